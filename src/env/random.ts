@@ -1,0 +1,4 @@
+export interface Random {
+  /** Uniform in 0 … 2^32−1. */
+  u32(): number;
+}

@@ -1,0 +1,255 @@
+import type { EncodedRecords } from "../record/batch-builder.ts";
+
+/**
+ * All that `http/` knows of the node. Names are plain strings that the edge has checked; numbers
+ * are safe integers. A rejection is data; a promise rejects only when the node itself failed.
+ */
+export interface NodeApi {
+  health(): NodeHealth;
+
+  createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>>;
+  deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">>;
+  listTopics(): readonly TopicSummary[];
+  describeTopic(topic: string): Result<TopicDescription, "topic_not_found">;
+
+  produce(request: ProduceRequest): Promise<ProduceOutcome>;
+  consume(request: ConsumeRequest): Promise<Result<ConsumePage, ConsumeReject>>;
+  /**
+   * Waits until the partition has a record at or after `offset`, at most `timeoutMs`, or until
+   * `signal` aborts. Never rejects; the caller consumes again and looks. Many waiters of one
+   * partition share one wake-up.
+   */
+  waitForRecords(wait: RecordWait): Promise<void>;
+  commitOffset(request: CommitRequest): Promise<Result<{ committedOffset: number }, CommitReject>>;
+  groupsOf(topic: string): Result<{ groups: readonly GroupLag[] }, "topic_not_found">;
+
+  deleteBefore(
+    request: PartitionRef & { beforeOffset: number },
+  ): Promise<Result<Deleted, CommitReject>>;
+  setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>>;
+  listRetention(): readonly RetentionPolicy[];
+
+  kvPut(request: KvPutRequest): Promise<Result<KvWritten & WriteAck, KvPutReject>>;
+  kvGet(request: KvGetRequest): Promise<Result<KvValue, KvGetReject>>;
+  kvDelete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>>;
+  kvList(request: KvListRequest): Promise<KvPage>;
+
+  /** Last fsynced log index. */
+  lastSyncedIndex(): number;
+  /** Takes a checkpoint now and lets go of what it makes unnecessary. */
+  compact(): Promise<{ checkpointIndex: number; freedBytes: number }>;
+}
+
+export type Result<T, Code extends RejectCode> = ({ readonly ok: true } & T) | Rejected<Code>;
+
+/** `details` holds the extra fields that CONTRACT names for a code, such as `end_offset`. */
+export type Rejected<Code extends RejectCode = RejectCode> = {
+  readonly ok: false;
+  readonly code: Code;
+  readonly message?: string;
+  readonly details?: Readonly<Record<string, number | string | null>>;
+};
+
+/** Every write can meet these: nothing was done, except after `commit_timeout`. */
+export type WriteReject =
+  | "not_leader"
+  | "no_leader"
+  | "no_quorum"
+  | "overloaded"
+  | "shutting_down"
+  | "disk_full"
+  | "commit_timeout";
+export type CreateTopicReject = WriteReject | "topic_exists" | "too_many_partitions";
+export type ProduceReject =
+  | WriteReject
+  | "topic_not_found"
+  | "partition_not_found"
+  | "too_many_partitions";
+export type ConsumeReject =
+  | "topic_not_found"
+  | "partition_not_found"
+  | "no_leader"
+  | "no_quorum"
+  | "overloaded"
+  | "shutting_down";
+export type CommitReject =
+  | WriteReject
+  | "topic_not_found"
+  | "partition_not_found"
+  | "offset_out_of_range";
+export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
+export type KvPutReject = WriteReject | "cas_mismatch";
+export type KvDeleteReject = WriteReject | "cas_mismatch";
+/** `details.expired` is 1 where the key expired within the last minute. */
+export type KvGetReject = "not_found" | "no_leader" | "no_quorum" | "overloaded" | "shutting_down";
+export type RejectCode =
+  | CreateTopicReject
+  | ProduceReject
+  | ConsumeReject
+  | CommitReject
+  | KvPutReject
+  | KvGetReject;
+
+export type NodeHealth = {
+  readonly ready: boolean;
+  /** Why not, for people. Empty when ready. */
+  readonly reason: string;
+  readonly role: "leader" | "follower" | "candidate" | "learner";
+  readonly nodeId: string;
+  readonly leaderId: string | null;
+  /** `http://host:port` of the leader as the topology knows it, if it is another node. */
+  readonly leaderUrl: string | null;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly durableIndex: number;
+};
+
+export type PartitionRef = { readonly topic: string; readonly partition: number };
+export type TopicShape = { readonly topic: string; readonly partitions: number };
+export type TopicSummary = TopicShape & { readonly messages: number; readonly bytes: number };
+export type PartitionDescription = {
+  readonly partition: number;
+  readonly lowWatermark: number;
+  readonly endOffset: number;
+  /** Keys and values that are kept, without framing. */
+  readonly bytes: number;
+};
+export type GroupLag = {
+  readonly group: string;
+  readonly partition: number;
+  readonly committedOffset: number;
+  readonly lag: number;
+};
+export type TopicDescription = TopicShape & {
+  readonly partitionList: readonly PartitionDescription[];
+  readonly groups: readonly GroupLag[];
+};
+
+/** How a write was acknowledged. `synced` false: `timeoutMs` passed first; the write goes on. */
+export type WriteAck = {
+  /** Index of the log entry; 0 in rocket mode. */
+  readonly batchId: number;
+  /** True: proven on the disks of the write concern. Null: nothing was waited for. */
+  readonly synced: boolean | null;
+  /** Nodes that had fsynced the entry when this was answered. */
+  readonly ackedBy: number;
+};
+
+export type ProduceRequest = {
+  readonly topic: string;
+  /** Null: by hash of `key`, else of `idempotencyKey`, else round robin. */
+  readonly partition: number | null;
+  readonly key: Uint8Array | null;
+  /** 1…512 bytes. */
+  readonly idempotencyKey: Uint8Array | null;
+  readonly records: EncodedRecords;
+  /** Null: the server's own deadline, which rejects with `commit_timeout`. */
+  readonly timeoutMs: number | null;
+  /** Answer from memory at once. */
+  readonly rocket: boolean;
+};
+export type Produced = WriteAck & {
+  readonly partition: number;
+  readonly firstOffset: number;
+  readonly count: number;
+  readonly duplicate: boolean;
+  /** False: a duplicate whose payload differs from that of the first write. */
+  readonly payloadMatches: boolean;
+  /** Waited for the batch to close, and then for its sync and commit, in microseconds. */
+  readonly queueUs: number;
+  readonly syncWaitUs: number;
+};
+export type ProduceOutcome = Result<Produced, ProduceReject>;
+
+export type ConsumeRequest = PartitionRef & {
+  readonly group: string;
+  /** Null: the group's committed offset, else the first kept one. */
+  readonly offset: number | null;
+  readonly limit: number;
+  /** Keys and values; a single larger record is returned alone. */
+  readonly maxBytes: number;
+  readonly linearizable: boolean;
+};
+export type ConsumePage = {
+  /**
+   * Whole batches that hold the page, in order; walk them with `RecordCursor`, from `startOffset`,
+   * up to `limit` records, `maxBytes` and `endOffset`. The slices hold at least what the page
+   * needs, perhaps more, and stay valid until the next turn of the event loop.
+   */
+  readonly slices: readonly Uint8Array[];
+  /** Where the page begins: the asked offset, or the low watermark if that is higher. */
+  readonly startOffset: number;
+  /** Null: this group has not committed here. */
+  readonly committedOffset: number | null;
+  readonly lowWatermark: number;
+  readonly endOffset: number;
+};
+export type RecordWait = PartitionRef & {
+  readonly offset: number;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+};
+export type CommitRequest = PartitionRef & { readonly group: string; readonly offset: number };
+
+export type Deleted = { readonly deletedCount: number; readonly freedBytes: number };
+export type RetentionRequest = {
+  /** `"*"`: every topic, also later ones. */
+  readonly topic: string;
+  readonly partition: number | null;
+  /** Null leaves it as it is; 0 switches it off. */
+  readonly ttlMs: number | null;
+  readonly maxBytes: number | null;
+};
+export type RetentionPolicy = {
+  readonly topic: string;
+  readonly partition: number | null;
+  readonly ttlMs: number | null;
+  readonly maxBytes: number | null;
+};
+
+export type KvPutRequest = {
+  readonly namespace: string;
+  readonly key: string;
+  readonly value: Uint8Array;
+  /** Expected revision; 0: only if absent; null: whatever is there. */
+  readonly cas: number | null;
+  readonly ttlMs: number | null;
+  readonly timeoutMs: number | null;
+};
+export type KvGetRequest = {
+  readonly namespace: string;
+  readonly key: string;
+  readonly linearizable: boolean;
+};
+export type KvDeleteRequest = {
+  readonly namespace: string;
+  readonly key: string;
+  readonly cas: number | null;
+  readonly timeoutMs: number | null;
+};
+export type KvListRequest = {
+  readonly namespace: string;
+  readonly prefix: string;
+  /** Keys after this one, in byte order; empty: from the start. */
+  readonly after: string;
+  readonly limit: number;
+};
+export type KvWritten = { readonly cas: number };
+export type KvDeleted = { readonly deleted: boolean };
+export type KvValue = {
+  readonly value: Uint8Array;
+  readonly cas: number;
+  /** Milliseconds left; 0: lives for ever. */
+  readonly ttlMs: number;
+};
+export type KvPage = {
+  readonly keys: readonly {
+    readonly key: string;
+    readonly cas: number;
+    readonly bytes: number;
+    readonly ttlMs: number;
+  }[];
+  /** Pass it as `after` to go on; null at the end. */
+  readonly next: string | null;
+};

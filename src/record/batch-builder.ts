@@ -1,0 +1,149 @@
+import { assert } from "../lib/assert.ts";
+import { varintLength } from "../lib/bytes.ts";
+import { crc32 } from "../lib/crc32.ts";
+import {
+  AT_COUNT,
+  AT_LENGTH,
+  AT_LOGICAL_BYTES,
+  AT_PAYLOAD_CRC,
+  AT_VERSION,
+  BATCH_BYTES_TARGET,
+  BATCH_HEADER_BYTES,
+  BATCH_VERSION,
+} from "./format.ts";
+
+/** Batches of one produce, back to back. Base offsets, timestamps and header checksums are zero. */
+export type EncodedRecords = {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  /** Keys and values, without any framing. */
+  readonly logicalBytes: number;
+};
+
+const NO_KEY = new Uint8Array(0);
+
+/** One record in a batch of its own: the shape of a single produce. */
+export function encodeRecord(key: Uint8Array | null, value: Uint8Array): EncodedRecords {
+  const length = BATCH_HEADER_BYTES + recordLength(key, value);
+  const bytes = new Uint8Array(length);
+  writeRecord(bytes, BATCH_HEADER_BYTES, key, value);
+  const logicalBytes = value.length + (key === null ? 0 : key.length);
+  finishHeader(bytes, 0, length, 1, logicalBytes);
+  return { bytes, count: 1, logicalBytes };
+}
+
+/** Collects the records of one produce, in batches of about `BATCH_BYTES_TARGET`. */
+export class BatchBuilder {
+  #bytes: Uint8Array;
+  #length = 0;
+  #batchStart = 0;
+  #batchCount = 0;
+  #batchLogicalBytes = 0;
+  #count = 0;
+  #logicalBytes = 0;
+
+  /** @param capacity bytes to begin with; it grows as needed. */
+  constructor(capacity = 4096) {
+    this.#bytes = new Uint8Array(capacity);
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  add(key: Uint8Array | null, value: Uint8Array): void {
+    const needed = recordLength(key, value);
+    const batchLength = this.#length - this.#batchStart;
+    if (this.#batchCount > 0 && batchLength + needed > BATCH_BYTES_TARGET) this.#closeBatch();
+    if (this.#batchCount === 0) {
+      this.#batchStart = this.#length;
+      this.#ensure(BATCH_HEADER_BYTES);
+      this.#length += BATCH_HEADER_BYTES;
+    }
+    this.#ensure(needed);
+    this.#length = writeRecord(this.#bytes, this.#length, key, value);
+    this.#batchCount++;
+    this.#batchLogicalBytes += value.length + (key === null ? 0 : key.length);
+  }
+
+  /** Ends the last batch. The builder must not be used afterwards. */
+  finish(): EncodedRecords {
+    if (this.#batchCount > 0) this.#closeBatch();
+    assert(this.#count > 0, "a produce has at least one record");
+    const bytes = this.#bytes.subarray(0, this.#length);
+    return { bytes, count: this.#count, logicalBytes: this.#logicalBytes };
+  }
+
+  #closeBatch(): void {
+    const { length } = this;
+    finishHeader(this.#bytes, this.#batchStart, length, this.#batchCount, this.#batchLogicalBytes);
+    this.#count += this.#batchCount;
+    this.#logicalBytes += this.#batchLogicalBytes;
+    this.#batchCount = 0;
+    this.#batchLogicalBytes = 0;
+  }
+
+  private get length(): number {
+    return this.#length - this.#batchStart;
+  }
+
+  #ensure(more: number): void {
+    const needed = this.#length + more;
+    if (needed <= this.#bytes.length) return;
+    const bigger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    bigger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = bigger;
+  }
+}
+
+const recordLength = (key: Uint8Array | null, value: Uint8Array): number =>
+  (key === null ? 1 : varintLength(key.length + 1) + key.length) +
+  varintLength(value.length) +
+  value.length;
+
+function writeRecord(
+  to: Uint8Array,
+  position: number,
+  key: Uint8Array | null,
+  value: Uint8Array,
+): number {
+  let at = writeVarint(to, position, key === null ? 0 : key.length + 1);
+  const keyBytes = key ?? NO_KEY;
+  if (keyBytes.length > 0) to.set(keyBytes, at);
+  at = writeVarint(to, at + keyBytes.length, value.length);
+  to.set(value, at);
+  return at + value.length;
+}
+
+function writeVarint(to: Uint8Array, position: number, value: number): number {
+  let at = position;
+  let rest = value;
+  while (rest >= 128) {
+    to[at++] = (rest & 127) | 128;
+    rest >>>= 7;
+  }
+  to[at++] = rest;
+  return at;
+}
+
+function finishHeader(
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+  count: number,
+  logicalBytes: number,
+): void {
+  setU32(bytes, start + AT_LENGTH, length);
+  setU32(bytes, start + AT_COUNT, count);
+  const payload = bytes.subarray(start + BATCH_HEADER_BYTES, start + length);
+  setU32(bytes, start + AT_PAYLOAD_CRC, crc32(payload));
+  setU32(bytes, start + AT_LOGICAL_BYTES, logicalBytes);
+  bytes[start + AT_VERSION] = BATCH_VERSION;
+}
+
+function setU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}

@@ -7,4 +7,6 @@ export interface Clock {
   monotonic(): Micros;
   /** Runs `run` once after `delayMs`, unless cancelled by the function that it returns. */
   after(delayMs: number, run: () => void): () => void;
+  /** Runs `run` once, after the events that are ready now were handled: how a turn collects. */
+  soon(run: () => void): void;
 }

@@ -36,33 +36,19 @@ async function checkPartition(
   partition: number,
   fromLast: number,
 ): Promise<number> {
-  const acked = model.records.get(partition) ?? new Map<number, string>();
-  const known = new Set(acked.values());
   const ackedEnd = model.end(partition);
-  const floor = model.floors.get(partition) ?? 0;
+  const known = new Set(model.records.get(partition)?.values());
   let offset = Math.max(0, ackedEnd - fromLast);
-  let expected = offset;
   let seen = 0;
   for (;;) {
     const path = `/broker/consume/${TOPIC}/check/${partition}?offset=${offset}&limit=1000`;
     const page = await client.must("GET", path);
-    const low = page["low_watermark"] as number;
-    if (low > floor) throw new Error(`low watermark ${low} above ${floor} of ${partition}`);
-    expected = Math.max(expected, low);
+    let expected = Math.max(offset, checkFloor(model, partition, page["low_watermark"] as number));
     for (const message of page["messages"] as Message[]) {
       if (message.offset !== expected) {
         throw new Error(`gap in ${partition}: ${expected} expected, ${message.offset} came`);
       }
-      const value = acked.get(message.offset);
-      if (value !== undefined && value !== message.value) {
-        throw new Error(`${partition}/${message.offset} has other bytes than acknowledged`);
-      }
-      if (value === undefined && known.has(message.value)) {
-        throw new Error(`${partition}/${message.offset} repeats an acknowledged record`);
-      }
-      if (value === undefined && !model.unknown.has(message.value)) {
-        throw new Error(`${partition}/${message.offset} was never sent: ${message.value}`);
-      }
+      checkMessage(model, known, partition, message);
       expected++;
       seen++;
     }
@@ -71,6 +57,28 @@ async function checkPartition(
   }
   if (offset < ackedEnd) throw new Error(`${partition} ends at ${offset}, acked up to ${ackedEnd}`);
   return seen;
+}
+
+function checkFloor(model: Acknowledged, partition: number, low: number): number {
+  const sent = model.floors.get(partition) ?? 0;
+  const acked = model.ackedFloors.get(partition) ?? 0;
+  if (low > sent) throw new Error(`low watermark ${low} above ${sent} of ${partition}`);
+  if (low < acked) throw new Error(`low watermark ${low} below ${acked} of ${partition}`);
+  return low;
+}
+
+function checkMessage(
+  model: Acknowledged,
+  known: ReadonlySet<string>,
+  partition: number,
+  { offset, value }: Message,
+): void {
+  const acked = model.records.get(partition)?.get(offset);
+  if (acked === value) return;
+  const where = `${partition}/${offset}`;
+  if (acked !== undefined) throw new Error(`${where} has other bytes than acknowledged`);
+  if (known.has(value)) throw new Error(`${where} repeats an acknowledged record`);
+  if (!model.unknown.has(value)) throw new Error(`${where} was never sent: ${value}`);
 }
 
 async function checkCommits(client: Client, model: Acknowledged): Promise<void> {

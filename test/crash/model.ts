@@ -8,8 +8,9 @@ export class Acknowledged {
   readonly commits = new Map<string, number>();
   /** Key → last acknowledged value and revision; `unknown` holds values that may have won since. */
   readonly kv = new Map<string, { value: string; cas: number; unknown: Set<string> }>();
-  /** `partition` → highest acknowledged delete-before. */
+  /** `partition` → highest delete-before that was sent, and that was acknowledged. */
   readonly floors = new Map<number, number>();
+  readonly ackedFloors = new Map<number, number>();
   /** Values that were sent and never answered: they may be there or not. */
   readonly unknown = new Set<string>();
 

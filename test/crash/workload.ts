@@ -122,6 +122,10 @@ export class Workload {
     // Noted before the answer: an unanswered deletion may have happened.
     this.#model.floors.set(partition, Math.max(floor, before));
     const answer = await this.#client.send("POST", "/broker/delete-before", body);
+    if (answer?.status === 200) {
+      const acked = this.#model.ackedFloors.get(partition) ?? 0;
+      this.#model.ackedFloors.set(partition, Math.max(acked, before));
+    }
     return answer !== null;
   }
 

@@ -1,0 +1,44 @@
+import type { Offset } from "../../record/offset.ts";
+import {
+  type BrokerRejected,
+  type BrokerState,
+  findPartition,
+  rejected,
+  rejectMissing,
+} from "../state.ts";
+
+export type CommitOffset = {
+  readonly type: "commit_offset";
+  readonly topicId: number;
+  readonly partition: number;
+  readonly group: string;
+  /** The next offset that the group will read, as in Kafka; not the last one it has read. */
+  readonly offset: Offset;
+};
+
+export type CommitOffsetResult =
+  | { readonly ok: true; readonly type: "commit_offset"; readonly committedOffset: Offset }
+  | BrokerRejected<"topic_not_found" | "partition_not_found" | "offset_out_of_range">;
+
+/**
+ * Records how far a consumer group has read. A commit below the present one is accepted and
+ * ignored: a consumer that was slow to stop must not rewind the one that took over.
+ */
+export function applyCommitOffset(state: BrokerState, command: CommitOffset): CommitOffsetResult {
+  const partition = findPartition(state, command.topicId, command.partition);
+  if (partition === undefined) return rejectMissing(state, command.topicId);
+  const { group, offset } = command;
+  if (offset > partition.endOffset) {
+    return rejected("offset_out_of_range", { end_offset: partition.endOffset });
+  }
+  const before = partition.committed.get(group);
+  if (before !== undefined && offset <= before) {
+    return { ok: true, type: "commit_offset", committedOffset: before };
+  }
+  if (partition.committedEpoch !== state.epoch) {
+    partition.committed = new Map(partition.committed);
+    partition.committedEpoch = state.epoch;
+  }
+  partition.committed.set(group, offset);
+  return { ok: true, type: "commit_offset", committedOffset: offset };
+}

@@ -1,0 +1,18 @@
+import type { BrokerState } from "../state.ts";
+
+/** Sets the limits that apply depends on, so that all nodes have the same ones. */
+export type Configure = {
+  readonly type: "configure";
+  readonly dedupeWindowMs: number;
+  readonly dedupeKeysMax: number;
+  readonly partitionsMax: number;
+};
+
+export type ConfigureResult = { readonly ok: true; readonly type: "configure" };
+
+/** Lower limits take away nothing that is there but the oldest idempotency keys. */
+export function applyConfigure(state: BrokerState, command: Configure): ConfigureResult {
+  const { dedupeWindowMs, dedupeKeysMax, partitionsMax } = command;
+  state.limits = { dedupeWindowMs, dedupeKeysMax, partitionsMax };
+  return { ok: true, type: "configure" };
+}

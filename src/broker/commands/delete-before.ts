@@ -1,0 +1,48 @@
+import type { Offset } from "../../record/offset.ts";
+import {
+  type BrokerEffects,
+  type BrokerRejected,
+  type BrokerState,
+  findPartition,
+  raiseLowWatermark,
+  rejected,
+  rejectMissing,
+} from "../state.ts";
+
+export type DeleteBefore = {
+  readonly type: "delete_before";
+  readonly topicId: number;
+  readonly partition: number;
+  readonly beforeOffset: Offset;
+  /** Logical bytes of all records ever below `beforeOffset`, as the leader's log counts them. */
+  readonly bytesBefore: number;
+};
+
+export type DeleteBeforeResult =
+  | {
+      readonly ok: true;
+      readonly type: "delete_before";
+      readonly deletedCount: number;
+      readonly freedBytes: number;
+    }
+  | BrokerRejected<"topic_not_found" | "partition_not_found" | "offset_out_of_range">;
+
+/** A hard floor: kept for ever, and the offsets are never given out again. */
+export function applyDeleteBefore(
+  state: BrokerState,
+  command: DeleteBefore,
+  effects: BrokerEffects,
+): DeleteBeforeResult {
+  const partition = findPartition(state, command.topicId, command.partition);
+  if (partition === undefined) return rejectMissing(state, command.topicId);
+  const { beforeOffset, bytesBefore } = command;
+  if (beforeOffset > partition.endOffset) {
+    return rejected("offset_out_of_range", { end_offset: partition.endOffset });
+  }
+  if (beforeOffset <= partition.lowWatermark) {
+    return { ok: true, type: "delete_before", deletedCount: 0, freedBytes: 0 };
+  }
+  const { deletedCount, freedBytes } = raiseLowWatermark(partition, beforeOffset, bytesBefore);
+  effects.trimmed(partition);
+  return { ok: true, type: "delete_before", deletedCount, freedBytes };
+}

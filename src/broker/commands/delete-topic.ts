@@ -1,0 +1,22 @@
+import { type BrokerEffects, type BrokerRejected, type BrokerState, rejected } from "../state.ts";
+
+export type DeleteTopic = { readonly type: "delete_topic"; readonly name: string };
+
+export type DeleteTopicResult =
+  | { readonly ok: true; readonly type: "delete_topic"; readonly topicId: number }
+  | BrokerRejected<"topic_not_found">;
+
+/** All that belongs to the topic goes with it: groups, idempotency keys, its own policies. */
+export function applyDeleteTopic(
+  state: BrokerState,
+  command: DeleteTopic,
+  effects: BrokerEffects,
+): DeleteTopicResult {
+  const topic = state.topicsByName.get(command.name);
+  if (topic === undefined) return rejected("topic_not_found");
+  state.topicsByName.delete(topic.name);
+  state.topicsById.delete(topic.topicId);
+  state.partitionCount -= topic.partitions.length;
+  effects.topicDeleted(topic);
+  return { ok: true, type: "delete_topic", topicId: topic.topicId };
+}

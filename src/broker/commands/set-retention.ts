@@ -1,0 +1,53 @@
+import { EVERY_TOPIC } from "../retention.ts";
+import { type BrokerRejected, type BrokerState, type LevelPolicy, rejected } from "../state.ts";
+
+export type SetRetention = {
+  readonly type: "set_retention";
+  /** `"*"`: every topic, also later ones. */
+  readonly topic: string;
+  readonly partition: number | null;
+  /** Null leaves it as it is, 0 switches it off at this level. */
+  readonly ttlMs: number | null;
+  readonly maxBytes: number | null;
+};
+
+export type SetRetentionResult =
+  | {
+      readonly ok: true;
+      readonly type: "set_retention";
+      readonly ttlApplied: boolean;
+      readonly sizeApplied: boolean;
+    }
+  | BrokerRejected<"topic_not_found" | "partition_not_found">;
+
+export function applySetRetention(state: BrokerState, command: SetRetention): SetRetentionResult {
+  const level = levelOf(state, command);
+  if ("ok" in level) return level;
+  const { ttlMs, maxBytes } = command;
+  if (ttlMs !== null || maxBytes !== null) {
+    state.retentionRevision++;
+    level.policy = {
+      ttlMs: ttlMs ?? level.policy.ttlMs,
+      maxBytes: maxBytes ?? level.policy.maxBytes,
+      revision: state.retentionRevision,
+    };
+  }
+  return {
+    ok: true,
+    type: "set_retention",
+    ttlApplied: ttlMs !== null,
+    sizeApplied: maxBytes !== null,
+  };
+}
+
+function levelOf(
+  state: BrokerState,
+  command: SetRetention,
+): { policy: LevelPolicy } | BrokerRejected<"topic_not_found" | "partition_not_found"> {
+  const { topic, partition } = command;
+  if (topic === EVERY_TOPIC) return partition === null ? state : rejected("partition_not_found");
+  const named = state.topicsByName.get(topic);
+  if (named === undefined) return rejected("topic_not_found");
+  if (partition === null) return named;
+  return named.partitions[partition] ?? rejected("partition_not_found");
+}

@@ -1,0 +1,99 @@
+import type { Millis } from "../lib/ids.ts";
+import type { Offset } from "../record/offset.ts";
+import { DedupeTable } from "./dedupe-table.ts";
+import type { BrokerLimits, BrokerState, PartitionState } from "./state.ts";
+
+/** Identity of a produce: `sha256(key, 16)` and `sha256(payload, 8)`. */
+export type Idempotency = {
+  readonly keyDigest: Uint8Array;
+  readonly payloadDigest: Uint8Array;
+};
+
+export type FirstWrite = { readonly firstOffset: Offset; readonly count: number };
+
+/** So that no single command has to drop a whole window; a look-up ignores what is overdue. */
+const EVICTIONS_PER_INSERT = 64;
+
+/**
+ * What an earlier produce with this key got, if it is within the window. The leader may use it to
+ * predict the answer; the decision falls at apply.
+ */
+export function peekDuplicate(
+  state: BrokerState,
+  partition: PartitionState,
+  keyDigest: Uint8Array,
+  now: Millis,
+): FirstWrite | null {
+  const { dedupe } = partition;
+  if (dedupe === null) return null;
+  const sequence = findDuplicate(dedupe, keyDigest, state.limits, now);
+  if (sequence < 0) return null;
+  return { firstOffset: dedupe.firstOffset(sequence) as Offset, count: dedupe.count(sequence) };
+}
+
+/** @returns the entry's sequence number in the table, or -1. */
+export function findDuplicate(
+  table: DedupeTable,
+  keyDigest: Uint8Array,
+  limits: BrokerLimits,
+  now: Millis,
+): number {
+  const sequence = table.find(keyDigest, limits.dedupeKeysMax);
+  return sequence >= 0 && isWithinWindow(table.at(sequence), limits, now) ? sequence : -1;
+}
+
+export function remember(
+  state: BrokerState,
+  partition: PartitionState,
+  idempotency: Idempotency,
+  first: FirstWrite,
+  now: Millis,
+): void {
+  if (state.limits.dedupeKeysMax === 0) return;
+  partition.dedupe ??= new DedupeTable();
+  const { dedupe } = partition;
+  dedupe.push(
+    idempotency.keyDigest,
+    idempotency.payloadDigest,
+    now,
+    first.firstOffset,
+    first.count,
+  );
+  if (now < state.oldestDedupeAt) state.oldestDedupeAt = now;
+  evict(dedupe, state.limits, now, EVICTIONS_PER_INSERT);
+}
+
+/**
+ * Frees the memory of keys that fell out of their window in partitions that nobody writes to.
+ *
+ * @param max at most this many keys are dropped.
+ */
+export function evictOldKeys(state: BrokerState, now: Millis, max: number): number {
+  let dropped = 0;
+  let oldest = Number.POSITIVE_INFINITY;
+  for (const topic of state.topicsById.values()) {
+    for (const partition of topic.partitions) {
+      const { dedupe } = partition;
+      if (dedupe === null) continue;
+      dropped += evict(dedupe, state.limits, now, max - dropped);
+      if (dedupe.size === 0) partition.dedupe = null;
+      else if (dedupe.oldestAt < oldest) oldest = dedupe.oldestAt;
+    }
+  }
+  state.oldestDedupeAt = oldest;
+  return dropped;
+}
+
+function evict(table: DedupeTable, limits: BrokerLimits, now: Millis, max: number): number {
+  let dropped = 0;
+  while (dropped < max && table.size > 0) {
+    const overfull = table.size > limits.dedupeKeysMax;
+    if (!overfull && isWithinWindow(table.oldestAt, limits, now)) break;
+    table.shift();
+    dropped++;
+  }
+  return dropped;
+}
+
+const isWithinWindow = (at: number, limits: BrokerLimits, now: Millis): boolean =>
+  now - at < limits.dedupeWindowMs;

@@ -1,0 +1,77 @@
+import { type BrokerState, type LevelPolicy, NO_POLICY, type PartitionState } from "./state.ts";
+
+/** What holds for one partition. Null: no limit. */
+export type EffectiveRetention = {
+  readonly ttlMs: number | null;
+  readonly maxBytes: number | null;
+  /**
+   * Changes whenever `ttlMs` or `maxBytes` does (and sometimes without). A `trim` carries the one
+   * that it was computed under, and is ignored when another is in force.
+   */
+  readonly revision: number;
+};
+
+/** One policy as it was set. Null: not set at this level; 0: switched off. */
+export type RetentionSetting = {
+  readonly topic: string;
+  readonly partition: number | null;
+  readonly ttlMs: number | null;
+  readonly maxBytes: number | null;
+};
+
+/** The topic name that stands for all topics, also later ones. */
+export const EVERY_TOPIC = "*";
+
+const NO_RETENTION: EffectiveRetention = { ttlMs: null, maxBytes: null, revision: 0 };
+
+/** The most specific level wins, for each field on its own. Unknown partitions have no limits. */
+export function effectiveRetention(
+  state: BrokerState,
+  topicId: number,
+  partition: number,
+): EffectiveRetention {
+  const topic = state.topicsById.get(topicId);
+  const own = topic?.partitions[partition];
+  if (topic === undefined || own === undefined) return NO_RETENTION;
+  return {
+    ttlMs: limitOf(own.policy.ttlMs ?? topic.policy.ttlMs ?? state.policy.ttlMs),
+    maxBytes: limitOf(own.policy.maxBytes ?? topic.policy.maxBytes ?? state.policy.maxBytes),
+    revision: revisionOf(state, topic.policy, own),
+  };
+}
+
+/** The policies as they were set: `"*"`, then topics by name, each before its partitions. */
+export function listRetention(state: BrokerState): RetentionSetting[] {
+  const settings: RetentionSetting[] = [];
+  addSetting(settings, EVERY_TOPIC, null, state.policy);
+  const names = [...state.topicsByName.keys()].sort();
+  for (const name of names) {
+    const topic = state.topicsByName.get(name);
+    if (topic === undefined) continue;
+    addSetting(settings, name, null, topic.policy);
+    for (const { partition, policy } of topic.partitions) {
+      addSetting(settings, name, partition, policy);
+    }
+  }
+  return settings;
+}
+
+/**
+ * Revisions come from one counter, and a change at any level takes the next one: so the highest of
+ * the three levels changes with each change that can touch the partition.
+ */
+const revisionOf = (state: BrokerState, topic: LevelPolicy, own: PartitionState): number =>
+  Math.max(state.policy.revision, topic.revision, own.policy.revision);
+
+const limitOf = (value: number | null): number | null => (value === 0 ? null : value);
+
+function addSetting(
+  to: RetentionSetting[],
+  topic: string,
+  partition: number | null,
+  policy: LevelPolicy,
+): void {
+  if (policy === NO_POLICY) return;
+  if (policy.ttlMs === null && policy.maxBytes === null) return;
+  to.push({ topic, partition, ttlMs: policy.ttlMs, maxBytes: policy.maxBytes });
+}

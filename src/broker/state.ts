@@ -1,0 +1,166 @@
+import { assert } from "../lib/assert.ts";
+import type { Millis } from "../lib/ids.ts";
+import type { Offset } from "../record/offset.ts";
+import type { DedupeTable } from "./dedupe-table.ts";
+
+/** Limits that decide what apply does, so they are replicated: see `configure`. */
+export type BrokerLimits = {
+  readonly dedupeWindowMs: number;
+  readonly dedupeKeysMax: number;
+  readonly partitionsMax: number;
+};
+
+export const DEFAULT_LIMITS: BrokerLimits = {
+  dedupeWindowMs: 24 * 3_600_000,
+  dedupeKeysMax: 1_000_000,
+  partitionsMax: 10_000,
+};
+
+/** What was set at one level. Null: not set here; 0: switched off here. Replaced, never changed. */
+export type LevelPolicy = {
+  readonly ttlMs: number | null;
+  readonly maxBytes: number | null;
+  /** Value of `BrokerState.retentionRevision` when this level was last set. */
+  readonly revision: number;
+};
+
+export const NO_POLICY: LevelPolicy = { ttlMs: null, maxBytes: null, revision: 0 };
+
+/** All that the machine knows of a partition; the records are in the caller's partition log. */
+export class PartitionState {
+  readonly topicId: number;
+  readonly partition: number;
+  /** First kept offset. */
+  lowWatermark = 0 as Offset;
+  /** The offset that the next record gets. */
+  endOffset = 0 as Offset;
+  /** Logical bytes of all records ever below the low watermark. */
+  bytesBelowLow = 0;
+  /** Logical bytes of all records ever. */
+  bytesEnd = 0;
+  /** Next offset to read of each consumer group. Shared with a snapshot while the epochs differ. */
+  committed = new Map<string, Offset>();
+  committedEpoch: number;
+  policy: LevelPolicy = NO_POLICY;
+  /** Null until the first idempotency key. */
+  dedupe: DedupeTable | null = null;
+  /** The caller's own, such as its partition log. The machine never looks at it. */
+  attachment: unknown = null;
+
+  constructor(topicId: number, partition: number, epoch: number) {
+    this.topicId = topicId;
+    this.partition = partition;
+    this.committedEpoch = epoch;
+  }
+}
+
+export class TopicState {
+  readonly topicId: number;
+  readonly name: string;
+  readonly partitions: readonly PartitionState[];
+  policy: LevelPolicy = NO_POLICY;
+  /** The caller's own. The machine never looks at it. */
+  attachment: unknown = null;
+
+  constructor(topicId: number, name: string, partitions: readonly PartitionState[]) {
+    this.topicId = topicId;
+    this.name = name;
+    this.partitions = partitions;
+  }
+}
+
+export class BrokerState {
+  limits: BrokerLimits = DEFAULT_LIMITS;
+  /** Both maps hold the same topics, in the order of their ids. */
+  readonly topicsByName = new Map<string, TopicState>();
+  readonly topicsById = new Map<number, TopicState>();
+  partitionCount = 0;
+  /** Ids grow from 1 and are never reused: a produce to a deleted topic cannot hit a new one. */
+  nextTopicId = 1;
+  /** The policy of `"*"`. */
+  policy: LevelPolicy = NO_POLICY;
+  /** Grows with every change of any policy. */
+  retentionRevision = 0;
+  /** Not replicated: no key that is remembered is older than this; `Infinity` when there is none. */
+  oldestDedupeAt = Number.POSITIVE_INFINITY;
+  /** Not replicated: what was last changed in an older epoch may be shared with a snapshot. */
+  epoch = 0;
+}
+
+/** What the broker tells its caller to do, in order, while it applies. */
+export interface BrokerEffects {
+  /** `batches` is a view of the entry: copy it or use it before returning. */
+  append(
+    partition: PartitionState,
+    batches: Uint8Array,
+    baseOffset: Offset,
+    timestampMs: Millis,
+    count: number,
+    logicalBytes: number,
+  ): void;
+  /** The low watermark has moved. */
+  trimmed(partition: PartitionState): void;
+  topicCreated(topic: TopicState): void;
+  topicDeleted(topic: TopicState): void;
+}
+
+export type BrokerRejectCode =
+  | "topic_exists"
+  | "too_many_partitions"
+  | "topic_not_found"
+  | "partition_not_found"
+  | "offset_out_of_range";
+
+/** `details` holds the fields that the HTTP contract names for the code. */
+export type BrokerRejected<Code extends BrokerRejectCode = BrokerRejectCode> = {
+  readonly ok: false;
+  readonly code: Code;
+  readonly details: Readonly<Record<string, number>>;
+};
+
+const NO_DETAILS: Readonly<Record<string, number>> = {};
+
+export const rejected = <Code extends BrokerRejectCode>(
+  code: Code,
+  details: Readonly<Record<string, number>> = NO_DETAILS,
+): BrokerRejected<Code> => ({ ok: false, code, details });
+
+export const findTopic = (state: BrokerState, name: string): TopicState | undefined =>
+  state.topicsByName.get(name);
+
+export const findPartition = (
+  state: BrokerState,
+  topicId: number,
+  partition: number,
+): PartitionState | undefined => state.topicsById.get(topicId)?.partitions[partition];
+
+/** Why `findPartition` found nothing. */
+export const rejectMissing = (
+  state: BrokerState,
+  topicId: number,
+): BrokerRejected<"topic_not_found" | "partition_not_found"> =>
+  rejected(state.topicsById.has(topicId) ? "partition_not_found" : "topic_not_found");
+
+export function addTopic(state: BrokerState, topic: TopicState): void {
+  assert(!state.topicsByName.has(topic.name), "topic names are unique");
+  state.topicsByName.set(topic.name, topic);
+  state.topicsById.set(topic.topicId, topic);
+  state.partitionCount += topic.partitions.length;
+}
+
+/** Moves the low watermark forward, never back and never beyond the end. */
+export function raiseLowWatermark(
+  partition: PartitionState,
+  beforeOffset: Offset,
+  bytesBefore: number,
+): { deletedCount: number; freedBytes: number } {
+  assert(beforeOffset > partition.lowWatermark, "the low watermark only rises");
+  assert(beforeOffset <= partition.endOffset, "the low watermark stays within the partition");
+  // The leader counted from its own log; a wrong sum must not make the kept bytes negative.
+  const bytes = Math.max(partition.bytesBelowLow, Math.min(bytesBefore, partition.bytesEnd));
+  const deletedCount = beforeOffset - partition.lowWatermark;
+  const freedBytes = bytes - partition.bytesBelowLow;
+  partition.lowWatermark = beforeOffset;
+  partition.bytesBelowLow = bytes;
+  return { deletedCount, freedBytes };
+}

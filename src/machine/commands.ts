@@ -1,0 +1,46 @@
+import type { CommitOffset, CommitOffsetResult } from "../broker/commands/commit-offset.ts";
+import type { Configure, ConfigureResult } from "../broker/commands/configure.ts";
+import type { CreateTopic, CreateTopicResult } from "../broker/commands/create-topic.ts";
+import type { DeleteBefore, DeleteBeforeResult } from "../broker/commands/delete-before.ts";
+import type { DeleteTopic, DeleteTopicResult } from "../broker/commands/delete-topic.ts";
+import type { Produce, ProduceResult } from "../broker/commands/produce.ts";
+import type { SetRetention, SetRetentionResult } from "../broker/commands/set-retention.ts";
+import type { Trim, TrimResult } from "../broker/commands/trim.ts";
+import type { KvDelete, KvDeleteResult } from "../kv/commands/delete.ts";
+import type { KvPut, KvPutResult } from "../kv/commands/put.ts";
+
+/** Lets time pass: frees what has expired. */
+export type Tick = { readonly type: "tick" };
+export type TickResult = {
+  readonly ok: true;
+  readonly type: "tick";
+  readonly keysFreed: number;
+  /** Idempotency keys that were forgotten. */
+  readonly duplicatesForgotten: number;
+};
+
+export type BrokerCommand =
+  | CreateTopic
+  | DeleteTopic
+  | Produce
+  | CommitOffset
+  | DeleteBefore
+  | Trim
+  | SetRetention
+  | Configure;
+export type KvCommand = KvPut | KvDelete;
+export type Command = BrokerCommand | KvCommand | Tick;
+
+/** What came of a command: the same on every node. Successes tell by `type` whose they are. */
+export type CommandResult =
+  | CreateTopicResult
+  | DeleteTopicResult
+  | ProduceResult
+  | CommitOffsetResult
+  | DeleteBeforeResult
+  | TrimResult
+  | SetRetentionResult
+  | ConfigureResult
+  | KvPutResult
+  | KvDeleteResult
+  | TickResult;

@@ -1,0 +1,108 @@
+import { applyCommitOffset } from "../broker/commands/commit-offset.ts";
+import { applyConfigure } from "../broker/commands/configure.ts";
+import { applyCreateTopic } from "../broker/commands/create-topic.ts";
+import { applyDeleteBefore } from "../broker/commands/delete-before.ts";
+import { applyDeleteTopic } from "../broker/commands/delete-topic.ts";
+import { applyProduce } from "../broker/commands/produce.ts";
+import { applySetRetention } from "../broker/commands/set-retention.ts";
+import { applyTrim } from "../broker/commands/trim.ts";
+import { evictOldKeys } from "../broker/idempotency.ts";
+import { type BrokerEffects, BrokerState } from "../broker/state.ts";
+import { applyKvDelete } from "../kv/commands/delete.ts";
+import { expireKeys, nextKvExpiry } from "../kv/commands/expire.ts";
+import { applyKvPut } from "../kv/commands/put.ts";
+import { KvState } from "../kv/state.ts";
+import { unreachable } from "../lib/assert.ts";
+import type { Millis } from "../lib/ids.ts";
+import { decodeEntry } from "./command-decoder.ts";
+import type { Command, CommandResult, TickResult } from "./commands.ts";
+
+/** What the caller has to do, in order, while an entry is applied. */
+export interface Effects extends BrokerEffects {
+  /** Once for each command of the entry, in order, after its other effects. */
+  result(position: number, result: CommandResult): void;
+}
+
+/** What one tick may free, so that no entry takes long to apply. */
+export const KEYS_FREED_PER_TICK_MAX = 2_000;
+export const DUPLICATES_FORGOTTEN_PER_TICK_MAX = 10_000;
+
+/**
+ * The replicated state: the same entries in the same order make the same state on every node. It
+ * holds no records; those go out as effects, and the machine keeps numbers about them.
+ */
+export class Machine {
+  readonly broker: BrokerState;
+  readonly kv: KvState;
+  /** The machine's clock: the highest time of any entry so far. */
+  now: Millis;
+
+  constructor(broker = new BrokerState(), kv = new KvState(), now = 0 as Millis) {
+    this.broker = broker;
+    this.kv = kv;
+    this.now = now;
+  }
+
+  /**
+   * Applies one committed entry whole. Raft's own empty entries are not for the machine.
+   *
+   * @throws UnknownEntryError, DecodeError before anything was changed: the node must halt, since
+   *   an entry that is skipped makes it differ from the others.
+   */
+  apply(payload: Uint8Array, effects: Effects): void {
+    const entry = decodeEntry(payload);
+    if (entry.at > this.now) this.now = entry.at;
+    const { commands } = entry;
+    for (let i = 0; i < commands.length; i++) {
+      effects.result(i, this.#applyCommand(commands[i] as Command, effects));
+    }
+  }
+
+  /** From when on a tick would free something; null if nothing can expire. */
+  nextExpiry(): number | null {
+    const { broker } = this;
+    const forgets = broker.oldestDedupeAt + broker.limits.dedupeWindowMs;
+    const frees = nextKvExpiry(this.kv) ?? Number.POSITIVE_INFINITY;
+    const next = Math.min(forgets, frees);
+    return next === Number.POSITIVE_INFINITY ? null : next;
+  }
+
+  #applyCommand(command: Command, effects: Effects): CommandResult {
+    const { broker, kv, now } = this;
+    switch (command.type) {
+      case "produce":
+        return applyProduce(broker, command, now, effects);
+      case "commit_offset":
+        return applyCommitOffset(broker, command);
+      case "kv_put":
+        return applyKvPut(kv, command, now);
+      case "kv_delete":
+        return applyKvDelete(kv, command, now);
+      case "tick":
+        return this.#applyTick();
+      case "trim":
+        return applyTrim(broker, command, effects);
+      case "delete_before":
+        return applyDeleteBefore(broker, command, effects);
+      case "create_topic":
+        return applyCreateTopic(broker, command, effects);
+      case "delete_topic":
+        return applyDeleteTopic(broker, command, effects);
+      case "set_retention":
+        return applySetRetention(broker, command);
+      case "configure":
+        return applyConfigure(broker, command);
+      default:
+        return unreachable(command);
+    }
+  }
+
+  #applyTick(): TickResult {
+    return {
+      ok: true,
+      type: "tick",
+      keysFreed: expireKeys(this.kv, this.now, KEYS_FREED_PER_TICK_MAX),
+      duplicatesForgotten: evictOldKeys(this.broker, this.now, DUPLICATES_FORGOTTEN_PER_TICK_MAX),
+    };
+  }
+}

@@ -1,0 +1,147 @@
+/** Makes one output of what happened since the last. */
+import { broadcastHeartbeat, flushCommitNotices, payloadBytes } from "./replication.ts";
+import { leaderOf, newOutbox, type Outbox, type Raft } from "./state.ts";
+import type { Entry, HardState, LogIndex, Output, Persist } from "./types.ts";
+
+const NOTHING: readonly never[] = [];
+
+const EMPTY_OUTPUT: Output = {
+  persist: null,
+  messages: NOTHING,
+  messagesAfterPersist: NOTHING,
+  committed: NOTHING,
+  readStates: NOTHING,
+  readsDropped: NOTHING,
+  roleChange: null,
+  configuration: null,
+  fetches: NOTHING,
+  snapshotNeeded: NOTHING,
+};
+
+export function drain(raft: Raft): Output {
+  flushLeader(raft);
+  const { out } = raft;
+  const persist = takePersist(raft);
+  // Nothing to wait for: all that the held messages promise is durable already.
+  if (persist === null && out.held.length > 0) {
+    for (const message of out.held) out.messages.push(message);
+    out.held = [];
+  }
+  const committed = takeCommitted(raft);
+  if (isEmpty(out)) {
+    if (persist === null && committed.length === 0) return EMPTY_OUTPUT;
+    // The hot path of a group of one.
+    return { ...EMPTY_OUTPUT, persist, committed };
+  }
+  raft.out = newOutbox();
+  return {
+    persist,
+    messages: out.messages,
+    messagesAfterPersist: out.held,
+    committed,
+    readStates: out.readStates,
+    readsDropped: out.readsDropped,
+    roleChange: out.roleChanged
+      ? { role: raft.role.name, term: raft.term, leader: leaderOf(raft) }
+      : null,
+    configuration: out.configurationChanged ? raft.configuration : null,
+    fetches: out.fetches,
+    snapshotNeeded: out.snapshotNeeded,
+  };
+}
+
+/** Something waits to be drained. */
+export function hasOutput(raft: Raft): boolean {
+  const { out, role } = raft;
+  if (role.name === "leader" && (role.commitNoticeDue || role.reads.wantsRound)) return true;
+  return !isEmpty(out) || needsPersist(raft) || raft.log.applying < applyLimit(raft);
+}
+
+const isEmpty = (out: Outbox): boolean =>
+  out.messages.length === 0 && out.held.length === 0 && !hasRest(out);
+
+const hasRest = (out: Outbox): boolean =>
+  out.roleChanged ||
+  out.configurationChanged ||
+  out.readStates.length > 0 ||
+  out.readsDropped.length > 0 ||
+  out.fetches.length > 0 ||
+  out.snapshotNeeded.length > 0;
+
+/** Once per drain, so that the work of a whole turn shares a round and a notice. */
+function flushLeader(raft: Raft): void {
+  const { role } = raft;
+  if (role.name !== "leader") return;
+  if (role.reads.wantsRound) broadcastHeartbeat(raft, role);
+  if (role.commitNoticeDue) flushCommitNotices(raft, role);
+}
+
+function needsPersist(raft: Raft): boolean {
+  const { log, writes, out } = raft;
+  return (
+    log.emitted < log.lastIndex ||
+    hardStateChanged(raft) ||
+    isSnapshotUnwritten(raft) ||
+    mustSyncCommit(raft) ||
+    (out.held.length > 0 && !writes.idle)
+  );
+}
+
+function takePersist(raft: Raft): Persist | null {
+  const { log, writes } = raft;
+  if (!needsPersist(raft)) return null;
+  const entries = log.slice((log.emitted + 1) as LogIndex, log.lastIndex, Number.MAX_SAFE_INTEGER);
+  log.emitted = log.lastIndex;
+  const snapshot = isSnapshotUnwritten(raft) ? log.pendingSnapshot : null;
+  const syncCommit = mustSyncCommit(raft);
+  const promised = raft.term !== writes.emittedTerm || raft.vote !== writes.emittedVote;
+  const mustSync = entries.length > 0 || promised || snapshot !== null || syncCommit;
+  const state: HardState = { term: raft.term, vote: raft.vote, commit: log.commit };
+  const hardState = hardStateChanged(raft) || syncCommit ? state : null;
+  const token = writes.push(state, log, mustSync, snapshot);
+  return { token, entries, hardState, snapshot, mustSync };
+}
+
+function hardStateChanged({ term, vote, log, writes }: Raft): boolean {
+  return (
+    log.commit !== writes.emittedCommit ||
+    term !== writes.emittedTerm ||
+    vote !== writes.emittedVote
+  );
+}
+
+const isSnapshotUnwritten = ({ log, writes }: Raft): boolean =>
+  log.pendingSnapshot !== null && log.pendingSnapshot !== writes.emittedSnapshot;
+
+/**
+ * A membership change is applied only once a commit index that covers it is *durable*. Otherwise a
+ * node could act on the change, crash, come back with the membership of before and a commit index
+ * of before, and be elected by voters that have long been replaced.
+ */
+function mustSyncCommit({ log, writes }: Raft): boolean {
+  const change = log.nextConfChange(log.applying);
+  return change !== undefined && change <= log.commit && change > writes.emittedSyncedCommit;
+}
+
+/** Highest index that may be handed out for applying now. */
+function applyLimit({ log, writes }: Raft): LogIndex {
+  if (log.pendingSnapshot !== null) return log.applying;
+  const limit = log.commit < log.durable ? log.commit : log.durable;
+  const change = log.nextConfChange(log.applying);
+  if (change === undefined || change > limit || change <= writes.durableCommit) return limit;
+  return (change - 1) as LogIndex;
+}
+
+function takeCommitted(raft: Raft): readonly Entry[] {
+  const { log, role } = raft;
+  const limit = applyLimit(raft);
+  if (limit <= log.applying) return NOTHING;
+  const from = (log.applying + 1) as LogIndex;
+  const entries = log.slice(from, limit, raft.settings.maxCommittedBytes);
+  log.applying = (log.applying + entries.length) as LogIndex;
+  if (role.name === "leader") {
+    // Entries of earlier terms were never counted.
+    role.uncommittedBytes = Math.max(0, role.uncommittedBytes - payloadBytes(entries));
+  }
+  return entries;
+}

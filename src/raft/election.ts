@@ -1,0 +1,64 @@
+/** Campaigns: who may stand, and what standing sends. */
+import { isVoter, membersOf } from "./membership.ts";
+import { jointVote, type VoteResult } from "./quorum.ts";
+import { type Candidate, changeRole, enterTerm, type Raft, send } from "./state.ts";
+import type { Message, Term } from "./types.ts";
+
+/** `pre`: ask first, in no new term. `transfer`: by order of the leader, against all leases. */
+export type CampaignKind = "pre" | "real" | "transfer";
+
+/** Voters stand, unless the membership that they know of may be out of date. */
+export function isPromotable(raft: Raft): boolean {
+  return isVoter(raft.configuration, raft.id) && raft.log.pendingSnapshot === null;
+}
+
+/** Campaigns unless leader already, not promotable, or with committed membership changes to apply. */
+export function maybeCampaign(raft: Raft, kind: CampaignKind): void {
+  if (raft.role.name === "leader" || !isPromotable(raft)) return;
+  const change = raft.log.nextConfChange(raft.log.applied);
+  if (change !== undefined && change <= raft.log.commit) return;
+  raft.failedRounds++;
+  campaign(raft, kind);
+}
+
+/** Becomes a (pre-)candidate and asks all voters of both halves. */
+export function campaign(raft: Raft, kind: CampaignKind): void {
+  const candidate: Candidate = {
+    name: kind === "pre" ? "pre_candidate" : "candidate",
+    ballots: new Map(),
+  };
+  if (kind !== "pre") {
+    enterTerm(raft, (raft.term + 1) as Term);
+    raft.vote = raft.id;
+  }
+  changeRole(raft, candidate);
+  for (const id of membersOf(raft.configuration)) {
+    if (id === raft.id || !isVoter(raft.configuration, id)) continue;
+    send(raft, voteRequest(raft, id, kind));
+  }
+  // A pre-vote promises nothing, so this node's own needs no disk; a group of one is through.
+  if (kind === "pre" && countBallot(raft, candidate, raft.id, true) === "won") {
+    campaign(raft, "real");
+  }
+}
+
+const voteRequest = (raft: Raft, to: Message["to"], kind: CampaignKind): Message => ({
+  type: kind === "pre" ? "pre_vote_request" : "vote_request",
+  from: raft.id,
+  to,
+  term: (kind === "pre" ? raft.term + 1 : raft.term) as Term,
+  lastIndex: raft.log.lastIndex,
+  lastTerm: raft.log.lastTerm,
+  transfer: kind === "transfer",
+});
+
+/** The first ballot of a member counts. */
+export function countBallot(
+  raft: Raft,
+  candidate: Candidate,
+  from: Message["from"],
+  granted: boolean,
+): VoteResult {
+  if (!candidate.ballots.has(from)) candidate.ballots.set(from, granted);
+  return jointVote(raft.configuration, (id) => candidate.ballots.get(id));
+}

@@ -1,0 +1,259 @@
+/**
+ * The log as the core sees it. Watermarks, in order of index where they are comparable:
+ *
+ *     compacted <= evicted <= applied <= applying <= commit <= last
+ *                                        durable <= emitted <= last
+ *
+ * Terms are known from `compacted` on, payloads are in memory above `evicted`. While a snapshot is
+ * being installed, `durable` trails `compacted`.
+ */
+import { assert } from "../lib/assert.ts";
+import { TermRuns } from "./term-runs.ts";
+import {
+  type Entry,
+  INDEX_0,
+  type LogIndex,
+  type SnapshotMeta,
+  TERM_0,
+  type Term,
+  type TermRun,
+} from "./types.ts";
+
+/** What an entry weighs in a message besides its data. */
+const ENTRY_OVERHEAD_BYTES = 8;
+/** The array is cut when at least this many evicted slots lead it, so that cutting stays cheap. */
+const CUT_SLOTS_MIN = 1024;
+const NO_ENTRIES: readonly Entry[] = [];
+
+export class EntryLog {
+  /** Payload window: `#entries[#head]` is the entry after `evictedIndex`. */
+  #entries: Entry[] = [];
+  #head = 0;
+  readonly #terms = new TermRuns();
+  /** Indexes of the membership changes above `applied`, ascending. */
+  #confIndexes: LogIndex[] = [];
+  #compacted: LogIndex;
+  #compactedTerm: Term;
+  #evicted: LogIndex;
+  #last: LogIndex;
+  #lastTerm: Term;
+  /** Everything up to here is on this node's disk. */
+  durable: LogIndex;
+  /** Everything up to here was handed out to be written. */
+  emitted: LogIndex;
+  commit: LogIndex;
+  /** Everything up to here was handed out to be applied. */
+  applying: LogIndex;
+  applied: LogIndex;
+  /** Received but not yet durable; nothing is applied meanwhile. */
+  pendingSnapshot: SnapshotMeta | null = null;
+
+  /** @param start everything up to `index` is in the snapshot; (0, 0) for an empty log. */
+  constructor(start: { index: LogIndex; term: Term } = { index: INDEX_0, term: TERM_0 }) {
+    this.#compacted = start.index;
+    this.#compactedTerm = start.term;
+    this.#evicted = start.index;
+    this.#last = start.index;
+    this.#lastTerm = start.term;
+    this.durable = start.index;
+    this.emitted = start.index;
+    this.commit = start.index;
+    this.applying = start.index;
+    this.applied = start.index;
+  }
+
+  get firstIndex(): LogIndex {
+    return (this.#compacted + 1) as LogIndex;
+  }
+  get compactedIndex(): LogIndex {
+    return this.#compacted;
+  }
+  get evictedIndex(): LogIndex {
+    return this.#evicted;
+  }
+  get lastIndex(): LogIndex {
+    return this.#last;
+  }
+  get lastTerm(): Term {
+    return this.#lastTerm;
+  }
+  get termRuns(): readonly TermRun[] {
+    return this.#terms.list;
+  }
+
+  /** @returns undefined if the index is beyond the log or compacted away. */
+  termAt(index: LogIndex): Term | undefined {
+    if (index === this.#last) return this.#lastTerm;
+    if (index === this.#compacted) return this.#compactedTerm;
+    if (index > this.#last || index < this.#compacted) return undefined;
+    return this.#terms.termAt(index);
+  }
+
+  matches(index: LogIndex, term: Term): boolean {
+    return this.termAt(index) === term;
+  }
+
+  /** A log that ends in (`index`, `term`) is at least as complete as this one (paper 5.4.1). */
+  isUpToDate(index: LogIndex, term: Term): boolean {
+    return term > this.#lastTerm || (term === this.#lastTerm && index >= this.#last);
+  }
+
+  /** First of `entries` that this log lacks or has with another term; null if it has them all. */
+  findConflict(entries: readonly Entry[]): Entry | null {
+    for (const entry of entries) if (!this.matches(entry.index, entry.term)) return entry;
+    return null;
+  }
+
+  /**
+   * Highest index at or below `index` whose term is at most `term`: where two logs may agree.
+   *
+   * @returns term 0 if the index is compacted away, so that nothing is known.
+   */
+  findConflictByTerm(index: LogIndex, term: Term): { index: LogIndex; term: Term } {
+    let at = index;
+    for (;;) {
+      const own = this.termAt(at);
+      if (own === undefined) return { index: at, term: TERM_0 };
+      if (own <= term || at === this.#compacted)
+        return { index: at, term: own <= term ? own : TERM_0 };
+      at = ((this.#terms.startOf(at) ?? this.firstIndex) - 1) as LogIndex;
+    }
+  }
+
+  /** The entry comes right after the last one. */
+  push(entry: Entry): void {
+    assert(entry.index === this.#last + 1, "entries are contiguous");
+    this.#entries.push(entry);
+    this.#terms.append(entry.index, entry.term);
+    this.#last = entry.index;
+    this.#lastTerm = entry.term;
+    if (entry.type === "conf_change") this.#confIndexes.push(entry.index);
+  }
+
+  /** Forgets `index` and all above: only ever because a leader's log differs there. */
+  truncate(index: LogIndex): void {
+    assert(index > this.commit, "committed entries are never truncated");
+    assert(index > this.#evicted, "evicted entries are applied, thus never truncated");
+    const last = (index - 1) as LogIndex;
+    this.#entries.length = this.#head + (last - this.#evicted);
+    this.#terms.truncate(index);
+    this.#last = last;
+    this.#lastTerm = last === this.#compacted ? this.#compactedTerm : this.#knownTerm(last);
+    this.durable = lower(this.durable, last);
+    this.emitted = lower(this.emitted, last);
+    while ((this.#confIndexes.at(-1) ?? 0) > last) this.#confIndexes.pop();
+  }
+
+  commitTo(index: LogIndex): void {
+    if (index <= this.commit) return;
+    assert(index <= this.#last, "commit beyond the log: acknowledged entries were lost");
+    this.commit = index;
+  }
+
+  appliedTo(index: LogIndex): void {
+    assert(index >= this.applied && index <= this.applying, "applied follows what was handed out");
+    this.applied = index;
+    while ((this.#confIndexes[0] ?? index + 1) <= index) this.#confIndexes.shift();
+  }
+
+  /** First membership change above `index`; undefined if none. It must not be applied yet. */
+  nextConfChange(index: LogIndex): LogIndex | undefined {
+    for (const at of this.#confIndexes) if (at > index) return at;
+    return undefined;
+  }
+
+  /** @param index above `evictedIndex` */
+  entryAt(index: LogIndex): Entry {
+    const entry = this.#entries[this.#head + (index - this.#evicted - 1)];
+    assert(entry !== undefined, "the payload is in memory");
+    return entry;
+  }
+
+  /** Entries `from … to`, cut before `maxBytes` are passed but never to nothing. */
+  slice(from: LogIndex, to: LogIndex, maxBytes: number): readonly Entry[] {
+    if (from > to) return NO_ENTRIES;
+    assert(from > this.#evicted && to <= this.#last, "the payloads are in memory");
+    const start = this.#head + (from - this.#evicted - 1);
+    const endMax = start + (to - from + 1);
+    let bytes = 0;
+    let end = start;
+    for (; end < endMax; end++) {
+      bytes += (this.#entries[end] as Entry).data.length + ENTRY_OVERHEAD_BYTES;
+      if (bytes > maxBytes && end > start) break;
+    }
+    return this.#entries.slice(start, end);
+  }
+
+  /** Payloads at or below `index` may leave memory; clamped to what is applied and durable. */
+  evict(index: LogIndex): void {
+    const to = lower(lower(index, this.applied), this.durable);
+    if (to <= this.#evicted) return;
+    const head = this.#head + (to - this.#evicted);
+    // References first: the slots themselves are cut in bulk.
+    this.#evicted = to;
+    this.#head = head;
+    if (head >= CUT_SLOTS_MIN || head === this.#entries.length) {
+      this.#entries.splice(0, head);
+      this.#head = 0;
+    }
+  }
+
+  /** Terms at or below `index` are forgotten too, but that of `index` itself. */
+  compact(index: LogIndex): void {
+    if (index <= this.#compacted) return;
+    assert(index <= this.applied && index <= this.durable, "only applied, durable entries go");
+    const term = this.#knownTerm(index);
+    this.evict(index);
+    this.#terms.dropThrough(index, this.#last);
+    this.#compacted = index;
+    this.#compactedTerm = term;
+  }
+
+  /** The snapshot takes the place of the whole log. */
+  restore(snapshot: SnapshotMeta): void {
+    assert(snapshot.index > this.commit, "a snapshot never moves the commit index back");
+    // What was committed stays as it is on disk until the snapshot is durable.
+    this.durable = lower(this.durable, this.commit);
+    this.#reset(snapshot.index, snapshot.term);
+    this.emitted = snapshot.index;
+    this.commit = snapshot.index;
+    this.pendingSnapshot = snapshot;
+  }
+
+  /** The disk and the machine are at the snapshot. */
+  snapshotPersisted(index: LogIndex): void {
+    if (this.durable < index) this.durable = index;
+    if (this.pendingSnapshot?.index !== index) return;
+    this.pendingSnapshot = null;
+    this.applying = index;
+    this.applied = index;
+  }
+
+  /** For recovery: terms of entries whose payloads stay in the journal. They must be applied. */
+  loadEvicted(through: LogIndex, runs: readonly TermRun[]): void {
+    for (const run of runs) this.#terms.append(run.first, run.term);
+    this.#evicted = through;
+    this.#last = through;
+    this.#lastTerm = this.#knownTerm(through);
+  }
+
+  #knownTerm(index: LogIndex): Term {
+    const term = index === this.#compacted ? this.#compactedTerm : this.#terms.termAt(index);
+    assert(term !== undefined, "the term of an index within the log is known");
+    return term;
+  }
+
+  #reset(index: LogIndex, term: Term): void {
+    this.#entries = [];
+    this.#head = 0;
+    this.#confIndexes = [];
+    this.#terms.truncate(INDEX_0);
+    this.#compacted = index;
+    this.#compactedTerm = term;
+    this.#evicted = index;
+    this.#last = index;
+    this.#lastTerm = term;
+  }
+}
+
+const lower = (a: LogIndex, b: LogIndex): LogIndex => (a < b ? a : b);

@@ -1,0 +1,155 @@
+/** The follower, and all that a member does at the word of the leader of its term. */
+import { maybeCampaign } from "./election.ts";
+import { membersOf } from "./membership.ts";
+import {
+  appendEntries,
+  becomeFollower,
+  type Follower,
+  followLeader,
+  type Raft,
+  send,
+} from "./state.ts";
+import type {
+  AppendRequest,
+  Heartbeat,
+  LogIndex,
+  Message,
+  NodeId,
+  ReadIndexResponse,
+  SnapshotOffer,
+} from "./types.ts";
+
+export function stepFollower(raft: Raft, follower: Follower, message: Message): void {
+  switch (message.type) {
+    case "append_request":
+    case "heartbeat":
+    case "snapshot_offer":
+      followLeader(raft, follower, message.from);
+      return obeyLeader(raft, message);
+    case "timeout_now":
+      // The leader wants this node to follow it, and knows that it has the whole log.
+      return maybeCampaign(raft, "transfer");
+    case "read_index_response":
+      return stepReadIndexResponse(raft, follower, message);
+    case "read_index_request":
+    case "transfer_request":
+      if (follower.leader !== null) send(raft, { ...message, to: follower.leader });
+      return;
+    default:
+    // Late answers to a campaign or a leadership that is over.
+  }
+}
+
+/** Append, heartbeat or snapshot by the leader of this term. */
+export function obeyLeader(raft: Raft, message: AppendRequest | Heartbeat | SnapshotOffer): void {
+  switch (message.type) {
+    case "append_request":
+      return stepAppend(raft, message);
+    case "heartbeat":
+      raft.log.commitTo(message.commit);
+      send(raft, {
+        type: "heartbeat_response",
+        from: raft.id,
+        to: message.from,
+        term: raft.term,
+        round: message.round,
+      });
+      return;
+    case "snapshot_offer":
+      return stepSnapshot(raft, message);
+  }
+}
+
+function stepAppend(raft: Raft, message: AppendRequest): void {
+  const { log } = raft;
+  // Below the commit index the logs agree already; that is the better place to go on from.
+  if (message.prevIndex < log.commit) return accept(raft, message.from, log.commit);
+  if (!isWellFormed(message)) return;
+  if (!log.matches(message.prevIndex, message.prevTerm)) return reject(raft, message);
+  // Only a real conflict cuts the log: a shorter, older append that arrives late must not.
+  const conflict = log.findConflict(message.entries);
+  if (conflict !== null) appendEntries(raft, message.entries, conflict.index);
+  const verified = (message.prevIndex + message.entries.length) as LogIndex;
+  log.commitTo(message.commit < verified ? message.commit : verified);
+  accept(raft, message.from, verified);
+}
+
+/** Entries are contiguous and their terms never descend; anything else is not of a Raft log. */
+function isWellFormed(message: AppendRequest): boolean {
+  let index: number = message.prevIndex;
+  let term: number = message.prevTerm;
+  for (const entry of message.entries) {
+    index++;
+    if (entry.index !== index || entry.term < term) return false;
+    term = entry.term;
+  }
+  return true;
+}
+
+function accept(raft: Raft, to: NodeId, match: LogIndex): void {
+  send(raft, {
+    type: "append_response",
+    from: raft.id,
+    to,
+    term: raft.term,
+    accepted: true,
+    match,
+  });
+}
+
+function reject(raft: Raft, message: AppendRequest): void {
+  const { log } = raft;
+  const start = message.prevIndex < log.lastIndex ? message.prevIndex : log.lastIndex;
+  const hint = log.findConflictByTerm(start, message.prevTerm);
+  send(raft, {
+    type: "append_response",
+    from: raft.id,
+    to: message.from,
+    term: raft.term,
+    accepted: false,
+    rejected: message.prevIndex,
+    hintIndex: hint.index,
+    hintTerm: hint.term,
+  });
+}
+
+/** The data is complete on this node. Installed at once, acknowledged once it is durable. */
+function stepSnapshot(raft: Raft, message: SnapshotOffer): void {
+  const restored = restore(raft, message);
+  accept(raft, message.from, restored ? raft.log.lastIndex : raft.log.commit);
+}
+
+function restore(raft: Raft, { snapshot }: SnapshotOffer): boolean {
+  const { log } = raft;
+  if (snapshot.index <= log.commit) return false;
+  if (raft.role.name !== "follower") {
+    // Cannot happen: the leader of this term made this node a follower before it got here.
+    becomeFollower(raft, raft.term, null);
+    return false;
+  }
+  // A stray snapshot of others must not make this node forget its own membership.
+  if (!membersOf(snapshot.configuration).includes(raft.id)) return false;
+  if (log.matches(snapshot.index, snapshot.term)) {
+    // The log has it all, and what follows stays.
+    log.commitTo(snapshot.index);
+    return false;
+  }
+  raft.writes.overwritten((log.commit + 1) as LogIndex);
+  log.restore(snapshot);
+  raft.snapshot = snapshot;
+  raft.configuration = snapshot.configuration;
+  raft.configurationHistory = [{ index: snapshot.index, configuration: snapshot.configuration }];
+  raft.out.configurationChanged = true;
+  return true;
+}
+
+function stepReadIndexResponse(raft: Raft, follower: Follower, message: ReadIndexResponse): void {
+  const read = follower.reads.take(message.requestId);
+  if (read === null) return;
+  raft.out.readStates.push({ context: read.context, index: message.index });
+}
+
+export function tickFollower(raft: Raft, follower: Follower): void {
+  const lost = follower.reads.tick(raft.settings.electionTimeoutTicks);
+  if (lost.length > 0) raft.out.readsDropped.push(...lost);
+}

@@ -1,0 +1,292 @@
+/** The leader: proposals, answers, heartbeats, check-quorum, transfer. */
+import { assert } from "../lib/assert.ts";
+import { encodeConfChange } from "./config-codec.ts";
+import { applyConfChange, isJoint, isVoter, leavesJoint, membersOf } from "./membership.ts";
+import { Inflights, Progress } from "./progress.ts";
+import { jointVote } from "./quorum.ts";
+import { ReadQueue } from "./read-index.ts";
+import {
+  admitRead,
+  broadcastAppend,
+  broadcastHeartbeat,
+  confirmReads,
+  hasCommittedInTerm,
+  maybeCommit,
+  maybeSendAppend,
+  sendMore,
+} from "./replication.ts";
+import { becomeFollower, changeRole, type Leader, type Raft, send } from "./state.ts";
+import {
+  type Accepted,
+  type AppendAccepted,
+  type AppendRejected,
+  type AppendResponse,
+  type ConfChange,
+  type EntryType,
+  INDEX_0,
+  type LogIndex,
+  type Message,
+  type NodeId,
+  type Rejection,
+} from "./types.ts";
+
+const NO_DATA = new Uint8Array(0);
+
+export type ProposeResult =
+  | Accepted
+  | Rejection<"not_leader" | "transfer_in_progress" | "overloaded">;
+
+export type ProposeConfChangeResult =
+  | Accepted
+  | Rejection<
+      | "not_leader"
+      | "transfer_in_progress"
+      /** The leader has not committed an entry of its term yet: try again soon. */
+      | "not_ready"
+      /** The previous change is not applied yet. */
+      | "change_in_flight"
+      /** Only leaving is possible now. */
+      | "joint"
+      /** There is no joint configuration to leave. */
+      | "not_joint"
+    >
+  | { readonly ok: false; readonly code: "invalid_change"; readonly reason: string };
+
+/** Won: tracks every member anew and asserts the term with an empty entry (paper section 8). */
+export function becomeLeader(raft: Raft): void {
+  assert(raft.role.name === "candidate", "only a candidate is elected");
+  const next = (raft.log.lastIndex + 1) as LogIndex;
+  const leader: Leader = {
+    name: "leader",
+    progress: new Map(),
+    heartbeatElapsed: 0,
+    transferee: null,
+    // A change may hide anywhere in the tail: none is proposed until all of it is applied.
+    pendingConfIndex: raft.log.lastIndex,
+    uncommittedBytes: 0,
+    commitNoticeDue: false,
+    reads: new ReadQueue(),
+    // The leader's own disk counts like anyone's, no sooner (etcd issue 14370).
+    matchOf: (id) => (id === raft.id ? raft.log.durable : (leader.progress.get(id)?.match ?? -1)),
+  };
+  for (const id of membersOf(raft.configuration)) {
+    if (id !== raft.id) leader.progress.set(id, newProgress(raft, next, false));
+  }
+  raft.failedRounds = 0;
+  changeRole(raft, leader);
+  append(raft, leader, "normal", NO_DATA);
+}
+
+export function newProgress(raft: Raft, next: LogIndex, recentActive: boolean): Progress {
+  const { maxInflightMessages, maxInflightBytes } = raft.settings;
+  const inflights = new Inflights(maxInflightMessages, maxInflightBytes);
+  return new Progress(INDEX_0, next, inflights, recentActive);
+}
+
+export function propose(raft: Raft, data: Uint8Array): ProposeResult {
+  const { role } = raft;
+  if (role.name !== "leader") return { ok: false, code: "not_leader" };
+  if (role.transferee !== null) return { ok: false, code: "transfer_in_progress" };
+  const bytes = role.uncommittedBytes + data.length;
+  // One proposal of any size is let through when nothing else is pending.
+  if (role.uncommittedBytes > 0 && data.length > 0 && bytes > raft.settings.maxUncommittedBytes) {
+    return { ok: false, code: "overloaded" };
+  }
+  role.uncommittedBytes = bytes;
+  return append(raft, role, "normal", data);
+}
+
+export function proposeConfChange(raft: Raft, change: ConfChange): ProposeConfChangeResult {
+  const { role } = raft;
+  if (role.name !== "leader") return { ok: false, code: "not_leader" };
+  if (role.transferee !== null) return { ok: false, code: "transfer_in_progress" };
+  if (!hasCommittedInTerm(raft)) return { ok: false, code: "not_ready" };
+  if (role.pendingConfIndex > raft.log.applied) return { ok: false, code: "change_in_flight" };
+  const joint = isJoint(raft.configuration);
+  if (joint && !leavesJoint(change)) return { ok: false, code: "joint" };
+  if (!joint && leavesJoint(change)) return { ok: false, code: "not_joint" };
+  const result = applyConfChange(raft.configuration, change);
+  if (!result.ok) return { ok: false, code: "invalid_change", reason: result.reason };
+  role.pendingConfIndex = (raft.log.lastIndex + 1) as LogIndex;
+  return append(raft, role, "conf_change", encodeConfChange(change));
+}
+
+/** A joint configuration that was entered with auto-leave is left as soon as it is applied. */
+export function maybeAutoLeave(raft: Raft, leader: Leader): void {
+  if (!raft.configuration.autoLeave || raft.log.applied < leader.pendingConfIndex) return;
+  if (leader.transferee !== null) return;
+  leader.pendingConfIndex = (raft.log.lastIndex + 1) as LogIndex;
+  append(raft, leader, "conf_change", NO_DATA);
+}
+
+function append(raft: Raft, leader: Leader, type: EntryType, data: Uint8Array): Accepted {
+  const index = (raft.log.lastIndex + 1) as LogIndex;
+  raft.log.push({ index, term: raft.term, type, data });
+  broadcastAppend(raft, leader);
+  return { ok: true, index, term: raft.term };
+}
+
+/** This node's disk has more of the log. */
+export function stepOwnDurable(raft: Raft, leader: Leader): void {
+  maybeCommit(raft, leader);
+}
+
+export function stepLeader(raft: Raft, leader: Leader, message: Message): void {
+  switch (message.type) {
+    case "append_response":
+      return stepAppendResponse(raft, leader, message);
+    case "heartbeat_response":
+      return stepHeartbeatResponse(raft, leader, message.from, message.round);
+    case "read_index_request":
+      return admitRead(raft, leader, {
+        peer: message.from,
+        requestId: message.requestId,
+        context: null,
+      });
+    case "transfer_request":
+      transferLeadership(raft, leader, message.target);
+      return;
+    default:
+      // A second leader of this term is impossible; late votes and answers mean nothing any more.
+      assert(message.type !== "append_request", "two leaders in one term");
+  }
+}
+
+function stepAppendResponse(raft: Raft, leader: Leader, message: AppendResponse): void {
+  const progress = leader.progress.get(message.from);
+  // A member that was just removed may still have answers under way.
+  if (progress === undefined) return;
+  progress.recentActive = true;
+  if (message.accepted) stepAccepted(raft, leader, progress, message);
+  else stepRejected(raft, progress, message);
+}
+
+/**
+ * The peer's hint spares a probe per entry: the highest index at which it may agree, and its term
+ * there. This log is skipped down to where its term is not above that, so that a backup takes at
+ * most one round trip a term, on whichever side the terms are.
+ */
+function stepRejected(raft: Raft, progress: Progress, message: AppendRejected): void {
+  const { hintIndex, hintTerm } = message;
+  const hint = hintTerm > 0 ? raft.log.findConflictByTerm(hintIndex, hintTerm).index : hintIndex;
+  if (!progress.maybeDecrease(message.rejected, hint)) return;
+  if (progress.state === "replicate") progress.becomeProbe();
+  maybeSendAppend(raft, message.from, progress, true);
+}
+
+function stepAccepted(
+  raft: Raft,
+  leader: Leader,
+  progress: Progress,
+  message: AppendAccepted,
+): void {
+  const { from, match } = message;
+  // Untrue by any honest peer; counting it would commit what does not exist.
+  if (match > raft.log.lastIndex) return;
+  const isNews = progress.maybeUpdate(match);
+  if (!isNews && !(progress.match === match && progress.state === "probe")) return;
+  settleState(raft, progress, match);
+  const committed = maybeCommit(raft, leader);
+  if (!committed && progress.canBumpCommit(raft.log.commit)) {
+    maybeSendAppend(raft, from, progress, true);
+  }
+  sendMore(raft, from, progress);
+  if (from === leader.transferee && progress.match === raft.log.lastIndex)
+    sendTimeoutNow(raft, from);
+}
+
+function settleState(raft: Raft, progress: Progress, match: LogIndex): void {
+  switch (progress.state) {
+    case "probe":
+      progress.becomeReplicate();
+      return;
+    case "snapshot":
+      // Whatever became of the snapshot, the log goes on from where the peer is.
+      if (progress.match < raft.log.compactedIndex) return;
+      progress.becomeProbe();
+      progress.becomeReplicate();
+      return;
+    case "replicate":
+      progress.inflights.freeUpTo(match);
+  }
+}
+
+function stepHeartbeatResponse(raft: Raft, leader: Leader, from: NodeId, round: number): void {
+  const progress = leader.progress.get(from);
+  if (progress === undefined) return;
+  progress.recentActive = true;
+  progress.paused = false;
+  // If everything in flight was lost, only this gets the peer going again.
+  if (progress.match < raft.log.lastIndex || progress.state === "probe") {
+    maybeSendAppend(raft, from, progress, true);
+  }
+  if (round <= progress.ackedRound) return;
+  progress.ackedRound = round;
+  confirmReads(raft, leader);
+}
+
+export function tickLeader(raft: Raft, leader: Leader): void {
+  leader.heartbeatElapsed++;
+  raft.electionElapsed++;
+  if (raft.electionElapsed >= raft.settings.electionTimeoutTicks) {
+    raft.electionElapsed = 0;
+    if (raft.settings.checkQuorum && !checkQuorum(raft, leader)) return;
+    // The transfer did not come about within an election timeout (dissertation 3.10).
+    leader.transferee = null;
+  }
+  maybeAutoLeave(raft, leader);
+  if (leader.heartbeatElapsed < raft.settings.heartbeatTicks) return;
+  leader.heartbeatElapsed = 0;
+  broadcastHeartbeat(raft, leader);
+}
+
+/** @returns false if a quorum was silent for a whole election timeout: no leader any more. */
+function checkQuorum(raft: Raft, leader: Leader): boolean {
+  const heard = jointVote(
+    raft.configuration,
+    (id) => id === raft.id || (leader.progress.get(id)?.recentActive ?? false),
+  );
+  for (const progress of leader.progress.values()) progress.recentActive = false;
+  if (heard === "won") return true;
+  becomeFollower(raft, raft.term, null);
+  return false;
+}
+
+export type TransferResult = { readonly ok: true } | Rejection<"not_leader" | "not_a_voter">;
+
+/** Brings `target` up to date and lets it campaign at once; given up after an election timeout. */
+export function transferLeadership(raft: Raft, leader: Leader, target: NodeId): TransferResult {
+  if (target === raft.id) {
+    // As with any other target, the order given last counts.
+    leader.transferee = null;
+    return { ok: true };
+  }
+  const progress = leader.progress.get(target);
+  if (progress === undefined || !isVoter(raft.configuration, target)) {
+    return { ok: false, code: "not_a_voter" };
+  }
+  if (leader.transferee === target) return { ok: true };
+  raft.electionElapsed = 0;
+  leader.transferee = target;
+  if (progress.match === raft.log.lastIndex) sendTimeoutNow(raft, target);
+  else maybeSendAppend(raft, target, progress, true);
+  return { ok: true };
+}
+
+function sendTimeoutNow(raft: Raft, target: NodeId): void {
+  send(raft, { type: "timeout_now", from: raft.id, to: target, term: raft.term });
+}
+
+/** A voter of higher priority that has all of the log, if there is one: the best such. */
+export function preferredLeader(raft: Raft, leader: Leader): NodeId | null {
+  const { priority } = raft.settings;
+  let best: NodeId | null = null;
+  let highest = priority.get(raft.id) ?? 0;
+  for (const id of raft.configuration.voters) {
+    const own = priority.get(id) ?? 0;
+    if (own <= highest || leader.progress.get(id)?.match !== raft.log.lastIndex) continue;
+    highest = own;
+    best = id;
+  }
+  return best;
+}

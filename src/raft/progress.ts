@@ -1,0 +1,200 @@
+/**
+ * What a leader knows of one peer. The state machine is drawn in DESIGN.md.
+ * Invariant: 0 <= match < next; entries in (match, next) are in flight (replicate only).
+ */
+import { assert } from "../lib/assert.ts";
+import { INDEX_0, type LogIndex } from "./types.ts";
+
+export type ProgressState = "probe" | "replicate" | "snapshot";
+
+const max = (a: number, b: number): LogIndex => (a > b ? a : b) as LogIndex;
+const min = (a: number, b: number): LogIndex => (a < b ? a : b) as LogIndex;
+
+/** Sliding window of unanswered appends, limited by count and by bytes. */
+export class Inflights {
+  readonly #messagesMax: number;
+  readonly #bytesMax: number;
+  /** Ring: grows to what is used, not to what is allowed. */
+  #indexes: LogIndex[] = [];
+  #sizes: number[] = [];
+  #start = 0;
+  #count = 0;
+  #bytes = 0;
+
+  /** @param bytesMax 0: no limit by bytes. */
+  constructor(messagesMax: number, bytesMax = 0) {
+    assert(messagesMax > 0, "an in-flight window holds at least one message");
+    this.#messagesMax = messagesMax;
+    this.#bytesMax = bytesMax;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The byte limit may be passed by the last message, so that any size can be sent. */
+  get full(): boolean {
+    return (
+      this.#count === this.#messagesMax || (this.#bytesMax > 0 && this.#bytes >= this.#bytesMax)
+    );
+  }
+
+  /** @param index of the last entry of the message */
+  add(index: LogIndex, bytes: number): void {
+    assert(!this.full, "cannot add to a full in-flight window");
+    if (this.#count === this.#indexes.length) this.#grow();
+    const at = (this.#start + this.#count) % this.#indexes.length;
+    this.#indexes[at] = index;
+    this.#sizes[at] = bytes;
+    this.#count++;
+    this.#bytes += bytes;
+  }
+
+  /** Forgets all messages whose last entry is at or below `index`. */
+  freeUpTo(index: LogIndex): void {
+    while (this.#count > 0 && (this.#indexes[this.#start] as LogIndex) <= index) {
+      this.#bytes -= this.#sizes[this.#start] as number;
+      this.#start = (this.#start + 1) % this.#indexes.length;
+      this.#count--;
+    }
+  }
+
+  reset(): void {
+    this.#start = 0;
+    this.#count = 0;
+    this.#bytes = 0;
+  }
+
+  #grow(): void {
+    const capacity = Math.min(this.#messagesMax, Math.max(4, this.#indexes.length * 2));
+    const indexes = new Array<LogIndex>(capacity).fill(INDEX_0);
+    const sizes = new Array<number>(capacity).fill(0);
+    for (let i = 0; i < this.#count; i++) {
+      const at = (this.#start + i) % this.#indexes.length;
+      indexes[i] = this.#indexes[at] as LogIndex;
+      sizes[i] = this.#sizes[at] as number;
+    }
+    this.#indexes = indexes;
+    this.#sizes = sizes;
+    this.#start = 0;
+  }
+}
+
+export class Progress {
+  state: ProgressState = "probe";
+  match: LogIndex;
+  next: LogIndex;
+  /** Highest commit index sent to the peer; lowered when it was probably lost. */
+  sentCommit: LogIndex = INDEX_0;
+  /** Only in state snapshot: the index of the snapshot on its way, else 0. */
+  pendingSnapshot: LogIndex = INDEX_0;
+  /** Heard from since the last check-quorum. */
+  recentActive: boolean;
+  /** A probe is out, or the window is full: wait for an answer or for a heartbeat's. */
+  paused = false;
+  /** First index of the payloads asked from the journal for this peer; 0 if none. */
+  fetchFrom: LogIndex = INDEX_0;
+  /** No snapshot is high enough: the lowest index wanted, until `snapshotCreated`; 0 if none. */
+  snapshotWanted: LogIndex = INDEX_0;
+  /** Highest read round that the peer confirmed. */
+  ackedRound = 0;
+  readonly inflights: Inflights;
+
+  constructor(match: LogIndex, next: LogIndex, inflights: Inflights, recentActive = false) {
+    assert(match < next, "match is below next");
+    this.match = match;
+    this.next = next;
+    this.inflights = inflights;
+    this.recentActive = recentActive;
+  }
+
+  get isPaused(): boolean {
+    return this.paused || this.state === "snapshot" || this.fetchFrom > 0;
+  }
+
+  becomeProbe(): void {
+    // A snapshot that was delivered is the next thing to probe from.
+    const from = this.state === "snapshot" ? max(this.match, this.pendingSnapshot) : this.match;
+    this.#reset("probe");
+    this.next = (from + 1) as LogIndex;
+    this.sentCommit = min(this.sentCommit, this.next - 1);
+  }
+
+  becomeReplicate(): void {
+    this.#reset("replicate");
+    this.next = (this.match + 1) as LogIndex;
+  }
+
+  becomeSnapshot(index: LogIndex): void {
+    this.#reset("snapshot");
+    this.pendingSnapshot = index;
+    this.next = (index + 1) as LogIndex;
+    this.sentCommit = index;
+  }
+
+  /** An append with this many entries (0: it only carries the commit index) goes out. */
+  sentEntries(entries: number, bytes: number): void {
+    if (this.state === "replicate") {
+      if (entries > 0) {
+        this.next = (this.next + entries) as LogIndex;
+        this.inflights.add((this.next - 1) as LogIndex, bytes);
+      }
+      // A message that fills the window, or an empty one while it is full, is a probe.
+      this.paused = this.inflights.full;
+      return;
+    }
+    assert(this.state === "probe", "no appends while a snapshot is on its way");
+    if (entries > 0) this.paused = true;
+  }
+
+  /** Telling the peer of `commit` could let it commit more of what it was sent. */
+  canBumpCommit(commit: LogIndex): boolean {
+    return commit > this.sentCommit && this.sentCommit < this.next - 1;
+  }
+
+  /** The peer's disk holds all up to `index`. @returns false if that was known. */
+  maybeUpdate(index: LogIndex): boolean {
+    if (index <= this.match) return false;
+    this.match = index;
+    if (this.next <= index) this.#moveNext(index + 1);
+    this.paused = false;
+    return true;
+  }
+
+  /**
+   * The peer refused an append after `rejected`; its log may agree up to `hint`.
+   *
+   * @returns false if the refusal is stale.
+   */
+  maybeDecrease(rejected: LogIndex, hint: LogIndex): boolean {
+    if (this.state === "replicate") {
+      if (rejected <= this.match) return false;
+      this.#moveNext(this.match + 1);
+    } else {
+      if (this.next - 1 !== rejected) return false;
+      this.#moveNext(max(min(rejected, hint + 1), this.match + 1));
+      this.paused = false;
+    }
+    this.sentCommit = min(this.sentCommit, this.next - 1);
+    return true;
+  }
+
+  /** Payloads asked for another position are of no use any more. */
+  #moveNext(next: number): void {
+    this.next = next as LogIndex;
+    this.fetchFrom = INDEX_0;
+  }
+
+  #reset(state: ProgressState): void {
+    this.state = state;
+    this.paused = false;
+    this.pendingSnapshot = INDEX_0;
+    this.fetchFrom = INDEX_0;
+    this.snapshotWanted = INDEX_0;
+    this.inflights.reset();
+  }
+}

@@ -1,0 +1,72 @@
+/** Quorum arithmetic: majority and joint. Pure functions; an empty half never holds anything back. */
+import type { LogIndex, NodeId } from "./types.ts";
+
+export type VoteResult = "won" | "lost" | "pending";
+
+/** What an empty set of voters commits, so that `min` over both halves ignores it. */
+export const INDEX_MAX = Number.MAX_SAFE_INTEGER as LogIndex;
+
+/** The two halves of a configuration as far as quorums go. */
+export type VoterSets = {
+  readonly voters: readonly NodeId[];
+  readonly votersOutgoing: readonly NodeId[];
+};
+
+/** The highest index that a majority of `voters` holds. */
+export function majorityIndex(
+  voters: readonly NodeId[],
+  matchOf: (id: NodeId) => number,
+): LogIndex {
+  const count = voters.length;
+  if (count === 0) return INDEX_MAX;
+  const first = matchOf(voters[0] as NodeId);
+  if (count === 1) return first as LogIndex;
+  // Insertion sort: groups are small, and this runs once per answer.
+  const matches: number[] = [first];
+  for (let i = 1; i < count; i++) {
+    const match = matchOf(voters[i] as NodeId);
+    let at = i;
+    for (; at > 0 && (matches[at - 1] as number) > match; at--) {
+      matches[at] = matches[at - 1] as number;
+    }
+    matches[at] = match;
+  }
+  return matches[count - (Math.floor(count / 2) + 1)] as LogIndex;
+}
+
+/** The highest index that both halves hold. */
+export function jointIndex(sets: VoterSets, matchOf: (id: NodeId) => number): LogIndex {
+  const incoming = majorityIndex(sets.voters, matchOf);
+  if (sets.votersOutgoing.length === 0) return incoming;
+  const outgoing = majorityIndex(sets.votersOutgoing, matchOf);
+  return incoming < outgoing ? incoming : outgoing;
+}
+
+/** @param ballotOf true for yes, false for no, undefined if not heard from. */
+export function majorityVote(
+  voters: readonly NodeId[],
+  ballotOf: (id: NodeId) => boolean | undefined,
+): VoteResult {
+  if (voters.length === 0) return "won";
+  const needed = Math.floor(voters.length / 2) + 1;
+  let yes = 0;
+  let missing = 0;
+  for (const id of voters) {
+    const ballot = ballotOf(id);
+    if (ballot === undefined) missing++;
+    else if (ballot) yes++;
+  }
+  if (yes >= needed) return "won";
+  return yes + missing >= needed ? "pending" : "lost";
+}
+
+/** Both halves must win; one that is lost loses all. */
+export function jointVote(
+  sets: VoterSets,
+  ballotOf: (id: NodeId) => boolean | undefined,
+): VoteResult {
+  const incoming = majorityVote(sets.voters, ballotOf);
+  const outgoing = majorityVote(sets.votersOutgoing, ballotOf);
+  if (incoming === outgoing) return incoming;
+  return incoming === "lost" || outgoing === "lost" ? "lost" : "pending";
+}

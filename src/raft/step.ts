@@ -1,0 +1,115 @@
+/** A message from a peer: its term first, votes next, then what the role makes of it. */
+import { stepCandidate } from "./candidate.ts";
+import { stepFollower } from "./follower.ts";
+import { stepLeader } from "./leader.ts";
+import { becomeFollower, leaderOf, type Raft, send } from "./state.ts";
+import type { Message, VoteRequest } from "./types.ts";
+
+export function stepMessage(raft: Raft, message: Message): void {
+  if (message.term < raft.term) return answerStale(raft, message);
+  if (message.term > raft.term && !meetHigherTerm(raft, message)) return;
+  if (message.type === "vote_request" || message.type === "pre_vote_request") {
+    return stepVoteRequest(raft, message);
+  }
+  const { role } = raft;
+  switch (role.name) {
+    case "follower":
+      return stepFollower(raft, role, message);
+    case "leader":
+      return stepLeader(raft, role, message);
+    case "pre_candidate":
+    case "candidate":
+      return stepCandidate(raft, role, message);
+  }
+}
+
+/** @returns false if the message is to be ignored. */
+function meetHigherTerm(raft: Raft, message: Message): boolean {
+  switch (message.type) {
+    case "vote_request":
+      if (isLeased(raft) && !message.transfer) return false;
+      becomeFollower(raft, message.term, null);
+      return true;
+    case "pre_vote_request":
+      // Nobody's term changes by being asked.
+      return message.transfer || !isLeased(raft);
+    case "pre_vote_response":
+      // A grant carries the term that was asked for; a refusal the refuser's own.
+      if (!message.granted) becomeFollower(raft, message.term, null);
+      return true;
+    case "append_request":
+    case "heartbeat":
+    case "snapshot_offer":
+      raft.failedRounds = 0;
+      becomeFollower(raft, message.term, message.from);
+      return true;
+    default:
+      becomeFollower(raft, message.term, null);
+      return true;
+  }
+}
+
+/**
+ * A leader was heard within the minimum election timeout: a candidate that did not hear it is cut
+ * off or removed, and must not disturb (dissertation 4.2.3).
+ */
+function isLeased(raft: Raft): boolean {
+  return (
+    raft.settings.checkQuorum &&
+    leaderOf(raft) !== null &&
+    raft.electionElapsed < raft.settings.electionTimeoutTicks
+  );
+}
+
+/**
+ * With pre-vote or check-quorum a node that came back with a higher term cannot force an election
+ * by voting, so a leader that is behind has to be told of the term, and a pre-candidate of its own.
+ */
+function answerStale(raft: Raft, message: Message): void {
+  const { id: from, term } = raft;
+  const to = message.from;
+  switch (message.type) {
+    case "append_request":
+    case "heartbeat":
+      if (!raft.settings.checkQuorum && !raft.settings.preVote) return;
+      send(raft, {
+        type: "append_response",
+        from,
+        to,
+        term,
+        accepted: true,
+        match: 0 as typeof raft.log.commit,
+      });
+      return;
+    case "pre_vote_request":
+      send(raft, { type: "pre_vote_response", from, to, term, granted: false });
+      return;
+    default:
+    // Whatever the past has to say.
+  }
+}
+
+/**
+ * One vote a term, and only for a log that is at least as complete (paper 5.2, 5.4.1). Learners vote
+ * too when asked: the candidate may know better than this node that it is a voter by now.
+ */
+function stepVoteRequest(raft: Raft, message: VoteRequest): void {
+  const isPre = message.type === "pre_vote_request";
+  const mayVote =
+    raft.vote === message.from ||
+    (raft.vote === null && leaderOf(raft) === null) ||
+    (isPre && message.term > raft.term);
+  const granted = mayVote && raft.log.isUpToDate(message.lastIndex, message.lastTerm);
+  if (granted && !isPre) {
+    raft.electionElapsed = 0;
+    raft.vote = message.from;
+  }
+  send(raft, {
+    type: isPre ? "pre_vote_response" : "vote_response",
+    from: raft.id,
+    to: message.from,
+    // A grant names the term it is for, which for a pre-vote is not this node's.
+    term: granted ? message.term : raft.term,
+    granted,
+  });
+}

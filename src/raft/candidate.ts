@@ -13,7 +13,8 @@ export function stepCandidate(raft: Raft, candidate: Candidate, message: Message
       // Someone else won this term.
       raft.failedRounds = 0;
       becomeFollower(raft, message.term, message.from);
-      return obeyLeader(raft, message);
+      obeyLeader(raft, message);
+      return;
     case "vote_response":
       if (candidate.name === "candidate") stepBallot(raft, candidate, message);
       return;
@@ -35,7 +36,10 @@ export function stepOwnVoteDurable(raft: Raft, candidate: Candidate): void {
 }
 
 function settle(raft: Raft, candidate: Candidate, result: ReturnType<typeof countBallot>): void {
-  if (result === "lost") return becomeFollower(raft, raft.term, null);
+  if (result === "lost") {
+    becomeFollower(raft, raft.term, null);
+    return;
+  }
   if (result === "pending") return;
   if (candidate.name === "pre_candidate") campaign(raft, "real");
   else becomeLeader(raft);

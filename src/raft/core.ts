@@ -312,7 +312,10 @@ function newLog(initial: InitialState, start: { index: LogIndex; term: Term }): 
 function tick(raft: Raft): void {
   const { role } = raft;
   if (raft.holdTicks > 0) raft.holdTicks--;
-  if (role.name === "leader") return tickLeader(raft, role);
+  if (role.name === "leader") {
+    tickLeader(raft, role);
+    return;
+  }
   if (role.name === "follower") tickFollower(raft, role);
   raft.electionElapsed++;
   if (raft.holdTicks > 0 || !isPromotable(raft)) return;

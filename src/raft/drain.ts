@@ -1,4 +1,5 @@
 /** Makes one output of what happened since the last. */
+import { after, before, minIndex } from "./indexes.ts";
 import { broadcastHeartbeat, flushCommitNotices, payloadBytes } from "./replication.ts";
 import { leaderOf, newOutbox, type Outbox, type Raft } from "./state.ts";
 import type { Entry, HardState, LogIndex, Output, Persist } from "./types.ts";
@@ -90,7 +91,7 @@ function needsPersist(raft: Raft): boolean {
 function takePersist(raft: Raft): Persist | null {
   const { log, writes } = raft;
   if (!needsPersist(raft)) return null;
-  const entries = log.slice((log.emitted + 1) as LogIndex, log.lastIndex, Number.MAX_SAFE_INTEGER);
+  const entries = log.slice(after(log.emitted), log.lastIndex, Number.MAX_SAFE_INTEGER);
   log.emitted = log.lastIndex;
   const snapshot = isSnapshotUnwritten(raft) ? log.pendingSnapshot : null;
   const syncCommit = mustSyncCommit(raft);
@@ -126,17 +127,17 @@ function mustSyncCommit({ log, writes }: Raft): boolean {
 /** Highest index that may be handed out for applying now. */
 function applyLimit({ log, writes }: Raft): LogIndex {
   if (log.pendingSnapshot !== null) return log.applying;
-  const limit = log.commit < log.durable ? log.commit : log.durable;
+  const limit = minIndex(log.commit, log.durable);
   const change = log.nextConfChange(log.applying);
   if (change === undefined || change > limit || change <= writes.durableCommit) return limit;
-  return (change - 1) as LogIndex;
+  return before(change);
 }
 
 function takeCommitted(raft: Raft): readonly Entry[] {
   const { log, role } = raft;
   const limit = applyLimit(raft);
   if (limit <= log.applying) return NOTHING;
-  const from = (log.applying + 1) as LogIndex;
+  const from = after(log.applying);
   const entries = log.slice(from, limit, raft.settings.maxCommittedBytes);
   log.applying = (log.applying + entries.length) as LogIndex;
   if (role.name === "leader") {

@@ -8,6 +8,7 @@
  * being installed, `durable` trails `compacted`.
  */
 import { assert } from "../lib/assert.ts";
+import { minIndex } from "./indexes.ts";
 import { TermRuns } from "./term-runs.ts";
 import {
   type Entry,
@@ -139,8 +140,8 @@ export class EntryLog {
     this.#terms.truncate(index);
     this.#last = last;
     this.#lastTerm = last === this.#compacted ? this.#compactedTerm : this.#knownTerm(last);
-    this.durable = lower(this.durable, last);
-    this.emitted = lower(this.emitted, last);
+    this.durable = minIndex(this.durable, last);
+    this.emitted = minIndex(this.emitted, last);
     while ((this.#confIndexes.at(-1) ?? 0) > last) this.#confIndexes.pop();
   }
 
@@ -186,7 +187,7 @@ export class EntryLog {
 
   /** Payloads at or below `index` may leave memory; clamped to what is applied and durable. */
   evict(index: LogIndex): void {
-    const to = lower(lower(index, this.applied), this.durable);
+    const to = minIndex(minIndex(index, this.applied), this.durable);
     if (to <= this.#evicted) return;
     const head = this.#head + (to - this.#evicted);
     // References first: the slots themselves are cut in bulk.
@@ -213,7 +214,7 @@ export class EntryLog {
   restore(snapshot: SnapshotMeta): void {
     assert(snapshot.index > this.commit, "a snapshot never moves the commit index back");
     // What was committed stays as it is on disk until the snapshot is durable.
-    this.durable = lower(this.durable, this.commit);
+    this.durable = minIndex(this.durable, this.commit);
     this.#reset(snapshot.index, snapshot.term);
     this.emitted = snapshot.index;
     this.commit = snapshot.index;
@@ -255,5 +256,3 @@ export class EntryLog {
     this.#lastTerm = term;
   }
 }
-
-const lower = (a: LogIndex, b: LogIndex): LogIndex => (a < b ? a : b);

@@ -1,5 +1,7 @@
 /** The follower, and all that a member does at the word of the leader of its term. */
+
 import { maybeCampaign } from "./election.ts";
+import { after, minIndex } from "./indexes.ts";
 import { membersOf } from "./membership.ts";
 import {
   appendEntries,
@@ -25,12 +27,15 @@ export function stepFollower(raft: Raft, follower: Follower, message: Message): 
     case "heartbeat":
     case "snapshot_offer":
       followLeader(raft, follower, message.from);
-      return obeyLeader(raft, message);
+      obeyLeader(raft, message);
+      return;
     case "timeout_now":
       // The leader wants this node to follow it, and knows that it has the whole log.
-      return maybeCampaign(raft, "transfer");
+      maybeCampaign(raft, "transfer");
+      return;
     case "read_index_response":
-      return stepReadIndexResponse(raft, follower, message);
+      stepReadIndexResponse(raft, follower, message);
+      return;
     case "read_index_request":
     case "transfer_request":
       if (follower.leader !== null) send(raft, { ...message, to: follower.leader });
@@ -44,7 +49,8 @@ export function stepFollower(raft: Raft, follower: Follower, message: Message): 
 export function obeyLeader(raft: Raft, message: AppendRequest | Heartbeat | SnapshotOffer): void {
   switch (message.type) {
     case "append_request":
-      return stepAppend(raft, message);
+      stepAppend(raft, message);
+      return;
     case "heartbeat":
       raft.log.commitTo(message.commit);
       send(raft, {
@@ -56,21 +62,28 @@ export function obeyLeader(raft: Raft, message: AppendRequest | Heartbeat | Snap
       });
       return;
     case "snapshot_offer":
-      return stepSnapshot(raft, message);
+      stepSnapshot(raft, message);
+      return;
   }
 }
 
 function stepAppend(raft: Raft, message: AppendRequest): void {
   const { log } = raft;
   // Below the commit index the logs agree already; that is the better place to go on from.
-  if (message.prevIndex < log.commit) return accept(raft, message.from, log.commit);
+  if (message.prevIndex < log.commit) {
+    accept(raft, message.from, log.commit);
+    return;
+  }
   if (!isWellFormed(message)) return;
-  if (!log.matches(message.prevIndex, message.prevTerm)) return reject(raft, message);
+  if (!log.matches(message.prevIndex, message.prevTerm)) {
+    reject(raft, message);
+    return;
+  }
   // Only a real conflict cuts the log: a shorter, older append that arrives late must not.
   const conflict = log.findConflict(message.entries);
   if (conflict !== null) appendEntries(raft, message.entries, conflict.index);
   const verified = (message.prevIndex + message.entries.length) as LogIndex;
-  log.commitTo(message.commit < verified ? message.commit : verified);
+  log.commitTo(minIndex(message.commit, verified));
   accept(raft, message.from, verified);
 }
 
@@ -99,7 +112,7 @@ function accept(raft: Raft, to: NodeId, match: LogIndex): void {
 
 function reject(raft: Raft, message: AppendRequest): void {
   const { log } = raft;
-  const start = message.prevIndex < log.lastIndex ? message.prevIndex : log.lastIndex;
+  const start = minIndex(message.prevIndex, log.lastIndex);
   const hint = log.findConflictByTerm(start, message.prevTerm);
   send(raft, {
     type: "append_response",
@@ -134,7 +147,7 @@ function restore(raft: Raft, { snapshot }: SnapshotOffer): boolean {
     log.commitTo(snapshot.index);
     return false;
   }
-  raft.writes.overwritten((log.commit + 1) as LogIndex);
+  raft.writes.overwritten(after(log.commit));
   log.restore(snapshot);
   raft.snapshot = snapshot;
   raft.configuration = snapshot.configuration;

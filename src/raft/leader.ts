@@ -134,15 +134,18 @@ export function stepOwnDurable(raft: Raft, leader: Leader): void {
 export function stepLeader(raft: Raft, leader: Leader, message: Message): void {
   switch (message.type) {
     case "append_response":
-      return stepAppendResponse(raft, leader, message);
+      stepAppendResponse(raft, leader, message);
+      return;
     case "heartbeat_response":
-      return stepHeartbeatResponse(raft, leader, message.from, message.round);
+      stepHeartbeatResponse(raft, leader, message.from, message.round);
+      return;
     case "read_index_request":
-      return admitRead(raft, leader, {
+      admitRead(raft, leader, {
         peer: message.from,
         requestId: message.requestId,
         context: null,
       });
+      return;
     case "transfer_request":
       transferLeadership(raft, leader, message.target);
       return;

@@ -3,12 +3,10 @@
  * Invariant: 0 <= match < next; entries in (match, next) are in flight (replicate only).
  */
 import { assert } from "../lib/assert.ts";
+import { maxIndex, minIndex } from "./indexes.ts";
 import { INDEX_0, type LogIndex } from "./types.ts";
 
 export type ProgressState = "probe" | "replicate" | "snapshot";
-
-const max = (a: number, b: number): LogIndex => (a > b ? a : b) as LogIndex;
-const min = (a: number, b: number): LogIndex => (a < b ? a : b) as LogIndex;
 
 /** Sliding window of unanswered appends, limited by count and by bytes. */
 export class Inflights {
@@ -118,10 +116,11 @@ export class Progress {
 
   becomeProbe(): void {
     // A snapshot that was delivered is the next thing to probe from.
-    const from = this.state === "snapshot" ? max(this.match, this.pendingSnapshot) : this.match;
+    const from =
+      this.state === "snapshot" ? maxIndex(this.match, this.pendingSnapshot) : this.match;
     this.#reset("probe");
     this.next = (from + 1) as LogIndex;
-    this.sentCommit = min(this.sentCommit, this.next - 1);
+    this.sentCommit = minIndex(this.sentCommit, this.next - 1);
   }
 
   becomeReplicate(): void {
@@ -176,10 +175,10 @@ export class Progress {
       this.#moveNext(this.match + 1);
     } else {
       if (this.next - 1 !== rejected) return false;
-      this.#moveNext(max(min(rejected, hint + 1), this.match + 1));
+      this.#moveNext(maxIndex(minIndex(rejected, hint + 1), this.match + 1));
       this.paused = false;
     }
-    this.sentCommit = min(this.sentCommit, this.next - 1);
+    this.sentCommit = minIndex(this.sentCommit, this.next - 1);
     return true;
   }
 

@@ -1,4 +1,5 @@
 /** Quorum arithmetic: majority and joint. Pure functions; an empty half never holds anything back. */
+import { minIndex } from "./indexes.ts";
 import type { LogIndex, NodeId } from "./types.ts";
 
 export type VoteResult = "won" | "lost" | "pending";
@@ -39,7 +40,7 @@ export function jointIndex(sets: VoterSets, matchOf: (id: NodeId) => number): Lo
   const incoming = majorityIndex(sets.voters, matchOf);
   if (sets.votersOutgoing.length === 0) return incoming;
   const outgoing = majorityIndex(sets.votersOutgoing, matchOf);
-  return incoming < outgoing ? incoming : outgoing;
+  return minIndex(incoming, outgoing);
 }
 
 /** @param ballotOf true for yes, false for no, undefined if not heard from. */

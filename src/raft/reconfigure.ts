@@ -42,7 +42,8 @@ function switchConfiguration(raft: Raft, configuration: Configuration): void {
   if (role.name !== "leader") return;
   if (!isVoter(configuration, raft.id)) {
     // Removed or demoted: the change is committed, so its work is done (paper section 6).
-    return becomeFollower(raft, raft.term, null);
+    becomeFollower(raft, raft.term, null);
+    return;
   }
   syncProgress(raft, role);
   maybeCommit(raft, role);

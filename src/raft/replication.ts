@@ -1,5 +1,7 @@
 /** What a leader sends to whom, and what becomes committed by the answers. */
+
 import { assert } from "../lib/assert.ts";
+import { minIndex } from "./indexes.ts";
 import type { Progress } from "./progress.ts";
 import { jointIndex } from "./quorum.ts";
 import type { ConfirmedRead, ReadRequest } from "./read-index.ts";
@@ -121,7 +123,10 @@ export function stepFetched(
 ): void {
   if (progress.fetchFrom !== from || progress.next !== from) return;
   progress.fetchFrom = INDEX_0;
-  if (!isOurs(raft, from, entries)) return stepFetchFailed(raft, id, progress);
+  if (!isOurs(raft, from, entries)) {
+    stepFetchFailed(raft, id, progress);
+    return;
+  }
   if (progress.inflights.full) return;
   sendAppend(raft, id, progress, entries);
   sendMore(raft, id, progress);
@@ -153,7 +158,7 @@ export function broadcastHeartbeat(raft: Raft, leader: Leader): void {
   const round = leader.reads.beginRound();
   for (const [id, progress] of leader.progress) {
     // Never beyond what the peer is known to hold: it may have another log up there.
-    const commit = progress.match < raft.log.commit ? progress.match : raft.log.commit;
+    const commit = minIndex(progress.match, raft.log.commit);
     send(raft, { type: "heartbeat", from: raft.id, to: id, term: raft.term, commit, round });
     progress.sentCommit = commit;
   }
@@ -192,7 +197,10 @@ export const hasCommittedInTerm = (raft: Raft): boolean =>
 
 /** Paper section 8: no read is answered before the leader's no-op tells it what is committed. */
 export function admitRead(raft: Raft, leader: Leader, request: ReadRequest): void {
-  if (!hasCommittedInTerm(raft)) return leader.reads.postpone(request);
+  if (!hasCommittedInTerm(raft)) {
+    leader.reads.postpone(request);
+    return;
+  }
   leader.reads.add(request, raft.log.commit);
 }
 

@@ -6,20 +6,27 @@ import { becomeFollower, leaderOf, type Raft, send } from "./state.ts";
 import type { Message, VoteRequest } from "./types.ts";
 
 export function stepMessage(raft: Raft, message: Message): void {
-  if (message.term < raft.term) return answerStale(raft, message);
+  if (message.term < raft.term) {
+    answerStale(raft, message);
+    return;
+  }
   if (message.term > raft.term && !meetHigherTerm(raft, message)) return;
   if (message.type === "vote_request" || message.type === "pre_vote_request") {
-    return stepVoteRequest(raft, message);
+    stepVoteRequest(raft, message);
+    return;
   }
   const { role } = raft;
   switch (role.name) {
     case "follower":
-      return stepFollower(raft, role, message);
+      stepFollower(raft, role, message);
+      return;
     case "leader":
-      return stepLeader(raft, role, message);
+      stepLeader(raft, role, message);
+      return;
     case "pre_candidate":
     case "candidate":
-      return stepCandidate(raft, role, message);
+      stepCandidate(raft, role, message);
+      return;
   }
 }
 

@@ -1,0 +1,15 @@
+/** Raw HTTP/1.1 requests for the load generator, base64. */
+export function rawRequest(method: string, path: string, body: string | null = null): string {
+  const head = [
+    `${method} ${path} HTTP/1.1`,
+    "Host: localhost",
+    "Authorization: Bearer dev",
+    ...(body === null ? [] : [`Content-Length: ${Buffer.byteLength(body)}`]),
+    "",
+    "",
+  ].join("\r\n");
+  return Buffer.from(head + (body ?? "")).toString("base64");
+}
+
+export const MESSAGE = "x".repeat(64);
+export const NDJSON_100 = `${MESSAGE}\n`.repeat(100);

@@ -1,22 +1,23 @@
+import type { ByteWriter } from "../lib/bytes.ts";
+
 /** Entries of a full chunk: 192 KiB. */
 export const DEDUPE_CHUNK_ENTRIES = 4096;
 export const KEY_DIGEST_BYTES = 16;
 export const PAYLOAD_DIGEST_BYTES = 8;
 
-/** Four words of the key's digest, two of the payload's. */
-const WORDS = 6;
+/** Bytes of both digests, one after the other. */
+export const DIGESTS_BYTES = KEY_DIGEST_BYTES + PAYLOAD_DIGEST_BYTES;
 
-/** Bytes 4n … 4n+3 of a digest as an unsigned little-endian number. */
-export const digestWord = (digest: Uint8Array, n: number): number => {
-  const at = n * 4;
-  return (
-    ((digest[at] as number) |
-      ((digest[at + 1] as number) << 8) |
-      ((digest[at + 2] as number) << 16) |
-      ((digest[at + 3] as number) << 24)) >>>
-    0
-  );
-};
+/** Four words of the key's digest, two of the payload's. */
+const WORDS = DIGESTS_BYTES / 4;
+
+/** Four bytes as an unsigned little-endian number. */
+export const digestWord = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at] as number) |
+    ((bytes[at + 1] as number) << 8) |
+    ((bytes[at + 2] as number) << 16) |
+    ((bytes[at + 3] as number) << 24)) >>>
+  0;
 
 /** Columns of idempotency keys, append-only: a snapshot may read what was there when it began. */
 export class DedupeChunk {
@@ -45,32 +46,52 @@ export class DedupeChunk {
     const at = slot * WORDS;
     return (
       digests[at] === digestWord(key, 0) &&
-      digests[at + 1] === digestWord(key, 1) &&
-      digests[at + 2] === digestWord(key, 2) &&
-      digests[at + 3] === digestWord(key, 3)
+      digests[at + 1] === digestWord(key, 4) &&
+      digests[at + 2] === digestWord(key, 8) &&
+      digests[at + 3] === digestWord(key, 12)
     );
   }
 
   hasPayload(slot: number, payload: Uint8Array): boolean {
     const at = slot * WORDS + 4;
     return (
-      this.digests[at] === digestWord(payload, 0) && this.digests[at + 1] === digestWord(payload, 1)
+      this.digests[at] === digestWord(payload, 0) && this.digests[at + 1] === digestWord(payload, 4)
     );
   }
 
-  push(key: Uint8Array, payload: Uint8Array, at: number, firstOffset: number, count: number): void {
+  /**
+   * Adds an entry; its digests are still to be set.
+   *
+   * @returns its slot.
+   */
+  push(at: number, firstOffset: number, count: number): number {
     if (this.length === this.at.length) this.#grow();
     const slot = this.length++;
-    const word = slot * WORDS;
-    this.digests[word] = digestWord(key, 0);
-    this.digests[word + 1] = digestWord(key, 1);
-    this.digests[word + 2] = digestWord(key, 2);
-    this.digests[word + 3] = digestWord(key, 3);
-    this.digests[word + 4] = digestWord(payload, 0);
-    this.digests[word + 5] = digestWord(payload, 1);
     this.at[slot] = at;
     this.firstOffset[slot] = firstOffset;
     this.count[slot] = count;
+    return slot;
+  }
+
+  setKey(slot: number, key: Uint8Array): void {
+    const word = slot * WORDS;
+    for (let i = 0; i < 4; i++) this.digests[word + i] = digestWord(key, i * 4);
+  }
+
+  setPayload(slot: number, payload: Uint8Array): void {
+    const word = slot * WORDS + 4;
+    for (let i = 0; i < 2; i++) this.digests[word + i] = digestWord(payload, i * 4);
+  }
+
+  /** Both digests, as `writeDigests` wrote them. */
+  readDigests(slot: number, digests: Uint8Array): void {
+    const word = slot * WORDS;
+    for (let i = 0; i < WORDS; i++) this.digests[word + i] = digestWord(digests, i * 4);
+  }
+
+  writeDigests(slot: number, writer: ByteWriter): void {
+    const word = slot * WORDS;
+    for (let i = 0; i < WORDS; i++) writer.u32(this.digests[word + i] as number);
   }
 
   #grow(): void {

@@ -85,9 +85,18 @@ export class DedupeTable {
     count: number,
   ): void {
     const chunk = this.#chunkForPush();
-    chunk.push(keyDigest, payloadDigest, at, firstOffset, count);
-    this.#link(this.#tail++);
-    this.#growIndex();
+    const slot = chunk.push(at, firstOffset, count);
+    chunk.setKey(slot, keyDigest);
+    chunk.setPayload(slot, payloadDigest);
+    this.#linkNewest();
+  }
+
+  /** `push` with both digests in one, as `DedupeChunk.writeDigests` wrote them. */
+  pushDigests(digests: Uint8Array, at: number, firstOffset: number, count: number): void {
+    const chunk = this.#chunkForPush();
+    const slot = chunk.push(at, firstOffset, count);
+    chunk.readDigests(slot, digests);
+    this.#linkNewest();
   }
 
   /** Drops the oldest entry. */
@@ -143,12 +152,14 @@ export class DedupeTable {
     return bucket < this.#buckets ? bucket : bucket & (this.#level - 1);
   }
 
-  #link(sequence: number): void {
+  #linkNewest(): void {
+    const sequence = this.#tail++;
     const chunk = this.#chunkOf(sequence);
     const slot = this.#slot(sequence);
     const bucket = this.#bucketOf(chunk.hashOf(slot));
     chunk.next[slot] = this.#heads[bucket] as number;
     this.#heads[bucket] = (sequence % REFERENCE_MODULUS) + 1;
+    this.#growIndex();
   }
 
   /** The oldest entry is the last of its chain: newer ones were put in front. */

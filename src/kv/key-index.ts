@@ -93,25 +93,25 @@ export class KeyIndex {
   }
 
   /**
-   * Fills an empty index with captured buckets, in any order.
+   * Adds entries behind all others, as `capture` gave them.
    *
-   * @throws DecodeError if a bucket is empty or keys are not in order.
+   * @throws DecodeError if there are none or their keys are not in order.
    */
-  fill(buckets: readonly KvEntry[][]): void {
-    assert(this.#buckets.length === 0, "only an empty index can be filled");
-    for (const entries of buckets) {
-      if (entries.length === 0) throw new DecodeError("a bucket of keys is empty");
-      this.#buckets.push({ entries, epoch: this.#epoch.value });
-    }
-    this.#buckets.sort((a, b) => compareEntries(a.entries[0] as KvEntry, b.entries[0] as KvEntry));
-    let before: KvEntry | undefined;
-    for (const bucket of this.#buckets) {
-      for (const entry of bucket.entries) {
-        if (before !== undefined && compareEntries(before, entry) >= 0) {
-          throw new DecodeError("keys are not in order");
-        }
-        before = entry;
+  append(added: KvEntry[]): void {
+    if (added.length === 0) throw new DecodeError("a bucket of keys is empty");
+    const last = this.#buckets[this.#buckets.length - 1];
+    let before = last?.entries[last.entries.length - 1];
+    for (const entry of added) {
+      if (before !== undefined && compareEntries(before, entry) >= 0) {
+        throw new DecodeError("keys are not in order");
       }
+      before = entry;
+    }
+    if (last !== undefined && last.entries.length + added.length <= BUCKET_ENTRIES_MAX) {
+      this.#own(last);
+      for (const entry of added) last.entries.push(entry);
+    } else {
+      this.#buckets.push({ entries: added, epoch: this.#epoch.value });
     }
   }
 

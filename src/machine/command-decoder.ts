@@ -187,13 +187,17 @@ function atLeastOne(value: number): number {
   return value;
 }
 
-/** @throws DecodeError unless the bytes are UTF-8. */
-export function textBytes(bytes: Uint8Array): Uint8Array {
-  for (let i = 0; i < bytes.length; i++) {
+/**
+ * Lets bytes pass whose first `length` are UTF-8.
+ *
+ * @throws DecodeError if they are not.
+ */
+export function textBytes(bytes: Uint8Array, length = bytes.length): Uint8Array {
+  for (let i = 0; i < length; i++) {
     if ((bytes[i] as number) < 128) continue;
     try {
-      fromUtf8(bytes);
-      return bytes;
+      fromUtf8(bytes.subarray(0, length));
+      break;
     } catch (cause) {
       throw new DecodeError("key is not UTF-8", { cause });
     }

@@ -7,15 +7,19 @@ import { applyProduce } from "../broker/commands/produce.ts";
 import { applySetRetention } from "../broker/commands/set-retention.ts";
 import { applyTrim } from "../broker/commands/trim.ts";
 import { evictOldKeys } from "../broker/idempotency.ts";
-import { type BrokerEffects, BrokerState } from "../broker/state.ts";
+import type { BrokerEffects, BrokerState } from "../broker/state.ts";
 import { applyKvDelete } from "../kv/commands/delete.ts";
 import { expireKeys, nextKvExpiry } from "../kv/commands/expire.ts";
 import { applyKvPut } from "../kv/commands/put.ts";
-import { KvState } from "../kv/state.ts";
+import type { KvState } from "../kv/state.ts";
 import { unreachable } from "../lib/assert.ts";
 import type { Millis } from "../lib/ids.ts";
 import { decodeEntry } from "./command-decoder.ts";
 import type { Command, CommandResult, TickResult } from "./commands.ts";
+import { digestState } from "./digest.ts";
+import { MachineSnapshot } from "./snapshot.ts";
+import { SnapshotRestorer } from "./snapshot-restorer.ts";
+import { emptyState, type MachineState } from "./state.ts";
 
 /** What the caller has to do, in order, while an entry is applied. */
 export interface Effects extends BrokerEffects {
@@ -37,10 +41,18 @@ export class Machine {
   /** The machine's clock: the highest time of any entry so far. */
   now: Millis;
 
-  constructor(broker = new BrokerState(), kv = new KvState(), now = 0 as Millis) {
-    this.broker = broker;
-    this.kv = kv;
-    this.now = now;
+  /** @param state of a snapshot, from `SnapshotRestorer`; absent: empty. */
+  constructor(state: MachineState = emptyState()) {
+    this.broker = state.broker;
+    this.kv = state.kv;
+    this.now = state.now;
+  }
+
+  /** @throws DecodeError if the bytes are no whole snapshot. */
+  static restore(chunks: Iterable<Uint8Array>): Machine {
+    const restorer = new SnapshotRestorer();
+    for (const chunk of chunks) restorer.push(chunk);
+    return new Machine(restorer.finish());
   }
 
   /**
@@ -65,6 +77,16 @@ export class Machine {
     const frees = nextKvExpiry(this.kv) ?? Number.POSITIVE_INFINITY;
     const next = Math.min(forgets, frees);
     return next === Number.POSITIVE_INFINITY ? null : next;
+  }
+
+  /** The state at this instant, to be encoded over many turns while `apply` goes on. */
+  beginSnapshot(): MachineSnapshot {
+    return new MachineSnapshot(this);
+  }
+
+  /** Equal for equal states, however they came about. Walks the whole state: not for the loop. */
+  digest(): number {
+    return digestState(this);
   }
 
   #applyCommand(command: Command, effects: Effects): CommandResult {

@@ -1,0 +1,26 @@
+/**
+ * A snapshot: `u32` magic, `u8` version, then sections, each `u8` tag, `u32` length, body. The
+ * order is fixed: header; each topic with its partitions, and after each partition its groups and
+ * idempotency keys; each namespace with its entries, in order; end. What can be long is spread over
+ * many sections. The file's checksum is the business of who stores it.
+ */
+export const SNAPSHOT_MAGIC = 0x4d535941;
+export const SNAPSHOT_VERSION = 1;
+export const PREAMBLE_BYTES = 5;
+export const SECTION_HEADER_BYTES = 5;
+/** A section is closed when it has this many bytes. */
+export const SECTION_BYTES_TARGET = 32 * 1024;
+
+/** Time, limits, the policy of `"*"`, counters. */
+export const SECTION_HEADER = 1;
+export const SECTION_TOPIC = 2;
+export const SECTION_PARTITION = 3;
+/** Committed offsets of the partition before. */
+export const SECTION_GROUPS = 4;
+/** Idempotency keys of the partition before, oldest first. */
+export const SECTION_DEDUPE = 5;
+export const SECTION_NAMESPACE = 6;
+/** Keys and values of the namespace before, in order. */
+export const SECTION_ENTRIES = 7;
+/** Number of sections before it: a snapshot that lacks it was cut off. */
+export const SECTION_END = 8;

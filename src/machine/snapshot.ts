@@ -1,0 +1,296 @@
+import { DEDUPE_CHUNK_ENTRIES, type DedupeChunk } from "../broker/dedupe-chunk.ts";
+import type { DedupeCapture } from "../broker/dedupe-table.ts";
+import type { BrokerLimits, LevelPolicy, PartitionState, TopicState } from "../broker/state.ts";
+import type { KvEntry, KvNamespace } from "../kv/state.ts";
+import { ByteWriter } from "../lib/bytes.ts";
+import type { Offset } from "../record/offset.ts";
+import {
+  SECTION_BYTES_TARGET,
+  SECTION_DEDUPE,
+  SECTION_END,
+  SECTION_ENTRIES,
+  SECTION_GROUPS,
+  SECTION_HEADER,
+  SECTION_NAMESPACE,
+  SECTION_PARTITION,
+  SECTION_TOPIC,
+  SNAPSHOT_MAGIC,
+  SNAPSHOT_VERSION,
+} from "./snapshot-format.ts";
+import type { MachineState } from "./state.ts";
+
+/**
+ * The machine's state at the instant of construction, encoded piece by piece while `apply` goes
+ * on. Construction takes references and a few numbers a partition, and raises the epochs; from then
+ * on `apply` copies a bucket of keys or a map of groups before it first changes it. Everything else
+ * that is referred to here is never changed: entries and policies are replaced, idempotency keys
+ * are only added.
+ */
+export class MachineSnapshot {
+  readonly #writer = new ByteWriter(2 * SECTION_BYTES_TARGET);
+  #steps: Iterator<undefined> | null;
+
+  constructor(state: MachineState) {
+    this.#steps = encodeSteps(this.#writer, captureState(state));
+  }
+
+  /**
+   * The following bytes of the snapshot, null when all were given.
+   *
+   * @param maxBytes about this many; more where a single value is larger.
+   */
+  next(maxBytes: number): Uint8Array | null {
+    this.#writer.clear();
+    while (this.#steps !== null && this.#writer.length < maxBytes) {
+      if (this.#steps.next().done === true) this.#steps = null;
+    }
+    return this.#writer.length === 0 ? null : this.#writer.take();
+  }
+
+  /** Lets go of the state. `next` then gives null. */
+  abandon(): void {
+    this.#steps = null;
+  }
+}
+
+type PartitionCapture = {
+  readonly partition: PartitionState;
+  readonly lowWatermark: Offset;
+  readonly endOffset: Offset;
+  readonly bytesBelowLow: number;
+  readonly bytesEnd: number;
+  readonly committed: ReadonlyMap<string, Offset>;
+  readonly policy: LevelPolicy;
+  readonly dedupe: DedupeCapture | null;
+};
+
+type TopicCapture = {
+  readonly topic: TopicState;
+  readonly policy: LevelPolicy;
+  readonly partitions: readonly PartitionCapture[];
+};
+
+type NamespaceCapture = {
+  readonly namespace: KvNamespace;
+  readonly revision: number;
+  readonly buckets: readonly (readonly KvEntry[])[];
+};
+
+type Capture = {
+  readonly now: number;
+  readonly limits: BrokerLimits;
+  readonly nextTopicId: number;
+  readonly retentionRevision: number;
+  readonly policy: LevelPolicy;
+  readonly nextNamespaceId: number;
+  readonly topics: readonly TopicCapture[];
+  readonly namespaces: readonly NamespaceCapture[];
+};
+
+function captureState(state: MachineState): Capture {
+  const { broker, kv } = state;
+  broker.epoch++;
+  kv.epoch.value++;
+  const topics: TopicCapture[] = [];
+  for (const topic of broker.topicsById.values()) {
+    const partitions = topic.partitions.map(capturePartition);
+    topics.push({ topic, policy: topic.policy, partitions });
+  }
+  const namespaces: NamespaceCapture[] = [];
+  for (const namespace of kv.namespaces.values()) {
+    const buckets: (readonly KvEntry[])[] = [];
+    namespace.keys.capture(buckets);
+    namespaces.push({ namespace, revision: namespace.revision, buckets });
+  }
+  const { limits, nextTopicId, retentionRevision, policy } = broker;
+  return {
+    now: state.now,
+    limits,
+    nextTopicId,
+    retentionRevision,
+    policy,
+    nextNamespaceId: kv.nextNamespaceId,
+    topics,
+    namespaces,
+  };
+}
+
+const capturePartition = (partition: PartitionState): PartitionCapture => ({
+  partition,
+  lowWatermark: partition.lowWatermark,
+  endOffset: partition.endOffset,
+  bytesBelowLow: partition.bytesBelowLow,
+  bytesEnd: partition.bytesEnd,
+  committed: partition.committed,
+  policy: partition.policy,
+  dedupe: partition.dedupe?.capture() ?? null,
+});
+
+/** Each step writes one section. */
+function* encodeSteps(writer: ByteWriter, capture: Capture): Generator<undefined, void> {
+  const sections = new SectionWriter(writer);
+  writer.u32(SNAPSHOT_MAGIC);
+  writer.u8(SNAPSHOT_VERSION);
+  encodeHeader(sections, capture);
+  yield;
+  for (const topic of capture.topics) {
+    encodeTopic(sections, topic);
+    yield;
+    for (const partition of topic.partitions) {
+      encodePartition(sections, partition);
+      yield;
+      if (partition.committed.size > 0) yield* encodeGroups(sections, partition.committed);
+      if (partition.dedupe !== null) yield* encodeDedupe(sections, partition.dedupe);
+    }
+  }
+  for (const namespace of capture.namespaces) {
+    encodeNamespace(sections, namespace);
+    yield;
+    for (const bucket of namespace.buckets) yield* encodeEntries(sections, bucket);
+  }
+  const { count } = sections;
+  sections.open(SECTION_END);
+  writer.u32(count);
+  sections.close();
+}
+
+/** Frames sections: the length is filled in when a section is closed. */
+class SectionWriter {
+  readonly writer: ByteWriter;
+  count = 0;
+  #lengthAt = 0;
+
+  constructor(writer: ByteWriter) {
+    this.writer = writer;
+  }
+
+  get isFull(): boolean {
+    return this.writer.length - this.#lengthAt >= SECTION_BYTES_TARGET;
+  }
+
+  open(tag: number): void {
+    this.writer.u8(tag);
+    this.#lengthAt = this.writer.reserve(4);
+  }
+
+  close(): void {
+    this.writer.setU32(this.#lengthAt, this.writer.length - this.#lengthAt - 4);
+    this.count++;
+  }
+}
+
+function encodeHeader(sections: SectionWriter, capture: Capture): void {
+  const { writer } = sections;
+  sections.open(SECTION_HEADER);
+  writer.u64(capture.now);
+  writer.varint(capture.limits.dedupeWindowMs);
+  writer.varint(capture.limits.dedupeKeysMax);
+  writer.varint(capture.limits.partitionsMax);
+  writer.varint(capture.nextTopicId);
+  writer.varint(capture.retentionRevision);
+  encodePolicy(writer, capture.policy);
+  writer.varint(capture.nextNamespaceId);
+  sections.close();
+}
+
+/** Flags say which of the two are set. */
+function encodePolicy(writer: ByteWriter, policy: LevelPolicy): void {
+  writer.u8((policy.ttlMs === null ? 0 : 1) | (policy.maxBytes === null ? 0 : 2));
+  if (policy.ttlMs !== null) writer.varint(policy.ttlMs);
+  if (policy.maxBytes !== null) writer.varint(policy.maxBytes);
+  writer.varint(policy.revision);
+}
+
+function encodeTopic(sections: SectionWriter, { topic, policy }: TopicCapture): void {
+  const { writer } = sections;
+  sections.open(SECTION_TOPIC);
+  writer.varint(topic.topicId);
+  writer.text(topic.name);
+  writer.varint(topic.partitions.length);
+  encodePolicy(writer, policy);
+  sections.close();
+}
+
+function encodePartition(sections: SectionWriter, capture: PartitionCapture): void {
+  const { writer } = sections;
+  sections.open(SECTION_PARTITION);
+  writer.varint(capture.partition.partition);
+  writer.varint(capture.lowWatermark);
+  writer.varint(capture.endOffset);
+  writer.varint(capture.bytesBelowLow);
+  writer.varint(capture.bytesEnd);
+  encodePolicy(writer, capture.policy);
+  sections.close();
+}
+
+function* encodeGroups(
+  sections: SectionWriter,
+  committed: ReadonlyMap<string, Offset>,
+): Generator<undefined, void> {
+  const { writer } = sections;
+  sections.open(SECTION_GROUPS);
+  for (const [group, offset] of committed) {
+    if (sections.isFull) {
+      sections.close();
+      yield;
+      sections.open(SECTION_GROUPS);
+    }
+    writer.text(group);
+    writer.varint(offset);
+  }
+  sections.close();
+  yield;
+}
+
+function* encodeDedupe(
+  sections: SectionWriter,
+  { chunks, from, to }: DedupeCapture,
+): Generator<undefined, void> {
+  const { writer } = sections;
+  sections.open(SECTION_DEDUPE);
+  for (let i = from; i < to; i++) {
+    if (sections.isFull) {
+      sections.close();
+      yield;
+      sections.open(SECTION_DEDUPE);
+    }
+    const chunk = chunks[Math.floor(i / DEDUPE_CHUNK_ENTRIES)] as DedupeChunk;
+    const slot = i % DEDUPE_CHUNK_ENTRIES;
+    chunk.writeDigests(slot, writer);
+    writer.u64(chunk.at[slot] as number);
+    writer.u64(chunk.firstOffset[slot] as number);
+    writer.u32(chunk.count[slot] as number);
+  }
+  sections.close();
+  yield;
+}
+
+function encodeNamespace(sections: SectionWriter, capture: NamespaceCapture): void {
+  const { writer } = sections;
+  sections.open(SECTION_NAMESPACE);
+  writer.varint(capture.namespace.id);
+  writer.text(capture.namespace.name);
+  writer.varint(capture.revision);
+  sections.close();
+}
+
+function* encodeEntries(
+  sections: SectionWriter,
+  bucket: readonly KvEntry[],
+): Generator<undefined, void> {
+  const { writer } = sections;
+  sections.open(SECTION_ENTRIES);
+  for (const entry of bucket) {
+    if (sections.isFull) {
+      sections.close();
+      yield;
+      sections.open(SECTION_ENTRIES);
+    }
+    writer.varint(entry.revision);
+    writer.varint(entry.expiresAt);
+    writer.varint(entry.keyLength);
+    writer.blob(entry.blob);
+  }
+  sections.close();
+  yield;
+}

@@ -1,0 +1,103 @@
+/**
+ * One process at a time in a data directory. The lock is an flock(2) on `LOCK`: the kernel drops it
+ * with the process, however that ends, so there is no stale lock to remove by hand. node:fs has no
+ * flock, hence the foreign call; where it is not to be had (Windows), a pid file with the start
+ * time of its process, so that a pid that was given out again does not count.
+ */
+
+import { dlopen, FFIType } from "bun:ffi";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { DiskFailure } from "./disk.ts";
+
+const LOCK_FILE = "LOCK";
+const LOCK_EX_NB = 2 | 4;
+const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
+  linux: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
+  darwin: ["libSystem.B.dylib"],
+};
+
+/** Another process uses the directory. */
+export class DataDirLocked extends Error {
+  override readonly name = "DataDirLocked";
+}
+
+export type DataLock = { readonly release: () => void };
+
+type Flock = (fd: number, operation: number) => number;
+
+/**
+ * @param root an existing directory.
+ * @throws DataDirLocked naming the process that holds it; DiskFailure.
+ */
+export function acquireDataLock(root: string, flock: Flock | null = findFlock()): DataLock {
+  const path = join(root, LOCK_FILE);
+  let fd: number;
+  try {
+    fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+  } catch (cause) {
+    throw new DiskFailure(`open ${path}: ${String(cause)}`, { cause });
+  }
+  const holder = fs.readFileSync(path, "utf8");
+  const taken = flock === null ? isRunning(holder) : flock(fd, LOCK_EX_NB) !== 0;
+  if (taken) {
+    fs.closeSync(fd);
+    const pid = /^\d+/.exec(holder)?.[0] ?? "unknown";
+    throw new DataDirLocked(`the data directory ${root} is in use by process ${pid}`);
+  }
+  fs.ftruncateSync(fd, 0);
+  fs.writeSync(fd, `${process.pid} ${startTimeOf(process.pid)}\n`, 0);
+  let held = true;
+  return {
+    release: () => {
+      if (!held) return;
+      held = false;
+      // The file stays: removing it would let two processes lock two different files.
+      fs.ftruncateSync(fd, 0);
+      fs.closeSync(fd);
+    },
+  };
+}
+
+function findFlock(): Flock | null {
+  for (const name of LIBRARIES[process.platform] ?? []) {
+    try {
+      const library = dlopen(name, { flock: { args: [FFIType.i32, FFIType.i32], returns: "i32" } });
+      return library.symbols.flock;
+    } catch {
+      // Not this C library.
+    }
+  }
+  return null;
+}
+
+function isRunning(holder: string): boolean {
+  const [pidText = "", ...start] = holder.trim().split(" ");
+  const pid = Number(pidText);
+  if (!Number.isInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+  } catch (cause) {
+    // EPERM: it lives but belongs to somebody else.
+    if (!(cause instanceof Error && "code" in cause && cause.code === "EPERM")) return false;
+  }
+  const now = startTimeOf(pid);
+  return now === "" || now === start.join(" ");
+}
+
+/** Something that differs between two processes that were given the same pid; empty if unknown. */
+function startTimeOf(pid: number): string {
+  try {
+    if (process.platform === "linux") {
+      const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
+      // Field 22; the name in field 2 may have spaces, so count from behind its parenthesis.
+      return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+    }
+    if (process.platform === "win32") return "";
+    const ps = spawnSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8" });
+    return ps.stdout.trim();
+  } catch {
+    return "";
+  }
+}

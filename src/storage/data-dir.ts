@@ -1,0 +1,170 @@
+/**
+ * What lies where in a data directory:
+ *
+ *     LOCK                     held by the process that uses the directory (env/data-lock.ts)
+ *     FORMAT                   JSON: format version, cluster, incarnation of this disk, checksum
+ *     shards/0/hard-state      term and vote (hard-state.ts)
+ *     shards/0/journal/        segments of the journal (journal.ts)
+ *     shards/0/partitions/     partition logs
+ *     shards/0/checkpoints/    checkpoints
+ *
+ * FORMAT is written last, so a first start that was interrupted is simply done again; and once it
+ * is there, a missing hard state is damage and not a fresh start.
+ */
+import type { Disk } from "../env/disk.ts";
+import { assert } from "../lib/assert.ts";
+import { fromUtf8, utf8 } from "../lib/bytes.ts";
+import { crc32 } from "../lib/crc32.ts";
+import type { ShardId } from "../lib/ids.ts";
+import { SHARD_0 } from "../lib/ids.ts";
+import { HardStateFile } from "./hard-state.ts";
+
+export const FORMAT_VERSION = 1;
+const FORMAT_FILE = "FORMAT";
+
+/** Another version's directory, or one that is not ours at all. Nothing was changed. */
+export class DataDirUnsupported extends Error {
+  override readonly name = "DataDirUnsupported";
+}
+
+/** FORMAT cannot be read, so nothing says whose data this is. */
+export class DataDirDamaged extends Error {
+  override readonly name = "DataDirDamaged";
+}
+
+export type DataDirIdentity = {
+  /** Null until the node has learnt which cluster it belongs to. */
+  readonly clusterId: string | null;
+  /** New with every empty disk: a node that lost its disk is not the one that voted before. */
+  readonly incarnation: string;
+};
+
+export type ShardPaths = {
+  readonly root: string;
+  readonly hardState: string;
+  readonly journal: string;
+  readonly partitions: string;
+  readonly checkpoints: string;
+};
+
+export class DataDir {
+  readonly #disk: Disk;
+  #identity: DataDirIdentity;
+  /** Whether this start made it. */
+  readonly fresh: boolean;
+
+  /**
+   * @param initial what a new directory is given; not looked at if there is one already.
+   * @throws DataDirUnsupported, DataDirDamaged, DiskFailure
+   */
+  static async open(disk: Disk, initial: DataDirIdentity): Promise<DataDir> {
+    const bytes = await disk.readWhole(FORMAT_FILE);
+    if (bytes !== null) return new DataDir(disk, decodeFormat(bytes), false);
+    await refuseForeign(disk);
+    await makeShard(disk, SHARD_0, initial);
+    await disk.writeWhole(FORMAT_FILE, encodeFormat(initial));
+    return new DataDir(disk, initial, true);
+  }
+
+  private constructor(disk: Disk, identity: DataDirIdentity, fresh: boolean) {
+    this.#disk = disk;
+    this.#identity = identity;
+    this.fresh = fresh;
+  }
+
+  get identity(): DataDirIdentity {
+    return this.#identity;
+  }
+
+  shard(id: ShardId): ShardPaths {
+    return shardPaths(id);
+  }
+
+  /** Seeds the checksums of the shard's files, so that those of another disk are not taken for ours. */
+  checksumIdentity(id: ShardId): number {
+    return identityOf(this.#identity.incarnation, id);
+  }
+
+  /** Once, when the node learns it. Durable when it resolves. */
+  async recordClusterId(clusterId: string): Promise<void> {
+    if (this.#identity.clusterId === clusterId) return;
+    assert(this.#identity.clusterId === null, "a disk never changes its cluster");
+    const identity = { clusterId, incarnation: this.#identity.incarnation };
+    await this.#disk.writeWhole(FORMAT_FILE, encodeFormat(identity));
+    this.#identity = identity;
+  }
+}
+
+export function shardPaths(id: ShardId): ShardPaths {
+  const root = `shards/${id}`;
+  return {
+    root,
+    hardState: `${root}/hard-state`,
+    journal: `${root}/journal`,
+    partitions: `${root}/partitions`,
+    checkpoints: `${root}/checkpoints`,
+  };
+}
+
+const identityOf = (incarnation: string, id: ShardId): number =>
+  crc32(utf8(`${incarnation}/${id}`));
+
+/** A directory with data but without FORMAT is not ours to fill. */
+async function refuseForeign(disk: Disk): Promise<void> {
+  const journal = await disk.list(shardPaths(SHARD_0).journal);
+  if (journal.length === 0) return;
+  throw new DataDirDamaged(
+    "the data directory has a journal but no FORMAT file; restore FORMAT or start with an empty " +
+      "directory",
+  );
+}
+
+async function makeShard(disk: Disk, id: ShardId, identity: DataDirIdentity): Promise<void> {
+  const paths = shardPaths(id);
+  for (const path of [paths.journal, paths.partitions, paths.checkpoints]) {
+    await disk.makeDirectory(path);
+  }
+  await HardStateFile.create(disk, paths.hardState, identityOf(identity.incarnation, id));
+  for (const path of [paths.root, "shards", ""]) await disk.syncDirectory(path);
+}
+
+export function encodeFormat(identity: DataDirIdentity): Uint8Array {
+  const body = {
+    format: FORMAT_VERSION,
+    clusterId: identity.clusterId,
+    incarnation: identity.incarnation,
+  };
+  const checksum = crc32(utf8(JSON.stringify(body)));
+  return utf8(`${JSON.stringify({ ...body, checksum })}\n`);
+}
+
+/** @throws DataDirUnsupported, DataDirDamaged */
+export function decodeFormat(bytes: Uint8Array): DataDirIdentity {
+  const fields = parseObject(bytes);
+  const { format, clusterId, incarnation, checksum } = fields;
+  if (typeof format === "number" && format !== FORMAT_VERSION) {
+    throw new DataDirUnsupported(
+      `the data directory has format ${format}, and this version of Ayder reads ` +
+        `${FORMAT_VERSION}: use the version that wrote it`,
+    );
+  }
+  const body = { format, clusterId, incarnation };
+  if (
+    checksum !== crc32(utf8(JSON.stringify(body))) ||
+    typeof incarnation !== "string" ||
+    (clusterId !== null && typeof clusterId !== "string")
+  ) {
+    throw new DataDirDamaged("FORMAT of the data directory has a wrong checksum");
+  }
+  return { clusterId, incarnation };
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(fromUtf8(bytes));
+    if (typeof value === "object" && value !== null) return { ...value };
+  } catch (cause) {
+    throw new DataDirDamaged("FORMAT of the data directory is not JSON", { cause });
+  }
+  throw new DataDirDamaged("FORMAT of the data directory is not an object");
+}

@@ -1,0 +1,217 @@
+/**
+ * Term and vote, which must be durable before any answer that follows from them. One file of two
+ * blocks, each with a whole state:
+ *
+ *     0     slot A      4096  slot B
+ *
+ *     0  u32  checksum: bytes 4 … 4096 of the slot, seeded with the node's identity
+ *     4  u32  magic "AyHs"
+ *     8  u32  format version
+ *    12  u32  length of the body
+ *    16  u64  sequence, grows by one with each save
+ *    24       body: u64 term, u64 commit, u8 whether there is a vote, text vote; rest zero
+ *
+ * A save writes A, syncs, writes B, syncs. So at every moment one slot is whole, and after a save
+ * both say the same: a slot that rots later costs nothing. (With one slot a save, a rotten newest
+ * slot would look like a torn one, and the node would vote twice in a term.)
+ */
+import { type Disk, DiskFailure, type DiskFile } from "../env/disk.ts";
+import { assert } from "../lib/assert.ts";
+import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
+import { crc32 } from "../lib/crc32.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { type HardState, INDEX_0, type LogIndex, TERM_0, type Term } from "../raft/types.ts";
+
+const SLOT_BYTES = 4096;
+const HEADER_BYTES = 24;
+const MAGIC = 0x73487941;
+const VERSION = 1;
+const SLOTS = [0, 1] as const;
+
+export const INITIAL_HARD_STATE: HardState = { term: TERM_0, vote: null, commit: INDEX_0 };
+
+/**
+ * Neither slot can be read: the node may have voted and does not know for whom. It must not take
+ * part in elections with a guess.
+ */
+export class HardStateDamaged extends Error {
+  override readonly name = "HardStateDamaged";
+}
+
+/** Written by a later version. */
+export class HardStateUnsupported extends Error {
+  override readonly name = "HardStateUnsupported";
+}
+
+type Slot = { readonly sequence: number; readonly state: HardState };
+
+export type HardStateOpened = {
+  readonly file: HardStateFile;
+  readonly state: HardState;
+  /** Which slot was not valid and is mended now, for the log; null if both were. */
+  readonly mended: string | null;
+};
+
+export class HardStateFile {
+  readonly #file: DiskFile;
+  readonly #identity: number;
+  #state: HardState;
+  #sequence: number;
+  #busy = false;
+  #failure: unknown = null;
+
+  /** Writes the state of a node that has never run. */
+  static async create(disk: Disk, path: string, identity: number): Promise<void> {
+    const bytes = new Uint8Array(2 * SLOT_BYTES);
+    const slot = encodeSlot(1, INITIAL_HARD_STATE, identity);
+    bytes.set(slot, 0);
+    bytes.set(slot, SLOT_BYTES);
+    await disk.writeWhole(path, bytes);
+  }
+
+  /**
+   * @throws HardStateDamaged if the file is missing or neither slot is valid.
+   * @throws HardStateUnsupported, DiskFailure
+   */
+  static async open(disk: Disk, path: string, identity: number): Promise<HardStateOpened> {
+    const bytes = await disk.readWhole(path);
+    if (bytes === null) throw new HardStateDamaged(`${path} is missing: term and vote are unknown`);
+    const slots = SLOTS.map((slot) =>
+      decodeSlot(bytes.subarray(slot * SLOT_BYTES, (slot + 1) * SLOT_BYTES), identity, path),
+    );
+    const [a = null, b = null] = slots;
+    const newest = a !== null && (b === null || a.sequence >= b.sequence) ? a : b;
+    if (newest === null) {
+      throw new HardStateDamaged(
+        `${path}: both slots have a wrong checksum, so term and vote are unknown. Replace this ` +
+          "node's data directory and let it join again under a new incarnation",
+      );
+    }
+    const file = await disk.open(path, "existing");
+    const opened = new HardStateFile(file, identity, newest);
+    const mended = a !== null && b !== null ? null : describe(path, a, b);
+    // Also after a clean start: what was read may be in the page cache only.
+    await opened.#writeBoth(newest.sequence, newest.state);
+    return { file: opened, state: newest.state, mended };
+  }
+
+  private constructor(file: DiskFile, identity: number, slot: Slot) {
+    this.#file = file;
+    this.#identity = identity;
+    this.#state = slot.state;
+    this.#sequence = slot.sequence;
+  }
+
+  get state(): HardState {
+    return this.#state;
+  }
+
+  /**
+   * Durable in both slots when it resolves. Calls must not overlap.
+   *
+   * @throws DiskFailure, and again on every later call.
+   */
+  async save(state: HardState): Promise<void> {
+    assert(state.term >= this.#state.term, "the term never goes back");
+    await this.#writeBoth(this.#sequence + 1, state);
+    this.#sequence++;
+    this.#state = state;
+  }
+
+  /**
+   * A commit index that may get lost: written without a sync, to one slot. Term and vote must be
+   * those saved before, so that either slot is a right answer.
+   */
+  async saveCommit(commit: LogIndex): Promise<void> {
+    if (commit <= this.#state.commit) return;
+    const state: HardState = { term: this.#state.term, vote: this.#state.vote, commit };
+    await this.#exclusive(() =>
+      this.#file.write(0, encodeSlot(this.#sequence + 1, state, this.#identity)),
+    );
+    this.#sequence++;
+    this.#state = state;
+  }
+
+  async close(): Promise<void> {
+    assert(!this.#busy, "the hard state is closed between saves");
+    await this.#file.close();
+  }
+
+  #writeBoth(sequence: number, state: HardState): Promise<void> {
+    return this.#exclusive(async () => {
+      const bytes = encodeSlot(sequence, state, this.#identity);
+      for (const slot of SLOTS) {
+        await this.#file.write(slot * SLOT_BYTES, bytes);
+        await this.#file.sync();
+      }
+    });
+  }
+
+  async #exclusive(write: () => Promise<void>): Promise<void> {
+    assert(!this.#busy, "saves do not overlap");
+    if (this.#failure !== null) {
+      throw new DiskFailure("the hard state is not used after an earlier failure", {
+        cause: this.#failure,
+      });
+    }
+    this.#busy = true;
+    try {
+      await write();
+    } catch (failure) {
+      this.#failure = failure;
+      throw failure;
+    } finally {
+      this.#busy = false;
+    }
+  }
+}
+
+/** One slot of 4096 bytes. */
+export function encodeSlot(sequence: number, state: HardState, identity: number): Uint8Array {
+  const body = new ByteWriter(64);
+  body.u64(state.term);
+  body.u64(state.commit);
+  body.u8(state.vote === null ? 0 : 1);
+  body.text(state.vote ?? "");
+  assert(body.length <= SLOT_BYTES - HEADER_BYTES, "a node id is short");
+  const slot = new ByteWriter(SLOT_BYTES);
+  slot.u32(0);
+  slot.u32(MAGIC);
+  slot.u32(VERSION);
+  slot.u32(body.length);
+  slot.u64(sequence);
+  slot.raw(body.view());
+  slot.raw(new Uint8Array(SLOT_BYTES - slot.length));
+  slot.setU32(0, crc32(slot.view().subarray(4), identity));
+  return slot.take();
+}
+
+/** @returns null if these bytes are not a whole slot. */
+export function decodeSlot(bytes: Uint8Array, identity: number, path: string): Slot | null {
+  if (bytes.length !== SLOT_BYTES) return null;
+  const reader = new ByteReader(bytes);
+  const checksum = reader.u32();
+  if (crc32(bytes.subarray(4), identity) !== checksum || reader.u32() !== MAGIC) return null;
+  const version = reader.u32();
+  if (version !== VERSION) {
+    throw new HardStateUnsupported(`${path} has format ${version}; this version reads ${VERSION}`);
+  }
+  try {
+    const length = reader.u32();
+    const sequence = reader.u64();
+    const body = new ByteReader(reader.raw(length));
+    const term = body.u64() as Term;
+    const commit = body.u64() as LogIndex;
+    const voted = body.u8() === 1;
+    const name = body.text() as NodeId;
+    return { sequence, state: { term, vote: voted ? name : null, commit } };
+  } catch (cause) {
+    if (cause instanceof DecodeError) return null;
+    throw cause;
+  }
+}
+
+function describe(path: string, a: Slot | null, b: Slot | null): string {
+  const say = (slot: Slot | null) => (slot === null ? "not valid" : `sequence ${slot.sequence}`);
+  return `${path}: slot A ${say(a)}, slot B ${say(b)}`;
+}

@@ -1,0 +1,419 @@
+/**
+ * Reads the journal at start. Frames are taken in order; at the first place without a valid frame
+ * the question is whether anything durable is missing there. A later frame whose watermark covers
+ * the place proves it: then the journal is damaged and stays as it is. Without such a proof the
+ * place is the torn end of an append that nobody was told about: it is cut.
+ */
+import type { Disk, DiskFile } from "../env/disk.ts";
+import type { Entry, LogIndex, Term } from "../raft/types.ts";
+import {
+  entryTypeOf,
+  FRAME_ALIGN,
+  FRAME_HEADER_BYTES,
+  FrameDecoder,
+  frameBytes,
+  KIND_ENTRY,
+  KIND_RESET,
+  KIND_WATERMARK,
+  PAYLOAD_BYTES_MAX,
+  segmentSeed,
+} from "./frame.ts";
+import { JournalDamaged, JournalUnsupported } from "./journal-damage.ts";
+import type { JournalIndex } from "./journal-index.ts";
+import {
+  decodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_VERSION,
+  type Segment,
+  type SegmentHeader,
+  segmentIdOf,
+  segmentPath,
+} from "./journal-segment.ts";
+import type { Spare } from "./journal-spares.ts";
+
+const SLICE_BYTES = 1024 * 1024;
+const SPARE_BYTES_MIN = 512;
+
+export type RecoveryOptions = {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly identity: number;
+  readonly index: JournalIndex;
+  /** Entries in the order of the file; one whose index is not new replaces all from there on. */
+  readonly onEntries: ((entries: readonly Entry[]) => void | Promise<void>) | null;
+};
+
+export type Recovered = {
+  /** In order; the last one is active. */
+  readonly segments: Segment[];
+  readonly spares: Spare[];
+  readonly nextId: number;
+  /** Header checksum of the last frame. */
+  readonly chain: number;
+  /** What was cut off, for the log of the node; null after a clean end. */
+  readonly torn: {
+    readonly file: string;
+    readonly position: number;
+    readonly bytes: number;
+  } | null;
+  readonly bytesRead: number;
+};
+
+type Opened = {
+  readonly segment: Segment;
+  readonly header: SegmentHeader | null;
+  readonly size: number;
+};
+
+/** Where reading stopped, and why. */
+type Stop = { readonly segment: Segment; readonly position: number; readonly reason: string };
+
+/** What a frame says about the time when it was written. */
+type Claim = { readonly synced: number; readonly watermark: number };
+
+/** @throws JournalDamaged, JournalUnsupported, DiskFailure; nothing was changed then. */
+export async function recoverJournal(options: RecoveryOptions): Promise<Recovered> {
+  const files = await openSegments(options);
+  try {
+    return await new Recovery(options, files).run();
+  } catch (failure) {
+    for (const { segment } of files) await segment.file.close();
+    throw failure;
+  }
+}
+
+async function openSegments(options: RecoveryOptions): Promise<Opened[]> {
+  const { disk, directory, identity } = options;
+  const files: Opened[] = [];
+  for (const name of await disk.list(directory)) {
+    const id = segmentIdOf(name);
+    if (id === null) continue;
+    const path = segmentPath(directory, id);
+    const file = await disk.open(path, "existing");
+    const size = await file.size();
+    const header = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES));
+    const segment: Segment = {
+      id,
+      path,
+      file,
+      seed: segmentSeed(identity, id),
+      capacity: size,
+      end: SEGMENT_HEADER_BYTES,
+      baseIndex: header?.baseIndex ?? 0,
+      readers: 0,
+      released: false,
+    };
+    files.push({ segment, header, size });
+  }
+  return files;
+}
+
+class Recovery {
+  readonly #options: RecoveryOptions;
+  readonly #files: readonly Opened[];
+  readonly #index: JournalIndex;
+  readonly #decoder = new FrameDecoder();
+  #chain = 0;
+  #bytesRead = 0;
+  #batch: Entry[] = [];
+
+  constructor(options: RecoveryOptions, files: readonly Opened[]) {
+    this.#options = options;
+    this.#files = files;
+    this.#index = options.index;
+  }
+
+  async run(): Promise<Recovered> {
+    for (const file of this.#files) this.#checkHeader(file);
+    let used = 0;
+    let stop: Stop | null = null;
+    for (; used < this.#files.length; used++) {
+      const opened = this.#files[used];
+      if (opened?.header === null || opened === undefined) break;
+      if (used > 0 && !this.#follows(opened, opened.header, used)) break;
+      // Below the base: what is left of the older segments is dead.
+      if (used === 0 || opened.header.baseIndex < this.#index.firstIndex - 1) {
+        this.#index.reset(opened.header.baseIndex, opened.header.baseTerm);
+      }
+      this.#chain = opened.header.checksum;
+      stop = await this.#readSegment(opened.segment);
+    }
+    await this.#proveNothingMissing(used, stop);
+    const torn = await this.#cut(used);
+    const spares = await this.#keepSpares(used);
+    const segments = this.#files.slice(0, used).map((file) => file.segment);
+    return {
+      segments,
+      spares,
+      nextId: (spares.at(-1)?.id ?? segments.at(-1)?.id ?? 0) + 1,
+      chain: this.#chain,
+      torn,
+      bytesRead: this.#bytesRead,
+    };
+  }
+
+  #checkHeader({ segment, header, size }: Opened): void {
+    if (header === null) return;
+    if (header.version !== SEGMENT_VERSION) {
+      throw new JournalUnsupported(
+        `${segment.path} has journal format ${header.version}; this version reads ${SEGMENT_VERSION}`,
+      );
+    }
+    if (header.identity !== this.#options.identity) {
+      throw new JournalUnsupported(`${segment.path} belongs to the journal of another node`);
+    }
+    if (header.id !== segment.id) {
+      this.#damaged(
+        segment.path,
+        0,
+        header.watermark,
+        `this is segment ${header.id} by its header`,
+      );
+    }
+    if (size < header.capacity) {
+      const reason = `the file has ${size} bytes instead of ${header.capacity}`;
+      this.#damaged(segment.path, size, header.watermark, reason);
+    }
+    segment.capacity = header.capacity;
+  }
+
+  /** Whether a segment goes on exactly where the one before it ended. */
+  #follows(opened: Opened, header: SegmentHeader, used: number): boolean {
+    const before = this.#files[used - 1];
+    return before?.segment.id === opened.segment.id - 1 && header.previousChain === this.#chain;
+  }
+
+  /** Reads all valid frames. @returns where and why it ended. */
+  async #readSegment(segment: Segment): Promise<Stop> {
+    let wanted = SLICE_BYTES;
+    for (;;) {
+      const start = segment.end;
+      const length = Math.min(wanted, segment.capacity - start);
+      this.#load(await segment.file.read(start, length), start, segment);
+      const next = this.#readSlice(segment, start);
+      await this.#handOver();
+      if (typeof next === "string") return { segment, position: segment.end, reason: next };
+      wanted = next;
+    }
+  }
+
+  /** Takes the frames of one slice. @returns how much to read next, or why it ended. */
+  #readSlice(segment: Segment, start: number): number | string {
+    for (;;) {
+      const at = segment.end - start;
+      if (segment.end + FRAME_HEADER_BYTES > segment.capacity) return "the segment is full";
+      if (at + FRAME_HEADER_BYTES > this.#decoder.available) {
+        return at > 0 ? SLICE_BYTES : "short file";
+      }
+      const next = this.#readFrame(segment, at);
+      if (next !== 0) return next;
+    }
+  }
+
+  /** @returns 0 if the frame was taken, else how much to read to have all of it, or why not. */
+  #readFrame(segment: Segment, at: number): number | string {
+    const frame = this.#decoder;
+    if (!frame.header(at)) return "no valid frame";
+    const size = frameBytes(frame.length);
+    if (frame.length > PAYLOAD_BYTES_MAX || segment.end + size > segment.capacity) {
+      return `a frame of ${size} bytes reaches beyond the segment`;
+    }
+    if (at + size > frame.available) return Math.max(size, SLICE_BYTES);
+    const problem = this.#take(segment, at);
+    if (problem !== null) return problem;
+    segment.end += size;
+    return 0;
+  }
+
+  #load(bytes: Uint8Array, start: number, segment: Segment): void {
+    this.#bytesRead += bytes.length;
+    this.#decoder.load(bytes, start, segment.seed);
+  }
+
+  /** Takes the frame whose header was just read. @returns what is wrong with it, or null. */
+  #take(segment: Segment, at: number): string | null {
+    const frame = this.#decoder;
+    if (frame.chain !== this.#chain) return "the frame does not follow the one before it";
+    if (frame.kind === KIND_ENTRY) {
+      const problem = this.#takeEntry(segment, at);
+      if (problem !== null) return problem;
+    } else if (frame.kind === KIND_RESET) {
+      this.#index.reset(frame.index, frame.term);
+    } else if (frame.kind !== KIND_WATERMARK) {
+      throw new JournalUnsupported(
+        `${segment.path} at byte ${segment.end}: frame of unknown kind ${frame.kind}`,
+      );
+    }
+    this.#chain = frame.checksum;
+    return null;
+  }
+
+  #takeEntry(segment: Segment, at: number): string | null {
+    const { index, term, typeCode } = this.#decoder;
+    const data = this.#decoder.payload(at);
+    if (data === null) return `entry ${index}: wrong payload checksum`;
+    const type = entryTypeOf(typeCode);
+    if (type === null) {
+      throw new JournalUnsupported(`${segment.path}: entry ${index} of unknown type ${typeCode}`);
+    }
+    if (index < this.#index.firstIndex || index > this.#index.lastIndex + 1) {
+      // Written as it is: no crash does this, so it is not for a cut.
+      const reason = `entry ${index} follows entry ${this.#index.lastIndex}`;
+      this.#damaged(segment.path, segment.end, index, reason);
+    }
+    this.#index.truncateTo(index - 1);
+    this.#index.add(segment, index, term, segment.end);
+    if (this.#options.onEntries !== null) {
+      this.#batch.push({ index: index as LogIndex, term: term as Term, type, data });
+    }
+    return null;
+  }
+
+  async #handOver(): Promise<void> {
+    if (this.#batch.length === 0) return;
+    const batch = this.#batch;
+    this.#batch = [];
+    await this.#options.onEntries?.(batch);
+  }
+
+  /** Looks behind the end for anything that could only have been written later. */
+  async #proveNothingMissing(used: number, stop: Stop | null): Promise<void> {
+    for (const { segment, header, size } of this.#files.slice(used)) {
+      if (header !== null) this.#missing(used, stop, header.watermark, `${segment.path} follows`);
+      const claim = await this.#newestClaim(segment, SEGMENT_HEADER_BYTES, size);
+      if (claim === null || this.#isTornActivation(segment, used, claim)) continue;
+      this.#missing(used, stop, claim.watermark, `${segment.path} has later frames`);
+    }
+    if (stop === null) return;
+    const { segment, position, reason } = stop;
+    const claim = await this.#newestClaim(segment, position, segment.capacity);
+    if (claim !== null && claim.synced > position) {
+      this.#damaged(segment.path, position, claim.watermark, reason);
+    }
+  }
+
+  /** The first write of the next segment, torn: its frames prove that the older ones are whole. */
+  #isTornActivation(segment: Segment, used: number, claim: Claim): boolean {
+    const before = this.#files[used - 1]?.segment;
+    return (
+      segment === this.#files[used]?.segment &&
+      (before === undefined || before.id + 1 === segment.id) &&
+      claim.synced === 0 &&
+      claim.watermark <= this.#index.lastIndex
+    );
+  }
+
+  #missing(used: number, stop: Stop | null, watermark: number, evidence: string): never {
+    const next = this.#files[used];
+    if (next === undefined) throw new Error("evidence lies in a later segment");
+    if (stop === null) {
+      this.#damaged(next.segment.path, 0, watermark, `no valid segment header; ${evidence}`);
+    }
+    const { segment, position, reason } = stop;
+    if (next.segment.id !== segment.id + 1) {
+      const path = segmentPath(this.#options.directory, segment.id + 1);
+      this.#damaged(path, 0, watermark, `the file is missing; ${evidence}`);
+    }
+    if (next.header === null && watermark > this.#index.lastIndex) {
+      const claim = `${evidence}; its header is not valid either`;
+      this.#damaged(segment.path, position, watermark, `${reason}; ${claim}`);
+    }
+    if (next.header === null) {
+      this.#damaged(next.segment.path, 0, watermark, `no valid segment header; ${evidence}`);
+    }
+    this.#damaged(segment.path, position, watermark, `${reason}; ${evidence}`);
+  }
+
+  #damaged(file: string, position: number, watermark: number, reason: string): never {
+    const from = this.#index.lastIndex + 1;
+    throw new JournalDamaged({
+      file,
+      position,
+      from: from as LogIndex,
+      to: Math.max(watermark, from) as LogIndex,
+      reason,
+    });
+  }
+
+  /** Of all valid frame headers in a range, what the one with the highest synced position says. */
+  async #newestClaim(segment: Segment, from: number, to: number): Promise<Claim | null> {
+    let newest: Claim | null = null;
+    const frame = this.#decoder;
+    const begin = Math.ceil(from / FRAME_ALIGN) * FRAME_ALIGN;
+    for (let start = begin; start < to; start += SLICE_BYTES) {
+      const bytes = await segment.file.read(
+        start,
+        Math.min(SLICE_BYTES + FRAME_HEADER_BYTES - FRAME_ALIGN, to - start),
+      );
+      this.#load(bytes, start, segment);
+      for (let at = 0; at + FRAME_HEADER_BYTES <= bytes.length; at += FRAME_ALIGN) {
+        if (!frame.maybeFrame(at) || !frame.header(at)) continue;
+        if (newest === null || frame.synced > newest.synced) {
+          newest = { synced: frame.synced, watermark: frame.watermark };
+        }
+      }
+    }
+    return newest;
+  }
+
+  /**
+   * Zeros what lies behind the end, so that it can never be taken for data, and makes what was
+   * read durable: after a kill it may be in the page cache only.
+   */
+  async #cut(used: number): Promise<Recovered["torn"]> {
+    const last = this.#files[used - 1]?.segment;
+    if (last === undefined) return null;
+    const bytes = await zeroBehind(last.file, last.end, last.capacity);
+    await last.file.sync();
+    return bytes === 0 ? null : { file: last.path, position: last.end, bytes };
+  }
+
+  /** Unused segments stay if they are in sequence; a torn activation in them is wiped. */
+  async #keepSpares(used: number): Promise<Spare[]> {
+    const { disk, directory } = this.#options;
+    const spares: Spare[] = [];
+    const before = this.#files[used - 1]?.segment.id;
+    let expected = before === undefined ? this.#files[0]?.segment.id : before + 1;
+    let removed = false;
+    for (const { segment, size } of this.#files.slice(used)) {
+      const { id, path, file } = segment;
+      if (size < SPARE_BYTES_MIN || id !== expected) {
+        await file.close();
+        await disk.remove(path);
+        removed = true;
+        continue;
+      }
+      await zeroBehind(file, 0, size);
+      await file.sync();
+      spares.push({ id, path, file, size });
+      expected = id + 1;
+    }
+    if (removed || spares.length > 0) await disk.syncDirectory(directory);
+    return spares;
+  }
+}
+
+/** @returns how many bytes had to be overwritten. */
+async function zeroBehind(file: DiskFile, from: number, to: number): Promise<number> {
+  let dirtyEnd = from;
+  for (let start = from; start < to; start += SLICE_BYTES) {
+    const bytes = await file.read(start, Math.min(SLICE_BYTES, to - start));
+    const dirty = lengthWithoutZeros(bytes);
+    if (dirty > 0) dirtyEnd = start + dirty;
+  }
+  for (let start = from; start < dirtyEnd; start += SLICE_BYTES) {
+    await file.write(start, new Uint8Array(Math.min(SLICE_BYTES, dirtyEnd - start)));
+  }
+  return dirtyEnd - from;
+}
+
+function lengthWithoutZeros(bytes: Uint8Array): number {
+  let end = bytes.length;
+  const aligned = bytes.byteOffset % 4 === 0;
+  while (end > 0 && (end % 4 !== 0 || !aligned) && bytes[end - 1] === 0) end--;
+  if (end % 4 !== 0 || !aligned) return end;
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, end / 4);
+  let at = words.length;
+  while (at > 0 && words[at - 1] === 0) at--;
+  return at * 4;
+}

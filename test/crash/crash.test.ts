@@ -8,7 +8,7 @@ import { Client } from "./client.ts";
 import { Acknowledged } from "./model.ts";
 import { PARTITIONS, TOPIC, Workload } from "./workload.ts";
 
-const KILLS = Number(process.env["KILLS"] ?? 200);
+const KILLS = Number(process.env["KILLS"] ?? 20);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 
 const directory = temporaryDirectory();

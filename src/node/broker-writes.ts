@@ -1,0 +1,136 @@
+import { findTopic, type PartitionState, type TopicState } from "../broker/state.ts";
+import {
+  encodeCommitOffset,
+  encodeCreateTopic,
+  encodeDeleteBefore,
+  encodeDeleteTopic,
+  encodeSetRetention,
+} from "../machine/command-codec.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { Offset } from "../record/offset.ts";
+import { OffsetTrimmed } from "../storage/partition-damaged.ts";
+import type {
+  CommitReject,
+  CommitRequest,
+  CreateTopicReject,
+  Deleted,
+  PartitionRef,
+  Result,
+  RetentionReject,
+  RetentionRequest,
+  TopicShape,
+  WriteReject,
+} from "./api.ts";
+import type { Commander } from "./commander.ts";
+import { handleOf } from "./partition-handle.ts";
+
+const SMALL_COMMAND_BYTES = 512;
+
+/** Topics, committed offsets, deletion and retention: every write of the broker but records. */
+export class BrokerWrites {
+  readonly #machine: Machine;
+  readonly #commander: Commander;
+
+  constructor(machine: Machine, commander: Commander) {
+    this.#machine = machine;
+    this.#commander = commander;
+  }
+
+  createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>> {
+    return this.#commander.run({
+      type: "create_topic",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) => encodeCreateTopic(writer, topic, partitions),
+      done: (result) => ({ ok: true, topic, partitions: result.partitions }),
+    });
+  }
+
+  deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">> {
+    return this.#commander.run({
+      type: "delete_topic",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) => encodeDeleteTopic(writer, topic),
+      done: () => ({ ok: true }),
+    });
+  }
+
+  commitOffset(request: CommitRequest): Promise<Result<{ committedOffset: number }, CommitReject>> {
+    const found = findPartition(this.#machine, request);
+    if (!found.ok) return Promise.resolve(found);
+    const { topic, partition } = found;
+    return this.#commander.run({
+      type: "commit_offset",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) =>
+        encodeCommitOffset(writer, {
+          topicId: topic.topicId,
+          partition: partition.partition,
+          group: request.group,
+          offset: request.offset as Offset,
+        }),
+      done: (result) => ({ ok: true, committedOffset: result.committedOffset }),
+    });
+  }
+
+  async deleteBefore(
+    request: PartitionRef & { beforeOffset: number },
+  ): Promise<Result<Deleted, CommitReject>> {
+    const found = findPartition(this.#machine, request);
+    if (!found.ok) return found;
+    const { topic, partition } = found;
+    const beforeOffset = request.beforeOffset as Offset;
+    if (beforeOffset > partition.endOffset) {
+      return {
+        ok: false,
+        code: "offset_out_of_range",
+        details: { end_offset: partition.endOffset },
+      };
+    }
+    const bytesBefore = await bytesBelow(partition, beforeOffset);
+    return this.#commander.run({
+      type: "delete_before",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) =>
+        encodeDeleteBefore(writer, {
+          topicId: topic.topicId,
+          partition: partition.partition,
+          beforeOffset,
+          bytesBefore,
+        }),
+      done: ({ deletedCount, freedBytes }) => ({ ok: true, deletedCount, freedBytes }),
+    });
+  }
+
+  setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>> {
+    return this.#commander.run({
+      type: "set_retention",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) => encodeSetRetention(writer, request),
+      done: () => ({ ok: true }),
+    });
+  }
+}
+
+async function bytesBelow(partition: PartitionState, offset: Offset): Promise<number> {
+  // What lies below the low watermark may be gone from the disk: it frees nothing.
+  if (offset <= partition.lowWatermark) return partition.bytesBelowLow;
+  try {
+    return await handleOf(partition).log.bytesBefore(offset);
+  } catch (error) {
+    // Trimmed while we looked.
+    if (error instanceof OffsetTrimmed) return partition.bytesBelowLow;
+    throw error;
+  }
+}
+
+type Found =
+  | { readonly ok: true; readonly topic: TopicState; readonly partition: PartitionState }
+  | { readonly ok: false; readonly code: "topic_not_found" | "partition_not_found" };
+
+export function findPartition(machine: Machine, ref: PartitionRef): Found {
+  const topic = findTopic(machine.broker, ref.topic);
+  if (topic === undefined) return { ok: false, code: "topic_not_found" };
+  const partition = topic.partitions[ref.partition];
+  if (partition === undefined) return { ok: false, code: "partition_not_found" };
+  return { ok: true, topic, partition };
+}

@@ -1,0 +1,128 @@
+import type { Clock } from "../env/clock.ts";
+import { DiskFull } from "../env/disk.ts";
+import { assert } from "../lib/assert.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { Logger } from "../metrics/log.ts";
+import { encodeConfiguration } from "../raft/config-codec.ts";
+import type { Core } from "../raft/core.ts";
+import type { LogIndex, Term } from "../raft/types.ts";
+import type { CheckpointStore } from "../storage/checkpoint-store.ts";
+import type { Journal } from "../storage/journal.ts";
+import type { PartitionStore } from "../storage/partition-store.ts";
+
+/** Above what a disk writes in one piece on the loop, so that each chunk is a turn of its own. */
+const CHUNK_BYTES = 512 * 1024;
+/** After a checkpoint that found no room. */
+const REST_US = 1_000_000;
+
+export type CheckpointerOptions = {
+  readonly core: Core;
+  readonly machine: Machine;
+  readonly store: PartitionStore;
+  readonly checkpoints: CheckpointStore;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly clusterId: string;
+  /** A checkpoint is due after this much journal, or when this much waits to be removed. */
+  readonly everyBytes: number;
+  readonly measured: (seconds: number) => void;
+  readonly fault: (error: unknown) => void;
+};
+
+/** Takes checkpoints while requests go on, and lets go of the journal that they replace. */
+export class Checkpointer {
+  readonly #options: CheckpointerOptions;
+  #bytesSince = 0;
+  #running: Promise<void> | null = null;
+  #restUntilUs = 0;
+
+  constructor(options: CheckpointerOptions, bytesSince: number) {
+    this.#options = options;
+    this.#bytesSince = bytesSince;
+  }
+
+  /** So much was appended to the journal. */
+  appended(bytes: number): void {
+    this.#bytesSince += bytes;
+  }
+
+  /** Called once a turn; begins a checkpoint when one is due. */
+  maybeTake(): void {
+    const { everyBytes, fault, clock } = this.#options;
+    if (this.#running !== null || this.#bytesSince < everyBytes) return;
+    if (clock.monotonic() < this.#restUntilUs) return;
+    this.take().catch(fault);
+  }
+
+  /** Takes one now, or joins the one under way and takes another. Nothing new: nothing is done. */
+  async take(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+    const { core, checkpoints } = this.#options;
+    if (core.appliedIndex <= (checkpoints.indexes.at(-1) ?? 0)) return;
+    this.#running = this.#take().finally(() => {
+      this.#running = null;
+    });
+    await this.#running;
+  }
+
+  /** Frees all that can be: also what only the older checkpoint needs. */
+  async compact(): Promise<{ checkpointIndex: number; freedBytes: number }> {
+    const { checkpoints, journal, store } = this.#options;
+    const sizeBefore = journal.bytes + store.describe().pendingRemovalBytes;
+    await this.take();
+    await checkpoints.dropPredecessor();
+    await this.#release();
+    const sizeAfter = journal.bytes + store.describe().pendingRemovalBytes;
+    return {
+      checkpointIndex: checkpoints.indexes.at(-1) ?? 0,
+      freedBytes: Math.max(0, sizeBefore - sizeAfter),
+    };
+  }
+
+  /** Resolves when none is under way. */
+  async settled(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
+  async #take(): Promise<void> {
+    const { core, machine, checkpoints, clock, clusterId, log, measured } = this.#options;
+    const begin = clock.monotonic();
+    const bytesBefore = this.#bytesSince;
+    const index = core.appliedIndex;
+    // The cut: machine and partition logs at this index, in one step.
+    const snapshot = machine.beginSnapshot();
+    const chunks = { next: () => snapshot.next(CHUNK_BYTES) };
+    const configuration = encodeConfiguration(core.configuration);
+    const term = this.#termOf(index);
+    try {
+      await checkpoints.take({ index, term, clusterId, configuration }, chunks);
+    } catch (error) {
+      snapshot.abandon();
+      if (!(error instanceof DiskFull)) throw error;
+      log.warn("no room for a checkpoint", { index });
+      this.#restUntilUs = clock.monotonic() + REST_US;
+      return;
+    }
+    this.#bytesSince -= bytesBefore;
+    core.snapshotCreated(index);
+    await this.#release();
+    const seconds = (clock.monotonic() - begin) / 1e6;
+    measured(seconds);
+    log.debug("checkpoint", { index, seconds });
+  }
+
+  #termOf(index: LogIndex): Term {
+    const term = this.#options.journal.termAt(index);
+    assert(term !== null, "what was applied since the last checkpoint is in the journal");
+    return term;
+  }
+
+  async #release(): Promise<void> {
+    const { core, journal, checkpoints } = this.#options;
+    const upTo = (checkpoints.journalNeededFrom - 1) as LogIndex;
+    if (upTo < 1) return;
+    core.compact(upTo);
+    await journal.release(upTo);
+  }
+}

@@ -1,0 +1,89 @@
+import type { Clock } from "../env/clock.ts";
+import type { ByteWriter } from "../lib/bytes.ts";
+import type { CommandResult } from "../machine/commands.ts";
+import type {
+  CommitReject,
+  CreateTopicReject,
+  KvDeleteReject,
+  KvPutReject,
+  Rejected,
+  RetentionReject,
+  WriteAck,
+  WriteReject,
+} from "./api.ts";
+import type { Proposer } from "./proposer.ts";
+import { CommandWaiter } from "./waiters.ts";
+
+/** What a command of each type can be refused with. */
+type Rejects = {
+  readonly create_topic: CreateTopicReject;
+  readonly delete_topic: WriteReject | "topic_not_found";
+  readonly commit_offset: CommitReject;
+  readonly delete_before: CommitReject;
+  readonly set_retention: RetentionReject;
+  readonly trim: WriteReject | "topic_not_found" | "partition_not_found";
+  readonly configure: WriteReject;
+  readonly tick: WriteReject;
+  readonly kv_put: KvPutReject;
+  readonly kv_delete: KvDeleteReject;
+};
+type CommandType = keyof Rejects;
+type SuccessOf<Type extends CommandType> = Extract<
+  CommandResult,
+  { readonly ok: true; readonly type: Type }
+>;
+
+export type CommandRun<Type extends CommandType, T> = {
+  readonly type: Type;
+  /** About what the command takes in the queue. */
+  readonly bytes: number;
+  /** It stores something, so a full disk refuses it. */
+  readonly grows?: boolean;
+  readonly encode: (writer: ByteWriter) => void;
+  readonly done: (result: SuccessOf<Type>, ack: WriteAck) => T;
+  /** The request's own deadline; null: the server's. */
+  readonly timeoutMs?: number | null;
+};
+
+/** Runs one command through the log: everything that is written but records. */
+export class Commander {
+  readonly #proposer: Proposer;
+  readonly #clock: Clock;
+
+  constructor(proposer: Proposer, clock: Clock) {
+    this.#proposer = proposer;
+    this.#clock = clock;
+  }
+
+  /** @returns what `done` makes of a success; the machine's or the log's rejection as data. */
+  run<Type extends CommandType, T>(
+    command: CommandRun<Type, T>,
+  ): Promise<T | Rejected<Rejects[Type]>> {
+    type Outcome = T | Rejected<Rejects[Type]>;
+    const refusal =
+      command.grows === true
+        ? this.#proposer.admitGrowth(command.bytes)
+        : this.#proposer.admit(command.bytes);
+    if (refusal !== null) return Promise.resolve({ ok: false, code: refusal });
+    const map = (result: CommandResult, ack: WriteAck): Outcome =>
+      // The machine answers a command with its own type's result.
+      result.ok
+        ? command.done(result as SuccessOf<Type>, ack)
+        : (result as Rejected<Rejects[Type]>);
+    const waiter = new CommandWaiter<Outcome>(this.#clock.monotonic(), map);
+    command.encode(this.#proposer.writer());
+    this.#proposer.submit(waiter);
+    const { timeoutMs = null } = command;
+    if (timeoutMs !== null) {
+      waiter.setTimer(this.#clock.after(timeoutMs, () => waiter.timedOut()));
+    }
+    return waiter.promise;
+  }
+
+  /** The leader's own housekeeping: nobody waits for it. */
+  housekeep(encode: (writer: ByteWriter) => void): void {
+    if (this.#proposer.admit(0) !== null) return;
+    encode(this.#proposer.writer());
+    this.#proposer.submit(null);
+  }
+}

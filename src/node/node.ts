@@ -1,0 +1,380 @@
+import type { Clock } from "../env/clock.ts";
+import type { Disk } from "../env/disk.ts";
+import type { Random } from "../env/random.ts";
+import { assert } from "../lib/assert.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { SHARD_0 } from "../lib/ids.ts";
+import { encodeConfigure } from "../machine/command-codec.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { Instruments } from "../metrics/instruments.ts";
+import type { Logger } from "../metrics/log.ts";
+import { type Core, createCore } from "../raft/core.ts";
+import type { Entry, RoleChange } from "../raft/types.ts";
+import type { DataDir } from "../storage/data-dir.ts";
+import type { NodeApi, NodeHealth } from "./api.ts";
+import { Applier } from "./applier.ts";
+import { BrokerWrites } from "./broker-writes.ts";
+import { Checkpointer } from "./checkpointer.ts";
+import { Commander } from "./commander.ts";
+import { DiskWatch } from "./disk-watch.ts";
+import { KvAccess } from "./kv-access.ts";
+import { Producer } from "./producer.ts";
+import { Proposer } from "./proposer.ts";
+import { Reader } from "./reader.ts";
+import { type Recovered, recover, type StorageOptions } from "./recovery.ts";
+import { Shard } from "./shard.ts";
+import { Sweeper } from "./sweeper.ts";
+
+const TICK_MS = 50;
+const HEARTBEAT_TICKS = 2;
+const ELECTION_TICKS = 20;
+const ROOM_RETRY_MS = 200;
+/** Removed records whose files wait for a checkpoint: above this, one is taken for their sake. */
+const PENDING_REMOVAL_BYTES_MAX = 256 * 1024 * 1024;
+
+export type NodeOptions = {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly instruments: Instruments;
+  readonly dataDir: DataDir;
+  readonly nodeId: NodeId;
+  readonly storage: StorageOptions;
+  readonly checkpointBytes: number;
+  readonly autoCreateTopics: boolean;
+  readonly defaultPartitions: number;
+  readonly commitTimeoutMs: number;
+  readonly queueBytesMax: number;
+  readonly queueRequestsMax: number;
+  /** Replicated: every node must evict alike. */
+  readonly limits: {
+    readonly dedupeWindowMs: number;
+    readonly dedupeKeysMax: number;
+    readonly partitionsMax: number;
+  };
+  /** The disk failed or an invariant broke: log it and end the process. Called once. */
+  readonly fault: (error: unknown) => void;
+};
+
+/** A running node: the parts, wired. What `http` sees of it is `NodeApi`. */
+export class Node implements NodeApi {
+  readonly #options: NodeOptions;
+  readonly #core: Core;
+  readonly #recovered: Recovered;
+  readonly #machine: Machine;
+  readonly #proposer: Proposer;
+  readonly #commander: Commander;
+  readonly #applier: Applier;
+  readonly #shard: Shard;
+  readonly #producer: Producer;
+  readonly #writes: BrokerWrites;
+  readonly #kv: KvAccess;
+  readonly #reader: Reader;
+  readonly #sweeper: Sweeper;
+  readonly #checkpointer: Checkpointer;
+  readonly #diskWatch: DiskWatch;
+  /** Entries up to here were committed before this start; ready once they are applied. */
+  readonly #catchUpTo: number;
+  #faulted = false;
+  #stopping = false;
+
+  static async open(options: NodeOptions): Promise<Node> {
+    const late: { node: Node | null } = { node: null };
+    const recovered = await recover({
+      ...options,
+      shard: SHARD_0,
+      onSpace: (blocked) => {
+        if (blocked) late.node?.blocked();
+      },
+      onFailure: (error) => (late.node === null ? options.fault(error) : late.node.fail(error)),
+    });
+    late.node = new Node(options, recovered);
+    return late.node;
+  }
+
+  private constructor(options: NodeOptions, recovered: Recovered) {
+    this.#options = options;
+    this.#recovered = recovered;
+    this.#machine = recovered.machine;
+    this.#core = newCore(options, recovered);
+    this.#catchUpTo = this.#core.lastIndex;
+    const { clock } = options;
+    const { machine, store } = recovered;
+
+    this.#proposer = new Proposer({
+      core: this.#core,
+      clock,
+      machineNow: () => Math.max(machine.now, this.#kv.readFloorMs) as typeof machine.now,
+      queueBytesMax: options.queueBytesMax,
+      queueRequestsMax: options.queueRequestsMax,
+      commitTimeoutMs: options.commitTimeoutMs,
+      wake: () => this.#shard.wake(),
+      ackedBy: () => 1,
+    });
+    this.#commander = new Commander(this.#proposer, clock);
+    this.#applier = new Applier({ machine, store, proposer: this.#proposer, clock });
+    this.#writes = new BrokerWrites(machine, this.#commander);
+    this.#kv = new KvAccess(machine, this.#commander, clock);
+    this.#reader = new Reader(machine);
+    this.#producer = new Producer({
+      machine,
+      proposer: this.#proposer,
+      clock,
+      autoCreateTopics: options.autoCreateTopics,
+      defaultPartitions: options.defaultPartitions,
+      createTopic: (topic, partitions) => this.#writes.createTopic(topic, partitions),
+    });
+    this.#checkpointer = this.#newCheckpointer();
+    this.#sweeper = new Sweeper({
+      machine,
+      commander: this.#commander,
+      clock,
+      isLeader: () => this.#core.role === "leader",
+      swept: () => this.#relieve(),
+      fault: (error) => this.#fault(error),
+    });
+    this.#diskWatch = this.#newDiskWatch();
+    this.#shard = this.#newShard();
+  }
+
+  #newCheckpointer(): Checkpointer {
+    const { machine, store, journal, checkpoints, entries } = this.#recovered;
+    const { clock, log, dataDir, instruments, checkpointBytes } = this.#options;
+    return new Checkpointer(
+      {
+        core: this.#core,
+        machine,
+        store,
+        checkpoints,
+        journal,
+        clock,
+        log,
+        clusterId: dataDir.identity.clusterId ?? "",
+        everyBytes: checkpointBytes,
+        measured: (seconds) => instruments.checkpointSeconds.observe(seconds),
+        fault: (error) => this.#fault(error),
+      },
+      bytesOf(entries),
+    );
+  }
+
+  #newDiskWatch(): DiskWatch {
+    const { journal, store } = this.#recovered;
+    const { disk, clock, log, storage, instruments } = this.#options;
+    return new DiskWatch({
+      disk,
+      clock,
+      log,
+      reserveBytes: storage.diskReserveBytes,
+      isBlocked: () => journal.spaceLow || store.diskFull,
+      retry: () => this.#retrySpace(),
+      setFull: (full) => this.#proposer.setDiskFull(full),
+      measured: (freeBytes) => {
+        instruments.diskFreeBytes.value = freeBytes;
+      },
+    });
+  }
+
+  #newShard(): Shard {
+    const { journal, hardStateFile } = this.#recovered;
+    return new Shard({
+      core: this.#core,
+      journal,
+      hardState: hardStateFile,
+      clock: this.#options.clock,
+      tickMs: TICK_MS,
+      duties: {
+        propose: () => this.#proposer.propose(),
+        apply: (entries, start) => this.#applier.apply(entries, start),
+        send: () => assert(false, "a group of one has nobody to send to"),
+        roleChanged: (change) => this.#roleChanged(change),
+        readStates: () => {},
+        synced: (seconds, entries) => this.#synced(seconds, entries),
+        roomNeeded: () => this.#roomNeeded(),
+        fault: (error) => this.#fault(error),
+      },
+    });
+  }
+
+  /** Takes part in the group; resolves when everything recovered is applied. */
+  async start(): Promise<void> {
+    await this.#diskWatch.start();
+    this.#core.tick();
+    this.#shard.start();
+    this.#sweeper.start();
+  }
+
+  /** Finishes what was accepted, takes a checkpoint, closes the files. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#sweeper.stop();
+    this.#proposer.setRefusal("shutting_down");
+    while (this.#proposer.queuedRequests > 0 && !this.#faulted) await this.#soon();
+    await this.#shard.whenIdle();
+    if (!this.#faulted) await this.#checkpointer.take();
+    await this.#checkpointer.settled();
+    this.#diskWatch.stop();
+    this.#shard.stop();
+    this.#proposer.stop();
+    this.#wakeReaders();
+    const { journal, store, hardStateFile } = this.#recovered;
+    if (this.#faulted) return;
+    await journal.close();
+    await store.close();
+    await hardStateFile.close();
+  }
+
+  private fail(error: unknown): void {
+    this.#fault(error);
+  }
+
+  /** Somebody met a full disk. */
+  private blocked(): void {
+    this.#diskWatch.blocked();
+  }
+
+  health(): NodeHealth {
+    const core = this.#core;
+    const reason = this.#notReadyBecause();
+    return {
+      ready: reason === "",
+      reason,
+      role: core.role === "pre_candidate" ? "candidate" : core.role,
+      nodeId: core.id,
+      leaderId: core.leader,
+      leaderUrl: null,
+      term: core.term,
+      commitIndex: core.commitIndex,
+      appliedIndex: core.appliedIndex,
+      durableIndex: core.durableIndex,
+    };
+  }
+
+  readonly produce: NodeApi["produce"] = (request) => this.#producer.produce(request);
+  readonly consume: NodeApi["consume"] = (request) => this.#reader.consume(request);
+  readonly waitForRecords: NodeApi["waitForRecords"] = (wait) => this.#reader.waitForRecords(wait);
+  readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
+    this.#writes.createTopic(topic, partitions);
+  readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#writes.deleteTopic(topic);
+  readonly listTopics: NodeApi["listTopics"] = () => this.#reader.listTopics();
+  readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
+  readonly groupsOf: NodeApi["groupsOf"] = (topic) => this.#reader.groupsOf(topic);
+  readonly commitOffset: NodeApi["commitOffset"] = (request) => this.#writes.commitOffset(request);
+  readonly deleteBefore: NodeApi["deleteBefore"] = (request) => this.#writes.deleteBefore(request);
+  readonly setRetention: NodeApi["setRetention"] = (request) => this.#writes.setRetention(request);
+  readonly listRetention: NodeApi["listRetention"] = () => this.#reader.listRetention();
+  readonly kvPut: NodeApi["kvPut"] = (request) => this.#kv.put(request);
+  readonly kvGet: NodeApi["kvGet"] = (request) => Promise.resolve(this.#kv.get(request));
+  readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#kv.delete(request);
+  readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#kv.list(request));
+  readonly lastSyncedIndex: NodeApi["lastSyncedIndex"] = () => this.#core.durableIndex;
+  readonly compact: NodeApi["compact"] = () => this.#checkpointer.compact();
+
+  #notReadyBecause(): string {
+    if (this.#stopping) return "shutting down";
+    if (this.#core.leader === null) return "no leader";
+    return this.#core.appliedIndex < this.#catchUpTo ? "replaying the journal" : "";
+  }
+
+  #roleChanged({ role, term, leader }: RoleChange): void {
+    this.#options.log.info("role changed", { role, term, leader });
+    if (this.#stopping) return;
+    if (role !== "leader") {
+      const refusal = leader === null ? "no_leader" : "not_leader";
+      this.#proposer.setRefusal(refusal);
+      this.#proposer.refuseQueued(refusal);
+      return;
+    }
+    this.#proposer.setRefusal(null);
+    this.#configure();
+  }
+
+  /** The limits of this leader become those of all, if they differ. */
+  #configure(): void {
+    const { limits } = this.#options;
+    const present = this.#machine.broker.limits;
+    const same =
+      present.dedupeWindowMs === limits.dedupeWindowMs &&
+      present.dedupeKeysMax === limits.dedupeKeysMax &&
+      present.partitionsMax === limits.partitionsMax;
+    if (!same) this.#commander.housekeep((writer) => encodeConfigure(writer, limits));
+  }
+
+  #synced(seconds: number, entries: readonly Entry[]): void {
+    const { instruments } = this.#options;
+    const bytes = bytesOf(entries);
+    instruments.fsyncSeconds.observe(seconds);
+    instruments.batchBytes.observe(bytes);
+    this.#checkpointer.appended(bytes);
+    this.#checkpointer.maybeTake();
+  }
+
+  async #roomNeeded(): Promise<void> {
+    this.#diskWatch.blocked();
+    await new Promise<void>((resolve) => this.#options.clock.after(ROOM_RETRY_MS, resolve));
+    await this.#retrySpace();
+  }
+
+  async #retrySpace(): Promise<void> {
+    const { journal, store } = this.#recovered;
+    store.retryAfterDiskFull();
+    if (journal.spaceLow) await journal.retrySpace();
+  }
+
+  /** Removed records give their space back at a checkpoint: take one if that is much, or needed. */
+  #relieve(): void {
+    const { store, journal } = this.#recovered;
+    const { pendingRemovalBytes } = store.describe();
+    const needed = pendingRemovalBytes > 0 && (journal.spaceLow || this.#proposer.diskFull);
+    if (!needed && pendingRemovalBytes < PENDING_REMOVAL_BYTES_MAX) return;
+    this.#checkpointer.compact().catch((error: unknown) => this.#fault(error));
+  }
+
+  #wakeReaders(): void {
+    this.#applier.wakeReaders();
+  }
+
+  #soon(): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.after(1, resolve));
+  }
+
+  #fault(error: unknown): void {
+    if (this.#faulted) return;
+    this.#faulted = true;
+    this.#options.fault(error);
+  }
+}
+
+const founders = (self: NodeId) => ({
+  voters: [self],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+});
+
+const newCore = (options: NodeOptions, recovered: Recovered): Core =>
+  createCore(
+    {
+      id: options.nodeId,
+      electionTimeoutTicks: ELECTION_TICKS,
+      heartbeatTicks: HEARTBEAT_TICKS,
+      random: options.random,
+      // What is accepted is bounded by the proposer.
+      maxUncommittedBytes: Number.MAX_SAFE_INTEGER,
+    },
+    {
+      hardState: recovered.hardState,
+      configuration: recovered.snapshot?.configuration ?? founders(options.nodeId),
+      ...(recovered.snapshot === null ? {} : { snapshot: recovered.snapshot }),
+      entries: recovered.entries,
+    },
+  );
+
+function bytesOf(entries: readonly Entry[]): number {
+  let bytes = 0;
+  for (const entry of entries) bytes += entry.data.length;
+  return bytes;
+}

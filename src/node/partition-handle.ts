@@ -1,0 +1,30 @@
+import type { PartitionState } from "../broker/state.ts";
+import { assert } from "../lib/assert.ts";
+import type { PartitionLog } from "../storage/partition-log.ts";
+import type { RecordWaits } from "./record-waits.ts";
+
+/** What the node keeps beside a partition of the machine: its records and who waits for them. */
+export class PartitionHandle {
+  readonly log: PartitionLog;
+  readonly waits: RecordWaits;
+  /** Records that this leader proposed and that are not applied yet. */
+  pendingRecords = 0;
+  /** Idempotency keys among them, as text of their digests, with the offset they will get. */
+  readonly pendingKeys = new Map<string, { firstOffset: number; count: number }>();
+
+  /** One closure for all wake-ups. */
+  readonly endOffset: () => number;
+
+  constructor(partition: PartitionState, log: PartitionLog, waits: RecordWaits) {
+    this.endOffset = () => partition.endOffset;
+    this.log = log;
+    this.waits = waits;
+  }
+}
+
+/** The handle that the applier attached when it saw the topic come into being. */
+export function handleOf(partition: PartitionState): PartitionHandle {
+  const { attachment } = partition;
+  assert(attachment instanceof PartitionHandle, "every applied partition has its handle");
+  return attachment;
+}

@@ -1,0 +1,240 @@
+import { peekDuplicate } from "../broker/idempotency.ts";
+import { findTopic, type PartitionState, type TopicState } from "../broker/state.ts";
+import type { Clock } from "../env/clock.ts";
+import { sha256 } from "../lib/digest.ts";
+import type { Millis } from "../lib/ids.ts";
+import { encodeProduce } from "../machine/command-codec.ts";
+import type { CommandResult } from "../machine/commands.ts";
+import type { Machine } from "../machine/machine.ts";
+import { partitionOfKey } from "../record/partitioner.ts";
+import type {
+  CreateTopicReject,
+  ProduceOutcome,
+  ProduceRequest,
+  Result,
+  TopicShape,
+  WriteAck,
+  WriteReject,
+} from "./api.ts";
+import { handleOf, type PartitionHandle } from "./partition-handle.ts";
+import type { Proposal, Proposer } from "./proposer.ts";
+import { Waiter } from "./waiters.ts";
+
+export type ProducerOptions = {
+  readonly machine: Machine;
+  readonly proposer: Proposer;
+  readonly clock: Clock;
+  readonly autoCreateTopics: boolean;
+  readonly defaultPartitions: number;
+  readonly createTopic: (
+    topic: string,
+    partitions: number,
+  ) => Promise<Result<TopicShape, CreateTopicReject>>;
+};
+
+/** Turns produce requests into commands and predicts the offsets that they will get. */
+export class Producer {
+  readonly #options: ProducerOptions;
+  #roundRobin = 0;
+
+  constructor(options: ProducerOptions) {
+    this.#options = options;
+  }
+
+  produce(request: ProduceRequest): Promise<ProduceOutcome> {
+    const topic = findTopic(this.#options.machine.broker, request.topic);
+    if (topic === undefined) return this.#createThenProduce(request);
+    return this.#produceTo(topic, request);
+  }
+
+  async #createThenProduce(request: ProduceRequest): Promise<ProduceOutcome> {
+    const { autoCreateTopics, defaultPartitions, createTopic, machine } = this.#options;
+    if (!autoCreateTopics) return { ok: false, code: "topic_not_found" };
+    // Only a valid produce creates its topic, so what can be known is checked before.
+    if (request.partition !== null && request.partition >= defaultPartitions) {
+      return partitionNotFound(request.partition, defaultPartitions);
+    }
+    const created = await createTopic(request.topic, defaultPartitions);
+    // Somebody else may have created it with another count: that one counts.
+    if (!created.ok && created.code !== "topic_exists") return { ...created, code: created.code };
+    const topic = findTopic(machine.broker, request.topic);
+    if (topic === undefined) return { ok: false, code: "topic_not_found" };
+    return this.#produceTo(topic, request);
+  }
+
+  #produceTo(topic: TopicState, request: ProduceRequest): Promise<ProduceOutcome> {
+    const { proposer, clock } = this.#options;
+    const number = request.partition ?? this.#choosePartition(topic, request);
+    const partition = topic.partitions[number];
+    if (partition === undefined) {
+      return Promise.resolve(partitionNotFound(number, topic.partitions.length));
+    }
+    const { records, idempotencyKey } = request;
+    const refusal = proposer.admitGrowth(records.bytes.length);
+    if (refusal !== null) return Promise.resolve({ ok: false, code: refusal });
+
+    const idempotency =
+      idempotencyKey === null
+        ? null
+        : { keyDigest: sha256(idempotencyKey, 16), payloadDigest: sha256(records.bytes, 8) };
+    const waiter = new ProduceWaiter(clock.monotonic(), partition, records.count);
+    if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency.keyDigest));
+    waiter.predict();
+    encodeProduce(proposer.writer(), topic.topicId, number, records, idempotency);
+    const proposal = proposer.submit(waiter);
+    if (request.rocket) waiter.answerNow();
+    else if (request.timeoutMs !== null) this.#startTimer(waiter, proposal, request.timeoutMs);
+    return waiter.promise;
+  }
+
+  /** What an earlier write with the key got, or is going to get. */
+  #known(partition: PartitionState, keyDigest: Uint8Array): ExpectedKey {
+    const { machine, clock } = this.#options;
+    const text = keyDigest.toHex();
+    const now = Math.max(machine.now, clock.now()) as Millis;
+    const first =
+      peekDuplicate(machine.broker, partition, keyDigest, now) ??
+      handleOf(partition).pendingKeys.get(text) ??
+      null;
+    return { text, first };
+  }
+
+  #startTimer(waiter: ProduceWaiter, proposal: Proposal, timeoutMs: number): void {
+    const { clock, proposer } = this.#options;
+    const cancel = clock.after(timeoutMs, () => waiter.answerUnsynced(proposer.indexOf(proposal)));
+    waiter.setTimer(cancel);
+  }
+
+  #choosePartition(topic: TopicState, request: ProduceRequest): number {
+    const { length } = topic.partitions;
+    const key = request.key ?? request.idempotencyKey;
+    if (key !== null) return partitionOfKey(key, length);
+    this.#roundRobin = (this.#roundRobin + 1) % Number.MAX_SAFE_INTEGER;
+    return this.#roundRobin % length;
+  }
+}
+
+const partitionNotFound = (partition: number, partitions: number) =>
+  ({
+    ok: false,
+    code: "partition_not_found",
+    message: `Partition ${partition} does not exist: the topic has partitions 0 to ${partitions - 1}`,
+  }) as const;
+
+type First = { readonly firstOffset: number; readonly count: number };
+type ExpectedKey = { readonly text: string; readonly first: First | null };
+
+/** Waits for one produce and keeps the prediction of the partition's end in step. */
+class ProduceWaiter extends Waiter {
+  readonly promise: Promise<ProduceOutcome>;
+  #resolve: (outcome: ProduceOutcome) => void = () => {};
+  readonly #partition: PartitionState;
+  readonly #handle: PartitionHandle;
+  readonly #count: number;
+  /** Set if this is the first write with the key, as far as is known. */
+  #ownedKey: string | null = null;
+  #isDuplicate = false;
+  #firstOffset = 0;
+  #firstCount: number;
+
+  constructor(submittedUs: number, partition: PartitionState, count: number) {
+    super(submittedUs);
+    this.#partition = partition;
+    this.#handle = handleOf(partition);
+    this.#count = count;
+    this.#firstCount = count;
+    this.promise = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  expectKey({ text, first }: ExpectedKey): void {
+    if (first === null) {
+      this.#ownedKey = text;
+      return;
+    }
+    this.#isDuplicate = true;
+    this.#firstOffset = first.firstOffset;
+    this.#firstCount = first.count;
+  }
+
+  /** The offset that the record gets unless leadership changes. */
+  predict(): void {
+    if (this.#isDuplicate) return;
+    const handle = this.#handle;
+    this.#firstOffset = this.#partition.endOffset + handle.pendingRecords;
+    handle.pendingRecords += this.#count;
+    if (this.#ownedKey !== null) {
+      handle.pendingKeys.set(this.#ownedKey, {
+        firstOffset: this.#firstOffset,
+        count: this.#count,
+      });
+    }
+  }
+
+  /** Rocket mode: the answer comes from the prediction, the record follows. */
+  answerNow(): void {
+    this.#resolve(this.#predicted(0, null));
+  }
+
+  /** `timeout_ms` has passed: the write goes on. */
+  answerUnsynced(batchId: number): void {
+    this.#resolve(this.#predicted(batchId, false));
+  }
+
+  protected override onApplied(
+    result: CommandResult,
+    ack: WriteAck,
+    closedUs: number,
+    nowUs: number,
+  ): void {
+    if (!result.ok || result.type !== "produce") {
+      const code = result.ok ? "topic_not_found" : result.code;
+      this.#resolve({ ok: false, code: code as "topic_not_found" });
+      return;
+    }
+    this.#resolve({
+      ok: true,
+      partition: this.#partition.partition,
+      firstOffset: result.firstOffset,
+      count: result.count,
+      duplicate: result.duplicate,
+      payloadMatches: result.payloadMatches,
+      batchId: ack.batchId,
+      synced: ack.synced,
+      ackedBy: ack.ackedBy,
+      queueUs: closedUs - this.submittedUs,
+      syncWaitUs: nowUs - closedUs,
+    });
+  }
+
+  protected override onTimeout(): void {
+    this.#resolve({ ok: false, code: "commit_timeout" });
+  }
+
+  protected override onReject(code: WriteReject): void {
+    this.#resolve({ ok: false, code });
+  }
+
+  protected override released(): void {
+    if (this.#isDuplicate) return;
+    this.#handle.pendingRecords -= this.#count;
+    if (this.#ownedKey !== null) this.#handle.pendingKeys.delete(this.#ownedKey);
+  }
+
+  #predicted(batchId: number, synced: boolean | null): ProduceOutcome {
+    return {
+      ok: true,
+      partition: this.#partition.partition,
+      firstOffset: this.#firstOffset,
+      count: this.#firstCount,
+      duplicate: this.#isDuplicate,
+      payloadMatches: true,
+      batchId,
+      synced,
+      ackedBy: 0,
+      queueUs: 0,
+      syncWaitUs: 0,
+    };
+  }
+}

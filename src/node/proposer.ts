@@ -1,0 +1,247 @@
+import type { Clock } from "../env/clock.ts";
+import { assert } from "../lib/assert.ts";
+import { ByteWriter } from "../lib/bytes.ts";
+import type { Millis } from "../lib/ids.ts";
+import { closeEntry, openEntry } from "../machine/command-codec.ts";
+import type { CommandResult } from "../machine/commands.ts";
+import type { Core } from "../raft/core.ts";
+import type { Entry } from "../raft/types.ts";
+import type { WriteAck, WriteReject } from "./api.ts";
+import type { Waiter } from "./waiters.ts";
+
+/** An entry holds the commands of as many requests as came while the last one was being written. */
+export const PROPOSAL_BYTES_MAX = 1024 * 1024;
+export const PROPOSAL_COMMANDS_MAX = 10_000;
+const DEADLINE_CHECK_MS = 50;
+
+export type ProposerOptions = {
+  readonly core: Core;
+  readonly clock: Clock;
+  /** Time of the machine: what is stamped never lies before it. */
+  readonly machineNow: () => Millis;
+  readonly queueBytesMax: number;
+  readonly queueRequestsMax: number;
+  readonly commitTimeoutMs: number;
+  /** Takes a turn soon. */
+  readonly wake: () => void;
+  /** Which nodes had the entry on disk when it was applied. */
+  readonly ackedBy: () => number;
+};
+
+/** The commands of one entry and who waits for them, by position. */
+type Proposal = {
+  index: number;
+  term: number;
+  bytes: number;
+  openedUs: number;
+  closedUs: number;
+  readonly waiters: (Waiter | null)[];
+};
+
+/**
+ * Group commit: requests are encoded into an open entry, one after the other; it closes when the
+ * journal is idle or when it is full. The queue is bounded, and refuses before it accepts.
+ */
+export class Proposer {
+  readonly #options: ProposerOptions;
+  readonly #writer = new ByteWriter(64 * 1024);
+  /** Where the next command begins in the writer. */
+  #mark = 0;
+  #open: Proposal = newProposal();
+  /** Full entries that wait for the journal. */
+  readonly #closed: { proposal: Proposal; data: Uint8Array }[] = [];
+  /** In the log and not yet applied, in order of their index. */
+  #inFlight: Proposal[] = [];
+  #queuedBytes = 0;
+  #queuedRequests = 0;
+  #stampedMs = 0 as Millis;
+  #refusal: WriteReject | null = "no_leader";
+  #diskFull = false;
+  #cancelDeadlines: () => void;
+
+  constructor(options: ProposerOptions) {
+    this.#options = options;
+    this.#cancelDeadlines = this.#checkLater();
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  get queuedRequests(): number {
+    return this.#queuedRequests;
+  }
+
+  /** Why every write is refused now; null: they are welcome. */
+  setRefusal(refusal: WriteReject | null): void {
+    this.#refusal = refusal;
+  }
+
+  /** No space for more records and values; what frees space or is tiny still gets through. */
+  setDiskFull(full: boolean): void {
+    this.#diskFull = full;
+  }
+
+  get diskFull(): boolean {
+    return this.#diskFull;
+  }
+
+  /** As `admit`, for writes that grow what is stored. */
+  admitGrowth(bytes: number): WriteReject | null {
+    return this.#diskFull && this.#refusal === null ? "disk_full" : this.admit(bytes);
+  }
+
+  /** Asks before anything is encoded. @returns why the write is refused, or null. */
+  admit(bytes: number): WriteReject | null {
+    if (this.#refusal !== null) return this.#refusal;
+    const { queueBytesMax, queueRequestsMax } = this.#options;
+    // An empty queue takes any request, however small the limit is.
+    if (this.#queuedRequests === 0) return null;
+    if (this.#queuedBytes + bytes > queueBytesMax) return "overloaded";
+    return this.#queuedRequests >= queueRequestsMax ? "overloaded" : null;
+  }
+
+  /** Where to encode exactly one command; then call `submit` at once. */
+  writer(): ByteWriter {
+    if (this.#open.waiters.length === 0) {
+      this.#writer.clear();
+      openEntry(this.#writer);
+      this.#open.openedUs = this.#options.clock.monotonic();
+      this.#mark = this.#writer.length;
+    }
+    return this.#writer;
+  }
+
+  /** @param waiter of the command just encoded; null where nobody waits, as for housekeeping. */
+  submit(waiter: Waiter | null): Proposal {
+    const open = this.#open;
+    const bytes = this.#writer.length - this.#mark;
+    assert(bytes > 0, "a command was encoded before it is submitted");
+    this.#mark = this.#writer.length;
+    open.waiters.push(waiter);
+    open.bytes += bytes;
+    this.#queuedBytes += bytes;
+    this.#queuedRequests++;
+    if (open.bytes >= PROPOSAL_BYTES_MAX || open.waiters.length >= PROPOSAL_COMMANDS_MAX) {
+      this.#close();
+    }
+    this.#options.wake();
+    return open;
+  }
+
+  /** The index that a proposal has or, if all goes well, will get. */
+  indexOf(proposal: Proposal): number {
+    if (proposal.index > 0) return proposal.index;
+    const position = this.#closed.findIndex((closed) => closed.proposal === proposal);
+    const ahead = position < 0 ? this.#closed.length : position;
+    return this.#options.core.lastIndex + 1 + ahead;
+  }
+
+  /** The journal is idle: everything that waits becomes entries of the log. */
+  propose(): void {
+    if (this.#open.waiters.length > 0) this.#close();
+    for (const { proposal, data } of this.#closed.splice(0)) {
+      const outcome = this.#options.core.propose(data);
+      if (!outcome.ok) {
+        this.#drop(proposal, outcome.code === "not_leader" ? "not_leader" : "overloaded");
+        continue;
+      }
+      proposal.index = outcome.index;
+      proposal.term = outcome.term;
+      this.#inFlight.push(proposal);
+    }
+  }
+
+  /** The proposal behind a committed entry, if it came from this leader. Each is taken once. */
+  take(entry: Entry): Proposal | null {
+    for (;;) {
+      const proposal = this.#inFlight[0];
+      if (proposal === undefined || proposal.index > entry.index) return null;
+      this.#inFlight.shift();
+      this.#forget(proposal);
+      if (proposal.index === entry.index && proposal.term === entry.term) return proposal;
+      // Another leader's entry took its place: these commands will never be applied.
+      rejectAll(proposal, "not_leader");
+    }
+  }
+
+  /** Answers one request. */
+  settle(proposal: Proposal, position: number, result: CommandResult): void {
+    const waiter = proposal.waiters[position];
+    if (waiter === null || waiter === undefined) return;
+    const ack: WriteAck = {
+      batchId: proposal.index,
+      synced: true,
+      ackedBy: this.#options.ackedBy(),
+    };
+    waiter.applied(result, ack, proposal.closedUs, this.#options.clock.monotonic());
+  }
+
+  /** Leadership is gone: what is not in the log is refused; the rest waits for its fate. */
+  refuseQueued(code: WriteReject): void {
+    if (this.#open.waiters.length > 0) this.#close();
+    for (const { proposal } of this.#closed.splice(0)) this.#drop(proposal, code);
+  }
+
+  stop(): void {
+    this.#cancelDeadlines();
+    this.refuseQueued("shutting_down");
+    for (const proposal of this.#inFlight.splice(0)) rejectAll(proposal, "commit_timeout");
+  }
+
+  #stamp(): Millis {
+    const now = this.#options.clock.now();
+    this.#stampedMs = Math.max(now, this.#stampedMs, this.#options.machineNow()) as Millis;
+    return this.#stampedMs;
+  }
+
+  #close(): void {
+    const proposal = this.#open;
+    proposal.closedUs = this.#options.clock.monotonic();
+    closeEntry(this.#writer, 0, this.#stamp(), proposal.waiters.length);
+    this.#closed.push({ proposal, data: this.#writer.take() });
+    this.#open = newProposal();
+  }
+
+  #drop(proposal: Proposal, code: WriteReject): void {
+    this.#forget(proposal);
+    rejectAll(proposal, code);
+  }
+
+  #forget(proposal: Proposal): void {
+    this.#queuedBytes -= proposal.bytes;
+    this.#queuedRequests -= proposal.waiters.length;
+    assert(this.#queuedRequests >= 0, "no request is forgotten twice");
+  }
+
+  /** One timer for all: the server's own deadline is the same for every request. */
+  #checkLater(): () => void {
+    return this.#options.clock.after(DEADLINE_CHECK_MS, () => {
+      const before = this.#options.clock.monotonic() - this.#options.commitTimeoutMs * 1000;
+      for (const proposal of this.#inFlight) expire(proposal, before);
+      for (const { proposal } of this.#closed) expire(proposal, before);
+      expire(this.#open, before);
+      this.#cancelDeadlines = this.#checkLater();
+    });
+  }
+}
+
+const newProposal = (): Proposal => ({
+  index: 0,
+  term: 0,
+  bytes: 0,
+  openedUs: 0,
+  closedUs: 0,
+  waiters: [],
+});
+
+function expire(proposal: Proposal, beforeUs: number): void {
+  if (proposal.openedUs > beforeUs) return;
+  for (const waiter of proposal.waiters) waiter?.timedOut();
+}
+
+function rejectAll(proposal: Proposal, code: WriteReject): void {
+  for (const waiter of proposal.waiters) waiter?.rejected(code);
+}
+
+export type { Proposal };

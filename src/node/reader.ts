@@ -1,0 +1,102 @@
+import { committedOffset, listGroups } from "../broker/groups.ts";
+import { listRetention } from "../broker/retention.ts";
+import { findTopic, type PartitionState, type TopicState } from "../broker/state.ts";
+import type { Machine } from "../machine/machine.ts";
+import type {
+  ConsumePage,
+  ConsumeReject,
+  ConsumeRequest,
+  GroupLag,
+  RecordWait,
+  Result,
+  RetentionPolicy,
+  TopicDescription,
+  TopicSummary,
+} from "./api.ts";
+import { findPartition } from "./broker-writes.ts";
+import { handleOf } from "./partition-handle.ts";
+
+/** Answers reads from the applied state of this node. */
+export class Reader {
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  async consume(request: ConsumeRequest): Promise<Result<ConsumePage, ConsumeReject>> {
+    const found = findPartition(this.#machine, request);
+    if (!found.ok) return found;
+    const { partition } = found;
+    const committed = committedOffset(partition, request.group);
+    const asked = request.offset ?? committed ?? partition.lowWatermark;
+    // The page ends where the partition ends now: what is appended while a file is read is not in it.
+    const { endOffset } = partition;
+    const from = Math.max(asked, partition.lowWatermark);
+    const slices =
+      from >= endOffset
+        ? []
+        : await handleOf(partition).log.read(from, request.limit, request.maxBytes);
+    // It may have been trimmed meanwhile.
+    const { lowWatermark } = partition;
+    return {
+      ok: true,
+      slices,
+      startOffset: Math.max(asked, lowWatermark),
+      committedOffset: committed,
+      lowWatermark,
+      endOffset: Math.max(endOffset, lowWatermark),
+    };
+  }
+
+  async waitForRecords(wait: RecordWait): Promise<void> {
+    const found = findPartition(this.#machine, wait);
+    if (!found.ok || found.partition.endOffset > wait.offset) return;
+    await handleOf(found.partition).waits.wait(wait.offset, wait.timeoutMs, wait.signal);
+  }
+
+  listTopics(): readonly TopicSummary[] {
+    const topics = [...this.#machine.broker.topicsByName.values()].map(summaryOf);
+    return topics.sort((a, b) => (a.topic < b.topic ? -1 : 1));
+  }
+
+  describeTopic(name: string): Result<TopicDescription, "topic_not_found"> {
+    const topic = findTopic(this.#machine.broker, name);
+    if (topic === undefined) return { ok: false, code: "topic_not_found" };
+    return {
+      ok: true,
+      topic: name,
+      partitions: topic.partitions.length,
+      partitionList: topic.partitions.map((partition) => ({
+        partition: partition.partition,
+        lowWatermark: partition.lowWatermark,
+        endOffset: partition.endOffset,
+        bytes: keptBytes(partition),
+      })),
+      groups: listGroups(topic),
+    };
+  }
+
+  groupsOf(name: string): Result<{ groups: readonly GroupLag[] }, "topic_not_found"> {
+    const topic = findTopic(this.#machine.broker, name);
+    if (topic === undefined) return { ok: false, code: "topic_not_found" };
+    return { ok: true, groups: listGroups(topic) };
+  }
+
+  listRetention(): readonly RetentionPolicy[] {
+    return listRetention(this.#machine.broker);
+  }
+}
+
+function summaryOf(topic: TopicState): TopicSummary {
+  let messages = 0;
+  let bytes = 0;
+  for (const partition of topic.partitions) {
+    messages += partition.endOffset - partition.lowWatermark;
+    bytes += keptBytes(partition);
+  }
+  return { topic: topic.name, partitions: topic.partitions.length, messages, bytes };
+}
+
+const keptBytes = (partition: PartitionState): number =>
+  partition.bytesEnd - partition.bytesBelowLow;

@@ -1,0 +1,236 @@
+import type { Clock } from "../env/clock.ts";
+import { DiskFull } from "../env/disk.ts";
+import type { Core } from "../raft/core.ts";
+import type {
+  Entry,
+  HardState,
+  Message,
+  Output,
+  Persist,
+  ReadState,
+  RoleChange,
+} from "../raft/types.ts";
+import type { HardStateFile } from "../storage/hard-state.ts";
+import type { Journal } from "../storage/journal.ts";
+
+/** What a shard calls; the node composes it. */
+export type ShardDuties = {
+  /** Puts waiting commands into the core as entries; called whenever the journal is idle. */
+  readonly propose: () => void;
+  /** Applies committed entries, as many as fit a turn. @returns the last index applied. */
+  readonly apply: (entries: readonly Entry[], start: number) => number;
+  readonly send: (messages: readonly Message[]) => void;
+  readonly roleChanged: (change: RoleChange) => void;
+  readonly readStates: (states: readonly ReadState[], dropped: readonly unknown[]) => void;
+  /** A write took this long, with so many entries, until it was on stable storage. */
+  readonly synced: (seconds: number, entries: readonly Entry[]) => void;
+  /** The journal found no room: resolves when it is worth another try. */
+  readonly roomNeeded: () => Promise<void>;
+  /** The disk failed or an invariant broke: the process must end. */
+  readonly fault: (error: unknown) => void;
+};
+
+export type ShardOptions = {
+  readonly core: Core;
+  readonly journal: Journal;
+  readonly hardState: HardStateFile;
+  readonly clock: Clock;
+  readonly tickMs: number;
+  readonly duties: ShardDuties;
+};
+
+/**
+ * The loop of one Raft group: gathers what happened, lets the core decide, acts on its output.
+ * It runs in turns: whatever arrives while a sync is under way is taken up when that ends, so one
+ * write and one sync cover all of it (group commit without a timer).
+ */
+export class Shard {
+  readonly #core: Core;
+  readonly #journal: Journal;
+  readonly #hardState: HardStateFile;
+  readonly #clock: Clock;
+  readonly #duties: ShardDuties;
+  readonly #tickMs: number;
+  #scheduled = false;
+  #writing = false;
+  #stopped = false;
+  #cancelTick: (() => void) | null = null;
+  /** Writes that the core decided while another was under way, with what may leave after them. */
+  #queue: { persist: Persist; after: readonly Message[] }[] = [];
+  /** Committed and not yet applied; `#applyFrom` is the position of the first of them. */
+  #backlog: readonly Entry[] = [];
+  #applyFrom = 0;
+  #idle: (() => void)[] = [];
+
+  constructor({ core, journal, hardState, clock, tickMs, duties }: ShardOptions) {
+    this.#core = core;
+    this.#journal = journal;
+    this.#hardState = hardState;
+    this.#clock = clock;
+    this.#tickMs = tickMs;
+    this.#duties = duties;
+  }
+
+  start(): void {
+    this.#tickLater();
+    this.wake();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTick?.();
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Something waits to be proposed or was stepped into the core: take a turn soon. */
+  wake(): void {
+    if (this.#scheduled || this.#writing || this.#stopped) return;
+    this.#scheduled = true;
+    this.#clock.soon(this.#turn);
+  }
+
+  step(message: Message): void {
+    this.#core.step(message);
+    this.#turn();
+  }
+
+  /** Resolves when nothing is being written or waits to be applied. */
+  whenIdle(): Promise<void> {
+    if (this.#stopped || this.#isIdle()) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    if (this.#stopped) return;
+    try {
+      if (!this.#writing) this.#duties.propose();
+      this.#act(this.#core.drain());
+      if (this.#isIdle()) for (const resolve of this.#idle.splice(0)) resolve();
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
+
+  #isIdle(): boolean {
+    return !this.#writing && !this.#scheduled && this.#applyFrom >= this.#backlog.length;
+  }
+
+  /** The disk first, so that it works while this thread applies and answers. */
+  #act(output: Output): void {
+    if (output.messages.length > 0) this.#duties.send(output.messages);
+    if (output.persist !== null) {
+      this.#queue.push({ persist: output.persist, after: output.messagesAfterPersist });
+      if (!this.#writing) this.#write();
+    }
+    if (output.roleChange !== null) this.#duties.roleChanged(output.roleChange);
+    if (output.committed.length > 0) this.#enqueue(output.committed);
+    if (this.#applyFrom < this.#backlog.length) this.#applySome();
+    if (output.readStates.length + output.readsDropped.length > 0) {
+      this.#duties.readStates(output.readStates, output.readsDropped);
+    }
+  }
+
+  #enqueue(committed: readonly Entry[]): void {
+    if (this.#applyFrom >= this.#backlog.length) {
+      this.#backlog = committed;
+      this.#applyFrom = 0;
+    } else {
+      this.#backlog = [...this.#backlog.slice(this.#applyFrom), ...committed];
+      this.#applyFrom = 0;
+    }
+  }
+
+  #applySome(): void {
+    const next = this.#duties.apply(this.#backlog, this.#applyFrom);
+    const last = this.#backlog[next - 1];
+    this.#applyFrom = next;
+    if (last !== undefined) {
+      this.#core.applied(last.index);
+      this.#core.evict(last.index);
+    }
+    if (next < this.#backlog.length) this.#continueSoon();
+    else this.#backlog = [];
+  }
+
+  /** Unlike `wake`, also while a write is under way: applying does not wait for the disk. */
+  #continueSoon(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#clock.soon(this.#turn);
+  }
+
+  /** One write and one sync for everything that the core decided so far. */
+  #write(): void {
+    const work = this.#queue;
+    this.#queue = [];
+    this.#writing = true;
+    const begin = this.#clock.monotonic();
+    const entries = work.length === 1 ? (work[0]?.persist.entries ?? []) : mergeEntries(work);
+    this.#persist(work, entries).then(
+      () => {
+        this.#writing = false;
+        if (this.#stopped) return;
+        this.#duties.synced((this.#clock.monotonic() - begin) / 1e6, entries);
+        for (const { persist, after } of work) {
+          this.#core.persisted(persist.token);
+          if (after.length > 0) this.#duties.send(after);
+        }
+        this.#turn();
+        if (!this.#writing && this.#queue.length > 0) this.#write();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  async #persist(work: readonly { persist: Persist }[], entries: readonly Entry[]): Promise<void> {
+    const { term, vote } = this.#hardState.state;
+    const next = work.reduce<HardState | null>(
+      (last, { persist }) => persist.hardState ?? last,
+      null,
+    );
+    // The commit index alone is not worth a sync: it is learnt again.
+    if (next !== null && (next.term !== term || next.vote !== vote)) {
+      await this.#hardState.save(next);
+    }
+    while (entries.length > 0) {
+      try {
+        await this.#journal.append(entries);
+        return;
+      } catch (error) {
+        if (!(error instanceof DiskFull)) throw error;
+        // Nothing was written. What frees space waits here too, so try until there is room.
+        await this.#duties.roomNeeded();
+      }
+    }
+  }
+
+  #tickLater(): void {
+    this.#cancelTick = this.#clock.after(this.#tickMs, () => {
+      if (this.#stopped) return;
+      this.#core.tick();
+      this.#turn();
+      this.#tickLater();
+    });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stopped) return;
+    this.stop();
+    this.#duties.fault(error);
+  }
+}
+
+/** Later writes overwrite the suffix of earlier ones, as in the log itself. */
+function mergeEntries(work: readonly { persist: Persist }[]): readonly Entry[] {
+  let merged: Entry[] = [];
+  for (const { persist } of work) {
+    const first = persist.entries[0];
+    if (first === undefined) continue;
+    if (merged.length > 0 && (merged.at(-1) as Entry).index >= first.index) {
+      merged = merged.filter((entry) => entry.index < first.index);
+    }
+    merged.push(...persist.entries);
+  }
+  return merged;
+}

@@ -1,0 +1,90 @@
+import type { CommandResult } from "../machine/commands.ts";
+import type { WriteAck, WriteReject } from "./api.ts";
+
+/**
+ * One request that waits for its command to be committed and applied. Settled exactly once; what
+ * comes after that is ignored, since a timeout ends the wait and not the write.
+ */
+export abstract class Waiter {
+  /** Monotonic microseconds. */
+  readonly submittedUs: number;
+  #settled = false;
+  #cancelTimer: (() => void) | null = null;
+
+  constructor(submittedUs: number) {
+    this.submittedUs = submittedUs;
+  }
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** The request's own `timeout_ms`; the deadline of all is kept by the proposer. */
+  setTimer(cancel: () => void): void {
+    this.#cancelTimer = cancel;
+  }
+
+  applied(result: CommandResult, ack: WriteAck, closedUs: number, nowUs: number): void {
+    this.released();
+    if (this.#settle()) this.onApplied(result, ack, closedUs, nowUs);
+  }
+
+  timedOut(): void {
+    if (this.#settle()) this.onTimeout();
+  }
+
+  /** The command will not be applied, or nobody knows. */
+  rejected(code: WriteReject): void {
+    this.released();
+    if (this.#settle()) this.onReject(code);
+  }
+
+  protected abstract onApplied(
+    result: CommandResult,
+    ack: WriteAck,
+    closedUs: number,
+    nowUs: number,
+  ): void;
+  protected abstract onTimeout(): void;
+  protected abstract onReject(code: WriteReject): void;
+
+  /** The command has left the queue; called once, even if the request was answered before. */
+  protected released(): void {}
+
+  #settle(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    return true;
+  }
+}
+
+type Refused = { readonly ok: false; readonly code: WriteReject };
+
+/** For every command but produce: they are rare enough for a closure each. */
+export class CommandWaiter<T> extends Waiter {
+  readonly promise: Promise<T | Refused>;
+  readonly #resolve: (outcome: T | Refused) => void;
+  readonly #map: (result: CommandResult, ack: WriteAck) => T;
+
+  constructor(submittedUs: number, map: (result: CommandResult, ack: WriteAck) => T) {
+    super(submittedUs);
+    const { promise, resolve } = Promise.withResolvers<T | Refused>();
+    this.promise = promise;
+    this.#resolve = resolve;
+    this.#map = map;
+  }
+
+  protected override onApplied(result: CommandResult, ack: WriteAck): void {
+    this.#resolve(this.#map(result, ack));
+  }
+
+  protected override onTimeout(): void {
+    this.#resolve({ ok: false, code: "commit_timeout" });
+  }
+
+  protected override onReject(code: WriteReject): void {
+    this.#resolve({ ok: false, code });
+  }
+}

@@ -27,6 +27,7 @@ const HEADER_BYTES = 24;
 const MAGIC = 0x73487941;
 const VERSION = 1;
 const SLOTS = [0, 1] as const;
+const DONE: Promise<void> = Promise.resolve();
 
 export const INITIAL_HARD_STATE: HardState = { term: TERM_0, vote: null, commit: INDEX_0 };
 
@@ -56,8 +57,9 @@ export class HardStateFile {
   readonly #file: DiskFile;
   readonly #identity: number;
   #state: HardState;
+  #saved: HardState;
   #sequence: number;
-  #busy = false;
+  #work: Promise<void> | null = null;
   #failure: unknown = null;
 
   /** Writes the state of a node that has never run. */
@@ -91,7 +93,7 @@ export class HardStateFile {
     const opened = new HardStateFile(file, identity, newest);
     const mended = a !== null && b !== null ? null : describe(path, a, b);
     // Also after a clean start: what was read may be in the page cache only.
-    await opened.#writeBoth(newest.sequence, newest.state);
+    await opened.#write(SLOTS, true);
     return { file: opened, state: newest.state, mended };
   }
 
@@ -99,72 +101,78 @@ export class HardStateFile {
     this.#file = file;
     this.#identity = identity;
     this.#state = slot.state;
+    this.#saved = slot.state;
     this.#sequence = slot.sequence;
   }
 
+  /** The latest, which may be on its way to the disk. */
   get state(): HardState {
     return this.#state;
   }
 
   /**
-   * Durable in both slots when it resolves. Calls must not overlap.
+   * Term and vote are durable in both slots when it resolves. A call during a save joins it, and the
+   * later state wins. A commit index that moved alone is kept in memory: it is only a hint for the
+   * next start, and goes along with the next save, `saveCommit` or `close`.
    *
    * @throws DiskFailure, and again on every later call.
    */
-  async save(state: HardState): Promise<void> {
+  save(state: HardState): Promise<void> {
     assert(state.term >= this.#state.term, "the term never goes back");
-    await this.#writeBoth(this.#sequence + 1, state);
-    this.#sequence++;
     this.#state = state;
+    if (this.#work !== null) return this.#work;
+    if (this.#failure === null && sameVote(state, this.#saved)) return DONE;
+    this.#work = this.#saveLatest();
+    return this.#work;
   }
 
-  /**
-   * A commit index that may get lost: written without a sync, to one slot. Term and vote must be
-   * those saved before, so that either slot is a right answer.
-   */
-  async saveCommit(commit: LogIndex): Promise<void> {
-    if (commit <= this.#state.commit) return;
-    const state: HardState = { term: this.#state.term, vote: this.#state.vote, commit };
-    await this.#exclusive(() =>
-      this.#file.write(0, encodeSlot(this.#sequence + 1, state, this.#identity)),
-    );
-    this.#sequence++;
-    this.#state = state;
+  /** Writes the commit index, to one slot and without a sync: either slot is a right answer. */
+  async saveCommit(): Promise<void> {
+    if (this.#work !== null || this.#state.commit === this.#saved.commit) return;
+    this.#work = this.#write([0], false).finally(() => {
+      this.#work = null;
+    });
+    await this.#work;
   }
 
   async close(): Promise<void> {
-    assert(!this.#busy, "the hard state is closed between saves");
+    if (this.#work !== null) await this.#work;
+    if (this.#failure === null) await this.saveCommit();
     await this.#file.close();
   }
 
-  #writeBoth(sequence: number, state: HardState): Promise<void> {
-    return this.#exclusive(async () => {
-      const bytes = encodeSlot(sequence, state, this.#identity);
-      for (const slot of SLOTS) {
-        await this.#file.write(slot * SLOT_BYTES, bytes);
-        await this.#file.sync();
-      }
-    });
+  async #saveLatest(): Promise<void> {
+    try {
+      do await this.#write(SLOTS, true);
+      while (!sameVote(this.#state, this.#saved));
+    } finally {
+      this.#work = null;
+    }
   }
 
-  async #exclusive(write: () => Promise<void>): Promise<void> {
-    assert(!this.#busy, "saves do not overlap");
+  async #write(slots: readonly number[], sync: boolean): Promise<void> {
     if (this.#failure !== null) {
       throw new DiskFailure("the hard state is not used after an earlier failure", {
         cause: this.#failure,
       });
     }
-    this.#busy = true;
+    const state = this.#state;
+    this.#sequence++;
+    const bytes = encodeSlot(this.#sequence, state, this.#identity);
     try {
-      await write();
+      for (const slot of slots) {
+        await this.#file.write(slot * SLOT_BYTES, bytes);
+        if (sync) await this.#file.sync();
+      }
     } catch (failure) {
       this.#failure = failure;
       throw failure;
-    } finally {
-      this.#busy = false;
     }
+    this.#saved = state;
   }
 }
+
+const sameVote = (a: HardState, b: HardState): boolean => a.term === b.term && a.vote === b.vote;
 
 /** One slot of 4096 bytes. */
 export function encodeSlot(sequence: number, state: HardState, identity: number): Uint8Array {

@@ -1,0 +1,486 @@
+/**
+ * A disk in memory that keeps apart what is durable and what is not: for each file a durable
+ * content and the writes since the last sync, for the directories the changes since their last
+ * sync. A crash decides about each of them.
+ */
+import { type Disk, DiskFailure, type DiskFile, DiskFull } from "../../src/env/disk.ts";
+import type { Random } from "./random.ts";
+
+/** What a crash does to one un-synced operation. Names are never torn: `torn` keeps them. */
+export type Fate = "lost" | "kept" | "torn" | "zeros";
+
+type FileOperation =
+  | { readonly kind: "write"; readonly position: number; readonly bytes: Uint8Array }
+  | { readonly kind: "truncate"; readonly size: number };
+
+type NameOperation =
+  | { readonly kind: "link"; readonly path: string; readonly node: Node }
+  | { readonly kind: "unlink"; readonly path: string }
+  | { readonly kind: "rename"; readonly from: string; readonly to: string; readonly node: Node }
+  | { readonly kind: "directory"; readonly path: string };
+
+type Node = { durable: Content; current: Content; pending: FileOperation[] };
+
+const SECTOR_BYTES = 512;
+const FREE_BYTES_DEFAULT = 2 ** 40;
+
+/** Switches that may be turned while the disk is used. */
+export type SimFaults = {
+  /** The call with this number (see `calls`) fails. */
+  failCall: number | null;
+  failWith: "eio" | "full";
+  /** Syncs of paths that contain it fail once; their pages count as clean afterwards. */
+  syncError: string | null;
+  /** Writes that make a file longer find no space. */
+  full: boolean;
+  /** Writes succeed, but a sync finds no space. */
+  fullAtSync: boolean;
+  /** Reads of paths that contain it fail. */
+  readError: string | null;
+  /** A lying disk: half of each write is stored, and no error given. */
+  halfWrites: boolean;
+  freeBytes: number;
+};
+
+export type SimDiskOptions = {
+  /** Awaited before each operation has its effect; for latency and stuck disks. */
+  readonly delay?: (operation: string, path: string) => Promise<void> | null;
+  /** Called before each operation. */
+  readonly onCall?: (operation: string, path: string) => void;
+};
+
+export class SimDisk implements Disk {
+  readonly faults: SimFaults = {
+    failCall: null,
+    failWith: "eio",
+    syncError: null,
+    full: false,
+    fullAtSync: false,
+    readError: null,
+    halfWrites: false,
+    freeBytes: FREE_BYTES_DEFAULT,
+  };
+  /** Operations so far. */
+  calls = 0;
+  readonly #options: SimDiskOptions;
+  #durable: Names = new Names();
+  #current: Names = new Names();
+  #pendingNames: NameOperation[] = [];
+  #epoch = 0;
+
+  constructor(options: SimDiskOptions = {}) {
+    this.#options = options;
+  }
+
+  async open(path: string, mode: "create" | "existing" | "truncate"): Promise<DiskFile> {
+    await this.#begin("open", path);
+    let node = this.#current.files.get(path);
+    if (mode === "create" && node !== undefined) throw new DiskFailure(`open ${path}: EEXIST`);
+    if (mode === "existing" && node === undefined) throw new DiskFailure(`open ${path}: ENOENT`);
+    if (node === undefined) {
+      if (!this.#current.hasDirectory(parentOf(path))) {
+        throw new DiskFailure(`open ${path}: ENOENT`);
+      }
+      node = { durable: new Content(), current: new Content(), pending: [] };
+      this.#name({ kind: "link", path, node });
+    } else if (mode === "truncate") change(node, { kind: "truncate", size: 0 });
+    return new SimFile(this, node, path, this.#epoch);
+  }
+
+  async readWhole(path: string): Promise<Uint8Array | null> {
+    await this.#begin("read", path);
+    this.#checkRead(path);
+    return this.#current.files.get(path)?.current.bytes.slice() ?? null;
+  }
+
+  async writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+    const temporary = `${path}.tmp`;
+    const file = await this.open(temporary, "truncate");
+    await file.write(0, bytes);
+    await file.sync();
+    await file.close();
+    await this.rename(temporary, path);
+    await this.syncDirectory(parentOf(path));
+  }
+
+  async list(directory: string): Promise<string[]> {
+    await this.#begin("list", directory);
+    return this.#current.list(directory);
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await this.#begin("makeDirectory", path);
+    const parts = path.split("/");
+    for (let i = 1; i <= parts.length; i++) {
+      const prefix = parts.slice(0, i).join("/");
+      if (!this.#current.hasDirectory(prefix)) this.#name({ kind: "directory", path: prefix });
+    }
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#begin("remove", path);
+    if (this.#current.files.has(path)) this.#name({ kind: "unlink", path });
+  }
+
+  async removeTree(path: string): Promise<void> {
+    await this.#begin("removeTree", path);
+    for (const name of [...this.#current.files.keys()]) {
+      if (name === path || name.startsWith(`${path}/`)) this.#name({ kind: "unlink", path: name });
+    }
+    for (const name of [...this.#current.directories]) {
+      if (name === path || name.startsWith(`${path}/`)) this.#name({ kind: "unlink", path: name });
+    }
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#begin("rename", from);
+    const node = this.#current.files.get(from);
+    if (node !== undefined) this.#name({ kind: "rename", from, to, node });
+    else if (this.#current.directories.has(from)) this.#renameTree(from, to);
+    else throw new DiskFailure(`rename ${from}: ENOENT`);
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    await this.#begin("syncDirectory", path);
+    this.checkSync(path);
+    const left: NameOperation[] = [];
+    for (const operation of this.#pendingNames) {
+      if (touches(operation, path)) this.#durable.apply(operation);
+      else left.push(operation);
+    }
+    this.#pendingNames = left;
+  }
+
+  async freeBytes(): Promise<number> {
+    await this.#begin("freeBytes", "");
+    return this.faults.freeBytes;
+  }
+
+  /** Un-synced operations, which a crash decides about. */
+  get pending(): number {
+    let count = this.#pendingNames.length;
+    for (const node of this.#nodes()) count += node.pending.length;
+    return count;
+  }
+
+  /** Everything un-synced meets a random fate; open files are void. */
+  crash(random: Random): void {
+    const fates: readonly Fate[] = ["lost", "kept", "torn", "zeros"];
+    this.#become(this.afterCrash(() => random.pick(fates), random));
+  }
+
+  /** What the disk would be after a crash with these fates, as a new disk. */
+  afterCrash(fateOf: (operation: number) => Fate, random: Random): SimDisk {
+    const next = new SimDisk(this.#options);
+    const copies = new Map<Node, Node>();
+    let operation = 0;
+    for (const node of this.#nodes()) {
+      const content = node.durable.copy();
+      for (const change of node.pending) {
+        content.applyTorn(change, fateOf(operation++), random);
+      }
+      copies.set(node, { durable: content, current: content.copy(), pending: [] });
+    }
+    const names = this.#durable.copy();
+    for (const change of this.#pendingNames) {
+      const fate = fateOf(operation++);
+      if (fate === "kept" || fate === "torn") names.apply(change);
+    }
+    names.dropOrphans();
+    for (const [path, node] of names.files) names.files.set(path, copies.get(node) ?? node);
+    next.#durable = names;
+    next.#current = names.copy();
+    return next;
+  }
+
+  /** A copy with all that is durable and pending, for a crash at this very point. */
+  snapshot(): SimDisk {
+    const next = new SimDisk();
+    const copies = new Map<Node, Node>();
+    for (const node of this.#nodes()) {
+      copies.set(node, {
+        durable: node.durable.copy(),
+        current: node.current.copy(),
+        pending: [...node.pending],
+      });
+    }
+    const move = (names: Names) => {
+      const moved = names.copy();
+      for (const [path, node] of moved.files) moved.files.set(path, copies.get(node) ?? node);
+      return moved;
+    };
+    next.#durable = move(this.#durable);
+    next.#current = move(this.#current);
+    next.#pendingNames = this.#pendingNames.map((operation) =>
+      "node" in operation
+        ? { ...operation, node: copies.get(operation.node) ?? operation.node }
+        : operation,
+    );
+    return next;
+  }
+
+  /** Damage at rest. */
+  flipBit(path: string, bit: number): void {
+    const node = this.#current.files.get(path);
+    if (node === undefined) throw new Error(`no file ${path}`);
+    for (const content of [node.durable, node.current]) content.flip(bit);
+  }
+
+  /** Current content; for tests that look at or prepare files directly. */
+  peek(path: string): Uint8Array | null {
+    return this.#current.files.get(path)?.current.bytes ?? null;
+  }
+
+  /** All files with their durable and current bytes, as one comparable text. */
+  digest(): string {
+    return [...this.#current.files.keys()]
+      .sort()
+      .map((path) => `${path}:${Bun.hash(this.peek(path) ?? new Uint8Array(0))}`)
+      .join("\n");
+  }
+
+  /** For `SimFile`. */
+  async begin(operation: string, path: string, epoch: number): Promise<void> {
+    if (epoch !== this.#epoch) throw new DiskFailure(`${operation} ${path}: from before a crash`);
+    await this.#begin(operation, path);
+    if (epoch !== this.#epoch) throw new DiskFailure(`${operation} ${path}: from before a crash`);
+  }
+
+  /** For `SimFile`. */
+  checkSync(path: string): void {
+    if (this.faults.fullAtSync) throw new DiskFull(`sync ${path}: ENOSPC`);
+    if (this.faults.syncError !== null && path.includes(this.faults.syncError)) {
+      this.faults.syncError = null;
+      throw new DiskFailure(`sync ${path}: EIO`);
+    }
+  }
+
+  /** For `SimFile`. */
+  checkRead(path: string): void {
+    this.#checkRead(path);
+  }
+
+  async #begin(operation: string, path: string): Promise<void> {
+    this.#options.onCall?.(operation, path);
+    const call = this.calls++;
+    const wait = this.#options.delay?.(operation, path) ?? null;
+    if (wait !== null) await wait;
+    if (call !== this.faults.failCall) return;
+    const message = `${operation} ${path}: injected at call ${call}`;
+    throw this.faults.failWith === "full" ? new DiskFull(message) : new DiskFailure(message);
+  }
+
+  #checkRead(path: string): void {
+    if (this.faults.readError !== null && path.includes(this.faults.readError)) {
+      throw new DiskFailure(`read ${path}: EIO`);
+    }
+  }
+
+  #name(operation: NameOperation): void {
+    this.#current.apply(operation);
+    this.#pendingNames.push(operation);
+  }
+
+  #renameTree(from: string, to: string): void {
+    // One operation a name; a crash between them is finer than a real rename, never coarser.
+    this.#name({ kind: "directory", path: to });
+    for (const [path, node] of [...this.#current.files]) {
+      if (!path.startsWith(`${from}/`)) continue;
+      this.#name({ kind: "rename", from: path, to: to + path.slice(from.length), node });
+    }
+    this.#name({ kind: "unlink", path: from });
+  }
+
+  /** Every file that has a name now, durably or in a pending change, each once. */
+  #nodes(): Set<Node> {
+    const nodes = new Set<Node>([...this.#durable.files.values(), ...this.#current.files.values()]);
+    for (const operation of this.#pendingNames) if ("node" in operation) nodes.add(operation.node);
+    return nodes;
+  }
+
+  #become(other: SimDisk): void {
+    this.#durable = other.#durable;
+    this.#current = other.#current;
+    this.#pendingNames = other.#pendingNames;
+    this.#epoch++;
+  }
+}
+
+class SimFile implements DiskFile {
+  readonly #disk: SimDisk;
+  readonly #node: Node;
+  readonly #path: string;
+  readonly #epoch: number;
+  #closed = false;
+
+  constructor(disk: SimDisk, node: Node, path: string, epoch: number) {
+    this.#disk = disk;
+    this.#node = node;
+    this.#path = path;
+    this.#epoch = epoch;
+  }
+
+  async write(position: number, bytes: Uint8Array): Promise<void> {
+    await this.#begin("write");
+    const { full, halfWrites } = this.#disk.faults;
+    if (full && position + bytes.length > this.#node.current.bytes.length) {
+      throw new DiskFull(`write ${this.#path}: ENOSPC`);
+    }
+    const stored = halfWrites ? bytes.subarray(0, bytes.length >>> 1) : bytes;
+    change(this.#node, { kind: "write", position, bytes: stored.slice() });
+  }
+
+  async sync(): Promise<void> {
+    // What is written during the sync is not covered by it.
+    const covered = this.#node.pending.length;
+    await this.#begin("sync");
+    const operations = this.#node.pending.splice(0, covered);
+    // A failed sync marks the pages clean: readable, but a later sync does not write them.
+    this.#disk.checkSync(this.#path);
+    for (const operation of operations) this.#node.durable.apply(operation);
+  }
+
+  async read(position: number, length: number): Promise<Uint8Array> {
+    await this.#begin("read");
+    this.#disk.checkRead(this.#path);
+    return this.#node.current.bytes.slice(position, position + length);
+  }
+
+  async size(): Promise<number> {
+    await this.#begin("size");
+    return this.#node.current.bytes.length;
+  }
+
+  async truncate(size: number): Promise<void> {
+    await this.#begin("truncate");
+    change(this.#node, { kind: "truncate", size });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  #begin(operation: string): Promise<void> {
+    if (this.#closed) throw new Error(`${operation} on the closed file ${this.#path}`);
+    return this.#disk.begin(operation, this.#path, this.#epoch);
+  }
+}
+
+/** The bytes of a file; what lies between the end and a later write is zeros. */
+class Content {
+  bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array = new Uint8Array(0)) {
+    this.bytes = bytes;
+  }
+
+  copy(): Content {
+    return new Content(this.bytes.slice());
+  }
+
+  flip(bit: number): void {
+    this.bytes[bit >>> 3] = (this.bytes[bit >>> 3] ?? 0) ^ (1 << (bit & 7));
+  }
+
+  apply(operation: FileOperation): void {
+    if (operation.kind === "truncate") {
+      this.#resize(operation.size);
+      return;
+    }
+    const end = operation.position + operation.bytes.length;
+    if (end > this.bytes.length) this.#resize(end);
+    this.bytes.set(operation.bytes, operation.position);
+  }
+
+  applyTorn(operation: FileOperation, fate: Fate, random: Random): void {
+    if (fate === "lost") return;
+    if (fate === "kept" || operation.kind === "truncate") this.apply(operation);
+    else if (fate === "zeros") {
+      this.apply({ ...operation, bytes: new Uint8Array(operation.bytes.length) });
+    } else if (random.below(2) === 0) {
+      const kept = random.below(operation.bytes.length + 1);
+      this.apply({ ...operation, bytes: operation.bytes.subarray(0, kept) });
+    } else this.#applySectors(operation.position, operation.bytes, random);
+  }
+
+  /** Sectors arrive or not, each for itself; the file has its new length. */
+  #applySectors(position: number, bytes: Uint8Array, random: Random): void {
+    for (let at = 0; at < bytes.length; ) {
+      const end = Math.min(bytes.length, at + SECTOR_BYTES - ((position + at) % SECTOR_BYTES));
+      const part = bytes.subarray(at, end);
+      if (random.below(2) === 0)
+        this.apply({ kind: "write", position: position + at, bytes: part });
+      at = end;
+    }
+    if (this.bytes.length < position + bytes.length) this.#resize(position + bytes.length);
+  }
+
+  #resize(size: number): void {
+    const resized = new Uint8Array(size);
+    resized.set(this.bytes.subarray(0, Math.min(size, this.bytes.length)));
+    this.bytes = resized;
+  }
+}
+
+class Names {
+  readonly files = new Map<string, Node>();
+  readonly directories = new Set<string>();
+
+  hasDirectory(path: string): boolean {
+    return path === "" || this.directories.has(path);
+  }
+
+  copy(): Names {
+    const copy = new Names();
+    for (const [path, node] of this.files) copy.files.set(path, node);
+    for (const path of this.directories) copy.directories.add(path);
+    return copy;
+  }
+
+  list(directory: string): string[] {
+    const prefix = directory === "" ? "" : `${directory}/`;
+    const names: string[] = [];
+    for (const path of [...this.files.keys(), ...this.directories]) {
+      if (path.startsWith(prefix) && path !== directory && !path.slice(prefix.length).includes("/"))
+        names.push(path.slice(prefix.length));
+    }
+    return names.sort();
+  }
+
+  apply(operation: NameOperation): void {
+    if (operation.kind === "link") this.files.set(operation.path, operation.node);
+    else if (operation.kind === "directory") this.directories.add(operation.path);
+    else if (operation.kind === "unlink") {
+      this.files.delete(operation.path);
+      this.directories.delete(operation.path);
+    } else {
+      if (this.files.get(operation.from) === operation.node) this.files.delete(operation.from);
+      this.files.set(operation.to, operation.node);
+    }
+  }
+
+  /** A file in a directory that did not survive is gone. */
+  dropOrphans(): void {
+    for (const path of [...this.directories].sort()) {
+      if (!this.hasDirectory(parentOf(path))) this.directories.delete(path);
+    }
+    for (const path of [...this.files.keys()]) {
+      if (!this.hasDirectory(parentOf(path))) this.files.delete(path);
+    }
+  }
+}
+
+function change(node: Node, operation: FileOperation): void {
+  node.current.apply(operation);
+  node.pending.push(operation);
+}
+
+function touches(operation: NameOperation, directory: string): boolean {
+  if (operation.kind !== "rename") return parentOf(operation.path) === directory;
+  return parentOf(operation.from) === directory || parentOf(operation.to) === directory;
+}
+
+function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "" : path.slice(0, slash);
+}

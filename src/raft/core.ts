@@ -46,6 +46,7 @@ import {
   type Output,
   type Rejection,
   type RoleName,
+  type SnapshotMeta,
   TERM_0,
   type Term,
   type TermRun,
@@ -115,6 +116,8 @@ export type Core = {
   readonly firstIndex: LogIndex;
   readonly evictedIndex: LogIndex;
   readonly configuration: Configuration;
+  /** The checkpoint that is offered to peers, with the membership as of its index. */
+  readonly snapshot: SnapshotMeta;
   /** `drain` would return something. */
   readonly hasOutput: boolean;
 
@@ -203,6 +206,9 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
     get configuration() {
       return raft.configuration;
     },
+    get snapshot() {
+      return raft.snapshot;
+    },
     get hasOutput() {
       return hasOutput(raft);
     },
@@ -263,7 +269,6 @@ function newRaft(settings: Settings, initial: InitialState): Raft {
   assert(broken === null, `the initial configuration is not valid: ${broken}`);
   const log = newLog(initial, start);
   const hard = initial.hardState ?? { term: start.term, vote: null, commit: start.index };
-  assert(hard.term >= log.lastTerm, "the term is not below that of the log");
   const atSnapshot = initial.snapshot?.configuration ?? configuration;
   const raft: Raft = {
     settings,

@@ -2,7 +2,6 @@
 
 import { maybeCampaign } from "./election.ts";
 import { after, minIndex } from "./indexes.ts";
-import { membersOf } from "./membership.ts";
 import {
   appendEntries,
   becomeFollower,
@@ -132,6 +131,10 @@ function stepSnapshot(raft: Raft, message: SnapshotOffer): void {
   accept(raft, message.from, restored ? raft.log.lastIndex : raft.log.commit);
 }
 
+/**
+ * Unlike in etcd the snapshot need not name this node as a member: one from before it was added is
+ * as good a start as any, and the change that adds it follows in the log.
+ */
 function restore(raft: Raft, { snapshot }: SnapshotOffer): boolean {
   const { log } = raft;
   if (snapshot.index <= log.commit) return false;
@@ -140,8 +143,6 @@ function restore(raft: Raft, { snapshot }: SnapshotOffer): boolean {
     becomeFollower(raft, raft.term, null);
     return false;
   }
-  // A stray snapshot of others must not make this node forget its own membership.
-  if (!membersOf(snapshot.configuration).includes(raft.id)) return false;
   if (log.matches(snapshot.index, snapshot.term)) {
     // The log has it all, and what follows stays.
     log.commitTo(snapshot.index);

@@ -114,7 +114,7 @@ export function proposeConfChange(raft: Raft, change: ConfChange): ProposeConfCh
 /** A joint configuration that was entered with auto-leave is left as soon as it is applied. */
 export function maybeAutoLeave(raft: Raft, leader: Leader): void {
   if (!raft.configuration.autoLeave || raft.log.applied < leader.pendingConfIndex) return;
-  if (leader.transferee !== null) return;
+  if (leader.transferee !== null || !hasCommittedInTerm(raft)) return;
   leader.pendingConfIndex = (raft.log.lastIndex + 1) as LogIndex;
   append(raft, leader, "conf_change", NO_DATA);
 }

@@ -111,7 +111,9 @@ export class Progress {
   }
 
   get isPaused(): boolean {
-    return this.paused || this.state === "snapshot" || this.fetchFrom > 0;
+    return (
+      this.paused || this.state === "snapshot" || this.fetchFrom > 0 || this.snapshotWanted > 0
+    );
   }
 
   becomeProbe(): void {

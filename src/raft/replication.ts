@@ -27,7 +27,7 @@ export function maybeSendAppend(
   progress: Progress,
   sendIfEmpty: boolean,
 ): boolean {
-  if (progress.isPaused || progress.snapshotWanted > 0) return false;
+  if (progress.isPaused) return false;
   const { log } = raft;
   if (log.termAt((progress.next - 1) as LogIndex) === undefined) {
     return maybeSendSnapshot(raft, id, progress, log.compactedIndex);

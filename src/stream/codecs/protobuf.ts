@@ -1,0 +1,155 @@
+import protobuf from "protobufjs";
+import protojson from "protobufjs/ext/protojson.js";
+import { isArray, isObject, newObject, type Value } from "../value.ts";
+import {
+  type CompiledDecoder,
+  type DecodeSpec,
+  Undecodable,
+  undefinedIfUndecodable,
+  VALUE_DEPTH_MAX,
+} from "./decoder.ts";
+import { decodeJson, parseJsonText } from "./json.ts";
+import { messageValue } from "./protobuf-value.ts";
+
+/** protobufjs reads the schema, the wire format and ProtoJSON; what comes out is made a `Value`. */
+export function compileProtobuf(spec: DecodeSpec): CompiledDecoder {
+  let root: protobuf.Root;
+  try {
+    root = parseProto(spec.schemaText);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { ok: false, field: "schema_text", message: `.proto text: ${reason.slice(0, 300)}` };
+  }
+  const found = findMessage(root, spec.message);
+  if (typeof found === "string") return { ok: false, field: "message", message: found };
+  const decode = spec.encoding === "json" ? jsonReader(found, spec) : wireReader(found, spec);
+  return {
+    ok: true,
+    decoder: {
+      decode: (bytes, start, end) => undefinedIfUndecodable(() => decode(bytes, start, end)),
+    },
+  };
+}
+
+function parseProto(text: string): protobuf.Root {
+  const inner = text.trimStart().startsWith('"') ? parseJsonText(text) : text;
+  const { root, imports, weakImports } = protobuf.parse(
+    typeof inner === "string" ? inner : text,
+    new protobuf.Root(),
+    { keepCase: true },
+  );
+  for (const path of new Set([...(imports ?? []), ...(weakImports ?? [])])) {
+    const known = protobuf.common.get(path);
+    if (known?.nested === undefined) {
+      throw new Error(`import ${JSON.stringify(path)} is not available: put its messages here`);
+    }
+    root.addJSON(known.nested);
+  }
+  root.resolveAll();
+  return root;
+}
+
+/** @returns the type, or what is wrong with the name. */
+function findMessage(root: protobuf.Root, name: string | null): protobuf.Type | string {
+  const declared = messagesOf(root.nestedArray);
+  if (name === null) {
+    const only = declared[0];
+    if (declared.length === 1 && only !== undefined) return only;
+    return `which message? The text declares ${declared.length}: ${namesOf(declared)}`;
+  }
+  const wanted = name.startsWith(".") ? name : `.${name}`;
+  const exact = allMessagesOf(declared).find((type) => type.fullName === wanted);
+  if (exact !== undefined) return exact;
+  const byEnd = allMessagesOf(declared).filter((type) => type.fullName.endsWith(wanted));
+  const [only] = byEnd;
+  if (byEnd.length === 1 && only !== undefined) return only;
+  return `no message ${JSON.stringify(name)}; the text declares ${namesOf(declared)}`;
+}
+
+/** Messages at the top of their package; those of the imports are not the user's. */
+function messagesOf(nested: readonly protobuf.ReflectionObject[]): protobuf.Type[] {
+  return nested.flatMap((object) => {
+    if (object instanceof protobuf.Type) return [object];
+    if (!(object instanceof protobuf.Namespace)) return [];
+    return object.fullName === ".google" ? [] : messagesOf(object.nestedArray);
+  });
+}
+
+function allMessagesOf(types: readonly protobuf.Type[]): protobuf.Type[] {
+  return types.flatMap((type) => [
+    type,
+    ...allMessagesOf(type.nestedArray.filter((object) => object instanceof protobuf.Type)),
+  ]);
+}
+
+function namesOf(types: readonly protobuf.Type[]): string {
+  return types
+    .slice(0, 10)
+    .map((type) => type.fullName.slice(1))
+    .join(", ");
+}
+
+type Reader = (bytes: Uint8Array, start: number, end: number) => Value;
+
+function wireReader(type: protobuf.Type, { applyDefaults }: DecodeSpec): Reader {
+  return (bytes, start, end) => {
+    const reader = protobuf.Reader.create(bytes.subarray(start, end));
+    reader.discardUnknown = true;
+    return messageValue(type, type.decode(reader), { applyDefaults, hasHashedKeys: true });
+  };
+}
+
+function jsonReader(type: protobuf.Type, { applyDefaults, fieldAliases }: DecodeSpec): Reader {
+  return (bytes, start, end) => {
+    const json = decodeJson(bytes, start, end);
+    if (json === undefined) throw new Undecodable("no JSON");
+    const named = withFieldNames(type, json, fieldAliases, 0);
+    return messageValue(type, protojson.fromJson(type, named), {
+      applyDefaults,
+      hasHashedKeys: false,
+    });
+  };
+}
+
+type Aliases = ReadonlyMap<string, readonly string[]>;
+
+/**
+ * The document with each field under its name in the schema, without fields that it does not
+ * know, and with long integers as text, which is how ProtoJSON writes them.
+ */
+function withFieldNames(type: protobuf.Type, json: Value, aliases: Aliases, depth: number): Value {
+  if (depth > VALUE_DEPTH_MAX) throw new Undecodable("too deep");
+  // The well-known types have forms of their own, such as a timestamp as text.
+  if (!isObject(json) || type.fullName.startsWith(".google.protobuf.")) return json;
+  const out = newObject();
+  for (const field of type.fieldsArray) {
+    const names = [field.name, field.jsonName, ...(aliases.get(field.name) ?? [])];
+    const given = names.find((name) => Object.hasOwn(json, name));
+    if (given === undefined) continue;
+    const value = json[given] ?? null;
+    out[field.name] = fieldJson(field, value, aliases, depth);
+  }
+  return out;
+}
+
+function fieldJson(field: protobuf.Field, json: Value, aliases: Aliases, depth: number): Value {
+  if (field.map && isObject(json)) {
+    const out = newObject();
+    for (const key of Object.keys(json)) {
+      out[key] = singleJson(field, json[key] ?? null, aliases, depth);
+    }
+    return out;
+  }
+  if (field.repeated && isArray(json)) {
+    return json.map((item) => singleJson(field, item, aliases, depth));
+  }
+  return singleJson(field, json, aliases, depth);
+}
+
+function singleJson(field: protobuf.Field, json: Value, aliases: Aliases, depth: number): Value {
+  if (field.resolvedType instanceof protobuf.Type) {
+    return withFieldNames(field.resolvedType, json, aliases, depth + 1);
+  }
+  // A bigint in a text field stays one, and protojson refuses it there.
+  return typeof json === "bigint" && field.type !== "string" ? String(json) : json;
+}

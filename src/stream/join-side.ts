@@ -1,0 +1,103 @@
+import { escapeKey, textOf } from "./group-table.ts";
+import type { JoinSideRequest } from "./join-request.ts";
+import { project } from "./project.ts";
+import {
+  type FeedState,
+  feedRecords,
+  type RecordSource,
+  type StreamLimits,
+} from "./record-feed.ts";
+import { identityOf, identityOfAll, memoryOf, type Path, type Value, valueAt } from "./value.ts";
+import { timeOf } from "./window.ts";
+
+export type JoinSideOptions = {
+  readonly timeField: Path | null;
+  /** Keys compare as text, and a side without a list of fields is `{}`. */
+  readonly compat: boolean;
+  readonly limits: StreamLimits;
+};
+
+const RECORD_BYTES = 100;
+
+/**
+ * The records of one side, in the order of their offsets. All lists have the same length; a
+ * record is known by its index in them, and index order is offset order.
+ */
+export class JoinSide {
+  readonly offsets: number[] = [];
+  /** Null: no time in the field that the request names. */
+  readonly times: (number | null)[] = [];
+  /** Equal for equal keys. Null: a part of the key is missing or null, which matches nothing. */
+  readonly keys: (string | null)[] = [];
+  readonly keyTexts: (string | null)[] = [];
+  /** Only the fields that rows need. */
+  readonly values: Value[] = [];
+  readonly #request: JoinSideRequest;
+  readonly #options: JoinSideOptions;
+  newestMs: number | null = null;
+  untimed = 0;
+  scanned = 0;
+  undecodable = 0;
+  bytes = 0;
+  nextOffset: number;
+
+  constructor(request: JoinSideRequest, startOffset: number, options: JoinSideOptions) {
+    this.#request = request;
+    this.#options = options;
+    this.nextOffset = startOffset;
+  }
+
+  get length(): number {
+    return this.offsets.length;
+  }
+
+  get remaining(): number {
+    return this.#request.source.limit - this.scanned;
+  }
+
+  feed(cursor: RecordSource, endOffset: number, budget: number): FeedState {
+    const range = { fromOffset: this.nextOffset, endOffset, limit: this.remaining, budget };
+    const { state, taken, nextOffset } = feedRecords(cursor, range, (record) => {
+      this.#take(record);
+      return this.bytes <= this.#options.limits.memoryBytesMax;
+    });
+    this.nextOffset = nextOffset;
+    this.scanned += taken;
+    return state;
+  }
+
+  #take(record: RecordSource): void {
+    const { source, keys, projection } = this.#request;
+    const { compat, timeField } = this.#options;
+    const value = source.decoder.decode(record.bytes, record.valueStart, record.valueEnd);
+    if (value === undefined) {
+      this.undecodable++;
+      return;
+    }
+    const parts = keys.map((path) => valueAt(value, path));
+    const key = keyOf(parts, compat);
+    const time = timeOf(value, timeField, record.timestampMs);
+    const kept = project(value, projection ?? (compat ? new Map() : true));
+    this.offsets.push(record.offset);
+    this.times.push(time);
+    this.keys.push(key);
+    this.keyTexts.push(key === null ? null : keyText(parts));
+    this.values.push(kept);
+    this.bytes += RECORD_BYTES + memoryOf(kept) + (key?.length ?? 0) * 4;
+    if (time === null) this.untimed++;
+    else this.newestMs = Math.max(this.newestMs ?? time, time);
+  }
+}
+
+function keyOf(parts: readonly (Value | undefined)[], compat: boolean): string | null {
+  if (parts.some((part) => identityOf(part) === "n")) return null;
+  if (compat) return identityOfAll(parts.map(textOf));
+  return parts.length === 1 ? identityOf(parts[0]) : identityOfAll(parts);
+}
+
+/** `7`, or `7|us` for a key of several fields; only there `\` escapes `\` and `|`. */
+function keyText(parts: readonly (Value | undefined)[]): string {
+  return parts.length === 1
+    ? textOf(parts[0])
+    : parts.map((part) => escapeKey(textOf(part))).join("|");
+}

@@ -1,0 +1,142 @@
+import { MEASURE_OPS, type Measure } from "./aggregate.ts";
+import type { DecoderCache } from "./codecs/decoder-cache.ts";
+import { type CompiledFilter, compileFilter, FILTER_OPS, type Filter } from "./filter.ts";
+import type { Aggregation } from "./group-table.ts";
+import { type Projection, projectionOf } from "./project.ts";
+import { type Parsed, parsed, RequestField } from "./request-fields.ts";
+import { LIMIT_MAX, readSource, type Source } from "./source-request.ts";
+import { identityOfAll, type Path, type Value } from "./value.ts";
+
+/** A checked body of `POST /broker/query` or `PUT /broker/views/{name}`. */
+export type QueryRequest = {
+  readonly source: Source;
+  readonly filters: readonly CompiledFilter[];
+  /** Null: no aggregates are asked for. */
+  readonly aggregation: Aggregation | null;
+  readonly projection: Projection;
+  readonly emitRows: number;
+  /** Equal for requests that aggregate the same: a view's stored state fits only its own. */
+  readonly aggregateIdentity: string;
+};
+
+const LIMIT_DEFAULT = 200;
+const FILTERS_MAX = 64;
+const IN_VALUES_MAX = 10_000;
+const GROUP_FIELDS_MAX = 16;
+const MEASURES_MAX = 64;
+export const PROJECTED_FIELDS_MAX = 256;
+/** Fields of an aggregate's row that are not a measure's. */
+const RESERVED_NAMES = ["key", "group", "window_start_ms", "window_end_ms"];
+
+/** @param body the parsed JSON; use `parseJsonText`, which keeps long integers. */
+export function parseQueryRequest(body: unknown, decoders: DecoderCache): Parsed<QueryRequest> {
+  return parsed(() => readRequest(new RequestField(body as Value), decoders, false));
+}
+
+/** As a query, but `source.partition` may be absent and there must be something to keep. */
+export function parseViewRequest(body: unknown, decoders: DecoderCache): Parsed<QueryRequest> {
+  return parsed(() => {
+    const root = new RequestField(body as Value);
+    const request = readRequest(root, decoders, true);
+    if (request.aggregation === null) root.at("aggregate").fail("is what a view keeps");
+    return request;
+  });
+}
+
+function readRequest(root: RequestField, decoders: DecoderCache, isView: boolean): QueryRequest {
+  root.object();
+  const options = { limit: LIMIT_DEFAULT, allPartitions: isView };
+  const filters = readFilters(root.at("filter"));
+  const aggregation = readAggregation(root.at("aggregate"), root.at("window"));
+  const transform = root.at("transform");
+  const fields = transform.at("left_fields");
+  return {
+    source: readSource(root.at("source"), decoders, options),
+    filters: filters.map(compileFilter),
+    aggregation,
+    projection: fields.isAbsent ? true : projectionOf(fields.fieldPaths(PROJECTED_FIELDS_MAX)),
+    emitRows: transform.at("emit_rows").integerOr(0, 0, LIMIT_MAX),
+    aggregateIdentity: identityOfAll([
+      filters.map(({ field, op, value }) => [field, op, value]),
+      aggregation?.groupBy ?? null,
+      (aggregation?.measures ?? []).map(({ op, field, as }) => [op, field, as]),
+      aggregation?.window?.sizeMs ?? null,
+      aggregation?.window?.timeField ?? null,
+    ]),
+  };
+}
+
+function readFilters(list: RequestField): Filter[] {
+  return list.isAbsent ? [] : list.items(FILTERS_MAX).map(readFilter);
+}
+
+function readFilter(item: RequestField): Filter {
+  const field = item.at("field").fieldPath();
+  const op = item.at("op").oneOf(FILTER_OPS);
+  const value = item.at("value");
+  if (value.value === undefined) return value.fail("is missing");
+  if (op === "in") value.items(IN_VALUES_MAX);
+  if (op === "lt" || op === "le" || op === "gt" || op === "ge") checkOrdered(value);
+  return { field, op, value: value.value };
+}
+
+function checkOrdered(value: RequestField): void {
+  const type = typeof value.value;
+  if (type !== "number" && type !== "bigint" && type !== "string") {
+    value.fail("must be a number or text to compare with");
+  }
+}
+
+/** A window alone asks for a count in each window. */
+function readAggregation(aggregate: RequestField, window: RequestField): Aggregation | null {
+  if (!aggregate.isAbsent) aggregate.object();
+  const size = readWindow(window);
+  if (aggregate.isAbsent && size === null) return null;
+  const groupBy = aggregate.at("group_by");
+  const measures = aggregate.at("measures");
+  return {
+    groupBy: groupBy.isAbsent ? [] : groupBy.fieldPaths(GROUP_FIELDS_MAX),
+    measures: measures.isAbsent ? [] : readMeasures(measures.items(MEASURES_MAX)),
+    window: size,
+  };
+}
+
+function readWindow(field: RequestField): Aggregation["window"] {
+  if (field.isAbsent) return null;
+  field.object();
+  field.at("type").oneOfOr("tumbling", ["tumbling"]);
+  return {
+    sizeMs: field.at("size_ms").integer(1, Number.MAX_SAFE_INTEGER),
+    timeField: field.at("time_field").fieldPathOrNull(),
+  };
+}
+
+function readMeasures(items: readonly RequestField[]): Measure[] {
+  const names = new Set(RESERVED_NAMES);
+  const measures: Measure[] = [];
+  for (const item of items) {
+    const measure = readMeasure(item);
+    const isPlainCount = measure.op === "count" && measure.field === null;
+    // `count` is always in the answer, so asking for it again adds nothing.
+    if (isPlainCount && measure.as === "count") continue;
+    if (names.has(measure.as) || measure.as === "count") {
+      item.at("as").fail(`${JSON.stringify(measure.as)} is taken: give another name`);
+    }
+    names.add(measure.as);
+    measures.push(measure);
+  }
+  return measures;
+}
+
+function readMeasure(item: RequestField): Measure {
+  const op = item.at("op").oneOf(MEASURE_OPS);
+  const fieldOf = item.at("field");
+  const field = op === "count" ? fieldOf.fieldPathOrNull() : fieldOf.fieldPath();
+  return { op, field, as: readAs(item.at("as"), op, field) };
+}
+
+function readAs(as: RequestField, op: string, field: Path | null): string {
+  if (as.isAbsent) return field === null ? op : `${op}_${field.join(".")}`;
+  const name = as.text();
+  return name === "" || name.length > 249 ? as.fail("must be 1 to 249 characters") : name;
+}

@@ -1,0 +1,74 @@
+/**
+ * What of a record a query needs. `RecordCursor` is one; the bytes are read before `feed`
+ * returns, and nothing keeps them.
+ */
+export type RecordSource = {
+  next(): boolean;
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly bytes: Uint8Array;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+};
+
+/**
+ * What became of a slice of work:
+ * `more`: the budget is used up; call again with the same cursor.
+ * `drained`: the cursor has no more records; bring the next one, or end.
+ * `full`: the limit of the request, or the end offset, is reached.
+ * `rejected`: a bound of the request was passed; see `rejection`.
+ */
+export type FeedState = "more" | "drained" | "full" | "rejected";
+
+/** A request that was well-formed but asks for more than one request may hold. */
+export type StreamRejection = { readonly code: "query_too_large"; readonly message: string };
+
+/** Bounds of one request's memory; those of a server are options of its driver. */
+export type StreamLimits = {
+  readonly groupsMax: number;
+  readonly memoryBytesMax: number;
+};
+export const DEFAULT_LIMITS: StreamLimits = {
+  groupsMax: 100_000,
+  memoryBytesMax: 64 * 1024 * 1024,
+};
+
+/** One unit of budget is one small record, or so many bytes of a large one; about a microsecond. */
+const BYTES_PER_UNIT = 256;
+
+export type FeedRange = {
+  /** Records before it are passed over. */
+  readonly fromOffset: number;
+  /** Records at or after it are not taken. */
+  readonly endOffset: number;
+  /** Most records to take. */
+  readonly limit: number;
+  /** Units of work, see `BYTES_PER_UNIT`. */
+  readonly budget: number;
+};
+
+/**
+ * Hands the records of a range to `take`, which says whether it can go on.
+ *
+ * @returns how it ended, how many records were taken, and the offset after the last of them.
+ */
+export function feedRecords(
+  cursor: RecordSource,
+  range: FeedRange,
+  take: (record: RecordSource) => boolean,
+): { state: FeedState; taken: number; nextOffset: number } {
+  let { budget } = range;
+  let nextOffset = range.fromOffset;
+  let taken = 0;
+  while (taken < range.limit) {
+    if (budget <= 0) return { state: "more", taken, nextOffset };
+    if (!cursor.next()) return { state: "drained", taken, nextOffset };
+    if (cursor.offset < nextOffset) continue;
+    if (cursor.offset >= range.endOffset) return { state: "full", taken, nextOffset };
+    budget -= 1 + (cursor.valueEnd - cursor.valueStart) / BYTES_PER_UNIT;
+    nextOffset = cursor.offset + 1;
+    taken++;
+    if (!take(cursor)) return { state: "rejected", taken, nextOffset };
+  }
+  return { state: "full", taken, nextOffset };
+}

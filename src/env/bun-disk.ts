@@ -68,13 +68,7 @@ export class BunDisk implements Disk {
     assert(!this.#replacing.has(full), `one replacement of ${path} at a time`);
     this.#replacing.add(full);
     try {
-      await writeNewFile(temporary, bytes);
-      const fd = await attempt<number>("open", temporary, (done) => fs.open(temporary, "r+", done));
-      try {
-        await attempt<void>("fsync", temporary, (done) => this.#calls.fsync(fd, done));
-      } finally {
-        fs.closeSync(fd);
-      }
+      await this.#writeTemporary(temporary, bytes);
       await attempt<void>("rename", full, (done) => fs.rename(temporary, full, done));
       await this.syncDirectory(parentOf(path));
     } finally {
@@ -142,6 +136,21 @@ export class BunDisk implements Disk {
       return bavail * bsize;
     } catch (cause) {
       throw fault("statfs", this.root, cause);
+    }
+  }
+
+  /**
+   * Not `Bun.write`: it ignores the mode (1.4.5), and only the descriptor that wrote is sure to be
+   * told of an error that the sync meets.
+   */
+  async #writeTemporary(path: string, bytes: Uint8Array): Promise<void> {
+    const fd = await attempt<number>("open", path, (done) => fs.open(path, "w", 0o600, done));
+    const file = new BunFile(fd, path, this.#calls);
+    try {
+      await file.write(0, bytes);
+      await attempt<void>("fsync", path, (done) => this.#calls.fsync(fd, done));
+    } finally {
+      await file.close();
     }
   }
 
@@ -284,15 +293,6 @@ class BunFile implements DiskFile {
     const harmless = failure instanceof DiskFull && operation !== "fdatasync";
     if (failure instanceof DiskFailure && !harmless) this.#failure ??= failure;
     return failure;
-  }
-}
-
-async function writeNewFile(path: string, bytes: Uint8Array): Promise<void> {
-  try {
-    const written = await Bun.write(path, bytes, { mode: 0o600 });
-    if (written !== bytes.length) throw new Error(`${written} of ${bytes.length} bytes written`);
-  } catch (cause) {
-    throw fault("write", path, cause);
   }
 }
 

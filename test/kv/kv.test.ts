@@ -4,7 +4,7 @@ import { utf8 } from "../../src/lib/bytes.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
 import { KEYS_FREED_PER_TICK_MAX } from "../../src/machine/machine.ts";
 import { Bench, ms } from "../machine/support.ts";
-import { forEachSeed } from "../sim/random.ts";
+import { forEachSeed, type Random } from "../sim/random.ts";
 
 type PutOptions = { cas?: number; ttlMs?: number; value?: string; namespace?: string };
 
@@ -271,6 +271,20 @@ class KvModel {
   }
 }
 
+function checkRandomChange(bench: Bench, model: KvModel, key: string, random: Random): void {
+  const cas = random.pick([null, 0, model.current(key, bench.at), model.revision]);
+  if (random.below(4) === 0) {
+    const expected = model.remove(key, cas, bench.at);
+    expect(remove(bench, key, cas)).toEqual(expected as CommandResult);
+    return;
+  }
+  const options: PutOptions = {};
+  if (cas !== null) options.cas = cas;
+  if (random.below(2) === 0) options.ttlMs = 1 + random.below(90_000);
+  const expected = model.put(key, options, bench.at);
+  expect(put(bench, key, options)).toEqual(expected as CommandResult);
+}
+
 test("the store does what a plain map with expiry times does", () => {
   // Goal: puts, deletes, revisions and expiry agree. Method: random commands against a map.
   forEachSeed(40, (random) => {
@@ -280,17 +294,7 @@ test("the store does what a plain map with expiry times does", () => {
       bench.at += random.below(random.pick([2, 40_000]));
       if (random.below(10) === 0) bench.do({ type: "tick" });
       const key = `k${random.below(12)}`;
-      const cas = random.pick([null, 0, model.current(key, bench.at), model.revision]);
-      if (random.below(4) === 0) {
-        const expected = model.remove(key, cas, bench.at);
-        expect(remove(bench, key, cas)).toEqual(expected as CommandResult);
-      } else {
-        const options: PutOptions = {};
-        if (cas !== null) options.cas = cas;
-        if (random.below(2) === 0) options.ttlMs = 1 + random.below(90_000);
-        const expected = model.put(key, options, bench.at);
-        expect(put(bench, key, options)).toEqual(expected as CommandResult);
-      }
+      checkRandomChange(bench, model, key, random);
     }
     const live = [...model.keys.keys()].filter((key) => model.current(key, bench.at) > 0);
     expect(keysOf(list(bench))).toEqual(live.sort());

@@ -8,6 +8,7 @@ import { encodeConfigure } from "../machine/command-codec.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
+import type { GroupSample } from "../metrics/sources.ts";
 import { type Core, createCore } from "../raft/core.ts";
 import type { Entry, RoleChange } from "../raft/types.ts";
 import type { DataDir } from "../storage/data-dir.ts";
@@ -17,6 +18,7 @@ import { BrokerWrites } from "./broker-writes.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { Commander } from "./commander.ts";
 import { DiskWatch } from "./disk-watch.ts";
+import { GroupLagReader } from "./group-lag.ts";
 import { KvAccess } from "./kv-access.ts";
 import { Producer } from "./producer.ts";
 import { Proposer } from "./proposer.ts";
@@ -71,6 +73,7 @@ export class Node implements NodeApi {
   readonly #writes: BrokerWrites;
   readonly #kv: KvAccess;
   readonly #reader: Reader;
+  readonly #lags: GroupLagReader;
   readonly #sweeper: Sweeper;
   readonly #checkpointer: Checkpointer;
   readonly #diskWatch: DiskWatch;
@@ -117,6 +120,7 @@ export class Node implements NodeApi {
     this.#writes = new BrokerWrites(machine, this.#commander);
     this.#kv = new KvAccess(machine, this.#commander, clock);
     this.#reader = new Reader(machine);
+    this.#lags = new GroupLagReader(machine, clock);
     this.#producer = new Producer({
       machine,
       proposer: this.#proposer,
@@ -269,6 +273,10 @@ export class Node implements NodeApi {
   readonly kvGet: NodeApi["kvGet"] = (request) => Promise.resolve(this.#kv.get(request));
   readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#kv.delete(request);
   readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#kv.list(request));
+  /** For metrics: records and seconds that each group is behind. */
+  groupLags(): Promise<GroupSample[]> {
+    return this.#lags.sample();
+  }
   readonly lastSyncedIndex: NodeApi["lastSyncedIndex"] = () => this.#core.durableIndex;
   readonly compact: NodeApi["compact"] = () => this.#checkpointer.compact();
 

@@ -1,0 +1,153 @@
+/** Composition root of `ayder serve`: settings and the real world in, a running server out. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { type Config, ConfigError } from "./config.ts";
+import { BunClock } from "./env/bun-clock.ts";
+import { BunDisk } from "./env/bun-disk.ts";
+import { acquireDataLock, DataDirLocked } from "./env/data-lock.ts";
+import { createApp } from "./http/app.ts";
+import type { HttpOptions } from "./http/options.ts";
+import { IDLE_TIMEOUT_SECONDS_DEFAULT, type RunningServer, startServer } from "./http/server.ts";
+import { TokenSpecError } from "./http/token-spec.ts";
+import type { NodeId } from "./lib/ids.ts";
+import { createInstruments, type Instruments } from "./metrics/instruments.ts";
+import { createLogger, type Logger, type LogLevel } from "./metrics/log.ts";
+import { startLoopLagProbe } from "./metrics/loop-lag.ts";
+import { Node } from "./node/node.ts";
+import { DataDir } from "./storage/data-dir.ts";
+import { VERSION } from "./version.ts";
+
+/** Requests under way get this long at a stop; with the checkpoint it stays within 10 s. */
+const STOP_GRACE_MS = 5_000;
+
+export type Serving = {
+  readonly url: string;
+  readonly log: Logger;
+  /** Finishes what was accepted, takes a checkpoint, lets go of the directory. */
+  stop(): Promise<void>;
+};
+
+/**
+ * @param fault is called when the node must not go on; the caller ends the process.
+ * @throws ConfigError, and whatever keeps the data from being read: the start stops.
+ */
+export async function serve(config: Config, fault: (error: unknown) => void): Promise<Serving> {
+  const log = createLogger({
+    level: config.logLevel as LogLevel,
+    write: (line) => process.stderr.write(line),
+    now: Date.now,
+  });
+  if (config.haEnabled) throw new ConfigError("RF_HA_ENABLED: this version runs one node only");
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const lock = acquireDataLock(config.dataDir);
+  const instruments = createInstruments();
+  const node = await openNode(config, log, instruments, fault);
+  await node.start();
+  const server = listen(config, node, log, instruments);
+  const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
+  if (config.tokens === "") {
+    log.warn("no tokens are set: `dev` works, from this machine only; see RF_BEARER_TOKENS");
+  }
+  if (config.workers > 1) {
+    log.info("one thread serves requests; the setting is accepted for compatibility", {
+      workers: config.workers,
+    });
+  }
+  log.info("listening", { url: server.url, version: VERSION, data_dir: config.dataDir });
+  return {
+    url: server.url,
+    log,
+    async stop() {
+      await server.stop(STOP_GRACE_MS);
+      await node.stop();
+      stopProbe();
+      lock.release();
+    },
+  };
+}
+
+/** Errors of the start that are the operator's to mend: shown without a stack. */
+export const isStartError = (error: unknown): error is Error =>
+  error instanceof ConfigError ||
+  error instanceof TokenSpecError ||
+  error instanceof DataDirLocked ||
+  (error instanceof Error && /Damaged$|Unsupported$|^Disk/.test(error.name)) ||
+  (error instanceof Error && "code" in error && typeof error.code === "string");
+
+async function openNode(
+  config: Config,
+  log: Logger,
+  instruments: Instruments,
+  fault: (error: unknown) => void,
+): Promise<Node> {
+  const disk = new BunDisk(config.dataDir);
+  const dataDir = await DataDir.open(disk, {
+    clusterId: crypto.randomUUID(),
+    incarnation: crypto.randomUUID(),
+  });
+  return Node.open({
+    disk,
+    clock: new BunClock(),
+    random: { u32: () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0 },
+    log,
+    instruments,
+    dataDir,
+    nodeId: config.haNodeId as NodeId,
+    storage: config,
+    checkpointBytes: config.checkpointBytes,
+    autoCreateTopics: config.autoCreateTopics,
+    defaultPartitions: config.defaultPartitions,
+    commitTimeoutMs: config.commitTimeoutMs,
+    queueBytesMax: config.queueBytesMax,
+    queueRequestsMax: config.queueRequestsMax,
+    limits: {
+      dedupeWindowMs: config.dedupeWindowMs,
+      dedupeKeysMax: config.dedupeKeysMax,
+      partitionsMax: config.partitionsMax,
+    },
+    fault,
+  });
+}
+
+function listen(config: Config, node: Node, log: Logger, instruments: Instruments): RunningServer {
+  const options: HttpOptions = {
+    auth: {
+      tokens: config.tokens,
+      skipPrefixes: config.authSkipPrefixes.split(",").filter((prefix) => prefix !== ""),
+    },
+    compat: config.compat === "ayder" ? "ayder" : "",
+    limits: config,
+    defaultPartitions: config.defaultPartitions,
+    rocket: config.rocket,
+    redirectStatus: 307,
+    retryAfterSeconds: 1,
+    version: VERSION,
+    instruments,
+    log,
+    sources: { groups: () => node.groupLags() },
+  };
+  const app = createApp(node, options);
+  const open = config.tokens === "" ? "127.0.0.1" : "0.0.0.0";
+  return startServer(app, {
+    host: config.host === "" ? open : config.host,
+    port: config.port,
+    tls: tlsOf(config),
+    idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS_DEFAULT,
+    log,
+  });
+}
+
+function tlsOf({ tlsCert, tlsKey }: Config): { cert: string; key: string } | null {
+  if (tlsCert === "" && tlsKey === "") return null;
+  if (tlsCert === "" || tlsKey === "") {
+    throw new ConfigError("RF_TLS_CERT and RF_TLS_KEY belong together: one of them is missing");
+  }
+  return { cert: readPem("RF_TLS_CERT", tlsCert), key: readPem("RF_TLS_KEY", tlsKey) };
+}
+
+function readPem(variable: string, path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new ConfigError(`${variable}: ${path} cannot be read`, { cause });
+  }
+}

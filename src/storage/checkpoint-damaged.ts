@@ -1,0 +1,12 @@
+/** A checkpoint file is not what was written, and nothing older can take its place. */
+export class CheckpointDamaged extends Error {
+  override readonly name = "CheckpointDamaged";
+  readonly file: string;
+  readonly position: number;
+
+  constructor(file: string, position: number, reason: string) {
+    super(`${file} is damaged at position ${position}: ${reason}`);
+    this.file = file;
+    this.position = position;
+  }
+}

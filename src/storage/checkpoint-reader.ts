@@ -1,0 +1,121 @@
+import type { Disk, DiskFile } from "../env/disk.ts";
+import { DecodeError } from "../lib/bytes.ts";
+import { CheckpointDamaged } from "./checkpoint-damaged.ts";
+import {
+  type CheckpointMeta,
+  decodeHead,
+  type Frame,
+  FrameReader,
+  KIND_END,
+  KIND_HEAD,
+  KIND_MACHINE,
+  KIND_MANIFEST,
+} from "./checkpoint-format.ts";
+import { readManifest } from "./partition-manifest.ts";
+
+/**
+ * A checkpoint that was checked from end to end. The machine's chunks are streamed from the file,
+ * in the pieces in which they were written. Call `close` when done.
+ */
+export class LoadedCheckpoint {
+  readonly meta: CheckpointMeta;
+  readonly manifest: Uint8Array;
+  /** Of the file. */
+  readonly length: number;
+  readonly #file: DiskFile;
+  readonly #frames: FrameReader;
+  #next: Frame | null;
+
+  constructor(file: DiskFile, length: number, frames: FrameReader, head: Head) {
+    this.length = length;
+    this.meta = head.meta;
+    this.manifest = head.manifest;
+    this.#next = head.next;
+    this.#file = file;
+    this.#frames = frames;
+  }
+
+  /** The next chunk of the machine's snapshot; null after the last. Valid until the next call. */
+  async next(): Promise<Uint8Array | null> {
+    const frame = this.#next ?? (await this.#frames.next());
+    this.#next = null;
+    if (frame.kind === KIND_MACHINE) return frame.payload;
+    if (frame.kind !== KIND_END) throw this.#frames.damaged("frame of a wrong kind");
+    this.#next = frame;
+    return null;
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}
+
+type Head = {
+  readonly meta: CheckpointMeta;
+  readonly manifest: Uint8Array;
+  /** The first frame after the manifest. */
+  readonly next: Frame;
+};
+
+/**
+ * Opens a checkpoint and reads it twice: once to check it, so that nobody restores half of a
+ * damaged one, then for the caller.
+ *
+ * @throws CheckpointDamaged
+ */
+export async function openCheckpoint(
+  disk: Disk,
+  path: string,
+  index: number,
+): Promise<LoadedCheckpoint> {
+  const file = await disk.open(path, "existing");
+  try {
+    const length = await verify(file, path, index);
+    const frames = new FrameReader(file, path, index);
+    return new LoadedCheckpoint(file, length, frames, await readHead(frames, path, index));
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** @returns the length of the file. */
+async function verify(file: DiskFile, path: string, index: number): Promise<number> {
+  const frames = new FrameReader(file, path, index);
+  let { next } = await readHead(frames, path, index);
+  while (next.kind === KIND_MACHINE) next = await frames.next();
+  if (next.kind !== KIND_END) throw frames.damaged("frame of a wrong kind");
+  await frames.expectEnd();
+  return frames.position;
+}
+
+async function readHead(frames: FrameReader, path: string, index: number): Promise<Head> {
+  const head = await frames.next();
+  if (head.kind !== KIND_HEAD) throw frames.damaged("frame of a wrong kind");
+  const parts: Uint8Array[] = [];
+  let next = await frames.next();
+  for (; next.kind === KIND_MANIFEST; next = await frames.next()) parts.push(next.payload.slice());
+  if (parts.length === 0) throw frames.damaged("no manifest");
+  const manifest = join(parts);
+  try {
+    const meta = decodeHead(head.payload);
+    if (meta.index !== index) throw new DecodeError("index differs from the name");
+    readManifest(manifest, () => undefined);
+    return { meta, manifest, next };
+  } catch (cause) {
+    if (cause instanceof DecodeError) throw new CheckpointDamaged(path, 0, cause.message);
+    throw cause;
+  }
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,63 @@
+/** Ready-made parts of responses. */
+import type { Rejected } from "../node/api.ts";
+import type { Call } from "./call.ts";
+import { ApiError, type ErrorFields, errorResponse, HTTP_ERRORS } from "./errors.ts";
+import type { HttpOptions } from "./options.ts";
+
+// Shared by all answers: a Headers object that is made once is cheaper than a literal each time.
+const JSON_HEADERS = new Headers({ "content-type": "application/json" });
+const OK_INIT = { status: 200, headers: JSON_HEADERS };
+const ACCEPTED_INIT = { status: 202, headers: JSON_HEADERS };
+
+export const jsonText = (body: string | Uint8Array<ArrayBuffer>): Response =>
+  new Response(body, OK_INIT);
+/** 202: the write goes on. */
+export const acceptedText = (body: string): Response => new Response(body, ACCEPTED_INIT);
+export const json = (body: object): Response => new Response(JSON.stringify(body), OK_INIT);
+
+/** What the node rejected, as an answer: errors, and the redirect to the leader. */
+export class Rejections {
+  readonly #options: HttpOptions;
+  readonly #leaderUrl: () => string | null;
+
+  constructor(options: HttpOptions, leaderUrl: () => string | null) {
+    this.#options = options;
+    this.#leaderUrl = leaderUrl;
+  }
+
+  answer(call: Call, { code, message, details }: Rejected): Response {
+    if (code === "not_leader") return this.#redirect(call);
+    const fields = details === undefined ? null : fieldsOf(details);
+    return this.error(new ApiError(code, message, fields));
+  }
+
+  error({ code, message, fields, headers }: ApiError): Response {
+    const retry = HTTP_ERRORS[code].status === 503 && headers === null;
+    return errorResponse(code, message, fields, retry ? this.#retryAfter() : headers);
+  }
+
+  #redirect(call: Call): Response {
+    const leaderUrl = this.#leaderUrl();
+    if (leaderUrl === null) return this.error(new ApiError("no_leader"));
+    const status = this.#options.redirectStatus;
+    const location = leaderUrl + call.target;
+    const body = {
+      ok: false,
+      error: "redirect_to_leader",
+      message: "This node is not the leader; send the request to the leader",
+      docs: "https://ayder.dev/docs/api/cluster",
+      leader_url: leaderUrl,
+      redirect: { status, location },
+    };
+    const headers = { "content-type": "application/json", location };
+    return new Response(JSON.stringify(body), { status, headers });
+  }
+
+  #retryAfter(): Record<string, string> {
+    return { "retry-after": String(this.#options.retryAfterSeconds) };
+  }
+}
+
+/** `details` knows no booleans; the contract's `expired` is one. */
+const fieldsOf = (details: NonNullable<Rejected["details"]>): ErrorFields =>
+  details["expired"] === undefined ? details : { ...details, expired: true };

@@ -1,0 +1,122 @@
+/** The public API as an Elysia application; `server.ts` puts it on a socket. */
+import { type AnyElysia, Elysia } from "elysia";
+import type { NodeApi } from "../node/api.ts";
+import { Rejections } from "./answers.ts";
+import { Auth } from "./auth.ts";
+import { type Endpoint, type Route, toRoute } from "./call.ts";
+import { compatOf } from "./compat.ts";
+import type { Edge } from "./edge.ts";
+import { Gate } from "./gate.ts";
+import { HotDoor } from "./hot-door.ts";
+import type { HttpOptions } from "./options.ts";
+import { Refusals } from "./refusals.ts";
+import { adminEndpoints } from "./routes/admin.ts";
+import { commitEndpoints } from "./routes/commit.ts";
+import { consumeEndpoints } from "./routes/consume.ts";
+import { healthEndpoints } from "./routes/health.ts";
+import { kvEndpoints } from "./routes/kv.ts";
+import { metricsEndpoints } from "./routes/metrics.ts";
+import { openApiEndpoint } from "./routes/openapi.ts";
+import { produceEndpoints } from "./routes/produce.ts";
+import { retentionEndpoints } from "./routes/retention.ts";
+import { topicEndpoints } from "./routes/topics.ts";
+
+/** What only the socket knows; until there is one, every request counts as local. */
+export type Socket = {
+  isLoopback(request: Request): boolean;
+  /** Lifts the idle timeout from a request. */
+  allowLong(request: Request): void;
+};
+const NO_SOCKET: Socket = { isLoopback: () => true, allowLong: () => undefined };
+
+export type App = {
+  readonly elysia: AnyElysia;
+  readonly endpoints: readonly Endpoint[];
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  /** Called once by the server. */
+  attach(socket: Socket): void;
+  /** New requests get 503, waits and streams end; requests under way go on. */
+  beginStop(): void;
+};
+
+/** @throws TokenSpecError for tokens that cannot be used. */
+export function createApp(node: NodeApi, options: HttpOptions): App {
+  const stop = new AbortController();
+  let socket = NO_SOCKET;
+  const rejections = new Rejections(options, () => node.health().leaderUrl);
+  const edge: Edge = {
+    node,
+    options,
+    compat: compatOf(options.compat),
+    rejections,
+    stopping: stop.signal,
+    allowLong: (request) => socket.allowLong(request),
+  };
+  const { instruments, log, now = Date.now } = options;
+  const isLoopback = (request: Request) => socket.isLoopback(request);
+  const auth = new Auth(options.auth, { instruments, now, isLoopback });
+  const gate = new Gate({ auth, rejections, instruments, log, stopping: stop.signal });
+
+  const endpoints = allEndpoints(edge);
+  const routes = endpoints.map((endpoint) => toRoute(endpoint, instruments));
+  const refusals = new Refusals(routes, instruments);
+  const elysia = toElysia(routes, gate, refusals);
+  const hot = new HotDoor(routes);
+  return {
+    elysia,
+    endpoints,
+    fetch: (request) => {
+      const route = hot.find(request.method, request.url);
+      return route === null ? elysia.fetch(absolute(request)) : gate.serve(route, request);
+    },
+    attach: (attached) => {
+      socket = attached;
+    },
+    beginStop: () => stop.abort(),
+  };
+}
+
+function allEndpoints(edge: Edge): readonly Endpoint[] {
+  const endpoints: Endpoint[] = [
+    ...healthEndpoints(edge),
+    ...metricsEndpoints(edge),
+    ...topicEndpoints(edge),
+    ...produceEndpoints(edge),
+    ...consumeEndpoints(edge),
+    ...commitEndpoints(edge),
+    ...retentionEndpoints(edge),
+    ...kvEndpoints(edge),
+    ...adminEndpoints(edge),
+    ...(edge.options.endpoints ?? []),
+  ];
+  // The document describes itself too, so it is made when it is asked for.
+  endpoints.push(openApiEndpoint(endpoints, edge.options.version));
+  return endpoints;
+}
+
+/**
+ * Elysia finds the route; bodies stay untouched (`parse: "none"`), and path and query are read from
+ * the raw URL by the handlers, since Elysia's decoding lets two different keys become one.
+ */
+function toElysia(routes: readonly Route[], gate: Gate, refusals: Refusals): AnyElysia {
+  const elysia = new Elysia({
+    name: "ayder",
+    strictPath: true,
+    normalize: false,
+    handler: { standardHostname: false },
+  });
+  for (const route of routes) {
+    const handle = ({ request }: { request: Request }) => gate.serve(route, request);
+    elysia.route(route.method, route.path, handle, { parse: "none" });
+    if (route.method === "GET") elysia.route("HEAD", route.path, handle, { parse: "none" });
+  }
+  return elysia.onError(({ code, error, request }) =>
+    gate.serve(code === "NOT_FOUND" ? refusals.find(request) : refusals.broken(error), request),
+  );
+}
+
+/** HTTP/1.0 needs no Host; the URL is then only a path, which Elysia cannot read. */
+function absolute(request: Request): Request {
+  const { url } = request;
+  return url.charCodeAt(0) === 47 ? new Request(`http://localhost${url}`, request) : request;
+}

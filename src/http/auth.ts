@@ -1,0 +1,139 @@
+import { timingSafeEqual } from "node:crypto";
+import { sha256 } from "../lib/digest.ts";
+import type { Instruments } from "../metrics/instruments.ts";
+import { ApiError, shown } from "./errors.ts";
+import { RateLimit } from "./rate-limit.ts";
+import {
+  ALL_GRANTS,
+  type Grant,
+  parseTokenSpecs,
+  type Scope,
+  type TokenSpec,
+} from "./token-spec.ts";
+
+export type AuthOptions = {
+  /** `RF_BEARER_TOKENS` as it was given; empty: the token "dev", from loopback only. */
+  readonly tokens: string;
+  /** Paths that begin with one of these need no token. */
+  readonly skipPrefixes: readonly string[];
+};
+
+/** Who sent a request, as far as its token tells. */
+export class Principal {
+  readonly digest: Uint8Array | null;
+  readonly loopbackOnly: boolean;
+  readonly #grants: readonly Grant[];
+  readonly #limit: RateLimit | null;
+
+  constructor(
+    digest: Uint8Array | null,
+    grants: readonly Grant[],
+    limit: RateLimit | null,
+    loopbackOnly: boolean,
+  ) {
+    this.digest = digest;
+    this.loopbackOnly = loopbackOnly;
+    this.#grants = grants;
+    this.#limit = limit;
+  }
+
+  /** @param name of a topic or KV namespace; null: all of them. */
+  may(scope: Scope, name: string | null): boolean {
+    for (const grant of this.#grants) {
+      if (grant.scope !== scope) continue;
+      if (grant.pattern === null || (name !== null && grant.pattern.test(name))) return true;
+    }
+    return false;
+  }
+
+  /** For lists, which then show only what the token may see. */
+  mayAny(scope: Scope): boolean {
+    return this.#grants.some((grant) => grant.scope === scope);
+  }
+
+  /** @throws ApiError `rate_limited`. */
+  spend(nowMs: number): void {
+    const waitSeconds = this.#limit === null ? 0 : this.#limit.take(nowMs);
+    if (waitSeconds === 0) return;
+    throw new ApiError(
+      "rate_limited",
+      `The token's rate limit is used up; try again in ${waitSeconds} s`,
+      null,
+      { "retry-after": String(waitSeconds) },
+    );
+  }
+}
+
+const ANYONE = new Principal(null, ALL_GRANTS, null, false);
+const BEARER = "bearer ";
+
+export type AuthContext = {
+  readonly instruments: Instruments;
+  /** Wall clock, milliseconds since 1970. */
+  readonly now: () => number;
+  /** True if the request came over loopback. */
+  readonly isLoopback: (request: Request) => boolean;
+};
+
+export class Auth {
+  readonly #principals: readonly Principal[];
+  readonly #skipPrefixes: readonly string[];
+  readonly #context: AuthContext;
+
+  /** @throws TokenSpecError for tokens that cannot be used. */
+  constructor(options: AuthOptions, context: AuthContext) {
+    const fallback = options.tokens === "";
+    const specs: readonly TokenSpec[] = fallback
+      ? [{ token: "dev", grants: ALL_GRANTS, rate: null }]
+      : parseTokenSpecs(options.tokens);
+    this.#principals = specs.map(({ token, grants, rate }) => {
+      const limit = rate === null ? null : new RateLimit(rate, context.now());
+      return new Principal(sha256(token), grants, limit, fallback);
+    });
+    this.#skipPrefixes = options.skipPrefixes;
+    this.#context = context;
+  }
+
+  /** @throws ApiError `unauthorized` or `rate_limited`. */
+  authenticate(request: Request, path: string): Principal {
+    if (this.#skipPrefixes.some((prefix) => path.startsWith(prefix))) return ANYONE;
+    const header = request.headers.get("authorization");
+    const principal = header === null ? null : this.#find(header);
+    if (principal === null || !this.#reaches(principal, request)) {
+      this.#context.instruments.authFailures.value++;
+      throw new ApiError("unauthorized", undefined, null, { "www-authenticate": "Bearer" });
+    }
+    try {
+      principal.spend(this.#context.now());
+    } catch (error) {
+      this.#context.instruments.rateLimited.value++;
+      throw error;
+    }
+    return principal;
+  }
+
+  /**
+   * Compares with every token, equal length and constant time. Two Authorization headers arrive
+   * joined by a comma, which no token holds, so they match nothing.
+   */
+  #find(header: string): Principal | null {
+    if (header.slice(0, BEARER.length).toLowerCase() !== BEARER) return null;
+    const digest = sha256(header.slice(BEARER.length));
+    let found: Principal | null = null;
+    for (const principal of this.#principals) {
+      if (principal.digest !== null && timingSafeEqual(principal.digest, digest)) found = principal;
+    }
+    return found;
+  }
+
+  #reaches(principal: Principal, request: Request): boolean {
+    return !principal.loopbackOnly || this.#context.isLoopback(request);
+  }
+}
+
+/** @throws ApiError `forbidden`. */
+export function demand(principal: Principal, scope: Scope, name: string | null): void {
+  if (principal.may(scope, name)) return;
+  const what = name === null ? "all names" : shown(name);
+  throw new ApiError("forbidden", `The token has no "${scope}" scope for ${what}`);
+}

@@ -1,0 +1,73 @@
+import type { Static, TObject, TProperties } from "@sinclair/typebox";
+import { parseDecimal } from "../lib/parse.ts";
+import type { Call } from "./call.ts";
+import { ApiError, type ErrorCode, shown } from "./errors.ts";
+import { readFields } from "./fields.ts";
+import { parseJsonObject } from "./json.ts";
+
+export const JSON_BODY_BYTES_MAX = 64 * 1024;
+
+export const tooLarge = (code: ErrorCode, what: string, size: string, limit: number): ApiError =>
+  new ApiError(code, `${what} has ${size}; the limit is ${limit} bytes`, { limit });
+
+/**
+ * The body as it came, whatever its content type.
+ *
+ * @param limit bytes; a longer body is 413 with `code`, told by its announced length if it has one.
+ */
+export function readBytes(request: Request, limit: number, code: ErrorCode): Promise<Uint8Array> {
+  const announced = request.headers.get("content-length");
+  if (announced === null) return readUnannounced(request, limit, code);
+  const length = parseDecimal(announced);
+  if (length === null) {
+    throw new ApiError("invalid_request", `Content-Length is ${shown(announced)}`);
+  }
+  if (length > limit) throw tooLarge(code, "The body", `${length} bytes`, limit);
+  return request.bytes().catch(incomplete);
+}
+
+function incomplete(cause: unknown): never {
+  throw Object.assign(new ApiError("incomplete_body"), { cause });
+}
+
+/** A chunked body, or none at all. */
+async function readUnannounced(
+  request: Request,
+  limit: number,
+  code: ErrorCode,
+): Promise<Uint8Array> {
+  if (request.body === null) return new Uint8Array(0);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const reader = request.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read().catch(incomplete);
+    if (done) return Buffer.concat(chunks, length);
+    length += value.length;
+    if (length > limit) {
+      reader.cancel().catch(() => undefined);
+      throw tooLarge(code, "The body", `more than ${limit} bytes`, limit);
+    }
+    chunks.push(value);
+  }
+}
+
+/** The JSON body of an administrative call, read by its schema. */
+export async function readJson<T extends TObject<TProperties>>(
+  call: Call,
+  schema: T,
+): Promise<Static<T>> {
+  return readFields(schema, parseJsonObject(await readJsonBytes(call)));
+}
+
+/** The same where the body may be left out. */
+export async function readOptionalJson<T extends TObject<TProperties>>(
+  call: Call,
+  schema: T,
+): Promise<Static<T>> {
+  const bytes = await readJsonBytes(call);
+  return readFields(schema, bytes.length === 0 ? new Map() : parseJsonObject(bytes));
+}
+
+const readJsonBytes = (call: Call): Promise<Uint8Array> =>
+  readBytes(call.request, JSON_BODY_BYTES_MAX, "request_too_large");

@@ -1,0 +1,142 @@
+/** One request on its way through the edge, and the endpoints that answer it. */
+import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
+import { assert } from "../lib/assert.ts";
+import { type Instruments, RouteMeter } from "../metrics/instruments.ts";
+import { demand, type Principal } from "./auth.ts";
+import type { ErrorCode } from "./errors.ts";
+import {
+  decodePercent,
+  pathEndOf,
+  pathSegment,
+  pathStartOf,
+  type QueryValues,
+  readQuery,
+} from "./raw-url.ts";
+import type { Scope } from "./token-spec.ts";
+
+export type Method = "GET" | "POST" | "PUT" | "DELETE";
+
+/**
+ * What a token needs. `path`: the scope for the name in the first path parameter, checked before
+ * the handler. `body`: the handler checks the name in the body with `call.demand`. `list`: the
+ * scope for any name, the handler leaves out the rest. `node`: the scope for all names. `token`:
+ * any token.
+ */
+export type Access =
+  | { readonly kind: "public" | "token" }
+  | { readonly kind: "path" | "list" | "node" | "body"; readonly scope: Scope };
+
+export type Endpoint = {
+  readonly method: Method;
+  /** As Elysia writes it: `:name` is one segment, a last `*` is the rest of the path. */
+  readonly path: string;
+  readonly access: Access;
+  /** Its properties are the known query parameters, in this order in `call.query()`. */
+  readonly query: TObject<TProperties>;
+  /** An unknown query parameter is 400. */
+  readonly strictQuery?: boolean;
+  readonly docs: EndpointDocs;
+  readonly handle: (call: Call) => Response | Promise<Response>;
+};
+
+/** What `/openapi.json` says of an endpoint besides its path and query. */
+export type EndpointDocs = {
+  readonly summary: string;
+  readonly tag: string;
+  /** `bytes`: opaque, any content type. */
+  readonly body?: TSchema | "bytes";
+  readonly answer: TSchema | "text";
+  /** Besides those that every endpoint can meet. */
+  readonly errors: readonly ErrorCode[];
+};
+
+/** An endpoint with what is worked out once, at start. */
+export type Route = Endpoint & {
+  readonly names: readonly string[];
+  /** Positions of the path parameters among the segments. */
+  readonly parameterAt: readonly number[];
+  readonly hasRest: boolean;
+  readonly takesBody: boolean;
+  readonly meter: RouteMeter;
+};
+
+export function toRoute(endpoint: Endpoint, instruments: Instruments): Route {
+  const segments = endpoint.path.split("/").slice(1);
+  const meter = new RouteMeter(`${endpoint.method} ${endpoint.path}`);
+  instruments.routes.push(meter);
+  return {
+    ...endpoint,
+    names: Object.keys(endpoint.query.properties),
+    parameterAt: segments.flatMap((segment, at) => (/^[:*]/.test(segment) ? [at] : [])),
+    hasRest: segments.at(-1) === "*",
+    takesBody: endpoint.method === "POST" || endpoint.method === "PUT",
+    meter,
+  };
+}
+
+export class Call {
+  readonly request: Request;
+  readonly url: string;
+  readonly route: Route;
+  readonly #principal: Principal | null;
+  /** `performance.now()` when the request's head was there. */
+  readonly startedAt: number;
+  readonly #pathStart: number;
+  readonly #pathEnd: number;
+
+  /** @param principal null where no token was asked for. */
+  constructor(
+    request: Request,
+    url: string,
+    route: Route,
+    principal: Principal | null,
+    startedAt: number,
+  ) {
+    this.request = request;
+    this.url = url;
+    this.route = route;
+    this.#principal = principal;
+    this.startedAt = startedAt;
+    this.#pathStart = pathStartOf(url);
+    this.#pathEnd = pathEndOf(url, this.#pathStart);
+  }
+
+  get principal(): Principal {
+    assert(this.#principal !== null, "a public endpoint asks for a scope");
+    return this.#principal;
+  }
+
+  /** The `n`th path parameter, decoded once. */
+  parameter(n: number): string {
+    const { parameterAt, hasRest } = this.route;
+    const rest = hasRest && n === parameterAt.length - 1;
+    const raw = pathSegment(this.url, this.#pathStart, this.#pathEnd, parameterAt[n] ?? 0, rest);
+    return decodePercent(raw, "The path", false);
+  }
+
+  /** Values of the known query parameters, in the order of the endpoint's schema. */
+  query(): QueryValues {
+    const { names, strictQuery = false } = this.route;
+    return readQuery(this.url, this.#pathEnd + 1, names, strictQuery);
+  }
+
+  /** Path and query as they came, for a redirect. */
+  get target(): string {
+    return this.url.slice(this.#pathStart);
+  }
+
+  get isHead(): boolean {
+    return this.request.method === "HEAD";
+  }
+
+  /** @throws ApiError `forbidden`. */
+  demand(scope: Scope, name: string | null): void {
+    demand(this.principal, scope, name);
+  }
+
+  /** True if the Accept header names the media type. */
+  accepts(mediaType: string): boolean {
+    const accept = this.request.headers.get("accept");
+    return accept?.toLowerCase().includes(mediaType) ?? false;
+  }
+}

@@ -1,0 +1,29 @@
+/** `RF_COMPAT=ayder`: what clients of the C implementation expect (CONTRACT 11), in one place. */
+export type Compat = {
+  readonly healthBody: string;
+  /** The offset to store, from the one in a commit request. */
+  toNextOffset(committed: number): number;
+  /**
+   * The committed offset as it is shown.
+   *
+   * @param nextOffset what is stored; null before the first commit.
+   * @param lowWatermark where such a group begins to read.
+   */
+  fromNextOffset(nextOffset: number | null, lowWatermark: number): number | null;
+};
+
+/** The committed offset is the next one to read. */
+const OURS: Compat = {
+  healthBody: '{"ok":true}',
+  toNextOffset: (committed) => committed,
+  fromNextOffset: (nextOffset, lowWatermark) => nextOffset ?? lowWatermark,
+};
+
+/** The committed offset is the last one that was worked off. */
+const AYDER: Compat = {
+  healthBody: '{"ok":1}',
+  toNextOffset: (committed) => committed + 1,
+  fromNextOffset: (nextOffset) => (nextOffset === null || nextOffset === 0 ? null : nextOffset - 1),
+};
+
+export const compatOf = (name: "ayder" | ""): Compat => (name === "ayder" ? AYDER : OURS);

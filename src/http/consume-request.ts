@@ -1,0 +1,48 @@
+import type { ConsumeRequest } from "../node/api.ts";
+import type { Call } from "./call.ts";
+import { checkGroup, checkTopic } from "./names.ts";
+import type { PageLimits } from "./page-writer.ts";
+import { decimal, decimalOrNull, oneOfOrNull } from "./raw-url.ts";
+
+const LIMIT_DEFAULT = 100;
+const LIMIT_MAX = 1000;
+const PAGE_BYTES_DEFAULT = 4 * 1024 * 1024;
+/** A larger `max_bytes` counts as this much: a page is built in memory. */
+const PAGE_BYTES_MAX = 64 * 1024 * 1024;
+const WAIT_MS_MAX = 60_000;
+
+export type ConsumeCall = {
+  readonly request: ConsumeRequest;
+  readonly limits: PageLimits;
+  readonly waitMs: number;
+  readonly follow: boolean;
+};
+
+export function readConsume(call: Call): ConsumeCall {
+  const topic = checkTopic(call.parameter(0));
+  const group = checkGroup(call.parameter(1));
+  const partition = decimal(call.parameter(2), "The partition in the path");
+  // In the order of CONSUME_QUERY.
+  const [offset, limit, encoding, maxBytes, consistency, waitMs, followed] = call.query();
+  const limits = {
+    partition,
+    limit: Math.min(decimalOrNull(limit, "limit", 1) ?? LIMIT_DEFAULT, LIMIT_MAX),
+    maxBytes: Math.min(decimalOrNull(maxBytes, "max_bytes") ?? PAGE_BYTES_DEFAULT, PAGE_BYTES_MAX),
+    base64: oneOfOrNull(encoding, "encoding", ["b64"]) !== null,
+  };
+  return {
+    limits,
+    request: {
+      topic,
+      partition,
+      group,
+      offset: decimalOrNull(offset, "offset"),
+      limit: limits.limit,
+      maxBytes: limits.maxBytes,
+      linearizable:
+        oneOfOrNull(consistency, "consistency", ["applied", "linearizable"]) === "linearizable",
+    },
+    waitMs: decimalOrNull(waitMs, "wait_ms", 0, WAIT_MS_MAX) ?? 0,
+    follow: oneOfOrNull(followed, "follow", ["0", "1"]) === "1",
+  };
+}

@@ -1,0 +1,150 @@
+import type { RejectCode } from "../node/api.ts";
+
+/** Errors that arise at the edge, before the node is asked. */
+export type EdgeCode =
+  | "invalid_request"
+  | "invalid_host"
+  | "invalid_percent_encoding"
+  | "invalid_parameter"
+  | "repeated_parameter"
+  | "unknown_parameter"
+  | "invalid_json"
+  | "duplicate_field"
+  | "unknown_field"
+  | "missing_field"
+  | "invalid_field"
+  | "missing_topic"
+  | "invalid_topic"
+  | "invalid_group"
+  | "invalid_namespace"
+  | "invalid_key"
+  | "reserved_key"
+  | "invalid_idempotency_key"
+  | "empty_batch"
+  | "incomplete_body"
+  | "unauthorized"
+  | "forbidden"
+  | "rate_limited"
+  | "route_not_found"
+  | "method_not_allowed"
+  | "message_too_large"
+  | "request_too_large"
+  | "too_many_lines"
+  | "unsupported_content_encoding"
+  | "internal_error";
+export type ErrorCode = RejectCode | EdgeCode;
+
+type HttpError = {
+  readonly status: number;
+  /** Said where nobody has said anything better. */
+  readonly message: string;
+  /** Page below https://ayder.dev/docs/api/ */
+  readonly docs: string;
+};
+
+const row = (status: number, docs: string, message: string): HttpError => ({
+  status,
+  message,
+  docs,
+});
+
+/** The one place where an error gets its HTTP status. A code without a row does not compile. */
+export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
+  invalid_request: row(400, "errors", "The request is malformed"),
+  invalid_host: row(400, "errors", "The Host header is not one host name with an optional port"),
+  invalid_percent_encoding: row(400, "errors", "The URL has a malformed percent escape"),
+  invalid_parameter: row(400, "errors", "A parameter has a value that is not allowed"),
+  repeated_parameter: row(400, "errors", "A query parameter was given twice"),
+  unknown_parameter: row(400, "errors", "This request knows no such query parameter"),
+  invalid_json: row(400, "errors", "The body is not a JSON object"),
+  duplicate_field: row(400, "errors", "A field of the JSON body was given twice"),
+  unknown_field: row(400, "errors", "This request knows no such field"),
+  missing_field: row(400, "errors", "A required field is missing"),
+  invalid_field: row(400, "errors", "A field has a value that is not allowed"),
+  missing_topic: row(400, "topics", "Topic name is required"),
+  invalid_topic: row(400, "topics", "This is not a topic name"),
+  invalid_group: row(400, "consume", "This is not a group name"),
+  invalid_namespace: row(400, "kv", "This is not a namespace name"),
+  invalid_key: row(400, "kv", "A key has 1 to 1024 bytes of UTF-8"),
+  reserved_key: row(400, "kv", '"meta" is reserved as the last segment of a key'),
+  invalid_idempotency_key: row(400, "produce", "An idempotency key has 1 to 512 bytes of UTF-8"),
+  empty_batch: row(400, "produce", "The body holds no message: every line is empty"),
+  incomplete_body: row(400, "errors", "The body ended before its announced length"),
+  offset_out_of_range: row(400, "commit", "The offset is beyond the end of the partition"),
+  unauthorized: row(401, "auth", "Missing or unknown bearer token"),
+  forbidden: row(403, "auth", "The token's scope does not cover this"),
+  not_found: row(404, "kv", "No such key"),
+  topic_not_found: row(404, "topics", "No such topic"),
+  partition_not_found: row(404, "topics", "The topic has no such partition"),
+  route_not_found: row(404, "errors", "No such route"),
+  method_not_allowed: row(405, "errors", "This route does not know the method"),
+  topic_exists: row(409, "topics", "The topic exists with another number of partitions"),
+  too_many_partitions: row(409, "topics", "The node has as many partitions as it may have"),
+  cas_mismatch: row(409, "kv", "The key's revision is not the expected one"),
+  message_too_large: row(413, "limits", "A message is larger than the limit"),
+  request_too_large: row(413, "limits", "The request body is larger than the limit"),
+  too_many_lines: row(413, "limits", "The batch has more lines than the limit"),
+  unsupported_content_encoding: row(415, "errors", "Bodies are taken as they are, uncompressed"),
+  rate_limited: row(429, "auth", "The token's rate limit is used up"),
+  internal_error: row(500, "errors", "Internal error"),
+  not_leader: row(503, "cluster", "This node is not the leader"),
+  no_leader: row(503, "cluster", "No leader is known at present; nothing was done"),
+  no_quorum: row(503, "cluster", "No quorum at present; nothing was done"),
+  overloaded: row(503, "limits", "Too much is in flight; nothing was done, try again"),
+  shutting_down: row(503, "cluster", "The node is shutting down; nothing was done"),
+  commit_timeout: row(
+    504,
+    "produce",
+    "The write concern was not reached in time; the outcome is unknown, the same idempotency key is safe to retry",
+  ),
+  disk_full: row(507, "limits", "The disk is full; nothing was done"),
+};
+
+export type ErrorFields = Readonly<Record<string, unknown>>;
+
+/** A request that ends in an error answer. Thrown at the edge only; the node answers with data. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly code: ErrorCode;
+  readonly fields: ErrorFields | null;
+  readonly headers: Readonly<Record<string, string>> | null;
+
+  /**
+   * @param message what was wrong with which value and what is allowed.
+   * @param fields named extra fields of the body.
+   */
+  constructor(
+    code: ErrorCode,
+    message?: string,
+    fields: ErrorFields | null = null,
+    headers: Readonly<Record<string, string>> | null = null,
+  ) {
+    super(message ?? HTTP_ERRORS[code].message);
+    this.code = code;
+    this.fields = fields;
+    this.headers = headers;
+  }
+}
+
+/** The error object of CONTRACT 1, as a response. */
+export function errorResponse(
+  code: ErrorCode,
+  message: string,
+  fields: ErrorFields | null,
+  headers: Readonly<Record<string, string>> | null,
+): Response {
+  const { status, docs } = HTTP_ERRORS[code];
+  const body = { ok: false, error: code, message, docs: `https://ayder.dev/docs/api/${docs}` };
+  return new Response(JSON.stringify(fields === null ? body : Object.assign(body, fields)), {
+    status,
+    headers: { "content-type": "application/json", ...headers },
+  });
+}
+
+const SHOWN_CHARACTERS_MAX = 64;
+/** A value of the client as it may be repeated in a message: quoted, escaped and cut. */
+export const shown = (value: unknown): string => {
+  const text = JSON.stringify(value) ?? String(value);
+  if (text.length <= SHOWN_CHARACTERS_MAX) return text;
+  return `${text.slice(0, SHOWN_CHARACTERS_MAX)}… (${text.length} characters)`;
+};

@@ -1,0 +1,72 @@
+/** Reads a JSON body by its schema, strictly: nothing is converted, rounded or dropped unseen. */
+import type { Static, TObject, TProperties, TSchema } from "@sinclair/typebox";
+import { ApiError, type ErrorCode, shown } from "./errors.ts";
+import { type Json, type JsonObject, OtherNumber } from "./json.ts";
+
+/**
+ * @returns an object with the fields of the schema; absent optional ones are absent.
+ * @throws ApiError that names the field, its value and what is allowed.
+ */
+export function readFields<T extends TObject<TProperties>>(schema: T, body: JsonObject): Static<T> {
+  const properties: TProperties = schema.properties;
+  if (schema.additionalProperties === false) refuseUnknown(properties, body);
+  const required = new Set(schema.required ?? []);
+  const fields: Record<string, Json> = {};
+  for (const [name, property] of Object.entries(properties)) {
+    const value = body.get(name);
+    if (value !== undefined) fields[name] = checked(name, value, property);
+    else if (required.has(name)) throw missing(name);
+  }
+  return fields as Static<T>;
+}
+
+function refuseUnknown(properties: TProperties, body: JsonObject): void {
+  for (const name of body.keys()) {
+    if (Object.hasOwn(properties, name)) continue;
+    const known = Object.keys(properties).join(", ") || "none";
+    throw new ApiError(
+      "unknown_field",
+      `This request knows no field ${shown(name)}; it knows ${known}`,
+    );
+  }
+}
+
+const missing = (name: string): ApiError =>
+  name === "topic" || name === "name"
+    ? new ApiError("missing_topic")
+    : new ApiError("missing_field", `Field "${name}" is required`);
+
+function checked(name: string, value: Json, schema: TSchema): Json {
+  if (schema["type"] === "integer") return checkedInteger(name, value, schema);
+  if (typeof value !== "string") throw invalid(name, value, "a string");
+  const pattern: unknown = schema["pattern"];
+  if (typeof pattern === "string") checkPattern(name, value, pattern);
+  return value;
+}
+
+function checkedInteger(name: string, value: Json, schema: TSchema): number {
+  const minimum = Number(schema["minimum"]);
+  const maximum = Number(schema["maximum"]);
+  if (typeof value === "number" && value >= minimum && value <= maximum) return value;
+  throw invalid(name, value, `a decimal integer from ${minimum} to ${maximum}`);
+}
+
+function checkPattern(name: string, value: string, pattern: string): void {
+  if (value !== "." && value !== ".." && new RegExp(pattern).test(value)) return;
+  if (value === "" && (name === "topic" || name === "name")) throw missing(name);
+  throw invalid(name, value, `a name that matches ${pattern} and is neither "." nor ".."`);
+}
+
+function invalid(name: string, value: Json, allowed: string): ApiError {
+  const text = value instanceof OtherNumber ? value.text.slice(0, 64) : shown(plain(value));
+  return new ApiError(codeOf(name, value), `Field "${name}" is ${text}: it must be ${allowed}`);
+}
+
+function codeOf(name: string, value: Json): ErrorCode {
+  if (typeof value !== "string") return "invalid_field";
+  if (name === "topic" || name === "name") return "invalid_topic";
+  return name === "group" ? "invalid_group" : "invalid_field";
+}
+
+const plain = (value: Json): unknown =>
+  value instanceof Map ? Object.fromEntries([...value.keys()].map((key) => [key, "…"])) : value;

@@ -1,0 +1,146 @@
+/** Answers without end: server-sent events, and the same as lines. */
+import type { ConsumePage, RejectCode } from "../node/api.ts";
+import type { Call } from "./call.ts";
+import type { ConsumeCall } from "./consume-request.ts";
+import type { Edge } from "./edge.ts";
+import { ApiError, HTTP_ERRORS } from "./errors.ts";
+import { EVENTS_FRAMING, type Framing, LINES_FRAMING, PageWriter } from "./page-writer.ts";
+import { decimal } from "./raw-url.ts";
+
+/** A comment this often keeps proxies from closing a silent stream. */
+const COMMENT_INTERVAL_MS = 15_000;
+/** Records that are written at once; the next ones wait until the client has taken these. */
+const CHUNK_RECORDS = 1000;
+const CHUNK_BYTES = 1024 * 1024;
+export const FOLLOW_STREAMS_MAX = 10_000;
+
+type Format = {
+  readonly framing: Framing;
+  readonly contentType: string;
+  readonly comment: string;
+  /** Said before the stream ends because the node will not go on. */
+  readonly failure: (code: RejectCode) => string;
+};
+const failureBody = (code: RejectCode): string =>
+  JSON.stringify({ ok: false, error: code, message: HTTP_ERRORS[code].message });
+const EVENTS: Format = {
+  framing: EVENTS_FRAMING,
+  contentType: "text/event-stream",
+  comment: ": still here\n\n",
+  failure: (code) => `event: error\ndata: ${failureBody(code)}\n\n`,
+};
+const LINES: Format = {
+  framing: LINES_FRAMING,
+  contentType: "application/x-ndjson",
+  comment: "\n",
+  failure: (code) => `${failureBody(code)}\n`,
+};
+
+const writer = new PageWriter();
+
+export async function follow(
+  edge: Edge,
+  call: Call,
+  consume: ConsumeCall,
+  events: boolean,
+): Promise<Response> {
+  const format = events ? EVENTS : LINES;
+  const { followStreams } = edge.options.instruments;
+  if (followStreams.value >= FOLLOW_STREAMS_MAX) {
+    throw new ApiError("overloaded", `${FOLLOW_STREAMS_MAX} streams are open, which is the limit`);
+  }
+  const offset = (events ? offsetAfterLastEvent(call) : null) ?? consume.request.offset;
+  const request = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: CHUNK_BYTES };
+  const first = await edge.node.consume(request);
+  if (!first.ok) return edge.rejections.answer(call, first);
+  const headers = { "content-type": format.contentType, "cache-control": "no-store" };
+  if (call.isHead) return new Response(null, { headers });
+  edge.allowLong(call.request);
+  const stream = new Follower(edge, call, { ...consume, request }, format, first.startOffset);
+  return new Response(stream.readable(), { headers });
+}
+
+/** A browser repeats the URL when it reconnects and adds the last id, which then counts. */
+function offsetAfterLastEvent(call: Call): number | null {
+  const id = call.request.headers.get("last-event-id");
+  return id === null ? null : decimal(id, "Last-Event-ID", 0, Number.MAX_SAFE_INTEGER - 1) + 1;
+}
+
+class Follower {
+  readonly #edge: Edge;
+  readonly #consume: ConsumeCall;
+  readonly #format: Format;
+  readonly #ended = new AbortController();
+  readonly #signal: AbortSignal;
+  #next: number;
+  #cancelled = false;
+  #spokeAt = Number.NEGATIVE_INFINITY;
+
+  constructor(edge: Edge, call: Call, consume: ConsumeCall, format: Format, start: number) {
+    this.#edge = edge;
+    this.#consume = consume;
+    this.#format = format;
+    this.#next = start;
+    this.#signal = AbortSignal.any([call.request.signal, edge.stopping, this.#ended.signal]);
+  }
+
+  readable(): ReadableStream<Uint8Array> {
+    const { followStreams } = this.#edge.options.instruments;
+    followStreams.value++;
+    this.#signal.addEventListener("abort", () => followStreams.value--, { once: true });
+    // Without a queue of its own, so that a chunk is made only when the socket takes one.
+    return new ReadableStream(
+      {
+        pull: (controller) => this.#pull(controller),
+        cancel: () => {
+          this.#cancelled = true;
+          this.#ended.abort();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    while (!this.#signal.aborted) {
+      const page = await this.#edge.node.consume({ ...this.#consume.request, offset: this.#next });
+      if (!page.ok) {
+        controller.enqueue(new TextEncoder().encode(this.#format.failure(page.code)));
+        break;
+      }
+      const chunk = this.#chunk(page) ?? (await this.#wait());
+      if (chunk !== null) {
+        this.#spokeAt = performance.now();
+        controller.enqueue(chunk);
+        return;
+      }
+    }
+    this.#ended.abort();
+    if (!this.#cancelled) controller.close();
+  }
+
+  /** Null if the page has no message. */
+  #chunk(page: ConsumePage): Uint8Array | null {
+    writer.begin();
+    writer.messages(page, { ...this.#consume.limits, ...CHUNK_LIMITS }, this.#format.framing);
+    this.#next = writer.nextOffset;
+    return writer.count === 0 ? null : writer.written.slice();
+  }
+
+  /** Until there may be a record; a comment if it is time for one. The first comes at once. */
+  async #wait(): Promise<Uint8Array | null> {
+    const silentMs = performance.now() - this.#spokeAt;
+    if (silentMs >= COMMENT_INTERVAL_MS) return new TextEncoder().encode(this.#format.comment);
+    const { topic, partition } = this.#consume.request;
+    await this.#edge.node.waitForRecords({
+      topic,
+      partition,
+      offset: this.#next,
+      timeoutMs: Math.ceil(COMMENT_INTERVAL_MS - silentMs),
+      signal: this.#signal,
+    });
+    return null;
+  }
+}
+
+const CHUNK_LIMITS = { limit: CHUNK_RECORDS, maxBytes: CHUNK_BYTES };

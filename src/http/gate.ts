@@ -1,0 +1,117 @@
+/** What every request passes, whichever door it came through: token, scope, errors, metrics. */
+import type { Instruments } from "../metrics/instruments.ts";
+import type { Logger } from "../metrics/log.ts";
+import type { Rejections } from "./answers.ts";
+import type { Auth } from "./auth.ts";
+import { Call, type Route } from "./call.ts";
+import { ApiError, shown } from "./errors.ts";
+import { pathEndOf, pathStartOf } from "./raw-url.ts";
+
+export type GateParts = {
+  readonly auth: Auth;
+  readonly rejections: Rejections;
+  readonly instruments: Instruments;
+  readonly log: Logger;
+  /** Aborted when the server begins to stop. */
+  readonly stopping: AbortSignal;
+};
+
+export class Gate {
+  readonly #parts: GateParts;
+
+  constructor(parts: GateParts) {
+    this.#parts = parts;
+  }
+
+  serve(route: Route, request: Request): Response | Promise<Response> {
+    const startedAt = performance.now();
+    this.#parts.instruments.requestsInFlight.value++;
+    let answer: Response | Promise<Response>;
+    try {
+      answer = route.handle(this.#admit(route, request, startedAt));
+    } catch (error) {
+      answer = this.#failed(route, error);
+    }
+    if (answer instanceof Response) return this.#finish(route, startedAt, answer);
+    return answer.then(
+      (response) => this.#finish(route, startedAt, response),
+      (error) => this.#finish(route, startedAt, this.#failed(route, error)),
+    );
+  }
+
+  /** @throws ApiError: the token first, and only then anything else. */
+  #admit(route: Route, request: Request, startedAt: number): Call {
+    const { url } = request;
+    if (route.access.kind === "public") {
+      checkHost(request);
+      return new Call(request, url, route, null, startedAt);
+    }
+    const start = pathStartOf(url);
+    const principal = this.#parts.auth.authenticate(
+      request,
+      url.slice(start, pathEndOf(url, start)),
+    );
+    checkHost(request);
+    if (this.#parts.stopping.aborted) throw shuttingDown();
+    if (route.takesBody) checkContentEncoding(request);
+    const call = new Call(request, url, route, principal, startedAt);
+    checkAccess(route, call);
+    return call;
+  }
+
+  #finish(route: Route, startedAt: number, response: Response): Response {
+    this.#parts.instruments.requestsInFlight.value--;
+    route.meter.observe(response.status, (performance.now() - startedAt) / 1000);
+    return response;
+  }
+
+  #failed(route: Route, error: unknown): Response {
+    const { instruments, log, rejections } = this.#parts;
+    if (!(error instanceof ApiError)) {
+      log.error("request failed", {
+        route: route.meter.route,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
+      return rejections.error(new ApiError("internal_error"));
+    }
+    if (error.code === "forbidden") instruments.scopeRefusals.value++;
+    return rejections.error(error);
+  }
+}
+
+const shuttingDown = (): ApiError =>
+  new ApiError("shutting_down", undefined, null, { connection: "close", "retry-after": "1" });
+
+function checkAccess({ access }: Route, call: Call): void {
+  switch (access.kind) {
+    case "path":
+      // Most tokens are for all names; then the name need not be decoded here.
+      if (!call.principal.may(access.scope, null)) call.demand(access.scope, call.parameter(0));
+      return;
+    case "list":
+      if (!call.principal.mayAny(access.scope)) call.demand(access.scope, null);
+      return;
+    case "node":
+      call.demand(access.scope, null);
+      return;
+    case "body":
+    case "public":
+    case "token":
+      return;
+  }
+}
+
+/** Two Host headers arrive joined by a comma; RFC 9112 wants 400 for them. */
+function checkHost(request: Request): void {
+  const host = request.headers.get("host");
+  if (host?.includes(",")) throw new ApiError("invalid_host", `The Host is ${shown(host)}`);
+}
+
+function checkContentEncoding(request: Request): void {
+  const encoding = request.headers.get("content-encoding");
+  if (encoding === null || encoding.toLowerCase() === "identity") return;
+  throw new ApiError(
+    "unsupported_content_encoding",
+    `Content-Encoding is ${shown(encoding)}: only identity is taken`,
+  );
+}

@@ -1,0 +1,66 @@
+import { fromUtf8, utf8 } from "../lib/bytes.ts";
+import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
+import { tooLarge } from "./body.ts";
+import { ApiError } from "./errors.ts";
+import type { HttpLimits } from "./options.ts";
+
+const LINE_FEED = 10;
+const CARRIAGE_RETURN = 13;
+const QUOTE = 34;
+/** Room for batch headers, so that the builder seldom has to grow. */
+const SPARE_BYTES = 1024;
+
+/**
+ * One record a line. A line that is a JSON string becomes its text, any other stays as it is.
+ *
+ * @param key of every record.
+ * @throws ApiError if there is no line, or too many, or one that is too long.
+ */
+export function encodeLines(
+  body: Uint8Array,
+  key: Uint8Array | null,
+  limits: HttpLimits,
+): EncodedRecords {
+  const builder = new BatchBuilder(body.length + (body.length >> 3) + SPARE_BYTES);
+  let lines = 0;
+  let at = 0;
+  while (at < body.length) {
+    const lineFeed = body.indexOf(LINE_FEED, at);
+    const next = lineFeed < 0 ? body.length : lineFeed;
+    const end = next > at && body[next - 1] === CARRIAGE_RETURN ? next - 1 : next;
+    if (end > at) {
+      if (++lines > limits.ndjsonLinesMax) throw tooManyLines(limits.ndjsonLinesMax);
+      builder.add(key, lineValue(body, at, end, lines, limits.messageBytesMax));
+    }
+    at = next + 1;
+  }
+  if (lines === 0) throw new ApiError("empty_batch");
+  return builder.finish();
+}
+
+const tooManyLines = (limit: number): ApiError =>
+  new ApiError("too_many_lines", `The batch has more than ${limit} messages`, { limit });
+
+function lineValue(
+  body: Uint8Array,
+  start: number,
+  end: number,
+  number: number,
+  bytesMax: number,
+): Uint8Array {
+  const line = body.subarray(start, end);
+  const text = body[start] === QUOTE && body[end - 1] === QUOTE ? jsonString(line) : null;
+  const value = text === null ? line : utf8(text);
+  if (value.length <= bytesMax) return value;
+  throw tooLarge("message_too_large", `Message ${number}`, `${value.length} bytes`, bytesMax);
+}
+
+/** The text of a JSON string; null if the line is none, or its text has no UTF-8 form. */
+function jsonString(line: Uint8Array): string | null {
+  try {
+    const value: unknown = JSON.parse(fromUtf8(line));
+    return typeof value === "string" && value.isWellFormed() ? value : null;
+  } catch {
+    return null;
+  }
+}

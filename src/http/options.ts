@@ -1,0 +1,42 @@
+import type { Instruments } from "../metrics/instruments.ts";
+import type { Logger } from "../metrics/log.ts";
+import type { MetricSources } from "../metrics/sources.ts";
+import type { AuthOptions } from "./auth.ts";
+import type { Endpoint } from "./call.ts";
+
+export type HttpOptions = {
+  readonly auth: AuthOptions;
+  /** "ayder": behave as the C implementation where CONTRACT 11 says so. */
+  readonly compat: "ayder" | "";
+  readonly limits: HttpLimits;
+  /** Partitions of a topic that is created without a number. */
+  readonly defaultPartitions: number;
+  /** Produce in rocket mode where a request does not say `mode=sealed`. */
+  readonly rocket: boolean;
+  readonly redirectStatus: 307 | 308;
+  /** `Retry-After` of every 503. */
+  readonly retryAfterSeconds: number;
+  readonly version: string;
+  readonly instruments: Instruments;
+  readonly log: Logger;
+  /** What a scrape asks for; what is absent is worked out from the node's API. */
+  readonly sources?: Partial<MetricSources>;
+  /** Routes of other parts: stream processing, cluster administration, console. */
+  readonly endpoints?: readonly Endpoint[];
+  /** Wall clock, milliseconds since 1970. Default: the system's. */
+  readonly now?: () => number;
+};
+
+export type HttpLimits = {
+  readonly messageBytesMax: number;
+  readonly requestBytesMax: number;
+  readonly ndjsonLinesMax: number;
+  readonly topicPartitionsMax: number;
+};
+
+export const DEFAULT_LIMITS: HttpLimits = {
+  messageBytesMax: 1024 * 1024,
+  requestBytesMax: 16 * 1024 * 1024,
+  ndjsonLinesMax: 100_000,
+  topicPartitionsMax: 1024,
+};

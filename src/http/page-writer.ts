@@ -1,0 +1,175 @@
+/** Turns stored batches into the messages of the API, in one pass over the bytes. */
+import type { ConsumePage } from "../node/api.ts";
+import { RecordCursor } from "../record/batch-reader.ts";
+import { ESCAPED_BYTES_MAX, writeBase64, writeDecimal, writeJsonText } from "./json-bytes.ts";
+
+export type PageLimits = {
+  readonly partition: number;
+  readonly limit: number;
+  /** Of keys and values; a single larger record is returned alone. */
+  readonly maxBytes: number;
+  readonly base64: boolean;
+};
+
+/** How messages are framed: the bytes around and between them. */
+export type Framing = {
+  /** Between two messages. */
+  readonly separator: Uint8Array;
+  /** Before a message; `id` then takes its offset and `afterId` follows. */
+  readonly id: Uint8Array | null;
+  readonly afterId: Uint8Array;
+  /** After each message. */
+  readonly end: Uint8Array;
+};
+
+const bytesOf = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+const NOTHING = bytesOf("");
+export const ARRAY_FRAMING: Framing = {
+  separator: bytesOf(","),
+  id: null,
+  afterId: NOTHING,
+  end: NOTHING,
+};
+export const LINES_FRAMING: Framing = { ...ARRAY_FRAMING, separator: NOTHING, end: bytesOf("\n") };
+export const EVENTS_FRAMING: Framing = {
+  separator: NOTHING,
+  id: bytesOf("id: "),
+  afterId: bytesOf("\ndata: "),
+  end: bytesOf("\n\n"),
+};
+
+const OFFSET = bytesOf('{"offset":');
+const VALUE = bytesOf(',"value":"');
+const VALUE_B64 = bytesOf(',"value_b64":"');
+const KEY = bytesOf(',"key":"');
+const KEY_B64 = bytesOf(',"key_b64":"');
+const QUOTE = 34;
+const CLOSING_BRACE = 125;
+/** All of a message but its key and value, framing included. */
+const MESSAGE_BYTES_MAX = 192;
+/** A buffer that one huge page made is not kept. */
+const KEPT_BYTES_MAX = 4 * 1024 * 1024;
+const FIRST_BYTES = 256 * 1024;
+
+/**
+ * Writes into a buffer that is reused from page to page, so `written` must be copied (as `Response`
+ * does) before the next page begins. One writer per event loop.
+ */
+export class PageWriter {
+  #out = new Uint8Array(FIRST_BYTES);
+  #at = 0;
+  #stampedMs = -1;
+  #stampedPartition = -1;
+  #stamp: Uint8Array = NOTHING;
+  count = 0;
+  nextOffset = 0;
+  truncated = false;
+  #logicalBytes = 0;
+
+  get written(): Uint8Array<ArrayBuffer> {
+    return this.#out.subarray(0, this.#at);
+  }
+
+  begin(): void {
+    if (this.#out.length > KEPT_BYTES_MAX) this.#out = new Uint8Array(FIRST_BYTES);
+    this.#at = 0;
+  }
+
+  /** ASCII only. */
+  text(text: string): void {
+    this.#ensure(text.length);
+    this.#at += Buffer.from(this.#out.buffer).write(text, this.#at, "latin1");
+  }
+
+  /** The messages of `page` within `limits`; sets `count`, `nextOffset` and `truncated`. */
+  messages(page: ConsumePage, limits: PageLimits, framing: Framing): void {
+    this.count = 0;
+    this.nextOffset = page.startOffset;
+    this.truncated = false;
+    this.#logicalBytes = 0;
+    for (const slice of page.slices) {
+      if (!this.#slice(slice, page, limits, framing)) return;
+    }
+  }
+
+  /** @returns false when the page is full. */
+  #slice(slice: Uint8Array, page: ConsumePage, limits: PageLimits, framing: Framing): boolean {
+    const cursor = new RecordCursor(slice);
+    let more = cursor.seek(this.nextOffset);
+    while (more) {
+      if (cursor.offset >= page.endOffset || this.count >= limits.limit) return false;
+      const { logicalBytes } = cursor;
+      if (this.#logicalBytes + logicalBytes > limits.maxBytes && this.count > 0) {
+        this.truncated = true;
+        return false;
+      }
+      this.#logicalBytes += logicalBytes;
+      this.#message(cursor, limits, framing);
+      this.count++;
+      this.nextOffset = cursor.offset + 1;
+      more = cursor.next();
+    }
+    return true;
+  }
+
+  #message(cursor: RecordCursor, limits: PageLimits, framing: Framing): void {
+    this.#ensure(MESSAGE_BYTES_MAX + cursor.logicalBytes * ESCAPED_BYTES_MAX);
+    const out = this.#out;
+    let at = this.#at;
+    if (this.count > 0) at = copy(out, at, framing.separator);
+    if (framing.id !== null) {
+      at = writeDecimal(out, copy(out, at, framing.id), cursor.offset);
+      at = copy(out, at, framing.afterId);
+    }
+    at = writeDecimal(out, copy(out, at, OFFSET), cursor.offset);
+    at = copy(out, at, this.#stampOf(limits.partition, cursor.timestampMs));
+    const { bytes, keyStart, keyEnd, valueStart, valueEnd } = cursor;
+    const { base64 } = limits;
+    if (keyStart >= 0) at = writeField(out, at, KEY, KEY_B64, base64, bytes, keyStart, keyEnd);
+    at = writeField(out, at, VALUE, VALUE_B64, base64, bytes, valueStart, valueEnd);
+    out[at++] = CLOSING_BRACE;
+    this.#at = copy(out, at, framing.end);
+  }
+
+  /** Partition and timestamp are the same for all records of a batch. */
+  #stampOf(partition: number, timestampMs: number): Uint8Array {
+    if (timestampMs !== this.#stampedMs || partition !== this.#stampedPartition) {
+      this.#stampedMs = timestampMs;
+      this.#stampedPartition = partition;
+      this.#stamp = bytesOf(`,"partition":${partition},"timestamp_ms":${timestampMs}`);
+    }
+    return this.#stamp;
+  }
+
+  #ensure(more: number): void {
+    const needed = this.#at + more;
+    if (needed <= this.#out.length) return;
+    const bigger = new Uint8Array(Math.max(needed, this.#out.length * 2));
+    bigger.set(this.#out.subarray(0, this.#at));
+    this.#out = bigger;
+  }
+}
+
+function copy(out: Uint8Array, at: number, bytes: Uint8Array): number {
+  const { length } = bytes;
+  for (let i = 0; i < length; i++) out[at + i] = bytes[i] as number;
+  return at + length;
+}
+
+/** A field as text, or in base64 where that is wanted or its bytes are no UTF-8. */
+function writeField(
+  out: Uint8Array,
+  at: number,
+  name: Uint8Array,
+  base64Name: Uint8Array,
+  base64: boolean,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  let after = -1;
+  if (!base64) after = writeJsonText(out, copy(out, at, name), bytes, start, end);
+  if (after < 0) after = writeBase64(out, copy(out, at, base64Name), bytes, start, end);
+  out[after] = QUOTE;
+  return after + 1;
+}

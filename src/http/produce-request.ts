@@ -1,0 +1,83 @@
+import { fromUtf8, utf8 } from "../lib/bytes.ts";
+import type { ProduceRequest } from "../node/api.ts";
+import type { EncodedRecords } from "../record/batch-builder.ts";
+import type { Call } from "./call.ts";
+import { ApiError, shown } from "./errors.ts";
+import { checkTopic } from "./names.ts";
+import { decimalOrNull, oneOfOrNull } from "./raw-url.ts";
+
+/** Everything of a produce but its records, checked. */
+export type ProduceOptions = {
+  readonly topic: string;
+  readonly partition: number | null;
+  readonly key: Uint8Array | null;
+  readonly idempotencyKey: Uint8Array | null;
+  readonly timeoutMs: number | null;
+  readonly rocket: boolean;
+  readonly timing: boolean;
+};
+
+const IDEMPOTENCY_KEY_BYTES_MAX = 512;
+/** Longest delay that a timer takes, about 25 days; a longer wait is the same to a client. */
+export const TIMER_MS_MAX = 2 ** 31 - 1;
+
+export function readProduceOptions(call: Call, rocketByDefault: boolean): ProduceOptions {
+  const topic = checkTopic(call.parameter(0));
+  // In the order of PRODUCE_QUERY.
+  const [partition, key, idempotencyKey, timeoutMs, timing, mode] = call.query();
+  const modeName = oneOfOrNull(mode, "mode", ["sealed", "rocket"]);
+  return {
+    topic,
+    partition: decimalOrNull(partition, "partition"),
+    key: key === null || key === undefined ? null : utf8(key),
+    idempotencyKey: readIdempotencyKey(call.request, idempotencyKey ?? null),
+    timeoutMs: readTimeout(timeoutMs),
+    timing: oneOfOrNull(timing, "timing", ["0", "1"]) === "1",
+    rocket: modeName === null ? rocketByDefault : modeName === "rocket",
+  };
+}
+
+export function readTimeout(text: string | null | undefined): number | null {
+  const timeoutMs = decimalOrNull(text, "timeout_ms");
+  return timeoutMs === null ? null : Math.min(timeoutMs, TIMER_MS_MAX);
+}
+
+function readIdempotencyKey(request: Request, queried: string | null): Uint8Array | null {
+  const header = request.headers.get("idempotency-key");
+  if (header === null && queried === null) return null;
+  const fromHeader = header === null ? null : headerText(header);
+  if (fromHeader !== null && queried !== null && fromHeader !== queried) {
+    throw new ApiError(
+      "invalid_idempotency_key",
+      `The header Idempotency-Key is ${shown(fromHeader)}, but idempotency_key is ${shown(queried)}`,
+    );
+  }
+  const bytes = utf8(queried ?? fromHeader ?? "");
+  if (bytes.length >= 1 && bytes.length <= IDEMPOTENCY_KEY_BYTES_MAX) return bytes;
+  throw new ApiError(
+    "invalid_idempotency_key",
+    `The idempotency key has ${bytes.length} bytes; it must have 1 to ${IDEMPOTENCY_KEY_BYTES_MAX}`,
+  );
+}
+
+/** Headers arrive with one character a byte; a key in UTF-8 is to be the same as in the query. */
+function headerText(header: string): string {
+  try {
+    return fromUtf8(Buffer.from(header, "latin1"));
+  } catch {
+    throw new ApiError("invalid_idempotency_key", "The header Idempotency-Key is not valid UTF-8");
+  }
+}
+
+export const produceRequest = (
+  options: ProduceOptions,
+  records: EncodedRecords,
+): ProduceRequest => ({
+  topic: options.topic,
+  partition: options.partition,
+  key: options.key,
+  idempotencyKey: options.idempotencyKey,
+  records,
+  timeoutMs: options.timeoutMs,
+  rocket: options.rocket,
+});

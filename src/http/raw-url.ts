@@ -1,0 +1,186 @@
+/**
+ * Own reading of path and query from the raw URL. The parsers at hand turn malformed escapes into
+ * U+FFFD (so that two keys become one) and let the last of repeated parameters win.
+ */
+import { fromUtf8 } from "../lib/bytes.ts";
+import { parseDecimal } from "../lib/parse.ts";
+import { ApiError, shown } from "./errors.ts";
+
+/** Where the path begins in `http://host/path`; 0 where the URL is only a path. */
+export const pathStartOf = (url: string): number =>
+  url.charCodeAt(0) === SLASH ? 0 : url.indexOf("/", "https://".length);
+
+/** Where the query's question mark stands, or the end. */
+export function pathEndOf(url: string, start: number): number {
+  const mark = url.indexOf("?", start);
+  return mark < 0 ? url.length : mark;
+}
+
+const SLASH = 47;
+const PERCENT = 37;
+const PLUS = 43;
+const SPACE = 32;
+
+/**
+ * The `n`th segment (from 0) of the path between `start` and `end`, still encoded.
+ *
+ * @param rest true: everything from that segment on, slashes included.
+ */
+export function pathSegment(
+  url: string,
+  start: number,
+  end: number,
+  n: number,
+  rest: boolean,
+): string {
+  let at = start + 1;
+  for (let i = 0; i < n; i++) {
+    const slash = url.indexOf("/", at);
+    if (slash < 0 || slash >= end) return "";
+    at = slash + 1;
+  }
+  const slash = rest ? -1 : url.indexOf("/", at);
+  return url.slice(at, slash < 0 || slash > end ? end : slash);
+}
+
+/**
+ * Decodes percent escapes once.
+ *
+ * @param what names the value in the error message.
+ * @param plusIsSpace as in queries, which form encoders write.
+ * @throws ApiError for a malformed escape or bytes that are not UTF-8.
+ */
+export function decodePercent(raw: string, what: string, plusIsSpace: boolean): string {
+  if (!raw.includes("%") && !(plusIsSpace && raw.includes("+"))) return raw;
+  const bytes = new Uint8Array(raw.length);
+  let length = 0;
+  for (let i = 0; i < raw.length; i++) {
+    let byte = raw.charCodeAt(i);
+    if (byte === PERCENT) {
+      byte = hexByte(raw, i + 1);
+      if (byte < 0) throw badEscape(what, raw, "a % must be followed by two hexadecimal digits");
+      i += 2;
+    } else if (byte === PLUS && plusIsSpace) byte = SPACE;
+    else if (byte > 127) throw badEscape(what, raw, "only ASCII may stand in a URL");
+    bytes[length++] = byte;
+  }
+  return utf8OrThrow(bytes.subarray(0, length), what, raw);
+}
+
+function utf8OrThrow(bytes: Uint8Array, what: string, raw: string): string {
+  let text: string;
+  try {
+    text = fromUtf8(bytes);
+  } catch {
+    throw badEscape(what, raw, "the decoded bytes are not UTF-8");
+  }
+  // The HTTP parser turns raw bytes that are not UTF-8 into U+FFFD before we see them.
+  if (text.includes("\ufffd")) {
+    throw badEscape(what, raw, "it holds U+FFFD, the mark of text that was damaged on its way");
+  }
+  return text;
+}
+
+const badEscape = (what: string, raw: string, why: string): ApiError =>
+  new ApiError("invalid_percent_encoding", `${what} is ${shown(raw)}: ${why}`);
+
+function hexByte(text: string, at: number): number {
+  const high = hexDigit(text.charCodeAt(at));
+  const low = hexDigit(text.charCodeAt(at + 1));
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+function hexDigit(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48;
+  const lower = code | 32;
+  return lower >= 97 && lower <= 102 ? lower - 87 : -1;
+}
+
+export type QueryValues = readonly (string | null)[];
+
+/**
+ * Values of the known parameters, in the order of `names`; null where absent.
+ *
+ * @param from where the query begins, after the question mark.
+ * @param strict an unknown parameter is an error instead of being ignored.
+ */
+export function readQuery(
+  url: string,
+  from: number,
+  names: readonly string[],
+  strict: boolean,
+): QueryValues {
+  const values: (string | null)[] = new Array(names.length).fill(null);
+  let at = from;
+  while (at < url.length) {
+    let end = url.indexOf("&", at);
+    if (end < 0) end = url.length;
+    if (end > at) readPair(url, at, end, names, strict, values);
+    at = end + 1;
+  }
+  return values;
+}
+
+function readPair(
+  url: string,
+  at: number,
+  end: number,
+  names: readonly string[],
+  strict: boolean,
+  values: (string | null)[],
+): void {
+  let equals = url.indexOf("=", at);
+  if (equals < 0 || equals > end) equals = end;
+  const name = decodePercent(url.slice(at, equals), "A query parameter's name", true);
+  const index = names.indexOf(name);
+  if (index < 0) {
+    if (strict) throw new ApiError("unknown_parameter", unknownParameter(name, names));
+    return;
+  }
+  if (values[index] !== null) {
+    throw new ApiError("repeated_parameter", `Query parameter ${shown(name)} was given twice`);
+  }
+  values[index] = decodePercent(url.slice(equals + 1, end), `Query parameter ${name}`, true);
+}
+
+const unknownParameter = (name: string, names: readonly string[]): string =>
+  `This request knows no query parameter ${shown(name)}; it knows ${names.join(", ") || "none"}`;
+
+/** @returns null where the parameter is absent. */
+export function decimalOrNull(
+  text: string | null | undefined,
+  name: string,
+  min = 0,
+  max: number = Number.MAX_SAFE_INTEGER,
+): number | null {
+  return text === null || text === undefined ? null : decimal(text, name, min, max);
+}
+
+/** @throws ApiError for anything but a decimal integer from `min` to `max`. */
+export function decimal(
+  text: string,
+  name: string,
+  min = 0,
+  max: number = Number.MAX_SAFE_INTEGER,
+): number {
+  const value = parseDecimal(text);
+  if (value !== null && value >= min && value <= max) return value;
+  throw new ApiError(
+    "invalid_parameter",
+    `${name} is ${shown(text)}: it must be a decimal integer from ${min} to ${max}`,
+  );
+}
+
+/** @returns the value if it is one of `allowed`, null where the parameter is absent. */
+export function oneOfOrNull<T extends string>(
+  text: string | null | undefined,
+  name: string,
+  allowed: readonly T[],
+): T | null {
+  if (text === null || text === undefined) return null;
+  for (const value of allowed) if (value === text) return value;
+  throw new ApiError(
+    "invalid_parameter",
+    `${name} is ${shown(text)}: it must be ${allowed.map((value) => `"${value}"`).join(" or ")}`,
+  );
+}

@@ -1,0 +1,90 @@
+/** Answers for what no route takes: 404, and 405 with the methods that the path knows. */
+import type { Instruments } from "../metrics/instruments.ts";
+import { type Access, type Endpoint, type Route, toRoute } from "./call.ts";
+import { ApiError, shown } from "./errors.ts";
+import { pathEndOf, pathStartOf } from "./raw-url.ts";
+import { NO_QUERY } from "./schemas.ts";
+
+export class Refusals {
+  readonly #routes: readonly Route[];
+  readonly #notFound: Route;
+  readonly #wrongMethod: Route;
+  readonly #wrongMethodOfPublic: Route;
+
+  constructor(routes: readonly Route[], instruments: Instruments) {
+    this.#routes = routes;
+    this.#notFound = toRoute(refusal("not found", "token", notFound), instruments);
+    const wrongMethod = (access: Access["kind"]) =>
+      toRoute(
+        refusal("wrong method", access, (path, method) => this.#allowed(path, method)),
+        instruments,
+      );
+    this.#wrongMethod = wrongMethod("token");
+    this.#wrongMethodOfPublic = wrongMethod("public");
+  }
+
+  /** For what Elysia itself could not do; its errors are ours to log. */
+  broken(error: unknown): Route {
+    return {
+      ...this.#notFound,
+      handle: () => {
+        throw error;
+      },
+    };
+  }
+
+  /** The route that says why no other one took the request. */
+  find(request: Request): Route {
+    const matching = this.#matching(pathOf(request.url));
+    if (matching.length === 0) return this.#notFound;
+    const isPublic = matching.some(({ access }) => access.kind === "public");
+    return isPublic ? this.#wrongMethodOfPublic : this.#wrongMethod;
+  }
+
+  #matching(path: string): readonly Route[] {
+    return this.#routes.filter((route) => matches(route.path, path));
+  }
+
+  #allowed(path: string, method: string): ApiError {
+    const methods = this.#matching(path).map((route) => route.method as string);
+    if (methods.includes("GET")) methods.push("HEAD");
+    const allow = [...new Set(methods)].join(", ");
+    const message = `${shown(path)} does not know the method ${method}; it knows ${allow}`;
+    return new ApiError("method_not_allowed", message, null, { allow });
+  }
+}
+
+const notFound = (path: string): ApiError =>
+  new ApiError("route_not_found", `There is no route ${shown(path)}`);
+
+const pathOf = (url: string): string => {
+  const start = pathStartOf(url);
+  return url.slice(start, pathEndOf(url, start));
+};
+
+const refusal = (
+  name: string,
+  access: Access["kind"],
+  error: (path: string, method: string) => ApiError,
+): Endpoint => ({
+  method: "GET",
+  path: `(${name})`,
+  access: { kind: access === "public" ? "public" : "token" },
+  query: NO_QUERY,
+  docs: { summary: name, tag: "", answer: "text", errors: [] },
+  handle: ({ request }) => {
+    throw error(pathOf(request.url), request.method);
+  },
+});
+
+/** Segment by segment; `:name` takes one that is not empty, a last `*` takes the rest. */
+function matches(pattern: string, path: string): boolean {
+  const wanted = pattern.split("/");
+  const given = path.split("/");
+  const rest = wanted.at(-1) === "*";
+  if (rest ? given.length < wanted.length : given.length !== wanted.length) return false;
+  return wanted.every((segment, at) => {
+    if (segment === "*") return true;
+    return segment.startsWith(":") ? given[at] !== "" : segment === given[at];
+  });
+}

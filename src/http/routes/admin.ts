@@ -1,0 +1,38 @@
+import { json } from "../answers.ts";
+import { readOptionalJson } from "../body.ts";
+import type { Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import { COMPACTED, NO_FIELDS_BODY, NO_QUERY, SEALED_STATUS } from "../schemas.ts";
+
+export const adminEndpoints = ({ node }: Edge): readonly Endpoint[] => {
+  const checkpoint = (path: string, summary: string): Endpoint => ({
+    method: "POST",
+    path,
+    access: { kind: "node", scope: "admin" },
+    query: NO_QUERY,
+    strictQuery: true,
+    docs: { summary, tag: "admin", body: NO_FIELDS_BODY, answer: COMPACTED, errors: ["disk_full"] },
+    handle: async (call) => {
+      call.query();
+      await readOptionalJson(call, NO_FIELDS_BODY);
+      const { checkpointIndex, freedBytes } = await node.compact();
+      return json({ ok: true, checkpoint_index: checkpointIndex, freed_bytes: freedBytes });
+    },
+  });
+  return [
+    checkpoint("/admin/compact", "Take a checkpoint now and drop what it makes unnecessary"),
+    checkpoint("/admin/sealed/gc", "The same: drop journal segments that are not needed any more"),
+    {
+      method: "GET",
+      path: "/admin/sealed/status",
+      access: { kind: "node", scope: "admin" },
+      query: NO_QUERY,
+      strictQuery: true,
+      docs: { summary: "The last synced batch", tag: "admin", answer: SEALED_STATUS, errors: [] },
+      handle: (call) => {
+        call.query();
+        return json({ ok: true, last_synced_batch_id: node.lastSyncedIndex() });
+      },
+    },
+  ];
+};

@@ -1,0 +1,32 @@
+import { json } from "../answers.ts";
+import { readJson } from "../body.ts";
+import type { Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import { COMMIT_BODY, COMMITTED, NO_QUERY } from "../schemas.ts";
+
+export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
+  {
+    method: "POST",
+    path: "/broker/commit",
+    // As in Kafka: who may read a topic may store how far it has read.
+    access: { kind: "body", scope: "read" },
+    query: NO_QUERY,
+    docs: {
+      summary: "Store how far a group has read; never moves back",
+      tag: "consume",
+      body: COMMIT_BODY,
+      answer: COMMITTED,
+      errors: ["topic_not_found", "partition_not_found", "offset_out_of_range", "commit_timeout"],
+    },
+    handle: async (call) => {
+      const { topic, group, partition, offset } = await readJson(call, COMMIT_BODY);
+      call.demand("read", topic);
+      const { compat, node, rejections } = edge;
+      const next = compat.toNextOffset(offset);
+      const result = await node.commitOffset({ topic, group, partition, offset: next });
+      if (!result.ok) return rejections.answer(call, result);
+      const committed = compat.fromNextOffset(result.committedOffset, result.committedOffset);
+      return json({ ok: true, committed_offset: committed });
+    },
+  },
+];

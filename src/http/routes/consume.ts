@@ -1,0 +1,86 @@
+import type { ConsumePage } from "../../node/api.ts";
+import { jsonText } from "../answers.ts";
+import type { Call, Endpoint } from "../call.ts";
+import { type ConsumeCall, readConsume } from "../consume-request.ts";
+import type { Edge } from "../edge.ts";
+import { follow } from "../follow.ts";
+import { ARRAY_FRAMING, PageWriter } from "../page-writer.ts";
+import { CONSUME_QUERY, PAGE } from "../schemas.ts";
+
+const writer = new PageWriter();
+
+export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
+  return [
+    {
+      method: "GET",
+      path: "/broker/consume/:topic/:group/:partition",
+      access: { kind: "path", scope: "read" },
+      query: CONSUME_QUERY,
+      docs: {
+        summary:
+          "Read a page of messages, or follow them (text/event-stream, application/x-ndjson)",
+        tag: "consume",
+        answer: PAGE,
+        errors: ["invalid_topic", "invalid_group", "topic_not_found", "partition_not_found"],
+      },
+      handle: (call) => {
+        const consume = readConsume(call);
+        const events = call.accepts("text/event-stream");
+        if (events || (consume.follow && call.accepts("application/x-ndjson"))) {
+          return follow(edge, call, consume, events);
+        }
+        return edge.node.consume(consume.request).then((page) => {
+          if (!page.ok) return edge.rejections.answer(call, page);
+          if (consume.waitMs > 0 && isEmpty(page) && !call.isHead)
+            return wait(edge, call, consume, page);
+          return pageAnswer(edge, consume, page);
+        });
+      },
+    },
+  ];
+}
+
+const isEmpty = (page: ConsumePage): boolean => page.endOffset <= page.startOffset;
+
+/** Answers as soon as there is a record, or with the empty page when the time is over. */
+async function wait(
+  edge: Edge,
+  call: Call,
+  consume: ConsumeCall,
+  first: ConsumePage,
+): Promise<Response> {
+  const { request, waitMs } = consume;
+  const { topic, partition } = request;
+  edge.allowLong(call.request);
+  const signal = AbortSignal.any([call.request.signal, edge.stopping]);
+  const until = performance.now() + waitMs;
+  let page = first;
+  for (;;) {
+    const timeoutMs = Math.ceil(until - performance.now());
+    if (timeoutMs <= 0 || signal.aborted || !isEmpty(page)) break;
+    await edge.node.waitForRecords({
+      topic,
+      partition,
+      offset: page.startOffset,
+      timeoutMs,
+      signal,
+    });
+    const next = await edge.node.consume(request);
+    if (!next.ok) return edge.rejections.answer(call, next);
+    page = next;
+  }
+  return pageAnswer(edge, consume, page);
+}
+
+function pageAnswer(edge: Edge, { limits }: ConsumeCall, page: ConsumePage): Response {
+  writer.begin();
+  writer.text('{"messages":[');
+  writer.messages(page, limits, ARRAY_FRAMING);
+  const { committedOffset, lowWatermark, endOffset } = page;
+  const committed = edge.compat.fromNextOffset(committedOffset, lowWatermark);
+  writer.text(
+    `],"count":${writer.count},"next_offset":${writer.nextOffset},"committed_offset":${committed},` +
+      `"truncated":${writer.truncated},"low_watermark":${lowWatermark},"end_offset":${endOffset}}`,
+  );
+  return jsonText(writer.written);
+}

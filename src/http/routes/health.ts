@@ -1,0 +1,40 @@
+import { jsonText } from "../answers.ts";
+import type { Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import { HEALTH, NO_QUERY, READY } from "../schemas.ts";
+
+export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [
+  {
+    method: "GET",
+    path: "/health",
+    access: { kind: "public" },
+    query: NO_QUERY,
+    docs: { summary: "The process serves", tag: "health", answer: HEALTH, errors: [] },
+    handle: () => jsonText(edge.compat.healthBody),
+  },
+  {
+    method: "GET",
+    path: "/ready",
+    access: { kind: "public" },
+    query: NO_QUERY,
+    docs: {
+      summary: "200 once recovered and caught up with a known leader, else 503",
+      tag: "health",
+      answer: READY,
+      errors: [],
+    },
+    handle: () => {
+      const { ready, reason } = edge.node.health();
+      const stopping = edge.stopping.aborted;
+      if (ready && !stopping) return jsonText('{"ready":true}');
+      const body = JSON.stringify({ ready: false, reason: stopping ? "shutting down" : reason });
+      return new Response(body, {
+        status: 503,
+        headers: {
+          "content-type": "application/json",
+          "retry-after": String(edge.options.retryAfterSeconds),
+        },
+      });
+    },
+  },
+];

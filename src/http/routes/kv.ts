@@ -1,0 +1,175 @@
+import type { KvValue, WriteAck } from "../../node/api.ts";
+import { acceptedText, json, jsonText } from "../answers.ts";
+import { readBytes } from "../body.ts";
+import type { Call, Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import { ApiError } from "../errors.ts";
+import { checkKey, checkNamespace, KEY_BYTES_MAX } from "../names.ts";
+import { readTimeout } from "../produce-request.ts";
+import { decimalOrNull, oneOfOrNull } from "../raw-url.ts";
+import {
+  KV_DELETE_QUERY,
+  KV_DELETED,
+  KV_GET_QUERY,
+  KV_LIST,
+  KV_LIST_QUERY,
+  KV_PUT_QUERY,
+  KV_VALUE,
+  KV_WRITTEN,
+} from "../schemas.ts";
+
+const META = "/meta";
+const LIST_LIMIT_DEFAULT = 100;
+const LIST_LIMIT_MAX = 1000;
+/** Longest time to live, some 140,000 years: the sum with the clock stays a safe integer. */
+const TTL_MS_MAX = 2 ** 52;
+
+export const kvEndpoints = (edge: Edge): readonly Endpoint[] => [
+  put(edge),
+  get(edge),
+  remove(edge),
+  list(edge),
+];
+
+const put = (edge: Edge): Endpoint => ({
+  method: "POST",
+  path: "/kv/:namespace/*",
+  access: { kind: "path", scope: "write" },
+  query: KV_PUT_QUERY,
+  docs: {
+    summary: "Store the body under a key",
+    tag: "kv",
+    body: "bytes",
+    answer: KV_WRITTEN,
+    errors: ["invalid_key", "reserved_key", "cas_mismatch", "message_too_large", "commit_timeout"],
+  },
+  handle: (call) => {
+    const namespace = checkNamespace(call.parameter(0));
+    const key = checkKey(call.parameter(1));
+    if (key.endsWith(META)) throw new ApiError("reserved_key");
+    // In the order of KV_PUT_QUERY.
+    const [casText, ttl, timeout] = call.query();
+    const cas = decimalOrNull(casText, "cas");
+    const ttlMs = Math.min(decimalOrNull(ttl, "ttl_ms") ?? 0, TTL_MS_MAX);
+    const timeoutMs = readTimeout(timeout);
+    const limit = edge.options.limits.messageBytesMax;
+    return readBytes(call.request, limit, "message_too_large")
+      .then((value) =>
+        edge.node.kvPut({ namespace, key, value, cas, ttlMs: ttlMs || null, timeoutMs }),
+      )
+      .then((result) =>
+        result.ok
+          ? written(`{"ok":true,"cas":${result.cas}`, result)
+          : edge.rejections.answer(call, result),
+      );
+  },
+});
+
+const remove = ({ node, rejections }: Edge): Endpoint => ({
+  method: "DELETE",
+  path: "/kv/:namespace/*",
+  access: { kind: "path", scope: "write" },
+  query: KV_DELETE_QUERY,
+  docs: {
+    summary: "Delete a key",
+    tag: "kv",
+    answer: KV_DELETED,
+    errors: ["invalid_key", "cas_mismatch", "commit_timeout"],
+  },
+  handle: async (call) => {
+    const namespace = checkNamespace(call.parameter(0));
+    const key = checkKey(call.parameter(1));
+    // In the order of KV_DELETE_QUERY.
+    const [casText, timeout] = call.query();
+    const cas = decimalOrNull(casText, "cas");
+    const result = await node.kvDelete({ namespace, key, cas, timeoutMs: readTimeout(timeout) });
+    if (!result.ok) return rejections.answer(call, result);
+    return written(`{"ok":true,"deleted":${result.deleted}`, result);
+  },
+});
+
+function written(start: string, { batchId, synced }: WriteAck): Response {
+  const proven = synced !== false;
+  const ack = `,"sealed":true,"durable":${proven},"mode":"sealed","synced":${proven},"batch_id":${batchId}}`;
+  return proven ? jsonText(start + ack) : acceptedText(start + ack);
+}
+
+const get = (edge: Edge): Endpoint => ({
+  method: "GET",
+  path: "/kv/:namespace/*",
+  access: { kind: "path", scope: "read" },
+  query: KV_GET_QUERY,
+  docs: {
+    summary: "The value of a key; with /meta behind the key: what is known of it",
+    tag: "kv",
+    answer: KV_VALUE,
+    errors: ["invalid_key", "not_found"],
+  },
+  handle: async (call) => {
+    const namespace = checkNamespace(call.parameter(0));
+    const path = call.parameter(1);
+    const meta = path.endsWith(META);
+    const key = checkKey(meta ? path.slice(0, -META.length) : path);
+    const linearizable = readConsistency(call);
+    const result = await edge.node.kvGet({ namespace, key, linearizable });
+    if (!result.ok) return edge.rejections.answer(call, result);
+    if (meta) {
+      return json({ cas: result.cas, ttl_ms: result.ttlMs, bytes: result.value.length });
+    }
+    return valueAnswer(call, result);
+  },
+});
+
+const readConsistency = (call: Call): boolean => {
+  const [consistency] = call.query();
+  return oneOfOrNull(consistency, "consistency", ["applied", "linearizable"]) === "linearizable";
+};
+
+function valueAnswer(call: Call, { value, cas }: KvValue): Response {
+  if (call.accepts("application/octet-stream")) {
+    const headers = { "content-type": "application/octet-stream", etag: `"${cas}"` };
+    return new Response(Buffer.from(value), { headers });
+  }
+  const base64 = Buffer.from(value.buffer, value.byteOffset, value.length).toString("base64");
+  return jsonText(`{"value":"${base64}","cas":${cas}}`);
+}
+
+const list = ({ node }: Edge): Endpoint => ({
+  method: "GET",
+  path: "/kv/:namespace",
+  access: { kind: "path", scope: "read" },
+  query: KV_LIST_QUERY,
+  docs: {
+    summary: "Keys in byte order",
+    tag: "kv",
+    answer: KV_LIST,
+    errors: ["invalid_namespace", "invalid_key"],
+  },
+  handle: async (call) => {
+    const namespace = checkNamespace(call.parameter(0));
+    // In the order of KV_LIST_QUERY.
+    const [prefix, after, limitText] = call.query();
+    const limit = Math.min(
+      decimalOrNull(limitText, "limit", 1) ?? LIST_LIMIT_DEFAULT,
+      LIST_LIMIT_MAX,
+    );
+    const page = await node.kvList({
+      namespace,
+      prefix: shortEnough(prefix ?? ""),
+      after: shortEnough(after ?? ""),
+      limit,
+    });
+    const keys = page.keys.map(({ key, cas, bytes, ttlMs }) => ({
+      key,
+      cas,
+      bytes,
+      ttl_ms: ttlMs,
+    }));
+    return json({ ok: true, keys, count: keys.length, next: page.next });
+  },
+});
+
+function shortEnough(text: string): string {
+  if (Buffer.byteLength(text) <= KEY_BYTES_MAX) return text;
+  throw new ApiError("invalid_key", `prefix and after have at most ${KEY_BYTES_MAX} bytes`);
+}

@@ -1,0 +1,21 @@
+import { Type as t } from "@sinclair/typebox";
+import { json } from "../answers.ts";
+import type { Endpoint } from "../call.ts";
+import { openApiDocument } from "../openapi.ts";
+import { NO_QUERY } from "../schemas.ts";
+
+/** @param endpoints all that is served; this one is pushed to it by the caller. */
+export function openApiEndpoint(endpoints: readonly Endpoint[], version: string): Endpoint {
+  let document: object | null = null;
+  return {
+    method: "GET",
+    path: "/openapi.json",
+    access: { kind: "public" },
+    query: NO_QUERY,
+    docs: { summary: "This document", tag: "health", answer: t.Object({}), errors: [] },
+    handle: () => {
+      document ??= openApiDocument(endpoints, version);
+      return json(document);
+    },
+  };
+}

@@ -1,0 +1,120 @@
+import type { Produced } from "../../node/api.ts";
+import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
+import { acceptedText, jsonText } from "../answers.ts";
+import { readBytes } from "../body.ts";
+import type { Call, Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import type { ErrorCode } from "../errors.ts";
+import { encodeLines } from "../ndjson.ts";
+import { type ProduceOptions, produceRequest, readProduceOptions } from "../produce-request.ts";
+import { PRODUCE_QUERY, PRODUCED, PRODUCED_BATCH } from "../schemas.ts";
+
+const ERRORS: readonly ErrorCode[] = [
+  "invalid_topic",
+  "invalid_idempotency_key",
+  "topic_not_found",
+  "partition_not_found",
+  "too_many_partitions",
+  "message_too_large",
+  "commit_timeout",
+  "disk_full",
+];
+
+export function produceEndpoints(edge: Edge): readonly Endpoint[] {
+  const { messageBytesMax, requestBytesMax } = edge.options.limits;
+  return [
+    {
+      method: "POST",
+      path: "/broker/topics/:topic/produce",
+      access: { kind: "path", scope: "write" },
+      query: PRODUCE_QUERY,
+      docs: {
+        summary: "Append one message: the body",
+        tag: "produce",
+        body: "bytes",
+        answer: PRODUCED,
+        errors: ERRORS,
+      },
+      handle: (call) => {
+        const options = readProduceOptions(call, edge.options.rocket);
+        return readBytes(call.request, messageBytesMax, "message_too_large").then((body) =>
+          produce(edge, call, options, encodeRecord(options.key, body), singleAnswer),
+        );
+      },
+    },
+    {
+      method: "POST",
+      path: "/broker/topics/:topic/produce-ndjson",
+      access: { kind: "path", scope: "write" },
+      query: PRODUCE_QUERY,
+      docs: {
+        summary: "Append one message a line, all or nothing",
+        tag: "produce",
+        body: "bytes",
+        answer: PRODUCED_BATCH,
+        errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
+      },
+      handle: (call) => {
+        const options = readProduceOptions(call, edge.options.rocket);
+        return readBytes(call.request, requestBytesMax, "request_too_large").then((body) => {
+          const records = encodeLines(body, options.key, edge.options.limits);
+          return produce(edge, call, options, records, batchAnswer);
+        });
+      },
+    },
+  ];
+}
+
+type Where = (produced: Produced) => string;
+const singleAnswer: Where = ({ firstOffset, partition }) =>
+  `{"ok":true,"offset":${firstOffset},"partition":${partition}`;
+const batchAnswer: Where = ({ firstOffset, count, partition }) =>
+  `{"ok":true,"first_offset":${firstOffset},"count":${count},"partition":${partition}`;
+
+/** Above this wait the answer may come later than the server's idle timeout allows. */
+const LONG_TIMEOUT_MS = 5_000;
+
+function produce(
+  edge: Edge,
+  call: Call,
+  options: ProduceOptions,
+  records: EncodedRecords,
+  where: Where,
+): Promise<Response> {
+  if ((options.timeoutMs ?? 0) > LONG_TIMEOUT_MS) edge.allowLong(call.request);
+  const parsedAt = performance.now();
+  return edge.node.produce(produceRequest(options, records)).then((outcome) => {
+    if (!outcome.ok) return edge.rejections.answer(call, outcome);
+    let body = where(outcome) + ackFields(outcome, options.idempotencyKey !== null);
+    if (options.timing) body += timingFields(outcome, call.startedAt, parsedAt);
+    return outcome.synced === false ? acceptedText(`${body}}`) : jsonText(`${body}}`);
+  });
+}
+
+function ackFields(produced: Produced, hasIdempotencyKey: boolean): string {
+  const { batchId, synced, ackedBy, duplicate, payloadMatches } = produced;
+  if (duplicate) {
+    const matches = payloadMatches ? "" : ',"payload_matches":false';
+    return `,"sealed":true,"synced":${synced === false ? "false" : "null"},"duplicate":true${matches}`;
+  }
+  const first = hasIdempotencyKey ? ',"duplicate":false' : "";
+  if (batchId === 0) {
+    return `,"batch_id":0,"sealed":false,"durable":false,"mode":"rocket","synced":null${first}`;
+  }
+  const proven = synced === true;
+  return (
+    `,"batch_id":${batchId},"sealed":true,"durable":${proven},"mode":"sealed",` +
+    `"synced":${proven},"acked_by":${ackedBy}${first}`
+  );
+}
+
+const micros = (milliseconds: number): number => Math.round(milliseconds * 1000);
+
+function timingFields(produced: Produced, startedAt: number, parsedAt: number): string {
+  const now = performance.now();
+  return (
+    `,"queue_us":${Math.round(produced.queueUs)},"recv_parse_us":${micros(parsedAt - startedAt)},` +
+    `"server_us":${micros(now - startedAt)},"produce_us":${micros(now - parsedAt)},` +
+    `"sync_wait_us":${Math.round(produced.syncWaitUs)}`
+  );
+}

@@ -1,0 +1,98 @@
+import { json } from "../answers.ts";
+import { readJson } from "../body.ts";
+import type { Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import { ApiError } from "../errors.ts";
+import {
+  DELETE_BEFORE_BODY,
+  DELETED,
+  NO_QUERY,
+  RETENTION_BODY,
+  RETENTION_LIST,
+  RETENTION_SET,
+} from "../schemas.ts";
+
+const EVERY_TOPIC = "*";
+
+export const retentionEndpoints = (edge: Edge): readonly Endpoint[] => [
+  deleteBefore(edge),
+  setRetention(edge),
+  listRetention(edge),
+];
+
+const deleteBefore = ({ node, rejections }: Edge): Endpoint => ({
+  method: "POST",
+  path: "/broker/delete-before",
+  access: { kind: "body", scope: "admin" },
+  query: NO_QUERY,
+  docs: {
+    summary: "Delete all records below an offset, for ever",
+    tag: "retention",
+    body: DELETE_BEFORE_BODY,
+    answer: DELETED,
+    errors: ["topic_not_found", "partition_not_found", "offset_out_of_range", "commit_timeout"],
+  },
+  handle: async (call) => {
+    const body = await readJson(call, DELETE_BEFORE_BODY);
+    const { topic, partition, before_offset: beforeOffset } = body;
+    call.demand("admin", topic);
+    const result = await node.deleteBefore({ topic, partition, beforeOffset });
+    if (!result.ok) return rejections.answer(call, result);
+    const { deletedCount, freedBytes } = result;
+    return json({ ok: true, deleted_count: deletedCount, freed_bytes: freedBytes });
+  },
+});
+
+const setRetention = ({ node, rejections }: Edge): Endpoint => ({
+  method: "POST",
+  path: "/broker/retention",
+  access: { kind: "body", scope: "admin" },
+  query: NO_QUERY,
+  strictQuery: true,
+  docs: {
+    summary: "Set how long and how much is kept; 0 switches a rule off",
+    tag: "retention",
+    body: RETENTION_BODY,
+    answer: RETENTION_SET,
+    errors: ["topic_not_found", "partition_not_found", "commit_timeout"],
+  },
+  handle: async (call) => {
+    call.query();
+    const body = await readJson(call, RETENTION_BODY);
+    const { topic, partition = null, ttl_ms: ttlMs = null, max_bytes: maxBytes = null } = body;
+    call.demand("admin", topic === EVERY_TOPIC ? null : topic);
+    if (ttlMs === null && maxBytes === null) {
+      throw new ApiError("missing_field", 'One of the fields "ttl_ms" and "max_bytes" is required');
+    }
+    const result = await node.setRetention({ topic, partition, ttlMs, maxBytes });
+    if (!result.ok) return rejections.answer(call, result);
+    return json({ ok: true, ttl_applied: ttlMs !== null, size_applied: maxBytes !== null });
+  },
+});
+
+const listRetention = ({ node }: Edge): Endpoint => ({
+  method: "GET",
+  path: "/broker/retention",
+  access: { kind: "list", scope: "read" },
+  query: NO_QUERY,
+  strictQuery: true,
+  docs: {
+    summary: "The retention policies in force",
+    tag: "retention",
+    answer: RETENTION_LIST,
+    errors: [],
+  },
+  handle: (call) => {
+    call.query();
+    const policies = node
+      .listRetention()
+      .filter(({ topic }) => topic === EVERY_TOPIC || call.principal.may("read", topic))
+      .map(({ topic, partition, ttlMs, maxBytes }) => ({
+        topic,
+        partition,
+        ttl_ms: ttlMs,
+        max_bytes: maxBytes,
+      }));
+    return json({ ok: true, policies });
+  },
+});

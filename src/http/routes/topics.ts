@@ -1,0 +1,119 @@
+import type { TopicDescription } from "../../node/api.ts";
+import { json } from "../answers.ts";
+import { readJson } from "../body.ts";
+import type { Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import { checkTopic } from "../names.ts";
+import {
+  createTopicBody,
+  NO_QUERY,
+  TOPIC_CREATED,
+  TOPIC_DELETED,
+  TOPIC_DESCRIBED,
+  TOPIC_LIST,
+} from "../schemas.ts";
+
+export const topicEndpoints = (edge: Edge): readonly Endpoint[] => [
+  createTopic(edge),
+  listTopics(edge),
+  describeTopic(edge),
+  deleteTopic(edge),
+];
+
+function createTopic({ node, options, rejections }: Edge): Endpoint {
+  const body = createTopicBody(options.limits.topicPartitionsMax);
+  return {
+    method: "POST",
+    path: "/broker/topics",
+    // A produce may create its topic, so the scope to write is enough here too.
+    access: { kind: "body", scope: "write" },
+    query: NO_QUERY,
+    docs: {
+      summary: "Create a topic; the same request again has the same answer",
+      tag: "topics",
+      body,
+      answer: TOPIC_CREATED,
+      errors: ["missing_topic", "invalid_topic", "topic_exists", "too_many_partitions"],
+    },
+    handle: async (call) => {
+      const { name, partitions = options.defaultPartitions } = await readJson(call, body);
+      if (!call.principal.may("admin", name)) call.demand("write", name);
+      const result = await node.createTopic(name, partitions);
+      if (!result.ok) return rejections.answer(call, result);
+      return json({ ok: true, topic: result.topic, partitions: result.partitions });
+    },
+  };
+}
+
+const listTopics = ({ node }: Edge): Endpoint => ({
+  method: "GET",
+  path: "/broker/topics",
+  access: { kind: "list", scope: "read" },
+  query: NO_QUERY,
+  docs: {
+    summary: "The topics that the token may read",
+    tag: "topics",
+    answer: TOPIC_LIST,
+    errors: [],
+  },
+  handle: ({ principal }) => {
+    const topics = node
+      .listTopics()
+      .filter(({ topic }) => principal.may("read", topic))
+      .map(({ topic, partitions, messages, bytes }) => ({ topic, partitions, messages, bytes }));
+    return json({ ok: true, topics });
+  },
+});
+
+const describeTopic = (edge: Edge): Endpoint => ({
+  method: "GET",
+  path: "/broker/topics/:topic",
+  access: { kind: "path", scope: "read" },
+  query: NO_QUERY,
+  docs: {
+    summary: "Partitions and consumer groups of a topic",
+    tag: "topics",
+    answer: TOPIC_DESCRIBED,
+    errors: ["invalid_topic", "topic_not_found"],
+  },
+  handle: (call) => {
+    const result = edge.node.describeTopic(checkTopic(call.parameter(0)));
+    return result.ok ? json(described(edge, result)) : edge.rejections.answer(call, result);
+  },
+});
+
+const described = ({ compat }: Edge, { topic, partitionList, groups }: TopicDescription) => ({
+  ok: true,
+  topic,
+  partitions: partitionList.map(({ partition, lowWatermark, endOffset, bytes }) => ({
+    partition,
+    low_watermark: lowWatermark,
+    end_offset: endOffset,
+    bytes,
+  })),
+  groups: groups.map(({ group, partition, committedOffset, lag }) => ({
+    group,
+    partition,
+    committed_offset: compat.fromNextOffset(committedOffset, committedOffset),
+    lag,
+  })),
+});
+
+const deleteTopic = ({ node, rejections }: Edge): Endpoint => ({
+  method: "DELETE",
+  path: "/broker/topics/:topic",
+  access: { kind: "path", scope: "admin" },
+  query: NO_QUERY,
+  docs: {
+    summary: "Delete a topic with its records and groups",
+    tag: "topics",
+    answer: TOPIC_DELETED,
+    errors: ["invalid_topic", "topic_not_found", "commit_timeout"],
+  },
+  handle: async (call) => {
+    const topic = checkTopic(call.parameter(0));
+    const result = await node.deleteTopic(topic);
+    if (!result.ok) return rejections.answer(call, result);
+    return json({ ok: true, topic, deleted: true });
+  },
+});

@@ -1,0 +1,218 @@
+/** What requests and answers hold. The schemas drive our own validation and `/openapi.json`. */
+import { Type as t } from "@sinclair/typebox";
+import { GROUP_PATTERN, NAME_PATTERN } from "./names.ts";
+
+const natural = (description: string, extra: { minimum?: number; maximum?: number } = {}) =>
+  t.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, ...extra, description });
+
+const topic = t.String({ pattern: NAME_PATTERN, description: "Topic name" });
+const group = t.String({ pattern: GROUP_PATTERN, description: "Consumer group" });
+const partition = natural("Partition, counted from 0");
+
+/** @param partitionsMax of one topic. */
+export const createTopicBody = (partitionsMax: number) =>
+  t.Object({
+    name: topic,
+    partitions: t.Optional(natural("Default 8", { minimum: 1, maximum: partitionsMax })),
+  });
+export const COMMIT_BODY = t.Object({
+  topic,
+  group,
+  partition,
+  offset: natural("The next offset to read, so: next_offset of the page that was worked off"),
+});
+export const DELETE_BEFORE_BODY = t.Object({
+  topic,
+  partition,
+  before_offset: natural("First offset that is kept"),
+});
+export const RETENTION_BODY = t.Object(
+  {
+    topic: t.String({
+      pattern: `${NAME_PATTERN.slice(0, -1)}$|^\\*$`,
+      description: 'Topic name, or "*" for every topic, also later ones',
+    }),
+    partition: t.Optional(partition),
+    ttl_ms: t.Optional(natural("Age in milliseconds after which records go; 0 switches it off")),
+    max_bytes: t.Optional(natural("Keys and values kept per partition; 0 switches it off")),
+  },
+  { additionalProperties: false },
+);
+export const NO_FIELDS_BODY = t.Object({}, { additionalProperties: false });
+
+const timeoutMs = t.Optional(natural("Wait at most this long for the write concern"));
+export const PRODUCE_QUERY = t.Object({
+  partition: t.Optional(natural("Target; absent: by key, else by idempotency key, else in turn")),
+  key: t.Optional(t.String({ description: "Stored with the message" })),
+  idempotency_key: t.Optional(
+    t.String({ description: "1 to 512 bytes; also as header Idempotency-Key" }),
+  ),
+  timeout_ms: timeoutMs,
+  timing: t.Optional(t.Literal("1", { description: "1 adds the times that parts of it took" })),
+  mode: t.Optional(t.Union([t.Literal("sealed"), t.Literal("rocket")])),
+});
+export const CONSUME_QUERY = t.Object({
+  offset: t.Optional(natural("First offset; absent: the committed one, else the first kept one")),
+  limit: t.Optional(natural("Default 100; above 1000 counts as 1000", { minimum: 1 })),
+  encoding: t.Optional(t.Literal("b64", { description: "b64: values and keys in base64" })),
+  max_bytes: t.Optional(natural("Keys and values on a page; default 4194304")),
+  consistency: t.Optional(t.Union([t.Literal("applied"), t.Literal("linearizable")])),
+  wait_ms: t.Optional(natural("Wait for a record if there is none", { maximum: 60_000 })),
+  follow: t.Optional(t.Literal("1", { description: "With Accept: application/x-ndjson" })),
+});
+export const KV_PUT_QUERY = t.Object({
+  cas: t.Optional(natural("Expected revision; 0: only if absent")),
+  ttl_ms: t.Optional(natural("Lives this long; absent or 0: for ever")),
+  timeout_ms: timeoutMs,
+});
+export const KV_GET_QUERY = t.Object({
+  consistency: t.Optional(t.Union([t.Literal("applied"), t.Literal("linearizable")])),
+});
+export const KV_DELETE_QUERY = t.Object({
+  cas: t.Optional(natural("Expected revision")),
+  timeout_ms: timeoutMs,
+});
+export const KV_LIST_QUERY = t.Object({
+  prefix: t.Optional(t.String({ description: "Only keys that begin with it" })),
+  after: t.Optional(t.String({ description: "Only keys after this one, in byte order" })),
+  limit: t.Optional(natural("Default 100; above 1000 counts as 1000", { minimum: 1 })),
+});
+export const NO_QUERY = t.Object({});
+
+const ok = t.Literal(true);
+const ack = {
+  batch_id: natural("Index of the log entry; 0 in rocket mode"),
+  sealed: t.Boolean(),
+  durable: t.Boolean(),
+  mode: t.Union([t.Literal("sealed"), t.Literal("rocket")]),
+  synced: t.Union([t.Boolean(), t.Null()]),
+};
+const producedExtras = {
+  acked_by: t.Optional(natural("Nodes that had fsynced it when this was answered")),
+  duplicate: t.Optional(t.Boolean()),
+  payload_matches: t.Optional(t.Literal(false)),
+  queue_us: t.Optional(natural("Waited for the batch to close")),
+  recv_parse_us: t.Optional(natural("Receiving and checking the request")),
+  server_us: t.Optional(natural("All of it")),
+  produce_us: t.Optional(natural("From the checked request to its outcome")),
+  sync_wait_us: t.Optional(natural("Waited for sync and commit")),
+};
+export const PRODUCED = t.Object({
+  ok,
+  offset: natural("Offset of the message"),
+  partition,
+  ...ack,
+  ...producedExtras,
+});
+export const PRODUCED_BATCH = t.Object({
+  ok,
+  first_offset: natural("Offset of the first message"),
+  count: natural("Messages stored"),
+  partition,
+  ...ack,
+  ...producedExtras,
+});
+export const MESSAGE = t.Object({
+  offset: natural("Offset"),
+  partition,
+  timestamp_ms: natural("When the leader took it, milliseconds since 1970"),
+  key: t.Optional(t.String()),
+  key_b64: t.Optional(t.String()),
+  value: t.Optional(t.String()),
+  value_b64: t.Optional(t.String()),
+});
+export const PAGE = t.Object({
+  messages: t.Array(MESSAGE),
+  count: natural("Messages on this page"),
+  next_offset: natural("Offset of the next read"),
+  committed_offset: t.Union([natural("The next offset this group reads"), t.Null()]),
+  truncated: t.Boolean({ description: "max_bytes stopped the page before limit" }),
+  low_watermark: natural("First kept offset"),
+  end_offset: natural("Offset that the next record gets"),
+});
+export const COMMITTED = t.Object({ ok, committed_offset: natural("The one in force") });
+export const DELETED = t.Object({
+  ok,
+  deleted_count: natural("Records that went"),
+  freed_bytes: natural("Their keys and values"),
+});
+export const TOPIC_CREATED = t.Object({ ok, topic, partitions: natural("Number of partitions") });
+export const TOPIC_DELETED = t.Object({ ok, topic, deleted: ok });
+export const TOPIC_LIST = t.Object({
+  ok,
+  topics: t.Array(
+    t.Object({
+      topic,
+      partitions: natural("Number of partitions"),
+      messages: natural("Records kept"),
+      bytes: natural("Keys and values kept"),
+    }),
+  ),
+});
+export const TOPIC_DESCRIBED = t.Object({
+  ok,
+  topic,
+  partitions: t.Array(
+    t.Object({
+      partition,
+      low_watermark: natural("First kept offset"),
+      end_offset: natural("Offset that the next record gets"),
+      bytes: natural("Keys and values kept"),
+    }),
+  ),
+  groups: t.Array(
+    t.Object({
+      group,
+      partition,
+      committed_offset: t.Union([natural("The next offset this group reads"), t.Null()]),
+      lag: natural("Records behind the end"),
+    }),
+  ),
+});
+export const RETENTION_SET = t.Object({ ok, ttl_applied: t.Boolean(), size_applied: t.Boolean() });
+const policyValue = t.Union([natural("Null: not set"), t.Null()]);
+export const RETENTION_LIST = t.Object({
+  ok,
+  policies: t.Array(
+    t.Object({ topic, partition: policyValue, ttl_ms: policyValue, max_bytes: policyValue }),
+  ),
+});
+const cas = natural("Revision; grows within the namespace, never used again");
+export const KV_WRITTEN = t.Object({ ok, cas, ...ack });
+export const KV_VALUE = t.Object({ value: t.String({ description: "base64" }), cas });
+export const KV_META = t.Object({
+  cas,
+  ttl_ms: natural("Milliseconds left; 0: lives for ever"),
+  bytes: natural("Length of the value"),
+});
+export const KV_DELETED = t.Object({ ok, deleted: t.Boolean(), ...ack });
+export const KV_LIST = t.Object({
+  ok,
+  keys: t.Array(
+    t.Object({
+      key: t.String(),
+      cas,
+      bytes: natural("Length of the value"),
+      ttl_ms: natural("Milliseconds left; 0: lives for ever"),
+    }),
+  ),
+  count: natural("Keys on this page"),
+  next: t.Union([t.String({ description: "Pass it as after to go on" }), t.Null()]),
+});
+export const COMPACTED = t.Object({
+  ok,
+  checkpoint_index: natural("Log index up to which the checkpoint reaches"),
+  freed_bytes: natural("Bytes of disk that were let go"),
+});
+export const SEALED_STATUS = t.Object({
+  ok,
+  last_synced_batch_id: natural("Last log index that was fsynced"),
+});
+export const HEALTH = t.Object({ ok: t.Union([t.Literal(true), t.Literal(1)]) });
+export const READY = t.Object({ ready: t.Boolean(), reason: t.Optional(t.String()) });
+export const ERROR = t.Object({
+  ok: t.Literal(false),
+  error: t.String({ description: "Stable code in snake_case" }),
+  message: t.String({ description: "What was wrong with which value, and what is allowed" }),
+  docs: t.String(),
+});

@@ -1,0 +1,83 @@
+/** The only `Bun.serve` of the public API. */
+
+import type { Logger } from "../metrics/log.ts";
+import type { App } from "./app.ts";
+import { ApiError, errorResponse } from "./errors.ts";
+
+export type ServerOptions = {
+  /** Address to listen on. */
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** PEM texts; null: plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | null;
+  /** A connection on which nothing moves is closed after this long; at most 255. */
+  readonly idleTimeoutSeconds: number;
+  readonly log: Logger;
+};
+
+export type RunningServer = {
+  readonly host: string;
+  readonly port: number;
+  /** `http://host:port` or `https://…`, without a slash at the end. */
+  readonly url: string;
+  /**
+   * Stops accepting, ends waits and streams, lets requests finish.
+   *
+   * @param graceMs after this long what is still open is cut off.
+   */
+  stop(graceMs: number): Promise<void>;
+};
+
+export const IDLE_TIMEOUT_SECONDS_DEFAULT = 30;
+/** Handlers check sizes themselves, since only they can say the limit in the body of a 413. */
+const BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
+
+/** @throws if the address cannot be listened on or the certificate does not fit its key. */
+export function startServer(app: App, options: ServerOptions): RunningServer {
+  const { host, port, tls, idleTimeoutSeconds, log } = options;
+  const server = Bun.serve({
+    hostname: host,
+    port,
+    ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+    development: false,
+    idleTimeout: idleTimeoutSeconds,
+    maxRequestBodySize: BODY_BYTES_MAX,
+    fetch: app.fetch,
+    error: (error) => {
+      log.error("request failed outside the handlers", { error: error.stack ?? error.message });
+      const { code, message } = new ApiError("internal_error");
+      return errorResponse(code, message, null, null);
+    },
+  });
+  const localOnly = isLoopbackAddress(host) || host === "localhost";
+  app.attach({
+    isLoopback: (request) =>
+      localOnly || isLoopbackAddress(server.requestIP(request)?.address ?? ""),
+    allowLong: (request) => server.timeout(request, 0),
+  });
+  const scheme = tls === null ? "http" : "https";
+  const shownHost = host.includes(":") ? `[${host}]` : host;
+  const boundPort = server.port ?? port;
+  return {
+    host,
+    port: boundPort,
+    url: `${scheme}://${shownHost}:${boundPort}`,
+    stop: (graceMs) => stop(app, server, graceMs),
+  };
+}
+
+async function stop(app: App, server: Bun.Server<undefined>, graceMs: number): Promise<void> {
+  app.beginStop();
+  let timer: Timer | undefined;
+  const tooLate = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, graceMs);
+  });
+  await Promise.race([server.stop(false), tooLate]);
+  clearTimeout(timer);
+  await server.stop(true);
+}
+
+/** 127.0.0.0/8 and ::1, also as IPv6 writes IPv4. */
+export const isLoopbackAddress = (address: string): boolean =>
+  address === "::1" || /^(::ffff:)?127\.\d+\.\d+\.\d+$/.test(address);

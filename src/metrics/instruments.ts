@@ -1,0 +1,132 @@
+/**
+ * Every metric that is counted while the node runs, in one place: name, help, buckets. The hot
+ * loop touches plain numbers only; `registry.ts` hands them to prom-client when it is scraped.
+ */
+import { Cell, Histogram } from "./histogram.ts";
+
+type Definition = { readonly name: string; readonly help: string };
+type HistogramDefinition = Definition & { readonly buckets: readonly number[] };
+
+const SECONDS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
+const COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536];
+const BYTES = [256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864];
+
+export const HISTOGRAMS = {
+  fsyncSeconds: {
+    name: "ayder_journal_fsync_seconds",
+    help: "Duration of one write and fdatasync of the journal",
+    buckets: SECONDS,
+  },
+  batchRecords: {
+    name: "ayder_journal_batch_records",
+    help: "Records that shared one sync of the journal",
+    buckets: COUNTS,
+  },
+  batchBytes: {
+    name: "ayder_journal_batch_bytes",
+    help: "Bytes that shared one sync of the journal",
+    buckets: BYTES,
+  },
+  commitSeconds: {
+    name: "ayder_commit_wait_seconds",
+    help: "From taking a proposal to its commit on this leader",
+    buckets: SECONDS,
+  },
+  checkpointSeconds: {
+    name: "ayder_checkpoint_write_seconds",
+    help: "Duration of one checkpoint",
+    buckets: SECONDS,
+  },
+  loopLagSeconds: {
+    name: "ayder_event_loop_lag_seconds",
+    help: "How much later than asked a timer of the event loop ran",
+    buckets: SECONDS,
+  },
+} as const satisfies Record<string, HistogramDefinition>;
+
+export const COUNTERS = {
+  authFailures: {
+    name: "ayder_auth_failures_total",
+    help: "Requests refused for a missing or unknown token",
+  },
+  scopeRefusals: {
+    name: "ayder_auth_forbidden_total",
+    help: "Requests refused because the token's scope does not cover them",
+  },
+  rateLimited: {
+    name: "ayder_auth_rate_limited_total",
+    help: "Requests refused because a token's limit was used up",
+  },
+  overloadRejects: {
+    name: "ayder_http_overload_rejects_total",
+    help: "Requests answered 503 overloaded",
+  },
+} as const satisfies Record<string, Definition>;
+
+export const GAUGES = {
+  journalBytes: { name: "ayder_journal_size_bytes", help: "Bytes of all journal segments" },
+  proposalsInFlight: {
+    name: "ayder_node_proposals_in_flight",
+    help: "Proposals that are not committed yet",
+  },
+  waiters: { name: "ayder_node_waiters", help: "Requests that wait for their write concern" },
+  diskFreeBytes: {
+    name: "ayder_disk_free_bytes",
+    help: "Free bytes of the file system with the data directory",
+  },
+  requestsInFlight: {
+    name: "ayder_http_requests_in_flight",
+    help: "Requests that are being answered, follow streams not counted",
+  },
+  followStreams: {
+    name: "ayder_http_follow_streams",
+    help: "Open answers without end (server-sent events, followed lines)",
+  },
+} as const satisfies Record<string, Definition>;
+
+/** What one route has answered. The index of `counts` is the first digit of the status. */
+export class RouteMeter {
+  readonly route: string;
+  readonly counts = [0, 0, 0, 0, 0, 0];
+  readonly seconds = new Histogram(SECONDS);
+
+  constructor(route: string) {
+    this.route = route;
+  }
+
+  observe(status: number, seconds: number): void {
+    const statusClass = (status / 100) | 0;
+    this.counts[statusClass] = (this.counts[statusClass] ?? 0) + 1;
+    this.seconds.observe(seconds);
+  }
+}
+
+export type Instruments = { readonly [Name in keyof typeof HISTOGRAMS]: Histogram } & {
+  readonly [Name in keyof typeof COUNTERS | keyof typeof GAUGES]: Cell;
+} & {
+  /** One a route, made at start; their number is bounded by the code. */
+  readonly routes: RouteMeter[];
+};
+
+/** One object per node. */
+export const createInstruments = (): Instruments => ({
+  fsyncSeconds: new Histogram(HISTOGRAMS.fsyncSeconds.buckets),
+  batchRecords: new Histogram(HISTOGRAMS.batchRecords.buckets),
+  batchBytes: new Histogram(HISTOGRAMS.batchBytes.buckets),
+  commitSeconds: new Histogram(HISTOGRAMS.commitSeconds.buckets),
+  checkpointSeconds: new Histogram(HISTOGRAMS.checkpointSeconds.buckets),
+  loopLagSeconds: new Histogram(HISTOGRAMS.loopLagSeconds.buckets),
+  authFailures: new Cell(),
+  scopeRefusals: new Cell(),
+  rateLimited: new Cell(),
+  overloadRejects: new Cell(),
+  journalBytes: new Cell(),
+  proposalsInFlight: new Cell(),
+  waiters: new Cell(),
+  diskFreeBytes: new Cell(),
+  requestsInFlight: new Cell(),
+  followStreams: new Cell(),
+  routes: [],
+});

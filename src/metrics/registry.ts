@@ -1,0 +1,253 @@
+/** Prometheus text from the instruments and sources. The only file that knows prom-client. */
+import { Counter, Gauge, Histogram as PromHistogram, Registry } from "prom-client";
+import { topGroups, topPartitions } from "./cardinality.ts";
+import type { Histogram } from "./histogram.ts";
+import { COUNTERS, GAUGES, HISTOGRAMS, type Instruments } from "./instruments.ts";
+import type { HaRole, HaSample, MetricSources } from "./sources.ts";
+
+export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+export type Exposition = {
+  /** `/metrics` */
+  metrics(): Promise<string>;
+  /** `/metrics_ha` */
+  metricsHa(): Promise<string>;
+};
+
+type Labels = Readonly<Record<string, string>>;
+type Sample = { readonly labels?: Labels; readonly value: number };
+type Read = () => Iterable<Sample> | Promise<Iterable<Sample>>;
+type Series = {
+  readonly name: string;
+  readonly help: string;
+  readonly labelNames?: readonly string[];
+  readonly read: Read;
+};
+
+export function createExposition(instruments: Instruments, sources: MetricSources): Exposition {
+  const registry = new Registry();
+  addInstruments(registry, instruments);
+  addRoutes(registry, instruments);
+  addSources(registry, sources);
+  const haRegistry = new Registry();
+  addHa(haRegistry, sources);
+  return { metrics: () => registry.metrics(), metricsHa: () => haRegistry.metrics() };
+}
+
+function addInstruments(registry: Registry, instruments: Instruments): void {
+  for (const [key, { name, help }] of entriesOf(HISTOGRAMS)) {
+    addHistogram(registry, { name, help }, () => [{ labels: {}, histogram: instruments[key] }]);
+  }
+  for (const [key, { name, help }] of entriesOf(COUNTERS)) {
+    addCounter(registry, { name, help, read: () => [{ value: instruments[key].value }] });
+  }
+  for (const [key, { name, help }] of entriesOf(GAUGES)) {
+    addGauge(registry, { name, help, read: () => [{ value: instruments[key].value }] });
+  }
+}
+
+const entriesOf = <T extends object>(table: T) => Object.entries(table) as [keyof T, T[keyof T]][];
+
+function addRoutes(registry: Registry, instruments: Instruments): void {
+  addCounter(registry, {
+    name: "ayder_http_requests_total",
+    help: "Requests answered, by route and class of status",
+    labelNames: ["route", "status"],
+    read: () =>
+      instruments.routes.flatMap(({ route, counts }) =>
+        counts.flatMap((value, digit) =>
+          value === 0 ? [] : [{ labels: { route, status: `${digit}xx` }, value }],
+        ),
+      ),
+  });
+  addHistogram(
+    registry,
+    {
+      name: "ayder_http_request_seconds",
+      help: "From the request's head to its answer, by route; follow streams until they open",
+    },
+    () =>
+      instruments.routes
+        .filter(({ seconds }) => seconds.count > 0)
+        .map(({ route, seconds }) => ({ labels: { route }, histogram: seconds })),
+  );
+}
+
+function addSources(registry: Registry, sources: MetricSources): void {
+  const partitionGauge = (
+    name: string,
+    help: string,
+    of: (sample: ReturnType<typeof topPartitions>[number]["sample"]) => number,
+  ) =>
+    addGauge(registry, {
+      name,
+      help,
+      labelNames: ["topic", "partition"],
+      read: () =>
+        topPartitions(sources.partitions()).map(({ labels, sample }) => ({
+          labels,
+          value: of(sample),
+        })),
+    });
+  partitionGauge("ayder_topic_low_watermark_offset", "First kept offset", (s) => s.lowWatermark);
+  partitionGauge("ayder_topic_end_offset", "Offset of the next record", (s) => s.endOffset);
+  partitionGauge("ayder_topic_size_bytes", "Keys and values kept", (s) => s.bytes);
+  const groupLabels = ["topic", "group", "partition"];
+  addGauge(registry, {
+    name: "ayder_group_lag_records",
+    help: "Records between a group's committed offset and the end",
+    labelNames: groupLabels,
+    read: async () =>
+      topGroups(await sources.groups()).map(({ labels, sample }) => ({
+        labels,
+        value: sample.lagRecords,
+      })),
+  });
+  addGauge(registry, {
+    name: "ayder_group_lag_seconds",
+    help: "Age of the first record that a group has not committed",
+    labelNames: groupLabels,
+    read: async () =>
+      topGroups(await sources.groups()).flatMap(({ labels, sample }) =>
+        sample.lagSeconds === null ? [] : [{ labels, value: sample.lagSeconds }],
+      ),
+  });
+  addGauge(registry, {
+    name: "ayder_process_resident_bytes",
+    help: "Resident memory of the process",
+    read: () => [{ value: sources.memory().residentBytes }],
+  });
+  addGauge(registry, {
+    name: "ayder_process_heap_used_bytes",
+    help: "JavaScript heap in use",
+    read: () => [{ value: sources.memory().heapUsedBytes }],
+  });
+}
+
+/** As the original numbers them. */
+const ROLE_NUMBERS: Readonly<Record<HaRole, number>> = {
+  leader: 0,
+  follower: 1,
+  candidate: 2,
+  learner: 3,
+};
+
+function addHa(registry: Registry, sources: MetricSources): void {
+  const gauge = (name: string, help: string, of: (ha: HaSample) => number) =>
+    addGauge(registry, { name, help, read: () => [{ value: of(sources.ha()) }] });
+  const counter = (name: string, help: string, of: (ha: HaSample) => number) =>
+    addCounter(registry, { name, help, read: () => [{ value: of(sources.ha()) }] });
+  const flag = (yes: boolean): number => (yes ? 1 : 0);
+
+  gauge(
+    "ramforge_ha_role",
+    "0 leader, 1 follower, 2 candidate, 3 learner",
+    (ha) => ROLE_NUMBERS[ha.role],
+  );
+  gauge("ramforge_ha_state", "1 when the node is ready", (ha) => flag(ha.ready));
+  gauge("ramforge_ha_term", "Raft term", (ha) => ha.term);
+  gauge("ramforge_ha_fresh_quorum", "1 when a majority was heard of lately", (ha) =>
+    flag(ha.freshQuorum),
+  );
+  gauge("ayder_ha_commit_index", "Last log index known to be committed", (ha) => ha.commitIndex);
+  gauge("ayder_ha_applied_index", "Last log index that was applied", (ha) => ha.appliedIndex);
+  gauge("ayder_ha_durable_index", "Last log index that was fsynced here", (ha) => ha.durableIndex);
+  counter(
+    "ayder_ha_elections_total",
+    "Elections that this node started",
+    (ha) => ha.electionsStarted,
+  );
+  counter("ayder_ha_heartbeats_total", "Heartbeats that this node sent", (ha) => ha.heartbeatsSent);
+  addGauge(registry, {
+    name: "ayder_ha_peer_lag_entries",
+    help: "Log entries that a node lacks, as this node knows it",
+    labelNames: ["node_id"],
+    read: () =>
+      sources
+        .ha()
+        .nodes.flatMap(({ nodeId, lagEntries }) =>
+          lagEntries === null ? [] : [{ labels: { node_id: nodeId }, value: lagEntries }],
+        ),
+  });
+  addGauge(registry, {
+    name: "ayder_ha_node_info",
+    help: "The nodes of the cluster and which of them leads",
+    labelNames: ["node_id", "http_addr", "role", "leader"],
+    read: () =>
+      sources.ha().nodes.map(({ nodeId, httpAddr, role, isLeader }) => ({
+        labels: { node_id: nodeId, http_addr: httpAddr, role, leader: isLeader ? "1" : "0" },
+        value: 1,
+      })),
+  });
+}
+
+function addGauge(registry: Registry, { name, help, labelNames = [], read }: Series): void {
+  new Gauge({
+    name,
+    help,
+    labelNames,
+    registers: [registry],
+    async collect() {
+      this.reset();
+      // A metric without labels is 0 after a reset, which is what it says without a sample.
+      for (const { labels = {}, value } of await read()) this.set(labels, value);
+    },
+  });
+}
+
+function addCounter(registry: Registry, { name, help, labelNames = [], read }: Series): void {
+  new Counter({
+    name,
+    help,
+    labelNames,
+    registers: [registry],
+    async collect() {
+      this.reset();
+      for (const { labels = {}, value } of await read()) this.inc(labels, value);
+    },
+  });
+}
+
+type HistogramSample = { readonly labels: Labels; readonly histogram: Histogram };
+
+/** prom-client's own histogram can only be observed; this one shows ours as it is. */
+class SampledHistogram extends PromHistogram {
+  readonly #options: { name: string; help: string };
+  readonly #samples: () => readonly HistogramSample[];
+
+  constructor(options: { name: string; help: string }, samples: () => readonly HistogramSample[]) {
+    super({ ...options, registers: [] });
+    this.#options = options;
+    this.#samples = samples;
+  }
+
+  /** What the registry asks for, where a metric has it. */
+  getForPromString() {
+    const { name, help } = this.#options;
+    const values = this.#samples().flatMap((sample) => linesOf(name, sample));
+    return Promise.resolve({ name, help, type: "histogram", values });
+  }
+}
+
+function linesOf(name: string, { labels, histogram }: HistogramSample) {
+  const { bounds, counts, sum, count } = histogram;
+  let below = 0;
+  const buckets = bounds.map((bound, index) => {
+    below += counts[index] ?? 0;
+    return { metricName: `${name}_bucket`, labels: { ...labels, le: String(bound) }, value: below };
+  });
+  return [
+    ...buckets,
+    { metricName: `${name}_bucket`, labels: { ...labels, le: "+Inf" }, value: count },
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: count },
+  ];
+}
+
+function addHistogram(
+  registry: Registry,
+  options: { name: string; help: string },
+  samples: () => readonly HistogramSample[],
+): void {
+  registry.registerMetric(new SampledHistogram(options, samples));
+}

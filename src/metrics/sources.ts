@@ -1,0 +1,48 @@
+/** What is sampled only when somebody scrapes: functions that whoever knows the answer hands in. */
+export type MetricSources = {
+  /** Every partition of every topic. */
+  partitions(): readonly PartitionSample[];
+  /** Every group and partition with a committed offset. */
+  groups(): readonly GroupSample[] | Promise<readonly GroupSample[]>;
+  memory(): MemorySample;
+  ha(): HaSample;
+};
+
+export type PartitionSample = {
+  readonly topic: string;
+  readonly partition: number;
+  readonly lowWatermark: number;
+  readonly endOffset: number;
+  readonly bytes: number;
+};
+export type GroupSample = {
+  readonly topic: string;
+  readonly group: string;
+  readonly partition: number;
+  readonly lagRecords: number;
+  /** Age of the first record that is not committed; 0 without one; null where it is not known. */
+  readonly lagSeconds: number | null;
+};
+export type MemorySample = { readonly residentBytes: number; readonly heapUsedBytes: number };
+export type HaRole = "leader" | "follower" | "candidate" | "learner";
+export type HaSample = {
+  readonly role: HaRole;
+  readonly ready: boolean;
+  readonly term: number;
+  /** A majority has answered this leader, or the leader this follower, within an election timeout. */
+  readonly freshQuorum: boolean;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly durableIndex: number;
+  readonly electionsStarted: number;
+  readonly heartbeatsSent: number;
+  readonly nodes: readonly HaNodeSample[];
+};
+export type HaNodeSample = {
+  readonly nodeId: string;
+  readonly httpAddr: string;
+  readonly role: HaRole | "unknown";
+  readonly isLeader: boolean;
+  /** Entries that this node's log lacks, as the leader knows it; null where it is not known. */
+  readonly lagEntries: number | null;
+};

@@ -201,12 +201,14 @@ export class Node implements NodeApi {
     });
   }
 
-  /** Takes part in the group; resolves when everything recovered is applied. */
+  /** Takes part in the group. A sole voter needs nobody: it resolves when that node is ready. */
   async start(): Promise<void> {
     await this.#diskWatch.start();
     this.#core.tick();
     this.#shard.start();
     this.#sweeper.start();
+    if (this.#core.configuration.voters.length > 1) return;
+    while (this.#notReadyBecause() !== "" && !this.#faulted) await this.#soon();
   }
 
   /** Finishes what was accepted, takes a checkpoint, closes the files. */

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { getMeta, getValue, listKeys } from "../../src/kv/reads.ts";
 import { utf8 } from "../../src/lib/bytes.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
-import { KEYS_FREED_PER_TICK_MAX } from "../../src/machine/machine.ts";
-import { Bench, ms } from "../machine/support.ts";
+import { KEYS_FREED_PER_TICK_MAX, Machine } from "../../src/machine/machine.ts";
+import { Bench, entryOf, ms, RecordedEffects } from "../machine/support.ts";
 import { forEachSeed, type Random } from "../sim/random.ts";
 
 type PutOptions = { cas?: number; ttlMs?: number; value?: string; namespace?: string };
@@ -172,6 +172,37 @@ test("values are bytes, empty ones too, and are not shared with the entry that b
   expect(get(bench, "empty")).toMatchObject({ value: new Uint8Array(0) });
   put(bench, "big", { value: "x".repeat(5_000) });
   expect(get(bench, "big")).toMatchObject({ value: utf8("x".repeat(5_000)) });
+});
+
+test("what is stored does not change with the bytes of the entry that brought it", () => {
+  const bench = new Bench();
+  const key = utf8("a");
+  const entry = entryOf(1, {
+    type: "kv_put",
+    namespace: "n",
+    key,
+    value: utf8("value"),
+    cas: null,
+    ttlMs: null,
+  });
+  bench.machine.apply(entry, new RecordedEffects());
+  entry.fill(0);
+  expect(get(bench, "a")).toMatchObject({ value: utf8("value") });
+});
+
+test("keys that expire at one time are freed in the order of their puts, also after a restore", () => {
+  forEachSeed(5, (random) => {
+    const bench = new Bench();
+    const count = KEYS_FREED_PER_TICK_MAX + 300;
+    for (let i = 0; i < count; i++) put(bench, `k${random.u32()}`, { ttlMs: 1_000 });
+    const chunk = bench.machine.beginSnapshot().next(Number.MAX_SAFE_INTEGER);
+    const copy = new Bench(Machine.restore(chunk === null ? [] : [chunk]), 200_000);
+    bench.at = 200_000;
+    for (const each of [bench, copy]) each.do({ type: "tick" });
+    expect(copy.machine.kv.size).toBe(300);
+    expect(copy.machine.digest()).toBe(bench.machine.digest());
+    expect(list(bench).keys).toEqual([]);
+  });
 });
 
 test("meta tells size, revision and time left", () => {

@@ -10,8 +10,8 @@ import type { TailBudget } from "./tail-budget.ts";
 const FLUSH_BYTES = 256 * 1024;
 /** Written in one turn of the event loop at most. */
 const TURN_BYTES = 1024 * 1024;
-/** An active segment's index is stored when it has grown by so many points. */
-const STORE_POINTS = 64;
+/** An active segment with fewer points is walked after a restart: that is 2 MiB. */
+const STORED_POINTS_MIN = 64;
 
 export type FlusherOptions = {
   readonly disk: Disk;
@@ -204,7 +204,7 @@ export class PartitionFlusher {
     const { indexes } = this.#options;
     for (let segment = log.sealed[0]; segment !== undefined; segment = log.sealed[0]) {
       if (segment.end > log.tail.flushedTo || log.discarded) return;
-      if (!segment.trimmed) await indexes.store(segment, log.seed, segment.length);
+      if (!segment.trimmed) await indexes.store(segment, log.seed);
       segment.indexStored = true;
       indexes.release(segment);
       log.sealed.shift();
@@ -213,10 +213,15 @@ export class PartitionFlusher {
 
   async #storeActiveIndex(log: PartitionLog, segment: SegmentState): Promise<void> {
     const points = segment.index?.count ?? 0;
-    if (segment.sealed || segment.trimmed || points < segment.storedPoints + STORE_POINTS) return;
-    const flushed = Math.min(segment.length, log.tail.flushedTo - segment.start);
-    await this.#options.indexes.store(segment, log.seed, flushed);
-    segment.storedPoints = points;
+    if (segment.sealed || segment.trimmed || points === segment.storedPoints) return;
+    if (points < STORED_POINTS_MIN) return;
+    segment.pin();
+    try {
+      await this.#options.indexes.store(segment, log.seed);
+      segment.storedPoints = points;
+    } finally {
+      segment.unpin();
+    }
   }
 
   async #syncFile(path: string): Promise<void> {

@@ -322,6 +322,7 @@ export class PartitionLog implements LookupSource {
       bytesBefore: this.endBytes,
       firstTimestampMs: this.lastTimestampMs,
       lastTimestampMs: this.lastTimestampMs,
+      indexCrc: 0,
     });
     this.segments.push(segment);
     return segment;

@@ -8,7 +8,8 @@ const VERSION = 1;
  * A manifest names all partitions with their segments and lengths, so that recovery looks at no
  * directory. Varints: version, number of partitions, then for each of them topic id, partition, low
  * watermark, end offset, end bytes, last timestamp, number of segments, and for each of these base
- * offset, length, logical bytes before, first and last timestamp. The last segment is active.
+ * offset, length, logical bytes before, first and last timestamp, and the checksum of its index. The
+ * last segment is active.
  */
 export function writeManifestHead(to: ByteWriter, partitions: number): void {
   to.varint(VERSION);
@@ -29,6 +30,7 @@ export function writeManifestPartition(to: ByteWriter, log: PartitionLog): void 
     to.varint(segment.bytesBefore);
     to.varint(segment.firstTimestampMs);
     to.varint(segment.lastTimestampMs);
+    to.varint(segment.indexCrc);
   }
 }
 
@@ -59,6 +61,7 @@ const readSegment = (reader: ByteReader): SegmentRecord => ({
   bytesBefore: reader.varint(),
   firstTimestampMs: reader.varint(),
   lastTimestampMs: reader.varint(),
+  indexCrc: reader.varint(),
 });
 
 export const partitionDirectory = (root: string, topicId: number, partition: number): string =>

@@ -6,7 +6,7 @@ export const INDEX_INTERVAL_BYTES = 32 * 1024;
 const STRIDE = 4;
 const MAGIC = 0x58495941; // "AYIX"
 const VERSION = 1;
-const HEADER_BYTES = 32;
+const HEADER_BYTES = 24;
 const EMPTY = new Float64Array(0);
 
 /**
@@ -16,6 +16,14 @@ const EMPTY = new Float64Array(0);
 export class SegmentIndex {
   #points = EMPTY;
   #count = 0;
+  /** Of the first `#crcCount` points; points are only ever added behind them, or cut off. */
+  #crc: number;
+  #crcCount = 0;
+
+  /** @param crcBefore of the points that belong before these, in an index loaded later. */
+  constructor(crcBefore = 0) {
+    this.#crc = crcBefore;
+  }
 
   get count(): number {
     return this.#count;
@@ -58,6 +66,20 @@ export class SegmentIndex {
     return this.#lastBelow(3, bytes);
   }
 
+  /**
+   * CRC-32 of all points. A checkpoint records it, so that an `.idx` file of a time before a crash
+   * is not taken for that of what was written later.
+   */
+  get crc(): number {
+    if (this.#crcCount < this.#count) {
+      const from = this.#crcCount * STRIDE * 8;
+      const length = this.#count * STRIDE * 8 - from;
+      this.#crc = crc32(new Uint8Array(this.#points.buffer, from, length), this.#crc);
+      this.#crcCount = this.#count;
+    }
+    return this.#crc;
+  }
+
   /** Appends the points of `later`, which all lie after those of this index. */
   extend(later: SegmentIndex): void {
     const needed = this.#count + later.#count;
@@ -69,6 +91,8 @@ export class SegmentIndex {
   /** Forgets the points at and after `position`. */
   cutAt(position: number): void {
     this.#count = this.#lastBelow(1, position) + 1;
+    this.#crcCount = 0;
+    this.#crc = 0;
   }
 
   /** Columns do not decrease, so the points below `limit` are a prefix. */
@@ -90,15 +114,14 @@ export class SegmentIndex {
   }
 
   /**
-   * The content of an `.idx` file, which covers the first `coveredBytes` of its segment:
+   * The content of an `.idx` file:
    *
    *     0  u32  magic "AYIX"            16  u64  base offset of the segment
-   *     4  u32  version                 24  u64  covered bytes
-   *     8  u32  seed of the partition   32       points: offset, position, timestamp and
-   *    12  u32  number of points                 cumulative logical bytes, 8 bytes each
-   *                                     end u32  CRC-32 of everything before
+   *     4  u32  version                 24       points: offset, position, timestamp and
+   *     8  u32  seed of the partition            logical bytes before, 8 bytes each
+   *    12  u32  number of points        end u32  CRC-32 of everything before
    */
-  encode(seed: number, baseOffset: number, coveredBytes: number): Uint8Array {
+  encode(seed: number, baseOffset: number): Uint8Array {
     const numbers = this.#count * STRIDE;
     const bytes = new Uint8Array(HEADER_BYTES + numbers * 8 + 4);
     const view = new DataView(bytes.buffer);
@@ -107,7 +130,6 @@ export class SegmentIndex {
     view.setUint32(8, seed, true);
     view.setUint32(12, this.#count, true);
     view.setBigUint64(16, BigInt(baseOffset), true);
-    view.setBigUint64(24, BigInt(coveredBytes), true);
     for (let i = 0; i < numbers; i++) {
       const value = this.#points[i] ?? 0;
       const at = HEADER_BYTES + i * 8;
@@ -120,7 +142,7 @@ export class SegmentIndex {
   }
 
   /** Null for anything but a whole index of this very segment: it can be rebuilt, so no error. */
-  static decode(bytes: Uint8Array, seed: number, baseOffset: number): DecodedIndex | null {
+  static decode(bytes: Uint8Array, seed: number, baseOffset: number): SegmentIndex | null {
     if (bytes.length < HEADER_BYTES + 4) return null;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const end = bytes.length - 4;
@@ -136,8 +158,6 @@ export class SegmentIndex {
       index.#points[i] = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
     }
     index.#count = count;
-    return { index, coveredBytes: Number(view.getBigUint64(24, true)) };
+    return index;
   }
 }
-
-export type DecodedIndex = { readonly index: SegmentIndex; readonly coveredBytes: number };

@@ -1,4 +1,4 @@
-import type { Disk } from "../env/disk.ts";
+import { type Disk, DiskFull } from "../env/disk.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import { INDEX_INTERVAL_BYTES, SegmentIndex } from "./segment-index.ts";
 import type { SegmentReader } from "./segment-reader.ts";
@@ -46,10 +46,13 @@ export class SegmentIndexes {
     return loading;
   }
 
-  /** Writes the `.idx` file, which covers the first `length` bytes; those are in the file. */
-  async store(segment: SegmentState, seed: number, length: number): Promise<void> {
+  /** Writes the `.idx` file with all points so far. */
+  async store(segment: SegmentState, seed: number): Promise<void> {
     const index = await this.get(segment, seed);
-    const bytes = index.encode(seed, segment.baseOffset, length);
+    await this.#write(segment, index.encode(seed, segment.baseOffset));
+  }
+
+  async #write(segment: SegmentState, bytes: Uint8Array): Promise<void> {
     try {
       await this.#files.use(segment.indexPath, "truncate", (file) => file.write(0, bytes));
     } finally {
@@ -61,6 +64,7 @@ export class SegmentIndexes {
   release(segment: SegmentState): void {
     if (segment.index === null) return;
     if (segment.indexedFrom === 0) this.#keep(segment, segment.index);
+    segment.fileIndexCrc = segment.index.crc;
     segment.index = null;
   }
 
@@ -83,12 +87,10 @@ export class SegmentIndexes {
 
   async #load(segment: SegmentState, seed: number): Promise<SegmentIndex> {
     const until = segment.index === null ? segment.length : segment.indexedFrom;
-    const file = await this.#disk.readWhole(segment.indexPath);
-    const decoded = file === null ? null : SegmentIndex.decode(file, seed, segment.baseOffset);
-    const index = decoded?.index ?? new SegmentIndex();
-    index.cutAt(until);
-    if ((decoded?.coveredBytes ?? 0) < until) await this.#walk(segment, seed, index, until);
+    const inFile = await this.#fromFile(segment, seed, until);
+    const index = inFile ?? (await this.#walk(segment, seed, until));
     if (segment.index === null) {
+      if (inFile === null) await this.#mend(segment, index, seed);
       this.#keep(segment, index);
     } else {
       index.extend(segment.index);
@@ -98,13 +100,31 @@ export class SegmentIndexes {
     return index;
   }
 
-  /** Adds the points between the last one and `until`, from the headers of the batches there. */
-  async #walk(segment: SegmentState, seed: number, index: SegmentIndex, until: number) {
-    const last = index.count - 1;
-    let position = last < 0 ? 0 : index.position(last);
-    let offset = last < 0 ? segment.baseOffset : index.offset(last);
-    let bytesBefore = last < 0 ? segment.bytesBefore : index.bytesBefore(last);
-    let nextPoint = position + INDEX_INTERVAL_BYTES;
+  /** Writes the `.idx` file of a sealed segment anew. */
+  async #mend(segment: SegmentState, index: SegmentIndex, seed: number): Promise<void> {
+    segment.fileIndexCrc = index.crc;
+    try {
+      await this.#write(segment, index.encode(seed, segment.baseOffset));
+    } catch (error) {
+      if (!(error instanceof DiskFull)) throw error;
+    }
+  }
+
+  /** Null if the file does not hold the index that the checkpoint knew. */
+  async #fromFile(segment: SegmentState, seed: number, until: number) {
+    const file = await this.#disk.readWhole(segment.indexPath);
+    const index = file === null ? null : SegmentIndex.decode(file, seed, segment.baseOffset);
+    index?.cutAt(until);
+    return index?.crc === segment.fileIndexCrc ? index : null;
+  }
+
+  /** Makes the points up to `until` from the headers of the batches. */
+  async #walk(segment: SegmentState, seed: number, until: number): Promise<SegmentIndex> {
+    const index = new SegmentIndex();
+    let position = 0;
+    let offset = segment.baseOffset;
+    let { bytesBefore } = segment;
+    let nextPoint = INDEX_INTERVAL_BYTES;
     while (position < until) {
       const slice = { position, offset, bytes: WALK_BYTES, limit: until };
       const window = await this.#reader.window(segment, seed, slice);
@@ -118,5 +138,6 @@ export class SegmentIndexes {
       position = window.filePosition;
       offset = window.offset;
     }
+    return index;
   }
 }

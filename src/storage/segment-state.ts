@@ -16,6 +16,8 @@ export type SegmentRecord = {
   readonly bytesBefore: number;
   readonly firstTimestampMs: number;
   readonly lastTimestampMs: number;
+  /** Of the index up to `length`. */
+  readonly indexCrc: number;
 };
 
 /** One file of a partition. The last of a partition is active, those before are sealed. */
@@ -37,12 +39,14 @@ export class SegmentState {
   /** In this life the file was made, or cut back, and may be written. */
   fileReady = false;
   /** Points from `indexedFrom` on; null once the `.idx` file has them. */
-  index: SegmentIndex | null = new SegmentIndex();
+  index: SegmentIndex | null;
   indexedFrom: number;
   /** The `.idx` file has the whole index. */
   indexStored = false;
   /** Points in the `.idx` file of an active segment. */
   storedPoints = 0;
+  /** What an `.idx` file must have to be believed, up to `restoredLength` or when sealed. */
+  fileIndexCrc: number;
   /** No longer part of its log. */
   trimmed = false;
   /** Called when the last reader or writer leaves. */
@@ -59,11 +63,17 @@ export class SegmentState {
     this.createdCut = createdCut;
     this.length = record.length;
     this.restoredLength = record.length;
+    this.fileIndexCrc = record.indexCrc;
+    this.index = new SegmentIndex(record.indexCrc);
     this.firstTimestampMs = record.firstTimestampMs;
     this.lastTimestampMs = record.lastTimestampMs;
     this.indexedFrom = record.length;
     // A restored segment continues with a point, so that both halves of its index join.
     this.#nextPoint = record.length === 0 ? INDEX_INTERVAL_BYTES : record.length;
+  }
+
+  get indexCrc(): number {
+    return this.index === null ? this.fileIndexCrc : this.index.crc;
   }
 
   get pinned(): boolean {

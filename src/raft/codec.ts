@@ -24,6 +24,8 @@ import type {
   NodeId,
   SnapshotOffer,
   Term,
+  VoteRequest,
+  VoteResponse,
 } from "./types.ts";
 
 /** Of each message; a changed layout gets a new number and the old stays readable. */
@@ -76,10 +78,12 @@ function writeBody(writer: ByteWriter, message: Message): void {
       writer.varint(message.lastIndex);
       writer.varint(message.lastTerm);
       writer.u8(message.transfer ? 1 : 0);
+      writeCommitHint(writer, message);
       break;
     case "vote_response":
     case "pre_vote_response":
       writer.u8(message.granted ? 1 : 0);
+      writeCommitHint(writer, message);
       break;
     case "append_request":
       writeAppend(writer, message);
@@ -111,6 +115,16 @@ function writeBody(writer: ByteWriter, message: Message): void {
     case "transfer_request":
       writer.text(message.target);
   }
+}
+
+function writeCommitHint(writer: ByteWriter, hint: VoteRequest | VoteResponse): void {
+  writer.varint(hint.commit);
+  writer.varint(hint.commitTerm);
+}
+
+function readCommitHint(reader: ByteReader): { commit: LogIndex; commitTerm: Term } {
+  const commit = readIndex(reader);
+  return { commit, commitTerm: reader.varint() as Term };
 }
 
 function writeAppend(writer: ByteWriter, message: AppendRequest): void {
@@ -165,11 +179,14 @@ function readBody(reader: ByteReader, type: Message["type"], address: Address): 
     case "pre_vote_request": {
       const lastIndex = readIndex(reader);
       const lastTerm = reader.varint() as Term;
-      return { type, ...address, lastIndex, lastTerm, transfer: readFlag(reader) };
+      const transfer = readFlag(reader);
+      return { type, ...address, lastIndex, lastTerm, transfer, ...readCommitHint(reader) };
     }
     case "vote_response":
-    case "pre_vote_response":
-      return { type, ...address, granted: readFlag(reader) };
+    case "pre_vote_response": {
+      const granted = readFlag(reader);
+      return { type, ...address, granted, ...readCommitHint(reader) };
+    }
     case "append_request":
       return readAppend(reader, address);
     case "append_response":

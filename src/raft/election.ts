@@ -1,8 +1,8 @@
 /** Campaigns: who may stand, and what standing sends. */
 import { isVoter, membersOf } from "./membership.ts";
 import { jointVote, type VoteResult } from "./quorum.ts";
-import { type Candidate, changeRole, enterTerm, type Raft, send } from "./state.ts";
-import type { Message, Term } from "./types.ts";
+import { becomeFollower, type Candidate, changeRole, enterTerm, type Raft, send } from "./state.ts";
+import { type LogIndex, type Message, TERM_0, type Term } from "./types.ts";
 
 /** `pre`: ask first, in no new term. `transfer`: by order of the leader, against all leases. */
 export type CampaignKind = "pre" | "real" | "transfer";
@@ -50,7 +50,30 @@ const voteRequest = (raft: Raft, to: Message["to"], kind: CampaignKind): Message
   lastIndex: raft.log.lastIndex,
   lastTerm: raft.log.lastTerm,
   transfer: kind === "transfer",
+  ...commitHint(raft),
 });
+
+export function commitHint({ log }: Raft): { commit: LogIndex; commitTerm: Term } {
+  // While a snapshot is installed nobody could follow the term of an older index.
+  return { commit: log.commit, commitTerm: log.termAt(log.commit) ?? TERM_0 };
+}
+
+/**
+ * Votes tell of commits, for the case that the membership in force *is* the obstacle. A node that
+ * does not know yet that a change is committed may need votes of members who, knowing it, have
+ * left; they refuse, but in the refusal is what it needs to know (etcd issue 12359; the remedy is
+ * that of raft-rs). It is always safe: an entry that is committed here and there is the same.
+ */
+export function learnCommit(raft: Raft, hint: { commit: LogIndex; commitTerm: Term }): void {
+  const { log } = raft;
+  if (!(hint.commit > log.commit) || raft.role.name === "leader") return;
+  if (!log.matches(hint.commit, hint.commitTerm)) return;
+  log.commitTo(hint.commit);
+  const change = log.nextConfChange(log.applied);
+  if (raft.role.name === "follower" || change === undefined || change > log.commit) return;
+  // The quorum of an election must not change under way.
+  becomeFollower(raft, raft.term, null);
+}
 
 /** The first ballot of a member counts. */
 export function countBallot(

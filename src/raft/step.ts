@@ -1,11 +1,13 @@
 /** A message from a peer: its term first, votes next, then what the role makes of it. */
 import { stepCandidate } from "./candidate.ts";
+import { commitHint, learnCommit } from "./election.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
 import { becomeFollower, leaderOf, type Raft, send } from "./state.ts";
-import type { Message, VoteRequest } from "./types.ts";
+import type { Message, VoteRequest, VoteResponse } from "./types.ts";
 
 export function stepMessage(raft: Raft, message: Message): void {
+  if (isVote(message)) learnCommit(raft, message);
   if (message.term < raft.term) {
     answerStale(raft, message);
     return;
@@ -29,6 +31,12 @@ export function stepMessage(raft: Raft, message: Message): void {
       return;
   }
 }
+
+const isVote = (message: Message): message is VoteRequest | VoteResponse =>
+  message.type === "vote_request" ||
+  message.type === "pre_vote_request" ||
+  message.type === "vote_response" ||
+  message.type === "pre_vote_response";
 
 /** @returns false if the message is to be ignored. */
 function meetHigherTerm(raft: Raft, message: Message): boolean {
@@ -89,7 +97,14 @@ function answerStale(raft: Raft, message: Message): void {
       });
       return;
     case "pre_vote_request":
-      send(raft, { type: "pre_vote_response", from, to, term, granted: false });
+      send(raft, {
+        type: "pre_vote_response",
+        from,
+        to,
+        term,
+        granted: false,
+        ...commitHint(raft),
+      });
       return;
     default:
     // Whatever the past has to say.
@@ -118,5 +133,6 @@ function stepVoteRequest(raft: Raft, message: VoteRequest): void {
     // A grant names the term it is for, which for a pre-vote is not this node's.
     term: granted ? message.term : raft.term,
     granted,
+    ...commitHint(raft),
   });
 }

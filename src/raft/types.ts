@@ -73,15 +73,17 @@ type Envelope<Type extends string> = {
   readonly term: Term;
 };
 
-export type VoteRequest = Envelope<"vote_request" | "pre_vote_request"> & {
-  readonly lastIndex: LogIndex;
-  readonly lastTerm: Term;
-  /** Campaign on order of the leader: leases do not apply (dissertation 3.10, 4.2.3). */
-  readonly transfer: boolean;
-};
-export type VoteResponse = Envelope<"vote_response" | "pre_vote_response"> & {
-  readonly granted: boolean;
-};
+/** The sender's newest committed entry, (0, 0) for none: whoever has it may commit it too. */
+type CommitHint = { readonly commit: LogIndex; readonly commitTerm: Term };
+export type VoteRequest = Envelope<"vote_request" | "pre_vote_request"> &
+  CommitHint & {
+    readonly lastIndex: LogIndex;
+    readonly lastTerm: Term;
+    /** Campaign on order of the leader: leases do not apply (dissertation 3.10, 4.2.3). */
+    readonly transfer: boolean;
+  };
+export type VoteResponse = Envelope<"vote_response" | "pre_vote_response"> &
+  CommitHint & { readonly granted: boolean };
 export type AppendRequest = Envelope<"append_request"> & {
   readonly prevIndex: LogIndex;
   readonly prevTerm: Term;

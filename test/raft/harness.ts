@@ -39,6 +39,10 @@ type Body<M> = M extends Message ? Omit<M, "from" | "to" | "term"> : never;
 export const from = (peer: string, at: number, body: Body<Message>): Message =>
   ({ from: id(peer), to: id("n1"), term: term(at), ...body }) as Message;
 
+/** A vote that tells nothing of commits. */
+export const ballot = (type: "vote_response" | "pre_vote_response", granted: boolean) =>
+  ({ type, granted, commit: index(0), commitTerm: term(0) }) as Body<Message>;
+
 export type Options = Partial<CoreConfig> & { readonly initial?: Partial<InitialState> };
 
 export function newCore(name: string, voters: string, options: Options = {}): Core {
@@ -111,7 +115,7 @@ export class Solo {
     this.settle();
     const peers = this.core.configuration.voters.filter((voter) => voter !== this.core.id);
     const grant = (type: "vote_response" | "pre_vote_response", at: number) => {
-      for (const peer of peers) this.core.step(from(peer, at, { type, granted: true }));
+      for (const peer of peers) this.core.step(from(peer, at, ballot(type, true)));
       this.settle();
     };
     if (this.core.role === "pre_candidate") grant("pre_vote_response", this.core.term + 1);

@@ -189,9 +189,7 @@ test("entering and leaving joint equals the same changes made one at a time", ()
     const entered = enterJoint(start, true, list);
     if (!entered.ok || !oneByOne.ok) return;
     expect(checkConfiguration(entered.configuration)).toBeNull();
-    expect(membersOf(entered.configuration)).toEqual(
-      expect.arrayContaining([...start.voters]),
-    );
+    expect(membersOf(entered.configuration)).toEqual(expect.arrayContaining([...start.voters]));
     expect(leaveJoint(entered.configuration)).toEqual(oneByOne);
   });
 });

@@ -71,7 +71,7 @@ export class Spares {
   /** Makes the first segment of an empty journal. */
   async prepareFirst(): Promise<void> {
     if (this.#ready.length > 0) return;
-    await this.#prepare(Math.min(FIRST_SEGMENT_BYTES, this.#options.segmentBytes), 0);
+    await this.#prepare(Math.min(FIRST_SEGMENT_BYTES, await this.#sizeForFreeSpace()), 0);
   }
 
   /** Prepares in the background what is missing. */

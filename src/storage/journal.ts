@@ -268,9 +268,14 @@ export class Journal {
     await this.#marking;
   }
 
-  /** Leaves the last append covered by a durable watermark. */
+  /**
+   * Leaves the last append covered by a durable watermark.
+   *
+   * @throws DiskFailure if the disk fails meanwhile; not again for an earlier failure.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
+    const failed = this.#failure;
     assert(!this.#busy, "the journal is closed between appends");
     this.#timer?.();
     this.#timer = null;
@@ -283,6 +288,7 @@ export class Journal {
     if (this.#releasing !== null) await this.#releasing;
     await this.#spares.close();
     for (const segment of this.#segments) await segment.file.close();
+    if (this.#failure !== failed) throw this.#failure;
   }
 
   /** On most paths nothing is pending and nothing is waited for. */

@@ -171,7 +171,7 @@ export class SimDisk implements Disk {
 
   /** What the disk would be after a crash with these fates, as a new disk. */
   afterCrash(fateOf: (operation: number) => Fate, random: Random): SimDisk {
-    const next = new SimDisk(this.#options);
+    const next = new SimDisk();
     const copies = new Map<Node, Node>();
     let operation = 0;
     for (const node of this.#nodes()) {

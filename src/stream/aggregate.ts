@@ -80,7 +80,16 @@ function averageOf({ count, fractions, integerSum, runningSum }: MeasureState) {
   if (count === 0) return null;
   if (fractions > 0) return runningSum / count;
   if (typeof integerSum === "number") return integerSum / count;
-  const whole = integerSum / BigInt(count);
-  const rest = integerSum % BigInt(count);
-  return rest === 0n ? toInteger(whole) : Number(whole) + Number(rest) / count;
+  return quotientOf(integerSum, BigInt(count));
+}
+
+const QUOTIENT_DIGITS = 25;
+
+/** Exact where the division is, else the double nearest to the quotient's first decimals. */
+function quotientOf(sum: bigint, count: bigint): number | bigint {
+  if (sum % count === 0n) return toInteger(sum / count);
+  const magnitude = sum < 0n ? -sum : sum;
+  const scaled = (magnitude % count) * 10n ** BigInt(QUOTIENT_DIGITS);
+  const decimals = String(scaled / count).padStart(QUOTIENT_DIGITS, "0");
+  return Number(`${sum < 0n ? "-" : ""}${magnitude / count}.${decimals}`);
 }

@@ -42,6 +42,8 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const instruments = createInstruments();
   const node = await openNode(config, log, instruments, fault);
   await node.start();
+  // The replayed journal is garbage now; without this it would be so for a long time.
+  Bun.gc(true);
   const server = listen(config, node, log, instruments);
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   if (config.tokens === "") {

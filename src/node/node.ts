@@ -23,7 +23,7 @@ import { KvAccess } from "./kv-access.ts";
 import { Producer } from "./producer.ts";
 import { Proposer } from "./proposer.ts";
 import { Reader } from "./reader.ts";
-import { type Recovered, recover, type StorageOptions } from "./recovery.ts";
+import { type Recovered, recover, type Storage, type StorageOptions } from "./recovery.ts";
 import { Shard } from "./shard.ts";
 import { Sweeper } from "./sweeper.ts";
 
@@ -63,7 +63,7 @@ export type NodeOptions = {
 export class Node implements NodeApi {
   readonly #options: NodeOptions;
   readonly #core: Core;
-  readonly #recovered: Recovered;
+  readonly #storage: Storage;
   readonly #machine: Machine;
   readonly #proposer: Proposer;
   readonly #commander: Commander;
@@ -98,12 +98,13 @@ export class Node implements NodeApi {
 
   private constructor(options: NodeOptions, recovered: Recovered) {
     this.#options = options;
-    this.#recovered = recovered;
+    this.#storage = recovered.storage;
     this.#machine = recovered.machine;
     this.#core = newCore(options, recovered);
     this.#catchUpTo = this.#core.lastIndex;
     const { clock } = options;
-    const { machine, store } = recovered;
+    const { machine } = recovered;
+    const { store } = recovered.storage;
 
     this.#proposer = new Proposer({
       core: this.#core,
@@ -129,7 +130,7 @@ export class Node implements NodeApi {
       defaultPartitions: options.defaultPartitions,
       createTopic: (topic, partitions) => this.#writes.createTopic(topic, partitions),
     });
-    this.#checkpointer = this.#newCheckpointer();
+    this.#checkpointer = this.#newCheckpointer(bytesOf(recovered.entries));
     this.#sweeper = new Sweeper({
       machine,
       commander: this.#commander,
@@ -142,13 +143,13 @@ export class Node implements NodeApi {
     this.#shard = this.#newShard();
   }
 
-  #newCheckpointer(): Checkpointer {
-    const { machine, store, journal, checkpoints, entries } = this.#recovered;
+  #newCheckpointer(bytesSince: number): Checkpointer {
+    const { store, journal, checkpoints } = this.#storage;
     const { clock, log, dataDir, instruments, checkpointBytes } = this.#options;
     return new Checkpointer(
       {
         core: this.#core,
-        machine,
+        machine: this.#machine,
         store,
         checkpoints,
         journal,
@@ -159,12 +160,12 @@ export class Node implements NodeApi {
         measured: (seconds) => instruments.checkpointSeconds.observe(seconds),
         fault: (error) => this.#fault(error),
       },
-      bytesOf(entries),
+      bytesSince,
     );
   }
 
   #newDiskWatch(): DiskWatch {
-    const { journal, store } = this.#recovered;
+    const { journal, store } = this.#storage;
     const { disk, clock, log, storage, instruments } = this.#options;
     return new DiskWatch({
       disk,
@@ -181,7 +182,7 @@ export class Node implements NodeApi {
   }
 
   #newShard(): Shard {
-    const { journal, hardStateFile } = this.#recovered;
+    const { journal, hardStateFile } = this.#storage;
     return new Shard({
       core: this.#core,
       journal,
@@ -225,7 +226,7 @@ export class Node implements NodeApi {
     this.#shard.stop();
     this.#proposer.stop();
     this.#wakeReaders();
-    const { journal, store, hardStateFile } = this.#recovered;
+    const { journal, store, hardStateFile } = this.#storage;
     if (this.#faulted) return;
     await journal.close();
     await store.close();
@@ -328,14 +329,14 @@ export class Node implements NodeApi {
   }
 
   async #retrySpace(): Promise<void> {
-    const { journal, store } = this.#recovered;
+    const { journal, store } = this.#storage;
     store.retryAfterDiskFull();
     if (journal.spaceLow) await journal.retrySpace();
   }
 
   /** Removed records give their space back at a checkpoint: take one if that is much, or needed. */
   #relieve(): void {
-    const { store, journal } = this.#recovered;
+    const { store, journal } = this.#storage;
     const { pendingRemovalBytes } = store.describe();
     const needed = pendingRemovalBytes > 0 && (journal.spaceLow || this.#proposer.diskFull);
     if (!needed && pendingRemovalBytes < PENDING_REMOVAL_BYTES_MAX) return;

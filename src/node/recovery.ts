@@ -34,16 +34,21 @@ export type RecoveryOptions = {
   readonly onFailure: (error: unknown) => void;
 };
 
-/** What was on the disk: all that a node needs to go on where it ended. */
-export type Recovered = {
-  readonly machine: Machine;
+/** The open files of a shard, by duty. */
+export type Storage = {
   readonly store: PartitionStore;
   readonly checkpoints: CheckpointStore;
   readonly journal: Journal;
   readonly hardStateFile: HardStateFile;
+};
+
+/** What was on the disk: all that a node needs to go on where it ended. */
+export type Recovered = {
+  readonly machine: Machine;
+  readonly storage: Storage;
   readonly hardState: HardState;
   readonly snapshot: SnapshotMeta | null;
-  /** Durable entries after the snapshot. */
+  /** Durable entries after the snapshot. To be given to the core and not kept. */
   readonly entries: readonly Entry[];
 };
 
@@ -96,10 +101,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   });
   return {
     machine,
-    store,
-    checkpoints,
-    journal,
-    hardStateFile: hardState.file,
+    storage: { store, checkpoints, journal, hardStateFile: hardState.file },
     hardState: hardState.state,
     snapshot,
     entries,

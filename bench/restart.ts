@@ -1,0 +1,98 @@
+/**
+ * `bun bench/restart.ts [messages]`: fills 8 partitions with 64-byte messages, SIGKILLs the server
+ * and measures how long it takes to be ready again and what memory it then has.
+ */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
+
+const MESSAGES = Number(process.argv[2] ?? 8_000_000);
+const PARTITIONS = 8;
+const LINES = 1_000;
+const VALUE_BYTES = 64;
+
+const directory = mkdtempSync(join(process.env["BENCH_DIR"] ?? tmpdir(), "ayder-restart-"));
+const binary = join(import.meta.dir, "../dist/ayder");
+const command = existsSync(binary)
+  ? [binary]
+  : [process.execPath, join(import.meta.dir, "../src/main.ts")];
+const start = (): Promise<Subject> =>
+  startSubject([...command, "--port", "0", "--data-dir", directory], { RF_LOG_LEVEL: "warn" });
+
+const headers = { authorization: "Bearer dev" };
+const lines = (from: number): string => {
+  let text = "";
+  for (let i = 0; i < LINES; i++) text += `${String(from + i).padEnd(VALUE_BYTES, "x")}\n`;
+  return text;
+};
+
+try {
+  let subject = await start();
+  await fill(subject);
+  const before = await residentMiB(subject.pid);
+  await subject.kill();
+  for (let round = 0; round < 3; round++) {
+    const begin = performance.now();
+    subject = await start();
+    await waitReady(subject);
+    const readyMs = performance.now() - begin;
+    const readyMiB = await residentMiB(subject.pid);
+    await readEnds(subject);
+    const line = {
+      name: "restart/kill",
+      messages: MESSAGES,
+      ready_ms: Math.round(readyMs),
+      resident_mib: readyMiB,
+      resident_after_reads_mib: await residentMiB(subject.pid),
+      resident_before_kill_mib: before,
+    };
+    console.log(JSON.stringify(line));
+    await subject.kill();
+  }
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
+
+async function fill(subject: Subject): Promise<void> {
+  const url = `http://127.0.0.1:${subject.port}/broker`;
+  const body = JSON.stringify({ name: "big", partitions: PARTITIONS });
+  await fetch(`${url}/topics`, { method: "POST", headers, body });
+  const perPartition = MESSAGES / PARTITIONS;
+  const begin = performance.now();
+  await Promise.all(
+    Array.from({ length: PARTITIONS }, async (_, partition) => {
+      for (let from = 0; from < perPartition; from += LINES) {
+        const path = `/topics/big/produce-ndjson?partition=${partition}`;
+        const answer = await fetch(url + path, { method: "POST", headers, body: lines(from) });
+        if (answer.status !== 200) throw new Error(await answer.text());
+      }
+    }),
+  );
+  const seconds = (performance.now() - begin) / 1000;
+  console.log(`filled ${MESSAGES} messages in ${seconds.toFixed(1)} s`);
+}
+
+async function waitReady(subject: Subject): Promise<void> {
+  for (;;) {
+    const answer = await fetch(`http://127.0.0.1:${subject.port}/ready`);
+    if (answer.status === 200) return;
+    await Bun.sleep(5);
+  }
+}
+
+/** First and last record of every partition, with the value that was written there. */
+async function readEnds(subject: Subject): Promise<void> {
+  const perPartition = MESSAGES / PARTITIONS;
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    for (const offset of [0, perPartition - 1]) {
+      const path = `/broker/consume/big/g/${partition}?offset=${offset}&limit=1`;
+      const answer = await fetch(`http://127.0.0.1:${subject.port}${path}`, { headers });
+      const page = (await answer.json()) as { messages: { value: string }[]; end_offset: number };
+      if (page.messages[0]?.value !== String(offset).padEnd(VALUE_BYTES, "x")) {
+        throw new Error(`partition ${partition}: offset ${offset} is not there`);
+      }
+      if (page.end_offset !== perPartition) throw new Error("records are missing");
+    }
+  }
+}

@@ -147,11 +147,13 @@ export class PartitionDisk implements Disk {
     this.#apply(change);
   }
 
-  /** Changes one bit of a file behind everybody's back. */
+  /** Changes one bit of a file behind everybody's back, for good. */
   flip(path: string, position: number, bit: number): void {
     const [directory, name] = split(path);
-    const inode = this.inode(this.#directories.get(directory)?.get(name) ?? -2);
-    inode.bytes[position] = (inode.bytes[position] ?? 0) ^ (1 << bit);
+    const inode = this.#directories.get(directory)?.get(name) ?? -2;
+    const byte = this.inode(inode).bytes[position] ?? 0;
+    this.#apply({ kind: "write", inode, position, bytes: Uint8Array.of(byte ^ (1 << bit)) });
+    this.#apply({ kind: "sync", inode });
   }
 
   files(): string[] {
@@ -169,19 +171,10 @@ export class PartitionDisk implements Disk {
 
   /** What may be there after a crash that came when the first `count` changes were made. */
   crash(count: number, rule: CrashRule): PartitionDisk {
-    const durable: Change[] = [];
-    let waiting: Change[] = [];
-    for (const change of this.changes.slice(0, count)) {
-      if (change.kind === "sync" || change.kind === "syncDirectory") {
-        durable.push(...waiting.filter((one) => isSyncedBy(one, change)));
-        waiting = waiting.filter((one) => !isSyncedBy(one, change));
-      } else {
-        waiting.push(change);
-      }
-    }
+    const { durable, unsynced } = sortOut(this.changes.slice(0, count));
     const image = new PartitionDisk();
     for (const change of durable) image.#replay(change);
-    for (const change of waiting) {
+    for (const change of unsynced) {
       if (rule === "kept") image.#replay(change);
       else if (rule !== "lost") image.#replayPerhaps(change, rule);
     }
@@ -326,12 +319,23 @@ class MemoryFile implements DiskFile {
   }
 }
 
-function isSyncedBy(change: Change, sync: Change): boolean {
-  if (sync.kind === "sync") {
-    return (change.kind === "write" || change.kind === "truncate") && change.inode === sync.inode;
+/** What was made durable, in an order that leads to the same, and the rest in its order. */
+function sortOut(changes: readonly Change[]): { durable: Change[]; unsynced: Change[] } {
+  const durable: Change[] = [];
+  const waiting = new Map<string | number, Change[]>();
+  for (const change of changes) {
+    const about = "inode" in change && change.kind !== "link" ? change.inode : change.directory;
+    const others = waiting.get(about) ?? [];
+    if (change.kind === "sync" || change.kind === "syncDirectory") {
+      durable.push(...others);
+      waiting.delete(about);
+    } else {
+      others.push(change);
+      waiting.set(about, others);
+    }
   }
-  if (sync.kind !== "syncDirectory") return false;
-  return "directory" in change && change.directory === sync.directory;
+  const left = new Set([...waiting.values()].flat());
+  return { durable, unsynced: changes.filter((change) => left.has(change)) };
 }
 
 function put(inode: Inode, position: number, bytes: Uint8Array): void {

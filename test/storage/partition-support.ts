@@ -64,13 +64,19 @@ export function openStore(
 }
 
 /** Appends a few records in one produce, to the log and to the model. */
-export function appendSome(log: PartitionLog, model: Model, random: Random, timestampMs: number) {
+export function appendSome(
+  log: PartitionLog,
+  model: Model,
+  random: Random,
+  timestampMs: number,
+  largest = 40_000,
+) {
   const count = random.below(8) === 0 ? 1 + random.below(40) : 1 + random.below(3);
   const builder = new BatchBuilder(64);
   for (let i = 0; i < count; i++) {
     const mark = random.u32();
     const key = random.below(3) === 0 ? new Uint8Array(random.below(5)).fill(mark) : null;
-    const length = random.below(30) === 0 ? 40_000 : random.below(4) * random.below(200);
+    const length = random.below(30) === 0 ? largest : random.below(4) * random.below(200);
     const value = new Uint8Array(length).fill(mark);
     builder.add(key, value);
     const bytes = value.length + (key?.length ?? 0);

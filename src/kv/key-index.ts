@@ -1,178 +1,171 @@
-import { assert } from "../lib/assert.ts";
 import { DecodeError } from "../lib/bytes.ts";
-import type { KvEntry, KvEpoch } from "./state.ts";
+import { KeyPage, type NewEntry, type PageCapture } from "./key-page.ts";
 
-const BUCKET_ENTRIES_MAX = 512;
-/** Neighbours that together have no more than this become one. */
-const BUCKET_ENTRIES_JOINED = 192;
+/** Not replicated: what was last changed in an older epoch may be shared with a snapshot. */
+export type KvEpoch = { value: number };
 
-type Bucket = {
-  /** Sorted by key, never empty. Shared with a snapshot while the epochs differ. */
-  entries: KvEntry[];
-  epoch: number;
-};
-
-/** Where the next entry is: see `seek` and `entryAt`. */
-export type KeyPosition = { bucket: number; entry: number };
+/** An entry: number `at` of `page`. Valid until the next change of the index. */
+export type KeyPlace = { page: KeyPage; at: number };
 
 /**
- * The entries of a namespace in the byte order of their keys, in sorted buckets: look-ups are two
- * binary searches, a change moves at most one bucket's references, a listing starts anywhere. A
- * hash map beside it would have to be rehashed as a whole, which stops the loop when it is big.
+ * The entries of a namespace in the byte order of their keys, in pages: look-ups are two binary
+ * searches, a change touches one page, a listing starts anywhere. A hash map would have to be
+ * rehashed as a whole now and then, which stops the loop when it is big.
  */
 export class KeyIndex {
   readonly #epoch: KvEpoch;
-  readonly #buckets: Bucket[] = [];
+  readonly #pages: KeyPage[] = [];
 
   constructor(epoch: KvEpoch) {
     this.#epoch = epoch;
   }
 
-  find(key: Uint8Array): KvEntry | undefined {
-    const bucket = this.#buckets[this.#bucketFor(key, key.length)];
-    if (bucket === undefined) return undefined;
-    const entry = bucket.entries[lowerBound(bucket.entries, key, key.length)];
-    return entry !== undefined && compareKey(entry, key, key.length) === 0 ? entry : undefined;
+  find(key: Uint8Array): KeyPlace | null {
+    const page = this.#pages[this.#pageFor(key)];
+    if (page === undefined) return null;
+    const at = page.lowerBound(key);
+    return at < page.count && page.compare(at, key) === 0 ? { page, at } : null;
   }
 
-  /** @returns the entry with the same key that it takes the place of. */
-  put(entry: KvEntry): KvEntry | undefined {
-    const at = this.#bucketFor(entry.blob, entry.keyLength);
-    const bucket = this.#buckets[at];
-    if (bucket === undefined) {
-      this.#buckets.push({ entries: [entry], epoch: this.#epoch.value });
-      return undefined;
-    }
-    this.#own(bucket);
-    const { entries } = bucket;
-    const place = lowerBound(entries, entry.blob, entry.keyLength);
-    const present = entries[place];
-    if (present !== undefined && compareKey(present, entry.blob, entry.keyLength) === 0) {
-      entries[place] = entry;
-      return present;
-    }
-    entries.splice(place, 0, entry);
-    if (entries.length > BUCKET_ENTRIES_MAX) this.#split(at, bucket);
-    return undefined;
+  /** @returns the bytes of the entry that it takes the place of, or -1. */
+  put(entry: NewEntry): number {
+    const number = this.#pageFor(entry.key);
+    const page = this.#pages[number] ?? this.#addPage();
+    page.own(this.#epoch.value);
+    const at = page.lowerBound(entry.key);
+    const isPresent = at < page.count && page.compare(at, entry.key) === 0;
+    const replaced = isPresent ? page.entryLength(at) : -1;
+    if (isPresent) page.replace(at, entry);
+    else page.insert(at, entry);
+    while (page.isTooLarge) this.#split(number, page);
+    return replaced;
   }
 
-  /** The entry must be in the index. */
-  remove(entry: KvEntry): void {
-    const at = this.#bucketFor(entry.blob, entry.keyLength);
-    const bucket = this.#buckets[at] as Bucket;
-    this.#own(bucket);
-    const place = lowerBound(bucket.entries, entry.blob, entry.keyLength);
-    assert(bucket.entries[place] === entry, "an entry to remove is in the index");
-    bucket.entries.splice(place, 1);
-    if (bucket.entries.length === 0) this.#buckets.splice(at, 1);
-    else this.#join(at, bucket);
-  }
-
-  /** The place of the first key that is at or after `key`. */
-  seek(key: Uint8Array): KeyPosition {
-    const at = this.#bucketFor(key, key.length);
-    const bucket = this.#buckets[at];
-    if (bucket === undefined) return { bucket: 0, entry: 0 };
-    return { bucket: at, entry: lowerBound(bucket.entries, key, key.length) };
-  }
-
-  /** The entry at `position`, which then moves on; undefined at the end. */
-  next(position: KeyPosition): KvEntry | undefined {
-    let bucket = this.#buckets[position.bucket];
-    if (bucket !== undefined && position.entry >= bucket.entries.length) {
-      position.bucket++;
-      position.entry = 0;
-      bucket = this.#buckets[position.bucket];
-    }
-    return bucket?.entries[position.entry++];
-  }
-
-  /** Adds the sorted entries of each bucket to `to`. They stay as they are: copied before a change. */
-  capture(to: (readonly KvEntry[])[]): void {
-    for (const bucket of this.#buckets) to.push(bucket.entries);
+  /** @returns the bytes of the entry that was there, or -1. */
+  remove(key: Uint8Array): number {
+    const number = this.#pageFor(key);
+    const place = this.find(key);
+    if (place === null) return -1;
+    const { page, at } = place;
+    const removed = page.entryLength(at);
+    page.own(this.#epoch.value);
+    page.remove(at);
+    if (page.count === 0) this.#pages.splice(number, 1);
+    else this.#join(number);
+    return removed;
   }
 
   /**
-   * Adds entries behind all others, as `capture` gave them.
+   * Removes entries with an expiry of at most `until`, in the order of their keys: what is removed
+   * must not depend on how keys are spread over pages.
    *
-   * @throws DecodeError if there are none or their keys are not in order.
+   * @returns how many of at most `max`, and their bytes.
    */
-  append(added: KvEntry[]): void {
-    if (added.length === 0) throw new DecodeError("a bucket of keys is empty");
-    const last = this.#buckets[this.#buckets.length - 1];
-    let before = last?.entries[last.entries.length - 1];
-    for (const entry of added) {
-      if (before !== undefined && compareEntries(before, entry) >= 0) {
-        throw new DecodeError("keys are not in order");
-      }
-      before = entry;
+  removeExpired(until: number, max: number): { count: number; bytes: number } {
+    const removed = { count: 0, bytes: 0 };
+    for (let number = 0; number < this.#pages.length && removed.count < max; number++) {
+      const page = this.#pages[number] as KeyPage;
+      if (page.soonest > until) continue;
+      page.own(this.#epoch.value);
+      removeFromPage(page, until, max, removed);
+      if (page.count === 0) this.#pages.splice(number--, 1);
+      else if (this.#join(number)) number--;
     }
-    if (last !== undefined && last.entries.length + added.length <= BUCKET_ENTRIES_MAX) {
-      this.#own(last);
-      for (const entry of added) last.entries.push(entry);
-    } else {
-      this.#buckets.push({ entries: added, epoch: this.#epoch.value });
+    return removed;
+  }
+
+  /** No entry expires before this. */
+  soonest(): number {
+    let soonest = Number.POSITIVE_INFINITY;
+    for (const page of this.#pages) if (page.soonest < soonest) soonest = page.soonest;
+    return soonest;
+  }
+
+  /** Walks the entries from the first whose key is not before `key`. */
+  *from(key: Uint8Array): Generator<KeyPlace, void> {
+    let number = this.#pageFor(key);
+    let at = this.#pages[number]?.lowerBound(key) ?? 0;
+    for (; number < this.#pages.length; number++) {
+      const page = this.#pages[number] as KeyPage;
+      for (; at < page.count; at++) yield { page, at };
+      at = 0;
     }
   }
 
-  /** The last bucket that begins at or before the key, or the first one. */
-  #bucketFor(key: Uint8Array, keyLength: number): number {
-    const buckets = this.#buckets;
+  /** The pages as they are now: a page is copied before it is changed. */
+  capture(): PageCapture[] {
+    return this.#pages.map((page) => page.capture());
+  }
+
+  /**
+   * Adds an entry behind all others.
+   *
+   * @throws DecodeError if its key does not belong there.
+   */
+  append(entry: NewEntry): void {
+    let last = this.#pages[this.#pages.length - 1] ?? this.#addPage();
+    if (last.count > 0 && last.compare(last.count - 1, entry.key) >= 0) {
+      throw new DecodeError("keys are not in order");
+    }
+    if (!last.hasRoomFor(entry.key.length + entry.value.length)) last = this.#addPage();
+    last.own(this.#epoch.value);
+    last.insert(last.count, entry);
+  }
+
+  /** The last page that begins at or before the key, or the first one. */
+  #pageFor(key: Uint8Array): number {
+    const pages = this.#pages;
     let low = 0;
-    let high = buckets.length;
+    let high = pages.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const first = (buckets[middle] as Bucket).entries[0] as KvEntry;
-      if (compareKey(first, key, keyLength) <= 0) low = middle + 1;
+      if ((pages[middle] as KeyPage).compare(0, key) <= 0) low = middle + 1;
       else high = middle;
     }
     return low === 0 ? 0 : low - 1;
   }
 
-  #own(bucket: Bucket): void {
-    if (bucket.epoch === this.#epoch.value) return;
-    bucket.entries = bucket.entries.slice();
-    bucket.epoch = this.#epoch.value;
+  #addPage(): KeyPage {
+    const page = new KeyPage(this.#epoch.value);
+    this.#pages.push(page);
+    return page;
   }
 
-  /** Keys often come in order: a bucket at the end is cut late, so that it is left nearly full. */
-  #split(at: number, bucket: Bucket): void {
-    const isLast = at === this.#buckets.length - 1;
-    const cut = Math.floor((bucket.entries.length * (isLast ? 7 : 4)) / 8);
-    const entries = bucket.entries.splice(cut);
-    this.#buckets.splice(at + 1, 0, { entries, epoch: this.#epoch.value });
+  #split(number: number, page: KeyPage): void {
+    const later = page.split(number === this.#pages.length - 1);
+    this.#pages.splice(number + 1, 0, later);
+    this.#join(number + 1);
   }
 
-  #join(at: number, bucket: Bucket): void {
-    const following = this.#buckets[at + 1];
-    if (following === undefined) return;
-    if (bucket.entries.length + following.entries.length > BUCKET_ENTRIES_JOINED) return;
-    bucket.entries = bucket.entries.concat(following.entries);
-    this.#buckets.splice(at + 1, 1);
+  /** @returns whether the page has taken over the following one. */
+  #join(number: number): boolean {
+    const page = this.#pages[number];
+    const following = this.#pages[number + 1];
+    if (page === undefined || following === undefined || !page.canJoin(following)) return false;
+    page.own(this.#epoch.value);
+    page.join(following);
+    this.#pages.splice(number + 1, 1);
+    return true;
   }
 }
 
-/** Order of an entry's key against `keyLength` bytes of `key`: negative, 0 or positive. */
-export function compareKey(entry: KvEntry, key: Uint8Array, keyLength: number): number {
-  const { blob } = entry;
-  const shared = Math.min(entry.keyLength, keyLength);
-  for (let i = 0; i < shared; i++) {
-    const difference = (blob[i] as number) - (key[i] as number);
-    if (difference !== 0) return difference;
+function removeFromPage(
+  page: KeyPage,
+  until: number,
+  max: number,
+  removed: { count: number; bytes: number },
+): void {
+  let soonest = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < page.count; ) {
+    const expiresAt = page.expiresAt(i);
+    if (expiresAt !== 0 && expiresAt <= until && removed.count < max) {
+      removed.count++;
+      removed.bytes += page.entryLength(i);
+      page.remove(i);
+    } else {
+      if (expiresAt !== 0 && expiresAt < soonest) soonest = expiresAt;
+      i++;
+    }
   }
-  return entry.keyLength - keyLength;
-}
-
-const compareEntries = (a: KvEntry, b: KvEntry): number => compareKey(a, b.blob, b.keyLength);
-
-/** The first place whose key is not before `key`. */
-function lowerBound(entries: readonly KvEntry[], key: Uint8Array, keyLength: number): number {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareKey(entries[middle] as KvEntry, key, keyLength) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  page.soonest = soonest;
 }

@@ -1,7 +1,7 @@
 import { fromUtf8, utf8 } from "../lib/bytes.ts";
 import type { Millis } from "../lib/ids.ts";
-import { compareKey } from "./key-index.ts";
-import { EXPIRED_MEMORY_MS, isExpired, type KvEntry, type KvState } from "./state.ts";
+import type { KeyPlace } from "./key-index.ts";
+import { EXPIRED_MEMORY_MS, isExpired, type KvState } from "./state.ts";
 
 /** `expired`: it was there within the last minute. */
 export type KvMissing = { readonly status: "absent" } | { readonly status: "expired" };
@@ -44,7 +44,7 @@ export type KvListQuery = {
 const ABSENT: KvMissing = { status: "absent" };
 const EXPIRED: KvMissing = { status: "expired" };
 
-/** Up to here the engine keeps a typed array in one piece, and a view would make it grow for good. */
+/** Up to here a copy is cheaper than a view that keeps a whole page of values alive. */
 const COPIED_BYTES_MAX = 1000;
 
 export function getValue(
@@ -55,9 +55,10 @@ export function getValue(
 ): KvFound | KvMissing {
   const found = lookUp(state, namespace, key, now);
   if ("status" in found) return found;
-  const { blob, keyLength, revision } = found;
-  const value = blob.length > COPIED_BYTES_MAX ? blob.subarray(keyLength) : blob.slice(keyLength);
-  return { status: "found", value, cas: revision, ttlMs: ttlLeft(found, now) };
+  const { page, at } = found;
+  const view = page.value(at);
+  const value = view.length > COPIED_BYTES_MAX ? view : view.slice();
+  return { status: "found", value, cas: page.revision(at), ttlMs: ttlLeft(found, now) };
 }
 
 export function getMeta(
@@ -68,8 +69,9 @@ export function getMeta(
 ): KvMeta | KvMissing {
   const found = lookUp(state, namespace, key, now);
   if ("status" in found) return found;
-  const bytes = found.blob.length - found.keyLength;
-  return { status: "found", cas: found.revision, ttlMs: ttlLeft(found, now), bytes };
+  const { page, at } = found;
+  const bytes = page.valueLength(at);
+  return { status: "found", cas: page.revision(at), ttlMs: ttlLeft(found, now), bytes };
 }
 
 /** The keys of a namespace in the byte order of their UTF-8, without expired ones. */
@@ -84,36 +86,32 @@ export function listKeys(
   if (index === undefined) return { keys, next: null };
   const prefix = utf8(query.prefix);
   const after = utf8(query.after);
-  const position = index.seek(isBefore(prefix, after) ? after : prefix);
-  for (;;) {
-    const entry = index.next(position);
-    if (entry === undefined || !hasPrefix(entry, prefix)) return { keys, next: null };
-    if (isExpired(entry, now)) continue;
-    if (query.after !== "" && compareKey(entry, after, after.length) <= 0) continue;
+  for (const place of index.from(isBefore(prefix, after) ? after : prefix)) {
+    const { page, at } = place;
+    if (!page.hasPrefix(at, prefix)) break;
+    if (isExpired(place, now)) continue;
+    if (query.after !== "" && page.compare(at, after) <= 0) continue;
     if (keys.length >= query.limit) return { keys, next: keys.at(-1)?.key ?? query.after };
     keys.push({
-      key: fromUtf8(entry.blob.slice(0, entry.keyLength)),
-      cas: entry.revision,
-      bytes: entry.blob.length - entry.keyLength,
-      ttlMs: ttlLeft(entry, now),
+      key: fromUtf8(page.key(at)),
+      cas: page.revision(at),
+      bytes: page.valueLength(at),
+      ttlMs: ttlLeft(place, now),
     });
   }
+  return { keys, next: null };
 }
 
-function lookUp(state: KvState, namespace: string, key: string, now: Millis): KvEntry | KvMissing {
-  const entry = state.namespaces.get(namespace)?.keys.find(utf8(key));
-  if (entry === undefined) return ABSENT;
-  if (!isExpired(entry, now)) return entry;
-  return now - entry.expiresAt < EXPIRED_MEMORY_MS ? EXPIRED : ABSENT;
+function lookUp(state: KvState, namespace: string, key: string, now: Millis): KeyPlace | KvMissing {
+  const place = state.namespaces.get(namespace)?.keys.find(utf8(key)) ?? null;
+  if (place === null) return ABSENT;
+  if (!isExpired(place, now)) return place;
+  return now - place.page.expiresAt(place.at) < EXPIRED_MEMORY_MS ? EXPIRED : ABSENT;
 }
 
-const ttlLeft = (entry: KvEntry, now: Millis): number =>
-  entry.expiresAt === 0 ? 0 : entry.expiresAt - now;
-
-function hasPrefix(entry: KvEntry, prefix: Uint8Array): boolean {
-  if (entry.keyLength < prefix.length) return false;
-  for (let i = 0; i < prefix.length; i++) if (entry.blob[i] !== prefix[i]) return false;
-  return true;
+function ttlLeft({ page, at }: KeyPlace, now: Millis): number {
+  const expiresAt = page.expiresAt(at);
+  return expiresAt === 0 ? 0 : expiresAt - now;
 }
 
 function isBefore(a: Uint8Array, b: Uint8Array): boolean {

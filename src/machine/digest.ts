@@ -6,6 +6,8 @@ import { ByteWriter } from "../lib/bytes.ts";
 import { crc32 } from "../lib/crc32.ts";
 import type { MachineState } from "./state.ts";
 
+const FIRST_KEY = new Uint8Array(0);
+
 /**
  * One number for the whole logical state. It leaves out what may differ between equal states: how
  * keys are spread over buckets, the order of maps, epochs.
@@ -98,14 +100,11 @@ function digestKv(digest: Digest, kv: KvState): void {
     writer.u64(namespace.id);
     writer.text(namespace.name);
     writer.u64(namespace.revision);
-    const position = { bucket: 0, entry: 0 };
-    for (;;) {
-      const entry = namespace.keys.next(position);
-      if (entry === undefined) break;
-      writer.u64(entry.revision);
-      writer.u64(entry.expiresAt);
-      writer.u32(entry.keyLength);
-      writer.blob(entry.blob);
+    for (const { page, at } of namespace.keys.from(FIRST_KEY)) {
+      writer.u64(page.revision(at));
+      writer.u64(page.expiresAt(at));
+      writer.blob(page.key(at));
+      writer.blob(page.value(at));
       digest.flush();
     }
     writer.u64(0);

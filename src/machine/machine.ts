@@ -74,7 +74,7 @@ export class Machine {
   nextExpiry(): number | null {
     const { broker } = this;
     const forgets = broker.oldestDedupeAt + broker.limits.dedupeWindowMs;
-    const frees = nextKvExpiry(this.kv) ?? Number.POSITIVE_INFINITY;
+    const frees = nextKvExpiry(this.kv);
     const next = Math.min(forgets, frees);
     return next === Number.POSITIVE_INFINITY ? null : next;
   }

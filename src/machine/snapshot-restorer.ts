@@ -8,7 +8,8 @@ import {
   PartitionState,
   TopicState,
 } from "../broker/state.ts";
-import { type KvEntry, KvNamespace, KvState } from "../kv/state.ts";
+import type { NewEntry } from "../kv/key-page.ts";
+import { KvNamespace, KvState } from "../kv/state.ts";
 import { ByteReader, DecodeError } from "../lib/bytes.ts";
 import type { Millis } from "../lib/ids.ts";
 import type { Offset } from "../record/offset.ts";
@@ -228,13 +229,12 @@ export class SnapshotRestorer {
     const namespace = this.#namespace;
     if (namespace === null) throw new DecodeError("keys have no namespace");
     const kv = this.#kv;
-    const entries: KvEntry[] = [];
-    while (reader.remaining > 0) entries.push(decodeKvEntry(reader, namespace));
-    namespace.keys.append(entries);
-    for (const entry of entries) {
+    while (reader.remaining > 0) {
+      const entry = decodeKvEntry(reader, namespace);
+      namespace.keys.append(entry);
       kv.size++;
-      kv.bytes += entry.blob.length;
-      if (entry.expiresAt !== 0) kv.expiries.push(entry);
+      kv.bytes += entry.key.length + entry.value.length;
+      if (entry.expiresAt !== 0) kv.soonest = Math.min(kv.soonest, entry.expiresAt);
     }
   }
 
@@ -245,7 +245,7 @@ export class SnapshotRestorer {
   }
 }
 
-function decodeKvEntry(reader: ByteReader, namespace: KvNamespace): KvEntry {
+function decodeKvEntry(reader: ByteReader, namespace: KvNamespace): NewEntry {
   const revision = reader.varint();
   const expiresAt = reader.varint();
   const keyLength = reader.varint();
@@ -253,7 +253,8 @@ function decodeKvEntry(reader: ByteReader, namespace: KvNamespace): KvEntry {
   check(revision > 0 && revision <= namespace.revision, "a revision was never given out");
   check(keyLength <= bytes.length, "a key is longer than its entry");
   textBytes(bytes, keyLength);
-  return { namespace, blob: bytes.slice(), keyLength, revision, expiresAt, heapIndex: -1 };
+  const key = bytes.subarray(0, keyLength);
+  return { key, value: bytes.subarray(keyLength), revision, expiresAt };
 }
 
 function check(condition: boolean, otherwise: string): void {

@@ -1,7 +1,8 @@
 import { DEDUPE_CHUNK_ENTRIES, type DedupeChunk } from "../broker/dedupe-chunk.ts";
 import type { DedupeCapture } from "../broker/dedupe-table.ts";
 import type { BrokerLimits, LevelPolicy, PartitionState, TopicState } from "../broker/state.ts";
-import type { KvEntry, KvNamespace } from "../kv/state.ts";
+import { captured, type PageCapture } from "../kv/key-page.ts";
+import type { KvNamespace } from "../kv/state.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import type { Offset } from "../record/offset.ts";
 import {
@@ -22,7 +23,7 @@ import type { MachineState } from "./state.ts";
 /**
  * The machine's state at the instant of construction, encoded piece by piece while `apply` goes
  * on. Construction takes references and a few numbers a partition, and raises the epochs; from then
- * on `apply` copies a bucket of keys or a map of groups before it first changes it. Everything else
+ * on `apply` copies a page of keys or a map of groups before it first changes it. Everything else
  * that is referred to here is never changed: entries and policies are replaced, idempotency keys
  * are only added.
  */
@@ -73,7 +74,7 @@ type TopicCapture = {
 type NamespaceCapture = {
   readonly namespace: KvNamespace;
   readonly revision: number;
-  readonly buckets: readonly (readonly KvEntry[])[];
+  readonly pages: readonly PageCapture[];
 };
 
 type Capture = {
@@ -98,9 +99,8 @@ function captureState(state: MachineState): Capture {
   }
   const namespaces: NamespaceCapture[] = [];
   for (const namespace of kv.namespaces.values()) {
-    const buckets: (readonly KvEntry[])[] = [];
-    namespace.keys.capture(buckets);
-    namespaces.push({ namespace, revision: namespace.revision, buckets });
+    const pages = namespace.keys.capture();
+    namespaces.push({ namespace, revision: namespace.revision, pages });
   }
   const { limits, nextTopicId, retentionRevision, policy } = broker;
   return {
@@ -146,7 +146,7 @@ function* encodeSteps(writer: ByteWriter, capture: Capture): Generator<undefined
   for (const namespace of capture.namespaces) {
     encodeNamespace(sections, namespace);
     yield;
-    for (const bucket of namespace.buckets) yield* encodeEntries(sections, bucket);
+    for (const page of namespace.pages) yield* encodeEntries(sections, page);
   }
   const { count } = sections;
   sections.open(SECTION_END);
@@ -274,22 +274,20 @@ function encodeNamespace(sections: SectionWriter, capture: NamespaceCapture): vo
   sections.close();
 }
 
-function* encodeEntries(
-  sections: SectionWriter,
-  bucket: readonly KvEntry[],
-): Generator<undefined, void> {
+function* encodeEntries(sections: SectionWriter, page: PageCapture): Generator<undefined, void> {
   const { writer } = sections;
   sections.open(SECTION_ENTRIES);
-  for (const entry of bucket) {
+  for (let i = 0; i < page.count; i++) {
     if (sections.isFull) {
       sections.close();
       yield;
       sections.open(SECTION_ENTRIES);
     }
-    writer.varint(entry.revision);
-    writer.varint(entry.expiresAt);
-    writer.varint(entry.keyLength);
-    writer.blob(entry.blob);
+    const { at, keyLength, length, revision, expiresAt } = captured(page, i);
+    writer.varint(revision);
+    writer.varint(expiresAt);
+    writer.varint(keyLength);
+    writer.blob(page.bytes.subarray(at, at + length));
   }
   sections.close();
   yield;

@@ -1,5 +1,5 @@
 import type { Millis } from "../../lib/ids.ts";
-import { casMismatch, type KvRejected, type KvState, liveEntry, removeEntry } from "../state.ts";
+import { casMismatch, currentRevision, type KvRejected, type KvState } from "../state.ts";
 
 export type KvDelete = {
   readonly type: "kv_delete";
@@ -22,9 +22,13 @@ export type KvDeleteResult =
 /** An expired key counts as absent and stays remembered as expired. */
 export function applyKvDelete(state: KvState, command: KvDelete, now: Millis): KvDeleteResult {
   const { key, cas } = command;
-  const entry = liveEntry(state.namespaces.get(command.namespace), key, now);
-  const current = entry?.revision ?? 0;
+  const namespace = state.namespaces.get(command.namespace);
+  const current = currentRevision(namespace, key, now);
   if (cas !== null && cas !== current) return casMismatch(cas, current);
-  if (entry !== undefined) removeEntry(state, entry);
-  return { ok: true, type: "kv_delete", deleted: entry !== undefined };
+  const deleted = namespace !== undefined && current !== 0;
+  if (deleted) {
+    state.bytes -= namespace.keys.remove(key);
+    state.size--;
+  }
+  return { ok: true, type: "kv_delete", deleted };
 }

@@ -1,12 +1,10 @@
 import type { Millis } from "../../lib/ids.ts";
 import {
   casMismatch,
-  type KvEntry,
+  currentRevision,
   KvNamespace,
   type KvRejected,
   type KvState,
-  liveEntry,
-  putEntry,
 } from "../state.ts";
 
 export type KvPut = {
@@ -33,33 +31,23 @@ export function applyKvPut(state: KvState, command: KvPut, now: Millis): KvPutRe
   const { key, value, cas, ttlMs } = command;
   const known = state.namespaces.get(command.namespace);
   if (cas !== null) {
-    const current = liveEntry(known, key, now)?.revision ?? 0;
+    const current = currentRevision(known, key, now);
     if (cas !== current) return casMismatch(cas, current);
   }
   const namespace = known ?? addNamespace(state, command.namespace);
-  namespace.revision++;
-  const entry: KvEntry = {
-    namespace,
-    blob: joined(key, value),
-    keyLength: key.length,
-    revision: namespace.revision,
-    expiresAt: ttlMs === null || ttlMs === 0 ? 0 : Math.min(now + ttlMs, Number.MAX_SAFE_INTEGER),
-    heapIndex: -1,
-  };
-  putEntry(state, entry);
-  return { ok: true, type: "kv_put", cas: entry.revision };
+  const revision = ++namespace.revision;
+  const lives = ttlMs === null || ttlMs === 0;
+  const expiresAt = lives ? 0 : Math.min(now + ttlMs, Number.MAX_SAFE_INTEGER);
+  const replaced = namespace.keys.put({ key, value, revision, expiresAt });
+  if (replaced < 0) state.size++;
+  else state.bytes -= replaced;
+  state.bytes += key.length + value.length;
+  if (!lives && expiresAt < state.soonest) state.soonest = expiresAt;
+  return { ok: true, type: "kv_put", cas: revision };
 }
 
 function addNamespace(state: KvState, name: string): KvNamespace {
   const namespace = new KvNamespace(state.nextNamespaceId++, name, state.epoch);
   state.namespaces.set(name, namespace);
   return namespace;
-}
-
-/** A copy: the command's bytes are views of an entry that goes away. */
-function joined(key: Uint8Array, value: Uint8Array): Uint8Array {
-  const blob = new Uint8Array(key.length + value.length);
-  blob.set(key);
-  blob.set(value, key.length);
-  return blob;
 }

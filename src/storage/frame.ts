@@ -221,6 +221,13 @@ export class FrameDecoder {
     return ((this.#words[(at >>> 2) + 1] as number) & 0xffff) === FRAME_MAGIC;
   }
 
+  /** Whether zeros lie where a header would. */
+  isZero(at: number): boolean {
+    const end = Math.min(at + FRAME_HEADER_BYTES, this.#bytes.length);
+    for (let i = at; i < end; i++) if (this.#bytes[i] !== 0) return false;
+    return true;
+  }
+
   /** @returns false if there is no valid header at `at`. The payload is not looked at. */
   header(at: number): boolean {
     if (at + FRAME_HEADER_BYTES > this.#bytes.length || !this.maybeFrame(at)) return false;

@@ -66,7 +66,13 @@ type Opened = {
 };
 
 /** Where reading stopped, and why. */
-type Stop = { readonly segment: Segment; readonly position: number; readonly reason: string };
+type Stop = {
+  readonly segment: Segment;
+  readonly position: number;
+  readonly reason: string;
+  /** Nothing but zeros, as at the end of a whole segment. */
+  readonly clean: boolean;
+};
 
 /** What a frame says about the time when it was written. */
 type Claim = { readonly synced: number; readonly watermark: number };
@@ -124,6 +130,18 @@ class Recovery {
   }
 
   async run(): Promise<Recovered> {
+    try {
+      return await this.#run();
+    } catch (failure) {
+      if (!(failure instanceof JournalDamaged)) throw failure;
+      const to = await this.#lastClaimed();
+      throw to <= failure.damage.to
+        ? failure
+        : new JournalDamaged({ ...failure.damage, to: to as LogIndex });
+    }
+  }
+
+  async #run(): Promise<Recovered> {
     for (const file of this.#files) this.#checkHeader(file);
     let used = 0;
     let stop: Stop | null = null;
@@ -192,7 +210,10 @@ class Recovery {
       this.#load(await segment.file.read(start, length), start, segment);
       const next = this.#readSlice(segment, start);
       await this.#handOver();
-      if (typeof next === "string") return { segment, position: segment.end, reason: next };
+      if (typeof next === "string") {
+        const clean = this.#decoder.isZero(segment.end - start);
+        return { segment, position: segment.end, reason: next, clean };
+      }
       wanted = next;
     }
   }
@@ -284,11 +305,21 @@ class Recovery {
       if (claim === null || this.#isTornActivation(segment, used, claim)) continue;
       this.#missing(used, stop, claim.watermark, `${segment.path} has later frames`);
     }
+    this.#checkNoGap();
     if (stop === null) return;
     const { segment, position, reason } = stop;
     const claim = await this.#newestClaim(segment, position, segment.capacity);
     if (claim !== null && claim.synced > position) {
       this.#damaged(segment.path, position, claim.watermark, reason);
+    }
+  }
+
+  /** Segments are made one after the other and go oldest first: no crash takes one between two. */
+  #checkNoGap(): void {
+    for (let i = 1; i < this.#files.length; i++) {
+      const id = (this.#files[i - 1]?.segment.id ?? 0) + 1;
+      if (this.#files[i]?.segment.id === id) continue;
+      this.#damaged(segmentPath(this.#options.directory, id), 0, 0, "the file is missing");
     }
   }
 
@@ -314,11 +345,7 @@ class Recovery {
       const path = segmentPath(this.#options.directory, segment.id + 1);
       this.#damaged(path, 0, watermark, `the file is missing; ${evidence}`);
     }
-    if (next.header === null && watermark > this.#index.lastIndex) {
-      const claim = `${evidence}; its header is not valid either`;
-      this.#damaged(segment.path, position, watermark, `${reason}; ${claim}`);
-    }
-    if (next.header === null) {
+    if (next.header === null && stop.clean) {
       this.#damaged(next.segment.path, 0, watermark, `no valid segment header; ${evidence}`);
     }
     this.#damaged(segment.path, position, watermark, `${reason}; ${evidence}`);
@@ -333,6 +360,14 @@ class Recovery {
       to: Math.max(watermark, from) as LogIndex,
       reason,
     });
+  }
+
+  /** The newest watermark in the journal: how far entries are wanted from peers. */
+  async #lastClaimed(): Promise<number> {
+    const last = this.#files.findLast((file) => file.header !== null);
+    if (last === undefined) return 0;
+    const claim = await this.#newestClaim(last.segment, SEGMENT_HEADER_BYTES, last.size);
+    return claim?.watermark ?? last.header?.watermark ?? 0;
   }
 
   /** Of all valid frame headers in a range, what the one with the highest synced position says. */
@@ -368,27 +403,22 @@ class Recovery {
     return bytes === 0 ? null : { file: last.path, position: last.end, bytes };
   }
 
-  /** Unused segments stay if they are in sequence; a torn activation in them is wiped. */
+  /** Unused segments stay; a torn activation in them is wiped. A half-made last one goes. */
   async #keepSpares(used: number): Promise<Spare[]> {
     const { disk, directory } = this.#options;
     const spares: Spare[] = [];
-    const before = this.#files[used - 1]?.segment.id;
-    let expected = before === undefined ? this.#files[0]?.segment.id : before + 1;
-    let removed = false;
     for (const { segment, size } of this.#files.slice(used)) {
       const { id, path, file } = segment;
-      if (size < SPARE_BYTES_MIN || id !== expected) {
+      if (size < SPARE_BYTES_MIN && segment === this.#files.at(-1)?.segment) {
         await file.close();
         await disk.remove(path);
-        removed = true;
         continue;
       }
       await zeroBehind(file, 0, size);
       await file.sync();
       spares.push({ id, path, file, size });
-      expected = id + 1;
     }
-    if (removed || spares.length > 0) await disk.syncDirectory(directory);
+    if (this.#files.length > used) await disk.syncDirectory(directory);
     return spares;
   }
 }

@@ -1,0 +1,162 @@
+import { expect, test } from "bun:test";
+import type { NodeId } from "../../src/lib/ids.ts";
+import type { HardState } from "../../src/raft/types.ts";
+import {
+  decodeSlot,
+  encodeSlot,
+  HardStateDamaged,
+  HardStateFile,
+  HardStateUnsupported,
+  INITIAL_HARD_STATE,
+} from "../../src/storage/hard-state.ts";
+import { forEachSeed, Random } from "../sim/random.ts";
+import { type Fate, SimDisk } from "../sim/sim-disk.ts";
+import { at, inTerm } from "./journal-fixture.ts";
+
+const PATH = "hard-state";
+const IDENTITY = 77;
+const stateOf = (term: number, vote: string | null, commit = 0): HardState => ({
+  term: inTerm(term),
+  vote: vote as NodeId | null,
+  commit: at(commit),
+});
+const voteOf = ({ term, vote }: HardState) => ({ term, vote });
+const open = (disk: SimDisk) => HardStateFile.open(disk, PATH, IDENTITY);
+
+async function fresh(disk = new SimDisk()): Promise<SimDisk> {
+  await HardStateFile.create(disk, PATH, IDENTITY);
+  return disk;
+}
+
+test("what was saved is there after a crash that loses everything un-synced", async () => {
+  const disk = await fresh();
+  const { file, state } = await open(disk);
+  expect(state).toEqual(INITIAL_HARD_STATE);
+  await file.save(stateOf(3, "node-a"));
+  await file.save(stateOf(4, null));
+  await file.save(stateOf(4, "node-b"));
+  const { state: after, mended } = await open(disk.afterCrash(() => "lost", new Random(1)));
+  expect(after).toEqual(stateOf(4, "node-b"));
+  expect(mended).toBeNull();
+});
+
+test("a save during a save joins it, and the later state wins", async () => {
+  const disk = await fresh();
+  const { file } = await open(disk);
+  await Promise.all([
+    file.save(stateOf(1, "a")),
+    file.save(stateOf(2, null)),
+    file.save(stateOf(2, "b")),
+  ]);
+  expect((await open(disk.afterCrash(() => "lost", new Random(1)))).state).toEqual(stateOf(2, "b"));
+});
+
+test("a commit index alone is not synced, but kept by close", async () => {
+  const calls: string[] = [];
+  const disk = await fresh(new SimDisk({ onCall: (name) => void calls.push(name) }));
+  const { file } = await open(disk);
+  calls.length = 0;
+  await file.save(stateOf(0, null, 9));
+  expect(calls).toEqual([]);
+  await file.close();
+  expect(calls).toEqual(["write"]);
+  expect((await open(disk)).state.commit).toBe(at(9));
+});
+
+test("at every crash point either the saved state or the one on its way is found", async () => {
+  let states = 0;
+  const fates: readonly Fate[] = ["lost", "kept", "torn", "zeros"];
+  const points: { disk: SimDisk; allowed: HardState[] }[] = [];
+  let allowed: HardState[] = [];
+  const disk: SimDisk = new SimDisk({
+    onCall: () => void points.push({ disk: disk.snapshot(), allowed }),
+  });
+  await fresh(disk);
+  const { file } = await open(disk);
+  points.length = 0;
+  let saved = INITIAL_HARD_STATE;
+  for (let term = 1; term <= 12; term++) {
+    const next = stateOf(term, term % 3 === 0 ? null : `node-${term}`);
+    allowed = [saved, next];
+    await file.save(next);
+    saved = next;
+    allowed = [saved];
+    if (term % 4 === 0) {
+      await file.save({ ...saved, commit: at(term) });
+      allowed = [saved, { ...saved, commit: at(term) }];
+      saved = { ...saved, commit: at(term) };
+      await file.saveCommit();
+    }
+    points.push({ disk: disk.snapshot(), allowed });
+  }
+  for (const point of points) {
+    for (const fate of fates) {
+      for (let roll = 0; roll < 5; roll++) {
+        const crashed = point.disk.afterCrash(() => fate, new Random(roll + 1));
+        const { state } = await open(crashed);
+        // The commit index is a hint and may be an older one.
+        expect(point.allowed.map(voteOf)).toContainEqual(voteOf(state));
+        expect((await open(crashed)).state).toEqual(state);
+        states++;
+      }
+    }
+  }
+  expect(states).toBeGreaterThan(1000);
+});
+
+test("one bad slot costs nothing, whichever it is, and is mended", async () => {
+  for (const slot of [0, 1]) {
+    const disk = await fresh();
+    const { file } = await open(disk);
+    await file.save(stateOf(5, "node-a", 3));
+    disk.flipBit(PATH, slot * 4096 * 8 + 200);
+    const opened = await open(disk);
+    expect(opened.state).toEqual(stateOf(5, "node-a", 3));
+    expect(opened.mended).toContain(slot === 0 ? "slot A not valid" : "slot B not valid");
+    expect((await open(disk)).mended).toBeNull();
+  }
+});
+
+test("two bad slots and a missing file are errors, never term zero", async () => {
+  const disk = await fresh();
+  const { file } = await open(disk);
+  await file.save(stateOf(5, "node-a"));
+  disk.flipBit(PATH, 200);
+  disk.flipBit(PATH, 4096 * 8 + 300);
+  await expect(open(disk)).rejects.toBeInstanceOf(HardStateDamaged);
+  await disk.remove(PATH);
+  await expect(open(disk)).rejects.toBeInstanceOf(HardStateDamaged);
+  const other = await fresh();
+  await expect(HardStateFile.open(other, PATH, IDENTITY + 1)).rejects.toBeInstanceOf(
+    HardStateDamaged,
+  );
+});
+
+test("a failed save is final", async () => {
+  const disk = await fresh();
+  const { file } = await open(disk);
+  disk.faults.syncError = PATH;
+  await expect(file.save(stateOf(1, "a"))).rejects.toThrow("EIO");
+  const calls = disk.calls;
+  await expect(file.save(stateOf(1, "a"))).rejects.toThrow("earlier failure");
+  await expect(file.save(stateOf(2, "a"))).rejects.toThrow("earlier failure");
+  expect(disk.calls).toBe(calls);
+});
+
+test("slots decode to what was encoded; any flipped bit is seen; a later version is refused", () => {
+  forEachSeed(100, (random) => {
+    const state = stateOf(
+      random.u32() * 2 ** 20,
+      random.below(3) === 0 ? null : `n${random.u32()}`,
+      random.u32(),
+    );
+    const sequence = random.u32() * 1000;
+    const bytes = encodeSlot(sequence, state, IDENTITY);
+    expect(bytes.length).toBe(4096);
+    expect(decodeSlot(bytes, IDENTITY, PATH)).toEqual({ sequence, state });
+    const bit = random.below(bytes.length * 8);
+    bytes[bit >>> 3] = (bytes[bit >>> 3] ?? 0) ^ (1 << (bit & 7));
+    expect(decodeSlot(bytes, IDENTITY, PATH)).toBeNull();
+  });
+  expect(HardStateUnsupported.name).toBe("HardStateUnsupported");
+});

@@ -1,0 +1,190 @@
+/** Goal: damage to what was durable is found and named, never cut off and never read as data. */
+import { expect, test } from "bun:test";
+import { JournalDamaged, JournalUnsupported } from "../../src/storage/journal-damage.ts";
+import { forEachSeed, Random } from "../sim/random.ts";
+import type { SimDisk } from "../sim/sim-disk.ts";
+import {
+  at,
+  DIRECTORY,
+  entriesOf,
+  entryOf,
+  line,
+  logOf,
+  newDisk,
+  openJournal,
+  recoverLog,
+} from "./journal-fixture.ts";
+
+const SEGMENT_BYTES = 768;
+const ENTRIES = 24;
+
+/** Three or more segments, cut once, closed in order. */
+async function written(close = true): Promise<SimDisk> {
+  const disk = await newDisk();
+  const { journal } = await openJournal(disk, { segmentBytes: SEGMENT_BYTES });
+  await journal.append(entriesOf(1, 6, 1, 40));
+  await journal.append(entriesOf(5, 8, 2, 40));
+  await journal.noteIdle();
+  for (let index = 9; index <= ENTRIES; index++) await journal.append([entryOf(index, 2, 60)]);
+  await journal.retrySpace();
+  if (close) await journal.close();
+  return disk;
+}
+
+const copyOf = (disk: SimDisk) => disk.afterCrash(() => "kept", new Random(1));
+const pathsOf = async (disk: SimDisk) =>
+  (await disk.list(DIRECTORY)).map((name) => `${DIRECTORY}/${name}`);
+
+async function damageOf(disk: SimDisk): Promise<JournalDamaged> {
+  const before = disk.digest();
+  const failure: unknown = await openJournal(disk).catch((cause: unknown) => cause);
+  expect(failure).toBeInstanceOf(JournalDamaged);
+  if (!(failure instanceof JournalDamaged)) throw failure;
+  expect(disk.digest()).toBe(before);
+  return failure;
+}
+
+test("any flipped bit is refused with file and position, or does no harm", async () => {
+  const disk = await written();
+  const expected = (await logOf((await openJournal(copyOf(disk))).journal)).lines;
+  expect(expected.length).toBe(ENTRIES);
+  const random = new Random(Number(process.env["SEED"] ?? 1));
+  let refused = 0;
+  let harmless = 0;
+  for (const path of await pathsOf(disk)) {
+    const size = disk.peek(path)?.length ?? 0;
+    for (let byte = 0; byte < size; byte++) {
+      const bit = byte * 8 + random.below(8);
+      const flipped = copyOf(disk);
+      flipped.flipBit(path, bit);
+      const outcome = await recoverLog(flipped).catch((failure: unknown) => failure);
+      if (outcome instanceof JournalDamaged) {
+        expect(outcome.damage.file, `${path} bit ${bit}`).toBe(path);
+        expect(outcome.damage.position).toBeLessThanOrEqual(byte);
+        expect(outcome.damage.from).toBeLessThanOrEqual(outcome.damage.to);
+        refused++;
+      } else if (outcome instanceof JournalUnsupported) refused++;
+      else {
+        expect(outcome, `${path} bit ${bit}`).toMatchObject({ lines: expected });
+        harmless++;
+      }
+    }
+  }
+  console.log(`flipped bits refused: ${refused}, harmless: ${harmless}`);
+  expect(refused).toBeGreaterThan(ENTRIES * 108);
+});
+
+test("overwritten ranges, zeroed ranges and swapped files are refused too", async () => {
+  const disk = await written();
+  const expected = (await logOf((await openJournal(copyOf(disk))).journal)).lines.join();
+  const paths = (await pathsOf(disk)).slice(0, 3);
+  const outcomes: Promise<void>[] = [];
+  forEachSeed(150, (random, seed) => {
+    const broken = copyOf(disk);
+    const path = random.pick(paths);
+    const bytes = broken.peek(path) ?? new Uint8Array(0);
+    const start = random.below(bytes.length);
+    const length = 1 + random.below(200);
+    const other = broken.peek(random.pick(paths)) ?? bytes;
+    const kind = random.below(3);
+    if (kind === 0) bytes.fill(0, start, start + length);
+    else if (kind === 1) bytes.set(other.slice(start, start + length), start);
+    else bytes.copyWithin(start & ~15, (start + 112) & ~15, bytes.length);
+    outcomes.push(
+      recoverLog(broken).then(
+        (log) => expect(log.lines.join(), `seed ${seed}`).toBe(expected),
+        (failure) => expect(failure, `seed ${seed}`).toBeInstanceOf(Error),
+      ),
+    );
+  });
+  await Promise.all(outcomes);
+});
+
+test("a missing segment is named, wherever it was", async () => {
+  const disk = await written();
+  const paths = await pathsOf(disk);
+  for (const path of paths.slice(1, -1)) {
+    const broken = copyOf(disk);
+    await broken.remove(path);
+    const failure = await damageOf(broken);
+    expect(failure.damage.file).toBe(path);
+    expect(failure.message).toContain("the file is missing");
+  }
+  // The oldest ones go by themselves after a checkpoint.
+  const first = copyOf(disk);
+  await first.remove(paths[0] ?? "");
+  expect((await recoverLog(first)).lastIndex).toBe(ENTRIES);
+});
+
+test("a shortened segment and a copy under another name are refused", async () => {
+  const disk = await written();
+  const [first = "", second = ""] = await pathsOf(disk);
+  const short = copyOf(disk);
+  const file = await short.open(second, "existing");
+  await file.truncate(SEGMENT_BYTES - 16);
+  expect((await damageOf(short)).message).toContain("instead of 768");
+  const copied = copyOf(disk);
+  copied.peek(second)?.set(copied.peek(first) ?? []);
+  expect((await damageOf(copied)).message).toContain("this is segment 1 by its header");
+});
+
+test("the message tells an operator what, where, and what to do", async () => {
+  const disk = await written();
+  const [first = ""] = await pathsOf(disk);
+  disk.flipBit(first, (64 + 48 + 5) * 8);
+  const { message, damage } = await damageOf(disk);
+  expect(message).toContain(`${first} at byte 64: entry 1: wrong payload checksum`);
+  expect(message).toContain("Nothing was changed");
+  expect(Number(damage.from)).toBe(1);
+  expect(Number(damage.to)).toBeGreaterThan(20);
+});
+
+test("damage in the last append is found once a watermark covers it", async () => {
+  for (const idle of [false, true]) {
+    const disk = await newDisk();
+    const { journal } = await openJournal(disk);
+    await journal.append(entriesOf(1, 3, 1, 32));
+    if (idle) await journal.noteIdle();
+    const [path = ""] = await pathsOf(disk);
+    disk.flipBit(path, (64 + 2 * 80 + 60) * 8);
+    const crashed = disk.afterCrash(() => "kept", new Random(1));
+    if (idle) expect(Number((await damageOf(crashed)).damage.from)).toBe(3);
+    // Without one it looks like a torn write: only the last append is at risk, for 2 ms.
+    else expect((await recoverLog(crashed)).lines).toEqual(entriesOf(1, 2, 1, 32).map(line));
+  }
+});
+
+test("a disk that stores half of what it accepts is found out", async () => {
+  const disk = await newDisk();
+  const { journal } = await openJournal(disk);
+  await journal.append(entriesOf(1, 3, 1));
+  disk.faults.halfWrites = true;
+  await journal.append([entryOf(4, 1, 200)]);
+  disk.faults.halfWrites = false;
+  await journal.append([entryOf(5, 1)]);
+  expect(Number((await damageOf(copyOf(disk))).damage.from)).toBe(4);
+});
+
+test("a failed sync that lost its pages costs nothing that was acknowledged", async () => {
+  const disk = await newDisk();
+  const { journal } = await openJournal(disk);
+  await journal.append(entriesOf(1, 3, 1));
+  disk.faults.syncError = "0001.seg";
+  await expect(journal.append([entryOf(4, 1)])).rejects.toThrow("EIO");
+  // The next sync would report success; the journal must not ask.
+  await expect(journal.append([entryOf(4, 1)])).rejects.toThrow("earlier failure");
+  const crashed = disk.afterCrash(() => "kept", new Random(1));
+  expect((await recoverLog(crashed)).lines).toEqual(entriesOf(1, 3, 1).map(line));
+});
+
+test("a read verifies what it gives", async () => {
+  const disk = await newDisk();
+  const { journal } = await openJournal(disk);
+  await journal.append(entriesOf(1, 5, 1, 32));
+  const [path = ""] = await pathsOf(disk);
+  disk.flipBit(path, (64 + 2 * 80 + 60) * 8);
+  expect((await journal.read(at(1), at(2), 1e9)).length).toBe(2);
+  const failure: unknown = await journal.read(at(1), at(5), 1e9).catch((cause: unknown) => cause);
+  expect(failure).toBeInstanceOf(JournalDamaged);
+  if (failure instanceof JournalDamaged) expect(Number(failure.damage.from)).toBe(3);
+});

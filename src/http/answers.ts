@@ -6,7 +6,7 @@ import type { HttpOptions } from "./options.ts";
 
 // Shared by all answers: a Headers object that is made once is cheaper than a literal each time.
 const JSON_HEADERS = new Headers({ "content-type": "application/json" });
-const OK_INIT = { status: 200, headers: JSON_HEADERS };
+const OK_INIT = { headers: JSON_HEADERS };
 const ACCEPTED_INIT = { status: 202, headers: JSON_HEADERS };
 
 export const jsonText = (body: string | Uint8Array<ArrayBuffer>): Response =>

@@ -3,6 +3,7 @@ import { sha256 } from "../lib/digest.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import { ApiError, shown } from "./errors.ts";
 import { RateLimit } from "./rate-limit.ts";
+import { pathStartOf } from "./raw-url.ts";
 import {
   ALL_GRANTS,
   type Grant,
@@ -64,6 +65,8 @@ export class Principal {
   }
 }
 
+/** Spellings of accepted headers that are remembered: "Bearer x", "bearer x" and so on. */
+const KNOWN_HEADERS_MAX = 1024;
 const ANYONE = new Principal(null, ALL_GRANTS, null, false);
 const BEARER = "bearer ";
 
@@ -79,6 +82,11 @@ export class Auth {
   readonly #principals: readonly Principal[];
   readonly #skipPrefixes: readonly string[];
   readonly #context: AuthContext;
+  /**
+   * Headers that were accepted before, whole; a hash look-up that saves a digest per request. An
+   * unknown header never gets further here than its own hash, so a guess learns nothing from time.
+   */
+  readonly #known = new Map<string, Principal>();
 
   /** @throws TokenSpecError for tokens that cannot be used. */
   constructor(options: AuthOptions, context: AuthContext) {
@@ -95,10 +103,12 @@ export class Auth {
   }
 
   /** @throws ApiError `unauthorized` or `rate_limited`. */
-  authenticate(request: Request, path: string): Principal {
-    if (this.#skipPrefixes.some((prefix) => path.startsWith(prefix))) return ANYONE;
+  authenticate(request: Request, url: string): Principal {
+    for (const prefix of this.#skipPrefixes) {
+      if (url.startsWith(prefix, pathStartOf(url))) return ANYONE;
+    }
     const header = request.headers.get("authorization");
-    const principal = header === null ? null : this.#find(header);
+    const principal = header === null ? null : (this.#known.get(header) ?? this.#find(header));
     if (principal === null || !this.#reaches(principal, request)) {
       this.#context.instruments.authFailures.value++;
       throw new ApiError("unauthorized", undefined, null, { "www-authenticate": "Bearer" });
@@ -123,6 +133,7 @@ export class Auth {
     for (const principal of this.#principals) {
       if (principal.digest !== null && timingSafeEqual(principal.digest, digest)) found = principal;
     }
+    if (found !== null && this.#known.size < KNOWN_HEADERS_MAX) this.#known.set(header, found);
     return found;
   }
 

@@ -23,11 +23,7 @@ export function readBytes(request: Request, limit: number, code: ErrorCode): Pro
     throw new ApiError("invalid_request", `Content-Length is ${shown(announced)}`);
   }
   if (length > limit) throw tooLarge(code, "The body", `${length} bytes`, limit);
-  return request.bytes().catch(incomplete);
-}
-
-function incomplete(cause: unknown): never {
-  throw Object.assign(new ApiError("incomplete_body"), { cause });
+  return request.bytes();
 }
 
 /** A chunked body, or none at all. */
@@ -41,7 +37,7 @@ async function readUnannounced(
   let length = 0;
   const reader = request.body.getReader();
   for (;;) {
-    const { done, value } = await reader.read().catch(incomplete);
+    const { done, value } = await reader.read();
     if (done) return Buffer.concat(chunks, length);
     length += value.length;
     if (length > limit) {

@@ -5,7 +5,6 @@ import type { Rejections } from "./answers.ts";
 import type { Auth } from "./auth.ts";
 import { Call, type Route } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
-import { pathEndOf, pathStartOf } from "./raw-url.ts";
 
 export type GateParts = {
   readonly auth: Auth;
@@ -30,13 +29,24 @@ export class Gate {
     try {
       answer = route.handle(this.#admit(route, request, startedAt));
     } catch (error) {
-      answer = this.#failed(route, error);
+      answer = this.#failed(route, request, error);
     }
-    if (answer instanceof Response) return this.#finish(route, startedAt, answer);
-    return answer.then(
-      (response) => this.#finish(route, startedAt, response),
-      (error) => this.#finish(route, startedAt, this.#failed(route, error)),
-    );
+    return answer instanceof Promise
+      ? this.#settle(route, request, startedAt, answer)
+      : this.#finish(route, startedAt, answer);
+  }
+
+  async #settle(
+    route: Route,
+    request: Request,
+    startedAt: number,
+    answer: Promise<Response>,
+  ): Promise<Response> {
+    try {
+      return this.#finish(route, startedAt, await answer);
+    } catch (error) {
+      return this.#finish(route, startedAt, this.#failed(route, request, error));
+    }
   }
 
   /** @throws ApiError: the token first, and only then anything else. */
@@ -46,11 +56,7 @@ export class Gate {
       checkHost(request);
       return new Call(request, url, route, null, startedAt);
     }
-    const start = pathStartOf(url);
-    const principal = this.#parts.auth.authenticate(
-      request,
-      url.slice(start, pathEndOf(url, start)),
-    );
+    const principal = this.#parts.auth.authenticate(request, url);
     checkHost(request);
     if (this.#parts.stopping.aborted) throw shuttingDown();
     if (route.takesBody) checkContentEncoding(request);
@@ -65,9 +71,11 @@ export class Gate {
     return response;
   }
 
-  #failed(route: Route, error: unknown): Response {
+  #failed(route: Route, request: Request, error: unknown): Response {
     const { instruments, log, rejections } = this.#parts;
     if (!(error instanceof ApiError)) {
+      // The client went away in the middle of its body; there is nobody to answer.
+      if (request.signal.aborted) return rejections.error(new ApiError("incomplete_body"));
       log.error("request failed", {
         route: route.meter.route,
         error: error instanceof Error ? (error.stack ?? error.message) : String(error),

@@ -20,6 +20,7 @@ const SLASH = 47;
 const PERCENT = 37;
 const PLUS = 43;
 const SPACE = 32;
+const EQUALS = 61;
 
 /**
  * The `n`th segment (from 0) of the path between `start` and `end`, still encoded.
@@ -51,7 +52,7 @@ export function pathSegment(
  * @throws ApiError for a malformed escape or bytes that are not UTF-8.
  */
 export function decodePercent(raw: string, what: string, plusIsSpace: boolean): string {
-  if (!raw.includes("%") && !(plusIsSpace && raw.includes("+"))) return raw;
+  if (!hasEscapes(raw, plusIsSpace)) return raw;
   const bytes = new Uint8Array(raw.length);
   let length = 0;
   for (let i = 0; i < raw.length; i++) {
@@ -65,6 +66,15 @@ export function decodePercent(raw: string, what: string, plusIsSpace: boolean): 
     bytes[length++] = byte;
   }
   return utf8OrThrow(bytes.subarray(0, length), what, raw);
+}
+
+// A loop, since values are mostly too short for the native search to pay.
+function hasEscapes(raw: string, plusIsSpace: boolean): boolean {
+  for (let i = 0; i < raw.length; i++) {
+    const code = raw.charCodeAt(i);
+    if (code === PERCENT || (code === PLUS && plusIsSpace)) return true;
+  }
+  return false;
 }
 
 function utf8OrThrow(bytes: Uint8Array, what: string, raw: string): string {
@@ -110,7 +120,8 @@ export function readQuery(
   names: readonly string[],
   strict: boolean,
 ): QueryValues {
-  const values: (string | null)[] = new Array(names.length).fill(null);
+  const values: (string | null)[] = [];
+  for (let i = 0; i < names.length; i++) values.push(null);
   let at = from;
   while (at < url.length) {
     let end = url.indexOf("&", at);
@@ -129,18 +140,34 @@ function readPair(
   strict: boolean,
   values: (string | null)[],
 ): void {
-  let equals = url.indexOf("=", at);
-  if (equals < 0 || equals > end) equals = end;
-  const name = decodePercent(url.slice(at, equals), "A query parameter's name", true);
-  const index = names.indexOf(name);
-  if (index < 0) {
-    if (strict) throw new ApiError("unknown_parameter", unknownParameter(name, names));
-    return;
+  let index = plainNameAt(url, at, end, names);
+  let equals = at;
+  if (index >= 0) equals += (names[index] as string).length;
+  else {
+    equals = url.indexOf("=", at);
+    if (equals < 0 || equals > end) equals = end;
+    const name = decodePercent(url.slice(at, equals), "A query parameter's name", true);
+    index = names.indexOf(name);
+    if (index < 0) {
+      if (strict) throw new ApiError("unknown_parameter", unknownParameter(name, names));
+      return;
+    }
   }
+  const name = names[index] as string;
   if (values[index] !== null) {
     throw new ApiError("repeated_parameter", `Query parameter ${shown(name)} was given twice`);
   }
-  values[index] = decodePercent(url.slice(equals + 1, end), `Query parameter ${name}`, true);
+  values[index] = decodePercent(url.slice(equals + 1, end), name, true);
+}
+
+/** Index of the name that stands at `at` as it is, followed by "="; -1 if none does. */
+function plainNameAt(url: string, at: number, end: number, names: readonly string[]): number {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    const equals = at + name.length;
+    if (equals < end && url.charCodeAt(equals) === EQUALS && url.startsWith(name, at)) return i;
+  }
+  return -1;
 }
 
 const unknownParameter = (name: string, names: readonly string[]): string =>

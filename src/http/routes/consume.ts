@@ -23,18 +23,16 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
         answer: PAGE,
         errors: ["invalid_topic", "invalid_group", "topic_not_found", "partition_not_found"],
       },
-      handle: (call) => {
+      handle: async (call) => {
         const consume = readConsume(call);
         const events = call.accepts("text/event-stream");
         if (events || (consume.follow && call.accepts("application/x-ndjson"))) {
-          return follow(edge, call, consume, events);
+          return await follow(edge, call, consume, events);
         }
-        return edge.node.consume(consume.request).then((page) => {
-          if (!page.ok) return edge.rejections.answer(call, page);
-          if (consume.waitMs > 0 && isEmpty(page) && !call.isHead)
-            return wait(edge, call, consume, page);
-          return pageAnswer(edge, consume, page);
-        });
+        const page = await edge.node.consume(consume.request);
+        if (!page.ok) return edge.rejections.answer(call, page);
+        const waits = consume.waitMs > 0 && isEmpty(page) && !call.isHead;
+        return waits ? await wait(edge, call, consume, page) : pageAnswer(edge, consume, page);
       },
     },
   ];

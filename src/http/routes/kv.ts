@@ -43,7 +43,7 @@ const put = (edge: Edge): Endpoint => ({
     answer: KV_WRITTEN,
     errors: ["invalid_key", "reserved_key", "cas_mismatch", "message_too_large", "commit_timeout"],
   },
-  handle: (call) => {
+  handle: async (call) => {
     const namespace = checkNamespace(call.parameter(0));
     const key = checkKey(call.parameter(1));
     if (key.endsWith(META)) throw new ApiError("reserved_key");
@@ -53,15 +53,17 @@ const put = (edge: Edge): Endpoint => ({
     const ttlMs = Math.min(decimalOrNull(ttl, "ttl_ms") ?? 0, TTL_MS_MAX);
     const timeoutMs = readTimeout(timeout);
     const limit = edge.options.limits.messageBytesMax;
-    return readBytes(call.request, limit, "message_too_large")
-      .then((value) =>
-        edge.node.kvPut({ namespace, key, value, cas, ttlMs: ttlMs || null, timeoutMs }),
-      )
-      .then((result) =>
-        result.ok
-          ? written(`{"ok":true,"cas":${result.cas}`, result)
-          : edge.rejections.answer(call, result),
-      );
+    const value = await readBytes(call.request, limit, "message_too_large");
+    const result = await edge.node.kvPut({
+      namespace,
+      key,
+      value,
+      cas,
+      ttlMs: ttlMs || null,
+      timeoutMs,
+    });
+    if (!result.ok) return edge.rejections.answer(call, result);
+    return written(`{"ok":true,"cas":${result.cas}`, result);
   },
 });
 

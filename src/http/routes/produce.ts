@@ -1,4 +1,4 @@
-import type { Produced } from "../../node/api.ts";
+import type { Produced, ProduceOutcome } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
 import { acceptedText, jsonText } from "../answers.ts";
 import { readBytes } from "../body.ts";
@@ -35,11 +35,12 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
         answer: PRODUCED,
         errors: ERRORS,
       },
-      handle: (call) => {
+      handle: async (call) => {
         const options = readProduceOptions(call, edge.options.rocket);
-        return readBytes(call.request, messageBytesMax, "message_too_large").then((body) =>
-          produce(edge, call, options, encodeRecord(options.key, body), singleAnswer),
-        );
+        const body = await readBytes(call.request, messageBytesMax, "message_too_large");
+        const parsedAt = options.timing ? performance.now() : 0;
+        const outcome = await append(edge, call, options, encodeRecord(options.key, body));
+        return answer(edge, call, options, outcome, singleAnswer, parsedAt);
       },
     },
     {
@@ -54,12 +55,13 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
         answer: PRODUCED_BATCH,
         errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
       },
-      handle: (call) => {
+      handle: async (call) => {
         const options = readProduceOptions(call, edge.options.rocket);
-        return readBytes(call.request, requestBytesMax, "request_too_large").then((body) => {
-          const records = encodeLines(body, options.key, edge.options.limits);
-          return produce(edge, call, options, records, batchAnswer);
-        });
+        const body = await readBytes(call.request, requestBytesMax, "request_too_large");
+        const records = encodeLines(body, options.key, edge.options.limits);
+        const parsedAt = options.timing ? performance.now() : 0;
+        const outcome = await append(edge, call, options, records);
+        return answer(edge, call, options, outcome, batchAnswer, parsedAt);
       },
     },
   ];
@@ -74,21 +76,29 @@ const batchAnswer: Where = ({ firstOffset, count, partition }) =>
 /** Above this wait the answer may come later than the server's idle timeout allows. */
 const LONG_TIMEOUT_MS = 5_000;
 
-function produce(
+// Not async: the handlers await the node's own promise, without one more around it.
+function append(
+  { node, allowLong }: Edge,
+  { request }: Call,
+  options: ProduceOptions,
+  records: EncodedRecords,
+): Promise<ProduceOutcome> {
+  if (options.timeoutMs !== null && options.timeoutMs > LONG_TIMEOUT_MS) allowLong(request);
+  return node.produce(produceRequest(options, records));
+}
+
+function answer(
   edge: Edge,
   call: Call,
   options: ProduceOptions,
-  records: EncodedRecords,
+  outcome: ProduceOutcome,
   where: Where,
-): Promise<Response> {
-  if ((options.timeoutMs ?? 0) > LONG_TIMEOUT_MS) edge.allowLong(call.request);
-  const parsedAt = performance.now();
-  return edge.node.produce(produceRequest(options, records)).then((outcome) => {
-    if (!outcome.ok) return edge.rejections.answer(call, outcome);
-    let body = where(outcome) + ackFields(outcome, options.idempotencyKey !== null);
-    if (options.timing) body += timingFields(outcome, call.startedAt, parsedAt);
-    return outcome.synced === false ? acceptedText(`${body}}`) : jsonText(`${body}}`);
-  });
+  parsedAt: number,
+): Response {
+  if (!outcome.ok) return edge.rejections.answer(call, outcome);
+  let body = where(outcome) + ackFields(outcome, options.idempotencyKey !== null);
+  if (options.timing) body += timingFields(outcome, call.startedAt, parsedAt);
+  return outcome.synced === false ? acceptedText(`${body}}`) : jsonText(`${body}}`);
 }
 
 function ackFields(produced: Produced, hasIdempotencyKey: boolean): string {

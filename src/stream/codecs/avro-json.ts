@@ -69,6 +69,7 @@ function readRecord(fields: readonly AvroField[], json: Value, options: AvroJson
     if (field.rawDefault === undefined) throw misfit(`field ${field.name}`);
     if (!options.applyDefaults) continue;
     if (field.fallback === undefined) resolveNow(field, options);
+    else options.budget.spend(field.fallbackNodes);
     if (field.fallback !== undefined) out[field.name] = field.fallback;
   }
   return out;

@@ -42,6 +42,8 @@ export type AvroField = {
   readonly rawDefault: Value | undefined;
   /** The same, read by the schema; set once the whole schema is known. */
   fallback: Value | undefined;
+  /** Of how many parts it is: records share their defaults, so a small schema can hold many. */
+  fallbackNodes: number;
 };
 
 export type AvroSchema = {
@@ -153,7 +155,14 @@ function nodeOf(
         const rawType = isObject(rawField) ? (rawField["type"] ?? null) : null;
         const rawDefault = isObject(rawField) ? rawField["default"] : undefined;
         const fieldNode = nodeOf(fieldType, rawType, known, allFields);
-        const field = { name, aliases, node: fieldNode, rawDefault, fallback: undefined };
+        const field = {
+          name,
+          aliases,
+          node: fieldNode,
+          rawDefault,
+          fallback: undefined,
+          fallbackNodes: 0,
+        };
         allFields.push(field);
         return field;
       });
@@ -191,6 +200,7 @@ function branchNames(type: AvroType): readonly string[] {
 
 function resolveDefault(field: AvroField, budget: NodeBudget): void {
   if (field.rawDefault === undefined || field.fallback !== undefined) return;
+  const before = budget.left;
   try {
     field.fallback = readAvroJson(field.node, field.rawDefault, {
       budget,
@@ -198,6 +208,7 @@ function resolveDefault(field: AvroField, budget: NodeBudget): void {
       aliases: new Map(),
       resolve: (inner) => resolveDefault(inner, budget),
     });
+    field.fallbackNodes = before - budget.left;
   } catch {
     throw new Error(`the default of field ${JSON.stringify(field.name)} does not fit its type`);
   }

@@ -59,6 +59,16 @@ export class NodeBudget {
     if (--this.#left < 0) throw new Undecodable("too many parts");
   }
 
+  get left(): number {
+    return this.#left;
+  }
+
+  /** For parts that are taken over as they are. */
+  spend(nodes: number): void {
+    this.#left -= nodes;
+    if (this.#left < 0) throw new Undecodable("too many parts");
+  }
+
   leave(): void {
     this.depth--;
   }

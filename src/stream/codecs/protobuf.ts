@@ -46,8 +46,22 @@ function parseProto(text: string): protobuf.Root {
     root.addJSON(known.nested);
   }
   root.resolveAll();
+  for (const type of allMessagesOf(messagesOf(root.nestedArray))) checkDefaults(type);
   return root;
 }
+
+/** protobufjs reads the number of a default as a double; a default must not lose its digits. */
+function checkDefaults(type: protobuf.Type): void {
+  for (const field of type.fieldsArray) {
+    const value: unknown = field.options?.["default"];
+    const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
+    if (isRounded && INTEGERS_64.has(field.type)) {
+      throw new Error(`the default of ${field.name} is beyond 2^53`);
+    }
+  }
+}
+
+const INTEGERS_64 = new Set(["int64", "uint64", "sint64", "fixed64", "sfixed64"]);
 
 /** @returns the type, or what is wrong with the name. */
 function findMessage(root: protobuf.Root, name: string | null): protobuf.Type | string {

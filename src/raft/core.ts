@@ -164,6 +164,8 @@ export type Core = {
   setElectionTimeout(ticks: number): void;
   /** The disk of `id` is known to agree with the log up to here; null if not leader or a stranger. */
   matchIndex(id: NodeId): LogIndex | null;
+  /** Null if compacted away or beyond the log. */
+  termAt(index: LogIndex): Term | null;
   status(): Status;
 };
 
@@ -233,6 +235,7 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
     stepDown: () => stepDown(raft),
     setElectionTimeout: (ticks) => setElectionTimeout(raft, ticks),
     matchIndex: (id) => matchIndex(raft, id),
+    termAt: (index) => raft.log.termAt(index) ?? null,
     status: () => statusOf(raft),
   };
 }

@@ -32,7 +32,12 @@ export const entriesOf = (first: number, ...terms: number[]): Entry[] =>
     data: bytes(`${first + i}@${t}`),
   }));
 
-export type MessageOf<Type extends Message["type"]> = Extract<Message, { type: Type }>;
+type Having<M extends Message, Type> = M extends Message
+  ? Type extends M["type"]
+    ? M
+    : never
+  : never;
+export type MessageOf<Type extends Message["type"]> = Having<Message, Type>;
 type Body<M> = M extends Message ? Omit<M, "from" | "to" | "term"> : never;
 
 /** A message to the core under test, from a peer. */

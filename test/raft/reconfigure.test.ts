@@ -1,0 +1,216 @@
+/** Membership changes: paper section 6, dissertation chapter 4; in force when applied, as in etcd. */
+import { describe, expect, test } from "bun:test";
+import { EMPTY_CONFIGURATION } from "../../src/raft/membership.ts";
+import type { MembershipChange } from "../../src/raft/types.ts";
+import { bytes, Cluster, from, id, ids, index, Solo, term } from "./harness.ts";
+
+const add = (name: string): MembershipChange => ({ type: "add_voter", id: id(name) });
+const learn = (name: string): MembershipChange => ({ type: "add_learner", id: id(name) });
+const remove = (name: string): MembershipChange => ({ type: "remove", id: id(name) });
+
+/** Founders begin with entry 1 in a snapshot, so that newcomers learn of them by it. */
+function founded(names: string, newcomers = ""): Cluster {
+  const cluster = new Cluster(names);
+  for (const member of cluster.members.values()) {
+    const { configuration } = member.core;
+    member.store.snapshot = { index: index(1), term: term(1), configuration };
+    member.applied = [{ index: 1, term: 1, data: "" }];
+    member.restart();
+  }
+  for (const name of ids(newcomers)) cluster.add(name, EMPTY_CONFIGURATION);
+  return cluster.elect(names.split(" ")[0] ?? "");
+}
+
+const voters = (cluster: Cluster, name: string) => cluster.core(name).configuration.voters;
+
+test("one voter is added by a simple change, and gets all there is", () => {
+  const cluster = founded("n1", "n2");
+  expect(cluster.core("n1").proposeConfChange([add("n2")]).ok).toBe(true);
+  cluster.settle().tick(3);
+  expect(voters(cluster, "n2")).toEqual(ids("n1 n2"));
+  expect(cluster.core("n2").appliedIndex).toBe(cluster.core("n1").appliedIndex);
+});
+
+test("a group of one grows to three, and survives the loss of its founder", () => {
+  const cluster = founded("n1", "n2 n3");
+  cluster.core("n1").proposeConfChange([add("n2"), add("n3")]);
+  cluster.settle().tick(5);
+  expect(cluster.core("n1").configuration).toMatchObject({
+    voters: ids("n1 n2 n3"),
+    votersOutgoing: [],
+    autoLeave: false,
+  });
+  cluster.cut("n1");
+  cluster.tick(60);
+  const roles = [cluster.core("n2").role, cluster.core("n3").role];
+  expect(roles).toContain("leader");
+});
+
+test("a node is replaced by another in one change, through joint consensus", () => {
+  const cluster = founded("n1 n2 n3", "n4");
+  cluster.core("n1").proposeConfChange([remove("n3"), add("n4")]);
+  cluster.settle().tick(5);
+  for (const name of ["n1", "n2", "n4"]) expect(voters(cluster, name)).toEqual(ids("n1 n2 n4"));
+});
+
+test("a joint configuration entered explicitly stays until it is left", () => {
+  const cluster = founded("n1 n2 n3", "n4");
+  const core = cluster.core("n1");
+  core.proposeConfChange([add("n4")], "joint_explicit");
+  cluster.settle().tick(5);
+  expect(core.configuration).toMatchObject({ votersOutgoing: ids("n1 n2 n3"), autoLeave: false });
+  expect(core.proposeConfChange([add("n5")])).toEqual({ ok: false, code: "joint" });
+  expect(core.proposeConfChange([]).ok).toBe(true);
+  cluster.settle();
+  expect(core.configuration.votersOutgoing).toEqual([]);
+  expect(core.proposeConfChange([])).toEqual({ ok: false, code: "not_joint" });
+});
+
+test("while joint, both majorities are needed", () => {
+  const cluster = founded("n1 n2 n3", "n4 n5");
+  const core = cluster.core("n1");
+  core.proposeConfChange([remove("n2"), remove("n3"), add("n4"), add("n5")], "joint_explicit");
+  cluster.settle().tick(5);
+  const at = core.commitIndex;
+  cluster.cut("n4", "n5");
+  core.propose(bytes("x"));
+  cluster.settle();
+  expect(core.commitIndex).toBe(at);
+  cluster.heal();
+  cluster.cut("n2", "n3");
+  core.propose(bytes("y"));
+  cluster.settle();
+  // "x" has both majorities by now, of different members; "y" has only the new one.
+  expect(core.commitIndex).toBe(index(at + 1));
+  cluster.heal();
+  expect(cluster.tick(3).core("n1").commitIndex).toBe(index(at + 2));
+});
+
+describe("one change at a time", () => {
+  test("none before the leader committed an entry of its term", () => {
+    const solo = Solo.of("n1 n2 n3").elect();
+    expect(solo.core.proposeConfChange([add("n4")])).toEqual({ ok: false, code: "not_ready" });
+    solo.accept("n2", 1);
+    expect(solo.core.proposeConfChange([add("n4")]).ok).toBe(true);
+  });
+
+  test("none before the previous is applied", () => {
+    const solo = Solo.of("n1 n2 n3").lead();
+    solo.core.proposeConfChange([learn("n4")]);
+    const refused = { ok: false, code: "change_in_flight" } as const;
+    expect(solo.settle().core.proposeConfChange([learn("n5")])).toEqual(refused);
+    solo.core.step(from("n2", 1, { type: "append_response", accepted: true, match: index(2) }));
+    expect(solo.core.proposeConfChange([learn("n5")])).toEqual(refused);
+    expect(solo.settle().core.proposeConfChange([learn("n5")]).ok).toBe(true);
+  });
+
+  test("none before a new leader has applied the tail it came with", () => {
+    const cluster = founded("n1 n2 n3");
+    cluster.cut("n1");
+    cluster.core("n1").proposeConfChange([learn("n9")]);
+    cluster.settle();
+    cluster.heal();
+    cluster.elect("n2").elect("n3");
+    const core = [...cluster.members.values()].find((m) => m.core.role === "leader")?.core;
+    expect(core?.proposeConfChange([learn("n8")]).ok).toBe(true);
+    expect(core?.proposeConfChange([learn("n7")])).toMatchObject({ code: "change_in_flight" });
+  });
+
+  test("one that makes no sense is refused with the reason", () => {
+    const solo = Solo.of("n1").tick();
+    expect(solo.core.proposeConfChange([remove("n1")])).toEqual({
+      ok: false,
+      code: "invalid_change",
+      reason: "removed all voters",
+    });
+    expect(solo.core.lastIndex).toBe(index(1));
+  });
+});
+
+test("a leader that is removed replicates until the change is committed, then steps down", () => {
+  const cluster = founded("n1 n2 n3");
+  cluster.core("n1").proposeConfChange([remove("n1")]);
+  cluster.settle();
+  expect(cluster.core("n1").role).toBe("follower");
+  cluster.tick(60);
+  expect(cluster.core("n1").role).toBe("follower");
+  expect([cluster.core("n2").role, cluster.core("n3").role]).toContain("leader");
+  for (const name of ["n2", "n3"]) expect(voters(cluster, name)).toEqual(ids("n2 n3"));
+});
+
+test("a removed follower is told of it, and stays quiet", () => {
+  const cluster = founded("n1 n2 n3");
+  cluster.core("n1").proposeConfChange([remove("n3")]);
+  cluster.settle();
+  expect(voters(cluster, "n3")).toEqual(ids("n1 n2"));
+  cluster.tick(60);
+  expect([cluster.core("n3").role, cluster.core("n1").role]).toEqual(["follower", "leader"]);
+});
+
+describe("learners", () => {
+  test("get everything, but count for nothing", () => {
+    const cluster = founded("n1 n2", "n9");
+    cluster.core("n1").proposeConfChange([learn("n9")]);
+    cluster.settle().tick(3);
+    expect(cluster.core("n9").appliedIndex).toBe(cluster.core("n1").appliedIndex);
+    expect(cluster.core("n9").status().isLearner).toBe(true);
+    const at = cluster.core("n1").commitIndex;
+    cluster.cut("n2");
+    cluster.core("n1").propose(bytes("x"));
+    cluster.settle();
+    expect(cluster.core("n1").commitIndex).toBe(at);
+  });
+
+  test("one that was promoted without knowing it votes all the same", () => {
+    const cluster = founded("n1 n2", "n3");
+    cluster.core("n1").proposeConfChange([learn("n3")]);
+    cluster.settle().tick(2);
+    cluster.core("n1").proposeConfChange([add("n3")]);
+    cluster.passes = ({ to, type }) => to !== "n3" || type.includes("vote");
+    cluster.settle();
+    cluster.cut("n1");
+    const { passes } = cluster;
+    cluster.passes = (m) => passes(m) && (m.to !== "n3" || m.type.includes("vote"));
+    expect(cluster.core("n3").status().isLearner).toBe(true);
+    cluster.tick(40);
+    expect(cluster.core("n2").role).toBe("leader");
+  });
+
+  test("a voter that becomes a learner waits for the end of joint", () => {
+    const cluster = founded("n1 n2 n3");
+    cluster.core("n1").proposeConfChange([learn("n3")], "joint_implicit");
+    cluster.settle().tick(2);
+    expect(cluster.core("n1").configuration).toMatchObject({
+      voters: ids("n1 n2"),
+      learners: ids("n3"),
+      learnersNext: [],
+    });
+  });
+});
+
+// etcd issue 12359: n2 needs the vote of n1, which knows of its own removal and has the longer log.
+test("a commit that only removed members know of does not deadlock the election", () => {
+  const cluster = founded("n1 n2 n3");
+  cluster.core("n1").proposeConfChange([remove("n1"), add("n2")], "joint_implicit");
+  let told = false;
+  cluster.passes = ({ type, to }) => {
+    const core = cluster.core("n1");
+    told ||= core.configuration.votersOutgoing.length > 0;
+    return !(told && type === "append_request" && to === "n2" && core.lastIndex > 4);
+  };
+  cluster.settle();
+  cluster.heal();
+  cluster.tick(80);
+  expect([cluster.core("n2").role, cluster.core("n3").role]).toContain("leader");
+});
+
+test("the change is in force for all: quorum, replication, and the output says so", () => {
+  const solo = Solo.of("n1").tick();
+  solo.core.proposeConfChange([add("n2")]);
+  solo.settle();
+  const last = solo.outputs.filter((output) => output.configuration !== null).at(-1);
+  expect(last?.configuration?.voters).toEqual(ids("n1 n2"));
+  solo.core.propose(bytes("x"));
+  expect(solo.settle().core.commitIndex).toBe(index(2));
+  expect(solo.accept("n2", 3).core.commitIndex).toBe(index(3));
+});

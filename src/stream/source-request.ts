@@ -15,7 +15,7 @@ export type Source = {
 };
 
 export const LIMIT_MAX = 10_000;
-const SCHEMA_LENGTH_MAX = 256 * 1024;
+const SCHEMA_LENGTH_MAX = 128 * 1024;
 const ALIASES_MAX = 1000;
 const TOPIC = /^[A-Za-z0-9._-]{1,249}$/;
 const GROUP = /^[A-Za-z0-9._:-]{1,249}$/;

@@ -117,6 +117,22 @@ test("Avro: a schema whose defaults double with every level is refused, and so i
   expect(compile({ schemaText: deep }).ok).toBe(false);
 });
 
+test("a schema with very many parts is refused before it is compiled", () => {
+  const many = <T>(make: (i: number) => T) => Array.from({ length: 5000 }, (_, i) => make(i));
+  const fields = many((i) => ({ name: `f${i}`, type: "int" }));
+  const records = many((i) => ({ type: "record", name: `R${i}`, fields: [] }));
+  const members = many((i) => `int32 a${i} = ${i + 1};`).join("");
+  for (const spec of [
+    { schemaText: JSON.stringify({ type: "record", name: "R", fields }) },
+    { schemaText: JSON.stringify(records) },
+    { type: "proto" as const, schemaText: `message M { ${members} }` },
+    { type: "proto" as const, schemaText: many((i) => `message M${i} {}`).join("") },
+  ]) {
+    const compiled = quickly(() => compile(spec), 300);
+    expect(compiled.ok ? "" : compiled.message).toContain("more than");
+  }
+});
+
 test("Avro: malformed schemas are a message, never an exception", () => {
   const record = (fields: unknown) => JSON.stringify({ type: "record", name: "R", fields });
   for (const schemaText of [

@@ -1,7 +1,7 @@
 import { type AvroType, Type } from "avsc/lib/types.js";
 import { isArray, isObject, newObject, type Value, type ValueObject } from "../value.ts";
 import { readAvroJson } from "./avro-json.ts";
-import { NodeBudget } from "./decoder.ts";
+import { DECLARATIONS_MAX, NodeBudget } from "./decoder.ts";
 import { parseJsonText } from "./json.ts";
 
 /**
@@ -58,7 +58,9 @@ const DEFAULT_NODES_MAX = 20_000;
 
 /** @throws Error with a message for the user. */
 export function parseAvroSchema(text: string): AvroSchema {
-  const raw = withoutDefaults(schemaValue(text), 0);
+  const schema = schemaValue(text);
+  checkDeclarations(schema);
+  const raw = withoutDefaults(schema, 0);
   const type = Type.forSchema(raw.stripped, { wrapUnions: "always" });
   const fields: AvroField[] = [];
   const root = nodeOf(type, raw.original, new Map(), fields);
@@ -75,6 +77,27 @@ function schemaValue(text: string): Value {
     throw new Error("the schema is not JSON");
   }
   return typeof value === "string" ? (parseJsonText(value) ?? value) : value;
+}
+
+/** avsc generates code for each record, which is most of the time that a schema takes. */
+const RECORDS_MAX = 250;
+
+function checkDeclarations(schema: Value): void {
+  const counts = { records: 0, all: 0 };
+  const stack = [schema];
+  for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
+    if (isArray(value)) stack.push(...value);
+    if (!isObject(value)) continue;
+    if (isArray(value["fields"])) counts.records++;
+    counts.all += sizeOfList(value["fields"]) + sizeOfList(value["symbols"]) + 1;
+    for (const part of ["type", "fields", "items", "values"]) stack.push(value[part] ?? null);
+  }
+  if (counts.records > RECORDS_MAX) throw new Error(`more than ${RECORDS_MAX} records`);
+  if (counts.all > DECLARATIONS_MAX * 2) throw new Error(`more than ${DECLARATIONS_MAX} fields`);
+}
+
+function sizeOfList(value: Value | undefined): number {
+  return isArray(value) ? value.length : 0;
 }
 
 type RawSchema = { readonly stripped: unknown; readonly original: Value };

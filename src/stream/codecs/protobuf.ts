@@ -3,6 +3,7 @@ import protojson from "protobufjs/ext/protojson.js";
 import { isArray, isObject, newObject, type Value } from "../value.ts";
 import {
   type CompiledDecoder,
+  DECLARATIONS_MAX,
   type DecodeSpec,
   Undecodable,
   undefinedIfUndecodable,
@@ -33,11 +34,17 @@ export function compileProtobuf(spec: DecodeSpec): CompiledDecoder {
 
 function parseProto(text: string): protobuf.Root {
   const inner = text.trimStart().startsWith('"') ? parseJsonText(text) : text;
-  const { root, imports, weakImports } = protobuf.parse(
-    typeof inner === "string" ? inner : text,
-    new protobuf.Root(),
-    { keepCase: true },
-  );
+  const source = typeof inner === "string" ? inner : text;
+  // Every declaration ends so; the time for one message grows with the square of its fields.
+  if (source.split(";").length > DECLARATIONS_MAX) {
+    throw new Error(`more than ${DECLARATIONS_MAX} declarations`);
+  }
+  if (source.split("{").length > DECLARATIONS_MAX) {
+    throw new Error(`more than ${DECLARATIONS_MAX} blocks`);
+  }
+  const { root, imports, weakImports } = protobuf.parse(source, new protobuf.Root(), {
+    keepCase: true,
+  });
   for (const path of new Set([...(imports ?? []), ...(weakImports ?? [])])) {
     const known = protobuf.common.get(path);
     if (known?.nested === undefined) {

@@ -99,6 +99,7 @@ async function openNode(
     autoCreateTopics: config.autoCreateTopics,
     defaultPartitions: config.defaultPartitions,
     commitTimeoutMs: config.commitTimeoutMs,
+    writeConcern: { kind: "majority" },
     queueBytesMax: config.queueBytesMax,
     queueRequestsMax: config.queueRequestsMax,
     limits: {

@@ -12,7 +12,7 @@ import type { GroupSample } from "../metrics/sources.ts";
 import { type Core, createCore } from "../raft/core.ts";
 import type { Entry, RoleChange } from "../raft/types.ts";
 import type { DataDir } from "../storage/data-dir.ts";
-import type { NodeApi, NodeHealth } from "./api.ts";
+import type { KvGetReject, KvGetRequest, KvValue, NodeApi, NodeHealth, Result } from "./api.ts";
 import { Applier } from "./applier.ts";
 import { BrokerWrites } from "./broker-writes.ts";
 import { Checkpointer } from "./checkpointer.ts";
@@ -20,12 +20,14 @@ import { Commander } from "./commander.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { GroupLagReader } from "./group-lag.ts";
 import { KvAccess } from "./kv-access.ts";
+import { Linearizer } from "./linearizer.ts";
 import { Producer } from "./producer.ts";
 import { Proposer } from "./proposer.ts";
 import { Reader } from "./reader.ts";
 import { type Recovered, recover, type Storage, type StorageOptions } from "./recovery.ts";
 import { Shard } from "./shard.ts";
 import { Sweeper } from "./sweeper.ts";
+import { Acknowledgements, type WriteConcern } from "./write-concern.ts";
 
 const TICK_MS = 50;
 const HEARTBEAT_TICKS = 2;
@@ -47,6 +49,7 @@ export type NodeOptions = {
   readonly autoCreateTopics: boolean;
   readonly defaultPartitions: number;
   readonly commitTimeoutMs: number;
+  readonly writeConcern: WriteConcern;
   readonly queueBytesMax: number;
   readonly queueRequestsMax: number;
   /** Replicated: every node must evict alike. */
@@ -65,6 +68,8 @@ export class Node implements NodeApi {
   readonly #core: Core;
   readonly #storage: Storage;
   readonly #machine: Machine;
+  readonly #acknowledgements: Acknowledgements;
+  readonly #linearizer: Linearizer;
   readonly #proposer: Proposer;
   readonly #commander: Commander;
   readonly #applier: Applier;
@@ -106,6 +111,10 @@ export class Node implements NodeApi {
     const { machine } = recovered;
     const { store } = recovered.storage;
 
+    this.#acknowledgements = new Acknowledgements(this.#core, options.writeConcern);
+    this.#linearizer = new Linearizer(this.#core, clock, options.commitTimeoutMs, () =>
+      this.#shard.turnSoon(),
+    );
     this.#proposer = new Proposer({
       core: this.#core,
       clock,
@@ -114,13 +123,13 @@ export class Node implements NodeApi {
       queueRequestsMax: options.queueRequestsMax,
       commitTimeoutMs: options.commitTimeoutMs,
       wake: () => this.#shard.wake(),
-      ackedBy: () => 1,
+      acknowledgements: this.#acknowledgements,
     });
     this.#commander = new Commander(this.#proposer, clock);
     this.#applier = new Applier({ machine, store, proposer: this.#proposer, clock });
     this.#writes = new BrokerWrites(machine, this.#commander);
     this.#kv = new KvAccess(machine, this.#commander, clock);
-    this.#reader = new Reader(machine);
+    this.#reader = new Reader(machine, this.#linearizer);
     this.#lags = new GroupLagReader(machine, clock);
     this.#producer = new Producer({
       machine,
@@ -189,12 +198,21 @@ export class Node implements NodeApi {
       hardState: hardStateFile,
       clock: this.#options.clock,
       tickMs: TICK_MS,
+      electionTimeoutMs: TICK_MS * ELECTION_TICKS,
       duties: {
         propose: () => this.#proposer.propose(),
         apply: (entries, start) => this.#applier.apply(entries, start),
         send: () => assert(false, "a group of one has nobody to send to"),
         roleChanged: (change) => this.#roleChanged(change),
-        readStates: () => {},
+        readStates: (states, dropped) => this.#linearizer.readStates(states, dropped),
+        progressed: () => {
+          this.#acknowledgements.advance();
+          this.#linearizer.applied();
+        },
+        fetch: () => assert(false, "a group of one has nobody who lacks entries"),
+        snapshotNeeded: () => assert(false, "a group of one has nobody who needs a snapshot"),
+        configurationChanged: () => {},
+        install: () => assert(false, "a group of one has nobody who sends a snapshot"),
         synced: (seconds, entries) => this.#synced(seconds, entries),
         roomNeeded: () => this.#roomNeeded(),
         fault: (error) => this.#fault(error),
@@ -225,6 +243,7 @@ export class Node implements NodeApi {
     this.#diskWatch.stop();
     this.#shard.stop();
     this.#proposer.stop();
+    this.#linearizer.stop();
     this.#wakeReaders();
     const { journal, store, hardStateFile } = this.#storage;
     if (this.#faulted) return;
@@ -273,7 +292,8 @@ export class Node implements NodeApi {
   readonly setRetention: NodeApi["setRetention"] = (request) => this.#writes.setRetention(request);
   readonly listRetention: NodeApi["listRetention"] = () => this.#reader.listRetention();
   readonly kvPut: NodeApi["kvPut"] = (request) => this.#kv.put(request);
-  readonly kvGet: NodeApi["kvGet"] = (request) => Promise.resolve(this.#kv.get(request));
+  readonly kvGet: NodeApi["kvGet"] = (request) =>
+    request.linearizable ? this.#kvGetConfirmed(request) : Promise.resolve(this.#kv.get(request));
   readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#kv.delete(request);
   readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#kv.list(request));
   /** For metrics: records and seconds that each group is behind. */
@@ -282,6 +302,11 @@ export class Node implements NodeApi {
   }
   readonly lastSyncedIndex: NodeApi["lastSyncedIndex"] = () => this.#core.durableIndex;
   readonly compact: NodeApi["compact"] = () => this.#checkpointer.compact();
+
+  async #kvGetConfirmed(request: KvGetRequest): Promise<Result<KvValue, KvGetReject>> {
+    const outcome = await this.#linearizer.confirm();
+    return outcome === "ok" ? this.#kv.get(request) : { ok: false, code: outcome };
+  }
 
   #notReadyBecause(): string {
     if (this.#stopping) return "shutting down";
@@ -293,6 +318,7 @@ export class Node implements NodeApi {
     this.#options.log.info("role changed", { role, term, leader });
     if (this.#stopping) return;
     if (role !== "leader") {
+      this.#acknowledgements.clear();
       const refusal = leader === null ? "no_leader" : "not_leader";
       this.#proposer.setRefusal(refusal);
       this.#proposer.refuseQueued(refusal);
@@ -318,6 +344,7 @@ export class Node implements NodeApi {
     const bytes = bytesOf(entries);
     instruments.fsyncSeconds.observe(seconds);
     instruments.batchBytes.observe(bytes);
+    this.#proposer.durable(entries.at(-1)?.index ?? 0);
     this.#checkpointer.appended(bytes);
     this.#checkpointer.maybeTake();
   }

@@ -208,6 +208,13 @@ class ProduceWaiter extends Waiter {
     });
   }
 
+  protected override onAppended(batchId: number): boolean {
+    // The first write of a duplicate may not be committed yet: that one waits for its result.
+    if (this.#isDuplicate) return false;
+    this.#resolve(this.#predicted(batchId, true, 1));
+    return true;
+  }
+
   protected override onTimeout(): void {
     this.#resolve({ ok: false, code: "commit_timeout" });
   }
@@ -216,13 +223,13 @@ class ProduceWaiter extends Waiter {
     this.#resolve({ ok: false, code });
   }
 
-  protected override released(): void {
+  override leftQueue(): void {
     if (this.#isDuplicate) return;
     this.#handle.pendingRecords -= this.#count;
     if (this.#ownedKey !== null) this.#handle.pendingKeys.delete(this.#ownedKey);
   }
 
-  #predicted(batchId: number, synced: boolean | null): ProduceOutcome {
+  #predicted(batchId: number, synced: boolean | null, ackedBy = 0): ProduceOutcome {
     return {
       ok: true,
       partition: this.#partition.partition,
@@ -232,7 +239,7 @@ class ProduceWaiter extends Waiter {
       payloadMatches: true,
       batchId,
       synced,
-      ackedBy: 0,
+      ackedBy,
       queueUs: 0,
       syncWaitUs: 0,
     };

@@ -8,6 +8,7 @@ import type { Core } from "../raft/core.ts";
 import type { Entry } from "../raft/types.ts";
 import type { WriteAck, WriteReject } from "./api.ts";
 import type { Waiter } from "./waiters.ts";
+import type { Acknowledgements } from "./write-concern.ts";
 
 /** An entry holds the commands of as many requests as came while the last one was being written. */
 export const PROPOSAL_BYTES_MAX = 1024 * 1024;
@@ -24,8 +25,7 @@ export type ProposerOptions = {
   readonly commitTimeoutMs: number;
   /** Takes a turn soon. */
   readonly wake: () => void;
-  /** Which nodes had the entry on disk when it was applied. */
-  readonly ackedBy: () => number;
+  readonly acknowledgements: Acknowledgements;
 };
 
 /** The commands of one entry and who waits for them, by position. */
@@ -160,21 +160,39 @@ export class Proposer {
       this.#inFlight.shift();
       this.#forget(proposal);
       if (proposal.index === entry.index && proposal.term === entry.term) return proposal;
-      // Another leader's entry took its place: these commands will never be applied.
-      rejectAll(proposal, "not_leader");
+      // Another leader's entry took its place, so it will never be applied; or it lies in a
+      // snapshot that came from another leader, and nobody can tell.
+      rejectAll(proposal, proposal.index === entry.index ? "not_leader" : "commit_timeout");
     }
   }
 
-  /** Answers one request. */
+  /** The command at `position` was applied: answers it, as soon as the write concern is met. */
   settle(proposal: Proposal, position: number, result: CommandResult): void {
     const waiter = proposal.waiters[position];
     if (waiter === null || waiter === undefined) return;
-    const ack: WriteAck = {
-      batchId: proposal.index,
-      synced: true,
-      ackedBy: this.#options.ackedBy(),
-    };
+    waiter.leftQueue();
+    const { acknowledgements } = this.#options;
+    const ackedBy = acknowledgements.enough(proposal.index);
+    if (ackedBy >= 0) this.#answer(proposal, waiter, result, ackedBy);
+    else {
+      acknowledgements.hold(proposal.index, (count) =>
+        this.#answer(proposal, waiter, result, count),
+      );
+    }
+  }
+
+  #answer(proposal: Proposal, waiter: Waiter, result: CommandResult, ackedBy: number): void {
+    const ack: WriteAck = { batchId: proposal.index, synced: true, ackedBy };
     waiter.applied(result, ack, proposal.closedUs, this.#options.clock.monotonic());
+  }
+
+  /** The leader's disk has all up to `index`; with write concern 1 that is an answer. */
+  durable(index: number): void {
+    if (this.#options.acknowledgements.concern.kind !== "appended") return;
+    for (const proposal of this.#inFlight) {
+      if (proposal.index > index) return;
+      for (const waiter of proposal.waiters) waiter?.appended(proposal.index);
+    }
   }
 
   /** Leadership is gone: what is not in the log is refused; the rest waits for its fate. */
@@ -241,7 +259,10 @@ function expire(proposal: Proposal, beforeUs: number): void {
 }
 
 function rejectAll(proposal: Proposal, code: WriteReject): void {
-  for (const waiter of proposal.waiters) waiter?.rejected(code);
+  for (const waiter of proposal.waiters) {
+    waiter?.leftQueue();
+    waiter?.rejected(code);
+  }
 }
 
 export type { Proposal };

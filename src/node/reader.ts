@@ -14,17 +14,24 @@ import type {
   TopicSummary,
 } from "./api.ts";
 import { findPartition } from "./broker-writes.ts";
+import type { Linearizer } from "./linearizer.ts";
 import { handleOf } from "./partition-handle.ts";
 
 /** Answers reads from the applied state of this node. */
 export class Reader {
   readonly #machine: Machine;
+  readonly #linearizer: Linearizer;
 
-  constructor(machine: Machine) {
+  constructor(machine: Machine, linearizer: Linearizer) {
     this.#machine = machine;
+    this.#linearizer = linearizer;
   }
 
   async consume(request: ConsumeRequest): Promise<Result<ConsumePage, ConsumeReject>> {
+    if (request.linearizable) {
+      const outcome = await this.#linearizer.confirm();
+      if (outcome !== "ok") return { ok: false, code: outcome };
+    }
     const found = findPartition(this.#machine, request);
     if (!found.ok) return found;
     const { partition } = found;

@@ -2,13 +2,17 @@ import type { Clock } from "../env/clock.ts";
 import { DiskFull } from "../env/disk.ts";
 import type { Core } from "../raft/core.ts";
 import type {
+  Configuration,
   Entry,
+  FetchRequest,
   HardState,
+  LogIndex,
   Message,
   Output,
   Persist,
   ReadState,
   RoleChange,
+  SnapshotMeta,
 } from "../raft/types.ts";
 import type { HardStateFile } from "../storage/hard-state.ts";
 import type { Journal } from "../storage/journal.ts";
@@ -22,6 +26,15 @@ export type ShardDuties = {
   readonly send: (messages: readonly Message[]) => void;
   readonly roleChanged: (change: RoleChange) => void;
   readonly readStates: (states: readonly ReadState[], dropped: readonly unknown[]) => void;
+  /** Somebody's disk has more than before, or membership changed. */
+  readonly progressed: () => void;
+  /** Payloads are wanted from the journal for a peer. */
+  readonly fetch: (requests: readonly FetchRequest[]) => void;
+  /** A peer needs a snapshot at or above this index, and there is none. */
+  readonly snapshotNeeded: (index: LogIndex) => void;
+  readonly configurationChanged: (configuration: Configuration) => void;
+  /** A snapshot from the leader takes the place of machine, partition logs and journal. */
+  readonly install: (snapshot: SnapshotMeta) => Promise<void>;
   /** A write took this long, with so many entries, until it was on stable storage. */
   readonly synced: (seconds: number, entries: readonly Entry[]) => void;
   /** The journal found no room: resolves when it is worth another try. */
@@ -36,6 +49,7 @@ export type ShardOptions = {
   readonly hardState: HardStateFile;
   readonly clock: Clock;
   readonly tickMs: number;
+  readonly electionTimeoutMs: number;
   readonly duties: ShardDuties;
 };
 
@@ -54,7 +68,11 @@ export class Shard {
   #scheduled = false;
   #writing = false;
   #stopped = false;
+  #installing = false;
   #cancelTick: (() => void) | null = null;
+  readonly #unfitAfterUs: number;
+  #tickedAt: number;
+  #writingSince = 0;
   /** Writes that the core decided while another was under way, with what may leave after them. */
   #queue: { persist: Persist; after: readonly Message[] }[] = [];
   /** Committed and not yet applied; `#applyFrom` is the position of the first of them. */
@@ -62,16 +80,20 @@ export class Shard {
   #applyFrom = 0;
   #idle: (() => void)[] = [];
 
-  constructor({ core, journal, hardState, clock, tickMs, duties }: ShardOptions) {
+  constructor(options: ShardOptions) {
+    const { core, journal, hardState, clock, tickMs, electionTimeoutMs, duties } = options;
     this.#core = core;
     this.#journal = journal;
     this.#hardState = hardState;
     this.#clock = clock;
     this.#tickMs = tickMs;
     this.#duties = duties;
+    this.#unfitAfterUs = electionTimeoutMs * 1000;
+    this.#tickedAt = clock.monotonic();
   }
 
   start(): void {
+    this.#tickedAt = this.#clock.monotonic();
     this.#tickLater();
     this.wake();
   }
@@ -89,9 +111,23 @@ export class Shard {
     this.#clock.soon(this.#turn);
   }
 
-  step(message: Message): void {
-    this.#core.step(message);
+  /** Messages of one peer, as they came; one turn for all of them. */
+  step(messages: readonly Message[]): void {
+    if (this.#stopped) return;
+    try {
+      for (const message of messages) this.#core.step(message);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
     this.#turn();
+  }
+
+  /** As `wake`, for what does not wait for the disk: reads, what is committed already. */
+  turnSoon(): void {
+    if (this.#scheduled || this.#stopped) return;
+    this.#scheduled = true;
+    this.#clock.soon(this.#turn);
   }
 
   /** Resolves when nothing is being written or waits to be applied. */
@@ -124,8 +160,12 @@ export class Shard {
       if (!this.#writing) this.#write();
     }
     if (output.roleChange !== null) this.#duties.roleChanged(output.roleChange);
+    if (output.configuration !== null) this.#duties.configurationChanged(output.configuration);
+    if (output.fetches.length > 0) this.#duties.fetch(output.fetches);
+    for (const { index } of output.snapshotNeeded) this.#duties.snapshotNeeded(index);
     if (output.committed.length > 0) this.#enqueue(output.committed);
-    if (this.#applyFrom < this.#backlog.length) this.#applySome();
+    if (this.#applyFrom < this.#backlog.length && !this.#installing) this.#applySome();
+    this.#duties.progressed();
     if (output.readStates.length + output.readsDropped.length > 0) {
       this.#duties.readStates(output.readStates, output.readsDropped);
     }
@@ -149,15 +189,8 @@ export class Shard {
       this.#core.applied(last.index);
       this.#core.evict(last.index);
     }
-    if (next < this.#backlog.length) this.#continueSoon();
+    if (next < this.#backlog.length) this.turnSoon();
     else this.#backlog = [];
-  }
-
-  /** Unlike `wake`, also while a write is under way: applying does not wait for the disk. */
-  #continueSoon(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.#clock.soon(this.#turn);
   }
 
   /** One write and one sync for everything that the core decided so far. */
@@ -166,6 +199,7 @@ export class Shard {
     this.#queue = [];
     this.#writing = true;
     const begin = this.#clock.monotonic();
+    this.#writingSince = begin;
     const entries = work.length === 1 ? (work[0]?.persist.entries ?? []) : mergeEntries(work);
     this.#persist(work, entries).then(
       () => {
@@ -184,6 +218,8 @@ export class Shard {
   }
 
   async #persist(work: readonly { persist: Persist }[], entries: readonly Entry[]): Promise<void> {
+    const snapshot = work.findLast(({ persist }) => persist.snapshot !== null)?.persist.snapshot;
+    if (snapshot !== undefined && snapshot !== null) await this.#install(snapshot);
     const { term, vote } = this.#hardState.state;
     const next = work.reduce<HardState | null>(
       (last, { persist }) => persist.hardState ?? last,
@@ -205,13 +241,36 @@ export class Shard {
     }
   }
 
+  /** What is applied meanwhile would be lost: the backlog lies within the snapshot. */
+  async #install(snapshot: SnapshotMeta): Promise<void> {
+    this.#installing = true;
+    this.#backlog = [];
+    this.#applyFrom = 0;
+    await this.#duties.install(snapshot);
+    this.#installing = false;
+  }
+
   #tickLater(): void {
     this.#cancelTick = this.#clock.after(this.#tickMs, () => {
       if (this.#stopped) return;
+      if (this.#isUnfit()) this.#core.stepDown();
       this.#core.tick();
       this.#turn();
       this.#tickLater();
     });
+  }
+
+  /**
+   * A leader whose disk is stuck, or that was paused, holds the others up: it gives way. A sole
+   * voter has nobody to give way to.
+   */
+  #isUnfit(): boolean {
+    const now = this.#clock.monotonic();
+    const pausedUs = now - this.#tickedAt;
+    const stuckUs = this.#writing ? now - this.#writingSince : 0;
+    this.#tickedAt = now;
+    if (this.#core.role !== "leader" || this.#core.configuration.voters.length < 2) return false;
+    return Math.max(pausedUs, stuckUs) > this.#unfitAfterUs;
   }
 
   #fail(error: unknown): void {
@@ -226,6 +285,7 @@ function mergeEntries(work: readonly { persist: Persist }[]): readonly Entry[] {
   let merged: Entry[] = [];
   for (const { persist } of work) {
     const first = persist.entries[0];
+    if (persist.snapshot !== null) merged = [];
     if (first === undefined) continue;
     if (merged.length > 0 && (merged.at(-1) as Entry).index >= first.index) {
       merged = merged.filter((entry) => entry.index < first.index);

@@ -24,9 +24,14 @@ export abstract class Waiter {
     this.#cancelTimer = cancel;
   }
 
+  /** Committed, applied, and on as many disks as the write concern wants. */
   applied(result: CommandResult, ack: WriteAck, closedUs: number, nowUs: number): void {
-    this.released();
     if (this.#settle()) this.onApplied(result, ack, closedUs, nowUs);
+  }
+
+  /** The leader's own disk has it, which is all that the write concern wants. */
+  appended(batchId: number): void {
+    if (!this.#settled && this.onAppended(batchId)) this.#settle();
   }
 
   timedOut(): void {
@@ -35,9 +40,11 @@ export abstract class Waiter {
 
   /** The command will not be applied, or nobody knows. */
   rejected(code: WriteReject): void {
-    this.released();
     if (this.#settle()) this.onReject(code);
   }
+
+  /** The command has left the queue; called once, even if the request was answered before. */
+  leftQueue(): void {}
 
   protected abstract onApplied(
     result: CommandResult,
@@ -48,8 +55,10 @@ export abstract class Waiter {
   protected abstract onTimeout(): void;
   protected abstract onReject(code: WriteReject): void;
 
-  /** The command has left the queue; called once, even if the request was answered before. */
-  protected released(): void {}
+  /** @returns false if the answer has to wait for the result. */
+  protected onAppended(_batchId: number): boolean {
+    return false;
+  }
 
   #settle(): boolean {
     if (this.#settled) return false;

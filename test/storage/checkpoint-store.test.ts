@@ -74,7 +74,8 @@ test("a damaged checkpoint is set aside, so that it is not met again", async () 
   const disk = node.disk.copy();
   disk.flip(pathOf(newer), 100, 3);
   expect(await new CheckpointNode(disk).recover()).toBe(older);
-  disk.flip(`${pathOf(newer)}.damaged`, 100, 3);
+  const aside = disk.files().find((path) => path.startsWith(pathOf(newer))) ?? "";
+  disk.flip(aside, 100, 3);
   const again = new CheckpointNode(disk.crash(disk.changes.length, "lost"));
   expect(await again.recover()).toBe(older);
 });
@@ -171,6 +172,20 @@ test("the files of a held checkpoint stay unchanged until it is released", async
   expect(bytesOf()?.[0]).toBeUndefined();
   expect(bytesOf()?.[1]).toBeUndefined();
   expect(node.disk.files().filter((path) => path.endsWith(".ckpt")).length).toBe(2);
+});
+
+test("what a crash left beyond the checkpoint's length is cut off before the file grows again", async () => {
+  const { node } = await twoCheckpoints();
+  node.append("1-0", 30, new Random(4));
+  await node.store.flushAll();
+  const next = new CheckpointNode(node.disk.copy());
+  await next.recover();
+  const active = next.log("1-0").segments.at(-1);
+  next.append("1-0", 1, new Random(5));
+  const path = active?.path ?? "";
+  expect(next.disk.whole(path)?.length).toBeGreaterThan(active?.length ?? 0);
+  await next.store.flushAll();
+  expect(next.disk.whole(path)?.length).toBe(active?.length);
 });
 
 test("what a crash left behind is swept with the first checkpoint of the next life", async () => {

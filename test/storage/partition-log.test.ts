@@ -97,8 +97,26 @@ class Harness {
       expect(await this.log.bytesBefore(offset)).toBe(model.bytesBefore(offset));
       const time = 990 + random.below(this.now - 980);
       expect(await this.log.offsetAtTime(time)).toBe(model.offsetAtTime(time));
+      const exact = model.bytesBefore(random.below(end + 1));
+      expect(await this.log.offsetAtBytes(exact)).toBe(model.offsetAtBytes(exact));
       const bytes = random.below(model.bytesBefore(end) + 3);
       expect(await this.log.offsetAtBytes(bytes)).toBe(model.offsetAtBytes(bytes));
+    }
+  }
+
+  /** Where the index has its points. */
+  async checkPoints(): Promise<void> {
+    const { log, model } = this;
+    for (const segment of log.segments) {
+      const index = await log.indexOf(segment);
+      for (let point = 0; point < index.count; point++) {
+        const offset = index.offset(point);
+        const bytes = model.bytesBefore(offset);
+        expect(index.bytesBefore(point)).toBe(bytes);
+        expect(await log.offsetAtBytes(bytes)).toBe(model.offsetAtBytes(bytes));
+        const time = model.records[offset]?.timestampMs ?? 0;
+        expect(await log.offsetAtTime(time)).toBe(model.offsetAtTime(time));
+      }
     }
   }
 
@@ -118,5 +136,6 @@ test("pages and look-ups are those of a plain list, whatever was rolled, flushed
     await harness.store.flushAll();
     await harness.restart();
     await harness.checkRandomly(20);
+    await harness.checkPoints();
   });
 });

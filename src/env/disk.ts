@@ -10,7 +10,7 @@ export interface Disk {
    * Opens for reading and writing at positions.
    *
    * @param mode `create` makes a new empty file and fails if there is one; `existing` fails if
-   *   there is none; `truncate` makes it empty if it exists.
+   *   there is none; `truncate` makes it empty if it exists, and new otherwise.
    */
   open(path: string, mode: "create" | "existing" | "truncate"): Promise<DiskFile>;
   /** The whole file, or null if there is none. */

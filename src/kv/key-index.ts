@@ -137,12 +137,11 @@ export class KeyIndex {
     this.#join(number + 1);
   }
 
-  /** @returns whether the page has taken over the following one. */
+  /** @returns whether the page, which must be owned, has taken over the following one. */
   #join(number: number): boolean {
     const page = this.#pages[number];
     const following = this.#pages[number + 1];
     if (page === undefined || following === undefined || !page.canJoin(following)) return false;
-    page.own(this.#epoch.value);
     page.join(following);
     this.#pages.splice(number + 1, 1);
     return true;

@@ -192,6 +192,15 @@ test("damaged bytes are refused or read, but nothing else happens", () => {
   });
 });
 
+test("a key that is no text is refused", () => {
+  const bench = new Bench();
+  const put = { type: "kv_put", namespace: "n", cas: null, ttlMs: null } as const;
+  bench.do({ ...put, key: utf8("key"), value: utf8("value") });
+  const bytes = bytesOf(bench.machine);
+  bytes[Buffer.from(bytes).indexOf("keyvalue")] = 0xff;
+  expect(() => Machine.restore([bytes])).toThrow("key is not UTF-8");
+});
+
 test("a snapshot of another format version is refused", () => {
   const bytes = bytesOf(new Machine());
   bytes[4] = 2;

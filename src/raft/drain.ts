@@ -1,5 +1,5 @@
 /** Makes one output of what happened since the last. */
-import { after, before, minIndex } from "./indexes.ts";
+import { after, before, maxIndex, minIndex } from "./indexes.ts";
 import { broadcastHeartbeat, flushCommitNotices, payloadBytes } from "./replication.ts";
 import { leaderOf, newOutbox, type Outbox, type Raft } from "./state.ts";
 import type { Entry, HardState, LogIndex, Output, Persist } from "./types.ts";
@@ -120,17 +120,16 @@ const isSnapshotUnwritten = ({ log, writes }: Raft): boolean =>
  * of before, and be elected by voters that have long been replaced.
  */
 function mustSyncCommit({ log, writes }: Raft): boolean {
-  const change = log.nextConfChange(log.applying);
-  return change !== undefined && change <= log.commit && change > writes.emittedSyncedCommit;
+  const change = log.nextConfChange(maxIndex(log.applying, writes.emittedSyncedCommit));
+  return change !== undefined && change <= log.commit;
 }
 
 /** Highest index that may be handed out for applying now. */
 function applyLimit({ log, writes }: Raft): LogIndex {
   if (log.pendingSnapshot !== null) return log.applying;
   const limit = minIndex(log.commit, log.durable);
-  const change = log.nextConfChange(log.applying);
-  if (change === undefined || change > limit || change <= writes.durableCommit) return limit;
-  return before(change);
+  const uncovered = log.nextConfChange(maxIndex(log.applying, writes.durableCommit));
+  return uncovered === undefined ? limit : minIndex(limit, before(uncovered));
 }
 
 function takeCommitted(raft: Raft): readonly Entry[] {

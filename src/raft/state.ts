@@ -121,9 +121,9 @@ export function leaderOf(raft: Raft): NodeId | null {
 
 /**
  * Promises and acknowledgements wait for the disk, and so does any message of a term that is not
- * durable yet. Vote requests too, unlike in etcd: if a candidate could win by the votes of others,
- * replicate an entry, and forget by a crash that it ever stood in this term, it could win the same
- * term again with another entry at that index.
+ * durable yet, thus every vote request, unlike in etcd: if a candidate could win by the votes of
+ * others, replicate an entry, and forget by a crash that it ever stood in this term, it could win
+ * the same term again and put another entry at that index.
  */
 export function send(raft: Raft, message: Message): void {
   (waitsForDisk(raft, message) ? raft.out.held : raft.out.messages).push(message);
@@ -134,7 +134,6 @@ function waitsForDisk(raft: Raft, message: Message): boolean {
     case "pre_vote_request":
     case "pre_vote_response":
       return false;
-    case "vote_request":
     case "vote_response":
     case "append_response":
       return true;

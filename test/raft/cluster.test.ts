@@ -4,13 +4,13 @@ import { anyFaults, Chaos } from "./chaos.ts";
 
 test("figure 3 holds under faults, and the cluster recovers from them", () => {
   const total = { elections: 0, applied: 0, reads: 0, crashes: 0, changes: 0, snapshots: 0 };
-  forEachSeed(Number(process.env["SEEDS"] ?? 400), (random) => {
+  forEachSeed(Number(process.env["SEEDS"] ?? 250), (random) => {
     const chaos = new Chaos(random, anyFaults(random)).run(1500).heal();
     for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += chaos.counts[key];
   });
   // A run in which nothing happened proves nothing.
   if (process.env["SEED"] === undefined) {
-    for (const count of Object.values(total)) expect(count).toBeGreaterThan(50);
+    for (const count of Object.values(total)) expect(count).toBeGreaterThan(30);
   }
   if (process.env["COUNTS"] !== undefined) console.log(total);
-});
+}, 60_000);

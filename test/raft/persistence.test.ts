@@ -1,7 +1,8 @@
 /** What waits for the disk, and what a late word of the disk may say (paper 5.1; thesis 10.2.1). */
 import { describe, expect, test } from "bun:test";
+import { encodeConfChange } from "../../src/raft/config-codec.ts";
 import type { Core } from "../../src/raft/core.ts";
-import type { Output } from "../../src/raft/types.ts";
+import type { Entry, Output } from "../../src/raft/types.ts";
 import { ballot, bytes, entriesOf, from, id, index, newCore, Solo, term } from "./harness.ts";
 
 const append = (prev: number, prevTerm: number, terms: number[], commit = 0) =>
@@ -217,6 +218,38 @@ test("a membership change is applied only when a commit index that covers it is 
   core.applied(index(2));
   core.persisted(tokenOf(commit));
   expect(core.drain().committed).toMatchObject([{ index: 3, type: "conf_change" }]);
+});
+
+test("each membership change waits for its own commit index to be durable", () => {
+  const change = (at: number, name: string): Entry => {
+    const changes = [{ type: "add_learner", id: id(name) } as const];
+    const data = encodeConfChange({ transition: "auto", changes });
+    return { index: index(at), term: term(1), type: "conf_change", data };
+  };
+  const core = newCore("n1", "n1 n2 n3");
+  const entries = [change(1, "n8"), change(2, "n9")];
+  core.step(from("n2", 1, { ...append(0, 0, [], 1), entries }));
+  const first = core.drain();
+  core.step(from("n2", 1, { type: "heartbeat", commit: index(2), round: 0 }));
+  const second = core.drain();
+  expect([first.persist?.mustSync, second.persist?.mustSync]).toEqual([true, true]);
+  core.persisted(tokenOf(first));
+  expect(core.drain().committed).toMatchObject([{ index: 1 }]);
+  core.applied(index(1));
+  expect(core.drain().committed).toEqual([]);
+  core.persisted(tokenOf(second));
+  expect(core.drain().committed).toMatchObject([{ index: 2 }]);
+});
+
+test("a vote in a term that is durable already waits too", () => {
+  const solo = Solo.of("n1 n2 n3").step(from("n3", 1, ballot("vote_response", false)));
+  expect(solo.core.status().hardState).toMatchObject({ term: 1, vote: null });
+  solo.core.step(from("n2", 1, ask));
+  const output = solo.core.drain();
+  expect([types(output.messages), types(output.messagesAfterPersist)]).toEqual([
+    [],
+    ["vote_response"],
+  ]);
 });
 
 // Goal: a candidate that forgot its term by a crash cannot win that term twice with other entries.

@@ -45,7 +45,7 @@ export type JournalOptions = {
   readonly clock?: Clock;
   /**
    * Entries as recovery reads them, views into slices that are not used again. An entry whose index
-   * is not new replaces that one and all behind it.
+   * is not new replaces that one and all behind it. What is above `lastIndex` in the end is void.
    */
   readonly onEntries?: (entries: readonly Entry[]) => void | Promise<void>;
   /** No room for further segments, or room again. */

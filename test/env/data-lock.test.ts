@@ -34,11 +34,14 @@ test("the lock of a killed process is free at once", () =>
       ],
       stdout: "pipe",
     });
-    const reader = child.stdout.getReader();
-    await reader.read();
-    expect(() => acquireDataLock(root)).toThrow(`in use by process ${child.pid}`);
-    child.kill("SIGKILL");
-    await child.exited;
+    try {
+      const reader = child.stdout.getReader();
+      await reader.read();
+      expect(() => acquireDataLock(root)).toThrow(`in use by process ${child.pid}`);
+    } finally {
+      child.kill("SIGKILL");
+      await child.exited;
+    }
     acquireDataLock(root).release();
   }));
 

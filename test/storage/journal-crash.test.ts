@@ -221,7 +221,8 @@ async function checkCrashedRecovery(
 }
 
 test("every crash state recovers to what was promised", async () => {
-  const random = new Random(Number(process.env["SEED"] ?? 1));
+  const seed = Number(process.env["SEED"] ?? 1);
+  const random = new Random(seed);
   let states = 0;
   let nested = 0;
   const points = [...(await record(random)), ...(await record(random)), ...(await record(random))];
@@ -229,7 +230,7 @@ test("every crash state recovers to what was promised", async () => {
     for (const fates of combinations(point.disk.pending, random)) {
       const crashed = point.disk.afterCrash((operation) => fates[operation] ?? "lost", random);
       const problem = await check(point, crashed, random);
-      expect(problem, `${point.label} with ${fates.join(" ")}`).toBeNull();
+      expect(problem, `SEED=${seed}: ${point.label} with ${fates.join(" ")}`).toBeNull();
       states++;
       if (states % 40 !== 0) continue;
       const copy = point.disk.afterCrash((operation) => fates[operation] ?? "lost", random);

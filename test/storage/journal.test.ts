@@ -1,4 +1,8 @@
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openBunDisk } from "../../src/env/bun-disk.ts";
 import { DiskFailure } from "../../src/env/disk.ts";
 import type { Entry } from "../../src/raft/types.ts";
 import type { Journal } from "../../src/storage/journal.ts";
@@ -288,6 +292,29 @@ test("another node's journal and another version's are refused, not repaired", a
   const before = disk.digest();
   await expect(openJournal(disk, { identity: 5 })).rejects.toBeInstanceOf(JournalUnsupported);
   expect(disk.digest()).toBe(before);
+});
+
+test("on a real directory too: rolls, a large entry, a release, a restart without close", async () => {
+  const root = mkdtempSync(join(tmpdir(), "ayder-journal-"));
+  try {
+    const disk = openBunDisk(root);
+    await disk.makeDirectory(DIRECTORY);
+    const { journal } = await openJournal(disk, { segmentBytes: 16 * 1024 });
+    const all = [...entriesOf(1, 200, 1, 300), entryOf(201, 1, 3_000_000), entryOf(202, 2)];
+    await journal.append(all.slice(0, 20));
+    for (const entry of all.slice(20)) await journal.append([entry]);
+    await journal.release(at(100));
+    const expected = await logOf(journal);
+    expect(expected.lines).toEqual(all.slice(expected.firstIndex - 1).map(line));
+    await journal.retrySpace();
+    const { journal: again, torn } = await openJournal(disk, { segmentBytes: 16 * 1024 });
+    expect(torn).toBeNull();
+    expect(await logOf(again)).toEqual(expected);
+    await again.close();
+    await journal.close();
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
 });
 
 test("random appends, cuts, releases, resets and restarts agree with a plain array", async () => {

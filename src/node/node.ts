@@ -1,7 +1,7 @@
 import type { Clock } from "../env/clock.ts";
 import type { Disk } from "../env/disk.ts";
 import type { Random } from "../env/random.ts";
-import { assert } from "../lib/assert.ts";
+import { AssertionError, assert } from "../lib/assert.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { SHARD_0 } from "../lib/ids.ts";
 import { encodeConfigure } from "../machine/command-codec.ts";
@@ -212,7 +212,7 @@ export class Node implements NodeApi {
         fetch: () => assert(false, "a group of one has nobody who lacks entries"),
         snapshotNeeded: () => assert(false, "a group of one has nobody who needs a snapshot"),
         configurationChanged: () => {},
-        install: () => assert(false, "a group of one has nobody who sends a snapshot"),
+        install: () => Promise.reject(new AssertionError("a group of one gets no snapshots")),
         synced: (seconds, entries) => this.#synced(seconds, entries),
         roomNeeded: () => this.#roomNeeded(),
         fault: (error) => this.#fault(error),

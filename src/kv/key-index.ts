@@ -51,7 +51,7 @@ export class KeyIndex {
     page.own(this.#epoch.value);
     page.remove(at);
     if (page.count === 0) this.#pages.splice(number, 1);
-    else this.#join(number);
+    else if (!this.#join(number)) this.#join(number - 1);
     return removed;
   }
 
@@ -69,7 +69,7 @@ export class KeyIndex {
       page.own(this.#epoch.value);
       removeFromPage(page, until, max, removed);
       if (page.count === 0) this.#pages.splice(number--, 1);
-      else if (this.#join(number)) number--;
+      else if (this.#join(number - 1)) number--;
     }
     return removed;
   }
@@ -137,11 +137,12 @@ export class KeyIndex {
     this.#join(number + 1);
   }
 
-  /** @returns whether the page, which must be owned, has taken over the following one. */
+  /** @returns whether the page has taken over the following one. */
   #join(number: number): boolean {
     const page = this.#pages[number];
     const following = this.#pages[number + 1];
     if (page === undefined || following === undefined || !page.canJoin(following)) return false;
+    page.own(this.#epoch.value);
     page.join(following);
     this.#pages.splice(number + 1, 1);
     return true;

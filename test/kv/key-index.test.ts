@@ -155,14 +155,28 @@ test("pages that have become small join", () => {
   expect(index.capture().length).toBeLessThan(6);
 });
 
-test("entries of a page that is taken over while others expire are looked at too", () => {
-  const index = new KeyIndex({ value: 0 });
+test("a page that takes over its neighbour is copied first if a snapshot has it", () => {
+  const epoch = { value: 0 };
+  const index = new KeyIndex(epoch);
   const key = (i: number): string => `${1_000 + i}`;
-  for (let i = 0; i < 512; i++) index.append({ ...entryOf(key(i), 1), expiresAt: i < 5 ? 0 : 7 });
-  for (let i = 266; i < 512; i++) index.remove(utf8(key(i)));
-  expect(index.capture().map((page) => page.count)).toEqual([256, 10]);
-  expect(index.removeExpired(7, 1_000).count).toBe(261);
-  expect(index.capture().map((page) => page.count)).toEqual([5]);
+  for (let i = 0; i < 512; i++) index.append(entryOf(key(i), i));
+  for (let i = 0; i < 512; i++) if (i % 256 >= 60) index.remove(utf8(key(i)));
+  epoch.value++;
+  const pages = index.capture();
+  const before = linesOf(pages);
+  expect(pages.map((page) => page.count)).toEqual([60, 60]);
+  for (let i = 256; i < 290; i++) index.remove(utf8(key(i)));
+  expect(index.capture().length).toBe(1);
+  expect(linesOf(pages)).toEqual(before);
+});
+
+test("no page is passed over while pages join and others expire", () => {
+  const index = new KeyIndex({ value: 0 });
+  for (let i = 0; i < 2_000; i++) {
+    index.append({ ...entryOf(`${1_000 + i}`, 1), expiresAt: i % 100 === 0 ? 0 : 7 });
+  }
+  expect(index.removeExpired(7, 10_000).count).toBe(1_980);
+  expect(index.capture().length).toBe(1);
 });
 
 test("entries are appended only in order", () => {

@@ -43,6 +43,8 @@ async function workload(node: CheckpointNode, random: Random): Promise<Durable[]
   await checkpoint(() => node.delete("3-1"));
   node.append("1-0", 5, random);
   await checkpoint(() => node.append("1-0", 5, random));
+  await node.checkpoints.dropPredecessor();
+  await node.store.close();
   return durable;
 }
 

@@ -1,0 +1,34 @@
+/** CONTRACT 11: the calls that the original has, too. */
+import { describe, expect, test } from "bun:test";
+import { anInteger, expectError } from "./expectations.ts";
+import { Client, type TargetOf } from "./target.ts";
+
+export function register(target: TargetOf): void {
+  const client = new Client(target);
+
+  describe("admin", () => {
+    for (const path of ["/admin/compact", "/admin/sealed/gc"]) {
+      test(`POST ${path} with and without a body`, async () => {
+        for (const body of ["", "{}"]) {
+          expect((await client.ask(`POST ${path}`, { body })).body).toMatchObject({ ok: true });
+        }
+        expectError(
+          await client.ask(`POST ${path}`, { body: '{"force":true}' }),
+          400,
+          "unknown_field",
+        );
+        expectError(await client.ask(`POST ${path}?force=1`), 400, "unknown_parameter");
+        expectError(await client.ask(`GET ${path}`), 405, "method_not_allowed");
+      });
+    }
+    test("/admin/sealed/status tells the last synced batch", async () => {
+      const topic = await client.topic("synced");
+      const produced = await client.produce(topic, "x");
+      const { body } = await client.ask("GET /admin/sealed/status");
+      expect(body).toEqual({ ok: true, last_synced_batch_id: anInteger });
+      expect(Number(body["last_synced_batch_id"])).toBeGreaterThanOrEqual(
+        Number(produced.body["batch_id"]),
+      );
+    });
+  });
+}

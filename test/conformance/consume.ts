@@ -1,0 +1,239 @@
+/** CONTRACT 5: pages and committed offsets. */
+import { describe, expect, test } from "bun:test";
+import { anInteger, expectError } from "./expectations.ts";
+import { Client, type Json, messagesOf, type TargetOf, valueBytes } from "./target.ts";
+
+export function register(target: TargetOf): void {
+  const client = new Client(target);
+  const filled = async (count: number, hint = "page") => {
+    const topic = await client.topic(hint);
+    const lines = Array.from({ length: count }, (_, i) => `m${i}`).join("\n");
+    await client.ask(`POST /broker/topics/${topic}/produce-ndjson?partition=0`, { body: lines });
+    return topic;
+  };
+  const commit = (body: Json) => client.ask("POST /broker/commit", { body });
+
+  describe("consume", () => {
+    test("a page has messages and everything around them", async () => {
+      const topic = await client.topic("whole");
+      const before = Date.now();
+      await client.produce(topic, "hello", "partition=0&key=key");
+      const { status, body } = await client.consume(topic, "offset=0&encoding=b64");
+      expect(status).toBe(200);
+      expect(body).toEqual({
+        messages: [
+          {
+            offset: 0,
+            partition: 0,
+            timestamp_ms: anInteger,
+            value_b64: "aGVsbG8=",
+            key_b64: "a2V5",
+          },
+        ],
+        count: 1,
+        next_offset: 1,
+        committed_offset: 0,
+        truncated: false,
+        low_watermark: 0,
+        end_offset: 1,
+      });
+      const timestamp = Number(messagesOf(body)[0]?.["timestamp_ms"]);
+      expect(Math.abs(timestamp - before)).toBeLessThan(60_000);
+    });
+    test("text stays text, whatever is in it; other bytes come in base64", async () => {
+      const topic = await client.topic("text");
+      const texts = [
+        'q"\\/',
+        "\u0000\u0001\b\t\n\v\f\r\u001f\u007f",
+        "é€😀\u2028\ufeff\uffff",
+        "{}",
+        "",
+      ];
+      const others = ["ff", "c0ae", "eda080", "f4908080", "e28280ff", "c3", "f0808080"].map((hex) =>
+        Buffer.from(hex, "hex"),
+      );
+      for (const text of texts) await client.produce(topic, text);
+      for (const bytes of others) await client.produce(topic, Uint8Array.from(bytes));
+      const messages = messagesOf((await client.consume(topic)).body);
+      expect(messages.map(({ value }) => value)).toEqual([
+        ...texts,
+        ...others.map(() => undefined),
+      ]);
+      expect(messages.slice(texts.length).map(({ value_b64: value }) => value)).toEqual(
+        others.map((bytes) => bytes.toString("base64")),
+      );
+    });
+    test("base64 is right for every length", async () => {
+      const topic = await client.topic("base64");
+      const values = [0, 1, 2, 3, 4, 5, 511, 512, 513, 1500].map((length) =>
+        Uint8Array.from({ length }, (_, i) => (i * 37) & 255),
+      );
+      for (const value of values) await client.produce(topic, value);
+      const messages = messagesOf((await client.consume(topic, "offset=0&encoding=b64")).body);
+      expect(messages.map((message) => Buffer.from(valueBytes(message)).toString("hex"))).toEqual(
+        values.map((value) => Buffer.from(value).toString("hex")),
+      );
+    });
+    test("limit bounds a page; 100 by default, 1000 at most, 0 is 400", async () => {
+      const topic = await filled(1200, "limit");
+      const count = async (query: string) =>
+        (await client.consume(topic, `offset=0&${query}`)).body["count"];
+      expect(await count("")).toBe(100);
+      expect(await count("limit=7")).toBe(7);
+      expect(await count("limit=1000")).toBe(1000);
+      expect(await count("limit=1001")).toBe(1000);
+      expect(await count("limit=9007199254740991")).toBe(1000);
+      expectError(await client.consume(topic, "limit=0"), 400, "invalid_parameter");
+    });
+    test("next_offset leads through all records exactly once", async () => {
+      const topic = await filled(250, "walk");
+      const seen: unknown[] = [];
+      let offset = 0;
+      for (let page = 0; page < 10; page++) {
+        const { body } = await client.consume(topic, `offset=${offset}&limit=33`);
+        seen.push(...messagesOf(body).map(({ offset: at }) => at));
+        offset = Number(body["next_offset"]);
+      }
+      expect(seen).toEqual(Array.from({ length: 250 }, (_, i) => i));
+      expect(offset).toBe(250);
+    });
+    test("max_bytes counts keys and values and truncates the page, never a record", async () => {
+      const topic = await client.topic("bytes");
+      for (const value of ["aaaa", "bbbb", "c".repeat(50)])
+        await client.produce(topic, value, "partition=0&key=k");
+      const page = async (query: string) => (await client.consume(topic, query)).body;
+      expect(await page("offset=0&max_bytes=10")).toMatchObject({
+        count: 2,
+        truncated: true,
+        next_offset: 2,
+      });
+      expect(await page("offset=0&max_bytes=9")).toMatchObject({
+        count: 1,
+        truncated: true,
+        next_offset: 1,
+      });
+      expect(await page("offset=2&max_bytes=5")).toMatchObject({
+        count: 1,
+        truncated: false,
+        next_offset: 3,
+      });
+      expect(await page("offset=0&max_bytes=61")).toMatchObject({ count: 3, truncated: false });
+      expect(await page("offset=0&max_bytes=1&limit=1")).toMatchObject({
+        count: 1,
+        truncated: false,
+      });
+    });
+    test("reading commits nothing", async () => {
+      const topic = await filled(3, "reading");
+      await client.consume(topic, "");
+      const { body } = await client.consume(topic, "");
+      expect(body).toMatchObject({ count: 3, committed_offset: 0 });
+    });
+    test("beyond the end the page is empty", async () => {
+      const topic = await filled(3, "beyond");
+      for (const offset of [3, 4, 1000]) {
+        const { status, body } = await client.consume(topic, `offset=${offset}`);
+        expect(status).toBe(200);
+        expect(body).toMatchObject({
+          messages: [],
+          count: 0,
+          next_offset: offset,
+          truncated: false,
+          end_offset: 3,
+        });
+      }
+    });
+    test("an empty partition has an empty page", async () => {
+      const topic = await client.topic("nothing");
+      const { body } = await client.consume(topic, "");
+      expect(body).toMatchObject({
+        messages: [],
+        count: 0,
+        next_offset: 0,
+        committed_offset: 0,
+        end_offset: 0,
+      });
+    });
+    test("unknown topic and partition are 404", async () => {
+      const topic = await client.topic("unknown", 2);
+      expectError(await client.consume(`${topic}x`), 404, "topic_not_found");
+      expectError(await client.consume(topic, "", "g", 2), 404, "partition_not_found");
+      expectError(await client.ask(`GET /broker/consume/${topic}/g/x`), 400, "invalid_parameter");
+      expectError(await client.ask(`GET /broker/consume/${topic}/g/-1`), 400, "invalid_parameter");
+      expectError(await client.ask(`GET /broker/consume/${topic}/a%2Fb/0`), 400, "invalid_group");
+    });
+    for (const query of [
+      "encoding=base32",
+      "encoding=",
+      "consistency=strong",
+      "wait_ms=60001",
+      "max_bytes=-1",
+      "follow=yes",
+      "limit=NaN",
+    ]) {
+      test(`${query} is 400`, async () => {
+        const topic = await client.topic("query");
+        expectError(await client.consume(topic, query), 400, "invalid_parameter");
+      });
+    }
+    test("consistency=linearizable answers the same on a leader", async () => {
+      const topic = await filled(2, "linear");
+      expect((await client.consume(topic, "offset=0&consistency=linearizable")).body["count"]).toBe(
+        2,
+      );
+    });
+    test("wait_ms answers as soon as a record comes", async () => {
+      const topic = await client.topic("waits");
+      const waiting = client.consume(topic, "wait_ms=60000");
+      await client.produce(topic, "at last");
+      expect((await waiting).body).toMatchObject({ count: 1, next_offset: 1 });
+    });
+    test("wait_ms answers an empty page when the time is over", async () => {
+      const topic = await client.topic("waits");
+      expect((await client.consume(topic, "wait_ms=20")).body).toMatchObject({
+        count: 0,
+        next_offset: 0,
+      });
+    });
+  });
+
+  describe("commit", () => {
+    test("the committed offset is where a read without offset begins", async () => {
+      const topic = await filled(5, "commit");
+      const answer = await commit({ topic, group: "g", partition: 0, offset: 2 });
+      expect(answer.body).toEqual({ ok: true, committed_offset: 2 });
+      const { body } = await client.consume(topic, "");
+      expect(body).toMatchObject({ count: 3, committed_offset: 2, next_offset: 5 });
+      expect(messagesOf(body)[0]?.["offset"]).toBe(2);
+      expect((await client.consume(topic, "", "other")).body["count"]).toBe(5);
+    });
+    test("it never moves back, and the answer tells the one in force", async () => {
+      const topic = await filled(5, "back");
+      await commit({ topic, group: "g", partition: 0, offset: 4 });
+      expect((await commit({ topic, group: "g", partition: 0, offset: 1 })).body).toEqual({
+        ok: true,
+        committed_offset: 4,
+      });
+    });
+    test("the end can be committed, beyond it is 400", async () => {
+      const topic = await filled(5, "end");
+      expect((await commit({ topic, group: "g", partition: 0, offset: 5 })).status).toBe(200);
+      const answer = await commit({ topic, group: "g", partition: 0, offset: 6 });
+      expectError(answer, 400, "offset_out_of_range", ["end_offset"]);
+      expect(answer.body["end_offset"]).toBe(5);
+      expect((await client.consume(topic, "")).body["committed_offset"]).toBe(5);
+    });
+    test("wrong requests are refused", async () => {
+      const topic = await filled(1, "wrong");
+      const good = { topic, group: "g", partition: 0, offset: 0 };
+      expectError(await commit({ ...good, topic: `${topic}x` }), 404, "topic_not_found");
+      expectError(await commit({ ...good, partition: 9 }), 404, "partition_not_found");
+      expectError(await commit({ ...good, offset: -1 }), 400, "invalid_field");
+      expectError(await commit({ ...good, offset: "0" }), 400, "invalid_field");
+      expectError(await commit({ ...good, group: "a/b" }), 400, "invalid_group");
+      expectError(await commit({ topic, group: "g", partition: 0 }), 400, "missing_field");
+      expectError(await commit({ group: "g", partition: 0, offset: 0 }), 400, "missing_topic");
+      expect((await commit({ ...good, other: 1 })).status).toBe(200);
+    });
+  });
+}

@@ -1,0 +1,36 @@
+/** All that can be asked of a server without knowing how it is made. */
+import * as admin from "./admin.ts";
+import * as auth from "./auth.ts";
+import * as badInputs from "./bad-inputs.ts";
+import * as consume from "./consume.ts";
+import * as follow from "./follow.ts";
+import * as health from "./health.ts";
+import * as jsonBodies from "./json-bodies.ts";
+import * as kv from "./kv.ts";
+import * as produce from "./produce.ts";
+import * as produceNdjson from "./produce-ndjson.ts";
+import * as requests from "./requests.ts";
+import * as retention from "./retention.ts";
+import type { TargetOf } from "./target.ts";
+import * as topics from "./topics.ts";
+
+const PARTS = [
+  requests,
+  jsonBodies,
+  health,
+  auth,
+  topics,
+  produce,
+  produceNdjson,
+  consume,
+  follow,
+  retention,
+  kv,
+  admin,
+  badInputs,
+];
+
+/** @param target asked anew by each test, so that a server may be started in `beforeAll`. */
+export function register(target: TargetOf): void {
+  for (const part of PARTS) part.register(target);
+}

@@ -160,12 +160,12 @@ test("a page that takes over its neighbour is copied first if a snapshot has it"
   const index = new KeyIndex(epoch);
   const key = (i: number): string => `${1_000 + i}`;
   for (let i = 0; i < 512; i++) index.append(entryOf(key(i), i));
-  for (let i = 0; i < 512; i++) if (i % 256 >= 60) index.remove(utf8(key(i)));
+  for (let i = 0; i < 512; i++) if (i % 256 >= 50) index.remove(utf8(key(i)));
   epoch.value++;
   const pages = index.capture();
   const before = linesOf(pages);
-  expect(pages.map((page) => page.count)).toEqual([60, 60]);
-  for (let i = 256; i < 290; i++) index.remove(utf8(key(i)));
+  expect(pages.map((page) => page.count)).toEqual([50, 50]);
+  for (let i = 256; i < 260; i++) index.remove(utf8(key(i)));
   expect(index.capture().length).toBe(1);
   expect(linesOf(pages)).toEqual(before);
 });

@@ -118,8 +118,8 @@ test("a snapshot in place of the log keeps nothing but its own identity", () => 
   log.restore({ index: index(7), term: term(4), configuration });
   expect([log.firstIndex, log.lastIndex, log.lastTerm, log.commit]).toEqual([8, 7, 4, 7] as never);
   expect(log.durable).toBe(index(1));
-  log.push({ ...(entriesOf(8, 4)[0] as Entry) });
-  expect([7, 8].map((at) => log.termAt(index(at)) as number)).toEqual([4, 4]);
+  for (const entry of entriesOf(8, 4, 4, 5)) log.push(entry);
+  expect([7, 8, 9, 10].map((at) => log.termAt(index(at)) as number)).toEqual([4, 4, 4, 5]);
   log.snapshotPersisted(index(7));
   expect([log.durable, log.applied]).toEqual([index(7), index(7)]);
 });

@@ -1,0 +1,171 @@
+/** Payloads of the handshake, and the statement that a dialler signs. */
+
+import type { PeerProof } from "../env/network.ts";
+import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
+import { sha256 } from "../lib/digest.ts";
+import type { NodeId, ShardId } from "../lib/ids.ts";
+import { readName, readShortBlob, type Session } from "./envelope.ts";
+
+export const PROTOCOL_VERSION = 1;
+export const NONCE_BYTES = 32;
+const NAME_BYTES_MAX = 255;
+const CERTIFICATES_MAX = 4;
+const CERTIFICATE_BYTES_MAX = 16 * 1024;
+const SIGNATURE_BYTES_MAX = 2048;
+/** Keeps the signature from meaning anything elsewhere. */
+const DOMAIN = "ayder peer link v1";
+
+/** First word on a link, by who accepted it. */
+export type Challenge = { readonly protocol: number; readonly nonce: Uint8Array };
+/** The dialler's answer. */
+export type Hello = {
+  readonly protocol: number;
+  readonly from: NodeId;
+  readonly to: NodeId;
+  /** Null: not known yet. */
+  readonly clusterId: string | null;
+  readonly incarnation: string;
+  /** As the challenge had it. */
+  readonly acceptorNonce: Uint8Array;
+  readonly diallerNonce: Uint8Array;
+  readonly proof: PeerProof | null;
+};
+/** The link is good. */
+export type Welcome = {
+  readonly from: NodeId;
+  readonly clusterId: string | null;
+  readonly incarnation: string;
+  /** As the hello had it. */
+  readonly diallerNonce: Uint8Array;
+};
+
+/** Never renumber. */
+const REFUSALS = {
+  protocol: 1,
+  wrong_destination: 2,
+  own_id: 3,
+  unknown_peer: 4,
+  wrong_cluster: 5,
+  old_incarnation: 6,
+  stale_handshake: 7,
+  not_proven: 8,
+} as const;
+export type RefusalCode = keyof typeof REFUSALS;
+
+export function writeChallenge(writer: ByteWriter, challenge: Challenge): void {
+  writer.u8(challenge.protocol);
+  writer.raw(challenge.nonce);
+}
+
+export function readChallenge(reader: ByteReader): Challenge {
+  const protocol = reader.u8();
+  return { protocol, nonce: reader.raw(NONCE_BYTES).slice() };
+}
+
+export function writeHello(writer: ByteWriter, hello: Hello): void {
+  writer.u8(hello.protocol);
+  writer.text(hello.from);
+  writer.text(hello.to);
+  writeCluster(writer, hello.clusterId);
+  writer.text(hello.incarnation);
+  writer.raw(hello.acceptorNonce);
+  writer.raw(hello.diallerNonce);
+  const certificates = hello.proof?.certificates ?? [];
+  writer.u8(certificates.length);
+  for (const certificate of certificates) writer.blob(certificate);
+  if (hello.proof !== null) writer.blob(hello.proof.signature);
+}
+
+export function readHello(reader: ByteReader): Hello {
+  return {
+    protocol: reader.u8(),
+    from: readName(reader, NAME_BYTES_MAX) as NodeId,
+    to: readName(reader, NAME_BYTES_MAX) as NodeId,
+    clusterId: readCluster(reader),
+    incarnation: readName(reader, NAME_BYTES_MAX),
+    acceptorNonce: reader.raw(NONCE_BYTES).slice(),
+    diallerNonce: reader.raw(NONCE_BYTES).slice(),
+    proof: readProof(reader),
+  };
+}
+
+function readProof(reader: ByteReader): PeerProof | null {
+  const count = reader.u8();
+  if (count === 0) return null;
+  if (count > CERTIFICATES_MAX) throw new DecodeError("too many certificates");
+  const certificates: Uint8Array[] = [];
+  for (let i = 0; i < count; i++) {
+    certificates.push(readShortBlob(reader, CERTIFICATE_BYTES_MAX).slice());
+  }
+  return { certificates, signature: readShortBlob(reader, SIGNATURE_BYTES_MAX).slice() };
+}
+
+export function writeWelcome(writer: ByteWriter, welcome: Welcome): void {
+  writer.text(welcome.from);
+  writeCluster(writer, welcome.clusterId);
+  writer.text(welcome.incarnation);
+  writer.raw(welcome.diallerNonce);
+}
+
+export function readWelcome(reader: ByteReader): Welcome {
+  return {
+    from: readName(reader, NAME_BYTES_MAX) as NodeId,
+    clusterId: readCluster(reader),
+    incarnation: readName(reader, NAME_BYTES_MAX),
+    diallerNonce: reader.raw(NONCE_BYTES).slice(),
+  };
+}
+
+export const writeRefusal = (writer: ByteWriter, code: RefusalCode): void =>
+  writer.u8(REFUSALS[code]);
+
+export function readRefusal(reader: ByteReader): RefusalCode {
+  const tag = reader.u8();
+  for (const code of Object.keys(REFUSALS) as RefusalCode[]) {
+    if (REFUSALS[code] === tag) return code;
+  }
+  throw new DecodeError(`unknown refusal ${tag}`);
+}
+
+/**
+ * What both ends hold true of a link: the dialler signs it, and the session is its digest.
+ *
+ * @param fingerprint of the certificate by which the acceptor's end is encrypted; empty without TLS.
+ *   It ties the signature to this connection: who stands between two nodes shows another one.
+ */
+export function encodeStatement(
+  hello: Omit<Hello, "proof">,
+  shard: ShardId,
+  fingerprint: Uint8Array,
+): Uint8Array {
+  const writer = new ByteWriter(512);
+  writer.text(DOMAIN);
+  writer.u8(hello.protocol);
+  writer.u32(shard);
+  writer.text(hello.from);
+  writer.text(hello.to);
+  writeCluster(writer, hello.clusterId);
+  writer.text(hello.incarnation);
+  writer.raw(hello.acceptorNonce);
+  writer.raw(hello.diallerNonce);
+  writer.blob(fingerprint);
+  return writer.take();
+}
+
+export function sessionOf(statement: Uint8Array): Session {
+  const digest = sha256(statement, 8);
+  const view = new DataView(digest.buffer, digest.byteOffset, 8);
+  // Zero is the handshake's: a session is never that.
+  return { low: view.getUint32(0, true) || 1, high: view.getUint32(4, true) };
+}
+
+function writeCluster(writer: ByteWriter, clusterId: string | null): void {
+  writer.text(clusterId ?? "");
+}
+
+function readCluster(reader: ByteReader): string | null {
+  const before = reader.position;
+  const text = reader.text();
+  if (reader.position - before > NAME_BYTES_MAX + 2) throw new DecodeError("cluster id too long");
+  return text === "" ? null : text;
+}

@@ -1,0 +1,193 @@
+import type { Link } from "../env/network.ts";
+import { sameBytes } from "../lib/bytes.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { decodeFrame, type FrameAddress, NO_SESSION, readPayload } from "./envelope.ts";
+import { FrameError } from "./frame-error.ts";
+import {
+  encodeStatement,
+  type Hello,
+  PROTOCOL_VERSION,
+  type RefusalCode,
+  readHello,
+  sessionOf,
+  writeChallenge,
+  writeRefusal,
+  writeWelcome,
+} from "./handshake-codec.ts";
+import { HANDSHAKE_BYTES_MAX, PONG_BACKLOG_BYTES_MAX } from "./limits.ts";
+import type { Peer, Shared } from "./shared.ts";
+
+const NO_BYTES = new Uint8Array(0);
+
+type State =
+  | { readonly step: "hello"; readonly nonce: Uint8Array }
+  | { readonly step: "up"; readonly peer: Peer; readonly address: FrameAddress }
+  | { readonly step: "ended" };
+
+/** A link that somebody dialled. Nothing on it is acted on before it is known who. */
+export class InboundLink {
+  readonly #shared: Shared;
+  readonly #link: Link;
+  readonly #ended: (link: InboundLink) => void;
+  readonly #accepted: (link: InboundLink, peer: NodeId) => void;
+  #state: State;
+  #cancelTimer: () => void;
+  #framesAtPing = 0;
+  #frames = 0;
+  #idlePings = 0;
+
+  constructor(
+    shared: Shared,
+    link: Link,
+    on: {
+      readonly accepted: (link: InboundLink, peer: NodeId) => void;
+      readonly ended: (link: InboundLink) => void;
+    },
+  ) {
+    this.#shared = shared;
+    this.#link = link;
+    this.#accepted = on.accepted;
+    this.#ended = on.ended;
+    const nonce = shared.nonce();
+    this.#state = { step: "hello", nonce };
+    writeChallenge(shared.writer.begin("challenge"), { protocol: PROTOCOL_VERSION, nonce });
+    link.send(shared.writer.finish({ shard: shared.shard, session: NO_SESSION }));
+    this.#cancelTimer = shared.clock.after(shared.limits.handshakeTimeoutMs, () => {
+      shared.refused.add("timeout");
+      this.end();
+    });
+  }
+
+  get peerId(): NodeId | null {
+    return this.#state.step === "up" ? this.#state.peer.address.id : null;
+  }
+
+  receive(bytes: Uint8Array): void {
+    try {
+      this.#step(bytes);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.#shared.malformed.add(error.code);
+      const fields = { peer: this.peerId, remote: this.#link.remote, code: error.code };
+      this.#shared.log.warn("link dropped for what came on it", fields);
+      this.end();
+    }
+  }
+
+  /** The link is of no use any more; or it is gone already. */
+  end(): void {
+    const state = this.#state;
+    if (state.step === "ended") return;
+    this.#cancelTimer();
+    this.#state = { step: "ended" };
+    this.#link.close();
+    if (state.step === "up") state.peer.stats.heard = false;
+    this.#ended(this);
+  }
+
+  #step(bytes: Uint8Array): void {
+    const state = this.#state;
+    if (state.step === "ended") return;
+    this.#frames++;
+    if (state.step === "hello") {
+      if (bytes.length > HANDSHAKE_BYTES_MAX) {
+        throw new FrameError("length", "handshake is too long");
+      }
+      const { kind, payload } = decodeFrame(bytes, this.#unnamed());
+      if (kind !== "hello") throw new FrameError("unexpected", `a ${kind} before the handshake`);
+      this.#hello(state.nonce, readPayload(payload, readHello));
+      return;
+    }
+    const { stats, address } = state.peer;
+    stats.framesReceived++;
+    stats.bytesReceived += bytes.length;
+    const frame = decodeFrame(bytes, state.address);
+    if (frame.kind === "ping") this.#pong(state.address, frame.payload);
+    else this.#shared.events.frame(address.id, frame);
+  }
+
+  #hello(nonce: Uint8Array, hello: Hello): void {
+    const peer = this.#shared.peers.get(hello.from);
+    const statement = encodeStatement(hello, this.#shared.shard, this.#fingerprint());
+    const refusal = this.#judge(nonce, hello, peer) ?? this.#judgeProof(hello, peer, statement);
+    if (refusal !== null || peer === undefined) {
+      this.#refuse(refusal ?? "unknown_peer", hello);
+      return;
+    }
+    const { events, writer, local, shard } = this.#shared;
+    if (!events.met(hello.from, hello.clusterId, hello.incarnation)) {
+      this.#refuse("old_incarnation", hello);
+      return;
+    }
+    const { id, incarnation, clusterId } = local;
+    const { diallerNonce } = hello;
+    writeWelcome(writer.begin("welcome"), { from: id, clusterId, incarnation, diallerNonce });
+    this.#link.send(writer.finish(this.#unnamed()));
+    this.#state = { step: "up", peer, address: { shard, session: sessionOf(statement) } };
+    peer.stats.heard = true;
+    this.#watch();
+    this.#accepted(this, hello.from);
+  }
+
+  #judge(nonce: Uint8Array, hello: Hello, peer: Peer | undefined): RefusalCode | null {
+    const { local } = this.#shared;
+    if (hello.protocol !== PROTOCOL_VERSION) return "protocol";
+    if (!sameBytes(hello.acceptorNonce, nonce)) return "stale_handshake";
+    if (hello.to !== local.id) return "wrong_destination";
+    if (hello.from === local.id) return "own_id";
+    if (peer === undefined) return "unknown_peer";
+    if (!local.clusterFits(hello.clusterId)) return "wrong_cluster";
+    if (local.isFormer(hello.from, hello.incarnation)) return "old_incarnation";
+    return null;
+  }
+
+  #judgeProof(hello: Hello, peer: Peer | undefined, statement: Uint8Array): RefusalCode | null {
+    const { identity, log } = this.#shared;
+    if (identity === null || peer === undefined) return null;
+    const claim = this.#shared.claim(peer.address);
+    const doubt =
+      hello.proof === null
+        ? "it showed no certificate"
+        : identity.judgeDialler(claim, statement, hello.proof);
+    if (doubt === null) return null;
+    log.warn("peer not believed", { peer: hello.from, remote: this.#link.remote, reason: doubt });
+    return "not_proven";
+  }
+
+  #refuse(code: RefusalCode, hello: Hello): void {
+    const { refused, log, writer } = this.#shared;
+    refused.add(code);
+    log.warn("link refused", { peer: hello.from, remote: this.#link.remote, code });
+    writeRefusal(writer.begin("refusal"), code);
+    this.#link.send(writer.finish(this.#unnamed()));
+    this.end();
+  }
+
+  #pong(address: FrameAddress, payload: Uint8Array): void {
+    const sequence = readPayload(payload, (reader) => reader.u32());
+    if (this.#link.bufferedBytes > PONG_BACKLOG_BYTES_MAX) return;
+    const { writer } = this.#shared;
+    writer.begin("pong").u32(sequence);
+    this.#link.send(writer.finish(address));
+  }
+
+  /** Lets go of links whose other end vanished without a word. */
+  #watch(): void {
+    const { clock, limits } = this.#shared;
+    this.#cancelTimer();
+    this.#cancelTimer = clock.after(limits.pingMs, () => {
+      this.#idlePings = this.#frames === this.#framesAtPing ? this.#idlePings + 1 : 0;
+      this.#framesAtPing = this.#frames;
+      if (this.#idlePings >= limits.idlePingsMax) this.end();
+      else this.#watch();
+    });
+  }
+
+  #unnamed(): FrameAddress {
+    return { shard: this.#shared.shard, session: NO_SESSION };
+  }
+
+  #fingerprint(): Uint8Array {
+    return this.#shared.identity?.fingerprint ?? NO_BYTES;
+  }
+}

@@ -1,0 +1,297 @@
+import type { Link, PeerAddress } from "../env/network.ts";
+import { sameBytes } from "../lib/bytes.ts";
+import type { Micros } from "../lib/ids.ts";
+import { decodeFrame, type FrameAddress, NO_SESSION, readPayload } from "./envelope.ts";
+import { FrameError } from "./frame-error.ts";
+import {
+  encodeStatement,
+  type Hello,
+  PROTOCOL_VERSION,
+  readChallenge,
+  readRefusal,
+  readWelcome,
+  sessionOf,
+  type Welcome,
+  writeHello,
+} from "./handshake-codec.ts";
+import { HANDSHAKE_BYTES_MAX } from "./limits.ts";
+import type { Peer, Shared } from "./shared.ts";
+
+const NO_BYTES = new Uint8Array(0);
+/** A dial that takes longer than this may be stuck in a network that has healed since. */
+const STALE_DIAL_US = 1_000_000;
+
+/** What is known at each step; `waiting` is between two dials. */
+type State =
+  | { readonly step: "waiting" }
+  | { readonly step: "stopped" }
+  | { readonly step: "challenge"; readonly link: Link }
+  | { readonly step: "welcome"; readonly link: Link; readonly hello: Hello; next: FrameAddress }
+  | { readonly step: "up"; readonly link: Link; readonly address: FrameAddress };
+
+/**
+ * The link that this node dials to one peer, and dials again whenever it is lost. All that this node
+ * has to say to the peer goes here; the peer's answers come on the link that the peer dials.
+ */
+export class OutboundLink {
+  readonly #shared: Shared;
+  readonly #peer: Peer;
+  #state: State = { step: "waiting" };
+  #failures = 0;
+  #dialledAt: Micros;
+  /** Neither end knew the cluster when they shook hands. */
+  #clusterUnknown = false;
+  /** The one timer: the next dial, the end of patience with a handshake, or the next ping. */
+  #cancelTimer: () => void = () => {};
+  #pingsSent = 0;
+  #pingsUnanswered = 0;
+  #pingSentAt: Micros | null = null;
+  #bytesSent = 0;
+  #bytesDrained = 0;
+
+  constructor(shared: Shared, peer: Peer) {
+    this.#shared = shared;
+    this.#peer = peer;
+    this.#dialledAt = shared.clock.monotonic();
+    this.#dial();
+  }
+
+  get isUp(): boolean {
+    return this.#state.step === "up";
+  }
+
+  /** Bytes that wait in this process; infinite without a link. */
+  get backlogBytes(): number {
+    const state = this.#state;
+    return state.step === "up" ? state.link.bufferedBytes : Number.POSITIVE_INFINITY;
+  }
+
+  get address(): PeerAddress {
+    return this.#peer.address;
+  }
+
+  /** The peer is heard of: do not wait any longer, nor for a dial that began when it was not. */
+  nudge(): void {
+    const { step } = this.#state;
+    const ageUs = this.#shared.clock.monotonic() - this.#dialledAt;
+    if (step === "waiting" || (step === "challenge" && ageUs > STALE_DIAL_US)) this.redial();
+  }
+
+  /** This node has learnt its cluster: tell a peer that knows none either. */
+  clusterLearnt(): void {
+    if (this.#state.step === "up" && this.#clusterUnknown) this.redial();
+  }
+
+  redial(): void {
+    this.#leave("waiting");
+    this.#failures = 0;
+    if (this.#state.step === "waiting") this.#dial();
+  }
+
+  stop(): void {
+    this.#leave("stopped");
+  }
+
+  /** Sends what is in the shared writer. @returns false if it was dropped. */
+  transmit(): boolean {
+    const state = this.#state;
+    if (state.step !== "up") return false;
+    const { writer, limits } = this.#shared;
+    const waiting = state.link.bufferedBytes;
+    if (writer.length > limits.frameBytesMax) return false;
+    if (waiting > 0 && waiting + writer.length > limits.queueBytesMax) return false;
+    if (!state.link.send(writer.finish(state.address))) return false;
+    const { stats } = this.#peer;
+    stats.framesSent++;
+    stats.bytesSent += writer.length;
+    this.#bytesSent += writer.length;
+    return true;
+  }
+
+  #dial(): void {
+    this.#cancelTimer();
+    this.#dialledAt = this.#shared.clock.monotonic();
+    const link = this.#shared.network.dial(this.#peer.address, {
+      opened: () => this.#opened(link),
+      frame: (bytes) => this.#receive(bytes),
+      closed: (reason) => this.#lost("closed", reason),
+    });
+    this.#state = { step: "challenge", link };
+    this.#arm(this.#shared.limits.handshakeTimeoutMs, () => this.#lost("timeout", "no handshake"));
+  }
+
+  #opened(link: Link): void {
+    const { identity } = this.#shared;
+    if (identity === null) return;
+    const claim = this.#shared.claim(this.#peer.address);
+    const doubt =
+      link.certificate === null
+        ? "it showed no certificate"
+        : identity.judgeAcceptor(claim, link.certificate);
+    if (doubt !== null) this.#lost("identity", doubt);
+  }
+
+  #receive(bytes: Uint8Array): void {
+    try {
+      this.#step(bytes);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.#shared.malformed.add(error.code);
+      this.#lost("malformed", error.message);
+    }
+  }
+
+  #step(bytes: Uint8Array): void {
+    const state = this.#state;
+    if (state.step === "waiting" || state.step === "stopped") return;
+    const { shard } = this.#shared;
+    const shaking = state.step !== "up";
+    if (shaking && bytes.length > HANDSHAKE_BYTES_MAX) {
+      throw new FrameError("length", "handshake is too long");
+    }
+    const address = shaking ? { shard, session: NO_SESSION } : state.address;
+    const { kind, payload } = decodeFrame(bytes, address);
+    if (kind === "challenge" && state.step === "challenge") {
+      this.#answer(state.link, payload);
+    } else if (kind === "welcome" && state.step === "welcome") {
+      this.#welcome(state, readPayload(payload, readWelcome));
+    } else if (kind === "refusal" && shaking) {
+      this.#lost(readPayload(payload, readRefusal), "refused by the peer");
+    } else if (kind === "pong" && state.step === "up") {
+      this.#pong(readPayload(payload, (reader) => reader.u32()));
+    } else {
+      throw new FrameError("unexpected", `a frame of kind ${kind} has no place here`);
+    }
+  }
+
+  #answer(link: Link, payload: Uint8Array): void {
+    const challenge = readPayload(payload, readChallenge);
+    if (challenge.protocol !== PROTOCOL_VERSION) {
+      this.#lost("protocol", `the peer speaks version ${challenge.protocol}`);
+      return;
+    }
+    const { local, shard, identity, writer } = this.#shared;
+    const words = {
+      protocol: PROTOCOL_VERSION,
+      from: local.id,
+      to: this.#peer.address.id,
+      clusterId: local.clusterId,
+      incarnation: local.incarnation,
+      acceptorNonce: challenge.nonce,
+      diallerNonce: this.#shared.nonce(),
+    };
+    const seen = link.certificate === null ? NO_BYTES : identity?.fingerprintOf(link.certificate);
+    const statement = encodeStatement(words, shard, seen ?? NO_BYTES);
+    const hello: Hello = { ...words, proof: identity?.prove(statement) ?? null };
+    writeHello(writer.begin("hello"), hello);
+    link.send(writer.finish({ shard, session: NO_SESSION }));
+    this.#state = { step: "welcome", link, hello, next: { shard, session: sessionOf(statement) } };
+  }
+
+  #welcome(state: Extract<State, { step: "welcome" }>, welcome: Welcome): void {
+    const { local, events } = this.#shared;
+    const { id } = this.#peer.address;
+    const refusal = this.#judge(state.hello, welcome);
+    if (refusal !== null) {
+      this.#lost(refusal, "the peer is not who was dialled");
+      return;
+    }
+    const wanted = events.met(id, welcome.clusterId, welcome.incarnation);
+    if (this.#state !== state) return;
+    if (!wanted) {
+      this.#lost("old_incarnation", "not wanted");
+      return;
+    }
+    // Learnt since the hello: the peer may not know it yet.
+    const cluster = state.hello.clusterId;
+    if (cluster !== local.clusterId && welcome.clusterId === null) {
+      this.redial();
+      return;
+    }
+    this.#clusterUnknown = local.clusterId === null;
+    this.#state = { step: "up", link: state.link, address: state.next };
+    this.#begin();
+  }
+
+  #judge(hello: Hello, welcome: Welcome): string | null {
+    const { local } = this.#shared;
+    if (!sameBytes(welcome.diallerNonce, hello.diallerNonce)) return "stale_handshake";
+    if (welcome.from !== this.#peer.address.id) return "wrong_destination";
+    if (!local.clusterFits(welcome.clusterId)) return "wrong_cluster";
+    if (local.isFormer(welcome.from, welcome.incarnation)) return "old_incarnation";
+    return null;
+  }
+
+  #begin(): void {
+    const { stats, address } = this.#peer;
+    stats.up = true;
+    stats.connects++;
+    this.#pingsUnanswered = 0;
+    this.#pingSentAt = null;
+    this.#bytesSent = 0;
+    this.#bytesDrained = 0;
+    this.#shared.log.info("link up", { peer: address.id });
+    this.#shared.events.up(address.id);
+    this.#ping();
+  }
+
+  /** Also finds out that nobody is there any more, when no one says so. */
+  #ping(): void {
+    const state = this.#state;
+    if (state.step !== "up") return;
+    const { limits, clock, writer } = this.#shared;
+    const drained = this.#bytesSent - state.link.bufferedBytes;
+    // A full socket that empties is an answer too: pings wait behind what is large.
+    if (state.link.bufferedBytes > 0 && drained > this.#bytesDrained) this.#pingsUnanswered = 0;
+    this.#bytesDrained = drained;
+    if (this.#pingsUnanswered >= limits.pingsUnansweredMax) {
+      this.#lost("silent", "the peer does not answer");
+      return;
+    }
+    this.#pingsUnanswered++;
+    this.#pingsSent = (this.#pingsSent + 1) >>> 0;
+    this.#pingSentAt = clock.monotonic();
+    writer.begin("ping").u32(this.#pingsSent);
+    this.transmit();
+    this.#arm(limits.pingMs, () => this.#ping());
+  }
+
+  #pong(sequence: number): void {
+    this.#pingsUnanswered = 0;
+    this.#failures = 0;
+    if (sequence !== this.#pingsSent || this.#pingSentAt === null) return;
+    this.#peer.stats.roundTripUs = this.#shared.clock.monotonic() - this.#pingSentAt;
+    this.#pingSentAt = null;
+  }
+
+  #lost(code: string, reason: string): void {
+    const { log, failed, limits } = this.#shared;
+    failed.add(code);
+    const level = this.#failures === 0 ? "warn" : "debug";
+    log[level]("link lost", { peer: this.#peer.address.id, code, reason });
+    this.#leave("waiting");
+    if (this.#state.step !== "waiting") return;
+    const doubled = limits.redialMinMs * 2 ** Math.min(this.#failures, 30);
+    this.#failures++;
+    const waitMs = this.#shared.jittered(Math.min(doubled, limits.redialMaxMs));
+    this.#arm(waitMs, () => this.#dial());
+  }
+
+  #leave(step: "waiting" | "stopped"): void {
+    const state = this.#state;
+    if (state.step === "stopped") return;
+    this.#cancelTimer();
+    this.#state = { step };
+    if (state.step === "waiting") return;
+    state.link.close();
+    const { stats, address } = this.#peer;
+    if (!stats.up) return;
+    stats.up = false;
+    this.#shared.events.down(address.id);
+  }
+
+  #arm(delayMs: number, run: () => void): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#shared.clock.after(delayMs, run);
+  }
+}

@@ -1,0 +1,50 @@
+/** Payload of a `raft` frame: u32 count, then that many messages, back to back. */
+import type { ByteReader, ByteWriter } from "../lib/bytes.ts";
+import { DecodeError } from "../lib/bytes.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { readMessage, writeMessage } from "../raft/codec.ts";
+import type { Message } from "../raft/types.ts";
+import { readPayload } from "./envelope.ts";
+import { FrameError } from "./frame-error.ts";
+
+/** A message takes no less: version, type, two names of one letter, term. */
+const MESSAGE_BYTES_MIN = 7;
+/** Beside the entries' data, generously. */
+const ENTRY_BYTES_EXTRA = 16;
+const MESSAGE_BYTES_EXTRA = 1024;
+
+/** Leaves the count to be set by `endMessages`. @returns its position. */
+export const beginMessages = (writer: ByteWriter): number => writer.reserve(4);
+export const addMessage = (writer: ByteWriter, message: Message): void =>
+  writeMessage(writer, message);
+export const endMessages = (writer: ByteWriter, at: number, count: number): void =>
+  writer.setU32(at, count);
+
+/** Upper bound of a message's bytes, as far as entries matter. */
+export function messageBytesMax(message: Message): number {
+  if (message.type !== "append_request") return MESSAGE_BYTES_EXTRA;
+  let bytes = MESSAGE_BYTES_EXTRA;
+  for (const entry of message.entries) bytes += entry.data.length + ENTRY_BYTES_EXTRA;
+  return bytes;
+}
+
+/** All or none. @throws FrameError also if one is not from `from` to `to`. */
+export function decodeMessages(payload: Uint8Array, from: NodeId, to: NodeId): Message[] {
+  const messages = readPayload(payload, readMessages);
+  for (const message of messages) {
+    if (message.from !== from || message.to !== to) {
+      throw new FrameError("sender", "a message of another node than the link's");
+    }
+  }
+  return messages;
+}
+
+function readMessages(reader: ByteReader): Message[] {
+  const count = reader.u32();
+  if (count === 0 || count > reader.remaining / MESSAGE_BYTES_MIN) {
+    throw new DecodeError("count of messages makes no sense");
+  }
+  const messages: Message[] = [];
+  for (let i = 0; i < count; i++) messages.push(readMessage(reader));
+  return messages;
+}

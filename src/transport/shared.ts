@@ -1,0 +1,82 @@
+import type { Clock } from "../env/clock.ts";
+import type { Network, PeerAddress, PeerClaim, PeerIdentity } from "../env/network.ts";
+import type { Random } from "../env/random.ts";
+import type { NodeId, ShardId } from "../lib/ids.ts";
+import type { Logger } from "../metrics/log.ts";
+import { type Frame, FrameWriter } from "./envelope.ts";
+import { NONCE_BYTES } from "./handshake-codec.ts";
+import type { TransportLimits } from "./limits.ts";
+import type { LocalNode } from "./local-node.ts";
+import { Counts, type PeerStats } from "./stats.ts";
+
+/** What happens on links, told to the transport. */
+export type LinkEvents = {
+  /** Both ends are who they say: remember what was learnt. @returns false to refuse the peer. */
+  readonly met: (peer: NodeId, clusterId: string | null, incarnation: string) => boolean;
+  readonly up: (peer: NodeId) => void;
+  readonly down: (peer: NodeId) => void;
+  /** A whole frame of a peer that proved itself. @throws FrameError */
+  readonly frame: (peer: NodeId, frame: Frame) => void;
+};
+
+/** A member of the cluster as the links see it. */
+export type Peer = { readonly address: PeerAddress; readonly stats: PeerStats };
+
+/** What all links of a node have in common. */
+export class Shared {
+  readonly network: Network;
+  /** Null: no TLS, names are taken on trust. */
+  readonly identity: PeerIdentity | null;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly local: LocalNode;
+  readonly shard: ShardId;
+  readonly limits: TransportLimits;
+  readonly events: LinkEvents;
+  readonly writer = new FrameWriter();
+  readonly peers = new Map<NodeId, Peer>();
+  /** Links that others dialled and that were turned away, by reason. */
+  readonly refused = new Counts();
+  /** Frames that ended their link, by reason. */
+  readonly malformed = new Counts();
+  /** Dials that came to nothing, by reason. */
+  readonly failed = new Counts();
+  readonly #random: Random;
+
+  constructor(options: {
+    readonly network: Network;
+    readonly identity: PeerIdentity | null;
+    readonly clock: Clock;
+    readonly random: Random;
+    readonly log: Logger;
+    readonly local: LocalNode;
+    readonly shard: ShardId;
+    readonly limits: TransportLimits;
+    readonly events: LinkEvents;
+  }) {
+    this.network = options.network;
+    this.identity = options.identity;
+    this.clock = options.clock;
+    this.log = options.log;
+    this.local = options.local;
+    this.shard = options.shard;
+    this.limits = options.limits;
+    this.events = options.events;
+    this.#random = options.random;
+  }
+
+  nonce(): Uint8Array {
+    const words = Uint32Array.from({ length: NONCE_BYTES / 4 }, () => this.#random.u32());
+    return new Uint8Array(words.buffer);
+  }
+
+  /** Uniform in 0.5 … 1 times `ms`, so that nodes do not dial in step. */
+  jittered(ms: number): number {
+    return Math.ceil(ms * (0.5 + this.#random.u32() / 2 ** 33));
+  }
+
+  claim({ id, host }: PeerAddress): PeerClaim {
+    const others = [this.local.id, ...this.peers.keys()].filter((other) => other !== id);
+    return { id, host, others };
+  }
+}

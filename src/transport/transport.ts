@@ -1,0 +1,252 @@
+import type { Clock } from "../env/clock.ts";
+import type { Network, PeerAddress, PeerIdentity } from "../env/network.ts";
+import type { Random } from "../env/random.ts";
+import { assert } from "../lib/assert.ts";
+import type { NodeId, ShardId } from "../lib/ids.ts";
+import type { Logger } from "../metrics/log.ts";
+import type { Message } from "../raft/types.ts";
+import type { Frame } from "./envelope.ts";
+import { FrameError } from "./frame-error.ts";
+import { InboundLink } from "./inbound-link.ts";
+import { TRANSPORT_LIMITS, type TransportLimits } from "./limits.ts";
+import { LocalNode, type LocalNodeOptions } from "./local-node.ts";
+import { OutboundLink } from "./outbound-link.ts";
+import {
+  addMessage,
+  beginMessages,
+  decodeMessages,
+  endMessages,
+  messageBytesMax,
+} from "./raft-payload.ts";
+import { type Peer, Shared } from "./shared.ts";
+import { newPeerStats, type PeerStats } from "./stats.ts";
+
+export type TransportOptions = {
+  readonly network: Network;
+  /** Null: no TLS, names are taken on trust. */
+  readonly identity: PeerIdentity | null;
+  readonly clock: Clock;
+  /** Must not be foreseeable where `identity` is set: nonces come from it. */
+  readonly random: Random;
+  readonly log: Logger;
+  readonly local: LocalNodeOptions;
+  readonly shard: ShardId;
+  readonly limits?: Partial<TransportLimits>;
+};
+
+export type TransportHandlers = {
+  /** A well-formed message of a member to this node. Entries' data are views: keep, never change. */
+  readonly message: (message: Message) => void;
+  /**
+   * What was sent to the peer did not leave, or may be lost: at most once a `send`, and when a link
+   * goes down. Also called from within `send`.
+   */
+  readonly unreachable: (peer: NodeId) => void;
+  /** This node had no cluster id and a member has: make it durable before acting on what follows. */
+  readonly clusterLearnt: (clusterId: string, from: NodeId) => void;
+  /**
+   * A member was met. Its disk is another than when this process met it last, if `changed`.
+   *
+   * @returns false to refuse it, such as an incarnation that the cluster has replaced.
+   */
+  readonly met: (peer: NodeId, incarnation: string, changed: boolean) => boolean;
+};
+
+export type TransportStats = {
+  readonly peers: readonly Readonly<PeerStats>[];
+  /** Links that others dialled and that were turned away. */
+  readonly refused: ReadonlyMap<string, number>;
+  /** Frames that ended their link. */
+  readonly malformed: ReadonlyMap<string, number>;
+  /** Links of this node that failed or broke. */
+  readonly failed: ReadonlyMap<string, number>;
+};
+
+/** Carries messages between the members of a cluster, over one link per direction and peer. */
+export class Transport {
+  readonly #shared: Shared;
+  readonly #outbound = new Map<NodeId, OutboundLink>();
+  readonly #inbound = new Set<InboundLink>();
+  #handlers: TransportHandlers | null = null;
+  #closed = false;
+
+  constructor(options: TransportOptions) {
+    this.#shared = new Shared({
+      ...options,
+      local: new LocalNode(options.local),
+      limits: { ...TRANSPORT_LIMITS, ...options.limits },
+      events: {
+        met: (peer, clusterId, incarnation) => this.#met(peer, clusterId, incarnation),
+        up: () => {},
+        down: (peer) => this.#handlers?.unreachable(peer),
+        frame: (peer, frame) => this.#receive(peer, frame),
+      },
+    });
+  }
+
+  /** Begins to listen. @throws if the address cannot be listened on. */
+  start(handlers: TransportHandlers): void {
+    this.#handlers = handlers;
+    this.#shared.network.listen((link) => {
+      const inbound = new InboundLink(this.#shared, link, {
+        accepted: (accepted, peer) => this.#accepted(accepted, peer),
+        ended: (ended) => this.#inbound.delete(ended),
+      });
+      this.#inbound.add(inbound);
+      this.#limitPending();
+      return { frame: (bytes) => inbound.receive(bytes), closed: () => inbound.end() };
+    });
+  }
+
+  get clusterId(): string | null {
+    return this.#shared.local.clusterId;
+  }
+
+  /** This node has founded or learnt its cluster by other means. */
+  setClusterId(clusterId: string): void {
+    const { local } = this.#shared;
+    if (local.clusterId === clusterId) return;
+    local.clusterId = clusterId;
+    for (const link of [...this.#outbound.values()]) link.clusterLearnt();
+  }
+
+  /** The other members: links to new ones are made, to others than these ended. After `start`. */
+  setPeers(peers: readonly PeerAddress[]): void {
+    if (this.#closed) return;
+    assert(this.#handlers !== null, "the transport must be started before it has peers");
+    const { peers: known, local } = this.#shared;
+    const wanted = new Map(peers.map((peer) => [peer.id, peer]));
+    wanted.delete(local.id);
+    for (const id of [...known.keys()]) if (!wanted.has(id)) this.#removePeer(id);
+    for (const address of wanted.values()) this.#setPeer(address);
+  }
+
+  /** Best effort: what has no way to go is dropped, and `unreachable` is told. Never blocks. */
+  send(messages: readonly Message[]): void {
+    if (messages.length === 1) {
+      const only = messages[0] as Message;
+      this.#sendTo(only.to, messages);
+      return;
+    }
+    const groups = new Map<NodeId, Message[]>();
+    for (const message of messages) {
+      const group = groups.get(message.to);
+      if (group === undefined) groups.set(message.to, [message]);
+      else group.push(message);
+    }
+    for (const [peer, group] of groups) this.#sendTo(peer, group);
+  }
+
+  isUp(peer: NodeId): boolean {
+    return this.#outbound.get(peer)?.isUp === true;
+  }
+
+  stats(): TransportStats {
+    const { peers, refused, malformed, failed } = this.#shared;
+    return {
+      peers: [...peers.values()].map((peer) => peer.stats),
+      refused: refused.entries(),
+      malformed: malformed.entries(),
+      failed: failed.entries(),
+    };
+  }
+
+  /** Ends all links and the listener. No handler is called any more. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#handlers = null;
+    for (const link of this.#outbound.values()) link.stop();
+    for (const link of [...this.#inbound]) link.end();
+    await this.#shared.network.close();
+  }
+
+  #setPeer(address: PeerAddress): void {
+    const { peers } = this.#shared;
+    const before = peers.get(address.id);
+    if (before !== undefined && sameAddress(before.address, address)) return;
+    this.#outbound.get(address.id)?.stop();
+    const peer: Peer = { address, stats: before?.stats ?? newPeerStats(address.id) };
+    peers.set(address.id, peer);
+    this.#outbound.set(address.id, new OutboundLink(this.#shared, peer));
+  }
+
+  #removePeer(id: NodeId): void {
+    this.#outbound.get(id)?.stop();
+    this.#outbound.delete(id);
+    this.#shared.peers.delete(id);
+    for (const link of [...this.#inbound]) if (link.peerId === id) link.end();
+  }
+
+  #sendTo(peer: NodeId, messages: readonly Message[]): void {
+    const dropped = this.#write(peer, messages);
+    if (dropped === 0) return;
+    const known = this.#shared.peers.get(peer);
+    if (known !== undefined) known.stats.messagesDropped += dropped;
+    this.#handlers?.unreachable(peer);
+  }
+
+  /** @returns how many were dropped. */
+  #write(peer: NodeId, messages: readonly Message[]): number {
+    const link = this.#outbound.get(peer);
+    if (link === undefined || !link.isUp) return messages.length;
+    const { writer, limits } = this.#shared;
+    let dropped = 0;
+    let from = 0;
+    while (from < messages.length) {
+      const payload = writer.begin("raft");
+      const countAt = beginMessages(payload);
+      let next = from;
+      let bytes = 0;
+      for (; next < messages.length; next++) {
+        const message = messages[next] as Message;
+        bytes += messageBytesMax(message);
+        if (next > from && bytes > limits.frameBytesTarget) break;
+        addMessage(payload, message);
+      }
+      endMessages(payload, countAt, next - from);
+      if (!link.transmit()) dropped += next - from;
+      from = next;
+    }
+    return dropped;
+  }
+
+  #receive(peer: NodeId, frame: Frame): void {
+    if (frame.kind !== "raft") {
+      throw new FrameError("unexpected", `a frame of kind ${frame.kind} has no place here`);
+    }
+    const messages = decodeMessages(frame.payload, peer, this.#shared.local.id);
+    for (const message of messages) this.#handlers?.message(message);
+  }
+
+  #met(peer: NodeId, clusterId: string | null, incarnation: string): boolean {
+    const { local } = this.#shared;
+    const handlers = this.#handlers;
+    if (handlers === null) return false;
+    if (!handlers.met(peer, incarnation, local.hasChanged(peer, incarnation))) return false;
+    local.remember(peer, incarnation);
+    if (local.clusterId === null && clusterId !== null) {
+      handlers.clusterLearnt(clusterId, peer);
+      this.setClusterId(clusterId);
+    }
+    return true;
+  }
+
+  #accepted(link: InboundLink, peer: NodeId): void {
+    // The newest wins: the peer dials again only when it has given up the one before.
+    for (const other of [...this.#inbound]) {
+      if (other !== link && other.peerId === peer) other.end();
+    }
+    this.#outbound.get(peer)?.nudge();
+  }
+
+  #limitPending(): void {
+    const pending = [...this.#inbound].filter((link) => link.peerId === null);
+    if (pending.length <= this.#shared.limits.pendingLinksMax) return;
+    this.#shared.refused.add("too_many");
+    pending[0]?.end();
+  }
+}
+
+const sameAddress = (a: PeerAddress, b: PeerAddress): boolean =>
+  a.host === b.host && a.port === b.port;

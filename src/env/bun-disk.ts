@@ -17,7 +17,7 @@ const SYNC_READ_BYTES_MAX = 64 * 1024;
 const SLOW_READ_MS = 1;
 const POOLED_READS_AFTER_SLOW = 64;
 
-const DONE: Promise<void> = Promise.resolve();
+const _DONE: Promise<void> = Promise.resolve();
 
 /** The calls that tests replace to make a file system misbehave. */
 export type FileCalls = Pick<
@@ -175,7 +175,7 @@ class BunFile implements DiskFile {
     this.#calls = calls;
   }
 
-  write(position: number, bytes: Uint8Array): Promise<void> {
+  write(position: number, bytes: Uint8Array): Promise<void> | null {
     if (bytes.length > SYNC_WRITE_BYTES_MAX) return this.#writePooled(position, bytes);
     try {
       this.#check();
@@ -191,7 +191,7 @@ class BunFile implements DiskFile {
         if (count <= 0) throw new Error("write made no progress");
         done += count;
       }
-      return DONE;
+      return null;
     } catch (cause) {
       return Promise.reject(this.#fail("write", cause));
     }

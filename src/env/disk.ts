@@ -34,8 +34,12 @@ export interface Disk {
 }
 
 export interface DiskFile {
-  /** Writes all of `bytes` at `position`; resolves when the kernel has them, not yet durable. */
-  write(position: number, bytes: Uint8Array): Promise<void>;
+  /**
+   * Writes all of `bytes` at `position`: done when the kernel has them, not yet durable.
+   *
+   * @returns null if that was at once, so that a caller can go on without losing its turn.
+   */
+  write(position: number, bytes: Uint8Array): Promise<void> | null;
   /** fdatasync(2): everything written before the call is on stable storage when it resolves. */
   sync(): Promise<void>;
   /** At most `length` bytes from `position`; fewer only at the end of the file. */

@@ -70,8 +70,9 @@ export class KvAccess {
     if (found.status === "found") {
       return { ok: true, value: found.value, cas: found.cas, ttlMs: found.ttlMs };
     }
-    const expired = found.status === "expired" ? 1 : 0;
-    return { ok: false, code: "not_found", details: { expired } };
+    if (found.status === "absent") return { ok: false, code: "not_found" };
+    const message = "The key expired within the last minute";
+    return { ok: false, code: "not_found", message, details: { expired: 1 } };
   }
 
   list(request: KvListRequest): KvPage {

@@ -92,7 +92,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const snapshot = loaded === null ? null : snapshotOf(loaded);
   const base = snapshot?.index ?? 0;
   const entries =
-    base === newest ? collected.entries : await readAll(journal, (base + 1) as LogIndex);
+    base === newest ? collected.upTo(lastIndex) : await readAll(journal, (base + 1) as LogIndex);
   log.info("recovered", {
     checkpoint: base,
     entries: entries.length,
@@ -129,22 +129,28 @@ async function openJournal(options: RecoveryOptions, collected: EntryCollector):
 
 /** Keeps what lies behind the newest checkpoint; what is before it was only read to be checked. */
 class EntryCollector {
-  entries: Entry[] = [];
+  #entries: Entry[] = [];
   readonly #after: number;
 
   constructor(after: number) {
     this.#after = after;
   }
 
+  /** A crash while a snapshot was installed leaves entries behind that the journal disowns. */
+  upTo(lastIndex: LogIndex): readonly Entry[] {
+    while ((this.#entries.at(-1)?.index ?? 0) > lastIndex) this.#entries.pop();
+    return this.#entries;
+  }
+
   add(entries: readonly Entry[]): void {
     for (const entry of entries) {
       if (entry.index <= this.#after) {
-        this.entries = [];
+        this.#entries = [];
         continue;
       }
       // A leader's log took the place of this and of all behind it.
-      while ((this.entries.at(-1)?.index ?? 0) >= entry.index) this.entries.pop();
-      this.entries.push(entry);
+      while ((this.#entries.at(-1)?.index ?? 0) >= entry.index) this.#entries.pop();
+      this.#entries.push(entry);
     }
   }
 }

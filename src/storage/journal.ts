@@ -184,10 +184,12 @@ export class Journal {
   async append(entries: readonly Entry[]): Promise<LogIndex> {
     this.#enter();
     try {
-      await this.#settleMark();
+      // Without a turn lost on the way: the disk works while the caller goes on.
+      if (this.#marking !== null) await this.#settleMark();
       const bytes = this.#checkBatch(entries);
       const first = entries[0]?.index ?? 0;
-      const segment = await this.#segmentFor(bytes, first - 1, this.#termBefore(first));
+      const ready = this.#segmentFor(bytes, first - 1, this.#termBefore(first));
+      const segment = ready instanceof Promise ? await ready : ready;
       const start = this.#encode(segment, entries);
       await this.#commit(segment, start);
       this.#durableIndex = this.#index.lastIndex;
@@ -388,7 +390,8 @@ export class Journal {
 
   async #commit(segment: Segment, start: number): Promise<void> {
     const encoder = this.#encoder;
-    await segment.file.write(start, encoder.view());
+    const written = segment.file.write(start, encoder.view());
+    if (written !== null) await written;
     this.#chain = encoder.chain;
     segment.end = encoder.position;
     await segment.file.sync();

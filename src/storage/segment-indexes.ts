@@ -54,7 +54,9 @@ export class SegmentIndexes {
 
   async #write(segment: SegmentState, bytes: Uint8Array): Promise<void> {
     try {
-      await this.#files.use(segment.indexPath, "truncate", (file) => file.write(0, bytes));
+      await this.#files.use(segment.indexPath, "truncate", async (file) => {
+        await file.write(0, bytes);
+      });
     } finally {
       await this.#files.drop(segment.indexPath);
     }

@@ -1,0 +1,29 @@
+/**
+ * The black-box suite against a real process on a real disk: the source, or the binary that
+ * `AYDER_BINARY` names.
+ */
+import { afterAll, beforeAll } from "bun:test";
+import { register } from "../conformance/suite.ts";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+
+const directory = temporaryDirectory();
+let server: Server | undefined;
+
+beforeAll(async () => {
+  server = await startServer({
+    dataDir: directory.path,
+    env: { RF_BEARER_TOKENS: "dev,reader@read,writer@write=orders.*", RF_LOG_LEVEL: "error" },
+    args: ["--host", "127.0.0.1"],
+  });
+});
+afterAll(async () => {
+  await server?.stop();
+  directory.remove();
+});
+
+register(() => ({
+  url: server?.url ?? "",
+  token: "dev",
+  reader: "reader",
+  ordersWriter: "writer",
+}));

@@ -16,7 +16,7 @@ import { buildBatches } from "../test/stream/batches.ts";
 
 const PAGES = 100;
 const PAGE = 10_000;
-const BUDGET = 2000;
+const BUDGET = 500;
 const decoders = new DecoderCache();
 const source = { topic: "t", partition: 0, limit: PAGE };
 

@@ -201,6 +201,7 @@ test("keys are equal as values: 7 is 7.0 and not text, and 64-bit keys differ in
   expect(pairs(7, "7")).toBe(0);
   expect(pairs(7, "7", true)).toBe(1);
   expect(pairs(2n ** 60n, 2n ** 60n)).toBe(1);
+  expect(pairs(2n ** 60n, String(2n ** 60n))).toBe(0);
   expect(pairs(2n ** 60n, 2n ** 60n + 1n)).toBe(0);
   expect(pairs(null, null)).toBe(0);
   expect(pairs(undefined, undefined)).toBe(0);

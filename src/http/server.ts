@@ -41,6 +41,9 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
     port,
     ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
     development: false,
+    // With `development: false` Bun shares the port by default: a second server on it would start
+    // and take half of the requests.
+    reusePort: false,
     idleTimeout: idleTimeoutSeconds,
     maxRequestBodySize: BODY_BYTES_MAX,
     fetch: app.fetch,

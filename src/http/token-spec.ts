@@ -107,5 +107,5 @@ function patternOf(text: string, refuse: Refuse): RegExp | null {
   }
   if (text === "*") return null;
   const parts = text.split("*").map((part) => part.replaceAll(".", "\\."));
-  return new RegExp(`^${parts.join("[^]*")}$`);
+  return new RegExp(`^${parts.join(".*")}$`);
 }

@@ -1,0 +1,154 @@
+import { describe, expect, test } from "bun:test";
+import { createApp } from "../../src/http/app.ts";
+import { RateLimit } from "../../src/http/rate-limit.ts";
+import { isLoopbackAddress } from "../../src/http/server.ts";
+import { parseTokenSpecs, TokenSpecError } from "../../src/http/token-spec.ts";
+import { FakeNode } from "./fake-node.ts";
+import { fixture, httpOptions } from "./fixture.ts";
+
+const names = (text: string) => parseTokenSpecs(text).map(({ token }) => token);
+const withTokens = (tokens: string, now?: () => number) =>
+  fixture({ auth: { tokens, skipPrefixes: [] }, ...(now === undefined ? {} : { now }) });
+
+describe("token specs", () => {
+  test("all spellings of the contract are understood", () => {
+    expect(names("dev")).toEqual(["dev"]);
+    expect(names("dev@scope:token2:token3")).toEqual(["dev", "token2", "token3"]);
+    expect(names("a, b:c")).toEqual(["a", "b", "c"]);
+    expect(parseTokenSpecs("dev@50000:50000:1000000")[0]).toMatchObject({
+      token: "dev",
+      rate: { perSecond: 50_000, burst: 50_000, daily: 1_000_000 },
+    });
+    expect(parseTokenSpecs("dev@5")[0]?.rate).toEqual({ perSecond: 5, burst: 5, daily: null });
+    const [reader, app] = parseTokenSpecs("r1@read,app@read+write=orders.*");
+    expect(reader?.grants).toEqual([{ scope: "read", pattern: null }]);
+    expect(app?.grants).toEqual([
+      { scope: "read", pattern: null },
+      { scope: "write", pattern: /^orders\..*$/ },
+    ]);
+  });
+  test("further tokens of an entry have its scopes", () => {
+    expect(parseTokenSpecs("a@read:b").map(({ grants }) => grants.length)).toEqual([1, 1]);
+  });
+  for (const text of [
+    "a::b",
+    ",",
+    "a,",
+    "a@",
+    "a@reads",
+    "a@read+",
+    "a@read=",
+    "a@read=or/ders",
+    "a@0",
+    "a@1:0",
+    "a@1:2:3:4",
+    "a@1:x",
+    "a b",
+    "a@all@b",
+    "a,a",
+    "ä",
+    "a@1x",
+  ]) {
+    test(`"${text}" stops the start without showing a token`, () => {
+      expect(() => parseTokenSpecs(text)).toThrow(TokenSpecError);
+      const secret = text.replaceAll("a", "s3cr3t");
+      expect(() => parseTokenSpecs(secret)).not.toThrow(/s3cr3t/);
+      expect(() =>
+        createApp(new FakeNode(), httpOptions({ auth: { tokens: text, skipPrefixes: [] } })),
+      ).toThrow();
+    });
+  }
+});
+
+describe("scopes", () => {
+  test("a dot in a pattern is a dot", async () => {
+    const { ask } = withTokens("w@write=orders.*");
+    expect(
+      (await ask("POST /broker/topics/orders.a/produce", { token: "w", body: "x" })).status,
+    ).toBe(200);
+    expect(
+      (await ask("POST /broker/topics/ordersXa/produce", { token: "w", body: "x" })).status,
+    ).toBe(403);
+    expect(
+      (await ask("POST /broker/topics/a.orders.b/produce", { token: "w", body: "x" })).status,
+    ).toBe(403);
+  });
+  test("lists show what the token may read", async () => {
+    const { ask } = withTokens("all,r@read=orders.*");
+    for (const topic of ["orders.a", "payments"]) {
+      await ask(`POST /broker/topics/${topic}/produce`, { token: "all", body: "x" });
+      const body = JSON.stringify({ topic, ttl_ms: 1000 });
+      await ask("POST /broker/retention", { token: "all", body });
+    }
+    const { body } = await ask("GET /broker/topics", { token: "r" });
+    expect((body["topics"] as { topic: string }[]).map(({ topic }) => topic)).toEqual(["orders.a"]);
+    const policies = await ask("GET /broker/retention", { token: "r" });
+    expect((policies.body["policies"] as { topic: string }[]).map(({ topic }) => topic)).toEqual([
+      "orders.a",
+    ]);
+  });
+  test('retention for "*" wants the scope for all names', async () => {
+    const { ask } = withTokens("some@admin=orders.*,all@admin");
+    const body = '{"topic":"*","ttl_ms":5}';
+    expect((await ask("POST /broker/retention", { token: "some", body })).status).toBe(403);
+    expect((await ask("POST /admin/compact", { token: "some", body: "" })).status).toBe(403);
+    expect((await ask("POST /broker/retention", { token: "all", body })).status).toBe(200);
+  });
+  test("403 changes nothing", async () => {
+    const { ask, node } = withTokens("r@read");
+    await ask("POST /broker/topics/t/produce", { token: "r", body: "x" });
+    await ask("POST /broker/delete-before", {
+      token: "r",
+      body: '{"topic":"t","partition":0,"before_offset":0}',
+    });
+    await ask("DELETE /kv/a/b", { token: "r" });
+    expect(node.calls).toBe(0);
+  });
+});
+
+describe("limits", () => {
+  test("a bucket gives its burst and then its rate", () => {
+    const limit = new RateLimit({ perSecond: 2, burst: 3, daily: null }, 0);
+    expect([0, 0, 0].map((now) => limit.take(now))).toEqual([0, 0, 0]);
+    expect(limit.take(0)).toBe(1);
+    expect(limit.take(499)).toBe(1);
+    expect(limit.take(500)).toBe(0);
+    expect(limit.take(500)).toBe(1);
+  });
+  test("the day's requests come back at midnight UTC", () => {
+    const noon = 12 * 3600 * 1000;
+    const limit = new RateLimit({ perSecond: 1000, burst: 1000, daily: 2 }, noon);
+    expect([limit.take(noon), limit.take(noon)]).toEqual([0, 0]);
+    expect(limit.take(noon)).toBe(12 * 3600);
+    expect(limit.take(2 * noon)).toBe(0);
+  });
+  test("429 has Retry-After and the limit is of one token", async () => {
+    const { ask, options } = withTokens("slow@1,fast", () => 0);
+    expect((await ask("GET /broker/topics", { token: "slow" })).status).toBe(200);
+    const refused = await ask("GET /broker/topics", { token: "slow" });
+    expect(refused.status).toBe(429);
+    expect(refused.body["error"]).toBe("rate_limited");
+    expect(refused.headers.get("retry-after")).toBe("1");
+    expect((await ask("GET /broker/topics", { token: "fast" })).status).toBe(200);
+    expect(options.instruments.rateLimited.value).toBe(1);
+  });
+});
+
+test("skipped prefixes need no token, and nothing else does", async () => {
+  const { ask } = fixture({ auth: { tokens: "t", skipPrefixes: ["/kv/public/"] } });
+  expect((await ask("POST /kv/public/k", { token: null, body: "x" })).status).toBe(200);
+  expect((await ask("POST /kv/private/k", { token: null, body: "x" })).status).toBe(401);
+  expect((await ask("POST /kv/public/../private/k", { token: null, body: "x" })).status).toBe(401);
+});
+
+test("without tokens there is dev, from loopback only", async () => {
+  const { app, ask, options } = fixture({ auth: { tokens: "", skipPrefixes: [] } });
+  expect((await ask("GET /broker/topics", { token: "dev" })).status).toBe(200);
+  app.attach({ isLoopback: () => false, allowLong: () => undefined });
+  expect((await ask("GET /broker/topics", { token: "dev" })).status).toBe(401);
+  expect(options.instruments.authFailures.value).toBe(1);
+  expect(["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"].every(isLoopbackAddress)).toBe(true);
+  expect(["10.0.0.1", "128.0.0.1", "::2", "", "127.0.0.1.example"].some(isLoopbackAddress)).toBe(
+    false,
+  );
+});

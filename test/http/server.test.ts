@@ -1,0 +1,154 @@
+/** What only shows on a socket: stopping, streams, timeouts, TLS. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { connect } from "node:net";
+import type { RunningServer } from "../../src/http/server.ts";
+import { startFixture, TOKEN } from "./fixture.ts";
+
+const running: RunningServer[] = [];
+const start = (...options: Parameters<typeof startFixture>) => {
+  const made = startFixture(...options);
+  running.push(made.server);
+  return made;
+};
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((server) => server.stop(0)));
+});
+const headers = { authorization: `Bearer ${TOKEN}` };
+const until = async (holds: () => boolean) => {
+  for (let i = 0; i < 500 && !holds(); i++) await Bun.sleep(2);
+  expect(holds()).toBe(true);
+};
+const produce = (url: string, body: string) =>
+  fetch(`${url}/broker/topics/t/produce?partition=0`, { method: "POST", body, headers });
+
+describe("stopping", () => {
+  test("waits and streams end, requests under way are answered, then the port is closed", async () => {
+    const { server, options } = start();
+    const { url } = server;
+    await produce(url, "a");
+    const { requestsInFlight, followStreams } = options.instruments;
+    const stream = await fetch(`${url}/broker/consume/t/g/0`, {
+      headers: { ...headers, accept: "text/event-stream" },
+    });
+    const waiting = fetch(`${url}/broker/consume/t/g/0?offset=1&wait_ms=60000`, { headers });
+    await until(() => requestsInFlight.value === 1 && followStreams.value === 1);
+    const stopped = server.stop(10_000);
+    const page = await waiting;
+    expect(page.status).toBe(200);
+    expect(await page.json()).toMatchObject({ count: 0, next_offset: 1 });
+    expect(await stream.text()).toContain("id: 0");
+    await stopped;
+    expect(followStreams.value).toBe(0);
+    expect(requestsInFlight.value).toBe(0);
+    await expect(fetch(`${url}/health`)).rejects.toThrow();
+  });
+  test("new requests get 503 shutting_down, /health still answers, /ready says no", async () => {
+    const { app, ask } = start();
+    app.beginStop();
+    const refused = await ask("POST /broker/topics/t/produce", { body: "x" });
+    expect(refused.status).toBe(503);
+    expect(refused.body["error"]).toBe("shutting_down");
+    expect(refused.headers.get("retry-after")).toBe("1");
+    expect((await ask("GET /health")).status).toBe(200);
+    expect((await ask("GET /ready")).body).toEqual({ ready: false, reason: "shutting down" });
+    expect((await ask("GET /nope", { token: null })).status).toBe(401);
+  });
+});
+
+describe("streams", () => {
+  test("a client that goes away frees its stream", async () => {
+    const { server, options } = start();
+    await produce(server.url, "a");
+    const stop = new AbortController();
+    const response = await fetch(`${server.url}/broker/consume/t/g/0?follow=1`, {
+      headers: { ...headers, accept: "application/x-ndjson" },
+      signal: stop.signal,
+    });
+    expect(response.status).toBe(200);
+    await until(() => options.instruments.followStreams.value === 1);
+    stop.abort();
+    await until(() => options.instruments.followStreams.value === 0);
+  });
+  test("a client that does not read does not fill the memory", async () => {
+    const { server, node } = start();
+    const body = "x".repeat(1024 * 1024);
+    for (let i = 0; i < 8; i++) await produce(server.url, body);
+    let pages = 0;
+    const { consume } = node;
+    node.consume = (request) => {
+      pages++;
+      return consume.call(node, { ...request, offset: (request.offset ?? 0) % 8 });
+    };
+    const socket = connect(server.port, "127.0.0.1");
+    socket.pause();
+    socket.write(
+      `GET /broker/consume/t/g/0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\n` +
+        "Accept: text/event-stream\r\n\r\n",
+    );
+    await until(() => pages > 2);
+    await Bun.sleep(100);
+    const before = pages;
+    await Bun.sleep(100);
+    expect(pages - before).toBeLessThanOrEqual(1);
+    expect(pages).toBeLessThan(50);
+    socket.destroy();
+  });
+  test("a topic that is deleted ends its streams with an event", async () => {
+    const { server, ask } = start();
+    await produce(server.url, "a");
+    const response = await fetch(`${server.url}/broker/consume/t/g/0`, {
+      headers: { ...headers, accept: "text/event-stream" },
+    });
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await ask("DELETE /broker/topics/t");
+    expect(response.status).toBe(200);
+    await reader?.cancel();
+  });
+});
+
+describe("sockets", () => {
+  test("a wait longer than the idle timeout is not cut", async () => {
+    const { server } = start({}, 1);
+    await produce(server.url, "a");
+    const response = await fetch(`${server.url}/broker/consume/t/g/0?offset=1&wait_ms=3000`, {
+      headers,
+    });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({ count: 0 });
+  }, 10_000);
+  test("a produce whose client goes away in the middle of the body stores nothing", async () => {
+    const { server, node, options } = start();
+    const socket = connect(server.port, "127.0.0.1");
+    socket.write(
+      `POST /broker/topics/t/produce HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\n` +
+        "Content-Length: 10\r\n\r\nabc",
+    );
+    await until(() => options.instruments.requestsInFlight.value === 1);
+    socket.destroy();
+    await until(() => options.instruments.requestsInFlight.value === 0);
+    expect(node.calls).toBe(0);
+  });
+  test("after a body that is too large the connection still serves", async () => {
+    const { server } = start();
+    for (let i = 0; i < 3; i++) {
+      const response = await produce(server.url, "x".repeat(1024 * 1024 + 1));
+      expect(response.status).toBe(413);
+      expect(await response.json()).toMatchObject({ limit: 1024 * 1024 });
+    }
+    expect((await produce(server.url, "x")).status).toBe(200);
+  });
+  test("an address that is taken is an error", () => {
+    const { server, app, options } = start();
+    const { startServer } =
+      require("../../src/http/server.ts") as typeof import("../../src/http/server.ts");
+    const again = {
+      host: "127.0.0.1",
+      port: server.port,
+      tls: null,
+      idleTimeoutSeconds: 5,
+      log: options.log,
+    };
+    expect(() => startServer(app, again)).toThrow();
+  });
+});

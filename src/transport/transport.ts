@@ -19,6 +19,8 @@ import {
   messageBytesMax,
 } from "./raft-payload.ts";
 import { type Peer, Shared } from "./shared.ts";
+import { SnapshotExchange } from "./snapshot-exchange.ts";
+import type { SnapshotSink, SnapshotSource, SnapshotTransfer } from "./snapshot-types.ts";
 import { newPeerStats, type PeerStats } from "./stats.ts";
 
 export type TransportOptions = {
@@ -50,6 +52,8 @@ export type TransportHandlers = {
    * @returns false to refuse it, such as an incarnation that the cluster has replaced.
    */
   readonly met: (peer: NodeId, incarnation: string, changed: boolean) => boolean;
+  /** Where snapshots of other nodes go; without it none are taken. */
+  readonly snapshots?: SnapshotSink;
 };
 
 export type TransportStats = {
@@ -67,6 +71,7 @@ export class Transport {
   readonly #shared: Shared;
   readonly #outbound = new Map<NodeId, OutboundLink>();
   readonly #inbound = new Set<InboundLink>();
+  readonly #snapshots: SnapshotExchange;
   #handlers: TransportHandlers | null = null;
   #closed = false;
 
@@ -77,16 +82,24 @@ export class Transport {
       limits: { ...TRANSPORT_LIMITS, ...options.limits },
       events: {
         met: (peer, clusterId, incarnation) => this.#met(peer, clusterId, incarnation),
-        up: () => {},
+        up: (peer) => this.#snapshots.linkUp(peer),
         down: (peer) => this.#handlers?.unreachable(peer),
         frame: (peer, frame) => this.#receive(peer, frame),
       },
+    });
+    this.#snapshots = new SnapshotExchange(this.#shared, {
+      send: (peer, kind, write) => {
+        write(this.#shared.writer.begin(kind));
+        return this.#outbound.get(peer)?.transmit() === true;
+      },
+      backlogBytes: (peer) => this.#outbound.get(peer)?.backlogBytes ?? Number.POSITIVE_INFINITY,
     });
   }
 
   /** Begins to listen. @throws if the address cannot be listened on. */
   start(handlers: TransportHandlers): void {
     this.#handlers = handlers;
+    if (handlers.snapshots !== undefined) this.#snapshots.receiveInto(handlers.snapshots);
     this.#shared.network.listen((link) => {
       const inbound = new InboundLink(this.#shared, link, {
         accepted: (accepted, peer) => this.#accepted(accepted, peer),
@@ -137,6 +150,14 @@ export class Transport {
     for (const [peer, group] of groups) this.#sendTo(peer, group);
   }
 
+  /**
+   * Streams a snapshot to a peer, below Raft's messages and across lost links; one at a time to each
+   * peer, the newest. Its `result` says whether the peer has installed it.
+   */
+  sendSnapshot(peer: NodeId, source: SnapshotSource): SnapshotTransfer {
+    return this.#snapshots.send(peer, source);
+  }
+
   isUp(peer: NodeId): boolean {
     return this.#outbound.get(peer)?.isUp === true;
   }
@@ -156,9 +177,10 @@ export class Transport {
     if (this.#closed) return;
     this.#closed = true;
     this.#handlers = null;
+    const snapshotsClosed = this.#snapshots.close();
     for (const link of this.#outbound.values()) link.stop();
     for (const link of [...this.#inbound]) link.end();
-    await this.#shared.network.close();
+    await Promise.all([this.#shared.network.close(), snapshotsClosed]);
   }
 
   #setPeer(address: PeerAddress): void {
@@ -174,6 +196,7 @@ export class Transport {
   #removePeer(id: NodeId): void {
     this.#outbound.get(id)?.stop();
     this.#outbound.delete(id);
+    this.#snapshots.peerRemoved(id);
     this.#shared.peers.delete(id);
     for (const link of [...this.#inbound]) if (link.peerId === id) link.end();
   }
@@ -212,11 +235,14 @@ export class Transport {
   }
 
   #receive(peer: NodeId, frame: Frame): void {
-    if (frame.kind !== "raft") {
+    if (frame.kind === "raft") {
+      const messages = decodeMessages(frame.payload, peer, this.#shared.local.id);
+      for (const message of messages) this.#handlers?.message(message);
+    } else if (frame.kind.startsWith("snapshot_")) {
+      if (!this.#closed) this.#snapshots.receive(peer, frame);
+    } else {
       throw new FrameError("unexpected", `a frame of kind ${frame.kind} has no place here`);
     }
-    const messages = decodeMessages(frame.payload, peer, this.#shared.local.id);
-    for (const message of messages) this.#handlers?.message(message);
   }
 
   #met(peer: NodeId, clusterId: string | null, incarnation: string): boolean {

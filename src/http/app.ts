@@ -9,6 +9,7 @@ import type { Edge } from "./edge.ts";
 import { Gate } from "./gate.ts";
 import { HotDoor } from "./hot-door.ts";
 import type { HttpOptions } from "./options.ts";
+import { pathStartOf } from "./raw-url.ts";
 import { Refusals } from "./refusals.ts";
 import { adminEndpoints } from "./routes/admin.ts";
 import { commitEndpoints } from "./routes/commit.ts";
@@ -67,7 +68,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     endpoints,
     fetch: (request) => {
       const route = hot.find(request.method, request.url);
-      return route === null ? elysia.fetch(absolute(request)) : gate.serve(route, request);
+      return route === null ? elysia.fetch(readable(request)) : gate.serve(route, request);
     },
     attach: (attached) => {
       socket = attached;
@@ -103,7 +104,6 @@ function toElysia(routes: readonly Route[], gate: Gate, refusals: Refusals): Any
     name: "ayder",
     strictPath: true,
     normalize: false,
-    handler: { standardHostname: false },
   });
   for (const route of routes) {
     const handle = ({ request }: { request: Request }) => gate.serve(route, request);
@@ -115,8 +115,13 @@ function toElysia(routes: readonly Route[], gate: Gate, refusals: Refusals): Any
   );
 }
 
-/** HTTP/1.0 needs no Host; the URL is then only a path, which Elysia cannot read. */
-function absolute(request: Request): Request {
+/** Elysia looks for the path from here on, so a shorter `http://host` hides it. */
+const ELYSIA_PATH_FROM = 11;
+
+/** A URL that Elysia can read: HTTP/1.0 needs no Host, and a host may have one letter. */
+function readable(request: Request): Request {
   const { url } = request;
-  return url.charCodeAt(0) === 47 ? new Request(`http://localhost${url}`, request) : request;
+  const start = pathStartOf(url);
+  if (start >= ELYSIA_PATH_FROM) return request;
+  return new Request(`http://localhost${url.slice(start)}`, request);
 }

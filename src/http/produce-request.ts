@@ -18,6 +18,8 @@ export type ProduceOptions = {
 };
 
 const IDEMPOTENCY_KEY_BYTES_MAX = 512;
+/** Above this wait the answer may come later than the server's idle timeout allows. */
+export const LONG_TIMEOUT_MS = 5_000;
 /** Longest delay that a timer takes, about 25 days; a longer wait is the same to a client. */
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 

@@ -49,9 +49,17 @@ export function register(target: TargetOf): void {
         "{}",
         "",
       ];
-      const others = ["ff", "c0ae", "eda080", "f4908080", "e28280ff", "c3", "f0808080"].map((hex) =>
-        Buffer.from(hex, "hex"),
-      );
+      const others = [
+        "ff",
+        "c0ae",
+        "eda080",
+        "f4908080",
+        "e08080",
+        "e09fbf",
+        "e28280ff",
+        "c3",
+        "f0808080",
+      ].map((hex) => Buffer.from(hex, "hex"));
       for (const text of texts) await client.produce(topic, text);
       for (const bytes of others) await client.produce(topic, Uint8Array.from(bytes));
       const messages = messagesOf((await client.consume(topic)).body);

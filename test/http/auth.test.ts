@@ -73,6 +73,38 @@ describe("scopes", () => {
       (await ask("POST /broker/topics/a.orders.b/produce", { token: "w", body: "x" })).status,
     ).toBe(403);
   });
+  test("a token for one name reaches no other, on any route", async () => {
+    const { ask, node } = withTokens("a@all=a.*");
+    const place = '"partition":0,"group":"g","offset":0,"before_offset":0';
+    for (const [line, body] of [
+      ["POST /broker/topics", '{"name":"b.x"}'],
+      ["GET /broker/topics/b.x", undefined],
+      ["DELETE /broker/topics/b.x", undefined],
+      ["POST /broker/topics/b.x/produce", "x"],
+      ["POST /broker/topics/b.x/produce-ndjson", "x"],
+      ["GET /broker/consume/b.x/a.g/0", undefined],
+      ["POST /broker/commit", `{"topic":"b.x",${place}}`],
+      ["POST /broker/delete-before", `{"topic":"b.x",${place}}`],
+      ["POST /broker/retention", '{"topic":"b.x","ttl_ms":1}'],
+      ["POST /broker/retention", '{"topic":"*","ttl_ms":1}'],
+      ["POST /kv/b.x/a.k", "x"],
+      ["GET /kv/b.x/a.k", undefined],
+      ["GET /kv/b.x/a.k/meta", undefined],
+      ["DELETE /kv/b.x/a.k", undefined],
+      ["GET /kv/b.x", undefined],
+      ["POST /admin/compact", ""],
+      ["POST /admin/sealed/gc", ""],
+      ["GET /admin/sealed/status", undefined],
+    ] as const) {
+      const answer = await ask(line, { token: "a", ...(body === undefined ? {} : { body }) });
+      expect({ line, status: answer.status, error: answer.body["error"] }).toEqual({
+        line,
+        status: 403,
+        error: "forbidden",
+      });
+    }
+    expect(node.calls).toBe(0);
+  });
   test("lists show what the token may read", async () => {
     const { ask } = withTokens("all,r@read=orders.*");
     for (const topic of ["orders.a", "payments"]) {

@@ -5,7 +5,7 @@ import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
 import { checkKey, checkNamespace, KEY_BYTES_MAX } from "../names.ts";
-import { readTimeout } from "../produce-request.ts";
+import { LONG_TIMEOUT_MS, readTimeout } from "../produce-request.ts";
 import { decimalOrNull, oneOfOrNull } from "../raw-url.ts";
 import {
   KV_DELETE_QUERY,
@@ -52,6 +52,7 @@ const put = (edge: Edge): Endpoint => ({
     const cas = decimalOrNull(casText, "cas");
     const ttlMs = Math.min(decimalOrNull(ttl, "ttl_ms") ?? 0, TTL_MS_MAX);
     const timeoutMs = readTimeout(timeout);
+    if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) edge.allowLong(call.request);
     const limit = edge.options.limits.messageBytesMax;
     const value = await readBytes(call.request, limit, "message_too_large");
     const result = await edge.node.kvPut({
@@ -67,7 +68,7 @@ const put = (edge: Edge): Endpoint => ({
   },
 });
 
-const remove = ({ node, rejections }: Edge): Endpoint => ({
+const remove = ({ node, rejections, allowLong }: Edge): Endpoint => ({
   method: "DELETE",
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "write" },
@@ -84,7 +85,9 @@ const remove = ({ node, rejections }: Edge): Endpoint => ({
     // In the order of KV_DELETE_QUERY.
     const [casText, timeout] = call.query();
     const cas = decimalOrNull(casText, "cas");
-    const result = await node.kvDelete({ namespace, key, cas, timeoutMs: readTimeout(timeout) });
+    const timeoutMs = readTimeout(timeout);
+    if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) allowLong(call.request);
+    const result = await node.kvDelete({ namespace, key, cas, timeoutMs });
     if (!result.ok) return rejections.answer(call, result);
     return written(`{"ok":true,"deleted":${result.deleted}`, result);
   },

@@ -6,7 +6,12 @@ import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import type { ErrorCode } from "../errors.ts";
 import { encodeLines } from "../ndjson.ts";
-import { type ProduceOptions, produceRequest, readProduceOptions } from "../produce-request.ts";
+import {
+  LONG_TIMEOUT_MS,
+  type ProduceOptions,
+  produceRequest,
+  readProduceOptions,
+} from "../produce-request.ts";
 import { PRODUCE_QUERY, PRODUCED, PRODUCED_BATCH } from "../schemas.ts";
 
 const ERRORS: readonly ErrorCode[] = [
@@ -72,9 +77,6 @@ const singleAnswer: Where = ({ firstOffset, partition }) =>
   `{"ok":true,"offset":${firstOffset},"partition":${partition}`;
 const batchAnswer: Where = ({ firstOffset, count, partition }) =>
   `{"ok":true,"first_offset":${firstOffset},"count":${count},"partition":${partition}`;
-
-/** Above this wait the answer may come later than the server's idle timeout allows. */
-const LONG_TIMEOUT_MS = 5_000;
 
 // Not async: the handlers await the node's own promise, without one more around it.
 function append(

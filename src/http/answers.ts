@@ -15,6 +15,10 @@ export const jsonText = (body: string | Uint8Array<ArrayBuffer>): Response =>
 export const acceptedText = (body: string): Response => new Response(body, ACCEPTED_INIT);
 export const json = (body: object): Response => new Response(JSON.stringify(body), OK_INIT);
 
+/** For messages: `topic "orders", partition 9`. */
+export const placeOf = (topic: string, partition: number | null): string =>
+  partition === null ? `topic "${topic}"` : `topic "${topic}", partition ${partition}`;
+
 /** What the node rejected, as an answer: errors, and the redirect to the leader. */
 export class Rejections {
   readonly #options: HttpOptions;
@@ -25,10 +29,13 @@ export class Rejections {
     this.#leaderUrl = leaderUrl;
   }
 
-  answer(call: Call, { code, message, details }: Rejected): Response {
+  /** @param about which value was wrong, for the message; left out where the fault is not in it. */
+  answer(call: Call, { code, message, details }: Rejected, about = ""): Response {
     if (code === "not_leader") return this.#redirect(call);
     const fields = details === undefined ? null : fieldsOf(details);
-    return this.error(new ApiError(code, message, fields));
+    const { message: usual, status } = HTTP_ERRORS[code];
+    const named = about === "" || status >= 500 ? usual : `${usual}: ${about}${inNumbers(details)}`;
+    return this.error(new ApiError(code, message ?? named, fields));
   }
 
   error({ code, message, fields, headers }: ApiError): Response {
@@ -56,6 +63,13 @@ export class Rejections {
   #retryAfter(): Record<string, string> {
     return { "retry-after": String(this.#options.retryAfterSeconds) };
   }
+}
+
+/** What is allowed, as far as the details tell: ` (end_offset 6)`. */
+function inNumbers(details: Rejected["details"]): string {
+  if (details === undefined) return "";
+  const parts = Object.entries(details).map(([name, value]) => `${name} ${value}`);
+  return ` (${parts.join(", ")})`;
 }
 
 /** `details` knows no booleans; the contract's `expired` is one. */

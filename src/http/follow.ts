@@ -1,5 +1,6 @@
 /** Answers without end: server-sent events, and the same as lines. */
 import type { ConsumePage, RejectCode } from "../node/api.ts";
+import { placeOf } from "./answers.ts";
 import type { Call } from "./call.ts";
 import type { ConsumeCall } from "./consume-request.ts";
 import type { Edge } from "./edge.ts";
@@ -52,7 +53,9 @@ export async function follow(
   const offset = (events ? offsetAfterLastEvent(call) : null) ?? consume.request.offset;
   const request = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: CHUNK_BYTES };
   const first = await edge.node.consume(request);
-  if (!first.ok) return edge.rejections.answer(call, first);
+  if (!first.ok) {
+    return edge.rejections.answer(call, first, placeOf(request.topic, request.partition));
+  }
   const headers = { "content-type": format.contentType, "cache-control": "no-store" };
   if (call.isHead) return new Response(null, { headers });
   edge.allowLong(call.request);

@@ -1,4 +1,4 @@
-import { json } from "../answers.ts";
+import { json, placeOf } from "../answers.ts";
 import { readJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
@@ -24,7 +24,10 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
       const { compat, node, rejections } = edge;
       const next = compat.toNextOffset(offset);
       const result = await node.commitOffset({ topic, group, partition, offset: next });
-      if (!result.ok) return rejections.answer(call, result);
+      if (!result.ok) {
+        const about = `${placeOf(topic, partition)}, offset ${offset}`;
+        return rejections.answer(call, result, about);
+      }
       const committed = compat.fromNextOffset(result.committedOffset, result.committedOffset);
       return json({ ok: true, committed_offset: committed });
     },

@@ -1,5 +1,5 @@
-import type { ConsumePage } from "../../node/api.ts";
-import { jsonText } from "../answers.ts";
+import type { ConsumePage, Rejected } from "../../node/api.ts";
+import { jsonText, placeOf } from "../answers.ts";
 import type { Call, Endpoint } from "../call.ts";
 import { type ConsumeCall, readConsume } from "../consume-request.ts";
 import type { Edge } from "../edge.ts";
@@ -30,13 +30,20 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
           return await follow(edge, call, consume, events);
         }
         const page = await edge.node.consume(consume.request);
-        if (!page.ok) return edge.rejections.answer(call, page);
+        if (!page.ok) return rejected(edge, call, consume, page);
         const waits = consume.waitMs > 0 && isEmpty(page) && !call.isHead;
         return waits ? await wait(edge, call, consume, page) : pageAnswer(edge, consume, page);
       },
     },
   ];
 }
+
+const rejected = (
+  { rejections }: Edge,
+  call: Call,
+  { request: { topic, partition } }: ConsumeCall,
+  rejection: Rejected,
+): Response => rejections.answer(call, rejection, placeOf(topic, partition));
 
 const isEmpty = (page: ConsumePage): boolean => page.endOffset <= page.startOffset;
 
@@ -64,7 +71,7 @@ async function wait(
       signal,
     });
     const next = await edge.node.consume(request);
-    if (!next.ok) return edge.rejections.answer(call, next);
+    if (!next.ok) return rejected(edge, call, consume, next);
     page = next;
   }
   return pageAnswer(edge, consume, page);

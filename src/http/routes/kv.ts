@@ -3,7 +3,7 @@ import { acceptedText, json, jsonText } from "../answers.ts";
 import { readBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
-import { ApiError } from "../errors.ts";
+import { ApiError, shown } from "../errors.ts";
 import { checkKey, checkNamespace, KEY_BYTES_MAX } from "../names.ts";
 import { LONG_TIMEOUT_MS, readTimeout } from "../produce-request.ts";
 import { decimalOrNull, oneOfOrNull } from "../raw-url.ts";
@@ -63,7 +63,7 @@ const put = (edge: Edge): Endpoint => ({
       ttlMs: ttlMs || null,
       timeoutMs,
     });
-    if (!result.ok) return edge.rejections.answer(call, result);
+    if (!result.ok) return edge.rejections.answer(call, result, shown(key));
     return written(`{"ok":true,"cas":${result.cas}`, result);
   },
 });
@@ -88,7 +88,7 @@ const remove = ({ node, rejections, allowLong }: Edge): Endpoint => ({
     const timeoutMs = readTimeout(timeout);
     if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) allowLong(call.request);
     const result = await node.kvDelete({ namespace, key, cas, timeoutMs });
-    if (!result.ok) return rejections.answer(call, result);
+    if (!result.ok) return rejections.answer(call, result, shown(key));
     return written(`{"ok":true,"deleted":${result.deleted}`, result);
   },
 });
@@ -117,7 +117,7 @@ const get = (edge: Edge): Endpoint => ({
     const key = checkKey(meta ? path.slice(0, -META.length) : path);
     const linearizable = readConsistency(call);
     const result = await edge.node.kvGet({ namespace, key, linearizable });
-    if (!result.ok) return edge.rejections.answer(call, result);
+    if (!result.ok) return edge.rejections.answer(call, result, shown(key));
     if (meta) {
       return json({ cas: result.cas, ttl_ms: result.ttlMs, bytes: result.value.length });
     }

@@ -1,6 +1,6 @@
 import type { Produced, ProduceOutcome } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
-import { acceptedText, jsonText } from "../answers.ts";
+import { acceptedText, jsonText, placeOf } from "../answers.ts";
 import { readBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
@@ -97,7 +97,10 @@ function answer(
   where: Where,
   parsedAt: number,
 ): Response {
-  if (!outcome.ok) return edge.rejections.answer(call, outcome);
+  if (!outcome.ok) {
+    const { topic, partition } = options;
+    return edge.rejections.answer(call, outcome, placeOf(topic, partition));
+  }
   let body = where(outcome) + ackFields(outcome, options.idempotencyKey !== null);
   if (options.timing) body += timingFields(outcome, call.startedAt, parsedAt);
   return outcome.synced === false ? acceptedText(`${body}}`) : jsonText(`${body}}`);

@@ -1,4 +1,4 @@
-import { json } from "../answers.ts";
+import { json, placeOf } from "../answers.ts";
 import { readJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
@@ -37,7 +37,10 @@ const deleteBefore = ({ node, rejections }: Edge): Endpoint => ({
     const { topic, partition, before_offset: beforeOffset } = body;
     call.demand("admin", topic);
     const result = await node.deleteBefore({ topic, partition, beforeOffset });
-    if (!result.ok) return rejections.answer(call, result);
+    if (!result.ok) {
+      const about = `${placeOf(topic, partition)}, before_offset ${beforeOffset}`;
+      return rejections.answer(call, result, about);
+    }
     const { deletedCount, freedBytes } = result;
     return json({ ok: true, deleted_count: deletedCount, freed_bytes: freedBytes });
   },
@@ -65,7 +68,7 @@ const setRetention = ({ node, rejections }: Edge): Endpoint => ({
       throw new ApiError("missing_field", 'One of the fields "ttl_ms" and "max_bytes" is required');
     }
     const result = await node.setRetention({ topic, partition, ttlMs, maxBytes });
-    if (!result.ok) return rejections.answer(call, result);
+    if (!result.ok) return rejections.answer(call, result, placeOf(topic, partition));
     return json({ ok: true, ttl_applied: ttlMs !== null, size_applied: maxBytes !== null });
   },
 });

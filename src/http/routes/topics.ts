@@ -1,5 +1,5 @@
 import type { TopicDescription } from "../../node/api.ts";
-import { json } from "../answers.ts";
+import { json, placeOf } from "../answers.ts";
 import { readJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
@@ -39,7 +39,10 @@ function createTopic({ node, options, rejections }: Edge): Endpoint {
       const { name, partitions = options.defaultPartitions } = await readJson(call, body);
       if (!call.principal.may("admin", name)) call.demand("write", name);
       const result = await node.createTopic(name, partitions);
-      if (!result.ok) return rejections.answer(call, result);
+      if (!result.ok) {
+        const about = `${placeOf(name, null)} with ${partitions} partitions`;
+        return rejections.answer(call, result, about);
+      }
       return json({ ok: true, topic: result.topic, partitions: result.partitions });
     },
   };
@@ -77,8 +80,10 @@ const describeTopic = (edge: Edge): Endpoint => ({
     errors: ["invalid_topic", "topic_not_found"],
   },
   handle: (call) => {
-    const result = edge.node.describeTopic(checkTopic(call.parameter(0)));
-    return result.ok ? json(described(edge, result)) : edge.rejections.answer(call, result);
+    const topic = checkTopic(call.parameter(0));
+    const result = edge.node.describeTopic(topic);
+    if (!result.ok) return edge.rejections.answer(call, result, placeOf(topic, null));
+    return json(described(edge, result));
   },
 });
 
@@ -113,7 +118,7 @@ const deleteTopic = ({ node, rejections }: Edge): Endpoint => ({
   handle: async (call) => {
     const topic = checkTopic(call.parameter(0));
     const result = await node.deleteTopic(topic);
-    if (!result.ok) return rejections.answer(call, result);
+    if (!result.ok) return rejections.answer(call, result, placeOf(topic, null));
     return json({ ok: true, topic, deleted: true });
   },
 });

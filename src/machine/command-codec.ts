@@ -9,14 +9,16 @@ import type { KvDelete } from "../kv/commands/delete.ts";
 import type { KvPut } from "../kv/commands/put.ts";
 import { assert, unreachable } from "../lib/assert.ts";
 import { ByteWriter, varintLength } from "../lib/bytes.ts";
-import type { Millis } from "../lib/ids.ts";
+import type { Millis, NodeId } from "../lib/ids.ts";
 import {
   ENTRY_VERSION,
   HAS_CAS,
   HAS_IDEMPOTENCY,
+  HAS_INCARNATION,
   HAS_MAX_BYTES,
   HAS_PARTITION,
   HAS_TTL,
+  RESET_INCARNATION,
   TAG_COMMIT_OFFSET,
   TAG_CONFIGURE,
   TAG_CREATE_TOPIC,
@@ -25,11 +27,14 @@ import {
   TAG_KV_DELETE,
   TAG_KV_PUT,
   TAG_PRODUCE,
+  TAG_PUT_MEMBER,
+  TAG_REMOVE_MEMBER,
   TAG_SET_RETENTION,
   TAG_TICK,
   TAG_TRIM,
 } from "./command-format.ts";
 import type { Command } from "./commands.ts";
+import type { PutMember } from "./members.ts";
 
 /** Records as `BatchBuilder` hands them out. */
 export type ProduceRecords = {
@@ -195,6 +200,27 @@ export function encodeKvDelete(writer: ByteWriter, fields: Fields<KvDelete>): vo
   append(writer, TAG_KV_DELETE, body);
 }
 
+export function encodePutMember(writer: ByteWriter, member: Fields<PutMember>): void {
+  const { incarnation, resetIncarnation } = member;
+  const body = new ByteWriter(128);
+  body.text(member.id);
+  body.text(member.host);
+  body.varint(member.raftPort);
+  body.varint(member.httpPort);
+  body.varint(member.priority);
+  body.u8(
+    (incarnation === null ? 0 : HAS_INCARNATION) | (resetIncarnation ? RESET_INCARNATION : 0),
+  );
+  if (incarnation !== null) body.text(incarnation);
+  append(writer, TAG_PUT_MEMBER, body);
+}
+
+export function encodeRemoveMember(writer: ByteWriter, id: NodeId): void {
+  const body = new ByteWriter(64);
+  body.text(id);
+  append(writer, TAG_REMOVE_MEMBER, body);
+}
+
 export function encodeTick(writer: ByteWriter): void {
   writer.u8(TAG_TICK);
   writer.varint(0);
@@ -235,6 +261,12 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
       break;
     case "kv_delete":
       encodeKvDelete(writer, command);
+      break;
+    case "put_member":
+      encodePutMember(writer, command);
+      break;
+    case "remove_member":
+      encodeRemoveMember(writer, command.id);
       break;
     case "tick":
       encodeTick(writer);

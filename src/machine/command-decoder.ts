@@ -7,15 +7,17 @@ import { KEY_DIGEST_BYTES, PAYLOAD_DIGEST_BYTES } from "../broker/dedupe-chunk.t
 import type { KvDelete } from "../kv/commands/delete.ts";
 import type { KvPut } from "../kv/commands/put.ts";
 import { ByteReader, DecodeError, fromUtf8 } from "../lib/bytes.ts";
-import type { Millis } from "../lib/ids.ts";
+import type { Millis, NodeId } from "../lib/ids.ts";
 import type { Offset } from "../record/offset.ts";
 import {
   ENTRY_VERSION,
   HAS_CAS,
   HAS_IDEMPOTENCY,
+  HAS_INCARNATION,
   HAS_MAX_BYTES,
   HAS_PARTITION,
   HAS_TTL,
+  RESET_INCARNATION,
   TAG_COMMIT_OFFSET,
   TAG_CONFIGURE,
   TAG_CREATE_TOPIC,
@@ -24,11 +26,14 @@ import {
   TAG_KV_DELETE,
   TAG_KV_PUT,
   TAG_PRODUCE,
+  TAG_PUT_MEMBER,
+  TAG_REMOVE_MEMBER,
   TAG_SET_RETENTION,
   TAG_TICK,
   TAG_TRIM,
 } from "./command-format.ts";
 import type { Command, Tick } from "./commands.ts";
+import type { PutMember } from "./members.ts";
 
 /**
  * The entry was written by a newer version of this program. A node that skipped it would no longer
@@ -96,6 +101,10 @@ function decodeCommand(reader: ByteReader, tag: number, end: number): Command {
         dedupeKeysMax: reader.varint(),
         partitionsMax: reader.varint(),
       };
+    case TAG_PUT_MEMBER:
+      return decodePutMember(reader);
+    case TAG_REMOVE_MEMBER:
+      return { type: "remove_member", id: reader.text() as NodeId };
     default:
       throw new UnknownEntryError(`command tag ${tag}`);
   }
@@ -169,6 +178,19 @@ function decodeKvDelete(reader: ByteReader): KvDelete {
   const key = textBytes(reader.blob());
   const cas = knownFlags(reader.u8(), HAS_CAS) === 0 ? null : reader.varint();
   return { type: "kv_delete", namespace, key, cas };
+}
+
+function decodePutMember(reader: ByteReader): PutMember {
+  const id = reader.text() as NodeId;
+  const host = reader.text();
+  const raftPort = reader.varint();
+  const httpPort = reader.varint();
+  const priority = reader.varint();
+  const flags = knownFlags(reader.u8(), HAS_INCARNATION | RESET_INCARNATION);
+  const incarnation = (flags & HAS_INCARNATION) === 0 ? null : reader.text();
+  const resetIncarnation = (flags & RESET_INCARNATION) !== 0;
+  const address = { id, host, raftPort, httpPort, priority };
+  return { type: "put_member", ...address, incarnation, resetIncarnation };
 }
 
 function rest(reader: ByteReader, end: number): Uint8Array {

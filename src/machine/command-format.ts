@@ -19,6 +19,8 @@ export const TAG_CONFIGURE = 8;
 export const TAG_KV_PUT = 9;
 export const TAG_KV_DELETE = 10;
 export const TAG_TICK = 11;
+export const TAG_PUT_MEMBER = 12;
+export const TAG_REMOVE_MEMBER = 13;
 
 /** Bits of the flag byte that says which optional fields follow. */
 export const HAS_IDEMPOTENCY = 1;
@@ -26,3 +28,5 @@ export const HAS_PARTITION = 1;
 export const HAS_TTL = 2;
 export const HAS_MAX_BYTES = 4;
 export const HAS_CAS = 1;
+export const HAS_INCARNATION = 1;
+export const RESET_INCARNATION = 2;

@@ -8,6 +8,7 @@ import type { SetRetention, SetRetentionResult } from "../broker/commands/set-re
 import type { Trim, TrimResult } from "../broker/commands/trim.ts";
 import type { KvDelete, KvDeleteResult } from "../kv/commands/delete.ts";
 import type { KvPut, KvPutResult } from "../kv/commands/put.ts";
+import type { PutMember, PutMemberResult, RemoveMember, RemoveMemberResult } from "./members.ts";
 
 /** Lets time pass: frees what has expired. */
 export type Tick = { readonly type: "tick" };
@@ -29,7 +30,8 @@ export type BrokerCommand =
   | SetRetention
   | Configure;
 export type KvCommand = KvPut | KvDelete;
-export type Command = BrokerCommand | KvCommand | Tick;
+export type MemberCommand = PutMember | RemoveMember;
+export type Command = BrokerCommand | KvCommand | MemberCommand | Tick;
 
 /** What came of a command: the same on every node. Successes tell by `type` whose they are. */
 export type CommandResult =
@@ -43,4 +45,6 @@ export type CommandResult =
   | ConfigureResult
   | KvPutResult
   | KvDeleteResult
+  | PutMemberResult
+  | RemoveMemberResult
   | TickResult;

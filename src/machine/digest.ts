@@ -4,6 +4,7 @@ import type { BrokerState, LevelPolicy, PartitionState } from "../broker/state.t
 import type { KvState } from "../kv/state.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import { crc32 } from "../lib/crc32.ts";
+import { sortedMembers } from "./members.ts";
 import type { MachineState } from "./state.ts";
 
 const FIRST_KEY = new Uint8Array(0);
@@ -17,6 +18,11 @@ export function digestState(state: MachineState): number {
   digest.writer.u64(state.now);
   digestBroker(digest, state.broker);
   digestKv(digest, state.kv);
+  for (const { id, host, raftPort, httpPort, priority, incarnation } of sortedMembers(
+    state.members,
+  )) {
+    digest.writer.text(JSON.stringify([id, host, raftPort, httpPort, priority, incarnation]));
+  }
   return digest.finish();
 }
 

@@ -17,12 +17,18 @@ import type { Millis } from "../lib/ids.ts";
 import { decodeEntry } from "./command-decoder.ts";
 import type { Command, CommandResult, TickResult } from "./commands.ts";
 import { digestState } from "./digest.ts";
+import {
+  applyPutMember,
+  applyRemoveMember,
+  type MemberEffects,
+  type MemberMap,
+} from "./members.ts";
 import { MachineSnapshot } from "./snapshot.ts";
 import { SnapshotRestorer } from "./snapshot-restorer.ts";
 import { emptyState, type MachineState } from "./state.ts";
 
 /** What the caller has to do, in order, while an entry is applied. */
-export interface Effects extends BrokerEffects {
+export interface Effects extends BrokerEffects, MemberEffects {
   /** Once for each command of the entry, in order, after its other effects. */
   result(position: number, result: CommandResult): void;
 }
@@ -38,6 +44,8 @@ export const DUPLICATES_FORGOTTEN_PER_TICK_MAX = 10_000;
 export class Machine {
   readonly broker: BrokerState;
   readonly kv: KvState;
+  /** Where the nodes of the cluster are reached. */
+  readonly members: MemberMap;
   /** The machine's clock: the highest time of any entry so far. */
   now: Millis;
 
@@ -45,6 +53,7 @@ export class Machine {
   constructor(state: MachineState = emptyState()) {
     this.broker = state.broker;
     this.kv = state.kv;
+    this.members = state.members;
     this.now = state.now;
   }
 
@@ -114,6 +123,10 @@ export class Machine {
         return applySetRetention(broker, command);
       case "configure":
         return applyConfigure(broker, command);
+      case "put_member":
+        return applyPutMember(this.members, command, effects);
+      case "remove_member":
+        return applyRemoveMember(this.members, command, effects);
       default:
         return unreachable(command);
     }

@@ -1,6 +1,6 @@
 /**
  * A snapshot: `u32` magic, `u8` version, then sections, each `u8` tag, `u32` length, body. The
- * order is fixed: header; each topic with its partitions, and after each partition its groups and
+ * order is fixed: header; members; each topic with its partitions, and after each partition its groups and
  * idempotency keys; each namespace with its entries, in order; end. What can be long is spread over
  * many sections. The file's checksum is the business of who stores it.
  */
@@ -24,3 +24,5 @@ export const SECTION_NAMESPACE = 6;
 export const SECTION_ENTRIES = 7;
 /** Number of sections before it: a snapshot that lacks it was cut off. */
 export const SECTION_END = 8;
+/** The directory of the cluster, by id. Absent while it is empty. */
+export const SECTION_MEMBERS = 9;

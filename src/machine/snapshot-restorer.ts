@@ -11,15 +11,17 @@ import {
 import type { NewEntry } from "../kv/key-page.ts";
 import { KvNamespace, KvState } from "../kv/state.ts";
 import { ByteReader, DecodeError } from "../lib/bytes.ts";
-import type { Millis } from "../lib/ids.ts";
+import type { Millis, NodeId } from "../lib/ids.ts";
 import type { Offset } from "../record/offset.ts";
 import { textBytes } from "./command-decoder.ts";
+import type { MemberMap } from "./members.ts";
 import {
   SECTION_DEDUPE,
   SECTION_END,
   SECTION_ENTRIES,
   SECTION_GROUPS,
   SECTION_HEADER,
+  SECTION_MEMBERS,
   SECTION_NAMESPACE,
   SECTION_PARTITION,
   SECTION_TOPIC,
@@ -44,6 +46,7 @@ export class SnapshotRestorer {
   readonly #splitter = new SectionSplitter();
   readonly #broker = new BrokerState();
   readonly #kv = new KvState();
+  readonly #members: MemberMap = new Map();
   #now = 0 as Millis;
   #sections = 0;
   #topic: OpenTopic | null = null;
@@ -67,7 +70,7 @@ export class SnapshotRestorer {
   /** @throws DecodeError if the snapshot is not whole. */
   finish(): MachineState {
     if (!this.#isEnded || this.#splitter.hasRest) throw new DecodeError("snapshot is cut off");
-    return { broker: this.#broker, kv: this.#kv, now: this.#now };
+    return { broker: this.#broker, kv: this.#kv, members: this.#members, now: this.#now };
   }
 
   #restore(tag: number, reader: ByteReader): void {
@@ -102,6 +105,9 @@ export class SnapshotRestorer {
       case SECTION_ENTRIES:
         this.#restoreEntries(reader);
         break;
+      case SECTION_MEMBERS:
+        this.#restoreMembers(reader);
+        break;
       case SECTION_END:
         this.#restoreEnd(reader);
         break;
@@ -132,6 +138,24 @@ export class SnapshotRestorer {
     const revision = reader.varint();
     check(revision <= this.#broker.retentionRevision, "a policy is newer than the newest");
     return flags === 0 && revision === 0 ? NO_POLICY : { ttlMs, maxBytes, revision };
+  }
+
+  #restoreMembers(reader: ByteReader): void {
+    check(this.#sections === 1, "members come right after the header");
+    let last = "";
+    while (reader.remaining > 0) {
+      const id = reader.text() as NodeId;
+      const host = reader.text();
+      const raftPort = reader.varint();
+      const httpPort = reader.varint();
+      const priority = reader.varint();
+      const flags = reader.u8();
+      check(flags <= 1, "unknown flags of a member");
+      const incarnation = flags === 0 ? null : reader.text();
+      check(id > last, "members are not in order");
+      last = id;
+      this.#members.set(id, { id, host, raftPort, httpPort, priority, incarnation });
+    }
   }
 
   #restoreTopic(reader: ByteReader): void {

@@ -5,6 +5,7 @@ import { captured, type PageCapture } from "../kv/key-page.ts";
 import type { KvNamespace } from "../kv/state.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import type { Offset } from "../record/offset.ts";
+import { type MemberRecord, sortedMembers } from "./members.ts";
 import {
   SECTION_BYTES_TARGET,
   SECTION_DEDUPE,
@@ -12,6 +13,7 @@ import {
   SECTION_ENTRIES,
   SECTION_GROUPS,
   SECTION_HEADER,
+  SECTION_MEMBERS,
   SECTION_NAMESPACE,
   SECTION_PARTITION,
   SECTION_TOPIC,
@@ -84,6 +86,7 @@ type Capture = {
   readonly retentionRevision: number;
   readonly policy: LevelPolicy;
   readonly nextNamespaceId: number;
+  readonly members: readonly MemberRecord[];
   readonly topics: readonly TopicCapture[];
   readonly namespaces: readonly NamespaceCapture[];
 };
@@ -110,6 +113,7 @@ function captureState(state: MachineState): Capture {
     retentionRevision,
     policy,
     nextNamespaceId: kv.nextNamespaceId,
+    members: sortedMembers(state.members),
     topics,
     namespaces,
   };
@@ -133,6 +137,10 @@ function* encodeSteps(writer: ByteWriter, capture: Capture): Generator<undefined
   writer.u8(SNAPSHOT_VERSION);
   encodeHeader(sections, capture);
   yield;
+  if (capture.members.length > 0) {
+    encodeMembers(sections, capture.members);
+    yield;
+  }
   for (const topic of capture.topics) {
     encodeTopic(sections, topic);
     yield;
@@ -199,6 +207,22 @@ function encodePolicy(writer: ByteWriter, policy: LevelPolicy): void {
   if (policy.ttlMs !== null) writer.varint(policy.ttlMs);
   if (policy.maxBytes !== null) writer.varint(policy.maxBytes);
   writer.varint(policy.revision);
+}
+
+/** In one section: a cluster has a handful of nodes. */
+function encodeMembers(sections: SectionWriter, members: readonly MemberRecord[]): void {
+  const { writer } = sections;
+  sections.open(SECTION_MEMBERS);
+  for (const { id, host, raftPort, httpPort, priority, incarnation } of members) {
+    writer.text(id);
+    writer.text(host);
+    writer.varint(raftPort);
+    writer.varint(httpPort);
+    writer.varint(priority);
+    writer.u8(incarnation === null ? 0 : 1);
+    if (incarnation !== null) writer.text(incarnation);
+  }
+  sections.close();
 }
 
 function encodeTopic(sections: SectionWriter, { topic, policy }: TopicCapture): void {

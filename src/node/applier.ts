@@ -28,6 +28,8 @@ export class Applier implements Effects {
   readonly #proposer: Proposer;
   readonly #clock: Clock;
   #proposal: Proposal | null = null;
+  /** Set by who keeps the links to other nodes. */
+  onMembersChanged: (() => void) | null = null;
 
   constructor({ machine, store, proposer, clock }: ApplierOptions) {
     this.#machine = machine;
@@ -81,6 +83,10 @@ export class Applier implements Effects {
       handleOf(partition).waits.wakeAll();
       this.#store.delete(topic.topicId, partition.partition);
     }
+  }
+
+  membersChanged(): void {
+    this.onMembersChanged?.();
   }
 
   /** The node stops: nobody waits for records any longer. */

@@ -1,12 +1,21 @@
 import { expect, test } from "bun:test";
 import { ByteWriter, DecodeError, utf8 } from "../../src/lib/bytes.ts";
+import type { NodeId } from "../../src/lib/ids.ts";
 import { closeEntry, encodeProduce, openEntry } from "../../src/machine/command-codec.ts";
 import { decodeEntry, UnknownEntryError } from "../../src/machine/command-decoder.ts";
 import type { Command } from "../../src/machine/commands.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
 import { forEachSeed } from "../sim/random.ts";
-import { entryOf, ms, offset, RecordedEffects, randomCommand, randomEntries } from "./support.ts";
+import {
+  entryOf,
+  memberOf,
+  ms,
+  offset,
+  RecordedEffects,
+  randomCommand,
+  randomEntries,
+} from "./support.ts";
 
 const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
 
@@ -113,6 +122,12 @@ const GOLDEN: readonly [Command, string][] = [
     "0a0e 026e73 016b 01 ffffffffffffff0f",
   ],
   [{ type: "tick" }, "0b00"],
+  [{ ...memberOf("n1", null), host: "h", priority: 200 }, "0c0c 026e31 0168 d836 d936 c801 00"],
+  [
+    { ...memberOf("n1", "u-1"), host: "::1", resetIncarnation: true },
+    "0c11 026e31 033a3a31 d836 d936 05 03 03752d31",
+  ],
+  [{ type: "remove_member", id: "n1" as NodeId }, "0d03026e31"],
 ];
 
 for (const [command, body] of GOLDEN) {
@@ -169,9 +184,10 @@ test("produce goes straight from a batch into an open entry", () => {
 test("a later version, tag or flag halts the machine and changes nothing", () => {
   const later = [
     `02${HEADER.slice(2)}0b00`,
-    `${HEADER}0c00`,
+    `${HEADER}7f00`,
     `${HEADER}0907026e73016b0200`,
-    `${HEADER.replace("81808000", "82808000")}0108066f7264657273080c00`,
+    `${HEADER}0c0b026e310168d836d9360504`,
+    `${HEADER.replace("81808000", "82808000")}0108066f7264657273087f00`,
   ];
   for (const hex of later) {
     const machine = new Machine();

@@ -2,7 +2,15 @@ import { expect, test } from "bun:test";
 import { utf8 } from "../../src/lib/bytes.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { forEachSeed } from "../sim/random.ts";
-import { Bench, entryOf, ms, produceOf, RecordedEffects, randomEntries } from "./support.ts";
+import {
+  Bench,
+  entryOf,
+  memberOf,
+  ms,
+  produceOf,
+  RecordedEffects,
+  randomEntries,
+} from "./support.ts";
 
 test("two machines that are fed the same bytes are the same, and do the same", () => {
   forEachSeed(60, (random) => {
@@ -43,6 +51,11 @@ test("the digest sees every kind of change", () => {
     { type: "kv_put", namespace: "n", key: utf8("k"), value: utf8("v"), cas: null, ttlMs: 1 },
     { type: "kv_delete", namespace: "n", key: utf8("k"), cas: null },
     { type: "delete_topic", name: "t" },
+    memberOf("n1", null),
+    memberOf("n1", "disk"),
+    { ...memberOf("n1", "disk"), priority: 9 },
+    memberOf("n2", null),
+    { type: "remove_member", id: "n1" },
   ] as const;
   for (const step of steps) {
     bench.do(step as Parameters<typeof bench.do>[0]);
@@ -98,6 +111,7 @@ test("results come once for each command, in order, after the command's own effe
     trimmed: () => order.push("trimmed"),
     topicCreated: () => order.push("created"),
     topicDeleted: () => order.push("deleted"),
+    membersChanged: () => order.push("members"),
   });
   expect(order).toEqual([
     "created",

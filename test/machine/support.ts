@@ -2,10 +2,11 @@ import type { Idempotency } from "../../src/broker/idempotency.ts";
 import type { PartitionState, TopicState } from "../../src/broker/state.ts";
 import { ByteWriter, utf8 } from "../../src/lib/bytes.ts";
 import { sha256 } from "../../src/lib/digest.ts";
-import type { Millis } from "../../src/lib/ids.ts";
+import type { Millis, NodeId } from "../../src/lib/ids.ts";
 import { closeEntry, encodeCommand, openEntry } from "../../src/machine/command-codec.ts";
 import type { Command, CommandResult } from "../../src/machine/commands.ts";
 import { type Effects, Machine } from "../../src/machine/machine.ts";
+import type { PutMember } from "../../src/machine/members.ts";
 import type { Offset } from "../../src/record/offset.ts";
 import type { Random } from "../sim/random.ts";
 
@@ -49,6 +50,9 @@ export class RecordedEffects implements Effects {
   }
   topicDeleted(topic: TopicState): void {
     this.lines.push(`delete ${topic.topicId} ${topic.name}`);
+  }
+  membersChanged(): void {
+    this.lines.push("members");
   }
 }
 
@@ -181,7 +185,9 @@ function randomPut(random: Random): Command {
 }
 
 function randomRare(random: Random): Command {
-  const kind = random.below(8);
+  const kind = random.below(10);
+  if (kind === 8) return randomMember(random);
+  if (kind === 9) return { type: "remove_member", id: `n${random.below(4)}` as NodeId };
   if (kind === 0) return { type: "delete_topic", name: topicOf(random) };
   if (kind > 2) return { type: "tick" };
   return {
@@ -191,6 +197,24 @@ function randomRare(random: Random): Command {
     partitionsMax: 5 + random.below(10),
   };
 }
+
+function randomMember(random: Random): Command {
+  const incarnation = random.below(2) === 0 ? null : `disk-${random.below(3)}`;
+  const member = memberOf(`n${random.below(4)}`, incarnation);
+  return { ...member, priority: random.below(3), resetIncarnation: random.below(3) === 0 };
+}
+
+/** A `put_member` of a node on ports 7000 and 7001. */
+export const memberOf = (id: string, incarnation: string | null): PutMember => ({
+  type: "put_member",
+  id: id as NodeId,
+  host: "10.0.0.1",
+  raftPort: 7000,
+  httpPort: 7001,
+  priority: 5,
+  incarnation,
+  resetIncarnation: false,
+});
 
 function randomKey(random: Random): string {
   return `${random.pick(["", "a/", "ä/", "\u{1f600}", "\uffee"])}${random.below(150)}`;

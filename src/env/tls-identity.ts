@@ -1,0 +1,146 @@
+import {
+  createHash,
+  createPrivateKey,
+  type KeyObject,
+  sign,
+  verify,
+  X509Certificate,
+} from "node:crypto";
+import type { NetworkTls } from "./bun-network.ts";
+import type { Clock } from "./clock.ts";
+import type { PeerClaim, PeerDoubt, PeerIdentity, PeerProof } from "./network.ts";
+import { doubtChain } from "./tls-chain.ts";
+import { doubtNames } from "./tls-names.ts";
+
+/** The operator's certificates cannot be used. Nothing of a key is in the message. */
+export class TlsUnusable extends Error {
+  override readonly name = "TlsUnusable";
+}
+
+export type TlsIdentityOptions = {
+  readonly tls: NetworkTls;
+  readonly clock: Clock;
+  /** False: any certificate of the authority will do, whoever it names. */
+  readonly strictId: boolean;
+};
+
+/** Extended key usage (RFC 5280, 4.2.1.12). */
+const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
+const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
+const ANY_USAGE = "2.5.29.37.0";
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+
+/** Who this node is by its certificate, and how it knows others by theirs. */
+export class TlsIdentity implements PeerIdentity {
+  readonly fingerprint: Uint8Array;
+  readonly #key: KeyObject;
+  readonly #chain: readonly X509Certificate[];
+  readonly #authorities: readonly X509Certificate[];
+  readonly #clock: Clock;
+  readonly #strictId: boolean;
+
+  /** @throws TlsUnusable */
+  constructor({ tls, clock, strictId }: TlsIdentityOptions) {
+    this.#authorities = readCertificates(tls.ca, "RF_HA_TLS_CA");
+    this.#chain = readCertificates(tls.cert, "RF_HA_TLS_CERT");
+    this.#key = readKey(tls.key);
+    this.#clock = clock;
+    this.#strictId = strictId;
+    const own = this.#chain[0] as X509Certificate;
+    if (!own.checkPrivateKey(this.#key)) {
+      throw new TlsUnusable("RF_HA_TLS_KEY is not the key of the certificate in RF_HA_TLS_CERT");
+    }
+    if (!this.#authorities.some((authority) => authority.ca)) {
+      throw new TlsUnusable("RF_HA_TLS_CA has no certificate of an authority (CA:TRUE)");
+    }
+    const doubt = this.#judge(own, this.#chain.slice(1));
+    if (doubt !== null) throw new TlsUnusable(`RF_HA_TLS_CERT: no peer would take it: ${doubt}`);
+    this.fingerprint = this.fingerprintOf(own.raw);
+  }
+
+  fingerprintOf(certificate: Uint8Array): Uint8Array {
+    return createHash("sha256").update(certificate).digest();
+  }
+
+  prove(statement: Uint8Array): PeerProof {
+    const signature = sign(digestFor(this.#key), statement, this.#key);
+    return { certificates: this.#chain.map((certificate) => certificate.raw), signature };
+  }
+
+  judgeDialler(claim: PeerClaim, statement: Uint8Array, proof: PeerProof): PeerDoubt | null {
+    const [leaf, ...intermediates] = proof.certificates.map(parse);
+    if (leaf === undefined || leaf === null) return "it showed no certificate";
+    const known = intermediates.filter((certificate) => certificate !== null);
+    const doubt = this.#judge(leaf, known) ?? this.#judgeNames(leaf, claim);
+    if (doubt !== null) return doubt;
+    return isSignedBy(leaf, statement, proof.signature)
+      ? null
+      : "it does not have the key of its certificate";
+  }
+
+  judgeAcceptor(claim: PeerClaim, certificate: Uint8Array): PeerDoubt | null {
+    const leaf = parse(certificate);
+    if (leaf === null) return "its certificate cannot be read";
+    // TLS has verified chain and dates, with intermediate certificates that are not seen here.
+    return doubtUse(leaf) ?? this.#judgeNames(leaf, claim);
+  }
+
+  #judge(leaf: X509Certificate, intermediates: readonly X509Certificate[]): PeerDoubt | null {
+    const now = this.#clock.now();
+    return doubtUse(leaf) ?? doubtChain(leaf, intermediates, this.#authorities, now);
+  }
+
+  #judgeNames(leaf: X509Certificate, claim: PeerClaim): PeerDoubt | null {
+    return this.#strictId ? doubtNames(leaf, claim) : null;
+  }
+}
+
+/** A node is both: it dials, and is dialled. */
+function doubtUse(leaf: X509Certificate): PeerDoubt | null {
+  if (leaf.ca) return "its certificate is an authority's";
+  const allowed = leaf.keyUsage as readonly string[] | undefined;
+  // Absent: for any use.
+  if (allowed === undefined || allowed.includes(ANY_USAGE)) return null;
+  return allowed.includes(CLIENT_AUTH) && allowed.includes(SERVER_AUTH)
+    ? null
+    : "its certificate is not for this use (clientAuth and serverAuth are needed)";
+}
+
+function isSignedBy(leaf: X509Certificate, statement: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    return verify(digestFor(leaf.publicKey), statement, leaf.publicKey, signature);
+  } catch {
+    return false; // A key of a kind that signs nothing.
+  }
+}
+
+/** Ed25519 and Ed448 have their own. */
+const digestFor = (key: KeyObject): string | null =>
+  key.asymmetricKeyType?.startsWith("ed") === true ? null : "sha256";
+
+function parse(der: Uint8Array): X509Certificate | null {
+  try {
+    return new X509Certificate(der);
+  } catch {
+    return null;
+  }
+}
+
+function readCertificates(pem: string, setting: string): readonly X509Certificate[] {
+  const texts = pem.match(PEM_CERTIFICATE) ?? [];
+  if (texts.length === 0) throw new TlsUnusable(`${setting} has no certificate in PEM form`);
+  try {
+    return texts.map((text) => new X509Certificate(text));
+  } catch {
+    throw new TlsUnusable(`${setting} has a certificate that cannot be read`);
+  }
+}
+
+function readKey(pem: string): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    // The cause is left out: it could quote the file.
+    throw new TlsUnusable("RF_HA_TLS_KEY is no private key in PEM form, or has a passphrase");
+  }
+}

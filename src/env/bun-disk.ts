@@ -7,7 +7,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
-import { type Disk, DiskFailure, type DiskFile, DiskFull } from "./disk.ts";
+import { type Disk, DiskFailure, type DiskFile, DiskFull, type DiskSpace } from "./disk.ts";
 
 /** Above it a write goes to the pool, in pieces of this size. */
 const SYNC_WRITE_BYTES_MAX = 256 * 1024;
@@ -16,8 +16,6 @@ const SYNC_READ_BYTES_MAX = 64 * 1024;
 /** A read on this thread that took longer met a slow disk: the next ones go to the pool. */
 const SLOW_READ_MS = 1;
 const POOLED_READS_AFTER_SLOW = 64;
-
-const _DONE: Promise<void> = Promise.resolve();
 
 /** The calls that tests replace to make a file system misbehave. */
 export type FileCalls = Pick<
@@ -131,9 +129,13 @@ export class BunDisk implements Disk {
   }
 
   async freeBytes(): Promise<number> {
+    return (await this.space()).freeBytes;
+  }
+
+  async space(): Promise<DiskSpace> {
     try {
-      const { bavail, bsize } = await fs.promises.statfs(this.root);
-      return bavail * bsize;
+      const { bavail, blocks, bsize } = await fs.promises.statfs(this.root);
+      return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
     } catch (cause) {
       throw fault("statfs", this.root, cause);
     }

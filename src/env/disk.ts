@@ -29,9 +29,13 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   /** Makes creations, renames and removals inside the directory durable. */
   syncDirectory(path: string): Promise<void>;
-  /** Bytes that are free for this process on the file system. */
+  /** Of the file system: what is free for this process, and how large it is. */
+  space(): Promise<DiskSpace>;
+  /** `space().freeBytes`. */
   freeBytes(): Promise<number>;
 }
+
+export type DiskSpace = { readonly freeBytes: number; readonly totalBytes: number };
 
 export interface DiskFile {
   /**

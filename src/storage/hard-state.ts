@@ -57,9 +57,15 @@ export class HardStateFile {
   readonly #file: DiskFile;
   readonly #identity: number;
   #state: HardState;
+  /** What the newest slot says, and what both say durably. */
   #saved: HardState;
+  #synced: HardState;
+  /** Highest commit index that somebody wants to be durable. */
+  #wantedCommit = 0;
   #sequence: number;
-  #work: Promise<void> | null = null;
+  #saving: Promise<void> | null = null;
+  /** A write that is not synced, so nobody who saves may join it. */
+  #hinting: Promise<void> | null = null;
   #failure: unknown = null;
 
   /** Writes the state of a node that has never run. */
@@ -102,6 +108,7 @@ export class HardStateFile {
     this.#identity = identity;
     this.#state = slot.state;
     this.#saved = slot.state;
+    this.#synced = slot.state;
     this.#sequence = slot.sequence;
   }
 
@@ -115,39 +122,51 @@ export class HardStateFile {
    * later state wins. A commit index that moved alone is kept in memory: it is only a hint for the
    * next start, and goes along with the next save, `saveCommit` or `close`.
    *
+   * @param need `commit: true` makes the commit index as durable as the vote, as a membership
+   *   change wants it before it takes effect (`Persist.syncCommit`).
    * @throws DiskFailure, and again on every later call.
    */
-  save(state: HardState): Promise<void> {
+  save(state: HardState, need: { readonly commit?: boolean } = {}): Promise<void> {
     assert(state.term >= this.#state.term, "the term never goes back");
     this.#state = state;
-    if (this.#work !== null) return this.#work;
-    if (this.#failure === null && sameVote(state, this.#saved)) return DONE;
-    this.#work = this.#saveLatest();
-    return this.#work;
+    if (need.commit === true) this.#wantedCommit = Math.max(this.#wantedCommit, state.commit);
+    if (this.#saving !== null) return this.#saving;
+    if (this.#failure === null && this.#isCovered()) return DONE;
+    this.#saving = this.#saveLatest();
+    return this.#saving;
   }
 
   /** Writes the commit index, to one slot and without a sync: either slot is a right answer. */
   async saveCommit(): Promise<void> {
-    if (this.#work !== null || this.#state.commit === this.#saved.commit) return;
-    this.#work = this.#write([0], false).finally(() => {
-      this.#work = null;
+    if (this.#saving !== null || this.#hinting !== null) return;
+    if (this.#state.commit === this.#saved.commit) return;
+    this.#hinting = this.#write([0], false).finally(() => {
+      this.#hinting = null;
     });
-    await this.#work;
+    await this.#hinting;
   }
 
   async close(): Promise<void> {
-    if (this.#work !== null) await this.#work;
+    if (this.#saving !== null) await this.#saving;
     if (this.#failure === null) await this.saveCommit();
+    if (this.#hinting !== null) await this.#hinting;
     await this.#file.close();
   }
 
   async #saveLatest(): Promise<void> {
     try {
+      if (this.#hinting !== null) await this.#hinting;
       do await this.#write(SLOTS, true);
-      while (!sameVote(this.#state, this.#saved));
+      while (!this.#isCovered());
     } finally {
-      this.#work = null;
+      this.#saving = null;
     }
+  }
+
+  #isCovered(): boolean {
+    const { term, vote, commit } = this.#synced;
+    const isSameVote = this.#state.term === term && this.#state.vote === vote;
+    return isSameVote && commit >= this.#wantedCommit;
   }
 
   async #write(slots: readonly number[], sync: boolean): Promise<void> {
@@ -169,10 +188,9 @@ export class HardStateFile {
       throw failure;
     }
     this.#saved = state;
+    if (sync) this.#synced = state;
   }
 }
-
-const sameVote = (a: HardState, b: HardState): boolean => a.term === b.term && a.vote === b.vote;
 
 /** One slot of 4096 bytes. */
 export function encodeSlot(sequence: number, state: HardState, identity: number): Uint8Array {

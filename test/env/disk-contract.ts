@@ -135,6 +135,9 @@ export function diskContract(
     });
 
     contract("knows how much space is free", async (disk) => {
+      const { freeBytes, totalBytes } = await disk.space();
+      expect(freeBytes).toBeGreaterThan(0);
+      expect(totalBytes).toBeGreaterThanOrEqual(freeBytes);
       expect(await disk.freeBytes()).toBeGreaterThan(0);
     });
   });

@@ -3,7 +3,13 @@
  * content and the writes since the last sync, for the directories the changes since their last
  * sync. A crash decides about each of them.
  */
-import { type Disk, DiskFailure, type DiskFile, DiskFull } from "../../src/env/disk.ts";
+import {
+  type Disk,
+  DiskFailure,
+  type DiskFile,
+  DiskFull,
+  type DiskSpace,
+} from "../../src/env/disk.ts";
 import type { Random } from "./random.ts";
 
 /** What a crash does to one un-synced operation. Names are never torn: `torn` keeps them. */
@@ -23,6 +29,7 @@ type Node = { durable: Content; current: Content; pending: FileOperation[] };
 
 const SECTOR_BYTES = 512;
 const FREE_BYTES_DEFAULT = 2 ** 40;
+const TOTAL_BYTES = 2 ** 41;
 
 /** Switches that may be turned while the disk is used. */
 export type SimFaults = {
@@ -152,8 +159,12 @@ export class SimDisk implements Disk {
   }
 
   async freeBytes(): Promise<number> {
-    await this.#begin("freeBytes", "");
-    return this.faults.freeBytes;
+    return (await this.space()).freeBytes;
+  }
+
+  async space(): Promise<DiskSpace> {
+    await this.#begin("space", "");
+    return { freeBytes: this.faults.freeBytes, totalBytes: TOTAL_BYTES };
   }
 
   /** Un-synced operations, which a crash decides about. */

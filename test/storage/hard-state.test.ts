@@ -63,6 +63,50 @@ test("a commit index alone is not synced, but kept by close", async () => {
   expect((await open(disk)).state.commit).toBe(at(9));
 });
 
+test("a commit index that is wanted durable is in both slots when the save resolves", async () => {
+  const calls: string[] = [];
+  const disk = await fresh(new SimDisk({ onCall: (name) => void calls.push(name) }));
+  const { file } = await open(disk);
+  const crashed = () => disk.afterCrash(() => "lost", new Random(1));
+  await file.save(stateOf(2, "a", 5));
+  await file.save(stateOf(2, "a", 9), { commit: true });
+  expect((await open(crashed())).state).toEqual(stateOf(2, "a", 9));
+  for (const slot of [0, 1]) {
+    const image = crashed();
+    image.flipBit(PATH, slot * 4096 * 8 + 200);
+    expect((await open(image)).state.commit).toBe(at(9));
+  }
+  calls.length = 0;
+  await file.save(stateOf(2, "a", 9), { commit: true });
+  await file.save(stateOf(2, "a", 11));
+  expect(calls).toEqual([]);
+  // Written without a sync, it is not durable for somebody who wants it so.
+  await file.saveCommit();
+  await file.save(stateOf(2, "a", 11), { commit: true });
+  expect((await open(crashed())).state.commit).toBe(at(11));
+});
+
+test("who wants the commit index durable during a save of the vote alone gets it", async () => {
+  const disk = await fresh();
+  const { file } = await open(disk);
+  const vote = file.save(stateOf(1, "a", 3));
+  await file.save(stateOf(1, "a", 8), { commit: true });
+  await vote;
+  const image = disk.afterCrash(() => "lost", new Random(1));
+  expect((await open(image)).state).toEqual(stateOf(1, "a", 8));
+});
+
+test("a vote is never taken for saved because a commit index is being written", async () => {
+  const disk = await fresh();
+  const { file } = await open(disk);
+  await file.save(stateOf(0, null, 9));
+  const hint = file.saveCommit();
+  await file.save(stateOf(1, "b", 9));
+  const image = disk.afterCrash(() => "lost", new Random(1));
+  expect((await open(image)).state).toEqual(stateOf(1, "b", 9));
+  await hint;
+});
+
 test("at every crash point either the saved state or the one on its way is found", async () => {
   let states = 0;
   const fates: readonly Fate[] = ["lost", "kept", "torn", "zeros"];

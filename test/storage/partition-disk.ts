@@ -1,4 +1,10 @@
-import { type Disk, DiskFailure, type DiskFile, DiskFull } from "../../src/env/disk.ts";
+import {
+  type Disk,
+  DiskFailure,
+  type DiskFile,
+  DiskFull,
+  type DiskSpace,
+} from "../../src/env/disk.ts";
 import type { Random } from "../sim/random.ts";
 
 type Inode = { id: number; bytes: Uint8Array; length: number };
@@ -126,6 +132,10 @@ export class PartitionDisk implements Disk {
 
   async freeBytes(): Promise<number> {
     return this.room;
+  }
+
+  async space(): Promise<DiskSpace> {
+    return { freeBytes: this.room, totalBytes: this.room };
   }
 
   inode(id: number): Inode {

@@ -99,6 +99,7 @@ export class SnapshotSender implements SnapshotTransfer {
     this.#stalls = 0;
     switch (status.state) {
       case "done":
+        this.#setConfirmed({ file: this.#source.files.length, position: 0, crc: 0 });
         this.#end({ ok: true });
         break;
       case "failed":

@@ -24,17 +24,21 @@ import {
   TAG_CREATE_TOPIC,
   TAG_DELETE_BEFORE,
   TAG_DELETE_TOPIC,
+  TAG_DELETE_VIEW,
   TAG_KV_DELETE,
   TAG_KV_PUT,
   TAG_PRODUCE,
   TAG_PUT_MEMBER,
+  TAG_PUT_VIEW,
   TAG_REMOVE_MEMBER,
+  TAG_SAVE_VIEW,
   TAG_SET_RETENTION,
   TAG_TICK,
   TAG_TRIM,
 } from "./command-format.ts";
 import type { Command } from "./commands.ts";
 import type { PutMember } from "./members.ts";
+import type { PutView, SaveView } from "./views.ts";
 
 /** Records as `BatchBuilder` hands them out. */
 export type ProduceRecords = {
@@ -221,6 +225,30 @@ export function encodeRemoveMember(writer: ByteWriter, id: NodeId): void {
   append(writer, TAG_REMOVE_MEMBER, body);
 }
 
+export function encodePutView(writer: ByteWriter, { name, query }: Fields<PutView>): void {
+  const body = new ByteWriter(256 + query.length);
+  body.text(name);
+  body.text(query);
+  append(writer, TAG_PUT_VIEW, body);
+}
+
+export function encodeDeleteView(writer: ByteWriter, name: string): void {
+  const body = new ByteWriter(64);
+  body.text(name);
+  append(writer, TAG_DELETE_VIEW, body);
+}
+
+/** A state may be large: straight into the writer. */
+export function encodeSaveView(writer: ByteWriter, save: Fields<SaveView>): void {
+  const head = new ByteWriter(300);
+  head.text(save.name);
+  head.varint(save.viewId);
+  writer.u8(TAG_SAVE_VIEW);
+  writer.varint(head.length + save.state.length);
+  writer.raw(head.view());
+  writer.raw(save.state);
+}
+
 export function encodeTick(writer: ByteWriter): void {
   writer.u8(TAG_TICK);
   writer.varint(0);
@@ -267,6 +295,15 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
       break;
     case "remove_member":
       encodeRemoveMember(writer, command.id);
+      break;
+    case "put_view":
+      encodePutView(writer, command);
+      break;
+    case "delete_view":
+      encodeDeleteView(writer, command.name);
+      break;
+    case "save_view":
+      encodeSaveView(writer, command);
       break;
     case "tick":
       encodeTick(writer);

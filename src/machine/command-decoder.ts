@@ -23,11 +23,14 @@ import {
   TAG_CREATE_TOPIC,
   TAG_DELETE_BEFORE,
   TAG_DELETE_TOPIC,
+  TAG_DELETE_VIEW,
   TAG_KV_DELETE,
   TAG_KV_PUT,
   TAG_PRODUCE,
   TAG_PUT_MEMBER,
+  TAG_PUT_VIEW,
   TAG_REMOVE_MEMBER,
+  TAG_SAVE_VIEW,
   TAG_SET_RETENTION,
   TAG_TICK,
   TAG_TRIM,
@@ -105,6 +108,17 @@ function decodeCommand(reader: ByteReader, tag: number, end: number): Command {
       return decodePutMember(reader);
     case TAG_REMOVE_MEMBER:
       return { type: "remove_member", id: reader.text() as NodeId };
+    case TAG_PUT_VIEW:
+      return { type: "put_view", name: reader.text(), query: reader.text() };
+    case TAG_DELETE_VIEW:
+      return { type: "delete_view", name: reader.text() };
+    case TAG_SAVE_VIEW:
+      return {
+        type: "save_view",
+        name: reader.text(),
+        viewId: reader.varint(),
+        state: rest(reader, end),
+      };
     default:
       throw new UnknownEntryError(`command tag ${tag}`);
   }

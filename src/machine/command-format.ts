@@ -21,6 +21,9 @@ export const TAG_KV_DELETE = 10;
 export const TAG_TICK = 11;
 export const TAG_PUT_MEMBER = 12;
 export const TAG_REMOVE_MEMBER = 13;
+export const TAG_PUT_VIEW = 14;
+export const TAG_DELETE_VIEW = 15;
+export const TAG_SAVE_VIEW = 16;
 
 /** Bits of the flag byte that says which optional fields follow. */
 export const HAS_IDEMPOTENCY = 1;

@@ -9,6 +9,14 @@ import type { Trim, TrimResult } from "../broker/commands/trim.ts";
 import type { KvDelete, KvDeleteResult } from "../kv/commands/delete.ts";
 import type { KvPut, KvPutResult } from "../kv/commands/put.ts";
 import type { PutMember, PutMemberResult, RemoveMember, RemoveMemberResult } from "./members.ts";
+import type {
+  DeleteView,
+  DeleteViewResult,
+  PutView,
+  PutViewResult,
+  SaveView,
+  SaveViewResult,
+} from "./views.ts";
 
 /** Lets time pass: frees what has expired. */
 export type Tick = { readonly type: "tick" };
@@ -31,7 +39,8 @@ export type BrokerCommand =
   | Configure;
 export type KvCommand = KvPut | KvDelete;
 export type MemberCommand = PutMember | RemoveMember;
-export type Command = BrokerCommand | KvCommand | MemberCommand | Tick;
+export type ViewCommand = PutView | DeleteView | SaveView;
+export type Command = BrokerCommand | KvCommand | MemberCommand | ViewCommand | Tick;
 
 /** What came of a command: the same on every node. Successes tell by `type` whose they are. */
 export type CommandResult =
@@ -47,4 +56,7 @@ export type CommandResult =
   | KvDeleteResult
   | PutMemberResult
   | RemoveMemberResult
+  | PutViewResult
+  | DeleteViewResult
+  | SaveViewResult
   | TickResult;

@@ -6,6 +6,7 @@ import { ByteWriter } from "../lib/bytes.ts";
 import { crc32 } from "../lib/crc32.ts";
 import { sortedMembers } from "./members.ts";
 import type { MachineState } from "./state.ts";
+import type { ViewsState } from "./views.ts";
 
 const FIRST_KEY = new Uint8Array(0);
 
@@ -23,7 +24,21 @@ export function digestState(state: MachineState): number {
   )) {
     digest.writer.text(JSON.stringify([id, host, raftPort, httpPort, priority, incarnation]));
   }
+  digestViews(digest, state.views);
   return digest.finish();
+}
+
+function digestViews(digest: Digest, views: ViewsState): void {
+  const { writer } = digest;
+  writer.u64(views.nextViewId);
+  for (const { name, viewId, query, state } of views.byName.values()) {
+    writer.u64(viewId);
+    writer.text(name);
+    writer.text(query);
+    writer.u8(state === null ? 0 : 1);
+    if (state !== null) writer.blob(state);
+    digest.flush();
+  }
 }
 
 /** CRC of what is written, a piece at a time. */

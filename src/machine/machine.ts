@@ -26,6 +26,7 @@ import {
 import { MachineSnapshot } from "./snapshot.ts";
 import { SnapshotRestorer } from "./snapshot-restorer.ts";
 import { emptyState, type MachineState } from "./state.ts";
+import { applyDeleteView, applyPutView, applySaveView, type ViewsState } from "./views.ts";
 
 /** What the caller has to do, in order, while an entry is applied. */
 export interface Effects extends BrokerEffects, MemberEffects {
@@ -42,10 +43,11 @@ export const DUPLICATES_FORGOTTEN_PER_TICK_MAX = 10_000;
  * holds no records; those go out as effects, and the machine keeps numbers about them.
  */
 export class Machine {
-  readonly broker: BrokerState;
-  readonly kv: KvState;
+  broker: BrokerState;
+  kv: KvState;
   /** Where the nodes of the cluster are reached. */
-  readonly members: MemberMap;
+  members: MemberMap;
+  views: ViewsState;
   /** The machine's clock: the highest time of any entry so far. */
   now: Millis;
 
@@ -54,6 +56,16 @@ export class Machine {
     this.broker = state.broker;
     this.kv = state.kv;
     this.members = state.members;
+    this.views = state.views;
+    this.now = state.now;
+  }
+
+  /** A snapshot from elsewhere takes the place of everything; who holds this machine holds that. */
+  become(state: MachineState): void {
+    this.broker = state.broker;
+    this.kv = state.kv;
+    this.members = state.members;
+    this.views = state.views;
     this.now = state.now;
   }
 
@@ -127,6 +139,12 @@ export class Machine {
         return applyPutMember(this.members, command, effects);
       case "remove_member":
         return applyRemoveMember(this.members, command, effects);
+      case "put_view":
+        return applyPutView(this.views, command);
+      case "delete_view":
+        return applyDeleteView(this.views, command);
+      case "save_view":
+        return applySaveView(this.views, command);
       default:
         return unreachable(command);
     }

@@ -1,6 +1,6 @@
 /**
  * A snapshot: `u32` magic, `u8` version, then sections, each `u8` tag, `u32` length, body. The
- * order is fixed: header; members; each topic with its partitions, and after each partition its groups and
+ * order is fixed: header; members; views, each with its state; each topic with its partitions, and after each partition its groups and
  * idempotency keys; each namespace with its entries, in order; end. What can be long is spread over
  * many sections. The file's checksum is the business of who stores it.
  */
@@ -26,3 +26,9 @@ export const SECTION_ENTRIES = 7;
 export const SECTION_END = 8;
 /** The directory of the cluster, by id. Absent while it is empty. */
 export const SECTION_MEMBERS = 9;
+/** The id of the next view. Absent while there was never a view. */
+export const SECTION_VIEWS = 10;
+/** One view, in the order of their ids; says how long its state is. */
+export const SECTION_VIEW = 11;
+/** A piece of the state of the view before. */
+export const SECTION_VIEW_STATE = 12;

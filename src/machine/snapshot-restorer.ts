@@ -25,9 +25,13 @@ import {
   SECTION_NAMESPACE,
   SECTION_PARTITION,
   SECTION_TOPIC,
+  SECTION_VIEW,
+  SECTION_VIEW_STATE,
+  SECTION_VIEWS,
 } from "./snapshot-format.ts";
 import { SectionSplitter } from "./snapshot-sections.ts";
 import type { MachineState } from "./state.ts";
+import { ViewRestorer } from "./view-restorer.ts";
 
 type OpenTopic = {
   readonly topicId: number;
@@ -47,6 +51,7 @@ export class SnapshotRestorer {
   readonly #broker = new BrokerState();
   readonly #kv = new KvState();
   readonly #members: MemberMap = new Map();
+  readonly #views = new ViewRestorer();
   #now = 0 as Millis;
   #sections = 0;
   #topic: OpenTopic | null = null;
@@ -70,7 +75,8 @@ export class SnapshotRestorer {
   /** @throws DecodeError if the snapshot is not whole. */
   finish(): MachineState {
     if (!this.#isEnded || this.#splitter.hasRest) throw new DecodeError("snapshot is cut off");
-    return { broker: this.#broker, kv: this.#kv, members: this.#members, now: this.#now };
+    const [broker, kv, members] = [this.#broker, this.#kv, this.#members];
+    return { broker, kv, members, views: this.#views.finish(), now: this.#now };
   }
 
   #restore(tag: number, reader: ByteReader): void {
@@ -108,6 +114,18 @@ export class SnapshotRestorer {
       case SECTION_MEMBERS:
         this.#restoreMembers(reader);
         break;
+      case SECTION_VIEWS:
+        check(this.#isBeforeTopics, "views come before topics");
+        this.#views.begin(reader);
+        break;
+      case SECTION_VIEW:
+        check(this.#isBeforeTopics, "views come before topics");
+        this.#views.view(reader);
+        break;
+      case SECTION_VIEW_STATE:
+        check(this.#isBeforeTopics, "views come before topics");
+        this.#views.state(reader);
+        break;
       case SECTION_END:
         this.#restoreEnd(reader);
         break;
@@ -138,6 +156,10 @@ export class SnapshotRestorer {
     const revision = reader.varint();
     check(revision <= this.#broker.retentionRevision, "a policy is newer than the newest");
     return flags === 0 && revision === 0 ? NO_POLICY : { ttlMs, maxBytes, revision };
+  }
+
+  get #isBeforeTopics(): boolean {
+    return this.#topic === null && this.#lastTopicId === 0 && this.#namespace === null;
   }
 
   #restoreMembers(reader: ByteReader): void {

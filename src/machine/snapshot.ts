@@ -17,10 +17,14 @@ import {
   SECTION_NAMESPACE,
   SECTION_PARTITION,
   SECTION_TOPIC,
+  SECTION_VIEW,
+  SECTION_VIEW_STATE,
+  SECTION_VIEWS,
   SNAPSHOT_MAGIC,
   SNAPSHOT_VERSION,
 } from "./snapshot-format.ts";
 import type { MachineState } from "./state.ts";
+import type { ViewRecord } from "./views.ts";
 
 /**
  * The machine's state at the instant of construction, encoded piece by piece while `apply` goes
@@ -87,6 +91,8 @@ type Capture = {
   readonly policy: LevelPolicy;
   readonly nextNamespaceId: number;
   readonly members: readonly MemberRecord[];
+  readonly nextViewId: number;
+  readonly views: readonly ViewRecord[];
   readonly topics: readonly TopicCapture[];
   readonly namespaces: readonly NamespaceCapture[];
 };
@@ -114,6 +120,8 @@ function captureState(state: MachineState): Capture {
     policy,
     nextNamespaceId: kv.nextNamespaceId,
     members: sortedMembers(state.members),
+    nextViewId: state.views.nextViewId,
+    views: [...state.views.byName.values()],
     topics,
     namespaces,
   };
@@ -130,6 +138,8 @@ const capturePartition = (partition: PartitionState): PartitionCapture => ({
   dedupe: partition.dedupe?.capture() ?? null,
 });
 
+const NOTHING = new Uint8Array(0);
+
 /** Each step writes one section. */
 function* encodeSteps(writer: ByteWriter, capture: Capture): Generator<undefined, void> {
   const sections = new SectionWriter(writer);
@@ -141,6 +151,7 @@ function* encodeSteps(writer: ByteWriter, capture: Capture): Generator<undefined
     encodeMembers(sections, capture.members);
     yield;
   }
+  if (capture.nextViewId > 1) yield* encodeViews(sections, capture);
   for (const topic of capture.topics) {
     encodeTopic(sections, topic);
     yield;
@@ -223,6 +234,33 @@ function encodeMembers(sections: SectionWriter, members: readonly MemberRecord[]
     if (incarnation !== null) writer.text(incarnation);
   }
   sections.close();
+}
+
+function* encodeViews(
+  sections: SectionWriter,
+  { nextViewId, views }: Capture,
+): Generator<undefined, void> {
+  const { writer } = sections;
+  sections.open(SECTION_VIEWS);
+  writer.varint(nextViewId);
+  sections.close();
+  yield;
+  for (const { viewId, name, query, state } of views) {
+    sections.open(SECTION_VIEW);
+    writer.varint(viewId);
+    writer.text(name);
+    writer.text(query);
+    writer.varint(state === null ? 0 : state.length + 1);
+    sections.close();
+    yield;
+    const length = state?.length ?? 0;
+    for (let at = 0; at < length; at += SECTION_BYTES_TARGET) {
+      sections.open(SECTION_VIEW_STATE);
+      writer.raw(state?.subarray(at, at + SECTION_BYTES_TARGET) ?? NOTHING);
+      sections.close();
+      yield;
+    }
+  }
 }
 
 function encodeTopic(sections: SectionWriter, { topic, policy }: TopicCapture): void {

@@ -2,12 +2,14 @@ import { BrokerState } from "../broker/state.ts";
 import { KvState } from "../kv/state.ts";
 import type { Millis } from "../lib/ids.ts";
 import type { MemberMap } from "./members.ts";
+import { ViewsState } from "./views.ts";
 
 /** All that is replicated. */
 export type MachineState = {
   readonly broker: BrokerState;
   readonly kv: KvState;
   readonly members: MemberMap;
+  readonly views: ViewsState;
   readonly now: Millis;
 };
 
@@ -15,5 +17,6 @@ export const emptyState = (): MachineState => ({
   broker: new BrokerState(),
   kv: new KvState(),
   members: new Map(),
+  views: new ViewsState(),
   now: 0 as Millis,
 });

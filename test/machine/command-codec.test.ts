@@ -128,6 +128,9 @@ const GOLDEN: readonly [Command, string][] = [
     "0c11 026e31 033a3a31 d836 d936 05 03 03752d31",
   ],
   [{ type: "remove_member", id: "n1" as NodeId }, "0d03026e31"],
+  [{ type: "put_view", name: "v", query: '{"ä":1}' }, "0e0b 0176 08 7b22c3a4223a317d"],
+  [{ type: "delete_view", name: "v" }, "0f02 0176"],
+  [{ type: "save_view", name: "v", viewId: 300, state: bytes("00ff") }, "1006 0176 ac02 00ff"],
 ];
 
 for (const [command, body] of GOLDEN) {

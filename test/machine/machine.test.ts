@@ -56,6 +56,11 @@ test("the digest sees every kind of change", () => {
     { ...memberOf("n1", "disk"), priority: 9 },
     memberOf("n2", null),
     { type: "remove_member", id: "n1" },
+    { type: "put_view", name: "v", query: "{}" },
+    { type: "save_view", name: "v", viewId: 1, state: utf8("") },
+    { type: "save_view", name: "v", viewId: 1, state: utf8("s") },
+    { type: "put_view", name: "v", query: "{ }" },
+    { type: "delete_view", name: "v" },
   ] as const;
   for (const step of steps) {
     bench.do(step as Parameters<typeof bench.do>[0]);

@@ -185,7 +185,8 @@ function randomPut(random: Random): Command {
 }
 
 function randomRare(random: Random): Command {
-  const kind = random.below(10);
+  const kind = random.below(14);
+  if (kind > 9) return randomView(random);
   if (kind === 8) return randomMember(random);
   if (kind === 9) return { type: "remove_member", id: `n${random.below(4)}` as NodeId };
   if (kind === 0) return { type: "delete_topic", name: topicOf(random) };
@@ -196,6 +197,15 @@ function randomRare(random: Random): Command {
     dedupeKeysMax: random.below(60),
     partitionsMax: 5 + random.below(10),
   };
+}
+
+function randomView(random: Random): Command {
+  const name = random.pick(["v", "w", "__proto__"]);
+  const kind = random.below(5);
+  if (kind === 0) return { type: "delete_view", name };
+  if (kind < 3) return { type: "put_view", name, query: `{"q":${random.below(2)}}` };
+  const state = utf8("s".repeat(random.below(100)));
+  return { type: "save_view", name, viewId: 1 + random.below(12), state };
 }
 
 function randomMember(random: Random): Command {

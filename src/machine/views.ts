@@ -1,0 +1,100 @@
+/**
+ * Views as the log knows them: the query, and the state that a leader saved last. What a query
+ * means and what a state holds is not known here; every node works its views out from its own
+ * records and begins with the saved state.
+ */
+
+/** Changing one of these changes what apply does, so it needs a new command. */
+export const VIEWS_MAX = 100;
+export const VIEW_STATE_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Replaced, never changed: a snapshot may still refer to it. */
+export type ViewRecord = {
+  readonly name: string;
+  /** Grows from 1 and is never used again: a state of an older query cannot hit a new one. */
+  readonly viewId: number;
+  /** JSON text. */
+  readonly query: string;
+  /** Null: nothing was saved yet. */
+  readonly state: Uint8Array | null;
+};
+
+export class ViewsState {
+  /** In the order of their ids. */
+  readonly byName = new Map<string, ViewRecord>();
+  nextViewId = 1;
+}
+
+export type PutView = {
+  readonly type: "put_view";
+  readonly name: string;
+  readonly query: string;
+};
+export type PutViewResult =
+  | {
+      readonly ok: true;
+      readonly type: "put_view";
+      readonly viewId: number;
+      /** False: a view with this query was there already, and goes on. */
+      readonly created: boolean;
+    }
+  | ViewRejected<"too_many_views">;
+
+export type DeleteView = { readonly type: "delete_view"; readonly name: string };
+export type DeleteViewResult =
+  | { readonly ok: true; readonly type: "delete_view" }
+  | ViewRejected<"view_not_found">;
+
+export type SaveView = {
+  readonly type: "save_view";
+  readonly name: string;
+  readonly viewId: number;
+  readonly state: Uint8Array;
+};
+export type SaveViewResult =
+  | {
+      readonly ok: true;
+      readonly type: "save_view";
+      /** False: the view is gone or has another query by now. */
+      readonly saved: boolean;
+    }
+  | ViewRejected<"view_state_too_large">;
+
+export type ViewRejectCode = "too_many_views" | "view_not_found" | "view_state_too_large";
+export type ViewRejected<Code extends ViewRejectCode = ViewRejectCode> = {
+  readonly ok: false;
+  readonly code: Code;
+  readonly details: Readonly<Record<string, number>>;
+};
+
+export function applyPutView(views: ViewsState, { name, query }: PutView): PutViewResult {
+  const before = views.byName.get(name);
+  if (before?.query === query) {
+    return { ok: true, type: "put_view", viewId: before.viewId, created: false };
+  }
+  if (before === undefined && views.byName.size >= VIEWS_MAX) {
+    return { ok: false, code: "too_many_views", details: { views_max: VIEWS_MAX } };
+  }
+  const viewId = views.nextViewId++;
+  views.byName.delete(name);
+  views.byName.set(name, { name, viewId, query, state: null });
+  return { ok: true, type: "put_view", viewId, created: true };
+}
+
+export function applyDeleteView(views: ViewsState, { name }: DeleteView): DeleteViewResult {
+  if (views.byName.delete(name)) return { ok: true, type: "delete_view" };
+  return { ok: false, code: "view_not_found", details: {} };
+}
+
+export function applySaveView(views: ViewsState, command: SaveView): SaveViewResult {
+  const { name, viewId, state } = command;
+  if (state.length > VIEW_STATE_BYTES_MAX) {
+    const details = { state_bytes_max: VIEW_STATE_BYTES_MAX };
+    return { ok: false, code: "view_state_too_large", details };
+  }
+  const view = views.byName.get(name);
+  const saved = view !== undefined && view.viewId === viewId;
+  // The command's bytes are a view of the entry, which is not kept for this.
+  if (saved) views.byName.set(name, { ...view, state: state.slice() });
+  return { ok: true, type: "save_view", saved };
+}

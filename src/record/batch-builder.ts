@@ -1,6 +1,6 @@
 import { assert } from "../lib/assert.ts";
 import { varintLength } from "../lib/bytes.ts";
-import { crc32 } from "../lib/crc32.ts";
+import { crc32, crc32Range } from "../lib/crc32.ts";
 import {
   AT_COUNT,
   AT_LENGTH,
@@ -28,7 +28,18 @@ export function encodeRecord(key: Uint8Array | null, value: Uint8Array): Encoded
   const bytes = new Uint8Array(length);
   writeRecord(bytes, BATCH_HEADER_BYTES, key, value);
   const logicalBytes = value.length + (key === null ? 0 : key.length);
-  finishHeader(bytes, 0, length, 1, logicalBytes);
+  // Piece by piece, since key and value are arrays of their own: no view of the small new one.
+  let at = BATCH_HEADER_BYTES;
+  let crc = 0;
+  if (key !== null && key.length > 0) {
+    const keyAt = at + varintLength(key.length + 1);
+    crc = crc32(key, crc32Range(bytes, at, keyAt));
+    at = keyAt + key.length;
+  }
+  const valueAt = length - value.length;
+  crc = crc32Range(bytes, at, valueAt, crc);
+  if (value.length > 0) crc = crc32(value, crc);
+  finishHeader(bytes, 0, { length, count: 1, crc, logicalBytes });
   return { bytes, count: 1, logicalBytes };
 }
 
@@ -76,7 +87,13 @@ export class BatchBuilder {
 
   #closeBatch(): void {
     const { length } = this;
-    finishHeader(this.#bytes, this.#batchStart, length, this.#batchCount, this.#batchLogicalBytes);
+    const payload = this.#bytes.subarray(this.#batchStart + BATCH_HEADER_BYTES, this.#length);
+    finishHeader(this.#bytes, this.#batchStart, {
+      length,
+      count: this.#batchCount,
+      crc: crc32(payload),
+      logicalBytes: this.#batchLogicalBytes,
+    });
     this.#count += this.#batchCount;
     this.#logicalBytes += this.#batchLogicalBytes;
     this.#batchCount = 0;
@@ -126,18 +143,13 @@ function writeVarint(to: Uint8Array, position: number, value: number): number {
   return at;
 }
 
-function finishHeader(
-  bytes: Uint8Array,
-  start: number,
-  length: number,
-  count: number,
-  logicalBytes: number,
-): void {
-  setU32(bytes, start + AT_LENGTH, length);
-  setU32(bytes, start + AT_COUNT, count);
-  const payload = bytes.subarray(start + BATCH_HEADER_BYTES, start + length);
-  setU32(bytes, start + AT_PAYLOAD_CRC, crc32(payload));
-  setU32(bytes, start + AT_LOGICAL_BYTES, logicalBytes);
+type Header = { length: number; count: number; crc: number; logicalBytes: number };
+
+function finishHeader(bytes: Uint8Array, start: number, header: Header): void {
+  setU32(bytes, start + AT_LENGTH, header.length);
+  setU32(bytes, start + AT_COUNT, header.count);
+  setU32(bytes, start + AT_PAYLOAD_CRC, header.crc);
+  setU32(bytes, start + AT_LOGICAL_BYTES, header.logicalBytes);
   bytes[start + AT_VERSION] = BATCH_VERSION;
 }
 

@@ -122,9 +122,12 @@ describe("BatchBuilder", () => {
   });
 
   test("encodes one record as encodeRecord does", () => {
-    const builder = new BatchBuilder();
-    builder.add(utf8("k"), utf8("v"));
-    expect(hex(builder.finish().bytes)).toBe(hex(encodeRecord(utf8("k"), utf8("v")).bytes));
+    forEachSeed(200, (random) => {
+      const { key, value } = randomRecord(random);
+      const builder = new BatchBuilder();
+      builder.add(key, value);
+      expect(hex(builder.finish().bytes)).toBe(hex(encodeRecord(key, value).bytes));
+    });
   });
 });
 

@@ -3,6 +3,8 @@ import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import { crc32 } from "../lib/crc32.ts";
 import { CheckpointDamaged } from "./checkpoint-damaged.ts";
 
+export { checkpointIndex } from "./checkpoint-names.ts";
+
 /**
  * A checkpoint file, little-endian, is a chain of frames:
  *
@@ -26,14 +28,6 @@ const VERSION = 1;
 /** Upper bound of one frame, and thus of what a load holds in memory at a time. */
 export const FRAME_BYTES_MAX = 64 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
-const NAME = /^(\d{20})\.ckpt$/;
-
-export const checkpointName = (index: number): string => `${String(index).padStart(20, "0")}.ckpt`;
-/** Null for names of other files. */
-export function checkpointIndex(name: string): number | null {
-  const digits = NAME.exec(name)?.[1];
-  return digits === undefined ? null : Number(digits);
-}
 
 /** What raft has to know of a checkpoint; `configuration` is opaque here. */
 export type CheckpointMeta = {

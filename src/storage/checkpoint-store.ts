@@ -1,57 +1,63 @@
-import { type Disk, DiskFailure, DiskFull } from "../env/disk.ts";
+import { type Disk, DiskFull } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
+import { ByteWriter } from "../lib/bytes.ts";
+import type { HardState, LogIndex, Term } from "../raft/types.ts";
 import { CheckpointDamaged } from "./checkpoint-damaged.ts";
+import type { CheckpointMeta } from "./checkpoint-format.ts";
+import { type HeldCheckpoint, heldFiles } from "./checkpoint-held.ts";
 import {
-  type CheckpointMeta,
-  checkpointIndex,
+  type CheckpointName,
   checkpointName,
-  encodeHead,
-  FrameWriter,
-  KIND_END,
-  KIND_HEAD,
-  KIND_MACHINE,
-  KIND_MANIFEST,
-} from "./checkpoint-format.ts";
+  parseCheckpointName,
+  type RootNumber,
+  rootDirectory,
+} from "./checkpoint-names.ts";
 import { type LoadedCheckpoint, openCheckpoint } from "./checkpoint-reader.ts";
-import { type CheckpointFile, manifestFiles } from "./partition-manifest.ts";
+import {
+  makeDurableDirectory,
+  type SnapshotChunks,
+  syncDirectory,
+  writeCheckpoint,
+} from "./checkpoint-writer.ts";
+import type { Journal } from "./journal.ts";
+import { JournalDamaged } from "./journal-damage.ts";
+import { writeManifestHead } from "./partition-manifest.ts";
 import type { PartitionCut, PartitionStore } from "./partition-store.ts";
-
-const MANIFEST_FRAME_BYTES = 1024 * 1024;
-const NO_BYTES = new Uint8Array(0);
+import { removeStaleRoots } from "./stale-roots.ts";
 
 export type CheckpointStoreOptions = {
   readonly disk: Disk;
   /** Such as `shards/0/checkpoints`. */
   readonly directory: string;
+  /** Empty; `recover` and `adopt` give it the directory of its root. */
   readonly partitions: PartitionStore;
-  /** Such as `shards/0/partitions`, as the partition store has it. */
+  /** Of root 0, such as `shards/0/partitions`; other roots lie beside it. */
   readonly partitionsDirectory: string;
   /** Resolves in a later turn of the event loop: small writes alone do not leave the present one. */
   readonly nextTurn: () => Promise<void>;
 };
 
-/** The machine's snapshot, cut in pieces of at most 64 MiB; called once per turn. */
-export interface SnapshotChunks {
-  next(): Uint8Array | null;
-}
-
 /** What the journal can still replay: entries `first` to `last`, none if `last` is `first − 1`. */
 export type JournalReach = { readonly first: number; readonly last: number };
 
-/** A checkpoint whose files stay unchanged until `release`. */
-export type HeldCheckpoint = {
-  readonly index: number;
-  /** The checkpoint file, then the segment files that it names. */
-  readonly files: readonly CheckpointFile[];
-  release(): Promise<void>;
+/** What `settle` needs of a journal. */
+export type SettlingJournal = Pick<Journal, "firstIndex" | "lastIndex" | "termAt" | "resetTo">;
+
+/** A snapshot of another node that `SnapshotInstall.commit` has put in place. */
+export type CommittedSnapshot = CheckpointName & { readonly term: number };
+
+/** What a disk must lack for a cluster to be founded on it. */
+export type BlankEvidence = {
+  readonly journal: { readonly firstIndex: number; readonly lastIndex: number };
+  readonly hardState: HardState;
 };
 
 type Kept = {
-  readonly index: number;
-  readonly path: string;
+  name: CheckpointName;
   readonly length: number;
   /** Null for one of an earlier life that was not loaded. */
   readonly cut: PartitionCut | null;
+  readonly term: number;
   holders: number;
   superseded: boolean;
 };
@@ -63,7 +69,10 @@ type Kept = {
  */
 export class CheckpointStore {
   readonly #options: CheckpointStoreOptions;
-  /** Durable ones, oldest first. */
+  #partitions: PartitionStore;
+  /** Of the partition store: new checkpoints are named after it. */
+  #root: RootNumber = 0;
+  /** Durable ones of this root, oldest first. */
   #kept: Kept[] = [];
   /** Superseded, but held. */
   readonly #held = new Set<Kept>();
@@ -75,53 +84,133 @@ export class CheckpointStore {
 
   constructor(options: CheckpointStoreOptions) {
     this.#options = options;
+    this.#partitions = options.partitions;
   }
 
   /** Indexes of the durable checkpoints, oldest first. */
   get indexes(): number[] {
-    return this.#kept.map(({ index }) => index);
+    return this.#kept.map(({ name }) => name.index);
   }
 
   /** The first journal entry that recovery may need: older ones may go. */
   get journalNeededFrom(): number {
     const alone = this.#kept.length < 2 && !this.#dropped;
-    return alone ? 1 : (this.#kept[0]?.index ?? 0) + 1;
+    return alone ? 1 : (this.#kept[0]?.name.index ?? 0) + 1;
+  }
+
+  /**
+   * Writes the checkpoint from which all founders of a cluster begin: index 1, term 1, no topics.
+   * To be called before `recover`; `settle` makes the journal go on behind it. A crash anywhere in
+   * between leaves a disk that is blank, or founded.
+   *
+   * @param machine of a machine that has applied nothing.
+   * @returns false if there is anything on this disk already: then that is what counts.
+   */
+  async found(
+    { journal, hardState }: BlankEvidence,
+    meta: Pick<CheckpointMeta, "clusterId" | "configuration">,
+    machine: SnapshotChunks,
+  ): Promise<boolean> {
+    if ((await this.#available()).length > 0) return false;
+    if (journal.firstIndex > 1 || journal.lastIndex > 0) return false;
+    if (hardState.term > 0 || hardState.vote !== null) return false;
+    const { disk, nextTurn } = this.#options;
+    await this.#prepareDirectory();
+    const manifest = new ByteWriter(8);
+    writeManifestHead(manifest, 0);
+    const path = this.#path({ index: 1, root: 0, state: "install" });
+    const content = { meta: { ...meta, index: 1, term: 1 }, manifest: manifest.view(), machine };
+    await writeCheckpoint(disk, `${path}.tmp`, content, nextTurn);
+    await disk.rename(`${path}.tmp`, path);
+    await syncDirectory(disk, this.#options.directory);
+    return true;
   }
 
   /**
    * Finds the newest checkpoint that is whole, and restores the partition store from it; the caller
-   * then feeds the chunks to the machine, closes it, and applies the journal from `meta.index + 1`.
-   * An older one, or none at all, is used only if the journal reaches from it to beyond the
-   * damaged one.
+   * then calls `settle`, feeds the chunks to the machine, closes it, and applies the journal from
+   * `meta.index + 1`. An older one, or none at all, is used only if the journal reaches from it to
+   * beyond the damaged one.
    *
    * @returns null if there is no checkpoint: the journal must begin at 1.
    * @throws CheckpointDamaged if damage cannot be healed in this way.
    */
   async recover(journal: JournalReach): Promise<LoadedCheckpoint | null> {
-    const indexes = await this.#available();
+    const names = await this.#available();
     let damage: CheckpointDamaged | null = null;
-    for (let index = indexes.pop(); index !== undefined; index = indexes.pop()) {
-      const loaded = await this.#open(index);
+    for (let name = names.pop(); name !== undefined; name = names.pop()) {
+      const loaded = await this.#open(name);
       if (loaded instanceof CheckpointDamaged) {
         damage ??= loaded;
-        if (journal.last < index) throw damage;
+        if (journal.last < name.index) throw damage;
         continue;
       }
-      if (damage !== null && journal.first > index + 1) {
+      if (damage !== null && journal.first > name.index + 1) {
         await loaded.close();
         throw damage;
       }
-      if (damage !== null) await this.#setAside(index);
-      const predecessor = indexes.pop();
-      if (predecessor !== undefined) this.#kept.push(this.#entry(predecessor, 0, null));
-      const cut = this.#options.partitions.restore(loaded.manifest);
-      this.#kept.push(this.#entry(index, loaded.length, cut));
+      if (damage !== null) await this.#setAside(name.index);
+      const predecessor = names.pop();
+      // One of another root is what an installed snapshot has replaced.
+      if (predecessor?.root === name.root) this.#kept.push(entry(predecessor, 0, 0, null));
+      this.#restore(name, loaded);
       return loaded;
     }
     if (damage === null) return null;
     if (journal.first > 1) throw damage;
     await this.#setAside(0);
     return null;
+  }
+
+  /**
+   * After `recover` or `adopt`: makes the journal continue the checkpoint if a crash, or the switch
+   * itself, has left it behind. It does nothing else, so it may be called at every start.
+   *
+   * @param allow `salvaged: true` if the journal was cut because it was damaged.
+   * @returns whether the journal was reset.
+   * @throws JournalDamaged if the journal lacks entries that it had when the checkpoint was taken.
+   */
+  async settle(journal: SettlingJournal, allow: { salvaged?: boolean } = {}): Promise<boolean> {
+    const newest = this.#kept[this.#kept.length - 1];
+    if (newest === undefined) return false;
+    const { name, term } = newest;
+    const behind = journal.termAt(name.index as LogIndex) !== term;
+    if (name.state === "ckpt" && behind && allow.salvaged !== true) {
+      throw missingJournal(this.#path(name), name.index, journal);
+    }
+    if (behind) await journal.resetTo(name.index as LogIndex, term as Term);
+    if (name.state === "install") {
+      const settled: CheckpointName = { ...name, state: "ckpt" };
+      const { disk, directory } = this.#options;
+      await disk.rename(this.#path(name), this.#path(settled));
+      await syncDirectory(disk, directory);
+      newest.name = settled;
+    }
+    return behind;
+  }
+
+  /**
+   * Switches to a snapshot that `SnapshotInstall.commit` has put in place. No checkpoint may be
+   * under way. Then: restore the machine, `settle`, use `partitions` instead of the old store, close
+   * that, and call `removeStale`.
+   *
+   * @param partitions an empty store; it is given the directory of the snapshot's root.
+   */
+  async adopt(name: CommittedSnapshot, partitions: PartitionStore): Promise<LoadedCheckpoint> {
+    assert(!this.#taking, "no checkpoint is taken while another is adopted");
+    assert(name.index > (this.indexes.at(-1) ?? 0), "a snapshot goes forward");
+    const loaded = await this.#open(name);
+    if (loaded instanceof CheckpointDamaged) throw loaded;
+    for (const kept of this.#kept) {
+      kept.superseded = true;
+      if (kept.holders > 0) this.#held.add(kept);
+    }
+    this.#kept = [];
+    this.#partitions = partitions;
+    this.#directoryReady = true;
+    this.#dropped = true;
+    this.#restore(name, loaded);
+    return loaded;
   }
 
   /**
@@ -134,10 +223,9 @@ export class CheckpointStore {
    */
   take(meta: CheckpointMeta, machine: SnapshotChunks): Promise<void> {
     assert(!this.#taking, "one checkpoint at a time");
-    const newest = this.#kept[this.#kept.length - 1];
-    assert(newest === undefined || newest.index < meta.index, "checkpoints go forward");
+    assert((this.indexes.at(-1) ?? 0) < meta.index, "checkpoints go forward");
     this.#taking = true;
-    const cut = this.#options.partitions.beginCut();
+    const cut = this.#partitions.beginCut();
     return this.#take(meta, machine, cut).finally(() => {
       this.#taking = false;
     });
@@ -154,12 +242,21 @@ export class CheckpointStore {
   hold(): HeldCheckpoint | null {
     const kept = this.#kept[this.#kept.length - 1];
     if (kept === undefined || kept.cut === null) return null;
+    const { name, length, term, cut } = kept;
+    // Its file is about to get another name.
+    if (name.state === "install") return null;
     kept.holders++;
-    const segments = manifestFiles(this.#options.partitionsDirectory, kept.cut.manifest);
+    const root = rootDirectory(this.#options.partitionsDirectory, name.root);
+    const files = heldFiles(
+      this.#options.disk,
+      { path: this.#path(name), length },
+      { root, manifest: cut.manifest },
+    );
     let released = false;
     return {
-      index: kept.index,
-      files: [{ path: kept.path, length: kept.length }, ...segments],
+      index: name.index,
+      term,
+      files,
       release: async () => {
         if (released) return;
         released = true;
@@ -169,19 +266,31 @@ export class CheckpointStore {
     };
   }
 
+  /**
+   * Removes roots that an installed snapshot has replaced, with their checkpoints, and what was
+   * received for nothing. In the background, any time after `settle`.
+   */
+  async removeStale(): Promise<void> {
+    const { disk, directory, partitionsDirectory } = this.#options;
+    const inUse = [this.#root, ...[...this.#held].map(({ name }) => name.root)];
+    await removeStaleRoots({ disk, checkpoints: directory, partitionsDirectory, inUse });
+  }
+
   async #take(meta: CheckpointMeta, machine: SnapshotChunks, cut: PartitionCut): Promise<void> {
-    const { disk, directory } = this.#options;
-    const temporary = `${directory}/${checkpointName(meta.index)}.tmp`;
+    const { disk, directory, nextTurn } = this.#options;
+    const name: CheckpointName = { index: meta.index, root: this.#root, state: "ckpt" };
+    const temporary = `${this.#path(name)}.tmp`;
     try {
       await this.#prepareDirectory();
       // Side by side: the shorter the machine's snapshot lives, the less of it has to be copied.
-      const blob = this.#write(temporary, meta, machine, cut.manifest);
+      const content = { meta, manifest: cut.manifest, machine };
+      const blob = writeCheckpoint(disk, temporary, content, nextTurn);
       const [flushed, written] = await Promise.allSettled([cut.flush(), blob]);
       if (flushed.status === "rejected") throw flushed.reason;
       if (written.status === "rejected") throw written.reason;
-      await disk.rename(temporary, this.#path(meta.index));
+      await disk.rename(temporary, this.#path(name));
       await syncDirectory(disk, directory);
-      this.#kept.push(this.#entry(meta.index, written.value, cut));
+      this.#kept.push(entry(name, meta.term, written.value, cut));
       this.#dropped = false;
     } catch (error) {
       cut.release();
@@ -192,47 +301,30 @@ export class CheckpointStore {
     await this.#sweepOnce();
   }
 
-  /** @returns the length of the file, which is durable under its temporary name. */
-  async #write(
-    path: string,
-    meta: CheckpointMeta,
-    machine: SnapshotChunks,
-    manifest: Uint8Array,
-  ): Promise<number> {
-    const file = await this.#options.disk.open(path, "truncate");
-    try {
-      const frames = new FrameWriter(file, meta.index);
-      await frames.write(KIND_HEAD, encodeHead(meta));
-      for (let at = 0; at < manifest.length; at += MANIFEST_FRAME_BYTES) {
-        await frames.write(KIND_MANIFEST, manifest.subarray(at, at + MANIFEST_FRAME_BYTES));
-      }
-      for (let chunk = machine.next(); chunk !== null; chunk = machine.next()) {
-        await frames.write(KIND_MACHINE, chunk);
-        await this.#options.nextTurn();
-      }
-      await frames.write(KIND_END, NO_BYTES);
-      await file.sync().catch(failedSync);
-      return frames.position;
-    } finally {
-      await file.close();
-    }
+  #restore(name: CheckpointName, loaded: LoadedCheckpoint): void {
+    const directory = rootDirectory(this.#options.partitionsDirectory, name.root);
+    const cut = this.#partitions.restore(loaded.manifest, directory);
+    this.#root = name.root;
+    const { index, root, state } = name;
+    this.#kept.push(entry({ index, root, state }, loaded.meta.term, loaded.length, cut));
   }
 
-  async #available(): Promise<number[]> {
-    const indexes: number[] = [];
-    for (const name of await this.#options.disk.list(this.#options.directory)) {
-      const index = checkpointIndex(name);
-      if (index !== null) indexes.push(index);
-      else if (name.endsWith(".tmp")) {
-        await this.#options.disk.remove(`${this.#options.directory}/${name}`);
+  /** Those in force, oldest first. */
+  async #available(): Promise<CheckpointName[]> {
+    const names: CheckpointName[] = [];
+    for (const text of await this.#options.disk.list(this.#options.directory)) {
+      const name = parseCheckpointName(text);
+      if (name !== null && name.state !== "part") names.push(name);
+      else if (text.endsWith(".tmp")) {
+        await this.#options.disk.remove(`${this.#options.directory}/${text}`);
       }
     }
-    return indexes.sort((a, b) => a - b);
+    return names.sort((a, b) => a.index - b.index || a.root - b.root);
   }
 
-  async #open(index: number): Promise<LoadedCheckpoint | CheckpointDamaged> {
+  async #open(name: CheckpointName): Promise<LoadedCheckpoint | CheckpointDamaged> {
     try {
-      return await openCheckpoint(this.#options.disk, this.#path(index), index);
+      return await openCheckpoint(this.#options.disk, this.#path(name), name.index);
     } catch (error) {
       if (error instanceof CheckpointDamaged) return error;
       throw error;
@@ -243,14 +335,10 @@ export class CheckpointStore {
   async #setAside(index: number): Promise<void> {
     const { disk, directory } = this.#options;
     for (const newer of await this.#available()) {
-      if (newer <= index) continue;
+      if (newer.index <= index) continue;
       await disk.rename(this.#path(newer), `${this.#path(newer)}.damaged`);
     }
     await syncDirectory(disk, directory);
-  }
-
-  #entry(index: number, length: number, cut: PartitionCut | null): Kept {
-    return { index, path: this.#path(index), length, cut, holders: 0, superseded: false };
   }
 
   async #dropOldest(): Promise<void> {
@@ -265,7 +353,8 @@ export class CheckpointStore {
   async #remove(kept: Kept): Promise<void> {
     const { disk, directory } = this.#options;
     this.#held.delete(kept);
-    await disk.remove(kept.path);
+    if (kept.name.root !== this.#root) return this.removeStale();
+    await disk.remove(this.#path(kept.name));
     await syncDirectory(disk, directory);
     kept.cut?.release();
   }
@@ -274,36 +363,40 @@ export class CheckpointStore {
   async #sweepOnce(): Promise<void> {
     if (this.#swept || this.#kept.some(({ cut }) => cut === null)) return;
     this.#swept = true;
-    const { disk, directory, partitions } = this.#options;
-    const oldest = this.#kept[0]?.index ?? 0;
-    for (const name of await disk.list(directory)) {
-      const index = checkpointIndex(name.replace(/\.damaged$/, ""));
-      const stray = index === null || index < oldest || name.endsWith(".damaged");
-      if (stray) await disk.remove(`${directory}/${name}`);
+    const { disk, directory } = this.#options;
+    const oldest = this.#kept[0]?.name.index ?? 0;
+    for (const text of await disk.list(directory)) {
+      const name = parseCheckpointName(text.replace(/\.damaged$/, ""));
+      // What is in another root, or being received, is for `removeStale`.
+      if (name !== null && (name.root !== this.#root || name.state === "part")) continue;
+      const stray = name === null || name.index < oldest || text.endsWith(".damaged");
+      if (stray) await disk.remove(`${directory}/${text}`);
     }
-    await partitions.sweep();
+    await this.#partitions.sweep();
+    await this.removeStale();
   }
 
   async #prepareDirectory(): Promise<void> {
     if (this.#directoryReady) return;
-    const { disk, directory } = this.#options;
-    await disk.makeDirectory(directory);
-    const parts = directory.split("/");
-    for (let depth = parts.length - 1; depth >= 0; depth--) {
-      await syncDirectory(disk, parts.slice(0, depth).join("/"));
-    }
+    await makeDurableDirectory(this.#options.disk, this.#options.directory);
     this.#directoryReady = true;
   }
 
-  #path(index: number): string {
-    return `${this.#options.directory}/${checkpointName(index)}`;
+  #path({ index, root, state }: CheckpointName): string {
+    return `${this.#options.directory}/${checkpointName(index, root, state)}`;
   }
 }
 
-const syncDirectory = (disk: Disk, path: string): Promise<void> =>
-  disk.syncDirectory(path).catch(failedSync);
+const entry = (
+  name: CheckpointName,
+  term: number,
+  length: number,
+  cut: PartitionCut | null,
+): Kept => ({ name, term, length, cut, holders: 0, superseded: false });
 
-function failedSync(cause: unknown): never {
-  if (!(cause instanceof DiskFull)) throw cause;
-  throw new DiskFailure("no space left at a sync", { cause });
+function missingJournal(path: string, index: number, journal: SettlingJournal): JournalDamaged {
+  const { firstIndex, lastIndex } = journal;
+  const from = (lastIndex < index ? lastIndex + 1 : index) as LogIndex;
+  const reason = `entry ${index} of its term was durable when this checkpoint was taken, and the journal has ${firstIndex} to ${lastIndex}`;
+  return new JournalDamaged({ file: path, position: 0, from, to: index as LogIndex, reason });
 }

@@ -1,4 +1,5 @@
-import { type Disk, DiskFailure, DiskFull } from "../env/disk.ts";
+import { type Disk, DiskFull } from "../env/disk.ts";
+import { failedSync } from "./checkpoint-writer.ts";
 import { PartitionDamaged } from "./partition-damaged.ts";
 import type { PartitionLog } from "./partition-log.ts";
 import type { SegmentFiles } from "./segment-files.ts";
@@ -86,7 +87,7 @@ export class PartitionFlusher {
   }
 
   async syncDirectory(path: string): Promise<void> {
-    await this.#options.disk.syncDirectory(path).catch(throwFailedSync);
+    await this.#options.disk.syncDirectory(path).catch(failedSync);
   }
 
   /** Tries again what a full disk stopped. */
@@ -227,7 +228,7 @@ export class PartitionFlusher {
   async #syncFile(path: string): Promise<void> {
     await this.#options.files.use(path, "existing", async (file, handle) => {
       handle.dirty = false;
-      await file.sync().catch(throwFailedSync);
+      await file.sync().catch(failedSync);
     });
   }
 
@@ -236,10 +237,4 @@ export class PartitionFlusher {
     this.diskFull = full;
     this.#options.onDiskFull(full);
   }
-}
-
-/** After a failed sync the pages may be clean and yet not on disk, even if space was what it lacked. */
-function throwFailedSync(cause: unknown): never {
-  if (!(cause instanceof DiskFull)) throw cause;
-  throw new DiskFailure("no space left at a sync", { cause });
 }

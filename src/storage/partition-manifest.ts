@@ -67,17 +67,34 @@ const readSegment = (reader: ByteReader): SegmentRecord => ({
 export const partitionDirectory = (root: string, topicId: number, partition: number): string =>
   `${root}/${topicId}-${partition}`;
 
-/** A file of which the first `length` bytes never change while its checkpoint is held. */
-export type CheckpointFile = { readonly path: string; readonly length: number };
+/** A segment that a manifest names, with what its bytes must add up to. */
+export type ManifestSegment = SegmentRecord & {
+  readonly topicId: number;
+  readonly partition: number;
+  readonly path: string;
+  /** Of the segment: where the next one, or the partition, goes on. */
+  readonly endOffset: number;
+  readonly endBytes: number;
+};
 
-/** The segment files that a manifest names. */
-export function manifestFiles(root: string, manifest: Uint8Array): CheckpointFile[] {
-  const files: CheckpointFile[] = [];
-  readManifest(manifest, ({ topicId, partition, segments }) => {
+/** The segments with bytes, in order. @throws DecodeError */
+export function manifestSegments(root: string, manifest: Uint8Array): ManifestSegment[] {
+  const found: ManifestSegment[] = [];
+  readManifest(manifest, (record) => {
+    const { topicId, partition, segments } = record;
     const directory = partitionDirectory(root, topicId, partition);
-    for (const { baseOffset, length } of segments) {
-      if (length > 0) files.push({ path: `${directory}/${segmentName(baseOffset)}`, length });
-    }
+    segments.forEach((segment, i) => {
+      if (segment.length === 0) return;
+      const next = segments[i + 1];
+      found.push({
+        ...segment,
+        topicId,
+        partition,
+        path: `${directory}/${segmentName(segment.baseOffset)}`,
+        endOffset: next?.baseOffset ?? record.endOffset,
+        endBytes: next?.bytesBefore ?? record.endBytes,
+      });
+    });
   });
-  return files;
+  return found;
 }

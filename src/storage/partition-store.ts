@@ -74,6 +74,7 @@ type CutTarget = {
 /** All partition logs of a shard. */
 export class PartitionStore {
   readonly #options: PartitionStoreOptions;
+  #directory: string;
   readonly #files: SegmentFiles;
   readonly #budget: TailBudget;
   readonly #flusher: PartitionFlusher;
@@ -91,6 +92,7 @@ export class PartitionStore {
   constructor(options: PartitionStoreOptions) {
     const { disk, onFailure } = options;
     this.#options = options;
+    this.#directory = options.directory;
     this.#concurrency = options.concurrency ?? 2;
     this.#files = new SegmentFiles(disk, options.openFiles ?? 256, onFailure);
     this.#budget = new TailBudget(options.tailBytes ?? TAIL_BYTES_DEFAULT);
@@ -158,10 +160,12 @@ export class PartitionStore {
   /**
    * Fills an empty store with what a checkpoint recorded. No file is touched before its first use.
    *
+   * @param directory of its segments, if it is another than the store was made with.
    * @returns the cut of that checkpoint; release it when a newer one has taken its place.
    */
-  restore(manifest: Uint8Array): PartitionCut {
+  restore(manifest: Uint8Array, directory: string = this.#directory): PartitionCut {
     assert(this.#logs.size === 0 && this.#shared.lastCut === 0, "only an empty store is restored");
+    this.#directory = directory;
     readManifest(manifest, (record) => this.#add(record));
     const number = this.#nextCut();
     return this.#cut(number, manifest, () => Promise.resolve());
@@ -202,7 +206,7 @@ export class PartitionStore {
   async sweep(): Promise<void> {
     await sweepStrays({
       disk: this.#options.disk,
-      root: this.#options.directory,
+      root: this.#directory,
       reaper: this.#reaper,
       highestTopicId: () => this.#highestTopicId,
       find: (topicId, partition) => this.get(topicId, partition),
@@ -241,7 +245,7 @@ export class PartitionStore {
 
   #add(record: PartitionRecord): PartitionLog {
     const { topicId, partition } = record;
-    const directory = partitionDirectory(this.#options.directory, topicId, partition);
+    const directory = partitionDirectory(this.#directory, topicId, partition);
     const log = new PartitionLog(this.#shared, directory, record);
     this.#logs.set(keyOf(topicId, partition), log);
     if (topicId > this.#highestTopicId) this.#highestTopicId = topicId;
@@ -274,9 +278,9 @@ export class PartitionStore {
   }
 
   async #syncRoot(): Promise<void> {
-    await this.#flusher.syncDirectory(this.#options.directory);
+    await this.#flusher.syncDirectory(this.#directory);
     if (this.#ancestorsSynced) return;
-    const parts = this.#options.directory.split("/");
+    const parts = this.#directory.split("/");
     for (let depth = parts.length - 1; depth >= 0; depth--) {
       await this.#flusher.syncDirectory(parts.slice(0, depth).join("/"));
     }

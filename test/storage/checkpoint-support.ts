@@ -1,5 +1,6 @@
 import { fromUtf8, utf8 } from "../../src/lib/bytes.ts";
-import { CheckpointStore, type SnapshotChunks } from "../../src/storage/checkpoint-store.ts";
+import { CheckpointStore } from "../../src/storage/checkpoint-store.ts";
+import type { SnapshotChunks } from "../../src/storage/checkpoint-writer.ts";
 import type { PartitionLog } from "../../src/storage/partition-log.ts";
 import type { PartitionStore, PartitionStoreOptions } from "../../src/storage/partition-store.ts";
 import { Random } from "../sim/random.ts";

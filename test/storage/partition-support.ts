@@ -1,9 +1,9 @@
+import type { Disk } from "../../src/env/disk.ts";
 import { BatchBuilder } from "../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
 import type { PartitionLog } from "../../src/storage/partition-log.ts";
 import { PartitionStore, type PartitionStoreOptions } from "../../src/storage/partition-store.ts";
 import type { Random } from "../sim/random.ts";
-import type { PartitionDisk } from "./partition-disk.ts";
 
 export const DIRECTORY = "shards/0/partitions";
 
@@ -49,7 +49,7 @@ export class Model {
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 export function openStore(
-  disk: PartitionDisk,
+  disk: Disk,
   options: Partial<PartitionStoreOptions> = {},
 ): PartitionStore {
   return new PartitionStore({

@@ -1,0 +1,79 @@
+import { expect, test } from "bun:test";
+import { JournalDamaged } from "../../src/storage/journal-damage.ts";
+import { Random } from "../sim/random.ts";
+import { type Fate, SimDisk } from "../sim/sim-disk.ts";
+import { entryOf } from "./journal-fixture.ts";
+import { ShardDisk } from "./shard-support.ts";
+
+const FATES: readonly (Fate | "mixed")[] = ["lost", "kept", "mixed"];
+
+async function newShard(disk: SimDisk): Promise<SimDisk> {
+  await ShardDisk.make(disk);
+  return disk;
+}
+
+/** What every founder does at every start. */
+async function start(disk: SimDisk) {
+  const shard = await ShardDisk.open(disk);
+  const founded = await shard.found();
+  const loaded = await shard.recover();
+  const reset = await shard.checkpoints.settle(shard.journal);
+  return { shard, founded, loaded, reset };
+}
+
+test("a founder begins at index 1, term 1, and its journal goes on at 2", async () => {
+  const disk = await newShard(new SimDisk());
+  const { shard, founded, loaded, reset } = await start(disk);
+  expect({ founded, reset }).toEqual({ founded: true, reset: true });
+  expect(loaded).toMatchObject({ index: 1, term: 1, clusterId: "c" });
+  expect(loaded?.configuration).toEqual(Uint8Array.of(1, 2, 3));
+  expect(shard.journal.firstIndex as number).toBe(2);
+  expect(shard.journal.baseTerm as number).toBe(1);
+  await shard.journal.append([entryOf(2, 1)]);
+  expect(shard.checkpoints.hold()?.files.length).toBe(1);
+  const again = await start(disk.afterCrash(() => "lost", new Random(1)));
+  expect({ founded: again.founded, reset: again.reset }).toEqual({ founded: false, reset: false });
+  expect(again.shard.journal.lastIndex as number).toBe(2);
+});
+
+test("a founding that is interrupted anywhere is simply gone on with", async () => {
+  const images: SimDisk[] = [];
+  const disk: SimDisk = new SimDisk({ onCall: () => void images.push(disk.snapshot()) });
+  await newShard(disk);
+  images.length = 0;
+  await start(disk);
+  expect(images.length).toBeGreaterThan(25);
+  for (const [i, image] of images.entries()) {
+    for (const fate of FATES) {
+      const random = new Random(i + 1);
+      const pick = () => (fate === "mixed" ? random.pick(["lost", "kept", "torn"] as const) : fate);
+      const crashed = image.afterCrash(pick, random);
+      const { shard, loaded } = await start(crashed);
+      expect(loaded).toMatchObject({ index: 1, term: 1 });
+      expect(shard.journal.firstIndex as number).toBe(2);
+      await shard.journal.append([entryOf(2, 1)]);
+    }
+  }
+});
+
+test("a disk that has voted, or has entries, is not founded on", async () => {
+  const voted = await newShard(new SimDisk());
+  const shard = await ShardDisk.open(voted);
+  await shard.hardState.save({ ...shard.hardState.state, term: 3 as never });
+  expect(await (await ShardDisk.open(voted)).found()).toBe(false);
+  const written = await newShard(new SimDisk());
+  await (await ShardDisk.open(written)).journal.append([entryOf(1, 0)]);
+  expect(await (await ShardDisk.open(written)).found()).toBe(false);
+});
+
+test("once founded, a journal that is gone is damage and not a fresh start", async () => {
+  const disk = await newShard(new SimDisk());
+  const { shard } = await start(disk);
+  await shard.journal.append([entryOf(2, 1)]);
+  await disk.removeTree("shards/0/journal");
+  await disk.makeDirectory("shards/0/journal");
+  const again = await ShardDisk.open(disk);
+  expect(await again.found()).toBe(false);
+  await again.recover();
+  await expect(again.checkpoints.settle(again.journal)).rejects.toBeInstanceOf(JournalDamaged);
+});

@@ -54,6 +54,8 @@ export class BunNetwork implements Network {
       port,
       ...(this.#tls === null ? {} : { tls: serverTls(this.#tls) }),
       development: false,
+      // With `development: false`, Bun 1.4.5 shares the port with whoever asks unless told not to.
+      reusePort: false,
       idleTimeout: HTTP_IDLE_SECONDS,
       // Nobody has a reason to send a body here.
       maxRequestBodySize: 0,

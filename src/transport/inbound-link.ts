@@ -124,9 +124,10 @@ export class InboundLink {
     writeWelcome(writer.begin("welcome"), { from: id, clusterId, incarnation, diallerNonce });
     this.#link.send(writer.finish(this.#unnamed()));
     this.#state = { step: "up", peer, address: { shard, session: sessionOf(statement) } };
-    peer.stats.heard = true;
     this.#watch();
     this.#accepted(this, hello.from);
+    // After links that this one replaces have ended.
+    if (this.#state.step === "up") peer.stats.heard = true;
   }
 
   #judge(nonce: Uint8Array, hello: Hello, peer: Peer | undefined): RefusalCode | null {

@@ -2,7 +2,9 @@
 import { expect, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import type { Message } from "../../src/raft/types.ts";
-import { allUp, append, heartbeat, TestNode, until, withNodes } from "./nodes.ts";
+import { Random } from "../sim/random.ts";
+import { MemorySink, makeSource } from "./memory-nodes.ts";
+import { allUp, append, FRAME_BYTES_MAX, heartbeat, TestNode, until, withNodes } from "./nodes.ts";
 
 const roundOf = (message: Message): number => (message.type === "heartbeat" ? message.round : -1);
 
@@ -192,4 +194,110 @@ test("pings measure the way", async () => {
     await until(() => a.transport.stats().peers[0]?.roundTripUs != null);
     expect(a.transport.stats().peers[0]?.roundTripUs).toBeGreaterThan(0);
   });
+});
+
+test("the Raft port answers nothing but links: plain HTTP gets 426 or 4xx", async () => {
+  const a = new TestNode("a");
+  await withNodes([a], async () => {
+    const url = `http://127.0.0.1:${a.network.port}`;
+    const upgrade = { connection: "upgrade", upgrade: "websocket" };
+    const websocket = { ...upgrade, "sec-websocket-version": "13" };
+    const key = { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==" };
+    const requests: readonly (readonly [string, RequestInit, number])[] = [
+      ["/health", {}, 426],
+      ["/broker/topics", { method: "POST", body: "{}" }, 413],
+      ["/ayder/raft", {}, 426],
+      ["/other", { headers: { ...websocket, ...key } }, 426],
+      ["/ayder/raft", { headers: websocket }, 400],
+      ["/ayder/raft", { headers: { ...websocket, ...key, origin: "http://x.example" } }, 403],
+    ];
+    for (const [path, init, status] of requests) {
+      const response = await fetch(url + path, init);
+      expect([path, response.status]).toEqual([path, status]);
+    }
+    expect(a.received).toEqual([]);
+    expect(a.transport.stats().refused.size).toBe(0);
+  });
+});
+
+test("a node that dials a port of something else fails cleanly, again and again", async () => {
+  const api = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("an API") });
+  const mute = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  const chat = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request, server) => (server.upgrade(request) ? undefined : new Response("")),
+    websocket: { open: (socket) => void socket.send("hello there"), message() {} },
+  });
+  const a = new TestNode("a", { limits: { handshakeTimeoutMs: 50 } });
+  const peers = [api.port, mute.port, chat.port].map((port, i) => ({
+    id: `p${i}` as NodeId,
+    host: "127.0.0.1",
+    port: port ?? 0,
+  }));
+  await withNodes([a], async () => {
+    a.transport.setPeers(peers);
+    const { failed, malformed } = a.transport.stats();
+    await until(() => (failed.get("closed") ?? 0) > 1 && (failed.get("timeout") ?? 0) > 1);
+    await until(() => (malformed.get("too_short") ?? 0) > 1);
+    expect(a.transport.stats().peers.map((peer) => peer.connects)).toEqual([0, 0, 0]);
+  });
+  await Promise.all([api.stop(true), chat.stop(true)]);
+  mute.stop(true);
+});
+
+test("a frame above the limit ends its link, and the next one is made", async () => {
+  const [a, b] = [new TestNode("a", { limits: { frameBytesMax: 2 ** 30 } }), new TestNode("b")];
+  await withNodes([a, b], async () => {
+    await allUp([a, b]);
+    a.transport.send([append(a, b, 1, new Uint8Array(FRAME_BYTES_MAX + 1))]);
+    await until(() => a.transport.stats().peers[0]?.connects === 2);
+    await allUp([a, b]);
+    a.transport.send([heartbeat(a, b, 1)]);
+    await until(() => b.received.length > 0);
+    expect(b.received).toEqual([heartbeat(a, b, 1)]);
+  });
+});
+
+test("a peer that does not read fills the queue to its bound and no further", async () => {
+  const a = new TestNode("a", { limits: { queueBytesMax: 8 * 1024 * 1024 } });
+  const b = new TestNode("b");
+  await withNodes([a, b], async () => {
+    await allUp([a, b]);
+    const data = new Uint8Array(1024 * 1024);
+    // The loop stands still meanwhile, so nobody reads.
+    for (let i = 1; i <= 64; i++) a.transport.send([append(a, b, i, data)]);
+    const dropped = a.transport.stats().peers[0]?.messagesDropped ?? 0;
+    expect(dropped).toBeGreaterThan(0);
+    expect(a.unreachable.length).toBe(dropped);
+    await until(() => b.received.length === 64 - dropped);
+    a.transport.send([heartbeat(a, b, 1)]);
+    await until(() => b.received.length === 65 - dropped);
+  });
+});
+
+test("a snapshot of megabytes goes over real links, also when they are cut", async () => {
+  const sink = new MemorySink();
+  const a = new TestNode("a");
+  const b = new TestNode("b", { handlers: { snapshots: sink } });
+  await withNodes([a, b], async () => {
+    await allUp([a, b]);
+    const source = makeSource(new Random(1), [3 * 1024 * 1024, 0, 5_000_000]);
+    const transfer = a.transport.sendSnapshot(b.id, source);
+    await until(() => transfer.bytesConfirmed > 1024 * 1024);
+    // Another address and back: the links go, the transfer does not.
+    a.transport.setPeers([{ ...b.address, host: "localhost" }]);
+    await until(() => transfer.bytesConfirmed > 2 * 1024 * 1024);
+    expect(await transfer.result).toEqual({ ok: true });
+    expect(sink.files.map((file) => Bun.hash(file))).toEqual(
+      source.contents.map((content) => Bun.hash(content)),
+    );
+    expect(sink.bytesWritten).toBe(3 * 1024 * 1024 + 5_000_000);
+  });
+});
+
+test("an address that is taken is refused at the start", async () => {
+  const a = new TestNode("a");
+  expect(() => new TestNode("b", { port: a.network.port })).toThrow();
+  await a.transport.close();
 });

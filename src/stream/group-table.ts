@@ -6,6 +6,7 @@ import {
   newMeasureState,
 } from "./aggregate.ts";
 import { type JsonOutput, toJson } from "./json-output.ts";
+import { mapSteps, runSteps, type Steps, sortSteps } from "./steps.ts";
 import {
   compareAny,
   identityOf,
@@ -85,7 +86,13 @@ export class GroupTable {
 
   /** Ordered by window, then by the values of the group. */
   rows(): AggregateRow[] {
-    return [...this.#groups.values()].sort(compareGroups).map((group) => this.#rowOf(group));
+    return runSteps(this.rowSteps());
+  }
+
+  /** The same in steps, for tables of many groups. */
+  *rowSteps(): Steps<AggregateRow[]> {
+    const sorted = yield* sortSteps([...this.#groups.values()], compareGroups);
+    return yield* mapSteps(sorted, (group) => this.#rowOf(group));
   }
 
   #groupOf(record: Value, groupBy: readonly Path[], start: number | null): Group {

@@ -10,6 +10,7 @@ import {
   type StreamLimits,
   type StreamRejection,
 } from "./record-feed.ts";
+import { runSteps, type Steps } from "./steps.ts";
 import { memoryOf, type Value } from "./value.ts";
 
 export type QueryResult = {
@@ -71,9 +72,15 @@ export class QueryRun {
   }
 
   result(): QueryResult {
+    return runSteps(this.resultSteps());
+  }
+
+  /** The same in steps, for answers of many groups. */
+  *resultSteps(): Steps<QueryResult> {
+    const aggregates = this.#groups === null ? [] : yield* this.#groups.rowSteps();
     return {
       rows: this.#rows,
-      aggregates: this.#groups?.rows() ?? [],
+      aggregates,
       nextOffset: this.nextOffset,
       consumed: this.#consumed,
       undecodable: this.#undecodable,

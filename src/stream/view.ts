@@ -14,6 +14,7 @@ import {
   type StreamLimits,
   type StreamRejection,
 } from "./record-feed.ts";
+import { mapSteps, runSteps, type Steps } from "./steps.ts";
 import type { Value } from "./value.ts";
 
 export type ViewResult = {
@@ -25,6 +26,7 @@ export type ViewResult = {
 };
 
 const SNAPSHOT_VERSION = 1;
+const GROUPS_A_STEP = 128;
 const NO_AGGREGATION: Aggregation = { groupBy: [], measures: [], window: null };
 
 /**
@@ -53,6 +55,11 @@ export class ViewState {
     return this.#positions.get(partition) ?? 0;
   }
 
+  /** Whether it has a position of its own in a partition. */
+  knows(partition: number): boolean {
+    return this.#positions.has(partition);
+  }
+
   /** When the page begins later, because records before it are deleted. */
   skipTo(partition: number, offset: number): void {
     this.#positions.set(partition, Math.max(this.nextOffset(partition), offset));
@@ -70,8 +77,14 @@ export class ViewState {
   }
 
   result(): ViewResult {
+    return runSteps(this.resultSteps());
+  }
+
+  /** As `result`, in steps. Nothing may be fed until the last one; so with the others. */
+  *resultSteps(): Steps<ViewResult> {
+    const aggregates = yield* this.#groups.rowSteps();
     return {
-      aggregates: this.#groups.rows(),
+      aggregates,
       partitions: [...this.#positions]
         .sort(([a], [b]) => a - b)
         .map(([partition, nextOffset]) => ({ partition, nextOffset })),
@@ -82,6 +95,10 @@ export class ViewState {
   }
 
   snapshot(): Uint8Array {
+    return runSteps(this.snapshotSteps());
+  }
+
+  *snapshotSteps(): Steps<Uint8Array> {
     const out = new ByteWriter(4096);
     out.u8(SNAPSHOT_VERSION);
     out.text(this.#request.aggregateIdentity);
@@ -92,7 +109,7 @@ export class ViewState {
       out.u64(offset);
     }
     out.varint(this.#groups.size);
-    for (const group of this.#groups.groups()) writeGroup(out, group);
+    yield* mapSteps([...this.#groups.groups()], (group) => writeGroup(out, group));
     return out.take();
   }
 
@@ -101,15 +118,19 @@ export class ViewState {
    * query: the view is then fed again from the start.
    */
   restore(bytes: Uint8Array): boolean {
+    return runSteps(this.restoreSteps(bytes));
+  }
+
+  *restoreSteps(bytes: Uint8Array): Steps<boolean> {
     try {
-      return this.#read(new ByteReader(bytes));
+      return yield* this.#read(new ByteReader(bytes));
     } catch (error) {
       if (error instanceof DecodeError) return false;
       throw error;
     }
   }
 
-  #read(from: ByteReader): boolean {
+  *#read(from: ByteReader): Steps<boolean> {
     if (from.u8() !== SNAPSHOT_VERSION) return false;
     if (from.text() !== this.#request.aggregateIdentity) return false;
     const [consumed, undecodable, untimed] = [from.u64(), from.u64(), from.u64()];
@@ -118,6 +139,7 @@ export class ViewState {
     const groups = new GroupTable(this.#aggregation);
     for (let left = from.varint(); left > 0; left--) {
       groups.put(readGroup(from, this.#aggregation.measures));
+      if (left % GROUPS_A_STEP === 0) yield;
     }
     if (from.remaining > 0) return false;
     groups.untimed = untimed;

@@ -35,6 +35,7 @@ export class BunNetwork implements Network {
   readonly #dialled = new Set<DialledLink>();
   readonly #accepted = new Set<AcceptedLink>();
   #server: Bun.Server<Accepted> | null = null;
+  #accept: ((link: Link) => LinkHandlers) | null = null;
   #tls: NetworkTls | null;
 
   constructor(options: BunNetworkOptions) {
@@ -48,8 +49,37 @@ export class BunNetwork implements Network {
   }
 
   listen(accept: (link: Link) => LinkHandlers): void {
-    const { host, port, frameBytesMax } = this.#options;
-    this.#server = Bun.serve<Accepted>({
+    this.#accept = accept;
+    this.#server = this.#serve(this.#options.port, accept);
+  }
+
+  /** New certificates for links that are made from now on; those that are up stay. */
+  renew(tls: NetworkTls): void {
+    this.#tls = tls;
+    const { port } = this;
+    const before = this.#server;
+    if (before === null || this.#accept === null) return;
+    // It only stops listening: its links live on. `reload` does not change certificates.
+    void before.stop(false);
+    this.#server = this.#serve(port, this.#accept);
+  }
+
+  dial(peer: PeerAddress, handlers: DialHandlers): Link {
+    const link = new DialledLink(peer, this.#tls, handlers, (ended) => this.#dialled.delete(ended));
+    this.#dialled.add(link);
+    return link;
+  }
+
+  async close(): Promise<void> {
+    for (const link of [...this.#dialled]) link.close();
+    for (const link of [...this.#accepted]) link.close();
+    await this.#server?.stop(true);
+    this.#server = null;
+  }
+
+  #serve(port: number, accept: (link: Link) => LinkHandlers): Bun.Server<Accepted> {
+    const { host, frameBytesMax } = this.#options;
+    return Bun.serve<Accepted>({
       hostname: host,
       port,
       ...(this.#tls === null ? {} : { tls: serverTls(this.#tls) }),
@@ -78,19 +108,6 @@ export class BunNetwork implements Network {
         close: (socket, code, reason) => socket.data.link?.ended(`${code} ${reason}`.trim()),
       },
     });
-  }
-
-  dial(peer: PeerAddress, handlers: DialHandlers): Link {
-    const link = new DialledLink(peer, this.#tls, handlers, (ended) => this.#dialled.delete(ended));
-    this.#dialled.add(link);
-    return link;
-  }
-
-  async close(): Promise<void> {
-    for (const link of [...this.#dialled]) link.close();
-    for (const link of [...this.#accepted]) link.close();
-    await this.#server?.stop(true);
-    this.#server = null;
   }
 }
 

@@ -1,11 +1,5 @@
-import {
-  createHash,
-  createPrivateKey,
-  type KeyObject,
-  sign,
-  verify,
-  X509Certificate,
-} from "node:crypto";
+import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from "node:crypto";
+import { sha256 } from "../lib/digest.ts";
 import type { NetworkTls } from "./bun-network.ts";
 import type { Clock } from "./clock.ts";
 import type { PeerClaim, PeerDoubt, PeerIdentity, PeerProof } from "./network.ts";
@@ -30,48 +24,58 @@ const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 const ANY_USAGE = "2.5.29.37.0";
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
+type Papers = {
+  readonly key: KeyObject;
+  /** Its own certificate first. */
+  readonly chain: readonly X509Certificate[];
+  readonly authorities: readonly X509Certificate[];
+  readonly fingerprint: Uint8Array;
+};
+
 /** Who this node is by its certificate, and how it knows others by theirs. */
 export class TlsIdentity implements PeerIdentity {
-  readonly fingerprint: Uint8Array;
-  readonly #key: KeyObject;
-  readonly #chain: readonly X509Certificate[];
-  readonly #authorities: readonly X509Certificate[];
   readonly #clock: Clock;
   readonly #strictId: boolean;
+  #papers: Papers;
 
   /** @throws TlsUnusable */
   constructor({ tls, clock, strictId }: TlsIdentityOptions) {
-    this.#authorities = readCertificates(tls.ca, "RF_HA_TLS_CA");
-    this.#chain = readCertificates(tls.cert, "RF_HA_TLS_CERT");
-    this.#key = readKey(tls.key);
     this.#clock = clock;
     this.#strictId = strictId;
-    const own = this.#chain[0] as X509Certificate;
-    if (!own.checkPrivateKey(this.#key)) {
-      throw new TlsUnusable("RF_HA_TLS_KEY is not the key of the certificate in RF_HA_TLS_CERT");
-    }
-    if (!this.#authorities.some((authority) => authority.ca)) {
-      throw new TlsUnusable("RF_HA_TLS_CA has no certificate of an authority (CA:TRUE)");
-    }
-    const doubt = this.#judge(own, this.#chain.slice(1));
-    if (doubt !== null) throw new TlsUnusable(`RF_HA_TLS_CERT: no peer would take it: ${doubt}`);
-    this.fingerprint = this.fingerprintOf(own.raw);
+    this.#papers = readPapers(tls, clock.now());
+  }
+
+  /**
+   * New certificates, while running: before the network's `renew`. Links that are up stay.
+   *
+   * @throws TlsUnusable with the old ones in force.
+   */
+  renew(tls: NetworkTls): void {
+    this.#papers = readPapers(tls, this.#clock.now());
+  }
+
+  get fingerprint(): Uint8Array {
+    return this.#papers.fingerprint;
   }
 
   fingerprintOf(certificate: Uint8Array): Uint8Array {
-    return createHash("sha256").update(certificate).digest();
+    return sha256(certificate);
   }
 
   prove(statement: Uint8Array): PeerProof {
-    const signature = sign(digestFor(this.#key), statement, this.#key);
-    return { certificates: this.#chain.map((certificate) => certificate.raw), signature };
+    const { key, chain } = this.#papers;
+    const signature = sign(digestFor(key), statement, key);
+    return { certificates: chain.map((certificate) => certificate.raw), signature };
   }
 
   judgeDialler(claim: PeerClaim, statement: Uint8Array, proof: PeerProof): PeerDoubt | null {
     const [leaf, ...intermediates] = proof.certificates.map(parse);
     if (leaf === undefined || leaf === null) return "it showed no certificate";
     const known = intermediates.filter((certificate) => certificate !== null);
-    const doubt = this.#judge(leaf, known) ?? this.#judgeNames(leaf, claim);
+    const doubt =
+      doubtUse(leaf) ??
+      doubtChain(leaf, known, this.#papers.authorities, this.#clock.now()) ??
+      this.#judgeNames(leaf, claim);
     if (doubt !== null) return doubt;
     return isSignedBy(leaf, statement, proof.signature)
       ? null
@@ -85,14 +89,25 @@ export class TlsIdentity implements PeerIdentity {
     return doubtUse(leaf) ?? this.#judgeNames(leaf, claim);
   }
 
-  #judge(leaf: X509Certificate, intermediates: readonly X509Certificate[]): PeerDoubt | null {
-    const now = this.#clock.now();
-    return doubtUse(leaf) ?? doubtChain(leaf, intermediates, this.#authorities, now);
-  }
-
   #judgeNames(leaf: X509Certificate, claim: PeerClaim): PeerDoubt | null {
     return this.#strictId ? doubtNames(leaf, claim) : null;
   }
+}
+
+function readPapers(tls: NetworkTls, nowMs: number): Papers {
+  const authorities = readCertificates(tls.ca, "RF_HA_TLS_CA");
+  const chain = readCertificates(tls.cert, "RF_HA_TLS_CERT");
+  const key = readKey(tls.key);
+  const own = chain[0] as X509Certificate;
+  if (!own.checkPrivateKey(key)) {
+    throw new TlsUnusable("RF_HA_TLS_KEY is not the key of the certificate in RF_HA_TLS_CERT");
+  }
+  if (!authorities.some((authority) => authority.ca)) {
+    throw new TlsUnusable("RF_HA_TLS_CA has no certificate of an authority (CA:TRUE)");
+  }
+  const doubt = doubtUse(own) ?? doubtChain(own, chain.slice(1), authorities, nowMs);
+  if (doubt !== null) throw new TlsUnusable(`RF_HA_TLS_CERT: no peer would take it: ${doubt}`);
+  return { key, chain, authorities, fingerprint: sha256(own.raw) };
 }
 
 /** A node is both: it dials, and is dialled. */

@@ -275,3 +275,36 @@ test("names in certificates: id or host, no wildcards, and never another member'
   expect(doubtNames(certificate("x", ["IP:0:0:0:0:0:0:0:1"]), six)).toBeNull();
   expect(doubtNames(certificate("x", ["IP:127.0.0.1"]), six)).not.toBeNull();
 });
+
+test("certificates are renewed while links are up, and bad ones leave the old in force", async () => {
+  const [old, fresh] = [issue({ id: "a" }), issue({ id: "a" })];
+  const own = identity(old);
+  const a = new TestNode("a", { tls: old, identity: own });
+  const b = node("b", B);
+  const shown = async (): Promise<string | undefined> => {
+    const seen = Promise.withResolvers<string | undefined>();
+    const checkServerIdentity = (_: string, certificate: { fingerprint256: string }) => {
+      seen.resolve(certificate.fingerprint256);
+      return undefined;
+    };
+    const tls = { ca: authority.ca, cert: C.cert, key: C.key, checkServerIdentity };
+    await fetch(`https://127.0.0.1:${a.network.port}/`, { tls });
+    return seen.promise;
+  };
+  await withNodes([a, b], async () => {
+    await allUp([a, b]);
+    expect(() => own.renew({ ...fresh, key: B.key })).toThrow(TlsUnusable);
+    expect(await shown()).toBe(new X509Certificate(old.cert).fingerprint256);
+    own.renew(fresh);
+    a.network.renew(fresh);
+    a.transport.send([heartbeat(a, b, 1)]);
+    b.transport.send([heartbeat(b, a, 1)]);
+    await until(() => a.received.length === 1 && b.received.length === 1);
+    expect([a, b].map((each) => each.transport.stats().peers[0]?.connects)).toEqual([1, 1]);
+    expect(await shown()).toBe(new X509Certificate(fresh.cert).fingerprint256);
+    b.transport.setPeers([]);
+    b.transport.setPeers([a.address]);
+    await until(() => a.transport.stats().peers[0]?.connects === 2);
+    await allUp([a, b]);
+  });
+});

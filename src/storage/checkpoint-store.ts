@@ -8,6 +8,7 @@ import { type HeldCheckpoint, heldFiles } from "./checkpoint-held.ts";
 import {
   type CheckpointName,
   checkpointName,
+  parentOf,
   parseCheckpointName,
   type RootNumber,
   rootDirectory,
@@ -23,6 +24,7 @@ import type { Journal } from "./journal.ts";
 import { JournalDamaged } from "./journal-damage.ts";
 import { writeManifestHead } from "./partition-manifest.ts";
 import type { PartitionCut, PartitionStore } from "./partition-store.ts";
+import { incomingRoot, removeRecord } from "./snapshot-record.ts";
 import { removeStaleRoots } from "./stale-roots.ts";
 
 export type CheckpointStoreOptions = {
@@ -137,6 +139,7 @@ export class CheckpointStore {
    */
   async recover(journal: JournalReach): Promise<LoadedCheckpoint | null> {
     const names = await this.#available();
+    await this.#forgetInstalled(names);
     let damage: CheckpointDamaged | null = null;
     for (let name = names.pop(); name !== undefined; name = names.pop()) {
       const loaded = await this.#open(name);
@@ -320,6 +323,14 @@ export class CheckpointStore {
       }
     }
     return names.sort((a, b) => a.index - b.index || a.root - b.root);
+  }
+
+  /** A crash may leave the record of a transfer that ended with its installation. */
+  async #forgetInstalled(names: readonly CheckpointName[]): Promise<void> {
+    const { disk, partitionsDirectory } = this.#options;
+    const shard = parentOf(partitionsDirectory);
+    const incoming = await incomingRoot(disk, shard);
+    if (names.some(({ root }) => root === incoming)) await removeRecord(disk, shard);
   }
 
   async #open(name: CheckpointName): Promise<LoadedCheckpoint | CheckpointDamaged> {

@@ -244,9 +244,17 @@ export class PartitionLog implements LookupSource {
         if (window.seek(offset)) return window;
         place = { position: window.filePosition, offset: window.offset };
       }
+    } catch (error) {
+      // Its files go while somebody reads.
+      if (this.#isGone()) return null;
+      throw error;
     } finally {
       segment.unpin();
     }
+  }
+
+  #isGone(): boolean {
+    return this.deleted;
   }
 
   indexOf(segment: SegmentState): SegmentIndex | Promise<SegmentIndex> {

@@ -7,6 +7,8 @@ import type { TailChunk } from "./tail.ts";
 
 /** What a lookup needs of a partition log. */
 export interface LookupSource {
+  /** The partition, or its store, is gone: no file is read any more. */
+  readonly deleted: boolean;
   readonly lowWatermark: number;
   readonly endOffset: number;
   readonly endBytes: number;
@@ -45,11 +47,14 @@ export function lookUp(source: LookupSource, goal: LookupGoal): number | Promise
 
 async function fromFiles(source: LookupSource, goal: LookupGoal): Promise<number> {
   const segment = lastBefore(source.segments, goal);
-  if (segment === null) return answerAtStart(source, goal);
+  if (segment === null || source.deleted) return answerAtStart(source, goal);
   segment.pin();
   let index: SegmentIndex;
   try {
     index = await source.indexOf(segment);
+  } catch (error) {
+    if (source.deleted) return answerAtStart(source, goal);
+    throw error;
   } finally {
     segment.unpin();
   }
@@ -67,6 +72,7 @@ async function walkOn(source: LookupSource, walk: Walk): Promise<number> {
     if (found !== null) return clamp(source, walk.goal, found);
     const window = await source.fileWindow(walk.offset, READ_BYTES);
     // Trimmed under the reader: what is kept now begins later.
+    if (window === null && source.deleted) return answerAtStart(source, walk.goal);
     if (window === null) return lookUp(source, walk.goal);
     const inFile = walk.take(window);
     if (inFile !== null) return clamp(source, walk.goal, inFile);

@@ -6,7 +6,13 @@ type Handle = {
   users: number;
   /** Written since its last sync; kept open as long as others can go first. */
   dirty: boolean;
+  whenFree: (() => void) | null;
 };
+
+/** The store was closed under its user. */
+export class FilesClosed extends Error {
+  override readonly name = "FilesClosed";
+}
 
 /**
  * Open files of all partitions, at most about `limit`; the least recently used are closed first.
@@ -19,6 +25,7 @@ export class SegmentFiles {
   readonly #onFailure: (error: unknown) => void;
   /** In order of use, oldest first. */
   readonly #handles = new Map<string, Handle>();
+  #closed = false;
 
   constructor(disk: Disk, limit: number, onFailure: (error: unknown) => void) {
     this.#disk = disk;
@@ -36,11 +43,13 @@ export class SegmentFiles {
     mode: "existing" | "truncate",
     body: (file: DiskFile, handle: { dirty: boolean }) => Promise<T>,
   ): Promise<T> {
+    if (this.#closed) throw new FilesClosed(`${path} is not opened any more`);
     const handle = this.#acquire(path, mode);
     try {
       return await body(await handle.file, handle);
     } finally {
       handle.users--;
+      if (handle.users === 0) handle.whenFree?.();
     }
   }
 
@@ -52,14 +61,19 @@ export class SegmentFiles {
     await (await handle.file).close();
   }
 
+  /** Lets those who are in a file finish: its number may soon be that of another file. */
   async close(): Promise<void> {
-    for (const path of [...this.#handles.keys()]) await this.drop(path);
+    this.#closed = true;
+    for (const handle of [...this.#handles.values()]) {
+      if (handle.users > 0) await new Promise<void>((free) => (handle.whenFree = free));
+      await this.drop(handle.path);
+    }
   }
 
   #acquire(path: string, mode: "existing" | "truncate"): Handle {
     let handle = this.#handles.get(path);
     if (handle === undefined) {
-      handle = { path, file: this.#disk.open(path, mode), users: 0, dirty: false };
+      handle = { path, file: this.#disk.open(path, mode), users: 0, dirty: false, whenFree: null };
       const { file } = handle;
       file.catch(() => this.#handles.delete(path));
     } else {

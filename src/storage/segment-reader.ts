@@ -31,19 +31,8 @@ export class SegmentReader {
    * @throws PartitionDamaged if the file is missing, shorter than it was, or the header is wrong.
    */
   async window(segment: SegmentState, seed: number, slice: SegmentSlice): Promise<PartitionWindow> {
-    const { position, offset, limit } = slice;
-    const left = limit - position;
-    let size = Math.min(slice.bytes, left);
-    for (;;) {
-      const bytes = await this.#read(segment, position, size);
-      const source = { seed, file: segment.path, position };
-      const window = new PartitionWindow(bytes, 0, bytes.length, offset, source);
-      if (bytes.length < size) throw window.damaged("the file ends early");
-      const needed = window.firstLength();
-      if (needed > left) throw window.damaged("batch is longer than the segment");
-      if (needed <= size) return window;
-      size = needed;
-    }
+    const source = { path: segment.path, seed };
+    return await readWindow((from, bytes) => this.#read(segment, from, bytes), source, slice);
   }
 
   async #read(segment: SegmentState, position: number, length: number): Promise<Uint8Array> {
@@ -59,5 +48,28 @@ export class SegmentReader {
     } finally {
       segment.unpin();
     }
+  }
+}
+
+/**
+ * @param read up to so many bytes, fewer only at the end of the file.
+ * @throws PartitionDamaged
+ */
+export async function readWindow(
+  read: (position: number, length: number) => Promise<Uint8Array>,
+  { path, seed }: { readonly path: string; readonly seed: number },
+  { position, offset, limit, bytes: wanted }: SegmentSlice,
+): Promise<PartitionWindow> {
+  const left = limit - position;
+  let size = Math.min(wanted, left);
+  for (;;) {
+    const bytes = await read(position, size);
+    const source = { seed, file: path, position };
+    const window = new PartitionWindow(bytes, 0, bytes.length, offset, source);
+    if (bytes.length < size) throw window.damaged("the file ends early");
+    const needed = window.firstLength();
+    if (needed > left) throw window.damaged("batch is longer than the segment");
+    if (needed <= size) return window;
+    size = needed;
   }
 }

@@ -205,8 +205,8 @@ export class SimDisk implements Disk {
   }
 
   /** A copy with all that is durable and pending, for a crash at this very point. */
-  snapshot(): SimDisk {
-    const next = new SimDisk();
+  snapshot(options: SimDiskOptions = {}): SimDisk {
+    const next = new SimDisk(options);
     const copies = new Map<Node, Node>();
     for (const node of this.#nodes()) {
       copies.set(node, {
@@ -240,6 +240,11 @@ export class SimDisk implements Disk {
   /** Current content; for tests that look at or prepare files directly. */
   peek(path: string): Uint8Array | null {
     return this.#current.files.get(path)?.current.bytes ?? null;
+  }
+
+  /** Of all files, sorted. */
+  paths(): string[] {
+    return [...this.#current.files.keys()].sort();
   }
 
   /** All files with their durable and current bytes, as one comparable text. */

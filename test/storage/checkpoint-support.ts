@@ -1,5 +1,7 @@
+import type { Disk } from "../../src/env/disk.ts";
 import { fromUtf8, utf8 } from "../../src/lib/bytes.ts";
-import { CheckpointStore } from "../../src/storage/checkpoint-store.ts";
+import type { LoadedCheckpoint } from "../../src/storage/checkpoint-reader.ts";
+import { CheckpointStore, type CommittedSnapshot } from "../../src/storage/checkpoint-store.ts";
 import type { SnapshotChunks } from "../../src/storage/checkpoint-writer.ts";
 import type { PartitionLog } from "../../src/storage/partition-log.ts";
 import type { PartitionStore, PartitionStoreOptions } from "../../src/storage/partition-store.ts";
@@ -21,13 +23,13 @@ const CHUNK = 1000;
 const LARGEST = 2000;
 const EVERYTHING = { limit: 1e9, maxBytes: 1e12 };
 
-type State = Map<string, Model>;
+export type State = Map<string, Model>;
 
-const copyState = (state: State): State =>
+export const copyState = (state: State): State =>
   new Map([...state].map(([name, model]) => [name, model.copy()]));
 
 /** The machine of these tests is the model itself; its snapshot is JSON in pieces. */
-function chunksOf(state: State): SnapshotChunks {
+export function chunksOf(state: State): SnapshotChunks {
   const plain = [...state].map(([name, { low, records }]) => ({ name, low, records }));
   const bytes = utf8(JSON.stringify(plain));
   let at = 0;
@@ -44,17 +46,19 @@ export type Journal = { readonly first: number; readonly last: number };
 export const ALL_OF_JOURNAL: Journal = { first: 1, last: 1e9 };
 
 /** A node reduced to its partitions, its checkpoints and a model of what they should hold. */
-export class CheckpointNode {
-  readonly disk: PartitionDisk;
-  readonly store: PartitionStore;
+export class CheckpointNode<D extends Disk = PartitionDisk> {
+  readonly disk: D;
+  readonly #options: Partial<PartitionStoreOptions>;
+  store: PartitionStore;
   readonly checkpoints: CheckpointStore;
   state: State = new Map();
   index = 0;
   now = 1000;
 
-  constructor(disk: PartitionDisk, options: Partial<PartitionStoreOptions> = {}) {
+  constructor(disk: D, options: Partial<PartitionStoreOptions> = {}) {
     this.disk = disk;
-    this.store = openStore(disk, { segmentBytes: 1500, ...options });
+    this.#options = { segmentBytes: 1500, ...options };
+    this.store = openStore(disk, this.#options);
     this.checkpoints = new CheckpointStore({
       disk,
       directory: CHECKPOINTS,
@@ -110,7 +114,19 @@ export class CheckpointNode {
   /** @returns the index of the checkpoint that was loaded, 0 for none. */
   async recover(journal: Journal = ALL_OF_JOURNAL): Promise<number> {
     const loaded = await this.checkpoints.recover(journal);
-    if (loaded === null) return 0;
+    return loaded === null ? 0 : await this.#restore(loaded);
+  }
+
+  /** The live switch to what was committed. @returns the store of before. */
+  async adopt(name: CommittedSnapshot): Promise<PartitionStore> {
+    const old = this.store;
+    this.store = openStore(this.disk, this.#options);
+    await this.#restore(await this.checkpoints.adopt(name, this.store));
+    return old;
+  }
+
+  async #restore(loaded: LoadedCheckpoint): Promise<number> {
+    this.state = new Map();
     const parts: number[] = [];
     for (let chunk = await loaded.next(); chunk !== null; chunk = await loaded.next()) {
       parts.push(...chunk);

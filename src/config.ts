@@ -8,6 +8,9 @@ export type Config = {
     : (typeof SETTINGS)[Name]["kind"] extends "boolean"
       ? boolean
       : string;
+} & {
+  /** The port was named, and not left to its default. */
+  readonly portGiven: boolean;
 };
 
 /** A setting that cannot be used; the message names it and says what is allowed. */
@@ -80,11 +83,12 @@ function splitHostAndPort(
   flags: ReadonlyMap<string, string>,
   environment: Environment,
 ): Config {
-  const match = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(config.host);
-  if (match === null) return Object.freeze(config);
-  const [, host = "", portText = ""] = match;
   const portGiven =
     flags.has("port") || SETTINGS.port.variables.some((name) => (environment[name] ?? "") !== "");
+  const match = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(config.host);
+  if (match === null) return Object.freeze({ ...config, portGiven });
+  const [, host = "", portText = ""] = match;
   const port = portGiven ? config.port : (parse(SETTINGS.port, portText, "RF_HTTP_ADDR") as number);
-  return Object.freeze({ ...config, host: host.replace(/^\[|\]$/g, ""), port });
+  const named = portGiven || portText !== "";
+  return Object.freeze({ ...config, host: host.replace(/^\[|\]$/g, ""), port, portGiven: named });
 }

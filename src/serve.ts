@@ -1,9 +1,10 @@
 /** Composition root of `ayder serve`: settings and the real world in, a running server out. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { type Config, ConfigError } from "./config.ts";
 import { BunClock } from "./env/bun-clock.ts";
 import { BunDisk } from "./env/bun-disk.ts";
 import { acquireDataLock, DataDirLocked } from "./env/data-lock.ts";
+import { NoNetwork } from "./env/no-network.ts";
 import { createApp } from "./http/app.ts";
 import type { HttpOptions } from "./http/options.ts";
 import { IDLE_TIMEOUT_SECONDS_DEFAULT, type RunningServer, startServer } from "./http/server.ts";
@@ -12,8 +13,12 @@ import type { NodeId } from "./lib/ids.ts";
 import { createInstruments, type Instruments } from "./metrics/instruments.ts";
 import { createLogger, type Logger, type LogLevel } from "./metrics/log.ts";
 import { startLoopLagProbe } from "./metrics/loop-lag.ts";
+import type { ClusterOptions } from "./node/cluster.ts";
 import { Node } from "./node/node.ts";
+import type { WriteConcern } from "./node/write-concern.ts";
+import { peerNetworkOf, readPem } from "./peer-network.ts";
 import { DataDir } from "./storage/data-dir.ts";
+import { parseTopology } from "./topology.ts";
 import { VERSION } from "./version.ts";
 
 /** Requests under way get this long at a stop; with the checkpoint it stays within 10 s. */
@@ -36,7 +41,6 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
     write: (line) => process.stderr.write(line),
     now: Date.now,
   });
-  if (config.haEnabled) throw new ConfigError("RF_HA_ENABLED: this version runs one node only");
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const lock = acquireDataLock(config.dataDir);
   const instruments = createInstruments();
@@ -82,10 +86,15 @@ async function openNode(
   fault: (error: unknown) => void,
 ): Promise<Node> {
   const disk = new BunDisk(config.dataDir);
+  const cluster = clusterOf(config);
   const dataDir = await DataDir.open(disk, {
-    clusterId: crypto.randomUUID(),
+    // Who founds a cluster names it; who joins one learns its name.
+    clusterId: cluster.founder ? crypto.randomUUID() : null,
     incarnation: crypto.randomUUID(),
   });
+  if (config.haBootstrapLeader && !dataDir.fresh) {
+    log.warn("RF_HA_BOOTSTRAP_LEADER is ignored: the disk is not empty");
+  }
   return Node.open({
     disk,
     clock: new BunClock(),
@@ -99,7 +108,8 @@ async function openNode(
     autoCreateTopics: config.autoCreateTopics,
     defaultPartitions: config.defaultPartitions,
     commitTimeoutMs: config.commitTimeoutMs,
-    writeConcern: { kind: "majority" },
+    cluster,
+    writeConcern: writeConcernOf(config),
     queueBytesMax: config.queueBytesMax,
     queueRequestsMax: config.queueRequestsMax,
     limits: {
@@ -109,6 +119,44 @@ async function openNode(
     },
     fault,
   });
+}
+
+/** A node alone is a cluster of one, that founds itself. */
+function clusterOf(config: Config): ClusterOptions {
+  const self = config.haNodeId as NodeId;
+  const timing = {
+    httpScheme: config.tlsCert === "" ? "http" : "https",
+    heartbeatMs: config.haHeartbeatMs,
+    electionTimeoutMs: config.haElectionTimeoutMs,
+  } as const;
+  if (!config.haEnabled) {
+    const address = {
+      id: self,
+      host: "127.0.0.1",
+      raftPort: 0,
+      httpPort: config.port,
+      priority: 0,
+    };
+    const network = new NoNetwork();
+    return { members: [address], founder: true, network, identity: null, ...timing };
+  }
+  const members = parseTopology(config.haNodes);
+  const own = members.find(({ id }) => id === self);
+  if (own === undefined) {
+    throw new ConfigError(`RF_HA_NODES does not name this node, RF_HA_NODE_ID="${self}"`);
+  }
+  if (config.haElectionTimeoutMs < 2 * config.haHeartbeatMs) {
+    throw new ConfigError("RF_HA_ELECTION_TIMEOUT_MS must be at least twice RF_HA_HEARTBEAT_MS");
+  }
+  const founder = config.haBootstrapLeader;
+  return { members, founder, ...peerNetworkOf(config, own), ...timing };
+}
+
+function writeConcernOf(config: Config): WriteConcern {
+  if (config.haWriteConcern === 1) return { kind: "appended" };
+  if (config.haWriteConcern > 1) return { kind: "nodes", count: config.haWriteConcern };
+  if (config.haSyncMode === "0") return { kind: "appended" };
+  return config.haSyncMode === "2" ? { kind: "all" } : { kind: "majority" };
 }
 
 function listen(config: Config, node: Node, log: Logger, instruments: Instruments): RunningServer {
@@ -121,8 +169,9 @@ function listen(config: Config, node: Node, log: Logger, instruments: Instrument
     limits: config,
     defaultPartitions: config.defaultPartitions,
     rocket: config.rocket,
-    redirectStatus: 307,
-    retryAfterSeconds: 1,
+    redirectStatus: config.haRedirectStatus === "308" ? 308 : 307,
+    retryAfterSeconds: config.haRetryAfter,
+    cluster: node,
     version: VERSION,
     instruments,
     log,
@@ -132,11 +181,18 @@ function listen(config: Config, node: Node, log: Logger, instruments: Instrument
   const open = config.tokens === "" ? "127.0.0.1" : "0.0.0.0";
   return startServer(app, {
     host: config.host === "" ? open : config.host,
-    port: config.port,
+    port: portOf(config),
     tls: tlsOf(config),
     idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS_DEFAULT,
     log,
   });
+}
+
+/** In a cluster the topology says where this node is found, unless the port is given. */
+function portOf(config: Config): number {
+  if (!config.haEnabled || config.portGiven) return config.port;
+  const own = parseTopology(config.haNodes).find(({ id }) => id === config.haNodeId);
+  return own?.httpPort ?? config.port;
 }
 
 function tlsOf({ tlsCert, tlsKey }: Config): { cert: string; key: string } | null {
@@ -145,12 +201,4 @@ function tlsOf({ tlsCert, tlsKey }: Config): { cert: string; key: string } | nul
     throw new ConfigError("RF_TLS_CERT and RF_TLS_KEY belong together: one of them is missing");
   }
   return { cert: readPem("RF_TLS_CERT", tlsCert), key: readPem("RF_TLS_KEY", tlsKey) };
-}
-
-function readPem(variable: string, path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new ConfigError(`${variable}: ${path} cannot be read`, { cause });
-  }
 }

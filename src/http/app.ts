@@ -12,6 +12,7 @@ import type { HttpOptions } from "./options.ts";
 import { pathStartOf } from "./raw-url.ts";
 import { Refusals } from "./refusals.ts";
 import { adminEndpoints } from "./routes/admin.ts";
+import { clusterEndpoints } from "./routes/cluster.ts";
 import { commitEndpoints } from "./routes/commit.ts";
 import { consumeEndpoints } from "./routes/consume.ts";
 import { healthEndpoints } from "./routes/health.ts";
@@ -88,6 +89,7 @@ function allEndpoints(edge: Edge): readonly Endpoint[] {
     ...retentionEndpoints(edge),
     ...kvEndpoints(edge),
     ...adminEndpoints(edge),
+    ...(edge.options.cluster === undefined ? [] : clusterEndpoints(edge, edge.options.cluster)),
     ...(edge.options.endpoints ?? []),
   ];
   // The document describes itself too, so it is made when it is asked for.

@@ -40,6 +40,16 @@ export interface NodeApi {
   compact(): Promise<{ checkpointIndex: number; freedBytes: number }>;
 }
 
+/** Who belongs to the cluster and who leads it. */
+export interface ClusterApi {
+  membership(): Membership;
+  addMember(request: AddMemberRequest): Promise<Result<object, MemberReject>>;
+  promoteMember(nodeId: string): Promise<Result<object, MemberReject>>;
+  removeMember(nodeId: string): Promise<Result<object, MemberReject>>;
+  /** @param nodeId null: whoever is fit. */
+  transferLeadership(nodeId: string | null): Result<{ target: string }, MemberReject>;
+}
+
 export type Result<T, Code extends RejectCode> = ({ readonly ok: true } & T) | Rejected<Code>;
 
 /** `details` holds the extra fields that CONTRACT names for a code, such as `end_offset`. */
@@ -80,6 +90,12 @@ export type CommitReject =
 export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
 export type KvPutReject = WriteReject | "cas_mismatch";
 export type KvDeleteReject = WriteReject | "cas_mismatch";
+export type MemberReject =
+  | WriteReject
+  | "member_exists"
+  | "member_not_found"
+  | "not_caught_up"
+  | "change_in_progress";
 /** `details.expired` is 1 where the key expired within the last minute. */
 export type KvGetReject = "not_found" | "no_leader" | "no_quorum" | "overloaded" | "shutting_down";
 export type RejectCode =
@@ -88,7 +104,8 @@ export type RejectCode =
   | ConsumeReject
   | CommitReject
   | KvPutReject
-  | KvGetReject;
+  | KvGetReject
+  | MemberReject;
 
 export type NodeHealth = {
   readonly ready: boolean;
@@ -252,4 +269,35 @@ export type KvPage = {
   }[];
   /** Pass it as `after` to go on; null at the end. */
   readonly next: string | null;
+};
+
+export type AddMemberRequest = {
+  readonly nodeId: string;
+  readonly host: string;
+  readonly raftPort: number;
+  /** Null: one above the Raft port. */
+  readonly httpPort: number | null;
+  readonly priority: number | null;
+};
+export type MembershipNode = {
+  readonly index: number;
+  readonly nodeId: string;
+  /** `host:port` for Raft and for HTTP; empty where it is not known. */
+  readonly advertiseAddr: string;
+  readonly httpAddr: string;
+  readonly priority: number;
+  readonly isVoter: boolean;
+  readonly isLearner: boolean;
+  readonly role: "leader" | "follower" | "learner";
+  /** The log up to here is on its disk, as this node knows; null where only the leader does. */
+  readonly matchIndex: number | null;
+  readonly healthy: boolean;
+};
+export type Membership = {
+  /** Counts the changes that this node has seen since its start. */
+  readonly epoch: number;
+  readonly jointActive: boolean;
+  readonly nodes: readonly MembershipNode[];
+  readonly leaderId: string | null;
+  readonly term: number;
 };

@@ -6,17 +6,19 @@ import type { CommandResult } from "../machine/commands.ts";
 import type { Effects, Machine } from "../machine/machine.ts";
 import type { Entry } from "../raft/types.ts";
 import type { Offset } from "../record/offset.ts";
-import type { PartitionStore } from "../storage/partition-store.ts";
 import { handleOf, PartitionHandle } from "./partition-handle.ts";
 import type { Proposal, Proposer } from "./proposer.ts";
 import { RecordWaits } from "./record-waits.ts";
+import type { Storage } from "./recovery.ts";
 
 /** A turn that applies longer than this goes on in the next one. */
 const TURN_BUDGET_US = 8_000;
 
 export type ApplierOptions = {
   readonly machine: Machine;
-  readonly store: PartitionStore;
+  readonly storage: Storage;
+  /** Addresses of members changed. */
+  readonly membersChanged: () => void;
   readonly proposer: Proposer;
   readonly clock: Clock;
 };
@@ -24,19 +26,24 @@ export type ApplierOptions = {
 /** Committed entries → machine → partition logs → waiters, in order, each exactly once. */
 export class Applier implements Effects {
   readonly #machine: Machine;
-  readonly #store: PartitionStore;
+  readonly #storage: Storage;
+  readonly membersChanged: () => void;
   readonly #proposer: Proposer;
   readonly #clock: Clock;
   #proposal: Proposal | null = null;
-  /** Set by who keeps the links to other nodes. */
-  onMembersChanged: (() => void) | null = null;
 
-  constructor({ machine, store, proposer, clock }: ApplierOptions) {
+  constructor({ machine, storage, membersChanged, proposer, clock }: ApplierOptions) {
     this.#machine = machine;
-    this.#store = store;
+    this.#storage = storage;
+    this.membersChanged = membersChanged;
     this.#proposer = proposer;
     this.#clock = clock;
-    for (const topic of machine.broker.topicsById.values()) this.#attach(topic);
+    this.attachAll();
+  }
+
+  /** The machine was restored: its partitions get their logs. */
+  attachAll(): void {
+    for (const topic of this.#machine.broker.topicsById.values()) this.#attach(topic);
   }
 
   /** @returns the position after the last entry that was applied; at least one is. */
@@ -74,19 +81,16 @@ export class Applier implements Effects {
   }
 
   topicCreated(topic: TopicState): void {
-    for (const { partition } of topic.partitions) this.#store.create(topic.topicId, partition);
+    for (const { partition } of topic.partitions)
+      this.#storage.store.create(topic.topicId, partition);
     this.#attach(topic);
   }
 
   topicDeleted(topic: TopicState): void {
     for (const partition of topic.partitions) {
       handleOf(partition).waits.wakeAll();
-      this.#store.delete(topic.topicId, partition.partition);
+      this.#storage.store.delete(topic.topicId, partition.partition);
     }
-  }
-
-  membersChanged(): void {
-    this.onMembersChanged?.();
   }
 
   /** The node stops: nobody waits for records any longer. */
@@ -98,7 +102,7 @@ export class Applier implements Effects {
 
   #attach(topic: TopicState): void {
     for (const partition of topic.partitions) {
-      const log = this.#store.get(topic.topicId, partition.partition);
+      const log = this.#storage.store.get(topic.topicId, partition.partition);
       assert(log !== null, "a checkpoint has a partition log for every partition of its machine");
       partition.attachment = new PartitionHandle(partition, log, new RecordWaits(this.#clock));
     }

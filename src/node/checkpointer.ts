@@ -6,9 +6,7 @@ import type { Logger } from "../metrics/log.ts";
 import { encodeConfiguration } from "../raft/config-codec.ts";
 import type { Core } from "../raft/core.ts";
 import type { LogIndex, Term } from "../raft/types.ts";
-import type { CheckpointStore } from "../storage/checkpoint-store.ts";
-import type { Journal } from "../storage/journal.ts";
-import type { PartitionStore } from "../storage/partition-store.ts";
+import type { Storage } from "./recovery.ts";
 
 /** Above what a disk writes in one piece on the loop, so that each chunk is a turn of its own. */
 const CHUNK_BYTES = 512 * 1024;
@@ -18,12 +16,10 @@ const REST_US = 1_000_000;
 export type CheckpointerOptions = {
   readonly core: Core;
   readonly machine: Machine;
-  readonly store: PartitionStore;
-  readonly checkpoints: CheckpointStore;
-  readonly journal: Journal;
+  readonly storage: Storage;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly clusterId: string;
+  readonly clusterId: () => string;
   /** A checkpoint is due after this much journal, or when this much waits to be removed. */
   readonly everyBytes: number;
   readonly measured: (seconds: number) => void;
@@ -58,7 +54,8 @@ export class Checkpointer {
   /** Takes one now, or joins the one under way and takes another. Nothing new: nothing is done. */
   async take(): Promise<void> {
     while (this.#running !== null) await this.#running;
-    const { core, checkpoints } = this.#options;
+    const { core, storage } = this.#options;
+    const { checkpoints } = storage;
     if (core.appliedIndex <= (checkpoints.indexes.at(-1) ?? 0)) return;
     this.#running = this.#take().finally(() => {
       this.#running = null;
@@ -68,7 +65,7 @@ export class Checkpointer {
 
   /** Frees all that can be: also what only the older checkpoint needs. */
   async compact(): Promise<{ checkpointIndex: number; freedBytes: number }> {
-    const { checkpoints, journal, store } = this.#options;
+    const { checkpoints, journal, store } = this.#options.storage;
     const sizeBefore = journal.bytes + store.describe().pendingRemovalBytes;
     await this.take();
     await checkpoints.dropPredecessor();
@@ -86,7 +83,8 @@ export class Checkpointer {
   }
 
   async #take(): Promise<void> {
-    const { core, machine, checkpoints, clock, clusterId, log, measured } = this.#options;
+    const { core, machine, storage, clock, log, measured } = this.#options;
+    const clusterId = this.#options.clusterId();
     const begin = clock.monotonic();
     const bytesBefore = this.#bytesSince;
     const index = core.appliedIndex;
@@ -96,7 +94,7 @@ export class Checkpointer {
     const configuration = encodeConfiguration(core.configuration);
     const term = this.#termOf(index);
     try {
-      await checkpoints.take({ index, term, clusterId, configuration }, chunks);
+      await storage.checkpoints.take({ index, term, clusterId, configuration }, chunks);
     } catch (error) {
       snapshot.abandon();
       if (!(error instanceof DiskFull)) throw error;
@@ -113,13 +111,14 @@ export class Checkpointer {
   }
 
   #termOf(index: LogIndex): Term {
-    const term = this.#options.journal.termAt(index);
+    const term = this.#options.storage.journal.termAt(index);
     assert(term !== null, "what was applied since the last checkpoint is in the journal");
     return term;
   }
 
   async #release(): Promise<void> {
-    const { core, journal, checkpoints } = this.#options;
+    const { core, storage } = this.#options;
+    const { journal, checkpoints } = storage;
     const upTo = (checkpoints.journalNeededFrom - 1) as LogIndex;
     if (upTo < 1) return;
     core.compact(upTo);

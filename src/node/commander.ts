@@ -26,6 +26,7 @@ type Rejects = {
   readonly tick: WriteReject;
   readonly kv_put: KvPutReject;
   readonly kv_delete: KvDeleteReject;
+  readonly put_member: WriteReject;
 };
 type CommandType = keyof Rejects;
 type SuccessOf<Type extends CommandType> = Extract<

@@ -1,4 +1,7 @@
+import type { PeerAddress } from "../env/network.ts";
 import type { NodeId } from "../lib/ids.ts";
+import type { MemberRecord } from "../machine/members.ts";
+import type { Configuration } from "../raft/types.ts";
 
 /** Where a node is reached. */
 export type MemberAddress = {
@@ -9,3 +12,74 @@ export type MemberAddress = {
   /** Higher is preferred as leader; never outweighs a log. */
   readonly priority: number;
 };
+
+/**
+ * Who is where: what the log says, and where it says nothing yet, what the settings say. The
+ * settings are a hint for the first contact; once a member is in the log, the log wins.
+ */
+export class MemberBook {
+  readonly #self: NodeId;
+  readonly #hints: ReadonlyMap<NodeId, MemberAddress>;
+  readonly #records: () => ReadonlyMap<string, MemberRecord>;
+
+  constructor(
+    self: NodeId,
+    hints: readonly MemberAddress[],
+    records: () => ReadonlyMap<string, MemberRecord>,
+  ) {
+    this.#self = self;
+    this.#hints = new Map(hints.map((hint) => [hint.id, hint]));
+    this.#records = records;
+  }
+
+  get hints(): readonly MemberAddress[] {
+    return [...this.#hints.values()];
+  }
+
+  find(id: NodeId): MemberAddress | null {
+    const record = this.#records().get(id);
+    if (record === undefined) return this.#hints.get(id) ?? null;
+    const { host, raftPort, httpPort, priority } = record;
+    return { id, host, raftPort, httpPort, priority };
+  }
+
+  /** Whether the log knows the node. */
+  isRecorded(id: NodeId): boolean {
+    return this.#records().has(id);
+  }
+
+  /** Null: unknown, or a node whose disk nobody has met yet. */
+  incarnationOf(id: NodeId): string | null {
+    return this.#records().get(id)?.incarnation ?? null;
+  }
+
+  /** Everybody to talk to: the members, or before there are any, those of the settings. */
+  peers(configuration: Configuration): PeerAddress[] {
+    const members = idsOf(configuration);
+    const ids = members.length > 0 ? members : [...this.#hints.keys()];
+    const peers: PeerAddress[] = [];
+    for (const id of ids) {
+      const address = id === this.#self ? null : this.find(id);
+      if (address !== null) peers.push({ id, host: address.host, port: address.raftPort });
+    }
+    return peers;
+  }
+
+  /** `http://host:port` of a node, as the topology knows it. */
+  httpUrl(id: NodeId, scheme: "http" | "https"): string | null {
+    const address = this.find(id);
+    if (address === null) return null;
+    const host = address.host.includes(":") ? `[${address.host}]` : address.host;
+    return `${scheme}://${host}:${address.httpPort}`;
+  }
+}
+
+/** Voters of both halves, learners and voters that become learners, each once. */
+export const idsOf = (configuration: Configuration): NodeId[] => [
+  ...new Set([
+    ...configuration.voters,
+    ...configuration.votersOutgoing,
+    ...configuration.learners,
+    ...configuration.learnersNext,
+  ]),
+];

@@ -1,7 +1,6 @@
 import type { Clock } from "../env/clock.ts";
 import type { Disk } from "../env/disk.ts";
 import type { Random } from "../env/random.ts";
-import { AssertionError, assert } from "../lib/assert.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { SHARD_0 } from "../lib/ids.ts";
 import { encodeConfigure } from "../machine/command-codec.ts";
@@ -10,12 +9,22 @@ import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { GroupSample } from "../metrics/sources.ts";
 import { type Core, createCore } from "../raft/core.ts";
-import type { Entry, RoleChange } from "../raft/types.ts";
+import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
+import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
 import type { DataDir } from "../storage/data-dir.ts";
-import type { KvGetReject, KvGetRequest, KvValue, NodeApi, NodeHealth, Result } from "./api.ts";
+import type {
+  ClusterApi,
+  KvGetReject,
+  KvGetRequest,
+  KvValue,
+  NodeApi,
+  NodeHealth,
+  Result,
+} from "./api.ts";
 import { Applier } from "./applier.ts";
 import { BrokerWrites } from "./broker-writes.ts";
 import { Checkpointer } from "./checkpointer.ts";
+import { Cluster, type ClusterOptions } from "./cluster.ts";
 import { Commander } from "./commander.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { GroupLagReader } from "./group-lag.ts";
@@ -26,12 +35,12 @@ import { Proposer } from "./proposer.ts";
 import { Reader } from "./reader.ts";
 import { type Recovered, recover, type Storage, type StorageOptions } from "./recovery.ts";
 import { Shard } from "./shard.ts";
+import { Snapshots } from "./snapshots.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Acknowledgements, type WriteConcern } from "./write-concern.ts";
 
-const TICK_MS = 50;
 const HEARTBEAT_TICKS = 2;
-const ELECTION_TICKS = 20;
+const TICK_MS_MIN = 5;
 const ROOM_RETRY_MS = 200;
 /** Removed records whose files wait for a checkpoint: above this, one is taken for their sake. */
 const PENDING_REMOVAL_BYTES_MAX = 256 * 1024 * 1024;
@@ -49,6 +58,7 @@ export type NodeOptions = {
   readonly autoCreateTopics: boolean;
   readonly defaultPartitions: number;
   readonly commitTimeoutMs: number;
+  readonly cluster: ClusterOptions;
   readonly writeConcern: WriteConcern;
   readonly queueBytesMax: number;
   readonly queueRequestsMax: number;
@@ -63,7 +73,7 @@ export type NodeOptions = {
 };
 
 /** A running node: the parts, wired. What `http` sees of it is `NodeApi`. */
-export class Node implements NodeApi {
+export class Node implements NodeApi, ClusterApi {
   readonly #options: NodeOptions;
   readonly #core: Core;
   readonly #storage: Storage;
@@ -74,6 +84,8 @@ export class Node implements NodeApi {
   readonly #commander: Commander;
   readonly #applier: Applier;
   readonly #shard: Shard;
+  readonly #cluster: Cluster;
+  readonly #snapshots: Snapshots;
   readonly #producer: Producer;
   readonly #writes: BrokerWrites;
   readonly #kv: KvAccess;
@@ -82,8 +94,8 @@ export class Node implements NodeApi {
   readonly #sweeper: Sweeper;
   readonly #checkpointer: Checkpointer;
   readonly #diskWatch: DiskWatch;
-  /** Entries up to here were committed before this start; ready once they are applied. */
-  readonly #catchUpTo: number;
+  /** Once since the start, this node had everything that the leader had committed. */
+  #caughtUp = false;
   #faulted = false;
   #stopping = false;
 
@@ -92,6 +104,7 @@ export class Node implements NodeApi {
     const recovered = await recover({
       ...options,
       shard: SHARD_0,
+      founders: foundersOf(options.cluster),
       onSpace: (blocked) => {
         if (blocked) late.node?.blocked();
       },
@@ -106,10 +119,8 @@ export class Node implements NodeApi {
     this.#storage = recovered.storage;
     this.#machine = recovered.machine;
     this.#core = newCore(options, recovered);
-    this.#catchUpTo = this.#core.lastIndex;
     const { clock } = options;
-    const { machine } = recovered;
-    const { store } = recovered.storage;
+    const { machine, storage } = recovered;
 
     this.#acknowledgements = new Acknowledgements(this.#core, options.writeConcern);
     this.#linearizer = new Linearizer(this.#core, clock, options.commitTimeoutMs, () =>
@@ -126,7 +137,13 @@ export class Node implements NodeApi {
       acknowledgements: this.#acknowledgements,
     });
     this.#commander = new Commander(this.#proposer, clock);
-    this.#applier = new Applier({ machine, store, proposer: this.#proposer, clock });
+    this.#applier = new Applier({
+      machine,
+      storage,
+      proposer: this.#proposer,
+      clock,
+      membersChanged: () => this.#cluster.changed(),
+    });
     this.#writes = new BrokerWrites(machine, this.#commander);
     this.#kv = new KvAccess(machine, this.#commander, clock);
     this.#reader = new Reader(machine, this.#linearizer);
@@ -150,21 +167,46 @@ export class Node implements NodeApi {
     });
     this.#diskWatch = this.#newDiskWatch();
     this.#shard = this.#newShard();
+    this.#snapshots = new Snapshots({
+      storage,
+      machine,
+      term: () => this.#core.term,
+      log: options.log,
+      settled: () => this.#checkpointer.settled(),
+      switched: () => this.#applier.attachAll(),
+    });
+    this.#cluster = this.#newCluster();
+  }
+
+  #newCluster(): Cluster {
+    const { cluster, clock, random, log, dataDir, commitTimeoutMs } = this.#options;
+    return new Cluster({
+      options: cluster,
+      core: this.#core,
+      machine: this.#machine,
+      clock,
+      random,
+      log,
+      dataDir,
+      commander: this.#commander,
+      snapshots: this.#snapshots,
+      timeoutMs: commitTimeoutMs,
+      step: (messages) => this.#shard.step(messages),
+      turnSoon: () => this.#shard.turnSoon(),
+      fault: (error) => this.#fault(error),
+    });
   }
 
   #newCheckpointer(bytesSince: number): Checkpointer {
-    const { store, journal, checkpoints } = this.#storage;
     const { clock, log, dataDir, instruments, checkpointBytes } = this.#options;
     return new Checkpointer(
       {
         core: this.#core,
         machine: this.#machine,
-        store,
-        checkpoints,
-        journal,
+        storage: this.#storage,
         clock,
         log,
-        clusterId: dataDir.identity.clusterId ?? "",
+        clusterId: () => dataDir.identity.clusterId ?? "",
         everyBytes: checkpointBytes,
         measured: (seconds) => instruments.checkpointSeconds.observe(seconds),
         fault: (error) => this.#fault(error),
@@ -174,14 +216,13 @@ export class Node implements NodeApi {
   }
 
   #newDiskWatch(): DiskWatch {
-    const { journal, store } = this.#storage;
     const { disk, clock, log, storage, instruments } = this.#options;
     return new DiskWatch({
       disk,
       clock,
       log,
       reserveBytes: storage.diskReserveBytes,
-      isBlocked: () => journal.spaceLow || store.diskFull,
+      isBlocked: () => this.#storage.journal.spaceLow || this.#storage.store.diskFull,
       retry: () => this.#retrySpace(),
       setFull: (full) => this.#proposer.setDiskFull(full),
       measured: (freeBytes) => {
@@ -197,22 +238,23 @@ export class Node implements NodeApi {
       journal,
       hardState: hardStateFile,
       clock: this.#options.clock,
-      tickMs: TICK_MS,
-      electionTimeoutMs: TICK_MS * ELECTION_TICKS,
+      tickMs: tickMsOf(this.#options.cluster),
+      electionTimeoutMs: this.#options.cluster.electionTimeoutMs,
       duties: {
         propose: () => this.#proposer.propose(),
         apply: (entries, start) => this.#applier.apply(entries, start),
-        send: () => assert(false, "a group of one has nobody to send to"),
+        send: (messages) => this.#cluster.send(messages),
         roleChanged: (change) => this.#roleChanged(change),
         readStates: (states, dropped) => this.#linearizer.readStates(states, dropped),
         progressed: () => {
           this.#acknowledgements.advance();
           this.#linearizer.applied();
         },
-        fetch: () => assert(false, "a group of one has nobody who lacks entries"),
-        snapshotNeeded: () => assert(false, "a group of one has nobody who needs a snapshot"),
-        configurationChanged: () => {},
-        install: () => Promise.reject(new AssertionError("a group of one gets no snapshots")),
+        fetch: (requests) => this.#cluster.fetch(requests),
+        snapshotNeeded: () => this.#checkpointer.take().catch((error) => this.#fault(error)),
+        configurationChanged: () => this.#cluster.changed(),
+        accepted: () => this.#snapshots.accepted(),
+        install: (snapshot) => this.#snapshots.install(snapshot),
         synced: (seconds, entries) => this.#synced(seconds, entries),
         roomNeeded: () => this.#roomNeeded(),
         fault: (error) => this.#fault(error),
@@ -223,11 +265,25 @@ export class Node implements NodeApi {
   /** Takes part in the group. A sole voter needs nobody: it resolves when that node is ready. */
   async start(): Promise<void> {
     await this.#diskWatch.start();
+    this.#cluster.start();
     this.#core.tick();
     this.#shard.start();
     this.#sweeper.start();
-    if (this.#core.configuration.voters.length > 1) return;
-    while (this.#notReadyBecause() !== "" && !this.#faulted) await this.#soon();
+    const caughtUp = this.#catchUp();
+    const { voters } = this.#core.configuration;
+    if (voters.length === 1 && voters[0] === this.#core.id) await caughtUp;
+    else caughtUp.catch((error: unknown) => this.#fault(error));
+  }
+
+  /** Asks the leader what is committed until it has answered and all of it is applied here. */
+  async #catchUp(): Promise<void> {
+    while (!this.#stopping && !this.#faulted) {
+      if ((await this.#linearizer.confirm()) === "ok") {
+        this.#caughtUp = true;
+        return;
+      }
+      await this.#soon();
+    }
   }
 
   /** Finishes what was accepted, takes a checkpoint, closes the files. */
@@ -245,6 +301,7 @@ export class Node implements NodeApi {
     this.#proposer.stop();
     this.#linearizer.stop();
     this.#wakeReaders();
+    await this.#cluster.stop();
     const { journal, store, hardStateFile } = this.#storage;
     if (this.#faulted) return;
     await journal.close();
@@ -267,10 +324,10 @@ export class Node implements NodeApi {
     return {
       ready: reason === "",
       reason,
-      role: core.role === "pre_candidate" ? "candidate" : core.role,
+      role: roleOf(core),
       nodeId: core.id,
       leaderId: core.leader,
-      leaderUrl: null,
+      leaderUrl: this.#cluster.leaderUrl(),
       term: core.term,
       commitIndex: core.commitIndex,
       appliedIndex: core.appliedIndex,
@@ -300,6 +357,12 @@ export class Node implements NodeApi {
   groupLags(): Promise<GroupSample[]> {
     return this.#lags.sample();
   }
+  readonly membership: ClusterApi["membership"] = () => this.#cluster.membership();
+  readonly addMember: ClusterApi["addMember"] = (request) => this.#cluster.addMember(request);
+  readonly promoteMember: ClusterApi["promoteMember"] = (id) => this.#cluster.promoteMember(id);
+  readonly removeMember: ClusterApi["removeMember"] = (id) => this.#cluster.removeMember(id);
+  readonly transferLeadership: ClusterApi["transferLeadership"] = (id) =>
+    this.#cluster.transferLeadership(id);
   readonly lastSyncedIndex: NodeApi["lastSyncedIndex"] = () => this.#core.durableIndex;
   readonly compact: NodeApi["compact"] = () => this.#checkpointer.compact();
 
@@ -311,10 +374,11 @@ export class Node implements NodeApi {
   #notReadyBecause(): string {
     if (this.#stopping) return "shutting down";
     if (this.#core.leader === null) return "no leader";
-    return this.#core.appliedIndex < this.#catchUpTo ? "replaying the journal" : "";
+    return this.#caughtUp ? "" : "catching up with the leader";
   }
 
-  #roleChanged({ role, term, leader }: RoleChange): void {
+  #roleChanged(change: RoleChange): void {
+    const { role, term, leader } = change;
     this.#options.log.info("role changed", { role, term, leader });
     if (this.#stopping) return;
     if (role !== "leader") {
@@ -326,6 +390,7 @@ export class Node implements NodeApi {
     }
     this.#proposer.setRefusal(null);
     this.#configure();
+    this.#cluster.roleChanged(change);
   }
 
   /** The limits of this leader become those of all, if they differ. */
@@ -363,6 +428,7 @@ export class Node implements NodeApi {
 
   /** Removed records give their space back at a checkpoint: take one if that is much, or needed. */
   #relieve(): void {
+    this.#cluster.swept();
     const { store, journal } = this.#storage;
     const { pendingRemovalBytes } = store.describe();
     const needed = pendingRemovalBytes > 0 && (journal.spaceLow || this.#proposer.diskFull);
@@ -385,31 +451,40 @@ export class Node implements NodeApi {
   }
 }
 
-const founders = (self: NodeId) => ({
-  voters: [self],
-  votersOutgoing: [],
-  learners: [],
-  learnersNext: [],
-  autoLeave: false,
-});
+const foundersOf = ({ founder, members }: ClusterOptions): Configuration | null =>
+  founder ? { ...EMPTY_CONFIGURATION, voters: members.map(({ id }) => id).sort() } : null;
 
-const newCore = (options: NodeOptions, recovered: Recovered): Core =>
-  createCore(
+function newCore(options: NodeOptions, recovered: Recovered): Core {
+  const { members, electionTimeoutMs } = options.cluster;
+  return createCore(
     {
       id: options.nodeId,
-      electionTimeoutTicks: ELECTION_TICKS,
+      electionTimeoutTicks: Math.max(
+        HEARTBEAT_TICKS + 1,
+        Math.round(electionTimeoutMs / tickMsOf(options.cluster)),
+      ),
       heartbeatTicks: HEARTBEAT_TICKS,
       random: options.random,
+      priority: new Map(members.map(({ id, priority }) => [id, priority])),
       // What is accepted is bounded by the proposer.
       maxUncommittedBytes: Number.MAX_SAFE_INTEGER,
     },
     {
       hardState: recovered.hardState,
-      configuration: recovered.snapshot?.configuration ?? founders(options.nodeId),
+      configuration: recovered.snapshot?.configuration ?? EMPTY_CONFIGURATION,
       ...(recovered.snapshot === null ? {} : { snapshot: recovered.snapshot }),
       entries: recovered.entries,
     },
   );
+}
+
+const tickMsOf = ({ heartbeatMs }: ClusterOptions): number =>
+  Math.max(TICK_MS_MIN, heartbeatMs / HEARTBEAT_TICKS);
+
+function roleOf({ role, id, configuration }: Core): NodeHealth["role"] {
+  if (role === "follower" && configuration.learners.includes(id)) return "learner";
+  return role === "pre_candidate" ? "candidate" : role;
+}
 
 function bytesOf(entries: readonly Entry[]): number {
   let bytes = 0;

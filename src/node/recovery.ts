@@ -3,18 +3,28 @@ import type { Disk, DiskFailure } from "../env/disk.ts";
 import type { ShardId } from "../lib/ids.ts";
 import { Machine } from "../machine/machine.ts";
 import { SnapshotRestorer } from "../machine/snapshot-restorer.ts";
+import type { MachineState } from "../machine/state.ts";
 import type { Logger } from "../metrics/log.ts";
-import { decodeConfiguration } from "../raft/config-codec.ts";
-import type { Entry, HardState, LogIndex, SnapshotMeta, Term } from "../raft/types.ts";
-import { checkpointIndex } from "../storage/checkpoint-format.ts";
+import { decodeConfiguration, encodeConfiguration } from "../raft/config-codec.ts";
+import type {
+  Configuration,
+  Entry,
+  HardState,
+  LogIndex,
+  SnapshotMeta,
+  Term,
+} from "../raft/types.ts";
+import { parseCheckpointName } from "../storage/checkpoint-names.ts";
 import type { LoadedCheckpoint } from "../storage/checkpoint-reader.ts";
 import { CheckpointStore } from "../storage/checkpoint-store.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import { HardStateFile } from "../storage/hard-state.ts";
 import { Journal } from "../storage/journal.ts";
 import { PartitionStore } from "../storage/partition-store.ts";
+import { SnapshotInstall } from "../storage/snapshot-install.ts";
 
 const READ_BYTES = 4 * 1024 * 1024;
+const FIRST_CHUNK_BYTES = 64 * 1024;
 
 export type StorageOptions = {
   readonly journalSegmentBytes: number;
@@ -30,16 +40,21 @@ export type RecoveryOptions = {
   readonly dataDir: DataDir;
   readonly shard: ShardId;
   readonly storage: StorageOptions;
+  /** Members of a cluster that this node may found on an empty disk; null: it may not. */
+  readonly founders: Configuration | null;
   readonly onSpace: (blocked: boolean) => void;
   readonly onFailure: (error: unknown) => void;
 };
 
-/** The open files of a shard, by duty. */
+/** The open files of a shard, by duty. A snapshot from the leader brings others. */
 export type Storage = {
-  readonly store: PartitionStore;
+  store: PartitionStore;
   readonly checkpoints: CheckpointStore;
   readonly journal: Journal;
   readonly hardStateFile: HardStateFile;
+  /** An empty one, for a snapshot that takes the place of everything. */
+  readonly newStore: () => PartitionStore;
+  readonly newInstall: () => SnapshotInstall;
 };
 
 /** What was on the disk: all that a node needs to go on where it ended. */
@@ -67,15 +82,17 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   );
   if (hardState.mended !== null) log.warn("hard state mended", { detail: hardState.mended });
 
-  const store = new PartitionStore({
-    disk,
-    directory: paths.partitions,
-    segmentBytes: options.storage.segmentBytes,
-    tailBytes: options.storage.tailBytes,
-    onDiskFull: options.onSpace,
-    onFailure,
-    nextTurn,
-  });
+  const newStore = () =>
+    new PartitionStore({
+      disk,
+      directory: paths.partitions,
+      segmentBytes: options.storage.segmentBytes,
+      tailBytes: options.storage.tailBytes,
+      onDiskFull: options.onSpace,
+      onFailure,
+      nextTurn,
+    });
+  const store = newStore();
   const checkpoints = new CheckpointStore({
     disk,
     directory: paths.checkpoints,
@@ -87,12 +104,27 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const collected = new EntryCollector(newest);
   const journal = await openJournal(options, collected);
   const { firstIndex, lastIndex } = journal;
+  if (options.founders !== null) {
+    const first = new Machine().beginSnapshot();
+    await checkpoints.found(
+      { journal, hardState: hardState.state },
+      {
+        clusterId: dataDir.identity.clusterId ?? "",
+        configuration: encodeConfiguration(options.founders),
+      },
+      { next: () => first.next(FIRST_CHUNK_BYTES) },
+    );
+  }
   const loaded = await checkpoints.recover({ first: firstIndex, last: lastIndex });
-  const machine = loaded === null ? new Machine() : await restoreMachine(loaded);
+  // A founding or an installation that was cut short after its checkpoint was in place.
+  await checkpoints.settle(journal);
+  const machine = loaded === null ? new Machine() : new Machine(await restoreState(loaded));
   const snapshot = loaded === null ? null : snapshotOf(loaded);
   const base = snapshot?.index ?? 0;
   const entries =
-    base === newest ? collected.upTo(lastIndex) : await readAll(journal, (base + 1) as LogIndex);
+    base === newest
+      ? collected.upTo(journal.lastIndex)
+      : await readAll(journal, (base + 1) as LogIndex);
   log.info("recovered", {
     checkpoint: base,
     entries: entries.length,
@@ -101,7 +133,22 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   });
   return {
     machine,
-    storage: { store, checkpoints, journal, hardStateFile: hardState.file },
+    storage: {
+      store,
+      checkpoints,
+      journal,
+      hardStateFile: hardState.file,
+      newStore,
+      newInstall: () =>
+        new SnapshotInstall({
+          disk,
+          directory: paths.checkpoints,
+          partitionsDirectory: paths.partitions,
+          clusterId: dataDir.identity.clusterId,
+          reserveBytes: options.storage.diskReserveBytes,
+          nextTurn,
+        }),
+    },
     hardState: hardState.state,
     snapshot,
     entries,
@@ -157,19 +204,21 @@ class EntryCollector {
 
 async function newestCheckpoint(disk: Disk, directory: string): Promise<number> {
   let newest = 0;
-  for (const name of await disk.list(directory)) {
-    newest = Math.max(newest, checkpointIndex(name) ?? 0);
+  for (const text of await disk.list(directory)) {
+    const name = parseCheckpointName(text);
+    if (name !== null && name.state !== "part") newest = Math.max(newest, name.index);
   }
   return newest;
 }
 
-async function restoreMachine(loaded: LoadedCheckpoint): Promise<Machine> {
+/** Reads the machine's part of a checkpoint, and closes it. */
+export async function restoreState(loaded: LoadedCheckpoint): Promise<MachineState> {
   try {
     const restorer = new SnapshotRestorer();
     for (let chunk = await loaded.next(); chunk !== null; chunk = await loaded.next()) {
       restorer.push(chunk);
     }
-    return new Machine(restorer.finish());
+    return restorer.finish();
   } finally {
     await loaded.close();
   }

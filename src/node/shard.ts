@@ -33,6 +33,8 @@ export type ShardDuties = {
   /** A peer needs a snapshot at or above this index, and there is none. */
   readonly snapshotNeeded: (index: LogIndex) => void;
   readonly configurationChanged: (configuration: Configuration) => void;
+  /** The core has taken the snapshot that was offered. */
+  readonly accepted: () => void;
   /** A snapshot from the leader takes the place of machine, partition logs and journal. */
   readonly install: (snapshot: SnapshotMeta) => Promise<void>;
   /** A write took this long, with so many entries, until it was on stable storage. */
@@ -156,6 +158,7 @@ export class Shard {
   #act(output: Output): void {
     if (output.messages.length > 0) this.#duties.send(output.messages);
     if (output.persist !== null) {
+      if (output.persist.snapshot !== null) this.#duties.accepted();
       this.#queue.push({ persist: output.persist, after: output.messagesAfterPersist });
       if (!this.#writing) this.#write();
     }
@@ -220,16 +223,19 @@ export class Shard {
   async #persist(work: readonly { persist: Persist }[], entries: readonly Entry[]): Promise<void> {
     const snapshot = work.findLast(({ persist }) => persist.snapshot !== null)?.persist.snapshot;
     if (snapshot !== undefined && snapshot !== null) await this.#install(snapshot);
-    const { term, vote } = this.#hardState.state;
-    const next = work.reduce<HardState | null>(
-      (last, { persist }) => persist.hardState ?? last,
-      null,
-    );
-    // The commit index alone is not worth a sync: it is learnt again.
-    if (next !== null && (next.term !== term || next.vote !== vote)) {
-      await this.#hardState.save(next);
+    if (entries.length > 0) await this.#append(entries);
+    let last: HardState | null = null;
+    let commit = false;
+    for (const { persist } of work) {
+      last = persist.hardState ?? last;
+      commit ||= persist.syncCommit;
     }
-    while (entries.length > 0) {
+    // Costs nothing unless term or vote changed, or the commit index has to be as durable.
+    if (last !== null) await this.#hardState.save(last, { commit });
+  }
+
+  async #append(entries: readonly Entry[]): Promise<void> {
+    for (;;) {
       try {
         await this.#journal.append(entries);
         return;

@@ -100,7 +100,7 @@ function takePersist(raft: Raft): Persist | null {
   const state: HardState = { term: raft.term, vote: raft.vote, commit: log.commit };
   const hardState = hardStateChanged(raft) || syncCommit ? state : null;
   const token = writes.push(state, log, mustSync, snapshot);
-  return { token, entries, hardState, snapshot, mustSync };
+  return { token, entries, hardState, snapshot, mustSync, syncCommit };
 }
 
 function hardStateChanged({ term, vote, log, writes }: Raft): boolean {

@@ -148,6 +148,8 @@ export type Persist = {
   readonly snapshot: SnapshotMeta | null;
   /** False: only the commit index moved or nothing at all; it may wait for the next write. */
   readonly mustSync: boolean;
+  /** The commit index in `hardState` must be durable too: a membership change waits for it. */
+  readonly syncCommit: boolean;
 };
 
 /** Payloads `from … to` (inclusive) of the log, at most about `maxBytes` but at least one entry. */

@@ -12,7 +12,7 @@ const KILLS = Number(process.env["KILLS"] ?? 20);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 
 const directory = temporaryDirectory();
-afterAll(directory.remove);
+if (process.env["KEEP"] === undefined) afterAll(directory.remove);
 
 // Tiny files, so that rolls, flushes and checkpoints happen in every life.
 const env = {

@@ -1,0 +1,145 @@
+import { Type as t } from "@sinclair/typebox";
+import { parseDecimal } from "../../lib/parse.ts";
+import type { ClusterApi, MemberReject, Membership, Result } from "../../node/api.ts";
+import { json } from "../answers.ts";
+import { readJson, readOptionalJson } from "../body.ts";
+import type { Call, Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import { ApiError, type ErrorCode } from "../errors.ts";
+import { NO_QUERY } from "../schemas.ts";
+
+const NODE_ID = "1 to 64 of A-Z a-z 0-9 . _ -";
+const nodeId = t.String({ pattern: "^[A-Za-z0-9._-]{1,64}$", description: NODE_ID });
+const STRICT = { additionalProperties: false };
+const ADD_BODY = t.Object(
+  {
+    node_id: nodeId,
+    advertise_addr: t.String({ description: "host:port for Raft" }),
+    http_addr: t.Optional(t.String({ description: "host:port for HTTP; default: port + 1" })),
+    priority: t.Optional(t.Integer({ minimum: 0, maximum: 1_000_000 })),
+  },
+  STRICT,
+);
+const NODE_BODY = t.Object({ node_id: nodeId }, STRICT);
+const TRANSFER_BODY = t.Object({ node_id: t.Optional(nodeId) }, STRICT);
+const OK = t.Object({ ok: t.Literal(true) });
+const natural = t.Integer({ minimum: 0 });
+const MEMBERSHIP = t.Object({
+  ok: t.Literal(true),
+  membership: t.Object({
+    epoch: natural,
+    joint_active: t.Boolean(),
+    node_count: natural,
+    nodes: t.Array(
+      t.Object({
+        index: natural,
+        node_id: t.String(),
+        advertise_addr: t.String(),
+        http_addr: t.String(),
+        priority: natural,
+        is_voter: t.Boolean(),
+        is_learner: t.Boolean(),
+        role: t.String(),
+        match_index: t.Union([natural, t.Null()]),
+        healthy: t.Boolean(),
+      }),
+    ),
+    leader_id: t.Union([t.String(), t.Null()]),
+    term: natural,
+  }),
+});
+const CHANGE_ERRORS: readonly ErrorCode[] = [
+  "member_exists",
+  "member_not_found",
+  "not_caught_up",
+  "change_in_progress",
+  "commit_timeout",
+];
+
+export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endpoint[] => [
+  {
+    method: "GET",
+    path: "/ha/membership",
+    access: { kind: "node", scope: "read" },
+    query: NO_QUERY,
+    docs: { summary: "Who belongs to the cluster", tag: "cluster", answer: MEMBERSHIP, errors: [] },
+    handle: () => json({ ok: true, membership: shown(cluster.membership()) }),
+  },
+  change(edge, "/ha/membership/add", "Add a node as learner", ADD_BODY, async (call) => {
+    const body = await readJson(call, ADD_BODY);
+    const raft = hostAndPort("advertise_addr", body.advertise_addr);
+    const http = body.http_addr === undefined ? null : hostAndPort("http_addr", body.http_addr);
+    return cluster.addMember({
+      nodeId: body.node_id,
+      host: raft.host,
+      raftPort: raft.port,
+      httpPort: http?.port ?? null,
+      priority: body.priority ?? null,
+    });
+  }),
+  change(edge, "/ha/membership/promote", "Make a learner a voter", NODE_BODY, async (call) =>
+    cluster.promoteMember((await readJson(call, NODE_BODY)).node_id),
+  ),
+  change(edge, "/ha/membership/remove", "Remove a node", NODE_BODY, async (call) =>
+    cluster.removeMember((await readJson(call, NODE_BODY)).node_id),
+  ),
+  change(edge, "/ha/leader/transfer", "Hand leadership over", TRANSFER_BODY, async (call) => {
+    const { node_id = null } = await readOptionalJson(call, TRANSFER_BODY);
+    return cluster.transferLeadership(node_id);
+  }),
+];
+
+function change(
+  { rejections }: Edge,
+  path: string,
+  summary: string,
+  body: typeof ADD_BODY | typeof NODE_BODY | typeof TRANSFER_BODY,
+  run: (call: Call) => Promise<Result<object, MemberReject>>,
+): Endpoint {
+  return {
+    method: "POST",
+    path,
+    access: { kind: "node", scope: "admin" },
+    query: NO_QUERY,
+    strictQuery: true,
+    docs: { summary, tag: "cluster", body, answer: OK, errors: CHANGE_ERRORS },
+    handle: async (call) => {
+      call.query();
+      const result = await run(call);
+      return result.ok ? json(result) : rejections.answer(call, result);
+    },
+  };
+}
+
+/** @throws ApiError if it is not `host:port`. */
+function hostAndPort(field: string, text: string): { host: string; port: number } {
+  const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})$/.exec(text);
+  const port = parseDecimal(match?.[2] ?? "");
+  if (match === null || port === null || port < 1 || port > 65_535) {
+    throw new ApiError(
+      "invalid_request",
+      `${field} must be host:port, not ${JSON.stringify(text)}`,
+    );
+  }
+  return { host: (match[1] ?? "").replace(/^\[|\]$/g, ""), port };
+}
+
+const shown = ({ epoch, jointActive, nodes, leaderId, term }: Membership) => ({
+  epoch,
+  joint_active: jointActive,
+  node_count: nodes.length,
+  nodes: nodes.map((node) => ({
+    index: node.index,
+    node_id: node.nodeId,
+    advertise_addr: node.advertiseAddr,
+    http_addr: node.httpAddr,
+    priority: node.priority,
+    is_voter: node.isVoter,
+    is_learner: node.isLearner,
+    role: node.role,
+    match_index: node.matchIndex,
+    healthy: node.healthy,
+  })),
+  leader_id: leaderId,
+  term,
+});

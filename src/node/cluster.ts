@@ -1,0 +1,186 @@
+import type { Clock } from "../env/clock.ts";
+import type { Network, PeerIdentity } from "../env/network.ts";
+import type { Random } from "../env/random.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { SHARD_0 } from "../lib/ids.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { Logger } from "../metrics/log.ts";
+import type { Core } from "../raft/core.ts";
+import type { FetchRequest, Message, RoleChange } from "../raft/types.ts";
+import type { DataDir } from "../storage/data-dir.ts";
+import { Transport, type TransportStats } from "../transport/transport.ts";
+import type { ClusterApi } from "./api.ts";
+import type { Commander } from "./commander.ts";
+import { type MemberAddress, MemberBook } from "./members.ts";
+import { Members } from "./membership.ts";
+import { PeerLink } from "./peer-link.ts";
+import type { SnapshotPort } from "./snapshot-port.ts";
+
+/** How this node takes part in a cluster. Alone, it is a cluster of one with nobody to dial. */
+export type ClusterOptions = {
+  /** Whom the settings name, this node among them: hints for the first contact. */
+  readonly members: readonly MemberAddress[];
+  /** May found a cluster of these members, if its disk is empty. */
+  readonly founder: boolean;
+  readonly network: Network;
+  /** Null: no TLS between nodes, names are taken on trust. */
+  readonly identity: PeerIdentity | null;
+  readonly httpScheme: "http" | "https";
+  readonly heartbeatMs: number;
+  readonly electionTimeoutMs: number;
+};
+
+export type ClusterParts = {
+  readonly options: ClusterOptions;
+  readonly core: Core;
+  readonly machine: Machine;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly dataDir: DataDir;
+  readonly commander: Commander;
+  readonly snapshots: SnapshotPort;
+  readonly timeoutMs: number;
+  /** Messages of a peer go into the core. */
+  readonly step: (messages: readonly Message[]) => void;
+  readonly turnSoon: () => void;
+  readonly fault: (error: unknown) => void;
+};
+
+/** This node among its peers: links, identities, membership, snapshots on their way. */
+export class Cluster implements ClusterApi {
+  readonly #parts: ClusterParts;
+  readonly #book: MemberBook;
+  readonly #members: Members;
+  readonly #transport: Transport;
+  readonly #link: PeerLink;
+  /** Set while the cluster's id is being made durable: what comes meanwhile is not acted upon. */
+  #learning = false;
+
+  constructor(parts: ClusterParts) {
+    this.#parts = parts;
+    const { options, core, machine, clock, random, log, dataDir, commander } = parts;
+    const { clusterId, incarnation } = dataDir.identity;
+    this.#book = new MemberBook(core.id, options.members, () => machine.members);
+    this.#transport = new Transport({
+      network: options.network,
+      identity: options.identity,
+      clock,
+      random,
+      log,
+      local: { id: core.id, incarnation, clusterId },
+      shard: SHARD_0,
+    });
+    this.#members = new Members({
+      core,
+      clock,
+      commander,
+      book: this.#book,
+      incarnation,
+      timeoutMs: parts.timeoutMs,
+      isUp: (id) => this.#transport.isUp(id),
+      turnSoon: parts.turnSoon,
+    });
+    this.#link = new PeerLink({
+      core,
+      transport: this.#transport,
+      journal: parts.snapshots.journal,
+      log,
+      holdSnapshot: (offer, meta) => parts.snapshots.hold(offer, meta),
+      turnSoon: parts.turnSoon,
+      fault: parts.fault,
+    });
+  }
+
+  /** @throws if the Raft address cannot be listened on. */
+  start(): void {
+    const { core, snapshots, turnSoon } = this.#parts;
+    this.#transport.start({
+      message: (message) => {
+        if (!this.#learning) this.#parts.step([message]);
+      },
+      unreachable: (peer) => {
+        core.reportUnreachable(peer);
+        turnSoon();
+      },
+      clusterLearnt: (clusterId, from) => this.#learn(clusterId, from),
+      met: (peer, incarnation) => this.#met(peer, incarnation),
+      snapshots: snapshots.sink(
+        (offer) => this.#parts.step([offer]),
+        () => core.commitIndex,
+      ),
+    });
+    this.#reconnect();
+  }
+
+  send(messages: readonly Message[]): void {
+    this.#link.send(messages);
+  }
+
+  fetch(requests: readonly FetchRequest[]): void {
+    this.#link.fetch(requests);
+  }
+
+  /** Membership or addresses changed. */
+  changed(): void {
+    this.#members.changed();
+    this.#reconnect();
+  }
+
+  roleChanged({ role }: RoleChange): void {
+    if (role === "leader") this.#members.record();
+  }
+
+  /** Once a second. */
+  swept(): void {
+    if (this.#parts.core.role === "leader") this.#members.record();
+    this.#members.preferBetterLeader();
+  }
+
+  /** Of the leader, unless that is this node or nobody. */
+  leaderUrl(): string | null {
+    const { core, options } = this.#parts;
+    if (core.leader === null || core.leader === core.id) return null;
+    return this.#book.httpUrl(core.leader, options.httpScheme);
+  }
+
+  membership: ClusterApi["membership"] = () => this.#members.describe();
+  addMember: ClusterApi["addMember"] = (request) => this.#members.add(request);
+  promoteMember: ClusterApi["promoteMember"] = (nodeId) => this.#members.promote(nodeId);
+  removeMember: ClusterApi["removeMember"] = (nodeId) => this.#members.remove(nodeId);
+  transferLeadership: ClusterApi["transferLeadership"] = (nodeId) => this.#members.transfer(nodeId);
+
+  stats(): TransportStats {
+    return this.#transport.stats();
+  }
+
+  async stop(): Promise<void> {
+    await this.#transport.close();
+  }
+
+  #reconnect(): void {
+    this.#transport.setPeers(this.#book.peers(this.#parts.core.configuration));
+  }
+
+  /** A disk that the log does not know by this name is not the one that voted: it stays out. */
+  #met(peer: NodeId, incarnation: string): boolean {
+    const known = this.#book.incarnationOf(peer);
+    if (known !== null && known !== incarnation) {
+      this.#parts.log.warn("a node came back with another disk: remove it and add it again", {
+        peer,
+      });
+      return false;
+    }
+    this.#members.met(peer, incarnation);
+    return true;
+  }
+
+  #learn(clusterId: string, from: NodeId): void {
+    const { dataDir, log, fault } = this.#parts;
+    this.#learning = true;
+    dataDir.recordClusterId(clusterId).then(() => {
+      this.#learning = false;
+      log.info("joined a cluster", { cluster_id: clusterId, from });
+    }, fault);
+  }
+}

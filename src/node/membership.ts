@@ -1,0 +1,229 @@
+import type { Clock } from "../env/clock.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { encodePutMember, encodeRemoveMember } from "../machine/command-codec.ts";
+import type { Core } from "../raft/core.ts";
+import type { MembershipChange } from "../raft/types.ts";
+import type { AddMemberRequest, MemberReject, Membership, MembershipNode, Result } from "./api.ts";
+import type { Commander } from "./commander.ts";
+import { idsOf, type MemberAddress, type MemberBook } from "./members.ts";
+
+/** A learner that lacks no more than this many entries may vote. */
+const CAUGHT_UP_ENTRIES = 1_000;
+const WAIT_STEP_MS = 10;
+/** A better leader must have been fit for this long, and changes are at least this far apart. */
+const PREFERRED_STABLE_MS = 5_000;
+const TRANSFER_REST_MS = 60_000;
+
+export type MembersOptions = {
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly commander: Commander;
+  readonly book: MemberBook;
+  readonly incarnation: string;
+  readonly timeoutMs: number;
+  readonly isUp: (id: NodeId) => boolean;
+  readonly turnSoon: () => void;
+};
+
+/** Changes of membership and leadership, and the picture of both. */
+export class Members {
+  readonly #options: MembersOptions;
+  #preferredSinceMs: number | null = null;
+  #transferredMs = Number.NEGATIVE_INFINITY;
+  #epoch = 0;
+
+  constructor(options: MembersOptions) {
+    this.#options = options;
+  }
+
+  /** The membership in force has changed. */
+  changed(): void {
+    this.#epoch++;
+  }
+
+  describe(): Membership {
+    const { core } = this.#options;
+    const { configuration } = core;
+    const ids = idsOf(configuration);
+    return {
+      epoch: this.#epoch,
+      jointActive: configuration.votersOutgoing.length > 0,
+      nodes: ids.map((id, index) => this.#describeNode(id, index)),
+      leaderId: core.leader,
+      term: core.term,
+    };
+  }
+
+  /** This leader's own settings and disk, and those of the founders, go into the log once. */
+  record(): void {
+    const { core, book, commander, incarnation } = this.#options;
+    for (const id of idsOf(core.configuration)) {
+      const address = book.find(id);
+      const known = book.incarnationOf(id);
+      const own = id === core.id ? incarnation : null;
+      if (address === null || (known !== null && (own === null || known === own))) continue;
+      if (own === null && book.isRecorded(id)) continue;
+      commander.housekeep((writer) =>
+        encodePutMember(writer, { ...address, incarnation: own, resetIncarnation: false }),
+      );
+    }
+  }
+
+  /** A member's disk was met for the first time: from now on it is known by it. */
+  met(id: NodeId, incarnation: string): void {
+    const { core, book, commander } = this.#options;
+    if (core.role !== "leader" || book.incarnationOf(id) !== null) return;
+    const address = book.find(id);
+    if (address === null || !idsOf(core.configuration).includes(id)) return;
+    commander.housekeep((writer) =>
+      encodePutMember(writer, { ...address, incarnation, resetIncarnation: false }),
+    );
+  }
+
+  async add(request: AddMemberRequest): Promise<Result<object, MemberReject>> {
+    const { core, book } = this.#options;
+    const id = request.nodeId as NodeId;
+    if (core.role !== "leader") return { ok: false, code: "not_leader" };
+    if (idsOf(core.configuration).includes(id)) {
+      return { ok: false, code: "member_exists", message: `${id} is a member already` };
+    }
+    const before = book.find(id);
+    const address: MemberAddress = {
+      id,
+      host: request.host,
+      raftPort: request.raftPort,
+      httpPort: request.httpPort ?? request.raftPort + 1,
+      priority: request.priority ?? before?.priority ?? 0,
+    };
+    const put = await this.#put(address);
+    if (!put.ok) return put;
+    return this.#change([{ type: "add_learner", id }]);
+  }
+
+  promote(nodeId: string): Promise<Result<object, MemberReject>> {
+    const refusal = this.#whyNotPromoted(nodeId as NodeId);
+    if (refusal !== null) return Promise.resolve(refusal);
+    return this.#change([{ type: "add_voter", id: nodeId as NodeId }]);
+  }
+
+  /** Null: it may be made a voter. */
+  #whyNotPromoted(id: NodeId): Result<object, MemberReject> | null {
+    const { core } = this.#options;
+    if (core.role !== "leader") return { ok: false, code: "not_leader" };
+    if (core.configuration.voters.includes(id)) return { ok: true };
+    if (!core.configuration.learners.includes(id)) return unknownMember(id);
+    const lacking = core.commitIndex - (core.matchIndex(id) ?? 0);
+    if (lacking > CAUGHT_UP_ENTRIES) {
+      return {
+        ok: false,
+        code: "not_caught_up",
+        message: `${id} lacks ${lacking} entries; at most ${CAUGHT_UP_ENTRIES} are allowed`,
+        details: { lag: lacking },
+      };
+    }
+    return null;
+  }
+
+  async remove(nodeId: string): Promise<Result<object, MemberReject>> {
+    const { core, commander } = this.#options;
+    const id = nodeId as NodeId;
+    if (core.role !== "leader") return { ok: false, code: "not_leader" };
+    if (!idsOf(core.configuration).includes(id)) return unknownMember(id);
+    const removed = await this.#change([{ type: "remove", id }]);
+    if (removed.ok) commander.housekeep((writer) => encodeRemoveMember(writer, id));
+    return removed;
+  }
+
+  transfer(nodeId: string | null): Result<{ target: string }, MemberReject> {
+    const { core, turnSoon } = this.#options;
+    if (core.role !== "leader") return { ok: false, code: "not_leader" };
+    const target = (nodeId ?? this.#fittest()) as NodeId | null;
+    if (target === null)
+      return { ok: false, code: "no_quorum", message: "There is no other voter" };
+    if (!core.configuration.voters.includes(target)) return unknownMember(target);
+    core.transferLeadership(target);
+    turnSoon();
+    return { ok: true, target };
+  }
+
+  /** Once a second: a preferred node that is fit takes over, but never to and fro. */
+  preferBetterLeader(): void {
+    const { core, clock, turnSoon } = this.#options;
+    const nowMs = clock.monotonic() / 1000;
+    const preferred = core.role === "leader" ? core.status().preferredLeader : null;
+    if (preferred === null) {
+      this.#preferredSinceMs = null;
+      return;
+    }
+    this.#preferredSinceMs ??= nowMs;
+    if (nowMs - this.#preferredSinceMs < PREFERRED_STABLE_MS) return;
+    if (nowMs - this.#transferredMs < TRANSFER_REST_MS) return;
+    this.#transferredMs = nowMs;
+    core.transferLeadership(preferred);
+    turnSoon();
+  }
+
+  #describeNode(id: NodeId, index: number): MembershipNode {
+    const { core, book, isUp } = this.#options;
+    const { configuration } = core;
+    const address = book.find(id);
+    const isLeader = core.leader === id;
+    const isVoter = configuration.voters.includes(id) || configuration.votersOutgoing.includes(id);
+    return {
+      index,
+      nodeId: id,
+      advertiseAddr: address === null ? "" : `${address.host}:${address.raftPort}`,
+      httpAddr: address === null ? "" : `${address.host}:${address.httpPort}`,
+      priority: address?.priority ?? 0,
+      isVoter,
+      isLearner: !isVoter,
+      role: isLeader ? "leader" : isVoter ? "follower" : "learner",
+      matchIndex: id === core.id ? core.durableIndex : core.matchIndex(id),
+      healthy: id === core.id || isUp(id),
+    };
+  }
+
+  async #put(address: MemberAddress): Promise<Result<object, MemberReject>> {
+    return await this.#options.commander.run({
+      type: "put_member",
+      bytes: 256,
+      // A new member comes with a disk of its own, also under a name that was used before.
+      encode: (writer) =>
+        encodePutMember(writer, { ...address, incarnation: null, resetIncarnation: true }),
+      done: () => ({ ok: true }),
+    });
+  }
+
+  /** Proposes the change and waits until it is in force. */
+  async #change(changes: readonly MembershipChange[]): Promise<Result<object, MemberReject>> {
+    const { core, clock, timeoutMs, turnSoon } = this.#options;
+    const proposed = core.proposeConfChange(changes);
+    if (!proposed.ok) {
+      if (proposed.code === "not_leader") return { ok: false, code: "not_leader" };
+      const reason = proposed.code === "invalid_change" ? proposed.reason : proposed.code;
+      return { ok: false, code: "change_in_progress", message: `Not now: ${reason}` };
+    }
+    turnSoon();
+    const end = clock.monotonic() + timeoutMs * 1000;
+    while (clock.monotonic() < end) {
+      const joint = core.configuration.votersOutgoing.length > 0;
+      if (core.appliedIndex >= proposed.index && !joint) return { ok: true };
+      await new Promise<void>((resolve) => clock.after(WAIT_STEP_MS, resolve));
+    }
+    return { ok: false, code: "commit_timeout" };
+  }
+
+  /** The voter that has most of the log. */
+  #fittest(): NodeId | null {
+    const { core } = this.#options;
+    let best: NodeId | null = null;
+    for (const id of core.configuration.voters) {
+      if (id === core.id) continue;
+      if (best === null || (core.matchIndex(id) ?? 0) > (core.matchIndex(best) ?? 0)) best = id;
+    }
+    return best;
+  }
+}
+
+const unknownMember = (id: string) =>
+  ({ ok: false, code: "member_not_found", message: `${id} is no member` }) as const;

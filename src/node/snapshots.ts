@@ -1,0 +1,164 @@
+import { assert } from "../lib/assert.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { Logger } from "../metrics/log.ts";
+import { decodeMessage } from "../raft/codec.ts";
+import type { SnapshotMeta, SnapshotOffer, Term } from "../raft/types.ts";
+import type { SnapshotInstall } from "../storage/snapshot-install.ts";
+import type { SnapshotAnnouncement, SnapshotSink } from "../transport/snapshot-types.ts";
+import type { HeldSnapshot } from "./peer-link.ts";
+import { restoreState, type Storage } from "./recovery.ts";
+import type { SnapshotPort } from "./snapshot-port.ts";
+
+export type SnapshotsOptions = {
+  readonly storage: Storage;
+  readonly machine: Machine;
+  readonly term: () => Term;
+  readonly log: Logger;
+  /** Resolves when no checkpoint is under way. */
+  readonly settled: () => Promise<void>;
+  /** Machine and partition logs are others now. */
+  readonly switched: () => void;
+};
+
+type Received = {
+  readonly install: SnapshotInstall;
+  readonly done: (ok: boolean) => void;
+  /** The core has taken it: `install` follows. */
+  isTaken: boolean;
+};
+
+/** Checkpoints out of this node's storage, for peers that lack too much, and theirs into it. */
+export class Snapshots implements SnapshotPort {
+  readonly #options: SnapshotsOptions;
+  /** A snapshot that is whole and verified, until the core has decided about it. */
+  #received: Received | null = null;
+
+  constructor(options: SnapshotsOptions) {
+    this.#options = options;
+  }
+
+  readonly journal = () => this.#options.storage.journal;
+
+  hold(offer: SnapshotOffer, meta: Uint8Array): HeldSnapshot | null {
+    const { storage, term } = this.#options;
+    const held = storage.checkpoints.hold();
+    if (held === null) return null;
+    const release = () => held.release();
+    if (held.index === offer.snapshot.index) {
+      return { source: { term: term(), meta, files: held.files }, release };
+    }
+    release().catch(() => undefined);
+    return null;
+  }
+
+  sink(offer: (offer: SnapshotOffer) => void, committed: () => number): SnapshotSink {
+    return new InstallSink({
+      install: this.#options.storage.newInstall,
+      committed,
+      offer: (message, install) => this.#offer(message, install, offer),
+    });
+  }
+
+  /** The one who is asked to put it in place has accepted it. */
+  async install(snapshot: SnapshotMeta): Promise<void> {
+    const received = this.#received;
+    assert(received !== null, "only a snapshot that was received is installed");
+    this.#received = null;
+    const { storage, machine, log, settled, switched } = this.#options;
+    await settled();
+    const name = await received.install.commit();
+    assert(name.index === snapshot.index, "the core accepted this snapshot and no other");
+    const old = storage.store;
+    const store = storage.newStore();
+    const loaded = await storage.checkpoints.adopt(name, store);
+    const state = await restoreState(loaded);
+    await storage.checkpoints.settle(storage.journal);
+    // In one step: nobody sees the one without the other.
+    storage.store = store;
+    machine.become(state);
+    switched();
+    await old.close();
+    await storage.checkpoints.removeStale();
+    log.info("installed a snapshot", { index: snapshot.index, term: snapshot.term });
+    received.done(true);
+  }
+
+  /** Resolves when the core has installed the snapshot or does not want it. */
+  async #offer(
+    message: SnapshotOffer,
+    install: SnapshotInstall,
+    offer: (offer: SnapshotOffer) => void,
+  ): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const received: Received = { install, done: resolve, isTaken: false };
+    this.#received = received;
+    offer(message);
+    // Taken in this turn or not at all: it may be older than what is here.
+    if (received.isTaken) return await promise;
+    this.#received = null;
+    await install.abort();
+    return false;
+  }
+
+  /** The core has taken the snapshot that was offered. */
+  accepted(): void {
+    assert(this.#received !== null, "a snapshot is offered before it is accepted");
+    this.#received.isTaken = true;
+  }
+}
+
+type InstallSinkOptions = {
+  readonly install: () => SnapshotInstall;
+  readonly committed: () => number;
+  readonly offer: (message: SnapshotOffer, install: SnapshotInstall) => Promise<boolean>;
+};
+
+/** Where the transport writes a snapshot that another node sends. */
+class InstallSink implements SnapshotSink {
+  readonly #options: InstallSinkOptions;
+  #install: SnapshotInstall | null = null;
+  #message: SnapshotOffer | null = null;
+
+  constructor(options: InstallSinkOptions) {
+    this.#options = options;
+  }
+
+  async begin(announcement: SnapshotAnnouncement): Promise<void> {
+    const message = decodeMessage(announcement.meta);
+    if (message.type !== "snapshot_offer") throw new Error("the snapshot comes without its offer");
+    const { index, term } = message.snapshot;
+    if (index <= this.#options.committed()) throw new Error("this node has all that is in it");
+    this.#message = message;
+    this.#install = this.#options.install();
+    await this.#install.begin({ index, term, files: announcement.files }, { fresh: true });
+  }
+
+  async write(file: number, position: number, bytes: Uint8Array): Promise<void> {
+    await this.#current().write(file, position, bytes);
+  }
+
+  async fileDone(file: number): Promise<void> {
+    await this.#current().fileDone(file);
+  }
+
+  async complete(): Promise<void> {
+    const install = this.#current();
+    assert(this.#message !== null, "a snapshot begins with its offer");
+    await install.finish();
+    this.#install = null;
+    if (!(await this.#options.offer(this.#message, install))) {
+      throw new Error("the snapshot is not wanted any more");
+    }
+  }
+
+  async abort(): Promise<void> {
+    const install = this.#install;
+    this.#install = null;
+    await install?.abort();
+  }
+
+  #current(): SnapshotInstall {
+    assert(this.#install !== null, "a snapshot is being received");
+    return this.#install;
+  }
+}

@@ -41,6 +41,8 @@ export type ClusterParts = {
   readonly commander: Commander;
   readonly snapshots: SnapshotPort;
   readonly timeoutMs: number;
+  /** The least time without a leader before an election. */
+  readonly electionTicks: number;
   /** Messages of a peer go into the core. */
   readonly step: (messages: readonly Message[]) => void;
   readonly turnSoon: () => void;
@@ -101,6 +103,7 @@ export class Cluster implements ClusterApi {
       },
       unreachable: (peer) => {
         core.reportUnreachable(peer);
+        if (peer === core.leader) this.#hastenElection();
         turnSoon();
       },
       clusterLearnt: (clusterId, from) => this.#learn(clusterId, from),
@@ -156,6 +159,22 @@ export class Cluster implements ClusterApi {
 
   async stop(): Promise<void> {
     await this.#transport.close();
+  }
+
+  /**
+   * The way to the leader broke: if it is dead, there is no use in waiting for longer than votes are
+   * withheld for its sake. If it lives, its next heartbeat begins the wait anew. Better candidates
+   * are a little earlier, so that they do not get into each other's way.
+   */
+  #hastenElection(): void {
+    const { core, random, electionTicks } = this.#parts;
+    const own = this.#book.find(core.id)?.priority ?? 0;
+    let rank = 0;
+    for (const id of core.configuration.voters) {
+      if (id !== core.leader && (this.#book.find(id)?.priority ?? 0) > own) rank++;
+    }
+    const step = Math.max(1, Math.round(electionTicks / 10));
+    core.setElectionTimeout(electionTicks + 1 + rank * 2 * step + (random.u32() % step));
   }
 
   #reconnect(): void {

@@ -191,6 +191,7 @@ export class Node implements NodeApi, ClusterApi {
       commander: this.#commander,
       snapshots: this.#snapshots,
       timeoutMs: commitTimeoutMs,
+      electionTicks: electionTicksOf(cluster),
       step: (messages) => this.#shard.step(messages),
       turnSoon: () => this.#shard.turnSoon(),
       fault: (error) => this.#fault(error),
@@ -455,14 +456,11 @@ const foundersOf = ({ founder, members }: ClusterOptions): Configuration | null 
   founder ? { ...EMPTY_CONFIGURATION, voters: members.map(({ id }) => id).sort() } : null;
 
 function newCore(options: NodeOptions, recovered: Recovered): Core {
-  const { members, electionTimeoutMs } = options.cluster;
+  const { members } = options.cluster;
   return createCore(
     {
       id: options.nodeId,
-      electionTimeoutTicks: Math.max(
-        HEARTBEAT_TICKS + 1,
-        Math.round(electionTimeoutMs / tickMsOf(options.cluster)),
-      ),
+      electionTimeoutTicks: electionTicksOf(options.cluster),
       heartbeatTicks: HEARTBEAT_TICKS,
       random: options.random,
       priority: new Map(members.map(({ id, priority }) => [id, priority])),
@@ -480,6 +478,9 @@ function newCore(options: NodeOptions, recovered: Recovered): Core {
 
 const tickMsOf = ({ heartbeatMs }: ClusterOptions): number =>
   Math.max(TICK_MS_MIN, heartbeatMs / HEARTBEAT_TICKS);
+
+const electionTicksOf = (cluster: ClusterOptions): number =>
+  Math.max(HEARTBEAT_TICKS + 1, Math.round(cluster.electionTimeoutMs / tickMsOf(cluster)));
 
 function roleOf({ role, id, configuration }: Core): NodeHealth["role"] {
   if (role === "follower" && configuration.learners.includes(id)) return "learner";

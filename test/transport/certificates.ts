@@ -21,6 +21,10 @@ export type NodeCertificate = {
   readonly algorithm?: "EC" | "RSA" | "ED25519";
   /** Names of the files, if not the id. */
   readonly file?: string;
+  /** Files of the certificate that signs; default: the authority's. */
+  readonly issuer?: string;
+  /** False: without the mark by which it is known which key signed it. */
+  readonly keyIdentifier?: boolean;
 };
 
 /** A certificate authority in a directory of its own. */
@@ -45,7 +49,7 @@ export class Authority {
 
   /** Makes `<file>.key` and `<file>.pem`. @returns what a node needs. */
   issue(options: NodeCertificate): NetworkTls {
-    const { id, algorithm = "EC", file = id } = options;
+    const { id, algorithm = "EC", file = id, issuer = "ca" } = options;
     this.#openssl(
       `req -new ${KEYS[algorithm]} -nodes -keyout ${file}.key -out ${file}.csr -subj /CN=${id}`,
     );
@@ -56,6 +60,7 @@ export class Authority {
         : `-startdate ${options.from ?? "20250101000000Z"} -enddate ${options.until ?? "20990101000000Z"}`;
     this.#openssl(
       `ca -batch -config ca.conf -notext -create_serial ${dates} -extfile ${file}.ext ` +
+        `-cert ${issuer}.pem -keyfile ${issuer}.key ` +
         `-in ${file}.csr -out ${file}.pem`,
     );
     return { ca: this.ca, cert: this.#read(`${file}.pem`), key: this.#read(`${file}.key`) };
@@ -94,11 +99,13 @@ serial = serial
 commonName = supplied
 `;
 
-function extensionsOf({ id, alternativeNames, usage, isAuthority }: NodeCertificate): string {
+function extensionsOf(options: NodeCertificate): string {
+  const { id, alternativeNames, usage, isAuthority, keyIdentifier } = options;
   const names = alternativeNames ?? [`DNS:${id}`, "DNS:localhost", "IP:127.0.0.1"];
   const lines = [`basicConstraints=critical,CA:${isAuthority === true ? "TRUE" : "FALSE"}`];
   if (names.length > 0) lines.push(`subjectAltName=${names.join(",")}`);
   if (usage !== null) lines.push(`extendedKeyUsage=${usage ?? "serverAuth,clientAuth"}`);
+  if (keyIdentifier === false) lines.push("authorityKeyIdentifier=none");
   return `${lines.join("\n")}\n`;
 }
 

@@ -166,6 +166,7 @@ test("hostile counts, and messages that contradict themselves, are refused", () 
   for (const value of [0, 1, 2, 4, 2 ** 31, 2 ** 32 - 1]) {
     expect(codeOf(() => decodeMessages(count(value), A, B))).toBe("payload");
   }
+  expect(codeOf(() => decodeMessages(new Uint8Array(4), A, B))).toBe("payload");
   const append = MESSAGES[1] as Extract<Message, { type: "append_request" }>;
   const bad: Message[] = [
     { ...append, prevTerm: 4 as Term },

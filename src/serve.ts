@@ -172,10 +172,11 @@ function listen(config: Config, node: Node, log: Logger, instruments: Instrument
     redirectStatus: config.haRedirectStatus === "308" ? 308 : 307,
     retryAfterSeconds: config.haRetryAfter,
     cluster: node,
+    streams: node.streams,
     version: VERSION,
     instruments,
     log,
-    sources: { groups: () => node.groupLags() },
+    sources: { groups: () => node.groupLags(), views: () => node.streams.viewLags() },
   };
   const app = createApp(node, options);
   const open = config.tokens === "" ? "127.0.0.1" : "0.0.0.0";

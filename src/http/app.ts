@@ -21,6 +21,7 @@ import { metricsEndpoints } from "./routes/metrics.ts";
 import { openApiEndpoint } from "./routes/openapi.ts";
 import { produceEndpoints } from "./routes/produce.ts";
 import { retentionEndpoints } from "./routes/retention.ts";
+import { streamEndpoints } from "./routes/streams.ts";
 import { topicEndpoints } from "./routes/topics.ts";
 
 /** What only the socket knows; until there is one, every request counts as local. */
@@ -90,6 +91,7 @@ function allEndpoints(edge: Edge): readonly Endpoint[] {
     ...kvEndpoints(edge),
     ...adminEndpoints(edge),
     ...(edge.options.cluster === undefined ? [] : clusterEndpoints(edge, edge.options.cluster)),
+    ...(edge.options.streams === undefined ? [] : streamEndpoints(edge, edge.options.streams)),
     ...(edge.options.endpoints ?? []),
   ];
   // The document describes itself too, so it is made when it is asked for.

@@ -10,6 +10,8 @@ export type Compat = {
    * @param lowWatermark where such a group begins to read.
    */
   fromNextOffset(nextOffset: number | null, lowWatermark: number): number | null;
+  /** Join keys compare as text, a side without a list of fields is `{}`, and so on. */
+  readonly joinsAsAyder: boolean;
 };
 
 /** The committed offset is the next one to read. */
@@ -17,6 +19,7 @@ const OURS: Compat = {
   healthBody: '{"ok":true}',
   toNextOffset: (committed) => committed,
   fromNextOffset: (nextOffset, lowWatermark) => nextOffset ?? lowWatermark,
+  joinsAsAyder: false,
 };
 
 /** The committed offset is the last one that was worked off. */
@@ -24,6 +27,7 @@ const AYDER: Compat = {
   healthBody: '{"ok":1}',
   toNextOffset: (committed) => committed + 1,
   fromNextOffset: (nextOffset) => (nextOffset === null || nextOffset === 0 ? null : nextOffset - 1),
+  joinsAsAyder: true,
 };
 
 export const compatOf = (name: "ayder" | ""): Compat => (name === "ayder" ? AYDER : OURS);

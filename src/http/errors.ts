@@ -17,6 +17,7 @@ export type EdgeCode =
   | "invalid_topic"
   | "invalid_group"
   | "invalid_namespace"
+  | "invalid_view"
   | "invalid_key"
   | "reserved_key"
   | "invalid_idempotency_key"
@@ -65,6 +66,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   invalid_topic: row(400, "topics", "This is not a topic name"),
   invalid_group: row(400, "consume", "This is not a group name"),
   invalid_namespace: row(400, "kv", "This is not a namespace name"),
+  invalid_view: row(400, "streams", "This is not a view name"),
   invalid_key: row(400, "kv", "A key has 1 to 1024 bytes of UTF-8"),
   reserved_key: row(400, "kv", '"meta" is reserved as the last segment of a key'),
   invalid_idempotency_key: row(400, "produce", "An idempotency key has 1 to 512 bytes of UTF-8"),
@@ -76,6 +78,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   not_found: row(404, "kv", "No such key"),
   topic_not_found: row(404, "topics", "No such topic"),
   partition_not_found: row(404, "topics", "The topic has no such partition"),
+  view_not_found: row(404, "streams", "No such view"),
   route_not_found: row(404, "errors", "No such route"),
   method_not_allowed: row(405, "errors", "This route does not know the method"),
   topic_exists: row(409, "topics", "The topic exists with another number of partitions"),
@@ -84,9 +87,12 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   member_not_found: row(404, "cluster", "The cluster has no node with this id"),
   not_caught_up: row(409, "cluster", "The node's log is not close enough to the leader's yet"),
   change_in_progress: row(409, "cluster", "Another change of the membership is not done yet"),
+  too_many_views: row(409, "streams", "There are as many views as there may be"),
   cas_mismatch: row(409, "kv", "The key's revision is not the expected one"),
   message_too_large: row(413, "limits", "A message is larger than the limit"),
   request_too_large: row(413, "limits", "The request body is larger than the limit"),
+  query_too_large: row(413, "streams", "The query keeps more than one request may"),
+  view_state_too_large: row(413, "streams", "The state of the view is larger than the limit"),
   too_many_lines: row(413, "limits", "The batch has more lines than the limit"),
   unsupported_content_encoding: row(415, "errors", "Bodies are taken as they are, uncompressed"),
   rate_limited: row(429, "auth", "The token's rate limit is used up"),

@@ -5,6 +5,7 @@ import type { NodeApi } from "../node/api.ts";
 export const sourcesOf = (node: NodeApi): MetricSources => ({
   partitions: () => partitionsOf(node),
   groups: () => groupsOf(node),
+  views: () => [],
   memory: () => {
     const { rss, heapUsed } = process.memoryUsage();
     return { residentBytes: rss, heapUsedBytes: heapUsed };

@@ -12,6 +12,7 @@ export const checkTopic = (name: string): string =>
 export const checkGroup = (name: string): string => checkName(name, "Group", "invalid_group", true);
 export const checkNamespace = (name: string): string =>
   checkName(name, "Namespace", "invalid_namespace", false);
+export const checkView = (name: string): string => checkName(name, "View", "invalid_view", false);
 
 function checkName(name: string, what: string, code: ErrorCode, colon: boolean): string {
   if (isName(name, colon)) return name;

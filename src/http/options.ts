@@ -1,7 +1,7 @@
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { MetricSources } from "../metrics/sources.ts";
-import type { ClusterApi } from "../node/api.ts";
+import type { ClusterApi, StreamApi } from "../node/api.ts";
 import type { AuthOptions } from "./auth.ts";
 import type { Endpoint } from "./call.ts";
 
@@ -24,6 +24,8 @@ export type HttpOptions = {
   readonly sources?: Partial<MetricSources>;
   /** Membership and leadership; absent: no such routes. */
   readonly cluster?: ClusterApi;
+  /** Queries, joins and views; absent: no such routes. */
+  readonly streams?: StreamApi;
   /** Routes of other parts: stream processing, cluster administration, console. */
   readonly endpoints?: readonly Endpoint[];
   /** Wall clock, milliseconds since 1970. Default: the system's. */

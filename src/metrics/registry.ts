@@ -113,6 +113,13 @@ function addSources(registry: Registry, sources: MetricSources): void {
       ),
   });
   addGauge(registry, {
+    name: "ayder_view_lag_records",
+    help: "Records that are kept and that a view of this node has not read",
+    labelNames: ["view"],
+    read: () =>
+      sources.views().map(({ view, lagRecords }) => ({ labels: { view }, value: lagRecords })),
+  });
+  addGauge(registry, {
     name: "ayder_process_resident_bytes",
     help: "Resident memory of the process",
     read: () => [{ value: sources.memory().residentBytes }],

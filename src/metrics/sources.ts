@@ -4,6 +4,8 @@ export type MetricSources = {
   partitions(): readonly PartitionSample[];
   /** Every group and partition with a committed offset. */
   groups(): readonly GroupSample[] | Promise<readonly GroupSample[]>;
+  /** Every view of this node; their number is bounded. */
+  views(): readonly ViewSample[];
   memory(): MemorySample;
   ha(): HaSample;
 };
@@ -23,6 +25,7 @@ export type GroupSample = {
   /** Age of the first record that is not committed; 0 without one; null where it is not known. */
   readonly lagSeconds: number | null;
 };
+export type ViewSample = { readonly view: string; readonly lagRecords: number };
 export type MemorySample = { readonly residentBytes: number; readonly heapUsedBytes: number };
 export type HaRole = "leader" | "follower" | "candidate" | "learner";
 export type HaSample = {

@@ -1,4 +1,7 @@
 import type { EncodedRecords } from "../record/batch-builder.ts";
+import type { StreamRejectCode } from "./stream-api.ts";
+
+export type { StreamApi } from "./stream-api.ts";
 
 /**
  * All that `http/` knows of the node. Names are plain strings that the edge has checked; numbers
@@ -105,7 +108,8 @@ export type RejectCode =
   | CommitReject
   | KvPutReject
   | KvGetReject
-  | MemberReject;
+  | MemberReject
+  | StreamRejectCode;
 
 export type NodeHealth = {
   readonly ready: boolean;

@@ -27,6 +27,9 @@ type Rejects = {
   readonly kv_put: KvPutReject;
   readonly kv_delete: KvDeleteReject;
   readonly put_member: WriteReject;
+  readonly put_view: WriteReject | "too_many_views";
+  readonly delete_view: WriteReject | "view_not_found";
+  readonly save_view: WriteReject | "view_state_too_large";
 };
 type CommandType = keyof Rejects;
 type SuccessOf<Type extends CommandType> = Extract<

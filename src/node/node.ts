@@ -36,6 +36,7 @@ import { Reader } from "./reader.ts";
 import { type Recovered, recover, type Storage, type StorageOptions } from "./recovery.ts";
 import { Shard } from "./shard.ts";
 import { Snapshots } from "./snapshots.ts";
+import { Streams } from "./streams.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Acknowledgements, type WriteConcern } from "./write-concern.ts";
 
@@ -92,6 +93,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly #reader: Reader;
   readonly #lags: GroupLagReader;
   readonly #sweeper: Sweeper;
+  readonly streams: Streams;
   readonly #checkpointer: Checkpointer;
   readonly #diskWatch: DiskWatch;
   /** Once since the start, this node had everything that the leader had committed. */
@@ -157,14 +159,15 @@ export class Node implements NodeApi, ClusterApi {
       createTopic: (topic, partitions) => this.#writes.createTopic(topic, partitions),
     });
     this.#checkpointer = this.#newCheckpointer(bytesOf(recovered.entries));
-    this.#sweeper = new Sweeper({
+    const background = {
       machine,
       commander: this.#commander,
       clock,
       isLeader: () => this.#core.role === "leader",
-      swept: () => this.#relieve(),
-      fault: (error) => this.#fault(error),
-    });
+      fault: (error: unknown) => this.#fault(error),
+    };
+    this.#sweeper = new Sweeper({ ...background, swept: () => this.#relieve() });
+    this.streams = new Streams({ ...background, log: options.log });
     this.#diskWatch = this.#newDiskWatch();
     this.#shard = this.#newShard();
     this.#snapshots = new Snapshots({
@@ -250,6 +253,7 @@ export class Node implements NodeApi, ClusterApi {
         progressed: () => {
           this.#acknowledgements.advance();
           this.#linearizer.applied();
+          this.streams.applied();
         },
         fetch: (requests) => this.#cluster.fetch(requests),
         snapshotNeeded: () => this.#checkpointer.take().catch((error) => this.#fault(error)),
@@ -292,6 +296,7 @@ export class Node implements NodeApi, ClusterApi {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#sweeper.stop();
+    await this.streams.stop();
     this.#proposer.setRefusal("shutting_down");
     while (this.#proposer.queuedRequests > 0 && !this.#faulted) await this.#soon();
     await this.#shard.whenIdle();

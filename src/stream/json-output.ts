@@ -1,4 +1,4 @@
-import { isArray, type Value } from "./value.ts";
+import { isArray, isObject, type Value } from "./value.ts";
 
 /** What an answer may be made of: values, and plain objects of values, with optional fields. */
 export type JsonOutput =
@@ -34,4 +34,12 @@ function objectJson(fields: { readonly [field: string]: JsonOutput }): string {
     text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${toJson(value)}`;
   }
   return `{${text}}`;
+}
+
+/** The same text for equal documents: without spaces, fields of objects in order of their names. */
+export function canonicalJson(value: Value): string {
+  if (isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (!isObject(value)) return toJson(value);
+  const fields = Object.keys(value).sort();
+  return `{${fields.map((name) => `${JSON.stringify(name)}:${canonicalJson(value[name] ?? null)}`).join(",")}}`;
 }

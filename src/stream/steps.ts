@@ -8,6 +8,7 @@ export type Steps<T> = Generator<void, T, void>;
 
 /** Items between two steps: well below a millisecond of work. */
 const ITEMS_A_STEP = 128;
+const TEXT_A_STEP = 16 * 1024;
 /** Items that are sorted at once, before runs are merged. */
 const RUN_ITEMS = 1024;
 
@@ -67,6 +68,13 @@ function* mergeSteps<T>(
 
 /** As `toJson` of the list. */
 export function* jsonListSteps(items: readonly JsonOutput[]): Steps<string> {
-  const texts = yield* mapSteps(items, toJson);
-  return `[${texts.join(",")}]`;
+  let text = "[";
+  let steppedAt = 0;
+  for (let i = 0; i < items.length; i++) {
+    text += (i === 0 ? "" : ",") + toJson(items[i]);
+    if (text.length - steppedAt < TEXT_A_STEP) continue;
+    steppedAt = text.length;
+    yield;
+  }
+  return `${text}]`;
 }

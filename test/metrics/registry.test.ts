@@ -29,6 +29,7 @@ const HA: HaSample = {
 const sources = (changes: Partial<MetricSources> = {}): MetricSources => ({
   partitions: () => [],
   groups: () => [],
+  views: () => [],
   memory: () => ({ residentBytes: 5, heapUsedBytes: 4 }),
   ha: () => HA,
   ...changes,
@@ -52,6 +53,12 @@ describe("histograms", () => {
 });
 
 describe("/metrics", () => {
+  test("each view has its lag", async () => {
+    const views = () => [{ view: "by-region", lagRecords: 12 }];
+    const { metrics } = createExposition(createInstruments(), sources({ views }));
+    expect(await metrics()).toContain('ayder_view_lag_records{view="by-region"} 12');
+  });
+
   test("counted numbers are shown as they are, again and again", async () => {
     const instruments = createInstruments();
     const { metrics } = createExposition(instruments, sources());

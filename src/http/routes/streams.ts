@@ -1,0 +1,189 @@
+import type { Rejected, StreamApi } from "../../node/api.ts";
+import { json, jsonText } from "../answers.ts";
+import type { Call, Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import { ApiError, type ErrorCode } from "../errors.ts";
+import { checkView } from "../names.ts";
+import { NO_QUERY } from "../schemas.ts";
+import { bodyRejected, demandSource, readStreamBody } from "../stream-body.ts";
+import {
+  JOIN_BODY,
+  JOINED,
+  QUERIED,
+  QUERY_BODY,
+  VIEW,
+  VIEW_BODY,
+  VIEW_DELETED,
+  VIEW_LIST,
+  VIEW_PUT,
+} from "../stream-schemas.ts";
+
+const BODY_ERRORS: readonly ErrorCode[] = [
+  "invalid_json",
+  "duplicate_field",
+  "missing_field",
+  "invalid_field",
+  "missing_topic",
+  "invalid_topic",
+  "invalid_group",
+  "topic_not_found",
+  "partition_not_found",
+  "request_too_large",
+];
+const RUN_ERRORS: readonly ErrorCode[] = [...BODY_ERRORS, "query_too_large", "overloaded"];
+
+/** Queries and joins need the scope to read each topic that they name; for views see there. */
+export const streamEndpoints = (edge: Edge, streams: StreamApi): readonly Endpoint[] => [
+  query(edge, streams),
+  join(edge, streams),
+  listViews(streams),
+  putView(edge, streams),
+  getView(edge, streams),
+  deleteView(edge, streams),
+];
+
+const query = (edge: Edge, streams: StreamApi): Endpoint => ({
+  method: "POST",
+  path: "/broker/query",
+  access: { kind: "body", scope: "read" },
+  query: NO_QUERY,
+  docs: {
+    summary: "Filter, project and aggregate the next records of a partition; commits nothing",
+    tag: "streams",
+    body: QUERY_BODY,
+    answer: QUERIED,
+    errors: RUN_ERRORS,
+  },
+  handle: async (call) => {
+    const body = await readStreamBody(call);
+    demandSource(call, body, "source", "read");
+    const result = await streams.query({ body: body.text, signal: signalOf(edge, call) });
+    return result.ok ? jsonText(result.json) : rejected(edge, call, result);
+  },
+});
+
+const join = (edge: Edge, streams: StreamApi): Endpoint => ({
+  method: "POST",
+  path: "/broker/join",
+  access: { kind: "body", scope: "read" },
+  query: NO_QUERY,
+  docs: {
+    summary: "Join the next records of two partitions within a window of time",
+    tag: "streams",
+    body: JOIN_BODY,
+    answer: JOINED,
+    errors: RUN_ERRORS,
+  },
+  handle: async (call) => {
+    const body = await readStreamBody(call);
+    demandSource(call, body, "left", "read");
+    demandSource(call, body, "right", "read");
+    const { joinsAsAyder: asAyder } = edge.compat;
+    const result = await streams.join({ body: body.text, signal: signalOf(edge, call), asAyder });
+    return result.ok ? jsonText(result.json) : rejected(edge, call, result);
+  },
+});
+
+const listViews = (streams: StreamApi): Endpoint => ({
+  method: "GET",
+  path: "/broker/views",
+  access: { kind: "list", scope: "read" },
+  query: NO_QUERY,
+  docs: {
+    summary: "The views of the topics that the token may read",
+    tag: "streams",
+    answer: VIEW_LIST,
+    errors: [],
+  },
+  handle: ({ principal }) =>
+    json({
+      ok: true,
+      views: streams.listViews().filter(({ topic }) => principal.may("read", topic)),
+    }),
+});
+
+/** A view costs every node work for ever, so it takes the scope that retention takes. */
+const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
+  method: "PUT",
+  path: "/broker/views/:name",
+  access: { kind: "body", scope: "admin" },
+  query: NO_QUERY,
+  docs: {
+    summary:
+      "Keep the aggregates of a query up to date; another query under the name begins anew. " +
+      "Needs admin and read for the topic",
+    tag: "streams",
+    body: VIEW_BODY,
+    answer: VIEW_PUT,
+    errors: [...BODY_ERRORS, "invalid_view", "too_many_views", "commit_timeout"],
+  },
+  handle: async (call) => {
+    const name = checkView(call.parameter(0));
+    const body = await readStreamBody(call);
+    demandSource(call, body, "source", "admin");
+    demandSource(call, body, "source", "read");
+    demandOwner(streams, call, name);
+    const result = await streams.putView(name, body.text);
+    if (!result.ok) return rejected(edge, call, result);
+    return json({ ok: true, view: name, created: result.created });
+  },
+});
+
+const getView = (edge: Edge, streams: StreamApi): Endpoint => ({
+  method: "GET",
+  path: "/broker/views/:name",
+  access: { kind: "list", scope: "read" },
+  query: NO_QUERY,
+  docs: {
+    summary: "The aggregates of a view, as far as this node has read",
+    tag: "streams",
+    answer: VIEW,
+    errors: ["invalid_view", "view_not_found", "query_too_large", "overloaded"],
+  },
+  handle: async (call) => {
+    const name = checkView(call.parameter(0));
+    const topic = streams.topicOfView(name);
+    if (topic !== null) call.demand("read", topic);
+    const result = await streams.getView(name, signalOf(edge, call));
+    return result.ok ? jsonText(result.json) : rejected(edge, call, result, `view "${name}"`);
+  },
+});
+
+const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
+  method: "DELETE",
+  path: "/broker/views/:name",
+  access: { kind: "list", scope: "admin" },
+  query: NO_QUERY,
+  docs: {
+    summary: "Delete a view; the records stay. Needs admin for its topic",
+    tag: "streams",
+    answer: VIEW_DELETED,
+    errors: ["invalid_view", "view_not_found", "commit_timeout"],
+  },
+  handle: async (call) => {
+    const name = checkView(call.parameter(0));
+    demandOwner(streams, call, name);
+    const result = await streams.deleteView(name);
+    if (!result.ok) return rejected(edge, call, result, `view "${name}"`);
+    return json({ ok: true, view: name, deleted: true });
+  },
+});
+
+/** Who may not administrate the topic of a view must not take its name away from it either. */
+function demandOwner(streams: StreamApi, call: Call, name: string): void {
+  const topic = streams.topicOfView(name);
+  if (topic !== null) call.demand("admin", topic);
+}
+
+/** Ends when the client leaves or the server stops. Long work must not be cut off as idle. */
+function signalOf(edge: Edge, call: Call): AbortSignal {
+  edge.allowLong(call.request);
+  return AbortSignal.any([call.request.signal, edge.stopping]);
+}
+
+function rejected({ rejections }: Edge, call: Call, rejection: Rejected, about = ""): Response {
+  const better = bodyRejected(rejection);
+  return better instanceof ApiError
+    ? rejections.error(better)
+    : rejections.answer(call, better, about);
+}

@@ -1,0 +1,50 @@
+import { fromUtf8 } from "../lib/bytes.ts";
+import type { Rejected } from "../node/api.ts";
+import { readBytes } from "./body.ts";
+import type { Call } from "./call.ts";
+import { ApiError, type ErrorCode } from "./errors.ts";
+import { type JsonObject, parseJsonObject } from "./json.ts";
+import type { Scope } from "./token-spec.ts";
+
+/** Room for two schemas of 128 KiB. */
+export const STREAM_BODY_BYTES_MAX = 512 * 1024;
+
+export type StreamBody = {
+  /** As it came, for the node: its integers may be of any size. */
+  readonly text: string;
+  /** The same, as far as the edge looks at it. */
+  readonly fields: JsonObject;
+};
+
+/** @throws ApiError if it is not one JSON object, or has a field twice. */
+export async function readStreamBody(call: Call): Promise<StreamBody> {
+  const bytes = await readBytes(call.request, STREAM_BODY_BYTES_MAX, "request_too_large");
+  const fields = parseJsonObject(bytes);
+  return { text: fromUtf8(bytes), fields };
+}
+
+/**
+ * What is read needs a scope. A topic that is no text is not looked at: the node refuses it.
+ *
+ * @param side the field that names the topic, such as `source`.
+ */
+export function demandSource(call: Call, body: StreamBody, side: string, scope: Scope): void {
+  const source = body.fields.get(side);
+  const topic = source instanceof Map ? source.get("topic") : undefined;
+  if (typeof topic === "string") call.demand(scope, topic);
+}
+
+/** Topics and groups have codes of their own; the field is named in any case. */
+export function bodyRejected({ code, message, details }: Rejected): Rejected | ApiError {
+  const field = String(details?.["field"] ?? "");
+  const better = BETTER_CODES[`${code} ${field.slice(field.lastIndexOf(".") + 1)}`];
+  return better === undefined
+    ? { ok: false, code, ...(message && { message }), ...(details && { details }) }
+    : new ApiError(better, message, { field });
+}
+
+const BETTER_CODES: Readonly<Record<string, ErrorCode>> = {
+  "missing_field topic": "missing_topic",
+  "invalid_field topic": "invalid_topic",
+  "invalid_field group": "invalid_group",
+};

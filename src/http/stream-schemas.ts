@@ -1,0 +1,195 @@
+/** Bodies and answers of stream processing, for `/openapi.json`; the node checks what comes. */
+import { Type as t } from "@sinclair/typebox";
+import { GROUP_PATTERN, NAME_PATTERN } from "./names.ts";
+
+const natural = (description: string, minimum = 0) =>
+  t.Integer({ minimum, maximum: Number.MAX_SAFE_INTEGER, description });
+const limited = (description: string, maximum = 10_000) =>
+  t.Integer({ minimum: 1, maximum, description });
+const field = t.String({ description: "Field of a record, such as a or a.b" });
+const fields = t.Array(field);
+const value = t.Unknown({ description: "Any JSON value; integers are exact at any size" });
+const word = <T extends string>(...words: readonly T[]) =>
+  t.Union(words.map((each) => t.Literal(each)));
+const ok = t.Literal(true);
+
+const decode = t.Object(
+  {
+    type: word("json", "avro", "proto"),
+    encoding: t.Optional(word("binary", "json")),
+    schema_text: t.Optional(t.String({ description: "Avro schema or .proto text" })),
+    message: t.Optional(t.String({ description: "Of the .proto text, if it declares several" })),
+    apply_defaults: t.Optional(t.Boolean()),
+    field_aliases: t.Optional(t.Record(t.String(), t.Array(t.String()))),
+  },
+  { description: "How values are decoded; absent: JSON" },
+);
+const sourceWith = (limit: string) => ({
+  topic: t.String({ pattern: NAME_PATTERN }),
+  partition: natural("Partition, counted from 0"),
+  group: t.Optional(t.String({ pattern: GROUP_PATTERN })),
+  offset: t.Optional(natural("Absent: the group's committed one, else the first kept one")),
+  limit: t.Optional(limited(limit)),
+  decode: t.Optional(decode),
+});
+const filter = t.Array(
+  t.Object({ field, op: word("eq", "ne", "lt", "le", "gt", "ge", "in", "contains"), value }),
+  { description: "All must hold" },
+);
+const window = t.Object({
+  type: t.Optional(t.Literal("tumbling")),
+  size_ms: natural("Length of a window", 1),
+  time_field: t.Optional(field),
+});
+const aggregate = t.Object({
+  group_by: t.Optional(fields),
+  measures: t.Optional(
+    t.Array(
+      t.Object({
+        op: word("count", "sum", "avg", "min", "max"),
+        field: t.Optional(field),
+        as: t.Optional(t.String()),
+      }),
+    ),
+  ),
+});
+
+export const QUERY_BODY = t.Object({
+  source: t.Object(sourceWith("Records to read; default 200")),
+  filter: t.Optional(filter),
+  window: t.Optional(window),
+  aggregate: t.Optional(aggregate),
+  transform: t.Optional(
+    t.Object({ left_fields: t.Optional(fields), emit_rows: t.Optional(natural("Default 0")) }),
+  ),
+});
+
+const { limit: _limit, group: _group, partition: _partition, ...viewSource } = sourceWith("");
+/** As a query; what says how much one query reads or shows means nothing here. */
+export const VIEW_BODY = t.Object({
+  source: t.Object({
+    ...viewSource,
+    partition: t.Optional(natural("Absent: all partitions")),
+  }),
+  filter: t.Optional(filter),
+  window: t.Optional(window),
+  aggregate: t.Optional(aggregate),
+});
+
+const side = t.Object(sourceWith("Records to read; default 500"));
+export const JOIN_BODY = t.Object({
+  left: side,
+  right: side,
+  on: t.Union([
+    t.Object({ left_key: field, right_key: field }),
+    t.Object({ left_keys: fields, right_keys: fields }),
+  ]),
+  window: t.Optional(
+    t.Object({
+      size_ms: t.Optional(natural("Default 60000")),
+      allowed_lateness_ms: t.Optional(natural("Default 0")),
+      time_field: t.Optional(field),
+    }),
+  ),
+  join: t.Optional(t.Object({ type: t.Optional(word("inner", "left", "right", "full")) })),
+  emit: t.Optional(
+    t.Object({
+      left_fields: t.Optional(fields),
+      right_fields: t.Optional(fields),
+      max_rows: t.Optional(limited("Default 200")),
+      missing_as: t.Optional(word("null", "empty")),
+    }),
+  ),
+  dedupe_once: t.Optional(t.Boolean({ description: "A record is in at most one pair" })),
+  dedupe: t.Optional(t.Object({ mode: t.Optional(word("once", "none")) })),
+});
+
+const counts = {
+  consumed: natural("Records read"),
+  undecodable: natural("Of these, how many did not decode"),
+  untimed: natural("Of these, how many had no time for the window"),
+};
+const aggregates = t.Array(
+  t.Object(
+    {
+      key: t.String({ description: "The group as text, for people" }),
+      group: t.Record(t.String(), value),
+      count: natural("Records of the group"),
+      window_start_ms: t.Optional(t.Integer()),
+      window_end_ms: t.Optional(t.Integer()),
+    },
+    { additionalProperties: value, description: "And each measure under its name" },
+  ),
+);
+export const QUERIED = t.Object({
+  ok,
+  rows: t.Array(value),
+  aggregates,
+  source: t.Object({
+    topic: t.String(),
+    group: t.Union([t.String(), t.Null()]),
+    partition: natural("Partition"),
+    next_offset: natural("Where the next query goes on"),
+    ...counts,
+  }),
+});
+const time = t.Union([t.Integer(), t.Null()]);
+export const JOINED = t.Object({
+  ok,
+  rows: t.Array(
+    t.Object({
+      key: t.Union([t.String(), t.Null()]),
+      left_ts_ms: time,
+      right_ts_ms: time,
+      left: value,
+      right: value,
+    }),
+  ),
+  next_offsets: t.Object({ left: natural("Offset"), right: natural("Offset") }),
+  stats: t.Object({
+    left_scanned: natural("Records read"),
+    right_scanned: natural("Records read"),
+    rows: natural("Rows of this page"),
+    late: natural("Records older than the watermark allows: dropped"),
+    watermark_ms: time,
+    outer_left: natural("Left records without a match"),
+    outer_right: natural("Right records without a match"),
+    dedupe_once: t.Boolean(),
+    undecodable: counts.undecodable,
+    untimed: natural("Records without a time: they match nothing"),
+    truncated: t.Boolean({ description: "max_rows ended the page before the records did" }),
+  }),
+});
+
+const lag = natural("Records that are kept and not in the view of this node yet");
+export const VIEW_PUT = t.Object({
+  ok,
+  view: t.String(),
+  created: t.Boolean({ description: "False: the view had this query already, and goes on" }),
+});
+export const VIEW = t.Object({
+  ok,
+  view: t.String(),
+  aggregates,
+  source: t.Object({
+    topic: t.String(),
+    partitions: t.Array(
+      t.Object({ partition: natural("Partition"), next_offset: natural("Not read yet") }),
+    ),
+    ...counts,
+    skipped: natural("Records that were deleted before the view had read them"),
+  }),
+  lag,
+});
+export const VIEW_LIST = t.Object({
+  ok,
+  views: t.Array(
+    t.Object({
+      view: t.String(),
+      topic: t.String(),
+      partition: t.Union([natural("Partition"), t.Null()]),
+      lag,
+    }),
+  ),
+});
+export const VIEW_DELETED = t.Object({ ok, view: t.String(), deleted: ok });

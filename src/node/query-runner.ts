@@ -1,0 +1,175 @@
+import { committedOffset } from "../broker/groups.ts";
+import type { PartitionState } from "../broker/state.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { DecoderCache } from "../stream/codecs/decoder-cache.ts";
+import { JoinRun } from "../stream/join.ts";
+import { type JoinRequest, parseJoinRequest } from "../stream/join-request.ts";
+import { toJson } from "../stream/json-output.ts";
+import { QueryRun } from "../stream/query.ts";
+import { parseQueryRequest, type QueryRequest } from "../stream/query-request.ts";
+import type { StreamRejection } from "../stream/record-feed.ts";
+import type { Source } from "../stream/source-request.ts";
+import { jsonListSteps } from "../stream/steps.ts";
+import type { Rejected, Result } from "./api.ts";
+import { findPartition } from "./broker-writes.ts";
+import { type FeedOutcome, feedPage, type RecordSink } from "./record-feeder.ts";
+import { RunSlots } from "./run-slots.ts";
+import type { Slicer } from "./slicer.ts";
+import type { JsonAnswer, QueryReject, StreamRequest } from "./stream-api.ts";
+import { readStreamBody } from "./stream-body.ts";
+
+/** Each holds up to 64 MiB while it runs. */
+const RUNNING_MAX = 4;
+const WAITING_MAX = 16;
+/** Units of work between two looks at the clock. */
+const JOIN_BUDGET = 256;
+
+type Answer = Result<JsonAnswer, QueryReject>;
+
+/** Runs queries and joins over the applied records of this node, in slices. */
+export class QueryRunner {
+  readonly #machine: Machine;
+  readonly #slicer: Slicer;
+  readonly #decoders: DecoderCache;
+  readonly slots = new RunSlots(RUNNING_MAX, WAITING_MAX);
+
+  constructor(machine: Machine, slicer: Slicer, decoders: DecoderCache) {
+    this.#machine = machine;
+    this.#slicer = slicer;
+    this.#decoders = decoders;
+  }
+
+  async query({ body, signal }: StreamRequest): Promise<Answer> {
+    const read = readStreamBody(body, (value) => parseQueryRequest(value, this.#decoders));
+    if (!read.ok) return read;
+    return await this.inSlot(signal, () => this.#query(read.request, signal));
+  }
+
+  async join({ body, signal, asAyder }: StreamRequest & { asAyder: boolean }): Promise<Answer> {
+    const read = readStreamBody(body, (value) => parseJoinRequest(value, this.#decoders));
+    if (!read.ok) return read;
+    return await this.inSlot(signal, () => this.#join(read.request, signal, asAyder));
+  }
+
+  /** Also for other long answers, so that all of them together are bounded. */
+  async inSlot<T extends { readonly ok: boolean }>(
+    signal: AbortSignal,
+    work: () => Promise<T>,
+  ): Promise<T | Rejected<"overloaded" | "shutting_down">> {
+    const outcome = await this.slots.run(signal, work);
+    if (outcome === "overloaded") {
+      const message = `${RUNNING_MAX} queries run and ${WAITING_MAX} wait, which is the limit`;
+      return { ok: false, code: "overloaded", message };
+    }
+    return outcome === "aborted" ? CANCELLED : outcome;
+  }
+
+  async #query(request: QueryRequest, signal: AbortSignal): Promise<Answer> {
+    const found = this.#partitionOf(request.source, "source");
+    if (!found.ok) return found;
+    const { partition, startOffset } = found;
+    const run = new QueryRun(request, startOffset);
+    const sink: RecordSink = {
+      nextOffset: () => run.nextOffset,
+      remaining: () => run.remaining,
+      skipTo: (offset) => run.skipTo(offset),
+      feed: (cursor, end, budget) => run.feed(cursor, end, budget),
+    };
+    const failed = await this.#readAll(partition, sink, signal);
+    if (failed !== null) return failed;
+    if (run.rejection !== null) return tooLarge(run.rejection);
+    return { ok: true, json: await this.#queryJson(request.source, run) };
+  }
+
+  async #queryJson({ topic, group, partition }: Source, run: QueryRun): Promise<string> {
+    const result = await this.#slicer.run(run.resultSteps());
+    const rows = await this.#slicer.run(jsonListSteps(result.rows));
+    const aggregates = await this.#slicer.run(jsonListSteps(result.aggregates));
+    const source = toJson({
+      topic,
+      group,
+      partition,
+      next_offset: result.nextOffset,
+      consumed: result.consumed,
+      undecodable: result.undecodable,
+      untimed: result.untimed,
+    });
+    return `{"ok":true,"rows":${rows},"aggregates":${aggregates},"source":${source}}`;
+  }
+
+  async #join(request: JoinRequest, signal: AbortSignal, asAyder: boolean): Promise<Answer> {
+    const left = this.#partitionOf(request.left.source, "left");
+    if (!left.ok) return left;
+    const right = this.#partitionOf(request.right.source, "right");
+    if (!right.ok) return right;
+    const run = new JoinRun(request, {
+      leftOffset: left.startOffset,
+      rightOffset: right.startOffset,
+      compat: asAyder,
+    });
+    for (const [side, { partition }] of [
+      ["left", left],
+      ["right", right],
+    ] as const) {
+      const sink: RecordSink = {
+        nextOffset: () => run.nextOffset(side),
+        remaining: () => run.remaining(side),
+        skipTo: (offset) => run.skipTo(side, offset),
+        feed: (cursor, end, budget) => run.feed(side, cursor, end, budget),
+      };
+      const failed = await this.#readAll(partition, sink, signal);
+      if (failed !== null) return failed;
+    }
+    while (!run.step(JOIN_BUDGET)) {
+      if (this.#slicer.isOver) await this.#slicer.turn();
+      if (signal.aborted) return CANCELLED;
+    }
+    if (run.rejection !== null) return tooLarge(run.rejection);
+    return { ok: true, json: await this.#joinJson(run) };
+  }
+
+  async #joinJson(run: JoinRun): Promise<string> {
+    const { rows, nextOffsets, stats } = run.result();
+    const list = await this.#slicer.run(jsonListSteps(rows));
+    return `{"ok":true,"rows":${list},"next_offsets":${toJson(nextOffsets)},"stats":${toJson(stats)}}`;
+  }
+
+  /** Feeds all that the partition had when the reading began. @returns why it cannot go on. */
+  async #readAll(
+    partition: PartitionState,
+    sink: RecordSink,
+    signal: AbortSignal,
+  ): Promise<Rejected<QueryReject> | null> {
+    const { endOffset } = partition;
+    let outcome: FeedOutcome = "page";
+    await this.#slicer.turn();
+    while (outcome === "page") {
+      if (signal.aborted) return CANCELLED;
+      outcome = await feedPage(this.#slicer, partition, sink, endOffset);
+    }
+    return outcome === "deleted" ? { ok: false, code: "topic_not_found" } : null;
+  }
+
+  /** The partition, and where to begin: as asked, else as committed, else at the first record. */
+  #partitionOf({ topic, partition, group, offset }: Source, field: string) {
+    const found = findPartition(this.#machine, { topic, partition: partition ?? 0 });
+    if (!found.ok) {
+      const wrong = found.code === "topic_not_found" ? topic : `${partition} of ${topic}`;
+      const what = found.code === "topic_not_found" ? "topic" : "partition";
+      const message = `No such ${what}: ${field}.${what} is ${wrong}`;
+      return { ...found, message, details: { field: `${field}.${what}` } };
+    }
+    const committed = group === null ? null : committedOffset(found.partition, group);
+    const startOffset = offset ?? committed ?? found.partition.lowWatermark;
+    return { ok: true, partition: found.partition, startOffset } as const;
+  }
+}
+
+/** Nobody reads it, or the server stops. */
+const CANCELLED = { ok: false, code: "shutting_down" } as const;
+
+const tooLarge = ({ code, message }: StreamRejection): Rejected<"query_too_large"> => ({
+  ok: false,
+  code,
+  message,
+});

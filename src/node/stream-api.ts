@@ -1,0 +1,48 @@
+import type { Result, WriteReject } from "./api.ts";
+
+/** Queries, joins and views. Bodies are JSON text that the edge has found to be an object. */
+export interface StreamApi {
+  query(request: StreamRequest): Promise<Result<JsonAnswer, QueryReject>>;
+  /** @param asAyder keys compare as text and so on, see CONTRACT 11. */
+  join(request: StreamRequest & { asAyder: boolean }): Promise<Result<JsonAnswer, QueryReject>>;
+
+  putView(name: string, body: string): Promise<Result<{ created: boolean }, PutViewReject>>;
+  deleteView(name: string): Promise<Result<object, WriteReject | "view_not_found">>;
+  /** Gives the view a moment to catch up with the records that are there now. */
+  getView(name: string, signal: AbortSignal): Promise<Result<JsonAnswer, GetViewReject>>;
+  /** Of this node; what the lag says is how far this node is. */
+  listViews(): readonly ViewSummary[];
+  /** The topic that a view reads; null if there is no such view. */
+  topicOfView(name: string): string | null;
+}
+
+export type StreamRequest = {
+  readonly body: string;
+  /** Aborted when nobody waits for the answer any longer, or the server stops. */
+  readonly signal: AbortSignal;
+};
+
+/** The whole body of an answer. */
+export type JsonAnswer = { readonly json: string };
+
+export type ViewSummary = {
+  readonly view: string;
+  readonly topic: string;
+  /** Null: all partitions. */
+  readonly partition: number | null;
+  /** Records that are kept and not in the view yet. */
+  readonly lag: number;
+};
+
+/** `details.field` is the path of the wrong field, such as `filter[0].op`. */
+type BodyReject = "invalid_json" | "invalid_field" | "missing_field";
+type SourceReject = "topic_not_found" | "partition_not_found";
+export type QueryReject =
+  | BodyReject
+  | SourceReject
+  | "query_too_large"
+  | "overloaded"
+  | "shutting_down";
+export type PutViewReject = WriteReject | BodyReject | SourceReject | "too_many_views";
+export type GetViewReject = "view_not_found" | "query_too_large" | "overloaded" | "shutting_down";
+export type StreamRejectCode = QueryReject | PutViewReject | GetViewReject | "view_state_too_large";

@@ -46,6 +46,11 @@ export class MemoryWorld {
     for (const pair of [...this.#pairs]) if (pair.joins(a, b)) pair.cut("cut");
   }
 
+  /** Ends all links of a host, which is not told itself. */
+  leave(host: string): void {
+    for (const pair of [...this.#pairs]) if (pair.joins(host, "*")) pair.leave(host);
+  }
+
   isSilent(from: string, to: string): boolean {
     return this.#silent.has(`${from} ${to}`);
   }
@@ -63,7 +68,6 @@ export class MemoryNetwork implements Network {
   readonly #world: MemoryWorld;
   readonly host: string;
   readonly port: number;
-  readonly #pairs = new Set<Pair>();
   #accept: Accept | null = null;
 
   constructor(world: MemoryWorld, host: string, port: number) {
@@ -79,17 +83,13 @@ export class MemoryNetwork implements Network {
   }
 
   dial(peer: PeerAddress, handlers: DialHandlers): Link {
-    const pair = new Pair(this.#world, this.host, peer, handlers);
-    this.#pairs.add(pair);
-    return pair.near;
+    return new Pair(this.#world, this.host, peer, handlers).near;
   }
 
   async close(): Promise<void> {
     const key = `${this.host}:${this.port}`;
     if (this.#world.listeners.get(key) === this.#accept) this.#world.listeners.delete(key);
-    for (const pair of this.#pairs) pair.near.close();
-    // Links that others dialled end with the process, too.
-    this.#world.cut(this.host, "*");
+    this.#world.leave(this.host);
   }
 }
 
@@ -119,6 +119,12 @@ class Pair {
     this.#world.forget(this);
     this.near.lose(reason);
     this.far?.lose(reason);
+  }
+
+  leave(host: string): void {
+    if (this.#from === host) this.near.isOpen = false;
+    if (this.#to === host && this.far !== null) this.far.isOpen = false;
+    this.cut("the other end is gone");
   }
 
   #open(peer: PeerAddress, handlers: DialHandlers): void {
@@ -161,7 +167,7 @@ class End implements Link {
   }
 
   send(frame: Uint8Array): boolean {
-    if (!this.isOpen) return false;
+    if (!this.isOpen || this.#pair.far === null) return false;
     const carried = this.#world.tamper(this.#host, this.remote, frame.slice());
     const { clock, random, delayMsMax } = this.#world;
     const at = Math.max(this.#lastAtMs, clock.elapsedMs + 1 + random.below(delayMsMax));

@@ -36,8 +36,8 @@ import {
   writeRecord,
 } from "./snapshot-record.ts";
 
-/** Bytes and files that are received again at most, after a crash. */
-const SAVE_BYTES = 64 * 1024 * 1024;
+const SAVE_BYTES_DEFAULT = 64 * 1024 * 1024;
+/** As for bytes: each costs a sync of its directory. */
 const SAVE_FILES = 256;
 
 export type SnapshotInstallOptions = {
@@ -49,6 +49,8 @@ export type SnapshotInstallOptions = {
   readonly clusterId: string | null;
   /** Free bytes that are left to others. */
   readonly reserveBytes: number;
+  /** Bytes that are received again at most, after a crash. @default 64 MiB */
+  readonly saveBytes?: number;
   readonly nextTurn: () => Promise<void>;
 };
 
@@ -81,11 +83,13 @@ type Transfer = {
 export class SnapshotInstall {
   readonly #options: SnapshotInstallOptions;
   readonly #shard: string;
+  readonly #saveBytes: number;
   #transfer: Transfer | null = null;
 
   constructor(options: SnapshotInstallOptions) {
     this.#options = options;
     this.#shard = parentOf(options.partitionsDirectory);
+    this.#saveBytes = options.saveBytes ?? SAVE_BYTES_DEFAULT;
   }
 
   /** What was begun, perhaps in an earlier life, and neither committed nor given up. */
@@ -138,7 +142,7 @@ export class SnapshotInstall {
     await transfer.file.write(position, bytes);
     transfer.place = { file, position: end, crc: crc32(bytes, place.crc) };
     transfer.unsavedBytes += bytes.length;
-    if (transfer.unsavedBytes >= SAVE_BYTES) await this.#save(transfer);
+    if (transfer.unsavedBytes >= this.#saveBytes) await this.#save(transfer);
   }
 
   /** @throws SnapshotRefused if the file is not all here, or not what it should be. */
@@ -162,10 +166,9 @@ export class SnapshotInstall {
    */
   async finish(): Promise<VerifiedSnapshot> {
     const transfer = this.#current();
-    const { announcement, root } = transfer;
+    const { announcement } = transfer;
     refuseUnless(transfer.place.file === announcement.files.length, "files are missing");
     for (let file = 1; file < transfer.verifiedFrom; file++) await this.#verify(transfer, file);
-    transfer.dirty.add(this.#rootPath(root));
     transfer.dirty.add(this.#shard);
     await this.#save(transfer);
     const { meta } = transfer;
@@ -224,7 +227,6 @@ export class SnapshotInstall {
     const { disk } = this.#options;
     const record = await readRecord(disk, this.#shard);
     if (record === null || !isSame(record.announcement, announcement)) return null;
-    if (await this.#isInForce(record.root)) return null;
     const place = await readPlace(disk, this.#shard, record.root);
     const transfer = newTransfer(record.root, announcement, place);
     try {

@@ -30,7 +30,7 @@ export class ShardDisk {
     return disk;
   }
 
-  static async open(disk: SimDisk): Promise<ShardDisk> {
+  static async open(disk: SimDisk, saveBytes = 2 ** 26): Promise<ShardDisk> {
     const { file } = await HardStateFile.open(disk, `${SHARD}/hard-state`, IDENTITY);
     const { journal } = await Journal.open({
       disk,
@@ -40,10 +40,15 @@ export class ShardDisk {
       reserveBytes: 0,
     });
     await journal.retrySpace();
-    return new ShardDisk(disk, file, journal);
+    return new ShardDisk(disk, file, journal, saveBytes);
   }
 
-  private constructor(disk: SimDisk, hardState: HardStateFile, journal: Journal) {
+  private constructor(
+    disk: SimDisk,
+    hardState: HardStateFile,
+    journal: Journal,
+    saveBytes: number,
+  ) {
     this.disk = disk;
     this.hardState = hardState;
     this.journal = journal;
@@ -54,6 +59,7 @@ export class ShardDisk {
       partitionsDirectory: DIRECTORY,
       clusterId: "c",
       reserveBytes: 1000,
+      saveBytes,
       nextTurn,
     });
   }

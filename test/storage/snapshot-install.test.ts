@@ -147,6 +147,9 @@ async function expectOldOrNew(
     await receive(node);
     await install(node);
   }
+  // Nothing is left of the transfer that could be given up.
+  expect(await node.install.pending()).toBeNull();
+  await node.install.abort();
   await expectNew(node);
   await node.journal.append([entryOf(announcement.index + 1, announcement.term)]);
   // And once more: recovery is finished, whatever it had to do.
@@ -187,10 +190,10 @@ test("a transfer goes on where it was, after a reconnect and after a restart", a
   const stopAt = 4;
   const part = { ...held, files: held.files.slice(0, stopAt) };
   await send(part, follower.install, await follower.install.begin(announcement));
-  const bytes = await (held.files[stopAt] ?? never()).read(0, 100);
+  const bytes = await (held.files[stopAt] ?? never()).read(0, 50);
   await follower.install.write(stopAt, 0, bytes);
   const place = await follower.install.begin(announcement);
-  expect(place).toMatchObject({ file: stopAt, position: 100 });
+  expect(place).toMatchObject({ file: stopAt, position: 50 });
   expect(follower.install.resumePoint()).toEqual(place);
   // After a restart, from what is known to be durable.
   const disk = follower.disk.afterCrash(() => "kept", new Random(1));
@@ -206,6 +209,72 @@ test("a transfer goes on where it was, after a reconnect and after a restart", a
   await expectNew(again);
   expect(files).toBeGreaterThan(stopAt + 1);
   expect(await again.install.pending()).toBeNull();
+});
+
+test("what counts as received is there after a crash, wherever it comes", async () => {
+  const images: SimDisk[] = [];
+  const { follower } = await behind();
+  const disk = follower.disk.snapshot({ onCall: () => void images.push(disk.snapshot()) });
+  const receiver = await ShardDisk.open(disk, 900);
+  await receiver.recover();
+  images.length = 0;
+  await receive(receiver);
+  let resumed = 0;
+  for (const [i, image] of images.entries()) {
+    const random = new Random(i + 1);
+    const lost = i % 2 === 0;
+    const crashed = image.afterCrash(() => (lost ? "lost" : random.pick(["lost", "torn"])), random);
+    const again = await ShardDisk.open(crashed, 900);
+    await again.recover();
+    await again.settle();
+    const place = await again.install.begin(announcement);
+    if (place.file > 0 || place.position > 0) resumed++;
+    await send(held, again.install, place);
+    await again.install.finish();
+  }
+  expect(resumed).toBeGreaterThan(images.length / 3);
+});
+
+test("what is stale may be removed at any moment of a transfer", async () => {
+  const { follower, before } = await behind();
+  const tidy = () => follower.checkpoints.removeStale();
+  const place = await follower.install.begin(announcement);
+  const change = (bytes: Uint8Array) => {
+    void tidy();
+    return bytes;
+  };
+  await send(held, follower.install, place, { change });
+  await tidy();
+  await follower.install.finish();
+  await tidy();
+  const name = await follower.install.commit();
+  // The old store is still in use, the new one not yet.
+  await tidy();
+  await follower.node.verify(before);
+  const old = await follower.node.adopt(name);
+  await tidy();
+  await follower.settle();
+  await old.close();
+  await expectNew(follower);
+  await expectRoots(follower.disk, "partitions@1");
+});
+
+test("a checkpoint that is being sent stays until it was sent, although another root took its place", async () => {
+  const { follower } = await behind();
+  const { checkpoints } = follower;
+  const sending = checkpoints.hold() ?? never();
+  const bytesOf = async () => {
+    const all: Uint8Array[] = [];
+    for (const { length, read } of sending.files) all.push(await read(0, length));
+    return all;
+  };
+  const first = await bytesOf();
+  await receive(follower);
+  await install(follower);
+  await expectRoots(follower.disk, "partitions", "partitions@1");
+  expect(await bytesOf()).toEqual(first);
+  await sending.release();
+  await expectRoots(follower.disk, "partitions@1");
 });
 
 test("another snapshot takes the place of the one that was being received", async () => {

@@ -89,6 +89,11 @@ export const LEGAL: Readonly<Record<string, HistoryBuilder>> = {
     .commit([6, 7], 2)
     .consume([8, 9], 0, ["a", "b", "c"])
     .consume([10, 11], 0, ["a", "b", "c"], { committed: 2 }),
+  "a group that has committed nothing is shown at the floor": three()
+    .deleteBefore([6, 7], 2, 2)
+    .consume([8, 9], 2, ["c"], { offset: null, committed: 2, low: 2 })
+    .commit([10, 11], 1, 1)
+    .consume([12, 13], 2, ["c"], { offset: null, committed: 1, low: 2 }),
   "a deletion without an answer": three()
     .deleteBefore([6, 7], 2)
     .consume([8, 9], 0, ["a", "b", "c"])

@@ -142,7 +142,8 @@ export class PartitionLog {
   }
 
   #checkDumps(): void {
-    const allowed = Math.max(0, ...this.#history.deletions.map(({ args }) => args.before));
+    const { deletions } = this.#history;
+    const allowed = deletions.reduce((most, { args }) => Math.max(most, args.before), 0);
     for (const dump of this.#history.dumps) {
       if (dump.outcome !== "ok" || dump.result === null) continue;
       const { low, end, messages } = dump.result;

@@ -1,0 +1,142 @@
+/** What can be done to nodes and links; each is over when it returns. */
+import { someOf } from "./cluster.ts";
+import type { Links } from "./links.ts";
+import type { NodeProcess } from "./node-process.ts";
+import type { Run } from "./run-state.ts";
+
+export type Fault = (run: Run) => Promise<void>;
+
+const DOWN_MS = [100, 2_500] as const;
+const PAUSED_MS = [1_000, 4_000] as const;
+const BROKEN_MS = [1_000, 5_000] as const;
+const DELAY_MS_MAX = 250;
+
+const idOf = ({ id }: NodeProcess): string => id;
+
+export const killLeader: Fault = async (run) => {
+  const leader = await run.leader();
+  if (leader !== null) await kill(run, "kill-leader", [leader]);
+};
+
+export const killAny: Fault = (run) => kill(run, "kill", [run.random.pick(run.cluster.nodes)]);
+
+/** All at once: only what is on the disks is left. */
+export const restartAll: Fault = (run) => kill(run, "restart-all", run.cluster.nodes);
+
+export const killMajority: Fault = (run) => {
+  const { nodes } = run.cluster;
+  return kill(run, "kill-majority", someOf(run.random, nodes, (nodes.length >> 1) + 1));
+};
+
+export const pauseLeader: Fault = async (run) => {
+  const leader = await run.leader();
+  if (leader !== null) await pause(run, "pause-leader", leader);
+};
+
+export const pauseAny: Fault = (run) => pause(run, "pause", run.random.pick(run.cluster.nodes));
+
+/** Clients still reach it: it must know that it leads no longer. */
+export const partitionLeader: Fault = async (run) => {
+  const leader = await run.leader();
+  if (leader !== null) await partition(run, "partition-leader", [leader]);
+};
+
+export const partitionHalves: Fault = (run) => {
+  const { nodes } = run.cluster;
+  const side = someOf(run.random, nodes, 1 + run.random.below(nodes.length >> 1));
+  return partition(run, "partition", side);
+};
+
+/** Each node hears only the one before it. */
+export const ring: Fault = (run) =>
+  withLinks(run, "ring", "all", (links) => {
+    const ids = run.cluster.nodes.map(idOf);
+    for (const [i, from] of ids.entries()) {
+      for (const [j, to] of ids.entries()) {
+        if (i !== j && (i + 1) % ids.length !== j) links.set(from, to, { blocked: true });
+      }
+    }
+  });
+
+/** The leader speaks and does not hear, or hears and does not speak, or one link has one way. */
+export const oneWay: Fault = async (run) => {
+  const leader = await run.leader();
+  if (leader === null) return;
+  const others = run.cluster.nodes.filter((node) => node !== leader);
+  const kind = run.random.below(3);
+  const affected = kind === 2 ? [run.random.pick(others)] : others;
+  await withLinks(run, "one-way", leader.id, (links) => {
+    for (const { id } of affected) {
+      if (kind === 0) links.set(leader.id, id, { blocked: true });
+      else links.set(id, leader.id, { blocked: true });
+    }
+  });
+};
+
+export const slowLinks: Fault = (run) =>
+  withLinks(run, "slow-link", "all", (links) => {
+    const { nodes } = run.cluster;
+    for (const from of nodes) {
+      for (const to of nodes) {
+        if (from === to || run.random.below(2) === 0) continue;
+        links.set(from.id, to.id, { delayMs: run.random.below(DELAY_MS_MAX) });
+      }
+    }
+  });
+
+/** Connections break in the middle of a frame, again and again. */
+export const cutFrames: Fault = (run) =>
+  run.fault("cut-frames", "all", async () => {
+    for (let i = 0; i < 10 && !run.isOver; i++) {
+      const [from, to] = someOf(run.random, run.cluster.nodes, 2);
+      if (from !== undefined && to !== undefined) run.cluster.links?.cutMidFrame(from.id, to.id);
+      await run.pause(20, 200);
+    }
+  });
+
+/** The dialler believes that a link ended, the other side does not. */
+export const halfOpen: Fault = (run) =>
+  withLinks(run, "half-open", "some", (links) => {
+    const [from, to] = someOf(run.random, run.cluster.nodes, 2);
+    if (from !== undefined && to !== undefined) links.halfOpen(from.id, to.id);
+  });
+
+async function kill(run: Run, kind: string, nodes: readonly NodeProcess[]): Promise<void> {
+  await run.fault(kind, nodes.map(idOf).join(), async () => {
+    await Promise.all(nodes.map((node) => node.kill()));
+    await run.pause(...DOWN_MS);
+    for (const node of nodes) if (node.state === "stopped") run.cluster.start(node);
+    await Promise.all(nodes.map((node) => run.serves(node)));
+  });
+}
+
+async function pause(run: Run, kind: string, node: NodeProcess): Promise<void> {
+  await run.fault(kind, node.id, async () => {
+    node.pause();
+    await run.pause(...PAUSED_MS);
+    node.resume();
+  });
+}
+
+async function partition(run: Run, kind: string, side: readonly NodeProcess[]): Promise<void> {
+  const others = run.cluster.nodes.filter((node) => !side.includes(node));
+  await withLinks(run, kind, side.map(idOf).join(), (links) =>
+    links.separate(side.map(idOf), others.map(idOf)),
+  );
+}
+
+/** Disturbs links for a while; afterwards connections break, or what was held back arrives late. */
+async function withLinks(
+  run: Run,
+  kind: string,
+  target: string,
+  disturb: (links: Links) => void,
+): Promise<void> {
+  const { links } = run.cluster;
+  if (links === null) throw new Error(`${kind} needs proxies`);
+  await run.fault(kind, target, async () => {
+    disturb(links);
+    await run.pause(...BROKEN_MS);
+    links.heal(run.random.below(2) === 0);
+  });
+}

@@ -1,0 +1,62 @@
+/** `bun test/cluster/run.ts --scenario NAME --seed N --seconds S`: one scenario, one verdict. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { toNdjson } from "../history/operations.ts";
+import { Cluster } from "./cluster.ts";
+import { execute } from "./execute.ts";
+import { exitCodeOf, reportText } from "./report.ts";
+import { SCENARIOS } from "./scenarios.ts";
+
+const { values } = parseArgs({
+  options: {
+    scenario: { type: "string" },
+    seed: { type: "string" },
+    seconds: { type: "string", default: "20" },
+    nodes: { type: "string" },
+    clients: { type: "string", default: "8" },
+    "pause-ms": { type: "string", default: "10" },
+    /** Where the history and the logs are left; else they go with a run that passed. */
+    out: { type: "string" },
+  },
+});
+
+const scenario = SCENARIOS[values.scenario ?? ""];
+if (scenario === undefined) {
+  console.log("usage: --scenario NAME [--seed N] [--seconds S] [--nodes 1|3|5] [--out DIR]");
+  for (const [name, { help }] of Object.entries(SCENARIOS)) console.log(`  ${name}: ${help}`);
+  process.exit(2);
+}
+const size = Number(values.nodes ?? scenario.size);
+const proxied = scenario.proxied === true && size > 1;
+if (proxied && !Cluster.canProxy()) {
+  console.log(`${values.scenario}: skipped, the proxies need ::1 beside 127.0.0.1`);
+  process.exit(2);
+}
+const seed = Number(values.seed ?? Date.now() % 1_000_000);
+const directory = values.out ?? mkdtempSync(join(tmpdir(), "ayder-cluster-"));
+const replay = `--scenario ${values.scenario} --seed ${seed} --seconds ${values.seconds} --nodes ${size}`;
+console.log(`${replay} (files in ${directory})`);
+const report = await execute(scenario, {
+  seed,
+  seconds: Number(values.seconds),
+  directory,
+  size,
+  ...(scenario.founders === undefined ? {} : { founders: scenario.founders }),
+  proxied,
+  clients: Number(values.clients),
+  pauseMs: Number(values["pause-ms"]),
+});
+const code = exitCodeOf(report);
+if (code !== 0 || values.out !== undefined) {
+  writeFileSync(join(directory, "history.ndjson"), toNdjson(report.operations));
+  writeFileSync(
+    join(directory, "report.txt"),
+    `${replay}\n${reportText(values.scenario ?? "", report)}\n`,
+  );
+} else {
+  rmSync(directory, { recursive: true, force: true });
+}
+console.log(reportText(`${values.scenario}, seed ${seed}`, report));
+process.exit(code);

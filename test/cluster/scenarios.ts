@@ -1,0 +1,97 @@
+/** What is done to a cluster, by name. */
+import type { Demands } from "../history/vacuity.ts";
+import * as faults from "./faults.ts";
+import type { Observer } from "./observer.ts";
+import type { Run } from "./run-state.ts";
+
+export type Scenario = {
+  readonly help: string;
+  readonly size: number;
+  /** How many of them found the cluster; the others join. */
+  readonly founders?: number;
+  /** Needs links that can be disturbed. */
+  readonly proxied?: boolean;
+  /** What a run must have shown, for each ten seconds; leader changes are not asked of one node. */
+  readonly demands: Partial<Demands>;
+  /** Goes on until the run is over. */
+  readonly act: (run: Run, observer: Observer) => Promise<void>;
+};
+
+/** One fault after the other, with some rest in which the cluster can show that it works. */
+const repeat =
+  (...kinds: readonly faults.Fault[]) =>
+  async (run: Run): Promise<void> => {
+    while (!run.isOver) {
+      await run.random.pick(kinds)(run);
+      await run.pause(200, 1_500);
+    }
+  };
+
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  "kill-leader": {
+    help: "SIGKILL to the leader, again and again",
+    size: 3,
+    demands: { faults: 2, leaderChanges: 1 },
+    act: repeat(faults.killLeader),
+  },
+  "kill-any": {
+    help: "SIGKILL to any node; with --nodes 1 to the only one",
+    size: 3,
+    demands: { faults: 2 },
+    act: repeat(faults.killAny),
+  },
+  "pause-leader": {
+    help: "SIGSTOP to the leader, and SIGCONT when there is another",
+    size: 3,
+    demands: { faults: 1, leaderChanges: 1 },
+    act: repeat(faults.pauseLeader),
+  },
+  "partition-leader": {
+    help: "the leader alone on its side, but in reach of clients",
+    size: 3,
+    proxied: true,
+    demands: { faults: 1, leaderChanges: 1 },
+    act: repeat(faults.partitionLeader),
+  },
+  "one-way": {
+    help: "links to or from the leader carry one way only",
+    size: 3,
+    proxied: true,
+    demands: { faults: 1 },
+    act: repeat(faults.oneWay),
+  },
+  "slow-link": {
+    help: "delays up to a quarter of a second, each way by itself; connections cut mid-frame",
+    size: 3,
+    proxied: true,
+    demands: { faults: 1 },
+    act: repeat(faults.slowLinks, faults.cutFrames, faults.halfOpen),
+  },
+  "restart-all": {
+    help: "SIGKILL to all nodes at once",
+    size: 3,
+    demands: { faults: 1 },
+    act: repeat(faults.restartAll),
+  },
+  mixed: {
+    help: "all of it, in random order",
+    size: 5,
+    proxied: true,
+    demands: { faults: 2, leaderChanges: 1 },
+    act: repeat(
+      faults.killLeader,
+      faults.killAny,
+      faults.killMajority,
+      faults.restartAll,
+      faults.pauseLeader,
+      faults.pauseAny,
+      faults.partitionLeader,
+      faults.partitionHalves,
+      faults.ring,
+      faults.oneWay,
+      faults.slowLinks,
+      faults.cutFrames,
+      faults.halfOpen,
+    ),
+  },
+};

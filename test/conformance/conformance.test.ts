@@ -1,11 +1,11 @@
 /**
  * The black-box suite: against `AYDER_URL` and `AYDER_TOKEN` if they are set, else against the
- * application on a node in memory.
+ * application on a node in memory, which has no stream processing.
  */
 import { afterAll, beforeAll } from "bun:test";
 import type { RunningServer } from "../../src/http/server.ts";
 import { startFixture, TOKEN } from "../http/fixture.ts";
-import { register } from "./suite.ts";
+import { register, registerEdge } from "./suite.ts";
 
 const external = process.env["AYDER_URL"];
 if (external !== undefined) {
@@ -17,7 +17,7 @@ if (external !== undefined) {
     ({ server } = startFixture({ auth: { tokens, skipPrefixes: [] } }));
   });
   afterAll(() => server?.stop(100));
-  register(() => ({
+  registerEdge(() => ({
     url: server?.url ?? "",
     token: TOKEN,
     reader: "reader",

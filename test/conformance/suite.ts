@@ -5,14 +5,17 @@ import * as badInputs from "./bad-inputs.ts";
 import * as consume from "./consume.ts";
 import * as follow from "./follow.ts";
 import * as health from "./health.ts";
+import * as joins from "./joins.ts";
 import * as jsonBodies from "./json-bodies.ts";
 import * as kv from "./kv.ts";
 import * as produce from "./produce.ts";
 import * as produceNdjson from "./produce-ndjson.ts";
 import * as requests from "./requests.ts";
 import * as retention from "./retention.ts";
+import * as streams from "./streams.ts";
 import type { TargetOf } from "./target.ts";
 import * as topics from "./topics.ts";
+import * as views from "./views.ts";
 
 const PARTS = [
   requests,
@@ -30,7 +33,20 @@ const PARTS = [
   badInputs,
 ];
 
+/** What a node in memory does not have. */
+const STREAM_PARTS = [streams, joins, views];
+
 /** @param target asked anew by each test, so that a server may be started in `beforeAll`. */
 export function register(target: TargetOf): void {
+  registerEdge(target);
+  registerStreams(target);
+}
+
+export function registerStreams(target: TargetOf): void {
+  for (const part of STREAM_PARTS) part.register(target);
+}
+
+/** All but stream processing. */
+export function registerEdge(target: TargetOf): void {
   for (const part of PARTS) part.register(target);
 }

@@ -5,6 +5,7 @@ import { BunClock } from "./env/bun-clock.ts";
 import { BunDisk } from "./env/bun-disk.ts";
 import { acquireDataLock, DataDirLocked } from "./env/data-lock.ts";
 import { NoNetwork } from "./env/no-network.ts";
+import { TlsUnusable } from "./env/tls-identity.ts";
 import { createApp } from "./http/app.ts";
 import type { HttpOptions } from "./http/options.ts";
 import { IDLE_TIMEOUT_SECONDS_DEFAULT, type RunningServer, startServer } from "./http/server.ts";
@@ -76,6 +77,7 @@ export const isStartError = (error: unknown): error is Error =>
   error instanceof ConfigError ||
   error instanceof TokenSpecError ||
   error instanceof DataDirLocked ||
+  error instanceof TlsUnusable ||
   (error instanceof Error && /Damaged$|Unsupported$|^Disk/.test(error.name)) ||
   (error instanceof Error && "code" in error && typeof error.code === "string");
 
@@ -171,6 +173,7 @@ function listen(config: Config, node: Node, log: Logger, instruments: Instrument
     rocket: config.rocket,
     redirectStatus: config.haRedirectStatus === "308" ? 308 : 307,
     retryAfterSeconds: config.haRetryAfter,
+    forwardWrites: config.haFollowerWrites === "forward",
     cluster: node,
     streams: node.streams,
     version: VERSION,

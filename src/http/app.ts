@@ -58,7 +58,16 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const { instruments, log, now = Date.now } = options;
   const isLoopback = (request: Request) => socket.isLoopback(request);
   const auth = new Auth(options.auth, { instruments, now, isLoopback });
-  const gate = new Gate({ auth, rejections, instruments, log, stopping: stop.signal });
+  const forwardTo = () => (options.forwardWrites === true ? node.health().leaderUrl : null);
+  const gate = new Gate({
+    auth,
+    rejections,
+    instruments,
+    log,
+    forwardTo,
+    requestBytesMax: options.limits.requestBytesMax,
+    stopping: stop.signal,
+  });
 
   const endpoints = allEndpoints(edge);
   const routes = endpoints.map((endpoint) => toRoute(endpoint, instruments));

@@ -4,6 +4,7 @@ import { assert } from "../lib/assert.ts";
 import { type Instruments, RouteMeter } from "../metrics/instruments.ts";
 import { demand, type Principal } from "./auth.ts";
 import type { ErrorCode } from "./errors.ts";
+import type { isWrite } from "./forward.ts";
 import {
   decodePercent,
   pathEndOf,
@@ -56,6 +57,8 @@ export type Route = Endpoint & {
   /** Positions of the path parameters among the segments. */
   readonly parameterAt: readonly number[];
   readonly hasRest: boolean;
+  /** Only the leader can do it. */
+  readonly isWrite: boolean;
   readonly takesBody: boolean;
   readonly meter: RouteMeter;
 };
@@ -69,6 +72,7 @@ export function toRoute(endpoint: Endpoint, instruments: Instruments): Route {
     names: Object.keys(endpoint.query.properties),
     parameterAt: segments.flatMap((segment, at) => (/^[:*]/.test(segment) ? [at] : [])),
     hasRest: segments.at(-1) === "*",
+    isWrite: isWrite(endpoint.method, endpoint.path),
     takesBody: endpoint.method === "POST" || endpoint.method === "PUT",
     meter,
   };

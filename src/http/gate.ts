@@ -3,14 +3,19 @@ import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { Rejections } from "./answers.ts";
 import type { Auth } from "./auth.ts";
+import { readBytes } from "./body.ts";
 import { Call, type Route } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
+import { forward } from "./forward.ts";
 
 export type GateParts = {
   readonly auth: Auth;
   readonly rejections: Rejections;
   readonly instruments: Instruments;
   readonly log: Logger;
+  /** Where this node passes writes on to; null: it answers them itself, if with a redirect. */
+  readonly forwardTo: () => string | null;
+  readonly requestBytesMax: number;
   /** Aborted when the server begins to stop. */
   readonly stopping: AbortSignal;
 };
@@ -27,13 +32,23 @@ export class Gate {
     this.#parts.instruments.requestsInFlight.value++;
     let answer: Response | Promise<Response>;
     try {
-      answer = route.handle(this.#admit(route, request, startedAt));
+      const call = this.#admit(route, request, startedAt);
+      const leaderUrl = route.isWrite ? this.#parts.forwardTo() : null;
+      answer = leaderUrl === null ? route.handle(call) : this.#forward(route, request, leaderUrl);
     } catch (error) {
       answer = this.#failed(route, request, error);
     }
     return answer instanceof Promise
       ? this.#settle(route, request, startedAt, answer)
       : this.#finish(route, startedAt, answer);
+  }
+
+  async #forward(route: Route, request: Request, leaderUrl: string): Promise<Response> {
+    const { requestBytesMax } = this.#parts;
+    const body = route.takesBody
+      ? await readBytes(request, requestBytesMax, "request_too_large")
+      : null;
+    return await forward(route, request, leaderUrl, body);
   }
 
   async #settle(

@@ -4,7 +4,7 @@ import { assert } from "../lib/assert.ts";
 import { type Instruments, RouteMeter } from "../metrics/instruments.ts";
 import { demand, type Principal } from "./auth.ts";
 import type { ErrorCode } from "./errors.ts";
-import type { isWrite } from "./forward.ts";
+import { isWrite } from "./forward.ts";
 import {
   decodePercent,
   pathEndOf,

@@ -2,7 +2,7 @@ import { type Disk, DiskFull } from "../env/disk.ts";
 import { failedSync } from "./checkpoint-writer.ts";
 import { PartitionDamaged } from "./partition-damaged.ts";
 import type { PartitionLog } from "./partition-log.ts";
-import type { SegmentFiles } from "./segment-files.ts";
+import { FilesClosed, type SegmentFiles } from "./segment-files.ts";
 import type { SegmentIndexes } from "./segment-indexes.ts";
 import type { SegmentState } from "./segment-state.ts";
 import type { TailBudget } from "./tail-budget.ts";
@@ -74,7 +74,8 @@ export class PartitionFlusher {
    */
   async sync(log: PartitionLog, target: number, segments: readonly SegmentState[]): Promise<void> {
     await this.flush(log, target);
-    if (log.discarded) return;
+    // A deletion waits for the cut; only the end of the store does not.
+    if (log.discarded) throw new FilesClosed(`${log.directory} was not written to its end`);
     for (const segment of segments) {
       await this.#syncFile(segment.path);
       await this.#storeActiveIndex(log, segment);

@@ -72,7 +72,6 @@ async function walkOn(source: LookupSource, walk: Walk): Promise<number> {
     if (found !== null) return clamp(source, walk.goal, found);
     const window = await source.fileWindow(walk.offset, READ_BYTES);
     // Trimmed under the reader: what is kept now begins later.
-    if (window === null && source.deleted) return answerAtStart(source, walk.goal);
     if (window === null) return lookUp(source, walk.goal);
     const inFile = walk.take(window);
     if (inFile !== null) return clamp(source, walk.goal, inFile);

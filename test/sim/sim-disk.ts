@@ -96,7 +96,7 @@ export class SimDisk implements Disk {
 
   async readWhole(path: string): Promise<Uint8Array | null> {
     await this.#begin("read", path);
-    this.#checkRead(path);
+    this.checkRead(path);
     return this.#current.files.get(path)?.current.bytes.slice() ?? null;
   }
 
@@ -180,6 +180,11 @@ export class SimDisk implements Disk {
     this.#become(this.afterCrash(() => random.pick(fates), random));
   }
 
+  /** The process ended: open files are void, what was written stays with the operating system. */
+  kill(): void {
+    this.#epoch++;
+  }
+
   /** What the disk would be after a crash with these fates, as a new disk. */
   afterCrash(fateOf: (operation: number) => Fate, random: Random): SimDisk {
     const next = new SimDisk();
@@ -242,17 +247,14 @@ export class SimDisk implements Disk {
     return this.#current.files.get(path)?.current.bytes ?? null;
   }
 
-  /** Of all files, sorted. */
   paths(): string[] {
     return [...this.#current.files.keys()].sort();
   }
 
   /** All files with their durable and current bytes, as one comparable text. */
   digest(): string {
-    return [...this.#current.files.keys()]
-      .sort()
-      .map((path) => `${path}:${Bun.hash(this.peek(path) ?? new Uint8Array(0))}`)
-      .join("\n");
+    const line = (path: string) => `${path}:${Bun.hash(this.peek(path) ?? new Uint8Array(0))}`;
+    return this.paths().map(line).join("\n");
   }
 
   /** For `SimFile`. */
@@ -271,11 +273,6 @@ export class SimDisk implements Disk {
     }
   }
 
-  /** For `SimFile`. */
-  checkRead(path: string): void {
-    this.#checkRead(path);
-  }
-
   async #begin(operation: string, path: string): Promise<void> {
     this.#options.onCall?.(operation, path);
     const call = this.calls++;
@@ -286,7 +283,8 @@ export class SimDisk implements Disk {
     throw this.faults.failWith === "full" ? new DiskFull(message) : new DiskFailure(message);
   }
 
-  #checkRead(path: string): void {
+  /** For `SimFile`. */
+  checkRead(path: string): void {
     if (this.faults.readError !== null && path.includes(this.faults.readError)) {
       throw new DiskFailure(`read ${path}: EIO`);
     }
@@ -376,9 +374,15 @@ class SimFile implements DiskFile {
     this.#closed = true;
   }
 
-  #begin(operation: string): Promise<void> {
+  async #begin(operation: string): Promise<void> {
+    this.#checkOpen(operation);
+    await this.#disk.begin(operation, this.#path, this.#epoch);
+    // The number of a file that is closed meanwhile may be that of another one.
+    this.#checkOpen(operation);
+  }
+
+  #checkOpen(operation: string): void {
     if (this.#closed) throw new Error(`${operation} on the closed file ${this.#path}`);
-    return this.#disk.begin(operation, this.#path, this.#epoch);
   }
 }
 

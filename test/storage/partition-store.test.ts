@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
 import { DiskFailure } from "../../src/env/disk.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import { PartitionDamaged } from "../../src/storage/partition-damaged.ts";
+import { OffsetTrimmed, PartitionDamaged } from "../../src/storage/partition-damaged.ts";
 import type { PartitionLog } from "../../src/storage/partition-log.ts";
+import { FilesClosed, SegmentFiles } from "../../src/storage/segment-files.ts";
 import { Random } from "../sim/random.ts";
+import { SimDisk } from "../sim/sim-disk.ts";
 import { PartitionDisk } from "./partition-disk.ts";
 import {
   appendSome,
@@ -17,9 +19,9 @@ import {
 
 const ALL = { start: 0, limit: 1e9, maxBytes: 1e12 };
 
-function appendOne(log: PartitionLog, length: number): void {
+function appendOne(log: PartitionLog, length: number, timestampMs = 5): void {
   const { bytes, logicalBytes } = encodeRecord(null, new Uint8Array(length).fill(1));
-  log.append(bytes, log.endOffset, 5, 1, logicalBytes);
+  log.append(bytes, log.endOffset, timestampMs, 1, logicalBytes);
 }
 
 async function readAll(log: PartitionLog, model: Model): Promise<number[]> {
@@ -276,6 +278,81 @@ test("a deleted partition gives empty pages, and its directory goes", async () =
   await store.close();
   expect(await disk.list(DIRECTORY)).toEqual([]);
   expect(store.describe().unflushedBytes).toBe(0);
+});
+
+/** A partition that is in files only, on a disk of which every call takes a turn. */
+async function slowlyRead() {
+  let slow = false;
+  const disk = new SimDisk({ delay: () => (slow ? nextTurn() : null) });
+  const first = openStore(disk, { segmentBytes: 40_000 });
+  const model = new Model();
+  const random = new Random(4);
+  const before = first.create(1, 0);
+  for (let i = 0; i < 300; i++) appendSome(before, model, random, i, 3000);
+  const cut = first.beginCut();
+  await cut.flush();
+  await first.close();
+  const store = openStore(disk, { segmentBytes: 40_000, openFiles: 2 });
+  store.restore(cut.manifest);
+  const log = store.get(1, 0) ?? store.create(1, 0);
+  const middle = log.endOffset >>> 1;
+  slow = true;
+  const begin = () => [
+    log.read(0, 1e9, 1e12),
+    log.read(middle, 1, 1),
+    log.bytesBefore(middle),
+    log.bytesBefore(5),
+    log.bytesBefore(log.endOffset - 2),
+    log.offsetAtTime(150),
+    log.offsetAtBytes(model.bytesBefore(middle)),
+  ];
+  return { store, log, begin };
+}
+
+/** Late answers may be short, or say that the offset is gone; they neither hang nor blame the disk. */
+async function expectSoft(answers: readonly unknown[]): Promise<void> {
+  for (const answer of await Promise.allSettled(answers)) {
+    if (answer.status === "rejected") expect(answer.reason).toBeInstanceOf(OffsetTrimmed);
+  }
+}
+
+test("who reads while the store is closed, or its partition deleted, fails softly", async () => {
+  for (let turns = 0; turns < 12; turns++) {
+    for (const end of ["close", "delete"] as const) {
+      const { store, log, begin } = await slowlyRead();
+      const answers = begin();
+      for (let i = 0; i < turns; i++) await nextTurn();
+      const ended = end === "close" ? store.close() : store.delete(1, 0);
+      await expectSoft(answers);
+      await ended;
+      expect(await log.read(0, 10, 1e6)).toBeArray();
+      await expectSoft(begin());
+    }
+  }
+});
+
+test("a file is not closed under its user, whose number would soon be another file's", async () => {
+  const files = new SegmentFiles(new SimDisk(), 10, (error) => {
+    throw error;
+  });
+  const steps: string[] = [];
+  const using = files.use("a", "truncate", async (file) => {
+    for (let i = 0; i < 5; i++) await nextTurn();
+    await file.write(0, new Uint8Array(5));
+    steps.push("used");
+  });
+  await Promise.all([using, files.close().then(() => steps.push("closed"))]);
+  expect(steps).toEqual(["used", "closed"]);
+  await expect(files.use("a", "existing", async () => 1)).rejects.toBeInstanceOf(FilesClosed);
+});
+
+test("a cut that the end of the store interrupts does not vouch for what was not written", async () => {
+  const { store, log } = await slowlyRead();
+  appendOne(log, 5000, 300);
+  const cut = store.beginCut();
+  const flushed = cut.flush();
+  await store.close();
+  await expect(flushed).rejects.toThrow();
 });
 
 test("appends must be dense, in order of time, and what they say they are", () => {

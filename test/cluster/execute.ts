@@ -55,9 +55,9 @@ async function prepare(run: Run): Promise<boolean> {
 }
 
 async function live(run: Run, scenario: Scenario): Promise<void> {
-  const { cluster, recorder, options } = run;
+  const { cluster, recorder, knowledge, options } = run;
   const { seed, clients, pauseMs } = options;
-  const workload = new Workload({ cluster, recorder, seed, clients, pauseMs });
+  const workload = new Workload({ cluster, recorder, knowledge, seed, clients, pauseMs });
   const observer = new Observer(run);
   observer.start();
   workload.start();
@@ -85,20 +85,9 @@ function demandsOf({ demands }: Scenario, { seconds, size }: RunOptions): Partia
   };
 }
 
-/** How long after the loss of a leader the first write was acknowledged. Told, never judged. */
-function noteTakeovers({ recorder, notes }: Run): void {
-  const { operations } = recorder;
-  const times: number[] = [];
-  for (const fault of operations) {
-    if (fault.op !== "fault" || !/^(kill|pause|partition)-leader$/.test(fault.args.kind)) continue;
-    let first = Number.POSITIVE_INFINITY;
-    for (const { op, outcome, call, ret } of operations) {
-      if (op === "produce" && outcome === "ok" && call > fault.call) first = Math.min(first, ret);
-    }
-    if (first !== Number.POSITIVE_INFINITY) times.push(first - fault.call);
-  }
-  if (times.length === 0) return;
-  times.sort((a, b) => a - b);
+function noteTakeovers({ takeovers, notes }: Run): void {
+  if (takeovers.length === 0) return;
+  const times = takeovers.toSorted((a, b) => a - b);
   const median = Math.round(times[times.length >> 1] ?? 0);
   const longest = Math.round(times.at(-1) ?? 0);
   const within = times.filter((ms) => ms <= 2 * ELECTION_TIMEOUT_MS).length;

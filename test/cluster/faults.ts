@@ -3,6 +3,7 @@ import { someOf } from "./cluster.ts";
 import type { Links } from "./links.ts";
 import type { NodeProcess } from "./node-process.ts";
 import type { Run } from "./run-state.ts";
+import { timeTakeover } from "./takeover.ts";
 
 export type Fault = (run: Run) => Promise<void>;
 
@@ -15,7 +16,8 @@ const idOf = ({ id }: NodeProcess): string => id;
 
 export const killLeader: Fault = async (run) => {
   const leader = await run.leader();
-  if (leader !== null) await kill(run, "kill-leader", [leader]);
+  if (leader === null) return;
+  await Promise.all([kill(run, "kill-leader", [leader]), timeTakeover(run, leader)]);
 };
 
 export const killAny: Fault = (run) => kill(run, "kill", [run.random.pick(run.cluster.nodes)]);
@@ -30,7 +32,8 @@ export const killMajority: Fault = (run) => {
 
 export const pauseLeader: Fault = async (run) => {
   const leader = await run.leader();
-  if (leader !== null) await pause(run, "pause-leader", leader);
+  if (leader === null) return;
+  await Promise.all([pause(run, "pause-leader", leader), timeTakeover(run, leader)]);
 };
 
 export const pauseAny: Fault = (run) => pause(run, "pause", run.random.pick(run.cluster.nodes));
@@ -38,7 +41,8 @@ export const pauseAny: Fault = (run) => pause(run, "pause", run.random.pick(run.
 /** Clients still reach it: it must know that it leads no longer. */
 export const partitionLeader: Fault = async (run) => {
   const leader = await run.leader();
-  if (leader !== null) await partition(run, "partition-leader", [leader]);
+  if (leader === null) return;
+  await Promise.all([partition(run, "partition-leader", [leader]), timeTakeover(run, leader)]);
 };
 
 export const partitionHalves: Fault = (run) => {

@@ -1,6 +1,7 @@
 /** A run under way: what scenarios act upon, and what is noted beside the history. */
 import { Random } from "../sim/random.ts";
 import { Cluster } from "./cluster.ts";
+import { Knowledge } from "./knowledge.ts";
 import type { NodeProcess } from "./node-process.ts";
 import { Recorder } from "./recorder.ts";
 
@@ -24,6 +25,9 @@ export class Run {
   readonly random: Random;
   readonly cluster: Cluster;
   readonly recorder = new Recorder();
+  readonly knowledge = new Knowledge();
+  /** From the loss of a leader to the first acknowledged write, in ms. Told, never judged. */
+  readonly takeovers: number[] = [];
   /** Wrong whatever the history says: a node that ended by itself, a cluster that stayed silent. */
   readonly findings: string[] = [];
   /** Worth telling. */

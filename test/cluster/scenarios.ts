@@ -1,6 +1,8 @@
 /** What is done to a cluster, by name. */
 import type { Demands } from "../history/vacuity.ts";
+import { flipBits } from "./bitflip-scenario.ts";
 import * as faults from "./faults.ts";
+import { growAndShrink, wipeFollower } from "./members-scenarios.ts";
 import type { Observer } from "./observer.ts";
 import type { Run } from "./run-state.ts";
 
@@ -23,7 +25,19 @@ const repeat =
   async (run: Run): Promise<void> => {
     while (!run.isOver) {
       await run.random.pick(kinds)(run);
-      await run.pause(200, 1_500);
+      await run.leader();
+      await run.pause(400, 1_500);
+    }
+  };
+
+/** The same, but the next fault may come before the last one is overcome. */
+const hurry =
+  (...kinds: readonly faults.Fault[]) =>
+  async (run: Run): Promise<void> => {
+    while (!run.isOver) {
+      await run.random.pick(kinds)(run);
+      if (run.random.below(3) > 0) await run.leader();
+      await run.pause(0, 1_500);
     }
   };
 
@@ -73,12 +87,31 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     demands: { faults: 1 },
     act: repeat(faults.restartAll),
   },
+  "wipe-follower": {
+    help: "a node comes back without its disk: it must not count until it is added anew",
+    size: 3,
+    demands: { faults: 1 },
+    act: wipeFollower,
+  },
+  bitflip: {
+    help: "a flipped bit in each kind of file of a stopped node",
+    size: 3,
+    demands: { faults: 2 },
+    act: flipBits,
+  },
+  "grow-shrink": {
+    help: "1 → 3 → 5 → 3 nodes and back, by changes of membership",
+    size: 5,
+    founders: 1,
+    demands: { faults: 2 },
+    act: growAndShrink,
+  },
   mixed: {
     help: "all of it, in random order",
     size: 5,
     proxied: true,
     demands: { faults: 2, leaderChanges: 1 },
-    act: repeat(
+    act: hurry(
       faults.killLeader,
       faults.killAny,
       faults.killMajority,

@@ -94,7 +94,7 @@ export async function consume(actor: Actor, node: NodeProcess): Promise<Answer> 
   });
 }
 
-async function readPage(
+export async function readPage(
   actor: Actor,
   node: NodeProcess,
   args: Omit<Consume["args"], "session">,

@@ -3,7 +3,7 @@ import { Random } from "../sim/random.ts";
 import type { Actor } from "./actor.ts";
 import { type Answer, Client } from "./client.ts";
 import type { Cluster } from "./cluster.ts";
-import { Knowledge } from "./knowledge.ts";
+import type { Knowledge } from "./knowledge.ts";
 import type { NodeProcess } from "./node-process.ts";
 import type { Recorder } from "./recorder.ts";
 import { chain, expiring, mixed } from "./workload-kv.ts";
@@ -12,6 +12,7 @@ import { commit, consume, deleteBefore, produce, produceOnce } from "./workload-
 export type WorkloadOptions = {
   readonly cluster: Cluster;
   readonly recorder: Recorder;
+  readonly knowledge: Knowledge;
   readonly seed: number;
   readonly clients: number;
   /** Mean pause of a client between two operations. */
@@ -21,7 +22,6 @@ export type WorkloadOptions = {
 const AFTER_FAILURE_MS = 80;
 
 export class Workload {
-  readonly knowledge = new Knowledge();
   readonly #options: WorkloadOptions;
   #stopped = false;
   #running: Promise<void>[] = [];
@@ -42,10 +42,10 @@ export class Workload {
   }
 
   async #run(index: number): Promise<void> {
-    const { cluster, recorder, seed, pauseMs } = this.#options;
+    const { cluster, recorder, knowledge, seed, pauseMs } = this.#options;
     const random = new Random(seed * 1_000 + index);
     const client = new Client(`p${index}`, cluster);
-    const actor = { client, recorder, knowledge: this.knowledge, random };
+    const actor = { client, recorder, knowledge, random };
     const turn = new Turn(actor, cluster, () => this.#stopped);
     try {
       while (!this.#stopped) {

@@ -32,6 +32,7 @@ export class Rejections {
   /** @param about which value was wrong, for the message; left out where the fault is not in it. */
   answer(call: Call, { code, message, details }: Rejected, about = ""): Response {
     if (code === "not_leader") return this.#redirect(call);
+    if (code === "overloaded") this.#options.instruments.overloadRejects.value++;
     const fields = details === undefined ? null : fieldsOf(details);
     const { message: usual, status } = HTTP_ERRORS[code];
     const named = about === "" || status >= 500 ? usual : `${usual}: ${about}${inNumbers(details)}`;

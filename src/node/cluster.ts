@@ -5,11 +5,12 @@ import type { NodeId } from "../lib/ids.ts";
 import { SHARD_0 } from "../lib/ids.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Logger } from "../metrics/log.ts";
+import type { HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
 import type { FetchRequest, Message, RoleChange } from "../raft/types.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import { Transport, type TransportStats } from "../transport/transport.ts";
-import type { ClusterApi } from "./api.ts";
+import type { ClusterApi, NodeHealth } from "./api.ts";
 import type { Commander } from "./commander.ts";
 import { type MemberAddress, MemberBook } from "./members.ts";
 import { Members } from "./membership.ts";
@@ -58,6 +59,8 @@ export class Cluster implements ClusterApi {
   readonly #link: PeerLink;
   /** Set while the cluster's id is being made durable: what comes meanwhile is not acted upon. */
   #learning = false;
+  #elections = 0;
+  #heartbeats = 0;
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
@@ -117,6 +120,7 @@ export class Cluster implements ClusterApi {
   }
 
   send(messages: readonly Message[]): void {
+    for (const { type } of messages) if (type === "heartbeat") this.#heartbeats++;
     this.#link.send(messages);
   }
 
@@ -130,7 +134,33 @@ export class Cluster implements ClusterApi {
     this.#reconnect();
   }
 
+  /** For `/metrics_ha`. */
+  sample(health: NodeHealth): HaSample {
+    const { core } = this.#parts;
+    const { nodes } = this.#members.describe();
+    return {
+      role: health.role,
+      ready: health.ready,
+      term: health.term,
+      // A leader without one steps down within an election timeout.
+      freshQuorum: health.leaderId !== null,
+      commitIndex: health.commitIndex,
+      appliedIndex: health.appliedIndex,
+      durableIndex: health.durableIndex,
+      electionsStarted: this.#elections,
+      heartbeatsSent: this.#heartbeats,
+      nodes: nodes.map(({ nodeId, httpAddr, role, matchIndex }) => ({
+        nodeId,
+        httpAddr,
+        role,
+        isLeader: nodeId === core.leader,
+        lagEntries: matchIndex === null ? null : Math.max(0, core.lastIndex - matchIndex),
+      })),
+    };
+  }
+
   roleChanged({ role }: RoleChange): void {
+    if (role === "candidate") this.#elections++;
     if (role === "leader") this.#members.record();
   }
 

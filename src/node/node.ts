@@ -1,17 +1,9 @@
-import type { Clock } from "../env/clock.ts";
-import type { Disk } from "../env/disk.ts";
-import type { Random } from "../env/random.ts";
-import type { NodeId } from "../lib/ids.ts";
 import { SHARD_0 } from "../lib/ids.ts";
 import { encodeConfigure } from "../machine/command-codec.ts";
 import type { Machine } from "../machine/machine.ts";
-import type { Instruments } from "../metrics/instruments.ts";
-import type { Logger } from "../metrics/log.ts";
-import type { GroupSample } from "../metrics/sources.ts";
-import { type Core, createCore } from "../raft/core.ts";
-import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
-import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
-import type { DataDir } from "../storage/data-dir.ts";
+import type { GroupSample, HaSample } from "../metrics/sources.ts";
+import type { Core } from "../raft/core.ts";
+import type { Entry, RoleChange } from "../raft/types.ts";
 import type {
   ClusterApi,
   KvGetReject,
@@ -24,54 +16,30 @@ import type {
 import { Applier } from "./applier.ts";
 import { BrokerWrites } from "./broker-writes.ts";
 import { Checkpointer } from "./checkpointer.ts";
-import { Cluster, type ClusterOptions } from "./cluster.ts";
+import { Cluster } from "./cluster.ts";
 import { Commander } from "./commander.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { GroupLagReader } from "./group-lag.ts";
 import { KvAccess } from "./kv-access.ts";
 import { Linearizer } from "./linearizer.ts";
+import { electionTicksOf, foundersOf, newCore, roleOf, tickMsOf } from "./node-core.ts";
+import type { NodeOptions } from "./node-options.ts";
 import { Producer } from "./producer.ts";
 import { Proposer } from "./proposer.ts";
 import { Reader } from "./reader.ts";
-import { type Recovered, recover, type Storage, type StorageOptions } from "./recovery.ts";
+import { type Recovered, recover, type Storage } from "./recovery.ts";
 import { Shard } from "./shard.ts";
 import { Snapshots } from "./snapshots.ts";
+
+export type { NodeOptions } from "./node-options.ts";
+
 import { Streams } from "./streams.ts";
 import { Sweeper } from "./sweeper.ts";
-import { Acknowledgements, type WriteConcern } from "./write-concern.ts";
+import { Acknowledgements } from "./write-concern.ts";
 
-const HEARTBEAT_TICKS = 2;
-const TICK_MS_MIN = 5;
 const ROOM_RETRY_MS = 200;
 /** Removed records whose files wait for a checkpoint: above this, one is taken for their sake. */
 const PENDING_REMOVAL_BYTES_MAX = 256 * 1024 * 1024;
-
-export type NodeOptions = {
-  readonly disk: Disk;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly instruments: Instruments;
-  readonly dataDir: DataDir;
-  readonly nodeId: NodeId;
-  readonly storage: StorageOptions;
-  readonly checkpointBytes: number;
-  readonly autoCreateTopics: boolean;
-  readonly defaultPartitions: number;
-  readonly commitTimeoutMs: number;
-  readonly cluster: ClusterOptions;
-  readonly writeConcern: WriteConcern;
-  readonly queueBytesMax: number;
-  readonly queueRequestsMax: number;
-  /** Replicated: every node must evict alike. */
-  readonly limits: {
-    readonly dedupeWindowMs: number;
-    readonly dedupeKeysMax: number;
-    readonly partitionsMax: number;
-  };
-  /** The disk failed or an invariant broke: log it and end the process. Called once. */
-  readonly fault: (error: unknown) => void;
-};
 
 /** A running node: the parts, wired. What `http` sees of it is `NodeApi`. */
 export class Node implements NodeApi, ClusterApi {
@@ -137,6 +105,7 @@ export class Node implements NodeApi, ClusterApi {
       commitTimeoutMs: options.commitTimeoutMs,
       wake: () => this.#shard.wake(),
       acknowledgements: this.#acknowledgements,
+      committed: (seconds) => options.instruments.commitSeconds.observe(seconds),
     });
     this.#commander = new Commander(this.#proposer, clock);
     this.#applier = new Applier({
@@ -359,6 +328,11 @@ export class Node implements NodeApi, ClusterApi {
     request.linearizable ? this.#kvGetConfirmed(request) : Promise.resolve(this.#kv.get(request));
   readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#kv.delete(request);
   readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#kv.list(request));
+  /** For metrics: roles, indexes and who lags behind. */
+  ha(): HaSample {
+    return this.#cluster.sample(this.health());
+  }
+
   /** For metrics: records and seconds that each group is behind. */
   groupLags(): Promise<GroupSample[]> {
     return this.#lags.sample();
@@ -387,6 +361,7 @@ export class Node implements NodeApi, ClusterApi {
     const { role, term, leader } = change;
     this.#options.log.info("role changed", { role, term, leader });
     if (this.#stopping) return;
+    this.#cluster.roleChanged(change);
     if (role !== "leader") {
       this.#acknowledgements.clear();
       const refusal = leader === null ? "no_leader" : "not_leader";
@@ -396,7 +371,6 @@ export class Node implements NodeApi, ClusterApi {
     }
     this.#proposer.setRefusal(null);
     this.#configure();
-    this.#cluster.roleChanged(change);
   }
 
   /** The limits of this leader become those of all, if they differ. */
@@ -415,6 +389,8 @@ export class Node implements NodeApi, ClusterApi {
     const bytes = bytesOf(entries);
     instruments.fsyncSeconds.observe(seconds);
     instruments.batchBytes.observe(bytes);
+    const records = this.#proposer.takeRecords();
+    if (records > 0) instruments.batchRecords.observe(records);
     this.#proposer.durable(entries.at(-1)?.index ?? 0);
     this.#checkpointer.appended(bytes);
     this.#checkpointer.maybeTake();
@@ -435,6 +411,10 @@ export class Node implements NodeApi, ClusterApi {
   /** Removed records give their space back at a checkpoint: take one if that is much, or needed. */
   #relieve(): void {
     this.#cluster.swept();
+    const { instruments } = this.#options;
+    instruments.journalBytes.value = this.#storage.journal.bytes;
+    instruments.proposalsInFlight.value = this.#proposer.inFlight;
+    instruments.waiters.value = this.#proposer.queuedRequests;
     const { store, journal } = this.#storage;
     const { pendingRemovalBytes } = store.describe();
     const needed = pendingRemovalBytes > 0 && (journal.spaceLow || this.#proposer.diskFull);
@@ -455,41 +435,6 @@ export class Node implements NodeApi, ClusterApi {
     this.#faulted = true;
     this.#options.fault(error);
   }
-}
-
-const foundersOf = ({ founder, members }: ClusterOptions): Configuration | null =>
-  founder ? { ...EMPTY_CONFIGURATION, voters: members.map(({ id }) => id).sort() } : null;
-
-function newCore(options: NodeOptions, recovered: Recovered): Core {
-  const { members } = options.cluster;
-  return createCore(
-    {
-      id: options.nodeId,
-      electionTimeoutTicks: electionTicksOf(options.cluster),
-      heartbeatTicks: HEARTBEAT_TICKS,
-      random: options.random,
-      priority: new Map(members.map(({ id, priority }) => [id, priority])),
-      // What is accepted is bounded by the proposer.
-      maxUncommittedBytes: Number.MAX_SAFE_INTEGER,
-    },
-    {
-      hardState: recovered.hardState,
-      configuration: recovered.snapshot?.configuration ?? EMPTY_CONFIGURATION,
-      ...(recovered.snapshot === null ? {} : { snapshot: recovered.snapshot }),
-      entries: recovered.entries,
-    },
-  );
-}
-
-const tickMsOf = ({ heartbeatMs }: ClusterOptions): number =>
-  Math.max(TICK_MS_MIN, heartbeatMs / HEARTBEAT_TICKS);
-
-const electionTicksOf = (cluster: ClusterOptions): number =>
-  Math.max(HEARTBEAT_TICKS + 1, Math.round(cluster.electionTimeoutMs / tickMsOf(cluster)));
-
-function roleOf({ role, id, configuration }: Core): NodeHealth["role"] {
-  if (role === "follower" && configuration.learners.includes(id)) return "learner";
-  return role === "pre_candidate" ? "candidate" : role;
 }
 
 function bytesOf(entries: readonly Entry[]): number {

@@ -81,7 +81,7 @@ export class Producer {
     if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency.keyDigest));
     waiter.predict();
     encodeProduce(proposer.writer(), topic.topicId, number, records, idempotency);
-    const proposal = proposer.submit(waiter);
+    const proposal = proposer.submit(waiter, records.count);
     if (request.rocket) waiter.answerNow();
     else if (request.timeoutMs !== null) this.#startTimer(waiter, proposal, request.timeoutMs);
     return waiter.promise;

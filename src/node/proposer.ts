@@ -26,6 +26,8 @@ export type ProposerOptions = {
   /** Takes a turn soon. */
   readonly wake: () => void;
   readonly acknowledgements: Acknowledgements;
+  /** An entry was committed so long after it was closed, in seconds. */
+  readonly committed: (seconds: number) => void;
 };
 
 /** The commands of one entry and who waits for them, by position. */
@@ -54,6 +56,8 @@ export class Proposer {
   #inFlight: Proposal[] = [];
   #queuedBytes = 0;
   #queuedRequests = 0;
+  /** Submitted since the last `takeRecords`. */
+  #records = 0;
   #stampedMs = 0 as Millis;
   #refusal: WriteReject | null = "no_leader";
   #diskFull = false;
@@ -62,6 +66,17 @@ export class Proposer {
   constructor(options: ProposerOptions) {
     this.#options = options;
     this.#cancelDeadlines = this.#checkLater();
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.length;
+  }
+
+  /** Records that were submitted since the last call. */
+  takeRecords(): number {
+    const records = this.#records;
+    this.#records = 0;
+    return records;
   }
 
   get queuedBytes(): number {
@@ -112,8 +127,11 @@ export class Proposer {
     return this.#writer;
   }
 
-  /** @param waiter of the command just encoded; null where nobody waits, as for housekeeping. */
-  submit(waiter: Waiter | null): Proposal {
+  /**
+   * @param waiter of the command just encoded; null where nobody waits, as for housekeeping.
+   * @param records that it holds, for the metrics.
+   */
+  submit(waiter: Waiter | null, records = 0): Proposal {
     const open = this.#open;
     const bytes = this.#writer.length - this.#mark;
     assert(bytes > 0, "a command was encoded before it is submitted");
@@ -122,6 +140,7 @@ export class Proposer {
     open.bytes += bytes;
     this.#queuedBytes += bytes;
     this.#queuedRequests++;
+    this.#records += records;
     if (open.bytes >= PROPOSAL_BYTES_MAX || open.waiters.length >= PROPOSAL_COMMANDS_MAX) {
       this.#close();
     }
@@ -159,6 +178,7 @@ export class Proposer {
       if (proposal === undefined || proposal.index > entry.index) return null;
       this.#inFlight.shift();
       this.#forget(proposal);
+      this.#options.committed((this.#options.clock.monotonic() - proposal.closedUs) / 1e6);
       if (proposal.index === entry.index && proposal.term === entry.term) return proposal;
       // Another leader's entry took its place, so it will never be applied; or it lies in a
       // snapshot that came from another leader, and nobody can tell.

@@ -6,7 +6,7 @@ import type { Slicer } from "./slicer.ts";
 
 const PAGE_BYTES = 256 * 1024;
 /** Units of work between two looks at the clock; one is about a microsecond. */
-const BUDGET = 500;
+const BUDGET = 200;
 
 /** What reads records: a query, a side of a join, a partition of a view. */
 export type RecordSink = {

@@ -2,7 +2,7 @@ import type { Clock } from "../env/clock.ts";
 import type { Steps } from "../stream/steps.ts";
 
 /** The longest that stream processing holds up a request. */
-const SLICE_US = 2_000;
+const SLICE_US = 500;
 
 /**
  * Shares the loop between requests and long work: between two slices of any work, everything that

@@ -7,6 +7,7 @@ import {
   stampBatch,
 } from "../record/batch-header.ts";
 import { type LookupGoal, type LookupSource, lookUp } from "./partition-lookup.ts";
+import { type RawBatches, rawRange } from "./partition-raw.ts";
 import { PartitionPage, PartitionWindow, type Source } from "./partition-window.ts";
 import { INDEX_INTERVAL_BYTES, type SegmentIndex } from "./segment-index.ts";
 import type { SegmentIndexes } from "./segment-indexes.ts";
@@ -87,6 +88,8 @@ export class PartitionLog implements LookupSource {
   readonly #shared: PartitionShared;
   readonly #memory: Source;
   #active: SegmentState;
+  /** Of the active segment, as a checkpoint recorded it. */
+  readonly restoredEnd: { readonly position: number; readonly offset: number };
   /** Where the last read of a file stopped. */
   #hint: ReadHint | null = null;
 
@@ -100,6 +103,10 @@ export class PartitionLog implements LookupSource {
     this.createdCut = shared.lastCut;
     this.lowWatermark = record.lowWatermark;
     this.endOffset = record.endOffset;
+    this.restoredEnd = {
+      position: record.segments[record.segments.length - 1]?.length ?? 0,
+      offset: record.endOffset,
+    };
     this.endBytes = record.endBytes;
     this.lastTimestampMs = record.lastTimestampMs;
     let start = 0;
@@ -181,6 +188,16 @@ export class PartitionLog implements LookupSource {
   ): Uint8Array[] | Promise<Uint8Array[]> {
     const page = new PartitionPage(Math.max(startOffset, this.lowWatermark), maxRecords, maxBytes);
     return this.#takeFromTail(page) ? page.slices : this.#readOn(page);
+  }
+
+  /**
+   * Whole verified batches from the one that holds `fromOffset` up to `toOffset`, for a peer that
+   * repairs its copy: at least one batch, and else no more than `maxBytes`.
+   *
+   * @returns null if they are not here: trimmed, or not applied yet.
+   */
+  rawRange(fromOffset: number, toOffset: number, maxBytes: number): Promise<RawBatches | null> {
+    return rawRange(this, fromOffset, toOffset, maxBytes);
   }
 
   /** True when the page has all that it can get. */

@@ -10,6 +10,14 @@ import {
   writeManifestPartition,
 } from "./partition-manifest.ts";
 import { PartitionReaper } from "./partition-reaper.ts";
+import {
+  type DamagedRange,
+  findDamage,
+  type RepairScope,
+  repairScope,
+  type SegmentPlace,
+  writeRepair,
+} from "./partition-repair.ts";
 import { sweepStrays } from "./partition-sweep.ts";
 import { SegmentFiles } from "./segment-files.ts";
 import { SegmentIndexes } from "./segment-indexes.ts";
@@ -211,6 +219,49 @@ export class PartitionStore {
       highestTopicId: () => this.#highestTopicId,
       find: (topicId, partition) => this.get(topicId, partition),
     });
+  }
+
+  /**
+   * What has to be asked of a peer so that the segment can be read again. Meant for a
+   * `PartitionDamaged`, whose fields `where` takes; after `repair` it tells of the next damage.
+   *
+   * @returns null if nothing is damaged there, or not kept any more.
+   */
+  async damagedRange(where: SegmentPlace): Promise<DamagedRange | null> {
+    return await this.#inSegment(where, findDamage);
+  }
+
+  /**
+   * Puts the batches of a peer in the place of damaged ones; durable, and read again, when it
+   * resolves.
+   *
+   * @param batches of all the range: `rawRange` of the peer, in pieces perhaps.
+   * @throws RepairRefused unless they are exactly what belongs there; nothing was written then.
+   */
+  async repair(range: DamagedRange, batches: Uint8Array): Promise<void> {
+    await this.#inSegment(range, (scope) => writeRepair(scope, range, batches));
+  }
+
+  async #inSegment<T>(
+    { topicId, partition, segmentOffset }: SegmentPlace,
+    body: (scope: RepairScope) => Promise<T>,
+  ): Promise<T | null> {
+    const log = this.get(topicId, partition);
+    if (log === null) return null;
+    const shared = {
+      disk: this.#options.disk,
+      files: this.#files,
+      nextTurn: this.#options.nextTurn,
+    };
+    const flush = (one: PartitionLog, target: number) => this.#flusher.flush(one, target);
+    const scope = await repairScope(shared, log, segmentOffset, flush);
+    if (scope === null || scope.segment.trimmed) return null;
+    scope.segment.pin();
+    try {
+      return await body(scope);
+    } finally {
+      scope.segment.unpin();
+    }
   }
 
   describe(): PartitionStoreSizes {

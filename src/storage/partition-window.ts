@@ -108,7 +108,8 @@ export class PartitionWindow {
 
   /** What to throw about the batch that the window stands on. */
   damaged(reason: string): PartitionDamaged {
-    return new PartitionDamaged(this.file ?? "memory", this.#filePosition + this.at, reason);
+    const position = this.#filePosition + this.at;
+    return new PartitionDamaged(this.file ?? "memory", position, reason, this.offset);
   }
 }
 

@@ -44,7 +44,7 @@ export class SegmentReader {
       const slash = segment.path.lastIndexOf("/");
       const names = await this.#disk.list(segment.path.slice(0, slash));
       if (names.includes(segment.path.slice(slash + 1))) throw cause;
-      throw new PartitionDamaged(segment.path, 0, "the file is missing");
+      throw new PartitionDamaged(segment.path, 0, "the file is missing", segment.baseOffset);
     } finally {
       segment.unpin();
     }

@@ -1,0 +1,45 @@
+import { type Core, createCore } from "../raft/core.ts";
+import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
+import type { Configuration } from "../raft/types.ts";
+import type { NodeHealth } from "./api.ts";
+import type { ClusterOptions } from "./cluster.ts";
+import type { NodeOptions } from "./node-options.ts";
+import type { Recovered } from "./recovery.ts";
+
+const HEARTBEAT_TICKS = 2;
+const TICK_MS_MIN = 5;
+
+export const foundersOf = ({ founder, members }: ClusterOptions): Configuration | null =>
+  founder ? { ...EMPTY_CONFIGURATION, voters: members.map(({ id }) => id).sort() } : null;
+
+export function newCore(options: NodeOptions, recovered: Recovered): Core {
+  const { members } = options.cluster;
+  return createCore(
+    {
+      id: options.nodeId,
+      electionTimeoutTicks: electionTicksOf(options.cluster),
+      heartbeatTicks: HEARTBEAT_TICKS,
+      random: options.random,
+      priority: new Map(members.map(({ id, priority }) => [id, priority])),
+      // What is accepted is bounded by the proposer.
+      maxUncommittedBytes: Number.MAX_SAFE_INTEGER,
+    },
+    {
+      hardState: recovered.hardState,
+      configuration: recovered.snapshot?.configuration ?? EMPTY_CONFIGURATION,
+      ...(recovered.snapshot === null ? {} : { snapshot: recovered.snapshot }),
+      entries: recovered.entries,
+    },
+  );
+}
+
+export const tickMsOf = ({ heartbeatMs }: ClusterOptions): number =>
+  Math.max(TICK_MS_MIN, heartbeatMs / HEARTBEAT_TICKS);
+
+export const electionTicksOf = (cluster: ClusterOptions): number =>
+  Math.max(HEARTBEAT_TICKS + 1, Math.round(cluster.electionTimeoutMs / tickMsOf(cluster)));
+
+export function roleOf({ role, id, configuration }: Core): NodeHealth["role"] {
+  if (role === "follower" && configuration.learners.includes(id)) return "learner";
+  return role === "pre_candidate" ? "candidate" : role;
+}

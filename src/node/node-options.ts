@@ -1,0 +1,37 @@
+import type { Clock } from "../env/clock.ts";
+import type { Disk } from "../env/disk.ts";
+import type { Random } from "../env/random.ts";
+import type { NodeId } from "../lib/ids.ts";
+import type { Instruments } from "../metrics/instruments.ts";
+import type { Logger } from "../metrics/log.ts";
+import type { DataDir } from "../storage/data-dir.ts";
+import type { ClusterOptions } from "./cluster.ts";
+import type { StorageOptions } from "./recovery.ts";
+import type { WriteConcern } from "./write-concern.ts";
+
+export type NodeOptions = {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly instruments: Instruments;
+  readonly dataDir: DataDir;
+  readonly nodeId: NodeId;
+  readonly storage: StorageOptions;
+  readonly checkpointBytes: number;
+  readonly autoCreateTopics: boolean;
+  readonly defaultPartitions: number;
+  readonly commitTimeoutMs: number;
+  readonly cluster: ClusterOptions;
+  readonly writeConcern: WriteConcern;
+  readonly queueBytesMax: number;
+  readonly queueRequestsMax: number;
+  /** Replicated: every node must evict alike. */
+  readonly limits: {
+    readonly dedupeWindowMs: number;
+    readonly dedupeKeysMax: number;
+    readonly partitionsMax: number;
+  };
+  /** The disk failed or an invariant broke: log it and end the process. Called once. */
+  readonly fault: (error: unknown) => void;
+};

@@ -102,12 +102,8 @@ export async function writeRepair(
   range: DamagedRange,
   batches: Uint8Array,
 ): Promise<void> {
-  const { disk, files, log, segment, end } = scope;
-  const isInside =
-    range.position + range.length <= end.position &&
-    range.segmentOffset === segment.baseOffset &&
-    range.fromOffset >= segment.baseOffset;
-  if (!isInside) throw new RepairRefused("the range is not one of this segment");
+  const { disk, files, log, segment } = scope;
+  await checkRange(scope, range);
   checkBatches(log.seed, range, batches);
   await withFile(scope, (file) => compareHeaders(file, log.seed, range, batches));
   const mode = (await isThere(disk, segment)) ? "existing" : "truncate";
@@ -189,6 +185,20 @@ async function beginsBatch(file: DiskFile, seed: number, place: Place): Promise<
 
 const isHeader = (bytes: Uint8Array, at: number, seed: number): boolean =>
   checkBatchHeader(bytes, at, seed) === null && batchCount(bytes, at) > 0;
+
+/** It begins where the damage does, and ends where that does or a whole batch follows. */
+async function checkRange(scope: RepairScope, range: DamagedRange): Promise<void> {
+  const found = await findDamage(scope);
+  if (found === null || found.position !== range.position) {
+    throw new RepairRefused("nothing is damaged at this position");
+  }
+  const follows = { position: range.position + range.length, offset: range.endOffset };
+  const isAll = found.length === range.length && found.endOffset === range.endOffset;
+  const begins = (file: DiskFile | null) =>
+    file === null ? Promise.resolve(false) : beginsBatch(file, scope.log.seed, follows);
+  if (isAll || (await withFile(scope, begins))) return;
+  throw new RepairRefused("the range ends elsewhere");
+}
 
 function checkBatches(seed: number, range: DamagedRange, batches: Uint8Array): void {
   if (batches.length !== range.length) {

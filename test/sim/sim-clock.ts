@@ -109,7 +109,9 @@ export class SimClock implements Clock {
 }
 
 /** Until all promises that can settle without another event have done so. */
-export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+export const settle = (): Promise<void> => new Promise((resolve) => immediately(resolve));
+
+const immediately = setImmediate;
 
 const before = (a: Event, b: Event): boolean =>
   a.at < b.at || (a.at === b.at && a.sequence < b.sequence);

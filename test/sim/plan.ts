@@ -1,0 +1,136 @@
+/** What a seed draws before anything runs: size, limits, faults and their rates. */
+import type { WriteConcern } from "../../src/node/write-concern.ts";
+import { Random } from "./random.ts";
+import type { Delays } from "./sim-network.ts";
+
+export const FAULT_KINDS = [
+  "kill",
+  "power-loss",
+  "power-loss-all",
+  "pause",
+  "partition",
+  "one-way",
+  "ring",
+  "isolate-leader",
+  "cut-links",
+  "slow-links",
+  "slow-disk",
+  "stuck-sync",
+  "sync-error",
+  "disk-full",
+  "bit-flip",
+  "wipe",
+  "clock-jump",
+  "transfer",
+  "membership",
+  "compact",
+] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+export type Plan = {
+  readonly seed: number;
+  readonly nodes: number;
+  /** Nodes that are there and no members at first. */
+  readonly spares: number;
+  readonly faults: readonly FaultKind[];
+  /** Mean time from one fault to the next. */
+  readonly faultEveryMs: number;
+  readonly clients: number;
+  readonly thinkMs: number;
+  /** Of the phase with faults. */
+  readonly durationMs: number;
+  readonly delays: Delays;
+  readonly syncMs: number;
+  readonly heartbeatMs: number;
+  readonly electionTimeoutMs: number;
+  readonly commitTimeoutMs: number;
+  readonly journalSegmentBytes: number;
+  readonly segmentBytes: number;
+  readonly tailBytes: number;
+  readonly checkpointBytes: number;
+  readonly dedupeWindowMs: number;
+  readonly dedupeKeysMax: number;
+  readonly queueRequestsMax: number;
+  readonly partitions: number;
+  readonly valueBytesMax: number;
+  readonly priorities: boolean;
+  readonly writeConcern: WriteConcern;
+  readonly clockRates: readonly number[];
+};
+
+export type Overrides = {
+  readonly without?: readonly FaultKind[];
+  readonly durationMs?: number;
+  readonly clients?: number;
+};
+
+/** Streams of their own, so that dropping one kind of event does not shift the others. */
+export const streamOf = (seed: number, name: string): Random => {
+  let hash = 0x811c9dc5;
+  for (const character of `${seed}/${name}`) {
+    hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
+  }
+  return new Random(hash);
+};
+
+export function planOf(seed: number, overrides: Overrides = {}): Plan {
+  const random = streamOf(seed, "plan");
+  const nodes = random.pick([1, 3, 3, 3, 3, 5]);
+  const share = random.pick([10, 25, 50, 80]);
+  const drawn = FAULT_KINDS.filter(() => random.below(100) < share);
+  const possible = drawn.filter((kind) => nodes > 1 || !NEEDS_PEERS.has(kind));
+  const plan: Plan = {
+    seed,
+    nodes,
+    spares: nodes > 1 ? 1 : 0,
+    faults: possible.filter((kind) => overrides.without?.includes(kind) !== true),
+    faultEveryMs: random.pick([100, 300, 800, 2000]),
+    clients: overrides.clients ?? 1 + random.below(6),
+    thinkMs: random.pick([2, 10, 30, 100]),
+    durationMs: overrides.durationMs ?? random.pick([3000, 6000, 12_000]),
+    delays: {
+      baseMs: random.pick([0.1, 0.5, 5]),
+      meanMs: random.pick([0.1, 1, 10]),
+      slowOneIn: random.pick([0, 20, 200]),
+    },
+    syncMs: random.pick([0.2, 1, 8]),
+    heartbeatMs: 50,
+    electionTimeoutMs: random.pick([150, 300, 600]),
+    commitTimeoutMs: random.pick([300, 1000, 3000]),
+    journalSegmentBytes: random.pick([4096, 16_384, 262_144]),
+    segmentBytes: random.pick([2048, 16_384, 262_144]),
+    tailBytes: random.pick([4096, 65_536, 1_048_576]),
+    checkpointBytes: random.pick([2048, 16_384, 262_144]),
+    dedupeWindowMs: random.pick([60_000, 600_000]),
+    dedupeKeysMax: random.pick([1000, 10_000]),
+    queueRequestsMax: random.pick([4, 1000]),
+    partitions: 1 + random.below(3),
+    valueBytesMax: random.pick([16, 200, 2000]),
+    priorities: random.below(3) === 0,
+    writeConcern: random.pick(CONCERNS),
+    clockRates: Array.from({ length: 8 }, () => 1 + (random.below(101) - 50) / 1000),
+  };
+  return plan;
+}
+
+const CONCERNS: readonly WriteConcern[] = [
+  { kind: "majority" },
+  { kind: "majority" },
+  { kind: "majority" },
+  { kind: "nodes", count: 2 },
+  { kind: "all" },
+  { kind: "appended" },
+];
+
+const NEEDS_PEERS = new Set<FaultKind>([
+  "partition",
+  "one-way",
+  "ring",
+  "isolate-leader",
+  "cut-links",
+  "slow-links",
+  "bit-flip",
+  "wipe",
+  "transfer",
+  "membership",
+]);

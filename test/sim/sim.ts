@@ -1,0 +1,161 @@
+/** `bun run sim`: seeds through the simulator, from the command line. */
+import { FAULT_KINDS, type FaultKind, type Overrides } from "./plan.ts";
+import { type Report, simulate } from "./simulation.ts";
+
+type Arguments = {
+  readonly from: number;
+  readonly to: number;
+  readonly trace: boolean;
+  readonly twice: boolean;
+  readonly shrink: boolean;
+  readonly jobs: number;
+  readonly overrides: Overrides;
+};
+
+const USAGE = `usage: bun run sim [--seed N | --range A..B] [--jobs N] [--trace] [--twice] [--shrink]
+                   [--ms N] [--clients N] [--without kind,kind]
+fault kinds: ${FAULT_KINDS.join(" ")}`;
+
+function parse(args: readonly string[]): Arguments {
+  const value = (name: string): string | null => {
+    const at = args.indexOf(`--${name}`);
+    return at < 0 ? null : (args[at + 1] ?? null);
+  };
+  const [from = "1", to = from] = (value("range") ?? value("seed") ?? "1").split("..");
+  const without = (value("without") ?? "").split(",").filter((kind) => kind !== "");
+  for (const kind of without) {
+    if (!FAULT_KINDS.includes(kind as FaultKind)) throw new Error(`${kind}?\n${USAGE}`);
+  }
+  const ms = value("ms");
+  const clients = value("clients");
+  return {
+    from: Number(from),
+    to: Number(to),
+    trace: args.includes("--trace"),
+    twice: args.includes("--twice"),
+    shrink: args.includes("--shrink"),
+    jobs: Number(value("jobs") ?? "1"),
+    overrides: {
+      without: without as FaultKind[],
+      ...(ms === null ? {} : { durationMs: Number(ms) }),
+      ...(clients === null ? {} : { clients: Number(clients) }),
+    },
+  };
+}
+
+export function commandOf(seed: number, { without = [], durationMs, clients }: Overrides): string {
+  const parts = [`bun run sim --seed ${seed}`];
+  if (durationMs !== undefined) parts.push(`--ms ${durationMs}`);
+  if (clients !== undefined) parts.push(`--clients ${clients}`);
+  if (without.length > 0) parts.push(`--without ${without.join(",")}`);
+  return parts.join(" ");
+}
+
+/** Fewer kinds of faults, less time, fewer clients, as long as the same rule is broken. */
+async function shrink(report: Report, overrides: Overrides): Promise<Overrides> {
+  const { seed } = report.plan;
+  const ruleOf = ({ violation }: Report) => violation?.message.split(":")[0];
+  const rule = ruleOf(report);
+  let best = overrides;
+  const attempt = async (next: Overrides) => {
+    if (ruleOf(await simulate(seed, next)) === rule) best = next;
+  };
+  for (let ms = report.plan.durationMs; ms > 200; ms = Math.floor(ms / 2)) {
+    await attempt({ ...best, durationMs: ms });
+    if (best.durationMs !== ms) break;
+  }
+  for (const kind of report.plan.faults) {
+    await attempt({ ...best, without: [...(best.without ?? []), kind] });
+  }
+  for (const clients of [1, 2, 3]) {
+    if ((best.clients ?? report.plan.clients) > clients) await attempt({ ...best, clients });
+    if (best.clients === clients) break;
+  }
+  return best;
+}
+
+class Totals {
+  seeds = 0;
+  events = 0;
+  simulatedMs = 0;
+  acknowledged = 0;
+  leaderChanges = 0;
+  applied = 0;
+  readonly failed: number[] = [];
+  readonly effects = new Map<string, number>();
+
+  add(report: Report): void {
+    this.seeds++;
+    this.events += report.events;
+    this.simulatedMs += report.simulatedMs;
+    this.acknowledged += report.acknowledged;
+    this.leaderChanges += report.leaderChanges;
+    this.applied += report.applied;
+    if (report.violation !== null) this.failed.push(report.plan.seed);
+    for (const [kind, count] of report.effects) {
+      this.effects.set(kind, (this.effects.get(kind) ?? 0) + count);
+    }
+  }
+
+  print(seconds: number): void {
+    const effects = [...this.effects].sort().map(([kind, count]) => `${kind} ${count}`);
+    console.log(
+      `${this.seeds} seeds, ${this.events} events (${Math.round(this.events / seconds)}/s), ` +
+        `${Math.round(this.simulatedMs / 1000)} s simulated in ${seconds.toFixed(1)} s, ` +
+        `${this.applied} entries, ${this.acknowledged} acknowledged produces, ` +
+        `${this.leaderChanges} leaders\nfaults with effect: ${effects.join(", ")}\n` +
+        `failed: ${this.failed.length === 0 ? "none" : this.failed.join(" ")}`,
+    );
+  }
+}
+
+async function one(seed: number, options: Arguments, totals: Totals): Promise<void> {
+  const { overrides, trace, twice } = options;
+  const report = await simulate(seed, overrides, trace ? (line) => console.log(line) : null);
+  totals.add(report);
+  if (twice) {
+    const again = await simulate(seed, overrides);
+    if (again.hash !== report.hash || again.events !== report.events) {
+      console.log(`seed ${seed} is not deterministic: ${report.hash} and ${again.hash}`);
+      totals.failed.push(seed);
+    }
+  }
+  if (report.violation === null) return;
+  console.log(`seed ${seed} after ${report.events} events: ${report.violation.message}`);
+  if (trace) console.log(report.violation.stack, report.violation.cause);
+  const smallest = options.shrink ? await shrink(report, overrides) : overrides;
+  console.log(`  replay: ${commandOf(seed, smallest)} --trace`);
+}
+
+/** @returns the number of failed seeds. */
+async function inJobs(options: Arguments, args: readonly string[]): Promise<number> {
+  const { from, to, jobs } = options;
+  const rest = args.filter(
+    (word, i) => !["--range", "--jobs"].some((name) => [word, args[i - 1]].includes(name)),
+  );
+  const size = Math.ceil((to - from + 1) / jobs);
+  const children = Array.from({ length: jobs }, (_, i) => {
+    const first = from + i * size;
+    const range = `${first}..${Math.min(to, first + size - 1)}`;
+    const command = [process.execPath, import.meta.path, ...rest, "--range", range];
+    return Bun.spawn(command, { stdout: "inherit", stderr: "inherit" });
+  });
+  const codes = await Promise.all(children.map(({ exited }) => exited));
+  return codes.filter((code) => code !== 0).length;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes("--help")) {
+    console.log(USAGE);
+    return 0;
+  }
+  const options = parse(args);
+  if (options.jobs > 1) return await inJobs(options, args);
+  const begin = performance.now();
+  const totals = new Totals();
+  for (let seed = options.from; seed <= options.to; seed++) await one(seed, options, totals);
+  totals.print((performance.now() - begin) / 1000);
+  return totals.failed.length;
+}
+
+if (import.meta.main) process.exit((await main(process.argv.slice(2))) === 0 ? 0 : 1);

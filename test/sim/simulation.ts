@@ -1,0 +1,262 @@
+/** One seed from beginning to end: faults, healing, convergence, judgement. */
+import { check as checkHistory } from "../history/check.ts";
+import type { Message } from "../history/operations.ts";
+import { SimClient, SimRecorder } from "./client.ts";
+import { SimCluster, SimViolation } from "./cluster.ts";
+import { Ghost, observe } from "./invariants.ts";
+import { running } from "./life.ts";
+import { Nemesis } from "./nemesis.ts";
+import { type Overrides, type Plan, planOf, streamOf } from "./plan.ts";
+import type { SimNode } from "./sim-node.ts";
+import { setTraps } from "./trap.ts";
+import { Actor, GROUPS, Knowledge, NAMESPACE, pageOf, TOPIC } from "./workload.ts";
+
+export type Report = {
+  readonly plan: Plan;
+  readonly violation: Error | null;
+  readonly events: number;
+  readonly simulatedMs: number;
+  readonly hash: number;
+  readonly effects: ReadonlyMap<string, number>;
+  readonly operations: number;
+  readonly acknowledged: number;
+  readonly leaderChanges: number;
+  readonly applied: number;
+};
+
+const START_MS_MAX = 20_000;
+const RECOVERY_MS_MAX = 60_000;
+const CONVERGENCE_MS_MAX = 60_000;
+const EVENTS_MAX = 3_000_000;
+
+export async function simulate(
+  seed: number,
+  overrides: Overrides = {},
+  log: ((line: string) => void) | null = null,
+): Promise<Report> {
+  const plan = planOf(seed, overrides);
+  const removeTraps = setTraps();
+  const simulation = new Simulation(plan, log);
+  const rejected = (error: unknown) => simulation.cluster.fail(asError(error));
+  process.on("unhandledRejection", rejected);
+  try {
+    await simulation.run();
+  } catch (error) {
+    simulation.cluster.fail(asError(error));
+  } finally {
+    process.off("unhandledRejection", rejected);
+    observe(null);
+    running.life = null;
+    removeTraps();
+  }
+  return simulation.report();
+}
+
+const asError = (error: unknown): Error =>
+  error instanceof Error ? error : new Error(String(error));
+
+class Simulation {
+  readonly cluster: SimCluster;
+  readonly #plan: Plan;
+  readonly #ghost: Ghost;
+  readonly #recorder: SimRecorder;
+  readonly #knowledge: Knowledge;
+  readonly #actors: Actor[] = [];
+
+  constructor(plan: Plan, log: ((line: string) => void) | null) {
+    this.#plan = plan;
+    this.cluster = new SimCluster(plan, log);
+    this.#ghost = new Ghost(this.cluster);
+    this.#recorder = new SimRecorder(this.cluster);
+    this.#knowledge = new Knowledge(plan.partitions);
+    observe(this.#ghost);
+  }
+
+  async run(): Promise<void> {
+    const { cluster } = this;
+    cluster.note(JSON.stringify(this.#plan));
+    for (const node of cluster.nodes) node.start();
+    const admin = this.#client("admin");
+    await this.#runUntil(START_MS_MAX, this.#createTopic(admin));
+    for (let i = 0; i < this.#plan.clients; i++) {
+      const actor = new Actor(this.#client(`c${i}`), this.#knowledge);
+      this.#actors.push(actor);
+      actor.run().catch((error: unknown) => cluster.fail(asError(error)));
+    }
+    const nemesis = new Nemesis(cluster, this.#ghost);
+    await this.#runUntil(this.#plan.durationMs, null);
+    nemesis.stop();
+    await this.#heal(admin);
+    if (cluster.violation === null) this.#judge();
+  }
+
+  /** Liveness: what is not broken for good must take writes again and become equal. */
+  async #heal(admin: SimClient): Promise<void> {
+    const { cluster } = this;
+    cluster.note("heal");
+    cluster.heal();
+    this.#recorder.heal();
+    const writer = new Actor(admin, this.#knowledge);
+    const wrote = await this.#runUntil(RECOVERY_MS_MAX, produceUntilDone(writer));
+    if (!wrote) this.#fail("liveness", `no write succeeded in ${RECOVERY_MS_MAX} ms`);
+    for (const actor of this.#actors) actor.stopped = true;
+    const equal = await this.#runUntil(CONVERGENCE_MS_MAX, this.#converge(admin));
+    if (!equal) this.#fail("convergence", this.#shown());
+    if (cluster.violation !== null) return;
+    for (const node of this.#members()) await this.#runUntil(CONVERGENCE_MS_MAX, this.#dump(node));
+  }
+
+  #client(name: string): SimClient {
+    const random = streamOf(this.#plan.seed, `client ${name}`);
+    return new SimClient(name, this.#recorder, this.cluster, random);
+  }
+
+  async #createTopic(client: SimClient): Promise<void> {
+    for (;;) {
+      const reply = await client.call(client.pick(), (node) =>
+        node.createTopic(TOPIC, this.#plan.partitions),
+      );
+      if (reply !== null && (reply.value.ok || reply.value.code === "topic_exists")) return;
+      client.forgetLeader();
+      await client.sleep(50);
+    }
+  }
+
+  /** Runs events until `work` is done. @returns false if that took longer than `ms`. */
+  async #runUntil(ms: number, work: Promise<void> | null): Promise<boolean> {
+    const { cluster } = this;
+    const endMs = cluster.queue.elapsedMs + ms;
+    const state = { done: false };
+    work?.then(
+      () => {
+        state.done = true;
+      },
+      (error: unknown) => cluster.fail(asError(error)),
+    );
+    while (!state.done && cluster.violation === null && cluster.events < EVENTS_MAX) {
+      running.life = null;
+      if (!(await cluster.step(endMs))) return false;
+      const life = running.life as { name: string } | null;
+      if (life !== null) this.#ghost.check(cluster.node(life.name));
+    }
+    return state.done;
+  }
+
+  /** Nodes that must have everything in the end. */
+  #members(): SimNode[] {
+    const leader = this.cluster.nodes.find(({ node }) => node?.health().role === "leader");
+    const ids = leader?.node?.membership().nodes.map(({ nodeId }) => nodeId) ?? [];
+    return this.cluster.nodes.filter(({ id, broken }) => broken === null && ids.includes(id));
+  }
+
+  async #converge(client: SimClient): Promise<void> {
+    for (;;) {
+      await client.sleep(100);
+      const members = this.#members();
+      const states = members.map(({ node }) =>
+        JSON.stringify(node === null ? null : stateOf(node)),
+      );
+      if (states.length > 0 && states[0] !== "null" && new Set(states).size === 1) return;
+    }
+  }
+
+  #shown(): string {
+    const lines = this.cluster.nodes.map(
+      ({ id, node, broken }) =>
+        `${id} ${broken ?? ""} ${JSON.stringify(node?.health())} ` +
+        `${node === null ? "" : JSON.stringify(stateOf(node))}`,
+    );
+    return `the nodes did not become equal\n${lines.join("\n")}`;
+  }
+
+  async #dump(to: SimNode): Promise<void> {
+    const { node } = to;
+    if (node === null) throw new SimViolation("convergence", `${to.id} went away`);
+    const client = this.#client(`dump ${to.id}`);
+    for (let partition = 0; partition < this.#plan.partitions; partition++) {
+      const call = this.#recorder.now();
+      const at = { topic: TOPIC, partition };
+      const messages: Message[] = [];
+      const committed: Record<string, number> = {};
+      let low = 0;
+      let end = 0;
+      for (const group of GROUPS) {
+        const reply = await client.call(to, async () => {
+          const request = { ...at, group, offset: 0, limit: 1_000_000, maxBytes: 1 << 28 };
+          const page = await node.consume({ ...request, linearizable: false });
+          return page.ok ? pageOf(page, 1_000_000) : null;
+        });
+        const page = reply?.value;
+        if (page == null) throw new SimViolation("convergence", `${to.id} cannot be read`);
+        committed[group] = page.committed;
+        low = page.low;
+        end = page.end;
+        if (group === GROUPS[0]) messages.push(...page.messages);
+      }
+      const result = { messages, low, end, committed };
+      client.add("dump", to, call, at, "ok", result);
+    }
+    await this.#dumpKeys(client, to);
+  }
+
+  async #dumpKeys(client: SimClient, to: SimNode): Promise<void> {
+    const { node } = to;
+    if (node === null) return;
+    const call = this.#recorder.now();
+    const page = await node.kvList({ namespace: NAMESPACE, prefix: "", after: "", limit: 1000 });
+    const entries: [string, string, number][] = [];
+    for (const { key } of page.keys) {
+      const value = await node.kvGet({ namespace: NAMESPACE, key, linearizable: false });
+      if (value.ok) entries.push([key, new TextDecoder().decode(value.value), value.cas]);
+    }
+    client.add("kv-dump", to, call, { ns: NAMESPACE }, "ok", { entries });
+  }
+
+  #judge(): void {
+    const verdict = checkHistory(this.#recorder.operations);
+    if (verdict.kind === "violation") this.#fail(verdict.rule, shownVerdict(verdict));
+    if (verdict.kind === "invalid") this.cluster.count("searches given up");
+  }
+
+  #fail(rule: string, message: string): void {
+    this.cluster.fail(new SimViolation(rule, message));
+  }
+
+  report(): Report {
+    const { cluster } = this;
+    const { operations } = this.#recorder;
+    const acknowledged = operations.filter(
+      ({ op, outcome }) => op === "produce" && outcome === "ok",
+    );
+    return {
+      plan: this.#plan,
+      violation: cluster.violation,
+      events: cluster.events,
+      simulatedMs: cluster.queue.elapsedMs,
+      hash: cluster.hash,
+      effects: cluster.effects,
+      operations: operations.length,
+      acknowledged: acknowledged.length,
+      leaderChanges: this.#ghost.leaderChanges,
+      applied: this.#ghost.highestApplied,
+    };
+  }
+}
+
+const shownVerdict = ({
+  message,
+  operations,
+}: {
+  message: string;
+  operations: readonly object[];
+}) => `${message}\n${operations.map((one) => `  ${JSON.stringify(one).slice(0, 600)}`).join("\n")}`;
+
+async function produceUntilDone(actor: Actor): Promise<void> {
+  while (!(await actor.produce())) await actor.client.sleep(50);
+}
+
+function stateOf(node: NonNullable<SimNode["node"]>) {
+  const { appliedIndex } = node.health();
+  const topics = node.listTopics().map(({ topic }) => node.describeTopic(topic));
+  return { appliedIndex, topics };
+}

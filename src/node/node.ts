@@ -30,12 +30,11 @@ import { Reader } from "./reader.ts";
 import { type Recovered, recover, type Storage } from "./recovery.ts";
 import { Shard } from "./shard.ts";
 import { Snapshots } from "./snapshots.ts";
-
-export type { NodeOptions } from "./node-options.ts";
-
 import { Streams } from "./streams.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Acknowledgements } from "./write-concern.ts";
+
+export type { NodeOptions } from "./node-options.ts";
 
 const ROOM_RETRY_MS = 200;
 /** Removed records whose files wait for a checkpoint: above this, one is taken for their sake. */

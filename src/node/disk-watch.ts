@@ -3,6 +3,8 @@ import { type Disk, DiskFailure } from "../env/disk.ts";
 import type { Logger } from "../metrics/log.ts";
 
 const CHECK_EVERY_MS = 1_000;
+/** The reserve is at most one part of so many of the disk. */
+const RESERVE_SHARE = 10;
 
 export type DiskWatchOptions = {
   readonly disk: Disk;
@@ -43,8 +45,10 @@ export class DiskWatch {
   }
 
   async check(): Promise<void> {
-    const { disk, reserveBytes, isBlocked, retry, measured } = this.#options;
-    const freeBytes = await disk.freeBytes();
+    const { disk, isBlocked, retry, measured } = this.#options;
+    const { freeBytes, totalBytes } = await disk.space();
+    // A small disk is not full when it is empty.
+    const reserveBytes = Math.min(this.#options.reserveBytes, totalBytes / RESERVE_SHARE);
     measured(freeBytes);
     if (isBlocked() && freeBytes >= reserveBytes) await retry();
     this.#set(freeBytes < reserveBytes || isBlocked(), freeBytes);

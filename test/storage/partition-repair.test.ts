@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { BatchBuilder } from "../../src/record/batch-builder.ts";
+import { batchLength, partitionSeed, stampBatch } from "../../src/record/batch-header.ts";
 import { PartitionDamaged } from "../../src/storage/partition-damaged.ts";
 import type { PartitionLog } from "../../src/storage/partition-log.ts";
 import { type DamagedRange, RepairRefused } from "../../src/storage/partition-repair.ts";
@@ -27,8 +29,8 @@ async function written(): Promise<{ disk: SimDisk; manifest: Uint8Array; model: 
 
 const origin = await written();
 
-function restored(disk: SimDisk): { store: PartitionStore; log: PartitionLog } {
-  const store = openStore(disk, OPTIONS);
+function restored(disk: SimDisk, tailBytes = 1): { store: PartitionStore; log: PartitionLog } {
+  const store = openStore(disk, { ...OPTIONS, tailBytes });
   store.restore(origin.manifest);
   const log = store.get(7, 3);
   if (log === null) throw new Error("no partition");
@@ -169,6 +171,81 @@ test("what does not fit exactly is refused, and nothing is written", async () =>
   expect(disk.digest()).toBe(digest);
   await store.repair(range, good);
   expect(await store.damagedRange(damage)).toBeNull();
+});
+
+/** Lengths of the batches in `bytes`. */
+function lengthsOf(bytes: Uint8Array): number[] {
+  const lengths: number[] = [];
+  for (let at = 0; at < bytes.length; at += batchLength(bytes, at)) {
+    lengths.push(batchLength(bytes, at));
+  }
+  return lengths;
+}
+
+test("a peer that has diverged heals nothing", async () => {
+  const path = segmentPaths[1] ?? "";
+  const disk = origin.disk.snapshot();
+  disk.flipBit(path, 50_000 * 8);
+  const { store, log } = restored(disk);
+  const where = { topicId: 7, partition: 3, segmentOffset: log.segments[1]?.baseOffset ?? -1 };
+  const range = await store.damagedRange(where);
+  if (range === null) throw new Error("no range");
+  // The same sizes at other times: the header that can still be read says so.
+  const twin = openStore(new SimDisk(), OPTIONS).create(7, 3);
+  const random = new Random(5);
+  for (let i = 0; i < 260; i++) appendSome(twin, new Model(), random, i + 1, 3000);
+  const raw = await twin.rawRange(range.fromOffset, range.endOffset, 1e9);
+  const other = raw?.bytes ?? new Uint8Array(0);
+  expect(other.length).toBe(range.length);
+  await expect(store.repair(range, other)).rejects.toThrow("another batch");
+  // The same offsets in other sizes.
+  const builder = new BatchBuilder(64);
+  for (let i = range.fromOffset; i < range.endOffset; i++) builder.add(null, new Uint8Array(1));
+  const { bytes } = builder.finish();
+  stampBatch(bytes, 0, range.fromOffset, 1, partitionSeed(7, 3));
+  await expect(store.repair(range, bytes)).rejects.toThrow("bytes for");
+});
+
+test("batches in another order are refused, also where no header can be read", async () => {
+  const path = segmentPaths[1] ?? "";
+  const disk = origin.disk.snapshot();
+  const base = peer.segments[1]?.baseOffset ?? -1;
+  const start = (await peer.rawRange(base, base + 200, 1e9))?.bytes ?? new Uint8Array(0);
+  let at = 0;
+  for (const length of lengthsOf(start)) {
+    if (at < 30_000) disk.flipBit(path, at * 8);
+    at += length;
+  }
+  const { store } = restored(disk);
+  const range = await store.damagedRange({ topicId: 7, partition: 3, segmentOffset: base });
+  if (range === null) throw new Error("no range");
+  const good = await fetchAll(range);
+  const [first = 0, second = 0] = lengthsOf(good);
+  const swapped = good.slice();
+  swapped.set(good.subarray(first, first + second), 0);
+  swapped.set(good.subarray(0, first), second);
+  await expect(store.repair(range, swapped)).rejects.toThrow("offsets do not fit");
+  await store.repair(range, good);
+});
+
+test("a file that ends at a batch, and one to which more is to be written, are healed too", async () => {
+  const path = segmentPaths[2] ?? "";
+  const disk = origin.disk.snapshot();
+  const base = peer.segments[2]?.baseOffset ?? -1;
+  const raw = await peer.rawRange(base, 1e9, 1e9);
+  const length = lengthsOf(raw?.bytes ?? new Uint8Array(0))
+    .slice(0, 9)
+    .reduce((a, b) => a + b);
+  const file = await disk.open(path, "existing");
+  await file.truncate(length);
+  const { store, log } = restored(disk, 1e6);
+  appendSome(log, origin.model.copy(), new Random(1), 300, 500);
+  const range = await store.damagedRange({ topicId: 7, partition: 3, segmentOffset: base });
+  if (range === null) throw new Error("no range");
+  expect(range).toMatchObject({ position: length, endOffset: origin.model.records.length });
+  await store.repair(range, await fetchAll(range));
+  await store.flushAll();
+  expect(await store.damagedRange(range)).toBeNull();
 });
 
 test("an active segment is healed while it grows", async () => {

@@ -6,6 +6,10 @@ const CHECK_EVERY_MS = 1_000;
 /** The reserve is at most one part of so many of the disk. */
 const RESERVE_SHARE = 10;
 
+/** What is kept free on a disk of this size: a small one is not full when it is empty. */
+export const reserveOn = (totalBytes: number, reserveBytes: number): number =>
+  Math.min(reserveBytes, Math.floor(totalBytes / RESERVE_SHARE));
+
 export type DiskWatchOptions = {
   readonly disk: Disk;
   readonly clock: Clock;
@@ -47,8 +51,7 @@ export class DiskWatch {
   async check(): Promise<void> {
     const { disk, isBlocked, retry, measured } = this.#options;
     const { freeBytes, totalBytes } = await disk.space();
-    // A small disk is not full when it is empty.
-    const reserveBytes = Math.min(this.#options.reserveBytes, totalBytes / RESERVE_SHARE);
+    const reserveBytes = reserveOn(totalBytes, this.#options.reserveBytes);
     measured(freeBytes);
     if (isBlocked() && freeBytes >= reserveBytes) await retry();
     this.#set(freeBytes < reserveBytes || isBlocked(), freeBytes);

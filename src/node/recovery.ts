@@ -22,6 +22,7 @@ import { HardStateFile } from "../storage/hard-state.ts";
 import { Journal } from "../storage/journal.ts";
 import { PartitionStore } from "../storage/partition-store.ts";
 import { SnapshotInstall } from "../storage/snapshot-install.ts";
+import { reserveOn } from "./disk-watch.ts";
 
 const READ_BYTES = 4 * 1024 * 1024;
 const FIRST_CHUNK_BYTES = 64 * 1024;
@@ -71,7 +72,10 @@ export type Recovered = {
  * Newest whole checkpoint → machine and partition logs; then the journal behind it. A torn end of
  * the journal is cut; damage before it stops the start with a message that names file and position.
  */
-export async function recover(options: RecoveryOptions): Promise<Recovered> {
+export async function recover(asked: RecoveryOptions): Promise<Recovered> {
+  const { totalBytes } = await asked.disk.space();
+  const diskReserveBytes = reserveOn(totalBytes, asked.storage.diskReserveBytes);
+  const options = { ...asked, storage: { ...asked.storage, diskReserveBytes } };
   const { disk, dataDir, shard, clock, log, onFailure } = options;
   const nextTurn = () => new Promise<void>((resolve) => clock.soon(resolve));
   const paths = dataDir.shard(shard);

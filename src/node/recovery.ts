@@ -76,8 +76,7 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   const { totalBytes } = await asked.disk.space();
   const diskReserveBytes = reserveOn(totalBytes, asked.storage.diskReserveBytes);
   const options = { ...asked, storage: { ...asked.storage, diskReserveBytes } };
-  const { disk, dataDir, shard, clock, log, onFailure } = options;
-  const nextTurn = () => new Promise<void>((resolve) => clock.soon(resolve));
+  const { disk, dataDir, shard, log } = options;
   const paths = dataDir.shard(shard);
   const hardState = await HardStateFile.open(
     disk,
@@ -86,39 +85,13 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   );
   if (hardState.mended !== null) log.warn("hard state mended", { detail: hardState.mended });
 
-  const newStore = () =>
-    new PartitionStore({
-      disk,
-      directory: paths.partitions,
-      segmentBytes: options.storage.segmentBytes,
-      tailBytes: options.storage.tailBytes,
-      onDiskFull: options.onSpace,
-      onFailure,
-      nextTurn,
-    });
-  const store = newStore();
-  const checkpoints = new CheckpointStore({
-    disk,
-    directory: paths.checkpoints,
-    partitions: store,
-    partitionsDirectory: paths.partitions,
-    nextTurn,
-  });
+  const stores = openStores(options);
+  const { checkpoints } = stores;
   const newest = await newestCheckpoint(disk, paths.checkpoints);
   const collected = new EntryCollector(newest);
   const journal = await openJournal(options, collected);
   const { firstIndex, lastIndex } = journal;
-  if (options.founders !== null) {
-    const first = new Machine().beginSnapshot();
-    await checkpoints.found(
-      { journal, hardState: hardState.state },
-      {
-        clusterId: dataDir.identity.clusterId ?? "",
-        configuration: encodeConfiguration(options.founders),
-      },
-      { next: () => first.next(FIRST_CHUNK_BYTES) },
-    );
-  }
+  await maybeFound(options, { checkpoints, journal, hardState: hardState.state });
   const loaded = await checkpoints.recover({ first: firstIndex, last: lastIndex });
   // A founding or an installation that was cut short after its checkpoint was in place.
   await checkpoints.settle(journal);
@@ -137,26 +110,63 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   });
   return {
     machine,
-    storage: {
-      store,
-      checkpoints,
-      journal,
-      hardStateFile: hardState.file,
-      newStore,
-      newInstall: () =>
-        new SnapshotInstall({
-          disk,
-          directory: paths.checkpoints,
-          partitionsDirectory: paths.partitions,
-          clusterId: dataDir.identity.clusterId,
-          reserveBytes: options.storage.diskReserveBytes,
-          nextTurn,
-        }),
-    },
+    storage: { ...stores, journal, hardStateFile: hardState.file },
     hardState: hardState.state,
     snapshot,
     entries,
   };
+}
+
+/** A cluster begins with a checkpoint of nothing but its first members. */
+async function maybeFound(
+  { founders, dataDir }: RecoveryOptions,
+  blank: { checkpoints: CheckpointStore; journal: Journal; hardState: HardState },
+): Promise<void> {
+  if (founders === null) return;
+  const first = new Machine().beginSnapshot();
+  const meta = {
+    clusterId: dataDir.identity.clusterId ?? "",
+    configuration: encodeConfiguration(founders),
+  };
+  const chunks = { next: () => first.next(FIRST_CHUNK_BYTES) };
+  await blank.checkpoints.found(blank, meta, chunks);
+}
+
+/** Partition logs and checkpoints, empty until a checkpoint is recovered. */
+function openStores(
+  options: RecoveryOptions,
+): Pick<Storage, "store" | "checkpoints" | "newStore" | "newInstall"> {
+  const { disk, dataDir, shard, clock, storage, onSpace, onFailure } = options;
+  const nextTurn = () => new Promise<void>((resolve) => clock.soon(resolve));
+  const { partitions, checkpoints: directory } = dataDir.shard(shard);
+  const newStore = () =>
+    new PartitionStore({
+      disk,
+      directory: partitions,
+      segmentBytes: storage.segmentBytes,
+      tailBytes: storage.tailBytes,
+      onDiskFull: onSpace,
+      onFailure,
+      nextTurn,
+    });
+  const store = newStore();
+  const checkpoints = new CheckpointStore({
+    disk,
+    directory,
+    partitions: store,
+    partitionsDirectory: partitions,
+    nextTurn,
+  });
+  const newInstall = () =>
+    new SnapshotInstall({
+      disk,
+      directory,
+      partitionsDirectory: partitions,
+      clusterId: dataDir.identity.clusterId,
+      reserveBytes: storage.diskReserveBytes,
+      nextTurn,
+    });
+  return { store, checkpoints, newStore, newInstall };
 }
 
 async function openJournal(options: RecoveryOptions, collected: EntryCollector): Promise<Journal> {

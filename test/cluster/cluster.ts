@@ -32,6 +32,8 @@ export type Member = {
   readonly id: string;
   readonly isVoter: boolean;
   readonly isLearner: boolean;
+  /** Last entry that is known to be on its disk; null: nobody knows. */
+  readonly matchIndex: number | null;
 };
 
 /** Short, but long enough for a machine that is busy with other things. */
@@ -93,8 +95,11 @@ export class Cluster {
     return this.nodes.filter(({ state }) => state === "running");
   }
 
-  start(node: NodeProcess): void {
-    node.start(this.#environment(node));
+  /** @param forgetful keeps the flag of the founder although its disk is another one by now. */
+  start(node: NodeProcess, forgetful = false): void {
+    const environment = this.#environment(node);
+    const isFounder = node === this.nodes[0] && (forgetful || node.wipes === 0);
+    node.start(isFounder ? { ...environment, RF_HA_BOOTSTRAP_LEADER: "1" } : environment);
   }
 
   startFounders(): void {
@@ -131,6 +136,7 @@ export class Cluster {
         id: one["node_id"] as string,
         isVoter: one["is_voter"] === true,
         isLearner: one["is_learner"] === true,
+        matchIndex: one["match_index"] as number | null,
       })),
     };
   }
@@ -175,8 +181,8 @@ export class Cluster {
     const { founders = this.#options.size, environment } = this.#options;
     const common = { ...STORAGE, RF_LOG_LEVEL: "info", ...environment };
     if (this.isAlone) return common;
-    const isFounder = this.nodes.indexOf(node) < founders;
-    const known = isFounder ? this.nodes.slice(0, founders) : this.nodes;
+    const isFirst = this.nodes.indexOf(node) < founders && node.wipes === 0;
+    const known = isFirst ? this.nodes.slice(0, founders) : this.nodes;
     return {
       ...common,
       RF_HA_ENABLED: "1",
@@ -184,7 +190,6 @@ export class Cluster {
       RF_HA_NODES: known.map((one) => this.#entry(one)).join(),
       RF_HA_HEARTBEAT_MS: String(HEARTBEAT_MS),
       RF_HA_ELECTION_TIMEOUT_MS: String(ELECTION_TIMEOUT_MS),
-      ...(node === this.nodes[0] ? { RF_HA_BOOTSTRAP_LEADER: "1" } : {}),
     };
   }
 

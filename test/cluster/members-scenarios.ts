@@ -91,7 +91,8 @@ async function withoutDisk(
   const { cluster, recorder } = run;
   await wiped.kill();
   wiped.wipe();
-  cluster.start(wiped);
+  // With all its settings, as a supervisor would start it: it may have been the founder.
+  cluster.start(wiped, true);
   await run.pause(...AMNESIA_MS);
   // As many as it takes so that the rest is no majority without the wiped one.
   const majority = (cluster.nodes.length >> 1) + 1;

@@ -13,7 +13,22 @@ export async function join(run: Run, node: NodeProcess): Promise<boolean> {
     priority: 100,
   };
   const added = await change(run, "add", node, address, (member) => member !== null);
-  return added && (await change(run, "promote", node, {}, (member) => member?.isVoter === true));
+  if (!added) return false;
+  const promoted = await change(run, "promote", node, {}, (member) => member?.isVoter === true);
+  return promoted && (await hasCaughtUp(run, node));
+}
+
+/** Only then may another node fail: a voter that has nothing yet counts towards no majority. */
+async function hasCaughtUp({ cluster, until, findings }: Run, node: NodeProcess): Promise<boolean> {
+  const target = (await cluster.leader())?.members.map(({ matchIndex }) => matchIndex ?? 0) ?? [];
+  const wanted = Math.max(0, ...target);
+  const reached = await until(async () => {
+    const member = (await cluster.leader())?.members.find(({ id }) => id === node.id);
+    return (member?.matchIndex ?? -1) >= wanted ? true : null;
+  });
+  if (reached === true) return true;
+  findings.push(`${node.id} is a voter, but it never got what it lacked:\n${node.logTail()}`);
+  return false;
 }
 
 export const leave = (run: Run, node: NodeProcess): Promise<boolean> =>
@@ -30,20 +45,19 @@ async function change(
   const client = new Client(`operator ${action} ${node.id}`, cluster);
   const body = JSON.stringify({ node_id: node.id, ...fields });
   const request: Request = { method: "POST", target: `/ha/membership/${action}`, body };
-  const answers = new Set<string>();
+  const answers = new Map<string, string>();
   const done = await run.until(async () => {
     const status = await cluster.leader();
     if (status === null) return null;
     if (isDone(status.members.find(({ id }) => id === node.id) ?? null)) return true;
     const answer = await client.send(random.pick(cluster.running), request);
-    answers.add(
-      `${answer.status} ${answer.body?.["error"] ?? ""} ${answer.body?.["message"] ?? ""}`,
-    );
+    const error = `${answer.status} ${answer.body?.["error"] ?? ""}`;
+    answers.set(error, `${error} ${answer.body?.["message"] ?? ""}`);
     return null;
   });
   client.close();
   if (done === true) return true;
-  run.findings.push(`${action} ${node.id} never came to pass: ${[...answers].join("; ")}`);
+  run.findings.push(`${action} ${node.id} never came to pass: ${[...answers.values()].join("; ")}`);
   return false;
 }
 

@@ -24,7 +24,8 @@ export type NodeOptions = {
 
 export type NodeState = "stopped" | "running" | "paused";
 
-const LOG_TAIL_LINES = 30;
+const LOG_TAIL_LINES = 12;
+const LOG_LINE_CHARACTERS_MAX = 400;
 
 export class NodeProcess {
   readonly id: string;
@@ -36,6 +37,7 @@ export class NodeProcess {
   #state: NodeState = "stopped";
   /** How often it was started: reads of one life never go back. */
   lives = 0;
+  wipes = 0;
 
   constructor({ id, directory, http, prefix = [] }: NodeOptions) {
     this.id = id;
@@ -127,6 +129,7 @@ export class NodeProcess {
   wipe(): void {
     if (this.state !== "stopped") throw new Error(`${this.id} still runs`);
     rmSync(this.dataDir, { recursive: true, force: true });
+    this.wipes++;
     this.note("disk wiped");
   }
 
@@ -150,6 +153,8 @@ export class NodeProcess {
 
   logTail(lines = LOG_TAIL_LINES): string {
     if (!existsSync(this.logPath)) return "";
-    return readFileSync(this.logPath, "utf8").trimEnd().split("\n").slice(-lines).join("\n");
+    const all = readFileSync(this.logPath, "utf8").trimEnd().split("\n");
+    const tail = all.slice(-lines).map((line) => line.slice(0, LOG_LINE_CHARACTERS_MAX));
+    return tail.join("\n");
   }
 }

@@ -3,12 +3,15 @@ import type { NodeProcess } from "./node-process.ts";
 import type { Run } from "./run-state.ts";
 
 const INTERVAL_MS = 150;
+/** A node that ends by itself more often than this is left alone until the end. */
+const RESTARTS_MAX = 3;
 
 export class Observer {
   readonly #run: Run;
   readonly #seen = new Set<string>();
   /** May end by themselves: what they found on their disks was damaged by us. */
   readonly mayEnd = new Set<NodeProcess>();
+  readonly #ends = new Map<NodeProcess, number>();
   #stopped = false;
   #running: Promise<void> = Promise.resolve();
 
@@ -50,9 +53,12 @@ export class Observer {
     const { cluster, findings } = this.#run;
     for (const node of cluster.nodes) {
       if (!node.endedByItself || this.mayEnd.has(node)) continue;
-      findings.push(`${node.id} ended by itself with ${node.ending}:\n${node.logTail()}`);
+      const times = (this.#ends.get(node) ?? 0) + 1;
+      this.#ends.set(node, times);
+      const log = times === 1 ? `:\n${node.logTail()}` : " again";
+      findings.push(`${node.id} ended by itself with ${node.ending}${log}`);
       node.acknowledgeEnd();
-      cluster.start(node);
+      if (times <= RESTARTS_MAX) cluster.start(node);
     }
   }
 }

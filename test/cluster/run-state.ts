@@ -60,7 +60,10 @@ export class Run {
   }
 
   /** @returns null if it never became so. */
-  async until<T>(what: () => Promise<T | null>, timeoutMs = PATIENCE_MS): Promise<T | null> {
+  readonly until = async <T>(
+    what: () => Promise<T | null>,
+    timeoutMs = PATIENCE_MS,
+  ): Promise<T | null> => {
     const end = this.recorder.now() + timeoutMs;
     while (this.recorder.now() < end) {
       const found = await what();
@@ -68,7 +71,7 @@ export class Run {
       await Bun.sleep(POLL_MS);
     }
     return null;
-  }
+  };
 
   /** The leader, once there is one. Null: there was none for long, which is a finding. */
   async leader(timeoutMs = PATIENCE_MS): Promise<NodeProcess | null> {

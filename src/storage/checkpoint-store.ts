@@ -43,7 +43,10 @@ export type CheckpointStoreOptions = {
 export type JournalReach = { readonly first: number; readonly last: number };
 
 /** What `settle` needs of a journal. */
-export type SettlingJournal = Pick<Journal, "firstIndex" | "lastIndex" | "termAt" | "resetTo">;
+export type SettlingJournal = Pick<
+  Journal,
+  "firstIndex" | "lastIndex" | "termAt" | "resetTo" | "claimed"
+>;
 
 /** A snapshot of another node that `SnapshotInstall.commit` has put in place. */
 export type CommittedSnapshot = CheckpointName & { readonly term: number };
@@ -169,16 +172,16 @@ export class CheckpointStore {
    * After `recover` or `adopt`: makes the journal continue the checkpoint if a crash, or the switch
    * itself, has left it behind. It does nothing else, so it may be called at every start.
    *
-   * @param allow `salvaged: true` if the journal was cut because it was damaged.
    * @returns whether the journal was reset.
    * @throws JournalDamaged if the journal lacks entries that it had when the checkpoint was taken.
    */
-  async settle(journal: SettlingJournal, allow: { salvaged?: boolean } = {}): Promise<boolean> {
+  async settle(journal: SettlingJournal): Promise<boolean> {
     const newest = this.#kept[this.#kept.length - 1];
     if (newest === undefined) return false;
     const { name, term } = newest;
     const behind = journal.termAt(name.index as LogIndex) !== term;
-    if (name.state === "ckpt" && behind && allow.salvaged !== true) {
+    // One that was cut for damage knows that entries are missing.
+    if (name.state === "ckpt" && behind && journal.claimed === null) {
       throw missingJournal(this.#path(name), name.index, journal);
     }
     if (behind) await journal.resetTo(name.index as LogIndex, term as Term);

@@ -4,11 +4,10 @@
  * the place proves it: then the journal is damaged and stays as it is. Without such a proof the
  * place is the torn end of an append that nobody was told about: it is cut.
  */
-import type { Disk, DiskFile } from "../env/disk.ts";
+import type { Disk } from "../env/disk.ts";
 import type { Entry, LogIndex, Term } from "../raft/types.ts";
 import {
   entryTypeOf,
-  FRAME_ALIGN,
   FRAME_HEADER_BYTES,
   FrameDecoder,
   frameBytes,
@@ -18,10 +17,13 @@ import {
   PAYLOAD_BYTES_MAX,
   segmentSeed,
 } from "./frame.ts";
-import { JournalDamaged, JournalUnsupported } from "./journal-damage.ts";
+import { lastHeld, laterEnd, readClaim, writeClaim } from "./journal-claim.ts";
+import { type Damage, JournalDamaged, JournalUnsupported } from "./journal-damage.ts";
 import type { JournalIndex } from "./journal-index.ts";
+import { scanFrames } from "./journal-scan.ts";
 import {
   decodeSegmentHeader,
+  type Opened,
   SEGMENT_HEADER_BYTES,
   SEGMENT_VERSION,
   type Segment,
@@ -30,6 +32,7 @@ import {
   segmentPath,
 } from "./journal-segment.ts";
 import type { Spare } from "./journal-spares.ts";
+import { zeroBehind } from "./journal-zeros.ts";
 
 const SLICE_BYTES = 1024 * 1024;
 const SPARE_BYTES_MIN = 512;
@@ -39,6 +42,8 @@ export type RecoveryOptions = {
   readonly directory: string;
   readonly identity: number;
   readonly index: JournalIndex;
+  /** Instead of `JournalDamaged`: keep what can be read, and remember how far it went. */
+  readonly cutDamaged: boolean;
   /** Entries in the order of the file; one whose index is not new replaces all from there on. */
   readonly onEntries: ((entries: readonly Entry[]) => void | Promise<void>) | null;
 };
@@ -56,13 +61,9 @@ export type Recovered = {
     readonly position: number;
     readonly bytes: number;
   } | null;
+  /** What was wrong with a journal that was cut in spite of it. */
+  readonly salvaged: Damage | null;
   readonly bytesRead: number;
-};
-
-type Opened = {
-  readonly segment: Segment;
-  readonly header: SegmentHeader | null;
-  readonly size: number;
 };
 
 /** Where reading stopped, and why. */
@@ -134,6 +135,7 @@ class Recovery {
       return await this.#run();
     } catch (failure) {
       if (!(failure instanceof JournalDamaged)) throw failure;
+      if (this.#options.cutDamaged) return await this.#salvage(failure.damage);
       const to = await this.#lastClaimed();
       throw to <= failure.damage.to
         ? failure
@@ -149,12 +151,7 @@ class Recovery {
       const opened = this.#files[used];
       if (opened?.header === null || opened === undefined) break;
       if (used > 0 && !this.#follows(opened, opened.header, used)) break;
-      // Below the base: what is left of the older segments is dead.
-      if (used === 0 || opened.header.baseIndex < this.#index.firstIndex - 1) {
-        this.#index.reset(opened.header.baseIndex, opened.header.baseTerm);
-      }
-      this.#chain = opened.header.checksum;
-      stop = await this.#readSegment(opened.segment);
+      stop = await this.#enter(opened, opened.header, used === 0);
     }
     await this.#proveNothingMissing(used, stop);
     const torn = await this.#cut(used);
@@ -166,11 +163,22 @@ class Recovery {
       nextId: (spares.at(-1)?.id ?? segments.at(-1)?.id ?? 0) + 1,
       chain: this.#chain,
       torn,
+      salvaged: null,
       bytesRead: this.#bytesRead,
     };
   }
 
-  #checkHeader({ segment, header, size }: Opened): void {
+  #headerProblem({ segment, header, size }: Opened): { position: number; reason: string } | null {
+    if (header === null) return null;
+    if (header.id !== segment.id) {
+      return { position: 0, reason: `this is segment ${header.id} by its header` };
+    }
+    if (size >= header.capacity) return null;
+    return { position: size, reason: `the file has ${size} bytes instead of ${header.capacity}` };
+  }
+
+  #checkHeader(opened: Opened): void {
+    const { segment, header } = opened;
     if (header === null) return;
     if (header.version !== SEGMENT_VERSION) {
       throw new JournalUnsupported(
@@ -180,17 +188,9 @@ class Recovery {
     if (header.identity !== this.#options.identity) {
       throw new JournalUnsupported(`${segment.path} belongs to the journal of another node`);
     }
-    if (header.id !== segment.id) {
-      this.#damaged(
-        segment.path,
-        0,
-        header.watermark,
-        `this is segment ${header.id} by its header`,
-      );
-    }
-    if (size < header.capacity) {
-      const reason = `the file has ${size} bytes instead of ${header.capacity}`;
-      this.#damaged(segment.path, size, header.watermark, reason);
+    const problem = this.#headerProblem(opened);
+    if (problem !== null) {
+      this.#damaged(segment.path, problem.position, header.watermark, problem.reason);
     }
     segment.capacity = header.capacity;
   }
@@ -199,6 +199,15 @@ class Recovery {
   #follows(opened: Opened, header: SegmentHeader, used: number): boolean {
     const before = this.#files[used - 1];
     return before?.segment.id === opened.segment.id - 1 && header.previousChain === this.#chain;
+  }
+
+  async #enter({ segment }: Opened, header: SegmentHeader, isFirst: boolean): Promise<Stop> {
+    // Below the base: what is left of the older segments is dead.
+    if (isFirst || header.baseIndex < this.#index.firstIndex - 1) {
+      this.#index.reset(header.baseIndex, header.baseTerm);
+    }
+    this.#chain = header.checksum;
+    return await this.#readSegment(segment);
   }
 
   /** Reads all valid frames. @returns where and why it ended. */
@@ -373,22 +382,66 @@ class Recovery {
   /** Of all valid frame headers in a range, what the one with the highest synced position says. */
   async #newestClaim(segment: Segment, from: number, to: number): Promise<Claim | null> {
     let newest: Claim | null = null;
-    const frame = this.#decoder;
-    const begin = Math.ceil(from / FRAME_ALIGN) * FRAME_ALIGN;
-    for (let start = begin; start < to; start += SLICE_BYTES) {
-      const bytes = await segment.file.read(
-        start,
-        Math.min(SLICE_BYTES + FRAME_HEADER_BYTES - FRAME_ALIGN, to - start),
-      );
-      this.#load(bytes, start, segment);
-      for (let at = 0; at + FRAME_HEADER_BYTES <= bytes.length; at += FRAME_ALIGN) {
-        if (!frame.maybeFrame(at) || !frame.header(at)) continue;
-        if (newest === null || frame.synced > newest.synced) {
-          newest = { synced: frame.synced, watermark: frame.watermark };
-        }
+    this.#bytesRead += await scanFrames(segment, from, to, ({ synced, watermark }) => {
+      if (newest === null || synced > newest.synced) newest = { synced, watermark };
+    });
+    return newest;
+  }
+
+  /**
+   * Keeps what can be read from the beginning up to the first bad place. How far the journal went
+   * is made durable before anything is cut, so that a crash in between forgets nothing.
+   */
+  async #salvage(damage: Damage): Promise<Recovered> {
+    const { disk, directory, identity } = this.#options;
+    const used = await this.#readPrefix();
+    const prefix = { index: this.#index.lastIndex, term: this.#index.lastTerm };
+    const from = (prefix.index + 1) as LogIndex;
+    const claim = await lastHeld(this.#files, prefix, damage);
+    const former = await readClaim(disk, directory, identity);
+    await writeClaim(disk, directory, identity, former === null ? claim : laterEnd(former, claim));
+    const gone = this.#files.slice(used);
+    for (const { segment } of gone.reverse()) {
+      await segment.file.close();
+      await disk.remove(segment.path);
+      await disk.syncDirectory(directory);
+    }
+    await this.#cut(used);
+    const segments = this.#files.slice(0, used).map((file) => file.segment);
+    const nextId = (segments.at(-1)?.id ?? this.#files.at(-1)?.segment.id ?? 0) + 1;
+    return {
+      segments,
+      spares: [],
+      nextId,
+      chain: this.#chain,
+      torn: null,
+      salvaged: { ...damage, from, to: Math.max(claim.index, from) as LogIndex },
+      bytesRead: this.#bytesRead,
+    };
+  }
+
+  /** Reads anew, without a question what is missing. @returns how many segments are of use. */
+  async #readPrefix(): Promise<number> {
+    this.#index.reset(0, 0);
+    this.#chain = 0;
+    this.#batch = [];
+    for (const { segment } of this.#files) segment.end = SEGMENT_HEADER_BYTES;
+    for (let used = 0; used < this.#files.length; used++) {
+      const opened = this.#files[used];
+      const header = opened?.header ?? null;
+      if (opened === undefined || header === null || this.#headerProblem(opened) !== null) {
+        return used;
+      }
+      if (used > 0 && !this.#follows(opened, header, used)) return used;
+      try {
+        await this.#enter(opened, header, used === 0);
+      } catch (failure) {
+        if (!(failure instanceof JournalDamaged)) throw failure;
+        await this.#handOver();
+        return used + 1;
       }
     }
-    return newest;
+    return this.#files.length;
   }
 
   /**
@@ -421,29 +474,4 @@ class Recovery {
     if (this.#files.length > used) await disk.syncDirectory(directory);
     return spares;
   }
-}
-
-/** @returns how many bytes had to be overwritten. */
-async function zeroBehind(file: DiskFile, from: number, to: number): Promise<number> {
-  let dirtyEnd = from;
-  for (let start = from; start < to; start += SLICE_BYTES) {
-    const bytes = await file.read(start, Math.min(SLICE_BYTES, to - start));
-    const dirty = lengthWithoutZeros(bytes);
-    if (dirty > 0) dirtyEnd = start + dirty;
-  }
-  for (let start = from; start < dirtyEnd; start += SLICE_BYTES) {
-    await file.write(start, new Uint8Array(Math.min(SLICE_BYTES, dirtyEnd - start)));
-  }
-  return dirtyEnd - from;
-}
-
-function lengthWithoutZeros(bytes: Uint8Array): number {
-  let end = bytes.length;
-  const aligned = bytes.byteOffset % 4 === 0;
-  while (end > 0 && (end % 4 !== 0 || !aligned) && bytes[end - 1] === 0) end--;
-  if (end % 4 !== 0 || !aligned) return end;
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, end / 4);
-  let at = words.length;
-  while (at > 0 && words[at - 1] === 0) at--;
-  return at * 4;
 }

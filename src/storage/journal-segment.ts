@@ -54,6 +54,13 @@ export type Segment = {
   released: boolean;
 };
 
+/** A file as recovery finds it; without a valid header it is a spare, or damaged. */
+export type Opened = {
+  readonly segment: Segment;
+  readonly header: SegmentHeader | null;
+  readonly size: number;
+};
+
 /** The checksum is filled in. */
 export function encodeSegmentHeader(header: Omit<SegmentHeader, "checksum">): Uint8Array {
   const words = new Uint32Array(WORDS);

@@ -14,6 +14,7 @@ import {
   KIND_WATERMARK,
   segmentSeed,
 } from "./frame.ts";
+import { type JournalClaim, laterEnd, readClaim, removeClaim } from "./journal-claim.ts";
 import { JournalIndex } from "./journal-index.ts";
 import { readEntries } from "./journal-reader.ts";
 import { type Recovered, recoverJournal } from "./journal-recovery.ts";
@@ -44,6 +45,11 @@ export type JournalOptions = {
   /** For the watermark after an idle time; without it only `noteIdle` and `close` write one. */
   readonly clock?: Clock;
   /**
+   * For a node that has peers: a damaged journal is cut before the damage instead of refused, and
+   * what it had is remembered as `claimed`. @default false
+   */
+  readonly cutDamaged?: boolean;
+  /**
    * Entries as recovery reads them, views into slices that are not used again. An entry whose index
    * is not new replaces that one and all behind it. What is above `lastIndex` in the end is void.
    */
@@ -58,6 +64,8 @@ export type JournalOpened = {
   readonly journal: Journal;
   /** The end of an append that was never answered, cut off; null after a clean end. */
   readonly torn: Recovered["torn"];
+  /** What was damaged, if `cutDamaged` made something of it; see `Journal.claimed`. */
+  readonly salvaged: Recovered["salvaged"];
   readonly bytesRead: number;
 };
 
@@ -79,6 +87,7 @@ export class Journal {
   #appends = 0;
   #failure: DiskFailure | null = null;
   #closed = false;
+  #claimed: JournalClaim | null = null;
 
   /**
    * Opens what is in the directory, which must exist.
@@ -95,12 +104,15 @@ export class Journal {
       identity: options.identity,
       index,
       onEntries: options.onEntries ?? null,
+      cutDamaged: options.cutDamaged ?? false,
     });
     const journal = new Journal(options, index, recovered);
+    journal.#claimed = await readClaim(options.disk, options.directory, options.identity);
     if (recovered.segments.length === 0) await journal.#spares.prepareFirst();
     journal.#spares.refill();
     journal.#armIdle();
-    return { journal, torn: recovered.torn, bytesRead: recovered.bytesRead };
+    const { torn, salvaged, bytesRead } = recovered;
+    return { journal, torn, salvaged, bytesRead };
   }
 
   private constructor(options: JournalOptions, index: JournalIndex, recovered: Recovered) {
@@ -147,6 +159,28 @@ export class Journal {
   /** Everything up to here is on stable storage. */
   get durableIndex(): LogIndex {
     return this.#durableIndex as LogIndex;
+  }
+
+  /**
+   * The last entry that this journal is known to have held before it was cut for damage; null if it
+   * never was, or has been released. Until then the node must not campaign, nor vote for a log that
+   * ends before this.
+   */
+  get claimed(): JournalClaim | null {
+    return this.#claimed;
+  }
+
+  /** Forgets the claim if the durable log reaches as far. @returns whether there is none any more. */
+  async releaseClaim(): Promise<boolean> {
+    this.#check();
+    const claimed = this.#claimed;
+    if (claimed === null) return true;
+    const index = this.durableIndex;
+    const end = { index, term: this.#index.termAt(index) ?? this.baseTerm };
+    if (laterEnd(end, claimed) !== end) return false;
+    await removeClaim(this.#options.disk, this.#options.directory);
+    this.#claimed = null;
+    return true;
   }
 
   /** No further segment could be prepared: produce must be refused, what frees space may go on. */

@@ -30,7 +30,10 @@ export class ShardDisk {
     return disk;
   }
 
-  static async open(disk: SimDisk, saveBytes = 2 ** 26): Promise<ShardDisk> {
+  static async open(
+    disk: SimDisk,
+    { saveBytes = 2 ** 26, cutDamaged = false } = {},
+  ): Promise<ShardDisk> {
     const { file } = await HardStateFile.open(disk, `${SHARD}/hard-state`, IDENTITY);
     const { journal } = await Journal.open({
       disk,
@@ -38,6 +41,7 @@ export class ShardDisk {
       identity: IDENTITY,
       segmentBytes: 2048,
       reserveBytes: 0,
+      cutDamaged,
     });
     await journal.retrySpace();
     return new ShardDisk(disk, file, journal, saveBytes);

@@ -215,7 +215,7 @@ test("what counts as received is there after a crash, wherever it comes", async 
   const images: SimDisk[] = [];
   const { follower } = await behind();
   const disk = follower.disk.snapshot({ onCall: () => void images.push(disk.snapshot()) });
-  const receiver = await ShardDisk.open(disk, 900);
+  const receiver = await ShardDisk.open(disk, { saveBytes: 900 });
   await receiver.recover();
   images.length = 0;
   await receive(receiver);
@@ -224,7 +224,7 @@ test("what counts as received is there after a crash, wherever it comes", async 
     const random = new Random(i + 1);
     const lost = i % 2 === 0;
     const crashed = image.afterCrash(() => (lost ? "lost" : random.pick(["lost", "torn"])), random);
-    const again = await ShardDisk.open(crashed, 900);
+    const again = await ShardDisk.open(crashed, { saveBytes: 900 });
     await again.recover();
     await again.settle();
     const place = await again.install.begin(announcement);

@@ -28,6 +28,8 @@ export type MembersOptions = {
 /** Changes of membership and leadership, and the picture of both. */
 export class Members {
   readonly #options: MembersOptions;
+  /** The disk of each peer, as of the last handshake. */
+  readonly #metDisks = new Map<NodeId, string>();
   #preferredSinceMs: number | null = null;
   #transferredMs = Number.NEGATIVE_INFINITY;
   #epoch = 0;
@@ -54,24 +56,32 @@ export class Members {
     };
   }
 
-  /** This leader's own settings and disk, and those of the founders, go into the log once. */
+  /** Settings and disks of all members, as far as they are known, go into the log once. */
   record(): void {
-    const { core, book, commander, incarnation } = this.#options;
+    const { core, book, commander } = this.#options;
     for (const id of idsOf(core.configuration)) {
       const address = book.find(id);
       const known = book.incarnationOf(id);
-      const own = id === core.id ? incarnation : null;
-      if (address === null || (known !== null && (own === null || known === own))) continue;
-      if (own === null && book.isRecorded(id)) continue;
+      const disk = this.#diskOf(id);
+      if (address === null || (known !== null && (id !== core.id || known === disk))) continue;
+      if (disk === null && book.isRecorded(id)) continue;
       commander.housekeep((writer) =>
-        encodePutMember(writer, { ...address, incarnation: own, resetIncarnation: false }),
+        encodePutMember(writer, { ...address, incarnation: disk, resetIncarnation: false }),
       );
     }
+  }
+
+  /** Peers were mostly met before anybody led. Without a link nobody knows which disk is there. */
+  #diskOf(id: NodeId): string | null {
+    const { core, incarnation, isUp } = this.#options;
+    if (id === core.id) return incarnation;
+    return isUp(id) ? (this.#metDisks.get(id) ?? null) : null;
   }
 
   /** A member's disk was met for the first time: from now on it is known by it. */
   met(id: NodeId, incarnation: string): void {
     const { core, book, commander } = this.#options;
+    this.#metDisks.set(id, incarnation);
     if (core.role !== "leader" || book.incarnationOf(id) !== null) return;
     const address = book.find(id);
     if (address === null || !idsOf(core.configuration).includes(id)) return;

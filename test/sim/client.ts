@@ -77,16 +77,24 @@ export class SimClient {
         life.onEnd(() => answer(null));
         life.run(() => {
           if (to.node === null) answer(null);
-          else this.#ask(to.node, ask, answer);
+          else this.#ask(to, to.node, ask, answer);
         });
       });
     });
   }
 
-  #ask<T>(node: Node, ask: (node: Node) => Promise<T>, answer: (reply: Reply<T>) => void): void {
+  #ask<T>(
+    to: SimNode,
+    node: Node,
+    ask: (node: Node) => Promise<T>,
+    answer: (reply: Reply<T>) => void,
+  ): void {
     ask(node).then(
       (value) => answer({ value }),
-      (error: unknown) => this.cluster.fail(error as Error),
+      (error: unknown) => {
+        this.cluster.refused(to, error);
+        answer(null);
+      },
     );
   }
 

@@ -104,6 +104,13 @@ export class SimCluster {
     });
   }
 
+  /** A request to it was answered with an error instead of an answer. */
+  refused(node: SimNode, error: unknown): void {
+    const isDamage = error instanceof Error && /Damaged$|^Disk/.test(error.name);
+    if (isDamage && this.excused.has(node.id)) this.count("damage found");
+    else this.fail(new SimViolation("request failed", `${node.id}: ${error}`, error));
+  }
+
   excuse(node: SimNode, kind: FaultKind): void {
     const kinds = this.excused.get(node.id) ?? new Set();
     this.excused.set(node.id, kinds.add(kind));

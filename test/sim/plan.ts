@@ -78,7 +78,13 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const nodes = random.pick([1, 3, 3, 3, 3, 5]);
   const share = random.pick([10, 25, 50, 80]);
   const drawn = FAULT_KINDS.filter(() => random.below(100) < share);
-  const possible = drawn.filter((kind) => nodes > 1 || !NEEDS_PEERS.has(kind));
+  const writeConcern = random.pick(CONCERNS);
+  const possible = drawn.filter(
+    (kind) =>
+      (nodes > 1 || !NEEDS_PEERS.has(kind)) &&
+      // Who wants every disk to answer cannot lose one.
+      (writeConcern.kind !== "all" || !LOSES_A_DISK.has(kind)),
+  );
   const plan: Plan = {
     seed,
     nodes,
@@ -101,13 +107,14 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     segmentBytes: random.pick([2048, 16_384, 262_144]),
     tailBytes: random.pick([4096, 65_536, 1_048_576]),
     checkpointBytes: random.pick([2048, 16_384, 262_144]),
-    dedupeWindowMs: random.pick([60_000, 600_000]),
+    // Clocks that jump make keys old at once; that is not what is looked for.
+    dedupeWindowMs: possible.includes("clock-jump") ? 3_600_000_000 : 600_000,
     dedupeKeysMax: random.pick([1000, 10_000]),
     queueRequestsMax: random.pick([4, 1000]),
     partitions: 1 + random.below(3),
     valueBytesMax: random.pick([16, 200, 2000]),
     priorities: random.below(3) === 0,
-    writeConcern: random.pick(CONCERNS),
+    writeConcern,
     clockRates: Array.from({ length: 8 }, () => 1 + (random.below(101) - 50) / 1000),
   };
   return plan;
@@ -121,6 +128,8 @@ const CONCERNS: readonly WriteConcern[] = [
   { kind: "all" },
   { kind: "appended" },
 ];
+
+const LOSES_A_DISK = new Set<FaultKind>(["bit-flip", "wipe", "sync-error"]);
 
 const NEEDS_PEERS = new Set<FaultKind>([
   "partition",

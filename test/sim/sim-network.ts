@@ -197,9 +197,11 @@ class Pair {
       this.far = far;
       far.handlers = listener.accept(far);
     });
-    this.near.life.run(() => {
-      if (this.near.isOpen) this.#handlers.opened();
-    });
+    world.queue.after(0, () =>
+      this.near.life.run(() => {
+        if (this.near.isOpen) this.#handlers.opened();
+      }),
+    );
   }
 }
 
@@ -247,8 +249,15 @@ class End implements Link {
     this.#world.queue.after(0, () => this.life.run(() => this.handlers?.closed(reason)));
   }
 
+  /** One event a frame, so that each process runs in events of its own. */
   release(): void {
-    for (const frame of this.#held.splice(0)) this.#deliver(frame);
+    if (this.#held.length === 0 || this.#world.isBlocked(this.host, this.remote)) return;
+    this.#world.queue.after(0, () => {
+      const frame = this.#held.shift();
+      if (frame === undefined) return;
+      if (this.#world.has(this.#pair)) this.#deliver(frame);
+      this.release();
+    });
   }
 
   #carry(frame: Uint8Array | null): void {

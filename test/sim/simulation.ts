@@ -62,6 +62,7 @@ class Simulation {
   readonly #recorder: SimRecorder;
   readonly #knowledge: Knowledge;
   readonly #actors: Actor[] = [];
+  readonly #running: Promise<void>[] = [];
 
   constructor(plan: Plan, log: ((line: string) => void) | null) {
     this.#plan = plan;
@@ -81,7 +82,7 @@ class Simulation {
     for (let i = 0; i < this.#plan.clients; i++) {
       const actor = new Actor(this.#client(`c${i}`), this.#knowledge);
       this.#actors.push(actor);
-      actor.run().catch((error: unknown) => cluster.fail(asError(error)));
+      this.#running.push(actor.run());
     }
     const nemesis = new Nemesis(cluster, this.#ghost);
     await this.#runUntil(this.#plan.durationMs, null);
@@ -100,6 +101,8 @@ class Simulation {
     const wrote = await this.#runUntil(RECOVERY_MS_MAX, produceUntilDone(writer));
     if (!wrote) this.#fail("liveness", `no write succeeded in ${RECOVERY_MS_MAX} ms`);
     for (const actor of this.#actors) actor.stopped = true;
+    const ended = Promise.all(this.#running).then(() => {});
+    if (!(await this.#runUntil(RECOVERY_MS_MAX, ended))) this.#fail("liveness", "a client waits");
     const equal = await this.#runUntil(CONVERGENCE_MS_MAX, this.#converge(admin));
     if (!equal) this.#fail("convergence", this.#shown());
     if (cluster.violation !== null) return;
@@ -187,6 +190,7 @@ class Simulation {
           return page.ok ? pageOf(page, 1_000_000) : null;
         });
         const page = reply?.value;
+        if (page == null && this.cluster.excused.get(to.id)?.has("bit-flip") === true) return;
         if (page == null) throw new SimViolation("convergence", `${to.id} cannot be read`);
         committed[group] = page.committed;
         low = page.low;

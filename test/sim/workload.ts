@@ -136,7 +136,7 @@ export class Actor {
     if (result !== null) knowledge.saw(partition, 0, result.offset + result.count);
     else client.forgetLeader();
     client.add("produce", to, call, args, outcome, result);
-    return outcome === "ok";
+    return reply?.value.ok === true;
   }
 
   #encode(values: readonly string[]): EncodedRecords {

@@ -23,7 +23,7 @@ export function filesByKind(directory: string): Map<string, string[]> {
   for (const path of paths) {
     const kind = relative(directory, path)
       .replace(/^shards\/\d+\//, "")
-      .replace(/^partitions\/[^/]+\//, "partitions/")
+      .replace(/^partitions[^/]*\/[^/]+\//, "partitions/")
       .replace(/\/[^/]*\.(\w+)$/, "/*.$1");
     kinds.set(kind, [...(kinds.get(kind) ?? []), path]);
   }

@@ -1,0 +1,117 @@
+import { expect, test } from "bun:test";
+import {
+  encodeCreateTopic,
+  encodeDeleteBefore,
+  encodeDeleteTopic,
+  encodeProduce,
+} from "../../src/machine/command-codec.ts";
+import type { Offset } from "../../src/record/offset.ts";
+import { recordsOf, StreamBench, until } from "./support.ts";
+
+const BODY = JSON.stringify({ source: { topic: "t", partition: 0, limit: 10_000 } });
+const never = () => new AbortController().signal;
+
+function bench(records = 5): StreamBench {
+  const made = new StreamBench();
+  made.run((writer) => encodeCreateTopic(writer, "t", 1));
+  for (let i = 0; i < records; i++) {
+    made.run((writer) => encodeProduce(writer, 1, 0, recordsOf([{ i }]), null));
+  }
+  return made;
+}
+/** Reads of the partition wait until `open` is called. */
+function gated(made: StreamBench): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  made.log().gate = promise;
+  return () => {
+    made.log().gate = null;
+    resolve();
+  };
+}
+const consumedOf = (answer: { ok: boolean; json?: string }): unknown =>
+  JSON.parse(answer.json ?? "{}").source?.consumed;
+
+test("four run, sixteen wait, one more is refused; all that waited are served", async () => {
+  const made = bench();
+  const open = gated(made);
+  const running = Array.from({ length: 20 }, () =>
+    made.streams.query({ body: BODY, signal: never() }),
+  );
+  await until("four read", () => made.log().reads.length === 4);
+  expect(await made.streams.query({ body: BODY, signal: never() })).toMatchObject({
+    ok: false,
+    code: "overloaded",
+  });
+  open();
+  for (const answer of await Promise.all(running)) expect(consumedOf(answer)).toBe(5);
+  expect(made.log().reads.length).toBe(20);
+});
+
+test("who leaves the queue or the work makes room for others", async () => {
+  const made = bench();
+  const open = gated(made);
+  const leaving = new AbortController();
+  const gone = Array.from({ length: 20 }, () =>
+    made.streams.query({ body: BODY, signal: leaving.signal }),
+  );
+  await until("four read", () => made.log().reads.length === 4);
+  leaving.abort();
+  const next = made.streams.query({ body: BODY, signal: never() });
+  open();
+  expect(consumedOf(await next)).toBe(5);
+  for (const answer of await Promise.all(gone)) expect(answer.ok).toBe(false);
+  expect(made.log().reads.length).toBe(5);
+});
+
+test("a query that is cancelled does not go on reading", async () => {
+  const made = bench(3_000);
+  const leaving = new AbortController();
+  const answer = made.streams.query({ body: BODY, signal: leaving.signal });
+  await until("the first page", () => made.log().reads.length === 1);
+  leaving.abort();
+  expect(await answer).toMatchObject({ ok: false, code: "shutting_down" });
+  expect(made.log().reads.length).toBeLessThan(3);
+});
+
+test("it reads what was there when it began, also over trimming and deletion", async () => {
+  const made = bench();
+  let open = gated(made);
+  const trimmed = made.streams.query({ body: BODY, signal: never() });
+  await until("it reads", () => made.log().reads.length === 1);
+  made.run((writer) => encodeProduce(writer, 1, 0, recordsOf([{ i: 5 }]), null));
+  made.run((writer) =>
+    encodeDeleteBefore(writer, {
+      topicId: 1,
+      partition: 0,
+      beforeOffset: 3 as Offset,
+      bytesBefore: 0,
+    }),
+  );
+  open();
+  const answer = await trimmed;
+  expect(consumedOf(answer)).toBe(2);
+  expect(JSON.parse(answer.ok ? answer.json : "{}").source.next_offset).toBe(5);
+
+  open = gated(made);
+  const deleted = made.streams.query({ body: BODY, signal: never() });
+  await until("it reads again", () => made.log().reads.length === 2);
+  made.run((writer) => encodeDeleteTopic(writer, "t"));
+  made.log().batches.length = 0;
+  open();
+  expect(await deleted).toMatchObject({ ok: false, code: "topic_not_found" });
+});
+
+test("compatible joins are asked for by the caller", async () => {
+  const made = bench();
+  const body = JSON.stringify({
+    left: { topic: "t", partition: 0 },
+    right: { topic: "t", partition: 0 },
+    on: { left_key: "i", right_key: "i" },
+  });
+  const join = async (asAyder: boolean) => {
+    const answer = await made.streams.join({ body, signal: never(), asAyder });
+    return JSON.parse(answer.ok ? answer.json : "{}").rows[0].left;
+  };
+  expect(await join(false)).toEqual({ i: 0 });
+  expect(await join(true)).toEqual({});
+});

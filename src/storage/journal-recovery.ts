@@ -397,9 +397,10 @@ class Recovery {
     const used = await this.#readPrefix();
     const prefix = { index: this.#index.lastIndex, term: this.#index.lastTerm };
     const from = (prefix.index + 1) as LogIndex;
-    const claim = await lastHeld(this.#files, prefix, damage);
+    const held = await lastHeld(this.#files, prefix, damage);
     const former = await readClaim(disk, directory, identity);
-    await writeClaim(disk, directory, identity, former === null ? claim : laterEnd(former, claim));
+    const claim = former === null ? held : laterEnd(former, held);
+    await writeClaim(disk, directory, identity, claim);
     const gone = this.#files.slice(used);
     for (const { segment } of gone.reverse()) {
       await segment.file.close();

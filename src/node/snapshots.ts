@@ -55,6 +55,7 @@ export class Snapshots implements SnapshotPort {
     return new InstallSink({
       install: this.#options.storage.newInstall,
       committed,
+      decline: offer,
       offer: (message, install) => this.#offer(message, install, offer),
     });
   }
@@ -110,6 +111,8 @@ export class Snapshots implements SnapshotPort {
 type InstallSinkOptions = {
   readonly install: () => SnapshotInstall;
   readonly committed: () => number;
+  /** The offer is older than what is here. */
+  readonly decline: (message: SnapshotOffer) => void;
   readonly offer: (message: SnapshotOffer, install: SnapshotInstall) => Promise<boolean>;
 };
 
@@ -127,7 +130,11 @@ class InstallSink implements SnapshotSink {
     const message = decodeMessage(announcement.meta);
     if (message.type !== "snapshot_offer") throw new Error("the snapshot comes without its offer");
     const { index, term } = message.snapshot;
-    if (index <= this.#options.committed()) throw new Error("this node has all that is in it");
+    if (index <= this.#options.committed()) {
+      // The core tells the leader where this node is; without that it would be offered for ever.
+      this.#options.decline(message);
+      throw new Error("this node has all that is in it");
+    }
     this.#message = message;
     this.#install = this.#options.install();
     await this.#install.begin({ index, term, files: announcement.files }, { fresh: true });

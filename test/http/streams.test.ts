@@ -1,0 +1,128 @@
+import { expect, test } from "bun:test";
+import type { HttpOptions } from "../../src/http/options.ts";
+import { STREAM_BODY_BYTES_MAX } from "../../src/http/stream-body.ts";
+import { FakeStreams } from "./fake-streams.ts";
+import { type Answer, fixture } from "./fixture.ts";
+
+const TOKENS = "all,reader@read=orders.*,admin@admin=orders.*+read=orders.*,onlyadmin@admin";
+
+function setUp(changes: Partial<HttpOptions> = {}) {
+  const streams = new FakeStreams();
+  const made = fixture({ auth: { tokens: TOKENS, skipPrefixes: [] }, streams, ...changes });
+  const ask = (line: string, token: string, body?: unknown): Promise<Answer> =>
+    made.ask(line, { token, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  return { ...made, streams, ask };
+}
+const source = (topic: string) => ({ topic, partition: 0 });
+const join = (left: string, right: string) => ({ left: source(left), right: source(right) });
+
+test("what is read needs the scope for each topic; a token without it does not reach the node", async () => {
+  const { ask, streams } = setUp();
+  const status = async (line: string, body: unknown) => (await ask(line, "reader", body)).status;
+  expect(await status("POST /broker/query", { source: source("orders.eu") })).toBe(200);
+  expect(await status("POST /broker/join", join("orders.eu", "orders.us"))).toBe(200);
+  expect(streams.asked).toEqual(["query", "join as ours"]);
+  expect(await status("POST /broker/query", { source: source("payments.eu") })).toBe(403);
+  expect(await status("POST /broker/join", join("orders.eu", "payments.eu"))).toBe(403);
+  expect(await status("POST /broker/join", join("payments.eu", "orders.eu"))).toBe(403);
+  expect(streams.asked.length).toBe(2);
+});
+
+test("a view is put with admin and read for its topic, and for the topic of the one it replaces", async () => {
+  const { ask, streams } = setUp();
+  const put = async (view: string, topic: string, token: string) =>
+    (await ask(`PUT /broker/views/${view}`, token, { source: source(topic) })).status;
+  expect(await put("mine", "orders.eu", "admin")).toBe(200);
+  expect(await put("orders-view", "orders.us", "admin")).toBe(200);
+  expect(streams.asked).toEqual(["put mine", "put orders-view"]);
+  expect(await put("payments-view", "orders.eu", "admin")).toBe(403);
+  expect(await put("mine", "payments.eu", "admin")).toBe(403);
+  expect(await put("mine", "orders.eu", "reader")).toBe(403);
+  expect(await put("mine", "orders.eu", "onlyadmin")).toBe(403);
+  expect(streams.asked.length).toBe(2);
+});
+
+test("a view is read with read and deleted with admin for its topic; lists show what may be read", async () => {
+  const { ask, streams } = setUp();
+  const status = async (line: string, token: string) => (await ask(line, token)).status;
+  expect(await status("GET /broker/views/orders-view", "reader")).toBe(200);
+  expect(await status("GET /broker/views/payments-view", "reader")).toBe(403);
+  expect(await status("DELETE /broker/views/orders-view", "reader")).toBe(403);
+  expect(await status("DELETE /broker/views/payments-view", "admin")).toBe(403);
+  expect(await status("DELETE /broker/views/orders-view", "admin")).toBe(200);
+  expect(streams.asked).toEqual(["get orders-view", "delete orders-view"]);
+  expect((await ask("GET /broker/views", "reader")).body["views"]).toHaveLength(1);
+  expect((await ask("GET /broker/views", "all")).body["views"]).toHaveLength(2);
+  expect(await status("GET /broker/views", "onlyadmin")).toBe(403);
+});
+
+test("an answer comes as the node made it, a rejection with its message", async () => {
+  const { ask, app, streams } = setUp();
+  const request = new Request("http://localhost/broker/query", {
+    method: "POST",
+    body: "{}",
+    headers: { authorization: "Bearer all" },
+  });
+  const response = await app.fetch(request);
+  expect(await response.text()).toBe('{"ok":true,"exact":9007199254740993}');
+  expect(response.headers.get("content-type")).toBe("application/json");
+  streams.outcome = { ok: false, code: "query_too_large", message: "more than 3 groups" };
+  const answer = await ask("POST /broker/query", "all", {});
+  expect(answer).toMatchObject({ status: 413, body: { message: "more than 3 groups" } });
+});
+
+test("the work is told when the client leaves, and when the server stops", async () => {
+  const { app, streams, ask } = setUp();
+  let open = () => {};
+  streams.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  const client = new AbortController();
+  const request = new Request("http://localhost/broker/query", {
+    method: "POST",
+    body: "{}",
+    headers: { authorization: "Bearer all" },
+    signal: client.signal,
+  });
+  const left = app.fetch(request);
+  while (streams.asked.length < 1) await Bun.sleep(1);
+  client.abort();
+  expect(streams.signal?.aborted).toBe(true);
+  const stopped = ask("GET /broker/views/orders-view", "all");
+  while (streams.asked.length < 2) await Bun.sleep(1);
+  expect(streams.signal?.aborted).toBe(false);
+  app.beginStop();
+  expect(streams.signal?.aborted).toBe(true);
+  open();
+  await Promise.all([left, stopped]);
+});
+
+test("RF_COMPAT=ayder reaches the join", async () => {
+  const { ask, streams } = setUp({ compat: "ayder" });
+  await ask("POST /broker/join", "all", join("a", "b"));
+  expect(streams.asked).toEqual(["join as ayder"]);
+});
+
+test("a body may be as long as two schemas, not longer; names of views are names", async () => {
+  const { ask } = setUp();
+  const query = (length: number) =>
+    ask("POST /broker/query", "all", { x: "y".repeat(length - '{"x":""}'.length) });
+  expect((await query(STREAM_BODY_BYTES_MAX)).status).toBe(200);
+  expect(await query(STREAM_BODY_BYTES_MAX + 1)).toMatchObject({
+    status: 413,
+    body: { error: "request_too_large", limit: STREAM_BODY_BYTES_MAX },
+  });
+  for (const name of ["a%20b", "a%2Fb", "x".repeat(250)]) {
+    expect((await ask(`GET /broker/views/${name}`, "all")).body["error"]).toBe("invalid_view");
+  }
+});
+
+test("the routes are there only where there is stream processing, and then documented", async () => {
+  const without = fixture();
+  expect((await without.ask("POST /broker/query", { body: "{}" })).status).toBe(404);
+  const { body } = await setUp().ask("GET /openapi.json", "all");
+  const paths = Object.keys(body["paths"] as object);
+  for (const path of ["/broker/query", "/broker/join", "/broker/views", "/broker/views/{name}"]) {
+    expect(paths).toContain(path);
+  }
+});

@@ -360,16 +360,17 @@ export class Node implements NodeApi, ClusterApi {
     const { role, term, leader } = change;
     this.#options.log.info("role changed", { role, term, leader });
     if (this.#stopping) return;
-    this.#cluster.roleChanged(change);
-    if (role !== "leader") {
+    if (role === "leader") {
+      this.#proposer.setRefusal(null);
+      this.#configure();
+    } else {
       this.#acknowledgements.clear();
       const refusal = leader === null ? "no_leader" : "not_leader";
       this.#proposer.setRefusal(refusal);
       this.#proposer.refuseQueued(refusal);
-      return;
     }
-    this.#proposer.setRefusal(null);
-    this.#configure();
+    // A new leader puts members into the log at once: writes are welcome by now.
+    this.#cluster.roleChanged(change);
   }
 
   /** The limits of this leader become those of all, if they differ. */

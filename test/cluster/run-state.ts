@@ -14,6 +14,8 @@ export type RunOptions = {
   readonly proxied: boolean;
   readonly clients: number;
   readonly pauseMs: number;
+  /** Settings of every node beside those of the harness. */
+  readonly environment?: Readonly<Record<string, string>>;
 };
 
 const POLL_MS = 50;
@@ -37,10 +39,10 @@ export class Run {
   #endsAt = Number.POSITIVE_INFINITY;
 
   constructor(options: RunOptions) {
-    const { seed, size, directory, proxied, founders = size } = options;
+    const { seed, size, directory, proxied, founders = size, environment = {} } = options;
     this.options = options;
     this.random = new Random(seed);
-    this.cluster = new Cluster({ size, founders, directory, proxied });
+    this.cluster = new Cluster({ size, founders, directory, proxied, environment });
     this.members = this.cluster.nodes.slice(0, founders);
   }
 

@@ -17,6 +17,8 @@ const { values } = parseArgs({
     nodes: { type: "string" },
     clients: { type: "string", default: "8" },
     "pause-ms": { type: "string", default: "10" },
+    /** `NAME=VALUE` for every node, such as `RF_HA_WRITE_CONCERN=1`, which must be refuted. */
+    env: { type: "string", multiple: true, default: [] },
     /** Where the history and the logs are left; else they go with a run that passed. */
     out: { type: "string" },
   },
@@ -47,6 +49,7 @@ const report = await execute(scenario, {
   proxied,
   clients: Number(values.clients),
   pauseMs: Number(values["pause-ms"]),
+  environment: Object.fromEntries(values.env.map((pair) => pair.split(/=(.*)/s).slice(0, 2))),
 });
 const code = exitCodeOf(report);
 if (code !== 0 || values.out !== undefined) {

@@ -52,6 +52,9 @@ export const LEGAL: Readonly<Record<string, HistoryBuilder>> = {
   "a read from below the floor": three()
     .deleteBefore([6, 7], 2, 2)
     .consume([8, 9], 2, ["c"], { offset: 0, low: 2 }),
+  "the floor rises while a page is read": three()
+    .deleteBefore([6, 7], 1, 1)
+    .consume([6, 8], 1, ["b"], { offset: 0, limit: 2, low: 1, end: 3 }),
   "a read from the committed offset below the floor": three()
     .commit([6, 7], 1, 1)
     .deleteBefore([8, 9], 2, 2)

@@ -28,7 +28,8 @@ export function checkReads(history: PartitionHistory, log: PartitionLog): void {
 /** The page itself: contiguous from where it must begin, and complete where it says so. */
 function checkShape(by: Consume, page: Page): void {
   const { messages, low, end, next } = page;
-  const start = Math.max(by.args.offset ?? page.committed, low);
+  const asked = by.args.offset ?? page.committed;
+  const start = Math.max(asked, low);
   for (const [i, [offset]] of messages.entries()) {
     if (offset !== start + i) {
       throw new Violation("density", `${start + i} expected, ${offset} came`, by);
@@ -36,7 +37,9 @@ function checkShape(by: Consume, page: Page): void {
   }
   const last = start + messages.length;
   const beyond = messages.length === 0 && start > end;
-  const whole = messages.length < by.args.limit && !page.truncated;
+  // A page that begins at the floor may have lost its first records while it was read.
+  const trimmed = asked < low;
+  const whole = messages.length < by.args.limit && !page.truncated && !trimmed;
   const wrongNext = next !== last || (whole && next < end && !beyond);
   if (low <= end && !wrongNext && messages.length <= by.args.limit && (beyond || last <= end)) {
     return;

@@ -45,6 +45,8 @@ test("four run, sixteen wait, one more is refused; all that waited are served", 
   open();
   for (const answer of await Promise.all(running)) expect(consumedOf(answer)).toBe(5);
   expect(made.log().reads.length).toBe(20);
+  // The slots are free again.
+  expect(consumedOf(await made.streams.query({ body: BODY, signal: never() }))).toBe(5);
 });
 
 test("who leaves the queue or the work makes room for others", async () => {

@@ -106,6 +106,9 @@ test("records that are deleted unread are counted as skipped, those before the v
   const after = restarted(made);
   expect(await after.view()).toMatchObject({ source: { consumed: 8, skipped: 3 }, lag: 0 });
   await after.streams.stop();
+  const later = restarted(after);
+  expect(await later.view()).toMatchObject({ source: { consumed: 8, skipped: 3 }, lag: 0 });
+  await later.streams.stop();
 });
 
 test("all that is left may be deleted: what was skipped is counted then too", async () => {

@@ -237,6 +237,7 @@ export class Node implements NodeApi, ClusterApi {
 
   /** Takes part in the group. A sole voter needs nobody: it resolves when that node is ready. */
   async start(): Promise<void> {
+    await this.#snapshots.cleanUp();
     await this.#diskWatch.start();
     this.#cluster.start();
     this.#core.tick();

@@ -1,5 +1,6 @@
 import { assert } from "../lib/assert.ts";
 import type { Machine } from "../machine/machine.ts";
+import type { MachineState } from "../machine/state.ts";
 import type { Logger } from "../metrics/log.ts";
 import { decodeMessage } from "../raft/codec.ts";
 import type { SnapshotMeta, SnapshotOffer, Term } from "../raft/types.ts";
@@ -20,8 +21,13 @@ export type SnapshotsOptions = {
   readonly switched: () => void;
 };
 
-type Received = {
+/** Received, verified, and without effect yet. */
+type WholeSnapshot = {
   readonly install: SnapshotInstall;
+  /** Decoded before anything is replaced: what cannot be read is refused and not installed. */
+  readonly state: MachineState;
+};
+type Received = WholeSnapshot & {
   readonly done: (ok: boolean) => void;
   /** The core has taken it: `install` follows. */
   isTaken: boolean;
@@ -56,7 +62,7 @@ export class Snapshots implements SnapshotPort {
       install: this.#options.storage.newInstall,
       committed,
       decline: offer,
-      offer: (message, install) => this.#offer(message, install, offer),
+      offer: (message, whole) => this.#offer(message, whole, offer),
     });
   }
 
@@ -71,12 +77,11 @@ export class Snapshots implements SnapshotPort {
     assert(name.index === snapshot.index, "the core accepted this snapshot and no other");
     const old = storage.store;
     const store = storage.newStore();
-    const loaded = await storage.checkpoints.adopt(name, store);
-    const state = await restoreState(loaded);
+    await (await storage.checkpoints.adopt(name, store)).close();
     await storage.checkpoints.settle(storage.journal);
     // In one step: nobody sees the one without the other.
     storage.store = store;
-    machine.become(state);
+    machine.become(received.state);
     switched();
     await old.close();
     await storage.checkpoints.removeStale();
@@ -87,18 +92,24 @@ export class Snapshots implements SnapshotPort {
   /** Resolves when the core has installed the snapshot or does not want it. */
   async #offer(
     message: SnapshotOffer,
-    install: SnapshotInstall,
+    whole: WholeSnapshot,
     offer: (offer: SnapshotOffer) => void,
   ): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const received: Received = { install, done: resolve, isTaken: false };
+    const received: Received = { ...whole, done: resolve, isTaken: false };
     this.#received = received;
     offer(message);
     // Taken in this turn or not at all: it may be older than what is here.
     if (received.isTaken) return await promise;
     this.#received = null;
-    await install.abort();
+    await whole.install.abort();
     return false;
+  }
+
+  /** What an earlier life left of a transfer, or of the state before an installation, goes. */
+  async cleanUp(): Promise<void> {
+    await this.#options.storage.newInstall().abort();
+    await this.#options.storage.checkpoints.removeStale();
   }
 
   /** The core has taken the snapshot that was offered. */
@@ -113,7 +124,7 @@ type InstallSinkOptions = {
   readonly committed: () => number;
   /** The offer is older than what is here. */
   readonly decline: (message: SnapshotOffer) => void;
-  readonly offer: (message: SnapshotOffer, install: SnapshotInstall) => Promise<boolean>;
+  readonly offer: (message: SnapshotOffer, whole: WholeSnapshot) => Promise<boolean>;
 };
 
 /** Where the transport writes a snapshot that another node sends. */
@@ -151,9 +162,10 @@ class InstallSink implements SnapshotSink {
   async complete(): Promise<void> {
     const install = this.#current();
     assert(this.#message !== null, "a snapshot begins with its offer");
-    await install.finish();
+    const verified = await install.finish();
+    const state = await restoreState(await verified.open());
     this.#install = null;
-    if (!(await this.#options.offer(this.#message, install))) {
+    if (!(await this.#options.offer(this.#message, { install, state }))) {
       throw new Error("the snapshot is not wanted any more");
     }
   }

@@ -1,4 +1,5 @@
 /** `bun run sim`: seeds through the simulator, from the command line. */
+import { commandOf } from "./command.ts";
 import { FAULT_KINDS, type FaultKind, type Overrides } from "./plan.ts";
 import { type Report, simulate } from "./simulation.ts";
 
@@ -8,11 +9,13 @@ type Arguments = {
   readonly trace: boolean;
   readonly twice: boolean;
   readonly shrink: boolean;
+  /** Stop at the first seed that fails. */
+  readonly first: boolean;
   readonly jobs: number;
   readonly overrides: Overrides;
 };
 
-const USAGE = `usage: bun run sim [--seed N | --range A..B] [--jobs N] [--trace] [--twice] [--shrink]
+const USAGE = `usage: bun run sim [--seed N | --range A..B] [--jobs N] [--first] [--trace] [--twice] [--shrink]
                    [--ms N] [--clients N] [--without kind,kind]
 fault kinds: ${FAULT_KINDS.join(" ")}`;
 
@@ -34,6 +37,7 @@ function parse(args: readonly string[]): Arguments {
     trace: args.includes("--trace"),
     twice: args.includes("--twice"),
     shrink: args.includes("--shrink"),
+    first: args.includes("--first"),
     jobs: Number(value("jobs") ?? "1"),
     overrides: {
       without: without as FaultKind[],
@@ -41,14 +45,6 @@ function parse(args: readonly string[]): Arguments {
       ...(clients === null ? {} : { clients: Number(clients) }),
     },
   };
-}
-
-export function commandOf(seed: number, { without = [], durationMs, clients }: Overrides): string {
-  const parts = [`bun run sim --seed ${seed}`];
-  if (durationMs !== undefined) parts.push(`--ms ${durationMs}`);
-  if (clients !== undefined) parts.push(`--clients ${clients}`);
-  if (without.length > 0) parts.push(`--without ${without.join(",")}`);
-  return parts.join(" ");
 }
 
 /** Fewer kinds of faults, less time, fewer clients, as long as the same rule is broken. */
@@ -153,7 +149,10 @@ async function main(args: readonly string[]): Promise<number> {
   if (options.jobs > 1) return await inJobs(options, args);
   const begin = performance.now();
   const totals = new Totals();
-  for (let seed = options.from; seed <= options.to; seed++) await one(seed, options, totals);
+  for (let seed = options.from; seed <= options.to; seed++) {
+    await one(seed, options, totals);
+    if (options.first && totals.failed.length > 0) break;
+  }
   totals.print((performance.now() - begin) / 1000);
   return totals.failed.length;
 }

@@ -1,0 +1,163 @@
+/**
+ * Seeded bugs: each is the product with one piece of its text exchanged while it is loaded, so the
+ * product itself knows nothing of them. The names are those of the reliability plan.
+ */
+export type Mutant = {
+  readonly name: string;
+  readonly file: string;
+  readonly find: string;
+  readonly put: string;
+};
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "vote-not-persisted",
+    file: "src/node/shard.ts",
+    find: "if (last !== null) await this.#hardState.save(last, { commit });",
+    put: "void last; void commit;",
+  },
+  {
+    name: "reply-before-fsync",
+    file: "src/raft/drain.ts",
+    find: "    messages: out.messages,\n    messagesAfterPersist: out.held,",
+    put: "    messages: [...out.messages, ...out.held],\n    messagesAfterPersist: [],",
+  },
+  {
+    name: "own-ack-before-own-fsync",
+    file: "src/raft/leader.ts",
+    find: "(id === raft.id ? raft.log.durable :",
+    put: "(id === raft.id ? raft.log.lastIndex :",
+  },
+  {
+    name: "commit-old-term-by-count",
+    file: "src/raft/replication.ts",
+    find: "if (held <= log.commit || log.termAt(held) !== raft.term) return false;",
+    put: "if (held <= log.commit) return false;",
+  },
+  {
+    name: "follower-commit=lastIndex",
+    file: "src/raft/follower.ts",
+    find: "log.commitTo(minIndex(message.commit, verified));",
+    put: "log.commitTo(minIndex(message.commit, log.lastIndex));",
+  },
+  {
+    name: "truncate-on-shorter-append",
+    file: "src/raft/follower.ts",
+    find: "const conflict = log.findConflict(message.entries);",
+    put: "const conflict = message.entries[0] ?? null;",
+  },
+  {
+    name: "no-noop",
+    file: "src/raft/leader.ts",
+    find: 'changeRole(raft, leader);\n  append(raft, leader, "normal", NO_DATA);',
+    put: "changeRole(raft, leader);",
+  },
+  {
+    name: "vote-ignores-log",
+    file: "src/raft/step.ts",
+    find: "mayVote && raft.log.isUpToDate(message.lastIndex, message.lastTerm)",
+    put: "mayVote",
+  },
+  {
+    name: "two-votes-in-a-term",
+    file: "src/raft/step.ts",
+    find: "raft.vote === message.from ||",
+    put: "!isPre ||",
+  },
+  {
+    name: "readindex-before-noop",
+    file: "src/raft/replication.ts",
+    find: "if (!hasCommittedInTerm(raft)) {\n    leader.reads.postpone(request);\n    return;\n  }",
+    put: "",
+  },
+  {
+    name: "readindex-without-quorum",
+    file: "src/raft/replication.ts",
+    find: "id === raft.id ? leader.reads.lastRound : (leader.progress.get(id)?.ackedRound ?? 0)",
+    put: "leader.reads.lastRound + id.length * 0",
+  },
+  {
+    name: "aba-persist-token",
+    file: "src/raft/write-queue.ts",
+    find: "if (write.lastIndex >= index) write.lastIndex",
+    put: "if (write.lastIndex < 0) write.lastIndex",
+  },
+  {
+    name: "stale-append-response-accepted",
+    file: "src/raft/leader.ts",
+    find: "const isNews = progress.maybeUpdate(match);",
+    put: "progress.match = raft.log.lastIndex; const isNews = true;",
+  },
+  {
+    name: "amnesia-allowed",
+    file: "src/node/cluster.ts",
+    find: "if (known !== null && known !== incarnation) {",
+    put: "if (known !== null && known !== incarnation && peer.length === 0) {",
+  },
+  {
+    name: "snapshot-drops-idempotency",
+    file: "src/machine/snapshot-restorer.ts",
+    find: "dedupe.pushDigests(digests, at, firstOffset, count);",
+    put: "void [digests, firstOffset, count];",
+  },
+  {
+    name: "snapshot-drops-ttl-clock",
+    file: "src/machine/snapshot-restorer.ts",
+    find: "this.#now = reader.u64() as Millis;",
+    put: "reader.u64();",
+  },
+  {
+    name: "old-snapshot-not-answered",
+    file: "src/node/snapshots.ts",
+    find: "this.#options.decline(message);",
+    put: "",
+  },
+  {
+    name: "commit-offset-regress",
+    file: "src/broker/commands/commit-offset.ts",
+    find: "if (before !== undefined && offset <= before) {",
+    put: "if (before !== undefined && offset === before) {",
+  },
+  {
+    name: "dedupe-ignored",
+    file: "src/broker/commands/produce.ts",
+    find: "if (sequence >= 0) return duplicateOf",
+    put: "if (sequence < -1) return duplicateOf",
+  },
+  {
+    name: "cas-reset-after-delete",
+    file: "src/kv/commands/delete.ts",
+    find: "    state.bytes -= namespace.keys.remove(key);",
+    put: "    state.bytes -= namespace.keys.remove(key);\n    namespace.revision = 0;",
+  },
+  {
+    name: "cas-not-checked",
+    file: "src/kv/commands/put.ts",
+    find: "if (cas !== current) return",
+    put: "if (cas > current) return",
+  },
+  {
+    name: "write-concern-1-reports-replicated",
+    file: "src/node/proposer.ts",
+    find: 'if (this.#options.acknowledgements.concern.kind !== "appended") return;',
+    put: "",
+  },
+  {
+    name: "delete-before-not-replicated",
+    file: "src/broker/commands/delete-before.ts",
+    find: "if (beforeOffset <= partition.lowWatermark) {",
+    put: "if (beforeOffset >= 0) {",
+  },
+  {
+    name: "uncommitted-refused-as-certain",
+    file: "src/node/proposer.ts",
+    find: 'proposal.index === entry.index ? "not_leader" : "commit_timeout"',
+    put: '"not_leader"',
+  },
+  {
+    name: "mid-log-crc-treated-as-tail",
+    file: "src/storage/journal-recovery.ts",
+    find: "    throw new JournalDamaged({",
+    put: "    if (Number(0) === 0) return;\n    throw new JournalDamaged({",
+  },
+];

@@ -1,9 +1,14 @@
 /** Raw HTTP/1.1 requests for the load generator, base64. */
-export function rawRequest(method: string, path: string, body: string | null = null): string {
+export function rawRequest(
+  method: string,
+  path: string,
+  body: string | null = null,
+  token: string | null = "dev",
+): string {
   const head = [
     `${method} ${path} HTTP/1.1`,
     "Host: localhost",
-    "Authorization: Bearer dev",
+    ...(token === null ? [] : [`Authorization: Bearer ${token}`]),
     ...(body === null ? [] : [`Content-Length: ${Buffer.byteLength(body)}`]),
     "",
     "",

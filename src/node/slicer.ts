@@ -8,7 +8,7 @@ const REST_MS = 1;
 /** A round of the loop that takes less had nothing to do. */
 const IDLE_ROUND_US = 50;
 /** After a round that had: so long it counts as busy. */
-const BUSY_US = 5_000;
+const BUSY_US = 20_000;
 
 /**
  * Shares the loop between requests and long work, which gets all the time that requests leave, and

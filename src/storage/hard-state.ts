@@ -99,7 +99,7 @@ export class HardStateFile {
     const opened = new HardStateFile(file, identity, newest);
     const mended = a !== null && b !== null ? null : describe(path, a, b);
     // Also after a clean start: what was read may be in the page cache only.
-    await opened.#write(SLOTS, true);
+    await opened.#write(mendingOrder(a, b), true);
     return { file: opened, state: newest.state, mended };
   }
 
@@ -236,6 +236,13 @@ export function decodeSlot(bytes: Uint8Array, identity: number, path: string): S
     throw cause;
   }
 }
+
+/**
+ * A crash may tear the slot that is written, so the other one must be whole on the disk: a damaged
+ * slot goes first; of two whole ones the newer, which may be in the page cache only.
+ */
+const mendingOrder = (a: Slot | null, b: Slot | null): readonly number[] =>
+  a === null || (b !== null && a.sequence >= b.sequence) ? [0, 1] : [1, 0];
 
 function describe(path: string, a: Slot | null, b: Slot | null): string {
   const say = (slot: Slot | null) => (slot === null ? "not valid" : `sequence ${slot.sequence}`);

@@ -1,9 +1,11 @@
 /** What can be done to nodes and links; each is over when it returns. */
+import { Client } from "./client.ts";
 import { someOf } from "./cluster.ts";
 import type { Links } from "./links.ts";
 import type { NodeProcess } from "./node-process.ts";
 import type { Run } from "./run-state.ts";
 import { timeTakeover } from "./takeover.ts";
+import { consumeNewest, produce } from "./workload-log.ts";
 
 export type Fault = (run: Run) => Promise<void>;
 
@@ -11,6 +13,8 @@ const DOWN_MS = [100, 2_500] as const;
 const PAUSED_MS = [1_000, 4_000] as const;
 const BROKEN_MS = [1_000, 5_000] as const;
 const DELAY_MS_MAX = 250;
+const LURKERS = 12;
+const ARRIVE_MS = 60;
 
 const idOf = ({ id }: NodeProcess): string => id;
 
@@ -33,10 +37,12 @@ export const killMajority: Fault = (run) => {
 export const pauseLeader: Fault = async (run) => {
   const leader = await run.leader();
   if (leader === null) return;
-  await Promise.all([pause(run, "pause-leader", leader), timeTakeover(run, leader)]);
+  const paused = pause(run, "pause-leader", leader, () => lurk(run, leader));
+  await Promise.all([paused, timeTakeover(run, leader)]);
 };
 
-export const pauseAny: Fault = (run) => pause(run, "pause", run.random.pick(run.cluster.nodes));
+export const pauseAny: Fault = (run) =>
+  pause(run, "pause", run.random.pick(run.cluster.nodes), () => []);
 
 /** Clients still reach it: it must know that it leads no longer. */
 export const partitionLeader: Fault = async (run) => {
@@ -49,6 +55,25 @@ export const partitionHalves: Fault = (run) => {
   const { nodes } = run.cluster;
   const side = someOf(run.random, nodes, 1 + run.random.below(nodes.length >> 1));
   return partition(run, "partition", side);
+};
+
+/** The leader dies when one follower has not heard of it for a while: that one must not follow it. */
+export const killLeaderOfLaggard: Fault = async (run) => {
+  const leader = await run.leader();
+  const { links, nodes } = run.cluster;
+  if (leader === null || links === null) return;
+  const laggard = run.random.pick(nodes.filter((node) => node !== leader));
+  links.separate([laggard.id], [leader.id]);
+  await run.pause(500, 2_000);
+  // The others find the laggard's requests when they wake up, before they ask for votes themselves.
+  const others = run.random.below(3) > 0 ? nodes : [];
+  const paused = others.filter((node) => node !== leader && node !== laggard);
+  for (const node of paused) node.pause();
+  const killed = kill(run, "kill-leader-of-laggard", [leader]);
+  await run.pause(300, 1_000);
+  for (const node of paused) node.resume();
+  await killed;
+  links.heal(true);
 };
 
 /** Each node hears only the one before it. */
@@ -114,11 +139,33 @@ async function kill(run: Run, kind: string, nodes: readonly NodeProcess[]): Prom
   });
 }
 
-async function pause(run: Run, kind: string, node: NodeProcess): Promise<void> {
+/** @param before is run when the node is about to go on. */
+async function pause(
+  run: Run,
+  kind: string,
+  node: NodeProcess,
+  before: () => readonly Promise<unknown>[],
+): Promise<void> {
+  let begun: readonly Promise<unknown>[] = [];
   await run.fault(kind, node.id, async () => {
     node.pause();
     await run.pause(...PAUSED_MS);
+    begun = before();
+    // So that it finds them when it wakes up, before it can know that it leads no longer.
+    await Bun.sleep(ARRIVE_MS);
     node.resume();
+  });
+  await Promise.all(begun);
+}
+
+/** Requests that wait in the sockets of a paused leader. */
+function lurk(run: Run, leader: NodeProcess): Promise<unknown>[] {
+  const { cluster, recorder, knowledge, random } = run;
+  return Array.from({ length: LURKERS }, async (_, i) => {
+    const client = new Client(`lurker${i}`, cluster);
+    const actor = { client, recorder, knowledge, random };
+    await (i % 4 === 3 ? produce(actor, leader) : consumeNewest(actor, leader));
+    client.close();
   });
 }
 

@@ -1,4 +1,7 @@
 /** What the clients of a run know together: where things may be worth a look. */
+import type { Produce } from "../history/operations.ts";
+import type { Random } from "../sim/random.ts";
+
 export const TOPIC = "history";
 export const PARTITIONS = 3;
 export const GROUPS = ["g0", "g1"] as const;
@@ -12,7 +15,14 @@ export const CHAIN_KEYS = 4;
 const MIXED_OPERATIONS_MAX = 150;
 const MIXED_UNKNOWN_MAX = 3;
 
+/** Idempotency keys that are asked for again much later, across restarts and snapshots. */
+const KEYED_MAX = 500;
+
+/** A write that was acknowledged under an idempotency key. */
+export type Keyed = { readonly args: Produce["args"]; readonly payload: string };
+
 export class Knowledge {
+  readonly #keyed: Keyed[] = [];
   readonly #ends = new Array<number>(PARTITIONS).fill(0);
   readonly #floors = new Array<number>(PARTITIONS).fill(0);
   readonly #chain = new Map<string, number>();
@@ -37,6 +47,15 @@ export class Knowledge {
 
   sawFloor(partition: number, floor: number): void {
     this.#floors[partition] = Math.max(this.floor(partition), floor);
+  }
+
+  sawKeyed(keyed: Keyed, random: Random): void {
+    if (this.#keyed.length < KEYED_MAX) this.#keyed.push(keyed);
+    else this.#keyed[random.below(KEYED_MAX)] = keyed;
+  }
+
+  oldKeyed(random: Random): Keyed | null {
+    return this.#keyed[random.below(Math.max(1, this.#keyed.length))] ?? null;
   }
 
   /** Last known revision of a chain. */

@@ -67,6 +67,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     demands: { faults: 1, leaderChanges: 1 },
     act: repeat(faults.partitionLeader),
   },
+  laggard: {
+    help: "the leader is killed when one follower has not heard of it for a while",
+    size: 3,
+    proxied: true,
+    demands: { faults: 1, leaderChanges: 1 },
+    act: repeat(faults.killLeaderOfLaggard),
+  },
   "one-way": {
     help: "links to or from the leader carry one way only",
     size: 3,
@@ -113,6 +120,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     demands: { faults: 2, leaderChanges: 1 },
     act: hurry(
       faults.killLeader,
+      faults.killLeaderOfLaggard,
       faults.killAny,
       faults.killMajority,
       faults.restartAll,

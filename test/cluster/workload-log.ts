@@ -41,6 +41,7 @@ export async function produceOnce(
     await Bun.sleep(RETRY_PAUSE_MS);
     answer = await send(actor, pick(), args, [payload]);
   }
+  if (answer.outcome === "ok") knowledge.sawKeyed({ args, payload }, random);
   if (random.below(4) === 0) await send(actor, pick(), args, [payload]);
   if (random.below(12) === 0) {
     const other = knowledge.id(client.name);
@@ -48,6 +49,14 @@ export async function produceOnce(
     await send(actor, pick(), otherArgs, [payloadOf(other, random)]);
   }
   return answer;
+}
+
+/** A key that was acknowledged long ago: still a duplicate, whatever happened meanwhile. */
+export async function produceAgain(actor: Actor, node: NodeProcess): Promise<Answer> {
+  const old = actor.knowledge.oldKeyed(actor.random);
+  return old === null
+    ? await produce(actor, node)
+    : await send(actor, node, old.args, [old.payload]);
 }
 
 async function send(
@@ -92,6 +101,14 @@ export async function consume(actor: Actor, node: NodeProcess): Promise<Answer> 
     limit: 1 + random.below(PAGE_LIMIT_MAX),
     linearizable: random.below(2) === 0,
   });
+}
+
+/** Linearizable, and about what came last: a stale answer shows. */
+export async function consumeNewest(actor: Actor, node: NodeProcess): Promise<Answer> {
+  const at = place(actor.random);
+  const offset = Math.max(0, actor.knowledge.end(at.partition) - 3);
+  const limit = PAGE_LIMIT_MAX;
+  return await readPage(actor, node, { ...at, group: "g0", offset, limit, linearizable: true });
 }
 
 export async function readPage(

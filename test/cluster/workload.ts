@@ -7,7 +7,14 @@ import type { Knowledge } from "./knowledge.ts";
 import type { NodeProcess } from "./node-process.ts";
 import type { Recorder } from "./recorder.ts";
 import { chain, expiring, mixed } from "./workload-kv.ts";
-import { commit, consume, deleteBefore, produce, produceOnce } from "./workload-log.ts";
+import {
+  commit,
+  consume,
+  deleteBefore,
+  produce,
+  produceAgain,
+  produceOnce,
+} from "./workload-log.ts";
 
 export type WorkloadOptions = {
   readonly cluster: Cluster;
@@ -84,7 +91,8 @@ class Turn {
     const kind = actor.random.below(40);
     const pick = () => this.#pick();
     if (isExpirer) return expiring(actor, pick, this.#stopped);
-    if (kind < 12) return produce(actor, pick());
+    if (kind < 10) return produce(actor, pick());
+    if (kind < 12) return produceAgain(actor, pick());
     if (kind < 17) return produceOnce(actor, pick, this.#stopped);
     if (kind < 24) return consume(actor, this.#anyNode());
     if (kind < 27) return commit(actor, pick());

@@ -4,7 +4,6 @@ import { assert } from "../lib/assert.ts";
 import { type Instruments, RouteMeter } from "../metrics/instruments.ts";
 import { demand, type Principal } from "./auth.ts";
 import type { ErrorCode } from "./errors.ts";
-import { isWrite } from "./forward.ts";
 import {
   decodePercent,
   pathEndOf,
@@ -62,6 +61,12 @@ export type Route = Endpoint & {
   readonly takesBody: boolean;
   readonly meter: RouteMeter;
 };
+
+/** Reads that are sent as POST; and what concerns the asked node itself. */
+const LOCAL = ["/broker/query", "/broker/join"];
+
+const isWrite = (method: string, path: string): boolean =>
+  method !== "GET" && !LOCAL.includes(path) && !path.startsWith("/admin/");
 
 export function toRoute(endpoint: Endpoint, instruments: Instruments): Route {
   const segments = endpoint.path.split("/").slice(1);

@@ -6,12 +6,6 @@ import { pathStartOf } from "./raw-url.ts";
 const REQUEST_HEADERS = ["authorization", "content-type", "accept", "idempotency-key"];
 const ANSWER_HEADERS = ["content-type", "retry-after", "etag", "www-authenticate", "allow"];
 
-/** Reads that are sent as POST; and what concerns the asked node itself. */
-const LOCAL = ["/broker/query", "/broker/join"];
-
-export const isWrite = (method: string, path: string): boolean =>
-  method !== "GET" && !LOCAL.includes(path) && !path.startsWith("/admin/");
-
 /**
  * Passes a write on to the leader and the answer back. The body is read whole first, so that a
  * broken upload is never half of a request.

@@ -107,6 +107,7 @@ export class SimCluster {
   /** A request to it was answered with an error instead of an answer. */
   refused(node: SimNode, error: unknown): void {
     const isDamage = error instanceof Error && /Damaged$|^Disk/.test(error.name);
+    this.note(`${node.id} refused a request: ${error}`);
     if (isDamage && this.excused.has(node.id)) this.count("damage found");
     else this.fail(new SimViolation("request failed", `${node.id}: ${error}`, error));
   }

@@ -169,7 +169,8 @@ class Simulation {
         `${id} ${broken ?? ""} ${JSON.stringify(node?.health())} ` +
         `${node === null ? "" : JSON.stringify(stateOf(node))}`,
     );
-    return `the nodes did not become equal\n${lines.join("\n")}`;
+    const members = this.#members().map(({ id }) => id);
+    return `the nodes ${members.join(" ")} did not become equal\n${lines.join("\n")}`;
   }
 
   async #dump(to: SimNode): Promise<void> {

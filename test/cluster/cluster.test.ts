@@ -24,7 +24,7 @@ async function run({ name, nodes, seconds }: Short): Promise<void> {
     seconds,
     directory: directory.path,
     size: nodes,
-    proxied: scenario.proxied === true,
+    network: scenario.network ?? "direct",
     clients: 6,
     pauseMs: 10,
   });
@@ -46,9 +46,9 @@ const SHORT: readonly Short[] = [
 ];
 
 for (const short of SHORT) {
-  const needsProxies = SCENARIOS[short.name]?.proxied === true;
-  const skipped = needsProxies && !Cluster.canProxy();
-  const reason = skipped ? " (skipped: no ::1 for the proxies)" : "";
+  const obstacle = Cluster.whyNot(SCENARIOS[short.name]?.network ?? "direct");
+  const skipped = obstacle !== null;
+  const reason = skipped ? ` (skipped: ${obstacle})` : "";
   const title = `${short.name} with ${short.nodes} nodes for ${short.seconds} s${reason}`;
   test.skipIf(skipped)(`${title} (SEED=${SEED})`, () => run(short), TIMEOUT_MS);
 }

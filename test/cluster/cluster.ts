@@ -2,12 +2,16 @@
 import { networkInterfaces } from "node:os";
 import type { Random } from "../sim/random.ts";
 import { type Address, Connection } from "./http-connection.ts";
-import { Links } from "./links.ts";
+import { Links, type Network } from "./links.ts";
+import { Namespaces, nodeId } from "./namespaces.ts";
 import { NodeProcess } from "./node-process.ts";
 import { bodyOf } from "./outcome.ts";
 import { freePorts } from "./ports.ts";
 
 export const TOKEN = "dev";
+
+/** How nodes reach each other: only what is between them can be disturbed. */
+export type NetworkKind = "direct" | "proxies" | "namespaces";
 
 export type ClusterOptions = {
   /** How many nodes there are at most; `grow-shrink` does not start all at once. */
@@ -15,8 +19,7 @@ export type ClusterOptions = {
   /** How many found the cluster. */
   readonly founders?: number;
   readonly directory: string;
-  /** Proxies between the nodes, so that links can be disturbed. */
-  readonly proxied: boolean;
+  readonly network: NetworkKind;
   readonly environment?: Readonly<Record<string, string>>;
 };
 
@@ -59,25 +62,34 @@ const STORAGE = {
 
 export class Cluster {
   readonly nodes: readonly NodeProcess[];
-  readonly links: Links | null;
+  readonly links: Network | null;
   readonly #options: ClusterOptions;
   readonly #raftPorts: readonly number[];
+  readonly #namespaces: Namespaces | null;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { size, directory, proxied } = options;
+    const { size, directory, network } = options;
     const ports = freePorts(2 * size);
     this.#raftPorts = ports.slice(size);
-    const host = proxied ? "::1" : "127.0.0.1";
-    this.nodes = ports
-      .slice(0, size)
-      .map((port, i) => new NodeProcess({ id: `n${i + 1}`, directory, http: { host, port } }));
-    this.links = proxied ? new Links(this.nodes.map((node, i) => this.#proxied(node, i))) : null;
+    this.#namespaces = network === "namespaces" ? new Namespaces(size) : null;
+    this.nodes = ports.slice(0, size).map((port, i) => {
+      const http = { host: this.#bindHost(i), port };
+      const prefix = this.#namespaces?.prefix(i) ?? [];
+      return new NodeProcess({ id: nodeId(i), directory, http, prefix });
+    });
+    this.links =
+      network === "proxies"
+        ? new Links(this.nodes.map((node, i) => this.#proxied(node, i)))
+        : this.#namespaces;
   }
 
-  static canProxy(): boolean {
+  /** Null: it can be had here; else why not. */
+  static whyNot(network: NetworkKind): string | null {
+    if (network === "namespaces") return Namespaces.whyNot();
     const loopback = Object.values(networkInterfaces()).flat();
-    return loopback.some((one) => one?.address === "::1");
+    const hasIpv6 = loopback.some((one) => one?.address === "::1");
+    return network === "direct" || hasIpv6 ? null : "the proxies need ::1 beside 127.0.0.1";
   }
 
   /** One node is no cluster: it runs as anybody would run it. */
@@ -109,11 +121,11 @@ export class Cluster {
 
   /** Host and port of the Raft address as the other nodes know it. */
   raftAddress(node: NodeProcess): string {
-    return `${this.#options.proxied ? PROXIED_HOST : "127.0.0.1"}:${this.#raftPort(node)}`;
+    return `${this.#hostOf(node)}:${this.#raftPort(node)}`;
   }
 
   httpAddress(node: NodeProcess): string {
-    return `${this.#options.proxied ? PROXIED_HOST : "127.0.0.1"}:${node.http.port}`;
+    return `${this.#hostOf(node)}:${node.http.port}`;
   }
 
   byAddress({ port }: Address): NodeProcess | null {
@@ -169,8 +181,18 @@ export class Cluster {
   }
 
   async stop(): Promise<void> {
-    this.links?.close();
     await Promise.all(this.nodes.map((node) => node.kill()));
+    this.links?.close();
+  }
+
+  /** As the topology names it. */
+  #hostOf(node: NodeProcess): string {
+    return this.#options.network === "proxies" ? PROXIED_HOST : node.http.host;
+  }
+
+  #bindHost(index: number): string {
+    if (this.#namespaces !== null) return this.#namespaces.host(index);
+    return this.#options.network === "proxies" ? "::1" : "127.0.0.1";
   }
 
   #raftPort(node: NodeProcess): number {

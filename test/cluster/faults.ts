@@ -1,7 +1,7 @@
 /** What can be done to nodes and links; each is over when it returns. */
 import { Client } from "./client.ts";
 import { someOf } from "./cluster.ts";
-import type { Links } from "./links.ts";
+import { type Network, separate } from "./links.ts";
 import type { NodeProcess } from "./node-process.ts";
 import type { Run } from "./run-state.ts";
 import { timeTakeover } from "./takeover.ts";
@@ -63,7 +63,7 @@ export const killLeaderOfLaggard: Fault = async (run) => {
   const { links, nodes } = run.cluster;
   if (leader === null || links === null) return;
   const laggard = run.random.pick(nodes.filter((node) => node !== leader));
-  links.separate([laggard.id], [leader.id]);
+  separate(links, [laggard.id], [leader.id]);
   await run.pause(500, 2_000);
   // The others find the laggard's requests when they wake up, before they ask for votes themselves.
   const others = run.random.below(3) > 0 ? nodes : [];
@@ -172,7 +172,7 @@ function lurk(run: Run, leader: NodeProcess): Promise<unknown>[] {
 async function partition(run: Run, kind: string, side: readonly NodeProcess[]): Promise<void> {
   const others = run.cluster.nodes.filter((node) => !side.includes(node));
   await withLinks(run, kind, side.map(idOf).join(), (links) =>
-    links.separate(side.map(idOf), others.map(idOf)),
+    separate(links, side.map(idOf), others.map(idOf)),
   );
 }
 
@@ -181,7 +181,7 @@ async function withLinks(
   run: Run,
   kind: string,
   target: string,
-  disturb: (links: Links) => void,
+  disturb: (links: Network) => void,
 ): Promise<void> {
   const { links } = run.cluster;
   if (links === null) throw new Error(`${kind} needs proxies`);

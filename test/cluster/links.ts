@@ -16,14 +16,44 @@ export type ProxiedNode = {
   readonly pid: () => number | null;
 };
 
+/** What can be done to the links between nodes. */
+export type Network = {
+  /** From `from` to `to`; the other way is another rule. */
+  set(from: string, to: string, weather: Partial<Weather>): void;
+  /**
+   * All rules end.
+   *
+   * @param cut connections that were disturbed break; else what was kept arrives late.
+   */
+  heal(cut: boolean): void;
+  cutMidFrame(from: string, to: string): void;
+  halfOpen(from: string, to: string): void;
+  close(): void;
+  /** Connections that could be disturbed; zero at the end means that nothing was tested. */
+  readonly relayed: number;
+};
+
+/** Both ways, between every node of one side and every node of the other. */
+export function separate(
+  network: Network,
+  side: readonly string[],
+  other: readonly string[],
+): void {
+  for (const a of side) {
+    for (const b of other) {
+      network.set(a, b, { blocked: true });
+      network.set(b, a, { blocked: true });
+    }
+  }
+}
+
 const CLEAR: Weather = { blocked: false, delayMs: 0 };
 
-export class Links {
+export class Links implements Network {
   readonly #nodes: readonly ProxiedNode[];
   readonly #rules = new Map<string, Weather>();
   readonly #relays = new Set<Relay>();
   readonly #listeners: TCPSocketListener<Accepted>[] = [];
-  /** Connections that were relayed; zero means that the proxies are not in use. */
   relayed = 0;
 
   /** @throws if a proxy cannot listen. */
@@ -32,27 +62,11 @@ export class Links {
     for (const node of nodes) this.#listeners.push(this.#listen(node));
   }
 
-  /** From `from` to `to`; the other way is another rule. */
   set(from: string, to: string, weather: Partial<Weather>): void {
     this.#rules.set(`${from}>${to}`, { ...CLEAR, ...weather });
     this.#pump();
   }
 
-  /** Both ways, between every node of one side and every node of the other. */
-  separate(side: readonly string[], other: readonly string[]): void {
-    for (const a of side) {
-      for (const b of other) {
-        this.set(a, b, { blocked: true });
-        this.set(b, a, { blocked: true });
-      }
-    }
-  }
-
-  /**
-   * All rules end.
-   *
-   * @param cut connections that were disturbed break; else what was kept arrives late.
-   */
   heal(cut: boolean): void {
     const disturbed = new Set(this.#rules.keys());
     this.#rules.clear();

@@ -1,6 +1,6 @@
 /** A run under way: what scenarios act upon, and what is noted beside the history. */
 import { Random } from "../sim/random.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, type NetworkKind } from "./cluster.ts";
 import { Knowledge } from "./knowledge.ts";
 import type { NodeProcess } from "./node-process.ts";
 import { Recorder } from "./recorder.ts";
@@ -11,7 +11,7 @@ export type RunOptions = {
   readonly directory: string;
   readonly size: number;
   readonly founders?: number;
-  readonly proxied: boolean;
+  readonly network: NetworkKind;
   readonly clients: number;
   readonly pauseMs: number;
   /** Settings of every node beside those of the harness. */
@@ -39,10 +39,10 @@ export class Run {
   #endsAt = Number.POSITIVE_INFINITY;
 
   constructor(options: RunOptions) {
-    const { seed, size, directory, proxied, founders = size, environment = {} } = options;
+    const { seed, size, directory, network, founders = size, environment = {} } = options;
     this.options = options;
     this.random = new Random(seed);
-    this.cluster = new Cluster({ size, founders, directory, proxied, environment });
+    this.cluster = new Cluster({ size, founders, directory, network, environment });
     this.members = this.cluster.nodes.slice(0, founders);
   }
 

@@ -31,9 +31,10 @@ if (scenario === undefined) {
   process.exit(2);
 }
 const size = Number(values.nodes ?? scenario.size);
-const proxied = scenario.proxied === true && size > 1;
-if (proxied && !Cluster.canProxy()) {
-  console.log(`${values.scenario}: skipped, the proxies need ::1 beside 127.0.0.1`);
+const network = size > 1 ? (scenario.network ?? "direct") : "direct";
+const obstacle = Cluster.whyNot(network);
+if (obstacle !== null) {
+  console.log(`${values.scenario}: skipped, ${obstacle}`);
   process.exit(2);
 }
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
@@ -46,7 +47,7 @@ const report = await execute(scenario, {
   directory,
   size,
   ...(scenario.founders === undefined ? {} : { founders: scenario.founders }),
-  proxied,
+  network,
   clients: Number(values.clients),
   pauseMs: Number(values["pause-ms"]),
   environment: Object.fromEntries(values.env.map((pair) => pair.split(/=(.*)/s).slice(0, 2))),

@@ -1,6 +1,7 @@
 /** What is done to a cluster, by name. */
 import type { Demands } from "../history/vacuity.ts";
 import { flipBits } from "./bitflip-scenario.ts";
+import type { NetworkKind } from "./cluster.ts";
 import * as faults from "./faults.ts";
 import { growAndShrink, wipeFollower } from "./members-scenarios.ts";
 import type { Observer } from "./observer.ts";
@@ -11,8 +12,8 @@ export type Scenario = {
   readonly size: number;
   /** How many of them found the cluster; the others join. */
   readonly founders?: number;
-  /** Needs links that can be disturbed. */
-  readonly proxied?: boolean;
+  /** Where links are disturbed; absent: nothing is between the nodes. */
+  readonly network?: NetworkKind;
   /** What a run must have shown, for each ten seconds; leader changes are not asked of one node. */
   readonly demands: Partial<Demands>;
   /** Goes on until the run is over. */
@@ -63,28 +64,35 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   "partition-leader": {
     help: "the leader alone on its side, but in reach of clients",
     size: 3,
-    proxied: true,
+    network: "proxies",
     demands: { faults: 1, leaderChanges: 1 },
     act: repeat(faults.partitionLeader),
   },
   laggard: {
     help: "the leader is killed when one follower has not heard of it for a while",
     size: 3,
-    proxied: true,
+    network: "proxies",
     demands: { faults: 1, leaderChanges: 1 },
     act: repeat(faults.killLeaderOfLaggard),
   },
   "one-way": {
     help: "links to or from the leader carry one way only",
     size: 3,
-    proxied: true,
+    network: "proxies",
     demands: { faults: 1 },
     act: repeat(faults.oneWay),
+  },
+  namespaces: {
+    help: "partitions and one-way loss by the kernel, each node in a network namespace (root)",
+    size: 3,
+    network: "namespaces",
+    demands: { faults: 1 },
+    act: repeat(faults.partitionLeader, faults.partitionHalves, faults.oneWay, faults.ring),
   },
   "slow-link": {
     help: "delays up to a quarter of a second, each way by itself; connections cut mid-frame",
     size: 3,
-    proxied: true,
+    network: "proxies",
     demands: { faults: 1 },
     act: repeat(faults.slowLinks, faults.cutFrames, faults.halfOpen),
   },
@@ -116,7 +124,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   mixed: {
     help: "all of it, in random order",
     size: 5,
-    proxied: true,
+    network: "proxies",
     demands: { faults: 2, leaderChanges: 1 },
     act: hurry(
       faults.killLeader,

@@ -1,6 +1,7 @@
 /** Some nodes on this machine, and the network between them. */
 import { networkInterfaces } from "node:os";
 import type { Random } from "../sim/random.ts";
+import { Clocks } from "./clocks.ts";
 import { type Address, Connection } from "./http-connection.ts";
 import { Links, type Network } from "./links.ts";
 import { Namespaces, nodeId } from "./namespaces.ts";
@@ -21,6 +22,8 @@ export type ClusterOptions = {
   readonly directory: string;
   readonly network: NetworkKind;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Wall clocks that can be set, each node its own. */
+  readonly clocks?: boolean;
 };
 
 /** What a node says of the cluster. */
@@ -63,6 +66,7 @@ const STORAGE = {
 export class Cluster {
   readonly nodes: readonly NodeProcess[];
   readonly links: Network | null;
+  readonly clocks: Clocks | null;
   readonly #options: ClusterOptions;
   readonly #raftPorts: readonly number[];
   readonly #namespaces: Namespaces | null;
@@ -78,6 +82,7 @@ export class Cluster {
       const prefix = this.#namespaces?.prefix(i) ?? [];
       return new NodeProcess({ id: nodeId(i), directory, http, prefix });
     });
+    this.clocks = options.clocks === true ? new Clocks(directory) : null;
     this.links =
       network === "proxies"
         ? new Links(this.nodes.map((node, i) => this.#proxied(node, i)))
@@ -201,7 +206,8 @@ export class Cluster {
 
   #environment(node: NodeProcess): Record<string, string> {
     const { founders = this.#options.size, environment } = this.#options;
-    const common = { ...STORAGE, RF_LOG_LEVEL: "info", ...environment };
+    const clock = this.clocks?.environment(node.id) ?? {};
+    const common = { ...STORAGE, RF_LOG_LEVEL: "info", ...clock, ...environment };
     if (this.isAlone) return common;
     const isFirst = this.nodes.indexOf(node) < founders && node.wipes === 0;
     const known = isFirst ? this.nodes.slice(0, founders) : this.nodes;

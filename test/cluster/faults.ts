@@ -13,6 +13,8 @@ const DOWN_MS = [100, 2_500] as const;
 const PAUSED_MS = [1_000, 4_000] as const;
 const BROKEN_MS = [1_000, 5_000] as const;
 const DELAY_MS_MAX = 250;
+const CLOCK_MS = [2_000, 6_000] as const;
+const JUMPS_SECONDS = [5, 3_600, 86_400];
 const LURKERS = 12;
 const ARRIVE_MS = 60;
 
@@ -129,6 +131,19 @@ export const halfOpen: Fault = (run) =>
     const [from, to] = someOf(run.random, run.cluster.nodes, 2);
     if (from !== undefined && to !== undefined) links.halfOpen(from.id, to.id);
   });
+
+/** The wall clock of one node is wrong for a while; that of the leader as often as any other. */
+export const jumpClock: Fault = async (run) => {
+  const leader = await run.leader();
+  const isLeader = run.random.below(2) === 0 && leader !== null;
+  const node = isLeader ? leader : run.random.pick(run.cluster.nodes);
+  const seconds = run.random.pick(JUMPS_SECONDS) * (run.random.below(2) === 0 ? 1 : -1);
+  await run.fault(`clock ${seconds} s`, `${node.id}${isLeader ? " (leader)" : ""}`, async () => {
+    run.cluster.clocks?.set(node.id, seconds);
+    await run.pause(...CLOCK_MS);
+    run.cluster.clocks?.set(node.id, 0);
+  });
+};
 
 async function kill(run: Run, kind: string, nodes: readonly NodeProcess[]): Promise<void> {
   await run.fault(kind, nodes.map(idOf).join(), async () => {

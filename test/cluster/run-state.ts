@@ -12,6 +12,7 @@ export type RunOptions = {
   readonly size: number;
   readonly founders?: number;
   readonly network: NetworkKind;
+  readonly clocks?: boolean;
   readonly clients: number;
   readonly pauseMs: number;
   /** Settings of every node beside those of the harness. */
@@ -39,10 +40,10 @@ export class Run {
   #endsAt = Number.POSITIVE_INFINITY;
 
   constructor(options: RunOptions) {
-    const { seed, size, directory, network, founders = size, environment = {} } = options;
+    const { seed, size, founders = size } = options;
     this.options = options;
     this.random = new Random(seed);
-    this.cluster = new Cluster({ size, founders, directory, network, environment });
+    this.cluster = new Cluster(options);
     this.members = this.cluster.nodes.slice(0, founders);
   }
 

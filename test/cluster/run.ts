@@ -1,9 +1,10 @@
 /** `bun test/cluster/run.ts --scenario NAME --seed N --seconds S`: one scenario, one verdict. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { toNdjson } from "../history/operations.ts";
+import { Clocks } from "./clocks.ts";
 import { Cluster } from "./cluster.ts";
 import { execute } from "./execute.ts";
 import { exitCodeOf, reportText } from "./report.ts";
@@ -32,13 +33,15 @@ if (scenario === undefined) {
 }
 const size = Number(values.nodes ?? scenario.size);
 const network = size > 1 ? (scenario.network ?? "direct") : "direct";
-const obstacle = Cluster.whyNot(network);
+const clocks = scenario.clocks === true;
+const obstacle = Cluster.whyNot(network) ?? (clocks ? Clocks.whyNot() : null);
 if (obstacle !== null) {
   console.log(`${values.scenario}: skipped, ${obstacle}`);
   process.exit(2);
 }
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
 const directory = values.out ?? mkdtempSync(join(tmpdir(), "ayder-cluster-"));
+mkdirSync(directory, { recursive: true });
 const replay = `--scenario ${values.scenario} --seed ${seed} --seconds ${values.seconds} --nodes ${size}`;
 console.log(`${replay} (files in ${directory})`);
 const report = await execute(scenario, {
@@ -48,6 +51,7 @@ const report = await execute(scenario, {
   size,
   ...(scenario.founders === undefined ? {} : { founders: scenario.founders }),
   network,
+  clocks,
   clients: Number(values.clients),
   pauseMs: Number(values["pause-ms"]),
   environment: Object.fromEntries(values.env.map((pair) => pair.split(/=(.*)/s).slice(0, 2))),

@@ -14,6 +14,8 @@ export type Scenario = {
   readonly founders?: number;
   /** Where links are disturbed; absent: nothing is between the nodes. */
   readonly network?: NetworkKind;
+  /** Sets wall clocks. */
+  readonly clocks?: boolean;
   /** What a run must have shown, for each ten seconds; leader changes are not asked of one node. */
   readonly demands: Partial<Demands>;
   /** Goes on until the run is over. */
@@ -101,6 +103,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     size: 3,
     demands: { faults: 1 },
     act: repeat(faults.restartAll),
+  },
+  clocks: {
+    help: "wall clocks jump by seconds, an hour or a day (needs libfaketime)",
+    size: 3,
+    clocks: true,
+    demands: { faults: 1 },
+    act: repeat(faults.jumpClock),
   },
   "wipe-follower": {
     help: "a node comes back without its disk: it must not count until it is added anew",

@@ -57,9 +57,15 @@ export class Checkpointer {
     const { core, storage } = this.#options;
     const { checkpoints } = storage;
     if (core.appliedIndex <= (checkpoints.indexes.at(-1) ?? 0)) return;
-    this.#running = this.#take().finally(() => {
-      this.#running = null;
-    });
+    // Whoever asked for it: a sync that failed is final, also if a request only gets a 500.
+    this.#running = this.#take()
+      .catch((error: unknown) => {
+        this.#options.fault(error);
+        throw error;
+      })
+      .finally(() => {
+        this.#running = null;
+      });
     await this.#running;
   }
 

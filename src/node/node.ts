@@ -143,6 +143,7 @@ export class Node implements NodeApi, ClusterApi {
       machine,
       term: () => this.#core.term,
       log: options.log,
+      fault: (error) => this.#fault(error),
       settled: () => this.#checkpointer.settled(),
       switched: () => this.#applier.attachAll(),
     });

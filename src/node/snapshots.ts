@@ -1,3 +1,4 @@
+import { DiskFailure, DiskFull } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { MachineState } from "../machine/state.ts";
@@ -15,6 +16,8 @@ export type SnapshotsOptions = {
   readonly machine: Machine;
   readonly term: () => Term;
   readonly log: Logger;
+  /** The disk failed: the process must end. */
+  readonly fault: (error: unknown) => void;
   /** Resolves when no checkpoint is under way. */
   readonly settled: () => Promise<void>;
   /** Machine and partition logs are others now. */
@@ -59,6 +62,7 @@ export class Snapshots implements SnapshotPort {
 
   sink(offer: (offer: SnapshotOffer) => void, committed: () => number): SnapshotSink {
     return new InstallSink({
+      fault: this.#options.fault,
       install: this.#options.storage.newInstall,
       committed,
       decline: offer,
@@ -120,6 +124,7 @@ export class Snapshots implements SnapshotPort {
 }
 
 type InstallSinkOptions = {
+  readonly fault: (error: unknown) => void;
   readonly install: () => SnapshotInstall;
   readonly committed: () => number;
   /** The offer is older than what is here. */
@@ -152,17 +157,17 @@ class InstallSink implements SnapshotSink {
   }
 
   async write(file: number, position: number, bytes: Uint8Array): Promise<void> {
-    await this.#current().write(file, position, bytes);
+    await this.#onDisk(() => this.#current().write(file, position, bytes));
   }
 
   async fileDone(file: number): Promise<void> {
-    await this.#current().fileDone(file);
+    await this.#onDisk(() => this.#current().fileDone(file));
   }
 
   async complete(): Promise<void> {
     const install = this.#current();
     assert(this.#message !== null, "a snapshot begins with its offer");
-    const verified = await install.finish();
+    const verified = await this.#onDisk(() => install.finish());
     const state = await restoreState(await verified.open());
     this.#install = null;
     if (!(await this.#options.offer(this.#message, { install, state }))) {
@@ -174,6 +179,16 @@ class InstallSink implements SnapshotSink {
     const install = this.#install;
     this.#install = null;
     await install?.abort();
+  }
+
+  /** What is wrong with a snapshot ends its transfer; a disk that fails ends the process. */
+  async #onDisk<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof DiskFailure && !(error instanceof DiskFull)) this.#options.fault(error);
+      throw error;
+    }
   }
 
   #current(): SnapshotInstall {

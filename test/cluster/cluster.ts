@@ -8,6 +8,7 @@ import { Namespaces, nodeId } from "./namespaces.ts";
 import { NodeProcess } from "./node-process.ts";
 import { bodyOf } from "./outcome.ts";
 import { freePorts } from "./ports.ts";
+import { SmallDisks } from "./small-disks.ts";
 
 export const TOKEN = "dev";
 
@@ -24,6 +25,8 @@ export type ClusterOptions = {
   readonly environment?: Readonly<Record<string, string>>;
   /** Wall clocks that can be set, each node its own. */
   readonly clocks?: boolean;
+  /** Small disks, each node its own. */
+  readonly smallDisks?: boolean;
 };
 
 /** What a node says of the cluster. */
@@ -67,6 +70,7 @@ export class Cluster {
   readonly nodes: readonly NodeProcess[];
   readonly links: Network | null;
   readonly clocks: Clocks | null;
+  readonly disks: SmallDisks | null;
   readonly #options: ClusterOptions;
   readonly #raftPorts: readonly number[];
   readonly #namespaces: Namespaces | null;
@@ -83,6 +87,8 @@ export class Cluster {
       return new NodeProcess({ id: nodeId(i), directory, http, prefix });
     });
     this.clocks = options.clocks === true ? new Clocks(directory) : null;
+    this.disks = options.smallDisks === true ? new SmallDisks() : null;
+    for (const { dataDir } of this.nodes) this.disks?.mount(dataDir);
     this.links =
       network === "proxies"
         ? new Links(this.nodes.map((node, i) => this.#proxied(node, i)))
@@ -188,6 +194,7 @@ export class Cluster {
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()));
     this.links?.close();
+    this.disks?.close();
   }
 
   /** As the topology names it. */

@@ -145,6 +145,19 @@ export const jumpClock: Fault = async (run) => {
   });
 };
 
+/** Nothing more goes onto the disk of one node, or next to nothing. */
+export const fillDisk: Fault = async (run) => {
+  const leader = await run.leader();
+  const isLeader = run.random.below(2) === 0 && leader !== null;
+  const node = isLeader ? leader : run.random.pick(run.cluster.nodes);
+  const spareBytes = run.random.pick([0, 100_000, 3_000_000]);
+  await run.fault(`disk full but ${spareBytes}`, node.id, async () => {
+    run.cluster.disks?.fill(node.dataDir, spareBytes);
+    await run.pause(...BROKEN_MS);
+    run.cluster.disks?.free(node.dataDir);
+  });
+};
+
 async function kill(run: Run, kind: string, nodes: readonly NodeProcess[]): Promise<void> {
   await run.fault(kind, nodes.map(idOf).join(), async () => {
     await Promise.all(nodes.map((node) => node.kill()));

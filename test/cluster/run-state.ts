@@ -13,6 +13,7 @@ export type RunOptions = {
   readonly founders?: number;
   readonly network: NetworkKind;
   readonly clocks?: boolean;
+  readonly smallDisks?: boolean;
   readonly clients: number;
   readonly pauseMs: number;
   /** Settings of every node beside those of the harness. */

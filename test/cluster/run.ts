@@ -9,6 +9,7 @@ import { Cluster } from "./cluster.ts";
 import { execute } from "./execute.ts";
 import { exitCodeOf, reportText } from "./report.ts";
 import { SCENARIOS } from "./scenarios.ts";
+import { SmallDisks } from "./small-disks.ts";
 
 const { values } = parseArgs({
   options: {
@@ -34,7 +35,11 @@ if (scenario === undefined) {
 const size = Number(values.nodes ?? scenario.size);
 const network = size > 1 ? (scenario.network ?? "direct") : "direct";
 const clocks = scenario.clocks === true;
-const obstacle = Cluster.whyNot(network) ?? (clocks ? Clocks.whyNot() : null);
+const smallDisks = scenario.smallDisks === true;
+const obstacle =
+  Cluster.whyNot(network) ??
+  (clocks ? Clocks.whyNot() : null) ??
+  (smallDisks ? SmallDisks.whyNot() : null);
 if (obstacle !== null) {
   console.log(`${values.scenario}: skipped, ${obstacle}`);
   process.exit(2);
@@ -52,6 +57,7 @@ const report = await execute(scenario, {
   ...(scenario.founders === undefined ? {} : { founders: scenario.founders }),
   network,
   clocks,
+  smallDisks,
   clients: Number(values.clients),
   pauseMs: Number(values["pause-ms"]),
   environment: Object.fromEntries(values.env.map((pair) => pair.split(/=(.*)/s).slice(0, 2))),

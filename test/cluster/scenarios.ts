@@ -16,6 +16,8 @@ export type Scenario = {
   readonly network?: NetworkKind;
   /** Sets wall clocks. */
   readonly clocks?: boolean;
+  /** Fills disks up. */
+  readonly smallDisks?: boolean;
   /** What a run must have shown, for each ten seconds; leader changes are not asked of one node. */
   readonly demands: Partial<Demands>;
   /** Goes on until the run is over. */
@@ -110,6 +112,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     clocks: true,
     demands: { faults: 1 },
     act: repeat(faults.jumpClock),
+  },
+  "disk-full": {
+    help: "the disk of a node is full for a while, that of the leader as often as any (root)",
+    size: 3,
+    smallDisks: true,
+    demands: { faults: 1 },
+    act: repeat(faults.fillDisk),
   },
   "wipe-follower": {
     help: "a node comes back without its disk: it must not count until it is added anew",

@@ -72,8 +72,7 @@ async function live(run: Run, scenario: Scenario): Promise<void> {
     await workload.stop();
     await observer.stop();
   }
-  await converge(run);
-  await dumpAll(run);
+  await dumpAll(run, await converge(run));
 }
 
 function demandsOf({ demands }: Scenario, { seconds, size }: RunOptions): Partial<Demands> {

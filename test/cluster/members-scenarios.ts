@@ -83,6 +83,17 @@ export async function wipeFollower(run: Run): Promise<void> {
   }
 }
 
+/** One node after the other gets an empty disk, the leader as well, without a rest between them. */
+export async function replaceDisks(run: Run): Promise<void> {
+  let back = true;
+  while (back && !run.isOver) {
+    const node = run.random.pick(run.cluster.nodes);
+    await run.fault("replace", node.id, async () => {
+      back = await replaceDisk(run, node);
+    });
+  }
+}
+
 async function withoutDisk(
   run: Run,
   wiped: NodeProcess,

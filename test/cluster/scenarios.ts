@@ -3,7 +3,7 @@ import type { Demands } from "../history/vacuity.ts";
 import { flipBits } from "./bitflip-scenario.ts";
 import type { NetworkKind } from "./cluster.ts";
 import * as faults from "./faults.ts";
-import { growAndShrink, wipeFollower } from "./members-scenarios.ts";
+import { growAndShrink, replaceDisks, wipeFollower } from "./members-scenarios.ts";
 import type { Observer } from "./observer.ts";
 import type { Run } from "./run-state.ts";
 
@@ -125,6 +125,12 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     size: 3,
     demands: { faults: 1 },
     act: wipeFollower,
+  },
+  "replace-disks": {
+    help: "one node after the other is removed and added again with an empty disk",
+    size: 3,
+    demands: { faults: 2 },
+    act: replaceDisks,
   },
   bitflip: {
     help: "a flipped bit in each kind of file of a stopped node",

@@ -9,6 +9,7 @@ import { decodeValue } from "./workload-kv.ts";
 import { pageOf } from "./workload-log.ts";
 
 const PAGE_LIMIT = 1000;
+const SHOWN_MAX = 400;
 const READ_TIMEOUT_MS = 10_000;
 
 /** Nothing is broken any more; nodes that are down come back. */
@@ -35,18 +36,28 @@ export async function waitForWrite(run: Run): Promise<void> {
   else run.notes.push(`first write ${Math.round(found.ret - healed)} ms after healing`);
 }
 
-/** Waits until all members have as much as the furthest of them. */
-export async function converge(run: Run): Promise<void> {
+/**
+ * Waits until all members have the same.
+ *
+ * @returns those that do: a node that stays behind is a finding, and what it lacks is not lost.
+ */
+export async function converge(run: Run): Promise<readonly NodeProcess[]> {
   const begin = run.recorder.now();
-  let shown = "";
+  let states: (string | null)[] = [];
   const equal = await run.until(async () => {
-    const states = await Promise.all(run.members.map((node) => stateOf(run, node)));
-    shown = states.join("\n");
+    states = await Promise.all(run.members.map((node) => stateOf(run, node)));
     return states.every((state) => state !== null && state === states[0]) ? true : null;
   });
   const ms = Math.round(run.recorder.now() - begin);
-  if (equal === true) run.notes.push(`all nodes equal after ${ms} ms`);
-  else run.findings.push(`the nodes did not become equal in ${ms} ms:\n${shown}`);
+  if (equal === true) {
+    run.notes.push(`all nodes equal after ${ms} ms`);
+    return run.members;
+  }
+  const shown = run.members.map((node, i) => `${node.id}: ${states[i]?.slice(0, SHOWN_MAX)}`);
+  run.findings.push(`the nodes did not become equal in ${ms} ms:\n${shown.join("\n")}`);
+  const leader = await run.leader();
+  const wanted = leader === null ? null : await stateOf(run, leader);
+  return run.members.filter((_, i) => wanted === null || states[i] === wanted);
 }
 
 async function stateOf({ cluster }: Run, node: NodeProcess): Promise<string | null> {
@@ -57,10 +68,10 @@ async function stateOf({ cluster }: Run, node: NodeProcess): Promise<string | nu
   return topic === null || keys.includes(null) ? null : JSON.stringify([topic, keys]);
 }
 
-/** Every member's own copy of everything goes into the history. */
-export async function dumpAll(run: Run): Promise<void> {
+/** Each node's own copy of everything goes into the history. */
+export async function dumpAll(run: Run, nodes: readonly NodeProcess[]): Promise<void> {
   await Promise.all(
-    run.members.map(async (node) => {
+    nodes.map(async (node) => {
       const dumper = new Dumper(run, node);
       for (let partition = 0; partition < PARTITIONS; partition++) await dumper.log(partition);
       for (const ns of [CHAIN_NS, MIXED_NS]) await dumper.keys(ns);

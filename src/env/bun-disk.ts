@@ -128,10 +128,6 @@ export class BunDisk implements Disk {
     }
   }
 
-  async freeBytes(): Promise<number> {
-    return (await this.space()).freeBytes;
-  }
-
   async space(): Promise<DiskSpace> {
     try {
       const { bavail, blocks, bsize } = await fs.promises.statfs(this.root);

@@ -31,8 +31,6 @@ export interface Disk {
   syncDirectory(path: string): Promise<void>;
   /** Of the file system: what is free for this process, and how large it is. */
   space(): Promise<DiskSpace>;
-  /** `space().freeBytes`. */
-  freeBytes(): Promise<number>;
 }
 
 export type DiskSpace = { readonly freeBytes: number; readonly totalBytes: number };

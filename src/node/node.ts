@@ -276,7 +276,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#shard.stop();
     this.#proposer.stop();
     this.#linearizer.stop();
-    this.#wakeReaders();
+    this.#applier.wakeReaders();
     await this.#cluster.stop();
     const { journal, store, hardStateFile } = this.#storage;
     if (this.#faulted) return;
@@ -422,10 +422,6 @@ export class Node implements NodeApi, ClusterApi {
     const needed = pendingRemovalBytes > 0 && (journal.spaceLow || this.#proposer.diskFull);
     if (!needed && pendingRemovalBytes < PENDING_REMOVAL_BYTES_MAX) return;
     this.#checkpointer.compact().catch((error: unknown) => this.#fault(error));
-  }
-
-  #wakeReaders(): void {
-    this.#applier.wakeReaders();
   }
 
   #soon(): Promise<void> {

@@ -1,6 +1,7 @@
 import { assert } from "../lib/assert.ts";
 import { varintLength } from "../lib/bytes.ts";
 import { crc32, crc32Range } from "../lib/crc32.ts";
+import { setU32 } from "./batch-header.ts";
 import {
   AT_COUNT,
   AT_LENGTH,
@@ -151,11 +152,4 @@ function finishHeader(bytes: Uint8Array, start: number, header: Header): void {
   setU32(bytes, start + AT_PAYLOAD_CRC, header.crc);
   setU32(bytes, start + AT_LOGICAL_BYTES, header.logicalBytes);
   bytes[start + AT_VERSION] = BATCH_VERSION;
-}
-
-function setU32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value;
-  bytes[at + 1] = value >>> 8;
-  bytes[at + 2] = value >>> 16;
-  bytes[at + 3] = value >>> 24;
 }

@@ -78,7 +78,7 @@ function u32(bytes: Uint8Array, at: number): number {
 const u64 = (bytes: Uint8Array, at: number): number =>
   u32(bytes, at) + u32(bytes, at + 4) * 2 ** 32;
 
-function setU32(bytes: Uint8Array, at: number, value: number): void {
+export function setU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value;
   bytes[at + 1] = value >>> 8;
   bytes[at + 2] = value >>> 16;

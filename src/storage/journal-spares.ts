@@ -128,7 +128,7 @@ export class Spares {
   }
 
   async #sizeForFreeSpace(): Promise<number> {
-    const free = await this.#options.disk.freeBytes();
+    const { freeBytes: free } = await this.#options.disk.space();
     const part = Math.floor((free * FREE_FRACTION) / PAGE_BYTES) * PAGE_BYTES;
     return Math.min(this.#options.segmentBytes, Math.max(part, USEFUL_BYTES_MIN));
   }
@@ -136,7 +136,7 @@ export class Spares {
   /** @returns false if it was given up because of `close`. */
   async #prepare(size: number, reserveBytes: number): Promise<boolean> {
     const { disk, directory } = this.#options;
-    const free = await disk.freeBytes();
+    const { freeBytes: free } = await disk.space();
     if (free < size + reserveBytes) throw new DiskFull(`${free} bytes free, ${reserveBytes} kept`);
     const id = this.#nextId;
     const path = segmentPath(directory, id);

@@ -153,10 +153,6 @@ export class SimDisk implements Disk {
     this.#pendingNames = left;
   }
 
-  async freeBytes(): Promise<number> {
-    return (await this.space()).freeBytes;
-  }
-
   async space(): Promise<DiskSpace> {
     await this.#begin("space", "");
     return { freeBytes: this.faults.freeBytes, totalBytes: TOTAL_BYTES };

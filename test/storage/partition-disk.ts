@@ -130,10 +130,6 @@ export class PartitionDisk implements Disk {
     this.#apply({ kind: "syncDirectory", directory: path });
   }
 
-  async freeBytes(): Promise<number> {
-    return this.room;
-  }
-
   async space(): Promise<DiskSpace> {
     return { freeBytes: this.room, totalBytes: this.room };
   }

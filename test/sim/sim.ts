@@ -1,7 +1,11 @@
 /** `bun run sim`: seeds through the simulator, from the command line. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { commandOf } from "./command.ts";
 import { FAULT_KINDS, type FaultKind, type Overrides } from "./plan.ts";
 import { type Report, simulate } from "./simulation.ts";
+import { Totals } from "./totals.ts";
 
 type Arguments = {
   readonly from: number;
@@ -12,11 +16,16 @@ type Arguments = {
   /** Stop at the first seed that fails. */
   readonly first: boolean;
   readonly jobs: number;
+  /** Each run appends a line with its totals. */
+  readonly log: string | null;
+  /** Print what all runs of this log came to, and run nothing. */
+  readonly sum: string | null;
   readonly overrides: Overrides;
 };
 
 const USAGE = `usage: bun run sim [--seed N | --range A..B] [--jobs N] [--first] [--trace] [--twice] [--shrink]
-                   [--ms N] [--clients N] [--without kind,kind]
+                   [--ms N] [--clients N] [--without kind,kind] [--log FILE]
+       bun run sim --sum FILE
 fault kinds: ${FAULT_KINDS.join(" ")}`;
 
 function parse(args: readonly string[]): Arguments {
@@ -39,6 +48,8 @@ function parse(args: readonly string[]): Arguments {
     shrink: args.includes("--shrink"),
     first: args.includes("--first"),
     jobs: Number(value("jobs") ?? "1"),
+    log: value("log"),
+    sum: value("sum"),
     overrides: {
       without: without as FaultKind[],
       ...(ms === null ? {} : { durationMs: Number(ms) }),
@@ -70,41 +81,6 @@ async function shrink(report: Report, overrides: Overrides): Promise<Overrides> 
   return best;
 }
 
-class Totals {
-  seeds = 0;
-  events = 0;
-  simulatedMs = 0;
-  acknowledged = 0;
-  leaderChanges = 0;
-  applied = 0;
-  readonly failed: number[] = [];
-  readonly effects = new Map<string, number>();
-
-  add(report: Report): void {
-    this.seeds++;
-    this.events += report.events;
-    this.simulatedMs += report.simulatedMs;
-    this.acknowledged += report.acknowledged;
-    this.leaderChanges += report.leaderChanges;
-    this.applied += report.applied;
-    if (report.violation !== null) this.failed.push(report.plan.seed);
-    for (const [kind, count] of report.effects) {
-      this.effects.set(kind, (this.effects.get(kind) ?? 0) + count);
-    }
-  }
-
-  print(seconds: number): void {
-    const effects = [...this.effects].sort().map(([kind, count]) => `${kind} ${count}`);
-    console.log(
-      `${this.seeds} seeds, ${this.events} events (${Math.round(this.events / seconds)}/s), ` +
-        `${Math.round(this.simulatedMs / 1000)} s simulated in ${seconds.toFixed(1)} s, ` +
-        `${this.applied} entries, ${this.acknowledged} acknowledged produces, ` +
-        `${this.leaderChanges} leaders\nfaults with effect: ${effects.join(", ")}\n` +
-        `failed: ${this.failed.length === 0 ? "none" : this.failed.join(" ")}`,
-    );
-  }
-}
-
 async function one(seed: number, options: Arguments, totals: Totals): Promise<void> {
   const { overrides, trace, twice } = options;
   const report = await simulate(seed, overrides, trace ? (line) => console.log(line) : null);
@@ -123,21 +99,38 @@ async function one(seed: number, options: Arguments, totals: Totals): Promise<vo
   console.log(`  replay: ${commandOf(seed, smallest)} --trace`);
 }
 
-/** @returns the number of failed seeds. */
-async function inJobs(options: Arguments, args: readonly string[]): Promise<number> {
+async function inJobs(options: Arguments, args: readonly string[]): Promise<Totals> {
   const { from, to, jobs } = options;
+  const directory = mkdtempSync(join(tmpdir(), "ayder-sim-"));
+  const log = join(directory, "totals");
   const rest = args.filter(
-    (word, i) => !["--range", "--jobs"].some((name) => [word, args[i - 1]].includes(name)),
+    (word, i) => !["--range", "--jobs", "--log"].some((name) => [word, args[i - 1]].includes(name)),
   );
   const size = Math.ceil((to - from + 1) / jobs);
   const children = Array.from({ length: jobs }, (_, i) => {
     const first = from + i * size;
     const range = `${first}..${Math.min(to, first + size - 1)}`;
-    const command = [process.execPath, import.meta.path, ...rest, "--range", range];
+    const command = [process.execPath, import.meta.path, ...rest, "--range", range, "--log", log];
     return Bun.spawn(command, { stdout: "inherit", stderr: "inherit" });
   });
   const codes = await Promise.all(children.map(({ exited }) => exited));
-  return codes.filter((code) => code !== 0).length;
+  const totals = new Totals();
+  totals.read(log);
+  if (codes.some((code) => code !== 0) && totals.failed.length === 0)
+    throw new Error("a job broke");
+  rmSync(directory, { recursive: true });
+  return totals;
+}
+
+async function inOrder(options: Arguments): Promise<Totals> {
+  const begin = performance.now();
+  const totals = new Totals();
+  for (let seed = options.from; seed <= options.to; seed++) {
+    await one(seed, options, totals);
+    if (options.first && totals.failed.length > 0) break;
+  }
+  totals.counters.seconds = (performance.now() - begin) / 1000;
+  return totals;
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -146,14 +139,15 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const options = parse(args);
-  if (options.jobs > 1) return await inJobs(options, args);
-  const begin = performance.now();
-  const totals = new Totals();
-  for (let seed = options.from; seed <= options.to; seed++) {
-    await one(seed, options, totals);
-    if (options.first && totals.failed.length > 0) break;
+  if (options.sum !== null) {
+    const totals = new Totals();
+    totals.read(options.sum);
+    totals.print();
+    return totals.failed.length;
   }
-  totals.print((performance.now() - begin) / 1000);
+  const totals = await (options.jobs > 1 ? inJobs(options, args) : inOrder(options));
+  if (options.log !== null) totals.append(options.log);
+  totals.print();
   return totals.failed.length;
 }
 

@@ -199,6 +199,12 @@ export const KV_LIST = t.Object({
   count: natural("Keys on this page"),
   next: t.Union([t.String({ description: "Pass it as after to go on" }), t.Null()]),
 });
+export const KV_NAMESPACES = t.Object({
+  ok,
+  namespaces: t.Array(
+    t.Object({ namespace: t.String(), revision: natural("The last one given out in it") }),
+  ),
+});
 export const COMPACTED = t.Object({
   ok,
   checkpoint_index: natural("Log index up to which the checkpoint reaches"),

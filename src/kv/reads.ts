@@ -102,6 +102,18 @@ export function listKeys(
   return { keys, next: null };
 }
 
+/** Namespaces that hold a key, by name. */
+export function listNamespaces(
+  state: KvState,
+  now: Millis,
+): readonly { readonly namespace: string; readonly revision: number }[] {
+  const first = { prefix: "", after: "", limit: 1 };
+  return [...state.namespaces.values()]
+    .filter(({ name }) => listKeys(state, name, first, now).keys.length > 0)
+    .map(({ name, revision }) => ({ namespace: name, revision }))
+    .sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
+}
+
 function lookUp(state: KvState, namespace: string, key: string, now: Millis): KeyPlace | KvMissing {
   const place = state.namespaces.get(namespace)?.keys.find(utf8(key)) ?? null;
   if (place === null) return ABSENT;

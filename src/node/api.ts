@@ -36,6 +36,8 @@ export interface NodeApi {
   kvGet(request: KvGetRequest): Promise<Result<KvValue, KvGetReject>>;
   kvDelete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>>;
   kvList(request: KvListRequest): Promise<KvPage>;
+  /** Those that hold a key, by name. */
+  kvNamespaces(): readonly KvNamespaceSummary[];
 
   /** Last fsynced log index. */
   lastSyncedIndex(): number;
@@ -273,6 +275,12 @@ export type KvPage = {
   }[];
   /** Pass it as `after` to go on; null at the end. */
   readonly next: string | null;
+};
+
+export type KvNamespaceSummary = {
+  readonly namespace: string;
+  /** The last one given out in it. */
+  readonly revision: number;
 };
 
 export type AddMemberRequest = {

@@ -1,5 +1,5 @@
 import type { Clock } from "../env/clock.ts";
-import { getValue, listKeys } from "../kv/reads.ts";
+import { getValue, listKeys, listNamespaces } from "../kv/reads.ts";
 import { utf8 } from "../lib/bytes.ts";
 import type { Millis } from "../lib/ids.ts";
 import { encodeKvDelete, encodeKvPut } from "../machine/command-codec.ts";
@@ -11,6 +11,7 @@ import type {
   KvGetReject,
   KvGetRequest,
   KvListRequest,
+  KvNamespaceSummary,
   KvPage,
   KvPutReject,
   KvPutRequest,
@@ -78,6 +79,10 @@ export class KvAccess {
   list(request: KvListRequest): KvPage {
     const { namespace, prefix, after, limit } = request;
     return listKeys(this.#machine.kv, namespace, { prefix, after, limit }, this.#now());
+  }
+
+  namespaces(): readonly KvNamespaceSummary[] {
+    return listNamespaces(this.#machine.kv, this.#now());
   }
 
   #now(): Millis {

@@ -329,6 +329,7 @@ export class Node implements NodeApi, ClusterApi {
     request.linearizable ? this.#kvGetConfirmed(request) : Promise.resolve(this.#kv.get(request));
   readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#kv.delete(request);
   readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#kv.list(request));
+  readonly kvNamespaces: NodeApi["kvNamespaces"] = () => this.#kv.namespaces();
   /** For metrics: roles, indexes and who lags behind. */
   ha(): HaSample {
     return this.#cluster.sample(this.health());

@@ -157,5 +157,21 @@ export function register(target: TargetOf): void {
         next: null,
       });
     });
+    test("namespaces that hold a key are listed by name", async () => {
+      const [one, two] = [freshName("spaces"), freshName("spaces")];
+      const listed = async () =>
+        ((await client.ask("GET /kv")).body["namespaces"] as Json[]).filter(
+          ({ namespace }) => namespace === one || namespace === two,
+        );
+      await put(`${two}/k`);
+      const cas = (await put(`${two}/k`)).body["cas"];
+      await put(`${one}/k`);
+      expect(await listed()).toEqual([
+        { namespace: one, revision: anInteger },
+        { namespace: two, revision: cas },
+      ]);
+      await client.ask(`DELETE /kv/${one}/k`);
+      expect((await listed()).map(({ namespace }) => namespace)).toEqual([two]);
+    });
   });
 }

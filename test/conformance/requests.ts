@@ -23,7 +23,6 @@ function routes(client: Client): void {
     "/broker//topics",
     "/broker/topics/",
     "/BROKER/topics",
-    "/kv",
     "/broker/consume/t/g",
   ]) {
     test(`${path} is 404`, async () => expectError(await client.ask(`GET ${path}`), 404, /./));

@@ -111,6 +111,7 @@ describe("scopes", () => {
       await ask(`POST /broker/topics/${topic}/produce`, { token: "all", body: "x" });
       const body = JSON.stringify({ topic, ttl_ms: 1000 });
       await ask("POST /broker/retention", { token: "all", body });
+      await ask(`POST /kv/${topic}/k`, { token: "all", body: "x" });
     }
     const { body } = await ask("GET /broker/topics", { token: "r" });
     expect((body["topics"] as { topic: string }[]).map(({ topic }) => topic)).toEqual(["orders.a"]);
@@ -118,6 +119,8 @@ describe("scopes", () => {
     expect((policies.body["policies"] as { topic: string }[]).map(({ topic }) => topic)).toEqual([
       "orders.a",
     ]);
+    const spaces = await ask("GET /kv", { token: "r" });
+    expect(spaces.body["namespaces"]).toEqual([{ namespace: "orders.a", revision: 1 }]);
   });
   test('retention for "*" wants the scope for all names', async () => {
     const { ask } = withTokens("some@admin=orders.*,all@admin");

@@ -2,6 +2,7 @@ import { utf8 } from "../../src/lib/bytes.ts";
 import type {
   KvGetReject,
   KvListRequest,
+  KvNamespaceSummary,
   KvPage,
   KvPutRequest,
   KvValue,
@@ -68,6 +69,13 @@ export class FakeKv {
       ttlMs: Number.isFinite(expiresAtMs) ? expiresAtMs - this.#now() : 0,
     }));
     return { keys, next: found.length > limit ? (keys.at(-1)?.key ?? null) : null };
+  }
+
+  namespaces(): readonly KvNamespaceSummary[] {
+    return [...this.#spaces]
+      .filter(([namespace, keys]) => [...keys.keys()].some((key) => this.#live(namespace, key)))
+      .map(([namespace]) => ({ namespace, revision: this.#revisions.get(namespace) ?? 0 }))
+      .sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
   }
 
   #live(namespace: string, key: string): boolean {

@@ -207,6 +207,10 @@ export class FakeNode implements NodeApi {
     return this.#kv.list(request);
   }
 
+  kvNamespaces() {
+    return this.#kv.namespaces();
+  }
+
   lastSyncedIndex() {
     return this.#index;
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { getMeta, getValue, listKeys } from "../../src/kv/reads.ts";
+import { getMeta, getValue, listKeys, listNamespaces } from "../../src/kv/reads.ts";
 import { utf8 } from "../../src/lib/bytes.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
 import { KEYS_FREED_PER_TICK_MAX, Machine } from "../../src/machine/machine.ts";
@@ -326,4 +326,20 @@ test("the store does what a plain map with expiry times does", () => {
     const live = [...model.keys.keys()].filter((key) => model.current(key, bench.at) > 0);
     expect(keysOf(list(bench))).toEqual(live.sort());
   });
+});
+
+test("a namespace is listed as long as it holds a key that has not expired", () => {
+  const bench = new Bench();
+  const listed = () => listNamespaces(bench.machine.kv, ms(bench.at));
+  put(bench, "a", { namespace: "later" });
+  put(bench, "a", { namespace: "briefly", ttlMs: 10 });
+  put(bench, "a", { namespace: "briefly", ttlMs: 10 });
+  expect(listed()).toEqual([
+    { namespace: "briefly", revision: 2 },
+    { namespace: "later", revision: 1 },
+  ]);
+  bench.at += 10;
+  expect(listed().map(({ namespace }) => namespace)).toEqual(["later"]);
+  remove(bench, "a");
+  expect(listed().length).toBe(1);
 });

@@ -13,9 +13,11 @@ import {
   KV_GET_QUERY,
   KV_LIST,
   KV_LIST_QUERY,
+  KV_NAMESPACES,
   KV_PUT_QUERY,
   KV_VALUE,
   KV_WRITTEN,
+  NO_QUERY,
 } from "../schemas.ts";
 
 const META = "/meta";
@@ -29,6 +31,7 @@ export const kvEndpoints = (edge: Edge): readonly Endpoint[] => [
   get(edge),
   remove(edge),
   list(edge),
+  listNamespaces(edge),
 ];
 
 const put = (edge: Edge): Endpoint => ({
@@ -171,6 +174,23 @@ const list = ({ node }: Edge): Endpoint => ({
       ttl_ms: ttlMs,
     }));
     return json({ ok: true, keys, count: keys.length, next: page.next });
+  },
+});
+
+const listNamespaces = ({ node }: Edge): Endpoint => ({
+  method: "GET",
+  path: "/kv",
+  access: { kind: "list", scope: "read" },
+  query: NO_QUERY,
+  docs: {
+    summary: "The namespaces that hold a key and that the token may read",
+    tag: "kv",
+    answer: KV_NAMESPACES,
+    errors: [],
+  },
+  handle: ({ principal }) => {
+    const namespaces = node.kvNamespaces().filter((each) => principal.may("read", each.namespace));
+    return json({ ok: true, namespaces });
   },
 });
 

@@ -1,7 +1,7 @@
 /** The README keeps its word: its settings are the program's, its routes exist, its tour runs. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { settingsTable } from "../src/cli.ts";
+import { settingsTable } from "../src/cli/settings-text.ts";
 import { startServer, temporaryDirectory } from "./process/server.ts";
 
 const PATH = join(import.meta.dir, "../README.md");

@@ -1,0 +1,202 @@
+/** What a command is, and how its arguments are read. The registry is `commands.ts`. */
+import { parseArgs } from "node:util";
+import { parseDecimal } from "../lib/parse.ts";
+
+/** Exit codes, for scripts; `serve` adds 78 for a start that was refused. */
+export const EXIT = {
+  ok: 0,
+  /** The server understood and said no (4xx): the same again has the same answer. */
+  refused: 1,
+  /** The command line cannot be understood; nothing was sent. */
+  usage: 2,
+  /** Not reached, not able to serve at present, or the outcome is not known (5xx). */
+  unavailable: 3,
+  /** A fault or a bug; for local files: they are damaged. */
+  fault: 70,
+} as const;
+
+export type Option = {
+  readonly type: "string" | "boolean";
+  readonly short?: string;
+  /** May be given several times. */
+  readonly multiple?: true;
+  /** What its value is called in the help, such as `N`. */
+  readonly value?: string;
+  readonly help: string;
+  /** The actions that know it; absent: all. */
+  readonly only?: readonly string[];
+};
+
+/** One thing that a command does: `ayder topics create NAME` is the action `create`. */
+export type Action = {
+  /** Empty where the command does one thing only. */
+  readonly name: string;
+  /** As in the help: `<topic> [key] [file...]`. How many there may be is read from it. */
+  readonly operands: string;
+  readonly summary: string;
+  /** @returns the exit code. */
+  run(args: Arguments, io: Io): Promise<number>;
+};
+
+export type Command = {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** The first is taken where none is named, if it needs no operands. */
+  readonly actions: readonly Action[];
+  readonly options: Readonly<Record<string, Option>>;
+  /** Lines below the options: examples, rules. */
+  readonly notes?: readonly string[];
+};
+
+/** The world as a command sees it. */
+export type Io = {
+  /** Resolves when it is on its way; slow readers slow us down. @throws OutputClosed */
+  out(data: string | Uint8Array): Promise<void>;
+  err(text: string): void;
+  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdinIsTty: boolean;
+  /** Of stdout: tables, bars and escapes are for people. */
+  readonly isTty: boolean;
+  readonly columns: number;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Aborted by SIGINT and SIGTERM; the second one ends the process. */
+  readonly interrupted: AbortSignal;
+  /** @throws Error with a `code` such as ENOENT. */
+  readFile(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** Ends the process at once. For what cannot be unwound; else return an exit code. */
+  exit(code: number): never;
+};
+
+/** The command line cannot be understood; the message says which part. Exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Nobody reads stdout any longer (`| head`): the command ends, quietly. */
+export class OutputClosed extends Error {
+  override readonly name = "OutputClosed";
+}
+
+type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
+
+/** Options and operands of one call. */
+export class Arguments {
+  readonly operands: readonly string[];
+  readonly #values: Values;
+
+  constructor(operands: readonly string[], values: Values) {
+    this.operands = operands;
+    this.#values = values;
+  }
+
+  /** An operand that `Action.operands` has as `<required>`. */
+  operand(index: number): string {
+    return this.operands[index] ?? "";
+  }
+
+  flag(name: string): boolean {
+    return this.#values[name] === true;
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#values[name];
+    return typeof value === "string" ? value : undefined;
+  }
+
+  texts(name: string): readonly string[] {
+    const value = this.#values[name];
+    return Array.isArray(value) ? value.map(String) : [];
+  }
+
+  /** @throws UsageError if it is not an integer from `min` to `max`. */
+  integer(name: string, min = 0, max = Number.MAX_SAFE_INTEGER): number | undefined {
+    const text = this.text(name);
+    return text === undefined ? undefined : integerOf(`--${name}`, text, min, max);
+  }
+}
+
+/** @throws UsageError that names `what` if it is not an integer from `min` to `max`. */
+export function integerOf(
+  what: string,
+  text: string,
+  min = 0,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
+  const value = parseDecimal(text);
+  if (value === null || value < min || value > max) {
+    const range = max === Number.MAX_SAFE_INTEGER ? `${min} or more` : `from ${min} to ${max}`;
+    throw new UsageError(`${what}: "${text}" is not an integer, ${range}`);
+  }
+  return value;
+}
+
+export const HELP_OPTION: Option = { type: "boolean", short: "h", help: "this text" };
+
+export type Call =
+  | { readonly kind: "help" }
+  | { readonly kind: "run"; readonly action: Action; readonly args: Arguments };
+
+/** @throws UsageError for an unknown action or option, and for operands too few or too many. */
+export function readCall(command: Command, args: readonly string[]): Call {
+  const options = { ...command.options, help: HELP_OPTION };
+  const { values, positionals } = parseOptions(args, options);
+  if (values["help"] === true) return { kind: "help" };
+  const { action, operands } = chooseAction(command, positionals);
+  checkOperands(command, action, operands);
+  for (const name of Object.keys(values)) {
+    const only = command.options[name]?.only;
+    if (only !== undefined && !only.includes(action.name)) {
+      throw new UsageError(`--${name} belongs to ${command.name} ${only.join(", ")}`);
+    }
+  }
+  return { kind: "run", action, args: new Arguments(operands, values) };
+}
+
+/** @throws UsageError */
+export function parseOptions(
+  args: readonly string[],
+  options: Readonly<Record<string, Option>>,
+): { values: Values; positionals: string[] } {
+  const specs = Object.entries(options).map(([name, { type, short, multiple = false }]) => [
+    name,
+    short === undefined ? { type, multiple } : { type, multiple, short },
+  ]);
+  try {
+    return parseArgs({
+      args: [...args],
+      options: Object.fromEntries(specs),
+      allowPositionals: true,
+      strict: true,
+    });
+  } catch (cause) {
+    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+function chooseAction(command: Command, positionals: readonly string[]) {
+  const [first] = command.actions;
+  if (first === undefined) throw new Error(`${command.name} has no action`);
+  if (first.name === "") return { action: first, operands: positionals };
+  const [name, ...operands] = positionals;
+  if (name === undefined && !first.operands.includes("<")) return { action: first, operands };
+  const action = command.actions.find((each) => each.name === name);
+  if (action !== undefined) return { action, operands };
+  const known = command.actions.map((each) => each.name).join(", ");
+  throw new UsageError(
+    name === undefined
+      ? `${command.name} needs one of: ${known}`
+      : `${command.name} knows no "${name}", but: ${known}`,
+  );
+}
+
+function checkOperands(command: Command, action: Action, operands: readonly string[]): void {
+  const words = action.operands.split(" ").filter((word) => word !== "");
+  const required = words.filter((word) => word.startsWith("<"));
+  const missing = required[operands.length];
+  const called = `${command.name} ${action.name}`.trim();
+  if (missing !== undefined) throw new UsageError(`${called} needs ${missing}`);
+  if (!words.some((word) => word.includes("...")) && operands.length > words.length) {
+    throw new UsageError(`${called} has no use for "${operands[words.length]}"`);
+  }
+}

@@ -1,0 +1,25 @@
+/** The registry. A command is loaded when it is called, so that none costs another its start. */
+import type { Command } from "./command.ts";
+
+export type Entry = {
+  readonly name: string;
+  readonly summary: string;
+  load(): Promise<Command>;
+};
+
+/** What runs when no command is named. */
+export const DEFAULT_COMMAND = "serve";
+
+/** In the order of the help. */
+export const COMMANDS: readonly Entry[] = [
+  {
+    name: "serve",
+    summary: "run a server (the default)",
+    load: async () => (await import("./serve.ts")).SERVE,
+  },
+  {
+    name: "settings",
+    summary: "print every setting of serve",
+    load: async () => (await import("./settings.ts")).SETTINGS_COMMAND,
+  },
+];

@@ -1,0 +1,61 @@
+/** argv → the command → its exit code. */
+import { EXIT, type Io, OutputClosed, readCall, UsageError } from "./command.ts";
+import { COMMANDS, DEFAULT_COMMAND, type Entry } from "./commands.ts";
+import { commandHelp, overview } from "./help.ts";
+
+/** @returns the exit code, also of what went wrong: whoever calls it has nothing to catch. */
+export async function dispatch(argv: readonly string[], version: string, io: Io): Promise<number> {
+  try {
+    return await run(argv, version, io);
+  } catch (error) {
+    if (error instanceof OutputClosed) return EXIT.ok;
+    if (error instanceof UsageError) {
+      io.err(`ayder: ${error.message}\nTry: ayder ${helpWords(argv)}--help\n`);
+      return EXIT.usage;
+    }
+    io.err(`ayder: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    return EXIT.fault;
+  }
+}
+
+async function run(argv: readonly string[], version: string, io: Io): Promise<number> {
+  const [first = DEFAULT_COMMAND, ...rest] = argv;
+  switch (first) {
+    case "help":
+      return await help(rest[0], version, io);
+    case "--help":
+    case "-h":
+      return await help(undefined, version, io);
+    case "version":
+    case "--version":
+    case "-v":
+      await io.out(`ayder ${version}\n`);
+      return EXIT.ok;
+    default:
+  }
+  // Options alone are those of the default, which may be named behind them.
+  const bare = first.startsWith("-");
+  const command = await entryOf(bare ? DEFAULT_COMMAND : first).load();
+  const args = bare ? argv.filter((word) => word !== DEFAULT_COMMAND) : rest;
+  const call = readCall(command, args);
+  if (call.kind === "run") return await call.action.run(call.args, io);
+  await io.out(commandHelp(command));
+  return EXIT.ok;
+}
+
+async function help(name: string | undefined, version: string, io: Io): Promise<number> {
+  const text = name === undefined ? overview(version, COMMANDS) : await helpOf(name);
+  await io.out(text);
+  return EXIT.ok;
+}
+
+const helpOf = async (name: string): Promise<string> => commandHelp(await entryOf(name).load());
+
+function entryOf(name: string): Entry {
+  const entry = COMMANDS.find((each) => each.name === name);
+  if (entry === undefined) throw new UsageError(`unknown command: ${name}`);
+  return entry;
+}
+
+const helpWords = ([first = ""]: readonly string[]): string =>
+  COMMANDS.some(({ name }) => name === first) ? `${first} ` : "";

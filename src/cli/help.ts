@@ -1,0 +1,76 @@
+/** The texts of `--help`, from the commands themselves. */
+import { type Command, HELP_OPTION, type Option } from "./command.ts";
+import type { Entry } from "./commands.ts";
+
+const COLUMN = 28;
+const WIDTH = 100;
+
+/** What `ayder --help` prints. */
+export function overview(version: string, entries: readonly Entry[]): string {
+  return [
+    `ayder ${version}: an HTTP-native durable event log`,
+    "",
+    "Usage: ayder [serve] [--port N] [--host ADDR] [--data-dir DIR] [options]",
+    "       ayder COMMAND [options]",
+    "",
+    "Commands:",
+    ...entries.map(({ name, summary }) => row(name, summary)),
+    "",
+    "Commands that talk to a server find it by --url (default http://127.0.0.1:1109, also",
+    "AYDER_URL) and show the token in AYDER_TOKEN (default: dev, for servers on this machine).",
+    "",
+    "Exit codes: 0 done, 1 the server said no, 2 wrong usage, 3 server not reached or outcome",
+    "unknown, 70 fault or damage, 78 the start was refused.",
+    "",
+    row("ayder COMMAND --help", "about one command"),
+    row("ayder settings", "every setting of serve, by flag and variable"),
+    row("-h, --help", "this text"),
+    row("-v, --version", "the version"),
+    "",
+  ].join("\n");
+}
+
+/** What `ayder COMMAND --help` prints. */
+export function commandHelp(command: Command): string {
+  const { name, summary, actions, options, notes = [] } = command;
+  const single = actions.length === 1 && actions[0]?.name === "";
+  const usage = single
+    ? [`Usage: ayder ${name} [options] ${actions[0]?.operands ?? ""}`.trimEnd()]
+    : [
+        `Usage: ayder ${name} ACTION [options]`,
+        "",
+        ...actions.map((action) => row(`${action.name} ${action.operands}`, action.summary)),
+      ];
+  const known = Object.entries({ ...options, help: HELP_OPTION });
+  return [
+    `ayder ${name}: ${summary}`,
+    "",
+    ...usage,
+    "",
+    ...known.map(([long, option]) => row(optionNames(long, option), optionHelp(option))),
+    ...(notes.length === 0 ? [] : ["", ...notes]),
+    "",
+  ].join("\n");
+}
+
+function optionNames(name: string, { short, value, type }: Option): string {
+  const names = short === undefined ? `    --${name}` : `-${short}, --${name}`;
+  return type === "string" ? `${names} ${value ?? "TEXT"}` : names;
+}
+
+const optionHelp = ({ help, only }: Option): string =>
+  only === undefined ? help : `${only.join(", ")}: ${help}`;
+
+/** Two columns; what is too long for the right one goes on below. */
+function row(left: string, right: string): string {
+  const lines: string[] = [];
+  let line = `  ${left.padEnd(COLUMN)}`;
+  for (const word of right.split(" ")) {
+    if (line.length + 1 + word.length > WIDTH) {
+      lines.push(line);
+      line = " ".repeat(COLUMN + 2);
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line.trimEnd()].join("\n");
+}

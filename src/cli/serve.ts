@@ -1,0 +1,84 @@
+/** `ayder serve`: a server until SIGTERM or SIGINT. */
+import { readConfig } from "../config.ts";
+import { isStartError, type Serving, serve } from "../serve.ts";
+import type { Setting } from "../settings.ts";
+import { VERSION } from "../version.ts";
+import { type Arguments, type Command, EXIT, type Io, type Option } from "./command.ts";
+import { allSettings } from "./settings-text.ts";
+
+/** The start was refused: settings or data need the operator. */
+const EXIT_START = 78;
+/** A stop that takes longer than this is given up. */
+const STOP_MS_MAX = 9_000;
+
+const optionOf = ({ help, kind, default: value }: Setting): Option => ({
+  type: "string",
+  value: kind === "integer" ? "N" : "TEXT",
+  help: (value === "" ? help : `${help} (${value})`).replaceAll("`", ""),
+});
+
+export const SERVE: Command = {
+  name: "serve",
+  summary: "run a server; `ayder --port 1109` does the same",
+  actions: [{ name: "", operands: "", summary: "", run: runServe }],
+  options: Object.fromEntries(
+    allSettings().flatMap((setting) =>
+      setting.flag === undefined ? [] : [[setting.flag, optionOf(setting)]],
+    ),
+  ),
+  notes: [
+    "Everything else is set by variables, see `ayder settings`. The ones needed most:",
+    "  RF_BEARER_TOKENS  who may do what; unset: dev, from this machine only",
+    "  RF_HA_ENABLED, RF_HA_NODE_ID, RF_HA_NODES  this node is one of a cluster",
+    "SIGTERM finishes what was accepted, takes a checkpoint and exits with 0.",
+  ],
+};
+
+async function runServe(args: Arguments, io: Io): Promise<number> {
+  const fault = (error: unknown): never => {
+    io.err(faultLine(error));
+    io.exit(EXIT.fault);
+  };
+  process.on("uncaughtException", fault);
+  process.on("unhandledRejection", fault);
+  let serving: Serving;
+  try {
+    serving = await serve(readConfig(flagsOf(args), io.environment), fault);
+  } catch (error) {
+    if (!isStartError(error)) throw error;
+    io.err(`ayder: ${error.message}\n`);
+    return EXIT_START;
+  }
+  const stop = signalled();
+  await io.out(`ayder ${VERSION} listening on ${serving.url}\n`);
+  await stop;
+  serving.log.info("stopping");
+  setTimeout(() => {
+    serving.log.error("the stop took too long; the journal has what is missing");
+    io.exit(1);
+  }, STOP_MS_MAX);
+  await serving.stop();
+  return EXIT.ok;
+}
+
+function flagsOf(args: Arguments): Map<string, string> {
+  const flags = new Map<string, string>();
+  for (const { flag } of allSettings()) {
+    const value = flag === undefined ? undefined : args.text(flag);
+    if (flag !== undefined && value !== undefined) flags.set(flag, value);
+  }
+  return flags;
+}
+
+/** The handlers stay, so that a second signal does not cut the stop short. */
+const signalled = () =>
+  new Promise<void>((resolve) => {
+    process.on("SIGTERM", () => resolve());
+    process.on("SIGINT", () => resolve());
+  });
+
+function faultLine(error: unknown): string {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const cause = error instanceof Error && error.cause !== undefined ? ` cause: ${error.cause}` : "";
+  return `ts=${new Date().toISOString()} level=error msg="the node must stop: nothing more is acknowledged" error=${JSON.stringify(text + cause)}\n`;
+}

@@ -52,6 +52,17 @@ export async function simulate(
   return simulation.report();
 }
 
+/** A turn of the real event loop costs more than an event of the simulated one. */
+const EVENTS_PER_TURN = 500;
+
+const inOneTurn = (isOver: () => boolean): Promise<boolean> =>
+  new Promise((resolve) =>
+    setImmediate(() => {
+      for (let i = 0; i < EVENTS_PER_TURN; i++) if (isOver()) return resolve(true);
+      resolve(false);
+    }),
+  );
+
 const asError = (error: unknown): Error =>
   error instanceof Error ? error : new Error(String(error));
 
@@ -136,13 +147,19 @@ class Simulation {
       },
       (error: unknown) => cluster.fail(asError(error)),
     );
-    while (!state.done && cluster.violation === null && cluster.events < EVENTS_MAX) {
-      running.life = null;
-      if (!(await cluster.step(endMs))) return false;
-      const life = running.life as { name: string } | null;
-      if (life !== null) this.#ghost.check(cluster.node(life.name));
-    }
-    return state.done;
+    const ended = () => state.done || cluster.violation !== null || cluster.events >= EVENTS_MAX;
+    const isOver = () => ended() || !this.#step(endMs);
+    for (;;) if (await inOneTurn(isOver)) return state.done;
+  }
+
+  /** @returns false if there is nothing to do before `endMs`. */
+  #step(endMs: number): boolean {
+    const { cluster } = this;
+    running.life = null;
+    if (!cluster.step(endMs)) return false;
+    const life = running.life as { name: string } | null;
+    if (life !== null) this.#ghost.check(cluster.node(life.name));
+    return true;
   }
 
   /** Nodes that must have everything in the end. */

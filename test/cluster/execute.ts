@@ -15,6 +15,8 @@ export type Report = {
   readonly verdict: Verdict;
   readonly findings: readonly string[];
   readonly notes: readonly string[];
+  /** From each loss of a leader to the next acknowledged write, in ms. */
+  readonly takeovers: readonly number[];
   readonly operations: readonly Operation[];
   readonly passed: boolean;
 };
@@ -34,9 +36,9 @@ export async function execute(scenario: Scenario, options: RunOptions): Promise<
   if (run.cluster.links?.relayed === 0)
     run.findings.push("no connection could have been disturbed");
   const verdict = check(operations, { demands: demandsOf(scenario, options) });
-  const { findings, notes } = run;
+  const { findings, notes, takeovers } = run;
   const passed = verdict.kind === "passed" && findings.length === 0;
-  return { verdict, findings, notes, operations, passed };
+  return { verdict, findings, notes, takeovers, operations, passed };
 }
 
 /** @returns false if the cluster never came to work; the reason is among the findings. */

@@ -10,6 +10,7 @@ import { execute } from "./execute.ts";
 import { exitCodeOf, reportText } from "./report.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { SmallDisks } from "./small-disks.ts";
+import { appendRun } from "./totals.ts";
 
 const { values } = parseArgs({
   options: {
@@ -23,6 +24,8 @@ const { values } = parseArgs({
     env: { type: "string", multiple: true, default: [] },
     /** Where the history and the logs are left; else they go with a run that passed. */
     out: { type: "string" },
+    /** A line with what the run came to is appended here; `soak.ts` sums them up. */
+    log: { type: "string" },
   },
 });
 
@@ -49,6 +52,7 @@ const directory = values.out ?? mkdtempSync(join(tmpdir(), "ayder-cluster-"));
 mkdirSync(directory, { recursive: true });
 const replay = `--scenario ${values.scenario} --seed ${seed} --seconds ${values.seconds} --nodes ${size}`;
 console.log(`${replay} (files in ${directory})`);
+const begin = performance.now();
 const report = await execute(scenario, {
   seed,
   seconds: Number(values.seconds),
@@ -71,6 +75,10 @@ if (code !== 0 || values.out !== undefined) {
   );
 } else {
   rmSync(directory, { recursive: true, force: true });
+}
+if (values.log !== undefined) {
+  const ran = { scenario: values.scenario ?? "", seed, nodes: size, code };
+  appendRun(values.log, { ...ran, seconds: (performance.now() - begin) / 1000 }, report);
 }
 console.log(reportText(`${values.scenario}, seed ${seed}`, report));
 process.exit(code);

@@ -27,6 +27,7 @@ export type Report = {
 const START_MS_MAX = 20_000;
 const RECOVERY_MS_MAX = 60_000;
 const CONVERGENCE_MS_MAX = 60_000;
+const CONVERGED_MS = 100;
 const EVENTS_MAX = 3_000_000;
 
 export async function simulate(
@@ -169,14 +170,17 @@ class Simulation {
     return this.cluster.nodes.filter(({ id, broken }) => broken === null && ids.includes(id));
   }
 
+  /** All members are equal, and stay so: what the leader has not yet replicated may follow. */
   async #converge(client: SimClient): Promise<void> {
-    for (;;) {
-      await client.sleep(100);
-      const members = this.#members();
-      const states = members.map(({ node }) =>
+    for (let before = ""; ; ) {
+      await client.sleep(CONVERGED_MS);
+      const states = this.#members().map(({ node }) =>
         JSON.stringify(node === null ? null : stateOf(node)),
       );
-      if (states.length > 0 && states[0] !== "null" && new Set(states).size === 1) return;
+      const first = states[0] ?? "null";
+      const isEqual = first !== "null" && states.every((state) => state === first);
+      if (isEqual && first === before) return;
+      before = isEqual ? first : "";
     }
   }
 

@@ -84,9 +84,9 @@ export class Commander {
     return waiter.promise;
   }
 
-  /** The leader's own housekeeping: nobody waits for it. */
+  /** The leader's own housekeeping: nobody waits for it, and no queue is too full for it. */
   housekeep(encode: (writer: ByteWriter) => void): void {
-    if (this.#proposer.admit(0) !== null) return;
+    if (this.#proposer.refusal !== null) return;
     encode(this.#proposer.writer());
     this.#proposer.submit(null);
   }

@@ -101,6 +101,11 @@ export class Proposer {
     return this.#diskFull;
   }
 
+  /** Why this node takes no writes at all, or null. */
+  get refusal(): WriteReject | null {
+    return this.#refusal;
+  }
+
   /** As `admit`, for writes that grow what is stored. */
   admitGrowth(bytes: number): WriteReject | null {
     return this.#diskFull && this.#refusal === null ? "disk_full" : this.admit(bytes);

@@ -32,11 +32,13 @@ export class Acknowledgements {
 
   /** Voters whose disk is known to have the entry. */
   count(index: number): number {
-    const { voters } = this.#core.configuration;
-    if (voters.length === 1) return this.#core.durableIndex >= index ? 1 : 0;
+    const { configuration, durableIndex, commitIndex } = this.#core;
+    const { voters } = configuration;
+    if (voters.length === 1) return durableIndex >= index ? 1 : 0;
     let count = 0;
     for (const id of voters) if ((this.#core.matchIndex(id) ?? 0) >= index) count++;
-    return count;
+    // Who led no longer knows whose disks they are, but what is committed is on a majority of them.
+    return commitIndex >= index ? Math.max(count, Math.floor(voters.length / 2) + 1) : count;
   }
 
   /** On how many disks a committed entry is, or -1 if the write concern wants more. */

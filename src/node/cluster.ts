@@ -9,10 +9,11 @@ import type { HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
 import type { FetchRequest, Message, RoleChange } from "../raft/types.ts";
 import type { DataDir } from "../storage/data-dir.ts";
-import { Transport, type TransportStats } from "../transport/transport.ts";
+import type { Standing } from "../transport/handshake-codec.ts";
+import { type Meeting, Transport, type TransportStats } from "../transport/transport.ts";
 import type { ClusterApi, NodeHealth } from "./api.ts";
 import type { Commander } from "./commander.ts";
-import { type MemberAddress, MemberBook } from "./members.ts";
+import { idsOf, type MemberAddress, MemberBook } from "./members.ts";
 import { Members } from "./membership.ts";
 import { PeerLink } from "./peer-link.ts";
 import type { SnapshotPort } from "./snapshot-port.ts";
@@ -75,6 +76,7 @@ export class Cluster implements ClusterApi {
       log,
       local: { id: core.id, incarnation, clusterId },
       shard: SHARD_0,
+      standing: () => this.#standing(),
     });
     this.#members = new Members({
       core,
@@ -110,7 +112,7 @@ export class Cluster implements ClusterApi {
         turnSoon();
       },
       clusterLearnt: (clusterId, from) => this.#learn(clusterId, from),
-      met: (peer, incarnation) => this.#met(peer, incarnation),
+      met: (meeting) => this.#met(meeting),
       snapshots: snapshots.sink(
         (offer) => this.#parts.step([offer]),
         () => core.commitIndex,
@@ -211,10 +213,21 @@ export class Cluster implements ClusterApi {
     this.#transport.setPeers(this.#book.peers(this.#parts.core.configuration));
   }
 
-  /** A disk that the log does not know by this name is not the one that voted: it stays out. */
-  #met(peer: NodeId, incarnation: string): boolean {
+  #standing(): Standing {
+    const { core } = this.#parts;
+    const isMember = idsOf(core.configuration).includes(core.id);
+    const own = isMember ? this.#book.find(core.id) : null;
+    const address = own === null ? null : { host: own.host, port: own.raftPort };
+    return { asOf: core.appliedIndex, address };
+  }
+
+  /**
+   * A disk that the log does not know by this name is not the one that voted: it stays out. Unless
+   * its owner is ahead: then the log here may lack the change by which it came with that disk.
+   */
+  #met({ peer, incarnation, asOf }: Meeting): boolean {
     const known = this.#book.incarnationOf(peer);
-    if (known !== null && known !== incarnation) {
+    if (known !== null && known !== incarnation && asOf <= this.#parts.core.appliedIndex) {
       this.#parts.log.warn("a node came back with another disk: remove it and add it again", {
         peer,
       });

@@ -6,14 +6,23 @@ import { sha256 } from "../lib/digest.ts";
 import type { NodeId, ShardId } from "../lib/ids.ts";
 import { readName, readShortBlob, type Session } from "./envelope.ts";
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 export const NONCE_BYTES = 32;
 const NAME_BYTES_MAX = 255;
+const PORT_MAX = 65_535;
 const CERTIFICATES_MAX = 4;
 const CERTIFICATE_BYTES_MAX = 16 * 1024;
 const SIGNATURE_BYTES_MAX = 2048;
 /** Keeps the signature from meaning anything elsewhere. */
 const DOMAIN = "ayder peer link v1";
+
+/** Where a node stands, for those who know more of the membership, or less. */
+export type Standing = {
+  /** The membership that it knows is that of this log index. */
+  readonly asOf: number;
+  /** Where it is reached as a member; null: it knows of none that has it. */
+  readonly address: { readonly host: string; readonly port: number } | null;
+};
 
 /** First word on a link, by who accepted it. */
 export type Challenge = { readonly protocol: number; readonly nonce: Uint8Array };
@@ -25,6 +34,7 @@ export type Hello = {
   /** Null: not known yet. */
   readonly clusterId: string | null;
   readonly incarnation: string;
+  readonly standing: Standing;
   /** As the challenge had it. */
   readonly acceptorNonce: Uint8Array;
   readonly diallerNonce: Uint8Array;
@@ -35,6 +45,7 @@ export type Welcome = {
   readonly from: NodeId;
   readonly clusterId: string | null;
   readonly incarnation: string;
+  readonly standing: Standing;
   /** As the hello had it. */
   readonly diallerNonce: Uint8Array;
 };
@@ -68,6 +79,7 @@ export function writeHello(writer: ByteWriter, hello: Hello): void {
   writer.text(hello.to);
   writeCluster(writer, hello.clusterId);
   writer.text(hello.incarnation);
+  writeStanding(writer, hello.standing);
   writer.raw(hello.acceptorNonce);
   writer.raw(hello.diallerNonce);
   const certificates = hello.proof?.certificates ?? [];
@@ -83,6 +95,7 @@ export function readHello(reader: ByteReader): Hello {
     to: readName(reader, NAME_BYTES_MAX) as NodeId,
     clusterId: readCluster(reader),
     incarnation: readName(reader, NAME_BYTES_MAX),
+    standing: readStanding(reader),
     acceptorNonce: reader.raw(NONCE_BYTES).slice(),
     diallerNonce: reader.raw(NONCE_BYTES).slice(),
     proof: readProof(reader),
@@ -104,6 +117,7 @@ export function writeWelcome(writer: ByteWriter, welcome: Welcome): void {
   writer.text(welcome.from);
   writeCluster(writer, welcome.clusterId);
   writer.text(welcome.incarnation);
+  writeStanding(writer, welcome.standing);
   writer.raw(welcome.diallerNonce);
 }
 
@@ -112,6 +126,7 @@ export function readWelcome(reader: ByteReader): Welcome {
     from: readName(reader, NAME_BYTES_MAX) as NodeId,
     clusterId: readCluster(reader),
     incarnation: readName(reader, NAME_BYTES_MAX),
+    standing: readStanding(reader),
     diallerNonce: reader.raw(NONCE_BYTES).slice(),
   };
 }
@@ -146,6 +161,7 @@ export function encodeStatement(
   writer.text(hello.to);
   writeCluster(writer, hello.clusterId);
   writer.text(hello.incarnation);
+  writeStanding(writer, hello.standing);
   writer.raw(hello.acceptorNonce);
   writer.raw(hello.diallerNonce);
   writer.blob(fingerprint);
@@ -157,6 +173,22 @@ export function sessionOf(statement: Uint8Array): Session {
   const view = new DataView(digest.buffer, digest.byteOffset, 8);
   // Zero is the handshake's: a session is never that.
   return { low: view.getUint32(0, true) || 1, high: view.getUint32(4, true) };
+}
+
+function writeStanding(writer: ByteWriter, { asOf, address }: Standing): void {
+  writer.u64(asOf);
+  writer.text(address?.host ?? "");
+  writer.u32(address?.port ?? 0);
+}
+
+function readStanding(reader: ByteReader): Standing {
+  const asOf = reader.u64();
+  const before = reader.position;
+  const host = reader.text();
+  if (reader.position - before > NAME_BYTES_MAX + 2) throw new DecodeError("a host is too long");
+  const port = reader.u32();
+  if (port > PORT_MAX) throw new DecodeError("there is no such port");
+  return { asOf, address: host === "" ? null : { host, port } };
 }
 
 function writeCluster(writer: ByteWriter, clusterId: string | null): void {

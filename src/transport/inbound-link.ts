@@ -107,7 +107,7 @@ export class InboundLink {
   }
 
   #hello(nonce: Uint8Array, hello: Hello): void {
-    const peer = this.#shared.peers.get(hello.from);
+    const peer = this.#shared.peers.get(hello.from) ?? this.#shared.newcomer(hello);
     const statement = encodeStatement(hello, this.#shared.shard, this.#fingerprint());
     const refusal = this.#judge(nonce, hello, peer) ?? this.#judgeProof(hello, peer, statement);
     if (refusal !== null || peer === undefined) {
@@ -115,13 +115,16 @@ export class InboundLink {
       return;
     }
     const { events, writer, local, shard } = this.#shared;
-    if (!events.met(hello.from, hello.clusterId, hello.incarnation)) {
+    if (!events.met(hello)) {
       this.#refuse("old_incarnation", hello);
       return;
     }
-    const { id, incarnation, clusterId } = local;
+    events.newcomer(peer);
+    const { id: from, incarnation, clusterId } = local;
     const { diallerNonce } = hello;
-    writeWelcome(writer.begin("welcome"), { from: id, clusterId, incarnation, diallerNonce });
+    const standing = this.#shared.standing();
+    const welcome = { from, clusterId, incarnation, standing, diallerNonce };
+    writeWelcome(writer.begin("welcome"), welcome);
     this.#link.send(writer.finish(this.#unnamed()));
     this.#state = { step: "up", peer, address: { shard, session: sessionOf(statement) } };
     this.#watch();

@@ -177,6 +177,7 @@ export class OutboundLink {
       to: this.#peer.address.id,
       clusterId: local.clusterId,
       incarnation: local.incarnation,
+      standing: this.#shared.standing(),
       acceptorNonce: challenge.nonce,
       diallerNonce: this.#shared.nonce(),
     };
@@ -190,13 +191,12 @@ export class OutboundLink {
 
   #welcome(state: Extract<State, { step: "welcome" }>, welcome: Welcome): void {
     const { local, events } = this.#shared;
-    const { id } = this.#peer.address;
     const refusal = this.#judge(state.hello, welcome);
     if (refusal !== null) {
       this.#lost(refusal, "the peer is not who was dialled");
       return;
     }
-    const wanted = events.met(id, welcome.clusterId, welcome.incarnation);
+    const wanted = events.met(welcome);
     if (this.#state !== state) return;
     if (!wanted) {
       this.#lost("old_incarnation", "not wanted");

@@ -4,15 +4,20 @@ import type { Random } from "../env/random.ts";
 import type { NodeId, ShardId } from "../lib/ids.ts";
 import type { Logger } from "../metrics/log.ts";
 import { type Frame, FrameWriter } from "./envelope.ts";
-import { NONCE_BYTES } from "./handshake-codec.ts";
+import { type Hello, NONCE_BYTES, type Standing, type Welcome } from "./handshake-codec.ts";
 import type { TransportLimits } from "./limits.ts";
 import type { LocalNode } from "./local-node.ts";
-import { Counts, type PeerStats } from "./stats.ts";
+import { Counts, newPeerStats, type PeerStats } from "./stats.ts";
+
+/** More members than a cluster has, let alone new ones. */
+const NEWCOMERS_MAX = 16;
 
 /** What happens on links, told to the transport. */
 export type LinkEvents = {
   /** Both ends are who they say: remember what was learnt. @returns false to refuse the peer. */
-  readonly met: (peer: NodeId, clusterId: string | null, incarnation: string) => boolean;
+  readonly met: (peer: Welcome | Hello) => boolean;
+  /** A peer was let in that this node did not know: see `Shared.newcomer`. */
+  readonly newcomer: (peer: Peer) => void;
   readonly up: (peer: NodeId) => void;
   readonly down: (peer: NodeId) => void;
   /** A whole frame of a peer that proved itself. @throws FrameError */
@@ -20,7 +25,12 @@ export type LinkEvents = {
 };
 
 /** A member of the cluster as the links see it. */
-export type Peer = { readonly address: PeerAddress; readonly stats: PeerStats };
+export type Peer = {
+  readonly address: PeerAddress;
+  readonly stats: PeerStats;
+  /** A newcomer: this node will know it once it knows the membership of this index. Else 0. */
+  readonly knownAsOf: number;
+};
 
 /** What all links of a node have in common. */
 export class Shared {
@@ -33,6 +43,7 @@ export class Shared {
   readonly shard: ShardId;
   readonly limits: TransportLimits;
   readonly events: LinkEvents;
+  readonly standing: () => Standing;
   readonly writer = new FrameWriter();
   readonly peers = new Map<NodeId, Peer>();
   /** Links that others dialled and that were turned away, by reason. */
@@ -53,6 +64,7 @@ export class Shared {
     readonly shard: ShardId;
     readonly limits: TransportLimits;
     readonly events: LinkEvents;
+    readonly standing: () => Standing;
   }) {
     this.network = options.network;
     this.identity = options.identity;
@@ -62,6 +74,7 @@ export class Shared {
     this.shard = options.shard;
     this.limits = options.limits;
     this.events = options.events;
+    this.standing = options.standing;
     this.#random = options.random;
   }
 
@@ -73,6 +86,20 @@ export class Shared {
   /** Uniform in 0.5 … 1 times `ms`, so that nodes do not dial in step. */
   jittered(ms: number): number {
     return Math.ceil(ms * (0.5 + this.#random.u32() / 2 ** 33));
+  }
+
+  /**
+   * A node that lags cannot know who joined since, and one of those may lead. So who proves this
+   * node's own cluster, and is a member by a *newer* membership than this node knows, is let in
+   * until this node knows better. Who was removed knows an older membership than those who know of
+   * it, and an empty disk knows none: both stay out.
+   */
+  newcomer({ from, clusterId, standing: { asOf, address } }: Hello): Peer | undefined {
+    if (address === null || clusterId === null || clusterId !== this.local.clusterId) return;
+    if (asOf <= this.standing().asOf) return;
+    const newcomers = [...this.peers.values()].filter(({ knownAsOf }) => knownAsOf > 0);
+    if (newcomers.length >= NEWCOMERS_MAX) return;
+    return { address: { id: from, ...address }, stats: newPeerStats(from), knownAsOf: asOf };
   }
 
   claim({ id, host }: PeerAddress): PeerClaim {

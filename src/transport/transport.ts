@@ -7,6 +7,7 @@ import type { Logger } from "../metrics/log.ts";
 import type { Message } from "../raft/types.ts";
 import type { Frame } from "./envelope.ts";
 import { FrameError } from "./frame-error.ts";
+import type { Hello, Standing, Welcome } from "./handshake-codec.ts";
 import { InboundLink } from "./inbound-link.ts";
 import { TRANSPORT_LIMITS, type TransportLimits } from "./limits.ts";
 import { LocalNode, type LocalNodeOptions } from "./local-node.ts";
@@ -34,6 +35,18 @@ export type TransportOptions = {
   readonly local: LocalNodeOptions;
   readonly shard: ShardId;
   readonly limits?: Partial<TransportLimits>;
+  /** What this node knows of the membership; absent: nothing. */
+  readonly standing?: () => Standing;
+};
+
+/** Who was met, and what it knows of the membership. */
+export type Meeting = {
+  readonly peer: NodeId;
+  readonly incarnation: string;
+  /** Its disk is another than when this process met it last. */
+  readonly changed: boolean;
+  /** It is a member by the membership of this log index; 0: by none that it knows. */
+  readonly asOf: number;
 };
 
 export type TransportHandlers = {
@@ -47,11 +60,11 @@ export type TransportHandlers = {
   /** This node had no cluster id and a member has: make it durable before acting on what follows. */
   readonly clusterLearnt: (clusterId: string, from: NodeId) => void;
   /**
-   * A member was met. Its disk is another than when this process met it last, if `changed`.
+   * A member was met.
    *
    * @returns false to refuse it, such as an incarnation that the cluster has replaced.
    */
-  readonly met: (peer: NodeId, incarnation: string, changed: boolean) => boolean;
+  readonly met: (meeting: Meeting) => boolean;
   /** Where snapshots of other nodes go; without it none are taken. */
   readonly snapshots?: SnapshotSink;
 };
@@ -79,9 +92,11 @@ export class Transport {
     this.#shared = new Shared({
       ...options,
       local: new LocalNode(options.local),
+      standing: options.standing ?? (() => NO_STANDING),
       limits: { ...TRANSPORT_LIMITS, ...options.limits },
       events: {
-        met: (peer, clusterId, incarnation) => this.#met(peer, clusterId, incarnation),
+        met: (peer) => this.#met(peer),
+        newcomer: (peer) => this.#addNewcomer(peer),
         up: (peer) => this.#snapshots.linkUp(peer),
         down: (peer) => this.#handlers?.unreachable(peer),
         frame: (peer, frame) => this.#receive(peer, frame),
@@ -130,7 +145,10 @@ export class Transport {
     const { peers: known, local } = this.#shared;
     const wanted = new Map(peers.map((peer) => [peer.id, peer]));
     wanted.delete(local.id);
-    for (const id of [...known.keys()]) if (!wanted.has(id)) this.#removePeer(id);
+    const { asOf } = this.#shared.standing();
+    for (const [id, { knownAsOf }] of [...known]) {
+      if (!wanted.has(id) && knownAsOf <= asOf) this.#removePeer(id);
+    }
     for (const address of wanted.values()) this.#setPeer(address);
   }
 
@@ -188,9 +206,21 @@ export class Transport {
     const before = peers.get(address.id);
     if (before !== undefined && sameAddress(before.address, address)) return;
     this.#outbound.get(address.id)?.stop();
-    const peer: Peer = { address, stats: before?.stats ?? newPeerStats(address.id) };
-    peers.set(address.id, peer);
-    this.#outbound.set(address.id, new OutboundLink(this.#shared, peer));
+    const stats = before?.stats ?? newPeerStats(address.id);
+    this.#addPeer({ address, stats, knownAsOf: 0 });
+  }
+
+  #addPeer(peer: Peer): void {
+    const { id } = peer.address;
+    this.#shared.peers.set(id, peer);
+    this.#outbound.set(id, new OutboundLink(this.#shared, peer));
+  }
+
+  #addNewcomer(peer: Peer): void {
+    const { id } = peer.address;
+    if (this.#closed || this.#shared.peers.has(id)) return;
+    this.#shared.log.info("a member that joined while this node lagged", { peer: id });
+    this.#addPeer(peer);
   }
 
   #removePeer(id: NodeId): void {
@@ -245,11 +275,13 @@ export class Transport {
     }
   }
 
-  #met(peer: NodeId, clusterId: string | null, incarnation: string): boolean {
+  #met({ from: peer, clusterId, incarnation, standing }: Hello | Welcome): boolean {
     const { local } = this.#shared;
     const handlers = this.#handlers;
     if (handlers === null) return false;
-    if (!handlers.met(peer, incarnation, local.hasChanged(peer, incarnation))) return false;
+    const asOf = standing.address === null ? 0 : standing.asOf;
+    const changed = local.hasChanged(peer, incarnation);
+    if (!handlers.met({ peer, incarnation, changed, asOf })) return false;
     local.remember(peer, incarnation);
     if (local.clusterId === null && clusterId !== null) {
       handlers.clusterLearnt(clusterId, peer);
@@ -273,6 +305,8 @@ export class Transport {
     pending[0]?.end();
   }
 }
+
+const NO_STANDING: Standing = { asOf: 0, address: null };
 
 const sameAddress = (a: PeerAddress, b: PeerAddress): boolean =>
   a.host === b.host && a.port === b.port;

@@ -96,8 +96,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "amnesia-allowed",
     file: "src/node/cluster.ts",
-    find: "if (known !== null && known !== incarnation) {",
-    put: "if (known !== null && known !== incarnation && peer.length === 0) {",
+    find: "known !== incarnation && asOf <= this.#parts.core.appliedIndex) {",
+    put: "known !== incarnation && asOf < 0) {",
+  },
+  {
+    name: "removed-node-let-in",
+    file: "src/transport/shared.ts",
+    find: "if (asOf <= this.standing().asOf) return;",
+    put: "",
+    test: "test/transport/links.test.ts",
   },
   {
     name: "snapshot-drops-idempotency",

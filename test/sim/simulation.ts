@@ -278,7 +278,7 @@ const shownVerdict = ({
 }) => `${message}\n${operations.map((one) => `  ${JSON.stringify(one).slice(0, 600)}`).join("\n")}`;
 
 async function produceUntilDone(actor: Actor): Promise<void> {
-  while (!(await actor.produce())) await actor.client.sleep(50);
+  while (!(await actor.produce(true))) await actor.client.sleep(50);
 }
 
 function stateOf(node: NonNullable<SimNode["node"]>) {

@@ -90,11 +90,12 @@ export class Actor {
     return { topic: TOPIC, partition: this.client.random.below(this.#partitions) };
   }
 
-  async produce(): Promise<boolean> {
+  /** @param patient wants proof, and waits for it. */
+  async produce(patient = false): Promise<boolean> {
     const { client, knowledge } = this;
     const count = client.random.below(3) === 0 ? 1 + client.random.below(BATCH_MAX) : 1;
     const values = Array.from({ length: count }, () => knowledge.id(client.name));
-    const hurried = client.random.below(20);
+    const hurried = patient ? -1 : client.random.below(20);
     return await this.#send(client.pick(), { ...this.#place(), key: null, values }, hurried);
   }
 

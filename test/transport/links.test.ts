@@ -15,11 +15,13 @@ import {
 import {
   encodeStatement,
   type Hello,
+  PROTOCOL_VERSION,
   type RefusalCode,
   readChallenge,
   readHello,
   readRefusal,
   readWelcome,
+  type Standing,
   sessionOf,
   writeChallenge,
   writeHello,
@@ -34,13 +36,15 @@ import { MemoryNode } from "./memory-nodes.ts";
 const newWorld = (): MemoryWorld => new MemoryWorld(new SimClock(), new Random(1));
 const SHAKING: FrameAddress = { shard: SHARD_0, session: NO_SESSION };
 const WORDS: Omit<Hello, "proof" | "acceptorNonce"> = {
-  protocol: 1,
+  protocol: PROTOCOL_VERSION,
   from: "b" as NodeId,
   to: "a" as NodeId,
   clusterId: "cluster",
   incarnation: "disk of b",
+  standing: { asOf: 0, address: null },
   diallerNonce: new Uint8Array(32).fill(7),
 };
+const at = (asOf: number): Standing => ({ asOf, address: { host: "z", port: 7000 } });
 const heartbeat = (round: number, from = "b", to = "a"): Message => ({
   type: "heartbeat",
   from: from as NodeId,
@@ -127,7 +131,7 @@ test("a hello by hand is welcome, and what follows is heard", async () => {
 });
 
 const REFUSED: readonly (readonly [RefusalCode, Partial<Hello>])[] = [
-  ["protocol", { protocol: 2 }],
+  ["protocol", { protocol: 1 }],
   ["own_id", { from: "a" as NodeId }],
   ["unknown_peer", { from: "z" as NodeId }],
   ["wrong_destination", { to: "b" as NodeId }],
@@ -146,6 +150,65 @@ for (const [code, changes] of REFUSED) {
     expect(a.transport.stats().refused.get(code)).toBe(1);
   });
 }
+
+const JOINED: Partial<Hello> = {
+  from: "z" as NodeId,
+  standing: { asOf: 8, address: { host: "z", port: 7000 } },
+};
+
+test("who joined while this node lagged is let in, dialled back, and kept until it is known", async () => {
+  const world = newWorld();
+  const z = new MemoryNode(world, "z", {}, { asOf: 8, address: { host: "z", port: 7000 } });
+  const standing = { asOf: 7, address: { host: "a", port: 7000 } };
+  const a = new MemoryNode(world, "a", {}, standing);
+  a.meet({ id: "b" as NodeId });
+  z.meet(a);
+  await world.clock.advance(200);
+  expect(
+    [a, z].map(({ transport }) => transport.isUp(a.transport === transport ? z.id : a.id)),
+  ).toEqual([true, true]);
+  z.transport.send([heartbeat(1, "z")]);
+  a.transport.send([heartbeat(2, "a", "z")]);
+  await world.clock.advance(200);
+  expect([a.received, z.received]).toEqual([[heartbeat(1, "z")], [heartbeat(2, "a", "z")]]);
+  a.meet({ id: "b" as NodeId });
+  expect(a.transport.isUp(z.id)).toBe(true);
+  // This node has caught up, and the one that was let in is no member by what it knows now.
+  standing.asOf = 8;
+  a.meet({ id: "b" as NodeId });
+  expect(a.transport.isUp(z.id)).toBe(false);
+  await world.clock.advance(500);
+  expect(a.transport.stats().refused.get("unknown_peer")).toBeGreaterThan(0);
+});
+
+const NOT_NEWER: readonly (readonly [string, RefusalCode, Partial<Hello>])[] = [
+  ["knows no newer membership: it was removed", "unknown_peer", { standing: { ...at(7) } }],
+  ["is no member by what it knows", "unknown_peer", { standing: { asOf: 8, address: null } }],
+  ["has an empty disk", "unknown_peer", { standing: { asOf: 0, address: null }, clusterId: null }],
+  ["does not prove its cluster", "unknown_peer", { clusterId: null }],
+  ["is of another cluster", "unknown_peer", { clusterId: "other" }],
+];
+for (const [what, code, changes] of NOT_NEWER) {
+  test(`a stranger stays out if it ${what}`, async () => {
+    const world = newWorld();
+    const a = new MemoryNode(world, "a", {}, at(7));
+    a.meet({ id: "b" as NodeId });
+    const hand = new Hand(world);
+    expect(await hand.shake({ ...JOINED, ...changes })).toBe(code);
+    expect(a.transport.stats().peers.length).toBe(1);
+  });
+}
+
+test("strangers that are let in are few", async () => {
+  const world = newWorld();
+  const a = new MemoryNode(world, "a", {}, at(7));
+  a.meet({ id: "b" as NodeId });
+  const answers: (RefusalCode | null)[] = [];
+  for (let i = 0; i < 20; i++) {
+    answers.push(await new Hand(world).shake({ ...JOINED, from: `z${i}` as NodeId }));
+  }
+  expect(answers).toEqual([...Array(16).fill(null), ...Array(4).fill("unknown_peer")]);
+});
 
 test("a former disk of a member is refused", async () => {
   const world = newWorld();
@@ -245,7 +308,7 @@ test("links that say nothing are few: the oldest makes room", async () => {
 /** A listener by hand: what a node that dials it is told. */
 async function dialled(
   answer: (hello: Hello, writer: FrameWriter) => Uint8Array,
-  challenge = { protocol: 1, nonce: new Uint8Array(32) },
+  challenge = { protocol: PROTOCOL_VERSION, nonce: new Uint8Array(32) },
 ): Promise<MemoryNode> {
   const world = newWorld();
   world.network("b").listen((link) => {
@@ -273,7 +336,9 @@ const welcome =
   (changes: object) =>
   (hello: Hello, writer: FrameWriter): Uint8Array => {
     const { diallerNonce } = hello;
-    const words = { from: "b" as NodeId, clusterId: "cluster", incarnation: "i", diallerNonce };
+    const standing = WORDS.standing;
+    const who = { from: "b" as NodeId, clusterId: "cluster", incarnation: "i" };
+    const words = { ...who, standing, diallerNonce };
     writeWelcome(writer.begin("welcome"), { ...words, ...changes });
     return writer.finish(SHAKING).slice();
   };
@@ -291,7 +356,10 @@ test("who dials, too, makes sure whom it has reached", async () => {
     expect(a.transport.stats().failed.get(code)).toBeGreaterThan(0);
     expect(a.transport.stats().peers[0]?.connects).toBe(0);
   }
-  const newer = await dialled(welcome({}), { protocol: 2, nonce: new Uint8Array(32) });
+  const newer = await dialled(welcome({}), {
+    protocol: PROTOCOL_VERSION + 1,
+    nonce: new Uint8Array(32),
+  });
   expect(newer.transport.stats().failed.get("protocol")).toBeGreaterThan(0);
   const noise = await dialled(() => new Uint8Array(50));
   expect(noise.transport.stats().malformed.get("version")).toBeGreaterThan(0);

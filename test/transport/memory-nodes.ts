@@ -2,6 +2,7 @@
 import { type NodeId, SHARD_0 } from "../../src/lib/ids.ts";
 import { SILENT } from "../../src/metrics/log.ts";
 import type { Message, Term } from "../../src/raft/types.ts";
+import type { Standing } from "../../src/transport/handshake-codec.ts";
 import type { TransportLimits } from "../../src/transport/limits.ts";
 import type {
   SnapshotAnnouncement,
@@ -90,7 +91,13 @@ export class MemoryNode {
   readonly received: Message[] = [];
   readonly unreachable: NodeId[] = [];
 
-  constructor(world: MemoryWorld, id: string, limits: Partial<TransportLimits> = {}) {
+  /** @param standing may change later. */
+  constructor(
+    world: MemoryWorld,
+    id: string,
+    limits: Partial<TransportLimits> = {},
+    standing: Standing = { asOf: 0, address: null },
+  ) {
     this.id = id as NodeId;
     this.transport = new Transport({
       network: world.network(id),
@@ -101,6 +108,7 @@ export class MemoryNode {
       local: { id: this.id, incarnation: `disk of ${id}`, clusterId: "cluster" },
       shard: SHARD_0,
       limits: { snapshotChunkBytes: 100, ...limits },
+      standing: () => standing,
     });
     this.transport.start({
       message: (message) => this.received.push(message),

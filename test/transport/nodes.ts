@@ -6,6 +6,7 @@ import type { NodeId } from "../../src/lib/ids.ts";
 import { SHARD_0 } from "../../src/lib/ids.ts";
 import { SILENT } from "../../src/metrics/log.ts";
 import type { LogIndex, Message, Term } from "../../src/raft/types.ts";
+import type { Standing } from "../../src/transport/handshake-codec.ts";
 import type { TransportLimits } from "../../src/transport/limits.ts";
 import { Transport, type TransportHandlers } from "../../src/transport/transport.ts";
 import { Random } from "../sim/random.ts";
@@ -28,6 +29,7 @@ export type NodeOptions = {
   readonly limits?: Partial<TransportLimits>;
   readonly port?: number;
   readonly handlers?: Partial<TransportHandlers>;
+  readonly standing?: Standing;
 };
 
 export class TestNode {
@@ -59,6 +61,7 @@ export class TestNode {
       },
       shard: SHARD_0,
       limits: { ...QUICK, ...options.limits },
+      standing: () => options.standing ?? { asOf: 0, address: null },
     });
     this.transport.start({
       message: (message) => this.received.push(message),

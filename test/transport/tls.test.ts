@@ -178,6 +178,27 @@ test("with TLS too, an unknown id, the own id and another cluster are refused", 
   await Promise.all([a, ...others].map((each) => each.transport.close()));
 });
 
+test("with TLS, a member that this node does not know yet proves its name as others do", async () => {
+  const standing = (asOf: number) => ({ asOf, address: { host: "127.0.0.1", port: 1 } });
+  const stranger = (id: string, proof: NetworkTls): TestNode =>
+    new TestNode(id, { tls: B, identity: bold(proof), standing: standing(9) });
+  const options = { tls: A, identity: identity(A), standing: standing(5) };
+  const a = new TestNode("a", options);
+  a.transport.setPeers([{ id: "c" as NodeId, host: "127.0.0.1", port: 1 }]);
+  const impostors = [stranger("x", C), stranger("y", A), stranger("z", { ...C, key: B.key })];
+  for (const impostor of impostors) impostor.transport.setPeers([a.address]);
+  const { refused } = a.transport.stats();
+  for (const impostor of impostors) {
+    await until(() => (impostor.transport.stats().failed.get("not_proven") ?? 0) > 0);
+  }
+  expect(refused.get("unknown_peer")).toBeUndefined();
+  expect(a.transport.stats().peers.length).toBe(1);
+  const joined = stranger("b", B);
+  joined.transport.setPeers([a.address]);
+  await until(() => joined.transport.isUp(a.id));
+  await Promise.all([a, joined, ...impostors].map((each) => each.transport.close()));
+});
+
 test("nobody without a certificate gets as far as a request", async () => {
   const a = node("a", A);
   await withNodes([a], async () => {

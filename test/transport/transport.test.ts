@@ -95,7 +95,7 @@ test("a node with another disk is met anew, and its former disk does not come ba
   const changes: string[] = [];
   const a = new TestNode("a", {
     handlers: {
-      met: (_, incarnation, changed) => {
+      met: ({ incarnation, changed }) => {
         if (changed) changes.push(incarnation);
         return true;
       },

@@ -1,0 +1,78 @@
+/** Members that know less than others of who is a member. */
+import { expect, test } from "bun:test";
+import type { NodeId } from "../../src/lib/ids.ts";
+import { Script } from "./script.ts";
+
+const placeOf = (nodeId: string) => ({
+  nodeId,
+  host: nodeId,
+  raftPort: 7000,
+  httpPort: 8000,
+  priority: null,
+});
+
+async function join(script: Script, id: string): Promise<void> {
+  await script.insist(
+    (node) => node.addMember(placeOf(id)),
+    (result) => result.ok || result.code === "member_exists",
+  );
+  await script.insist(
+    (node) => node.promoteMember(id),
+    ({ ok }) => ok,
+  );
+}
+
+const appliedBy = (script: Script, id: string): number =>
+  script.node(id).node?.health().appliedIndex ?? 0;
+
+test("a member that lags follows a leader that joined meanwhile", async () => {
+  const script = new Script();
+  script.start();
+  await script.create("t");
+  await script.until("all have it", () => appliedBy(script, "n3") > 2);
+  script.node("n3").kill();
+  await join(script, "n4");
+  await script.insist(
+    (node) => node.transferLeadership("n4"),
+    () => script.leader?.id === ("n4" as NodeId),
+  );
+  await script.create("u");
+  script.start("n3");
+  await script.until("it has caught up", () => {
+    const node = script.node("n3").node;
+    return node !== null && node.health().leaderId === "n4" && node.health().ready;
+  });
+  expect(script.leader?.id).toBe("n4" as NodeId);
+  await script.until("it has all", () => script.node("n3").node?.listTopics().length === 2);
+});
+
+test("a member that lags follows a leader that came back with another disk meanwhile", async () => {
+  const script = new Script({ nodes: 5, spares: 0 });
+  script.start();
+  await script.create("t");
+  await script.pass(3000);
+  // What it knows of disks outlives it.
+  await script.ask((node) => node.compact(), "n3");
+  script.node("n3").kill();
+  await script.insist(
+    (node) => node.transferLeadership("n1"),
+    () => script.leader?.id === ("n1" as NodeId),
+  );
+  script.node("n2").wipe();
+  await script.insist(
+    (node) => node.removeMember("n2"),
+    ({ ok }) => ok,
+  );
+  script.start("n2");
+  await join(script, "n2");
+  await script.insist(
+    (node) => node.transferLeadership("n2"),
+    () => script.leader?.id === ("n2" as NodeId),
+  );
+  script.start("n3");
+  await script.until("it has caught up", () => {
+    const node = script.node("n3").node;
+    return node !== null && node.health().leaderId === "n2" && node.health().ready;
+  });
+  expect(script.leader?.id).toBe("n2" as NodeId);
+});

@@ -7,7 +7,12 @@ import { join } from "node:path";
 import { ROOT } from "../../src/release/compile.ts";
 import { temporaryDirectory } from "../process/server.ts";
 
-const SCHEMA = ["@cyclonedx/cyclonedx-library@10.3.0", "ajv@8", "ajv-formats@3"];
+const SCHEMA = [
+  "@cyclonedx/cyclonedx-library@10.3.0",
+  "ajv@8",
+  "ajv-formats@3",
+  "ajv-formats-draft2019@1",
+];
 const directory = temporaryDirectory();
 const bun = process.execPath;
 try {

@@ -1,9 +1,10 @@
 /** The README keeps its word: its settings are the program's, its routes exist, its tour runs. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { settingsTable } from "../src/cli/settings-text.ts";
 import { startServer, temporaryDirectory } from "./process/server.ts";
 
+setDefaultTimeout(60_000);
 const PATH = join(import.meta.dir, "../README.md");
 const SETTINGS = /<!-- settings -->\n[\s\S]*?<!-- \/settings -->/;
 const readme = await Bun.file(PATH).text();

@@ -1,5 +1,5 @@
 /** What a release holds: a binary that knows its version and no path of the builder's, and the lists of its parts. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { compile, type Inputs, ROOT, VERSION } from "../../src/release/compile.ts";
 import { licensesText, type Part, partsOf } from "../../src/release/contents.ts";
@@ -9,6 +9,7 @@ import { TARGETS, targetsNamed } from "../../src/release/targets.ts";
 import { temporaryDirectory } from "../process/server.ts";
 
 const COMMIT = "0123456789ab";
+setDefaultTimeout(60_000); // Of use where much else runs.
 const directory = temporaryDirectory();
 const binary = join(directory.path, "ayder");
 let inputs: Inputs = [];

@@ -2,7 +2,7 @@
  * install.sh under the shells that are here, against a web server of its own: what it installs, and
  * that it installs nothing when anything is wrong. The artifacts are small scripts.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ const SCRIPT = join(import.meta.dir, "../../src/deploy/install.sh");
 const SHELLS = [["sh"], ["dash"], ["busybox", "sh"], ["bash"]].filter(([shell = ""]) =>
   Bun.which(shell),
 );
+setDefaultTimeout(60_000); // Of use where much else runs.
 const directory = temporaryDirectory();
 const files = new Map<string, string>();
 let server: ReturnType<typeof serve>;

@@ -148,6 +148,7 @@ function writeAppendResponse(writer: ByteWriter, message: AppendResponse): void 
   writer.varint(message.rejected);
   writer.varint(message.hintIndex);
   writer.varint(message.hintTerm);
+  writer.u8(message.lost ? 1 : 0);
 }
 
 /** Data of entries are views of `bytes`. @throws DecodeError on anything that no encoder wrote. */
@@ -244,7 +245,8 @@ function readAppendResponse(reader: ByteReader, address: Address): AppendRespons
   const rejected = readIndex(reader);
   const hintIndex = readIndex(reader);
   const hintTerm = reader.varint() as Term;
-  return { type, ...address, accepted: false, rejected, hintIndex, hintTerm };
+  const lost = readFlag(reader);
+  return { type, ...address, accepted: false, rejected, hintIndex, hintTerm, lost };
 }
 
 function readSnapshotOffer(reader: ByteReader, address: Address): SnapshotOffer {

@@ -4,10 +4,12 @@
  */
 import { assert } from "../lib/assert.ts";
 import { stepOwnVoteDurable } from "./candidate.ts";
+import { maybeReleaseClaim } from "./claim.ts";
 import { drain, hasOutput } from "./drain.ts";
 import { isPromotable, maybeCampaign } from "./election.ts";
 import { EntryLog } from "./entry-log.ts";
 import { tickFollower } from "./follower.ts";
+import { maxIndex } from "./indexes.ts";
 import {
   type ProposeConfChangeResult,
   type ProposeResult,
@@ -39,6 +41,7 @@ import {
   type Entry,
   type HardState,
   INDEX_0,
+  type LogClaim,
   type LogIndex,
   type MembershipChange,
   type Message,
@@ -97,6 +100,11 @@ export type InitialState = {
   readonly evicted?: { readonly through: LogIndex; readonly runs: readonly TermRun[] };
   /** The durable entries after the snapshot (and after `evicted`), contiguous. */
   readonly entries?: readonly Entry[];
+  /**
+   * The end of the log was cut off for damage, and this is how far it went. Not for a sole voter:
+   * only others can bring it back. @default null
+   */
+  readonly claim?: LogClaim | null;
   /** What the machine holds already. @default the snapshot's index */
   readonly applied?: LogIndex;
 };
@@ -116,6 +124,8 @@ export type Core = {
   readonly firstIndex: LogIndex;
   readonly evictedIndex: LogIndex;
   readonly configuration: Configuration;
+  /** Set while this disk holds less than it has acknowledged: it neither campaigns nor leads. */
+  readonly claim: LogClaim | null;
   /** The checkpoint that is offered to peers, with the membership as of its index. */
   readonly snapshot: SnapshotMeta;
   /** `drain` would return something. */
@@ -208,6 +218,9 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
     get configuration() {
       return raft.configuration;
     },
+    get claim() {
+      return raft.claim;
+    },
     get snapshot() {
       return raft.snapshot;
     },
@@ -272,16 +285,19 @@ function newRaft(settings: Settings, initial: InitialState): Raft {
   assert(broken === null, `the initial configuration is not valid: ${broken}`);
   const log = newLog(initial, start);
   const hard = initial.hardState ?? { term: start.term, vote: null, commit: start.index };
+  const claimed = initial.claim ?? null;
+  const claim = claimed && { ...claimed, commit: hard.commit, verified: INDEX_0 };
   const atSnapshot = initial.snapshot?.configuration ?? configuration;
   const raft: Raft = {
     settings,
     id: settings.id,
     log,
-    writes: new WriteQueue({ ...hard, commit: log.commit }),
+    writes: new WriteQueue({ ...hard, commit: maxIndex(log.commit, claim?.commit ?? INDEX_0) }),
     out: newOutbox(),
     term: hard.term,
     vote: hard.vote,
     role: newFollower(null),
+    claim,
     configuration,
     configurationHistory: [
       { index: start.index, configuration: atSnapshot },
@@ -310,7 +326,8 @@ function newLog(initial: InitialState, start: { index: LogIndex; term: Term }): 
   const applied = initial.applied ?? start.index;
   assert(applied >= log.evictedIndex && applied <= log.lastIndex, "applied is within the log");
   // What is applied was committed, whatever commit index made it to disk.
-  log.commitTo(initial.hardState?.commit ?? start.index);
+  const known = (initial.claim ?? null) === null ? initial.hardState?.commit : undefined;
+  log.commitTo(known ?? start.index);
   log.commitTo(applied);
   log.applying = applied;
   log.appliedTo(applied);
@@ -342,6 +359,7 @@ function persisted(raft: Raft, token: number): void {
   const { log, writes } = raft;
   const before = log.durable;
   writes.complete(token, log);
+  maybeReleaseClaim(raft);
   const { role } = raft;
   if (role.name === "leader") {
     if (log.durable > before) stepOwnDurable(raft, role);

@@ -1,4 +1,5 @@
 /** Makes one output of what happened since the last. */
+import { commitToKeep, maybeReleaseClaim } from "./claim.ts";
 import { after, before, maxIndex, minIndex } from "./indexes.ts";
 import { broadcastHeartbeat, flushCommitNotices, payloadBytes } from "./replication.ts";
 import { leaderOf, newOutbox, type Outbox, type Raft } from "./state.ts";
@@ -20,6 +21,7 @@ const EMPTY_OUTPUT: Output = {
 };
 
 export function drain(raft: Raft): Output {
+  maybeReleaseClaim(raft);
   flushLeader(raft);
   const { out } = raft;
   const persist = takePersist(raft);
@@ -97,15 +99,16 @@ function takePersist(raft: Raft): Persist | null {
   const syncCommit = mustSyncCommit(raft);
   const promised = raft.term !== writes.emittedTerm || raft.vote !== writes.emittedVote;
   const mustSync = entries.length > 0 || promised || snapshot !== null || syncCommit;
-  const state: HardState = { term: raft.term, vote: raft.vote, commit: log.commit };
+  const state: HardState = { term: raft.term, vote: raft.vote, commit: commitToKeep(raft) };
   const hardState = hardStateChanged(raft) || syncCommit ? state : null;
   const token = writes.push(state, log, mustSync, snapshot);
   return { token, entries, hardState, snapshot, mustSync, syncCommit };
 }
 
-function hardStateChanged({ term, vote, log, writes }: Raft): boolean {
+function hardStateChanged(raft: Raft): boolean {
+  const { term, vote, writes } = raft;
   return (
-    log.commit !== writes.emittedCommit ||
+    commitToKeep(raft) !== writes.emittedCommit ||
     term !== writes.emittedTerm ||
     vote !== writes.emittedVote
   );

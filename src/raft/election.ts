@@ -7,9 +7,10 @@ import { type LogIndex, type Message, TERM_0, type Term } from "./types.ts";
 /** `pre`: ask first, in no new term. `transfer`: by order of the leader, against all leases. */
 export type CampaignKind = "pre" | "real" | "transfer";
 
-/** Voters stand, unless the membership that they know of may be out of date. */
+/** Voters stand, unless they lost what they had or know of a membership that may be out of date. */
 export function isPromotable(raft: Raft): boolean {
-  return isVoter(raft.configuration, raft.id) && raft.log.pendingSnapshot === null;
+  const { configuration, id, log, claim } = raft;
+  return isVoter(configuration, id) && log.pendingSnapshot === null && claim === null;
 }
 
 /** Campaigns unless leader already, not promotable, or with committed membership changes to apply. */

@@ -1,5 +1,6 @@
 /** The follower, and all that a member does at the word of the leader of its term. */
 
+import { reportLoss, verified } from "./claim.ts";
 import { maybeCampaign } from "./election.ts";
 import { after, minIndex } from "./indexes.ts";
 import {
@@ -51,7 +52,9 @@ export function obeyLeader(raft: Raft, message: AppendRequest | Heartbeat | Snap
       stepAppend(raft, message);
       return;
     case "heartbeat":
-      raft.log.commitTo(message.commit);
+      // The leader speaks of what this disk once held.
+      if (raft.claim === null) raft.log.commitTo(message.commit);
+      else reportLoss(raft, message.from);
       send(raft, {
         type: "heartbeat_response",
         from: raft.id,
@@ -81,9 +84,10 @@ function stepAppend(raft: Raft, message: AppendRequest): void {
   // Only a real conflict cuts the log: a shorter, older append that arrives late must not.
   const conflict = log.findConflict(message.entries);
   if (conflict !== null) appendEntries(raft, message.entries, conflict.index);
-  const verified = (message.prevIndex + message.entries.length) as LogIndex;
-  log.commitTo(minIndex(message.commit, verified));
-  accept(raft, message.from, verified);
+  const end = (message.prevIndex + message.entries.length) as LogIndex;
+  verified(raft, end);
+  log.commitTo(minIndex(message.commit, end));
+  accept(raft, message.from, end);
 }
 
 /** Entries are contiguous and their terms never descend; anything else is not of a Raft log. */
@@ -122,6 +126,7 @@ function reject(raft: Raft, message: AppendRequest): void {
     rejected: message.prevIndex,
     hintIndex: hint.index,
     hintTerm: hint.term,
+    lost: raft.claim !== null,
   });
 }
 

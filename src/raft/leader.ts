@@ -170,7 +170,11 @@ function stepAppendResponse(raft: Raft, leader: Leader, message: AppendResponse)
  * most one round trip a term, on whichever side the terms are.
  */
 function stepRejected(raft: Raft, progress: Progress, message: AppendRejected): void {
-  const { hintIndex, hintTerm } = message;
+  const { hintIndex, hintTerm, lost } = message;
+  if (lost && progress.maybeForget(hintIndex)) {
+    maybeSendAppend(raft, message.from, progress, true);
+    return;
+  }
   const hint = hintTerm > 0 ? raft.log.findConflictByTerm(hintIndex, hintTerm).index : hintIndex;
   if (!progress.maybeDecrease(message.rejected, hint)) return;
   if (progress.state === "replicate") progress.becomeProbe();

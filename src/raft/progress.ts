@@ -184,6 +184,20 @@ export class Progress {
     return true;
   }
 
+  /**
+   * The peer's disk lost what it had acknowledged; it ends at `last` now, and may differ before.
+   *
+   * @returns false if that is not news: no more than that was counted on.
+   */
+  maybeForget(last: LogIndex): boolean {
+    if (last >= this.match) return false;
+    this.match = INDEX_0;
+    this.#reset("probe");
+    this.#moveNext(last + 1);
+    this.sentCommit = INDEX_0;
+    return true;
+  }
+
   /** Payloads asked for another position are of no use any more. */
   #moveNext(next: number): void {
     this.next = next as LogIndex;

@@ -1,5 +1,6 @@
 /** The state of one member, by role, and the few moves that every role shares. */
 import { assert } from "../lib/assert.ts";
+import type { Claim } from "./claim.ts";
 import type { EntryLog } from "./entry-log.ts";
 import type { Progress } from "./progress.ts";
 import { ForwardedReads, type ReadQueue } from "./read-index.ts";
@@ -79,6 +80,8 @@ export type Raft = {
   term: Term;
   vote: NodeId | null;
   role: Role;
+  /** Set while this disk holds less than it has acknowledged. */
+  claim: Claim | null;
   /** In force: that of the last applied membership change, or of the snapshot under way. */
   configuration: Configuration;
   /** Which configuration was in force from which applied index on; reaches back to `snapshot`. */

@@ -1,5 +1,6 @@
 /** A message from a peer: its term first, votes next, then what the role makes of it. */
 import { stepCandidate } from "./candidate.ts";
+import { isAtOrAfterClaim } from "./claim.ts";
 import { commitHint, learnCommit } from "./election.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
@@ -121,7 +122,10 @@ function stepVoteRequest(raft: Raft, message: VoteRequest): void {
     raft.vote === message.from ||
     (raft.vote === null && leaderOf(raft) === null) ||
     (isPre && message.term > raft.term);
-  const granted = mayVote && raft.log.isUpToDate(message.lastIndex, message.lastTerm);
+  const { lastIndex, lastTerm } = message;
+  const isComplete =
+    raft.log.isUpToDate(lastIndex, lastTerm) && isAtOrAfterClaim(raft, lastIndex, lastTerm);
+  const granted = mayVote && isComplete;
   if (granted && !isPre) {
     raft.electionElapsed = 0;
     raft.vote = message.from;

@@ -27,6 +27,9 @@ export type HardState = {
   readonly commit: LogIndex;
 };
 
+/** The last entry that a log is known to have held before its end was cut off for damage. */
+export type LogClaim = { readonly index: LogIndex; readonly term: Term };
+
 /** Members. All lists are sorted and without repetition. `votersOutgoing` is empty unless joint. */
 export type Configuration = {
   readonly voters: readonly NodeId[];
@@ -103,6 +106,8 @@ export type AppendRejected = Envelope<"append_response"> & {
   /** Highest index at which the logs may agree, and the sender's term there (0: unknown). */
   readonly hintIndex: LogIndex;
   readonly hintTerm: Term;
+  /** The sender lost entries that it had acknowledged: what was known of its disk is void. */
+  readonly lost: boolean;
 };
 export type AppendResponse = AppendAccepted | AppendRejected;
 export type Heartbeat = Envelope<"heartbeat"> & {

@@ -18,6 +18,8 @@ export type Faults = {
   readonly membership: boolean;
   readonly compaction: boolean;
   readonly partitions: boolean;
+  /** The disk of one member at a time loses the end of its log. */
+  readonly damage: boolean;
 };
 
 const FOUNDERS = "n1 n2 n3";
@@ -36,7 +38,15 @@ export class Chaos {
   #isolated: NodeId | null = null;
   /** Reads under way: how much was applied anywhere when they began. */
   readonly #reads = new Map<string, number>();
-  readonly counts = { elections: 0, applied: 0, reads: 0, crashes: 0, changes: 0, snapshots: 0 };
+  readonly counts = {
+    elections: 0,
+    applied: 0,
+    reads: 0,
+    crashes: 0,
+    changes: 0,
+    snapshots: 0,
+    damaged: 0,
+  };
 
   constructor(random: Random, faults: Faults) {
     this.#random = random;
@@ -83,8 +93,9 @@ export class Chaos {
   }
 
   #rare(member: Member, dice: number): void {
-    const { crash, membership, compaction, partitions } = this.#faults;
+    const { crash, membership, compaction, partitions, damage } = this.#faults;
     if (dice < crash) this.#crash(member);
+    else if (dice < crash + 15 && damage) this.#damage(member);
     else if (dice < 150 && membership) this.#change(member);
     else if (dice < 170) member.core.transferLeadership(this.#anyone());
     else if (dice < 190 && partitions) this.#partition();
@@ -174,8 +185,21 @@ export class Chaos {
     this.#commits.delete(member.name);
   }
 
+  /** A cut for damage: never where others could not make up for it. */
+  #damage(member: Member): void {
+    const { voters, votersOutgoing } = member.core.configuration;
+    const isOther = ({ store }: Member) => store.claim !== null && store !== member.store;
+    if (voters.length < 3 || votersOutgoing.length > 0) return;
+    if ([...this.cluster.members.values()].some(isOther)) return;
+    for (const { persist } of member.unsynced.splice(0)) this.#write(member, persist);
+    member.loseEnd(this.#random.below(member.store.entries.length + 1));
+    if (member.store.claim !== null) this.counts.damaged++;
+    this.#crash(member);
+  }
+
   #turn(member: Member): void {
-    const { core } = member;
+    const { core, store } = member;
+    if (store.claim !== null && core.claim === null) store.claim = null;
     this.#checkCommit(member);
     if (core.role === "leader") this.#checkLeader(member);
     for (let i = 0; core.hasOutput && i < 100; i++) {
@@ -238,6 +262,8 @@ export class Chaos {
     const holds = (voter: NodeId): boolean => {
       const store = this.cluster.members.get(voter)?.store;
       const base = store?.snapshot?.index ?? 0;
+      // What was lost may count: nobody is elected without it.
+      if (store !== undefined && store.claim !== null) return true;
       return base >= commit || store?.entries[commit - base - 1]?.term === core.term;
     };
     expect(jointVote(core.configuration, holds)).toBe("won");
@@ -263,7 +289,8 @@ export class Chaos {
   /** No more faults: a leader emerges, all members of the last configuration get everything. */
   heal(): this {
     this.#isolated = null;
-    for (const member of this.cluster.members.values()) this.#crash(member);
+    const members = [...this.cluster.members.values()];
+    for (const member of members) this.#crash(member);
     this.cluster.wire.length = 0;
     let applied = 0;
     for (let i = 0; i < 400; i++) {
@@ -274,8 +301,10 @@ export class Chaos {
       if (applied === 0 && leader.core.propose(bytes("end")).ok) applied = leader.core.lastIndex;
       if (applied > 0 && this.#allAt(leader, applied)) return this;
     }
+    // Two voters of whom one waits for what nobody else ever had: an operator has to help.
+    if (this.#faults.membership && members.some(({ core }) => core.claim !== null)) return this;
     throw new Error(
-      `no progress after the faults ended\n${[...this.cluster.members.values()].map(({ core }) => JSON.stringify({ ...core.status(), progress: [...(core.status().progress ?? [])] })).join("\n")}`,
+      `no progress after the faults ended\n${members.map(({ core }) => JSON.stringify({ ...core.status(), progress: [...(core.status().progress ?? [])] })).join("\n")}`,
     );
   }
 
@@ -305,4 +334,5 @@ export const anyFaults = (random: Random): Faults => ({
   membership: random.below(2) > 0,
   compaction: random.below(2) > 0,
   partitions: random.below(2) > 0,
+  damage: random.below(2) > 0,
 });

@@ -47,6 +47,7 @@ const REFUSAL: Message = {
   rejected: index(9),
   hintIndex: index(4),
   hintTerm: term(1),
+  lost: true,
 };
 const messages = [...Object.values(ALL), REFUSAL];
 

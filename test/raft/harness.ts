@@ -5,6 +5,7 @@ import type {
   Configuration,
   Entry,
   HardState,
+  LogClaim,
   LogIndex,
   Message,
   NodeId,
@@ -151,6 +152,8 @@ type Store = {
   hardState: HardState | null;
   snapshot: SnapshotMeta | null;
   entries: Entry[];
+  /** What the log went to before its end was lost. */
+  claim: LogClaim | null;
 };
 
 export type Applied = { index: number; term: number; data: string };
@@ -159,7 +162,7 @@ export type Applied = { index: number; term: number; data: string };
 export class Member {
   readonly name: NodeId;
   core: Core;
-  store: Store = { hardState: null, snapshot: null, entries: [] };
+  store: Store = { hardState: null, snapshot: null, entries: [], claim: null };
   /** The machine: everything applied, in order. */
   applied: Applied[] = [];
   reads: { context: unknown; index: number; applied: number }[] = [];
@@ -179,6 +182,18 @@ export class Member {
     const keep = this.store.snapshot?.index ?? 0;
     this.applied = this.applied.slice(0, keep);
     this.core = this.#make(this.store);
+  }
+
+  /** The log on the disk now ends after `keep` entries; what it had is remembered. */
+  loseEnd(keep: number): void {
+    const { store } = this;
+    const last = store.entries.at(-1);
+    if (last === undefined) return;
+    const { claim } = store;
+    const isLater = claim === null || last.term > claim.term || last.term === claim.term;
+    if (isLater) store.claim = { index: last.index, term: last.term };
+    if (claim?.term === last.term && claim.index > last.index) store.claim = claim;
+    store.entries = store.entries.slice(0, keep);
   }
 
   write(persist: Persist, machineOf: (snapshot: SnapshotMeta) => Applied[]): void {
@@ -223,6 +238,7 @@ export class Cluster {
           configuration: store.snapshot?.configuration ?? configuration,
           ...(store.snapshot === null ? {} : { snapshot: store.snapshot }),
           entries: store.entries,
+          claim: store.claim,
         },
       });
     const member = new Member(name, make);

@@ -29,6 +29,7 @@ export function newCore(options: NodeOptions, recovered: Recovered): Core {
       configuration: recovered.snapshot?.configuration ?? EMPTY_CONFIGURATION,
       ...(recovered.snapshot === null ? {} : { snapshot: recovered.snapshot }),
       entries: recovered.entries,
+      claim: recovered.storage.journal.claimed,
     },
   );
 }

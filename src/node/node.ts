@@ -3,7 +3,7 @@ import { encodeConfigure } from "../machine/command-codec.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { GroupSample, HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
-import type { Entry, RoleChange } from "../raft/types.ts";
+import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
 import type {
   ClusterApi,
   KvGetReject,
@@ -226,7 +226,7 @@ export class Node implements NodeApi, ClusterApi {
         },
         fetch: (requests) => this.#cluster.fetch(requests),
         snapshotNeeded: () => this.#checkpointer.take().catch((error) => this.#fault(error)),
-        configurationChanged: () => this.#cluster.changed(),
+        configurationChanged: (configuration) => this.#configurationChanged(configuration),
         accepted: () => this.#snapshots.accepted(),
         install: (snapshot) => this.#snapshots.install(snapshot),
         synced: (seconds, entries) => this.#synced(seconds, entries),
@@ -234,6 +234,13 @@ export class Node implements NodeApi, ClusterApi {
         fault: (error) => this.#fault(error),
       },
     });
+  }
+
+  #configurationChanged({ voters, votersOutgoing }: Configuration): void {
+    this.#cluster.changed();
+    // From now on a damaged journal must not be cut, and the newest checkpoint is what tells so.
+    const isAlone = voters.length === 1 && votersOutgoing.length === 0;
+    if (isAlone) this.#checkpointer.take().catch((error: unknown) => this.#fault(error));
   }
 
   /** Takes part in the group. A sole voter needs nobody: it resolves when that node is ready. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../env/clock.ts";
 import type { Disk, DiskFailure } from "../env/disk.ts";
-import type { ShardId } from "../lib/ids.ts";
+import type { NodeId, ShardId } from "../lib/ids.ts";
 import { Machine } from "../machine/machine.ts";
 import { SnapshotRestorer } from "../machine/snapshot-restorer.ts";
 import type { MachineState } from "../machine/state.ts";
@@ -15,7 +15,7 @@ import type {
   Term,
 } from "../raft/types.ts";
 import { parseCheckpointName } from "../storage/checkpoint-names.ts";
-import type { LoadedCheckpoint } from "../storage/checkpoint-reader.ts";
+import { type LoadedCheckpoint, readCheckpointHead } from "../storage/checkpoint-reader.ts";
 import { CheckpointStore } from "../storage/checkpoint-store.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import { HardStateFile } from "../storage/hard-state.ts";
@@ -40,6 +40,7 @@ export type RecoveryOptions = {
   readonly log: Logger;
   readonly dataDir: DataDir;
   readonly shard: ShardId;
+  readonly nodeId: NodeId;
   readonly storage: StorageOptions;
   /** Members of a cluster that this node may found on an empty disk; null: it may not. */
   readonly founders: Configuration | null;
@@ -70,7 +71,8 @@ export type Recovered = {
 
 /**
  * Newest whole checkpoint → machine and partition logs; then the journal behind it. A torn end of
- * the journal is cut; damage before it stops the start with a message that names file and position.
+ * the journal is cut. So is all behind damage if there are peers to bring it back; else damage stops
+ * the start with a message that names file and position.
  */
 export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   const { totalBytes } = await asked.disk.space();
@@ -170,14 +172,15 @@ function openStores(
 }
 
 async function openJournal(options: RecoveryOptions, collected: EntryCollector): Promise<Journal> {
-  const { disk, dataDir, shard, storage, clock, log, onSpace, onFailure } = options;
-  const { journal, torn } = await Journal.open({
+  const { disk, dataDir, shard, nodeId, storage, clock, log, onSpace, onFailure } = options;
+  const { journal, torn, salvaged } = await Journal.open({
     disk,
     directory: dataDir.shard(shard).journal,
     identity: dataDir.checksumIdentity(shard),
     segmentBytes: storage.journalSegmentBytes,
     reserveBytes: storage.diskReserveBytes,
     clock,
+    cutDamaged: await hasPeers(disk, dataDir.shard(shard).checkpoints, nodeId),
     onEntries: (entries) => collected.add(entries),
     onSpaceLow: onSpace,
     onFailure: (failure: DiskFailure) => onFailure(failure),
@@ -185,7 +188,34 @@ async function openJournal(options: RecoveryOptions, collected: EntryCollector):
   if (torn !== null) {
     log.warn("cut the torn end of the journal: an append that was never answered", torn);
   }
+  if (salvaged !== null) {
+    log.error("the journal was damaged and is cut: peers bring back what is missing", salvaged);
+  }
+  if (journal.claimed !== null) {
+    log.warn(
+      "this node stands for no election until it has all again that it had",
+      journal.claimed,
+    );
+  }
   return journal;
+}
+
+/**
+ * Whether others hold what this node acknowledged, as its newest checkpoint knows the members. A
+ * node that became the only voter takes a checkpoint at once.
+ */
+async function hasPeers(disk: Disk, directory: string, self: NodeId): Promise<boolean> {
+  const names = (await disk.list(directory))
+    .map((text) => ({ text, name: parseCheckpointName(text) }))
+    .sort((a, b) => (b.name?.index ?? 0) - (a.name?.index ?? 0));
+  for (const { text, name } of names) {
+    if (name === null || name.state === "part") continue;
+    const head = await readCheckpointHead(disk, `${directory}/${text}`, name.index);
+    if (head === null) continue;
+    const { voters, votersOutgoing } = decodeConfiguration(head.configuration);
+    return [...voters, ...votersOutgoing].some((id) => id !== self);
+  }
+  return false;
 }
 
 /** Keeps what lies behind the newest checkpoint; what is before it was only read to be checked. */

@@ -232,6 +232,9 @@ export class Shard {
     }
     // Costs nothing unless term or vote changed, or the commit index has to be as durable.
     if (last !== null) await this.#hardState.save(last, { commit });
+    if (this.#core.claim === null && this.#journal.claimed !== null) {
+      await this.#journal.releaseClaim();
+    }
   }
 
   async #append(entries: readonly Entry[]): Promise<void> {

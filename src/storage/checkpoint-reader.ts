@@ -79,6 +79,28 @@ export async function openCheckpoint(
   }
 }
 
+/**
+ * What a checkpoint says of itself, for when the rest of it may not be whole.
+ *
+ * @returns null if not even that can be read.
+ */
+export async function readCheckpointHead(
+  disk: Disk,
+  path: string,
+  index: number,
+): Promise<CheckpointMeta | null> {
+  const file = await disk.open(path, "existing");
+  try {
+    const { kind, payload } = await new FrameReader(file, path, index).next();
+    return kind === KIND_HEAD ? decodeHead(payload) : null;
+  } catch (error) {
+    if (error instanceof CheckpointDamaged || error instanceof DecodeError) return null;
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
 /** @returns the length of the file. */
 async function verify(file: DiskFile, path: string, index: number): Promise<number> {
   const frames = new FrameReader(file, path, index);

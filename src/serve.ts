@@ -20,7 +20,7 @@ import type { WriteConcern } from "./node/write-concern.ts";
 import { peerNetworkOf, readPem } from "./peer-network.ts";
 import { DataDir } from "./storage/data-dir.ts";
 import { parseTopology } from "./topology.ts";
-import { VERSION } from "./version.ts";
+import { COMMIT, VERSION } from "./version.ts";
 
 /** Requests under way get this long at a stop; with the checkpoint it stays within 10 s. */
 const STOP_GRACE_MS = 5_000;
@@ -179,7 +179,11 @@ function listen(config: Config, node: Node, log: Logger, instruments: Instrument
     version: VERSION,
     instruments,
     log,
-    sources: { groups: () => node.groupLags(), views: () => node.streams.viewLags() },
+    sources: {
+      groups: () => node.groupLags(),
+      views: () => node.streams.viewLags(),
+      build: () => ({ version: VERSION, commit: COMMIT }),
+    },
   };
   const app = createApp(node, options);
   const open = config.tokens === "" ? "127.0.0.1" : "0.0.0.0";

@@ -5,7 +5,13 @@ import type { Call } from "./call.ts";
 import type { ConsumeCall } from "./consume-request.ts";
 import type { Edge } from "./edge.ts";
 import { ApiError, HTTP_ERRORS } from "./errors.ts";
-import { EVENTS_FRAMING, type Framing, LINES_FRAMING, PageWriter } from "./page-writer.ts";
+import {
+  countConsumed,
+  EVENTS_FRAMING,
+  type Framing,
+  LINES_FRAMING,
+  PageWriter,
+} from "./page-writer.ts";
 import { decimal } from "./raw-url.ts";
 
 /** A comment this often keeps proxies from closing a silent stream. */
@@ -127,6 +133,7 @@ class Follower {
     writer.begin();
     writer.messages(page, { ...this.#consume.limits, ...CHUNK_LIMITS }, this.#format.framing);
     this.#next = writer.nextOffset;
+    countConsumed(this.#edge.options.instruments, writer);
     return writer.count === 0 ? null : writer.written.slice();
   }
 

@@ -1,4 +1,9 @@
-import type { GroupSample, MetricSources, PartitionSample } from "../metrics/sources.ts";
+import type {
+  GroupSample,
+  MetricSources,
+  PartitionSample,
+  ProcessSample,
+} from "../metrics/sources.ts";
 import type { NodeApi } from "../node/api.ts";
 
 /** What the node's API tells; whoever knows more (ages, peers) overrides it. */
@@ -6,10 +11,8 @@ export const sourcesOf = (node: NodeApi): MetricSources => ({
   partitions: () => partitionsOf(node),
   groups: () => groupsOf(node),
   views: () => [],
-  memory: () => {
-    const { rss, heapUsed } = process.memoryUsage();
-    return { residentBytes: rss, heapUsedBytes: heapUsed };
-  },
+  process: processSample,
+  build: () => ({ version: "", commit: "" }),
   ha: () => {
     const health = node.health();
     const isLeader = health.leaderId === health.nodeId;
@@ -28,6 +31,19 @@ export const sourcesOf = (node: NodeApi): MetricSources => ({
     };
   },
 });
+
+function processSample(): ProcessSample {
+  const { rss, heapUsed } = process.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  const clockSeconds = Date.now() / 1000;
+  return {
+    residentBytes: rss,
+    heapUsedBytes: heapUsed,
+    cpuSeconds: (user + system) / 1e6,
+    startedAtSeconds: clockSeconds - process.uptime(),
+    clockSeconds,
+  };
+}
 
 const partitionsOf = (node: NodeApi): PartitionSample[] =>
   node.listTopics().flatMap(({ topic }) => {

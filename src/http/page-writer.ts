@@ -1,4 +1,5 @@
 /** Turns stored batches into the messages of the API, in one pass over the bytes. */
+import type { Instruments } from "../metrics/instruments.ts";
 import type { ConsumePage } from "../node/api.ts";
 import { RecordCursor } from "../record/batch-reader.ts";
 import { ESCAPED_BYTES_MAX, writeBase64, writeDecimal, writeJsonText } from "./json-bytes.ts";
@@ -64,7 +65,8 @@ export class PageWriter {
   count = 0;
   nextOffset = 0;
   truncated = false;
-  #logicalBytes = 0;
+  /** Keys and values of the messages, as they are stored. */
+  logicalBytes = 0;
 
   get written(): Uint8Array<ArrayBuffer> {
     return this.#out.subarray(0, this.#at);
@@ -86,7 +88,7 @@ export class PageWriter {
     this.count = 0;
     this.nextOffset = page.startOffset;
     this.truncated = false;
-    this.#logicalBytes = 0;
+    this.logicalBytes = 0;
     for (const slice of page.slices) {
       if (!this.#slice(slice, page, limits, framing)) return;
     }
@@ -99,11 +101,11 @@ export class PageWriter {
     while (more) {
       if (cursor.offset >= page.endOffset || this.count >= limits.limit) return false;
       const { logicalBytes } = cursor;
-      if (this.#logicalBytes + logicalBytes > limits.maxBytes && this.count > 0) {
+      if (this.logicalBytes + logicalBytes > limits.maxBytes && this.count > 0) {
         this.truncated = true;
         return false;
       }
-      this.#logicalBytes += logicalBytes;
+      this.logicalBytes += logicalBytes;
       this.#message(cursor, limits, framing);
       this.count++;
       this.nextOffset = cursor.offset + 1;
@@ -172,4 +174,10 @@ function writeField(
   if (after < 0) after = writeBase64(out, copy(out, at, base64Name), bytes, start, end);
   out[after] = QUOTE;
   return after + 1;
+}
+
+/** What the writer has just written goes out. */
+export function countConsumed(instruments: Instruments, { count, logicalBytes }: PageWriter): void {
+  instruments.consumedRecords.value += count;
+  instruments.consumedBytes.value += logicalBytes;
 }

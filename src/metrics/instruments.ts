@@ -47,6 +47,22 @@ export const HISTOGRAMS = {
 } as const satisfies Record<string, HistogramDefinition>;
 
 export const COUNTERS = {
+  producedRecords: {
+    name: "ayder_produced_records_total",
+    help: "Records that producers were told are taken, duplicates not counted",
+  },
+  producedBytes: {
+    name: "ayder_produced_bytes_total",
+    help: "Keys and values of those records",
+  },
+  consumedRecords: {
+    name: "ayder_consumed_records_total",
+    help: "Records in answers to consumers and in follow streams",
+  },
+  consumedBytes: {
+    name: "ayder_consumed_bytes_total",
+    help: "Keys and values of those records",
+  },
   authFailures: {
     name: "ayder_auth_failures_total",
     help: "Requests refused for a missing or unknown token",
@@ -75,6 +91,10 @@ export const GAUGES = {
   diskFreeBytes: {
     name: "ayder_disk_free_bytes",
     help: "Free bytes of the file system with the data directory",
+  },
+  diskSizeBytes: {
+    name: "ayder_disk_size_bytes",
+    help: "Size of the file system with the data directory",
   },
   requestsInFlight: {
     name: "ayder_http_requests_in_flight",
@@ -118,6 +138,10 @@ export const createInstruments = (): Instruments => ({
   commitSeconds: new Histogram(HISTOGRAMS.commitSeconds.buckets),
   checkpointSeconds: new Histogram(HISTOGRAMS.checkpointSeconds.buckets),
   loopLagSeconds: new Histogram(HISTOGRAMS.loopLagSeconds.buckets),
+  producedRecords: new Cell(),
+  producedBytes: new Cell(),
+  consumedRecords: new Cell(),
+  consumedBytes: new Cell(),
   authFailures: new Cell(),
   scopeRefusals: new Cell(),
   rateLimited: new Cell(),
@@ -126,6 +150,7 @@ export const createInstruments = (): Instruments => ({
   proposalsInFlight: new Cell(),
   waiters: new Cell(),
   diskFreeBytes: new Cell(),
+  diskSizeBytes: new Cell(),
   requestsInFlight: new Cell(),
   followStreams: new Cell(),
   routes: [],

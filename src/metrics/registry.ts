@@ -3,7 +3,7 @@ import { Counter, Gauge, Histogram as PromHistogram, Registry } from "prom-clien
 import { topGroups, topPartitions } from "./cardinality.ts";
 import type { Histogram } from "./histogram.ts";
 import { COUNTERS, GAUGES, HISTOGRAMS, type Instruments } from "./instruments.ts";
-import type { HaRole, HaSample, MetricSources } from "./sources.ts";
+import type { HaRole, HaSample, MetricSources, ProcessSample } from "./sources.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -29,6 +29,7 @@ export function createExposition(instruments: Instruments, sources: MetricSource
   addInstruments(registry, instruments);
   addRoutes(registry, instruments);
   addSources(registry, sources);
+  addProcess(registry, sources);
   const haRegistry = new Registry();
   addHa(haRegistry, sources);
   return { metrics: () => registry.metrics(), metricsHa: () => haRegistry.metrics() };
@@ -119,15 +120,29 @@ function addSources(registry: Registry, sources: MetricSources): void {
     read: () =>
       sources.views().map(({ view, lagRecords }) => ({ labels: { view }, value: lagRecords })),
   });
-  addGauge(registry, {
-    name: "ayder_process_resident_bytes",
-    help: "Resident memory of the process",
-    read: () => [{ value: sources.memory().residentBytes }],
+}
+
+function addProcess(registry: Registry, sources: MetricSources): void {
+  const gauge = (name: string, help: string, of: (sample: ProcessSample) => number) =>
+    addGauge(registry, { name, help, read: () => [{ value: of(sources.process()) }] });
+  gauge("ayder_process_resident_bytes", "Resident memory of the process", (s) => s.residentBytes);
+  gauge("ayder_process_heap_used_bytes", "JavaScript heap in use", (s) => s.heapUsedBytes);
+  gauge(
+    "ayder_process_start_time_seconds",
+    "When it started, since 1970",
+    (s) => s.startedAtSeconds,
+  );
+  gauge("ayder_clock_seconds", "Wall clock of the node when it was scraped", (s) => s.clockSeconds);
+  addCounter(registry, {
+    name: "ayder_process_cpu_seconds_total",
+    help: "User and system time of the process",
+    read: () => [{ value: sources.process().cpuSeconds }],
   });
   addGauge(registry, {
-    name: "ayder_process_heap_used_bytes",
-    help: "JavaScript heap in use",
-    read: () => [{ value: sources.memory().heapUsedBytes }],
+    name: "ayder_build_info",
+    help: "Version and commit that run",
+    labelNames: ["version", "commit"],
+    read: () => [{ labels: sources.build(), value: 1 }],
   });
 }
 

@@ -6,7 +6,8 @@ export type MetricSources = {
   groups(): readonly GroupSample[] | Promise<readonly GroupSample[]>;
   /** Every view of this node; their number is bounded. */
   views(): readonly ViewSample[];
-  memory(): MemorySample;
+  process(): ProcessSample;
+  build(): BuildSample;
   ha(): HaSample;
 };
 
@@ -26,7 +27,16 @@ export type GroupSample = {
   readonly lagSeconds: number | null;
 };
 export type ViewSample = { readonly view: string; readonly lagRecords: number };
-export type MemorySample = { readonly residentBytes: number; readonly heapUsedBytes: number };
+export type ProcessSample = {
+  readonly residentBytes: number;
+  readonly heapUsedBytes: number;
+  /** User and system time since the start. */
+  readonly cpuSeconds: number;
+  /** Seconds since 1970, as is `clockSeconds`: the wall clock of this machine, now. */
+  readonly startedAtSeconds: number;
+  readonly clockSeconds: number;
+};
+export type BuildSample = { readonly version: string; readonly commit: string };
 export type HaRole = "leader" | "follower" | "candidate" | "learner";
 export type HaSample = {
   readonly role: HaRole;

@@ -21,7 +21,7 @@ export type DiskWatchOptions = {
   /** Room may be there again: whoever was blocked tries once more. */
   readonly retry: () => Promise<void>;
   readonly setFull: (full: boolean) => void;
-  readonly measured: (freeBytes: number) => void;
+  readonly measured: (freeBytes: number, totalBytes: number) => void;
 };
 
 /**
@@ -52,7 +52,7 @@ export class DiskWatch {
     const { disk, isBlocked, retry, measured } = this.#options;
     const { freeBytes, totalBytes } = await disk.space();
     const reserveBytes = reserveOn(totalBytes, this.#options.reserveBytes);
-    measured(freeBytes);
+    measured(freeBytes, totalBytes);
     if (isBlocked() && freeBytes >= reserveBytes) await retry();
     this.#set(freeBytes < reserveBytes || isBlocked(), freeBytes);
   }

@@ -198,8 +198,9 @@ export class Node implements NodeApi, ClusterApi {
       isBlocked: () => this.#storage.journal.spaceLow || this.#storage.store.diskFull,
       retry: () => this.#retrySpace(),
       setFull: (full) => this.#proposer.setDiskFull(full),
-      measured: (freeBytes) => {
+      measured: (freeBytes, totalBytes) => {
         instruments.diskFreeBytes.value = freeBytes;
+        instruments.diskSizeBytes.value = totalBytes;
       },
     });
   }

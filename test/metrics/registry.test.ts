@@ -30,7 +30,14 @@ const sources = (changes: Partial<MetricSources> = {}): MetricSources => ({
   partitions: () => [],
   groups: () => [],
   views: () => [],
-  memory: () => ({ residentBytes: 5, heapUsedBytes: 4 }),
+  process: () => ({
+    residentBytes: 5,
+    heapUsedBytes: 4,
+    cpuSeconds: 1.5,
+    startedAtSeconds: 100,
+    clockSeconds: 160,
+  }),
+  build: () => ({ version: "1.2.3", commit: "abc" }),
   ha: () => HA,
   ...changes,
 });
@@ -80,6 +87,9 @@ describe("/metrics", () => {
       expect(text).toContain('\nayder_http_requests_total{route="GET /x",status="2xx"} 1\n');
       expect(text).toContain('\nayder_http_requests_total{route="GET /x",status="5xx"} 1\n');
       expect(text).toContain("\nayder_process_resident_bytes 5\n");
+      expect(text).toContain("\nayder_process_cpu_seconds_total 1.5\n");
+      expect(text).toContain("\nayder_clock_seconds 160\n");
+      expect(text).toContain('\nayder_build_info{version="1.2.3",commit="abc"} 1\n');
     }
   });
   test("every instrument has a name of its own, a help and a unit", () => {

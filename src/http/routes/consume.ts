@@ -4,7 +4,7 @@ import type { Call, Endpoint } from "../call.ts";
 import { type ConsumeCall, readConsume } from "../consume-request.ts";
 import type { Edge } from "../edge.ts";
 import { follow } from "../follow.ts";
-import { ARRAY_FRAMING, PageWriter } from "../page-writer.ts";
+import { ARRAY_FRAMING, countConsumed, PageWriter } from "../page-writer.ts";
 import { CONSUME_QUERY, PAGE } from "../schemas.ts";
 
 const writer = new PageWriter();
@@ -81,6 +81,7 @@ function pageAnswer(edge: Edge, { limits }: ConsumeCall, page: ConsumePage): Res
   writer.begin();
   writer.text('{"messages":[');
   writer.messages(page, limits, ARRAY_FRAMING);
+  countConsumed(edge.options.instruments, writer);
   const { committedOffset, lowWatermark, endOffset } = page;
   const committed = edge.compat.fromNextOffset(committedOffset, lowWatermark);
   writer.text(

@@ -1,3 +1,4 @@
+import type { Instruments } from "../../metrics/instruments.ts";
 import type { Produced, ProduceOutcome } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
 import { acceptedText, jsonText, placeOf } from "../answers.ts";
@@ -44,7 +45,9 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
         const options = readProduceOptions(call, edge.options.rocket);
         const body = await readBytes(call.request, messageBytesMax, "message_too_large");
         const parsedAt = options.timing ? performance.now() : 0;
-        const outcome = await append(edge, call, options, encodeRecord(options.key, body));
+        const records = encodeRecord(options.key, body);
+        const outcome = await append(edge, call, options, records);
+        count(edge.options.instruments, outcome, records.logicalBytes);
         return answer(edge, call, options, outcome, singleAnswer, parsedAt);
       },
     },
@@ -66,6 +69,7 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
         const records = encodeLines(body, options.key, edge.options.limits);
         const parsedAt = options.timing ? performance.now() : 0;
         const outcome = await append(edge, call, options, records);
+        count(edge.options.instruments, outcome, records.logicalBytes);
         return answer(edge, call, options, outcome, batchAnswer, parsedAt);
       },
     },
@@ -87,6 +91,12 @@ function append(
 ): Promise<ProduceOutcome> {
   if (options.timeoutMs !== null && options.timeoutMs > LONG_TIMEOUT_MS) allowLong(request);
   return node.produce(produceRequest(options, records));
+}
+
+function count(instruments: Instruments, outcome: ProduceOutcome, logicalBytes: number): void {
+  if (!outcome.ok || outcome.duplicate) return;
+  instruments.producedRecords.value += outcome.count;
+  instruments.producedBytes.value += logicalBytes;
 }
 
 function answer(

@@ -2,16 +2,29 @@
  * Seeded bugs: each is the product with one piece of its text exchanged while it is loaded, so the
  * product itself knows nothing of them. The names are those of the reliability plan.
  */
-export type Mutant = {
+import { RAFT_MUTANTS } from "./mutants-raft.ts";
+import { STORAGE_MUTANTS } from "./mutants-storage.ts";
+
+export type Edit = { readonly file: string; readonly find: string; readonly put: string };
+
+export type Mutant = Edit & {
   readonly name: string;
-  readonly file: string;
-  readonly find: string;
-  readonly put: string;
+  /** A bug that takes more than one place. */
+  readonly and?: readonly Edit[];
   /** Found by these tests, where seeds take too long: the situation is too rare for them. */
   readonly test?: string;
 };
 
+/**
+ * Three names of the plan have no meaning here. `config-not-reverted`: membership takes effect when
+ * it is applied (`change-in-force-before-its-commit-is-durable` is its counterpart).
+ * `lease-read-after-pause`: there are no leases; the mutant of that name adds one.
+ * `hash-order-iteration-in-apply`: maps are in the order of insertion, alike on all nodes, and what
+ * `apply` walks is sorted or counts as absent already (`kv/commands/expire.ts`).
+ */
 export const MUTANTS: readonly Mutant[] = [
+  ...RAFT_MUTANTS,
+  ...STORAGE_MUTANTS,
   {
     name: "vote-not-persisted",
     file: "src/node/shard.ts",
@@ -135,6 +148,26 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/broker/commands/produce.ts",
     find: "if (sequence >= 0) return duplicateOf",
     put: "if (sequence < -1) return duplicateOf",
+  },
+  {
+    name: "dedupe-at-propose",
+    file: "src/broker/commands/produce.ts",
+    find: "if (sequence >= 0) return duplicateOf",
+    put: "if (sequence < -1) return duplicateOf",
+    and: [
+      {
+        file: "src/node/producer.ts",
+        find: "    if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency.keyDigest));",
+        put: "    const known = idempotency === null ? null : this.#known(partition, idempotency.keyDigest);\n    if (known !== null) waiter.expectKey(known);\n    if (known !== null && known.first !== null) {\n      const late = { batchId: 0, synced: true, ackedBy: 2, queueUs: 0, syncWaitUs: 0 };\n      return Promise.resolve({ ok: true, partition: number, ...known.first, duplicate: true, payloadMatches: true, ...late });\n    }",
+      },
+    ],
+  },
+  {
+    name: "housekeeping-refused-by-a-full-queue",
+    file: "src/node/commander.ts",
+    find: "if (this.#proposer.refusal !== null) return;",
+    put: "if (this.#proposer.admit(0) !== null) return;",
+    test: "test/node/proposer.test.ts",
   },
   {
     name: "cas-reset-after-delete",

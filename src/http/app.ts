@@ -23,6 +23,7 @@ import { produceEndpoints } from "./routes/produce.ts";
 import { retentionEndpoints } from "./routes/retention.ts";
 import { streamEndpoints } from "./routes/streams.ts";
 import { topicEndpoints } from "./routes/topics.ts";
+import { uiEndpoints } from "./routes/ui.ts";
 
 /** What only the socket knows; until there is one, every request counts as local. */
 export type Socket = {
@@ -101,6 +102,7 @@ function allEndpoints(edge: Edge): readonly Endpoint[] {
     ...adminEndpoints(edge),
     ...(edge.options.cluster === undefined ? [] : clusterEndpoints(edge, edge.options.cluster)),
     ...(edge.options.streams === undefined ? [] : streamEndpoints(edge, edge.options.streams)),
+    ...uiEndpoints(),
     ...(edge.options.endpoints ?? []),
   ];
   // The document describes itself too, so it is made when it is asked for.

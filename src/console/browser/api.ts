@@ -1,0 +1,79 @@
+/** Sends requests with the token and turns refusals into `ApiFailure`. */
+import type { ApiRequest } from "./lib/request.ts";
+import { token } from "./session.ts";
+
+export class ApiFailure extends Error {
+  readonly status: number;
+  /** Stable code of the API; "" where no answer came. */
+  readonly code: string;
+  readonly body: Readonly<Record<string, unknown>>;
+
+  constructor(status: number, code: string, message: string, body: ApiFailure["body"] = {}) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.body = body;
+  }
+}
+
+export const NOT_LEADER = "not_leader";
+
+let unauthorized: () => void = () => undefined;
+
+/** @param handler is called when the server does not know the token. */
+export function onUnauthorized(handler: () => void): void {
+  unauthorized = handler;
+}
+
+/** @throws ApiFailure */
+export async function open(request: ApiRequest, signal?: AbortSignal): Promise<Response> {
+  const { method, path, body, accept, isPublic = false } = request;
+  const bearer = token();
+  const response = await fetch(path, {
+    method,
+    headers: {
+      ...(isPublic || bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
+      ...(accept === undefined ? {} : { accept }),
+    },
+    // The leader is another origin: a browser must not take the token there by itself.
+    redirect: "manual",
+    cache: "no-store",
+    ...(body === undefined ? {} : { body }),
+    ...(signal === undefined ? {} : { signal }),
+  }).catch((error: unknown) => {
+    if (signal?.aborted) throw error;
+    throw new ApiFailure(0, "", "The server cannot be reached");
+  });
+  if (response.type === "opaqueredirect") {
+    throw new ApiFailure(307, NOT_LEADER, "This node follows; only the leader takes writes");
+  }
+  if (!response.ok) throw await failureOf(response);
+  return response;
+}
+
+async function failureOf(response: Response): Promise<ApiFailure> {
+  const text = await response.text();
+  if (response.status === 401) unauthorized();
+  try {
+    const body = JSON.parse(text) as Record<string, unknown>;
+    const { error, message } = body;
+    if (typeof error === "string" && typeof message === "string") {
+      return new ApiFailure(response.status, error, message, body);
+    }
+  } catch {
+    // Not from Ayder: a proxy, perhaps.
+  }
+  return new ApiFailure(response.status, "", `The answer was ${response.status}`);
+}
+
+/** @throws ApiFailure */
+export async function send<Answer>(request: ApiRequest, signal?: AbortSignal): Promise<Answer> {
+  return (await (await open(request, signal)).json()) as Answer;
+}
+
+/** @throws ApiFailure */
+export const sendForText = async (request: ApiRequest, signal?: AbortSignal): Promise<string> =>
+  (await open(request, signal)).text();
+
+export const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);

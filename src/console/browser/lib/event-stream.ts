@@ -1,0 +1,34 @@
+/** Server-sent events from a fetched body: `EventSource` could not send a token. */
+
+export type StreamEvent = { readonly name: string; readonly data: string };
+
+/** Calls back for each event until the stream ends. */
+export async function readEvents(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  take: (event: StreamEvent) => void,
+): Promise<void> {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split("\n\n");
+    rest = blocks.pop() ?? "";
+    for (const block of blocks) {
+      const event = eventOf(block);
+      if (event !== null) take(event);
+    }
+  }
+}
+
+/** Null for a comment. */
+export function eventOf(block: string): StreamEvent | null {
+  let name = "message";
+  const data: string[] = [];
+  for (const line of block.split("\n")) {
+    const [, field, value = ""] = /^([a-z]+): ?(.*)$/s.exec(line) ?? [];
+    if (field === "event") name = value;
+    if (field === "data") data.push(value);
+  }
+  return data.length === 0 ? null : { name, data: data.join("\n") };
+}

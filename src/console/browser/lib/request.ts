@@ -1,0 +1,55 @@
+/** A request to the public API as a value: what is sent, and what "copy as curl" shows. */
+import { toBase64, utf8 } from "./bytes.ts";
+
+export type ApiRequest = {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** Encoded path with its query. */
+  readonly path: string;
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly accept?: string;
+  /** Needs no token. */
+  readonly isPublic?: boolean;
+};
+
+export type Query = Readonly<Record<string, string | number | null | undefined>>;
+
+/** Adds the parameters that have a value. */
+export function withQuery(path: string, query: Query): string {
+  const parts = Object.entries(query).flatMap(([name, value]) =>
+    value === null || value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
+  );
+  return parts.length === 0 ? path : `${path}?${parts.join("&")}`;
+}
+
+/** In single quotes nothing is special to a shell but the quote itself. */
+const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** An argument has at most 128 KiB on Linux. */
+const ARGUMENT_BYTES_MAX = 100_000;
+
+export type CurlTarget = {
+  /** `http://host:port` */
+  readonly origin: string;
+  /** Writes may have to follow a redirect to another node. */
+  readonly cluster: boolean;
+};
+
+/** The same request as a line for a POSIX shell that has the token in `$AYDER_TOKEN`. */
+export function curlOf(request: ApiRequest, { origin, cluster }: CurlTarget): string {
+  const { method, path, body, accept, isPublic = false } = request;
+  const parts = [accept === "text/event-stream" ? "curl -sSN" : "curl -sS"];
+  if (cluster && method !== "GET") parts.push("-L --location-trusted");
+  if (method !== (body === undefined ? "GET" : "POST")) parts.push(`-X ${method}`);
+  if (!isPublic) parts.push('-H "Authorization: Bearer $AYDER_TOKEN"');
+  if (accept !== undefined) parts.push(`-H ${quoted(`Accept: ${accept}`)}`);
+  parts.push(quoted(origin + path));
+  if (body === undefined) return parts.join(" ");
+  if (typeof body === "string" && fitsArgument(body)) {
+    return [...parts, `--data-raw ${quoted(body)}`].join(" ");
+  }
+  const bytes = typeof body === "string" ? utf8(body) : body;
+  return `printf %s ${quoted(toBase64(bytes))} | base64 -d | ${parts.join(" ")} --data-binary @-`;
+}
+
+const fitsArgument = (text: string): boolean =>
+  text.length * 3 < ARGUMENT_BYTES_MAX && !text.includes("\u0000") && text.isWellFormed();

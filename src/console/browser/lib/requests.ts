@@ -1,0 +1,135 @@
+/** Every request that the console makes. */
+import { type ApiRequest, withQuery } from "./request.ts";
+
+/** Reading commits nothing, so one name for all does no harm. */
+const READER = "console";
+
+const part = encodeURIComponent;
+const topicPath = (topic: string): string => `/broker/topics/${part(topic)}`;
+const get = (path: string): ApiRequest => ({ method: "GET", path });
+const post = (path: string, body: object): ApiRequest => ({
+  method: "POST",
+  path,
+  body: JSON.stringify(body),
+});
+
+export const metrics: ApiRequest = { method: "GET", path: "/metrics", isPublic: true };
+export const metricsHa: ApiRequest = { method: "GET", path: "/metrics_ha", isPublic: true };
+
+export const listTopics = get("/broker/topics");
+export const describeTopic = (topic: string) => get(topicPath(topic));
+export const createTopic = (name: string, partitions: number | null) =>
+  post("/broker/topics", partitions === null ? { name } : { name, partitions });
+export const deleteTopic = (topic: string): ApiRequest => ({
+  method: "DELETE",
+  path: topicPath(topic),
+});
+
+export type PageOf = {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number | null;
+  readonly limit: number;
+};
+/** Values in base64, since only so every value comes as it is. */
+export const consume = ({ topic, partition, offset, limit }: PageOf): ApiRequest =>
+  get(withQuery(consumePath(topic, partition), { offset, limit, encoding: "b64" }));
+export const follow = (topic: string, partition: number, offset: number): ApiRequest => ({
+  method: "GET",
+  path: withQuery(consumePath(topic, partition), { offset, encoding: "b64" }),
+  accept: "text/event-stream",
+});
+const consumePath = (topic: string, partition: number): string =>
+  `/broker/consume/${part(topic)}/${READER}/${partition}`;
+
+export type Produce = {
+  readonly topic: string;
+  readonly lines: boolean;
+  readonly partition: number | null;
+  readonly key: string | null;
+  readonly idempotencyKey: string | null;
+  readonly rocket: boolean;
+  readonly body: string | Uint8Array<ArrayBuffer>;
+};
+export const produce = (request: Produce): ApiRequest => ({
+  method: "POST",
+  path: withQuery(`${topicPath(request.topic)}/produce${request.lines ? "-ndjson" : ""}`, {
+    partition: request.partition,
+    key: request.key,
+    idempotency_key: request.idempotencyKey,
+    mode: request.rocket ? "rocket" : null,
+  }),
+  body: request.body,
+});
+
+export type GroupPlace = {
+  readonly topic: string;
+  readonly group: string;
+  readonly partition: number;
+};
+export const commit = (place: GroupPlace, offset: number) =>
+  post("/broker/commit", { ...place, offset });
+export const deleteBefore = (topic: string, partition: number, beforeOffset: number) =>
+  post("/broker/delete-before", { topic, partition, before_offset: beforeOffset });
+
+export const listRetention = get("/broker/retention");
+export const setRetention = (topic: string, ttlMs: number | null, maxBytes: number | null) =>
+  post("/broker/retention", {
+    topic,
+    ...(ttlMs === null ? {} : { ttl_ms: ttlMs }),
+    ...(maxBytes === null ? {} : { max_bytes: maxBytes }),
+  });
+
+export const listNamespaces = get("/kv");
+export const listKeys = (namespace: string, prefix: string, after: string | null): ApiRequest =>
+  get(withQuery(`/kv/${part(namespace)}`, { prefix: prefix || null, after, limit: 200 }));
+// An escaped slash counts as one, and no part of the path can be "..", which a browser would eat.
+const keyPath = (namespace: string, key: string): string => `/kv/${part(namespace)}/${part(key)}`;
+export const getKey = (namespace: string, key: string) => get(keyPath(namespace, key));
+export const getKeyMeta = (namespace: string, key: string) =>
+  get(`${keyPath(namespace, key)}/meta`);
+export type PutKey = {
+  readonly namespace: string;
+  readonly key: string;
+  readonly value: string | Uint8Array<ArrayBuffer>;
+  readonly cas: number | null;
+  readonly ttlMs: number | null;
+};
+export const putKey = ({ namespace, key, value, cas, ttlMs }: PutKey): ApiRequest => ({
+  method: "POST",
+  path: withQuery(keyPath(namespace, key), { cas, ttl_ms: ttlMs }),
+  body: value,
+});
+export const deleteKey = (namespace: string, key: string, cas: number | null): ApiRequest => ({
+  method: "DELETE",
+  path: withQuery(keyPath(namespace, key), { cas }),
+});
+
+export const query = (kind: "query" | "join", text: string): ApiRequest => ({
+  method: "POST",
+  path: `/broker/${kind}`,
+  body: text,
+});
+export const listViews = get("/broker/views");
+export const getView = (name: string) => get(`/broker/views/${part(name)}`);
+export const putView = (name: string, text: string): ApiRequest => ({
+  method: "PUT",
+  path: `/broker/views/${part(name)}`,
+  body: text,
+});
+export const deleteView = (name: string): ApiRequest => ({
+  method: "DELETE",
+  path: `/broker/views/${part(name)}`,
+});
+
+export const membership = get("/ha/membership");
+export const addMember = (nodeId: string, address: string, httpAddress: string | null) =>
+  post("/ha/membership/add", {
+    node_id: nodeId,
+    advertise_addr: address,
+    ...(httpAddress === null ? {} : { http_addr: httpAddress }),
+  });
+export const changeMember = (change: "promote" | "remove", nodeId: string) =>
+  post(`/ha/membership/${change}`, { node_id: nodeId });
+export const transferLeadership = (nodeId: string) =>
+  post("/ha/leader/transfer", { node_id: nodeId });

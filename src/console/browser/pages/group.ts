@@ -1,0 +1,137 @@
+/** Where one group stands in one topic, and moving it on. */
+import { send } from "../api.ts";
+import type { Committed, Topic } from "../lib/answers.ts";
+import { count, plural } from "../lib/format.ts";
+import { commit, describeTopic, type GroupPlace } from "../lib/requests.ts";
+import { hashOf } from "../lib/route.ts";
+import { every } from "../poll.ts";
+import { note } from "../ui/announce.ts";
+import { curlButton } from "../ui/curl.ts";
+import { openDialog } from "../ui/dialog.ts";
+import { h, setText } from "../ui/dom.ts";
+import { button, form, numberField, requiredNumber, row, submitButton } from "../ui/form.ts";
+import { heading, type PageContext, Trouble } from "../ui/page.ts";
+import { Table } from "../ui/table.ts";
+
+const REFRESH_MS = 2000;
+
+type Position = {
+  readonly partition: number;
+  readonly committed: number | null;
+  readonly end: number;
+  readonly lag: number;
+};
+
+export function groupPage({ signal }: PageContext, topic: string, group: string): HTMLElement {
+  const trouble = new Trouble();
+  const facts = h("p", { class: "facts" }, "…");
+  let positions: readonly Position[] = [];
+  const load = () =>
+    trouble.watch(signal, async () => {
+      positions = positionsOf(await send<Topic>(describeTopic(topic), signal), group);
+      const lag = positions.reduce((sum, each) => sum + each.lag, 0);
+      setText(facts, `${plural(positions.length, "partition")} · lag ${count(lag)}`);
+      table.update(positions);
+    });
+  const seek = (partition: number) => {
+    const position = positions.find((each) => each.partition === partition);
+    if (position !== undefined) seekDialog({ topic, group, partition }, position, load);
+  };
+  const table = new Table<Position>({
+    caption: `Positions of ${group}`,
+    keyOf: ({ partition }) => String(partition),
+    empty: () => "The topic has no partitions.",
+    columns: [
+      {
+        label: "Partition",
+        cell: ({ partition, committed }) =>
+          h(
+            "a",
+            {
+              href: hashOf(["topics", topic, "messages"], { partition, offset: committed ?? 0 }),
+              "data-item": true,
+            },
+            String(partition),
+          ),
+      },
+      {
+        label: "Committed",
+        kind: "number",
+        cell: ({ committed }) => (committed === null ? "–" : count(committed)),
+      },
+      { label: "End", kind: "number", cell: ({ end }) => count(end) },
+      {
+        label: "Lag",
+        kind: "number",
+        cell: ({ committed, lag }) => (committed === null ? "–" : count(lag)),
+      },
+      { label: "", cell: ({ partition }) => button("Seek…", () => seek(partition)) },
+    ],
+  });
+  void every(REFRESH_MS, signal, load);
+  return h(
+    "div",
+    {},
+    h(
+      "nav",
+      { "aria-label": "Where", class: "crumbs" },
+      h("a", { href: hashOf(["groups"]) }, "Groups"),
+      " / ",
+      h("a", { href: hashOf(["topics", topic, "groups"]) }, topic),
+    ),
+    heading(
+      group,
+      curlButton(() => describeTopic(topic)),
+    ),
+    facts,
+    trouble.element,
+    table.element,
+  );
+}
+
+function positionsOf({ partitions, groups }: Topic, group: string): readonly Position[] {
+  return partitions.map(({ partition, end_offset: end }) => {
+    const position = groups.find((each) => each.group === group && each.partition === partition);
+    const { committed_offset: committed = null, lag = 0 } = position ?? {};
+    return { partition, committed, end, lag };
+  });
+}
+
+/** Seeking is committing, so it goes forward only. */
+function seekDialog(place: GroupPlace, { committed, end }: Position, done: () => void): void {
+  const offset = numberField(
+    "Next offset to read",
+    { value: String(end) },
+    `From ${count(committed ?? 0)} to ${count(end)}, the end.`,
+  );
+  const request = () => commit(place, requiredNumber(offset.control, "The offset"));
+  const submit = async () => {
+    const wanted = requiredNumber(offset.control, "The offset");
+    const { committed_offset: now } = await send<Committed>(commit(place, wanted));
+    if (now > wanted) throw new Error(`It stays at ${count(now)}: a commit never moves back`);
+    dialog.close();
+    note(`${place.group} reads on from ${count(now)}`);
+    done();
+  };
+  const dialog = openDialog(
+    `Seek in partition ${place.partition}`,
+    form(
+      "Seek",
+      submit,
+      h(
+        "p",
+        {},
+        "A seek is a commit. It is durable and never moves back: to read earlier messages " +
+          "again, read with an offset, or under another group.",
+      ),
+      offset.element,
+      row(
+        submitButton("Commit"),
+        button("Cancel", () => dialog.close()),
+        curlButton(request),
+      ),
+    ),
+  );
+  offset.control.focus();
+  offset.control.select();
+}

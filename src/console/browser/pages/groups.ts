@@ -1,0 +1,104 @@
+/** Consumer groups of all topics, and how far they are behind. */
+import { send } from "../api.ts";
+import type { Topic, TopicList } from "../lib/answers.ts";
+import { count } from "../lib/format.ts";
+import { describeTopic, listTopics } from "../lib/requests.ts";
+import { hashOf } from "../lib/route.ts";
+import { every } from "../poll.ts";
+import { mark } from "../router.ts";
+import { curlButton } from "../ui/curl.ts";
+import { h } from "../ui/dom.ts";
+import { row, textField } from "../ui/form.ts";
+import { heading, type PageContext, Trouble } from "../ui/page.ts";
+import { Table } from "../ui/table.ts";
+import { groupPage } from "./group.ts";
+import { type GroupSummary, groupLink, groupsOf, noGroups } from "./topic-groups.ts";
+
+const REFRESH_MS = 5000;
+/** One request a topic; with more topics than this, a group is found through its topic. */
+const TOPICS_MAX = 300;
+const AT_ONCE = 4;
+
+export function groupsPage(context: PageContext): HTMLElement {
+  const [, topic, group] = context.route.path;
+  return topic === undefined || group === undefined
+    ? groupList(context)
+    : groupPage(context, topic, group);
+}
+
+function groupList({ route, signal }: PageContext): HTMLElement {
+  const trouble = new Trouble();
+  const remark = h("p", { class: "hint" });
+  const filter = textField("Filter by name", { type: "search", "data-search": true });
+  filter.control.value = route.query.get("filter") ?? "";
+  let groups: readonly GroupSummary[] = [];
+  let firstTopic = "orders";
+  const table = new Table<GroupSummary>({
+    caption: "Groups",
+    keyOf: ({ topic, group }) => `${topic} ${group}`,
+    empty: () => (groups.length > 0 ? "No group has such a name." : noGroups(firstTopic)),
+    columns: [
+      { label: "Group", cell: ({ topic, group }) => groupLink(topic, group) },
+      {
+        label: "Topic",
+        cell: ({ topic }) => h("a", { href: hashOf(["topics", topic, "groups"]) }, topic),
+      },
+      { label: "Partitions", kind: "number", wide: true, cell: (each) => count(each.partitions) },
+      { label: "Lag", kind: "number", cell: ({ lag }) => count(lag) },
+    ],
+  });
+  const show = () => {
+    const wanted = filter.control.value.toLowerCase();
+    table.update(
+      groups.filter(({ topic, group }) => `${group} ${topic}`.toLowerCase().includes(wanted)),
+    );
+  };
+  filter.control.addEventListener("input", () => {
+    mark(["groups"], { filter: filter.control.value });
+    show();
+  });
+  void every(REFRESH_MS, signal, () =>
+    trouble.watch(signal, async () => {
+      const { topics } = await send<TopicList>(listTopics, signal);
+      firstTopic = topics[0]?.topic ?? firstTopic;
+      remark.textContent =
+        topics.length > TOPICS_MAX
+          ? `The groups of the first ${TOPICS_MAX} of ${topics.length} topics; those of others are on the page of their topic.`
+          : "";
+      groups = await groupsIn(
+        topics.slice(0, TOPICS_MAX).map(({ topic }) => topic),
+        signal,
+      );
+      show();
+    }),
+  );
+  return h(
+    "div",
+    {},
+    heading(
+      "Groups",
+      curlButton(() => describeTopic(groups[0]?.topic ?? firstTopic)),
+    ),
+    row(filter.element),
+    remark,
+    trouble.element,
+    table.element,
+  );
+}
+
+/** The one that lags most first. */
+async function groupsIn(
+  topics: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly GroupSummary[]> {
+  const waiting = [...topics];
+  const found: GroupSummary[] = [];
+  const work = async () => {
+    for (let topic = waiting.shift(); topic !== undefined; topic = waiting.shift()) {
+      const { groups } = await send<Topic>(describeTopic(topic), signal);
+      found.push(...groupsOf(topic, groups));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return found.sort((a, b) => b.lag - a.lag || (a.group < b.group ? -1 : 1));
+}

@@ -1,0 +1,172 @@
+/** One key: its value, changing it only if nobody else did, and deleting it. */
+import { ApiFailure, send } from "../api.ts";
+import type { KeyMeta, KeyValue, KeyWritten } from "../lib/answers.ts";
+import { fromBase64, fromHex, textOf, toHex } from "../lib/bytes.ts";
+import { byteSize, count, duration } from "../lib/format.ts";
+import { parseJson } from "../lib/json-text.ts";
+import { deleteKey, getKey, getKeyMeta, putKey } from "../lib/requests.ts";
+import { hashOf } from "../lib/route.ts";
+import { go } from "../router.ts";
+import { note } from "../ui/announce.ts";
+import { curlButton } from "../ui/curl.ts";
+import { confirmDestruction } from "../ui/dialog.ts";
+import { h, setText } from "../ui/dom.ts";
+import {
+  areaField,
+  button,
+  checkField,
+  form,
+  numberField,
+  numberIn,
+  row,
+  selectField,
+  submitButton,
+} from "../ui/form.ts";
+import { heading, type PageContext, section, Trouble } from "../ui/page.ts";
+import { valueView } from "../ui/value-view.ts";
+
+const KINDS = [
+  { value: "text", label: "text" },
+  { value: "json", label: "JSON (checked)" },
+  { value: "hex", label: "hex" },
+];
+
+/** Revision 0 is that of a key that is not there. */
+type Loaded = { readonly bytes: Uint8Array; readonly cas: number; readonly ttlMs: number };
+const ABSENT: Loaded = { bytes: new Uint8Array(0), cas: 0, ttlMs: 0 };
+
+export const keyPage = (context: PageContext, namespace: string, key: string): HTMLElement =>
+  new KeyEditor(context, namespace, key).element;
+
+class KeyEditor {
+  readonly element: HTMLElement;
+  readonly #signal: AbortSignal;
+  readonly #namespace: string;
+  readonly #key: string;
+  readonly #trouble = new Trouble();
+  readonly #facts = h("p", { class: "facts" }, "…");
+  readonly #shown = h("div");
+  readonly #kind = selectField("The value is", KINDS, "text");
+  readonly #value = areaField("New value", { rows: 8, class: "code" });
+  readonly #ttl = numberField("Time to live, ms", { placeholder: "for ever" });
+  readonly #guarded = checkField("Only if it is unchanged since it was loaded", true);
+  #loaded = ABSENT;
+
+  constructor({ signal }: PageContext, namespace: string, key: string) {
+    this.#signal = signal;
+    this.#namespace = namespace;
+    this.#key = key;
+    this.element = h(
+      "div",
+      {},
+      h(
+        "nav",
+        { "aria-label": "Where", class: "crumbs" },
+        h("a", { href: hashOf(["keys"]) }, "Keys"),
+        " / ",
+        h("a", { href: hashOf(["keys", namespace]) }, namespace),
+      ),
+      heading(
+        key,
+        button("Reload", () => this.#load()),
+        button("Delete…", () => this.#delete(), { class: "bad" }),
+        curlButton(() => getKey(namespace, key)),
+      ),
+      this.#facts,
+      this.#trouble.element,
+      section("Value", this.#shown),
+      this.#editor(),
+    );
+    if (key === "." || key === "..") {
+      this.#trouble.show("A browser cannot ask for this key: it takes it for a folder");
+    } else void this.#load();
+  }
+
+  #editor(): HTMLElement {
+    return section(
+      "Change",
+      form(
+        "Change the value",
+        () => this.#put(),
+        this.#kind.element,
+        this.#value.element,
+        row(this.#ttl.element),
+        this.#guarded.element,
+        row(
+          submitButton("Save"),
+          curlButton(() => this.#request()),
+        ),
+      ),
+    );
+  }
+
+  #load(): Promise<void> {
+    return this.#trouble.watch(this.#signal, async () => {
+      this.#loaded = await this.#read();
+      const { bytes, cas, ttlMs } = this.#loaded;
+      const life = ttlMs === 0 ? "lives for ever" : `lives for ${duration(ttlMs)}`;
+      setText(
+        this.#facts,
+        cas === 0
+          ? "Not there yet"
+          : `Revision ${count(cas)} · ${byteSize(bytes.length)} · ${life}`,
+      );
+      this.#shown.replaceChildren(cas === 0 ? "Nothing is stored here." : valueView(bytes, "auto"));
+      const text = textOf(bytes);
+      this.#kind.control.value = text === null ? "hex" : "text";
+      this.#value.control.value = text ?? toHex(bytes);
+    });
+  }
+
+  async #read(): Promise<Loaded> {
+    try {
+      const { value, cas } = await send<KeyValue>(getKey(this.#namespace, this.#key), this.#signal);
+      const meta = await send<KeyMeta>(getKeyMeta(this.#namespace, this.#key), this.#signal);
+      return { bytes: fromBase64(value), cas, ttlMs: meta.ttl_ms };
+    } catch (error) {
+      if (error instanceof ApiFailure && error.code === "not_found") return ABSENT;
+      throw error;
+    }
+  }
+
+  #request() {
+    const kind = this.#kind.control.value;
+    const text = this.#value.control.value;
+    if (kind === "json") parseJson(text);
+    const value = kind === "hex" ? fromHex(text) : text;
+    if (value === null) throw new Error("The value must be pairs of hex digits, such as 00 ff 7a");
+    const cas = this.#guarded.control.checked ? this.#loaded.cas : null;
+    const ttlMs = numberIn(this.#ttl.control, "The time to live");
+    return putKey({ namespace: this.#namespace, key: this.#key, value, cas, ttlMs });
+  }
+
+  async #put(): Promise<void> {
+    try {
+      const { cas } = await send<KeyWritten>(this.#request());
+      note(`Saved as revision ${count(cas)}`);
+    } catch (error) {
+      throw error instanceof ApiFailure && error.code === "cas_mismatch" ? conflict(error) : error;
+    }
+    await this.#load();
+  }
+
+  #delete(): void {
+    const { cas } = this.#loaded;
+    const guard = cas === 0 ? null : cas;
+    confirmDestruction({
+      title: "Delete this key",
+      warning: "Deleted only if it is unchanged since it was loaded.",
+      name: this.#key,
+      request: deleteKey(this.#namespace, this.#key, guard),
+      done: () => go(["keys", this.#namespace]),
+    });
+  }
+}
+
+function conflict({ body }: ApiFailure): Error {
+  const { current } = body;
+  const now = current === 0 ? "it is not there any more" : `it is at revision ${current}`;
+  return new Error(
+    `Somebody else changed this key meanwhile: ${now}. Nothing was saved. Reload to see it, or untick “Only if it is unchanged” to write over it.`,
+  );
+}

@@ -1,0 +1,346 @@
+/** Messages of a topic: page by page, searched, or followed as they come. */
+import { send } from "../api.ts";
+import type { Message, Page, Partition } from "../lib/answers.ts";
+import { byteSize, count, plural, timeOf } from "../lib/format.ts";
+import { consume, produce } from "../lib/requests.ts";
+import { mark } from "../router.ts";
+import { say } from "../ui/announce.ts";
+import { curlButton } from "../ui/curl.ts";
+import { type Child, h, setText } from "../ui/dom.ts";
+import { button, numberIn, row, selectField, textField } from "../ui/form.ts";
+import { emptyState, Trouble } from "../ui/page.ts";
+import { Table } from "../ui/table.ts";
+import { FORMATS, type Format, previewOf } from "../ui/value-view.ts";
+import { Follower } from "./follow.ts";
+import { messagePanel } from "./message-panel.ts";
+import { searchBackwards } from "./search.ts";
+import type { TopicContext } from "./topic.ts";
+
+const PAGE = 100;
+/** Followed messages that are kept on the page. */
+const FOLLOWED_MAX = 500;
+const FOUND_MAX = 200;
+const ALL = "all";
+
+export const messagesTab = (context: TopicContext): HTMLElement =>
+  new MessageBrowser(context).element;
+
+class MessageBrowser {
+  readonly element: HTMLElement;
+  readonly #context: TopicContext;
+  readonly #trouble = new Trouble();
+  readonly #status = h("p", { class: "status" });
+  readonly #detail = h("div", { class: "detail-place" });
+  readonly #partition;
+  readonly #offset = textField("Offset", { inputmode: "numeric", class: "short" });
+  readonly #format;
+  readonly #search = textField("Search", {
+    type: "search",
+    "data-search": true,
+    placeholder: "text in key or value",
+  });
+  readonly #live = button("Follow", () => this.#toggleLive(), {
+    "aria-pressed": "false",
+    "data-pause": true,
+  });
+  #table: Table<Message>;
+  #messages: readonly Message[] = [];
+  #partitions: readonly Partition[];
+  #start = 0;
+  #next = 0;
+  #work = new AbortController();
+  #isLive = false;
+
+  constructor(context: TopicContext) {
+    this.#context = context;
+    const { partitions } = context.topic;
+    const { query } = context.route;
+    this.#partitions = partitions;
+    const names = partitions.map(({ partition }) => String(partition));
+    const choices = names.map((name) => ({ value: name, label: name }));
+    this.#partition = selectField(
+      "Partition",
+      [...choices, { value: ALL, label: "all (search)" }],
+      [...names, ALL].includes(query.get("partition") ?? "")
+        ? (query.get("partition") ?? "")
+        : fullest(partitions),
+    );
+    const formats = FORMATS.map((name) => ({ value: name, label: FORMAT_LABELS[name] }));
+    this.#format = selectField("Show as", formats, query.get("format") ?? "auto");
+    this.#table = this.#newTable();
+    this.element = h(
+      "div",
+      { class: "messages" },
+      this.#toolbar(),
+      this.#trouble.element,
+      this.#status,
+      h("div", { class: "split" }, this.#table.element, this.#detail),
+    );
+    context.watch((topic) => {
+      this.#partitions = topic.partitions;
+    });
+    context.signal.addEventListener("abort", () => this.#work.abort());
+    void this.#begin();
+  }
+
+  /** As the address says: searched, followed, from an offset, or the newest. */
+  #begin(): Promise<void> {
+    const { query } = this.#context.route;
+    this.#search.control.value = query.get("search") ?? "";
+    if (query.get("follow") === "1") return Promise.resolve(this.#toggleLive());
+    if (this.#search.control.value !== "") return this.#find();
+    const offset = query.get("offset");
+    return offset === null ? this.#newest() : this.#load(Number(offset));
+  }
+
+  #toolbar(): HTMLElement {
+    const goTo = async () => {
+      try {
+        const offset = numberIn(this.#offset.control, "The offset");
+        await (offset === null ? this.#newest() : this.#load(offset));
+      } catch (error) {
+        this.#trouble.show(error);
+      }
+    };
+    const onEnter = (work: () => Promise<void>) => (event: KeyboardEvent) => {
+      if (event.key === "Enter") void work();
+    };
+    this.#offset.control.addEventListener("keydown", onEnter(goTo));
+    this.#search.control.addEventListener(
+      "keydown",
+      onEnter(() => this.#find()),
+    );
+    this.#partition.control.addEventListener("change", () => void this.#changePartition());
+    this.#format.control.addEventListener("change", () => {
+      this.#rebuild();
+      this.#remember();
+    });
+    return h(
+      "div",
+      { class: "toolbar", role: "group", "aria-label": "What is shown" },
+      this.#partition.element,
+      this.#offset.element,
+      button("Go", goTo),
+      this.#search.element,
+      button("Search", () => this.#find()),
+      row(
+        button("Oldest", () => this.#load(0)),
+        button("Older", () => this.#load(Math.max(0, this.#start - PAGE))),
+        button("Newer", () => this.#load(this.#next)),
+        button("Newest", () => this.#newest()),
+        this.#live,
+        this.#format.element,
+        curlButton(() => this.#request(this.#start)),
+      ),
+    );
+  }
+
+  get #at(): Partition {
+    const wanted = this.#partition.control.value;
+    const found = this.#partitions.find(({ partition }) => String(partition) === wanted);
+    return (
+      found ?? this.#partitions[0] ?? { partition: 0, low_watermark: 0, end_offset: 0, bytes: 0 }
+    );
+  }
+
+  get #shownAs(): Format {
+    return FORMATS.find((format) => format === this.#format.control.value) ?? "auto";
+  }
+
+  #request(offset: number) {
+    const { partition } = this.#at;
+    return consume({ topic: this.#context.name, partition, offset, limit: PAGE });
+  }
+
+  #newest(): Promise<void> {
+    const { low_watermark: low, end_offset: end } = this.#at;
+    return this.#load(Math.max(low, end - PAGE), "newest");
+  }
+
+  /** @param address what the address says of it: the newest are others after a reload. */
+  async #load(offset: number, address: "offset" | "newest" = "offset"): Promise<void> {
+    const signal = this.#startWork();
+    if (!Number.isSafeInteger(offset)) return this.#trouble.show("The offset is no number");
+    await this.#trouble.watch(signal, async () => {
+      const page = await send<Page>(this.#request(offset), signal);
+      this.#start = page.messages[0]?.offset ?? Math.max(offset, page.low_watermark);
+      this.#next = page.next_offset;
+      this.#show(page.messages.toReversed());
+      const { low_watermark: low, end_offset: end } = page;
+      this.#say(
+        `${plural(page.messages.length, "message")} from offset ${count(this.#start)}, newest first · first kept ${count(low)}, end ${count(end)}`,
+      );
+      this.#remember(address === "offset" ? { offset } : {});
+    });
+  }
+
+  async #find(): Promise<void> {
+    const wanted = this.#search.control.value;
+    if (wanted === "") return this.#newest();
+    const signal = this.#startWork();
+    this.#remember({ search: wanted });
+    const everywhere = this.#partition.control.value === ALL;
+    const found: Message[] = [];
+    this.#show([]);
+    await this.#trouble.watch(signal, async () => {
+      const search = {
+        topic: this.#context.name,
+        partitions: everywhere ? this.#partitions : [this.#at],
+        wanted,
+      };
+      for await (const step of searchBackwards(search, signal)) {
+        found.push(...step.found);
+        found.sort((a, b) => b.timestamp_ms - a.timestamp_ms || b.offset - a.offset);
+        const isFull = found.length >= FOUND_MAX;
+        const progress = `searched ${count(step.scanned)} of ${count(step.total)}`;
+        this.#show(found.slice(0, FOUND_MAX));
+        this.#say(
+          `${plural(found.length, "message")} found, newest first; ${progress}${isFull ? "; stopped, that is enough" : ""}`,
+          step.isLast || isFull,
+        );
+        if (isFull) break;
+      }
+    });
+  }
+
+  #changePartition(): Promise<void> {
+    if (this.#search.control.value !== "") return this.#find();
+    if (this.#partition.control.value === ALL) {
+      this.#search.control.focus();
+      return Promise.resolve();
+    }
+    return this.#newest();
+  }
+
+  #toggleLive(): void {
+    if (this.#isLive) {
+      this.#startWork();
+      this.#remember();
+      this.#say("Stopped following", true);
+      return;
+    }
+    const signal = this.#startWork();
+    this.#isLive = true;
+    this.#live.setAttribute("aria-pressed", "true");
+    setText(this.#live, "Stop following");
+    this.#show([]);
+    this.#remember({ follow: "1" });
+    const { partition, end_offset: from } = this.#at;
+    const follower = new Follower(this.#context.name, partition, from);
+    this.#say(`Following partition ${partition} from offset ${count(from)}`, true);
+    void follower.run(signal, {
+      take: (messages) => {
+        this.#show([...messages.toReversed(), ...this.#messages].slice(0, FOLLOWED_MAX));
+        this.#say(`Following partition ${partition}: ${plural(follower.taken, "message")} came`);
+      },
+      trouble: (text) => {
+        if (text === "") this.#trouble.clear();
+        else this.#trouble.show(text);
+      },
+    });
+  }
+
+  /** Ends what goes on and begins something else. */
+  #startWork(): AbortSignal {
+    this.#work.abort();
+    this.#work = new AbortController();
+    this.#isLive = false;
+    this.#live.setAttribute("aria-pressed", "false");
+    setText(this.#live, "Follow");
+    if (this.#context.signal.aborted) this.#work.abort();
+    return this.#work.signal;
+  }
+
+  #remember(query: Record<string, string | number> = {}): void {
+    if (this.#context.signal.aborted) return;
+    const format = this.#shownAs === "auto" ? null : this.#shownAs;
+    const partition = this.#partition.control.value;
+    mark(["topics", this.#context.name, "messages"], { partition, ...query, format });
+  }
+
+  #say(text: string, aloud = false): void {
+    setText(this.#status, text);
+    if (aloud) say(text);
+  }
+
+  #show(messages: readonly Message[]): void {
+    this.#messages = messages;
+    this.#table.update(messages);
+  }
+
+  #rebuild(): void {
+    const before = this.#table.element;
+    this.#table = this.#newTable();
+    before.replaceWith(this.#table.element);
+    this.#show(this.#messages);
+  }
+
+  #newTable(): Table<Message> {
+    const format = this.#shownAs;
+    return new Table<Message>({
+      caption: "Messages",
+      keyOf: ({ partition, offset }) => `${partition}/${offset}`,
+      empty: () => this.#nothing(),
+      columns: [
+        { label: "Offset", kind: "number", cell: (message) => this.#opener(message) },
+        { label: "Part.", kind: "number", wide: true, cell: ({ partition }) => String(partition) },
+        { label: "Time", wide: true, cell: ({ timestamp_ms: ms }) => timeOf(ms) },
+        { label: "Key", kind: "name", cell: ({ key_b64: key }) => previewOf(key, "auto") },
+        { label: "Value", kind: "data", cell: ({ value_b64: v }) => previewOf(v, format) },
+        {
+          label: "Size",
+          kind: "number",
+          wide: true,
+          cell: ({ value_b64: value }) => byteSize(base64Bytes(value)),
+        },
+      ],
+    });
+  }
+
+  #opener(message: Message): HTMLElement {
+    return button(count(message.offset), () => this.#open(message), {
+      class: "link",
+      "data-item": true,
+      "aria-label": `Message ${message.offset}`,
+    });
+  }
+
+  #open(message: Message): void {
+    const opener = document.activeElement;
+    const close = () => {
+      this.#detail.replaceChildren();
+      if (opener instanceof HTMLElement) opener.focus();
+    };
+    const panel = messagePanel(this.#context.name, message, this.#shownAs, close);
+    this.#detail.replaceChildren(panel);
+    panel.querySelector<HTMLElement>("h2")?.focus();
+  }
+
+  #nothing(): Child {
+    if (this.#isLive) return emptyState("Waiting for the next message…");
+    const { partition, low_watermark: low, end_offset: end } = this.#at;
+    if (this.#search.control.value !== "" && end > low) return emptyState("Nothing found.");
+    if (end > low) return emptyState("No messages from here on.");
+    const request = produce({
+      topic: this.#context.name,
+      body: "hello",
+      lines: false,
+      partition,
+      key: null,
+      idempotencyKey: null,
+      rocket: false,
+    });
+    return emptyState(`Partition ${partition} is empty. Its first message:`, request);
+  }
+}
+
+const FORMAT_LABELS = { auto: "what it is", text: "text", json: "JSON", hex: "hex" } as const;
+
+/** The one with most messages, so that there is something to see. */
+function fullest(partitions: readonly Partition[]): string {
+  const sizes = partitions.map((p) => ({ p, size: p.end_offset - p.low_watermark }));
+  return String(sizes.sort((a, b) => b.size - a.size)[0]?.p.partition ?? 0);
+}
+
+const base64Bytes = (text: string): number =>
+  (text.length / 4) * 3 - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0);

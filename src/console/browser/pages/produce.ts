@@ -1,0 +1,116 @@
+/** Writes messages: one as text, JSON or hex, or many lines at once. */
+import { send } from "../api.ts";
+import type { Produced } from "../lib/answers.ts";
+import { fromHex } from "../lib/bytes.ts";
+import { count } from "../lib/format.ts";
+import { parseJson } from "../lib/json-text.ts";
+import { type Produce, produce } from "../lib/requests.ts";
+import { hashOf } from "../lib/route.ts";
+import { say } from "../ui/announce.ts";
+import { curlButton } from "../ui/curl.ts";
+import { h } from "../ui/dom.ts";
+import {
+  areaField,
+  checkField,
+  form,
+  row,
+  selectField,
+  submitButton,
+  textField,
+} from "../ui/form.ts";
+import type { TopicContext } from "./topic.ts";
+
+const KINDS = [
+  { value: "text", label: "text" },
+  { value: "json", label: "JSON (checked)" },
+  { value: "hex", label: "hex" },
+  { value: "lines", label: "lines: a message each" },
+] as const;
+const AUTO = "";
+
+export function produceTab({ name, topic }: TopicContext): HTMLElement {
+  const partitions = topic.partitions.map(({ partition }) => String(partition));
+  const partition = selectField(
+    "Partition",
+    [
+      { value: AUTO, label: "by key, or in turn" },
+      ...partitions.map((value) => ({ value, label: value })),
+    ],
+    AUTO,
+  );
+  const key = textField("Key", {}, "Messages with the same key go to the same partition.");
+  const idempotencyKey = textField(
+    "Idempotency key",
+    {},
+    "The same again stores nothing and answers with the first offset.",
+  );
+  const kind = selectField("The value is", KINDS, "text");
+  const value = areaField("Value", { rows: 10, class: "code" });
+  const rocket = checkField("Rocket: answer from memory; a crash may lose it");
+  const result = h("div", { class: "result" });
+  const request = () =>
+    produce({
+      topic: name,
+      lines: kind.control.value === "lines",
+      partition: partition.control.value === AUTO ? null : Number(partition.control.value),
+      key: key.control.value || null,
+      idempotencyKey: idempotencyKey.control.value || null,
+      rocket: rocket.control.checked,
+      body: bodyOf(kind.control.value, value.control.value),
+    });
+  const submit = async () => {
+    result.replaceChildren();
+    const produced = await send<Produced>(request());
+    const text = resultText(produced);
+    const offset = produced.offset ?? produced.first_offset ?? 0;
+    const at = { partition: produced.partition, offset };
+    result.replaceChildren(
+      h("p", {}, text),
+      h("a", { href: hashOf(["topics", name, "messages"], at) }, "Show it"),
+    );
+    say(text);
+  };
+  return h(
+    "div",
+    { class: "panel" },
+    form(
+      "Produce",
+      submit,
+      row(partition.element, key.element, idempotencyKey.element),
+      kind.element,
+      value.element,
+      rocket.element,
+      row(submitButton("Produce"), curlButton(request)),
+    ),
+    result,
+  );
+}
+
+/** @throws Error where the value is not what it is said to be. */
+function bodyOf(kind: string, text: string): Produce["body"] {
+  if (kind === "json") parseJson(text);
+  if (kind !== "hex") return text;
+  const bytes = fromHex(text);
+  if (bytes === null) throw new Error("The value must be pairs of hex digits, such as 00 ff 7a");
+  return bytes;
+}
+
+function resultText(produced: Produced): string {
+  const { partition, duplicate = false, payload_matches: matches = true } = produced;
+  const offset = produced.offset ?? produced.first_offset ?? 0;
+  const many = produced.count ?? 1;
+  const place =
+    many === 1
+      ? `offset ${count(offset)} of partition ${partition}`
+      : `offsets ${count(offset)} to ${count(offset + many - 1)} of partition ${partition}`;
+  if (duplicate) {
+    return `Stored before, at ${place}${matches ? "" : ", with another value"}; nothing was written`;
+  }
+  return `Stored at ${place}; ${durability(produced)}`;
+}
+
+function durability({ mode, durable = false, acked_by: nodes = 1 }: Produced): string {
+  if (mode === "rocket") return "from memory: a crash may lose it";
+  if (!durable) return "not proven on disk yet; the write goes on";
+  return nodes === 1 ? "on disk" : `on the disks of ${nodes} nodes`;
+}

@@ -1,0 +1,169 @@
+/** Queries and joins over what is stored, and the views that keep their result. */
+import { sendForText } from "../api.ts";
+import { indentedText, type Json, JsonError, parseJson } from "../lib/json-text.ts";
+import { putView, query } from "../lib/requests.ts";
+import { note, say } from "../ui/announce.ts";
+import { curlButton } from "../ui/curl.ts";
+import { openDialog } from "../ui/dialog.ts";
+import { h, setText } from "../ui/dom.ts";
+import {
+  areaField,
+  button,
+  form,
+  requiredText,
+  row,
+  selectField,
+  submitButton,
+  textField,
+} from "../ui/form.ts";
+import { heading, type PageContext } from "../ui/page.ts";
+import { EXAMPLES } from "./query-examples.ts";
+import { queryResult } from "./query-result.ts";
+import { viewsSection } from "./views.ts";
+
+const DRAFT = "ayder.query";
+
+type Kind = "query" | "join";
+type Draft = { readonly kind: Kind; readonly text: string };
+
+export function queryPage(context: PageContext): HTMLElement {
+  const draft = readDraft();
+  const kind = selectField(
+    "Kind",
+    [
+      { value: "query", label: "query" },
+      { value: "join", label: "join" },
+    ],
+    draft.kind,
+  );
+  const example = selectField(
+    "Example",
+    [
+      { value: "", label: "choose…" },
+      ...EXAMPLES.map(({ name }) => ({ value: name, label: name })),
+    ],
+    "",
+  );
+  const editor = areaField("Request", {
+    rows: 14,
+    class: "code",
+    "data-search": true,
+  });
+  editor.control.value = draft.text;
+  const check = h("p", { class: "hint", "aria-live": "polite" });
+  const result = h("div", { class: "result" });
+  const views = viewsSection(context);
+  const kindNow = (): Kind => (kind.control.value === "join" ? "join" : "query");
+  const request = () => {
+    parseJson(editor.control.value);
+    return query(kindNow(), editor.control.value);
+  };
+  const changed = () => {
+    setText(check, troubleIn(editor.control.value));
+    const now: Draft = { kind: kindNow(), text: editor.control.value };
+    sessionStorage.setItem(DRAFT, JSON.stringify(now));
+  };
+  example.control.addEventListener("change", () => {
+    const chosen = EXAMPLES.find(({ name }) => name === example.control.value);
+    if (chosen === undefined) return;
+    kind.control.value = chosen.kind;
+    editor.control.value = chosen.text;
+    changed();
+  });
+  editor.control.addEventListener("input", changed);
+  kind.control.addEventListener("change", changed);
+  const run = async () => {
+    result.replaceChildren();
+    const answer: Json = parseJson(await sendForText(request(), context.signal));
+    const shown = queryResult(answer);
+    result.replaceChildren(shown.element);
+    say(shown.summary);
+  };
+  const tidy = () => {
+    editor.control.value = tidied(editor.control.value);
+    changed();
+  };
+  changed();
+  return h(
+    "div",
+    {},
+    heading("Query"),
+    h(
+      "div",
+      { class: "panel" },
+      form(
+        "Query",
+        run,
+        row(kind.element, example.element),
+        editor.element,
+        check,
+        row(
+          submitButton("Run"),
+          button("Tidy", tidy),
+          button("Keep as view…", () => keepAsView(editor.control.value, views.load)),
+          curlButton(request),
+        ),
+      ),
+    ),
+    result,
+    views.element,
+  );
+}
+
+function readDraft(): Draft {
+  const [first] = EXAMPLES;
+  const stored = sessionStorage.getItem(DRAFT);
+  return stored === null
+    ? { kind: first?.kind ?? "query", text: first?.text ?? "" }
+    : (JSON.parse(stored) as Draft);
+}
+
+function troubleIn(text: string): string {
+  try {
+    parseJson(text);
+    return "Ctrl Enter runs it. Nothing is committed by a query.";
+  } catch (error) {
+    return error instanceof JsonError ? error.message : String(error);
+  }
+}
+
+/** What is wrong stands below the editor. */
+function tidied(text: string): string {
+  try {
+    return indentedText(text);
+  } catch {
+    return text;
+  }
+}
+
+function keepAsView(text: string, done: () => void): void {
+  const name = textField(
+    "Name of the view",
+    {},
+    "Its aggregates follow the log. A source without a partition reads all of them.",
+  );
+  const request = () => {
+    parseJson(text);
+    return putView(requiredText(name.control, "The name"), text);
+  };
+  const submit = async () => {
+    await sendForText(request());
+    dialog.close();
+    note(`The view ${name.control.value} follows`);
+    done();
+  };
+  const dialog = openDialog(
+    "Keep as view",
+    form(
+      "Keep as view",
+      submit,
+      name.element,
+      row(
+        submitButton("Keep"),
+        button("Cancel", () => dialog.close()),
+        curlButton(request),
+      ),
+    ),
+  );
+  name.control.focus();
+}

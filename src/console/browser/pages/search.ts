@@ -1,0 +1,72 @@
+/** Looks through messages in the browser, newest first, a page at a time. */
+import { send } from "../api.ts";
+import type { Message, Page, Partition } from "../lib/answers.ts";
+import { fromBase64, textOf, toHex } from "../lib/bytes.ts";
+import { consume } from "../lib/requests.ts";
+
+const CHUNK = 1000;
+
+export type Search = {
+  readonly topic: string;
+  readonly partitions: readonly Partition[];
+  /** Text, in any case; in bytes that are no text, hex digits. */
+  readonly wanted: string;
+};
+export type SearchStep = {
+  /** The newest first. */
+  readonly found: readonly Message[];
+  readonly scanned: number;
+  readonly total: number;
+  readonly isLast: boolean;
+};
+
+/** @throws ApiFailure */
+export async function* searchBackwards(
+  { topic, partitions, wanted }: Search,
+  signal: AbortSignal,
+): AsyncGenerator<SearchStep, void> {
+  const total = partitions.reduce((sum, p) => sum + p.end_offset - p.low_watermark, 0);
+  const matches = matcher(wanted);
+  let scanned = 0;
+  if (total === 0) yield { found: [], scanned, total, isLast: true };
+  for (const { partition, low_watermark: low, end_offset: end } of partitions) {
+    for (let until = end; until > low; until -= CHUNK) {
+      const from = Math.max(low, until - CHUNK);
+      const messages = await readRange(topic, partition, from, until, signal);
+      scanned += until - from;
+      const found = messages.filter(matches).toReversed();
+      yield { found, scanned, total, isLast: scanned >= total };
+    }
+  }
+}
+
+/** All of `[from, until)`: one page may hold less than was asked for. */
+async function readRange(
+  topic: string,
+  partition: number,
+  from: number,
+  until: number,
+  signal: AbortSignal,
+): Promise<readonly Message[]> {
+  const messages: Message[] = [];
+  for (let at = from; at < until; ) {
+    const page = await send<Page>(
+      consume({ topic, partition, offset: at, limit: Math.min(CHUNK, until - at) }),
+      signal,
+    );
+    messages.push(...page.messages.filter(({ offset }) => offset < until));
+    if (page.next_offset <= at) break;
+    at = page.next_offset;
+  }
+  return messages;
+}
+
+function matcher(wanted: string): (message: Message) => boolean {
+  const text = wanted.toLowerCase();
+  const holds = (base64: string | undefined): boolean => {
+    if (base64 === undefined) return false;
+    const bytes = fromBase64(base64);
+    return (textOf(bytes) ?? toHex(bytes)).toLowerCase().includes(text);
+  };
+  return ({ key_b64: key, value_b64: value }) => holds(value) || holds(key);
+}

@@ -1,0 +1,13 @@
+/** The token: in this tab's session storage only, and never in an address. */
+
+const TOKEN = "ayder.token";
+
+export const token = (): string | null => sessionStorage.getItem(TOKEN);
+
+export function signIn(value: string): void {
+  sessionStorage.setItem(TOKEN, value);
+}
+
+export function signOut(): void {
+  sessionStorage.removeItem(TOKEN);
+}

@@ -1,0 +1,40 @@
+/** The first page: asks for the token. */
+import { ApiFailure, send } from "./api.ts";
+import { listTopics } from "./lib/requests.ts";
+import { signIn, signOut } from "./session.ts";
+import { h } from "./ui/dom.ts";
+import { form, submitButton, textField } from "./ui/form.ts";
+import { logo } from "./ui/icons.ts";
+
+/** @param reason why the last token is not good any more. */
+export function signInPage(done: () => void, reason = ""): HTMLElement {
+  const field = textField(
+    "Token",
+    { type: "password", autocomplete: "current-password", autofocus: true },
+    "Stays in this tab. A server without settings takes “dev”, from its own machine only.",
+  );
+  const submit = async () => {
+    const token = field.control.value.trim();
+    if (!/^[\u0021-\u007e]+$/.test(token)) throw new Error("The token is missing");
+    signIn(token);
+    try {
+      await send(listTopics);
+    } catch (error) {
+      // What the token may do is another question than whether it is one.
+      if (error instanceof ApiFailure && error.status === 403) return done();
+      signOut();
+      throw error instanceof ApiFailure && error.status === 401
+        ? new Error("The server does not know this token")
+        : error;
+    }
+    done();
+  };
+  return h(
+    "main",
+    { class: "sign-in", id: "main" },
+    h("h1", {}, logo(), "Ayder"),
+    h("p", {}, location.host),
+    reason === "" ? null : h("p", { class: "failure", role: "alert" }, reason),
+    form("Sign in", submit, field.element, submitButton("Sign in")),
+  );
+}

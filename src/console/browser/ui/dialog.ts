@@ -1,0 +1,70 @@
+/** Modal dialogs: the browser keeps the focus inside, closes on Esc and gives the focus back. */
+import { send } from "../api.ts";
+import type { ApiRequest } from "../lib/request.ts";
+import { note } from "./announce.ts";
+import { curlButton } from "./curl.ts";
+import { type Child, freshId, h } from "./dom.ts";
+import { button, form, row, submitButton, textField } from "./form.ts";
+
+export type Dialog = { readonly element: HTMLDialogElement; close(): void };
+
+export function openDialog(title: string, ...children: readonly Child[]): Dialog {
+  const titleId = freshId();
+  const element: HTMLDialogElement = h(
+    "dialog",
+    { "aria-labelledby": titleId, onclose: () => element.remove() },
+    h("h2", { id: titleId }, title),
+    ...children,
+  );
+  document.body.append(element);
+  element.showModal();
+  return { element, close: () => element.close() };
+}
+
+/** When the page behind them goes. */
+export function closeDialogs(): void {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+}
+
+export type Destruction = {
+  readonly title: string;
+  /** What is lost. */
+  readonly warning: string;
+  /** What must be typed. */
+  readonly name: string;
+  readonly request: ApiRequest;
+  readonly done: () => void;
+};
+
+/** Deletes what is named after its name was typed. */
+export function confirmDestruction(what: Destruction): void {
+  const { title, warning, name, request, done } = what;
+  const typed = textField("Type the name to confirm");
+  const submit = submitButton("Delete", { class: "main bad", disabled: true });
+  typed.control.addEventListener("input", () => {
+    submit.disabled = typed.control.value !== name;
+  });
+  const run = async () => {
+    if (typed.control.value !== name) return;
+    await send(request);
+    dialog.close();
+    note(`Deleted ${name}`);
+    done();
+  };
+  const dialog = openDialog(
+    title,
+    form(
+      title,
+      run,
+      h("p", {}, warning),
+      h("p", {}, h("code", { class: "name" }, name)),
+      typed.element,
+      row(
+        submit,
+        button("Cancel", () => dialog.close()),
+        curlButton(() => request),
+      ),
+    ),
+  );
+  typed.control.focus();
+}

@@ -1,0 +1,62 @@
+/** What every page is made of. */
+import { messageOf } from "../api.ts";
+import type { ApiRequest } from "../lib/request.ts";
+import type { Route } from "../lib/route.ts";
+import { curlButton, curlLine } from "./curl.ts";
+import { type Child, h } from "./dom.ts";
+
+export type PageContext = {
+  readonly route: Route;
+  /** Aborted when the page is left. */
+  readonly signal: AbortSignal;
+};
+/** Fills `main`; begins with a heading. */
+export type PageBuilder = (context: PageContext) => HTMLElement;
+
+/** Heading of a page; `actions` stand beside it. */
+export const heading = (title: string, ...actions: readonly Child[]): HTMLElement =>
+  h(
+    "header",
+    { class: "heading" },
+    h("h1", { tabindex: "-1" }, title),
+    h("div", { class: "row" }, ...actions),
+  );
+
+export const section = (title: string, ...children: readonly Child[]): HTMLElement =>
+  h("section", { "aria-label": title, class: "panel" }, h("h2", {}, title), ...children);
+
+/** Nothing there yet: what it would be, and the line that makes the first one. */
+export function emptyState(text: string, first: ApiRequest | null = null): HTMLElement {
+  const element = h("div", { class: "empty" }, h("p", {}, text));
+  if (first !== null) {
+    element.append(
+      h("pre", { tabindex: "0" }, curlLine(first)),
+      curlButton(() => first),
+    );
+  }
+  return element;
+}
+
+/** A place that says why there is nothing: for failures of a page's own reads. */
+export class Trouble {
+  readonly element = h("div", { class: "failure", role: "alert" });
+
+  clear(): void {
+    if (this.element.hasChildNodes()) this.element.replaceChildren();
+  }
+
+  show(error: unknown): void {
+    const text = messageOf(error);
+    if (this.element.textContent !== text) this.element.replaceChildren(text);
+  }
+
+  /** Runs `work`; what it throws is shown, or cleared when it goes well. */
+  async watch(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      this.clear();
+    } catch (error) {
+      if (!signal.aborted) this.show(error);
+    }
+  }
+}

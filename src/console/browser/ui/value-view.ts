@@ -1,0 +1,72 @@
+/** A value as text, as JSON in colours, or as hex; what it is decides what is shown first. */
+import { fromBase64, hexDump, textOf } from "../lib/bytes.ts";
+import { byteSize } from "../lib/format.ts";
+import { indented, type Token, tokensOf } from "../lib/json-text.ts";
+import { h } from "./dom.ts";
+
+export const FORMATS = ["auto", "text", "json", "hex"] as const;
+export type Format = (typeof FORMATS)[number];
+
+/** More than this is slow to lay out; the rest is to be had by copying and downloading. */
+const SHOWN_BYTES_MAX = 64 * 1024;
+const PREVIEW_BYTES_MAX = 400;
+const PREVIEW_HEX_BYTES = 24;
+
+/** @returns null where the bytes are no JSON. */
+function jsonTokens(bytes: Uint8Array): readonly Token[] | null {
+  const text = bytes.length > SHOWN_BYTES_MAX ? null : textOf(bytes);
+  try {
+    return text === null ? null : tokensOf(text);
+  } catch {
+    return null;
+  }
+}
+
+export function valueView(bytes: Uint8Array, format: Format): HTMLElement {
+  const tokens = format === "auto" || format === "json" ? jsonTokens(bytes) : null;
+  if (tokens !== null && (format === "json" || tokens.length > 1)) return jsonView(tokens);
+  const shown = bytes.subarray(0, SHOWN_BYTES_MAX);
+  const text = format === "hex" ? null : cutText(shown);
+  const element = h("pre", { class: "value", tabindex: "0" }, text ?? hexDump(shown));
+  const remarks: string[] = [];
+  if (format === "json") remarks.push("This is no JSON.");
+  if (text === null && format !== "hex") remarks.push("This is no UTF-8, so it is shown as hex.");
+  if (bytes.length === 0) remarks.push("Empty.");
+  if (shown.length < bytes.length) {
+    remarks.push(`The first ${byteSize(shown.length)} of ${byteSize(bytes.length)}.`);
+  }
+  if (remarks.length === 0) return element;
+  return h("div", {}, h("p", { class: "hint" }, remarks.join(" ")), element);
+}
+
+/** A cut may go through a character, which then is left out. */
+function cutText(bytes: Uint8Array): string | null {
+  for (let less = 0; less < 4; less++) {
+    const text = textOf(bytes.subarray(0, bytes.length - less));
+    if (text !== null && (less === 0 || bytes.length === SHOWN_BYTES_MAX)) return text;
+  }
+  return null;
+}
+
+function jsonView(tokens: readonly Token[]): HTMLElement {
+  const parts = indented(tokens).map(({ kind, text }) =>
+    kind === "mark" ? text : h("span", { class: `json-${kind}` }, text),
+  );
+  return h("pre", { class: "value", tabindex: "0" }, ...parts);
+}
+
+/** On one line, for a list. */
+export function preview(bytes: Uint8Array, format: Format): string {
+  if (format !== "hex") {
+    for (let less = 0; less < 4; less++) {
+      const text = textOf(bytes.subarray(0, PREVIEW_BYTES_MAX - less));
+      if (text !== null) return text;
+    }
+  }
+  return [...bytes.subarray(0, PREVIEW_HEX_BYTES)]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join(" ");
+}
+
+export const previewOf = (base64: string | undefined, format: Format): string =>
+  base64 === undefined ? "" : preview(fromBase64(base64), format);

@@ -1,0 +1,94 @@
+/** Debian's Chromium, with an empty profile, watched: what it must not do is written down. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+
+export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+
+/** Without Chromium the tests are left out, unless the gate says that there must be one. */
+export function hasChromium(): boolean {
+  if (existsSync(CHROMIUM)) return true;
+  const advice = `no Chromium at ${CHROMIUM}: the console's tests need one (apt-get install chromium)`;
+  if (process.env["CONSOLE_TESTS"] === "required") throw new Error(advice);
+  console.warn(`left out: ${advice}`);
+  return false;
+}
+
+export type Browser = {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  /** Errors of scripts, breaches of the content security policy, requests elsewhere. */
+  readonly offences: string[];
+  close(): Promise<void>;
+};
+
+export type Look = {
+  readonly theme?: "light" | "dark";
+  readonly width?: number;
+  readonly height?: number;
+};
+
+/** @param url of the server: the only origin that the page may talk to. */
+export async function openBrowser(url: string, look: Look = {}): Promise<Browser> {
+  const { theme = "light", width = 1280, height = 800 } = look;
+  const profile = mkdtempSync(join(tmpdir(), "ayder-chromium-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: CHROMIUM,
+    headless: true,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+    viewport: { width, height },
+    colorScheme: theme,
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
+  context.setDefaultTimeout(20_000);
+  const page = context.pages()[0] ?? (await context.newPage());
+  const offences: string[] = [];
+  page.on("pageerror", (error) => offences.push(`script: ${error.stack ?? error.message}`));
+  page.on("console", (message) => {
+    // A refused request is shown to the user; the browser reports it besides.
+    const isRefusal = /^Failed to load resource/.test(message.text());
+    if (message.type() === "error" && !isRefusal) offences.push(`console: ${message.text()}`);
+  });
+  page.on("dialog", (dialog) => {
+    offences.push(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on("request", (request) => {
+    const { protocol, origin } = new URL(request.url());
+    const isOwn = origin === url || protocol === "data:" || protocol === "blob:";
+    if (!isOwn) offences.push(`request to ${request.url()}`);
+    if (request.url().includes("Bearer")) offences.push(`token in ${request.url()}`);
+  });
+  await page.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => {
+      const { violatedDirective, blockedURI } = event as unknown as Record<string, string>;
+      console.error(`CSP: ${violatedDirective} ${blockedURI}`);
+    });
+  });
+  return {
+    page,
+    context,
+    offences,
+    async close() {
+      await context.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Opens the console at a hash and signs in. */
+export async function signIn(page: Page, url: string, hash = "", token = "dev"): Promise<void> {
+  await page.goto(`${url}/ui${hash}`);
+  await page.getByLabel("Token").fill(token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("navigation", { name: "Console" }).waitFor();
+}

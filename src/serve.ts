@@ -18,7 +18,7 @@ import type { ClusterOptions } from "./node/cluster.ts";
 import { Node } from "./node/node.ts";
 import type { WriteConcern } from "./node/write-concern.ts";
 import { peerNetworkOf, readPem } from "./peer-network.ts";
-import { DataDir } from "./storage/data-dir.ts";
+import { DataDir, refuseHalfRestored } from "./storage/data-dir.ts";
 import { parseTopology } from "./topology.ts";
 import { COMMIT, VERSION } from "./version.ts";
 
@@ -88,6 +88,7 @@ async function openNode(
   fault: (error: unknown) => void,
 ): Promise<Node> {
   const disk = new BunDisk(config.dataDir);
+  await refuseHalfRestored(disk);
   const cluster = clusterOf(config);
   const dataDir = await DataDir.open(disk, {
     // Who founds a cluster names it; who joins one learns its name.

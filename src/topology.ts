@@ -3,7 +3,8 @@ import type { NodeId } from "./lib/ids.ts";
 import { parseDecimal } from "./lib/parse.ts";
 import type { MemberAddress } from "./node/members.ts";
 
-const NODE_ID = /^[A-Za-z0-9._-]{1,64}$/;
+/** 1 to 64 of these. */
+export const NODE_ID = /^[A-Za-z0-9._-]{1,64}$/;
 const PORT_MAX = 65_535;
 const PRIORITY_MAX = 1_000_000;
 

@@ -22,4 +22,14 @@ export const COMMANDS: readonly Entry[] = [
     summary: "print every setting of serve",
     load: async () => (await import("./settings.ts")).SETTINGS_COMMAND,
   },
+  {
+    name: "backup",
+    summary: "write all that a running server has to a file or a bucket",
+    load: async () => (await import("./backup.ts")).BACKUP,
+  },
+  {
+    name: "restore",
+    summary: "make a data directory from a backup",
+    load: async () => (await import("./restore.ts")).RESTORE,
+  },
 ];

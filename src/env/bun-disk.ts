@@ -37,14 +37,21 @@ export class BunDisk implements Disk {
   readonly root: string;
   readonly #calls: FileCalls;
   readonly #replacing = new Set<string>();
+  readonly #existing: "r" | "r+";
 
-  constructor(root: string, calls: FileCalls = fs) {
+  constructor(root: string, calls: FileCalls = fs, existing: "r" | "r+" = "r+") {
     this.root = root;
     this.#calls = calls;
+    this.#existing = existing;
+  }
+
+  /** Needs no right to write; whoever writes to a file of it gets a `DiskFailure`. */
+  static readOnly(root: string): BunDisk {
+    return new BunDisk(root, fs, "r");
   }
 
   async open(path: string, mode: "create" | "existing" | "truncate"): Promise<DiskFile> {
-    const flags = mode === "create" ? "wx+" : mode === "existing" ? "r+" : "w+";
+    const flags = mode === "create" ? "wx+" : mode === "existing" ? this.#existing : "w+";
     const full = this.#full(path);
     const fd = await attempt<number>("open", full, (done) => fs.open(full, flags, 0o600, done));
     return new BunFile(fd, full, this.#calls);

@@ -30,8 +30,14 @@ export type Socket = {
   isLoopback(request: Request): boolean;
   /** Lifts the idle timeout from a request. */
   allowLong(request: Request): void;
+  /** Gives it back the usual one. */
+  limitIdle(request: Request): void;
 };
-const NO_SOCKET: Socket = { isLoopback: () => true, allowLong: () => undefined };
+const NO_SOCKET: Socket = {
+  isLoopback: () => true,
+  allowLong: () => undefined,
+  limitIdle: () => undefined,
+};
 
 export type App = {
   readonly elysia: AnyElysia;
@@ -55,6 +61,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     rejections,
     stopping: stop.signal,
     allowLong: (request) => socket.allowLong(request),
+    limitIdle: (request) => socket.limitIdle(request),
   };
   const { instruments, log, now = Date.now } = options;
   const isLoopback = (request: Request) => socket.isLoopback(request);

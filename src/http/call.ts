@@ -45,7 +45,8 @@ export type EndpointDocs = {
   readonly tag: string;
   /** `bytes`: opaque, any content type. */
   readonly body?: TSchema | "bytes";
-  readonly answer: TSchema | "text";
+  /** `bytes`: opaque. */
+  readonly answer: TSchema | "text" | "bytes";
   /** Besides those that every endpoint can meet. */
   readonly errors: readonly ErrorCode[];
 };

@@ -13,4 +13,6 @@ export type Edge = {
   readonly stopping: AbortSignal;
   /** Lifts the idle timeout from a request whose answer may take long. */
   readonly allowLong: (request: Request) => void;
+  /** Takes that back. */
+  readonly limitIdle: (request: Request) => void;
 };

@@ -77,12 +77,15 @@ const requestBody = (body: TSchema | "bytes") =>
 const answers = ({ answer }: EndpointDocs) => ({
   "200": {
     description: "Done",
-    content:
-      answer === "text"
-        ? { "text/plain": { schema: { type: "string" } } }
-        : { "application/json": { schema: answer } },
+    content: answerContent(answer),
   },
 });
+
+function answerContent(answer: EndpointDocs["answer"]): Document {
+  if (answer === "text") return { "text/plain": { schema: { type: "string" } } };
+  if (answer !== "bytes") return { "application/json": { schema: answer } };
+  return { "application/octet-stream": { schema: { type: "string", format: "binary" } } };
+}
 
 /** One entry a status, with the codes that it can hold. */
 function failures(codes: readonly ErrorCode[]): Document {

@@ -58,6 +58,7 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
     isLoopback: (request) =>
       localOnly || isLoopbackAddress(server.requestIP(request)?.address ?? ""),
     allowLong: (request) => server.timeout(request, 0),
+    limitIdle: (request) => server.timeout(request, idleTimeoutSeconds),
   });
   const scheme = tls === null ? "http" : "https";
   const shownHost = host.includes(":") ? `[${host}]` : host;

@@ -43,6 +43,8 @@ export interface NodeApi {
   lastSyncedIndex(): number;
   /** Takes a checkpoint now and lets go of what it makes unnecessary. */
   compact(): Promise<{ checkpointIndex: number; freedBytes: number }>;
+  /** Takes a checkpoint that has everything acknowledged before the call, to be carried away. */
+  beginBackup(): Promise<Result<{ readonly backup: Backup }, BackupReject>>;
 }
 
 /** Who belongs to the cluster and who leads it. */
@@ -95,6 +97,7 @@ export type CommitReject =
 export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
 export type KvPutReject = WriteReject | "cas_mismatch";
 export type KvDeleteReject = WriteReject | "cas_mismatch";
+export type BackupReject = "no_leader" | "no_quorum" | "overloaded" | "disk_full";
 export type MemberReject =
   | WriteReject
   | "member_exists"
@@ -281,6 +284,22 @@ export type KvNamespaceSummary = {
   readonly namespace: string;
   /** The last one given out in it. */
   readonly revision: number;
+};
+
+/** A checkpoint as one archive. Its files stay as they are until `release`, which is a must. */
+export type Backup = {
+  /** Last entry of the log whose effects are in it, and its term. */
+  readonly index: number;
+  readonly term: number;
+  /** Of the whole archive. */
+  readonly bytes: number;
+  /**
+   * The next bytes; null at the end. One call at a time. Rejects if what lies on the disk is
+   * damaged: then what was given so far is worthless, and lacks its end.
+   */
+  next(): Promise<Uint8Array<ArrayBuffer> | null>;
+  /** At any time, also more than once. */
+  release(): Promise<void>;
 };
 
 export type AddMemberRequest = {

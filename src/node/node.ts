@@ -14,6 +14,7 @@ import type {
   Result,
 } from "./api.ts";
 import { Applier } from "./applier.ts";
+import { Backups } from "./backups.ts";
 import { BrokerWrites } from "./broker-writes.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { Cluster } from "./cluster.ts";
@@ -62,6 +63,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly #sweeper: Sweeper;
   readonly streams: Streams;
   readonly #checkpointer: Checkpointer;
+  readonly #backups: Backups;
   readonly #diskWatch: DiskWatch;
   /** Once since the start, this node had everything that the leader had committed. */
   #caughtUp = false;
@@ -127,6 +129,14 @@ export class Node implements NodeApi, ClusterApi {
       createTopic: (topic, partitions) => this.#writes.createTopic(topic, partitions),
     });
     this.#checkpointer = this.#newCheckpointer(bytesOf(recovered.entries));
+    this.#backups = new Backups({
+      core: this.#core,
+      clock,
+      storage,
+      linearizer: this.#linearizer,
+      checkpointer: this.#checkpointer,
+      clusterId: () => options.dataDir.identity.clusterId ?? "",
+    });
     const background = {
       machine,
       commander: this.#commander,
@@ -355,6 +365,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#cluster.transferLeadership(id);
   readonly lastSyncedIndex: NodeApi["lastSyncedIndex"] = () => this.#core.durableIndex;
   readonly compact: NodeApi["compact"] = () => this.#checkpointer.compact();
+  readonly beginBackup: NodeApi["beginBackup"] = () => this.#backups.begin();
 
   async #kvGetConfirmed(request: KvGetRequest): Promise<Result<KvValue, KvGetReject>> {
     const outcome = await this.#linearizer.confirm();

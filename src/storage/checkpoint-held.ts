@@ -1,5 +1,7 @@
 import type { Disk } from "../env/disk.ts";
+import { openCheckpoint } from "./checkpoint-reader.ts";
 import { manifestSegments } from "./partition-manifest.ts";
+import { verifySegment } from "./segment-verify.ts";
 import { CHECKPOINT_FILE, segmentWireName } from "./snapshot-names.ts";
 
 /** A file of which the first `length` bytes do not change while its checkpoint is held. */
@@ -10,6 +12,13 @@ export type HeldFile = {
   readonly length: number;
   /** @returns exactly `length` bytes from `position`, which lie inside the file. */
   read(position: number, length: number): Promise<Uint8Array>;
+  /**
+   * Reads all of it and checks it.
+   *
+   * @param nextTurn called between pieces.
+   * @throws CheckpointDamaged, PartitionDamaged
+   */
+  verify(nextTurn: () => Promise<void>): Promise<void>;
 };
 
 /** A checkpoint whose files stay unchanged until `release`. */
@@ -23,15 +32,19 @@ export type HeldCheckpoint = {
 
 export function heldFiles(
   disk: Disk,
-  checkpoint: { readonly path: string; readonly length: number },
+  checkpoint: { readonly path: string; readonly index: number; readonly length: number },
   partitions: { readonly root: string; readonly manifest: Uint8Array },
 ): HeldFile[] {
-  const { path, length } = checkpoint;
-  const files = [heldFile(disk, { name: CHECKPOINT_FILE, path, length })];
+  const { path, index, length } = checkpoint;
+  const verify = async () => (await openCheckpoint(disk, path, index)).close();
+  const files = [heldFile(disk, { name: CHECKPOINT_FILE, path, length, verify })];
   for (const segment of manifestSegments(partitions.root, partitions.manifest)) {
     const { topicId, partition, baseOffset } = segment;
     const name = segmentWireName({ topicId, partition, baseOffset });
-    files.push(heldFile(disk, { name, path: segment.path, length: segment.length }));
+    const verifySelf = (nextTurn: () => Promise<void>) => verifySegment(disk, segment, nextTurn);
+    files.push(
+      heldFile(disk, { name, path: segment.path, length: segment.length, verify: verifySelf }),
+    );
   }
   return files;
 }

@@ -4,13 +4,13 @@ import { CheckpointDamaged } from "./checkpoint-damaged.ts";
 import {
   type CheckpointMeta,
   decodeHead,
-  type Frame,
-  FrameReader,
+  firstSeed,
   KIND_END,
   KIND_HEAD,
   KIND_MACHINE,
   KIND_MANIFEST,
 } from "./checkpoint-format.ts";
+import { ChainReader, type Frame } from "./frame-chain.ts";
 import { readManifest } from "./partition-manifest.ts";
 
 /**
@@ -23,10 +23,10 @@ export class LoadedCheckpoint {
   /** Of the file. */
   readonly length: number;
   readonly #file: DiskFile;
-  readonly #frames: FrameReader;
+  readonly #frames: ChainReader;
   #next: Frame | null;
 
-  constructor(file: DiskFile, length: number, frames: FrameReader, head: Head) {
+  constructor(file: DiskFile, length: number, frames: ChainReader, head: Head) {
     this.length = length;
     this.meta = head.meta;
     this.manifest = head.manifest;
@@ -71,7 +71,7 @@ export async function openCheckpoint(
   const file = await disk.open(path, "existing");
   try {
     const length = await verify(file, path, index);
-    const frames = new FrameReader(file, path, index);
+    const frames = new ChainReader(file, path, firstSeed(index));
     return new LoadedCheckpoint(file, length, frames, await readHead(frames, path, index));
   } catch (error) {
     await file.close();
@@ -91,7 +91,7 @@ export async function readCheckpointHead(
 ): Promise<CheckpointMeta | null> {
   const file = await disk.open(path, "existing");
   try {
-    const { kind, payload } = await new FrameReader(file, path, index).next();
+    const { kind, payload } = await new ChainReader(file, path, firstSeed(index)).next();
     return kind === KIND_HEAD ? decodeHead(payload) : null;
   } catch (error) {
     if (error instanceof CheckpointDamaged || error instanceof DecodeError) return null;
@@ -103,7 +103,7 @@ export async function readCheckpointHead(
 
 /** @returns the length of the file. */
 async function verify(file: DiskFile, path: string, index: number): Promise<number> {
-  const frames = new FrameReader(file, path, index);
+  const frames = new ChainReader(file, path, firstSeed(index));
   let { next } = await readHead(frames, path, index);
   while (next.kind === KIND_MACHINE) next = await frames.next();
   if (next.kind !== KIND_END) throw frames.damaged("frame of a wrong kind");
@@ -111,7 +111,7 @@ async function verify(file: DiskFile, path: string, index: number): Promise<numb
   return frames.position;
 }
 
-async function readHead(frames: FrameReader, path: string, index: number): Promise<Head> {
+async function readHead(frames: ChainReader, path: string, index: number): Promise<Head> {
   const head = await frames.next();
   if (head.kind !== KIND_HEAD) throw frames.damaged("frame of a wrong kind");
   const parts: Uint8Array[] = [];

@@ -255,7 +255,7 @@ export class CheckpointStore {
     const root = rootDirectory(this.#options.partitionsDirectory, name.root);
     const files = heldFiles(
       this.#options.disk,
-      { path: this.#path(name), length },
+      { path: this.#path(name), index: name.index, length },
       { root, manifest: cut.manifest },
     );
     let released = false;

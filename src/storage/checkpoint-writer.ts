@@ -1,8 +1,8 @@
 import { type Disk, DiskFailure, DiskFull } from "../env/disk.ts";
 import {
+  CheckpointFrameWriter,
   type CheckpointMeta,
   encodeHead,
-  FrameWriter,
   KIND_END,
   KIND_HEAD,
   KIND_MACHINE,
@@ -33,7 +33,7 @@ export async function writeCheckpoint(
 ): Promise<number> {
   const file = await disk.open(path, "truncate");
   try {
-    const frames = new FrameWriter(file, meta.index);
+    const frames = new CheckpointFrameWriter(file, meta.index);
     await frames.write(KIND_HEAD, encodeHead(meta));
     for (let at = 0; at < manifest.length; at += MANIFEST_FRAME_BYTES) {
       await frames.write(KIND_MANIFEST, manifest.subarray(at, at + MANIFEST_FRAME_BYTES));

@@ -1,6 +1,7 @@
 /**
  * What lies where in a data directory:
  *
+ *     RESTORING                a restore is at work here, or was when it was killed
  *     LOCK                     held by the process that uses the directory (env/data-lock.ts)
  *     FORMAT                   JSON: format version, cluster, incarnation of this disk, checksum
  *     shards/0/hard-state      term and vote (hard-state.ts)
@@ -21,10 +22,16 @@ import { HardStateFile } from "./hard-state.ts";
 
 export const FORMAT_VERSION = 1;
 const FORMAT_FILE = "FORMAT";
+const RESTORING_FILE = "RESTORING";
 
 /** Another version's directory, or one that is not ours at all. Nothing was changed. */
 export class DataDirUnsupported extends Error {
   override readonly name = "DataDirUnsupported";
+}
+
+/** Nothing may be restored into a directory that has anything in it. Nothing was changed. */
+export class DataDirNotEmpty extends Error {
+  override readonly name = "DataDirNotEmpty";
 }
 
 /** FORMAT cannot be read, so nothing says whose data this is. */
@@ -58,12 +65,17 @@ export class DataDir {
    * @throws DataDirUnsupported, DataDirDamaged, DiskFailure
    */
   static async open(disk: Disk, initial: DataDirIdentity): Promise<DataDir> {
-    const bytes = await disk.readWhole(FORMAT_FILE);
-    if (bytes !== null) return new DataDir(disk, decodeFormat(bytes), false);
+    const identity = await readIdentity(disk);
+    if (identity !== null) return new DataDir(disk, identity, false);
     await refuseForeign(disk);
-    await makeShard(disk, SHARD_0, initial);
-    await disk.writeWhole(FORMAT_FILE, encodeFormat(initial));
-    return new DataDir(disk, initial, true);
+    return await DataDir.create(disk, initial);
+  }
+
+  /** Fills an empty directory. FORMAT comes last. */
+  static async create(disk: Disk, identity: DataDirIdentity): Promise<DataDir> {
+    await makeShard(disk, SHARD_0, identity);
+    await disk.writeWhole(FORMAT_FILE, encodeFormat(identity));
+    return new DataDir(disk, identity, true);
   }
 
   private constructor(disk: Disk, identity: DataDirIdentity, fresh: boolean) {
@@ -95,6 +107,64 @@ export class DataDir {
   }
 }
 
+/** @returns null if there is no FORMAT. @throws DataDirUnsupported, DataDirDamaged */
+export async function readIdentity(disk: Disk): Promise<DataDirIdentity | null> {
+  const bytes = await disk.readWhole(FORMAT_FILE);
+  return bytes === null ? null : decodeFormat(bytes);
+}
+
+/**
+ * Marks an empty directory: until `endRestore` no node starts in it.
+ *
+ * @throws DataDirNotEmpty
+ */
+export async function beginRestore(disk: Disk): Promise<void> {
+  refuseNotEmpty(await disk.list(""), []);
+  const marker = await disk.open(RESTORING_FILE, "create");
+  await marker.close();
+  await disk.syncDirectory("");
+  try {
+    // A node may have started at the same moment.
+    refuseNotEmpty(await disk.list(""), [RESTORING_FILE]);
+  } catch (error) {
+    await endRestore(disk);
+    throw error;
+  }
+}
+
+/** The one step after which the directory is one that a node can start in. */
+export async function endRestore(disk: Disk): Promise<void> {
+  await disk.remove(RESTORING_FILE);
+  await disk.syncDirectory("");
+}
+
+/** Empties a directory that `beginRestore` has marked; the marker goes last. */
+export async function abandonRestore(disk: Disk): Promise<void> {
+  for (const name of await disk.list("")) {
+    if (name !== RESTORING_FILE) await disk.removeTree(name);
+  }
+  await endRestore(disk);
+}
+
+function refuseNotEmpty(names: readonly string[], expected: readonly string[]): void {
+  const others = names.filter((name) => !expected.includes(name));
+  if (others.length === 0) return;
+  const isInterrupted = others.includes(RESTORING_FILE);
+  throw new DataDirNotEmpty(
+    isInterrupted
+      ? "a restore into this directory was interrupted, or is under way: remove what is in it first"
+      : `the directory is not empty: it has ${others.slice(0, 3).join(", ")}`,
+  );
+}
+
+/** @throws DataDirDamaged */
+export async function refuseHalfRestored(disk: Disk): Promise<void> {
+  if (!(await disk.list("")).includes(RESTORING_FILE)) return;
+  throw new DataDirDamaged(
+    "a restore into the data directory was not finished: remove what is in it and restore again",
+  );
+}
+
 export function shardPaths(id: ShardId): ShardPaths {
   const root = `shards/${id}`;
   return {
@@ -106,7 +176,8 @@ export function shardPaths(id: ShardId): ShardPaths {
   };
 }
 
-const identityOf = (incarnation: string, id: ShardId): number =>
+/** Seeds the checksums of a shard's files on this disk. */
+export const identityOf = (incarnation: string, id: ShardId): number =>
   crc32(utf8(`${incarnation}/${id}`));
 
 /** A directory with data but without FORMAT is not ours to fill. */

@@ -30,5 +30,23 @@ export function register(target: TargetOf): void {
         Number(produced.body["batch_id"]),
       );
     });
+    test("/admin/backup has what was acknowledged before, and names its index", async () => {
+      const topic = await client.topic("backup");
+      const produced = await client.produce(topic, "x");
+      const answer = await client.ask("GET /admin/backup");
+      expect(answer.status).toBe(200);
+      expect(answer.headers.get("content-type")).toBe("application/octet-stream");
+      expect(Number(answer.headers.get("ayder-backup-index"))).toBeGreaterThanOrEqual(
+        Number(produced.body["batch_id"]),
+      );
+      expect(answer.headers.get("ayder-backup-bytes")).toBe(String(answer.bytes.length));
+      const head = await client.ask("HEAD /admin/backup");
+      expect({ status: head.status, length: head.bytes.length }).toEqual({
+        status: 200,
+        length: 0,
+      });
+      expectError(await client.ask("GET /admin/backup?to=disk"), 400, "unknown_parameter");
+      expectError(await client.ask("POST /admin/backup"), 405, "method_not_allowed");
+    });
   });
 }

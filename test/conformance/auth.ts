@@ -24,6 +24,7 @@ const PROTECTED = [
   "POST /admin/compact",
   "POST /admin/sealed/gc",
   "GET /admin/sealed/status",
+  "GET /admin/backup",
   "GET /no-such-route",
   "PUT /broker/topics",
   "POST /broker/topics/%zz/produce?partition=x",
@@ -122,6 +123,7 @@ export function register(target: TargetOf): void {
         ["DELETE /kv/ns/k", undefined],
         ["POST /admin/compact", {}],
         ["GET /admin/sealed/status", undefined],
+        ["GET /admin/backup", undefined],
       ] as const) {
         expectError(await ask(line, body), 403, "forbidden");
       }

@@ -95,6 +95,7 @@ describe("scopes", () => {
       ["POST /admin/compact", ""],
       ["POST /admin/sealed/gc", ""],
       ["GET /admin/sealed/status", undefined],
+      ["GET /admin/backup", undefined],
     ] as const) {
       const answer = await ask(line, { token: "a", ...(body === undefined ? {} : { body }) });
       expect({ line, status: answer.status, error: answer.body["error"] }).toEqual({
@@ -179,7 +180,7 @@ test("skipped prefixes need no token, and nothing else does", async () => {
 test("without tokens there is dev, from loopback only", async () => {
   const { app, ask, options } = fixture({ auth: { tokens: "", skipPrefixes: [] } });
   expect((await ask("GET /broker/topics", { token: "dev" })).status).toBe(200);
-  app.attach({ isLoopback: () => false, allowLong: () => undefined });
+  app.attach({ isLoopback: () => false, allowLong: () => undefined, limitIdle: () => undefined });
   expect((await ask("GET /broker/topics", { token: "dev" })).status).toBe(401);
   expect(options.instruments.authFailures.value).toBe(1);
   expect(["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"].every(isLoopbackAddress)).toBe(true);

@@ -17,6 +17,7 @@ import type {
   WriteReject,
 } from "../../src/node/api.ts";
 import { partitionOfKey } from "../../src/record/partitioner.ts";
+import { FakeBackup } from "./fake-backup.ts";
 import { FakeKv } from "./fake-kv.ts";
 import { FakePartition } from "./fake-partition.ts";
 
@@ -213,6 +214,12 @@ export class FakeNode implements NodeApi {
 
   lastSyncedIndex() {
     return this.#index;
+  }
+
+  async beginBackup(): ReturnType<NodeApi["beginBackup"]> {
+    const backup = new FakeBackup(1, 100);
+    backup.index = this.#index;
+    return { ok: true, backup };
   }
 
   async compact() {

@@ -112,7 +112,11 @@ describe("sockets", () => {
     const { app, ask } = start();
     await ask("POST /broker/topics/t/produce?partition=0", { body: "a" });
     const lifted: string[] = [];
-    app.attach({ isLoopback: () => true, allowLong: ({ url }) => lifted.push(url.slice(16)) });
+    app.attach({
+      isLoopback: () => true,
+      allowLong: ({ url }) => lifted.push(url.slice(16)),
+      limitIdle: () => undefined,
+    });
     await ask("GET /broker/consume/t/g/0?offset=0&wait_ms=100");
     await ask("POST /broker/topics/t/produce?timeout_ms=5000", { body: "a" });
     expect(lifted).toEqual([]);

@@ -3,8 +3,10 @@ import { readOptionalJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { COMPACTED, NO_FIELDS_BODY, NO_QUERY, SEALED_STATUS } from "../schemas.ts";
+import { backupEndpoint } from "./backup.ts";
 
-export const adminEndpoints = ({ node }: Edge): readonly Endpoint[] => {
+export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
+  const { node } = edge;
   const checkpoint = (path: string, summary: string): Endpoint => ({
     method: "POST",
     path,
@@ -34,5 +36,6 @@ export const adminEndpoints = ({ node }: Edge): readonly Endpoint[] => {
         return json({ ok: true, last_synced_batch_id: node.lastSyncedIndex() });
       },
     },
+    backupEndpoint(edge),
   ];
 };

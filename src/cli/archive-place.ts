@@ -1,0 +1,55 @@
+/** `FILE` or `s3://bucket/name`, as backup, restore and verify take them. */
+import type { ArchiveSource, ArchiveTarget } from "../env/archive.ts";
+import { ArchiveExists, ArchiveUnavailable } from "../env/archive.ts";
+import { createArchiveFile, openArchiveFile } from "../env/archive-file.ts";
+import { createS3Object, openS3Object, parseS3Url } from "../env/archive-s3.ts";
+import { DiskFailure } from "../env/disk.ts";
+import { BackupDamaged } from "../storage/backup-format.ts";
+import { DataDirNotEmpty } from "../storage/data-dir.ts";
+import { EXIT, type Io, UsageError } from "./command.ts";
+
+export const PLACE_NOTES: readonly string[] = [
+  "s3://bucket/name is an object in a bucket; keys, region and endpoint come from the variables",
+  "S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_REGION, S3_ENDPOINT, or the same with AWS_.",
+];
+
+/** @param expectedBytes 0: not known. */
+export async function createArchive(place: string, expectedBytes: number): Promise<ArchiveTarget> {
+  const name = parseS3Url(refuseHalfUrl(place));
+  return name === null ? await createArchiveFile(place) : await createS3Object(name, expectedBytes);
+}
+
+export async function openArchive(place: string): Promise<ArchiveSource> {
+  const name = parseS3Url(refuseHalfUrl(place));
+  return name === null ? await openArchiveFile(place) : await openS3Object(name);
+}
+
+/** A typing mistake must not become a file of that name. */
+function refuseHalfUrl(place: string): string {
+  const isUrl = /^[a-z0-9]+:\/\//i.test(place);
+  if (!isUrl || parseS3Url(place) !== null) return place;
+  throw new UsageError(`${place} is neither a file nor s3://bucket/name`);
+}
+
+/** Says what stood in the way. @returns the exit code. @throws what is nobody's to mend but ours. */
+export function explained(error: unknown, io: Io): number {
+  const isUsual =
+    error instanceof ArchiveExists ||
+    error instanceof ArchiveUnavailable ||
+    error instanceof BackupDamaged ||
+    error instanceof DataDirNotEmpty ||
+    error instanceof DiskFailure;
+  if (!isUsual) throw error;
+  io.err(`ayder: ${error.message}\n`);
+  return error instanceof ArchiveUnavailable ? EXIT.unavailable : EXIT.refused;
+}
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
+
+/** For people: `1.5 GiB`. */
+export function shownBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
+  return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${UNITS[unit]}`;
+}

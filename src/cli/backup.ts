@@ -1,0 +1,118 @@
+/** `ayder backup`: a running server's state as one file or object. */
+import { type ArchiveTarget, ArchiveUnavailable } from "../env/archive.ts";
+import { StreamSource } from "../offline/stream-source.ts";
+import { BackupReader } from "../storage/backup-reader.ts";
+import { createArchive, explained, PLACE_NOTES, shownBytes } from "./archive-place.ts";
+import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
+
+const URL_DEFAULT = "http://127.0.0.1:1109";
+
+export const BACKUP: Command = {
+  name: "backup",
+  summary: "write all that a running server has to a file or a bucket",
+  actions: [{ name: "", operands: "<file|s3://bucket/name>", summary: "", run: runBackup }],
+  options: {
+    url: { type: "string", value: "URL", help: `of the server (${URL_DEFAULT}, or AYDER_URL)` },
+    json: { type: "boolean", help: "one JSON object instead of a sentence" },
+  },
+  notes: [
+    "The archive has everything that was acknowledged before the call, by any node of the cluster.",
+    "It is checked while it is written, and nothing is there under its name before it is whole.",
+    "Nothing is overwritten. The token (AYDER_TOKEN) needs the scope admin.",
+    ...PLACE_NOTES,
+    "Examples: ayder backup /backups/today.ayder",
+    "          ayder backup --url https://node2:8002 s3://backups/ayder/today",
+  ],
+};
+
+async function runBackup(args: Arguments, io: Io): Promise<number> {
+  const place = args.operand(0);
+  const response = await ask(args.text("url"), io);
+  if (response === null) return EXIT.unavailable;
+  if (response.status !== 200 || response.body === null) return await refused(response, io);
+  const bytes = Number(response.headers.get("ayder-backup-bytes") ?? 0);
+  try {
+    const target = await createArchive(place, bytes);
+    const reader = await store(response.body, target, io.interrupted);
+    await io.out(summary(place, reader, args.flag("json")));
+    return EXIT.ok;
+  } catch (error) {
+    return explained(error, io);
+  } finally {
+    await response.body.cancel().catch(() => undefined);
+  }
+}
+
+async function ask(url: string | undefined, io: Io): Promise<Response | null> {
+  const base = (url ?? io.environment["AYDER_URL"] ?? URL_DEFAULT).replace(/\/+$/, "");
+  const authorization = `Bearer ${io.environment["AYDER_TOKEN"] ?? "dev"}`;
+  try {
+    return await fetch(`${base}/admin/backup`, {
+      headers: { authorization },
+      signal: io.interrupted,
+    });
+  } catch (error) {
+    io.err(`ayder: ${base} is not reached: ${error instanceof Error ? error.message : error}\n`);
+    return null;
+  }
+}
+
+async function refused(response: Response, io: Io): Promise<number> {
+  const text = await response.text();
+  io.err(`ayder: the server said ${response.status}: ${messageOf(text)}\n`);
+  return response.status >= 500 ? EXIT.unavailable : EXIT.refused;
+}
+
+function messageOf(text: string): string {
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body === "object" && body !== null && "message" in body) return String(body.message);
+  } catch {
+    // Not from Ayder.
+  }
+  return text.slice(0, 200);
+}
+
+/** Writes what comes and checks it on the way. @throws unless the whole archive is in place. */
+async function store(
+  body: ReadableStream<Uint8Array>,
+  target: ArchiveTarget,
+  interrupted: AbortSignal,
+): Promise<BackupReader> {
+  try {
+    const source = new StreamSource(received(body), async (chunk) => {
+      interrupted.throwIfAborted();
+      await target.write(chunk);
+    });
+    const reader = await BackupReader.open(source, "what the server sent");
+    await reader.check();
+    await target.finish();
+    return reader;
+  } catch (error) {
+    await target.abandon();
+    throw interrupted.aborted ? new ArchiveUnavailable("interrupted; nothing was kept") : error;
+  }
+}
+
+async function* received(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* body;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ArchiveUnavailable(
+      `the server cut the backup off (${reason}); its log says why. Nothing was kept`,
+      { cause },
+    );
+  }
+}
+
+function summary(place: string, reader: BackupReader, json: boolean): string {
+  const { head, files } = reader.contents;
+  const { index, term, clusterId, nodeId, takenAtMs } = head;
+  const bytes = reader.position;
+  if (json) {
+    const told = { ok: true, place, index, term, cluster_id: clusterId, node_id: nodeId };
+    return `${JSON.stringify({ ...told, taken_at_ms: takenAtMs, files: files.length, bytes })}\n`;
+  }
+  return `${place}: everything up to index ${index} (term ${term}), ${shownBytes(bytes)}, checked\n`;
+}

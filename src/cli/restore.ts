@@ -1,0 +1,106 @@
+/** `ayder restore`: a backup becomes the data directory of a new cluster of one. */
+import { ArchiveUnavailable } from "../env/archive.ts";
+import { type NewRoot, openNewRoot } from "../env/new-root.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { type Restored, restoreBackup } from "../offline/restore.ts";
+import { SETTINGS } from "../settings.ts";
+import { NODE_ID } from "../topology.ts";
+import { explained, openArchive, PLACE_NOTES, shownBytes } from "./archive-place.ts";
+import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
+
+const { dataDir, haNodeId } = SETTINGS;
+
+export const RESTORE: Command = {
+  name: "restore",
+  summary: "make a data directory from a backup",
+  actions: [{ name: "", operands: "<file|s3://bucket/name>", summary: "", run: runRestore }],
+  options: {
+    "data-dir": {
+      type: "string",
+      value: "DIR",
+      help: `empty or absent (${dataDir.default}, or ${dataDir.variables[0]})`,
+    },
+    "node-id": {
+      type: "string",
+      value: "ID",
+      help: `of the node that will serve it (${haNodeId.default}, or ${haNodeId.variables[0]})`,
+    },
+    json: { type: "boolean", help: "one JSON object instead of a sentence" },
+  },
+  notes: [
+    "The directory is that of a new cluster with this node as its only member: the records, offsets,",
+    "commits, keys and numbers of the backup, under a new cluster id. Start the node in it; other",
+    "nodes join with empty disks, by `ayder cluster add`. The node id must be the one it starts with.",
+    "All is verified before any of it counts; what is not whole leaves nothing behind.",
+    ...PLACE_NOTES,
+    "Example: ayder restore /backups/today.ayder --data-dir /var/lib/ayder",
+  ],
+};
+
+async function runRestore(args: Arguments, io: Io): Promise<number> {
+  const place = args.operand(0);
+  const { interrupted } = io;
+  const directory = setting(args.text("data-dir"), dataDir, io);
+  const nodeId = setting(args.text("node-id"), haNodeId, io);
+  if (!NODE_ID.test(nodeId)) throw new UsageError(`--node-id: "${nodeId}" is not a node id`);
+  let root: NewRoot | null = null;
+  try {
+    const source = await openArchive(place);
+    root = openNewRoot(directory);
+    const clusterId = crypto.randomUUID();
+    const restored = await restoreBackup({
+      disk: root.disk,
+      source,
+      archive: place,
+      nodeId: nodeId as NodeId,
+      identity: { clusterId, incarnation: crypto.randomUUID() },
+      nextTurn: () => new Promise<void>((resolve) => setImmediate(resolve)),
+      received: () => {
+        if (interrupted.aborted) throw new ArchiveUnavailable("interrupted; nothing was kept");
+      },
+    });
+    await root.settle();
+    await source.close();
+    const told = { directory, nodeId, clusterId, json: args.flag("json") };
+    await io.out(summary(restored, told));
+    return EXIT.ok;
+  } catch (error) {
+    await root?.discard();
+    return explained(error, io);
+  }
+}
+
+function setting(
+  given: string | undefined,
+  {
+    variables,
+    default: usual,
+  }: { readonly variables: readonly string[]; readonly default: string },
+  io: Io,
+): string {
+  return given ?? variables.map((name) => io.environment[name]).find((text) => text) ?? usual;
+}
+
+type Told = {
+  readonly directory: string;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly json: boolean;
+};
+
+function summary(
+  { head, files, bytes, topics }: Restored,
+  { directory, nodeId, clusterId, json }: Told,
+): string {
+  const { index, term } = head;
+  if (json) {
+    const told = { ok: true, data_dir: directory, node_id: nodeId, cluster_id: clusterId };
+    return `${JSON.stringify({ ...told, index, term, topics, files, bytes })}\n`;
+  }
+  return [
+    `${directory}: everything up to index ${index} (term ${term}): ${topics} topics, ` +
+      `${shownBytes(bytes)}, verified`,
+    `It is a new cluster, ${clusterId}, with ${nodeId} as its only member.`,
+    "",
+  ].join("\n");
+}

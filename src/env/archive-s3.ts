@@ -1,0 +1,103 @@
+/**
+ * Objects in an S3-compatible bucket, by Bun's own client: keys, region and endpoint are read from
+ * its usual variables (S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_REGION, S3_ENDPOINT, or AWS_…).
+ */
+import { S3Client } from "bun";
+import {
+  ArchiveExists,
+  type ArchiveSource,
+  type ArchiveTarget,
+  ArchiveUnavailable,
+} from "./archive.ts";
+
+const PART_BYTES_MIN = 8 * 1024 * 1024;
+/** S3 takes 10,000. */
+const PARTS_MAX = 9_000;
+const PARTS_AT_ONCE = 2;
+const RETRIES = 3;
+const MEDIA_TYPE = "application/octet-stream";
+/** For a request of which nobody tells the end. */
+const ABORT_MS = 1000;
+/** One request for so much: frames are smaller. */
+const READ_BYTES = 8 * 1024 * 1024;
+
+export type S3Name = { readonly bucket: string; readonly key: string };
+
+/** `s3://bucket/key`; null for anything else. */
+export function parseS3Url(text: string): S3Name | null {
+  const match = /^s3:\/\/([^/]+)\/(.+)$/.exec(text);
+  const [, bucket = "", key = ""] = match ?? [];
+  return match === null ? null : { bucket, key };
+}
+
+/**
+ * @param expectedBytes decides how large the parts are.
+ * @throws ArchiveExists, ArchiveUnavailable
+ */
+export async function createS3Object(
+  { bucket, key }: S3Name,
+  expectedBytes: number,
+): Promise<ArchiveTarget> {
+  const name = `s3://${bucket}/${key}`;
+  const client = new S3Client({ bucket });
+  if (await asked(name, () => client.exists(key))) {
+    throw new ArchiveExists(`${name} exists, and is not overwritten`);
+  }
+  const partSize = Math.max(PART_BYTES_MIN, Math.ceil(expectedBytes / PARTS_MAX));
+  // A stream, for what Bun (1.4.5) calls a writer completes the object even when it ends in an error.
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const options = { partSize, queueSize: PARTS_AT_ONCE, retry: RETRIES, type: MEDIA_TYPE };
+  const uploaded = client.write(key, new Response(readable), options);
+  // Whoever writes or finishes next is told.
+  uploaded.catch(() => undefined);
+  return {
+    write: (bytes) => asked(name, () => Promise.race([writer.write(bytes), stopped(uploaded)])),
+    // Parts are no object before the upload is completed.
+    finish: async () => {
+      await asked(name, () => Promise.all([writer.close(), uploaded]));
+    },
+    abandon: async () => {
+      await writer.abort(new Error("the backup was given up")).catch(() => undefined);
+      await uploaded.catch(() => undefined);
+      // Only now does Bun ask for the removal of the parts.
+      await Bun.sleep(ABORT_MS);
+    },
+  };
+}
+
+/** Rejects when the upload does; that it ends in any other way is for `finish`. */
+const stopped = (uploaded: Promise<unknown>): Promise<never> =>
+  uploaded.then(() => new Promise<never>(() => undefined));
+
+/** @throws ArchiveUnavailable */
+export async function openS3Object({ bucket, key }: S3Name): Promise<ArchiveSource> {
+  const name = `s3://${bucket}/${key}`;
+  const client = new S3Client({ bucket });
+  const { size } = await asked(name, () => client.stat(key));
+  let window = { position: 0, bytes: new Uint8Array(0) };
+  return {
+    read: async (position, length) => {
+      const end = Math.min(position + length, size);
+      if (position >= end) return new Uint8Array(0);
+      const isHere = position >= window.position && end <= window.position + window.bytes.length;
+      if (!isHere) {
+        const to = Math.min(size, Math.max(end, position + READ_BYTES));
+        const bytes = await asked(name, () => client.file(key).slice(position, to).bytes());
+        window = { position, bytes };
+      }
+      return window.bytes.subarray(position - window.position, end - window.position);
+    },
+    close: async () => undefined,
+  };
+}
+
+async function asked<T>(name: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? `${String(cause.code)}: ` : "";
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ArchiveUnavailable(`${name}: ${code}${reason}`, { cause });
+  }
+}

@@ -1,0 +1,27 @@
+import { existsSync } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
+import { type BunDisk, openBunDisk } from "./bun-disk.ts";
+
+/** A directory that is to be filled, made if it was not there. */
+export type NewRoot = {
+  readonly disk: BunDisk;
+  /** Its own name is durable. */
+  settle(): Promise<void>;
+  /** Gone again if it was made here. */
+  discard(): Promise<void>;
+};
+
+/** @throws DiskFailure */
+export function openNewRoot(path: string): NewRoot {
+  const root = resolve(path);
+  const wasThere = existsSync(root);
+  const disk = openBunDisk(root);
+  const parent = openBunDisk(dirname(root));
+  return {
+    disk,
+    settle: () => parent.syncDirectory(""),
+    discard: async () => {
+      if (!wasThere) await parent.removeTree(basename(root));
+    },
+  };
+}

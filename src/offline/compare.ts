@@ -1,0 +1,39 @@
+import type { PartitionState } from "../broker/state.ts";
+import type { MachineState } from "../machine/state.ts";
+import type { PartitionRecord } from "../storage/partition-log.ts";
+import { readManifest } from "../storage/partition-manifest.ts";
+
+/**
+ * A checkpoint tells of each partition twice: the machine what clients may see, the manifest what
+ * the files hold.
+ *
+ * @returns what differs, in words; nothing if they agree.
+ * @throws DecodeError if the manifest cannot be read.
+ */
+export function compareWithMachine(manifest: Uint8Array, { broker }: MachineState): string[] {
+  const wrong: string[] = [];
+  let partitions = 0;
+  readManifest(manifest, (record) => {
+    const { topicId, partition } = record;
+    const name = `partition ${topicId}-${partition}`;
+    const state = broker.topicsById.get(topicId)?.partitions[partition];
+    partitions++;
+    if (state === undefined) wrong.push(`the manifest has ${name}, the machine has not`);
+    else wrong.push(...differences(record, state).map((what) => `${name}: ${what}`));
+  });
+  if (wrong.length === 0 && partitions !== broker.partitionCount) {
+    wrong.push(`the manifest has ${partitions} partitions, the machine ${broker.partitionCount}`);
+  }
+  return wrong;
+}
+
+function differences(record: PartitionRecord, state: PartitionState): string[] {
+  const pairs: readonly (readonly [string, number, number])[] = [
+    ["low watermark", record.lowWatermark, state.lowWatermark],
+    ["end offset", record.endOffset, state.endOffset],
+    ["bytes", record.endBytes, state.bytesEnd],
+  ];
+  return pairs
+    .filter(([, files, machine]) => files !== machine)
+    .map(([what, files, machine]) => `${what} ${files} in the manifest, ${machine} in the machine`);
+}

@@ -1,0 +1,176 @@
+/**
+ * A backup becomes the data directory of a new cluster of one. Everything is received as a snapshot
+ * of another node would be, verified, and only then made to count, with one removal: that of the
+ * mark which keeps nodes out of a directory that is being restored into.
+ */
+import type { Disk } from "../env/disk.ts";
+import { DecodeError } from "../lib/bytes.ts";
+import { type NodeId, SHARD_0 } from "../lib/ids.ts";
+import { Machine } from "../machine/machine.ts";
+import type { MachineState } from "../machine/state.ts";
+import { restoreState } from "../node/recovery.ts";
+import { encodeConfiguration } from "../raft/config-codec.ts";
+import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
+import type { LogIndex, Term } from "../raft/types.ts";
+import { BackupDamaged, type BackupHead } from "../storage/backup-format.ts";
+import { BackupReader } from "../storage/backup-reader.ts";
+import { checkpointName } from "../storage/checkpoint-names.ts";
+import type { LoadedCheckpoint } from "../storage/checkpoint-reader.ts";
+import { syncDirectory, writeCheckpoint } from "../storage/checkpoint-writer.ts";
+import {
+  abandonRestore,
+  beginRestore,
+  DataDir,
+  type DataDirIdentity,
+  endRestore,
+  identityOf,
+  type ShardPaths,
+} from "../storage/data-dir.ts";
+import type { FrameSource } from "../storage/frame-chain.ts";
+import { HardStateFile } from "../storage/hard-state.ts";
+import { SnapshotRefused } from "../storage/snapshot-check.ts";
+import { SnapshotInstall, type VerifiedSnapshot } from "../storage/snapshot-install.ts";
+import { removeRecord } from "../storage/snapshot-record.ts";
+import { compareWithMachine } from "./compare.ts";
+
+/** The root that a first snapshot gets: `partitions@1`. */
+const ROOT = 1;
+const CHUNK_BYTES = 512 * 1024;
+
+export type RestoreOptions = {
+  /** Of the data directory. */
+  readonly disk: Disk;
+  readonly source: FrameSource;
+  /** Its name, for errors. */
+  readonly archive: string;
+  /** The one member of the new cluster. */
+  readonly nodeId: NodeId;
+  /** New ones: of the cluster, and of this disk. */
+  readonly identity: DataDirIdentity & { readonly clusterId: string };
+  readonly nextTurn: () => Promise<void>;
+  /** Called as bytes come; it may throw to give up. */
+  readonly received: (bytes: number, ofBytes: number) => void;
+};
+
+export type Restored = {
+  readonly head: BackupHead;
+  readonly files: number;
+  readonly bytes: number;
+  readonly topics: number;
+};
+
+/**
+ * @throws DataDirNotEmpty, BackupDamaged, DiskFull, DiskFailure: the directory is as it was.
+ */
+export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
+  const { disk, archive, source } = options;
+  // Read before anything is touched: most of what is no backup shows here.
+  const reader = await BackupReader.open(source, archive);
+  await beginRestore(disk);
+  try {
+    const restored = await fill(options, reader);
+    await endRestore(disk);
+    return restored;
+  } catch (error) {
+    await abandonRestore(disk);
+    throw error;
+  }
+}
+
+async function fill(options: RestoreOptions, reader: BackupReader): Promise<Restored> {
+  const { disk, identity, archive } = options;
+  const paths = (await DataDir.create(disk, identity)).shard(SHARD_0);
+  const { manifest, state } = await asDamage(archive, reader, async () => {
+    const verified = await receive(options, reader, paths);
+    return await readVerified(await verified.open());
+  });
+  await found(options, reader.contents.head, { paths, manifest, state });
+  const { head, files } = reader.contents;
+  const bytes = files.reduce((sum, { length }) => sum + length, 0);
+  return { head, files: files.length, bytes, topics: state.broker.topicsById.size };
+}
+
+/** Writes the files where they will stay, and checks them against the manifest. */
+async function receive(
+  { disk, nextTurn, received }: RestoreOptions,
+  reader: BackupReader,
+  paths: ShardPaths,
+): Promise<VerifiedSnapshot> {
+  const { head, files } = reader.contents;
+  const install = new SnapshotInstall({
+    disk,
+    directory: paths.checkpoints,
+    partitionsDirectory: paths.partitions,
+    clusterId: null,
+    reserveBytes: 0,
+    nextTurn,
+  });
+  const ofBytes = files.reduce((sum, { length }) => sum + length, 0);
+  let bytes = 0;
+  await install.begin({ index: head.index, term: head.term, files }, { fresh: true });
+  for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
+    await install.write(piece.file, piece.position, piece.bytes);
+    if (piece.isLast) await install.fileDone(piece.file);
+    bytes += piece.bytes.length;
+    received(bytes, ofBytes);
+  }
+  return await install.finish();
+}
+
+/** @throws DecodeError if machine and manifest tell of different partitions. */
+async function readVerified(loaded: LoadedCheckpoint) {
+  const { manifest } = loaded;
+  const state = await restoreState(loaded);
+  const [wrong] = compareWithMachine(manifest, state);
+  if (wrong !== undefined) throw new DecodeError(wrong);
+  return { manifest, state };
+}
+
+type Received = {
+  readonly paths: ShardPaths;
+  readonly manifest: Uint8Array;
+  readonly state: MachineState;
+};
+
+/**
+ * The checkpoint from which the new cluster begins: the same state at the same index, so that no
+ * number is given out twice, but with this node as its only member.
+ */
+async function found(
+  { disk, identity, nodeId, nextTurn }: RestoreOptions,
+  { index, term }: BackupHead,
+  { paths, manifest, state }: Received,
+): Promise<void> {
+  // Their disks are no part of this cluster.
+  state.members.clear();
+  const snapshot = new Machine(state).beginSnapshot();
+  const machine = { next: () => snapshot.next(CHUNK_BYTES) };
+  const configuration = encodeConfiguration({ ...EMPTY_CONFIGURATION, voters: [nodeId] });
+  const meta = { index, term, clusterId: identity.clusterId, configuration };
+  // The journal is empty: the first start lets it go on behind this checkpoint.
+  const path = `${paths.checkpoints}/${checkpointName(index, ROOT, "install")}`;
+  await writeCheckpoint(disk, `${path}.tmp`, { meta, manifest, machine }, nextTurn);
+  await disk.rename(`${path}.tmp`, path);
+  await disk.remove(`${paths.checkpoints}/${checkpointName(index, ROOT, "part")}`);
+  await syncDirectory(disk, paths.checkpoints);
+  await removeRecord(disk, paths.root);
+  const checksum = identityOf(identity.incarnation, SHARD_0);
+  const { file } = await HardStateFile.open(disk, paths.hardState, checksum);
+  await file.save({ term: term as Term, vote: null, commit: index as LogIndex });
+  await file.close();
+}
+
+/** What is wrong with bytes that came in whole frames was wrong when they were packed. */
+async function asDamage<T>(
+  archive: string,
+  reader: BackupReader,
+  read: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    const isWrong = cause instanceof SnapshotRefused || cause instanceof DecodeError;
+    if (!isWrong) throw cause;
+    throw new BackupDamaged(archive, reader.position, cause.message, { cause });
+  }
+}

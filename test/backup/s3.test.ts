@@ -1,0 +1,113 @@
+// Goal: an object appears whole or not at all, and what is read is what was written. Method: Bun's
+// own client against a store in memory that checks parts as S3 does.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { ayder } from "../cli/ayder.ts";
+import { Client } from "../crash/client.ts";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { S3Server } from "./s3-server.ts";
+
+const MIB = 1024 * 1024;
+const BIG = "s3://backups/nightly/big.ayder";
+
+const directory = temporaryDirectory();
+const s3 = new S3Server();
+const env = { ...s3.environment(), AYDER_TOKEN: "dev" };
+let server: Server;
+
+const backup = (place: string) => ayder(["backup", "--url", server.url, place], { env });
+const restore = (place: string, name: string) =>
+  ayder(["restore", place, "--data-dir", join(directory.path, name)], { env });
+
+beforeAll(async () => {
+  server = await startServer({ dataDir: join(directory.path, "origin") });
+  const client = new Client(server.url);
+  await client.must("POST", "/broker/topics", '{"name":"t","partitions":2}');
+  const value = Buffer.alloc(MIB, "x").toString();
+  for (let i = 0; i < 40; i++) {
+    await client.must(
+      "POST",
+      `/broker/topics/t/produce?partition=${i % 2}`,
+      `${i}${value.slice(9)}`,
+    );
+  }
+}, 60_000);
+afterAll(async () => {
+  await server.kill();
+  await s3.stop();
+  directory.remove();
+});
+
+test("a large backup goes up in parts, and comes down by ranges", async () => {
+  expect(await backup(BIG)).toMatchObject({ code: 0, err: "" });
+  const parts = s3.asked.filter((line) => line.includes("partNumber="));
+  expect(parts.length).toBeGreaterThan(3);
+  expect(s3.objects.get("backups/nightly/big.ayder")?.length).toBeGreaterThan(40 * MIB);
+  expect(s3.openUploads).toBe(0);
+  expect(await restore(BIG, "restored")).toMatchObject({ code: 0, err: "" });
+  expect(s3.asked.filter((line) => line.startsWith("GET")).length).toBeGreaterThan(3);
+  const restored = await startServer({ dataDir: join(directory.path, "restored") });
+  const page = await new Client(restored.url).must(
+    "GET",
+    "/broker/consume/t/g/1?offset=19&limit=1",
+  );
+  expect(String((page["messages"] as { value: string }[])[0]?.value).slice(0, 3)).toBe("39x");
+  await restored.kill();
+}, 60_000);
+
+test("an object that is there is not overwritten", async () => {
+  const before = s3.objects.get("backups/nightly/big.ayder");
+  const { code, err } = await backup(BIG);
+  expect({ code, err }).toEqual({ code: 1, err: `ayder: ${BIG} exists, and is not overwritten\n` });
+  expect(s3.objects.get("backups/nightly/big.ayder")).toBe(before);
+});
+
+test("a store that fails for a moment is asked again", async () => {
+  s3.failing = { line: "partNumber=2", times: 1 };
+  expect(await backup("s3://backups/retried")).toMatchObject({ code: 0, err: "" });
+  expect(s3.failing.times).toBe(0);
+}, 60_000);
+
+test("a store that goes on failing gets no object, and the command says so", async () => {
+  s3.failing = { line: "partNumber=3", times: 1000 };
+  const { code, err } = await backup("s3://backups/failed");
+  expect(code).toBe(3);
+  expect(err).toContain("s3://backups/failed");
+  expect(s3.objects.has("backups/failed")).toBe(false);
+  s3.failing = { line: "", times: 0 };
+}, 60_000);
+
+test("a server that dies in the middle leaves no object, and no parts", async () => {
+  const bytes = s3.objects.get("backups/nightly/big.ayder") ?? Buffer.alloc(0);
+  const cutting = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: () => {
+      const pieces = [bytes.subarray(0, 20 * MIB), null];
+      const body = new ReadableStream({
+        pull: (controller) => {
+          const piece = pieces.shift();
+          if (piece instanceof Buffer) controller.enqueue(new Uint8Array(piece));
+          else controller.close();
+        },
+      });
+      return new Response(body, { headers: { "ayder-backup-bytes": String(bytes.length) } });
+    },
+  });
+  const url = `http://127.0.0.1:${cutting.port}`;
+  const { code, err } = await ayder(["backup", "--url", url, "s3://backups/cut"], { env });
+  expect(code).toBe(1);
+  expect(err).toContain("the file ends early");
+  expect(s3.objects.has("backups/cut")).toBe(false);
+  expect(s3.openUploads).toBe(0);
+  await cutting.stop(true);
+}, 60_000);
+
+test("what cannot be had is named, with code 3", async () => {
+  const { code, err } = await restore("s3://backups/absent", "absent");
+  expect(code).toBe(3);
+  expect(err).toContain("s3://backups/absent");
+  const wrong = await ayder(["backup", "--url", server.url, "gs://backups/x"], { env });
+  expect(wrong.code).toBe(2);
+  expect(wrong.err).toContain("neither a file nor s3://bucket/name");
+});

@@ -1,0 +1,116 @@
+// Goal: a backup goes out as fast as its client takes it, and lets go of its files however it ends.
+import { afterEach, expect, test } from "bun:test";
+import { connect, type Socket } from "node:net";
+import type { RunningServer } from "../../src/http/server.ts";
+import { FakeBackup } from "./fake-backup.ts";
+import { fixture, startFixture, TOKEN } from "./fixture.ts";
+
+const MIB = 1024 * 1024;
+const running: RunningServer[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((server) => server.stop(0)));
+});
+
+function start(backup: FakeBackup, idleTimeoutSeconds = 30) {
+  const made = startFixture({}, idleTimeoutSeconds);
+  running.push(made.server);
+  made.node.beginBackup = async () => ({ ok: true, backup });
+  return made;
+}
+
+const until = async (holds: () => boolean) => {
+  for (let i = 0; i < 5000 && !holds(); i++) await Bun.sleep(2);
+  expect(holds()).toBe(true);
+};
+const download = (server: RunningServer, init: RequestInit = {}) =>
+  fetch(`${server.url}/admin/backup`, { headers: { authorization: `Bearer ${TOKEN}` }, ...init });
+
+function stuckClient(port: number): Socket {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  socket.pause();
+  socket.write(`GET /admin/backup HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`);
+  return socket;
+}
+
+test("all bytes arrive, with the index in a header, and the files are let go", async () => {
+  const backup = new FakeBackup(20, MIB);
+  const response = await download(start(backup).server);
+  expect(response.status).toBe(200);
+  expect(response.headers.get("content-type")).toBe("application/octet-stream");
+  expect(response.headers.get("ayder-backup-index")).toBe("7");
+  expect(response.headers.get("ayder-backup-term")).toBe("2");
+  expect(response.headers.get("ayder-backup-bytes")).toBe(String(20 * MIB));
+  const bytes = await response.bytes();
+  expect(bytes.length).toBe(20 * MIB);
+  for (let i = 0; i < 20; i++) expect(bytes[i * MIB]).toBe(i + 1);
+  await until(() => backup.released > 0);
+});
+
+test("a client that does not read stops the making, and one that goes away ends it", async () => {
+  const backup = new FakeBackup(4096, MIB);
+  const { server } = start(backup);
+  const socket = stuckClient(server.port);
+  await until(() => backup.pieces > 0);
+  await Bun.sleep(200);
+  const before = backup.pieces;
+  await Bun.sleep(200);
+  expect(backup.pieces - before).toBeLessThanOrEqual(1);
+  // What sockets hold in the kernel, on both sides.
+  expect(backup.pieces).toBeLessThan(64);
+  expect(backup.released).toBe(0);
+  socket.destroy();
+  await until(() => backup.released > 0);
+});
+
+test("a client that is silent for the idle timeout loses its backup", async () => {
+  const backup = new FakeBackup(4096, MIB);
+  const { server } = start(backup, 1);
+  const socket = stuckClient(server.port);
+  await until(() => backup.released > 0);
+  socket.destroy();
+});
+
+test("a download that is cancelled lets go of the files", async () => {
+  const backup = new FakeBackup(4096, MIB);
+  const { server } = start(backup);
+  const response = await download(server);
+  const reader = response.body?.getReader();
+  await reader?.read();
+  await reader?.cancel();
+  await until(() => backup.released > 0);
+  expect(backup.pieces).toBeLessThan(200);
+});
+
+test("damage that is met on the way cuts the answer off: it does not end like a whole one", async () => {
+  const backup = new FakeBackup(64, MIB, 40);
+  const response = await download(start(backup).server);
+  await expect(response.bytes()).rejects.toThrow();
+  await until(() => backup.released > 0);
+});
+
+test("a server that stops cuts a backup off", async () => {
+  const backup = new FakeBackup(4096, MIB);
+  const { server, app } = start(backup);
+  const socket = stuckClient(server.port);
+  await until(() => backup.pieces > 0);
+  app.beginStop();
+  await until(() => backup.released > 0);
+  socket.destroy();
+});
+
+test("HEAD takes no checkpoint, and a refusal is an answer", async () => {
+  const { ask, node } = fixture();
+  let begun = 0;
+  node.beginBackup = async () => {
+    begun++;
+    return { ok: false, code: "disk_full" };
+  };
+  const head = await ask("HEAD /admin/backup");
+  expect(head.status).toBe(200);
+  expect(begun).toBe(0);
+  const refused = await ask("GET /admin/backup");
+  expect(refused.status).toBe(507);
+  expect(refused.body).toMatchObject({ ok: false, error: "disk_full" });
+  expect((await ask("GET /admin/backup?x=1")).body).toMatchObject({ error: "unknown_parameter" });
+});

@@ -108,6 +108,7 @@ async function openNode(
     nodeId: config.haNodeId as NodeId,
     storage: config,
     checkpointBytes: config.checkpointBytes,
+    scrubBytesPerSecond: config.scrubBytesPerSecond,
     autoCreateTopics: config.autoCreateTopics,
     defaultPartitions: config.defaultPartitions,
     commitTimeoutMs: config.commitTimeoutMs,

@@ -247,6 +247,15 @@ export const SETTINGS = {
     help: "a checkpoint is taken after this much journal; it bounds the time of a restart",
     section: "Storage",
   },
+  scrubBytesPerSecond: {
+    variables: ["RF_SCRUB_BYTES_PER_SECOND"],
+    kind: "bytes",
+    default: String(4 * MiB),
+    min: 0,
+    max: 1024 * MiB,
+    help: "stored records are read and checked at this pace, all the time; 0: only when they are consumed",
+    section: "Storage",
+  },
   diskReserveBytes: {
     variables: ["RF_DISK_RESERVE_BYTES"],
     kind: "bytes",

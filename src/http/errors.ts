@@ -100,6 +100,11 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   not_leader: row(503, "cluster", "This node is not the leader"),
   no_leader: row(503, "cluster", "No leader is known at present; nothing was done"),
   no_quorum: row(503, "cluster", "No quorum at present; nothing was done"),
+  data_damaged: row(
+    503,
+    "consume",
+    "These records are damaged on this node and no peer has brought them back yet: try again, or ask another node",
+  ),
   overloaded: row(503, "limits", "Too much is in flight; nothing was done, try again"),
   shutting_down: row(503, "cluster", "The node is shutting down; nothing was done"),
   commit_timeout: row(

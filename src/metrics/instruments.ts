@@ -106,6 +106,18 @@ export const GAUGES = {
   },
 } as const satisfies Record<string, Definition>;
 
+/** Files that are checked when they are read; what a peer or another copy can bring back. */
+export const DAMAGE_KINDS = ["journal", "hard_state", "checkpoint", "partition"] as const;
+export type DamageKind = (typeof DAMAGE_KINDS)[number];
+type DamageCells = Readonly<Record<DamageKind, Cell>>;
+
+const newDamageCells = (): DamageCells => ({
+  journal: new Cell(),
+  hard_state: new Cell(),
+  checkpoint: new Cell(),
+  partition: new Cell(),
+});
+
 /** What one route has answered. The index of `counts` is the first digit of the status. */
 export class RouteMeter {
   readonly route: string;
@@ -126,6 +138,8 @@ export class RouteMeter {
 export type Instruments = { readonly [Name in keyof typeof HISTOGRAMS]: Histogram } & {
   readonly [Name in keyof typeof COUNTERS | keyof typeof GAUGES]: Cell;
 } & {
+  readonly damage: DamageCells;
+  readonly repairs: DamageCells;
   /** One a route, made at start; their number is bounded by the code. */
   readonly routes: RouteMeter[];
 };
@@ -153,5 +167,7 @@ export const createInstruments = (): Instruments => ({
   diskSizeBytes: new Cell(),
   requestsInFlight: new Cell(),
   followStreams: new Cell(),
+  damage: newDamageCells(),
+  repairs: newDamageCells(),
   routes: [],
 });

@@ -2,7 +2,7 @@
 import { Counter, Gauge, Histogram as PromHistogram, Registry } from "prom-client";
 import { topGroups, topPartitions } from "./cardinality.ts";
 import type { Histogram } from "./histogram.ts";
-import { COUNTERS, GAUGES, HISTOGRAMS, type Instruments } from "./instruments.ts";
+import { COUNTERS, DAMAGE_KINDS, GAUGES, HISTOGRAMS, type Instruments } from "./instruments.ts";
 import type { HaRole, HaSample, MetricSources, ProcessSample } from "./sources.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,6 +27,7 @@ type Series = {
 export function createExposition(instruments: Instruments, sources: MetricSources): Exposition {
   const registry = new Registry();
   addInstruments(registry, instruments);
+  addDamage(registry, instruments);
   addRoutes(registry, instruments);
   addSources(registry, sources);
   addProcess(registry, sources);
@@ -48,6 +49,17 @@ function addInstruments(registry: Registry, instruments: Instruments): void {
 }
 
 const entriesOf = <T extends object>(table: T) => Object.entries(table) as [keyof T, T[keyof T]][];
+
+function addDamage(registry: Registry, { damage, repairs }: Instruments): void {
+  const labelNames = ["kind"];
+  const read = (cells: typeof damage) => () =>
+    DAMAGE_KINDS.map((kind) => ({ labels: { kind }, value: cells[kind].value }));
+  const found = "Times that damage was met in a file, by kind of file";
+  addCounter(registry, { name: "ayder_damage_total", help: found, labelNames, read: read(damage) });
+  const healed = "Damage that was healed from another copy or a peer, by kind of file";
+  const name = "ayder_repairs_total";
+  addCounter(registry, { name, help: healed, labelNames, read: read(repairs) });
+}
 
 function addRoutes(registry: Registry, instruments: Instruments): void {
   addCounter(registry, {

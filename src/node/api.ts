@@ -85,6 +85,7 @@ export type ProduceReject =
 export type ConsumeReject =
   | "topic_not_found"
   | "partition_not_found"
+  | "data_damaged"
   | "no_leader"
   | "no_quorum"
   | "overloaded"

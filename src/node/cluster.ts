@@ -7,8 +7,10 @@ import type { Machine } from "../machine/machine.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
+import { membersOf } from "../raft/membership.ts";
 import type { FetchRequest, Message, RoleChange } from "../raft/types.ts";
 import type { DataDir } from "../storage/data-dir.ts";
+import type { Batches, BatchesHandler, BatchesWanted } from "../transport/batch-exchange.ts";
 import type { Standing } from "../transport/handshake-codec.ts";
 import { type Meeting, Transport, type TransportStats } from "../transport/transport.ts";
 import type { ClusterApi, NodeHealth } from "./api.ts";
@@ -42,6 +44,7 @@ export type ClusterParts = {
   readonly dataDir: DataDir;
   readonly commander: Commander;
   readonly snapshots: SnapshotPort;
+  readonly serveBatches: BatchesHandler;
   readonly timeoutMs: number;
   /** The least time without a leader before an election. */
   readonly electionTicks: number;
@@ -117,6 +120,7 @@ export class Cluster implements ClusterApi {
         (offer) => this.#parts.step([offer]),
         () => core.commitIndex,
       ),
+      batches: this.#parts.serveBatches,
     });
     this.#reconnect();
   }
@@ -124,6 +128,17 @@ export class Cluster implements ClusterApi {
   send(messages: readonly Message[]): void {
     for (const { type } of messages) if (type === "heartbeat") this.#heartbeats++;
     this.#link.send(messages);
+  }
+
+  /** Members that can be asked for something now, the leader first. */
+  reachable(): readonly NodeId[] {
+    const { core } = this.#parts;
+    const others = membersOf(core.configuration).filter((id) => this.#transport.isUp(id));
+    return others.sort((a, b) => Number(b === core.leader) - Number(a === core.leader));
+  }
+
+  askBatches(peer: NodeId, wanted: BatchesWanted): Promise<Batches | null> {
+    return this.#transport.askBatches(peer, wanted);
   }
 
   fetch(requests: readonly FetchRequest[]): void {

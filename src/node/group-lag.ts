@@ -3,6 +3,7 @@ import type { Clock } from "../env/clock.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { GroupSample } from "../metrics/sources.ts";
 import { batchTimestamp } from "../record/batch-header.ts";
+import { PartitionDamaged } from "../storage/partition-damaged.ts";
 import { handleOf } from "./partition-handle.ts";
 
 /** A scrape looks up the time of so many records; groups beyond that show their lag in records. */
@@ -49,6 +50,16 @@ export class GroupLagReader {
 type Times = Map<PartitionState, Map<number, number>>;
 type Lookups = { readonly known: Times; readonly seen: Times; left: number };
 
+/** The batch that holds a record; none if it is damaged or trimmed. */
+async function firstAt(partition: PartitionState, offset: number): Promise<Uint8Array | undefined> {
+  try {
+    return (await handleOf(partition).log.read(offset, 1, 1))[0];
+  } catch (error) {
+    if (error instanceof PartitionDamaged) return undefined;
+    throw error;
+  }
+}
+
 /** Time of a record, from the last scrape or from the log; null once too many were looked up. */
 async function timeOf(
   lookups: Lookups,
@@ -58,7 +69,7 @@ async function timeOf(
   let at = lookups.known.get(partition)?.get(offset) ?? lookups.seen.get(partition)?.get(offset);
   if (at === undefined) {
     if (lookups.left-- <= 0) return null;
-    const [slice] = await handleOf(partition).log.read(offset, 1, 1);
+    const slice = await firstAt(partition, offset);
     if (slice === undefined) return null;
     at = batchTimestamp(slice, 0);
   }

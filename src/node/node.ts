@@ -4,6 +4,7 @@ import type { Machine } from "../machine/machine.ts";
 import type { GroupSample, HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
+import type { PartitionDamaged } from "../storage/partition-damaged.ts";
 import type {
   ClusterApi,
   KvGetReject,
@@ -21,6 +22,7 @@ import { Cluster } from "./cluster.ts";
 import { Commander } from "./commander.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { GroupLagReader } from "./group-lag.ts";
+import { Healing } from "./healing.ts";
 import { KvAccess } from "./kv-access.ts";
 import { Linearizer } from "./linearizer.ts";
 import { electionTicksOf, foundersOf, newCore, roleOf, tickMsOf } from "./node-core.ts";
@@ -55,6 +57,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly #shard: Shard;
   readonly #cluster: Cluster;
   readonly #snapshots: Snapshots;
+  readonly #healing: Healing;
   readonly #producer: Producer;
   readonly #writes: BrokerWrites;
   readonly #kv: KvAccess;
@@ -79,6 +82,7 @@ export class Node implements NodeApi, ClusterApi {
       onSpace: (blocked) => {
         if (blocked) late.node?.blocked();
       },
+      heal: (damage) => late.node?.heal(damage) ?? Promise.resolve(false),
       onFailure: (error) => (late.node === null ? options.fault(error) : late.node.fail(error)),
     });
     late.node = new Node(options, recovered);
@@ -157,6 +161,7 @@ export class Node implements NodeApi, ClusterApi {
       settled: () => this.#checkpointer.settled(),
       switched: () => this.#applier.attachAll(),
     });
+    this.#healing = this.#newHealing();
     this.#cluster = this.#newCluster();
   }
 
@@ -172,10 +177,25 @@ export class Node implements NodeApi, ClusterApi {
       dataDir,
       commander: this.#commander,
       snapshots: this.#snapshots,
+      serveBatches: this.#healing.serve,
       timeoutMs: commitTimeoutMs,
       electionTicks: electionTicksOf(cluster),
       step: (messages) => this.#shard.step(messages),
       turnSoon: () => this.#shard.turnSoon(),
+      fault: (error) => this.#fault(error),
+    });
+  }
+
+  #newHealing(): Healing {
+    const { clock, log, instruments, scrubBytesPerSecond } = this.#options;
+    return new Healing({
+      store: () => this.#storage.store,
+      peers: () => this.#cluster.reachable(),
+      ask: (peer, wanted) => this.#cluster.askBatches(peer, wanted),
+      clock,
+      log,
+      instruments,
+      bytesPerSecond: scrubBytesPerSecond,
       fault: (error) => this.#fault(error),
     });
   }
@@ -262,6 +282,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#core.tick();
     this.#shard.start();
     this.#sweeper.start();
+    this.#healing.start();
     const caughtUp = this.#catchUp();
     const { voters } = this.#core.configuration;
     if (voters.length === 1 && voters[0] === this.#core.id) await caughtUp;
@@ -284,6 +305,7 @@ export class Node implements NodeApi, ClusterApi {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#sweeper.stop();
+    this.#healing.stop();
     await this.streams.stop();
     this.#proposer.setRefusal("shutting_down");
     while (this.#proposer.queuedRequests > 0 && !this.#faulted) await this.#soon();
@@ -305,6 +327,10 @@ export class Node implements NodeApi, ClusterApi {
 
   private fail(error: unknown): void {
     this.#fault(error);
+  }
+
+  private heal(damage: PartitionDamaged): Promise<boolean> {
+    return this.#healing.heal(damage);
   }
 
   /** Somebody met a full disk. */

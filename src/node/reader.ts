@@ -2,6 +2,7 @@ import { committedOffset, listGroups } from "../broker/groups.ts";
 import { listRetention } from "../broker/retention.ts";
 import { findTopic, type PartitionState, type TopicState } from "../broker/state.ts";
 import type { Machine } from "../machine/machine.ts";
+import { PartitionDamaged } from "../storage/partition-damaged.ts";
 import type {
   ConsumePage,
   ConsumeReject,
@@ -15,7 +16,7 @@ import type {
 } from "./api.ts";
 import { findPartition } from "./broker-writes.ts";
 import type { Linearizer } from "./linearizer.ts";
-import { handleOf } from "./partition-handle.ts";
+import { handleOf, type PartitionHandle } from "./partition-handle.ts";
 
 /** Answers reads from the applied state of this node. */
 export class Reader {
@@ -40,10 +41,8 @@ export class Reader {
     // The page ends where the partition ends now: what is appended while a file is read is not in it.
     const { endOffset } = partition;
     const from = Math.max(asked, partition.lowWatermark);
-    const slices =
-      from >= endOffset
-        ? []
-        : await handleOf(partition).log.read(from, request.limit, request.maxBytes);
+    const slices = from >= endOffset ? [] : await readPage(handleOf(partition), from, request);
+    if (slices === null) return { ok: false, code: "data_damaged" };
     // It may have been trimmed meanwhile.
     const { lowWatermark } = partition;
     return {
@@ -92,6 +91,20 @@ export class Reader {
 
   listRetention(): readonly RetentionPolicy[] {
     return listRetention(this.#machine.broker);
+  }
+}
+
+/** @returns null if the records are damaged and no peer has brought them back in time. */
+async function readPage(
+  { log }: PartitionHandle,
+  from: number,
+  { limit, maxBytes }: ConsumeRequest,
+): Promise<readonly Uint8Array[] | null> {
+  try {
+    return await log.read(from, limit, maxBytes);
+  } catch (error) {
+    if (error instanceof PartitionDamaged) return null;
+    throw error;
   }
 }
 

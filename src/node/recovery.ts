@@ -4,6 +4,7 @@ import type { NodeId, ShardId } from "../lib/ids.ts";
 import { Machine } from "../machine/machine.ts";
 import { SnapshotRestorer } from "../machine/snapshot-restorer.ts";
 import type { MachineState } from "../machine/state.ts";
+import type { DamageKind, Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import { decodeConfiguration, encodeConfiguration } from "../raft/config-codec.ts";
 import type {
@@ -20,6 +21,7 @@ import { CheckpointStore } from "../storage/checkpoint-store.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import { HardStateFile } from "../storage/hard-state.ts";
 import { Journal } from "../storage/journal.ts";
+import type { PartitionDamaged } from "../storage/partition-damaged.ts";
 import { PartitionStore } from "../storage/partition-store.ts";
 import { SnapshotInstall } from "../storage/snapshot-install.ts";
 import { reserveOn } from "./disk-watch.ts";
@@ -38,6 +40,7 @@ export type RecoveryOptions = {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly instruments: Pick<Instruments, "damage" | "repairs">;
   readonly dataDir: DataDir;
   readonly shard: ShardId;
   readonly nodeId: NodeId;
@@ -45,6 +48,8 @@ export type RecoveryOptions = {
   /** Members of a cluster that this node may found on an empty disk; null: it may not. */
   readonly founders: Configuration | null;
   readonly onSpace: (blocked: boolean) => void;
+  /** Brings damaged records back from peers. */
+  readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
   readonly onFailure: (error: unknown) => void;
 };
 
@@ -85,7 +90,10 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
     paths.hardState,
     dataDir.checksumIdentity(shard),
   );
-  if (hardState.mended !== null) log.warn("hard state mended", { detail: hardState.mended });
+  if (hardState.mended !== null) {
+    log.warn("hard state mended", { detail: hardState.mended });
+    repaired(options, "hard_state");
+  }
 
   const stores = openStores(options);
   const { checkpoints } = stores;
@@ -100,6 +108,13 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   const machine = loaded === null ? new Machine() : new Machine(await restoreState(loaded));
   const snapshot = loaded === null ? null : snapshotOf(loaded);
   const base = snapshot?.index ?? 0;
+  if (base !== newest) {
+    log.error("the newest checkpoint is damaged: an older one and the journal stand in for it", {
+      damaged: newest,
+      used: base,
+    });
+    repaired(options, "checkpoint");
+  }
   const entries =
     base === newest
       ? collected.upTo(journal.lastIndex)
@@ -117,6 +132,11 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
     snapshot,
     entries,
   };
+}
+
+function repaired({ instruments }: RecoveryOptions, kind: DamageKind): void {
+  instruments.damage[kind].value++;
+  instruments.repairs[kind].value++;
 }
 
 /** A cluster begins with a checkpoint of nothing but its first members. */
@@ -138,7 +158,7 @@ async function maybeFound(
 function openStores(
   options: RecoveryOptions,
 ): Pick<Storage, "store" | "checkpoints" | "newStore" | "newInstall"> {
-  const { disk, dataDir, shard, clock, storage, onSpace, onFailure } = options;
+  const { disk, dataDir, shard, clock, storage, onSpace, heal, onFailure } = options;
   const nextTurn = () => new Promise<void>((resolve) => clock.soon(resolve));
   const { partitions, checkpoints: directory } = dataDir.shard(shard);
   const newStore = () =>
@@ -148,6 +168,7 @@ function openStores(
       segmentBytes: storage.segmentBytes,
       tailBytes: storage.tailBytes,
       onDiskFull: onSpace,
+      heal,
       onFailure,
       nextTurn,
     });
@@ -190,6 +211,7 @@ async function openJournal(options: RecoveryOptions, collected: EntryCollector):
   }
   if (salvaged !== null) {
     log.error("the journal was damaged and is cut: peers bring back what is missing", salvaged);
+    repaired(options, "journal");
   }
   if (journal.claimed !== null) {
     log.warn(

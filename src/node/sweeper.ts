@@ -4,7 +4,7 @@ import type { Clock } from "../env/clock.ts";
 import { encodeTick, encodeTrim } from "../machine/command-codec.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Offset } from "../record/offset.ts";
-import { OffsetTrimmed } from "../storage/partition-damaged.ts";
+import { OffsetTrimmed, PartitionDamaged } from "../storage/partition-damaged.ts";
 import type { Commander } from "./commander.ts";
 import { handleOf } from "./partition-handle.ts";
 
@@ -81,8 +81,9 @@ export class Sweeper {
     try {
       await this.#trim(partition, policy);
     } catch (error) {
-      // Somebody else trimmed it while we looked: the next sweep sees what is left.
-      if (!(error instanceof OffsetTrimmed)) throw error;
+      // Trimmed while we looked, or damaged and not healed yet: the next sweep sees what is left.
+      const isPassing = error instanceof OffsetTrimmed || error instanceof PartitionDamaged;
+      if (!isPassing) throw error;
     }
   }
 

@@ -24,6 +24,7 @@ export type FlusherOptions = {
   /** From so many unflushed bytes of all partitions on, those that wait longest are written. */
   readonly unflushedBytesLimit: number;
   readonly nextTurn: () => Promise<void>;
+  readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
   readonly onDiskFull: (full: boolean) => void;
   readonly onFailure: (error: unknown) => void;
 };
@@ -192,14 +193,19 @@ export class PartitionFlusher {
       await files.use(segment.path, "truncate", () => Promise.resolve());
       log.directoryDirty = true;
     } else {
-      await files.use(segment.path, "existing", async (file) => {
-        const size = await file.size();
-        if (size > segment.restoredLength) await file.truncate(segment.restoredLength);
-        if (size >= segment.restoredLength) return;
-        throw new PartitionDamaged(segment.path, size, "the file ends early");
-      });
+      const missing = await this.#cutBack(segment);
+      if (missing !== null && !(await this.#options.heal(missing))) throw missing;
     }
     segment.fileReady = true;
+  }
+
+  /** @returns what is wrong if the file is too short for that. */
+  #cutBack({ path, restoredLength }: SegmentState): Promise<PartitionDamaged | null> {
+    return this.#options.files.use(path, "existing", async (file) => {
+      const size = await file.size();
+      if (size > restoredLength) await file.truncate(restoredLength);
+      return size < restoredLength ? new PartitionDamaged(path, size, "the file ends early") : null;
+    });
   }
 
   async #storeSealedIndexes(log: PartitionLog): Promise<void> {

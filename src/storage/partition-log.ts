@@ -6,6 +6,7 @@ import {
   partitionSeed,
   stampBatch,
 } from "../record/batch-header.ts";
+import { PartitionDamaged } from "./partition-damaged.ts";
 import { type LookupGoal, type LookupSource, lookUp } from "./partition-lookup.ts";
 import { type RawBatches, rawRange } from "./partition-raw.ts";
 import { PartitionPage, PartitionWindow, type Source } from "./partition-window.ts";
@@ -21,6 +22,9 @@ const READ_BYTES_MAX = 256 * 1024;
 /** An active segment that holds only trimmed records is given up from this size on. */
 const ROLL_TRIMMED_BYTES = 1024 * 1024;
 
+/** Segments that one read may have healed for it. */
+const HEALS_MAX = 4;
+
 /** What the logs of a shard share. */
 export type PartitionShared = {
   readonly segmentBytes: number;
@@ -31,6 +35,8 @@ export type PartitionShared = {
   lastCut: number;
   /** Bytes joined the tail; not yet in the file. */
   appended(log: PartitionLog, bytes: number): void;
+  /** Brings damaged bytes back. @returns whether it is worth another try. */
+  heal(damage: PartitionDamaged): Promise<boolean>;
   /** These are no longer part of the log; their files go when nobody needs them. */
   trimmed(log: PartitionLog, segments: readonly SegmentState[]): void;
 };
@@ -186,8 +192,25 @@ export class PartitionLog implements LookupSource {
     maxRecords: number,
     maxBytes: number,
   ): Uint8Array[] | Promise<Uint8Array[]> {
-    const page = new PartitionPage(Math.max(startOffset, this.lowWatermark), maxRecords, maxBytes);
-    return this.#takeFromTail(page) ? page.slices : this.#readOn(page);
+    const newPage = () =>
+      new PartitionPage(Math.max(startOffset, this.lowWatermark), maxRecords, maxBytes);
+    const page = newPage();
+    if (this.#takeFromTail(page)) return page.slices;
+    return this.#healing(this.#readOn(page), () => this.#readOn(newPage()));
+  }
+
+  /** What met damage is done again, as long as that heals. */
+  async #healing<T>(first: Promise<T>, again: () => T | Promise<T>): Promise<T> {
+    let attempt: T | Promise<T> = first;
+    for (let heals = 0; ; heals++) {
+      try {
+        return await attempt;
+      } catch (error) {
+        const isDamage = error instanceof PartitionDamaged;
+        if (!isDamage || heals === HEALS_MAX || !(await this.#shared.heal(error))) throw error;
+      }
+      attempt = again();
+    }
   }
 
   /**
@@ -318,7 +341,8 @@ export class PartitionLog implements LookupSource {
   }
 
   #lookUp(goal: LookupGoal): number | Promise<number> {
-    return lookUp(this, goal);
+    const found = lookUp(this, goal);
+    return typeof found === "number" ? found : this.#healing(found, () => lookUp(this, goal));
   }
 
   describe(): PartitionSizes {

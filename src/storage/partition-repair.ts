@@ -80,9 +80,12 @@ export async function repairScope(
 }
 
 /** Reads the segment up to its first damage. @returns null if there is none. */
-export async function findDamage(scope: RepairScope): Promise<DamagedRange | null> {
+export async function findDamage(
+  scope: RepairScope,
+  pace: (bytes: number) => Promise<void>,
+): Promise<DamagedRange | null> {
   const { log, segment, end } = scope;
-  const from = await withFile(scope, (file) => firstBad(scope, file));
+  const from = await withFile(scope, (file) => firstBad(scope, file, pace));
   if (from === null) return null;
   const to = await withFile(scope, (file) => nextGood(scope, file, from));
   return {
@@ -115,8 +118,12 @@ export async function writeRepair(
 }
 
 /** The first batch that cannot be read, or does not go on where the one before it ended. */
-async function firstBad(scope: RepairScope, file: DiskFile | null): Promise<Place | null> {
-  const { log, segment, end, nextTurn } = scope;
+async function firstBad(
+  scope: RepairScope,
+  file: DiskFile | null,
+  pace: (bytes: number) => Promise<void>,
+): Promise<Place | null> {
+  const { log, segment, end } = scope;
   const source = { path: segment.path, seed: log.seed };
   let at: Place = { position: 0, offset: segment.baseOffset };
   if (file === null) return at;
@@ -132,8 +139,9 @@ async function firstBad(scope: RepairScope, file: DiskFile | null): Promise<Plac
       if (!(error instanceof PartitionDamaged)) throw error;
       return window === null ? at : { position: window.filePosition, offset: window.offset };
     }
+    const bytes = window.filePosition - at.position;
     at = { position: window.filePosition, offset: window.offset };
-    await nextTurn();
+    await pace(bytes);
   }
   return at.position < end.position ? at : null;
 }
@@ -188,7 +196,7 @@ const isHeader = (bytes: Uint8Array, at: number, seed: number): boolean =>
 
 /** It begins where the damage does, and ends where that does or a whole batch follows. */
 async function checkRange(scope: RepairScope, range: DamagedRange): Promise<void> {
-  const found = await findDamage(scope);
+  const found = await findDamage(scope, scope.nextTurn);
   if (found === null || found.position !== range.position) {
     throw new RepairRefused("nothing is damaged at this position");
   }

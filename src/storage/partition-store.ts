@@ -1,6 +1,7 @@
 import type { Disk } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
 import { ByteWriter } from "../lib/bytes.ts";
+import type { PartitionDamaged } from "./partition-damaged.ts";
 import { PartitionFlusher } from "./partition-flusher.ts";
 import { PartitionLog, type PartitionRecord, type PartitionShared } from "./partition-log.ts";
 import {
@@ -45,6 +46,8 @@ export type PartitionStoreOptions = {
   readonly concurrency?: number;
   /** Resolves in a later turn of the event loop: small writes alone do not leave the present one. */
   readonly nextTurn: () => Promise<void>;
+  /** Tries to bring damaged bytes back, by `repair`. @returns whether to read again. */
+  readonly heal?: (damage: PartitionDamaged) => Promise<boolean>;
   /** The disk got full, or has room again. Nothing is lost: the bytes are in memory and journal. */
   readonly onDiskFull?: (full: boolean) => void;
   /** The disk failed, or damage was met, in the background: the process has to end. */
@@ -104,6 +107,7 @@ export class PartitionStore {
     this.#concurrency = options.concurrency ?? 2;
     this.#files = new SegmentFiles(disk, options.openFiles ?? 256, onFailure);
     this.#budget = new TailBudget(options.tailBytes ?? TAIL_BYTES_DEFAULT);
+    const heal = options.heal ?? (() => Promise.resolve(false));
     const reader = new SegmentReader(disk, this.#files);
     const indexes = new SegmentIndexes(disk, this.#files, reader, options.indexPoints ?? 262_144);
     const flusher = new PartitionFlusher({
@@ -114,6 +118,7 @@ export class PartitionStore {
       concurrency: this.#concurrency,
       unflushedBytesLimit: options.unflushedBytes ?? this.#budget.limitBytes / 4,
       nextTurn: options.nextTurn,
+      heal,
       onDiskFull: options.onDiskFull ?? (() => undefined),
       onFailure,
     });
@@ -126,6 +131,7 @@ export class PartitionStore {
       reader,
       indexes,
       lastCut: 0,
+      heal,
       appended: (log, bytes) => flusher.appended(log, bytes),
       trimmed: (log, segments) => reaper.doomSegments(log, segments, shared.lastCut),
     };
@@ -225,10 +231,14 @@ export class PartitionStore {
    * What has to be asked of a peer so that the segment can be read again. Meant for a
    * `PartitionDamaged`, whose fields `where` takes; after `repair` it tells of the next damage.
    *
+   * @param pace waits after each slice that was read; by default for the next turn.
    * @returns null if nothing is damaged there, or not kept any more.
    */
-  async damagedRange(where: SegmentPlace): Promise<DamagedRange | null> {
-    return await this.#inSegment(where, findDamage);
+  async damagedRange(
+    where: SegmentPlace,
+    pace: (bytes: number) => Promise<void> = this.#options.nextTurn,
+  ): Promise<DamagedRange | null> {
+    return await this.#inSegment(where, (scope) => findDamage(scope, pace));
   }
 
   /**

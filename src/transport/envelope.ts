@@ -38,6 +38,8 @@ const KINDS = {
   snapshot_file_end: 34,
   snapshot_abort: 35,
   snapshot_status: 36,
+  batches_request: 48,
+  batches_reply: 49,
 } as const;
 
 export type FrameKind = keyof typeof KINDS;

@@ -2,10 +2,17 @@ import type { Clock } from "../env/clock.ts";
 import type { Network, PeerAddress, PeerIdentity } from "../env/network.ts";
 import type { Random } from "../env/random.ts";
 import { assert } from "../lib/assert.ts";
+import type { ByteWriter } from "../lib/bytes.ts";
 import type { NodeId, ShardId } from "../lib/ids.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { Message } from "../raft/types.ts";
-import type { Frame } from "./envelope.ts";
+import {
+  BatchExchange,
+  type Batches,
+  type BatchesHandler,
+  type BatchesWanted,
+} from "./batch-exchange.ts";
+import type { Frame, FrameKind } from "./envelope.ts";
 import { FrameError } from "./frame-error.ts";
 import type { Hello, Standing, Welcome } from "./handshake-codec.ts";
 import { InboundLink } from "./inbound-link.ts";
@@ -67,6 +74,8 @@ export type TransportHandlers = {
   readonly met: (meeting: Meeting) => boolean;
   /** Where snapshots of other nodes go; without it none are taken. */
   readonly snapshots?: SnapshotSink;
+  /** Reads batches for a peer whose own are damaged; without it none are given. */
+  readonly batches?: BatchesHandler;
 };
 
 export type TransportStats = {
@@ -85,6 +94,7 @@ export class Transport {
   readonly #outbound = new Map<NodeId, OutboundLink>();
   readonly #inbound = new Set<InboundLink>();
   readonly #snapshots: SnapshotExchange;
+  readonly #batches: BatchExchange;
   #handlers: TransportHandlers | null = null;
   #closed = false;
 
@@ -102,11 +112,13 @@ export class Transport {
         frame: (peer, frame) => this.#receive(peer, frame),
       },
     });
+    const send = (peer: NodeId, kind: FrameKind, write: (writer: ByteWriter) => void): boolean => {
+      write(this.#shared.writer.begin(kind));
+      return this.#outbound.get(peer)?.transmit() === true;
+    };
+    this.#batches = new BatchExchange(this.#shared, { send });
     this.#snapshots = new SnapshotExchange(this.#shared, {
-      send: (peer, kind, write) => {
-        write(this.#shared.writer.begin(kind));
-        return this.#outbound.get(peer)?.transmit() === true;
-      },
+      send,
       backlogBytes: (peer) => this.#outbound.get(peer)?.backlogBytes ?? Number.POSITIVE_INFINITY,
     });
   }
@@ -114,6 +126,7 @@ export class Transport {
   /** Begins to listen. @throws if the address cannot be listened on. */
   start(handlers: TransportHandlers): void {
     this.#handlers = handlers;
+    if (handlers.batches !== undefined) this.#batches.serveWith(handlers.batches);
     if (handlers.snapshots !== undefined) this.#snapshots.receiveInto(handlers.snapshots);
     this.#shared.network.listen((link) => {
       const inbound = new InboundLink(this.#shared, link, {
@@ -176,6 +189,11 @@ export class Transport {
     return this.#snapshots.send(peer, source);
   }
 
+  /** Null if the peer has them not, or not in time. */
+  askBatches(peer: NodeId, wanted: BatchesWanted): Promise<Batches | null> {
+    return this.#batches.ask(peer, wanted);
+  }
+
   isUp(peer: NodeId): boolean {
     return this.#outbound.get(peer)?.isUp === true;
   }
@@ -195,6 +213,7 @@ export class Transport {
     if (this.#closed) return;
     this.#closed = true;
     this.#handlers = null;
+    this.#batches.close();
     const snapshotsClosed = this.#snapshots.close();
     for (const link of this.#outbound.values()) link.stop();
     for (const link of [...this.#inbound]) link.end();
@@ -227,6 +246,7 @@ export class Transport {
     this.#outbound.get(id)?.stop();
     this.#outbound.delete(id);
     this.#snapshots.peerRemoved(id);
+    this.#batches.peerRemoved(id);
     this.#shared.peers.delete(id);
     for (const link of [...this.#inbound]) if (link.peerId === id) link.end();
   }
@@ -268,6 +288,8 @@ export class Transport {
     if (frame.kind === "raft") {
       const messages = decodeMessages(frame.payload, peer, this.#shared.local.id);
       for (const message of messages) this.#handlers?.message(message);
+    } else if (frame.kind.startsWith("batches_")) {
+      if (!this.#closed) this.#batches.receive(peer, frame);
     } else if (frame.kind.startsWith("snapshot_")) {
       if (!this.#closed) this.#snapshots.receive(peer, frame);
     } else {

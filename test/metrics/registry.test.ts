@@ -104,6 +104,8 @@ describe("/metrics", () => {
         ...Object.keys(HISTOGRAMS),
         ...Object.keys(COUNTERS),
         ...Object.keys(GAUGES),
+        "damage",
+        "repairs",
         "routes",
       ].sort(),
     );

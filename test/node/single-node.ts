@@ -52,6 +52,7 @@ export class SingleNode {
           diskReserveBytes: 0,
         },
         checkpointBytes: 32 * KIB,
+        scrubBytesPerSecond: 0,
         autoCreateTopics: true,
         defaultPartitions: 2,
         commitTimeoutMs: 5_000,

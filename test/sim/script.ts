@@ -3,6 +3,7 @@ import type { Node } from "../../src/node/node.ts";
 import { SimCluster } from "./cluster.ts";
 import { running } from "./life.ts";
 import { type Plan, planOf } from "./plan.ts";
+import { settle } from "./sim-clock.ts";
 import type { SimNode } from "./sim-node.ts";
 
 const WAIT_MS_MAX = 120_000;
@@ -93,7 +94,9 @@ export class Script {
 
   async #step(end: number): Promise<boolean> {
     running.life = null;
-    const more = await this.cluster.step(end);
+    // A node alone gets going without an event: only its disk answers, at once.
+    if (this.cluster.queue.nextMs === null) await settle();
+    const more = this.cluster.step(end);
     if (this.cluster.violation !== null) throw this.cluster.violation;
     return more;
   }

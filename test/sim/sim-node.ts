@@ -37,6 +37,8 @@ export class SimNode {
   /** Open and started. */
   node: Node | null = null;
   lives = 0;
+  /** Of all its lives together. */
+  readonly instruments = createInstruments();
   founder: boolean;
   /** Null: as it should be; else why it cannot come back with this disk. */
   broken: string | null = null;
@@ -118,11 +120,12 @@ export class SimNode {
       clock,
       random: { u32: () => random.u32() },
       log: this.#logger(clock),
-      instruments: createInstruments(),
+      instruments: this.instruments,
       dataDir,
       nodeId: this.id,
       storage: { ...plan, diskReserveBytes: 0 },
       checkpointBytes: plan.checkpointBytes,
+      scrubBytesPerSecond: 1 << 20,
       autoCreateTopics: false,
       defaultPartitions: plan.partitions,
       commitTimeoutMs: plan.commitTimeoutMs,

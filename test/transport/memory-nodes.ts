@@ -2,6 +2,7 @@
 import { type NodeId, SHARD_0 } from "../../src/lib/ids.ts";
 import { SILENT } from "../../src/metrics/log.ts";
 import type { Message, Term } from "../../src/raft/types.ts";
+import type { BatchesHandler } from "../../src/transport/batch-exchange.ts";
 import type { Standing } from "../../src/transport/handshake-codec.ts";
 import type { TransportLimits } from "../../src/transport/limits.ts";
 import type {
@@ -90,6 +91,8 @@ export class MemoryNode {
   readonly sink = new MemorySink();
   readonly received: Message[] = [];
   readonly unreachable: NodeId[] = [];
+  /** What a peer that asks for batches gets. */
+  batches: BatchesHandler = () => Promise.resolve(null);
 
   /** @param standing may change later. */
   constructor(
@@ -116,6 +119,7 @@ export class MemoryNode {
       clusterLearnt: () => {},
       met: () => true,
       snapshots: this.sink,
+      batches: (wanted, from) => this.batches(wanted, from),
     });
   }
 

@@ -1,0 +1,88 @@
+import type { Clock } from "../env/clock.ts";
+import { DiskFull } from "../env/disk.ts";
+import { PartitionDamaged } from "../storage/partition-damaged.ts";
+import type { PartitionStore } from "../storage/partition-store.ts";
+
+/** Between the end of one pass over all segments and the next. */
+const REST_MS = 60_000;
+
+export type ScrubberOptions = {
+  readonly store: () => PartitionStore;
+  readonly clock: Clock;
+  /** 0: nothing is read but what `hurry` asks for. */
+  readonly bytesPerSecond: number;
+  readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
+  readonly fault: (error: unknown) => void;
+};
+
+/**
+ * Reads all segments again and again, slowly, so that damage is found while peers still have what
+ * heals it.
+ */
+export class Scrubber {
+  readonly #options: ScrubberOptions;
+  #cancel: (() => void) | null = null;
+  #stopped = false;
+  #passing: Promise<void> | null = null;
+
+  constructor(options: ScrubberOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { bytesPerSecond, clock, fault } = this.#options;
+    if (this.#stopped || bytesPerSecond === 0) return;
+    this.#cancel = clock.after(REST_MS, () => {
+      this.#tryPass(bytesPerSecond).then(() => this.start(), fault);
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+  }
+
+  /** One pass now, as fast as it goes beside requests. Joins the one that is under way like this. */
+  hurry(): Promise<void> {
+    this.#passing ??= this.#tryPass(Number.POSITIVE_INFINITY).finally(() => {
+      this.#passing = null;
+    });
+    return this.#passing;
+  }
+
+  async #pass(bytesPerSecond: number): Promise<void> {
+    const { store, heal } = this.#options;
+    const present = store();
+    const pace = (bytes: number) => this.#rest((bytes / bytesPerSecond) * 1000);
+    for (const log of [...present.logs()]) {
+      for (const { baseOffset: segmentOffset, path } of [...log.segments]) {
+        if (this.#stopped || store() !== present) return;
+        const { topicId, partition } = log;
+        const range = await present.damagedRange({ topicId, partition, segmentOffset }, pace);
+        if (range === null) continue;
+        const { position, fromOffset } = range;
+        await heal(new PartitionDamaged(path, position, "found by reading all", fromOffset));
+      }
+    }
+  }
+
+  /** The disk may be full, and the store another one since a snapshot was installed. */
+  async #tryPass(bytesPerSecond: number): Promise<void> {
+    const { store } = this.#options;
+    const present = store();
+    try {
+      await this.#pass(bytesPerSecond);
+    } catch (error) {
+      if (this.#stopped || error instanceof DiskFull || store() !== present) return;
+      throw error;
+    }
+  }
+
+  #rest(ms: number): Promise<void> {
+    const { clock } = this.#options;
+    return new Promise((resolve) => {
+      if (this.#stopped || ms < 1) clock.soon(resolve);
+      else clock.after(ms, resolve);
+    });
+  }
+}

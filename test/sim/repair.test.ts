@@ -1,0 +1,200 @@
+/** Goal: a damaged file of one node of three costs nobody a record, and the node heals by itself. */
+import { describe, expect, test } from "bun:test";
+import { utf8 } from "../../src/lib/bytes.ts";
+import type { ConsumePage } from "../../src/node/api.ts";
+import type { Node } from "../../src/node/node.ts";
+import { BatchBuilder } from "../../src/record/batch-builder.ts";
+import type { Plan } from "./plan.ts";
+import { Script } from "./script.ts";
+import type { SimNode } from "./sim-node.ts";
+import { pageOf, TOPIC } from "./workload.ts";
+
+const COUNT = 60;
+const SMALL: Partial<Plan> = {
+  partitions: 1,
+  spares: 0,
+  journalSegmentBytes: 4096,
+  segmentBytes: 2048,
+  tailBytes: 4096,
+};
+
+/** Acknowledged messages `m0` … on one partition. */
+async function produce(script: Script, from: number, count: number): Promise<void> {
+  for (let i = from; i < from + count; i++) {
+    const builder = new BatchBuilder();
+    builder.add(null, utf8(`m${i}|`.padEnd(100, ".")));
+    const records = builder.finish();
+    const at = { topic: TOPIC, partition: 0, key: null, idempotencyKey: utf8(`m${i}`) };
+    await script.insist(
+      (node) => node.produce({ ...at, records, timeoutMs: null, rocket: false }),
+      ({ ok }) => ok,
+    );
+  }
+}
+
+async function filled(changes: Partial<Plan> = {}): Promise<Script> {
+  const script = new Script({ ...SMALL, ...changes });
+  script.start();
+  await script.create(TOPIC);
+  await produce(script, 0, COUNT);
+  await equal(script);
+  return script;
+}
+
+const isEqual = ({ cluster }: Script): boolean => {
+  const healths = cluster.nodes.map(({ node }) => node?.health());
+  const first = healths[0]?.appliedIndex ?? -1;
+  return healths.every((health) => health?.ready === true && health.appliedIndex === first);
+};
+const equal = (script: Script) => script.until("all are equal", () => isEqual(script));
+
+const read = (node: Node) =>
+  node.consume({
+    topic: TOPIC,
+    partition: 0,
+    group: "g",
+    offset: 0,
+    limit: 1_000_000,
+    maxBytes: 1 << 28,
+    linearizable: false,
+  });
+const idsOf = (page: ConsumePage) => pageOf(page, 1_000_000).messages.map(([, id]) => id);
+const ids = (count: number) => Array.from({ length: count }, (_, i) => `m${i}`);
+
+async function readFrom(script: Script, { id }: SimNode): Promise<string[]> {
+  const page = await script.ask(read, id);
+  if (!page.ok) throw new Error(page.code);
+  return idsOf(page);
+}
+
+const leaderOf = ({ leader }: Script): SimNode => {
+  if (leader === null) throw new Error("no leader");
+  return leader;
+};
+const followerOf = (script: Script): SimNode => {
+  const found = script.cluster.nodes.find((node) => node !== leaderOf(script));
+  if (found === undefined) throw new Error("no follower");
+  return found;
+};
+const WHO = { leader: leaderOf, follower: followerOf };
+
+/** One bit in the middle of each file whose path begins so, but for the first `skip` of them. */
+function flip({ disk }: SimNode, prefix: string, skip = 0, count = 1): void {
+  const written = disk
+    .paths()
+    .filter((path) => path.startsWith(prefix) && /\.(seg|ckpt)$/.test(path))
+    .filter((path) => disk.peek(path)?.some((byte) => byte !== 0));
+  expect(written.length).toBeGreaterThan(skip + count);
+  for (const path of written.slice(skip, skip + count)) {
+    const used = disk.peek(path)?.findLastIndex((byte) => byte !== 0) ?? 0;
+    disk.flipBit(path, Math.floor(used / 2) * 8 + 3);
+  }
+}
+
+async function restart(script: Script, node: SimNode): Promise<void> {
+  node.kill();
+  script.start(node.id);
+  await script.until("it is ready", () => node.node?.health().ready === true);
+}
+
+describe("a journal that is damaged", () => {
+  for (const [who, find] of Object.entries(WHO)) {
+    test(`on the ${who} is cut, filled by peers, and forgotten about`, async () => {
+      const script = await filled({ checkpointBytes: 1 << 20 });
+      const node = find(script);
+      node.kill();
+      flip(node, "shards/0/journal/");
+      script.start(node.id);
+      await produce(script, COUNT, 5);
+      await equal(script);
+      expect(await readFrom(script, node)).toEqual(ids(COUNT + 5));
+      expect(node.instruments.repairs.journal.value).toBe(1);
+      await script.until("no claim is left", () => {
+        return !node.disk.paths().some((path) => path.endsWith("/claimed"));
+      });
+      await restart(script, node);
+      expect(node.instruments.repairs.journal.value).toBe(1);
+    });
+  }
+
+  test("of a node alone stops the start, and is left as it is", async () => {
+    const script = await filled({ nodes: 1, checkpointBytes: 1 << 20 });
+    const node = leaderOf(script);
+    script.cluster.excuse(node, "bit-flip");
+    node.kill();
+    flip(node, "shards/0/journal/");
+    const before = node.disk.peek("shards/0/journal/0000000000000001.seg");
+    script.start(node.id);
+    await script.until("it has ended", () => node.broken !== null);
+    expect(node.broken).toContain("journal damaged");
+    expect(node.disk.peek("shards/0/journal/0000000000000001.seg")).toEqual(before);
+  });
+
+  test("of the last of three members is not cut either", async () => {
+    const script = await filled();
+    const survivor = leaderOf(script);
+    for (const { id } of script.cluster.nodes) {
+      if (id === survivor.id) continue;
+      await script.insist(
+        (node) => node.removeMember(id),
+        (result) => result.ok || result.code === "member_not_found",
+      );
+      script.node(id).kill();
+    }
+    await produce(script, COUNT, 20);
+    script.cluster.excuse(survivor, "bit-flip");
+    survivor.kill();
+    flip(survivor, "shards/0/journal/", 1);
+    script.start(survivor.id);
+    await script.until("it has ended", () => survivor.broken !== null);
+    expect(survivor.broken).toContain("journal damaged");
+  });
+});
+
+describe("a segment that is damaged", () => {
+  for (const [who, find] of Object.entries(WHO)) {
+    test(`on the ${who} is healed by who reads it`, async () => {
+      const script = await filled();
+      const node = find(script);
+      await script.ask((one) => one.compact(), node.id);
+      flip(node, "shards/0/partitions", 0, 3);
+      expect(await readFrom(script, node)).toEqual(ids(COUNT));
+      expect(node.instruments.repairs.partition.value).toBe(3);
+      expect(await readFrom(script, node)).toEqual(ids(COUNT));
+      expect(node.instruments.damage.partition.value).toBe(3);
+    });
+  }
+
+  test("is found and healed though nobody reads it", async () => {
+    const script = await filled();
+    const node = followerOf(script);
+    await script.ask((one) => one.compact(), node.id);
+    flip(node, "shards/0/partitions", 0, 3);
+    await script.until("it is healed", () => node.instruments.repairs.partition.value === 3);
+  });
+
+  test("is refused, not served, while no peer can be reached, and healed afterwards", async () => {
+    const script = await filled();
+    const node = followerOf(script);
+    await script.ask((one) => one.compact(), node.id);
+    flip(node, "shards/0/partitions");
+    const { networks, nodes } = script.cluster;
+    for (const other of nodes) {
+      networks.block(node.id, other.id);
+      networks.block(other.id, node.id);
+    }
+    expect(await script.ask(read, node.id)).toMatchObject({ ok: false, code: "data_damaged" });
+    networks.heal();
+    await script.pass(3000);
+    expect(await readFrom(script, node)).toEqual(ids(COUNT));
+  });
+
+  test("of a node alone is refused", async () => {
+    const script = await filled({ nodes: 1 });
+    const node = leaderOf(script);
+    await script.ask((one) => one.compact(), node.id);
+    flip(node, "shards/0/partitions");
+    expect(await script.ask(read, node.id)).toMatchObject({ ok: false, code: "data_damaged" });
+    await produce(script, COUNT, 1);
+  });
+});

@@ -7,7 +7,7 @@ import type { NodeProcess } from "./node-process.ts";
 import { type Body, bodyOf, outcomeOf } from "./outcome.ts";
 
 export type Request = {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   readonly target: string;
   readonly body?: string;
 };

@@ -40,7 +40,8 @@ async function run({ name, nodes, seconds }: Short): Promise<void> {
 
 const SHORT: readonly Short[] = [
   { name: "kill-any", nodes: 1, seconds: 5 },
-  { name: "kill-leader", nodes: 3, seconds: 10 },
+  { name: "kill-leader", nodes: 3, seconds: 6 },
+  { name: "kills-in-a-row", nodes: 3, seconds: 8 },
   { name: "pause-leader", nodes: 3, seconds: 8 },
   { name: "partition-leader", nodes: 3, seconds: 8 },
 ];

@@ -19,7 +19,10 @@ export async function join(run: Run, node: NodeProcess): Promise<boolean> {
 }
 
 /** Only then may another node fail: a voter that has nothing yet counts towards no majority. */
-async function hasCaughtUp({ cluster, until, findings }: Run, node: NodeProcess): Promise<boolean> {
+export async function hasCaughtUp(
+  { cluster, until, findings }: Run,
+  node: NodeProcess,
+): Promise<boolean> {
   const target = (await cluster.leader())?.members.map(({ matchIndex }) => matchIndex ?? 0) ?? [];
   const wanted = Math.max(0, ...target);
   const reached = await until(async () => {
@@ -27,7 +30,7 @@ async function hasCaughtUp({ cluster, until, findings }: Run, node: NodeProcess)
     return (member?.matchIndex ?? -1) >= wanted ? true : null;
   });
   if (reached === true) return true;
-  findings.push(`${node.id} is a voter, but it never got what it lacked:\n${node.logTail()}`);
+  findings.push(`${node.id} is a voter, but never got what it lacked:\n${node.logTail()}`);
   return false;
 }
 

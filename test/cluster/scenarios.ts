@@ -3,6 +3,7 @@ import type { Demands } from "../history/vacuity.ts";
 import { flipBits } from "./bitflip-scenario.ts";
 import type { NetworkKind } from "./cluster.ts";
 import * as faults from "./faults.ts";
+import { killsInARow } from "./kills-scenario.ts";
 import { growAndShrink, replaceDisks, wipeFollower } from "./members-scenarios.ts";
 import type { Observer } from "./observer.ts";
 import type { Run } from "./run-state.ts";
@@ -52,6 +53,12 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     size: 3,
     demands: { faults: 2, leaderChanges: 1 },
     act: repeat(faults.killLeader),
+  },
+  "kills-in-a-row": {
+    help: "SIGKILL to each leader, as soon as the one before is back: one for every two --seconds",
+    size: 3,
+    demands: {},
+    act: killsInARow,
   },
   "kill-any": {
     help: "SIGKILL to any node; with --nodes 1 to the only one",

@@ -86,6 +86,13 @@ export function closeEntry(writer: ByteWriter, start: number, at: Millis, count:
   writer.setU32(start + AT_ENTRY_COUNT, padded);
 }
 
+/** Sets the time of an entry that was closed before it was known. */
+export function stampEntry(entry: Uint8Array, at: Millis): void {
+  const view = new DataView(entry.buffer, entry.byteOffset, entry.byteLength);
+  view.setUint32(AT_TIME, at >>> 0, true);
+  view.setUint32(AT_TIME + 4, Math.floor(at / 2 ** 32), true);
+}
+
 /** The hot one: straight into the writer, no object in between. */
 export function encodeProduce(
   writer: ByteWriter,

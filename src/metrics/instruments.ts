@@ -96,6 +96,14 @@ export const GAUGES = {
     name: "ayder_disk_size_bytes",
     help: "Size of the file system with the data directory",
   },
+  clockSkewSeconds: {
+    name: "ayder_clock_skew_seconds",
+    help: "This node's wall clock minus that of a majority of the voters",
+  },
+  clockClampSeconds: {
+    name: "ayder_clock_clamp_seconds",
+    help: "This node's wall clock minus the cluster's time, by which things expire",
+  },
   requestsInFlight: {
     name: "ayder_http_requests_in_flight",
     help: "Requests that are being answered, follow streams not counted",
@@ -165,6 +173,8 @@ export const createInstruments = (): Instruments => ({
   waiters: new Cell(),
   diskFreeBytes: new Cell(),
   diskSizeBytes: new Cell(),
+  clockSkewSeconds: new Cell(),
+  clockClampSeconds: new Cell(),
   requestsInFlight: new Cell(),
   followStreams: new Cell(),
   damage: newDamageCells(),

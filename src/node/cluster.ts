@@ -14,6 +14,7 @@ import type { Batches, BatchesHandler, BatchesWanted } from "../transport/batch-
 import type { Standing } from "../transport/handshake-codec.ts";
 import { type Meeting, Transport, type TransportStats } from "../transport/transport.ts";
 import type { ClusterApi, NodeHealth } from "./api.ts";
+import type { ClusterTime } from "./cluster-time.ts";
 import type { Commander } from "./commander.ts";
 import { idsOf, type MemberAddress, MemberBook } from "./members.ts";
 import { Members } from "./membership.ts";
@@ -39,6 +40,7 @@ export type ClusterParts = {
   readonly core: Core;
   readonly machine: Machine;
   readonly clock: Clock;
+  readonly time: ClusterTime;
   readonly random: Random;
   readonly log: Logger;
   readonly dataDir: DataDir;
@@ -116,6 +118,7 @@ export class Cluster implements ClusterApi {
       },
       clusterLearnt: (clusterId, from) => this.#learn(clusterId, from),
       met: (meeting) => this.#met(meeting),
+      clock: (...reading) => this.#parts.time.observe(...reading),
       snapshots: snapshots.sink(
         (offer) => this.#parts.step([offer]),
         () => core.commitIndex,

@@ -1,8 +1,10 @@
+import type { Machine } from "../machine/machine.ts";
 import { type Core, createCore } from "../raft/core.ts";
 import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
 import type { Configuration } from "../raft/types.ts";
 import type { NodeHealth } from "./api.ts";
 import type { ClusterOptions } from "./cluster.ts";
+import { ClusterTime } from "./cluster-time.ts";
 import type { NodeOptions } from "./node-options.ts";
 import type { Recovered } from "./recovery.ts";
 
@@ -33,6 +35,19 @@ export function newCore(options: NodeOptions, recovered: Recovered): Core {
     },
   );
 }
+
+export const newTime = (
+  { nodeId: self, clock, log }: NodeOptions,
+  core: Core,
+  machine: Machine,
+): ClusterTime =>
+  new ClusterTime({
+    self,
+    clock,
+    log,
+    floor: () => machine.now,
+    voters: () => core.configuration.voters,
+  });
 
 export const tickMsOf = ({ heartbeatMs }: ClusterOptions): number =>
   Math.max(TICK_MS_MIN, heartbeatMs / HEARTBEAT_TICKS);

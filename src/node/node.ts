@@ -19,13 +19,14 @@ import { Backups } from "./backups.ts";
 import { BrokerWrites } from "./broker-writes.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { Cluster } from "./cluster.ts";
+import type { ClusterTime } from "./cluster-time.ts";
 import { Commander } from "./commander.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { GroupLagReader } from "./group-lag.ts";
 import { Healing } from "./healing.ts";
 import { KvAccess } from "./kv-access.ts";
 import { Linearizer } from "./linearizer.ts";
-import { electionTicksOf, foundersOf, newCore, roleOf, tickMsOf } from "./node-core.ts";
+import { electionTicksOf, foundersOf, newCore, newTime, roleOf, tickMsOf } from "./node-core.ts";
 import type { NodeOptions } from "./node-options.ts";
 import { Producer } from "./producer.ts";
 import { Proposer } from "./proposer.ts";
@@ -49,6 +50,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly #core: Core;
   readonly #storage: Storage;
   readonly #machine: Machine;
+  readonly #time: ClusterTime;
   readonly #acknowledgements: Acknowledgements;
   readonly #linearizer: Linearizer;
   readonly #proposer: Proposer;
@@ -96,14 +98,16 @@ export class Node implements NodeApi, ClusterApi {
     this.#core = newCore(options, recovered);
     const { clock } = options;
     const { machine, storage } = recovered;
-
+    const time = newTime(options, this.#core, machine);
+    this.#time = time;
     this.#acknowledgements = new Acknowledgements(this.#core, options.writeConcern);
     this.#linearizer = new Linearizer(this.#core, clock, options.commitTimeoutMs, () =>
       this.#shard.turnSoon(),
     );
     this.#proposer = new Proposer({
       core: this.#core,
-      clock,
+      clock: time,
+      mayStamp: () => time.mayStamp(),
       machineNow: () => Math.max(machine.now, this.#kv.readFloorMs) as typeof machine.now,
       queueBytesMax: options.queueBytesMax,
       queueRequestsMax: options.queueRequestsMax,
@@ -121,13 +125,13 @@ export class Node implements NodeApi, ClusterApi {
       membersChanged: () => this.#cluster.changed(),
     });
     this.#writes = new BrokerWrites(machine, this.#commander);
-    this.#kv = new KvAccess(machine, this.#commander, clock);
+    this.#kv = new KvAccess(machine, this.#commander, time);
     this.#reader = new Reader(machine, this.#linearizer);
-    this.#lags = new GroupLagReader(machine, clock);
+    this.#lags = new GroupLagReader(machine, time);
     this.#producer = new Producer({
       machine,
       proposer: this.#proposer,
-      clock,
+      clock: time,
       autoCreateTopics: options.autoCreateTopics,
       defaultPartitions: options.defaultPartitions,
       createTopic: (topic, partitions) => this.#writes.createTopic(topic, partitions),
@@ -144,7 +148,7 @@ export class Node implements NodeApi, ClusterApi {
     const background = {
       machine,
       commander: this.#commander,
-      clock,
+      clock: time,
       isLeader: () => this.#core.role === "leader",
       fault: (error: unknown) => this.#fault(error),
     };
@@ -172,6 +176,7 @@ export class Node implements NodeApi, ClusterApi {
       core: this.#core,
       machine: this.#machine,
       clock,
+      time: this.#time,
       random,
       log,
       dataDir,
@@ -463,6 +468,7 @@ export class Node implements NodeApi, ClusterApi {
     instruments.journalBytes.value = this.#storage.journal.bytes;
     instruments.proposalsInFlight.value = this.#proposer.inFlight;
     instruments.waiters.value = this.#proposer.queuedRequests;
+    this.#time.measure(instruments);
     const { store, journal } = this.#storage;
     const { pendingRemovalBytes } = store.describe();
     const needed = pendingRemovalBytes > 0 && (journal.spaceLow || this.#proposer.diskFull);

@@ -2,7 +2,7 @@ import type { Clock } from "../env/clock.ts";
 import { assert } from "../lib/assert.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import type { Millis } from "../lib/ids.ts";
-import { closeEntry, openEntry } from "../machine/command-codec.ts";
+import { closeEntry, openEntry, stampEntry } from "../machine/command-codec.ts";
 import type { CommandResult } from "../machine/commands.ts";
 import type { Core } from "../raft/core.ts";
 import type { Entry } from "../raft/types.ts";
@@ -14,10 +14,13 @@ import type { Acknowledgements } from "./write-concern.ts";
 export const PROPOSAL_BYTES_MAX = 1024 * 1024;
 export const PROPOSAL_COMMANDS_MAX = 10_000;
 const DEADLINE_CHECK_MS = 50;
+const NOT_STAMPED = 0 as Millis;
 
 export type ProposerOptions = {
   readonly core: Core;
   readonly clock: Clock;
+  /** False: it is not known yet what time it is; entries wait. */
+  readonly mayStamp: () => boolean;
   /** Time of the machine: what is stamped never lies before it. */
   readonly machineNow: () => Millis;
   readonly queueBytesMax: number;
@@ -163,8 +166,11 @@ export class Proposer {
 
   /** The journal is idle: everything that waits becomes entries of the log. */
   propose(): void {
+    if (this.#open.waiters.length === 0 && this.#closed.length === 0) return;
+    if (!this.#options.mayStamp()) return;
     if (this.#open.waiters.length > 0) this.#close();
     for (const { proposal, data } of this.#closed.splice(0)) {
+      stampEntry(data, this.#stamp());
       const outcome = this.#options.core.propose(data);
       if (!outcome.ok) {
         this.#drop(proposal, outcome.code === "not_leader" ? "not_leader" : "overloaded");
@@ -241,7 +247,7 @@ export class Proposer {
   #close(): void {
     const proposal = this.#open;
     proposal.closedUs = this.#options.clock.monotonic();
-    closeEntry(this.#writer, 0, this.#stamp(), proposal.waiters.length);
+    closeEntry(this.#writer, 0, NOT_STAMPED, proposal.waiters.length);
     this.#closed.push({ proposal, data: this.#writer.take() });
     this.#open = newProposal();
   }

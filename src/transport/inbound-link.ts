@@ -170,8 +170,10 @@ export class InboundLink {
   #pong(address: FrameAddress, payload: Uint8Array): void {
     const sequence = readPayload(payload, (reader) => reader.u32());
     if (this.#link.bufferedBytes > PONG_BACKLOG_BYTES_MAX) return;
-    const { writer } = this.#shared;
-    writer.begin("pong").u32(sequence);
+    const { writer, clock } = this.#shared;
+    const pong = writer.begin("pong");
+    pong.u32(sequence);
+    pong.u64(clock.now());
     this.#link.send(writer.finish(address));
   }
 

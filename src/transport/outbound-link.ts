@@ -158,7 +158,8 @@ export class OutboundLink {
     } else if (kind === "refusal" && shaking) {
       this.#lost(readPayload(payload, readRefusal), "refused by the peer");
     } else if (kind === "pong" && state.step === "up") {
-      this.#pong(readPayload(payload, (reader) => reader.u32()));
+      const [sequence, wallMs] = readPayload(payload, (reader) => [reader.u32(), reader.u64()]);
+      this.#pong(sequence as number, wallMs as number);
     } else {
       throw new FrameError("unexpected", `a frame of kind ${kind} has no place here`);
     }
@@ -256,12 +257,18 @@ export class OutboundLink {
     this.#arm(limits.pingMs, () => this.#ping());
   }
 
-  #pong(sequence: number): void {
+  #pong(sequence: number, wallMs: number): void {
     this.#pingsUnanswered = 0;
     this.#failures = 0;
     if (sequence !== this.#pingsSent || this.#pingSentAt === null) return;
-    this.#peer.stats.roundTripUs = this.#shared.clock.monotonic() - this.#pingSentAt;
+    const { clock, events } = this.#shared;
+    const { stats, address } = this.#peer;
+    const nowUs = clock.monotonic();
+    stats.roundTripUs = nowUs - this.#pingSentAt;
     this.#pingSentAt = null;
+    // The peer read its clock somewhere between.
+    const errorMs = stats.roundTripUs / 2000;
+    events.clock(address.id, wallMs + errorMs - nowUs / 1000, errorMs);
   }
 
   #lost(code: string, reason: string): void {

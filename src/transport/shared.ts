@@ -19,6 +19,8 @@ export type LinkEvents = {
   /** A peer was let in that this node did not know: see `Shared.newcomer`. */
   readonly newcomer: (peer: Peer) => void;
   readonly up: (peer: NodeId) => void;
+  /** The peer's wall clock is ahead of this node's monotonic clock by so much, ± `errorMs`. */
+  readonly clock: (peer: NodeId, offsetMs: number, errorMs: number) => void;
   readonly down: (peer: NodeId) => void;
   /** A whole frame of a peer that proved itself. @throws FrameError */
   readonly frame: (peer: NodeId, frame: Frame) => void;

@@ -26,7 +26,7 @@ import {
   endMessages,
   messageBytesMax,
 } from "./raft-payload.ts";
-import { type Peer, Shared } from "./shared.ts";
+import { type LinkEvents, type Peer, Shared } from "./shared.ts";
 import { SnapshotExchange } from "./snapshot-exchange.ts";
 import type { SnapshotSink, SnapshotSource, SnapshotTransfer } from "./snapshot-types.ts";
 import { newPeerStats, type PeerStats } from "./stats.ts";
@@ -72,6 +72,8 @@ export type TransportHandlers = {
    * @returns false to refuse it, such as an incarnation that the cluster has replaced.
    */
   readonly met: (meeting: Meeting) => boolean;
+  /** A peer's wall clock was read: it is ahead of this node's monotonic clock by so much. */
+  readonly clock?: LinkEvents["clock"];
   /** Where snapshots of other nodes go; without it none are taken. */
   readonly snapshots?: SnapshotSink;
   /** Reads batches for a peer whose own are damaged; without it none are given. */
@@ -108,6 +110,7 @@ export class Transport {
         met: (peer) => this.#met(peer),
         newcomer: (peer) => this.#addNewcomer(peer),
         up: (peer) => this.#snapshots.linkUp(peer),
+        clock: (...reading) => this.#handlers?.clock?.(...reading),
         down: (peer) => this.#handlers?.unreachable(peer),
         frame: (peer, frame) => this.#receive(peer, frame),
       },

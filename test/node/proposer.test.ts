@@ -14,6 +14,7 @@ test("housekeeping goes through a full queue, but not on a node that takes no wr
   const proposer = new Proposer({
     core,
     clock,
+    mayStamp: () => true,
     machineNow: () => 0 as Millis,
     queueBytesMax: 1000,
     queueRequestsMax: 2,

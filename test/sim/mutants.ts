@@ -120,6 +120,20 @@ export const MUTANTS: readonly Mutant[] = [
     test: "test/transport/links.test.ts",
   },
   {
+    name: "any-clock-believed-at-once",
+    file: "src/node/cluster-time.ts",
+    find: "if (!this.#settled) {\n      this.#settled = true;",
+    put: "{\n      this.#settled = true;",
+    test: "test/node/cluster-time.test.ts",
+  },
+  {
+    name: "own-clock-is-the-cluster's",
+    file: "src/node/cluster-time.ts",
+    find: "if (ids.length === 1 && ids[0] === self) return ownMs;",
+    put: "if (ids.length > 0 || ids[0] === self) return ownMs;",
+    test: "test/node/cluster-time.test.ts",
+  },
+  {
     name: "snapshot-drops-idempotency",
     file: "src/machine/snapshot-restorer.ts",
     find: "dedupe.pushDigests(digests, at, firstOffset, count);",

@@ -7,7 +7,7 @@ import type { Random } from "./random.ts";
 import type { SimNode } from "./sim-node.ts";
 
 const LENGTHS_MS = [50, 200, 800, 2500] as const;
-const JUMPS_MS = [-86_400_000, -3000, 3000, 3_600_000] as const;
+const JUMPS_MS = [-86_400_000, -3000, 0, 3000, 3_600_000, 86_400_000] as const;
 /** Until members are known by their disks, a lost one cannot be told from a new one. */
 const SETTLED_MS = 1500;
 
@@ -227,9 +227,15 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     nemesis.cluster.queue.after(100, () => node.start());
     return node.id;
   },
-  "clock-jump": (_, node, random) => {
-    node.clock.skewMs += random.pick(JUMPS_MS);
-    return `${node.id} ${node.clock.skewMs}`;
+  "clock-jump": ({ cluster }, node, random) => {
+    const { nodes, plan } = cluster;
+    const wrong = nodes.filter((other) => other !== node && other.clock.skewMs !== 0);
+    // A majority that is wrong alike is right; with changing members few are a majority.
+    const few = plan.faults.includes("membership") ? 1 : Math.max(1, (plan.nodes - 1) >> 1);
+    const skewMs = wrong.length < few ? random.pick(JUMPS_MS) : 0;
+    if (skewMs === node.clock.skewMs) return null;
+    node.clock.skewMs = skewMs;
+    return `${node.id} ${skewMs}`;
   },
   transfer: (nemesis, node, random) =>
     nemesis.command(async (leader) =>

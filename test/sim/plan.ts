@@ -107,8 +107,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     segmentBytes: random.pick([2048, 16_384, 262_144]),
     tailBytes: random.pick([4096, 65_536, 1_048_576]),
     checkpointBytes: random.pick([2048, 16_384, 262_144]),
-    // Clocks that jump make keys old at once; that is not what is looked for.
-    dedupeWindowMs: possible.includes("clock-jump") ? 3_600_000_000 : 600_000,
+    dedupeWindowMs: 600_000,
     dedupeKeysMax: random.pick([1000, 10_000]),
     queueRequestsMax: random.pick([4, 1000]),
     partitions: 1 + random.below(3),

@@ -10,13 +10,18 @@ import type { SimNode } from "./sim-node.ts";
 
 export const TOPIC = "t";
 export const GROUPS = ["g1", "g2"] as const;
-export const NAMESPACE = "kv";
+export const NAMESPACE: string = "kv";
 const KEYS = 4;
 const BATCH_MAX = 8;
 const RETRIES_MAX = 5;
 const RETRY_PAUSE_MS = 30;
 const PAGE_BYTES = 1 << 24;
 const DELETED_MAX = 10;
+const EXPIRING = "expiring";
+const TTL_MS = 3000;
+const TTL_LONG_MS = 600_000;
+/** Above what the history's judge allows clocks to be off. */
+const TTL_SLACK_MS = 1300;
 
 /** What clients know between them. */
 export class Knowledge {
@@ -83,6 +88,7 @@ export class Actor {
     else if (dice < 72) await this.#commit();
     else if (dice < 75) await this.#deleteBefore();
     else if (dice < 76) await this.#scratch();
+    else if (dice < 79) await this.#keyThatExpires();
     else await this.#keys(dice);
   }
 
@@ -255,6 +261,20 @@ export class Actor {
     else await this.#remove({ ns: NAMESPACE, key, cas });
   }
 
+  /** Written once; read while it must be there, and when it must be gone. */
+  async #keyThatExpires(): Promise<void> {
+    const { client, knowledge } = this;
+    const key = `e-${knowledge.id(client.name)}`;
+    // Where wrong clocks may keep a majority from agreeing, time is right within minutes only.
+    const areRight = !client.cluster.plan.faults.includes("clock-jump");
+    const ttlMs = areRight ? TTL_MS : TTL_LONG_MS;
+    await this.#put({ ns: EXPIRING, key, cas: 0, ttlMs });
+    for (const pauseMs of [TTL_MS - TTL_SLACK_MS, 2 * TTL_SLACK_MS]) {
+      await client.sleep(pauseMs);
+      if (!this.stopped) await this.#get(key, EXPIRING);
+    }
+  }
+
   async #put(to: Omit<KvPut["args"], "value">): Promise<void> {
     const { client, knowledge } = this;
     const { ns, key, cas, ttlMs } = to;
@@ -296,16 +316,14 @@ export class Actor {
     if (revision !== null) this.knowledge.revisions.set(key, revision);
   }
 
-  async #get(key: string): Promise<void> {
+  async #get(key: string, ns = NAMESPACE): Promise<void> {
     const { client, knowledge } = this;
     const linearizable = client.random.below(4) > 0;
     const to = client.pick();
     const session = `${client.name}@${to.id}#${to.lives}${linearizable ? "!" : ""}`;
     const call = client.recorder.now();
-    const reply = await client.call(to, (node) =>
-      node.kvGet({ namespace: NAMESPACE, key, linearizable }),
-    );
-    const args = { ns: NAMESPACE, key, linearizable, session };
+    const reply = await client.call(to, (node) => node.kvGet({ namespace: ns, key, linearizable }));
+    const args = { ns, key, linearizable, session };
     const value = reply?.value;
     if (value?.ok === true) {
       knowledge.revisions.set(key, value.cas);

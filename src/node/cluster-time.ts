@@ -1,0 +1,196 @@
+import type { Clock } from "../env/clock.ts";
+import type { Micros, Millis, NodeId } from "../lib/ids.ts";
+import type { Instruments } from "../metrics/instruments.ts";
+import type { Logger } from "../metrics/log.ts";
+
+/** By how much of the time that passes a difference is made good: a tenth of it. */
+const SLEW = 0.1;
+/** Clocks that differ by no more than this show the same time. */
+const SAME_MS = 500;
+/** What is further off than this is no drift: somebody has set a clock. */
+const NEAR_MS = 10_000;
+/** Longer than NTP needs to find out that it set a clock wrongly: it asks every 1,024 s. */
+const PATIENCE_MS = 30 * 60_000;
+/** A leader that has just started waits this long for the clocks of others before it stamps. */
+const SETTLE_MS = 1_000;
+/** Peers are asked once a second; what is older than this says nothing of now. */
+const READING_AGE_MS_MAX = 10_000;
+const RECKON_EVERY_MS = 1_000;
+
+/** A peer's wall clock minus this node's monotonic one, by how much that may be off, and when. */
+type Reading = { readonly offsetMs: number; readonly errorMs: number; readonly atMs: number };
+/** What a majority of clocks shows, likewise. */
+type Agreed = { readonly offsetMs: number; readonly errorMs: number };
+
+export type ClusterTimeOptions = {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Highest time of any entry that was applied: what was stamped is never taken back. */
+  readonly floor: () => Millis;
+  readonly voters: () => readonly NodeId[];
+};
+
+/**
+ * The cluster's time: what entries are stamped with, and what decides that something is old. It runs
+ * with the monotonic clock, from the last entry's time on. Wall clocks correct it, and none makes it
+ * jump:
+ *
+ * - The wall clock is this node's own while it agrees with what a majority of the voters' clocks
+ *   show; otherwise theirs. Alone, there is but the own one. Without a majority that agrees,
+ *   nothing is corrected.
+ * - It leaps once at most, forwards, before this process has stamped anything: the nodes were off,
+ *   and what expired meanwhile has to go. Later, a leap would make old what has just been written.
+ * - From then on a difference is made good by running a tenth faster or slower. One of more than
+ *   seconds is that of a clock that was set, rightly or not: it counts after half an hour. To
+ *   expire late is a nuisance, to expire early is a loss.
+ */
+export class ClusterTime implements Clock {
+  readonly #options: ClusterTimeOptions;
+  readonly #readings = new Map<NodeId, Reading>();
+  #timeMs = 0;
+  #readAtMs: number;
+  /** Since this process began, the time was found right once. */
+  #settled = false;
+  /** Since when a leader waits for the clocks of others. */
+  #waitingSinceMs: number | null = null;
+  /** A large difference: since when, and to which wall clock. */
+  #doubt: { readonly sinceMs: number; readonly offsetMs: number } | null = null;
+  #agreed: Agreed | null = null;
+  #reckonedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ClusterTimeOptions) {
+    this.#options = options;
+    this.#readAtMs = this.#monotonicMs();
+  }
+
+  /** A peer's wall clock is ahead of this node's monotonic clock by `offsetMs` ± `errorMs`. */
+  observe(peer: NodeId, offsetMs: number, errorMs: number): void {
+    this.#readings.set(peer, { offsetMs, errorMs, atMs: this.#monotonicMs() });
+    this.#reckonedAtMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** A leader may stamp entries; false: a moment more, and it knows what time it is. */
+  mayStamp(): boolean {
+    if (this.#settled || this.#options.floor() === 0) return true;
+    this.now();
+    if (this.#settled) return true;
+    this.#waitingSinceMs ??= this.#readAtMs;
+    if (this.#readAtMs - this.#waitingSinceMs < SETTLE_MS) return false;
+    this.#options.log.warn("no majority of clocks agrees: time goes on from the last entry");
+    this.#settled = true;
+    return true;
+  }
+
+  now(): Millis {
+    const nowMs = this.#monotonicMs();
+    const elapsedMs = nowMs - this.#readAtMs;
+    this.#readAtMs = nowMs;
+    const floorMs = this.#options.floor();
+    const wallMs = this.#wallMs(nowMs);
+    if (this.#timeMs === 0 && floorMs === 0) {
+      // Nothing was stamped yet, so nothing can be old.
+      return Math.floor(wallMs ?? this.#options.clock.now()) as Millis;
+    }
+    const runMs = Math.max(this.#timeMs + elapsedMs, floorMs);
+    const nextMs = wallMs === null ? runMs : this.#corrected(runMs, wallMs, elapsedMs, nowMs);
+    this.#timeMs = Math.max(this.#timeMs, floorMs, nextMs);
+    return Math.floor(this.#timeMs) as Millis;
+  }
+
+  monotonic(): Micros {
+    return this.#options.clock.monotonic();
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    return this.#options.clock.after(delayMs, run);
+  }
+
+  soon(run: () => void): void {
+    this.#options.clock.soon(run);
+  }
+
+  /** Tells how far this node's wall clock is ahead of the majority's, and of the cluster's time. */
+  measure(into: Pick<Instruments, "clockSkewSeconds" | "clockClampSeconds">): void {
+    const timeMs = this.now();
+    const ownMs = this.#options.clock.now();
+    const wallMs = this.#agreed === null ? timeMs : this.#agreed.offsetMs + this.#readAtMs;
+    into.clockSkewSeconds.value = (ownMs - wallMs) / 1000;
+    into.clockClampSeconds.value = (ownMs - timeMs) / 1000;
+  }
+
+  #corrected(runMs: number, wallMs: number, elapsedMs: number, nowMs: number): number {
+    const gapMs = wallMs - runMs;
+    if (!this.#settled) {
+      this.#settled = true;
+      return Math.max(runMs, wallMs);
+    }
+    if (!this.#isBelieved(gapMs, wallMs - nowMs, nowMs)) return runMs;
+    const stepMs = elapsedMs * SLEW;
+    return Math.abs(gapMs) <= stepMs ? wallMs : runMs + Math.sign(gapMs) * stepMs;
+  }
+
+  #isBelieved(gapMs: number, offsetMs: number, nowMs: number): boolean {
+    if (Math.abs(gapMs) <= NEAR_MS) {
+      this.#doubt = null;
+      return true;
+    }
+    // The half hour is that of one and the same setting.
+    if (this.#doubt === null || Math.abs(this.#doubt.offsetMs - offsetMs) > NEAR_MS) {
+      this.#doubt = { sinceMs: nowMs, offsetMs };
+      this.#options.log.warn("the wall clock was set while running, and is not believed", {
+        ahead_ms: Math.round(gapMs),
+      });
+    }
+    return nowMs - this.#doubt.sinceMs >= PATIENCE_MS;
+  }
+
+  /** The wall clock to go by; null: there is none that a majority agrees with. */
+  #wallMs(nowMs: number): number | null {
+    if (nowMs - this.#reckonedAtMs >= RECKON_EVERY_MS) {
+      this.#agreed = this.#reckon(nowMs);
+      this.#reckonedAtMs = nowMs;
+    }
+    const { self, clock, voters } = this.#options;
+    const ownMs = clock.now();
+    const ids = voters();
+    if (ids.length === 1 && ids[0] === self) return ownMs;
+    if (this.#agreed === null) return null;
+    const { offsetMs, errorMs } = this.#agreed;
+    const agreedMs = offsetMs + nowMs;
+    return Math.abs(ownMs - agreedMs) <= SAME_MS + errorMs ? ownMs : agreedMs;
+  }
+
+  /** The middle of those clocks, as many as a majority, that are closest together. */
+  #reckon(nowMs: number): Agreed | null {
+    const { self, clock, voters } = this.#options;
+    const ids = voters();
+    const shown: Agreed[] = [];
+    for (const id of ids) {
+      const reading = this.#readings.get(id);
+      if (id === self) shown.push({ offsetMs: clock.now() - nowMs, errorMs: 0 });
+      else if (reading !== undefined && nowMs - reading.atMs <= READING_AGE_MS_MAX) {
+        shown.push(reading);
+      }
+    }
+    shown.sort((a, b) => a.offsetMs - b.offsetMs);
+    const needed = (ids.length >> 1) + 1;
+    let best: readonly Agreed[] = [];
+    let bestSpreadMs = NEAR_MS;
+    for (let first = 0; first + needed <= shown.length; first++) {
+      const some = shown.slice(first, first + needed);
+      const spreadMs = (some.at(-1)?.offsetMs ?? 0) - (some[0]?.offsetMs ?? 0);
+      if (spreadMs > bestSpreadMs) continue;
+      best = some;
+      bestSpreadMs = spreadMs;
+    }
+    const middle = best[best.length >> 1];
+    if (middle === undefined) return null;
+    const errorMs = Math.max(...best.map((one) => one.errorMs));
+    return { offsetMs: middle.offsetMs, errorMs };
+  }
+
+  #monotonicMs(): number {
+    return this.#options.clock.monotonic() / 1000;
+  }
+}

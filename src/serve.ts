@@ -182,6 +182,7 @@ function listen(config: Config, node: Node, log: Logger, instruments: Instrument
     instruments,
     log,
     sources: {
+      ha: () => node.ha(),
       groups: () => node.groupLags(),
       views: () => node.streams.viewLags(),
       build: () => ({ version: VERSION, commit: COMMIT }),

@@ -200,7 +200,7 @@ function listen(config: Config, node: Node, log: Logger, instruments: Instrument
 }
 
 /** In a cluster the topology says where this node is found, unless the port is given. */
-function portOf(config: Config): number {
+export function portOf(config: Config): number {
   if (!config.haEnabled || config.portGiven) return config.port;
   const own = parseTopology(config.haNodes).find(({ id }) => id === config.haNodeId);
   return own?.httpPort ?? config.port;

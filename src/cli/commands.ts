@@ -23,6 +23,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./settings.ts")).SETTINGS_COMMAND,
   },
   {
+    name: "health",
+    summary: "exit with 0 if a server serves, with 3 if not",
+    load: async () => (await import("./health.ts")).HEALTH,
+  },
+  {
     name: "backup",
     summary: "write all that a running server has to a file or a bucket",
     load: async () => (await import("./backup.ts")).BACKUP,

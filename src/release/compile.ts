@@ -1,5 +1,8 @@
-/** Source to binary, the same for `bun run build` and for a release. */
-import { basename, dirname, join } from "node:path";
+/**
+ * Source to binary, the same for `bun run build [--outfile FILE] [--commit ID]` and for a release.
+ */
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import type { Target } from "./targets.ts";
 
 export const ROOT = join(import.meta.dir, "../..");
@@ -66,7 +69,13 @@ function git(...args: readonly string[]): string | null {
 }
 
 if (import.meta.main) {
-  const outfile = join(ROOT, "dist", PROGRAM);
-  await compile(outfile, commitOfTree(), null);
-  process.stdout.write(`${join(basename(dirname(outfile)), PROGRAM)} ${VERSION}\n`);
+  const { values } = parseArgs({
+    options: {
+      outfile: { type: "string", default: join(ROOT, "dist", PROGRAM) },
+      commit: { type: "string", default: commitOfTree() },
+    },
+  });
+  const outfile = resolve(values.outfile);
+  await compile(outfile, values.commit, null);
+  process.stdout.write(`${outfile} ${VERSION} ${values.commit}\n`);
 }

@@ -1,0 +1,48 @@
+/** `ayder health`: does a server serve, and is it ready? For health checks of containers. */
+import { readConfig } from "../config.ts";
+import { portOf } from "../serve.ts";
+import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
+
+const PATIENCE_MS = 3_000;
+
+export const HEALTH: Command = {
+  name: "health",
+  summary: "exit with 0 if a server serves, with 3 if not",
+  actions: [{ name: "", operands: "", summary: "", run: runHealth }],
+  options: {
+    url: { type: "string", value: "URL", help: "of the server (AYDER_URL, or as `serve` would)" },
+    ready: { type: "boolean", help: "demand that it has caught up and knows a leader" },
+  },
+  notes: [
+    "Without a URL it asks the server that `ayder serve` would start in this environment.",
+    "Let a container be restarted by plain health: a node without a majority is not ready, and a",
+    "restart does not help it.",
+  ],
+};
+
+async function runHealth(args: Arguments, io: Io): Promise<number> {
+  const given = args.text("url") ?? io.environment["AYDER_URL"];
+  let url = "settings";
+  try {
+    const base = (given ?? ownUrl(io)).replace(/\/+$/, "");
+    url = `${base}/${args.flag("ready") ? "ready" : "health"}`;
+    const answer = await fetch(url, {
+      signal: AbortSignal.timeout(PATIENCE_MS),
+      // Its certificate names it as others know it, which is not this address.
+      ...(given === undefined && { tls: { rejectUnauthorized: false } }),
+    });
+    await io.out(`${(await answer.text()).trim()}\n`);
+    return answer.ok ? EXIT.ok : EXIT.unavailable;
+  } catch (error) {
+    io.err(`ayder: ${url}: ${error instanceof Error ? error.message : String(error)}\n`);
+    return EXIT.unavailable;
+  }
+}
+
+function ownUrl({ environment }: Io): string {
+  const config = readConfig(new Map(), environment);
+  const everywhere = ["", "0.0.0.0", "::"].includes(config.host);
+  const host = everywhere ? "127.0.0.1" : config.host;
+  const scheme = config.tlsCert === "" ? "http" : "https";
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${portOf(config)}`;
+}

@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { freePorts } from "../cluster/ports.ts";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { ayder } from "./ayder.ts";
+
+const directory = temporaryDirectory();
+let server: Server;
+
+beforeAll(async () => {
+  server = await startServer({ dataDir: directory.path });
+});
+afterAll(async () => {
+  await server.kill();
+  directory.remove();
+});
+
+test("a server that serves is healthy and ready, named by --url, AYDER_URL or its own settings", async () => {
+  const port = new URL(server.url).port;
+  expect(await ayder(["health", "--url", server.url])).toMatchObject({ code: 0, err: "" });
+  expect(await ayder(["health"], { env: { AYDER_URL: `${server.url}/` } })).toMatchObject({
+    code: 0,
+  });
+  const { code, out } = await ayder(["health", "--ready"], { env: { RF_HTTP_PORT: port } });
+  expect([code, out]).toEqual([0, '{"ready":true}\n']);
+  expect(await ayder(["health"], { env: { RF_HTTP_ADDR: `127.0.0.1:${port}` } })).toMatchObject({
+    code: 0,
+  });
+});
+
+test("nobody there is 3, with the address that was asked", async () => {
+  const [port] = freePorts(1);
+  const { code, err } = await ayder(["health"], { env: { RF_HTTP_PORT: String(port) } });
+  expect(code).toBe(3);
+  expect(err).toContain(`http://127.0.0.1:${port}/health`);
+});
+
+test("a node without a majority is healthy and not ready", async () => {
+  const [raft = 0, other = 0] = freePorts(2);
+  const lonely = temporaryDirectory();
+  const env = {
+    RF_HA_ENABLED: "1",
+    RF_HA_NODES: `node1:127.0.0.1:${raft}:1,node2:127.0.0.1:${other}:1`,
+  };
+  const node = await startServer({ dataDir: lonely.path, env });
+  try {
+    expect(await ayder(["health", "--url", node.url])).toMatchObject({ code: 0 });
+    const { code, out } = await ayder(["health", "--ready", "--url", node.url]);
+    expect(code).toBe(3);
+    expect(out).toContain('"ready":false');
+  } finally {
+    await node.kill();
+    lonely.remove();
+  }
+});

@@ -2,17 +2,19 @@
 import { parseArgs } from "node:util";
 import { parseDecimal } from "../lib/parse.ts";
 
-/** Exit codes, for scripts; `serve` adds 78 for a start that was refused. */
+/** Exit codes, for scripts. */
 export const EXIT = {
   ok: 0,
-  /** The server understood and said no (4xx): the same again has the same answer. */
+  /** The server understood and said no (4xx), or local files are damaged, or in the way. */
   refused: 1,
   /** The command line cannot be understood; nothing was sent. */
   usage: 2,
   /** Not reached, not able to serve at present, or the outcome is not known (5xx). */
   unavailable: 3,
-  /** A fault or a bug; for local files: they are damaged. */
+  /** A fault or a bug. */
   fault: 70,
+  /** The start was refused: settings or data need the operator. */
+  start: 78,
 } as const;
 
 export type Option = {

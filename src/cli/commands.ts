@@ -37,4 +37,9 @@ export const COMMANDS: readonly Entry[] = [
     summary: "make a data directory from a backup",
     load: async () => (await import("./restore.ts")).RESTORE,
   },
+  {
+    name: "verify",
+    summary: "read every checksum of a data directory, or of a backup",
+    load: async () => (await import("./verify.ts")).VERIFY,
+  },
 ];

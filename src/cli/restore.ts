@@ -1,6 +1,6 @@
 /** `ayder restore`: a backup becomes the data directory of a new cluster of one. */
 import { ArchiveUnavailable } from "../env/archive.ts";
-import { type NewRoot, openNewRoot } from "../env/new-root.ts";
+import { type NewRoot, openNewRoot } from "../env/directories.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { type Restored, restoreBackup } from "../offline/restore.ts";
 import { SETTINGS } from "../settings.ts";

@@ -6,8 +6,6 @@ import { VERSION } from "../version.ts";
 import { type Arguments, type Command, EXIT, type Io, type Option } from "./command.ts";
 import { allSettings } from "./settings-text.ts";
 
-/** The start was refused: settings or data need the operator. */
-const EXIT_START = 78;
 /** A stop that takes longer than this is given up. */
 const STOP_MS_MAX = 9_000;
 
@@ -47,7 +45,7 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
   } catch (error) {
     if (!isStartError(error)) throw error;
     io.err(`ayder: ${error.message}\n`);
-    return EXIT_START;
+    return EXIT.start;
   }
   const stop = signalled();
   await io.out(`ayder ${VERSION} listening on ${serving.url}\n`);

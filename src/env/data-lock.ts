@@ -60,6 +60,17 @@ export function acquireDataLock(root: string, flock: Flock | null = findFlock())
   };
 }
 
+/** The process that uses a directory, by what it wrote into the lock file; null if none does. */
+export function lockHolder(root: string): number | null {
+  let holder: string;
+  try {
+    holder = fs.readFileSync(join(root, LOCK_FILE), "utf8");
+  } catch {
+    return null;
+  }
+  return isRunning(holder) ? Number.parseInt(holder, 10) : null;
+}
+
 function findFlock(): Flock | null {
   for (const name of LIBRARIES[process.platform] ?? []) {
     try {

@@ -44,7 +44,7 @@ export class HardStateUnsupported extends Error {
   override readonly name = "HardStateUnsupported";
 }
 
-type Slot = { readonly sequence: number; readonly state: HardState };
+export type Slot = { readonly sequence: number; readonly state: HardState };
 
 export type HardStateOpened = {
   readonly file: HardStateFile;
@@ -84,10 +84,7 @@ export class HardStateFile {
   static async open(disk: Disk, path: string, identity: number): Promise<HardStateOpened> {
     const bytes = await disk.readWhole(path);
     if (bytes === null) throw new HardStateDamaged(`${path} is missing: term and vote are unknown`);
-    const slots = SLOTS.map((slot) =>
-      decodeSlot(bytes.subarray(slot * SLOT_BYTES, (slot + 1) * SLOT_BYTES), identity, path),
-    );
-    const [a = null, b = null] = slots;
+    const { a, b } = decodeSlots(bytes, identity, path);
     const newest = a !== null && (b === null || a.sequence >= b.sequence) ? a : b;
     if (newest === null) {
       throw new HardStateDamaged(
@@ -210,6 +207,18 @@ export function encodeSlot(sequence: number, state: HardState, identity: number)
   slot.raw(new Uint8Array(SLOT_BYTES - slot.length));
   slot.setU32(0, crc32(slot.view().subarray(4), identity));
   return slot.take();
+}
+
+/** Both slots of a file; null for one that is not whole. @throws HardStateUnsupported */
+export function decodeSlots(
+  bytes: Uint8Array,
+  identity: number,
+  path: string,
+): { readonly a: Slot | null; readonly b: Slot | null } {
+  const [a = null, b = null] = SLOTS.map((slot) =>
+    decodeSlot(bytes.subarray(slot * SLOT_BYTES, (slot + 1) * SLOT_BYTES), identity, path),
+  );
+  return { a, b };
 }
 
 /** @returns null if these bytes are not a whole slot. */

@@ -89,8 +89,12 @@ export async function recoverJournal(options: RecoveryOptions): Promise<Recovere
   }
 }
 
-async function openSegments(options: RecoveryOptions): Promise<Opened[]> {
-  const { disk, directory, identity } = options;
+/** All files of a journal, in order. They are to be closed. */
+export async function openSegments({
+  disk,
+  directory,
+  identity,
+}: Pick<RecoveryOptions, "disk" | "directory" | "identity">): Promise<Opened[]> {
   const files: Opened[] = [];
   for (const name of await disk.list(directory)) {
     const id = segmentIdOf(name);

@@ -4,16 +4,22 @@ const SLICE_BYTES = 1024 * 1024;
 
 /** @returns how many bytes had to be overwritten. */
 export async function zeroBehind(file: DiskFile, from: number, to: number): Promise<number> {
-  let dirtyEnd = from;
+  const end = await endOfDirt(file, from, to);
+  for (let start = from; start < end; start += SLICE_BYTES) {
+    await file.write(start, new Uint8Array(Math.min(SLICE_BYTES, end - start)));
+  }
+  return end - from;
+}
+
+/** Where the last byte that is not zero ends; `from` if there is none. */
+export async function endOfDirt(file: DiskFile, from: number, to: number): Promise<number> {
+  let end = from;
   for (let start = from; start < to; start += SLICE_BYTES) {
     const bytes = await file.read(start, Math.min(SLICE_BYTES, to - start));
     const dirty = lengthWithoutZeros(bytes);
-    if (dirty > 0) dirtyEnd = start + dirty;
+    if (dirty > 0) end = start + dirty;
   }
-  for (let start = from; start < dirtyEnd; start += SLICE_BYTES) {
-    await file.write(start, new Uint8Array(Math.min(SLICE_BYTES, dirtyEnd - start)));
-  }
-  return dirtyEnd - from;
+  return end;
 }
 
 function lengthWithoutZeros(bytes: Uint8Array): number {

@@ -6,6 +6,7 @@ export class PartitionDamaged extends Error {
   readonly file: string;
   /** Byte position in the file at which the first wrong batch should begin. */
   readonly position: number;
+  readonly reason: string;
   /** Base offset of that batch; null if only the file as a whole was looked at. */
   readonly offset: number | null;
   /** Which segment of which partition: what `PartitionStore.damagedRange` goes by. */
@@ -17,6 +18,7 @@ export class PartitionDamaged extends Error {
     super(`${file} is damaged at position ${position}: ${reason}`);
     this.file = file;
     this.position = position;
+    this.reason = reason;
     this.offset = offset;
     const [topicId = -1, partition = -1, segmentOffset = -1] =
       PLACE.exec(file)?.slice(1).map(Number) ?? [];

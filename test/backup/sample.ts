@@ -1,6 +1,6 @@
 /** A small archive of a real server that has something of everything. */
 import { afterAll, beforeAll } from "bun:test";
-import { openNewRoot } from "../../src/env/new-root.ts";
+import { openNewRoot } from "../../src/env/directories.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { type Restored, restoreBackup } from "../../src/offline/restore.ts";
 import { Client } from "../crash/client.ts";

@@ -1,6 +1,9 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { type BunDisk, openBunDisk } from "./bun-disk.ts";
+
+export const isDirectory = (path: string): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
 /** A directory that is to be filled, made if it was not there. */
 export type NewRoot = {

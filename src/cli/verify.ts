@@ -1,0 +1,102 @@
+/** `ayder verify`: every checksum of a data directory, or of a backup. */
+import { ArchiveUnavailable } from "../env/archive.ts";
+import { BunDisk } from "../env/bun-disk.ts";
+import { lockHolder } from "../env/data-lock.ts";
+import { isDirectory } from "../env/directories.ts";
+import { DiskFailure } from "../env/disk.ts";
+import type { Finding } from "../offline/findings.ts";
+import { type Verification, verifyDataDir } from "../offline/verify.ts";
+import { NoDataDir } from "../offline/verify-identity.ts";
+import { BackupDamaged } from "../storage/backup-format.ts";
+import { BackupReader } from "../storage/backup-reader.ts";
+import { DataDirUnsupported } from "../storage/data-dir.ts";
+import { openArchive, shownBytes } from "./archive-place.ts";
+import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
+
+export const VERIFY: Command = {
+  name: "verify",
+  summary: "read every checksum of a data directory, or of a backup",
+  actions: [{ name: "", operands: "<dir|file|s3://bucket/name>", summary: "", run: runVerify }],
+  options: { json: { type: "boolean", help: "one JSON object instead of lines" } },
+  notes: [
+    "One line for each thing found, on stdout: what is wrong in which file at which byte, and what to",
+    "do. `damage` is data that was there and is not; `note` is what a crash may leave, or what the",
+    "next start mends. Nothing is changed, and no right to write is needed.",
+    "A directory may be in use: then what is found is of a moment, and only what stays is damage.",
+    "Exit codes: 0 whole (with notes or without), 1 damaged, 2 wrong usage, 78 not to be opened.",
+  ],
+};
+
+async function runVerify(args: Arguments, io: Io): Promise<number> {
+  const place = args.operand(0);
+  const json = args.flag("json");
+  return isDirectory(place) ? await directory(place, json, io) : await archive(place, json, io);
+}
+
+async function directory(path: string, json: boolean, io: Io): Promise<number> {
+  const holder = lockHolder(path);
+  const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
+  try {
+    const disk = BunDisk.readOnly(path);
+    const verification = await verifyDataDir({ disk, inUse: holder !== null, nextTurn });
+    const damages = verification.findings.filter(({ kind }) => kind === "damage").length;
+    await io.out(
+      json
+        ? `${JSON.stringify({ ok: damages === 0, dir: path, in_use_by: holder, ...verification })}\n`
+        : text(path, verification, damages, holder),
+    );
+    return damages === 0 ? EXIT.ok : EXIT.refused;
+  } catch (error) {
+    return notOpened(path, error, io);
+  }
+}
+
+async function archive(place: string, json: boolean, io: Io): Promise<number> {
+  try {
+    const source = await openArchive(place);
+    const reader = await BackupReader.open(source, place);
+    await reader.check();
+    await source.close();
+    const { head, files } = reader.contents;
+    const bytes = reader.position;
+    const told = { ok: true, backup: place, index: head.index, files: files.length, bytes };
+    const line = `${place}: a whole backup of index ${head.index}, ${shownBytes(bytes)}`;
+    await io.out(json ? `${JSON.stringify(told)}\n` : `${line}\n`);
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof BackupDamaged)) return notOpened(place, error, io);
+    const { position, message } = error;
+    const told = { ok: false, backup: place, position, problem: message };
+    await io.out(json ? `${JSON.stringify(told)}\n` : `damage ${message}\n`);
+    return EXIT.refused;
+  }
+}
+
+function notOpened(place: string, error: unknown, io: Io): number {
+  const isKnown =
+    error instanceof NoDataDir ||
+    error instanceof DataDirUnsupported ||
+    error instanceof DiskFailure ||
+    error instanceof ArchiveUnavailable;
+  if (!isKnown) throw error;
+  io.err(`ayder: ${place}: ${error.message}\n`);
+  return EXIT.start;
+}
+
+function text(
+  path: string,
+  { findings, files, bytes }: Verification,
+  damages: number,
+  holder: number | null,
+): string {
+  const lines = findings.map(line);
+  if (holder !== null) lines.push(`in use by process ${holder}: this is a look at a moment`);
+  const verdict = damages === 0 ? "whole" : `DAMAGED in ${damages} places`;
+  lines.push(`${path}: ${verdict}; ${files} files, ${shownBytes(bytes)} read`, "");
+  return lines.join("\n");
+}
+
+function line({ kind, file, position, problem, advice }: Finding): string {
+  const where = position === null ? file : `${file} at byte ${position}`;
+  return `${kind.padEnd(6)} ${where}: ${problem}. What to do: ${advice}`;
+}

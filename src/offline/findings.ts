@@ -1,0 +1,51 @@
+import { DiskFailure } from "../env/disk.ts";
+import { CheckpointDamaged } from "../storage/checkpoint-damaged.ts";
+import { JournalDamaged } from "../storage/journal-damage.ts";
+import { PartitionDamaged } from "../storage/partition-damaged.ts";
+
+export type Finding = {
+  /** `note`: legal, or harmless; the next start mends it or does without. */
+  readonly kind: "damage" | "note";
+  /** Relative to the data directory. */
+  readonly file: string;
+  /** Byte in the file; null if it concerns the whole. */
+  readonly position: number | null;
+  readonly problem: string;
+  readonly advice: string;
+};
+
+type Place = Pick<Finding, "file"> & { readonly position?: number | null };
+
+/** What a verification has looked at, and what it found. */
+export class Findings {
+  readonly list: Finding[] = [];
+  files = 0;
+  bytes = 0;
+
+  checked(bytes: number): void {
+    this.files++;
+    this.bytes += bytes;
+  }
+
+  damage({ file, position = null }: Place, problem: string, advice: string): void {
+    this.list.push({ kind: "damage", file, position, problem, advice });
+  }
+
+  note({ file, position = null }: Place, problem: string, advice: string): void {
+    this.list.push({ kind: "note", file, position, problem, advice });
+  }
+
+  /** @throws what is neither damage nor a file that cannot be read. */
+  failed(error: unknown, file: string, advice: string): void {
+    const isPlaced = error instanceof CheckpointDamaged || error instanceof PartitionDamaged;
+    if (isPlaced) this.damage(error, error.reason, advice);
+    else if (error instanceof JournalDamaged) {
+      const { from, to, reason } = error.damage;
+      const lost = `entries ${from} to ${to} were durable and cannot all be read`;
+      this.damage(error.damage, `${reason}; ${lost}`, advice);
+    } else if (error instanceof DiskFailure) {
+      const isAbsent = error.cause instanceof Error && /ENOENT/.test(error.cause.message);
+      this.damage({ file }, isAbsent ? "the file is missing" : error.message, advice);
+    } else throw error;
+  }
+}

@@ -1,0 +1,95 @@
+/** Whose directory it is, term and vote, and what transfers have left behind. */
+import type { Disk } from "../env/disk.ts";
+import {
+  DataDirDamaged,
+  type DataDirIdentity,
+  readIdentity,
+  refuseHalfRestored,
+  type ShardPaths,
+} from "../storage/data-dir.ts";
+import { decodeSlots, HardStateUnsupported } from "../storage/hard-state.ts";
+import { incomingDirectory, readRecord } from "../storage/snapshot-record.ts";
+import type { Findings } from "./findings.ts";
+
+/** The directory has nothing of Ayder's in it, or there is none. */
+export class NoDataDir extends Error {
+  override readonly name = "NoDataDir";
+}
+
+/**
+ * @returns null if FORMAT is damaged: then nothing says how the other checksums are seeded.
+ * @throws NoDataDir, DataDirUnsupported
+ */
+export async function verifyIdentity(
+  disk: Disk,
+  findings: Findings,
+): Promise<DataDirIdentity | null> {
+  try {
+    await refuseHalfRestored(disk);
+    const identity = await readIdentity(disk);
+    if (identity === null && !(await disk.list("")).includes("shards")) {
+      throw new NoDataDir("there is no data directory of Ayder here");
+    }
+    if (identity === null) throw new DataDirDamaged("the file is missing");
+    findings.checked(0);
+    return identity;
+  } catch (error) {
+    if (!(error instanceof DataDirDamaged)) throw error;
+    const advice = "restore it from a copy; without it no other checksum can be checked";
+    findings.damage({ file: "FORMAT" }, error.message, advice);
+    return null;
+  }
+}
+
+export async function verifyHardState(
+  disk: Disk,
+  { hardState: file }: ShardPaths,
+  identity: number,
+  findings: Findings,
+): Promise<void> {
+  const advice = "replace this node's data directory and let it join again: it may have voted";
+  const bytes = await disk.readWhole(file);
+  if (bytes === null) {
+    findings.damage({ file }, "the file is missing: term and vote are unknown", advice);
+    return;
+  }
+  findings.checked(bytes.length);
+  try {
+    const { a, b } = decodeSlots(bytes, identity, file);
+    if (a === null && b === null) {
+      findings.damage({ file, position: 0 }, "neither slot has a right checksum", advice);
+    } else if (a === null || b === null) {
+      const position = a === null ? 0 : bytes.length / 2;
+      findings.note(
+        { file, position },
+        `slot ${a === null ? "A" : "B"} is not whole; the other one is, and counts`,
+        "the next start mends it",
+      );
+    }
+  } catch (error) {
+    if (!(error instanceof HardStateUnsupported)) throw error;
+    findings.damage({ file }, error.message, "use the version that wrote it");
+  }
+}
+
+/** A snapshot that was not received to its end means nothing, and is begun again. */
+export async function verifyIncoming(
+  disk: Disk,
+  { root }: ShardPaths,
+  findings: Findings,
+): Promise<void> {
+  const directory = incomingDirectory(root);
+  const names = await disk.list(directory);
+  if (!names.includes("announcement")) return;
+  const file = `${directory}/announcement`;
+  const record = await readRecord(disk, root);
+  const problem =
+    record === null
+      ? "wrong checksum"
+      : `a snapshot of index ${record.announcement.index} was being received`;
+  findings.note(
+    { file },
+    problem,
+    "the next start drops what came of it; the leader sends it again",
+  );
+}

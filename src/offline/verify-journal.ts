@@ -1,0 +1,130 @@
+import type { Disk } from "../env/disk.ts";
+import { DecodeError } from "../lib/bytes.ts";
+import { decodeEntry, UnknownEntryError } from "../machine/command-decoder.ts";
+import { decodeConfChange } from "../raft/config-codec.ts";
+import { entryTypeOf, frameBytes, KIND_ENTRY } from "../storage/frame.ts";
+import { type JournalClaim, readClaim } from "../storage/journal-claim.ts";
+import { JournalUnsupported } from "../storage/journal-damage.ts";
+import { JournalIndex } from "../storage/journal-index.ts";
+import { openSegments, recoverJournal } from "../storage/journal-recovery.ts";
+import { type Opened, SEGMENT_HEADER_BYTES } from "../storage/journal-segment.ts";
+import { type WalkedFrame, walkFrames } from "../storage/journal-walk.ts";
+import { endOfDirt } from "../storage/journal-zeros.ts";
+import type { Findings } from "./findings.ts";
+
+const TURN_BYTES = 1024 * 1024;
+const ADVICE =
+  "with peers the next start cuts it there and they bring the rest back; alone: put this file back " +
+  "from a copy, or restore a backup";
+
+export type JournalScope = {
+  /** Nothing of what recovery would mend reaches it. */
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly identity: number;
+  readonly findings: Findings;
+  readonly nextTurn: () => Promise<void>;
+};
+
+/** Null: it cannot be read to its end. */
+export type VerifiedJournal = {
+  readonly index: JournalIndex;
+  readonly claim: JournalClaim | null;
+} | null;
+
+/** Recovery itself says what is a torn end and what is damage; then every entry is looked into. */
+export async function verifyJournal(scope: JournalScope): Promise<VerifiedJournal> {
+  const { disk, directory, identity, findings } = scope;
+  const index = new JournalIndex();
+  let verified: VerifiedJournal = null;
+  try {
+    const options = { disk, directory, identity, index, cutDamaged: false, onEntries: null };
+    const { segments, spares, torn } = await recoverJournal(options);
+    for (const { file } of [...segments, ...spares]) await file.close();
+    if (torn !== null) {
+      const problem = `${torn.bytes} bytes of an append that was never answered`;
+      findings.note(torn, problem, "the next start cuts them");
+    }
+    verified = { index, claim: await readClaim(disk, directory, identity) };
+  } catch (error) {
+    if (error instanceof JournalUnsupported) {
+      findings.damage({ file: directory }, error.message, "use what wrote it");
+    } else findings.failed(error, directory, ADVICE);
+  }
+  for (const opened of await openSegments({ disk, directory, identity })) {
+    try {
+      await verifySegmentFile(opened, scope, verified !== null);
+    } finally {
+      await opened.segment.file.close();
+    }
+  }
+  return verified;
+}
+
+/** What recovery does not ask: it would do without, or mend it, or nothing there is covered. */
+async function verifySegmentFile(
+  { segment, header, size }: Opened,
+  scope: JournalScope,
+  isWhole: boolean,
+): Promise<void> {
+  const { findings } = scope;
+  const { path: file } = segment;
+  findings.checked(size);
+  const end = header === null ? 0 : await verifyEntries(segment, scope);
+  const isReported = findings.list.some((finding) => finding.file === file);
+  if (!isWhole || isReported || (await endOfDirt(segment.file, end, size)) === end) return;
+  const problem = "bytes where nothing was written yet are not zero";
+  findings.note(
+    { file, position: end },
+    problem,
+    "the next start makes them zero, or never reads them",
+  );
+}
+
+/** Entries can be decoded, terms do not go back, padding is zeros. @returns where the frames end. */
+async function verifyEntries(
+  segment: Opened["segment"],
+  { findings, nextTurn }: JournalScope,
+): Promise<number> {
+  const { path: file } = segment;
+  let end = SEGMENT_HEADER_BYTES;
+  let term = 0;
+  let sinceTurn = 0;
+  for await (const frame of walkFrames(segment)) {
+    const { position } = frame;
+    // The verdict on what lies from here on is recovery's.
+    if (frame.payload === null) break;
+    const problem = problemOf(frame, term);
+    if (problem !== null) findings.damage({ file, position }, problem, ADVICE);
+    if (!frame.isPadded) {
+      const behind = "bytes behind the entry are not zero; the entry is whole";
+      findings.note(
+        { file, position },
+        behind,
+        "a bit has flipped on this disk: look at its health",
+      );
+    }
+    term = frame.term;
+    end = position + frameBytes(frame.length);
+    sinceTurn += frame.length;
+    if (sinceTurn < TURN_BYTES) continue;
+    sinceTurn = 0;
+    await nextTurn();
+  }
+  return end;
+}
+
+function problemOf(frame: WalkedFrame, termBefore: number): string | null {
+  const { kind, typeCode, index, term, payload } = frame;
+  if (kind !== KIND_ENTRY || payload === null) return null;
+  if (term < termBefore) return `entry ${index} is of term ${term}, after one of ${termBefore}`;
+  try {
+    const type = entryTypeOf(typeCode);
+    if (type === "conf_change") decodeConfChange(payload);
+    else if (payload.length > 0) decodeEntry(payload);
+    return null;
+  } catch (error) {
+    if (!(error instanceof DecodeError || error instanceof UnknownEntryError)) throw error;
+    return `entry ${index} cannot be decoded: ${error.message}`;
+  }
+}

@@ -108,7 +108,7 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   const machine = loaded === null ? new Machine() : new Machine(await restoreState(loaded));
   const snapshot = loaded === null ? null : snapshotOf(loaded);
   const base = snapshot?.index ?? 0;
-  if (base !== newest) {
+  if (base < newest) {
     log.error("the newest checkpoint is damaged: an older one and the journal stand in for it", {
       damaged: newest,
       used: base,

@@ -148,7 +148,7 @@ export class SimCluster {
     const isDamage = /Damaged$/.test(name);
     if (isDamage && (excuses?.has("bit-flip") === true || excuses?.has("sync-error") === true)) {
       node.broken = message;
-      this.count("damage found");
+      this.count(`refused by ${name}`);
       return;
     }
     const isDisk = /^Disk/.test(name);

@@ -1,10 +1,12 @@
 import type { Overrides } from "./plan.ts";
 
 /** What to type to see this simulation again. */
-export function commandOf(seed: number, { without = [], durationMs, clients }: Overrides): string {
+export function commandOf(seed: number, overrides: Overrides): string {
+  const { without = [], only, durationMs, clients } = overrides;
   const parts = [`bun run sim --seed ${seed}`];
   if (durationMs !== undefined) parts.push(`--ms ${durationMs}`);
   if (clients !== undefined) parts.push(`--clients ${clients}`);
+  if (only !== undefined) parts.push(`--only ${only.join(",")}`);
   if (without.length > 0) parts.push(`--without ${without.join(",")}`);
   return parts.join(" ");
 }

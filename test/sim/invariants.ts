@@ -131,8 +131,13 @@ export class Ghost {
 
   /** What a new process found: more than was reported synced, perhaps. */
   recovered(life: Life, journal: Journal): void {
+    const before = this.#durable.get(life.name) ?? [];
     this.reset(life, journal.firstIndex - 1);
     const terms = this.#durable.get(life.name) ?? [];
+    // What a disk has lost counts for what is committed as long as the node votes as if it had it.
+    if (journal.claimed !== null) {
+      for (let at = journal.lastIndex + 1; at < before.length; at++) terms[at] = before[at] ?? 0;
+    }
     for (let at = journal.firstIndex; at <= journal.lastIndex; at++) {
       terms[at] = journal.termAt(at) ?? COVERED;
     }

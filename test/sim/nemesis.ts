@@ -91,6 +91,12 @@ export class Nemesis {
     return spoilt.length < Math.floor((founders.length - 1) / 2) && !spoilt.includes(node);
   }
 
+  /** The disk of a minority may lie, as often as it likes. */
+  mayFlip(node: SimNode): boolean {
+    const isVictim = this.#cluster.excused.get(node.id)?.has("bit-flip") === true;
+    return node.broken === null && (isVictim || this.mayBreak(node));
+  }
+
   /** An operator's command at the leader; whatever comes of it. */
   command(run: (node: Node) => Promise<unknown>): string | null {
     const { leader } = this;
@@ -106,6 +112,9 @@ export class Nemesis {
     return leader.id;
   }
 }
+
+/** `shards/0/partitions@1/0-0/…` → `partitions` */
+const kindOf = (path: string): string => (path.split("/")[2] ?? "").replace(/@.*/, "");
 
 /** @returns what was done, or null if it would have had no effect. */
 type Fault = (nemesis: Nemesis, node: SimNode, random: Random) => string | null;
@@ -210,12 +219,19 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     return node.id;
   },
   "bit-flip": (nemesis, node, random) => {
-    if (!nemesis.mayBreak(node)) return null;
-    const path = random.pick(node.disk.paths());
-    const size = node.disk.peek(path)?.length ?? 0;
-    if (size === 0 || !path.startsWith("shards")) return null;
+    if (!nemesis.mayFlip(node)) return null;
+    const paths = node.disk.paths().filter((path) => path.startsWith("shards"));
+    const kinds = [...new Set(paths.map(kindOf))];
+    if (kinds.length === 0) return null;
+    const kind = random.pick(kinds);
+    const path = random.pick(paths.filter((one) => kindOf(one) === kind));
+    const bytes = node.disk.peek(path) ?? new Uint8Array(0);
+    // Behind what is written nobody looks.
+    const used = bytes.findLastIndex((byte) => byte !== 0) + 1;
+    if (used === 0) return null;
     nemesis.cluster.excuse(node, "bit-flip");
-    node.disk.flipBit(path, random.below(size * 8));
+    node.disk.flipBit(path, random.below(used * 8));
+    nemesis.cluster.count(`flipped ${kind}`);
     return `${node.id} ${path}`;
   },
   wipe: (nemesis, node) => {

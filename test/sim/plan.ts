@@ -60,6 +60,8 @@ export type Plan = {
 
 export type Overrides = {
   readonly without?: readonly FaultKind[];
+  /** These, and no others, whatever the seed draws. */
+  readonly only?: readonly FaultKind[];
   readonly durationMs?: number;
   readonly clients?: number;
 };
@@ -77,7 +79,8 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const random = streamOf(seed, "plan");
   const nodes = random.pick([1, 3, 3, 3, 3, 5]);
   const share = random.pick([10, 25, 50, 80]);
-  const drawn = FAULT_KINDS.filter(() => random.below(100) < share);
+  const seeded = FAULT_KINDS.filter(() => random.below(100) < share);
+  const drawn = overrides.only ?? seeded;
   const writeConcern = random.pick(CONCERNS);
   const possible = drawn.filter(
     (kind) =>

@@ -24,7 +24,8 @@ type Arguments = {
 };
 
 const USAGE = `usage: bun run sim [--seed N | --range A..B] [--jobs N] [--first] [--trace] [--twice] [--shrink]
-                   [--ms N] [--clients N] [--without kind,kind] [--log FILE]
+                   [--ms N] [--clients N] [--without kind,kind]
+                   [--only kind,kind] [--log FILE]
        bun run sim --sum FILE
 fault kinds: ${FAULT_KINDS.join(" ")}`;
 
@@ -34,10 +35,14 @@ function parse(args: readonly string[]): Arguments {
     return at < 0 ? null : (args[at + 1] ?? null);
   };
   const [from = "1", to = from] = (value("range") ?? value("seed") ?? "1").split("..");
-  const without = (value("without") ?? "").split(",").filter((kind) => kind !== "");
-  for (const kind of without) {
-    if (!FAULT_KINDS.includes(kind as FaultKind)) throw new Error(`${kind}?\n${USAGE}`);
-  }
+  const kinds = (name: string): FaultKind[] => {
+    const given = (value(name) ?? "").split(",").filter((kind) => kind !== "");
+    for (const kind of given) {
+      if (!FAULT_KINDS.includes(kind as FaultKind)) throw new Error(`${kind}?\n${USAGE}`);
+    }
+    return given as FaultKind[];
+  };
+  const only = kinds("only");
   const ms = value("ms");
   const clients = value("clients");
   return {
@@ -51,7 +56,8 @@ function parse(args: readonly string[]): Arguments {
     log: value("log"),
     sum: value("sum"),
     overrides: {
-      without: without as FaultKind[],
+      without: kinds("without"),
+      ...(only.length === 0 ? {} : { only }),
       ...(ms === null ? {} : { durationMs: Number(ms) }),
       ...(clients === null ? {} : { clients: Number(clients) }),
     },

@@ -212,7 +212,6 @@ class Simulation {
           return page.ok ? pageOf(page, 1_000_000) : null;
         });
         const page = reply?.value;
-        if (page == null && this.cluster.excused.get(to.id)?.has("bit-flip") === true) return;
         if (page == null) throw new SimViolation("convergence", `${to.id} cannot be read`);
         committed[group] = page.committed;
         low = page.low;
@@ -250,6 +249,11 @@ class Simulation {
 
   report(): Report {
     const { cluster } = this;
+    for (const { instruments } of cluster.nodes) {
+      for (const [kind, { value }] of Object.entries(instruments.repairs)) {
+        for (let i = 0; i < value; i++) cluster.count(`repaired ${kind}`);
+      }
+    }
     const { operations } = this.#recorder;
     const acknowledged = operations.filter(
       ({ op, outcome }) => op === "produce" && outcome === "ok",

@@ -88,6 +88,15 @@ export class Checkpointer {
     while (this.#running !== null) await this.#running;
   }
 
+  /** None is under way, nor begins, until `work` is done: machine and partition logs change. */
+  async without(work: () => Promise<void>): Promise<void> {
+    while (this.#running !== null) await this.#running;
+    this.#running = work().finally(() => {
+      this.#running = null;
+    });
+    await this.#running;
+  }
+
   async #take(): Promise<void> {
     const { core, machine, storage, clock, log, measured } = this.#options;
     const clusterId = this.#options.clusterId();

@@ -81,6 +81,7 @@ export class Node implements NodeApi, ClusterApi {
       ...options,
       shard: SHARD_0,
       founders: foundersOf(options.cluster),
+      namesPeers: options.cluster.members.some(({ id }) => id !== options.nodeId),
       onSpace: (blocked) => {
         if (blocked) late.node?.blocked();
       },
@@ -162,7 +163,7 @@ export class Node implements NodeApi, ClusterApi {
       term: () => this.#core.term,
       log: options.log,
       fault: (error) => this.#fault(error),
-      settled: () => this.#checkpointer.settled(),
+      withoutCheckpoint: (work) => this.#checkpointer.without(work),
       switched: () => this.#applier.attachAll(),
     });
     this.#healing = this.#newHealing();

@@ -15,12 +15,14 @@ import type {
   SnapshotMeta,
   Term,
 } from "../raft/types.ts";
+import { CheckpointDamaged } from "../storage/checkpoint-damaged.ts";
 import { parseCheckpointName } from "../storage/checkpoint-names.ts";
 import { type LoadedCheckpoint, readCheckpointHead } from "../storage/checkpoint-reader.ts";
 import { CheckpointStore } from "../storage/checkpoint-store.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import { HardStateFile } from "../storage/hard-state.ts";
 import { Journal } from "../storage/journal.ts";
+import { abandonJournal } from "../storage/journal-claim.ts";
 import type { PartitionDamaged } from "../storage/partition-damaged.ts";
 import { PartitionStore } from "../storage/partition-store.ts";
 import { SnapshotInstall } from "../storage/snapshot-install.ts";
@@ -47,6 +49,8 @@ export type RecoveryOptions = {
   readonly storage: StorageOptions;
   /** Members of a cluster that this node may found on an empty disk; null: it may not. */
   readonly founders: Configuration | null;
+  /** The settings name other nodes. */
+  readonly namesPeers: boolean;
   readonly onSpace: (blocked: boolean) => void;
   /** Brings damaged records back from peers. */
   readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
@@ -99,16 +103,16 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   const { checkpoints } = stores;
   const newest = await newestCheckpoint(disk, paths.checkpoints);
   const collected = new EntryCollector(newest);
-  const journal = await openJournal(options, collected);
-  const { firstIndex, lastIndex } = journal;
-  await maybeFound(options, { checkpoints, journal, hardState: hardState.state });
-  const loaded = await checkpoints.recover({ first: firstIndex, last: lastIndex });
+  const opened = await openJournal(options, collected);
+  await maybeFound(options, { checkpoints, journal: opened, hardState: hardState.state });
+  const { journal, loaded } = await loadCheckpoint(options, checkpoints, opened);
+  const { lastIndex } = journal;
   // A founding or an installation that was cut short after its checkpoint was in place.
   await checkpoints.settle(journal);
   const machine = loaded === null ? new Machine() : new Machine(await restoreState(loaded));
   const snapshot = loaded === null ? null : snapshotOf(loaded);
   const base = snapshot?.index ?? 0;
-  if (base < newest) {
+  if (loaded !== null && base < newest) {
     log.error("the newest checkpoint is damaged: an older one and the journal stand in for it", {
       damaged: newest,
       used: base,
@@ -132,6 +136,30 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
     snapshot,
     entries,
   };
+}
+
+/** With peers, a node without a whole checkpoint lets go of all that it had and gets theirs. */
+async function loadCheckpoint(
+  options: RecoveryOptions,
+  checkpoints: CheckpointStore,
+  journal: Journal,
+): Promise<{ journal: Journal; loaded: LoadedCheckpoint | null }> {
+  const { disk, dataDir, shard, log } = options;
+  const { firstIndex, lastIndex, lastTerm } = journal;
+  try {
+    return { journal, loaded: await checkpoints.recover({ first: firstIndex, last: lastIndex }) };
+  } catch (error) {
+    const canStartOver = (await knownPeers(options)) ?? options.namesPeers;
+    if (!(error instanceof CheckpointDamaged) || !canStartOver) throw error;
+    log.error("no checkpoint is whole: all comes back from a peer", { detail: error.message });
+    await journal.close();
+    const end = { index: lastIndex, term: lastTerm };
+    const { journal: directory } = dataDir.shard(shard);
+    await abandonJournal(disk, directory, dataDir.checksumIdentity(shard), end);
+    await checkpoints.startOver();
+    repaired(options, "checkpoint");
+    return { journal: await openJournal(options, new EntryCollector(0)), loaded: null };
+  }
 }
 
 function repaired({ instruments }: RecoveryOptions, kind: DamageKind): void {
@@ -193,7 +221,7 @@ function openStores(
 }
 
 async function openJournal(options: RecoveryOptions, collected: EntryCollector): Promise<Journal> {
-  const { disk, dataDir, shard, nodeId, storage, clock, log, onSpace, onFailure } = options;
+  const { disk, dataDir, shard, storage, clock, log, onSpace, onFailure } = options;
   const { journal, torn, salvaged } = await Journal.open({
     disk,
     directory: dataDir.shard(shard).journal,
@@ -201,7 +229,7 @@ async function openJournal(options: RecoveryOptions, collected: EntryCollector):
     segmentBytes: storage.journalSegmentBytes,
     reserveBytes: storage.diskReserveBytes,
     clock,
-    cutDamaged: await hasPeers(disk, dataDir.shard(shard).checkpoints, nodeId),
+    cutDamaged: (await knownPeers(options)) ?? false,
     onEntries: (entries) => collected.add(entries),
     onSpaceLow: onSpace,
     onFailure: (failure: DiskFailure) => onFailure(failure),
@@ -223,10 +251,13 @@ async function openJournal(options: RecoveryOptions, collected: EntryCollector):
 }
 
 /**
- * Whether others hold what this node acknowledged, as its newest checkpoint knows the members. A
- * node that became the only voter takes a checkpoint at once.
+ * Whether others hold what this node acknowledged, as its newest checkpoint knows the members: a
+ * node that becomes the only voter takes one at once.
+ *
+ * @returns null if there is no checkpoint, or none says so much.
  */
-async function hasPeers(disk: Disk, directory: string, self: NodeId): Promise<boolean> {
+async function knownPeers({ disk, dataDir, shard, nodeId }: RecoveryOptions) {
+  const { checkpoints: directory } = dataDir.shard(shard);
   const names = (await disk.list(directory))
     .map((text) => ({ text, name: parseCheckpointName(text) }))
     .sort((a, b) => (b.name?.index ?? 0) - (a.name?.index ?? 0));
@@ -235,9 +266,9 @@ async function hasPeers(disk: Disk, directory: string, self: NodeId): Promise<bo
     const head = await readCheckpointHead(disk, `${directory}/${text}`, name.index);
     if (head === null) continue;
     const { voters, votersOutgoing } = decodeConfiguration(head.configuration);
-    return [...voters, ...votersOutgoing].some((id) => id !== self);
+    return [...voters, ...votersOutgoing].some((id) => id !== nodeId);
   }
-  return false;
+  return null;
 }
 
 /** Keeps what lies behind the newest checkpoint; what is before it was only read to be checked. */

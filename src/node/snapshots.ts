@@ -18,8 +18,8 @@ export type SnapshotsOptions = {
   readonly log: Logger;
   /** The disk failed: the process must end. */
   readonly fault: (error: unknown) => void;
-  /** Resolves when no checkpoint is under way. */
-  readonly settled: () => Promise<void>;
+  /** Does the work while no checkpoint is under way. */
+  readonly withoutCheckpoint: (work: () => Promise<void>) => Promise<void>;
   /** Machine and partition logs are others now. */
   readonly switched: () => void;
 };
@@ -75,8 +75,12 @@ export class Snapshots implements SnapshotPort {
     const received = this.#received;
     assert(received !== null, "only a snapshot that was received is installed");
     this.#received = null;
-    const { storage, machine, log, settled, switched } = this.#options;
-    await settled();
+    await this.#options.withoutCheckpoint(() => this.#install(received, snapshot));
+    received.done(true);
+  }
+
+  async #install(received: Received, snapshot: SnapshotMeta): Promise<void> {
+    const { storage, machine, log, switched } = this.#options;
     const name = await received.install.commit();
     assert(name.index === snapshot.index, "the core accepted this snapshot and no other");
     const old = storage.store;
@@ -90,7 +94,6 @@ export class Snapshots implements SnapshotPort {
     await old.close();
     await storage.checkpoints.removeStale();
     log.info("installed a snapshot", { index: snapshot.index, term: snapshot.term });
-    received.done(true);
   }
 
   /** Resolves when the core has installed the snapshot or does not want it. */

@@ -169,6 +169,15 @@ export class CheckpointStore {
   }
 
   /**
+   * After `recover` has thrown: no checkpoint counts any more, and a snapshot of a peer takes their
+   * place. The journal must be abandoned before, else it would seem to begin nowhere.
+   */
+  async startOver(): Promise<void> {
+    this.#kept = [];
+    await this.#setAside(0);
+  }
+
+  /**
    * After `recover` or `adopt`: makes the journal continue the checkpoint if a crash, or the switch
    * itself, has left it behind. It does nothing else, so it may be called at every start.
    *

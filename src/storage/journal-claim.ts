@@ -13,7 +13,7 @@ import { crc32 } from "../lib/crc32.ts";
 import type { LogIndex, Term } from "../raft/types.ts";
 import { type Damage, JournalDamaged } from "./journal-damage.ts";
 import { scanFrames } from "./journal-scan.ts";
-import { type Opened, SEGMENT_HEADER_BYTES } from "./journal-segment.ts";
+import { type Opened, SEGMENT_HEADER_BYTES, segmentIdOf } from "./journal-segment.ts";
 
 const MAGIC = 0x634a7941;
 const VERSION = 1;
@@ -106,6 +106,24 @@ export async function writeClaim(
   const bytes = new Uint8Array((COPIES[1] ?? 0) + COPY_BYTES);
   for (const at of COPIES) bytes.set(writer.view(), at);
   await disk.writeWhole(claimPath(directory), bytes);
+}
+
+/**
+ * Empties a journal, which must be closed, and remembers how far it went. After a crash in between
+ * it is to be called again.
+ */
+export async function abandonJournal(
+  disk: Disk,
+  directory: string,
+  identity: number,
+  end: JournalClaim,
+): Promise<void> {
+  const former = await readClaim(disk, directory, identity);
+  await writeClaim(disk, directory, identity, former === null ? end : laterEnd(former, end));
+  for (const name of await disk.list(directory)) {
+    if (segmentIdOf(name) !== null) await disk.remove(`${directory}/${name}`);
+  }
+  await disk.syncDirectory(directory);
 }
 
 export async function removeClaim(disk: Disk, directory: string): Promise<void> {

@@ -84,7 +84,7 @@ function flip({ disk }: SimNode, prefix: string, skip = 0, count = 1): void {
     .paths()
     .filter((path) => path.startsWith(prefix) && /\.(seg|ckpt)$/.test(path))
     .filter((path) => disk.peek(path)?.some((byte) => byte !== 0));
-  expect(written.length).toBeGreaterThan(skip + count);
+  expect(written.length).toBeGreaterThanOrEqual(skip + count);
   for (const path of written.slice(skip, skip + count)) {
     const used = disk.peek(path)?.findLastIndex((byte) => byte !== 0) ?? 0;
     disk.flipBit(path, Math.floor(used / 2) * 8 + 3);
@@ -197,4 +197,60 @@ describe("a segment that is damaged", () => {
     expect(await script.ask(read, node.id)).toMatchObject({ ok: false, code: "data_damaged" });
     await produce(script, COUNT, 1);
   });
+});
+
+describe("a checkpoint that is damaged", () => {
+  for (const [who, find] of Object.entries(WHO)) {
+    test(`on the ${who} is made up for by the one before it and the journal`, async () => {
+      const script = await filled();
+      const node = find(script);
+      await script.ask((one) => one.compact(), node.id);
+      await produce(script, COUNT, 5);
+      // The second one, taken at the stop.
+      await script.ask((one) => one.stop(), node.id);
+      node.kill();
+      flip(node, "shards/0/checkpoints/", 1);
+      script.start(node.id);
+      await equal(script);
+      expect(node.instruments.repairs.checkpoint.value).toBe(1);
+      expect(await readFrom(script, node)).toEqual(ids(COUNT + 5));
+    });
+
+    test(`on the ${who} with no other is made up for by a peer`, async () => {
+      const script = await filled();
+      const node = find(script);
+      await script.ask((one) => one.compact(), node.id);
+      node.kill();
+      flip(node, "shards/0/checkpoints/");
+      script.start(node.id);
+      await produce(script, COUNT, 5);
+      await equal(script);
+      expect(node.instruments.repairs.checkpoint.value).toBe(1);
+      expect(await readFrom(script, node)).toEqual(ids(COUNT + 5));
+      await restart(script, node);
+      expect(node.instruments.repairs.checkpoint.value).toBe(1);
+    });
+  }
+
+  test("of a node alone stops the start", async () => {
+    const script = await filled({ nodes: 1 });
+    const node = leaderOf(script);
+    await script.ask((one) => one.compact(), node.id);
+    script.cluster.excuse(node, "bit-flip");
+    node.kill();
+    flip(node, "shards/0/checkpoints/");
+    script.start(node.id);
+    await script.until("it has ended", () => node.broken !== null);
+    expect(node.broken).toContain("checkpoint");
+  });
+});
+
+test("a hard state with a damaged slot is mended", async () => {
+  const script = await filled();
+  const node = followerOf(script);
+  node.kill();
+  node.disk.flipBit("shards/0/hard-state", 30 * 8);
+  script.start(node.id);
+  await equal(script);
+  expect(node.instruments.repairs.hard_state.value).toBe(1);
 });

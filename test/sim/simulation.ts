@@ -118,7 +118,10 @@ class Simulation {
     const equal = await this.#runUntil(CONVERGENCE_MS_MAX, this.#converge(admin));
     if (!equal) this.#fail("convergence", this.#shown());
     if (cluster.violation !== null) return;
-    for (const node of this.#members()) await this.#runUntil(CONVERGENCE_MS_MAX, this.#dump(node));
+    for (const node of this.#members()) {
+      const isRead = await this.#runUntil(CONVERGENCE_MS_MAX, this.#dump(node));
+      if (!isRead) this.#fail("convergence", `${node.id} cannot be read`);
+    }
   }
 
   #client(name: string): SimClient {
@@ -206,13 +209,7 @@ class Simulation {
       let low = 0;
       let end = 0;
       for (const group of GROUPS) {
-        const reply = await client.call(to, async () => {
-          const request = { ...at, group, offset: 0, limit: 1_000_000, maxBytes: 1 << 28 };
-          const page = await node.consume({ ...request, linearizable: false });
-          return page.ok ? pageOf(page, 1_000_000) : null;
-        });
-        const page = reply?.value;
-        if (page == null) throw new SimViolation("convergence", `${to.id} cannot be read`);
+        const page = await this.#readAll(client, to, node, { ...at, group });
         committed[group] = page.committed;
         low = page.low;
         end = page.end;
@@ -222,6 +219,24 @@ class Simulation {
       client.add("dump", to, call, at, "ok", result);
     }
     await this.#dumpKeys(client, to);
+  }
+
+  /** Damage may have to be healed first, and for that links to be up. */
+  async #readAll(
+    client: SimClient,
+    to: SimNode,
+    node: NonNullable<SimNode["node"]>,
+    at: { readonly topic: string; readonly partition: number; readonly group: string },
+  ) {
+    for (;;) {
+      const reply = await client.call(to, async () => {
+        const request = { ...at, offset: 0, limit: 1_000_000, maxBytes: 1 << 28 };
+        const page = await node.consume({ ...request, linearizable: false });
+        return page.ok ? pageOf(page, 1_000_000) : null;
+      });
+      if (reply?.value) return reply.value;
+      await client.sleep(CONVERGED_MS);
+    }
   }
 
   async #dumpKeys(client: SimClient, to: SimNode): Promise<void> {

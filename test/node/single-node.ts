@@ -13,12 +13,15 @@ const KIB = 1024;
 
 export class SingleNode {
   readonly clock = new SimClock();
-  readonly disk = new SimDisk();
+  readonly disk: SimDisk;
   readonly #random: Random;
   node: Node | null = null;
+  /** Why the process would have ended. */
+  ended: unknown = null;
 
-  constructor(random: Random) {
+  constructor(random: Random, disk = new SimDisk()) {
     this.#random = random;
+    this.disk = disk;
   }
 
   async open(): Promise<Node> {
@@ -61,7 +64,7 @@ export class SingleNode {
         queueRequestsMax: 1_000,
         limits: { dedupeWindowMs: 86_400_000, dedupeKeysMax: 1_000_000, partitionsMax: 100 },
         fault: (error) => {
-          throw error;
+          this.ended ??= error;
         },
       }),
     );
@@ -70,14 +73,15 @@ export class SingleNode {
     return node;
   }
 
-  /** Lets simulated time pass until the promise is settled. */
+  /** Lets simulated time pass until the promise is settled. @throws what ended the process. */
   async settled<T>(promise: Promise<T>): Promise<T> {
     let done = false;
     const outcome = promise.finally(() => {
       done = true;
     });
     outcome.catch(() => undefined);
-    for (let i = 0; i < 10_000 && !done; i++) await this.clock.advance(1);
+    for (let i = 0; i < 10_000 && !done && this.ended === null; i++) await this.clock.advance(1);
+    if (this.ended !== null) throw this.ended;
     return await outcome;
   }
 }

@@ -30,7 +30,8 @@ const TOTAL_BYTES = 2 ** 41;
 export type SimFaults = {
   /** The call with this number (see `calls`) fails. */
   failCall: number | null;
-  failWith: "eio" | "full";
+  /** `short`: half of a write is stored, then space runs out; other calls go well. */
+  failWith: "eio" | "full" | "short";
   /** Syncs of paths that contain it fail once; their pages count as clean afterwards. */
   syncError: string | null;
   /** Writes that make a file longer find no space. */
@@ -69,6 +70,7 @@ export class SimDisk implements Disk {
   #current: Names = new Names();
   #pendingNames: NameOperation[] = [];
   #epoch = 0;
+  #writesShort = false;
 
   constructor(options: SimDiskOptions = {}) {
     this.#options = options;
@@ -270,8 +272,19 @@ export class SimDisk implements Disk {
     const wait = this.#options.delay?.(operation, path) ?? null;
     if (wait !== null) await wait;
     if (call !== this.faults.failCall) return;
+    if (this.faults.failWith === "short") {
+      this.#writesShort = operation === "write";
+      return;
+    }
     const message = `${operation} ${path}: injected at call ${call}`;
     throw this.faults.failWith === "full" ? new DiskFull(message) : new DiskFailure(message);
+  }
+
+  /** For `SimFile`: whether the write that just began is to end half done. */
+  takeShort(): boolean {
+    const short = this.#writesShort;
+    this.#writesShort = false;
+    return short;
   }
 
   /** For `SimFile`. */
@@ -331,16 +344,22 @@ class SimFile implements DiskFile {
     if (full && position + bytes.length > this.#node.current.bytes.length) {
       throw new DiskFull(`write ${this.#path}: ENOSPC`);
     }
-    const stored = halfWrites ? bytes.subarray(0, bytes.length >>> 1) : bytes;
+    const short = this.#disk.takeShort();
+    const stored = halfWrites || short ? bytes.subarray(0, bytes.length >>> 1) : bytes;
     change(this.#node, { kind: "write", position, bytes: stored.slice() });
+    if (short) throw new DiskFull(`write ${this.#path}: ENOSPC after ${stored.length} bytes`);
   }
 
   async sync(): Promise<void> {
     // What is written during the sync is not covered by it.
     const covered = this.#node.pending.length;
-    await this.#begin("sync");
-    const operations = this.#node.pending.splice(0, covered);
-    // A failed sync marks the pages clean: readable, but a later sync does not write them.
+    let operations: FileOperation[] = [];
+    try {
+      await this.#begin("sync");
+    } finally {
+      // A failed sync marks the pages clean: readable, but a later sync does not write them.
+      operations = this.#node.pending.splice(0, covered);
+    }
     this.#disk.checkSync(this.#path);
     for (const operation of operations) this.#node.durable.apply(operation);
   }

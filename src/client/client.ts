@@ -1,0 +1,136 @@
+import { type ConsumeOptions, Consumer } from "./consumer.ts";
+import { ClusterClient, Retention, Streams, Topics, Views } from "./facets.ts";
+import { Kv } from "./kv.ts";
+import { Log } from "./log.ts";
+import { Producer, type ProducerOptions } from "./producer.ts";
+import type { JoinRequest, JoinResult, QueryRequest, QueryResult } from "./stream-types.ts";
+import { type CallOptions, type ClientOptions, type Request, Transport } from "./transport.ts";
+import type {
+  Deleted,
+  GroupLag,
+  Page,
+  PartitionRef,
+  Produced,
+  ProducedBatch,
+  ProduceOptions,
+  ReadOptions,
+} from "./types.ts";
+import { decodeText, type Value } from "./values.ts";
+
+/**
+ * A client of a server or a cluster. It holds no connection of its own and needs no closing.
+ * Everything throws `AyderError`, or the reason of the signal that was passed.
+ */
+export class Client {
+  readonly topics: Topics;
+  readonly retention: Retention;
+  readonly views: Views;
+  readonly cluster: ClusterClient;
+  readonly #transport: Transport;
+  readonly #log: Log;
+  readonly #streams: Streams;
+
+  constructor(options: ClientOptions) {
+    const transport = new Transport(options);
+    this.#transport = transport;
+    this.#log = new Log(transport);
+    this.#streams = new Streams(transport);
+    this.topics = new Topics(transport);
+    this.retention = new Retention(transport);
+    this.views = new Views(transport);
+    this.cluster = new ClusterClient(transport);
+  }
+
+  /** Where the next request goes: the leader once a write was sent on to it. */
+  get url(): string {
+    return this.#transport.url;
+  }
+
+  /** One message. Stored once, however often it is tried, since it has an idempotency key. */
+  produce(topic: string, value: Value, options: ProduceOptions = {}): Promise<Produced> {
+    return this.#log.produce(topic, value, options);
+  }
+
+  /** All or none, in one partition, with contiguous offsets. */
+  produceBatch(
+    topic: string,
+    values: readonly Value[],
+    options: ProduceOptions = {},
+  ): Promise<ProducedBatch> {
+    return this.#log.produceBatch(topic, values, options);
+  }
+
+  /** For many messages: they share requests as the load wants it. */
+  producer(topic: string, options: ProducerOptions = {}): Producer {
+    return new Producer(this.#log, topic, options);
+  }
+
+  /** One page. */
+  read(topic: string, partition: number, options: ReadOptions = {}): Promise<Page> {
+    return this.#log.read(topic, partition, options);
+  }
+
+  /** `for await (const message of client.consume("orders", { group: "billing" }))` */
+  consume(topic: string, options: ConsumeOptions = {}): Consumer {
+    const describe = this.topics.describe.bind(this.topics);
+    return new Consumer(this.#log, describe, topic, options);
+  }
+
+  /**
+   * @param request `offset` is the next one to read, so `nextOffset` of a page.
+   * @returns the committed offset in force: it never moves back.
+   */
+  commit(
+    request: PartitionRef & { readonly group: string; readonly offset: number },
+    options: CallOptions = {},
+  ): Promise<number> {
+    return this.#log.commit(request, options);
+  }
+
+  /** Committed offsets and lag of the groups of a topic. */
+  async groups(topic: string, options: CallOptions = {}): Promise<readonly GroupLag[]> {
+    return (await this.topics.describe(topic, options)).groups;
+  }
+
+  /** For ever: offsets below are gone on every node. */
+  deleteBefore(
+    request: PartitionRef & { readonly beforeOffset: number },
+    options: CallOptions = {},
+  ): Promise<Deleted> {
+    return this.#log.deleteBefore(request, options);
+  }
+
+  kv(namespace: string): Kv {
+    return new Kv(this.#transport, namespace);
+  }
+
+  query<T = unknown>(body: QueryRequest, options: CallOptions = {}): Promise<QueryResult<T>> {
+    return this.#streams.query<T>(body, options);
+  }
+
+  join<L = unknown, R = unknown>(
+    body: JoinRequest,
+    options: CallOptions = {},
+  ): Promise<JoinResult<L, R>> {
+    return this.#streams.join<L, R>(body, options);
+  }
+
+  /** Whether the node is recovered and knows a leader; one attempt, at any node. */
+  async ready(options: CallOptions = {}): Promise<boolean> {
+    try {
+      await this.#transport.send({ method: "GET", path: "/ready", retryMs: 0, ...options });
+      return true;
+    } catch {
+      options.signal?.throwIfAborted();
+      return false;
+    }
+  }
+
+  /** Any other request, with the same retries and redirects. @returns the body as it came. */
+  async request(request: Request): Promise<string> {
+    return decodeText((await this.#transport.send(request)).bytes);
+  }
+}
+
+/** @throws TypeError without an address, or with one that is not http or https. */
+export const createClient = (options: ClientOptions): Client => new Client(options);

@@ -1,0 +1,180 @@
+/** Messages of one partition or of a whole topic, one after the other. */
+import type { Log } from "./log.ts";
+import type { CallOptions } from "./transport.ts";
+import type { Page, TopicDescription } from "./types.ts";
+import type { Message } from "./values.ts";
+
+export type ConsumeOptions = {
+  /** Whose committed offsets say where to begin, and who `commit()` commits for. */
+  readonly group?: string | undefined;
+  /** @default all partitions of the topic */
+  readonly partition?: number | undefined;
+  /** An offset, or where to begin. @default `committed` with a group, else `earliest` */
+  readonly from?: number | "earliest" | "latest" | "committed" | undefined;
+  /** Wait for what comes; else it ends where the partition ended when it was first read. */
+  readonly follow?: boolean | undefined;
+  /** Messages of one request. @default 1000 */
+  readonly limit?: number | undefined;
+  readonly linearizable?: boolean | undefined;
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long a failing server is asked again. @default as the client; while following for ever */
+  readonly retryMs?: number | undefined;
+};
+
+/** How long one request waits for a record. */
+const WAIT_MS = 30_000;
+/** Where a node that lags is asked for what is there on others. */
+const LAG_WAIT_MS = 1_000;
+
+type Pages = AsyncGenerator<readonly Message[], void, void>;
+type Describe = (topic: string, options: CallOptions) => Promise<TopicDescription>;
+
+export class Consumer implements AsyncIterable<Message> {
+  readonly topic: string;
+  readonly #log: Log;
+  readonly #describe: Describe;
+  readonly #options: ConsumeOptions;
+  /** By partition: what is behind the last message that was handed out. */
+  readonly #positions = new Map<number, number>();
+  readonly #committed = new Map<number, number>();
+
+  constructor(log: Log, describe: Describe, topic: string, options: ConsumeOptions) {
+    this.#log = log;
+    this.#describe = describe;
+    this.topic = topic;
+    this.#options = options;
+  }
+
+  /** The next offset of each partition that a message came from. */
+  get positions(): ReadonlyMap<number, number> {
+    return this.#positions;
+  }
+
+  /** Commits for the group what was handed out so far, the message in hand included. */
+  async commit(): Promise<void> {
+    const { group } = this.#options;
+    if (group === undefined) throw new TypeError("commit() needs a group");
+    const { topic } = this;
+    for (const [partition, offset] of this.#positions) {
+      if (this.#committed.get(partition) === offset) continue;
+      await this.#log.commit({ topic, partition, group, offset }, {});
+      this.#committed.set(partition, offset);
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message, void, void> {
+    const stop = new AbortController();
+    const { signal } = this.#options;
+    const ended = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+    try {
+      for await (const messages of this.#pages(ended)) {
+        for (const message of messages) {
+          if (signal?.aborted === true) return;
+          this.#positions.set(message.partition, message.offset + 1);
+          yield message;
+        }
+      }
+    } catch (error) {
+      if (signal?.aborted !== true) throw error;
+    } finally {
+      stop.abort();
+    }
+  }
+
+  async *#pages(signal: AbortSignal): Pages {
+    const partitions = await this.#partitions(signal);
+    const followed = this.#options.follow === true && partitions.length > 1;
+    if (followed) yield* merge(partitions.map((p) => this.#partition(p, signal)));
+    else for (const each of partitions) yield* this.#partition(each, signal);
+  }
+
+  async #partitions(signal: AbortSignal): Promise<readonly number[]> {
+    if (this.#options.partition !== undefined) return [this.#options.partition];
+    const { partitions } = await this.#describe(this.topic, { signal });
+    return partitions.map(({ partition }) => partition);
+  }
+
+  async *#partition(partition: number, signal: AbortSignal): Pages {
+    const { follow = false } = this.#options;
+    let offset = await this.#start(partition, signal);
+    let end = Number.POSITIVE_INFINITY;
+    let waitMs = 0;
+    while (offset === undefined || offset < end) {
+      const page = await this.#read(partition, offset, waitMs, signal);
+      if (!follow && end === Number.POSITIVE_INFINITY) end = page.endOffset;
+      const messages = page.messages.filter((message) => message.offset < end);
+      if (messages.length > 0) yield messages;
+      offset = page.nextOffset;
+      waitMs = follow ? WAIT_MS : LAG_WAIT_MS;
+    }
+  }
+
+  #read(
+    partition: number,
+    offset: number | undefined,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<Page> {
+    const { group, limit, linearizable, follow } = this.#options;
+    const { retryMs = follow === true ? Number.POSITIVE_INFINITY : undefined } = this.#options;
+    return this.#log.read(this.topic, partition, {
+      group,
+      offset,
+      limit,
+      waitMs,
+      linearizable,
+      signal,
+      retryMs,
+    });
+  }
+
+  /** @returns undefined for the committed offset, which the server knows. */
+  async #start(partition: number, signal: AbortSignal): Promise<number | undefined> {
+    const { from = this.#options.group === undefined ? "earliest" : "committed" } = this.#options;
+    if (typeof from === "number") return from;
+    if (from === "earliest") return 0;
+    if (from === "committed") return undefined;
+    const { partitions } = await this.#describe(this.topic, { signal });
+    return partitions.find((each) => each.partition === partition)?.endOffset ?? 0;
+  }
+}
+
+/** Pages of all sources as they come; a source is asked again once its page was taken. */
+async function* merge(sources: readonly Pages[]): Pages {
+  const ready: (() => void)[] = [];
+  const pages: (readonly Message[])[] = [];
+  let wake = (): void => undefined;
+  let open = sources.length;
+  let failure: { readonly error: unknown } | null = null;
+  const pump = async (source: Pages): Promise<void> => {
+    try {
+      for await (const page of source) {
+        await new Promise<void>((taken) => {
+          ready.push(taken);
+          pages.push(page);
+          wake();
+        });
+      }
+    } catch (error) {
+      failure ??= { error };
+    }
+    open--;
+    wake();
+  };
+  const pumps = sources.map(pump);
+  while (open > 0 || pages.length > 0) {
+    const page = pages.shift();
+    if (page !== undefined) {
+      ready.shift()?.();
+      yield page;
+      continue;
+    }
+    if (failure !== null) throw (failure as { readonly error: unknown }).error;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  }
+  await Promise.all(pumps);
+  if (failure !== null) throw (failure as { readonly error: unknown }).error;
+}

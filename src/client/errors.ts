@@ -1,0 +1,124 @@
+/** The one error of the client. What a caller's signal aborts throws that signal's reason instead. */
+
+export type AyderErrorInit = {
+  readonly code: string;
+  readonly status: number;
+  readonly outcome: "refused" | "unknown";
+  readonly isRetriable: boolean;
+  readonly fields?: Readonly<Record<string, unknown>>;
+  readonly retryAfterMs?: number | undefined;
+  readonly cause?: unknown;
+};
+
+export class AyderError extends Error {
+  override readonly name = "AyderError";
+  /**
+   * The server's `error`, such as `topic_not_found`; without an answer `unreachable` (no connection
+   * came about), `connection_lost`, `timeout`; `bad_answer` for what is no answer of Ayder;
+   * `queue_full` of a producer.
+   */
+  readonly code: string;
+  /** HTTP status; 0: there was no answer. */
+  readonly status: number;
+  /** `refused`: nothing was done. `unknown`: it may have been done, or be done yet. */
+  readonly outcome: "refused" | "unknown";
+  /** The same request may succeed later. The client has already tried for `retryMs` by then. */
+  readonly isRetriable: boolean;
+  /** The answer as it came: `expected`, `current`, `end_offset` and so on. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** What the server asked for by `Retry-After`. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, init: AyderErrorInit) {
+    super(message, init.cause === undefined ? undefined : { cause: init.cause });
+    this.code = init.code;
+    this.status = init.status;
+    this.outcome = init.outcome;
+    this.isRetriable = init.isRetriable;
+    this.fields = init.fields ?? {};
+    this.retryAfterMs = init.retryAfterMs;
+  }
+}
+
+/** An earlier attempt may have been carried out, so a later refusal settles nothing. */
+export const asUnknown = (error: AyderError): AyderError =>
+  error.outcome === "unknown"
+    ? error
+    : new AyderError(`${error.message} (an attempt before has an unknown outcome)`, {
+        ...error,
+        outcome: "unknown",
+        cause: error,
+      });
+
+/** The error that an answer other than 2xx means. */
+export function errorOfAnswer(
+  status: number,
+  text: string,
+  retryAfter: string | null,
+  where: string,
+): AyderError {
+  const fields = objectOf(text);
+  const known = typeof fields?.["error"] === "string";
+  const code = known ? String(fields["error"]) : "bad_answer";
+  const message = known ? String(fields["message"] ?? code) : `${where} answered HTTP ${status}`;
+  const seconds = retryAfter === null ? Number.NaN : Number(retryAfter);
+  return new AyderError(message, {
+    code,
+    status,
+    outcome: outcomeOf(status, known),
+    isRetriable: RETRIABLE.has(status),
+    fields: fields ?? {},
+    retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
+  });
+}
+
+/** 502 is a proxy's. 500 is a bug and 507 a full disk: time does not mend them. */
+const RETRIABLE = new Set([429, 502, 503, 504]);
+/** What Ayder itself says with any other status is that nothing was done; a proxy may be wrong. */
+const outcomeOf = (status: number, known: boolean): "refused" | "unknown" =>
+  status === 500 || status === 504 || (status >= 500 && !known) ? "unknown" : "refused";
+
+/** Codes of errors that arise before a byte of the request is sent, in Node and in Bun. */
+const NOT_SENT = new Set([
+  "ECONNREFUSED",
+  "ConnectionRefused",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "FailedToOpenSocket",
+]);
+
+/** The error that a rejected `fetch` means. */
+export function errorOfFetch(cause: unknown, where: string): AyderError {
+  const code = codeOf(cause);
+  const unreachable = NOT_SENT.has(code);
+  const timeout = cause instanceof Error && cause.name === "TimeoutError";
+  const reason = timeout ? "it did not answer in time" : code || messageOf(cause);
+  return new AyderError(`${where} ${unreachable ? "cannot be reached" : "is lost"}: ${reason}`, {
+    code: unreachable ? "unreachable" : timeout ? "timeout" : "connection_lost",
+    status: 0,
+    outcome: unreachable ? "refused" : "unknown",
+    isRetriable: true,
+    cause,
+  });
+}
+
+function codeOf(error: unknown): string {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if ("code" in at && typeof at.code === "string") return at.code;
+  }
+  return "";
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : "");
+
+function objectOf(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}

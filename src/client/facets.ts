@@ -1,0 +1,175 @@
+/** Topics, retention, streams and cluster: requests that need nothing but their translation. */
+import type {
+  JoinRequest,
+  JoinResult,
+  QueryRequest,
+  QueryResult,
+  ViewRequest,
+  ViewResult,
+  ViewSummary,
+} from "./stream-types.ts";
+import type { CallOptions, Request, Transport } from "./transport.ts";
+import type {
+  AddMember,
+  Membership,
+  RetentionPolicy,
+  RetentionRequest,
+  TopicDescription,
+  TopicShape,
+  TopicSummary,
+} from "./types.ts";
+import { segment } from "./url.ts";
+import { camel } from "./values.ts";
+
+const post = (path: string, body: unknown, options: CallOptions): Request => ({
+  method: "POST",
+  path,
+  body: JSON.stringify(body),
+  ...options,
+});
+
+export class Topics {
+  readonly #transport: Transport;
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** The same again has the same answer; another number of partitions is `topic_exists`. */
+  async create(
+    name: string,
+    options: CallOptions & { readonly partitions?: number | undefined } = {},
+  ): Promise<TopicShape> {
+    const { partitions, ...rest } = options;
+    const request = post("/broker/topics", { name, partitions }, rest);
+    return (await this.#transport.json({ ...request, repeatable: true })) as TopicShape;
+  }
+
+  async list(options: CallOptions = {}): Promise<readonly TopicSummary[]> {
+    const answer = await this.#transport.json({
+      method: "GET",
+      path: "/broker/topics",
+      ...options,
+    });
+    return (answer as { topics: readonly TopicSummary[] }).topics;
+  }
+
+  async describe(topic: string, options: CallOptions = {}): Promise<TopicDescription> {
+    const path = `/broker/topics/${segment(topic)}`;
+    return camel(
+      await this.#transport.json({ method: "GET", path, ...options }),
+    ) as TopicDescription;
+  }
+
+  /** With its records and groups. */
+  async delete(topic: string, options: CallOptions = {}): Promise<void> {
+    const path = `/broker/topics/${segment(topic)}`;
+    await this.#transport.json({ method: "DELETE", path, ...options });
+  }
+}
+
+export class Retention {
+  readonly #transport: Transport;
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  async set(policy: RetentionRequest, options: CallOptions = {}): Promise<void> {
+    const { topic, partition, ttlMs, maxBytes } = policy;
+    const body = { topic, partition, ttl_ms: ttlMs, max_bytes: maxBytes };
+    await this.#transport.json(post("/broker/retention", body, options));
+  }
+
+  async list(options: CallOptions = {}): Promise<readonly RetentionPolicy[]> {
+    const request = { method: "GET", path: "/broker/retention", ...options } as const;
+    const answer = camel(await this.#transport.json(request));
+    return (answer as { policies: readonly RetentionPolicy[] }).policies;
+  }
+}
+
+export class Streams {
+  readonly #transport: Transport;
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  async query<T = unknown>(body: QueryRequest, options: CallOptions = {}): Promise<QueryResult<T>> {
+    const request = { ...post("/broker/query", body, options), repeatable: true };
+    return (await this.#transport.json(request)) as QueryResult<T>;
+  }
+
+  async join<L = unknown, R = unknown>(
+    body: JoinRequest,
+    options: CallOptions = {},
+  ): Promise<JoinResult<L, R>> {
+    const request = { ...post("/broker/join", body, options), repeatable: true };
+    return (await this.#transport.json(request)) as JoinResult<L, R>;
+  }
+}
+
+export class Views {
+  readonly #transport: Transport;
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** @returns whether the query is new; the same one again goes on where it was. */
+  async put(name: string, body: ViewRequest, options: CallOptions = {}): Promise<boolean> {
+    const request = { ...post(viewPath(name), body, options), method: "PUT" } as const;
+    return ((await this.#transport.json(request)) as { created: boolean }).created;
+  }
+
+  async get(name: string, options: CallOptions = {}): Promise<ViewResult> {
+    const request = { method: "GET", path: viewPath(name), ...options } as const;
+    return (await this.#transport.json(request)) as ViewResult;
+  }
+
+  async list(options: CallOptions = {}): Promise<readonly ViewSummary[]> {
+    const answer = await this.#transport.json({ method: "GET", path: "/broker/views", ...options });
+    return (answer as { views: readonly ViewSummary[] }).views;
+  }
+
+  /** The records stay. */
+  async delete(name: string, options: CallOptions = {}): Promise<void> {
+    await this.#transport.json({ method: "DELETE", path: viewPath(name), ...options });
+  }
+}
+
+const viewPath = (name: string): string => `/broker/views/${segment(name)}`;
+
+export class ClusterClient {
+  readonly #transport: Transport;
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  async membership(options: CallOptions = {}): Promise<Membership> {
+    const request = { method: "GET", path: "/ha/membership", ...options } as const;
+    return (camel(await this.#transport.json(request)) as { membership: Membership }).membership;
+  }
+
+  /** As a learner, which takes the log and has no vote. */
+  async add(member: AddMember, options: CallOptions = {}): Promise<void> {
+    const body = {
+      node_id: member.nodeId,
+      advertise_addr: member.advertiseAddr,
+      http_addr: member.httpAddr,
+      priority: member.priority,
+    };
+    await this.#transport.json(post("/ha/membership/add", body, options));
+  }
+
+  /** A learner that has caught up becomes a voter; before that: `not_caught_up`. */
+  async promote(nodeId: string, options: CallOptions = {}): Promise<void> {
+    await this.#transport.json(post("/ha/membership/promote", { node_id: nodeId }, options));
+  }
+
+  async remove(nodeId: string, options: CallOptions = {}): Promise<void> {
+    await this.#transport.json(post("/ha/membership/remove", { node_id: nodeId }, options));
+  }
+
+  /** @param nodeId absent: whoever is fit. @returns who will lead. */
+  async transfer(nodeId?: string, options: CallOptions = {}): Promise<string> {
+    const request = post("/ha/leader/transfer", { node_id: nodeId }, options);
+    return ((await this.#transport.json(request)) as { target: string }).target;
+  }
+}

@@ -1,0 +1,10 @@
+/** `ayder/client`: works wherever there is `fetch`, in Bun, Node (20 or later) and browsers. */
+export { Client, createClient } from "./client.ts";
+export { type ConsumeOptions, Consumer } from "./consumer.ts";
+export { AyderError } from "./errors.ts";
+export { Kv, KvEntry, type KvListOptions, type KvPutOptions, type KvReadOptions } from "./kv.ts";
+export { Producer, type ProducerOptions, type SendOptions, type Sent } from "./producer.ts";
+export type * from "./stream-types.ts";
+export type { CallOptions, ClientOptions, FetchLike, Query, Request } from "./transport.ts";
+export type * from "./types.ts";
+export { Message, Stored, type Value } from "./values.ts";

@@ -1,0 +1,151 @@
+import { AyderError } from "./errors.ts";
+import type { CallOptions, Transport } from "./transport.ts";
+import type { KvDeleted, KvListed, KvMeta, KvPage, KvWritten } from "./types.ts";
+import { keyPath, segment } from "./url.ts";
+import { bytesOf, camel, Stored, type Value } from "./values.ts";
+
+export class KvEntry extends Stored {
+  readonly key: string;
+  /** Revision: pass it to the next `put` to be sure that nobody else wrote in between. */
+  readonly cas: number;
+
+  constructor(key: string, bytes: Uint8Array, cas: number) {
+    super(bytes);
+    this.key = key;
+    this.cas = cas;
+  }
+}
+
+export type KvReadOptions = CallOptions & { readonly linearizable?: boolean | undefined };
+export type KvPutOptions = CallOptions & {
+  /** Expected revision; 0: only if absent. Else `cas_mismatch`. */
+  readonly cas?: number | undefined;
+  /** @default lives for ever */
+  readonly ttlMs?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+};
+export type KvListOptions = CallOptions & {
+  readonly prefix?: string | undefined;
+  /** Keys after this one, in byte order. */
+  readonly after?: string | undefined;
+};
+
+const PAGE_KEYS = 1000;
+
+/**
+ * One namespace. Writes are tried again only while it is certain that nothing was done: a second
+ * put could undo what somebody else wrote in between.
+ */
+export class Kv {
+  readonly namespace: string;
+  readonly #transport: Transport;
+
+  constructor(transport: Transport, namespace: string) {
+    this.#transport = transport;
+    this.namespace = namespace;
+  }
+
+  /** @returns null if there is no such key. */
+  async get(key: string, options: KvReadOptions = {}): Promise<KvEntry | null> {
+    const headers = { accept: "application/octet-stream" };
+    return await absentAsNull(async () => {
+      const answer = await this.#transport.send({ ...this.#read(key, options), headers });
+      const cas = Number((answer.headers.get("etag") ?? "").replaceAll('"', ""));
+      return new KvEntry(key, answer.bytes, cas);
+    });
+  }
+
+  /** @returns null if there is no such key. */
+  async meta(key: string, options: KvReadOptions = {}): Promise<KvMeta | null> {
+    return await absentAsNull(
+      async () => camel(await this.#transport.json(this.#read(`${key}/meta`, options))) as KvMeta,
+    );
+  }
+
+  /** @throws AyderError `cas_mismatch` with the fields `expected` and `current`. */
+  async put(key: string, value: Value, options: KvPutOptions = {}): Promise<KvWritten> {
+    const { cas, ttlMs, timeoutMs, ...rest } = options;
+    const answer = await this.#transport.json({
+      method: "POST",
+      path: this.#path(key),
+      query: { cas, ttl_ms: ttlMs, timeout_ms: timeoutMs },
+      body: bytesOf(value),
+      waitMs: timeoutMs,
+      ...rest,
+    });
+    return camel(answer) as KvWritten;
+  }
+
+  /** An absent key is no error: `deleted` is false. */
+  async delete(
+    key: string,
+    options: CallOptions & { readonly cas?: number | undefined } = {},
+  ): Promise<KvDeleted> {
+    const { cas, ...rest } = options;
+    const path = this.#path(key);
+    const request = { method: "DELETE", path, query: { cas }, ...rest } as const;
+    return camel(await this.#transport.json(request)) as KvDeleted;
+  }
+
+  /**
+   * Reads, changes and writes if nobody else wrote in between; else begins anew.
+   *
+   * @param change may run several times; null of it leaves the key as it is.
+   * @returns the revision that is there now; null if there is no key.
+   */
+  async update(
+    key: string,
+    change: (entry: KvEntry | null) => Value | null,
+    options: CallOptions & { readonly ttlMs?: number | undefined } = {},
+  ): Promise<number | null> {
+    for (;;) {
+      const entry = await this.get(key, { ...options, linearizable: true });
+      const value = change(entry);
+      if (value === null) return entry?.cas ?? null;
+      try {
+        return (await this.put(key, value, { ...options, cas: entry?.cas ?? 0 })).cas;
+      } catch (error) {
+        const raced = error instanceof AyderError && error.code === "cas_mismatch";
+        if (!raced || error.outcome === "unknown") throw error;
+      }
+    }
+  }
+
+  /** One page, in byte order. */
+  async page(
+    options: KvListOptions & { readonly limit?: number | undefined } = {},
+  ): Promise<KvPage> {
+    const { prefix, after, limit = PAGE_KEYS, ...rest } = options;
+    const path = `/kv/${segment(this.namespace)}`;
+    const query = { prefix, after, limit };
+    return camel(await this.#transport.json({ method: "GET", path, query, ...rest })) as KvPage;
+  }
+
+  /** All keys, page by page. */
+  async *list(options: KvListOptions = {}): AsyncGenerator<KvListed, void, void> {
+    let after: string | null | undefined = options.after;
+    while (after !== null) {
+      const page: KvPage = await this.page({ ...options, after });
+      yield* page.keys;
+      after = page.next;
+    }
+  }
+
+  #read(key: string, { linearizable, ...rest }: KvReadOptions) {
+    const consistency = linearizable === true ? "linearizable" : undefined;
+    return { method: "GET", path: this.#path(key), query: { consistency }, ...rest } as const;
+  }
+
+  #path(key: string): string {
+    return `/kv/${segment(this.namespace)}/${keyPath(key)}`;
+  }
+}
+
+async function absentAsNull<T>(read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof AyderError && error.code === "not_found") return null;
+    throw error;
+  }
+}

@@ -1,0 +1,162 @@
+/** Produce, read, commit. */
+import { AyderError } from "./errors.ts";
+import type { CallOptions, Query, Transport } from "./transport.ts";
+import type {
+  Deleted,
+  Page,
+  PartitionRef,
+  Produced,
+  ProducedBatch,
+  ProduceOptions,
+  ReadOptions,
+} from "./types.ts";
+import { segment } from "./url.ts";
+import {
+  bytesOf,
+  camel,
+  joinLines,
+  lineOf,
+  Message,
+  type Value,
+  type WireMessage,
+} from "./values.ts";
+
+const PAGE_RECORDS = 1000;
+/** Reads without a group: its name is part of the path, but nothing is committed under it. */
+const NO_GROUP = "ayder-client";
+
+export class Log {
+  readonly #transport: Transport;
+  /** Idempotency keys are this and a number: no two clients make the same. */
+  readonly #origin = randomText();
+  #sequence = 0;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  async produce(topic: string, value: Value, options: ProduceOptions): Promise<Produced> {
+    return (await this.#write(topic, "produce", bytesOf(value), options)) as Produced;
+  }
+
+  async produceBatch(
+    topic: string,
+    values: readonly Value[],
+    options: ProduceOptions,
+  ): Promise<ProducedBatch> {
+    return await this.produceLines(topic, values.map(lineAt), options);
+  }
+
+  async produceLines(
+    topic: string,
+    lines: readonly (string | Uint8Array)[],
+    options: ProduceOptions,
+  ): Promise<ProducedBatch> {
+    const body = joinLines(lines);
+    return (await this.#write(topic, "produce-ndjson", body, options)) as ProducedBatch;
+  }
+
+  async #write(
+    topic: string,
+    route: "produce" | "produce-ndjson",
+    body: Uint8Array,
+    options: ProduceOptions,
+  ): Promise<unknown> {
+    const { idempotencyKey = this.#nextKey(), signal, retryMs } = options;
+    const { partition, key, timeoutMs, mode } = options;
+    const query: Query = {
+      partition,
+      key,
+      idempotency_key: idempotencyKey ?? undefined,
+      timeout_ms: timeoutMs,
+      mode,
+    };
+    const path = `/broker/topics/${segment(topic)}/${route}`;
+    const answer = await this.#transport.json({
+      method: "POST",
+      path,
+      query,
+      body,
+      headers: { "content-type": "application/octet-stream" },
+      repeatable: idempotencyKey !== null,
+      waitMs: timeoutMs,
+      signal,
+      retryMs,
+    });
+    return camel(answer);
+  }
+
+  #nextKey(): string {
+    return `${this.#origin}-${this.#sequence++}`;
+  }
+
+  async read(topic: string, partition: number, options: ReadOptions): Promise<Page> {
+    const { group, limit = PAGE_RECORDS, maxBytes, waitMs, linearizable, ...rest } = options;
+    const offset = options.offset ?? (group === undefined ? 0 : undefined);
+    const answer = (await this.#transport.json({
+      method: "GET",
+      path: `/broker/consume/${segment(topic)}/${segment(group ?? NO_GROUP)}/${partition}`,
+      query: {
+        offset,
+        limit,
+        max_bytes: maxBytes,
+        wait_ms: waitMs,
+        consistency: linearizable === true ? "linearizable" : undefined,
+      },
+      waitMs,
+      signal: rest.signal,
+      retryMs: rest.retryMs,
+    })) as { messages: readonly WireMessage[] };
+    const { messages, ...numbers } = answer;
+    return {
+      ...(camel(numbers) as Omit<Page, "messages">),
+      messages: messages.map((message) => new Message(topic, message)),
+    };
+  }
+
+  async commit(
+    request: PartitionRef & { readonly group: string; readonly offset: number },
+    options: CallOptions,
+  ): Promise<number> {
+    const { topic, group, partition, offset } = request;
+    const answer = await this.#transport.json({
+      method: "POST",
+      path: "/broker/commit",
+      body: JSON.stringify({ topic, group, partition, offset }),
+      // It never moves back, so a late repetition changes nothing.
+      repeatable: true,
+      ...options,
+    });
+    return (answer as { committed_offset: number }).committed_offset;
+  }
+
+  async deleteBefore(
+    request: PartitionRef & { readonly beforeOffset: number },
+    options: CallOptions,
+  ): Promise<Deleted> {
+    const { topic, partition, beforeOffset } = request;
+    const answer = await this.#transport.json({
+      method: "POST",
+      path: "/broker/delete-before",
+      body: JSON.stringify({ topic, partition, before_offset: beforeOffset }),
+      repeatable: true,
+      ...options,
+    });
+    return camel(answer) as Deleted;
+  }
+}
+
+function lineAt(value: Value, index: number): string | Uint8Array {
+  const line = lineOf(value);
+  if (line !== null) return line;
+  throw new AyderError(
+    `value ${index} cannot be in a batch: it is not UTF-8 and holds a line feed, or ends in a ` +
+      "carriage return; produce it by itself",
+    { code: "not_a_line", status: 0, outcome: "refused", isRetriable: false },
+  );
+}
+
+function randomText(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

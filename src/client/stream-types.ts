@@ -1,0 +1,138 @@
+/**
+ * Queries, joins and views exactly as the HTTP API has them: field names in them are those of
+ * records too, so none is changed.
+ */
+
+export type Decode = {
+  readonly type: "json" | "avro" | "proto";
+  readonly encoding?: "binary" | "json";
+  readonly schema_text?: string;
+  readonly message?: string;
+  readonly apply_defaults?: boolean;
+  readonly field_aliases?: Readonly<Record<string, readonly string[]>>;
+};
+export type Source = {
+  readonly topic: string;
+  readonly partition: number;
+  readonly group?: string;
+  readonly offset?: number;
+  readonly limit?: number;
+  readonly decode?: Decode;
+};
+export type Filter = {
+  readonly field: string;
+  readonly op: "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "in" | "contains";
+  readonly value: unknown;
+};
+type Aggregation = {
+  readonly filter?: readonly Filter[];
+  readonly window?: {
+    readonly type?: "tumbling";
+    readonly size_ms: number;
+    readonly time_field?: string;
+  };
+  readonly aggregate?: {
+    readonly group_by?: readonly string[];
+    readonly measures?: readonly {
+      readonly op: "count" | "sum" | "avg" | "min" | "max";
+      readonly field?: string;
+      readonly as?: string;
+    }[];
+  };
+};
+export type QueryRequest = Aggregation & {
+  readonly source: Source;
+  readonly transform?: {
+    readonly left_fields?: readonly string[];
+    readonly emit_rows?: number;
+  };
+};
+export type ViewRequest = Aggregation & {
+  /** Without `partition`: all of them. */
+  readonly source: Omit<Source, "partition" | "group" | "limit"> & { readonly partition?: number };
+};
+export type JoinRequest = {
+  readonly left: Source;
+  readonly right: Source;
+  readonly on:
+    | { readonly left_key: string; readonly right_key: string }
+    | { readonly left_keys: readonly string[]; readonly right_keys: readonly string[] };
+  readonly window?: {
+    readonly size_ms?: number;
+    readonly allowed_lateness_ms?: number;
+    readonly time_field?: string;
+  };
+  readonly join?: { readonly type?: "inner" | "left" | "right" | "full" };
+  readonly emit?: {
+    readonly left_fields?: readonly string[];
+    readonly right_fields?: readonly string[];
+    readonly max_rows?: number;
+    readonly missing_as?: "null" | "empty";
+  };
+  readonly dedupe_once?: boolean;
+};
+
+/** `T` is what the rows are. */
+export type QueryResult<T = unknown> = {
+  readonly rows: readonly T[];
+  readonly aggregates: readonly Aggregate[];
+  readonly source: Counts & {
+    readonly topic: string;
+    readonly group: string | null;
+    readonly partition: number;
+    readonly next_offset: number;
+  };
+};
+/** The measures are here under their names. */
+export type Aggregate = {
+  readonly key: string;
+  readonly group: Readonly<Record<string, unknown>>;
+  readonly count: number;
+  readonly window_start_ms?: number;
+  readonly window_end_ms?: number;
+  readonly [measure: string]: unknown;
+};
+type Counts = {
+  readonly consumed: number;
+  readonly undecodable: number;
+  readonly untimed: number;
+};
+export type JoinResult<L = unknown, R = unknown> = {
+  readonly rows: readonly {
+    readonly key: string | null;
+    readonly left_ts_ms: number | null;
+    readonly right_ts_ms: number | null;
+    readonly left: L;
+    readonly right: R;
+  }[];
+  readonly next_offsets: { readonly left: number; readonly right: number };
+  readonly stats: {
+    readonly left_scanned: number;
+    readonly right_scanned: number;
+    readonly rows: number;
+    readonly late: number;
+    readonly watermark_ms: number | null;
+    readonly outer_left: number;
+    readonly outer_right: number;
+    readonly dedupe_once: boolean;
+    readonly undecodable: number;
+    readonly untimed: number;
+    readonly truncated: boolean;
+  };
+};
+export type ViewResult = {
+  readonly view: string;
+  readonly aggregates: readonly Aggregate[];
+  readonly source: Counts & {
+    readonly topic: string;
+    readonly partitions: readonly { readonly partition: number; readonly next_offset: number }[];
+    readonly skipped: number;
+  };
+  readonly lag: number;
+};
+export type ViewSummary = {
+  readonly view: string;
+  readonly topic: string;
+  readonly partition: number | null;
+  readonly lag: number;
+};

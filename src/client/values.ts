@@ -1,0 +1,143 @@
+/** Values on their way in and out: text, bytes, JSON. */
+
+/** Text is stored as it is, bytes too, anything else as its JSON. */
+export type Value = string | Uint8Array | JsonValue;
+/** What `JSON.stringify` takes; typed loosely, so that interfaces fit. */
+export type JsonValue = number | boolean | null | object;
+
+const encoder = new TextEncoder();
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
+
+const LINE_FEED = 10;
+const CARRIAGE_RETURN = 13;
+
+export const bytesOf = (value: Value): Uint8Array =>
+  value instanceof Uint8Array ? value : encoder.encode(textOf(value));
+
+export const decodeText = (bytes: Uint8Array): string => lenient.decode(bytes);
+
+function textOf(value: string | JsonValue): string {
+  if (typeof value === "string") return value;
+  const text: string | undefined = JSON.stringify(value);
+  if (text === undefined) throw new TypeError(`a ${typeof value} has no JSON`);
+  return text;
+}
+
+/**
+ * A value as a line of produce-ndjson, which decodes JSON strings and keeps other lines.
+ *
+ * @returns null for bytes that no line can hold: a line feed in what is not UTF-8.
+ */
+export function lineOf(value: Value): string | Uint8Array | null {
+  if (!(value instanceof Uint8Array)) {
+    const text = textOf(value);
+    // JSON may be a string too, that of a Date: its quotes are part of the value.
+    const quoted = typeof value === "string" || text.startsWith('"');
+    return quoted ? JSON.stringify(wellFormed(text)) : text;
+  }
+  try {
+    return JSON.stringify(strict.decode(value));
+  } catch {
+    const ends = value.at(-1) === CARRIAGE_RETURN;
+    return ends || value.includes(LINE_FEED) ? null : value;
+  }
+}
+
+/** Halves of surrogate pairs become U+FFFD, as in every encoding to UTF-8. */
+const wellFormed = (text: string): string =>
+  text.isWellFormed() ? text : decodeText(encoder.encode(text));
+
+/** Lines as a request body. */
+export function joinLines(lines: readonly (string | Uint8Array)[]): Uint8Array {
+  if (lines.every((line) => typeof line === "string")) return encoder.encode(lines.join("\n"));
+  const parts = lines.map(bytesOf);
+  const body = new Uint8Array(parts.reduce((sum, { length }) => sum + length + 1, 0));
+  let at = 0;
+  for (const part of parts) {
+    body.set(part, at);
+    at += part.length;
+    body[at++] = LINE_FEED;
+  }
+  return body;
+}
+
+/** Bytes of a message or key, and what they are as text and JSON. */
+export class Stored {
+  #bytes: Uint8Array | null;
+  #text: string | null;
+
+  /** @param content text if it is known to be UTF-8. */
+  constructor(content: string | Uint8Array) {
+    this.#text = typeof content === "string" ? content : null;
+    this.#bytes = typeof content === "string" ? null : content;
+  }
+
+  get bytes(): Uint8Array {
+    this.#bytes ??= encoder.encode(this.#text ?? "");
+    return this.#bytes;
+  }
+
+  /** What is not UTF-8 shows as U+FFFD. */
+  get text(): string {
+    this.#text ??= decodeText(this.#bytes ?? new Uint8Array());
+    return this.#text;
+  }
+
+  /** @throws SyntaxError if it is no JSON. */
+  json<T = unknown>(): T {
+    return JSON.parse(this.text) as T;
+  }
+}
+
+export class Message extends Stored {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  /** When the leader took it, milliseconds since 1970. */
+  readonly timestampMs: number;
+  readonly key: string | null;
+
+  constructor(topic: string, wire: WireMessage) {
+    super(wire.value ?? fromBase64(wire.value_b64 ?? ""));
+    this.topic = topic;
+    this.partition = wire.partition;
+    this.offset = wire.offset;
+    this.timestampMs = wire.timestamp_ms;
+    this.key = keyOf(wire);
+  }
+}
+
+export type WireMessage = {
+  readonly offset: number;
+  readonly partition: number;
+  readonly timestamp_ms: number;
+  readonly key?: string;
+  readonly key_b64?: string;
+  readonly value?: string;
+  readonly value_b64?: string;
+};
+
+function keyOf({ key, key_b64 }: WireMessage): string | null {
+  if (key !== undefined) return key;
+  return key_b64 === undefined ? null : decodeText(fromBase64(key_b64));
+}
+
+function fromBase64(text: string): Uint8Array {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+/** snake_case names become camelCase, at every depth. For answers whose fields are ours alone. */
+export function camel(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(camel);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [
+      name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
+      camel(item),
+    ]),
+  );
+}

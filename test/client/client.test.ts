@@ -1,0 +1,49 @@
+/** The client against a real server in a process of its own, in Bun and in Node. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { createClient } from "../../src/client/index.ts";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { SCENARIOS } from "./scenarios.ts";
+
+const directory = temporaryDirectory();
+let server: Server | undefined;
+beforeAll(async () => {
+  server = await startServer({ dataDir: join(directory.path, "data") });
+});
+afterAll(async () => {
+  await server?.kill();
+  directory.remove();
+});
+
+/** A name for topics and namespaces from the name of a scenario. */
+const nameOf = (title: string, runtime: string): string =>
+  `${runtime}-${title.replaceAll(/[^a-z]+/g, "-")}`;
+
+for (const [title, run] of Object.entries(SCENARIOS)) {
+  test(title, async () => {
+    const url = server?.url ?? "";
+    await run(createClient({ url, token: "dev" }), nameOf(title, "bun"), url);
+  });
+}
+
+test("all of it works in Node", async () => {
+  const outdir = join(directory.path, "node");
+  const built = await Bun.build({
+    entrypoints: [join(import.meta.dir, "node-runner.ts")],
+    target: "node",
+    outdir,
+  });
+  expect(built.success).toBe(true);
+  const runner = join(outdir, "node-runner.js");
+  const child = Bun.spawn(["node", runner, server?.url ?? ""], { stdout: "pipe", stderr: "pipe" });
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  expect(err).toBe("");
+  expect(out.trim().split("\n")).toEqual([
+    expect.stringMatching(/^node v\d/),
+    ...Object.keys(SCENARIOS).map((title) => `ok ${title}`),
+  ]);
+  expect(await child.exited).toBe(0);
+}, 60_000);

@@ -1,0 +1,72 @@
+/** The package as its users have it: built, packed, installed, checked by the compiler, run. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+
+const root = join(import.meta.dir, "../..");
+const directory = temporaryDirectory();
+const project = join(directory.path, "project");
+let server: Server | undefined;
+beforeAll(async () => {
+  server = await startServer({ dataDir: join(directory.path, "data") });
+});
+afterAll(async () => {
+  await server?.kill();
+  directory.remove();
+});
+
+/** @throws Error with what it wrote, unless it ends with 0. */
+async function run(cwd: string, ...command: string[]): Promise<string> {
+  const child = Bun.spawn(command, { cwd, stdout: "pipe", stderr: "pipe", stdin: "ignore" });
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}:\n${out}\n${err}`);
+  return out;
+}
+
+const PRINTED = [
+  "stored at 0",
+  '0 0 user-7 {"user":7,"cents":1250}',
+  "0 1 null one",
+  "0 2 null two",
+  "0 3 null three",
+  "dark blue",
+];
+
+test("the program of the README runs in Node and in Bun, and its types are right", async () => {
+  const built = join(directory.path, "package");
+  await run(root, process.execPath, "src/release/client.ts", built);
+  await run(built, "npm", "pack", "--silent", "--pack-destination", directory.path);
+  const { version } = (await Bun.file(join(built, "package.json")).json()) as { version: string };
+  await Bun.write(join(project, "package.json"), '{"type":"module","private":true}');
+  const pack = join(directory.path, `ayder-${version}.tgz`);
+  await run(project, "npm", "install", "--offline", "--no-audit", "--no-fund", pack);
+
+  const readme = await Bun.file(join(root, "README.md")).text();
+  const [, program = ""] = /```ts\n([\s\S]*?)```/.exec(readme) ?? [];
+  const source = program.replace("http://localhost:1109", server?.url ?? "");
+  await Bun.write(join(project, "main.ts"), source);
+  const types = ["--types", "bun", "--typeRoots", join(root, "node_modules/@types")];
+  const strict = ["--strict", "--exactOptionalPropertyTypes", "--noEmit", "--target", "es2022"];
+  const modules = ["--module", "nodenext", "--moduleResolution", "nodenext", "--skipLibCheck"];
+  await run(
+    project,
+    join(root, "node_modules/.bin/tsc"),
+    ...strict,
+    ...modules,
+    ...types,
+    "main.ts",
+  );
+
+  // The program has no types of its own: Node 20 takes it as JavaScript.
+  await Bun.write(join(project, "main.js"), source);
+  expect((await run(project, "node", "main.js")).trim().split("\n")).toEqual(PRINTED);
+  await Bun.write(
+    join(project, "main.ts"),
+    source.replaceAll(/"payments"|"settings"/g, (name) => name.replace('"', '"in-bun-')),
+  );
+  const inBun = await run(project, process.execPath, "main.ts");
+  expect(inBun.trim().split("\n")).toEqual(PRINTED);
+}, 60_000);

@@ -1,0 +1,76 @@
+/** The client's types are those of the API: compared by the compiler, so `bun run types` is the test. */
+import { expect, test } from "bun:test";
+import type { Static, TSchema } from "@sinclair/typebox";
+import type * as client from "../../src/client/index.ts";
+import type * as wire from "../../src/http/schemas.ts";
+import type * as streams from "../../src/http/stream-schemas.ts";
+
+type CamelName<S extends string> = S extends `${infer A}_${infer B}`
+  ? `${A}${Capitalize<CamelName<B>>}`
+  : S;
+type Camel<T> = T extends readonly (infer U)[]
+  ? Camel<U>[]
+  : T extends object
+    ? { [K in keyof T as K extends string ? CamelName<K> : K]: Camel<T[K]> }
+    : T;
+type Mutable<T> = T extends readonly (infer U)[]
+  ? Mutable<U>[]
+  : T extends object
+    ? { -readonly [K in keyof T]: Mutable<T[K]> }
+    : T;
+/** The body of an answer as the client gives it. */
+type Answer<S extends TSchema> = Camel<Omit<Static<S>, "ok">>;
+
+/** `true` only if each can be used as the other, with and without optional fields. */
+type Same<A, B> = [Mutable<A>] extends [B]
+  ? [B] extends [Mutable<A>]
+    ? SameKeys<A, B>
+    : false
+  : false;
+type SameKeys<A, B> = [keyof A] extends [keyof B]
+  ? [keyof B] extends [keyof A]
+    ? true
+    : ["not in the client", Exclude<keyof B, keyof A>]
+  : ["not in the API", Exclude<keyof A, keyof B>];
+
+/** Server timings are asked for by a parameter that the client does not have. */
+type Timing = "queueUs" | "recvParseUs" | "serverUs" | "produceUs" | "syncWaitUs";
+
+test("the types of answers are those of the schemas", () => {
+  const same: readonly [
+    Same<client.TopicShape, Answer<typeof wire.TOPIC_CREATED>>,
+    Same<client.TopicSummary, Answer<typeof wire.TOPIC_LIST>["topics"][number]>,
+    Same<client.TopicDescription, Answer<typeof wire.TOPIC_DESCRIBED>>,
+    Same<client.Deleted, Answer<typeof wire.DELETED>>,
+    Same<client.RetentionPolicy, Answer<typeof wire.RETENTION_LIST>["policies"][number]>,
+    Same<Omit<client.Page, "messages">, Omit<Answer<typeof wire.PAGE>, "messages">>,
+    Same<client.KvMeta, Answer<typeof wire.KV_META>>,
+    Same<client.KvPage, Answer<typeof wire.KV_LIST>>,
+    Same<keyof client.Produced, Exclude<keyof Answer<typeof wire.PRODUCED>, Timing>>,
+    Same<keyof client.ProducedBatch, Exclude<keyof Answer<typeof wire.PRODUCED_BATCH>, Timing>>,
+    Same<client.ViewSummary, Omit<Static<typeof streams.VIEW_LIST>["views"][number], "ok">>,
+    Same<keyof client.QueryResult, Exclude<keyof Static<typeof streams.QUERIED>, "ok">>,
+    Same<client.JoinResult["stats"], Static<typeof streams.JOINED>["stats"]>,
+    Same<client.JoinRequest, Omit<Static<typeof streams.JOIN_BODY>, "dedupe">>,
+    Same<client.QueryRequest, Static<typeof streams.QUERY_BODY>>,
+    Same<client.ViewRequest, Static<typeof streams.VIEW_BODY>>,
+  ] = [
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+  ];
+  expect(same).toHaveLength(16);
+});

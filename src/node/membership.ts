@@ -118,20 +118,19 @@ export class Members {
 
   /** Null: it may be made a voter. */
   #whyNotPromoted(id: NodeId): Result<object, MemberReject> | null {
-    const { core } = this.#options;
+    const { core, book } = this.#options;
     if (core.role !== "leader") return { ok: false, code: "not_leader" };
     if (core.configuration.voters.includes(id)) return { ok: true };
     if (!core.configuration.learners.includes(id)) return unknownMember(id);
-    const lacking = core.commitIndex - (core.matchIndex(id) ?? 0);
-    if (lacking > CAUGHT_UP_ENTRIES) {
-      return {
-        ok: false,
-        code: "not_caught_up",
-        message: `${id} lacks ${lacking} entries; at most ${CAUGHT_UP_ENTRIES} are allowed`,
-        details: { lag: lacking },
-      };
-    }
-    return null;
+    const match = core.matchIndex(id) ?? 0;
+    const lacking = core.commitIndex - match;
+    // Every log begins above 0: that is what is known of a node which has not answered yet.
+    if (match === 0) return notCaughtUp(`${id} has not been heard of yet`, lacking);
+    // Who counts it as a voter then knows its disk, and takes no other for it.
+    if (book.incarnationOf(id) === null) return notCaughtUp(`${id} has just been met`, lacking);
+    if (lacking <= CAUGHT_UP_ENTRIES) return null;
+    const allowed = `at most ${CAUGHT_UP_ENTRIES} are allowed`;
+    return notCaughtUp(`${id} lacks ${lacking} entries; ${allowed}`, lacking);
   }
 
   async remove(nodeId: string): Promise<Result<object, MemberReject>> {
@@ -234,6 +233,9 @@ export class Members {
     return best;
   }
 }
+
+const notCaughtUp = (message: string, lag: number) =>
+  ({ ok: false, code: "not_caught_up", message, details: { lag } }) as const;
 
 const unknownMember = (id: string) =>
   ({ ok: false, code: "member_not_found", message: `${id} is no member` }) as const;

@@ -134,6 +134,13 @@ export const MUTANTS: readonly Mutant[] = [
     test: "test/node/cluster-time.test.ts",
   },
   {
+    name: "unknown-learner-promoted",
+    file: "src/node/membership.ts",
+    find: "if (match === 0) return",
+    put: "if (match < 0) return",
+    test: "test/sim/promotion.test.ts",
+  },
+  {
     name: "snapshot-drops-idempotency",
     file: "src/machine/snapshot-restorer.ts",
     find: "dedupe.pushDigests(digests, at, firstOffset, count);",

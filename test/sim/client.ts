@@ -33,12 +33,18 @@ export class SimClient {
   /** Where the last answer said that the leader is. */
   #leader: SimNode | null = null;
 
-  constructor(name: string, recorder: SimRecorder, cluster: SimCluster, random: Random) {
+  constructor(
+    name: string,
+    recorder: SimRecorder,
+    cluster: SimCluster,
+    random: Random,
+    timeoutMs = random.pick([200, 1000, 5000]),
+  ) {
     this.name = name;
     this.recorder = recorder;
     this.cluster = cluster;
     this.random = random;
-    this.#timeoutMs = random.pick([200, 1000, 5000]);
+    this.#timeoutMs = timeoutMs;
   }
 
   sleep(ms: number): Promise<void> {

@@ -28,6 +28,8 @@ const START_MS_MAX = 20_000;
 const RECOVERY_MS_MAX = 60_000;
 const CONVERGENCE_MS_MAX = 60_000;
 const CONVERGED_MS = 100;
+/** Of the client whose write tells that all is well again: slow disks and links are no failure. */
+const PATIENCE_MS = 5000;
 const EVENTS_MAX = 3_000_000;
 
 export async function simulate(
@@ -89,7 +91,7 @@ class Simulation {
     const { cluster } = this;
     cluster.note(JSON.stringify(this.#plan));
     for (const node of cluster.nodes) node.start();
-    const admin = this.#client("admin");
+    const admin = this.#client("admin", PATIENCE_MS);
     await this.#runUntil(START_MS_MAX, this.#createTopic(admin));
     for (let i = 0; i < this.#plan.clients; i++) {
       const actor = new Actor(this.#client(`c${i}`), this.#knowledge);
@@ -124,9 +126,9 @@ class Simulation {
     }
   }
 
-  #client(name: string): SimClient {
+  #client(name: string, timeoutMs?: number): SimClient {
     const random = streamOf(this.#plan.seed, `client ${name}`);
-    return new SimClient(name, this.#recorder, this.cluster, random);
+    return new SimClient(name, this.#recorder, this.cluster, random, timeoutMs);
   }
 
   async #createTopic(client: SimClient): Promise<void> {

@@ -33,9 +33,21 @@ export class Reader {
       const outcome = await this.#linearizer.confirm();
       if (outcome !== "ok") return { ok: false, code: outcome };
     }
-    const found = findPartition(this.#machine, request);
-    if (!found.ok) return found;
-    const { partition } = found;
+    for (let before: PartitionState | null = null; ; ) {
+      const found = findPartition(this.#machine, request);
+      if (!found.ok) return found;
+      const { partition } = found;
+      const page = await this.#page(partition, request);
+      // Gone while it was read: an installed snapshot has brought others, or the node stops.
+      if (!handleOf(partition).log.deleted || partition === before) return page;
+      before = partition;
+    }
+  }
+
+  async #page(
+    partition: PartitionState,
+    request: ConsumeRequest,
+  ): Promise<Result<ConsumePage, ConsumeReject>> {
     const committed = committedOffset(partition, request.group);
     const asked = request.offset ?? committed ?? partition.lowWatermark;
     // The page ends where the partition ends now: what is appended while a file is read is not in it.

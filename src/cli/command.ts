@@ -15,6 +15,8 @@ export const EXIT = {
   fault: 70,
   /** The start was refused: settings or data need the operator. */
   start: 78,
+  /** Ended by SIGINT before it was done. */
+  interrupted: 130,
 } as const;
 
 export type Option = {

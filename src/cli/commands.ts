@@ -18,6 +18,26 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./serve.ts")).SERVE,
   },
   {
+    name: "topics",
+    summary: "list, describe, create and delete topics",
+    load: async () => (await import("./topics.ts")).TOPICS,
+  },
+  {
+    name: "groups",
+    summary: "lag of consumer groups; seek forward",
+    load: async () => (await import("./groups.ts")).GROUPS,
+  },
+  {
+    name: "kv",
+    summary: "get, set, list and delete keys; compare-and-swap, time to live",
+    load: async () => (await import("./kv.ts")).KV,
+  },
+  {
+    name: "cluster",
+    summary: "status of the nodes; add, promote, remove; move the leadership",
+    load: async () => (await import("./cluster.ts")).CLUSTER,
+  },
+  {
     name: "settings",
     summary: "print every setting of serve",
     load: async () => (await import("./settings.ts")).SETTINGS_COMMAND,

@@ -1,4 +1,5 @@
 /** argv → the command → its exit code. */
+import { AyderError } from "../client/errors.ts";
 import { EXIT, type Io, OutputClosed, readCall, UsageError } from "./command.ts";
 import { COMMANDS, DEFAULT_COMMAND, type Entry } from "./commands.ts";
 import { commandHelp, overview } from "./help.ts";
@@ -13,6 +14,9 @@ export async function dispatch(argv: readonly string[], version: string, io: Io)
       io.err(`ayder: ${error.message}\nTry: ayder ${helpWords(argv)}--help\n`);
       return EXIT.usage;
     }
+    // Loaded only now: a server has no use for it.
+    if (error instanceof AyderError) return (await import("./server.ts")).explain(error, io);
+    if (error instanceof Error && error.name === "AbortError") return EXIT.interrupted;
     io.err(`ayder: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     return EXIT.fault;
   }

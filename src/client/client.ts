@@ -8,6 +8,7 @@ import { type CallOptions, type ClientOptions, type Request, Transport } from ".
 import type {
   Deleted,
   GroupLag,
+  KvNamespace,
   Page,
   PartitionRef,
   Produced,
@@ -102,6 +103,12 @@ export class Client {
 
   kv(namespace: string): Kv {
     return new Kv(this.#transport, namespace);
+  }
+
+  /** The namespaces that hold a key. */
+  async namespaces(options: CallOptions = {}): Promise<readonly KvNamespace[]> {
+    const answer = await this.#transport.json({ method: "GET", path: "/kv", ...options });
+    return (answer as { namespaces: readonly KvNamespace[] }).namespaces;
   }
 
   query<T = unknown>(body: QueryRequest, options: CallOptions = {}): Promise<QueryResult<T>> {

@@ -113,6 +113,11 @@ export type KvMeta = {
   readonly bytes: number;
 };
 export type KvListed = KvMeta & { readonly key: string };
+export type KvNamespace = {
+  readonly namespace: string;
+  /** The last one given out in it. */
+  readonly revision: number;
+};
 export type KvPage = {
   readonly keys: readonly KvListed[];
   readonly count: number;

@@ -45,6 +45,7 @@ test("the types of answers are those of the schemas", () => {
     Same<client.RetentionPolicy, Answer<typeof wire.RETENTION_LIST>["policies"][number]>,
     Same<Omit<client.Page, "messages">, Omit<Answer<typeof wire.PAGE>, "messages">>,
     Same<client.KvMeta, Answer<typeof wire.KV_META>>,
+    Same<client.KvNamespace, Answer<typeof wire.KV_NAMESPACES>["namespaces"][number]>,
     Same<client.KvPage, Answer<typeof wire.KV_LIST>>,
     Same<keyof client.Produced, Exclude<keyof Answer<typeof wire.PRODUCED>, Timing>>,
     Same<keyof client.ProducedBatch, Exclude<keyof Answer<typeof wire.PRODUCED_BATCH>, Timing>>,
@@ -71,6 +72,7 @@ test("the types of answers are those of the schemas", () => {
     true,
     true,
     true,
+    true,
   ];
-  expect(same).toHaveLength(16);
+  expect(same).toHaveLength(17);
 });

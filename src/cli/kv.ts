@@ -1,0 +1,159 @@
+/** `ayder kv`: keys and values. */
+import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
+import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
+import { bytesText, durationText, table } from "./table.ts";
+import { visible } from "./visible.ts";
+
+export const KV: Command = {
+  name: "kv",
+  summary: "get, set, list and delete keys; compare-and-swap, time to live",
+  actions: [
+    {
+      name: "get",
+      operands: "<namespace> <key>",
+      summary: "the value; 1 if there is none",
+      run: get,
+    },
+    {
+      name: "set",
+      operands: "<namespace> <key> [value]",
+      summary: "without a value: standard input is it",
+      run: set,
+    },
+    { name: "del", operands: "<namespace> <key>", summary: "nothing if it is absent", run: remove },
+    {
+      name: "meta",
+      operands: "<namespace> <key>",
+      summary: "revision, time left, size",
+      run: meta,
+    },
+    {
+      name: "list",
+      operands: "[namespace] [prefix]",
+      summary: "keys in byte order; without a namespace: the namespaces",
+      run: list,
+    },
+  ],
+  options: {
+    ...SERVER_OPTIONS,
+    cas: {
+      type: "string",
+      value: "N",
+      only: ["set", "del"],
+      help: "only if this is its revision; 0: only if it is absent",
+    },
+    ttl: {
+      type: "string",
+      value: "TIME",
+      only: ["set"],
+      help: "lives this long: 500ms, 30s, 5m, 2h, 7d (for ever)",
+    },
+    limit: { type: "string", short: "n", value: "N", only: ["list"], help: "at most this many" },
+  },
+  notes: [
+    "Exit code 1: there is no such key, or it has another revision (the error names it).",
+    "Example: ayder kv set locks job-7 $HOSTNAME --cas 0 --ttl 30s && run-job-7",
+  ],
+};
+
+async function get(args: Arguments, io: Io): Promise<number> {
+  const [namespace = "", key = ""] = args.operands;
+  const entry = await connect(args, io).kv(namespace).get(key, { linearizable: true });
+  if (entry === null) return absent(namespace, key, io);
+  if (args.flag("json")) {
+    const valueB64 = Buffer.from(entry.bytes).toString("base64");
+    await io.out(jsonLine({ key, valueB64, cas: entry.cas }));
+  } else await io.out(io.isTty ? `${visible(entry.text)}\n` : entry.bytes);
+  return EXIT.ok;
+}
+
+async function set(args: Arguments, io: Io): Promise<number> {
+  const [namespace = "", key = "", given] = args.operands;
+  const cas = args.integer("cas");
+  const ttlMs = ttlOf(args.text("ttl"));
+  const client = connect(args, io);
+  const value = given ?? (await readAll(io.stdin));
+  const written = await client.kv(namespace).put(key, value, { cas, ttlMs });
+  await io.out(args.flag("json") ? jsonLine(written) : `revision ${written.cas}\n`);
+  return EXIT.ok;
+}
+
+async function remove(args: Arguments, io: Io): Promise<number> {
+  const [namespace = "", key = ""] = args.operands;
+  const deleted = await connect(args, io)
+    .kv(namespace)
+    .delete(key, { cas: args.integer("cas") });
+  const text = deleted.deleted ? "deleted\n" : "there was no such key\n";
+  await io.out(args.flag("json") ? jsonLine(deleted) : text);
+  return EXIT.ok;
+}
+
+async function meta(args: Arguments, io: Io): Promise<number> {
+  const [namespace = "", key = ""] = args.operands;
+  const found = await connect(args, io).kv(namespace).meta(key, { linearizable: true });
+  if (found === null) return absent(namespace, key, io);
+  if (args.flag("json")) await io.out(jsonLine({ key, ...found }));
+  else await io.out(keyTable([{ key, ...found }]));
+  return EXIT.ok;
+}
+
+async function list(args: Arguments, io: Io): Promise<number> {
+  const limit = args.integer("limit", 1) ?? Number.POSITIVE_INFINITY;
+  const [namespace, prefix] = args.operands;
+  const client = connect(args, io);
+  if (namespace === undefined) {
+    const namespaces = await client.namespaces();
+    const rows = namespaces.map((each) => [each.namespace, each.revision]);
+    const text = table(["NAMESPACE", "LAST REVISION"], rows);
+    await io.out(args.flag("json") ? jsonLine({ namespaces }) : text);
+    return EXIT.ok;
+  }
+  const keys: Key[] = [];
+  for await (const key of client.kv(namespace).list({ prefix })) {
+    keys.push(key);
+    if (keys.length >= limit) break;
+  }
+  await io.out(args.flag("json") ? jsonLine({ keys }) : keyTable(keys));
+  return EXIT.ok;
+}
+
+type Key = {
+  readonly key: string;
+  readonly cas: number;
+  readonly bytes: number;
+  readonly ttlMs: number;
+};
+
+const keyTable = (keys: readonly Key[]): string =>
+  table(
+    ["KEY", "REVISION", "SIZE", "TIME LEFT"],
+    keys.map(({ key, cas, bytes, ttlMs }) => [
+      key,
+      cas,
+      bytesText(bytes),
+      ttlMs === 0 ? null : durationText(ttlMs),
+    ]),
+  );
+
+function absent(namespace: string, key: string, io: Io): number {
+  io.err(`ayder: there is no key ${visible(JSON.stringify(key))} in ${visible(namespace)}\n`);
+  return EXIT.refused;
+}
+
+const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** @throws UsageError */
+function ttlOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const [, digits = "", unit = ""] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text) ?? [];
+  const ms = Number(digits) * UNITS_MS[unit as keyof typeof UNITS_MS];
+  if (Number.isSafeInteger(ms) && ms > 0) return ms;
+  throw new UsageError(`--ttl: "${text}" is not a time such as 500ms, 30s, 5m, 2h or 7d`);
+}
+
+/** All of standard input. */
+export async function readAll(stdin: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stdin) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,63 @@
+/** How commands find a server, and what its errors mean for the exit code. */
+import { type AyderError, type Client, createClient } from "../client/index.ts";
+import { type Arguments, EXIT, type Io, type Option, UsageError } from "./command.ts";
+import { visible } from "./visible.ts";
+
+const URL_DEFAULT = "http://127.0.0.1:1109";
+/** Somebody waits: an election fits in, an outage is told. */
+const RETRY_MS = 5_000;
+
+/** The options of every command that talks to a server. */
+export const SERVER_OPTIONS = {
+  url: {
+    type: "string",
+    value: "URL",
+    help: `of the server; several nodes separated by "," (AYDER_URL, else ${URL_DEFAULT})`,
+  },
+  json: { type: "boolean", help: "for programs: JSON with the field names of the HTTP API" },
+} as const satisfies Readonly<Record<string, Option>>;
+
+export const URL_OPTION = { url: SERVER_OPTIONS.url };
+
+/** @throws UsageError for an address that is none. */
+export function connect(args: Arguments, io: Io): Client {
+  const urls = serverUrls(args, io);
+  const token = io.environment["AYDER_TOKEN"] || (urls.every(isLoopback) ? "dev" : undefined);
+  try {
+    return createClient({ urls, retryMs: RETRY_MS, ...(token === undefined ? {} : { token }) });
+  } catch (error) {
+    throw new UsageError(`--url: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+export const serverUrls = (args: Arguments, io: Io): readonly string[] =>
+  (args.text("url") ?? (io.environment["AYDER_URL"] || URL_DEFAULT)).split(",");
+
+/** Only there a server without tokens takes `dev`; elsewhere nothing is told unasked. */
+function isLoopback(url: string): boolean {
+  if (!URL.canParse(url)) return true;
+  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
+}
+
+/** Writes what went wrong. @returns the exit code. */
+export function explain(error: AyderError, io: Io): number {
+  const { code, message, outcome, status } = error;
+  const unknown = outcome === "unknown" ? "; the outcome is not known" : "";
+  io.err(`ayder: ${visible(message)} (${visible(code)}${unknown})\n`);
+  const refused = status >= 400 && status < 500 && status !== 429 && outcome === "refused";
+  return refused || code === "invalid_name" ? EXIT.refused : EXIT.unavailable;
+}
+
+/** The fields of an answer as the HTTP API names them, on one line. */
+export const jsonLine = (value: unknown): string => `${JSON.stringify(snake(value))}\n`;
+
+function snake(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snake);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [
+      name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      snake(item),
+    ]),
+  );
+}

@@ -1,0 +1,166 @@
+/** The commands that ask and change, as processes against a real server. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createClient } from "../../src/client/index.ts";
+import { freePorts } from "../cluster/ports.ts";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { ayder, type Run } from "./ayder.ts";
+
+const directory = temporaryDirectory();
+let server: Server | undefined;
+beforeAll(async () => {
+  server = await startServer({ dataDir: directory.path });
+});
+afterAll(async () => {
+  await server?.kill();
+  directory.remove();
+});
+const url = () => server?.url ?? "";
+const client = () => createClient({ url: url(), token: "dev" });
+const run = (...args: string[]): Promise<Run> => ayder([...args, "--url", url()]);
+const lines = (text: string): string[] => text.trimEnd().split("\n");
+
+test("topics are created, listed, described and deleted", async () => {
+  expect(await run("topics", "create", "orders", "-p", "2")).toEqual({
+    code: 0,
+    out: "orders has 2 partitions\n",
+    err: "",
+  });
+  await client().produceBatch("orders", ["aa", "b", "c"], { partition: 1 });
+  await client().commit({ topic: "orders", group: "billing", partition: 1, offset: 1 });
+
+  const list = await run("topics");
+  expect(lines(list.out)[0]).toBe("TOPIC   PARTITIONS  MESSAGES  SIZE");
+  expect(lines(list.out)[1]).toBe("orders           2         3  4 B");
+  expect(JSON.parse((await run("topics", "list", "--json")).out)).toEqual({
+    topics: [{ topic: "orders", partitions: 2, messages: 3, bytes: 4 }],
+  });
+  const { out } = await run("topics", "describe", "orders");
+  expect(lines(out)).toEqual([
+    "PARTITION  LOW  END  OFFSETS  SIZE",
+    "        0    0    0        0  0 B",
+    "        1    0    3        3  4 B",
+    "",
+    "GROUP    PARTITION  COMMITTED  LAG",
+    "billing          1          1    2",
+  ]);
+  const described = JSON.parse((await run("topics", "describe", "orders", "--json")).out);
+  expect(described.partitions[1]).toEqual({
+    partition: 1,
+    low_watermark: 0,
+    end_offset: 3,
+    bytes: 4,
+  });
+
+  const other = await run("topics", "create", "orders", "--partitions", "3");
+  expect([other.code, other.out]).toEqual([1, ""]);
+  expect(other.err).toContain("topic_exists");
+  const unsure = await run("topics", "delete", "orders");
+  expect([unsure.code, (await client().topics.list()).length]).toEqual([2, 1]);
+  expect((await run("topics", "delete", "orders", "--yes")).code).toBe(0);
+  expect(await client().topics.list()).toEqual([]);
+  expect((await run("topics", "describe", "orders")).code).toBe(1);
+});
+
+test("groups show their lag and go forward, never back", async () => {
+  await client().topics.create("g", { partitions: 2 });
+  for (const partition of [0, 1]) await client().produceBatch("g", [1, 2, 3], { partition });
+  await client().commit({ topic: "g", group: "a", partition: 0, offset: 2 });
+  await client().commit({ topic: "g", group: "b", partition: 1, offset: 1 });
+  expect(lines((await run("groups")).out)).toEqual([
+    "TOPIC  GROUP  PARTITION  COMMITTED  LAG",
+    "g      a              0          2    1",
+    "g      b              1          1    2",
+  ]);
+  expect(JSON.parse((await run("groups", "lag", "g", "b", "--json")).out)).toEqual({
+    groups: [{ topic: "g", group: "b", partition: 1, committed_offset: 1, lag: 2 }],
+  });
+  const seek = await run("groups", "seek", "g", "b", "--partition", "1", "--to", "2");
+  expect(seek).toEqual({ code: 0, out: "b goes on at g/1 offset 2\n", err: "" });
+  const back = await run("groups", "seek", "g", "b", "--to", "0", "-p", "1");
+  expect([back.code, back.out]).toEqual([1, ""]);
+  expect(back.err).toContain("never moves back");
+  expect(back.err).toContain("ayder consume g --partition 1 --from 0");
+  expect((await run("groups", "seek", "g", "b", "--to", "9")).err).toContain("offset_out_of_range");
+  expect((await run("groups", "seek", "g", "b", "-p", "7")).code).toBe(1);
+  expect((await run("groups", "seek", "g", "b", "--to", "soon")).code).toBe(2);
+  expect((await run("groups", "seek", "g", "b", "--to", "latest")).code).toBe(0);
+  expect((await client().groups("g")).filter(({ group }) => group === "b")).toEqual([
+    { group: "b", partition: 0, committedOffset: 3, lag: 0 },
+    { group: "b", partition: 1, committedOffset: 3, lag: 0 },
+  ]);
+});
+
+test("keys are set, read byte for byte, listed and deleted", async () => {
+  expect((await run("kv", "set", "ns", "a/b", "blue")).out).toBe("revision 1\n");
+  expect((await run("kv", "get", "ns", "a/b")).out).toBe("blue");
+  const bytes = Uint8Array.of(0, 10, 255, 13);
+  const piped = await ayder(["kv", "set", "ns", "raw", "--url", url()], { stdin: bytes });
+  expect(piped.code).toBe(0);
+  expect((await client().kv("ns").get("raw"))?.bytes).toEqual(bytes);
+  const shown = JSON.parse((await run("kv", "get", "ns", "raw", "--json")).out);
+  expect(shown).toEqual({ key: "raw", value_b64: Buffer.from(bytes).toString("base64"), cas: 2 });
+
+  const raced = await run("kv", "set", "ns", "a/b", "red", "--cas", "0");
+  expect([raced.code, (await client().kv("ns").get("a/b"))?.text]).toEqual([1, "blue"]);
+  expect(raced.err).toContain("cas_mismatch");
+  expect((await run("kv", "set", "ns", "a/b", "red", "--cas", "1", "--ttl", "2h")).code).toBe(0);
+  expect((await run("kv", "meta", "ns", "a/b")).out).toMatch(/a\/b +3 +3 B +119 min/);
+  expect((await run("kv", "set", "ns", "x", "y", "--ttl", "soon")).code).toBe(2);
+  const list = await run("kv", "list", "ns", "--json");
+  expect(JSON.parse(list.out).keys.map(({ key }: { key: string }) => key)).toEqual(["a/b", "raw"]);
+  expect(lines((await run("kv", "list", "ns", "a", "-n", "1")).out).length).toBe(2);
+  expect((await run("kv", "list")).out).toMatch(/^ns +3$/m);
+
+  expect((await run("kv", "del", "ns", "a/b")).out).toBe("deleted\n");
+  expect((await run("kv", "del", "ns", "a/b")).out).toBe("there was no such key\n");
+  const gone = await run("kv", "get", "ns", "a/b");
+  expect([gone.code, gone.out]).toEqual([1, ""]);
+});
+
+test("cluster shows a node alone, and the server's refusals", async () => {
+  const status = await run("cluster");
+  expect(status.out).toMatch(/^node1 +leader +yes +yes +\d+ /m);
+  expect(status.out).toContain("node1 leads in term");
+  const { membership } = JSON.parse((await run("cluster", "status", "--json")).out);
+  expect(membership).toMatchObject({ leader_id: "node1", node_count: 1, joint_active: false });
+  const promoted = await run("cluster", "promote", "nobody");
+  expect([promoted.code, promoted.err.includes("member_not_found")]).toEqual([1, true]);
+  expect((await run("cluster", "add", "node2")).code).toBe(2);
+});
+
+test("a server that is not there is code 3, a wrong token 1, a wrong address 2", async () => {
+  const [port = 0] = freePorts(1);
+  const nobody = await ayder(["topics", "--url", `http://127.0.0.1:${port}`]);
+  expect([nobody.code, nobody.out]).toEqual([3, ""]);
+  expect(nobody.err).toContain("unreachable");
+  const env = { AYDER_URL: url(), AYDER_TOKEN: "wrong" };
+  const denied = await ayder(["topics"], { env });
+  expect([denied.code, denied.err.includes("unauthorized")]).toEqual([1, true]);
+  expect((await ayder(["topics"], { env: { AYDER_URL: url() } })).code).toBe(0);
+  expect((await ayder(["topics", "--url", "ftp://x"])).code).toBe(2);
+  expect((await ayder(["topics", "--url", "nonsense"])).code).toBe(2);
+  const second = await ayder(["topics", "--url", `http://127.0.0.1:${port},${url()}`]);
+  expect(second.code).toBe(0);
+}, 30_000);
+
+test("no token is told to a server elsewhere unless it was given", async () => {
+  const seen: (string | null)[] = [];
+  const other = Bun.serve({
+    port: 0,
+    fetch(request) {
+      seen.push(request.headers.get("authorization"));
+      return Response.json({ ok: true, topics: [] });
+    },
+  });
+  try {
+    // Any name but the loopback ones; this one leads there all the same.
+    const elsewhere = `http://0.0.0.0:${other.port}`;
+    expect((await ayder(["topics", "--url", elsewhere])).code).toBe(0);
+    const env = { AYDER_TOKEN: "given" };
+    expect((await ayder(["topics", "--url", elsewhere], { env })).code).toBe(0);
+    expect((await ayder(["topics", "--url", `http://127.0.0.1:${other.port}`])).code).toBe(0);
+    expect(seen).toEqual([null, "Bearer given", "Bearer dev"]);
+  } finally {
+    await other.stop(true);
+  }
+});

@@ -62,4 +62,9 @@ export const COMMANDS: readonly Entry[] = [
     summary: "read every checksum of a data directory, or of a backup",
     load: async () => (await import("./verify.ts")).VERIFY,
   },
+  {
+    name: "inspect",
+    summary: "show what is in the files of a data directory",
+    load: async () => (await import("./inspect.ts")).INSPECT,
+  },
 ];

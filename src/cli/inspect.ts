@@ -1,0 +1,146 @@
+/** `ayder inspect`: what is in the files, for people who debug. Nothing is changed. */
+import { basename, dirname, join, resolve } from "node:path";
+import { BunDisk } from "../env/bun-disk.ts";
+import { isDirectory } from "../env/directories.ts";
+import { DiskFailure } from "../env/disk.ts";
+import { inspectCheckpoint } from "../offline/inspect-checkpoint.ts";
+import { inspectSegment } from "../offline/inspect-journal.ts";
+import { inspectSegmentFile } from "../offline/inspect-partition.ts";
+import { inspectArchive, inspectHardState, inspectIncoming } from "../offline/inspect-small.ts";
+import { type Row, Unreadable } from "../offline/row.ts";
+import { BackupDamaged } from "../storage/backup-format.ts";
+import { BackupReader } from "../storage/backup-reader.ts";
+import { checkpointIndex } from "../storage/checkpoint-names.ts";
+import { DataDirDamaged, DataDirUnsupported } from "../storage/data-dir.ts";
+import { segmentIdOf } from "../storage/journal-segment.ts";
+import { openArchive } from "./archive-place.ts";
+import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
+
+const SHARD = "shards/0";
+
+export const INSPECT: Command = {
+  name: "inspect",
+  summary: "show what is in the files of a data directory",
+  actions: [
+    action("journal", "<dir|.seg>", "frames: position, index, term, commands", journalRows),
+    action("partition", "<dir|.seg>", "batches: position, offsets, time, keys", partitionRows),
+    action("checkpoint", "<dir|.ckpt>", "topics, groups, keys, members, limits", checkpointRows),
+    action("snapshot", "<dir|backup>", "what is being received; or a backup", snapshotRows),
+    action("hard-state", "<dir>", "term, vote, commit: both copies", hardStateRows),
+  ],
+  options: {
+    from: { ...number("the first index or offset"), only: ["journal", "partition"] },
+    to: { ...number("the last one"), only: ["journal", "partition"] },
+    limit: number("end after so many lines"),
+    records: { type: "boolean", help: "each record of each batch", only: ["partition"] },
+    json: { type: "boolean", help: "one JSON object a line" },
+  },
+  notes: [
+    "DIR is a data directory, or for a partition <data dir>/shards/0/partitions/<topic>-<partition>;",
+    "topics go by their ids, which `inspect checkpoint` names. Files may be copies from elsewhere.",
+    "A node may be at work. Exit codes: 0, 1 where something cannot be read, 78 not to be opened.",
+    "Example: ayder inspect journal /var/lib/ayder --from 1000 --to 1010",
+  ],
+};
+
+type Rows = (path: string, args: Arguments) => AsyncIterable<Row>;
+
+function action(name: string, operands: string, summary: string, rows: Rows) {
+  const run = (args: Arguments, io: Io) => show(rows(resolve(args.operand(0)), args), args, io);
+  return { name, operands, summary, run };
+}
+
+function number(help: string) {
+  return { type: "string", value: "N", help } as const;
+}
+
+async function show(rows: AsyncIterable<Row>, args: Arguments, io: Io): Promise<number> {
+  const json = args.flag("json");
+  let left = args.integer("limit", 1) ?? Number.POSITIVE_INFINITY;
+  try {
+    for await (const row of rows) {
+      await io.out(json ? `${JSON.stringify(row.json)}\n` : `${row.text}\n`);
+      if (--left <= 0) break;
+    }
+    return EXIT.ok;
+  } catch (error) {
+    const isDamage =
+      error instanceof Unreadable ||
+      error instanceof BackupDamaged ||
+      error instanceof DataDirDamaged;
+    const isClosed = error instanceof DiskFailure || error instanceof DataDirUnsupported;
+    if (!(isDamage || isClosed)) throw error;
+    io.err(`ayder: ${error.message}\n`);
+    return isDamage ? EXIT.refused : EXIT.start;
+  }
+}
+
+const rangeOf = (args: Arguments) => ({
+  from: args.integer("from") ?? 0,
+  to: args.integer("to") ?? Number.MAX_SAFE_INTEGER,
+});
+
+async function* journalRows(path: string, args: Arguments): AsyncGenerator<Row> {
+  const files = await filesAt(path, `${SHARD}/journal`, (name) => segmentIdOf(name) !== null);
+  for (const { disk, name } of files) yield* inspectSegment(disk, name, rangeOf(args));
+}
+
+async function* partitionRows(path: string, args: Arguments): AsyncGenerator<Row> {
+  const files = await filesAt(path, "", (name) => /^\d{20}\.seg$/.test(name));
+  for (const { disk, name, directory } of files) {
+    const [, topicId, partition] = /^(\d+)-(\d+)$/.exec(basename(directory)) ?? [];
+    if (topicId === undefined) {
+      throw new UsageError(
+        `${directory} is not called <topic>-<partition>, which seeds the checksums`,
+      );
+    }
+    const place = { topicId: Number(topicId), partition: Number(partition) };
+    const baseOffset = Number.parseInt(name, 10);
+    const view = { ...place, baseOffset, ...rangeOf(args), records: args.flag("records") };
+    yield* inspectSegmentFile(disk, name, view);
+  }
+}
+
+/** Of a directory, the newest. */
+async function* checkpointRows(path: string): AsyncGenerator<Row> {
+  const isOne = (name: string) => checkpointIndex(name) !== null;
+  const newest = (await filesAt(path, `${SHARD}/checkpoints`, isOne)).at(-1);
+  if (newest === undefined) return;
+  yield* await inspectCheckpoint(newest.disk, newest.name, checkpointIndex(newest.name) ?? 0);
+}
+
+async function* snapshotRows(path: string): AsyncGenerator<Row> {
+  if (isDirectory(path)) {
+    yield* await inspectIncoming(BunDisk.readOnly(path));
+    return;
+  }
+  const source = await openArchive(path);
+  yield* inspectArchive(await BackupReader.open(source, path));
+  await source.close();
+}
+
+async function* hardStateRows(path: string): AsyncGenerator<Row> {
+  const file = isDirectory(path) ? null : path;
+  const root = file === null ? path : join(dirname(file), "../..");
+  yield* await inspectHardState(BunDisk.readOnly(root));
+}
+
+type FileAt = { readonly disk: BunDisk; readonly name: string; readonly directory: string };
+
+/** One file, or those of a directory in order, or of its subdirectory `below` where there is one. */
+async function filesAt(
+  path: string,
+  below: string,
+  isWanted: (name: string) => boolean,
+): Promise<FileAt[]> {
+  if (!isDirectory(path)) {
+    const directory = dirname(path);
+    return [{ disk: BunDisk.readOnly(directory), name: basename(path), directory }];
+  }
+  const inner = join(path, below);
+  const directory = isDirectory(inner) ? inner : path;
+  const disk = BunDisk.readOnly(directory);
+  const names = (await disk.list("")).filter(isWanted);
+  if (names.length === 0) throw new UsageError(`${directory} has no such files`);
+  return names.map((name) => ({ disk, name, directory }));
+}

@@ -15,6 +15,7 @@ import * as retention from "./retention.ts";
 import * as streams from "./streams.ts";
 import type { TargetOf } from "./target.ts";
 import * as topics from "./topics.ts";
+import * as ui from "./ui.ts";
 import * as views from "./views.ts";
 
 const PARTS = [
@@ -31,6 +32,7 @@ const PARTS = [
   kv,
   admin,
   badInputs,
+  ui,
 ];
 
 /** What a node in memory does not have. */

@@ -62,11 +62,17 @@ export async function openBrowser(url: string, look: Look = {}): Promise<Browser
     offences.push(`dialog: ${dialog.message()}`);
     void dialog.dismiss();
   });
+  const isOwn = (address: string) => {
+    const { protocol, origin } = new URL(address);
+    return origin === url || protocol === "data:" || protocol === "blob:";
+  };
   page.on("request", (request) => {
-    const { protocol, origin } = new URL(request.url());
-    const isOwn = origin === url || protocol === "data:" || protocol === "blob:";
-    if (!isOwn) offences.push(`request to ${request.url()}`);
-    if (request.url().includes("Bearer")) offences.push(`token in ${request.url()}`);
+    // A redirect that is not followed is reported too, but not sent: it gets no response.
+    const isRedirect = request.redirectedFrom() !== null;
+    if (!isRedirect && !isOwn(request.url())) offences.push(`request to ${request.url()}`);
+  });
+  page.on("response", (response) => {
+    if (!isOwn(response.url())) offences.push(`response from ${response.url()}`);
   });
   await page.addInitScript(() => {
     addEventListener("securitypolicyviolation", (event) => {

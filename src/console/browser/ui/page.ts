@@ -23,7 +23,7 @@ export const heading = (title: string, ...actions: readonly Child[]): HTMLElemen
   );
 
 export const section = (title: string, ...children: readonly Child[]): HTMLElement =>
-  h("section", { "aria-label": title, class: "panel" }, h("h2", {}, title), ...children);
+  h("section", { class: "panel" }, h("h2", {}, title), ...children);
 
 /** Nothing there yet: what it would be, and the line that makes the first one. */
 export function emptyState(text: string, first: ApiRequest | null = null): HTMLElement {

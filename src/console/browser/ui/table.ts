@@ -28,7 +28,7 @@ export class Table<Row> {
   constructor(options: TableOptions<Row>) {
     this.#options = options;
     const heads = options.columns.map((column) =>
-      h("th", { scope: "col", class: classOf(column) }, column.label),
+      h("th", { scope: "col", class: classOf(column) }, headOf(column)),
     );
     const table = h(
       "table",
@@ -91,6 +91,10 @@ export class Table<Row> {
     return present;
   }
 }
+
+/** A column of buttons has a head too, for those who hear the table. */
+const headOf = <Row>({ label }: Column<Row>): string | Element =>
+  label === "" ? h("span", { class: "unseen" }, "Actions") : label;
 
 const classOf = <Row>({ kind, wide = false }: Column<Row>): string =>
   `${kind ?? "text"}${wide ? " wide" : ""}`;

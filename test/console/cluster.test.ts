@@ -1,0 +1,137 @@
+/** The console of a follower, and the cluster's page, on three real nodes. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import { freePorts } from "../cluster/ports.ts";
+import { cleanEnvironment, serverCommand, temporaryDirectory } from "../process/server.ts";
+import { type Browser, hasChromium, openBrowser, signIn } from "./chromium.ts";
+import { click, copiedLine, field, PATIENCE_MS, rowWith, run } from "./stage.ts";
+
+const IDS = ["node1", "node2", "node3"];
+
+type Nodes = { readonly urls: readonly string[]; readonly children: readonly Subprocess[] };
+
+function startNodes(directory: string): Nodes {
+  const ports = freePorts(2 * IDS.length);
+  const raft = (i: number) => ports[2 * i];
+  const http = (i: number) => ports[2 * i + 1];
+  const nodes = IDS.map((id, i) => `${id}:127.0.0.1:${raft(i)}:${100 - i}:${http(i)}`).join(",");
+  const children = IDS.map((id, i) =>
+    Bun.spawn([...serverCommand(), "--data-dir", join(directory, id)], {
+      env: cleanEnvironment({
+        RF_HA_ENABLED: "1",
+        RF_HA_NODE_ID: id,
+        RF_HA_NODES: nodes,
+        RF_HA_BOOTSTRAP_LEADER: i === 0 ? "1" : "0",
+      }),
+      stdout: "ignore",
+      stderr: "ignore",
+      stdin: "ignore",
+    }),
+  );
+  return { urls: IDS.map((_, i) => `http://127.0.0.1:${http(i)}`), children };
+}
+
+async function untilReady(urls: readonly string[]): Promise<void> {
+  for (const url of urls) {
+    for (;;) {
+      const ready = await fetch(`${url}/ready`).catch(() => null);
+      if (ready?.status === 200) break;
+      await Bun.sleep(100);
+    }
+  }
+}
+
+type Membership = { membership: { leader_id: string } };
+
+async function leaderOf(url: string): Promise<string> {
+  const headers = { authorization: "Bearer dev" };
+  const answer = await fetch(`${url}/ha/membership`, { headers });
+  return ((await answer.json()) as Membership).membership.leader_id;
+}
+
+if (hasChromium()) {
+  describe("three nodes", () => {
+    const directory = temporaryDirectory();
+    let nodes: Nodes = { urls: [], children: [] };
+    let browser: Browser | undefined;
+
+    beforeAll(async () => {
+      nodes = startNodes(directory.path);
+      await untilReady(nodes.urls);
+    }, PATIENCE_MS);
+    afterAll(async () => {
+      await browser?.close();
+      for (const child of nodes.children) child.kill("SIGTERM");
+      await Promise.all(nodes.children.map(({ exited }) => exited));
+      directory.remove();
+    }, PATIENCE_MS);
+
+    test(
+      "a follower reads, names the leader for a write, and its line follows by itself",
+      async () => {
+        const leader = await leaderOf(nodes.urls[0] ?? "");
+        const follower = IDS.findIndex((id) => id !== leader);
+        const url = nodes.urls[follower] ?? "";
+        browser = await openBrowser(url);
+        const { page, offences } = browser;
+        await signIn(page, url, "#/keys/config/color");
+        await page.getByText("Not there yet").waitFor();
+        await page.getByText("follower, 3 nodes").waitFor();
+        await field(page, "New value").fill("blue");
+        await click(page, "Save");
+        await page.getByText("This node follows; only the leader takes writes").waitFor();
+        const link = page.getByRole("link", { name: `Open the console of ${leader}, the leader` });
+        const leaderUrl = nodes.urls[IDS.indexOf(leader)] ?? "";
+        expect(await link.getAttribute("href")).toBe(`${leaderUrl}/ui#/keys/config/color`);
+
+        const line = await copiedLine(page);
+        expect(JSON.parse(await run(line))).toMatchObject({ ok: true, cas: 1 });
+        await click(page, "Reload");
+        await page.getByText("Revision 1 · ").waitFor();
+        expect(offences).toEqual([]);
+        await link.click();
+        await page.waitForURL(`${leaderUrl}/ui#/keys/config/color`);
+        expect(await page.evaluate<string>("JSON.stringify(sessionStorage)")).toBe("{}");
+        await browser.close();
+        browser = undefined;
+      },
+      PATIENCE_MS,
+    );
+
+    test(
+      "the page shows who leads; leadership is handed over, a node removed and added",
+      async () => {
+        const url = nodes.urls[0] ?? "";
+        const leader = await leaderOf(url);
+        const leaderUrl = nodes.urls[IDS.indexOf(leader)] ?? "";
+        browser = await openBrowser(leaderUrl);
+        const { page, offences } = browser;
+        await signIn(page, leaderUrl, "#/cluster");
+        await page.getByText(`${leader} leads`).waitFor();
+        await page.getByText("3 of 3 vote").waitFor();
+        const map = page.getByRole("img", { name: /^Map of the cluster/ });
+        expect(await map.getAttribute("aria-label")).toContain(`${leader} leader`);
+        expect(await map.locator(".node").count()).toBe(3);
+
+        const other = IDS.find((id) => id !== leader) ?? "";
+        await click(rowWith(page, other), "Remove…");
+        await field(page, "Type the name to confirm").fill(other);
+        await click(page.getByRole("dialog"), "Delete");
+        await page.getByText("2 of 2 vote").waitFor();
+
+        const next = IDS.find((id) => id !== leader && id !== other) ?? "";
+        await click(rowWith(page, next), "Let lead…");
+        await click(page.getByRole("dialog"), "Do it");
+        await page.getByText(`${next} leads`).waitFor();
+        await click(page, "Add a node…");
+        await field(page, "Name").fill("node9");
+        await field(page, "Raft address").fill("127.0.0.1:1");
+        await click(page.getByRole("dialog"), "Add");
+        await page.getByRole("link", { name: `Open the console of ${next}, the leader` }).waitFor();
+        expect(offences).toEqual([]);
+      },
+      PATIENCE_MS,
+    );
+  });
+}

@@ -1,0 +1,399 @@
+/** The console in a real Chromium against a real server: what people do there, clicked through. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { hasChromium, openBrowser } from "./chromium.ts";
+import { click, copiedLine, field, onStage, PATIENCE_MS, rowWith, run, show } from "./stage.ts";
+
+type Page = { messages: { value: string; value_b64?: string; offset: number }[] };
+const MAX = "9223372036854775807";
+
+onStage("console", {}, (stage) => {
+  afterEach(() => {
+    expect(stage().browser.offences).toEqual([]);
+  });
+  const flow = (name: string, body: () => Promise<void>) => test(name, body, PATIENCE_MS);
+
+  flow("topics are listed with what they keep, and filtered", async () => {
+    const { page } = stage();
+    await show(stage(), "#/topics");
+    await rowWith(page, "sales").getByText("1,200").waitFor();
+    await field(page, "Filter by name").fill("TELE");
+    await rowWith(page, "sales").waitFor({ state: "detached" });
+    await rowWith(page, "telemetry.raw").waitFor();
+    await page.reload();
+    expect(await field(page, "Filter by name").inputValue()).toBe("TELE");
+  });
+
+  flow("a topic is created, written to and read", async () => {
+    const { page, api } = stage();
+    await show(stage(), "#/topics");
+    await click(page, "New topic");
+    await field(page, "Name").fill("orders");
+    await field(page, "Partitions").fill("3");
+    await click(page, "Create");
+    await page.getByRole("heading", { name: "orders" }).waitFor();
+    await page.getByText("Partition 0 is empty").waitFor();
+    await page.getByRole("link", { name: "Produce" }).click();
+    await field(page, "Partition").selectOption("1");
+    await field(page, "Key").fill("k 1");
+    await field(page, "Value").fill('{"n": 1}');
+    await click(page, "Produce");
+    await page.getByText("Stored at offset 0 of partition 1; on disk").first().waitFor();
+    const stored = (await api.ask("GET /broker/consume/orders/g/1?offset=0")) as Page;
+    expect(stored.messages).toMatchObject([{ offset: 0, key: "k 1", value: '{"n": 1}' }]);
+    await page.getByRole("link", { name: "Show it" }).click();
+    await rowWith(page, '{"n": 1}').getByText("k 1").waitFor();
+  });
+
+  flow("lines are stored as many messages, hex as bytes, a repeated key once", async () => {
+    const { page, api } = stage();
+    await show(stage(), "#/topics/orders/produce");
+    await field(page, "Partition").selectOption("2");
+    await field(page, "The value is").selectOption("lines");
+    await field(page, "Value").fill('one\n"two"\n');
+    await click(page, "Produce");
+    await page.getByText("Stored at offsets 0 to 1 of partition 2").first().waitFor();
+    await field(page, "The value is").selectOption("hex");
+    await field(page, "Value").fill("ff 00");
+    await field(page, "Idempotency key").fill("once");
+    await click(page, "Produce");
+    await page.getByText("Stored at offset 2 of partition 2").first().waitFor();
+    await click(page, "Produce");
+    await page.getByText("Stored before, at offset 2 of partition 2").first().waitFor();
+    await field(page, "Value").fill("xy");
+    await click(page, "Produce");
+    await page.getByText("pairs of hex digits").waitFor();
+    const { messages } = (await api.ask("GET /broker/consume/orders/g/2?offset=0")) as Page;
+    expect(messages.map(({ value, value_b64: base64 }) => value ?? base64)).toEqual([
+      "one",
+      "two",
+      "/wA=",
+    ]);
+  });
+
+  flow(
+    "messages are browsed page by page, the newest first, and the address keeps the place",
+    async () => {
+      const { page } = stage();
+      await show(stage(), "#/topics/sales/messages?partition=3");
+      const first = page.getByRole("button", { name: /^Message/ }).first();
+      await page.getByText("100 messages from offset 380").waitFor();
+      expect(await first.textContent()).toBe("479");
+      await click(page, "Older");
+      await page.getByText("100 messages from offset 280").waitFor();
+      await click(page, "Newer");
+      await page.getByText("100 messages from offset 380").waitFor();
+      await click(page, "Oldest");
+      await page.getByText("100 messages from offset 0").waitFor();
+      await field(page, "Offset").fill("450");
+      await click(page, "Go");
+      await page.getByText("30 messages from offset 450").waitFor();
+      await page.reload();
+      await page.getByText("30 messages from offset 450").waitFor();
+      await page.getByRole("navigation", { name: "Topic" }).getByText("Groups").click();
+      await page.getByRole("link", { name: "search:indexer" }).waitFor();
+      await page.goBack();
+      await page.getByText("30 messages from offset 450").waitFor();
+    },
+  );
+
+  flow("a search finds text in all partitions", async () => {
+    const { page } = stage();
+    await show(stage(), "#/topics/sales/messages?partition=all");
+    await field(page, "Search").fill("a-119");
+    await field(page, "Search").press("Enter");
+    await page
+      .getByText("4 messages found, newest first; searched 1,200 of 1,200")
+      .first()
+      .waitFor();
+    expect(await page.getByRole("button", { name: "Message 119" }).count()).toBe(4);
+    await field(page, "Search").fill("no such thing");
+    await click(page, "Search");
+    await page.getByText("Nothing found.").waitFor();
+  });
+
+  flow("a partition is followed as it grows, and the stop stops", async () => {
+    const { page, api } = stage();
+    await show(stage(), "#/topics/users/messages?partition=0");
+    await page.getByText("2 messages from offset 0").waitFor();
+    await click(page, "Follow");
+    await page.getByText("Waiting for the next message…").waitFor();
+    for (const name of ["Cy", "Di"]) {
+      await api.ask("POST /broker/topics/users/produce?partition=0", `{"name":"${name}"}`);
+    }
+    await rowWith(page, '{"name":"Di"}').waitFor();
+    await page.getByText("Following partition 0: 2 messages came").waitFor();
+    await click(page, "Stop following");
+    await api.ask("POST /broker/topics/users/produce?partition=0", '{"name":"Ed"}');
+    await Bun.sleep(500);
+    expect(await rowWith(page, '{"name":"Ed"}').count()).toBe(0);
+    await click(page, "Newest");
+    await rowWith(page, '{"name":"Ed"}').waitFor();
+  });
+
+  flow("a message is shown as what it is: JSON with all digits, hex for bytes", async () => {
+    const { page, api } = stage();
+    await api.ask("POST /broker/topics/users/produce?partition=0", `{"id":${MAX},"n":1.10}`);
+    await show(stage(), "#/topics/users/messages?partition=0");
+    await page
+      .getByRole("button", { name: /^Message/ })
+      .first()
+      .click();
+    const detail = page.getByRole("region", { name: /^Message \d/ });
+    await detail.getByText(`"id": ${MAX},`).waitFor();
+    await detail.getByText('"n": 1.10').waitFor();
+    await field(detail, "Show value as").selectOption("hex");
+    await detail.getByText("00000000  7b 22 69 64").waitFor();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Escape");
+    await detail.waitFor({ state: "detached" });
+    await show(stage(), "#/topics/telemetry.raw/messages?partition=0");
+    await page.getByRole("button", { name: "Message 0", exact: true }).click();
+    await detail.getByText("This is no UTF-8, so it is shown as hex.").waitFor();
+    await detail.getByText("00000000  00 25 4a 6f 94 b9 de 03").waitFor();
+  });
+
+  flow("a group's lag is shown, and a seek moves it on and never back", async () => {
+    const { page, api } = stage();
+    await show(stage(), "#/groups");
+    await rowWith(page, "billing").getByText("370").waitFor();
+    await page.getByRole("link", { name: "billing" }).click();
+    await page.getByText("4 partitions · lag 370").waitFor();
+    const third = rowWith(page, "360").first();
+    await click(third, "Seek…");
+    await page.getByText("never moves back").waitFor();
+    await field(page, "Next offset to read").fill("300");
+    await click(page, "Commit");
+    await page.getByText("4 partitions · lag 80").waitFor();
+    await click(rowWith(page, "300"), "Seek…");
+    await field(page, "Next offset to read").fill("5");
+    await click(page, "Commit");
+    await page.getByText("It stays at 300: a commit never moves back").waitFor();
+    await field(page, "Next offset to read").fill("9999");
+    await click(page, "Commit");
+    await page.getByText("end_offset 360").waitFor();
+    await click(page, "Cancel");
+    const described = await api.ask("GET /broker/topics/sales");
+    expect(described).toMatchObject({
+      groups: expect.arrayContaining([
+        { group: "billing", partition: 2, committed_offset: 300, lag: 60 },
+      ]),
+    });
+  });
+
+  flow("a key is created, changed, guarded against others, and deleted", async () => {
+    const { page, api } = stage();
+    await show(stage(), "#/keys");
+    await rowWith(page, "sessions").waitFor();
+    await click(page, "New key");
+    await field(page, "Namespace").fill("app");
+    await field(page, "Key").fill("a/b c");
+    await click(page, "Go on");
+    await page.getByText("Not there yet").waitFor();
+    await field(page, "New value").fill("first");
+    await click(page, "Save");
+    await page.getByText("Revision 1 · 5 B · lives for ever").waitFor();
+    await field(page, "New value").fill("second");
+    await click(page, "Save");
+    await page.getByText("Revision 2 · 6 B").waitFor();
+    await api.ask("POST /kv/app/a%2Fb%20c", "by somebody else");
+    await field(page, "New value").fill("third");
+    await click(page, "Save");
+    await page.getByText("Somebody else changed this key meanwhile: it is at revision 3").waitFor();
+    expect(await api.ask("GET /kv/app/a%2Fb%20c")).toMatchObject({ cas: 3 });
+    await click(page, "Reload");
+    await page.getByText("Revision 3 · ").waitFor();
+    expect(await field(page, "New value").inputValue()).toBe("by somebody else");
+    await click(page, "Delete…");
+    const confirm = page.getByRole("button", { name: "Delete", exact: true });
+    expect(await confirm.isDisabled()).toBe(true);
+    await field(page, "Type the name to confirm").fill("a/b c");
+    await confirm.click();
+    await page.getByText("No keys here.").waitFor();
+    await expect(api.ask("GET /kv/app/a%2Fb%20c")).rejects.toThrow("404");
+  });
+
+  flow("a value of bytes is shown and kept as bytes", async () => {
+    const { page, api } = stage();
+    await show(stage(), "#/keys/sessions/a1");
+    await page.getByText("00000000  ff 00 01 02").waitFor();
+    await field(page, "New value").fill("ff fe");
+    await field(page, "Time to live, ms").fill("3600000");
+    await click(page, "Save");
+    await page.getByText(/Revision 2 · 2 B · lives for (1 h|59 min)/).waitFor();
+    expect(await api.ask("GET /kv/sessions/a1")).toEqual({ value: "//4=", cas: 2 });
+  });
+
+  flow("a query runs into a table, and what is wrong with it is named", async () => {
+    const { page, api } = stage();
+    await api.ask("POST /broker/topics/big/produce?partition=0", `{"id":${MAX},"a":{"b":"x"}}`);
+    await show(stage(), "#/query");
+    await field(page, "Example").selectOption("group and sum");
+    await click(page, "Run");
+    await rowWith(page, "region=eu").getByText("40").waitFor();
+    const source = '{"source":{"topic":"big","partition":0,"offset":0},';
+    await field(page, "Request").fill(`${source}\n"transform":{"emit_rows":5}`);
+    await page.getByText("line 2, column 28").waitFor();
+    await field(page, "Request").fill(`${source}"transform":{"emit_rows":5}}`);
+    await page.keyboard.press("Control+Enter");
+    await rowWith(page, MAX).getByText("x").waitFor();
+    await page.getByRole("columnheader", { name: "a.b" }).waitFor();
+    await field(page, "Request").fill(`${source}"filter":[{"field":"a","op":"nope","value":1}]}`);
+    await click(page, "Run");
+    await page.getByRole("alert").filter({ hasText: "op" }).first().waitFor();
+    await page.getByRole("button", { name: "revenue" }).click();
+    await page.getByRole("dialog").getByText("region=eu").waitFor();
+    await page.keyboard.press("Escape");
+  });
+
+  flow("retention is set, and a topic deleted by typing its name", async () => {
+    const { page, api } = stage();
+    await show(stage(), "#/topics/big/settings");
+    await page.getByText("Everything is kept until it is deleted.").waitFor();
+    await field(page, "Oldest age, ms").fill("172800000");
+    await click(page, "Set");
+    await rowWith(page, "this topic").getByText("2 d").waitFor();
+    await click(page, "Delete this topic…");
+    const confirm = page.getByRole("button", { name: "Delete", exact: true });
+    await field(page, "Type the name to confirm").fill("bi");
+    expect(await confirm.isDisabled()).toBe(true);
+    await field(page, "Type the name to confirm").fill("big");
+    await confirm.click();
+    await page.getByRole("heading", { name: "Topics" }).waitFor();
+    await expect(api.ask("GET /broker/topics/big")).rejects.toThrow("topic_not_found");
+  });
+
+  flow("old messages are deleted by offset", async () => {
+    const { page, api } = stage();
+    await show(stage(), "#/topics/sales/partitions");
+    await click(rowWith(page, "480"), "Delete…");
+    await field(page, "First offset that is kept").fill("100");
+    await click(page.getByRole("dialog"), "Delete");
+    await page.getByText("Type sales to confirm").waitFor();
+    await field(page, "Type the topic’s name to confirm").fill("sales");
+    await click(page.getByRole("dialog"), "Delete");
+    await rowWith(page, "380").waitFor();
+    expect(await api.ask("GET /broker/topics/sales")).toMatchObject({
+      partitions: expect.arrayContaining([
+        expect.objectContaining({ partition: 3, low_watermark: 100 }),
+      ]),
+    });
+  });
+
+  flow("charts show rates while there is traffic, and pause", async () => {
+    const { page, api } = stage();
+    await show(stage(), "#/metrics");
+    const figure = page.getByRole("figure").filter({ hasText: "Messages written" });
+    for (let i = 0; i < 400; i++) {
+      await api.ask("POST /broker/topics/users/produce?partition=0", "x");
+      if (/messages[1-9]/.test((await figure.locator("dl").textContent()) ?? "")) break;
+      await Bun.sleep(100);
+    }
+    expect(await figure.locator("dl").textContent()).toMatch(/messages\d.*\/s/);
+    expect(await figure.locator("path.line").getAttribute("d")).toMatch(/^M/);
+    await click(page, "Pause");
+    await page.getByRole("button", { name: "Resume" }).waitFor();
+    await click(page, "Resume");
+  });
+
+  flow("what is copied as curl does the same in a shell", async () => {
+    const { page, api, url } = stage();
+    await show(stage(), "#/topics");
+    await rowWith(page, "sales").waitFor();
+    const list = await copiedLine(page);
+    expect(list).toContain('-H "Authorization: Bearer $AYDER_TOKEN"');
+    expect(list).not.toContain("dev");
+    expect(JSON.parse(await run(list))).toEqual(await api.ask("GET /broker/topics"));
+
+    await show(stage(), "#/topics/orders/produce");
+    const value = 'it\'s "quoted" $HOME `id`\n\\ é @file';
+    await field(page, "Partition").selectOption("0");
+    await field(page, "Key").fill("k'&? %");
+    await field(page, "Value").fill(value);
+    expect(JSON.parse(await run(await copiedLine(page)))).toMatchObject({ ok: true, offset: 0 });
+    await field(page, "The value is").selectOption("hex");
+    await field(page, "Value").fill("00 ff 27");
+    expect(JSON.parse(await run(await copiedLine(page)))).toMatchObject({ ok: true, offset: 1 });
+    const stored = (await api.ask("GET /broker/consume/orders/g/0?offset=0")) as Page;
+    expect(stored.messages).toMatchObject([
+      { key: "k'&? %", value },
+      { key: "k'&? %", value_b64: "AP8n" },
+    ]);
+
+    await show(stage(), "#/topics/orders/messages?partition=0&offset=1");
+    await page.getByText("1 message from offset 1").waitFor();
+    expect(JSON.parse(await run(await copiedLine(page)))).toMatchObject({ count: 1 });
+
+    await show(stage(), "#/keys/config/limits%2Feu");
+    await page.getByText("Revision 2").waitFor();
+    await field(page, "New value").fill("changed");
+    expect(JSON.parse(await run(await copiedLine(page)))).toMatchObject({ ok: true, cas: 4 });
+    expect(JSON.parse(await run(await copiedLine(page)))).toMatchObject({ error: "cas_mismatch" });
+
+    await show(stage(), "#/query");
+    const query = page.getByRole("form", { name: "Query" });
+    await field(page, "Example").selectOption("group and sum");
+    expect(JSON.parse(await run(await copiedLine(page, query)))).toMatchObject({ ok: true });
+
+    await show(stage(), "#/groups/sales/billing");
+    await click(page.getByRole("row").filter({ hasText: "300" }), "Seek…");
+    await field(page, "Next offset to read").fill("310");
+    const commit = await copiedLine(page, page.getByRole("dialog"));
+    expect(JSON.parse(await run(commit))).toEqual({ ok: true, committed_offset: 310 });
+    await page.keyboard.press("Escape");
+
+    await show(stage(), "#/metrics");
+    const metrics = await copiedLine(page);
+    expect(metrics).toBe(`curl -sS '${url}/metrics'`);
+    expect(await run(metrics)).toContain("ayder_topic_end_offset");
+  });
+});
+
+if (hasChromium()) {
+  describe("the token", () => {
+    const directory = temporaryDirectory();
+    let server: Server;
+    beforeAll(async () => {
+      const env = { RF_BEARER_TOKENS: "all,reader@read=orders.*" };
+      server = await startServer({ dataDir: directory.path, env, args: ["--host", "127.0.0.1"] });
+    }, PATIENCE_MS);
+    afterAll(async () => {
+      await server.stop();
+      directory.remove();
+    }, PATIENCE_MS);
+
+    test(
+      "is asked for, kept in the tab alone, and its rights are the server's to know",
+      async () => {
+        const { page, context, offences, close } = await openBrowser(server.url);
+        await page.goto(`${server.url}/ui#/keys`);
+        await field(page, "Token").fill("wrong");
+        await click(page, "Sign in");
+        await page.getByText("The server does not know this token").waitFor();
+        await field(page, "Token").fill("reader");
+        await click(page, "Sign in");
+        await page.getByRole("heading", { name: "Keys" }).waitFor();
+        expect(page.url()).toBe(`${server.url}/ui#/keys`);
+        expect(await page.evaluate<string>("JSON.stringify(localStorage)")).not.toContain("reader");
+        expect(await context.cookies()).toEqual([]);
+        await page.reload();
+        await page.getByRole("heading", { name: "Keys" }).waitFor();
+        await page.goto(`${server.url}/ui#/topics`);
+        await page.getByText("No topics yet.").waitFor();
+        await click(page, "New topic");
+        await field(page, "Name").fill("orders.a");
+        await click(page, "Create");
+        await page.getByText('The token has no "write" scope').waitFor();
+        await click(page, "Cancel");
+        await click(page, "Sign out");
+        await field(page, "Token").waitFor();
+        expect(await page.evaluate<string>("JSON.stringify(sessionStorage)")).not.toContain(
+          "reader",
+        );
+        expect(offences).toEqual([]);
+        await close();
+      },
+      PATIENCE_MS,
+    );
+  });
+}

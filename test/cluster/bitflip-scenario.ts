@@ -1,5 +1,5 @@
-/** One flipped bit in a file of a stopped node, of every kind of file in turn. */
-import { closeSync, openSync, readdirSync, readSync, statSync, writeSync } from "node:fs";
+/** One flipped bit in a file of one node, of every kind of file in turn. */
+import { closeSync, openSync, readdirSync, readFileSync, statSync, writeSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Random } from "../sim/random.ts";
 import { Client } from "./client.ts";
@@ -32,38 +32,44 @@ export function filesByKind(directory: string): Map<string, string[]> {
 
 /** @returns where, for the log. */
 export function flipBit(path: string, random: Random): string {
-  const at = random.below(statSync(path).size);
+  const bytes = readFileSync(path);
+  const used = bytes.findLastIndex((byte) => byte !== 0) + 1;
+  // Sometimes behind what is written, too.
+  const at = random.below(random.below(4) === 0 || used === 0 ? bytes.length : used);
   const bit = random.below(8);
   const file = openSync(path, "r+");
-  const byte = new Uint8Array(1);
-  readSync(file, byte, 0, 1, at);
-  byte[0] = (byte[0] as number) ^ (1 << bit);
-  writeSync(file, byte, 0, 1, at);
+  writeSync(file, Uint8Array.of((bytes[at] as number) ^ (1 << bit)), 0, 1, at);
   closeSync(file);
   return `${path} byte ${at} bit ${bit}`;
 }
 
-/** The node must refuse, repair or not need it; whatever it answers must be right. */
+/** Of these alone a node cannot heal: it does not know any more who it is. */
+const REFUSED = ["FORMAT"];
+const PATIENCE_MS = 20_000;
+
+/**
+ * A node heals from it by itself, under load, and whatever it answers meanwhile is right. Half of
+ * the flips happen to a node that runs; it is stopped afterwards, so that it reads all anew.
+ */
 export async function flipBits(run: Run, observer: Observer): Promise<void> {
+  const counts = new Map<string, number>();
   const seen = new Map<string, string[]>();
-  const todo: string[] = [];
   while (!run.isOver) {
     const node = run.random.pick(run.cluster.nodes);
-    await node.kill();
-    const kinds = filesByKind(node.dataDir);
-    if (todo.length === 0) todo.push(...kinds.keys());
-    const kind = todo.shift() ?? "";
-    const files = kinds.get(kind);
+    const kind = rarest(counts, [...filesByKind(node.dataDir).keys()]);
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
     observer.mayEnd.add(node);
     let fate = "";
     await run.fault(`flip ${kind}`, node.id, async () => {
-      if (files !== undefined) node.note(flipBit(run.random.pick(files), run.random));
-      run.cluster.start(node);
-      fate = await fateOf(run, node);
+      fate = await flipOne(run, node, kind);
       node.note(`after the flip it ${fate}`);
     });
     seen.set(kind, [...(seen.get(kind) ?? []), fate]);
-    const back = fate === "serves" || (await replaceDisk(run, node));
+    const isHealed = fate === "serves";
+    if (!isHealed && !REFUSED.includes(kind)) {
+      run.findings.push(`${node.id} after a flip in ${kind}: ${fate}\n${node.logTail(15)}`);
+    }
+    const back = isHealed || (await replaceDisk(run, node));
     observer.mayEnd.delete(node);
     if (!back) break;
     await run.leader();
@@ -72,9 +78,36 @@ export async function flipBits(run: Run, observer: Observer): Promise<void> {
   for (const [kind, fates] of seen) run.notes.push(`${kind}: ${fates.join(", ")}`);
 }
 
-/** Reads all that the node has: damage may show only there. */
-async function fateOf(run: Run, node: NodeProcess): Promise<string> {
-  if (!(await run.serves(node))) return `refuses (${node.ending})`;
+/** The kind that was flipped least, of those that are there. */
+function rarest(counts: ReadonlyMap<string, number>, kinds: readonly string[]): string {
+  const sorted = kinds.toSorted((a, b) => (counts.get(a) ?? 0) - (counts.get(b) ?? 0));
+  return sorted[0] ?? "";
+}
+
+/** @returns what became of the node. */
+async function flipOne(run: Run, node: NodeProcess, kind: string): Promise<string> {
+  const isRunning = run.random.below(2) === 0;
+  if (!isRunning) await node.kill();
+  // What there was may be gone by now.
+  const paths = filesByKind(node.dataDir).get(kind) ?? [];
+  if (paths.length > 0) node.note(flipBit(run.random.pick(paths), run.random));
+  if (isRunning) {
+    const fate = await readAll(run, node);
+    if (fate !== "serves") return fate;
+    await node.kill();
+  }
+  run.cluster.start(node);
+  return await readAll(run, node);
+}
+
+/** Reads all that the node has, once it is ready: damage may show only there. */
+async function readAll(run: Run, node: NodeProcess): Promise<string> {
+  const isReady = await run.until(async () => {
+    if (node.state === "stopped") return false;
+    return (await run.cluster.ask(node, "/ready"))?.["ready"] === true ? true : null;
+  }, PATIENCE_MS);
+  if (isReady === null) return "does not get ready";
+  if (!isReady) return `refuses (${node.ending})`;
   const { cluster, recorder, knowledge, random } = run;
   const client = new Client(`scrub ${node.id} ${node.lives}`, cluster);
   const actor = { client, recorder, knowledge, random };

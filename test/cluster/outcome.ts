@@ -3,7 +3,14 @@ import type { Outcome } from "../history/operations.ts";
 import type { Reply } from "./http-reply.ts";
 
 /** The contract says of these: nothing was done. All else that is not a success is unknown. */
-const NOTHING_DONE_503 = ["not_leader", "no_leader", "no_quorum", "overloaded", "shutting_down"];
+const NOTHING_DONE_503 = [
+  "not_leader",
+  "no_leader",
+  "no_quorum",
+  "overloaded",
+  "shutting_down",
+  "data_damaged",
+];
 const REFUSALS = [400, 401, 403, 404, 405, 409, 413, 415, 429];
 
 export type Body = Readonly<Record<string, unknown>>;

@@ -140,9 +140,9 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     act: replaceDisks,
   },
   bitflip: {
-    help: "a flipped bit in each kind of file of a stopped node",
+    help: "a flipped bit in each kind of file of a node, stopped or running, which must heal",
     size: 3,
-    demands: { faults: 2 },
+    demands: { faults: 1 },
     act: flipBits,
   },
   "grow-shrink": {

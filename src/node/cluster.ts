@@ -47,6 +47,8 @@ export type ClusterParts = {
   readonly commander: Commander;
   readonly snapshots: SnapshotPort;
   readonly serveBatches: BatchesHandler;
+  /** A peer found damage in a snapshot of this node. */
+  readonly snapshotDamaged: () => void;
   readonly timeoutMs: number;
   /** The least time without a leader before an election. */
   readonly electionTicks: number;
@@ -98,6 +100,7 @@ export class Cluster implements ClusterApi {
       transport: this.#transport,
       journal: parts.snapshots.journal,
       log,
+      snapshotDamaged: parts.snapshotDamaged,
       holdSnapshot: (offer, meta) => parts.snapshots.hold(offer, meta),
       turnSoon: parts.turnSoon,
       fault: parts.fault,

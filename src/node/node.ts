@@ -184,6 +184,7 @@ export class Node implements NodeApi, ClusterApi {
       commander: this.#commander,
       snapshots: this.#snapshots,
       serveBatches: this.#healing.serve,
+      snapshotDamaged: () => this.#healing.lookForDamage(),
       timeoutMs: commitTimeoutMs,
       electionTicks: electionTicksOf(cluster),
       step: (messages) => this.#shard.step(messages),
@@ -202,6 +203,7 @@ export class Node implements NodeApi, ClusterApi {
       log,
       instruments,
       bytesPerSecond: scrubBytesPerSecond,
+      checkpoint: () => this.#checkpointer.take(),
       fault: (error) => this.#fault(error),
     });
   }

@@ -4,7 +4,7 @@ import { encodeMessage } from "../raft/codec.ts";
 import type { Core } from "../raft/core.ts";
 import type { FetchRequest, Message, SnapshotOffer } from "../raft/types.ts";
 import type { Journal } from "../storage/journal.ts";
-import type { SnapshotSource } from "../transport/snapshot-types.ts";
+import { SNAPSHOT_UNFIT, type SnapshotSource } from "../transport/snapshot-types.ts";
 import type { Transport } from "../transport/transport.ts";
 
 export type HeldSnapshot = {
@@ -19,6 +19,8 @@ export type PeerLinkOptions = {
   readonly log: Logger;
   /** The checkpoint at exactly this index, kept until it is released; null if it is gone. */
   readonly holdSnapshot: (offer: SnapshotOffer, meta: Uint8Array) => HeldSnapshot | null;
+  /** A peer found damage in a snapshot: this node's own files may be the reason. */
+  readonly snapshotDamaged: () => void;
   /** The core has something new to say. */
   readonly turnSoon: () => void;
   readonly fault: (error: unknown) => void;
@@ -66,7 +68,7 @@ export class PeerLink {
   }
 
   #sendSnapshot(offer: SnapshotOffer): void {
-    const { core, transport, log, holdSnapshot, turnSoon } = this.#options;
+    const { core, transport, log, holdSnapshot, snapshotDamaged, turnSoon } = this.#options;
     const peer = offer.to;
     if (this.#sending.get(peer) === offer.snapshot.index) return;
     const held = holdSnapshot(offer, encodeMessage(offer));
@@ -81,6 +83,7 @@ export class PeerLink {
       if (this.#sending.get(peer) === offer.snapshot.index) this.#sending.delete(peer);
       const reason = result.ok ? "" : result.reason;
       log.info("snapshot sent", { peer, index: offer.snapshot.index, ok: result.ok, reason });
+      if (reason === SNAPSHOT_UNFIT) snapshotDamaged();
       core.reportSnapshot(peer, result.ok);
       turnSoon();
       await held.release();

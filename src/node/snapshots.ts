@@ -5,8 +5,13 @@ import type { MachineState } from "../machine/state.ts";
 import type { Logger } from "../metrics/log.ts";
 import { decodeMessage } from "../raft/codec.ts";
 import type { SnapshotMeta, SnapshotOffer, Term } from "../raft/types.ts";
+import { SnapshotDamaged } from "../storage/snapshot-check.ts";
 import type { SnapshotInstall } from "../storage/snapshot-install.ts";
-import type { SnapshotAnnouncement, SnapshotSink } from "../transport/snapshot-types.ts";
+import {
+  type SnapshotAnnouncement,
+  type SnapshotSink,
+  SnapshotUnfit,
+} from "../transport/snapshot-types.ts";
 import type { HeldSnapshot } from "./peer-link.ts";
 import { restoreState, type Storage } from "./recovery.ts";
 import type { SnapshotPort } from "./snapshot-port.ts";
@@ -190,6 +195,8 @@ class InstallSink implements SnapshotSink {
       return await work();
     } catch (error) {
       if (error instanceof DiskFailure && !(error instanceof DiskFull)) this.#options.fault(error);
+      if (error instanceof SnapshotDamaged)
+        throw new SnapshotUnfit(error.message, { cause: error });
       throw error;
     }
   }

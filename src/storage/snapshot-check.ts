@@ -16,6 +16,9 @@ export class SnapshotRefused extends Error {
   override readonly name = "SnapshotRefused";
 }
 
+/** Its files are not whole, here or already where they came from. */
+export class SnapshotDamaged extends SnapshotRefused {}
+
 /** @returns bytes of all files. @throws SnapshotRefused */
 export function checkAnnouncement({ index, term, files }: SnapshotAnnouncement): number {
   refuseUnless(Number.isSafeInteger(index) && index > 0, "no index");

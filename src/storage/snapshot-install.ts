@@ -22,7 +22,13 @@ import { failedSync, makeDurableDirectory, syncDirectory } from "./checkpoint-wr
 import { PartitionDamaged } from "./partition-damaged.ts";
 import type { ManifestSegment } from "./partition-manifest.ts";
 import { verifySegment } from "./segment-verify.ts";
-import { checkAnnouncement, matchFiles, refuseUnless, SnapshotRefused } from "./snapshot-check.ts";
+import {
+  checkAnnouncement,
+  matchFiles,
+  refuseUnless,
+  SnapshotDamaged,
+  SnapshotRefused,
+} from "./snapshot-check.ts";
 import { parseSegmentWireName, segmentFilePath } from "./snapshot-names.ts";
 import {
   incomingDirectory,
@@ -412,6 +418,6 @@ async function refusing<T>(check: () => Promise<T>): Promise<T> {
   } catch (cause) {
     const isWrong = cause instanceof CheckpointDamaged || cause instanceof PartitionDamaged;
     if (!isWrong) throw cause;
-    throw new SnapshotRefused(`snapshot refused: ${cause.message}`, { cause });
+    throw new SnapshotDamaged(`snapshot refused: ${cause.message}`, { cause });
   }
 }

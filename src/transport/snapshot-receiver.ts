@@ -15,7 +15,7 @@ import {
   type SnapshotStatus,
   type TransferId,
 } from "./snapshot-codec.ts";
-import type { SnapshotSink } from "./snapshot-types.ts";
+import { SNAPSHOT_UNFIT, type SnapshotSink, SnapshotUnfit } from "./snapshot-types.ts";
 
 /** An honest sender has far less under way. */
 export const SNAPSHOT_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
@@ -194,8 +194,7 @@ export class SnapshotReceiver {
     try {
       await run();
     } catch (error) {
-      const reason =
-        error instanceof TransferFailed ? error.message : "the receiver cannot keep it";
+      const reason = reasonOf(error);
       const detail = error instanceof Error ? error.message : String(error);
       this.#log.warn("snapshot not taken", { from: current.from, reason, detail });
       await this.#abortSink();
@@ -240,4 +239,9 @@ function isSame(current: Current, from: NodeId, begin: SnapshotBegin): boolean {
       return other?.name === name && other.length === length;
     })
   );
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof TransferFailed) return error.message;
+  return error instanceof SnapshotUnfit ? SNAPSHOT_UNFIT : "the receiver cannot keep it";
 }

@@ -42,6 +42,13 @@ export type SnapshotAnnouncement = {
  * Where a snapshot goes. Calls never overlap; any that rejects fails the transfer, and `abort`
  * follows. Bytes come in order, each once, and never beyond what was announced.
  */
+export const SNAPSHOT_UNFIT = "the snapshot is damaged";
+
+/** Thrown by a sink about what it was given: the sender is told, and may have to look at its files. */
+export class SnapshotUnfit extends Error {
+  override readonly name = "SnapshotUnfit";
+}
+
 export interface SnapshotSink {
   begin(announcement: SnapshotAnnouncement): Promise<void>;
   /** @param bytes to be kept no longer than the call. */

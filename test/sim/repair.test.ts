@@ -254,3 +254,19 @@ test("a hard state with a damaged slot is mended", async () => {
   await equal(script);
   expect(node.instruments.repairs.hard_state.value).toBe(1);
 });
+
+test("a snapshot of a leader whose segments are damaged arrives whole in the end", async () => {
+  const script = await filled();
+  const node = leaderOf(script);
+  const joiner = followerOf(script);
+  joiner.kill();
+  await produce(script, COUNT, 30);
+  await script.ask((one) => one.compact(), node.id);
+  flip(node, "shards/0/partitions", 1, 2);
+  script.start(joiner.id);
+  await script.until("the damage is healed", () => node.instruments.repairs.partition.value === 2);
+  await produce(script, COUNT + 30, 1);
+  await equal(script);
+  expect(await readFrom(script, joiner)).toEqual(ids(COUNT + 31));
+  expect(joiner.instruments.damage.partition.value).toBe(0);
+});

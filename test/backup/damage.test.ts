@@ -22,7 +22,7 @@ import { restoreTo, sampleArchive, sourceOf } from "./sample.ts";
 
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 const FLIPS = 100;
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 300_000;
 const REPLAY = `(SEED=${SEED} bun test test/backup/damage.test.ts)`;
 
 const directory = temporaryDirectory();

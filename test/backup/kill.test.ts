@@ -27,7 +27,7 @@ beforeAll(async () => {
   await Promise.all(Array.from({ length: PARTITIONS }, (_, i) => produce(i)));
   await Bun.write(archive, await download(server.url));
   await server.kill();
-}, 60_000);
+}, 300_000);
 
 /** @returns whether a node started, with everything. */
 async function starts(dataDir: string): Promise<boolean> {
@@ -86,4 +86,4 @@ test("a restore that is interrupted takes everything back", async () => {
   const code = await child.exited;
   if (code === 0) return;
   expect({ code, left: existsSync(target) }).toEqual({ code: 3, left: false });
-}, 60_000);
+}, 300_000);

@@ -31,7 +31,7 @@ beforeAll(async () => {
       `${i}${value.slice(9)}`,
     );
   }
-}, 60_000);
+}, 300_000);
 afterAll(async () => {
   await server.kill();
   await s3.stop();
@@ -53,7 +53,7 @@ test("a large backup goes up in parts, and comes down by ranges", async () => {
   );
   expect(String((page["messages"] as { value: string }[])[0]?.value).slice(0, 3)).toBe("39x");
   await restored.kill();
-}, 60_000);
+}, 300_000);
 
 test("an object that is there is not overwritten", async () => {
   const before = s3.objects.get("backups/nightly/big.ayder");
@@ -66,7 +66,7 @@ test("a store that fails for a moment is asked again", async () => {
   s3.failing = { line: "partNumber=2", times: 1 };
   expect(await backup("s3://backups/retried")).toMatchObject({ code: 0, err: "" });
   expect(s3.failing.times).toBe(0);
-}, 60_000);
+}, 300_000);
 
 test("a store that goes on failing gets no object, and the command says so", async () => {
   s3.failing = { line: "partNumber=3", times: 1000 };
@@ -75,7 +75,7 @@ test("a store that goes on failing gets no object, and the command says so", asy
   expect(err).toContain("s3://backups/failed");
   expect(s3.objects.has("backups/failed")).toBe(false);
   s3.failing = { line: "", times: 0 };
-}, 60_000);
+}, 300_000);
 
 test("a server that dies in the middle leaves no object, and no parts", async () => {
   const bytes = s3.objects.get("backups/nightly/big.ayder") ?? Buffer.alloc(0);
@@ -101,7 +101,7 @@ test("a server that dies in the middle leaves no object, and no parts", async ()
   expect(s3.objects.has("backups/cut")).toBe(false);
   expect(s3.openUploads).toBe(0);
   await cutting.stop(true);
-}, 60_000);
+}, 300_000);
 
 test("what cannot be had is named, with code 3", async () => {
   const { code, err } = await restore("s3://backups/absent", "absent");

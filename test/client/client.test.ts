@@ -46,4 +46,4 @@ test("all of it works in Node", async () => {
     ...Object.keys(SCENARIOS).map((title) => `ok ${title}`),
   ]);
   expect(await child.exited).toBe(0);
-}, 60_000);
+}, 300_000);

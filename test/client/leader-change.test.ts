@@ -7,7 +7,7 @@ import { Cluster, TOKEN } from "../cluster/cluster.ts";
 import type { NodeProcess } from "../cluster/node-process.ts";
 import { temporaryDirectory } from "../process/server.ts";
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 const directory = temporaryDirectory();
 const cluster = new Cluster({ size: 3, directory: directory.path, network: "direct" });
 

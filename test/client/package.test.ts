@@ -69,4 +69,4 @@ test("the program of the README runs in Node and in Bun, and its types are right
   );
   const inBun = await run(project, process.execPath, "main.ts");
   expect(inBun.trim().split("\n")).toEqual(PRINTED);
-}, 60_000);
+}, 300_000);

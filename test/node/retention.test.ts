@@ -25,7 +25,7 @@ test("24 hours under age and size limits keep exactly what should be kept", asyn
     for (let now = 0; now < 24 * HOUR_MS; now += STEP_MS) await day.step();
     await day.end();
   });
-}, 120_000);
+}, 300_000);
 
 class Day {
   readonly #random: Random;

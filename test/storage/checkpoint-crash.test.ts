@@ -100,4 +100,4 @@ test("after a crash at any disk change the partitions are exactly those of the n
       }
     }
   }
-}, 30_000);
+}, 300_000);

@@ -23,6 +23,16 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./topics.ts")).TOPICS,
   },
   {
+    name: "produce",
+    summary: "write messages: arguments, files, or the lines of standard input",
+    load: async () => (await import("./produce.ts")).PRODUCE,
+  },
+  {
+    name: "consume",
+    summary: "print messages; follow a topic as it grows",
+    load: async () => (await import("./consume.ts")).CONSUME,
+  },
+  {
     name: "groups",
     summary: "lag of consumer groups; seek forward",
     load: async () => (await import("./groups.ts")).GROUPS,

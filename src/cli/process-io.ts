@@ -18,7 +18,7 @@ export function processIo(environment: Io["environment"], exit: (code: number) =
     },
     async out(data) {
       try {
-        stdout.write(data);
+        await stdout.write(data);
         await stdout.flush();
       } catch (error) {
         throw isClosedPipe(error) ? new OutputClosed("stdout is closed", { cause: error }) : error;

@@ -64,17 +64,35 @@ export class Consumer implements AsyncIterable<Message> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Message, void, void> {
+    const { signal } = this.#options;
+    for await (const messages of this.#stoppable()) {
+      for (const message of messages) {
+        if (signal?.aborted === true) return;
+        this.#handOut(message);
+        yield message;
+      }
+    }
+  }
+
+  /** The same in the pages that came: for those who work on many at a time. */
+  async *pages(): AsyncGenerator<readonly Message[], void, void> {
+    for await (const messages of this.#stoppable()) {
+      for (const message of messages) this.#handOut(message);
+      yield messages;
+    }
+  }
+
+  #handOut({ partition, offset }: Message): void {
+    this.#positions.set(partition, offset + 1);
+  }
+
+  /** Ends when the caller's signal says so, and leaves no request behind when it ends. */
+  async *#stoppable(): Pages {
     const stop = new AbortController();
     const { signal } = this.#options;
     const ended = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
     try {
-      for await (const messages of this.#pages(ended)) {
-        for (const message of messages) {
-          if (signal?.aborted === true) return;
-          this.#positions.set(message.partition, message.offset + 1);
-          yield message;
-        }
-      }
+      yield* this.#pages(ended);
     } catch (error) {
       if (signal?.aborted !== true) throw error;
     } finally {

@@ -1,0 +1,40 @@
+/** Lines of a stream of bytes. */
+
+const LINE_FEED = 10;
+const CARRIAGE_RETURN = 13;
+const QUOTE = 34;
+
+/** @returns the lines without their ends (`\n` or `\r\n`); the last one may lack its end. */
+export async function* readLines(
+  stream: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, void> {
+  let rest: Uint8Array[] = [];
+  for await (const chunk of stream) {
+    let at = 0;
+    for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, at)) {
+      rest.push(chunk.subarray(at, end));
+      yield withoutReturn(joined(rest));
+      rest = [];
+      at = end + 1;
+    }
+    if (at < chunk.length) rest.push(chunk.slice(at));
+  }
+  if (rest.length > 0) yield withoutReturn(joined(rest));
+}
+
+/** A copy: chunks may be used again by who made them. */
+const joined = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+
+const withoutReturn = (line: Uint8Array): Uint8Array =>
+  line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line;
+
+/** A line of NDJSON as the server takes it: a JSON string is its text, all else stays as it is. */
+export function ndjsonValue(line: Uint8Array): string | Uint8Array {
+  if (line[0] !== QUOTE || line.at(-1) !== QUOTE) return line;
+  try {
+    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(line));
+    return typeof value === "string" && value.isWellFormed() ? value : line;
+  } catch {
+    return line;
+  }
+}

@@ -1,0 +1,231 @@
+/** Writing and reading by the command line, as processes against a real server. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { visible } from "../../src/cli/visible.ts";
+import { createClient } from "../../src/client/index.ts";
+import { type Server, serverCommand, startServer, temporaryDirectory } from "../process/server.ts";
+import { ayder, type Run, type RunOptions, spawnAyder } from "./ayder.ts";
+
+const directory = temporaryDirectory();
+let server: Server | undefined;
+beforeAll(async () => {
+  server = await startServer({ dataDir: join(directory.path, "data") });
+});
+afterAll(async () => {
+  await server?.kill();
+  directory.remove();
+});
+const url = () => server?.url ?? "";
+const client = () => createClient({ url: url(), token: "dev" });
+const env = () => ({ AYDER_URL: url() });
+const run = (args: string[], options: RunOptions = {}): Promise<Run> =>
+  ayder(args, { ...options, env: env() });
+let topics = 0;
+async function newTopic(partitions = 1): Promise<string> {
+  const topic = `t${topics++}`;
+  await client().topics.create(topic, { partitions });
+  return topic;
+}
+const stored = async (topic: string, partition = 0) =>
+  (await client().read(topic, partition)).messages;
+const texts = async (topic: string) => (await stored(topic)).map(({ text }) => text);
+
+test("arguments are messages, with key and partition", async () => {
+  const topic = await newTopic(2);
+  expect(await run(["produce", topic, "a", '"b"', "-p", "1", "--key", "k"])).toEqual({
+    code: 0,
+    out: `2 messages in ${topic}/1, offsets 0 to 1\n`,
+    err: "",
+  });
+  const messages = await stored(topic, 1);
+  expect(messages.map(({ text, key }) => [text, key])).toEqual([
+    ["a", "k"],
+    ['"b"', "k"],
+  ]);
+  const rocket = await run(["produce", topic, "c", "-p", "0", "--rocket", "--json"]);
+  expect(JSON.parse(rocket.out)).toEqual({
+    topic,
+    partition: 0,
+    offset: 0,
+    durable: false,
+    duplicate: false,
+  });
+});
+
+test("lines of standard input are messages, byte for byte", async () => {
+  const topic = await newTopic();
+  const stdin = Buffer.concat([
+    Buffer.from('one\r\n"two"\n\n'),
+    Buffer.from([0xff, 0x00, 0x0a]),
+    Buffer.from("last"),
+  ]);
+  const { code, out } = await run(["produce", topic, "-p", "0"], { stdin });
+  expect([code, out]).toEqual([0, `4 messages in ${topic}/0, offsets 0 to 3\n`]);
+  expect((await stored(topic)).map(({ bytes }) => Buffer.from(bytes))).toEqual([
+    Buffer.from("one"),
+    Buffer.from('"two"'),
+    Buffer.from([0xff, 0x00]),
+    Buffer.from("last"),
+  ]);
+  const lines = await newTopic();
+  await run(["produce", lines, "-p", "0", "--ndjson"], { stdin: '"a\\nb"\n{"n": 1}\n"broken\n' });
+  expect(await texts(lines)).toEqual(["a\nb", '{"n": 1}', '"broken']);
+});
+
+test("many lines keep their order and share requests", async () => {
+  const topic = await newTopic();
+  const all = Array.from({ length: 30_000 }, (_, i) => `line ${i}`);
+  const { code, out } = await run(["produce", topic, "-p", "0"], { stdin: all.join("\n") });
+  expect([code, out]).toEqual([0, `30000 messages in ${topic}/0, offsets 0 to 29999\n`]);
+  const read = await run(["consume", topic]);
+  expect(read.out).toBe(`${all.join("\n")}\n`);
+});
+
+test("a message is sent as soon as it is there, and told with --json", async () => {
+  const topic = await newTopic();
+  const child = Bun.spawn([...serverCommand(), "produce", topic, "-p", "0", "--json"], {
+    env: { ...process.env, ...env() },
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  child.stdin.write("first\n");
+  await child.stdin.flush();
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  expect(JSON.parse(new TextDecoder().decode(value))).toMatchObject({ partition: 0, offset: 0 });
+  expect(await texts(topic)).toEqual(["first"]);
+  await child.stdin.end();
+  expect(await child.exited).toBe(0);
+});
+
+test("files are messages; a file that is not there is code 2", async () => {
+  const topic = await newTopic();
+  const path = join(directory.path, "file");
+  await Bun.write(path, "two\nlines\n");
+  const args = ["produce", topic, "-p", "0", "--file", path, "--file", "-"];
+  expect((await run(args, { stdin: "whole\ninput" })).code).toBe(0);
+  expect(await texts(topic)).toEqual(["two\nlines\n", "whole\ninput"]);
+  const missing = await run(["produce", topic, "--file", `${path}-not`]);
+  expect([missing.code, missing.err.includes("ENOENT")]).toEqual([2, true]);
+});
+
+test("an idempotency key stores a batch once, whole", async () => {
+  const topic = await newTopic();
+  const args = ["produce", topic, "-p", "0", "--idempotency-key", "import-7"];
+  const first = await run(args, { stdin: "a\nb\n" });
+  expect([first.code, first.out]).toEqual([0, `2 messages in ${topic}/0, offsets 0 to 1\n`]);
+  const again = await run(args, { stdin: "a\nb\n" });
+  expect([again.code, again.out]).toEqual([0, first.out]);
+  expect(again.err).toContain("stored before");
+  expect(await texts(topic)).toEqual(["a", "b"]);
+  const big = `fine\n${"x".repeat((1 << 20) + 1)}\n`;
+  const refused = await run(["produce", topic, "-p", "0", "--atomic"], { stdin: big });
+  expect([refused.code, refused.err.includes("message_too_large")]).toEqual([1, true]);
+  expect(await texts(topic)).toEqual(["a", "b"]);
+  expect((await run(["produce", topic, "--atomic"], { stdin: "" })).code).toBe(2);
+});
+
+test("what fails is told with what is stored", async () => {
+  const topic = await newTopic();
+  const big = `fine\n${"x".repeat((1 << 20) + 1)}\n`;
+  const { code, out, err } = await run(["produce", topic, "-p", "0"], { stdin: big });
+  expect([code, out]).toEqual([1, `1 message in ${topic}/0, offset 0\n`]);
+  expect(err).toContain("1 stored, 1 not");
+  expect(err).toContain("message_too_large");
+  expect((await run(["produce", topic, "x", "-p", "9"])).code).toBe(1);
+});
+
+test("consume prints all partitions, keys, offsets and JSON", async () => {
+  const topic = await newTopic(2);
+  await client().produce(topic, "a\tb", { partition: 0, key: "k" });
+  await client().produce(topic, Uint8Array.of(255, 10), { partition: 1 });
+  expect((await run(["consume", topic, "-p", "0"])).out).toBe("a\tb\n");
+  expect((await run(["consume", topic, "-p", "0", "-k", "-o"])).out).toBe("0/0\tk\ta\tb\n");
+  const [first, second] = (await run(["consume", topic, "--json"])).out.trim().split("\n");
+  expect(JSON.parse(first ?? "")).toMatchObject({
+    partition: 0,
+    offset: 0,
+    key: "k",
+    value: "a\tb",
+  });
+  expect(JSON.parse(second ?? "")).toMatchObject({ partition: 1, offset: 0, value_b64: "/wo=" });
+  const child = spawnAyder(["consume", topic, "-p", "1", "--raw"], { env: env() });
+  expect(new Uint8Array(await new Response(child.stdout).arrayBuffer())).toEqual(
+    Uint8Array.of(255, 10),
+  );
+  const missing = await run(["consume", "no-such-topic"]);
+  expect([missing.code, missing.err.includes("topic_not_found")]).toEqual([1, true]);
+});
+
+test("limit, from, group and commit", async () => {
+  const topic = await newTopic();
+  await client().produceBatch(topic, ["0", "1", "2", "3", "4"], { partition: 0 });
+  expect((await run(["consume", topic, "--from", "3"])).out).toBe("3\n4\n");
+  expect((await run(["consume", topic, "--from", "latest"])).out).toBe("");
+  const args = ["consume", topic, "--group", "g"];
+  expect((await run([...args, "-n", "2"])).out).toBe("0\n1\n");
+  expect((await run([...args, "-n", "2", "--commit"])).out).toBe("0\n1\n");
+  expect(await client().groups(topic)).toMatchObject([{ committedOffset: 2, lag: 3 }]);
+  expect((await run([...args, "--commit"])).out).toBe("2\n3\n4\n");
+  expect((await run(args)).out).toBe("");
+  expect((await run([...args, "--from", "earliest"])).out).toBe("0\n1\n2\n3\n4\n");
+  expect((await run(["consume", topic, "--commit"])).code).toBe(2);
+  expect((await run(["consume", topic, "--from", "soon"])).code).toBe(2);
+});
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  test(`follow prints what comes, commits it, and ends with 0 by ${signal}`, async () => {
+    const topic = await newTopic(2);
+    const args = ["consume", topic, "--follow", "--group", "g", "--commit"];
+    const child = spawnAyder(args, { env: env() });
+    const reader = child.stdout.getReader();
+    let out = "";
+    for (let i = 0; i < 6; i++) {
+      await client().produce(topic, `m${i}`, { partition: i % 2 });
+      while (!out.includes(`m${i}\n`)) out += new TextDecoder().decode((await reader.read()).value);
+    }
+    let lag = 1;
+    while (lag > 0) lag = (await client().groups(topic)).reduce((sum, group) => sum + group.lag, 0);
+    child.kill(signal);
+    expect(await child.exited).toBe(0);
+    expect(await new Response(child.stderr).text()).toBe("");
+    expect(out.trim().split("\n").sort()).toEqual(["m0", "m1", "m2", "m3", "m4", "m5"]);
+  });
+}
+
+test("a closed pipe ends it quietly, also while following", async () => {
+  const topic = await newTopic();
+  const values = Array.from({ length: 5000 }, (_, i) => `${i} ${"x".repeat(100)}`);
+  await client().produceBatch(topic, values, { partition: 0 });
+  for (const more of ["", "--follow"]) {
+    const command = serverCommand()
+      .map((word) => `'${word}'`)
+      .join(" ");
+    const child = Bun.spawn(
+      ["bash", "-c", `${command} consume ${topic} ${more} | head -1; echo "\${PIPESTATUS[@]}"`],
+      { env: { ...process.env, ...env() }, stdout: "pipe", stderr: "pipe" },
+    );
+    const out = await new Response(child.stdout).text();
+    expect(out.split("\n")).toEqual([values[0] ?? "", "0 0", ""]);
+    expect(await new Response(child.stderr).text()).toBe("");
+  }
+});
+
+test("on a terminal nothing that a message holds is obeyed, in a pipe bytes are bytes", async () => {
+  const topic = await newTopic();
+  const hostile = "\u001b]0;title\u0007\u001b[2J\u009b31m\r\u202eevil\u2066";
+  await client().produce(topic, hostile, { partition: 0, key: "\u001b[31mk" });
+  expect((await run(["consume", topic, "-k"])).out).toBe(`\u001b[31mk\t${hostile}\n`);
+  // `script` gives the child a terminal.
+  const words = [...serverCommand(), "consume", topic, "-k"].map((word) => `'${word}'`).join(" ");
+  const child = Bun.spawn(["script", "-qec", words, "/dev/null"], {
+    env: { ...process.env, ...env() },
+    stdin: "ignore",
+    stdout: "pipe",
+  });
+  const out = await new Response(child.stdout).text();
+  const shown = "\\x1b]0;title\\x07\\x1b[2J\\x9b31m\\r\\u202eevil\\u2066";
+  expect(out.trim()).toBe(`\\x1b[31mk\t${shown}`);
+  expect(visible("plain ÄΩ𝄞 \ud800 text\n")).toBe("plain ÄΩ𝄞 \\ud800 text\\n");
+});

@@ -75,7 +75,6 @@ const choice = (name: string, label: string, query: string) => ({
   type: "query",
   datasource: SOURCE,
   query: { qryType: 1, query, refId: name },
-  definition: query,
   multi: true,
   includeAll: true,
   refresh: 2,
@@ -206,6 +205,9 @@ const OPTIONS: Readonly<Record<Panel["kind"], (panel: Panel) => object>> = {
     graphMode: "none",
     justifyMode: "auto",
     orientation: "auto",
+    percentChangeColorMode: "standard",
+    showPercentChange: false,
+    wideLayout: true,
     textMode: named ? "name" : "value",
   }),
   heatmap: ({ unit }) => ({

@@ -50,6 +50,8 @@ async function ask(url: string | undefined, io: Io): Promise<Response | null> {
     return await fetch(`${base}/admin/backup`, {
       headers: { authorization },
       signal: io.interrupted,
+      // The checkpoint of a large node takes its time.
+      timeout: false,
     });
   } catch (error) {
     io.err(`ayder: ${base} is not reached: ${error instanceof Error ? error.message : error}\n`);

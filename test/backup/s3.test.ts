@@ -1,6 +1,7 @@
 // Goal: an object appears whole or not at all, and what is read is what was written. Method: Bun's
 // own client against a store in memory that checks parts as S3 does.
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ayder } from "../cli/ayder.ts";
 import { Client } from "../crash/client.ts";
@@ -102,6 +103,23 @@ test("a server that dies in the middle leaves no object, and no parts", async ()
   expect(s3.openUploads).toBe(0);
   await cutting.stop(true);
 }, 300_000);
+
+test("a node whose own files are damaged gives no backup, and its log says where", async () => {
+  const damaged = join(directory.path, "damaged");
+  cpSync(join(directory.path, "restored"), damaged, { recursive: true });
+  const segment = "shards/0/partitions@1/1-0/00000000000000000000.seg";
+  const bytes = readFileSync(join(damaged, segment));
+  bytes[12 * MIB] = (bytes[12 * MIB] ?? 0) ^ 4;
+  writeFileSync(join(damaged, segment), bytes);
+  const node = await startServer({ dataDir: damaged });
+  const file = join(directory.path, "damaged.ayder");
+  const { code, err } = await ayder(["backup", "--url", node.url, file]);
+  expect(code).toBe(3);
+  expect(err).toContain("cut the backup off");
+  expect(readdirSync(directory.path).filter((name) => name.startsWith("damaged."))).toEqual([]);
+  expect(node.log()).toContain(segment);
+  await node.kill();
+}, 60_000);
 
 test("what cannot be had is named, with code 3", async () => {
   const { code, err } = await restore("s3://backups/absent", "absent");

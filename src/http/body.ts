@@ -26,6 +26,32 @@ export function readBytes(request: Request, limit: number, code: ErrorCode): Pro
   return request.bytes();
 }
 
+/**
+ * Calls `then` with the body. What goes wrong on the way, and in `then`, is the call's answer.
+ *
+ * @returns what the handler returns: `call.later()`.
+ */
+export function takeBytes(
+  call: Call,
+  limit: number,
+  code: ErrorCode,
+  then: (body: Uint8Array) => void,
+): Promise<Response> {
+  const bytes = readBytes(call.request, limit, code);
+  const answer = call.later();
+  bytes.then(
+    (body) => {
+      try {
+        then(body);
+      } catch (error) {
+        call.fail(error);
+      }
+    },
+    (error: unknown) => call.fail(error),
+  );
+  return answer;
+}
+
 /** A chunked body, or none at all. */
 async function readUnannounced(
   request: Request,

@@ -84,6 +84,12 @@ export function toRoute(endpoint: Endpoint, instruments: Instruments): Route {
   };
 }
 
+/** Counts what is answered, and makes an answer of what was thrown. */
+export interface CallEnd {
+  finish(route: Route, startedAt: number, response: Response): Response;
+  failed(route: Route, request: Request, error: unknown): Response;
+}
+
 export class Call {
   readonly request: Request;
   readonly url: string;
@@ -91,8 +97,10 @@ export class Call {
   readonly #principal: Principal | null;
   /** `performance.now()` when the request's head was there. */
   readonly startedAt: number;
+  readonly #end: CallEnd;
   readonly #pathStart: number;
   readonly #pathEnd: number;
+  #resolve: ((response: Response) => void) | null = null;
 
   /** @param principal null where no token was asked for. */
   constructor(
@@ -101,14 +109,49 @@ export class Call {
     route: Route,
     principal: Principal | null,
     startedAt: number,
+    end: CallEnd,
   ) {
     this.request = request;
     this.url = url;
     this.route = route;
     this.#principal = principal;
     this.startedAt = startedAt;
+    this.#end = end;
     this.#pathStart = pathStartOf(url);
     this.#pathEnd = pathEndOf(url, this.#pathStart);
+  }
+
+  /**
+   * What a handler returns that answers by `answer` or `fail`: the one promise of the request,
+   * without a chain of others behind it. Nothing may be thrown after it was taken.
+   */
+  later(): Promise<Response> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  /** The handler has taken `later`, so that the call itself sees to its end. */
+  get endsItself(): boolean {
+    return this.#resolve !== null;
+  }
+
+  /** @param make may throw; that is answered as an error. */
+  answer(make: () => Response): void {
+    assert(this.#resolve !== null, "only a call that was put off is answered by hand");
+    let response: Response;
+    try {
+      response = make();
+    } catch (error) {
+      response = this.#end.failed(this.route, this.request, error);
+    }
+    this.#resolve(this.#end.finish(this.route, this.startedAt, response));
+  }
+
+  fail(error: unknown): void {
+    this.answer(() => {
+      throw error;
+    });
   }
 
   get principal(): Principal {

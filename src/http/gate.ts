@@ -4,7 +4,7 @@ import type { Logger } from "../metrics/log.ts";
 import type { Rejections } from "./answers.ts";
 import type { Auth } from "./auth.ts";
 import { readBytes } from "./body.ts";
-import { Call, type Route } from "./call.ts";
+import { Call, type CallEnd, type Route } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
 import { forward } from "./forward.ts";
 
@@ -20,7 +20,7 @@ export type GateParts = {
   readonly stopping: AbortSignal;
 };
 
-export class Gate {
+export class Gate implements CallEnd {
   readonly #parts: GateParts;
 
   constructor(parts: GateParts) {
@@ -35,12 +35,13 @@ export class Gate {
       const call = this.#admit(route, request, startedAt);
       const leaderUrl = route.isWrite ? this.#parts.forwardTo() : null;
       answer = leaderUrl === null ? route.handle(call) : this.#forward(route, request, leaderUrl);
+      if (call.endsItself) return answer;
     } catch (error) {
-      answer = this.#failed(route, request, error);
+      answer = this.failed(route, request, error);
     }
     return answer instanceof Promise
       ? this.#settle(route, request, startedAt, answer)
-      : this.#finish(route, startedAt, answer);
+      : this.finish(route, startedAt, answer);
   }
 
   async #forward(route: Route, request: Request, leaderUrl: string): Promise<Response> {
@@ -58,9 +59,9 @@ export class Gate {
     answer: Promise<Response>,
   ): Promise<Response> {
     try {
-      return this.#finish(route, startedAt, await answer);
+      return this.finish(route, startedAt, await answer);
     } catch (error) {
-      return this.#finish(route, startedAt, this.#failed(route, request, error));
+      return this.finish(route, startedAt, this.failed(route, request, error));
     }
   }
 
@@ -69,24 +70,24 @@ export class Gate {
     const { url } = request;
     if (route.access.kind === "public") {
       checkHost(request);
-      return new Call(request, url, route, null, startedAt);
+      return new Call(request, url, route, null, startedAt, this);
     }
     const principal = this.#parts.auth.authenticate(request, url);
     checkHost(request);
     if (this.#parts.stopping.aborted) throw shuttingDown();
     if (route.takesBody) checkContentEncoding(request);
-    const call = new Call(request, url, route, principal, startedAt);
+    const call = new Call(request, url, route, principal, startedAt, this);
     checkAccess(route, call);
     return call;
   }
 
-  #finish(route: Route, startedAt: number, response: Response): Response {
+  finish(route: Route, startedAt: number, response: Response): Response {
     this.#parts.instruments.requestsInFlight.value--;
     route.meter.observe(response.status, (performance.now() - startedAt) / 1000);
     return response;
   }
 
-  #failed(route: Route, request: Request, error: unknown): Response {
+  failed(route: Route, request: Request, error: unknown): Response {
     const { instruments, log, rejections } = this.#parts;
     if (!(error instanceof ApiError)) {
       // The client went away in the middle of its body; there is nobody to answer.

@@ -8,7 +8,7 @@ export type KvMissing = { readonly status: "absent" } | { readonly status: "expi
 
 export type KvFound = {
   readonly status: "found";
-  /** Not to be changed. */
+  /** Not to be changed, nor kept: a view of a page with many other values. */
   readonly value: Uint8Array;
   readonly cas: number;
   /** Milliseconds left; 0: lives for ever. */
@@ -44,9 +44,6 @@ export type KvListQuery = {
 const ABSENT: KvMissing = { status: "absent" };
 const EXPIRED: KvMissing = { status: "expired" };
 
-/** Up to here a copy is cheaper than a view that keeps a whole page of values alive. */
-const COPIED_BYTES_MAX = 1000;
-
 export function getValue(
   state: KvState,
   namespace: string,
@@ -56,8 +53,7 @@ export function getValue(
   const found = lookUp(state, namespace, key, now);
   if ("status" in found) return found;
   const { page, at } = found;
-  const view = page.value(at);
-  const value = view.length > COPIED_BYTES_MAX ? view : view.slice();
+  const value = page.value(at);
   return { status: "found", value, cas: page.revision(at), ttlMs: ttlLeft(found, now) };
 }
 

@@ -8,7 +8,7 @@ import type { Idempotency } from "../broker/idempotency.ts";
 import type { KvDelete } from "../kv/commands/delete.ts";
 import type { KvPut } from "../kv/commands/put.ts";
 import { assert, unreachable } from "../lib/assert.ts";
-import { ByteWriter, varintLength } from "../lib/bytes.ts";
+import { ByteWriter, utf8, varintLength } from "../lib/bytes.ts";
 import type { Millis, NodeId } from "../lib/ids.ts";
 import {
   ENTRY_VERSION,
@@ -191,15 +191,28 @@ export function encodeConfigure(writer: ByteWriter, limits: Fields<Configure>): 
   append(writer, TAG_CONFIGURE, body);
 }
 
+/** Hot too, and values may be large: straight into the writer. */
 export function encodeKvPut(writer: ByteWriter, put: Fields<KvPut>): void {
-  const body = new ByteWriter(64 + put.namespace.length + put.key.length + put.value.length);
-  body.text(put.namespace);
-  body.blob(put.key);
-  body.u8(put.cas === null ? 0 : HAS_CAS);
-  if (put.cas !== null) body.varint(put.cas);
-  body.varint(put.ttlMs ?? 0);
-  body.raw(put.value);
-  append(writer, TAG_KV_PUT, body);
+  const { key, value, cas } = put;
+  const namespace = utf8(put.namespace);
+  const ttlMs = put.ttlMs ?? 0;
+  const length =
+    varintLength(namespace.length) +
+    namespace.length +
+    varintLength(key.length) +
+    key.length +
+    1 +
+    (cas === null ? 0 : varintLength(cas)) +
+    varintLength(ttlMs) +
+    value.length;
+  writer.u8(TAG_KV_PUT);
+  writer.varint(length);
+  writer.blob(namespace);
+  writer.blob(key);
+  writer.u8(cas === null ? 0 : HAS_CAS);
+  if (cas !== null) writer.varint(cas);
+  writer.varint(ttlMs);
+  writer.raw(value);
 }
 
 export function encodeKvDelete(writer: ByteWriter, fields: Fields<KvDelete>): void {

@@ -15,7 +15,11 @@ export interface NodeApi {
   listTopics(): readonly TopicSummary[];
   describeTopic(topic: string): Result<TopicDescription, "topic_not_found">;
 
-  produce(request: ProduceRequest): Promise<ProduceOutcome>;
+  /**
+   * @param done is called once, with the outcome: in the turn that knows it, where a promise for
+   *   each request would cost more than the turn does for it. It must not throw.
+   */
+  produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void): void;
   consume(request: ConsumeRequest): Promise<Result<ConsumePage, ConsumeReject>>;
   /**
    * Waits until the partition has a record at or after `offset`, at most `timeoutMs`, or until
@@ -32,8 +36,10 @@ export interface NodeApi {
   setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>>;
   listRetention(): readonly RetentionPolicy[];
 
-  kvPut(request: KvPutRequest): Promise<Result<KvWritten & WriteAck, KvPutReject>>;
-  kvGet(request: KvGetRequest): Promise<Result<KvValue, KvGetReject>>;
+  /** @param done as that of `produce`. */
+  kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void;
+  /** @returns a promise only if the leader has to confirm the read. */
+  kvGet(request: KvGetRequest): KvGetOutcome | Promise<KvGetOutcome>;
   kvDelete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>>;
   kvList(request: KvListRequest): Promise<KvPage>;
   /** Those that hold a key, by name. */
@@ -97,6 +103,8 @@ export type CommitReject =
   | "offset_out_of_range";
 export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
 export type KvPutReject = WriteReject | "cas_mismatch";
+export type KvPutOutcome = Result<KvWritten & WriteAck, KvPutReject>;
+export type KvGetOutcome = Result<KvValue, KvGetReject>;
 export type KvDeleteReject = WriteReject | "cas_mismatch";
 export type BackupReject = "no_leader" | "no_quorum" | "overloaded" | "disk_full";
 export type MemberReject =

@@ -49,6 +49,8 @@ export type CommandRun<Type extends CommandType, T> = {
   readonly timeoutMs?: number | null;
 };
 
+type Outcome<Type extends CommandType, T> = T | Rejected<Rejects[Type]>;
+
 /** Runs one command through the log: everything that is written but records. */
 export class Commander {
   readonly #proposer: Proposer;
@@ -60,28 +62,35 @@ export class Commander {
   }
 
   /** @returns what `done` makes of a success; the machine's or the log's rejection as data. */
-  run<Type extends CommandType, T>(
+  run<Type extends CommandType, T>(command: CommandRun<Type, T>): Promise<Outcome<Type, T>> {
+    return new Promise((resolve) => this.start(command, resolve));
+  }
+
+  /** As `run`, without a promise. @param done is called once and must not throw. */
+  start<Type extends CommandType, T>(
     command: CommandRun<Type, T>,
-  ): Promise<T | Rejected<Rejects[Type]>> {
-    type Outcome = T | Rejected<Rejects[Type]>;
+    done: (outcome: Outcome<Type, T>) => void,
+  ): void {
     const refusal =
       command.grows === true
         ? this.#proposer.admitGrowth(command.bytes)
         : this.#proposer.admit(command.bytes);
-    if (refusal !== null) return Promise.resolve({ ok: false, code: refusal });
-    const map = (result: CommandResult, ack: WriteAck): Outcome =>
+    if (refusal !== null) {
+      done({ ok: false, code: refusal });
+      return;
+    }
+    const map = (result: CommandResult, ack: WriteAck): Outcome<Type, T> =>
       // The machine answers a command with its own type's result.
       result.ok
         ? command.done(result as SuccessOf<Type>, ack)
         : (result as Rejected<Rejects[Type]>);
-    const waiter = new CommandWaiter<Outcome>(this.#clock.monotonic(), map);
+    const waiter = new CommandWaiter<Outcome<Type, T>>(this.#clock.monotonic(), map, done);
     command.encode(this.#proposer.writer());
     this.#proposer.submit(waiter);
     const { timeoutMs = null } = command;
     if (timeoutMs !== null) {
       waiter.setTimer(this.#clock.after(timeoutMs, () => waiter.timedOut()));
     }
-    return waiter.promise;
   }
 
   /** The leader's own housekeeping: nobody waits for it, and no queue is too full for it. */

@@ -8,15 +8,13 @@ import type {
   KvDeleted,
   KvDeleteReject,
   KvDeleteRequest,
-  KvGetReject,
+  KvGetOutcome,
   KvGetRequest,
   KvListRequest,
   KvNamespaceSummary,
   KvPage,
-  KvPutReject,
+  KvPutOutcome,
   KvPutRequest,
-  KvValue,
-  KvWritten,
   Result,
   WriteAck,
 } from "./api.ts";
@@ -41,17 +39,26 @@ export class KvAccess {
     return this.#readMs as Millis;
   }
 
-  put(request: KvPutRequest): Promise<Result<KvWritten & WriteAck, KvPutReject>> {
+  put(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void {
     const { namespace, value, cas, ttlMs, timeoutMs } = request;
     const key = utf8(request.key);
-    return this.#commander.run({
-      type: "kv_put",
-      bytes: key.length + value.length,
-      grows: true,
-      timeoutMs,
-      encode: (writer) => encodeKvPut(writer, { namespace, key, value, cas, ttlMs }),
-      done: (result, ack) => ({ ok: true, cas: result.cas, ...ack }),
-    });
+    this.#commander.start<"kv_put", KvPutOutcome>(
+      {
+        type: "kv_put",
+        bytes: key.length + value.length,
+        grows: true,
+        timeoutMs,
+        encode: (writer) => encodeKvPut(writer, { namespace, key, value, cas, ttlMs }),
+        done: (result, { batchId, synced, ackedBy }) => ({
+          ok: true,
+          cas: result.cas,
+          batchId,
+          synced,
+          ackedBy,
+        }),
+      },
+      done,
+    );
   }
 
   delete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>> {
@@ -66,7 +73,7 @@ export class KvAccess {
     });
   }
 
-  get(request: KvGetRequest): Result<KvValue, KvGetReject> {
+  get(request: KvGetRequest): KvGetOutcome {
     const found = getValue(this.#machine.kv, request.namespace, request.key, this.#now());
     if (found.status === "found") {
       return { ok: true, value: found.value, cas: found.cas, ttlMs: found.ttlMs };

@@ -5,15 +5,7 @@ import type { GroupSample, HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
 import type { PartitionDamaged } from "../storage/partition-damaged.ts";
-import type {
-  ClusterApi,
-  KvGetReject,
-  KvGetRequest,
-  KvValue,
-  NodeApi,
-  NodeHealth,
-  Result,
-} from "./api.ts";
+import type { ClusterApi, KvGetOutcome, KvGetRequest, NodeApi, NodeHealth } from "./api.ts";
 import { Applier } from "./applier.ts";
 import { Backups } from "./backups.ts";
 import { BrokerWrites } from "./broker-writes.ts";
@@ -363,7 +355,7 @@ export class Node implements NodeApi, ClusterApi {
     };
   }
 
-  readonly produce: NodeApi["produce"] = (request) => this.#producer.produce(request);
+  readonly produce: NodeApi["produce"] = (request, done) => this.#producer.produce(request, done);
   readonly consume: NodeApi["consume"] = (request) => this.#reader.consume(request);
   readonly waitForRecords: NodeApi["waitForRecords"] = (wait) => this.#reader.waitForRecords(wait);
   readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
@@ -376,9 +368,9 @@ export class Node implements NodeApi, ClusterApi {
   readonly deleteBefore: NodeApi["deleteBefore"] = (request) => this.#writes.deleteBefore(request);
   readonly setRetention: NodeApi["setRetention"] = (request) => this.#writes.setRetention(request);
   readonly listRetention: NodeApi["listRetention"] = () => this.#reader.listRetention();
-  readonly kvPut: NodeApi["kvPut"] = (request) => this.#kv.put(request);
+  readonly kvPut: NodeApi["kvPut"] = (request, done) => this.#kv.put(request, done);
   readonly kvGet: NodeApi["kvGet"] = (request) =>
-    request.linearizable ? this.#kvGetConfirmed(request) : Promise.resolve(this.#kv.get(request));
+    request.linearizable ? this.#kvGetConfirmed(request) : this.#kv.get(request);
   readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#kv.delete(request);
   readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#kv.list(request));
   readonly kvNamespaces: NodeApi["kvNamespaces"] = () => this.#kv.namespaces();
@@ -401,7 +393,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly compact: NodeApi["compact"] = () => this.#checkpointer.compact();
   readonly beginBackup: NodeApi["beginBackup"] = () => this.#backups.begin();
 
-  async #kvGetConfirmed(request: KvGetRequest): Promise<Result<KvValue, KvGetReject>> {
+  async #kvGetConfirmed(request: KvGetRequest): Promise<KvGetOutcome> {
     const outcome = await this.#linearizer.confirm();
     return outcome === "ok" ? this.#kv.get(request) : { ok: false, code: outcome };
   }

@@ -10,7 +10,9 @@ import { partitionOfKey } from "../record/partitioner.ts";
 import type {
   CreateTopicReject,
   ProduceOutcome,
+  ProduceReject,
   ProduceRequest,
+  Rejected,
   Result,
   TopicShape,
   WriteAck,
@@ -32,6 +34,8 @@ export type ProducerOptions = {
   ) => Promise<Result<TopicShape, CreateTopicReject>>;
 };
 
+type Done = (outcome: ProduceOutcome) => void;
+
 /** Turns produce requests into commands and predicts the offsets that they will get. */
 export class Producer {
   readonly #options: ProducerOptions;
@@ -41,13 +45,20 @@ export class Producer {
     this.#options = options;
   }
 
-  produce(request: ProduceRequest): Promise<ProduceOutcome> {
+  /** @param done is called once; it must not throw. */
+  produce(request: ProduceRequest, done: Done): void {
     const topic = findTopic(this.#options.machine.broker, request.topic);
-    if (topic === undefined) return this.#createThenProduce(request);
-    return this.#produceTo(topic, request);
+    if (topic === undefined) void this.#createThenProduce(request, done);
+    else this.#produceTo(topic, request, done);
   }
 
-  async #createThenProduce(request: ProduceRequest): Promise<ProduceOutcome> {
+  async #createThenProduce(request: ProduceRequest, done: Done): Promise<void> {
+    const topic = await this.#create(request);
+    if ("ok" in topic) done(topic);
+    else this.#produceTo(topic, request, done);
+  }
+
+  async #create(request: ProduceRequest): Promise<TopicState | Rejected<ProduceReject>> {
     const { autoCreateTopics, defaultPartitions, createTopic, machine } = this.#options;
     if (!autoCreateTopics) return { ok: false, code: "topic_not_found" };
     // Only a valid produce creates its topic, so what can be known is checked before.
@@ -58,33 +69,36 @@ export class Producer {
     // Somebody else may have created it with another count: that one counts.
     if (!created.ok && created.code !== "topic_exists") return { ...created, code: created.code };
     const topic = findTopic(machine.broker, request.topic);
-    if (topic === undefined) return { ok: false, code: "topic_not_found" };
-    return this.#produceTo(topic, request);
+    return topic ?? { ok: false, code: "topic_not_found" };
   }
 
-  #produceTo(topic: TopicState, request: ProduceRequest): Promise<ProduceOutcome> {
+  #produceTo(topic: TopicState, request: ProduceRequest, done: Done): void {
+    const rejected = this.#submit(topic, request, done);
+    if (rejected !== null) done(rejected);
+  }
+
+  /** @returns why not; null: it is on its way, and `done` will be called. */
+  #submit(topic: TopicState, request: ProduceRequest, done: Done): Rejected<ProduceReject> | null {
     const { proposer, clock } = this.#options;
     const number = request.partition ?? this.#choosePartition(topic, request);
     const partition = topic.partitions[number];
-    if (partition === undefined) {
-      return Promise.resolve(partitionNotFound(number, topic.partitions.length));
-    }
+    if (partition === undefined) return partitionNotFound(number, topic.partitions.length);
     const { records, idempotencyKey } = request;
     const refusal = proposer.admitGrowth(records.bytes.length);
-    if (refusal !== null) return Promise.resolve({ ok: false, code: refusal });
+    if (refusal !== null) return { ok: false, code: refusal };
 
     const idempotency =
       idempotencyKey === null
         ? null
         : { keyDigest: sha256(idempotencyKey, 16), payloadDigest: sha256(records.bytes, 8) };
-    const waiter = new ProduceWaiter(clock.monotonic(), partition, records.count);
+    const waiter = new ProduceWaiter(clock.monotonic(), partition, records.count, done);
     if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency.keyDigest));
     waiter.predict();
     encodeProduce(proposer.writer(), topic.topicId, number, records, idempotency);
     const proposal = proposer.submit(waiter, records.count);
     if (request.rocket) waiter.answerNow();
     else if (request.timeoutMs !== null) this.#startTimer(waiter, proposal, request.timeoutMs);
-    return waiter.promise;
+    return null;
   }
 
   /** What an earlier write with the key got, or is going to get. */
@@ -126,8 +140,7 @@ type ExpectedKey = { readonly text: string; readonly first: First | null };
 
 /** Waits for one produce and keeps the prediction of the partition's end in step. */
 class ProduceWaiter extends Waiter {
-  readonly promise: Promise<ProduceOutcome>;
-  #resolve: (outcome: ProduceOutcome) => void = () => {};
+  readonly #done: Done;
   readonly #partition: PartitionState;
   readonly #handle: PartitionHandle;
   readonly #count: number;
@@ -137,15 +150,13 @@ class ProduceWaiter extends Waiter {
   #firstOffset = 0;
   #firstCount: number;
 
-  constructor(submittedUs: number, partition: PartitionState, count: number) {
+  constructor(submittedUs: number, partition: PartitionState, count: number, done: Done) {
     super(submittedUs);
     this.#partition = partition;
     this.#handle = handleOf(partition);
     this.#count = count;
     this.#firstCount = count;
-    this.promise = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
+    this.#done = done;
   }
 
   expectKey({ text, first }: ExpectedKey): void {
@@ -174,12 +185,12 @@ class ProduceWaiter extends Waiter {
 
   /** Rocket mode: the answer comes from the prediction, the record follows. */
   answerNow(): void {
-    this.#resolve(this.#predicted(0, null));
+    this.#done(this.#predicted(0, null));
   }
 
   /** `timeout_ms` has passed: the write goes on. */
   answerUnsynced(batchId: number): void {
-    this.#resolve(this.#predicted(batchId, false));
+    this.#done(this.#predicted(batchId, false));
   }
 
   protected override onApplied(
@@ -190,10 +201,10 @@ class ProduceWaiter extends Waiter {
   ): void {
     if (!result.ok || result.type !== "produce") {
       const code = result.ok ? "topic_not_found" : result.code;
-      this.#resolve({ ok: false, code: code as "topic_not_found" });
+      this.#done({ ok: false, code: code as "topic_not_found" });
       return;
     }
-    this.#resolve({
+    this.#done({
       ok: true,
       partition: this.#partition.partition,
       firstOffset: result.firstOffset,
@@ -211,16 +222,16 @@ class ProduceWaiter extends Waiter {
   protected override onAppended(batchId: number): boolean {
     // The first write of a duplicate may not be committed yet: that one waits for its result.
     if (this.#isDuplicate) return false;
-    this.#resolve(this.#predicted(batchId, true, 1));
+    this.#done(this.#predicted(batchId, true, 1));
     return true;
   }
 
   protected override onTimeout(): void {
-    this.#resolve({ ok: false, code: "commit_timeout" });
+    this.#done({ ok: false, code: "commit_timeout" });
   }
 
   protected override onReject(code: WriteReject): void {
-    this.#resolve({ ok: false, code });
+    this.#done({ ok: false, code });
   }
 
   override leftQueue(): void {

@@ -40,6 +40,7 @@ type Proposal = {
   bytes: number;
   openedUs: number;
   closedUs: number;
+  committedUs: number;
   readonly waiters: (Waiter | null)[];
 };
 
@@ -189,7 +190,8 @@ export class Proposer {
       if (proposal === undefined || proposal.index > entry.index) return null;
       this.#inFlight.shift();
       this.#forget(proposal);
-      this.#options.committed((this.#options.clock.monotonic() - proposal.closedUs) / 1e6);
+      proposal.committedUs = this.#options.clock.monotonic();
+      this.#options.committed((proposal.committedUs - proposal.closedUs) / 1e6);
       if (proposal.index === entry.index && proposal.term === entry.term) return proposal;
       // Another leader's entry took its place, so it will never be applied; or it lies in a
       // snapshot that came from another leader, and nobody can tell.
@@ -204,17 +206,23 @@ export class Proposer {
     waiter.leftQueue();
     const { acknowledgements } = this.#options;
     const ackedBy = acknowledgements.enough(proposal.index);
-    if (ackedBy >= 0) this.#answer(proposal, waiter, result, ackedBy);
+    if (ackedBy >= 0) this.#answer(proposal, waiter, result, ackedBy, proposal.committedUs);
     else {
       acknowledgements.hold(proposal.index, (count) =>
-        this.#answer(proposal, waiter, result, count),
+        this.#answer(proposal, waiter, result, count, this.#options.clock.monotonic()),
       );
     }
   }
 
-  #answer(proposal: Proposal, waiter: Waiter, result: CommandResult, ackedBy: number): void {
+  #answer(
+    proposal: Proposal,
+    waiter: Waiter,
+    result: CommandResult,
+    ackedBy: number,
+    nowUs: number,
+  ): void {
     const ack: WriteAck = { batchId: proposal.index, synced: true, ackedBy };
-    waiter.applied(result, ack, proposal.closedUs, this.#options.clock.monotonic());
+    waiter.applied(result, ack, proposal.closedUs, nowUs);
   }
 
   /** The leader's disk has all up to `index`; with write concern 1 that is an answer. */
@@ -281,6 +289,7 @@ const newProposal = (): Proposal => ({
   bytes: 0,
   openedUs: 0,
   closedUs: 0,
+  committedUs: 0,
   waiters: [],
 });
 

@@ -73,27 +73,28 @@ type Refused = { readonly ok: false; readonly code: WriteReject };
 
 /** For every command but produce: they are rare enough for a closure each. */
 export class CommandWaiter<T> extends Waiter {
-  readonly promise: Promise<T | Refused>;
-  readonly #resolve: (outcome: T | Refused) => void;
+  readonly #done: (outcome: T | Refused) => void;
   readonly #map: (result: CommandResult, ack: WriteAck) => T;
 
-  constructor(submittedUs: number, map: (result: CommandResult, ack: WriteAck) => T) {
+  constructor(
+    submittedUs: number,
+    map: (result: CommandResult, ack: WriteAck) => T,
+    done: (outcome: T | Refused) => void,
+  ) {
     super(submittedUs);
-    const { promise, resolve } = Promise.withResolvers<T | Refused>();
-    this.promise = promise;
-    this.#resolve = resolve;
     this.#map = map;
+    this.#done = done;
   }
 
   protected override onApplied(result: CommandResult, ack: WriteAck): void {
-    this.#resolve(this.#map(result, ack));
+    this.#done(this.#map(result, ack));
   }
 
   protected override onTimeout(): void {
-    this.#resolve({ ok: false, code: "commit_timeout" });
+    this.#done({ ok: false, code: "commit_timeout" });
   }
 
   protected override onReject(code: WriteReject): void {
-    this.#resolve({ ok: false, code });
+    this.#done({ ok: false, code });
   }
 }

@@ -5,10 +5,12 @@ import type {
   KvDeleteRequest,
   KvGetRequest,
   KvListRequest,
+  KvPutOutcome,
   KvPutRequest,
   NodeApi,
   NodeHealth,
   PartitionRef,
+  ProduceOutcome,
   ProduceRequest,
   RecordWait,
   Rejected,
@@ -112,7 +114,12 @@ export class FakeNode implements NodeApi {
     return described.ok ? ({ ok: true, groups: described.groups } as const) : described;
   }
 
-  async produce(request: ProduceRequest) {
+  produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void) {
+    const outcome = this.#produce(request);
+    queueMicrotask(() => done(outcome));
+  }
+
+  #produce(request: ProduceRequest): ProduceOutcome {
     const rejected = this.#write();
     if (rejected !== null) return rejected;
     const { topic, key, idempotencyKey, records, rocket } = request;
@@ -186,14 +193,14 @@ export class FakeNode implements NodeApi {
     return [...this.#policies.values()];
   }
 
-  async kvPut(request: KvPutRequest) {
+  kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void) {
     const rejected = this.#write();
-    if (rejected !== null) return rejected;
-    const result = this.#kv.put(request);
-    return result.ok ? { ...result, ...this.#ack() } : result;
+    const result = rejected ?? this.#kv.put(request);
+    const outcome = result.ok ? { ...result, ...this.#ack() } : result;
+    queueMicrotask(() => done(outcome));
   }
 
-  async kvGet({ namespace, key }: KvGetRequest) {
+  kvGet({ namespace, key }: KvGetRequest) {
     return this.#kv.get(namespace, key);
   }
 

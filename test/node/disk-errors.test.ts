@@ -8,6 +8,7 @@ import type { ConsumePage } from "../../src/node/api.ts";
 import { BatchBuilder } from "../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
 import { Random } from "../sim/random.ts";
+import { produced, read, stored } from "./as-promises.ts";
 import { SingleNode } from "./single-node.ts";
 
 const SEED = Number(process.env["SEED"] ?? 1);
@@ -37,16 +38,15 @@ async function produce(single: SingleNode, value: string, acked: Acked): Promise
   const request = { ...AT, key: null, idempotencyKey: utf8(value), timeoutMs: null, rocket: false };
   const { node } = single;
   if (node === null) throw new Error("the node is not open");
-  const outcome = await single.settled(node.produce({ ...request, records: builder.finish() }));
+  const outcome = await single.settled(produced(node, { ...request, records: builder.finish() }));
   if (outcome.ok) acked.records.set(outcome.firstOffset, value);
 }
 
 async function put(single: SingleNode, key: string, acked: Acked): Promise<void> {
   const request = { namespace: "kv", key, value: utf8(key), cas: null, ttlMs: null };
   const { node } = single;
-  const outcome = await single.settled(
-    node?.kvPut({ ...request, timeoutMs: null }) ?? Promise.reject(new Error("not open")),
-  );
+  if (node === null) throw new Error("the node is not open");
+  const outcome = await single.settled(stored(node, { ...request, timeoutMs: null }));
   if (outcome.ok) acked.keys.set(key, key);
 }
 
@@ -67,8 +67,8 @@ async function judge(single: SingleNode, acked: Acked): Promise<void> {
   const found = page.ok ? valuesOf(page) : new Map<number, string>();
   for (const [offset, value] of acked.records) expect(found.get(offset)).toBe(value);
   for (const [key, value] of acked.keys) {
-    const read = await single.settled(node.kvGet({ namespace: "kv", key, linearizable: true }));
-    expect(read.ok && fromUtf8(read.value)).toBe(value);
+    const kept = await single.settled(read(node, { namespace: "kv", key, linearizable: true }));
+    expect(kept.ok && fromUtf8(kept.value)).toBe(value);
   }
   await single.settled(node.stop());
 }

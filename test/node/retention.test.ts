@@ -7,6 +7,7 @@ import type { Node } from "../../src/node/node.ts";
 import { BatchBuilder } from "../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
 import { forEachSeed, type Random } from "../sim/random.ts";
+import { produced } from "./as-promises.ts";
 import { SingleNode } from "./single-node.ts";
 
 const HOUR_MS = 3_600_000;
@@ -104,17 +105,16 @@ async function produce(single: SingleNode, node: Node, random: Random, target: T
     builder.add(null, utf8(value));
     return value;
   });
-  const outcome = await single.settled(
-    node.produce({
-      topic: "t",
-      partition,
-      key: null,
-      idempotencyKey: null,
-      records: builder.finish(),
-      timeoutMs: null,
-      rocket: false,
-    }),
-  );
+  const request = {
+    topic: "t",
+    partition,
+    key: null,
+    idempotencyKey: null,
+    records: builder.finish(),
+    timeoutMs: null,
+    rocket: false,
+  };
+  const outcome = await single.settled(produced(node, request));
   if (!outcome.ok) throw new Error(`produce: ${outcome.code}`);
   // The record's own time is read back; the list needs it only to the second.
   const atMs = single.clock.now();

@@ -4,6 +4,7 @@ import { utf8 } from "../../src/lib/bytes.ts";
 import type { ConsumePage } from "../../src/node/api.ts";
 import type { Node } from "../../src/node/node.ts";
 import { BatchBuilder } from "../../src/record/batch-builder.ts";
+import { produced } from "../node/as-promises.ts";
 import type { Plan } from "./plan.ts";
 import { Script } from "./script.ts";
 import type { SimNode } from "./sim-node.ts";
@@ -26,7 +27,7 @@ async function produce(script: Script, from: number, count: number): Promise<voi
     const records = builder.finish();
     const at = { topic: TOPIC, partition: 0, key: null, idempotencyKey: utf8(`m${i}`) };
     await script.insist(
-      (node) => node.produce({ ...at, records, timeoutMs: null, rocket: false }),
+      (node) => produced(node, { ...at, records, timeoutMs: null, rocket: false }),
       ({ ok }) => ok,
     );
   }

@@ -5,6 +5,7 @@ import type { ConsumePage, ProduceOutcome } from "../../src/node/api.ts";
 import { BatchBuilder, type EncodedRecords } from "../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
 import type { Consume, KvDelete, KvPut, Message, Produce } from "../history/operations.ts";
+import { produced, read, stored } from "../node/as-promises.ts";
 import { outcomeOf, type Reply, type SimClient } from "./client.ts";
 import type { SimNode } from "./sim-node.ts";
 
@@ -123,7 +124,7 @@ export class Actor {
     const { topic, partition, key, values } = args;
     const call = client.recorder.now();
     const reply = await client.call(to, (node) =>
-      node.produce({
+      produced(node, {
         topic,
         partition,
         key: null,
@@ -234,7 +235,7 @@ export class Actor {
         await node.setRetention({ topic, partition: null, ttlMs: 500, maxBytes: 300 });
       else if (kind === 3) await this.#putShortLived(node, topic);
       else
-        await node.produce({
+        await produced(node, {
           topic,
           partition: 0,
           key: null,
@@ -249,7 +250,7 @@ export class Actor {
   #putShortLived(node: NonNullable<SimNode["node"]>, key: string) {
     const value = utf8(key);
     const rest = { cas: null, ttlMs: 300, timeoutMs: null };
-    return node.kvPut({ namespace: "scratch", key, value, ...rest });
+    return stored(node, { namespace: "scratch", key, value, ...rest });
   }
 
   async #keys(dice: number): Promise<void> {
@@ -282,7 +283,7 @@ export class Actor {
     const node = client.pick();
     const call = client.recorder.now();
     const reply = await client.call(node, (target) =>
-      target.kvPut({ namespace: ns, key, value: utf8(value), cas, ttlMs, timeoutMs: null }),
+      stored(target, { namespace: ns, key, value: utf8(value), cas, ttlMs, timeoutMs: null }),
     );
     const outcome = this.#proven(reply);
     const revision = reply === null ? null : revisionOf(reply.value);
@@ -322,7 +323,7 @@ export class Actor {
     const to = client.pick();
     const session = `${client.name}@${to.id}#${to.lives}${linearizable ? "!" : ""}`;
     const call = client.recorder.now();
-    const reply = await client.call(to, (node) => node.kvGet({ namespace: ns, key, linearizable }));
+    const reply = await client.call(to, (node) => read(node, { namespace: ns, key, linearizable }));
     const args = { ns, key, linearizable, session };
     const value = reply?.value;
     if (value?.ok === true) {

@@ -1,6 +1,6 @@
-import type { KvValue, WriteAck } from "../../node/api.ts";
+import type { KvGetOutcome, KvValue, WriteAck } from "../../node/api.ts";
 import { acceptedText, json, jsonText } from "../answers.ts";
-import { readBytes } from "../body.ts";
+import { takeBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, shown } from "../errors.ts";
@@ -46,7 +46,7 @@ const put = (edge: Edge): Endpoint => ({
     answer: KV_WRITTEN,
     errors: ["invalid_key", "reserved_key", "cas_mismatch", "message_too_large", "commit_timeout"],
   },
-  handle: async (call) => {
+  handle: (call) => {
     const namespace = checkNamespace(call.parameter(0));
     const key = checkKey(call.parameter(1));
     if (key.endsWith(META)) throw new ApiError("reserved_key");
@@ -57,17 +57,16 @@ const put = (edge: Edge): Endpoint => ({
     const timeoutMs = readTimeout(timeout);
     if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) edge.allowLong(call.request);
     const limit = edge.options.limits.messageBytesMax;
-    const value = await readBytes(call.request, limit, "message_too_large");
-    const result = await edge.node.kvPut({
-      namespace,
-      key,
-      value,
-      cas,
-      ttlMs: ttlMs || null,
-      timeoutMs,
+    return takeBytes(call, limit, "message_too_large", (value) => {
+      const put = { namespace, key, value, cas, ttlMs: ttlMs || null, timeoutMs };
+      edge.node.kvPut(put, (outcome) =>
+        call.answer(() =>
+          outcome.ok
+            ? written(`{"ok":true,"cas":${outcome.cas}`, outcome)
+            : edge.rejections.answer(call, outcome, shown(key)),
+        ),
+      );
     });
-    if (!result.ok) return edge.rejections.answer(call, result, shown(key));
-    return written(`{"ok":true,"cas":${result.cas}`, result);
   },
 });
 
@@ -113,18 +112,18 @@ const get = (edge: Edge): Endpoint => ({
     answer: KV_VALUE,
     errors: ["invalid_key", "not_found"],
   },
-  handle: async (call) => {
+  handle: (call) => {
     const namespace = checkNamespace(call.parameter(0));
     const path = call.parameter(1);
     const meta = path.endsWith(META);
     const key = checkKey(meta ? path.slice(0, -META.length) : path);
     const linearizable = readConsistency(call);
-    const result = await edge.node.kvGet({ namespace, key, linearizable });
-    if (!result.ok) return edge.rejections.answer(call, result, shown(key));
-    if (meta) {
-      return json({ cas: result.cas, ttl_ms: result.ttlMs, bytes: result.value.length });
-    }
-    return valueAnswer(call, result);
+    const answer = (outcome: KvGetOutcome): Response => {
+      if (!outcome.ok) return edge.rejections.answer(call, outcome, shown(key));
+      return meta ? metaAnswer(outcome) : valueAnswer(call, outcome);
+    };
+    const outcome = edge.node.kvGet({ namespace, key, linearizable });
+    return outcome instanceof Promise ? outcome.then(answer) : answer(outcome);
   },
 });
 
@@ -133,13 +132,15 @@ const readConsistency = (call: Call): boolean => {
   return oneOfOrNull(consistency, "consistency", ["applied", "linearizable"]) === "linearizable";
 };
 
+const metaAnswer = ({ cas, ttlMs, value }: KvValue): Response =>
+  json({ cas, ttl_ms: ttlMs, bytes: value.length });
+
 function valueAnswer(call: Call, { value, cas }: KvValue): Response {
   if (call.accepts("application/octet-stream")) {
     const headers = { "content-type": "application/octet-stream", etag: `"${cas}"` };
     return new Response(Buffer.from(value), { headers });
   }
-  const base64 = Buffer.from(value.buffer, value.byteOffset, value.length).toString("base64");
-  return jsonText(`{"value":"${base64}","cas":${cas}}`);
+  return jsonText(`{"value":"${value.toBase64()}","cas":${cas}}`);
 }
 
 const list = ({ node }: Edge): Endpoint => ({

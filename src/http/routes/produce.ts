@@ -2,7 +2,7 @@ import type { Instruments } from "../../metrics/instruments.ts";
 import type { Produced, ProduceOutcome } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
 import { acceptedText, jsonText, placeOf } from "../answers.ts";
-import { readBytes } from "../body.ts";
+import { takeBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import type { ErrorCode } from "../errors.ts";
@@ -41,14 +41,11 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
         answer: PRODUCED,
         errors: ERRORS,
       },
-      handle: async (call) => {
+      handle: (call) => {
         const options = readProduceOptions(call, edge.options.rocket);
-        const body = await readBytes(call.request, messageBytesMax, "message_too_large");
-        const parsedAt = options.timing ? performance.now() : 0;
-        const records = encodeRecord(options.key, body);
-        const outcome = await append(edge, call, options, records);
-        count(edge.options.instruments, outcome, records.logicalBytes);
-        return answer(edge, call, options, outcome, singleAnswer, parsedAt);
+        return takeBytes(call, messageBytesMax, "message_too_large", (body) =>
+          append(edge, call, options, encodeRecord(options.key, body), singleAnswer),
+        );
       },
     },
     {
@@ -63,14 +60,12 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
         answer: PRODUCED_BATCH,
         errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
       },
-      handle: async (call) => {
+      handle: (call) => {
         const options = readProduceOptions(call, edge.options.rocket);
-        const body = await readBytes(call.request, requestBytesMax, "request_too_large");
-        const records = encodeLines(body, options.key, edge.options.limits);
-        const parsedAt = options.timing ? performance.now() : 0;
-        const outcome = await append(edge, call, options, records);
-        count(edge.options.instruments, outcome, records.logicalBytes);
-        return answer(edge, call, options, outcome, batchAnswer, parsedAt);
+        return takeBytes(call, requestBytesMax, "request_too_large", (body) => {
+          const records = encodeLines(body, options.key, edge.options.limits);
+          append(edge, call, options, records, batchAnswer);
+        });
       },
     },
   ];
@@ -82,15 +77,22 @@ const singleAnswer: Where = ({ firstOffset, partition }) =>
 const batchAnswer: Where = ({ firstOffset, count, partition }) =>
   `{"ok":true,"first_offset":${firstOffset},"count":${count},"partition":${partition}`;
 
-// Not async: the handlers await the node's own promise, without one more around it.
 function append(
-  { node, allowLong }: Edge,
-  { request }: Call,
+  edge: Edge,
+  call: Call,
   options: ProduceOptions,
   records: EncodedRecords,
-): Promise<ProduceOutcome> {
-  if (options.timeoutMs !== null && options.timeoutMs > LONG_TIMEOUT_MS) allowLong(request);
-  return node.produce(produceRequest(options, records));
+  where: Where,
+): void {
+  const parsedAt = options.timing ? performance.now() : 0;
+  const { timeoutMs } = options;
+  if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) edge.allowLong(call.request);
+  edge.node.produce(produceRequest(options, records), (outcome) =>
+    call.answer(() => {
+      count(edge.options.instruments, outcome, records.logicalBytes);
+      return answer(edge, call, options, outcome, where, parsedAt);
+    }),
+  );
 }
 
 function count(instruments: Instruments, outcome: ProduceOutcome, logicalBytes: number): void {

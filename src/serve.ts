@@ -91,11 +91,11 @@ async function openNode(
   await refuseHalfRestored(disk);
   const cluster = clusterOf(config);
   const dataDir = await DataDir.open(disk, {
-    // Who founds a cluster names it; who joins one learns its name.
-    clusterId: cluster.founder ? crypto.randomUUID() : null,
+    // A node alone names its cluster at once; of several, one does when all know each other.
+    clusterId: config.haEnabled ? null : crypto.randomUUID(),
     incarnation: crypto.randomUUID(),
   });
-  if (config.haBootstrapLeader && !dataDir.fresh) {
+  if (config.haBootstrapLeader && dataDir.identity.clusterId !== null) {
     log.warn("RF_HA_BOOTSTRAP_LEADER is ignored: the disk is not empty");
   }
   return Node.open({
@@ -129,6 +129,7 @@ async function openNode(
 function clusterOf(config: Config): ClusterOptions {
   const self = config.haNodeId as NodeId;
   const timing = {
+    newClusterId: () => crypto.randomUUID(),
     httpScheme: config.tlsCert === "" ? "http" : "https",
     heartbeatMs: config.haHeartbeatMs,
     electionTimeoutMs: config.haElectionTimeoutMs,

@@ -52,7 +52,8 @@ export function applyPutMember(
   const { id, host, raftPort, httpPort, priority, resetIncarnation } = command;
   const before = members.get(id);
   const recorded = resetIncarnation ? null : (before?.incarnation ?? null);
-  const incarnation = command.incarnation ?? recorded;
+  // The first disk that was met stays: two may be met at the same time, before either is recorded.
+  const incarnation = recorded ?? command.incarnation;
   const member: MemberRecord = { id, host, raftPort, httpPort, priority, incarnation };
   const changed = before === undefined || !isSame(before, member);
   if (changed) {

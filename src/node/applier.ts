@@ -41,6 +41,12 @@ export class Applier implements Effects {
     this.attachAll();
   }
 
+  /** The machine is another one now. */
+  switched(): void {
+    this.attachAll();
+    this.membersChanged();
+  }
+
   /** The machine was restored: its partitions get their logs. */
   attachAll(): void {
     for (const topic of this.#machine.broker.topicsById.values()) this.#attach(topic);

@@ -28,6 +28,8 @@ export type ClusterTimeOptions = {
   readonly log: Logger;
   /** Highest time of any entry that was applied: what was stamped is never taken back. */
   readonly floor: () => Millis;
+  /** There is no entry yet, applied or not, that could have been stamped. */
+  readonly isNew: () => boolean;
   readonly voters: () => readonly NodeId[];
 };
 
@@ -72,7 +74,7 @@ export class ClusterTime implements Clock {
 
   /** A leader may stamp entries; false: a moment more, and it knows what time it is. */
   mayStamp(): boolean {
-    if (this.#settled || this.#options.floor() === 0) return true;
+    if (this.#settled || this.#options.isNew()) return true;
     this.now();
     if (this.#settled) return true;
     this.#waitingSinceMs ??= this.#readAtMs;
@@ -88,8 +90,8 @@ export class ClusterTime implements Clock {
     this.#readAtMs = nowMs;
     const floorMs = this.#options.floor();
     const wallMs = this.#wallMs(nowMs);
-    if (this.#timeMs === 0 && floorMs === 0) {
-      // Nothing was stamped yet, so nothing can be old.
+    if (this.#timeMs === 0 && floorMs === 0 && (wallMs === null || this.#options.isNew())) {
+      // Nothing was stamped yet, so nothing can be old; or it is not known yet what was.
       return Math.floor(wallMs ?? this.#options.clock.now()) as Millis;
     }
     const runMs = Math.max(this.#timeMs + elapsedMs, floorMs);

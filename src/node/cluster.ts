@@ -3,7 +3,7 @@ import type { Network, PeerIdentity } from "../env/network.ts";
 import type { Random } from "../env/random.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { SHARD_0 } from "../lib/ids.ts";
-import type { Machine } from "../machine/machine.ts";
+import { Machine } from "../machine/machine.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
@@ -16,8 +16,10 @@ import { type Meeting, Transport, type TransportStats } from "../transport/trans
 import type { ClusterApi, NodeHealth } from "./api.ts";
 import type { ClusterTime } from "./cluster-time.ts";
 import type { Commander } from "./commander.ts";
+import { Founding } from "./founding.ts";
 import { idsOf, type MemberAddress, MemberBook } from "./members.ts";
 import { Members } from "./membership.ts";
+import { foundersOf } from "./node-core.ts";
 import { PeerLink } from "./peer-link.ts";
 import type { SnapshotPort } from "./snapshot-port.ts";
 
@@ -25,8 +27,9 @@ import type { SnapshotPort } from "./snapshot-port.ts";
 export type ClusterOptions = {
   /** Whom the settings name, this node among them: hints for the first contact. */
   readonly members: readonly MemberAddress[];
-  /** May found a cluster of these members, if its disk is empty. */
+  /** May found a cluster of these members, if the disks are empty. */
   readonly founder: boolean;
+  readonly newClusterId: () => string;
   readonly network: Network;
   /** Null: no TLS between nodes, names are taken on trust. */
   readonly identity: PeerIdentity | null;
@@ -67,6 +70,9 @@ export class Cluster implements ClusterApi {
   readonly #link: PeerLink;
   /** Set while the cluster's id is being made durable: what comes meanwhile is not acted upon. */
   #learning = false;
+  /** The cluster is being founded here: nobody is met, lest two clusters meet. */
+  #isFounding = false;
+  readonly #founding: Founding | null;
   #elections = 0;
   #heartbeats = 0;
 
@@ -93,6 +99,7 @@ export class Cluster implements ClusterApi {
       incarnation,
       timeoutMs: parts.timeoutMs,
       isUp: (id) => this.#transport.isUp(id),
+      expel: (id) => this.#transport.expel(id),
       turnSoon: parts.turnSoon,
     });
     this.#link = new PeerLink({
@@ -105,6 +112,57 @@ export class Cluster implements ClusterApi {
       turnSoon: parts.turnSoon,
       fault: parts.fault,
     });
+    this.#founding = this.#newFounding();
+  }
+
+  #newFounding(): Founding | null {
+    const { options, core, clock, log, fault } = this.#parts;
+    const { founder, members, electionTimeoutMs } = options;
+    if (!founder || members.length < 2 || !this.#isBlank()) return null;
+    return new Founding({
+      self: core.id,
+      members: members.map(({ id }) => id),
+      electionTimeoutMs,
+      clock,
+      log,
+      isUp: (id) => this.#transport.isUp(id),
+      isBlank: () => this.#isBlank(),
+      found: (disks) => {
+        this.#found(disks).catch(fault);
+      },
+    });
+  }
+
+  #isBlank(): boolean {
+    const { lastIndex, term } = this.#parts.core;
+    return this.#transport.clusterId === null && lastIndex === 0 && term === 0;
+  }
+
+  /** All disks are known by their names from the first entry on: nobody takes another for one. */
+  async #found(disks: ReadonlyMap<NodeId, string>): Promise<void> {
+    const { options, core, dataDir, snapshots, log, step } = this.#parts;
+    this.#isFounding = true;
+    const clusterId = options.newClusterId();
+    const machine = new Machine();
+    const known = new Map(disks).set(core.id, dataDir.identity.incarnation);
+    for (const member of options.members) {
+      machine.members.set(member.id, { ...member, incarnation: known.get(member.id) ?? null });
+    }
+    await snapshots.found({
+      clusterId,
+      configuration: foundersOf(options.members),
+      machine,
+      take: (snapshot) => {
+        core.found(snapshot);
+        step([]);
+      },
+      durable: async () => {
+        await dataDir.recordClusterId(clusterId);
+        this.#transport.setClusterId(clusterId);
+        this.#isFounding = false;
+      },
+    });
+    log.info("founded a cluster", { cluster_id: clusterId, disks: known.size });
   }
 
   /** @throws if the Raft address cannot be listened on. */
@@ -211,6 +269,7 @@ export class Cluster implements ClusterApi {
   }
 
   async stop(): Promise<void> {
+    this.#founding?.stop();
     await this.#transport.close();
   }
 
@@ -246,7 +305,10 @@ export class Cluster implements ClusterApi {
    * A disk that the log does not know by this name is not the one that voted: it stays out. Unless
    * its owner is ahead: then the log here may lack the change by which it came with that disk.
    */
-  #met({ peer, incarnation, asOf }: Meeting): boolean {
+  #met(meeting: Meeting): boolean {
+    const { peer, incarnation, asOf } = meeting;
+    if (this.#isFounding) return false;
+    this.#founding?.met(meeting);
     const known = this.#book.incarnationOf(peer);
     if (known !== null && known !== incarnation && asOf <= this.#parts.core.appliedIndex) {
       this.#parts.log.warn("a node came back with another disk: remove it and add it again", {
@@ -254,7 +316,7 @@ export class Cluster implements ClusterApi {
       });
       return false;
     }
-    this.#members.met(peer, incarnation);
+    this.#members.met(meeting);
     return true;
   }
 

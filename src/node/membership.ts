@@ -3,6 +3,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { encodePutMember, encodeRemoveMember } from "../machine/command-codec.ts";
 import type { Core } from "../raft/core.ts";
 import type { MembershipChange } from "../raft/types.ts";
+import type { Meeting } from "../transport/transport.ts";
 import type { AddMemberRequest, MemberReject, Membership, MembershipNode, Result } from "./api.ts";
 import type { Commander } from "./commander.ts";
 import { idsOf, type MemberAddress, type MemberBook } from "./members.ts";
@@ -22,14 +23,16 @@ export type MembersOptions = {
   readonly incarnation: string;
   readonly timeoutMs: number;
   readonly isUp: (id: NodeId) => boolean;
+  /** Ends the links with a node, which may come again. */
+  readonly expel: (id: NodeId) => void;
   readonly turnSoon: () => void;
 };
 
 /** Changes of membership and leadership, and the picture of both. */
 export class Members {
   readonly #options: MembersOptions;
-  /** The disk of each peer, as of the last handshake. */
-  readonly #metDisks = new Map<NodeId, string>();
+  /** The disk of each peer, as of the last handshake, and up to where its owner knew the log. */
+  readonly #met = new Map<NodeId, Pick<Meeting, "incarnation" | "asOf">>();
   #preferredSinceMs: number | null = null;
   #transferredMs = Number.NEGATIVE_INFINITY;
   #epoch = 0;
@@ -41,6 +44,14 @@ export class Members {
   /** The membership in force has changed. */
   changed(): void {
     this.#epoch++;
+    const { core, book, expel } = this.#options;
+    for (const [id, { incarnation, asOf }] of this.#met) {
+      const known = book.incarnationOf(id);
+      if (known === null || known === incarnation || asOf > core.appliedIndex) continue;
+      // Two disks of one node were met, and the log has the other.
+      this.#met.delete(id);
+      expel(id);
+    }
   }
 
   describe(): Membership {
@@ -75,13 +86,13 @@ export class Members {
   #diskOf(id: NodeId): string | null {
     const { core, incarnation, isUp } = this.#options;
     if (id === core.id) return incarnation;
-    return isUp(id) ? (this.#metDisks.get(id) ?? null) : null;
+    return isUp(id) ? (this.#met.get(id)?.incarnation ?? null) : null;
   }
 
   /** A member's disk was met for the first time: from now on it is known by it. */
-  met(id: NodeId, incarnation: string): void {
+  met({ peer: id, incarnation, asOf }: Meeting): void {
     const { core, book, commander } = this.#options;
-    this.#metDisks.set(id, incarnation);
+    this.#met.set(id, { incarnation, asOf });
     if (core.role !== "leader" || book.incarnationOf(id) !== null) return;
     const address = book.find(id);
     if (address === null || !idsOf(core.configuration).includes(id)) return;

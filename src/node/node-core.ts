@@ -1,3 +1,4 @@
+import type { NodeId } from "../lib/ids.ts";
 import type { Machine } from "../machine/machine.ts";
 import { type Core, createCore } from "../raft/core.ts";
 import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
@@ -10,9 +11,17 @@ import type { Recovered } from "./recovery.ts";
 
 const HEARTBEAT_TICKS = 2;
 const TICK_MS_MIN = 5;
+/** Of the checkpoint from which a cluster begins. */
+const FOUNDED_INDEX = 1;
 
-export const foundersOf = ({ founder, members }: ClusterOptions): Configuration | null =>
-  founder ? { ...EMPTY_CONFIGURATION, voters: members.map(({ id }) => id).sort() } : null;
+/** Of a node that founds a cluster of its own: with nobody to ask, it does so at its first start. */
+export const soleFounderOf = ({ founder, members }: ClusterOptions): Configuration | null =>
+  founder && members.length === 1 ? foundersOf(members) : null;
+
+export const foundersOf = (members: readonly { readonly id: NodeId }[]): Configuration => ({
+  ...EMPTY_CONFIGURATION,
+  voters: members.map(({ id }) => id).sort(),
+});
 
 export function newCore(options: NodeOptions, recovered: Recovered): Core {
   const { members } = options.cluster;
@@ -46,6 +55,7 @@ export const newTime = (
     clock,
     log,
     floor: () => machine.now,
+    isNew: () => core.lastIndex <= FOUNDED_INDEX,
     voters: () => core.configuration.voters,
   });
 

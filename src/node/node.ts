@@ -18,7 +18,7 @@ import { GroupLagReader } from "./group-lag.ts";
 import { Healing } from "./healing.ts";
 import { KvAccess } from "./kv-access.ts";
 import { Linearizer } from "./linearizer.ts";
-import { electionTicksOf, foundersOf, newCore, newTime, roleOf, tickMsOf } from "./node-core.ts";
+import { electionTicksOf, newCore, newTime, roleOf, soleFounderOf, tickMsOf } from "./node-core.ts";
 import type { NodeOptions } from "./node-options.ts";
 import { Producer } from "./producer.ts";
 import { Proposer } from "./proposer.ts";
@@ -72,7 +72,8 @@ export class Node implements NodeApi, ClusterApi {
     const recovered = await recover({
       ...options,
       shard: SHARD_0,
-      founders: foundersOf(options.cluster),
+      founders: soleFounderOf(options.cluster),
+      newClusterId: options.cluster.newClusterId,
       namesPeers: options.cluster.members.some(({ id }) => id !== options.nodeId),
       onSpace: (blocked) => {
         if (blocked) late.node?.blocked();
@@ -156,7 +157,7 @@ export class Node implements NodeApi, ClusterApi {
       log: options.log,
       fault: (error) => this.#fault(error),
       withoutCheckpoint: (work) => this.#checkpointer.without(work),
-      switched: () => this.#applier.attachAll(),
+      switched: () => this.#applier.switched(),
     });
     this.#healing = this.#newHealing();
     this.#cluster = this.#newCluster();
@@ -279,6 +280,7 @@ export class Node implements NodeApi, ClusterApi {
     await this.#snapshots.cleanUp();
     await this.#diskWatch.start();
     this.#cluster.start();
+    this.#time.now();
     this.#core.tick();
     this.#shard.start();
     this.#sweeper.start();

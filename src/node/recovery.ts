@@ -49,6 +49,7 @@ export type RecoveryOptions = {
   readonly storage: StorageOptions;
   /** Members of a cluster that this node may found on an empty disk; null: it may not. */
   readonly founders: Configuration | null;
+  readonly newClusterId: () => string;
   /** The settings name other nodes. */
   readonly namesPeers: boolean;
   readonly onSpace: (blocked: boolean) => void;
@@ -111,6 +112,10 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   await checkpoints.settle(journal);
   const machine = loaded === null ? new Machine() : new Machine(await restoreState(loaded));
   const snapshot = loaded === null ? null : snapshotOf(loaded);
+  // A founding was cut short after its checkpoint was in place.
+  if (loaded !== null && dataDir.identity.clusterId === null) {
+    await dataDir.recordClusterId(loaded.meta.clusterId);
+  }
   const base = snapshot?.index ?? 0;
   if (loaded !== null && base < newest) {
     log.error("the newest checkpoint is damaged: an older one and the journal stand in for it", {
@@ -169,17 +174,30 @@ function repaired({ instruments }: RecoveryOptions, kind: DamageKind): void {
 
 /** A cluster begins with a checkpoint of nothing but its first members. */
 async function maybeFound(
-  { founders, dataDir }: RecoveryOptions,
+  { founders, newClusterId, dataDir }: RecoveryOptions,
   blank: { checkpoints: CheckpointStore; journal: Journal; hardState: HardState },
 ): Promise<void> {
   if (founders === null) return;
-  const first = new Machine().beginSnapshot();
-  const meta = {
-    clusterId: dataDir.identity.clusterId ?? "",
-    configuration: encodeConfiguration(founders),
-  };
-  const chunks = { next: () => first.next(FIRST_CHUNK_BYTES) };
-  await blank.checkpoints.found(blank, meta, chunks);
+  if (dataDir.identity.clusterId === null) await dataDir.recordClusterId(newClusterId());
+  const clusterId = dataDir.identity.clusterId ?? "";
+  await writeFirst(blank, { clusterId, configuration: founders, machine: new Machine() });
+}
+
+export type FirstCheckpoint = {
+  readonly clusterId: string;
+  readonly configuration: Configuration;
+  /** Nothing was applied to it. */
+  readonly machine: Machine;
+};
+
+/** @returns false if the disk is not empty. */
+export function writeFirst(
+  blank: { checkpoints: CheckpointStore; journal: Journal; hardState: HardState },
+  { clusterId, configuration, machine }: FirstCheckpoint,
+): Promise<boolean> {
+  const first = machine.beginSnapshot();
+  const meta = { clusterId, configuration: encodeConfiguration(configuration) };
+  return blank.checkpoints.found(blank, meta, { next: () => first.next(FIRST_CHUNK_BYTES) });
 }
 
 /** Partition logs and checkpoints, empty until a checkpoint is recovered. */

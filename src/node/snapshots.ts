@@ -4,7 +4,8 @@ import type { Machine } from "../machine/machine.ts";
 import type { MachineState } from "../machine/state.ts";
 import type { Logger } from "../metrics/log.ts";
 import { decodeMessage } from "../raft/codec.ts";
-import type { SnapshotMeta, SnapshotOffer, Term } from "../raft/types.ts";
+import type { LogIndex, SnapshotMeta, SnapshotOffer, Term } from "../raft/types.ts";
+import type { CommittedSnapshot } from "../storage/checkpoint-store.ts";
 import { SnapshotDamaged } from "../storage/snapshot-check.ts";
 import type { SnapshotInstall } from "../storage/snapshot-install.ts";
 import {
@@ -13,7 +14,7 @@ import {
   SnapshotUnfit,
 } from "../transport/snapshot-types.ts";
 import type { HeldSnapshot } from "./peer-link.ts";
-import { restoreState, type Storage } from "./recovery.ts";
+import { type FirstCheckpoint, restoreState, type Storage, writeFirst } from "./recovery.ts";
 import type { SnapshotPort } from "./snapshot-port.ts";
 
 export type SnapshotsOptions = {
@@ -31,7 +32,7 @@ export type SnapshotsOptions = {
 
 /** Received, verified, and without effect yet. */
 type WholeSnapshot = {
-  readonly install: SnapshotInstall;
+  readonly install: Pick<SnapshotInstall, "commit" | "abort">;
   /** Decoded before anything is replaced: what cannot be read is refused and not installed. */
   readonly state: MachineState;
 };
@@ -39,6 +40,13 @@ type Received = WholeSnapshot & {
   readonly done: (ok: boolean) => void;
   /** The core has taken it: `install` follows. */
   isTaken: boolean;
+};
+
+export type FirstSnapshot = FirstCheckpoint & {
+  /** Gives it to the core, which takes it at once. */
+  readonly take: (snapshot: SnapshotMeta) => void;
+  /** Called when it is durable, before the core acts on it. */
+  readonly durable: () => Promise<void>;
 };
 
 /** Checkpoints out of this node's storage, for peers that lack too much, and theirs into it. */
@@ -73,6 +81,24 @@ export class Snapshots implements SnapshotPort {
       decline: offer,
       offer: (message, whole) => this.#offer(message, whole, offer),
     });
+  }
+
+  /** The first checkpoint of a cluster: its founder takes it as others take it from there. */
+  async found(first: FirstSnapshot): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const install = { commit: () => this.#writeFirst(first), abort: () => Promise.resolve() };
+    this.#received = { install, state: first.machine, done: resolve, isTaken: false };
+    first.take({ index: 1 as LogIndex, term: 1 as Term, configuration: first.configuration });
+    await promise;
+  }
+
+  async #writeFirst(first: FirstSnapshot): Promise<CommittedSnapshot> {
+    const { checkpoints, journal, hardStateFile } = this.#options.storage;
+    const hardState = hardStateFile.state;
+    const isWritten = await writeFirst({ checkpoints, journal, hardState }, first);
+    assert(isWritten, "a cluster is founded on an empty disk");
+    await first.durable();
+    return { index: 1, root: 0, state: "install", term: 1 };
   }
 
   /** The one who is asked to put it in place has accepted it. */

@@ -8,7 +8,7 @@ import { maybeReleaseClaim } from "./claim.ts";
 import { drain, hasOutput } from "./drain.ts";
 import { isPromotable, maybeCampaign } from "./election.ts";
 import { EntryLog } from "./entry-log.ts";
-import { tickFollower } from "./follower.ts";
+import { startFrom, tickFollower } from "./follower.ts";
 import { maxIndex } from "./indexes.ts";
 import {
   type ProposeConfChangeResult,
@@ -131,6 +131,8 @@ export type Core = {
   /** `drain` would return something. */
   readonly hasOutput: boolean;
 
+  /** On an empty disk: the group begins with this checkpoint, to be installed as one of a leader. */
+  found(snapshot: SnapshotMeta): void;
   /** A message from a peer. The sender's identity is the transport's business. */
   step(message: Message): void;
   /** One unit of time passed. */
@@ -227,6 +229,7 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
     get hasOutput() {
       return hasOutput(raft);
     },
+    found: (snapshot) => found(raft, snapshot),
     step: (message) => stepMessage(raft, message),
     tick: () => tick(raft),
     campaign: () => maybeCampaign(raft, raft.settings.preVote ? "pre" : "real"),
@@ -251,6 +254,12 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
     termAt: (index) => raft.log.termAt(index) ?? null,
     status: () => statusOf(raft),
   };
+}
+
+function found(raft: Raft, snapshot: SnapshotMeta): void {
+  const { log, term, vote } = raft;
+  assert(log.lastIndex === 0 && term === 0 && vote === null, "a group is founded on an empty disk");
+  startFrom(raft, snapshot);
 }
 
 function settingsOf(config: CoreConfig): Settings {

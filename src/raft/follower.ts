@@ -18,6 +18,7 @@ import type {
   Message,
   NodeId,
   ReadIndexResponse,
+  SnapshotMeta,
   SnapshotOffer,
 } from "./types.ts";
 
@@ -153,13 +154,19 @@ function restore(raft: Raft, { snapshot }: SnapshotOffer): boolean {
     log.commitTo(snapshot.index);
     return false;
   }
+  startFrom(raft, snapshot);
+  return true;
+}
+
+/** The log begins anew behind the snapshot. */
+export function startFrom(raft: Raft, snapshot: SnapshotMeta): void {
+  const { log } = raft;
   raft.writes.overwritten(after(log.commit));
   log.restore(snapshot);
   raft.snapshot = snapshot;
   raft.configuration = snapshot.configuration;
   raft.configurationHistory = [{ index: snapshot.index, configuration: snapshot.configuration }];
   raft.out.configurationChanged = true;
-  return true;
 }
 
 function stepReadIndexResponse(raft: Raft, follower: Follower, message: ReadIndexResponse): void {

@@ -49,6 +49,8 @@ export type TransportOptions = {
 /** Who was met, and what it knows of the membership. */
 export type Meeting = {
   readonly peer: NodeId;
+  /** Null: its disk belongs to no cluster yet. */
+  readonly clusterId: string | null;
   readonly incarnation: string;
   /** Its disk is another than when this process met it last. */
   readonly changed: boolean;
@@ -197,6 +199,12 @@ export class Transport {
     return this.#batches.ask(peer, wanted);
   }
 
+  /** Ends the links with a peer; it is met anew, and judged. */
+  expel(id: NodeId): void {
+    for (const link of [...this.#inbound]) if (link.peerId === id) link.end();
+    this.#outbound.get(id)?.redial();
+  }
+
   isUp(peer: NodeId): boolean {
     return this.#outbound.get(peer)?.isUp === true;
   }
@@ -306,7 +314,7 @@ export class Transport {
     if (handlers === null) return false;
     const asOf = standing.address === null ? 0 : standing.asOf;
     const changed = local.hasChanged(peer, incarnation);
-    if (!handlers.met({ peer, incarnation, changed, asOf })) return false;
+    if (!handlers.met({ peer, clusterId, incarnation, changed, asOf })) return false;
     local.remember(peer, incarnation);
     if (local.clusterId === null && clusterId !== null) {
       handlers.clusterLearnt(clusterId, peer);

@@ -14,6 +14,7 @@ const PEERS = ["n2", "n3"] as const;
 class World implements Clock {
   monotonicMs = 5_000;
   skewMs = 0;
+  isNew = false;
   floorMs: number;
   voters: readonly string[];
   /** Wrong by so much; null: not heard of. */
@@ -29,6 +30,7 @@ class World implements Clock {
       clock: this,
       log: SILENT,
       floor: () => this.floorMs as Millis,
+      isNew: () => this.isNew,
       voters: () => this.voters as readonly NodeId[],
     });
   }
@@ -200,10 +202,19 @@ test("what a majority showed long ago says nothing of now", () => {
 
 test("before anything was stamped the clock is taken as it is", () => {
   const world = World.alone(0);
+  world.isNew = true;
   world.skewMs = HOUR;
   expect(world.time.now() as number).toBe(world.now());
   world.skewMs = -HOUR;
   expect(world.time.now() as number).toBe(world.now());
+});
+
+test("a node that has not applied its entries yet knows the time by its clock, from its start on", () => {
+  const world = World.alone(0);
+  expect(world.errorMs).toBe(0);
+  world.skewMs = DAY;
+  world.floorMs = world.trueMs - MINUTE;
+  expect(world.errorMs).toBe(0);
 });
 
 test("entries of another leader carry the time on", () => {

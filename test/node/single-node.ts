@@ -42,6 +42,7 @@ export class SingleNode {
         cluster: {
           members: [address],
           founder: true,
+          newClusterId: () => "cluster",
           network: new NoNetwork(),
           identity: null,
           httpScheme: "http",

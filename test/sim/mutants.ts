@@ -141,6 +141,27 @@ export const MUTANTS: readonly Mutant[] = [
     test: "test/sim/promotion.test.ts",
   },
   {
+    name: "bootstrap-on-wiped-disk",
+    file: "src/node/founding.ts",
+    find: "if (there === members.length) return true;",
+    put: "return true;",
+    test: "test/sim/founding.test.ts",
+  },
+  {
+    name: "founding-without-majority",
+    file: "src/node/founding.ts",
+    find: "if (there * 2 <= members.length) {",
+    put: "if (there < 1) {",
+    test: "test/sim/founding.test.ts",
+  },
+  {
+    name: "founders-disks-not-recorded",
+    file: "src/node/cluster.ts",
+    find: "incarnation: known.get(member.id) ?? null }",
+    put: "incarnation: null }",
+    test: "test/sim/founding.test.ts",
+  },
+  {
     name: "snapshot-drops-idempotency",
     file: "src/machine/snapshot-restorer.ts",
     find: "dedupe.pushDigests(digests, at, firstOffset, count);",

@@ -250,6 +250,9 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     const few = plan.faults.includes("membership") ? 1 : Math.max(1, (plan.nodes - 1) >> 1);
     const skewMs = wrong.length < few ? random.pick(JUMPS_MS) : 0;
     if (skewMs === node.clock.skewMs) return null;
+    // A node alone believes what its clock shows when it starts.
+    const isAlone = plan.nodes === 1 || plan.faults.includes("membership");
+    if (isAlone && node.node?.health().ready !== true) return null;
     node.clock.skewMs = skewMs;
     return `${node.id} ${skewMs}`;
   },

@@ -114,7 +114,7 @@ export class SimNode {
     const { disk, random } = this;
     const clock = new LifeClock(life, queue, this.clock);
     const dataDir = await DataDir.open(disk, {
-      clusterId: this.founder ? uuidOf(random) : null,
+      clusterId: null,
       incarnation: uuidOf(random),
     });
     const node = await Node.open({
@@ -134,6 +134,7 @@ export class SimNode {
       cluster: {
         members,
         founder: this.founder,
+        newClusterId: () => uuidOf(random),
         network: networks.network(this.id, life),
         identity: null,
         httpScheme: "http",

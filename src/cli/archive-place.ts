@@ -43,13 +43,3 @@ export function explained(error: unknown, io: Io): number {
   io.err(`ayder: ${error.message}\n`);
   return error instanceof ArchiveUnavailable ? EXIT.unavailable : EXIT.refused;
 }
-
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
-
-/** For people: `1.5 GiB`. */
-export function shownBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
-  return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${UNITS[unit]}`;
-}

@@ -2,17 +2,18 @@
 import { type ArchiveTarget, ArchiveUnavailable } from "../env/archive.ts";
 import { StreamSource } from "../offline/stream-source.ts";
 import { BackupReader } from "../storage/backup-reader.ts";
-import { createArchive, explained, PLACE_NOTES, shownBytes } from "./archive-place.ts";
+import { createArchive, explained, PLACE_NOTES } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
-
-const URL_DEFAULT = "http://127.0.0.1:1109";
+import { serverUrls, tokenFor, URL_OPTION } from "./server.ts";
+import { bytesText } from "./table.ts";
+import { visible } from "./visible.ts";
 
 export const BACKUP: Command = {
   name: "backup",
   summary: "write all that a running server has to a file or a bucket",
   actions: [{ name: "", operands: "<file|s3://bucket/name>", summary: "", run: runBackup }],
   options: {
-    url: { type: "string", value: "URL", help: `of the server (${URL_DEFAULT}, or AYDER_URL)` },
+    ...URL_OPTION,
     json: { type: "boolean", help: "one JSON object instead of a sentence" },
   },
   notes: [
@@ -27,7 +28,7 @@ export const BACKUP: Command = {
 
 async function runBackup(args: Arguments, io: Io): Promise<number> {
   const place = args.operand(0);
-  const response = await ask(args.text("url"), io);
+  const response = await ask(args, io);
   if (response === null) return EXIT.unavailable;
   if (response.status !== 200 || response.body === null) return await refused(response, io);
   const bytes = Number(response.headers.get("ayder-backup-bytes") ?? 0);
@@ -43,25 +44,28 @@ async function runBackup(args: Arguments, io: Io): Promise<number> {
   }
 }
 
-async function ask(url: string | undefined, io: Io): Promise<Response | null> {
-  const base = (url ?? io.environment["AYDER_URL"] ?? URL_DEFAULT).replace(/\/+$/, "");
-  const authorization = `Bearer ${io.environment["AYDER_TOKEN"] ?? "dev"}`;
-  try {
-    return await fetch(`${base}/admin/backup`, {
-      headers: { authorization },
-      signal: io.interrupted,
-      // The checkpoint of a large node takes its time.
-      timeout: false,
-    });
-  } catch (error) {
-    io.err(`ayder: ${base} is not reached: ${error instanceof Error ? error.message : error}\n`);
-    return null;
+/** Of the first node that is reached. */
+async function ask(args: Arguments, io: Io): Promise<Response | null> {
+  const urls = serverUrls(args, io);
+  const token = tokenFor(urls, io);
+  for (const url of urls) {
+    try {
+      return await fetch(`${url.trim().replace(/\/+$/, "")}/admin/backup`, {
+        headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+        signal: io.interrupted,
+        // The checkpoint of a large node takes its time.
+        timeout: false,
+      });
+    } catch (error) {
+      io.err(`ayder: ${url} is not reached: ${error instanceof Error ? error.message : error}\n`);
+    }
   }
+  return null;
 }
 
 async function refused(response: Response, io: Io): Promise<number> {
   const text = await response.text();
-  io.err(`ayder: the server said ${response.status}: ${messageOf(text)}\n`);
+  io.err(`ayder: the server said ${response.status}: ${visible(messageOf(text))}\n`);
   return response.status >= 500 ? EXIT.unavailable : EXIT.refused;
 }
 
@@ -116,5 +120,5 @@ function summary(place: string, reader: BackupReader, json: boolean): string {
     const told = { ok: true, place, index, term, cluster_id: clusterId, node_id: nodeId };
     return `${JSON.stringify({ ...told, taken_at_ms: takenAtMs, files: files.length, bytes })}\n`;
   }
-  return `${place}: everything up to index ${index} (term ${term}), ${shownBytes(bytes)}, checked\n`;
+  return `${place}: everything up to index ${index} (term ${term}), ${bytesText(bytes)}, checked\n`;
 }

@@ -15,6 +15,7 @@ import { DataDirDamaged, DataDirUnsupported } from "../storage/data-dir.ts";
 import { segmentIdOf } from "../storage/journal-segment.ts";
 import { openArchive } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
+import { visible } from "./visible.ts";
 
 const SHARD = "shards/0";
 
@@ -59,7 +60,7 @@ async function show(rows: AsyncIterable<Row>, args: Arguments, io: Io): Promise<
   let left = args.integer("limit", 1) ?? Number.POSITIVE_INFINITY;
   try {
     for await (const row of rows) {
-      await io.out(json ? `${JSON.stringify(row.json)}\n` : `${row.text}\n`);
+      await io.out(json ? `${JSON.stringify(row.json)}\n` : shown(row.text));
       if (--left <= 0) break;
     }
     return EXIT.ok;
@@ -74,6 +75,9 @@ async function show(rows: AsyncIterable<Row>, args: Arguments, io: Io): Promise<
     return isDamage ? EXIT.refused : EXIT.start;
   }
 }
+
+/** What lies in the files came from strangers. */
+const shown = (text: string): string => `${text.split("\n").map(visible).join("\n")}\n`;
 
 const rangeOf = (args: Arguments) => ({
   from: args.integer("from") ?? 0,

@@ -5,8 +5,9 @@ import type { NodeId } from "../lib/ids.ts";
 import { type Restored, restoreBackup } from "../offline/restore.ts";
 import { SETTINGS } from "../settings.ts";
 import { NODE_ID } from "../topology.ts";
-import { explained, openArchive, PLACE_NOTES, shownBytes } from "./archive-place.ts";
+import { explained, openArchive, PLACE_NOTES } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
+import { bytesText } from "./table.ts";
 
 const { dataDir, haNodeId } = SETTINGS;
 
@@ -99,7 +100,7 @@ function summary(
   }
   return [
     `${directory}: everything up to index ${index} (term ${term}): ${topics} topics, ` +
-      `${shownBytes(bytes)}, verified`,
+      `${bytesText(bytes)}, verified`,
     `It is a new cluster, ${clusterId}, with ${nodeId} as its only member.`,
     "",
   ].join("\n");

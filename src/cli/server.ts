@@ -22,7 +22,7 @@ export const URL_OPTION = { url: SERVER_OPTIONS.url };
 /** @throws UsageError for an address that is none. */
 export function connect(args: Arguments, io: Io): Client {
   const urls = serverUrls(args, io);
-  const token = io.environment["AYDER_TOKEN"] || (urls.every(isLoopback) ? "dev" : undefined);
+  const token = tokenFor(urls, io);
   try {
     return createClient({ urls, retryMs: RETRY_MS, ...(token === undefined ? {} : { token }) });
   } catch (error) {
@@ -32,6 +32,10 @@ export function connect(args: Arguments, io: Io): Client {
 
 export const serverUrls = (args: Arguments, io: Io): readonly string[] =>
   (args.text("url") ?? (io.environment["AYDER_URL"] || URL_DEFAULT)).split(",");
+
+/** Undefined: there is none to show. */
+export const tokenFor = (urls: readonly string[], io: Io): string | undefined =>
+  io.environment["AYDER_TOKEN"] || (urls.every(isLoopback) ? "dev" : undefined);
 
 /** Only there a server without tokens takes `dev`; elsewhere nothing is told unasked. */
 function isLoopback(url: string): boolean {

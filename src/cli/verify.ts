@@ -10,8 +10,9 @@ import { NoDataDir } from "../offline/verify-identity.ts";
 import { BackupDamaged } from "../storage/backup-format.ts";
 import { BackupReader } from "../storage/backup-reader.ts";
 import { DataDirUnsupported } from "../storage/data-dir.ts";
-import { openArchive, shownBytes } from "./archive-place.ts";
+import { openArchive } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
+import { bytesText } from "./table.ts";
 
 export const VERIFY: Command = {
   name: "verify",
@@ -60,7 +61,7 @@ async function archive(place: string, json: boolean, io: Io): Promise<number> {
     const { head, files } = reader.contents;
     const bytes = reader.position;
     const told = { ok: true, backup: place, index: head.index, files: files.length, bytes };
-    const line = `${place}: a whole backup of index ${head.index}, ${shownBytes(bytes)}`;
+    const line = `${place}: a whole backup of index ${head.index}, ${bytesText(bytes)}`;
     await io.out(json ? `${JSON.stringify(told)}\n` : `${line}\n`);
     return EXIT.ok;
   } catch (error) {
@@ -92,7 +93,7 @@ function text(
   const lines = findings.map(line);
   if (holder !== null) lines.push(`in use by process ${holder}: this is a look at a moment`);
   const verdict = damages === 0 ? "whole" : `DAMAGED in ${damages} places`;
-  lines.push(`${path}: ${verdict}; ${files} files, ${shownBytes(bytes)} read`, "");
+  lines.push(`${path}: ${verdict}; ${files} files, ${bytesText(bytes)} read`, "");
   return lines.join("\n");
 }
 

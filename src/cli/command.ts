@@ -62,6 +62,8 @@ export type Io = {
   readonly stdinIsTty: boolean;
   /** Of stdout: tables, bars and escapes are for people. */
   readonly isTty: boolean;
+  /** Of stderr: what moves is shown there. */
+  readonly errIsTty: boolean;
   readonly columns: number;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Aborted by SIGINT and SIGTERM; the second one ends the process. */

@@ -43,9 +43,19 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./kv.ts")).KV,
   },
   {
+    name: "query",
+    summary: "filter, aggregate and join records",
+    load: async () => (await import("./query.ts")).QUERY,
+  },
+  {
     name: "cluster",
     summary: "status of the nodes; add, promote, remove; move the leadership",
     load: async () => (await import("./cluster.ts")).CLUSTER,
+  },
+  {
+    name: "bench",
+    summary: "load a server for a few seconds: rates and percentiles",
+    load: async () => (await import("./bench.ts")).BENCH,
   },
   {
     name: "settings",
@@ -77,4 +87,11 @@ export const COMMANDS: readonly Entry[] = [
     summary: "show what is in the files of a data directory",
     load: async () => (await import("./inspect.ts")).INSPECT,
   },
+  {
+    name: "completion",
+    summary: "print a script for bash, zsh or fish",
+    load: async () => (await import("./completion.ts")).completion(loadAll),
+  },
 ];
+
+const loadAll = () => Promise.all(COMMANDS.map(({ load }) => load()));

@@ -11,6 +11,7 @@ export function processIo(environment: Io["environment"], exit: (code: number) =
     environment,
     exit,
     isTty: process.stdout.isTTY === true,
+    errIsTty: process.stderr.isTTY === true,
     columns: process.stdout.columns || COLUMNS_DEFAULT,
     stdinIsTty: process.stdin.isTTY === true,
     get stdin() {

@@ -1,0 +1,184 @@
+/** Queries, load and completion by the command line, as processes against a real server. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { Latencies } from "../../src/cli/bench-latencies.ts";
+import { COMMANDS } from "../../src/cli/commands.ts";
+import { createClient } from "../../src/client/index.ts";
+import { freePorts } from "../cluster/ports.ts";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { ayder, type Run, type RunOptions, spawnAyder } from "./ayder.ts";
+
+const directory = temporaryDirectory();
+let server: Server | undefined;
+const client = () => createClient({ url: server?.url ?? "", token: "dev" });
+beforeAll(async () => {
+  server = await startServer({ dataDir: join(directory.path, "data") });
+  await client().topics.create("sales", { partitions: 1 });
+  await client().produceBatch(
+    "sales",
+    [
+      { region: "eu", amount: 30, user: { id: 7 } },
+      { region: "us", amount: 12, user: { id: 8 }, note: "\u001b[2J" },
+      '{"region":"eu","amount":9007199254740993}',
+    ],
+    { partition: 0 },
+  );
+});
+afterAll(async () => {
+  await server?.kill();
+  directory.remove();
+});
+const env = () => ({ AYDER_URL: server?.url ?? "" });
+const run = (args: string[], options: RunOptions = {}): Promise<Run> =>
+  ayder(args, { ...options, env: env() });
+
+const source = { topic: "sales", partition: 0, offset: 0 };
+const aggregate = { group_by: ["region"], measures: [{ op: "count" }] };
+const query = JSON.stringify({ source, aggregate, transform: { emit_rows: 2 } });
+
+test("a query shows its rows and aggregates as tables", async () => {
+  const { code, out } = await run(["query", query]);
+  expect(code).toBe(0);
+  expect(out.split("\n").slice(0, 7)).toEqual([
+    "region  amount  user.id  note",
+    "eu          30        7",
+    "us          12        8  \\x1b[2J",
+    "",
+    "region  count",
+    "eu          2",
+    "us          1",
+  ]);
+  expect(out).toContain("next_offset 3");
+  const none = await run(["query", JSON.stringify({ source: { ...source, offset: 3 } })]);
+  expect(none.out).toStartWith("0 rows\n");
+});
+
+test("the query comes from the argument, a file or standard input; --json is the answer as it came", async () => {
+  const exact = JSON.stringify({ source, transform: { emit_rows: 3, left_fields: ["amount"] } });
+  const path = join(directory.path, "query.json");
+  await Bun.write(path, exact);
+  for (const result of [
+    await run(["query", exact, "--json"]),
+    await run(["query", path, "--json"]),
+    await run(["query", "--json"], { stdin: exact }),
+  ]) {
+    expect(result.code).toBe(0);
+    expect(result.out).toContain(
+      '"rows":[{"amount":30},{"amount":12},{"amount":9007199254740993}]',
+    );
+  }
+  expect((await run(["query", "{broken"])).code).toBe(2);
+  expect((await run(["query", join(directory.path, "missing")])).code).toBe(2);
+  const wrong = await run(["query", JSON.stringify({ source: { ...source, partition: 9 } })]);
+  expect([wrong.code, wrong.err.includes("partition_not_found")]).toEqual([1, true]);
+});
+
+test("left and right make it a join", async () => {
+  const on = { left_key: "user.id", right_key: "user.id" };
+  const { code, out } = await run(["query", JSON.stringify({ left: source, right: source, on })]);
+  expect(code).toBe(0);
+  expect(out).toMatch(/^7 .* eu .* eu /m);
+  expect(out).toContain("rows 2");
+});
+
+for (const mode of ["produce", "batch", "consume", "kv"]) {
+  test(`bench ${mode} counts what the server did, and leaves nothing behind`, async () => {
+    const { code, out, err } = await run([
+      "bench",
+      mode,
+      "-s",
+      "1",
+      "-c",
+      "8",
+      "-b",
+      "20",
+      "-p",
+      "2",
+      "--json",
+    ]);
+    expect([code, err]).toEqual([0, ""]);
+    const result = JSON.parse(out);
+    expect(result).toMatchObject({ mode, in_flight: 8, errors: 0, bytes: 64 });
+    expect(result.requests).toBeGreaterThan(8);
+    expect(result.messages).toBe(result.requests * result.batch);
+    expect(result.batch).toBe(mode === "batch" || mode === "consume" ? 20 : 1);
+    const { p50_ms, p90_ms, p99_ms, p999_ms, max_ms } = result;
+    const ordered = [p50_ms, p90_ms, p99_ms, p999_ms, max_ms];
+    expect(ordered).toEqual([...ordered].sort((a, b) => a - b));
+    expect(p50_ms).toBeGreaterThan(0);
+    expect((await client().topics.list()).map(({ topic }) => topic)).toEqual(["sales"]);
+    expect(await client().namespaces()).toEqual([]);
+  }, 30_000);
+}
+
+test("bench prints a table, and errors make it fail", async () => {
+  const { out } = await run(["bench", "-s", "1", "-c", "2"]);
+  expect(out).toMatch(/^ayder \S+ bench produce: 64 bytes, 2 in flight, [\d.]+ s, http/);
+  expect(out).toContain("MESSAGES/S");
+  const [port = 0] = freePorts(1);
+  const nobody = await ayder(["bench", "-s", "1"], {
+    env: { AYDER_URL: `http://127.0.0.1:${port}` },
+  });
+  expect(nobody.code).toBe(3);
+  expect((await run(["bench", "--in-flight", "1000"])).code).toBe(2);
+  const child = spawnAyder(["bench", "-s", "600", "-c", "2"], { env: env() });
+  while (
+    !(await client().topics.list()).some(({ messages, topic }) => topic !== "sales" && messages > 0)
+  ) {
+    await Bun.sleep(20);
+  }
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(0);
+  expect(await new Response(child.stdout).text()).toContain("P99");
+  expect((await client().topics.list()).length).toBe(1);
+}, 30_000);
+
+test("percentiles are right to 1 %", () => {
+  const latencies = new Latencies();
+  for (let ms = 1000; ms >= 1; ms--) latencies.add(ms);
+  for (const percent of [1, 50, 90, 99, 99.9]) {
+    const exact = percent * 10;
+    expect(latencies.percentile(percent)).toBeGreaterThanOrEqual(exact * 0.999_999);
+    expect(latencies.percentile(percent)).toBeLessThanOrEqual(exact * 1.0101);
+  }
+  expect([latencies.count, latencies.max, new Latencies().percentile(99)]).toEqual([1000, 1000, 0]);
+});
+
+test("bash completes commands, actions, options and files", async () => {
+  const { out: script } = await run(["completion", "bash"]);
+  const complete = async (...words: string[]): Promise<string[]> => {
+    const line = words.map((word) => `'${word}'`).join(" ");
+    const code = `COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}; _ayder; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const shell = Bun.spawn(["bash", "-c", `${script}\n${code}`], {
+      cwd: join(directory.path, "data"),
+      stdout: "pipe",
+    });
+    return (await new Response(shell.stdout).text()).split("\n").filter((word) => word !== "");
+  };
+  expect(await complete("ayder", "")).toEqual(
+    expect.arrayContaining(COMMANDS.map(({ name }) => name)),
+  );
+  expect(await complete("ayder", "top")).toEqual(["topics"]);
+  expect(await complete("ayder", "topics", "")).toEqual(["list", "describe", "create", "delete"]);
+  expect(await complete("ayder", "topics", "create", "--pa")).toEqual(["--partitions"]);
+  expect(await complete("ayder", "produce", "orders", "--file", "LOC")).toEqual(["LOCK"]);
+  expect(await complete("ayder", "help", "clu")).toEqual(["cluster"]);
+});
+
+test("every command, action and option is in the scripts of zsh and fish, which their shells take", async () => {
+  const commands = await Promise.all(COMMANDS.map(({ load }) => load()));
+  for (const shell of ["zsh", "fish"]) {
+    const { code, out } = await run(["completion", shell]);
+    expect(code).toBe(0);
+    for (const { name, actions, options } of commands) {
+      expect(out).toContain(name);
+      for (const action of actions) expect(out).toContain(action.name);
+      for (const option of Object.keys(options)) expect(out).toContain(option);
+    }
+    const path = join(directory.path, `completion.${shell}`);
+    await Bun.write(path, out);
+    // Machines that build it have seldom all shells.
+    if (Bun.which(shell) === null) continue;
+    expect(await Bun.spawn([shell, "-n", path], { stderr: "inherit" }).exited).toBe(0);
+  }
+});

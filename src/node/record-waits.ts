@@ -1,14 +1,19 @@
 import type { Clock } from "../env/clock.ts";
 
-type Wait = { readonly offset: number; readonly wake: () => void };
+/** `untilMs` is of the monotonic clock. */
+type Wait = { readonly offset: number; readonly untilMs: number; readonly wake: () => void };
+
+/** A deadline may be met so much later: those that lie together cost one look. */
+const LOOK_EVERY_MS = 10;
 
 /**
- * Readers that wait for the next record of one partition. A burst of appends wakes all of them
- * once: a thousand followers cost one pass, and a timer each only if they asked for a deadline.
+ * Readers that wait for the next record of one partition. A burst of appends wakes all of them once,
+ * and all deadlines share one timer: a thousand followers cost one pass over them, and nothing more.
  */
 export class RecordWaits {
   #waits = new Set<Wait>();
   #scheduled = false;
+  #timer: { readonly dueMs: number; readonly cancel: () => void } | null = null;
   readonly #clock: Clock;
 
   constructor(clock: Clock) {
@@ -19,20 +24,21 @@ export class RecordWaits {
     return this.#waits.size;
   }
 
-  /** Resolves when the end passes `offset`, after `timeoutMs`, or when `signal` aborts. */
+  /** Resolves when the end passes `offset`, soon after `timeoutMs`, or when `signal` aborts. */
   wait(offset: number, timeoutMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const finish = () => {
+      const untilMs = this.#nowMs() + timeoutMs;
+      const wake = () => {
         this.#waits.delete(wait);
-        cancel();
-        signal.removeEventListener("abort", finish);
+        if (this.#waits.size === 0) this.#stopTimer();
+        signal.removeEventListener("abort", wake);
         resolve();
       };
-      const wait: Wait = { offset, wake: finish };
+      const wait: Wait = { offset, untilMs, wake };
       this.#waits.add(wait);
-      const cancel = this.#clock.after(timeoutMs, finish);
-      signal.addEventListener("abort", finish, { once: true });
-      if (signal.aborted) finish();
+      this.#lookAt(untilMs);
+      signal.addEventListener("abort", wake, { once: true });
+      if (signal.aborted) wake();
     });
   }
 
@@ -50,5 +56,32 @@ export class RecordWaits {
   /** The topic is gone or the node stops: nobody waits any longer. */
   wakeAll(): void {
     for (const wait of [...this.#waits]) wait.wake();
+  }
+
+  #nowMs(): number {
+    return this.#clock.monotonic() / 1000;
+  }
+
+  #lookAt(dueMs: number): void {
+    if (this.#timer !== null && this.#timer.dueMs <= dueMs) return;
+    this.#stopTimer();
+    const delayMs = Math.max(0, Math.ceil(dueMs - this.#nowMs()));
+    this.#timer = { dueMs, cancel: this.#clock.after(delayMs, () => this.#look()) };
+  }
+
+  #look(): void {
+    this.#timer = null;
+    const nowMs = this.#nowMs();
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const wait of [...this.#waits]) {
+      if (wait.untilMs <= nowMs) wait.wake();
+      else nextMs = Math.min(nextMs, wait.untilMs);
+    }
+    if (this.#waits.size > 0) this.#lookAt(Math.max(nextMs, nowMs + LOOK_EVERY_MS));
+  }
+
+  #stopTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
   }
 }

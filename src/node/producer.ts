@@ -185,12 +185,12 @@ class ProduceWaiter extends Waiter {
 
   /** Rocket mode: the answer comes from the prediction, the record follows. */
   answerNow(): void {
-    this.#done(this.#predicted(0, null));
+    if (this.settle()) this.#done(this.#predicted(0, null));
   }
 
   /** `timeout_ms` has passed: the write goes on. */
   answerUnsynced(batchId: number): void {
-    this.#done(this.#predicted(batchId, false));
+    if (this.settle()) this.#done(this.#predicted(batchId, false));
   }
 
   protected override onApplied(

@@ -26,21 +26,21 @@ export abstract class Waiter {
 
   /** Committed, applied, and on as many disks as the write concern wants. */
   applied(result: CommandResult, ack: WriteAck, closedUs: number, nowUs: number): void {
-    if (this.#settle()) this.onApplied(result, ack, closedUs, nowUs);
+    if (this.settle()) this.onApplied(result, ack, closedUs, nowUs);
   }
 
   /** The leader's own disk has it, which is all that the write concern wants. */
   appended(batchId: number): void {
-    if (!this.#settled && this.onAppended(batchId)) this.#settle();
+    if (!this.#settled && this.onAppended(batchId)) this.settle();
   }
 
   timedOut(): void {
-    if (this.#settle()) this.onTimeout();
+    if (this.settle()) this.onTimeout();
   }
 
   /** The command will not be applied, or nobody knows. */
   rejected(code: WriteReject): void {
-    if (this.#settle()) this.onReject(code);
+    if (this.settle()) this.onReject(code);
   }
 
   /** The command has left the queue; called once, even if the request was answered before. */
@@ -60,7 +60,8 @@ export abstract class Waiter {
     return false;
   }
 
-  #settle(): boolean {
+  /** @returns false if the request was answered before. */
+  protected settle(): boolean {
     if (this.#settled) return false;
     this.#settled = true;
     this.#cancelTimer?.();

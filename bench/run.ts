@@ -1,17 +1,26 @@
 /**
- * `bun run bench [filter]`: load over HTTP beside its floor in the same run, rounds alternating so
- * that a noisy machine hits both alike. Prints a table; appends JSON lines to bench/results/.
+ * `bun run bench [filter]`: load over HTTP beside its floors in the same run, rounds alternating so
+ * that a noisy machine hits all alike. Prints a table; appends JSON lines to bench/results/.
+ *
+ *     ROUNDS=5 SECONDS=2 LOAD=wrk bun run bench produce/single
+ *
+ * `CPU us` is what the server's process took for a request, first its main thread, then the others
+ * (syncs, garbage collection, compilation): the steadiest figure on a machine that is not idle.
  */
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LoadResult, LoadSpec } from "./load/generator.ts";
 import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
-import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
+import { cpuMicros, residentMiB, type Subject, startSubject } from "./load/subject.ts";
+import { runWrk } from "./load/wrk.ts";
 
 const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
 const SECONDS = Number(process.env["SECONDS"] ?? 2);
 const PARTITIONS = 8;
+/** A server that is just started is compiled while it is measured. */
+const WARMUP_SECONDS = 3;
+const byWrk = process.env["LOAD"] === "wrk";
 
 type Case = {
   readonly name: string;
@@ -19,14 +28,31 @@ type Case = {
   /** Messages that one answer stands for. */
   readonly messages: number;
   readonly connections: number;
-  /** What of the bare server it is compared with. */
-  readonly floor: readonly string[] | null;
+  readonly floors: readonly Floor[];
+};
+
+/** What a case is compared with: a server that does next to nothing, and what it is asked. */
+type Floor = {
+  readonly name: string;
+  readonly server: "bare" | "elysia";
+  readonly requests: readonly string[];
 };
 
 const spread = (make: (partition: number) => string) =>
   Array.from({ length: PARTITIONS }, (_, partition) => make(partition));
-const echo = [rawRequest("POST", "/echo", MESSAGE)];
-const staticGet = [rawRequest("GET", "/static")];
+const bare = (name: string, request: string): Floor => ({
+  name,
+  server: "bare",
+  requests: [request],
+});
+const echo = (body: string) => bare("echo", rawRequest("POST", "/echo", body));
+const synced = (body: string) => bare("synced echo", rawRequest("POST", "/synced", body));
+const constant = bare("constant", rawRequest("GET", "/static"));
+const elysiaGet: Floor = {
+  name: "elysia GET",
+  server: "elysia",
+  requests: [rawRequest("GET", "/static")],
+};
 
 const CASES: readonly Case[] = [
   {
@@ -36,7 +62,7 @@ const CASES: readonly Case[] = [
     ),
     messages: 1,
     connections: 64,
-    floor: echo,
+    floors: [echo(MESSAGE), synced(MESSAGE)],
   },
   {
     name: "produce/single/rocket",
@@ -45,7 +71,7 @@ const CASES: readonly Case[] = [
     ),
     messages: 1,
     connections: 64,
-    floor: echo,
+    floors: [echo(MESSAGE)],
   },
   {
     name: "produce/ndjson100/sealed",
@@ -54,7 +80,7 @@ const CASES: readonly Case[] = [
     ),
     messages: 100,
     connections: 64,
-    floor: [rawRequest("POST", "/echo", NDJSON_100)],
+    floors: [echo(NDJSON_100), synced(NDJSON_100)],
   },
   {
     name: "consume/limit=100/b64",
@@ -63,7 +89,7 @@ const CASES: readonly Case[] = [
     ),
     messages: 100,
     connections: 64,
-    floor: staticGet,
+    floors: [constant],
   },
   {
     name: "consume/limit=1000/b64",
@@ -72,21 +98,21 @@ const CASES: readonly Case[] = [
     ),
     messages: 1000,
     connections: 16,
-    floor: null,
+    floors: [],
   },
   {
     name: "kv/put",
     requests: spread((p) => rawRequest("POST", `/kv/bench/key-${p}`, MESSAGE)),
     messages: 1,
     connections: 64,
-    floor: echo,
+    floors: [echo(MESSAGE), synced(MESSAGE)],
   },
   {
     name: "kv/get",
     requests: spread((p) => rawRequest("GET", `/kv/bench/key-${p}`)),
     messages: 1,
     connections: 64,
-    floor: staticGet,
+    floors: [constant, elysiaGet],
   },
 ];
 
@@ -100,7 +126,12 @@ const binary = join(import.meta.dir, "../dist/ayder");
 const command = existsSync(binary)
   ? [binary]
   : [process.execPath, join(import.meta.dir, "../src/main.ts")];
-const floor = await startSubject([process.execPath, join(import.meta.dir, "load/echo-server.ts")]);
+const floorServer = (file: string) =>
+  startSubject([process.execPath, join(import.meta.dir, "load", file)]);
+const floors = {
+  bare: await floorServer("echo-server.ts"),
+  elysia: await floorServer("elysia-server.ts"),
+};
 const ayder = await startSubject([...command, "--port", "0", "--data-dir", directory], {
   RF_LOG_LEVEL: "warn",
 });
@@ -108,16 +139,16 @@ const ayder = await startSubject([...command, "--port", "0", "--data-dir", direc
 try {
   await prepare(ayder);
   console.log(
-    `${ROUNDS} rounds of ${SECONDS} s each, ${existsSync(binary) ? "binary" : "source"}; 64-byte messages\n`,
+    `${ROUNDS} rounds of ${SECONDS} s each by ${byWrk ? "wrk" : "bench/load"}, ` +
+      `${existsSync(binary) ? "binary" : "source"}; 64-byte messages\n`,
   );
-  console.log(
-    `${"case".padEnd(28)}${"msg/s".padStart(12)}${"req/s".padStart(10)}${"p50 ms".padStart(9)}${"p99 ms".padStart(9)}${"floor req/s".padStart(13)}${"ratio".padStart(8)}`,
-  );
+  console.log(row("case", "msg/s", "req/s", "p50 ms", "p99 ms", "CPU us", "ratio"));
   for (const one of CASES) if (one.name.includes(filter)) await measure(one);
   console.log(`\nresident memory at the end: ${await residentMiB(ayder.pid)} MiB`);
 } finally {
   await ayder.kill();
-  await floor.kill();
+  await floors.bare.kill();
+  await floors.elysia.kill();
   rmSync(directory, { recursive: true, force: true });
 }
 
@@ -135,45 +166,81 @@ async function prepare(subject: Subject): Promise<void> {
   }
 }
 
+/** One result of a server, with the CPU time of a request in microseconds. */
+type Measured = LoadResult & { readonly mainUs: number; readonly othersUs: number };
+
 async function measure(one: Case): Promise<void> {
-  const ours: LoadResult[] = [];
-  const floors: LoadResult[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    ours.push(await load(ayder, one.requests, one.connections));
-    if (one.floor !== null) floors.push(await load(floor, one.floor, one.connections));
+  const subjects = [
+    { name: one.name, server: ayder, requests: one.requests, results: [] as Measured[] },
+    ...one.floors.map(({ name, server, requests }) => ({
+      name: `  ${name}`,
+      server: floors[server],
+      requests,
+      results: [] as Measured[],
+    })),
+  ];
+  for (const { server, requests } of subjects) {
+    await load(server, requests, one.connections, WARMUP_SECONDS);
   }
-  const our = median(ours);
-  const floorRate = floors.length > 0 ? median(floors).perSecond : null;
-  const ratio = floorRate === null ? null : our.perSecond / floorRate;
-  console.log(
-    one.name.padEnd(28) +
-      Math.round(our.perSecond * one.messages)
-        .toLocaleString("en")
-        .padStart(12) +
-      Math.round(our.perSecond).toLocaleString("en").padStart(10) +
-      our.p50Ms.toFixed(2).padStart(9) +
-      our.p99Ms.toFixed(2).padStart(9) +
-      (floorRate === null ? "" : Math.round(floorRate).toLocaleString("en")).padStart(13) +
-      (ratio === null ? "" : ratio.toFixed(2)).padStart(8) +
-      (our.errors > 0 ? `  ${our.errors} errors` : ""),
-  );
-  const line = { name: one.name, ...our, messages: one.messages, floorRate, ratio };
-  appendFileSync(file, `${JSON.stringify(line)}\n`);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const { server, requests, results } of subjects) {
+      results.push(await load(server, requests, one.connections, SECONDS));
+    }
+  }
+  const rate = (round: number) => subjects[0]?.results[round]?.perSecond ?? Number.NaN;
+  for (const { name, server, results } of subjects) {
+    const result = middle(results);
+    // The ratio of each round, since a noisy neighbour hits both sides of a round alike.
+    const ratios = results.map(({ perSecond }, round) => rate(round) / perSecond);
+    const ratio = server === ayder ? null : middleOf(ratios);
+    show(name, result, one.messages, ratio);
+    const line = { case: one.name, name: name.trim(), ...result, messages: one.messages, ratio };
+    appendFileSync(file, `${JSON.stringify({ ...line, byWrk })}\n`);
+  }
 }
 
-/** In a process of its own, so that it does not share a thread with what it measures. */
+function show(name: string, result: Measured, messages: number, ratio: number | null): void {
+  const { perSecond, p50Ms, p99Ms, mainUs, othersUs, errors } = result;
+  const whole = (value: number) => Math.round(value).toLocaleString("en");
+  const cpu = `${mainUs.toFixed(1)}+${othersUs.toFixed(1)}`;
+  const shown = ratio === null ? "" : ratio.toFixed(2);
+  const rates = [whole(perSecond * messages), whole(perSecond)] as const;
+  console.log(
+    row(name, ...rates, p50Ms.toFixed(2), p99Ms.toFixed(2), cpu, shown) +
+      (errors > 0 ? `  ${errors} errors` : ""),
+  );
+}
+
+function row(name: string, ...columns: readonly string[]): string {
+  const widths = [12, 10, 9, 9, 12, 8];
+  return name.padEnd(28) + columns.map((text, at) => text.padStart(widths[at] ?? 0)).join("");
+}
+
+/** By a process of its own, so that it does not share a thread with what it measures. */
 async function load(
   subject: Subject,
   requests: readonly string[],
   connections: number,
-): Promise<LoadResult> {
+  seconds: number,
+): Promise<Measured> {
   const spec: LoadSpec = {
     port: subject.port,
     requests,
     connections,
     warmupSeconds: 0.5,
-    seconds: SECONDS,
+    seconds,
   };
+  const before = await cpuMicros(subject.pid);
+  const result = byWrk ? await runWrk(spec) : await runGenerator(spec);
+  const after = await cpuMicros(subject.pid);
+  return {
+    ...result,
+    mainUs: (after.main - before.main) / result.answered,
+    othersUs: (after.others - before.others) / result.answered,
+  };
+}
+
+async function runGenerator(spec: LoadSpec): Promise<LoadResult> {
   const generator = join(import.meta.dir, "load/generator.ts");
   const child = Bun.spawn([process.execPath, generator, JSON.stringify(spec)], {
     stdout: "pipe",
@@ -182,7 +249,23 @@ async function load(
   return JSON.parse(await new Response(child.stdout).text()) as LoadResult;
 }
 
-function median(list: readonly LoadResult[]): LoadResult {
-  const sorted = [...list].sort((a, b) => a.perSecond - b.perSecond);
-  return sorted[Math.floor(sorted.length / 2)] as LoadResult;
+/** The median of each figure by itself. */
+function middle(results: readonly Measured[]): Measured {
+  const of = (figure: (result: Measured) => number) => middleOf(results.map(figure));
+  return {
+    perSecond: of((result) => result.perSecond),
+    p50Ms: of((result) => result.p50Ms),
+    p99Ms: of((result) => result.p99Ms),
+    maxMs: of((result) => result.maxMs),
+    errors: Math.max(...results.map((result) => result.errors)),
+    bytesPerSecond: of((result) => result.bytesPerSecond),
+    answered: of((result) => result.answered),
+    mainUs: of((result) => result.mainUs),
+    othersUs: of((result) => result.othersUs),
+  };
+}
+
+function middleOf(figures: readonly number[]): number {
+  const sorted = [...figures].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }

@@ -21,6 +21,8 @@ export type LoadResult = {
   readonly maxMs: number;
   readonly errors: number;
   readonly bytesPerSecond: number;
+  /** Requests in all, those of the warm-up too. */
+  readonly answered: number;
 };
 
 type Connection = {
@@ -38,6 +40,7 @@ export async function runLoad(spec: LoadSpec): Promise<LoadResult> {
   const latencies: number[] = [];
   let errors = 0;
   let bytes = 0;
+  let answered = 0;
   let measuring = false;
   let stopped = false;
 
@@ -59,6 +62,7 @@ export async function runLoad(spec: LoadSpec): Promise<LoadResult> {
     state.received += chunk.length;
     if (state.expected < 0 && !readHead(state, chunk)) return;
     if (state.received < state.expected) return;
+    answered++;
     if (measuring) latencies.push(performance.now() - state.sentAt);
     if (state.head.charCodeAt(9) !== 50) errors++;
     if (!stopped) send(socket);
@@ -105,6 +109,7 @@ export async function runLoad(spec: LoadSpec): Promise<LoadResult> {
     maxMs: at(1),
     errors,
     bytesPerSecond: bytes / seconds,
+    answered,
   };
 }
 

@@ -1,3 +1,5 @@
+import { readdirSync } from "node:fs";
+
 /** Starts a program that prints `listening on URL`, as a process of its own. */
 export type Subject = {
   readonly port: number;
@@ -33,6 +35,18 @@ export async function startSubject(
       },
     };
   }
+}
+
+/** CPU time that a process has taken, in microseconds (Linux): its first thread, and the others. */
+export async function cpuMicros(pid: number): Promise<{ main: number; others: number }> {
+  const time = { main: 0, others: 0 };
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    const text = await Bun.file(`/proc/${pid}/task/${task}/schedstat`)
+      .text()
+      .catch(() => "0");
+    time[Number(task) === pid ? "main" : "others"] += Number(text.split(" ")[0]) / 1000;
+  }
+  return time;
 }
 
 /** Resident memory of a process, in MiB (Linux). */

@@ -19,6 +19,7 @@ import {
   HAS_PARTITION,
   HAS_TTL,
   RESET_INCARNATION,
+  TAG_CHECKSUM,
   TAG_COMMIT_OFFSET,
   TAG_CONFIGURE,
   TAG_CREATE_TOPIC,
@@ -38,6 +39,7 @@ import {
 } from "./command-format.ts";
 import type { Command } from "./commands.ts";
 import type { PutMember } from "./members.ts";
+import type { Checksum } from "./tally.ts";
 import type { PutView, SaveView } from "./views.ts";
 
 /** Records as `BatchBuilder` hands them out. */
@@ -274,6 +276,15 @@ export function encodeTick(writer: ByteWriter): void {
   writer.varint(0);
 }
 
+/** u8 version of what is hashed, u64 index, u32 digest. */
+export function encodeChecksum(writer: ByteWriter, checksum: Fields<Checksum>): void {
+  const body = new ByteWriter(16);
+  body.u8(checksum.version);
+  body.u64(checksum.index);
+  body.u32(checksum.digest);
+  append(writer, TAG_CHECKSUM, body);
+}
+
 /** Appends any command. Where the kind is known, its own function says more. */
 export function encodeCommand(writer: ByteWriter, command: Command): void {
   switch (command.type) {
@@ -327,6 +338,9 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
       break;
     case "tick":
       encodeTick(writer);
+      break;
+    case "checksum":
+      encodeChecksum(writer, command);
       break;
     default:
       unreachable(command);

@@ -18,6 +18,7 @@ import {
   HAS_PARTITION,
   HAS_TTL,
   RESET_INCARNATION,
+  TAG_CHECKSUM,
   TAG_COMMIT_OFFSET,
   TAG_CONFIGURE,
   TAG_CREATE_TOPIC,
@@ -87,6 +88,13 @@ function decodeCommand(reader: ByteReader, tag: number, end: number): Command {
       return decodeKvDelete(reader);
     case TAG_TICK:
       return TICK;
+    case TAG_CHECKSUM:
+      return {
+        type: "checksum",
+        version: reader.u8(),
+        index: reader.u64(),
+        digest: reader.u32(),
+      };
     case TAG_CREATE_TOPIC:
       return { type: "create_topic", name: reader.text(), partitions: atLeastOne(reader.varint()) };
     case TAG_DELETE_TOPIC:

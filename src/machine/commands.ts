@@ -9,6 +9,7 @@ import type { Trim, TrimResult } from "../broker/commands/trim.ts";
 import type { KvDelete, KvDeleteResult } from "../kv/commands/delete.ts";
 import type { KvPut, KvPutResult } from "../kv/commands/put.ts";
 import type { PutMember, PutMemberResult, RemoveMember, RemoveMemberResult } from "./members.ts";
+import type { Checksum, ChecksumResult } from "./tally.ts";
 import type {
   DeleteView,
   DeleteViewResult,
@@ -40,7 +41,7 @@ export type BrokerCommand =
 export type KvCommand = KvPut | KvDelete;
 export type MemberCommand = PutMember | RemoveMember;
 export type ViewCommand = PutView | DeleteView | SaveView;
-export type Command = BrokerCommand | KvCommand | MemberCommand | ViewCommand | Tick;
+export type Command = BrokerCommand | KvCommand | MemberCommand | ViewCommand | Tick | Checksum;
 
 /** What came of a command: the same on every node. Successes tell by `type` whose they are. */
 export type CommandResult =
@@ -59,4 +60,5 @@ export type CommandResult =
   | PutViewResult
   | DeleteViewResult
   | SaveViewResult
-  | TickResult;
+  | TickResult
+  | ChecksumResult;

@@ -26,10 +26,11 @@ import {
 import { MachineSnapshot } from "./snapshot.ts";
 import { SnapshotRestorer } from "./snapshot-restorer.ts";
 import { emptyState, type MachineState } from "./state.ts";
+import type { ChecksumEffects } from "./tally.ts";
 import { applyDeleteView, applyPutView, applySaveView, type ViewsState } from "./views.ts";
 
 /** What the caller has to do, in order, while an entry is applied. */
-export interface Effects extends BrokerEffects, MemberEffects {
+export interface Effects extends BrokerEffects, MemberEffects, ChecksumEffects {
   /** Once for each command of the entry, in order, after its other effects. */
   result(position: number, result: CommandResult): void;
 }
@@ -145,6 +146,9 @@ export class Machine {
         return applyDeleteView(this.views, command);
       case "save_view":
         return applySaveView(this.views, command);
+      case "checksum":
+        effects.checksum(command);
+        return { ok: true, type: "checksum" };
       default:
         return unreachable(command);
     }

@@ -79,6 +79,10 @@ export const COUNTERS = {
     name: "ayder_http_overload_rejects_total",
     help: "Requests answered 503 overloaded",
   },
+  stateChecks: {
+    name: "ayder_state_checks_total",
+    help: "Times that this node's state was compared with the leader's and was the same",
+  },
 } as const satisfies Record<string, Definition>;
 
 export const GAUGES = {
@@ -168,6 +172,7 @@ export const createInstruments = (): Instruments => ({
   scopeRefusals: new Cell(),
   rateLimited: new Cell(),
   overloadRejects: new Cell(),
+  stateChecks: new Cell(),
   journalBytes: new Cell(),
   proposalsInFlight: new Cell(),
   waiters: new Cell(),

@@ -4,6 +4,8 @@ import { assert } from "../lib/assert.ts";
 import type { Millis } from "../lib/ids.ts";
 import type { CommandResult } from "../machine/commands.ts";
 import type { Effects, Machine } from "../machine/machine.ts";
+import { type Checksum, Tally } from "../machine/tally.ts";
+import type { Instruments } from "../metrics/instruments.ts";
 import type { Entry } from "../raft/types.ts";
 import type { Offset } from "../record/offset.ts";
 import { handleOf, PartitionHandle } from "./partition-handle.ts";
@@ -21,6 +23,8 @@ export type ApplierOptions = {
   readonly membersChanged: () => void;
   readonly proposer: Proposer;
   readonly clock: Clock;
+  readonly checksumEntries?: number;
+  readonly instruments: Pick<Instruments, "stateChecks">;
 };
 
 /** Committed entries → machine → partition logs → waiters, in order, each exactly once. */
@@ -30,9 +34,15 @@ export class Applier implements Effects {
   readonly membersChanged: () => void;
   readonly #proposer: Proposer;
   readonly #clock: Clock;
+  /** What was applied here, to be compared. */
+  readonly tally: Tally;
+  readonly #stateChecks: Instruments["stateChecks"];
   #proposal: Proposal | null = null;
 
-  constructor({ machine, storage, membersChanged, proposer, clock }: ApplierOptions) {
+  constructor(options: ApplierOptions) {
+    const { machine, storage, membersChanged, proposer, clock } = options;
+    this.tally = new Tally(options.checksumEntries);
+    this.#stateChecks = options.instruments.stateChecks;
     this.#machine = machine;
     this.#storage = storage;
     this.membersChanged = membersChanged;
@@ -58,7 +68,9 @@ export class Applier implements Effects {
     for (let at = start; at < entries.length; at++) {
       const entry = entries[at] as Entry;
       this.#proposal = this.#proposer.take(entry);
+      this.tally.begin(entry.index);
       if (entry.type === "normal" && entry.data.length > 0) this.#machine.apply(entry.data, this);
+      this.tally.end(entry.index, this.#machine);
       this.#proposal = null;
       if (this.#clock.monotonic() > end) return at + 1;
     }
@@ -66,7 +78,13 @@ export class Applier implements Effects {
   }
 
   result(position: number, result: CommandResult): void {
+    this.tally.result(result);
     if (this.#proposal !== null) this.#proposer.settle(this.#proposal, position, result);
+  }
+
+  /** @throws StateDiverged: nothing more must come from this node. */
+  checksum(checksum: Checksum): void {
+    if (this.tally.compare(checksum)) this.#stateChecks.value++;
   }
 
   append(
@@ -77,12 +95,14 @@ export class Applier implements Effects {
     count: number,
     logicalBytes: number,
   ): void {
+    this.tally.numbers(partition.topicId, partition.partition, baseOffset, timestampMs);
     const handle = handleOf(partition);
     handle.log.append(batches, baseOffset, timestampMs, count, logicalBytes);
     handle.waits.appended(handle.endOffset);
   }
 
   trimmed(partition: PartitionState): void {
+    this.tally.numbers(partition.topicId, partition.partition, partition.lowWatermark);
     handleOf(partition).log.trim(partition.lowWatermark);
   }
 

@@ -3,6 +3,7 @@ import { encodeConfigure } from "../machine/command-codec.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { GroupSample, HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
+import { payloadBytes } from "../raft/replication.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
 import type { PartitionDamaged } from "../storage/partition-damaged.ts";
 import type { ClusterApi, KvGetOutcome, KvGetRequest, NodeApi, NodeHealth } from "./api.ts";
@@ -112,10 +113,10 @@ export class Node implements NodeApi, ClusterApi {
     });
     this.#commander = new Commander(this.#proposer, clock);
     this.#applier = new Applier({
+      ...options,
       machine,
       storage,
       proposer: this.#proposer,
-      clock,
       membersChanged: () => this.#cluster.changed(),
     });
     this.#writes = new BrokerWrites(machine, this.#commander);
@@ -130,7 +131,7 @@ export class Node implements NodeApi, ClusterApi {
       defaultPartitions: options.defaultPartitions,
       createTopic: (topic, partitions) => this.#writes.createTopic(topic, partitions),
     });
-    this.#checkpointer = this.#newCheckpointer(bytesOf(recovered.entries));
+    this.#checkpointer = this.#newCheckpointer(payloadBytes(recovered.entries));
     this.#backups = new Backups({
       core: this.#core,
       clock,
@@ -146,21 +147,29 @@ export class Node implements NodeApi, ClusterApi {
       isLeader: () => this.#core.role === "leader",
       fault: (error: unknown) => this.#fault(error),
     };
-    this.#sweeper = new Sweeper({ ...background, swept: () => this.#relieve() });
+    this.#sweeper = new Sweeper({
+      ...background,
+      tally: this.#applier.tally,
+      swept: () => this.#relieve(),
+    });
     this.streams = new Streams({ ...background, log: options.log });
     this.#diskWatch = this.#newDiskWatch();
     this.#shard = this.#newShard();
-    this.#snapshots = new Snapshots({
-      storage,
-      machine,
+    this.#snapshots = this.#newSnapshots();
+    this.#healing = this.#newHealing();
+    this.#cluster = this.#newCluster();
+  }
+
+  #newSnapshots(): Snapshots {
+    return new Snapshots({
+      storage: this.#storage,
+      machine: this.#machine,
       term: () => this.#core.term,
-      log: options.log,
+      log: this.#options.log,
       fault: (error) => this.#fault(error),
       withoutCheckpoint: (work) => this.#checkpointer.without(work),
       switched: () => this.#applier.switched(),
     });
-    this.#healing = this.#newHealing();
-    this.#cluster = this.#newCluster();
   }
 
   #newCluster(): Cluster {
@@ -436,7 +445,7 @@ export class Node implements NodeApi, ClusterApi {
 
   #synced(seconds: number, entries: readonly Entry[]): void {
     const { instruments } = this.#options;
-    const bytes = bytesOf(entries);
+    const bytes = payloadBytes(entries);
     instruments.fsyncSeconds.observe(seconds);
     instruments.batchBytes.observe(bytes);
     const records = this.#proposer.takeRecords();
@@ -482,10 +491,4 @@ export class Node implements NodeApi, ClusterApi {
     this.#faulted = true;
     this.#options.fault(error);
   }
-}
-
-function bytesOf(entries: readonly Entry[]): number {
-  let bytes = 0;
-  for (const entry of entries) bytes += entry.data.length;
-  return bytes;
 }

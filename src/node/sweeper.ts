@@ -1,8 +1,9 @@
 import { type EffectiveRetention, effectiveRetention } from "../broker/retention.ts";
 import type { PartitionState } from "../broker/state.ts";
 import type { Clock } from "../env/clock.ts";
-import { encodeTick, encodeTrim } from "../machine/command-codec.ts";
+import { encodeChecksum, encodeTick, encodeTrim } from "../machine/command-codec.ts";
 import type { Machine } from "../machine/machine.ts";
+import type { Tally } from "../machine/tally.ts";
 import type { Offset } from "../record/offset.ts";
 import { OffsetTrimmed, PartitionDamaged } from "../storage/partition-damaged.ts";
 import type { Commander } from "./commander.ts";
@@ -18,6 +19,7 @@ export type SweeperOptions = {
   readonly commander: Commander;
   readonly clock: Clock;
   readonly isLeader: () => boolean;
+  readonly tally: Tally;
   /** After each round, on every node. */
   readonly swept: () => void;
   readonly fault: (error: unknown) => void;
@@ -31,6 +33,8 @@ export class Sweeper {
   readonly #options: SweeperOptions;
   #cancel: (() => void) | null = null;
   #stopped = false;
+  /** Last entry of the run that was announced last. */
+  #announced = 0;
 
   constructor(options: SweeperOptions) {
     this.#options = options;
@@ -50,7 +54,16 @@ export class Sweeper {
     const { machine, commander } = this.#options;
     const expiry = machine.nextExpiry();
     if (expiry !== null && expiry <= this.#nowMs()) commander.housekeep(encodeTick);
+    this.#announceChecksum();
     await this.#sweepRetention();
+  }
+
+  #announceChecksum(): void {
+    const { tally, commander } = this.#options;
+    const { newest } = tally;
+    if (newest === null || newest.index <= this.#announced) return;
+    this.#announced = newest.index;
+    commander.housekeep((writer) => encodeChecksum(writer, newest));
   }
 
   #later(): void {

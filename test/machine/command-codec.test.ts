@@ -131,6 +131,10 @@ const GOLDEN: readonly [Command, string][] = [
   [{ type: "put_view", name: "v", query: '{"ä":1}' }, "0e0b 0176 08 7b22c3a4223a317d"],
   [{ type: "delete_view", name: "v" }, "0f02 0176"],
   [{ type: "save_view", name: "v", viewId: 300, state: bytes("00ff") }, "1006 0176 ac02 00ff"],
+  [
+    { type: "checksum", version: 1, index: 4096, digest: 0xdeadbeef },
+    "110d 01 0010000000000000 efbeadde",
+  ],
 ];
 
 for (const [command, body] of GOLDEN) {

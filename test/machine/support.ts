@@ -7,6 +7,7 @@ import { closeEntry, encodeCommand, openEntry } from "../../src/machine/command-
 import type { Command, CommandResult } from "../../src/machine/commands.ts";
 import { type Effects, Machine } from "../../src/machine/machine.ts";
 import type { PutMember } from "../../src/machine/members.ts";
+import type { Checksum } from "../../src/machine/tally.ts";
 import type { Offset } from "../../src/record/offset.ts";
 import type { Random } from "../sim/random.ts";
 
@@ -53,6 +54,9 @@ export class RecordedEffects implements Effects {
   }
   membersChanged(): void {
     this.lines.push("members");
+  }
+  checksum({ index, digest }: Checksum): void {
+    this.lines.push(`checksum ${index} ${digest}`);
   }
 }
 
@@ -185,7 +189,8 @@ function randomPut(random: Random): Command {
 }
 
 function randomRare(random: Random): Command {
-  const kind = random.below(14);
+  const kind = random.below(15);
+  if (kind === 14) return { type: "checksum", version: 1, index: random.u32(), digest: 7 };
   if (kind > 9) return randomView(random);
   if (kind === 8) return randomMember(random);
   if (kind === 9) return { type: "remove_member", id: `n${random.below(4)}` as NodeId };

@@ -125,6 +125,7 @@ export class StreamBench implements Effects {
     }
   }
   membersChanged(): void {}
+  checksum(): void {}
 
   readonly #attach = (partition: PartitionState): void => {
     const key = `${partition.topicId}/${partition.partition}`;

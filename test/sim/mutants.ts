@@ -3,6 +3,7 @@
  * product itself knows nothing of them. The names are those of the reliability plan.
  */
 import { RAFT_MUTANTS } from "./mutants-raft.ts";
+import { REPAIR_MUTANTS } from "./mutants-repair.ts";
 import { STORAGE_MUTANTS } from "./mutants-storage.ts";
 
 export type Edit = { readonly file: string; readonly find: string; readonly put: string };
@@ -24,6 +25,7 @@ export type Mutant = Edit & {
  */
 export const MUTANTS: readonly Mutant[] = [
   ...RAFT_MUTANTS,
+  ...REPAIR_MUTANTS,
   ...STORAGE_MUTANTS,
   {
     name: "vote-not-persisted",

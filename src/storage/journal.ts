@@ -25,6 +25,7 @@ import {
   SEGMENT_VERSION,
   type Segment,
 } from "./journal-segment.ts";
+import { JournalSegments } from "./journal-segments.ts";
 import { JournalFull, Spares } from "./journal-spares.ts";
 
 const SEGMENT_BYTES_DEFAULT = 32 * 1024 * 1024;
@@ -72,7 +73,7 @@ export type JournalOpened = {
 export class Journal {
   readonly #options: JournalOptions;
   readonly #index: JournalIndex;
-  readonly #segments: Segment[];
+  readonly #segments: JournalSegments;
   readonly #spares: Spares;
   readonly #encoder = new FrameEncoder();
   #chain: number;
@@ -118,7 +119,8 @@ export class Journal {
   private constructor(options: JournalOptions, index: JournalIndex, recovered: Recovered) {
     this.#options = options;
     this.#index = index;
-    this.#segments = recovered.segments;
+    const { segments } = recovered;
+    this.#segments = new JournalSegments(options.disk, options.directory, index, segments);
     this.#chain = recovered.chain;
     this.#durableIndex = index.lastIndex;
     this.#syncedPosition = recovered.segments.at(-1)?.end ?? 0;
@@ -190,9 +192,7 @@ export class Journal {
 
   /** Bytes of files, spares left out. */
   get bytes(): number {
-    let bytes = 0;
-    for (const segment of this.#segments) bytes += segment.end;
-    return bytes;
+    return this.#segments.bytes;
   }
 
   /** @returns null for an entry that is not here; `firstIndex − 1` has a term. */
@@ -248,7 +248,7 @@ export class Journal {
       this.#index.reset(index, term);
       await this.#commit(segment, 0);
       this.#durableIndex = index;
-      while (this.#segments.length > 1) await this.#dropOldest();
+      await this.#segments.dropOlder();
     } catch (failure) {
       throw this.#fail(failure);
     } finally {
@@ -279,7 +279,7 @@ export class Journal {
     this.#check();
     if (this.#releasing !== null) await this.#releasing;
     this.#check();
-    this.#releasing = this.#releaseSegments(upTo);
+    this.#releasing = this.#segments.release(upTo);
     try {
       await this.#releasing;
     } catch (failure) {
@@ -318,12 +318,12 @@ export class Journal {
     if (this.#marking !== null) await this.#marking;
     if (this.#failure === null) {
       await this.noteIdle();
-      await this.#segments.at(-1)?.file.sync();
+      await this.#segments.active?.file.sync();
     }
     this.#closed = true;
     if (this.#releasing !== null) await this.#releasing;
     await this.#spares.close();
-    for (const segment of this.#segments) await segment.file.close();
+    await this.#segments.close();
     if (this.#failure !== failed) throw this.#failure;
   }
 
@@ -355,7 +355,7 @@ export class Journal {
 
   /** The active segment, or a new one if the batch does not fit or replaces older segments' entries. */
   #segmentFor(bytes: number, baseIndex: number, baseTerm: number): Segment | Promise<Segment> {
-    const active = this.#segments.at(-1);
+    const active = this.#segments.active;
     if (
       active !== undefined &&
       active.end + bytes <= active.capacity &&
@@ -369,7 +369,7 @@ export class Journal {
 
   /** Goes on in the next spare. Its header is written together with the frames that follow. */
   async #roll(bytes: number, baseIndex: number, baseTerm: number): Promise<Segment> {
-    const active = this.#segments.at(-1);
+    const active = this.#segments.active;
     // The header names the last frame before it, so an unsynced watermark must not get lost.
     if (active !== undefined && active.end > this.#syncedPosition) {
       await active.file.sync();
@@ -398,7 +398,7 @@ export class Journal {
       readers: 0,
       released: false,
     };
-    this.#segments.push(segment);
+    this.#segments.add(segment);
     this.#syncedPosition = 0;
     this.#encoder.begin(seed, 0, 0);
     this.#encoder.raw(header, decodeSegmentHeader(header)?.checksum ?? 0);
@@ -436,7 +436,7 @@ export class Journal {
 
   /** An unsynced watermark behind the last append, so that later damage to it shows as damage. */
   async #mark(): Promise<void> {
-    const segment = this.#segments.at(-1);
+    const segment = this.#segments.active;
     this.#marked = true;
     if (segment === undefined || segment.end + FRAME_HEADER_BYTES > segment.capacity) return;
     try {
@@ -466,25 +466,6 @@ export class Journal {
       if (this.#busy || this.#appends !== seen) return this.#armIdle();
       this.#marking ??= this.#mark();
     });
-  }
-
-  async #releaseSegments(upTo: number): Promise<void> {
-    while (this.#segments.length > 1) {
-      const oldest = this.#segments[0];
-      if (oldest === undefined || (this.#index.lastIn(oldest) ?? 0) > upTo) return;
-      await this.#dropOldest();
-    }
-  }
-
-  /** Oldest first and each made durable: after a crash those left follow each other. */
-  async #dropOldest(): Promise<void> {
-    const oldest = this.#segments.shift();
-    if (oldest === undefined) return;
-    this.#index.dropSegment(oldest);
-    oldest.released = true;
-    if (oldest.readers === 0) await oldest.file.close();
-    await this.#options.disk.remove(oldest.path);
-    await this.#options.disk.syncDirectory(this.#options.directory);
   }
 
   #enter(): void {

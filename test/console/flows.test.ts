@@ -1,7 +1,8 @@
 /** The console in a real Chromium against a real server: what people do there, clicked through. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { hasChromium, openBrowser } from "./chromium.ts";
+import { hasChromium, openBrowser, signIn } from "./chromium.ts";
+import { Api } from "./seed.ts";
 import { click, copiedLine, field, onStage, PATIENCE_MS, rowWith, run, show } from "./stage.ts";
 
 type Page = { messages: { value: string; value_b64?: string; offset: number }[] };
@@ -366,6 +367,8 @@ if (hasChromium()) {
       "is asked for, kept in the tab alone, and its rights are the server's to know",
       async () => {
         const { page, context, offences, close } = await openBrowser(server.url);
+        const asked: string[] = [];
+        page.on("request", (request) => asked.push(request.url()));
         await page.goto(`${server.url}/ui#/keys`);
         await field(page, "Token").fill("wrong");
         await click(page, "Sign in");
@@ -376,6 +379,7 @@ if (hasChromium()) {
         expect(page.url()).toBe(`${server.url}/ui#/keys`);
         expect(await page.evaluate<string>("JSON.stringify(localStorage)")).not.toContain("reader");
         expect(await context.cookies()).toEqual([]);
+        expect(asked.filter((url) => /reader|wrong/.test(url))).toEqual([]);
         await page.reload();
         await page.getByRole("heading", { name: "Keys" }).waitFor();
         await page.goto(`${server.url}/ui#/topics`);
@@ -396,4 +400,34 @@ if (hasChromium()) {
       PATIENCE_MS,
     );
   });
+
+  test(
+    "what is followed goes on where it was when the server comes back",
+    async () => {
+      const directory = temporaryDirectory();
+      const start = (port: number) =>
+        startServer({ dataDir: directory.path, args: ["--port", String(port)] });
+      let server = await start(0);
+      const { url } = server;
+      const api = new Api(url);
+      await api.ask("POST /broker/topics", { name: "t", partitions: 1 });
+      const { page, offences, close } = await openBrowser(url);
+      await signIn(page, url, "#/topics/t/messages?follow=1");
+      await page.getByText("Waiting for the next message…").waitFor();
+      await api.ask("POST /broker/topics/t/produce", "before");
+      await rowWith(page, "before").waitFor();
+      await server.kill();
+      await page.getByText("The server cannot be reached").first().waitFor();
+      server = await start(Number(new URL(url).port));
+      await api.ask("POST /broker/topics/t/produce", "after");
+      await rowWith(page, "after").waitFor();
+      await page.getByText("Following partition 0: 2 messages came").waitFor();
+      await page.getByText("The server cannot be reached").first().waitFor({ state: "detached" });
+      expect(offences).toEqual([]);
+      await close();
+      await server.stop();
+      directory.remove();
+    },
+    PATIENCE_MS,
+  );
 }

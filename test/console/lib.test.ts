@@ -124,8 +124,11 @@ test("numbers keep every digit and members their order", () => {
       .join(""),
   ).toBe(text);
   expect(indentedText(text)).toBe(
-    '{\n  "b": 9223372036854775807,\n  "a": [\n    1.10,\n    -0,\n    1e400,\n    {}\n  ],\n  "b": "\\u0041\\n",\n  "": null,\n  "t": []\n}',
+    '{\n  "b": 9223372036854775807,\n  "a": [1.10, -0, 1e400, {}],\n  "b": "\\u0041\\n",\n  "": null,\n  "t": []\n}',
   );
+  const long = `[{"a":"${"x".repeat(60)}"},{}]`;
+  expect(indentedText(long)).toBe(`[\n  {\n    "a": "${"x".repeat(60)}"\n  },\n  {}\n]`);
+  expect(indentedText("{}")).toBe("{}");
   expect(shortText(parseJson('{"a":[18446744073709551615,"x"]}'))).toBe(
     '{"a":[18446744073709551615,"x"]}',
   );

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { startServer, temporaryDirectory } from "../process/server.ts";
 import { openBrowser, signIn } from "./chromium.ts";
+import { startNodes, untilReady } from "./nodes.ts";
 import { Api, seed } from "./seed.ts";
 
 const target = process.argv[2] ?? "screenshots";
@@ -93,4 +94,22 @@ for (const theme of ["light", "dark"] as const) {
 loading = false;
 await load;
 await server.stop();
+
+const nodes = startNodes(directory.path);
+await untilReady(nodes.urls);
+nodes.children[2]?.kill();
+await Bun.sleep(4000);
+for (const [theme, width] of [
+  ["light", 1600],
+  ["dark", 380],
+] as const) {
+  const url = nodes.urls[0] ?? "";
+  const { page, close } = await openBrowser(url, { theme, width });
+  await signIn(page, url, "#/cluster");
+  await Bun.sleep(1500);
+  await page.screenshot({ path: join(target, `${theme}-${width}-nodes.png`) });
+  await close();
+}
+for (const child of nodes.children) child.kill();
+await Promise.all(nodes.children.map(({ exited }) => exited));
 directory.remove();

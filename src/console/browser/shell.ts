@@ -40,7 +40,12 @@ export class Shell {
       h(
         "header",
         { class: "bar" },
-        h("a", { class: "brand", href: hashOf(["topics"]) }, logo(), "Ayder"),
+        h(
+          "a",
+          { class: "brand", href: hashOf(["topics"]), "aria-label": "Ayder" },
+          logo(),
+          h("span", {}, "Ayder"),
+        ),
         this.#state,
         h("span", { class: "space" }),
         h(

@@ -148,19 +148,42 @@ class Parser {
 const isMark = (token: Token | undefined, marks: string): boolean =>
   token?.kind === "mark" && marks.includes(token.text);
 
-/** The same document with one member a line; the space is in tokens of its own. */
+/** Lists and objects that are shorter than this stay on one line, but for the outermost. */
+const ONE_LINE_MAX = 60;
+
+/** Where those begin, with where they end. */
+function oneLiners(tokens: readonly Token[]): ReadonlyMap<number, number> {
+  const ends = new Map<number, number>();
+  const opened: { readonly at: number; readonly length: number }[] = [];
+  let length = 0;
+  for (const [at, token] of tokens.entries()) {
+    if (isMark(token, "{[")) opened.push({ at, length });
+    length += token.text.length;
+    if (!isMark(token, "}]")) continue;
+    const start = opened.pop();
+    const isShort = start !== undefined && length - start.length <= ONE_LINE_MAX;
+    if (isShort && (opened.length > 0 || at === start.at + 1)) ends.set(start.at, at);
+  }
+  return ends;
+}
+
+/** The same document with a member a line; the space is in tokens of its own. */
 export function indented(tokens: readonly Token[]): readonly Token[] {
+  const ends = oneLiners(tokens);
   const out: Token[] = [];
   let depth = 0;
-  for (const [i, token] of tokens.entries()) {
-    const next = tokens[i + 1];
+  let together = -1;
+  for (const [at, token] of tokens.entries()) {
+    const next = tokens[at + 1];
+    together = Math.max(together, ends.get(at) ?? -1);
     out.push(token);
     if (isMark(token, "{[")) depth++;
     if (isMark(next, "}]")) depth--;
-    const isEmpty = isMark(token, "{[") && isMark(next, "}]");
+    const isTogether = at < together;
     const breaks = isMark(token, "{[,") || isMark(next, "}]");
-    if (isMark(token, ":")) out.push({ kind: "mark", text: " " });
-    else if (breaks && !isEmpty) out.push({ kind: "mark", text: `\n${"  ".repeat(depth)}` });
+    const spaced = isMark(token, ":") || (isTogether && isMark(token, ","));
+    if (spaced) out.push({ kind: "mark", text: " " });
+    else if (breaks && !isTogether) out.push({ kind: "mark", text: `\n${"  ".repeat(depth)}` });
   }
   return out;
 }

@@ -4,7 +4,7 @@ import { count } from "../lib/format.ts";
 import { svg } from "../ui/dom.ts";
 
 const WIDTH = 640;
-const HEIGHT = 250;
+const HEIGHT = 262;
 const HEIGHT_ALONE = 110;
 const RADIUS = 22;
 const AROUND = { x: 220, y: 76 };
@@ -64,7 +64,7 @@ function drawnNode(node: Member, x: number, y: number, most: number): SVGElement
     { class: `node ${role} ${healthy ? "good" : "bad"}`, transform: `translate(${x} ${y})` },
     svg("circle", { r: RADIUS }),
     svg("text", { class: "mark", y: 5 }, role === "leader" ? "★" : role.charAt(0).toUpperCase()),
-    svg("text", { y: RADIUS + 16 }, id),
-    svg("text", { class: "small", y: RADIUS + 31 }, state === "" ? role : `${role}, ${state}`),
+    svg("text", { y: RADIUS + 20 }, id),
+    svg("text", { class: "small", y: RADIUS + 38 }, state === "" ? role : `${role}, ${state}`),
   );
 }

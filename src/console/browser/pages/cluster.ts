@@ -56,7 +56,7 @@ function factsOf({
     leader === null ? "nobody leads" : `${leader} leads`,
     `term ${count(term)}`,
     `${voters} of ${nodes.length} vote`,
-    `this node is ${nodeState()?.role ?? "…"}`,
+    `this node: ${nodeState()?.role ?? "…"}`,
   ];
   if (joint) parts.push("a change is under way");
   if (nodes.length === 1) parts.push("a node alone is a cluster of one");
@@ -73,7 +73,7 @@ function membersTable(done: () => void): Table<Row> {
     empty: () => "No nodes.",
     columns: [
       { label: "Node", cell: (node) => consoleLink(node) },
-      { label: "Role", cell: ({ role }) => role },
+      { label: "Role", wide: true, cell: ({ role }) => role },
       { label: "Health", cell: ({ healthy }) => (healthy ? "healthy" : "not heard of") },
       { label: "Raft", wide: true, cell: (node) => node.advertise_addr },
       { label: "Priority", kind: "number", wide: true, cell: (node) => count(node.priority) },

@@ -1,4 +1,5 @@
 /** Requests to begin with. */
+import { indentedText } from "../lib/json-text.ts";
 
 export type Example = {
   readonly name: string;
@@ -6,7 +7,7 @@ export type Example = {
   readonly text: string;
 };
 
-const text = (request: object): string => JSON.stringify(request, null, 2);
+const text = (request: object): string => indentedText(JSON.stringify(request));
 
 export const EXAMPLES: readonly Example[] = [
   {

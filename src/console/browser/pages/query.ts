@@ -1,6 +1,7 @@
 /** Queries and joins over what is stored, and the views that keep their result. */
 import { sendForText } from "../api.ts";
 import { indentedText, type Json, JsonError, parseJson } from "../lib/json-text.ts";
+import type { ApiRequest } from "../lib/request.ts";
 import { putView, query } from "../lib/requests.ts";
 import { note, say } from "../ui/announce.ts";
 import { curlButton } from "../ui/curl.ts";
@@ -72,13 +73,7 @@ export function queryPage(context: PageContext): HTMLElement {
   });
   editor.control.addEventListener("input", changed);
   kind.control.addEventListener("change", changed);
-  const run = async () => {
-    result.replaceChildren();
-    const answer: Json = parseJson(await sendForText(request(), context.signal));
-    const shown = queryResult(answer);
-    result.replaceChildren(shown.element);
-    say(shown.summary);
-  };
+  const run = async () => showAnswer(request(), result, context.signal);
   const tidy = () => {
     editor.control.value = tidied(editor.control.value);
     changed();
@@ -90,24 +85,40 @@ export function queryPage(context: PageContext): HTMLElement {
     heading("Query"),
     h(
       "div",
-      { class: "panel" },
-      form(
-        "Query",
-        run,
-        row(kind.element, example.element),
-        editor.element,
-        check,
-        row(
-          submitButton("Run"),
-          button("Tidy", tidy),
-          button("Keep as view…", () => keepAsView(editor.control.value, views.load)),
-          curlButton(request),
+      { class: "query" },
+      h(
+        "div",
+        { class: "panel" },
+        form(
+          "Query",
+          run,
+          row(kind.element, example.element),
+          editor.element,
+          check,
+          row(
+            submitButton("Run"),
+            button("Tidy", tidy),
+            button("Keep as view…", () => keepAsView(editor.control.value, views.load)),
+            curlButton(request),
+          ),
         ),
       ),
+      result,
     ),
-    result,
     views.element,
   );
+}
+
+async function showAnswer(
+  request: ApiRequest,
+  place: HTMLElement,
+  signal: AbortSignal,
+): Promise<void> {
+  place.replaceChildren();
+  const answer: Json = parseJson(await sendForText(request, signal));
+  const { element, summary } = queryResult(answer);
+  place.replaceChildren(element);
+  say(summary);
 }
 
 function readDraft(): Draft {

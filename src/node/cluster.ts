@@ -186,7 +186,7 @@ export class Cluster implements ClusterApi {
       ),
       batches: this.#parts.serveBatches,
     });
-    this.#reconnect();
+    this.changed();
   }
 
   send(messages: readonly Message[]): void {
@@ -211,6 +211,8 @@ export class Cluster implements ClusterApi {
 
   /** Membership or addresses changed. */
   changed(): void {
+    const { core } = this.#parts;
+    core.setPriorities(this.#book.priorities(core.configuration));
     this.#members.changed();
     this.#reconnect();
   }
@@ -240,7 +242,8 @@ export class Cluster implements ClusterApi {
     };
   }
 
-  roleChanged({ role }: RoleChange): void {
+  roleChanged({ role, leader }: RoleChange): void {
+    if (leader !== null) this.#members.leaderChanged(leader);
     if (role === "candidate") this.#elections++;
     if (role === "leader") this.#members.record();
   }

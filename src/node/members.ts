@@ -53,6 +53,10 @@ export class MemberBook {
     return this.#records().get(id)?.incarnation ?? null;
   }
 
+  priorities(configuration: Configuration): Map<NodeId, number> {
+    return new Map(idsOf(configuration).map((id) => [id, this.find(id)?.priority ?? 0]));
+  }
+
   /** Everybody to talk to: the members, or before there are any, those of the settings. */
   peers(configuration: Configuration): PeerAddress[] {
     const members = idsOf(configuration);

@@ -35,6 +35,9 @@ export class Members {
   readonly #met = new Map<NodeId, Pick<Meeting, "incarnation" | "asOf">>();
   #preferredSinceMs: number | null = null;
   #transferredMs = Number.NEGATIVE_INFINITY;
+  #leader: NodeId | null = null;
+  /** Other than that from nobody to the first that was heard of. */
+  #leaderChangedMs = Number.NEGATIVE_INFINITY;
   #epoch = 0;
 
   constructor(options: MembersOptions) {
@@ -166,18 +169,26 @@ export class Members {
     return { ok: true, target };
   }
 
+  leaderChanged(leader: NodeId): void {
+    if (leader === this.#leader) return;
+    if (this.#leader !== null) this.#leaderChangedMs = this.#options.clock.monotonic() / 1000;
+    this.#leader = leader;
+  }
+
   /** Once a second: a preferred node that is fit takes over, but never to and fro. */
   preferBetterLeader(): void {
-    const { core, clock, turnSoon } = this.#options;
+    const { core, clock, isUp, turnSoon } = this.#options;
     const nowMs = clock.monotonic() / 1000;
     const preferred = core.role === "leader" ? core.status().preferredLeader : null;
-    if (preferred === null) {
+    if (preferred === null || !isUp(preferred)) {
       this.#preferredSinceMs = null;
       return;
     }
     this.#preferredSinceMs ??= nowMs;
     if (nowMs - this.#preferredSinceMs < PREFERRED_STABLE_MS) return;
-    if (nowMs - this.#transferredMs < TRANSFER_REST_MS) return;
+    // All that were up saw the last change, so it does not matter who leads now.
+    const lastMs = Math.max(this.#transferredMs, this.#leaderChangedMs);
+    if (nowMs - lastMs < TRANSFER_REST_MS) return;
     this.#transferredMs = nowMs;
     core.transferLeadership(preferred);
     turnSoon();

@@ -172,6 +172,8 @@ export type Core = {
   applied(index: LogIndex): void;
   /** This node is not fit to lead for now (slow disk, long pause): no campaign for two timeouts. */
   stepDown(): void;
+  /** As in the config: the membership has told others. In force from the next deadline on. */
+  setPriorities(priority: ReadonlyMap<NodeId, number>): void;
   /** Campaign after this many ticks without a leader; until the deadline is next drawn. */
   setElectionTimeout(ticks: number): void;
   /** The disk of `id` is known to agree with the log up to here; null if not leader or a stranger. */
@@ -249,6 +251,9 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
     persisted: (token) => persisted(raft, token),
     applied: (index) => stepApplied(raft, index),
     stepDown: () => stepDown(raft),
+    setPriorities: (priority) => {
+      raft.settings.priority = priority;
+    },
     setElectionTimeout: (ticks) => setElectionTimeout(raft, ticks),
     matchIndex: (id) => matchIndex(raft, id),
     termAt: (index) => raft.log.termAt(index) ?? null,

@@ -31,6 +31,8 @@ import {
 } from "./types.ts";
 
 const NO_DATA = new Uint8Array(0);
+/** Entries that a preferred leader may lack. */
+const PREFERRED_LAG_MAX = 100;
 
 export type ProposeResult =
   | Accepted
@@ -284,16 +286,22 @@ function sendTimeoutNow(raft: Raft, target: NodeId): void {
   send(raft, { type: "timeout_now", from: raft.id, to: target, term: raft.term });
 }
 
-/** A voter of higher priority that has all of the log, if there is one: the best such. */
+/** A voter of higher priority that has all of the log, or nearly so: the best, if there is one. */
 export function preferredLeader(raft: Raft, leader: Leader): NodeId | null {
   const { priority } = raft.settings;
   let best: NodeId | null = null;
   let highest = priority.get(raft.id) ?? 0;
   for (const id of raft.configuration.voters) {
     const own = priority.get(id) ?? 0;
-    if (own <= highest || leader.progress.get(id)?.match !== raft.log.lastIndex) continue;
+    if (own <= highest || !isNearlyCaughtUp(raft, leader, id)) continue;
     highest = own;
     best = id;
   }
   return best;
+}
+
+/** Under load there is always something on the way; a transfer waits for it. */
+function isNearlyCaughtUp({ log }: Raft, { progress }: Leader, id: NodeId): boolean {
+  const match = progress.get(id)?.match ?? INDEX_0;
+  return match > 0 && match + PREFERRED_LAG_MAX >= log.lastIndex;
 }

@@ -25,7 +25,8 @@ export type Settings = {
   readonly random: { u32(): number };
   readonly preVote: boolean;
   readonly checkQuorum: boolean;
-  readonly priority: ReadonlyMap<NodeId, number>;
+  /** Replaced as a whole. */
+  priority: ReadonlyMap<NodeId, number>;
   readonly maxAppendBytes: number;
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;

@@ -44,6 +44,28 @@ export class StateDiverged extends Error {
   }
 }
 
+type Success = Extract<CommandResult, { readonly ok: true }>;
+/** Never renumber. */
+const TYPES: Readonly<Record<Success["type"], number>> = {
+  produce: 1,
+  commit_offset: 2,
+  kv_put: 3,
+  kv_delete: 4,
+  delete_before: 5,
+  trim: 6,
+  tick: 7,
+  create_topic: 8,
+  delete_topic: 9,
+  set_retention: 10,
+  configure: 11,
+  put_member: 12,
+  remove_member: 13,
+  put_view: 14,
+  delete_view: 15,
+  save_view: 16,
+  checksum: 17,
+};
+
 export class Tally {
   readonly #every: number;
   readonly #writer = new ByteWriter(2 * HASH_BYTES);
@@ -78,22 +100,24 @@ export class Tally {
   result(result: CommandResult): void {
     const writer = this.#writer;
     if (!result.ok) {
+      writer.u8(0);
       writer.text(result.code);
       return;
     }
-    writer.text(result.type);
+    writer.u8(TYPES[result.type]);
     switch (result.type) {
       case "produce":
-        this.numbers(result.firstOffset, result.count, Number(result.duplicate));
+        writer.u8(result.duplicate ? 1 : 0);
+        this.numbers(result.firstOffset, result.count);
         break;
       case "commit_offset":
-        this.numbers(result.committedOffset);
+        this.numbers(result.committedOffset, 0);
         break;
       case "kv_put":
-        this.numbers(result.cas);
+        this.numbers(result.cas, 0);
         break;
       case "kv_delete":
-        this.numbers(Number(result.deleted));
+        writer.u8(result.deleted ? 1 : 0);
         break;
       case "delete_before":
       case "trim":
@@ -107,16 +131,20 @@ export class Tally {
     }
   }
 
-  numbers(...values: readonly number[]): void {
-    for (const value of values) this.#writer.u64(value);
+  numbers(a: number, b: number): void {
+    this.#writer.u64(a);
+    this.#writer.u64(b);
     if (this.#writer.length >= HASH_BYTES) this.#hash();
   }
 
   /** The entry is applied: ends the run, if it is the last of one. */
   end(index: number, { broker, kv, members, views, now }: MachineState): void {
     if (index % this.#every !== 0 || !this.#isWhole) return;
-    this.numbers(now, broker.nextTopicId, broker.topicsById.size, broker.retentionRevision);
-    this.numbers(kv.size, kv.bytes, kv.nextNamespaceId, members.size, views.nextViewId);
+    this.numbers(now, broker.retentionRevision);
+    this.numbers(broker.nextTopicId, broker.topicsById.size);
+    this.numbers(kv.size, kv.bytes);
+    this.numbers(kv.nextNamespaceId, views.nextViewId);
+    this.numbers(members.size, 0);
     this.#hash();
     this.#digests.set(index, this.#crc);
     const oldest = this.#digests.keys().next().value;

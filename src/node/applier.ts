@@ -95,14 +95,14 @@ export class Applier implements Effects {
     count: number,
     logicalBytes: number,
   ): void {
-    this.tally.numbers(partition.topicId, partition.partition, baseOffset, timestampMs);
+    this.tally.numbers(partition.topicId, partition.partition);
     const handle = handleOf(partition);
     handle.log.append(batches, baseOffset, timestampMs, count, logicalBytes);
     handle.waits.appended(handle.endOffset);
   }
 
   trimmed(partition: PartitionState): void {
-    this.tally.numbers(partition.topicId, partition.partition, partition.lowWatermark);
+    this.tally.numbers(partition.topicId, partition.lowWatermark);
     handleOf(partition).log.trim(partition.lowWatermark);
   }
 

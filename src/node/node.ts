@@ -444,6 +444,12 @@ export class Node implements NodeApi, ClusterApi {
   }
 
   #synced(seconds: number, entries: readonly Entry[]): void {
+    // A commit index that moved alone is no write of the journal.
+    if (entries.length > 0) this.#journaled(seconds, entries);
+    this.#checkpointer.maybeTake();
+  }
+
+  #journaled(seconds: number, entries: readonly Entry[]): void {
     const { instruments } = this.#options;
     const bytes = payloadBytes(entries);
     instruments.fsyncSeconds.observe(seconds);
@@ -452,7 +458,6 @@ export class Node implements NodeApi, ClusterApi {
     if (records > 0) instruments.batchRecords.observe(records);
     this.#proposer.durable(entries.at(-1)?.index ?? 0);
     this.#checkpointer.appended(bytes);
-    this.#checkpointer.maybeTake();
   }
 
   async #roomNeeded(): Promise<void> {

@@ -13,6 +13,7 @@ const KIB = 1024;
 
 export class SingleNode {
   readonly clock = new SimClock();
+  readonly instruments = createInstruments();
   readonly disk: SimDisk;
   readonly #random: Random;
   node: Node | null = null;
@@ -36,7 +37,7 @@ export class SingleNode {
         clock,
         random: this.#random,
         log: SILENT,
-        instruments: createInstruments(),
+        instruments: this.instruments,
         dataDir,
         nodeId: id,
         cluster: {

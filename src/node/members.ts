@@ -38,9 +38,14 @@ export class MemberBook {
 
   find(id: NodeId): MemberAddress | null {
     const record = this.#records().get(id);
-    if (record === undefined) return this.#hints.get(id) ?? null;
+    if (record === undefined || this.lacksAddress(id)) return this.#hints.get(id) ?? null;
     const { host, raftPort, httpPort, priority } = record;
     return { id, host, raftPort, httpPort, priority };
+  }
+
+  /** A node that was alone when it was recorded had no Raft address; the settings have one now. */
+  lacksAddress(id: NodeId): boolean {
+    return this.#records().get(id)?.raftPort === 0 && (this.#hints.get(id)?.raftPort ?? 0) > 0;
   }
 
   /** Whether the log knows the node. */

@@ -77,7 +77,8 @@ export class Members {
       const address = book.find(id);
       const known = book.incarnationOf(id);
       const disk = this.#diskOf(id);
-      if (address === null || (known !== null && (id !== core.id || known === disk))) continue;
+      const isKnown = known !== null && (id !== core.id || known === disk);
+      if (address === null || (isKnown && !book.lacksAddress(id))) continue;
       if (disk === null && book.isRecorded(id)) continue;
       commander.housekeep((writer) =>
         encodePutMember(writer, { ...address, incarnation: disk, resetIncarnation: false }),

@@ -114,7 +114,9 @@ test("a backup of a follower is restored, and grows to three", async () => {
   const expected = Array.from({ length: RECORDS }, (_, i) => `value ${i}`);
   for (const value of expected) await client.must("POST", "/broker/topics/t/produce", value);
   const place = join(directory.path, "follower.ayder");
-  expect(await ayder(["backup", "--url", follower.url, place])).toMatchObject({ code: 0, err: "" });
+  const env = { AYDER_TOKEN: "dev" };
+  const backup = await ayder(["backup", "--url", follower.url, place], { env });
+  expect(backup).toMatchObject({ code: 0, err: "" });
   // The old cluster goes on: its log and the restored one are different from here.
   await client.must("POST", "/broker/topics/t/produce", "only in the old cluster");
   for (const server of nodes) {
@@ -127,6 +129,10 @@ test("a backup of a follower is restored, and grows to three", async () => {
   const restored = await ayder(["restore", place, "--data-dir", grown.dir("a"), "--node-id", "a"]);
   expect(restored).toMatchObject({ code: 0, err: "" });
   expect((await ayder(["verify", grown.dir("a")])).code).toBe(0);
+  // A look at it first, alone: the address of a node that nobody dials must not stay with it.
+  const alone = await startServer({ dataDir: grown.dir("a"), env: { RF_HA_NODE_ID: "a" } });
+  expect(await values(alone)).toEqual(expected);
+  await alone.stop();
   const founder = await grown.start("a", true);
   await ready(founder);
   expect(await values(founder)).toEqual(expected);

@@ -17,7 +17,7 @@ import { startLoopLagProbe } from "./metrics/loop-lag.ts";
 import type { ClusterOptions } from "./node/cluster.ts";
 import { Node } from "./node/node.ts";
 import type { WriteConcern } from "./node/write-concern.ts";
-import { peerNetworkOf, readPem } from "./peer-network.ts";
+import { type PeerPapers, peerNetworkOf, readPem } from "./peer-network.ts";
 import { DataDir, refuseHalfRestored } from "./storage/data-dir.ts";
 import { parseTopology } from "./topology.ts";
 import { COMMIT, VERSION } from "./version.ts";
@@ -45,11 +45,13 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const lock = acquireDataLock(config.dataDir);
   const instruments = createInstruments();
-  const node = await openNode(config, log, instruments, fault);
+  const cluster = clusterOf(config, log);
+  const node = await openNode(config, cluster, log, instruments, fault);
   await node.start();
   // The replayed journal is garbage now; without this it would be so for a long time.
   Bun.gc(true);
   const server = listen(config, node, log, instruments);
+  const stopWatching = cluster.papers?.watch();
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   if (config.tokens === "") {
     log.warn("no tokens are set: `dev` works, from this machine only; see RF_BEARER_TOKENS");
@@ -67,6 +69,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
       await server.stop(STOP_GRACE_MS);
       await node.stop();
       stopProbe();
+      stopWatching?.();
       lock.release();
     },
   };
@@ -83,13 +86,13 @@ export const isStartError = (error: unknown): error is Error =>
 
 async function openNode(
   config: Config,
+  cluster: ClusterOptions,
   log: Logger,
   instruments: Instruments,
   fault: (error: unknown) => void,
 ): Promise<Node> {
   const disk = new BunDisk(config.dataDir);
   await refuseHalfRestored(disk);
-  const cluster = clusterOf(config);
   const dataDir = await DataDir.open(disk, {
     // A node alone names its cluster at once; of several, one does when all know each other.
     clusterId: config.haEnabled ? null : crypto.randomUUID(),
@@ -126,7 +129,10 @@ async function openNode(
 }
 
 /** A node alone is a cluster of one, that founds itself. */
-function clusterOf(config: Config): ClusterOptions {
+function clusterOf(
+  config: Config,
+  log: Logger,
+): ClusterOptions & { readonly papers: PeerPapers | null } {
   const self = config.haNodeId as NodeId;
   const timing = {
     newClusterId: () => crypto.randomUUID(),
@@ -143,7 +149,8 @@ function clusterOf(config: Config): ClusterOptions {
       priority: 0,
     };
     const network = new NoNetwork();
-    return { members: [address], founder: true, network, identity: null, ...timing };
+    const alone = { members: [address], founder: true, network, identity: null, papers: null };
+    return { ...alone, ...timing };
   }
   const members = parseTopology(config.haNodes);
   const own = members.find(({ id }) => id === self);
@@ -154,7 +161,7 @@ function clusterOf(config: Config): ClusterOptions {
     throw new ConfigError("RF_HA_ELECTION_TIMEOUT_MS must be at least twice RF_HA_HEARTBEAT_MS");
   }
   const founder = config.haBootstrapLeader;
-  return { members, founder, ...peerNetworkOf(config, own), ...timing };
+  return { members, founder, ...peerNetworkOf(config, own, log), ...timing };
 }
 
 function writeConcernOf(config: Config): WriteConcern {

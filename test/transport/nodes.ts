@@ -25,6 +25,8 @@ export type NodeOptions = {
   readonly clusterId?: string | null;
   readonly incarnation?: string;
   readonly tls?: NetworkTls | null;
+  /** Instead of one by `tls` and `port`. */
+  readonly network?: BunNetwork;
   readonly identity?: PeerIdentity | null;
   readonly limits?: Partial<TransportLimits>;
   readonly port?: number;
@@ -42,12 +44,9 @@ export class TestNode {
 
   constructor(id: string, options: NodeOptions = {}) {
     this.id = id as NodeId;
-    this.network = new BunNetwork({
-      host: "127.0.0.1",
-      port: options.port ?? 0,
-      tls: options.tls ?? null,
-      frameBytesMax: FRAME_BYTES_MAX,
-    });
+    const { tls = null, port = 0 } = options;
+    const place = { host: "127.0.0.1", port, frameBytesMax: FRAME_BYTES_MAX };
+    this.network = options.network ?? new BunNetwork({ ...place, tls });
     this.transport = new Transport({
       network: this.network,
       identity: options.identity ?? null,

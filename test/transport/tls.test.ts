@@ -1,15 +1,17 @@
 /** Who gets through mutual TLS and the handshake above it, and who does not. */
 import { afterAll, expect, test } from "bun:test";
 import { createHash, sign, X509Certificate } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BunClock } from "../../src/env/bun-clock.ts";
-import type { NetworkTls } from "../../src/env/bun-network.ts";
+import type { BunNetwork, NetworkTls } from "../../src/env/bun-network.ts";
 import type { PeerIdentity } from "../../src/env/network.ts";
 import { TlsIdentity, TlsUnusable } from "../../src/env/tls-identity.ts";
 import { doubtNames } from "../../src/env/tls-names.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
+import { createLogger } from "../../src/metrics/log.ts";
+import { peerNetworkOf } from "../../src/peer-network.ts";
 import { Authority, type NodeCertificate } from "./certificates.ts";
 import { allUp, heartbeat, TestNode, until, withNodes } from "./nodes.ts";
 
@@ -295,6 +297,58 @@ test("names in certificates: id or host, no wildcards, and never another member'
   const six = { ...claim, host: "::1" };
   expect(doubtNames(certificate("x", ["IP:0:0:0:0:0:0:0:1"]), six)).toBeNull();
   expect(doubtNames(certificate("x", ["IP:127.0.0.1"]), six)).not.toBeNull();
+});
+
+test("new files of a certificate are used for new links, and wrong ones are not", async () => {
+  const write = (tls: NetworkTls) => {
+    for (const [name, text] of Object.entries(tls)) writeFileSync(join(root, `a.${name}`), text);
+  };
+  write(A);
+  const lines: string[] = [];
+  const log = createLogger({ level: "info", now: () => 0, write: (line) => lines.push(line) });
+  const settings = {
+    haTls: true,
+    haTlsCa: join(root, "a.ca"),
+    haTlsCert: join(root, "a.cert"),
+    haTlsKey: join(root, "a.key"),
+    haTlsStrictId: true,
+  };
+  const own = peerNetworkOf(settings, { host: "127.0.0.1", raftPort: 0 }, log);
+  const a = new TestNode("a", { network: own.network as BunNetwork, identity: own.identity });
+  const b = node("b", B);
+  const refused = () => b.transport.stats().refused.get("not_proven") ?? 0;
+  const again = async () => {
+    a.transport.setPeers([]);
+    a.transport.setPeers([b.address]);
+    await until(() => a.transport.isUp(b.id));
+  };
+  await withNodes([a, b], async () => {
+    await allUp([a, b]);
+    const before = own.identity?.fingerprint;
+    own.papers?.check();
+    expect(own.identity?.fingerprint).toEqual(before);
+    // A key that belongs to another certificate, and a file that is gone.
+    write({ ...A, key: B.key });
+    own.papers?.check();
+    rmSync(settings.haTlsCert);
+    own.papers?.check();
+    expect(own.identity?.fingerprint).toEqual(before);
+    expect(lines.filter((line) => line.includes("the old ones stay")).length).toBe(2);
+    expect(lines.join("")).not.toContain("PRIVATE");
+    await again();
+    const fresh = issue({ id: "a" });
+    write(fresh);
+    own.papers?.check();
+    const { raw } = new X509Certificate(fresh.cert);
+    expect(own.identity?.fingerprint).toEqual(
+      new Uint8Array(createHash("sha256").update(raw).digest()),
+    );
+    await again();
+    b.transport.setPeers([]);
+    b.transport.setPeers([a.address]);
+    await until(() => b.transport.isUp(a.id));
+    expect(refused()).toBe(0);
+  });
 });
 
 test("certificates are renewed while links are up, and bad ones leave the old in force", async () => {

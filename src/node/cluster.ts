@@ -8,7 +8,7 @@ import type { Logger } from "../metrics/log.ts";
 import type { HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
 import { membersOf } from "../raft/membership.ts";
-import type { FetchRequest, Message, RoleChange } from "../raft/types.ts";
+import type { Entry, FetchRequest, Message, RoleChange } from "../raft/types.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import type { Batches, BatchesHandler, BatchesWanted } from "../transport/batch-exchange.ts";
 import type { Standing } from "../transport/handshake-codec.ts";
@@ -17,6 +17,7 @@ import type { ClusterApi, NodeHealth } from "./api.ts";
 import type { ClusterTime } from "./cluster-time.ts";
 import type { Commander } from "./commander.ts";
 import { Founding } from "./founding.ts";
+import { KnownDisks } from "./known-disks.ts";
 import { idsOf, type MemberAddress, MemberBook } from "./members.ts";
 import { Members } from "./membership.ts";
 import { foundersOf } from "./node-core.ts";
@@ -42,6 +43,8 @@ export type ClusterParts = {
   readonly options: ClusterOptions;
   readonly core: Core;
   readonly machine: Machine;
+  /** Of the log behind the checkpoint. */
+  readonly entries: readonly Entry[];
   readonly clock: Clock;
   readonly time: ClusterTime;
   readonly random: Random;
@@ -65,6 +68,7 @@ export type ClusterParts = {
 export class Cluster implements ClusterApi {
   readonly #parts: ClusterParts;
   readonly #book: MemberBook;
+  readonly #disks: KnownDisks;
   readonly #members: Members;
   readonly #transport: Transport;
   readonly #link: PeerLink;
@@ -81,6 +85,7 @@ export class Cluster implements ClusterApi {
     const { options, core, machine, clock, random, log, dataDir, commander } = parts;
     const { clusterId, incarnation } = dataDir.identity;
     this.#book = new MemberBook(core.id, options.members, () => machine.members);
+    this.#disks = new KnownDisks(core, () => machine.members, parts.entries);
     this.#transport = new Transport({
       network: options.network,
       identity: options.identity,
@@ -170,7 +175,7 @@ export class Cluster implements ClusterApi {
     const { core, snapshots, turnSoon } = this.#parts;
     this.#transport.start({
       message: (message) => {
-        if (!this.#learning) this.#parts.step([message]);
+        if (!this.#learning && this.#isCredible(message)) this.#parts.step([message]);
       },
       unreachable: (peer) => {
         core.reportUnreachable(peer);
@@ -207,6 +212,11 @@ export class Cluster implements ClusterApi {
 
   fetch(requests: readonly FetchRequest[]): void {
     this.#link.fetch(requests);
+  }
+
+  /** These are on this node's disk now. */
+  appended(entries: readonly Entry[]): void {
+    this.#disks.appended(entries);
   }
 
   /** Membership or addresses changed. */
@@ -312,7 +322,7 @@ export class Cluster implements ClusterApi {
     const { peer, incarnation, asOf } = meeting;
     if (this.#isFounding) return false;
     this.#founding?.met(meeting);
-    const known = this.#book.incarnationOf(peer);
+    const known = this.#disks.incarnationOf(peer);
     if (known !== null && known !== incarnation && asOf <= this.#parts.core.appliedIndex) {
       this.#parts.log.warn("a node came back with another disk: remove it and add it again", {
         peer,
@@ -321,6 +331,17 @@ export class Cluster implements ClusterApi {
     }
     this.#members.met(meeting);
     return true;
+  }
+
+  /**
+   * A vote counts if it is of the disk that the log knows: any other may have forgotten what it
+   * promised. A cluster knows the disks that it was founded on from its first entry on.
+   */
+  #isCredible(message: Message): boolean {
+    if (message.type !== "vote_response" && message.type !== "pre_vote_response") return true;
+    if (!message.granted) return true;
+    const known = this.#disks.incarnationOf(message.from);
+    return known !== null && known === this.#members.metDisk(message.from);
   }
 
   #learn(clusterId: string, from: NodeId): void {

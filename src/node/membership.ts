@@ -93,6 +93,11 @@ export class Members {
     return isUp(id) ? (this.#met.get(id)?.incarnation ?? null) : null;
   }
 
+  /** As of the last handshake; null: there was none. */
+  metDisk(id: NodeId): string | null {
+    return this.#met.get(id)?.incarnation ?? null;
+  }
+
   /** A member's disk was met for the first time: from now on it is known by it. */
   met({ peer: id, incarnation, asOf }: Meeting): void {
     const { core, book, commander } = this.#options;

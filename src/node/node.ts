@@ -157,7 +157,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#shard = this.#newShard();
     this.#snapshots = this.#newSnapshots();
     this.#healing = this.#newHealing();
-    this.#cluster = this.#newCluster();
+    this.#cluster = this.#newCluster(recovered.entries);
   }
 
   #newSnapshots(): Snapshots {
@@ -172,12 +172,13 @@ export class Node implements NodeApi, ClusterApi {
     });
   }
 
-  #newCluster(): Cluster {
+  #newCluster(entries: readonly Entry[]): Cluster {
     const { cluster, clock, random, log, dataDir, commitTimeoutMs } = this.#options;
     return new Cluster({
       options: cluster,
       core: this.#core,
       machine: this.#machine,
+      entries,
       clock,
       time: this.#time,
       random,
@@ -452,6 +453,7 @@ export class Node implements NodeApi, ClusterApi {
   #journaled(seconds: number, entries: readonly Entry[]): void {
     const { instruments } = this.#options;
     const bytes = payloadBytes(entries);
+    this.#cluster.appended(entries);
     instruments.fsyncSeconds.observe(seconds);
     instruments.batchBytes.observe(bytes);
     const records = this.#proposer.takeRecords();

@@ -214,6 +214,27 @@ export const MUTANTS: readonly Mutant[] = [
     test: "test/node/proposer.test.ts",
   },
   {
+    name: "disk-is-known-when-applied",
+    file: "src/node/known-disks.ts",
+    find: "    this.#records = records;\n    this.#scan(entries);",
+    put: "    this.#records = records;\n    void entries;",
+    and: [
+      {
+        file: "src/node/cluster.ts",
+        find: "return known !== null && known === this.#members.metDisk(message.from);",
+        put: "return true;",
+      },
+    ],
+    test: "test/sim/lost-disks.test.ts",
+  },
+  {
+    name: "vote-of-an-unknown-disk-counts",
+    file: "src/node/cluster.ts",
+    find: "return known !== null && known === this.#members.metDisk(message.from);",
+    put: "return known === null || known === this.#members.metDisk(message.from);",
+    test: "test/sim/lost-disks.test.ts",
+  },
+  {
     name: "cas-reset-after-delete",
     file: "src/kv/commands/delete.ts",
     find: "    state.bytes -= namespace.keys.remove(key);",

@@ -8,8 +8,6 @@ import type { SimNode } from "./sim-node.ts";
 
 const LENGTHS_MS = [50, 200, 800, 2500] as const;
 const JUMPS_MS = [-86_400_000, -3000, 0, 3000, 3_600_000, 86_400_000] as const;
-/** Until members are known by their disks, a lost one cannot be told from a new one. */
-const SETTLED_MS = 1500;
 
 export class Nemesis {
   readonly #cluster: SimCluster;
@@ -79,9 +77,8 @@ export class Nemesis {
 
   /** One more disk may be lost for good without taking records with it. */
   mayBreak(node: SimNode): boolean {
-    const { founders, plan, queue } = this.#cluster;
-    if (!founders.includes(node) || node.broken !== null || queue.elapsedMs < SETTLED_MS)
-      return false;
+    const { founders, plan } = this.#cluster;
+    if (!founders.includes(node) || node.broken !== null) return false;
     // What a leader alone has is not promised to survive; a change of members moves the majority.
     if (plan.faults.includes("membership")) return false;
     const spoilt = founders.filter(

@@ -98,6 +98,21 @@ onStage("console", {}, (stage) => {
     },
   );
 
+  flow("the newest are shown also where a page holds only some, and at once", async () => {
+    const { page, api } = stage();
+    const write = (value: string) =>
+      api.ask("POST /broker/topics/telemetry.raw/produce?partition=1", value);
+    for (let i = 0; i < 6; i++) await write(`${i}${"x".repeat(1_000_000)}`);
+    await show(stage(), "#/topics/telemetry.raw/messages?partition=1");
+    await page.getByRole("button", { name: "Message 5", exact: true }).waitFor();
+    await write("small");
+    await click(page, "Newest");
+    await page.getByRole("button", { name: "Message 6", exact: true }).click();
+    await page.getByRole("heading", { name: "Offset 6" }).waitFor();
+    await page.getByRole("button", { name: "Message 5", exact: true }).click();
+    await page.getByText("The first 64 KiB of 977 KiB.").waitFor();
+  });
+
   flow("a search finds text in all partitions", async () => {
     const { page } = stage();
     await show(stage(), "#/topics/sales/messages?partition=all");

@@ -37,6 +37,8 @@ export type Message = {
 export type Page = {
   readonly messages: readonly Message[];
   readonly next_offset: number;
+  /** Its bytes, not its number of messages, ended it. */
+  readonly truncated: boolean;
   readonly low_watermark: number;
   readonly end_offset: number;
 };

@@ -152,26 +152,44 @@ class MessageBrowser {
     return consume({ topic: this.#context.name, partition, offset, limit: PAGE });
   }
 
-  #newest(): Promise<void> {
-    const { low_watermark: low, end_offset: end } = this.#at;
-    return this.#load(Math.max(low, end - PAGE), "newest");
+  /** Large messages fill a page before its end: then fewer are asked for. */
+  async #newest(): Promise<void> {
+    const signal = this.#startWork();
+    await this.#trouble.watch(signal, async () => {
+      const read = (from: number) => send<Page>(this.#request(from), signal);
+      let { low_watermark: low, end_offset: end } = this.#at;
+      let page = await read(Math.max(low, end - PAGE));
+      // What was known of the partition may be two seconds old.
+      ({ low_watermark: low, end_offset: end } = page);
+      let span = Math.min(PAGE, end - low);
+      if (page.next_offset < end) page = await read(end - span);
+      while (page.truncated && span > 1) {
+        span = Math.max(1, Math.min(page.messages.length, span >> 1));
+        page = await read(end - span);
+      }
+      this.#showPage(page);
+      // The newest are others after a reload, so the address names no offset.
+      this.#remember();
+    });
   }
 
-  /** @param address what the address says of it: the newest are others after a reload. */
-  async #load(offset: number, address: "offset" | "newest" = "offset"): Promise<void> {
+  async #load(offset: number): Promise<void> {
     const signal = this.#startWork();
     if (!Number.isSafeInteger(offset)) return this.#trouble.show("The offset is no number");
     await this.#trouble.watch(signal, async () => {
-      const page = await send<Page>(this.#request(offset), signal);
-      this.#start = page.messages[0]?.offset ?? Math.max(offset, page.low_watermark);
-      this.#next = page.next_offset;
-      this.#show(page.messages.toReversed());
-      const { low_watermark: low, end_offset: end } = page;
-      this.#say(
-        `${plural(page.messages.length, "message")} from offset ${count(this.#start)}, newest first · first kept ${count(low)}, end ${count(end)}`,
-      );
-      this.#remember(address === "offset" ? { offset } : {});
+      this.#showPage(await send<Page>(this.#request(offset), signal));
+      this.#remember({ offset });
     });
+  }
+
+  #showPage({ messages, next_offset: next, low_watermark: low, end_offset: end }: Page): void {
+    this.#start = messages[0]?.offset ?? Math.max(low, next);
+    this.#next = next;
+    this.#show(messages.toReversed());
+    this.#say(
+      `${plural(messages.length, "message")} from offset ${count(this.#start)}, newest first · ` +
+        `first kept ${count(low)}, end ${count(end)}`,
+    );
   }
 
   async #find(): Promise<void> {
@@ -279,6 +297,7 @@ class MessageBrowser {
     const format = this.#shownAs;
     return new Table<Message>({
       caption: "Messages",
+      fixed: true,
       keyOf: ({ partition, offset }) => `${partition}/${offset}`,
       empty: () => this.#nothing(),
       columns: [

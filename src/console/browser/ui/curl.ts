@@ -2,23 +2,16 @@
 import type { ApiRequest } from "../lib/request.ts";
 import { curlOf } from "../lib/request.ts";
 import { nodeState } from "../node-state.ts";
-import { note, noteFailure } from "./announce.ts";
+import { note } from "./announce.ts";
 import { h } from "./dom.ts";
+import { button } from "./form.ts";
 
 export const curlLine = (request: ApiRequest): string =>
   curlOf(request, { origin: location.origin, cluster: (nodeState()?.nodes ?? 1) > 1 });
 
-/** @param make null or a thrown Error says why there is nothing to copy. */
-export function curlButton(make: () => ApiRequest, label = "Copy as curl"): HTMLButtonElement {
-  const copyIt = async () => {
-    try {
-      await copy(curlLine(make()), "Copied as curl");
-    } catch (error) {
-      noteFailure(error instanceof Error ? error.message : String(error));
-    }
-  };
-  return h("button", { type: "button", class: "quiet curl", onclick: copyIt }, label);
-}
+/** @param make throws where the fields hold nothing that could be sent. */
+export const curlButton = (make: () => ApiRequest): HTMLButtonElement =>
+  button("Copy as curl", () => copy(curlLine(make()), "Copied as curl"), { class: "quiet" });
 
 export async function copy(text: string, said: string): Promise<void> {
   if (!(await copied(text))) throw new Error("The browser does not let the page copy");

@@ -1,5 +1,6 @@
 /** Labelled fields, buttons and what they are made of. */
 import { messageOf } from "../api.ts";
+import { noteFailure } from "./announce.ts";
 import { type Child, freshId, h, type Props } from "./dom.ts";
 import { leaderHint } from "./leader-hint.ts";
 
@@ -52,8 +53,17 @@ export function checkField(label: string, checked = false): Field<HTMLInputEleme
   return { element, control };
 }
 
-export const button = (label: string, onclick: () => unknown, props: Props = {}) =>
-  h("button", { type: "button", onclick, ...props }, label);
+/** What the work throws is said to the user. */
+export function button(label: string, work: () => unknown, props: Props = {}): HTMLButtonElement {
+  const onclick = async () => {
+    try {
+      await work();
+    } catch (error) {
+      noteFailure(messageOf(error));
+    }
+  };
+  return h("button", { type: "button", onclick, ...props }, label);
+}
 
 /** @throws Error that names the field, for what is no whole number of at most 2^53 - 1. */
 export function numberIn(control: HTMLInputElement, name: string): number | null {

@@ -1,4 +1,5 @@
 /** A table whose rows stay what they are while their numbers change. */
+import { count } from "../lib/format.ts";
 import { type Child, h, setText } from "./dom.ts";
 
 export type Column<Row> = {
@@ -14,15 +15,21 @@ export type TableOptions<Row> = {
   readonly caption: string;
   readonly columns: readonly Column<Row>[];
   readonly keyOf: (row: Row) => string;
+  /** A row is for ever what it was when it came. */
+  readonly fixed?: boolean;
   /** Shown instead of an empty table. */
   readonly empty: () => Child;
 };
+
+/** More are slow to lay out, and nobody reads them: a filter finds the others. */
+const ROWS_MAX = 1000;
 
 export class Table<Row> {
   readonly element: HTMLElement;
   readonly #options: TableOptions<Row>;
   readonly #body = h("tbody");
   readonly #scroll: HTMLElement;
+  readonly #remark = h("p", { class: "hint" });
   #rows = new Map<string, HTMLTableRowElement>();
 
   constructor(options: TableOptions<Row>) {
@@ -52,9 +59,13 @@ export class Table<Row> {
       this.element.replaceChildren(this.#options.empty() ?? "");
       return;
     }
-    if (this.#scroll.parentElement !== this.element) this.element.replaceChildren(this.#scroll);
+    if (this.#scroll.parentElement !== this.element) {
+      this.element.replaceChildren(this.#scroll, this.#remark);
+    }
+    const isCut = rows.length > ROWS_MAX;
+    setText(this.#remark, isCut ? `The first ${count(ROWS_MAX)} of ${count(rows.length)}.` : "");
     const kept = new Map<string, HTMLTableRowElement>();
-    for (const row of rows) {
+    for (const row of rows.slice(0, ROWS_MAX)) {
       const key = this.#options.keyOf(row);
       kept.set(key, this.#refreshed(this.#rows.get(key), row));
     }
@@ -83,6 +94,7 @@ export class Table<Row> {
       );
       return h("tr", {}, ...cells);
     }
+    if (this.#options.fixed) return present;
     for (const [i, { cell }] of columns.entries()) {
       const content = cell(row);
       const place = present.children[i];

@@ -392,9 +392,7 @@ export class Node implements NodeApi, ClusterApi {
   }
 
   /** For metrics: records and seconds that each group is behind. */
-  groupLags(): Promise<GroupSample[]> {
-    return this.#lags.sample();
-  }
+  readonly groupLags = (): Promise<GroupSample[]> => this.#lags.sample();
   readonly membership: ClusterApi["membership"] = () => this.#cluster.membership();
   readonly addMember: ClusterApi["addMember"] = (request) => this.#cluster.addMember(request);
   readonly promoteMember: ClusterApi["promoteMember"] = (id) => this.#cluster.promoteMember(id);

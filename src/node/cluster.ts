@@ -77,6 +77,7 @@ export class Cluster implements ClusterApi {
   /** The cluster is being founded here: nobody is met, lest two clusters meet. */
   #isFounding = false;
   readonly #founding: Founding | null;
+  #warnedOf = "";
   #elections = 0;
   #heartbeats = 0;
 
@@ -223,8 +224,19 @@ export class Cluster implements ClusterApi {
   changed(): void {
     const { core } = this.#parts;
     core.setPriorities(this.#book.priorities(core.configuration));
+    this.#warnOfSettings();
     this.#members.changed();
     this.#reconnect();
+  }
+
+  /** Once for each state of affairs: an operator may be about to restart a node with old settings. */
+  #warnOfSettings(): void {
+    const { core, log } = this.#parts;
+    const nodes = this.#book.contradictions(core.configuration).join(" ");
+    if (nodes !== "" && nodes !== this.#warnedOf) {
+      log.warn("RF_HA_NODES differs from the membership in the log, which counts", { nodes });
+    }
+    this.#warnedOf = nodes;
   }
 
   /** For `/metrics_ha`. */

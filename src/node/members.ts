@@ -32,8 +32,13 @@ export class MemberBook {
     this.#records = records;
   }
 
-  get hints(): readonly MemberAddress[] {
-    return [...this.#hints.values()];
+  /** Nodes of which the settings say another thing than the log, which wins. */
+  contradictions(configuration: Configuration): string[] {
+    const members = idsOf(configuration);
+    if (members.length === 0) return [];
+    return [...this.#hints.values()]
+      .filter((hint) => !members.includes(hint.id) || !isSame(hint, this.find(hint.id)))
+      .map(({ id }) => id);
   }
 
   find(id: NodeId): MemberAddress | null {
@@ -82,6 +87,12 @@ export class MemberBook {
     return `${scheme}://${host}:${address.httpPort}`;
   }
 }
+
+const isSame = (a: MemberAddress, b: MemberAddress | null): boolean =>
+  a.host === b?.host &&
+  a.raftPort === b.raftPort &&
+  a.httpPort === b.httpPort &&
+  a.priority === b.priority;
 
 /** Voters of both halves, learners and voters that become learners, each once. */
 export const idsOf = (configuration: Configuration): NodeId[] => [

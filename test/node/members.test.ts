@@ -1,0 +1,39 @@
+import { expect, test } from "bun:test";
+import type { NodeId } from "../../src/lib/ids.ts";
+import type { MemberRecord } from "../../src/machine/members.ts";
+import { MemberBook } from "../../src/node/members.ts";
+import { EMPTY_CONFIGURATION } from "../../src/raft/membership.ts";
+
+const at = (name: string, host: string, priority = 0) => ({
+  id: name as NodeId,
+  host,
+  raftPort: 7000,
+  httpPort: 8000,
+  priority,
+});
+const voters = (...names: readonly string[]) => ({
+  ...EMPTY_CONFIGURATION,
+  voters: names as readonly NodeId[],
+});
+
+test("settings that say another thing than the log are named, and the log wins", () => {
+  const records = new Map<string, MemberRecord>();
+  const hints = [at("n1", "a"), at("n2", "b"), at("n3", "c")];
+  const book = new MemberBook("n1" as NodeId, hints, () => records);
+  const configuration = voters("n1", "n2", "n3");
+  expect(book.contradictions(EMPTY_CONFIGURATION)).toEqual([]);
+  expect(book.contradictions(configuration)).toEqual([]);
+  records.set("n1", { ...at("n1", "a"), incarnation: "d" });
+  records.set("n2", { ...at("n2", "elsewhere"), incarnation: null });
+  records.set("n3", { ...at("n3", "c", 7), incarnation: "e" });
+  expect(book.contradictions(configuration)).toEqual(["n2", "n3"]);
+  expect(book.contradictions(voters("n1", "n2", "n4"))).toEqual(["n2", "n3"]);
+  expect(book.find("n2" as NodeId)?.host).toBe("elsewhere");
+  expect(book.priorities(configuration)).toEqual(
+    new Map([
+      ["n1", 0],
+      ["n2", 0],
+      ["n3", 7],
+    ] as [NodeId, number][]),
+  );
+});

@@ -74,6 +74,13 @@ test("every metric of panels, variables, values and alerts exists", async () => 
   expect(known).not.toContain("ayder_no_such_metric");
 });
 
+test("every metric is on a panel", async () => {
+  const shown = new Set(metricsIn(dashboardText()));
+  const stems = [...(await metricNames())].map((name) => name.replace(/_(bucket|sum|count)$/, ""));
+  const parts = [...shown].map((name) => name.replace(/_(bucket|sum|count)$/, ""));
+  expect(stems.filter((stem) => !parts.includes(stem))).toEqual([]);
+});
+
 describe("every panel", () => {
   const panels = ROWS.flatMap((row) => row.panels);
 

@@ -138,8 +138,8 @@ const target = ({ kind }: Panel, { expression, legend }: Query, index: number) =
   ...(kind === "heatmap" && { format: "heatmap" }),
 });
 
-function fieldDefaults({ kind, unit, limits }: Panel) {
-  const shared = { unit, min: kind === "lines" && unit !== "short" ? 0 : undefined };
+function fieldDefaults({ kind, unit, limits, signed }: Panel) {
+  const shared = { unit, min: kind === "lines" && signed !== true ? 0 : undefined };
   switch (kind) {
     case "lines":
       return {

@@ -18,6 +18,8 @@ export type Panel = {
   readonly limits?: { readonly warn: number; readonly bad: number };
   /** A stat that shows the name of its series instead of the value. */
   readonly named?: true;
+  /** Values may be below 0. */
+  readonly signed?: true;
 };
 export type Row = { readonly title: string; readonly panels: readonly Panel[] };
 
@@ -364,13 +366,36 @@ const CLUSTER: readonly Panel[] = [
     ],
   },
   {
-    title: "Heartbeats and clocks",
-    about: "Heartbeats per second of the leader; how far a clock is from that of Prometheus.",
+    title: "Clocks",
+    about: "Wall clock against that of Prometheus, of most voters, and the time things expire by.",
     kind: "lines",
-    unit: "short",
+    unit: "s",
+    queries: [
+      query("Prometheus {{instance}}", "ayder_clock_seconds{} - timestamp(ayder_clock_seconds{})"),
+      query("voters {{instance}}", "ayder_clock_skew_seconds{}"),
+      query("cluster {{instance}}", "ayder_clock_clamp_seconds{}"),
+    ],
+    signed: true,
+  },
+  {
+    title: "Damage and repairs",
+    about:
+      "Wrong bytes met in files, by kind, and what was healed. Damage means: look at the disk.",
+    kind: "lines",
+    unit: "none",
+    queries: [
+      query("damage {{kind}}", "sum by (kind) (ayder_damage_total{})"),
+      query("repaired {{kind}}", "sum by (kind) (ayder_repairs_total{})"),
+    ],
+  },
+  {
+    title: "Heartbeats and state checks",
+    about: "Heartbeats of the leader, and comparisons of state with it that came out equal.",
+    kind: "lines",
+    unit: "ops",
     queries: [
       query("heartbeats {{instance}}", rate("ayder_ha_heartbeats_total{}")),
-      query("clock {{instance}} (s)", "ayder_clock_seconds{} - timestamp(ayder_clock_seconds{})"),
+      query("checks {{instance}}", rate("ayder_state_checks_total{}")),
     ],
   },
 ];

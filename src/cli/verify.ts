@@ -12,7 +12,7 @@ import { BackupReader } from "../storage/backup-reader.ts";
 import { DataDirUnsupported } from "../storage/data-dir.ts";
 import { openArchive } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
-import { bytesText } from "./table.ts";
+import { bytesText, counted } from "./table.ts";
 
 export const VERIFY: Command = {
   name: "verify",
@@ -92,7 +92,7 @@ function text(
 ): string {
   const lines = findings.map(line);
   if (holder !== null) lines.push(`in use by process ${holder}: this is a look at a moment`);
-  const verdict = damages === 0 ? "whole" : `DAMAGED in ${damages} places`;
+  const verdict = damages === 0 ? "whole" : `DAMAGED: ${counted(damages, "place")}`;
   lines.push(`${path}: ${verdict}; ${files} files, ${bytesText(bytes)} read`, "");
   return lines.join("\n");
 }

@@ -1,9 +1,9 @@
 import type { Disk } from "../env/disk.ts";
-import { DecodeError } from "../lib/bytes.ts";
+import { DecodeError, sameBytes } from "../lib/bytes.ts";
 import { decodeEntry, UnknownEntryError } from "../machine/command-decoder.ts";
 import { decodeConfChange } from "../raft/config-codec.ts";
 import { entryTypeOf, frameBytes, KIND_ENTRY } from "../storage/frame.ts";
-import { type JournalClaim, readClaim } from "../storage/journal-claim.ts";
+import { claimPath, encodeClaim, type JournalClaim, readClaim } from "../storage/journal-claim.ts";
 import { JournalUnsupported } from "../storage/journal-damage.ts";
 import { JournalIndex } from "../storage/journal-index.ts";
 import { openSegments, recoverJournal } from "../storage/journal-recovery.ts";
@@ -45,7 +45,9 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
       const problem = `${torn.bytes} bytes of an append that was never answered`;
       findings.note(torn, problem, "the next start cuts them");
     }
-    verified = { index, claim: await readClaim(disk, directory, identity) };
+    const claim = await readClaim(disk, directory, identity);
+    if (claim !== null) await verifyClaim(claim, scope);
+    verified = { index, claim };
   } catch (error) {
     if (error instanceof JournalUnsupported) {
       findings.damage({ file: directory }, error.message, "use what wrote it");
@@ -59,6 +61,18 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
     }
   }
   return verified;
+}
+
+async function verifyClaim(claim: JournalClaim, scope: JournalScope): Promise<void> {
+  const { disk, directory, identity, findings } = scope;
+  const file = claimPath(directory);
+  const bytes = (await disk.readWhole(file)) ?? new Uint8Array(0);
+  findings.checked(bytes.length);
+  const problem = `this node stands for no election before it has entry ${claim.index} again`;
+  findings.note({ file }, problem, "its peers bring back what its journal has lost");
+  if (sameBytes(bytes, encodeClaim(claim, identity))) return;
+  const copy = "one of the two copies is not whole; the other one counts";
+  findings.note({ file }, copy, "look at the health of this disk");
 }
 
 /** What recovery does not ask: it would do without, or mend it, or nothing there is covered. */

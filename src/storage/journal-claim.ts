@@ -24,7 +24,7 @@ export type JournalClaim = { readonly index: LogIndex; readonly term: Term };
 
 type LogEnd = { readonly index: number; readonly term: number };
 
-const claimPath = (directory: string): string => `${directory}/claimed`;
+export const claimPath = (directory: string): string => `${directory}/claimed`;
 
 /** The later of two ends of a log, as elections compare them. */
 export function laterEnd<E extends LogEnd>(a: E, b: E): E {
@@ -96,6 +96,11 @@ export async function writeClaim(
   identity: number,
   claim: JournalClaim,
 ): Promise<void> {
+  await disk.writeWhole(claimPath(directory), encodeClaim(claim, identity));
+}
+
+/** The whole file. */
+export function encodeClaim(claim: JournalClaim, identity: number): Uint8Array {
   const writer = new ByteWriter(COPY_BYTES);
   writer.u32(0);
   writer.u32(MAGIC);
@@ -105,7 +110,7 @@ export async function writeClaim(
   writer.setU32(0, crc32(writer.view().subarray(4), identity));
   const bytes = new Uint8Array((COPIES[1] ?? 0) + COPY_BYTES);
   for (const at of COPIES) bytes.set(writer.view(), at);
-  await disk.writeWhole(claimPath(directory), bytes);
+  return bytes;
 }
 
 /**

@@ -1,7 +1,7 @@
 // Goal: an archive that is not what a server gave is refused and leaves nothing behind. Method:
 // bytes are flipped at random places, the end is cut off, and, what no checksum of a frame can see,
 // bytes of the files are changed and the frames made anew around them.
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -20,6 +20,7 @@ import { temporaryDirectory } from "../process/server.ts";
 import { Random } from "../sim/random.ts";
 import { restoreTo, sampleArchive, sourceOf } from "./sample.ts";
 
+setDefaultTimeout(120_000);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 const FLIPS = 100;
 const TIMEOUT_MS = 300_000;

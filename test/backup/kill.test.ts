@@ -1,7 +1,7 @@
 // Goal: a restore that is killed leaves no directory in which a node would start as if all were
 // there. Method: SIGKILL at random moments of a restore that takes a while; then a node is started,
 // and the same directory is given to another restore.
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ayder, spawnAyder } from "../cli/ayder.ts";
@@ -10,6 +10,7 @@ import { ServerEnded, startServer, temporaryDirectory } from "../process/server.
 import { Random } from "../sim/random.ts";
 import { download } from "./sample.ts";
 
+setDefaultTimeout(120_000);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 const KILLS = Number(process.env["KILLS"] ?? 6);
 const PARTITIONS = 300;

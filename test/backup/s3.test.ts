@@ -1,6 +1,6 @@
 // Goal: an object appears whole or not at all, and what is read is what was written. Method: Bun's
 // own client against a store in memory that checks parts as S3 does.
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ayder } from "../cli/ayder.ts";
@@ -8,6 +8,7 @@ import { Client } from "../crash/client.ts";
 import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
 import { S3Server } from "./s3-server.ts";
 
+setDefaultTimeout(120_000);
 const MIB = 1024 * 1024;
 const BIG = "s3://backups/nightly/big.ayder";
 

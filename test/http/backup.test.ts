@@ -1,10 +1,11 @@
 // Goal: a backup goes out as fast as its client takes it, and lets go of its files however it ends.
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import type { RunningServer } from "../../src/http/server.ts";
 import { FakeBackup } from "./fake-backup.ts";
 import { fixture, startFixture, TOKEN } from "./fixture.ts";
 
+setDefaultTimeout(120_000);
 const MIB = 1024 * 1024;
 const running: RunningServer[] = [];
 afterEach(async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import {
   cpSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -13,7 +14,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { BunDisk } from "../../src/env/bun-disk.ts";
+import { SHARD_0 } from "../../src/lib/ids.ts";
 import { type Verification, verifyDataDir } from "../../src/offline/verify.ts";
+import type { LogIndex, Term } from "../../src/raft/types.ts";
+import { identityOf, readIdentity } from "../../src/storage/data-dir.ts";
+import { writeClaim } from "../../src/storage/journal-claim.ts";
 import { fill, SMALL_FILES } from "../backup/sample.ts";
 import { ayder } from "../cli/ayder.ts";
 import { Client } from "../crash/client.ts";
@@ -161,6 +166,10 @@ test(`what verify calls whole starts, and says what was acknowledged ${REPLAY}`,
 });
 
 describe("what is not damage", () => {
+  const files = async () => {
+    const { findings } = await verify(copy);
+    return findings.map(({ kind, file }) => `${kind} ${file}`);
+  };
   test("a directory after a kill is whole", async () => {
     const { findings, files } = await verify(killed);
     expect(findings.filter(({ kind }) => kind === "damage")).toEqual([]);
@@ -191,6 +200,30 @@ describe("what is not damage", () => {
     expect(file).toBeDefined();
     flip(join(copy, file ?? ""), new Random(SEED));
     expect((await verify(copy)).findings).toMatchObject([{ kind: "note", file }]);
+    rmSync(copy, { recursive: true });
+  });
+  test("what a transfer left is a note, and so is what its peers have to bring back", async () => {
+    cpSync(stopped, copy, { recursive: true });
+    const incoming = join(copy, "shards/0/incoming");
+    mkdirSync(incoming, { recursive: true });
+    writeFileSync(join(incoming, "announcement"), "not whole");
+    writeFileSync(join(copy, "shards/0/checkpoints/00000000000000000099@1.part"), "begun");
+    const disk = new BunDisk(copy);
+    const { incarnation } = (await readIdentity(disk)) ?? { incarnation: "" };
+    const claim = { index: 7 as LogIndex, term: 1 as Term };
+    await writeClaim(disk, "shards/0/journal", identityOf(incarnation, SHARD_0), claim);
+    expect(await files()).toEqual([
+      "note shards/0/journal/claimed",
+      "note shards/0/checkpoints/00000000000000000099@1.part",
+      "note shards/0/incoming/announcement",
+    ]);
+    const claimed = join(copy, "shards/0/journal/claimed");
+    const random = new Random(SEED);
+    const { undo } = flip(claimed, random);
+    expect((await files()).slice(0, 2)).toEqual(Array(2).fill("note shards/0/journal/claimed"));
+    undo();
+    writeFileSync(claimed, readFileSync(claimed).fill(1));
+    expect((await files())[0]).toBe("damage shards/0/journal/claimed");
     rmSync(copy, { recursive: true });
   });
   test("a node at work is never called damaged", async () => {
@@ -225,7 +258,7 @@ describe("the command", () => {
     const { code, out } = await ayder(["verify", copy]);
     expect(code).toBe(1);
     expect(out).toMatch(/^damage shards\/0\/partitions\/\S+ at byte \d+: .+ What to do: .+\n/);
-    expect(out).toContain("DAMAGED in 1 places");
+    expect(out).toContain("DAMAGED: 1 place;");
     const json = await ayder(["verify", copy, "--json"]);
     expect(JSON.parse(json.out)).toMatchObject({ ok: false, findings: [{ kind: "damage", file }] });
     rmSync(copy, { recursive: true });

@@ -143,11 +143,17 @@ export type Call =
   | { readonly kind: "help" }
   | { readonly kind: "run"; readonly action: Action; readonly args: Arguments };
 
-/** @throws UsageError for an unknown action or option, and for operands too few or too many. */
-export function readCall(command: Command, args: readonly string[]): Call {
+/**
+ * @param redundant a first operand that may be there and means nothing.
+ * @throws UsageError for an unknown action or option, and for operands too few or too many.
+ */
+export function readCall(command: Command, args: readonly string[], redundant?: string): Call {
   const options = { ...command.options, help: HELP_OPTION };
-  const { values, positionals } = parseOptions(args, options);
+  const parsed = parseOptions(args, options);
+  const { values } = parsed;
   if (values["help"] === true) return { kind: "help" };
+  const named = redundant !== undefined && parsed.positionals[0] === redundant;
+  const positionals = named ? parsed.positionals.slice(1) : parsed.positionals;
   const { action, operands } = chooseAction(command, positionals);
   checkOperands(command, action, operands);
   for (const name of Object.keys(values)) {

@@ -40,8 +40,7 @@ async function run(argv: readonly string[], version: string, io: Io): Promise<nu
   // Options alone are those of the default, which may be named behind them.
   const bare = first.startsWith("-");
   const command = await entryOf(bare ? DEFAULT_COMMAND : first).load();
-  const args = bare ? argv.filter((word) => word !== DEFAULT_COMMAND) : rest;
-  const call = readCall(command, args);
+  const call = bare ? readCall(command, argv, DEFAULT_COMMAND) : readCall(command, rest);
   if (call.kind === "run") return await call.action.run(call.args, io);
   await io.out(commandHelp(command));
   return EXIT.ok;

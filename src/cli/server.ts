@@ -6,6 +6,11 @@ import { visible } from "./visible.ts";
 const URL_DEFAULT = "http://127.0.0.1:1109";
 /** Somebody waits: an election fits in, an outage is told. */
 const RETRY_MS = 5_000;
+/** An election is over by then, and nobody needs to know of it. */
+const OUTAGE_QUIET_MS = 1_500;
+const OUTAGE_TELL_MS = 10_000;
+/** Errors further apart than this, attempts that time out included, are not one outage. */
+const OUTAGE_GAP_MS = 15_000;
 
 /** The options of every command that talks to a server. */
 export const SERVER_OPTIONS = {
@@ -24,10 +29,31 @@ export function connect(args: Arguments, io: Io): Client {
   const urls = serverUrls(args, io);
   const token = tokenFor(urls, io);
   try {
-    return createClient({ urls, retryMs: RETRY_MS, ...(token === undefined ? {} : { token }) });
+    const onRetry = outageTeller(io);
+    return createClient({
+      urls,
+      retryMs: RETRY_MS,
+      onRetry,
+      ...(token === undefined ? {} : { token }),
+    });
   } catch (error) {
     throw new UsageError(`--url: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+/** Who waits learns what for: after a second, and then now and again. */
+function outageTeller(io: Io): (error: AyderError) => void {
+  let since = 0;
+  let last = Number.NEGATIVE_INFINITY;
+  let told = Number.NEGATIVE_INFINITY;
+  return ({ message }) => {
+    const now = performance.now();
+    if (now - last > OUTAGE_GAP_MS) since = now;
+    last = now;
+    if (now - since < OUTAGE_QUIET_MS || now - told < OUTAGE_TELL_MS) return;
+    told = now;
+    io.err(`ayder: ${visible(message)}; trying again\n`);
+  };
 }
 
 export const serverUrls = (args: Arguments, io: Io): readonly string[] =>

@@ -101,6 +101,16 @@ test("operands are counted as the action declares them", () => {
   expect(() => operandsOf("drop")).toThrow("list, put, eat");
 });
 
+test("the name of the default command may stand behind its options, and a value may be like it", () => {
+  const operandsOf = (...args: string[]) => {
+    const call = readCall(SAMPLE, args, "sample");
+    return call.kind === "run" ? [call.args.texts("tag"), call.args.operands] : [];
+  };
+  expect(operandsOf("--tag", "a", "sample")).toEqual([["a"], []]);
+  expect(operandsOf("--tag", "sample")).toEqual([["sample"], []]);
+  expect(() => operandsOf("sample", "sample")).toThrow(UsageError);
+});
+
 test("an option of another action is refused, and numbers are checked", () => {
   expect(() => readCall(SAMPLE, ["list", "--size", "1"])).toThrow(UsageError);
   const call = readCall(SAMPLE, ["put", "k", "--size", "12", "--tag", "a", "--tag", "b"]);

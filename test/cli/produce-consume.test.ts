@@ -194,6 +194,29 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
+test("follow outlives its server, and says what it waits for", async () => {
+  const dataDir = join(directory.path, "restarted");
+  const first = await startServer({ dataDir });
+  const there = createClient({ url: first.url, token: "dev", retryMs: 60_000 });
+  await there.produce("log", "before", { partition: 0 });
+  const child = spawnAyder(["consume", "log", "-f", "-p", "0"], { env: { AYDER_URL: first.url } });
+  const reader = child.stdout.getReader();
+  const next = async () => new TextDecoder().decode((await reader.read()).value);
+  expect(await next()).toBe("before\n");
+  await first.kill();
+  const told = child.stderr.getReader();
+  expect(new TextDecoder().decode((await told.read()).value)).toMatch(/; trying again\n$/);
+  const second = await startServer({ dataDir, args: ["--port", new URL(first.url).port] });
+  try {
+    await there.produce("log", "after", { partition: 0 });
+    expect(await next()).toBe("after\n");
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(0);
+  } finally {
+    await second.kill();
+  }
+}, 60_000);
+
 test("a closed pipe ends it quietly, also while following", async () => {
   const topic = await newTopic();
   const values = Array.from({ length: 5000 }, (_, i) => `${i} ${"x".repeat(100)}`);

@@ -2,7 +2,7 @@
  * What the client does against a real server, for every runtime: it uses nothing of Bun, so the
  * same file runs in Node. A scenario gets topics and namespaces of its own by its name.
  */
-import assert from "node:assert/strict";
+import { strict as assert } from "node:assert";
 import { AyderError, type Client, createClient, type Message } from "../../src/client/index.ts";
 
 export type Scenario = (client: Client, name: string, url: string) => Promise<void>;

@@ -1,0 +1,47 @@
+/** The client in a real Chromium, in a page of the server's own origin. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { type Browser, hasChromium, openBrowser } from "../console/chromium.ts";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { SCENARIOS } from "./scenarios.ts";
+
+const TIMEOUT_MS = 120_000;
+const present = hasChromium();
+const directory = temporaryDirectory();
+let server: Server | undefined;
+let browser: Browser | undefined;
+
+beforeAll(async () => {
+  if (!present) return;
+  server = await startServer({ dataDir: join(directory.path, "data") });
+  const built = await Bun.build({
+    entrypoints: [join(import.meta.dir, "browser-runner.ts")],
+    target: "browser",
+  });
+  const script = await built.outputs[0]?.text();
+  browser = await openBrowser(server.url);
+  // A page without a policy of its own; that of the console allows no script but its own.
+  await browser.page.goto(`${server.url}/health`);
+  await browser.page.addScriptTag({ type: "module", content: script ?? "" });
+}, TIMEOUT_MS);
+afterAll(async () => {
+  await browser?.close();
+  await server?.kill();
+  directory.remove();
+});
+
+for (const title of Object.keys(SCENARIOS)) {
+  test.skipIf(!present)(
+    title,
+    async () => {
+      const url = server?.url ?? "";
+      const run = (args: [string, string]) =>
+        globalThis.runScenario(...args).then(
+          () => "ok",
+          (error) => String(error?.stack ?? error),
+        );
+      expect(await browser?.page.evaluate(run, [title, url] as [string, string])).toBe("ok");
+    },
+    TIMEOUT_MS,
+  );
+}

@@ -83,6 +83,27 @@ export class Checkpointer {
     };
   }
 
+  /**
+   * Looks whether the kept ones are whole, and takes another in the place of one that is not.
+   *
+   * @returns how many were damaged, and whether none is left of them: something must have been
+   *   applied since for that.
+   */
+  async renewDamaged(): Promise<{ damaged: number; renewed: boolean }> {
+    const { checkpoints } = this.#options.storage;
+    const damaged = await checkpoints.findDamaged();
+    if (damaged.length === 0) return { damaged: 0, renewed: false };
+    await this.take();
+    if (damaged.includes(checkpoints.indexes.at(-1) ?? 0)) {
+      return { damaged: damaged.length, renewed: false };
+    }
+    if (checkpoints.indexes.some((index) => damaged.includes(index))) {
+      await checkpoints.dropPredecessor();
+      await this.#release();
+    }
+    return { damaged: damaged.length, renewed: true };
+  }
+
   /** Resolves when none is under way. */
   async settled(): Promise<void> {
     while (this.#running !== null) await this.#running;

@@ -1,12 +1,12 @@
 import type { PartitionDamaged } from "../storage/partition-damaged.ts";
 import type { BatchesHandler } from "../transport/batch-exchange.ts";
+import type { Checkpointer } from "./checkpointer.ts";
 import { Repairer, type RepairerOptions } from "./repairer.ts";
 import { Scrubber, type ScrubberOptions } from "./scrubber.ts";
 
 export type HealingOptions = RepairerOptions &
-  Omit<ScrubberOptions, "heal"> & {
-    /** Takes one, if anything was applied since the last. */
-    readonly checkpoint: () => Promise<void>;
+  Omit<ScrubberOptions, "heal" | "passed"> & {
+    readonly checkpointer: () => Checkpointer;
   };
 
 /** Damaged records: looked for, and brought back from peers. */
@@ -19,7 +19,11 @@ export class Healing {
   constructor(options: HealingOptions) {
     this.#options = options;
     this.#repairer = new Repairer(options);
-    this.#scrubber = new Scrubber({ ...options, heal: (damage) => this.heal(damage) });
+    this.#scrubber = new Scrubber({
+      ...options,
+      heal: (damage) => this.heal(damage),
+      passed: () => this.#renewCheckpoints(),
+    });
     this.serve = this.#repairer.serve;
   }
 
@@ -38,7 +42,17 @@ export class Healing {
 
   /** What this node sent was not whole: segments are healed, and a new checkpoint is taken. */
   lookForDamage(): void {
-    const { checkpoint, fault } = this.#options;
-    this.#scrubber.hurry().then(checkpoint).catch(fault);
+    const { checkpointer, fault } = this.#options;
+    const looked = this.#scrubber.hurry().then(() => checkpointer().take());
+    looked.catch(fault);
+  }
+
+  async #renewCheckpoints(): Promise<void> {
+    const { checkpointer, instruments, log } = this.#options;
+    const { damaged, renewed } = await checkpointer().renewDamaged();
+    if (damaged === 0) return;
+    log.error("damage in a checkpoint", { damaged, renewed });
+    instruments.damage.checkpoint.value += damaged;
+    if (renewed) instruments.repairs.checkpoint.value += damaged;
   }
 }

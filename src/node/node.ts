@@ -206,7 +206,7 @@ export class Node implements NodeApi, ClusterApi {
       log,
       instruments,
       bytesPerSecond: scrubBytesPerSecond,
-      checkpoint: () => this.#checkpointer.take(),
+      checkpointer: () => this.#checkpointer,
       fault: (error) => this.#fault(error),
     });
   }

@@ -1,5 +1,5 @@
 import type { Clock } from "../env/clock.ts";
-import { DiskFailure } from "../env/disk.ts";
+import { DiskFailure, DiskFull } from "../env/disk.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
@@ -78,9 +78,9 @@ export class Repairer {
     }
   };
 
+  /** What cannot be read is not served, as before; what was not written is final. */
   #gaveUp(error: unknown): boolean {
-    if (error instanceof DiskFailure) this.#options.fault(error);
-    else this.#options.log.error("a repair failed", { detail: String(error) });
+    this.#options.log.error("a repair failed", { detail: String(error) });
     return false;
   }
 
@@ -98,7 +98,7 @@ export class Repairer {
 
   /** @returns whether some peer had exactly what belongs there. */
   async #healRange(range: DamagedRange): Promise<boolean> {
-    const { peers, store, log, instruments } = this.#options;
+    const { peers, store, log, instruments, fault } = this.#options;
     const { topicId, partition, fromOffset, endOffset, length } = range;
     const fields = {
       topic_id: topicId,
@@ -113,6 +113,7 @@ export class Repairer {
       try {
         await store().repair(range, batches);
       } catch (error) {
+        if (error instanceof DiskFailure && !(error instanceof DiskFull)) fault(error);
         if (!(error instanceof RepairRefused)) throw error;
         log.warn("batches of a peer do not fit", { ...fields, peer, detail: error.message });
         continue;

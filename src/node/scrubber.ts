@@ -1,5 +1,6 @@
 import type { Clock } from "../env/clock.ts";
-import { DiskFull } from "../env/disk.ts";
+import { DiskFailure } from "../env/disk.ts";
+import type { Logger } from "../metrics/log.ts";
 import { PartitionDamaged } from "../storage/partition-damaged.ts";
 import type { PartitionStore } from "../storage/partition-store.ts";
 
@@ -9,9 +10,12 @@ const REST_MS = 60_000;
 export type ScrubberOptions = {
   readonly store: () => PartitionStore;
   readonly clock: Clock;
+  readonly log: Logger;
   /** 0: nothing is read but what `hurry` asks for. */
   readonly bytesPerSecond: number;
   readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
+  /** After each pass. */
+  readonly passed: () => Promise<void>;
   readonly fault: (error: unknown) => void;
 };
 
@@ -58,7 +62,10 @@ export class Scrubber {
       for (const { baseOffset: segmentOffset, path } of [...log.segments]) {
         if (this.#stopped || store() !== present) return;
         const { topicId, partition } = log;
-        const range = await present.damagedRange({ topicId, partition, segmentOffset }, pace);
+        const place = { topicId, partition, segmentOffset };
+        const range = await present.damagedRange(place, pace).catch((error: unknown) => {
+          return this.#unreadable(path, error);
+        });
         if (range === null) continue;
         const { position, fromOffset } = range;
         await heal(new PartitionDamaged(path, position, "found by reading all", fromOffset));
@@ -66,16 +73,24 @@ export class Scrubber {
     }
   }
 
-  /** The disk may be full, and the store another one since a snapshot was installed. */
+  /** The store may be another one since a snapshot was installed. */
   async #tryPass(bytesPerSecond: number): Promise<void> {
     const { store } = this.#options;
     const present = store();
     try {
       await this.#pass(bytesPerSecond);
+      if (!this.#stopped) await this.#options.passed();
     } catch (error) {
-      if (this.#stopped || error instanceof DiskFull || store() !== present) return;
+      if (this.#stopped || store() !== present) return;
       throw error;
     }
+  }
+
+  /** Like a request for these records: refused, and nothing else. */
+  #unreadable(path: string, error: unknown): null {
+    if (!(error instanceof DiskFailure)) throw error;
+    this.#options.log.error("a segment cannot be read", { path, detail: error.message });
+    return null;
   }
 
   #rest(ms: number): Promise<void> {

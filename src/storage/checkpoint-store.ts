@@ -1,4 +1,4 @@
-import { type Disk, DiskFull } from "../env/disk.ts";
+import { type Disk, DiskFailure, DiskFull } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import type { HardState, LogIndex, Term } from "../raft/types.ts";
@@ -275,10 +275,34 @@ export class CheckpointStore {
       release: async () => {
         if (released) return;
         released = true;
-        kept.holders--;
-        if (kept.superseded && kept.holders === 0) await this.#remove(kept);
+        await this.#letGo(kept);
       },
     };
+  }
+
+  /** Reads all that are kept. @returns the indexes of those that are not whole. */
+  async findDamaged(): Promise<number[]> {
+    const damaged: number[] = [];
+    for (const kept of [...this.#kept]) {
+      if (kept.superseded) continue;
+      kept.holders++;
+      try {
+        const loaded = await this.#open(kept.name);
+        if (loaded instanceof CheckpointDamaged) damaged.push(kept.name.index);
+        else await loaded.close();
+      } catch (error) {
+        if (!(error instanceof DiskFailure)) throw error;
+        damaged.push(kept.name.index);
+      } finally {
+        await this.#letGo(kept);
+      }
+    }
+    return damaged;
+  }
+
+  async #letGo(kept: Kept): Promise<void> {
+    kept.holders--;
+    if (kept.superseded && kept.holders === 0) await this.#remove(kept);
   }
 
   /**

@@ -190,6 +190,20 @@ describe("a segment that is damaged", () => {
     expect(await readFrom(script, node)).toEqual(ids(COUNT));
   });
 
+  test("cannot be read: it is refused, and neither readers nor the scrubber end the node", async () => {
+    const script = await filled();
+    const node = followerOf(script);
+    await script.ask((one) => one.compact(), node.id);
+    script.cluster.excuse(node, "bit-flip");
+    const [path = ""] = node.disk.paths().filter((one) => /partitions.*seg$/.test(one));
+    node.disk.faults.readError = path;
+    expect(await script.ask(read, node.id).catch(String)).toContain("DiskFailure");
+    await script.pass(150_000);
+    node.disk.faults.readError = null;
+    expect(await readFrom(script, node)).toEqual(ids(COUNT));
+    expect(node.lives).toBe(1);
+  });
+
   test("of a node alone is refused", async () => {
     const script = await filled({ nodes: 1 });
     const node = leaderOf(script);
@@ -232,6 +246,19 @@ describe("a checkpoint that is damaged", () => {
       expect(node.instruments.repairs.checkpoint.value).toBe(1);
     });
   }
+
+  test("is found while the node runs, and another is taken", async () => {
+    const script = await filled({ nodes: 1 });
+    const node = leaderOf(script);
+    await script.ask((one) => one.compact(), node.id);
+    flip(node, "shards/0/checkpoints/");
+    await produce(script, COUNT, 1);
+    await script.until("it is found", () => node.instruments.damage.checkpoint.value > 0);
+    expect(node.instruments.repairs.checkpoint.value).toBe(1);
+    await restart(script, node);
+    expect(node.instruments.damage.checkpoint.value).toBe(1);
+    expect(await readFrom(script, node)).toEqual(ids(COUNT + 1));
+  });
 
   test("of a node alone stops the start", async () => {
     const script = await filled({ nodes: 1 });

@@ -1,7 +1,9 @@
 /** A cluster is founded once, on empty disks of a majority, and lost disks found no other. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { Script } from "./script.ts";
+
+setDefaultTimeout(120_000);
 
 const placeOf = (nodeId: string) => ({
   nodeId,
@@ -67,7 +69,7 @@ test("a founder that is killed at any moment of the founding goes on with it", a
     script.start("n1");
     await script.create("t");
   }
-}, 60_000);
+});
 
 test("a founder whose disk was lost joins the cluster that is there", async () => {
   const script = await founded();

@@ -1,7 +1,9 @@
 /** Members that know less than others of who is a member. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { Script } from "./script.ts";
+
+setDefaultTimeout(120_000);
 
 const placeOf = (nodeId: string) => ({
   nodeId,

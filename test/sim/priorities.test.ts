@@ -1,7 +1,9 @@
 /** Priorities bias elections and bring leadership home, but never to and fro. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { Script } from "./script.ts";
+
+setDefaultTimeout(120_000);
 
 const isLedBy = (script: Script, id: string) => () => script.leader?.id === (id as NodeId);
 

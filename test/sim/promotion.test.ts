@@ -1,7 +1,9 @@
 /** When a learner may become a voter. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { Script } from "./script.ts";
+
+setDefaultTimeout(120_000);
 
 const N4 = { nodeId: "n4", host: "n4", raftPort: 7000, httpPort: 8000, priority: null };
 const message = "n4 has not been heard of yet";

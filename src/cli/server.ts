@@ -37,7 +37,8 @@ export function connect(args: Arguments, io: Io): Client {
       ...(token === undefined ? {} : { token }),
     });
   } catch (error) {
-    throw new UsageError(`--url: ${error instanceof Error ? error.message : error}`);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`--url or AYDER_URL, ${JSON.stringify(urls.join())}: ${reason}`);
   }
 }
 

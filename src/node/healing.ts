@@ -1,12 +1,15 @@
+import type { Journal } from "../storage/journal.ts";
 import type { PartitionDamaged } from "../storage/partition-damaged.ts";
 import type { BatchesHandler } from "../transport/batch-exchange.ts";
 import type { Checkpointer } from "./checkpointer.ts";
+import { firstUnreadable } from "./journal-scrub.ts";
 import { Repairer, type RepairerOptions } from "./repairer.ts";
 import { Scrubber, type ScrubberOptions } from "./scrubber.ts";
 
 export type HealingOptions = RepairerOptions &
   Omit<ScrubberOptions, "heal" | "passed"> & {
     readonly checkpointer: () => Checkpointer;
+    readonly journal: () => Journal;
   };
 
 /** Damaged records: looked for, and brought back from peers. */
@@ -22,7 +25,9 @@ export class Healing {
     this.#scrubber = new Scrubber({
       ...options,
       heal: (damage) => this.heal(damage),
-      passed: () => this.#renewCheckpoints(),
+      passed: async () => {
+        if (await this.#renewCheckpoints()) await this.#readJournal();
+      },
     });
     this.serve = this.#repairer.serve;
   }
@@ -47,12 +52,26 @@ export class Healing {
     looked.catch(fault);
   }
 
-  async #renewCheckpoints(): Promise<void> {
+  /** @returns whether the newest is whole. */
+  async #renewCheckpoints(): Promise<boolean> {
     const { checkpointer, instruments, log } = this.#options;
     const { damaged, renewed } = await checkpointer().renewDamaged();
-    if (damaged === 0) return;
+    if (damaged === 0) return true;
     log.error("damage in a checkpoint", { damaged, renewed });
     instruments.damage.checkpoint.value += damaged;
     if (renewed) instruments.repairs.checkpoint.value += damaged;
+    return renewed;
+  }
+
+  /** What a checkpoint covers of a damaged journal is let go, before a start has to read it. */
+  async #readJournal(): Promise<void> {
+    const { checkpointer, journal, instruments, log } = this.#options;
+    const pace = (bytes: number) => this.#scrubber.pace(bytes);
+    const from = await firstUnreadable(journal(), pace);
+    if (from === null || !(await pace(0))) return;
+    log.error("damage in the journal", { at_or_after: from });
+    instruments.damage.journal.value++;
+    await checkpointer().compact();
+    if ((await firstUnreadable(journal(), pace)) === null) instruments.repairs.journal.value++;
   }
 }

@@ -207,6 +207,7 @@ export class Node implements NodeApi, ClusterApi {
       instruments,
       bytesPerSecond: scrubBytesPerSecond,
       checkpointer: () => this.#checkpointer,
+      journal: () => this.#storage.journal,
       fault: (error) => this.#fault(error),
     });
   }

@@ -93,6 +93,13 @@ export class Scrubber {
     return null;
   }
 
+  /** For whoever reads beside it. @returns false when it is to end. */
+  async pace(bytes: number): Promise<boolean> {
+    const { bytesPerSecond } = this.#options;
+    await this.#rest(bytesPerSecond === 0 ? 0 : (bytes / bytesPerSecond) * 1000);
+    return !this.#stopped;
+  }
+
   #rest(ms: number): Promise<void> {
     const { clock } = this.#options;
     return new Promise((resolve) => {

@@ -152,6 +152,16 @@ describe("a journal that is damaged", () => {
   });
 });
 
+test("damage in the journal of a node alone is found while it runs, and let go", async () => {
+  const script = await filled({ nodes: 1, checkpointBytes: 1 << 20 });
+  const node = leaderOf(script);
+  flip(node, "shards/0/journal/");
+  await script.until("it is found", () => node.instruments.damage.journal.value > 0);
+  await script.until("it is gone", () => node.instruments.repairs.journal.value === 1);
+  await restart(script, node);
+  expect(await readFrom(script, node)).toEqual(ids(COUNT));
+});
+
 describe("a segment that is damaged", () => {
   for (const [who, find] of Object.entries(WHO)) {
     test(`on the ${who} is healed by who reads it`, async () => {

@@ -1,11 +1,13 @@
 /**
  * What must hold after every step. The ghost sees what no node sees: all that was ever applied,
- * every sync of every journal. It looks at the product by wrapping three of its methods.
+ * every sync of every journal, every vote that left a node. It looks at the product by wrapping a
+ * few of its methods.
  */
 import { crc32 } from "../../src/lib/crc32.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { Applier } from "../../src/node/applier.ts";
-import type { Entry } from "../../src/raft/types.ts";
+import { Cluster } from "../../src/node/cluster.ts";
+import type { Entry, Message } from "../../src/raft/types.ts";
 import { Journal } from "../../src/storage/journal.ts";
 import { type SimCluster, SimViolation } from "./cluster.ts";
 import { type Life, running } from "./life.ts";
@@ -28,6 +30,8 @@ export class Ghost {
   readonly #durable = new Map<string, number[]>();
   readonly #leaders = new Map<number, string>();
   readonly #seen = new Map<string, Seen>();
+  /** By node and term, across restarts: whom it voted for, as far as anybody was told. */
+  readonly #votes = new Map<string, Map<number, string>>();
   leaderChanges = 0;
   highestApplied = 0;
 
@@ -145,6 +149,41 @@ export class Ghost {
 
   wiped(id: string): void {
     this.#durable.delete(id);
+    // No one may count what it says from now on; that shows elsewhere.
+    this.#votes.delete(id);
+  }
+
+  /** What leaves a node: one vote a term, and a leader has all that was ever committed. */
+  sent(life: Life, messages: readonly Message[]): void {
+    for (const message of messages) {
+      const { type, term, to } = message;
+      if (type === "vote_request") this.#voted(life, term, life.name);
+      else if (type === "vote_response" && message.granted) this.#voted(life, term, to);
+      else if (type === "append_request") {
+        this.#checkHeld(life, message.prevIndex, message.prevTerm);
+        for (const { index, term: own } of message.entries) this.#checkHeld(life, index, own);
+      }
+    }
+  }
+
+  #voted({ name }: Life, term: number, candidate: string): void {
+    const votes = this.#votes.get(name) ?? new Map<number, string>();
+    this.#votes.set(name, votes);
+    const before = votes.get(term);
+    if (before !== undefined && before !== candidate)
+      this.#fail("vote", `${name} voted for ${before} and ${candidate} in term ${term}`);
+    votes.set(term, candidate);
+  }
+
+  #checkHeld({ name }: Life, index: number, term: number): void {
+    const known = this.#applied.get(index);
+    // Who was overthrown and does not know it may still send what never was committed.
+    if (known === undefined || known.term === term || known.term > this.#termOf(name)) return;
+    this.#fail("leader completeness", `${name} sends ${index}@${term}, committed @${known.term}`);
+  }
+
+  #termOf(name: string): number {
+    return this.#cluster.node(name).node?.health().term ?? 0;
   }
 
   #fail(rule: string, message: string): void {
@@ -167,6 +206,16 @@ export function observe(ghost: Ghost | null): void {
   wrapApplier();
   wrapMachine();
   wrapJournal();
+  wrapCluster();
+}
+
+function wrapCluster(): void {
+  const { send } = Cluster.prototype;
+  Cluster.prototype.send = function (messages) {
+    const { life } = running;
+    if (life?.alive) target.ghost?.sent(life, messages);
+    send.call(this, messages);
+  };
 }
 
 function wrapApplier(): void {

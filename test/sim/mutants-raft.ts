@@ -5,8 +5,15 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
   {
     name: "prevote-ignores-log",
     file: "src/raft/step.ts",
-    find: "mayVote && raft.log.isUpToDate(message.lastIndex, message.lastTerm)",
-    put: "mayVote && (isPre || raft.log.isUpToDate(message.lastIndex, message.lastTerm))",
+    find: "const granted = mayVote && isComplete;",
+    put: "const granted = mayVote && (isPre || isComplete);",
+    test: "test/raft",
+  },
+  {
+    name: "votes-for-less-than-it-lost",
+    file: "src/raft/step.ts",
+    find: " && isAtOrAfterClaim(raft, lastIndex, lastTerm);",
+    put: " && isAtOrAfterClaim(raft, lastIndex, lastTerm) !== null;",
     test: "test/raft",
   },
   {
@@ -91,8 +98,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
   {
     name: "removed-node-votes",
     file: "src/raft/election.ts",
-    find: "return isVoter(raft.configuration, raft.id) && raft.log.pendingSnapshot === null;",
-    put: "return raft.log.pendingSnapshot === null;",
+    find: "return isVoter(configuration, id) && log.pendingSnapshot === null && claim === null;",
+    put: "return configuration !== null && id !== null && log.pendingSnapshot === null && claim === null;",
     test: "test/raft",
   },
   {
@@ -105,8 +112,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
   {
     name: "priority-overrides-log-check",
     file: "src/raft/step.ts",
-    find: "mayVote && raft.log.isUpToDate(message.lastIndex, message.lastTerm)",
-    put: "mayVote && (raft.log.isUpToDate(message.lastIndex, message.lastTerm) || (raft.settings.priority.get(message.from) ?? 0) > (raft.settings.priority.get(raft.id) ?? 0))",
+    find: "const granted = mayVote && isComplete;",
+    put: "const rank = (id: typeof raft.id) => raft.settings.priority.get(id) ?? 0;\n  const granted = mayVote && (isComplete || rank(message.from) > rank(raft.id));",
   },
   {
     name: "expose-uncommitted",

@@ -55,7 +55,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "follower-commit=lastIndex",
     file: "src/raft/follower.ts",
-    find: "log.commitTo(minIndex(message.commit, verified));",
+    find: "log.commitTo(minIndex(message.commit, end));",
     put: "log.commitTo(minIndex(message.commit, log.lastIndex));",
   },
   {
@@ -74,8 +74,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "vote-ignores-log",
     file: "src/raft/step.ts",
-    find: "mayVote && raft.log.isUpToDate(message.lastIndex, message.lastTerm)",
-    put: "mayVote",
+    find: "const granted = mayVote && isComplete;",
+    put: "const granted = mayVote && isComplete !== null;",
   },
   {
     name: "two-votes-in-a-term",

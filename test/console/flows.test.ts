@@ -238,6 +238,14 @@ onStage("console", {}, (stage) => {
     await click(page, "Save");
     await page.getByText(/Revision 2 · 2 B · lives for (1 h|59 min)/).waitFor();
     expect(await api.ask("GET /kv/sessions/a1")).toEqual({ value: "//4=", cas: 2 });
+    expect(Number(await field(page, "Time to live, ms").inputValue())).toBeGreaterThan(3_000_000);
+    await api.ask("POST /kv/sessions/crlf", "a\r\nb");
+    await show(stage(), "#/keys/sessions/crlf");
+    await page.getByText("Revision 3 · ").waitFor();
+    expect(await field(page, "New value").inputValue()).toBe("61 0d 0a 62");
+    await click(page, "Save");
+    await page.getByText("Revision 4 · ").waitFor();
+    expect(await api.ask("GET /kv/sessions/crlf")).toEqual({ value: btoa("a\r\nb"), cas: 4 });
   });
 
   flow("a query runs into a table, and what is wrong with it is named", async () => {

@@ -1,9 +1,8 @@
 /** One key: its value, changing it only if nobody else did, and deleting it. */
 import { ApiFailure, send } from "../api.ts";
 import type { KeyMeta, KeyValue, KeyWritten } from "../lib/answers.ts";
-import { fromBase64, fromHex, textOf, toHex } from "../lib/bytes.ts";
+import { fromBase64, textOf, toHex } from "../lib/bytes.ts";
 import { byteSize, count, duration } from "../lib/format.ts";
-import { parseJson } from "../lib/json-text.ts";
 import { deleteKey, getKey, getKeyMeta, putKey } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
 import { go } from "../router.ts";
@@ -23,13 +22,8 @@ import {
   submitButton,
 } from "../ui/form.ts";
 import { heading, type PageContext, section, Trouble } from "../ui/page.ts";
+import { typedValue, VALUE_KINDS } from "../ui/typed-value.ts";
 import { valueView } from "../ui/value-view.ts";
-
-const KINDS = [
-  { value: "text", label: "text" },
-  { value: "json", label: "JSON (checked)" },
-  { value: "hex", label: "hex" },
-];
 
 /** Revision 0 is that of a key that is not there. */
 type Loaded = { readonly bytes: Uint8Array; readonly cas: number; readonly ttlMs: number };
@@ -46,7 +40,7 @@ class KeyEditor {
   readonly #trouble = new Trouble();
   readonly #facts = h("p", { class: "facts" }, "…");
   readonly #shown = h("div");
-  readonly #kind = selectField("The value is", KINDS, "text");
+  readonly #kind = selectField("The value is", VALUE_KINDS, "text");
   readonly #value = areaField("New value", { rows: 8, class: "code" });
   readonly #ttl = numberField("Time to live, ms", { placeholder: "for ever" });
   readonly #guarded = checkField("Only if it is unchanged since it was loaded", true);
@@ -112,9 +106,10 @@ class KeyEditor {
           : `Revision ${count(cas)} · ${byteSize(bytes.length)} · ${life}`,
       );
       this.#shown.replaceChildren(cas === 0 ? "Nothing is stored here." : valueView(bytes, "auto"));
-      const text = textOf(bytes);
+      const text = editableText(bytes);
       this.#kind.control.value = text === null ? "hex" : "text";
       this.#value.control.value = text ?? toHex(bytes);
+      this.#ttl.control.value = ttlMs === 0 ? "" : String(ttlMs);
     });
   }
 
@@ -130,11 +125,7 @@ class KeyEditor {
   }
 
   #request() {
-    const kind = this.#kind.control.value;
-    const text = this.#value.control.value;
-    if (kind === "json") parseJson(text);
-    const value = kind === "hex" ? fromHex(text) : text;
-    if (value === null) throw new Error("The value must be pairs of hex digits, such as 00 ff 7a");
+    const value = typedValue(this.#kind.control.value, this.#value.control.value);
     const cas = this.#guarded.control.checked ? this.#loaded.cas : null;
     const ttlMs = numberIn(this.#ttl.control, "The time to live");
     return putKey({ namespace: this.#namespace, key: this.#key, value, cas, ttlMs });
@@ -161,6 +152,12 @@ class KeyEditor {
       done: () => go(["keys", this.#namespace]),
     });
   }
+}
+
+/** A text area turns every end of a line into a line feed, so with others it is edited as hex. */
+function editableText(bytes: Uint8Array): string | null {
+  const text = textOf(bytes);
+  return text?.includes("\r") ? null : text;
 }
 
 function conflict({ body }: ApiFailure): Error {

@@ -1,10 +1,8 @@
 /** Writes messages: one as text, JSON or hex, or many lines at once. */
 import { send } from "../api.ts";
 import type { Produced } from "../lib/answers.ts";
-import { fromHex } from "../lib/bytes.ts";
 import { count } from "../lib/format.ts";
-import { parseJson } from "../lib/json-text.ts";
-import { type Produce, produce } from "../lib/requests.ts";
+import { produce } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
 import { say } from "../ui/announce.ts";
 import { curlButton } from "../ui/curl.ts";
@@ -18,14 +16,10 @@ import {
   submitButton,
   textField,
 } from "../ui/form.ts";
+import { typedValue, VALUE_KINDS } from "../ui/typed-value.ts";
 import type { TopicContext } from "./topic.ts";
 
-const KINDS = [
-  { value: "text", label: "text" },
-  { value: "json", label: "JSON (checked)" },
-  { value: "hex", label: "hex" },
-  { value: "lines", label: "lines: a message each" },
-] as const;
+const KINDS = [...VALUE_KINDS, { value: "lines", label: "lines: a message each" }];
 const AUTO = "";
 
 export function produceTab({ name, topic }: TopicContext): HTMLElement {
@@ -56,7 +50,7 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
       key: key.control.value || null,
       idempotencyKey: idempotencyKey.control.value || null,
       rocket: rocket.control.checked,
-      body: bodyOf(kind.control.value, value.control.value),
+      body: typedValue(kind.control.value, value.control.value),
     });
   const submit = async () => {
     result.replaceChildren();
@@ -84,15 +78,6 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
     ),
     result,
   );
-}
-
-/** @throws Error where the value is not what it is said to be. */
-function bodyOf(kind: string, text: string): Produce["body"] {
-  if (kind === "json") parseJson(text);
-  if (kind !== "hex") return text;
-  const bytes = fromHex(text);
-  if (bytes === null) throw new Error("The value must be pairs of hex digits, such as 00 ff 7a");
-  return bytes;
 }
 
 function resultText(produced: Produced): string {

@@ -1,5 +1,5 @@
-import { existsSync, statSync } from "node:fs";
-import { basename, dirname, resolve } from "node:path";
+import { existsSync, rmdirSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { type BunDisk, openBunDisk } from "./bun-disk.ts";
 
 export const isDirectory = (path: string): boolean =>
@@ -10,7 +10,7 @@ export type NewRoot = {
   readonly disk: BunDisk;
   /** Its own name is durable. */
   settle(): Promise<void>;
-  /** Gone again if it was made here. */
+  /** Gone again if it was made here and has nothing in it. */
   discard(): Promise<void>;
 };
 
@@ -24,7 +24,7 @@ export function openNewRoot(path: string): NewRoot {
     disk,
     settle: () => parent.syncDirectory(""),
     discard: async () => {
-      if (!wasThere) await parent.removeTree(basename(root));
+      if (!wasThere && (await disk.list("")).length === 0) rmdirSync(root);
     },
   };
 }

@@ -67,14 +67,13 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   // Read before anything is touched: most of what is no backup shows here.
   const reader = await BackupReader.open(source, archive);
   await beginRestore(disk);
-  try {
-    const restored = await fill(options, reader);
-    await endRestore(disk);
-    return restored;
-  } catch (error) {
+  const restored = await fill(options, reader).catch(async (error: unknown) => {
     await abandonRestore(disk);
     throw error;
-  }
+  });
+  // If this fails all is there nevertheless, and nothing is to be taken away without its mark.
+  await endRestore(disk);
+  return restored;
 }
 
 async function fill(options: RestoreOptions, reader: BackupReader): Promise<Restored> {

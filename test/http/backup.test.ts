@@ -115,3 +115,23 @@ test("HEAD takes no checkpoint, and a refusal is an answer", async () => {
   expect(refused.body).toMatchObject({ ok: false, error: "disk_full" });
   expect((await ask("GET /admin/backup?x=1")).body).toMatchObject({ error: "unknown_parameter" });
 });
+
+test("a client that leaves before the first byte leaves nothing held", async () => {
+  const backup = new FakeBackup(4096, MIB);
+  const { server, node } = start(backup);
+  let isAsked = false;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  node.beginBackup = async () => {
+    isAsked = true;
+    await promise;
+    return { ok: true, backup };
+  };
+  const stop = new AbortController();
+  const asked = download(server, { signal: stop.signal });
+  await until(() => isAsked);
+  stop.abort();
+  await expect(asked).rejects.toThrow();
+  await Bun.sleep(100);
+  resolve();
+  await until(() => backup.released > 0);
+});

@@ -49,6 +49,8 @@ function bodyOf(edge: Edge, call: Call, backup: Backup): ReadableStream<Uint8Arr
     backup.release().catch((error: unknown) => log.error("backup", { error: String(error) }));
   };
   ended.addEventListener("abort", release);
+  // Gone while the checkpoint was taken: nobody may ever pull.
+  if (ended.aborted) release();
   return new ReadableStream(
     {
       pull: async (controller) => {

@@ -160,9 +160,9 @@ export const VIEW_BODY = JSON.stringify({
 });
 
 /** Waits until it holds, or fails. */
-export async function until(what: string, holds: () => boolean): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < 1_000; i++) {
-    if (holds()) return;
+    if (await holds()) return;
     await Bun.sleep(5);
   }
   throw new Error(`not in time: ${what}`);

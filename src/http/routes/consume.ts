@@ -21,7 +21,13 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
           "Read a page of messages, or follow them (text/event-stream, application/x-ndjson)",
         tag: "consume",
         answer: PAGE,
-        errors: ["invalid_topic", "invalid_group", "topic_not_found", "partition_not_found"],
+        errors: [
+          "invalid_topic",
+          "invalid_group",
+          "topic_not_found",
+          "partition_not_found",
+          "data_damaged",
+        ],
       },
       handle: async (call) => {
         const consume = readConsume(call);

@@ -18,6 +18,9 @@ import { findPartition } from "./broker-writes.ts";
 import type { Linearizer } from "./linearizer.ts";
 import { handleOf, type PartitionHandle } from "./partition-handle.ts";
 
+type Outcome = Result<ConsumePage, ConsumeReject>;
+type Slices = readonly Uint8Array[] | null;
+
 /** Answers reads from the applied state of this node. */
 export class Reader {
   readonly #machine: Machine;
@@ -28,7 +31,7 @@ export class Reader {
     this.#linearizer = linearizer;
   }
 
-  async consume(request: ConsumeRequest): Promise<Result<ConsumePage, ConsumeReject>> {
+  async consume(request: ConsumeRequest): Promise<Outcome> {
     if (request.linearizable) {
       const outcome = await this.#linearizer.confirm();
       if (outcome !== "ok") return { ok: false, code: outcome };
@@ -37,34 +40,37 @@ export class Reader {
       const found = findPartition(this.#machine, request);
       if (!found.ok) return found;
       const { partition } = found;
-      const page = await this.#page(partition, request);
+      const read = this.#page(partition, request);
+      // Most pages come from memory: nothing is waited for then.
+      const page = read instanceof Promise ? await read : read;
       // Gone while it was read: an installed snapshot has brought others, or the node stops.
       if (!handleOf(partition).log.deleted || partition === before) return page;
       before = partition;
     }
   }
 
-  async #page(
-    partition: PartitionState,
-    request: ConsumeRequest,
-  ): Promise<Result<ConsumePage, ConsumeReject>> {
+  /** @returns a promise only if a file has to be read. */
+  #page(partition: PartitionState, request: ConsumeRequest): Outcome | Promise<Outcome> {
     const committed = committedOffset(partition, request.group);
     const asked = request.offset ?? committed ?? partition.lowWatermark;
     // The page ends where the partition ends now: what is appended while a file is read is not in it.
     const { endOffset } = partition;
     const from = Math.max(asked, partition.lowWatermark);
-    const slices = from >= endOffset ? [] : await readPage(handleOf(partition), from, request);
-    if (slices === null) return { ok: false, code: "data_damaged" };
-    // It may have been trimmed meanwhile.
-    const { lowWatermark } = partition;
-    return {
-      ok: true,
-      slices,
-      startOffset: Math.max(asked, lowWatermark),
-      committedOffset: committed,
-      lowWatermark,
-      endOffset: Math.max(endOffset, lowWatermark),
+    const pageOf = (slices: Slices): Outcome => {
+      if (slices === null) return { ok: false, code: "data_damaged" };
+      // It may have been trimmed meanwhile.
+      const { lowWatermark } = partition;
+      return {
+        ok: true,
+        slices,
+        startOffset: Math.max(asked, lowWatermark),
+        committedOffset: committed,
+        lowWatermark,
+        endOffset: Math.max(endOffset, lowWatermark),
+      };
     };
+    const slices = from >= endOffset ? [] : readSlices(handleOf(partition), from, request);
+    return slices instanceof Promise ? slices.then(pageOf) : pageOf(slices);
   }
 
   async waitForRecords(wait: RecordWait): Promise<void> {
@@ -107,17 +113,22 @@ export class Reader {
 }
 
 /** @returns null if the records are damaged and no peer has brought them back in time. */
-async function readPage(
+function readSlices(
   { log }: PartitionHandle,
   from: number,
   { limit, maxBytes }: ConsumeRequest,
-): Promise<readonly Uint8Array[] | null> {
+): Slices | Promise<Slices> {
   try {
-    return await log.read(from, limit, maxBytes);
+    const slices = log.read(from, limit, maxBytes);
+    return slices instanceof Promise ? slices.catch(nullIfDamaged) : slices;
   } catch (error) {
-    if (error instanceof PartitionDamaged) return null;
-    throw error;
+    return nullIfDamaged(error);
   }
+}
+
+function nullIfDamaged(error: unknown): null {
+  if (error instanceof PartitionDamaged) return null;
+  throw error;
 }
 
 function summaryOf(topic: TopicState): TopicSummary {

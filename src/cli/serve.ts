@@ -48,7 +48,7 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
     return EXIT.start;
   }
   const stop = signalled();
-  await io.out(`ayder ${VERSION} listening on ${serving.url} (console: /ui)\n`);
+  await io.out(`ayder ${VERSION} listening on ${serving.url}\nconsole: ${serving.url}/ui\n`);
   await stop;
   serving.log.info("stopping");
   setTimeout(() => {

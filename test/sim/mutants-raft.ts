@@ -10,13 +10,6 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     test: "test/raft",
   },
   {
-    name: "votes-for-less-than-it-lost",
-    file: "src/raft/step.ts",
-    find: " && isAtOrAfterClaim(raft, lastIndex, lastTerm);",
-    put: " && isAtOrAfterClaim(raft, lastIndex, lastTerm) !== null;",
-    test: "test/raft",
-  },
-  {
     name: "stickiness-off",
     file: "src/raft/step.ts",
     find: "    raft.settings.checkQuorum &&\n    leaderOf(raft) !== null &&",

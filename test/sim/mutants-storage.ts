@@ -21,6 +21,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     file: "src/storage/journal.ts",
     find: "    await segment.file.sync();\n    this.#syncedPosition = segment.end;\n    this.#appends++;",
     put: "    await segment.file.sync().catch(() => segment.file.sync());\n    this.#syncedPosition = segment.end;\n    this.#appends++;",
+    test: "test/node/disk-errors.test.ts",
   },
   {
     name: "short-write-ignored",

@@ -30,7 +30,7 @@ export type Socket = {
   isLoopback(request: Request): boolean;
   /** Lifts the idle timeout from a request. */
   allowLong(request: Request): void;
-  /** Gives it back the usual one. */
+  /** Gives it one again, a longer one than usual. */
   limitIdle(request: Request): void;
 };
 const NO_SOCKET: Socket = {

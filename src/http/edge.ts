@@ -13,6 +13,6 @@ export type Edge = {
   readonly stopping: AbortSignal;
   /** Lifts the idle timeout from a request whose answer may take long. */
   readonly allowLong: (request: Request) => void;
-  /** Takes that back. */
+  /** Takes that back: a client that takes nothing for minutes is cut off. */
   readonly limitIdle: (request: Request) => void;
 };

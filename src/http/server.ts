@@ -30,6 +30,8 @@ export type RunningServer = {
 };
 
 export const IDLE_TIMEOUT_SECONDS_DEFAULT = 30;
+/** Bun takes no more. */
+const TIMEOUT_SECONDS_MAX = 255;
 /** Handlers check sizes themselves, since only they can say the limit in the body of a 413. */
 const BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -58,7 +60,7 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
     isLoopback: (request) =>
       localOnly || isLoopbackAddress(server.requestIP(request)?.address ?? ""),
     allowLong: (request) => server.timeout(request, 0),
-    limitIdle: (request) => server.timeout(request, idleTimeoutSeconds),
+    limitIdle: (request) => server.timeout(request, bulkTimeout(idleTimeoutSeconds)),
   });
   const scheme = tls === null ? "http" : "https";
   const shownHost = host.includes(":") ? `[${host}]` : host;
@@ -70,6 +72,9 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
     stop: (graceMs) => stop(app, server, graceMs),
   };
 }
+
+/** The kernel holds megabytes for a slow client, and takes nothing until most of that has gone. */
+const bulkTimeout = (idleSeconds: number): number => Math.min(TIMEOUT_SECONDS_MAX, 8 * idleSeconds);
 
 async function stop(app: App, server: Bun.Server<undefined>, graceMs: number): Promise<void> {
   app.beginStop();

@@ -70,6 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/raft/leader.ts",
     find: 'changeRole(raft, leader);\n  append(raft, leader, "normal", NO_DATA);',
     put: "changeRole(raft, leader);",
+    test: "test/raft",
   },
   {
     name: "vote-ignores-log",
@@ -94,6 +95,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/raft/replication.ts",
     find: "id === raft.id ? leader.reads.lastRound : (leader.progress.get(id)?.ackedRound ?? 0)",
     put: "leader.reads.lastRound + id.length * 0",
+    test: "test/raft",
   },
   {
     name: "aba-persist-token",

@@ -182,12 +182,14 @@ export const identityOf = (incarnation: string, id: ShardId): number =>
 
 /** A directory with data but without FORMAT is not ours to fill. */
 async function refuseForeign(disk: Disk): Promise<void> {
-  const journal = await disk.list(shardPaths(SHARD_0).journal);
-  if (journal.length === 0) return;
-  throw new DataDirDamaged(
-    "the data directory has a journal but no FORMAT file; restore FORMAT or start with an empty " +
-      "directory",
-  );
+  const { journal, checkpoints, partitions } = shardPaths(SHARD_0);
+  for (const path of [journal, checkpoints, partitions]) {
+    if ((await disk.list(path)).length === 0) continue;
+    throw new DataDirDamaged(
+      `the data directory has files in ${path} but no FORMAT file; restore FORMAT or start with ` +
+        "an empty directory",
+    );
+  }
 }
 
 async function makeShard(disk: Disk, id: ShardId, identity: DataDirIdentity): Promise<void> {

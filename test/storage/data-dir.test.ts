@@ -69,7 +69,7 @@ test("the cluster id is recorded once and never changes", async () => {
   expect(again.identity).toEqual({ clusterId: "cluster-1", incarnation: "8a4f" });
 });
 
-test("another version, a damaged FORMAT and a journal without FORMAT are refused", async () => {
+test("another version and a damaged FORMAT are refused", async () => {
   const disk = new SimDisk();
   await DataDir.open(disk, INITIAL);
   await disk.writeWhole("FORMAT", utf8('{"format":2,"anything":true}'));
@@ -77,9 +77,16 @@ test("another version, a damaged FORMAT and a journal without FORMAT are refused
   await expect(DataDir.open(disk, INITIAL)).rejects.toThrow("has format 2");
   await disk.writeWhole("FORMAT", utf8("{"));
   await expect(DataDir.open(disk, INITIAL)).rejects.toBeInstanceOf(DataDirDamaged);
-  await disk.remove("FORMAT");
-  await (await disk.open("shards/0/journal/0000000000000001.seg", "create")).close();
-  await expect(DataDir.open(disk, INITIAL)).rejects.toThrow("no FORMAT file");
+});
+
+test("data of any kind without FORMAT is not taken for an empty directory", async () => {
+  for (const kind of ["journal", "checkpoints", "partitions"]) {
+    const disk = new SimDisk();
+    await DataDir.open(disk, INITIAL);
+    await disk.remove("FORMAT");
+    await (await disk.open(`shards/0/${kind}/1`, "create")).close();
+    await expect(DataDir.open(disk, INITIAL), kind).rejects.toThrow("no FORMAT file");
+  }
 });
 
 test("any changed byte of FORMAT is seen", () => {

@@ -212,10 +212,21 @@ export class PartitionFlusher {
     const { indexes } = this.#options;
     for (let segment = log.sealed[0]; segment !== undefined; segment = log.sealed[0]) {
       if (segment.end > log.tail.flushedTo || log.discarded) return;
-      if (!segment.trimmed) await indexes.store(segment, log.seed);
+      if (!segment.trimmed) await this.#storeIndex(log, segment);
       segment.indexStored = true;
       indexes.release(segment);
       log.sealed.shift();
+    }
+  }
+
+  /** An index that cannot be made of a damaged segment is made by whoever needs it, once it is whole. */
+  async #storeIndex(log: PartitionLog, segment: SegmentState): Promise<void> {
+    try {
+      await this.#options.indexes.store(segment, log.seed);
+    } catch (error) {
+      if (!(error instanceof PartitionDamaged)) throw error;
+      // Not waited for: what heals may have to wait for this very write.
+      void this.#options.heal(error);
     }
   }
 
@@ -225,7 +236,7 @@ export class PartitionFlusher {
     if (points < STORED_POINTS_MIN) return;
     segment.pin();
     try {
-      await this.#options.indexes.store(segment, log.seed);
+      await this.#storeIndex(log, segment);
       segment.storedPoints = points;
     } finally {
       segment.unpin();

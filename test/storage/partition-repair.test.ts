@@ -39,11 +39,11 @@ function restored(disk: SimDisk, tailBytes = 1): { store: PartitionStore; log: P
 
 const peer = restored(origin.disk.snapshot()).log;
 
-async function fetchAll(range: DamagedRange, maxBytes = 1e9): Promise<Uint8Array> {
+async function fetchAll(range: DamagedRange, maxBytes = 1e9, from = peer): Promise<Uint8Array> {
   const parts: number[] = [];
   let next = range.fromOffset;
   while (next < range.endOffset) {
-    const raw = await peer.rawRange(next, range.endOffset, maxBytes);
+    const raw = await from.rawRange(next, range.endOffset, maxBytes);
     if (raw === null || raw.baseOffset !== next) throw new Error(`nothing at ${next}`);
     parts.push(...raw.bytes);
     next = raw.endOffset;
@@ -273,6 +273,36 @@ test("an active segment is healed while it grows", async () => {
     }
     expect(pageOf(await log.read(0, 1e9, 1e12), model, ALL).length).toBe(model.records.length);
   }
+});
+
+test("damage in a segment that is sealed does not keep the rest from being written", async () => {
+  const path = segmentPaths[2] ?? "";
+  const disk = origin.disk.snapshot();
+  disk.flipBit(path, 8);
+  await disk.remove(path.replace(".seg", ".idx"));
+  const asked: PartitionDamaged[] = [];
+  const store = openStore(disk, {
+    ...OPTIONS,
+    heal: (damage) => Promise.resolve(asked.push(damage) < 0),
+  });
+  store.restore(origin.manifest);
+  const log = store.get(7, 3);
+  if (log === null) throw new Error("no partition");
+  const model = origin.model.copy();
+  const random = new Random(1);
+  const other = restored(origin.disk.snapshot(), 1e6).log;
+  const same = new Random(1);
+  for (let i = 0; log.segments.length < 4; i++) {
+    appendSome(log, model, random, 300 + i, 3000);
+    appendSome(other, origin.model.copy(), same, 300 + i, 3000);
+  }
+  await store.flushAll();
+  expect(asked[0]?.segmentOffset).toBe(log.segments[2]?.baseOffset ?? -1);
+  const segmentOffset = log.segments[2]?.baseOffset ?? -1;
+  const range = await store.damagedRange({ topicId: 7, partition: 3, segmentOffset });
+  if (range === null) throw new Error("no range");
+  await store.repair(range, await fetchAll(range, 1e9, other));
+  expect(pageOf(await log.read(0, 1e9, 1e12), model, ALL).length).toBe(model.records.length);
 });
 
 test("a peer gives whole batches, verified, and nothing that it does not have", async () => {

@@ -15,6 +15,7 @@ import type {
   CreateTopicReject,
   Deleted,
   PartitionRef,
+  Rejected,
   Result,
   RetentionReject,
   RetentionRequest,
@@ -54,11 +55,13 @@ export class BrokerWrites {
     });
   }
 
-  commitOffset(request: CommitRequest): Promise<Result<{ committedOffset: number }, CommitReject>> {
-    const found = findPartition(this.#machine, request);
-    if (!found.ok) return Promise.resolve(found);
+  async commitOffset(
+    request: CommitRequest,
+  ): Promise<Result<{ committedOffset: number }, CommitReject>> {
+    const found = await this.#find(request);
+    if (!found.ok) return found;
     const { topic, partition } = found;
-    return this.#commander.run({
+    return await this.#commander.run({
       type: "commit_offset",
       bytes: SMALL_COMMAND_BYTES,
       encode: (writer) =>
@@ -75,7 +78,7 @@ export class BrokerWrites {
   async deleteBefore(
     request: PartitionRef & { beforeOffset: number },
   ): Promise<Result<Deleted, CommitReject>> {
-    const found = findPartition(this.#machine, request);
+    const found = await this.#find(request);
     if (!found.ok) return found;
     const { topic, partition } = found;
     const beforeOffset = request.beforeOffset as Offset;
@@ -108,6 +111,11 @@ export class BrokerWrites {
       encode: (writer) => encodeSetRetention(writer, request),
       done: () => ({ ok: true }),
     });
+  }
+
+  async #find(ref: PartitionRef): Promise<Found | Rejected<WriteReject>> {
+    const refusal = await this.#commander.whenCurrent();
+    return refusal === null ? findPartition(this.#machine, ref) : { ok: false, code: refusal };
   }
 }
 

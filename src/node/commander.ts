@@ -66,6 +66,11 @@ export class Commander {
     return new Promise((resolve) => this.start(command, resolve));
   }
 
+  /** For writes that look at the machine before they are proposed. See `Proposer.whenCurrent`. */
+  whenCurrent(): Promise<WriteReject | null> {
+    return this.#proposer.whenCurrent();
+  }
+
   /** As `run`, without a promise. @param done is called once and must not throw. */
   start<Type extends CommandType, T>(
     command: CommandRun<Type, T>,

@@ -96,9 +96,8 @@ export class Node implements NodeApi, ClusterApi {
     const time = newTime(options, this.#core, machine);
     this.#time = time;
     this.#acknowledgements = new Acknowledgements(this.#core, options.writeConcern);
-    this.#linearizer = new Linearizer(this.#core, clock, options.commitTimeoutMs, () =>
-      this.#shard.turnSoon(),
-    );
+    const turnSoon = () => this.#shard.turnSoon();
+    this.#linearizer = new Linearizer(this.#core, clock, options.commitTimeoutMs, turnSoon);
     this.#proposer = new Proposer({
       core: this.#core,
       clock: time,
@@ -108,6 +107,7 @@ export class Node implements NodeApi, ClusterApi {
       queueRequestsMax: options.queueRequestsMax,
       commitTimeoutMs: options.commitTimeoutMs,
       wake: () => this.#shard.wake(),
+      confirm: () => this.#linearizer.confirm(),
       acknowledgements: this.#acknowledgements,
       committed: (seconds) => options.instruments.commitSeconds.observe(seconds),
     });

@@ -47,6 +47,19 @@ export class Producer {
 
   /** @param done is called once; it must not throw. */
   produce(request: ProduceRequest, done: Done): void {
+    const { proposer } = this.#options;
+    if (proposer.refusal !== null) done({ ok: false, code: proposer.refusal });
+    else if (proposer.isCurrent) this.#produceNow(request, done);
+    else void this.#produceWhenCurrent(request, done);
+  }
+
+  async #produceWhenCurrent(request: ProduceRequest, done: Done): Promise<void> {
+    const refusal = await this.#options.proposer.whenCurrent();
+    if (refusal === null) this.#produceNow(request, done);
+    else done({ ok: false, code: refusal });
+  }
+
+  #produceNow(request: ProduceRequest, done: Done): void {
     const topic = findTopic(this.#options.machine.broker, request.topic);
     if (topic === undefined) void this.#createThenProduce(request, done);
     else this.#produceTo(topic, request, done);

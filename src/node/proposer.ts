@@ -28,6 +28,8 @@ export type ProposerOptions = {
   readonly commitTimeoutMs: number;
   /** Takes a turn soon. */
   readonly wake: () => void;
+  /** Resolves to `ok` when all that was committed so far is applied here. */
+  readonly confirm: () => Promise<"ok" | WriteReject>;
   readonly acknowledgements: Acknowledgements;
   /** An entry was committed so long after it was closed, in seconds. */
   readonly committed: (seconds: number) => void;
@@ -64,6 +66,8 @@ export class Proposer {
   #records = 0;
   #stampedMs = 0 as Millis;
   #refusal: WriteReject | null = "no_leader";
+  /** Of the last entry that was applied. */
+  #appliedTerm = 0;
   #diskFull = false;
   #cancelDeadlines: () => void;
 
@@ -108,6 +112,21 @@ export class Proposer {
   /** Why this node takes no writes at all, or null. */
   get refusal(): WriteReject | null {
     return this.#refusal;
+  }
+
+  /**
+   * False on a leader that has applied nothing of its term yet: the log may hold more than the
+   * machine knows, so nothing is denied or predicted by what the machine has.
+   */
+  get isCurrent(): boolean {
+    return this.#appliedTerm === this.#options.core.term;
+  }
+
+  /** Waits until this leader is current. @returns why it takes no writes, or null. */
+  async whenCurrent(): Promise<WriteReject | null> {
+    if (this.#refusal !== null || this.isCurrent) return this.#refusal;
+    const outcome = await this.#options.confirm();
+    return outcome === "ok" ? this.#refusal : (this.#refusal ?? outcome);
   }
 
   /** As `admit`, for writes that grow what is stored. */
@@ -185,6 +204,7 @@ export class Proposer {
 
   /** The proposal behind a committed entry, if it came from this leader. Each is taken once. */
   take(entry: Entry): Proposal | null {
+    this.#appliedTerm = entry.term;
     for (;;) {
       const proposal = this.#inFlight[0];
       if (proposal === undefined || proposal.index > entry.index) return null;

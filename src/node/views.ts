@@ -81,6 +81,8 @@ export class Views {
     if (!read.ok) return read;
     const { query, request } = read.request;
     const { topic, partition } = request.source;
+    const refusal = await commander.whenCurrent();
+    if (refusal !== null) return { ok: false, code: refusal };
     const found = findPartition(machine, { topic, partition: partition ?? 0 });
     if (!found.ok) return { ok: false, code: found.code };
     return await commander.run({

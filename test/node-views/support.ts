@@ -143,7 +143,8 @@ export class StreamBench implements Effects {
         result.ok && result.type === command.type ? command.done(result, ack) : result,
       );
     };
-    return { run } as unknown as Commander;
+    const whenCurrent = () => Promise.resolve(null);
+    return { run, whenCurrent } as unknown as Commander;
   }
 }
 

@@ -20,6 +20,7 @@ test("housekeeping goes through a full queue, but not on a node that takes no wr
     queueRequestsMax: 2,
     commitTimeoutMs: 1000,
     wake: () => {},
+    confirm: () => Promise.resolve("ok"),
     acknowledgements: new Acknowledgements(core, { kind: "majority" }),
     committed: () => {},
   });

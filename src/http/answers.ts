@@ -70,7 +70,7 @@ export class Rejections {
 function inNumbers(details: Rejected["details"]): string {
   if (details === undefined) return "";
   const parts = Object.entries(details).map(([name, value]) => `${name} ${value}`);
-  return ` (${parts.join(", ")})`;
+  return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
 
 /** `details` knows no booleans; the contract's `expired` is one. */

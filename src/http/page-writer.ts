@@ -92,6 +92,9 @@ export class PageWriter {
     for (const slice of page.slices) {
       if (!this.#slice(slice, page, limits, framing)) return;
     }
+    // What is read is bounded by bytes as well: a page may end with its slices.
+    const wantsMore = this.count > 0 && this.count < limits.limit;
+    this.truncated = wantsMore && this.nextOffset < page.endOffset;
   }
 
   /** @returns false when the page is full. */

@@ -125,6 +125,12 @@ export function register(target: TargetOf): void {
         truncated: false,
         next_offset: 3,
       });
+      for (const bytes of [0, 1, 4])
+        expect(await page(`offset=0&max_bytes=${bytes}`)).toMatchObject({
+          count: 1,
+          truncated: true,
+          next_offset: 1,
+        });
       expect(await page("offset=0&max_bytes=61")).toMatchObject({ count: 3, truncated: false });
       expect(await page("offset=0&max_bytes=1&limit=1")).toMatchObject({
         count: 1,

@@ -18,6 +18,7 @@ export function expectError(
   expect(answer.body["ok"]).toBe(false);
   expect(answer.body["error"]).toMatch(/^[a-z][a-z0-9_]*$/);
   expect(String(answer.body["message"]).length).toBeGreaterThan(5);
+  expect(answer.body["message"]).not.toContain("()");
   expect(answer.body["docs"]).toMatch(/^https:\/\/ayder\.dev\/docs\//);
   expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
 }

@@ -61,6 +61,8 @@ async function readRun(run: Run, wanted: Wanted): Promise<void> {
       decoder.load(bytes, position, segment.seed);
     }
     const taken = takeFrames(run, decoder, position, expected, last, wanted);
+    // The first frame of a slice may be more than what is still wanted.
+    if (taken.bytes === 0 && wanted.entries.length > 0 && wanted.bytesLeft <= 0) return;
     if (taken.bytes === 0) throw damaged(run, position, expected, "frame beyond the file");
     position += taken.bytes;
     expected = taken.expected;

@@ -180,6 +180,33 @@ test("a read gives the wanted range, and at least one entry whatever the limit",
   expect(await journal.read(at(3001), at(3001), 1)).toEqual([]);
 });
 
+test("entries of any size come page by page, whatever the limit and wherever slices end", async () => {
+  const KIB = 1024;
+  const limits = [1, 50 * KIB, 100 * KIB, 500 * KIB, 1e9];
+  const cases: Promise<void>[] = [];
+  forEachSeed(20, (random, seed) => {
+    const all = Array.from({ length: 60 }, (_, i) =>
+      entryOf(i + 1, 1, random.below(random.below(4) === 0 ? 300 * KIB : 20 * KIB)),
+    );
+    const check = async (): Promise<void> => {
+      const disk = await newDisk();
+      const { journal } = await openJournal(disk, { segmentBytes: 8 * KIB * KIB });
+      await journal.append(all);
+      for (const limit of limits) {
+        const got: Entry[] = [];
+        while (got.length < all.length) {
+          const page = await journal.read(at(got.length + 1), at(all.length), limit);
+          expect(page.length, `seed ${seed}`).toBeGreaterThan(0);
+          got.push(...page);
+        }
+        expect(got.map(line), `seed ${seed}`).toEqual(all.map(line));
+      }
+    };
+    cases.push(check());
+  });
+  await Promise.all(cases);
+});
+
 test("a read that was under way when its segment went ends well", async () => {
   const disk = await newDisk();
   const { journal } = await openJournal(disk);

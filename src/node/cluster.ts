@@ -305,11 +305,7 @@ export class Cluster implements ClusterApi {
    */
   #hastenElection(): void {
     const { core, random, electionTicks } = this.#parts;
-    const own = this.#book.find(core.id)?.priority ?? 0;
-    let rank = 0;
-    for (const id of core.configuration.voters) {
-      if (id !== core.leader && (this.#book.find(id)?.priority ?? 0) > own) rank++;
-    }
+    const rank = this.#book.rankAmong(core.configuration.voters, core.leader);
     const step = Math.max(1, Math.round(electionTicks / 10));
     core.setElectionTimeout(electionTicks + 1 + rank * 2 * step + (random.u32() % step));
   }

@@ -79,6 +79,22 @@ export class MemberBook {
     return peers;
   }
 
+  /**
+   * How many of the voters, the lost leader aside, stand for election before this node: those of a
+   * higher priority and, so that no two stand at once and split the votes, equals of a lower name.
+   */
+  rankAmong(voters: readonly NodeId[], leader: NodeId | null): number {
+    const priorityOf = (id: NodeId) => this.find(id)?.priority ?? 0;
+    const own = priorityOf(this.#self);
+    let rank = 0;
+    for (const id of voters) {
+      if (id === leader || id === this.#self) continue;
+      const other = priorityOf(id);
+      if (other > own || (other === own && id < this.#self)) rank++;
+    }
+    return rank;
+  }
+
   /** `http://host:port` of a node, as the topology knows it. */
   httpUrl(id: NodeId, scheme: "http" | "https"): string | null {
     const address = this.find(id);

@@ -37,3 +37,18 @@ test("settings that say another thing than the log are named, and the log wins",
     ] as [NodeId, number][]),
   );
 });
+
+test("no two voters stand for election at once when the way to the leader breaks", () => {
+  const all = ["n1", "n2", "n3", "n4", "n5"] as NodeId[];
+  const priorities = [0, 0, 5, 0, 5];
+  const hints = all.map((id, i) => at(id, "a", priorities[i]));
+  for (const leader of [...all, null]) {
+    const ranks = all
+      .filter((id) => id !== leader)
+      .map((id) => new MemberBook(id, hints, () => new Map()).rankAmong(all, leader));
+    expect(ranks.toSorted((a, b) => a - b)).toEqual(ranks.map((_, i) => i));
+  }
+  const rankOf = (id: string) =>
+    new MemberBook(id as NodeId, hints, () => new Map()).rankAmong(all, "n3" as NodeId);
+  expect(["n5", "n1", "n2", "n4"].map(rankOf)).toEqual([0, 1, 2, 3]);
+});

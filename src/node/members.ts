@@ -48,9 +48,13 @@ export class MemberBook {
     return { id, host, raftPort, httpPort, priority };
   }
 
-  /** A node that was alone when it was recorded had no Raft address; the settings have one now. */
+  /** A node that was alone when it was recorded had no Raft address: it is where its settings say. */
   lacksAddress(id: NodeId): boolean {
-    return this.#records().get(id)?.raftPort === 0 && (this.#hints.get(id)?.raftPort ?? 0) > 0;
+    const record = this.#records().get(id);
+    const hint = this.#hints.get(id);
+    if (record?.raftPort !== 0 || hint === undefined) return false;
+    const { host, raftPort, httpPort } = hint;
+    return raftPort > 0 || host !== record.host || httpPort !== record.httpPort;
   }
 
   /** Whether the log knows the node. */

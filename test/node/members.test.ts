@@ -52,3 +52,13 @@ test("no two voters stand for election at once when the way to the leader breaks
     new MemberBook(id as NodeId, hints, () => new Map()).rankAmong(all, "n3" as NodeId);
   expect(["n5", "n1", "n2", "n4"].map(rankOf)).toEqual([0, 1, 2, 3]);
 });
+
+test("a node alone that moves to another port is where its settings say, without a warning", () => {
+  const moved = { ...at("n1", "a"), raftPort: 0, httpPort: 8001 };
+  const records = new Map([["n1", { ...moved, httpPort: 8000, incarnation: "d" }]]);
+  const book = new MemberBook("n1" as NodeId, [moved], () => records);
+  expect(book.find("n1" as NodeId)?.httpPort).toBe(8001);
+  expect(book.contradictions(voters("n1"))).toEqual([]);
+  records.set("n1", { ...moved, incarnation: "d" });
+  expect(book.lacksAddress("n1" as NodeId)).toBe(false);
+});

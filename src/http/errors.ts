@@ -110,7 +110,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   commit_timeout: row(
     504,
     "produce",
-    "The write concern was not reached in time; the outcome is unknown, the same idempotency key is safe to retry",
+    "The write concern was not reached in time; the outcome is unknown; a retry with the same idempotency key or cas is safe",
   ),
   disk_full: row(507, "limits", "The disk is full; nothing was done"),
 };

@@ -3,11 +3,12 @@
  * three of etcd (if `etcd` is installed; Debian: etcd-server) through its JSON gateway, in one run.
  * 64-byte values, 64 requests in flight, rounds alternating.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import type { LoadResult, LoadSpec } from "./load/generator.ts";
+import { freePort, ThreeNodes } from "./load/nodes.ts";
 import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
 
 const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
@@ -15,14 +16,10 @@ const SECONDS = Number(process.env["SECONDS"] ?? 3);
 const NODES = [1, 2, 3];
 const directory = mkdtempSync(join(process.env["BENCH_DIR"] ?? tmpdir(), "ayder-cluster-"));
 const children: Subprocess[] = [];
-
-const binary = join(import.meta.dir, "../dist/ayder");
-const command = existsSync(binary)
-  ? [binary]
-  : [process.execPath, join(import.meta.dir, "../src/main.ts")];
+const nodes = new ThreeNodes(directory);
 
 try {
-  const ayder = await startAyder();
+  const ayder = await nodes.startAll(8);
   const etcd = Bun.which("etcd") === null ? null : await startEtcd();
   const spread = (make: (partition: number) => string) => [0, 1, 2, 3, 4, 5, 6, 7].map(make);
   const single = spread((p) =>
@@ -48,35 +45,9 @@ try {
   show("ayder, 3 nodes, ndjson 100", results.lines, 100, base);
   if (base !== null) show("etcd, 3 nodes, put (JSON gateway)", results.etcd, 1, base);
 } finally {
+  nodes.killAll();
   for (const child of children) child.kill("SIGKILL");
   rmSync(directory, { recursive: true, force: true });
-}
-
-/** @returns the HTTP port of the leader. */
-async function startAyder(): Promise<number> {
-  const ports = NODES.map(() => [freePort(), freePort()]);
-  const list = ports.map(([raft, http], i) => `n${i + 1}:127.0.0.1:${raft}:${3 - i}:${http}`);
-  for (const i of NODES) {
-    start([...command, "--data-dir", join(directory, `n${i}`)], {
-      RF_HA_ENABLED: "1",
-      RF_HA_NODE_ID: `n${i}`,
-      RF_HA_NODES: list.join(","),
-      RF_HA_BOOTSTRAP_LEADER: i === 1 ? "1" : "0",
-      RF_LOG_LEVEL: "warn",
-    });
-  }
-  const headers = { authorization: "Bearer dev" };
-  for (;;) {
-    for (const [, http = 0] of ports) {
-      const url = `http://127.0.0.1:${http}/broker/topics`;
-      const body = JSON.stringify({ name: "bench", partitions: 8 });
-      const answer = await fetch(url, { method: "POST", headers, body, redirect: "manual" }).catch(
-        () => null,
-      );
-      if (answer?.status === 200) return http;
-    }
-    await Bun.sleep(50);
-  }
 }
 
 async function startEtcd(): Promise<number> {
@@ -94,7 +65,6 @@ async function startEtcd(): Promise<number> {
         ["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
         ["--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl],
       ].flat(),
-      {},
     );
   }
   for (;;) {
@@ -110,21 +80,8 @@ async function startEtcd(): Promise<number> {
 
 type StatusOfEtcd = { leader?: string; header?: { member_id?: string } };
 
-function start(line: readonly string[], env: Readonly<Record<string, string>>): void {
-  const child = Bun.spawn([...line], {
-    env: { ...process.env, ...env },
-    stdout: "ignore",
-    stderr: "ignore",
-    stdin: "ignore",
-  });
-  children.push(child);
-}
-
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
+function start(line: readonly string[]): void {
+  children.push(Bun.spawn([...line], { stdio: ["ignore", "ignore", "ignore"] }));
 }
 
 async function load(port: number, requests: readonly string[]): Promise<LoadResult> {

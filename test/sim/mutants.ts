@@ -182,6 +182,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/node/snapshots.ts",
     find: "this.#options.decline(message);",
     put: "",
+    test: "test/node/snapshots.test.ts",
   },
   {
     name: "commit-offset-regress",

@@ -95,7 +95,7 @@ export const SETTINGS = {
     variables: ["RF_AUTH_SKIP_PREFIXES"],
     kind: "text",
     default: "",
-    help: "paths that need no token, by prefix, separated by `,`",
+    help: "what needs no token, by how its path begins, separated by `,`: `/kv/pub` also opens `/kv/public/…`",
     section: "Access",
   },
   autoCreateTopics: {

@@ -83,15 +83,19 @@ export class DedupeChunk {
     for (let i = 0; i < 2; i++) this.digests[word + i] = digestWord(payload, i * 4);
   }
 
-  /** Both digests, as `writeDigests` wrote them. */
+  /** Both digests, as `writeEntry` wrote them. */
   readDigests(slot: number, digests: Uint8Array): void {
     const word = slot * WORDS;
     for (let i = 0; i < WORDS; i++) this.digests[word + i] = digestWord(digests, i * 4);
   }
 
-  writeDigests(slot: number, writer: ByteWriter): void {
+  /** Digests, time, first offset, count: a fixed number of bytes. */
+  writeEntry(slot: number, writer: ByteWriter): void {
     const word = slot * WORDS;
     for (let i = 0; i < WORDS; i++) writer.u32(this.digests[word + i] as number);
+    writer.u64(this.at[slot] as number);
+    writer.u64(this.firstOffset[slot] as number);
+    writer.u32(this.count[slot] as number);
   }
 
   #grow(): void {

@@ -91,7 +91,7 @@ export class DedupeTable {
     this.#linkNewest();
   }
 
-  /** `push` with both digests in one, as `DedupeChunk.writeDigests` wrote them. */
+  /** `push` with both digests in one, as `DedupeChunk.writeEntry` wrote them. */
   pushDigests(digests: Uint8Array, at: number, firstOffset: number, count: number): void {
     const chunk = this.#chunkForPush();
     const slot = chunk.push(at, firstOffset, count);

@@ -103,11 +103,7 @@ function digestDedupe(digest: Digest, { chunks, from, to }: DedupeCapture): void
   const { writer } = digest;
   for (let i = from; i < to; i++) {
     const chunk = chunks[Math.floor(i / DEDUPE_CHUNK_ENTRIES)] as DedupeChunk;
-    const slot = i % DEDUPE_CHUNK_ENTRIES;
-    chunk.writeDigests(slot, writer);
-    writer.u64(chunk.at[slot] as number);
-    writer.u64(chunk.firstOffset[slot] as number);
-    writer.u32(chunk.count[slot] as number);
+    chunk.writeEntry(i % DEDUPE_CHUNK_ENTRIES, writer);
     digest.flush();
   }
 }

@@ -1,5 +1,6 @@
 import { parseDecimal } from "./lib/parse.ts";
 import { SETTINGS, type Setting, type SettingName } from "./settings.ts";
+import { type UnknownVariable, unknownVariables } from "./unknown-variables.ts";
 
 /** What was asked for, checked. Handed out in parts by `serve.ts`; nobody below imports this file. */
 export type Config = {
@@ -11,6 +12,8 @@ export type Config = {
 } & {
   /** The port was named, and not left to its default. */
   readonly portGiven: boolean;
+  /** Variables that were set and mean nothing. */
+  readonly unknownVariables: readonly UnknownVariable[];
 };
 
 /** A setting that cannot be used; the message names it and says what is allowed. */
@@ -25,7 +28,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  * @throws ConfigError for the first value that is not allowed.
  */
 export function readConfig(flags: ReadonlyMap<string, string>, environment: Environment): Config {
-  const config: Record<string, unknown> = {};
+  const config: Record<string, unknown> = { unknownVariables: unknownVariables(environment) };
   for (const [name, setting] of Object.entries<Setting>(SETTINGS)) {
     const { text, source } = lookUp(setting, flags, environment);
     config[name] = parse(setting, text, source);

@@ -42,6 +42,12 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
     write: (line) => process.stderr.write(line),
     now: Date.now,
   });
+  for (const { name, nearest } of config.unknownVariables) {
+    log.warn("this variable is no setting and is ignored, see `ayder settings`", {
+      name,
+      nearest: nearest ?? undefined,
+    });
+  }
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const lock = acquireDataLock(config.dataDir);
   const instruments = createInstruments();

@@ -1,0 +1,47 @@
+/** What a start says of its settings. */
+import { afterAll, expect, test } from "bun:test";
+import { unknownVariables } from "../../src/unknown-variables.ts";
+import { startServer, temporaryDirectory } from "./server.ts";
+
+const directory = temporaryDirectory();
+afterAll(() => directory.remove());
+
+test("a misspelt variable is told at the start with what was meant, and its value is not", async () => {
+  const env = { RF_WRITE_CONCERN: "s3cr3t", AYDER_TOKEN: "t0k3n", RF_LOG_LEVEL: "warn" };
+  const server = await startServer({ dataDir: directory.path, env });
+  try {
+    const lines = server.log().match(/^.*is ignored.*$/gm) ?? [];
+    expect(lines.length).toBe(1);
+    expect(lines[0]).toContain("level=warn");
+    expect(lines[0]).toContain("name=RF_WRITE_CONCERN nearest=RF_HA_WRITE_CONCERN");
+    expect(server.log()).not.toMatch(/s3cr3t|t0k3n/);
+  } finally {
+    await server.kill();
+  }
+});
+
+test("what was meant is found, and what belongs to others is left alone", () => {
+  const meant = (...names: string[]) =>
+    unknownVariables(Object.fromEntries(names.map((name) => [name, "1"])));
+  expect(meant("RF_HA_ELECTON_TIMEOUT_MS", "RF_PORT", "AYDER_DATA_DIR", "RF_ZZZ")).toEqual([
+    { name: "AYDER_DATA_DIR", nearest: "RF_DATA_DIR" },
+    { name: "RF_HA_ELECTON_TIMEOUT_MS", nearest: "RF_HA_ELECTION_TIMEOUT_MS" },
+    { name: "RF_PORT", nearest: "RF_HTTP_PORT" },
+    { name: "RF_ZZZ", nearest: null },
+  ]);
+  expect(meant("RF_HTTP_PORT", "PORT", "AYDER_URL", "AYDER_TOKEN", "XRF_PORT", "PATH")).toEqual([]);
+  expect(unknownVariables({ RF_NOTHING: "", RF_NEITHER: undefined })).toEqual([]);
+  // A Kubernetes service called "ayder" is told to every pod beside it.
+  const service = {
+    AYDER_SERVICE_HOST: "10.0.0.1",
+    AYDER_SERVICE_PORT: "1109",
+    AYDER_SERVICE_PORT_HTTP: "1109",
+    AYDER_PORT: "tcp://10.0.0.1:1109",
+    AYDER_PORT_1109_TCP: "tcp://10.0.0.1:1109",
+    AYDER_PORT_1109_TCP_ADDR: "10.0.0.1",
+  };
+  expect(unknownVariables(service)).toEqual([]);
+  expect(unknownVariables({ AYDER_PORT: "1109" })).toEqual([
+    { name: "AYDER_PORT", nearest: "RF_HTTP_PORT" },
+  ]);
+});

@@ -81,6 +81,17 @@ export function register(target: TargetOf): void {
       expect(answer.body["expired"]).toBe(true);
       expect(answer.body["message"]).toMatch(/expired/);
     });
+    test("any number is a time to live, and is kept as it is", async () => {
+      const key = `${freshName("kv")}/ttl`;
+      for (const ttlMs of [2 ** 53 - 2 ** 42, Number.MAX_SAFE_INTEGER]) {
+        expect((await put(`${key}?ttl_ms=${ttlMs}`)).status).toBe(200);
+        const left = Number((await get(`${key}/meta`)).body["ttl_ms"]);
+        expect(left).toBeLessThanOrEqual(ttlMs);
+        // A clock that counts from 1970 takes its own time from the largest of all.
+        expect(left).toBeGreaterThan(2 ** 53 - 2 ** 42 - 2 ** 32);
+        expect((await get(key)).body["value"]).toBe("dg==");
+      }
+    });
     test("a key may have slashes, escaped or not, and any UTF-8", async () => {
       const space = freshName("kv");
       await put(`${space}/a%2Fb/c`, "slashes");

@@ -23,8 +23,6 @@ import {
 const META = "/meta";
 const LIST_LIMIT_DEFAULT = 100;
 const LIST_LIMIT_MAX = 1000;
-/** Longest time to live, some 140,000 years: the sum with the clock stays a safe integer. */
-const TTL_MS_MAX = 2 ** 52;
 
 export const kvEndpoints = (edge: Edge): readonly Endpoint[] => [
   put(edge),
@@ -53,7 +51,7 @@ const put = (edge: Edge): Endpoint => ({
     // In the order of KV_PUT_QUERY.
     const [casText, ttl, timeout] = call.query();
     const cas = decimalOrNull(casText, "cas");
-    const ttlMs = Math.min(decimalOrNull(ttl, "ttl_ms") ?? 0, TTL_MS_MAX);
+    const ttlMs = decimalOrNull(ttl, "ttl_ms") ?? 0;
     const timeoutMs = readTimeout(timeout);
     if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) edge.allowLong(call.request);
     const limit = edge.options.limits.messageBytesMax;

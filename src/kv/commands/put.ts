@@ -37,6 +37,7 @@ export function applyKvPut(state: KvState, command: KvPut, now: Millis): KvPutRe
   const namespace = known ?? addNamespace(state, command.namespace);
   const revision = ++namespace.revision;
   const lives = ttlMs === null || ttlMs === 0;
+  // The last moment that has a number is in the year 287396.
   const expiresAt = lives ? 0 : Math.min(now + ttlMs, Number.MAX_SAFE_INTEGER);
   const replaced = namespace.keys.put({ key, value, revision, expiresAt });
   if (replaced < 0) state.size++;

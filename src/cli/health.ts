@@ -1,7 +1,8 @@
 /** `ayder health`: does a server serve, and is it ready? For health checks of containers. */
-import { readConfig } from "../config.ts";
+import { ConfigError, readConfig } from "../config.ts";
 import { portOf } from "../serve.ts";
-import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
+import { type Arguments, type Command, EXIT, type Io, OutputClosed } from "./command.ts";
+import { namedUrls } from "./server.ts";
 
 const PATIENCE_MS = 3_000;
 
@@ -10,7 +11,11 @@ export const HEALTH: Command = {
   summary: "exit with 0 if a server serves, with 3 if not",
   actions: [{ name: "", operands: "", summary: "", run: runHealth }],
   options: {
-    url: { type: "string", value: "URL", help: "of the server (AYDER_URL, or as `serve` would)" },
+    url: {
+      type: "string",
+      value: "URL",
+      help: 'of the server; of several, separated by ",", one will do (AYDER_URL, else as `serve` would)',
+    },
     ready: { type: "boolean", help: "demand that it has caught up and knows a leader" },
   },
   notes: [
@@ -21,21 +26,39 @@ export const HEALTH: Command = {
 };
 
 async function runHealth(args: Arguments, io: Io): Promise<number> {
-  const given = args.text("url") ?? io.environment["AYDER_URL"];
-  let url = "settings";
+  const given = namedUrls(args, io);
   try {
-    const base = (given ?? ownUrl(io)).replace(/\/+$/, "");
-    url = `${base}/${args.flag("ready") ? "ready" : "health"}`;
+    for (const url of given ?? [ownUrl(io)]) {
+      if (await isHealthy(url, { given: given !== undefined, ready: args.flag("ready") }, io)) {
+        return EXIT.ok;
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    io.err(`ayder: ${error.message}\n`);
+  }
+  return EXIT.unavailable;
+}
+
+/** Tells what the server said, or why it said nothing. */
+async function isHealthy(
+  base: string,
+  { given, ready }: { readonly given: boolean; readonly ready: boolean },
+  io: Io,
+): Promise<boolean> {
+  const url = `${base.replace(/\/+$/, "")}/${ready ? "ready" : "health"}`;
+  try {
     const answer = await fetch(url, {
       signal: AbortSignal.timeout(PATIENCE_MS),
       // Its certificate names it as others know it, which is not this address.
-      ...(given === undefined && { tls: { rejectUnauthorized: false } }),
+      ...(!given && { tls: { rejectUnauthorized: false } }),
     });
     await io.out(`${(await answer.text()).trim()}\n`);
-    return answer.ok ? EXIT.ok : EXIT.unavailable;
+    return answer.ok;
   } catch (error) {
+    if (error instanceof OutputClosed) throw error;
     io.err(`ayder: ${url}: ${error instanceof Error ? error.message : String(error)}\n`);
-    return EXIT.unavailable;
+    return false;
   }
 }
 

@@ -57,8 +57,12 @@ function outageTeller(io: Io): (error: AyderError) => void {
   };
 }
 
+/** Addresses that were named; an empty AYDER_URL names none. Undefined: none was. */
+export const namedUrls = (args: Arguments, io: Io): readonly string[] | undefined =>
+  (args.text("url") ?? (io.environment["AYDER_URL"] || undefined))?.split(",");
+
 export const serverUrls = (args: Arguments, io: Io): readonly string[] =>
-  (args.text("url") ?? (io.environment["AYDER_URL"] || URL_DEFAULT)).split(",");
+  namedUrls(args, io) ?? [URL_DEFAULT];
 
 /** Undefined: there is none to show. */
 export const tokenFor = (urls: readonly string[], io: Io): string | undefined =>

@@ -27,6 +27,23 @@ test("a server that serves is healthy and ready, named by --url, AYDER_URL or it
   });
 });
 
+test("AYDER_URL is read as by every command: empty it names nobody, and it may name several", async () => {
+  const port = new URL(server.url).port;
+  const settings = { RF_HTTP_PORT: port, AYDER_URL: "" };
+  expect(await ayder(["health"], { env: settings })).toMatchObject({ code: 0, err: "" });
+  const [closed] = freePorts(1);
+  const urls = `http://127.0.0.1:${closed},${server.url}`;
+  const { code, out, err } = await ayder(["health"], { env: { AYDER_URL: urls } });
+  expect([code, out]).toEqual([0, '{"ok":true}\n']);
+  expect(err).toContain(`http://127.0.0.1:${closed}/health`);
+  expect((await ayder(["health", "--url", ""])).code).toBe(3);
+});
+
+test("settings that cannot be used are named", async () => {
+  const { code, err } = await ayder(["health"], { env: { RF_HTTP_PORT: "x" } });
+  expect([code, err]).toEqual([3, expect.stringContaining("RF_HTTP_PORT")]);
+});
+
 test("nobody there is 3, with the address that was asked", async () => {
   const [port] = freePorts(1);
   const { code, err } = await ayder(["health"], { env: { RF_HTTP_PORT: String(port) } });

@@ -128,22 +128,36 @@ function toElysia(routes: readonly Route[], gate: Gate, refusals: Refusals): Any
     normalize: false,
   });
   for (const route of routes) {
-    const handle = ({ request }: { request: Request }) => gate.serve(route, request);
+    const handle = ({ request }: { request: Request }) => gate.serve(route, askedBy(request));
     elysia.route(route.method, route.path, handle, { parse: "none" });
     if (route.method === "GET") elysia.route("HEAD", route.path, handle, { parse: "none" });
   }
-  return elysia.onError(({ code, error, request }) =>
-    gate.serve(code === "NOT_FOUND" ? refusals.find(request) : refusals.broken(error), request),
-  );
+  return elysia.onError(({ code, error, request: shown }) => {
+    const request = askedBy(shown);
+    return gate.serve(
+      code === "NOT_FOUND" ? refusals.find(request) : refusals.broken(error),
+      request,
+    );
+  });
 }
 
 /** Elysia looks for the path from here on, so a shorter `http://host` hides it. */
 const ELYSIA_PATH_FROM = 11;
 
-/** A URL that Elysia can read: HTTP/1.0 needs no Host, and a host may have one letter. */
+/** What Elysia was shown in place of a request, and that request. */
+const standIns = new WeakMap<Request, Request>();
+
+/**
+ * A request that Elysia can read: HTTP/1.0 needs no Host, and a host may have one letter. It is
+ * good for finding the route only; body, client and timeout are those of the one that came.
+ */
 function readable(request: Request): Request {
-  const { url } = request;
+  const { url, method } = request;
   const start = pathStartOf(url);
   if (start >= ELYSIA_PATH_FROM) return request;
-  return new Request(`http://localhost${url.slice(start)}`, request);
+  const standIn = new Request(`http://localhost${url.slice(start)}`, { method });
+  standIns.set(standIn, request);
+  return standIn;
 }
+
+const askedBy = (request: Request): Request => standIns.get(request) ?? request;

@@ -71,10 +71,11 @@ async function ask(app: App, line: string, asked: Asked = {}): Promise<Answer> {
 export function startFixture(
   changes: Partial<HttpOptions> = {},
   idleTimeoutSeconds = 30,
+  host = "127.0.0.1",
 ): Fixture & { readonly server: RunningServer } {
   const made = fixture(changes);
   const server = startServer(made.app, {
-    host: "127.0.0.1",
+    host,
     port: 0,
     tls: null,
     idleTimeoutSeconds,

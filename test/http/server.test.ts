@@ -136,6 +136,28 @@ describe("sockets", () => {
       "/broker/consume/t/g/0",
     ]);
   });
+  test("a host of one letter is the same request to the socket: its client, its timeout, its body", async () => {
+    // Bound to all addresses, each request is asked for the client's address.
+    const open = start({ auth: { tokens: "", skipPrefixes: [] } }, 30, "0.0.0.0");
+    const dev = { authorization: "Bearer dev", host: "x" };
+    const { port } = open.server;
+    expect((await fetch(`http://127.0.0.1:${port}/broker/topics`, { headers: dev })).status).toBe(
+      200,
+    );
+    const { app } = start();
+    const lifted: Request[] = [];
+    app.attach({
+      isLoopback: () => true,
+      allowLong: (request) => lifted.push(request),
+      limitIdle: () => undefined,
+    });
+    const remove = new Request("http://x/kv/a/b?timeout_ms=5001", { method: "DELETE", headers });
+    expect((await app.fetch(remove)).status).toBe(200);
+    expect(lifted[0]).toBe(remove);
+    const body = '{"name":"a","partitions":3}';
+    const create = new Request("http://x/broker/topics", { method: "POST", body, headers });
+    expect(await (await app.fetch(create)).json()).toMatchObject({ topic: "a", partitions: 3 });
+  });
   test("a produce whose client goes away in the middle of the body stores nothing", async () => {
     const { server, node, options } = start();
     const socket = connect(server.port, "127.0.0.1");

@@ -29,7 +29,10 @@ export class FakeKv {
     if (mismatch !== null) return mismatch;
     const cas = (this.#revisions.get(namespace) ?? 0) + 1;
     this.#revisions.set(namespace, cas);
-    const expiresAtMs = ttlMs === null ? Number.POSITIVE_INFINITY : this.#now() + ttlMs;
+    const expiresAtMs =
+      ttlMs === null
+        ? Number.POSITIVE_INFINITY
+        : Math.min(this.#now() + ttlMs, Number.MAX_SAFE_INTEGER);
     this.#space(namespace).set(key, { value: value.slice(), cas, expiresAtMs });
     return { ok: true, cas };
   }

@@ -9,7 +9,7 @@ import { TlsUnusable } from "./env/tls-identity.ts";
 import { createApp } from "./http/app.ts";
 import type { HttpOptions } from "./http/options.ts";
 import { IDLE_TIMEOUT_SECONDS_DEFAULT, type RunningServer, startServer } from "./http/server.ts";
-import { TokenSpecError } from "./http/token-spec.ts";
+import { parseTokenSpecs, TokenSpecError } from "./http/token-spec.ts";
 import type { NodeId } from "./lib/ids.ts";
 import { createInstruments, type Instruments } from "./metrics/instruments.ts";
 import { createLogger, type Logger, type LogLevel } from "./metrics/log.ts";
@@ -61,6 +61,8 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   if (config.tokens === "") {
     log.warn("no tokens are set: `dev` works, from this machine only; see RF_BEARER_TOKENS");
+  } else if (parseTokenSpecs(config.tokens).some(({ token }) => token === "dev")) {
+    log.warn("RF_BEARER_TOKENS has `dev`, which everybody knows: for trying only");
   }
   if (config.workers > 1) {
     log.info("one thread serves requests; the setting is accepted for compatibility", {
@@ -183,6 +185,7 @@ function listen(config: Config, node: Node, log: Logger, instruments: Instrument
       tokens: config.tokens,
       skipPrefixes: config.authSkipPrefixes.split(",").filter((prefix) => prefix !== ""),
     },
+    listenedOn: config.host,
     compat: config.compat === "ayder" ? "ayder" : "",
     limits: config,
     defaultPartitions: config.defaultPartitions,

@@ -88,7 +88,7 @@ export const SETTINGS = {
     variables: ["RF_BEARER_TOKENS"],
     kind: "text",
     default: "",
-    help: "who may do what: `token[@spec]`, separated by `,`; unset: `dev`, from loopback only",
+    help: "who may do what: `token[@spec]`, separated by `,`; unset: `dev`, on this machine only",
     section: "Access",
   },
   authSkipPrefixes: {

@@ -73,6 +73,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     instruments,
     log,
     forwardTo,
+    listenedOn: options.listenedOn ?? "",
     requestBytesMax: options.limits.requestBytesMax,
     stopping: stop.signal,
   });

@@ -111,7 +111,8 @@ export class Auth {
     const principal = header === null ? null : (this.#known.get(header) ?? this.#find(header));
     if (principal === null || !this.#reaches(principal, request)) {
       this.#context.instruments.authFailures.value++;
-      throw new ApiError("unauthorized", undefined, null, { "www-authenticate": "Bearer" });
+      const message = this.#why(header, principal);
+      throw new ApiError("unauthorized", message, null, { "www-authenticate": "Bearer" });
     }
     try {
       principal.spend(this.#context.now());
@@ -135,6 +136,15 @@ export class Auth {
     }
     if (found !== null && this.#known.size < KNOWN_HEADERS_MAX) this.#known.set(header, found);
     return found;
+  }
+
+  /** Helps who starts; which tokens were set is told to nobody, and `dev` is no secret. */
+  #why(header: string | null, principal: Principal | null): string {
+    if (principal !== null) return "dev works on the node's own machine only; set RF_BEARER_TOKENS";
+    const wanted = this.#principals.some(({ loopbackOnly }) => loopbackOnly) ? "dev" : "TOKEN";
+    return header === null
+      ? `The token is missing: send the header "Authorization: Bearer ${wanted}"`
+      : `The Authorization header has no token that is known here; it reads "Bearer ${wanted}"`;
   }
 
   #reaches(principal: Principal, request: Request): boolean {

@@ -7,6 +7,7 @@ import { readBytes } from "./body.ts";
 import { Call, type CallEnd, type Route } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
 import { forward } from "./forward.ts";
+import { isOwnName } from "./own-names.ts";
 
 export type GateParts = {
   readonly auth: Auth;
@@ -16,12 +17,16 @@ export type GateParts = {
   /** Where this node passes writes on to; null: it answers them itself, if with a redirect. */
   readonly forwardTo: () => string | null;
   readonly requestBytesMax: number;
+  /** Name or address that the operator gave to listen on; empty: none. */
+  readonly listenedOn: string;
   /** Aborted when the server begins to stop. */
   readonly stopping: AbortSignal;
 };
 
 export class Gate implements CallEnd {
   readonly #parts: GateParts;
+  /** Most clients say the same again and again. */
+  #ownName: string | null = null;
 
   constructor(parts: GateParts) {
     this.#parts = parts;
@@ -74,11 +79,25 @@ export class Gate implements CallEnd {
     }
     const principal = this.#parts.auth.authenticate(request, url);
     checkHost(request);
+    if (principal.loopbackOnly) this.#checkOwnName(request);
     if (this.#parts.stopping.aborted) throw shuttingDown();
     if (route.takesBody) checkContentEncoding(request);
     const call = new Call(request, url, route, principal, startedAt, this);
     checkAccess(route, call);
     return call;
+  }
+
+  /** Everybody knows `dev`, so it is worth what the way here is worth. */
+  #checkOwnName(request: Request): void {
+    const host = request.headers.get("host");
+    if (host === this.#ownName || isOwnName(host, this.#parts.listenedOn)) {
+      this.#ownName = host;
+      return;
+    }
+    throw new ApiError(
+      "forbidden",
+      `The Host is ${shown(host ?? "")}: dev works by an address or a local name only, such as localhost; set RF_BEARER_TOKENS to use other names`,
+    );
   }
 
   finish(route: Route, startedAt: number, response: Response): Response {

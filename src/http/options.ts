@@ -7,6 +7,8 @@ import type { Endpoint } from "./call.ts";
 
 export type HttpOptions = {
   readonly auth: AuthOptions;
+  /** Name or address that the operator gave to listen on; without tokens `dev` works by it. */
+  readonly listenedOn?: string;
   /** "ayder": behave as the C implementation where CONTRACT 11 says so. */
   readonly compat: "ayder" | "";
   readonly limits: HttpLimits;

@@ -181,10 +181,63 @@ test("without tokens there is dev, from loopback only", async () => {
   const { app, ask, options } = fixture({ auth: { tokens: "", skipPrefixes: [] } });
   expect((await ask("GET /broker/topics", { token: "dev" })).status).toBe(200);
   app.attach({ isLoopback: () => false, allowLong: () => undefined, limitIdle: () => undefined });
-  expect((await ask("GET /broker/topics", { token: "dev" })).status).toBe(401);
+  const refused = await ask("GET /broker/topics", { token: "dev" });
+  expect(refused.status).toBe(401);
+  expect(refused.body["message"]).toContain("own machine only; set RF_BEARER_TOKENS");
   expect(options.instruments.authFailures.value).toBe(1);
   expect(["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"].every(isLoopbackAddress)).toBe(true);
   expect(["10.0.0.1", "128.0.0.1", "::2", "", "127.0.0.1.example"].some(isLoopbackAddress)).toBe(
     false,
   );
+});
+
+test("without tokens dev works by addresses and local names only: a page may have been led here", async () => {
+  const { ask } = fixture({
+    auth: { tokens: "", skipPrefixes: [] },
+    listenedOn: "node1.example.com",
+  });
+  const by = (host: string, token = "dev") =>
+    ask("GET /broker/topics", { token, headers: { host } });
+  for (const host of [
+    ...["localhost:1109", "127.0.0.1:1109", "[::1]:1109", "[::1]", "LOCALHOST.", "a.localhost:80"],
+    ...["ayder:1109", "x", "host.docker.internal:1109", "laptop.local", "192.168.1.7"],
+    ...["node1.example.com:1109", "NODE1.example.com"],
+  ]) {
+    expect([host, (await by(host)).status]).toEqual([host, 200]);
+  }
+  for (const host of [
+    ...[
+      "evil.example.com:1109",
+      "evil.example.com",
+      "127.0.0.1.evil.example",
+      "localhost.evil.org.",
+    ],
+    ...["node2.example.com", "7f000001.rbndr.us:1109", "1.2.3.4.5", "local.com"],
+  ]) {
+    const refused = await by(host);
+    expect([host, refused.status, refused.body["error"]]).toEqual([host, 403, "forbidden"]);
+    expect(refused.body["message"]).toContain("RF_BEARER_TOKENS");
+    expect((await by(host, "wrong")).status).toBe(401);
+  }
+  expect((await by("localhost")).status).toBe(200);
+});
+
+test("401 says what to send, and nothing of the tokens that were set", async () => {
+  const message = async (tokens: string, token: string | null) => {
+    const { status, body } = await withTokens(tokens).ask("GET /broker/topics", { token });
+    expect(status).toBe(401);
+    return String(body["message"]);
+  };
+  expect(await message("", null)).toContain('"Authorization: Bearer dev"');
+  expect(await message("", "guess")).toContain('"Bearer dev"');
+  for (const token of [null, "guess"]) {
+    expect(await message("s3cr3t", token)).toContain("Bearer TOKEN");
+    expect(await message("s3cr3t", token)).not.toMatch(/s3cr3t|guess/);
+  }
+});
+
+test("with tokens a node has whatever name it has, also with one called dev", async () => {
+  const { ask } = withTokens("dev");
+  const headers = { host: "events.example.com" };
+  expect((await ask("GET /broker/topics", { token: "dev", headers })).status).toBe(200);
 });

@@ -20,6 +20,18 @@ test("a misspelt variable is told at the start with what was meant, and its valu
   }
 });
 
+test("a token that everybody knows is told at the start", async () => {
+  for (const [tokens, said] of [
+    ["dev@read", true],
+    ["devil,s3cr3t", false],
+  ] as const) {
+    const env = { RF_BEARER_TOKENS: tokens, RF_HTTP_ADDR: "127.0.0.1", RF_LOG_LEVEL: "warn" };
+    const server = await startServer({ dataDir: directory.path, env });
+    await server.kill();
+    expect([tokens, server.log().includes("everybody knows")]).toEqual([tokens, said]);
+  }
+});
+
 test("what was meant is found, and what belongs to others is left alone", () => {
   const meant = (...names: string[]) =>
     unknownVariables(Object.fromEntries(names.map((name) => [name, "1"])));

@@ -54,33 +54,38 @@ export class Checkpointer {
   /** Takes one now, or joins the one under way and takes another. Nothing new: nothing is done. */
   async take(): Promise<void> {
     while (this.#running !== null) await this.#running;
-    const { core, storage } = this.#options;
-    const { checkpoints } = storage;
-    if (core.appliedIndex <= (checkpoints.indexes.at(-1) ?? 0)) return;
-    // Whoever asked for it: a sync that failed is final, also if a request only gets a 500.
-    this.#running = this.#take()
-      .catch((error: unknown) => {
-        this.#options.fault(error);
-        throw error;
-      })
-      .finally(() => {
-        this.#running = null;
-      });
-    await this.#running;
+    if (this.#isAnythingNew()) await this.#run(() => this.#take());
   }
 
   /** Frees all that can be: also what only the older checkpoint needs. */
   async compact(): Promise<{ checkpointIndex: number; freedBytes: number }> {
     const { checkpoints, journal, store } = this.#options.storage;
     const sizeBefore = journal.bytes + store.describe().pendingRemovalBytes;
-    await this.take();
-    await checkpoints.dropPredecessor();
-    await this.#release();
+    while (this.#running !== null) await this.#running;
+    await this.#run(async () => {
+      if (this.#isAnythingNew()) await this.#take();
+      await checkpoints.dropPredecessor();
+      await this.#release();
+    });
     const sizeAfter = journal.bytes + store.describe().pendingRemovalBytes;
     return {
       checkpointIndex: checkpoints.indexes.at(-1) ?? 0,
       freedBytes: Math.max(0, sizeBefore - sizeAfter),
     };
+  }
+
+  /**
+   * Lets go of journal that is damaged and that a checkpoint has, once what lies behind the damage
+   * in the same file was applied too.
+   *
+   * @returns whether it was there, and is gone.
+   */
+  async dropDamagedJournal(): Promise<boolean> {
+    const { core, storage } = this.#options;
+    const { damagedUpTo } = storage.journal;
+    if (damagedUpTo === null || core.appliedIndex < damagedUpTo) return false;
+    await this.compact();
+    return storage.journal.damagedUpTo === null;
   }
 
   /**
@@ -115,6 +120,24 @@ export class Checkpointer {
     this.#running = work().finally(() => {
       this.#running = null;
     });
+    await this.#running;
+  }
+
+  #isAnythingNew(): boolean {
+    const { core, storage } = this.#options;
+    return core.appliedIndex > (storage.checkpoints.indexes.at(-1) ?? 0);
+  }
+
+  /** Whoever asked for it: a sync that failed is final, also if a request only gets a 500. */
+  async #run(work: () => Promise<void>): Promise<void> {
+    this.#running = work()
+      .catch((error: unknown) => {
+        this.#options.fault(error);
+        throw error;
+      })
+      .finally(() => {
+        this.#running = null;
+      });
     await this.#running;
   }
 

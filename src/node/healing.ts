@@ -17,6 +17,7 @@ export class Healing {
   readonly #repairer: Repairer;
   readonly #scrubber: Scrubber;
   readonly #options: HealingOptions;
+  #isDropping = false;
   readonly serve: BatchesHandler;
 
   constructor(options: HealingOptions) {
@@ -50,6 +51,22 @@ export class Healing {
     const { checkpointer, fault } = this.#options;
     const looked = this.#scrubber.hurry().then(() => checkpointer().take());
     looked.catch(fault);
+  }
+
+  /** Once a second: what a start did without in the journal goes, before another has to read it. */
+  swept(): void {
+    const { checkpointer, journal, instruments, log, fault } = this.#options;
+    if (journal().damagedUpTo === null || this.#isDropping) return;
+    this.#isDropping = true;
+    const dropped = checkpointer().dropDamagedJournal();
+    dropped
+      .then((isGone) => {
+        this.#isDropping = false;
+        if (!isGone) return;
+        log.info("what was damaged in the journal is gone: a new checkpoint has it all");
+        instruments.repairs.journal.value++;
+      })
+      .catch(fault);
   }
 
   /** @returns whether the newest is whole. */

@@ -481,6 +481,7 @@ export class Node implements NodeApi, ClusterApi {
     instruments.proposalsInFlight.value = this.#proposer.inFlight;
     instruments.waiters.value = this.#proposer.queuedRequests;
     this.#time.measure(instruments);
+    this.#healing.swept();
     const { store, journal } = this.#storage;
     const { pendingRemovalBytes } = store.describe();
     const needed = pendingRemovalBytes > 0 && (journal.spaceLow || this.#proposer.diskFull);
@@ -488,9 +489,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#checkpointer.compact().catch((error: unknown) => this.#fault(error));
   }
 
-  #soon(): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.after(1, resolve));
-  }
+  readonly #soon = () => new Promise<void>((done) => this.#options.clock.after(1, done));
 
   #fault(error: unknown): void {
     if (this.#faulted) return;

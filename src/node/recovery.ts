@@ -17,7 +17,11 @@ import type {
 } from "../raft/types.ts";
 import { CheckpointDamaged } from "../storage/checkpoint-damaged.ts";
 import { parseCheckpointName } from "../storage/checkpoint-names.ts";
-import { type LoadedCheckpoint, readCheckpointHead } from "../storage/checkpoint-reader.ts";
+import {
+  type LoadedCheckpoint,
+  newestWhole,
+  readCheckpointHead,
+} from "../storage/checkpoint-reader.ts";
 import { CheckpointStore } from "../storage/checkpoint-store.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import { HardStateFile } from "../storage/hard-state.ts";
@@ -81,8 +85,8 @@ export type Recovered = {
 
 /**
  * Newest whole checkpoint → machine and partition logs; then the journal behind it. A torn end of
- * the journal is cut. So is all behind damage if there are peers to bring it back; else damage stops
- * the start with a message that names file and position.
+ * the journal is cut. So is all behind damage if there are peers to bring it back; else damage to what
+ * no checkpoint has stops the start with a message that names file and position.
  */
 export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   const { totalBytes } = await asked.disk.space();
@@ -240,14 +244,16 @@ function openStores(
 
 async function openJournal(options: RecoveryOptions, collected: EntryCollector): Promise<Journal> {
   const { disk, dataDir, shard, storage, clock, log, onSpace, onFailure } = options;
-  const { journal, torn, salvaged } = await Journal.open({
+  const paths = dataDir.shard(shard);
+  const { journal, torn, salvaged, covered } = await Journal.open({
     disk,
-    directory: dataDir.shard(shard).journal,
+    directory: paths.journal,
     identity: dataDir.checksumIdentity(shard),
     segmentBytes: storage.journalSegmentBytes,
     reserveBytes: storage.diskReserveBytes,
     clock,
     cutDamaged: (await knownPeers(options)) ?? false,
+    covered: () => newestWhole(disk, paths.checkpoints),
     onEntries: (entries) => collected.add(entries),
     onSpaceLow: onSpace,
     onFailure: (failure: DiskFailure) => onFailure(failure),
@@ -258,6 +264,14 @@ async function openJournal(options: RecoveryOptions, collected: EntryCollector):
   if (salvaged !== null) {
     log.error("the journal was damaged and is cut: peers bring back what is missing", salvaged);
     repaired(options, "journal");
+  }
+  if (covered !== null) {
+    const { file, position, reason } = covered;
+    log.error(
+      "the journal is damaged, and nothing is lost: a checkpoint has what cannot be read. Look at the health of this disk",
+      { file, position, reason, checkpoint: journal.firstIndex - 1 },
+    );
+    options.instruments.damage.journal.value++;
   }
   if (journal.claimed !== null) {
     log.warn(

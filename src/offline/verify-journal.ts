@@ -2,11 +2,13 @@ import type { Disk } from "../env/disk.ts";
 import { DecodeError, sameBytes } from "../lib/bytes.ts";
 import { decodeEntry, UnknownEntryError } from "../machine/command-decoder.ts";
 import { decodeConfChange } from "../raft/config-codec.ts";
+import { newestWhole } from "../storage/checkpoint-reader.ts";
 import { entryTypeOf, frameBytes, KIND_ENTRY } from "../storage/frame.ts";
 import { claimPath, encodeClaim, type JournalClaim, readClaim } from "../storage/journal-claim.ts";
 import { JournalUnsupported } from "../storage/journal-damage.ts";
+import { openSegments } from "../storage/journal-files.ts";
 import { JournalIndex } from "../storage/journal-index.ts";
-import { openSegments, recoverJournal } from "../storage/journal-recovery.ts";
+import { recoverJournal } from "../storage/journal-recovery.ts";
 import { type Opened, SEGMENT_HEADER_BYTES } from "../storage/journal-segment.ts";
 import { type WalkedFrame, walkFrames } from "../storage/journal-walk.ts";
 import { endOfDirt } from "../storage/journal-zeros.ts";
@@ -16,11 +18,16 @@ const TURN_BYTES = 1024 * 1024;
 const ADVICE =
   "with peers the next start cuts it there and they bring the rest back; alone: put this file back " +
   "from a copy, or restore a backup";
+const COVERED_ADVICE =
+  "the newest checkpoint has these entries: the next start does without, and lets this file go soon " +
+  "after; look at the health of this disk";
 
 export type JournalScope = {
   /** Nothing of what recovery would mend reaches it. */
   readonly disk: Disk;
   readonly directory: string;
+  /** Of the checkpoints that may have what is damaged in it. */
+  readonly checkpoints: string;
   readonly identity: number;
   readonly findings: Findings;
   readonly nextTurn: () => Promise<void>;
@@ -34,13 +41,23 @@ export type VerifiedJournal = {
 
 /** Recovery itself says what is a torn end and what is damage; then every entry is looked into. */
 export async function verifyJournal(scope: JournalScope): Promise<VerifiedJournal> {
-  const { disk, directory, identity, findings } = scope;
+  const { disk, directory, checkpoints, identity, findings } = scope;
   const index = new JournalIndex();
   let verified: VerifiedJournal = null;
+  let isWhole = false;
   try {
-    const options = { disk, directory, identity, index, cutDamaged: false, onEntries: null };
-    const { segments, spares, torn } = await recoverJournal(options);
+    const { segments, spares, torn, covered } = await recoverJournal({
+      disk,
+      directory,
+      identity,
+      index,
+      cutDamaged: false,
+      covered: () => newestWhole(disk, checkpoints),
+      onEntries: null,
+    });
     for (const { file } of [...segments, ...spares]) await file.close();
+    if (covered !== null) findings.damage(covered, covered.reason, COVERED_ADVICE);
+    isWhole = covered === null;
     if (torn !== null) {
       const problem = `${torn.bytes} bytes of an append that was never answered`;
       findings.note(torn, problem, "the next start cuts them");
@@ -53,14 +70,24 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
       findings.damage({ file: directory }, error.message, "use what wrote it");
     } else findings.failed(error, directory, ADVICE);
   }
-  for (const opened of await openSegments({ disk, directory, identity })) {
+  for (const opened of await segmentsOf(scope)) {
     try {
-      await verifySegmentFile(opened, scope, verified !== null);
+      await verifySegmentFile(opened, scope, isWhole);
     } finally {
       await opened.segment.file.close();
     }
   }
   return verified;
+}
+
+async function segmentsOf({ findings, ...scope }: JournalScope): Promise<Opened[]> {
+  try {
+    return await openSegments(scope);
+  } catch (error) {
+    // A node at work has let one go meanwhile.
+    findings.failed(error, scope.directory, ADVICE);
+    return [];
+  }
 }
 
 async function verifyClaim(claim: JournalClaim, scope: JournalScope): Promise<void> {

@@ -47,8 +47,8 @@ async function look({ disk, nextTurn }: VerifyOptions): Promise<Verification> {
     const seed = identityOf(identity.incarnation, SHARD_0);
     await verifyHardState(dry, paths, seed, findings);
     const scope = { disk: dry, findings, nextTurn };
-    const { journal: directory } = paths;
-    const journal = await verifyJournal({ ...scope, directory, identity: seed });
+    const { journal: directory, checkpoints } = paths;
+    const journal = await verifyJournal({ ...scope, directory, checkpoints, identity: seed });
     const { clusterId } = identity;
     await verifyCheckpoints({ ...scope, paths, clusterId }, journal);
     await verifyIncoming(dry, paths, findings);

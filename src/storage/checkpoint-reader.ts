@@ -3,6 +3,7 @@ import { DecodeError } from "../lib/bytes.ts";
 import { CheckpointDamaged } from "./checkpoint-damaged.ts";
 import {
   type CheckpointMeta,
+  checkpointIndex,
   decodeHead,
   firstSeed,
   KIND_END,
@@ -99,6 +100,26 @@ export async function readCheckpointHead(
   } finally {
     await file.close();
   }
+}
+
+/** The newest that is whole, of those in force. */
+export async function newestWhole(disk: Disk, directory: string): Promise<CheckpointMeta | null> {
+  const files: { path: string; index: number }[] = [];
+  for (const text of await disk.list(directory)) {
+    const index = checkpointIndex(text);
+    if (index !== null) files.push({ path: `${directory}/${text}`, index });
+  }
+  files.sort((a, b) => b.index - a.index);
+  for (const { path, index } of files) {
+    try {
+      const loaded = await openCheckpoint(disk, path, index);
+      await loaded.close();
+      return loaded.meta;
+    } catch (error) {
+      if (!(error instanceof CheckpointDamaged)) throw error;
+    }
+  }
+  return null;
 }
 
 /** @returns the length of the file. */

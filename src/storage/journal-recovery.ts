@@ -15,20 +15,19 @@ import {
   KIND_RESET,
   KIND_WATERMARK,
   PAYLOAD_BYTES_MAX,
-  segmentSeed,
 } from "./frame.ts";
 import { lastHeld, laterEnd, readClaim, writeClaim } from "./journal-claim.ts";
 import { type Damage, JournalDamaged, JournalUnsupported } from "./journal-damage.ts";
+import { openSegments } from "./journal-files.ts";
 import type { JournalIndex } from "./journal-index.ts";
+import { type CoveredEnd, findRest, type Rest } from "./journal-rest.ts";
 import { scanFrames } from "./journal-scan.ts";
 import {
-  decodeSegmentHeader,
   type Opened,
   SEGMENT_HEADER_BYTES,
   SEGMENT_VERSION,
   type Segment,
   type SegmentHeader,
-  segmentIdOf,
   segmentPath,
 } from "./journal-segment.ts";
 import type { Spare } from "./journal-spares.ts";
@@ -44,6 +43,8 @@ export type RecoveryOptions = {
   readonly index: JournalIndex;
   /** Instead of `JournalDamaged`: keep what can be read, and remember how far it went. */
   readonly cutDamaged: boolean;
+  /** Asked after damage that is not to be cut: what need not be read; null: all is needed. */
+  readonly covered?: () => Promise<CoveredEnd | null>;
   /** Entries in the order of the file; one whose index is not new replaces all from there on. */
   readonly onEntries: ((entries: readonly Entry[]) => void | Promise<void>) | null;
 };
@@ -63,6 +64,8 @@ export type Recovered = {
   } | null;
   /** What was wrong with a journal that was cut in spite of it. */
   readonly salvaged: Damage | null;
+  /** What is damaged in the files of `segments`, and stays so; a checkpoint has it all. */
+  readonly covered: Damage | null;
   readonly bytesRead: number;
 };
 
@@ -82,56 +85,48 @@ type Claim = { readonly synced: number; readonly watermark: number };
 export async function recoverJournal(options: RecoveryOptions): Promise<Recovered> {
   const files = await openSegments(options);
   try {
-    return await new Recovery(options, files).run();
+    return await new Recovery(options, files).run().catch((failure: unknown) => {
+      return runWithout(failure, options, files);
+    });
   } catch (failure) {
     for (const { segment } of files) await segment.file.close();
     throw failure;
   }
 }
 
-/** All files of a journal, in order. They are to be closed. */
-export async function openSegments({
-  disk,
-  directory,
-  identity,
-}: Pick<RecoveryOptions, "disk" | "directory" | "identity">): Promise<Opened[]> {
-  const files: Opened[] = [];
-  for (const name of await disk.list(directory)) {
-    const id = segmentIdOf(name);
-    if (id === null) continue;
-    const path = segmentPath(directory, id);
-    const file = await disk.open(path, "existing");
-    const size = await file.size();
-    const header = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES));
-    const segment: Segment = {
-      id,
-      path,
-      file,
-      seed: segmentSeed(identity, id),
-      capacity: size,
-      end: SEGMENT_HEADER_BYTES,
-      baseIndex: header?.baseIndex ?? 0,
-      readers: 0,
-      released: false,
-    };
-    files.push({ segment, header, size });
-  }
-  return files;
+/** Damage before the end of what a checkpoint has costs nothing, if all behind that is whole. */
+async function runWithout(
+  failure: unknown,
+  options: RecoveryOptions,
+  files: readonly Opened[],
+): Promise<Recovered> {
+  if (!(failure instanceof JournalDamaged) || options.cutDamaged) throw failure;
+  const end = (await options.covered?.()) ?? null;
+  const rest = end === null ? null : await findRest(files, end);
+  if (rest === null) throw failure;
+  const recovered = await new Recovery(options, files, rest).run();
+  // Nothing is appended to a file that is about to go.
+  const last = recovered.segments.at(-1);
+  if (last !== undefined) last.capacity = last.end;
+  return { ...recovered, covered: failure.damage };
 }
 
 class Recovery {
   readonly #options: RecoveryOptions;
   readonly #files: readonly Opened[];
   readonly #index: JournalIndex;
+  /** Null: all of it is read. */
+  readonly #rest: Rest | null;
   readonly #decoder = new FrameDecoder();
   #chain = 0;
   #bytesRead = 0;
   #batch: Entry[] = [];
 
-  constructor(options: RecoveryOptions, files: readonly Opened[]) {
+  constructor(options: RecoveryOptions, files: readonly Opened[], rest: Rest | null = null) {
     this.#options = options;
     this.#files = files;
     this.#index = options.index;
+    this.#rest = rest;
   }
 
   async run(): Promise<Recovered> {
@@ -148,9 +143,10 @@ class Recovery {
   }
 
   async #run(): Promise<Recovered> {
-    for (const file of this.#files) this.#checkHeader(file);
-    let used = 0;
-    let stop: Stop | null = null;
+    let used = this.#rest?.file ?? 0;
+    for (const file of this.#files.slice(used)) this.#checkHeader(file);
+    let stop = this.#rest === null ? null : await this.#enterRest(this.#rest);
+    if (stop !== null) used++;
     for (; used < this.#files.length; used++) {
       const opened = this.#files[used];
       if (opened?.header === null || opened === undefined) break;
@@ -168,6 +164,7 @@ class Recovery {
       chain: this.#chain,
       torn,
       salvaged: null,
+      covered: null,
       bytesRead: this.#bytesRead,
     };
   }
@@ -203,6 +200,18 @@ class Recovery {
   #follows(opened: Opened, header: SegmentHeader, used: number): boolean {
     const before = this.#files[used - 1];
     return before?.segment.id === opened.segment.id - 1 && header.previousChain === this.#chain;
+  }
+
+  /** Begins within a file, or in one without a header; what lies before is not asked for. */
+  async #enterRest({ file, position, chain, end }: Rest): Promise<Stop> {
+    const segment = this.#files[file]?.segment;
+    if (segment === undefined) throw new Error("the rest lies in one of the files");
+    for (const opened of this.#files) opened.segment.end = SEGMENT_HEADER_BYTES;
+    segment.end = position;
+    this.#index.reset(end.index, end.term);
+    this.#batch = [];
+    this.#chain = chain;
+    return await this.#readSegment(segment);
   }
 
   async #enter({ segment }: Opened, header: SegmentHeader, isFirst: boolean): Promise<Stop> {
@@ -329,7 +338,7 @@ class Recovery {
 
   /** Segments are made one after the other and go oldest first: no crash takes one between two. */
   #checkNoGap(): void {
-    for (let i = 1; i < this.#files.length; i++) {
+    for (let i = 1 + (this.#rest?.file ?? 0); i < this.#files.length; i++) {
       const id = (this.#files[i - 1]?.segment.id ?? 0) + 1;
       if (this.#files[i]?.segment.id === id) continue;
       this.#damaged(segmentPath(this.#options.directory, id), 0, 0, "the file is missing");
@@ -421,6 +430,7 @@ class Recovery {
       chain: this.#chain,
       torn: null,
       salvaged: { ...damage, from, to: Math.max(claim.index, from) as LogIndex },
+      covered: null,
       bytesRead: this.#bytesRead,
     };
   }

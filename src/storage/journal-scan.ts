@@ -8,7 +8,7 @@ export async function scanFrames(
   segment: Segment,
   from: number,
   to: number,
-  visit: (frame: FrameDecoder) => void,
+  visit: (frame: FrameDecoder, position: number) => void,
 ): Promise<number> {
   const frame = new FrameDecoder();
   let bytesRead = 0;
@@ -19,7 +19,7 @@ export async function scanFrames(
     bytesRead += bytes.length;
     frame.load(bytes, start, segment.seed);
     for (let at = 0; at + FRAME_HEADER_BYTES <= bytes.length; at += FRAME_ALIGN) {
-      if (frame.maybeFrame(at) && frame.header(at)) visit(frame);
+      if (frame.maybeFrame(at) && frame.header(at)) visit(frame, start + at);
     }
   }
   return bytesRead;

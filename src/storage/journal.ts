@@ -18,6 +18,7 @@ import { type JournalClaim, laterEnd, readClaim, removeClaim } from "./journal-c
 import { JournalIndex } from "./journal-index.ts";
 import { readEntries } from "./journal-reader.ts";
 import { type Recovered, recoverJournal } from "./journal-recovery.ts";
+import type { CoveredEnd } from "./journal-rest.ts";
 import {
   decodeSegmentHeader,
   encodeSegmentHeader,
@@ -51,6 +52,11 @@ export type JournalOptions = {
    */
   readonly cutDamaged?: boolean;
   /**
+   * The end of the newest whole checkpoint, for damage that is not to be cut: what is damaged before
+   * it costs nothing. The journal then begins behind it; see `damagedUpTo`.
+   */
+  readonly covered?: () => Promise<CoveredEnd | null>;
+  /**
    * Entries as recovery reads them, views into slices that are not used again. An entry whose index
    * is not new replaces that one and all behind it. What is above `lastIndex` in the end is void.
    */
@@ -67,6 +73,8 @@ export type JournalOpened = {
   readonly torn: Recovered["torn"];
   /** What was damaged, if `cutDamaged` made something of it; see `Journal.claimed`. */
   readonly salvaged: Recovered["salvaged"];
+  /** What is damaged of the part that a checkpoint has, and was done without. */
+  readonly covered: Recovered["covered"];
   readonly bytesRead: number;
 };
 
@@ -89,6 +97,8 @@ export class Journal {
   #failure: DiskFailure | null = null;
   #closed = false;
   #claimed: JournalClaim | null = null;
+  /** The newest segment of those in which recovery met damage. */
+  #damaged: Segment | null = null;
 
   /**
    * Opens what is in the directory, which must exist.
@@ -106,14 +116,16 @@ export class Journal {
       index,
       onEntries: options.onEntries ?? null,
       cutDamaged: options.cutDamaged ?? false,
+      ...(options.covered === undefined ? {} : { covered: options.covered }),
     });
     const journal = new Journal(options, index, recovered);
     journal.#claimed = await readClaim(options.disk, options.directory, options.identity);
     if (recovered.segments.length === 0) await journal.#spares.prepareFirst();
     journal.#spares.refill();
     journal.#armIdle();
-    const { torn, salvaged, bytesRead } = recovered;
-    return { journal, torn, salvaged, bytesRead };
+    const { torn, salvaged, covered, bytesRead } = recovered;
+    if (covered !== null) journal.#damaged = recovered.segments.at(-1) ?? null;
+    return { journal, torn, salvaged, covered, bytesRead };
   }
 
   private constructor(options: JournalOptions, index: JournalIndex, recovered: Recovered) {
@@ -170,6 +182,16 @@ export class Journal {
    */
   get claimed(): JournalClaim | null {
     return this.#claimed;
+  }
+
+  /**
+   * Segments that are damaged within a checkpoint can be released as soon as another one, or the
+   * same, has this entry too. Null: there are none, or the journal has not gone on behind them yet.
+   */
+  get damagedUpTo(): LogIndex | null {
+    const damaged = this.#damaged;
+    if (damaged === null || damaged.released || damaged === this.#segments.active) return null;
+    return (this.#index.lastIn(damaged) ?? this.#index.firstIndex - 1) as LogIndex;
   }
 
   /** Forgets the claim if the durable log reaches as far. @returns whether there is none any more. */

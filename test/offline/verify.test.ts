@@ -142,6 +142,22 @@ test(`a flipped bit in what the journal vouches for is damage ${REPLAY}`, async 
   rmSync(copy, { recursive: true });
 });
 
+test("what a checkpoint has is damage in the journal still, and no reason not to start", async () => {
+  cpSync(stopped, copy, { recursive: true });
+  const file = filesOf(copy)
+    .filter((each) => /journal\/\d+\.seg$/.test(each))
+    .sort()[0];
+  const bytes = readFileSync(join(copy, file ?? ""));
+  bytes[64 + 48 + 5] = (bytes[64 + 48 + 5] ?? 0) ^ 1;
+  writeFileSync(join(copy, file ?? ""), bytes);
+  const { findings } = await verify(copy);
+  expect(findings).toMatchObject([{ kind: "damage", file, position: 64 }]);
+  expect(findings[0]?.advice).toContain("the next start does without");
+  const server = await startServer({ dataDir: copy, env: SMALL_FILES });
+  await server.stop();
+  rmSync(copy, { recursive: true });
+});
+
 test(`what verify calls whole starts, and says what was acknowledged ${REPLAY}`, async () => {
   const random = new Random(SEED);
   const outcomes = { whole: 0, damaged: 0 };

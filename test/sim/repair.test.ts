@@ -92,6 +92,22 @@ function flip({ disk }: SimNode, prefix: string, skip = 0, count = 1): void {
   }
 }
 
+/** A bit of the first entry of the oldest journal segment that holds anything. */
+function flipEarly({ disk }: SimNode, prefix: string): void {
+  const path = disk
+    .paths()
+    .find((one) => one.startsWith(prefix) && disk.peek(one)?.some((b) => b !== 0));
+  disk.flipBit(path ?? "", (64 + 48 + 5) * 8);
+}
+
+/** A bit of what was written last but for some entries: no checkpoint has it. */
+function flipLate({ disk }: SimNode, prefix: string): void {
+  const isWritten = (path: string) => disk.peek(path)?.some((byte) => byte !== 0);
+  const path = disk.paths().findLast((one) => one.startsWith(prefix) && isWritten(one)) ?? "";
+  const used = disk.peek(path)?.findLastIndex((byte) => byte !== 0) ?? 0;
+  disk.flipBit(path, (used - 600) * 8);
+}
+
 async function restart(script: Script, node: SimNode): Promise<void> {
   node.kill();
   script.start(node.id);
@@ -131,6 +147,34 @@ describe("a journal that is damaged", () => {
     expect(node.disk.peek("shards/0/journal/0000000000000001.seg")).toEqual(before);
   });
 
+  for (const taken of ["at a compaction", "at the stop"]) {
+    test(`of a node alone before the checkpoint ${taken} stops nothing, and goes`, async () => {
+      const script = await filled({
+        nodes: 1,
+        checkpointBytes: 1 << 20,
+        journalSegmentBytes: 1 << 15,
+      });
+      const node = leaderOf(script);
+      await produce(script, COUNT, 5);
+      if (taken === "at the stop") await script.ask((one) => one.stop(), node.id);
+      else await script.ask((one) => one.compact(), node.id);
+      if (taken === "at a compaction") await produce(script, COUNT + 5, 5);
+      const count = COUNT + (taken === "at a compaction" ? 10 : 5);
+      node.kill();
+      flipEarly(node, "shards/0/journal/");
+      script.start(node.id);
+      await script.until("it is ready", () => node.node?.health().ready === true);
+      expect(node.broken).toBeNull();
+      expect(await readFrom(script, node)).toEqual(ids(count));
+      expect(node.instruments.damage.journal.value).toBe(1);
+      await produce(script, count, 1);
+      await script.until("it is gone", () => node.instruments.repairs.journal.value === 1);
+      await restart(script, node);
+      expect(node.instruments.damage.journal.value).toBe(1);
+      expect(await readFrom(script, node)).toEqual(ids(count + 1));
+    });
+  }
+
   test("of the last of three members is not cut either", async () => {
     const script = await filled();
     const survivor = leaderOf(script);
@@ -145,7 +189,7 @@ describe("a journal that is damaged", () => {
     await produce(script, COUNT, 20);
     script.cluster.excuse(survivor, "bit-flip");
     survivor.kill();
-    flip(survivor, "shards/0/journal/", 1);
+    flipLate(survivor, "shards/0/journal/");
     script.start(survivor.id);
     await script.until("it has ended", () => survivor.broken !== null);
     expect(survivor.broken).toContain("journal damaged");

@@ -87,6 +87,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   member_not_found: row(404, "cluster", "The cluster has no node with this id"),
   not_caught_up: row(409, "cluster", "The node's log is not close enough to the leader's yet"),
   change_in_progress: row(409, "cluster", "Another change of the membership is not done yet"),
+  last_voter: row(409, "cluster", "The node is the only voter of its cluster"),
   too_many_views: row(409, "streams", "There are as many views as there may be"),
   cas_mismatch: row(409, "kv", "The key's revision is not the expected one"),
   message_too_large: row(413, "limits", "A message is larger than the limit"),

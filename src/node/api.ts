@@ -112,7 +112,8 @@ export type MemberReject =
   | "member_exists"
   | "member_not_found"
   | "not_caught_up"
-  | "change_in_progress";
+  | "change_in_progress"
+  | "last_voter";
 /** `details.expired` is 1 where the key expired within the last minute. */
 export type KvGetReject = "not_found" | "no_leader" | "no_quorum" | "overloaded" | "shutting_down";
 export type RejectCode =

@@ -2,7 +2,7 @@ import type { Clock } from "../env/clock.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { encodePutMember, encodeRemoveMember } from "../machine/command-codec.ts";
 import type { Core } from "../raft/core.ts";
-import type { MembershipChange } from "../raft/types.ts";
+import type { Configuration, MembershipChange } from "../raft/types.ts";
 import type { Meeting } from "../transport/transport.ts";
 import type { AddMemberRequest, MemberReject, Membership, MembershipNode, Result } from "./api.ts";
 import type { Commander } from "./commander.ts";
@@ -158,6 +158,7 @@ export class Members {
     const id = nodeId as NodeId;
     if (core.role !== "leader") return { ok: false, code: "not_leader" };
     if (!idsOf(core.configuration).includes(id)) return unknownMember(id);
+    if (isLastVoter(core.configuration, id)) return lastVoter(id);
     const removed = await this.#change([{ type: "remove", id }]);
     if (removed.ok) commander.housekeep((writer) => encodeRemoveMember(writer, id));
     return removed;
@@ -264,6 +265,16 @@ export class Members {
 
 const notCaughtUp = (message: string, lag: number) =>
   ({ ok: false, code: "not_caught_up", message, details: { lag } }) as const;
+
+const isLastVoter = ({ voters, votersOutgoing }: Configuration, id: NodeId): boolean =>
+  votersOutgoing.length === 0 && voters.length === 1 && voters[0] === id;
+
+const lastVoter = (id: string) =>
+  ({
+    ok: false,
+    code: "last_voter",
+    message: `${id} is the only voter, and without one nothing could be written or changed any more: add another node and promote it first`,
+  }) as const;
 
 const unknownMember = (id: string) =>
   ({ ok: false, code: "member_not_found", message: `${id} is no member` }) as const;

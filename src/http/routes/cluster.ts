@@ -53,6 +53,7 @@ const CHANGE_ERRORS: readonly ErrorCode[] = [
   "member_not_found",
   "not_caught_up",
   "change_in_progress",
+  "last_voter",
   "commit_timeout",
 ];
 

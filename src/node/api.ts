@@ -32,7 +32,7 @@ export interface NodeApi {
 
   deleteBefore(
     request: PartitionRef & { beforeOffset: number },
-  ): Promise<Result<Deleted, CommitReject>>;
+  ): Promise<Result<Deleted, DeleteBeforeReject>>;
   setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>>;
   listRetention(): readonly RetentionPolicy[];
 
@@ -101,6 +101,8 @@ export type CommitReject =
   | "topic_not_found"
   | "partition_not_found"
   | "offset_out_of_range";
+/** `data_damaged`: how much goes cannot be counted before a peer has brought the records back. */
+export type DeleteBeforeReject = CommitReject | "data_damaged";
 export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
 export type KvPutReject = WriteReject | "cas_mismatch";
 export type KvPutOutcome = Result<KvWritten & WriteAck, KvPutReject>;

@@ -8,11 +8,12 @@ import {
 } from "../machine/command-codec.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Offset } from "../record/offset.ts";
-import { OffsetTrimmed } from "../storage/partition-damaged.ts";
+import { OffsetTrimmed, PartitionDamaged } from "../storage/partition-damaged.ts";
 import type {
   CommitReject,
   CommitRequest,
   CreateTopicReject,
+  DeleteBeforeReject,
   Deleted,
   PartitionRef,
   Rejected,
@@ -77,7 +78,7 @@ export class BrokerWrites {
 
   async deleteBefore(
     request: PartitionRef & { beforeOffset: number },
-  ): Promise<Result<Deleted, CommitReject>> {
+  ): Promise<Result<Deleted, DeleteBeforeReject>> {
     const found = await this.#find(request);
     if (!found.ok) return found;
     const { topic, partition } = found;
@@ -90,6 +91,7 @@ export class BrokerWrites {
       };
     }
     const bytesBefore = await bytesBelow(partition, beforeOffset);
+    if (bytesBefore === null) return { ok: false, code: "data_damaged" };
     return this.#commander.run({
       type: "delete_before",
       bytes: SMALL_COMMAND_BYTES,
@@ -119,7 +121,8 @@ export class BrokerWrites {
   }
 }
 
-async function bytesBelow(partition: PartitionState, offset: Offset): Promise<number> {
+/** @returns null if what has to be read for that is damaged and no peer has brought it back in time. */
+async function bytesBelow(partition: PartitionState, offset: Offset): Promise<number | null> {
   // What lies below the low watermark may be gone from the disk: it frees nothing.
   if (offset <= partition.lowWatermark) return partition.bytesBelowLow;
   try {
@@ -127,6 +130,7 @@ async function bytesBelow(partition: PartitionState, offset: Offset): Promise<nu
   } catch (error) {
     // Trimmed while we looked.
     if (error instanceof OffsetTrimmed) return partition.bytesBelowLow;
+    if (error instanceof PartitionDamaged) return null;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { committedOffset } from "../broker/groups.ts";
 import type { PartitionState } from "../broker/state.ts";
 import type { Machine } from "../machine/machine.ts";
+import { PartitionDamaged } from "../storage/partition-damaged.ts";
 import type { DecoderCache } from "../stream/codecs/decoder-cache.ts";
 import { JoinRun } from "../stream/join.ts";
 import { type JoinRequest, parseJoinRequest } from "../stream/join-request.ts";
@@ -141,12 +142,13 @@ export class QueryRunner {
     signal: AbortSignal,
   ): Promise<Rejected<QueryReject> | null> {
     const { endOffset } = partition;
-    let outcome: FeedOutcome = "page";
+    let outcome: FeedOutcome | "damaged" = "page";
     await this.#slicer.turn();
     while (outcome === "page") {
       if (signal.aborted) return CANCELLED;
-      outcome = await feedPage(this.#slicer, partition, sink, endOffset);
+      outcome = await feedPage(this.#slicer, partition, sink, endOffset).catch(damagedOrThrow);
     }
+    if (outcome === "damaged") return { ok: false, code: "data_damaged" };
     return outcome === "deleted" ? { ok: false, code: "topic_not_found" } : null;
   }
 
@@ -163,6 +165,12 @@ export class QueryRunner {
     const startOffset = offset ?? committed ?? found.partition.lowWatermark;
     return { ok: true, partition: found.partition, startOffset } as const;
   }
+}
+
+/** No peer has brought the records back in time. */
+function damagedOrThrow(error: unknown): "damaged" {
+  if (error instanceof PartitionDamaged) return "damaged";
+  throw error;
 }
 
 /** Nobody reads it, or the server stops. */

@@ -40,6 +40,7 @@ type SourceReject = "topic_not_found" | "partition_not_found";
 export type QueryReject =
   | BodyReject
   | SourceReject
+  | "data_damaged"
   | "query_too_large"
   | "overloaded"
   | "shutting_down";

@@ -258,6 +258,69 @@ describe("a segment that is damaged", () => {
     expect(node.lives).toBe(1);
   });
 
+  const body = (extra: object) =>
+    JSON.stringify({ source: { topic: TOPIC, partition: 0, offset: 0, limit: 10_000 }, ...extra });
+  const query = (node: Node) =>
+    node.streams.query({ body: body({ aggregate: {} }), signal: new AbortController().signal });
+  const side = { topic: TOPIC, partition: 0, offset: 0, limit: 10_000 };
+  const join = (node: Node) =>
+    node.streams.join({
+      body: JSON.stringify({ left: side, right: side, on: { left_key: "a", right_key: "a" } }),
+      signal: new AbortController().signal,
+      asAyder: false,
+    });
+  const deleteBefore = (beforeOffset: number) => (node: Node) =>
+    node.deleteBefore({ topic: TOPIC, partition: 0, beforeOffset });
+  /** One batch of ten records in a segment of its own: to count some of them, it has to be read. */
+  const inOneBatch = async (changes: Partial<Plan>) => {
+    const script = new Script({ ...SMALL, ...changes });
+    script.start();
+    await script.create(TOPIC);
+    const builder = new BatchBuilder();
+    for (let i = 0; i < 10; i++) builder.add(null, utf8(`m${i}|`.padEnd(100, ".")));
+    const at = { topic: TOPIC, partition: 0, key: null, idempotencyKey: utf8("all") };
+    const records = builder.finish();
+    await script.insist(
+      (node) => produced(node, { ...at, records, timeoutMs: null, rocket: false }),
+      ({ ok }) => ok,
+    );
+    await produce(script, 10, COUNT);
+    await equal(script);
+    const node = leaderOf(script);
+    await script.ask((one) => one.compact(), node.id);
+    flip(node, "shards/0/partitions");
+    return { script, node };
+  };
+
+  test("is healed by a query, a join and a deletion that have to read it", async () => {
+    const script = await filled();
+    const node = leaderOf(script);
+    await script.ask((one) => one.compact(), node.id);
+    for (const [i, run] of [query, join].entries()) {
+      flip(node, "shards/0/partitions", 0, 3);
+      expect(await script.ask<{ ok: boolean }>(run, node.id)).toMatchObject({ ok: true });
+      expect(node.instruments.repairs.partition.value).toBe(3 * (i + 1));
+    }
+    const { script: other, node: leader } = await inOneBatch({});
+    expect(await other.ask(deleteBefore(9), leader.id)).toMatchObject({ ok: true });
+    expect(leader.instruments.repairs.partition.value).toBe(1);
+  });
+
+  test("of a node alone is refused to a query, a join and a deletion too", async () => {
+    const script = await filled({ nodes: 1 });
+    const node = leaderOf(script);
+    await script.ask((one) => one.compact(), node.id);
+    flip(node, "shards/0/partitions");
+    const damaged = { ok: false, code: "data_damaged" };
+    expect(await script.ask<{ ok: boolean }>(query, node.id)).toMatchObject(damaged);
+    expect(await script.ask<{ ok: boolean }>(join, node.id)).toMatchObject(damaged);
+    const { script: other, node: alone } = await inOneBatch({ nodes: 1 });
+    expect(await other.ask(deleteBefore(9), alone.id)).toMatchObject(damaged);
+    // To delete all of the damaged records nothing has to be counted.
+    expect(await other.ask(deleteBefore(COUNT), alone.id)).toMatchObject({ ok: true });
+    expect(await readFrom(other, alone)).toEqual(ids(COUNT + 10).slice(COUNT));
+  });
+
   test("of a node alone is refused", async () => {
     const script = await filled({ nodes: 1 });
     const node = leaderOf(script);

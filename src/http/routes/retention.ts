@@ -30,7 +30,13 @@ const deleteBefore = ({ node, rejections }: Edge): Endpoint => ({
     tag: "retention",
     body: DELETE_BEFORE_BODY,
     answer: DELETED,
-    errors: ["topic_not_found", "partition_not_found", "offset_out_of_range", "commit_timeout"],
+    errors: [
+      "topic_not_found",
+      "partition_not_found",
+      "offset_out_of_range",
+      "data_damaged",
+      "commit_timeout",
+    ],
   },
   handle: async (call) => {
     const body = await readJson(call, DELETE_BEFORE_BODY);

@@ -30,7 +30,12 @@ const BODY_ERRORS: readonly ErrorCode[] = [
   "partition_not_found",
   "request_too_large",
 ];
-const RUN_ERRORS: readonly ErrorCode[] = [...BODY_ERRORS, "query_too_large", "overloaded"];
+const RUN_ERRORS: readonly ErrorCode[] = [
+  ...BODY_ERRORS,
+  "data_damaged",
+  "query_too_large",
+  "overloaded",
+];
 
 /** Queries and joins need the scope to read each topic that they name; for views see there. */
 export const streamEndpoints = (edge: Edge, streams: StreamApi): readonly Endpoint[] => [

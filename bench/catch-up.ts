@@ -1,7 +1,8 @@
 /**
  * `bun bench/catch-up.ts [messages]`: a follower of three is killed, that many messages are written,
  * and it is started again while writes go on. Measures how long it takes to have everything that
- * was there when it started, and to be as far as the leader.
+ * was there when it started, and to be as far as the leader, and how many snapshots that took.
+ * `PAUSE_MS=0`: the writes are a flood. `COMPACT=1`: the leader lets go of its log before the start.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,7 +28,9 @@ try {
   const leader = nodes.ports.indexOf(leaderPort);
   const follower = (leader + 1) % nodes.ports.length;
   await nodes.kill(follower);
+  const sentBefore = nodes.snapshotsSent();
   const filledMs = await write(leaderPort, MESSAGES);
+  if (process.env["COMPACT"] === "1") await nodes.compact(leader);
   const load = { goesOn: true, pauseMs: PAUSE_MS };
   const writing = write(leaderPort, Number.POSITIVE_INFINITY, load);
   const wanted = await nodes.messagesAt(leader);
@@ -49,6 +52,7 @@ try {
     has_all_ms: Math.round(hasAllMs),
     level_with_leader_ms: Math.round(levelMs),
     written_meanwhile: writtenMeanwhile,
+    snapshots_sent: nodes.snapshotsSent() - sentBefore,
   };
   console.log(JSON.stringify(line));
 } finally {

@@ -119,6 +119,7 @@ async function openNode(
     nodeId: config.haNodeId as NodeId,
     storage: config,
     checkpointBytes: config.checkpointBytes,
+    journalKeepBytes: config.journalKeepBytes,
     scrubBytesPerSecond: config.scrubBytesPerSecond,
     autoCreateTopics: config.autoCreateTopics,
     defaultPartitions: config.defaultPartitions,

@@ -247,6 +247,15 @@ export const SETTINGS = {
     help: "a checkpoint is taken after this much journal; it bounds the time of a restart",
     section: "Storage",
   },
+  journalKeepBytes: {
+    variables: ["RF_JOURNAL_KEEP_BYTES"],
+    kind: "bytes",
+    default: String(4096 * MiB),
+    min: 0,
+    max: 1024 * 1024 * MiB,
+    help: "journal that a leader keeps at most for followers that lag, while it is smaller than a snapshot and than what is free",
+    section: "Storage",
+  },
   scrubBytesPerSecond: {
     variables: ["RF_SCRUB_BYTES_PER_SECOND"],
     kind: "bytes",

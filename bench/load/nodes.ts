@@ -1,5 +1,5 @@
 /** Three nodes of Ayder on this machine, of the binary if there is one, for a measurement. */
-import { existsSync } from "node:fs";
+import { existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 
@@ -29,6 +29,7 @@ export class ThreeNodes {
 
   /** @param node 0, 1 or 2; the first founds the cluster. */
   start(node: number): void {
+    const log = openSync(this.#logOf(node), "a");
     const child = Bun.spawn([...command, "--data-dir", join(this.#directory, `n${node + 1}`)], {
       env: {
         ...process.env,
@@ -36,9 +37,9 @@ export class ThreeNodes {
         RF_HA_NODE_ID: `n${node + 1}`,
         RF_HA_NODES: this.#list,
         RF_HA_BOOTSTRAP_LEADER: node === 0 ? "1" : "0",
-        RF_LOG_LEVEL: "warn",
+        RF_LOG_LEVEL: "info",
       },
-      stdio: ["ignore", "ignore", "ignore"],
+      stdio: ["ignore", "ignore", log],
     });
     this.#children.set(node, child);
   }
@@ -72,6 +73,23 @@ export class ThreeNodes {
     if (answer?.status !== 200) return -1;
     const { topics } = (await answer.json()) as { topics: { topic: string; messages: number }[] };
     return topics.find(({ topic }) => topic === "bench")?.messages ?? -1;
+  }
+
+  /** The node takes a checkpoint, and keeps no log for who is down. */
+  async compact(node: number): Promise<void> {
+    const url = `http://127.0.0.1:${this.ports[node]}/admin/compact`;
+    const answer = await fetch(url, { method: "POST", headers: HEADERS });
+    if (answer.status !== 200) throw new Error(await answer.text());
+  }
+
+  /** Snapshots that any node has begun to send since the start. */
+  snapshotsSent(): number {
+    const texts = [...this.#children.keys()].map((node) => readFileSync(this.#logOf(node), "utf8"));
+    return texts.join("").split("sending a snapshot").length - 1;
+  }
+
+  #logOf(node: number): string {
+    return join(this.#directory, `n${node + 1}.log`);
   }
 
   killAll(): void {

@@ -87,6 +87,10 @@ export const COUNTERS = {
 
 export const GAUGES = {
   journalBytes: { name: "ayder_journal_size_bytes", help: "Bytes of all journal segments" },
+  journalKeptBytes: {
+    name: "ayder_journal_kept_bytes",
+    help: "Bytes of the journal that stay only for followers that lag",
+  },
   proposalsInFlight: {
     name: "ayder_node_proposals_in_flight",
     help: "Proposals that are not committed yet",
@@ -174,6 +178,7 @@ export const createInstruments = (): Instruments => ({
   overloadRejects: new Cell(),
   stateChecks: new Cell(),
   journalBytes: new Cell(),
+  journalKeptBytes: new Cell(),
   proposalsInFlight: new Cell(),
   waiters: new Cell(),
   diskFreeBytes: new Cell(),

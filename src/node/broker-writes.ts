@@ -1,6 +1,12 @@
-import { findTopic, type PartitionState, type TopicState } from "../broker/state.ts";
+import {
+  type BrokerLimits,
+  findTopic,
+  type PartitionState,
+  type TopicState,
+} from "../broker/state.ts";
 import {
   encodeCommitOffset,
+  encodeConfigure,
   encodeCreateTopic,
   encodeDeleteBefore,
   encodeDeleteTopic,
@@ -36,6 +42,16 @@ export class BrokerWrites {
   constructor(machine: Machine, commander: Commander) {
     this.#machine = machine;
     this.#commander = commander;
+  }
+
+  /** The limits of this leader become those of all, if they differ. */
+  configure(limits: BrokerLimits): void {
+    const present = this.#machine.broker.limits;
+    const same =
+      present.dedupeWindowMs === limits.dedupeWindowMs &&
+      present.dedupeKeysMax === limits.dedupeKeysMax &&
+      present.partitionsMax === limits.partitionsMax;
+    if (!same) this.#commander.housekeep((writer) => encodeConfigure(writer, limits));
   }
 
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>> {

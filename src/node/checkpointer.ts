@@ -6,6 +6,7 @@ import type { Logger } from "../metrics/log.ts";
 import { encodeConfiguration } from "../raft/config-codec.ts";
 import type { Core } from "../raft/core.ts";
 import type { LogIndex, Term } from "../raft/types.ts";
+import type { JournalKeep, KeptFor } from "./journal-keep.ts";
 import type { Storage } from "./recovery.ts";
 
 /** Above what a disk writes in one piece on the loop, so that each chunk is a turn of its own. */
@@ -17,6 +18,7 @@ export type CheckpointerOptions = {
   readonly core: Core;
   readonly machine: Machine;
   readonly storage: Storage;
+  readonly keep: JournalKeep;
   readonly clock: Clock;
   readonly log: Logger;
   readonly clusterId: () => string;
@@ -38,6 +40,11 @@ export class Checkpointer {
     this.#bytesSince = bytesSince;
   }
 
+  /** Of the journal, what stays for peers alone. */
+  get keptBytes(): number {
+    return this.#options.keep.keptBytes;
+  }
+
   /** So much was appended to the journal. */
   appended(bytes: number): void {
     this.#bytesSince += bytes;
@@ -57,15 +64,20 @@ export class Checkpointer {
     if (this.#isAnythingNew()) await this.#run(() => this.#take());
   }
 
+  /** Lets go of what nobody needs any more; at another time if something else is under way. */
+  release(): void {
+    if (this.#running !== null) return;
+    this.#run(() => this.#release("peers")).catch(() => undefined);
+  }
+
   /** Frees all that can be: also what only the older checkpoint needs. */
-  async compact(): Promise<{ checkpointIndex: number; freedBytes: number }> {
+  async compact(keptFor: KeptFor): Promise<{ checkpointIndex: number; freedBytes: number }> {
     const { checkpoints, journal, store } = this.#options.storage;
     const sizeBefore = journal.bytes + store.describe().pendingRemovalBytes;
     while (this.#running !== null) await this.#running;
     await this.#run(async () => {
       if (this.#isAnythingNew()) await this.#take();
-      await checkpoints.dropPredecessor();
-      await this.#release();
+      await this.#dropPredecessor(keptFor);
     });
     const sizeAfter = journal.bytes + store.describe().pendingRemovalBytes;
     return {
@@ -84,7 +96,7 @@ export class Checkpointer {
     const { core, storage } = this.#options;
     const { damagedUpTo } = storage.journal;
     if (damagedUpTo === null || core.appliedIndex < damagedUpTo) return false;
-    await this.compact();
+    await this.compact("nobody");
     return storage.journal.damagedUpTo === null;
   }
 
@@ -103,8 +115,7 @@ export class Checkpointer {
       return { damaged: damaged.length, renewed: false };
     }
     if (checkpoints.indexes.some((index) => damaged.includes(index))) {
-      await checkpoints.dropPredecessor();
-      await this.#release();
+      await this.without(() => this.#dropPredecessor("peers"));
     }
     return { damaged: damaged.length, renewed: true };
   }
@@ -163,7 +174,7 @@ export class Checkpointer {
     }
     this.#bytesSince -= bytesBefore;
     core.snapshotCreated(index);
-    await this.#release();
+    await this.#release("peers");
     const seconds = (clock.monotonic() - begin) / 1e6;
     measured(seconds);
     log.debug("checkpoint", { index, seconds });
@@ -175,10 +186,15 @@ export class Checkpointer {
     return term;
   }
 
-  async #release(): Promise<void> {
-    const { core, storage } = this.#options;
+  async #dropPredecessor(keptFor: KeptFor): Promise<void> {
+    await this.#options.storage.checkpoints.dropPredecessor();
+    await this.#release(keptFor);
+  }
+
+  async #release(keptFor: KeptFor): Promise<void> {
+    const { core, storage, keep } = this.#options;
     const { journal, checkpoints } = storage;
-    const upTo = (checkpoints.journalNeededFrom - 1) as LogIndex;
+    const upTo = keep.bound((checkpoints.journalNeededFrom - 1) as LogIndex, keptFor);
     if (upTo < 1) return;
     core.compact(upTo);
     await journal.release(upTo);

@@ -207,6 +207,10 @@ export class Cluster implements ClusterApi {
     return others.sort((a, b) => Number(b === core.leader) - Number(a === core.leader));
   }
 
+  isReachable(peer: NodeId): boolean {
+    return this.#transport.isUp(peer);
+  }
+
   askBatches(peer: NodeId, wanted: BatchesWanted): Promise<Batches | null> {
     return this.#transport.askBatches(peer, wanted);
   }

@@ -33,9 +33,15 @@ export class DiskWatch {
   #cancel: (() => void) | null = null;
   #stopped = false;
   #full = false;
+  #spareBytes = 0;
 
   constructor(options: DiskWatchOptions) {
     this.#options = options;
+  }
+
+  /** Free above the reserve, a second ago; 0 while something cannot be written. */
+  get spareBytes(): number {
+    return this.#full ? 0 : this.#spareBytes;
   }
 
   async start(): Promise<void> {
@@ -53,6 +59,7 @@ export class DiskWatch {
     const { freeBytes, totalBytes } = await disk.space();
     const reserveBytes = reserveOn(totalBytes, this.#options.reserveBytes);
     measured(freeBytes, totalBytes);
+    this.#spareBytes = Math.max(0, freeBytes - reserveBytes);
     if (isBlocked() && freeBytes >= reserveBytes) await retry();
     this.#set(freeBytes < reserveBytes || isBlocked(), freeBytes);
   }

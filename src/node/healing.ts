@@ -88,7 +88,7 @@ export class Healing {
     if (from === null || !(await pace(0))) return;
     log.error("damage in the journal", { at_or_after: from });
     instruments.damage.journal.value++;
-    await checkpointer().compact();
+    await checkpointer().compact("nobody");
     if ((await firstUnreadable(journal(), pace)) === null) instruments.repairs.journal.value++;
   }
 }

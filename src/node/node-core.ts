@@ -1,6 +1,7 @@
 import type { NodeId } from "../lib/ids.ts";
 import type { Machine } from "../machine/machine.ts";
-import { type Core, createCore } from "../raft/core.ts";
+import { type Core, createCore, type InitialState } from "../raft/core.ts";
+import { before } from "../raft/indexes.ts";
 import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
 import type { Configuration } from "../raft/types.ts";
 import type { NodeHealth } from "./api.ts";
@@ -39,10 +40,20 @@ export function newCore(options: NodeOptions, recovered: Recovered): Core {
       hardState: recovered.hardState,
       configuration: recovered.snapshot?.configuration ?? EMPTY_CONFIGURATION,
       ...(recovered.snapshot === null ? {} : { snapshot: recovered.snapshot }),
+      ...evictedOf(recovered),
       entries: recovered.entries,
       claim: recovered.storage.journal.claimed,
     },
   );
+}
+
+/** What the journal still has from before the checkpoint can be given to peers that lag. */
+function evictedOf({ snapshot, storage: { journal } }: Recovered): Pick<InitialState, "evicted"> {
+  if (snapshot === null || journal.firstIndex > snapshot.index) return {};
+  const { index: through } = snapshot;
+  const start = { index: before(journal.firstIndex), term: journal.baseTerm };
+  const runs = journal.termRuns().filter(({ first }) => first <= through);
+  return { evicted: { after: start, through, runs } };
 }
 
 export const newTime = (

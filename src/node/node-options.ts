@@ -19,6 +19,8 @@ export type NodeOptions = {
   readonly nodeId: NodeId;
   readonly storage: StorageOptions;
   readonly checkpointBytes: number;
+  /** Journal that stays, at most, for followers that lag. */
+  readonly journalKeepBytes: number;
   /** States are compared after every so many entries. @default 4096 */
   readonly checksumEntries?: number;
   /** Segments are read and checked at this pace; 0: only when somebody asks for their records. */

@@ -1,5 +1,4 @@
 import { SHARD_0 } from "../lib/ids.ts";
-import { encodeConfigure } from "../machine/command-codec.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { GroupSample, HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
@@ -17,6 +16,7 @@ import { Commander } from "./commander.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { GroupLagReader } from "./group-lag.ts";
 import { Healing } from "./healing.ts";
+import { JournalKeep } from "./journal-keep.ts";
 import { KvAccess } from "./kv-access.ts";
 import { Linearizer } from "./linearizer.ts";
 import { electionTicksOf, newCore, newTime, roleOf, soleFounderOf, tickMsOf } from "./node-core.ts";
@@ -24,18 +24,17 @@ import type { NodeOptions } from "./node-options.ts";
 import { Producer } from "./producer.ts";
 import { Proposer } from "./proposer.ts";
 import { Reader } from "./reader.ts";
-import { type Recovered, recover, type Storage } from "./recovery.ts";
+import { type Recovered, recover, type Storage, snapshotBytesOf } from "./recovery.ts";
 import { Shard } from "./shard.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Streams } from "./streams.ts";
 import { Sweeper } from "./sweeper.ts";
+import { Upkeep } from "./upkeep.ts";
 import { Acknowledgements } from "./write-concern.ts";
 
 export type { NodeOptions } from "./node-options.ts";
 
 const ROOM_RETRY_MS = 200;
-/** Removed records whose files wait for a checkpoint: above this, one is taken for their sake. */
-const PENDING_REMOVAL_BYTES_MAX = 256 * 1024 * 1024;
 
 /** A running node: the parts, wired. What `http` sees of it is `NodeApi`. */
 export class Node implements NodeApi, ClusterApi {
@@ -63,6 +62,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly #checkpointer: Checkpointer;
   readonly #backups: Backups;
   readonly #diskWatch: DiskWatch;
+  readonly #upkeep: Upkeep;
   /** Once since the start, this node had everything that the leader had committed. */
   #caughtUp = false;
   #faulted = false;
@@ -80,7 +80,7 @@ export class Node implements NodeApi, ClusterApi {
         if (blocked) late.node?.blocked();
       },
       heal: (damage) => late.node?.heal(damage) ?? Promise.resolve(false),
-      onFailure: (error) => (late.node === null ? options.fault(error) : late.node.fail(error)),
+      onFailure: (error) => (late.node === null ? options.fault(error) : late.node.#fault(error)),
     });
     late.node = new Node(options, recovered);
     return late.node;
@@ -150,14 +150,30 @@ export class Node implements NodeApi, ClusterApi {
     this.#sweeper = new Sweeper({
       ...background,
       tally: this.#applier.tally,
-      swept: () => this.#relieve(),
+      swept: () => {
+        this.#cluster.swept();
+        this.#healing.swept();
+        this.#upkeep.run();
+      },
     });
+    this.#upkeep = this.#newUpkeep();
     this.streams = new Streams({ ...background, log: options.log });
     this.#diskWatch = this.#newDiskWatch();
     this.#shard = this.#newShard();
     this.#snapshots = this.#newSnapshots();
     this.#healing = this.#newHealing();
     this.#cluster = this.#newCluster(recovered.entries);
+  }
+
+  #newUpkeep(): Upkeep {
+    return new Upkeep({
+      storage: this.#storage,
+      proposer: this.#proposer,
+      checkpointer: this.#checkpointer,
+      time: this.#time,
+      instruments: this.#options.instruments,
+      fault: (error) => this.#fault(error),
+    });
   }
 
   #newSnapshots(): Snapshots {
@@ -219,6 +235,15 @@ export class Node implements NodeApi, ClusterApi {
         core: this.#core,
         machine: this.#machine,
         storage: this.#storage,
+        keep: new JournalKeep({
+          core: this.#core,
+          journal: this.#storage.journal,
+          bytesMax: this.#options.journalKeepBytes,
+          snapshotBytes: () => snapshotBytesOf(this.#storage),
+          spareBytes: () => this.#diskWatch.spareBytes,
+          isReachable: (peer) => this.#cluster.isReachable(peer),
+          log,
+        }),
         clock,
         log,
         clusterId: () => dataDir.identity.clusterId ?? "",
@@ -239,7 +264,10 @@ export class Node implements NodeApi, ClusterApi {
       reserveBytes: storage.diskReserveBytes,
       isBlocked: () => this.#storage.journal.spaceLow || this.#storage.store.diskFull,
       retry: () => this.#retrySpace(),
-      setFull: (full) => this.#proposer.setDiskFull(full),
+      setFull: (full) => {
+        this.#proposer.setDiskFull(full);
+        if (full) this.#checkpointer.release();
+      },
       measured: (freeBytes, totalBytes) => {
         instruments.diskFreeBytes.value = freeBytes;
         instruments.diskSizeBytes.value = totalBytes;
@@ -338,10 +366,6 @@ export class Node implements NodeApi, ClusterApi {
     await hardStateFile.close();
   }
 
-  private fail(error: unknown): void {
-    this.#fault(error);
-  }
-
   private heal(damage: PartitionDamaged): Promise<boolean> {
     return this.#healing.heal(damage);
   }
@@ -401,7 +425,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly transferLeadership: ClusterApi["transferLeadership"] = (id) =>
     this.#cluster.transferLeadership(id);
   readonly lastSyncedIndex: NodeApi["lastSyncedIndex"] = () => this.#core.durableIndex;
-  readonly compact: NodeApi["compact"] = () => this.#checkpointer.compact();
+  readonly compact: NodeApi["compact"] = () => this.#checkpointer.compact("reachable peers");
   readonly beginBackup: NodeApi["beginBackup"] = () => this.#backups.begin();
 
   async #kvGetConfirmed(request: KvGetRequest): Promise<KvGetOutcome> {
@@ -421,7 +445,7 @@ export class Node implements NodeApi, ClusterApi {
     if (this.#stopping) return;
     if (role === "leader") {
       this.#proposer.setRefusal(null);
-      this.#configure();
+      this.#writes.configure(this.#options.limits);
     } else {
       this.#acknowledgements.clear();
       const refusal = leader === null ? "no_leader" : "not_leader";
@@ -430,17 +454,6 @@ export class Node implements NodeApi, ClusterApi {
     }
     // A new leader puts members into the log at once: writes are welcome by now.
     this.#cluster.roleChanged(change);
-  }
-
-  /** The limits of this leader become those of all, if they differ. */
-  #configure(): void {
-    const { limits } = this.#options;
-    const present = this.#machine.broker.limits;
-    const same =
-      present.dedupeWindowMs === limits.dedupeWindowMs &&
-      present.dedupeKeysMax === limits.dedupeKeysMax &&
-      present.partitionsMax === limits.partitionsMax;
-    if (!same) this.#commander.housekeep((writer) => encodeConfigure(writer, limits));
   }
 
   #synced(seconds: number, entries: readonly Entry[]): void {
@@ -471,22 +484,6 @@ export class Node implements NodeApi, ClusterApi {
     const { journal, store } = this.#storage;
     store.retryAfterDiskFull();
     if (journal.spaceLow) await journal.retrySpace();
-  }
-
-  /** Removed records give their space back at a checkpoint: take one if that is much, or needed. */
-  #relieve(): void {
-    this.#cluster.swept();
-    const { instruments } = this.#options;
-    instruments.journalBytes.value = this.#storage.journal.bytes;
-    instruments.proposalsInFlight.value = this.#proposer.inFlight;
-    instruments.waiters.value = this.#proposer.queuedRequests;
-    this.#time.measure(instruments);
-    this.#healing.swept();
-    const { store, journal } = this.#storage;
-    const { pendingRemovalBytes } = store.describe();
-    const needed = pendingRemovalBytes > 0 && (journal.spaceLow || this.#proposer.diskFull);
-    if (!needed && pendingRemovalBytes < PENDING_REMOVAL_BYTES_MAX) return;
-    this.#checkpointer.compact().catch((error: unknown) => this.#fault(error));
   }
 
   readonly #soon = () => new Promise<void>((done) => this.#options.clock.after(1, done));

@@ -73,6 +73,10 @@ export type Storage = {
   readonly newInstall: () => SnapshotInstall;
 };
 
+/** About what a snapshot of all that is here has. */
+export const snapshotBytesOf = ({ store, checkpoints }: Storage): number =>
+  store.describe().storedBytes + checkpoints.newestBytes;
+
 /** What was on the disk: all that a node needs to go on where it ended. */
 export type Recovered = {
   readonly machine: Machine;

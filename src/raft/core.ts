@@ -21,6 +21,7 @@ import {
   transferLeadership,
 } from "./leader.ts";
 import { checkConfiguration } from "./membership.ts";
+import { neededFrom } from "./needed.ts";
 import { stepApplied } from "./reconfigure.ts";
 import { admitRead, stepFetched } from "./replication.ts";
 import { stepCompact, stepSnapshotCreated, stepSnapshotReport } from "./snapshot.ts";
@@ -96,8 +97,15 @@ export type InitialState = {
     readonly term: Term;
     readonly configuration?: Configuration;
   };
-  /** Entries after the snapshot whose payloads stay in the journal. They must be applied. */
-  readonly evicted?: { readonly through: LogIndex; readonly runs: readonly TermRun[] };
+  /**
+   * Entries whose payloads stay in the journal, with their terms. They must be applied, and reach at
+   * least to the snapshot. `after`: what comes before them. @default the snapshot
+   */
+  readonly evicted?: {
+    readonly after?: { readonly index: LogIndex; readonly term: Term };
+    readonly through: LogIndex;
+    readonly runs: readonly TermRun[];
+  };
   /** The durable entries after the snapshot (and after `evicted`), contiguous. */
   readonly entries?: readonly Entry[];
   /**
@@ -178,6 +186,11 @@ export type Core = {
   setElectionTimeout(ticks: number): void;
   /** The disk of `id` is known to agree with the log up to here; null if not leader or a stranger. */
   matchIndex(id: NodeId): LogIndex | null;
+  /**
+   * For a leader: the first entry that each peer still needs of this log, as far as it is known.
+   * Those who get a snapshot whatever is kept are left out.
+   */
+  neededFrom(): ReadonlyMap<NodeId, LogIndex>;
   /** Null if compacted away or beyond the log. */
   termAt(index: LogIndex): Term | null;
   status(): Status;
@@ -256,6 +269,7 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
     },
     setElectionTimeout: (ticks) => setElectionTimeout(raft, ticks),
     matchIndex: (id) => matchIndex(raft, id),
+    neededFrom: () => (raft.role.name === "leader" ? neededFrom(raft, raft.role) : new Map()),
     termAt: (index) => raft.log.termAt(index) ?? null,
     status: () => statusOf(raft),
   };
@@ -330,10 +344,13 @@ function newRaft(settings: Settings, initial: InitialState): Raft {
 }
 
 function newLog(initial: InitialState, start: { index: LogIndex; term: Term }): EntryLog {
-  const log = new EntryLog(start);
-  if (initial.evicted !== undefined && initial.evicted.through > start.index) {
-    log.loadEvicted(initial.evicted.through, initial.evicted.runs);
+  const { evicted } = initial;
+  const log = new EntryLog(evicted?.after ?? start);
+  if (evicted !== undefined && evicted.through > log.lastIndex) {
+    log.loadEvicted(evicted.through, evicted.runs);
   }
+  assert(log.compactedIndex <= start.index, "the log begins at or before the snapshot");
+  assert(log.lastIndex >= start.index, "the log reaches to the snapshot");
   for (const entry of initial.entries ?? []) log.push(entry);
   log.durable = log.lastIndex;
   log.emitted = log.lastIndex;

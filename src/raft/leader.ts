@@ -61,6 +61,7 @@ export function becomeLeader(raft: Raft): void {
   const leader: Leader = {
     name: "leader",
     progress: new Map(),
+    electedFrom: raft.log.firstIndex,
     heartbeatElapsed: 0,
     transferee: null,
     // A change may hide anywhere in the tail: none is proposed until all of it is applied.

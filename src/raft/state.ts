@@ -47,6 +47,8 @@ export type Leader = {
   readonly name: "leader";
   /** Of all members but this one, whose place is taken by its disk. In order of id. */
   progress: Map<NodeId, Progress>;
+  /** Where the log began when this leader was elected: so much it can give to who is not heard of. */
+  readonly electedFrom: LogIndex;
   heartbeatElapsed: number;
   transferee: NodeId | null;
   /** No membership change is proposed before this index is applied. */

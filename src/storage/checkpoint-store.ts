@@ -97,6 +97,11 @@ export class CheckpointStore {
     return this.#kept.map(({ name }) => name.index);
   }
 
+  /** Of the file of the newest one: the machine's state. */
+  get newestBytes(): number {
+    return this.#kept.at(-1)?.length ?? 0;
+  }
+
   /** The first journal entry that recovery may need: older ones may go. */
   get journalNeededFrom(): number {
     const alone = this.#kept.length < 2 && !this.#dropped;

@@ -27,6 +27,16 @@ export class JournalSegments {
     return bytes;
   }
 
+  /** Of those that `release(index - 1)` would leave. */
+  bytesFrom(index: number): number {
+    const { firstIndex, lastIndex } = this.#index;
+    if (index > lastIndex) return this.active?.end ?? 0;
+    const oldest = this.#index.find(Math.max(index, firstIndex)).segment;
+    let bytes = 0;
+    for (const segment of this.#segments) if (segment.id >= oldest.id) bytes += segment.end;
+    return bytes;
+  }
+
   add(segment: Segment): void {
     this.#segments.push(segment);
   }

@@ -217,6 +217,9 @@ export class Journal {
     return this.#segments.bytes;
   }
 
+  /** Of the files that stay if entry `index` does. */
+  readonly bytesFrom = (index: LogIndex): number => this.#segments.bytesFrom(index);
+
   /** @returns null for an entry that is not here; `firstIndex − 1` has a term. */
   termAt(index: LogIndex): Term | null {
     return this.#index.termAt(index);
@@ -263,7 +266,7 @@ export class Journal {
     this.#enter();
     try {
       await this.#settleMark();
-      if (this.#releasing !== null) await this.#releasing;
+      while (this.#releasing !== null) await this.#releasing;
       const segment = await this.#roll(FRAME_HEADER_BYTES, index, term);
       this.#encoder.claim(this.#durableIndex, 0);
       this.#encoder.mark(KIND_RESET, index, term);
@@ -299,7 +302,7 @@ export class Journal {
   /** Lets segments go whose entries are all at or below `upTo`, as a checkpoint covers them. */
   async release(upTo: LogIndex): Promise<void> {
     this.#check();
-    if (this.#releasing !== null) await this.#releasing;
+    while (this.#releasing !== null) await this.#releasing;
     this.#check();
     this.#releasing = this.#segments.release(upTo);
     try {

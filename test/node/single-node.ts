@@ -57,6 +57,7 @@ export class SingleNode {
           diskReserveBytes: 0,
         },
         checkpointBytes: 32 * KIB,
+        journalKeepBytes: 1024 * KIB,
         scrubBytesPerSecond: 0,
         autoCreateTopics: true,
         defaultPartitions: 2,

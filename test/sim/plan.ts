@@ -48,6 +48,7 @@ export type Plan = {
   readonly segmentBytes: number;
   readonly tailBytes: number;
   readonly checkpointBytes: number;
+  readonly journalKeepBytes: number;
   readonly dedupeWindowMs: number;
   readonly dedupeKeysMax: number;
   readonly queueRequestsMax: number;
@@ -118,6 +119,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     priorities: random.below(3) === 0,
     writeConcern,
     clockRates: Array.from({ length: 8 }, () => 1 + (random.below(101) - 50) / 1000),
+    journalKeepBytes: random.pick([0, 32_768, 1_048_576]),
   };
   return plan;
 }

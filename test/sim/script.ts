@@ -16,6 +16,7 @@ const CALM: Partial<Plan> = {
   electionTimeoutMs: 300,
   commitTimeoutMs: 1000,
   checkpointBytes: 16_384,
+  journalKeepBytes: 0,
   priorities: false,
   writeConcern: { kind: "majority" },
   clockRates: [],

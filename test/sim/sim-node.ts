@@ -127,6 +127,7 @@ export class SimNode {
       nodeId: this.id,
       storage: { ...plan, diskReserveBytes: 0 },
       checkpointBytes: plan.checkpointBytes,
+      journalKeepBytes: plan.journalKeepBytes,
       checksumEntries: 16,
       scrubBytesPerSecond: 1 << 20,
       autoCreateTopics: false,

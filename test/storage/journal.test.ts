@@ -111,7 +111,12 @@ test("released segments go, their entries too, and the rest stays", async () => 
   await journal.append(entriesOf(1, 9, 1));
   for (let i = 10; i <= 80; i++) await journal.append([entryOf(i, 2)]);
   const files = (await disk.list(DIRECTORY)).length;
+  const staying = journal.bytesFrom(at(41));
+  expect(journal.bytesFrom(at(1))).toBe(journal.bytes);
   await journal.release(at(40));
+  expect(journal.bytes).toBe(staying);
+  expect(journal.bytesFrom(at(1))).toBe(staying);
+  expect(journal.bytesFrom(at(81))).toBeLessThan(staying);
   expect((await disk.list(DIRECTORY)).length).toBeLessThan(files);
   expect(journal.firstIndex).toBeGreaterThan(10);
   expect(journal.firstIndex).toBeLessThanOrEqual(41);
@@ -121,6 +126,25 @@ test("released segments go, their entries too, and the rest stays", async () => 
   const { journal: again } = await openJournal(lost(disk));
   expect(again.baseTerm).toBe(inTerm(2));
   expect(again.termRuns()).toEqual([{ first: again.firstIndex, term: inTerm(2) }]);
+});
+
+test("segments go oldest first, each durably, also if several ask at once", async () => {
+  const calls: string[] = [];
+  const onCall = (operation: string, path: string) => {
+    if (/^(remove|syncDirectory)$/.test(operation)) calls.push(`${operation} ${path}`);
+  };
+  const delay = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+  const disk = await newDisk({ onCall, delay });
+  const { journal } = await openJournal(disk);
+  for (let i = 1; i <= 80; i++) await journal.append([entryOf(i, 2)]);
+  calls.length = 0;
+  await Promise.all([20, 40, 60, 79].map((index) => journal.release(at(index))));
+  const removals = calls.filter((call) => call.startsWith("remove"));
+  expect(removals.length).toBeGreaterThan(2);
+  expect(removals).toEqual([...removals].sort());
+  for (const removal of removals) {
+    expect(calls[calls.indexOf(removal) + 1]).toBe(`syncDirectory ${DIRECTORY}`);
+  }
 });
 
 test("release never takes the active segment", async () => {

@@ -236,10 +236,14 @@ const LOG: readonly Panel[] = [
   },
   {
     title: "Journal",
-    about: "Bytes of all journal segments; a checkpoint makes old ones unnecessary.",
+    about:
+      "Bytes of all journal segments, and of those that a leader keeps only for followers that lag.",
     kind: "lines",
     unit: "bytes",
-    queries: [query("{{instance}}", "ayder_journal_size_bytes{}")],
+    queries: [
+      query("{{instance}}", "ayder_journal_size_bytes{}"),
+      query("for followers {{instance}}", "ayder_journal_kept_bytes{}"),
+    ],
   },
   {
     title: "Checkpoints",

@@ -87,10 +87,15 @@ export class Gate implements CallEnd {
     return call;
   }
 
-  /** Everybody knows `dev`, so it is worth what the way here is worth. */
+  /**
+   * Everybody knows `dev`, so it is worth what the way here is worth. Every browser says which
+   * codings it takes, and no page can keep it from that: who says nothing is none.
+   */
   #checkOwnName(request: Request): void {
-    const host = request.headers.get("host");
-    if (host === this.#ownName || isOwnName(host, this.#parts.listenedOn)) {
+    const { headers } = request;
+    const host = headers.get("host");
+    if (host === this.#ownName || !headers.has("accept-encoding")) return;
+    if (isOwnName(host, this.#parts.listenedOn)) {
       this.#ownName = host;
       return;
     }

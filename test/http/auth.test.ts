@@ -191,13 +191,15 @@ test("without tokens there is dev, from loopback only", async () => {
   );
 });
 
-test("without tokens dev works by addresses and local names only: a page may have been led here", async () => {
+const BROWSER = { "accept-encoding": "gzip, deflate" };
+
+test("without tokens dev works by addresses and local names only in a browser: a page may have been led here", async () => {
   const { ask } = fixture({
     auth: { tokens: "", skipPrefixes: [] },
     listenedOn: "node1.example.com",
   });
-  const by = (host: string, token = "dev") =>
-    ask("GET /broker/topics", { token, headers: { host } });
+  const by = (host: string, token = "dev", coding: Record<string, string> = BROWSER) =>
+    ask("GET /broker/topics", { token, headers: { host, ...coding } });
   for (const host of [
     ...["localhost:1109", "127.0.0.1:1109", "[::1]:1109", "[::1]", "LOCALHOST.", "a.localhost:80"],
     ...["ayder:1109", "x", "host.docker.internal:1109", "laptop.local", "192.168.1.7"],
@@ -218,6 +220,7 @@ test("without tokens dev works by addresses and local names only: a page may hav
     expect([host, refused.status, refused.body["error"]]).toEqual([host, 403, "forbidden"]);
     expect(refused.body["message"]).toContain("RF_BEARER_TOKENS");
     expect((await by(host, "wrong")).status).toBe(401);
+    expect([host, (await by(host, "dev", {})).status]).toEqual([host, 200]);
   }
   expect((await by("localhost")).status).toBe(200);
 });

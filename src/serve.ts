@@ -3,12 +3,17 @@ import { mkdirSync } from "node:fs";
 import { type Config, ConfigError } from "./config.ts";
 import { BunClock } from "./env/bun-clock.ts";
 import { BunDisk } from "./env/bun-disk.ts";
-import { acquireDataLock, DataDirLocked } from "./env/data-lock.ts";
+import { acquireDataLock, DataDirLocked, type DataLock } from "./env/data-lock.ts";
 import { NoNetwork } from "./env/no-network.ts";
 import { TlsUnusable } from "./env/tls-identity.ts";
 import { createApp } from "./http/app.ts";
 import type { HttpOptions } from "./http/options.ts";
-import { IDLE_TIMEOUT_SECONDS_DEFAULT, type RunningServer, startServer } from "./http/server.ts";
+import {
+  CannotListen,
+  IDLE_TIMEOUT_SECONDS_DEFAULT,
+  type RunningServer,
+  startServer,
+} from "./http/server.ts";
 import { parseTokenSpecs, TokenSpecError } from "./http/token-spec.ts";
 import type { NodeId } from "./lib/ids.ts";
 import { createInstruments, type Instruments } from "./metrics/instruments.ts";
@@ -48,8 +53,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
       nearest: nearest ?? undefined,
     });
   }
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const lock = acquireDataLock(config.dataDir);
+  const lock = lockDataDir(config.dataDir);
   const instruments = createInstruments();
   const cluster = clusterOf(config, log);
   const node = await openNode(config, cluster, log, instruments, fault);
@@ -87,10 +91,27 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
 export const isStartError = (error: unknown): error is Error =>
   error instanceof ConfigError ||
   error instanceof TokenSpecError ||
-  error instanceof DataDirLocked ||
+  error instanceof CannotListen ||
   error instanceof TlsUnusable ||
   (error instanceof Error && /Damaged$|Unsupported$|^Disk/.test(error.name)) ||
   (error instanceof Error && "code" in error && typeof error.code === "string");
+
+/** Whoever cannot write there finds it out before anything else is done. */
+function lockDataDir(path: string): DataLock {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return acquireDataLock(path);
+  } catch (cause) {
+    if (cause instanceof DataDirLocked) {
+      throw new ConfigError(`${cause.message}; another one is named by --data-dir`, { cause });
+    }
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigError(
+      `--data-dir or RF_DATA_DIR, ${JSON.stringify(path)}: it must be a directory that this user may write: ${reason}`,
+      { cause },
+    );
+  }
+}
 
 async function openNode(
   config: Config,

@@ -1,5 +1,6 @@
 /** What a command is, and how its arguments are read. The registry is `commands.ts`. */
 import { parseArgs } from "node:util";
+import { nearest } from "../lib/nearest.ts";
 import { parseDecimal } from "../lib/parse.ts";
 
 /** Exit codes, for scripts. */
@@ -182,8 +183,22 @@ export function parseOptions(
       strict: true,
     });
   } catch (cause) {
-    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(helpful(message, Object.keys(options)), { cause });
   }
+}
+
+/** Node's advice on how to pass it as an operand is for few; a typo is for all. */
+function helpful(message: string, names: readonly string[]): string {
+  const unknown = /^Unknown option '--([^']*)'/.exec(message);
+  if (unknown?.[1] === undefined) return message;
+  return `${unknown[0]}${didYouMean(unknown[1], names, "--")}`;
+}
+
+/** `; did you mean --port?`, or nothing. */
+export function didYouMean(word: string, known: readonly string[], before = ""): string {
+  const meant = nearest(word, known);
+  return meant === null ? "" : `; did you mean ${before}${meant}?`;
 }
 
 function chooseAction(command: Command, positionals: readonly string[]) {

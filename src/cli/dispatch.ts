@@ -1,6 +1,6 @@
 /** argv → the command → its exit code. */
 import { AyderError } from "../client/errors.ts";
-import { EXIT, type Io, OutputClosed, readCall, UsageError } from "./command.ts";
+import { didYouMean, EXIT, type Io, OutputClosed, readCall, UsageError } from "./command.ts";
 import { COMMANDS, DEFAULT_COMMAND, type Entry } from "./commands.ts";
 import { commandHelp, overview } from "./help.ts";
 
@@ -56,7 +56,10 @@ const helpOf = async (name: string): Promise<string> => commandHelp(await entryO
 
 function entryOf(name: string): Entry {
   const entry = COMMANDS.find((each) => each.name === name);
-  if (entry === undefined) throw new UsageError(`unknown command: ${name}`);
+  if (entry === undefined) {
+    const names = COMMANDS.map((each) => each.name);
+    throw new UsageError(`unknown command: ${name}${didYouMean(name, names)}`);
+  }
   return entry;
 }
 

@@ -37,7 +37,7 @@ export function acquireDataLock(root: string, flock: Flock | null = findFlock())
   try {
     fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
   } catch (cause) {
-    throw new DiskFailure(`open ${path}: ${String(cause)}`, { cause });
+    throw new DiskFailure(cause instanceof Error ? cause.message : String(cause), { cause });
   }
   const holder = fs.readFileSync(path, "utf8");
   const taken = flock === null ? isRunning(holder) : flock(fd, LOCK_EX_NB) !== 0;

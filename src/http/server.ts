@@ -35,26 +35,33 @@ const TIMEOUT_SECONDS_MAX = 255;
 /** Handlers check sizes themselves, since only they can say the limit in the body of a 413. */
 const BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
-/** @throws if the address cannot be listened on or the certificate does not fit its key. */
+/** The address is taken, or none of this machine; the message says what to do. */
+export class CannotListen extends Error {
+  override readonly name = "CannotListen";
+}
+
+/** @throws CannotListen; Error if the certificate does not fit its key. */
 export function startServer(app: App, options: ServerOptions): RunningServer {
   const { host, port, tls, idleTimeoutSeconds, log } = options;
-  const server = Bun.serve({
-    hostname: host,
-    port,
-    ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
-    development: false,
-    // With `development: false` Bun shares the port by default: a second server on it would start
-    // and take half of the requests.
-    reusePort: false,
-    idleTimeout: idleTimeoutSeconds,
-    maxRequestBodySize: BODY_BYTES_MAX,
-    fetch: app.fetch,
-    error: (error) => {
-      log.error("request failed outside the handlers", { error: error.stack ?? error.message });
-      const { code, message } = new ApiError("internal_error");
-      return errorResponse(code, message, null, null);
-    },
-  });
+  const server = listen(options, () =>
+    Bun.serve({
+      hostname: host,
+      port,
+      ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+      development: false,
+      // With `development: false` Bun shares the port by default: a second server on it would start
+      // and take half of the requests.
+      reusePort: false,
+      idleTimeout: idleTimeoutSeconds,
+      maxRequestBodySize: BODY_BYTES_MAX,
+      fetch: app.fetch,
+      error: (error) => {
+        log.error("request failed outside the handlers", { error: error.stack ?? error.message });
+        const { code, message } = new ApiError("internal_error");
+        return errorResponse(code, message, null, null);
+      },
+    }),
+  );
   const localOnly = isLoopbackAddress(host) || host === "localhost";
   app.attach({
     isLoopback: (request) =>
@@ -71,6 +78,29 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
     url: `${scheme}://${shownHost}:${boundPort}`,
     stop: (graceMs) => stop(app, server, graceMs),
   };
+}
+
+function listen<Server>({ host, port }: ServerOptions, bind: () => Server): Server {
+  try {
+    return bind();
+  } catch (cause) {
+    const said = whyNot(cause, host, port);
+    throw said === null ? cause : new CannotListen(said, { cause });
+  }
+}
+
+function whyNot(error: unknown, host: string, port: number): string | null {
+  switch (error instanceof Error && "code" in error && error.code) {
+    case "EADDRINUSE":
+      return `port ${port} of ${host} is in use: stop what listens there, or take another with --port (0: any free one)`;
+    case "EACCES":
+      return `port ${port} is not for this user: take one from 1024 on with --port`;
+    case "EADDRNOTAVAIL":
+    case "EINVAL":
+      return `${host} is no address of this machine: see --host, RF_HTTP_ADDR`;
+    default:
+      return null;
+  }
 }
 
 /** The kernel holds megabytes for a slow client, and takes nothing until most of that has gone. */

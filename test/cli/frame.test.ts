@@ -65,6 +65,18 @@ test("an unknown command is refused with code 2", async () => {
   expect(err).toContain("unknown command: frobnicate");
 });
 
+test("a typo is told what was meant, and nothing besides", async () => {
+  expect((await ayder(["srve"])).err).toBe(
+    "ayder: unknown command: srve; did you mean serve?\nTry: ayder --help\n",
+  );
+  expect((await ayder(["--prot", "1"])).err).toBe(
+    "ayder: Unknown option '--prot'; did you mean --port?\nTry: ayder --help\n",
+  );
+  expect((await ayder(["topics", "--zzz"])).err).toBe(
+    "ayder: Unknown option '--zzz'\nTry: ayder topics --help\n",
+  );
+});
+
 test("settings prints the table of settings", async () => {
   const { code, out } = await ayder(["settings"]);
   expect(code).toBe(0);

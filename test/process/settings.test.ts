@@ -1,6 +1,8 @@
 /** What a start says of its settings. */
 import { afterAll, expect, test } from "bun:test";
+import { join } from "node:path";
 import { unknownVariables } from "../../src/unknown-variables.ts";
+import { ayder } from "../cli/ayder.ts";
 import { startServer, temporaryDirectory } from "./server.ts";
 
 const directory = temporaryDirectory();
@@ -56,4 +58,30 @@ test("what was meant is found, and what belongs to others is left alone", () => 
   expect(unknownVariables({ AYDER_PORT: "1109" })).toEqual([
     { name: "AYDER_PORT", nearest: "RF_HTTP_PORT" },
   ]);
+});
+
+test("a start that is refused says what to do", async () => {
+  const running = await startServer({ dataDir: directory.path });
+  const { port } = new URL(running.url);
+  const other = temporaryDirectory();
+  const file = join(other.path, "file");
+  await Bun.write(file, "");
+  try {
+    for (const [args, said] of [
+      [["--port", port, "--data-dir", other.path], `port ${port} of 127.0.0.1 is in use`],
+      [["--port", "0", "--data-dir", directory.path], `in use by process ${running.pid}`],
+      [["--port", "0", "--data-dir", file], `"${file}": it must be a directory that this user`],
+      // TEST-NET-1 is nobody's.
+      [["--port", "0", "--data-dir", other.path, "--host", "192.0.2.1"], "192.0.2.1 is no address"],
+    ] as const) {
+      const { code, out, err } = await ayder([...args]);
+      expect([code, out]).toEqual([78, ""]);
+      expect(err.trimEnd().split("\n").at(-1)).toStartWith("ayder: ");
+      expect(err).toContain(said);
+      expect(err).toMatch(/--(port|data-dir|host)/);
+    }
+  } finally {
+    await running.kill();
+    other.remove();
+  }
 });

@@ -25,6 +25,13 @@ const ENTRY_OVERHEAD_BYTES = 8;
 /** The array is cut when at least this many evicted slots lead it, so that cutting stays cheap. */
 const CUT_SLOTS_MIN = 1024;
 const NO_ENTRIES: readonly Entry[] = [];
+/** Stands in a slot whose entry left memory. */
+const EVICTED: Entry = {
+  index: INDEX_0,
+  term: TERM_0,
+  type: "normal",
+  data: new Uint8Array(0),
+};
 
 export class EntryLog {
   /** Payload window: `#entries[#head]` is the entry after `evictedIndex`. */
@@ -190,7 +197,8 @@ export class EntryLog {
     const to = minIndex(minIndex(index, this.applied), this.durable);
     if (to <= this.#evicted) return;
     const head = this.#head + (to - this.#evicted);
-    // References first: the slots themselves are cut in bulk.
+    // References go at once, as a payload may be of any size; the slots are cut in bulk.
+    this.#entries.fill(EVICTED, this.#head, head);
     this.#evicted = to;
     this.#head = head;
     if (head >= CUT_SLOTS_MIN || head === this.#entries.length) {

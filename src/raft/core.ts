@@ -70,7 +70,12 @@ export type CoreConfig = {
   readonly random: { u32(): number };
   /** @default true */
   readonly preVote?: boolean;
-  /** @default true */
+  /**
+   * A leader that hears no quorum for an election timeout steps down. Without it one that is cut off
+   * leads on, and keeps its own reads until it hears of another.
+   *
+   * @default true
+   */
   readonly checkQuorum?: boolean;
   /** By member, higher is preferred, absent is 0. Biases election timeouts and transfer, never votes. */
   readonly priority?: ReadonlyMap<NodeId, number>;
@@ -89,7 +94,7 @@ export type CoreConfig = {
 export type InitialState = {
   /** @default term 0, no vote, commit at the snapshot */
   readonly hardState?: HardState | null;
-  /** Membership in force at `applied`. No voters: a node that is to be added by others. */
+  /** Membership in force at `applied`. No voters: a node that is to be added by others. Not copied. */
   readonly configuration: Configuration;
   /** The newest checkpoint. `configuration`: as of its index, if other than the one above. */
   readonly snapshot?: {
@@ -99,7 +104,8 @@ export type InitialState = {
   };
   /**
    * Entries whose payloads stay in the journal, with their terms. They must be applied, and reach at
-   * least to the snapshot. `after`: what comes before them. @default the snapshot
+   * least to the snapshot. `after`: what comes before them; the first run begins right behind it, or
+   * earlier. @default the snapshot
    */
   readonly evicted?: {
     readonly after?: { readonly index: LogIndex; readonly term: Term };
@@ -178,7 +184,10 @@ export type Core = {
   persisted(token: number): void;
   /** The machine has applied all up to `index`; membership changes come into force. */
   applied(index: LogIndex): void;
-  /** This node is not fit to lead for now (slow disk, long pause): no campaign for two timeouts. */
+  /**
+   * This node is not fit to lead for now (slow disk, long pause): no campaign for two timeouts,
+   * neither by `campaign` nor at the leader's word.
+   */
   stepDown(): void;
   /** As in the config: the membership has told others. In force from the next deadline on. */
   setPriorities(priority: ReadonlyMap<NodeId, number>): void;
@@ -278,6 +287,10 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
 function found(raft: Raft, snapshot: SnapshotMeta): void {
   const { log, term, vote } = raft;
   assert(log.lastIndex === 0 && term === 0 && vote === null, "a group is founded on an empty disk");
+  assert(snapshot.index > 0 && snapshot.term > 0, "a group begins at index 1 and term 1, or later");
+  const broken = checkConfiguration(snapshot.configuration);
+  assert(broken === null, `the first configuration is not valid: ${broken}`);
+  assert(snapshot.configuration.voters.length > 0, "a group begins with a voter");
   startFrom(raft, snapshot);
 }
 
@@ -297,12 +310,22 @@ function settingsOf(config: CoreConfig): Settings {
     maxCommittedBytes: config.maxCommittedBytes ?? 16 * MIB,
   };
   assert(settings.id.length > 0, "a member has an id");
-  assert(settings.heartbeatTicks > 0, "heartbeatTicks is positive");
+  const counts = ["heartbeatTicks", "electionTimeoutTicks", "maxInflightMessages"] as const;
+  for (const name of counts) {
+    const value = settings[name];
+    assert(Number.isSafeInteger(value) && value > 0, `${name} is a whole number above 0`);
+  }
+  const limits = [
+    "maxAppendBytes",
+    "maxInflightBytes",
+    "maxUncommittedBytes",
+    "maxCommittedBytes",
+  ] as const;
+  for (const name of limits) assert(settings[name] >= 0, `${name} is not below 0`);
   assert(
     settings.electionTimeoutTicks > settings.heartbeatTicks,
     "elections are slower than heartbeats",
   );
-  assert(settings.maxInflightMessages > 0, "maxInflightMessages is positive");
   return settings;
 }
 
@@ -316,6 +339,8 @@ function newRaft(settings: Settings, initial: InitialState): Raft {
   const claimed = initial.claim ?? null;
   const claim = claimed && { ...claimed, commit: hard.commit, verified: INDEX_0 };
   const atSnapshot = initial.snapshot?.configuration ?? configuration;
+  const brokenThen = checkConfiguration(atSnapshot);
+  assert(brokenThen === null, `the snapshot's configuration is not valid: ${brokenThen}`);
   const raft: Raft = {
     settings,
     id: settings.id,
@@ -331,6 +356,7 @@ function newRaft(settings: Settings, initial: InitialState): Raft {
       { index: start.index, configuration: atSnapshot },
       { index: log.applied, configuration },
     ],
+    membershipKnownFrom: atSnapshot === configuration ? start.index : log.applied,
     snapshot: { index: start.index, term: start.term, configuration: atSnapshot },
     electionElapsed: 0,
     electionDeadline: 0,

@@ -240,7 +240,15 @@ export class EntryLog {
 
   /** For recovery: terms of entries whose payloads stay in the journal. They must be applied. */
   loadEvicted(through: LogIndex, runs: readonly TermRun[]): void {
-    for (const run of runs) this.#terms.append(run.first, run.term);
+    assert(
+      (runs[0]?.first ?? through + 1) <= this.firstIndex,
+      "term runs begin right after the snapshot",
+    );
+    for (const [i, run] of runs.entries()) {
+      const next = runs[i + 1]?.first ?? through + 1;
+      assert(run.first < next, "term runs ascend, and end with what is evicted");
+      this.#terms.append(run.first, run.term);
+    }
     this.#evicted = through;
     this.#last = through;
     this.#lastTerm = this.#knownTerm(through);

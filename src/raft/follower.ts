@@ -166,6 +166,7 @@ export function startFrom(raft: Raft, snapshot: SnapshotMeta): void {
   raft.snapshot = snapshot;
   raft.configuration = snapshot.configuration;
   raft.configurationHistory = [{ index: snapshot.index, configuration: snapshot.configuration }];
+  raft.membershipKnownFrom = snapshot.index;
   raft.out.configurationChanged = true;
 }
 

@@ -113,6 +113,11 @@ export function leaveJoint(configuration: Configuration): ConfigurationResult {
 /** @returns what is wrong with `configuration`, or null. */
 export function checkConfiguration(configuration: Configuration): string | null {
   const { voters, votersOutgoing, learners, learnersNext, autoLeave } = configuration;
+  const lists = { voters, votersOutgoing, learners, learnersNext };
+  for (const [name, ids] of Object.entries(lists)) {
+    // One that is named twice would be counted twice.
+    if (!isAscending(ids)) return `${name} are not names, sorted and without repetition`;
+  }
   for (const id of learnersNext) {
     if (!votersOutgoing.includes(id)) return `${id} is in learnersNext, but not in votersOutgoing`;
   }
@@ -124,6 +129,9 @@ export function checkConfiguration(configuration: Configuration): string | null 
   if (learnersNext.length > 0) return "learnersNext must be empty when not joint";
   return autoLeave ? "autoLeave must be false when not joint" : null;
 }
+
+const isAscending = (ids: readonly NodeId[]): boolean =>
+  ids.every((id, i) => id > (ids[i - 1] ?? ""));
 
 function applyAll(draft: Draft, changes: readonly MembershipChange[]): string | null {
   for (const change of changes) {

@@ -11,6 +11,7 @@ export function stepSnapshotCreated(raft: Raft, index: LogIndex): void {
   assert(index <= log.applied, "a checkpoint holds applied entries only");
   const term = log.termAt(index);
   assert(term !== undefined, "the term of an index above the last checkpoint is known");
+  assert(index >= raft.membershipKnownFrom, "the membership of that time is not known any more");
   raft.snapshot = { index, term, configuration: configurationAt(raft, index) };
   const { configurationHistory: history } = raft;
   while ((history[1]?.index ?? index + 1) <= index) history.shift();

@@ -89,6 +89,8 @@ export type Raft = {
   configuration: Configuration;
   /** Which configuration was in force from which applied index on; reaches back to `snapshot`. */
   configurationHistory: { readonly index: LogIndex; readonly configuration: Configuration }[];
+  /** The start does not tell of changes between its checkpoint and what was applied. */
+  membershipKnownFrom: LogIndex;
   /** The newest checkpoint that can be offered to others. */
   snapshot: SnapshotMeta;
   /** Ticks since the election timer was reset (leader: since the last check-quorum). */

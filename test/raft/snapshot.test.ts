@@ -142,6 +142,21 @@ describe("compaction", () => {
     expect(solo.core.snapshot.configuration.learners).toEqual(ids("n9"));
   });
 
+  test("a start does not tell what was in force between its checkpoint and what is applied", () => {
+    const { configuration } = newCore("n1", "n1");
+    const core = newCore("n1", "n1 n2", {
+      initial: {
+        hardState: { term: term(1), vote: null, commit: index(3) },
+        snapshot: { index: index(1), term: term(1), configuration },
+        entries: entriesOf(2, 1, 1),
+        applied: index(3),
+      },
+    });
+    expect(() => core.compact(index(2))).toThrow("the membership of that time is not known");
+    core.compact(index(3));
+    expect(core.snapshot.configuration.voters).toEqual(ids("n1 n2"));
+  });
+
   test("a newer checkpoint is offered though the log is kept longer", () => {
     const cluster = lagging();
     cluster.core("n1").snapshotCreated(index(6));

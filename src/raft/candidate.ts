@@ -1,5 +1,5 @@
 /** The candidate and the pre-candidate. */
-import { campaign, countBallot } from "./election.ts";
+import { campaign, countBallot, nextTerm } from "./election.ts";
 import { obeyLeader } from "./follower.ts";
 import { becomeLeader } from "./leader.ts";
 import { becomeFollower, type Candidate, type Raft } from "./state.ts";
@@ -19,7 +19,10 @@ export function stepCandidate(raft: Raft, candidate: Candidate, message: Message
       if (candidate.name === "candidate") stepBallot(raft, candidate, message);
       return;
     case "pre_vote_response":
-      if (candidate.name === "pre_candidate") stepBallot(raft, candidate, message);
+      // A grant that is late, for a term that came and went, is no consent to a further one.
+      if (candidate.name !== "pre_candidate") return;
+      if (message.granted && message.term !== nextTerm(raft)) return;
+      stepBallot(raft, candidate, message);
       return;
     default:
     // Nothing else means anything to a candidate.

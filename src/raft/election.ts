@@ -13,9 +13,12 @@ export function isPromotable(raft: Raft): boolean {
   return isVoter(configuration, id) && log.pendingSnapshot === null && claim === null;
 }
 
-/** Campaigns unless leader already, not promotable, or with committed membership changes to apply. */
+/**
+ * Campaigns unless leader already, not promotable, told to hold still, or with committed membership
+ * changes to apply.
+ */
 export function maybeCampaign(raft: Raft, kind: CampaignKind): void {
-  if (raft.role.name === "leader" || !isPromotable(raft)) return;
+  if (raft.role.name === "leader" || raft.holdTicks > 0 || !isPromotable(raft)) return;
   const change = raft.log.nextConfChange(raft.log.applied);
   if (change !== undefined && change <= raft.log.commit) return;
   raft.failedRounds++;
@@ -29,7 +32,7 @@ export function campaign(raft: Raft, kind: CampaignKind): void {
     ballots: new Map(),
   };
   if (kind !== "pre") {
-    enterTerm(raft, (raft.term + 1) as Term);
+    enterTerm(raft, nextTerm(raft));
     raft.vote = raft.id;
   }
   changeRole(raft, candidate);
@@ -43,11 +46,14 @@ export function campaign(raft: Raft, kind: CampaignKind): void {
   }
 }
 
+/** The term to stand in. A log may begin in a later one than the hard state: terms never descend. */
+export const nextTerm = ({ term, log }: Raft): Term => Math.max(term + 1, log.lastTerm) as Term;
+
 const voteRequest = (raft: Raft, to: Message["to"], kind: CampaignKind): Message => ({
   type: kind === "pre" ? "pre_vote_request" : "vote_request",
   from: raft.id,
   to,
-  term: (kind === "pre" ? raft.term + 1 : raft.term) as Term,
+  term: kind === "pre" ? nextTerm(raft) : raft.term,
   lastIndex: raft.log.lastIndex,
   lastTerm: raft.log.lastTerm,
   transfer: kind === "transfer",

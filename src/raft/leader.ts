@@ -64,6 +64,7 @@ export function becomeLeader(raft: Raft): void {
     electedFrom: raft.log.firstIndex,
     heartbeatElapsed: 0,
     transferee: null,
+    transferElapsed: 0,
     // A change may hide anywhere in the tail: none is proposed until all of it is applied.
     pendingConfIndex: raft.log.lastIndex,
     uncommittedBytes: 0,
@@ -153,10 +154,13 @@ export function stepLeader(raft: Raft, leader: Leader, message: Message): void {
       transferLeadership(raft, leader, message.target);
       return;
     default:
-      // A second leader of this term is impossible; late votes and answers mean nothing any more.
-      assert(message.type !== "append_request", "two leaders in one term");
+      // Late votes and answers mean nothing any more; a second leader of this term is impossible.
+      assert(!isLeadersWord(message), "two leaders in one term");
   }
 }
+
+const isLeadersWord = ({ type }: Message): boolean =>
+  type === "append_request" || type === "heartbeat" || type === "snapshot_offer";
 
 function stepAppendResponse(raft: Raft, leader: Leader, message: AppendResponse): void {
   const progress = leader.progress.get(message.from);
@@ -241,9 +245,10 @@ export function tickLeader(raft: Raft, leader: Leader): void {
   if (raft.electionElapsed >= raft.settings.electionTimeoutTicks) {
     raft.electionElapsed = 0;
     if (raft.settings.checkQuorum && !checkQuorum(raft, leader)) return;
-    // The transfer did not come about within an election timeout (dissertation 3.10).
-    leader.transferee = null;
   }
+  leader.transferElapsed++;
+  // The transfer did not come about within an election timeout (dissertation 3.10).
+  if (leader.transferElapsed >= raft.settings.electionTimeoutTicks) leader.transferee = null;
   maybeAutoLeave(raft, leader);
   if (leader.heartbeatElapsed < raft.settings.heartbeatTicks) return;
   leader.heartbeatElapsed = 0;
@@ -276,7 +281,7 @@ export function transferLeadership(raft: Raft, leader: Leader, target: NodeId): 
     return { ok: false, code: "not_a_voter" };
   }
   if (leader.transferee === target) return { ok: true };
-  raft.electionElapsed = 0;
+  leader.transferElapsed = 0;
   leader.transferee = target;
   if (progress.match === raft.log.lastIndex) sendTimeoutNow(raft, target);
   else maybeSendAppend(raft, target, progress, true);

@@ -51,6 +51,8 @@ export type Leader = {
   readonly electedFrom: LogIndex;
   heartbeatElapsed: number;
   transferee: NodeId | null;
+  /** Ticks since the transfer was ordered. */
+  transferElapsed: number;
   /** No membership change is proposed before this index is applied. */
   pendingConfIndex: LogIndex;
   uncommittedBytes: number;

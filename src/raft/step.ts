@@ -78,8 +78,9 @@ function isLeased(raft: Raft): boolean {
 }
 
 /**
- * With pre-vote or check-quorum a node that came back with a higher term cannot force an election
- * by voting, so a leader that is behind has to be told of the term, and a pre-candidate of its own.
+ * A node that came back with a higher term may be unable to force an election by voting: pre-vote and
+ * check-quorum see to it, and a learner never stands. So a leader that is behind has to be told of the
+ * term (paper 5.1), and a pre-candidate of its own.
  */
 function answerStale(raft: Raft, message: Message): void {
   const { id: from, term } = raft;
@@ -87,7 +88,6 @@ function answerStale(raft: Raft, message: Message): void {
   switch (message.type) {
     case "append_request":
     case "heartbeat":
-      if (!raft.settings.checkQuorum && !raft.settings.preVote) return;
       send(raft, {
         type: "append_response",
         from,

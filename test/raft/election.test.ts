@@ -50,12 +50,25 @@ describe("a larger term makes any role a follower (5.1)", () => {
   }
 });
 
-test("messages of an older term are ignored (5.1)", () => {
+test("messages of an older term change nothing; a leader of it is told of the new one (5.1)", () => {
   const solo = Solo.of("n1 n2 n3", PLAIN);
   solo.step(from("n2", 5, heartbeat)).takeAll();
   solo.step(from("n3", 4, heartbeat), from("n3", 4, ask(9, 4)));
-  expect(solo.takeAll()).toEqual([]);
+  expect(solo.takeAll()).toMatchObject([{ type: "append_response", to: "n3", term: 5, match: 0 }]);
   expect(solo.core.leader).toBe(id("n2"));
+});
+
+test("a learner whose term was raised by a removed node gets back to its leader", () => {
+  const cluster = new Cluster("n1 n2", PLAIN).elect("n1");
+  const configuration = { ...newCore("n1", "n1 n2").configuration, learners: ids("n8") };
+  cluster.core("n1").proposeConfChange([{ type: "add_learner", id: id("n8") }]);
+  cluster.add(id("n8"), configuration);
+  cluster.settle().tick(2);
+  cluster.core("n8").step({ ...from("n9", 8, ask(0, 0)), to: id("n8") });
+  cluster.settle().tick(40);
+  expect(cluster.core("n8").term).toBeGreaterThanOrEqual(8);
+  const leader = [...cluster.members.values()].find(({ core }) => core.role === "leader");
+  expect(cluster.core("n8").leader).toBe(leader?.name ?? null);
 });
 
 test("an election begins between one and two timeouts of silence, at random (5.2)", () => {
@@ -215,6 +228,18 @@ describe("pre-vote", () => {
     expect([solo.core.role, solo.core.term]).toEqual(["follower", term(9)]);
   });
 
+  test("a late grant of an earlier round is no consent to this one", () => {
+    const solo = Solo.of("n1 n2 n3", options).elect();
+    const earlier = from("n3", 1, ballot("pre_vote_response", true));
+    solo.core.stepDown();
+    solo.settle().tick(20);
+    solo.core.campaign();
+    expect([solo.core.role, solo.core.term]).toEqual(["pre_candidate", term(1)]);
+    expect(solo.step(earlier).core.role).toBe("pre_candidate");
+    solo.step(from("n3", 2, ballot("pre_vote_response", true)));
+    expect([solo.core.role, solo.core.term]).toEqual(["candidate", term(2)]);
+  });
+
   test("a node that was cut off does not depose the leader when it comes back", () => {
     const cluster = new Cluster("n1 n2 n3").elect("n1");
     cluster.cut("n3");
@@ -318,6 +343,25 @@ describe("who may stand", () => {
     expect(solo.settle().core.role).toBe("follower");
     expect(solo.tick(19).core.role).toBe("follower");
     expect(solo.tick(1).core.role).toBe("leader");
+  });
+
+  test("meanwhile it does not stand on order either, of its driver or of the leader", () => {
+    const solo = Solo.of("n1 n2 n3").step(from("n2", 1, heartbeat));
+    solo.core.stepDown();
+    solo.core.campaign();
+    expect(solo.step(from("n2", 1, { type: "timeout_now" })).core.role).toBe("follower");
+    solo.core.setElectionTimeout(1000);
+    solo.tick(20).step(from("n2", 1, { type: "timeout_now" }));
+    expect([solo.core.role, solo.core.term]).toEqual(["candidate", term(2)]);
+  });
+
+  test("a log that begins in a later term than the hard state is not continued in an earlier", () => {
+    const configuration = newCore("n1", "n1 n2 n3").configuration;
+    const solo = Solo.of("", PLAIN);
+    solo.core.found({ index: index(1), term: term(5), configuration });
+    solo.settle().elect();
+    expect([solo.core.role, solo.core.term]).toEqual(["leader", term(5)]);
+    expect(solo.core.status().lastTerm).toBe(term(5));
   });
 });
 

@@ -139,6 +139,21 @@ test("what is committed is never cut: that is a bug or a lie, and ends the proce
   ).toThrow("commit beyond the log");
 });
 
+test("a second leader of one term is a bug or a lie, and ends the process", () => {
+  const { configuration } = Solo.of("n1 n2 n3").core;
+  const snapshot = { index: index(9), term: term(1), configuration };
+  const words = [
+    append(1, 1, [1]),
+    { type: "heartbeat", commit: index(1), round: 0 },
+    { type: "snapshot_offer", snapshot },
+  ] as const;
+  for (const word of words) {
+    const solo = Solo.of("n1 n2 n3").lead();
+    expect(() => solo.core.step(from("n2", 1, word))).toThrow("two leaders in one term");
+    expect(() => solo.core.step(from("n2", 0, word))).not.toThrow();
+  }
+});
+
 test("malformed entries are dropped whole", () => {
   const solo = follower([1], 2);
   const gap = { ...append(1, 1, [2]), entries: entriesOf(3, 2) };

@@ -41,6 +41,24 @@ test("meanwhile proposals are refused; after an election timeout the leader give
   expect(core.propose(bytes("x")).ok).toBe(true);
 });
 
+test("orders that follow each other do not keep a leader that nobody hears", () => {
+  const solo = Solo.of("n1 n2 n3").lead();
+  for (let i = 0; i < 4 && solo.core.role === "leader"; i++) {
+    solo.core.transferLeadership(id(i % 2 === 0 ? "n2" : "n3"));
+    solo.settle().tick(5);
+  }
+  expect(solo.core.role).toBe("follower");
+});
+
+test("each order has an election timeout of its own", () => {
+  const solo = Solo.of("n1 n2 n3", { checkQuorum: false }).lead();
+  solo.core.propose(bytes("x"));
+  solo.core.transferLeadership(id("n2"));
+  solo.settle().tick(6).core.transferLeadership(id("n3"));
+  expect(solo.settle().tick(9).core.status().transferee).toBe(id("n3"));
+  expect(solo.tick(1).core.status().transferee).toBeNull();
+});
+
 describe("a follower passes the order on", () => {
   test("to the leader it knows", () => {
     const cluster = new Cluster("n1 n2 n3").elect("n1");

@@ -7,7 +7,12 @@ import { stepLeader } from "./leader.ts";
 import { becomeFollower, leaderOf, type Raft, send } from "./state.ts";
 import type { Message, VoteRequest, VoteResponse } from "./types.ts";
 
+/** No cluster gets so far while a member is away: 136 years, at an election a second. */
+const TERM_LEAP_MAX = 2 ** 32;
+
 export function stepMessage(raft: Raft, message: Message): void {
+  // Terms end at 2^53. One message that says so would be the last election, on every disk.
+  if (message.term > raft.term + TERM_LEAP_MAX) return;
   if (isVote(message)) learnCommit(raft, message);
   if (message.term < raft.term) {
     answerStale(raft, message);

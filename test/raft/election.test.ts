@@ -58,6 +58,20 @@ test("messages of an older term change nothing; a leader of it is told of the ne
   expect(solo.core.leader).toBe(id("n2"));
 });
 
+test("a message cannot use up the terms that there are", () => {
+  const solo = Solo.of("n1 n2 n3", PLAIN).lead();
+  for (const far of [Number.MAX_SAFE_INTEGER, 2 ** 32 + 2]) {
+    solo.step(
+      from("n2", far, heartbeat),
+      from("n2", far, ask(9, 9)),
+      from("n2", far, ballot("vote_response", false)),
+    );
+  }
+  expect([solo.core.role, solo.core.term, solo.takeAll()]).toEqual(["leader", term(1), []]);
+  solo.step(from("n2", 2 ** 32 + 1, heartbeat));
+  expect([solo.core.role, solo.core.leader]).toEqual(["follower", id("n2")]);
+});
+
 test("a learner whose term was raised by a removed node gets back to its leader", () => {
   const cluster = new Cluster("n1 n2", PLAIN).elect("n1");
   const configuration = { ...newCore("n1", "n1 n2").configuration, learners: ids("n8") };

@@ -29,6 +29,13 @@ const askFirst = (last: number, lastTerm: number) =>
   ({ ...ask(last, lastTerm), type: "pre_vote_request" }) as const;
 const heartbeat = { type: "heartbeat", commit: index(0), round: 0 } as const;
 
+const inRole = (role: string, options: Options): Solo => {
+  const solo = Solo.of("n1 n2 n3", options);
+  if (role === "leader") solo.elect();
+  if (role.endsWith("candidate")) solo.core.campaign();
+  return solo.settle();
+};
+
 test("servers start as followers that know no leader (5.2)", () => {
   const { core } = Solo.of("n1 n2 n3");
   expect([core.role, core.leader, core.term]).toEqual(["follower", null, term(0)]);
@@ -172,6 +179,52 @@ test("a candidate yields to a leader of its own term (5.2)", () => {
   solo.core.campaign();
   solo.settle().step(from("n3", 1, heartbeat));
   expect([solo.core.role, solo.core.leader]).toEqual(["follower", id("n3")]);
+});
+
+describe("a request of a later term by a log as complete", () => {
+  for (const role of ["follower", "candidate", "leader"]) {
+    test(`gets the vote of a ${role}`, () => {
+      const solo = inRole(role, PLAIN);
+      solo.takeAll();
+      solo.step(from("n2", 9, ask(5, 8)));
+      expect(solo.take("vote_response")).toMatchObject([{ granted: true, term: 9 }]);
+      expect([solo.core.role, solo.core.status().vote]).toEqual(["follower", id("n2")]);
+    });
+  }
+  for (const role of ["follower", "pre_candidate", "leader"]) {
+    test(`gets the pre-vote of a ${role}, which goes on as it was`, () => {
+      const solo = inRole(role, { checkQuorum: false });
+      const before = solo.core.status();
+      solo.takeAll();
+      solo.step(from("n2", 9, askFirst(5, 8)));
+      expect(solo.take("pre_vote_response")).toMatchObject([{ granted: true, term: 9 }]);
+      expect(solo.core.status()).toEqual(before);
+    });
+  }
+});
+
+for (const preVote of [false, true]) {
+  test(`of two that duel one wins, the other follows, ${preVote ? "with" : "without"} pre-vote`, () => {
+    const cluster = new Cluster("n1 n2 n3", { preVote });
+    cluster.passes = ({ from: a, to: b }) =>
+      !(a === "n1" && b === "n3") && !(a === "n3" && b === "n1");
+    cluster.elect("n1").elect("n3");
+    expect([cluster.core("n1").role, cluster.core("n2").leader]).toEqual(["leader", id("n1")]);
+    const { role, term: at } = cluster.core("n3");
+    // It stands in vain, or is told before that the term is taken.
+    expect([role, at]).toEqual([preVote ? "follower" : "candidate", term(1)]);
+    cluster.heal();
+    cluster.tick(2);
+    expect([cluster.core("n3").role, cluster.core("n3").leader]).toEqual(["follower", id("n1")]);
+  });
+}
+
+test("a leader that is told to campaign goes on as it was", () => {
+  const solo = Solo.of("n1 n2 n3").lead();
+  const before = solo.core.status();
+  solo.core.campaign();
+  expect(solo.core.hasOutput).toBe(false);
+  expect(solo.core.status()).toEqual(before);
 });
 
 test("a split vote ends in a new election", () => {

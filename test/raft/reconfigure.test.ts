@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { configurationOf, EMPTY_CONFIGURATION } from "../../src/raft/membership.ts";
 import type { MembershipChange } from "../../src/raft/types.ts";
-import { bytes, Cluster, entriesOf, from, id, ids, index, Solo, term } from "./harness.ts";
+import { ballot, bytes, Cluster, entriesOf, from, id, ids, index, Solo, term } from "./harness.ts";
 
 const add = (name: string): MembershipChange => ({ type: "add_voter", id: id(name) });
 const learn = (name: string): MembershipChange => ({ type: "add_learner", id: id(name) });
@@ -51,6 +51,41 @@ test("a node is replaced by another in one change, through joint consensus", () 
   cluster.core("n1").proposeConfChange([remove("n3"), add("n4")]);
   cluster.settle().tick(5);
   for (const name of ["n1", "n2", "n4"]) expect(voters(cluster, name)).toEqual(ids("n1 n2 n4"));
+});
+
+test("a voter that was just added does not cost the leader its quorum before it could answer", () => {
+  const solo = Solo.of("n1").tick();
+  solo.core.proposeConfChange([add("n2")]);
+  solo.settle();
+  expect(solo.core.configuration.voters).toEqual(ids("n1 n2"));
+  expect(solo.tick(10).core.role).toBe("leader");
+  expect(solo.tick(10).core.role).toBe("follower");
+});
+
+test("a leader that begins in a joint configuration leaves it once it may", () => {
+  const configuration = {
+    ...configurationOf(ids("n1 n2")),
+    votersOutgoing: ids("n1 n3"),
+    learnersNext: ids("n3"),
+    autoLeave: true,
+  };
+  const snapshot = { index: index(4), term: term(2), configuration };
+  const solo = Solo.of("", { initial: { configuration, snapshot } });
+  solo.core.campaign();
+  solo.settle();
+  for (const type of ["pre_vote_response", "vote_response"] as const) {
+    for (const peer of ["n2", "n3"]) solo.step(from(peer, 3, ballot(type, true)));
+  }
+  expect([solo.core.role, solo.core.lastIndex]).toEqual(["leader", index(5)]);
+  // Its first entry needs both halves, and the end of joint both again.
+  solo.accept("n2", 5);
+  expect(solo.core.lastIndex).toBe(index(5));
+  solo.accept("n3", 5);
+  expect(solo.core.lastIndex).toBe(index(6));
+  solo.accept("n2", 6);
+  expect(solo.core.configuration).toEqual(configuration);
+  solo.accept("n3", 6);
+  expect(solo.core.configuration).toEqual(configurationOf(ids("n1 n2"), ids("n3")));
 });
 
 test("a joint configuration entered explicitly stays until it is left", () => {

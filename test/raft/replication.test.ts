@@ -139,6 +139,25 @@ test("what is committed is never cut: that is a bug or a lie, and ends the proce
   ).toThrow("commit beyond the log");
 });
 
+test("a heartbeat names no commit beyond what the peer is known to hold (5.3)", () => {
+  const solo = Solo.of("n1 n2 n3");
+  solo.elect();
+  for (let i = 0; i < 3; i++) solo.core.propose(bytes("x"));
+  solo.settle().accept("n2", 4).accept("n3", 2).takeAll();
+  const told = solo.tick().take("heartbeat");
+  expect(solo.core.commitIndex).toBe(index(4));
+  expect(told).toMatchObject([
+    { to: "n2", commit: 4 },
+    { to: "n3", commit: 2 },
+  ]);
+});
+
+test("a late heartbeat does not take a commit back", () => {
+  const solo = follower([1, 1, 1], 2, 3);
+  solo.step(from("n2", 2, { type: "heartbeat", commit: index(1), round: 0 }));
+  expect(solo.core.commitIndex).toBe(index(3));
+});
+
 test("a second leader of one term is a bug or a lie, and ends the process", () => {
   const { configuration } = Solo.of("n1 n2 n3").core;
   const snapshot = { index: index(9), term: term(1), configuration };

@@ -51,6 +51,36 @@ test("while a snapshot is on its way nothing else goes to that peer", () => {
   expect(progress()).toMatchObject({ state: "replicate", match: 6 });
 });
 
+describe("while a snapshot is on its way, an acknowledgement of the peer", () => {
+  /** n3 is offered the snapshot of entry 5; the log goes on from there to 8. */
+  const offered = () => {
+    const solo = Solo.of("n1 n2 n3").lead();
+    for (let i = 0; i < 4; i++) solo.core.propose(bytes("x"));
+    solo.settle().accept("n2", 5).core.compact(index(5));
+    for (let i = 0; i < 3; i++) solo.core.propose(bytes("y"));
+    solo.settle().core.reportUnreachable(id("n3"));
+    const refusal = { rejected: index(1), hintIndex: index(0), hintTerm: term(0), lost: true };
+    solo.step(from("n3", 1, { type: "append_response", accepted: false, ...refusal }));
+    expect(solo.take("snapshot_offer")).toMatchObject([{ to: "n3", snapshot: { index: 5 } }]);
+    return solo;
+  };
+  const progress = ({ core }: Solo) => core.status().progress?.get(id("n3"));
+
+  test("at the start of the log or above ends the wait, whoever brought it there", () => {
+    const solo = offered().accept("n3", 6);
+    expect(progress(solo)).toMatchObject({ state: "replicate", match: 6, pendingSnapshot: 0 });
+    const sent = solo.take("append_request").filter(({ to }) => to === "n3");
+    expect(sent).toMatchObject([{ prevIndex: 6, entries: [{ index: 7 }, { index: 8 }] }]);
+  });
+
+  test("from below the log does not", () => {
+    const solo = offered().accept("n3", 4);
+    expect(progress(solo)).toMatchObject({ state: "snapshot", match: 4, pendingSnapshot: 5 });
+    // In particular no second offer.
+    expect(solo.takeAll().filter(({ to }) => to === "n3")).toEqual([]);
+  });
+});
+
 test("a peer that was not heard of lately is offered none", () => {
   const solo = Solo.of("n1 n2 n3").lead();
   for (let i = 0; i < 4; i++) solo.core.propose(bytes("x"));

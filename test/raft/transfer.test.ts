@@ -1,6 +1,7 @@
 /** Leadership transfer: dissertation 3.10. */
 import { describe, expect, test } from "bun:test";
-import { bytes, Cluster, id, ids, index, newCore, Solo } from "./harness.ts";
+import { configurationOf } from "../../src/raft/membership.ts";
+import { ballot, bytes, Cluster, from, id, ids, index, newCore, Solo, term } from "./harness.ts";
 
 const leads = (cluster: Cluster, name: string) => cluster.core(name).role === "leader";
 
@@ -59,6 +60,45 @@ test("each order has an election timeout of its own", () => {
   expect(solo.tick(1).core.status().transferee).toBeNull();
 });
 
+test("the same order again does not give it more time", () => {
+  const solo = Solo.of("n1 n2 n3").lead();
+  solo.core.propose(bytes("x"));
+  solo.core.transferLeadership(id("n2"));
+  solo.settle().tick(6).core.transferLeadership(id("n2"));
+  expect(solo.tick(4).core.status().transferee).toBeNull();
+});
+
+test("a target that needs a snapshot gets it first", () => {
+  const cluster = new Cluster("n1 n2 n3").elect("n1");
+  cluster.cut("n3");
+  for (let i = 0; i < 5; i++) cluster.core("n1").propose(bytes("x"));
+  cluster.settle();
+  cluster.core("n1").compact(cluster.core("n1").appliedIndex);
+  cluster.heal();
+  cluster.core("n1").transferLeadership(id("n3"));
+  cluster.settle().tick(4);
+  expect([leads(cluster, "n3"), leads(cluster, "n1")]).toEqual([true, false]);
+  expect(cluster.get("n3").store.snapshot?.index).toBe(index(6));
+});
+
+test("a later term ends it", () => {
+  const solo = Solo.of("n1 n2 n3").lead();
+  solo.core.propose(bytes("x"));
+  solo.core.transferLeadership(id("n2"));
+  solo.step(from("n3", 5, ballot("vote_response", false)));
+  expect([solo.core.role, solo.core.status().transferee]).toEqual(["follower", null]);
+  expect(solo.core.propose(bytes("x"))).toEqual({ ok: false, code: "not_leader" });
+});
+
+test("an order that comes late finds nobody who may not stand", () => {
+  for (const voters of ["n2 n3", "n2"]) {
+    const configuration = configurationOf(ids(voters), voters === "n2" ? ids("n1") : []);
+    const solo = Solo.of("", { initial: { configuration } });
+    solo.step(from("n2", 1, { type: "timeout_now" }));
+    expect([solo.core.role, solo.core.term, solo.takeAll()]).toEqual(["follower", term(1), []]);
+  }
+});
+
 describe("a follower passes the order on", () => {
   test("to the leader it knows", () => {
     const cluster = new Cluster("n1 n2 n3").elect("n1");
@@ -92,11 +132,13 @@ test("an order to itself calls off the one before; another target replaces it", 
   expect(solo.core.status().transferee).toBeNull();
 });
 
-test("a target that is removed is no target any more", () => {
-  const solo = Solo.of("n1 n2 n3").lead();
-  solo.core.proposeConfChange([{ type: "remove", id: id("n3") }]);
-  solo.core.transferLeadership(id("n3"));
-  solo.settle().accept("n2", 2);
-  expect(solo.core.commitIndex).toBe(index(2));
-  expect(solo.core.status().transferee).toBeNull();
-});
+for (const type of ["remove", "add_learner"] as const) {
+  test(`a target that is no voter any more is no target (${type})`, () => {
+    const solo = Solo.of("n1 n2 n3").lead();
+    solo.core.proposeConfChange([{ type, id: id("n3") }]);
+    solo.core.transferLeadership(id("n3"));
+    solo.settle().accept("n2", 2);
+    expect(solo.core.commitIndex).toBe(index(2));
+    expect(solo.core.status().transferee).toBeNull();
+  });
+}

@@ -13,7 +13,10 @@ export interface NodeApi {
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>>;
   deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">>;
   listTopics(): readonly TopicSummary[];
+  /** As far as this node knows. */
   describeTopic(topic: string): Result<TopicDescription, "topic_not_found">;
+  /** @returns null once this node knows all that was committed: what it does not find is not there. */
+  doubt(): Promise<Rejected<"no_leader" | "no_quorum"> | null>;
 
   /**
    * @param done is called once, with the outcome: in the turn that knows it, where a promise for

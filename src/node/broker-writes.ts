@@ -30,6 +30,7 @@ import type {
   WriteReject,
 } from "./api.ts";
 import type { Commander } from "./commander.ts";
+import type { Doubt, Linearizer } from "./linearizer.ts";
 import { handleOf } from "./partition-handle.ts";
 
 const SMALL_COMMAND_BYTES = 512;
@@ -151,7 +152,7 @@ async function bytesBelow(partition: PartitionState, offset: Offset): Promise<nu
   }
 }
 
-type Found =
+export type Found =
   | { readonly ok: true; readonly topic: TopicState; readonly partition: PartitionState }
   | { readonly ok: false; readonly code: "topic_not_found" | "partition_not_found" };
 
@@ -161,4 +162,15 @@ export function findPartition(machine: Machine, ref: PartitionRef): Found {
   const partition = topic.partitions[ref.partition];
   if (partition === undefined) return { ok: false, code: "partition_not_found" };
   return { ok: true, topic, partition };
+}
+
+/** A topic that this node does not know may be in what it is about to get: that is asked first. */
+export async function findSurely(
+  machine: Machine,
+  ref: PartitionRef,
+  linearizer: Pick<Linearizer, "doubt">,
+): Promise<Found | Doubt> {
+  const found = findPartition(machine, ref);
+  if (found.ok) return found;
+  return (await linearizer.doubt()) ?? findPartition(machine, ref);
 }

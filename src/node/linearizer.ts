@@ -1,7 +1,10 @@
 import type { Clock } from "../env/clock.ts";
 import type { Core } from "../raft/core.ts";
 import type { ReadState } from "../raft/types.ts";
+import type { Rejected } from "./api.ts";
 
+/** Why a node cannot say for certain that something does not exist. */
+export type Doubt = Rejected<"no_leader" | "no_quorum">;
 type Outcome = "ok" | "no_leader" | "no_quorum";
 type Pending = { readonly resolve: (outcome: Outcome) => void };
 type Ready = { readonly index: number; readonly pending: Pending };
@@ -39,6 +42,19 @@ export class Linearizer {
     });
     this.#wake();
     return promise.finally(cancel);
+  }
+
+  /**
+   * To be asked before this node says that there is no such topic: it may be about to get a snapshot.
+   *
+   * @returns null once it knows all that was committed when it was asked: then it is to look again.
+   */
+  async doubt(): Promise<Doubt | null> {
+    const code = await this.confirm();
+    if (code === "ok") return null;
+    const message =
+      "Not known here, and whether it exists could not be learnt from the leader in time: try again, or ask another node";
+    return { ok: false, code, message };
   }
 
   readStates(states: readonly ReadState[], dropped: readonly unknown[]): void {

@@ -157,7 +157,7 @@ export class Node implements NodeApi, ClusterApi {
       },
     });
     this.#upkeep = this.#newUpkeep();
-    this.streams = new Streams({ ...background, log: options.log });
+    this.streams = new Streams({ ...background, linearizer: this.#linearizer, log: options.log });
     this.#diskWatch = this.#newDiskWatch();
     this.#shard = this.#newShard();
     this.#snapshots = this.#newSnapshots();
@@ -400,6 +400,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#writes.deleteTopic(topic);
   readonly listTopics: NodeApi["listTopics"] = () => this.#reader.listTopics();
   readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
+  readonly doubt: NodeApi["doubt"] = () => this.#linearizer.doubt();
   readonly groupsOf: NodeApi["groupsOf"] = (topic) => this.#reader.groupsOf(topic);
   readonly commitOffset: NodeApi["commitOffset"] = (request) => this.#writes.commitOffset(request);
   readonly deleteBefore: NodeApi["deleteBefore"] = (request) => this.#writes.deleteBefore(request);

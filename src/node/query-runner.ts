@@ -12,7 +12,8 @@ import type { StreamRejection } from "../stream/record-feed.ts";
 import type { Source } from "../stream/source-request.ts";
 import { jsonListSteps } from "../stream/steps.ts";
 import type { Rejected, Result } from "./api.ts";
-import { findPartition } from "./broker-writes.ts";
+import { findSurely } from "./broker-writes.ts";
+import type { Linearizer } from "./linearizer.ts";
 import { type FeedOutcome, feedPage, type RecordSink } from "./record-feeder.ts";
 import { RunSlots } from "./run-slots.ts";
 import type { Slicer } from "./slicer.ts";
@@ -30,12 +31,19 @@ type Answer = Result<JsonAnswer, QueryReject>;
 /** Runs queries and joins over the applied records of this node, in slices. */
 export class QueryRunner {
   readonly #machine: Machine;
+  readonly #linearizer: Pick<Linearizer, "doubt">;
   readonly #slicer: Slicer;
   readonly #decoders: DecoderCache;
   readonly slots = new RunSlots(RUNNING_MAX, WAITING_MAX);
 
-  constructor(machine: Machine, slicer: Slicer, decoders: DecoderCache) {
+  constructor(
+    machine: Machine,
+    linearizer: Pick<Linearizer, "doubt">,
+    slicer: Slicer,
+    decoders: DecoderCache,
+  ) {
     this.#machine = machine;
+    this.#linearizer = linearizer;
     this.#slicer = slicer;
     this.#decoders = decoders;
   }
@@ -66,7 +74,7 @@ export class QueryRunner {
   }
 
   async #query(request: QueryRequest, signal: AbortSignal): Promise<Answer> {
-    const found = this.#partitionOf(request.source, "source");
+    const found = await this.#partitionOf(request.source, "source");
     if (!found.ok) return found;
     const { partition, startOffset } = found;
     const run = new QueryRun(request, startOffset);
@@ -99,9 +107,9 @@ export class QueryRunner {
   }
 
   async #join(request: JoinRequest, signal: AbortSignal, asAyder: boolean): Promise<Answer> {
-    const left = this.#partitionOf(request.left.source, "left");
+    const left = await this.#partitionOf(request.left.source, "left");
     if (!left.ok) return left;
-    const right = this.#partitionOf(request.right.source, "right");
+    const right = await this.#partitionOf(request.right.source, "right");
     if (!right.ok) return right;
     const run = new JoinRun(request, {
       leftOffset: left.startOffset,
@@ -153,8 +161,10 @@ export class QueryRunner {
   }
 
   /** The partition, and where to begin: as asked, else as committed, else at the first record. */
-  #partitionOf({ topic, partition, group, offset }: Source, field: string) {
-    const found = findPartition(this.#machine, { topic, partition: partition ?? 0 });
+  async #partitionOf({ topic, partition, group, offset }: Source, field: string) {
+    const ref = { topic, partition: partition ?? 0 };
+    const found = await findSurely(this.#machine, ref, this.#linearizer);
+    if (!found.ok && "message" in found) return found;
     if (!found.ok) {
       const wrong = found.code === "topic_not_found" ? topic : `${partition} of ${topic}`;
       const what = found.code === "topic_not_found" ? "topic" : "partition";

@@ -14,8 +14,8 @@ import type {
   TopicDescription,
   TopicSummary,
 } from "./api.ts";
-import { findPartition } from "./broker-writes.ts";
-import type { Linearizer } from "./linearizer.ts";
+import { type Found, findPartition, findSurely } from "./broker-writes.ts";
+import type { Doubt, Linearizer } from "./linearizer.ts";
 import { handleOf, type PartitionHandle } from "./partition-handle.ts";
 
 type Outcome = Result<ConsumePage, ConsumeReject>;
@@ -37,7 +37,8 @@ export class Reader {
       if (outcome !== "ok") return { ok: false, code: outcome };
     }
     for (let before: PartitionState | null = null; ; ) {
-      const found = findPartition(this.#machine, request);
+      let found: Found | Doubt = findPartition(this.#machine, request);
+      if (!found.ok) found = await findSurely(this.#machine, request, this.#linearizer);
       if (!found.ok) return found;
       const { partition } = found;
       const read = this.#page(partition, request);

@@ -41,6 +41,8 @@ export type QueryReject =
   | BodyReject
   | SourceReject
   | "data_damaged"
+  | "no_leader"
+  | "no_quorum"
   | "query_too_large"
   | "overloaded"
   | "shutting_down";

@@ -4,6 +4,7 @@ import type { Logger } from "../metrics/log.ts";
 import type { ViewSample } from "../metrics/sources.ts";
 import { DecoderCache } from "../stream/codecs/decoder-cache.ts";
 import type { Commander } from "./commander.ts";
+import type { Linearizer } from "./linearizer.ts";
 import { QueryRunner } from "./query-runner.ts";
 import { Slicer } from "./slicer.ts";
 import type { StreamApi } from "./stream-api.ts";
@@ -12,6 +13,7 @@ import { Views } from "./views.ts";
 export type StreamsOptions = {
   readonly machine: Machine;
   readonly commander: Commander;
+  readonly linearizer: Pick<Linearizer, "doubt">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly isLeader: () => boolean;
@@ -26,7 +28,7 @@ export class Streams implements StreamApi {
   constructor(options: StreamsOptions) {
     const slicer = new Slicer(options.clock);
     const decoders = new DecoderCache();
-    this.#runner = new QueryRunner(options.machine, slicer, decoders);
+    this.#runner = new QueryRunner(options.machine, options.linearizer, slicer, decoders);
     this.#views = new Views({ ...options, slicer, decoders });
   }
 

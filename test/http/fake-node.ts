@@ -89,6 +89,9 @@ export class FakeNode implements NodeApi {
     }));
   }
 
+  doubt() {
+    return Promise.resolve(null);
+  }
   describeTopic(topic: string) {
     const partitions = this.#topics.get(topic);
     if (partitions === undefined) return { ok: false, code: "topic_not_found" } as const;

@@ -65,6 +65,7 @@ export class StreamBench implements Effects {
     this.streams = new Streams({
       machine,
       commander: this.#commander(),
+      linearizer: { doubt: () => Promise.resolve(null) },
       clock: this.clock,
       log: SILENT,
       isLeader: () => this.isLeader,

@@ -1,4 +1,4 @@
-import type { TopicDescription } from "../../node/api.ts";
+import type { RejectCode, Result, TopicDescription } from "../../node/api.ts";
 import { json, placeOf } from "../answers.ts";
 import { readJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
@@ -79,9 +79,10 @@ const describeTopic = (edge: Edge): Endpoint => ({
     answer: TOPIC_DESCRIBED,
     errors: ["invalid_topic", "topic_not_found"],
   },
-  handle: (call) => {
+  handle: async (call) => {
     const topic = checkTopic(call.parameter(0));
-    const result = edge.node.describeTopic(topic);
+    let result: Result<TopicDescription, RejectCode> = edge.node.describeTopic(topic);
+    if (!result.ok) result = (await edge.node.doubt()) ?? edge.node.describeTopic(topic);
     if (!result.ok) return edge.rejections.answer(call, result, placeOf(topic, null));
     return json(described(edge, result));
   },

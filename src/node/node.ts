@@ -448,7 +448,6 @@ export class Node implements NodeApi, ClusterApi {
       this.#proposer.setRefusal(null);
       this.#writes.configure(this.#options.limits);
     } else {
-      this.#acknowledgements.clear();
       const refusal = leader === null ? "no_leader" : "not_leader";
       this.#proposer.setRefusal(refusal);
       this.#proposer.refuseQueued(refusal);

@@ -128,7 +128,9 @@ export class Producer {
 
   #startTimer(waiter: ProduceWaiter, proposal: Proposal, timeoutMs: number): void {
     const { clock, proposer } = this.#options;
-    const cancel = clock.after(timeoutMs, () => waiter.answerUnsynced(proposer.indexOf(proposal)));
+    const cancel = clock.after(timeoutMs, () =>
+      waiter.answerUnsynced(proposer.indexOf(proposal), proposer.ackedBy(proposal)),
+    );
     waiter.setTimer(cancel);
   }
 
@@ -202,8 +204,8 @@ class ProduceWaiter extends Waiter {
   }
 
   /** `timeout_ms` has passed: the write goes on. */
-  answerUnsynced(batchId: number): void {
-    if (this.settle()) this.#done(this.#predicted(batchId, false));
+  answerUnsynced(batchId: number, ackedBy: number): void {
+    if (this.settle()) this.#done(this.#predicted(batchId, false, ackedBy));
   }
 
   protected override onApplied(

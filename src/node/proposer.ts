@@ -184,6 +184,12 @@ export class Proposer {
     return this.#options.core.lastIndex + 1 + ahead;
   }
 
+  /** How many disks are known to have a proposal by now. */
+  ackedBy({ index, term }: Proposal): number {
+    const { core, acknowledgements } = this.#options;
+    return index > 0 && core.term === term ? acknowledgements.count(index) : 0;
+  }
+
   /** The journal is idle: everything that waits becomes entries of the log. */
   propose(): void {
     if (this.#open.waiters.length === 0 && this.#closed.length === 0) return;
@@ -228,7 +234,7 @@ export class Proposer {
     const ackedBy = acknowledgements.enough(proposal.index);
     if (ackedBy >= 0) this.#answer(proposal, waiter, result, ackedBy, proposal.committedUs);
     else {
-      acknowledgements.hold(proposal.index, (count) =>
+      acknowledgements.hold(proposal.index, waiter, (count) =>
         this.#answer(proposal, waiter, result, count, this.#options.clock.monotonic()),
       );
     }
@@ -264,6 +270,7 @@ export class Proposer {
     this.#cancelDeadlines();
     this.refuseQueued("shutting_down");
     for (const proposal of this.#inFlight.splice(0)) rejectAll(proposal, "commit_timeout");
+    this.#options.acknowledgements.reject("commit_timeout");
   }
 
   #stamp(): Millis {
@@ -298,6 +305,7 @@ export class Proposer {
       for (const proposal of this.#inFlight) expire(proposal, before);
       for (const { proposal } of this.#closed) expire(proposal, before);
       expire(this.#open, before);
+      this.#options.acknowledgements.expire(before);
       this.#cancelDeadlines = this.#checkLater();
     });
   }
@@ -315,7 +323,7 @@ const newProposal = (): Proposal => ({
 
 function expire(proposal: Proposal, beforeUs: number): void {
   if (proposal.openedUs > beforeUs) return;
-  for (const waiter of proposal.waiters) waiter?.timedOut();
+  for (const waiter of proposal.waiters) waiter?.expired();
 }
 
 function rejectAll(proposal: Proposal, code: WriteReject): void {

@@ -34,6 +34,11 @@ export abstract class Waiter {
     if (!this.#settled && this.onAppended(batchId)) this.settle();
   }
 
+  /** The deadline of all has passed; who came with a `timeout_ms` has that one instead. */
+  expired(): void {
+    if (this.#cancelTimer === null) this.timedOut();
+  }
+
   timedOut(): void {
     if (this.settle()) this.onTimeout();
   }

@@ -1,4 +1,6 @@
 import type { Core } from "../raft/core.ts";
+import type { WriteReject } from "./api.ts";
+import type { Waiter } from "./waiters.ts";
 
 /**
  * When a write is answered; never what is committed. `appended`: the leader's disk has it.
@@ -10,7 +12,11 @@ export type WriteConcern =
   | { readonly kind: "nodes"; readonly count: number }
   | { readonly kind: "all" };
 
-type Held = { readonly index: number; readonly release: (ackedBy: number) => void };
+type Held = {
+  readonly index: number;
+  readonly waiter: Waiter;
+  readonly release: (ackedBy: number) => void;
+};
 
 /** Knows on how many disks an entry is, and holds answers until that is enough. */
 export class Acknowledgements {
@@ -52,9 +58,9 @@ export class Acknowledgements {
     return this.#askedCount;
   }
 
-  /** Calls `release` when the entry is on enough disks. */
-  hold(index: number, release: (ackedBy: number) => void): void {
-    this.#held.push({ index, release });
+  /** Calls `release` when the entry is on enough disks, unless the waiter was answered before. */
+  hold(index: number, waiter: Waiter, release: (ackedBy: number) => void): void {
+    if (!waiter.settled) this.#held.push({ index, waiter, release });
   }
 
   /** Somebody's disk has more than before. */
@@ -70,9 +76,15 @@ export class Acknowledgements {
     }
   }
 
-  /** Leadership is gone: the waits end by their deadlines. */
-  clear(): void {
-    this.#held = [];
+  /** Ends the waits of before `beforeUs`, and forgets whoever was answered meanwhile. */
+  expire(beforeUs: number): void {
+    if (this.#held.length === 0) return;
+    for (const { waiter } of this.#held) if (waiter.submittedUs <= beforeUs) waiter.expired();
+    this.#held = this.#held.filter(({ waiter }) => !waiter.settled);
+  }
+
+  reject(code: WriteReject): void {
+    for (const { waiter } of this.#held.splice(0)) waiter.rejected(code);
   }
 
   /** Beyond the majority that commits; 0: that is enough. */

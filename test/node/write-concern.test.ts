@@ -1,8 +1,13 @@
 import { expect, test } from "bun:test";
+import type { Millis } from "../../src/lib/ids.ts";
+import { encodeTick } from "../../src/machine/command-codec.ts";
+import { Commander } from "../../src/node/commander.ts";
+import { Proposer } from "../../src/node/proposer.ts";
 import { Acknowledgements, type WriteConcern } from "../../src/node/write-concern.ts";
 import { type Core, createCore } from "../../src/raft/core.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { LogIndex, NodeId, Term } from "../../src/raft/types.ts";
+import { SimClock } from "../sim/sim-clock.ts";
 
 const ids = ["node1", "node2", "node3"] as NodeId[];
 const [self, peer] = ids as [NodeId, NodeId, NodeId];
@@ -27,9 +32,14 @@ function leader(): { core: Core; index: LogIndex } {
   const proposed = core.propose(new Uint8Array([1]));
   if (!proposed.ok) throw new Error(proposed.code);
   core.persisted(core.drain().persist?.token ?? 0);
-  const match = proposed.index;
+  has(core, proposed.index);
+  return { core, index: proposed.index };
+}
+
+/** The disk of `peer` has all up to `match`. */
+function has(core: Core, match: LogIndex): void {
+  const { term } = core;
   core.step({ type: "append_response", from: peer, to: self, term, accepted: true, match });
-  return { core, index: match };
 }
 
 const acknowledgements = (core: Core, concern: WriteConcern = { kind: "majority" }) =>
@@ -52,4 +62,85 @@ test("who wants every disk is not content with a majority", () => {
   expect(acknowledgements(core, { kind: "all" }).enough(index)).toBe(-1);
   core.stepDown();
   expect(acknowledgements(core, { kind: "all" }).enough(index)).toBe(-1);
+});
+
+const COMMIT_TIMEOUT_MS = 1000;
+
+/** A leader of three with the write concern `all`, on which `peer` alone follows. */
+function waiting() {
+  const { core } = leader();
+  const clock = new SimClock();
+  const proposer = new Proposer({
+    core,
+    clock,
+    mayStamp: () => true,
+    machineNow: () => 0 as Millis,
+    queueBytesMax: 1000,
+    queueRequestsMax: 10,
+    commitTimeoutMs: COMMIT_TIMEOUT_MS,
+    wake: () => {},
+    confirm: () => Promise.resolve("ok"),
+    acknowledgements: acknowledgements(core, { kind: "all" }),
+    committed: () => {},
+  });
+  proposer.setRefusal(null);
+  const commander = new Commander(proposer, clock);
+  const outcomes: unknown[] = [];
+  /** One command that is committed and applied, and not on the third disk. */
+  const run = (timeoutMs: number | null = null): void => {
+    const done = () => "done";
+    const tick = { type: "tick", bytes: 10, encode: encodeTick, done, timeoutMs } as const;
+    void commander.run(tick).then((outcome) => outcomes.push(outcome));
+    proposer.propose();
+    core.persisted(core.drain().persist?.token ?? 0);
+    has(core, core.lastIndex);
+    const index = core.lastIndex;
+    const entry = { index, term: core.term, type: "normal", data: new Uint8Array() } as const;
+    const proposal = proposer.take(entry);
+    if (proposal === null) throw new Error("the entry is this leader's own");
+    proposer.settle(proposal, 0, { ok: true, type: "tick", keysFreed: 0, duplicatesForgotten: 0 });
+  };
+  return { core, clock, proposer, run, outcomes };
+}
+const timedOut = { ok: false, code: "commit_timeout" };
+
+test("what is committed, and not on all disks that were asked for, ends by its deadline", async () => {
+  const { clock, run, outcomes } = waiting();
+  run();
+  run(COMMIT_TIMEOUT_MS * 3);
+  await clock.advance(COMMIT_TIMEOUT_MS / 2);
+  expect(outcomes).toEqual([]);
+  await clock.advance(COMMIT_TIMEOUT_MS);
+  expect(outcomes).toEqual([timedOut]);
+  await clock.advance(COMMIT_TIMEOUT_MS * 2);
+  expect(outcomes).toEqual([timedOut, timedOut]);
+});
+
+test("the deadline holds also for one who leads no more", async () => {
+  const { core, clock, run, outcomes } = waiting();
+  run();
+  core.stepDown();
+  await clock.advance(COMMIT_TIMEOUT_MS * 1.5);
+  expect(outcomes).toEqual([timedOut]);
+});
+
+test("a stop does not wait for disks", async () => {
+  const { clock, proposer, run, outcomes } = waiting();
+  run(COMMIT_TIMEOUT_MS * 3);
+  proposer.stop();
+  await clock.advance(1);
+  expect(outcomes).toEqual([timedOut]);
+});
+
+test("whoever is answered early is told whose disks have it by then", () => {
+  const { core, proposer } = waiting();
+  encodeTick(proposer.writer());
+  const proposal = proposer.submit(null);
+  expect(proposer.ackedBy(proposal)).toBe(0);
+  proposer.propose();
+  expect(proposer.ackedBy(proposal)).toBe(0);
+  core.persisted(core.drain().persist?.token ?? 0);
+  expect(proposer.ackedBy(proposal)).toBe(1);
+  has(core, core.lastIndex);
+  expect(proposer.ackedBy(proposal)).toBe(2);
 });

@@ -214,7 +214,7 @@ function listen(config: Config, node: Node, log: Logger, instruments: Instrument
     rocket: config.rocket,
     redirectStatus: config.haRedirectStatus === "308" ? 308 : 307,
     retryAfterSeconds: config.haRetryAfter,
-    forwardWrites: config.haFollowerWrites === "forward",
+    ...(config.haFollowerWrites === "forward" ? { forwardWrites: config } : {}),
     cluster: node,
     streams: node.streams,
     version: VERSION,

@@ -66,13 +66,18 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const { instruments, log, now = Date.now } = options;
   const isLoopback = (request: Request) => socket.isLoopback(request);
   const auth = new Auth(options.auth, { instruments, now, isLoopback });
-  const forwardTo = () => (options.forwardWrites === true ? node.health().leaderUrl : null);
+  const { forwardWrites = null } = options;
+  const forwardTo = () => {
+    const url = forwardWrites === null ? null : node.health().leaderUrl;
+    return forwardWrites === null || url === null ? null : { url, ...forwardWrites };
+  };
   const gate = new Gate({
     auth,
     rejections,
     instruments,
     log,
     forwardTo,
+    allowLong: (request) => socket.allowLong(request),
     listenedOn: options.listenedOn ?? "",
     requestBytesMax: options.limits.requestBytesMax,
     stopping: stop.signal,

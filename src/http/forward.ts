@@ -4,19 +4,40 @@ import { pathStartOf } from "./raw-url.ts";
 
 /** What of a request and of its answer is passed on; the rest belongs to one connection. */
 const REQUEST_HEADERS = ["authorization", "content-type", "accept", "idempotency-key"];
-const ANSWER_HEADERS = ["content-type", "retry-after", "etag", "www-authenticate", "allow"];
+const ANSWER_HEADERS = [
+  "content-type",
+  "retry-after",
+  "etag",
+  "www-authenticate",
+  "allow",
+  // Of a leader that is none any more, and does not pass writes on itself.
+  "location",
+];
+
+/** For the way there and back, beyond the time that the leader gives the write. */
+const GRACE_MS = 1000;
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Reasons to hang up that come before anything is sent: nobody listens, or it is not the leader. */
+const UNSENT = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND)$|CERT|ISSUER|LEAF_SIGNATURE/;
+
+export type Leader = {
+  readonly url: string;
+  /** What a write without a time of its own gets there. */
+  readonly commitTimeoutMs: number;
+};
 
 /**
  * Passes a write on to the leader and the answer back. The body is read whole first, so that a
  * broken upload is never half of a request.
  *
- * @throws ApiError `no_leader` if the leader cannot be reached: then nothing was done, or, if the
- *   way back broke, the outcome is unknown and the answer is `commit_timeout`.
+ * @throws ApiError `no_leader` if the leader cannot be reached: then nothing was done; or, if the
+ *   way back broke or it is silent, the outcome is unknown and the answer is `commit_timeout`.
  */
 export async function forward(
   route: Route,
   request: Request,
-  leaderUrl: string,
+  leader: Leader,
   body: Uint8Array | null,
 ): Promise<Response> {
   const { url } = request;
@@ -27,10 +48,11 @@ export async function forward(
   }
   let answer: Response;
   try {
-    answer = await fetch(leaderUrl + url.slice(pathStartOf(url)), {
+    answer = await fetch(leader.url + url.slice(pathStartOf(url)), {
       method: route.method,
       headers,
       redirect: "manual",
+      signal: AbortSignal.timeout(waitMs(url, leader.commitTimeoutMs)),
       ...(body === null ? {} : { body: body.slice() }),
     });
     const bytes = await answer.arrayBuffer();
@@ -41,7 +63,14 @@ export async function forward(
     }
     return new Response(bytes, { status: answer.status, headers: kept });
   } catch (error) {
-    const refused = error instanceof Error && "code" in error && error.code === "ConnectionRefused";
-    throw new ApiError(refused ? "no_leader" : "commit_timeout");
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    throw new ApiError(UNSENT.test(code) ? "no_leader" : "commit_timeout");
   }
+}
+
+/** The leader says what is wrong with a `timeout_ms`; here it counts only if it is a number. */
+function waitMs(url: string, commitTimeoutMs: number): number {
+  const asked = /[?&]timeout_ms=(\d+)/.exec(url)?.[1];
+  const givenMs = asked === undefined ? commitTimeoutMs : Math.max(Number(asked), commitTimeoutMs);
+  return Math.min(givenMs + GRACE_MS, TIMER_MS_MAX);
 }

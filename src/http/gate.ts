@@ -6,7 +6,7 @@ import type { Auth } from "./auth.ts";
 import { readBytes } from "./body.ts";
 import { Call, type CallEnd, type Route } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
-import { forward } from "./forward.ts";
+import { forward, type Leader } from "./forward.ts";
 import { isOwnName } from "./own-names.ts";
 
 export type GateParts = {
@@ -15,7 +15,9 @@ export type GateParts = {
   readonly instruments: Instruments;
   readonly log: Logger;
   /** Where this node passes writes on to; null: it answers them itself, if with a redirect. */
-  readonly forwardTo: () => string | null;
+  readonly forwardTo: () => Leader | null;
+  /** An answer may take longer than a socket may be idle. */
+  readonly allowLong: (request: Request) => void;
   readonly requestBytesMax: number;
   /** Name or address that the operator gave to listen on; empty: none. */
   readonly listenedOn: string;
@@ -38,8 +40,8 @@ export class Gate implements CallEnd {
     let answer: Response | Promise<Response>;
     try {
       const call = this.#admit(route, request, startedAt);
-      const leaderUrl = route.isWrite ? this.#parts.forwardTo() : null;
-      answer = leaderUrl === null ? route.handle(call) : this.#forward(route, request, leaderUrl);
+      const leader = route.isWrite ? this.#parts.forwardTo() : null;
+      answer = leader === null ? route.handle(call) : this.#forward(route, request, leader);
       if (call.endsItself) return answer;
     } catch (error) {
       answer = this.failed(route, request, error);
@@ -49,12 +51,13 @@ export class Gate implements CallEnd {
       : this.finish(route, startedAt, answer);
   }
 
-  async #forward(route: Route, request: Request, leaderUrl: string): Promise<Response> {
+  async #forward(route: Route, request: Request, leader: Leader): Promise<Response> {
     const { requestBytesMax } = this.#parts;
     const body = route.takesBody
       ? await readBytes(request, requestBytesMax, "request_too_large")
       : null;
-    return await forward(route, request, leaderUrl, body);
+    this.#parts.allowLong(request);
+    return await forward(route, request, leader, body);
   }
 
   async #settle(

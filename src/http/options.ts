@@ -17,8 +17,8 @@ export type HttpOptions = {
   /** Produce in rocket mode where a request does not say `mode=sealed`. */
   readonly rocket: boolean;
   readonly redirectStatus: 307 | 308;
-  /** A follower passes writes on instead of redirecting them. */
-  readonly forwardWrites?: boolean;
+  /** A follower passes writes on instead of redirecting them; absent: it redirects. */
+  readonly forwardWrites?: { readonly commitTimeoutMs: number };
   /** `Retry-After` of every 503. */
   readonly retryAfterSeconds: number;
   readonly version: string;

@@ -1,0 +1,76 @@
+/** What a follower makes of a write that it passes on, whatever becomes of the leader. */
+import { expect, test } from "bun:test";
+import { fixture, TOKEN } from "./fixture.ts";
+
+/** A leader that does as `reply` says, for as long as `run` takes. */
+async function withLeader(
+  reply: (request: Request) => Response | Promise<Response>,
+  run: (ask: ReturnType<typeof fixture>["ask"]) => Promise<void>,
+): Promise<void> {
+  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: reply });
+  const { node, ask } = fixture({ forwardWrites: { commitTimeoutMs: 10 } });
+  node.healthNow = { role: "follower", leaderUrl: `http://127.0.0.1:${server.port}` };
+  try {
+    await run(ask);
+  } finally {
+    await server.stop(true);
+  }
+}
+
+test("a write goes to the leader as it came, and the answer comes back", async () => {
+  const reply = async (request: Request) =>
+    Response.json(
+      {
+        method: request.method,
+        path: request.url.slice(request.url.indexOf("/", 8)),
+        token: request.headers.get("authorization"),
+        body: await request.text(),
+      },
+      {
+        status: 409,
+        headers: { "content-type": "application/json", "retry-after": "3", "x-other": "1" },
+      },
+    );
+  await withLeader(reply, async (ask) => {
+    const answer = await ask("DELETE /kv/a/b%2Fc?cas=1");
+    expect(answer.body).toMatchObject({ method: "DELETE", path: "/kv/a/b%2Fc?cas=1" });
+    const put = await ask("POST /kv/a/b", { body: "x" });
+    expect(put.body).toMatchObject({ method: "POST", token: `Bearer ${TOKEN}`, body: "x" });
+    expect(put.status).toBe(409);
+    expect(put.headers.get("retry-after")).toBe("3");
+    expect(put.headers.get("x-other")).toBeNull();
+  });
+});
+
+test("a redirect of a leader that is none any more keeps its Location", async () => {
+  const headers = { location: "http://127.0.0.1:1/kv/a/b" };
+  await withLeader(
+    () => new Response("{}", { status: 307, headers }),
+    async (ask) => {
+      const answer = await ask("POST /kv/a/b", { body: "x" });
+      expect(answer.status).toBe(307);
+      expect(answer.headers.get("location")).toBe(headers.location);
+    },
+  );
+});
+
+test("a leader that says nothing ends as an outcome that is unknown", async () => {
+  const { promise, resolve } = Promise.withResolvers<Response>();
+  await withLeader(
+    () => promise,
+    async (ask) => {
+      const answer = await ask("POST /broker/topics/t/produce", { body: "x" });
+      expect(answer).toMatchObject({ status: 504, body: { error: "commit_timeout" } });
+      resolve(new Response());
+    },
+  );
+});
+
+test("nobody at the leader's address: nothing was done", async () => {
+  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
+  const { node, ask } = fixture({ forwardWrites: { commitTimeoutMs: 10 } });
+  node.healthNow = { role: "follower", leaderUrl: `http://127.0.0.1:${server.port}` };
+  await server.stop(true);
+  const answer = await ask("POST /kv/a/b", { body: "x" });
+  expect(answer).toMatchObject({ status: 503, body: { error: "no_leader" } });
+});

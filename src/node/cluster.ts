@@ -318,10 +318,15 @@ export class Cluster implements ClusterApi {
     this.#transport.setPeers(this.#book.peers(this.#parts.core.configuration));
   }
 
+  /** False: the log of this node does not name it, or not any more. */
+  get isMember(): boolean {
+    const { core } = this.#parts;
+    return idsOf(core.configuration).includes(core.id);
+  }
+
   #standing(): Standing {
     const { core } = this.#parts;
-    const isMember = idsOf(core.configuration).includes(core.id);
-    const own = isMember ? this.#book.find(core.id) : null;
+    const own = this.isMember ? this.#book.find(core.id) : null;
     const address = own === null ? null : { host: own.host, port: own.raftPort };
     return { asOf: core.appliedIndex, address };
   }

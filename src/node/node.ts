@@ -437,6 +437,7 @@ export class Node implements NodeApi, ClusterApi {
   #notReadyBecause(): string {
     if (this.#stopping) return "shutting down";
     if (this.#core.leader === null) return "no leader";
+    if (!this.#cluster.isMember) return "not a member of the cluster";
     return this.#caughtUp ? "" : "catching up with the leader";
   }
 

@@ -78,3 +78,21 @@ test("a member that lags follows a leader that came back with another disk meanw
   });
   expect(script.leader?.id).toBe("n2" as NodeId);
 });
+
+test("a member that was removed is not ready any more, although it still knows a leader", async () => {
+  const script = new Script();
+  script.start();
+  await script.create("t");
+  const ready = () => script.node("n3").node?.health().ready;
+  await script.until("it is ready", () => ready() === true);
+  await script.insist(
+    (node) => (script.leader?.id === ("n3" as NodeId) ? node.transferLeadership("n1") : null),
+    () => script.leader?.id !== ("n3" as NodeId),
+  );
+  await script.insist(
+    (node) => node.removeMember("n3"),
+    ({ ok }) => ok,
+  );
+  await script.until("it knows", () => ready() === false);
+  expect(script.node("n3").node?.health().reason).toBe("not a member of the cluster");
+});

@@ -53,6 +53,9 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
       nearest: nearest ?? undefined,
     });
   }
+  // These are used late; a start that they end must not have touched a disk or called a peer.
+  if (config.tokens !== "") parseTokenSpecs(config.tokens);
+  tlsOf(config);
   const lock = lockDataDir(config.dataDir);
   const instruments = createInstruments();
   const cluster = clusterOf(config, log);

@@ -1,9 +1,10 @@
 /** What a start says of its settings. */
 import { afterAll, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { unknownVariables } from "../../src/unknown-variables.ts";
 import { ayder } from "../cli/ayder.ts";
-import { startServer, temporaryDirectory } from "./server.ts";
+import { serverCommand, startServer, temporaryDirectory } from "./server.ts";
 
 const directory = temporaryDirectory();
 afterAll(() => directory.remove());
@@ -31,6 +32,17 @@ test("a token that everybody knows is told at the start", async () => {
     const server = await startServer({ dataDir: directory.path, env });
     await server.kill();
     expect([tokens, server.log().includes("everybody knows")]).toEqual([tokens, said]);
+  }
+});
+
+test("tokens and certificates that cannot be used end a start before it touches a disk", () => {
+  for (const env of [{ RF_BEARER_TOKENS: "a::b" }, { RF_TLS_CERT: "cert.pem" }]) {
+    const dataDir = join(directory.path, "untouched");
+    const command = [...serverCommand(), "--port", "0", "--data-dir", dataDir];
+    const { exitCode, stderr } = Bun.spawnSync(command, { env });
+    expect(exitCode).toBe(78);
+    expect(stderr.toString()).toContain(Object.keys(env)[0] ?? "");
+    expect(existsSync(dataDir)).toBe(false);
   }
 });
 

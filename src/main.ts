@@ -4,5 +4,9 @@ import { processIo } from "./cli/process-io.ts";
 import { processEnvironment } from "./config.ts";
 import { VERSION_LINE } from "./version.ts";
 
-const io = processIo(processEnvironment(), (code) => process.exit(code));
-process.exit(await dispatch(Bun.argv.slice(2), VERSION_LINE, io));
+// A compiled program has one file, so its other thread begins here too.
+if (!Bun.isMainThread) await import("./http-thread.ts");
+else {
+  const io = processIo(processEnvironment(), (code) => process.exit(code));
+  process.exit(await dispatch(Bun.argv.slice(2), VERSION_LINE, io));
+}

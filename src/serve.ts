@@ -5,30 +5,27 @@ import { BunClock } from "./env/bun-clock.ts";
 import { BunDisk } from "./env/bun-disk.ts";
 import { acquireDataLock, DataDirLocked, type DataLock } from "./env/data-lock.ts";
 import { NoNetwork } from "./env/no-network.ts";
-import { TlsUnusable } from "./env/tls-identity.ts";
-import { createApp } from "./http/app.ts";
-import type { HttpOptions } from "./http/options.ts";
-import {
-  CannotListen,
-  IDLE_TIMEOUT_SECONDS_DEFAULT,
-  type RunningServer,
-  startServer,
-} from "./http/server.ts";
-import { parseTokenSpecs, TokenSpecError } from "./http/token-spec.ts";
+import { parseTokenSpecs } from "./http/token-spec.ts";
+import { startHttpThread } from "./http-worker.ts";
 import type { NodeId } from "./lib/ids.ts";
+import { type HttpServer, listen, tlsOf } from "./listen.ts";
 import { createInstruments, type Instruments } from "./metrics/instruments.ts";
 import { createLogger, type Logger, type LogLevel } from "./metrics/log.ts";
 import { startLoopLagProbe } from "./metrics/loop-lag.ts";
+import type { SampleApi } from "./node/api.ts";
 import type { ClusterOptions } from "./node/cluster.ts";
 import { Node } from "./node/node.ts";
 import type { WriteConcern } from "./node/write-concern.ts";
-import { type PeerPapers, peerNetworkOf, readPem } from "./peer-network.ts";
+import { type PeerPapers, peerNetworkOf } from "./peer-network.ts";
 import { DataDir, refuseHalfRestored } from "./storage/data-dir.ts";
 import { parseTopology } from "./topology.ts";
-import { COMMIT, VERSION } from "./version.ts";
+import { VERSION } from "./version.ts";
 
 /** Requests under way get this long at a stop; with the checkpoint it stays within 10 s. */
 const STOP_GRACE_MS = 5_000;
+
+export { portOf } from "./listen.ts";
+export { isStartError } from "./start-error.ts";
 
 export type Serving = {
   readonly url: string;
@@ -63,7 +60,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   await node.start();
   // The replayed journal is garbage now; without this it would be so for a long time.
   Bun.gc(true);
-  const server = listen(config, node, log, instruments);
+  const server = await serveHttp(config, node, log, instruments, fault);
   const stopWatching = cluster.papers?.watch();
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   if (config.tokens === "") {
@@ -90,14 +87,25 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   };
 }
 
-/** Errors of the start that are the operator's to mend: shown without a stack. */
-export const isStartError = (error: unknown): error is Error =>
-  error instanceof ConfigError ||
-  error instanceof TokenSpecError ||
-  error instanceof CannotListen ||
-  error instanceof TlsUnusable ||
-  (error instanceof Error && /Damaged$|Unsupported$|^Disk/.test(error.name)) ||
-  (error instanceof Error && "code" in error && typeof error.code === "string");
+/** On this thread, or on one of its own: then this one has nothing to do but what the node does. */
+async function serveHttp(
+  config: Config,
+  node: Node,
+  log: Logger,
+  instruments: Instruments,
+  fault: (error: unknown) => void,
+): Promise<HttpServer> {
+  const samples: SampleApi = {
+    ha: () => node.ha(),
+    groupLags: () => node.groupLags(),
+    viewLags: () => node.streams.viewLags(),
+    threads: () => [],
+  };
+  const served = { node, cluster: node, streams: node.streams, samples };
+  return config.haDedicatedWorker
+    ? await startHttpThread(config, served, instruments, fault)
+    : listen(config, served, log, instruments);
+}
 
 /** Whoever cannot write there finds it out before anything else is done. */
 function lockDataDir(path: string): DataLock {
@@ -202,56 +210,4 @@ function writeConcernOf(config: Config): WriteConcern {
   if (config.haWriteConcern > 1) return { kind: "nodes", count: config.haWriteConcern };
   if (config.haSyncMode === "0") return { kind: "appended" };
   return config.haSyncMode === "2" ? { kind: "all" } : { kind: "majority" };
-}
-
-function listen(config: Config, node: Node, log: Logger, instruments: Instruments): RunningServer {
-  const options: HttpOptions = {
-    auth: {
-      tokens: config.tokens,
-      skipPrefixes: config.authSkipPrefixes.split(",").filter((prefix) => prefix !== ""),
-    },
-    listenedOn: config.host,
-    compat: config.compat === "ayder" ? "ayder" : "",
-    limits: config,
-    defaultPartitions: config.defaultPartitions,
-    rocket: config.rocket,
-    redirectStatus: config.haRedirectStatus === "308" ? 308 : 307,
-    retryAfterSeconds: config.haRetryAfter,
-    ...(config.haFollowerWrites === "forward" ? { forwardWrites: config } : {}),
-    cluster: node,
-    streams: node.streams,
-    version: VERSION,
-    instruments,
-    log,
-    sources: {
-      ha: () => node.ha(),
-      groups: () => node.groupLags(),
-      views: () => node.streams.viewLags(),
-      build: () => ({ version: VERSION, commit: COMMIT }),
-    },
-  };
-  const app = createApp(node, options);
-  const open = config.tokens === "" ? "127.0.0.1" : "0.0.0.0";
-  return startServer(app, {
-    host: config.host === "" ? open : config.host,
-    port: portOf(config),
-    tls: tlsOf(config),
-    idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS_DEFAULT,
-    log,
-  });
-}
-
-/** In a cluster the topology says where this node is found, unless the port is given. */
-export function portOf(config: Config): number {
-  if (!config.haEnabled || config.portGiven) return config.port;
-  const own = parseTopology(config.haNodes).find(({ id }) => id === config.haNodeId);
-  return own?.httpPort ?? config.port;
-}
-
-function tlsOf({ tlsCert, tlsKey }: Config): { cert: string; key: string } | null {
-  if (tlsCert === "" && tlsKey === "") return null;
-  if (tlsCert === "" || tlsKey === "") {
-    throw new ConfigError("RF_TLS_CERT and RF_TLS_KEY belong together: one of them is missing");
-  }
-  return { cert: readPem("RF_TLS_CERT", tlsCert), key: readPem("RF_TLS_KEY", tlsKey) };
 }

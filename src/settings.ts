@@ -323,7 +323,7 @@ export const SETTINGS = {
     variables: ["RF_HA_DEDICATED_WORKER"],
     kind: "boolean",
     default: "0",
-    help: "accepted; consensus shares the request thread",
+    help: "consensus: 0 shares the thread that serves HTTP; 1 has its own, so that no request delays a heartbeat",
     section: "Cluster",
   },
   haTls: {

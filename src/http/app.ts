@@ -53,7 +53,7 @@ export type App = {
 export function createApp(node: NodeApi, options: HttpOptions): App {
   const stop = new AbortController();
   let socket = NO_SOCKET;
-  const rejections = new Rejections(options, () => node.health().leaderUrl);
+  const rejections = new Rejections(options, () => node.leaderUrl());
   const edge: Edge = {
     node,
     options,
@@ -68,7 +68,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const auth = new Auth(options.auth, { instruments, now, isLoopback });
   const { forwardWrites = null } = options;
   const forwardTo = () => {
-    const url = forwardWrites === null ? null : node.health().leaderUrl;
+    const url = forwardWrites === null ? null : node.leaderUrl();
     return forwardWrites === null || url === null ? null : { url, ...forwardWrites };
   };
   const gate = new Gate({

@@ -11,10 +11,11 @@ export const sourcesOf = (node: NodeApi): MetricSources => ({
   partitions: () => partitionsOf(node),
   groups: () => groupsOf(node),
   views: () => [],
+  threads: () => [],
   process: processSample,
   build: () => ({ version: "", commit: "" }),
-  ha: () => {
-    const health = node.health();
+  ha: async () => {
+    const health = await node.health();
     const isLeader = health.leaderId === health.nodeId;
     const self = { nodeId: health.nodeId, httpAddr: "", role: health.role, isLeader };
     return {
@@ -45,17 +46,20 @@ function processSample(): ProcessSample {
   };
 }
 
-const partitionsOf = (node: NodeApi): PartitionSample[] =>
-  node.listTopics().flatMap(({ topic }) => {
-    const described = node.describeTopic(topic);
-    if (!described.ok) return [];
-    return described.partitionList.map((partition) => ({ topic, ...partition }));
-  });
+async function partitionsOf(node: NodeApi): Promise<PartitionSample[]> {
+  const names = (await node.listTopics()).map(({ topic }) => topic);
+  const described = await Promise.all(names.map((topic) => node.describeTopic(topic)));
+  return described.flatMap((topic) =>
+    topic.ok ? topic.partitionList.map((each) => ({ topic: topic.topic, ...each })) : [],
+  );
+}
 
-const groupsOf = (node: NodeApi): GroupSample[] =>
-  node.listTopics().flatMap(({ topic }) => {
-    const result = node.groupsOf(topic);
+async function groupsOf(node: NodeApi): Promise<GroupSample[]> {
+  const names = (await node.listTopics()).map(({ topic }) => topic);
+  const found = await Promise.all(names.map((topic) => node.groupsOf(topic)));
+  return found.flatMap((result, at) => {
     if (!result.ok) return [];
+    const topic = names[at] ?? "";
     return result.groups.map(({ group, partition, lag }) => ({
       topic,
       group,
@@ -64,3 +68,4 @@ const groupsOf = (node: NodeApi): GroupSample[] =>
       lagSeconds: lag === 0 ? 0 : null,
     }));
   });
+}

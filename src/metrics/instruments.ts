@@ -41,7 +41,12 @@ export const HISTOGRAMS = {
   },
   loopLagSeconds: {
     name: "ayder_event_loop_lag_seconds",
-    help: "How much later than asked a timer of the event loop ran",
+    help: "How much later than asked a timer of the event loop ran that consensus is on",
+    buckets: SECONDS,
+  },
+  httpLoopLagSeconds: {
+    name: "ayder_http_loop_lag_seconds",
+    help: "The same of the loop that serves HTTP, where that is another one",
     buckets: SECONDS,
   },
 } as const satisfies Record<string, HistogramDefinition>;
@@ -168,6 +173,7 @@ export const createInstruments = (): Instruments => ({
   commitSeconds: new Histogram(HISTOGRAMS.commitSeconds.buckets),
   checkpointSeconds: new Histogram(HISTOGRAMS.checkpointSeconds.buckets),
   loopLagSeconds: new Histogram(HISTOGRAMS.loopLagSeconds.buckets),
+  httpLoopLagSeconds: new Histogram(HISTOGRAMS.httpLoopLagSeconds.buckets),
   producedRecords: new Cell(),
   producedBytes: new Cell(),
   consumedRecords: new Cell(),

@@ -4,6 +4,7 @@ import { topGroups, topPartitions } from "./cardinality.ts";
 import type { Histogram } from "./histogram.ts";
 import { COUNTERS, DAMAGE_KINDS, GAUGES, HISTOGRAMS, type Instruments } from "./instruments.ts";
 import type { HaRole, HaSample, MetricSources, ProcessSample } from "./sources.ts";
+import { type AllThreads, sumOfThreads } from "./threads.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -24,50 +25,65 @@ type Series = {
   readonly read: Read;
 };
 
+/** @param instruments of this thread. */
 export function createExposition(instruments: Instruments, sources: MetricSources): Exposition {
+  let all = sumOfThreads(instruments, []);
+  const now = () => all;
   const registry = new Registry();
-  addInstruments(registry, instruments);
-  addDamage(registry, instruments);
-  addRoutes(registry, instruments);
+  addInstruments(registry, now);
+  addDamage(registry, now);
+  addRoutes(registry, now);
   addSources(registry, sources);
-  addProcess(registry, sources);
+  addProcess(registry, sources, now);
   const haRegistry = new Registry();
   addHa(haRegistry, sources);
-  return { metrics: () => registry.metrics(), metricsHa: () => haRegistry.metrics() };
+  const metrics = async () => {
+    all = sumOfThreads(instruments, await sources.threads());
+    return await registry.metrics();
+  };
+  return { metrics, metricsHa: () => haRegistry.metrics() };
 }
 
-function addInstruments(registry: Registry, instruments: Instruments): void {
+type Now = () => AllThreads;
+
+function addInstruments(registry: Registry, now: Now): void {
   for (const [key, { name, help }] of entriesOf(HISTOGRAMS)) {
-    addHistogram(registry, { name, help }, () => [{ labels: {}, histogram: instruments[key] }]);
+    const samples = () => [{ labels: {}, histogram: now().instruments[key] }];
+    addHistogram(registry, { name, help }, samples);
   }
   for (const [key, { name, help }] of entriesOf(COUNTERS)) {
-    addCounter(registry, { name, help, read: () => [{ value: instruments[key].value }] });
+    addCounter(registry, { name, help, read: () => [{ value: now().instruments[key].value }] });
   }
   for (const [key, { name, help }] of entriesOf(GAUGES)) {
-    addGauge(registry, { name, help, read: () => [{ value: instruments[key].value }] });
+    addGauge(registry, { name, help, read: () => [{ value: now().instruments[key].value }] });
   }
 }
 
 const entriesOf = <T extends object>(table: T) => Object.entries(table) as [keyof T, T[keyof T]][];
 
-function addDamage(registry: Registry, { damage, repairs }: Instruments): void {
+function addDamage(registry: Registry, now: Now): void {
   const labelNames = ["kind"];
-  const read = (cells: typeof damage) => () =>
-    DAMAGE_KINDS.map((kind) => ({ labels: { kind }, value: cells[kind].value }));
+  const read = (of: "damage" | "repairs") => () =>
+    DAMAGE_KINDS.map((kind) => ({ labels: { kind }, value: now().instruments[of][kind].value }));
   const found = "Times that damage was met in a file, by kind of file";
-  addCounter(registry, { name: "ayder_damage_total", help: found, labelNames, read: read(damage) });
+  addCounter(registry, {
+    name: "ayder_damage_total",
+    help: found,
+    labelNames,
+    read: read("damage"),
+  });
   const healed = "Damage that was healed from another copy or a peer, by kind of file";
   const name = "ayder_repairs_total";
-  addCounter(registry, { name, help: healed, labelNames, read: read(repairs) });
+  addCounter(registry, { name, help: healed, labelNames, read: read("repairs") });
 }
 
-function addRoutes(registry: Registry, instruments: Instruments): void {
+function addRoutes(registry: Registry, now: Now): void {
   addCounter(registry, {
     name: "ayder_http_requests_total",
     help: "Requests answered, by route and class of status",
     labelNames: ["route", "status"],
     read: () =>
-      instruments.routes.flatMap(({ route, counts }) =>
+      now().instruments.routes.flatMap(({ route, counts }) =>
         counts.flatMap((value, digit) =>
           value === 0 ? [] : [{ labels: { route, status: `${digit}xx` }, value }],
         ),
@@ -80,8 +96,8 @@ function addRoutes(registry: Registry, instruments: Instruments): void {
       help: "From the request's head to its answer, by route; follow streams until they open",
     },
     () =>
-      instruments.routes
-        .filter(({ seconds }) => seconds.count > 0)
+      now()
+        .instruments.routes.filter(({ seconds }) => seconds.count > 0)
         .map(({ route, seconds }) => ({ labels: { route }, histogram: seconds })),
   );
 }
@@ -96,8 +112,8 @@ function addSources(registry: Registry, sources: MetricSources): void {
       name,
       help,
       labelNames: ["topic", "partition"],
-      read: () =>
-        topPartitions(sources.partitions()).map(({ labels, sample }) => ({
+      read: async () =>
+        topPartitions(await sources.partitions()).map(({ labels, sample }) => ({
           labels,
           value: of(sample),
         })),
@@ -129,20 +145,25 @@ function addSources(registry: Registry, sources: MetricSources): void {
     name: "ayder_view_lag_records",
     help: "Records that are kept and that a view of this node has not read",
     labelNames: ["view"],
-    read: () =>
-      sources.views().map(({ view, lagRecords }) => ({ labels: { view }, value: lagRecords })),
+    read: async () =>
+      (await sources.views()).map(({ view, lagRecords }) => ({
+        labels: { view },
+        value: lagRecords,
+      })),
   });
 }
 
-function addProcess(registry: Registry, sources: MetricSources): void {
+function addProcess(registry: Registry, sources: MetricSources, now: Now): void {
   const gauge = (name: string, help: string, of: (sample: ProcessSample) => number) =>
     addGauge(registry, { name, help, read: () => [{ value: of(sources.process()) }] });
   gauge("ayder_process_resident_bytes", "Resident memory of the process", (s) => s.residentBytes);
-  gauge("ayder_process_heap_used_bytes", "JavaScript heap in use", (s) => s.heapUsedBytes);
   gauge(
-    "ayder_process_start_time_seconds",
-    "When it started, since 1970",
-    (s) => s.startedAtSeconds,
+    "ayder_process_heap_used_bytes",
+    "JavaScript heap in use",
+    (s) => s.heapUsedBytes + now().heapUsedBytes,
+  );
+  gauge("ayder_process_start_time_seconds", "When it started, since 1970", (s) =>
+    Math.min(s.startedAtSeconds, now().startedAtSeconds),
   );
   gauge("ayder_clock_seconds", "Wall clock of the node when it was scraped", (s) => s.clockSeconds);
   addCounter(registry, {
@@ -168,9 +189,9 @@ const ROLE_NUMBERS: Readonly<Record<HaRole, number>> = {
 
 function addHa(registry: Registry, sources: MetricSources): void {
   const gauge = (name: string, help: string, of: (ha: HaSample) => number) =>
-    addGauge(registry, { name, help, read: () => [{ value: of(sources.ha()) }] });
+    addGauge(registry, { name, help, read: async () => [{ value: of(await sources.ha()) }] });
   const counter = (name: string, help: string, of: (ha: HaSample) => number) =>
-    addCounter(registry, { name, help, read: () => [{ value: of(sources.ha()) }] });
+    addCounter(registry, { name, help, read: async () => [{ value: of(await sources.ha()) }] });
   const flag = (yes: boolean): number => (yes ? 1 : 0);
 
   gauge(
@@ -196,19 +217,17 @@ function addHa(registry: Registry, sources: MetricSources): void {
     name: "ayder_ha_peer_lag_entries",
     help: "Log entries that a node lacks, as this node knows it",
     labelNames: ["node_id"],
-    read: () =>
-      sources
-        .ha()
-        .nodes.flatMap(({ nodeId, lagEntries }) =>
-          lagEntries === null ? [] : [{ labels: { node_id: nodeId }, value: lagEntries }],
-        ),
+    read: async () =>
+      (await sources.ha()).nodes.flatMap(({ nodeId, lagEntries }) =>
+        lagEntries === null ? [] : [{ labels: { node_id: nodeId }, value: lagEntries }],
+      ),
   });
   addGauge(registry, {
     name: "ayder_ha_node_info",
     help: "The nodes of the cluster and which of them leads",
     labelNames: ["node_id", "http_addr", "role", "leader"],
-    read: () =>
-      sources.ha().nodes.map(({ nodeId, httpAddr, role, isLeader }) => ({
+    read: async () =>
+      (await sources.ha()).nodes.map(({ nodeId, httpAddr, role, isLeader }) => ({
         labels: { node_id: nodeId, http_addr: httpAddr, role, leader: isLeader ? "1" : "0" },
         value: 1,
       })),

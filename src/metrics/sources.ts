@@ -1,14 +1,27 @@
+import type { Instruments } from "./instruments.ts";
+
+type Soon<T> = T | Promise<T>;
+
 /** What is sampled only when somebody scrapes: functions that whoever knows the answer hands in. */
 export type MetricSources = {
   /** Every partition of every topic. */
-  partitions(): readonly PartitionSample[];
+  partitions(): Soon<readonly PartitionSample[]>;
   /** Every group and partition with a committed offset. */
-  groups(): readonly GroupSample[] | Promise<readonly GroupSample[]>;
+  groups(): Soon<readonly GroupSample[]>;
   /** Every view of this node; their number is bounded. */
-  views(): readonly ViewSample[];
+  views(): Soon<readonly ViewSample[]>;
   process(): ProcessSample;
   build(): BuildSample;
-  ha(): HaSample;
+  ha(): Soon<HaSample>;
+  /** What other threads of the process have counted; it is added to what this one has. */
+  threads(): Soon<readonly ThreadSample[]>;
+};
+
+export type ThreadSample = {
+  readonly instruments: Instruments;
+  readonly heapUsedBytes: number;
+  /** Seconds since 1970; the process began with the first of its threads. */
+  readonly startedAtSeconds: number;
 };
 
 export type PartitionSample = {

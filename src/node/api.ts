@@ -1,24 +1,31 @@
+import type { GroupSample, HaSample, ThreadSample, ViewSample } from "../metrics/sources.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
-export type { StreamApi } from "./stream-api.ts";
+export type { StreamApi, StreamRequest } from "./stream-api.ts";
+
+/** A promise where the node is on another thread. */
+export type Soon<T> = T | Promise<T>;
 
 /**
  * All that `http/` knows of the node. Names are plain strings that the edge has checked; numbers
  * are safe integers. A rejection is data; a promise rejects only when the node itself failed.
  */
 export interface NodeApi {
-  health(): NodeHealth;
+  health(): Soon<NodeHealth>;
+  /** That of the last `health`, at once: it is at least as new as the last outcome of a call. */
+  leaderUrl(): string | null;
 
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>>;
   deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">>;
-  listTopics(): readonly TopicSummary[];
+  listTopics(): Soon<readonly TopicSummary[]>;
   /** As far as this node knows. */
-  describeTopic(topic: string): Result<TopicDescription, "topic_not_found">;
+  describeTopic(topic: string): Soon<Result<TopicDescription, "topic_not_found">>;
   /** @returns null once this node knows all that was committed: what it does not find is not there. */
   doubt(): Promise<Rejected<"no_leader" | "no_quorum"> | null>;
 
   /**
+   * @param request its records are given away.
    * @param done is called once, with the outcome: in the turn that knows it, where a promise for
    *   each request would cost more than the turn does for it. It must not throw.
    */
@@ -31,25 +38,25 @@ export interface NodeApi {
    */
   waitForRecords(wait: RecordWait): Promise<void>;
   commitOffset(request: CommitRequest): Promise<Result<{ committedOffset: number }, CommitReject>>;
-  groupsOf(topic: string): Result<{ groups: readonly GroupLag[] }, "topic_not_found">;
+  groupsOf(topic: string): Soon<Result<{ groups: readonly GroupLag[] }, "topic_not_found">>;
 
   deleteBefore(
     request: PartitionRef & { beforeOffset: number },
   ): Promise<Result<Deleted, DeleteBeforeReject>>;
   setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>>;
-  listRetention(): readonly RetentionPolicy[];
+  listRetention(): Soon<readonly RetentionPolicy[]>;
 
   /** @param done as that of `produce`. */
   kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void;
-  /** @returns a promise only if the leader has to confirm the read. */
-  kvGet(request: KvGetRequest): KvGetOutcome | Promise<KvGetOutcome>;
+  /** @returns a promise also if the leader has to confirm the read. */
+  kvGet(request: KvGetRequest): Soon<KvGetOutcome>;
   kvDelete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>>;
   kvList(request: KvListRequest): Promise<KvPage>;
   /** Those that hold a key, by name. */
-  kvNamespaces(): readonly KvNamespaceSummary[];
+  kvNamespaces(): Soon<readonly KvNamespaceSummary[]>;
 
   /** Last fsynced log index. */
-  lastSyncedIndex(): number;
+  lastSyncedIndex(): Soon<number>;
   /** Takes a checkpoint now and lets go of what it makes unnecessary. */
   compact(): Promise<{ checkpointIndex: number; freedBytes: number }>;
   /** Takes a checkpoint that has everything acknowledged before the call, to be carried away. */
@@ -58,12 +65,21 @@ export interface NodeApi {
 
 /** Who belongs to the cluster and who leads it. */
 export interface ClusterApi {
-  membership(): Membership;
+  membership(): Soon<Membership>;
   addMember(request: AddMemberRequest): Promise<Result<object, MemberReject>>;
   promoteMember(nodeId: string): Promise<Result<object, MemberReject>>;
   removeMember(nodeId: string): Promise<Result<object, MemberReject>>;
   /** @param nodeId null: whoever is fit. */
-  transferLeadership(nodeId: string | null): Result<{ target: string }, MemberReject>;
+  transferLeadership(nodeId: string | null): Soon<Result<{ target: string }, MemberReject>>;
+}
+
+/** What a scrape asks for besides the above. */
+export interface SampleApi {
+  ha(): Soon<HaSample>;
+  groupLags(): Soon<readonly GroupSample[]>;
+  viewLags(): Soon<readonly ViewSample[]>;
+  /** Of all threads but the asking one. */
+  threads(): Soon<readonly ThreadSample[]>;
 }
 
 export type Result<T, Code extends RejectCode> = ({ readonly ok: true } & T) | Rejected<Code>;

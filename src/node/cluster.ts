@@ -287,11 +287,11 @@ export class Cluster implements ClusterApi {
     return this.#book.httpUrl(core.leader, options.httpScheme);
   }
 
-  membership: ClusterApi["membership"] = () => this.#members.describe();
+  membership: Members["describe"] = () => this.#members.describe();
   addMember: ClusterApi["addMember"] = (request) => this.#members.add(request);
   promoteMember: ClusterApi["promoteMember"] = (nodeId) => this.#members.promote(nodeId);
   removeMember: ClusterApi["removeMember"] = (nodeId) => this.#members.remove(nodeId);
-  transferLeadership: ClusterApi["transferLeadership"] = (nodeId) => this.#members.transfer(nodeId);
+  transferLeadership: Members["transfer"] = (nodeId) => this.#members.transfer(nodeId);
 
   stats(): TransportStats {
     return this.#transport.stats();

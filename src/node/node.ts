@@ -392,40 +392,39 @@ export class Node implements NodeApi, ClusterApi {
     };
   }
 
+  readonly leaderUrl: NodeApi["leaderUrl"] = () => this.#cluster.leaderUrl();
   readonly produce: NodeApi["produce"] = (request, done) => this.#producer.produce(request, done);
   readonly consume: NodeApi["consume"] = (request) => this.#reader.consume(request);
   readonly waitForRecords: NodeApi["waitForRecords"] = (wait) => this.#reader.waitForRecords(wait);
   readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
     this.#writes.createTopic(topic, partitions);
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#writes.deleteTopic(topic);
-  readonly listTopics: NodeApi["listTopics"] = () => this.#reader.listTopics();
-  readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
+  readonly listTopics: Reader["listTopics"] = () => this.#reader.listTopics();
+  readonly describeTopic: Reader["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
   readonly doubt: NodeApi["doubt"] = () => this.#linearizer.doubt();
-  readonly groupsOf: NodeApi["groupsOf"] = (topic) => this.#reader.groupsOf(topic);
+  readonly groupsOf: Reader["groupsOf"] = (topic) => this.#reader.groupsOf(topic);
   readonly commitOffset: NodeApi["commitOffset"] = (request) => this.#writes.commitOffset(request);
   readonly deleteBefore: NodeApi["deleteBefore"] = (request) => this.#writes.deleteBefore(request);
   readonly setRetention: NodeApi["setRetention"] = (request) => this.#writes.setRetention(request);
-  readonly listRetention: NodeApi["listRetention"] = () => this.#reader.listRetention();
+  readonly listRetention: Reader["listRetention"] = () => this.#reader.listRetention();
   readonly kvPut: NodeApi["kvPut"] = (request, done) => this.#kv.put(request, done);
   readonly kvGet: NodeApi["kvGet"] = (request) =>
     request.linearizable ? this.#kvGetConfirmed(request) : this.#kv.get(request);
   readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#kv.delete(request);
   readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#kv.list(request));
-  readonly kvNamespaces: NodeApi["kvNamespaces"] = () => this.#kv.namespaces();
+  readonly kvNamespaces: KvAccess["namespaces"] = () => this.#kv.namespaces();
   /** For metrics: roles, indexes and who lags behind. */
-  ha(): HaSample {
-    return this.#cluster.sample(this.health());
-  }
+  readonly ha = (): HaSample => this.#cluster.sample(this.health());
 
   /** For metrics: records and seconds that each group is behind. */
   readonly groupLags = (): Promise<GroupSample[]> => this.#lags.sample();
-  readonly membership: ClusterApi["membership"] = () => this.#cluster.membership();
+  readonly membership: Cluster["membership"] = () => this.#cluster.membership();
   readonly addMember: ClusterApi["addMember"] = (request) => this.#cluster.addMember(request);
   readonly promoteMember: ClusterApi["promoteMember"] = (id) => this.#cluster.promoteMember(id);
   readonly removeMember: ClusterApi["removeMember"] = (id) => this.#cluster.removeMember(id);
-  readonly transferLeadership: ClusterApi["transferLeadership"] = (id) =>
+  readonly transferLeadership: Cluster["transferLeadership"] = (id) =>
     this.#cluster.transferLeadership(id);
-  readonly lastSyncedIndex: NodeApi["lastSyncedIndex"] = () => this.#core.durableIndex;
+  readonly lastSyncedIndex = (): number => this.#core.durableIndex;
   readonly compact: NodeApi["compact"] = () => this.#checkpointer.compact("reachable peers");
   readonly beginBackup: NodeApi["beginBackup"] = () => this.#backups.begin();
 

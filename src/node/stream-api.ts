@@ -1,4 +1,4 @@
-import type { Result, WriteReject } from "./api.ts";
+import type { Result, Soon, WriteReject } from "./api.ts";
 
 /** Queries, joins and views. Bodies are JSON text that the edge has found to be an object. */
 export interface StreamApi {
@@ -11,9 +11,9 @@ export interface StreamApi {
   /** Gives the view a moment to catch up with the records that are there now. */
   getView(name: string, signal: AbortSignal): Promise<Result<JsonAnswer, GetViewReject>>;
   /** Of this node; what the lag says is how far this node is. */
-  listViews(): readonly ViewSummary[];
+  listViews(): Soon<readonly ViewSummary[]>;
   /** The topic that a view reads; null if there is no such view. */
-  topicOfView(name: string): string | null;
+  topicOfView(name: string): Soon<string | null>;
 }
 
 export type StreamRequest = {

@@ -38,8 +38,8 @@ export class Streams implements StreamApi {
   readonly deleteView: StreamApi["deleteView"] = (name) => this.#views.delete(name);
   readonly getView: StreamApi["getView"] = (name, signal) =>
     this.#runner.inSlot(signal, () => this.#views.get(name, signal));
-  readonly listViews: StreamApi["listViews"] = () => this.#views.list();
-  readonly topicOfView: StreamApi["topicOfView"] = (name) => this.#views.topicOf(name);
+  readonly listViews: Views["list"] = () => this.#views.list();
+  readonly topicOfView: Views["topicOf"] = (name) => this.#views.topicOf(name);
 
   /** The machine has applied something: once a turn. */
   applied(): void {

@@ -17,6 +17,7 @@ async function metricNames(): Promise<ReadonlySet<string>> {
     partitions: () => [],
     groups: () => [],
     views: () => [],
+    threads: () => [],
     process: () => ({
       residentBytes: 0,
       heapUsedBytes: 0,

@@ -61,6 +61,10 @@ export class FakeNode implements NodeApi {
     };
   }
 
+  leaderUrl(): string | null {
+    return this.health().leaderUrl;
+  }
+
   async createTopic(topic: string, partitions: number) {
     const rejected = this.#write();
     if (rejected !== null) return rejected;

@@ -6,7 +6,7 @@ import { licensesText, type Part, partsOf } from "../../src/release/contents.ts"
 import { lock } from "../../src/release/lock.ts";
 import { sbomOf } from "../../src/release/sbom.ts";
 import { TARGETS, targetsNamed } from "../../src/release/targets.ts";
-import { temporaryDirectory } from "../process/server.ts";
+import { cleanEnvironment, temporaryDirectory } from "../process/server.ts";
 
 const COMMIT = "0123456789ab";
 setDefaultTimeout(60_000); // Of use where much else runs.
@@ -42,6 +42,19 @@ test("settings do not come from files that lie around", async () => {
     stderr: "pipe",
   });
   expect(await fromEnvironment.stderr.text()).not.toContain("RF_HTTP_PORT");
+});
+
+test("the binary holds the thread that serves HTTP", async () => {
+  const args = ["--port", "0", "--data-dir", join(directory.path, "data")];
+  const env = cleanEnvironment({ RF_HA_DEDICATED_WORKER: "1", RF_LOG_LEVEL: "error" });
+  const child = Bun.spawn([binary, ...args], { env, stdout: "pipe", stderr: "inherit" });
+  const { value } = await child.stdout.getReader().read();
+  const url = /listening on (\S+)/.exec(new TextDecoder().decode(value))?.[1] ?? "";
+  const headers = { authorization: "Bearer dev" };
+  const answer = await fetch(`${url}/kv/n/k`, { method: "POST", headers, body: "v" });
+  expect(answer.status).toBe(200);
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
 });
 
 test("every package that the bundler read is listed with its licence, and Bun", () => {

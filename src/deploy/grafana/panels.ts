@@ -417,14 +417,18 @@ const PROCESS: readonly Panel[] = [
   },
   {
     title: "Loop lag",
-    about: "How late the event loop ran a timer. Above an election timeout, a leader steps down.",
+    about:
+      "How late the event loop of consensus ran a timer. Above an election timeout, a leader steps down. HTTP: that of the thread which serves it, where it has its own.",
     kind: "lines",
     unit: "s",
-    queries: percentiles("ayder_event_loop_lag_seconds"),
+    queries: [
+      ...percentiles("ayder_event_loop_lag_seconds"),
+      query("HTTP p99", quantile(0.99, "ayder_http_loop_lag_seconds")),
+    ],
   },
   {
     title: "CPU",
-    about: "Cores in use, by node; requests are served by one thread.",
+    about: "Cores in use, by node; one thread does most of it, two with RF_HA_DEDICATED_WORKER.",
     kind: "lines",
     unit: "none",
     queries: [query("{{instance}}", rate("ayder_process_cpu_seconds_total{}"))],

@@ -31,9 +31,9 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
       query: NO_QUERY,
       strictQuery: true,
       docs: { summary: "The last synced batch", tag: "admin", answer: SEALED_STATUS, errors: [] },
-      handle: (call) => {
+      handle: async (call) => {
         call.query();
-        return json({ ok: true, last_synced_batch_id: node.lastSyncedIndex() });
+        return json({ ok: true, last_synced_batch_id: await node.lastSyncedIndex() });
       },
     },
     backupEndpoint(edge),

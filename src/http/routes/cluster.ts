@@ -64,7 +64,7 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
     access: { kind: "node", scope: "read" },
     query: NO_QUERY,
     docs: { summary: "Who belongs to the cluster", tag: "cluster", answer: MEMBERSHIP, errors: [] },
-    handle: () => json({ ok: true, membership: shown(cluster.membership()) }),
+    handle: async () => json({ ok: true, membership: shown(await cluster.membership()) }),
   },
   change(edge, "/ha/membership/add", "Add a node as learner", ADD_BODY, async (call) => {
     const body = await readJson(call, ADD_BODY);

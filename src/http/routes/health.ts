@@ -23,8 +23,8 @@ export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [
       answer: READY,
       errors: [],
     },
-    handle: () => {
-      const { ready, reason } = edge.node.health();
+    handle: async () => {
+      const { ready, reason } = await edge.node.health();
       const stopping = edge.stopping.aborted;
       if (ready && !stopping) return jsonText('{"ready":true}');
       const body = JSON.stringify({ ready: false, reason: stopping ? "shutting down" : reason });

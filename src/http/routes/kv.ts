@@ -187,8 +187,9 @@ const listNamespaces = ({ node }: Edge): Endpoint => ({
     answer: KV_NAMESPACES,
     errors: [],
   },
-  handle: ({ principal }) => {
-    const namespaces = node.kvNamespaces().filter((each) => principal.may("read", each.namespace));
+  handle: async ({ principal }) => {
+    const all = await node.kvNamespaces();
+    const namespaces = all.filter((each) => principal.may("read", each.namespace));
     return json({ ok: true, namespaces });
   },
 });

@@ -91,10 +91,9 @@ const listRetention = ({ node }: Edge): Endpoint => ({
     answer: RETENTION_LIST,
     errors: [],
   },
-  handle: (call) => {
+  handle: async (call) => {
     call.query();
-    const policies = node
-      .listRetention()
+    const policies = (await node.listRetention())
       .filter(({ topic }) => topic === EVERY_TOPIC || call.principal.may("read", topic))
       .map(({ topic, partition, ttlMs, maxBytes }) => ({
         topic,

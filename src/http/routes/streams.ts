@@ -100,11 +100,10 @@ const listViews = (streams: StreamApi): Endpoint => ({
     answer: VIEW_LIST,
     errors: [],
   },
-  handle: ({ principal }) =>
-    json({
-      ok: true,
-      views: streams.listViews().filter(({ topic }) => principal.may("read", topic)),
-    }),
+  handle: async ({ principal }) => {
+    const views = await streams.listViews();
+    return json({ ok: true, views: views.filter(({ topic }) => principal.may("read", topic)) });
+  },
 });
 
 /** A view costs every node work for ever, so it takes the scope that retention takes. */
@@ -127,7 +126,7 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
     const body = await readStreamBody(call);
     demandSource(call, body, "source", "admin");
     demandSource(call, body, "source", "read");
-    demandOwner(streams, call, name);
+    await demandOwner(streams, call, name);
     const result = await streams.putView(name, body.text);
     if (!result.ok) return rejected(edge, call, result);
     return json({ ok: true, view: name, created: result.created });
@@ -147,7 +146,7 @@ const getView = (edge: Edge, streams: StreamApi): Endpoint => ({
   },
   handle: async (call) => {
     const name = checkView(call.parameter(0));
-    const topic = streams.topicOfView(name);
+    const topic = await streams.topicOfView(name);
     if (topic !== null) call.demand("read", topic);
     const result = await streams.getView(name, signalOf(edge, call));
     return result.ok ? jsonText(result.json) : rejected(edge, call, result, `view "${name}"`);
@@ -167,7 +166,7 @@ const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
   },
   handle: async (call) => {
     const name = checkView(call.parameter(0));
-    demandOwner(streams, call, name);
+    await demandOwner(streams, call, name);
     const result = await streams.deleteView(name);
     if (!result.ok) return rejected(edge, call, result, `view "${name}"`);
     return json({ ok: true, view: name, deleted: true });
@@ -175,8 +174,8 @@ const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
 });
 
 /** Who may not administrate the topic of a view must not take its name away from it either. */
-function demandOwner(streams: StreamApi, call: Call, name: string): void {
-  const topic = streams.topicOfView(name);
+async function demandOwner(streams: StreamApi, call: Call, name: string): Promise<void> {
+  const topic = await streams.topicOfView(name);
   if (topic !== null) call.demand("admin", topic);
 }
 

@@ -59,9 +59,8 @@ const listTopics = ({ node }: Edge): Endpoint => ({
     answer: TOPIC_LIST,
     errors: [],
   },
-  handle: ({ principal }) => {
-    const topics = node
-      .listTopics()
+  handle: async ({ principal }) => {
+    const topics = (await node.listTopics())
       .filter(({ topic }) => principal.may("read", topic))
       .map(({ topic, partitions, messages, bytes }) => ({ topic, partitions, messages, bytes }));
     return json({ ok: true, topics });
@@ -81,8 +80,8 @@ const describeTopic = (edge: Edge): Endpoint => ({
   },
   handle: async (call) => {
     const topic = checkTopic(call.parameter(0));
-    let result: Result<TopicDescription, RejectCode> = edge.node.describeTopic(topic);
-    if (!result.ok) result = (await edge.node.doubt()) ?? edge.node.describeTopic(topic);
+    let result: Result<TopicDescription, RejectCode> = await edge.node.describeTopic(topic);
+    if (!result.ok) result = (await edge.node.doubt()) ?? (await edge.node.describeTopic(topic));
     if (!result.ok) return edge.rejections.answer(call, result, placeOf(topic, null));
     return json(described(edge, result));
   },

@@ -1,0 +1,125 @@
+/**
+ * `bun bench/threads.ts [filter]`: one thread for all (`RF_HA_DEDICATED_WORKER=0`) beside consensus on a
+ * thread of its own (`1`). Rounds alternate, and the ratio is the median of those of the rounds, so
+ * that a noisy machine hits both alike.
+ *
+ *     ROUNDS=5 SECONDS=2 bun bench/threads.ts produce/single
+ */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { LoadResult, LoadSpec } from "./load/generator.ts";
+import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
+import { cpuMicros, residentMiB, type Subject, startSubject } from "./load/subject.ts";
+
+const ROUNDS = Number(process.env["ROUNDS"] ?? 5);
+const SECONDS = Number(process.env["SECONDS"] ?? 2);
+const WARMUP_SECONDS = 2;
+const filter = process.argv[2] ?? "";
+
+const CASES = [
+  { name: "produce/single, 1 connection", connections: 1, request: produce("produce", MESSAGE) },
+  { name: "produce/single, 64", connections: 64, request: produce("produce", MESSAGE) },
+  {
+    name: "produce/ndjson100, 64",
+    connections: 64,
+    request: produce("produce-ndjson", NDJSON_100),
+  },
+  {
+    name: "consume/limit=100, 64",
+    connections: 64,
+    request: rawRequest("GET", "/broker/consume/bench/g/0?offset=0&limit=100&encoding=b64"),
+  },
+  { name: "kv/get, 64", connections: 64, request: rawRequest("GET", "/kv/bench/key") },
+];
+
+function produce(route: string, body: string): string {
+  return rawRequest("POST", `/broker/topics/bench/${route}?partition=0`, body);
+}
+
+const binary = join(import.meta.dir, "../dist/ayder");
+const command = existsSync(binary)
+  ? [binary]
+  : [process.execPath, join(import.meta.dir, "../src/main.ts")];
+const directory = mkdtempSync(join(tmpdir(), "ayder-threads-"));
+const start = (setting: string) =>
+  startSubject([...command, "--port", "0", "--data-dir", join(directory, setting)], {
+    RF_LOG_LEVEL: "error",
+    RF_HA_DEDICATED_WORKER: setting,
+  });
+const subjects = [await start("0"), await start("1")] as const;
+try {
+  for (const subject of subjects) await prepare(subject);
+  console.log(`${ROUNDS} rounds of ${SECONDS} s each, ${existsSync(binary) ? "binary" : "source"}`);
+  for (const { name, connections, request } of CASES) {
+    if (name.includes(filter)) await measure(name, connections, request);
+  }
+  const [one, two] = await Promise.all(subjects.map(({ pid }) => residentMiB(pid)));
+  console.log(`resident memory at the end: ${one} MiB with 0, ${two} MiB with 1`);
+} finally {
+  for (const subject of subjects) await subject.kill();
+  rmSync(directory, { recursive: true, force: true });
+}
+
+async function prepare({ port }: Subject): Promise<void> {
+  const url = `http://127.0.0.1:${port}`;
+  const headers = { authorization: "Bearer dev" };
+  const body = JSON.stringify({ name: "bench", partitions: 1 });
+  await fetch(`${url}/broker/topics`, { method: "POST", headers, body });
+  await fetch(`${url}/kv/bench/key`, { method: "POST", headers, body: MESSAGE });
+  const lines = `${url}/broker/topics/bench/produce-ndjson?partition=0`;
+  await fetch(lines, { method: "POST", headers, body: NDJSON_100 });
+}
+
+type Measured = LoadResult & { readonly mainUs: number; readonly othersUs: number };
+
+async function measure(name: string, connections: number, request: string): Promise<void> {
+  const results: [Measured[], Measured[]] = [[], []];
+  for (const { port } of subjects) await load(port, connections, request, WARMUP_SECONDS);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [which, subject] of subjects.entries()) {
+      const before = await cpuMicros(subject.pid);
+      const result = await load(subject.port, connections, request, SECONDS);
+      const after = await cpuMicros(subject.pid);
+      results[which as 0 | 1].push({
+        ...result,
+        mainUs: (after.main - before.main) / result.answered,
+        othersUs: (after.others - before.others) / result.answered,
+      });
+    }
+  }
+  const [zero, one] = results;
+  const ratio = middleOf(
+    one.map(({ perSecond }, round) => perSecond / (zero[round]?.perSecond ?? 0)),
+  );
+  console.log(`${name}: ratio ${ratio.toFixed(2)}`);
+  for (const [setting, figures] of results.entries()) {
+    const of = (figure: (each: Measured) => number, digits = 2) =>
+      middleOf(figures.map(figure)).toFixed(digits);
+    console.log(
+      `  ${setting}: ${of((each) => each.perSecond, 0)} req/s, p50 ${of((each) => each.p50Ms)} ms, ` +
+        `p99 ${of((each) => each.p99Ms)} ms, CPU ${of((each) => each.mainUs, 1)}+` +
+        `${of((each) => each.othersUs, 1)} us, errors ${Math.max(...figures.map((each) => each.errors))}`,
+    );
+  }
+}
+
+async function load(
+  port: number,
+  connections: number,
+  request: string,
+  seconds: number,
+): Promise<LoadResult> {
+  const spec: LoadSpec = { port, requests: [request], connections, warmupSeconds: 0.5, seconds };
+  const generator = join(import.meta.dir, "load/generator.ts");
+  const child = Bun.spawn([process.execPath, generator, JSON.stringify(spec)], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  return JSON.parse(await new Response(child.stdout).text()) as LoadResult;
+}
+
+function middleOf(figures: readonly number[]): number {
+  const sorted = [...figures].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}

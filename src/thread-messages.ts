@@ -1,0 +1,17 @@
+/** What the main thread and the thread that serves HTTP say to each other. */
+import type { Config } from "./config.ts";
+import type { PortMessage } from "./node/port-message.ts";
+
+export type ToHttpThread =
+  | { readonly kind: "start"; readonly config: Config }
+  | { readonly kind: "port"; readonly message: PortMessage }
+  | { readonly kind: "stop"; readonly graceMs: number };
+
+export type FromHttpThread =
+  /** It takes messages from now on. */
+  | { readonly kind: "ready" }
+  | { readonly kind: "listening"; readonly url: string }
+  /** It could not start, for a reason that is the operator's to mend. */
+  | { readonly kind: "refused"; readonly reason: string }
+  | { readonly kind: "port"; readonly message: PortMessage }
+  | { readonly kind: "stopped" };

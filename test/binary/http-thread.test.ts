@@ -1,0 +1,107 @@
+/**
+ * `RF_HA_DEDICATED_WORKER=1`: HTTP is served by one thread, consensus has another to itself. From
+ * the source, or the binary of `AYDER_BINARY`.
+ */
+import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import {
+  cleanEnvironment,
+  type Server,
+  serverCommand,
+  startServer,
+  temporaryDirectory,
+} from "../process/server.ts";
+
+setDefaultTimeout(60_000); // Of use where much else runs.
+const DEDICATED = { RF_HA_DEDICATED_WORKER: "1" };
+const headers = { authorization: "Bearer dev" };
+const directory = temporaryDirectory();
+const servers: Server[] = [];
+let directories = 0;
+const freshDirectory = () => join(directory.path, `data-${directories++}`);
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.kill();
+});
+afterAll(directory.remove);
+
+async function start(dataDir = freshDirectory()): Promise<Server> {
+  const server = await startServer({ dataDir, env: DEDICATED });
+  servers.push(server);
+  return server;
+}
+
+const produce = (url: string, body: string) =>
+  fetch(`${url}/broker/topics/t/produce?partition=0`, { method: "POST", headers, body });
+
+test("what is written is read, and the metrics of both threads add up", async () => {
+  const server = await start();
+  for (let i = 0; i < 7; i++) expect((await produce(server.url, `m${i}`)).status).toBe(200);
+  const page = await fetch(`${server.url}/broker/consume/t/g/0?offset=2`, { headers });
+  const { messages } = (await page.json()) as { messages: { value: string }[] };
+  expect(messages.map(({ value }) => value)).toEqual(["m2", "m3", "m4", "m5", "m6"]);
+
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  const numberOf = (series: string) =>
+    Number(
+      metrics
+        .split("\n")
+        .find((line) => line.startsWith(`${series} `))
+        ?.split(" ")
+        .at(-1),
+    );
+  // Counted where HTTP is served.
+  expect(numberOf("ayder_produced_records_total")).toBe(7);
+  expect(numberOf("ayder_consumed_records_total")).toBe(5);
+  const route = 'route="POST /broker/topics/:topic/produce"';
+  expect(numberOf(`ayder_http_requests_total{${route},status="2xx"}`)).toBe(7);
+  // Counted where the journal is written, and on both.
+  expect(numberOf("ayder_journal_fsync_seconds_count")).toBeGreaterThan(0);
+  expect(numberOf("ayder_disk_size_bytes")).toBeGreaterThan(0);
+  expect(numberOf("ayder_process_heap_used_bytes")).toBeGreaterThan(0);
+  expect(numberOf('ayder_topic_end_offset{topic="t",partition="0"}')).toBe(7);
+  const ha = await (await fetch(`${server.url}/metrics_ha`)).text();
+  expect(ha).toContain("\nayder_ha_elections_total 1\n");
+});
+
+test("SIGTERM loses no answered request and ends with 0", async () => {
+  const dataDir = freshDirectory();
+  const server = await start(dataDir);
+  await produce(server.url, "first");
+  const answered: number[] = [];
+  let stopping = false;
+  const writers = Array.from({ length: 16 }, async () => {
+    for (;;) {
+      // Refused while it stops, or not heard at all once it is gone.
+      const answer = await produce(server.url, "x").catch(() => null);
+      if (answer?.status !== 200) return;
+      answered.push(((await answer.json()) as { offset: number }).offset);
+      if (answered.length > 200 && !stopping) {
+        stopping = true;
+        server.process.kill("SIGTERM");
+      }
+    }
+  });
+  await Promise.all(writers);
+  expect(await server.process.exited).toBe(0);
+  expect(server.log()).not.toContain("level=error");
+
+  const again = await start(dataDir);
+  const last = Math.max(...answered);
+  const page = await fetch(`${again.url}/broker/consume/t/g/0?offset=${last}`, { headers });
+  const { messages } = (await page.json()) as { messages: { offset: number }[] };
+  expect(messages[0]?.offset).toBe(last);
+});
+
+test("an address that is taken stops the start with its reason, as from one thread", async () => {
+  const first = await start();
+  const port = new URL(first.url).port;
+  const child = Bun.spawn([...serverCommand(), "--port", port], {
+    env: cleanEnvironment({ ...DEDICATED, RF_DATA_DIR: freshDirectory() }),
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const text = await child.stderr.text();
+  expect(await child.exited).toBe(78);
+  expect(text).toMatch(/^ayder: .*port.*in use/im);
+});

@@ -1,0 +1,172 @@
+import { expect, test } from "bun:test";
+import type { ConsumePage, NodeApi } from "../../src/node/api.ts";
+import { encodeRecord } from "../../src/record/batch-builder.ts";
+import { FakeBackup } from "../http/fake-backup.ts";
+import { FakeNode } from "../http/fake-node.ts";
+import { FakeStreams } from "../http/fake-streams.ts";
+import { produced, read, stored } from "./as-promises.ts";
+import { portPair } from "./port-pair.ts";
+
+const produceOf = (value: Uint8Array, topic = "orders") => ({
+  topic,
+  partition: 0,
+  key: null,
+  idempotencyKey: null,
+  records: encodeRecord(null, value),
+  timeoutMs: null,
+  rocket: false,
+});
+const putOf = (key: string, value: Uint8Array) => ({
+  namespace: "n",
+  key,
+  value,
+  cas: null,
+  ttlMs: null,
+  timeoutMs: null,
+});
+const consumeOf = {
+  topic: "orders",
+  partition: 0,
+  group: "g",
+  offset: 0,
+  limit: 10,
+  maxBytes: 1024,
+  linearizable: false,
+};
+/** So many turns of the loop that everything on its way has arrived. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+}
+
+test("the calls of one turn share a message, and so do their outcomes", async () => {
+  const { port, toNode, fromNode } = portPair({ node: new FakeNode() });
+  const value = Buffer.from("x");
+  const writes = Array.from({ length: 100 }, () => produced(port, produceOf(value)));
+  const outcomes = await Promise.all(writes);
+  expect(outcomes.map((each) => each.ok && each.firstOffset)).toEqual([...Array(100).keys()]);
+  expect(toNode.length).toBe(1);
+  expect(fromNode.length).toBe(1);
+});
+
+test("bytes of all sizes arrive as they were, each with its own call", async () => {
+  const { port, toNode } = portPair({ node: new FakeNode() }, { queueBytesMax: 2 ** 30 });
+  const sizes = [0, 1, 200, 32 * 1024 - 1, 32 * 1024, 100_000, 3];
+  const bytesOf = (size: number) => new Uint8Array(size).fill(size % 251);
+  await Promise.all(sizes.map((size, at) => stored(port, putOf(`k${at}`, bytesOf(size)))));
+  expect(toNode[0]?.large.map(({ length }) => length)).toEqual([32 * 1024, 100_000]);
+  const got = await Promise.all(
+    sizes.map((_, at) => read(port, { namespace: "n", key: `k${at}`, linearizable: false })),
+  );
+  expect(got.map((each) => each.ok && each.value)).toEqual(sizes.map(bytesOf));
+});
+
+test("large records are handed over, small ones are copied; what was put stays the caller's", async () => {
+  const { port } = portPair({ node: new FakeNode() });
+  const large = produceOf(new Uint8Array(64 * 1024));
+  const small = produceOf(new Uint8Array(10));
+  const value = new Uint8Array(64 * 1024);
+  await Promise.all([
+    produced(port, large),
+    produced(port, small),
+    stored(port, putOf("k", value)),
+  ]);
+  expect(large.records.bytes.length).toBe(0);
+  expect(small.records.bytes.length).toBeGreaterThan(10);
+  expect(value.length).toBe(64 * 1024);
+});
+
+test("a page of several slices arrives as one; it is taken before the node changes its bytes", async () => {
+  const slices = [new Uint8Array(3).fill(1), new Uint8Array(2).fill(2)];
+  const marks = { startOffset: 3, committedOffset: null, lowWatermark: 1, endOffset: 9 };
+  const page = { ok: true, slices, ...marks } as const;
+  const consume: NodeApi["consume"] = async () => {
+    setImmediate(() => slices[0]?.fill(9));
+    return page;
+  };
+  const { port } = portPair({ node: Object.assign(new FakeNode(), { consume }) });
+  const got = (await port.consume(consumeOf)) as ConsumePage;
+  expect(got.slices).toEqual([Uint8Array.of(1, 1, 1, 2, 2)]);
+  expect(got).toMatchObject(marks);
+});
+
+test("rejections come as data, what the node throws as a rejected promise", async () => {
+  const node = new FakeNode();
+  const { port } = portPair({ node });
+  expect(await port.consume(consumeOf)).toEqual({ ok: false, code: "topic_not_found" });
+  node.rejectWrites = { ok: false, code: "disk_full", details: { free: 1 } };
+  expect(await produced(port, produceOf(Buffer.from("x")))).toEqual(node.rejectWrites);
+  node.broken = new Error("the node is broken");
+  await expect(port.consume(consumeOf)).rejects.toThrow("the node is broken");
+});
+
+test("writes on their way count as waiting: past the limits they are refused", async () => {
+  const value = new Uint8Array(600);
+  const { port } = portPair({ node: new FakeNode() }, { queueBytesMax: 1000 });
+  const both = await Promise.all([
+    stored(port, putOf("a", value)),
+    stored(port, putOf("b", value)),
+  ]);
+  expect(both.map((each) => each.ok || each.code)).toEqual([true, "overloaded"]);
+  // What was answered waits no longer; and an empty queue takes any request.
+  const later = await stored(port, putOf("c", new Uint8Array(5000)));
+  expect(later.ok).toBe(true);
+  const few = portPair({ node: new FakeNode() }, { queueRequestsMax: 2 }).port;
+  const three = await Promise.all(["a", "b", "c"].map((key) => stored(few, putOf(key, value))));
+  expect(three.map((each) => each.ok || each.code)).toEqual([true, true, "overloaded"]);
+});
+
+test("an abort crosses the port, before the call has and after", async () => {
+  const node = new FakeNode();
+  const { port } = portPair({ node });
+  await port.createTopic("orders", 1);
+  const wait = { topic: "orders", partition: 0, offset: 0, timeoutMs: 2 ** 30 };
+  const later = new AbortController();
+  const waiting = port.waitForRecords({ ...wait, signal: later.signal });
+  await settled();
+  later.abort();
+  await waiting;
+  await port.waitForRecords({ ...wait, signal: AbortSignal.abort() });
+});
+
+test("the signal of a query is that of its caller", async () => {
+  const streams = new FakeStreams();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  streams.gate = promise;
+  const { port } = portPair({ node: new FakeNode(), streams });
+  const abort = new AbortController();
+  const answer = port.streams.query({ body: "{}", signal: abort.signal });
+  await settled();
+  expect(streams.signal?.aborted).toBe(false);
+  abort.abort();
+  await settled();
+  expect(streams.signal?.aborted).toBe(true);
+  resolve();
+  await answer;
+});
+
+test("a backup is fetched piece by piece and let go", async () => {
+  const backup = new FakeBackup(2, 40_000);
+  const beginBackup = async () => ({ ok: true, backup }) as const;
+  const { port } = portPair({ node: Object.assign(new FakeNode(), { beginBackup }) });
+  const begun = await port.beginBackup();
+  if (!begun.ok) throw new Error(begun.code);
+  const pieces = [await begun.backup.next(), await begun.backup.next(), await begun.backup.next()];
+  expect(pieces.map((piece) => piece?.length)).toEqual([40_000, 40_000, undefined]);
+  await begun.backup.release();
+  await begun.backup.release();
+  expect(backup.released).toBe(1);
+});
+
+test("who leads comes with every answer, and by itself when it has changed", async () => {
+  const node = new FakeNode();
+  const { port, server, fromNode } = portPair({ node });
+  node.healthNow = { leaderUrl: "http://n2:1" };
+  expect((await port.health()).leaderUrl).toBe("http://n2:1");
+  expect(port.leaderUrl()).toBe("http://n2:1");
+  server.refresh();
+  expect(fromNode.length).toBe(1);
+  node.healthNow = { leaderUrl: "http://n3:1" };
+  server.refresh();
+  await settled();
+  expect(port.leaderUrl()).toBe("http://n3:1");
+});

@@ -37,6 +37,7 @@ export async function openSegments({
       baseIndex: header?.baseIndex ?? 0,
       readers: 0,
       released: false,
+      durable: true,
     };
     files.push({ segment, header, size });
   }

@@ -52,6 +52,8 @@ export type Segment = {
   /** Reads under way; a released segment is closed when the last one ends. */
   readers: number;
   released: boolean;
+  /** Its header is on stable storage, so a start goes on without the segments before it. */
+  durable: boolean;
 };
 
 /** A file as recovery finds it; without a valid header it is a spare, or damaged. */

@@ -41,11 +41,15 @@ export class JournalSegments {
     this.#segments.push(segment);
   }
 
-  /** Lets those go whose entries are all at or below `upTo`; never the active one. */
+  /**
+   * Lets those go whose entries are all at or below `upTo`; never the active one, nor the one before
+   * it while the first write to the active one is under way: a crash would leave no journal at all.
+   */
   async release(upTo: number): Promise<void> {
-    while (this.#segments.length > 1) {
-      const oldest = this.#segments[0];
-      if (oldest === undefined || (this.#index.lastIn(oldest) ?? 0) > upTo) return;
+    for (;;) {
+      const [oldest, next] = this.#segments;
+      if (oldest === undefined || next === undefined || !next.durable) return;
+      if ((this.#index.lastIn(oldest) ?? 0) > upTo) return;
       await this.#dropOldest();
     }
   }

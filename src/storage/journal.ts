@@ -422,6 +422,7 @@ export class Journal {
       baseIndex,
       readers: 0,
       released: false,
+      durable: false,
     };
     this.#segments.add(segment);
     this.#syncedPosition = 0;
@@ -454,6 +455,7 @@ export class Journal {
     this.#chain = encoder.chain;
     segment.end = encoder.position;
     await segment.file.sync();
+    segment.durable = true;
     this.#syncedPosition = segment.end;
     this.#appends++;
     this.#marked = false;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { openBunDisk } from "../../src/env/bun-disk.ts";
 import { DiskFailure } from "../../src/env/disk.ts";
 import type { Entry } from "../../src/raft/types.ts";
+import { frameBytes } from "../../src/storage/frame.ts";
 import type { Journal } from "../../src/storage/journal.ts";
 import { JournalUnsupported } from "../../src/storage/journal-damage.ts";
 import { JournalFull } from "../../src/storage/journal-spares.ts";
@@ -22,6 +23,7 @@ import {
   newDisk,
   openJournal,
   recoverLog,
+  SEGMENT_BYTES,
 } from "./journal-fixture.ts";
 
 const lost = (disk: SimDisk) => disk.afterCrash(() => "lost", new Random(1));
@@ -154,6 +156,41 @@ test("release never takes the active segment", async () => {
   await journal.release(at(3));
   expect(journal.firstIndex).toBe(at(1));
 });
+
+test("what is before the active segment stays until that is on the disk", async () => {
+  let stuck: Promise<void> | null = null;
+  const syncs: Promise<void>[] = [];
+  const delay = (operation: string) => {
+    if (operation !== "sync" || stuck === null) return null;
+    syncs.push(stuck);
+    return stuck;
+  };
+  const disk = await newDisk({ delay });
+  const { journal } = await openJournal(disk);
+  const rollsAt = (await journalThatFills(journal)) + 1;
+  await journal.retrySpace();
+  const gate = Promise.withResolvers<void>();
+  stuck = gate.promise;
+  const append = journal.append([entryOf(rollsAt, 1)]);
+  while (syncs.length === 0) await Bun.sleep(0);
+  await journal.release(at(rollsAt - 1));
+  const after = await recoverLog(lost(disk));
+  expect(after.lastIndex).toBe(at(rollsAt - 1));
+  stuck = null;
+  gate.resolve();
+  await append;
+  await journal.release(at(rollsAt - 1));
+  expect(journal.firstIndex).toBe(at(rollsAt));
+  expect((await recoverLog(lost(disk))).lastIndex).toBe(at(rollsAt));
+});
+
+/** @returns the last entry that fits into the first segment: the next one rolls. */
+async function journalThatFills(journal: Journal): Promise<number> {
+  for (let index = 1; ; index++) {
+    if (journal.bytes + frameBytes(entryOf(index, 1).data.length) > SEGMENT_BYTES) return index - 1;
+    await journal.append([entryOf(index, 1)]);
+  }
+}
 
 test("after a reset the log is empty and goes on behind the snapshot", async () => {
   const disk = await newDisk();

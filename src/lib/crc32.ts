@@ -27,3 +27,23 @@ export function crc32Range(bytes: Uint8Array, start: number, end: number, seed =
   }
   return ~crc >>> 0;
 }
+
+/**
+ * Which bit was flipped in a message, if one alone explains its wrong CRC: the changes that single
+ * bits make to a CRC are all different, whatever the message says.
+ *
+ * @param difference of the CRC that it has and the one that it should have, by XOR.
+ * @param length of the message in bytes.
+ * @returns position of the bit, the lowest of the first byte being 0; null: it was not one bit.
+ */
+export function flippedBit(difference: number, length: number): number | null {
+  const wanted = difference | 0;
+  for (let bit = 0; bit < 8; bit++) {
+    let change = TABLE[1 << bit] as number;
+    for (let at = length - 1; at >= 0; at--) {
+      if (change === wanted) return at * 8 + bit;
+      change = (TABLE[change & 255] as number) ^ (change >>> 8);
+    }
+  }
+  return null;
+}

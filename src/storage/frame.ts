@@ -261,6 +261,19 @@ export class FrameDecoder {
   }
 }
 
+/**
+ * What is wrong with a payload, by XOR of the checksum that it has and the one that it should have.
+ *
+ * @param position of its frame in the segment.
+ */
+export function payloadDifference(
+  payload: Uint8Array,
+  { seed, position, payloadCrc }: { seed: number; position: number; payloadCrc: number },
+): number {
+  const crc = payload.length === 0 ? 0 : crc32(payload, (seed ^ position) >>> 0);
+  return (crc ^ payloadCrc) >>> 0;
+}
+
 const TYPES: readonly EntryType[] = ["normal", "conf_change"];
 
 /** @returns null for a type that this version does not know. */

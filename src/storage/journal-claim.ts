@@ -11,7 +11,7 @@ import type { Disk } from "../env/disk.ts";
 import { ByteReader, ByteWriter } from "../lib/bytes.ts";
 import { crc32 } from "../lib/crc32.ts";
 import type { LogIndex, Term } from "../raft/types.ts";
-import { type Damage, JournalDamaged } from "./journal-damage.ts";
+import { JournalDamaged } from "./journal-damage.ts";
 import { scanFrames } from "./journal-scan.ts";
 import { type Opened, SEGMENT_HEADER_BYTES, segmentIdOf } from "./journal-segment.ts";
 
@@ -40,9 +40,9 @@ export function laterEnd<E extends LogEnd>(a: E, b: E): E {
 export async function lastHeld(
   files: readonly Opened[],
   prefix: LogEnd,
-  damage: Damage,
+  { damage, held }: JournalDamaged,
 ): Promise<JournalClaim> {
-  let last = prefix;
+  let last = held === null ? prefix : laterEnd(prefix, held);
   let newest: Opened | undefined;
   for (const file of files) {
     const { segment, header, size } = file;

@@ -17,8 +17,10 @@ export type Damage = {
 export class JournalDamaged extends Error {
   override readonly name = "JournalDamaged";
   readonly damage: Damage;
+  /** The entry at the damaged place, where its header can still be told and nothing else says so. */
+  readonly held: { readonly index: number; readonly term: number } | null;
 
-  constructor(damage: Damage) {
+  constructor(damage: Damage, held: JournalDamaged["held"] = null) {
     const { file, position, from, to, reason } = damage;
     super(
       `journal damaged: ${file} at byte ${position}: ${reason}; entries ${from} to ${to} were ` +
@@ -26,6 +28,7 @@ export class JournalDamaged extends Error {
         "replace this node's data directory and let it catch up from its peers",
     );
     this.damage = damage;
+    this.held = held;
   }
 }
 

@@ -8,17 +8,19 @@ import {
   segmentIdOf,
   segmentPath,
 } from "./journal-segment.ts";
+import type { Spare } from "./journal-spares.ts";
+import { zeroBehind } from "./journal-zeros.ts";
+
+const SPARE_BYTES_MIN = 512;
+
+type Place = { readonly disk: Disk; readonly directory: string };
 
 /** All files of a journal, in order. They are to be closed. */
 export async function openSegments({
   disk,
   directory,
   identity,
-}: {
-  disk: Disk;
-  directory: string;
-  identity: number;
-}): Promise<Opened[]> {
+}: Place & { readonly identity: number }): Promise<Opened[]> {
   const files: Opened[] = [];
   for (const name of await disk.list(directory)) {
     const id = segmentIdOf(name);
@@ -42,4 +44,25 @@ export async function openSegments({
     files.push({ segment, header, size });
   }
   return files;
+}
+
+/** Of the files behind the journal: a torn activation in them is wiped. A half-made last one goes. */
+export async function keepSpares(
+  { disk, directory }: Place,
+  unused: readonly Opened[],
+): Promise<Spare[]> {
+  const spares: Spare[] = [];
+  for (const { segment, size } of unused) {
+    const { id, path, file } = segment;
+    if (size < SPARE_BYTES_MIN && segment === unused.at(-1)?.segment) {
+      await file.close();
+      await disk.remove(path);
+      continue;
+    }
+    await zeroBehind(file, 0, size);
+    await file.sync();
+    spares.push({ id, path, file, size });
+  }
+  if (unused.length > 0) await disk.syncDirectory(directory);
+  return spares;
 }

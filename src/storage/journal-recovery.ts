@@ -18,7 +18,8 @@ import {
 } from "./frame.ts";
 import { lastHeld, laterEnd, readClaim, writeClaim } from "./journal-claim.ts";
 import { type Damage, JournalDamaged, JournalUnsupported } from "./journal-damage.ts";
-import { openSegments } from "./journal-files.ts";
+import { keepSpares, openSegments } from "./journal-files.ts";
+import { type FlippedFrame, flippedFrame, hasFlippedHeader } from "./journal-flip.ts";
 import type { JournalIndex } from "./journal-index.ts";
 import { type CoveredEnd, findRest, type Rest } from "./journal-rest.ts";
 import { scanFrames } from "./journal-scan.ts";
@@ -34,7 +35,6 @@ import type { Spare } from "./journal-spares.ts";
 import { zeroBehind } from "./journal-zeros.ts";
 
 const SLICE_BYTES = 1024 * 1024;
-const SPARE_BYTES_MIN = 512;
 
 export type RecoveryOptions = {
   readonly disk: Disk;
@@ -134,11 +134,11 @@ class Recovery {
       return await this.#run();
     } catch (failure) {
       if (!(failure instanceof JournalDamaged)) throw failure;
-      if (this.#options.cutDamaged) return await this.#salvage(failure.damage);
+      if (this.#options.cutDamaged) return await this.#salvage(failure);
       const to = await this.#lastClaimed();
       throw to <= failure.damage.to
         ? failure
-        : new JournalDamaged({ ...failure.damage, to: to as LogIndex });
+        : new JournalDamaged({ ...failure.damage, to: to as LogIndex }, failure.held);
     }
   }
 
@@ -155,7 +155,7 @@ class Recovery {
     }
     await this.#proveNothingMissing(used, stop);
     const torn = await this.#cut(used);
-    const spares = await this.#keepSpares(used);
+    const spares = await keepSpares(this.#options, this.#files.slice(used));
     const segments = this.#files.slice(0, used).map((file) => file.segment);
     return {
       segments,
@@ -324,7 +324,10 @@ class Recovery {
     for (const { segment, header, size } of this.#files.slice(used)) {
       if (header !== null) this.#missing(used, stop, header.watermark, `${segment.path} follows`);
       const claim = await this.#newestClaim(segment, SEGMENT_HEADER_BYTES, size);
-      if (claim === null || this.#isTornActivation(segment, used, claim)) continue;
+      if (claim === null || this.#isTornActivation(segment, used, claim)) {
+        await this.#proveNoFlippedHeader(segment, used);
+        continue;
+      }
       this.#missing(used, stop, claim.watermark, `${segment.path} has later frames`);
     }
     this.#checkNoGap();
@@ -334,6 +337,20 @@ class Recovery {
     if (claim !== null && claim.synced > position) {
       this.#damaged(segment.path, position, claim.watermark, reason);
     }
+    await this.#proveNoFlippedFrame(stop);
+  }
+
+  /** The last append may have no later one behind it, and have been answered all the same. */
+  async #proveNoFlippedFrame({ segment, position, reason, clean }: Stop): Promise<void> {
+    const held = clean ? null : await flippedFrame(segment, position, this.#chain);
+    if (held === null) return;
+    this.#damaged(segment.path, position, held.index, `${reason}; one bit was flipped`, held);
+  }
+
+  async #proveNoFlippedHeader({ id, path, file }: Segment, used: number): Promise<void> {
+    if (id !== this.#files[used]?.segment.id) return;
+    if (!(await hasFlippedHeader(file, id, this.#chain))) return;
+    this.#damaged(path, 0, 0, "no valid segment header; one bit was flipped");
   }
 
   /** Segments are made one after the other and go oldest first: no crash takes one between two. */
@@ -373,15 +390,16 @@ class Recovery {
     this.#damaged(segment.path, position, watermark, `${reason}; ${evidence}`);
   }
 
-  #damaged(file: string, position: number, watermark: number, reason: string): never {
-    const from = this.#index.lastIndex + 1;
-    throw new JournalDamaged({
-      file,
-      position,
-      from: from as LogIndex,
-      to: Math.max(watermark, from) as LogIndex,
-      reason,
-    });
+  #damaged(
+    file: string,
+    position: number,
+    watermark: number,
+    reason: string,
+    held: FlippedFrame | null = null,
+  ): never {
+    const from = (this.#index.lastIndex + 1) as LogIndex;
+    const to = Math.max(watermark, from) as LogIndex;
+    throw new JournalDamaged({ file, position, from, to, reason }, held);
   }
 
   /** The newest watermark in the journal: how far entries are wanted from peers. */
@@ -405,12 +423,12 @@ class Recovery {
    * Keeps what can be read from the beginning up to the first bad place. How far the journal went
    * is made durable before anything is cut, so that a crash in between forgets nothing.
    */
-  async #salvage(damage: Damage): Promise<Recovered> {
+  async #salvage(failure: JournalDamaged): Promise<Recovered> {
     const { disk, directory, identity } = this.#options;
     const used = await this.#readPrefix();
     const prefix = { index: this.#index.lastIndex, term: this.#index.lastTerm };
     const from = (prefix.index + 1) as LogIndex;
-    const held = await lastHeld(this.#files, prefix, damage);
+    const held = await lastHeld(this.#files, prefix, failure);
     const former = await readClaim(disk, directory, identity);
     const claim = former === null ? held : laterEnd(former, held);
     await writeClaim(disk, directory, identity, claim);
@@ -429,7 +447,7 @@ class Recovery {
       nextId,
       chain: this.#chain,
       torn: null,
-      salvaged: { ...damage, from, to: Math.max(claim.index, from) as LogIndex },
+      salvaged: { ...failure.damage, from, to: Math.max(claim.index, from) as LogIndex },
       covered: null,
       bytesRead: this.#bytesRead,
     };
@@ -469,24 +487,5 @@ class Recovery {
     const bytes = await zeroBehind(last.file, last.end, last.capacity);
     await last.file.sync();
     return bytes === 0 ? null : { file: last.path, position: last.end, bytes };
-  }
-
-  /** Unused segments stay; a torn activation in them is wiped. A half-made last one goes. */
-  async #keepSpares(used: number): Promise<Spare[]> {
-    const { disk, directory } = this.#options;
-    const spares: Spare[] = [];
-    for (const { segment, size } of this.#files.slice(used)) {
-      const { id, path, file } = segment;
-      if (size < SPARE_BYTES_MIN && segment === this.#files.at(-1)?.segment) {
-        await file.close();
-        await disk.remove(path);
-        continue;
-      }
-      await zeroBehind(file, 0, size);
-      await file.sync();
-      spares.push({ id, path, file, size });
-    }
-    if (this.#files.length > used) await disk.syncDirectory(directory);
-    return spares;
   }
 }

@@ -19,8 +19,8 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   {
     name: "fsync-error-retried",
     file: "src/storage/journal.ts",
-    find: "    await segment.file.sync();\n    this.#syncedPosition = segment.end;\n    this.#appends++;",
-    put: "    await segment.file.sync().catch(() => segment.file.sync());\n    this.#syncedPosition = segment.end;\n    this.#appends++;",
+    find: "    await segment.file.sync();\n    segment.durable = true;\n    this.#syncedPosition = segment.end;\n    this.#appends++;",
+    put: "    await segment.file.sync().catch(() => segment.file.sync());\n    segment.durable = true;\n    this.#syncedPosition = segment.end;\n    this.#appends++;",
     test: "test/node/disk-errors.test.ts",
   },
   {
@@ -98,6 +98,27 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     find: "      ...evictedOf(recovered),\n",
     put: "",
     test: "test/sim/lag.test.ts",
+  },
+  {
+    name: "released-before-the-next-is-durable",
+    file: "src/storage/journal.ts",
+    find: "      released: false,\n      durable: false,",
+    put: "      released: false,\n      durable: true,",
+    test: "test/storage/journal.test.ts",
+  },
+  {
+    name: "flip-taken-for-torn",
+    file: "src/storage/journal-recovery.ts",
+    find: "    await this.#proveNoFlippedFrame(stop);\n",
+    put: "",
+    test: "test/storage/journal-damage.test.ts",
+  },
+  {
+    name: "flip-claims-too-little",
+    file: "src/storage/journal-claim.ts",
+    find: "held === null ? prefix : laterEnd(prefix, held)",
+    put: "held === null ? prefix : prefix",
+    test: "test/storage/journal-damage.test.ts",
   },
   {
     name: "compact-too-far",

@@ -8,6 +8,7 @@ import {
   DIRECTORY,
   entriesOf,
   entryOf,
+  inTerm,
   line,
   logOf,
   newDisk,
@@ -146,11 +147,67 @@ test("damage in the last append is found once a watermark covers it", async () =
     await journal.append(entriesOf(1, 3, 1, 32));
     if (idle) await journal.noteIdle();
     const [path = ""] = await pathsOf(disk);
-    disk.flipBit(path, (64 + 2 * 80 + 60) * 8);
+    for (const byte of [60, 62]) disk.flipBit(path, (64 + 2 * 80 + byte) * 8);
     const crashed = disk.afterCrash(() => "kept", new Random(1));
     if (idle) expect(Number((await damageOf(crashed)).damage.from)).toBe(3);
-    // Without one it looks like a torn write: only the last append is at risk, for 2 ms.
+    // Without one it looks like a torn write.
     else expect((await recoverLog(crashed)).lines).toEqual(entriesOf(1, 2, 1, 32).map(line));
+  }
+});
+
+test("one flipped bit in the last append is no torn write, whatever a crash left behind it", async () => {
+  const from = 64 + 2 * 80;
+  for (let bit = from * 8; bit < (from + 80) * 8; bit++) {
+    const disk = await newDisk();
+    const { journal } = await openJournal(disk);
+    await journal.append(entriesOf(1, 2, 1, 32));
+    await journal.append([entryOf(3, 1, 32)]);
+    await journal.noteIdle();
+    // The watermark was never synced, and is lost.
+    const crashed = disk.afterCrash(() => "lost", new Random(1));
+    const [path = ""] = await pathsOf(crashed);
+    crashed.flipBit(path, bit);
+    const { damage } = await damageOf(copyOf(crashed));
+    expect([bit, Number(damage.from), Number(damage.to)]).toEqual([bit, 3, 3]);
+    const salvaged = await openJournal(crashed, { cutDamaged: true });
+    expect(salvaged.journal.claimed).toEqual({ index: at(3), term: inTerm(1) });
+    expect(Number(salvaged.journal.lastIndex)).toBe(2);
+  }
+});
+
+test("one flipped bit in the header of the newest segment is no torn write either", async () => {
+  for (const entries of [2, 12]) {
+    for (let bit = 0; bit < 64 * 8; bit++) {
+      const disk = await newDisk();
+      const { journal } = await openJournal(disk, { segmentBytes: 1024 });
+      for (let i = 1; i <= entries; i++) await journal.append([entryOf(i, 1, 32)]);
+      const crashed = disk.afterCrash(() => "lost", new Random(1));
+      const paths = await pathsOf(crashed);
+      const path = paths.findLast((each) => crashed.peek(each)?.some((byte) => byte !== 0)) ?? "";
+      crashed.flipBit(path, bit);
+      expect([bit, (await damageOf(crashed)).damage.file]).toEqual([bit, path]);
+    }
+  }
+});
+
+test("a last append that was cut short is torn, wherever it was cut", async () => {
+  const from = 64 + 2 * 80;
+  for (const size of [32, 33, 700]) {
+    const entry = entryOf(3, 1, size);
+    // The last byte alone may be all that is missing, and that be a single bit.
+    for (const lastByte of [1, 0x80, 0xff]) {
+      entry.data[size - 1] = lastByte;
+      const disk = await newDisk();
+      const { journal } = await openJournal(disk);
+      await journal.append(entriesOf(1, 2, 1, 32));
+      await journal.append([entry]);
+      const [path = ""] = await pathsOf(disk);
+      for (let end = from; end < from + 48 + size; end++) {
+        const crashed = disk.afterCrash(() => "lost", new Random(1));
+        crashed.peek(path)?.fill(0, end);
+        expect((await recoverLog(crashed)).lines).toEqual(entriesOf(1, 2, 1, 32).map(line));
+      }
+    }
   }
 });
 

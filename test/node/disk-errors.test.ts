@@ -1,6 +1,7 @@
 // Goal: whichever disk call fails, a node ends, refuses or goes on, and loses nothing that it
 // acknowledged. Method: one workload over a whole node; its Nth disk call fails, for every N until
-// it passes without reaching N; then the power goes, and the next life must have everything.
+// it passes without reaching N; then the power goes, after a stop or in the middle of things (a stop
+// takes a checkpoint, which may have what the journal lost), and the next life must have everything.
 import { expect, test } from "bun:test";
 import { DiskFailure } from "../../src/env/disk.ts";
 import { fromUtf8, utf8 } from "../../src/lib/bytes.ts";
@@ -20,7 +21,7 @@ const TIMEOUT_MS = 300_000;
 type Acked = { readonly records: Map<number, string>; readonly keys: Map<string, string> };
 
 /** @throws what a call was refused with, or what ended the node. */
-async function work(single: SingleNode, acked: Acked): Promise<void> {
+async function work(single: SingleNode, acked: Acked, stops: boolean): Promise<void> {
   const node = await single.open();
   await single.settled(node.createTopic("t", 1));
   for (let i = 0; i < PRODUCES; i++) {
@@ -29,7 +30,7 @@ async function work(single: SingleNode, acked: Acked): Promise<void> {
     if (i === 5) await single.settled(node.commitOffset({ ...AT, group: "g", offset: 3 }));
     if (i === 8) await single.settled(node.compact());
   }
-  await single.settled(node.stop());
+  if (stops) await single.settled(node.stop());
 }
 
 async function produce(single: SingleNode, value: string, acked: Acked): Promise<void> {
@@ -96,34 +97,44 @@ for (const failWith of ["eio", "full", "short"] as const) {
   test(
     `nothing acknowledged is lost whichever call fails with ${failWith} (SEED=${SEED} bun test test/node/disk-errors.test.ts)`,
     async () => {
-      let ended = 0;
-      let call = 0;
-      for (; ; call++) {
-        const random = new Random(SEED * 10_000 + call);
-        const single = new SingleNode(random);
-        single.disk.faults.failCall = call;
-        single.disk.faults.failWith = failWith;
-        const acked: Acked = { records: new Map(), keys: new Map() };
-        const error = await work(single, acked).then(
-          () => null,
-          (cause: unknown) => cause,
-        );
-        if (single.disk.calls <= call) break;
-        const where = `call ${call} ${failWith}`;
-        if (error !== null) {
-          ended++;
-          expect(error, where).toBeInstanceOf(DiskFailure);
+      for (const stops of [true, false]) {
+        let call = 0;
+        let ended = 0;
+        for (; ; call++) {
+          const result = await tryCall(call, failWith, stops);
+          if (result === "not reached") break;
+          if (result === "ended") ended++;
         }
-        const left = single.disk.afterCrash(() => random.pick(FATES), random);
-        await judge(new SingleNode(random, left), acked).catch((cause: unknown) => {
-          throw new Error(where, { cause });
-        });
+        console.log(
+          `${failWith}, ${stops ? "stopped" : "not stopped"}: ${call} calls failed, one at a time; ${ended} of them ended the node`,
+        );
+        expect(ended).toBeGreaterThan(0);
       }
-      console.log(
-        `${failWith}: ${call} calls failed, one at a time; ${ended} of them ended the node`,
-      );
-      expect(ended).toBeGreaterThan(0);
     },
     TIMEOUT_MS,
   );
+}
+
+async function tryCall(
+  call: number,
+  failWith: "eio" | "full" | "short",
+  stops: boolean,
+): Promise<"not reached" | "ended" | "passed"> {
+  const random = new Random(SEED * 10_000 + call);
+  const single = new SingleNode(random);
+  single.disk.faults.failCall = call;
+  single.disk.faults.failWith = failWith;
+  const acked: Acked = { records: new Map(), keys: new Map() };
+  const error = await work(single, acked, stops).then(
+    () => null,
+    (cause: unknown) => cause,
+  );
+  if (single.disk.calls <= call) return "not reached";
+  const where = `call ${call} ${failWith}, ${stops ? "stopped" : "not stopped"}`;
+  if (error !== null) expect(error, where).toBeInstanceOf(DiskFailure);
+  const left = single.disk.afterCrash(() => random.pick(FATES), random);
+  await judge(new SingleNode(random, left), acked).catch((cause: unknown) => {
+    throw new Error(where, { cause });
+  });
+  return error === null ? "passed" : "ended";
 }

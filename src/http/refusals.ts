@@ -55,7 +55,10 @@ export class Refusals {
 }
 
 const notFound = (path: string): ApiError =>
-  new ApiError("route_not_found", `There is no route ${shown(path)}`);
+  new ApiError(
+    "route_not_found",
+    `There is no route ${shown(path)}; /openapi.json lists them, and /ui is the console`,
+  );
 
 const pathOf = (url: string): string => {
   const start = pathStartOf(url);

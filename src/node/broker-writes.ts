@@ -154,13 +154,14 @@ async function bytesBelow(partition: PartitionState, offset: Offset): Promise<nu
 
 export type Found =
   | { readonly ok: true; readonly topic: TopicState; readonly partition: PartitionState }
-  | { readonly ok: false; readonly code: "topic_not_found" | "partition_not_found" };
+  | { readonly ok: false; readonly code: "topic_not_found" }
+  | ReturnType<typeof partitionNotFound>;
 
 export function findPartition(machine: Machine, ref: PartitionRef): Found {
   const topic = findTopic(machine.broker, ref.topic);
   if (topic === undefined) return { ok: false, code: "topic_not_found" };
   const partition = topic.partitions[ref.partition];
-  if (partition === undefined) return { ok: false, code: "partition_not_found" };
+  if (partition === undefined) return partitionNotFound(ref.partition, topic.partitions.length);
   return { ok: true, topic, partition };
 }
 
@@ -174,3 +175,10 @@ export async function findSurely(
   if (found.ok) return found;
   return (await linearizer.doubt()) ?? findPartition(machine, ref);
 }
+
+export const partitionNotFound = (partition: number, partitions: number) =>
+  ({
+    ok: false,
+    code: "partition_not_found",
+    message: `Partition ${partition} does not exist: the topic has partitions 0 to ${partitions - 1}`,
+  }) as const;

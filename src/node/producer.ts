@@ -18,6 +18,7 @@ import type {
   WriteAck,
   WriteReject,
 } from "./api.ts";
+import { partitionNotFound } from "./broker-writes.ts";
 import { handleOf, type PartitionHandle } from "./partition-handle.ts";
 import type { Proposal, Proposer } from "./proposer.ts";
 import { Waiter } from "./waiters.ts";
@@ -142,13 +143,6 @@ export class Producer {
     return this.#roundRobin % length;
   }
 }
-
-const partitionNotFound = (partition: number, partitions: number) =>
-  ({
-    ok: false,
-    code: "partition_not_found",
-    message: `Partition ${partition} does not exist: the topic has partitions 0 to ${partitions - 1}`,
-  }) as const;
 
 type First = { readonly firstOffset: number; readonly count: number };
 type ExpectedKey = { readonly text: string; readonly first: First | null };

@@ -84,7 +84,7 @@ export class Views {
     const refusal = await commander.whenCurrent();
     if (refusal !== null) return { ok: false, code: refusal };
     const found = findPartition(machine, { topic, partition: partition ?? 0 });
-    if (!found.ok) return { ok: false, code: found.code };
+    if (!found.ok) return found;
     return await commander.run({
       type: "put_view",
       bytes: query.length,

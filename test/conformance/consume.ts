@@ -171,7 +171,9 @@ export function register(target: TargetOf): void {
     test("unknown topic and partition are 404", async () => {
       const topic = await client.topic("unknown", 2);
       expectError(await client.consume(`${topic}x`), 404, "topic_not_found");
-      expectError(await client.consume(topic, "", "g", 2), 404, "partition_not_found");
+      const beyond = await client.consume(topic, "", "g", 2);
+      expectError(beyond, 404, "partition_not_found");
+      expect(beyond.body["message"]).toContain("2 does not exist: the topic has partitions 0 to 1");
       expectError(await client.ask(`GET /broker/consume/${topic}/g/x`), 400, "invalid_parameter");
       expectError(await client.ask(`GET /broker/consume/${topic}/g/-1`), 400, "invalid_parameter");
       expectError(await client.ask(`GET /broker/consume/${topic}/a%2Fb/0`), 400, "invalid_group");
@@ -241,7 +243,9 @@ export function register(target: TargetOf): void {
       const topic = await filled(1, "wrong");
       const good = { topic, group: "g", partition: 0, offset: 0 };
       expectError(await commit({ ...good, topic: `${topic}x` }), 404, "topic_not_found");
-      expectError(await commit({ ...good, partition: 9 }), 404, "partition_not_found");
+      const beyond = await commit({ ...good, partition: 9 });
+      expectError(beyond, 404, "partition_not_found");
+      expect(beyond.body["message"]).toContain("9 does not exist");
       expectError(await commit({ ...good, offset: -1 }), 400, "invalid_field");
       expectError(await commit({ ...good, offset: "0" }), 400, "invalid_field");
       expectError(await commit({ ...good, group: "a/b" }), 400, "invalid_group");

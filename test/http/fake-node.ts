@@ -18,6 +18,7 @@ import type {
   RetentionRequest,
   WriteReject,
 } from "../../src/node/api.ts";
+import { partitionNotFound } from "../../src/node/broker-writes.ts";
 import { partitionOfKey } from "../../src/record/partitioner.ts";
 import { FakeBackup } from "./fake-backup.ts";
 import { FakeKv } from "./fake-kv.ts";
@@ -135,7 +136,7 @@ export class FakeNode implements NodeApi {
     const hashed = key ?? idempotencyKey;
     const turn = hashed === null ? this.#turn++ % count : partitionOfKey(hashed, count);
     const partition = request.partition ?? turn;
-    if (partition >= count) return { ok: false, code: "partition_not_found" } as const;
+    if (partition >= count) return partitionNotFound(partition, count);
     const target = (partitions ?? this.#create(topic, count))[partition];
     if (target === undefined) throw new Error("unreachable");
     const id = idempotencyKey === null ? null : Buffer.from(idempotencyKey).toString("hex");
@@ -260,7 +261,7 @@ export class FakeNode implements NodeApi {
   #partition({ topic, partition }: PartitionRef) {
     const partitions = this.#topics.get(topic);
     if (partitions === undefined) return { ok: false, code: "topic_not_found" } as const;
-    return partitions[partition] ?? ({ ok: false, code: "partition_not_found" } as const);
+    return partitions[partition] ?? partitionNotFound(partition, partitions.length);
   }
 }
 

@@ -71,7 +71,7 @@ test("the commands of the README print what it shows", async () => {
 
 /** A view follows the log in the background: a reader who types is slower than that. */
 const patience = (command: string): string =>
-  /^ayder \S*\/broker\/views\/\w+$/.test(command.trim()) ? "sleep 2\n" : "";
+  /^api \S*\/broker\/views\/\w+$/.test(command.trim()) ? "sleep 2\n" : "";
 
 test("every route of the server is in the README, and none that is not", async () => {
   const directory = temporaryDirectory();

@@ -33,7 +33,7 @@ function refuseUnknown(properties: TProperties, body: JsonObject): void {
 
 const missing = (name: string): ApiError =>
   name === "topic" || name === "name"
-    ? new ApiError("missing_topic", `Topic name is required, in the field "${name}"`)
+    ? new ApiError("missing_topic")
     : new ApiError("missing_field", `Field "${name}" is required`);
 
 function checked(name: string, value: Json, schema: TSchema): Json {

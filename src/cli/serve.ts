@@ -48,7 +48,8 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
     return EXIT.start;
   }
   const stop = signalled();
-  await io.out(`ayder ${VERSION} listening on ${serving.url}\nconsole: ${serving.url}/ui\n`);
+  const { url } = serving;
+  await io.out(`ayder ${VERSION} listening on ${url}\nconsole: ${hereOf(url)}/ui\n`);
   await stop;
   serving.log.info("stopping");
   setTimeout(() => {
@@ -58,6 +59,9 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
   await serving.stop();
   return EXIT.ok;
 }
+
+/** "All addresses" is none to go to. */
+const hereOf = (url: string): string => url.replace(/\/\/(0\.0\.0\.0|\[::\]):/, "//localhost:");
 
 function flagsOf(args: Arguments): Map<string, string> {
   const flags = new Map<string, string>();

@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { unknownVariables } from "../../src/unknown-variables.ts";
-import { ayder } from "../cli/ayder.ts";
+import { ayder, spawnAyder } from "../cli/ayder.ts";
 import { serverCommand, startServer, temporaryDirectory } from "./server.ts";
 
 const directory = temporaryDirectory();
@@ -96,4 +96,17 @@ test("a start that is refused says what to do", async () => {
     await running.kill();
     other.remove();
   }
+});
+
+test("a node that listens everywhere says where its console is on this machine", async () => {
+  const args = ["--port", "0", "--host", "0.0.0.0", "--data-dir", directory.path];
+  const child = spawnAyder(args);
+  let text = "";
+  for await (const chunk of child.stdout) {
+    text += new TextDecoder().decode(chunk);
+    if (text.includes("/ui\n")) child.kill("SIGTERM");
+  }
+  expect(await child.exited).toBe(0);
+  const port = /listening on http:\/\/0\.0\.0\.0:(\d+)\n/.exec(text)?.[1];
+  expect(text).toContain(`console: http://localhost:${port}/ui\n`);
 });

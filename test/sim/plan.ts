@@ -119,10 +119,19 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     priorities: random.below(3) === 0,
     writeConcern,
     clockRates: Array.from({ length: 8 }, () => 1 + (random.below(101) - 50) / 1000),
-    journalKeepBytes: random.pick([0, 32_768, 1_048_576]),
+    journalKeepBytes: random.pick(KEPT_BYTES[writeConcern.kind === "all" ? 1 : 0]),
   };
   return plan;
 }
+
+/**
+ * Without any journal kept a follower may get one snapshot after the other while writes go on; where
+ * they wait for that very follower, that is the end of them, as the setting's documentation says.
+ */
+const KEPT_BYTES = [
+  [0, 32_768, 1_048_576],
+  [32_768, 1_048_576],
+] as const;
 
 const CONCERNS: readonly WriteConcern[] = [
   { kind: "majority" },

@@ -68,6 +68,8 @@ test("SIGTERM loses no answered request and ends with 0", async () => {
   const dataDir = freshDirectory();
   const server = await start(dataDir);
   await produce(server.url, "first");
+  // Waits end when the server begins to stop, with an answer.
+  const waiting = fetch(`${server.url}/broker/consume/t/g/1?wait_ms=30000`, { headers });
   const answered: number[] = [];
   let stopping = false;
   const writers = Array.from({ length: 16 }, async () => {
@@ -83,6 +85,7 @@ test("SIGTERM loses no answered request and ends with 0", async () => {
     }
   });
   await Promise.all(writers);
+  expect((await waiting).status).toBe(200);
   expect(await server.process.exited).toBe(0);
   expect(server.log()).not.toContain("level=error");
 

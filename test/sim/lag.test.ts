@@ -26,6 +26,7 @@ class Loaded {
   readonly script: Script;
   #on = true;
   #snapshots = 0;
+  #acknowledged = 0;
 
   private constructor(changes: Partial<Plan>) {
     const small = { spares: 0, partitions: 1, journalSegmentBytes: SEGMENT_BYTES };
@@ -55,7 +56,9 @@ class Loaded {
       leader?.life.run(() => {
         const place = { topic: "t", partition: 0, key: null, idempotencyKey: null };
         const request = { ...place, records: RECORD, timeoutMs: null, rocket: false };
-        leader.node?.produce(request, () => {});
+        leader.node?.produce(request, ({ ok }) => {
+          if (ok) this.#acknowledged++;
+        });
       });
     });
   }
@@ -67,6 +70,11 @@ class Loaded {
   /** Snapshots that were begun to be sent to any node since the load began. */
   get snapshots(): number {
     return this.#snapshots;
+  }
+
+  /** Writes of the load that were answered in time. */
+  get acknowledged(): number {
+    return this.#acknowledged;
   }
 
   get leader(): SimNode {
@@ -125,8 +133,8 @@ describe("a follower that was away for some checkpoints", () => {
 
 describe("a follower that needs a snapshot while writes go on", () => {
   /** It comes back with a slow disk, so that the leader takes checkpoints while it installs. */
-  async function behind(journalKeepBytes: number): Promise<Loaded> {
-    const loaded = await Loaded.begin(journalKeepBytes);
+  async function behind(journalKeepBytes: number, changes: Partial<Plan> = {}): Promise<Loaded> {
+    const loaded = await Loaded.begin(journalKeepBytes, changes);
     const { script, follower } = loaded;
     follower.kill();
     await script.pass(800);
@@ -153,6 +161,38 @@ describe("a follower that needs a snapshot while writes go on", () => {
     const loaded = await behind(0);
     await loaded.script.pass(10_000);
     expect(loaded.snapshots).toBeGreaterThan(1);
+  });
+
+  const EVERY_DISK: Partial<Plan> = { writeConcern: { kind: "all" } };
+
+  test("is soon among the disks that a write concern of all waits for", async () => {
+    const loaded = await behind(AMPLE, EVERY_DISK);
+    const before = loaded.acknowledged;
+    await loaded.script.until(
+      "a write is acknowledged",
+      () => loaded.acknowledged > before,
+      10_000,
+    );
+    expect(loaded.snapshots).toBe(1);
+  });
+
+  test("lets no write of all end in time where too little is kept, until the load ends", async () => {
+    const loaded = await behind(32 * KIB, EVERY_DISK);
+    const { script } = loaded;
+    const before = loaded.acknowledged;
+    await script.pass(10_000);
+    expect(loaded.acknowledged).toBe(before);
+    loaded.endLoad();
+    await loaded.level();
+    const place = { topic: "t", partition: 0, key: null, idempotencyKey: null };
+    const request = { ...place, records: RECORD, timeoutMs: null, rocket: false };
+    const answer = script.ask(
+      (node) =>
+        new Promise<boolean>((resolve) => {
+          node.produce(request, ({ ok }) => resolve(ok));
+        }),
+    );
+    expect(await answer).toBe(true);
   });
 });
 

@@ -125,13 +125,11 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
 }
 
 /**
- * Without any journal kept a follower may get one snapshot after the other while writes go on; where
- * they wait for that very follower, that is the end of them, as the setting's documentation says.
+ * With less journal kept than is written while a snapshot is on its way, a follower may get one
+ * after the other while writes go on; where they wait for that very follower, that is the end of
+ * them, as the setting's documentation says. So it is the setting's default there.
  */
-const KEPT_BYTES = [
-  [0, 32_768, 1_048_576],
-  [32_768, 1_048_576],
-] as const;
+const KEPT_BYTES = [[0, 32_768, 1_048_576], [2 ** 32]] as const;
 
 const CONCERNS: readonly WriteConcern[] = [
   { kind: "majority" },

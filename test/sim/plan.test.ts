@@ -1,0 +1,18 @@
+/** Goal: plans ask of the product what it promises, and no more. Method: the plans of many seeds. */
+import { expect, test } from "bun:test";
+import { planOf } from "./plan.ts";
+
+/** The most that a seed's load and its faults leave behind for one follower is far less. */
+const AMPLE_BYTES = 2 ** 30;
+
+test("whoever waits for every disk keeps the journal for the one that lags", () => {
+  const plans = Array.from({ length: 2000 }, (_, i) => planOf(i + 1));
+  const all = plans.filter(({ writeConcern }) => writeConcern.kind === "all");
+  expect(all.length).toBeGreaterThan(100);
+  expect(all.filter(({ journalKeepBytes }) => journalKeepBytes < AMPLE_BYTES)).toEqual([]);
+});
+
+test("plans of others also keep too little, or nothing", () => {
+  const plans = Array.from({ length: 200 }, (_, i) => planOf(i + 1));
+  expect(plans.some(({ journalKeepBytes }) => journalKeepBytes === 0)).toBe(true);
+});

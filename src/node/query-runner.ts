@@ -164,13 +164,15 @@ export class QueryRunner {
   async #partitionOf({ topic, partition, group, offset }: Source, field: string) {
     const ref = { topic, partition: partition ?? 0 };
     const found = await findSurely(this.#machine, ref, this.#linearizer);
-    if (!found.ok && "message" in found) return found;
-    if (!found.ok) {
-      const wrong = found.code === "topic_not_found" ? topic : `${partition} of ${topic}`;
-      const what = found.code === "topic_not_found" ? "topic" : "partition";
-      const message = `No such ${what}: ${field}.${what} is ${wrong}`;
-      return { ...found, message, details: { field: `${field}.${what}` } };
+    if (!found.ok && found.code === "topic_not_found") {
+      const message = `No such topic: ${field}.topic is ${topic}`;
+      return { ...found, message, details: { field: `${field}.topic` } };
     }
+    if (!found.ok && found.code === "partition_not_found") {
+      const message = `${found.message}; ${field}.topic is ${topic}`;
+      return { ...found, message, details: { field: `${field}.partition` } };
+    }
+    if (!found.ok) return found;
     const committed = group === null ? null : committedOffset(found.partition, group);
     const startOffset = offset ?? committed ?? found.partition.lowWatermark;
     return { ok: true, partition: found.partition, startOffset } as const;

@@ -20,7 +20,13 @@ for (const size of [1, 3]) await onCluster(size);
 
 async function onCluster(size: number): Promise<void> {
   const directory = temporaryDirectory();
-  const cluster = new Cluster({ size, directory: directory.path, network: "direct" });
+  const cluster = new Cluster({
+    size,
+    directory: directory.path,
+    network: "direct",
+    // HTTP has a loop of its own then, and a panel.
+    environment: { RF_HA_DEDICATED_WORKER: "1" },
+  });
   let prometheus: Prometheus | undefined;
   let load: Load | undefined;
   try {

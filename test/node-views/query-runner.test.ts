@@ -67,10 +67,12 @@ test("who leaves the queue or the work makes room for others", async () => {
 
 test("a query that is cancelled does not go on reading", async () => {
   const made = bench(3_000);
+  const open = gated(made);
   const leaving = new AbortController();
   const answer = made.streams.query({ body: BODY, signal: leaving.signal });
   await until("the first page", () => made.log().reads.length === 1);
   leaving.abort();
+  open();
   expect(await answer).toMatchObject({ ok: false, code: "shutting_down" });
   expect(made.log().reads.length).toBeLessThan(3);
 });

@@ -7,7 +7,8 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import type { LoadResult, LoadSpec } from "./load/generator.ts";
+import type { LoadResult } from "./load/generator.ts";
+import { runGenerator } from "./load/measure.ts";
 import { freePort, ThreeNodes } from "./load/nodes.ts";
 import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
 
@@ -84,11 +85,8 @@ function start(line: readonly string[]): void {
   children.push(Bun.spawn([...line], { stdio: ["ignore", "ignore", "ignore"] }));
 }
 
-async function load(port: number, requests: readonly string[]): Promise<LoadResult> {
-  const spec: LoadSpec = { port, requests, connections: 64, warmupSeconds: 0.5, seconds: SECONDS };
-  const generator = join(import.meta.dir, "load/generator.ts");
-  const child = Bun.spawn([process.execPath, generator, JSON.stringify(spec)], { stdout: "pipe" });
-  return JSON.parse(await new Response(child.stdout).text()) as LoadResult;
+function load(port: number, requests: readonly string[]): Promise<LoadResult> {
+  return runGenerator({ port, requests, connections: 64, warmupSeconds: 0.5, seconds: SECONDS });
 }
 
 function median(list: readonly LoadResult[]): LoadResult {

@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LoadResult } from "./load/generator.ts";
+import { medianOf, runGenerator } from "./load/measure.ts";
 import { rawRequest } from "./load/requests.ts";
 import { startSubject } from "./load/subject.ts";
 
@@ -89,16 +90,13 @@ async function viewAll(name: string): Promise<number> {
 async function writes(): Promise<LoadResult> {
   const message = "x".repeat(64);
   const request = rawRequest("POST", "/broker/topics/writes/produce?partition=0", message);
-  const spec = {
+  return await runGenerator({
     port: subject.port,
     requests: [request],
     connections: CONNECTIONS,
     warmupSeconds: 1,
     seconds: SECONDS,
-  };
-  const generator = join(import.meta.dir, "load/generator.ts");
-  const child = Bun.spawn([process.execPath, generator, JSON.stringify(spec)], { stdout: "pipe" });
-  return JSON.parse(await new Response(child.stdout).text()) as LoadResult;
+  });
 }
 
 async function writesBeside(work: (isStopped: () => boolean) => Promise<void>) {
@@ -119,9 +117,6 @@ function show(what: string, result: LoadResult): void {
       `p99 ${result.p99Ms.toFixed(2)} ms  max ${result.maxMs.toFixed(1)} ms  errors ${result.errors}`,
   );
 }
-
-const medianOf = (numbers: readonly number[]): number =>
-  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
 let views = 0;
 try {

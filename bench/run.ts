@@ -10,9 +10,10 @@
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { LoadResult, LoadSpec } from "./load/generator.ts";
+import type { LoadSpec } from "./load/generator.ts";
+import { type Measured, measured, medianOf, runGenerator } from "./load/measure.ts";
 import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
-import { cpuMicros, residentMiB, type Subject, startSubject } from "./load/subject.ts";
+import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 import { runWrk } from "./load/wrk.ts";
 
 const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
@@ -166,9 +167,6 @@ async function prepare(subject: Subject): Promise<void> {
   }
 }
 
-/** One result of a server, with the CPU time of a request in microseconds. */
-type Measured = LoadResult & { readonly mainUs: number; readonly othersUs: number };
-
 async function measure(one: Case): Promise<void> {
   const subjects = [
     { name: one.name, server: ayder, requests: one.requests, results: [] as Measured[] },
@@ -192,7 +190,7 @@ async function measure(one: Case): Promise<void> {
     const result = middle(results);
     // The ratio of each round, since a noisy neighbour hits both sides of a round alike.
     const ratios = results.map(({ perSecond }, round) => rate(round) / perSecond);
-    const ratio = server === ayder ? null : middleOf(ratios);
+    const ratio = server === ayder ? null : medianOf(ratios);
     show(name, result, one.messages, ratio);
     const line = { case: one.name, name: name.trim(), ...result, messages: one.messages, ratio };
     appendFileSync(file, `${JSON.stringify({ ...line, byWrk })}\n`);
@@ -230,28 +228,12 @@ async function load(
     warmupSeconds: 0.5,
     seconds,
   };
-  const before = await cpuMicros(subject.pid);
-  const result = byWrk ? await runWrk(spec) : await runGenerator(spec);
-  const after = await cpuMicros(subject.pid);
-  return {
-    ...result,
-    mainUs: (after.main - before.main) / result.answered,
-    othersUs: (after.others - before.others) / result.answered,
-  };
-}
-
-async function runGenerator(spec: LoadSpec): Promise<LoadResult> {
-  const generator = join(import.meta.dir, "load/generator.ts");
-  const child = Bun.spawn([process.execPath, generator, JSON.stringify(spec)], {
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  return JSON.parse(await new Response(child.stdout).text()) as LoadResult;
+  return await measured(subject, () => (byWrk ? runWrk(spec) : runGenerator(spec)));
 }
 
 /** The median of each figure by itself. */
 function middle(results: readonly Measured[]): Measured {
-  const of = (figure: (result: Measured) => number) => middleOf(results.map(figure));
+  const of = (figure: (result: Measured) => number) => medianOf(results.map(figure));
   return {
     perSecond: of((result) => result.perSecond),
     p50Ms: of((result) => result.p50Ms),
@@ -263,9 +245,4 @@ function middle(results: readonly Measured[]): Measured {
     mainUs: of((result) => result.mainUs),
     othersUs: of((result) => result.othersUs),
   };
-}
-
-function middleOf(figures: readonly number[]): number {
-  const sorted = [...figures].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }

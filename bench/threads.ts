@@ -8,9 +8,9 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { LoadResult, LoadSpec } from "./load/generator.ts";
+import { type Measured, measured, medianOf, runGenerator } from "./load/measure.ts";
 import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
-import { cpuMicros, residentMiB, type Subject, startSubject } from "./load/subject.ts";
+import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 
 const ROUNDS = Number(process.env["ROUNDS"] ?? 5);
 const SECONDS = Number(process.env["SECONDS"] ?? 2);
@@ -71,55 +71,28 @@ async function prepare({ port }: Subject): Promise<void> {
   await fetch(lines, { method: "POST", headers, body: NDJSON_100 });
 }
 
-type Measured = LoadResult & { readonly mainUs: number; readonly othersUs: number };
-
 async function measure(name: string, connections: number, request: string): Promise<void> {
   const results: [Measured[], Measured[]] = [[], []];
-  for (const { port } of subjects) await load(port, connections, request, WARMUP_SECONDS);
+  const load = ({ port }: Subject, seconds: number) =>
+    runGenerator({ port, requests: [request], connections, warmupSeconds: 0.5, seconds });
+  for (const subject of subjects) await load(subject, WARMUP_SECONDS);
   for (let round = 0; round < ROUNDS; round++) {
     for (const [which, subject] of subjects.entries()) {
-      const before = await cpuMicros(subject.pid);
-      const result = await load(subject.port, connections, request, SECONDS);
-      const after = await cpuMicros(subject.pid);
-      results[which as 0 | 1].push({
-        ...result,
-        mainUs: (after.main - before.main) / result.answered,
-        othersUs: (after.others - before.others) / result.answered,
-      });
+      results[which as 0 | 1].push(await measured(subject, () => load(subject, SECONDS)));
     }
   }
   const [zero, one] = results;
-  const ratio = middleOf(
+  const ratio = medianOf(
     one.map(({ perSecond }, round) => perSecond / (zero[round]?.perSecond ?? 0)),
   );
   console.log(`${name}: ratio ${ratio.toFixed(2)}`);
   for (const [setting, figures] of results.entries()) {
     const of = (figure: (each: Measured) => number, digits = 2) =>
-      middleOf(figures.map(figure)).toFixed(digits);
+      medianOf(figures.map(figure)).toFixed(digits);
     console.log(
       `  ${setting}: ${of((each) => each.perSecond, 0)} req/s, p50 ${of((each) => each.p50Ms)} ms, ` +
         `p99 ${of((each) => each.p99Ms)} ms, CPU ${of((each) => each.mainUs, 1)}+` +
         `${of((each) => each.othersUs, 1)} us, errors ${Math.max(...figures.map((each) => each.errors))}`,
     );
   }
-}
-
-async function load(
-  port: number,
-  connections: number,
-  request: string,
-  seconds: number,
-): Promise<LoadResult> {
-  const spec: LoadSpec = { port, requests: [request], connections, warmupSeconds: 0.5, seconds };
-  const generator = join(import.meta.dir, "load/generator.ts");
-  const child = Bun.spawn([process.execPath, generator, JSON.stringify(spec)], {
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  return JSON.parse(await new Response(child.stdout).text()) as LoadResult;
-}
-
-function middleOf(figures: readonly number[]): number {
-  const sorted = [...figures].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }

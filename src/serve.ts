@@ -51,7 +51,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
     });
   }
   // These are used late; a start that they end must not have touched a disk or called a peer.
-  if (config.tokens !== "") parseTokenSpecs(config.tokens);
+  const tokens = config.tokens === "" ? [] : parseTokenSpecs(config.tokens);
   tlsOf(config);
   const lock = lockDataDir(config.dataDir);
   const instruments = createInstruments();
@@ -65,7 +65,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   if (config.tokens === "") {
     log.warn("no tokens are set: `dev` works, from this machine only; see RF_BEARER_TOKENS");
-  } else if (parseTokenSpecs(config.tokens).some(({ token }) => token === "dev")) {
+  } else if (tokens.some(({ token }) => token === "dev")) {
     log.warn("RF_BEARER_TOKENS has `dev`, which everybody knows: for trying only");
   }
   if (config.workers > 1) {

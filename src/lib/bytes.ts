@@ -46,7 +46,7 @@ export class ByteWriter {
   }
 
   /** A copy of the bytes so far. */
-  take(): Uint8Array {
+  take(): Uint8Array<ArrayBuffer> {
     return this.#bytes.slice(0, this.#length);
   }
 

@@ -1,6 +1,5 @@
+import type { Soon } from "../lib/soon.ts";
 import type { Instruments } from "./instruments.ts";
-
-type Soon<T> = T | Promise<T>;
 
 /** What is sampled only when somebody scrapes: functions that whoever knows the answer hands in. */
 export type MetricSources = {

@@ -1,11 +1,9 @@
+import type { Soon } from "../lib/soon.ts";
 import type { GroupSample, HaSample, ThreadSample, ViewSample } from "../metrics/sources.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
 export type { StreamApi, StreamRequest } from "./stream-api.ts";
-
-/** A promise where the node is on another thread. */
-export type Soon<T> = T | Promise<T>;
 
 /**
  * All that `http/` knows of the node. Names are plain strings that the edge has checked; numbers

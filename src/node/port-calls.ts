@@ -25,7 +25,7 @@ export type Served = {
 
 /** Backups that were begun over the port, by the number that stands for them there. */
 export type OpenBackups = Map<number, Backup>;
-type Side = Served & { readonly backups: OpenBackups; readonly id: number };
+export type Side = Served & { readonly backups: OpenBackups; readonly id: number };
 
 export const CALLS = {
   health: ({ node }: Side) => node.health(),

@@ -1,5 +1,7 @@
 /** What goes over a worker port: many calls, or many outcomes, in one message a turn. */
 
+import { ByteWriter } from "../lib/bytes.ts";
+
 /**
  * `items` holds kinds and their values back to back, as flat as they come: a third of the cost of
  * an object each. Bytes lie in `bytes` one behind the other, in the order of the items, or whole in
@@ -63,8 +65,7 @@ export class Outbox {
   readonly #soon: (run: () => void) => void;
   readonly #leaderUrl: () => string | null;
   #items: unknown[] = [];
-  #bytes = new Uint8Array(FIRST_BYTES);
-  #length = 0;
+  #bytes = new ByteWriter(FIRST_BYTES);
   #large: Uint8Array<ArrayBuffer>[] = [];
   #scheduled = false;
 
@@ -93,9 +94,7 @@ export class Outbox {
     if (bytes === null) return NULL;
     const { length } = bytes;
     if (length >= LARGE_BYTES) return this.#hand(bytes.slice());
-    this.#ensure(length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += length;
+    this.#bytes.raw(bytes);
     return length;
   }
 
@@ -106,28 +105,20 @@ export class Outbox {
 
   flush(): void {
     this.#scheduled = false;
-    const bytes = this.#length === 0 ? null : this.#bytes.slice(0, this.#length);
+    const bytes = this.#bytes.length === 0 ? null : this.#bytes.take();
     const transfer = this.#large.map(({ buffer }) => buffer);
     if (bytes !== null) transfer.push(bytes.buffer);
     const message = { items: this.#items, bytes, large: this.#large, leaderUrl: this.#leaderUrl() };
     this.#items = [];
     this.#large = [];
-    this.#length = 0;
-    if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = new Uint8Array(FIRST_BYTES);
+    if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = new ByteWriter(FIRST_BYTES);
+    this.#bytes.clear();
     this.#post(message, transfer);
   }
 
   #hand(bytes: Uint8Array<ArrayBuffer>): number {
     this.#large.push(bytes);
     return FIRST_LARGE + 1 - this.#large.length;
-  }
-
-  #ensure(more: number): void {
-    const needed = this.#length + more;
-    if (needed <= this.#bytes.length) return;
-    const bigger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
-    bigger.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = bigger;
   }
 }
 

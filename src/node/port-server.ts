@@ -12,6 +12,7 @@ import {
   type OpenBackups,
   type Served,
   SIGNALLED_CALLS,
+  type Side,
 } from "./port-calls.ts";
 import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./port-message.ts";
 
@@ -66,8 +67,7 @@ export class PortServer {
       case KIND.call: {
         const call = CALLS[inbox.next<keyof typeof CALLS>()] as AnyCall;
         const given = inbox.next<readonly unknown[]>();
-        return () =>
-          this.#answer(id, call({ ...this.#served, backups: this.#backups, id }, ...given));
+        return () => this.#answer(id, call(this.#side(id), ...given));
       }
       case KIND.signalled: {
         const call = SIGNALLED_CALLS[inbox.next<keyof typeof SIGNALLED_CALLS>()] as AnyCall;
@@ -179,11 +179,14 @@ export class PortServer {
   #runSignalled(id: number, call: AnyCall, given: readonly unknown[]): void {
     const abort = new AbortController();
     this.#aborts.set(id, abort);
-    const side = { ...this.#served, backups: this.#backups, id };
-    const ended = Promise.resolve(call(side, abort.signal, ...given)).finally(() =>
+    const ended = Promise.resolve(call(this.#side(id), abort.signal, ...given)).finally(() =>
       this.#aborts.delete(id),
     );
     this.#answer(id, ended);
+  }
+
+  #side(id: number): Side {
+    return { ...this.#served, backups: this.#backups, id };
   }
 
   #answer(id: number, outcome: unknown): void {

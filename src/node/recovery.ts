@@ -18,6 +18,7 @@ import type {
 import { CheckpointDamaged } from "../storage/checkpoint-damaged.ts";
 import { parseCheckpointName } from "../storage/checkpoint-names.ts";
 import {
+  checkpointsIn,
   type LoadedCheckpoint,
   newestWhole,
   readCheckpointHead,
@@ -294,12 +295,8 @@ async function openJournal(options: RecoveryOptions, collected: EntryCollector):
  */
 async function knownPeers({ disk, dataDir, shard, nodeId }: RecoveryOptions) {
   const { checkpoints: directory } = dataDir.shard(shard);
-  const names = (await disk.list(directory))
-    .map((text) => ({ text, name: parseCheckpointName(text) }))
-    .sort((a, b) => (b.name?.index ?? 0) - (a.name?.index ?? 0));
-  for (const { text, name } of names) {
-    if (name === null || name.state === "part") continue;
-    const head = await readCheckpointHead(disk, `${directory}/${text}`, name.index);
+  for (const { path, index } of await checkpointsIn(disk, directory)) {
+    const head = await readCheckpointHead(disk, path, index);
     if (head === null) continue;
     const { voters, votersOutgoing } = decodeConfiguration(head.configuration);
     return [...voters, ...votersOutgoing].some((id) => id !== nodeId);

@@ -1,4 +1,5 @@
-import type { Result, Soon, WriteReject } from "./api.ts";
+import type { Soon } from "../lib/soon.ts";
+import type { Result, WriteReject } from "./api.ts";
 
 /** Queries, joins and views. Bodies are JSON text that the edge has found to be an object. */
 export interface StreamApi {

@@ -102,15 +102,22 @@ export async function readCheckpointHead(
   }
 }
 
-/** The newest that is whole, of those in force. */
-export async function newestWhole(disk: Disk, directory: string): Promise<CheckpointMeta | null> {
+/** Files of those in force, whole or not; the newest first. */
+export async function checkpointsIn(
+  disk: Disk,
+  directory: string,
+): Promise<{ readonly path: string; readonly index: number }[]> {
   const files: { path: string; index: number }[] = [];
   for (const text of await disk.list(directory)) {
     const index = checkpointIndex(text);
     if (index !== null) files.push({ path: `${directory}/${text}`, index });
   }
-  files.sort((a, b) => b.index - a.index);
-  for (const { path, index } of files) {
+  return files.sort((a, b) => b.index - a.index);
+}
+
+/** The newest that is whole, of those in force. */
+export async function newestWhole(disk: Disk, directory: string): Promise<CheckpointMeta | null> {
+  for (const { path, index } of await checkpointsIn(disk, directory)) {
     try {
       const loaded = await openCheckpoint(disk, path, index);
       await loaded.close();

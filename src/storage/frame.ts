@@ -141,7 +141,7 @@ export class FrameEncoder {
     if (length % FRAME_ALIGN !== 0) {
       this.#bytes.fill(0, at + FRAME_HEADER_BYTES + length, at + size);
     }
-    const crc = length === 0 ? 0 : crc32(data, (this.#seed ^ this.position) >>> 0);
+    const crc = payloadCrcOf(data, this.#seed, this.position);
     this.#header(KIND_ENTRY | (typeCode(entry.type) << 8), length, crc, entry.index, entry.term);
     this.#length = at + size;
   }
@@ -255,23 +255,16 @@ export class FrameDecoder {
     const from = at + FRAME_HEADER_BYTES;
     const data = this.#bytes.subarray(from, from + this.length);
     if (data.length !== this.length) return null;
-    if (data.length === 0) return this.payloadCrc === 0 ? data : null;
-    const seed = (this.#seed ^ (this.#start + at)) >>> 0;
-    return crc32(data, seed) === this.payloadCrc ? data : null;
+    return payloadCrcOf(data, this.#seed, this.#start + at) === this.payloadCrc ? data : null;
   }
 }
 
 /**
- * What is wrong with a payload, by XOR of the checksum that it has and the one that it should have.
- *
- * @param position of its frame in the segment.
+ * @param seed of the segment.
+ * @param position of the frame in it.
  */
-export function payloadDifference(
-  payload: Uint8Array,
-  { seed, position, payloadCrc }: { seed: number; position: number; payloadCrc: number },
-): number {
-  const crc = payload.length === 0 ? 0 : crc32(payload, (seed ^ position) >>> 0);
-  return (crc ^ payloadCrc) >>> 0;
+export function payloadCrcOf(payload: Uint8Array, seed: number, position: number): number {
+  return payload.length === 0 ? 0 : crc32(payload, (seed ^ position) >>> 0);
 }
 
 const TYPES: readonly EntryType[] = ["normal", "conf_change"];

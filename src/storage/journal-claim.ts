@@ -11,7 +11,7 @@ import type { Disk } from "../env/disk.ts";
 import { ByteReader, ByteWriter } from "../lib/bytes.ts";
 import { crc32 } from "../lib/crc32.ts";
 import type { LogIndex, Term } from "../raft/types.ts";
-import { JournalDamaged } from "./journal-damage.ts";
+import { JournalDamaged, type LogEnd } from "./journal-damage.ts";
 import { scanFrames } from "./journal-scan.ts";
 import { type Opened, SEGMENT_HEADER_BYTES, segmentIdOf } from "./journal-segment.ts";
 
@@ -21,8 +21,6 @@ const COPY_BYTES = 28;
 const COPIES = [0, 512] as const;
 
 export type JournalClaim = { readonly index: LogIndex; readonly term: Term };
-
-type LogEnd = { readonly index: number; readonly term: number };
 
 export const claimPath = (directory: string): string => `${directory}/claimed`;
 

@@ -1,5 +1,8 @@
 import type { LogIndex } from "../raft/types.ts";
 
+/** An entry of the log: where it ends there, or ended once. */
+export type LogEnd = { readonly index: number; readonly term: number };
+
 export type Damage = {
   readonly file: string;
   readonly position: number;
@@ -18,9 +21,9 @@ export class JournalDamaged extends Error {
   override readonly name = "JournalDamaged";
   readonly damage: Damage;
   /** The entry at the damaged place, where its header can still be told and nothing else says so. */
-  readonly held: { readonly index: number; readonly term: number } | null;
+  readonly held: LogEnd | null;
 
-  constructor(damage: Damage, held: JournalDamaged["held"] = null) {
+  constructor(damage: Damage, held: LogEnd | null = null) {
     const { file, position, from, to, reason } = damage;
     super(
       `journal damaged: ${file} at byte ${position}: ${reason}; entries ${from} to ${to} were ` +

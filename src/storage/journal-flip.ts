@@ -1,5 +1,5 @@
 /**
- * One flipped bit, told from a torn write. A frame that was never synced may be inHeader since the
+ * One flipped bit, told from a torn write. A frame that was never synced may be wrong because the
  * power went while it was written: then nobody was told of it. But a write that is torn lacks whole
  * stretches; where a single bit makes all checksums right again, all of the frame had been written,
  * and it may have been synced and acknowledged. By chance a torn frame of n bytes looks like that
@@ -12,19 +12,20 @@ import {
   FrameDecoder,
   KIND_WATERMARK,
   PAYLOAD_BYTES_MAX,
-  payloadDifference,
+  payloadCrcOf,
 } from "./frame.ts";
+import type { LogEnd } from "./journal-damage.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from "./journal-segment.ts";
 
-/** The entry that a flipped frame held. */
-export type FlippedFrame = { readonly index: number; readonly term: number };
-
-/** @param chain header checksum of the frame before `position`. */
-export async function flippedFrame(
+/**
+ * @param chain header checksum of the frame before `position`.
+ * @returns the entry of the frame there, if one flipped bit is all that is wrong with that.
+ */
+export async function flippedEntry(
   segment: Segment,
   position: number,
   chain: number,
-): Promise<FlippedFrame | null> {
+): Promise<LogEnd | null> {
   const room = segment.capacity - position - FRAME_HEADER_BYTES;
   if (room < 0) return null;
   const header = await segment.file.read(position, FRAME_HEADER_BYTES);
@@ -33,20 +34,20 @@ export async function flippedFrame(
     frame.load(bytes, position, segment.seed);
     return frame.header(0) && frame.chain === chain && frame.length <= room;
   };
-  const inHeader = isHeader(header) ? null : bitThatMakes(header, isHeader);
-  if (inHeader === null && !isHeader(header)) return null;
+  const isWhole = isHeader(header);
+  const inHeader = isWhole ? null : bitThatMakes(header, isHeader);
+  if (!isWhole && inHeader === null) return null;
   // The decoder holds the header as it was written.
   const { kind, index, term, length, payloadCrc } = frame;
   // A watermark holds nothing, and that it is there was never promised.
   if (kind === KIND_WATERMARK || length > PAYLOAD_BYTES_MAX) return null;
   const payload = await segment.file.read(position + FRAME_HEADER_BYTES, length);
   if (payload.length < length) return null;
-  const difference = payloadDifference(payload, { seed: segment.seed, position, payloadCrc });
+  const difference = payloadCrcOf(payload, segment.seed, position) ^ payloadCrc;
+  if (!isWhole && difference !== 0) return null;
   const bit = inHeader ?? flippedBit(difference, length);
-  if (bit === null || (inHeader !== null && difference !== 0)) return null;
-  return isCutThere(inHeader === null ? [payload] : [header, payload], bit)
-    ? null
-    : { index, term };
+  if (bit === null || isCutThere(isWhole ? [payload] : [header, payload], bit)) return null;
+  return { index, term };
 }
 
 /** A segment whose header is not valid: whether it was written right behind `chain`. */
@@ -63,7 +64,7 @@ export async function hasFlippedHeader(
   return header.length === SEGMENT_HEADER_BYTES && bitThatMakes(header, follows) !== null;
 }
 
-/** Tries each bit; `bytes` are as before in the end. */
+/** @returns the first bit that is right when it is flipped. */
 function bitThatMakes(bytes: Uint8Array, isRight: (bytes: Uint8Array) => boolean): number | null {
   const tried = bytes.slice();
   for (let bit = 0; bit < bytes.length * 8; bit++) {

@@ -17,9 +17,9 @@ import {
   PAYLOAD_BYTES_MAX,
 } from "./frame.ts";
 import { lastHeld, laterEnd, readClaim, writeClaim } from "./journal-claim.ts";
-import { type Damage, JournalDamaged, JournalUnsupported } from "./journal-damage.ts";
+import { type Damage, JournalDamaged, JournalUnsupported, type LogEnd } from "./journal-damage.ts";
 import { keepSpares, openSegments } from "./journal-files.ts";
-import { type FlippedFrame, flippedFrame, hasFlippedHeader } from "./journal-flip.ts";
+import { flippedEntry, hasFlippedHeader } from "./journal-flip.ts";
 import type { JournalIndex } from "./journal-index.ts";
 import { type CoveredEnd, findRest, type Rest } from "./journal-rest.ts";
 import { scanFrames } from "./journal-scan.ts";
@@ -342,7 +342,7 @@ class Recovery {
 
   /** The last append may have no later one behind it, and have been answered all the same. */
   async #proveNoFlippedFrame({ segment, position, reason, clean }: Stop): Promise<void> {
-    const held = clean ? null : await flippedFrame(segment, position, this.#chain);
+    const held = clean ? null : await flippedEntry(segment, position, this.#chain);
     if (held === null) return;
     this.#damaged(segment.path, position, held.index, `${reason}; one bit was flipped`, held);
   }
@@ -395,7 +395,7 @@ class Recovery {
     position: number,
     watermark: number,
     reason: string,
-    held: FlippedFrame | null = null,
+    held: LogEnd | null = null,
   ): never {
     const from = (this.#index.lastIndex + 1) as LogIndex;
     const to = Math.max(watermark, from) as LogIndex;

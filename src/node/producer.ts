@@ -18,7 +18,7 @@ import type {
   WriteAck,
   WriteReject,
 } from "./api.ts";
-import { partitionNotFound } from "./broker-writes.ts";
+import { partitionNotFound } from "./find-partition.ts";
 import { handleOf, type PartitionHandle } from "./partition-handle.ts";
 import type { Proposal, Proposer } from "./proposer.ts";
 import { Waiter } from "./waiters.ts";

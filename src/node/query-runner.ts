@@ -12,7 +12,7 @@ import type { StreamRejection } from "../stream/record-feed.ts";
 import type { Source } from "../stream/source-request.ts";
 import { jsonListSteps } from "../stream/steps.ts";
 import type { Rejected, Result } from "./api.ts";
-import { findSurely } from "./broker-writes.ts";
+import { findSurely } from "./find-partition.ts";
 import type { Linearizer } from "./linearizer.ts";
 import { type FeedOutcome, feedPage, type RecordSink } from "./record-feeder.ts";
 import { RunSlots } from "./run-slots.ts";

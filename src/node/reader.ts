@@ -14,7 +14,7 @@ import type {
   TopicDescription,
   TopicSummary,
 } from "./api.ts";
-import { type Found, findPartition, findSurely } from "./broker-writes.ts";
+import { type Found, findPartition, findSurely } from "./find-partition.ts";
 import type { Doubt, Linearizer } from "./linearizer.ts";
 import { handleOf, type PartitionHandle } from "./partition-handle.ts";
 

@@ -2,8 +2,7 @@
  * The append-only journal: this node's durable Raft log, and the only thing that is synced on the
  * way to an answer. Formats and reasons: DESIGN-journal.md.
  */
-import type { Clock } from "../env/clock.ts";
-import { type Disk, DiskFailure } from "../env/disk.ts";
+import { DiskFailure } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
 import type { Entry, LogIndex, Term, TermRun } from "../raft/types.ts";
 import {
@@ -16,9 +15,9 @@ import {
 } from "./frame.ts";
 import { type JournalClaim, laterEnd, readClaim, removeClaim } from "./journal-claim.ts";
 import { JournalIndex } from "./journal-index.ts";
+import type { JournalOptions } from "./journal-options.ts";
 import { readEntries } from "./journal-reader.ts";
 import { type Recovered, recoverJournal } from "./journal-recovery.ts";
-import type { CoveredEnd } from "./journal-rest.ts";
 import {
   decodeSegmentHeader,
   encodeSegmentHeader,
@@ -35,37 +34,7 @@ const SPARE_COUNT = 2;
 /** No append for so long: the last one gets a watermark of its own. */
 const IDLE_MS = 2;
 
-export type JournalOptions = {
-  readonly disk: Disk;
-  readonly directory: string;
-  /** 32 bits that belong to this journal alone: frames of another one are never taken for ours. */
-  readonly identity: number;
-  /** @default 32 MiB */
-  readonly segmentBytes?: number;
-  /** Free bytes left to checkpoints and partition logs. @default 64 MiB */
-  readonly reserveBytes?: number;
-  /** For the watermark after an idle time; without it only `noteIdle` and `close` write one. */
-  readonly clock?: Clock;
-  /**
-   * For a node that has peers: a damaged journal is cut before the damage instead of refused, and
-   * what it had is remembered as `claimed`. @default false
-   */
-  readonly cutDamaged?: boolean;
-  /**
-   * The end of the newest whole checkpoint, for damage that is not to be cut: what is damaged before
-   * it costs nothing. The journal then begins behind it; see `damagedUpTo`.
-   */
-  readonly covered?: () => Promise<CoveredEnd | null>;
-  /**
-   * Entries as recovery reads them, views into slices that are not used again. An entry whose index
-   * is not new replaces that one and all behind it. What is above `lastIndex` in the end is void.
-   */
-  readonly onEntries?: (entries: readonly Entry[]) => void | Promise<void>;
-  /** No room for further segments, or room again. */
-  readonly onSpaceLow?: (low: boolean) => void;
-  /** The disk failed beside an append. Every later call throws too. */
-  readonly onFailure?: (failure: DiskFailure) => void;
-};
+export type { JournalOptions } from "./journal-options.ts";
 
 export type JournalOpened = {
   readonly journal: Journal;

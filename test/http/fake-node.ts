@@ -18,7 +18,7 @@ import type {
   RetentionRequest,
   WriteReject,
 } from "../../src/node/api.ts";
-import { partitionNotFound } from "../../src/node/broker-writes.ts";
+import { partitionNotFound } from "../../src/node/find-partition.ts";
 import { partitionOfKey } from "../../src/record/partitioner.ts";
 import { FakeBackup } from "./fake-backup.ts";
 import { FakeKv } from "./fake-kv.ts";

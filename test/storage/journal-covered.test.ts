@@ -4,7 +4,6 @@
  * several entries of a log in which entries were replaced.
  */
 import { expect, test } from "bun:test";
-import type { Entry } from "../../src/raft/types.ts";
 import { KIND_ENTRY } from "../../src/storage/frame.ts";
 import { JournalDamaged } from "../../src/storage/journal-damage.ts";
 import { openSegments } from "../../src/storage/journal-files.ts";
@@ -15,15 +14,16 @@ import type { SimDisk } from "../sim/sim-disk.ts";
 import {
   at,
   DIRECTORY,
-  entriesOf,
   entryOf,
   IDENTITY,
   logOf,
-  newDisk,
   openJournal,
+  REPLACED_LAST,
+  usedSegments,
+  writtenWithReplaced,
 } from "./journal-fixture.ts";
 
-const LAST = 24;
+const LAST = REPLACED_LAST;
 const ENDS: readonly CoveredEnd[] = [
   { index: 8, term: 2 },
   { index: 12, term: 2 },
@@ -31,27 +31,9 @@ const ENDS: readonly CoveredEnd[] = [
   { index: LAST, term: 3 },
 ];
 
-/** Of several segments; entries 5, 6, 9 to 11 were replaced. */
-async function written(): Promise<SimDisk> {
-  const disk = await newDisk();
-  const { journal } = await openJournal(disk, { segmentBytes: 768 });
-  const appends: readonly (readonly Entry[])[] = [
-    entriesOf(1, 6, 1, 40),
-    entriesOf(5, 11, 2, 10),
-    entriesOf(9, 12, 2, 40),
-    ...entriesOf(13, LAST, 3, 60).map((entry) => [entry]),
-  ];
-  for (const entries of appends) await journal.append(entries);
-  await journal.retrySpace();
-  await journal.close();
-  return disk;
-}
-
-const origin = await written();
+const origin = await writtenWithReplaced();
 const all = (await logOf((await openJournal(origin.snapshot())).journal)).lines;
-const segments = origin
-  .paths()
-  .filter((path) => path.endsWith(".seg") && origin.peek(path)?.some((byte) => byte !== 0));
+const segments = usedSegments(origin);
 
 /** Where the last frame of each entry begins. */
 const places = await placesOf(origin.snapshot());

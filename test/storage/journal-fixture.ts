@@ -73,3 +73,28 @@ export async function recoverLog(disk: SimDisk): Promise<Log & { torn: JournalOp
   await journal.retrySpace();
   return { ...log, torn };
 }
+
+/** A log in which entries 5, 6 and 9 to 11 were replaced, in the order in which it is written. */
+export const REPLACED_LAST = 24;
+export const REPLACED_APPENDS: readonly (readonly Entry[])[] = [
+  entriesOf(1, 6, 1, 40),
+  entriesOf(5, 11, 2, 10),
+  entriesOf(9, 12, 2, 40),
+  ...entriesOf(13, REPLACED_LAST, 3, 60).map((entry) => [entry]),
+];
+
+/** A disk with that log in several segments, closed. */
+export async function writtenWithReplaced(): Promise<SimDisk> {
+  const disk = await newDisk();
+  const { journal } = await openJournal(disk, { segmentBytes: 768 });
+  for (const entries of REPLACED_APPENDS) await journal.append(entries);
+  await journal.retrySpace();
+  await journal.close();
+  return disk;
+}
+
+/** Files of the journal that hold something, so no spares. */
+export const usedSegments = (disk: SimDisk): string[] =>
+  disk
+    .paths()
+    .filter((path) => path.endsWith(".seg") && disk.peek(path)?.some((byte) => byte !== 0));

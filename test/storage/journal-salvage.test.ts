@@ -14,48 +14,35 @@ import {
   inTerm,
   line,
   logOf,
-  newDisk,
   openJournal,
+  REPLACED_APPENDS,
+  REPLACED_LAST,
+  usedSegments,
+  writtenWithReplaced,
 } from "./journal-fixture.ts";
 import { ShardDisk, workedShard } from "./shard-support.ts";
 
-const LAST = 24;
+const LAST = REPLACED_LAST;
 const CLAIM = { index: at(LAST), term: inTerm(3) };
 const CLAIM_PATH = `${DIRECTORY}/claimed`;
 
-/** Entries in the order in which they are written: some replace others. */
-const APPENDS: readonly (readonly Entry[])[] = [
-  entriesOf(1, 6, 1, 40),
-  entriesOf(5, 11, 2, 10),
-  entriesOf(9, 12, 2, 40),
-  ...entriesOf(13, LAST, 3, 60).map((entry) => [entry]),
-];
-
 /** Every log that the journal has been, entry by entry. */
-const PAST = new Set<string>();
+const PAST = pastOf(REPLACED_APPENDS);
 
-async function written(): Promise<SimDisk> {
-  const disk = await newDisk();
-  const { journal } = await openJournal(disk, { segmentBytes: 768 });
-  for (const entries of APPENDS) await journal.append(entries);
+function pastOf(appends: readonly (readonly Entry[])[]): Set<string> {
+  const past = new Set([""]);
   const log: string[] = [];
-  PAST.add("");
-  for (const entry of APPENDS.flat()) {
+  for (const entry of appends.flat()) {
     log.length = entry.index - 1;
     log.push(line(entry));
-    PAST.add(log.join());
+    past.add(log.join());
   }
-  await journal.retrySpace();
-  await journal.close();
-  return disk;
+  return past;
 }
 
-const origin = await written();
+const origin = await writtenWithReplaced();
 const all = (await logOf((await openJournal(origin.snapshot())).journal)).lines;
-/** Without the spares. */
-const segments = origin
-  .paths()
-  .filter((path) => path.endsWith(".seg") && origin.peek(path)?.some((byte) => byte !== 0));
+const segments = usedSegments(origin);
 
 const isDamaged = async (disk: SimDisk): Promise<boolean> =>
   (await openJournal(disk).catch((error: unknown) => error)) instanceof JournalDamaged;

@@ -5,7 +5,8 @@ import { BunClock } from "./env/bun-clock.ts";
 import { BunDisk } from "./env/bun-disk.ts";
 import { acquireDataLock, DataDirLocked, type DataLock } from "./env/data-lock.ts";
 import { NoNetwork } from "./env/no-network.ts";
-import { parseTokenSpecs } from "./http/token-spec.ts";
+import { parseTokenSpecs, type TokenSpec } from "./http/token-spec.ts";
+import { tokenWords } from "./http/token-words.ts";
 import { startHttpThread } from "./http-worker.ts";
 import type { NodeId } from "./lib/ids.ts";
 import { type HttpServer, listen, tlsOf } from "./listen.ts";
@@ -63,11 +64,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const server = await serveHttp(config, node, log, instruments, fault);
   const stopWatching = cluster.papers?.watch();
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
-  if (config.tokens === "") {
-    log.warn("no tokens are set: `dev` works, from this machine only; see RF_BEARER_TOKENS");
-  } else if (tokens.some(({ token }) => token === "dev")) {
-    log.warn("RF_BEARER_TOKENS has `dev`, which everybody knows: for trying only");
-  }
+  logAccess(config, tokens, log);
   if (config.workers > 1) {
     log.info("one thread serves requests; the setting is accepted for compatibility", {
       workers: config.workers,
@@ -85,6 +82,22 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
       lock.release();
     },
   };
+}
+
+/** Says who may do what, without the tokens. */
+function logAccess(config: Config, tokens: readonly TokenSpec[], log: Logger): void {
+  if (config.tokens === "") {
+    log.warn("no tokens are set: `dev` works, from this machine only; see RF_BEARER_TOKENS");
+  }
+  if (tokens.some(({ token }) => token === "dev")) {
+    log.warn("RF_BEARER_TOKENS has `dev`, which everybody knows: for trying only");
+  }
+  for (const [index, token] of tokens.entries()) {
+    log.info(`token ${index + 1} of ${tokens.length}: ${tokenWords(token)}`);
+  }
+  if (config.authSkipPrefixes !== "") {
+    log.warn("requests to these paths need no token", { prefixes: config.authSkipPrefixes });
+  }
 }
 
 /** On this thread, or on one of its own: then this one has nothing to do but what the node does. */

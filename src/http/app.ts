@@ -63,9 +63,10 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     allowLong: (request) => socket.allowLong(request),
     limitIdle: (request) => socket.limitIdle(request),
   };
-  const { instruments, log, now = Date.now } = options;
+  const { instruments, log } = options;
+  const { now: wallMs = Date.now, monotonic: monotonicMs = () => performance.now() } = options;
   const isLoopback = (request: Request) => socket.isLoopback(request);
-  const auth = new Auth(options.auth, { instruments, now, isLoopback });
+  const auth = new Auth(options.auth, { instruments, clock: { wallMs, monotonicMs }, isLoopback });
   const { forwardWrites = null } = options;
   const forwardTo = () => {
     const url = forwardWrites === null ? null : node.leaderUrl();

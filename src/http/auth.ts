@@ -2,7 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import { sha256 } from "../lib/digest.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import { ApiError, shown } from "./errors.ts";
-import { RateLimit } from "./rate-limit.ts";
+import { type LimitClock, RateLimit } from "./rate-limit.ts";
 import { pathStartOf } from "./raw-url.ts";
 import {
   ALL_GRANTS,
@@ -53,8 +53,8 @@ export class Principal {
   }
 
   /** @throws ApiError `rate_limited`. */
-  spend(nowMs: number): void {
-    const waitSeconds = this.#limit === null ? 0 : this.#limit.take(nowMs);
+  spend(): void {
+    const waitSeconds = this.#limit === null ? 0 : this.#limit.take();
     if (waitSeconds === 0) return;
     throw new ApiError(
       "rate_limited",
@@ -72,8 +72,7 @@ const BEARER = "bearer ";
 
 export type AuthContext = {
   readonly instruments: Instruments;
-  /** Wall clock, milliseconds since 1970. */
-  readonly now: () => number;
+  readonly clock: LimitClock;
   /** True if the request came over loopback. */
   readonly isLoopback: (request: Request) => boolean;
 };
@@ -95,7 +94,7 @@ export class Auth {
       ? [{ token: "dev", grants: ALL_GRANTS, rate: null }]
       : parseTokenSpecs(options.tokens);
     this.#principals = specs.map(({ token, grants, rate }) => {
-      const limit = rate === null ? null : new RateLimit(rate, context.now());
+      const limit = rate === null ? null : new RateLimit(rate, context.clock);
       return new Principal(sha256(token), grants, limit, fallback);
     });
     this.#skipPrefixes = options.skipPrefixes;
@@ -115,7 +114,7 @@ export class Auth {
       throw new ApiError("unauthorized", message, null, { "www-authenticate": "Bearer" });
     }
     try {
-      principal.spend(this.#context.now());
+      principal.spend();
     } catch (error) {
       this.#context.instruments.rateLimited.value++;
       throw error;

@@ -34,6 +34,8 @@ export type HttpOptions = {
   readonly endpoints?: readonly Endpoint[];
   /** Wall clock, milliseconds since 1970. Default: the system's. */
   readonly now?: () => number;
+  /** Milliseconds since some start, never going back. Default: the system's. */
+  readonly monotonic?: () => number;
 };
 
 export type HttpLimits = {

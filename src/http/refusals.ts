@@ -1,6 +1,6 @@
 /** Answers for what no route takes: 404, and 405 with the methods that the path knows. */
 import type { Instruments } from "../metrics/instruments.ts";
-import { type Access, type Endpoint, type Route, toRoute } from "./call.ts";
+import { type Endpoint, type Route, toRoute } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
 import { pathEndOf, pathStartOf } from "./raw-url.ts";
 import { NO_QUERY } from "./schemas.ts";
@@ -14,13 +14,12 @@ export class Refusals {
   constructor(routes: readonly Route[], instruments: Instruments) {
     this.#routes = routes;
     this.#notFound = toRoute(refusal("not found", "token", notFound), instruments);
-    const wrongMethod = (access: Access["kind"]) =>
-      toRoute(
-        refusal("wrong method", access, (path, method) => this.#allowed(path, method)),
-        instruments,
-      );
-    this.#wrongMethod = wrongMethod("token");
-    this.#wrongMethodOfPublic = wrongMethod("public");
+    const wrongMethod = refusal("wrong method", "token", (path, method) =>
+      this.#allowed(path, method),
+    );
+    this.#wrongMethod = toRoute(wrongMethod, instruments);
+    // Both count in one meter: a name of a route is the label of a series.
+    this.#wrongMethodOfPublic = { ...this.#wrongMethod, access: { kind: "public" } };
   }
 
   /** For what Elysia itself could not do; its errors are ours to log. */
@@ -67,12 +66,12 @@ const pathOf = (url: string): string => {
 
 const refusal = (
   name: string,
-  access: Access["kind"],
+  access: "public" | "token",
   error: (path: string, method: string) => ApiError,
 ): Endpoint => ({
   method: "GET",
   path: `(${name})`,
-  access: { kind: access === "public" ? "public" : "token" },
+  access: { kind: access },
   query: NO_QUERY,
   docs: { summary: name, tag: "", answer: "text", errors: [] },
   handle: ({ request }) => {

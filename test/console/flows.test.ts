@@ -378,7 +378,7 @@ if (hasChromium()) {
     const directory = temporaryDirectory();
     let server: Server;
     beforeAll(async () => {
-      const env = { RF_BEARER_TOKENS: "all,reader@read=orders.*" };
+      const env = { RF_BEARER_TOKENS: "every,reader@read=orders.*" };
       server = await startServer({ dataDir: directory.path, env, args: ["--host", "127.0.0.1"] });
     }, PATIENCE_MS);
     afterAll(async () => {

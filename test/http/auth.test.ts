@@ -2,13 +2,23 @@ import { describe, expect, test } from "bun:test";
 import { createApp } from "../../src/http/app.ts";
 import { RateLimit } from "../../src/http/rate-limit.ts";
 import { isLoopbackAddress } from "../../src/http/server.ts";
-import { parseTokenSpecs, TokenSpecError } from "../../src/http/token-spec.ts";
+import { parseTokenSpecs, type RateSpec, TokenSpecError } from "../../src/http/token-spec.ts";
+import { tokenWords } from "../../src/http/token-words.ts";
 import { FakeNode } from "./fake-node.ts";
 import { fixture, httpOptions } from "./fixture.ts";
 
 const names = (text: string) => parseTokenSpecs(text).map(({ token }) => token);
-const withTokens = (tokens: string, now?: () => number) =>
-  fixture({ auth: { tokens, skipPrefixes: [] }, ...(now === undefined ? {} : { now }) });
+const withTokens = (tokens: string, monotonic = () => performance.now()) =>
+  fixture({ auth: { tokens, skipPrefixes: [] }, monotonic });
+const words = (text: string) => parseTokenSpecs(text).map(tokenWords);
+const why = (text: string): string => {
+  try {
+    parseTokenSpecs(text);
+  } catch (error) {
+    if (error instanceof TokenSpecError) return error.message;
+  }
+  return "";
+};
 
 describe("token specs", () => {
   test("all spellings of the contract are understood", () => {
@@ -17,15 +27,78 @@ describe("token specs", () => {
     expect(names("a, b:c")).toEqual(["a", "b", "c"]);
     expect(parseTokenSpecs("dev@50000:50000:1000000")[0]).toMatchObject({
       token: "dev",
-      rate: { perSecond: 50_000, burst: 50_000, daily: 1_000_000 },
+      rate: { bucket: { perSecond: 50_000, burst: 50_000 }, daily: 1_000_000 },
     });
-    expect(parseTokenSpecs("dev@5")[0]?.rate).toEqual({ perSecond: 5, burst: 5, daily: null });
+    const [five] = parseTokenSpecs("dev@5");
+    expect(five?.rate).toEqual({ bucket: { perSecond: 5, burst: 5 }, daily: null });
     const [reader, app] = parseTokenSpecs("r1@read,app@read+write=orders.*");
-    expect(reader?.grants).toEqual([{ scope: "read", pattern: null }]);
+    expect(reader?.grants).toEqual([{ scope: "read", names: null, pattern: null }]);
     expect(app?.grants).toEqual([
-      { scope: "read", pattern: null },
-      { scope: "write", pattern: /^orders\..*$/ },
+      { scope: "read", names: null, pattern: null },
+      { scope: "write", names: "orders.*", pattern: /^orders\..*$/ },
     ]);
+  });
+  test("a number beyond 2^53-1 is no limit", () => {
+    const rates = (text: string) => parseTokenSpecs(text).map(({ rate }) => rate);
+    expect(rates("dev@55555555555555:11111111111111111:111111111111111111111")).toEqual([null]);
+    expect(rates("a@9007199254740991")).toEqual([
+      { bucket: { perSecond: 9007199254740991, burst: 9007199254740991 }, daily: null },
+    ]);
+    expect(rates("a@9007199254740992")).toEqual([null]);
+    expect(rates("a@9007199254740992:5")).toEqual([null]);
+    expect(rates("a@5:9007199254740992")).toEqual([null]);
+    expect(rates("a@9007199254740992:1:7")).toEqual([{ bucket: null, daily: 7 }]);
+    expect(rates("a@5:6:9007199254740992")).toEqual([
+      { bucket: { perSecond: 5, burst: 6 }, daily: null },
+    ]);
+  });
+  test("a scope where a token is expected stops the start with what was meant", () => {
+    const said = (entry: number, word: string, meant: string) =>
+      `RF_BEARER_TOKENS, entry ${entry}: "${word}" is a scope where a token is expected; scopes of one token are joined by +, as in ${meant}`;
+    for (const [text, entry, word, meant] of [
+      ["app@read,write", 2, "write", "app@read+write"],
+      ["s3cr3t@read,write,admin,other", 2, "write", "app@read+write+admin"],
+      ["s3cr3t@read:write", 1, "write", "app@read+write"],
+      ["s3cr3t:read:write", 1, "read", "app@read+write"],
+      ["s3cr3t@read=a.*, write=b.*", 2, "write=b.*", "app@read=a.*+write=b.*"],
+      ["s3cr3t@5,all", 2, "all", "app@all"],
+      ["s3cr3t,admin", 2, "admin", "app@admin"],
+      ["read", 1, "read", "app@read"],
+      ["Write@s3cr3t", 1, "Write", "app@Write"],
+      ["read+write=orders.*", 1, "read+write=orders.*", "app@read+write=orders.*"],
+      ["s3cr3t@all,scope", 2, "scope", "app@all+scope"],
+    ] as const) {
+      expect([text, why(text)]).toEqual([text, said(entry, word, meant)]);
+    }
+    expect(names("reader,writer,administrator,all-of-it")).toHaveLength(4);
+  });
+  test("each token is told in plain words, without the token", () => {
+    expect(words("t@read+write=orders.*,t2,t3@5,t4@scope")).toEqual([
+      "reads all names, writes orders.*, no limit",
+      "reads all names, writes all names, administers all names, no limit",
+      "reads all names, writes all names, administers all names, at most 5 requests a second with bursts of 5",
+      "reads all names, writes all names, administers all names, no limit",
+    ]);
+    expect(words("t@read=a+read=b.*+read=a:u")).toEqual([
+      "reads a and b.*, no limit",
+      "reads a and b.*, no limit",
+    ]);
+    expect(words("t@read=a+read")).toEqual(["reads all names, no limit"]);
+    expect(words("t@write=*")).toEqual(["writes all names, no limit"]);
+    expect(words("t@2:9:100")).toEqual([
+      "reads all names, writes all names, administers all names, at most 2 requests a second with bursts of 9 and 100 requests a day",
+    ]);
+    expect(words("t@99999999999999999999:1:7")[0]).toEndWith(", at most 7 requests a day");
+    expect(words("s3cr3t@read:t0k3n").join()).not.toMatch(/s3cr3t|t0k3n/);
+  });
+  test("the example that limits both scopes limits both", async () => {
+    const { ask } = withTokens("app@read=orders.*+write=orders.*");
+    const line = (topic: string) => `POST /broker/topics/${topic}/produce`;
+    const asked = { token: "app", body: "x" };
+    expect((await ask(line("orders.a"), asked)).status).toBe(200);
+    expect((await ask(line("users"), asked)).status).toBe(403);
+    expect((await ask("GET /broker/topics/orders.a", { token: "app" })).status).toBe(200);
+    expect((await ask("GET /broker/topics/users", { token: "app" })).status).toBe(403);
   });
   test("further tokens of an entry have its scopes", () => {
     expect(parseTokenSpecs("a@read:b").map(({ grants }) => grants.length)).toEqual([1, 1]);
@@ -48,6 +121,13 @@ describe("token specs", () => {
     "a,a",
     "ä",
     "a@1x",
+    "a@01",
+    "a@1:2:3:b",
+    "a:b@read",
+    "a:b@5",
+    "a@READ",
+    "a@ read",
+    "a@read write",
   ]) {
     test(`"${text}" stops the start without showing a token`, () => {
       expect(() => parseTokenSpecs(text)).toThrow(TokenSpecError);
@@ -107,12 +187,12 @@ describe("scopes", () => {
     expect(node.calls).toBe(0);
   });
   test("lists show what the token may read", async () => {
-    const { ask } = withTokens("all,r@read=orders.*");
+    const { ask } = withTokens("every,r@read=orders.*");
     for (const topic of ["orders.a", "payments"]) {
-      await ask(`POST /broker/topics/${topic}/produce`, { token: "all", body: "x" });
+      await ask(`POST /broker/topics/${topic}/produce`, { token: "every", body: "x" });
       const body = JSON.stringify({ topic, ttl_ms: 1000 });
-      await ask("POST /broker/retention", { token: "all", body });
-      await ask(`POST /kv/${topic}/k`, { token: "all", body: "x" });
+      await ask("POST /broker/retention", { token: "every", body });
+      await ask(`POST /kv/${topic}/k`, { token: "every", body: "x" });
     }
     const { body } = await ask("GET /broker/topics", { token: "r" });
     expect((body["topics"] as { topic: string }[]).map(({ topic }) => topic)).toEqual(["orders.a"]);
@@ -124,11 +204,11 @@ describe("scopes", () => {
     expect(spaces.body["namespaces"]).toEqual([{ namespace: "orders.a", revision: 1 }]);
   });
   test('retention for "*" wants the scope for all names', async () => {
-    const { ask } = withTokens("some@admin=orders.*,all@admin");
+    const { ask } = withTokens("some@admin=orders.*,every@admin");
     const body = '{"topic":"*","ttl_ms":5}';
     expect((await ask("POST /broker/retention", { token: "some", body })).status).toBe(403);
     expect((await ask("POST /admin/compact", { token: "some", body: "" })).status).toBe(403);
-    expect((await ask("POST /broker/retention", { token: "all", body })).status).toBe(200);
+    expect((await ask("POST /broker/retention", { token: "every", body })).status).toBe(200);
   });
   test("403 changes nothing", async () => {
     const { ask, node } = withTokens("r@read");
@@ -142,21 +222,72 @@ describe("scopes", () => {
   });
 });
 
+/** A limit and its clocks, in milliseconds. */
+function limitOf(rate: RateSpec, wall = 0) {
+  const at = { wall, monotonic: 0 };
+  const clock = { wallMs: () => at.wall, monotonicMs: () => at.monotonic };
+  return { at, limit: new RateLimit(rate, clock) };
+}
+const HOUR = 3600 * 1000;
+const daily = (count: number): RateSpec => ({ bucket: null, daily: count });
+
 describe("limits", () => {
   test("a bucket gives its burst and then its rate", () => {
-    const limit = new RateLimit({ perSecond: 2, burst: 3, daily: null }, 0);
-    expect([0, 0, 0].map((now) => limit.take(now))).toEqual([0, 0, 0]);
-    expect(limit.take(0)).toBe(1);
-    expect(limit.take(499)).toBe(1);
-    expect(limit.take(500)).toBe(0);
-    expect(limit.take(500)).toBe(1);
+    const { at, limit } = limitOf({ bucket: { perSecond: 2, burst: 3 }, daily: null });
+    const take = (now: number) => {
+      at.monotonic = now;
+      return limit.take();
+    };
+    expect([0, 0, 0].map(take)).toEqual([0, 0, 0]);
+    expect(take(0)).toBe(1);
+    expect(take(499)).toBe(1);
+    expect(take(500)).toBe(0);
+    expect(take(500)).toBe(1);
+  });
+  test("a wall clock that is set neither fills nor drains a bucket", () => {
+    const { at, limit } = limitOf({ bucket: { perSecond: 1, burst: 2 }, daily: null }, 50 * HOUR);
+    expect([limit.take(), limit.take(), limit.take()]).toEqual([0, 0, 1]);
+    for (const wall of [90 * HOUR, 0, 90 * HOUR]) {
+      at.wall = wall;
+      expect(limit.take()).toBe(1);
+    }
+    at.monotonic = 1000;
+    at.wall = 0;
+    expect([limit.take(), limit.take()]).toEqual([0, 1]);
   });
   test("the day's requests come back at midnight UTC", () => {
-    const noon = 12 * 3600 * 1000;
-    const limit = new RateLimit({ perSecond: 1000, burst: 1000, daily: 2 }, noon);
-    expect([limit.take(noon), limit.take(noon)]).toEqual([0, 0]);
-    expect(limit.take(noon)).toBe(12 * 3600);
-    expect(limit.take(2 * noon)).toBe(0);
+    const { at, limit } = limitOf(daily(2), 12 * HOUR);
+    expect([limit.take(), limit.take()]).toEqual([0, 0]);
+    expect(limit.take()).toBe(12 * 3600);
+    Object.assign(at, { wall: 24 * HOUR - 1, monotonic: 12 * HOUR - 1 });
+    expect(limit.take()).toBe(1);
+    Object.assign(at, { wall: 24 * HOUR, monotonic: 12 * HOUR });
+    expect([limit.take(), limit.take(), limit.take()]).toEqual([0, 0, 24 * 3600]);
+  });
+  test("a clock that swings around midnight gives a day's requests once", () => {
+    const { at, limit } = limitOf(daily(1), 23 * HOUR);
+    const passed: number[] = [];
+    for (let i = 0; i < 10; i++) {
+      at.wall = (i % 2 === 0 ? 23 : 25) * HOUR;
+      if (limit.take() === 0) passed.push(at.wall / HOUR);
+    }
+    expect(passed).toEqual([23, 25]);
+  });
+  test("a clock that was a year ahead does not hold the count for longer than a day", () => {
+    const { at, limit } = limitOf(daily(1), 365 * 24 * HOUR);
+    expect(limit.take()).toBe(0);
+    Object.assign(at, { wall: 12 * HOUR, monotonic: HOUR });
+    expect(limit.take()).toBe(23 * 3600);
+    Object.assign(at, { wall: 35 * HOUR, monotonic: 24 * HOUR });
+    expect([limit.take(), limit.take()]).toEqual([0, 13 * 3600]);
+  });
+  test("a request that the bucket refuses does not count for the day", () => {
+    const { at, limit } = limitOf({ bucket: { perSecond: 1, burst: 1 }, daily: 2 });
+    expect([limit.take(), limit.take(), limit.take()]).toEqual([0, 1, 1]);
+    at.monotonic = 1000;
+    expect(limit.take()).toBe(0);
+    at.monotonic = 2000;
+    expect(limit.take()).toBe(24 * 3600 - 2);
   });
   test("429 has Retry-After and the limit is of one token", async () => {
     const { ask, options } = withTokens("slow@1,fast", () => 0);

@@ -4,7 +4,7 @@ import { STREAM_BODY_BYTES_MAX } from "../../src/http/stream-body.ts";
 import { FakeStreams } from "./fake-streams.ts";
 import { type Answer, fixture } from "./fixture.ts";
 
-const TOKENS = "all,reader@read=orders.*,admin@admin=orders.*+read=orders.*,onlyadmin@admin";
+const TOKENS = "every,reader@read=orders.*,chief@admin=orders.*+read=orders.*,onlyadmin@admin";
 
 function setUp(changes: Partial<HttpOptions> = {}) {
   const streams = new FakeStreams();
@@ -32,11 +32,11 @@ test("a view is put with admin and read for its topic, and for the topic of the 
   const { ask, streams } = setUp();
   const put = async (view: string, topic: string, token: string) =>
     (await ask(`PUT /broker/views/${view}`, token, { source: source(topic) })).status;
-  expect(await put("mine", "orders.eu", "admin")).toBe(200);
-  expect(await put("orders-view", "orders.us", "admin")).toBe(200);
+  expect(await put("mine", "orders.eu", "chief")).toBe(200);
+  expect(await put("orders-view", "orders.us", "chief")).toBe(200);
   expect(streams.asked).toEqual(["put mine", "put orders-view"]);
-  expect(await put("payments-view", "orders.eu", "admin")).toBe(403);
-  expect(await put("mine", "payments.eu", "admin")).toBe(403);
+  expect(await put("payments-view", "orders.eu", "chief")).toBe(403);
+  expect(await put("mine", "payments.eu", "chief")).toBe(403);
   expect(await put("mine", "orders.eu", "reader")).toBe(403);
   expect(await put("mine", "orders.eu", "onlyadmin")).toBe(403);
   expect(streams.asked.length).toBe(2);
@@ -48,11 +48,11 @@ test("a view is read with read and deleted with admin for its topic; lists show 
   expect(await status("GET /broker/views/orders-view", "reader")).toBe(200);
   expect(await status("GET /broker/views/payments-view", "reader")).toBe(403);
   expect(await status("DELETE /broker/views/orders-view", "reader")).toBe(403);
-  expect(await status("DELETE /broker/views/payments-view", "admin")).toBe(403);
-  expect(await status("DELETE /broker/views/orders-view", "admin")).toBe(200);
+  expect(await status("DELETE /broker/views/payments-view", "chief")).toBe(403);
+  expect(await status("DELETE /broker/views/orders-view", "chief")).toBe(200);
   expect(streams.asked).toEqual(["get orders-view", "delete orders-view"]);
   expect((await ask("GET /broker/views", "reader")).body["views"]).toHaveLength(1);
-  expect((await ask("GET /broker/views", "all")).body["views"]).toHaveLength(2);
+  expect((await ask("GET /broker/views", "every")).body["views"]).toHaveLength(2);
   expect(await status("GET /broker/views", "onlyadmin")).toBe(403);
 });
 
@@ -61,13 +61,13 @@ test("an answer comes as the node made it, a rejection with its message", async 
   const request = new Request("http://localhost/broker/query", {
     method: "POST",
     body: "{}",
-    headers: { authorization: "Bearer all" },
+    headers: { authorization: "Bearer every" },
   });
   const response = await app.fetch(request);
   expect(await response.text()).toBe('{"ok":true,"exact":9007199254740993}');
   expect(response.headers.get("content-type")).toBe("application/json");
   streams.outcome = { ok: false, code: "query_too_large", message: "more than 3 groups" };
-  const answer = await ask("POST /broker/query", "all", {});
+  const answer = await ask("POST /broker/query", "every", {});
   expect(answer).toMatchObject({ status: 413, body: { message: "more than 3 groups" } });
 });
 
@@ -81,14 +81,14 @@ test("the work is told when the client leaves, and when the server stops", async
   const request = new Request("http://localhost/broker/query", {
     method: "POST",
     body: "{}",
-    headers: { authorization: "Bearer all" },
+    headers: { authorization: "Bearer every" },
     signal: client.signal,
   });
   const left = app.fetch(request);
   while (streams.asked.length < 1) await Bun.sleep(1);
   client.abort();
   expect(streams.signal?.aborted).toBe(true);
-  const stopped = ask("GET /broker/views/orders-view", "all");
+  const stopped = ask("GET /broker/views/orders-view", "every");
   while (streams.asked.length < 2) await Bun.sleep(1);
   expect(streams.signal?.aborted).toBe(false);
   app.beginStop();
@@ -99,28 +99,28 @@ test("the work is told when the client leaves, and when the server stops", async
 
 test("RF_COMPAT=ayder reaches the join", async () => {
   const { ask, streams } = setUp({ compat: "ayder" });
-  await ask("POST /broker/join", "all", join("a", "b"));
+  await ask("POST /broker/join", "every", join("a", "b"));
   expect(streams.asked).toEqual(["join as ayder"]);
 });
 
 test("a body may be as long as two schemas, not longer; names of views are names", async () => {
   const { ask } = setUp();
   const query = (length: number) =>
-    ask("POST /broker/query", "all", { x: "y".repeat(length - '{"x":""}'.length) });
+    ask("POST /broker/query", "every", { x: "y".repeat(length - '{"x":""}'.length) });
   expect((await query(STREAM_BODY_BYTES_MAX)).status).toBe(200);
   expect(await query(STREAM_BODY_BYTES_MAX + 1)).toMatchObject({
     status: 413,
     body: { error: "request_too_large", limit: STREAM_BODY_BYTES_MAX },
   });
   for (const name of ["a%20b", "a%2Fb", "x".repeat(250)]) {
-    expect((await ask(`GET /broker/views/${name}`, "all")).body["error"]).toBe("invalid_view");
+    expect((await ask(`GET /broker/views/${name}`, "every")).body["error"]).toBe("invalid_view");
   }
 });
 
 test("the routes are there only where there is stream processing, and then documented", async () => {
   const without = fixture();
   expect((await without.ask("POST /broker/query", { body: "{}" })).status).toBe(404);
-  const { body } = await setUp().ask("GET /openapi.json", "all");
+  const { body } = await setUp().ask("GET /openapi.json", "every");
   const paths = Object.keys(body["paths"] as object);
   for (const path of ["/broker/query", "/broker/join", "/broker/views", "/broker/views/{name}"]) {
     expect(paths).toContain(path);

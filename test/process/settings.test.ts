@@ -35,6 +35,24 @@ test("a token that everybody knows is told at the start", async () => {
   }
 });
 
+test("a start says what each token may do, without the token", async () => {
+  const tokens = "s3cr3t@read+write=orders.*,0ther:t0k3n";
+  const env = {
+    RF_BEARER_TOKENS: tokens,
+    RF_HTTP_ADDR: "127.0.0.1",
+    RF_AUTH_SKIP_PREFIXES: "/kv/public/",
+  };
+  const server = await startServer({ dataDir: directory.path, env });
+  await server.kill();
+  expect(server.log().match(/(?<=msg=")token \d of .*(?="$)/gm)).toEqual([
+    "token 1 of 3: reads all names, writes orders.*, no limit",
+    "token 2 of 3: reads all names, writes all names, administers all names, no limit",
+    "token 3 of 3: reads all names, writes all names, administers all names, no limit",
+  ]);
+  expect(server.log()).toContain('"requests to these paths need no token" prefixes=/kv/public/');
+  expect(server.log()).not.toMatch(/s3cr3t|0ther|t0k3n/);
+});
+
 test("tokens and certificates that cannot be used end a start before it touches a disk", () => {
   for (const env of [{ RF_BEARER_TOKENS: "a::b" }, { RF_TLS_CERT: "cert.pem" }]) {
     const dataDir = join(directory.path, "untouched");

@@ -1,8 +1,21 @@
 /** The HTTP side of `ayder serve`: the same on the node's own thread and on another one. */
 import { type Config, ConfigError } from "./config.ts";
+import { ConnectionGuard } from "./env/connection-guard.ts";
+import {
+  type DescriptorPlan,
+  descriptorLimit,
+  openDescriptors,
+  planDescriptors,
+} from "./env/descriptors.ts";
+import { openTcpSockets } from "./env/tcp-sockets.ts";
 import { createApp } from "./http/app.ts";
 import type { HttpOptions } from "./http/options.ts";
-import { IDLE_TIMEOUT_SECONDS_DEFAULT, type RunningServer, startServer } from "./http/server.ts";
+import {
+  IDLE_TIMEOUT_SECONDS_DEFAULT,
+  type RunningServer,
+  type StartGuard,
+  startServer,
+} from "./http/server.ts";
 import type { Instruments } from "./metrics/instruments.ts";
 import type { Logger } from "./metrics/log.ts";
 import type { Served } from "./node/port-calls.ts";
@@ -22,6 +35,7 @@ export function listen(
   log: Logger,
   instruments: Instruments,
 ): HttpServer {
+  const plan = descriptorPlan(config);
   const options: HttpOptions = {
     auth: {
       tokens: config.tokens,
@@ -46,6 +60,10 @@ export function listen(
       views: () => samples.viewLags(),
       threads: () => samples.threads(),
       build: () => ({ version: VERSION, commit: COMMIT }),
+      openFiles: () => {
+        const open = openDescriptors();
+        return open === null ? null : { open, max: plan.limit };
+      },
     },
   };
   const app = createApp(node, options);
@@ -55,8 +73,63 @@ export function listen(
     port: portOf(config),
     tls: tlsOf(config),
     idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS_DEFAULT,
+    guard: guardOf(config, plan, log, instruments),
     log,
   });
+}
+
+/** How descriptors are shared out; a forwarded write takes a second connection. */
+export function descriptorPlan(config: Config): DescriptorPlan {
+  const plan = planDescriptors(descriptorLimit(), config.haFollowerWrites === "forward" ? 2 : 1);
+  const asked = config.connectionsMax === 0 ? plan.connections : config.connectionsMax;
+  return { ...plan, connections: Math.min(asked, plan.connections) };
+}
+
+const CLOSED_LOG_EVERY_MS = 10_000;
+
+/** What bounds the client connections of the port that is listened on. */
+function guardOf(
+  config: Config,
+  plan: DescriptorPlan,
+  log: Logger,
+  instruments: Instruments,
+): StartGuard {
+  return (port, busyPorts) => {
+    const sockets = openTcpSockets(plan.limit);
+    const fields = { open_files_limit: plan.limit, connections_limit: plan.connections };
+    if (sockets === null) {
+      log.info("connections are not bounded: this system does not tell of them", fields);
+      return null;
+    }
+    if (config.connectionsMax > plan.connections) {
+      const asked = { asked: config.connectionsMax, ...fields };
+      log.warn("RF_MAX_CONNECTIONS is lowered to what the limit on open files leaves", asked);
+    } else log.info("limits", fields);
+    instruments.connectionsMax.value = plan.connections;
+    let loggedAt = Number.NEGATIVE_INFINITY;
+    return new ConnectionGuard({
+      sockets,
+      port,
+      peerPort: raftPortOf(config),
+      connectionsMax: plan.connections,
+      busyPorts,
+      counted: (connections) => {
+        instruments.connections.value = connections;
+      },
+      closed: (closed, connections) => {
+        instruments.connectionsClosed.value += closed;
+        if (performance.now() - loggedAt < CLOSED_LOG_EVERY_MS) return;
+        loggedAt = performance.now();
+        log.warn("closed idle connections: too many are open", { closed, connections, ...fields });
+      },
+    });
+  };
+}
+
+/** 0 for a node alone. */
+function raftPortOf(config: Config): number {
+  if (!config.haEnabled) return 0;
+  return parseTopology(config.haNodes).find(({ id }) => id === config.haNodeId)?.raftPort ?? 0;
 }
 
 /** In a cluster the topology says where this node is found, unless the port is given. */

@@ -4,18 +4,20 @@ import { type Config, ConfigError } from "./config.ts";
 import { BunClock } from "./env/bun-clock.ts";
 import { BunDisk } from "./env/bun-disk.ts";
 import { acquireDataLock, DataDirLocked, type DataLock } from "./env/data-lock.ts";
+import { DescriptorReserve } from "./env/descriptor-reserve.ts";
 import { NoNetwork } from "./env/no-network.ts";
 import { parseTokenSpecs, type TokenSpec } from "./http/token-spec.ts";
 import { tokenWords } from "./http/token-words.ts";
 import { startHttpThread } from "./http-worker.ts";
 import type { NodeId } from "./lib/ids.ts";
-import { type HttpServer, listen, tlsOf } from "./listen.ts";
+import { descriptorPlan, type HttpServer, listen, tlsOf } from "./listen.ts";
 import { createInstruments, type Instruments } from "./metrics/instruments.ts";
 import { createLogger, type Logger, type LogLevel } from "./metrics/log.ts";
 import { startLoopLagProbe } from "./metrics/loop-lag.ts";
 import type { SampleApi } from "./node/api.ts";
 import type { ClusterOptions } from "./node/cluster.ts";
 import { Node } from "./node/node.ts";
+import { patientDisk } from "./node/shortage.ts";
 import type { WriteConcern } from "./node/write-concern.ts";
 import { type PeerPapers, peerNetworkOf } from "./peer-network.ts";
 import { DataDir, refuseHalfRestored } from "./storage/data-dir.ts";
@@ -144,9 +146,12 @@ async function openNode(
   instruments: Instruments,
   fault: (error: unknown) => void,
 ): Promise<Node> {
-  const disk = new BunDisk(config.dataDir);
-  await refuseHalfRestored(disk);
-  const dataDir = await DataDir.open(disk, {
+  const plan = descriptorPlan(config);
+  const disk = BunDisk.withReserve(config.dataDir, new DescriptorReserve(plan.reserve));
+  const clock = new BunClock();
+  const patient = patientDisk({ disk, clock, log, instruments });
+  await refuseHalfRestored(patient);
+  const dataDir = await DataDir.open(patient, {
     // A node alone names its cluster at once; of several, one does when all know each other.
     clusterId: config.haEnabled ? null : crypto.randomUUID(),
     incarnation: crypto.randomUUID(),
@@ -156,13 +161,13 @@ async function openNode(
   }
   return Node.open({
     disk,
-    clock: new BunClock(),
+    clock,
     random: { u32: () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0 },
     log,
     instruments,
     dataDir,
     nodeId: config.haNodeId as NodeId,
-    storage: config,
+    storage: { ...config, segmentFilesMax: plan.segmentFiles },
     checkpointBytes: config.checkpointBytes,
     journalKeepBytes: config.journalKeepBytes,
     scrubBytesPerSecond: config.scrubBytesPerSecond,

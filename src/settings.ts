@@ -148,6 +148,15 @@ export const SETTINGS = {
     help: "how many idempotency keys a partition remembers at most",
     section: "Broker",
   },
+  connectionsMax: {
+    variables: ["RF_MAX_CONNECTIONS"],
+    kind: "integer",
+    default: "0",
+    min: 0,
+    max: 1_000_000,
+    help: "most client connections, beyond which the longest idle ones are closed; 0: what the limit on open files leaves",
+    section: "Limits",
+  },
   messageBytesMax: {
     variables: ["RF_MAX_MESSAGE_BYTES"],
     kind: "bytes",

@@ -7,7 +7,15 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
-import { type Disk, DiskFailure, type DiskFile, DiskFull, type DiskSpace } from "./disk.ts";
+import { type DescriptorReserve, NO_RESERVE } from "./descriptor-reserve.ts";
+import {
+  type Disk,
+  DiskFailure,
+  type DiskFile,
+  DiskFull,
+  type DiskSpace,
+  ResourceShortage,
+} from "./disk.ts";
 
 /** Above it a write goes to the pool, in pieces of this size. */
 const SYNC_WRITE_BYTES_MAX = 256 * 1024;
@@ -16,6 +24,10 @@ const SYNC_READ_BYTES_MAX = 64 * 1024;
 /** A read on this thread that took longer met a slow disk: the next ones go to the pool. */
 const SLOW_READ_MS = 1;
 const POOLED_READS_AFTER_SLOW = 64;
+/** A read or write that found no memory is tried again after this time. */
+const SHORTAGE_WAIT_MS = 20;
+/** What a lack of descriptors, memory or threads looks like; nothing was done then. */
+const SHORTAGES = ["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
 
 /** The calls that tests replace to make a file system misbehave. */
 export type FileCalls = Pick<
@@ -38,11 +50,23 @@ export class BunDisk implements Disk {
   readonly #calls: FileCalls;
   readonly #replacing = new Set<string>();
   readonly #existing: "r" | "r+";
+  readonly #reserve: DescriptorReserve;
 
-  constructor(root: string, calls: FileCalls = fs, existing: "r" | "r+" = "r+") {
+  constructor(
+    root: string,
+    calls: FileCalls = fs,
+    existing: "r" | "r+" = "r+",
+    reserve: DescriptorReserve = NO_RESERVE,
+  ) {
     this.root = root;
     this.#calls = calls;
     this.#existing = existing;
+    this.#reserve = reserve;
+  }
+
+  /** A disk that opens its files from `reserve` when the process has no other descriptor left. */
+  static withReserve(root: string, reserve: DescriptorReserve): BunDisk {
+    return new BunDisk(root, fs, "r+", reserve);
   }
 
   /** Needs no right to write; whoever writes to a file of it gets a `DiskFailure`. */
@@ -53,14 +77,17 @@ export class BunDisk implements Disk {
   async open(path: string, mode: "create" | "existing" | "truncate"): Promise<DiskFile> {
     const flags = mode === "create" ? "wx+" : mode === "existing" ? this.#existing : "w+";
     const full = this.#full(path);
-    const fd = await attempt<number>("open", full, (done) => fs.open(full, flags, 0o600, done));
+    const fd = await this.#open(full, flags);
     return new BunFile(fd, full, this.#calls);
   }
 
   async readWhole(path: string): Promise<Uint8Array | null> {
     const full = this.#full(path);
     try {
-      return await Bun.file(full).bytes();
+      return await this.#withDescriptor(
+        () => Bun.file(full).bytes(),
+        () => fs.readFileSync(full),
+      );
     } catch (cause) {
       if (codeOf(cause) === "ENOENT") return null;
       throw fault("read", full, cause);
@@ -84,7 +111,10 @@ export class BunDisk implements Disk {
   async list(directory: string): Promise<string[]> {
     const full = this.#full(directory);
     try {
-      const names = await fs.promises.readdir(full);
+      const names = await this.#withDescriptor(
+        () => fs.promises.readdir(full),
+        () => fs.readdirSync(full),
+      );
       return names.sort();
     } catch (cause) {
       if (codeOf(cause) === "ENOENT") return [];
@@ -113,7 +143,10 @@ export class BunDisk implements Disk {
   async removeTree(path: string): Promise<void> {
     const full = this.#full(path);
     try {
-      await fs.promises.rm(full, { recursive: true, force: true });
+      await this.#withDescriptor(
+        () => fs.promises.rm(full, { recursive: true, force: true }),
+        () => fs.rmSync(full, { recursive: true, force: true }),
+      );
     } catch (cause) {
       throw fault("remove tree", full, cause);
     }
@@ -127,7 +160,7 @@ export class BunDisk implements Disk {
 
   async syncDirectory(path: string): Promise<void> {
     const full = this.#full(path);
-    const fd = await attempt<number>("open", full, (done) => fs.open(full, "r", done));
+    const fd = await this.#open(full, "r");
     try {
       await attempt<void>("fsync", full, (done) => this.#calls.fsync(fd, done));
     } finally {
@@ -135,7 +168,9 @@ export class BunDisk implements Disk {
     }
   }
 
+  /** Is asked once a second, and takes the reserve's descriptors back when there are some again. */
   async space(): Promise<DiskSpace> {
+    this.#reserve.refill();
     try {
       const { bavail, blocks, bsize } = await fs.promises.statfs(this.root);
       return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
@@ -149,13 +184,38 @@ export class BunDisk implements Disk {
    * told of an error that the sync meets.
    */
   async #writeTemporary(path: string, bytes: Uint8Array): Promise<void> {
-    const fd = await attempt<number>("open", path, (done) => fs.open(path, "w", 0o600, done));
+    const fd = await this.#open(path, "w");
     const file = new BunFile(fd, path, this.#calls);
     try {
       await file.write(0, bytes);
       await attempt<void>("fsync", path, (done) => this.#calls.fsync(fd, done));
     } finally {
       await file.close();
+    }
+  }
+
+  #open(path: string, flags: string): Promise<number> {
+    return this.#withDescriptor(
+      () => attempt<number>("open", path, (done) => fs.open(path, flags, 0o600, done)),
+      () => fs.openSync(path, flags, 0o600),
+      path,
+    );
+  }
+
+  /** @param now does the same as `start` before the present turn ends. */
+  async #withDescriptor<T>(start: () => Promise<T>, now: () => T, path = ""): Promise<T> {
+    try {
+      return await start();
+    } catch (error) {
+      if (!isDescriptorShortage(error) || !this.#reserve.lend()) throw error;
+      try {
+        return now();
+      } catch (cause) {
+        if (path === "") throw cause;
+        throw fault("open", path, cause);
+      } finally {
+        this.#reserve.refill();
+      }
     }
   }
 
@@ -198,6 +258,8 @@ class BunFile implements DiskFile {
       }
       return null;
     } catch (cause) {
+      // What was written so far is written once more.
+      if (isShortage(cause)) return this.#writePooled(position, bytes);
       return Promise.reject(this.#fail("write", cause));
     }
   }
@@ -221,7 +283,8 @@ class BunFile implements DiskFile {
     while (filled < length) {
       const count = pooled
         ? await this.#readPooled(bytes, filled, position + filled)
-        : this.#readHere(bytes, filled, position + filled);
+        : (this.#readHere(bytes, filled, position + filled) ??
+          (await this.#readPooled(bytes, filled, position + filled)));
       if (count === 0) break;
       filled += count;
     }
@@ -255,8 +318,10 @@ class BunFile implements DiskFile {
       while (done < bytes.length) {
         const size = Math.min(SYNC_WRITE_BYTES_MAX, bytes.length - done);
         const from = done;
-        const count = await attempt<number>("write", this.#path, (finished) =>
-          this.#calls.write(this.#fd, bytes, from, size, position + from, finished),
+        const count = await whileShort(() =>
+          attempt<number>("write", this.#path, (finished) =>
+            this.#calls.write(this.#fd, bytes, from, size, position + from, finished),
+          ),
         );
         if (count <= 0) throw new Error("write made no progress");
         done += count;
@@ -266,20 +331,24 @@ class BunFile implements DiskFile {
     }
   }
 
-  #readHere(bytes: Uint8Array, at: number, position: number): number {
+  /** @returns null if the kernel has no memory for it now. */
+  #readHere(bytes: Uint8Array, at: number, position: number): number | null {
     try {
       const start = performance.now();
       const count = this.#calls.readSync(this.#fd, bytes, at, bytes.length - at, position);
       if (performance.now() - start > SLOW_READ_MS) this.#pooledReads = POOLED_READS_AFTER_SLOW;
       return count;
     } catch (cause) {
+      if (isShortage(cause)) return null;
       throw fault("read", this.#path, cause);
     }
   }
 
   #readPooled(bytes: Uint8Array, at: number, position: number): Promise<number> {
-    return attempt<number>("read", this.#path, (done) =>
-      this.#calls.read(this.#fd, bytes, at, bytes.length - at, position, done),
+    return whileShort(() =>
+      attempt<number>("read", this.#path, (done) =>
+        this.#calls.read(this.#fd, bytes, at, bytes.length - at, position, done),
+      ),
     );
   }
 
@@ -323,9 +392,32 @@ function fault(operation: string, path: string, cause: unknown): Error {
   const code = codeOf(cause);
   const reason = cause instanceof Error ? cause.message : String(cause);
   const message = `${operation} ${path}: ${reason}`;
-  return code === "ENOSPC" || code === "EDQUOT"
-    ? new DiskFull(message, { cause })
+  if (code === "ENOSPC" || code === "EDQUOT") return new DiskFull(message, { cause });
+  // A sync that failed, for whatever reason, may have dropped what was written.
+  return SHORTAGES.includes(code) && !/sync$/.test(operation)
+    ? new ResourceShortage(message, { cause })
     : new DiskFailure(message, { cause });
+}
+
+const isShortage = (error: unknown): boolean =>
+  error instanceof ResourceShortage || SHORTAGES.includes(codeOf(error));
+
+/** True if a free descriptor would have helped. */
+function isDescriptorShortage(error: unknown): boolean {
+  const code = codeOf(error instanceof ResourceShortage ? error.cause : error);
+  return code === "EMFILE" || code === "ENFILE";
+}
+
+/** Repeats a call of an open file that found no memory: it did nothing. */
+async function whileShort<T>(call: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isShortage(error)) throw error;
+    }
+    await Bun.sleep(SHORTAGE_WAIT_MS);
+  }
 }
 
 function codeOf(cause: unknown): string {

@@ -60,3 +60,11 @@ export class DiskFailure extends Error {
 export class DiskFull extends DiskFailure {
   override readonly name: string = "DiskFull";
 }
+
+/**
+ * The process or the machine ran out of descriptors or memory (EMFILE, ENFILE, ENOMEM, EAGAIN). The
+ * operation did nothing, and the disk is fine: it can be tried again (`patient-disk.ts`).
+ */
+export class ResourceShortage extends DiskFailure {
+  override readonly name: string = "ResourceShortage";
+}

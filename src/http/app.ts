@@ -43,6 +43,8 @@ export type App = {
   readonly elysia: AnyElysia;
   readonly endpoints: readonly Endpoint[];
   readonly fetch: (request: Request) => Response | Promise<Response>;
+  /** Requests that are not answered to their end yet. */
+  busy(): Iterable<Request>;
   /** Called once by the server. */
   attach(socket: Socket): void;
   /** New requests get 503, waits and streams end; requests under way go on. */
@@ -62,6 +64,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     stopping: stop.signal,
     allowLong: (request) => socket.allowLong(request),
     limitIdle: (request) => socket.limitIdle(request),
+    streaming: new Set(),
   };
   const { instruments, log } = options;
   const { now: wallMs = Date.now, monotonic: monotonicMs = () => performance.now() } = options;
@@ -96,6 +99,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
       const route = hot.find(request.method, request.url);
       return route === null ? elysia.fetch(readable(request)) : gate.serve(route, request);
     },
+    busy: () => [...gate.inFlight, ...edge.streaming],
     attach: (attached) => {
       socket = attached;
     },

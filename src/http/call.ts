@@ -86,7 +86,7 @@ export function toRoute(endpoint: Endpoint, instruments: Instruments): Route {
 
 /** Counts what is answered, and makes an answer of what was thrown. */
 export interface CallEnd {
-  finish(route: Route, startedAt: number, response: Response): Response;
+  finish(route: Route, request: Request, startedAt: number, response: Response): Response;
   failed(route: Route, request: Request, error: unknown): Response;
 }
 
@@ -145,7 +145,7 @@ export class Call {
     } catch (error) {
       response = this.#end.failed(this.route, this.request, error);
     }
-    this.#resolve(this.#end.finish(this.route, this.startedAt, response));
+    this.#resolve(this.#end.finish(this.route, this.request, this.startedAt, response));
   }
 
   fail(error: unknown): void {

@@ -15,4 +15,6 @@ export type Edge = {
   readonly allowLong: (request: Request) => void;
   /** Takes that back: a client that takes nothing for minutes is cut off. */
   readonly limitIdle: (request: Request) => void;
+  /** Requests whose answers are streams that have not ended. */
+  readonly streaming: Set<Request>;
 };

@@ -77,6 +77,7 @@ function offsetAfterLastEvent(call: Call): number | null {
 
 class Follower {
   readonly #edge: Edge;
+  readonly #request: Request;
   readonly #consume: ConsumeCall;
   readonly #format: Format;
   readonly #ended = new AbortController();
@@ -87,6 +88,7 @@ class Follower {
 
   constructor(edge: Edge, call: Call, consume: ConsumeCall, format: Format, start: number) {
     this.#edge = edge;
+    this.#request = call.request;
     this.#consume = consume;
     this.#format = format;
     this.#next = start;
@@ -95,8 +97,14 @@ class Follower {
 
   readable(): ReadableStream<Uint8Array> {
     const { followStreams } = this.#edge.options.instruments;
+    const { streaming } = this.#edge;
     followStreams.value++;
-    this.#signal.addEventListener("abort", () => followStreams.value--, { once: true });
+    streaming.add(this.#request);
+    const ended = () => {
+      followStreams.value--;
+      streaming.delete(this.#request);
+    };
+    this.#signal.addEventListener("abort", ended, { once: true });
     // Without a queue of its own, so that a chunk is made only when the socket takes one.
     return new ReadableStream(
       {

@@ -27,6 +27,8 @@ export type GateParts = {
 
 export class Gate implements CallEnd {
   readonly #parts: GateParts;
+  /** Requests whose answers are not ready yet. */
+  readonly inFlight = new Set<Request>();
   /** Most clients say the same again and again. */
   #ownName: string | null = null;
 
@@ -37,6 +39,7 @@ export class Gate implements CallEnd {
   serve(route: Route, request: Request): Response | Promise<Response> {
     const startedAt = performance.now();
     this.#parts.instruments.requestsInFlight.value++;
+    this.inFlight.add(request);
     let answer: Response | Promise<Response>;
     try {
       const call = this.#admit(route, request, startedAt);
@@ -48,7 +51,7 @@ export class Gate implements CallEnd {
     }
     return answer instanceof Promise
       ? this.#settle(route, request, startedAt, answer)
-      : this.finish(route, startedAt, answer);
+      : this.finish(route, request, startedAt, answer);
   }
 
   async #forward(route: Route, request: Request, leader: Leader): Promise<Response> {
@@ -67,9 +70,9 @@ export class Gate implements CallEnd {
     answer: Promise<Response>,
   ): Promise<Response> {
     try {
-      return this.finish(route, startedAt, await answer);
+      return this.finish(route, request, startedAt, await answer);
     } catch (error) {
-      return this.finish(route, startedAt, this.failed(route, request, error));
+      return this.finish(route, request, startedAt, this.failed(route, request, error));
     }
   }
 
@@ -108,8 +111,9 @@ export class Gate implements CallEnd {
     );
   }
 
-  finish(route: Route, startedAt: number, response: Response): Response {
+  finish(route: Route, request: Request, startedAt: number, response: Response): Response {
     this.#parts.instruments.requestsInFlight.value--;
+    this.inFlight.delete(request);
     route.meter.observe(response.status, (performance.now() - startedAt) / 1000);
     return response;
   }

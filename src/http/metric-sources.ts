@@ -13,6 +13,7 @@ export const sourcesOf = (node: NodeApi): MetricSources => ({
   views: () => [],
   threads: () => [],
   process: processSample,
+  openFiles: () => null,
   build: () => ({ version: "", commit: "" }),
   ha: async () => {
     const health = await node.health();

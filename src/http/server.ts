@@ -13,8 +13,16 @@ export type ServerOptions = {
   readonly tls: { readonly cert: string; readonly key: string } | null;
   /** A connection on which nothing moves is closed after this long; at most 255. */
   readonly idleTimeoutSeconds: number;
+  /** Bounds the connections of the port while the server runs; absent: nothing does. */
+  readonly guard?: StartGuard;
   readonly log: Logger;
 };
+
+/** @param busyPorts ports of the clients whose requests are being answered. */
+export type StartGuard = (
+  port: number,
+  busyPorts: () => ReadonlySet<number>,
+) => { stop(): void } | null;
 
 export type RunningServer = {
   readonly host: string;
@@ -72,11 +80,22 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
   const scheme = tls === null ? "http" : "https";
   const shownHost = host.includes(":") ? `[${host}]` : host;
   const boundPort = server.port ?? port;
+  const guard = options.guard?.(boundPort, () => {
+    const ports = new Set<number>();
+    for (const request of app.busy()) {
+      const client = server.requestIP(request);
+      if (client !== null) ports.add(client.port);
+    }
+    return ports;
+  });
   return {
     host,
     port: boundPort,
     url: `${scheme}://${shownHost}:${boundPort}`,
-    stop: (graceMs) => stop(app, server, graceMs),
+    stop: async (graceMs) => {
+      guard?.stop();
+      await stop(app, server, graceMs);
+    },
   };
 }
 

@@ -84,6 +84,10 @@ export const COUNTERS = {
     name: "ayder_http_overload_rejects_total",
     help: "Requests answered 503 overloaded",
   },
+  connectionsClosed: {
+    name: "ayder_http_connections_closed_total",
+    help: "Idle client connections that were closed because there were too many",
+  },
   stateChecks: {
     name: "ayder_state_checks_total",
     help: "Times that this node's state was compared with the leader's and was the same",
@@ -116,6 +120,18 @@ export const GAUGES = {
   clockClampSeconds: {
     name: "ayder_clock_clamp_seconds",
     help: "This node's wall clock minus the cluster's time, by which things expire",
+  },
+  connections: {
+    name: "ayder_http_connections",
+    help: "Connections of clients, as last counted",
+  },
+  connectionsMax: {
+    name: "ayder_http_connections_limit",
+    help: "Connections of clients beyond which the longest idle ones are closed; 0 without a bound",
+  },
+  diskWaits: {
+    name: "ayder_disk_waits_for_descriptors",
+    help: "1 while disk operations wait for a file descriptor or memory and writes are refused",
   },
   requestsInFlight: {
     name: "ayder_http_requests_in_flight",
@@ -182,6 +198,7 @@ export const createInstruments = (): Instruments => ({
   scopeRefusals: new Cell(),
   rateLimited: new Cell(),
   overloadRejects: new Cell(),
+  connectionsClosed: new Cell(),
   stateChecks: new Cell(),
   journalBytes: new Cell(),
   journalKeptBytes: new Cell(),
@@ -191,6 +208,9 @@ export const createInstruments = (): Instruments => ({
   diskSizeBytes: new Cell(),
   clockSkewSeconds: new Cell(),
   clockClampSeconds: new Cell(),
+  connections: new Cell(),
+  connectionsMax: new Cell(),
+  diskWaits: new Cell(),
   requestsInFlight: new Cell(),
   followStreams: new Cell(),
   damage: newDamageCells(),

@@ -166,6 +166,17 @@ function addProcess(registry: Registry, sources: MetricSources, now: Now): void 
     Math.min(s.startedAtSeconds, now().startedAtSeconds),
   );
   gauge("ayder_clock_seconds", "Wall clock of the node when it was scraped", (s) => s.clockSeconds);
+  const files = (name: string, help: string, of: "open" | "max") =>
+    addGauge(registry, {
+      name,
+      help,
+      read: () => {
+        const sample = sources.openFiles();
+        return sample === null ? [] : [{ value: sample[of] }];
+      },
+    });
+  files("ayder_open_files", "Open file descriptors of the process, sockets included", "open");
+  files("ayder_open_files_limit", "File descriptors that the process may have open", "max");
   addCounter(registry, {
     name: "ayder_process_cpu_seconds_total",
     help: "User and system time of the process",

@@ -10,6 +10,8 @@ export type MetricSources = {
   /** Every view of this node; their number is bounded. */
   views(): Soon<readonly ViewSample[]>;
   process(): ProcessSample;
+  /** Open descriptors of the process and their limit; null where the system does not tell. */
+  openFiles(): { readonly open: number; readonly max: number } | null;
   build(): BuildSample;
   ha(): Soon<HaSample>;
   /** What other threads of the process have counted; it is added to what this one has. */

@@ -26,6 +26,7 @@ import { Proposer } from "./proposer.ts";
 import { Reader } from "./reader.ts";
 import { type Recovered, recover, type Storage, snapshotBytesOf } from "./recovery.ts";
 import { Shard } from "./shard.ts";
+import { type PatientDisk, patientDisk } from "./shortage.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Streams } from "./streams.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -68,8 +69,9 @@ export class Node implements NodeApi, ClusterApi {
   #faulted = false;
   #stopping = false;
 
-  static async open(options: NodeOptions): Promise<Node> {
+  static async open(given: NodeOptions): Promise<Node> {
     const late: { node: Node | null } = { node: null };
+    const options = { ...given, disk: patientDisk(given) };
     const recovered = await recover({
       ...options,
       shard: SHARD_0,
@@ -86,7 +88,7 @@ export class Node implements NodeApi, ClusterApi {
     return late.node;
   }
 
-  private constructor(options: NodeOptions, recovered: Recovered) {
+  private constructor(options: NodeOptions & { disk: PatientDisk }, recovered: Recovered) {
     this.#options = options;
     this.#storage = recovered.storage;
     this.#machine = recovered.machine;
@@ -102,6 +104,7 @@ export class Node implements NodeApi, ClusterApi {
       core: this.#core,
       clock: time,
       mayStamp: () => time.mayStamp(),
+      isShort: () => options.disk.isShort,
       machineNow: () => Math.max(machine.now, this.#kv.readFloorMs) as typeof machine.now,
       queueBytesMax: options.queueBytesMax,
       queueRequestsMax: options.queueRequestsMax,

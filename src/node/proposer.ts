@@ -21,6 +21,8 @@ export type ProposerOptions = {
   readonly clock: Clock;
   /** False: it is not known yet what time it is; entries wait. */
   readonly mayStamp: () => boolean;
+  /** True while the disk waits for a descriptor or memory: writes are refused as overload. */
+  readonly isShort: () => boolean;
   /** Time of the machine: what is stamped never lies before it. */
   readonly machineNow: () => Millis;
   readonly queueBytesMax: number;
@@ -137,6 +139,7 @@ export class Proposer {
   /** Asks before anything is encoded. @returns why the write is refused, or null. */
   admit(bytes: number): WriteReject | null {
     if (this.#refusal !== null) return this.#refusal;
+    if (this.#options.isShort()) return "overloaded";
     const { queueBytesMax, queueRequestsMax } = this.#options;
     // An empty queue takes any request, however small the limit is.
     if (this.#queuedRequests === 0) return null;

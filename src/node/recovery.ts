@@ -37,6 +37,8 @@ const READ_BYTES = 4 * 1024 * 1024;
 const FIRST_CHUNK_BYTES = 64 * 1024;
 
 export type StorageOptions = {
+  /** Segment files of partitions that are open at a time. @default 256 */
+  readonly segmentFilesMax?: number;
   readonly journalSegmentBytes: number;
   readonly segmentBytes: number;
   readonly tailBytes: number;
@@ -222,6 +224,7 @@ function openStores(
       directory: partitions,
       segmentBytes: storage.segmentBytes,
       tailBytes: storage.tailBytes,
+      ...(storage.segmentFilesMax === undefined ? {} : { openFiles: storage.segmentFilesMax }),
       onDiskFull: onSpace,
       heal,
       onFailure,

@@ -18,6 +18,7 @@ async function metricNames(): Promise<ReadonlySet<string>> {
     groups: () => [],
     views: () => [],
     threads: () => [],
+    openFiles: () => null,
     process: () => ({
       residentBytes: 0,
       heapUsedBytes: 0,

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BunDisk, type FileCalls, openBunDisk } from "../../src/env/bun-disk.ts";
-import { DiskFailure, DiskFull } from "../../src/env/disk.ts";
+import { DiskFailure, DiskFull, ResourceShortage } from "../../src/env/disk.ts";
 import { diskContract } from "./disk-contract.ts";
 
 async function withDirectory(
@@ -143,4 +143,44 @@ test("files are for their owner only, and paths stay inside the root", async () 
     await expect(disk.open("../f", "create")).rejects.toThrow("inside root");
     await expect(disk.readWhole("/etc/passwd")).rejects.toThrow("inside root");
   });
+});
+
+test("a lack of descriptors or memory is not a failed disk: open says so, files go on by themselves", async () => {
+  let failures = 3;
+  const short = (code: string) => {
+    if (failures-- > 0) throw errno(code);
+  };
+  const calls: FileCalls = {
+    ...fs,
+    writeSync: ((...given: Parameters<typeof fs.writeSync>) => {
+      short("ENOMEM");
+      return fs.writeSync(...given);
+    }) as typeof fs.writeSync,
+    readSync: ((...given: Parameters<typeof fs.readSync>) => {
+      short("EAGAIN");
+      return fs.readSync(...given);
+    }) as typeof fs.readSync,
+  };
+  await withDirectory(async (disk) => {
+    const file = await disk.open("f", "create");
+    for (let at = 0; at < 400; at += 100) await file.write(at, pattern(100));
+    failures = 3;
+    expect(await file.read(0, 100)).toEqual(pattern(100));
+    expect(await file.read(300, 100)).toEqual(pattern(100));
+    await file.close();
+  }, calls);
+  await withDirectory(
+    async (disk) => {
+      const file = await disk.open("f", "create");
+      const failed = await file.sync().catch((error: unknown) => error);
+      expect(failed).toBeInstanceOf(DiskFailure);
+      expect(failed).not.toBeInstanceOf(ResourceShortage);
+      await file.close();
+    },
+    {
+      ...fs,
+      fdatasync: ((_: number, done: (error: Error) => void) =>
+        done(errno("ENOMEM"))) as typeof fs.fdatasync,
+    },
+  );
 });

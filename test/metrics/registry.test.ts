@@ -40,6 +40,7 @@ const sources = (changes: Partial<MetricSources> = {}): MetricSources => ({
   build: () => ({ version: "1.2.3", commit: "abc" }),
   ha: () => HA,
   threads: () => [],
+  openFiles: () => null,
   ...changes,
 });
 const partition = (topic: string, bytes: number) => ({

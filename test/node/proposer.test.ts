@@ -15,6 +15,7 @@ test("housekeeping goes through a full queue, but not on a node that takes no wr
     core,
     clock,
     mayStamp: () => true,
+    isShort: () => false,
     machineNow: () => 0 as Millis,
     queueBytesMax: 1000,
     queueRequestsMax: 2,

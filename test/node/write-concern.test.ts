@@ -74,6 +74,7 @@ function waiting() {
     core,
     clock,
     mayStamp: () => true,
+    isShort: () => false,
     machineNow: () => 0 as Millis,
     queueBytesMax: 1000,
     queueRequestsMax: 10,

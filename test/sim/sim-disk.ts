@@ -9,6 +9,7 @@ import {
   type DiskFile,
   DiskFull,
   type DiskSpace,
+  ResourceShortage,
 } from "../../src/env/disk.ts";
 import type { Random } from "./random.ts";
 import { Content, type Fate, type FileOperation } from "./sim-content.ts";
@@ -42,6 +43,8 @@ export type SimFaults = {
   readError: string | null;
   /** A lying disk: half of each write is stored, and no error given. */
   halfWrites: boolean;
+  /** Operations from now on that need a descriptor and find none (EMFILE); the rest go well. */
+  shortages: number;
   freeBytes: number;
 };
 
@@ -61,6 +64,7 @@ export class SimDisk implements Disk {
     fullAtSync: false,
     readError: null,
     halfWrites: false,
+    shortages: 0,
     freeBytes: FREE_BYTES_DEFAULT,
   };
   /** Operations so far. */
@@ -78,6 +82,7 @@ export class SimDisk implements Disk {
 
   async open(path: string, mode: "create" | "existing" | "truncate"): Promise<DiskFile> {
     await this.#begin("open", path);
+    this.#takeDescriptor("open", path);
     let node = this.#current.files.get(path);
     if (mode === "create" && node !== undefined) throw new DiskFailure(`open ${path}: EEXIST`);
     if (mode === "existing" && node === undefined) throw new DiskFailure(`open ${path}: ENOENT`);
@@ -93,6 +98,7 @@ export class SimDisk implements Disk {
 
   async readWhole(path: string): Promise<Uint8Array | null> {
     await this.#begin("read", path);
+    this.#takeDescriptor("read", path);
     this.checkRead(path);
     return this.#current.files.get(path)?.current.bytes.slice() ?? null;
   }
@@ -109,6 +115,7 @@ export class SimDisk implements Disk {
 
   async list(directory: string): Promise<string[]> {
     await this.#begin("list", directory);
+    this.#takeDescriptor("list", directory);
     return this.#current.list(directory);
   }
 
@@ -128,6 +135,7 @@ export class SimDisk implements Disk {
 
   async removeTree(path: string): Promise<void> {
     await this.#begin("removeTree", path);
+    this.#takeDescriptor("removeTree", path);
     for (const name of [...this.#current.files.keys()]) {
       if (name === path || name.startsWith(`${path}/`)) this.#name({ kind: "unlink", path: name });
     }
@@ -146,6 +154,7 @@ export class SimDisk implements Disk {
 
   async syncDirectory(path: string): Promise<void> {
     await this.#begin("syncDirectory", path);
+    this.#takeDescriptor("syncDirectory", path);
     this.checkSync(path);
     const left: NameOperation[] = [];
     for (const operation of this.#pendingNames) {
@@ -278,6 +287,12 @@ export class SimDisk implements Disk {
     }
     const message = `${operation} ${path}: injected at call ${call}`;
     throw this.faults.failWith === "full" ? new DiskFull(message) : new DiskFailure(message);
+  }
+
+  #takeDescriptor(operation: string, path: string): void {
+    if (this.faults.shortages === 0) return;
+    this.faults.shortages--;
+    throw new ResourceShortage(`${operation} ${path}: EMFILE`);
   }
 
   /** For `SimFile`: whether the write that just began is to end half done. */

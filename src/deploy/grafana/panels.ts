@@ -427,6 +427,21 @@ const PROCESS: readonly Panel[] = [
     ],
   },
   {
+    title: "File descriptors",
+    about:
+      "Open descriptors and client connections against their limits, by node. While disk operations wait for one, writes are refused.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("open {{instance}}", "ayder_open_files{}"),
+      query("limit {{instance}}", "ayder_open_files_limit{}"),
+      query("connections {{instance}}", "ayder_http_connections{}"),
+      query("connections limit {{instance}}", "ayder_http_connections_limit{}"),
+      query("closed/s {{instance}}", rate("ayder_http_connections_closed_total{}")),
+      query("disk waits {{instance}}", "ayder_disk_waits_for_descriptors{}"),
+    ],
+  },
+  {
     title: "CPU",
     about: "Cores in use, by node; one thread does most of it, two with RF_HA_DEDICATED_WORKER.",
     kind: "lines",

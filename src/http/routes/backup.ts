@@ -46,9 +46,11 @@ function bodyOf(edge: Edge, call: Call, backup: Backup): ReadableStream<Uint8Arr
   const ended = AbortSignal.any([call.request.signal, edge.stopping]);
   const release = () => {
     ended.removeEventListener("abort", release);
+    edge.streaming.delete(call.request);
     backup.release().catch((error: unknown) => log.error("backup", { error: String(error) }));
   };
   ended.addEventListener("abort", release);
+  edge.streaming.add(call.request);
   // Gone while the checkpoint was taken: nobody may ever pull.
   if (ended.aborted) release();
   return new ReadableStream(

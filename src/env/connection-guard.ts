@@ -1,0 +1,94 @@
+import { openDescriptors } from "./descriptors.ts";
+import type { TcpConnection, TcpSockets } from "./tcp-sockets.ts";
+
+const LOOK_EVERY_MS = 250;
+/** While there are too many: a process without descriptors spins in accept until one is free. */
+const LOOK_AGAIN_MS = 10;
+/** All connections are counted at least this often. */
+const COUNT_EVERY_MS = 10_000;
+/** Closes this part more than it has to, so that not every new connection costs a look at all. */
+const SPARE_SHARE = 16;
+/** A request may have come in since, of which the server does not know yet. */
+const QUIET_MS = 100;
+
+export type ConnectionGuardOptions = {
+  readonly sockets: TcpSockets;
+  /** Of the client API. */
+  readonly port: number;
+  /** For peers: only connections that never sent anything are closed there. 0: none. */
+  readonly peerPort: number;
+  readonly connectionsMax: number;
+  /** Ports of the clients whose requests are being answered. */
+  readonly busyPorts: () => ReadonlySet<number>;
+  readonly counted: (connections: number) => void;
+  readonly closed: (count: number, connections: number) => void;
+};
+
+/**
+ * The connections to close: those that wait for nothing from this node, the longest silent first. A
+ * connection that has sent a part of a request's head is one of them.
+ */
+export function idlest(
+  connections: readonly TcpConnection[],
+  count: number,
+  { port, busyPorts }: Pick<ConnectionGuardOptions, "port" | "busyPorts">,
+): readonly TcpConnection[] {
+  const busy = busyPorts();
+  const idle = connections.filter((each) =>
+    each.localPort === port ? !busy.has(each.peerPort) : each.bytesReceived === 0,
+  );
+  const isQuiet = (each: TcpConnection): number => (each.sinceReceivedMs >= QUIET_MS ? 0 : 1);
+  idle.sort((a, b) => isQuiet(a) - isQuiet(b) || b.sinceSentMs - a.sinceSentMs);
+  return idle.slice(0, count);
+}
+
+/** Keeps the number of connections within a bound, by closing the longest idle ones. */
+export class ConnectionGuard {
+  readonly #options: ConnectionGuardOptions;
+  readonly #ports: readonly number[];
+  #timer: Timer | null = null;
+  /** Descriptors that are not connections, at the last count. */
+  #others = 0;
+  #countedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ConnectionGuardOptions) {
+    this.#options = options;
+    this.#ports = options.peerPort === 0 ? [options.port] : [options.port, options.peerPort];
+    this.#later(LOOK_EVERY_MS);
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #later(delayMs: number): void {
+    this.#timer = setTimeout(() => {
+      const hadToClose = this.#look();
+      if (this.#timer !== null) this.#later(hadToClose ? LOOK_AGAIN_MS : LOOK_EVERY_MS);
+    }, delayMs);
+    this.#timer.unref();
+  }
+
+  #look(): boolean {
+    const { connectionsMax, sockets, counted, closed } = this.#options;
+    const open = openDescriptors();
+    const isDue = performance.now() - this.#countedAt >= COUNT_EVERY_MS;
+    const atMost = open === null ? Number.POSITIVE_INFINITY : open - this.#others;
+    if (!isDue && atMost <= connectionsMax) {
+      counted(Math.max(0, atMost));
+      return false;
+    }
+    const connections = sockets.connections(this.#ports);
+    this.#countedAt = performance.now();
+    if (open !== null) this.#others = open - connections.length;
+    counted(connections.length);
+    const tooMany = connections.length - connectionsMax;
+    if (tooMany <= 0) return false;
+    const count = tooMany + Math.ceil(connectionsMax / SPARE_SHARE);
+    const victims = idlest(connections, count, this.#options);
+    for (const { descriptor } of victims) sockets.end(descriptor);
+    if (victims.length > 0) closed(victims.length, connections.length);
+    return victims.length > 0;
+  }
+}

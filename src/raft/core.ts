@@ -22,6 +22,7 @@ import {
 } from "./leader.ts";
 import { checkConfiguration } from "./membership.ts";
 import { neededFrom } from "./needed.ts";
+import { assertExactPosition, assertExactStart } from "./number-bounds.ts";
 import { stepApplied } from "./reconfigure.ts";
 import { admitRead, stepFetched } from "./replication.ts";
 import { stepCompact, stepSnapshotCreated, stepSnapshotReport } from "./snapshot.ts";
@@ -287,6 +288,7 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
 function found(raft: Raft, snapshot: SnapshotMeta): void {
   const { log, term, vote } = raft;
   assert(log.lastIndex === 0 && term === 0 && vote === null, "a group is founded on an empty disk");
+  assertExactPosition(snapshot);
   assert(snapshot.index > 0 && snapshot.term > 0, "a group begins at index 1 and term 1, or later");
   const broken = checkConfiguration(snapshot.configuration);
   assert(broken === null, `the first configuration is not valid: ${broken}`);
@@ -330,6 +332,7 @@ function settingsOf(config: CoreConfig): Settings {
 }
 
 function newRaft(settings: Settings, initial: InitialState): Raft {
+  assertExactStart(initial);
   const start = initial.snapshot ?? { index: INDEX_0, term: TERM_0 };
   const { configuration } = initial;
   const broken = checkConfiguration(configuration);

@@ -1,5 +1,6 @@
 /** Campaigns: who may stand, and what standing sends. */
 import { isVoter, membersOf } from "./membership.ts";
+import { NUMBER_MAX } from "./number-bounds.ts";
 import { jointVote, type VoteResult } from "./quorum.ts";
 import { becomeFollower, type Candidate, changeRole, enterTerm, type Raft, send } from "./state.ts";
 import { type LogIndex, type Message, TERM_0, type Term } from "./types.ts";
@@ -10,6 +11,8 @@ export type CampaignKind = "pre" | "real" | "transfer";
 /** Voters stand, unless they lost what they had or know of a membership that may be out of date. */
 export function isPromotable(raft: Raft): boolean {
   const { configuration, id, log, claim } = raft;
+  // There must be a further term to stand in, and a further index for the first entry of it.
+  if (raft.term >= NUMBER_MAX || log.lastIndex >= NUMBER_MAX) return false;
   return isVoter(configuration, id) && log.pendingSnapshot === null && claim === null;
 }
 

@@ -1,8 +1,10 @@
 /** The follower, and all that a member does at the word of the leader of its term. */
 
+import { assert } from "../lib/assert.ts";
 import { reportLoss, verified } from "./claim.ts";
 import { maybeCampaign } from "./election.ts";
 import { after, minIndex } from "./indexes.ts";
+import { isExact } from "./number-bounds.ts";
 import {
   appendEntries,
   becomeFollower,
@@ -20,6 +22,7 @@ import type {
   ReadIndexResponse,
   SnapshotMeta,
   SnapshotOffer,
+  Term,
 } from "./types.ts";
 
 export function stepFollower(raft: Raft, follower: Follower, message: Message): void {
@@ -72,12 +75,13 @@ export function obeyLeader(raft: Raft, message: AppendRequest | Heartbeat | Snap
 
 function stepAppend(raft: Raft, message: AppendRequest): void {
   const { log } = raft;
+  if (!isWellFormed(message)) return;
+  assertAgreesWithCommitted(raft, message);
   // Below the commit index the logs agree already; that is the better place to go on from.
   if (message.prevIndex < log.commit) {
     accept(raft, message.from, log.commit);
     return;
   }
-  if (!isWellFormed(message)) return;
   if (!log.matches(message.prevIndex, message.prevTerm)) {
     reject(raft, message);
     return;
@@ -91,16 +95,43 @@ function stepAppend(raft: Raft, message: AppendRequest): void {
   accept(raft, message.from, end);
 }
 
-/** Entries are contiguous and their terms never descend; anything else is not of a Raft log. */
+/**
+ * Entries are contiguous, and their terms neither descend nor pass the leader's. Anything else is
+ * not of a Raft log.
+ */
 function isWellFormed(message: AppendRequest): boolean {
   let index: number = message.prevIndex;
   let term: number = message.prevTerm;
   for (const entry of message.entries) {
     index++;
-    if (entry.index !== index || entry.term < term) return false;
+    if (entry.index !== index || entry.term < term || !isExact(entry.term)) return false;
     term = entry.term;
   }
-  return true;
+  return term <= message.term;
+}
+
+/**
+ * A leader has every committed entry (paper 5.4.3). If one differs, a disk forgot what it had
+ * acknowledged or a peer lies. This member ends, so that nobody reads or overwrites either version.
+ */
+function assertAgreesWithCommitted(raft: Raft, message: AppendRequest): void {
+  const { commit } = raft.log;
+  if (message.prevIndex > commit) return;
+  assertCommitted(raft, message.from, message.prevIndex, message.prevTerm);
+  for (const { index, term } of message.entries) {
+    if (index > commit) return;
+    assertCommitted(raft, message.from, index, term);
+  }
+}
+
+/** @throws AssertionError unless the committed entry at `index` has this term, if it is known. */
+function assertCommitted({ log }: Raft, leader: NodeId, index: LogIndex, term: Term): void {
+  const own = log.termAt(index);
+  if (own === undefined || own === term) return;
+  assert(
+    false,
+    `committed entry ${index} has term ${own} here and ${term} at leader ${leader}: the logs have diverged`,
+  );
 }
 
 function accept(raft: Raft, to: NodeId, match: LogIndex): void {
@@ -141,9 +172,12 @@ function stepSnapshot(raft: Raft, message: SnapshotOffer): void {
  * Unlike in etcd the snapshot need not name this node as a member: one from before it was added is
  * as good a start as any, and the change that adds it follows in the log.
  */
-function restore(raft: Raft, { snapshot }: SnapshotOffer): boolean {
+function restore(raft: Raft, { from, snapshot }: SnapshotOffer): boolean {
   const { log } = raft;
-  if (snapshot.index <= log.commit) return false;
+  if (snapshot.index <= log.commit) {
+    assertCommitted(raft, from, snapshot.index, snapshot.term);
+    return false;
+  }
   if (raft.role.name !== "follower") {
     // Cannot happen: the leader of this term made this node a follower before it got here.
     becomeFollower(raft, raft.term, null);

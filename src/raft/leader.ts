@@ -2,6 +2,7 @@
 import { assert } from "../lib/assert.ts";
 import { encodeConfChange } from "./config-codec.ts";
 import { applyConfChange, isJoint, isVoter, leavesJoint, membersOf } from "./membership.ts";
+import { NUMBER_MAX } from "./number-bounds.ts";
 import { Inflights, Progress } from "./progress.ts";
 import { jointVote } from "./quorum.ts";
 import { ReadQueue } from "./read-index.ts";
@@ -96,6 +97,7 @@ export function propose(raft: Raft, data: Uint8Array): ProposeResult {
   if (role.uncommittedBytes > 0 && data.length > 0 && bytes > raft.settings.maxUncommittedBytes) {
     return { ok: false, code: "overloaded" };
   }
+  if (isLogFull(raft)) return { ok: false, code: "overloaded" };
   role.uncommittedBytes = bytes;
   return append(raft, role, "normal", data);
 }
@@ -111,6 +113,7 @@ export function proposeConfChange(raft: Raft, change: ConfChange): ProposeConfCh
   if (!joint && leavesJoint(change)) return { ok: false, code: "not_joint" };
   const result = applyConfChange(raft.configuration, change);
   if (!result.ok) return { ok: false, code: "invalid_change", reason: result.reason };
+  if (isLogFull(raft)) return { ok: false, code: "not_ready" };
   role.pendingConfIndex = (raft.log.lastIndex + 1) as LogIndex;
   return append(raft, role, "conf_change", encodeConfChange(change));
 }
@@ -118,10 +121,13 @@ export function proposeConfChange(raft: Raft, change: ConfChange): ProposeConfCh
 /** A joint configuration that was entered with auto-leave is left as soon as it is applied. */
 export function maybeAutoLeave(raft: Raft, leader: Leader): void {
   if (!raft.configuration.autoLeave || raft.log.applied < leader.pendingConfIndex) return;
-  if (leader.transferee !== null || !hasCommittedInTerm(raft)) return;
+  if (leader.transferee !== null || !hasCommittedInTerm(raft) || isLogFull(raft)) return;
   leader.pendingConfIndex = (raft.log.lastIndex + 1) as LogIndex;
   append(raft, leader, "conf_change", NO_DATA);
 }
+
+/** There is no further index for an entry. */
+const isLogFull = ({ log }: Raft): boolean => log.lastIndex >= NUMBER_MAX;
 
 function append(raft: Raft, leader: Leader, type: EntryType, data: Uint8Array): Accepted {
   const index = (raft.log.lastIndex + 1) as LogIndex;
@@ -177,13 +183,17 @@ function stepAppendResponse(raft: Raft, leader: Leader, message: AppendResponse)
  * most one round trip a term, on whichever side the terms are.
  */
 function stepRejected(raft: Raft, progress: Progress, message: AppendRejected): void {
-  const { hintIndex, hintTerm, lost } = message;
-  if (lost && progress.maybeForget(hintIndex)) {
+  const { hintIndex, hintTerm, lost, rejected } = message;
+  const hint = hintTerm > 0 ? raft.log.findConflictByTerm(hintIndex, hintTerm).index : hintIndex;
+  // Nothing is refused after index 0, so this answers a heartbeat. A peer that lost entries does
+  // not believe a heartbeat's commit index, so it needs an append to learn of it, also when the
+  // group is idle and the peer has the whole log.
+  const isLossReport = lost && rejected === INDEX_0;
+  if ((lost && progress.maybeForget(hint)) || isLossReport) {
     maybeSendAppend(raft, message.from, progress, true);
     return;
   }
-  const hint = hintTerm > 0 ? raft.log.findConflictByTerm(hintIndex, hintTerm).index : hintIndex;
-  if (!progress.maybeDecrease(message.rejected, hint)) return;
+  if (!progress.maybeDecrease(rejected, hint)) return;
   if (progress.state === "replicate") progress.becomeProbe();
   maybeSendAppend(raft, message.from, progress, true);
 }

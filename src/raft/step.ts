@@ -4,6 +4,7 @@ import { isAtOrAfterClaim } from "./claim.ts";
 import { commitHint, learnCommit } from "./election.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
+import { hasExactNumbers } from "./number-bounds.ts";
 import { becomeFollower, leaderOf, type Raft, send } from "./state.ts";
 import type { Message, VoteRequest, VoteResponse } from "./types.ts";
 
@@ -11,7 +12,8 @@ import type { Message, VoteRequest, VoteResponse } from "./types.ts";
 const TERM_LEAP_MAX = 2 ** 32;
 
 export function stepMessage(raft: Raft, message: Message): void {
-  // Terms end at 2^53. One message that says so would be the last election, on every disk.
+  if (!hasExactNumbers(message)) return;
+  // Terms end at 2^53 - 1. One message that says so would be the last election, on every disk.
   if (message.term > raft.term + TERM_LEAP_MAX) return;
   if (isVote(message)) learnCommit(raft, message);
   if (message.term < raft.term) {

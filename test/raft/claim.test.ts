@@ -142,6 +142,41 @@ describe("a leader", () => {
     expect(solo.core.commitIndex).toBe(index(4));
   });
 
+  test("answers a loss report with an append, though it has nothing new to send", () => {
+    const solo = Solo.of("n1 n2 n3").lead();
+    // The read round's heartbeat has told n2 of the commit index, which n2 does not believe.
+    solo.core.readIndex("r");
+    solo.settle().takeAll();
+    solo.step(from("n2", 1, refusal(1, 1)));
+    expect(solo.take("append_request")).toMatchObject([
+      { to: "n2", prevIndex: 1, entries: [], commit: 1 },
+    ]);
+  });
+
+  test("sends no append to a peer that is being sent a snapshot", () => {
+    const solo = Solo.of("n1 n2 n3").lead();
+    for (let i = 0; i < 5; i++) solo.core.propose(new Uint8Array(1));
+    solo.settle().accept("n3", 6);
+    solo.core.compact(index(6));
+    solo.step(from("n2", 1, refusal(0, 0))).takeAll();
+    expect(solo.core.status().progress?.get(id("n2"))?.state).toBe("snapshot");
+    solo.step(from("n2", 1, refusal(1, 1)));
+    expect(solo.takeAll()).toEqual([]);
+  });
+
+  test("finds out that what is left at the end of such a log is another entry", () => {
+    const initial = {
+      hardState: { term: term(3), vote: null, commit: index(0) },
+      entries: entriesOf(1, 1, 3),
+    };
+    const solo = Solo.of("n1 n2 n3", { initial }).lead();
+    expect(solo.core.matchIndex(id("n2"))).toBe(index(3));
+    // As long as the leader counts on, but its end is of term 2.
+    solo.step(from("n2", 4, { ...refusal(3, 2), rejected: index(3) }));
+    expect(solo.core.matchIndex(id("n2"))).toBe(index(0));
+    expect(solo.take("append_request")).toMatchObject([{ to: "n2", prevIndex: 1 }]);
+  });
+
   test("is not disturbed by one that tells it nothing new", () => {
     const solo = Solo.of("n1 n2 n3").lead();
     const before = solo.core.status().progress?.get(id("n2"));
@@ -163,6 +198,31 @@ test("a follower that lost its end is filled again by the same leader, without a
   expect(damaged.store.entries).toEqual(cluster.get("n1").store.entries);
   expect(damaged.applied).toEqual(cluster.get("n1").applied);
   expect([cluster.core("n1").role, cluster.core("n1").term]).toEqual(["leader", term(1)]);
+});
+
+test("a log that was filled again loses its mark in an idle group, and its member can be elected", () => {
+  // Goal: two of three members cut their logs and are filled by a new leader, and then only they are
+  // left. Method: a read is asked before that leader has committed anything, so that its round tells
+  // of the commit index by heartbeats, which such members do not believe.
+  const cluster = new Cluster("n1 n2 n3").elect("n1");
+  for (let i = 0; i < 5; i++) cluster.core("n1").propose(new Uint8Array(1));
+  cluster.settle().tick(2);
+  for (const name of ["n2", "n3"]) cluster.get(name).loseEnd(2);
+  // The commit index is not synced for its own sake, so the disk of the next leader is behind.
+  const { store } = cluster.get("n1");
+  store.hardState = { term: term(1), vote: id("n1"), commit: index(1) };
+  for (const member of cluster.members.values()) member.restart();
+  let asked = false;
+  cluster.onSend = ({ type }) => {
+    if (type === "append_request" && !asked) asked = cluster.core("n1").readIndex("r").ok;
+  };
+  cluster.elect("n1").tick(3);
+  expect(cluster.get("n1").reads).toMatchObject([{ context: "r" }]);
+  expect(cluster.core("n1").lastIndex).toBe(index(7));
+  expect([cluster.core("n2").claim, cluster.core("n3").claim]).toEqual([null, null]);
+  cluster.passes = ({ to, from: sender }) => to !== "n1" && sender !== "n1";
+  cluster.tick(60);
+  expect([cluster.core("n2").role, cluster.core("n3").role]).toContain("leader");
 });
 
 /** The leader-completeness argument of DESIGN.md, played through. */

@@ -126,12 +126,46 @@ test("a follower commits no further than this message vouches for (5.3)", () => 
   expect(solo.core.commitIndex).toBe(index(2));
 });
 
-test("what is committed is never cut: that is a bug or a lie, and ends the process", () => {
-  const solo = follower([1, 1], 2, 2);
-  expect(() => solo.step(from("n2", 2, append(0, 0, [2])))).not.toThrow();
-  expect(solo.take("append_response")).toMatchObject([{ accepted: true, match: 2 }]);
-  expect(() => solo.core.step(from("n2", 2, append(2, 1, [2])))).not.toThrow();
-  expect(logOf(solo)).toEqual([1, 1, 2]);
+describe("an append that contradicts what is committed ends the process", () => {
+  const cases: readonly [what: string, message: ReturnType<typeof append>, reason: string][] = [
+    [
+      "an entry below the commit index",
+      append(0, 0, [2]),
+      "committed entry 1 has term 1 here and 2",
+    ],
+    ["an entry at the commit index", append(1, 1, [2]), "committed entry 2 has term 1 here and 2"],
+    ["a later entry of an append that fits", append(0, 0, [1, 2]), "committed entry 2 has term 1"],
+    ["the entry before, at the commit index", append(2, 2, [2]), "committed entry 2 has term 1"],
+    ["the entry before, below it", append(1, 2, [2]), "committed entry 1 has term 1 here and 2"],
+  ];
+  for (const [what, message, reason] of cases) {
+    test(what, () => {
+      const solo = follower([1, 1, 1], 2, 2);
+      expect(() => solo.core.step(from("n2", 2, message))).toThrow(reason);
+      expect(logOf(solo)).toEqual([1, 1, 1]);
+    });
+  }
+
+  test("a snapshot of the same index and another term", () => {
+    const solo = follower([1, 1, 1], 2, 2);
+    const { configuration } = solo.core;
+    const snapshot = { index: index(2), term: term(2), configuration };
+    const offer = from("n2", 2, { type: "snapshot_offer", snapshot });
+    expect(() => solo.core.step(offer)).toThrow(
+      "committed entry 2 has term 1 here and 2 at leader n2",
+    );
+  });
+
+  test("not one that agrees, and not one that differs above", () => {
+    const solo = follower([1, 1, 1], 2, 2);
+    solo.step(from("n2", 2, append(0, 0, [1])));
+    expect(solo.take("append_response")).toMatchObject([{ accepted: true, match: 2 }]);
+    solo.step(from("n2", 2, append(2, 1, [2])));
+    expect(logOf(solo)).toEqual([1, 1, 2]);
+  });
+});
+
+test("a commit index beyond the log means that a disk forgot, and ends the process", () => {
   const other = follower([1, 1, 1], 2, 2);
   other.core.step(from("n2", 2, { type: "heartbeat", commit: index(3), round: 0 }));
   expect(() =>

@@ -10,6 +10,13 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
     test: "test/raft/claim.test.ts",
   },
   {
+    name: "loss-report-not-answered",
+    file: "src/raft/leader.ts",
+    find: "if ((lost && progress.maybeForget(hint)) || isLossReport) {",
+    put: "if (lost && progress.maybeForget(hint)) {",
+    test: "test/raft/claim.test.ts",
+  },
+  {
     name: "claimed-node-campaigns",
     file: "src/raft/election.ts",
     find: "log.pendingSnapshot === null && claim === null;",

@@ -49,6 +49,17 @@ const isEqual = ({ cluster }: Script): boolean => {
 };
 const equal = (script: Script) => script.until("all are equal", () => isEqual(script));
 
+const readLinearizably = (node: Node) =>
+  node.consume({
+    topic: TOPIC,
+    partition: 0,
+    group: "g",
+    offset: 0,
+    limit: 1,
+    maxBytes: 1 << 20,
+    linearizable: true,
+  });
+
 const read = (node: Node) =>
   node.consume({
     topic: TOPIC,
@@ -133,6 +144,25 @@ describe("a journal that is damaged", () => {
       expect(node.instruments.repairs.journal.value).toBe(1);
     });
   }
+
+  test("of two members of three is filled in an idle group, and they can elect a leader", async () => {
+    const script = await filled({ checkpointBytes: 1 << 20 });
+    const whole = leaderOf(script);
+    const damaged = script.cluster.nodes.filter(({ id }) => id !== whole.id);
+    for (const node of script.cluster.nodes) node.kill();
+    for (const node of damaged) flip(node, "shards/0/journal/");
+    script.start();
+    await script.until("it leads", () => whole.node?.health().role === "leader");
+    // A read is asked before the leader has committed anything: its round tells of the commit index.
+    whole.life.run(() => void (whole.node && readLinearizably(whole.node)));
+    await script.until("no marker is left", () =>
+      damaged.every(({ disk }) => !disk.paths().some((path) => path.endsWith("/claimed"))),
+    );
+    whole.kill();
+    await script.until("one of them leads", () =>
+      damaged.some(({ node }) => node?.health().role === "leader"),
+    );
+  });
 
   test("of a node alone stops the start, and is left as it is", async () => {
     const script = await filled({ nodes: 1, checkpointBytes: 1 << 20 });

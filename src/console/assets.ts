@@ -23,9 +23,20 @@ function asset(contentType: string, text: string): Asset {
 
 const scriptName = `console-${hashOf(SCRIPT)}.js`;
 const styleName = `console-${hashOf(STYLE)}.css`;
-const html = String(page).replace("SCRIPT", scriptName).replace("STYLE", styleName);
+const pageWith = (base: string): Asset =>
+  asset(
+    "text/html; charset=utf-8",
+    String(page)
+      .replace("BASESCRIPT", base + scriptName)
+      .replace("BASESTYLE", base + styleName),
+  );
 
-export const PAGE: Asset = asset("text/html; charset=utf-8", html);
+/**
+ * The page at `/ui`, and the same at `/ui/`. Its addresses are relative, so that it works behind a
+ * reverse proxy that adds a prefix; what they are relative to depends on the slash.
+ */
+export const PAGE: Asset = pageWith("ui/");
+export const PAGE_WITH_SLASH: Asset = pageWith("");
 /** By name; a name never has another content. */
 export const FILES: ReadonlyMap<string, Asset> = new Map([
   [scriptName, asset("text/javascript; charset=utf-8", SCRIPT)],

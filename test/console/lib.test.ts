@@ -24,7 +24,7 @@ import { hashOf, parseHash } from "../../src/console/browser/lib/route.ts";
 import { temporaryDirectory } from "../process/server.ts";
 import { forEachSeed, type Random } from "../sim/random.ts";
 
-const TARGET = { origin: "http://127.0.0.1:1109", cluster: false };
+const TARGET = { base: "http://127.0.0.1:1109", cluster: false };
 
 /** What a shell makes of a line: the arguments of each command in it, and its input. */
 async function inShell(line: string): Promise<{ args: string[]; input: Uint8Array }> {

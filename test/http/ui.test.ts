@@ -11,10 +11,12 @@ async function get(path: string, headers: Record<string, string> = {}, method = 
 
 async function files(): Promise<string[]> {
   const page = await get("/ui");
-  return [...(await page.text()).matchAll(/(?:src|href)="(\/ui\/[^"]+)"/g)].map(
-    ([, path = ""]) => path,
-  );
+  return namesIn(await page.text()).map((name) => `/${name}`);
 }
+
+/** Relative addresses of the page, but for its icon. */
+const namesIn = (html: string): string[] =>
+  [...html.matchAll(/(?:src|href)="(?!data:)([^"]+)"/g)].map(([, name = ""]) => name);
 
 test("the page and its files need no token and have at most 100 kB", async () => {
   const gzip = { "accept-encoding": "br, gzip" };
@@ -33,6 +35,20 @@ test("the page and its files need no token and have at most 100 kB", async () =>
   }
   expect(total).toBeLessThanOrEqual(GZIPPED_BYTES_MAX);
   expect(total).toBeGreaterThan(5000);
+});
+
+test("its addresses are relative, so that a reverse proxy may add a prefix", async () => {
+  const [script, style] = [expect.stringMatching(/^[\w-]+\.js$/), expect.stringMatching(/\.css$/)];
+  const bare = namesIn(await (await get("/ui/")).text());
+  expect([...bare].sort()).toEqual([style, script]);
+  const below = namesIn(await (await get("/ui")).text());
+  expect(below).toEqual(bare.map((name) => `ui/${name}`));
+  for (const name of below) {
+    expect(new URL(name, "http://proxy/ayder/ui").pathname).toBe(`/ayder/${name}`);
+  }
+  for (const name of bare) {
+    expect(new URL(name, "http://proxy/ayder/ui/").pathname).toBe(`/ayder/ui/${name}`);
+  }
 });
 
 test("nothing in it is inline, and the policy lets nothing else in", async () => {

@@ -16,6 +16,9 @@ export class ApiFailure extends Error {
   }
 }
 
+/** Where the API begins: behind a reverse proxy the console may lie at `/prefix/ui`. */
+export const base = (): string => location.origin + location.pathname.replace(/\/ui\/?$/, "");
+
 export const NOT_LEADER = "not_leader";
 
 let unauthorized: () => void = () => undefined;
@@ -29,7 +32,7 @@ export function onUnauthorized(handler: () => void): void {
 export async function open(request: ApiRequest, signal?: AbortSignal): Promise<Response> {
   const { method, path, body, accept, isPublic = false } = request;
   const bearer = token();
-  const response = await fetch(path, {
+  const response = await fetch(base() + path, {
     method,
     headers: {
       ...(isPublic || bearer === null ? {} : { authorization: `Bearer ${bearer}` }),

@@ -29,8 +29,8 @@ export const uiEndpoints = (): readonly Endpoint[] => [
   ),
   endpoint("/ui/*", "A file of the console", async (call) => {
     const name = call.parameter(0);
-    const { PAGE, FILES } = await assets();
-    if (name === "") return answer(call, PAGE, PAGE_CACHE);
+    const { PAGE_WITH_SLASH, FILES } = await assets();
+    if (name === "") return answer(call, PAGE_WITH_SLASH, PAGE_CACHE);
     const file = FILES.get(name);
     if (file !== undefined) return answer(call, file, FILE_CACHE);
     throw new ApiError("route_not_found", `The console has no file ${shown(name)}`);

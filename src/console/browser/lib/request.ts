@@ -28,21 +28,21 @@ const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 const ARGUMENT_BYTES_MAX = 100_000;
 
 export type CurlTarget = {
-  /** `http://host:port` */
-  readonly origin: string;
+  /** `http://host:port`, with the prefix of a reverse proxy if there is one. */
+  readonly base: string;
   /** Writes may have to follow a redirect to another node. */
   readonly cluster: boolean;
 };
 
 /** The same request as a line for a POSIX shell that has the token in `$AYDER_TOKEN`. */
-export function curlOf(request: ApiRequest, { origin, cluster }: CurlTarget): string {
+export function curlOf(request: ApiRequest, { base, cluster }: CurlTarget): string {
   const { method, path, body, accept, isPublic = false } = request;
   const parts = [accept === "text/event-stream" ? "curl -sSN" : "curl -sS"];
   if (cluster && method !== "GET") parts.push("-L --location-trusted");
   if (method !== (body === undefined ? "GET" : "POST")) parts.push(`-X ${method}`);
   if (!isPublic) parts.push('-H "Authorization: Bearer $AYDER_TOKEN"');
   if (accept !== undefined) parts.push(`-H ${quoted(`Accept: ${accept}`)}`);
-  parts.push(quoted(origin + path));
+  parts.push(quoted(base + path));
   if (body === undefined) return parts.join(" ");
   if (typeof body === "string" && fitsArgument(body)) {
     return [...parts, `--data-raw ${quoted(body)}`].join(" ");

@@ -1,4 +1,5 @@
 /** "Copy as curl", for every action. */
+import { base } from "../api.ts";
 import type { ApiRequest } from "../lib/request.ts";
 import { curlOf } from "../lib/request.ts";
 import { nodeState } from "../node-state.ts";
@@ -7,7 +8,7 @@ import { h } from "./dom.ts";
 import { button } from "./form.ts";
 
 export const curlLine = (request: ApiRequest): string =>
-  curlOf(request, { origin: location.origin, cluster: (nodeState()?.nodes ?? 1) > 1 });
+  curlOf(request, { base: base(), cluster: (nodeState()?.nodes ?? 1) > 1 });
 
 /** @param make throws where the fields hold nothing that could be sent. */
 export const curlButton = (make: () => ApiRequest): HTMLButtonElement =>

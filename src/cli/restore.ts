@@ -1,5 +1,6 @@
 /** `ayder restore`: a backup becomes the data directory of a new cluster of one. */
 import { ArchiveUnavailable } from "../env/archive.ts";
+import { lockHolder } from "../env/data-lock.ts";
 import { type NewRoot, openNewRoot } from "../env/directories.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { type Restored, restoreBackup } from "../offline/restore.ts";
@@ -19,7 +20,7 @@ export const RESTORE: Command = {
     "data-dir": {
       type: "string",
       value: "DIR",
-      help: `empty or absent (${dataDir.default}, or ${dataDir.variables[0]})`,
+      help: `empty (but for lost+found and hidden names) or absent (${dataDir.default}, or ${dataDir.variables[0]})`,
     },
     "node-id": {
       type: "string",
@@ -55,6 +56,7 @@ async function runRestore(args: Arguments, io: Io): Promise<number> {
       archive: place,
       nodeId: nodeId as NodeId,
       identity: { clusterId, incarnation: crypto.randomUUID() },
+      userOf: () => lockHolder(directory),
       nextTurn: () => new Promise<void>((resolve) => setImmediate(resolve)),
       received: () => {
         if (interrupted.aborted) throw new ArchiveUnavailable("interrupted; nothing was kept");

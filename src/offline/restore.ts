@@ -48,6 +48,8 @@ export type RestoreOptions = {
   /** New ones: of the cluster, and of this disk. */
   readonly identity: DataDirIdentity & { readonly clusterId: string };
   readonly nextTurn: () => Promise<void>;
+  /** The process that uses the directory, or null. */
+  readonly userOf?: () => number | null;
   /** Called as bytes come; it may throw to give up. */
   readonly received: (bytes: number, ofBytes: number) => void;
 };
@@ -66,7 +68,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   const { disk, archive, source } = options;
   // Read before anything is touched: most of what is no backup shows here.
   const reader = await BackupReader.open(source, archive);
-  await beginRestore(disk);
+  await beginRestore(disk, options.userOf ?? (() => null));
   const restored = await fill(options, reader).catch(async (error: unknown) => {
     await abandonRestore(disk);
     throw error;

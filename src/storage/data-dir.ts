@@ -29,7 +29,7 @@ export class DataDirUnsupported extends Error {
   override readonly name = "DataDirUnsupported";
 }
 
-/** Nothing may be restored into a directory that has anything in it. Nothing was changed. */
+/** Nothing may be restored into a directory with files in it. Nothing was changed. */
 export class DataDirNotEmpty extends Error {
   override readonly name = "DataDirNotEmpty";
 }
@@ -114,17 +114,21 @@ export async function readIdentity(disk: Disk): Promise<DataDirIdentity | null> 
 }
 
 /**
- * Marks an empty directory: until `endRestore` no node starts in it.
+ * Marks an empty directory: until `endRestore` no node starts in it. What the root of a new volume
+ * holds stays where it is (`isOfVolume`).
  *
+ * @param userOf the process that uses the directory, or null.
  * @throws DataDirNotEmpty
  */
-export async function beginRestore(disk: Disk): Promise<void> {
+export async function beginRestore(disk: Disk, userOf: () => number | null): Promise<void> {
+  refuseInUse(userOf());
   refuseNotEmpty(await disk.list(""), []);
   const marker = await disk.open(RESTORING_FILE, "create");
   await marker.close();
   await disk.syncDirectory("");
   try {
-    // A node may have started at the same moment.
+    // A node may have started at the same moment. It takes its lock before it looks for the marker.
+    refuseInUse(userOf());
     refuseNotEmpty(await disk.list(""), [RESTORING_FILE]);
   } catch (error) {
     await endRestore(disk);
@@ -138,16 +142,30 @@ export async function endRestore(disk: Disk): Promise<void> {
   await disk.syncDirectory("");
 }
 
-/** Empties a directory that `beginRestore` has marked; the marker goes last. */
+/** Removes what was restored into a directory that `beginRestore` marked; the marker goes last. */
 export async function abandonRestore(disk: Disk): Promise<void> {
   for (const name of await disk.list("")) {
-    if (name !== RESTORING_FILE) await disk.removeTree(name);
+    if (name !== RESTORING_FILE && !isOfVolume(name)) await disk.removeTree(name);
   }
   await endRestore(disk);
 }
 
+function refuseInUse(user: number | null): void {
+  if (user !== null) throw new DataDirNotEmpty(`the directory is in use by process ${user}`);
+}
+
+/**
+ * Whether a name belongs to the volume and not to its user: the root of a new file system has
+ * `lost+found` and quota files, other systems keep snapshots, bins and indexes under hidden names.
+ * `LOCK` is what a node leaves whose first start failed; one that runs is refused before.
+ */
+const isOfVolume = (name: string): boolean =>
+  /^(lost\+found|a?quota\.(user|group|project)|System Volume Information|\$RECYCLE\.BIN|LOCK|\..*)$/.test(
+    name,
+  );
+
 function refuseNotEmpty(names: readonly string[], expected: readonly string[]): void {
-  const others = names.filter((name) => !expected.includes(name));
+  const others = names.filter((name) => !isOfVolume(name) && !expected.includes(name));
   if (others.length === 0) return;
   const isInterrupted = others.includes(RESTORING_FILE);
   throw new DataDirNotEmpty(

@@ -115,6 +115,30 @@ test("a directory that existed is left empty, one that is not empty is left alon
   expect(readdirSync(empty)).toEqual(["notes.txt"]);
 });
 
+test("the root of a new volume counts as empty, and keeps what it has", async () => {
+  const root = join(directory.path, "volume");
+  mkdirSync(join(root, "lost+found"), { recursive: true });
+  mkdirSync(join(root, ".snapshot"));
+  await Bun.write(join(root, "LOCK"), "");
+  const before = ["lost+found", ".snapshot", "LOCK"].sort();
+  await expect(restoreTo(root, flipped(archive(), 5000, 1))).rejects.toThrow(BackupDamaged);
+  expect(readdirSync(root).sort()).toEqual(before);
+  expect(await restoreTo(root, archive())).toMatchObject({ topics: 1 });
+  expect(readdirSync(root).sort()).toEqual([...before, "FORMAT", "shards"].sort());
+  await expect(restoreTo(root, archive())).rejects.toThrow("not empty: it has FORMAT, shards");
+});
+
+test("a directory that a node uses is refused, whenever it started", async () => {
+  const root = join(directory.path, "used");
+  mkdirSync(root);
+  for (const looks of [[4711], [null, 4711]]) {
+    const left = [...looks];
+    const used = restoreTo(root, archive(), () => left.shift() ?? null);
+    await expect(used).rejects.toThrow("the directory is in use by process 4711");
+    expect(readdirSync(root)).toEqual([]);
+  }
+});
+
 /** The bytes of each file. */
 async function piecesOf(bytes: Uint8Array): Promise<Uint8Array[]> {
   const reader = await BackupReader.open(sourceOf(bytes), "the archive");

@@ -61,7 +61,12 @@ export const sourceOf = (bytes: Uint8Array) => ({
 });
 
 /** As `ayder restore` does it. */
-export async function restoreTo(path: string, bytes: Uint8Array): Promise<Restored> {
+/** @param userOf the process that uses the directory, asked before and after it is marked. */
+export async function restoreTo(
+  path: string,
+  bytes: Uint8Array,
+  userOf: () => number | null = () => null,
+): Promise<Restored> {
   const root = openNewRoot(path);
   try {
     return await restoreBackup({
@@ -70,6 +75,7 @@ export async function restoreTo(path: string, bytes: Uint8Array): Promise<Restor
       archive: "the archive",
       nodeId: "node1" as NodeId,
       identity: { clusterId: crypto.randomUUID(), incarnation: crypto.randomUUID() },
+      userOf,
       nextTurn: () => new Promise((resolve) => setImmediate(resolve)),
       received: () => undefined,
     });

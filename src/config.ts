@@ -1,3 +1,4 @@
+import { isBareIPv6, wrongHost } from "./address.ts";
 import { parseDecimal } from "./lib/parse.ts";
 import { SETTINGS, type Setting, type SettingName } from "./settings.ts";
 import { type UnknownVariable, unknownVariables } from "./unknown-variables.ts";
@@ -80,7 +81,12 @@ function parseNumber(setting: Setting, text: string, source: string): number {
   return value;
 }
 
-/** `RF_HTTP_ADDR` may be `host:port`, as in the original; `--port` and `RF_HTTP_PORT` win. */
+/**
+ * `RF_HTTP_ADDR` may be `host:port`, as in the original; `--port` and `RF_HTTP_PORT` win. An IPv6
+ * address may be in brackets, and has to be if a port follows.
+ *
+ * @throws ConfigError
+ */
 function splitHostAndPort(
   config: Config,
   flags: ReadonlyMap<string, string>,
@@ -88,10 +94,16 @@ function splitHostAndPort(
 ): Config {
   const portGiven =
     flags.has("port") || SETTINGS.port.variables.some((name) => (environment[name] ?? "") !== "");
+  const source = flags.has("host") ? "--host" : "RF_HTTP_ADDR";
   const match = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(config.host);
-  if (match === null) return Object.freeze({ ...config, portGiven });
-  const [, host = "", portText = ""] = match;
-  const port = portGiven ? config.port : (parse(SETTINGS.port, portText, "RF_HTTP_ADDR") as number);
-  const named = portGiven || portText !== "";
-  return Object.freeze({ ...config, host: host.replace(/^\[|\]$/g, ""), port, portGiven: named });
+  const [, written = config.host, portText] = isBareIPv6(config.host) ? [] : (match ?? []);
+  const host = written.replace(/^\[(.*)\]$/, "$1");
+  const problem = host === "" && written === "" ? null : wrongHost(host);
+  if (problem !== null || (written !== host && !isBareIPv6(host))) {
+    const what = problem ?? "only an IPv6 address stands in brackets";
+    throw new ConfigError(`${source}: ${JSON.stringify(config.host)}: ${what}`);
+  }
+  if (portText === undefined) return Object.freeze({ ...config, host, portGiven });
+  const port = portGiven ? config.port : (parse(SETTINGS.port, portText, source) as number);
+  return Object.freeze({ ...config, host, port, portGiven: true });
 }

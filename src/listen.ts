@@ -1,5 +1,6 @@
 /** The HTTP side of `ayder serve`: the same on the node's own thread and on another one. */
 import { type Config, ConfigError } from "./config.ts";
+import { listenOn } from "./env/cannot-listen.ts";
 import { ConnectionGuard } from "./env/connection-guard.ts";
 import {
   type DescriptorPlan,
@@ -68,9 +69,14 @@ export function listen(
   };
   const app = createApp(node, options);
   const open = config.tokens === "" ? "127.0.0.1" : "0.0.0.0";
+  const host = config.host === "" ? open : config.host;
+  const port = portOf(config);
+  const portSetting = "--port (0: any free one)";
+  const wanted = { host, port, portSetting, hostSetting: "--host, RF_HTTP_ADDR" };
   return startServer(app, {
-    host: config.host === "" ? open : config.host,
-    port: portOf(config),
+    listen: (bind) => listenOn(wanted, bind),
+    host,
+    port,
     tls: tlsOf(config),
     idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS_DEFAULT,
     guard: guardOf(config, plan, log, instruments),

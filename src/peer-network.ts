@@ -105,9 +105,14 @@ function stampOf(path: string): string {
   return found === undefined ? "absent" : `${found.mtimeMs}/${found.size}/${found.ino}`;
 }
 
-/** A node that others find by a loopback address listens there only; else on every address. */
-const listenHost = (host: string): string =>
-  host === "localhost" || /^127\./.test(host) || host === "::1" ? host : "0.0.0.0";
+/**
+ * A node that others find by a loopback address listens there only; else on every address, with
+ * those of IPv6 if it is one of them.
+ */
+function listenHost(host: string): string {
+  if (host === "localhost" || /^127\./.test(host) || host === "::1") return host;
+  return host.includes(":") ? "::" : "0.0.0.0";
+}
 
 const readTls = ({ haTlsCa, haTlsCert, haTlsKey }: PeerSettings): NetworkTls => ({
   ca: readPem("RF_HA_TLS_CA", haTlsCa),

@@ -1,5 +1,7 @@
 /** Composition root of `ayder serve`: settings and the real world in, a running server out. */
+import { lookup } from "node:dns/promises";
 import { mkdirSync } from "node:fs";
+import { isIP } from "node:net";
 import { type Config, ConfigError } from "./config.ts";
 import { BunClock } from "./env/bun-clock.ts";
 import { BunDisk } from "./env/bun-disk.ts";
@@ -56,6 +58,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   // These are used late; a start that they end must not have touched a disk or called a peer.
   const tokens = config.tokens === "" ? [] : parseTokenSpecs(config.tokens);
   tlsOf(config);
+  await refuseUnknownHost(config.host);
   const lock = lockDataDir(config.dataDir);
   const instruments = createInstruments();
   const cluster = clusterOf(config, log);
@@ -120,6 +123,24 @@ async function serveHttp(
   return config.haDedicatedWorker
     ? await startHttpThread(config, served, instruments, fault)
     : listen(config, served, log, instruments);
+}
+
+/**
+ * Looks the name up before it is listened on, since Bun reports an unknown name as a bad argument.
+ *
+ * @throws ConfigError
+ */
+async function refuseUnknownHost(host: string): Promise<void> {
+  if (host === "" || host === "localhost" || isIP(host) !== 0) return;
+  try {
+    await lookup(host);
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new ConfigError(
+      `--host or RF_HTTP_ADDR: there is no host ${JSON.stringify(host)} (${code})`,
+      { cause },
+    );
+  }
 }
 
 /** Whoever cannot write there finds it out before anything else is done. */

@@ -1,6 +1,6 @@
 import { ConfigError } from "./config.ts";
+import { CannotListen } from "./env/cannot-listen.ts";
 import { TlsUnusable } from "./env/tls-identity.ts";
-import { CannotListen } from "./http/server.ts";
 import { TokenSpecError } from "./http/token-spec.ts";
 
 /** Errors of the start that are the operator's to mend: shown without a stack. */

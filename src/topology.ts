@@ -1,3 +1,4 @@
+import { isBareIPv6, wrongHost } from "./address.ts";
 import { ConfigError } from "./config.ts";
 import type { NodeId } from "./lib/ids.ts";
 import { parseDecimal } from "./lib/parse.ts";
@@ -38,6 +39,11 @@ function parseMember(entry: string): MemberAddress {
   const [, id = "", host = "", raftText = "", priorityText = "", httpText] = match;
   if (!NODE_ID.test(id)) throw wrong("the id is not 1 to 64 of A-Z a-z 0-9 . _ -");
   if (host === "") throw wrong("the host is missing");
+  const bare = host.replace(/^\[(.*)\]$/, "$1");
+  const isBracketed = bare !== host;
+  const problem = wrongHost(bare);
+  if (problem !== null) throw wrong(`"${host}": ${problem}`);
+  if (isBracketed && !isBareIPv6(bare)) throw wrong(`"${host}" is not an IPv6 address`);
   const port = (digits: string) => {
     const value = parseDecimal(digits);
     if (value === null || value < 1 || value > PORT_MAX) throw wrong(`"${digits}" is no port`);
@@ -47,5 +53,5 @@ function parseMember(entry: string): MemberAddress {
   const priority = parseDecimal(priorityText);
   if (priority === null || priority > PRIORITY_MAX) throw wrong("the priority is no number");
   const httpPort = httpText === undefined ? raftPort + 1 : port(httpText);
-  return { id: id as NodeId, host: host.replace(/^\[|\]$/g, ""), raftPort, priority, httpPort };
+  return { id: id as NodeId, host: bare, raftPort, priority, httpPort };
 }

@@ -1,3 +1,4 @@
+import { listenOn } from "./cannot-listen.ts";
 import type { DialHandlers, Link, LinkHandlers, Network, PeerAddress } from "./network.ts";
 
 export type NetworkTls = {
@@ -78,6 +79,12 @@ export class BunNetwork implements Network {
   }
 
   #serve(port: number, accept: (link: Link) => LinkHandlers): Bun.Server<Accepted> {
+    const { host } = this.#options;
+    const wanted = { host, port, portSetting: "RF_HA_NODES", hostSetting: "RF_HA_NODES" };
+    return listenOn(wanted, () => this.#bind(port, accept));
+  }
+
+  #bind(port: number, accept: (link: Link) => LinkHandlers): Bun.Server<Accepted> {
     const { host, frameBytesMax } = this.#options;
     return Bun.serve<Accepted>({
       hostname: host,

@@ -16,6 +16,8 @@ export type ServerOptions = {
   /** Bounds the connections of the port while the server runs; absent: nothing does. */
   readonly guard?: StartGuard;
   readonly log: Logger;
+  /** Calls it, and says in words what keeps the address from being listened on. */
+  readonly listen?: <Server>(bind: () => Server) => Server;
 };
 
 /** @param busyPorts ports of the clients whose requests are being answered. */
@@ -43,15 +45,11 @@ const TIMEOUT_SECONDS_MAX = 255;
 /** Handlers check sizes themselves, since only they can say the limit in the body of a 413. */
 const BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
-/** The address is taken, or none of this machine; the message says what to do. */
-export class CannotListen extends Error {
-  override readonly name = "CannotListen";
-}
-
-/** @throws CannotListen; Error if the certificate does not fit its key. */
+/** @throws what `listen` throws; Error if the certificate does not fit its key. */
 export function startServer(app: App, options: ServerOptions): RunningServer {
   const { host, port, tls, idleTimeoutSeconds, log } = options;
-  const server = listen(options, () =>
+  const { listen = (bind) => bind() } = options;
+  const server = listen(() =>
     Bun.serve({
       hostname: host,
       port,
@@ -78,7 +76,7 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
     limitIdle: (request) => server.timeout(request, bulkTimeout(idleTimeoutSeconds)),
   });
   const scheme = tls === null ? "http" : "https";
-  const shownHost = host.includes(":") ? `[${host}]` : host;
+  const shownHost = host.includes(":") ? `[${host.replace("%", "%25")}]` : host;
   const boundPort = server.port ?? port;
   const guard = options.guard?.(boundPort, () => {
     const ports = new Set<number>();
@@ -97,29 +95,6 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
       await stop(app, server, graceMs);
     },
   };
-}
-
-function listen<Server>({ host, port }: ServerOptions, bind: () => Server): Server {
-  try {
-    return bind();
-  } catch (cause) {
-    const said = whyNot(cause, host, port);
-    throw said === null ? cause : new CannotListen(said, { cause });
-  }
-}
-
-function whyNot(error: unknown, host: string, port: number): string | null {
-  switch (error instanceof Error && "code" in error && error.code) {
-    case "EADDRINUSE":
-      return `port ${port} of ${host} is in use: stop what listens there, or take another with --port (0: any free one)`;
-    case "EACCES":
-      return `port ${port} is not for this user: take one from 1024 on with --port`;
-    case "EADDRNOTAVAIL":
-    case "EINVAL":
-      return `${host} is no address of this machine: see --host, RF_HTTP_ADDR`;
-    default:
-      return null;
-  }
 }
 
 /** The kernel holds megabytes for a slow client, and takes nothing until most of that has gone. */

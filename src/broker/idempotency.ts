@@ -11,6 +11,9 @@ export type Idempotency = {
 
 export type FirstWrite = { readonly firstOffset: Offset; readonly count: number };
 
+/** The outcome of a produce whose key is known already. */
+export type KnownDuplicate = FirstWrite & { readonly payloadMatches: boolean };
+
 /** So that no single command has to drop a whole window; a look-up ignores what is overdue. */
 const EVICTIONS_PER_INSERT = 64;
 
@@ -21,14 +24,18 @@ const EVICTIONS_PER_INSERT = 64;
 export function peekDuplicate(
   state: BrokerState,
   partition: PartitionState,
-  keyDigest: Uint8Array,
+  { keyDigest, payloadDigest }: Idempotency,
   now: Millis,
-): FirstWrite | null {
+): KnownDuplicate | null {
   const { dedupe } = partition;
   if (dedupe === null) return null;
   const sequence = findDuplicate(dedupe, keyDigest, state.limits, now);
   if (sequence < 0) return null;
-  return { firstOffset: dedupe.firstOffset(sequence) as Offset, count: dedupe.count(sequence) };
+  return {
+    firstOffset: dedupe.firstOffset(sequence) as Offset,
+    count: dedupe.count(sequence),
+    payloadMatches: dedupe.hasPayload(sequence, payloadDigest),
+  };
 }
 
 /** @returns the entry's sequence number in the table, or -1. */

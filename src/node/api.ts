@@ -211,6 +211,8 @@ export type Produced = WriteAck & {
   readonly duplicate: boolean;
   /** False: a duplicate whose payload differs from that of the first write. */
   readonly payloadMatches: boolean;
+  /** False: not known to be committed yet; of a duplicate, that holds for the first write. */
+  readonly committed: boolean;
   /** Waited for the batch to close, and then for its sync and commit, in microseconds. */
   readonly queueUs: number;
   readonly syncWaitUs: number;

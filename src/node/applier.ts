@@ -1,4 +1,4 @@
-import type { PartitionState, TopicState } from "../broker/state.ts";
+import type { BrokerState, PartitionState, TopicState } from "../broker/state.ts";
 import type { Clock } from "../env/clock.ts";
 import { assert } from "../lib/assert.ts";
 import type { Millis } from "../lib/ids.ts";
@@ -38,6 +38,8 @@ export class Applier implements Effects {
   readonly tally: Tally;
   readonly #stateChecks: Instruments["stateChecks"];
   #proposal: Proposal | null = null;
+  /** The state whose partitions have handles. */
+  #attached: BrokerState;
 
   constructor(options: ApplierOptions) {
     const { machine, storage, membersChanged, proposer, clock } = options;
@@ -48,17 +50,24 @@ export class Applier implements Effects {
     this.membersChanged = membersChanged;
     this.#proposer = proposer;
     this.#clock = clock;
-    this.attachAll();
+    this.#attached = machine.broker;
+    this.#attachAll();
   }
 
-  /** The machine is another one now. */
+  /**
+   * A snapshot has replaced the state. Readers that wait on the partitions of the old one look
+   * again: the records that they wait for may be in the snapshot, and nothing is appended to the
+   * old partitions any more.
+   */
   switched(): void {
-    this.attachAll();
+    this.#attachAll();
+    wakeAll(this.#attached);
+    this.#attached = this.#machine.broker;
     this.membersChanged();
   }
 
   /** The machine was restored: its partitions get their logs. */
-  attachAll(): void {
+  #attachAll(): void {
     for (const topic of this.#machine.broker.topicsById.values()) this.#attach(topic);
   }
 
@@ -121,9 +130,7 @@ export class Applier implements Effects {
 
   /** The node stops: nobody waits for records any longer. */
   wakeReaders(): void {
-    for (const topic of this.#machine.broker.topicsById.values()) {
-      for (const partition of topic.partitions) handleOf(partition).waits.wakeAll();
-    }
+    wakeAll(this.#machine.broker);
   }
 
   #attach(topic: TopicState): void {
@@ -132,5 +139,11 @@ export class Applier implements Effects {
       assert(log !== null, "a checkpoint has a partition log for every partition of its machine");
       partition.attachment = new PartitionHandle(partition, log, new RecordWaits(this.#clock));
     }
+  }
+}
+
+function wakeAll(state: BrokerState): void {
+  for (const topic of state.topicsById.values()) {
+    for (const partition of topic.partitions) handleOf(partition).waits.wakeAll();
   }
 }

@@ -3,14 +3,22 @@ import { assert } from "../lib/assert.ts";
 import type { PartitionLog } from "../storage/partition-log.ts";
 import type { RecordWaits } from "./record-waits.ts";
 
+/** A first write with an idempotency key that is on its way. */
+export type PendingWrite = {
+  /** The offset that it will get unless leadership changes. */
+  readonly firstOffset: number;
+  readonly count: number;
+  readonly payloadDigest: Uint8Array;
+};
+
 /** What the node keeps beside a partition of the machine: its records and who waits for them. */
 export class PartitionHandle {
   readonly log: PartitionLog;
   readonly waits: RecordWaits;
   /** Records that this leader proposed and that are not applied yet. */
   pendingRecords = 0;
-  /** Idempotency keys among them, as text of their digests, with the offset they will get. */
-  readonly pendingKeys = new Map<string, { firstOffset: number; count: number }>();
+  /** Idempotency keys among them, as text of their digests. */
+  readonly pendingKeys = new Map<string, PendingWrite>();
 
   /** One closure for all wake-ups. */
   readonly endOffset: () => number;

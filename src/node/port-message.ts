@@ -33,7 +33,7 @@ export const KIND = {
   signalled: 5,
   /** nothing: nobody waits for the call any longer */
   abort: 6,
-  /** partition, firstOffset, count, duplicate, payloadMatches, batchId, synced, ackedBy, queueUs, syncWaitUs */
+  /** partition, firstOffset, count, duplicate, payloadMatches, committed, batchId, synced, ackedBy, queueUs, syncWaitUs */
   produced: 7,
   /** cas, batchId, synced, ackedBy */
   kvWritten: 8,

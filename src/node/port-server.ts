@@ -109,6 +109,7 @@ export class PortServer {
       outcome.count,
       outcome.duplicate,
       outcome.payloadMatches,
+      outcome.committed,
       outcome.batchId,
       outcome.synced,
       outcome.ackedBy,

@@ -1,6 +1,7 @@
-import { peekDuplicate } from "../broker/idempotency.ts";
+import { type Idempotency, peekDuplicate } from "../broker/idempotency.ts";
 import { findTopic, type PartitionState, type TopicState } from "../broker/state.ts";
 import type { Clock } from "../env/clock.ts";
+import { sameBytes } from "../lib/bytes.ts";
 import { sha256 } from "../lib/digest.ts";
 import type { Millis } from "../lib/ids.ts";
 import { encodeProduce } from "../machine/command-codec.ts";
@@ -106,7 +107,7 @@ export class Producer {
         ? null
         : { keyDigest: sha256(idempotencyKey, 16), payloadDigest: sha256(records.bytes, 8) };
     const waiter = new ProduceWaiter(clock.monotonic(), partition, records.count, done);
-    if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency.keyDigest));
+    if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency));
     waiter.predict();
     encodeProduce(proposer.writer(), topic.topicId, number, records, idempotency);
     const proposal = proposer.submit(waiter, records.count);
@@ -116,15 +117,18 @@ export class Producer {
   }
 
   /** What an earlier write with the key got, or is going to get. */
-  #known(partition: PartitionState, keyDigest: Uint8Array): ExpectedKey {
+  #known(partition: PartitionState, idempotency: Idempotency): ExpectedKey {
     const { machine, clock } = this.#options;
+    const { keyDigest, payloadDigest } = idempotency;
     const text = keyDigest.toHex();
     const now = Math.max(machine.now, clock.now()) as Millis;
-    const first =
-      peekDuplicate(machine.broker, partition, keyDigest, now) ??
-      handleOf(partition).pendingKeys.get(text) ??
-      null;
-    return { text, first };
+    const known = peekDuplicate(machine.broker, partition, idempotency, now);
+    if (known !== null) return { text, payloadDigest, first: { ...known, committed: true } };
+    const pending = handleOf(partition).pendingKeys.get(text);
+    if (pending === undefined) return { text, payloadDigest, first: null };
+    const payloadMatches = sameBytes(pending.payloadDigest, payloadDigest);
+    const { firstOffset, count } = pending;
+    return { text, payloadDigest, first: { firstOffset, count, payloadMatches, committed: false } };
   }
 
   #startTimer(waiter: ProduceWaiter, proposal: Proposal, timeoutMs: number): void {
@@ -144,8 +148,19 @@ export class Producer {
   }
 }
 
-type First = { readonly firstOffset: number; readonly count: number };
-type ExpectedKey = { readonly text: string; readonly first: First | null };
+/** An earlier write with the same key. */
+type First = {
+  readonly firstOffset: number;
+  readonly count: number;
+  readonly payloadMatches: boolean;
+  /** False: it is only on its way, and may never be stored. */
+  readonly committed: boolean;
+};
+type ExpectedKey = {
+  readonly text: string;
+  readonly payloadDigest: Uint8Array;
+  readonly first: First | null;
+};
 
 /** Waits for one produce and keeps the prediction of the partition's end in step. */
 class ProduceWaiter extends Waiter {
@@ -154,41 +169,34 @@ class ProduceWaiter extends Waiter {
   readonly #handle: PartitionHandle;
   readonly #count: number;
   /** Set if this is the first write with the key, as far as is known. */
-  #ownedKey: string | null = null;
-  #isDuplicate = false;
+  #ownedKey: ExpectedKey | null = null;
+  /** Set if this is a duplicate, as far as is known. */
+  #first: First | null = null;
   #firstOffset = 0;
-  #firstCount: number;
 
   constructor(submittedUs: number, partition: PartitionState, count: number, done: Done) {
     super(submittedUs);
     this.#partition = partition;
     this.#handle = handleOf(partition);
     this.#count = count;
-    this.#firstCount = count;
     this.#done = done;
   }
 
-  expectKey({ text, first }: ExpectedKey): void {
-    if (first === null) {
-      this.#ownedKey = text;
-      return;
-    }
-    this.#isDuplicate = true;
-    this.#firstOffset = first.firstOffset;
-    this.#firstCount = first.count;
+  expectKey(key: ExpectedKey): void {
+    if (key.first === null) this.#ownedKey = key;
+    else this.#first = key.first;
   }
 
   /** The offset that the record gets unless leadership changes. */
   predict(): void {
-    if (this.#isDuplicate) return;
+    if (this.#first !== null) return;
     const handle = this.#handle;
     this.#firstOffset = this.#partition.endOffset + handle.pendingRecords;
     handle.pendingRecords += this.#count;
     if (this.#ownedKey !== null) {
-      handle.pendingKeys.set(this.#ownedKey, {
-        firstOffset: this.#firstOffset,
-        count: this.#count,
-      });
+      const { text, payloadDigest } = this.#ownedKey;
+      const firstOffset = this.#firstOffset;
+      handle.pendingKeys.set(text, { firstOffset, count: this.#count, payloadDigest });
     }
   }
 
@@ -220,6 +228,7 @@ class ProduceWaiter extends Waiter {
       count: result.count,
       duplicate: result.duplicate,
       payloadMatches: result.payloadMatches,
+      committed: true,
       batchId: ack.batchId,
       synced: ack.synced,
       ackedBy: ack.ackedBy,
@@ -230,7 +239,7 @@ class ProduceWaiter extends Waiter {
 
   protected override onAppended(batchId: number): boolean {
     // The first write of a duplicate may not be committed yet: that one waits for its result.
-    if (this.#isDuplicate) return false;
+    if (this.#first !== null) return false;
     this.#done(this.#predicted(batchId, true, 1));
     return true;
   }
@@ -244,19 +253,21 @@ class ProduceWaiter extends Waiter {
   }
 
   override leftQueue(): void {
-    if (this.#isDuplicate) return;
+    if (this.#first !== null) return;
     this.#handle.pendingRecords -= this.#count;
-    if (this.#ownedKey !== null) this.#handle.pendingKeys.delete(this.#ownedKey);
+    if (this.#ownedKey !== null) this.#handle.pendingKeys.delete(this.#ownedKey.text);
   }
 
   #predicted(batchId: number, synced: boolean | null, ackedBy = 0): ProduceOutcome {
+    const first = this.#first;
     return {
       ok: true,
       partition: this.#partition.partition,
-      firstOffset: this.#firstOffset,
-      count: this.#firstCount,
-      duplicate: this.#isDuplicate,
-      payloadMatches: true,
+      firstOffset: first?.firstOffset ?? this.#firstOffset,
+      count: first?.count ?? this.#count,
+      duplicate: first !== null,
+      payloadMatches: first?.payloadMatches ?? true,
+      committed: first?.committed ?? false,
       batchId,
       synced,
       ackedBy,

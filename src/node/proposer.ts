@@ -5,7 +5,7 @@ import type { Millis } from "../lib/ids.ts";
 import { closeEntry, openEntry, stampEntry } from "../machine/command-codec.ts";
 import type { CommandResult } from "../machine/commands.ts";
 import type { Core } from "../raft/core.ts";
-import type { Entry } from "../raft/types.ts";
+import type { Entry, LogIndex } from "../raft/types.ts";
 import type { WriteAck, WriteReject } from "./api.ts";
 import type { Waiter } from "./waiters.ts";
 import type { Acknowledgements } from "./write-concern.ts";
@@ -99,6 +99,8 @@ export class Proposer {
 
   /** Why every write is refused now; null: they are welcome. */
   setRefusal(refusal: WriteReject | null): void {
+    // A new leader: its log alone decides which of its older proposals are committed.
+    if (refusal === null) this.#dropLost();
     this.#refusal = refusal;
   }
 
@@ -263,6 +265,21 @@ export class Proposer {
     }
   }
 
+  /**
+   * Gives up the proposals that this log no longer holds, and those that a snapshot has overtaken.
+   * Their outcome is unknown. Without this, they would count as waiting until another entry is
+   * applied at their index, and a node that leads again would queue its own proposals behind them.
+   */
+  #dropLost(): void {
+    const { core } = this.#options;
+    const isLost = ({ index, term }: Proposal) =>
+      index <= core.appliedIndex || core.termAt(index as LogIndex) !== term;
+    if (!this.#inFlight.some(isLost)) return;
+    const lost = this.#inFlight.filter(isLost);
+    this.#inFlight = this.#inFlight.filter((proposal) => !isLost(proposal));
+    for (const proposal of lost) this.#drop(proposal, "commit_timeout");
+  }
+
   /** Leadership is gone: what is not in the log is refused; the rest waits for its fate. */
   refuseQueued(code: WriteReject): void {
     if (this.#open.waiters.length > 0) this.#close();
@@ -309,6 +326,7 @@ export class Proposer {
       for (const { proposal } of this.#closed) expire(proposal, before);
       expire(this.#open, before);
       this.#options.acknowledgements.expire(before);
+      this.#dropLost();
       this.#cancelDeadlines = this.#checkLater();
     });
   }

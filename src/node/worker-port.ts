@@ -271,6 +271,7 @@ const readProduced = (inbox: Inbox): ProduceOutcome => ({
   count: inbox.next<number>(),
   duplicate: inbox.next<boolean>(),
   payloadMatches: inbox.next<boolean>(),
+  committed: inbox.next<boolean>(),
   batchId: inbox.next<number>(),
   synced: inbox.next<boolean | null>(),
   ackedBy: inbox.next<number>(),

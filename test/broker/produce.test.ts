@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { peekDuplicate } from "../../src/broker/idempotency.ts";
+import type { Offset } from "../../src/record/offset.ts";
 import { Bench, identityOf, ms } from "../machine/support.ts";
 import { forEachSeed } from "../sim/random.ts";
 
@@ -121,14 +122,15 @@ test("a key outlives the record that it was written with", () => {
 test("the leader can look ahead at what a key would get", () => {
   const bench = benchWith(1);
   const { broker } = bench.machine;
-  const { keyDigest } = identityOf("k", "");
-  expect(peekDuplicate(broker, bench.partition("t"), keyDigest, ms(1_000))).toBeNull();
+  const peek = (payload: string, now: number) =>
+    peekDuplicate(broker, bench.partition("t"), identityOf("k", payload), ms(now));
+  expect(peek("", 1_000)).toBeNull();
   bench.produce({ count: 7 });
-  bench.produce({ key: "k", count: 2 });
-  const first = { firstOffset: 7, count: 2 } as never;
-  expect(peekDuplicate(broker, bench.partition("t"), keyDigest, ms(1_000))).toEqual(first);
-  const later = ms(1_000 + 24 * HOUR);
-  expect(peekDuplicate(broker, bench.partition("t"), keyDigest, later)).toBeNull();
+  bench.produce({ key: "k", count: 2, payload: "one" });
+  const first = { firstOffset: 7 as Offset, count: 2 };
+  expect(peek("one", 1_000)).toEqual({ ...first, payloadMatches: true });
+  expect(peek("two", 1_000)).toEqual({ ...first, payloadMatches: false });
+  expect(peek("one", 1_000 + 24 * HOUR)).toBeNull();
 });
 
 test("duplicates are found as in a plain map that is searched from its end", () => {

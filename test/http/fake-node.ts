@@ -145,7 +145,9 @@ export class FakeNode implements NodeApi {
     const synced = rocket || stored.duplicate ? null : !this.slowSync;
     const ackedBy = synced === true ? 1 : 0;
     const times = { queueUs: 3, syncWaitUs: 5 };
-    return { ok: true, partition, ...stored, batchId, synced, ackedBy, ...times } as const;
+    const committed = synced === true || stored.duplicate;
+    const ack = { batchId, synced, ackedBy, committed };
+    return { ok: true, partition, ...stored, ...ack, ...times } as const;
   }
 
   async consume({ topic, partition, group, offset }: ConsumeRequest) {

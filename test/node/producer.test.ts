@@ -20,9 +20,14 @@ const request = (more: Partial<ProduceRequest>): ProduceRequest => ({
 const SYNC_MS = 50;
 
 /** Everything that one produce is answered, until long after it was applied. */
-async function answersTo(
-  more: Partial<ProduceRequest>,
+const answersTo = (more: Partial<ProduceRequest>, syncMs = SYNC_MS): Promise<ProduceOutcome[]> =>
+  answersToAll([more], syncMs);
+
+/** As `answersTo`, for several that are asked one after the other, `everyMs` apart. */
+async function answersToAll(
+  requests: readonly Partial<ProduceRequest>[],
   syncMs = SYNC_MS,
+  everyMs = 0,
 ): Promise<ProduceOutcome[]> {
   const slow: { clock: SingleNode["clock"] | null } = { clock: null };
   const disk = new SimDisk({
@@ -36,7 +41,10 @@ async function answersTo(
   await single.settled(node.createTopic("t", 1));
   slow.clock = single.clock;
   const answers: ProduceOutcome[] = [];
-  node.produce(request(more), (outcome) => answers.push(outcome));
+  for (const more of requests) {
+    node.produce(request(more), (outcome) => answers.push(outcome));
+    if (everyMs > 0) await single.clock.advance(everyMs);
+  }
   await single.clock.advance(30_000);
   slow.clock = null;
   await single.settled(node.stop());
@@ -59,4 +67,46 @@ test("who asks for more time than the server gives to others gets it", async () 
 
 test("a sealed write is answered once, when it is proven", async () => {
   expect(await answersTo({})).toMatchObject([{ ok: true, synced: true, ackedBy: 1 }]);
+});
+
+const KEY = { idempotencyKey: new Uint8Array([1]) };
+const OTHER = { records: encodeRecord(null, new Uint8Array([8])) };
+const ROCKET = { ...KEY, rocket: true };
+
+test("a rocket whose first write is on its way says so, and compares the payloads", async () => {
+  const first = { duplicate: false, committed: false, firstOffset: 0, batchId: 0 };
+  const predicted = { duplicate: true, committed: false, firstOffset: 0, count: 1, batchId: 0 };
+  expect(await answersToAll([ROCKET, ROCKET, { ...ROCKET, ...OTHER }])).toMatchObject([
+    first,
+    { ...predicted, payloadMatches: true },
+    { ...predicted, payloadMatches: false },
+  ]);
+});
+
+test("a duplicate that waited long enough says nothing of a first write that is on its way", async () => {
+  const impatient = { ...KEY, timeoutMs: 1 };
+  expect(await answersToAll([impatient, impatient, { ...impatient, ...OTHER }])).toMatchObject([
+    { duplicate: false, synced: false, committed: false },
+    { duplicate: true, synced: false, committed: false, firstOffset: 0, payloadMatches: true },
+    { duplicate: true, synced: false, committed: false, firstOffset: 0, payloadMatches: false },
+  ]);
+});
+
+test("a rocket whose first write is committed says that", async () => {
+  const answers = await answersToAll([KEY, ROCKET, { ...ROCKET, ...OTHER }], SYNC_MS, 500);
+  const proven = { duplicate: true, committed: true, firstOffset: 0 };
+  expect(answers.slice(1)).toMatchObject([
+    { ...proven, payloadMatches: true },
+    { ...proven, payloadMatches: false },
+  ]);
+});
+
+test("a duplicate does not move the offsets that are predicted", async () => {
+  const next = { rocket: true };
+  expect(await answersToAll([ROCKET, ROCKET, next, next])).toMatchObject([
+    { firstOffset: 0 },
+    { firstOffset: 0, duplicate: true },
+    { firstOffset: 1, duplicate: false },
+    { firstOffset: 2, duplicate: false },
+  ]);
 });

@@ -204,8 +204,8 @@ export const MUTANTS: readonly Mutant[] = [
     and: [
       {
         file: "src/node/producer.ts",
-        find: "    if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency.keyDigest));",
-        put: "    const known = idempotency === null ? null : this.#known(partition, idempotency.keyDigest);\n    if (known !== null) waiter.expectKey(known);\n    if (known !== null && known.first !== null) {\n      const late = { batchId: 0, synced: true, ackedBy: 2, queueUs: 0, syncWaitUs: 0 };\n      return Promise.resolve({ ok: true, partition: number, ...known.first, duplicate: true, payloadMatches: true, ...late });\n    }",
+        find: "    if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency));",
+        put: "    const known = idempotency === null ? null : this.#known(partition, idempotency);\n    if (known !== null) waiter.expectKey(known);\n    if (known !== null && known.first !== null) {\n      const late = { batchId: 0, synced: true, ackedBy: 2, queueUs: 0, syncWaitUs: 0 };\n      return Promise.resolve({ ok: true, partition: number, ...known.first, duplicate: true, payloadMatches: true, ...late });\n    }",
       },
     ],
   },

@@ -119,11 +119,8 @@ function answer(
 }
 
 function ackFields(produced: Produced, hasIdempotencyKey: boolean): string {
-  const { batchId, synced, ackedBy, duplicate, payloadMatches } = produced;
-  if (duplicate) {
-    const matches = payloadMatches ? "" : ',"payload_matches":false';
-    return `,"sealed":true,"synced":${synced === false ? "false" : "null"},"duplicate":true${matches}`;
-  }
+  const { batchId, synced, ackedBy, duplicate } = produced;
+  if (duplicate) return duplicateFields(produced);
   const first = hasIdempotencyKey ? ',"duplicate":false' : "";
   if (batchId === 0) {
     return `,"batch_id":0,"sealed":false,"durable":false,"mode":"rocket","synced":null${first}`;
@@ -133,6 +130,18 @@ function ackFields(produced: Produced, hasIdempotencyKey: boolean): string {
     `,"batch_id":${batchId},"sealed":true,"durable":${proven},"mode":"sealed",` +
     `"synced":${proven},"acked_by":${ackedBy}${first}`
   );
+}
+
+/** A duplicate is only predicted until its first write is committed: then nothing is proven yet. */
+function duplicateFields({ batchId, synced, committed, payloadMatches }: Produced): string {
+  const matches = payloadMatches ? "" : ',"payload_matches":false';
+  const ack = synced === false ? "false" : "null";
+  if (committed) return `,"sealed":true,"synced":${ack},"duplicate":true${matches}`;
+  const mode =
+    batchId === 0
+      ? '"batch_id":0,"sealed":false,"durable":false,"mode":"rocket"'
+      : '"sealed":false,"durable":false,"mode":"sealed"';
+  return `,${mode},"synced":${ack},"duplicate":true${matches}`;
 }
 
 const micros = (milliseconds: number): number => Math.round(milliseconds * 1000);

@@ -54,6 +54,8 @@ export type Produced = {
   readonly acked_by?: number;
   readonly duplicate?: boolean;
   readonly payload_matches?: boolean;
+  /** False of a duplicate: its first write is not committed yet. */
+  readonly sealed?: boolean;
 };
 export type Committed = { readonly committed_offset: number };
 export type Deleted = { readonly deleted_count: number; readonly freed_bytes: number };

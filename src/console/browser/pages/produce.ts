@@ -81,7 +81,7 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
 }
 
 function resultText(produced: Produced): string {
-  const { partition, duplicate = false, payload_matches: matches = true } = produced;
+  const { partition, duplicate = false, payload_matches: matches = true, sealed } = produced;
   const offset = produced.offset ?? produced.first_offset ?? 0;
   const many = produced.count ?? 1;
   const place =
@@ -89,7 +89,9 @@ function resultText(produced: Produced): string {
       ? `offset ${count(offset)} of partition ${partition}`
       : `offsets ${count(offset)} to ${count(offset + many - 1)} of partition ${partition}`;
   if (duplicate) {
-    return `Stored before, at ${place}${matches ? "" : ", with another value"}; nothing was written`;
+    const other = matches ? "" : ", with another value";
+    if (sealed === false) return `On its way already, to ${place}${other}; not proven on disk yet`;
+    return `Stored before, at ${place}${other}; nothing was written`;
   }
   return `Stored at ${place}; ${durability(produced)}`;
 }

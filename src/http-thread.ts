@@ -2,9 +2,9 @@
 import type { Config } from "./config.ts";
 import { type HttpServer, listen } from "./listen.ts";
 import { createInstruments } from "./metrics/instruments.ts";
-import { createLogger, type LogLevel } from "./metrics/log.ts";
 import { startLoopLagProbe } from "./metrics/loop-lag.ts";
 import { WorkerPort } from "./node/worker-port.ts";
+import { processLog } from "./process-log.ts";
 import { isStartError } from "./start-error.ts";
 import type { FromHttpThread, ToHttpThread } from "./thread-messages.ts";
 
@@ -23,6 +23,9 @@ self.onmessage = ({ data }: MessageEvent<ToHttpThread>) => {
     case "port":
       port?.receive(data.message);
       return;
+    case "reload":
+      server?.reload();
+      return;
     case "stop":
       void stop(data.graceMs);
       return;
@@ -31,12 +34,8 @@ self.onmessage = ({ data }: MessageEvent<ToHttpThread>) => {
 say({ kind: "ready" });
 
 function start(config: Config): void {
-  const log = createLogger({
-    level: config.logLevel as LogLevel,
-    write: (line) => process.stderr.write(line),
-    now: Date.now,
-  });
   const instruments = createInstruments();
+  const log = processLog(config.logLevel, instruments.logLinesLost);
   port = new WorkerPort({
     post: (message, transfer) => say({ kind: "port", message }, transfer),
     soon: setImmediate,

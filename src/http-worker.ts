@@ -42,6 +42,7 @@ export function startHttpThread(
   const look = setInterval(() => port.refresh(), LEADER_LOOK_MS);
   const server = (url: string): HttpServer => ({
     url,
+    reload: () => say({ kind: "reload" }),
     stop: async (graceMs) => {
       say({ kind: "stop", graceMs });
       await Promise.race([stopped.promise, Bun.sleep(graceMs + STOPPED_LATE_MS)]);

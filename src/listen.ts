@@ -1,4 +1,6 @@
 /** The HTTP side of `ayder serve`: the same on the node's own thread and on another one. */
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { CertificateFiles } from "./certificate-files.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { listenOn } from "./env/cannot-listen.ts";
 import { ConnectionGuard } from "./env/connection-guard.ts";
@@ -14,6 +16,7 @@ import type { HttpOptions } from "./http/options.ts";
 import {
   IDLE_TIMEOUT_SECONDS_DEFAULT,
   type RunningServer,
+  type ServerTls,
   type StartGuard,
   startServer,
 } from "./http/server.ts";
@@ -24,7 +27,10 @@ import { readPem } from "./peer-network.ts";
 import { parseTopology } from "./topology.ts";
 import { COMMIT, VERSION } from "./version.ts";
 
-export type HttpServer = Pick<RunningServer, "url" | "stop">;
+export type HttpServer = Pick<RunningServer, "url" | "stop"> & {
+  /** Reads the files of its certificate again, if it has one. */
+  reload(): void;
+};
 
 /**
  * @param instruments of the thread that calls.
@@ -73,7 +79,7 @@ export function listen(
   const port = portOf(config);
   const portSetting = "--port (0: any free one)";
   const wanted = { host, port, portSetting, hostSetting: "--host, RF_HTTP_ADDR" };
-  return startServer(app, {
+  const server = startServer(app, {
     listen: (bind) => listenOn(wanted, bind),
     host,
     port,
@@ -82,6 +88,25 @@ export function listen(
     guard: guardOf(config, plan, log, instruments),
     log,
   });
+  if (config.tlsCert === "") return { ...server, reload: () => undefined };
+  const files = new CertificateFiles({
+    use: "HTTPS",
+    paths: [config.tlsCert, config.tlsKey],
+    renew: () => {
+      const fresh = tlsOf(config);
+      if (fresh !== null) server.renew(fresh);
+    },
+    log,
+  });
+  const endWatch = files.watch();
+  return {
+    url: server.url,
+    reload: () => files.reload(),
+    stop: async (graceMs) => {
+      endWatch();
+      await server.stop(graceMs);
+    },
+  };
 }
 
 /** How descriptors are shared out; a forwarded write takes a second connection. */
@@ -146,10 +171,31 @@ export function portOf(config: Config): number {
 }
 
 /** @throws ConfigError. */
-export function tlsOf({ tlsCert, tlsKey }: Config): { cert: string; key: string } | null {
+export function tlsOf({ tlsCert, tlsKey }: Config): ServerTls | null {
   if (tlsCert === "" && tlsKey === "") return null;
   if (tlsCert === "" || tlsKey === "") {
     throw new ConfigError("RF_TLS_CERT and RF_TLS_KEY belong together: one of them is missing");
   }
-  return { cert: readPem("RF_TLS_CERT", tlsCert), key: readPem("RF_TLS_KEY", tlsKey) };
+  const tls = { cert: readPem("RF_TLS_CERT", tlsCert), key: readPem("RF_TLS_KEY", tlsKey) };
+  checkPair(tls);
+  return tls;
+}
+
+/** @throws ConfigError; nothing of the key is in the message. */
+function checkPair({ cert, key }: ServerTls): void {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(cert);
+  } catch {
+    throw new ConfigError("RF_TLS_CERT has no certificate in PEM form");
+  }
+  let privateKey: KeyObject;
+  try {
+    privateKey = createPrivateKey(key);
+  } catch {
+    throw new ConfigError("RF_TLS_KEY is not a private key in PEM form, or has a passphrase");
+  }
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new ConfigError("RF_TLS_KEY is not the key of the certificate in RF_TLS_CERT");
+  }
 }

@@ -2,6 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { mkdirSync } from "node:fs";
 import { isIP } from "node:net";
+import type { CertificateFiles } from "./certificate-files.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { BunClock } from "./env/bun-clock.ts";
 import { BunDisk } from "./env/bun-disk.ts";
@@ -14,14 +15,15 @@ import { startHttpThread } from "./http-worker.ts";
 import type { NodeId } from "./lib/ids.ts";
 import { descriptorPlan, type HttpServer, listen, tlsOf } from "./listen.ts";
 import { createInstruments, type Instruments } from "./metrics/instruments.ts";
-import { createLogger, type Logger, type LogLevel } from "./metrics/log.ts";
+import type { Logger } from "./metrics/log.ts";
 import { startLoopLagProbe } from "./metrics/loop-lag.ts";
 import type { SampleApi } from "./node/api.ts";
 import type { ClusterOptions } from "./node/cluster.ts";
 import { Node } from "./node/node.ts";
 import { patientDisk } from "./node/shortage.ts";
 import type { WriteConcern } from "./node/write-concern.ts";
-import { type PeerPapers, peerNetworkOf } from "./peer-network.ts";
+import { peerNetworkOf } from "./peer-network.ts";
+import { processLog } from "./process-log.ts";
 import { DataDir, refuseHalfRestored } from "./storage/data-dir.ts";
 import { parseTopology } from "./topology.ts";
 import { VERSION } from "./version.ts";
@@ -35,6 +37,8 @@ export { isStartError } from "./start-error.ts";
 export type Serving = {
   readonly url: string;
   readonly log: Logger;
+  /** Reads the files of certificates again. Settings and tokens are read at start only. */
+  reload(): void;
   /** Finishes what was accepted, takes a checkpoint, lets go of the directory. */
   stop(): Promise<void>;
 };
@@ -44,11 +48,8 @@ export type Serving = {
  * @throws ConfigError, and whatever keeps the data from being read: the start stops.
  */
 export async function serve(config: Config, fault: (error: unknown) => void): Promise<Serving> {
-  const log = createLogger({
-    level: config.logLevel as LogLevel,
-    write: (line) => process.stderr.write(line),
-    now: Date.now,
-  });
+  const instruments = createInstruments();
+  const log = processLog(config.logLevel, instruments.logLinesLost);
   for (const { name, nearest } of config.unknownVariables) {
     log.warn("this variable is no setting and is ignored, see `ayder settings`", {
       name,
@@ -60,14 +61,13 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   tlsOf(config);
   await refuseUnknownHost(config.host);
   const lock = lockDataDir(config.dataDir);
-  const instruments = createInstruments();
   const cluster = clusterOf(config, log);
   const node = await openNode(config, cluster, log, instruments, fault);
   await node.start();
   // The replayed journal is garbage now; without this it would be so for a long time.
   Bun.gc(true);
   const server = await serveHttp(config, node, log, instruments, fault);
-  const stopWatching = cluster.papers?.watch();
+  const stopWatching = cluster.certificates?.watch();
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   logAccess(config, tokens, log);
   if (config.workers > 1) {
@@ -79,6 +79,16 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   return {
     url: server.url,
     log,
+    reload() {
+      const hasTls = config.tlsCert !== "" || cluster.certificates !== null;
+      log.info(
+        hasTls
+          ? "reloading certificates; settings and tokens are read at start only"
+          : "there is nothing to reload: no certificates are in use, and settings and tokens are read at start only",
+      );
+      server.reload();
+      cluster.certificates?.reload();
+    },
     async stop() {
       await server.stop(STOP_GRACE_MS);
       await node.stop();
@@ -212,7 +222,7 @@ async function openNode(
 function clusterOf(
   config: Config,
   log: Logger,
-): ClusterOptions & { readonly papers: PeerPapers | null } {
+): ClusterOptions & { readonly certificates: CertificateFiles | null } {
   const self = config.haNodeId as NodeId;
   const timing = {
     newClusterId: () => crypto.randomUUID(),
@@ -229,7 +239,13 @@ function clusterOf(
       priority: 0,
     };
     const network = new NoNetwork();
-    const alone = { members: [address], founder: true, network, identity: null, papers: null };
+    const alone = {
+      members: [address],
+      founder: true,
+      network,
+      identity: null,
+      certificates: null,
+    };
     return { ...alone, ...timing };
   }
   const members = parseTopology(config.haNodes);

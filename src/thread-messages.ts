@@ -5,6 +5,8 @@ import type { PortMessage } from "./node/port-message.ts";
 export type ToHttpThread =
   | { readonly kind: "start"; readonly config: Config }
   | { readonly kind: "port"; readonly message: PortMessage }
+  /** Read the files of certificates again. */
+  | { readonly kind: "reload" }
   | { readonly kind: "stop"; readonly graceMs: number };
 
 export type FromHttpThread =

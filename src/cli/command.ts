@@ -56,7 +56,7 @@ export type Command = {
 
 /** The world as a command sees it. */
 export type Io = {
-  /** Resolves when it is on its way; slow readers slow us down. @throws OutputClosed */
+  /** Resolves when it is on its way; slow readers slow us down. @throws OutputClosed, OutputFailed */
   out(data: string | Uint8Array): Promise<void>;
   err(text: string): void;
   readonly stdin: AsyncIterable<Uint8Array>;
@@ -83,6 +83,11 @@ export class UsageError extends Error {
 /** Nobody reads stdout any longer (`| head`): the command ends, quietly. */
 export class OutputClosed extends Error {
   override readonly name = "OutputClosed";
+}
+
+/** Stdout cannot be written for another reason, such as a full disk. Exit code 70. */
+export class OutputFailed extends Error {
+  override readonly name = "OutputFailed";
 }
 
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;

@@ -1,6 +1,14 @@
 /** argv → the command → its exit code. */
 import { AyderError } from "../client/errors.ts";
-import { didYouMean, EXIT, type Io, OutputClosed, readCall, UsageError } from "./command.ts";
+import {
+  didYouMean,
+  EXIT,
+  type Io,
+  OutputClosed,
+  OutputFailed,
+  readCall,
+  UsageError,
+} from "./command.ts";
 import { COMMANDS, DEFAULT_COMMAND, type Entry } from "./commands.ts";
 import { commandHelp, overview } from "./help.ts";
 
@@ -10,6 +18,10 @@ export async function dispatch(argv: readonly string[], version: string, io: Io)
     return await run(argv, version, io);
   } catch (error) {
     if (error instanceof OutputClosed) return EXIT.ok;
+    if (error instanceof OutputFailed) {
+      io.err(`ayder: ${error.message}\n`);
+      return EXIT.fault;
+    }
     if (error instanceof UsageError) {
       io.err(`ayder: ${error.message}\nTry: ayder ${helpWords(argv)}--help\n`);
       return EXIT.usage;

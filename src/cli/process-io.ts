@@ -1,7 +1,11 @@
 /** `Io` on this process: its standard streams, signals, environment and files. */
-import { type Io, OutputClosed } from "./command.ts";
+import { writeSync } from "node:fs";
+import { type Io, OutputClosed, OutputFailed } from "./command.ts";
 
 const COLUMNS_DEFAULT = 80;
+const STDERR = 2;
+/** A reader of stderr that is slower than this loses text. */
+const STDERR_WAIT_MS_MAX = 1000;
 
 /** @param exit ends the process; the one who may is the caller. */
 export function processIo(environment: Io["environment"], exit: (code: number) => never): Io {
@@ -22,12 +26,12 @@ export function processIo(environment: Io["environment"], exit: (code: number) =
         await stdout.write(data);
         await stdout.flush();
       } catch (error) {
-        throw isClosedPipe(error) ? new OutputClosed("stdout is closed", { cause: error }) : error;
+        if (codeOf(error) === "EPIPE") throw new OutputClosed("stdout is closed", { cause: error });
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new OutputFailed(`stdout cannot be written: ${reason}`, { cause: error });
       }
     },
-    err(text) {
-      process.stderr.write(text);
-    },
+    err: writeToStderr,
     // Whoever never asks for it is ended by the signal itself.
     get interrupted() {
       interrupted ??= signals();
@@ -37,8 +41,23 @@ export function processIo(environment: Io["environment"], exit: (code: number) =
   };
 }
 
-const isClosedPipe = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && error.code === "EPIPE";
+const codeOf = (error: unknown): unknown =>
+  error instanceof Error && "code" in error ? error.code : undefined;
+
+/** Returns when the text is written, so that it is not lost when the process ends right after. */
+function writeToStderr(text: string): void {
+  let rest = new TextEncoder().encode(text);
+  const endAt = performance.now() + STDERR_WAIT_MS_MAX;
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(STDERR, rest));
+    } catch (error) {
+      // Without a reader or space there is nobody to tell, and that ends nothing.
+      if (codeOf(error) !== "EAGAIN" || performance.now() > endAt) return;
+      Bun.sleepSync(1);
+    }
+  }
+}
 
 function signals(): AbortSignal {
   const controller = new AbortController();

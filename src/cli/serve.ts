@@ -28,7 +28,8 @@ export const SERVE: Command = {
     "Everything else is set by variables, see `ayder settings`. The ones needed most:",
     "  RF_BEARER_TOKENS  who may do what; unset: dev, from this machine only",
     "  RF_HA_ENABLED, RF_HA_NODE_ID, RF_HA_NODES  this node is one of a cluster",
-    "SIGTERM finishes what was accepted, takes a checkpoint and exits with 0.",
+    "SIGTERM finishes what was accepted, takes a checkpoint and exits with 0; so do SIGINT, SIGQUIT.",
+    "SIGHUP reads the files of certificates again; settings and tokens are read at start only.",
   ],
 };
 
@@ -39,7 +40,8 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
   };
   process.on("uncaughtException", fault);
   process.on("unhandledRejection", fault);
-  let serving: Serving;
+  let serving: Serving | null = null;
+  handleHarmlessSignals(() => serving);
   try {
     serving = await serve(readConfig(flagsOf(args), io.environment), fault);
   } catch (error) {
@@ -48,12 +50,15 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
     return EXIT.start;
   }
   const stop = signalled();
-  const { url } = serving;
-  await io.out(`ayder ${VERSION} listening on ${url}\nconsole: ${hereOf(url)}/ui\n`);
+  const { url, log } = serving;
+  // The node serves whether or not anybody can read this.
+  io.out(`ayder ${VERSION} listening on ${url}\nconsole: ${hereOf(url)}/ui\n`).catch(
+    ({ message: reason }: Error) => log.warn("stdout cannot be written", { reason }),
+  );
   await stop;
-  serving.log.info("stopping");
+  log.info("stopping");
   setTimeout(() => {
-    serving.log.error("the stop took too long; the journal has what is missing");
+    log.error("the stop took too long; the journal has what is missing");
     io.exit(1);
   }, STOP_MS_MAX);
   await serving.stop();
@@ -72,11 +77,23 @@ function flagsOf(args: Arguments): Map<string, string> {
   return flags;
 }
 
+/**
+ * SIGHUP reads certificates again. The two that are free for programs mean nothing here; without a
+ * handler each would end the node at once, without a checkpoint.
+ */
+function handleHarmlessSignals(serving: () => Serving | null): void {
+  process.on("SIGHUP", () => serving()?.reload());
+  for (const signal of ["SIGUSR1", "SIGUSR2"] as const) {
+    process.on(signal, () => serving()?.log.info("signal ignored", { signal }));
+  }
+}
+
 /** The handlers stay, so that a second signal does not cut the stop short. */
 const signalled = () =>
   new Promise<void>((resolve) => {
-    process.on("SIGTERM", () => resolve());
-    process.on("SIGINT", () => resolve());
+    for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) {
+      process.on(signal, () => resolve());
+    }
   });
 
 function faultLine(error: unknown): string {

@@ -4,13 +4,16 @@ import type { Logger } from "../metrics/log.ts";
 import type { App } from "./app.ts";
 import { ApiError, errorResponse } from "./errors.ts";
 
+/** PEM texts. */
+export type ServerTls = { readonly cert: string; readonly key: string };
+
 export type ServerOptions = {
   /** Address to listen on. */
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
-  /** PEM texts; null: plain HTTP. */
-  readonly tls: { readonly cert: string; readonly key: string } | null;
+  /** Null: plain HTTP. */
+  readonly tls: ServerTls | null;
   /** A connection on which nothing moves is closed after this long; at most 255. */
   readonly idleTimeoutSeconds: number;
   /** Bounds the connections of the port while the server runs; absent: nothing does. */
@@ -32,6 +35,13 @@ export type RunningServer = {
   /** `http://host:port` or `https://…`, without a slash at the end. */
   readonly url: string;
   /**
+   * Uses another certificate for new connections. Requests under way finish; Bun closes connections
+   * that are idle, and clients open new ones.
+   *
+   * @throws Error if it does not fit its key; then the old one is still in force.
+   */
+  renew(tls: ServerTls): void;
+  /**
    * Stops accepting, ends waits and streams, lets requests finish.
    *
    * @param graceMs after this long what is still open is cut off.
@@ -47,27 +57,10 @@ const BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 /** @throws what `listen` throws; Error if the certificate does not fit its key. */
 export function startServer(app: App, options: ServerOptions): RunningServer {
-  const { host, port, tls, idleTimeoutSeconds, log } = options;
-  const { listen = (bind) => bind() } = options;
-  const server = listen(() =>
-    Bun.serve({
-      hostname: host,
-      port,
-      ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
-      development: false,
-      // With `development: false` Bun shares the port by default: a second server on it would start
-      // and take half of the requests.
-      reusePort: false,
-      idleTimeout: idleTimeoutSeconds,
-      maxRequestBodySize: BODY_BYTES_MAX,
-      fetch: app.fetch,
-      error: (error) => {
-        log.error("request failed outside the handlers", { error: error.stack ?? error.message });
-        const { code, message } = new ApiError("internal_error");
-        return errorResponse(code, message, null, null);
-      },
-    }),
-  );
+  const { host, port, tls, idleTimeoutSeconds } = options;
+  const { listen = (run) => run() } = options;
+  let server = listen(() => bind(app, options, port, tls));
+  const retired = new Set<Bun.Server<undefined>>();
   const localOnly = isLoopbackAddress(host) || host === "localhost";
   app.attach({
     isLoopback: (request) =>
@@ -90,25 +83,59 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
     host,
     port: boundPort,
     url: `${scheme}://${shownHost}:${boundPort}`,
+    renew: (fresh) => {
+      // Bun refuses a chain or key that it cannot use. Another port shows it without a gap.
+      void bind(app, options, 0, fresh).stop(true);
+      const before = server;
+      retired.add(before);
+      // Frees the port at once, and requests under way go on. `reload` would keep the certificate.
+      void before.stop(false).then(() => retired.delete(before));
+      server = bind(app, options, boundPort, fresh);
+    },
     stop: async (graceMs) => {
       guard?.stop();
-      await stop(app, server, graceMs);
+      await stop(app, [...retired, server], graceMs);
     },
   };
+}
+
+function bind(app: App, options: ServerOptions, port: number, tls: ServerTls | null) {
+  const { host, idleTimeoutSeconds, log } = options;
+  return Bun.serve({
+    hostname: host,
+    port,
+    ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+    development: false,
+    // With `development: false` Bun shares the port by default: a second server on it would start
+    // and take half of the requests.
+    reusePort: false,
+    idleTimeout: idleTimeoutSeconds,
+    maxRequestBodySize: BODY_BYTES_MAX,
+    fetch: app.fetch,
+    error: (error) => {
+      log.error("request failed outside the handlers", { error: error.stack ?? error.message });
+      const { code, message } = new ApiError("internal_error");
+      return errorResponse(code, message, null, null);
+    },
+  });
 }
 
 /** The kernel holds megabytes for a slow client, and takes nothing until most of that has gone. */
 const bulkTimeout = (idleSeconds: number): number => Math.min(TIMEOUT_SECONDS_MAX, 8 * idleSeconds);
 
-async function stop(app: App, server: Bun.Server<undefined>, graceMs: number): Promise<void> {
+async function stop(
+  app: App,
+  servers: readonly Bun.Server<undefined>[],
+  graceMs: number,
+): Promise<void> {
   app.beginStop();
   let timer: Timer | undefined;
   const tooLate = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, graceMs);
   });
-  await Promise.race([server.stop(false), tooLate]);
+  await Promise.race([Promise.all(servers.map((server) => server.stop(false))), tooLate]);
   clearTimeout(timer);
-  await server.stop(true);
+  await Promise.all(servers.map((server) => server.stop(true)));
 }
 
 /** 127.0.0.0/8 and ::1, also as IPv6 writes IPv4. */

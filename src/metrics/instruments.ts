@@ -88,6 +88,10 @@ export const COUNTERS = {
     name: "ayder_http_connections_closed_total",
     help: "Idle client connections that were closed because there were too many",
   },
+  logLinesLost: {
+    name: "ayder_log_lines_lost_total",
+    help: "Lines of the log that could not be written: no reader, a slow one, or a full disk",
+  },
   stateChecks: {
     name: "ayder_state_checks_total",
     help: "Times that this node's state was compared with the leader's and was the same",
@@ -199,6 +203,7 @@ export const createInstruments = (): Instruments => ({
   rateLimited: new Cell(),
   overloadRejects: new Cell(),
   connectionsClosed: new Cell(),
+  logLinesLost: new Cell(),
   stateChecks: new Cell(),
   journalBytes: new Cell(),
   journalKeptBytes: new Cell(),

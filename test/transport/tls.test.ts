@@ -325,20 +325,20 @@ test("new files of a certificate are used for new links, and wrong ones are not"
   await withNodes([a, b], async () => {
     await allUp([a, b]);
     const before = own.identity?.fingerprint;
-    own.papers?.check();
+    own.certificates?.check();
     expect(own.identity?.fingerprint).toEqual(before);
     // A key that belongs to another certificate, and a file that is gone.
     write({ ...A, key: B.key });
-    own.papers?.check();
+    own.certificates?.check();
     rmSync(settings.haTlsCert);
-    own.papers?.check();
+    own.certificates?.check();
     expect(own.identity?.fingerprint).toEqual(before);
     expect(lines.filter((line) => line.includes("the old ones stay")).length).toBe(2);
     expect(lines.join("")).not.toContain("PRIVATE");
     await again();
     const fresh = issue({ id: "a" });
     write(fresh);
-    own.papers?.check();
+    own.certificates?.check();
     const { raw } = new X509Certificate(fresh.cert);
     expect(own.identity?.fingerprint).toEqual(
       new Uint8Array(createHash("sha256").update(raw).digest()),

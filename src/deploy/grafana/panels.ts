@@ -427,6 +427,13 @@ const PROCESS: readonly Panel[] = [
     ],
   },
   {
+    title: "Log lines lost",
+    about: "Lines of the log that could not be written: no reader, a slow one, or a full disk.",
+    kind: "lines",
+    unit: "none",
+    queries: [query("{{instance}}", "ayder_log_lines_lost_total{}")],
+  },
+  {
     title: "File descriptors",
     about:
       "Open descriptors and client connections against their limits, by node. While disk operations wait for one, writes are refused.",

@@ -19,6 +19,7 @@ import type { Logger } from "./metrics/log.ts";
 import { startLoopLagProbe } from "./metrics/loop-lag.ts";
 import type { SampleApi } from "./node/api.ts";
 import type { ClusterOptions } from "./node/cluster.ts";
+import type { MemberAddress } from "./node/members.ts";
 import { Node } from "./node/node.ts";
 import { patientDisk } from "./node/shortage.ts";
 import type { WriteConcern } from "./node/write-concern.ts";
@@ -187,7 +188,7 @@ async function openNode(
     clusterId: config.haEnabled ? null : crypto.randomUUID(),
     incarnation: crypto.randomUUID(),
   });
-  if (config.haBootstrapLeader && dataDir.identity.clusterId !== null) {
+  if (cluster.founder && config.haEnabled && dataDir.identity.clusterId !== null) {
     log.warn("RF_HA_BOOTSTRAP_LEADER is ignored: the disk is not empty");
   }
   return Node.open({
@@ -256,8 +257,23 @@ function clusterOf(
   if (config.haElectionTimeoutMs < 2 * config.haHeartbeatMs) {
     throw new ConfigError("RF_HA_ELECTION_TIMEOUT_MS must be at least twice RF_HA_HEARTBEAT_MS");
   }
-  const founder = config.haBootstrapLeader;
+  const founder = mayBootstrap(config, members);
   return { members, founder, ...peerNetworkOf(config, own, log), ...timing };
+}
+
+/**
+ * Naming the node lets all nodes have the same settings, as the replicas of a StatefulSet do.
+ *
+ * @throws ConfigError for a value that is neither a switch nor the id of a listed node.
+ */
+function mayBootstrap(config: Config, members: readonly MemberAddress[]): boolean {
+  const { haBootstrapLeader: value, haNodeId } = config;
+  if (members.some(({ id }) => id === value)) return value === haNodeId;
+  if (value === "1" || value === "true") return true;
+  if (value === "0" || value === "false") return false;
+  throw new ConfigError(
+    `RF_HA_BOOTSTRAP_LEADER: "${value}" is neither 0 nor 1 nor the id of a node of RF_HA_NODES`,
+  );
 }
 
 function writeConcernOf(config: Config): WriteConcern {

@@ -306,9 +306,9 @@ export const SETTINGS = {
   },
   haBootstrapLeader: {
     variables: ["RF_HA_BOOTSTRAP_LEADER"],
-    kind: "boolean",
+    kind: "text",
     default: "0",
-    help: "may found the cluster: only on an empty disk, and only with a majority",
+    help: "1, or the id of the node that may create the cluster: only on an empty disk, and only with a majority",
     section: "Cluster",
   },
   haWriteConcern: {

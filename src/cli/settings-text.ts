@@ -1,4 +1,4 @@
-/** The table of settings as text, for `ayder settings` and for the README. */
+/** The table of settings as text, for `ayder settings` and for the manual. */
 import { SECTIONS, SETTINGS, type Setting } from "../settings.ts";
 
 const NAMES_COLUMN = 34;
@@ -27,7 +27,7 @@ function settingLine(setting: Setting): string {
   return `${names.join(", ").padEnd(NAMES_COLUMN)} ${setting.help.replaceAll("`", "")}${unset}`;
 }
 
-/** The same as Markdown, for the README; a test compares. */
+/** The same as Markdown, for the manual; a test compares. */
 export function settingsTable(): string {
   const lines: string[] = [];
   for (const section of SECTIONS) {

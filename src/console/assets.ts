@@ -1,25 +1,10 @@
 /** The files of the console, as they are served. */
+import { type Asset, asset, hashOf } from "../web/asset.ts";
 import { bundle } from "./bundle.ts" with { type: "macro" };
 import page from "./index.html" with { type: "text" };
 
-export type Asset = {
-  readonly contentType: string;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly gzipped: Uint8Array<ArrayBuffer>;
-  /** Of the content; part of the names of the script and the style. */
-  readonly hash: string;
-};
-
 const SCRIPT = bundle("main.ts");
 const STYLE = bundle("style.css");
-
-const hashOf = (text: string): string =>
-  new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 16);
-
-function asset(contentType: string, text: string): Asset {
-  const bytes = new TextEncoder().encode(text);
-  return { contentType, bytes, gzipped: Bun.gzipSync(bytes), hash: hashOf(text) };
-}
 
 const scriptName = `console-${hashOf(SCRIPT)}.js`;
 const styleName = `console-${hashOf(STYLE)}.css`;
@@ -37,7 +22,7 @@ const pageWith = (base: string): Asset =>
  */
 export const PAGE: Asset = pageWith("ui/");
 export const PAGE_WITH_SLASH: Asset = pageWith("");
-/** By name; a name never has another content. */
+/** Files by name. The name contains the hash, so its content never changes. */
 export const FILES: ReadonlyMap<string, Asset> = new Map([
   [scriptName, asset("text/javascript; charset=utf-8", SCRIPT)],
   [styleName, asset("text/css; charset=utf-8", STYLE)],

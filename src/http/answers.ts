@@ -1,7 +1,7 @@
 /** Ready-made parts of responses. */
 import type { Rejected } from "../node/api.ts";
 import type { Call } from "./call.ts";
-import { ApiError, type ErrorFields, errorResponse, HTTP_ERRORS } from "./errors.ts";
+import { ApiError, type ErrorFields, errorResponse, HTTP_ERRORS, helpLink } from "./errors.ts";
 import type { HttpOptions } from "./options.ts";
 
 // Shared by all answers: a Headers object that is made once is cheaper than a literal each time.
@@ -57,7 +57,7 @@ export class Rejections {
       leader_url: leaderUrl,
       redirect: { status, location },
     };
-    const headers = { "content-type": "application/json", location };
+    const headers = { "content-type": "application/json", link: helpLink("cluster"), location };
     return new Response(JSON.stringify(body), { status, headers });
   }
 

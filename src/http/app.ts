@@ -15,6 +15,7 @@ import { adminEndpoints } from "./routes/admin.ts";
 import { clusterEndpoints } from "./routes/cluster.ts";
 import { commitEndpoints } from "./routes/commit.ts";
 import { consumeEndpoints } from "./routes/consume.ts";
+import { docsEndpoints } from "./routes/docs.ts";
 import { healthEndpoints } from "./routes/health.ts";
 import { kvEndpoints } from "./routes/kv.ts";
 import { metricsEndpoints } from "./routes/metrics.ts";
@@ -121,6 +122,7 @@ function allEndpoints(edge: Edge): readonly Endpoint[] {
     ...(edge.options.cluster === undefined ? [] : clusterEndpoints(edge, edge.options.cluster)),
     ...(edge.options.streams === undefined ? [] : streamEndpoints(edge, edge.options.streams)),
     ...uiEndpoints(),
+    ...docsEndpoints(edge.options.version),
     ...(edge.options.endpoints ?? []),
   ];
   // The document describes itself too, so it is made when it is asked for.

@@ -39,11 +39,28 @@ type HttpError = {
   readonly status: number;
   /** Said where nobody has said anything better. */
   readonly message: string;
-  /** Page below https://ayder.dev/docs/api/ */
-  readonly docs: string;
+  readonly docs: DocsPage;
 };
 
-const row = (status: number, docs: string, message: string): HttpError => ({
+/** Pages below `https://ayder.dev/docs/api/`, each with the page of our own manual. */
+const MANUAL_PAGES = {
+  auth: "security",
+  cluster: "cluster",
+  commit: "groups",
+  consume: "consume",
+  errors: "errors",
+  kv: "kv",
+  limits: "settings",
+  produce: "produce",
+  streams: "stream-processing",
+  topics: "topics",
+} as const;
+type DocsPage = keyof typeof MANUAL_PAGES;
+
+/** Value of the header `Link` that leads to the page of the server that answered. */
+export const helpLink = (page: DocsPage): string => `</docs/${MANUAL_PAGES[page]}>; rel="help"`;
+
+const row = (status: number, docs: DocsPage, message: string): HttpError => ({
   status,
   message,
   docs,
@@ -153,7 +170,7 @@ export function errorResponse(
   const body = { ok: false, error: code, message, docs: `https://ayder.dev/docs/api/${docs}` };
   return new Response(JSON.stringify(fields === null ? body : Object.assign(body, fields)), {
     status,
-    headers: { "content-type": "application/json", ...headers },
+    headers: { "content-type": "application/json", link: helpLink(docs), ...headers },
   });
 }
 

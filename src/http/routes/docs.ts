@@ -1,0 +1,41 @@
+/** The manual of this version, as pages for a browser. They need no token. */
+import { nearest } from "../../lib/nearest.ts";
+import type { Endpoint } from "../call.ts";
+import { ApiError, shown } from "../errors.ts";
+import { NO_QUERY } from "../schemas.ts";
+import { IMMUTABLE, REVALIDATE, staticFile } from "../static-file.ts";
+
+export function docsEndpoints(version: string): readonly Endpoint[] {
+  // Loaded on first use: from source the pages are rendered then, which takes a moment.
+  const manual = async () => (await import("../../docs/manual.ts")).manualOf(version);
+  let loaded: ReturnType<typeof manual> | null = null;
+  const load = () => {
+    loaded ??= manual();
+    return loaded;
+  };
+  return [
+    endpoint("/docs", "The manual, for a browser", async (call) =>
+      staticFile(call, (await load()).index, REVALIDATE),
+    ),
+    endpoint("/docs/*", "A page of the manual", async (call) => {
+      const { files } = await load();
+      const name = call.parameter(0) || "index";
+      const file = files.get(name);
+      if (file !== undefined) {
+        return staticFile(call, file, name.endsWith(".css") ? IMMUTABLE : REVALIDATE);
+      }
+      const known = nearest(name, [...files.keys()]);
+      const hint = known === null ? "" : `; did you mean ${shown(known)}?`;
+      throw new ApiError("route_not_found", `The manual has no page ${shown(name)}${hint}`);
+    }),
+  ];
+}
+
+const endpoint = (path: string, summary: string, handle: Endpoint["handle"]): Endpoint => ({
+  method: "GET",
+  path,
+  access: { kind: "public" },
+  query: NO_QUERY,
+  docs: { summary, tag: "console", answer: "text", errors: [] },
+  handle,
+});

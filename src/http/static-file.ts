@@ -1,0 +1,34 @@
+/** Answers with a file that the binary contains: conditional, compressed, with strict headers. */
+import type { Asset } from "../web/asset.ts";
+import type { Call } from "./call.ts";
+
+const HEADERS = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  vary: "accept-encoding",
+};
+
+/** For pages, whose address stays while the content changes with the version. */
+export const REVALIDATE = "no-cache";
+/** For files whose name contains the hash of the content. */
+export const IMMUTABLE = "public, max-age=31536000, immutable";
+
+export function staticFile({ request }: Call, asset: Asset, cacheControl: string): Response {
+  const { contentType, bytes, gzipped, hash } = asset;
+  const headers = { ...HEADERS, "cache-control": cacheControl, etag: `"${hash}"` };
+  if (request.headers.get("if-none-match")?.includes(hash)) {
+    return new Response(null, { status: 304, headers });
+  }
+  const takesGzip = /\bgzip\b(?!;q=0)/.test(request.headers.get("accept-encoding") ?? "");
+  return new Response(takesGzip ? gzipped : bytes, {
+    headers: {
+      ...headers,
+      "content-type": contentType,
+      ...(takesGzip ? { "content-encoding": "gzip" } : {}),
+    },
+  });
+}

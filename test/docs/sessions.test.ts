@@ -1,0 +1,56 @@
+/** Sessions of the command line that documents show: each command prints what stands below it. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import {
+  cleanEnvironment,
+  serverCommand,
+  startServer,
+  temporaryDirectory,
+} from "../process/server.ts";
+import { documents } from "./documents.ts";
+
+setDefaultTimeout(120_000);
+type Shown = { readonly command: string; readonly output: string };
+
+function shownIn(text: string): Shown[] {
+  const sessions = [...text.matchAll(/```console\n([\s\S]*?)```/g)].map(
+    ([, session = ""]) => session,
+  );
+  return sessions.flatMap((session) =>
+    session
+      .split(/^\$ /m)
+      .slice(1)
+      .map((lines) => {
+        const [command = "", ...output] = lines.split("\n");
+        return { command, output: output.join("\n") };
+      }),
+  );
+}
+
+const withSessions = (await documents()).filter(({ text }) => text.includes("```console\n"));
+
+test("there are sessions to try", () => {
+  expect(withSessions.length).toBeGreaterThan(0);
+});
+
+for (const { name, text } of withSessions) {
+  test(`the session in ${name} prints what it shows`, async () => {
+    const directory = temporaryDirectory();
+    const server = await startServer({ dataDir: directory.path });
+    try {
+      const words = serverCommand().map((word) => `'${word}'`);
+      const ayder = `ayder() { ${words.join(" ")} "$@"; }`;
+      for (const { command, output } of shownIn(text)) {
+        const shell = Bun.spawn(["bash", "-c", `${ayder}\n{ ${command}; } 2>&1`], {
+          env: cleanEnvironment({ AYDER_URL: server.url }),
+          stdout: "pipe",
+        });
+        expect(`$ ${command}\n${await new Response(shell.stdout).text()}`).toBe(
+          `$ ${command}\n${output}`,
+        );
+      }
+    } finally {
+      await server.kill();
+      directory.remove();
+    }
+  });
+}

@@ -8,6 +8,7 @@ import { Call, type CallEnd, type Route } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
 import { forward, type Leader } from "./forward.ts";
 import { isOwnName } from "./own-names.ts";
+import { proxyHeaderOf } from "./proxied.ts";
 
 export type GateParts = {
   readonly auth: Auth;
@@ -85,7 +86,7 @@ export class Gate implements CallEnd {
     }
     const principal = this.#parts.auth.authenticate(request, url);
     checkHost(request);
-    if (principal.loopbackOnly) this.#checkOwnName(request);
+    if (principal.loopbackOnly) this.#checkDirect(request);
     if (this.#parts.stopping.aborted) throw shuttingDown();
     if (route.takesBody) checkContentEncoding(request);
     const call = new Call(request, url, route, principal, startedAt, this);
@@ -94,13 +95,20 @@ export class Gate implements CallEnd {
   }
 
   /**
-   * Everybody knows `dev`, so it is worth what the way here is worth. Every browser says which
-   * codings it takes, and no page can keep it from that: who says nothing is none.
+   * The token `dev` is public, so a request that comes with it must come straight from this machine:
+   * through no proxy, and by a name that no page of another site can have been served under.
    */
-  #checkOwnName(request: Request): void {
+  #checkDirect(request: Request): void {
     const { headers } = request;
+    const proxyHeader = proxyHeaderOf(headers);
+    if (proxyHeader !== null) {
+      throw new ApiError(
+        "forbidden",
+        `The header ${shown(proxyHeader)} is that of a proxy: dev works without a proxy only; set RF_BEARER_TOKENS`,
+      );
+    }
     const host = headers.get("host");
-    if (host === this.#ownName || !headers.has("accept-encoding")) return;
+    if (host === this.#ownName) return;
     if (isOwnName(host, this.#parts.listenedOn)) {
       this.#ownName = host;
       return;

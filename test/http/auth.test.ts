@@ -322,15 +322,13 @@ test("without tokens there is dev, from loopback only", async () => {
   );
 });
 
-const BROWSER = { "accept-encoding": "gzip, deflate" };
-
-test("without tokens dev works by addresses and local names only in a browser: a page may have been led here", async () => {
+test("without tokens dev works by addresses and local names only: a page may have been led here", async () => {
   const { ask } = fixture({
     auth: { tokens: "", skipPrefixes: [] },
     listenedOn: "node1.example.com",
   });
-  const by = (host: string, token = "dev", coding: Record<string, string> = BROWSER) =>
-    ask("GET /broker/topics", { token, headers: { host, ...coding } });
+  const by = (host: string, token = "dev", more: Record<string, string> = {}) =>
+    ask("GET /broker/topics", { token, headers: { host, ...more } });
   for (const host of [
     ...["localhost:1109", "127.0.0.1:1109", "[::1]:1109", "[::1]", "LOCALHOST.", "a.localhost:80"],
     ...["ayder:1109", "x", "host.docker.internal:1109", "laptop.local", "192.168.1.7"],
@@ -351,9 +349,57 @@ test("without tokens dev works by addresses and local names only in a browser: a
     expect([host, refused.status, refused.body["error"]]).toEqual([host, 403, "forbidden"]);
     expect(refused.body["message"]).toContain("RF_BEARER_TOKENS");
     expect((await by(host, "wrong")).status).toBe(401);
-    expect([host, (await by(host, "dev", {})).status]).toEqual([host, 200]);
+    expect((await by(host, "dev", { "accept-encoding": "gzip" })).status).toBe(403);
   }
   expect((await by("localhost")).status).toBe(200);
+});
+
+const PROXIED = [
+  ...["Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"],
+  ...["X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-FORWARDED-FOR"],
+  ...["X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "X-Client-IP", "X-Original-Host"],
+];
+
+test("without tokens dev works straight from this machine only, not through a proxy", async () => {
+  const { ask, node } = fixture({ auth: { tokens: "", skipPrefixes: ["/kv/public/"] } });
+  for (const name of PROXIED) {
+    const headers = { host: "localhost:1109", [name]: "1.2.3.4" };
+    for (const line of ["GET /broker/topics", "POST /kv/a/b", "GET /kv/a/b", "GET /nothing"]) {
+      const refused = await ask(line, {
+        token: "dev",
+        headers,
+        ...(line.startsWith("POST") ? { body: "x" } : {}),
+      });
+      expect([name, line, refused.status, refused.body["error"]]).toEqual([
+        ...[name, line],
+        ...[403, "forbidden"],
+      ]);
+      expect(refused.body["message"]).toBe(
+        `The header "${name.toLowerCase()}" is that of a proxy: dev works without a proxy only; set RF_BEARER_TOKENS`,
+      );
+    }
+    expect((await ask("GET /broker/topics", { token: "wrong", headers })).status).toBe(401);
+    for (const path of ["/health", "/ready", "/metrics", "/openapi.json", "/ui"]) {
+      expect([path, (await ask(`GET ${path}`, { token: null, headers })).status]).toEqual([
+        path,
+        200,
+      ]);
+    }
+    expect((await ask("GET /kv/public/k", { token: null, headers })).status).toBe(404);
+  }
+  expect(node.calls).toBe(0);
+  const plain = { host: "localhost", "x-request-id": "1", traceparent: "00-a-b-01" };
+  expect((await ask("GET /broker/topics", { token: "dev", headers: plain })).status).toBe(200);
+});
+
+test("with tokens a proxy is as good as any client", async () => {
+  for (const tokens of ["s3cr3t", "dev"]) {
+    const { ask } = withTokens(tokens);
+    for (const name of PROXIED) {
+      const headers = { host: "events.example.com", [name]: "1.2.3.4" };
+      expect((await ask("GET /broker/topics", { token: tokens, headers })).status).toBe(200);
+    }
+  }
 });
 
 test("401 says what to send, and nothing of the tokens that were set", async () => {

@@ -6,9 +6,13 @@ import { fixture, TOKEN } from "./fixture.ts";
 async function withLeader(
   reply: (request: Request) => Response | Promise<Response>,
   run: (ask: ReturnType<typeof fixture>["ask"]) => Promise<void>,
+  tokens = TOKEN,
 ): Promise<void> {
   const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: reply });
-  const { node, ask } = fixture({ forwardWrites: { commitTimeoutMs: 10 } });
+  const { node, ask } = fixture({
+    auth: { tokens, skipPrefixes: [] },
+    forwardWrites: { commitTimeoutMs: 10 },
+  });
   node.healthNow = { role: "follower", leaderUrl: `http://127.0.0.1:${server.port}` };
   try {
     await run(ask);
@@ -40,6 +44,18 @@ test("a write goes to the leader as it came, and the answer comes back", async (
     expect(put.headers.get("retry-after")).toBe("3");
     expect(put.headers.get("x-other")).toBeNull();
   });
+});
+
+test("a leader without tokens takes what a follower passes on", async () => {
+  const leader = fixture({ auth: { tokens: "", skipPrefixes: [] } });
+  await withLeader(
+    (request) => leader.app.fetch(request),
+    async (ask) => {
+      const put = await ask("POST /kv/a/b", { token: "dev", body: "x" });
+      expect([put.status, put.body["cas"]]).toEqual([200, 1]);
+    },
+    "",
+  );
 });
 
 test("a redirect of a leader that is none any more keeps its Location", async () => {

@@ -88,6 +88,14 @@ async function seek(args: Arguments, io: Io): Promise<number> {
     io.err(`ayder: ${topic} has no partition ${partition}: it has ${partitions.length}\n`);
     return EXIT.refused;
   }
+  const short = chosen.find(({ endOffset }) => fixed !== null && fixed > endOffset);
+  if (short !== undefined) {
+    io.err(
+      `ayder: offset ${fixed} is beyond the end of ${topic}/${short.partition}, which is ${short.endOffset}; ` +
+        "nothing was committed\n",
+    );
+    return EXIT.refused;
+  }
   let code: number = EXIT.ok;
   for (const { partition: each, endOffset, lowWatermark } of chosen) {
     const offset = fixed ?? (to === "latest" ? endOffset : lowWatermark);

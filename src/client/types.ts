@@ -88,7 +88,12 @@ export type TopicDescription = {
   readonly groups: readonly GroupLag[];
 };
 
-export type Deleted = { readonly deletedCount: number; readonly freedBytes: number };
+export type Deleted = {
+  readonly deletedCount: number;
+  readonly freedBytes: number;
+  /** The offset was beyond the end: all that there was is gone. */
+  readonly clamped?: true;
+};
 export type RetentionPolicy = {
   /** `"*"`: every topic, also later ones. */
   readonly topic: string;

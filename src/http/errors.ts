@@ -89,7 +89,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   invalid_idempotency_key: row(400, "produce", "An idempotency key has 1 to 512 bytes of UTF-8"),
   empty_batch: row(400, "produce", "The body holds no message: every line is empty"),
   incomplete_body: row(400, "errors", "The body ended before its announced length"),
-  offset_out_of_range: row(400, "commit", "The offset is beyond the end of the partition"),
+  offset_out_of_range: row(416, "consume", "The offset is beyond the end of the partition"),
   unauthorized: row(401, "auth", "Missing or unknown bearer token"),
   forbidden: row(403, "auth", "The token's scope does not cover this"),
   not_found: row(404, "kv", "No such key"),

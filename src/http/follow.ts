@@ -1,5 +1,5 @@
 /** Answers without end: server-sent events, and the same as lines. */
-import type { ConsumePage, RejectCode } from "../node/api.ts";
+import type { ConsumePage, Rejected } from "../node/api.ts";
 import { placeOf } from "./answers.ts";
 import type { Call } from "./call.ts";
 import type { ConsumeCall } from "./consume-request.ts";
@@ -26,21 +26,26 @@ type Format = {
   readonly contentType: string;
   readonly comment: string;
   /** Said before the stream ends because the node will not go on. */
-  readonly failure: (code: RejectCode) => string;
+  readonly failure: (rejection: Rejected) => string;
 };
-const failureBody = (code: RejectCode): string =>
-  JSON.stringify({ ok: false, error: code, message: HTTP_ERRORS[code].message });
+const failureBody = ({ code, message, details }: Rejected): string =>
+  JSON.stringify({
+    ok: false,
+    error: code,
+    message: message ?? HTTP_ERRORS[code].message,
+    ...details,
+  });
 const EVENTS: Format = {
   framing: EVENTS_FRAMING,
   contentType: "text/event-stream",
   comment: ": still here\n\n",
-  failure: (code) => `event: error\ndata: ${failureBody(code)}\n\n`,
+  failure: (rejection) => `event: error\ndata: ${failureBody(rejection)}\n\n`,
 };
 const LINES: Format = {
   framing: LINES_FRAMING,
   contentType: "application/x-ndjson",
   comment: "\n",
-  failure: (code) => `${failureBody(code)}\n`,
+  failure: (rejection) => `${failureBody(rejection)}\n`,
 };
 
 const writer = new PageWriter();
@@ -57,14 +62,19 @@ export async function follow(
     throw new ApiError("overloaded", `${FOLLOW_STREAMS_MAX} streams are open, which is the limit`);
   }
   const offset = (events ? offsetAfterLastEvent(call) : null) ?? consume.request.offset;
-  const request = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: CHUNK_BYTES };
-  const first = await edge.node.consume(request);
-  if (!first.ok) {
-    return edge.rejections.answer(call, first, placeOf(request.topic, request.partition));
-  }
+  const asked = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: CHUNK_BYTES };
+  const first = await edge.node.consume(asked);
   const headers = { "content-type": format.contentType, "cache-control": "no-store" };
+  if (!first.ok) {
+    // A position of another life of the topic is told in the stream, where a reader goes on.
+    if (first.code === "offset_out_of_range") {
+      return new Response(call.isHead ? null : format.failure(first), { headers });
+    }
+    return edge.rejections.answer(call, first, placeOf(asked.topic, asked.partition));
+  }
   if (call.isHead) return new Response(null, { headers });
   edge.allowLong(call.request);
+  const request = { ...asked, topicId: first.topicId };
   const stream = new Follower(edge, call, { ...consume, request }, format, first.startOffset);
   return new Response(stream.readable(), { headers });
 }
@@ -122,7 +132,7 @@ class Follower {
     while (!this.#signal.aborted) {
       const page = await this.#edge.node.consume({ ...this.#consume.request, offset: this.#next });
       if (!page.ok) {
-        controller.enqueue(new TextEncoder().encode(this.#format.failure(page.code)));
+        controller.enqueue(new TextEncoder().encode(this.#format.failure(page)));
         break;
       }
       const chunk = this.#chunk(page) ?? (await this.#wait());

@@ -130,11 +130,15 @@ export const PAGE = t.Object({
   low_watermark: natural("First kept offset"),
   end_offset: natural("Offset that the next record gets"),
 });
-export const COMMITTED = t.Object({ ok, committed_offset: natural("The one in force") });
+const clamped = t.Optional(
+  t.Literal(true, { description: "The offset was beyond the end and counted as the end" }),
+);
+export const COMMITTED = t.Object({ ok, committed_offset: natural("The one in force"), clamped });
 export const DELETED = t.Object({
   ok,
   deleted_count: natural("Records that went"),
   freed_bytes: natural("Their keys and values"),
+  clamped,
 });
 export const TOPIC_CREATED = t.Object({ ok, topic, partitions: natural("Number of partitions") });
 export const TOPIC_DELETED = t.Object({ ok, topic, deleted: ok });

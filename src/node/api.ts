@@ -35,7 +35,7 @@ export interface NodeApi {
    * partition share one wake-up.
    */
   waitForRecords(wait: RecordWait): Promise<void>;
-  commitOffset(request: CommitRequest): Promise<Result<{ committedOffset: number }, CommitReject>>;
+  commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>>;
   groupsOf(topic: string): Soon<Result<{ groups: readonly GroupLag[] }, "topic_not_found">>;
 
   deleteBefore(
@@ -108,6 +108,7 @@ export type ProduceReject =
 export type ConsumeReject =
   | "topic_not_found"
   | "partition_not_found"
+  | "offset_out_of_range"
   | "data_damaged"
   | "no_leader"
   | "no_quorum"
@@ -118,6 +119,12 @@ export type CommitReject =
   | "topic_not_found"
   | "partition_not_found"
   | "offset_out_of_range";
+export type Committed = {
+  /** The one in force. */
+  readonly committedOffset: number;
+  /** The offset was beyond the end: the end was committed. */
+  readonly clamped: boolean;
+};
 /** `data_damaged`: how much goes cannot be counted before a peer has brought the records back. */
 export type DeleteBeforeReject = CommitReject | "data_damaged";
 export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
@@ -223,6 +230,11 @@ export type ConsumeRequest = PartitionRef & {
   readonly group: string;
   /** Null: the group's committed offset, else the first kept one. */
   readonly offset: number | null;
+  /**
+   * `ConsumePage.topicId` of the page before, for a reader that goes on: if the topic was deleted and
+   * created again since, the read is refused with `offset_out_of_range`. Absent: any topic of the name.
+   */
+  readonly topicId?: number | null;
   readonly limit: number;
   /** Keys and values; a single larger record is returned alone. */
   readonly maxBytes: number;
@@ -235,6 +247,8 @@ export type ConsumePage = {
    * needs, perhaps more, and stay valid until the next turn of the event loop.
    */
   readonly slices: readonly Uint8Array[];
+  /** Identity of the topic: one that is deleted and created again has another. */
+  readonly topicId: number;
   /** Where the page begins: the asked offset, or the low watermark if that is higher. */
   readonly startOffset: number;
   /** Null: this group has not committed here. */
@@ -249,7 +263,12 @@ export type RecordWait = PartitionRef & {
 };
 export type CommitRequest = PartitionRef & { readonly group: string; readonly offset: number };
 
-export type Deleted = { readonly deletedCount: number; readonly freedBytes: number };
+export type Deleted = {
+  readonly deletedCount: number;
+  readonly freedBytes: number;
+  /** The offset was beyond the end: all that there was is gone. */
+  readonly clamped: boolean;
+};
 export type RetentionRequest = {
   /** `"*"`: every topic, also later ones. */
   readonly topic: string;

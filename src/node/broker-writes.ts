@@ -13,6 +13,7 @@ import { OffsetTrimmed, PartitionDamaged } from "../storage/partition-damaged.ts
 import type {
   CommitReject,
   CommitRequest,
+  Committed,
   CreateTopicReject,
   DeleteBeforeReject,
   Deleted,
@@ -68,12 +69,14 @@ export class BrokerWrites {
     });
   }
 
-  async commitOffset(
-    request: CommitRequest,
-  ): Promise<Result<{ committedOffset: number }, CommitReject>> {
-    const found = await this.#find(request);
+  /** An offset beyond the end counts as the end, so that no record is ever skipped by it. */
+  async commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>> {
+    const found = await this.#findUpTo(request, request.offset);
     if (!found.ok) return found;
     const { topic, partition } = found;
+    const { endOffset } = partition;
+    const offset = Math.min(request.offset, endOffset) as Offset;
+    const clamped = request.offset > endOffset;
     return await this.#commander.run({
       type: "commit_offset",
       bytes: SMALL_COMMAND_BYTES,
@@ -82,26 +85,21 @@ export class BrokerWrites {
           topicId: topic.topicId,
           partition: partition.partition,
           group: request.group,
-          offset: request.offset as Offset,
+          offset,
         }),
-      done: (result) => ({ ok: true, committedOffset: result.committedOffset }),
+      done: ({ committedOffset }) => ({ ok: true, committedOffset, clamped }),
     });
   }
 
   async deleteBefore(
     request: PartitionRef & { beforeOffset: number },
   ): Promise<Result<Deleted, DeleteBeforeReject>> {
-    const found = await this.#find(request);
+    const found = await this.#findUpTo(request, request.beforeOffset);
     if (!found.ok) return found;
     const { topic, partition } = found;
-    const beforeOffset = request.beforeOffset as Offset;
-    if (beforeOffset > partition.endOffset) {
-      return {
-        ok: false,
-        code: "offset_out_of_range",
-        details: { end_offset: partition.endOffset },
-      };
-    }
+    const { endOffset } = partition;
+    const beforeOffset = Math.min(request.beforeOffset, endOffset) as Offset;
+    const clamped = request.beforeOffset > endOffset;
     const bytesBefore = await bytesBelow(partition, beforeOffset);
     if (bytesBefore === null) return { ok: false, code: "data_damaged" };
     return this.#commander.run({
@@ -114,7 +112,7 @@ export class BrokerWrites {
           beforeOffset,
           bytesBefore,
         }),
-      done: ({ deletedCount, freedBytes }) => ({ ok: true, deletedCount, freedBytes }),
+      done: ({ deletedCount, freedBytes }) => ({ ok: true, deletedCount, freedBytes, clamped }),
     });
   }
 
@@ -125,6 +123,14 @@ export class BrokerWrites {
       encode: (writer) => encodeSetRetention(writer, request),
       done: () => ({ ok: true }),
     });
+  }
+
+  /** A follower may have applied more than this leader: the end is what was committed when asked. */
+  async #findUpTo(ref: PartitionRef, offset: number): Promise<Found | Rejected<WriteReject>> {
+    const found = await this.#find(ref);
+    if (!found.ok || offset <= found.partition.endOffset) return found;
+    const outcome = await this.#commander.confirm();
+    return outcome === "ok" ? findPartition(this.#machine, ref) : { ok: false, code: outcome };
   }
 
   async #find(ref: PartitionRef): Promise<Found | Rejected<WriteReject>> {

@@ -71,6 +71,11 @@ export class Commander {
     return this.#proposer.whenCurrent();
   }
 
+  /** Resolves to `ok` when all that was committed before the call is applied here. */
+  confirm(): Promise<"ok" | WriteReject> {
+    return this.#proposer.confirm();
+  }
+
   /** As `run`, without a promise. @param done is called once and must not throw. */
   start<Type extends CommandType, T>(
     command: CommandRun<Type, T>,

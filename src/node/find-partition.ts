@@ -27,6 +27,42 @@ export async function findSurely(
   return (await linearizer.doubt()) ?? findPartition(machine, ref);
 }
 
+/** A position beyond the end, or in a topic of the same name that was deleted since. */
+export const offsetOutOfRange = (endOffset: number, message: string) =>
+  ({
+    ok: false,
+    code: "offset_out_of_range",
+    message,
+    details: { end_offset: endOffset },
+  }) as const;
+
+/**
+ * Looks whether an offset is beyond the end; a node that lags asks the leader before it says so.
+ *
+ * @returns why there is nothing to read at `offset`, or null: the caller looks again, since the
+ *   partition may be another one by now.
+ */
+export async function beyondEnd(
+  machine: Machine,
+  ref: PartitionRef,
+  offset: number,
+  linearizer: Pick<Linearizer, "doubt">,
+): Promise<Doubt | ReturnType<typeof offsetOutOfRange> | null> {
+  const doubt = await linearizer.doubt();
+  const found = findPartition(machine, ref);
+  if (!found.ok || offset <= found.partition.endOffset) return null;
+  const { endOffset } = found.partition;
+  if (doubt === null) {
+    const beyond = `Offset ${offset} is beyond the end of topic "${ref.topic}", partition ${ref.partition}, which is ${endOffset}`;
+    return offsetOutOfRange(
+      endOffset,
+      `${beyond}: it may come from before the topic was deleted or restored`,
+    );
+  }
+  const message = `This node has records up to ${endOffset} and could not learn from the leader in time whether there is one at ${offset}: try again, or ask another node`;
+  return { ...doubt, message };
+}
+
 export const partitionNotFound = (partition: number, partitions: number) =>
   ({
     ok: false,

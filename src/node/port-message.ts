@@ -23,7 +23,7 @@ export const KIND = {
   produce: 0,
   /** namespace, key, value, cas, ttlMs, timeoutMs */
   kvPut: 1,
-  /** topic, partition, group, offset, limit, maxBytes, linearizable */
+  /** topic, partition, group, offset, topicId, limit, maxBytes, linearizable */
   consume: 2,
   /** namespace, key, linearizable */
   kvGet: 3,
@@ -37,7 +37,7 @@ export const KIND = {
   produced: 7,
   /** cas, batchId, synced, ackedBy */
   kvWritten: 8,
-  /** startOffset, committedOffset, lowWatermark, endOffset, all slices as one */
+  /** topicId, startOffset, committedOffset, lowWatermark, endOffset, all slices as one */
   page: 9,
   /** value, cas, ttlMs */
   kvValue: 10,

@@ -141,6 +141,7 @@ export class PortServer {
       partition: inbox.next<number>(),
       group: inbox.next<string>(),
       offset: inbox.next<number | null>(),
+      topicId: inbox.next<number | null>(),
       limit: inbox.next<number>(),
       maxBytes: inbox.next<number>(),
       linearizable: inbox.next<boolean>(),
@@ -153,9 +154,9 @@ export class PortServer {
       this.#outcome(id, page);
       return;
     }
-    const { startOffset, committedOffset, lowWatermark, endOffset, slices } = page;
+    const { topicId, startOffset, committedOffset, lowWatermark, endOffset, slices } = page;
     const { items } = this.#outbox;
-    items.push(KIND.page, id, startOffset, committedOffset, lowWatermark, endOffset);
+    items.push(KIND.page, id, topicId, startOffset, committedOffset, lowWatermark, endOffset);
     // The slices are valid in this turn only.
     const [first] = slices;
     if (slices.length <= 1) items.push(this.#outbox.copy(first ?? null));

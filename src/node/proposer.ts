@@ -133,6 +133,10 @@ export class Proposer {
     return outcome === "ok" ? this.#refusal : (this.#refusal ?? outcome);
   }
 
+  confirm(): Promise<"ok" | WriteReject> {
+    return this.#options.confirm();
+  }
+
   /** As `admit`, for writes that grow what is stored. */
   admitGrowth(bytes: number): WriteReject | null {
     return this.#diskFull && this.#refusal === null ? "disk_full" : this.admit(bytes);

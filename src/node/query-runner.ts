@@ -12,8 +12,8 @@ import type { StreamRejection } from "../stream/record-feed.ts";
 import type { Source } from "../stream/source-request.ts";
 import { jsonListSteps } from "../stream/steps.ts";
 import type { Rejected, Result } from "./api.ts";
-import { findSurely } from "./find-partition.ts";
-import type { Linearizer } from "./linearizer.ts";
+import { beyondEnd, type Found, findSurely } from "./find-partition.ts";
+import type { Doubt, Linearizer } from "./linearizer.ts";
 import { type FeedOutcome, feedPage, type RecordSink } from "./record-feeder.ts";
 import { RunSlots } from "./run-slots.ts";
 import type { Slicer } from "./slicer.ts";
@@ -161,23 +161,47 @@ export class QueryRunner {
   }
 
   /** The partition, and where to begin: as asked, else as committed, else at the first record. */
-  async #partitionOf({ topic, partition, group, offset }: Source, field: string) {
+  async #partitionOf(source: Source, field: string): Promise<Place | Rejected<QueryReject>> {
+    const { topic, partition, group, offset } = source;
     const ref = { topic, partition: partition ?? 0 };
     const found = await findSurely(this.#machine, ref, this.#linearizer);
-    if (!found.ok && found.code === "topic_not_found") {
-      const message = `No such topic: ${field}.topic is ${topic}`;
-      return { ...found, message, details: { field: `${field}.topic` } };
+    if (!found.ok) return inField(found, field, topic);
+    if (offset !== null && offset > found.partition.endOffset) {
+      const wrong = await beyondEnd(this.#machine, ref, offset, this.#linearizer);
+      return wrong === null
+        ? await this.#partitionOf(source, field)
+        : { ...wrong, details: { ...detailsOf(wrong), field: `${field}.offset` } };
     }
-    if (!found.ok && found.code === "partition_not_found") {
-      const message = `${found.message}; ${field}.topic is ${topic}`;
-      return { ...found, message, details: { field: `${field}.partition` } };
-    }
-    if (!found.ok) return found;
     const committed = group === null ? null : committedOffset(found.partition, group);
     const startOffset = offset ?? committed ?? found.partition.lowWatermark;
     return { ok: true, partition: found.partition, startOffset } as const;
   }
 }
+
+const detailsOf = ({ details = {} }: Rejected) => details;
+
+/** What was not found, with the field that names it. */
+function inField(
+  found: Exclude<Found | Doubt, { readonly ok: true }>,
+  field: string,
+  topic: string,
+): Rejected<QueryReject> {
+  if (found.code === "topic_not_found") {
+    const message = `No such topic: ${field}.topic is ${topic}`;
+    return { ...found, message, details: { field: `${field}.topic` } };
+  }
+  if (found.code === "partition_not_found") {
+    const message = `${found.message}; ${field}.topic is ${topic}`;
+    return { ...found, message, details: { field: `${field}.partition` } };
+  }
+  return found;
+}
+
+type Place = {
+  readonly ok: true;
+  readonly partition: PartitionState;
+  readonly startOffset: number;
+};
 
 /** No peer has brought the records back in time. */
 function damagedOrThrow(error: unknown): "damaged" {

@@ -9,16 +9,24 @@ import type {
   ConsumeRequest,
   GroupLag,
   RecordWait,
+  Rejected,
   Result,
   RetentionPolicy,
   TopicDescription,
   TopicSummary,
 } from "./api.ts";
-import { type Found, findPartition, findSurely } from "./find-partition.ts";
-import type { Doubt, Linearizer } from "./linearizer.ts";
+import {
+  beyondEnd,
+  type Found,
+  findPartition,
+  findSurely,
+  offsetOutOfRange,
+} from "./find-partition.ts";
+import type { Linearizer } from "./linearizer.ts";
 import { handleOf, type PartitionHandle } from "./partition-handle.ts";
 
 type Outcome = Result<ConsumePage, ConsumeReject>;
+type Place = Extract<Found, { ok: true }>;
 type Slices = readonly Uint8Array[] | null;
 
 /** Answers reads from the applied state of this node. */
@@ -37,8 +45,8 @@ export class Reader {
       if (outcome !== "ok") return { ok: false, code: outcome };
     }
     for (let before: PartitionState | null = null; ; ) {
-      let found: Found | Doubt = findPartition(this.#machine, request);
-      if (!found.ok) found = await findSurely(this.#machine, request, this.#linearizer);
+      const place = this.#find(request);
+      const found = place instanceof Promise ? await place : place;
       if (!found.ok) return found;
       const { partition } = found;
       const read = this.#page(partition, request);
@@ -48,6 +56,31 @@ export class Reader {
       if (!handleOf(partition).log.deleted || partition === before) return page;
       before = partition;
     }
+  }
+
+  /** The partition, if the asked offset is a position in it. */
+  #find(request: ConsumeRequest): Place | Promise<Place | Rejected<ConsumeReject>> {
+    const found = findPartition(this.#machine, request);
+    return found.ok && isWithin(found, request) ? found : this.#findSurely(request);
+  }
+
+  async #findSurely(request: ConsumeRequest): Promise<Place | Rejected<ConsumeReject>> {
+    for (;;) {
+      const found = await findSurely(this.#machine, request, this.#linearizer);
+      if (!found.ok || isWithin(found, request)) return found;
+      const wrong = await this.#outOfRange(found, request);
+      if (wrong !== null) return wrong;
+    }
+  }
+
+  /** @returns null if the asked offset may be within the partition by now. */
+  async #outOfRange(
+    { topic, partition }: Place,
+    request: ConsumeRequest,
+  ): Promise<Rejected<ConsumeReject> | null> {
+    const { topicId = null, offset } = request;
+    if (topicId !== null && topicId !== topic.topicId) return createdAgain(topic, partition);
+    return await beyondEnd(this.#machine, request, offset ?? 0, this.#linearizer);
   }
 
   /** @returns a promise only if a file has to be read. */
@@ -64,6 +97,7 @@ export class Reader {
       return {
         ok: true,
         slices,
+        topicId: partition.topicId,
         startOffset: Math.max(asked, lowWatermark),
         committedOffset: committed,
         lowWatermark,
@@ -112,6 +146,21 @@ export class Reader {
     return listRetention(this.#machine.broker);
   }
 }
+
+/** The offset is a position in this topic. */
+const isWithin = (
+  { topic, partition }: Place,
+  { topicId = null, offset }: ConsumeRequest,
+): boolean =>
+  (topicId === null || topicId === topic.topicId) &&
+  (offset === null || offset <= partition.endOffset);
+
+/** Whoever goes on with an offset of the topic that was deleted would skip or repeat records. */
+const createdAgain = ({ name }: TopicState, { partition, endOffset }: PartitionState) =>
+  offsetOutOfRange(
+    endOffset,
+    `Topic "${name}" was deleted and created again: the offset is of the deleted one, partition ${partition} now ends at ${endOffset}`,
+  );
 
 /** @returns null if the records are damaged and no peer has brought them back in time. */
 function readSlices(

@@ -41,6 +41,7 @@ type SourceReject = "topic_not_found" | "partition_not_found";
 export type QueryReject =
   | BodyReject
   | SourceReject
+  | "offset_out_of_range"
   | "data_damaged"
   | "no_leader"
   | "no_quorum"

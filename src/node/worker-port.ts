@@ -117,10 +117,20 @@ export class WorkerPort implements NodeApi {
 
   readonly consume: NodeApi["consume"] = (request) =>
     new Promise<Page>((resolve, reject) => {
-      const { topic, partition, group, offset, limit, maxBytes, linearizable } = request;
+      const {
+        topic,
+        partition,
+        group,
+        offset,
+        topicId = null,
+        limit,
+        maxBytes,
+        linearizable,
+      } = request;
       const id = this.#expect(resolve, reject);
       const { items } = this.#outbox;
-      items.push(KIND.consume, id, topic, partition, group, offset, limit, maxBytes, linearizable);
+      items.push(KIND.consume, id, topic, partition, group, offset, topicId);
+      items.push(limit, maxBytes, linearizable);
     });
 
   readonly kvGet: NodeApi["kvGet"] = ({ namespace, key, linearizable }) =>
@@ -280,11 +290,12 @@ const readProduced = (inbox: Inbox): ProduceOutcome => ({
 });
 
 function readPage(inbox: Inbox): Page {
+  const topicId = inbox.next<number>();
   const startOffset = inbox.next<number>();
   const committedOffset = inbox.next<number | null>();
   const lowWatermark = inbox.next<number>();
   const endOffset = inbox.next<number>();
   const bytes = inbox.bytesOrNull();
   const slices = bytes === null ? [] : [bytes];
-  return { ok: true, slices, startOffset, committedOffset, lowWatermark, endOffset };
+  return { ok: true, slices, topicId, startOffset, committedOffset, lowWatermark, endOffset };
 }

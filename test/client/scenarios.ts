@@ -82,10 +82,17 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     await client.topics.create(name, { partitions: 3 });
     const exists = await failure(client.topics.create(name, { partitions: 4 }));
     assert.deepEqual([exists.code, exists.fields["partitions"]], ["topic_exists", 3]);
+    const place = { topic: name, partition: 0 };
+    assert.equal(await client.commit({ ...place, group: "g", offset: 5 }), 0);
     const beyond = await failure(
-      client.commit({ topic: name, group: "g", partition: 0, offset: 5 }),
+      (async () => {
+        for await (const _ of client.consume(name, { partition: 0, from: 5 }));
+      })(),
     );
-    assert.deepEqual([beyond.code, beyond.fields["end_offset"]], ["offset_out_of_range", 0]);
+    assert.deepEqual(
+      [beyond.code, beyond.status, beyond.fields["end_offset"]],
+      ["offset_out_of_range", 416, 0],
+    );
     const denied = await failure(createClient({ url, token: "wrong" }).topics.list());
     assert.deepEqual([denied.code, denied.status], ["unauthorized", 401]);
     const dots = await failure(client.topics.delete(".."));

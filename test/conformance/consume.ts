@@ -143,19 +143,31 @@ export function register(target: TargetOf): void {
       const { body } = await client.consume(topic, "");
       expect(body).toMatchObject({ count: 3, committed_offset: 0 });
     });
-    test("beyond the end the page is empty", async () => {
+    test("at the end the page is empty, beyond it the offset is refused", async () => {
       const topic = await filled(3, "beyond");
-      for (const offset of [3, 4, 1000]) {
-        const { status, body } = await client.consume(topic, `offset=${offset}`);
-        expect(status).toBe(200);
-        expect(body).toMatchObject({
-          messages: [],
-          count: 0,
-          next_offset: offset,
-          truncated: false,
-          end_offset: 3,
-        });
+      const { status, body } = await client.consume(topic, "offset=3");
+      expect(status).toBe(200);
+      expect(body).toMatchObject({
+        messages: [],
+        count: 0,
+        next_offset: 3,
+        truncated: false,
+        end_offset: 3,
+      });
+      for (const query of ["offset=4", "offset=1000", "offset=4&wait_ms=60000"]) {
+        const answer = await client.consume(topic, query);
+        expectError(answer, 416, "offset_out_of_range", ["end_offset"]);
+        expect(answer.body["end_offset"]).toBe(3);
+        expect(answer.body["message"]).toContain(/=(\d+)/.exec(query)?.[1] ?? "");
       }
+    });
+    test("an offset of a topic that was deleted since is refused", async () => {
+      const topic = await filled(3, "again");
+      await client.ask(`DELETE /broker/topics/${topic}`);
+      await client.ask("POST /broker/topics", { body: { name: topic, partitions: 8 } });
+      const answer = await client.consume(topic, "offset=3");
+      expectError(answer, 416, "offset_out_of_range", ["end_offset"]);
+      expect(answer.body["end_offset"]).toBe(0);
     });
     test("an empty partition has an empty page", async () => {
       const topic = await client.topic("nothing");
@@ -231,13 +243,15 @@ export function register(target: TargetOf): void {
         committed_offset: 4,
       });
     });
-    test("the end can be committed, beyond it is 400", async () => {
+    test("the end can be committed, and beyond it the end is committed", async () => {
       const topic = await filled(5, "end");
-      expect((await commit({ topic, group: "g", partition: 0, offset: 5 })).status).toBe(200);
-      const answer = await commit({ topic, group: "g", partition: 0, offset: 6 });
-      expectError(answer, 400, "offset_out_of_range", ["end_offset"]);
-      expect(answer.body["end_offset"]).toBe(5);
+      const place = { topic, group: "g", partition: 0 };
+      const clamped = { ok: true, committed_offset: 5, clamped: true };
+      expect((await commit({ ...place, offset: 6 })).body).toEqual(clamped);
       expect((await client.consume(topic, "")).body["committed_offset"]).toBe(5);
+      const end = { ok: true, committed_offset: 5 };
+      expect((await commit({ ...place, offset: 5 })).body).toEqual(end);
+      expect((await commit({ ...place, offset: 2 ** 53 - 1 })).body).toEqual(clamped);
     });
     test("wrong requests are refused", async () => {
       const topic = await filled(1, "wrong");

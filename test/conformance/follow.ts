@@ -26,6 +26,22 @@ export function register(target: TargetOf): void {
     stop.abort();
     return { type: response.headers.get("content-type"), found: found.slice(0, count) };
   }
+  /** All that comes until the stream ends. @param first is done when something has come. */
+  async function whole(
+    path: string,
+    headers: Record<string, string>,
+    first: () => Promise<void> = async () => undefined,
+  ): Promise<string> {
+    const response = await client.open(path, headers, new AbortController().signal);
+    expect(response.headers.get("content-type")).toStartWith(headers["accept"] ?? "");
+    let text = "";
+    const decoder = new TextDecoder();
+    for await (const bytes of response.body ?? []) {
+      if (text === "") await first();
+      text += decoder.decode(bytes, { stream: true });
+    }
+    return text;
+  }
   const produceAll = async (topic: string, values: readonly string[]) => {
     for (const value of values) await client.produce(topic, value);
   };
@@ -83,6 +99,51 @@ export function register(target: TargetOf): void {
         Array.from({ length: 5000 }, (_, i) => i),
       );
     });
+    for (const [name, accept] of [
+      ["events", EVENTS],
+      ["lines", LINES],
+    ] as const) {
+      test(`${name}: a position beyond the end is told, and ends the stream`, async () => {
+        const topic = await client.topic("ahead");
+        await produceAll(topic, ["a"]);
+        const path = `/broker/consume/${topic}/g/0?offset=100&follow=1`;
+        const text = await whole(path, accept);
+        expectRefusal(text, accept, 1);
+      });
+      test(`${name}: a stream does not go on in a later topic of the same name`, async () => {
+        const topic = await client.topic("later");
+        await produceAll(topic, ["a", "b"]);
+        const reading = whole(
+          `/broker/consume/${topic}/g/0?offset=0&follow=1`,
+          accept,
+          async () => {
+            await client.ask(`DELETE /broker/topics/${topic}`);
+            await client.ask("POST /broker/topics", { body: { name: topic, partitions: 8 } });
+            const lines = Array.from({ length: 5 }, (_, i) => `new-${i}`).join("\n");
+            await client.ask(`POST /broker/topics/${topic}/produce-ndjson?partition=0`, {
+              body: lines,
+            });
+          },
+        );
+        const text = await reading;
+        expect(text).toContain('"value":"b"');
+        expect(text).not.toContain("new-");
+        const codes = [...text.matchAll(/"error":"(\w+)"/g)].map(([, code]) => code);
+        expect(["topic_not_found", "offset_out_of_range"]).toContain(codes[0] ?? "");
+        expect(codes.length).toBe(1);
+      });
+    }
+    test("Last-Event-ID ahead of the log is told, and ends the stream", async () => {
+      const topic = await client.topic("ahead");
+      await produceAll(topic, ["a", "b"]);
+      const headers = { ...EVENTS, "last-event-id": "2" };
+      expectRefusal(await whole(`/broker/consume/${topic}/g/0`, headers), EVENTS, 2);
+      const stop = new AbortController();
+      const atEnd = { ...EVENTS, "last-event-id": "1" };
+      const response = await client.open(`/broker/consume/${topic}/g/0`, atEnd, stop.signal);
+      expect(response.status).toBe(200);
+      stop.abort();
+    });
     test("an unknown topic is 404 before the stream begins", async () => {
       const answer = await client.ask("GET /broker/consume/no-such-topic/g/0", { headers: EVENTS });
       expectError(answer, 404, "topic_not_found");
@@ -97,4 +158,11 @@ function parsed(part: string): Found[] {
   const data = /^(?:data: )?(\{.*\})$/m.exec(part)?.[1];
   if (data === undefined) return [];
   return [{ id: /^id: (\d+)$/m.exec(part)?.[1] ?? null, message: JSON.parse(data) }];
+}
+
+/** Nothing but one refusal, as an event or as a line. */
+function expectRefusal(text: string, { accept }: typeof EVENTS, endOffset: number): void {
+  const pattern = accept === EVENTS.accept ? /^event: error\ndata: (.*)\n\n$/ : /^(.*)\n$/;
+  const body = JSON.parse(pattern.exec(text)?.[1] ?? "null");
+  expect(body).toMatchObject({ ok: false, error: "offset_out_of_range", end_offset: endOffset });
 }

@@ -31,6 +31,7 @@ export class FakeNode implements NodeApi {
   readonly #policies = new Map<string, RetentionPolicy>();
   readonly #kv: FakeKv;
   #index = 0;
+  #lastTopicId = 0;
   #turn = 0;
   /** What every write is rejected with. */
   rejectWrites: Rejected<WriteReject> | null = null;
@@ -150,12 +151,13 @@ export class FakeNode implements NodeApi {
     return { ok: true, partition, ...stored, ...ack, ...times } as const;
   }
 
-  async consume({ topic, partition, group, offset }: ConsumeRequest) {
+  async consume({ topic, partition, group, offset, topicId = null }: ConsumeRequest) {
     if (this.broken !== null) throw this.broken;
     const found = this.#partition({ topic, partition });
-    return found instanceof FakePartition
-      ? ({ ok: true, ...found.page(offset, group) } as const)
-      : found;
+    if (!(found instanceof FakePartition)) return found;
+    const isOther = topicId !== null && topicId !== found.topicId;
+    if (isOther || (offset ?? 0) > found.endOffset) return outOfRange(found);
+    return { ok: true, ...found.page(offset, group) } as const;
   }
 
   async waitForRecords({ topic, partition, offset, timeoutMs, signal }: RecordWait) {
@@ -166,15 +168,17 @@ export class FakeNode implements NodeApi {
   async commitOffset({ topic, partition, group, offset }: CommitRequest) {
     const found = this.#write() ?? this.#partition({ topic, partition });
     if (!(found instanceof FakePartition)) return found;
-    if (offset > found.endOffset) return outOfRange(found);
-    return { ok: true, committedOffset: found.commit(group, offset) } as const;
+    const clamped = offset > found.endOffset;
+    const committedOffset = found.commit(group, Math.min(offset, found.endOffset));
+    return { ok: true, committedOffset, clamped } as const;
   }
 
   async deleteBefore({ topic, partition, beforeOffset }: PartitionRef & { beforeOffset: number }) {
     const found = this.#write() ?? this.#partition({ topic, partition });
     if (!(found instanceof FakePartition)) return found;
-    if (beforeOffset > found.endOffset) return outOfRange(found);
-    return { ok: true, ...found.deleteBefore(beforeOffset) } as const;
+    const clamped = beforeOffset > found.endOffset;
+    const deleted = found.deleteBefore(Math.min(beforeOffset, found.endOffset));
+    return { ok: true, ...deleted, clamped } as const;
   }
 
   async setRetention(request: RetentionRequest) {
@@ -255,7 +259,8 @@ export class FakeNode implements NodeApi {
   }
 
   #create(topic: string, partitions: number): FakePartition[] {
-    const made = Array.from({ length: partitions }, () => new FakePartition());
+    const topicId = ++this.#lastTopicId;
+    const made = Array.from({ length: partitions }, () => new FakePartition(topicId));
     this.#topics.set(topic, made);
     return made;
   }

@@ -17,9 +17,14 @@ export class FakePartition {
   readonly #firsts = new Map<string, First>();
   #batches: Uint8Array[] = [];
   #waiting: (() => void)[] = [];
+  readonly topicId: number;
   lowWatermark = 0;
   endOffset = 0;
   bytes = 0;
+
+  constructor(topicId: number) {
+    this.topicId = topicId;
+  }
 
   append(
     records: EncodedRecords,
@@ -53,7 +58,8 @@ export class FakePartition {
     const slices = this.#batches.filter(
       (batch) => batchBaseOffset(batch, 0) + batchCount(batch, 0) > startOffset,
     );
-    return { slices, startOffset, committedOffset, lowWatermark, endOffset };
+    const { topicId } = this;
+    return { slices, topicId, startOffset, committedOffset, lowWatermark, endOffset };
   }
 
   deleteBefore(offset: number): { deletedCount: number; freedBytes: number } {

@@ -118,9 +118,9 @@ describe("sockets", () => {
       limitIdle: () => undefined,
     });
     await ask("GET /broker/consume/t/g/0?offset=0&wait_ms=100");
-    await ask("POST /broker/topics/t/produce?timeout_ms=5000", { body: "a" });
+    await ask("POST /broker/topics/t/produce?partition=1&timeout_ms=5000", { body: "a" });
     expect(lifted).toEqual([]);
-    await ask("GET /broker/consume/t/g/0?offset=5&wait_ms=1");
+    await ask("GET /broker/consume/t/g/0?offset=1&wait_ms=1");
     await ask("POST /broker/topics/t/produce?timeout_ms=5001", { body: "a" });
     await ask("POST /kv/a/b?timeout_ms=5001", { body: "a" });
     const stream = await app.fetch(

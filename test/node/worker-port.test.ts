@@ -77,7 +77,13 @@ test("large records are handed over, small ones are copied; what was put stays t
 
 test("a page of several slices arrives as one; it is taken before the node changes its bytes", async () => {
   const slices = [new Uint8Array(3).fill(1), new Uint8Array(2).fill(2)];
-  const marks = { startOffset: 3, committedOffset: null, lowWatermark: 1, endOffset: 9 };
+  const marks = {
+    topicId: 4,
+    startOffset: 3,
+    committedOffset: null,
+    lowWatermark: 1,
+    endOffset: 9,
+  };
   const page = { ok: true, slices, ...marks } as const;
   const consume: NodeApi["consume"] = async () => {
     setImmediate(() => slices[0]?.fill(9));

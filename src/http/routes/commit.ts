@@ -16,7 +16,7 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
       tag: "consume",
       body: COMMIT_BODY,
       answer: COMMITTED,
-      errors: ["topic_not_found", "partition_not_found", "offset_out_of_range", "commit_timeout"],
+      errors: ["topic_not_found", "partition_not_found", "commit_timeout"],
     },
     handle: async (call) => {
       const { topic, group, partition, offset } = await readJson(call, COMMIT_BODY);
@@ -29,7 +29,8 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
         return rejections.answer(call, result, about);
       }
       const committed = compat.fromNextOffset(result.committedOffset, result.committedOffset);
-      return json({ ok: true, committed_offset: committed });
+      const clamped = result.clamped ? { clamped: true } : {};
+      return json({ ok: true, committed_offset: committed, ...clamped });
     },
   },
 ];

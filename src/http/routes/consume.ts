@@ -26,6 +26,7 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
           "invalid_group",
           "topic_not_found",
           "partition_not_found",
+          "offset_out_of_range",
           "data_damaged",
         ],
       },
@@ -47,9 +48,12 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
 const rejected = (
   { rejections }: Edge,
   call: Call,
-  { request: { topic, partition } }: ConsumeCall,
+  { request: { topic, partition, offset } }: ConsumeCall,
   rejection: Rejected,
-): Response => rejections.answer(call, rejection, placeOf(topic, partition));
+): Response => {
+  const at = rejection.code === "offset_out_of_range" ? `, offset ${offset}` : "";
+  return rejections.answer(call, rejection, placeOf(topic, partition) + at);
+};
 
 const isEmpty = (page: ConsumePage): boolean => page.endOffset <= page.startOffset;
 
@@ -65,6 +69,8 @@ async function wait(
   edge.allowLong(call.request);
   const signal = AbortSignal.any([call.request.signal, edge.stopping]);
   const until = performance.now() + waitMs;
+  // An explicit offset is a position in this topic, not in a later one of the same name.
+  const same = request.offset === null ? request : { ...request, topicId: first.topicId };
   let page = first;
   for (;;) {
     const timeoutMs = Math.ceil(until - performance.now());
@@ -76,7 +82,7 @@ async function wait(
       timeoutMs,
       signal,
     });
-    const next = await edge.node.consume(request);
+    const next = await edge.node.consume(same);
     if (!next.ok) return rejected(edge, call, consume, next);
     page = next;
   }

@@ -30,13 +30,7 @@ const deleteBefore = ({ node, rejections }: Edge): Endpoint => ({
     tag: "retention",
     body: DELETE_BEFORE_BODY,
     answer: DELETED,
-    errors: [
-      "topic_not_found",
-      "partition_not_found",
-      "offset_out_of_range",
-      "data_damaged",
-      "commit_timeout",
-    ],
+    errors: ["topic_not_found", "partition_not_found", "data_damaged", "commit_timeout"],
   },
   handle: async (call) => {
     const body = await readJson(call, DELETE_BEFORE_BODY);
@@ -48,7 +42,8 @@ const deleteBefore = ({ node, rejections }: Edge): Endpoint => ({
       return rejections.answer(call, result, about);
     }
     const { deletedCount, freedBytes } = result;
-    return json({ ok: true, deleted_count: deletedCount, freed_bytes: freedBytes });
+    const clamped = result.clamped ? { clamped: true } : {};
+    return json({ ok: true, deleted_count: deletedCount, freed_bytes: freedBytes, ...clamped });
   },
 });
 

@@ -7,6 +7,7 @@ import type { Network, PeerIdentity } from "./env/network.ts";
 import { TlsIdentity } from "./env/tls-identity.ts";
 import type { Logger } from "./metrics/log.ts";
 import type { MemberAddress } from "./node/members.ts";
+import { isLoopbackHost } from "./peer-secret.ts";
 import { TRANSPORT_LIMITS } from "./transport/limits.ts";
 
 /** What of the settings says how nodes talk to each other. */
@@ -56,7 +57,7 @@ export function peerNetworkOf(
  * those of IPv6 if it is one of them.
  */
 function listenHost(host: string): string {
-  if (host === "localhost" || /^127\./.test(host) || host === "::1") return host;
+  if (isLoopbackHost(host)) return host;
   return host.includes(":") ? "::" : "0.0.0.0";
 }
 

@@ -24,6 +24,7 @@ import { Node } from "./node/node.ts";
 import { patientDisk } from "./node/shortage.ts";
 import type { WriteConcern } from "./node/write-concern.ts";
 import { peerNetworkOf } from "./peer-network.ts";
+import { peerSecretOf } from "./peer-secret.ts";
 import { processLog } from "./process-log.ts";
 import { DataDir, refuseHalfRestored } from "./storage/data-dir.ts";
 import { parseTopology } from "./topology.ts";
@@ -61,8 +62,8 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const tokens = config.tokens === "" ? [] : parseTokenSpecs(config.tokens);
   tlsOf(config);
   await refuseUnknownHost(config.host);
-  const lock = lockDataDir(config.dataDir);
   const cluster = clusterOf(config, log);
+  const lock = lockDataDir(config.dataDir);
   const node = await openNode(config, cluster, log, instruments, fault);
   await node.start();
   // The replayed journal is garbage now; without this it would be so for a long time.
@@ -258,7 +259,8 @@ function clusterOf(
     throw new ConfigError("RF_HA_ELECTION_TIMEOUT_MS must be at least twice RF_HA_HEARTBEAT_MS");
   }
   const founder = mayBootstrap(config, members);
-  return { members, founder, ...peerNetworkOf(config, own, log), ...timing };
+  const secret = peerSecretOf(config, members, log);
+  return { members, founder, secret, ...peerNetworkOf(config, own, log), ...timing };
 }
 
 /**

@@ -370,6 +370,27 @@ export const SETTINGS = {
     help: "a node is only who its certificate says",
     section: "Cluster",
   },
+  haSecret: {
+    variables: ["RF_HA_SECRET"],
+    kind: "text",
+    default: "",
+    help: "secret that the nodes share and prove to each other; two separated by `,` while it is changed: the first is proven with, both are accepted",
+    section: "Cluster",
+  },
+  haSecretFile: {
+    variables: ["RF_HA_SECRET_FILE"],
+    kind: "path",
+    default: "",
+    help: "file with that secret, instead of `RF_HA_SECRET`",
+    section: "Cluster",
+  },
+  haInsecure: {
+    variables: ["RF_HA_INSECURE"],
+    kind: "boolean",
+    default: "0",
+    help: "allow Raft addresses beyond this machine without TLS and secret; with a secret: also accept nodes that have none yet",
+    section: "Cluster",
+  },
   haHeartbeatMs: {
     variables: ["RF_HA_HEARTBEAT_MS"],
     kind: "integer",

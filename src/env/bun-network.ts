@@ -32,6 +32,7 @@ type Accepted = { link: AcceptedLink | null };
 
 /** Links between nodes are binary WebSockets, served and dialled by Bun, without compression. */
 export class BunNetwork implements Network {
+  readonly isOpen = true;
   readonly #options: BunNetworkOptions;
   readonly #dialled = new Set<DialledLink>();
   readonly #accepted = new Set<AcceptedLink>();

@@ -10,6 +10,11 @@ import type { NodeId } from "../lib/ids.ts";
  */
 export interface Network {
   /**
+   * Anybody can dial and be dialled, so a link by itself proves nothing about its other end. Absent
+   * on networks that connect nodes only, such as simulated ones.
+   */
+  readonly isOpen?: boolean;
+  /**
    * Begins to take links that others dial.
    *
    * @param accept called with each, before its first frame; what it returns hears of the link.
@@ -77,6 +82,22 @@ export type PeerClaim = {
   /** The other members: whose certificate names one of them is not `id`. */
   readonly others: readonly NodeId[];
 };
+
+/** Which end of a link proves something: a proof of one end is never one of the other. */
+export type LinkEnd = "dialler" | "acceptor";
+
+/** Proves that this node knows the secret that the nodes share. Real: `env/shared-secret.ts`. */
+export interface PeerSecret {
+  /** Peers without a secret are let in too: while a running cluster is given one. */
+  readonly isOptional: boolean;
+  /** @returns the proof, `SECRET_PROOF_BYTES` long, over a statement that both ends know. */
+  prove(end: LinkEnd, statement: Uint8Array): Uint8Array;
+  /** In constant time. */
+  accepts(end: LinkEnd, statement: Uint8Array, proof: Uint8Array): boolean;
+}
+
+/** Length of an HMAC-SHA256. */
+export const SECRET_PROOF_BYTES = 32;
 
 /** Why a claim is not believed; short, for logs and counters, without secrets. */
 export type PeerDoubt = string;

@@ -1,5 +1,5 @@
 import type { Clock } from "../env/clock.ts";
-import type { Network, PeerIdentity } from "../env/network.ts";
+import type { Network, PeerIdentity, PeerSecret } from "../env/network.ts";
 import type { Random } from "../env/random.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { SHARD_0 } from "../lib/ids.ts";
@@ -34,6 +34,8 @@ export type ClusterOptions = {
   readonly network: Network;
   /** Null: no TLS between nodes, names are taken on trust. */
   readonly identity: PeerIdentity | null;
+  /** Shared by the nodes. @default null */
+  readonly secret?: PeerSecret | null;
   readonly httpScheme: "http" | "https";
   readonly heartbeatMs: number;
   readonly electionTimeoutMs: number;
@@ -90,6 +92,7 @@ export class Cluster implements ClusterApi {
     this.#transport = new Transport({
       network: options.network,
       identity: options.identity,
+      secret: options.secret ?? null,
       clock,
       random,
       log,
@@ -333,17 +336,21 @@ export class Cluster implements ClusterApi {
 
   /**
    * A disk that the log does not know by this name is not the one that voted: it stays out. Unless
-   * its owner is ahead: then the log here may lack the change by which it came with that disk.
+   * its owner is ahead: then the log here may lack the change by which it came with that disk. To be
+   * ahead is a claim that anybody can make, so it counts only for a peer that has proven by
+   * certificate or secret to be a node of this cluster.
    */
   #met(meeting: Meeting): boolean {
-    const { peer, incarnation, asOf } = meeting;
+    const { peer, incarnation, asOf, proven } = meeting;
     if (this.#isFounding) return false;
     this.#founding?.met(meeting);
     const known = this.#disks.incarnationOf(peer);
-    if (known !== null && known !== incarnation && asOf <= this.#parts.core.appliedIndex) {
-      this.#parts.log.warn("a node came back with another disk: remove it and add it again", {
-        peer,
-      });
+    const isAhead = asOf > this.#parts.core.appliedIndex;
+    if (known !== null && known !== incarnation && !(isAhead && proven)) {
+      const text = isAhead
+        ? "a peer claims another disk than the log knows, and proves nothing: refused; see RF_HA_SECRET"
+        : "a node came back with another disk: remove it and add it again";
+      this.#transport.warn(text, { peer });
       return false;
     }
     this.#members.met(meeting);

@@ -1,12 +1,14 @@
 /** Payloads of the handshake, and the statement that a dialler signs. */
 
-import type { PeerProof } from "../env/network.ts";
+import { type PeerProof, SECRET_PROOF_BYTES } from "../env/network.ts";
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import { sha256 } from "../lib/digest.ts";
 import type { NodeId, ShardId } from "../lib/ids.ts";
 import { readName, readShortBlob, type Session } from "./envelope.ts";
 
 export const PROTOCOL_VERSION = 2;
+/** The same, and both ends prove the shared secret of the nodes: a flag beside the version. */
+export const PROTOCOL_WITH_SECRET = 0x80 | PROTOCOL_VERSION;
 export const NONCE_BYTES = 32;
 const NAME_BYTES_MAX = 255;
 const PORT_MAX = 65_535;
@@ -39,6 +41,8 @@ export type Hello = {
   readonly acceptorNonce: Uint8Array;
   readonly diallerNonce: Uint8Array;
   readonly proof: PeerProof | null;
+  /** Of the shared secret, over the statement; with `PROTOCOL_WITH_SECRET` only. */
+  readonly secretProof?: Uint8Array;
 };
 /** The link is good. */
 export type Welcome = {
@@ -48,6 +52,8 @@ export type Welcome = {
   readonly standing: Standing;
   /** As the hello had it. */
   readonly diallerNonce: Uint8Array;
+  /** Of the shared secret, over `encodeAnswer`; if the hello had one. */
+  readonly secretProof?: Uint8Array;
 };
 
 /** Never renumber. */
@@ -86,11 +92,13 @@ export function writeHello(writer: ByteWriter, hello: Hello): void {
   writer.u8(certificates.length);
   for (const certificate of certificates) writer.blob(certificate);
   if (hello.proof !== null) writer.blob(hello.proof.signature);
+  if (hello.secretProof !== undefined) writer.raw(hello.secretProof);
 }
 
 export function readHello(reader: ByteReader): Hello {
+  const protocol = reader.u8();
   return {
-    protocol: reader.u8(),
+    protocol,
     from: readName(reader, NAME_BYTES_MAX) as NodeId,
     to: readName(reader, NAME_BYTES_MAX) as NodeId,
     clusterId: readCluster(reader),
@@ -99,8 +107,11 @@ export function readHello(reader: ByteReader): Hello {
     acceptorNonce: reader.raw(NONCE_BYTES).slice(),
     diallerNonce: reader.raw(NONCE_BYTES).slice(),
     proof: readProof(reader),
+    ...(protocol === PROTOCOL_WITH_SECRET ? { secretProof: readSecretProof(reader) } : {}),
   };
 }
+
+const readSecretProof = (reader: ByteReader): Uint8Array => reader.raw(SECRET_PROOF_BYTES).slice();
 
 function readProof(reader: ByteReader): PeerProof | null {
   const count = reader.u8();
@@ -114,6 +125,11 @@ function readProof(reader: ByteReader): PeerProof | null {
 }
 
 export function writeWelcome(writer: ByteWriter, welcome: Welcome): void {
+  writeAnswer(writer, welcome);
+  if (welcome.secretProof !== undefined) writer.raw(welcome.secretProof);
+}
+
+function writeAnswer(writer: ByteWriter, welcome: Omit<Welcome, "secretProof">): void {
   writer.text(welcome.from);
   writeCluster(writer, welcome.clusterId);
   writer.text(welcome.incarnation);
@@ -121,13 +137,15 @@ export function writeWelcome(writer: ByteWriter, welcome: Welcome): void {
   writer.raw(welcome.diallerNonce);
 }
 
-export function readWelcome(reader: ByteReader): Welcome {
+/** @param withSecret the hello proved the secret, so the welcome has to. */
+export function readWelcome(reader: ByteReader, withSecret = false): Welcome {
   return {
     from: readName(reader, NAME_BYTES_MAX) as NodeId,
     clusterId: readCluster(reader),
     incarnation: readName(reader, NAME_BYTES_MAX),
     standing: readStanding(reader),
     diallerNonce: reader.raw(NONCE_BYTES).slice(),
+    ...(withSecret ? { secretProof: readSecretProof(reader) } : {}),
   };
 }
 
@@ -149,7 +167,7 @@ export function readRefusal(reader: ByteReader): RefusalCode {
  *   It ties the signature to this connection: who stands between two nodes shows another one.
  */
 export function encodeStatement(
-  hello: Omit<Hello, "proof">,
+  hello: Omit<Hello, "proof" | "secretProof">,
   shard: ShardId,
   fingerprint: Uint8Array,
 ): Uint8Array {
@@ -165,6 +183,17 @@ export function encodeStatement(
   writer.raw(hello.acceptorNonce);
   writer.raw(hello.diallerNonce);
   writer.blob(fingerprint);
+  return writer.take();
+}
+
+/** What the acceptor proves the secret over: all of the dialler's statement, and its own words. */
+export function encodeAnswer(
+  statement: Uint8Array,
+  welcome: Omit<Welcome, "secretProof">,
+): Uint8Array {
+  const writer = new ByteWriter(1024);
+  writer.blob(statement);
+  writeAnswer(writer, welcome);
   return writer.take();
 }
 

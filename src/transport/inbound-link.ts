@@ -4,9 +4,11 @@ import type { NodeId } from "../lib/ids.ts";
 import { decodeFrame, type FrameAddress, NO_SESSION, readPayload } from "./envelope.ts";
 import { FrameError } from "./frame-error.ts";
 import {
+  encodeAnswer,
   encodeStatement,
   type Hello,
   PROTOCOL_VERSION,
+  PROTOCOL_WITH_SECRET,
   type RefusalCode,
   readHello,
   sessionOf,
@@ -50,12 +52,20 @@ export class InboundLink {
     this.#ended = on.ended;
     const nonce = shared.nonce();
     this.#state = { step: "hello", nonce };
-    writeChallenge(shared.writer.begin("challenge"), { protocol: PROTOCOL_VERSION, nonce });
+    // Who has no secret, such as an earlier version, answers only to the protocol without one.
+    const { secret } = shared;
+    const protocol = secret === null || secret.isOptional ? PROTOCOL_VERSION : PROTOCOL_WITH_SECRET;
+    writeChallenge(shared.writer.begin("challenge"), { protocol, nonce });
     link.send(shared.writer.finish({ shard: shared.shard, session: NO_SESSION }));
     this.#cancelTimer = shared.clock.after(shared.limits.handshakeTimeoutMs, () => {
       shared.refused.add("timeout");
       this.end();
     });
+  }
+
+  /** Address of the other end. */
+  get remote(): string {
+    return this.#link.remote;
   }
 
   get peerId(): NodeId | null {
@@ -69,7 +79,7 @@ export class InboundLink {
       if (!(error instanceof FrameError)) throw error;
       this.#shared.malformed.add(error.code);
       const fields = { peer: this.peerId, remote: this.#link.remote, code: error.code };
-      this.#shared.log.warn("link dropped for what came on it", fields);
+      this.#shared.quietLog.warn("closed peer connection: invalid frame", fields);
       this.end();
     }
   }
@@ -107,15 +117,21 @@ export class InboundLink {
   }
 
   #hello(nonce: Uint8Array, hello: Hello): void {
-    const peer = this.#shared.peers.get(hello.from) ?? this.#shared.newcomer(hello);
     const statement = encodeStatement(hello, this.#shared.shard, this.#fingerprint());
-    const refusal = this.#judge(nonce, hello, peer) ?? this.#judgeProof(hello, peer, statement);
+    const early = this.#judgeProtocol(nonce, hello) ?? this.#judgeSecret(hello, statement);
+    if (early !== null) {
+      this.#refuse(early, hello);
+      return;
+    }
+    const proven = this.#shared.isProven(hello.secretProof !== undefined);
+    const peer = this.#shared.peers.get(hello.from) ?? this.#shared.newcomer(hello, proven);
+    const refusal = this.#judge(hello, peer) ?? this.#judgeProof(hello, peer, statement);
     if (refusal !== null || peer === undefined) {
       this.#refuse(refusal ?? "unknown_peer", hello);
       return;
     }
     const { events, writer, local, shard } = this.#shared;
-    if (!events.met(hello)) {
+    if (!events.met(hello, proven)) {
       this.#refuse("old_incarnation", hello);
       return;
     }
@@ -123,8 +139,11 @@ export class InboundLink {
     const { id: from, incarnation, clusterId } = local;
     const { diallerNonce } = hello;
     const standing = this.#shared.standing();
-    const welcome = { from, clusterId, incarnation, standing, diallerNonce };
-    writeWelcome(writer.begin("welcome"), welcome);
+    const words = { from, clusterId, incarnation, standing, diallerNonce };
+    const { secret } = this.#shared;
+    const secretProof =
+      hello.secretProof && secret?.prove("acceptor", encodeAnswer(statement, words));
+    writeWelcome(writer.begin("welcome"), secretProof ? { ...words, secretProof } : words);
     this.#link.send(writer.finish(this.#unnamed()));
     this.#state = { step: "up", peer, address: { shard, session: sessionOf(statement) } };
     this.#watch();
@@ -133,10 +152,22 @@ export class InboundLink {
     if (this.#state.step === "up") peer.stats.heard = true;
   }
 
-  #judge(nonce: Uint8Array, hello: Hello, peer: Peer | undefined): RefusalCode | null {
+  #judgeProtocol(nonce: Uint8Array, { protocol, acceptorNonce }: Hello): RefusalCode | null {
+    const isKnown = protocol === PROTOCOL_VERSION || protocol === PROTOCOL_WITH_SECRET;
+    if (!isKnown) return "protocol";
+    return sameBytes(acceptorNonce, nonce) ? null : "stale_handshake";
+  }
+
+  /** Before anything else that the peer says is believed. */
+  #judgeSecret({ secretProof }: Hello, statement: Uint8Array): RefusalCode | null {
+    const { secret } = this.#shared;
+    if (secret === null) return secretProof === undefined ? null : "protocol";
+    if (secretProof === undefined) return secret.isOptional ? null : "not_proven";
+    return secret.accepts("dialler", statement, secretProof) ? null : "not_proven";
+  }
+
+  #judge(hello: Hello, peer: Peer | undefined): RefusalCode | null {
     const { local } = this.#shared;
-    if (hello.protocol !== PROTOCOL_VERSION) return "protocol";
-    if (!sameBytes(hello.acceptorNonce, nonce)) return "stale_handshake";
     if (hello.to !== local.id) return "wrong_destination";
     if (hello.from === local.id) return "own_id";
     if (peer === undefined) return "unknown_peer";
@@ -146,7 +177,7 @@ export class InboundLink {
   }
 
   #judgeProof(hello: Hello, peer: Peer | undefined, statement: Uint8Array): RefusalCode | null {
-    const { identity, log } = this.#shared;
+    const { identity, quietLog } = this.#shared;
     if (identity === null || peer === undefined) return null;
     const claim = this.#shared.claim(peer.address);
     const doubt =
@@ -154,14 +185,15 @@ export class InboundLink {
         ? "it showed no certificate"
         : identity.judgeDialler(claim, statement, hello.proof);
     if (doubt === null) return null;
-    log.warn("peer not believed", { peer: hello.from, remote: this.#link.remote, reason: doubt });
+    const fields = { peer: hello.from, remote: this.#link.remote, reason: doubt };
+    quietLog.warn("peer authentication failed", fields);
     return "not_proven";
   }
 
   #refuse(code: RefusalCode, hello: Hello): void {
-    const { refused, log, writer } = this.#shared;
+    const { refused, quietLog, writer } = this.#shared;
     refused.add(code);
-    log.warn("link refused", { peer: hello.from, remote: this.#link.remote, code });
+    quietLog.warn("link refused", { peer: hello.from, remote: this.#link.remote, code });
     writeRefusal(writer.begin("refusal"), code);
     this.#link.send(writer.finish(this.#unnamed()));
     this.end();

@@ -4,9 +4,11 @@ import type { Micros } from "../lib/ids.ts";
 import { decodeFrame, type FrameAddress, NO_SESSION, readPayload } from "./envelope.ts";
 import { FrameError } from "./frame-error.ts";
 import {
+  encodeAnswer,
   encodeStatement,
   type Hello,
   PROTOCOL_VERSION,
+  PROTOCOL_WITH_SECRET,
   readChallenge,
   readRefusal,
   readWelcome,
@@ -26,7 +28,12 @@ type State =
   | { readonly step: "waiting" }
   | { readonly step: "stopped" }
   | { readonly step: "challenge"; readonly link: Link }
-  | { readonly step: "welcome"; readonly link: Link; readonly hello: Hello; next: FrameAddress }
+  | {
+      readonly step: "welcome";
+      readonly link: Link;
+      readonly hello: Hello;
+      readonly statement: Uint8Array;
+    }
   | { readonly step: "up"; readonly link: Link; readonly address: FrameAddress };
 
 /**
@@ -154,7 +161,11 @@ export class OutboundLink {
     if (kind === "challenge" && state.step === "challenge") {
       this.#answer(state.link, payload);
     } else if (kind === "welcome" && state.step === "welcome") {
-      this.#welcome(state, readPayload(payload, readWelcome));
+      const withSecret = state.hello.secretProof !== undefined;
+      this.#welcome(
+        state,
+        readPayload(payload, (reader) => readWelcome(reader, withSecret)),
+      );
     } else if (kind === "refusal" && shaking) {
       this.#lost(readPayload(payload, readRefusal), "refused by the peer");
     } else if (kind === "pong" && state.step === "up") {
@@ -167,13 +178,11 @@ export class OutboundLink {
 
   #answer(link: Link, payload: Uint8Array): void {
     const challenge = readPayload(payload, readChallenge);
-    if (challenge.protocol !== PROTOCOL_VERSION) {
-      this.#lost("protocol", `the peer speaks version ${challenge.protocol}`);
-      return;
-    }
-    const { local, shard, identity, writer } = this.#shared;
+    const protocol = this.#protocolFor(challenge.protocol);
+    if (protocol === null) return;
+    const { local, shard, identity, secret, writer } = this.#shared;
     const words = {
-      protocol: PROTOCOL_VERSION,
+      protocol,
       from: local.id,
       to: this.#peer.address.id,
       clusterId: local.clusterId,
@@ -184,20 +193,41 @@ export class OutboundLink {
     };
     const seen = link.certificate === null ? NO_BYTES : identity?.fingerprintOf(link.certificate);
     const statement = encodeStatement(words, shard, seen ?? NO_BYTES);
-    const hello: Hello = { ...words, proof: identity?.prove(statement) ?? null };
+    const secretProof =
+      protocol === PROTOCOL_WITH_SECRET ? secret?.prove("dialler", statement) : undefined;
+    const proof = identity?.prove(statement) ?? null;
+    const hello: Hello = { ...words, proof, ...(secretProof ? { secretProof } : {}) };
     writeHello(writer.begin("hello"), hello);
     link.send(writer.finish({ shard, session: NO_SESSION }));
-    this.#state = { step: "welcome", link, hello, next: { shard, session: sessionOf(statement) } };
+    this.#state = { step: "welcome", link, hello, statement };
+  }
+
+  /**
+   * With a secret it is proven and asked for, whatever the peer offers, unless it is optional: then
+   * a peer that does not ask for it may be one that has none yet.
+   *
+   * @returns null if the link was ended.
+   */
+  #protocolFor(offered: number): number | null {
+    const { secret } = this.#shared;
+    if (offered !== PROTOCOL_VERSION && offered !== PROTOCOL_WITH_SECRET) {
+      this.#lost("protocol", `the peer speaks version ${offered}`);
+      return null;
+    }
+    if (secret !== null) return secret.isOptional ? offered : PROTOCOL_WITH_SECRET;
+    if (offered === PROTOCOL_VERSION) return offered;
+    this.#lost("not_proven", "the peer asks for RF_HA_SECRET, which is not set here");
+    return null;
   }
 
   #welcome(state: Extract<State, { step: "welcome" }>, welcome: Welcome): void {
-    const { local, events } = this.#shared;
-    const refusal = this.#judge(state.hello, welcome);
+    const { local, events, shard } = this.#shared;
+    const refusal = this.#judgeSecret(state, welcome) ?? this.#judge(state.hello, welcome);
     if (refusal !== null) {
       this.#lost(refusal, "the peer is not who was dialled");
       return;
     }
-    const wanted = events.met(welcome);
+    const wanted = events.met(welcome, this.#shared.isProven(welcome.secretProof !== undefined));
     if (this.#state !== state) return;
     if (!wanted) {
       this.#lost("old_incarnation", "not wanted");
@@ -210,8 +240,23 @@ export class OutboundLink {
       return;
     }
     this.#clusterUnknown = local.clusterId === null;
-    this.#state = { step: "up", link: state.link, address: state.next };
+    const address = { shard, session: sessionOf(state.statement) };
+    this.#state = { step: "up", link: state.link, address };
     this.#begin();
+  }
+
+  /** Before anything else that the peer says is believed. */
+  #judgeSecret(
+    { hello, statement }: Extract<State, { step: "welcome" }>,
+    welcome: Welcome,
+  ): string | null {
+    if (hello.secretProof === undefined) return null;
+    const { secretProof } = welcome;
+    const answer = encodeAnswer(statement, welcome);
+    const isProven =
+      secretProof !== undefined &&
+      this.#shared.secret?.accepts("acceptor", answer, secretProof) === true;
+    return isProven ? null : "not_proven";
   }
 
   #judge(hello: Hello, welcome: Welcome): string | null {

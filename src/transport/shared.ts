@@ -1,5 +1,5 @@
 import type { Clock } from "../env/clock.ts";
-import type { Network, PeerAddress, PeerClaim, PeerIdentity } from "../env/network.ts";
+import type { Network, PeerAddress, PeerClaim, PeerIdentity, PeerSecret } from "../env/network.ts";
 import type { Random } from "../env/random.ts";
 import type { NodeId, ShardId } from "../lib/ids.ts";
 import type { Logger } from "../metrics/log.ts";
@@ -7,6 +7,7 @@ import { type Frame, FrameWriter } from "./envelope.ts";
 import { type Hello, NONCE_BYTES, type Standing, type Welcome } from "./handshake-codec.ts";
 import type { TransportLimits } from "./limits.ts";
 import type { LocalNode } from "./local-node.ts";
+import { QuietLog } from "./quiet-log.ts";
 import { Counts, newPeerStats, type PeerStats } from "./stats.ts";
 
 /** More members than a cluster has, let alone new ones. */
@@ -14,8 +15,12 @@ const NEWCOMERS_MAX = 16;
 
 /** What happens on links, told to the transport. */
 export type LinkEvents = {
-  /** Both ends are who they say: remember what was learnt. @returns false to refuse the peer. */
-  readonly met: (peer: Welcome | Hello) => boolean;
+  /**
+   * The handshake is complete: remember what was learnt. @returns false to refuse the peer.
+   *
+   * @param proven by certificate or secret, the peer belongs to this cluster.
+   */
+  readonly met: (peer: Welcome | Hello, proven: boolean) => boolean;
   /** A peer was let in that this node did not know: see `Shared.newcomer`. */
   readonly newcomer: (peer: Peer) => void;
   readonly up: (peer: NodeId) => void;
@@ -39,8 +44,12 @@ export class Shared {
   readonly network: Network;
   /** Null: no TLS, names are taken on trust. */
   readonly identity: PeerIdentity | null;
+  /** Null: the nodes share no secret. */
+  readonly secret: PeerSecret | null;
   readonly clock: Clock;
   readonly log: Logger;
+  /** For what strangers can cause as often as they like. */
+  readonly quietLog: QuietLog;
   readonly local: LocalNode;
   readonly shard: ShardId;
   readonly limits: TransportLimits;
@@ -59,6 +68,7 @@ export class Shared {
   constructor(options: {
     readonly network: Network;
     readonly identity: PeerIdentity | null;
+    readonly secret: PeerSecret | null;
     readonly clock: Clock;
     readonly random: Random;
     readonly log: Logger;
@@ -70,8 +80,10 @@ export class Shared {
   }) {
     this.network = options.network;
     this.identity = options.identity;
+    this.secret = options.secret;
     this.clock = options.clock;
     this.log = options.log;
+    this.quietLog = new QuietLog(options.log, options.clock);
     this.local = options.local;
     this.shard = options.shard;
     this.limits = options.limits;
@@ -96,12 +108,26 @@ export class Shared {
    * until this node knows better. Who was removed knows an older membership than those who know of
    * it, and an empty disk knows none: both stay out.
    */
-  newcomer({ from, clusterId, standing: { asOf, address } }: Hello): Peer | undefined {
+  newcomer(
+    { from, clusterId, standing: { asOf, address } }: Hello,
+    proven: boolean,
+  ): Peer | undefined {
+    // A membership version is a number that anybody can claim.
+    if (!proven) return;
     if (address === null || clusterId === null || clusterId !== this.local.clusterId) return;
     if (asOf <= this.standing().asOf) return;
     const newcomers = [...this.peers.values()].filter(({ knownAsOf }) => knownAsOf > 0);
     if (newcomers.length >= NEWCOMERS_MAX) return;
     return { address: { id: from, ...address }, stats: newPeerStats(from), knownAsOf: asOf };
+  }
+
+  /**
+   * Whether the other end of a link is known to be one of this cluster's nodes.
+   *
+   * @param secretProven by this link.
+   */
+  isProven(secretProven: boolean): boolean {
+    return secretProven || this.identity !== null || this.network.isOpen !== true;
   }
 
   claim({ id, host }: PeerAddress): PeerClaim {

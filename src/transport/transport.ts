@@ -1,10 +1,10 @@
 import type { Clock } from "../env/clock.ts";
-import type { Network, PeerAddress, PeerIdentity } from "../env/network.ts";
+import type { Network, PeerAddress, PeerIdentity, PeerSecret } from "../env/network.ts";
 import type { Random } from "../env/random.ts";
 import { assert } from "../lib/assert.ts";
 import type { ByteWriter } from "../lib/bytes.ts";
 import type { NodeId, ShardId } from "../lib/ids.ts";
-import type { Logger } from "../metrics/log.ts";
+import type { LogFields, Logger } from "../metrics/log.ts";
 import type { Message } from "../raft/types.ts";
 import {
   BatchExchange,
@@ -35,8 +35,10 @@ export type TransportOptions = {
   readonly network: Network;
   /** Null: no TLS, names are taken on trust. */
   readonly identity: PeerIdentity | null;
+  /** Shared by the nodes, proven both ways. Null: there is none. @default null */
+  readonly secret?: PeerSecret | null;
   readonly clock: Clock;
-  /** Must not be foreseeable where `identity` is set: nonces come from it. */
+  /** Must not be foreseeable where `identity` or `secret` is set: nonces come from it. */
   readonly random: Random;
   readonly log: Logger;
   readonly local: LocalNodeOptions;
@@ -56,6 +58,8 @@ export type Meeting = {
   readonly changed: boolean;
   /** It is a member by the membership of this log index; 0: by none that it knows. */
   readonly asOf: number;
+  /** By certificate or secret it is a node of this cluster. Otherwise all of this is a claim. */
+  readonly proven: boolean;
 };
 
 export type TransportHandlers = {
@@ -105,11 +109,12 @@ export class Transport {
   constructor(options: TransportOptions) {
     this.#shared = new Shared({
       ...options,
+      secret: options.secret ?? null,
       local: new LocalNode(options.local),
       standing: options.standing ?? (() => NO_STANDING),
       limits: { ...TRANSPORT_LIMITS, ...options.limits },
       events: {
-        met: (peer) => this.#met(peer),
+        met: (peer, proven) => this.#met(peer, proven),
         newcomer: (peer) => this.#addNewcomer(peer),
         up: (peer) => this.#snapshots.linkUp(peer),
         clock: (...reading) => this.#handlers?.clock?.(...reading),
@@ -209,6 +214,11 @@ export class Transport {
     return this.#outbound.get(peer)?.isUp === true;
   }
 
+  /** Logs what a peer can cause as often as it likes: at most once a second, with a count. */
+  warn(message: string, fields: LogFields): void {
+    this.#shared.quietLog.warn(message, fields);
+  }
+
   stats(): TransportStats {
     const { peers, refused, malformed, failed } = this.#shared;
     return {
@@ -224,6 +234,7 @@ export class Transport {
     if (this.#closed) return;
     this.#closed = true;
     this.#handlers = null;
+    this.#shared.quietLog.close();
     this.#batches.close();
     const snapshotsClosed = this.#snapshots.close();
     for (const link of this.#outbound.values()) link.stop();
@@ -308,13 +319,16 @@ export class Transport {
     }
   }
 
-  #met({ from: peer, clusterId, incarnation, standing }: Hello | Welcome): boolean {
+  #met(
+    { from: peer, clusterId, incarnation, standing }: Hello | Welcome,
+    proven: boolean,
+  ): boolean {
     const { local } = this.#shared;
     const handlers = this.#handlers;
     if (handlers === null) return false;
     const asOf = standing.address === null ? 0 : standing.asOf;
     const changed = local.hasChanged(peer, incarnation);
-    if (!handlers.met({ peer, clusterId, incarnation, changed, asOf })) return false;
+    if (!handlers.met({ peer, clusterId, incarnation, changed, asOf, proven })) return false;
     local.remember(peer, incarnation);
     if (local.clusterId === null && clusterId !== null) {
       handlers.clusterLearnt(clusterId, peer);
@@ -335,8 +349,16 @@ export class Transport {
     const pending = [...this.#inbound].filter((link) => link.peerId === null);
     if (pending.length <= this.#shared.limits.pendingLinksMax) return;
     this.#shared.refused.add("too_many");
-    pending[0]?.end();
+    oldestOfBusiestRemote(pending)?.end();
   }
+}
+
+/** Of the address with the most of them, so that one that floods does not push out the others. */
+function oldestOfBusiestRemote(links: readonly InboundLink[]): InboundLink | undefined {
+  const byRemote = Map.groupBy(links, ({ remote }) => remote);
+  let busiest: readonly InboundLink[] = [];
+  for (const group of byRemote.values()) if (group.length > busiest.length) busiest = group;
+  return busiest[0];
 }
 
 const NO_STANDING: Standing = { asOf: 0, address: null };

@@ -64,6 +64,7 @@ const STORAGE = {
   RF_CHECKPOINT_BYTES: String(512 * 1024),
   RF_COMMIT_TIMEOUT_MS: "2000",
   RF_BEARER_TOKENS: TOKEN,
+  RF_HA_SECRET: "shared by the nodes of the test cluster",
 };
 
 export class Cluster {

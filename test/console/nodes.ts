@@ -8,7 +8,11 @@ export const IDS = ["node1", "node2", "node3"];
 
 export type Nodes = { readonly urls: readonly string[]; readonly children: readonly Subprocess[] };
 
-export function startNodes(directory: string): Nodes {
+/** @param environment of all of them, besides. */
+export function startNodes(
+  directory: string,
+  environment: Readonly<Record<string, string>> = {},
+): Nodes & { readonly raftPorts: readonly number[] } {
   const ports = freePorts(2 * IDS.length);
   const raft = (i: number) => ports[2 * i];
   const http = (i: number) => ports[2 * i + 1];
@@ -20,13 +24,18 @@ export function startNodes(directory: string): Nodes {
         RF_HA_NODE_ID: id,
         RF_HA_NODES: nodes,
         RF_HA_BOOTSTRAP_LEADER: i === 0 ? "1" : "0",
+        ...environment,
       }),
       stdout: "ignore",
       stderr: "ignore",
       stdin: "ignore",
     }),
   );
-  return { urls: IDS.map((_, i) => `http://127.0.0.1:${http(i)}`), children };
+  return {
+    urls: IDS.map((_, i) => `http://127.0.0.1:${http(i)}`),
+    children,
+    raftPorts: IDS.map((_, i) => raft(i) ?? 0),
+  };
 }
 
 export async function untilReady(urls: readonly string[]): Promise<void> {

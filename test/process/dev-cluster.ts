@@ -9,6 +9,7 @@ const COLORS = [36, 33, 35];
 const ids = ["node1", "node2", "node3"];
 const nodes = ids.map((id, i) => `${id}:127.0.0.1:${7001 + i}:${100 - 40 * i}:${8001 + i}`);
 const directory = temporaryDirectory();
+const secret = crypto.randomUUID() + crypto.randomUUID();
 
 const children = ids.map((id, i) => {
   const child = Bun.spawn([...serverCommand(), "--data-dir", join(directory.path, id)], {
@@ -16,6 +17,7 @@ const children = ids.map((id, i) => {
       RF_HA_ENABLED: "1",
       RF_HA_NODE_ID: id,
       RF_HA_NODES: nodes.join(","),
+      RF_HA_SECRET: secret,
       RF_HA_BOOTSTRAP_LEADER: i === 0 ? "1" : "0",
     }),
     stdout: "pipe",

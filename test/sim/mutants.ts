@@ -113,8 +113,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "amnesia-allowed",
     file: "src/node/cluster.ts",
-    find: "known !== incarnation && asOf <= this.#parts.core.appliedIndex) {",
-    put: "known !== incarnation && asOf < 0) {",
+    find: "known !== incarnation && !(isAhead && proven)) {",
+    put: "known !== incarnation && asOf < 0 && !proven) {",
   },
   {
     name: "removed-node-let-in",

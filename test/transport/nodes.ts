@@ -1,10 +1,10 @@
 /** Transports over real sockets of this machine, on ports that are free. */
 import { BunClock } from "../../src/env/bun-clock.ts";
 import { BunNetwork, type NetworkTls } from "../../src/env/bun-network.ts";
-import type { PeerAddress, PeerIdentity } from "../../src/env/network.ts";
+import type { PeerAddress, PeerIdentity, PeerSecret } from "../../src/env/network.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { SHARD_0 } from "../../src/lib/ids.ts";
-import { SILENT } from "../../src/metrics/log.ts";
+import { type Logger, SILENT } from "../../src/metrics/log.ts";
 import type { LogIndex, Message, Term } from "../../src/raft/types.ts";
 import type { Standing } from "../../src/transport/handshake-codec.ts";
 import type { TransportLimits } from "../../src/transport/limits.ts";
@@ -28,10 +28,12 @@ export type NodeOptions = {
   /** Instead of one by `tls` and `port`. */
   readonly network?: BunNetwork;
   readonly identity?: PeerIdentity | null;
+  readonly secret?: PeerSecret | null;
   readonly limits?: Partial<TransportLimits>;
   readonly port?: number;
   readonly handlers?: Partial<TransportHandlers>;
   readonly standing?: Standing;
+  readonly log?: Logger;
 };
 
 export class TestNode {
@@ -50,9 +52,10 @@ export class TestNode {
     this.transport = new Transport({
       network: this.network,
       identity: options.identity ?? null,
+      secret: options.secret ?? null,
       clock: new BunClock(),
       random: new Random(Math.floor(Math.random() * 2 ** 32)),
-      log: SILENT,
+      log: options.log ?? SILENT,
       local: {
         id: this.id,
         incarnation: options.incarnation ?? `disk of ${id}`,

@@ -1,0 +1,154 @@
+/** The Raft port of real nodes: what a start refuses, and what an outsider gets. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { NodeId } from "../../src/lib/ids.ts";
+import { readPayload } from "../../src/transport/envelope.ts";
+import {
+  PROTOCOL_VERSION,
+  readChallenge,
+  writeHello,
+} from "../../src/transport/handshake-codec.ts";
+import { ayder } from "../cli/ayder.ts";
+import { freePorts } from "../cluster/ports.ts";
+import { startNodes, untilReady } from "../console/nodes.ts";
+import { RawPeer } from "../transport/raw-peer.ts";
+import { startServer, temporaryDirectory } from "./server.ts";
+
+const directory = temporaryDirectory();
+afterAll(() => directory.remove());
+const SECRET = "s3cret-0123456789-0123456789";
+
+/** TEST-NET-1 is nobody's: the node is of two, and the other is never there. */
+function settings(host: string, own = "127.0.0.1"): Record<string, string> {
+  const [raft, http, other] = freePorts(3);
+  return {
+    RF_HA_ENABLED: "1",
+    RF_HA_NODES: `node1:${own}:${raft}:1:${http},node2:${host}:${other}:1`,
+    RF_LOG_LEVEL: "warn",
+  };
+}
+
+describe("without TLS and secret", () => {
+  for (const [what, env] of [
+    ["a peer on another machine", settings("192.0.2.7")],
+    ["a peer with a name", settings("db2.example")],
+    ["a peer whose name begins like an address", settings("127.example")],
+    ["an own address that all interfaces have", settings("127.0.0.1", "0.0.0.0")],
+  ] as const) {
+    test(`${what} stops the start`, async () => {
+      const dataDir = join(directory.path, "untouched");
+      const { code, err } = await ayder(["--port", "0", "--data-dir", dataDir], { env });
+      expect(code).toBe(78);
+      expect(err).toContain("is not a loopback address");
+      for (const remedy of ["RF_HA_SECRET", "RF_HA_SECRET_FILE", "RF_HA_TLS=1", "RF_HA_INSECURE=1"])
+        expect(err).toContain(remedy);
+      expect(existsSync(dataDir)).toBe(false);
+    });
+  }
+
+  for (const extra of [{ RF_HA_INSECURE: "1" }, { RF_COMPAT: "ayder" }]) {
+    test(`${Object.keys(extra)} starts it, with a warning`, async () => {
+      const env = { ...settings("192.0.2.7"), ...extra };
+      const server = await startServer({ dataDir: join(directory.path, "open"), env });
+      await server.kill();
+      expect(server.log()).toContain("the Raft port is open");
+    });
+  }
+
+  test("loopback alone needs nothing", async () => {
+    const env = settings("127.0.0.2");
+    const server = await startServer({ dataDir: join(directory.path, "loopback"), env });
+    await server.kill();
+    expect(server.log()).not.toContain("Raft port is open");
+  });
+});
+
+describe("the secret", () => {
+  test("may lie in a file, and is nowhere in the log or in the metrics", async () => {
+    const file = join(directory.path, "secret");
+    await Bun.write(file, `${SECRET},${SECRET}-old\n`);
+    const env = { ...settings("192.0.2.7"), RF_HA_SECRET_FILE: file, RF_LOG_LEVEL: "debug" };
+    const server = await startServer({ dataDir: join(directory.path, "file"), env });
+    const pages = ["/metrics", "/metrics_ha", "/health", "/ready", "/openapi.json"];
+    const texts = await Promise.all(
+      pages.map((path) => fetch(server.url + path).then((reply) => reply.text())),
+    );
+    await server.kill();
+    expect(server.log()).toContain("listening");
+    expect(server.log() + texts.join("")).not.toContain(SECRET);
+  });
+
+  for (const [what, env, said] of [
+    ["three", { RF_HA_SECRET: `${SECRET},b,c` }, "has 3 secrets"],
+    ["an empty one", { RF_HA_SECRET: `${SECRET},` }, "has an empty secret"],
+    ["both ways", { RF_HA_SECRET: SECRET, RF_HA_SECRET_FILE: "x" }, "are both set"],
+    ["a file that is not there", { RF_HA_SECRET_FILE: "/nowhere/x" }, "/nowhere/x cannot be read"],
+  ] as const) {
+    test(`${what} is refused without a word of it`, async () => {
+      const all = { ...settings("192.0.2.7"), ...env };
+      const dataDir = join(directory.path, "untouched");
+      const { code, out, err } = await ayder(["--port", "0", "--data-dir", dataDir], { env: all });
+      expect(code).toBe(78);
+      expect(err).toContain(said);
+      expect(out + err).not.toContain(SECRET);
+    });
+  }
+
+  test("ayder settings does not show it", async () => {
+    const { out, err } = await ayder(["settings"], { env: { RF_HA_SECRET: SECRET } });
+    expect(out).toContain("RF_HA_SECRET");
+    expect(out + err).not.toContain(SECRET);
+  });
+});
+
+/** Claims to be `from`, with a disk of its own and a membership that nobody has. */
+async function attack(port: number, from: string, clusterId: string | null): Promise<string> {
+  const peer = new RawPeer(port);
+  const challenge = await peer.next();
+  const words = {
+    protocol: PROTOCOL_VERSION,
+    from: from as NodeId,
+    to: "node1" as NodeId,
+    clusterId,
+    incarnation: "a disk of the attacker",
+    standing: { asOf: 2 ** 50, address: { host: "127.0.0.1", port: 1 } },
+    acceptorNonce: readPayload(challenge?.payload ?? new Uint8Array(0), readChallenge).nonce,
+    diallerNonce: new Uint8Array(32).fill(7),
+  };
+  peer.send("hello", (writer) => writeHello(writer, { ...words, proof: null }));
+  const outcome = await peer.outcome();
+  peer.close();
+  return outcome;
+}
+
+describe("an outsider that knows the name of a node and claims a newer membership", () => {
+  for (const [what, environment, outcomes] of [
+    ["with a secret", { RF_HA_SECRET: SECRET }, ["not_proven", "not_proven"]],
+    ["without one", {}, ["old_incarnation", "unknown_peer"]],
+  ] as const) {
+    test(`is refused, ${what}, and the cluster goes on`, async () => {
+      const data = join(directory.path, what.replaceAll(" ", "-"));
+      const { urls, children, raftPorts } = startNodes(data, environment);
+      try {
+        await untilReady(urls);
+        const produce = () =>
+          fetch(`${urls[0]}/broker/topics/t/produce`, {
+            method: "POST",
+            body: "x",
+            headers: { authorization: "Bearer dev" },
+          }).then((reply) => reply.json() as Promise<{ durable: boolean }>);
+        expect(await produce()).toMatchObject({ durable: true });
+        for (const [i, name] of ["node2", "nobody"].entries()) {
+          // The disk of an attacker belongs to no cluster; or it knows which one this is.
+          expect(await attack(raftPorts[0] ?? 0, name, null)).toBe(outcomes[i] ?? "");
+        }
+        expect(await produce()).toMatchObject({ durable: true });
+        await untilReady(urls);
+      } finally {
+        for (const child of children) child.kill("SIGKILL");
+        await Promise.all(children.map((child) => child.exited));
+      }
+    }, 120_000);
+  }
+});

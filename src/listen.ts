@@ -46,6 +46,7 @@ export function listen(
   const options: HttpOptions = {
     auth: {
       tokens: config.tokens,
+      metricsToken: config.metricsToken,
       skipPrefixes: config.authSkipPrefixes.split(",").filter((prefix) => prefix !== ""),
     },
     listenedOn: config.host,

@@ -9,7 +9,7 @@ import { BunDisk } from "./env/bun-disk.ts";
 import { acquireDataLock, DataDirLocked, type DataLock } from "./env/data-lock.ts";
 import { DescriptorReserve } from "./env/descriptor-reserve.ts";
 import { NoNetwork } from "./env/no-network.ts";
-import { parseTokenSpecs, type TokenSpec } from "./http/token-spec.ts";
+import { checkMetricsToken, parseTokenSpecs, type TokenSpec } from "./http/token-spec.ts";
 import { tokenWords } from "./http/token-words.ts";
 import { startHttpThread } from "./http-worker.ts";
 import type { NodeId } from "./lib/ids.ts";
@@ -60,6 +60,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   }
   // These are used late; a start that they end must not have touched a disk or called a peer.
   const tokens = config.tokens === "" ? [] : parseTokenSpecs(config.tokens);
+  if (config.metricsToken !== "") checkMetricsToken(config.metricsToken);
   tlsOf(config);
   await refuseUnknownHost(config.host);
   const cluster = clusterOf(config, log);

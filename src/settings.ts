@@ -98,6 +98,13 @@ export const SETTINGS = {
     help: "what needs no token, by how its path begins, separated by `,`: `/kv/pub` also opens `/kv/public/…`",
     section: "Access",
   },
+  metricsToken: {
+    variables: ["RF_METRICS_TOKEN"],
+    kind: "text",
+    default: "",
+    help: "token for `/metrics` and `/metrics_ha`, which name topics and groups; a token that may read all names works too; unset: they need none",
+    section: "Access",
+  },
   autoCreateTopics: {
     variables: ["RF_AUTO_CREATE_TOPICS"],
     kind: "boolean",

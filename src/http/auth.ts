@@ -6,6 +6,7 @@ import { type LimitClock, RateLimit } from "./rate-limit.ts";
 import { pathStartOf } from "./raw-url.ts";
 import {
   ALL_GRANTS,
+  checkMetricsToken,
   type Grant,
   parseTokenSpecs,
   type Scope,
@@ -15,6 +16,8 @@ import {
 export type AuthOptions = {
   /** `RF_BEARER_TOKENS` as it was given; empty: the token "dev", from loopback only. */
   readonly tokens: string;
+  /** `RF_METRICS_TOKEN`; empty or absent: metrics need no token. */
+  readonly metricsToken?: string;
   /** Paths that begin with one of these need no token. */
   readonly skipPrefixes: readonly string[];
 };
@@ -79,6 +82,8 @@ export type AuthContext = {
 
 export class Auth {
   readonly #principals: readonly Principal[];
+  /** Null: metrics need no token. */
+  readonly #metricsDigest: Uint8Array | null;
   readonly #skipPrefixes: readonly string[];
   readonly #context: AuthContext;
   /**
@@ -97,17 +102,36 @@ export class Auth {
       const limit = rate === null ? null : new RateLimit(rate, context.clock);
       return new Principal(sha256(token), grants, limit, fallback);
     });
+    const { metricsToken = "" } = options;
+    this.#metricsDigest = metricsToken === "" ? null : sha256(checkMetricsToken(metricsToken));
     this.#skipPrefixes = options.skipPrefixes;
     this.#context = context;
   }
 
-  /** @throws ApiError `unauthorized` or `rate_limited`. */
+  /**
+   * True if metrics need no token, or if the request shows the one for metrics. Any other request
+   * for metrics needs a token that may read all names: names of topics and groups are in them.
+   */
+  opensMetrics(request: Request): boolean {
+    return this.#metricsDigest === null || this.#showsMetricsToken(request);
+  }
+
+  #showsMetricsToken({ headers }: Request): boolean {
+    const header = headers.get("authorization");
+    if (this.#metricsDigest === null || header === null || !isBearer(header)) return false;
+    return timingSafeEqual(this.#metricsDigest, sha256(header.slice(BEARER.length)));
+  }
+
+  /** @throws ApiError `unauthorized`, `forbidden` or `rate_limited`. */
   authenticate(request: Request, url: string): Principal {
     for (const prefix of this.#skipPrefixes) {
       if (url.startsWith(prefix, pathStartOf(url))) return ANYONE;
     }
     const header = request.headers.get("authorization");
     const principal = header === null ? null : (this.#known.get(header) ?? this.#find(header));
+    if (principal === null && this.#showsMetricsToken(request)) {
+      throw new ApiError("forbidden", "The token of RF_METRICS_TOKEN is for metrics only");
+    }
     if (principal === null || !this.#reaches(principal, request)) {
       this.#context.instruments.authFailures.value++;
       const message = this.#why(header, principal);
@@ -127,7 +151,7 @@ export class Auth {
    * joined by a comma, which no token holds, so they match nothing.
    */
   #find(header: string): Principal | null {
-    if (header.slice(0, BEARER.length).toLowerCase() !== BEARER) return null;
+    if (!isBearer(header)) return null;
     const digest = sha256(header.slice(BEARER.length));
     let found: Principal | null = null;
     for (const principal of this.#principals) {
@@ -150,6 +174,9 @@ export class Auth {
     return !principal.loopbackOnly || this.#context.isLoopback(request);
   }
 }
+
+const isBearer = (header: string): boolean =>
+  header.slice(0, BEARER.length).toLowerCase() === BEARER;
 
 /** @throws ApiError `forbidden`. */
 export function demand(principal: Principal, scope: Scope, name: string | null): void {

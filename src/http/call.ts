@@ -20,10 +20,11 @@ export type Method = "GET" | "POST" | "PUT" | "DELETE";
  * What a token needs. `path`: the scope for the name in the first path parameter, checked before
  * the handler. `body`: the handler checks the name in the body with `call.demand`. `list`: the
  * scope for any name, the handler leaves out the rest. `node`: the scope for all names. `token`:
- * any token.
+ * any token. `metrics`: none, unless `RF_METRICS_TOKEN` is set; then that one, or one that may read
+ * all names.
  */
 export type Access =
-  | { readonly kind: "public" | "token" }
+  | { readonly kind: "public" | "token" | "metrics" }
   | { readonly kind: "path" | "list" | "node" | "body"; readonly scope: Scope };
 
 export type Endpoint = {

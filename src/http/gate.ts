@@ -80,7 +80,8 @@ export class Gate implements CallEnd {
   /** @throws ApiError: the token first, and only then anything else. */
   #admit(route: Route, request: Request, startedAt: number): Call {
     const { url } = request;
-    if (route.access.kind === "public") {
+    const { kind } = route.access;
+    if (kind === "public" || (kind === "metrics" && this.#parts.auth.opensMetrics(request))) {
       checkHost(request);
       return new Call(request, url, route, null, startedAt, this);
     }
@@ -156,6 +157,9 @@ function checkAccess({ access }: Route, call: Call): void {
       return;
     case "node":
       call.demand(access.scope, null);
+      return;
+    case "metrics":
+      call.demand("read", null);
       return;
     case "body":
     case "public":

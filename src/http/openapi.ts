@@ -42,7 +42,7 @@ function operation({ path, access, query, docs }: Endpoint): Document {
   return {
     summary: docs.summary,
     tags: [docs.tag],
-    security: secured ? [{ bearer: [] }] : [],
+    security: secured ? [...(access.kind === "metrics" ? [{}] : []), { bearer: [] }] : [],
     ...("scope" in access ? { "x-scope": access.scope } : {}),
     parameters: [...pathParameters(path), ...queryParameters(query)],
     ...(docs.body === undefined ? {} : { requestBody: requestBody(docs.body) }),

@@ -36,7 +36,7 @@ export class Refusals {
   find(request: Request): Route {
     const matching = this.#matching(pathOf(request.url));
     if (matching.length === 0) return this.#notFound;
-    const isPublic = matching.some(({ access }) => access.kind === "public");
+    const isPublic = matching.some(({ access }) => /^(public|metrics)$/.test(access.kind));
     return isPublic ? this.#wrongMethodOfPublic : this.#wrongMethod;
   }
 

@@ -59,6 +59,13 @@ export function parseTokenSpecs(text: string): readonly TokenSpec[] {
   });
 }
 
+/** @throws TokenSpecError for a token that no request could show. */
+export function checkMetricsToken(token: string): string {
+  // Two Authorization headers arrive joined by a comma.
+  if (TOKEN.test(token) && !token.includes(",")) return token;
+  throw new TokenSpecError("RF_METRICS_TOKEN must be visible ASCII without commas and spaces");
+}
+
 const entryName = (index: number): string => `RF_BEARER_TOKENS, entry ${index + 1}`;
 
 type Refuse = (why: string) => TokenSpecError;

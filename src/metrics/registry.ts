@@ -207,12 +207,12 @@ function addHa(registry: Registry, sources: MetricSources): void {
 
   gauge(
     "ramforge_ha_role",
-    "0 leader, 1 follower, 2 candidate, 3 learner",
+    "Role of this node: 0 leader, 1 follower, 2 candidate, 3 learner",
     (ha) => ROLE_NUMBERS[ha.role],
   );
-  gauge("ramforge_ha_state", "1 when the node is ready", (ha) => flag(ha.ready));
+  gauge("ramforge_ha_state", "Whether the node is ready: 1 if it is", (ha) => flag(ha.ready));
   gauge("ramforge_ha_term", "Raft term", (ha) => ha.term);
-  gauge("ramforge_ha_fresh_quorum", "1 when a majority was heard of lately", (ha) =>
+  gauge("ramforge_ha_fresh_quorum", "Whether a majority was heard of lately: 1 if it was", (ha) =>
     flag(ha.freshQuorum),
   );
   gauge("ayder_ha_commit_index", "Last log index known to be committed", (ha) => ha.commitIndex);

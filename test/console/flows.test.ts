@@ -368,7 +368,7 @@ onStage("console", {}, (stage) => {
 
     await show(stage(), "#/metrics");
     const metrics = await copiedLine(page);
-    expect(metrics).toBe(`curl -sS '${url}/metrics'`);
+    expect(metrics).toBe(`curl -sS -H "Authorization: Bearer $AYDER_TOKEN" '${url}/metrics'`);
     expect(await run(metrics)).toContain("ayder_topic_end_offset");
   });
 });

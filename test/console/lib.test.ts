@@ -92,9 +92,9 @@ test("the method, a redirect in a cluster and the token are there where they are
     `curl -sS -X DELETE -H "Authorization: Bearer $AYDER_TOKEN" 'http://127.0.0.1:1109/kv/a/b'`,
   );
   expect(curlOf(remove, { ...TARGET, cluster: true })).toContain(" -L --location-trusted ");
-  const metrics = { method: "GET", path: "/metrics", isPublic: true } as const;
+  const metrics = { method: "GET", path: "/metrics" } as const;
   expect(curlOf(metrics, { ...TARGET, cluster: true })).toBe(
-    "curl -sS 'http://127.0.0.1:1109/metrics'",
+    `curl -sS -H "Authorization: Bearer $AYDER_TOKEN" 'http://127.0.0.1:1109/metrics'`,
   );
 });
 

@@ -421,3 +421,75 @@ test("with tokens a node has whatever name it has, also with one called dev", as
   const headers = { host: "events.example.com" };
   expect((await ask("GET /broker/topics", { token: "dev", headers })).status).toBe(200);
 });
+
+describe("RF_METRICS_TOKEN", () => {
+  const withMetricsToken = (tokens: string, metricsToken: string) =>
+    fixture({ auth: { tokens, metricsToken, skipPrefixes: [] } });
+  const TOKENS = "every,reader@read,some@read=orders.*,writer@write";
+
+  test("metrics ask for it, or for a token that may read all names", async () => {
+    const { ask, options } = withMetricsToken(TOKENS, "m3tric");
+    for (const path of ["/metrics", "/metrics_ha"]) {
+      for (const [token, status, error] of [
+        ["m3tric", 200, undefined],
+        ["every", 200, undefined],
+        ["reader", 200, undefined],
+        ["some", 403, "forbidden"],
+        ["writer", 403, "forbidden"],
+        ["m3tri", 401, "unauthorized"],
+        ["m3tric2", 401, "unauthorized"],
+        ["dev", 401, "unauthorized"],
+        [null, 401, "unauthorized"],
+      ] as const) {
+        const answer = await ask(`GET ${path}`, { token });
+        expect([path, token, answer.status, answer.body["error"]]).toEqual([
+          ...[path, token],
+          ...[status, error],
+        ]);
+        expect(answer.headers.get("www-authenticate")).toBe(status === 401 ? "Bearer" : null);
+      }
+    }
+    expect(options.instruments.authFailures.value).toBe(8);
+    const lower = { headers: { authorization: "bearer m3tric" }, token: null };
+    expect((await ask("GET /metrics", lower)).status).toBe(200);
+    const basic = { headers: { authorization: "Basic m3tric" }, token: null };
+    expect((await ask("GET /metrics", basic)).status).toBe(401);
+  });
+  test("it opens nothing else", async () => {
+    const { ask, node } = withMetricsToken(TOKENS, "m3tric");
+    for (const line of ["GET /broker/topics", "POST /kv/a/b", "GET /nothing", "GET /ha/nothing"]) {
+      const body = line.startsWith("POST") ? { body: "x" } : {};
+      const refused = await ask(line, { token: "m3tric", ...body });
+      expect([line, refused.status, refused.body["message"]]).toEqual([
+        line,
+        ...[403, "The token of RF_METRICS_TOKEN is for metrics only"],
+      ]);
+    }
+    expect(node.calls).toBe(0);
+    expect((await ask("GET /health", { token: null })).status).toBe(200);
+  });
+  test("one that is a token of clients too has its rights", async () => {
+    const { ask } = withMetricsToken("writer@write", "writer");
+    expect((await ask("GET /metrics", { token: "writer" })).status).toBe(200);
+    expect((await ask("POST /kv/a/b", { token: "writer", body: "x" })).status).toBe(200);
+    expect((await ask("GET /kv/a/b", { token: "writer" })).status).toBe(403);
+  });
+  test("without it metrics are open, and dev opens them with it", async () => {
+    expect((await withMetricsToken(TOKENS, "").ask("GET /metrics", { token: null })).status).toBe(
+      200,
+    );
+    const { ask } = withMetricsToken("", "m3tric");
+    expect((await ask("GET /metrics", { token: "dev" })).status).toBe(200);
+    expect((await ask("GET /metrics", { token: null })).status).toBe(401);
+    const headers = { "x-forwarded-for": "1.2.3.4" };
+    expect((await ask("GET /metrics", { token: "dev", headers })).status).toBe(403);
+    expect((await ask("GET /metrics", { token: "m3tric", headers })).status).toBe(200);
+  });
+  test("one that no request can show stops the start, and is not shown", () => {
+    for (const token of ["s3cr3t,x", "s3cr3t x", "s3cr3t\n", "s3cr3tä"]) {
+      expect(() => withMetricsToken("t", token)).toThrow(
+        "RF_METRICS_TOKEN must be visible ASCII without commas and spaces",
+      );
+    }
+  });
+});

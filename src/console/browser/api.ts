@@ -30,12 +30,12 @@ export function onUnauthorized(handler: () => void): void {
 
 /** @throws ApiFailure */
 export async function open(request: ApiRequest, signal?: AbortSignal): Promise<Response> {
-  const { method, path, body, accept, isPublic = false } = request;
+  const { method, path, body, accept } = request;
   const bearer = token();
   const response = await fetch(base() + path, {
     method,
     headers: {
-      ...(isPublic || bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
+      ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
       ...(accept === undefined ? {} : { accept }),
     },
     // The leader is another origin: a browser must not take the token there by itself.

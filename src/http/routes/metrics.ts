@@ -11,7 +11,7 @@ export function metricsEndpoints(edge: Edge): readonly Endpoint[] {
   const endpoint = (path: string, summary: string, text: () => Promise<string>): Endpoint => ({
     method: "GET",
     path,
-    access: { kind: "public" },
+    access: { kind: "metrics" },
     query: NO_QUERY,
     docs: { summary, tag: "metrics", answer: "text", errors: [] },
     handle: () => text().then((body) => new Response(body, { headers })),

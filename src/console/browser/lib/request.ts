@@ -7,8 +7,6 @@ export type ApiRequest = {
   readonly path: string;
   readonly body?: string | Uint8Array<ArrayBuffer>;
   readonly accept?: string;
-  /** Needs no token. */
-  readonly isPublic?: boolean;
 };
 
 export type Query = Readonly<Record<string, string | number | null | undefined>>;
@@ -36,11 +34,11 @@ export type CurlTarget = {
 
 /** The same request as a line for a POSIX shell that has the token in `$AYDER_TOKEN`. */
 export function curlOf(request: ApiRequest, { base, cluster }: CurlTarget): string {
-  const { method, path, body, accept, isPublic = false } = request;
+  const { method, path, body, accept } = request;
   const parts = [accept === "text/event-stream" ? "curl -sSN" : "curl -sS"];
   if (cluster && method !== "GET") parts.push("-L --location-trusted");
   if (method !== (body === undefined ? "GET" : "POST")) parts.push(`-X ${method}`);
-  if (!isPublic) parts.push('-H "Authorization: Bearer $AYDER_TOKEN"');
+  parts.push('-H "Authorization: Bearer $AYDER_TOKEN"');
   if (accept !== undefined) parts.push(`-H ${quoted(`Accept: ${accept}`)}`);
   parts.push(quoted(base + path));
   if (body === undefined) return parts.join(" ");

@@ -13,8 +13,8 @@ const post = (path: string, body: object): ApiRequest => ({
   body: JSON.stringify(body),
 });
 
-export const metrics: ApiRequest = { method: "GET", path: "/metrics", isPublic: true };
-export const metricsHa: ApiRequest = { method: "GET", path: "/metrics_ha", isPublic: true };
+export const metrics: ApiRequest = { method: "GET", path: "/metrics" };
+export const metricsHa: ApiRequest = { method: "GET", path: "/metrics_ha" };
 
 export const listTopics = get("/broker/topics");
 export const describeTopic = (topic: string) => get(topicPath(topic));

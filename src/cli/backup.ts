@@ -1,10 +1,14 @@
 /** `ayder backup`: a running server's state as one file or object. */
+import { readBounded } from "../client/answer-body.ts";
+import { shownProxy } from "../client/transport.ts";
+import { decodeText } from "../client/values.ts";
 import { type ArchiveTarget, ArchiveUnavailable } from "../env/archive.ts";
 import { StreamSource } from "../offline/stream-source.ts";
 import { BackupReader } from "../storage/backup-reader.ts";
 import { createArchive, explained, PLACE_NOTES } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
-import { serverUrls, tokenFor, URL_OPTION } from "./server.ts";
+import { proxyFor, proxyOption } from "./proxy.ts";
+import { baseUrls, serverUrls, tokenFor, URL_OPTION } from "./server.ts";
 import { bytesText } from "./table.ts";
 import { visible } from "./visible.ts";
 
@@ -25,6 +29,9 @@ export const BACKUP: Command = {
     "          ayder backup --url https://node2:8002 s3://backups/ayder/today",
   ],
 };
+
+/** An error object is much shorter. */
+const REFUSAL_BYTES_MAX = 1024 * 1024;
 
 async function runBackup(args: Arguments, io: Io): Promise<number> {
   const place = args.operand(0);
@@ -48,23 +55,28 @@ async function runBackup(args: Arguments, io: Io): Promise<number> {
 async function ask(args: Arguments, io: Io): Promise<Response | null> {
   const urls = serverUrls(args, io);
   const token = tokenFor(urls, io);
-  for (const url of urls) {
+  for (const url of baseUrls(urls)) {
     try {
-      return await fetch(`${url.trim().replace(/\/+$/, "")}/admin/backup`, {
+      return await fetch(`${url}/admin/backup`, {
+        redirect: "manual",
+        proxy: proxyOption(url, io.environment),
         headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
         signal: io.interrupted,
         // The checkpoint of a large node takes its time.
         timeout: false,
       });
     } catch (error) {
-      io.err(`ayder: ${url} is not reached: ${error instanceof Error ? error.message : error}\n`);
+      const proxy = proxyFor(url, io.environment);
+      const via = proxy === null ? "" : ` through the proxy ${shownProxy(proxy)}`;
+      const reason = error instanceof Error ? error.message : String(error);
+      io.err(`ayder: ${url} is not reached${via}: ${visible(reason)}\n`);
     }
   }
   return null;
 }
 
 async function refused(response: Response, io: Io): Promise<number> {
-  const text = await response.text();
+  const text = decodeText(await readBounded(response, REFUSAL_BYTES_MAX));
   io.err(`ayder: the server said ${response.status}: ${visible(messageOf(text))}\n`);
   return response.status >= 500 ? EXIT.unavailable : EXIT.refused;
 }

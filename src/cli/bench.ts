@@ -6,6 +6,7 @@ import { BENCH_MODES, type Load, type LoadOptions } from "./bench-loads.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { connect, explain, jsonLine, SERVER_OPTIONS, serverUrls } from "./server.ts";
 import { table } from "./table.ts";
+import { visible } from "./visible.ts";
 
 const SECONDS_MAX = 600;
 /** More would wait inside of the client: it has no more connections. */
@@ -75,7 +76,9 @@ async function bench(mode: string, open: Open, args: Arguments, io: Io): Promise
   } finally {
     await load
       .close()
-      .catch((error) => io.err(`ayder: ${options.name} is left behind: ${error}\n`));
+      .catch((error) =>
+        io.err(`ayder: ${options.name} is left behind: ${visible(String(error))}\n`),
+      );
   }
   const { firstError } = run;
   if (firstError === null) return EXIT.ok;
@@ -123,7 +126,7 @@ class Run {
       this.#end = performance.now();
       if (bar !== null) {
         clearInterval(bar);
-        this.#io.err("\r\u001b[K");
+        this.#io.redraw("");
       }
     }
   }
@@ -145,7 +148,7 @@ class Run {
     const full = Math.round(part * BAR_WIDTH);
     const bar = "█".repeat(full) + "░".repeat(BAR_WIDTH - full);
     const rate = (this.#messages * 1000) / (performance.now() - this.#begin);
-    this.#io.err(`\r\u001b[K${bar} ${Math.round(part * 100)} %  ${thousands(rate)} messages/s`);
+    this.#io.redraw(`${bar} ${Math.round(part * 100)} %  ${thousands(rate)} messages/s`);
   }
 
   result(setup: Setup) {

@@ -3,6 +3,7 @@ import type { Membership } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { type Cell, table } from "./table.ts";
+import { visible } from "./visible.ts";
 
 const PRIORITY_MAX = 1_000_000;
 
@@ -66,7 +67,7 @@ function statusText({ nodes, leaderId, term, jointActive }: Membership): string 
     node.priority,
   ]);
   const head = ["NODE", "ROLE", "VOTER", "HEALTHY", "LOG ON DISK", "HTTP", "RAFT", "PRIORITY"];
-  const led = leaderId === null ? "no leader is known" : `${leaderId} leads`;
+  const led = leaderId === null ? "no leader is known" : `${visible(leaderId)} leads`;
   const change = jointActive ? "; a change of the membership is under way" : "";
   return `${table(head, rows)}\n${led} in term ${term}${change}\n`;
 }
@@ -103,7 +104,7 @@ async function remove(args: Arguments, io: Io): Promise<number> {
 
 async function transfer(args: Arguments, io: Io): Promise<number> {
   const target = await connect(args, io).cluster.transfer(args.operands[0]);
-  return await done(args, io, target, `the leadership goes to ${target}`);
+  return await done(args, io, target, `the leadership goes to ${visible(target)}`);
 }
 
 async function done(args: Arguments, io: Io, nodeId: string, text: string): Promise<number> {

@@ -56,9 +56,17 @@ export type Command = {
 
 /** The world as a command sees it. */
 export type Io = {
-  /** Resolves when it is on its way; slow readers slow us down. @throws OutputClosed, OutputFailed */
+  /**
+   * Resolves when it is on its way; slow readers slow us down. Text is for people and for readers of
+   * JSON, and what would steer a terminal is escaped in it. Bytes go out as they are.
+   *
+   * @throws OutputClosed, OutputFailed
+   */
   out(data: string | Uint8Array): Promise<void>;
+  /** Escaped as text of `out`. */
   err(text: string): void;
+  /** Replaces the last line of stderr. */
+  redraw(line: string): void;
   readonly stdin: AsyncIterable<Uint8Array>;
   readonly stdinIsTty: boolean;
   /** Of stdout: tables, bars and escapes are for people. */

@@ -1,10 +1,21 @@
 /** `ayder health`: does a server serve, and is it ready? For health checks of containers. */
+import { readBounded } from "../client/answer-body.ts";
+import { decodeText } from "../client/values.ts";
 import { ConfigError, readConfig } from "../config.ts";
 import { portOf } from "../serve.ts";
-import { type Arguments, type Command, EXIT, type Io, OutputClosed } from "./command.ts";
-import { namedUrls } from "./server.ts";
+import {
+  type Arguments,
+  type Command,
+  EXIT,
+  type Io,
+  OutputClosed,
+  UsageError,
+} from "./command.ts";
+import { baseUrls, namedUrls } from "./server.ts";
+import { visible } from "./visible.ts";
 
 const PATIENCE_MS = 3_000;
+const ANSWER_BYTES_MAX = 64 * 1024;
 
 export const HEALTH: Command = {
   name: "health",
@@ -28,13 +39,13 @@ export const HEALTH: Command = {
 async function runHealth(args: Arguments, io: Io): Promise<number> {
   const given = namedUrls(args, io);
   try {
-    for (const url of given ?? [ownUrl(io)]) {
+    for (const url of given === undefined ? [ownUrl(io)] : baseUrls(given)) {
       if (await isHealthy(url, { given: given !== undefined, ready: args.flag("ready") }, io)) {
         return EXIT.ok;
       }
     }
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    if (!(error instanceof ConfigError || error instanceof UsageError)) throw error;
     io.err(`ayder: ${error.message}\n`);
   }
   return EXIT.unavailable;
@@ -46,18 +57,37 @@ async function isHealthy(
   { given, ready }: { readonly given: boolean; readonly ready: boolean },
   io: Io,
 ): Promise<boolean> {
-  const url = `${base.replace(/\/+$/, "")}/${ready ? "ready" : "health"}`;
+  const url = `${base}/${ready ? "ready" : "health"}`;
   try {
     const answer = await fetch(url, {
       signal: AbortSignal.timeout(PATIENCE_MS),
+      redirect: "manual",
+      // A proxy would tell how the proxy is.
+      proxy: false,
       // Its certificate names it as others know it, which is not this address.
       ...(!given && { tls: { rejectUnauthorized: false } }),
     });
-    await io.out(`${(await answer.text()).trim()}\n`);
+    const text = decodeText(await readBounded(answer, ANSWER_BYTES_MAX)).trim();
+    if (!isAyder(text)) {
+      io.err(`ayder: ${url}: answered ${answer.status}, but not as Ayder does\n`);
+      return false;
+    }
+    await io.out(`${visible(text)}\n`);
     return answer.ok;
   } catch (error) {
     if (error instanceof OutputClosed) throw error;
-    io.err(`ayder: ${url}: ${error instanceof Error ? error.message : String(error)}\n`);
+    const reason = error instanceof Error ? error.message : String(error);
+    io.err(`ayder: ${url}: ${visible(reason)}\n`);
+    return false;
+  }
+}
+
+/** `{"ok":true}` (1 with RF_COMPAT=ayder), `{"ready":…}`, or an error object. */
+function isAyder(text: string): boolean {
+  try {
+    const said: unknown = JSON.parse(text);
+    return typeof said === "object" && said !== null && ("ok" in said || "ready" in said);
+  } catch {
     return false;
   }
 }

@@ -2,6 +2,8 @@
 import { writeSync } from "node:fs";
 import { type Io, OutputClosed, OutputFailed } from "./command.ts";
 
+import { harmless } from "./visible.ts";
+
 const COLUMNS_DEFAULT = 80;
 const STDERR = 2;
 /** A reader of stderr that is slower than this loses text. */
@@ -23,7 +25,7 @@ export function processIo(environment: Io["environment"], exit: (code: number) =
     },
     async out(data) {
       try {
-        await stdout.write(data);
+        await stdout.write(typeof data === "string" ? harmless(data) : data);
         await stdout.flush();
       } catch (error) {
         if (codeOf(error) === "EPIPE") throw new OutputClosed("stdout is closed", { cause: error });
@@ -31,7 +33,8 @@ export function processIo(environment: Io["environment"], exit: (code: number) =
         throw new OutputFailed(`stdout cannot be written: ${reason}`, { cause: error });
       }
     },
-    err: writeToStderr,
+    err: (text) => writeToStderr(harmless(text)),
+    redraw: (line) => writeToStderr(`\r\u001b[K${harmless(line)}`),
     // Whoever never asks for it is ended by the signal itself.
     get interrupted() {
       interrupted ??= signals();

@@ -1,8 +1,11 @@
 /** `ayder query`: a query or a join, with its rows as tables. */
+import { badAnswer } from "../client/errors.ts";
+import { type Json, JsonNumber, parseJson, shortText } from "../client/json-text.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { readAll } from "./kv.ts";
 import { connect, SERVER_OPTIONS } from "./server.ts";
-import { type Cell, counted, table } from "./table.ts";
+import { type Cell, counted, Digits, table } from "./table.ts";
+import { visible } from "./visible.ts";
 
 /** A column is not wider than this; --json has all of it. */
 const CELL_CHARACTERS_MAX = 60;
@@ -23,13 +26,15 @@ export const QUERY: Command = {
 };
 
 async function query(args: Arguments, io: Io): Promise<number> {
-  const text = await queryText(args.operands[0], io);
-  const body = parsed(text);
+  const queried = await queryText(args.operands[0], io);
+  const body = parsed(queried);
   const path = "left" in body && "right" in body ? "/broker/join" : "/broker/query";
   // The text goes as it is, so that numbers in it keep their digits.
-  const request = { method: "POST", path, body: text, repeatable: true } as const;
-  const answer = await connect(args, io).request({ ...request, signal: io.interrupted });
-  await io.out(args.flag("json") ? `${answer}\n` : answerText(JSON.parse(answer) as Answer));
+  const request = { method: "POST", path, body: queried, repeatable: true } as const;
+  const client = connect(args, io);
+  const text = await client.request({ ...request, signal: io.interrupted });
+  const answer = answerOf(text, client.url);
+  await io.out(args.flag("json") ? `${text}\n` : answerText(answer));
   return EXIT.ok;
 }
 
@@ -56,32 +61,51 @@ function parsed(text: string): object {
   throw new UsageError("the query is no JSON object");
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-type Answer = {
-  readonly rows: readonly unknown[];
-  readonly aggregates?: readonly (Fields & { readonly group: Fields })[];
-  readonly source?: Fields;
-  readonly stats?: Fields;
-  readonly next_offsets?: Fields;
-};
+type Fields = ReadonlyMap<string, Json>;
+const NO_FIELDS: Fields = new Map();
 
-function answerText({ rows, aggregates = [], source, stats, next_offsets }: Answer): string {
+const fieldsOf = (value: Json | undefined): Fields => (value instanceof Map ? value : NO_FIELDS);
+const listOf = (value: Json | undefined): readonly Json[] => (Array.isArray(value) ? value : []);
+
+/** The answer with every digit, its fields in order. @throws AyderError if it is none. */
+function answerOf(text: string, where: string): Fields {
+  let answer: Json = null;
+  try {
+    answer = parseJson(text);
+  } catch {
+    // Told below.
+  }
+  if (answer instanceof Map && Array.isArray(answer.get("rows"))) return answer;
+  throw badAnswer(
+    `${where} answered 200, but not as Ayder does: there are no rows`,
+    200,
+    "refused",
+  );
+}
+
+function answerText(answer: Fields): string {
+  const rows = listOf(answer.get("rows"));
+  const aggregates = listOf(answer.get("aggregates"));
   const tables = [
     rows.length === 0 ? "" : tableOf(rows.map(columnsOf)),
-    aggregates.length === 0 ? "" : tableOf(aggregates.map(aggregateColumns)),
+    aggregates.length === 0 ? "" : tableOf(aggregates.map(fieldsOf).map(aggregateColumns)),
   ].filter((text) => text !== "");
-  const numbers = { ...source, ...stats, ...(next_offsets && { next: next_offsets }) };
-  const facts = Object.entries(numbers).map(([name, value]) => `${name} ${cellOf(value)}`);
+  const next = answer.get("next_offsets");
+  const numbers = [
+    ...fieldsOf(answer.get("source")),
+    ...fieldsOf(answer.get("stats")),
+    ...(next === undefined ? [] : [["next", next] as const]),
+  ];
+  const facts = numbers.map(([name, value]) => visible(`${name} ${shortText(value)}`));
   const none = tables.length === 0 ? `${counted(0, "row")}\n` : "";
   return `${none}${tables.join("\n")}\n${facts.join(", ")}\n`;
 }
 
 /** Objects in objects become columns with dotted names, as queries name them. */
-function columnsOf(row: unknown): Map<string, unknown> {
-  const columns = new Map<string, unknown>();
-  const add = (prefix: string, value: unknown): void => {
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    const entries = isObject ? Object.entries(value) : [];
+function columnsOf(row: Json): Fields {
+  const columns = new Map<string, Json>();
+  const add = (prefix: string, value: Json): void => {
+    const entries = [...fieldsOf(value)];
     if (entries.length === 0) columns.set(prefix === "" ? "value" : prefix, value);
     for (const [name, item] of entries) add(prefix === "" ? name : `${prefix}.${name}`, item);
   };
@@ -90,19 +114,24 @@ function columnsOf(row: unknown): Map<string, unknown> {
 }
 
 /** The group and the measures; `key` says the same as the group. */
-const aggregateColumns = ({ key: _, group, ...rest }: Fields & { readonly group: Fields }) =>
-  new Map([...Object.entries(group), ...Object.entries(rest)]);
+const aggregateColumns = (aggregate: Fields): Fields =>
+  new Map([
+    ...fieldsOf(aggregate.get("group")),
+    ...[...aggregate].filter(([name]) => name !== "key" && name !== "group"),
+  ]);
 
-function tableOf(rows: readonly Map<string, unknown>[]): string {
+function tableOf(rows: readonly Fields[]): string {
   const names = [...new Set(rows.flatMap((row) => [...row.keys()]))];
   return table(
     names,
-    rows.map((row) => names.map((name) => (row.has(name) ? cellOf(row.get(name)) : ""))),
+    rows.map((row) => names.map((name) => cellOf(row.get(name)))),
   );
 }
 
-function cellOf(value: unknown): Cell {
-  if (typeof value === "number" || value === null) return value;
-  const text = typeof value === "string" ? value : JSON.stringify(value);
+function cellOf(value: Json | undefined): Cell {
+  if (value === undefined) return "";
+  if (value === null) return null;
+  if (value instanceof JsonNumber) return new Digits(value.text);
+  const text = shortText(value);
   return text.length > CELL_CHARACTERS_MAX ? `${text.slice(0, CELL_CHARACTERS_MAX - 1)}…` : text;
 }

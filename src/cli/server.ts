@@ -1,6 +1,8 @@
 /** How commands find a server, and what its errors mean for the exit code. */
 import { type AyderError, type Client, createClient } from "../client/index.ts";
+import { baseOf } from "../client/url.ts";
 import { type Arguments, EXIT, type Io, type Option, UsageError } from "./command.ts";
+import { proxyFor } from "./proxy.ts";
 import { visible } from "./visible.ts";
 
 const URL_DEFAULT = "http://127.0.0.1:1109";
@@ -29,18 +31,22 @@ export function connect(args: Arguments, io: Io): Client {
   const urls = serverUrls(args, io);
   const token = tokenFor(urls, io);
   try {
-    const onRetry = outageTeller(io);
     return createClient({
       urls,
       retryMs: RETRY_MS,
-      onRetry,
+      onRetry: outageTeller(io),
+      proxy: (url) => proxyFor(url, io.environment),
       ...(token === undefined ? {} : { token }),
     });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`--url or AYDER_URL, ${JSON.stringify(urls.join())}: ${reason}`);
+    throw wrongUrl(urls.join(), error);
   }
 }
+
+const wrongUrl = (given: string, error: unknown): UsageError => {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new UsageError(`--url or AYDER_URL, ${JSON.stringify(given)}: ${reason}`);
+};
 
 /** Who waits learns what for: after a second, and then now and again. */
 function outageTeller(io: Io): (error: AyderError) => void {
@@ -61,15 +67,26 @@ function outageTeller(io: Io): (error: AyderError) => void {
 export const namedUrls = (args: Arguments, io: Io): readonly string[] | undefined =>
   (args.text("url") ?? (io.environment["AYDER_URL"] || undefined))?.split(",");
 
+/** For commands that talk to a server without the client. @throws UsageError */
+export function baseUrls(urls: readonly string[]): readonly string[] {
+  return urls.map((url) => {
+    try {
+      return baseOf(url.trim());
+    } catch (error) {
+      throw wrongUrl(url, error);
+    }
+  });
+}
+
 export const serverUrls = (args: Arguments, io: Io): readonly string[] =>
   namedUrls(args, io) ?? [URL_DEFAULT];
 
 /** Undefined: there is none to show. */
 export const tokenFor = (urls: readonly string[], io: Io): string | undefined =>
-  io.environment["AYDER_TOKEN"] || (urls.every(isLoopback) ? "dev" : undefined);
+  io.environment["AYDER_TOKEN"] || (urls.every(isThisMachine) ? "dev" : undefined);
 
 /** Only there a server without tokens takes `dev`; elsewhere nothing is told unasked. */
-function isLoopback(url: string): boolean {
+function isThisMachine(url: string): boolean {
   if (!URL.canParse(url)) return true;
   return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
 }

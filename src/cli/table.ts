@@ -1,7 +1,7 @@
 /** Tables for people. */
 import { visible } from "./visible.ts";
 
-export type Cell = string | number | boolean | null | undefined;
+export type Cell = Digits | string | number | boolean | null | undefined;
 
 /**
  * Columns as wide as they need to be, numbers to the right; nothing but the head without rows.
@@ -10,12 +10,11 @@ export type Cell = string | number | boolean | null | undefined;
  */
 export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const texts = rows.map((row) => row.map(shown));
-  const widths = head.map((name, i) =>
-    Math.max(name.length, ...texts.map((row) => width(row[i] ?? ""))),
+  const names = head.map(visible);
+  const widths = names.map((name, i) =>
+    Math.max(width(name), ...texts.map((row) => width(row[i] ?? ""))),
   );
-  const isNumber = head.map(
-    (_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === "number" || row[i] === null),
-  );
+  const isNumber = head.map((_, i) => rows.length > 0 && rows.every((row) => isNumeric(row[i])));
   const line = (row: readonly string[]): string =>
     row
       .map((text, i) => {
@@ -24,15 +23,26 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
       })
       .join("  ")
       .trimEnd();
-  return `${[head, ...texts].map(line).join("\n")}\n`;
+  return `${[names, ...texts].map(line).join("\n")}\n`;
 }
+
+/** A number that would lose digits as one comes as its text. */
+export class Digits {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+const isNumeric = (cell: Cell): boolean =>
+  typeof cell === "number" || cell === null || cell instanceof Digits;
 
 const width = (text: string): number => Bun.stringWidth(text);
 
 function shown(cell: Cell): string {
   if (cell === null || cell === undefined) return "-";
   if (typeof cell === "boolean") return cell ? "yes" : "no";
-  return visible(String(cell));
+  return visible(cell instanceof Digits ? cell.text : String(cell));
 }
 
 /** `3 messages`, `1 message`. */

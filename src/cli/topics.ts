@@ -2,6 +2,7 @@
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { bytesText, counted, table } from "./table.ts";
+import { visible } from "./visible.ts";
 
 const PARTITIONS_MAX = 1_000_000;
 
@@ -82,7 +83,7 @@ async function describe(args: Arguments, io: Io): Promise<number> {
 async function create(args: Arguments, io: Io): Promise<number> {
   const partitions = args.integer("partitions", 1, PARTITIONS_MAX);
   const created = await connect(args, io).topics.create(args.operand(0), { partitions });
-  const text = `${created.topic} has ${counted(created.partitions, "partition")}\n`;
+  const text = `${visible(created.topic)} has ${counted(created.partitions, "partition")}\n`;
   await io.out(args.flag("json") ? jsonLine(created) : text);
   return EXIT.ok;
 }

@@ -3,6 +3,7 @@ import { ClusterClient, Retention, Streams, Topics, Views } from "./facets.ts";
 import { Kv } from "./kv.ts";
 import { Log } from "./log.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
+import { KV_NAMESPACES } from "./shapes.ts";
 import type { JoinRequest, JoinResult, QueryRequest, QueryResult } from "./stream-types.ts";
 import { type CallOptions, type ClientOptions, type Request, Transport } from "./transport.ts";
 import type {
@@ -107,7 +108,8 @@ export class Client {
 
   /** The namespaces that hold a key. */
   async namespaces(options: CallOptions = {}): Promise<readonly KvNamespace[]> {
-    const answer = await this.#transport.json({ method: "GET", path: "/kv", ...options });
+    const request = { method: "GET", path: "/kv", ...options } as const;
+    const answer = await this.#transport.json(request, KV_NAMESPACES);
     return (answer as { namespaces: readonly KvNamespace[] }).namespaces;
   }
 

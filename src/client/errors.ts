@@ -1,5 +1,7 @@
 /** The one error of the client. What a caller's signal aborts throws that signal's reason instead. */
 
+import { AnswerTooLarge } from "./answer-body.ts";
+
 export type AyderErrorInit = {
   readonly code: string;
   readonly status: number;
@@ -14,7 +16,8 @@ export class AyderError extends Error {
   override readonly name = "AyderError";
   /**
    * The server's `error`, such as `topic_not_found`; without an answer `unreachable` (no connection
-   * came about), `connection_lost`, `timeout`; `bad_answer` for what is no answer of Ayder;
+   * came about), `connection_lost`, `timeout`; `bad_answer` for what is no
+   * answer of Ayder, for a redirect that is not followed, and for an answer that is too long;
    * `queue_full` of a producer.
    */
   readonly code: string;
@@ -78,6 +81,15 @@ const RETRIABLE = new Set([429, 502, 503, 504]);
 const outcomeOf = (status: number, known: boolean): "refused" | "unknown" =>
   status === 500 || status === 504 || (status >= 500 && !known) ? "unknown" : "refused";
 
+/** What answered is not Ayder, or not as this client knows it. Asking again would not help. */
+export const badAnswer = (
+  message: string,
+  status: number,
+  outcome: "refused" | "unknown",
+  cause?: unknown,
+): AyderError =>
+  new AyderError(message, { code: "bad_answer", status, outcome, isRetriable: false, cause });
+
 /** Codes of errors that arise before a byte of the request is sent, in Node and in Bun. */
 const NOT_SENT = new Set([
   "ECONNREFUSED",
@@ -95,6 +107,9 @@ export function errorOfFetch(cause: unknown, where: string): AyderError {
   const code = codeOf(cause);
   const unreachable = NOT_SENT.has(code);
   const timeout = cause instanceof Error && cause.name === "TimeoutError";
+  if (cause instanceof AnswerTooLarge) {
+    return badAnswer(`${where}: ${cause.message}`, 0, "unknown", cause);
+  }
   const reason = timeout ? "it did not answer in time" : code || messageOf(cause);
   return new AyderError(`${where} ${unreachable ? "cannot be reached" : "is lost"}: ${reason}`, {
     code: unreachable ? "unreachable" : timeout ? "timeout" : "connection_lost",

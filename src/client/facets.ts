@@ -1,4 +1,6 @@
 /** Topics, retention, streams and cluster: requests that need nothing but their translation. */
+import { parseExact, stringifyExact } from "./json-values.ts";
+import * as shapes from "./shapes.ts";
 import type {
   JoinRequest,
   JoinResult,
@@ -24,7 +26,7 @@ import { camel } from "./values.ts";
 const post = (path: string, body: unknown, options: CallOptions): Request => ({
   method: "POST",
   path,
-  body: JSON.stringify(body),
+  body: stringifyExact(body) ?? "{}",
   ...options,
 });
 
@@ -41,29 +43,29 @@ export class Topics {
   ): Promise<TopicShape> {
     const { partitions, ...rest } = options;
     const request = post("/broker/topics", { name, partitions }, rest);
-    return (await this.#transport.json({ ...request, repeatable: true })) as TopicShape;
+    return (await this.#transport.json(
+      { ...request, repeatable: true },
+      shapes.TOPIC_CREATED,
+    )) as TopicShape;
   }
 
   async list(options: CallOptions = {}): Promise<readonly TopicSummary[]> {
-    const answer = await this.#transport.json({
-      method: "GET",
-      path: "/broker/topics",
-      ...options,
-    });
+    const request = { method: "GET", path: "/broker/topics", ...options } as const;
+    const answer = await this.#transport.json(request, shapes.TOPIC_LIST);
     return (answer as { topics: readonly TopicSummary[] }).topics;
   }
 
   async describe(topic: string, options: CallOptions = {}): Promise<TopicDescription> {
     const path = `/broker/topics/${segment(topic)}`;
     return camel(
-      await this.#transport.json({ method: "GET", path, ...options }),
+      await this.#transport.json({ method: "GET", path, ...options }, shapes.TOPIC_DESCRIBED),
     ) as TopicDescription;
   }
 
   /** With its records and groups. */
   async delete(topic: string, options: CallOptions = {}): Promise<void> {
     const path = `/broker/topics/${segment(topic)}`;
-    await this.#transport.json({ method: "DELETE", path, ...options });
+    await this.#transport.json({ method: "DELETE", path, ...options }, shapes.ACCEPTED);
   }
 }
 
@@ -76,12 +78,12 @@ export class Retention {
   async set(policy: RetentionRequest, options: CallOptions = {}): Promise<void> {
     const { topic, partition, ttlMs, maxBytes } = policy;
     const body = { topic, partition, ttl_ms: ttlMs, max_bytes: maxBytes };
-    await this.#transport.json(post("/broker/retention", body, options));
+    await this.#transport.json(post("/broker/retention", body, options), shapes.ACCEPTED);
   }
 
   async list(options: CallOptions = {}): Promise<readonly RetentionPolicy[]> {
     const request = { method: "GET", path: "/broker/retention", ...options } as const;
-    const answer = camel(await this.#transport.json(request));
+    const answer = camel(await this.#transport.json(request, shapes.RETENTION_LIST));
     return (answer as { policies: readonly RetentionPolicy[] }).policies;
   }
 }
@@ -94,7 +96,7 @@ export class Streams {
 
   async query<T = unknown>(body: QueryRequest, options: CallOptions = {}): Promise<QueryResult<T>> {
     const request = { ...post("/broker/query", body, options), repeatable: true };
-    return (await this.#transport.json(request)) as QueryResult<T>;
+    return (await this.#transport.json(request, shapes.QUERIED, parseExact)) as QueryResult<T>;
   }
 
   async join<L = unknown, R = unknown>(
@@ -102,7 +104,7 @@ export class Streams {
     options: CallOptions = {},
   ): Promise<JoinResult<L, R>> {
     const request = { ...post("/broker/join", body, options), repeatable: true };
-    return (await this.#transport.json(request)) as JoinResult<L, R>;
+    return (await this.#transport.json(request, shapes.JOINED, parseExact)) as JoinResult<L, R>;
   }
 }
 
@@ -115,22 +117,27 @@ export class Views {
   /** @returns whether the query is new; the same one again goes on where it was. */
   async put(name: string, body: ViewRequest, options: CallOptions = {}): Promise<boolean> {
     const request = { ...post(viewPath(name), body, options), method: "PUT" } as const;
-    return ((await this.#transport.json(request)) as { created: boolean }).created;
+    return ((await this.#transport.json(request, shapes.VIEW_CREATED)) as { created: boolean })
+      .created;
   }
 
   async get(name: string, options: CallOptions = {}): Promise<ViewResult> {
     const request = { method: "GET", path: viewPath(name), ...options } as const;
-    return (await this.#transport.json(request)) as ViewResult;
+    return (await this.#transport.json(request, shapes.VIEWED, parseExact)) as ViewResult;
   }
 
   async list(options: CallOptions = {}): Promise<readonly ViewSummary[]> {
-    const answer = await this.#transport.json({ method: "GET", path: "/broker/views", ...options });
+    const request = { method: "GET", path: "/broker/views", ...options } as const;
+    const answer = await this.#transport.json(request, shapes.VIEW_LIST);
     return (answer as { views: readonly ViewSummary[] }).views;
   }
 
   /** The records stay. */
   async delete(name: string, options: CallOptions = {}): Promise<void> {
-    await this.#transport.json({ method: "DELETE", path: viewPath(name), ...options });
+    await this.#transport.json(
+      { method: "DELETE", path: viewPath(name), ...options },
+      shapes.ACCEPTED,
+    );
   }
 }
 
@@ -144,7 +151,9 @@ export class ClusterClient {
 
   async membership(options: CallOptions = {}): Promise<Membership> {
     const request = { method: "GET", path: "/ha/membership", ...options } as const;
-    return (camel(await this.#transport.json(request)) as { membership: Membership }).membership;
+    return (
+      camel(await this.#transport.json(request, shapes.MEMBERSHIP)) as { membership: Membership }
+    ).membership;
   }
 
   /** As a learner, which takes the log and has no vote. */
@@ -155,21 +164,27 @@ export class ClusterClient {
       http_addr: member.httpAddr,
       priority: member.priority,
     };
-    await this.#transport.json(post("/ha/membership/add", body, options));
+    await this.#transport.json(post("/ha/membership/add", body, options), shapes.ACCEPTED);
   }
 
   /** A learner that has caught up becomes a voter; before that: `not_caught_up`. */
   async promote(nodeId: string, options: CallOptions = {}): Promise<void> {
-    await this.#transport.json(post("/ha/membership/promote", { node_id: nodeId }, options));
+    await this.#transport.json(
+      post("/ha/membership/promote", { node_id: nodeId }, options),
+      shapes.ACCEPTED,
+    );
   }
 
   async remove(nodeId: string, options: CallOptions = {}): Promise<void> {
-    await this.#transport.json(post("/ha/membership/remove", { node_id: nodeId }, options));
+    await this.#transport.json(
+      post("/ha/membership/remove", { node_id: nodeId }, options),
+      shapes.ACCEPTED,
+    );
   }
 
   /** @param nodeId absent: whoever is fit. @returns who will lead. */
   async transfer(nodeId?: string, options: CallOptions = {}): Promise<string> {
     const request = post("/ha/leader/transfer", { node_id: nodeId }, options);
-    return ((await this.#transport.json(request)) as { target: string }).target;
+    return ((await this.#transport.json(request, shapes.TRANSFERRED)) as { target: string }).target;
   }
 }

@@ -5,6 +5,14 @@ export { AyderError } from "./errors.ts";
 export { Kv, KvEntry, type KvListOptions, type KvPutOptions, type KvReadOptions } from "./kv.ts";
 export { Producer, type ProducerOptions, type SendOptions, type Sent } from "./producer.ts";
 export type * from "./stream-types.ts";
-export type { CallOptions, ClientOptions, FetchLike, Query, Request } from "./transport.ts";
+export type {
+  CallOptions,
+  ClientOptions,
+  FetchLike,
+  ProxyServer,
+  Query,
+  Request,
+} from "./transport.ts";
 export type * from "./types.ts";
+export { isLoopback } from "./url.ts";
 export { Message, Stored, type Value } from "./values.ts";

@@ -1,5 +1,6 @@
-import { AyderError } from "./errors.ts";
-import type { CallOptions, Transport } from "./transport.ts";
+import { AyderError, badAnswer } from "./errors.ts";
+import { KV_DELETED, KV_LIST, KV_META, KV_WRITTEN } from "./shapes.ts";
+import type { Answer, CallOptions, Transport } from "./transport.ts";
 import type { KvDeleted, KvListed, KvMeta, KvPage, KvWritten } from "./types.ts";
 import { keyPath, segment } from "./url.ts";
 import { bytesOf, camel, Stored, type Value } from "./values.ts";
@@ -50,30 +51,30 @@ export class Kv {
     const headers = { accept: "application/octet-stream" };
     return await absentAsNull(async () => {
       const answer = await this.#transport.send({ ...this.#read(key, options), headers });
-      const cas = Number((answer.headers.get("etag") ?? "").replaceAll('"', ""));
-      return new KvEntry(key, answer.bytes, cas);
+      return new KvEntry(key, answer.bytes, revisionOf(answer));
     });
   }
 
   /** @returns null if there is no such key. */
   async meta(key: string, options: KvReadOptions = {}): Promise<KvMeta | null> {
     return await absentAsNull(
-      async () => camel(await this.#transport.json(this.#read(`${key}/meta`, options))) as KvMeta,
+      async () =>
+        camel(await this.#transport.json(this.#read(`${key}/meta`, options), KV_META)) as KvMeta,
     );
   }
 
   /** @throws AyderError `cas_mismatch` with the fields `expected` and `current`. */
   async put(key: string, value: Value, options: KvPutOptions = {}): Promise<KvWritten> {
     const { cas, ttlMs, timeoutMs, ...rest } = options;
-    const answer = await this.#transport.json({
+    const request = {
       method: "POST",
       path: this.#path(key),
       query: { cas, ttl_ms: ttlMs, timeout_ms: timeoutMs },
       body: bytesOf(value),
       waitMs: timeoutMs,
       ...rest,
-    });
-    return camel(answer) as KvWritten;
+    } as const;
+    return camel(await this.#transport.json(request, KV_WRITTEN)) as KvWritten;
   }
 
   /** An absent key is no error: `deleted` is false. */
@@ -84,7 +85,7 @@ export class Kv {
     const { cas, ...rest } = options;
     const path = this.#path(key);
     const request = { method: "DELETE", path, query: { cas }, ...rest } as const;
-    return camel(await this.#transport.json(request)) as KvDeleted;
+    return camel(await this.#transport.json(request, KV_DELETED)) as KvDeleted;
   }
 
   /**
@@ -118,7 +119,8 @@ export class Kv {
     const { prefix, after, limit = PAGE_KEYS, ...rest } = options;
     const path = `/kv/${segment(this.namespace)}`;
     const query = { prefix, after, limit };
-    return camel(await this.#transport.json({ method: "GET", path, query, ...rest })) as KvPage;
+    const request = { method: "GET", path, query, ...rest } as const;
+    return camel(await this.#transport.json(request, KV_LIST)) as KvPage;
   }
 
   /** All keys, page by page. */
@@ -139,6 +141,16 @@ export class Kv {
   #path(key: string): string {
     return `/kv/${segment(this.namespace)}/${keyPath(key)}`;
   }
+}
+
+/** @throws AyderError `bad_answer` */
+function revisionOf({ headers, status }: Answer): number {
+  const etag = headers.get("etag") ?? "";
+  // A proxy that compresses makes the tag a weak one.
+  const digits = /^(?:W\/)?"(\d{1,16})"$/.exec(etag)?.[1];
+  if (digits !== undefined && Number.isSafeInteger(Number(digits))) return Number(digits);
+  const said = etag === "" ? "has no ETag" : `has the ETag ${JSON.stringify(etag)}`;
+  throw badAnswer(`the answer ${said}, where Ayder tells the revision`, status, "refused");
 }
 
 async function absentAsNull<T>(read: () => Promise<T>): Promise<T | null> {

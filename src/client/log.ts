@@ -1,5 +1,6 @@
 /** Produce, read, commit. */
 import { AyderError } from "./errors.ts";
+import { COMMITTED, DELETED, PAGE, PRODUCED, PRODUCED_BATCH } from "./shapes.ts";
 import type { CallOptions, Query, Transport } from "./transport.ts";
 import type {
   Deleted,
@@ -72,7 +73,7 @@ export class Log {
       mode,
     };
     const path = `/broker/topics/${segment(topic)}/${route}`;
-    const answer = await this.#transport.json({
+    const request = {
       method: "POST",
       path,
       query,
@@ -82,8 +83,9 @@ export class Log {
       waitMs: timeoutMs,
       signal,
       retryMs,
-    });
-    return camel(answer);
+    } as const;
+    const shape = route === "produce" ? PRODUCED : PRODUCED_BATCH;
+    return camel(await this.#transport.json(request, shape));
   }
 
   #nextKey(): string {
@@ -93,7 +95,7 @@ export class Log {
   async read(topic: string, partition: number, options: ReadOptions): Promise<Page> {
     const { group, limit = PAGE_RECORDS, maxBytes, waitMs, linearizable, ...rest } = options;
     const offset = options.offset ?? (group === undefined ? 0 : undefined);
-    const answer = (await this.#transport.json({
+    const request = {
       method: "GET",
       path: `/broker/consume/${segment(topic)}/${segment(group ?? NO_GROUP)}/${partition}`,
       query: {
@@ -106,7 +108,10 @@ export class Log {
       waitMs,
       signal: rest.signal,
       retryMs: rest.retryMs,
-    })) as { messages: readonly WireMessage[] };
+    } as const;
+    const answer = (await this.#transport.json(request, PAGE)) as {
+      messages: readonly WireMessage[];
+    };
     const { messages, ...numbers } = answer;
     return {
       ...(camel(numbers) as Omit<Page, "messages">),
@@ -115,34 +120,35 @@ export class Log {
   }
 
   async commit(
-    request: PartitionRef & { readonly group: string; readonly offset: number },
+    place: PartitionRef & { readonly group: string; readonly offset: number },
     options: CallOptions,
   ): Promise<number> {
-    const { topic, group, partition, offset } = request;
-    const answer = await this.#transport.json({
+    const { topic, group, partition, offset } = place;
+    const request = {
       method: "POST",
       path: "/broker/commit",
       body: JSON.stringify({ topic, group, partition, offset }),
       // It never moves back, so a late repetition changes nothing.
       repeatable: true,
       ...options,
-    });
+    } as const;
+    const answer = await this.#transport.json(request, COMMITTED);
     return (answer as { committed_offset: number }).committed_offset;
   }
 
   async deleteBefore(
-    request: PartitionRef & { readonly beforeOffset: number },
+    place: PartitionRef & { readonly beforeOffset: number },
     options: CallOptions,
   ): Promise<Deleted> {
-    const { topic, partition, beforeOffset } = request;
-    const answer = await this.#transport.json({
+    const { topic, partition, beforeOffset } = place;
+    const request = {
       method: "POST",
       path: "/broker/delete-before",
       body: JSON.stringify({ topic, partition, before_offset: beforeOffset }),
       repeatable: true,
       ...options,
-    });
-    return camel(answer) as Deleted;
+    } as const;
+    return camel(await this.#transport.json(request, DELETED)) as Deleted;
   }
 }
 

@@ -1,6 +1,10 @@
 /**
  * Queries, joins and views exactly as the HTTP API has them: field names in them are those of
  * records too, so none is changed.
+ *
+ * Integers outside of ±(2^53−1) are `bigint` in results, with all their digits, at every depth: in
+ * rows, groups and measures. `bigint` is taken in requests too, as the value of a filter. Sums and
+ * counts are `number` until they are larger.
  */
 
 export type Decode = {

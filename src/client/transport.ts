@@ -4,7 +4,11 @@
  * Tried again is what nothing was done of (503, 429, no connection); after an unknown outcome only
  * what does no harm twice: reads, and writes that say so by `repeatable`.
  */
-import { AyderError, asUnknown, errorOfAnswer, errorOfFetch } from "./errors.ts";
+import { readBounded } from "./answer-body.ts";
+import { AyderError, asUnknown, badAnswer, errorOfAnswer, errorOfFetch } from "./errors.ts";
+import type { Shape } from "./shape.ts";
+import { MEMBERSHIP } from "./shapes.ts";
+import { baseOf, isLoopback, leaderAddress } from "./url.ts";
 import { decodeText } from "./values.ts";
 
 /** The part of `fetch` that is used. */
@@ -16,15 +20,23 @@ export type FetchLike = (
     readonly redirect: "manual";
     readonly signal: AbortSignal;
     readonly body?: Uint8Array | string;
+    /** For Bun, others ignore it. False: none, whatever HTTP_PROXY says. */
+    readonly proxy?: string | false;
   },
 ) => Promise<Response>;
+
+/** A proxy, and where it comes from, for errors. */
+export type ProxyServer = { readonly url: string; readonly source: string };
 
 export type ClientOptions = {
   /** Base address of a server. */
   readonly url?: string;
   /** Of several nodes of a cluster; the client goes on while one of them can be reached. */
   readonly urls?: readonly string[];
-  /** Sent to these addresses and to the leader that they name. */
+  /**
+   * Sent to these addresses, and to the leader that one of them names: whoever names it has the
+   * token already. It is never sent without TLS on behalf of an address with TLS.
+   */
   readonly token?: string;
   /** For certificates, proxies, tests. @default globalThis.fetch */
   readonly fetch?: FetchLike;
@@ -32,6 +44,13 @@ export type ClientOptions = {
   readonly retryMs?: number;
   /** One attempt waits this long for its answer. @default 10_000 */
   readonly attemptMs?: number;
+  /** A longer answer is an error. @default 134_217_728 */
+  readonly answerBytes?: number;
+  /**
+   * The proxy for an address, in Bun. Addresses of this machine never have one.
+   * @default what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say
+   */
+  readonly proxy?: (url: string) => ProxyServer | null;
   /** Told of each error that is followed by another attempt. */
   readonly onRetry?: (error: AyderError) => void;
 };
@@ -67,6 +86,7 @@ const RETRY_MS = 30_000;
 const ATTEMPT_MS = 10_000;
 const BACKOFF_MS_MIN = 25;
 const BACKOFF_MS_MAX = 1_000;
+const ANSWER_BYTES = 128 * 1024 * 1024;
 /** A leader that sends us on names another one; more hops than this are a circle. */
 const HOPS_MAX = 4;
 
@@ -116,9 +136,18 @@ export class Transport {
     }
   }
 
-  /** @returns the answer parsed; numbers above 2^53 are rounded. */
-  async json(request: Request): Promise<unknown> {
-    return parsed(await this.send(request), this.url);
+  /**
+   * @param shape what is checked before anybody uses a value of it.
+   * @param read the parser; `JSON.parse` rounds integers beyond 2^53, which only users' data has.
+   * @throws AyderError `bad_answer` for an answer of another shape.
+   */
+  async json(
+    request: Request,
+    shape: Shape,
+    read: (text: string) => unknown = JSON.parse,
+  ): Promise<unknown> {
+    const answer = await this.send(request);
+    return parsed(answer, this.url, shape, request.method === "GET", read);
   }
 
   async #attempt(request: Request): Promise<Answer | AyderError> {
@@ -129,7 +158,12 @@ export class Transport {
       if (answer.status >= 200 && answer.status < 300) return answer;
       if (answer.status !== 307 && answer.status !== 308 && answer.status !== 0) {
         const retryAfter = answer.headers.get("retry-after");
-        return errorOfAnswer(answer.status, decodeText(answer.bytes), retryAfter, base);
+        return errorOfAnswer(
+          answer.status,
+          decodeText(answer.bytes),
+          retryAfter,
+          this.#where(base),
+        );
       }
       const leader = await this.#leaderBehind(base, request, answer);
       if (leader instanceof AyderError) return leader;
@@ -143,6 +177,7 @@ export class Transport {
     const headers: Record<string, string> = { ...request.headers };
     if (this.#token !== undefined) headers["authorization"] = `Bearer ${this.#token}`;
     const deadline = new Deadline((this.#options.attemptMs ?? ATTEMPT_MS) + waitMs, signal);
+    const proxy = this.#proxyFor(base);
     try {
       const response = await this.#fetch(base + target(request), {
         method: request.method,
@@ -150,15 +185,30 @@ export class Transport {
         redirect: "manual",
         signal: deadline.signal,
         ...(request.body === undefined ? {} : { body: request.body }),
+        ...(proxy === undefined ? {} : { proxy: proxy?.url ?? (false as const) }),
       });
-      const bytes = new Uint8Array(await response.arrayBuffer());
+      const bytes = await readBounded(response, this.#options.answerBytes ?? ANSWER_BYTES);
       return { status: response.status, headers: response.headers, bytes };
     } catch (error) {
       signal?.throwIfAborted();
-      return errorOfFetch(deadline.signal.aborted ? deadline.signal.reason : error, base);
+      return errorOfFetch(
+        deadline.signal.aborted ? deadline.signal.reason : error,
+        this.#where(base),
+      );
     } finally {
       deadline.clear();
     }
+  }
+
+  /** Undefined: what the runtime chooses. */
+  #proxyFor(base: string): ProxyServer | null | undefined {
+    return isLoopback(base) ? null : this.#options.proxy?.(base);
+  }
+
+  /** The address for an error, with the proxy that was used. */
+  #where(base: string): string {
+    const proxy = this.#proxyFor(base);
+    return proxy ? `${base} through the proxy ${shownProxy(proxy)}` : base;
   }
 
   /** Browsers hide where a redirect goes (status 0); the membership says it too. */
@@ -168,19 +218,16 @@ export class Transport {
     answer: Answer,
   ): Promise<string | AyderError> {
     const location = answer.headers.get("location");
-    const suffix = target(request);
-    if (location?.endsWith(suffix) === true) {
-      const leader = location.slice(0, -suffix.length);
-      return base.startsWith("https:") && !leader.startsWith("https:")
-        ? notLed(`${base} names a leader without TLS, ${leader}: the token stays here`, false)
-        : leader;
-    }
+    if (location !== null) return leaderOr(location, base, answer.status);
     const membership = { method: "GET", path: "/ha/membership", signal: request.signal } as const;
     const said = await this.#once(base, membership);
     if (said instanceof AyderError) return said;
-    const address = said.status === 200 ? leaderOf(parsed(said, base)) : null;
+    const address = said.status === 200 ? leaderOf(parsed(said, base, MEMBERSHIP, true)) : null;
     if (address === null) return notLed(`${base} knows no leader`);
-    return `${base.startsWith("https:") ? "https" : "http"}://${address}`;
+    const scheme = base.startsWith("https:") ? "https" : "http";
+    // With RF_COMPAT=ayder it is a URL.
+    const url = address.includes("://") ? address : `${scheme}://${address}`;
+    return leaderOr(url, base, said.status);
   }
 
   /** Leaves a node that failed. @returns whether there is another one to ask. */
@@ -230,29 +277,51 @@ const target = ({ path, query = {} }: Request): string => {
   return pairs.length === 0 ? path : `${path}?${pairs.join("&")}`;
 };
 
-function baseOf(url: string): string {
-  const { protocol, origin, pathname } = new URL(url);
-  if (protocol !== "http:" && protocol !== "https:") {
-    throw new TypeError(`not an http or https address: ${url}`);
-  }
-  return origin + pathname.replace(/\/+$/, "");
+/** Names the proxy without the password that may be in its address. */
+export function shownProxy({ url, source }: ProxyServer): string {
+  const shown = url.replace(/^(\w+:\/\/)?[^/@]*@/, "$1");
+  return `${shown} (${source})`;
 }
 
-const notLed = (message: string, isRetriable = true): AyderError =>
-  new AyderError(message, { code: "no_leader", status: 0, outcome: "refused", isRetriable });
-
-function parsed(answer: Answer, where: string): unknown {
+function leaderOr(named: string, base: string, status: number): string | AyderError {
   try {
-    return JSON.parse(decodeText(answer.bytes));
+    return leaderAddress(named, base);
   } catch (cause) {
-    throw new AyderError(`${where} answered ${answer.status} with what is no JSON`, {
-      code: "bad_answer",
-      status: answer.status,
-      outcome: "unknown",
-      isRetriable: false,
-      cause,
-    });
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const message = `${base} names a leader that is not followed, ${JSON.stringify(named)}: ${why}`;
+    return badAnswer(message, status, "refused", cause);
   }
+}
+
+const notLed = (message: string): AyderError =>
+  new AyderError(message, {
+    code: "no_leader",
+    status: 0,
+    outcome: "refused",
+    isRetriable: true,
+  });
+
+function parsed(
+  { bytes, status }: Answer,
+  where: string,
+  shape: Shape,
+  isRead: boolean,
+  read: (text: string) => unknown = JSON.parse,
+): unknown {
+  const outcome = isRead ? "refused" : "unknown";
+  let value: unknown;
+  try {
+    value = read(decodeText(bytes));
+  } catch (cause) {
+    throw badAnswer(`${where} answered ${status} with what is no JSON`, status, outcome, cause);
+  }
+  const problem = shape(value, "");
+  if (problem === null) return value;
+  throw badAnswer(
+    `${where} answered ${status}, but not as Ayder does: ${problem}`,
+    status,
+    outcome,
+  );
 }
 
 type WireMembership = {

@@ -1,9 +1,14 @@
 /** Values on their way in and out: text, bytes, JSON. */
 
+import { parseExact, stringifyExact } from "./json-values.ts";
+
 /** Text is stored as it is, bytes too, anything else as its JSON. */
 export type Value = string | Uint8Array | JsonValue;
-/** What `JSON.stringify` takes; typed loosely, so that interfaces fit. */
-export type JsonValue = number | boolean | null | object;
+/**
+ * What `JSON.stringify` takes, and `bigint`, which is written as its digits. Typed loosely, so that
+ * interfaces fit.
+ */
+export type JsonValue = number | bigint | boolean | null | object;
 
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -19,7 +24,7 @@ export const decodeText = (bytes: Uint8Array): string => lenient.decode(bytes);
 
 function textOf(value: string | JsonValue): string {
   if (typeof value === "string") return value;
-  const text: string | undefined = JSON.stringify(value);
+  const text = stringifyExact(value);
   if (text === undefined) throw new TypeError(`a ${typeof value} has no JSON`);
   return text;
 }
@@ -84,9 +89,12 @@ export class Stored {
     return this.#text;
   }
 
-  /** @throws SyntaxError if it is no JSON. */
+  /**
+   * @returns the value; integers outside of ±(2^53−1) are `bigint`, so that no digit is lost.
+   * @throws SyntaxError if it is no JSON.
+   */
   json<T = unknown>(): T {
-    return JSON.parse(this.text) as T;
+    return parseExact(this.text) as T;
   }
 }
 

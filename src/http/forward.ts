@@ -52,6 +52,8 @@ export async function forward(
       method: route.method,
       headers,
       redirect: "manual",
+      // The leader is a peer: HTTP_PROXY is for requests that leave the cluster.
+      proxy: false,
       signal: AbortSignal.timeout(waitMs(url, leader.commitTimeoutMs)),
       ...(body === null ? {} : { body: body.slice() }),
     });

@@ -1,6 +1,7 @@
 /** The parts of the console that need no browser. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { indentedText, parseJson, shortText, tokensOf } from "../../src/client/json-text.ts";
 import {
   fromBase64,
   fromHex,
@@ -11,12 +12,6 @@ import {
 } from "../../src/console/browser/lib/bytes.ts";
 import { eventOf, readEvents } from "../../src/console/browser/lib/event-stream.ts";
 import { byteSize, duration, seconds, short } from "../../src/console/browser/lib/format.ts";
-import {
-  indentedText,
-  parseJson,
-  shortText,
-  tokensOf,
-} from "../../src/console/browser/lib/json-text.ts";
 import { parseMetrics, quantile, sumOf } from "../../src/console/browser/lib/prometheus.ts";
 import { curlOf, withQuery } from "../../src/console/browser/lib/request.ts";
 import { getKey, produce } from "../../src/console/browser/lib/requests.ts";

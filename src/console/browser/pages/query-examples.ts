@@ -1,5 +1,5 @@
 /** Requests to begin with. */
-import { indentedText } from "../lib/json-text.ts";
+import { indentedText } from "../../../client/json-text.ts";
 
 export type Example = {
   readonly name: string;

@@ -1,6 +1,7 @@
 /** The answer to a query as tables: rows, aggregates, and what was read for them. */
+
+import { type Json, JsonNumber, shortText } from "../../../client/json-text.ts";
 import { plural } from "../lib/format.ts";
-import { type Json, JsonNumber, shortText } from "../lib/json-text.ts";
 import { h } from "../ui/dom.ts";
 import { section } from "../ui/page.ts";
 import { Table } from "../ui/table.ts";

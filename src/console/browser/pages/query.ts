@@ -1,6 +1,7 @@
 /** Queries and joins over what is stored, and the views that keep their result. */
+
+import { indentedText, type Json, JsonError, parseJson } from "../../../client/json-text.ts";
 import { sendForText } from "../api.ts";
-import { indentedText, type Json, JsonError, parseJson } from "../lib/json-text.ts";
 import type { ApiRequest } from "../lib/request.ts";
 import { putView, query } from "../lib/requests.ts";
 import { note, say } from "../ui/announce.ts";

@@ -1,8 +1,9 @@
 /** Views: results of queries that are kept up to date. */
+
+import { parseJson } from "../../../client/json-text.ts";
 import { send, sendForText } from "../api.ts";
 import type { ViewList } from "../lib/answers.ts";
 import { count } from "../lib/format.ts";
-import { parseJson } from "../lib/json-text.ts";
 import { deleteView, getView, listViews } from "../lib/requests.ts";
 import { every } from "../poll.ts";
 import { curlButton } from "../ui/curl.ts";

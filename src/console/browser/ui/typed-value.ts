@@ -1,6 +1,7 @@
 /** A value as people type it: as text, as JSON that is checked, or as hex. */
+
+import { parseJson } from "../../../client/json-text.ts";
 import { fromHex } from "../lib/bytes.ts";
-import { parseJson } from "../lib/json-text.ts";
 
 export const VALUE_KINDS = [
   { value: "text", label: "text" },

@@ -1,7 +1,8 @@
 /** A value as text, as JSON in colours, or as hex; what it is decides what is shown first. */
+
+import { indented, type Token, tokensOf } from "../../../client/json-text.ts";
 import { fromBase64, hexDump, textOf } from "../lib/bytes.ts";
 import { byteSize } from "../lib/format.ts";
-import { indented, type Token, tokensOf } from "../lib/json-text.ts";
 import { h } from "./dom.ts";
 
 export const FORMATS = ["auto", "text", "json", "hex"] as const;

@@ -10,7 +10,7 @@ export class JsonNumber {
 export type Json = null | boolean | string | JsonNumber | Json[] | Map<string, Json>;
 
 /** What is wrong, and where: counted from 1. */
-export class JsonError extends Error {
+export class JsonError extends SyntaxError {
   readonly line: number;
   readonly column: number;
 
@@ -31,10 +31,10 @@ export type Token = {
 
 // What a string may hold is left to JSON.parse.
 const LEXEME =
-  /[{}[\],:]|"(?:[^"\\]|\\.)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/sy;
+  /[{}[\],:]|"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/sy;
 const SPACE = /[ \t\n\r]*/y;
 /** Deeper than this is shown as text. */
-const DEPTH_MAX = 500;
+const DEPTH_MAX = 1000;
 
 /** @throws JsonError */
 export function parseJson(text: string): Json {

@@ -1,0 +1,57 @@
+/** What an answer must look like before its values are used. */
+
+/** @returns what is wrong, with the place; null: nothing. */
+export type Shape = (value: unknown, at: string) => string | null;
+
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
+const wrong = (value: unknown, at: string, wanted: string): string =>
+  value === undefined ? `${at} is missing` : `${at} is ${kindOf(value)}, not ${wanted}`;
+
+export const integer: Shape = (value, at) =>
+  Number.isSafeInteger(value) ? null : wrong(value, at, "an integer");
+export const text: Shape = (value, at) =>
+  typeof value === "string" ? null : wrong(value, at, "a text");
+export const flag: Shape = (value, at) =>
+  typeof value === "boolean" ? null : wrong(value, at, "true or false");
+export const anything: Shape = (value, at) => (value === undefined ? `${at} is missing` : null);
+
+export const orNull =
+  (shape: Shape): Shape =>
+  (value, at) =>
+    value === null ? null : shape(value, at);
+
+export const optional =
+  (shape: Shape): Shape =>
+  (value, at) =>
+    value === undefined ? null : shape(value, at);
+
+export const list =
+  (shape: Shape): Shape =>
+  (value, at) => {
+    if (!Array.isArray(value)) return wrong(value, at, "a list");
+    for (const [i, item] of value.entries()) {
+      const problem = shape(item, `${at}[${i}]`);
+      if (problem !== null) return problem;
+    }
+    return null;
+  };
+
+export const fields = (shapes: Readonly<Record<string, Shape>>): Shape => {
+  const entries = Object.entries(shapes);
+  return (value, at) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      return wrong(value, at === "" ? "the answer" : at, "an object");
+    }
+    const its = value as Readonly<Record<string, unknown>>;
+    for (const [name, shape] of entries) {
+      const problem = shape(its[name], at === "" ? name : `${at}.${name}`);
+      if (problem !== null) return problem;
+    }
+    return null;
+  };
+};

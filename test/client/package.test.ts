@@ -35,7 +35,7 @@ const PRINTED = [
   "dark blue",
 ];
 
-test("the program of the README runs in Node and in Bun, and its types are right", async () => {
+test("the program of the manual runs in Node and in Bun, and its types are right", async () => {
   const built = join(directory.path, "package");
   await run(root, process.execPath, "src/release/client.ts", built);
   await run(built, "npm", "pack", "--silent", "--pack-destination", directory.path);
@@ -44,8 +44,8 @@ test("the program of the README runs in Node and in Bun, and its types are right
   const pack = join(directory.path, `ayder-${version}.tgz`);
   await run(project, "npm", "install", "--offline", "--no-audit", "--no-fund", pack);
 
-  const readme = await Bun.file(join(root, "README.md")).text();
-  const [, program = ""] = /```ts\n([\s\S]*?)```/.exec(readme) ?? [];
+  const page = await Bun.file(join(root, "src/docs/client.md")).text();
+  const [, program = ""] = /```ts\n([\s\S]*?)```/.exec(page) ?? [];
   const source = program.replace("http://localhost:1109", server?.url ?? "");
   await Bun.write(join(project, "main.ts"), source);
   const types = ["--types", "bun", "--typeRoots", join(root, "node_modules/@types")];

@@ -70,6 +70,20 @@ test("a redirect of a leader that is none any more keeps its Location", async ()
   );
 });
 
+test("no proxy comes between a follower and its leader", async () => {
+  const before = process.env["ALL_PROXY"];
+  process.env["ALL_PROXY"] = "http://127.0.0.1:1";
+  try {
+    await withLeader(
+      () => Response.json({ ok: true }),
+      async (ask) => expect((await ask("POST /kv/a/b", { body: "x" })).status).toBe(200),
+    );
+  } finally {
+    if (before === undefined) delete process.env["ALL_PROXY"];
+    else process.env["ALL_PROXY"] = before;
+  }
+});
+
 test("a leader that says nothing ends as an outcome that is unknown", async () => {
   const { promise, resolve } = Promise.withResolvers<Response>();
   await withLeader(

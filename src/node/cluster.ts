@@ -18,6 +18,8 @@ import type { ClusterTime } from "./cluster-time.ts";
 import type { Commander } from "./commander.ts";
 import { Founding } from "./founding.ts";
 import { KnownDisks } from "./known-disks.ts";
+import { LagWatch } from "./lag-watch.ts";
+import type { Linearizer } from "./linearizer.ts";
 import { idsOf, type MemberAddress, MemberBook } from "./members.ts";
 import { Members } from "./membership.ts";
 import { foundersOf } from "./node-core.ts";
@@ -57,6 +59,7 @@ export type ClusterParts = {
   readonly serveBatches: BatchesHandler;
   /** A peer found damage in a snapshot of this node. */
   readonly snapshotDamaged: () => void;
+  readonly linearizer: Linearizer;
   readonly timeoutMs: number;
   /** The least time without a leader before an election. */
   readonly electionTicks: number;
@@ -74,6 +77,7 @@ export class Cluster implements ClusterApi {
   readonly #members: Members;
   readonly #transport: Transport;
   readonly #link: PeerLink;
+  readonly #lagWatch: LagWatch;
   /** Set while the cluster's id is being made durable: what comes meanwhile is not acted upon. */
   #learning = false;
   /** The cluster is being founded here: nobody is met, lest two clusters meet. */
@@ -121,6 +125,7 @@ export class Cluster implements ClusterApi {
       turnSoon: parts.turnSoon,
       fault: parts.fault,
     });
+    this.#lagWatch = new LagWatch(core, parts.linearizer);
     this.#founding = this.#newFounding();
   }
 
@@ -280,6 +285,8 @@ export class Cluster implements ClusterApi {
   /** Once a second. */
   swept(): void {
     if (this.#parts.core.role === "leader") this.#members.record();
+    this.#lagWatch.swept();
+    this.#members.watchProgress();
     this.#members.preferBetterLeader();
   }
 
@@ -325,6 +332,11 @@ export class Cluster implements ClusterApi {
   get isMember(): boolean {
     const { core } = this.#parts;
     return idsOf(core.configuration).includes(core.id);
+  }
+
+  /** Why a follower that was caught up is not any more; empty if it is. */
+  get lag(): string {
+    return this.#lagWatch.isLagging ? "lagging behind the leader" : "";
   }
 
   #standing(): Standing {

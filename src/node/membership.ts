@@ -14,6 +14,8 @@ const WAIT_STEP_MS = 10;
 /** A better leader must have been fit for this long, and changes are at least this far apart. */
 const PREFERRED_STABLE_MS = 5_000;
 const TRANSFER_REST_MS = 60_000;
+/** A member that lacks committed entries and has got none for this long is not healthy. */
+const STANDSTILL_MS = 5_000;
 
 export type MembersOptions = {
   readonly core: Core;
@@ -33,6 +35,8 @@ export class Members {
   readonly #options: MembersOptions;
   /** The disk of each peer, as of the last handshake, and up to where its owner knew the log. */
   readonly #met = new Map<NodeId, Pick<Meeting, "incarnation" | "asOf">>();
+  /** For a leader: since when each member that lacks committed entries has got no further. */
+  readonly #standstills = new Map<NodeId, { readonly match: number; readonly sinceMs: number }>();
   #preferredSinceMs: number | null = null;
   #transferredMs = Number.NEGATIVE_INFINITY;
   #leader: NodeId | null = null;
@@ -217,8 +221,35 @@ export class Members {
       isLearner: !isVoter,
       role: isLeader ? "leader" : isVoter ? "follower" : "learner",
       matchIndex: id === core.id ? core.durableIndex : core.matchIndex(id),
-      healthy: id === core.id || isUp(id),
+      healthy: id === core.id || (isUp(id) && !this.#standsStill(id)),
     };
+  }
+
+  /** Once a second: which members lack committed entries and got none since the last time. */
+  watchProgress(): void {
+    const { core, clock } = this.#options;
+    if (core.role !== "leader") {
+      this.#standstills.clear();
+      return;
+    }
+    const members = idsOf(core.configuration);
+    for (const id of this.#standstills.keys()) {
+      if (!members.includes(id)) this.#standstills.delete(id);
+    }
+    for (const id of members) {
+      const match = core.matchIndex(id) ?? 0;
+      if (id === core.id || match >= core.commitIndex) this.#standstills.delete(id);
+      else if (this.#standstills.get(id)?.match !== match) {
+        this.#standstills.set(id, { match, sinceMs: clock.monotonic() / 1000 });
+      }
+    }
+  }
+
+  #standsStill(id: NodeId): boolean {
+    const { core, clock } = this.#options;
+    const since = this.#standstills.get(id);
+    if (since === undefined || since.match !== core.matchIndex(id)) return false;
+    return clock.monotonic() / 1000 - since.sinceMs >= STANDSTILL_MS;
   }
 
   async #put(address: MemberAddress): Promise<Result<object, MemberReject>> {

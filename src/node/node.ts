@@ -194,6 +194,7 @@ export class Node implements NodeApi, ClusterApi {
   #newCluster(entries: readonly Entry[]): Cluster {
     const { cluster, clock, random, log, dataDir, commitTimeoutMs } = this.#options;
     return new Cluster({
+      linearizer: this.#linearizer,
       options: cluster,
       core: this.#core,
       machine: this.#machine,
@@ -440,7 +441,7 @@ export class Node implements NodeApi, ClusterApi {
     if (this.#stopping) return "shutting down";
     if (this.#core.leader === null) return "no leader";
     if (!this.#cluster.isMember) return "not a member of the cluster";
-    return this.#caughtUp ? "" : "catching up with the leader";
+    return this.#caughtUp ? this.#cluster.lag : "catching up with the leader";
   }
 
   #roleChanged(change: RoleChange): void {

@@ -44,10 +44,10 @@ export class CertificateFiles {
     this.#seen = this.#stamp();
     try {
       renew();
-      log.info("new certificates are in use for new connections", { use });
+      log.info("certificates reloaded", { use });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      log.error("the new certificates are not used, the old ones stay", { use, reason });
+      log.error("reloading certificates failed, using the old ones", { use, reason });
     }
   }
 

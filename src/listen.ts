@@ -130,12 +130,12 @@ function guardOf(
     const sockets = openTcpSockets(plan.limit);
     const fields = { open_files_limit: plan.limit, connections_limit: plan.connections };
     if (sockets === null) {
-      log.info("connections are not bounded: this system does not tell of them", fields);
+      log.info("connections are not limited, not supported on this system", fields);
       return null;
     }
     if (config.connectionsMax > plan.connections) {
       const asked = { asked: config.connectionsMax, ...fields };
-      log.warn("RF_MAX_CONNECTIONS is lowered to what the limit on open files leaves", asked);
+      log.warn("RF_MAX_CONNECTIONS lowered to fit the limit on open files", asked);
     } else log.info("limits", fields);
     instruments.connectionsMax.value = plan.connections;
     let loggedAt = Number.NEGATIVE_INFINITY;
@@ -152,7 +152,7 @@ function guardOf(
         instruments.connectionsClosed.value += closed;
         if (performance.now() - loggedAt < CLOSED_LOG_EVERY_MS) return;
         loggedAt = performance.now();
-        log.warn("closed idle connections: too many are open", { closed, connections, ...fields });
+        log.warn("too many connections, closed idle ones", { closed, connections, ...fields });
       },
     });
   };

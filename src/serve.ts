@@ -53,7 +53,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const instruments = createInstruments();
   const log = processLog(config.logLevel, instruments.logLinesLost);
   for (const { name, nearest } of config.unknownVariables) {
-    log.warn("this variable is no setting and is ignored, see `ayder settings`", {
+    log.warn("unknown setting ignored, see `ayder settings`", {
       name,
       nearest: nearest ?? undefined,
     });
@@ -74,7 +74,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   logAccess(config, tokens, log);
   if (config.workers > 1) {
-    log.info("one thread serves requests; the setting is accepted for compatibility", {
+    log.info("--workers ignored, one thread serves requests", {
       workers: config.workers,
     });
   }
@@ -86,8 +86,8 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
       const hasTls = config.tlsCert !== "" || cluster.certificates !== null;
       log.info(
         hasTls
-          ? "reloading certificates; settings and tokens are read at start only"
-          : "there is nothing to reload: no certificates are in use, and settings and tokens are read at start only",
+          ? "reloading certificates; settings and tokens are read at the start only"
+          : "nothing to reload: no certificates are configured, settings and tokens are read at the start only",
       );
       server.reload();
       cluster.certificates?.reload();
@@ -105,16 +105,18 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
 /** Says who may do what, without the tokens. */
 function logAccess(config: Config, tokens: readonly TokenSpec[], log: Logger): void {
   if (config.tokens === "") {
-    log.warn("no tokens are set: `dev` works, from this machine only; see RF_BEARER_TOKENS");
+    log.warn(
+      "no tokens configured, `dev` is accepted from this machine only; see RF_BEARER_TOKENS",
+    );
   }
   if (tokens.some(({ token }) => token === "dev")) {
-    log.warn("RF_BEARER_TOKENS has `dev`, which everybody knows: for trying only");
+    log.warn("RF_BEARER_TOKENS contains the public token `dev`, use it for tests only");
   }
   for (const [index, token] of tokens.entries()) {
     log.info(`token ${index + 1} of ${tokens.length}: ${tokenWords(token)}`);
   }
   if (config.authSkipPrefixes !== "") {
-    log.warn("requests to these paths need no token", { prefixes: config.authSkipPrefixes });
+    log.warn("paths without authentication", { prefixes: config.authSkipPrefixes });
   }
 }
 
@@ -191,7 +193,7 @@ async function openNode(
     incarnation: crypto.randomUUID(),
   });
   if (cluster.founder && config.haEnabled && dataDir.identity.clusterId !== null) {
-    log.warn("RF_HA_BOOTSTRAP_LEADER is ignored: the disk is not empty");
+    log.warn("RF_HA_BOOTSTRAP_LEADER ignored, the data directory is not empty");
   }
   return Node.open({
     disk,

@@ -85,7 +85,7 @@ export class ThreeNodes {
   /** Snapshots that any node has begun to send since the start. */
   snapshotsSent(): number {
     const texts = [...this.#children.keys()].map((node) => readFileSync(this.#logOf(node), "utf8"));
-    return texts.join("").split("sending a snapshot").length - 1;
+    return texts.join("").split("sending snapshot").length - 1;
   }
 
   #logOf(node: number): string {

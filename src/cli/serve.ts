@@ -53,12 +53,12 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
   const { url, log } = serving;
   // The node serves whether or not anybody can read this.
   io.out(`ayder ${VERSION} listening on ${url}\nconsole: ${hereOf(url)}/ui\n`).catch(
-    ({ message: reason }: Error) => log.warn("stdout cannot be written", { reason }),
+    ({ message: reason }: Error) => log.warn("writing to stdout failed", { reason }),
   );
   await stop;
   log.info("stopping");
   setTimeout(() => {
-    log.error("the stop took too long; the journal has what is missing");
+    log.error("shutdown timed out, the journal is complete");
     io.exit(1);
   }, STOP_MS_MAX);
   await serving.stop();

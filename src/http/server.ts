@@ -113,7 +113,7 @@ function bind(app: App, options: ServerOptions, port: number, tls: ServerTls | n
     maxRequestBodySize: BODY_BYTES_MAX,
     fetch: app.fetch,
     error: (error) => {
-      log.error("request failed outside the handlers", { error: error.stack ?? error.message });
+      log.error("request failed outside of the handlers", { error: error.stack ?? error.message });
       const { code, message } = new ApiError("internal_error");
       return errorResponse(code, message, null, null);
     },

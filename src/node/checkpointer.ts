@@ -168,7 +168,7 @@ export class Checkpointer {
     } catch (error) {
       snapshot.abandon();
       if (!(error instanceof DiskFull)) throw error;
-      log.warn("no room for a checkpoint", { index });
+      log.warn("not enough disk space for a checkpoint", { index });
       this.#restUntilUs = clock.monotonic() + REST_US;
       return;
     }

@@ -79,7 +79,7 @@ export class ClusterTime implements Clock {
     if (this.#settled) return true;
     this.#waitingSinceMs ??= this.#readAtMs;
     if (this.#readAtMs - this.#waitingSinceMs < SETTLE_MS) return false;
-    this.#options.log.warn("no majority of clocks agrees: time goes on from the last entry");
+    this.#options.log.warn("no majority of clocks agrees, continuing from the last entry");
     this.#settled = true;
     return true;
   }

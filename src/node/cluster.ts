@@ -176,7 +176,7 @@ export class Cluster implements ClusterApi {
         this.#isFounding = false;
       },
     });
-    log.info("founded a cluster", { cluster_id: clusterId, disks: known.size });
+    log.info("bootstrapped a new cluster", { cluster_id: clusterId, disks: known.size });
   }
 
   /** @throws if the Raft address cannot be listened on. */
@@ -246,7 +246,7 @@ export class Cluster implements ClusterApi {
     const { core, log } = this.#parts;
     const nodes = this.#book.contradictions(core.configuration).join(" ");
     if (nodes !== "" && nodes !== this.#warnedOf) {
-      log.warn("RF_HA_NODES differs from the membership in the log, which counts", { nodes });
+      log.warn("using the cluster membership instead of RF_HA_NODES", { nodes });
     }
     this.#warnedOf = nodes;
   }
@@ -361,7 +361,7 @@ export class Cluster implements ClusterApi {
     if (known !== null && known !== incarnation && !(isAhead && proven)) {
       const text = isAhead
         ? "a peer claims another disk than the log knows, and proves nothing: refused; see RF_HA_SECRET"
-        : "a node came back with another disk: remove it and add it again";
+        : "node returned with a different storage id, remove it and add it again";
       this.#transport.warn(text, { peer });
       return false;
     }
@@ -385,7 +385,7 @@ export class Cluster implements ClusterApi {
     this.#learning = true;
     dataDir.recordClusterId(clusterId).then(() => {
       this.#learning = false;
-      log.info("joined a cluster", { cluster_id: clusterId, from });
+      log.info("joined the cluster", { cluster_id: clusterId, from });
     }, fault);
   }
 }

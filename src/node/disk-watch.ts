@@ -74,8 +74,8 @@ export class DiskWatch {
     this.#full = full;
     this.#options.setFull(full);
     const fields = { free_bytes: freeBytes, reserve_bytes: this.#options.reserveBytes };
-    if (full) this.#options.log.warn("disk full: produce is refused, deletion works", fields);
-    else this.#options.log.info("disk has room again", fields);
+    if (full) this.#options.log.warn("disk full, writes are refused, deletion is allowed", fields);
+    else this.#options.log.info("disk has free space again", fields);
   }
 
   #later(): void {

@@ -61,13 +61,13 @@ export class Founding {
   #look(): void {
     const { members, isBlank, log, found } = this.#options;
     if (!isBlank()) {
-      log.warn("RF_HA_BOOTSTRAP_LEADER is ignored: there is a cluster already, this node joins it");
+      log.warn("RF_HA_BOOTSTRAP_LEADER ignored, joining the existing cluster");
       return;
     }
     const disks = this.#disksThere();
     if (this.#isTime(disks.size + 1)) {
       if (disks.size + 1 < members.length) {
-        log.warn("a cluster is founded without some of its members", { there: disks.size + 1 });
+        log.warn("bootstrapping without some of the members", { there: disks.size + 1 });
       }
       found(disks);
     } else this.#later();
@@ -84,7 +84,7 @@ export class Founding {
     if (there * 2 <= members.length) {
       this.#majoritySinceUs = null;
       if (!this.#told)
-        log.info("a majority of empty disks is needed to found a cluster", { there });
+        log.info("waiting for a majority of members to bootstrap the cluster", { there });
       this.#told = true;
       return false;
     }

@@ -63,7 +63,7 @@ export class Healing {
       .then((isGone) => {
         this.#isDropping = false;
         if (!isGone) return;
-        log.info("what was damaged in the journal is gone: a new checkpoint has it all");
+        log.info("damaged journal segments deleted, a new checkpoint covers them");
         instruments.repairs.journal.value++;
       })
       .catch(fault);
@@ -74,7 +74,7 @@ export class Healing {
     const { checkpointer, instruments, log } = this.#options;
     const { damaged, renewed } = await checkpointer().renewDamaged();
     if (damaged === 0) return true;
-    log.error("damage in a checkpoint", { damaged, renewed });
+    log.error("checkpoint is damaged", { damaged, renewed });
     instruments.damage.checkpoint.value += damaged;
     if (renewed) instruments.repairs.checkpoint.value += damaged;
     return renewed;
@@ -86,7 +86,7 @@ export class Healing {
     const pace = (bytes: number) => this.#scrubber.pace(bytes);
     const from = await firstUnreadable(journal(), pace);
     if (from === null || !(await pace(0))) return;
-    log.error("damage in the journal", { at_or_after: from });
+    log.error("journal is damaged", { at_or_after: from });
     instruments.damage.journal.value++;
     await checkpointer().compact("nobody");
     if ((await firstUnreadable(journal(), pace)) === null) instruments.repairs.journal.value++;

@@ -50,7 +50,8 @@ export class JournalKeep {
     const kept = sized.filter(({ bytes }) => bytes <= max);
     const first = kept.reduce((least, { from }) => minIndex(least, from), after(upTo));
     for (const { peer, from, bytes } of sized) {
-      if (from < first) log.info("a peer lags too much: it will get a snapshot", { peer, bytes });
+      if (from < first)
+        log.info("peer lags too far behind, it will get a snapshot", { peer, bytes });
     }
     this.keptBytes = journal.bytesFrom(first) - ownBytes;
     return before(first);

@@ -61,7 +61,7 @@ export class PeerLink {
       else core.fetchFailed(peer, from);
     } catch (error) {
       // Damaged here: a snapshot helps the peer, and this node notices when it starts again.
-      log.error("entries cannot be read for a peer", { peer, from, error: String(error) });
+      log.error("reading entries for a peer failed", { peer, from, error: String(error) });
       core.fetchFailed(peer, from);
     }
     turnSoon();
@@ -77,7 +77,7 @@ export class PeerLink {
       turnSoon();
       return;
     }
-    log.info("sending a snapshot", { peer, index: offer.snapshot.index });
+    log.info("sending snapshot", { peer, index: offer.snapshot.index });
     this.#sending.set(peer, offer.snapshot.index);
     const done = transport.sendSnapshot(peer, held.source).result.then(async (result) => {
       if (this.#sending.get(peer) === offer.snapshot.index) this.#sending.delete(peer);

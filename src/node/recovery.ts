@@ -107,7 +107,7 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
     dataDir.checksumIdentity(shard),
   );
   if (hardState.mended !== null) {
-    log.warn("hard state mended", { detail: hardState.mended });
+    log.warn("hard state repaired", { detail: hardState.mended });
     repaired(options, "hard_state");
   }
 
@@ -129,7 +129,7 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   }
   const base = snapshot?.index ?? 0;
   if (loaded !== null && base < newest) {
-    log.error("the newest checkpoint is damaged: an older one and the journal stand in for it", {
+    log.error("newest checkpoint is damaged, recovering from an older one and the journal", {
       damaged: newest,
       used: base,
     });
@@ -167,7 +167,9 @@ async function loadCheckpoint(
   } catch (error) {
     const canStartOver = (await knownPeers(options)) ?? options.namesPeers;
     if (!(error instanceof CheckpointDamaged) || !canStartOver) throw error;
-    log.error("no checkpoint is whole: all comes back from a peer", { detail: error.message });
+    log.error("no intact checkpoint, the state will be fetched from a peer", {
+      detail: error.message,
+    });
     await journal.close();
     const end = { index: lastIndex, term: lastTerm };
     const { journal: directory } = dataDir.shard(shard);
@@ -267,25 +269,25 @@ async function openJournal(options: RecoveryOptions, collected: EntryCollector):
     onFailure: (failure: DiskFailure) => onFailure(failure),
   });
   if (torn !== null) {
-    log.warn("cut the torn end of the journal: an append that was never answered", torn);
+    log.warn("truncated an incomplete append at the end of the journal", torn);
   }
   if (salvaged !== null) {
-    log.error("the journal was damaged and is cut: peers bring back what is missing", salvaged);
+    log.error(
+      "journal was damaged and truncated, missing entries will be fetched from peers",
+      salvaged,
+    );
     repaired(options, "journal");
   }
   if (covered !== null) {
     const { file, position, reason } = covered;
     log.error(
-      "the journal is damaged, and nothing is lost: a checkpoint has what cannot be read. Look at the health of this disk",
+      "the journal is damaged; nothing is lost, because a checkpoint covers the damaged part; check the health of this disk",
       { file, position, reason, checkpoint: journal.firstIndex - 1 },
     );
     options.instruments.damage.journal.value++;
   }
   if (journal.claimed !== null) {
-    log.warn(
-      "this node stands for no election until it has all again that it had",
-      journal.claimed,
-    );
+    log.warn("this node does not campaign until its log is complete again", journal.claimed);
   }
   return journal;
 }

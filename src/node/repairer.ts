@@ -57,7 +57,7 @@ export class Repairer {
     if (running !== undefined) return running;
     const { log, instruments } = this.#options;
     instruments.damage.partition.value++;
-    log.error("damage in a segment", { detail: damage.message });
+    log.error("segment is damaged", { detail: damage.message });
     const healing = this.#heal({ topicId, partition, segmentOffset })
       .catch((error: unknown) => this.#gaveUp(error))
       .finally(() => this.#running.delete(key));
@@ -80,7 +80,7 @@ export class Repairer {
 
   /** What cannot be read is not served, as before; what was not written is final. */
   #gaveUp(error: unknown): boolean {
-    this.#options.log.error("a repair failed", { detail: String(error) });
+    this.#options.log.error("repair failed", { detail: String(error) });
     return false;
   }
 
@@ -115,11 +115,11 @@ export class Repairer {
       } catch (error) {
         if (error instanceof DiskFailure && !(error instanceof DiskFull)) fault(error);
         if (!(error instanceof RepairRefused)) throw error;
-        log.warn("batches of a peer do not fit", { ...fields, peer, detail: error.message });
+        log.warn("batches of a peer do not match", { ...fields, peer, detail: error.message });
         continue;
       }
       instruments.repairs.partition.value++;
-      log.warn("repaired a segment with batches of a peer", { ...fields, peer });
+      log.warn("segment repaired from a peer", { ...fields, peer });
       return true;
     }
     return false;

@@ -89,7 +89,7 @@ export class Scrubber {
   /** Like a request for these records: refused, and nothing else. */
   #unreadable(path: string, error: unknown): null {
     if (!(error instanceof DiskFailure)) throw error;
-    this.#options.log.error("a segment cannot be read", { path, detail: error.message });
+    this.#options.log.error("reading a segment failed", { path, detail: error.message });
     return null;
   }
 

@@ -28,7 +28,7 @@ export function patientDisk({ disk, clock, log, instruments }: Parts): PatientDi
     changed: (shortage) => {
       instruments.diskWaits.value = shortage === null ? 0 : 1;
       if (shortage === null) {
-        if (isLogged) log.info("disk operations continue");
+        if (isLogged) log.info("disk operations resumed");
         isLogged = false;
         return;
       }
@@ -36,7 +36,7 @@ export function patientDisk({ disk, clock, log, instruments }: Parts): PatientDi
       if (nowUs - loggedUs < LOG_EVERY_US) return;
       loggedUs = nowUs;
       isLogged = true;
-      log.warn("out of file descriptors or memory: disk operations wait, writes are refused", {
+      log.warn("out of file descriptors or memory, disk operations wait and writes are refused", {
         error: shortage.message,
       });
     },

@@ -124,7 +124,7 @@ export class Snapshots implements SnapshotPort {
     switched();
     await old.close();
     await storage.checkpoints.removeStale();
-    log.info("installed a snapshot", { index: snapshot.index, term: snapshot.term });
+    log.info("snapshot installed", { index: snapshot.index, term: snapshot.term });
   }
 
   /** Resolves when the core has installed the snapshot or does not want it. */

@@ -211,7 +211,7 @@ export class Views {
     } catch (error) {
       // The same records fail for who reads them; the node itself goes on.
       const { clock, log } = this.#options;
-      log.error("a view cannot go on", { view: task.record.name, error: String(error) });
+      log.error("view failed", { view: task.record.name, error: String(error) });
       task.restUntilUs = clock.monotonic() + RETRY_MS * 1000;
     }
   }
@@ -239,7 +239,7 @@ export class Views {
     );
     if (!read.ok) {
       // Written by a version that knows more than this one.
-      log.error("a view cannot be read", { view: record.name, why: read.message ?? read.code });
+      log.error("view cannot be restored", { view: record.name, why: read.message ?? read.code });
       return;
     }
     this.#tasks.set(record.name, new ViewTask(record, read.request, slicer, clock.monotonic()));

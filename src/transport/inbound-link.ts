@@ -193,7 +193,7 @@ export class InboundLink {
   #refuse(code: RefusalCode, hello: Hello): void {
     const { refused, quietLog, writer } = this.#shared;
     refused.add(code);
-    quietLog.warn("link refused", { peer: hello.from, remote: this.#link.remote, code });
+    quietLog.warn("peer connection refused", { peer: hello.from, remote: this.#link.remote, code });
     writeRefusal(writer.begin("refusal"), code);
     this.#link.send(writer.finish(this.#unnamed()));
     this.end();

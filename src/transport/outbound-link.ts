@@ -276,7 +276,7 @@ export class OutboundLink {
     this.#pingSentAt = null;
     this.#bytesSent = 0;
     this.#bytesDrained = 0;
-    this.#shared.log.info("link up", { peer: address.id });
+    this.#shared.log.info("connected to peer", { peer: address.id });
     this.#shared.events.up(address.id);
     this.#ping();
   }

@@ -196,7 +196,7 @@ export class SnapshotReceiver {
     } catch (error) {
       const reason = reasonOf(error);
       const detail = error instanceof Error ? error.message : String(error);
-      this.#log.warn("snapshot not taken", { from: current.from, reason, detail });
+      this.#log.warn("snapshot rejected", { from: current.from, reason, detail });
       await this.#abortSink();
       this.#finish(current, { id: current.begin.id, state: "failed", reason });
     }
@@ -223,7 +223,7 @@ export class SnapshotReceiver {
       await this.#sink.abort();
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      this.#log.error("what is left of a snapshot cannot be dropped", { detail });
+      this.#log.error("deleting a partial snapshot failed", { detail });
     }
   }
 }

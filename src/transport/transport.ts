@@ -260,7 +260,7 @@ export class Transport {
   #addNewcomer(peer: Peer): void {
     const { id } = peer.address;
     if (this.#closed || this.#shared.peers.has(id)) return;
-    this.#shared.log.info("a member that joined while this node lagged", { peer: id });
+    this.#shared.log.info("accepted a member that joined while this node lagged", { peer: id });
     this.#addPeer(peer);
   }
 

@@ -13,7 +13,7 @@ test("a misspelt variable is told at the start with what was meant, and its valu
   const env = { RF_WRITE_CONCERN: "s3cr3t", AYDER_TOKEN: "t0k3n", RF_LOG_LEVEL: "warn" };
   const server = await startServer({ dataDir: directory.path, env });
   try {
-    const lines = server.log().match(/^.*is ignored.*$/gm) ?? [];
+    const lines = server.log().match(/^.*unknown setting ignored.*$/gm) ?? [];
     expect(lines.length).toBe(1);
     expect(lines[0]).toContain("level=warn");
     expect(lines[0]).toContain("name=RF_WRITE_CONCERN nearest=RF_HA_WRITE_CONCERN");
@@ -31,7 +31,7 @@ test("a token that everybody knows is told at the start", async () => {
     const env = { RF_BEARER_TOKENS: tokens, RF_HTTP_ADDR: "127.0.0.1", RF_LOG_LEVEL: "warn" };
     const server = await startServer({ dataDir: directory.path, env });
     await server.kill();
-    expect([tokens, server.log().includes("everybody knows")]).toEqual([tokens, said]);
+    expect([tokens, server.log().includes("public token")]).toEqual([tokens, said]);
   }
 });
 
@@ -49,7 +49,7 @@ test("a start says what each token may do, without the token", async () => {
     "token 2 of 3: reads all names, writes all names, administers all names, no limit",
     "token 3 of 3: reads all names, writes all names, administers all names, no limit",
   ]);
-  expect(server.log()).toContain('"requests to these paths need no token" prefixes=/kv/public/');
+  expect(server.log()).toContain('"paths without authentication" prefixes=/kv/public/');
   expect(server.log()).not.toMatch(/s3cr3t|0ther|t0k3n/);
 });
 

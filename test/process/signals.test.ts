@@ -29,7 +29,7 @@ test("SIGHUP, SIGUSR1, SIGUSR2 and SIGPIPE do not end a node; without TLS there 
   for (const env of [{}, { RF_HA_DEDICATED_WORKER: "1" }]) {
     const server = await start(env);
     server.process.kill("SIGHUP");
-    await logged(server, /msg="there is nothing to reload: no certificates are in use/);
+    await logged(server, /msg="nothing to reload: no certificates are configured/);
     for (const signal of ["SIGUSR1", "SIGUSR2"] as const) {
       server.process.kill(signal);
       await logged(server, new RegExp(`msg="signal ignored" signal=${signal}`));
@@ -98,17 +98,17 @@ for (const dedicated of ["0", "1"]) {
     // A key of another certificate, and no certificate at all.
     replace(key, issue().key);
     server.process.kill("SIGHUP");
-    await logged(server, /the old ones stay" use=HTTPS reason="RF_TLS_KEY is not the key/);
+    await logged(server, /using the old ones" use=HTTPS reason="RF_TLS_KEY is not the key/);
     replace(cert, "nothing");
     server.process.kill("SIGHUP");
-    await logged(server, /the old ones stay" use=HTTPS reason="RF_TLS_CERT has no certificate/);
+    await logged(server, /using the old ones" use=HTTPS reason="RF_TLS_CERT has no certificate/);
     expect(await serialOf(server.url)).toBe(serial);
 
     const waiting = request("/broker/consume/t/g/0?offset=0&wait_ms=60000");
     await Bun.sleep(200);
     use(issue());
     server.process.kill("SIGHUP");
-    await logged(server, /msg="new certificates are in use for new connections" use=HTTPS/);
+    await logged(server, /msg="certificates reloaded" use=HTTPS/);
     expect(await serialOf(server.url)).not.toBe(serial);
     const produced = await request("/broker/topics/t/produce?partition=0", {
       method: "POST",

@@ -32,7 +32,7 @@ class Loaded {
     const small = { spares: 0, partitions: 1, journalSegmentBytes: SEGMENT_BYTES };
     const plan = { ...small, checkpointBytes: CHECKPOINT_BYTES, ...changes };
     this.script = new Script(plan, (line) => {
-      if (line.includes("sending a snapshot")) this.#snapshots++;
+      if (line.includes("sending snapshot")) this.#snapshots++;
     });
   }
 

@@ -69,7 +69,7 @@ async function forget(script: Script, follower: SimNode): Promise<void> {
 async function lagging() {
   const snapshots = { sent: 0 };
   const script = new Script({ spares: 0, journalSegmentBytes: 4096 }, (line) => {
-    if (line.includes("sending a snapshot")) snapshots.sent++;
+    if (line.includes("sending snapshot")) snapshots.sent++;
   });
   script.start();
   await script.create("t");

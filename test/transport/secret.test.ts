@@ -309,12 +309,14 @@ test("refused links are logged once and then counted, and nothing of a secret is
         expect(await outcomeOf(a, {}, proving(OTHER))).toBe("not_proven");
       }
       expect(a.transport.stats().refused.get("not_proven")).toBe(20);
-      await until(() => lines.filter((line) => line.includes("link refused")).length > 1);
+      await until(
+        () => lines.filter((line) => line.includes("peer connection refused")).length > 1,
+      );
     },
     strict(SECRET),
     { log },
   );
-  const refused = lines.filter((line) => line.includes("link refused"));
+  const refused = lines.filter((line) => line.includes("peer connection refused"));
   expect(refused[0]).toContain("code=not_proven");
   const counted = refused.slice(1).map((line) => Number(/ count=(\d+)/.exec(line)?.[1]));
   expect(counted.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(19);

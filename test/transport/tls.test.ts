@@ -333,7 +333,7 @@ test("new files of a certificate are used for new links, and wrong ones are not"
     rmSync(settings.haTlsCert);
     own.certificates?.check();
     expect(own.identity?.fingerprint).toEqual(before);
-    expect(lines.filter((line) => line.includes("the old ones stay")).length).toBe(2);
+    expect(lines.filter((line) => line.includes("using the old ones")).length).toBe(2);
     expect(lines.join("")).not.toContain("PRIVATE");
     await again();
     const fresh = issue({ id: "a" });

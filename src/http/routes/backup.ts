@@ -63,7 +63,7 @@ function bodyOf(edge: Edge, call: Call, backup: Backup): ReadableStream<Uint8Arr
           controller.close();
         } catch (error) {
           // The client sees an archive without its end, which is none.
-          if (!ended.aborted) log.error("a backup was cut off", { error: String(error) });
+          if (!ended.aborted) log.error("backup was interrupted", { error: String(error) });
           controller.error(error);
         }
         release();

@@ -64,6 +64,7 @@ export function listen(
     log,
     sources: {
       ha: () => samples.ha(),
+      partitions: () => samples.partitionSizes(),
       groups: () => samples.groupLags(),
       views: () => samples.viewLags(),
       threads: () => samples.threads(),

@@ -130,7 +130,8 @@ async function serveHttp(
 ): Promise<HttpServer> {
   const samples: SampleApi = {
     ha: () => node.ha(),
-    groupLags: () => node.groupLags(),
+    partitionSizes: () => node.samples.partitionSizes(),
+    groupLags: () => node.samples.groupLags(),
     viewLags: () => node.streams.viewLags(),
     threads: () => [],
   };

@@ -1,3 +1,4 @@
+import { largestGroups, largestPartitions } from "../metrics/cardinality.ts";
 import type {
   GroupSample,
   MetricSources,
@@ -48,25 +49,24 @@ function processSample(): ProcessSample {
 }
 
 async function partitionsOf(node: NodeApi): Promise<PartitionSample[]> {
-  const names = (await node.listTopics()).map(({ topic }) => topic);
-  const described = await Promise.all(names.map((topic) => node.describeTopic(topic)));
-  return described.flatMap((topic) =>
-    topic.ok ? topic.partitionList.map((each) => ({ topic: topic.topic, ...each })) : [],
-  );
+  const largest = largestPartitions();
+  for (const { topic } of await node.listTopics()) {
+    const described = await node.describeTopic(topic);
+    if (!described.ok) continue;
+    for (const each of described.partitionList) largest.add({ topic, ...each });
+  }
+  return largest.result();
 }
 
 async function groupsOf(node: NodeApi): Promise<GroupSample[]> {
-  const names = (await node.listTopics()).map(({ topic }) => topic);
-  const found = await Promise.all(names.map((topic) => node.groupsOf(topic)));
-  return found.flatMap((result, at) => {
-    if (!result.ok) return [];
-    const topic = names[at] ?? "";
-    return result.groups.map(({ group, partition, lag }) => ({
-      topic,
-      group,
-      partition,
-      lagRecords: lag,
-      lagSeconds: lag === 0 ? 0 : null,
-    }));
-  });
+  const largest = largestGroups();
+  for (const { topic } of await node.listTopics()) {
+    const found = await node.groupsOf(topic);
+    if (!found.ok) continue;
+    for (const { group, partition, lag } of found.groups) {
+      const lagSeconds = lag === 0 ? 0 : null;
+      largest.add({ topic, group, partition, lagRecords: lag, lagSeconds });
+    }
+  }
+  return largest.result();
 }

@@ -135,7 +135,7 @@ export const GAUGES = {
   },
   diskWaits: {
     name: "ayder_disk_waits_for_descriptors",
-    help: "1 while disk operations wait for a file descriptor or memory and writes are refused",
+    help: "Whether disk operations wait for a file descriptor or memory and writes are refused: 1 if so",
   },
   requestsInFlight: {
     name: "ayder_http_requests_in_flight",

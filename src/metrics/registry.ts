@@ -1,15 +1,23 @@
 /** Prometheus text from the instruments and sources. The only file that knows prom-client. */
-import { Counter, Gauge, Histogram as PromHistogram, Registry } from "prom-client";
-import { topGroups, topPartitions } from "./cardinality.ts";
+import { Gauge, Registry } from "prom-client";
+import { partitionLabel } from "./cardinality.ts";
 import type { Histogram } from "./histogram.ts";
 import { COUNTERS, DAMAGE_KINDS, GAUGES, HISTOGRAMS, type Instruments } from "./instruments.ts";
-import type { HaRole, HaSample, MetricSources, ProcessSample } from "./sources.ts";
+import type {
+  GroupSample,
+  HaRole,
+  HaSample,
+  MetricSources,
+  PartitionSample,
+  ProcessSample,
+  ViewSample,
+} from "./sources.ts";
 import { type AllThreads, sumOfThreads } from "./threads.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 export type Exposition = {
-  /** `/metrics` */
+  /** `/metrics`. Those who ask while it is being made share it. */
   metrics(): Promise<string>;
   /** `/metrics_ha` */
   metricsHa(): Promise<string>;
@@ -17,36 +25,91 @@ export type Exposition = {
 
 type Labels = Readonly<Record<string, string>>;
 type Sample = { readonly labels?: Labels; readonly value: number };
-type Read = () => Iterable<Sample> | Promise<Iterable<Sample>>;
 type Series = {
   readonly name: string;
   readonly help: string;
   readonly labelNames?: readonly string[];
-  readonly read: Read;
+  readonly read: () => Iterable<Sample>;
+};
+
+/** What one exposition shows, sampled once for all of its series. */
+type Samples = {
+  readonly all: AllThreads;
+  readonly partitions: readonly PartitionSample[];
+  readonly groups: readonly GroupSample[];
+  readonly views: readonly ViewSample[];
+  readonly process: ProcessSample;
 };
 
 /** @param instruments of this thread. */
 export function createExposition(instruments: Instruments, sources: MetricSources): Exposition {
-  let all = sumOfThreads(instruments, []);
-  const now = () => all;
-  const registry = new Registry();
-  addInstruments(registry, now);
-  addDamage(registry, now);
-  addRoutes(registry, now);
-  addSources(registry, sources);
-  addProcess(registry, sources, now);
-  const haRegistry = new Registry();
-  addHa(haRegistry, sources);
-  const metrics = async () => {
-    all = sumOfThreads(instruments, await sources.threads());
-    return await registry.metrics();
+  let samples: Samples | null = null;
+  const now: Now = () => {
+    if (samples === null) throw new Error("metrics are sampled before they are shown");
+    return samples;
   };
-  return { metrics, metricsHa: () => haRegistry.metrics() };
+  const registry = new Registry();
+  const threads: NowThreads = () => now().all;
+  addInstruments(registry, threads);
+  addDamage(registry, threads);
+  addRoutes(registry, threads);
+  addTopics(registry, now);
+  addGroups(registry, now);
+  addProcess(registry, sources, now);
+  let ha: HaSample | null = null;
+  const haRegistry = new Registry();
+  addHa(haRegistry, () => {
+    if (ha === null) throw new Error("metrics are sampled before they are shown");
+    return ha;
+  });
+  return {
+    metrics: shared(async () => {
+      samples = {
+        partitions: await sources.partitions(),
+        groups: await sources.groups(),
+        views: await sources.views(),
+        all: sumOfThreads(instruments, await sources.threads()),
+        process: sources.process(),
+      };
+      return await textOf(registry);
+    }),
+    metricsHa: shared(async () => {
+      ha = await sources.ha();
+      return await textOf(haRegistry);
+    }),
+  };
 }
 
-type Now = () => AllThreads;
+/** One at a time: those who ask while it runs get the same outcome. */
+function shared<T>(make: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | null = null;
+  return () => {
+    running ??= make().finally(() => {
+      running = null;
+    });
+    return running;
+  };
+}
 
-function addInstruments(registry: Registry, now: Now): void {
+/** The longest that text is made without a break for requests. */
+const SLICE_MS = 1;
+
+async function textOf(registry: Registry): Promise<string> {
+  const texts: string[] = [];
+  let endAt = performance.now() + SLICE_MS;
+  for (const { name } of registry.getMetricsAsArray()) {
+    texts.push(await registry.getSingleMetricAsString(name));
+    if (performance.now() < endAt) continue;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    endAt = performance.now() + SLICE_MS;
+  }
+  return `${texts.join("\n\n")}\n`;
+}
+
+type Now = () => Samples;
+type NowThreads = () => AllThreads;
+
+function addInstruments(registry: Registry, now: NowThreads): void {
   for (const [key, { name, help }] of entriesOf(HISTOGRAMS)) {
     const samples = () => [{ labels: {}, histogram: now().instruments[key] }];
     addHistogram(registry, { name, help }, samples);
@@ -61,7 +124,7 @@ function addInstruments(registry: Registry, now: Now): void {
 
 const entriesOf = <T extends object>(table: T) => Object.entries(table) as [keyof T, T[keyof T]][];
 
-function addDamage(registry: Registry, now: Now): void {
+function addDamage(registry: Registry, now: NowThreads): void {
   const labelNames = ["kind"];
   const read = (of: "damage" | "repairs") => () =>
     DAMAGE_KINDS.map((kind) => ({ labels: { kind }, value: now().instruments[of][kind].value }));
@@ -77,7 +140,7 @@ function addDamage(registry: Registry, now: Now): void {
   addCounter(registry, { name, help: healed, labelNames, read: read("repairs") });
 }
 
-function addRoutes(registry: Registry, now: Now): void {
+function addRoutes(registry: Registry, now: NowThreads): void {
   addCounter(registry, {
     name: "ayder_http_requests_total",
     help: "Requests answered, by route and class of status",
@@ -102,68 +165,67 @@ function addRoutes(registry: Registry, now: Now): void {
   );
 }
 
-function addSources(registry: Registry, sources: MetricSources): void {
-  const partitionGauge = (
-    name: string,
-    help: string,
-    of: (sample: ReturnType<typeof topPartitions>[number]["sample"]) => number,
-  ) =>
+function addTopics(registry: Registry, now: Now): void {
+  const gauge = (name: string, help: string, of: (sample: PartitionSample) => number) =>
     addGauge(registry, {
       name,
       help,
       labelNames: ["topic", "partition"],
-      read: async () =>
-        topPartitions(await sources.partitions()).map(({ labels, sample }) => ({
-          labels,
+      read: () =>
+        now().partitions.map((sample) => ({
+          labels: { topic: sample.topic, partition: partitionLabel(sample.partition) },
           value: of(sample),
         })),
     });
-  partitionGauge("ayder_topic_low_watermark_offset", "First kept offset", (s) => s.lowWatermark);
-  partitionGauge("ayder_topic_end_offset", "Offset of the next record", (s) => s.endOffset);
-  partitionGauge("ayder_topic_size_bytes", "Keys and values kept", (s) => s.bytes);
-  const groupLabels = ["topic", "group", "partition"];
-  addGauge(registry, {
-    name: "ayder_group_lag_records",
-    help: "Records between a group's committed offset and the end",
-    labelNames: groupLabels,
-    read: async () =>
-      topGroups(await sources.groups()).map(({ labels, sample }) => ({
-        labels,
-        value: sample.lagRecords,
-      })),
-  });
-  addGauge(registry, {
-    name: "ayder_group_lag_seconds",
-    help: "Age of the first record that a group has not committed",
-    labelNames: groupLabels,
-    read: async () =>
-      topGroups(await sources.groups()).flatMap(({ labels, sample }) =>
-        sample.lagSeconds === null ? [] : [{ labels, value: sample.lagSeconds }],
-      ),
-  });
+  gauge("ayder_topic_low_watermark_offset", "First kept offset", (s) => s.lowWatermark);
+  gauge("ayder_topic_end_offset", "Offset of the next record", (s) => s.endOffset);
+  gauge("ayder_topic_size_bytes", "Keys and values kept", (s) => s.bytes);
+}
+
+function addGroups(registry: Registry, now: Now): void {
+  const gauge = (name: string, help: string, of: (sample: GroupSample) => number | null) =>
+    addGauge(registry, {
+      name,
+      help,
+      labelNames: ["topic", "group", "partition"],
+      read: () =>
+        now().groups.flatMap((sample) => {
+          const value = of(sample);
+          const { topic, group } = sample;
+          const labels = { topic, group, partition: partitionLabel(sample.partition) };
+          return value === null ? [] : [{ labels, value }];
+        }),
+    });
+  gauge(
+    "ayder_group_lag_records",
+    "Records between a group's committed offset and the end",
+    (s) => s.lagRecords,
+  );
+  gauge(
+    "ayder_group_lag_seconds",
+    "Age of the first record that a group has not committed",
+    (s) => s.lagSeconds,
+  );
   addGauge(registry, {
     name: "ayder_view_lag_records",
     help: "Records that are kept and that a view of this node has not read",
     labelNames: ["view"],
-    read: async () =>
-      (await sources.views()).map(({ view, lagRecords }) => ({
-        labels: { view },
-        value: lagRecords,
-      })),
+    read: () =>
+      now().views.map(({ view, lagRecords }) => ({ labels: { view }, value: lagRecords })),
   });
 }
 
 function addProcess(registry: Registry, sources: MetricSources, now: Now): void {
   const gauge = (name: string, help: string, of: (sample: ProcessSample) => number) =>
-    addGauge(registry, { name, help, read: () => [{ value: of(sources.process()) }] });
+    addGauge(registry, { name, help, read: () => [{ value: of(now().process) }] });
   gauge("ayder_process_resident_bytes", "Resident memory of the process", (s) => s.residentBytes);
   gauge(
     "ayder_process_heap_used_bytes",
     "JavaScript heap in use",
-    (s) => s.heapUsedBytes + now().heapUsedBytes,
+    (s) => s.heapUsedBytes + now().all.heapUsedBytes,
   );
   gauge("ayder_process_start_time_seconds", "When it started, since 1970", (s) =>
-    Math.min(s.startedAtSeconds, now().startedAtSeconds),
+    Math.min(s.startedAtSeconds, now().all.startedAtSeconds),
   );
   gauge("ayder_clock_seconds", "Wall clock of the node when it was scraped", (s) => s.clockSeconds);
   const files = (name: string, help: string, of: "open" | "max") =>
@@ -180,7 +242,7 @@ function addProcess(registry: Registry, sources: MetricSources, now: Now): void 
   addCounter(registry, {
     name: "ayder_process_cpu_seconds_total",
     help: "User and system time of the process",
-    read: () => [{ value: sources.process().cpuSeconds }],
+    read: () => [{ value: now().process.cpuSeconds }],
   });
   addGauge(registry, {
     name: "ayder_build_info",
@@ -198,11 +260,11 @@ const ROLE_NUMBERS: Readonly<Record<HaRole, number>> = {
   learner: 3,
 };
 
-function addHa(registry: Registry, sources: MetricSources): void {
+function addHa(registry: Registry, now: () => HaSample): void {
   const gauge = (name: string, help: string, of: (ha: HaSample) => number) =>
-    addGauge(registry, { name, help, read: async () => [{ value: of(await sources.ha()) }] });
+    addGauge(registry, { name, help, read: () => [{ value: of(now()) }] });
   const counter = (name: string, help: string, of: (ha: HaSample) => number) =>
-    addCounter(registry, { name, help, read: async () => [{ value: of(await sources.ha()) }] });
+    addCounter(registry, { name, help, read: () => [{ value: of(now()) }] });
   const flag = (yes: boolean): number => (yes ? 1 : 0);
 
   gauge(
@@ -228,8 +290,8 @@ function addHa(registry: Registry, sources: MetricSources): void {
     name: "ayder_ha_peer_lag_entries",
     help: "Log entries that a node lacks, as this node knows it",
     labelNames: ["node_id"],
-    read: async () =>
-      (await sources.ha()).nodes.flatMap(({ nodeId, lagEntries }) =>
+    read: () =>
+      now().nodes.flatMap(({ nodeId, lagEntries }) =>
         lagEntries === null ? [] : [{ labels: { node_id: nodeId }, value: lagEntries }],
       ),
   });
@@ -237,63 +299,76 @@ function addHa(registry: Registry, sources: MetricSources): void {
     name: "ayder_ha_node_info",
     help: "The nodes of the cluster and which of them leads",
     labelNames: ["node_id", "http_addr", "role", "leader"],
-    read: async () =>
-      (await sources.ha()).nodes.map(({ nodeId, httpAddr, role, isLeader }) => ({
+    read: () =>
+      now().nodes.map(({ nodeId, httpAddr, role, isLeader }) => ({
         labels: { node_id: nodeId, http_addr: httpAddr, role, leader: isLeader ? "1" : "0" },
         value: 1,
       })),
   });
 }
 
-function addGauge(registry: Registry, { name, help, labelNames = [], read }: Series): void {
-  new Gauge({
-    name,
-    help,
-    labelNames,
-    registers: [registry],
-    async collect() {
-      this.reset();
-      // A metric without labels is 0 after a reset, which is what it says without a sample.
-      for (const { labels = {}, value } of await read()) this.set(labels, value);
-    },
-  });
-}
+const addGauge = (registry: Registry, series: Series): void =>
+  addSampled(registry, "gauge", series, valuesOf(series));
 
-function addCounter(registry: Registry, { name, help, labelNames = [], read }: Series): void {
-  new Counter({
-    name,
-    help,
-    labelNames,
-    registers: [registry],
-    async collect() {
-      this.reset();
-      for (const { labels = {}, value } of await read()) this.inc(labels, value);
-    },
-  });
-}
+const addCounter = (registry: Registry, series: Series): void =>
+  addSampled(registry, "counter", series, valuesOf(series));
 
 type HistogramSample = { readonly labels: Labels; readonly histogram: Histogram };
 
-/** prom-client's own histogram can only be observed; this one shows ours as it is. */
-class SampledHistogram extends PromHistogram {
-  readonly #options: { name: string; help: string };
-  readonly #samples: () => readonly HistogramSample[];
+const addHistogram = (
+  registry: Registry,
+  series: { readonly name: string; readonly help: string },
+  samples: () => Iterable<HistogramSample>,
+): void =>
+  addSampled(registry, "histogram", series, () =>
+    distinct(samples()).flatMap((sample) => linesOf(series.name, sample)),
+  );
 
-  constructor(options: { name: string; help: string }, samples: () => readonly HistogramSample[]) {
-    super({ ...options, registers: [] });
-    this.#options = options;
-    this.#samples = samples;
+type Value = { readonly metricName: string; readonly labels: Labels; readonly value: number };
+
+const valuesOf =
+  ({ name, read }: Series) =>
+  (): readonly Value[] =>
+    distinct(read()).map(({ labels = {}, value }) => ({ metricName: name, labels, value }));
+
+/** No series is there twice, whatever is sampled: the last one of equal labels counts. */
+function distinct<T extends { readonly labels?: Labels }>(samples: Iterable<T>): readonly T[] {
+  const byLabels = new Map<string, T>();
+  for (const sample of samples) byLabels.set(JSON.stringify(sample.labels ?? {}), sample);
+  return [...byLabels.values()];
+}
+
+/** Shows what is sampled as it is. prom-client's own instruments would hold a copy of it. */
+class Sampled extends Gauge {
+  readonly #shown: { readonly name: string; readonly help: string; readonly type: string };
+  readonly #values: () => readonly Value[];
+
+  constructor(
+    type: string,
+    { name, help }: { readonly name: string; readonly help: string },
+    values: () => readonly Value[],
+  ) {
+    super({ name, help, registers: [] });
+    this.#shown = { name, help, type };
+    this.#values = values;
   }
 
   /** What the registry asks for, where a metric has it. */
   getForPromString() {
-    const { name, help } = this.#options;
-    const values = this.#samples().flatMap((sample) => linesOf(name, sample));
-    return Promise.resolve({ name, help, type: "histogram", values });
+    return Promise.resolve({ ...this.#shown, values: this.#values() });
   }
 }
 
-function linesOf(name: string, { labels, histogram }: HistogramSample) {
+function addSampled(
+  registry: Registry,
+  type: "gauge" | "counter" | "histogram",
+  series: { readonly name: string; readonly help: string },
+  values: () => readonly Value[],
+): void {
+  registry.registerMetric(new Sampled(type, series, values));
+}
+
+function linesOf(name: string, { labels, histogram }: HistogramSample): readonly Value[] {
   const { bounds, counts, sum, count } = histogram;
   let below = 0;
   const buckets = bounds.map((bound, index) => {
@@ -306,12 +381,4 @@ function linesOf(name: string, { labels, histogram }: HistogramSample) {
     { metricName: `${name}_sum`, labels, value: sum },
     { metricName: `${name}_count`, labels, value: count },
   ];
-}
-
-function addHistogram(
-  registry: Registry,
-  options: { name: string; help: string },
-  samples: () => readonly HistogramSample[],
-): void {
-  registry.registerMetric(new SampledHistogram(options, samples));
 }

@@ -3,9 +3,9 @@ import type { Instruments } from "./instruments.ts";
 
 /** What is sampled only when somebody scrapes: functions that whoever knows the answer hands in. */
 export type MetricSources = {
-  /** Every partition of every topic. */
+  /** The largest partitions, and the sum of all others: see `cardinality.ts`. */
   partitions(): Soon<readonly PartitionSample[]>;
-  /** Every group and partition with a committed offset. */
+  /** Groups and partitions with a committed offset that lag most, and the sum of all others. */
   groups(): Soon<readonly GroupSample[]>;
   /** Every view of this node; their number is bounded. */
   views(): Soon<readonly ViewSample[]>;

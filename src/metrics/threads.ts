@@ -23,7 +23,6 @@ export type AllThreads = {
 export function sumOfThreads(own: Instruments, others: readonly ThreadSample[]): AllThreads {
   const heapUsedBytes = others.reduce((sum, other) => sum + other.heapUsedBytes, 0);
   const startedAtSeconds = Math.min(...others.map((other) => other.startedAtSeconds));
-  if (others.length === 0) return { instruments: own, heapUsedBytes, startedAtSeconds };
   const instruments = createInstruments();
   for (const each of [own, ...others.map((other) => other.instruments)]) add(instruments, each);
   return { instruments, heapUsedBytes, startedAtSeconds };

@@ -1,5 +1,11 @@
 import type { Soon } from "../lib/soon.ts";
-import type { GroupSample, HaSample, ThreadSample, ViewSample } from "../metrics/sources.ts";
+import type {
+  GroupSample,
+  HaSample,
+  PartitionSample,
+  ThreadSample,
+  ViewSample,
+} from "../metrics/sources.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
@@ -74,6 +80,9 @@ export interface ClusterApi {
 /** What a scrape asks for besides the above. */
 export interface SampleApi {
   ha(): Soon<HaSample>;
+  /** The largest, and the sum of all others. */
+  partitionSizes(): Soon<readonly PartitionSample[]>;
+  /** Those that lag most, and the sum of all others. */
   groupLags(): Soon<readonly GroupSample[]>;
   viewLags(): Soon<readonly ViewSample[]>;
   /** Of all threads but the asking one. */

@@ -1,6 +1,6 @@
 import { SHARD_0 } from "../lib/ids.ts";
 import type { Machine } from "../machine/machine.ts";
-import type { GroupSample, HaSample } from "../metrics/sources.ts";
+import type { HaSample } from "../metrics/sources.ts";
 import type { Core } from "../raft/core.ts";
 import { payloadBytes } from "../raft/replication.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
@@ -14,7 +14,6 @@ import { Cluster } from "./cluster.ts";
 import type { ClusterTime } from "./cluster-time.ts";
 import { Commander } from "./commander.ts";
 import { DiskWatch } from "./disk-watch.ts";
-import { GroupLagReader } from "./group-lag.ts";
 import { Healing } from "./healing.ts";
 import { JournalKeep } from "./journal-keep.ts";
 import { KvAccess } from "./kv-access.ts";
@@ -25,6 +24,7 @@ import { Producer } from "./producer.ts";
 import { Proposer } from "./proposer.ts";
 import { Reader } from "./reader.ts";
 import { type Recovered, recover, type Storage, snapshotBytesOf } from "./recovery.ts";
+import { Samples } from "./samples.ts";
 import { Shard } from "./shard.ts";
 import { type PatientDisk, patientDisk } from "./shortage.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -57,7 +57,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly #writes: BrokerWrites;
   readonly #kv: KvAccess;
   readonly #reader: Reader;
-  readonly #lags: GroupLagReader;
+  readonly samples: Samples;
   readonly #sweeper: Sweeper;
   readonly streams: Streams;
   readonly #checkpointer: Checkpointer;
@@ -125,7 +125,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#writes = new BrokerWrites(machine, this.#commander);
     this.#kv = new KvAccess(machine, this.#commander, time);
     this.#reader = new Reader(machine, this.#linearizer);
-    this.#lags = new GroupLagReader(machine, time);
+    this.samples = new Samples(machine, clock, time);
     this.#producer = new Producer({
       machine,
       proposer: this.#proposer,
@@ -420,8 +420,6 @@ export class Node implements NodeApi, ClusterApi {
   /** For metrics: roles, indexes and who lags behind. */
   readonly ha = (): HaSample => this.#cluster.sample(this.health());
 
-  /** For metrics: records and seconds that each group is behind. */
-  readonly groupLags = (): Promise<GroupSample[]> => this.#lags.sample();
   readonly membership: Cluster["membership"] = () => this.#cluster.membership();
   readonly addMember: ClusterApi["addMember"] = (request) => this.#cluster.addMember(request);
   readonly promoteMember: ClusterApi["promoteMember"] = (id) => this.#cluster.promoteMember(id);

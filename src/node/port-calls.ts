@@ -69,6 +69,7 @@ export const CALLS = {
   listViews: ({ streams }: Side) => streams.listViews(),
   topicOfView: ({ streams }: Side, name: string) => streams.topicOfView(name),
   ha: ({ samples }: Side) => samples.ha(),
+  partitionSizes: ({ samples }: Side) => samples.partitionSizes(),
   groupLags: ({ samples }: Side) => samples.groupLags(),
   viewLags: ({ samples }: Side) => samples.viewLags(),
   threads: ({ samples }: Side) => samples.threads(),

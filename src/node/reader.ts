@@ -191,5 +191,6 @@ function summaryOf(topic: TopicState): TopicSummary {
   return { topic: topic.name, partitions: topic.partitions.length, messages, bytes };
 }
 
-const keptBytes = (partition: PartitionState): number =>
+/** Keys and values from the low watermark on. */
+export const keptBytes = (partition: PartitionState): number =>
   partition.bytesEnd - partition.bytesBelowLow;

@@ -189,6 +189,7 @@ export class WorkerPort implements NodeApi {
 
   readonly samples: SampleApi = {
     ha: () => this.#call("ha"),
+    partitionSizes: () => this.#call("partitionSizes"),
     groupLags: () => this.#call("groupLags"),
     viewLags: () => this.#call("viewLags"),
     threads: () => this.#call("threads"),

@@ -1,5 +1,6 @@
 /** What only a whole process can tell of itself, from the source or the binary of `AYDER_BINARY`. */
 import { expect, test } from "bun:test";
+import { checkExposition } from "../metrics/exposition.ts";
 import { startServer, temporaryDirectory } from "../process/server.ts";
 
 test("metrics of the cluster are those of the node, and of the process those of the process", async () => {
@@ -25,3 +26,50 @@ test("metrics of the cluster are those of the node, and of the process those of 
     directory.remove();
   }
 });
+
+for (const dedicated of ["0", "1"]) {
+  test(`odd requests make no series twice, RF_HA_DEDICATED_WORKER=${dedicated}`, async () => {
+    const directory = temporaryDirectory();
+    const env = { RF_HA_DEDICATED_WORKER: dedicated };
+    const server = await startServer({ dataDir: directory.path, env });
+    const headers = { authorization: "Bearer dev" };
+    const send = async (method: string, path: string, body: string | null = null) => {
+      const answer = await fetch(server.url + path, { method, headers, body });
+      await answer.arrayBuffer();
+    };
+    try {
+      const paths = [
+        ...["/health", "/metrics", "/broker/topics", "/broker/topics/t", "/kv/a/b", "/kv/a"],
+        ...["/broker/topics/t/produce", "/broker/consume/t/g/0", "/nothing", "/", "//", "/ui"],
+        ...["/kv/%ff/%zz", "/broker/topics/a%2Fb", "/admin/compact", "/broker/views/v"],
+      ];
+      for (const method of ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "POST"]) {
+        const body = /GET|HEAD|OPTIONS/.test(method) ? null : "x";
+        for (const path of paths) await send(method, path, body);
+      }
+      for (const topic of ["other", "t", "-1"]) {
+        await send("POST", `/broker/topics/${topic}/produce?partition=0`, "x");
+        const commit = { topic, group: "other", partition: 0, offset: 1 };
+        await send("POST", "/broker/commit", JSON.stringify(commit));
+      }
+      const exposition = async (path: string) => await (await fetch(server.url + path)).text();
+      for (let scrape = 0; scrape < 2; scrape++) {
+        const series = checkExposition(await exposition("/metrics"));
+        const wrong = series.get('ayder_http_request_seconds_count{route="GET (wrong method)"}');
+        expect(wrong).toBeGreaterThan(10);
+        expect(series.get('ayder_topic_end_offset{partition="0",topic="other"}')).toBe(1);
+        expect(series.get('ayder_group_lag_records{group="other",partition="0",topic="-1"}')).toBe(
+          0,
+        );
+        const ha = await exposition("/metrics_ha");
+        expect(checkExposition(ha).get("ramforge_ha_role{}")).toBe(0);
+        // What a script looks for with grep is there once.
+        expect(ha.match(/ramforge_ha_role 0/g)).toHaveLength(1);
+        expect(ha).not.toMatch(/ramforge_ha_role [123]/);
+      }
+    } finally {
+      await server.stop();
+      directory.remove();
+    }
+  });
+}

@@ -1,5 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { OTHER, SERIES_MAX, topGroups, topPartitions } from "../../src/metrics/cardinality.ts";
+import {
+  largestGroups,
+  largestPartitions,
+  OTHER,
+  SERIES_MAX,
+} from "../../src/metrics/cardinality.ts";
 import { Histogram } from "../../src/metrics/histogram.ts";
 import {
   COUNTERS,
@@ -10,6 +15,7 @@ import {
 } from "../../src/metrics/instruments.ts";
 import { createExposition } from "../../src/metrics/registry.ts";
 import type { HaSample, MetricSources } from "../../src/metrics/sources.ts";
+import { checkExposition } from "./exposition.ts";
 
 const HA: HaSample = {
   role: "follower",
@@ -125,7 +131,9 @@ describe("/metrics", () => {
     expect(text).not.toContain('ayder_group_lag_seconds{topic="t",group="h"');
   });
   test("a hundred thousand topics make no hundred thousand series", async () => {
-    const partitions = () => Array.from({ length: 100_000 }, (_, i) => partition(`t${i}`, i));
+    const largest = largestPartitions();
+    for (let i = 0; i < 100_000; i++) largest.add(partition(`t${i}`, i));
+    const partitions = () => largest.result();
     const { metrics } = createExposition(createInstruments(), sources({ partitions }));
     const lines = (await metrics()).match(/^ayder_topic_end_offset\{.*$/gm) ?? [];
     expect(lines.length).toBe(SERIES_MAX + 1);
@@ -133,24 +141,121 @@ describe("/metrics", () => {
       `ayder_topic_end_offset{topic="other",partition="other"} ${99_000 * 10}`,
     );
   });
-  test("the largest keep their names", () => {
-    const top = topPartitions(
-      [partition("small", 1), partition("large", 9), partition("mid", 5)],
-      1,
-    );
-    expect(top.map(({ labels }) => labels.topic)).toEqual(["large", OTHER]);
-    expect(top[1]?.sample).toMatchObject({ bytes: 6, endOffset: 20, lowWatermark: 2 });
-    const lag = (group: string, lagRecords: number) => ({
+  test("the largest keep their names, in whatever order they come", () => {
+    const partitions = [5, 1, 9, 2, 7, 3].map((bytes) => partition(`t${bytes}`, bytes));
+    for (const order of [partitions, partitions.toReversed()]) {
+      const largest = largestPartitions(2);
+      for (const each of order) largest.add(each);
+      const rest = { topic: OTHER, partition: -1, lowWatermark: 4, endOffset: 40, bytes: 11 };
+      expect(largest.result()).toEqual([partition("t9", 9), partition("t7", 7), rest]);
+    }
+    const lag = (group: string, lagRecords: number, lagSeconds: number | null = lagRecords) => ({
       topic: "t",
       group,
       partition: 0,
       lagRecords,
-      lagSeconds: lagRecords,
+      lagSeconds,
     });
-    const groups = topGroups([lag("a", 1), lag("b", 7), lag("c", 3)], 1);
-    expect(groups.map(({ labels }) => labels.group)).toEqual(["b", OTHER]);
-    expect(groups[1]?.sample).toMatchObject({ lagRecords: 4, lagSeconds: 3 });
+    const groups = largestGroups(1);
+    for (const each of [lag("a", 1), lag("b", 7), lag("d", 2, null), lag("c", 3)]) groups.add(each);
+    const rest = { topic: OTHER, group: OTHER, partition: -1, lagRecords: 6, lagSeconds: 3 };
+    expect(groups.result()).toEqual([lag("b", 7), rest]);
+    const few = largestGroups();
+    few.add(lag("a", 1));
+    expect(few.result()).toEqual([lag("a", 1)]);
   });
+  test("those who ask while it is made share one exposition, and each sees all of it", async () => {
+    let sampled = 0;
+    const gate = Promise.withResolvers<void>();
+    const partitions = async () => {
+      sampled++;
+      await gate.promise;
+      return [partition("t", 1)];
+    };
+    const { metrics } = createExposition(createInstruments(), sources({ partitions }));
+    const asked = Array.from({ length: 8 }, () => metrics());
+    gate.resolve();
+    const texts = await Promise.all(asked);
+    expect(sampled).toBe(1);
+    expect(new Set(texts).size).toBe(1);
+    expect(texts[0]).toContain('ayder_topic_end_offset{topic="t",partition="0"} 10\n');
+    await metrics();
+    expect(sampled).toBe(2);
+  });
+  test("a source that fails is asked again the next time", async () => {
+    let fails = true;
+    const views = () => {
+      if (fails) throw new Error("not now");
+      return [];
+    };
+    const { metrics } = createExposition(createInstruments(), sources({ views }));
+    expect(metrics()).rejects.toThrow("not now");
+    await metrics().catch(() => undefined);
+    fails = false;
+    expect(await metrics()).toContain("ayder_build_info");
+  });
+  test("requests are served between the parts of a long exposition", async () => {
+    const largest = largestPartitions();
+    const lags = largestGroups();
+    for (let i = 0; i < 20_000; i++) {
+      largest.add(partition(`t${i}`, i));
+      const group = { topic: "t", group: `g${i}`, partition: 0 };
+      lags.add({ ...group, lagRecords: i, lagSeconds: i });
+    }
+    const { metrics } = createExposition(
+      createInstruments(),
+      sources({ partitions: () => largest.result(), groups: () => lags.result() }),
+    );
+    let turns = 0;
+    let isDone = false;
+    const count = () => {
+      turns++;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    const text = await metrics();
+    isDone = true;
+    expect(text.split("\n").length).toBeGreaterThan(5 * SERIES_MAX);
+    expect(turns).toBeGreaterThan(3);
+  });
+  test("no series is there twice, whatever is sampled", async () => {
+    const instruments = createInstruments();
+    for (let i = 0; i < 2; i++) {
+      const meter = new RouteMeter("GET (wrong method)");
+      meter.observe(405, 0.5);
+      instruments.routes.push(meter);
+    }
+    const group = { topic: "t", group: "g", partition: 1, lagSeconds: 1 };
+    const { metrics, metricsHa } = createExposition(
+      instruments,
+      sources({
+        partitions: () => [partition("t", 1), partition("t", 2), partition(OTHER, 1)],
+        groups: () => [
+          { ...group, lagRecords: 1 },
+          { ...group, lagRecords: 2 },
+        ],
+        views: () => [
+          { view: "v", lagRecords: 1 },
+          { view: "v", lagRecords: 2 },
+        ],
+        ha: () => ({ ...HA, nodes: [...HA.nodes, ...HA.nodes] }),
+      }),
+    );
+    const text = await metrics();
+    checkExposition(text);
+    checkExposition(await metricsHa());
+    expect(text).toContain(
+      '\nayder_http_requests_total{route="GET (wrong method)",status="4xx"} 2\n',
+    );
+    expect(text).toContain('\nayder_http_request_seconds_count{route="GET (wrong method)"} 2\n');
+  });
+});
+
+test("no HELP text looks like a sample", async () => {
+  const { metrics, metricsHa } = createExposition(createInstruments(), sources());
+  const helps = ((await metrics()) + (await metricsHa())).match(/^# HELP .*$/gm) ?? [];
+  expect(helps.length).toBeGreaterThan(50);
+  for (const help of helps) expect(help).toMatch(/^# HELP [a-z_]+ [A-Z][a-z]/);
 });
 
 test("/metrics_ha has the original's series and ours", async () => {

@@ -50,6 +50,18 @@ export type EndpointDocs = {
   readonly answer: TSchema | "text" | "bytes";
   /** Besides those that every endpoint can meet. */
   readonly errors: readonly ErrorCode[];
+  /** Media types of `text`, and those besides JSON that `Accept` chooses. */
+  readonly mediaTypes?: readonly string[];
+  /** The answer has an ETag, and `If-None-Match` can make it 304. */
+  readonly conditional?: true;
+  /** Request headers that are read, besides those of every request, with what they mean. */
+  readonly requestHeaders?: Readonly<Record<string, string>>;
+  /** Headers of a 200, with what they mean. */
+  readonly answerHeaders?: Readonly<Record<string, string>>;
+  /** Answers of another status that are not errors of the API. */
+  readonly others?: Readonly<Record<number, { readonly means: string; readonly answer: TSchema }>>;
+  /** A path that the endpoint answers below its own, such as `/meta`. */
+  readonly below?: { readonly path: string } & Pick<EndpointDocs, "summary" | "answer">;
 };
 
 /** An endpoint with what is worked out once, at start. */
@@ -67,7 +79,7 @@ export type Route = Endpoint & {
 /** Reads that are sent as POST; and what concerns the asked node itself. */
 const LOCAL = ["/broker/query", "/broker/join"];
 
-const isWrite = (method: string, path: string): boolean =>
+export const isWrite = (method: string, path: string): boolean =>
   method !== "GET" && !LOCAL.includes(path) && !path.startsWith("/admin/");
 
 export function toRoute(endpoint: Endpoint, instruments: Instruments): Route {

@@ -1,64 +1,116 @@
 /** `/openapi.json`, made from the same table of endpoints that is served. */
 import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
-import type { Endpoint, EndpointDocs } from "./call.ts";
+import { type Endpoint, type EndpointDocs, isWrite } from "./call.ts";
 import { type ErrorCode, HTTP_ERRORS } from "./errors.ts";
-import { ERROR } from "./schemas.ts";
+import { ERROR, REDIRECT } from "./schemas.ts";
 
 type Document = Readonly<Record<string, unknown>>;
 
-/** What every request with a token can meet. */
-const COMMON_ERRORS: readonly ErrorCode[] = [
-  "invalid_request",
-  "unauthorized",
-  "forbidden",
-  "rate_limited",
-  "shutting_down",
-  "internal_error",
-];
+/** What every request can meet. */
+const COMMON_ERRORS: readonly ErrorCode[] = ["invalid_request", "shutting_down", "internal_error"];
+/** What every request with a token can meet besides. */
+const TOKEN_ERRORS: readonly ErrorCode[] = ["unauthorized", "forbidden", "rate_limited"];
+const WRITE_ERRORS: readonly ErrorCode[] = ["no_leader"];
+
+const TAGS: Readonly<Record<string, string>> = {
+  admin: "Checkpoints and backups",
+  cluster: "Members of the cluster and its leader",
+  console: "Pages for a browser",
+  consume: "Reading records and committing offsets",
+  health: "Whether the process serves, and this document",
+  kv: "Keys and values",
+  metrics: "Metrics for Prometheus",
+  produce: "Writing records",
+  retention: "How long and how much is kept",
+  streams: "Queries, joins and views",
+  topics: "Topics and their partitions",
+};
 
 export function openApiDocument(endpoints: readonly Endpoint[], version: string): Document {
   const paths: Record<string, Record<string, unknown>> = {};
+  const add = (path: string, method: string, described: Document) => {
+    paths[path] = { ...paths[path], [method.toLowerCase()]: described };
+  };
   for (const endpoint of endpoints) {
     const path = documentPath(endpoint.path);
-    paths[path] = { ...paths[path], [endpoint.method.toLowerCase()]: operation(endpoint) };
+    add(path, endpoint.method, operation(endpoint, path));
+    const { below } = endpoint.docs;
+    if (below === undefined) continue;
+    const { errors, tag } = endpoint.docs;
+    const docs = { summary: below.summary, answer: below.answer, errors, tag };
+    add(path + below.path, endpoint.method, operation({ ...endpoint, docs }, path + below.path));
   }
+  const used = [...new Set(endpoints.map(({ docs }) => docs.tag))].sort();
   return {
     openapi: "3.1.0",
-    info: { title: "Ayder", version, description: "HTTP-native durable event log" },
+    info: {
+      title: "Ayder",
+      version,
+      description: "HTTP-native durable event log",
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    // Relative to this document, so that it holds behind a proxy that adds a prefix.
+    servers: [{ url: ".", description: "The server that has this document" }],
+    tags: used.map((name) => ({ name, description: TAGS[name] ?? name })),
     paths,
     components: {
-      schemas: { Error: ERROR },
-      securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
+      schemas: { Error: ERROR, Redirect: REDIRECT },
+      securitySchemes: {
+        bearer: { type: "http", scheme: "bearer", description: "A token of RF_BEARER_TOKENS" },
+      },
     },
   };
 }
 
 /** `/kv/:namespace/*` as `/kv/{namespace}/{key}`. */
 export const documentPath = (path: string): string =>
-  path.replace(/:(\w+)/g, "{$1}").replace("*", "{key}");
+  path.replace(/:(\w+)/g, "{$1}").replace("*", path.startsWith("/kv/") ? "{key}" : "{file}");
 
-function operation({ path, access, query, docs }: Endpoint): Document {
+/** `GET /broker/topics/{topic}` as `getBrokerTopicsByTopic`; the same for ever, and no other's. */
+function operationId(method: string, path: string): string {
+  const words = path.split("/").flatMap((segment) => {
+    const parameter = /^\{(\w+)\}$/.exec(segment)?.[1];
+    return parameter === undefined ? segment.split(/[^A-Za-z0-9]+/) : ["by", parameter];
+  });
+  const capitals = words
+    .filter((word) => word !== "")
+    .map((word) => word[0]?.toUpperCase() + word.slice(1));
+  return method.toLowerCase() + capitals.join("");
+}
+
+function operation({ path, method, access, query, docs }: Endpoint, shown: string): Document {
   const secured = access.kind !== "public";
+  const writes = secured && isWrite(method, path);
+  const errors = [
+    ...COMMON_ERRORS,
+    ...(secured ? TOKEN_ERRORS : []),
+    ...(writes ? WRITE_ERRORS : []),
+    ...docs.errors,
+  ];
   return {
+    operationId: operationId(method, shown),
     summary: docs.summary,
     tags: [docs.tag],
     security: secured ? [...(access.kind === "metrics" ? [{}] : []), { bearer: [] }] : [],
     ...("scope" in access ? { "x-scope": access.scope } : {}),
-    parameters: [...pathParameters(path), ...queryParameters(query)],
+    parameters: [...pathParameters(shown), ...queryParameters(query), ...headerParameters(docs)],
     ...(docs.body === undefined ? {} : { requestBody: requestBody(docs.body) }),
     responses: {
-      ...answers(docs),
-      ...failures(secured ? [...COMMON_ERRORS, ...docs.errors] : docs.errors),
+      ...answers(docs, "timeout_ms" in query.properties),
+      ...(writes ? REDIRECTS : {}),
+      ...failures(errors),
+      ...otherAnswers(docs),
     },
   };
 }
 
 const pathParameters = (path: string) =>
-  [...documentPath(path).matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+  [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: "path",
     required: true,
-    schema: { type: name === "partition" ? "integer" : "string" },
+    ...(name === "key" ? { description: "May have slashes, as they are or as %2F" } : {}),
+    schema: name === "partition" ? { type: "integer", minimum: 0 } : { type: "string" },
   }));
 
 const queryParameters = (query: TObject<TProperties>) =>
@@ -69,23 +121,79 @@ const queryParameters = (query: TObject<TProperties>) =>
     schema,
   }));
 
+function headerParameters({ requestHeaders = {}, conditional }: EndpointDocs) {
+  const all = {
+    ...requestHeaders,
+    ...(conditional ? { "If-None-Match": "Answers 304 if the ETag is one of these" } : {}),
+  };
+  return Object.entries(all).map(([name, description]) => ({
+    name,
+    in: "header",
+    required: false,
+    description,
+    schema: { type: "string" },
+  }));
+}
+
+const BINARY = { schema: { type: "string", format: "binary" } };
+const TEXT = { schema: { type: "string" } };
+
 const requestBody = (body: TSchema | "bytes") =>
   body === "bytes"
-    ? { content: { "*/*": { schema: { type: "string", format: "binary" } } } }
+    ? { content: { "application/octet-stream": BINARY, "*/*": BINARY } }
     : { required: true, content: { "application/json": { schema: body } } };
 
-const answers = ({ answer }: EndpointDocs) => ({
-  "200": {
-    description: "Done",
-    content: answerContent(answer),
-  },
-});
+const headersOf = (headers: Readonly<Record<string, string>>) =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, description]) => [
+      name,
+      { description, schema: { type: "string" } },
+    ]),
+  );
 
-function answerContent(answer: EndpointDocs["answer"]): Document {
-  if (answer === "text") return { "text/plain": { schema: { type: "string" } } };
-  if (answer !== "bytes") return { "application/json": { schema: answer } };
-  return { "application/octet-stream": { schema: { type: "string", format: "binary" } } };
+/** @param mayWait an answer of 202 says that the write goes on. */
+function answers(docs: EndpointDocs, mayWait: boolean): Document {
+  const { answerHeaders = {}, conditional } = docs;
+  const headers = headersOf({
+    ...answerHeaders,
+    ...(conditional ? { ETag: "Changes with the content" } : {}),
+  });
+  const content = answerContent(docs);
+  const done = { content, ...(Object.keys(headers).length === 0 ? {} : { headers }) };
+  return {
+    "200": { description: "Done", ...done },
+    ...(mayWait
+      ? {
+          "202": {
+            description: "timeout_ms passed first: the write goes on, synced is false",
+            ...done,
+          },
+        }
+      : {}),
+    ...(conditional ? { "304": { description: "Not changed: If-None-Match has its ETag" } } : {}),
+  };
 }
+
+function answerContent({ answer, mediaTypes = [] }: EndpointDocs): Document {
+  const types = (schema: Document) => Object.fromEntries(mediaTypes.map((type) => [type, schema]));
+  if (answer === "text") return mediaTypes.length === 0 ? { "text/plain": TEXT } : types(TEXT);
+  if (answer === "bytes") return { "application/octet-stream": BINARY };
+  const others = mediaTypes.map((type) => [type, type.startsWith("text/") ? TEXT : BINARY]);
+  return { "application/json": { schema: answer }, ...Object.fromEntries(others) };
+}
+
+const redirect = {
+  description: "This node follows: the leader takes the request at Location",
+  headers: headersOf({ Location: "The same path and query at the leader" }),
+  content: { "application/json": { schema: { $ref: "#/components/schemas/Redirect" } } },
+};
+const REDIRECTS = { "307": redirect, "308": redirect };
+
+const FAILURE_HEADERS: Readonly<Record<number, Readonly<Record<string, string>>>> = {
+  401: { "WWW-Authenticate": "Bearer" },
+  429: { "Retry-After": "Seconds" },
+  503: { "Retry-After": "Seconds" },
+};
 
 /** One entry a status, with the codes that it can hold. */
 function failures(codes: readonly ErrorCode[]): Document {
@@ -94,12 +202,24 @@ function failures(codes: readonly ErrorCode[]): Document {
     const { status } = HTTP_ERRORS[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
-  const entries = [...byStatus].map(([status, its]) => [
-    String(status),
-    {
-      description: its.map((code) => `${code}: ${HTTP_ERRORS[code].message}`).join("; "),
-      content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
-    },
-  ]);
+  const entries = [...byStatus].map(([status, its]) => {
+    const headers = FAILURE_HEADERS[status];
+    return [
+      String(status),
+      {
+        description: its.map((code) => `${code}: ${HTTP_ERRORS[code].message}`).join("; "),
+        ...(headers === undefined ? {} : { headers: headersOf(headers) }),
+        content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+      },
+    ];
+  });
   return Object.fromEntries(entries);
 }
+
+const otherAnswers = ({ others = {} }: EndpointDocs): Document =>
+  Object.fromEntries(
+    Object.entries(others).map(([status, { means, answer }]) => [
+      status,
+      { description: means, content: { "application/json": { schema: answer } } },
+    ]),
+  );

@@ -226,3 +226,11 @@ export const ERROR = t.Object({
   message: t.String({ description: "What was wrong with which value, and what is allowed" }),
   docs: t.String(),
 });
+export const REDIRECT = t.Object({
+  ok: t.Literal(false),
+  error: t.Literal("redirect_to_leader"),
+  message: t.String(),
+  docs: t.String(),
+  leader_url: t.String({ description: "Scheme, host and port of the leader" }),
+  redirect: t.Object({ status: natural("307 or 308"), location: t.String() }),
+});

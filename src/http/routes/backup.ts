@@ -15,6 +15,11 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
       "An archive of everything, as of one log index; the Ayder-Backup-Index header names it",
     tag: "admin",
     answer: "bytes",
+    answerHeaders: {
+      "Ayder-Backup-Index": "Log index of the archive",
+      "Ayder-Backup-Term": "Its term",
+      "Ayder-Backup-Bytes": "About how long the archive is",
+    },
     errors: ["no_leader", "no_quorum", "overloaded", "disk_full"],
   },
   handle: async (call) => {

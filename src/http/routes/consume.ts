@@ -21,6 +21,8 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
           "Read a page of messages, or follow them (text/event-stream, application/x-ndjson)",
         tag: "consume",
         answer: PAGE,
+        mediaTypes: ["text/event-stream", "application/x-ndjson"],
+        requestHeaders: { "Last-Event-ID": "In a stream: goes on behind this offset" },
         errors: [
           "invalid_topic",
           "invalid_group",

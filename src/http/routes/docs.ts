@@ -36,6 +36,13 @@ const endpoint = (path: string, summary: string, handle: Endpoint["handle"]): En
   path,
   access: { kind: "public" },
   query: NO_QUERY,
-  docs: { summary, tag: "console", answer: "text", errors: [] },
+  docs: {
+    summary,
+    tag: "console",
+    answer: "text",
+    mediaTypes: ["text/html"],
+    conditional: true,
+    errors: ["route_not_found"],
+  },
   handle,
 });

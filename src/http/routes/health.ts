@@ -22,6 +22,7 @@ export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [
       tag: "health",
       answer: READY,
       errors: [],
+      others: { 503: { means: "Not ready; the reason is in the body", answer: READY } },
     },
     handle: async () => {
       const { ready, reason } = await edge.node.health();

@@ -13,6 +13,7 @@ import {
   KV_GET_QUERY,
   KV_LIST,
   KV_LIST_QUERY,
+  KV_META,
   KV_NAMESPACES,
   KV_PUT_QUERY,
   KV_VALUE,
@@ -105,9 +106,12 @@ const get = (edge: Edge): Endpoint => ({
   access: { kind: "path", scope: "read" },
   query: KV_GET_QUERY,
   docs: {
-    summary: "The value of a key; with /meta behind the key: what is known of it",
+    summary: "The value of a key, in base64 or as it is",
     tag: "kv",
     answer: KV_VALUE,
+    mediaTypes: ["application/octet-stream"],
+    answerHeaders: { ETag: "The revision in quotes, with application/octet-stream" },
+    below: { path: "/meta", summary: "Revision, time left and size of a key", answer: KV_META },
     errors: ["invalid_key", "not_found"],
   },
   handle: (call) => {

@@ -26,6 +26,8 @@ const ERRORS: readonly ErrorCode[] = [
   "disk_full",
 ];
 
+const IDEMPOTENCY_HEADER = { "Idempotency-Key": "The same as idempotency_key" };
+
 export function produceEndpoints(edge: Edge): readonly Endpoint[] {
   const { messageBytesMax, requestBytesMax } = edge.options.limits;
   return [
@@ -40,6 +42,7 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
         body: "bytes",
         answer: PRODUCED,
         errors: ERRORS,
+        requestHeaders: IDEMPOTENCY_HEADER,
       },
       handle: (call) => {
         const options = readProduceOptions(call, edge.options.rocket);
@@ -58,6 +61,7 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
         tag: "produce",
         body: "bytes",
         answer: PRODUCED_BATCH,
+        requestHeaders: IDEMPOTENCY_HEADER,
         errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
       },
       handle: (call) => {

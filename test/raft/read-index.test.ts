@@ -134,3 +134,56 @@ test("reads are given back when the leader is lost, and when an answer stays out
   expect(solo.outputs.flatMap(({ readsDropped }) => readsDropped)).toEqual(["mine", "forwarded"]);
   expect(solo.core.term).toBe(term(2));
 });
+
+test("a read that comes while a round is under way waits for a round of its own", () => {
+  const solo = Solo.of("n1 n2 n3").lead();
+  solo.core.readIndex("first");
+  const [first] = solo.settle().take("heartbeat");
+  solo.core.propose(new Uint8Array(1));
+  solo.settle().accept("n2", 2).takeAll();
+  solo.core.readIndex("second");
+  const [second] = solo.settle().take("heartbeat");
+  expect(second?.round).toBeGreaterThan(first?.round ?? 0);
+  solo.step(confirm("n2", first?.round ?? 0));
+  expect(readsOf(solo)).toEqual([{ context: "first", index: index(1) }]);
+  solo.step(confirm("n3", first?.round ?? 0));
+  expect(readsOf(solo)).toHaveLength(1);
+  solo.step(confirm("n3", second?.round ?? 0));
+  expect(readsOf(solo)[1]).toEqual({ context: "second", index: index(2) });
+});
+
+test("a read beyond the rounds that may be under way is not confirmed by the last of them", () => {
+  const solo = Solo.of("n1 n2 n3").lead();
+  for (let i = 0; i < 5; i++) {
+    solo.core.readIndex(i);
+    solo.settle();
+  }
+  const rounds = solo.take("heartbeat").map(({ round }) => round);
+  solo.step(confirm("n2", Math.max(...rounds)));
+  expect(readsOf(solo).map(({ context }) => context)).toEqual([0, 1, 2, 3]);
+  const [next] = solo.take("heartbeat");
+  solo.step(confirm("n2", next?.round ?? 0));
+  expect(readsOf(solo).map(({ context }) => context)).toEqual([0, 1, 2, 3, 4]);
+});
+
+test("a late answer of an earlier round takes back nothing that a later one said", () => {
+  const solo = Solo.of("n1 n2 n3 n4 n5").lead();
+  for (const context of ["a", "b"]) {
+    solo.core.readIndex(context);
+    solo.settle();
+  }
+  const [a, b] = [...new Set(solo.take("heartbeat").map(({ round }) => round))];
+  solo.step(confirm("n2", b ?? 0), confirm("n2", a ?? 0), confirm("n3", b ?? 0));
+  expect(readsOf(solo).map(({ context }) => context)).toEqual(["a", "b"]);
+});
+
+test("the index of a read is the leader's commit index when it came, on a follower too", () => {
+  const solo = Solo.of("n1 n2 n3");
+  solo.step(from("n2", 1, { type: "heartbeat", commit: index(0), round: 0 }));
+  solo.core.readIndex("mine");
+  const [asked] = solo.settle().take("read_index_request");
+  const requestId = asked?.requestId ?? 0;
+  // It has applied nothing: the answer says from where on the read is good.
+  solo.step(from("n2", 1, { type: "read_index_response", requestId, index: index(7) }));
+  expect(readsOf(solo)).toEqual([{ context: "mine", index: index(7) }]);
+});

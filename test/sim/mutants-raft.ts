@@ -3,6 +3,48 @@ import type { Mutant } from "./mutants.ts";
 
 export const RAFT_MUTANTS: readonly Mutant[] = [
   {
+    name: "read-confirmed-by-one-half",
+    file: "src/raft/replication.ts",
+    find: "const confirmed = jointIndex(raft.configuration, (id)",
+    put: "const confirmed = jointIndex({ ...raft.configuration, votersOutgoing: [] }, (id)",
+    test: "test/raft/joint.test.ts",
+  },
+  {
+    name: "read-joins-a-round-under-way",
+    file: "src/raft/read-index.ts",
+    find: "    this.#waiting.push({ request, index });",
+    put: "    (this.#rounds.at(-1)?.reads ?? this.#waiting).push({ request, index });",
+    test: "test/raft/read-index.test.ts",
+  },
+  {
+    name: "elected-by-one-half",
+    file: "src/raft/election.ts",
+    find: "return jointVote(raft.configuration, (id) =>",
+    put: "return jointVote({ ...raft.configuration, votersOutgoing: [] }, (id) =>",
+    test: "test/raft/joint.test.ts",
+  },
+  {
+    name: "merged-write-keeps-what-was-overwritten",
+    file: "src/node/shard.ts",
+    find: "merged = merged.filter((entry) => entry.index < first.index);",
+    put: "",
+    test: "test/node/shard.test.ts",
+  },
+  {
+    name: "commit-mark-of-the-last-write-only",
+    file: "src/node/shard.ts",
+    find: "commit ||= persist.syncCommit;",
+    put: "commit = persist.syncCommit;",
+    test: "test/node/shard.test.ts",
+  },
+  {
+    name: "claims-of-unproven-peers-count",
+    file: "src/transport/shared.ts",
+    find: "    if (!proven) return;\n",
+    put: "",
+    test: "test/transport/secret.test.ts",
+  },
+  {
     name: "prevote-ignores-log",
     file: "src/raft/step.ts",
     find: "const granted = mayVote && isComplete;",

@@ -89,7 +89,9 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   });
 
   const endpoints = allEndpoints(edge);
-  const routes = endpoints.map((endpoint) => toRoute(endpoint, instruments));
+  const routes = endpoints.map((endpoint) =>
+    toRoute(endpoint, instruments, edge.compat.ignoresUnknown),
+  );
   const refusals = new Refusals(routes, instruments);
   const elysia = toElysia(routes, gate, refusals);
   const hot = new HotDoor(routes);

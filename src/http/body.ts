@@ -79,7 +79,7 @@ export async function readJson<T extends TObject<TProperties>>(
   call: Call,
   schema: T,
 ): Promise<Static<T>> {
-  return readFields(schema, parseJsonObject(await readJsonBytes(call)));
+  return readFields(schema, parseJsonObject(await readJsonBytes(call)), call.route.ignoresUnknown);
 }
 
 /** The same where the body may be left out. */
@@ -88,7 +88,8 @@ export async function readOptionalJson<T extends TObject<TProperties>>(
   schema: T,
 ): Promise<Static<T>> {
   const bytes = await readJsonBytes(call);
-  return readFields(schema, bytes.length === 0 ? new Map() : parseJsonObject(bytes));
+  const body = bytes.length === 0 ? new Map() : parseJsonObject(bytes);
+  return readFields(schema, body, call.route.ignoresUnknown);
 }
 
 const readJsonBytes = (call: Call): Promise<Uint8Array> =>

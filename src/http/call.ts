@@ -34,8 +34,6 @@ export type Endpoint = {
   readonly access: Access;
   /** Its properties are the known query parameters, in this order in `call.query()`. */
   readonly query: TObject<TProperties>;
-  /** An unknown query parameter is 400. */
-  readonly strictQuery?: boolean;
   readonly docs: EndpointDocs;
   readonly handle: (call: Call) => Response | Promise<Response>;
 };
@@ -73,6 +71,8 @@ export type Route = Endpoint & {
   /** Only the leader can do it. */
   readonly isWrite: boolean;
   readonly takesBody: boolean;
+  /** Unknown query parameters and JSON fields are ignored instead of being an error. */
+  readonly ignoresUnknown: boolean;
   readonly meter: RouteMeter;
 };
 
@@ -82,7 +82,11 @@ const LOCAL = ["/broker/query", "/broker/join"];
 export const isWrite = (method: string, path: string): boolean =>
   method !== "GET" && !LOCAL.includes(path) && !path.startsWith("/admin/");
 
-export function toRoute(endpoint: Endpoint, instruments: Instruments): Route {
+export function toRoute(
+  endpoint: Endpoint,
+  instruments: Instruments,
+  ignoresUnknown: boolean,
+): Route {
   const segments = endpoint.path.split("/").slice(1);
   const meter = new RouteMeter(`${endpoint.method} ${endpoint.path}`);
   instruments.routes.push(meter);
@@ -93,6 +97,7 @@ export function toRoute(endpoint: Endpoint, instruments: Instruments): Route {
     hasRest: segments.at(-1) === "*",
     isWrite: isWrite(endpoint.method, endpoint.path),
     takesBody: endpoint.method === "POST" || endpoint.method === "PUT",
+    ignoresUnknown,
     meter,
   };
 }
@@ -182,8 +187,13 @@ export class Call {
 
   /** Values of the known query parameters, in the order of the endpoint's schema. */
   query(): QueryValues {
-    const { names, strictQuery = false } = this.route;
-    return readQuery(this.url, this.#pathEnd + 1, names, strictQuery);
+    const { names, ignoresUnknown } = this.route;
+    return readQuery(this.url, this.#pathEnd + 1, names, !ignoresUnknown);
+  }
+
+  /** @throws ApiError if the route has no query parameters and the request names one. */
+  checkNoQuery(): void {
+    if (this.route.names.length === 0 && this.#pathEnd < this.url.length) this.query();
   }
 
   /** Path and query as they came, for a redirect. */

@@ -1,6 +1,8 @@
 /** `RF_COMPAT=ayder`: what clients of the C implementation expect (CONTRACT 11), in one place. */
 export type Compat = {
   readonly healthBody: string;
+  /** Unknown query parameters and JSON fields are ignored. */
+  readonly ignoresUnknown: boolean;
   /** The offset to store, from the one in a commit request. */
   toNextOffset(committed: number): number;
   /**
@@ -17,6 +19,7 @@ export type Compat = {
 /** The committed offset is the next one to read. */
 const OURS: Compat = {
   healthBody: '{"ok":true}',
+  ignoresUnknown: false,
   toNextOffset: (committed) => committed,
   fromNextOffset: (nextOffset, lowWatermark) => nextOffset ?? lowWatermark,
   joinsAsAyder: false,
@@ -25,6 +28,7 @@ const OURS: Compat = {
 /** The committed offset is the last one that was worked off. */
 const AYDER: Compat = {
   healthBody: '{"ok":1}',
+  ignoresUnknown: true,
   toNextOffset: (committed) => committed + 1,
   fromNextOffset: (nextOffset) => (nextOffset === null || nextOffset === 0 ? null : nextOffset - 1),
   joinsAsAyder: true,

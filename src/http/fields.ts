@@ -2,14 +2,20 @@
 import type { Static, TObject, TProperties, TSchema } from "@sinclair/typebox";
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 import { type Json, type JsonObject, OtherNumber } from "./json.ts";
+import { knownNames } from "./raw-url.ts";
 
 /**
  * @returns an object with the fields of the schema; absent optional ones are absent.
+ * @param ignoresUnknown a field that the schema does not have is skipped instead of being an error.
  * @throws ApiError that names the field, its value and what is allowed.
  */
-export function readFields<T extends TObject<TProperties>>(schema: T, body: JsonObject): Static<T> {
+export function readFields<T extends TObject<TProperties>>(
+  schema: T,
+  body: JsonObject,
+  ignoresUnknown: boolean,
+): Static<T> {
   const properties: TProperties = schema.properties;
-  if (schema.additionalProperties === false) refuseUnknown(properties, body);
+  if (!ignoresUnknown) refuseUnknownFields(schema, body);
   const required = new Set(schema.required ?? []);
   const fields: Record<string, Json> = {};
   for (const [name, property] of Object.entries(properties)) {
@@ -20,16 +26,46 @@ export function readFields<T extends TObject<TProperties>>(schema: T, body: Json
   return fields as Static<T>;
 }
 
-function refuseUnknown(properties: TProperties, body: JsonObject): void {
-  for (const name of body.keys()) {
-    if (Object.hasOwn(properties, name)) continue;
-    const known = Object.keys(properties).join(", ") || "none";
-    throw new ApiError(
-      "unknown_field",
-      `This request knows no field ${shown(name)}; it knows ${known}`,
-    );
+/**
+ * Looks for fields that the schema does not have, in nested objects and lists too. Values of a wrong
+ * type are left to whoever reads them.
+ *
+ * @throws ApiError `unknown_field` that names the field by its path, such as `source.ofset`.
+ */
+export function refuseUnknownFields(schema: TSchema, value: Json, path = ""): void {
+  if (Array.isArray(value)) {
+    const items: TSchema | undefined = schema["items"];
+    if (items === undefined) return;
+    for (const [at, item] of value.entries()) refuseUnknownFields(items, item, `${path}[${at}]`);
+    return;
+  }
+  if (!(value instanceof Map)) return;
+  const known = knownFields(schema);
+  if (known === null) return;
+  for (const [name, field] of value as JsonObject) {
+    const property = known.get(name);
+    const fieldPath = path === "" ? name : `${path}.${name}`;
+    if (property === undefined) throw unknownField(name, fieldPath, [...known.keys()]);
+    refuseUnknownFields(property, field, fieldPath);
   }
 }
+
+/** The fields of an object, of any of the alternatives if there are some; null: any field is known. */
+function knownFields(schema: TSchema): ReadonlyMap<string, TSchema> | null {
+  const alternatives: readonly TSchema[] = schema["anyOf"] ?? [schema];
+  const known = new Map<string, TSchema>();
+  for (const { properties } of alternatives) {
+    if (properties === undefined) return null;
+    for (const [name, each] of Object.entries(properties as TProperties)) known.set(name, each);
+  }
+  return known;
+}
+
+const unknownField = (name: string, path: string, names: readonly string[]): ApiError =>
+  new ApiError(
+    "unknown_field",
+    `This request knows no field ${shown(path)}; ${knownNames(name, names)}`,
+  );
 
 const missing = (name: string): ApiError =>
   name === "topic" || name === "name"

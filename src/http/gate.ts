@@ -44,6 +44,7 @@ export class Gate implements CallEnd {
     let answer: Response | Promise<Response>;
     try {
       const call = this.#admit(route, request, startedAt);
+      checkTarget(call);
       const leader = route.isWrite ? this.#parts.forwardTo() : null;
       answer = leader === null ? route.handle(call) : this.#forward(route, request, leader);
       if (call.endsItself) return answer;
@@ -145,6 +146,17 @@ export class Gate implements CallEnd {
 
 const shuttingDown = (): ApiError =>
   new ApiError("shutting_down", undefined, null, { connection: "close", "retry-after": "1" });
+
+/**
+ * Refuses what would not reach the handler, or a leader that the request is forwarded to, as it was
+ * written. A raw # in the target survives in the URL, but clients and proxies cut it off there.
+ */
+function checkTarget(call: Call): void {
+  if (call.url.includes("#")) {
+    throw new ApiError("invalid_request", 'The request target holds a raw "#": write it as %23');
+  }
+  call.checkNoQuery();
+}
 
 function checkAccess({ access }: Route, call: Call): void {
   switch (access.kind) {

@@ -3,6 +3,7 @@
  * U+FFFD (so that two keys become one) and let the last of repeated parameters win.
  */
 import { fromUtf8 } from "../lib/bytes.ts";
+import { nearest } from "../lib/nearest.ts";
 import { parseDecimal } from "../lib/parse.ts";
 import { ApiError, shown } from "./errors.ts";
 
@@ -171,7 +172,16 @@ function plainNameAt(url: string, at: number, end: number, names: readonly strin
 }
 
 const unknownParameter = (name: string, names: readonly string[]): string =>
-  `This request knows no query parameter ${shown(name)}; it knows ${names.join(", ") || "none"}`;
+  `This request knows no query parameter ${shown(name)}; ${knownNames(name, names)}`;
+
+/** For the message about an unknown name: the nearest known one, and all that are known. */
+export function knownNames(name: string, names: readonly string[]): string {
+  const meant = nearest(name, names);
+  const known = `it knows ${names.join(", ") || "none"}`;
+  return meant === null
+    ? known
+    : `did you mean ${shown(meant)}? ${known[0]?.toUpperCase()}${known.slice(1)}`;
+}
 
 /** @returns null where the parameter is absent. */
 export function decimalOrNull(

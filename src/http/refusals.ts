@@ -13,11 +13,11 @@ export class Refusals {
 
   constructor(routes: readonly Route[], instruments: Instruments) {
     this.#routes = routes;
-    this.#notFound = toRoute(refusal("not found", "token", notFound), instruments);
+    this.#notFound = toRoute(refusal("not found", "token", notFound), instruments, true);
     const wrongMethod = refusal("wrong method", "token", (path, method) =>
       this.#allowed(path, method),
     );
-    this.#wrongMethod = toRoute(wrongMethod, instruments);
+    this.#wrongMethod = toRoute(wrongMethod, instruments, true);
     // Both count in one meter: a name of a route is the label of a series.
     this.#wrongMethodOfPublic = { ...this.#wrongMethod, access: { kind: "public" } };
   }

@@ -1,8 +1,10 @@
+import type { TSchema } from "@sinclair/typebox";
 import { fromUtf8 } from "../lib/bytes.ts";
 import type { Rejected } from "../node/api.ts";
 import { readBytes } from "./body.ts";
 import type { Call } from "./call.ts";
 import { ApiError, type ErrorCode } from "./errors.ts";
+import { refuseUnknownFields } from "./fields.ts";
 import { type JsonObject, parseJsonObject } from "./json.ts";
 import type { Scope } from "./token-spec.ts";
 
@@ -16,10 +18,11 @@ export type StreamBody = {
   readonly fields: JsonObject;
 };
 
-/** @throws ApiError if it is not one JSON object, or has a field twice. */
-export async function readStreamBody(call: Call): Promise<StreamBody> {
+/** @throws ApiError if it is not one JSON object, has a field twice or one that `schema` has not. */
+export async function readStreamBody(call: Call, schema: TSchema): Promise<StreamBody> {
   const bytes = await readBytes(call.request, STREAM_BODY_BYTES_MAX, "request_too_large");
   const fields = parseJsonObject(bytes);
+  if (!call.route.ignoresUnknown) refuseUnknownFields(schema, fields);
   return { text: fromUtf8(bytes), fields };
 }
 

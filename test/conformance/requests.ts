@@ -145,7 +145,7 @@ function parameters(client: Client): void {
     const answer = await client.consume(topic, "offset=9007199254740991");
     expectError(answer, 416, "offset_out_of_range", ["end_offset"]);
   });
-  test("a repeated parameter is 400, an unknown one is nothing", async () => {
+  test("a repeated or unknown parameter is 400", async () => {
     const topic = await client.topic("repeated");
     expectError(
       await client.produce(topic, "x", "partition=0&partition=1"),
@@ -157,8 +157,20 @@ function parameters(client: Client): void {
       400,
       "repeated_parameter",
     );
+    const misspelt = await client.produce(topic, "x", "partition=0&idempotency_kye=1");
+    expectError(misspelt, 400, "unknown_parameter");
+    expect(misspelt.body["message"]).toContain('did you mean "idempotency_key"?');
     expect(await client.values(topic)).toEqual([]);
-    expect((await client.produce(topic, "x", "partition=0&other=1&other=2")).status).toBe(200);
+    for (const path of [
+      "/health",
+      "/ready",
+      "/metrics",
+      "/ui",
+      "/openapi.json",
+      "/broker/topics",
+    ]) {
+      expectError(await client.ask(`GET ${path}?x`), 400, "unknown_parameter");
+    }
   });
 }
 

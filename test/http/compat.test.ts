@@ -18,6 +18,13 @@ describe("RF_COMPAT=ayder", () => {
     expect((await fixture({ compat: "ayder" }).ask("GET /health")).body).toEqual({ ok: 1 });
     expect((await fixture().ask("GET /health")).body).toEqual({ ok: true });
   });
+  test("unknown query parameters and fields are ignored", async () => {
+    const { ask } = await filled();
+    expect((await ask("GET /health?x=1")).body).toEqual({ ok: 1 });
+    expect((await ask("GET /broker/consume/t/g/0?ofset=2")).body["count"]).toBe(3);
+    const body = '{"name":"u","partition":3}';
+    expect((await ask("POST /broker/topics", { body })).body["partitions"]).toBe(8);
+  });
   test("committed_offset is null before the first commit", async () => {
     const { read } = await filled();
     expect(await read()).toMatchObject({ committed_offset: null, count: 3 });

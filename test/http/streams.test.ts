@@ -106,7 +106,9 @@ test("RF_COMPAT=ayder reaches the join", async () => {
 test("a body may be as long as two schemas, not longer; names of views are names", async () => {
   const { ask } = setUp();
   const query = (length: number) =>
-    ask("POST /broker/query", "every", { x: "y".repeat(length - '{"x":""}'.length) });
+    ask("POST /broker/query", "every", {
+      filter: "y".repeat(length - '{"filter":""}'.length),
+    });
   expect((await query(STREAM_BODY_BYTES_MAX)).status).toBe(200);
   expect(await query(STREAM_BODY_BYTES_MAX + 1)).toMatchObject({
     status: 413,

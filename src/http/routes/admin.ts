@@ -12,10 +12,8 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
     path,
     access: { kind: "node", scope: "admin" },
     query: NO_QUERY,
-    strictQuery: true,
     docs: { summary, tag: "admin", body: NO_FIELDS_BODY, answer: COMPACTED, errors: ["disk_full"] },
     handle: async (call) => {
-      call.query();
       await readOptionalJson(call, NO_FIELDS_BODY);
       const { checkpointIndex, freedBytes } = await node.compact();
       return json({ ok: true, checkpoint_index: checkpointIndex, freed_bytes: freedBytes });
@@ -29,10 +27,8 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
       path: "/admin/sealed/status",
       access: { kind: "node", scope: "admin" },
       query: NO_QUERY,
-      strictQuery: true,
       docs: { summary: "The last synced batch", tag: "admin", answer: SEALED_STATUS, errors: [] },
-      handle: async (call) => {
-        call.query();
+      handle: async () => {
         return json({ ok: true, last_synced_batch_id: await node.lastSyncedIndex() });
       },
     },

@@ -9,7 +9,6 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
   path: "/admin/backup",
   access: { kind: "node", scope: "admin" },
   query: NO_QUERY,
-  strictQuery: true,
   docs: {
     summary:
       "An archive of everything, as of one log index; the Ayder-Backup-Index header names it",
@@ -23,7 +22,6 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
     errors: ["no_leader", "no_quorum", "overloaded", "disk_full"],
   },
   handle: async (call) => {
-    call.query();
     if (call.isHead) return new Response(null, { headers: CONTENT });
     // Nothing moves on the connection until the checkpoint is there.
     edge.allowLong(call.request);

@@ -102,10 +102,8 @@ function change(
     path,
     access: { kind: "node", scope: "admin" },
     query: NO_QUERY,
-    strictQuery: true,
     docs: { summary, tag: "cluster", body, answer: OK, errors: CHANGE_ERRORS },
     handle: async (call) => {
-      call.query();
       const result = await run(call);
       return result.ok ? json(result) : rejections.answer(call, result);
     },

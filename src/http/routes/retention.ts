@@ -52,7 +52,6 @@ const setRetention = ({ node, rejections }: Edge): Endpoint => ({
   path: "/broker/retention",
   access: { kind: "body", scope: "admin" },
   query: NO_QUERY,
-  strictQuery: true,
   docs: {
     summary: "Set how long and how much is kept; 0 switches a rule off",
     tag: "retention",
@@ -61,7 +60,6 @@ const setRetention = ({ node, rejections }: Edge): Endpoint => ({
     errors: ["topic_not_found", "partition_not_found", "commit_timeout"],
   },
   handle: async (call) => {
-    call.query();
     const body = await readJson(call, RETENTION_BODY);
     const { topic, partition = null, ttl_ms: ttlMs = null, max_bytes: maxBytes = null } = body;
     call.demand("admin", topic === EVERY_TOPIC ? null : topic);
@@ -79,7 +77,6 @@ const listRetention = ({ node }: Edge): Endpoint => ({
   path: "/broker/retention",
   access: { kind: "list", scope: "read" },
   query: NO_QUERY,
-  strictQuery: true,
   docs: {
     summary: "The retention policies in force",
     tag: "retention",
@@ -87,7 +84,6 @@ const listRetention = ({ node }: Edge): Endpoint => ({
     errors: [],
   },
   handle: async (call) => {
-    call.query();
     const policies = (await node.listRetention())
       .filter(({ topic }) => topic === EVERY_TOPIC || call.principal.may("read", topic))
       .map(({ topic, partition, ttlMs, maxBytes }) => ({

@@ -60,7 +60,7 @@ const query = (edge: Edge, streams: StreamApi): Endpoint => ({
     errors: RUN_ERRORS,
   },
   handle: async (call) => {
-    const body = await readStreamBody(call);
+    const body = await readStreamBody(call, QUERY_BODY);
     demandSource(call, body, "source", "read");
     const result = await streams.query({ body: body.text, signal: signalOf(edge, call) });
     return result.ok ? jsonText(result.json) : rejected(edge, call, result);
@@ -80,7 +80,7 @@ const join = (edge: Edge, streams: StreamApi): Endpoint => ({
     errors: RUN_ERRORS,
   },
   handle: async (call) => {
-    const body = await readStreamBody(call);
+    const body = await readStreamBody(call, JOIN_BODY);
     demandSource(call, body, "left", "read");
     demandSource(call, body, "right", "read");
     const { joinsAsAyder: asAyder } = edge.compat;
@@ -123,7 +123,8 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
   },
   handle: async (call) => {
     const name = checkView(call.parameter(0));
-    const body = await readStreamBody(call);
+    // The body of a query: what says how much one query reads or shows means nothing here.
+    const body = await readStreamBody(call, QUERY_BODY);
     demandSource(call, body, "source", "admin");
     demandSource(call, body, "source", "read");
     await demandOwner(streams, call, name);

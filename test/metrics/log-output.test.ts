@@ -94,3 +94,17 @@ test("a reader that goes away while lines wait loses them, and nothing else happ
   output.write("e\n");
   expect(text()).toBe("a\n\nlost 4\ne\n");
 });
+
+test("lines that were told of to a reader who then went away are told of again", async () => {
+  const { output, text, set, breakOff } = stream();
+  set("refuses");
+  output.write("a\n");
+  output.write("b\n");
+  set("is full");
+  output.write("c\n");
+  expect(text()).toBe("\nlost 2\nc\n");
+  await breakOff();
+  set("takes");
+  output.write("d\n");
+  expect(text()).toBe("\nlost 2\nc\n\nlost 3\nd\n");
+});

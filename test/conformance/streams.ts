@@ -171,7 +171,10 @@ export function register(target: TargetOf): void {
       expect(await page({})).toMatchObject({ consumed: 200, next_offset: 200 });
       expect(await page({ offset: 200 })).toMatchObject({ consumed: 100, next_offset: 300 });
       expect(await page({ offset: 299, limit: 5 })).toMatchObject({ consumed: 1 });
-      expect(await page({ offset: 900 })).toMatchObject({ consumed: 0, next_offset: 900 });
+      expect(await page({ offset: 300 })).toMatchObject({ consumed: 0, next_offset: 300 });
+      const beyond = await query({ source: { topic, partition: 0, offset: 900 } });
+      expect(beyond.status).toBe(416);
+      expect(beyond.body).toMatchObject({ error: "offset_out_of_range", end_offset: 300 });
     });
 
     test("deleted records are passed over", async () => {

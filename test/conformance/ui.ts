@@ -12,7 +12,8 @@ export function register(target: TargetOf): void {
       expect(page.status).toBe(200);
       expect(page.headers.get("content-security-policy")).toContain("default-src 'none'");
       const html = Buffer.from(page.bytes).toString();
-      const names = [...html.matchAll(/"(\/ui\/[\w.-]+)"/g)].map(([, name = ""]) => name);
+      const names = [...html.matchAll(/"(ui\/[\w.-]+)"/g)].map(([, name = ""]) => `/${name}`);
+      // Relative, so that they also lead there below a path prefix.
       expect(names.length).toBe(2);
       for (const name of names) {
         const file = await get(name);

@@ -220,6 +220,7 @@ async function openNode(
       dedupeKeysMax: config.dedupeKeysMax,
       partitionsMax: config.partitionsMax,
     },
+    groupsMax: config.groupsMax,
     fault,
   });
 }

@@ -200,6 +200,15 @@ export const SETTINGS = {
     help: "maximum number of partitions per topic",
     section: "Limits",
   },
+  groupsMax: {
+    variables: ["RF_MAX_GROUPS"],
+    kind: "integer",
+    default: "10000",
+    min: 1,
+    max: 1_000_000,
+    help: "maximum number of consumer groups with committed offsets",
+    section: "Limits",
+  },
   partitionsMax: {
     variables: ["RF_MAX_PARTITIONS"],
     kind: "integer",

@@ -1,5 +1,5 @@
 import type { Offset } from "../record/offset.ts";
-import type { PartitionState, TopicState } from "./state.ts";
+import type { BrokerState, PartitionState, TopicState } from "./state.ts";
 
 export type GroupProgress = {
   readonly group: string;
@@ -13,6 +13,18 @@ export type GroupProgress = {
 /** @returns null if the group has not committed here. */
 export const committedOffset = (partition: PartitionState, group: string): Offset | null =>
   partition.committed.get(group) ?? null;
+
+/** Counts an offset of a group that had none in its partition. */
+export function countOffset({ groups }: BrokerState, group: string): void {
+  groups.set(group, (groups.get(group) ?? 0) + 1);
+}
+
+/** An offset of the group is gone, and with the last one the group. */
+export function forgetOffset({ groups }: BrokerState, group: string): void {
+  const left = (groups.get(group) ?? 0) - 1;
+  if (left > 0) groups.set(group, left);
+  else groups.delete(group);
+}
 
 /** Progress of all groups of a topic, by group, then by partition. */
 export function listGroups(topic: TopicState): GroupProgress[] {

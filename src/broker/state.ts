@@ -75,6 +75,8 @@ export class BrokerState {
   readonly topicsByName = new Map<string, TopicState>();
   readonly topicsById = new Map<number, TopicState>();
   partitionCount = 0;
+  /** Not replicated as such: the groups that have committed offsets, with the number of those. */
+  readonly groups = new Map<string, number>();
   /** Ids grow from 1 and are never reused: a produce to a deleted topic cannot hit a new one. */
   nextTopicId = 1;
   /** The policy of `"*"`. */
@@ -108,6 +110,7 @@ export type BrokerRejectCode =
   | "topic_exists"
   | "too_many_partitions"
   | "topic_not_found"
+  | "group_not_found"
   | "partition_not_found"
   | "offset_out_of_range";
 

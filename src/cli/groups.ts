@@ -6,7 +6,7 @@ import { table } from "./table.ts";
 
 export const GROUPS: Command = {
   name: "groups",
-  summary: "lag of consumer groups; seek forward",
+  summary: "lag of consumer groups; seek forward; delete",
   actions: [
     {
       name: "lag",
@@ -19,6 +19,12 @@ export const GROUPS: Command = {
       operands: "<topic> <group>",
       summary: "commit another offset, see --to",
       run: seek,
+    },
+    {
+      name: "delete",
+      operands: "<group>",
+      summary: "forget what a group has committed, in all topics",
+      run: remove,
     },
   ],
   options: {
@@ -43,6 +49,14 @@ export const GROUPS: Command = {
     "A seek backward changes nothing and exits with 1.",
   ],
 };
+
+async function remove(args: Arguments, io: Io): Promise<number> {
+  const group = args.operand(0);
+  const offsets = await connect(args, io).deleteGroup(group);
+  if (args.flag("json")) await io.out(jsonLine({ group, deleted: true, offsets }));
+  else await io.out(`deleted ${group} with ${offsets} committed offsets\n`);
+  return EXIT.ok;
+}
 
 type Row = GroupLag & { readonly topic: string };
 

@@ -3,7 +3,7 @@ import { ClusterClient, Retention, Streams, Topics, Views } from "./facets.ts";
 import { Kv } from "./kv.ts";
 import { Log } from "./log.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
-import { KV_NAMESPACES } from "./shapes.ts";
+import { GROUP_DELETED, KV_NAMESPACES } from "./shapes.ts";
 import type { JoinRequest, JoinResult, QueryRequest, QueryResult } from "./stream-types.ts";
 import { type CallOptions, type ClientOptions, type Request, Transport } from "./transport.ts";
 import type {
@@ -17,6 +17,7 @@ import type {
   ProduceOptions,
   ReadOptions,
 } from "./types.ts";
+import { segment } from "./url.ts";
 import { decodeText, type Value } from "./values.ts";
 
 /**
@@ -87,6 +88,14 @@ export class Client {
     options: CallOptions = {},
   ): Promise<number> {
     return this.#log.commit(request, options);
+  }
+
+  /** Forgets what a group has committed, in all topics. @returns how many offsets that were. */
+  async deleteGroup(group: string, options: CallOptions = {}): Promise<number> {
+    const path = `/broker/groups/${segment(group)}`;
+    const request = { method: "DELETE", path, ...options } as const;
+    const answer = await this.#transport.json(request, GROUP_DELETED);
+    return (answer as { offsets: number }).offsets;
   }
 
   /** Committed offsets and lag of the groups of a topic. */

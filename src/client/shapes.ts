@@ -22,6 +22,7 @@ export const PAGE = fields({
 });
 export const COMMITTED = fields({ committed_offset: integer });
 export const DELETED = fields({ deleted_count: integer, freed_bytes: integer });
+export const GROUP_DELETED = fields({ offsets: integer });
 export const TOPIC_CREATED = fields({ topic: text, partitions: integer });
 export const TOPIC_LIST = fields({
   topics: list(fields({ topic: text, partitions: integer, messages: integer, bytes: integer })),

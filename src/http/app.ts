@@ -16,6 +16,7 @@ import { clusterEndpoints } from "./routes/cluster.ts";
 import { commitEndpoints } from "./routes/commit.ts";
 import { consumeEndpoints } from "./routes/consume.ts";
 import { docsEndpoints } from "./routes/docs.ts";
+import { groupEndpoints } from "./routes/groups.ts";
 import { healthEndpoints } from "./routes/health.ts";
 import { kvEndpoints } from "./routes/kv.ts";
 import { metricsEndpoints } from "./routes/metrics.ts";
@@ -118,6 +119,7 @@ function allEndpoints(edge: Edge): readonly Endpoint[] {
     ...produceEndpoints(edge),
     ...consumeEndpoints(edge),
     ...commitEndpoints(edge),
+    ...groupEndpoints(edge),
     ...retentionEndpoints(edge),
     ...kvEndpoints(edge),
     ...adminEndpoints(edge),

@@ -134,6 +134,34 @@ const clamped = t.Optional(
   t.Literal(true, { description: "The offset was beyond the end and counted as the end" }),
 );
 export const COMMITTED = t.Object({ ok, committed_offset: natural("The one in force"), clamped });
+const position = {
+  topic,
+  partition,
+  committed_offset: natural("The next offset to read"),
+  lag: natural("Records that are kept and not read yet"),
+};
+export const GROUP_LIST = t.Object({
+  ok,
+  groups: t.Array(
+    t.Object({
+      group: t.String(),
+      topics: natural("Topics in which it has committed"),
+      partitions: natural("Partitions in which it has committed"),
+      lag: natural("Records that are kept and not read yet, of all of them"),
+    }),
+  ),
+});
+export const GROUP_DESCRIBED = t.Object({
+  ok,
+  group: t.String(),
+  partitions: t.Array(t.Object(position)),
+});
+export const GROUP_DELETED = t.Object({
+  ok,
+  group: t.String(),
+  deleted: ok,
+  offsets: natural("Committed offsets that were forgotten"),
+});
 export const DELETED = t.Object({
   ok,
   deleted_count: natural("Records that went"),

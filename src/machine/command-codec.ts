@@ -24,6 +24,7 @@ import {
   TAG_CONFIGURE,
   TAG_CREATE_TOPIC,
   TAG_DELETE_BEFORE,
+  TAG_DELETE_GROUP,
   TAG_DELETE_TOPIC,
   TAG_DELETE_VIEW,
   TAG_KV_DELETE,
@@ -140,6 +141,12 @@ export function encodeDeleteTopic(writer: ByteWriter, name: string): void {
   const body = new ByteWriter(64);
   body.text(name);
   append(writer, TAG_DELETE_TOPIC, body);
+}
+
+export function encodeDeleteGroup(writer: ByteWriter, group: string): void {
+  const body = new ByteWriter(64);
+  body.text(group);
+  append(writer, TAG_DELETE_GROUP, body);
 }
 
 export function encodeCommitOffset(writer: ByteWriter, commit: Fields<CommitOffset>): void {
@@ -299,6 +306,9 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
       break;
     case "delete_topic":
       encodeDeleteTopic(writer, command.name);
+      break;
+    case "delete_group":
+      encodeDeleteGroup(writer, command.group);
       break;
     case "commit_offset":
       encodeCommitOffset(writer, command);

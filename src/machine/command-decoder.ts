@@ -23,6 +23,7 @@ import {
   TAG_CONFIGURE,
   TAG_CREATE_TOPIC,
   TAG_DELETE_BEFORE,
+  TAG_DELETE_GROUP,
   TAG_DELETE_TOPIC,
   TAG_DELETE_VIEW,
   TAG_KV_DELETE,
@@ -97,6 +98,8 @@ function decodeCommand(reader: ByteReader, tag: number, end: number): Command {
       };
     case TAG_CREATE_TOPIC:
       return { type: "create_topic", name: reader.text(), partitions: atLeastOne(reader.varint()) };
+    case TAG_DELETE_GROUP:
+      return { type: "delete_group", group: reader.text() };
     case TAG_DELETE_TOPIC:
       return { type: "delete_topic", name: reader.text() };
     case TAG_DELETE_BEFORE:

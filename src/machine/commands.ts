@@ -2,6 +2,7 @@ import type { CommitOffset, CommitOffsetResult } from "../broker/commands/commit
 import type { Configure, ConfigureResult } from "../broker/commands/configure.ts";
 import type { CreateTopic, CreateTopicResult } from "../broker/commands/create-topic.ts";
 import type { DeleteBefore, DeleteBeforeResult } from "../broker/commands/delete-before.ts";
+import type { DeleteGroup, DeleteGroupResult } from "../broker/commands/delete-group.ts";
 import type { DeleteTopic, DeleteTopicResult } from "../broker/commands/delete-topic.ts";
 import type { Produce, ProduceResult } from "../broker/commands/produce.ts";
 import type { SetRetention, SetRetentionResult } from "../broker/commands/set-retention.ts";
@@ -32,6 +33,7 @@ export type TickResult = {
 export type BrokerCommand =
   | CreateTopic
   | DeleteTopic
+  | DeleteGroup
   | Produce
   | CommitOffset
   | DeleteBefore
@@ -47,6 +49,7 @@ export type Command = BrokerCommand | KvCommand | MemberCommand | ViewCommand | 
 export type CommandResult =
   | CreateTopicResult
   | DeleteTopicResult
+  | DeleteGroupResult
   | ProduceResult
   | CommitOffsetResult
   | DeleteBeforeResult

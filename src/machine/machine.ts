@@ -2,6 +2,7 @@ import { applyCommitOffset } from "../broker/commands/commit-offset.ts";
 import { applyConfigure } from "../broker/commands/configure.ts";
 import { applyCreateTopic } from "../broker/commands/create-topic.ts";
 import { applyDeleteBefore } from "../broker/commands/delete-before.ts";
+import { applyDeleteGroup } from "../broker/commands/delete-group.ts";
 import { applyDeleteTopic } from "../broker/commands/delete-topic.ts";
 import { applyProduce } from "../broker/commands/produce.ts";
 import { applySetRetention } from "../broker/commands/set-retention.ts";
@@ -132,6 +133,8 @@ export class Machine {
         return applyCreateTopic(broker, command, effects);
       case "delete_topic":
         return applyDeleteTopic(broker, command, effects);
+      case "delete_group":
+        return applyDeleteGroup(broker, command);
       case "set_retention":
         return applySetRetention(broker, command);
       case "configure":

@@ -1,5 +1,6 @@
 import { DIGESTS_BYTES } from "../broker/dedupe-chunk.ts";
 import { DedupeTable } from "../broker/dedupe-table.ts";
+import { countOffset } from "../broker/groups.ts";
 import {
   addTopic,
   BrokerState,
@@ -233,6 +234,7 @@ export class SnapshotRestorer {
       check(offset <= partition.endOffset, "committed offset beyond the end");
       check(!partition.committed.has(group), "a group comes twice");
       partition.committed.set(group, offset);
+      countOffset(this.#broker, group);
     }
   }
 

@@ -64,6 +64,7 @@ const TYPES: Readonly<Record<Success["type"], number>> = {
   delete_view: 15,
   save_view: 16,
   checksum: 17,
+  delete_group: 18,
 };
 
 export class Tally {
@@ -118,6 +119,9 @@ export class Tally {
         break;
       case "kv_delete":
         writer.u8(result.deleted ? 1 : 0);
+        break;
+      case "delete_group":
+        this.numbers(result.offsets, 0);
         break;
       case "delete_before":
       case "trim":

@@ -42,6 +42,10 @@ export interface NodeApi {
    */
   waitForRecords(wait: RecordWait): Promise<void>;
   commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>>;
+  /** What all groups have committed, as far as this node knows. */
+  listGroups(): Soon<readonly GroupPosition[]>;
+  /** Forgets what the group has committed in all topics. */
+  deleteGroup(group: string): Promise<Result<{ offsets: number }, DeleteGroupReject>>;
   groupsOf(topic: string): Soon<Result<{ groups: readonly GroupLag[] }, "topic_not_found">>;
 
   deleteBefore(
@@ -127,7 +131,9 @@ export type CommitReject =
   | WriteReject
   | "topic_not_found"
   | "partition_not_found"
-  | "offset_out_of_range";
+  | "offset_out_of_range"
+  | "too_many_groups";
+export type DeleteGroupReject = WriteReject | "group_not_found";
 export type Committed = {
   /** The one in force. */
   readonly committedOffset: number;
@@ -135,7 +141,7 @@ export type Committed = {
   readonly clamped: boolean;
 };
 /** `data_damaged`: how much goes cannot be counted before a peer has brought the records back. */
-export type DeleteBeforeReject = CommitReject | "data_damaged";
+export type DeleteBeforeReject = Exclude<CommitReject, "too_many_groups"> | "data_damaged";
 export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
 export type KvPutReject = WriteReject | "cas_mismatch";
 export type KvPutOutcome = Result<KvWritten & WriteAck, KvPutReject>;
@@ -156,6 +162,7 @@ export type RejectCode =
   | ProduceReject
   | ConsumeReject
   | CommitReject
+  | DeleteGroupReject
   | KvPutReject
   | KvGetReject
   | MemberReject
@@ -192,6 +199,7 @@ export type GroupLag = {
   readonly committedOffset: number;
   readonly lag: number;
 };
+export type GroupPosition = GroupLag & { readonly topic: string };
 export type TopicDescription = TopicShape & {
   readonly partitionList: readonly PartitionDescription[];
   readonly groups: readonly GroupLag[];

@@ -4,6 +4,7 @@ import {
   encodeConfigure,
   encodeCreateTopic,
   encodeDeleteBefore,
+  encodeDeleteGroup,
   encodeDeleteTopic,
   encodeSetRetention,
 } from "../machine/command-codec.ts";
@@ -17,6 +18,7 @@ import type {
   CreateTopicReject,
   DeleteBeforeReject,
   Deleted,
+  DeleteGroupReject,
   PartitionRef,
   Rejected,
   Result,
@@ -35,10 +37,12 @@ const SMALL_COMMAND_BYTES = 512;
 export class BrokerWrites {
   readonly #machine: Machine;
   readonly #commander: Commander;
+  readonly #groupsMax: number;
 
-  constructor(machine: Machine, commander: Commander) {
+  constructor(machine: Machine, commander: Commander, groupsMax: number) {
     this.#machine = machine;
     this.#commander = commander;
+    this.#groupsMax = groupsMax;
   }
 
   /** The limits of this leader become those of all, if they differ. */
@@ -73,6 +77,11 @@ export class BrokerWrites {
   async commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>> {
     const found = await this.#findUpTo(request, request.offset);
     if (!found.ok) return found;
+    // Decided here and not at apply: it protects memory, and nodes of all versions apply the same.
+    const { groups } = this.#machine.broker;
+    if (groups.size >= this.#groupsMax && !groups.has(request.group)) {
+      return { ok: false, code: "too_many_groups", details: { groups_max: this.#groupsMax } };
+    }
     const { topic, partition } = found;
     const { endOffset } = partition;
     const offset = Math.min(request.offset, endOffset) as Offset;
@@ -88,6 +97,15 @@ export class BrokerWrites {
           offset,
         }),
       done: ({ committedOffset }) => ({ ok: true, committedOffset, clamped }),
+    });
+  }
+
+  deleteGroup(group: string): Promise<Result<{ offsets: number }, DeleteGroupReject>> {
+    return this.#commander.run({
+      type: "delete_group",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) => encodeDeleteGroup(writer, group),
+      done: ({ offsets }) => ({ ok: true, offsets }),
     });
   }
 

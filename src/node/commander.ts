@@ -4,6 +4,7 @@ import type { CommandResult } from "../machine/commands.ts";
 import type {
   CommitReject,
   CreateTopicReject,
+  DeleteGroupReject,
   KvDeleteReject,
   KvPutReject,
   Rejected,
@@ -18,8 +19,9 @@ import { CommandWaiter } from "./waiters.ts";
 type Rejects = {
   readonly create_topic: CreateTopicReject;
   readonly delete_topic: WriteReject | "topic_not_found";
+  readonly delete_group: DeleteGroupReject;
   readonly commit_offset: CommitReject;
-  readonly delete_before: CommitReject;
+  readonly delete_before: Exclude<CommitReject, "too_many_groups">;
   readonly set_retention: RetentionReject;
   readonly trim: WriteReject | "topic_not_found" | "partition_not_found";
   readonly configure: WriteReject;

@@ -38,6 +38,8 @@ export type NodeOptions = {
     readonly dedupeKeysMax: number;
     readonly partitionsMax: number;
   };
+  /** A commit that would make one group more is refused. */
+  readonly groupsMax: number;
   /** The disk failed or an invariant broke: log it and end the process. Called once. */
   readonly fault: (error: unknown) => void;
 };

@@ -122,7 +122,7 @@ export class Node implements NodeApi, ClusterApi {
       proposer: this.#proposer,
       membersChanged: () => this.#cluster.changed(),
     });
-    this.#writes = new BrokerWrites(machine, this.#commander);
+    this.#writes = new BrokerWrites(machine, this.#commander, options.groupsMax);
     this.#kv = new KvAccess(machine, this.#commander, time);
     this.#reader = new Reader(machine, this.#linearizer);
     this.samples = new Samples(machine, clock, time);
@@ -406,6 +406,8 @@ export class Node implements NodeApi, ClusterApi {
   readonly listTopics: Reader["listTopics"] = () => this.#reader.listTopics();
   readonly describeTopic: Reader["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
   readonly doubt: NodeApi["doubt"] = () => this.#linearizer.doubt();
+  readonly listGroups: Reader["listGroups"] = () => this.#reader.listGroups();
+  readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#writes.deleteGroup(group);
   readonly groupsOf: Reader["groupsOf"] = (topic) => this.#reader.groupsOf(topic);
   readonly commitOffset: NodeApi["commitOffset"] = (request) => this.#writes.commitOffset(request);
   readonly deleteBefore: NodeApi["deleteBefore"] = (request) => this.#writes.deleteBefore(request);
@@ -419,7 +421,6 @@ export class Node implements NodeApi, ClusterApi {
   readonly kvNamespaces: KvAccess["namespaces"] = () => this.#kv.namespaces();
   /** For metrics: roles, indexes and who lags behind. */
   readonly ha = (): HaSample => this.#cluster.sample(this.health());
-
   readonly membership: Cluster["membership"] = () => this.#cluster.membership();
   readonly addMember: ClusterApi["addMember"] = (request) => this.#cluster.addMember(request);
   readonly promoteMember: ClusterApi["promoteMember"] = (id) => this.#cluster.promoteMember(id);

@@ -8,6 +8,7 @@ import type {
   ConsumeReject,
   ConsumeRequest,
   GroupLag,
+  GroupPosition,
   RecordWait,
   Rejected,
   Result,
@@ -134,6 +135,12 @@ export class Reader {
       })),
       groups: listGroups(topic),
     };
+  }
+
+  listGroups(): readonly GroupPosition[] {
+    return [...this.#machine.broker.topicsByName.values()].flatMap((topic) =>
+      listGroups(topic).map((progress) => ({ topic: topic.name, ...progress })),
+    );
   }
 
   groupsOf(name: string): Result<{ groups: readonly GroupLag[] }, "topic_not_found"> {

@@ -148,6 +148,8 @@ export class WorkerPort implements NodeApi {
   readonly listTopics: NodeApi["listTopics"] = () => this.#call("listTopics");
   readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#call("describeTopic", topic);
   readonly doubt: NodeApi["doubt"] = () => this.#call("doubt");
+  readonly listGroups: NodeApi["listGroups"] = () => this.#call("listGroups");
+  readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#call("deleteGroup", group);
   readonly groupsOf: NodeApi["groupsOf"] = (topic) => this.#call("groupsOf", topic);
   readonly commitOffset: NodeApi["commitOffset"] = (request) => this.#call("commitOffset", request);
   readonly deleteBefore: NodeApi["deleteBefore"] = (request) => this.#call("deleteBefore", request);

@@ -92,6 +92,13 @@ test("groups show their lag and go forward, never back", async () => {
     { group: "b", partition: 0, committedOffset: 3, lag: 0 },
     { group: "b", partition: 1, committedOffset: 3, lag: 0 },
   ]);
+  expect(await run("groups", "delete", "b")).toEqual({
+    code: 0,
+    out: "deleted b with 2 committed offsets\n",
+    err: "",
+  });
+  expect((await client().groups("g")).filter(({ group }) => group === "b")).toEqual([]);
+  expect((await run("groups", "delete", "b")).err).toContain("group_not_found");
 });
 
 test("keys are set, read byte for byte, listed and deleted", async () => {

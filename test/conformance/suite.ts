@@ -4,6 +4,7 @@ import * as auth from "./auth.ts";
 import * as badInputs from "./bad-inputs.ts";
 import * as consume from "./consume.ts";
 import * as follow from "./follow.ts";
+import * as groups from "./groups.ts";
 import * as health from "./health.ts";
 import * as joins from "./joins.ts";
 import * as jsonBodies from "./json-bodies.ts";
@@ -28,6 +29,7 @@ const PARTS = [
   produceNdjson,
   consume,
   follow,
+  groups,
   retention,
   kv,
   admin,

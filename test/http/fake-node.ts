@@ -118,6 +118,24 @@ export class FakeNode implements NodeApi {
     return { ok: true, topic, partitions: partitions.length, partitionList, groups } as const;
   }
 
+  listGroups() {
+    return [...this.#topics.keys()].flatMap((topic) => {
+      const found = this.groupsOf(topic);
+      return found.ok ? found.groups.map((position) => ({ topic, ...position })) : [];
+    });
+  }
+
+  async deleteGroup(group: string) {
+    const rejected = this.#write();
+    if (rejected !== null) return rejected;
+    let offsets = 0;
+    for (const partition of [...this.#topics.values()].flat()) {
+      if (partition.committed.delete(group)) offsets++;
+    }
+    if (offsets === 0) return { ok: false, code: "group_not_found" } as const;
+    return { ok: true, offsets } as const;
+  }
+
   groupsOf(topic: string) {
     const described = this.describeTopic(topic);
     return described.ok ? ({ ok: true, groups: described.groups } as const) : described;

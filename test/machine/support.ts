@@ -189,7 +189,8 @@ function randomPut(random: Random): Command {
 }
 
 function randomRare(random: Random): Command {
-  const kind = random.below(15);
+  const kind = random.below(16);
+  if (kind === 15) return { type: "delete_group", group: random.pick(["g", "h", "__proto__"]) };
   if (kind === 14) return { type: "checksum", version: 1, index: random.u32(), digest: 7 };
   if (kind > 9) return randomView(random);
   if (kind === 8) return randomMember(random);

@@ -66,6 +66,7 @@ export class SingleNode {
         queueBytesMax: KIB * KIB,
         queueRequestsMax: 1_000,
         limits: { dedupeWindowMs: 86_400_000, dedupeKeysMax: 1_000_000, partitionsMax: 100 },
+        groupsMax: 3,
         fault: (error) => {
           this.ended ??= error;
         },

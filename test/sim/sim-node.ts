@@ -147,6 +147,7 @@ export class SimNode {
       queueBytesMax: 1 << 24,
       queueRequestsMax: plan.queueRequestsMax,
       limits: { ...plan, partitionsMax: 1000 },
+      groupsMax: 10_000,
       fault: (error) => this.#fault(life, error),
     });
     this.node = node;

@@ -1,4 +1,5 @@
 import type { Offset } from "../../record/offset.ts";
+import { countOffset } from "../groups.ts";
 import {
   type BrokerRejected,
   type BrokerState,
@@ -39,6 +40,7 @@ export function applyCommitOffset(state: BrokerState, command: CommitOffset): Co
     partition.committed = new Map(partition.committed);
     partition.committedEpoch = state.epoch;
   }
+  if (before === undefined) countOffset(state, group);
   partition.committed.set(group, offset);
   return { ok: true, type: "commit_offset", committedOffset: offset };
 }

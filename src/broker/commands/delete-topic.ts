@@ -1,3 +1,4 @@
+import { forgetOffset } from "../groups.ts";
 import { type BrokerEffects, type BrokerRejected, type BrokerState, rejected } from "../state.ts";
 
 export type DeleteTopic = { readonly type: "delete_topic"; readonly name: string };
@@ -17,6 +18,9 @@ export function applyDeleteTopic(
   state.topicsByName.delete(topic.name);
   state.topicsById.delete(topic.topicId);
   state.partitionCount -= topic.partitions.length;
+  for (const { committed } of topic.partitions) {
+    for (const group of committed.keys()) forgetOffset(state, group);
+  }
   effects.topicDeleted(topic);
   return { ok: true, type: "delete_topic", topicId: topic.topicId };
 }

@@ -1,0 +1,30 @@
+import { type BrokerRejected, type BrokerState, rejected } from "../state.ts";
+
+export type DeleteGroup = { readonly type: "delete_group"; readonly group: string };
+
+export type DeleteGroupResult =
+  | {
+      readonly ok: true;
+      readonly type: "delete_group";
+      /** Committed offsets that were forgotten. */
+      readonly offsets: number;
+    }
+  | BrokerRejected<"group_not_found">;
+
+/** Forgets what the group has committed in all topics. A later commit makes it anew. */
+export function applyDeleteGroup(state: BrokerState, { group }: DeleteGroup): DeleteGroupResult {
+  const offsets = state.groups.get(group);
+  if (offsets === undefined) return rejected("group_not_found");
+  state.groups.delete(group);
+  for (const topic of state.topicsById.values()) {
+    for (const partition of topic.partitions) {
+      if (!partition.committed.has(group)) continue;
+      if (partition.committedEpoch !== state.epoch) {
+        partition.committed = new Map(partition.committed);
+        partition.committedEpoch = state.epoch;
+      }
+      partition.committed.delete(group);
+    }
+  }
+  return { ok: true, type: "delete_group", offsets };
+}

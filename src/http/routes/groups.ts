@@ -1,0 +1,110 @@
+/** Consumer groups over all topics: what they have committed, and how they are removed. */
+import type { GroupPosition } from "../../node/api.ts";
+import { json } from "../answers.ts";
+import type { Call, Endpoint } from "../call.ts";
+import type { Edge } from "../edge.ts";
+import { checkGroup } from "../names.ts";
+import { GROUP_DELETED, GROUP_DESCRIBED, GROUP_LIST, NO_QUERY } from "../schemas.ts";
+
+export const groupEndpoints = (edge: Edge): readonly Endpoint[] => [
+  listGroups(edge),
+  describeGroup(edge),
+  deleteGroup(edge),
+];
+
+const listGroups = ({ node }: Edge): Endpoint => ({
+  method: "GET",
+  path: "/broker/groups",
+  access: { kind: "list", scope: "read" },
+  query: NO_QUERY,
+  docs: {
+    summary: "The consumer groups, with their lag in the topics that the token may read",
+    tag: "consume",
+    answer: GROUP_LIST,
+    errors: [],
+  },
+  handle: async ({ principal }) => {
+    const byGroup = new Map<string, GroupPosition[]>();
+    for (const position of await node.listGroups()) {
+      if (!principal.may("read", position.topic)) continue;
+      const positions = byGroup.get(position.group);
+      if (positions === undefined) byGroup.set(position.group, [position]);
+      else positions.push(position);
+    }
+    const groups = [...byGroup]
+      .map(([group, positions]) => ({
+        group,
+        topics: new Set(positions.map(({ topic }) => topic)).size,
+        partitions: positions.length,
+        lag: positions.reduce((sum, { lag }) => sum + lag, 0),
+      }))
+      .sort((a, b) => (a.group < b.group ? -1 : 1));
+    return json({ ok: true, groups });
+  },
+});
+
+const describeGroup = ({ node, compat, rejections }: Edge): Endpoint => ({
+  method: "GET",
+  path: "/broker/groups/:group",
+  access: { kind: "list", scope: "read" },
+  query: NO_QUERY,
+  docs: {
+    summary: "What a group has committed in the topics that the token may read",
+    tag: "consume",
+    answer: GROUP_DESCRIBED,
+    errors: ["invalid_group", "group_not_found"],
+  },
+  handle: async (call) => {
+    const group = checkGroup(call.parameter(0));
+    const mayRead = async () =>
+      (await positionsOf(node, group)).filter(({ topic }) => call.principal.may("read", topic));
+    let positions = await mayRead();
+    if (positions.length === 0) {
+      // This node may only lag.
+      const doubt = await node.doubt();
+      if (doubt !== null) return rejections.answer(call, doubt, named(group));
+      positions = await mayRead();
+    }
+    if (positions.length === 0) return rejections.answer(call, NOT_FOUND, named(group));
+    const partitions = positions.map(({ topic, partition, committedOffset, lag }) => ({
+      topic,
+      partition,
+      committed_offset: compat.fromNextOffset(committedOffset, committedOffset),
+      lag,
+    }));
+    return json({ ok: true, group, partitions });
+  },
+});
+
+const deleteGroup = ({ node, rejections }: Edge): Endpoint => ({
+  method: "DELETE",
+  path: "/broker/groups/:group",
+  access: { kind: "list", scope: "admin" },
+  query: NO_QUERY,
+  docs: {
+    summary: "Forget what a group has committed, in all topics",
+    tag: "consume",
+    answer: GROUP_DELETED,
+    errors: ["invalid_group", "group_not_found", "commit_timeout"],
+  },
+  handle: async (call) => {
+    const group = checkGroup(call.parameter(0));
+    demandAll(call, await positionsOf(node, group));
+    const result = await node.deleteGroup(group);
+    if (!result.ok) return rejections.answer(call, result, named(group));
+    return json({ ok: true, group, deleted: true, offsets: result.offsets });
+  },
+});
+
+const NOT_FOUND = { ok: false, code: "group_not_found" } as const;
+const named = (group: string): string => `group "${group}"`;
+
+const positionsOf = async (node: Edge["node"], group: string): Promise<GroupPosition[]> =>
+  (await node.listGroups()).filter((position) => position.group === group);
+
+/** A token for some topics removes a group only if it has committed in no other topic. */
+function demandAll(call: Call, positions: readonly GroupPosition[]): void {
+  for (const topic of new Set(positions.map((position) => position.topic))) {
+    call.demand("admin", topic);
+  }
+}

@@ -1,0 +1,21 @@
+import { expect, test } from "bun:test";
+import { Random } from "../sim/random.ts";
+import { SingleNode } from "./single-node.ts";
+
+test("a commit that makes a group too many is refused, until one is deleted", async () => {
+  const single = new SingleNode(new Random(1));
+  const node = await single.open();
+  await single.settled(node.createTopic("t", 2));
+  const commit = (group: string, partition = 0) =>
+    single.settled(node.commitOffset({ topic: "t", partition, group, offset: 0 }));
+  for (const group of ["a", "b", "c"]) expect(await commit(group)).toMatchObject({ ok: true });
+  const refused = { ok: false, code: "too_many_groups", details: { groups_max: 3 } } as const;
+  expect(await commit("d")).toEqual(refused);
+  expect(await commit("a", 1)).toMatchObject({ ok: true });
+  expect(await single.settled(node.deleteGroup("a"))).toEqual({ ok: true, offsets: 2 });
+  expect(await single.settled(node.deleteGroup("a"))).toMatchObject({ code: "group_not_found" });
+  expect(await commit("d")).toMatchObject({ ok: true });
+  expect(await commit("e")).toEqual(refused);
+  expect(node.listGroups().map(({ group }) => group)).toEqual(["b", "c", "d"]);
+  await single.settled(node.stop());
+});

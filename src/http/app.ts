@@ -45,6 +45,8 @@ export type App = {
   readonly elysia: AnyElysia;
   readonly endpoints: readonly Endpoint[];
   readonly fetch: (request: Request) => Response | Promise<Response>;
+  /** 400 for a request whose path does not arrive as it was written. */
+  readonly refuseRewritten: (request: Request) => Response | Promise<Response>;
   /** Requests that are not answered to their end yet. */
   busy(): Iterable<Request>;
   /** Called once by the server. */
@@ -103,6 +105,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
       const route = hot.find(request.method, request.url);
       return route === null ? elysia.fetch(readable(request)) : gate.serve(route, request);
     },
+    refuseRewritten: (request) => gate.serve(refusals.rewritten(), request),
     busy: () => [...gate.inFlight, ...edge.streaming],
     attach: (attached) => {
       socket = attached;

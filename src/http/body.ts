@@ -52,19 +52,40 @@ export function takeBytes(
   return answer;
 }
 
+/**
+ * Waits until the packet that ended a chunked body has been read to its end. The runtime answers 400
+ * by itself for trailers and for what follows in the packet, and aborts the request: nothing may be
+ * stored then.
+ *
+ * @throws ApiError `incomplete_body`, which nobody receives.
+ */
+async function checkEnd(request: Request): Promise<void> {
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  if (request.signal.aborted) throw new ApiError("incomplete_body");
+}
+
 /** A chunked body, or none at all. */
 async function readUnannounced(
   request: Request,
   limit: number,
   code: ErrorCode,
 ): Promise<Uint8Array> {
+  if (request.headers.has("trailer")) {
+    throw new ApiError(
+      "invalid_request",
+      "Trailers are not supported: leave out the Trailer header",
+    );
+  }
   if (request.body === null) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];
   let length = 0;
   const reader = request.body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return Buffer.concat(chunks, length);
+    if (done) {
+      await checkEnd(request);
+      return Buffer.concat(chunks, length);
+    }
     length += value.length;
     if (length > limit) {
       reader.cancel().catch(() => undefined);

@@ -32,6 +32,21 @@ export class Refusals {
     };
   }
 
+  /** For paths that the runtime has rewritten before we saw them, so that they name something else. */
+  rewritten(): Route {
+    return {
+      ...this.#notFound,
+      handle: ({ request }) => {
+        const path = pathOf(request.url);
+        if (!path.startsWith("/kv/")) throw notFound(path);
+        throw new ApiError(
+          "invalid_key",
+          'A path must not have segments that are empty, "." or "..", nor a "\\", nor more than 97 segments: write a slash within a key as %2F and a backslash as %5C',
+        );
+      },
+    };
+  }
+
   /** The route that says why no other one took the request. */
   find(request: Request): Route {
     const matching = this.#matching(pathOf(request.url));

@@ -3,6 +3,7 @@
 import type { Logger } from "../metrics/log.ts";
 import type { App } from "./app.ts";
 import { ApiError, errorResponse } from "./errors.ts";
+import { isRoot, writtenPathRoutes } from "./written-path.ts";
 
 /** PEM texts. */
 export type ServerTls = { readonly cert: string; readonly key: string };
@@ -111,7 +112,8 @@ function bind(app: App, options: ServerOptions, port: number, tls: ServerTls | n
     reusePort: false,
     idleTimeout: idleTimeoutSeconds,
     maxRequestBodySize: BODY_BYTES_MAX,
-    fetch: app.fetch,
+    routes: writtenPathRoutes(app.fetch, app.refuseRewritten),
+    fetch: (request) => (isRoot(request.url) ? app.fetch(request) : app.refuseRewritten(request)),
     error: (error) => {
       log.error("request failed outside of the handlers", { error: error.stack ?? error.message });
       const { code, message } = new ApiError("internal_error");

@@ -34,6 +34,8 @@ export class Checkpointer {
   #bytesSince = 0;
   #running: Promise<void> | null = null;
   #restUntilUs = 0;
+  /** The last one found no room. Somebody may wait for it, such as a snapshot to a follower. */
+  #isOwed = false;
 
   constructor(options: CheckpointerOptions, bytesSince: number) {
     this.#options = options;
@@ -50,10 +52,11 @@ export class Checkpointer {
     this.#bytesSince += bytes;
   }
 
-  /** Called once a turn; begins a checkpoint when one is due. */
+  /** Called after each append and once a second; begins a checkpoint when one is due. */
   maybeTake(): void {
     const { everyBytes, fault, clock } = this.#options;
-    if (this.#running !== null || this.#bytesSince < everyBytes) return;
+    const isDue = this.#isOwed || this.#bytesSince >= everyBytes;
+    if (this.#running !== null || !isDue) return;
     if (clock.monotonic() < this.#restUntilUs) return;
     this.take().catch(fault);
   }
@@ -170,8 +173,10 @@ export class Checkpointer {
       if (!(error instanceof DiskFull)) throw error;
       log.warn("not enough disk space for a checkpoint", { index });
       this.#restUntilUs = clock.monotonic() + REST_US;
+      this.#isOwed = true;
       return;
     }
+    this.#isOwed = false;
     this.#bytesSince -= bytesBefore;
     core.snapshotCreated(index);
     await this.#release("peers");

@@ -45,7 +45,12 @@ export class Upkeep {
     const { pendingRemovalBytes } = store.describe();
     const needed = pendingRemovalBytes > 0 && (journal.spaceLow || proposer.diskFull);
     const isDue = needed || pendingRemovalBytes >= PENDING_REMOVAL_BYTES_MAX;
-    if (isDue) checkpointer.compact("peers").catch(fault);
-    else checkpointer.release();
+    if (isDue) {
+      checkpointer.compact("peers").catch(fault);
+      return;
+    }
+    // An idle node appends nothing that would take a checkpoint for which there was no room.
+    checkpointer.maybeTake();
+    checkpointer.release();
   }
 }

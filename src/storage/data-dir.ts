@@ -66,7 +66,10 @@ export class DataDir {
    */
   static async open(disk: Disk, initial: DataDirIdentity): Promise<DataDir> {
     const identity = await readIdentity(disk);
-    if (identity !== null) return new DataDir(disk, identity, false);
+    if (identity !== null) {
+      await syncDirectories(disk);
+      return new DataDir(disk, identity, false);
+    }
     await refuseForeign(disk);
     return await DataDir.create(disk, initial);
   }
@@ -197,6 +200,18 @@ export function shardPaths(id: ShardId): ShardPaths {
 /** Seeds the checksums of a shard's files on this disk. */
 export const identityOf = (incarnation: string, id: ShardId): number =>
   crc32(utf8(`${incarnation}/${id}`));
+
+/**
+ * Makes durable which files there are. After a kill, a rename, a new file or a removal may be in the
+ * page cache only; a start that relies on it and is followed by a power loss would find an
+ * installed snapshot, a journal segment or FORMAT gone, or RESTORING back.
+ */
+async function syncDirectories(disk: Disk): Promise<void> {
+  const { root, journal, partitions, checkpoints } = shardPaths(SHARD_0);
+  for (const path of [journal, checkpoints, partitions, root, "shards", ""]) {
+    if ((await disk.list(path)).length > 0) await disk.syncDirectory(path);
+  }
+}
 
 /** A directory with data but without FORMAT is not ours to fill. */
 async function refuseForeign(disk: Disk): Promise<void> {

@@ -95,7 +95,9 @@ export class HardStateFile {
     const file = await disk.open(path, "existing");
     const opened = new HardStateFile(file, identity, newest);
     const mended = a !== null && b !== null ? null : describe(path, a, b);
-    // Also after a clean start: what was read may be in the page cache only.
+    // After a kill, what was read may be in the page cache only. It is synced before a slot is
+    // overwritten, so that a power loss during the first write does not take both slots.
+    await file.sync();
     await opened.#write(mendingOrder(a, b), true);
     return { file: opened, state: newest.state, mended };
   }

@@ -2,11 +2,14 @@ import { expect, test } from "bun:test";
 import { utf8 } from "../../src/lib/bytes.ts";
 import { SHARD_0 } from "../../src/lib/ids.ts";
 import {
+  beginRestore,
   DataDir,
   DataDirDamaged,
   DataDirUnsupported,
   decodeFormat,
   encodeFormat,
+  endRestore,
+  refuseHalfRestored,
 } from "../../src/storage/data-dir.ts";
 import { HardStateFile } from "../../src/storage/hard-state.ts";
 import { Random } from "../sim/random.ts";
@@ -54,6 +57,41 @@ test("a first start that crashed anywhere is done again; after FORMAT nothing is
     }
   }
   expect(fresh).toBeGreaterThan(50);
+});
+
+test("what a start has seen after a kill is there after a power loss", async () => {
+  const points: SimDisk[] = [];
+  const disk: SimDisk = new SimDisk({ onCall: () => void points.push(disk.snapshot()) });
+  await beginRestore(disk, () => null);
+  await DataDir.create(disk, INITIAL);
+  await endRestore(disk);
+  let started = 0;
+  for (const killed of [...points, disk.snapshot()]) {
+    const isRefused = await refuseHalfRestored(killed).then(
+      () => false,
+      () => true,
+    );
+    if (isRefused) continue;
+    const { identity } = await DataDir.open(killed, OTHER);
+    const after = killed.afterCrash(() => "lost", new Random(1));
+    await refuseHalfRestored(after);
+    expect((await DataDir.open(after, OTHER)).identity).toEqual(identity);
+    started++;
+  }
+  expect(started).toBeGreaterThan(1);
+});
+
+test("a journal segment or checkpoint that a start has seen is there after a power loss", async () => {
+  const disk = new SimDisk();
+  const { journal, checkpoints } = (await DataDir.open(disk, INITIAL)).shard(SHARD_0);
+  for (const directory of [journal, checkpoints]) {
+    await (await disk.open(`${directory}/x`, "create")).close();
+    await disk.rename(`${directory}/x`, `${directory}/y`);
+  }
+  await DataDir.open(disk, OTHER);
+  const after = disk.afterCrash(() => "lost", new Random(1));
+  expect(await after.list(journal)).toEqual(["y"]);
+  expect(await after.list(checkpoints)).toEqual(["y"]);
 });
 
 test("the cluster id is recorded once and never changes", async () => {

@@ -161,6 +161,34 @@ test("one bad slot costs nothing, whichever it is, and is mended", async () => {
   }
 });
 
+test("a kill within a save and a power loss within the next start leave a state", async () => {
+  const points: SimDisk[] = [];
+  let collect = false;
+  const onCall = () => void (collect && points.push(disk.snapshot()));
+  const disk: SimDisk = await fresh(new SimDisk({ onCall }));
+  const { file } = await open(disk);
+  await file.save(stateOf(4, "node-a"));
+  collect = true;
+  await file.save(stateOf(5, "node-b"));
+  const killed = [...points];
+  let states = 0;
+  const fates: readonly Fate[] = ["lost", "kept", "torn", "zeros"];
+  for (const image of killed) {
+    const second: SimDisk[] = [];
+    const started: SimDisk = image.snapshot({ onCall: () => void second.push(started.snapshot()) });
+    await open(started);
+    for (const point of second) {
+      for (let roll = 0; roll < 200; roll++) {
+        const random = new Random(7919 * (states + 1));
+        const { state } = await open(point.afterCrash(() => random.pick(fates), random));
+        expect([stateOf(4, "node-a"), stateOf(5, "node-b")]).toContainEqual(state);
+        states++;
+      }
+    }
+  }
+  expect(states).toBeGreaterThan(100);
+});
+
 test("two bad slots and a missing file are errors, never term zero", async () => {
   const disk = await fresh();
   const { file } = await open(disk);

@@ -45,8 +45,8 @@ export type App = {
   readonly elysia: AnyElysia;
   readonly endpoints: readonly Endpoint[];
   readonly fetch: (request: Request) => Response | Promise<Response>;
-  /** 400 for a request whose path does not arrive as it was written. */
-  readonly refuseRewritten: (request: Request) => Response | Promise<Response>;
+  /** For a request whose path does not arrive as it was written: refused if it holds a name. */
+  readonly fetchRewritten: (request: Request) => Response | Promise<Response>;
   /** Requests that are not answered to their end yet. */
   busy(): Iterable<Request>;
   /** Called once by the server. */
@@ -98,14 +98,18 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const refusals = new Refusals(routes, instruments);
   const elysia = toElysia(routes, gate, refusals);
   const hot = new HotDoor(routes);
+  const fetch = (request: Request) => {
+    const route = hot.find(request.method, request.url);
+    return route === null ? elysia.fetch(readable(request)) : gate.serve(route, request);
+  };
   return {
     elysia,
     endpoints,
-    fetch: (request) => {
-      const route = hot.find(request.method, request.url);
-      return route === null ? elysia.fetch(readable(request)) : gate.serve(route, request);
+    fetch,
+    fetchRewritten: (request) => {
+      const refusal = refusals.rewritten(request);
+      return refusal === null ? fetch(request) : gate.serve(refusal, request);
     },
-    refuseRewritten: (request) => gate.serve(refusals.rewritten(), request),
     busy: () => [...gate.inFlight, ...edge.streaming],
     attach: (attached) => {
       socket = attached;

@@ -32,17 +32,22 @@ export class Refusals {
     };
   }
 
-  /** For paths that the runtime has rewritten before we saw them, so that they name something else. */
-  rewritten(): Route {
+  /**
+   * For paths that the runtime has rewritten before we saw them: they may name another key, topic or
+   * group than was meant.
+   *
+   * @returns null if there is no name in the path.
+   */
+  rewritten(request: Request): Route | null {
+    const path = pathOf(request.url);
+    const isKey = path.startsWith("/kv/");
+    if (!isKey && !this.#matching(path).some(({ parameterAt }) => parameterAt.length > 0)) {
+      return null;
+    }
     return {
       ...this.#notFound,
-      handle: ({ request }) => {
-        const path = pathOf(request.url);
-        if (!path.startsWith("/kv/")) throw notFound(path);
-        throw new ApiError(
-          "invalid_key",
-          'A path must not have segments that are empty, "." or "..", nor a "\\", nor more than 97 segments: write a slash within a key as %2F and a backslash as %5C',
-        );
+      handle: () => {
+        throw isKey ? rewrittenKey() : notFound(path);
       },
     };
   }
@@ -72,6 +77,12 @@ const notFound = (path: string): ApiError =>
   new ApiError(
     "route_not_found",
     `There is no route ${shown(path)}; /openapi.json lists the routes, /docs is the manual, and /ui is the console`,
+  );
+
+const rewrittenKey = (): ApiError =>
+  new ApiError(
+    "invalid_key",
+    'A path must not have segments that are empty, "." or "..", nor a "\\", nor more than 97 segments: write a slash within a key as %2F and a backslash as %5C',
   );
 
 const pathOf = (url: string): string => {

@@ -112,8 +112,8 @@ function bind(app: App, options: ServerOptions, port: number, tls: ServerTls | n
     reusePort: false,
     idleTimeout: idleTimeoutSeconds,
     maxRequestBodySize: BODY_BYTES_MAX,
-    routes: writtenPathRoutes(app.fetch, app.refuseRewritten),
-    fetch: (request) => (isRoot(request.url) ? app.fetch(request) : app.refuseRewritten(request)),
+    routes: writtenPathRoutes(app.fetch, app.fetchRewritten),
+    fetch: (request) => (isRoot(request.url) ? app.fetch(request) : app.fetchRewritten(request)),
     error: (error) => {
       log.error("request failed outside of the handlers", { error: error.stack ?? error.message });
       const { code, message } = new ApiError("internal_error");

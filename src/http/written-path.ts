@@ -18,14 +18,14 @@ const NAMES: readonly string[] = Array.from({ length: SEGMENTS_MAX }, (_, i) => 
 /** Routes for all paths without empty segments, with and without a slash at the end. */
 export function writtenPathRoutes(
   serve: Handler,
-  refuse: Handler,
+  rewritten: Handler,
 ): Record<string, (request: Routed) => Response | Promise<Response>> {
   const routes: Record<string, (request: Routed) => Response | Promise<Response>> = {};
   let path = "";
   for (const [at, name] of NAMES.entries()) {
     path += `/:${name}`;
     const handle = (slash: string) => (request: Routed) =>
-      isAsWritten(request.url, request.params, at + 1, slash) ? serve(request) : refuse(request);
+      isAsWritten(request.url, request.params, at + 1, slash) ? serve(request) : rewritten(request);
     routes[path] = handle("");
     routes[`${path}/`] = handle("/");
   }

@@ -13,7 +13,7 @@ import { TRANSPORT_LIMITS } from "./transport/limits.ts";
 /** What of the settings says how nodes talk to each other. */
 export type PeerSettings = Pick<
   Config,
-  "haTls" | "haTlsCa" | "haTlsCert" | "haTlsKey" | "haTlsStrictId"
+  "haListen" | "haTls" | "haTlsCa" | "haTlsCert" | "haTlsKey" | "haTlsStrictId"
 >;
 
 export type PeerNetwork = {
@@ -31,7 +31,8 @@ export function peerNetworkOf(
 ): PeerNetwork {
   const tls = settings.haTls ? readTls(settings) : null;
   const network = new BunNetwork({
-    host: listenHost(own.host),
+    host: settings.haListen === "" ? listenHost(own.host) : settings.haListen,
+    hostSetting: settings.haListen === "" ? "RF_HA_NODES" : "RF_HA_LISTEN",
     port: own.raftPort,
     tls,
     frameBytesMax: TRANSPORT_LIMITS.frameBytesMax,

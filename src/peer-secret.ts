@@ -12,7 +12,7 @@ const SECRET_CHARACTERS_MIN = 16;
 
 export type PeerSecretSettings = Pick<
   Config,
-  "haTls" | "haSecret" | "haSecretFile" | "haInsecure" | "compat"
+  "haListen" | "haTls" | "haSecret" | "haSecretFile" | "haInsecure" | "compat"
 >;
 
 /**
@@ -72,13 +72,14 @@ function readSecretFile(path: string): string {
 }
 
 function refuseOpenPort(
-  { haInsecure, compat }: PeerSecretSettings,
+  { haListen, haInsecure, compat }: PeerSecretSettings,
   members: readonly MemberAddress[],
   log: Logger,
 ): void {
   const open = members.find(({ host }) => !isLoopbackHost(host));
-  if (open === undefined) return;
-  const where = `${open.id} at ${open.host}:${open.raftPort}`;
+  const listensOpen = haListen !== "" && !isLoopbackHost(haListen);
+  if (open === undefined && !listensOpen) return;
+  const where = open === undefined ? haListen : `${open.id} at ${open.host}:${open.raftPort}`;
   if (haInsecure || compat === "ayder") {
     log.warn(
       "the Raft port is open: anyone who reaches it can act as a node; set RF_HA_SECRET or RF_HA_TLS",
@@ -89,7 +90,7 @@ function refuseOpenPort(
     return;
   }
   throw new ConfigError(
-    `RF_HA_NODES: ${where} is not a loopback address, and without a secret or TLS anyone who reaches a Raft port can act as a node. Set the same RF_HA_SECRET (or RF_HA_SECRET_FILE) on all nodes, for example what \`openssl rand -hex 32\` prints; or RF_HA_TLS=1 with RF_HA_TLS_CA, RF_HA_TLS_CERT and RF_HA_TLS_KEY; or RF_HA_INSECURE=1 to start without`,
+    `${open === undefined ? "RF_HA_LISTEN" : "RF_HA_NODES"}: ${where} is not a loopback address, and without a secret or TLS anyone who reaches a Raft port can act as a node. Set the same RF_HA_SECRET (or RF_HA_SECRET_FILE) on all nodes, for example what \`openssl rand -hex 32\` prints; or RF_HA_TLS=1 with RF_HA_TLS_CA, RF_HA_TLS_CERT and RF_HA_TLS_KEY; or RF_HA_INSECURE=1 to start without`,
   );
 }
 

@@ -62,7 +62,8 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const tokens = config.tokens === "" ? [] : parseTokenSpecs(config.tokens);
   if (config.metricsToken !== "") checkMetricsToken(config.metricsToken);
   tlsOf(config);
-  await refuseUnknownHost(config.host);
+  await refuseUnknownHost("--host or RF_HTTP_ADDR", config.host);
+  await refuseUnknownHost("RF_HA_LISTEN", config.haListen);
   const cluster = clusterOf(config, log);
   const lock = lockDataDir(config.dataDir);
   const node = await openNode(config, cluster, log, instruments, fault);
@@ -146,16 +147,15 @@ async function serveHttp(
  *
  * @throws ConfigError
  */
-async function refuseUnknownHost(host: string): Promise<void> {
+async function refuseUnknownHost(setting: string, host: string): Promise<void> {
   if (host === "" || host === "localhost" || isIP(host) !== 0) return;
   try {
     await lookup(host);
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-    throw new ConfigError(
-      `--host or RF_HTTP_ADDR: there is no host ${JSON.stringify(host)} (${code})`,
-      { cause },
-    );
+    throw new ConfigError(`${setting}: there is no host ${JSON.stringify(host)} (${code})`, {
+      cause,
+    });
   }
 }
 

@@ -320,6 +320,13 @@ export const SETTINGS = {
     help: "nodes of the cluster: `id:host:raft_port:priority[:http_port]`, separated by `,`; http_port defaults to raft_port+1",
     section: "Cluster",
   },
+  haListen: {
+    variables: ["RF_HA_LISTEN"],
+    kind: "text",
+    default: "",
+    help: "listen host of the Raft port; the default is that of RF_HA_NODES if it is a loopback address, else all addresses",
+    section: "Cluster",
+  },
   haBootstrapLeader: {
     variables: ["RF_HA_BOOTSTRAP_LEADER"],
     kind: "text",

@@ -11,6 +11,8 @@ export type NetworkTls = {
 export type BunNetworkOptions = {
   /** Address to listen on. */
   readonly host: string;
+  /** Setting that names the host, for messages. */
+  readonly hostSetting: string;
   /** 0: any free one, see `port`. */
   readonly port: number;
   /** Null: plain text. */
@@ -80,8 +82,8 @@ export class BunNetwork implements Network {
   }
 
   #serve(port: number, accept: (link: Link) => LinkHandlers): Bun.Server<Accepted> {
-    const { host } = this.#options;
-    const wanted = { host, port, portSetting: "RF_HA_NODES", hostSetting: "RF_HA_NODES" };
+    const { host, hostSetting } = this.#options;
+    const wanted = { host, port, portSetting: "RF_HA_NODES", hostSetting };
     return listenOn(wanted, () => this.#bind(port, accept));
   }
 

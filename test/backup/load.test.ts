@@ -146,7 +146,7 @@ test(
     // A restored node is a cluster of its own.
     const again = await ayder(["restore", join(directory.path, "0.ayder"), "--data-dir", dataDir]);
     expect(again.code).toBe(1);
-    expect(again.err).toContain("not empty");
+    expect(again.err).toContain("is in use by process");
     expect(existsSync(join(dataDir, "FORMAT"))).toBe(true);
     await server.kill();
   },

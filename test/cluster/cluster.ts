@@ -51,11 +51,11 @@ const HEARTBEAT_MS = 60;
 const ASK_TIMEOUT_MS = 1_000;
 
 /**
- * A node whose own address is no loopback address by its text listens on all of IPv4. So this name
- * of ::1 lets a proxy take the same port on IPv6: every node knows one address for a peer, also
- * after the addresses have gone into the replicated directory, and it is that of the proxy.
+ * The nodes listen on 127.0.0.1 and know each other by ::1, where a proxy has the same port. So every
+ * node knows one address for a peer, also after the addresses have gone into the replicated
+ * directory, and it is that of the proxy.
  */
-const PROXIED_HOST = "[0:0:0:0:0:0:0:1]";
+const PROXIED_HOST = "[::1]";
 
 /** Tiny files, so that rolls, checkpoints and snapshots happen all the time. */
 const STORAGE = {
@@ -223,6 +223,7 @@ export class Cluster {
       ...common,
       RF_HA_ENABLED: "1",
       RF_HA_NODE_ID: node.id,
+      ...(this.#options.network === "proxies" ? { RF_HA_LISTEN: "127.0.0.1" } : {}),
       RF_HA_NODES: known.map((one) => this.#entry(one)).join(),
       RF_HA_HEARTBEAT_MS: String(HEARTBEAT_MS),
       RF_HA_ELECTION_TIMEOUT_MS: String(ELECTION_TIMEOUT_MS),

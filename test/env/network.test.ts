@@ -6,7 +6,13 @@ import { networkContract } from "./network-contract.ts";
 
 networkContract("sockets", () => {
   const make = (): BunNetwork =>
-    new BunNetwork({ host: "127.0.0.1", port: 0, tls: null, frameBytesMax: 16 * 1024 * 1024 });
+    new BunNetwork({
+      host: "127.0.0.1",
+      hostSetting: "",
+      port: 0,
+      tls: null,
+      frameBytesMax: 16 * 1024 * 1024,
+    });
   const [near, far] = [make(), make()];
   return {
     near,

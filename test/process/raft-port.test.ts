@@ -35,6 +35,7 @@ describe("without TLS and secret", () => {
     ["a peer with a name", settings("db2.example")],
     ["a peer whose name begins like an address", settings("127.example")],
     ["an own address that all interfaces have", settings("127.0.0.1", "0.0.0.0")],
+    ["a listen host beyond loopback", { ...settings("127.0.0.1"), RF_HA_LISTEN: "0.0.0.0" }],
   ] as const) {
     test(`${what} stops the start`, async () => {
       const dataDir = join(directory.path, "untouched");

@@ -48,7 +48,7 @@ export class TestNode {
     this.id = id as NodeId;
     const { tls = null, port = 0 } = options;
     const place = { host: "127.0.0.1", port, frameBytesMax: FRAME_BYTES_MAX };
-    this.network = options.network ?? new BunNetwork({ ...place, tls });
+    this.network = options.network ?? new BunNetwork({ ...place, hostSetting: "", tls });
     this.transport = new Transport({
       network: this.network,
       identity: options.identity ?? null,

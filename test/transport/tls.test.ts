@@ -311,6 +311,7 @@ test("new files of a certificate are used for new links, and wrong ones are not"
     haTlsCa: join(root, "a.ca"),
     haTlsCert: join(root, "a.cert"),
     haTlsKey: join(root, "a.key"),
+    haListen: "",
     haTlsStrictId: true,
   };
   const own = peerNetworkOf(settings, { host: "127.0.0.1", raftPort: 0 }, log);

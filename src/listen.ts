@@ -10,9 +10,10 @@ import {
   openDescriptors,
   planDescriptors,
 } from "./env/descriptors.ts";
+import { memoryLimit, memoryShare } from "./env/memory.ts";
 import { openTcpSockets } from "./env/tcp-sockets.ts";
 import { createApp } from "./http/app.ts";
-import type { HttpOptions } from "./http/options.ts";
+import type { HttpMemory, HttpOptions } from "./http/options.ts";
 import {
   IDLE_TIMEOUT_SECONDS_DEFAULT,
   type RunningServer,
@@ -52,6 +53,7 @@ export function listen(
     listenedOn: config.host,
     compat: config.compat === "ayder" ? "ayder" : "",
     limits: config,
+    memory: memoryOf(config),
     defaultPartitions: config.defaultPartitions,
     rocket: config.rocket,
     redirectStatus: config.haRedirectStatus === "308" ? 308 : 307,
@@ -116,6 +118,15 @@ export function descriptorPlan(config: Config): DescriptorPlan {
   const plan = planDescriptors(descriptorLimit(), config.haFollowerWrites === "forward" ? 2 : 1);
   const asked = config.connectionsMax === 0 ? plan.connections : config.connectionsMax;
   return { ...plan, connections: Math.min(asked, plan.connections) };
+}
+
+function memoryOf({ answerBytesMax, bodyBytesMax, stalledAnswerMs }: Config): HttpMemory {
+  const share = memoryShare(memoryLimit());
+  return {
+    answerBytesMax: answerBytesMax === 0 ? share : answerBytesMax,
+    bodyBytesMax: bodyBytesMax === 0 ? share : bodyBytesMax,
+    stalledAnswerMs,
+  };
 }
 
 const CLOSED_LOG_EVERY_MS = 10_000;

@@ -57,6 +57,12 @@ export class ConnectionGuard {
     this.#later(LOOK_EVERY_MS);
   }
 
+  /** Bytes that the clients' kernels have confirmed, by the clients' ports. */
+  acknowledged(): ReadonlyMap<number, number> {
+    const connections = this.#options.sockets.connections([this.#options.port]);
+    return new Map(connections.map((each) => [each.peerPort, each.bytesAcknowledged]));
+  }
+
   stop(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;

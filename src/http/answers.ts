@@ -1,19 +1,42 @@
 /** Ready-made parts of responses. */
+import { utf8 } from "../lib/bytes.ts";
 import type { Rejected } from "../node/api.ts";
+import { ONE_WRITE_BYTES_MAX } from "./answer-streams.ts";
 import type { Call } from "./call.ts";
 import { ApiError, type ErrorFields, errorResponse, HTTP_ERRORS, helpLink } from "./errors.ts";
 import type { HttpOptions } from "./options.ts";
 
 // Shared by all answers: a Headers object that is made once is cheaper than a literal each time.
 const JSON_HEADERS = new Headers({ "content-type": "application/json" });
-const OK_INIT = { headers: JSON_HEADERS };
+export const JSON_INIT = { headers: JSON_HEADERS };
 const ACCEPTED_INIT = { status: 202, headers: JSON_HEADERS };
 
+/**
+ * An answer that is too large for one write. The gate sends it in pieces, or refuses it while too
+ * many bytes are on their way.
+ */
+export class LargeAnswer extends Response {
+  readonly content: Uint8Array;
+  readonly init: ResponseInit;
+
+  constructor(content: Uint8Array, init: ResponseInit) {
+    super(null, init);
+    this.content = content;
+    this.init = init;
+  }
+}
+
+/** @param body bytes of a small one are copied; those of a large one must not change any more. */
+export function bodyAnswer(body: string | Uint8Array<ArrayBuffer>, init: ResponseInit): Response {
+  if (body.length <= ONE_WRITE_BYTES_MAX) return new Response(body, init);
+  return new LargeAnswer(typeof body === "string" ? utf8(body) : body, init);
+}
+
 export const jsonText = (body: string | Uint8Array<ArrayBuffer>): Response =>
-  new Response(body, OK_INIT);
+  bodyAnswer(body, JSON_INIT);
 /** 202: the write goes on. */
 export const acceptedText = (body: string): Response => new Response(body, ACCEPTED_INIT);
-export const json = (body: object): Response => new Response(JSON.stringify(body), OK_INIT);
+export const json = (body: object): Response => jsonText(JSON.stringify(body));
 
 /** For messages: `topic "orders", partition 9`. */
 export const placeOf = (topic: string, partition: number | null): string =>
@@ -37,6 +60,12 @@ export class Rejections {
     const { message: usual, status } = HTTP_ERRORS[code];
     const named = about === "" || status >= 500 ? usual : `${usual}: ${about}${inNumbers(details)}`;
     return this.error(new ApiError(code, message ?? named, fields));
+  }
+
+  /** @param why what is used up, for the message. */
+  overloaded(why: string): Response {
+    this.#options.instruments.overloadRejects.value++;
+    return this.error(new ApiError("overloaded", why));
   }
 
   error({ code, message, fields, headers }: ApiError): Response {

@@ -1,14 +1,17 @@
 /** The public API as an Elysia application; `server.ts` puts it on a socket. */
 import { type AnyElysia, Elysia } from "elysia";
 import type { NodeApi } from "../node/api.ts";
+import { type AnswerSocket, AnswerStreams } from "./answer-streams.ts";
 import { Rejections } from "./answers.ts";
 import { Auth } from "./auth.ts";
+import { BodyBytes } from "./body.ts";
 import { type Endpoint, type Route, toRoute } from "./call.ts";
 import { compatOf } from "./compat.ts";
 import type { Edge } from "./edge.ts";
 import { Gate } from "./gate.ts";
 import { HotDoor } from "./hot-door.ts";
-import type { HttpOptions } from "./options.ts";
+import { MemoryBudget } from "./memory-budget.ts";
+import { DEFAULT_MEMORY, type HttpOptions } from "./options.ts";
 import { pathStartOf } from "./raw-url.ts";
 import { Refusals } from "./refusals.ts";
 import { adminEndpoints } from "./routes/admin.ts";
@@ -28,17 +31,14 @@ import { topicEndpoints } from "./routes/topics.ts";
 import { uiEndpoints } from "./routes/ui.ts";
 
 /** What only the socket knows; until there is one, every request counts as local. */
-export type Socket = {
-  isLoopback(request: Request): boolean;
-  /** Lifts the idle timeout from a request. */
-  allowLong(request: Request): void;
-  /** Gives it one again, a longer one than usual. */
-  limitIdle(request: Request): void;
-};
-const NO_SOCKET: Socket = {
+export type Socket = AnswerSocket & { isLoopback(request: Request): boolean };
+/** For an application without a server. */
+export const NO_SOCKET: Socket = {
   isLoopback: () => true,
   allowLong: () => undefined,
-  limitIdle: () => undefined,
+  endLong: () => undefined,
+  cut: () => undefined,
+  acknowledged: () => () => null,
 };
 
 export type App = {
@@ -60,15 +60,20 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const stop = new AbortController();
   let socket = NO_SOCKET;
   const rejections = new Rejections(options, () => node.leaderUrl());
+  const answers = answerStreams(options, () => socket);
+  const long = new Set<Request>();
+  const allowLong = (request: Request) => {
+    long.add(request);
+    socket.allowLong(request);
+  };
   const edge: Edge = {
     node,
     options,
     compat: compatOf(options.compat),
     rejections,
     stopping: stop.signal,
-    allowLong: (request) => socket.allowLong(request),
-    limitIdle: (request) => socket.limitIdle(request),
-    streaming: new Set(),
+    allowLong,
+    answers,
   };
   const { instruments, log } = options;
   const { now: wallMs = Date.now, monotonic: monotonicMs = () => performance.now() } = options;
@@ -85,7 +90,12 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     instruments,
     log,
     forwardTo,
-    allowLong: (request) => socket.allowLong(request),
+    streams: answers,
+    bodies: bodyBytes(options),
+    allowLong,
+    endLong: (request) => {
+      if (long.size > 0 && long.delete(request) && !answers.has(request)) socket.endLong(request);
+    },
     listenedOn: options.listenedOn ?? "",
     requestBytesMax: options.limits.requestBytesMax,
     stopping: stop.signal,
@@ -110,12 +120,30 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
       const refusal = refusals.rewritten(request);
       return refusal === null ? fetch(request) : gate.serve(refusal, request);
     },
-    busy: () => [...gate.inFlight, ...edge.streaming],
+    busy: () => [...gate.inFlight, ...answers.requests()],
     attach: (attached) => {
       socket = attached;
     },
     beginStop: () => stop.abort(),
   };
+}
+
+function answerStreams(options: HttpOptions, socket: () => Socket): AnswerStreams {
+  const { instruments, memory = DEFAULT_MEMORY } = options;
+  const { answerBytesInUse, answersRefused } = instruments;
+  instruments.answerBytesMax.value = memory.answerBytesMax;
+  return new AnswerStreams({
+    budget: new MemoryBudget(memory.answerBytesMax, answerBytesInUse, answersRefused),
+    socket,
+    stalledMs: memory.stalledAnswerMs,
+    instruments,
+  });
+}
+
+function bodyBytes({ instruments, memory = DEFAULT_MEMORY }: HttpOptions): BodyBytes {
+  const { bodyBytesInUse, bodiesRefused } = instruments;
+  instruments.bodyBytesMax.value = memory.bodyBytesMax;
+  return new BodyBytes(new MemoryBudget(memory.bodyBytesMax, bodyBytesInUse, bodiesRefused));
 }
 
 function allEndpoints(edge: Edge): readonly Endpoint[] {

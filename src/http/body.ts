@@ -4,26 +4,67 @@ import type { Call } from "./call.ts";
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 import { readFields } from "./fields.ts";
 import { parseJsonObject } from "./json.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 
 export const JSON_BODY_BYTES_MAX = 64 * 1024;
 
 export const tooLarge = (code: ErrorCode, what: string, size: string, limit: number): ApiError =>
   new ApiError(code, `${what} has ${size}; the limit is ${limit} bytes`, { limit });
 
+/** Shorter bodies are not counted: Bun has most of them whole before a handler runs. */
+const COUNTED_FROM_BYTES = 64 * 1024;
+
+/** The bytes of larger request bodies in memory, from their arrival to the answer. */
+export class BodyBytes {
+  readonly #budget: MemoryBudget;
+  readonly #held = new Map<Request, number>();
+
+  constructor(budget: MemoryBudget) {
+    this.#budget = budget;
+  }
+
+  /** @throws ApiError `overloaded` if there is no room for `bytes` more. */
+  hold(request: Request, bytes: number): void {
+    if (!this.#budget.take(bytes)) {
+      throw new ApiError(
+        "overloaded",
+        "Too many bytes of request bodies are in memory (RF_BODY_BYTES); nothing was done, try again",
+      );
+    }
+    this.#held.set(request, (this.#held.get(request) ?? 0) + bytes);
+  }
+
+  /** The request is answered. */
+  release(request: Request): void {
+    if (this.#held.size === 0) return;
+    const bytes = this.#held.get(request);
+    if (bytes === undefined) return;
+    this.#held.delete(request);
+    this.#budget.give(bytes);
+  }
+}
+
 /**
  * The body as it came, whatever its content type.
  *
  * @param limit bytes; a longer body is 413 with `code`, told by its announced length if it has one.
  */
-export function readBytes(request: Request, limit: number, code: ErrorCode): Promise<Uint8Array> {
+export function readBytes(
+  request: Request,
+  bodies: BodyBytes,
+  limit: number,
+  code: ErrorCode,
+): Promise<Uint8Array> {
   const announced = request.headers.get("content-length");
-  if (announced === null) return readUnannounced(request, limit, code);
+  if (announced === null) return readCounted(request, bodies, null, limit, code);
   const length = parseDecimal(announced);
   if (length === null) {
     throw new ApiError("invalid_request", `Content-Length is ${shown(announced)}`);
   }
   if (length > limit) throw tooLarge(code, "The body", `${length} bytes`, limit);
-  return request.bytes();
+  return length < COUNTED_FROM_BYTES
+    ? request.bytes()
+    : readCounted(request, bodies, length, limit, code);
 }
 
 /**
@@ -37,7 +78,7 @@ export function takeBytes(
   code: ErrorCode,
   then: (body: Uint8Array) => void,
 ): Promise<Response> {
-  const bytes = readBytes(call.request, limit, code);
+  const bytes = readBytes(call.request, call.bodies, limit, code);
   const answer = call.later();
   bytes.then(
     (body) => {
@@ -64,9 +105,15 @@ async function checkEnd(request: Request): Promise<void> {
   if (request.signal.aborted) throw new ApiError("incomplete_body");
 }
 
-/** A chunked body, or none at all. */
-async function readUnannounced(
+/**
+ * A large body, or one whose length was not announced, or none at all. Counts what arrives.
+ *
+ * @param announced its length; null: it is chunked.
+ */
+async function readCounted(
   request: Request,
+  bodies: BodyBytes,
+  announced: number | null,
   limit: number,
   code: ErrorCode,
 ): Promise<Uint8Array> {
@@ -80,18 +127,22 @@ async function readUnannounced(
   const chunks: Uint8Array[] = [];
   let length = 0;
   const reader = request.body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) {
-      await checkEnd(request);
-      return Buffer.concat(chunks, length);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) {
+        await checkEnd(request);
+        if (announced !== null && length !== announced) throw new ApiError("incomplete_body");
+        return Buffer.concat(chunks, length);
+      }
+      length += value.length;
+      if (length > limit) throw tooLarge(code, "The body", `more than ${limit} bytes`, limit);
+      bodies.hold(request, value.length);
+      chunks.push(value);
     }
-    length += value.length;
-    if (length > limit) {
-      reader.cancel().catch(() => undefined);
-      throw tooLarge(code, "The body", `more than ${limit} bytes`, limit);
-    }
-    chunks.push(value);
+  } catch (error) {
+    reader.cancel().catch(() => undefined);
+    throw error;
   }
 }
 
@@ -114,4 +165,4 @@ export async function readOptionalJson<T extends TObject<TProperties>>(
 }
 
 const readJsonBytes = (call: Call): Promise<Uint8Array> =>
-  readBytes(call.request, JSON_BODY_BYTES_MAX, "request_too_large");
+  readBytes(call.request, call.bodies, JSON_BODY_BYTES_MAX, "request_too_large");

@@ -3,6 +3,7 @@ import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
 import { assert } from "../lib/assert.ts";
 import { type Instruments, RouteMeter } from "../metrics/instruments.ts";
 import { demand, type Principal } from "./auth.ts";
+import type { BodyBytes } from "./body.ts";
 import type { ErrorCode } from "./errors.ts";
 import {
   decodePercent,
@@ -104,6 +105,7 @@ export function toRoute(
 
 /** Counts what is answered, and makes an answer of what was thrown. */
 export interface CallEnd {
+  readonly bodies: BodyBytes;
   finish(route: Route, request: Request, startedAt: number, response: Response): Response;
   failed(route: Route, request: Request, error: unknown): Response;
 }
@@ -170,6 +172,11 @@ export class Call {
     this.answer(() => {
       throw error;
     });
+  }
+
+  /** What the bodies of requests under way may take. */
+  get bodies(): BodyBytes {
+    return this.#end.bodies;
   }
 
   get principal(): Principal {

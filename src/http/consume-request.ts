@@ -1,4 +1,5 @@
 import type { ConsumeRequest } from "../node/api.ts";
+import { PIECE_BYTES } from "./answer-streams.ts";
 import type { Call } from "./call.ts";
 import { checkGroup, checkTopic } from "./names.ts";
 import type { PageLimits } from "./page-writer.ts";
@@ -7,7 +8,7 @@ import { decimal, decimalOrNull, oneOfOrNull } from "./raw-url.ts";
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
 const PAGE_BYTES_DEFAULT = 4 * 1024 * 1024;
-/** A larger `max_bytes` counts as this much: a page is built in memory. */
+/** A larger `max_bytes` counts as this much. */
 const PAGE_BYTES_MAX = 64 * 1024 * 1024;
 const WAIT_MS_MAX = 60_000;
 
@@ -38,7 +39,7 @@ export function readConsume(call: Call): ConsumeCall {
       group,
       offset: decimalOrNull(offset, "offset"),
       limit: limits.limit,
-      maxBytes: limits.maxBytes,
+      maxBytes: Math.min(limits.maxBytes, PIECE_BYTES),
       linearizable:
         oneOfOrNull(consistency, "consistency", ["applied", "linearizable"]) === "linearizable",
     },

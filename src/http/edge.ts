@@ -1,5 +1,6 @@
 /** What the handlers of all routes share. */
 import type { NodeApi } from "../node/api.ts";
+import type { AnswerStreams } from "./answer-streams.ts";
 import type { Rejections } from "./answers.ts";
 import type { Compat } from "./compat.ts";
 import type { HttpOptions } from "./options.ts";
@@ -13,8 +14,6 @@ export type Edge = {
   readonly stopping: AbortSignal;
   /** Lifts the idle timeout from a request whose answer may take long. */
   readonly allowLong: (request: Request) => void;
-  /** Takes that back: a client that takes nothing for minutes is cut off. */
-  readonly limitIdle: (request: Request) => void;
-  /** Requests whose answers are streams that have not ended. */
-  readonly streaming: Set<Request>;
+  /** Answers that are sent in pieces, and the budget of their bytes. */
+  readonly answers: AnswerStreams;
 };

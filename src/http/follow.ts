@@ -1,5 +1,6 @@
 /** Answers without end: server-sent events, and the same as lines. */
 import type { ConsumePage, Rejected } from "../node/api.ts";
+import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
 import { placeOf } from "./answers.ts";
 import type { Call } from "./call.ts";
 import type { ConsumeCall } from "./consume-request.ts";
@@ -18,7 +19,6 @@ import { decimal } from "./raw-url.ts";
 const COMMENT_INTERVAL_MS = 15_000;
 /** Records that are written at once; the next ones wait until the client has taken these. */
 const CHUNK_RECORDS = 1000;
-const CHUNK_BYTES = 1024 * 1024;
 export const FOLLOW_STREAMS_MAX = 10_000;
 
 type Format = {
@@ -62,7 +62,7 @@ export async function follow(
     throw new ApiError("overloaded", `${FOLLOW_STREAMS_MAX} streams are open, which is the limit`);
   }
   const offset = (events ? offsetAfterLastEvent(call) : null) ?? consume.request.offset;
-  const asked = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: CHUNK_BYTES };
+  const asked = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: PIECE_BYTES };
   const first = await edge.node.consume(asked);
   const headers = { "content-type": format.contentType, "cache-control": "no-store" };
   if (!first.ok) {
@@ -73,10 +73,10 @@ export async function follow(
     return edge.rejections.answer(call, first, placeOf(asked.topic, asked.partition));
   }
   if (call.isHead) return new Response(null, { headers });
-  edge.allowLong(call.request);
   const request = { ...asked, topicId: first.topicId };
-  const stream = new Follower(edge, call, { ...consume, request }, format, first.startOffset);
-  return new Response(stream.readable(), { headers });
+  const limits = { ...consume.limits, limit: CHUNK_RECORDS, maxBytes: Number.MAX_SAFE_INTEGER };
+  const follower = new Follower(edge, { ...consume, request, limits }, format, first.startOffset);
+  return edge.answers.stream(call.request, follower, { headers });
 }
 
 /** A browser repeats the URL when it reconnects and adds the last id, which then counts. */
@@ -85,80 +85,71 @@ function offsetAfterLastEvent(call: Call): number | null {
   return id === null ? null : decimal(id, "Last-Event-ID", 0, Number.MAX_SAFE_INTEGER - 1) + 1;
 }
 
-class Follower {
+class Follower implements AnswerSource {
   readonly #edge: Edge;
-  readonly #request: Request;
   readonly #consume: ConsumeCall;
   readonly #format: Format;
   readonly #ended = new AbortController();
   readonly #signal: AbortSignal;
   #next: number;
-  #cancelled = false;
   #spokeAt = Number.NEGATIVE_INFINITY;
+  #failed = false;
 
-  constructor(edge: Edge, call: Call, consume: ConsumeCall, format: Format, start: number) {
+  constructor(edge: Edge, consume: ConsumeCall, format: Format, start: number) {
     this.#edge = edge;
-    this.#request = call.request;
     this.#consume = consume;
     this.#format = format;
     this.#next = start;
-    this.#signal = AbortSignal.any([call.request.signal, edge.stopping, this.#ended.signal]);
+    this.#signal = AbortSignal.any([edge.stopping, this.#ended.signal]);
+    edge.options.instruments.followStreams.value++;
   }
 
-  readable(): ReadableStream<Uint8Array> {
-    const { followStreams } = this.#edge.options.instruments;
-    const { streaming } = this.#edge;
-    followStreams.value++;
-    streaming.add(this.#request);
-    const ended = () => {
-      followStreams.value--;
-      streaming.delete(this.#request);
-    };
-    this.#signal.addEventListener("abort", ended, { once: true });
-    // Without a queue of its own, so that a chunk is made only when the socket takes one.
-    return new ReadableStream(
-      {
-        pull: (controller) => this.#pull(controller),
-        cancel: () => {
-          this.#cancelled = true;
-          this.#ended.abort();
-        },
+  ended(): void {
+    this.#edge.options.instruments.followStreams.value--;
+    this.#ended.abort();
+  }
+
+  async next(): Promise<Uint8Array | null> {
+    await nextTurn();
+    while (!this.#signal.aborted && !this.#failed) {
+      const chunk = (await this.#read()) ?? (await this.#wait());
+      if (chunk === null) continue;
+      this.#spokeAt = performance.now();
+      return chunk;
+    }
+    return null;
+  }
+
+  /** @returns null if there is nothing to read yet. */
+  #read(): Promise<Uint8Array | null> {
+    const { node, answers } = this.#edge;
+    return answers.piece(
+      this.#signal,
+      () => node.consume({ ...this.#consume.request, offset: this.#next }),
+      (page) => {
+        if (page.ok) return this.#chunk(page);
+        this.#failed = true;
+        return new TextEncoder().encode(this.#format.failure(page));
       },
-      { highWaterMark: 0 },
     );
   }
 
-  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
-    while (!this.#signal.aborted) {
-      const page = await this.#edge.node.consume({ ...this.#consume.request, offset: this.#next });
-      if (!page.ok) {
-        controller.enqueue(new TextEncoder().encode(this.#format.failure(page)));
-        break;
-      }
-      const chunk = this.#chunk(page) ?? (await this.#wait());
-      if (chunk !== null) {
-        this.#spokeAt = performance.now();
-        controller.enqueue(chunk);
-        return;
-      }
-    }
-    this.#ended.abort();
-    if (!this.#cancelled) controller.close();
-  }
-
-  /** Null if the page has no message. */
   #chunk(page: ConsumePage): Uint8Array | null {
     writer.begin();
-    writer.messages(page, { ...this.#consume.limits, ...CHUNK_LIMITS }, this.#format.framing);
+    writer.messages(page, this.#consume.limits, this.#format.framing, PIECE_BYTES);
     this.#next = writer.nextOffset;
     countConsumed(this.#edge.options.instruments, writer);
-    return writer.count === 0 ? null : writer.written.slice();
+    return writer.newRecords === 0 ? null : writer.written.slice();
   }
 
   /** Until there may be a record; a comment if it is time for one. The first comes at once. */
   async #wait(): Promise<Uint8Array | null> {
     const silentMs = performance.now() - this.#spokeAt;
-    if (silentMs >= COMMENT_INTERVAL_MS) return new TextEncoder().encode(this.#format.comment);
+    if (silentMs >= COMMENT_INTERVAL_MS) {
+      const comment = new TextEncoder().encode(this.#format.comment);
+      this.#edge.answers.budget.add(comment.length);
+      return comment;
+    }
     const { topic, partition } = this.#consume.request;
     await this.#edge.node.waitForRecords({
       topic,
@@ -170,5 +161,3 @@ class Follower {
     return null;
   }
 }
-
-const CHUNK_LIMITS = { limit: CHUNK_RECORDS, maxBytes: CHUNK_BYTES };

@@ -1,9 +1,10 @@
 /** What every request passes, whichever door it came through: token, scope, errors, metrics. */
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
-import type { Rejections } from "./answers.ts";
+import type { AnswerStreams } from "./answer-streams.ts";
+import { LargeAnswer, type Rejections } from "./answers.ts";
 import type { Auth } from "./auth.ts";
-import { readBytes } from "./body.ts";
+import { type BodyBytes, readBytes } from "./body.ts";
 import { Call, type CallEnd, type Route } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
 import { forward, type Leader } from "./forward.ts";
@@ -17,8 +18,12 @@ export type GateParts = {
   readonly log: Logger;
   /** Where this node passes writes on to; null: it answers them itself, if with a redirect. */
   readonly forwardTo: () => Leader | null;
+  readonly streams: AnswerStreams;
+  readonly bodies: BodyBytes;
   /** An answer may take longer than a socket may be idle. */
   readonly allowLong: (request: Request) => void;
+  /** The answer of a request that was allowed to take long is ready. */
+  readonly endLong: (request: Request) => void;
   readonly requestBytesMax: number;
   /** Name or address that the operator gave to listen on; empty: none. */
   readonly listenedOn: string;
@@ -59,7 +64,7 @@ export class Gate implements CallEnd {
   async #forward(route: Route, request: Request, leader: Leader): Promise<Response> {
     const { requestBytesMax } = this.#parts;
     const body = route.takesBody
-      ? await readBytes(request, requestBytesMax, "request_too_large")
+      ? await readBytes(request, this.bodies, requestBytesMax, "request_too_large")
       : null;
     this.#parts.allowLong(request);
     return await forward(route, request, leader, body);
@@ -121,11 +126,27 @@ export class Gate implements CallEnd {
     );
   }
 
-  finish(route: Route, request: Request, startedAt: number, response: Response): Response {
-    this.#parts.instruments.requestsInFlight.value--;
+  get bodies(): BodyBytes {
+    return this.#parts.bodies;
+  }
+
+  finish(route: Route, request: Request, startedAt: number, ready: Response): Response {
+    const { instruments, bodies, endLong } = this.#parts;
+    instruments.requestsInFlight.value--;
     this.inFlight.delete(request);
+    bodies.release(request);
+    endLong(request);
+    const response = ready instanceof LargeAnswer ? this.#large(route, request, ready) : ready;
     route.meter.observe(response.status, (performance.now() - startedAt) / 1000);
     return response;
+  }
+
+  #large(route: Route, request: Request, { content, init }: LargeAnswer): Response {
+    const { streams, rejections } = this.#parts;
+    // Bun tells the length of what it does not send.
+    if (request.method === "HEAD") return new Response(content as Uint8Array<ArrayBuffer>, init);
+    const isPublic = route.access.kind === "public";
+    return streams.whole(request, content, init, isPublic) ?? rejections.overloaded(ANSWERS_FULL);
   }
 
   failed(route: Route, request: Request, error: unknown): Response {
@@ -139,10 +160,15 @@ export class Gate implements CallEnd {
       });
       return rejections.error(new ApiError("internal_error"));
     }
+    if (error.code === "overloaded") instruments.overloadRejects.value++;
     if (error.code === "forbidden") instruments.scopeRefusals.value++;
     return rejections.error(error);
   }
 }
+
+/** For messages. */
+export const ANSWERS_FULL =
+  "Too many bytes of answers are on their way to clients (RF_ANSWER_BYTES); try again";
 
 const shuttingDown = (): ApiError =>
   new ApiError("shutting_down", undefined, null, { connection: "close", "retry-after": "1" });

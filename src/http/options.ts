@@ -12,6 +12,8 @@ export type HttpOptions = {
   /** "ayder": behave as the C implementation where CONTRACT 11 says so. */
   readonly compat: "ayder" | "";
   readonly limits: HttpLimits;
+  /** Memory for requests and answers. Default: `DEFAULT_MEMORY`. */
+  readonly memory?: HttpMemory;
   /** Partitions of a topic that is created without a number. */
   readonly defaultPartitions: number;
   /** Produce in rocket mode where a request does not say `mode=sealed`. */
@@ -50,4 +52,19 @@ export const DEFAULT_LIMITS: HttpLimits = {
   requestBytesMax: 16 * 1024 * 1024,
   ndjsonLinesMax: 100_000,
   topicPartitionsMax: 1024,
+};
+
+export type HttpMemory = {
+  /** Bytes of larger answers that are being made or sent. */
+  readonly answerBytesMax: number;
+  /** Bytes of larger request bodies, from their arrival to the answer. */
+  readonly bodyBytesMax: number;
+  /** An answer whose client takes nothing for this long is ended. */
+  readonly stalledAnswerMs: number;
+};
+
+export const DEFAULT_MEMORY: HttpMemory = {
+  answerBytesMax: 256 * 1024 * 1024,
+  bodyBytesMax: 256 * 1024 * 1024,
+  stalledAnswerMs: 300_000,
 };

@@ -7,10 +7,23 @@ import { ESCAPED_BYTES_MAX, writeBase64, writeDecimal, writeJsonText } from "./j
 export type PageLimits = {
   readonly partition: number;
   readonly limit: number;
-  /** Of keys and values; a single larger record is returned alone. */
+  /** Of the page as it is written; a single larger record is returned alone. */
   readonly maxBytes: number;
   readonly base64: boolean;
 };
+
+/** What a page has before its next piece. */
+export type PageProgress = {
+  readonly count: number;
+  readonly nextOffset: number;
+  readonly writtenBytes: number;
+};
+
+/**
+ * Why the writer stopped. `limit`, `bytes`, `end`: the page is complete. `piece`: enough for one
+ * piece, there may be more in the same slices. `drained`: the slices have no more.
+ */
+export type PageStop = "limit" | "bytes" | "end" | "piece" | "drained";
 
 /** How messages are framed: the bytes around and between them. */
 export type Framing = {
@@ -49,7 +62,7 @@ const CLOSING_BRACE = 125;
 /** All of a message but its key and value, framing included. */
 const MESSAGE_BYTES_MAX = 192;
 /** A buffer that one huge page made is not kept. */
-const KEPT_BYTES_MAX = 4 * 1024 * 1024;
+const KEPT_BYTES_MAX = 1024 * 1024;
 const FIRST_BYTES = 256 * 1024;
 
 /**
@@ -62,10 +75,14 @@ export class PageWriter {
   #stampedMs = -1;
   #stampedPartition = -1;
   #stamp: Uint8Array = NOTHING;
+  /** Messages of the page, earlier pieces included. */
   count = 0;
   nextOffset = 0;
-  truncated = false;
-  /** Keys and values of the messages, as they are stored. */
+  /** Bytes of the page, earlier pieces included. */
+  writtenBytes = 0;
+  stop: PageStop = "drained";
+  /** Messages, and their keys and values as they are stored, since `begin`. */
+  newRecords = 0;
   logicalBytes = 0;
 
   get written(): Uint8Array<ArrayBuffer> {
@@ -75,6 +92,13 @@ export class PageWriter {
   begin(): void {
     if (this.#out.length > KEPT_BYTES_MAX) this.#out = new Uint8Array(FIRST_BYTES);
     this.#at = 0;
+    this.newRecords = 0;
+    this.logicalBytes = 0;
+  }
+
+  /** True if a bound of bytes ended the page before its limit and before the end. */
+  get truncated(): boolean {
+    return this.stop === "bytes";
   }
 
   /** ASCII only. */
@@ -83,38 +107,57 @@ export class PageWriter {
     this.#at += Buffer.from(this.#out.buffer).write(text, this.#at, "latin1");
   }
 
-  /** The messages of `page` within `limits`; sets `count`, `nextOffset` and `truncated`. */
-  messages(page: ConsumePage, limits: PageLimits, framing: Framing): void {
-    this.count = 0;
-    this.nextOffset = page.startOffset;
-    this.truncated = false;
-    this.logicalBytes = 0;
+  /**
+   * Writes the messages of `page` from `progress` on, within `limits`; sets all that can be read.
+   *
+   * @param pieceBytes after this much the writer stops, with at least one message.
+   */
+  messages(
+    page: ConsumePage,
+    limits: PageLimits,
+    framing: Framing,
+    pieceBytes: number,
+    progress: PageProgress | null = null,
+  ): void {
+    this.count = progress?.count ?? 0;
+    this.nextOffset = progress?.nextOffset ?? page.startOffset;
+    const before = progress?.writtenBytes ?? 0;
+    this.stop = "drained";
     for (const slice of page.slices) {
-      if (!this.#slice(slice, page, limits, framing)) return;
+      this.stop = this.#slice(slice, page, limits, framing, pieceBytes, before);
+      if (this.stop !== "drained") break;
     }
-    // What is read is bounded by bytes as well: a page may end with its slices.
-    const wantsMore = this.count > 0 && this.count < limits.limit;
-    this.truncated = wantsMore && this.nextOffset < page.endOffset;
+    if (this.stop === "drained" && this.nextOffset >= page.endOffset) this.stop = "end";
+    this.writtenBytes = before + this.#at;
   }
 
-  /** @returns false when the page is full. */
-  #slice(slice: Uint8Array, page: ConsumePage, limits: PageLimits, framing: Framing): boolean {
+  #slice(
+    slice: Uint8Array,
+    page: ConsumePage,
+    limits: PageLimits,
+    framing: Framing,
+    pieceBytes: number,
+    before: number,
+  ): PageStop {
     const cursor = new RecordCursor(slice);
     let more = cursor.seek(this.nextOffset);
     while (more) {
-      if (cursor.offset >= page.endOffset || this.count >= limits.limit) return false;
-      const { logicalBytes } = cursor;
-      if (this.logicalBytes + logicalBytes > limits.maxBytes && this.count > 0) {
-        this.truncated = true;
-        return false;
-      }
-      this.logicalBytes += logicalBytes;
+      if (cursor.offset >= page.endOffset) return "end";
+      if (this.count >= limits.limit) return "limit";
+      if (this.newRecords > 0 && this.#at >= pieceBytes) return "piece";
+      const mark = this.#at;
       this.#message(cursor, limits, framing);
+      if (this.count > 0 && before + this.#at > limits.maxBytes) {
+        this.#at = mark;
+        return "bytes";
+      }
+      this.logicalBytes += cursor.logicalBytes;
+      this.newRecords++;
       this.count++;
       this.nextOffset = cursor.offset + 1;
       more = cursor.next();
     }
-    return true;
+    return this.count >= limits.limit ? "limit" : "drained";
   }
 
   #message(cursor: RecordCursor, limits: PageLimits, framing: Framing): void {
@@ -180,7 +223,10 @@ function writeField(
 }
 
 /** What the writer has just written goes out. */
-export function countConsumed(instruments: Instruments, { count, logicalBytes }: PageWriter): void {
-  instruments.consumedRecords.value += count;
+export function countConsumed(
+  instruments: Instruments,
+  { newRecords, logicalBytes }: PageWriter,
+): void {
+  instruments.consumedRecords.value += newRecords;
   instruments.consumedBytes.value += logicalBytes;
 }

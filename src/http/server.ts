@@ -25,10 +25,13 @@ export type ServerOptions = {
 };
 
 /** @param busyPorts ports of the clients whose requests are being answered. */
-export type StartGuard = (
-  port: number,
-  busyPorts: () => ReadonlySet<number>,
-) => { stop(): void } | null;
+export type StartGuard = (port: number, busyPorts: () => ReadonlySet<number>) => Guard | null;
+
+export type Guard = {
+  stop(): void;
+  /** Bytes that the clients' kernels have confirmed, by the clients' ports. */
+  acknowledged(): ReadonlyMap<number, number>;
+};
 
 export type RunningServer = {
   readonly host: string;
@@ -51,8 +54,8 @@ export type RunningServer = {
 };
 
 export const IDLE_TIMEOUT_SECONDS_DEFAULT = 30;
-/** Bun takes no more. */
-const TIMEOUT_SECONDS_MAX = 255;
+/** The least that Bun knows. */
+const CUT_SECONDS = 1;
 /** Handlers check sizes themselves, since only they can say the limit in the body of a 413. */
 const BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -63,12 +66,6 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
   let server = listen(() => bind(app, options, port, tls));
   const retired = new Set<Bun.Server<undefined>>();
   const localOnly = isLoopbackAddress(host) || host === "localhost";
-  app.attach({
-    isLoopback: (request) =>
-      localOnly || isLoopbackAddress(server.requestIP(request)?.address ?? ""),
-    allowLong: (request) => server.timeout(request, 0),
-    limitIdle: (request) => server.timeout(request, bulkTimeout(idleTimeoutSeconds)),
-  });
   const scheme = tls === null ? "http" : "https";
   const shownHost = host.includes(":") ? `[${host.replace("%", "%25")}]` : host;
   const boundPort = server.port ?? port;
@@ -79,6 +76,17 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
       if (client !== null) ports.add(client.port);
     }
     return ports;
+  });
+  app.attach({
+    isLoopback: (request) =>
+      localOnly || isLoopbackAddress(server.requestIP(request)?.address ?? ""),
+    allowLong: (request) => server.timeout(request, 0),
+    endLong: (request) => server.timeout(request, idleTimeoutSeconds),
+    cut: (request) => server.timeout(request, CUT_SECONDS),
+    acknowledged: () => {
+      const byPort = guard?.acknowledged() ?? new Map<number, number>();
+      return (request) => byPort.get(server.requestIP(request)?.port ?? 0) ?? null;
+    },
   });
   return {
     host,
@@ -121,9 +129,6 @@ function bind(app: App, options: ServerOptions, port: number, tls: ServerTls | n
     },
   });
 }
-
-/** The kernel holds megabytes for a slow client, and takes nothing until most of that has gone. */
-const bulkTimeout = (idleSeconds: number): number => Math.min(TIMEOUT_SECONDS_MAX, 8 * idleSeconds);
 
 async function stop(
   app: App,

@@ -1,5 +1,6 @@
 /** Answers with a file that the binary contains: conditional, compressed, with strict headers. */
 import type { Asset } from "../web/asset.ts";
+import { bodyAnswer } from "./answers.ts";
 import type { Call } from "./call.ts";
 
 const HEADERS = {
@@ -24,7 +25,7 @@ export function staticFile({ request }: Call, asset: Asset, cacheControl: string
     return new Response(null, { status: 304, headers });
   }
   const takesGzip = /\bgzip\b(?!;q=0)/.test(request.headers.get("accept-encoding") ?? "");
-  return new Response(takesGzip ? gzipped : bytes, {
+  return bodyAnswer(takesGzip ? gzipped : bytes, {
     headers: {
       ...headers,
       "content-type": contentType,

@@ -20,7 +20,12 @@ export type StreamBody = {
 
 /** @throws ApiError if it is not one JSON object, has a field twice or one that `schema` has not. */
 export async function readStreamBody(call: Call, schema: TSchema): Promise<StreamBody> {
-  const bytes = await readBytes(call.request, STREAM_BODY_BYTES_MAX, "request_too_large");
+  const bytes = await readBytes(
+    call.request,
+    call.bodies,
+    STREAM_BODY_BYTES_MAX,
+    "request_too_large",
+  );
   const fields = parseJsonObject(bytes);
   if (!call.route.ignoresUnknown) refuseUnknownFields(schema, fields);
   return { text: fromUtf8(bytes), fields };

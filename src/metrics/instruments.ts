@@ -84,6 +84,18 @@ export const COUNTERS = {
     name: "ayder_http_overload_rejects_total",
     help: "Requests answered 503 overloaded",
   },
+  answersRefused: {
+    name: "ayder_http_answers_refused_total",
+    help: "Answers refused with 503 because too many bytes were on their way to clients",
+  },
+  bodiesRefused: {
+    name: "ayder_http_bodies_refused_total",
+    help: "Requests refused with 503 because too many bytes of request bodies were in memory",
+  },
+  stalledAnswers: {
+    name: "ayder_http_stalled_answers_total",
+    help: "Answers that were cut off because their client took nothing for too long",
+  },
   connectionsClosed: {
     name: "ayder_http_connections_closed_total",
     help: "Idle client connections that were closed because there were too many",
@@ -124,6 +136,22 @@ export const GAUGES = {
   clockClampSeconds: {
     name: "ayder_clock_clamp_seconds",
     help: "This node's wall clock minus the cluster's time, by which things expire",
+  },
+  answerBytesInUse: {
+    name: "ayder_http_answer_bytes",
+    help: "Bytes of larger answers that are being made or sent",
+  },
+  answerBytesMax: {
+    name: "ayder_http_answer_bytes_limit",
+    help: "Bytes of larger answers beyond which more are refused with 503",
+  },
+  bodyBytesInUse: {
+    name: "ayder_http_body_bytes",
+    help: "Bytes of larger request bodies in memory, until their requests are answered",
+  },
+  bodyBytesMax: {
+    name: "ayder_http_body_bytes_limit",
+    help: "Bytes of larger request bodies beyond which more are refused with 503",
   },
   connections: {
     name: "ayder_http_connections",
@@ -202,6 +230,9 @@ export const createInstruments = (): Instruments => ({
   scopeRefusals: new Cell(),
   rateLimited: new Cell(),
   overloadRejects: new Cell(),
+  answersRefused: new Cell(),
+  bodiesRefused: new Cell(),
+  stalledAnswers: new Cell(),
   connectionsClosed: new Cell(),
   logLinesLost: new Cell(),
   stateChecks: new Cell(),
@@ -213,6 +244,10 @@ export const createInstruments = (): Instruments => ({
   diskSizeBytes: new Cell(),
   clockSkewSeconds: new Cell(),
   clockClampSeconds: new Cell(),
+  answerBytesInUse: new Cell(),
+  answerBytesMax: new Cell(),
+  bodyBytesInUse: new Cell(),
+  bodyBytesMax: new Cell(),
   connections: new Cell(),
   connectionsMax: new Cell(),
   diskWaits: new Cell(),

@@ -105,37 +105,52 @@ export function register(target: TargetOf): void {
       expect(seen).toEqual(Array.from({ length: 250 }, (_, i) => i));
       expect(offset).toBe(250);
     });
-    test("max_bytes counts keys and values and truncates the page, never a record", async () => {
+    test("max_bytes counts the answer as it is written and truncates the page, never a record", async () => {
       const topic = await client.topic("bytes");
-      for (const value of ["aaaa", "bbbb", "c".repeat(50)])
+      for (const value of ["aaaa", "bbbb", "\u0001".repeat(50)])
         await client.produce(topic, value, "partition=0&key=k");
       const page = async (query: string) => (await client.consume(topic, query)).body;
-      expect(await page("offset=0&max_bytes=10")).toMatchObject({
-        count: 2,
-        truncated: true,
-        next_offset: 2,
-      });
-      expect(await page("offset=0&max_bytes=9")).toMatchObject({
-        count: 1,
-        truncated: true,
-        next_offset: 1,
-      });
-      expect(await page("offset=2&max_bytes=5")).toMatchObject({
-        count: 1,
-        truncated: false,
-        next_offset: 3,
-      });
-      for (const bytes of [0, 1, 4])
+      for (const bytes of [0, 1, 4, 61])
         expect(await page(`offset=0&max_bytes=${bytes}`)).toMatchObject({
           count: 1,
           truncated: true,
           next_offset: 1,
         });
-      expect(await page("offset=0&max_bytes=61")).toMatchObject({ count: 3, truncated: false });
+      expect(await page("offset=2&max_bytes=5")).toMatchObject({
+        count: 1,
+        truncated: false,
+        next_offset: 3,
+      });
       expect(await page("offset=0&max_bytes=1&limit=1")).toMatchObject({
         count: 1,
         truncated: false,
       });
+      const all = await page("offset=0&max_bytes=2000");
+      expect(all).toMatchObject({ count: 3, truncated: false });
+      let before = 0;
+      for (let bytes = 200; bytes < 1_000; bytes += 7) {
+        const body = await page(`offset=0&max_bytes=${bytes}`);
+        const count = Number(body["count"]);
+        expect(count).toBeGreaterThanOrEqual(before);
+        if (count > 1) expect(JSON.stringify(body).length).toBeLessThanOrEqual(bytes);
+        expect(body).toMatchObject({ next_offset: count, truncated: count < 3 });
+        before = count;
+      }
+      expect(before).toBe(3);
+    });
+    test("a page of many pieces is one page: complete, in order, within max_bytes", async () => {
+      const topic = await client.topic("pieces");
+      const value = "\u0002".repeat(2_000);
+      const lines = Array.from({ length: 300 }, (_, i) => `${i} ${value}`).join("\n");
+      await client.ask(`POST /broker/topics/${topic}/produce-ndjson?partition=0`, { body: lines });
+      const whole = (await client.consume(topic, "offset=0&limit=1000")).body;
+      expect(whole).toMatchObject({ count: 300, next_offset: 300, truncated: false });
+      expect(messagesOf(whole).map(({ value: text }) => text)).toEqual(lines.split("\n"));
+      const limited = (await client.consume(topic, "offset=3&limit=123")).body;
+      expect(limited).toMatchObject({ count: 123, next_offset: 126, truncated: false });
+      const truncated = (await client.consume(topic, "offset=0&limit=1000&max_bytes=1000000")).body;
+      expect(truncated).toMatchObject({ count: 82, next_offset: 82, truncated: true });
+      expect(JSON.stringify(truncated).length).toBeLessThanOrEqual(1_000_000);
     });
     test("reading commits nothing", async () => {
       const topic = await filled(3, "reading");

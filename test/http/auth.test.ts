@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { createApp } from "../../src/http/app.ts";
+import { createApp, NO_SOCKET } from "../../src/http/app.ts";
 import { RateLimit } from "../../src/http/rate-limit.ts";
 import { isLoopbackAddress } from "../../src/http/server.ts";
 import { parseTokenSpecs, type RateSpec, TokenSpecError } from "../../src/http/token-spec.ts";
@@ -310,7 +310,7 @@ test("skipped prefixes need no token, and nothing else does", async () => {
 test("without tokens there is dev, from loopback only", async () => {
   const { app, ask, options } = fixture({ auth: { tokens: "", skipPrefixes: [] } });
   expect((await ask("GET /broker/topics", { token: "dev" })).status).toBe(200);
-  app.attach({ isLoopback: () => false, allowLong: () => undefined, limitIdle: () => undefined });
+  app.attach({ ...NO_SOCKET, isLoopback: () => false });
   const refused = await ask("GET /broker/topics", { token: "dev" });
   expect(refused.status).toBe(401);
   expect(refused.body["message"]).toContain("own machine only; set RF_BEARER_TOKENS");

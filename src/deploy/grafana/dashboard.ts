@@ -3,7 +3,8 @@
  * Grafana is given; a test compares the two.
  */
 import { join } from "node:path";
-import { type Panel, type Query, ROWS, type Row } from "./panels.ts";
+import type { Panel, Query } from "./panel.ts";
+import { ROWS, type Row } from "./panels.ts";
 
 export const DASHBOARD_FILE = join(import.meta.dir, "dashboards/ayder.json");
 

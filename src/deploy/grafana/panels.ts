@@ -1,30 +1,10 @@
 /** What the dashboard shows: rows of panels, each with its queries. `dashboard.ts` draws them. */
 
-export type Query = {
-  /** PromQL; `{}` stands for the chosen nodes and is filled in. */
-  readonly expression: string;
-  /** With `{{label}}`. */
-  readonly legend: string;
-};
-export type Panel = {
-  readonly title: string;
-  /** What it tells, and what is good. */
-  readonly about: string;
-  readonly kind: "lines" | "stat" | "heatmap" | "states";
-  /** Grafana's name of the unit. */
-  readonly unit: string;
-  readonly queries: readonly Query[];
-  /** Values from which a stat turns yellow and red; falling: the other way round. */
-  readonly limits?: { readonly warn: number; readonly bad: number };
-  /** A stat that shows the name of its series instead of the value. */
-  readonly named?: true;
-  /** Values may be below 0. */
-  readonly signed?: true;
-};
+import { type Panel, type Query, query, rate } from "./panel.ts";
+import { RESOURCES } from "./panels-resources.ts";
+
 export type Row = { readonly title: string; readonly panels: readonly Panel[] };
 
-const query = (legend: string, expression: string): Query => ({ legend, expression });
-const rate = (metric: string): string => `rate(${metric}[$__rate_interval])`;
 const quantile = (q: number, histogram: string, labels = ""): string =>
   `histogram_quantile(${q}, sum by (le${labels}) (${rate(`${histogram}_bucket{}`)}))`;
 const ofRoute = (route: string) => (expression: string) =>
@@ -433,21 +413,7 @@ const PROCESS: readonly Panel[] = [
     unit: "none",
     queries: [query("{{instance}}", "ayder_log_lines_lost_total{}")],
   },
-  {
-    title: "File descriptors",
-    about:
-      "Open descriptors and client connections against their limits, by node. While disk operations wait for one, writes are refused.",
-    kind: "lines",
-    unit: "short",
-    queries: [
-      query("open {{instance}}", "ayder_open_files{}"),
-      query("limit {{instance}}", "ayder_open_files_limit{}"),
-      query("connections {{instance}}", "ayder_http_connections{}"),
-      query("connections limit {{instance}}", "ayder_http_connections_limit{}"),
-      query("closed/s {{instance}}", rate("ayder_http_connections_closed_total{}")),
-      query("disk waits {{instance}}", "ayder_disk_waits_for_descriptors{}"),
-    ],
-  },
+  ...RESOURCES,
   {
     title: "CPU",
     about: "Cores in use, by node; one thread does most of it, two with RF_HA_DEDICATED_WORKER.",

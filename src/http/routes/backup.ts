@@ -1,6 +1,7 @@
 /** A running node's checkpoint as one archive, made as fast as the client takes it. */
 import type { Backup } from "../../node/api.ts";
-import type { Call, Endpoint } from "../call.ts";
+import { type AnswerSource, nextTurn } from "../answer-streams.ts";
+import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { NO_QUERY } from "../schemas.ts";
 
@@ -27,8 +28,6 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
     edge.allowLong(call.request);
     const begun = await edge.node.beginBackup();
     if (!begun.ok) return edge.rejections.answer(call, begun);
-    // But a client that stops reading must not hold the files for ever.
-    edge.limitIdle(call.request);
     const { index, term, bytes } = begun.backup;
     const headers = {
       ...CONTENT,
@@ -37,42 +36,30 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
       "ayder-backup-term": String(term),
       "ayder-backup-bytes": String(bytes),
     };
-    return new Response(bodyOf(edge, call, begun.backup), { headers });
+    return edge.answers.stream(call.request, sourceOf(edge, begun.backup), { headers });
   },
 });
 
 const CONTENT = { "content-type": "application/octet-stream", "cache-control": "no-store" };
 
-/** Without a queue of its own, so that a piece is made only when the socket takes one. */
-function bodyOf(edge: Edge, call: Call, backup: Backup): ReadableStream<Uint8Array> {
-  const { log } = edge.options;
-  const ended = AbortSignal.any([call.request.signal, edge.stopping]);
-  const release = () => {
-    ended.removeEventListener("abort", release);
-    edge.streaming.delete(call.request);
-    backup.release().catch((error: unknown) => log.error("backup", { error: String(error) }));
-  };
-  ended.addEventListener("abort", release);
-  edge.streaming.add(call.request);
-  // Gone while the checkpoint was taken: nobody may ever pull.
-  if (ended.aborted) release();
-  return new ReadableStream(
-    {
-      pull: async (controller) => {
-        try {
-          ended.throwIfAborted();
-          const bytes = await backup.next();
-          if (bytes !== null) return controller.enqueue(bytes);
-          controller.close();
-        } catch (error) {
-          // The client sees an archive without its end, which is none.
-          if (!ended.aborted) log.error("backup was interrupted", { error: String(error) });
-          controller.error(error);
-        }
-        release();
-      },
-      cancel: release,
+function sourceOf({ options: { log }, stopping, answers }: Edge, backup: Backup): AnswerSource {
+  return {
+    until: stopping,
+    next: async () => {
+      await nextTurn();
+      stopping.throwIfAborted();
+      try {
+        const piece = await backup.next();
+        answers.budget.add(piece?.length ?? 0);
+        return piece;
+      } catch (error) {
+        // The client sees an archive without its end, which is not an archive.
+        log.error("backup was interrupted", { error: String(error) });
+        throw error;
+      }
     },
-    { highWaterMark: 0 },
-  );
+    ended: () => {
+      backup.release().catch((error: unknown) => log.error("backup", { error: String(error) }));
+    },
+  };
 }

@@ -1,9 +1,12 @@
 import type { ConsumePage, Rejected } from "../../node/api.ts";
-import { jsonText, placeOf } from "../answers.ts";
+import { ONE_WRITE_BYTES_MAX, PIECE_BYTES } from "../answer-streams.ts";
+import { JSON_INIT, json, jsonText, placeOf } from "../answers.ts";
 import type { Call, Endpoint } from "../call.ts";
 import { type ConsumeCall, readConsume } from "../consume-request.ts";
 import type { Edge } from "../edge.ts";
 import { follow } from "../follow.ts";
+import { ANSWERS_FULL } from "../gate.ts";
+import { isComplete, LargePage, PAGE_START, pageEnd, withinPage } from "../large-page.ts";
 import { ARRAY_FRAMING, countConsumed, PageWriter } from "../page-writer.ts";
 import { CONSUME_QUERY, PAGE } from "../schemas.ts";
 
@@ -41,7 +44,9 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
         const page = await edge.node.consume(consume.request);
         if (!page.ok) return rejected(edge, call, consume, page);
         const waits = consume.waitMs > 0 && isEmpty(page) && !call.isHead;
-        return waits ? await wait(edge, call, consume, page) : pageAnswer(edge, consume, page);
+        return waits
+          ? await wait(edge, call, consume, page)
+          : pageAnswer(edge, call, consume, page);
       },
     },
   ];
@@ -88,19 +93,29 @@ async function wait(
     if (!next.ok) return rejected(edge, call, consume, next);
     page = next;
   }
-  return pageAnswer(edge, consume, page);
+  return pageAnswer(edge, call, consume, page);
 }
 
-function pageAnswer(edge: Edge, { limits }: ConsumeCall, page: ConsumePage): Response {
+const mayBeLarge = ({ slices }: ConsumePage): boolean =>
+  slices.length > 0 && slices.reduce((sum, { length }) => sum + length, 0) > ONE_WRITE_BYTES_MAX;
+
+function pageAnswer(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumePage): Response {
+  const { budget } = edge.answers;
+  // Refused before it costs anything: a large page is made of long messages, or of many.
+  if (mayBeLarge(page) && !budget.hasRoom(PIECE_BYTES)) {
+    edge.options.instruments.answersRefused.value++;
+    return edge.rejections.overloaded(ANSWERS_FULL);
+  }
   writer.begin();
-  writer.text('{"messages":[');
-  writer.messages(page, limits, ARRAY_FRAMING);
+  writer.text(PAGE_START);
+  writer.messages(page, withinPage(consume.limits), ARRAY_FRAMING, PIECE_BYTES);
   countConsumed(edge.options.instruments, writer);
-  const { committedOffset, lowWatermark, endOffset } = page;
-  const committed = edge.compat.fromNextOffset(committedOffset, lowWatermark);
-  writer.text(
-    `],"count":${writer.count},"next_offset":${writer.nextOffset},"committed_offset":${committed},` +
-      `"truncated":${writer.truncated},"low_watermark":${lowWatermark},"end_offset":${endOffset}}`,
-  );
-  return jsonText(writer.written);
+  if (isComplete(writer)) {
+    writer.text(pageEnd(edge, page, writer));
+    const { written } = writer;
+    return jsonText(written.length > ONE_WRITE_BYTES_MAX ? written.slice() : written);
+  }
+  if (call.isHead) return json({});
+  if (!budget.take(writer.written.length)) return edge.rejections.overloaded(ANSWERS_FULL);
+  return edge.answers.stream(call.request, new LargePage(edge, consume, page, writer), JSON_INIT);
 }

@@ -1,5 +1,5 @@
 import type { KvGetOutcome, KvValue, WriteAck } from "../../node/api.ts";
-import { acceptedText, json, jsonText } from "../answers.ts";
+import { acceptedText, bodyAnswer, json, jsonText } from "../answers.ts";
 import { takeBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
@@ -140,7 +140,7 @@ const metaAnswer = ({ cas, ttlMs, value }: KvValue): Response =>
 function valueAnswer(call: Call, { value, cas }: KvValue): Response {
   if (call.accepts("application/octet-stream")) {
     const headers = { "content-type": "application/octet-stream", etag: `"${cas}"` };
-    return new Response(Buffer.from(value), { headers });
+    return bodyAnswer(Buffer.from(value), { headers });
   }
   return jsonText(`{"value":"${value.toBase64()}","cas":${cas}}`);
 }

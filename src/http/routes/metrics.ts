@@ -1,4 +1,5 @@
 import { createExposition, PROMETHEUS_CONTENT_TYPE } from "../../metrics/registry.ts";
+import { bodyAnswer } from "../answers.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { sourcesOf } from "../metric-sources.ts";
@@ -14,7 +15,7 @@ export function metricsEndpoints(edge: Edge): readonly Endpoint[] {
     access: { kind: "metrics" },
     query: NO_QUERY,
     docs: { summary, tag: "metrics", answer: "text", errors: [] },
-    handle: () => text().then((body) => new Response(body, { headers })),
+    handle: () => text().then((body) => bodyAnswer(body, { headers })),
   });
   return [
     endpoint("/metrics", "Prometheus metrics of this node", exposition.metrics),

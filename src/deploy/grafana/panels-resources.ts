@@ -1,0 +1,45 @@
+/** Panels of what clients can use up: memory of requests and answers, descriptors, connections. */
+import { type Panel, query, rate } from "./panel.ts";
+
+export const RESOURCES: readonly Panel[] = [
+  {
+    title: "Bytes on their way",
+    about:
+      "Larger answers that are being made or sent, and larger request bodies in memory, against their limits, by node. Past a limit requests are refused with 503.",
+    kind: "lines",
+    unit: "bytes",
+    queries: [
+      query("answers {{instance}}", "ayder_http_answer_bytes{}"),
+      query("answers limit {{instance}}", "ayder_http_answer_bytes_limit{}"),
+      query("bodies {{instance}}", "ayder_http_body_bytes{}"),
+      query("bodies limit {{instance}}", "ayder_http_body_bytes_limit{}"),
+    ],
+  },
+  {
+    title: "Refused and cut off",
+    about:
+      "Answers and request bodies per second that were refused for want of memory, and answers that were cut off because their client took nothing.",
+    kind: "lines",
+    unit: "cps",
+    queries: [
+      query("answers", `sum(${rate("ayder_http_answers_refused_total{}")})`),
+      query("bodies", `sum(${rate("ayder_http_bodies_refused_total{}")})`),
+      query("stalled", `sum(${rate("ayder_http_stalled_answers_total{}")})`),
+    ],
+  },
+  {
+    title: "File descriptors",
+    about:
+      "Open descriptors and client connections against their limits, by node. While disk operations wait for one, writes are refused.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("open {{instance}}", "ayder_open_files{}"),
+      query("limit {{instance}}", "ayder_open_files_limit{}"),
+      query("connections {{instance}}", "ayder_http_connections{}"),
+      query("connections limit {{instance}}", "ayder_http_connections_limit{}"),
+      query("closed/s {{instance}}", rate("ayder_http_connections_closed_total{}")),
+      query("disk waits {{instance}}", "ayder_disk_waits_for_descriptors{}"),
+    ],
+  },
+];

@@ -1,0 +1,128 @@
+/** A page that is too large for one buffer: made while it is sent, one piece at a time. */
+import type { ConsumePage } from "../node/api.ts";
+import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
+import type { ConsumeCall } from "./consume-request.ts";
+import type { Edge } from "./edge.ts";
+import {
+  ARRAY_FRAMING,
+  countConsumed,
+  type PageLimits,
+  type PageProgress,
+  PageWriter,
+} from "./page-writer.ts";
+
+export const PAGE_START = '{"messages":[';
+/** At least as long as `pageEnd` with the largest numbers. */
+const PAGE_END_BYTES_MAX = 176;
+
+/** `max_bytes` is of the whole answer. */
+export const withinPage = (limits: PageLimits): PageLimits => ({
+  ...limits,
+  maxBytes: limits.maxBytes - PAGE_END_BYTES_MAX,
+});
+
+/** True if nothing more belongs into the page. */
+export const isComplete = ({ stop, newRecords }: PageWriter): boolean =>
+  stop === "limit" ||
+  stop === "bytes" ||
+  stop === "end" ||
+  (stop === "drained" && newRecords === 0);
+
+/** What follows the messages. @param page as it was when the request came. */
+export function pageEnd(
+  { compat }: Edge,
+  { committedOffset, lowWatermark, endOffset }: ConsumePage,
+  { count, nextOffset, truncated }: Pick<PageWriter, "count" | "nextOffset" | "truncated">,
+): string {
+  const committed = compat.fromNextOffset(committedOffset, lowWatermark);
+  return (
+    `],"count":${count},"next_offset":${nextOffset},"committed_offset":${committed},` +
+    `"truncated":${truncated},"low_watermark":${lowWatermark},"end_offset":${endOffset}}`
+  );
+}
+
+const writer = new PageWriter();
+
+export class LargePage implements AnswerSource {
+  readonly #edge: Edge;
+  readonly #consume: ConsumeCall;
+  readonly #limits: PageLimits;
+  /** The first read: its end is the end of the page. */
+  readonly #first: ConsumePage;
+  /** What is left of the last read; null: read on. */
+  #page: ConsumePage | null;
+  #piece: Uint8Array | null;
+  #progress: PageProgress;
+  #done = false;
+  readonly #ended = new AbortController();
+
+  /** @param begun has the beginning of the page, with which the budget is charged already. */
+  constructor(edge: Edge, consume: ConsumeCall, first: ConsumePage, begun: PageWriter) {
+    this.#edge = edge;
+    this.#consume = consume;
+    this.#limits = withinPage(consume.limits);
+    this.#first = first;
+    this.#piece = begun.written.slice();
+    this.#progress = progressOf(begun);
+    this.#page = begun.stop === "piece" ? first : null;
+  }
+
+  ended(): void {
+    this.#edge.answers.budget.give(this.#piece?.length ?? 0);
+    this.#piece = null;
+    this.#ended.abort();
+  }
+
+  async next(): Promise<Uint8Array | null> {
+    const piece = this.#piece;
+    this.#piece = null;
+    if (piece !== null || this.#done) return piece;
+    // Heartbeats and other requests come between two pieces.
+    await nextTurn();
+    return await this.#edge.answers.piece(
+      this.#ended.signal,
+      async () => this.#page ?? (await this.#read()),
+      (page) => this.#write(page),
+    );
+  }
+
+  #write(page: ConsumePage | null): Uint8Array {
+    writer.begin();
+    if (page === null) return this.#finish(true);
+    writer.messages(page, this.#limits, ARRAY_FRAMING, PIECE_BYTES, this.#progress);
+    countConsumed(this.#edge.options.instruments, writer);
+    this.#progress = progressOf(writer);
+    this.#page = writer.stop === "piece" ? page : null;
+    return isComplete(writer) ? this.#finish(writer.truncated) : writer.written.slice();
+  }
+
+  /** @returns null if the rest cannot be read: the page ends early then. */
+  async #read(): Promise<ConsumePage | null> {
+    const { count, nextOffset } = this.#progress;
+    const page = await this.#edge.node.consume({
+      ...this.#consume.request,
+      topicId: this.#first.topicId,
+      offset: nextOffset,
+      limit: this.#limits.limit - count,
+      linearizable: false,
+    });
+    if (!page.ok) return null;
+    // Records may have been deleted since the last piece.
+    const next = Math.max(nextOffset, Math.min(page.startOffset, this.#first.endOffset));
+    this.#progress = { ...this.#progress, nextOffset: next };
+    return { ...page, endOffset: this.#first.endOffset };
+  }
+
+  #finish(truncated: boolean): Uint8Array {
+    this.#done = true;
+    const { count, nextOffset } = this.#progress;
+    writer.text(pageEnd(this.#edge, this.#first, { count, nextOffset, truncated }));
+    return writer.written.slice();
+  }
+}
+
+const progressOf = ({ count, nextOffset, writtenBytes }: PageWriter): PageProgress => ({
+  count,
+  nextOffset,
+  writtenBytes,
+});

@@ -1,32 +1,8 @@
 /** Every setting, once: the command line, the environment, `--help` and the README come from here. */
 
-export type SettingKind = "text" | "path" | "integer" | "bytes" | "boolean" | "choice";
+import type { Setting } from "./setting-types.ts";
 
-export type Setting = {
-  /** Environment variables, the first that is set wins. */
-  readonly variables: readonly string[];
-  /** Command-line flag without the dashes; it wins over the environment. */
-  readonly flag?: string;
-  readonly kind: SettingKind;
-  /** As it would be written; empty means unset. */
-  readonly default: string;
-  readonly choices?: readonly string[];
-  readonly min?: number;
-  readonly max?: number;
-  readonly help: string;
-  readonly section: Section;
-};
-
-export const SECTIONS = [
-  "Server",
-  "Access",
-  "Broker",
-  "Limits",
-  "Storage",
-  "Cluster",
-  "Compatibility",
-] as const;
-export type Section = (typeof SECTIONS)[number];
+export { SECTIONS, type Section, type Setting, type SettingKind } from "./setting-types.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

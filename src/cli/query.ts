@@ -35,6 +35,8 @@ async function query(args: Arguments, io: Io): Promise<number> {
   const text = await client.request({ ...request, signal: io.interrupted });
   const answer = answerOf(text, client.url);
   await io.out(args.flag("json") ? `${text}\n` : answerText(answer));
+  const missing = missingText(answer);
+  if (missing !== null) io.err(`ayder: ${missing}\n`);
   return EXIT.ok;
 }
 
@@ -81,6 +83,22 @@ function answerOf(text: string, where: string): Fields {
     200,
     "refused",
   );
+}
+
+/** What the answer lacks, and how to go on; null if it has everything. */
+function missingText(answer: Fields): string | null {
+  const source = fieldsOf(answer.get("source"));
+  const offsetIn = (fields: Fields, name: string): string => shortText(fields.get(name) ?? null);
+  if (answer.get("truncated") === true) {
+    const next = fieldsOf(answer.get("next_offsets"));
+    const where =
+      next.size > 0
+        ? `"offset":${offsetIn(next, "left")} in left and ${offsetIn(next, "right")} in right`
+        : `"offset":${offsetIn(source, "next_offset")} in source`;
+    return `truncated: this is not all; go on with ${where}`;
+  }
+  if ((source.get("rows_next_offset") ?? null) === null) return null;
+  return `more rows than emit_rows; they go on with "offset":${offsetIn(source, "rows_next_offset")} in source`;
 }
 
 function answerText(answer: Fields): string {

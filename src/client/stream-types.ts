@@ -52,6 +52,12 @@ export type QueryRequest = Aggregation & {
   };
 };
 export type ViewRequest = Aggregation & {
+  /** Which windows are kept; without it, all that there is room for. */
+  readonly retain?: {
+    readonly windows?: number;
+    readonly groups?: number;
+    readonly age_ms?: number;
+  };
   /** Without `partition`: all of them. */
   readonly source: Omit<Source, "partition" | "group" | "limit"> & { readonly partition?: number };
 };
@@ -85,7 +91,13 @@ export type QueryResult<T = unknown> = {
     readonly group: string | null;
     readonly partition: number;
     readonly next_offset: number;
+    /** Reading stopped before the end of the partition; go on at `next_offset`. */
+    readonly truncated: boolean;
+    /** Where rows go on, if an aggregate read past the last one that is shown. */
+    readonly rows_next_offset: number | null;
   };
+  /** As `source.truncated`. */
+  readonly truncated: boolean;
 };
 /** The measures are here under their names. */
 export type Aggregate = {
@@ -100,6 +112,8 @@ type Counts = {
   readonly consumed: number;
   readonly undecodable: number;
   readonly untimed: number;
+  /** Numbers beyond the range of doubles, which no measure took. */
+  readonly out_of_range: number;
 };
 export type JoinResult<L = unknown, R = unknown> = {
   readonly rows: readonly {
@@ -109,6 +123,8 @@ export type JoinResult<L = unknown, R = unknown> = {
     readonly left: L;
     readonly right: R;
   }[];
+  /** As `stats.truncated`. */
+  readonly truncated: boolean;
   readonly next_offsets: { readonly left: number; readonly right: number };
   readonly stats: {
     readonly left_scanned: number;
@@ -131,7 +147,15 @@ export type ViewResult = {
     readonly topic: string;
     readonly partitions: readonly { readonly partition: number; readonly next_offset: number }[];
     readonly skipped: number;
+    /** Groups of windows that aged out, and where the windows that are left begin. */
+    readonly evicted_groups: number;
+    readonly retained_from_ms: number | null;
+    /** Records that came for a window that was gone, or for a group that had no room. */
+    readonly late: number;
+    readonly overflow: number;
   };
+  /** There was no room for something that the definition would keep. */
+  readonly truncated: boolean;
   readonly lag: number;
 };
 export type ViewSummary = {

@@ -55,7 +55,9 @@ const aggregate = t.Object({
 });
 
 export const QUERY_BODY = t.Object({
-  source: t.Object(sourceWith("Records to read; default 200")),
+  source: t.Object(
+    sourceWith("Records to read; default 200, with aggregate or window all, at most 10,000,000"),
+  ),
   filter: t.Optional(filter),
   window: t.Optional(window),
   aggregate: t.Optional(aggregate),
@@ -65,6 +67,18 @@ export const QUERY_BODY = t.Object({
 });
 
 const { limit: _limit, group: _group, partition: _partition, ...viewSource } = sourceWith("");
+const RETAIN = {
+  retain: t.Optional(
+    t.Object(
+      {
+        windows: t.Optional(limited("Most windows", 100_000)),
+        groups: t.Optional(limited("Most groups in all windows together", 100_000)),
+        age_ms: t.Optional(natural("How long after its end a window is kept", 1)),
+      },
+      { description: "Which windows are kept; without it, all that there is room for" },
+    ),
+  ),
+};
 /** As a query; what says how much one query reads or shows means nothing here. */
 export const VIEW_BODY = t.Object({
   source: t.Object({
@@ -74,7 +88,10 @@ export const VIEW_BODY = t.Object({
   filter: t.Optional(filter),
   window: t.Optional(window),
   aggregate: t.Optional(aggregate),
+  ...RETAIN,
 });
+/** Fields that a view may have: a query that is kept as it is has some that mean nothing there. */
+export const VIEW_FIELDS = t.Object({ ...QUERY_BODY.properties, ...RETAIN });
 
 const side = t.Object(sourceWith("Records to read; default 500"));
 export const JOIN_BODY = t.Object({
@@ -108,6 +125,7 @@ const counts = {
   consumed: natural("Records read"),
   undecodable: natural("Of these, how many did not decode"),
   untimed: natural("Of these, how many had no time for the window"),
+  out_of_range: natural("Numbers beyond the range of doubles, which no measure took"),
 };
 const aggregates = t.Array(
   t.Object(
@@ -121,6 +139,9 @@ const aggregates = t.Array(
     { additionalProperties: value, description: "And each measure under its name" },
   ),
 );
+const truncated = t.Boolean({
+  description: "Reading stopped before the end: go on at next_offset",
+});
 export const QUERIED = t.Object({
   ok,
   rows: t.Array(value),
@@ -130,8 +151,13 @@ export const QUERIED = t.Object({
     group: t.Union([t.String(), t.Null()]),
     partition: natural("Partition"),
     next_offset: natural("Where the next query goes on"),
+    truncated,
+    rows_next_offset: t.Union([natural("Offset"), t.Null()], {
+      description: "Where rows go on, if an aggregate read past the last one that is shown",
+    }),
     ...counts,
   }),
+  truncated,
 });
 const time = t.Union([t.Integer(), t.Null()]);
 export const JOINED = t.Object({
@@ -145,6 +171,7 @@ export const JOINED = t.Object({
       right: value,
     }),
   ),
+  truncated: t.Boolean({ description: "As stats.truncated" }),
   next_offsets: t.Object({ left: natural("Offset"), right: natural("Offset") }),
   stats: t.Object({
     left_scanned: natural("Records read"),
@@ -157,7 +184,9 @@ export const JOINED = t.Object({
     dedupe_once: t.Boolean(),
     undecodable: counts.undecodable,
     untimed: natural("Records without a time: they match nothing"),
-    truncated: t.Boolean({ description: "max_rows ended the page before the records did" }),
+    truncated: t.Boolean({
+      description: "max_rows, or the limit of a side, ended the page before the records did",
+    }),
   }),
 });
 
@@ -178,6 +207,15 @@ export const VIEW = t.Object({
     ),
     ...counts,
     skipped: natural("Records that were deleted before the view had read them"),
+    evicted_groups: natural("Groups of windows that aged out"),
+    retained_from_ms: t.Union([t.Integer(), t.Null()], {
+      description: "Windows that start before it are gone",
+    }),
+    late: natural("Records that came for a window that was gone"),
+    overflow: natural("Records of groups for which there was no room"),
+  }),
+  truncated: t.Boolean({
+    description: "There was no room for something that the definition would keep",
   }),
   lag,
 });

@@ -213,6 +213,19 @@ function addGroups(registry: Registry, now: Now): void {
     read: () =>
       now().views.map(({ view, lagRecords }) => ({ labels: { view }, value: lagRecords })),
   });
+  addGauge(registry, {
+    name: "ayder_view_fill_ratio",
+    help: "Part of the room for groups that a view takes; at 1 its oldest windows go",
+    labelNames: ["view"],
+    read: () => now().views.map(({ view, fill }) => ({ labels: { view }, value: fill })),
+  });
+  addGauge(registry, {
+    name: "ayder_view_evicted_groups",
+    help: "Groups of windows that aged out of a view",
+    labelNames: ["view"],
+    read: () =>
+      now().views.map(({ view, evictedGroups }) => ({ labels: { view }, value: evictedGroups })),
+  });
 }
 
 function addProcess(registry: Registry, sources: MetricSources, now: Now): void {

@@ -40,7 +40,13 @@ export type GroupSample = {
   /** Age of the first record that is not committed; 0 without one; null where it is not known. */
   readonly lagSeconds: number | null;
 };
-export type ViewSample = { readonly view: string; readonly lagRecords: number };
+export type ViewSample = {
+  readonly view: string;
+  readonly lagRecords: number;
+  /** Part of the room for groups that is taken: 1 is full. */
+  readonly fill: number;
+  readonly evictedGroups: number;
+};
 export type ProcessSample = {
   readonly residentBytes: number;
   readonly heapUsedBytes: number;

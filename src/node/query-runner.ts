@@ -9,7 +9,7 @@ import { toJson } from "../stream/json-output.ts";
 import { QueryRun } from "../stream/query.ts";
 import { parseQueryRequest, type QueryRequest } from "../stream/query-request.ts";
 import type { StreamRejection } from "../stream/record-feed.ts";
-import type { Source } from "../stream/source-request.ts";
+import { LIMIT_MAX, type Source } from "../stream/source-request.ts";
 import { jsonListSteps } from "../stream/steps.ts";
 import type { Rejected, Result } from "./api.ts";
 import { beyondEnd, type Found, findSurely } from "./find-partition.ts";
@@ -23,6 +23,8 @@ import { readStreamBody } from "./stream-body.ts";
 /** Each holds up to 64 MiB while it runs. */
 const RUNNING_MAX = 4;
 const WAITING_MAX = 16;
+/** Of these, how many aggregates over whole partitions: they may take minutes. */
+const SCANS_MAX = 2;
 /** Units of work between two looks at the clock. */
 const JOIN_BUDGET = 256;
 
@@ -35,6 +37,7 @@ export class QueryRunner {
   readonly #slicer: Slicer;
   readonly #decoders: DecoderCache;
   readonly slots = new RunSlots(RUNNING_MAX, WAITING_MAX);
+  readonly #scans = new RunSlots(SCANS_MAX, WAITING_MAX);
 
   constructor(
     machine: Machine,
@@ -51,7 +54,12 @@ export class QueryRunner {
   async query({ body, signal }: StreamRequest): Promise<Answer> {
     const read = readStreamBody(body, (value) => parseQueryRequest(value, this.#decoders));
     if (!read.ok) return read;
-    return await this.inSlot(signal, () => this.#query(read.request, signal));
+    const run = () => this.inSlot(signal, () => this.#query(read.request, signal));
+    if (read.request.limit <= LIMIT_MAX) return await run();
+    // These wait outside, so that short queries and views are answered meanwhile.
+    const outcome = await this.#scans.run(signal, run);
+    if (outcome === "overloaded") return overloaded(SCANS_MAX, "aggregates over whole partitions");
+    return outcome === "aborted" ? CANCELLED : outcome;
   }
 
   async join({ body, signal, asAyder }: StreamRequest & { asAyder: boolean }): Promise<Answer> {
@@ -66,10 +74,7 @@ export class QueryRunner {
     work: () => Promise<T>,
   ): Promise<T | Rejected<"overloaded" | "shutting_down">> {
     const outcome = await this.slots.run(signal, work);
-    if (outcome === "overloaded") {
-      const message = `${RUNNING_MAX} queries run and ${WAITING_MAX} wait, which is the limit`;
-      return { ok: false, code: "overloaded", message };
-    }
+    if (outcome === "overloaded") return overloaded(RUNNING_MAX, "queries");
     return outcome === "aborted" ? CANCELLED : outcome;
   }
 
@@ -77,6 +82,7 @@ export class QueryRunner {
     const found = await this.#partitionOf(request.source, "source");
     if (!found.ok) return found;
     const { partition, startOffset } = found;
+    const { endOffset } = partition;
     const run = new QueryRun(request, startOffset);
     const sink: RecordSink = {
       nextOffset: () => run.nextOffset,
@@ -84,26 +90,35 @@ export class QueryRunner {
       skipTo: (offset) => run.skipTo(offset),
       feed: (cursor, end, budget) => run.feed(cursor, end, budget),
     };
-    const failed = await this.#readAll(partition, sink, signal);
+    const failed = await this.#readAll(partition, endOffset, sink, signal);
     if (failed !== null) return failed;
     if (run.rejection !== null) return tooLarge(run.rejection);
-    return { ok: true, json: await this.#queryJson(request.source, run) };
+    return { ok: true, json: await this.#queryJson(request.source, run, endOffset) };
   }
 
-  async #queryJson({ topic, group, partition }: Source, run: QueryRun): Promise<string> {
+  /** @param endOffset of the partition when the query came. */
+  async #queryJson(
+    { topic, group, partition }: Source,
+    run: QueryRun,
+    endOffset: number,
+  ): Promise<string> {
     const result = await this.#slicer.run(run.resultSteps());
     const rows = await this.#slicer.run(jsonListSteps(result.rows));
     const aggregates = await this.#slicer.run(jsonListSteps(result.aggregates));
+    const truncated = result.nextOffset < endOffset;
     const source = toJson({
       topic,
       group,
       partition,
       next_offset: result.nextOffset,
+      truncated,
+      rows_next_offset: result.rowsNextOffset,
       consumed: result.consumed,
       undecodable: result.undecodable,
       untimed: result.untimed,
+      out_of_range: result.outOfRange,
     });
-    return `{"ok":true,"rows":${rows},"aggregates":${aggregates},"source":${source}}`;
+    return `{"ok":true,"rows":${rows},"aggregates":${aggregates},"truncated":${truncated},"source":${source}}`;
   }
 
   async #join(request: JoinRequest, signal: AbortSignal, asAyder: boolean): Promise<Answer> {
@@ -116,6 +131,7 @@ export class QueryRunner {
       rightOffset: right.startOffset,
       compat: asAyder,
     });
+    const ends = { left: left.partition.endOffset, right: right.partition.endOffset };
     for (const [side, { partition }] of [
       ["left", left],
       ["right", right],
@@ -126,7 +142,7 @@ export class QueryRunner {
         skipTo: (offset) => run.skipTo(side, offset),
         feed: (cursor, end, budget) => run.feed(side, cursor, end, budget),
       };
-      const failed = await this.#readAll(partition, sink, signal);
+      const failed = await this.#readAll(partition, ends[side], sink, signal);
       if (failed !== null) return failed;
     }
     while (!run.step(JOIN_BUDGET)) {
@@ -134,22 +150,22 @@ export class QueryRunner {
       if (signal.aborted) return CANCELLED;
     }
     if (run.rejection !== null) return tooLarge(run.rejection);
-    return { ok: true, json: await this.#joinJson(run) };
+    return { ok: true, json: await this.#joinJson(run, ends) };
   }
 
-  async #joinJson(run: JoinRun): Promise<string> {
-    const { rows, nextOffsets, stats } = run.result();
+  async #joinJson(run: JoinRun, ends: { left: number; right: number }): Promise<string> {
+    const { rows, nextOffsets, stats } = run.result(ends);
     const list = await this.#slicer.run(jsonListSteps(rows));
-    return `{"ok":true,"rows":${list},"next_offsets":${toJson(nextOffsets)},"stats":${toJson(stats)}}`;
+    return `{"ok":true,"rows":${list},"truncated":${stats.truncated},"next_offsets":${toJson(nextOffsets)},"stats":${toJson(stats)}}`;
   }
 
-  /** Feeds all that the partition had when the reading began. @returns why it cannot go on. */
+  /** Feeds what the partition has before `endOffset`. @returns why it cannot go on. */
   async #readAll(
     partition: PartitionState,
+    endOffset: number,
     sink: RecordSink,
     signal: AbortSignal,
   ): Promise<Rejected<QueryReject> | null> {
-    const { endOffset } = partition;
     let outcome: FeedOutcome | "damaged" = "page";
     await this.#slicer.turn();
     while (outcome === "page") {
@@ -208,6 +224,12 @@ function damagedOrThrow(error: unknown): "damaged" {
   if (error instanceof PartitionDamaged) return "damaged";
   throw error;
 }
+
+const overloaded = (running: number, what: string): Rejected<"overloaded"> => ({
+  ok: false,
+  code: "overloaded",
+  message: `${running} ${what} run and ${WAITING_MAX} wait, which is the limit`,
+});
 
 /** Nobody reads it, or the server stops. */
 const CANCELLED = { ok: false, code: "shutting_down" } as const;

@@ -49,5 +49,5 @@ export type QueryReject =
   | "overloaded"
   | "shutting_down";
 export type PutViewReject = WriteReject | BodyReject | SourceReject | "too_many_views";
-export type GetViewReject = "view_not_found" | "query_too_large" | "overloaded" | "shutting_down";
+export type GetViewReject = "view_not_found" | "overloaded" | "shutting_down";
 export type StreamRejectCode = QueryReject | PutViewReject | GetViewReject | "view_state_too_large";

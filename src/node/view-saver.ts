@@ -1,5 +1,7 @@
 import type { Clock } from "../env/clock.ts";
 import { encodeSaveView } from "../machine/command-codec.ts";
+import { VIEW_STATE_BYTES_MAX } from "../machine/views.ts";
+import type { Logger } from "../metrics/log.ts";
 import type { Commander } from "./commander.ts";
 import type { ViewTask } from "./view-task.ts";
 
@@ -16,6 +18,7 @@ const LAST_SAVE_MS = 2_000;
 export type ViewSaverOptions = {
   readonly commander: Commander;
   readonly clock: Clock;
+  readonly log: Logger;
   readonly isLeader: () => boolean;
 };
 
@@ -63,7 +66,7 @@ export class ViewSaver {
   }
 
   #hasChanged(task: ViewTask): boolean {
-    return task.changes > 0 && task.rejection === null;
+    return task.changes > 0;
   }
 
   #isDue(task: ViewTask): boolean {
@@ -79,9 +82,15 @@ export class ViewSaver {
 
   /** @returns null if there is nothing that could be saved. */
   async #propose(task: ViewTask): Promise<{ readonly done: Promise<void> } | null> {
-    const { clock, commander } = this.#options;
+    const { clock, commander, log } = this.#options;
     const snapshot = await task.snapshot();
-    if (snapshot === null) return null;
+    if (snapshot === null) {
+      // It goes on unsaved: after a restart it is worked out again from what was saved last.
+      log.error("view state too large to save", { view: task.record.name });
+      task.savedUs = clock.monotonic();
+      task.savedBytes = VIEW_STATE_BYTES_MAX;
+      return null;
+    }
     const { bytes, changes } = snapshot;
     const { name, viewId } = task.record;
     task.isSaving = true;

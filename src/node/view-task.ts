@@ -2,14 +2,19 @@ import type { PartitionState, TopicState } from "../broker/state.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import { VIEW_STATE_BYTES_MAX, type ViewRecord } from "../machine/views.ts";
 import { toJson } from "../stream/json-output.ts";
-import type { QueryRequest } from "../stream/query-request.ts";
-import type { StreamLimits, StreamRejection } from "../stream/record-feed.ts";
+import { type QueryRequest, VIEW_GROUPS_MAX } from "../stream/query-request.ts";
+import type { StreamLimits } from "../stream/record-feed.ts";
 import { jsonListSteps } from "../stream/steps.ts";
 import { ViewState } from "../stream/view.ts";
 import { feedPage, type RecordSink } from "./record-feeder.ts";
 import type { Slicer } from "./slicer.ts";
 
-const LIMITS: StreamLimits = { groupsMax: 100_000, memoryBytesMax: 32 * 1024 * 1024 };
+const LIMITS: StreamLimits = {
+  groupsMax: VIEW_GROUPS_MAX,
+  memoryBytesMax: 32 * 1024 * 1024,
+  // What a group will take is estimated, so there is a tenth to spare.
+  savedBytesMax: VIEW_STATE_BYTES_MAX * 0.9,
+};
 const SAVED_VERSION = 1;
 
 /** One view on this node: its state, and the work of keeping it up to date. */
@@ -32,7 +37,6 @@ export class ViewTask {
   isSaving = false;
   /** Monotonic; after a failure. */
   restUntilUs = 0;
-  #rejection: StreamRejection | null = null;
   #lock: Promise<unknown> = Promise.resolve();
 
   constructor(record: ViewRecord, request: QueryRequest, slicer: Slicer, nowUs: number) {
@@ -43,8 +47,9 @@ export class ViewTask {
     this.savedUs = nowUs;
   }
 
-  get rejection(): StreamRejection | null {
-    return this.#rejection ?? this.#state.rejection;
+  /** How full the view is, 1 is full, and how many groups aged out of it. */
+  get room(): { readonly fill: number; readonly evictedGroups: number } {
+    return { fill: this.#state.fill, evictedGroups: this.#state.agedOut.evicted };
   }
 
   /** Records that are kept and not in the view yet. */
@@ -61,7 +66,7 @@ export class ViewTask {
   }
 
   hasWork(topic: TopicState | undefined): boolean {
-    if (topic === undefined || this.rejection !== null) return false;
+    if (topic === undefined) return false;
     if (this.#needsStart(topic)) return true;
     // Also where all that it lacks is deleted: that counts as skipped.
     return this.#partitionsOf(topic).some(
@@ -80,27 +85,27 @@ export class ViewTask {
       await this.#slicer.turn();
       if (this.#needsStart(topic)) await this.#start(topic);
       for (const partition of this.#partitionsOf(topic)) {
-        if (this.rejection !== null) return;
         await this.#feed(partition);
       }
     });
   }
 
-  /** The state with its positions, to be saved; null if it has become too large for that. */
+  /** The state with its positions, to be saved; null if it is too large and nothing can go. */
   snapshot(): Promise<{ bytes: Uint8Array; changes: number } | null> {
     return this.#alone(async () => {
       await this.#slicer.turn();
       const { changes } = this;
-      const state = await this.#slicer.run(this.#state.snapshotSteps());
-      const out = new ByteWriter(state.length + 32);
-      out.u8(SAVED_VERSION);
-      out.varint(this.#topicId);
-      out.varint(this.#skipped);
-      out.raw(state);
-      if (out.length <= VIEW_STATE_BYTES_MAX) return { bytes: out.take(), changes };
-      const message = `the view's state has more than ${VIEW_STATE_BYTES_MAX} bytes: group by fewer values or filter more`;
-      this.#rejection = { code: "query_too_large", message };
-      return null;
+      for (;;) {
+        const state = await this.#slicer.run(this.#state.snapshotSteps());
+        const out = new ByteWriter(state.length + 32);
+        out.u8(SAVED_VERSION);
+        out.varint(this.#topicId);
+        out.varint(this.#skipped);
+        out.raw(state);
+        if (out.length <= VIEW_STATE_BYTES_MAX) return { bytes: out.take(), changes };
+        // Numbers have grown longer than a group is estimated with.
+        if (!this.#state.shrink((0.9 * VIEW_STATE_BYTES_MAX) / out.length)) return null;
+      }
     });
   }
 
@@ -109,6 +114,7 @@ export class ViewTask {
     return this.#alone(async () => {
       await this.#slicer.turn();
       const result = await this.#slicer.run(this.#state.resultSteps());
+      const { evicted, fromMs, isCut, late, overflow } = { ...result.agedOut };
       // The lag belongs to these aggregates, so it is taken before the turn ends.
       const lag = this.lag(topic());
       const aggregates = await this.#slicer.run(jsonListSteps(result.aggregates));
@@ -121,10 +127,16 @@ export class ViewTask {
         consumed: result.consumed,
         undecodable: result.undecodable,
         untimed: result.untimed,
+        out_of_range: result.outOfRange,
         skipped: this.#skipped,
+        evicted_groups: evicted,
+        retained_from_ms: fromMs,
+        late,
+        overflow,
       });
       const name = JSON.stringify(this.record.name);
-      return `{"ok":true,"view":${name},"aggregates":${aggregates},"source":${source},"lag":${lag}}`;
+      const truncated = isCut || overflow > 0;
+      return `{"ok":true,"view":${name},"aggregates":${aggregates},"truncated":${truncated},"source":${source},"lag":${lag}}`;
     });
   }
 

@@ -107,8 +107,6 @@ export class Views {
     const task = this.#find(name);
     if (task === null) return { ok: false, code: "view_not_found" };
     await this.#catchUp(task, signal);
-    const { rejection } = task;
-    if (rejection !== null) return { ok: false, ...rejection };
     if (signal.aborted) return { ok: false, code: "shutting_down" };
     if (!task.isStarted(this.#topicOf(task))) {
       return { ok: false, code: "overloaded", message: "The view is still being loaded" };
@@ -130,7 +128,12 @@ export class Views {
   }
 
   lags(): readonly ViewSample[] {
-    return this.list().map(({ view, lag }) => ({ view, lagRecords: lag }));
+    this.#reconcile();
+    return [...this.#tasks].map(([view, task]) => ({
+      view,
+      lagRecords: task.lag(this.#topicOf(task)),
+      ...task.room,
+    }));
   }
 
   #find(name: string): ViewTask | null {
@@ -148,7 +151,7 @@ export class Views {
     const begin = clock.monotonic();
     const isOpen = () => {
       const topic = this.#topicOf(task);
-      if (task.rejection !== null || !task.hasWork(topic)) return false;
+      if (!task.hasWork(topic)) return false;
       const limitMs = task.isStarted(topic) ? CATCH_UP_MS : LOAD_MS;
       return clock.monotonic() - begin < limitMs * 1000;
     };

@@ -1,4 +1,12 @@
-import { compareNumbers, isNumeric, type Path, toInteger, type Value, valueAt } from "./value.ts";
+import {
+  compareNumbers,
+  isNumeric,
+  memoryOf,
+  type Path,
+  toInteger,
+  type Value,
+  valueAt,
+} from "./value.ts";
 
 export const MEASURE_OPS = ["count", "sum", "avg", "min", "max"] as const;
 export type MeasureOp = (typeof MEASURE_OPS)[number];
@@ -14,28 +22,70 @@ export type MeasureState = {
   count: number;
   fractions: number;
   integerSum: number | bigint;
+  /** What is not an integer, apart: with it a sum beyond the range of doubles is still known. */
+  fractionSum: number;
   /** All values in the order of arrival, as doubles. */
   runningSum: number;
   /** Lowest or highest so far. */
   extreme: number | bigint | null;
+  /** Memory of the largest number so far, if it is a large one. */
+  largeBytes: number;
 };
 
 export function newMeasureState(): MeasureState {
-  return { count: 0, fractions: 0, integerSum: 0, runningSum: 0, extreme: null };
+  return {
+    count: 0,
+    fractions: 0,
+    integerSum: 0,
+    fractionSum: 0,
+    runningSum: 0,
+    extreme: null,
+    largeBytes: 0,
+  };
 }
 
-export function addToMeasure(state: MeasureState, measure: Measure, record: Value): void {
+/** What the measures of a table count and keep together. */
+export type MeasureTally = {
+  /** Numbers that no measure can take: JSON's `1e400`. */
+  outOfRange: number;
+  bytes: number;
+};
+
+export function addToMeasure(
+  state: MeasureState,
+  measure: Measure,
+  record: Value,
+  tally: MeasureTally,
+): void {
   const value = measure.field === null ? true : valueAt(record, measure.field);
   if (measure.op === "count") {
     if (value !== undefined && value !== null) state.count++;
     return;
   }
-  // What is not a number is no part of a sum: text, null, a missing field, NaN.
-  if (!isNumeric(value)) return;
+  // What is not a number is no part of a sum: text, null, a missing field.
+  if (!isNumeric(value)) {
+    if (typeof value === "number") tally.outOfRange++;
+    return;
+  }
   state.count++;
+  if (isLarge(value)) growTo(state, memoryOf(value), tally);
   if (measure.op === "min") lower(state, value);
   else if (measure.op === "max") raise(state, value);
   else addToSum(state, value);
+}
+
+const LARGE = 2n ** 128n;
+
+/** Whether a number takes more memory than a state is counted with. */
+export function isLarge(value: Value | undefined): boolean {
+  return typeof value === "bigint" && (value > LARGE || value < -LARGE);
+}
+
+/** A sum is hardly longer than the largest number in it. */
+function growTo(state: MeasureState, bytes: number, tally: MeasureTally): void {
+  if (bytes <= state.largeBytes) return;
+  tally.bytes += bytes - state.largeBytes;
+  state.largeBytes = bytes;
 }
 
 function lower(state: MeasureState, value: number | bigint): void {
@@ -50,6 +100,7 @@ function addToSum(state: MeasureState, value: number | bigint): void {
   state.runningSum += Number(value);
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     state.fractions++;
+    state.fractionSum += value;
     return;
   }
   const { integerSum } = state;
@@ -67,7 +118,7 @@ export function measureResult(state: MeasureState, op: MeasureOp): number | bigi
     case "count":
       return state.count;
     case "sum":
-      return state.fractions === 0 ? state.integerSum : state.runningSum;
+      return sumOf(state);
     case "avg":
       return averageOf(state);
     case "min":
@@ -76,20 +127,32 @@ export function measureResult(state: MeasureState, op: MeasureOp): number | bigi
   }
 }
 
-function averageOf({ count, fractions, integerSum, runningSum }: MeasureState) {
-  if (count === 0) return null;
-  if (fractions > 0) return runningSum / count;
-  if (typeof integerSum === "number") return integerSum / count;
-  return quotientOf(integerSum, BigInt(count));
+/** A sum with fractions that leaves the range of doubles is the nearest integer that is known. */
+function sumOf({ fractions, integerSum, fractionSum, runningSum }: MeasureState): number | bigint {
+  if (fractions === 0) return integerSum;
+  if (Number.isFinite(runningSum) || !Number.isFinite(fractionSum)) return runningSum;
+  return toInteger(BigInt(integerSum) + BigInt(Math.round(fractionSum)));
+}
+
+function averageOf(state: MeasureState): number | bigint | null {
+  if (state.count === 0) return null;
+  const sum = sumOf(state);
+  return typeof sum === "number" ? sum / state.count : quotientOf(sum, BigInt(state.count));
 }
 
 const QUOTIENT_DIGITS = 25;
 
-/** Exact where the division is, else the double nearest to the quotient's first decimals. */
+/**
+ * Exact where the division is, else the double nearest to the quotient's first decimals, or beyond
+ * the range of doubles the nearest integer.
+ */
 function quotientOf(sum: bigint, count: bigint): number | bigint {
   if (sum % count === 0n) return toInteger(sum / count);
   const magnitude = sum < 0n ? -sum : sum;
   const scaled = (magnitude % count) * 10n ** BigInt(QUOTIENT_DIGITS);
   const decimals = String(scaled / count).padStart(QUOTIENT_DIGITS, "0");
-  return Number(`${sum < 0n ? "-" : ""}${magnitude / count}.${decimals}`);
+  const quotient = Number(`${sum < 0n ? "-" : ""}${magnitude / count}.${decimals}`);
+  if (Number.isFinite(quotient)) return quotient;
+  const nearest = (magnitude * 2n + count) / (count * 2n);
+  return sum < 0n ? -nearest : nearest;
 }

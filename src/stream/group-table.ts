@@ -1,10 +1,15 @@
+import { utf8 } from "../lib/bytes.ts";
 import {
   addToMeasure,
+  isLarge,
   type Measure,
+  type MeasureOp,
   type MeasureState,
+  type MeasureTally,
   measureResult,
   newMeasureState,
 } from "./aggregate.ts";
+import { GroupWindows, type Retention, type TableLimits } from "./group-windows.ts";
 import { type JsonOutput, toJson } from "./json-output.ts";
 import { mapSteps, runSteps, type Steps, sortSteps } from "./steps.ts";
 import {
@@ -17,12 +22,12 @@ import {
   type Value,
   valueAt,
 } from "./value.ts";
-import { timeOf, windowEnd, windowStart } from "./window.ts";
+import { type ReadTime, windowEnd, windowStart } from "./window.ts";
 
 export type Aggregation = {
   readonly groupBy: readonly Path[];
   readonly measures: readonly Measure[];
-  readonly window: { readonly sizeMs: number; readonly timeField: Path | null } | null;
+  readonly window: { readonly sizeMs: number; readonly timeOf: ReadTime } | null;
 };
 
 export type Group = {
@@ -37,51 +42,85 @@ export type Group = {
 /** One row of an answer's `aggregates`. */
 export type AggregateRow = { readonly [field: string]: JsonOutput };
 
+const NO_LIMITS: TableLimits = {
+  groupsMax: Number.POSITIVE_INFINITY,
+  bytesMax: Number.POSITIVE_INFINITY,
+  savedBytesMax: Number.POSITIVE_INFINITY,
+};
+
 /** The groups of a query or a view, by window and values. */
 export class GroupTable {
   readonly #aggregation: Aggregation;
-  readonly #groups = new Map<string, Group>();
+  readonly #windows: GroupWindows;
+  readonly #isSaved: boolean;
+  readonly #tally: MeasureTally = { outOfRange: 0, bytes: 0 };
   /** Records without a time in the field that the window asks for: they are in no group. */
   untimed = 0;
-  /** About how much memory the groups keep. */
-  bytes = 0;
 
-  constructor(aggregation: Aggregation) {
+  /** @param retention of a view; null: a query, which ends where there is no room. */
+  constructor(
+    aggregation: Aggregation,
+    limits: TableLimits = NO_LIMITS,
+    retention: Retention | null = null,
+  ) {
     this.#aggregation = aggregation;
+    this.#windows = new GroupWindows(limits, retention, aggregation.window?.sizeMs ?? 1);
+    this.#isSaved = retention !== null;
+  }
+
+  /** What is known beside the groups: how full the table is, and what aged out. */
+  get windows(): GroupWindows {
+    return this.#windows;
   }
 
   get size(): number {
-    return this.#groups.size;
+    return this.#windows.size;
   }
 
-  groups(): IterableIterator<Group> {
-    return this.#groups.values();
+  /** About how much memory the groups keep. */
+  get bytes(): number {
+    return this.#windows.bytes;
   }
 
-  add(record: Value, timestampMs: number): void {
-    const { groupBy, measures, window } = this.#aggregation;
+  /** Values beyond the range of doubles, which no measure took. */
+  get outOfRange(): number {
+    return this.#tally.outOfRange;
+  }
+
+  set outOfRange(count: number) {
+    this.#tally.outOfRange = count;
+  }
+
+  *groups(): Generator<Group> {
+    for (const { groups } of this.#windows.windows()) yield* groups.values();
+  }
+
+  /** @returns false if there is no room for it; nothing has changed then. */
+  add(record: Value, timestampMs: number): boolean {
+    const { window } = this.#aggregation;
     let start: number | null = null;
     if (window !== null) {
-      const time = timeOf(record, window.timeField, timestampMs);
+      const time = window.timeOf(record, timestampMs);
       if (time === null) {
         this.untimed++;
-        return;
+        return true;
       }
       start = windowStart(time, window.sizeMs);
+      if (!this.#windows.admits(start, time, timestampMs)) return true;
     }
-    const group = this.#groupOf(record, groupBy, start);
+    // Large numbers make a group grow after it was let in.
+    if (this.#windows.isOver && this.#hasLarge(record)) return false;
+    const group = this.#groupOf(record, start);
+    if (group === null) return false;
     group.count++;
-    for (let i = 0; i < measures.length; i++) {
-      const measure = measures[i];
-      const state = group.measures[i];
-      if (measure !== undefined && state !== undefined) addToMeasure(state, measure, record);
-    }
+    this.#measure(group, record);
+    return true;
   }
 
   /** For a restored snapshot. */
   put(group: Group): void {
-    this.#groups.set(keyOf(group.windowStartMs, group.values), group);
-    this.bytes += memoryOfGroup(group);
+    const [bytes, savedBytes] = this.#sizesOf(group);
+    this.#windows.put(keyOf(group.values), group, bytes, savedBytes);
   }
 
   /** Ordered by window, then by the values of the group. */
@@ -91,21 +130,65 @@ export class GroupTable {
 
   /** The same in steps, for tables of many groups. */
   *rowSteps(): Steps<AggregateRow[]> {
-    const sorted = yield* sortSteps([...this.#groups.values()], compareGroups);
+    const sorted = yield* sortSteps([...this.groups()], compareGroups);
     return yield* mapSteps(sorted, (group) => this.#rowOf(group));
   }
 
-  #groupOf(record: Value, groupBy: readonly Path[], start: number | null): Group {
+  #measure(group: Group, record: Value): void {
+    const { measures } = this.#aggregation;
+    const tally = this.#tally;
+    for (let i = 0; i < measures.length; i++) {
+      const measure = measures[i];
+      const state = group.measures[i];
+      if (measure !== undefined && state !== undefined) {
+        addToMeasure(state, measure, record, tally);
+      }
+    }
+    if (tally.bytes === 0) return;
+    const window = this.#windows.get(group.windowStartMs);
+    if (window !== undefined) this.#windows.grow(window, tally.bytes * 2, tally.bytes * 2);
+    tally.bytes = 0;
+    this.#windows.evict();
+  }
+
+  #hasLarge(record: Value): boolean {
+    return this.#aggregation.measures.some(
+      ({ op, field }) => op !== "count" && field !== null && isLarge(valueAt(record, field)),
+    );
+  }
+
+  /** @returns null if there is no room for another group. */
+  #groupOf(record: Value, start: number | null): Group | null {
     const values: Value[] = [];
-    for (const path of groupBy) values.push(valueAt(record, path) ?? null);
-    const key = keyOf(start, values);
-    const known = this.#groups.get(key);
+    for (const path of this.#aggregation.groupBy) values.push(valueAt(record, path) ?? null);
+    const key = keyOf(values);
+    const known = this.#windows.get(start)?.groups.get(key);
     if (known !== undefined) return known;
     const measures = this.#aggregation.measures.map(newMeasureState);
     const group: Group = { windowStartMs: start, values, count: 0, measures };
-    this.#groups.set(key, group);
-    this.bytes += memoryOfGroup(group);
-    return group;
+    const [bytes, savedBytes] = this.#sizesOf(group);
+    this.#windows.put(key, group, bytes, savedBytes);
+    this.#windows.evict();
+    if (!this.#windows.isOver) return group;
+    this.#windows.remove(key, start, bytes, savedBytes);
+    return null;
+  }
+
+  /** In memory and in a saved state, about. */
+  #sizesOf(group: Group): readonly [number, number] {
+    let bytes = GROUP_BYTES + group.measures.length * MEASURE_BYTES;
+    // Counted twice: once as values, once in the key of the map.
+    for (const value of group.values) bytes += memoryOf(value) * 2;
+    let savedBytes = 0;
+    if (this.#isSaved) {
+      savedBytes = SAVED_GROUP_BYTES + utf8(toJson(group.values)).length;
+      for (const { op } of this.#aggregation.measures) savedBytes += SAVED_MEASURE_BYTES[op];
+    }
+    for (const { largeBytes } of group.measures) {
+      bytes += largeBytes * 2;
+      savedBytes += largeBytes * 2;
+    }
+    return [bytes, savedBytes];
   }
 
   #rowOf(group: Group): AggregateRow {
@@ -113,11 +196,11 @@ export class GroupTable {
     const names = groupBy.map((path) => path.join("."));
     const fields = newObject();
     for (const [i, name] of names.entries()) fields[name] = group.values[i] ?? null;
-    const row: Record<string, JsonOutput> = {
-      key: groupKeyText(names, group.values),
-      group: fields,
-      count: group.count,
-    };
+    // A measure may have any name, also `__proto__`.
+    const row: Record<string, JsonOutput> = Object.create(null);
+    row["key"] = groupKeyText(names, group.values);
+    row["group"] = fields;
+    row["count"] = group.count;
     for (const [i, { as, op }] of measures.entries()) {
       const state = group.measures[i];
       if (state !== undefined) row[as] = measureResult(state, op);
@@ -130,10 +213,9 @@ export class GroupTable {
   }
 }
 
-/** One field is the common case, and its identity alone is unambiguous beside the window. */
-function keyOf(start: number | null, values: readonly Value[]): string {
-  const identity = values.length === 1 ? identityOf(values[0]) : identityOfAll(values);
-  return start === null ? identity : `${start}@${identity}`;
+/** One field is the common case, and its identity alone is unambiguous. */
+function keyOf(values: readonly Value[]): string {
+  return values.length === 1 ? identityOf(values[0]) : identityOfAll(values);
 }
 
 function compareGroups(a: Group, b: Group): number {
@@ -149,12 +231,15 @@ function compareGroups(a: Group, b: Group): number {
 const GROUP_BYTES = 200;
 const MEASURE_BYTES = 80;
 
-function memoryOfGroup(group: Group): number {
-  let sum = GROUP_BYTES + group.measures.length * MEASURE_BYTES;
-  // Counted twice: once as values, once in the key of the map.
-  for (const value of group.values) sum += memoryOf(value) * 2;
-  return sum;
-}
+const SAVED_GROUP_BYTES = 24;
+/** Numbers are saved as text: about so many digits. */
+const SAVED_MEASURE_BYTES: Readonly<Record<MeasureOp, number>> = {
+  count: 22,
+  sum: 48,
+  avg: 48,
+  min: 36,
+  max: 36,
+};
 
 /** `region=us|plan=pro`; empty without fields. `\` escapes `\` and `|`, and `=` in a name. */
 function groupKeyText(names: readonly string[], values: readonly Value[]): string {

@@ -2,13 +2,17 @@ import type { DecoderCache } from "./codecs/decoder-cache.ts";
 import { type Projection, projectionOf } from "./project.ts";
 import { PROJECTED_FIELDS_MAX } from "./query-request.ts";
 import { type Parsed, parsed, RequestField } from "./request-fields.ts";
-import { LIMIT_MAX, readSource, type Source } from "./source-request.ts";
+import { LIMIT_MAX, readSource, type Source, timeUnitOf } from "./source-request.ts";
 import type { Path, Value } from "./value.ts";
+import { type ReadTime, timeReader } from "./window.ts";
 
 export type JoinType = "inner" | "left" | "right" | "full";
 export type JoinSideRequest = {
   readonly source: Source;
+  /** Most records to read. */
+  readonly limit: number;
   readonly keys: readonly Path[];
+  readonly timeOf: ReadTime;
   /** Null: the request has no list of fields for this side. */
   readonly projection: Projection | null;
 };
@@ -20,7 +24,6 @@ export type JoinRequest = {
   readonly type: JoinType;
   readonly sizeMs: number;
   readonly latenessMs: number;
-  readonly timeField: Path | null;
   readonly maxRows: number;
   readonly missingAs: "null" | "empty";
   readonly dedupeOnce: boolean;
@@ -38,25 +41,22 @@ export function parseJoinRequest(body: unknown, decoders: DecoderCache): Parsed<
 
 function readRequest(root: RequestField, decoders: DecoderCache): JoinRequest {
   root.object();
-  const options = { limit: LIMIT_DEFAULT, allPartitions: false };
   const [leftKeys, rightKeys] = readKeys(root.at("on"));
   const window = root.at("window");
   const emit = root.at("emit");
+  const timeField = window.at("time_field").fieldPathOrNull();
+  const side = (name: "left" | "right", keys: readonly Path[]): JoinSideRequest => {
+    const source = readSource(root.at(name), decoders, { allPartitions: false });
+    const timeOf = timeReader(timeField, timeUnitOf(source.decoder, timeField));
+    const limit = source.limit ?? LIMIT_DEFAULT;
+    return { source, limit, keys, timeOf, projection: readProjection(emit.at(`${name}_fields`)) };
+  };
   return {
-    left: {
-      source: readSource(root.at("left"), decoders, options),
-      keys: leftKeys,
-      projection: readProjection(emit.at("left_fields")),
-    },
-    right: {
-      source: readSource(root.at("right"), decoders, options),
-      keys: rightKeys,
-      projection: readProjection(emit.at("right_fields")),
-    },
+    left: side("left", leftKeys),
+    right: side("right", rightKeys),
     type: root.at("join").at("type").oneOfOr("inner", ["inner", "left", "right", "full"]),
     sizeMs: window.at("size_ms").integerOr(SIZE_MS_DEFAULT, 0, Number.MAX_SAFE_INTEGER),
     latenessMs: window.at("allowed_lateness_ms").integerOr(0, 0, Number.MAX_SAFE_INTEGER),
-    timeField: window.at("time_field").fieldPathOrNull(),
     maxRows: emit.at("max_rows").integerOr(MAX_ROWS_DEFAULT, 1, LIMIT_MAX),
     missingAs: emit.at("missing_as").oneOfOr("null", ["null", "empty"]),
     dedupeOnce: readDedupe(root),

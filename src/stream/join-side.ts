@@ -7,11 +7,9 @@ import {
   type RecordSource,
   type StreamLimits,
 } from "./record-feed.ts";
-import { identityOf, identityOfAll, memoryOf, type Path, type Value, valueAt } from "./value.ts";
-import { timeOf } from "./window.ts";
+import { identityOf, identityOfAll, memoryOf, type Value, valueAt } from "./value.ts";
 
 export type JoinSideOptions = {
-  readonly timeField: Path | null;
   /** Keys compare as text, and a side without a list of fields is `{}`. */
   readonly compat: boolean;
   readonly limits: StreamLimits;
@@ -52,14 +50,14 @@ export class JoinSide {
   }
 
   get remaining(): number {
-    return this.#request.source.limit - this.scanned;
+    return this.#request.limit - this.scanned;
   }
 
   feed(cursor: RecordSource, endOffset: number, budget: number): FeedState {
     const range = { fromOffset: this.nextOffset, endOffset, limit: this.remaining, budget };
     const { state, taken, nextOffset } = feedRecords(cursor, range, (record) => {
       this.#take(record);
-      return this.bytes <= this.#options.limits.memoryBytesMax;
+      return this.bytes <= this.#options.limits.memoryBytesMax ? "more" : "rejected";
     });
     this.nextOffset = nextOffset;
     this.scanned += taken;
@@ -67,8 +65,8 @@ export class JoinSide {
   }
 
   #take(record: RecordSource): void {
-    const { source, keys, projection } = this.#request;
-    const { compat, timeField } = this.#options;
+    const { source, keys, projection, timeOf } = this.#request;
+    const { compat } = this.#options;
     const value = source.decoder.decode(record.bytes, record.valueStart, record.valueEnd);
     if (value === undefined) {
       this.undecodable++;
@@ -76,7 +74,7 @@ export class JoinSide {
     }
     const parts = keys.map((path) => valueAt(value, path));
     const key = keyOf(parts, compat);
-    const time = timeOf(value, timeField, record.timestampMs);
+    const time = timeOf(value, record.timestampMs);
     const kept = project(value, projection ?? (compat ? new Map() : true));
     this.offsets.push(record.offset);
     this.times.push(time);

@@ -1,4 +1,5 @@
 import { OnceMatches } from "./join-dedupe.ts";
+import { findLate } from "./join-late.ts";
 import { type KeyGroup, type Matches, sortGroup, WindowMatches } from "./join-match.ts";
 import { type PageEnd, planPage } from "./join-page.ts";
 import type { JoinRequest } from "./join-request.ts";
@@ -40,7 +41,7 @@ export type JoinStats = {
   readonly undecodable: number;
   /** Records without a time in `window.time_field`: they match nothing. */
   readonly untimed: number;
-  /** `max_rows` ended the page before the records did. */
+  /** `max_rows`, or the `limit` of a side, ended the page before the records did. */
   readonly truncated: boolean;
 };
 
@@ -52,6 +53,7 @@ export type JoinOptions = {
   readonly limits?: StreamLimits;
 };
 
+const NO_ENDS = { left: 0, right: 0 };
 /** Steps of work between two looks at the budget. */
 const STEPS_A_SLICE = 64;
 
@@ -78,11 +80,7 @@ export class JoinRun {
     this.#request = request;
     this.#limits = options.limits ?? DEFAULT_LIMITS;
     this.#compat = options.compat ?? false;
-    const sideOptions = {
-      timeField: request.timeField,
-      compat: this.#compat,
-      limits: this.#limits,
-    };
+    const sideOptions = { compat: this.#compat, limits: this.#limits };
     this.#left = new JoinSide(request.left, options.leftOffset, sideOptions);
     this.#right = new JoinSide(request.right, options.rightOffset, sideOptions);
   }
@@ -127,8 +125,13 @@ export class JoinRun {
     return false;
   }
 
-  /** Only after `step` returned true without a rejection. */
-  result(): JoinResult {
+  /**
+   * Only after `step` returned true without a rejection.
+   *
+   * @param ends where the records of both sides ended when the request came; a side that stopped
+   * before, at its limit, makes the answer truncated.
+   */
+  result(ends = NO_ENDS): JoinResult {
     const left = this.#left;
     const right = this.#right;
     const { nextLeft, nextRight, isTruncated } = this.#end ?? {
@@ -153,7 +156,7 @@ export class JoinRun {
         dedupe_once: this.#request.dedupeOnce,
         undecodable: left.undecodable + right.undecodable,
         untimed: left.untimed + right.untimed,
-        truncated: isTruncated,
+        truncated: isTruncated || left.nextOffset < ends.left || right.nextOffset < ends.right,
       },
     };
   }
@@ -172,10 +175,10 @@ export class JoinRun {
 
   *#join(): Generator<void> {
     const { type, maxRows, dedupeOnce } = this.#request;
-    const leftLate = this.#findLate(this.#left);
-    yield;
-    const rightLate = this.#findLate(this.#right);
-    yield;
+    const sides = { left: this.#left, right: this.#right };
+    const late = yield* findLate(sides, this.#request.latenessMs, this.#request.sizeMs);
+    const { left: leftLate, right: rightLate } = late;
+    this.#late = late.count;
     const matches = yield* this.#match(yield* this.#groups(leftLate, rightLate));
     if (matches === null) return;
     const isLeftOuter = type === "left" || type === "full";
@@ -185,21 +188,6 @@ export class JoinRun {
     yield;
     yield* this.#emitLefts(plan, this.#end);
     if (isRightOuter) this.#emitRightsAlone(plan, this.#end);
-  }
-
-  /** Older than the watermark by more than the window: no record that may still come matches. */
-  #findLate(side: JoinSide): Uint8Array {
-    const late = new Uint8Array(side.length);
-    const watermark = this.#watermark();
-    if (watermark === null) return late;
-    const oldest = Number(watermark) - this.#request.sizeMs;
-    for (let i = 0; i < side.length; i++) {
-      const time = side.times[i] ?? null;
-      if (time === null || time >= oldest) continue;
-      late[i] = 1;
-      this.#late++;
-    }
-    return late;
   }
 
   *#groups(leftLate: Uint8Array, rightLate: Uint8Array): Generator<void, Iterable<KeyGroup>> {

@@ -1,25 +1,35 @@
 import { MEASURE_OPS, type Measure } from "./aggregate.ts";
+import type { Decoder } from "./codecs/decoder.ts";
 import type { DecoderCache } from "./codecs/decoder-cache.ts";
 import { type CompiledFilter, compileFilter, FILTER_OPS, type Filter } from "./filter.ts";
 import type { Aggregation } from "./group-table.ts";
+import type { Retention } from "./group-windows.ts";
 import { type Projection, projectionOf } from "./project.ts";
 import { type Parsed, parsed, RequestField } from "./request-fields.ts";
-import { LIMIT_MAX, readSource, type Source } from "./source-request.ts";
+import { LIMIT_MAX, readSource, type Source, timeUnitOf } from "./source-request.ts";
 import { identityOfAll, type Path, type Value } from "./value.ts";
+import { type ReadTime, type TimeUnit, timeReader } from "./window.ts";
 
 /** A checked body of `POST /broker/query` or `PUT /broker/views/{name}`. */
 export type QueryRequest = {
   readonly source: Source;
+  /** Most records to read. */
+  readonly limit: number;
   readonly filters: readonly CompiledFilter[];
   /** Null: no aggregates are asked for. */
   readonly aggregation: Aggregation | null;
   readonly projection: Projection;
   readonly emitRows: number;
+  /** What a view keeps; null in a query. */
+  readonly retention: Retention | null;
   /** Equal for requests that aggregate the same: a view's stored state fits only its own. */
   readonly aggregateIdentity: string;
 };
 
+/** Without a limit, rows end after this many records, */
 const LIMIT_DEFAULT = 200;
+/** and aggregates after this many: the bound of one request's work. */
+export const AGGREGATED_MAX = 10_000_000;
 const FILTERS_MAX = 64;
 const IN_VALUES_MAX = 10_000;
 const GROUP_FIELDS_MAX = 16;
@@ -45,23 +55,28 @@ export function parseViewRequest(body: unknown, decoders: DecoderCache): Parsed<
 
 function readRequest(root: RequestField, decoders: DecoderCache, isView: boolean): QueryRequest {
   root.object();
-  const options = { limit: LIMIT_DEFAULT, allPartitions: isView };
   const filters = readFilters(root.at("filter"));
-  const aggregation = readAggregation(root.at("aggregate"), root.at("window"));
+  const source = readSource(root.at("source"), decoders, { allPartitions: isView });
+  const window = readWindow(root.at("window"), source.decoder);
+  const aggregation = readAggregation(root.at("aggregate"), window);
   const transform = root.at("transform");
   const fields = transform.at("left_fields");
   return {
-    source: readSource(root.at("source"), decoders, options),
+    source,
+    limit: source.limit ?? (aggregation === null ? LIMIT_DEFAULT : AGGREGATED_MAX),
     filters: filters.map(compileFilter),
     aggregation,
     projection: fields.isAbsent ? true : projectionOf(fields.fieldPaths(PROJECTED_FIELDS_MAX)),
     emitRows: transform.at("emit_rows").integerOr(0, 0, LIMIT_MAX),
+    retention: isView ? readRetention(root.at("retain"), window) : null,
     aggregateIdentity: identityOfAll([
       filters.map(({ field, op, value }) => [field, op, value]),
       aggregation?.groupBy ?? null,
       (aggregation?.measures ?? []).map(({ op, field, as }) => [op, field, as]),
-      aggregation?.window?.sizeMs ?? null,
-      aggregation?.window?.timeField ?? null,
+      window?.sizeMs ?? null,
+      window?.timeField ?? null,
+      // Not there for milliseconds, so that states that were saved without it fit.
+      ...(window === null || window.unit === null ? [] : [window.unit]),
     ]),
   };
 }
@@ -88,27 +103,51 @@ function checkOrdered(value: RequestField): void {
 }
 
 /** A window alone asks for a count in each window. */
-function readAggregation(aggregate: RequestField, window: RequestField): Aggregation | null {
+function readAggregation(aggregate: RequestField, window: Window | null): Aggregation | null {
   if (!aggregate.isAbsent) aggregate.object();
-  const size = readWindow(window);
-  if (aggregate.isAbsent && size === null) return null;
+  if (aggregate.isAbsent && window === null) return null;
   const groupBy = aggregate.at("group_by");
   const measures = aggregate.at("measures");
   return {
     groupBy: groupBy.isAbsent ? [] : groupBy.fieldPaths(GROUP_FIELDS_MAX),
     measures: measures.isAbsent ? [] : readMeasures(measures.items(MEASURES_MAX)),
-    window: size,
+    window,
   };
 }
 
-function readWindow(field: RequestField): Aggregation["window"] {
+/** Most groups that a view keeps. */
+export const VIEW_GROUPS_MAX = 100_000;
+
+function readRetention(field: RequestField, window: Window | null): Retention {
+  if (!field.isAbsent) field.object();
+  const retention = {
+    windows: field.at("windows").integerOr(null, 1, VIEW_GROUPS_MAX),
+    groups: field.at("groups").integerOr(null, 1, VIEW_GROUPS_MAX),
+    ageMs: field.at("age_ms").integerOr(null, 1, Number.MAX_SAFE_INTEGER),
+  };
+  if (window !== null) return retention;
+  for (const name of ["windows", "groups", "age_ms"]) {
+    if (!field.at(name).isAbsent) field.at(name).fail("needs a window: only windows age out");
+  }
+  return retention;
+}
+
+type Window = {
+  readonly sizeMs: number;
+  readonly timeField: Path | null;
+  /** Null for milliseconds. */
+  readonly unit: TimeUnit | null;
+  readonly timeOf: ReadTime;
+};
+
+function readWindow(field: RequestField, decoder: Decoder): Window | null {
   if (field.isAbsent) return null;
   field.object();
   field.at("type").oneOfOr("tumbling", ["tumbling"]);
-  return {
-    sizeMs: field.at("size_ms").integer(1, Number.MAX_SAFE_INTEGER),
-    timeField: field.at("time_field").fieldPathOrNull(),
-  };
+  const sizeMs = field.at("size_ms").integer(1, Number.MAX_SAFE_INTEGER);
+  const timeField = field.at("time_field").fieldPathOrNull();
+  const unit = timeUnitOf(decoder, timeField);
+  return { sizeMs, timeField, unit, timeOf: timeReader(timeField, unit) };
 }
 
 function readMeasures(items: readonly RequestField[]): Measure[] {

@@ -1,5 +1,6 @@
 import { passes } from "./filter.ts";
 import { type AggregateRow, GroupTable } from "./group-table.ts";
+import type { TableLimits } from "./group-windows.ts";
 import { project } from "./project.ts";
 import type { QueryRequest } from "./query-request.ts";
 import {
@@ -9,6 +10,7 @@ import {
   type RecordSource,
   type StreamLimits,
   type StreamRejection,
+  type Taken,
 } from "./record-feed.ts";
 import { runSteps, type Steps } from "./steps.ts";
 import { memoryOf, type Value } from "./value.ts";
@@ -18,11 +20,15 @@ export type QueryResult = {
   readonly aggregates: readonly AggregateRow[];
   /** Where the next query goes on. */
   readonly nextOffset: number;
+  /** Where the rows go on, if more records pass than `emit_rows` shows of those that were read. */
+  readonly rowsNextOffset: number | null;
   /** Records read, whether or not they passed. */
   readonly consumed: number;
   /** Of these, how many did not decode, and how many had no time for the window. */
   readonly undecodable: number;
   readonly untimed: number;
+  /** Numbers beyond the range of doubles, which no measure took. */
+  readonly outOfRange: number;
 };
 
 /**
@@ -35,6 +41,7 @@ export class QueryRun {
   readonly #groups: GroupTable | null;
   readonly #rows: Value[] = [];
   #rowBytes = 0;
+  #rowsNextOffset: number | null = null;
   #consumed = 0;
   #undecodable = 0;
   nextOffset: number;
@@ -44,13 +51,16 @@ export class QueryRun {
   constructor(request: QueryRequest, startOffset: number, limits: StreamLimits = DEFAULT_LIMITS) {
     this.#request = request;
     this.#limits = limits;
-    this.#groups = request.aggregation === null ? null : new GroupTable(request.aggregation);
+    const { aggregation } = request;
+    this.#groups = aggregation === null ? null : new GroupTable(aggregation, tableLimits(limits));
     this.nextOffset = startOffset;
   }
 
   /** Records that may still be read. */
   get remaining(): number {
-    return this.#request.source.limit - this.#consumed;
+    // Rows alone end with the last one that is asked for, so that the next query misses none.
+    if (this.#groups === null && this.#areRowsFull) return 0;
+    return this.#request.limit - this.#consumed;
   }
 
   /** When the page begins later, because records before it are deleted. */
@@ -68,7 +78,11 @@ export class QueryRun {
     const { state, taken, nextOffset } = feedRecords(cursor, range, (record) => this.#take(record));
     this.nextOffset = nextOffset;
     this.#consumed += taken;
-    return state;
+    if (state !== "full" || this.#consumed > 0 || !this.#isRefused) return state;
+    this.rejection = tooLarge(
+      `the record at offset ${nextOffset} alone keeps more than ${this.#limits.memoryBytesMax} bytes`,
+    );
+    return "rejected";
   }
 
   result(): QueryResult {
@@ -82,43 +96,57 @@ export class QueryRun {
       rows: this.#rows,
       aggregates,
       nextOffset: this.nextOffset,
+      rowsNextOffset: this.#rowsNextOffset,
       consumed: this.#consumed,
       undecodable: this.#undecodable,
       untimed: this.#groups?.untimed ?? 0,
+      outOfRange: this.#groups?.outOfRange ?? 0,
     };
   }
 
-  #take(record: RecordSource): boolean {
-    const { source, filters, projection, emitRows } = this.#request;
+  get #areRowsFull(): boolean {
+    const { emitRows } = this.#request;
+    return emitRows > 0 && this.#rows.length >= emitRows;
+  }
+
+  #isRefused = false;
+
+  #take(record: RecordSource): Taken {
+    const { source, filters } = this.#request;
     const value = source.decoder.decode(record.bytes, record.valueStart, record.valueEnd);
     if (value === undefined) {
       this.#undecodable++;
-      return true;
+      return "more";
     }
-    if (!passes(value, filters)) return true;
-    this.#groups?.add(value, record.timestampMs);
+    if (!passes(value, filters)) return "more";
+    if (this.#groups !== null && !this.#groups.add(value, record.timestampMs)) {
+      this.#isRefused = true;
+      return "refused";
+    }
+    return this.#addRow(value, record.offset);
+  }
+
+  #addRow(value: Value, offset: number): Taken {
+    const { projection, emitRows } = this.#request;
     if (this.#rows.length < emitRows) {
       const row = project(value, projection);
       this.#rows.push(row);
       this.#rowBytes += memoryOf(row);
+    } else if (emitRows > 0) {
+      this.#rowsNextOffset ??= offset;
     }
-    this.rejection = overLimits(this.#groups, this.#rowBytes, this.#limits);
-    return this.rejection === null;
+    const bytes = this.#rowBytes + (this.#groups?.bytes ?? 0);
+    if (bytes > this.#limits.memoryBytesMax) return "last";
+    return this.#groups === null && this.#areRowsFull ? "last" : "more";
   }
 }
 
-export function overLimits(
-  groups: GroupTable | null,
-  otherBytes: number,
-  limits: StreamLimits,
-): StreamRejection | null {
-  if (groups !== null && groups.size > limits.groupsMax) {
-    return tooLarge(`more than ${limits.groupsMax} groups: group by fewer values or filter more`);
-  }
-  if ((groups?.bytes ?? 0) + otherBytes <= limits.memoryBytesMax) return null;
-  return tooLarge(
-    `the answer keeps more than ${limits.memoryBytesMax} bytes: lower limit or name fewer fields`,
-  );
+export function tableLimits(limits: StreamLimits): TableLimits {
+  return {
+    groupsMax: limits.groupsMax,
+    bytesMax: limits.memoryBytesMax,
+    savedBytesMax: limits.savedBytesMax ?? Number.POSITIVE_INFINITY,
+  };
 }
 
 export function tooLarge(message: string): StreamRejection {

@@ -15,7 +15,7 @@ export type RecordSource = {
  * What became of a slice of work:
  * `more`: the budget is used up; call again with the same cursor.
  * `drained`: the cursor has no more records; bring the next one, or end.
- * `full`: the limit of the request, or the end offset, is reached.
+ * `full`: the limit of the request or the end offset is reached, or there is no room for more.
  * `rejected`: a bound of the request was passed; see `rejection`.
  */
 export type FeedState = "more" | "drained" | "full" | "rejected";
@@ -27,11 +27,22 @@ export type StreamRejection = { readonly code: "query_too_large"; readonly messa
 export type StreamLimits = {
   readonly groupsMax: number;
   readonly memoryBytesMax: number;
+  /** About how long the saved state of a view may be. */
+  readonly savedBytesMax?: number;
 };
 export const DEFAULT_LIMITS: StreamLimits = {
   groupsMax: 100_000,
   memoryBytesMax: 64 * 1024 * 1024,
 };
+
+/**
+ * What a reader says of a record:
+ * `more`: taken, bring the next one.
+ * `last`: taken, and no more after it.
+ * `refused`: not taken, there is no room for it; reading ends before it.
+ * `rejected`: the request cannot go on.
+ */
+export type Taken = "more" | "last" | "refused" | "rejected";
 
 /** One unit of budget is one small record, or so many bytes of a large one; about a microsecond. */
 const BYTES_PER_UNIT = 256;
@@ -48,14 +59,14 @@ export type FeedRange = {
 };
 
 /**
- * Hands the records of a range to `take`, which says whether it can go on.
+ * Hands the records of a range to `take`, which says how to go on.
  *
  * @returns how it ended, how many records were taken, and the offset after the last of them.
  */
 export function feedRecords(
   cursor: RecordSource,
   range: FeedRange,
-  take: (record: RecordSource) => boolean,
+  take: (record: RecordSource) => Taken,
 ): { state: FeedState; taken: number; nextOffset: number } {
   let { budget } = range;
   let nextOffset = range.fromOffset;
@@ -66,9 +77,12 @@ export function feedRecords(
     if (cursor.offset < nextOffset) continue;
     if (cursor.offset >= range.endOffset) return { state: "full", taken, nextOffset };
     budget -= 1 + (cursor.valueEnd - cursor.valueStart) / BYTES_PER_UNIT;
+    const verdict = take(cursor);
+    if (verdict === "refused") return { state: "full", taken, nextOffset: cursor.offset };
     nextOffset = cursor.offset + 1;
     taken++;
-    if (!take(cursor)) return { state: "rejected", taken, nextOffset };
+    if (verdict === "rejected") return { state: "rejected", taken, nextOffset };
+    if (verdict === "last") return { state: "full", taken, nextOffset };
   }
   return { state: "full", taken, nextOffset };
 }

@@ -1,6 +1,8 @@
 import type { Decoder, DecodeSpec } from "./codecs/decoder.ts";
 import type { DecoderCache } from "./codecs/decoder-cache.ts";
 import { type RequestField, WrongField } from "./request-fields.ts";
+import type { Path } from "./value.ts";
+import type { TimeUnit } from "./window.ts";
 
 /** Which records a request reads. Names and numbers are checked; whether they exist is not. */
 export type Source = {
@@ -10,7 +12,8 @@ export type Source = {
   readonly group: string | null;
   /** Null: the committed offset of the group, else the first kept one. */
   readonly offset: number | null;
-  readonly limit: number;
+  /** Most records to read; null: the request does not say. */
+  readonly limit: number | null;
   readonly decoder: Decoder;
 };
 
@@ -23,7 +26,7 @@ const GROUP = /^[A-Za-z0-9._:-]{1,249}$/;
 export function readSource(
   field: RequestField,
   decoders: DecoderCache,
-  options: { readonly limit: number; readonly allPartitions: boolean },
+  options: { readonly allPartitions: boolean },
 ): Source {
   field.object();
   const partition = field.at("partition");
@@ -38,9 +41,15 @@ export function readSource(
       ? null
       : group.name(GROUP, "must be 1 to 249 characters of A-Z a-z 0-9 . _ : -"),
     offset: field.at("offset").integerOr(null, 0, Number.MAX_SAFE_INTEGER),
-    limit: field.at("limit").integerOr(options.limit, 1, LIMIT_MAX),
+    limit: field.at("limit").integerOr(null, 1, LIMIT_MAX),
     decoder: readDecoder(field.at("decode"), decoders),
   };
+}
+
+/** The unit of a time field that is not milliseconds, if the schema tells one. */
+export function timeUnitOf(decoder: Decoder, timeField: Path | null): TimeUnit | null {
+  const unit = timeField === null ? null : (decoder.timeUnit?.(timeField) ?? null);
+  return unit === "millis" ? null : unit;
 }
 
 function readDecoder(field: RequestField, decoders: DecoderCache): Decoder {

@@ -1,10 +1,8 @@
 import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
-import { type Measure, type MeasureState, newMeasureState } from "./aggregate.ts";
-import { parseJsonText } from "./codecs/json.ts";
 import { passes } from "./filter.ts";
-import { type AggregateRow, type Aggregation, type Group, GroupTable } from "./group-table.ts";
-import { toJson } from "./json-output.ts";
-import { overLimits } from "./query.ts";
+import { type AggregateRow, type Aggregation, GroupTable } from "./group-table.ts";
+import type { AgedOut, Retention } from "./group-windows.ts";
+import { tableLimits } from "./query.ts";
 import type { QueryRequest } from "./query-request.ts";
 import {
   DEFAULT_LIMITS,
@@ -12,10 +10,20 @@ import {
   feedRecords,
   type RecordSource,
   type StreamLimits,
-  type StreamRejection,
+  type Taken,
 } from "./record-feed.ts";
 import { mapSteps, runSteps, type Steps } from "./steps.ts";
-import type { Value } from "./value.ts";
+import {
+  hasExtras,
+  needsVersion2,
+  readExtras,
+  readGroup,
+  VERSION_1,
+  VERSION_2,
+  type ViewExtras,
+  writeExtras,
+  writeGroup,
+} from "./view-format.ts";
 
 export type ViewResult = {
   readonly aggregates: readonly AggregateRow[];
@@ -23,15 +31,18 @@ export type ViewResult = {
   readonly consumed: number;
   readonly undecodable: number;
   readonly untimed: number;
+  readonly outOfRange: number;
+  readonly agedOut: Readonly<AgedOut>;
 };
 
-const SNAPSHOT_VERSION = 1;
 const GROUPS_A_STEP = 128;
 const NO_AGGREGATION: Aggregation = { groupBy: [], measures: [], window: null };
+const KEEP_ALL: Retention = { windows: null, groups: null, ageMs: null };
 
 /**
  * The aggregates of a query kept up to date. How far each partition was read is part of the state,
- * so that a snapshot holds both or neither, and a record that is fed twice counts once.
+ * so that a snapshot holds both or neither, and a record that is fed twice counts once. It never
+ * stops: where there is no room, the oldest windows go, and without windows new groups stay out.
  */
 export class ViewState {
   readonly #request: QueryRequest;
@@ -41,13 +52,12 @@ export class ViewState {
   #positions = new Map<number, number>();
   #consumed = 0;
   #undecodable = 0;
-  rejection: StreamRejection | null = null;
 
   constructor(request: QueryRequest, limits: StreamLimits = DEFAULT_LIMITS) {
     this.#request = request;
     this.#limits = limits;
     this.#aggregation = request.aggregation ?? NO_AGGREGATION;
-    this.#groups = new GroupTable(this.#aggregation);
+    this.#groups = this.#newTable();
   }
 
   /** The next offset to feed of a partition; 0 before its first record. */
@@ -60,6 +70,16 @@ export class ViewState {
     return this.#positions.has(partition);
   }
 
+  /** The part of the room for groups that is taken: 1 is full. */
+  get fill(): number {
+    return this.#groups.windows.fill;
+  }
+
+  /** What aged out, and what did not come in. */
+  get agedOut(): Readonly<AgedOut> {
+    return this.#groups.windows.agedOut;
+  }
+
   /** When the page begins later, because records before it are deleted. */
   skipTo(partition: number, offset: number): void {
     this.#positions.set(partition, Math.max(this.nextOffset(partition), offset));
@@ -67,7 +87,6 @@ export class ViewState {
 
   /** As `QueryRun.feed`; there is no limit, so `full` means the end offset. */
   feed(partition: number, cursor: RecordSource, endOffset: number, budget: number): FeedState {
-    if (this.rejection !== null) return "rejected";
     const limit = Number.POSITIVE_INFINITY;
     const range = { fromOffset: this.nextOffset(partition), endOffset, limit, budget };
     const { state, taken, nextOffset } = feedRecords(cursor, range, (record) => this.#take(record));
@@ -91,6 +110,8 @@ export class ViewState {
       consumed: this.#consumed,
       undecodable: this.#undecodable,
       untimed: this.#groups.untimed,
+      outOfRange: this.#groups.outOfRange,
+      agedOut: this.agedOut,
     };
   }
 
@@ -99,18 +120,33 @@ export class ViewState {
   }
 
   *snapshotSteps(): Steps<Uint8Array> {
+    const groups = [...this.#groups.groups()];
+    const version = this.#versionFor(groups);
     const out = new ByteWriter(4096);
-    out.u8(SNAPSHOT_VERSION);
+    out.u8(version);
     out.text(this.#request.aggregateIdentity);
     for (const count of [this.#consumed, this.#undecodable, this.#groups.untimed]) out.u64(count);
+    if (version >= VERSION_2) writeExtras(out, this.#extras());
     out.varint(this.#positions.size);
     for (const [partition, offset] of this.#positions) {
       out.u64(partition);
       out.u64(offset);
     }
-    out.varint(this.#groups.size);
-    yield* mapSteps([...this.#groups.groups()], (group) => writeGroup(out, group));
+    out.varint(groups.length);
+    yield* mapSteps(groups, (group) => writeGroup(out, group, version));
     return out.take();
+  }
+
+  /**
+   * Lets the oldest windows go so that the next snapshot has about `part` of the length of one now.
+   *
+   * @returns false if there is nothing that could go.
+   */
+  shrink(part: number): boolean {
+    const { windows } = this.#groups;
+    const before = windows.size;
+    windows.shrinkTo(windows.savedBytes * part);
+    return windows.size < before;
   }
 
   /**
@@ -131,82 +167,55 @@ export class ViewState {
   }
 
   *#read(from: ByteReader): Steps<boolean> {
-    if (from.u8() !== SNAPSHOT_VERSION) return false;
+    const version = from.u8();
+    if (version !== VERSION_1 && version !== VERSION_2) return false;
     if (from.text() !== this.#request.aggregateIdentity) return false;
     const [consumed, undecodable, untimed] = [from.u64(), from.u64(), from.u64()];
+    const extras = version >= VERSION_2 ? readExtras(from) : null;
     const positions = new Map<number, number>();
     for (let left = from.varint(); left > 0; left--) positions.set(from.u64(), from.u64());
-    const groups = new GroupTable(this.#aggregation);
+    const groups = this.#newTable();
     for (let left = from.varint(); left > 0; left--) {
-      groups.put(readGroup(from, this.#aggregation.measures));
+      groups.put(readGroup(from, this.#aggregation.measures, version));
       if (left % GROUPS_A_STEP === 0) yield;
     }
     if (from.remaining > 0) return false;
     groups.untimed = untimed;
+    if (extras !== null) {
+      groups.outOfRange = extras.outOfRange;
+      groups.windows.newestMs = extras.newestMs;
+      Object.assign(groups.windows.agedOut, extras.agedOut);
+    }
+    // A bound may be lower than that under which the state was saved.
+    groups.windows.evict();
     this.#groups = groups;
     this.#positions = positions;
     this.#consumed = consumed;
     this.#undecodable = undecodable;
-    this.rejection = overLimits(groups, 0, this.#limits);
     return true;
   }
 
-  #take(record: RecordSource): boolean {
+  #newTable(): GroupTable {
+    const retention = this.#request.retention ?? KEEP_ALL;
+    return new GroupTable(this.#aggregation, tableLimits(this.#limits), retention);
+  }
+
+  #extras(): ViewExtras {
+    const { outOfRange, windows } = this.#groups;
+    return { outOfRange, agedOut: windows.agedOut, newestMs: windows.newestMs };
+  }
+
+  #versionFor(groups: Parameters<typeof needsVersion2>[0][]): number {
+    return hasExtras(this.#extras()) || groups.some(needsVersion2) ? VERSION_2 : VERSION_1;
+  }
+
+  #take(record: RecordSource): Taken {
     const { source, filters } = this.#request;
     const value = source.decoder.decode(record.bytes, record.valueStart, record.valueEnd);
     if (value === undefined) this.#undecodable++;
-    else if (passes(value, filters)) this.#groups.add(value, record.timestampMs);
-    this.rejection = overLimits(this.#groups, 0, this.#limits);
-    return this.rejection === null;
+    else if (passes(value, filters) && !this.#groups.add(value, record.timestampMs)) {
+      this.#groups.windows.agedOut.overflow++;
+    }
+    return "more";
   }
-}
-
-/** Numbers as text keep bigints and doubles exact: a double's shortest text reads back the same. */
-function writeNumber(out: ByteWriter, value: number | bigint | null): void {
-  out.text(value === null ? "" : typeof value === "bigint" ? `${value}n` : String(value));
-}
-
-function readNumber(from: ByteReader): number | bigint | null {
-  const text = from.text();
-  if (text === "") return null;
-  if (/^-?\d{1,1000}n$/.test(text)) return BigInt(text.slice(0, -1));
-  const value = Number(text);
-  if (Number.isNaN(value) && text !== "NaN") throw new DecodeError("no number");
-  return value;
-}
-
-function writeGroup(out: ByteWriter, group: Group): void {
-  writeNumber(out, group.windowStartMs);
-  out.text(toJson(group.values));
-  out.u64(group.count);
-  for (const state of group.measures) {
-    out.u64(state.count);
-    out.u64(state.fractions);
-    writeNumber(out, state.integerSum);
-    writeNumber(out, state.runningSum);
-    writeNumber(out, state.extreme);
-  }
-}
-
-function readGroup(from: ByteReader, measures: readonly Measure[]): Group {
-  const windowStartMs = readNumber(from);
-  const values = parseJsonText(from.text());
-  if (typeof windowStartMs === "bigint" || !Array.isArray(values)) throw new DecodeError("group");
-  const count = from.u64();
-  return {
-    windowStartMs,
-    values: values as readonly Value[],
-    count,
-    measures: measures.map(() => readState(from)),
-  };
-}
-
-function readState(from: ByteReader): MeasureState {
-  const state = newMeasureState();
-  state.count = from.u64();
-  state.fractions = from.u64();
-  state.integerSum = readNumber(from) ?? 0;
-  state.runningSum = Number(readNumber(from));
-  state.extreme = readNumber(from);
-  return state;
 }

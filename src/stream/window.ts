@@ -1,5 +1,4 @@
-import type { Path, Value } from "./value.ts";
-import { valueAt } from "./value.ts";
+import { isObject, type Path, type Value, valueAt } from "./value.ts";
 
 /** Times are whole milliseconds within ±(2^52−1), so that the difference of two is exact. */
 export const TIME_MS_MAX = 2 ** 52 - 1;
@@ -9,16 +8,55 @@ const RFC_3339 =
   /^\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/;
 
 /**
- * The time of a record: its own timestamp, or the field that the request names, which holds
- * milliseconds since 1970 (a fraction is dropped) or RFC 3339 text.
- *
- * @returns null if there is no such time.
+ * What the value of a field is as a time, where the schema tells: an integer of this unit since
+ * 1970, or a `google.protobuf.Timestamp`.
  */
-export function timeOf(value: Value, timeField: Path | null, timestampMs: number): number | null {
-  if (timeField === null) return timestampMs;
-  const time = valueAt(value, timeField);
+export type TimeUnit = "millis" | "micros" | "nanos" | "days" | "timestamp";
+
+/** @returns the time of a record; null if it has none. */
+export type ReadTime = (value: Value, timestampMs: number) => number | null;
+
+/**
+ * The time of a record: its own timestamp, or the field that the request names. That is what its
+ * unit says, else milliseconds since 1970 or RFC 3339 text. What is finer than a millisecond is
+ * dropped.
+ */
+export function timeReader(timeField: Path | null, unit: TimeUnit | null): ReadTime {
+  if (timeField === null) return (_value, timestampMs) => timestampMs;
+  return (value) => timeOf(valueAt(value, timeField), unit);
+}
+
+function timeOf(time: Value | undefined, unit: TimeUnit | null): number | null {
   if (typeof time === "string") return RFC_3339.test(time) ? inRange(parseTime(time)) : null;
-  return typeof time === "number" ? inRange(Math.floor(time)) : null;
+  switch (unit) {
+    case "micros":
+      return dividedBy(time, 1000);
+    case "nanos":
+      return dividedBy(time, 1_000_000);
+    case "days":
+      return typeof time === "number" ? inRange(Math.floor(time) * 86_400_000) : null;
+    case "timestamp":
+      return timestampOf(time);
+    default:
+      return typeof time === "number" ? inRange(Math.floor(time)) : null;
+  }
+}
+
+/** Down to a whole number, also before 1970. */
+function dividedBy(time: Value | undefined, divisor: number): number | null {
+  if (typeof time === "number") return inRange(Math.floor(time / divisor));
+  if (typeof time !== "bigint") return null;
+  const by = BigInt(divisor);
+  const quotient = time / by;
+  return inRange(Number(time % by < 0n ? quotient - 1n : quotient));
+}
+
+/** Fields that are zero may be missing. */
+function timestampOf(time: Value | undefined): number | null {
+  if (!isObject(time)) return null;
+  const { seconds = 0, nanos = 0 } = time;
+  if (typeof seconds !== "number" || typeof nanos !== "number") return null;
+  return inRange(seconds * 1000 + Math.floor(nanos / 1_000_000));
 }
 
 function inRange(time: number): number | null {

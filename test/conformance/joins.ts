@@ -124,20 +124,47 @@ export function register(target: TargetOf): void {
       }
     });
 
+    test("records in order of time are never late, however long ago they are", async () => {
+      const hours = Array.from({ length: 24 }, (_, i) => i * 3_600_000);
+      const request = await twoSides(
+        hours.map((t, id) => ({ id, t })),
+        hours.map((t, uid) => ({ uid, t: t + 60_000 })),
+      );
+      const { body } = await join({ ...request, window: { size_ms: 300_000, time_field: "t" } });
+      expect(body["rows"]).toHaveLength(24);
+      expect(body).toMatchObject({ truncated: false, stats: { late: 0, rows: 24 } });
+    });
+
+    test("a side that ends at its limit makes the answer truncated", async () => {
+      const request = await twoSides();
+      const limited = { ...request, left: { ...request.left, limit: 2 } };
+      const { body } = await join(limited);
+      expect(body).toMatchObject({
+        truncated: true,
+        next_offsets: { left: 2, right: 3 },
+        stats: { truncated: true },
+      });
+      const exact = { ...request, left: { ...request.left, limit: 3 } };
+      expect((await join(exact)).body["truncated"]).toBe(false);
+    });
+
     test("late records are dropped and counted", async () => {
       const request = await twoSides(
         [
           { id: 1, t: 0 },
           { id: 1, t: 10_000 },
+          { id: 1, t: 100 },
         ],
         [
           { uid: 1, t: 500 },
           { uid: 1, t: 10_000 },
+          { uid: 1, t: 9_500 },
+          { uid: 1, t: 8_999 },
         ],
       );
       const window = { size_ms: 1000, time_field: "t" };
       const { body } = await join({ ...request, window, join: { type: "full" } });
-      expect(body["stats"]).toMatchObject({ late: 2, watermark_ms: 10_000, rows: 1 });
+      expect(body["stats"]).toMatchObject({ late: 2, watermark_ms: 10_000, rows: 3 });
     });
 
     test("Avro and Protobuf meet in one join, with 64-bit keys", async () => {

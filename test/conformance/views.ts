@@ -105,6 +105,59 @@ export function register(target: TargetOf): void {
       expect((body["source"] as Json)["partitions"]).toEqual([{ partition: 1, next_offset: 3 }]);
     });
 
+    test("windows age out by number, groups and age; what is left stays complete", async () => {
+      const { topic } = await viewed();
+      const values = [10, 30, 20, 11, 40, 12, 50, 35, 51].map((at) => ({ at, d: at % 2 }));
+      await produce(topic, values, 1);
+      const kept = async (retain: Json) => {
+        const view = freshName("view");
+        const put_ = await put(view, {
+          source: { topic, partition: 1 },
+          window: { size_ms: 10, time_field: "at" },
+          aggregate: { group_by: ["d"] },
+          retain,
+        });
+        expect(put_.status).toBe(200);
+        const body = await settled(view);
+        const rows = (body["aggregates"] as Json[]).map((row) => [
+          row["window_start_ms"],
+          row["key"],
+          row["count"],
+        ]);
+        return { rows, source: body["source"] as Json, truncated: body["truncated"] };
+      };
+      const newest = [
+        [40, "d=0", 1],
+        [50, "d=0", 1],
+        [50, "d=1", 1],
+      ];
+      const byCount = await kept({ windows: 2 });
+      expect(byCount.rows).toEqual(newest);
+      expect(byCount.source).toMatchObject({ consumed: 9, retained_from_ms: 40, overflow: 0 });
+      expect(byCount.truncated).toBe(false);
+      expect((await kept({ groups: 3 })).rows).toEqual(newest);
+      expect((await kept({ groups: 4 })).rows).toEqual(newest);
+      expect((await kept({ age_ms: 5 })).rows).toEqual(newest);
+      expect((await kept({})).rows).toHaveLength(8);
+    });
+
+    test("what a view keeps is checked", async () => {
+      const { topic } = await viewed();
+      const windowed = { source: { topic }, window: { size_ms: 10 }, aggregate: {} };
+      for (const [retain, field] of [
+        [{ windows: 0 }, "retain.windows"],
+        [{ groups: 100_001 }, "retain.groups"],
+        [{ age_ms: "1d" }, "retain.age_ms"],
+        [5, "retain"],
+      ] as const) {
+        const answer = await put(freshName("view"), { ...windowed, retain });
+        expectError(answer, 400, "invalid_field", ["field"]);
+        expect(answer.body["field"]).toBe(field);
+      }
+      const without = await put(freshName("view"), { ...byRegion(topic), retain: { windows: 3 } });
+      expectError(without, 400, "invalid_field", ["field"]);
+    });
+
     test("the same view again goes on, another query begins anew", async () => {
       const { topic, view } = await viewed();
       const same = {

@@ -13,7 +13,10 @@ export class FakeStreams implements StreamApi {
   readonly query: StreamApi["query"] = (request) => this.#answer("query", request.signal);
   readonly join: StreamApi["join"] = ({ asAyder, signal }) =>
     this.#answer(`join ${asAyder ? "as ayder" : "as ours"}`, signal);
-  readonly getView: StreamApi["getView"] = (name, signal) => this.#answer(`get ${name}`, signal);
+  readonly getView: StreamApi["getView"] = async (name, signal) => {
+    const answer = await this.#answer(`get ${name}`, signal);
+    return answer.ok ? answer : { ok: false, code: "overloaded" };
+  };
 
   async putView(name: string) {
     this.asked.push(`put ${name}`);

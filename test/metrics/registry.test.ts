@@ -69,9 +69,12 @@ describe("histograms", () => {
 
 describe("/metrics", () => {
   test("each view has its lag", async () => {
-    const views = () => [{ view: "by-region", lagRecords: 12 }];
+    const views = () => [{ view: "by-region", lagRecords: 12, fill: 0.25, evictedGroups: 7 }];
     const { metrics } = createExposition(createInstruments(), sources({ views }));
-    expect(await metrics()).toContain('ayder_view_lag_records{view="by-region"} 12');
+    const text = await metrics();
+    expect(text).toContain('ayder_view_lag_records{view="by-region"} 12');
+    expect(text).toContain('ayder_view_fill_ratio{view="by-region"} 0.25');
+    expect(text).toContain('ayder_view_evicted_groups{view="by-region"} 7');
   });
 
   test("counted numbers are shown as they are, again and again", async () => {
@@ -235,8 +238,8 @@ describe("/metrics", () => {
           { ...group, lagRecords: 2 },
         ],
         views: () => [
-          { view: "v", lagRecords: 1 },
-          { view: "v", lagRecords: 2 },
+          { view: "v", lagRecords: 1, fill: 0, evictedGroups: 0 },
+          { view: "v", lagRecords: 2, fill: 0, evictedGroups: 0 },
         ],
         ha: () => ({ ...HA, nodes: [...HA.nodes, ...HA.nodes] }),
       }),

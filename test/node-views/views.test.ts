@@ -42,7 +42,9 @@ test("a view catches up in the background, without anybody asking", async () => 
   made.run(produce([{ g: 3 }], 1));
   expect(lagOf(made)).toBe(1);
   await until("the next one", () => lagOf(made) === 0);
-  expect(made.streams.viewLags()).toEqual([{ view: "v", lagRecords: 0 }]);
+  expect(made.streams.viewLags()).toEqual([
+    { view: "v", lagRecords: 0, fill: expect.any(Number), evictedGroups: 0 },
+  ]);
   await made.streams.stop();
 });
 
@@ -153,7 +155,7 @@ test("a saved state that is damaged is not used: the view reads all again", asyn
   }
 });
 
-test("a state that is too large to be saved ends the view, with a reason", async () => {
+test("a view without windows that is full keeps its groups, counts the others, and goes on", async () => {
   const made = await bench();
   await made.view();
   const filler = "€".repeat(1_000);
@@ -161,24 +163,58 @@ test("a state that is too large to be saved ends the view, with a reason", async
   for (let i = 0; i < wanted; i += 100) {
     made.run(produce(groups(100).map((_, k) => ({ g: `${filler}${i + k}` }))));
   }
-  await until("all is read", () => lagOf(made) === 0);
-  const lastSaved = made.saved.length;
-  made.clock.movedMs += 20_000;
   made.run(produce([{ g: 1 }]));
-  await until("it has ended", async () => (await made.view())["code"] === "query_too_large");
-  expect(made.saved.length).toBe(lastSaved);
+  await until("all is read", () => lagOf(made) === 0);
+  made.clock.movedMs += 20_000;
+  const saved = made.saved.length;
+  await until("it is saved", () => made.saved.length > saved);
+  const body = await made.view();
+  const { overflow } = body["source"] as { overflow: number };
+  expect(overflow).toBeGreaterThan(100);
+  expect(body).toMatchObject({ truncated: true, lag: 0, source: { evicted_groups: 0 } });
+  expect((body["aggregates"] as { key: string; count: number }[])[0]).toMatchObject({ count: 3 });
+  expect(made.streams.viewLags()[0]?.fill).toBeGreaterThan(0.99);
   await made.streams.stop();
+  const after = restarted(made);
+  expect(await after.view()).toMatchObject({ truncated: true, source: { overflow }, lag: 0 });
+  await after.streams.stop();
 });
 
-test("a view with too many groups for memory answers the same", async () => {
-  const made = await bench();
-  const filler = "x".repeat(20_000);
-  for (let i = 0; i < 200; i++) {
-    made.run(produce(groups(10).map((_, k) => ({ g: `${filler}${i * 10 + k}` }))));
+test("a windowed view that is full lets its oldest windows go, and what is left is saved", async () => {
+  const made = new StreamBench();
+  made.run((writer) => encodeCreateTopic(writer, "t", 1));
+  const body = JSON.stringify({
+    source: { topic: "t" },
+    window: { size_ms: 10, time_field: "at" },
+    aggregate: { group_by: ["g"], measures: [{ op: "max", field: "n" }] },
+  });
+  await made.streams.putView("v", body);
+  const n = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON("9".repeat(5_000));
+  for (let at = 0; at < 2_000; at += 100) {
+    made.run(produce(groups(100, at).map(({ g }) => ({ at: g * 10, g: 1, n }))));
   }
-  await until("it has ended", async () => (await made.view())["code"] === "query_too_large");
-  expect(lagOf(made)).toBeGreaterThan(0);
+  await until("all is read", () => lagOf(made) === 0);
+  made.clock.movedMs += 20_000;
+  const view = await made.view();
+  const rows = view["aggregates"] as { window_start_ms: number }[];
+  const { evicted_groups: evicted } = view["source"] as { evicted_groups: number };
+  expect(evicted).toBeGreaterThan(0);
+  expect(rows.length + evicted).toBe(2_000);
+  expect(rows.at(-1)?.window_start_ms).toBe(19_990);
+  expect(view["source"]).toMatchObject({
+    consumed: 2_000,
+    retained_from_ms: rows[0]?.window_start_ms,
+    late: 0,
+    overflow: 0,
+  });
+  expect(view["truncated"]).toBe(true);
   await made.streams.stop();
+  const after = restarted(made);
+  expect((await after.view())["source"]).toMatchObject({
+    consumed: 2_000,
+    evicted_groups: evicted,
+  });
+  await after.streams.stop();
 });
 
 test("a view that cannot read rests and tries again; the others go on", async () => {

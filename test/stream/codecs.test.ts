@@ -329,7 +329,18 @@ test("JSON keeps integers of any size, prints floats as JSON.stringify does, and
   );
   const fieldAliases = new Map([["id", ["uid"]]]);
   expect(toJson(decode({ type: "json", fieldAliases }, '{"uid":1,"x":2}'))).toBe('{"id":1,"x":2}');
-  for (const bad of ["", "{", "nul", "{'a':1}", "\ufeff{}", "NaN", "[1,]", "01"]) {
+  for (const bad of [
+    "",
+    "{",
+    "nul",
+    "{'a':1}",
+    "\ufeff\ufeff{}",
+    "{}\ufeff",
+    "\ufeff",
+    "NaN",
+    "[1,]",
+    "01",
+  ]) {
     expect(decode({ type: "json" }, bad)).toBeUndefined();
   }
   expect(decode({ type: "json" }, Uint8Array.from([0x22, 0xff, 0x22]))).toBeUndefined();

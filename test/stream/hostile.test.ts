@@ -237,7 +237,11 @@ test("JSON: depth has a bound, and deep text in strings is not depth", () => {
   }
   expect(decode(encode("[".repeat(512) + "]".repeat(512)))).toBeDefined();
   expect(decode(encode(JSON.stringify(`\\"${"[".repeat(5000)}`)))).toBeDefined();
-  expect(decode(encode(`[${"9".repeat(1_000_000)}]`))).toBeDefined();
+  expect(decode(encode(`[${"9".repeat(10_000)}]`))).toEqual([10n ** 10_000n - 1n]);
+  expect(decode(encode(`[-${"9".repeat(9_999)}]`))).toEqual([1n - 10n ** 9_999n]);
+  // Longer integers take too long: the record is counted, not rounded.
+  expect(decode(encode(`[${"9".repeat(10_001)}]`))).toBeUndefined();
+  expect(decode(encode(`[${"9".repeat(1_000_000)}]`))).toBeUndefined();
 });
 
 test("random bytes never throw, never take long, never make much of little", () => {

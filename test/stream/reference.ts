@@ -11,7 +11,7 @@ type Body = {
   window?: { type: string; size_ms: number; time_field?: string };
   aggregate?: { group_by?: string[]; measures?: { op: string; field?: string; as?: string }[] };
   transform?: { left_fields?: string[]; emit_rows?: number };
-  source: { limit?: number };
+  source: { topic: string; limit?: number };
 };
 
 export const UNDECODABLE = new Uint8Array([0x7b, 0x22]);
@@ -145,21 +145,30 @@ function windowOf(time: number, size: number): bigint {
 }
 
 export function referenceQuery(records: readonly TestRecord[], body: Body) {
-  const read = records.slice(0, body.source.limit ?? 200);
-  const decoded = read.filter((record) => record.value !== UNDECODABLE);
-  const passing = decoded.filter(({ value }) =>
+  const isAggregated = body.aggregate !== undefined || body.window !== undefined;
+  const emitRows = body.transform?.emit_rows ?? 0;
+  const passesAll = ({ value }: TestRecord) =>
+    value !== UNDECODABLE &&
     (body.filter ?? []).every(({ field, op, value: wanted }) =>
       holds(get(value, field), op, wanted),
-    ),
-  );
+    );
+  // Rows alone end with the last one that is shown.
+  const lastRow = records.filter(passesAll)[emitRows - 1];
+  const until =
+    isAggregated || lastRow === undefined ? records.length : records.indexOf(lastRow) + 1;
+  const limit = body.source.limit ?? (isAggregated ? 10_000_000 : 200);
+  const read = records.slice(0, Math.min(limit, until));
+  const decoded = read.filter((record) => record.value !== UNDECODABLE);
+  const passing = decoded.filter(passesAll);
   const fields = body.transform?.left_fields;
   const rows = passing
-    .slice(0, body.transform?.emit_rows ?? 0)
+    .slice(0, emitRows)
     .map(({ value }) => (fields === undefined ? value : pick(value, fields)));
   const last = read.at(-1);
   return {
     rows,
-    aggregates: body.aggregate === undefined ? [] : aggregates(passing, body),
+    aggregates: isAggregated ? aggregates(passing, body) : [],
+    rowsNextOffset: (emitRows > 0 ? passing[emitRows]?.offset : undefined) ?? null,
     consumed: read.length,
     undecodable: read.length - decoded.length,
     nextOffset: last === undefined ? 0 : last.offset + 1,
@@ -278,16 +287,38 @@ function once(pairs: readonly Matched[], compat: boolean): Matched[] {
   return kept.sort((a, b) => a.left.offset - b.left.offset || a.right.offset - b.right.offset);
 }
 
-/** @returns the watermark; null while a side has no time. */
+/**
+ * Records in event order, each judged by the newest times that came before it. The event order is
+ * that of the newest time that its side has reached with it; of equal ones, those first that made
+ * their side newer, then the left ones, then by offset.
+ *
+ * @returns the watermark; null while a side has no time.
+ */
 function markLate(left: Side[], right: Side[], size: number, lateness: number): number | null {
-  const timesOf = (side: Side[]) => side.flatMap(({ time }) => (time === null ? [] : [time]));
-  const [leftTimes, rightTimes] = [timesOf(left), timesOf(right)];
-  if (leftTimes.length === 0 || rightTimes.length === 0) return null;
-  const watermark = Math.min(Math.max(...leftTimes), Math.max(...rightTimes)) - lateness;
-  for (const record of [...left, ...right]) {
-    record.late = record.time !== null && record.time < watermark - size;
+  const events = [left, right].flatMap((side, number) =>
+    side.flatMap((record, i) => {
+      if (record.time === null) return [];
+      const before = side.slice(0, i).flatMap(({ time }) => (time === null ? [] : [time]));
+      const isNewer = before.every((time) => time < (record.time as number));
+      return [{ record, number, reached: Math.max(record.time, ...before), isNewer }];
+    }),
+  );
+  events.sort(
+    (a, b) =>
+      a.reached - b.reached ||
+      Number(b.isNewer) - Number(a.isNewer) ||
+      a.number - b.number ||
+      a.record.offset - b.record.offset,
+  );
+  const newest: (number | null)[] = [null, null];
+  for (const { record, number } of events) {
+    const time = record.time as number;
+    const [l, r] = newest;
+    record.late = l != null && r != null && time < Math.min(l, r) - lateness - size;
+    newest[number] = Math.max(newest[number] ?? time, time);
   }
-  return watermark;
+  const [l, r] = newest;
+  return l == null || r == null ? null : Math.min(l, r) - lateness;
 }
 
 function withOuter(left: Side[], right: Side[], pairs: Matched[], type: string): ReferencePair[] {

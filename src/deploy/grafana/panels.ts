@@ -296,10 +296,20 @@ const CONSUMERS: readonly Panel[] = [
   },
   {
     title: "Lag of views",
-    about: "Messages that continuous queries have not read yet, by view and node.",
+    about: "Messages that views have not read yet, and groups that aged out of them.",
     kind: "lines",
     unit: "short",
-    queries: [query("{{view}} {{instance}}", "ayder_view_lag_records{}")],
+    queries: [
+      query("{{view}} {{instance}}", "ayder_view_lag_records{}"),
+      query("{{view}} aged out", "max by (view) (ayder_view_evicted_groups{})"),
+    ],
+  },
+  {
+    title: "Room in views",
+    about: "Part of its room that each view takes; when it is full, the oldest windows go.",
+    kind: "lines",
+    unit: "percentunit",
+    queries: [query("{{view}}", "max by (view) (ayder_view_fill_ratio{})")],
   },
 ];
 

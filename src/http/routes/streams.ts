@@ -14,6 +14,7 @@ import {
   VIEW,
   VIEW_BODY,
   VIEW_DELETED,
+  VIEW_FIELDS,
   VIEW_LIST,
   VIEW_PUT,
 } from "../stream-schemas.ts";
@@ -124,7 +125,7 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
   handle: async (call) => {
     const name = checkView(call.parameter(0));
     // The body of a query: what says how much one query reads or shows means nothing here.
-    const body = await readStreamBody(call, QUERY_BODY);
+    const body = await readStreamBody(call, VIEW_FIELDS);
     demandSource(call, body, "source", "admin");
     demandSource(call, body, "source", "read");
     await demandOwner(streams, call, name);
@@ -143,7 +144,7 @@ const getView = (edge: Edge, streams: StreamApi): Endpoint => ({
     summary: "The aggregates of a view, as far as this node has read",
     tag: "streams",
     answer: VIEW,
-    errors: ["invalid_view", "view_not_found", "query_too_large", "overloaded"],
+    errors: ["invalid_view", "view_not_found", "overloaded"],
   },
   handle: async (call) => {
     const name = checkView(call.parameter(0));

@@ -1,4 +1,5 @@
-import type { Value } from "../value.ts";
+import type { Path, Value } from "../value.ts";
+import type { TimeUnit } from "../window.ts";
 
 /** `decode` of a request, checked. */
 export type DecodeSpec = {
@@ -16,6 +17,8 @@ export type DecodeSpec = {
 /** Turns the bytes of a record's value into a value; undefined where they do not decode. */
 export type Decoder = {
   readonly decode: (bytes: Uint8Array, start: number, end: number) => Value | undefined;
+  /** The unit of a time at a path, if the schema tells it. */
+  readonly timeUnit?: (path: Path) => TimeUnit | null;
 };
 
 /** `field` is the field of `decode` that is wrong. */

@@ -2,19 +2,22 @@ import type { Value } from "../value.ts";
 
 /** Deeper documents do not decode: everything after this walks values by recursion. */
 export const JSON_DEPTH_MAX = 512;
-/** Longer integers are read as floating point; nothing that people count has so many digits. */
-const INTEGER_DIGITS_MAX = 400;
+/** A document with a longer integer does not decode: reading it would take too long. */
+export const INTEGER_DIGITS_MAX = 10_000;
 /** The shortest integer beyond 2^53 has so many digits. */
 const LONG_DIGITS = 16;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * A JSON document with its integers exact at any size.
+ * A JSON document with its integers exact. A byte order mark before it is skipped.
  *
- * @returns undefined if the bytes are not one JSON document in UTF-8, or too deep.
+ * @returns undefined if the bytes are not one JSON document in UTF-8, too deep, or hold an integer
+ * of more than `INTEGER_DIGITS_MAX` digits.
  */
-export function decodeJson(bytes: Uint8Array, start: number, end: number): Value | undefined {
+export function decodeJson(bytes: Uint8Array, from: number, end: number): Value | undefined {
+  const hasMark = bytes[from] === 0xef && bytes[from + 1] === 0xbb && bytes[from + 2] === 0xbf;
+  const start = hasMark ? from + 3 : from;
   if (end - start > JSON_DEPTH_MAX * 2 && isTooDeep(bytes, start, end)) return undefined;
   try {
     const text = decoder.decode(bytes.subarray(start, end));
@@ -56,7 +59,8 @@ type ReviverContext = { readonly source?: string };
 function exactInteger(_key: string, value: unknown, context?: ReviverContext): unknown {
   if (typeof value !== "number" || Number.isSafeInteger(value)) return value;
   const source = context?.source ?? "";
-  if (source.length > INTEGER_DIGITS_MAX || !/^-?\d+$/.test(source)) return value;
+  if (!/^-?\d+$/.test(source)) return value;
+  if (source.length > INTEGER_DIGITS_MAX) throw new RangeError("an integer is too long");
   return BigInt(source);
 }
 

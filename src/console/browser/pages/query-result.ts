@@ -16,7 +16,9 @@ export function queryResult(answer: Json): { element: HTMLElement; summary: stri
   const parts: HTMLElement[] = [];
   if (rows.length > 0) parts.push(section("Rows", table("Rows", rows)));
   if (aggregates.length > 0) parts.push(section("Aggregates", table("Aggregates", aggregates)));
-  const summary = `${plural(rows.length, "row")}, ${plural(aggregates.length, "aggregate")}`;
+  const isPart = members.get("truncated") === true;
+  const found = `${plural(rows.length, "row")}, ${plural(aggregates.length, "aggregate")}`;
+  const summary = isPart ? `${found}; truncated: this is not all` : found;
   const about = ["source", "next_offsets", "stats", "lag"].flatMap((name) => {
     const value = members.get(name);
     return value === undefined ? [] : [`${name} ${shortText(value)}`];

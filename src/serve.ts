@@ -208,6 +208,7 @@ async function openNode(
     checkpointBytes: config.checkpointBytes,
     journalKeepBytes: config.journalKeepBytes,
     scrubBytesPerSecond: config.scrubBytesPerSecond,
+    acceptClock: config.clockAccept,
     autoCreateTopics: config.autoCreateTopics,
     defaultPartitions: config.defaultPartitions,
     commitTimeoutMs: config.commitTimeoutMs,

@@ -293,6 +293,13 @@ export const SETTINGS = {
     help: "rate at which stored data is read and verified in the background; 0: only when it is consumed",
     section: "Storage",
   },
+  clockAccept: {
+    variables: ["RF_CLOCK_ACCEPT"],
+    kind: "boolean",
+    default: "0",
+    help: "believe the clock at the start even if it is more than a week ahead of the last entry; only for a node alone",
+    section: "Storage",
+  },
   diskReserveBytes: {
     variables: ["RF_DISK_RESERVE_BYTES"],
     kind: "bytes",

@@ -11,11 +11,22 @@ const SAME_MS = 500;
 const NEAR_MS = 10_000;
 /** Longer than NTP needs to find out that it set a clock wrongly: it asks every 1,024 s. */
 const PATIENCE_MS = 30 * 60_000;
+/**
+ * A node alone believes its clock at the start up to this much ahead of its last entry. A machine may
+ * have been off for a week; a clock that is further ahead may be set wrongly.
+ */
+const LEAP_ALONE_MS_MAX = 7 * 86_400_000;
+/** A clock that is further ahead is believed after this time, if nobody has set it meanwhile. */
+const HOLD_MS = 10 * 60_000;
+/** The last entry of a journal is known only after this time; before it, nothing is logged. */
+const HOLD_SILENT_MS = 2_000;
 /** A leader that has just started waits this long for the clocks of others before it stamps. */
 const SETTLE_MS = 1_000;
 /** Peers are asked once a second; what is older than this says nothing of now. */
 const READING_AGE_MS_MAX = 10_000;
 const RECKON_EVERY_MS = 1_000;
+/** The largest time that a `Date` can hold. */
+const DATE_MS_MAX = 8.64e15;
 
 /** A peer's wall clock minus this node's monotonic one, by how much that may be off, and when. */
 type Reading = { readonly offsetMs: number; readonly errorMs: number; readonly atMs: number };
@@ -31,7 +42,12 @@ export type ClusterTimeOptions = {
   /** There is no entry yet, applied or not, that could have been stamped. */
   readonly isNew: () => boolean;
   readonly voters: () => readonly NodeId[];
+  /** The operator says that the clock of this machine is right, however far it is ahead. */
+  readonly acceptClock: boolean;
 };
+
+/** A leap at the start that is not believed yet. */
+type HeldLeap = { readonly sinceMs: number; readonly offsetMs: number; isLogged: boolean };
 
 /**
  * The cluster's time: what entries are stamped with, and what decides that something is old. It runs
@@ -43,6 +59,8 @@ export type ClusterTimeOptions = {
  *   nothing is corrected.
  * - It leaps once at most, forwards, before this process has stamped anything: the nodes were off,
  *   and what expired meanwhile has to go. Later, a leap would make old what has just been written.
+ *   A node alone has nobody to ask: a leap of more than a week is held back for ten minutes, since
+ *   a clock that is a year ahead would otherwise delete everything that has a time to live.
  * - From then on a difference is made good by running a tenth faster or slower. One of more than
  *   seconds is that of a clock that was set, rightly or not: it counts after half an hour. To
  *   expire late is a nuisance, to expire early is a loss.
@@ -58,6 +76,7 @@ export class ClusterTime implements Clock {
   #waitingSinceMs: number | null = null;
   /** A large difference: since when, and to which wall clock. */
   #doubt: { readonly sinceMs: number; readonly offsetMs: number } | null = null;
+  #held: HeldLeap | null = null;
   #agreed: Agreed | null = null;
   #reckonedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -125,11 +144,49 @@ export class ClusterTime implements Clock {
     const gapMs = wallMs - runMs;
     if (!this.#settled) {
       this.#settled = true;
-      return Math.max(runMs, wallMs);
+      if (!this.#mustHold(gapMs)) return Math.max(runMs, wallMs);
+      this.#held = { sinceMs: nowMs, offsetMs: wallMs - nowMs, isLogged: false };
     }
+    if (this.#held !== null) return this.#whileHeld(this.#held, runMs, wallMs, nowMs);
     if (!this.#isBelieved(gapMs, wallMs - nowMs, nowMs)) return runMs;
     const stepMs = elapsedMs * SLEW;
     return Math.abs(gapMs) <= stepMs ? wallMs : runMs + Math.sign(gapMs) * stepMs;
+  }
+
+  #mustHold(gapMs: number): boolean {
+    const { acceptClock, self, voters, floor } = this.#options;
+    const ids = voters();
+    const isAlone = ids.length === 1 && ids[0] === self;
+    return isAlone && !acceptClock && floor() > 0 && gapMs > LEAP_ALONE_MS_MAX;
+  }
+
+  /** Time goes on from the last entry, so nothing expires, until the clock is believed or set. */
+  #whileHeld(held: HeldLeap, runMs: number, wallMs: number, nowMs: number): number {
+    const { log } = this.#options;
+    const times = () => ({ last_entry: isoOf(runMs), clock: isoOf(wallMs) });
+    if (wallMs - runMs <= LEAP_ALONE_MS_MAX) {
+      this.#held = null;
+      if (held.isLogged) log.info("the clock is plausible again", times());
+      return Math.max(runMs, wallMs);
+    }
+    const offsetMs = wallMs - nowMs;
+    if (Math.abs(held.offsetMs - offsetMs) > NEAR_MS) {
+      this.#held = { sinceMs: nowMs, offsetMs, isLogged: held.isLogged };
+      return runMs;
+    }
+    if (nowMs - held.sinceMs >= HOLD_MS) {
+      this.#held = null;
+      log.warn("clock accepted, it was not set for ten minutes", times());
+      return wallMs;
+    }
+    if (!held.isLogged && nowMs - held.sinceMs >= HOLD_SILENT_MS) {
+      held.isLogged = true;
+      log.warn(
+        "the clock is more than a week ahead of the last entry, expiry is held back for ten minutes; RF_CLOCK_ACCEPT=1 accepts it at once",
+        times(),
+      );
+    }
+    return runMs;
   }
 
   #isBelieved(gapMs: number, offsetMs: number, nowMs: number): boolean {
@@ -140,9 +197,12 @@ export class ClusterTime implements Clock {
     // The half hour is that of one and the same setting.
     if (this.#doubt === null || Math.abs(this.#doubt.offsetMs - offsetMs) > NEAR_MS) {
       this.#doubt = { sinceMs: nowMs, offsetMs };
-      this.#options.log.warn("the wall clock was set while running, and is not believed", {
-        ahead_ms: Math.round(gapMs),
-      });
+      this.#options.log.warn(
+        gapMs < 0
+          ? "the clock is behind the time of the cluster, which slows down after half an hour"
+          : "the clock was set forward while running, it is followed after half an hour",
+        { ahead_ms: Math.round(gapMs) },
+      );
     }
     return nowMs - this.#doubt.sinceMs >= PATIENCE_MS;
   }
@@ -196,3 +256,6 @@ export class ClusterTime implements Clock {
     return this.#options.clock.monotonic() / 1000;
   }
 }
+
+const isoOf = (ms: number): string =>
+  Math.abs(ms) <= DATE_MS_MAX ? new Date(ms).toISOString() : `${Math.round(ms)} ms`;

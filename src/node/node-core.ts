@@ -57,7 +57,7 @@ function evictedOf({ snapshot, storage: { journal } }: Recovered): Pick<InitialS
 }
 
 export const newTime = (
-  { nodeId: self, clock, log }: NodeOptions,
+  { nodeId: self, clock, log, acceptClock = false }: NodeOptions,
   core: Core,
   machine: Machine,
 ): ClusterTime =>
@@ -68,6 +68,7 @@ export const newTime = (
     floor: () => machine.now,
     isNew: () => core.lastIndex <= FOUNDED_INDEX,
     voters: () => core.configuration.voters,
+    acceptClock,
   });
 
 export const tickMsOf = ({ heartbeatMs }: ClusterOptions): number =>

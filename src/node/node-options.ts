@@ -12,6 +12,8 @@ import type { WriteConcern } from "./write-concern.ts";
 export type NodeOptions = {
   readonly disk: Disk;
   readonly clock: Clock;
+  /** Believe the clock of this machine at the start, however far it is ahead. Default: false. */
+  readonly acceptClock?: boolean;
   readonly random: Random;
   readonly log: Logger;
   readonly instruments: Instruments;

@@ -20,8 +20,15 @@ class World implements Clock {
   /** Wrong by so much; null: not heard of. */
   readonly peers: Record<string, number | null>;
   readonly time: ClusterTime;
+  readonly acceptClock: boolean;
 
-  constructor(voters: number, floorMs: number, peers: Record<string, number | null> = {}) {
+  constructor(
+    voters: number,
+    floorMs: number,
+    peers: Record<string, number | null> = {},
+    acceptClock = false,
+  ) {
+    this.acceptClock = acceptClock;
     this.floorMs = floorMs;
     this.voters = ["n1", ...PEERS].slice(0, voters);
     this.peers = peers;
@@ -32,6 +39,7 @@ class World implements Clock {
       floor: () => this.floorMs as Millis,
       isNew: () => this.isNew,
       voters: () => this.voters as readonly NodeId[],
+      acceptClock: this.acceptClock,
     });
   }
 
@@ -231,4 +239,59 @@ test("the wall clock's distance from the majority's, and from the cluster's time
   world.time.measure(instruments);
   expect(instruments.clockSkewSeconds.value).toBe(3600);
   expect(instruments.clockClampSeconds.value).toBe(3600);
+});
+
+test("alone, a start with a clock a year ahead expires nothing until the clock stood for ten minutes", () => {
+  const world = World.alone(START);
+  world.skewMs = 365 * DAY;
+  world.pass(10 * MINUTE - SECOND);
+  expect(world.errorMs).toBeLessThan(SECOND);
+  world.pass(2 * SECOND);
+  expect(Math.abs(world.errorMs - 365 * DAY)).toBeLessThan(MINUTE);
+});
+
+test("alone, a clock that is set right while a leap is held back costs nothing", () => {
+  for (const [offForMs, skewMs] of [
+    [0, 365 * DAY],
+    [3 * DAY, 3650 * DAY],
+  ] as const) {
+    const world = World.alone(START - offForMs);
+    world.skewMs = skewMs;
+    world.pass(5 * MINUTE);
+    expect(world.time.now() as number).toBeLessThan(START + 6 * MINUTE);
+    world.skewMs = 0;
+    world.pass(SECOND);
+    expect(Math.abs(world.errorMs)).toBeLessThan(10 * SECOND);
+  }
+});
+
+test("a clock that is set again during the hold begins another ten minutes", () => {
+  const world = World.alone(START);
+  world.skewMs = 365 * DAY;
+  world.pass(9 * MINUTE);
+  world.skewMs = 400 * DAY;
+  world.pass(9 * MINUTE);
+  expect(world.errorMs).toBeLessThan(SECOND);
+  world.pass(2 * MINUTE);
+  expect(Math.abs(world.errorMs - 400 * DAY)).toBeLessThan(MINUTE);
+});
+
+test("an operator who accepts the clock, a week, and a majority of peers leap at once", () => {
+  const accepted = new World(1, START, {}, true);
+  accepted.skewMs = 365 * DAY;
+  const week = World.alone(START - 6 * DAY);
+  const cluster = World.three(START - 365 * DAY);
+  for (const world of [accepted, week, cluster]) {
+    world.hear();
+    expect(Math.abs((world.time.now() as number) - world.now())).toBeLessThan(SECOND);
+  }
+});
+
+test("entries that are applied after the start end a hold that was due to an old checkpoint", () => {
+  const world = World.alone(START - 30 * DAY);
+  world.time.now();
+  expect(world.errorMs).toBeLessThan(-29 * DAY);
+  world.floorMs = START - DAY;
+  world.monotonicMs += SECOND;
+  expect(Math.abs(world.errorMs)).toBeLessThan(SECOND);
 });

@@ -28,9 +28,13 @@ const joined = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buff
 const withoutReturn = (line: Uint8Array): Uint8Array =>
   line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line;
 
-/** A line of NDJSON as the server takes it: a JSON string is its text, all else stays as it is. */
+/**
+ * A line of NDJSON as the server takes it: a JSON string is its text, all else stays as it is. A
+ * byte order mark before a JSON string is skipped.
+ */
 export function ndjsonValue(line: Uint8Array): string | Uint8Array {
-  if (line[0] !== QUOTE || line.at(-1) !== QUOTE) return line;
+  const first = line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf ? 3 : 0;
+  if (line[first] !== QUOTE || line.at(-1) !== QUOTE) return line;
   try {
     const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(line));
     return typeof value === "string" && value.isWellFormed() ? value : line;

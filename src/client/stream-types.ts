@@ -10,6 +10,8 @@
 export type Decode = {
   readonly type: "json" | "avro" | "proto";
   readonly encoding?: "binary" | "json";
+  /** Whether values have the header of a schema registry. */
+  readonly framing?: "registry" | "none";
   readonly schema_text?: string;
   readonly message?: string;
   readonly apply_defaults?: boolean;

@@ -22,7 +22,11 @@ const DEPTH_MAX = 32;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
 const SPACE = /[ \t\n\r]*/y;
 
-/** @throws ApiError `invalid_json` or `duplicate_field` with the position in characters. */
+/**
+ * A byte order mark before the document is skipped.
+ *
+ * @throws ApiError `invalid_json` or `duplicate_field` with the position in characters.
+ */
 export function parseJsonObject(bytes: Uint8Array): JsonObject {
   let text: string;
   try {
@@ -30,7 +34,7 @@ export function parseJsonObject(bytes: Uint8Array): JsonObject {
   } catch {
     throw new ApiError("invalid_json", "The body is not valid UTF-8");
   }
-  const value = new Parser(text).document();
+  const value = new Parser(text.startsWith("\ufeff") ? text.slice(1) : text).document();
   if (value instanceof Map) return value;
   throw new ApiError("invalid_json", `The body is ${shown(value)}: it must be a JSON object`);
 }

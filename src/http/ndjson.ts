@@ -11,7 +11,8 @@ const QUOTE = 34;
 const SPARE_BYTES = 1024;
 
 /**
- * One record a line. A line that is a JSON string becomes its text, any other stays as it is.
+ * One record a line. A line that is a JSON string becomes its text, any other stays as it is: also
+ * with a byte order mark before it, which is skipped only where JSON is read.
  *
  * @param key of every record.
  * @throws ApiError if there is no line, or too many, or one that is too long.
@@ -49,10 +50,18 @@ function lineValue(
   bytesMax: number,
 ): Uint8Array {
   const line = body.subarray(start, end);
-  const text = body[start] === QUOTE && body[end - 1] === QUOTE ? jsonString(line) : null;
+  const json = hasByteOrderMark(line) ? start + BYTE_ORDER_MARK_BYTES : start;
+  const isText = body[json] === QUOTE && body[end - 1] === QUOTE;
+  const text = isText ? jsonString(body.subarray(json, end)) : null;
   const value = text === null ? line : utf8(text);
   if (value.length <= bytesMax) return value;
   throw tooLarge("message_too_large", `Message ${number}`, `${value.length} bytes`, bytesMax);
+}
+
+const BYTE_ORDER_MARK_BYTES = 3;
+
+function hasByteOrderMark(line: Uint8Array): boolean {
+  return line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf;
 }
 
 /** The text of a JSON string; null if the line is none, or its text has no UTF-8 form. */

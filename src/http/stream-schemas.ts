@@ -17,6 +17,12 @@ const decode = t.Object(
   {
     type: word("json", "avro", "proto"),
     encoding: t.Optional(word("binary", "json")),
+    framing: t.Optional(
+      t.Union([t.Literal("registry"), t.Literal("none")], {
+        description:
+          "Whether values have the header of a schema registry; absent: as they decode, if only one way",
+      }),
+    ),
     schema_text: t.Optional(t.String({ description: "Avro schema or .proto text" })),
     message: t.Optional(t.String({ description: "Of the .proto text, if it declares several" })),
     apply_defaults: t.Optional(t.Boolean()),

@@ -62,9 +62,11 @@ function readDecodeSpec(field: RequestField): DecodeSpec {
   if (!field.isAbsent) field.object();
   const type = field.isAbsent ? "json" : field.at("type").oneOf(["json", "avro", "proto"]);
   const message = field.at("message");
+  const framing = field.at("framing");
   return {
     type,
     encoding: field.at("encoding").oneOfOr(type === "json" ? "json" : "binary", ["binary", "json"]),
+    framing: framing.isAbsent ? null : framing.oneOf(["registry", "none"] as const),
     schemaText: type === "json" ? "" : readSchemaText(field.at("schema_text")),
     message: message.isAbsent ? null : message.text(),
     applyDefaults: field.at("apply_defaults").boolean(true),

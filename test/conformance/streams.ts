@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { expectError } from "./expectations.ts";
 import { AVRO, avro, BIG, joinOf, PROTO, proto, StreamClient, textOf } from "./stream-samples.ts";
-import type { Json, TargetOf } from "./target.ts";
+import { freshName, type Json, type TargetOf } from "./target.ts";
 
 const sourceOf = (body: Json): Json => body["source"] as Json;
 
@@ -272,6 +272,54 @@ export function register(target: TargetOf): void {
       expect(await ask(1, { type: "proto", schema_text: PROTO, message: "Order" })).toContain(
         `"rows":[{"id":${BIG},"note":"hi"}]`,
       );
+    });
+
+    test("the header of a registry: asked for, ruled out, or known for sure", async () => {
+      const fields = ["a", "b", "c", "d", "e"].map((name) => ({ name, type: "string" }));
+      const schema_text = JSON.stringify({ type: "record", name: "R", fields });
+      const topic = await client.topic("framed");
+      for (const id of [12, 100]) {
+        await client.produce(topic, new Uint8Array([0, 0, 0, 0, id, 2, 0x78, 0, 0, 0, 0]));
+      }
+      await client.produce(topic, new Uint8Array([0, 0, 0, 0, 7, 0, 8, 5]), "partition=1");
+      const ask = async (partition: number, decode: Json) => {
+        const source = { topic, partition, decode };
+        const { body } = await query({ source, transform: { emit_rows: 9 } });
+        return [body["rows"], sourceOf(body)["undecodable"]];
+      };
+      const row = { a: "x", b: "", c: "", d: "", e: "" };
+      const avro_ = { type: "avro", schema_text };
+      expect(await ask(0, avro_)).toEqual([[row], 1]);
+      expect(await ask(0, { ...avro_, framing: "registry" })).toEqual([[row, row], 0]);
+      const [, undecodable] = await ask(0, { ...avro_, framing: "none" });
+      expect(undecodable).toBe(1);
+      const proto_ = { type: "proto", schema_text: 'syntax="proto3"; message M { int32 a = 1; }' };
+      expect(await ask(1, proto_)).toEqual([[{ a: 5 }], 0]);
+      expect(await ask(1, { ...proto_, framing: "registry" })).toEqual([[{ a: 5 }], 0]);
+      expect(await ask(1, { ...proto_, framing: "none" })).toEqual([[], 1]);
+      const wrong = { source: { topic, partition: 0, decode: { ...avro_, framing: "kafka" } } };
+      expectError(await query(wrong), 400, "invalid_field", ["field"]);
+    });
+
+    test("a byte order mark before JSON is skipped, and stored as it was sent", async () => {
+      const topic = await client.topic("marked");
+      const lines = '\ufeff{"a":1}\n\ufeff"text"\n{"a":2}';
+      await client.ask(`POST /broker/topics/${topic}/produce-ndjson?partition=0`, { body: lines });
+      const asked = JSON.stringify({
+        source: { topic, partition: 0 },
+        transform: { emit_rows: 9 },
+      });
+      const { body } = await client.ask("POST /broker/query", { body: `\ufeff${asked}` });
+      expect(body["rows"]).toEqual([{ a: 1 }, { a: 2 }]);
+      expect(sourceOf(body)["undecodable"]).toBe(1);
+      const { body: page } = await client.ask(`GET /broker/consume/${topic}/g/0?encoding=b64`);
+      const stored = (page["messages"] as Json[]).map(({ value_b64 }) =>
+        Buffer.from(String(value_b64), "base64").toString(),
+      );
+      expect(stored).toEqual(['\ufeff{"a":1}', "text", '{"a":2}']);
+      const name = freshName("marked");
+      const made = await client.ask("POST /broker/topics", { body: `\ufeff{"name":"${name}"}` });
+      expect(made.body).toMatchObject({ ok: true, topic: name });
     });
 
     test("10,000 records may be read at once, one more is refused", async () => {

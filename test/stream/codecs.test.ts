@@ -19,6 +19,7 @@ const fixtures: {
 const BASE: DecodeSpec = {
   type: "avro",
   encoding: "binary",
+  framing: null,
   schemaText: "",
   message: null,
   applyDefaults: true,
@@ -276,13 +277,16 @@ test("proto3: a field that is not on the wire is zero, an optional one is missin
   expect(toJson(decode(proto(text), '{"d":"NaN"}'))).toBe('{"a":0,"c":[],"d":null}');
 });
 
-test("imports of google/protobuf are known, others are an error of schema_text", () => {
+test("imports of google/protobuf are known, others are an error of schema_text where they are used", () => {
   const timed =
     'syntax="proto3"; import "google/protobuf/timestamp.proto"; message M { google.protobuf.Timestamp at = 1; }';
   expect(toJson(decode(proto(timed), '{"at":"2024-01-01T00:00:00.5Z"}'))).toBe(
     '{"at":{"seconds":1704067200,"nanos":500000000}}',
   );
-  const compiled = cache.compile({ ...BASE, ...proto('import "other.proto"; message M {}') });
+  const compiled = cache.compile({
+    ...BASE,
+    ...proto('import "other.proto"; message M { Other o = 1; }'),
+  });
   expect(compiled).toMatchObject({ ok: false, field: "schema_text" });
 });
 

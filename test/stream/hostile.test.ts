@@ -7,6 +7,7 @@ import { forEachSeed } from "../sim/random.ts";
 const BASE: DecodeSpec = {
   type: "avro",
   encoding: "binary",
+  framing: null,
   schemaText: "",
   message: null,
   applyDefaults: true,

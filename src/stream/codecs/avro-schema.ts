@@ -1,6 +1,8 @@
 import { type AvroType, Type } from "avsc/lib/types.js";
 import { isArray, isObject, newObject, type Value, type ValueObject } from "../value.ts";
+import type { TimeUnit } from "../window.ts";
 import { readAvroJson } from "./avro-json.ts";
+import { timeUnitOfType } from "./avro-time.ts";
 import { DECLARATIONS_MAX, NodeBudget } from "./decoder.ts";
 import { parseJsonText } from "./json.ts";
 
@@ -10,7 +12,11 @@ import { parseJsonText } from "./json.ts";
  * Logical types are read as the types below them.
  */
 export type AvroNode =
-  | { readonly kind: AvroPrimitive }
+  | {
+      readonly kind: AvroPrimitive;
+      /** What a logical type says of a time. */
+      readonly unit?: TimeUnit | null;
+    }
   | { readonly kind: "fixed"; readonly size: number }
   | { readonly kind: "enum"; readonly symbols: readonly string[] }
   | { readonly kind: "array" | "map"; items: AvroNode }
@@ -126,7 +132,12 @@ function strippedObject(schema: ValueObject, depth: number): RawSchema {
   const original = newObject();
   for (const key of Object.keys(schema)) {
     const value = schema[key] ?? null;
-    if (key === "default" || key === "__proto__" || key === "logicalType") continue;
+    if (key === "default" || key === "__proto__") continue;
+    // avsc would read values by it; here it only tells the unit of a time.
+    if (key === "logicalType") {
+      original[key] = value;
+      continue;
+    }
     const nested = key === "items" || key === "values" ? withoutDefaults(value, depth + 1) : null;
     stripped[key] = nested?.stripped ?? value;
     original[key] = nested?.original ?? value;
@@ -202,16 +213,16 @@ function nodeOf(
       return { kind: "union", branches, names: type.types.map(branchNames) };
     }
     default:
-      return leafOf(type);
+      return leafOf(type, part("logicalType"));
   }
 }
 
-function leafOf(type: AvroType): AvroNode {
+function leafOf(type: AvroType, logicalType: Value): AvroNode {
   if (type.typeName === "fixed") return { kind: "fixed", size: type.size };
   if (type.typeName === "enum") return { kind: "enum", symbols: type.symbols };
   const kind = PRIMITIVES.find((name) => name === type.typeName);
   if (kind === undefined) throw new Error(`type ${type.typeName} is not supported`);
-  return { kind };
+  return { kind, unit: timeUnitOfType(kind, logicalType) };
 }
 
 /** A named type may be given with or without its namespace. */

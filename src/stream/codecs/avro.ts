@@ -1,7 +1,7 @@
-import type { Value } from "../value.ts";
 import { readAvroBinary } from "./avro-binary.ts";
 import { readAvroJson } from "./avro-json.ts";
 import { type AvroNode, type AvroSchema, parseAvroSchema } from "./avro-schema.ts";
+import { avroTimeUnit } from "./avro-time.ts";
 import {
   type CompiledDecoder,
   type Decoder,
@@ -9,6 +9,7 @@ import {
   NodeBudget,
   undefinedIfUndecodable,
 } from "./decoder.ts";
+import { afterRegistryHeader, framedReader, oneOf, type Read } from "./framing.ts";
 import { decodeJson } from "./json.ts";
 
 export function compileAvro(spec: DecodeSpec): CompiledDecoder {
@@ -19,12 +20,14 @@ export function compileAvro(spec: DecodeSpec): CompiledDecoder {
     const reason = error instanceof Error ? error.message : String(error);
     return { ok: false, field: "schema_text", message: `Avro schema: ${reason.slice(0, 300)}` };
   }
-  const decoder = spec.encoding === "json" ? jsonDecoder(schema.root, spec) : binaryDecoder(schema);
+  const decoder =
+    spec.encoding === "json" ? jsonDecoder(schema.root, spec) : binaryDecoder(schema, spec);
   return { ok: true, decoder };
 }
 
 function jsonDecoder(root: AvroNode, spec: DecodeSpec): Decoder {
   return {
+    timeUnit: (path) => avroTimeUnit(root, path),
     decode: (bytes, start, end) => {
       const json = decodeJson(bytes, start, end);
       if (json === undefined) return undefined;
@@ -39,36 +42,29 @@ function jsonDecoder(root: AvroNode, spec: DecodeSpec): Decoder {
   };
 }
 
-/** Zero byte and a schema id of four bytes. */
-const REGISTRY_HEADER_BYTES = 5;
 /** C3 01 and the fingerprint of the schema. */
 const SINGLE_OBJECT_HEADER_BYTES = 10;
 
 /**
- * A header is taken off only where the bytes do not decode without it: a plain value may begin
- * with the same bytes. The reader has one schema, so a registry's id is not looked at, and a
- * fingerprint only settles which of the two comes first.
+ * The reader has one schema, so a registry's id is not looked at. A single object with the
+ * schema's own fingerprint is known for sure; with another one, it is read as one if the bytes do
+ * not decode as they are (and the request does not leave that open).
  */
-function binaryDecoder({ root, canonical }: AvroSchema): Decoder {
+function binaryDecoder({ root, canonical }: AvroSchema, spec: DecodeSpec): Decoder {
   const fingerprint = avroFingerprint(canonical);
-  const read = (bytes: Uint8Array, start: number, end: number): Value | undefined =>
+  const read: Read = (bytes, start, end) =>
     undefinedIfUndecodable(() => readAvroBinary(root, bytes, start, end));
-  const readAfterHeader = (bytes: Uint8Array, start: number, end: number): Value | undefined => {
-    if (bytes[start] === 0 && end - start >= REGISTRY_HEADER_BYTES) {
-      return read(bytes, start + REGISTRY_HEADER_BYTES, end);
-    }
-    return isSingleObject(bytes, start, end)
-      ? read(bytes, start + SINGLE_OBJECT_HEADER_BYTES, end)
-      : undefined;
+  const plain: Read = (bytes, start, end) => {
+    if (!isSingleObject(bytes, start, end)) return read(bytes, start, end);
+    const after = start + SINGLE_OBJECT_HEADER_BYTES;
+    if (hasFingerprint(bytes, start + 2, fingerprint)) return read(bytes, after, end);
+    const whole = read(bytes, start, end);
+    if (spec.framing === null) return oneOf(whole, read(bytes, after, end));
+    return whole === undefined ? read(bytes, after, end) : whole;
   };
   return {
-    decode: (bytes, start, end) => {
-      if (isSingleObject(bytes, start, end) && hasFingerprint(bytes, start + 2, fingerprint)) {
-        return read(bytes, start + SINGLE_OBJECT_HEADER_BYTES, end);
-      }
-      const plain = read(bytes, start, end);
-      return plain === undefined ? readAfterHeader(bytes, start, end) : plain;
-    },
+    decode: framedReader(spec.framing, plain, afterRegistryHeader(read)),
+    timeUnit: (path) => avroTimeUnit(root, path),
   };
 }
 

@@ -1,6 +1,7 @@
 import { isObject, newObject, type Value } from "../value.ts";
 import { compileAvro } from "./avro.ts";
 import type { CompiledDecoder, Decoder, DecodeSpec } from "./decoder.ts";
+import { framedJson } from "./framing.ts";
 import { decodeJson } from "./json.ts";
 import { compileProtobuf } from "./protobuf.ts";
 
@@ -23,7 +24,9 @@ export class DecoderCache {
   }
 
   compile(spec: DecodeSpec): CompiledDecoder {
-    if (spec.type === "json") return { ok: true, decoder: jsonDecoder(spec) };
+    if (spec.type === "json") {
+      return { ok: true, decoder: framedJson(jsonDecoder(spec), spec.framing) };
+    }
     const key = keyOf(spec);
     const known = this.#entries.get(key);
     if (known !== undefined) {
@@ -34,8 +37,11 @@ export class DecoderCache {
     }
     this.misses++;
     const compiled = spec.type === "avro" ? compileAvro(spec) : compileProtobuf(spec);
-    if (compiled.ok) this.#keep(key, compiled.decoder);
-    return compiled;
+    if (!compiled.ok) return compiled;
+    const decoder =
+      spec.encoding === "json" ? framedJson(compiled.decoder, spec.framing) : compiled.decoder;
+    this.#keep(key, decoder);
+    return { ok: true, decoder };
   }
 
   #keep(key: string, decoder: Decoder): void {
@@ -50,8 +56,9 @@ export class DecoderCache {
 }
 
 function keyOf(spec: DecodeSpec): string {
-  const { type, encoding, schemaText, message, applyDefaults, fieldAliases } = spec;
-  return JSON.stringify([type, encoding, message, applyDefaults, [...fieldAliases], schemaText]);
+  const { type, encoding, framing, schemaText, message, applyDefaults, fieldAliases } = spec;
+  const options = [type, encoding, framing, message, applyDefaults];
+  return JSON.stringify([...options, [...fieldAliases], schemaText]);
 }
 
 const PLAIN_JSON: Decoder = { decode: decodeJson };

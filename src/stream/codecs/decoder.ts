@@ -6,6 +6,8 @@ export type DecodeSpec = {
   readonly type: "json" | "avro" | "proto";
   /** Ignored by `json`. */
   readonly encoding: "binary" | "json";
+  /** Whether values have the header of a schema registry; null: the request does not say. */
+  readonly framing: "registry" | "none" | null;
   readonly schemaText: string;
   /** The Protobuf message; null where the text declares exactly one. */
   readonly message: string | null;

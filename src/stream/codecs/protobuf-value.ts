@@ -8,6 +8,18 @@ export type ValueOptions = {
   readonly hasHashedKeys: boolean;
 };
 
+/** protobufjs leaves out what is named `__proto__`, so it gets this name instead. */
+const SAFE_PROTO = "ayder__proto__name";
+
+/** `.proto` text in which no field or enum value is named `__proto__`. */
+export function withSafeNames(source: string): string {
+  return source.replace(/\b__proto__(?=\s*=\s*-?\d)/g, SAFE_PROTO);
+}
+
+export const fieldNameOf = (field: protobuf.Field): string => nameOf(field.name);
+
+const nameOf = (name: string): string => (name === SAFE_PROTO ? "__proto__" : name);
+
 type Fields = { readonly [name: string]: unknown };
 
 /**
@@ -26,7 +38,7 @@ export function messageValue(type: protobuf.Type, message: object, options: Valu
     const converted = isAbsent(field, value)
       ? absentValue(field, options)
       : presentValue(field, value, options);
-    if (converted !== undefined) out[field.name] = converted;
+    if (converted !== undefined) out[fieldNameOf(field)] = converted;
   }
   return out;
 }
@@ -79,7 +91,8 @@ function singleValue(field: protobuf.Field, value: unknown, options: ValueOption
   }
   // An unknown number of an open enum stays a number, as in ProtoJSON.
   if (resolvedType instanceof protobuf.Enum) {
-    return resolvedType.valuesById[value as number] ?? (value as number);
+    const name = resolvedType.valuesById[value as number];
+    return name === undefined ? (value as number) : nameOf(name);
   }
   if (field.type === "bytes") return base64(value as ArrayLike<number>);
   if (field.type === "float") return finiteOrNull(Math.fround(value as number));

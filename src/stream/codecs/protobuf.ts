@@ -1,6 +1,7 @@
 import protobuf from "protobufjs";
 import protojson from "protobufjs/ext/protojson.js";
-import { isArray, isObject, newObject, type Value } from "../value.ts";
+import { isArray, isObject, newObject, type Path, type Value } from "../value.ts";
+import type { TimeUnit } from "../window.ts";
 import {
   type CompiledDecoder,
   DECLARATIONS_MAX,
@@ -9,8 +10,10 @@ import {
   undefinedIfUndecodable,
   VALUE_DEPTH_MAX,
 } from "./decoder.ts";
+import { afterRegistryHeader, framedReader, type Read, readMessageIndexes } from "./framing.ts";
 import { decodeJson, parseJsonText } from "./json.ts";
-import { messageValue } from "./protobuf-value.ts";
+import { addImports, dropServices } from "./protobuf-imports.ts";
+import { fieldNameOf, messageValue, withSafeNames } from "./protobuf-value.ts";
 
 /** protobufjs reads the schema, the wire format and ProtoJSON; what comes out is made a `Value`. */
 export function compileProtobuf(spec: DecodeSpec): CompiledDecoder {
@@ -21,15 +24,41 @@ export function compileProtobuf(spec: DecodeSpec): CompiledDecoder {
     const reason = error instanceof Error ? error.message : String(error);
     return { ok: false, field: "schema_text", message: `.proto text: ${reason.slice(0, 300)}` };
   }
+  const isFramed = spec.encoding === "binary" && spec.framing === "registry";
   const found = findMessage(root, spec.message);
-  if (typeof found === "string") return { ok: false, field: "message", message: found };
-  const decode = spec.encoding === "json" ? jsonReader(found, spec) : wireReader(found, spec);
+  // The header names the message too.
+  const isNamedByHeader =
+    isFramed && spec.message === null && messagesOf(root.nestedArray).length > 0;
+  if (typeof found === "string" && !isNamedByHeader) {
+    return { ok: false, field: "message", message: found };
+  }
+  const type = typeof found === "string" ? null : found;
+  const decode =
+    spec.encoding === "json" && type ? jsonReader(type, spec) : binaryReader(root, type, spec);
   return {
     ok: true,
     decoder: {
       decode: (bytes, start, end) => undefinedIfUndecodable(() => decode(bytes, start, end)),
+      timeUnit: (path) => (type === null ? null : timeUnitAt(type, path)),
     },
   };
+}
+
+const TIMESTAMP = ".google.protobuf.Timestamp";
+
+function timeUnitAt(type: protobuf.Type, path: Path): TimeUnit | null {
+  let at: protobuf.ReflectionObject | null = type;
+  for (let i = 0; i < path.length; i++) {
+    if (!(at instanceof protobuf.Type)) return null;
+    const field: protobuf.Field | undefined = at.fieldsArray.find(
+      (each) => fieldNameOf(each) === path[i],
+    );
+    if (field === undefined || (field.repeated && !field.map)) return null;
+    // A key of a map is a part of the path of its own.
+    if (field.map) i++;
+    at = field.resolvedType;
+  }
+  return at?.fullName === TIMESTAMP ? "timestamp" : null;
 }
 
 function parseProto(text: string): protobuf.Root {
@@ -42,19 +71,30 @@ function parseProto(text: string): protobuf.Root {
   if (source.split("{").length > DECLARATIONS_MAX) {
     throw new Error(`more than ${DECLARATIONS_MAX} blocks`);
   }
-  const { root, imports, weakImports } = protobuf.parse(source, new protobuf.Root(), {
-    keepCase: true,
-  });
-  for (const path of new Set([...(imports ?? []), ...(weakImports ?? [])])) {
-    const known = protobuf.common.get(path);
-    if (known?.nested === undefined) {
-      throw new Error(`import ${JSON.stringify(path)} is not available: put its messages here`);
-    }
-    root.addJSON(known.nested);
-  }
-  root.resolveAll();
+  const { root, imports, weakImports } = protobuf.parse(
+    withSafeNames(source),
+    new protobuf.Root(),
+    {
+      keepCase: true,
+    },
+  );
+  const unknown = addImports(root, [...(imports ?? []), ...(weakImports ?? [])]);
+  dropServices(root);
+  resolveAll(root, unknown);
   for (const type of allMessagesOf(messagesOf(root.nestedArray))) checkDefaults(type);
   return root;
+}
+
+/** Imports that are not known are needed only where one of their types is used. */
+function resolveAll(root: protobuf.Root, unknownImports: readonly string[]): void {
+  try {
+    root.resolveAll();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (unknownImports.length === 0) throw error;
+    const names = unknownImports.map((path) => JSON.stringify(path)).join(", ");
+    throw new Error(`${reason}: import ${names} is not available, put its messages here`);
+  }
 }
 
 /** protobufjs reads the number of a default as a double; a default must not lose its digits. */
@@ -112,6 +152,39 @@ function namesOf(types: readonly protobuf.Type[]): string {
 
 type Reader = (bytes: Uint8Array, start: number, end: number) => Value;
 
+/** @param asked null: the header of each value says which message it is. */
+function binaryReader(root: protobuf.Root, asked: protobuf.Type | null, spec: DecodeSpec): Read {
+  const read = (type: protobuf.Type): Read => {
+    const reader = wireReader(type, spec);
+    return (bytes, start, end) => undefinedIfUndecodable(() => reader(bytes, start, end));
+  };
+  const messages = messagesOf(root.nestedArray);
+  const framed: Read = (bytes, start, end) => {
+    const { path, end: after } = readMessageIndexes(bytes, start, end);
+    const named = messageAt(messages, path);
+    // The text may be a part of what the registry has; then only the request can name the message.
+    const type = named ?? asked;
+    if (type === null || (asked !== null && type !== asked)) return undefined;
+    return read(type)(bytes, after, end);
+  };
+  const plain: Read = asked === null ? () => undefined : read(asked);
+  const safely: Read = (bytes, start, end) =>
+    undefinedIfUndecodable(() => framed(bytes, start, end));
+  return framedReader(spec.framing, plain, afterRegistryHeader(safely));
+}
+
+/** The message that a path of indexes names: in the text, then in the message before. */
+function messageAt(messages: readonly protobuf.Type[], path: readonly number[]) {
+  let among = messages;
+  let found: protobuf.Type | undefined;
+  for (const index of path) {
+    found = among[index];
+    if (found === undefined) return undefined;
+    among = found.nestedArray.filter((object) => object instanceof protobuf.Type);
+  }
+  return found;
+}
+
 function wireReader(type: protobuf.Type, { applyDefaults }: DecodeSpec): Reader {
   return (bytes, start, end) => {
     const reader = protobuf.Reader.create(bytes.subarray(start, end));
@@ -144,8 +217,9 @@ function withFieldNames(type: protobuf.Type, json: Value, aliases: Aliases, dept
   if (!isObject(json) || type.fullName.startsWith(".google.protobuf.")) return json;
   const out = newObject();
   for (const field of type.fieldsArray) {
-    const names = [field.name, field.jsonName, ...(aliases.get(field.name) ?? [])];
-    const given = names.find((name) => Object.hasOwn(json, name));
+    const name = fieldNameOf(field);
+    const names = [name, field.jsonName, ...(aliases.get(name) ?? [])];
+    const given = names.find((each) => Object.hasOwn(json, each));
     if (given === undefined) continue;
     const value = json[given] ?? null;
     out[field.name] = fieldJson(field, value, aliases, depth);

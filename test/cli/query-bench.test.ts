@@ -53,6 +53,32 @@ test("a query shows its rows and aggregates as tables", async () => {
   expect(none.out).toStartWith("0 rows\n");
 });
 
+test("an answer that is not all says so on standard error, and how to go on", async () => {
+  const err = async (body: object) => {
+    const done = await run(["query", JSON.stringify(body)]);
+    expect(done.code).toBe(0);
+    return done.err;
+  };
+  expect(await err({ source, aggregate })).toBe("");
+  expect(await err({ source: { ...source, limit: 2 }, aggregate })).toBe(
+    'ayder: truncated: this is not all; go on with "offset":2 in source\n',
+  );
+  expect(await err({ source, transform: { emit_rows: 1 } })).toContain('"offset":1 in source');
+  expect(await err({ source, aggregate, transform: { emit_rows: 1 } })).toBe(
+    'ayder: more rows than emit_rows; they go on with "offset":1 in source\n',
+  );
+  const on = { left_key: "region", right_key: "region" };
+  const side = { ...source, limit: 1 };
+  expect(await err({ left: side, right: side, on })).toBe(
+    'ayder: truncated: this is not all; go on with "offset":1 in left and 1 in right\n',
+  );
+});
+
+test("a byte order mark before the query is skipped", async () => {
+  const { code, out } = await run(["query"], { stdin: `\ufeff${query}` });
+  expect([code, out.split("\n")[0]]).toEqual([0, "region  amount  user.id  note"]);
+});
+
 test("the query comes from the argument, a file or standard input; --json is the answer as it came", async () => {
   const exact = JSON.stringify({ source, transform: { emit_rows: 3, left_fields: ["amount"] } });
   const path = join(directory.path, "query.json");

@@ -49,6 +49,53 @@ test("four run, sixteen wait, one more is refused; all that waited are served", 
   expect(consumedOf(await made.streams.query({ body: BODY, signal: never() }))).toBe(5);
 });
 
+test("two aggregates over whole partitions run, others wait, and short queries pass them", async () => {
+  const made = bench();
+  const open = gated(made);
+  const whole = JSON.stringify({ source: { topic: "t", partition: 0 }, aggregate: {} });
+  const leaving = new AbortController();
+  const scan = (signal = never()) => made.streams.query({ body: whole, signal });
+  const running = [scan(), scan()];
+  await until("two read", () => made.log().reads.length === 2);
+  const gone = scan(leaving.signal);
+  const waiting = Array.from({ length: 15 }, () => scan());
+  expect(await scan()).toMatchObject({
+    ok: false,
+    code: "overloaded",
+    message: "2 aggregates over whole partitions run and 16 wait, which is the limit",
+  });
+  const short = made.streams.query({ body: BODY, signal: never() });
+  await until("the short one reads", () => made.log().reads.length === 3);
+  leaving.abort();
+  expect(await gone).toMatchObject({ ok: false, code: "shutting_down" });
+  open();
+  expect(consumedOf(await short)).toBe(5);
+  for (const answer of await Promise.all([...running, ...waiting])) {
+    expect(consumedOf(answer)).toBe(5);
+  }
+});
+
+test("truncated means that the end as of the request was not reached", async () => {
+  const made = bench();
+  const ask = async (body: object) => {
+    const answer = await made.streams.query({ body: JSON.stringify(body), signal: never() });
+    const { truncated, source } = JSON.parse(answer.ok ? answer.json : "{}");
+    expect(source.truncated).toBe(truncated);
+    return [truncated, source.next_offset];
+  };
+  const source = { topic: "t", partition: 0 };
+  expect(await ask({ source: { ...source, limit: 5 }, aggregate: {} })).toEqual([false, 5]);
+  expect(await ask({ source: { ...source, limit: 4 }, aggregate: {} })).toEqual([true, 4]);
+  expect(await ask({ source, transform: { emit_rows: 4 } })).toEqual([true, 4]);
+  expect(await ask({ source, transform: { emit_rows: 5 } })).toEqual([false, 5]);
+  const open = gated(made);
+  const whole = ask({ source, aggregate: {} });
+  await until("it reads", () => made.log().reads.length > 4);
+  made.run((writer) => encodeProduce(writer, 1, 0, recordsOf([{ i: 5 }]), null));
+  open();
+  expect(await whole).toEqual([false, 5]);
+});
+
 test("who leaves the queue or the work makes room for others", async () => {
   const made = bench();
   const open = gated(made);

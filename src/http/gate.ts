@@ -45,20 +45,22 @@ export class Gate implements CallEnd {
   serve(route: Route, request: Request): Response | Promise<Response> {
     const startedAt = performance.now();
     this.#parts.instruments.requestsInFlight.value++;
-    this.inFlight.add(request);
     let answer: Response | Promise<Response>;
     try {
       const call = this.#admit(route, request, startedAt);
       checkTarget(call);
       const leader = route.isWrite ? this.#parts.forwardTo() : null;
       answer = leader === null ? route.handle(call) : this.#forward(route, request, leader);
-      if (call.endsItself) return answer;
+      if (call.endsItself) {
+        this.inFlight.add(request);
+        return answer;
+      }
     } catch (error) {
       answer = this.failed(route, request, error);
     }
-    return answer instanceof Promise
-      ? this.#settle(route, request, startedAt, answer)
-      : this.finish(route, request, startedAt, answer);
+    if (!(answer instanceof Promise)) return this.finish(route, request, startedAt, answer);
+    this.inFlight.add(request);
+    return this.#settle(route, request, startedAt, answer);
   }
 
   async #forward(route: Route, request: Request, leader: Leader): Promise<Response> {
@@ -133,7 +135,7 @@ export class Gate implements CallEnd {
   finish(route: Route, request: Request, startedAt: number, ready: Response): Response {
     const { instruments, bodies, endLong } = this.#parts;
     instruments.requestsInFlight.value--;
-    this.inFlight.delete(request);
+    if (this.inFlight.size > 0) this.inFlight.delete(request);
     bodies.release(request);
     endLong(request);
     const response = ready instanceof LargeAnswer ? this.#large(route, request, ready) : ready;

@@ -3,7 +3,7 @@
 import type { Logger } from "../metrics/log.ts";
 import type { App } from "./app.ts";
 import { ApiError, errorResponse } from "./errors.ts";
-import { isRoot, writtenPathRoutes } from "./written-path.ts";
+import { isKeyPath, writtenPathRoutes } from "./written-path.ts";
 
 /** PEM texts. */
 export type ServerTls = { readonly cert: string; readonly key: string };
@@ -121,7 +121,7 @@ function bind(app: App, options: ServerOptions, port: number, tls: ServerTls | n
     idleTimeout: idleTimeoutSeconds,
     maxRequestBodySize: BODY_BYTES_MAX,
     routes: writtenPathRoutes(app.fetch, app.fetchRewritten),
-    fetch: (request) => (isRoot(request.url) ? app.fetch(request) : app.fetchRewritten(request)),
+    fetch: (request) => (isKeyPath(request.url) ? app.fetchRewritten(request) : app.fetch(request)),
     error: (error) => {
       log.error("request failed outside of the handlers", { error: error.stack ?? error.message });
       const { code, message } = new ApiError("internal_error");

@@ -15,38 +15,57 @@ type Handler = (request: Request) => Response | Promise<Response>;
 
 const NAMES: readonly string[] = Array.from({ length: SEGMENTS_MAX }, (_, i) => `s${i}`);
 
-/** Routes for all paths without empty segments, with and without a slash at the end. */
-export function writtenPathRoutes(
-  serve: Handler,
-  rewritten: Handler,
-): Record<string, (request: Routed) => Response | Promise<Response>> {
-  const routes: Record<string, (request: Routed) => Response | Promise<Response>> = {};
+type Routes = Record<
+  string,
+  | ((request: Routed) => Response | Promise<Response>)
+  | Partial<Record<"DELETE" | "PUT", (request: Routed) => Response | Promise<Response>>>
+>;
+
+/**
+ * Routes for keys and for what is deleted or defined by its name, without empty segments, with and
+ * without a slash at the end. Produce and consume are not among them: the names of topics and groups
+ * cannot contain what is rewritten, and a routed request costs the runtime about 2 microseconds more.
+ */
+export function writtenPathRoutes(serve: Handler, rewritten: Handler): Routes {
+  const routes: Routes = {};
   let path = "";
   for (const [at, name] of NAMES.entries()) {
+    const handle = (first: string, ending: string) => (request: Routed) =>
+      isAsWritten(request.url, request.params, { first, count: at + 1, ending })
+        ? serve(request)
+        : rewritten(request);
     path += `/:${name}`;
-    const handle = (slash: string) => (request: Routed) =>
-      isAsWritten(request.url, request.params, at + 1, slash) ? serve(request) : rewritten(request);
-    routes[path] = handle("");
-    routes[`${path}/`] = handle("/");
+    for (const ending of ["", "/"]) {
+      routes[`/kv${path}${ending}`] = handle("kv", ending);
+      const named = handle("broker", ending);
+      routes[`/broker${path}${ending}`] = { DELETE: named, PUT: named };
+    }
   }
   return routes;
 }
 
+type Written = {
+  readonly first: string;
+  /** Number of segments after the first. */
+  readonly count: number;
+  /** What follows the last segment: nothing or a slash. */
+  readonly ending: string;
+};
+
 /**
- * True if the path of `url` consists of these segments.
+ * True if the path of `url` consists of the first segment and these ones.
  *
  * @param segments as they were sent, decoded once.
- * @param ending what follows the last segment: nothing or a slash.
  */
 export function isAsWritten(
   url: string,
   segments: Segments,
-  count: number,
-  ending: string,
+  { first, count, ending }: Written,
 ): boolean {
   const start = pathStartOf(url);
   const end = pathEndOf(url, start);
-  let at = start;
+  let at = start + 1 + first.length;
+  if (!url.startsWith(first, start + 1) || !isEnd(url, at, end)) return false;
   for (let i = 0; i < count; i++) {
     const written = segments[NAMES[i] as string] as string;
     // Without a Host the URL is the target as it was sent, and a forwarded one would be rewritten.
@@ -76,8 +95,5 @@ function isDecoded(raw: string, written: string): boolean {
   }
 }
 
-/** The root is the only path without segments that a route may take. */
-export const isRoot = (url: string): boolean => {
-  const start = pathStartOf(url);
-  return pathEndOf(url, start) - start === 1;
-};
+/** True for a path of keys: one that no route has matched has an empty segment, or too many. */
+export const isKeyPath = (url: string): boolean => url.startsWith("/kv/", pathStartOf(url));

@@ -47,8 +47,14 @@ test("a key that the runtime would rewrite is 400 and writes nothing", async () 
       expect(text).toContain('"invalid_key"');
     }
   }
-  expect((await send("POST", "/broker/topics/a\\..\\b/produce")).status).toBe(404);
-  expect((await send("POST", "/broker/topics/a/../b/produce")).status).toBe(404);
+  // What is deleted by its name is what was named.
+  await ask("POST /broker/topics", {
+    body: JSON.stringify({ name: "b", partitions: 1 }),
+  });
+  for (const name of ["a/../b", "a\\..\\b", "%2e/b"]) {
+    expect((await send("DELETE", `/broker/topics/${name}`, "\r\n")).status).toBe(404);
+  }
+  expect((await ask("GET /broker/topics/b")).status).toBe(200);
   expect(await keys()).toEqual([]);
 });
 

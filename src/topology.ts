@@ -35,7 +35,7 @@ function parseMember(entry: string): MemberAddress {
       `RF_HA_NODES: "${entry}": ${what}; an entry is id:host:raft_port:priority[:http_port]`,
     );
   const match = /^([^:]*):(\[[^\]]*\]|[^:]*):([^:]*):([^:]*)(?::([^:]*))?$/.exec(entry);
-  if (match === null) throw wrong("it has not four or five parts");
+  if (match === null) throw wrong("it does not have four or five parts");
   const [, id = "", host = "", raftText = "", priorityText = "", httpText] = match;
   if (!NODE_ID.test(id)) throw wrong("the id is not 1 to 64 of A-Z a-z 0-9 . _ -");
   if (host === "") throw wrong("the host is missing");
@@ -46,12 +46,12 @@ function parseMember(entry: string): MemberAddress {
   if (isBracketed && !isBareIPv6(bare)) throw wrong(`"${host}" is not an IPv6 address`);
   const port = (digits: string) => {
     const value = parseDecimal(digits);
-    if (value === null || value < 1 || value > PORT_MAX) throw wrong(`"${digits}" is no port`);
+    if (value === null || value < 1 || value > PORT_MAX) throw wrong(`"${digits}" is not a port`);
     return value;
   };
   const raftPort = port(raftText);
   const priority = parseDecimal(priorityText);
-  if (priority === null || priority > PRIORITY_MAX) throw wrong("the priority is no number");
+  if (priority === null || priority > PRIORITY_MAX) throw wrong("the priority is not a number");
   const httpPort = httpText === undefined ? raftPort + 1 : port(httpText);
   return { id: id as NodeId, host: bare, raftPort, priority, httpPort };
 }

@@ -1,4 +1,4 @@
-/** The candidate and the pre-candidate. */
+/** Handles messages to a candidate or pre-candidate. */
 import { campaign, countBallot, nextTerm } from "./election.ts";
 import { obeyLeader } from "./follower.ts";
 import { becomeLeader } from "./leader.ts";
@@ -10,7 +10,7 @@ export function stepCandidate(raft: Raft, candidate: Candidate, message: Message
     case "append_request":
     case "heartbeat":
     case "snapshot_offer":
-      // Someone else won this term.
+      // Another member won the election of this term.
       raft.failedRounds = 0;
       becomeFollower(raft, message.term, message.from);
       obeyLeader(raft, message);
@@ -19,13 +19,13 @@ export function stepCandidate(raft: Raft, candidate: Candidate, message: Message
       if (candidate.name === "candidate") stepBallot(raft, candidate, message);
       return;
     case "pre_vote_response":
-      // A grant that is late, for a term that came and went, is no consent to a further one.
+      // A pre-vote grant for an earlier term does not count for the next one.
       if (candidate.name !== "pre_candidate") return;
       if (message.granted && message.term !== nextTerm(raft)) return;
       stepBallot(raft, candidate, message);
       return;
     default:
-    // Nothing else means anything to a candidate.
+    // A candidate ignores all other messages.
   }
 }
 
@@ -33,7 +33,7 @@ function stepBallot(raft: Raft, candidate: Candidate, message: VoteResponse): vo
   settle(raft, candidate, countBallot(raft, candidate, message.from, message.granted));
 }
 
-/** The disk has this node's own vote: only now it counts. */
+/** Counts this node's own vote, which is valid only once it is durable. */
 export function stepOwnVoteDurable(raft: Raft, candidate: Candidate): void {
   settle(raft, candidate, countBallot(raft, candidate, raft.id, true));
 }

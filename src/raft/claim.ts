@@ -1,7 +1,10 @@
 /**
- * A log whose end was lost to damage after it had been acknowledged. Until it is as long again, an
- * entry that was committed by this disk may be on no other disk of a majority, so this member
- * behaves in elections as if it still had all that it lost. Proof and duties: DESIGN.md, "Lost ends".
+ * The truncated-log marker of a member whose log was cut for damage after its entries had been
+ * acknowledged.
+ *
+ * Until the log is as long as before, an entry that this disk helped to commit may be missing from
+ * a majority of the other disks. So this member behaves in elections as if it still had the entries
+ * that it lost. The proof and the rules are in DESIGN.md, "Truncated logs".
  */
 import { maxIndex, minIndex } from "./indexes.ts";
 import { type Raft, send } from "./state.ts";
@@ -9,27 +12,30 @@ import { INDEX_0, type LogClaim, type LogIndex, type NodeId, type Term } from ".
 
 export type Claim = LogClaim & {
   /**
-   * Commit index of the hard state. What lies there now may be another entry, so it is not acted
-   * upon; but membership changes up to it may have been.
+   * Commit index of the hard state. Membership changes up to it may have been applied. The entries
+   * there may differ now, so the commit index itself is not acted upon.
    */
   readonly commit: LogIndex;
-  /** Up to here the log was found to be that of a leader. */
+  /** The log is known to agree with a leader's log up to this index. */
   verified: LogIndex;
 };
 
-/** Whether a log that ends in (`index`, `term`) may be elected by this member. */
+/** Tells whether this member may vote for a candidate whose log ends in (`index`, `term`). */
 export const isAtOrAfterClaim = ({ claim }: Raft, index: LogIndex, term: Term): boolean =>
   claim === null || reaches(claim, index, term);
 
 const reaches = (claim: LogClaim, index: LogIndex, term: Term): boolean =>
   term > claim.term || (term === claim.term && index >= claim.index);
 
-/** An append by the leader fitted. What it cut off was longer than the log is now. */
+/**
+ * Records that an append of the leader matched up to `upTo`. The marker holds this index, since the
+ * log may be shorter than what was cut off.
+ */
 export function verified({ claim }: Raft, upTo: LogIndex): void {
   if (claim !== null) claim.verified = maxIndex(claim.verified, upTo);
 }
 
-/** Tells the leader where this log ends now: it may count on more. */
+/** Tells the leader where this log ends now, since the leader may count entries that were lost. */
 export function reportLoss(raft: Raft, to: NodeId): void {
   if (raft.claim === null) return;
   const { lastIndex, lastTerm } = raft.log;
@@ -38,13 +44,16 @@ export function reportLoss(raft: Raft, to: NodeId): void {
   send(raft, { type: "append_response", from, to, term, accepted: false, ...hint });
 }
 
-/** The commit index that a restart must not fall behind. */
+/** Returns the commit index that a restart must not fall behind. */
 export const commitToKeep = ({ log, claim }: Raft): LogIndex =>
   claim === null ? log.commit : maxIndex(log.commit, claim.commit);
 
 /**
- * The claim ends when this disk holds a leader's log up to it, and with it every committed entry
- * that was ever acknowledged here; and when all is known to be committed that was known before.
+ * Removes the marker when two conditions hold.
+ *
+ * - This disk has a leader's log up to the marker, and so every committed entry that it ever
+ * acknowledged.
+ * - The commit index is at least the one that the hard state had.
  */
 export function maybeReleaseClaim(raft: Raft): void {
   const { claim, log } = raft;

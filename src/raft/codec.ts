@@ -28,10 +28,15 @@ import type {
   VoteResponse,
 } from "./types.ts";
 
-/** Of each message; a changed layout gets a new number and the old stays readable. */
+/**
+ * The version byte of each message. A changed layout gets a new number, and the old layout stays
+ * readable.
+ */
 export const MESSAGE_VERSION = 1;
 
-/** Never renumber: nodes of different versions talk to each other. */
+/**
+ * The type byte of each message. Never renumber: nodes of different versions talk to each other.
+ */
 const TAGS = {
   vote_request: 1,
   vote_response: 2,
@@ -52,10 +57,10 @@ const TYPE_BY_TAG = new Map<number, Message["type"]>(
   (Object.keys(TAGS) as Message["type"][]).map((type) => [TAGS[type], type]),
 );
 const ENTRY_TYPES: readonly EntryType[] = ["normal", "conf_change"];
-/** Term, type and length of the data: an entry takes no less. */
+/** The least size of an encoded entry: term, type and length of the data. */
 const ENTRY_BYTES_MIN = 3;
 
-/** @returns the message as bytes of their own. */
+/** @returns the message as a newly allocated array of bytes. */
 export function encodeMessage(message: Message): Uint8Array {
   const writer = new ByteWriter(128);
   writeMessage(writer, message);

@@ -1,4 +1,4 @@
-/** Bytes of membership: the data of `conf_change` entries, and configurations for checkpoints. */
+/** Encodes membership: the data of `conf_change` entries, and configurations in checkpoints. */
 import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import { checkConfiguration } from "./membership.ts";
 import type { ConfChange, Configuration, MembershipChange, NodeId, Transition } from "./types.ts";
@@ -21,7 +21,7 @@ export function encodeConfChange(change: ConfChange): Uint8Array {
   return writer.take();
 }
 
-/** No bytes at all also mean: leave the joint configuration. @throws DecodeError */
+/** Decodes a change. Empty data means: leave the joint configuration. @throws DecodeError */
 export function decodeConfChange(bytes: Uint8Array): ConfChange {
   if (bytes.length === 0) return LEAVE_JOINT;
   const reader = new ByteReader(bytes);
@@ -82,7 +82,9 @@ export function readFlag(reader: ByteReader): boolean {
   return value === 1;
 }
 
-/** A count that cannot be true of the bytes that are left is refused before anything is allocated. */
+/**
+ * Reads a count. Refuses one that the remaining bytes cannot hold, before anything is allocated.
+ */
 export function readCount(reader: ByteReader, itemBytesMin: number): number {
   const count = reader.varint();
   if (count > reader.remaining / itemBytesMin) throw new DecodeError("count beyond the frame");

@@ -1,6 +1,7 @@
 /**
- * The Raft core of one shard: deterministic, without clock or I/O. Input by methods, output by
- * `drain`. What the caller owes it, and the driver loop, are in DESIGN.md.
+ * The Raft core of one shard. It is deterministic and has no clock and no I/O: input comes by
+ * method calls, output is returned by `drain`. The obligations of the caller and the driver loop
+ * are in DESIGN.md.
  */
 import { assert } from "../lib/assert.ts";
 import { stepOwnVoteDurable } from "./candidate.ts";
@@ -64,49 +65,66 @@ export type { Status } from "./status.ts";
 
 export type CoreConfig = {
   readonly id: NodeId;
-  /** Ticks without a leader before a campaign: drawn from this to twice this. Above heartbeatTicks. */
+  /**
+   * Election timeout in ticks. The actual timeout is drawn from this to twice this. Must exceed
+   * `heartbeatTicks`.
+   */
   readonly electionTimeoutTicks: number;
   readonly heartbeatTicks: number;
-  /** The only source of chance. `u32()` returns an integer of 0 … 2^32-1. */
+  /** The only source of randomness. `u32()` returns an integer of 0 … 2^32-1. */
   readonly random: { u32(): number };
   /** @default true */
   readonly preVote?: boolean;
   /**
-   * A leader that hears no quorum for an election timeout steps down. Without it one that is cut off
-   * leads on, and keeps its own reads until it hears of another.
+   * A leader that does not hear from a quorum for an election timeout steps down. Without this, a
+   * leader that is cut off keeps its role and its own pending reads until it hears of another
+   * leader.
    *
    * @default true
    */
   readonly checkQuorum?: boolean;
-  /** By member, higher is preferred, absent is 0. Biases election timeouts and transfer, never votes. */
+  /**
+   * Priority by member. Higher is preferred, absent means 0. It biases election timeouts and
+   * transfers, but never votes.
+   */
   readonly priority?: ReadonlyMap<NodeId, number>;
-  /** Data and a little more per entry in one append; one entry always fits. @default 1 MiB */
+  /**
+   * Bytes of one append (data and a small overhead per entry). One entry always fits. @default 1
+   * MiB
+   */
   readonly maxAppendBytes?: number;
-  /** Unanswered appends per follower. @default 256 */
+  /** Maximum number of unanswered appends per follower. @default 256 */
   readonly maxInflightMessages?: number;
-  /** Data in unanswered appends per follower, 0: no limit. @default 64 MiB */
+  /** Maximum bytes of data in unanswered appends per follower. 0 means no limit. @default 64 MiB */
   readonly maxInflightBytes?: number;
-  /** Proposed data that is not committed yet. @default 256 MiB */
+  /** Maximum bytes of proposed data that is not committed yet. @default 256 MiB */
   readonly maxUncommittedBytes?: number;
-  /** Data in `committed` of one output; one entry always fits. @default 16 MiB */
+  /** Maximum bytes of data in `committed` of one output. One entry always fits. @default 16 MiB */
   readonly maxCommittedBytes?: number;
 };
 
 export type InitialState = {
   /** @default term 0, no vote, commit at the snapshot */
   readonly hardState?: HardState | null;
-  /** Membership in force at `applied`. No voters: a node that is to be added by others. Not copied. */
+  /**
+   * Membership in force at `applied`; not copied. It has no voters on a node that others will add.
+   */
   readonly configuration: Configuration;
-  /** The newest checkpoint. `configuration`: as of its index, if other than the one above. */
+  /**
+   * The newest checkpoint. `configuration` is the membership as of its index, if it differs from
+   * the one above.
+   */
   readonly snapshot?: {
     readonly index: LogIndex;
     readonly term: Term;
     readonly configuration?: Configuration;
   };
   /**
-   * Entries whose payloads stay in the journal, with their terms. They must be applied, and reach at
-   * least to the snapshot. `after`: what comes before them; the first run begins right behind it, or
-   * earlier. @default the snapshot
+   * Terms of entries whose payloads stay in the journal. The entries must be applied and must reach
+   * at least to the snapshot. `after` is the position before them; the first run begins right after
+   * it, or earlier.
+   *
+   * @default the snapshot
    */
   readonly evicted?: {
     readonly after?: { readonly index: LogIndex; readonly term: Term };
@@ -116,17 +134,19 @@ export type InitialState = {
   /** The durable entries after the snapshot (and after `evicted`), contiguous. */
   readonly entries?: readonly Entry[];
   /**
-   * The end of the log was cut off for damage, and this is how far it went. Not for a sole voter:
-   * only others can bring it back. @default null
+   * The end of the log before it was cut for damage. Not allowed for a sole voter, since only other
+   * members can restore the entries.
+   *
+   * @default null
    */
   readonly claim?: LogClaim | null;
-  /** What the machine holds already. @default the snapshot's index */
+  /** The index that the machine has applied. @default the snapshot's index */
   readonly applied?: LogIndex;
 };
 
 export type ReadIndexResult = { readonly ok: true } | Rejection<"no_leader">;
 
-/** See the methods of `createCore` for what each does. */
+/** The methods are documented at `createCore`. */
 export type Core = {
   readonly id: NodeId;
   readonly term: Term;
@@ -139,76 +159,115 @@ export type Core = {
   readonly firstIndex: LogIndex;
   readonly evictedIndex: LogIndex;
   readonly configuration: Configuration;
-  /** Set while this disk holds less than it has acknowledged: it neither campaigns nor leads. */
+  /**
+   * Set while this disk has fewer entries than it has acknowledged. Such a member neither campaigns
+   * nor leads.
+   */
   readonly claim: LogClaim | null;
   /** The checkpoint that is offered to peers, with the membership as of its index. */
   readonly snapshot: SnapshotMeta;
-  /** `drain` would return something. */
+  /** Tells whether `drain` would return any output. */
   readonly hasOutput: boolean;
 
-  /** On an empty disk: the group begins with this checkpoint, to be installed as one of a leader. */
+  /**
+   * Bootstraps the Raft group on an empty disk with this checkpoint, which is installed like one
+   * from a leader.
+   */
   found(snapshot: SnapshotMeta): void;
-  /** A message from a peer. The sender's identity is the transport's business. */
+  /** Handles a message from a peer. The transport is responsible for the identity of the sender. */
   step(message: Message): void;
-  /** One unit of time passed. */
+  /** Advances the logical clock by one tick. */
   tick(): void;
-  /** Stand for election now, as if the election timer had run out. */
+  /** Campaigns now, as if the election timer had expired. */
   campaign(): void;
-  /** Leader only; appends one entry. The bytes belong to the log from now on. */
+  /** Appends one entry; leader only. The log owns the bytes from now on. */
   propose(data: Uint8Array): ProposeResult;
-  /** One change at a time. None: leave the joint configuration. */
+  /**
+   * Proposes a membership change; only one may be pending. No changes means: leave the joint
+   * configuration.
+   */
   proposeConfChange(
     changes: readonly MembershipChange[],
     transition?: Transition,
   ): ProposeConfChangeResult;
-  /** On a follower the order is passed on to the leader. */
+  /** Transfers leadership. A follower forwards the request to the leader. */
   transferLeadership(target: NodeId): TransferResult;
-  /** The answer is a `readState` with the same context, or the context in `readsDropped`. */
+  /**
+   * Requests a read index. The result is a `readState` with the same context, or the context in
+   * `readsDropped`.
+   */
   readIndex(context: unknown): ReadIndexResult;
-  /** The peer's connection broke: appends in flight are probably lost. */
+  /** Reports that the connection to the peer broke, so that appends in flight are probably lost. */
   reportUnreachable(id: NodeId): void;
-  /** The transfer of the snapshot that was offered to `id` ended. */
+  /** Reports the result of the transfer of the snapshot that was offered to `id`. */
   reportSnapshot(id: NodeId, ok: boolean): void;
-  /** A checkpoint at `index` (applied) is durable; it is the one offered from now on. */
+  /**
+   * Reports a durable checkpoint at `index`, which must be applied. It is offered to peers from now
+   * on.
+   */
   snapshotCreated(index: LogIndex): void;
-  /** Forgets entries up to `index` (applied and durable); implies `snapshotCreated(index)`. */
+  /**
+   * Removes entries up to `index` (applied and durable) from the log. Implies
+   * `snapshotCreated(index)`.
+   */
   compact(index: LogIndex): void;
-  /** Payloads up to `index` may leave memory; clamped to what is applied and durable. */
+  /**
+   * Allows payloads up to `index` to leave memory. The index is clamped to what is applied and
+   * durable.
+   */
   evict(index: LogIndex): void;
-  /** Answers a `FetchRequest` with at least one entry from `from` on; stale answers are ignored. */
+  /**
+   * Answers a `FetchRequest` with at least one entry, starting at `from`. Stale answers are
+   * ignored.
+   */
   fetched(peer: NodeId, from: LogIndex, entries: readonly Entry[]): void;
-  /** The payloads cannot be read: the peer gets a snapshot. */
+  /** Reports that the payloads cannot be read. The peer gets a snapshot instead. */
   fetchFailed(peer: NodeId, from: LogIndex): void;
-  /** Everything to do since the last call. */
+  /** Returns everything that the driver has to do since the last call. */
   drain(): Output;
-  /** The write with this token, and all before it, are durable; snapshots in them are installed. */
+  /**
+   * Reports that the write with this token and all earlier ones are durable. Snapshots in them are
+   * installed.
+   */
   persisted(token: number): void;
-  /** The machine has applied all up to `index`; membership changes come into force. */
+  /**
+   * Reports that the machine has applied entries up to `index`. Membership changes up to it take
+   * effect.
+   */
   applied(index: LogIndex): void;
   /**
-   * This node is not fit to lead for now (slow disk, long pause): no campaign for two timeouts,
-   * neither by `campaign` nor at the leader's word.
+   * Steps down because this node is not fit to lead for now (slow disk, long pause). It does not
+   * campaign for two election timeouts, neither by `campaign` nor by a leadership transfer.
    */
   stepDown(): void;
-  /** As in the config: the membership has told others. In force from the next deadline on. */
+  /**
+   * Replaces the priorities of the config. They take effect when the next election deadline is
+   * drawn.
+   */
   setPriorities(priority: ReadonlyMap<NodeId, number>): void;
-  /** Campaign after this many ticks without a leader; until the deadline is next drawn. */
+  /**
+   * Campaigns after this many ticks without a leader. Valid until the next election deadline is
+   * drawn.
+   */
   setElectionTimeout(ticks: number): void;
-  /** The disk of `id` is known to agree with the log up to here; null if not leader or a stranger. */
+  /**
+   * Returns the index up to which the disk of `id` is known to agree with the log. Null if this
+   * node is not the leader or `id` is not a member.
+   */
   matchIndex(id: NodeId): LogIndex | null;
   /**
-   * For a leader: the first entry that each peer still needs of this log, as far as it is known.
-   * Those who get a snapshot whatever is kept are left out.
+   * Returns, on a leader, the first entry of this log that each peer still needs, as far as it is
+   * known. Peers that need a snapshot in any case are left out.
    */
   neededFrom(): ReadonlyMap<NodeId, LogIndex>;
-  /** Null if compacted away or beyond the log. */
+  /** Returns null if the index is compacted or beyond the end of the log. */
   termAt(index: LogIndex): Term | null;
   status(): Status;
 };
 
 const MIB = 1024 * 1024;
 
-/** @throws AssertionError if config or state contradict themselves. */
+/** @throws AssertionError if the config or the initial state is inconsistent. */
 export function createCore(config: CoreConfig, initial: InitialState): Core {
   const raft = newRaft(settingsOf(config), initial);
   return {
@@ -365,7 +424,8 @@ function newRaft(settings: Settings, initial: InitialState): Raft {
     electionDeadline: 0,
     holdTicks: 0,
     failedRounds: 0,
-    // Not from zero: an answer to this node's former life must not answer a read of this one.
+    // The first request id is random, so that a late answer to an earlier process does not answer a
+    // read of this one.
     nextRequestId: settings.random.u32() * 2 ** 20,
   };
   drawElectionDeadline(raft);
@@ -385,7 +445,7 @@ function newLog(initial: InitialState, start: { index: LogIndex; term: Term }): 
   log.emitted = log.lastIndex;
   const applied = initial.applied ?? start.index;
   assert(applied >= log.evictedIndex && applied <= log.lastIndex, "applied is within the log");
-  // What is applied was committed, whatever commit index made it to disk.
+  // Applied entries are committed, even if the commit index on disk is lower.
   const known = (initial.claim ?? null) === null ? initial.hardState?.commit : undefined;
   log.commitTo(known ?? start.index);
   log.commitTo(applied);
@@ -409,7 +469,7 @@ function tick(raft: Raft): void {
   maybeCampaign(raft, raft.settings.preVote ? "pre" : "real");
 }
 
-/** A sole voter has nobody to wait for, and nobody to disturb. */
+/** A sole voter does not wait for an election timeout, since it has no other voter to disturb. */
 function isAlone(raft: Raft): boolean {
   const { voters, votersOutgoing } = raft.configuration;
   return voters.length === 1 && votersOutgoing.length === 0 && raft.role.name === "follower";

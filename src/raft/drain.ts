@@ -1,4 +1,4 @@
-/** Makes one output of what happened since the last. */
+/** Builds one output from everything that happened since the last one. */
 import { commitToKeep, maybeReleaseClaim } from "./claim.ts";
 import { after, before, maxIndex, minIndex } from "./indexes.ts";
 import { broadcastHeartbeat, flushCommitNotices, payloadBytes } from "./replication.ts";
@@ -25,7 +25,7 @@ export function drain(raft: Raft): Output {
   flushLeader(raft);
   const { out } = raft;
   const persist = takePersist(raft);
-  // Nothing to wait for: all that the held messages promise is durable already.
+  // Nothing has to be written: everything that the retained messages promise is already durable.
   if (persist === null && out.held.length > 0) {
     for (const message of out.held) out.messages.push(message);
     out.held = [];
@@ -33,7 +33,7 @@ export function drain(raft: Raft): Output {
   const committed = takeCommitted(raft);
   if (isEmpty(out)) {
     if (persist === null && committed.length === 0) return EMPTY_OUTPUT;
-    // The hot path of a group of one.
+    // This is the hot path of a Raft group with one member.
     return { ...EMPTY_OUTPUT, persist, committed };
   }
   raft.out = newOutbox();
@@ -53,7 +53,7 @@ export function drain(raft: Raft): Output {
   };
 }
 
-/** Something waits to be drained. */
+/** Tells whether there is output to drain. */
 export function hasOutput(raft: Raft): boolean {
   const { out, role } = raft;
   if (role.name === "leader" && (role.commitNoticeDue || role.reads.wantsRound)) return true;
@@ -71,7 +71,10 @@ const hasRest = (out: Outbox): boolean =>
   out.fetches.length > 0 ||
   out.snapshotNeeded.length > 0;
 
-/** Once per drain, so that the work of a whole turn shares a round and a notice. */
+/**
+ * Runs once per drain, so that all work of one event-loop iteration shares a read round and a
+ * commit notice.
+ */
 function flushLeader(raft: Raft): void {
   const { role } = raft;
   if (role.name !== "leader") return;
@@ -118,16 +121,17 @@ const isSnapshotUnwritten = ({ log, writes }: Raft): boolean =>
   log.pendingSnapshot !== null && log.pendingSnapshot !== writes.emittedSnapshot;
 
 /**
- * A membership change is applied only once a commit index that covers it is *durable*. Otherwise a
- * node could act on the change, crash, come back with the membership of before and a commit index
- * of before, and be elected by voters that have long been replaced.
+ * Tells whether a membership change waits for a durable commit index. A change is applied only once
+ * a commit index that covers it is durable. Otherwise a node could apply the change, crash, restart
+ * with the previous membership and commit index, and be elected by voters that were replaced long
+ * ago.
  */
 function mustSyncCommit({ log, writes }: Raft): boolean {
   const change = log.nextConfChange(maxIndex(log.applying, writes.emittedSyncedCommit));
   return change !== undefined && change <= log.commit;
 }
 
-/** Highest index that may be handed out for applying now. */
+/** Returns the highest index that may be applied now. */
 function applyLimit({ log, writes }: Raft): LogIndex {
   if (log.pendingSnapshot !== null) return log.applying;
   const limit = minIndex(log.commit, log.durable);
@@ -143,7 +147,7 @@ function takeCommitted(raft: Raft): readonly Entry[] {
   const entries = log.slice(from, limit, raft.settings.maxCommittedBytes);
   log.applying = (log.applying + entries.length) as LogIndex;
   if (role.name === "leader") {
-    // Entries of earlier terms were never counted.
+    // Entries of earlier terms are not part of the count.
     role.uncommittedBytes = Math.max(0, role.uncommittedBytes - payloadBytes(entries));
   }
   return entries;

@@ -1,24 +1,30 @@
-/** Campaigns: who may stand, and what standing sends. */
+/** Campaigns: which members may campaign, and which messages they send. */
 import { isVoter, membersOf } from "./membership.ts";
 import { NUMBER_MAX } from "./number-bounds.ts";
 import { jointVote, type VoteResult } from "./quorum.ts";
 import { becomeFollower, type Candidate, changeRole, enterTerm, type Raft, send } from "./state.ts";
 import { type LogIndex, type Message, TERM_0, type Term } from "./types.ts";
 
-/** `pre`: ask first, in no new term. `transfer`: by order of the leader, against all leases. */
+/**
+ * `pre` is a pre-vote, which starts no new term. `transfer` is ordered by the leader and ignores
+ * leases.
+ */
 export type CampaignKind = "pre" | "real" | "transfer";
 
-/** Voters stand, unless they lost what they had or know of a membership that may be out of date. */
+/**
+ * Tells whether this member may campaign. It must be a voter, have no truncated-log marker, and not
+ * be installing a snapshot, whose membership may differ.
+ */
 export function isPromotable(raft: Raft): boolean {
   const { configuration, id, log, claim } = raft;
-  // There must be a further term to stand in, and a further index for the first entry of it.
+  // A campaign needs a next term, and its first entry needs a next index.
   if (raft.term >= NUMBER_MAX || log.lastIndex >= NUMBER_MAX) return false;
   return isVoter(configuration, id) && log.pendingSnapshot === null && claim === null;
 }
 
 /**
- * Campaigns unless leader already, not promotable, told to hold still, or with committed membership
- * changes to apply.
+ * Campaigns, unless this member is the leader, is not promotable, was told to pause campaigns, or
+ * has a committed membership change that is not applied yet.
  */
 export function maybeCampaign(raft: Raft, kind: CampaignKind): void {
   if (raft.role.name === "leader" || raft.holdTicks > 0 || !isPromotable(raft)) return;
@@ -28,7 +34,9 @@ export function maybeCampaign(raft: Raft, kind: CampaignKind): void {
   campaign(raft, kind);
 }
 
-/** Becomes a (pre-)candidate and asks all voters of both halves. */
+/**
+ * Becomes a (pre-)candidate and requests votes from all voters of both halves of the configuration.
+ */
 export function campaign(raft: Raft, kind: CampaignKind): void {
   const candidate: Candidate = {
     name: kind === "pre" ? "pre_candidate" : "candidate",
@@ -43,13 +51,17 @@ export function campaign(raft: Raft, kind: CampaignKind): void {
     if (id === raft.id || !isVoter(raft.configuration, id)) continue;
     send(raft, voteRequest(raft, id, kind));
   }
-  // A pre-vote promises nothing, so this node's own needs no disk; a group of one is through.
+  // A pre-vote promises nothing, so this node's own counts before it is durable. A sole voter wins
+  // at once.
   if (kind === "pre" && countBallot(raft, candidate, raft.id, true) === "won") {
     campaign(raft, "real");
   }
 }
 
-/** The term to stand in. A log may begin in a later one than the hard state: terms never descend. */
+/**
+ * Returns the term of the next campaign. The log may have a later term than the hard state, and
+ * terms must not descend.
+ */
 export const nextTerm = ({ term, log }: Raft): Term => Math.max(term + 1, log.lastTerm) as Term;
 
 const voteRequest = (raft: Raft, to: Message["to"], kind: CampaignKind): Message => ({
@@ -64,15 +76,16 @@ const voteRequest = (raft: Raft, to: Message["to"], kind: CampaignKind): Message
 });
 
 export function commitHint({ log }: Raft): { commit: LogIndex; commitTerm: Term } {
-  // While a snapshot is installed nobody could follow the term of an older index.
+  // While a snapshot is being installed, terms of older indexes are unknown.
   return { commit: log.commit, commitTerm: log.termAt(log.commit) ?? TERM_0 };
 }
 
 /**
- * Votes tell of commits, for the case that the membership in force *is* the obstacle. A node that
- * does not know yet that a change is committed may need votes of members who, knowing it, have
- * left; they refuse, but in the refusal is what it needs to know (etcd issue 12359; the remedy is
- * that of raft-rs). It is always safe: an entry that is committed here and there is the same.
+ * Learns a commit index from a vote message. This is needed if the membership in force prevents the
+ * election: a node that does not know that a change is committed may need votes of members that
+ * have applied the change and left. They refuse, and the refusal carries the commit index (etcd
+ * issue 12359; raft-rs has the same remedy). This is safe, because a committed entry is the same on
+ * every node.
  */
 export function learnCommit(raft: Raft, hint: { commit: LogIndex; commitTerm: Term }): void {
   const { log } = raft;
@@ -81,11 +94,11 @@ export function learnCommit(raft: Raft, hint: { commit: LogIndex; commitTerm: Te
   log.commitTo(hint.commit);
   const change = log.nextConfChange(log.applied);
   if (raft.role.name === "follower" || change === undefined || change > log.commit) return;
-  // The quorum of an election must not change under way.
+  // The quorum of an election must not change while the election is in progress.
   becomeFollower(raft, raft.term, null);
 }
 
-/** The first ballot of a member counts. */
+/** Counts the first ballot of each member and ignores later ones. */
 export function countBallot(
   raft: Raft,
   candidate: Candidate,

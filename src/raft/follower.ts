@@ -1,4 +1,6 @@
-/** The follower, and all that a member does at the word of the leader of its term. */
+/**
+ * Handles messages to a follower, and messages that any member accepts from the leader of its term.
+ */
 
 import { assert } from "../lib/assert.ts";
 import { reportLoss, verified } from "./claim.ts";
@@ -34,7 +36,7 @@ export function stepFollower(raft: Raft, follower: Follower, message: Message): 
       obeyLeader(raft, message);
       return;
     case "timeout_now":
-      // The leader wants this node to follow it, and knows that it has the whole log.
+      // The leader transfers leadership to this node and knows that it has the whole log.
       maybeCampaign(raft, "transfer");
       return;
     case "read_index_response":
@@ -45,18 +47,18 @@ export function stepFollower(raft: Raft, follower: Follower, message: Message): 
       if (follower.leader !== null) send(raft, { ...message, to: follower.leader });
       return;
     default:
-    // Late answers to a campaign or a leadership that is over.
+    // These are late answers to a campaign or leadership that has ended.
   }
 }
 
-/** Append, heartbeat or snapshot by the leader of this term. */
+/** Handles an append, heartbeat or snapshot offer from the leader of this term. */
 export function obeyLeader(raft: Raft, message: AppendRequest | Heartbeat | SnapshotOffer): void {
   switch (message.type) {
     case "append_request":
       stepAppend(raft, message);
       return;
     case "heartbeat":
-      // The leader speaks of what this disk once held.
+      // The leader still counts entries that this disk lost.
       if (raft.claim === null) raft.log.commitTo(message.commit);
       else reportLoss(raft, message.from);
       send(raft, {
@@ -77,7 +79,7 @@ function stepAppend(raft: Raft, message: AppendRequest): void {
   const { log } = raft;
   if (!isWellFormed(message)) return;
   assertAgreesWithCommitted(raft, message);
-  // Below the commit index the logs agree already; that is the better place to go on from.
+  // The logs agree up to the commit index, so the leader can continue from there.
   if (message.prevIndex < log.commit) {
     accept(raft, message.from, log.commit);
     return;
@@ -86,7 +88,7 @@ function stepAppend(raft: Raft, message: AppendRequest): void {
     reject(raft, message);
     return;
   }
-  // Only a real conflict cuts the log: a shorter, older append that arrives late must not.
+  // Only a real conflict truncates the log. A shorter append that arrives late must not.
   const conflict = log.findConflict(message.entries);
   if (conflict !== null) appendEntries(raft, message.entries, conflict.index);
   const end = (message.prevIndex + message.entries.length) as LogIndex;
@@ -96,8 +98,8 @@ function stepAppend(raft: Raft, message: AppendRequest): void {
 }
 
 /**
- * Entries are contiguous, and their terms neither descend nor pass the leader's. Anything else is
- * not of a Raft log.
+ * Checks that entries are contiguous and that their terms neither descend nor exceed the leader's.
+ * Entries that violate this are not from a Raft log.
  */
 function isWellFormed(message: AppendRequest): boolean {
   let index: number = message.prevIndex;
@@ -111,8 +113,9 @@ function isWellFormed(message: AppendRequest): boolean {
 }
 
 /**
- * A leader has every committed entry (paper 5.4.3). If one differs, a disk forgot what it had
- * acknowledged or a peer lies. This member ends, so that nobody reads or overwrites either version.
+ * Checks committed entries against an append. A leader has every committed entry (paper 5.4.3). If
+ * one differs, a disk lost entries that it had acknowledged, or a peer is faulty. This member
+ * stops, so that neither version is read or overwritten.
  */
 function assertAgreesWithCommitted(raft: Raft, message: AppendRequest): void {
   const { commit } = raft.log;
@@ -162,15 +165,18 @@ function reject(raft: Raft, message: AppendRequest): void {
   });
 }
 
-/** The data is complete on this node. Installed at once, acknowledged once it is durable. */
+/**
+ * Installs a snapshot whose data is complete on this node. It is acknowledged once it is durable.
+ */
 function stepSnapshot(raft: Raft, message: SnapshotOffer): void {
   const restored = restore(raft, message);
   accept(raft, message.from, restored ? raft.log.lastIndex : raft.log.commit);
 }
 
 /**
- * Unlike in etcd the snapshot need not name this node as a member: one from before it was added is
- * as good a start as any, and the change that adds it follows in the log.
+ * Tells whether the snapshot is usable. Unlike in etcd, it does not have to name this node as a
+ * member: a snapshot from before this node was added is valid, and the change that adds it follows
+ * in the log.
  */
 function restore(raft: Raft, { from, snapshot }: SnapshotOffer): boolean {
   const { log } = raft;
@@ -179,12 +185,12 @@ function restore(raft: Raft, { from, snapshot }: SnapshotOffer): boolean {
     return false;
   }
   if (raft.role.name !== "follower") {
-    // Cannot happen: the leader of this term made this node a follower before it got here.
+    // This cannot happen: the leader of this term has already made this node a follower.
     becomeFollower(raft, raft.term, null);
     return false;
   }
   if (log.matches(snapshot.index, snapshot.term)) {
-    // The log has it all, and what follows stays.
+    // The log contains everything that the snapshot covers, and the entries after it stay.
     log.commitTo(snapshot.index);
     return false;
   }
@@ -192,7 +198,7 @@ function restore(raft: Raft, { from, snapshot }: SnapshotOffer): boolean {
   return true;
 }
 
-/** The log begins anew behind the snapshot. */
+/** Restarts the log after the snapshot. */
 export function startFrom(raft: Raft, snapshot: SnapshotMeta): void {
   const { log } = raft;
   raft.writes.overwritten(after(log.commit));

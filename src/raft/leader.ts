@@ -1,4 +1,4 @@
-/** The leader: proposals, answers, heartbeats, check-quorum, transfer. */
+/** The leader: proposals, responses, heartbeats, check-quorum and leadership transfer. */
 import { assert } from "../lib/assert.ts";
 import { encodeConfChange } from "./config-codec.ts";
 import { applyConfChange, isJoint, isVoter, leavesJoint, membersOf } from "./membership.ts";
@@ -32,7 +32,7 @@ import {
 } from "./types.ts";
 
 const NO_DATA = new Uint8Array(0);
-/** Entries that a preferred leader may lack. */
+/** The number of entries that a preferred leader may lag behind. */
 const PREFERRED_LAG_MAX = 100;
 
 export type ProposeResult =
@@ -44,18 +44,21 @@ export type ProposeConfChangeResult =
   | Rejection<
       | "not_leader"
       | "transfer_in_progress"
-      /** The leader has not committed an entry of its term yet: try again soon. */
+      /** The leader has not committed an entry of its term yet. Retry shortly. */
       | "not_ready"
       /** The previous change is not applied yet. */
       | "change_in_flight"
-      /** Only leaving is possible now. */
+      /** Only leaving the joint configuration is possible now. */
       | "joint"
       /** There is no joint configuration to leave. */
       | "not_joint"
     >
   | { readonly ok: false; readonly code: "invalid_change"; readonly reason: string };
 
-/** Won: tracks every member anew and asserts the term with an empty entry (paper section 8). */
+/**
+ * Becomes leader: resets the progress of every member and appends an empty entry of the new term
+ * (paper section 8).
+ */
 export function becomeLeader(raft: Raft): void {
   assert(raft.role.name === "candidate", "only a candidate is elected");
   const next = (raft.log.lastIndex + 1) as LogIndex;
@@ -66,12 +69,14 @@ export function becomeLeader(raft: Raft): void {
     heartbeatElapsed: 0,
     transferee: null,
     transferElapsed: 0,
-    // A change may hide anywhere in the tail: none is proposed until all of it is applied.
+    // The log may contain a membership change that is not applied yet, so none is proposed before
+    // all of it is applied.
     pendingConfIndex: raft.log.lastIndex,
     uncommittedBytes: 0,
     commitNoticeDue: false,
     reads: new ReadQueue(),
-    // The leader's own disk counts like anyone's, no sooner (etcd issue 14370).
+    // The leader's own entries count once they are durable, as on any other member (etcd issue
+    // 14370).
     matchOf: (id) => (id === raft.id ? raft.log.durable : (leader.progress.get(id)?.match ?? -1)),
   };
   for (const id of membersOf(raft.configuration)) {
@@ -93,7 +98,7 @@ export function propose(raft: Raft, data: Uint8Array): ProposeResult {
   if (role.name !== "leader") return { ok: false, code: "not_leader" };
   if (role.transferee !== null) return { ok: false, code: "transfer_in_progress" };
   const bytes = role.uncommittedBytes + data.length;
-  // One proposal of any size is let through when nothing else is pending.
+  // One proposal of any size is accepted while nothing else is pending.
   if (role.uncommittedBytes > 0 && data.length > 0 && bytes > raft.settings.maxUncommittedBytes) {
     return { ok: false, code: "overloaded" };
   }
@@ -118,7 +123,7 @@ export function proposeConfChange(raft: Raft, change: ConfChange): ProposeConfCh
   return append(raft, role, "conf_change", encodeConfChange(change));
 }
 
-/** A joint configuration that was entered with auto-leave is left as soon as it is applied. */
+/** Proposes to leave a joint configuration with auto-leave once it is applied. */
 export function maybeAutoLeave(raft: Raft, leader: Leader): void {
   if (!raft.configuration.autoLeave || raft.log.applied < leader.pendingConfIndex) return;
   if (leader.transferee !== null || !hasCommittedInTerm(raft) || isLogFull(raft)) return;
@@ -126,7 +131,7 @@ export function maybeAutoLeave(raft: Raft, leader: Leader): void {
   append(raft, leader, "conf_change", NO_DATA);
 }
 
-/** There is no further index for an entry. */
+/** The log has reached the last possible index. */
 const isLogFull = ({ log }: Raft): boolean => log.lastIndex >= NUMBER_MAX;
 
 function append(raft: Raft, leader: Leader, type: EntryType, data: Uint8Array): Accepted {
@@ -136,7 +141,7 @@ function append(raft: Raft, leader: Leader, type: EntryType, data: Uint8Array): 
   return { ok: true, index, term: raft.term };
 }
 
-/** This node's disk has more of the log. */
+/** Advances the match index of this node after a write became durable. */
 export function stepOwnDurable(raft: Raft, leader: Leader): void {
   maybeCommit(raft, leader);
 }
@@ -160,7 +165,7 @@ export function stepLeader(raft: Raft, leader: Leader, message: Message): void {
       transferLeadership(raft, leader, message.target);
       return;
     default:
-      // Late votes and answers mean nothing any more; a second leader of this term is impossible.
+      // Late votes and responses are ignored. A second leader of the same term is impossible.
       assert(!isLeadersWord(message), "two leaders in one term");
   }
 }
@@ -170,7 +175,7 @@ const isLeadersWord = ({ type }: Message): boolean =>
 
 function stepAppendResponse(raft: Raft, leader: Leader, message: AppendResponse): void {
   const progress = leader.progress.get(message.from);
-  // A member that was just removed may still have answers under way.
+  // A member that was just removed may still have responses in flight.
   if (progress === undefined) return;
   progress.recentActive = true;
   if (message.accepted) stepAccepted(raft, leader, progress, message);
@@ -178,16 +183,17 @@ function stepAppendResponse(raft: Raft, leader: Leader, message: AppendResponse)
 }
 
 /**
- * The peer's hint spares a probe per entry: the highest index at which it may agree, and its term
- * there. This log is skipped down to where its term is not above that, so that a backup takes at
- * most one round trip a term, on whichever side the terms are.
+ * Handles a refused append. The hint of the peer avoids one probe per entry: it has the highest
+ * index at which the logs may agree, and the peer's term there. The leader skips its own log down
+ * to where its term is not above that term. So finding the match takes at most one round trip per
+ * term (etcd's `findConflictByTerm`).
  */
 function stepRejected(raft: Raft, progress: Progress, message: AppendRejected): void {
   const { hintIndex, hintTerm, lost, rejected } = message;
   const hint = hintTerm > 0 ? raft.log.findConflictByTerm(hintIndex, hintTerm).index : hintIndex;
-  // Nothing is refused after index 0, so this answers a heartbeat. A peer that lost entries does
-  // not believe a heartbeat's commit index, so it needs an append to learn of it, also when the
-  // group is idle and the peer has the whole log.
+  // No append is refused after index 0, so this answers a heartbeat. A peer with a truncated log
+  // does not accept the commit index of a heartbeat. It needs an append to learn it, even if the
+  // Raft group is idle and the peer has the whole log.
   const isLossReport = lost && rejected === INDEX_0;
   if ((lost && progress.maybeForget(hint)) || isLossReport) {
     maybeSendAppend(raft, message.from, progress, true);
@@ -205,7 +211,7 @@ function stepAccepted(
   message: AppendAccepted,
 ): void {
   const { from, match } = message;
-  // Untrue by any honest peer; counting it would commit what does not exist.
+  // No correct peer reports this. Counting it would commit entries that do not exist.
   if (match > raft.log.lastIndex) return;
   const isNews = progress.maybeUpdate(match);
   if (!isNews && !(progress.match === match && progress.state === "probe")) return;
@@ -225,7 +231,7 @@ function settleState(raft: Raft, progress: Progress, match: LogIndex): void {
       progress.becomeReplicate();
       return;
     case "snapshot":
-      // Whatever became of the snapshot, the log goes on from where the peer is.
+      // Whatever happened to the snapshot, replication continues from the peer's position.
       if (progress.match < raft.log.compactedIndex) return;
       progress.becomeProbe();
       progress.becomeReplicate();
@@ -240,7 +246,7 @@ function stepHeartbeatResponse(raft: Raft, leader: Leader, from: NodeId, round: 
   if (progress === undefined) return;
   progress.recentActive = true;
   progress.paused = false;
-  // If everything in flight was lost, only this gets the peer going again.
+  // If everything in flight was lost, only this heartbeat response resumes replication to the peer.
   if (progress.match < raft.log.lastIndex || progress.state === "probe") {
     maybeSendAppend(raft, from, progress, true);
   }
@@ -257,7 +263,7 @@ export function tickLeader(raft: Raft, leader: Leader): void {
     if (raft.settings.checkQuorum && !checkQuorum(raft, leader)) return;
   }
   leader.transferElapsed++;
-  // The transfer did not come about within an election timeout (dissertation 3.10).
+  // The transfer did not complete within an election timeout (dissertation 3.10).
   if (leader.transferElapsed >= raft.settings.electionTimeoutTicks) leader.transferee = null;
   maybeAutoLeave(raft, leader);
   if (leader.heartbeatElapsed < raft.settings.heartbeatTicks) return;
@@ -265,7 +271,10 @@ export function tickLeader(raft: Raft, leader: Leader): void {
   broadcastHeartbeat(raft, leader);
 }
 
-/** @returns false if a quorum was silent for a whole election timeout: no leader any more. */
+/**
+ * Runs check-quorum. @returns false if a quorum was silent for an election timeout, so that this
+ * node stepped down.
+ */
 function checkQuorum(raft: Raft, leader: Leader): boolean {
   const heard = jointVote(
     raft.configuration,
@@ -279,10 +288,13 @@ function checkQuorum(raft: Raft, leader: Leader): boolean {
 
 export type TransferResult = { readonly ok: true } | Rejection<"not_leader" | "not_a_voter">;
 
-/** Brings `target` up to date and lets it campaign at once; given up after an election timeout. */
+/**
+ * Brings `target` up to date and lets it campaign at once. The transfer is aborted after an
+ * election timeout.
+ */
 export function transferLeadership(raft: Raft, leader: Leader, target: NodeId): TransferResult {
   if (target === raft.id) {
-    // As with any other target, the order given last counts.
+    // The last transfer request replaces earlier ones, as with any other target.
     leader.transferee = null;
     return { ok: true };
   }
@@ -302,7 +314,10 @@ function sendTimeoutNow(raft: Raft, target: NodeId): void {
   send(raft, { type: "timeout_now", from: raft.id, to: target, term: raft.term });
 }
 
-/** A voter of higher priority that has all of the log, or nearly so: the best, if there is one. */
+/**
+ * Returns the voter with the highest priority above this node's that has (nearly) the whole log, or
+ * null.
+ */
 export function preferredLeader(raft: Raft, leader: Leader): NodeId | null {
   const { priority } = raft.settings;
   let best: NodeId | null = null;
@@ -316,7 +331,10 @@ export function preferredLeader(raft: Raft, leader: Leader): NodeId | null {
   return best;
 }
 
-/** Under load there is always something on the way; a transfer waits for it. */
+/**
+ * Tells whether the peer is nearly caught up. Under load there are always entries in flight, and a
+ * transfer waits for them.
+ */
 function isNearlyCaughtUp({ log }: Raft, { progress }: Leader, id: NodeId): boolean {
   const match = progress.get(id)?.match ?? INDEX_0;
   return match > 0 && match + PREFERRED_LAG_MAX >= log.lastIndex;

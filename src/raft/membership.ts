@@ -1,6 +1,7 @@
 /**
- * Membership arithmetic: from one configuration to the next. Simple changes move one voter; joint
- * ones any number (dissertation 4.3). The rules and refusals are those of etcd's confchange.
+ * Membership arithmetic: computes one configuration from another. Simple changes add or remove one
+ * voter; joint changes any number (dissertation 4.3). The rules and refusals are those of etcd's
+ * confchange.
  */
 import type { ConfChange, Configuration, MembershipChange, NodeId } from "./types.ts";
 
@@ -24,7 +25,7 @@ export const EMPTY_CONFIGURATION: Configuration = {
   autoLeave: false,
 };
 
-/** A configuration of these voters and learners, not joint. */
+/** Returns a configuration with these voters and learners that is not joint. */
 export const configurationOf = (
   voters: readonly NodeId[],
   learners: readonly NodeId[] = [],
@@ -37,7 +38,7 @@ export const configurationOf = (
 export const isJoint = (configuration: Configuration): boolean =>
   configuration.votersOutgoing.length > 0;
 
-/** Everyone the leader replicates to, itself included, sorted. */
+/** Returns all members that the leader replicates to, including itself, sorted. */
 export const membersOf = (configuration: Configuration): NodeId[] =>
   sorted(
     new Set([...configuration.voters, ...configuration.votersOutgoing, ...configuration.learners]),
@@ -46,11 +47,14 @@ export const membersOf = (configuration: Configuration): NodeId[] =>
 export const isVoter = (configuration: Configuration, id: NodeId): boolean =>
   configuration.voters.includes(id) || configuration.votersOutgoing.includes(id);
 
-/** The change leaves a joint configuration. */
+/** Tells whether the change leaves a joint configuration. */
 export const leavesJoint = (change: ConfChange): boolean =>
   change.changes.length === 0 && change.transition === "auto";
 
-/** What applying `change` makes of `configuration`: leave joint, enter joint, or a simple change. */
+/**
+ * Applies `change` to `configuration`: leaves or enters a joint configuration, or makes a simple
+ * change.
+ */
 export function applyConfChange(
   configuration: Configuration,
   change: ConfChange,
@@ -62,7 +66,7 @@ export function applyConfChange(
   return enterJoint(configuration, change.transition !== "joint_explicit", change.changes);
 }
 
-/** At most one voter may be added or removed; learners freely. */
+/** Makes a simple change: at most one voter may be added or removed, and any number of learners. */
 export function simpleChange(
   configuration: Configuration,
   changes: readonly MembershipChange[],
@@ -79,7 +83,9 @@ export function simpleChange(
   return finish(draft);
 }
 
-/** From now on majorities of the old and of the new voters are needed. */
+/**
+ * Enters a joint configuration, in which majorities of both the old and the new voters are needed.
+ */
 export function enterJoint(
   configuration: Configuration,
   autoLeave: boolean,
@@ -97,7 +103,10 @@ export function enterJoint(
   return finish(draft);
 }
 
-/** The incoming voters alone decide; demoted voters become learners. */
+/**
+ * Leaves a joint configuration. The incoming voters alone decide, and demoted voters become
+ * learners.
+ */
 export function leaveJoint(configuration: Configuration): ConfigurationResult {
   const broken = checkConfiguration(configuration);
   if (broken !== null) return refuse(broken);
@@ -110,12 +119,12 @@ export function leaveJoint(configuration: Configuration): ConfigurationResult {
   return finish(draft);
 }
 
-/** @returns what is wrong with `configuration`, or null. */
+/** @returns the reason why `configuration` is invalid, or null. */
 export function checkConfiguration(configuration: Configuration): string | null {
   const { voters, votersOutgoing, learners, learnersNext, autoLeave } = configuration;
   const lists = { voters, votersOutgoing, learners, learnersNext };
   for (const [name, ids] of Object.entries(lists)) {
-    // One that is named twice would be counted twice.
+    // A member that is listed twice would be counted twice.
     if (!isAscending(ids)) return `${name} are not names, sorted and without repetition`;
   }
   for (const id of learnersNext) {
@@ -135,7 +144,7 @@ const isAscending = (ids: readonly NodeId[]): boolean =>
 
 function applyAll(draft: Draft, changes: readonly MembershipChange[]): string | null {
   for (const change of changes) {
-    // An empty id stands for a change that its proposer gave up.
+    // An empty id stands for a change that its proposer abandoned (as in etcd).
     if (change.id.length > 0) applyOne(draft, change);
   }
   return draft.voters.size === 0 ? "removed all voters" : null;
@@ -151,7 +160,8 @@ function applyOne(draft: Draft, change: MembershipChange): void {
     case "add_learner":
       if (draft.learners.has(id)) return;
       removeIncoming(draft, id);
-      // Still a voter of the outgoing half: it cannot be both, so it waits for the end of joint.
+      // The member is still a voter of the outgoing half, so it becomes a learner when the joint
+      // configuration is left.
       if (draft.outgoing.has(id)) draft.learnersNext.add(id);
       else draft.learners.add(id);
       return;

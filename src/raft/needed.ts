@@ -1,11 +1,13 @@
-/** What of the leader's log its peers still need. */
+/** The entries of the leader's log that its peers still need. */
 import type { EntryLog } from "./entry-log.ts";
 import { after } from "./indexes.ts";
 import type { Progress } from "./progress.ts";
 import type { Leader, Raft } from "./state.ts";
 import type { LogIndex, NodeId } from "./types.ts";
 
-/** By peer, the first entry that it is to get from the log; none for those who get a snapshot. */
+/**
+ * Returns, by peer, the first entry to send from the log. Peers that get a snapshot are left out.
+ */
 export function neededFrom(
   { log }: Raft,
   { progress, electedFrom }: Leader,
@@ -23,11 +25,11 @@ function neededBy(
   { compactedIndex }: EntryLog,
   electedFrom: LogIndex,
 ): LogIndex | null {
-  // What follows the snapshot, without which it would be of no use.
+  // The peer needs the entries after the snapshot. Without them the snapshot would be useless.
   if (state === "snapshot") return pendingSnapshot < compactedIndex ? null : after(pendingSnapshot);
   if (match >= compactedIndex) return after(match);
   if (next <= compactedIndex) return null;
-  // Either it was not heard of yet, and may need anything that is here; or what it was sent, be it
-  // a snapshot, is not acknowledged yet.
+  // Either the peer has not responded since the election and may need any entry that is retained;
+  // or it has not acknowledged yet what was sent to it, which may be a snapshot.
   return match === 0 && electedFrom > compactedIndex ? electedFrom : next;
 }

@@ -1,19 +1,22 @@
 /**
- * Terms and indexes are numbers, exact up to 2^53 - 1. Beyond that two neighbours compare as equal:
- * a member could vote twice in "the same" term, and two entries could have one index. So nothing
- * beyond enters the core, whoever decoded it.
+ * Bounds of terms and indexes. They are numbers, exact up to 2^53 - 1. Beyond that two neighbours
+ * compare as equal: a member could vote twice in one term, and two entries could have the same
+ * index. So larger values never enter the core.
  */
 import { assert } from "../lib/assert.ts";
 import type { InitialState } from "./core.ts";
 import type { Message, SnapshotMeta } from "./types.ts";
 
-/** The last term in which anybody can be elected, and the last index that an entry can have. */
+/** The last term in which a leader can be elected, and the last index of an entry. */
 export const NUMBER_MAX = Number.MAX_SAFE_INTEGER;
 
-/** Whether this is a whole number of 0 to 2^53 - 1. */
+/** Tells whether `value` is an integer of 0 to 2^53 - 1. */
 export const isExact = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 
-/** Whether all numbers of a message are exact. The entries of an append end with `prevIndex`. */
+/**
+ * Tells whether all numbers of a message are exact, including the index of the last entry of an
+ * append.
+ */
 export function hasExactNumbers(message: Message): boolean {
   return isExact(message.term) && hasExactFields(message);
 }
@@ -59,7 +62,7 @@ export function assertExactPosition({ index, term }: Pick<SnapshotMeta, "index" 
   assertExact("a term", term);
 }
 
-/** @throws AssertionError if a number of the state that a node starts from is not exact. */
+/** @throws AssertionError if a number of the initial state is not exact. */
 export function assertExactStart(initial: InitialState): void {
   const { hardState, snapshot, evicted, entries, claim, applied } = initial;
   if (hardState) {

@@ -1,6 +1,7 @@
 /**
- * What a leader knows of one peer. The state machine is drawn in DESIGN.md.
- * Invariant: 0 <= match < next; entries in (match, next) are in flight (replicate only).
+ * The state that a leader keeps for one peer. The state machine is drawn in DESIGN.md.
+ *
+ * Invariant: 0 <= match < next; in state replicate, entries in (match, next) are in flight.
  */
 import { assert } from "../lib/assert.ts";
 import { maxIndex, minIndex } from "./indexes.ts";
@@ -8,11 +9,11 @@ import { INDEX_0, type LogIndex } from "./types.ts";
 
 export type ProgressState = "probe" | "replicate" | "snapshot";
 
-/** Sliding window of unanswered appends, limited by count and by bytes. */
+/** A sliding window of unanswered appends, limited by count and by bytes. */
 export class Inflights {
   readonly #messagesMax: number;
   readonly #bytesMax: number;
-  /** Ring: grows to what is used, not to what is allowed. */
+  /** Ring buffer. It grows to the size in use, not to the limit. */
   #indexes: LogIndex[] = [];
   #sizes: number[] = [];
   #start = 0;
@@ -34,7 +35,10 @@ export class Inflights {
     return this.#bytes;
   }
 
-  /** The byte limit may be passed by the last message, so that any size can be sent. */
+  /**
+   * Tells whether the window is full. The last message may exceed the byte limit, so that an entry
+   * of any size can be sent.
+   */
   get full(): boolean {
     return (
       this.#count === this.#messagesMax || (this.#bytesMax > 0 && this.#bytes >= this.#bytesMax)
@@ -52,7 +56,7 @@ export class Inflights {
     this.#bytes += bytes;
   }
 
-  /** Forgets all messages whose last entry is at or below `index`. */
+  /** Removes all messages whose last entry is at or below `index`. */
   freeUpTo(index: LogIndex): void {
     while (this.#count > 0 && (this.#indexes[this.#start] as LogIndex) <= index) {
       this.#bytes -= this.#sizes[this.#start] as number;
@@ -86,19 +90,29 @@ export class Progress {
   state: ProgressState = "probe";
   match: LogIndex;
   next: LogIndex;
-  /** Highest commit index sent to the peer; lowered when it was probably lost. */
+  /**
+   * The highest commit index sent to the peer. It is lowered when that message was probably lost.
+   */
   sentCommit: LogIndex = INDEX_0;
-  /** Only in state snapshot: the index of the snapshot on its way, else 0. */
+  /** The index of the snapshot in flight in state snapshot, otherwise 0. */
   pendingSnapshot: LogIndex = INDEX_0;
-  /** Heard from since the last check-quorum. */
+  /** Whether the peer was heard from since the last check-quorum. */
   recentActive: boolean;
-  /** A probe is out, or the window is full: wait for an answer or for a heartbeat's. */
+  /**
+   * Whether a probe is in flight or the window is full. Replication then waits for a response to an
+   * append or heartbeat.
+   */
   paused = false;
-  /** First index of the payloads asked from the journal for this peer; 0 if none. */
+  /**
+   * The first index of the payloads that were requested from the journal for this peer, otherwise
+   * 0.
+   */
   fetchFrom: LogIndex = INDEX_0;
-  /** No snapshot is high enough: the lowest index wanted, until `snapshotCreated`; 0 if none. */
+  /**
+   * The lowest snapshot index that the peer can use, while no such snapshot exists; otherwise 0.
+   */
   snapshotWanted: LogIndex = INDEX_0;
-  /** Highest read round that the peer confirmed. */
+  /** The highest read round that the peer confirmed. */
   ackedRound = 0;
   readonly inflights: Inflights;
 
@@ -117,7 +131,7 @@ export class Progress {
   }
 
   becomeProbe(): void {
-    // A snapshot that was delivered is the next thing to probe from.
+    // Probing continues after a snapshot that was delivered.
     const from =
       this.state === "snapshot" ? maxIndex(this.match, this.pendingSnapshot) : this.match;
     this.#reset("probe");
@@ -137,14 +151,17 @@ export class Progress {
     this.sentCommit = index;
   }
 
-  /** An append with this many entries (0: it only carries the commit index) goes out. */
+  /**
+   * Records that an append with this many entries was sent. With 0 entries it only carries the
+   * commit index.
+   */
   sentEntries(entries: number, bytes: number): void {
     if (this.state === "replicate") {
       if (entries > 0) {
         this.next = (this.next + entries) as LogIndex;
         this.inflights.add((this.next - 1) as LogIndex, bytes);
       }
-      // A message that fills the window, or an empty one while it is full, is a probe.
+      // A message that fills the window, or an empty one while the window is full, acts as a probe.
       this.paused = this.inflights.full;
       return;
     }
@@ -152,12 +169,16 @@ export class Progress {
     if (entries > 0) this.paused = true;
   }
 
-  /** Telling the peer of `commit` could let it commit more of what it was sent. */
+  /**
+   * Tells whether sending `commit` could let the peer commit more of the entries that it was sent.
+   */
   canBumpCommit(commit: LogIndex): boolean {
     return commit > this.sentCommit && this.sentCommit < this.next - 1;
   }
 
-  /** The peer's disk holds all up to `index`. @returns false if that was known. */
+  /**
+   * Records that the peer's disk has all entries up to `index`. @returns false if that was known.
+   */
   maybeUpdate(index: LogIndex): boolean {
     if (index <= this.match) return false;
     this.match = index;
@@ -167,7 +188,7 @@ export class Progress {
   }
 
   /**
-   * The peer refused an append after `rejected`; its log may agree up to `hint`.
+   * Handles a refused append after `rejected`. The logs may agree up to `hint`.
    *
    * @returns false if the refusal is stale.
    */
@@ -185,9 +206,10 @@ export class Progress {
   }
 
   /**
-   * The peer's disk lost what it had acknowledged; it ends at `last` now, and may differ before.
+   * Handles a peer whose log was truncated for damage. The log ends at `last` now and may differ
+   * before.
    *
-   * @returns false if that is not news: no more than that was counted on.
+   * @returns false if the leader did not count on more than that.
    */
   maybeForget(last: LogIndex): boolean {
     if (last >= this.match) return false;
@@ -198,7 +220,7 @@ export class Progress {
     return true;
   }
 
-  /** Payloads asked for another position are of no use any more. */
+  /** Discards a pending journal read for another position. */
   #moveNext(next: number): void {
     this.next = next as LogIndex;
     this.fetchFrom = INDEX_0;

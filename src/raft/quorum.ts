@@ -1,19 +1,22 @@
-/** Quorum arithmetic: majority and joint. Pure functions; an empty half never holds anything back. */
+/**
+ * Quorum arithmetic for majority and joint configurations. Pure functions; an empty half is
+ * ignored.
+ */
 import { minIndex } from "./indexes.ts";
 import type { LogIndex, NodeId } from "./types.ts";
 
 export type VoteResult = "won" | "lost" | "pending";
 
-/** What an empty set of voters commits, so that `min` over both halves ignores it. */
+/** The index that an empty set of voters commits, so that `min` over both halves ignores it. */
 export const INDEX_MAX = Number.MAX_SAFE_INTEGER as LogIndex;
 
-/** The two halves of a configuration as far as quorums go. */
+/** The two halves of a configuration that quorums are computed over. */
 export type VoterSets = {
   readonly voters: readonly NodeId[];
   readonly votersOutgoing: readonly NodeId[];
 };
 
-/** The highest index that a majority of `voters` holds. */
+/** Returns the highest index that a majority of `voters` has. */
 export function majorityIndex(
   voters: readonly NodeId[],
   matchOf: (id: NodeId) => number,
@@ -22,7 +25,7 @@ export function majorityIndex(
   if (count === 0) return INDEX_MAX;
   const first = matchOf(voters[0] as NodeId);
   if (count === 1) return first as LogIndex;
-  // Insertion sort: groups are small, and this runs once per answer.
+  // Insertion sort, because Raft groups are small and this runs once per response.
   const matches: number[] = [first];
   for (let i = 1; i < count; i++) {
     const match = matchOf(voters[i] as NodeId);
@@ -35,7 +38,7 @@ export function majorityIndex(
   return matches[count - (Math.floor(count / 2) + 1)] as LogIndex;
 }
 
-/** The highest index that both halves hold. */
+/** Returns the highest index that majorities of both halves have. */
 export function jointIndex(sets: VoterSets, matchOf: (id: NodeId) => number): LogIndex {
   const incoming = majorityIndex(sets.voters, matchOf);
   if (sets.votersOutgoing.length === 0) return incoming;
@@ -43,7 +46,10 @@ export function jointIndex(sets: VoterSets, matchOf: (id: NodeId) => number): Lo
   return minIndex(incoming, outgoing);
 }
 
-/** @param ballotOf true for yes, false for no, undefined if not heard from. */
+/**
+ * @param ballotOf returns true for a grant, false for a refusal, undefined if there was no
+ * response.
+ */
 export function majorityVote(
   voters: readonly NodeId[],
   ballotOf: (id: NodeId) => boolean | undefined,
@@ -61,7 +67,7 @@ export function majorityVote(
   return yes + missing >= needed ? "pending" : "lost";
 }
 
-/** Both halves must win; one that is lost loses all. */
+/** Returns "won" only if both halves won, and "lost" if either half lost. */
 export function jointVote(
   sets: VoterSets,
   ballotOf: (id: NodeId) => boolean | undefined,

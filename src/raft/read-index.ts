@@ -1,15 +1,19 @@
 /**
- * Linearizable reads without writing (dissertation 6.4). A leader confirms a read with a round of
- * heartbeats that *began after* the read arrived; many reads share a round. Rounds are numbered
- * within a leader's term and never reused, so a late answer can only confirm older reads.
+ * Linearizable reads without a log entry (dissertation 6.4). A leader confirms its leadership for a
+ * read by a round of heartbeats that *began after* the read arrived. Many reads share a round.
+ * Rounds are numbered within a leader's term and never reused, so a late response can only confirm
+ * older reads.
  */
 import type { LogIndex, NodeId } from "./types.ts";
 
-/** Further reads wait for one of this many rounds to end (or for a heartbeat tick). */
+/**
+ * The maximum number of rounds in flight. Further reads wait for one to finish, or for a heartbeat
+ * tick.
+ */
 const ROUNDS_IN_FLIGHT_MAX = 4;
 
 export type ReadRequest = {
-  /** The follower that asked, or null if the caller of this node did. */
+  /** The follower that sent the request, or null for a read of this node. */
   readonly peer: NodeId | null;
   readonly requestId: number;
   readonly context: unknown;
@@ -18,12 +22,15 @@ export type ConfirmedRead = { readonly request: ReadRequest; readonly index: Log
 
 type Round = { readonly round: number; readonly reads: ConfirmedRead[] };
 
-/** The leader's reads, from arrival to confirmation. */
+/** The pending reads of a leader, from arrival to confirmation. */
 export class ReadQueue {
   #lastRound = 0;
-  /** Arrived before the first entry of the term was committed: no safe index is known yet. */
+  /**
+   * Reads that arrived before the first entry of the term was committed. Their read index is not
+   * known yet.
+   */
   #postponed: ReadRequest[] = [];
-  /** Arrived after the newest round began. */
+  /** Reads that arrived after the newest round began. */
   #waiting: ConfirmedRead[] = [];
   readonly #rounds: Round[] = [];
 
@@ -36,7 +43,7 @@ export class ReadQueue {
   get hasRounds(): boolean {
     return this.#rounds.length > 0;
   }
-  /** Reads wait and there is room for a round. */
+  /** Tells whether reads are waiting and another round may start. */
   get wantsRound(): boolean {
     return this.#waiting.length > 0 && this.#rounds.length < ROUNDS_IN_FLIGHT_MAX;
   }
@@ -51,12 +58,15 @@ export class ReadQueue {
     return taken;
   }
 
-  /** @param index the commit index now */
+  /** @param index the current commit index */
   add(request: ReadRequest, index: LogIndex): void {
     this.#waiting.push({ request, index });
   }
 
-  /** Heartbeats that leave from now on confirm all reads so far. @returns the round to send. */
+  /**
+   * Starts a round. Heartbeats sent from now on confirm all reads that arrived. @returns the round
+   * to send.
+   */
   beginRound(): number {
     if (this.#waiting.length > 0) {
       this.#lastRound++;
@@ -66,7 +76,7 @@ export class ReadQueue {
     return this.#lastRound;
   }
 
-  /** A quorum answered heartbeats of `round` or later. */
+  /** Confirms the reads of `round` and earlier rounds, after a quorum responded. */
   confirm(round: number): readonly ConfirmedRead[] {
     const confirmed: ConfirmedRead[] = [];
     let oldest = this.#rounds[0];
@@ -78,7 +88,7 @@ export class ReadQueue {
     return confirmed;
   }
 
-  /** Contexts of this node's own reads that are lost with the leadership. */
+  /** Returns the contexts of this node's own reads, which are lost with the leadership. */
   ownContexts(): unknown[] {
     const requests = [
       ...this.#rounds.flatMap((round) => round.reads.map((read) => read.request)),
@@ -90,8 +100,8 @@ export class ReadQueue {
 }
 
 /**
- * A follower's reads on their way to the leader and back. Two generations, turned once per
- * timeout: a read whose answer is lost is given up after one to two timeouts.
+ * The reads that a follower forwarded to the leader. They are kept in two generations that rotate
+ * once per timeout, so a read without a response is dropped after one to two timeouts.
  */
 export class ForwardedReads {
   #young = new Map<number, unknown>();
@@ -102,7 +112,7 @@ export class ForwardedReads {
     this.#young.set(requestId, context);
   }
 
-  /** @returns the context in a box, or null if the answer is late or not for us. */
+  /** @returns the context in a box, or null if the response is late or for another node. */
   take(requestId: number): { readonly context: unknown } | null {
     for (const reads of [this.#young, this.#old]) {
       if (!reads.has(requestId)) continue;
@@ -113,7 +123,7 @@ export class ForwardedReads {
     return null;
   }
 
-  /** @returns contexts that were given up. */
+  /** @returns the contexts of dropped reads. */
   tick(timeoutTicks: number): readonly unknown[] {
     this.#ticks++;
     if (this.#ticks < timeoutTicks) return [];

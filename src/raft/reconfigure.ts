@@ -1,4 +1,7 @@
-/** Membership takes effect when its entry is applied (as in etcd), on every node alike. */
+/**
+ * Applies membership changes. A change takes effect when its entry is applied (as in etcd), on
+ * every node alike.
+ */
 import { assert } from "../lib/assert.ts";
 import { decodeConfChange } from "./config-codec.ts";
 import { maybeAutoLeave, newProgress } from "./leader.ts";
@@ -7,10 +10,13 @@ import { confirmReads, maybeCommit, maybeSendAppend } from "./replication.ts";
 import { becomeFollower, type Leader, type Raft } from "./state.ts";
 import type { Configuration, LogIndex } from "./types.ts";
 
-/** The machine is at `index`: membership changes up to there come into force, in order. */
+/**
+ * Records that the machine has applied entries up to `index`, and applies the membership changes up
+ * to it in order.
+ */
 export function stepApplied(raft: Raft, index: LogIndex): void {
   const { log } = raft;
-  // A snapshot may have overtaken what was handed out before it came.
+  // A snapshot may have replaced entries that were given to the machine before it arrived.
   if (index <= log.applied || log.pendingSnapshot !== null) return;
   let change = log.nextConfChange(log.applied);
   const changes: LogIndex[] = [];
@@ -26,7 +32,7 @@ export function stepApplied(raft: Raft, index: LogIndex): void {
 function applyChangeAt(raft: Raft, index: LogIndex): void {
   const change = decodeConfChange(raft.log.entryAt(index).data);
   const result = applyConfChange(raft.configuration, change);
-  // The leader checked it against the same configuration, with no other change in between.
+  // The leader checked the change against the same configuration, with no other change in between.
   assert(
     result.ok,
     result.ok ? "" : `a committed membership change is not valid: ${result.reason}`,
@@ -41,7 +47,8 @@ function switchConfiguration(raft: Raft, configuration: Configuration): void {
   const { role } = raft;
   if (role.name !== "leader") return;
   if (!isVoter(configuration, raft.id)) {
-    // Removed or demoted: the change is committed, so its work is done (paper section 6).
+    // This leader was removed or demoted. The change is committed, so it steps down (paper section
+    // 6).
     becomeFollower(raft, raft.term, null);
     return;
   }
@@ -52,14 +59,18 @@ function switchConfiguration(raft: Raft, configuration: Configuration): void {
   if (role.transferee !== null && !isVoter(configuration, role.transferee)) role.transferee = null;
 }
 
-/** Old members keep what is known of them; new ones are probed from the end of the log. */
+/**
+ * Creates progress for the new members, probing from the end of the log. Other members keep their
+ * progress.
+ */
 function syncProgress(raft: Raft, leader: Leader): void {
   const before = leader.progress;
   leader.progress = new Map();
   for (const id of membersOf(raft.configuration)) {
     if (id === raft.id) continue;
     const next = Math.max(raft.log.lastIndex, 1) as LogIndex;
-    // Counted as alive at first, lest check-quorum strike before it had a chance to answer.
+    // A new member counts as active at first, so that check-quorum does not fail before it can
+    // respond.
     leader.progress.set(id, before.get(id) ?? newProgress(raft, next, true));
   }
 }

@@ -1,4 +1,4 @@
-/** What a leader sends to whom, and what becomes committed by the answers. */
+/** Replication: what a leader sends to each peer, and what the responses commit. */
 
 import { assert } from "../lib/assert.ts";
 import { minIndex } from "./indexes.ts";
@@ -10,16 +10,16 @@ import { type Entry, INDEX_0, type LogIndex, type NodeId } from "./types.ts";
 
 const NO_ENTRIES: readonly Entry[] = [];
 
-/** Sends what is new to everyone, or at least the commit index. */
+/** Sends new entries to every peer, or at least the commit index. */
 export function broadcastAppend(raft: Raft, leader: Leader): void {
   for (const [id, progress] of leader.progress) maybeSendAppend(raft, id, progress, true);
 }
 
 /**
- * Sends one append, probe or snapshot offer, if the peer's state allows it.
+ * Sends one append, probe or snapshot offer, if the state of the peer allows it.
  *
- * @param sendIfEmpty also if there is no entry to send, for the sake of the commit index.
- * @returns whether something was sent.
+ * @param sendIfEmpty send an append without entries too, to carry the commit index.
+ * @returns whether a message was sent.
  */
 export function maybeSendAppend(
   raft: Raft,
@@ -33,8 +33,8 @@ export function maybeSendAppend(
     return maybeSendSnapshot(raft, id, progress, log.compactedIndex);
   }
   const isReplicating = progress.state === "replicate";
-  // While the window is full an empty append may still go out: its answer reopens the window if
-  // all that filled it was lost.
+  // While the window is full an empty append may still be sent. Its response reopens the window if
+  // everything in flight was lost.
   const mayCarryEntries = !isReplicating || !progress.inflights.full;
   if (mayCarryEntries && progress.next <= log.evictedIndex) {
     return isReplicating ? requestPayloads(raft, id, progress) : sendEmptyProbe(raft, id, progress);
@@ -47,7 +47,10 @@ export function maybeSendAppend(
   return true;
 }
 
-/** Until the logs are known to meet, payloads that left memory are not worth a read from disk. */
+/**
+ * Payloads that left memory are read from disk only once the position where the logs agree is
+ * known.
+ */
 function sendEmptyProbe(raft: Raft, id: NodeId, progress: Progress): boolean {
   sendAppend(raft, id, progress, NO_ENTRIES);
   progress.paused = true;
@@ -84,7 +87,7 @@ function sendAppend(raft: Raft, id: NodeId, progress: Progress, entries: readonl
   progress.sentCommit = commit;
 }
 
-/** @param indexMin the snapshot must reach at least so far to be of use. */
+/** @param indexMin the lowest index at which a snapshot is useful. */
 function maybeSendSnapshot(
   raft: Raft,
   id: NodeId,
@@ -103,7 +106,7 @@ function maybeSendSnapshot(
   return true;
 }
 
-/** Peers that waited for a higher snapshot may have it now. */
+/** Offers a new snapshot to the peers that waited for one. */
 export function offerNewSnapshot(raft: Raft, leader: Leader): void {
   for (const [id, progress] of leader.progress) {
     const wanted = progress.snapshotWanted;
@@ -113,7 +116,7 @@ export function offerNewSnapshot(raft: Raft, leader: Leader): void {
   }
 }
 
-/** The journal answered a fetch. Entries that do not fit what is known are dropped. */
+/** Sends entries that were read from the journal. Entries that do not match the log are dropped. */
 export function stepFetched(
   raft: Raft,
   id: NodeId,
@@ -132,7 +135,7 @@ export function stepFetched(
   sendMore(raft, id, progress);
 }
 
-/** The payloads cannot be had: the peer needs a snapshot that covers the one it is to get next. */
+/** Handles a failed journal read. The peer needs a snapshot that covers its next entry. */
 function stepFetchFailed(raft: Raft, id: NodeId, progress: Progress): void {
   maybeSendSnapshot(raft, id, progress, progress.next);
 }
@@ -146,18 +149,20 @@ function isOurs(raft: Raft, from: LogIndex, entries: readonly Entry[]): boolean 
   return entries.length > 0;
 }
 
-/** Fills the window. */
+/** Sends appends until the window is full. */
 export function sendMore(raft: Raft, id: NodeId, progress: Progress): void {
   while (maybeSendAppend(raft, id, progress, false)) {
-    // Each turn sends one bounded message; it ends when the peer is paused or up to date.
+    // Each iteration sends one bounded message. The loop ends when the peer is paused or up to
+    // date.
   }
 }
 
-/** Answers confirm all reads that arrived so far. */
+/** Sends a heartbeat to every peer. The responses confirm all reads that arrived so far. */
 export function broadcastHeartbeat(raft: Raft, leader: Leader): void {
   const round = leader.reads.beginRound();
   for (const [id, progress] of leader.progress) {
-    // Never beyond what the peer is known to hold: it may have another log up there.
+    // The commit index is at most the peer's match index, because the peer's log may differ after
+    // it.
     const commit = minIndex(progress.match, raft.log.commit);
     send(raft, { type: "heartbeat", from: raft.id, to: id, term: raft.term, commit, round });
     progress.sentCommit = commit;
@@ -167,10 +172,10 @@ export function broadcastHeartbeat(raft: Raft, leader: Leader): void {
 }
 
 /**
- * Entries of the leader's own term commit by counting disks; older ones commit along with them
- * (paper 5.4.2, figure 8).
+ * Advances the commit index. Entries of the leader's own term commit by counting durable copies;
+ * entries of earlier terms commit along with them (paper 5.4.2, figure 8).
  *
- * @returns whether the commit index moved; followers are told at the next drain.
+ * @returns whether the commit index advanced; followers learn of it at the next drain.
  */
 export function maybeCommit(raft: Raft, leader: Leader): boolean {
   const { log } = raft;
@@ -184,7 +189,10 @@ export function maybeCommit(raft: Raft, leader: Leader): boolean {
   return true;
 }
 
-/** Merged with the entries of the same turn: whoever got those knows of the commit already. */
+/**
+ * Sends the commit index to peers that have not received it with entries of the same event-loop
+ * iteration.
+ */
 export function flushCommitNotices(raft: Raft, leader: Leader): void {
   leader.commitNoticeDue = false;
   for (const [id, progress] of leader.progress) {
@@ -195,7 +203,10 @@ export function flushCommitNotices(raft: Raft, leader: Leader): void {
 export const hasCommittedInTerm = (raft: Raft): boolean =>
   raft.log.termAt(raft.log.commit) === raft.term;
 
-/** Paper section 8: no read is answered before the leader's no-op tells it what is committed. */
+/**
+ * Admits a read to the next round. No read is answered before the empty entry of the leader's term is
+ * committed (paper section 8).
+ */
 export function admitRead(raft: Raft, leader: Leader, request: ReadRequest): void {
   if (!hasCommittedInTerm(raft)) {
     leader.reads.postpone(request);
@@ -204,7 +215,7 @@ export function admitRead(raft: Raft, leader: Leader, request: ReadRequest): voi
   leader.reads.add(request, raft.log.commit);
 }
 
-/** Confirmed by a quorum that answered this or a later round. */
+/** Answers the reads that a quorum confirmed in this or a later round. */
 export function confirmReads(raft: Raft, leader: Leader): void {
   if (!leader.reads.hasRounds) return;
   const confirmed = jointIndex(raft.configuration, (id) =>

@@ -1,10 +1,12 @@
-/** Checkpoints of the machine: which one is offered to others, and what may leave the log. */
+/**
+ * Checkpoints of the machine: which one is offered to peers, and which entries may leave the log.
+ */
 import { assert } from "../lib/assert.ts";
 import { offerNewSnapshot } from "./replication.ts";
 import type { Raft } from "./state.ts";
 import { type Configuration, INDEX_0, type LogIndex, type NodeId } from "./types.ts";
 
-/** A checkpoint at `index` is durable and can be sent to peers from now on. */
+/** Records that the checkpoint at `index` is durable and can be sent to peers from now on. */
 export function stepSnapshotCreated(raft: Raft, index: LogIndex): void {
   const { log } = raft;
   if (index <= raft.snapshot.index) return;
@@ -18,14 +20,17 @@ export function stepSnapshotCreated(raft: Raft, index: LogIndex): void {
   if (raft.role.name === "leader") offerNewSnapshot(raft, raft.role);
 }
 
-/** Entries up to `index` leave the log for good; a checkpoint must hold them. */
+/** Removes entries up to `index` from the log. A checkpoint must cover them. */
 export function stepCompact(raft: Raft, index: LogIndex): void {
   if (index <= raft.log.compactedIndex) return;
   stepSnapshotCreated(raft, index);
   raft.log.compact(index);
 }
 
-/** The membership in force once `index` is applied; `index` is at or above the last checkpoint. */
+/**
+ * Returns the membership in force once `index` is applied. `index` must be at or above the last
+ * checkpoint.
+ */
 export function configurationAt(raft: Raft, index: LogIndex): Configuration {
   let found = raft.configuration;
   for (const item of raft.configurationHistory) {
@@ -35,13 +40,17 @@ export function configurationAt(raft: Raft, index: LogIndex): Configuration {
   return found;
 }
 
-/** How the transfer of a snapshot to `id` went. Then the peer is probed, after a heartbeat. */
+/**
+ * Records the result of the snapshot transfer to `id`. The peer is probed after its next heartbeat
+ * response.
+ */
 export function stepSnapshotReport(raft: Raft, id: NodeId, ok: boolean): void {
   const progress = raft.role.name === "leader" ? raft.role.progress.get(id) : undefined;
   if (progress === undefined || progress.state !== "snapshot") return;
-  // Not delivered: probing from behind it would be in vain.
+  // The snapshot was not delivered, so probing after it would fail.
   if (!ok) progress.pendingSnapshot = INDEX_0;
   progress.becomeProbe();
-  // Delivered: its answer comes soon. Failed: not again at once.
+  // A delivered snapshot is acknowledged soon, and a failed one is not retried at once. So the peer
+  // stays paused.
   progress.paused = true;
 }

@@ -1,4 +1,4 @@
-/** The state of one member, by role, and the few moves that every role shares. */
+/** The state of one member by role, and the state changes that all roles share. */
 import { assert } from "../lib/assert.ts";
 import type { Claim } from "./claim.ts";
 import type { EntryLog } from "./entry-log.ts";
@@ -17,7 +17,7 @@ import type {
 } from "./types.ts";
 import type { WriteQueue } from "./write-queue.ts";
 
-/** All settings, defaults filled in. See `CoreConfig` for their meaning. */
+/** All settings with defaults filled in. `CoreConfig` documents their meaning. */
 export type Settings = {
   readonly id: NodeId;
   readonly electionTimeoutTicks: number;
@@ -45,26 +45,35 @@ export type Candidate = {
 };
 export type Leader = {
   readonly name: "leader";
-  /** Of all members but this one, whose place is taken by its disk. In order of id. */
+  /**
+   * The progress of all other members, in order of id. This node's own match index is its durable
+   * index.
+   */
   progress: Map<NodeId, Progress>;
-  /** Where the log began when this leader was elected: so much it can give to who is not heard of. */
+  /**
+   * The first index of the log when this leader was elected. Entries from here on can be sent to
+   * peers whose progress is unknown.
+   */
   readonly electedFrom: LogIndex;
   heartbeatElapsed: number;
   transferee: NodeId | null;
-  /** Ticks since the transfer was ordered. */
+  /** Ticks since the leadership transfer began. */
   transferElapsed: number;
   /** No membership change is proposed before this index is applied. */
   pendingConfIndex: LogIndex;
   uncommittedBytes: number;
-  /** Followers are to be told of a new commit index at the next drain. */
+  /** Set if followers must be told of a new commit index at the next drain. */
   commitNoticeDue: boolean;
   readonly reads: ReadQueue;
-  /** How far a member's *disk* agrees with this log; -1 for strangers. */
+  /**
+   * Returns the index up to which a member's *disk* agrees with this log, or -1 if `id` is not a
+   * member.
+   */
   readonly matchOf: (id: NodeId) => number;
 };
 export type Role = Follower | Candidate | Leader;
 
-/** Collected for the next `drain`. */
+/** Output that is collected for the next `drain`. */
 export type Outbox = {
   messages: Message[];
   held: Message[];
@@ -85,23 +94,30 @@ export type Raft = {
   term: Term;
   vote: NodeId | null;
   role: Role;
-  /** Set while this disk holds less than it has acknowledged. */
+  /** Set while this disk has fewer entries than it has acknowledged. */
   claim: Claim | null;
-  /** In force: that of the last applied membership change, or of the snapshot under way. */
+  /**
+   * The membership in force: that of the last applied change, or of the snapshot that is being
+   * installed.
+   */
   configuration: Configuration;
-  /** Which configuration was in force from which applied index on; reaches back to `snapshot`. */
+  /**
+   * The applied index from which on each configuration was in force. Reaches back to `snapshot`.
+   */
   configurationHistory: { readonly index: LogIndex; readonly configuration: Configuration }[];
-  /** The start does not tell of changes between its checkpoint and what was applied. */
+  /**
+   * The initial state lacks the membership changes between its checkpoint and the applied index.
+   */
   membershipKnownFrom: LogIndex;
-  /** The newest checkpoint that can be offered to others. */
+  /** The newest checkpoint that can be offered to peers. */
   snapshot: SnapshotMeta;
-  /** Ticks since the election timer was reset (leader: since the last check-quorum). */
+  /** Ticks since the election timer was reset. On a leader: since the last check-quorum. */
   electionElapsed: number;
-  /** Ticks without a leader after which to campaign. */
+  /** Ticks without a leader after which this member campaigns. */
   electionDeadline: number;
-  /** Ticks for which not to campaign, after the driver made this member step down. */
+  /** Ticks for which this member does not campaign, after the driver made it step down. */
   holdTicks: number;
-  /** Campaigns since a leader was last heard of. */
+  /** Campaigns since the last message from a leader. */
   failedRounds: number;
   nextRequestId: number;
 };
@@ -130,10 +146,10 @@ export function leaderOf(raft: Raft): NodeId | null {
 }
 
 /**
- * Promises and acknowledgements wait for the disk, and so does any message of a term that is not
- * durable yet, thus every vote request, unlike in etcd: if a candidate could win by the votes of
- * others, replicate an entry, and forget by a crash that it ever stood in this term, it could win
- * the same term again and put another entry at that index.
+ * Tells whether a message must wait until the term and vote are durable. Promises and
+ * acknowledgements wait, and so does any message of a term that is not durable yet. Unlike in etcd
+ * this includes vote requests: if a candidate won by the votes of others, replicated an entry, and
+ * forgot the term in a crash, it could win the same term again and put another entry at that index.
  */
 export function send(raft: Raft, message: Message): void {
   (waitsForDisk(raft, message) ? raft.out.held : raft.out.messages).push(message);
@@ -152,13 +168,13 @@ function waitsForDisk(raft: Raft, message: Message): boolean {
   }
 }
 
-/** Follower of `leader` (null: unknown) in `term`, with a new election deadline. */
+/** Becomes a follower of `leader` (null: unknown) in `term`, with a new election deadline. */
 export function becomeFollower(raft: Raft, term: Term, leader: NodeId | null): void {
   enterTerm(raft, term);
   changeRole(raft, newFollower(leader));
 }
 
-/** @param term the present one or a later one, in which no vote was given yet. */
+/** @param term the current term, or a later one in which this member has not voted. */
 export function enterTerm(raft: Raft, term: Term): void {
   assert(term >= raft.term, "terms never go back");
   if (term === raft.term) return;
@@ -178,7 +194,7 @@ export function changeRole(raft: Raft, role: Role): void {
   drawElectionDeadline(raft);
 }
 
-/** The leader of this term was heard. */
+/** Records a message from the leader of this term. */
 export function followLeader(raft: Raft, follower: Follower, leader: NodeId): void {
   raft.electionElapsed = 0;
   raft.failedRounds = 0;
@@ -188,8 +204,9 @@ export function followLeader(raft: Raft, follower: Follower, leader: NodeId): vo
 }
 
 /**
- * One to two election timeouts, plus a little for members of lower priority. The handicap halves
- * with each failed round, so that a dead favourite holds nobody up for long.
+ * Draws the election deadline: one to two election timeouts, plus a handicap for members of lower
+ * priority. The handicap halves with each failed round, so that a dead preferred member does not
+ * delay elections for long.
  */
 export function drawElectionDeadline(raft: Raft): void {
   const base = raft.settings.electionTimeoutTicks;
@@ -197,7 +214,7 @@ export function drawElectionDeadline(raft: Raft): void {
   raft.electionDeadline = base + (raft.settings.random.u32() % base) + handicap;
 }
 
-/** How many voters have a higher priority than this member. */
+/** Returns how many voters have a higher priority than this member. */
 function rank(raft: Raft): number {
   const { priority } = raft.settings;
   if (priority.size === 0) return 0;

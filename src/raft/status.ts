@@ -1,4 +1,4 @@
-/** A picture of the core for operators and tests. A copy: it never changes afterwards. */
+/** A copy of the core's state for operators and tests. It does not change afterwards. */
 import { preferredLeader } from "./leader.ts";
 import type { Progress, ProgressState } from "./progress.ts";
 import { leaderOf, type Raft } from "./state.ts";
@@ -11,7 +11,7 @@ export type ProgressStatus = {
   readonly isLearner: boolean;
   readonly recentActive: boolean;
   readonly paused: boolean;
-  /** 0 unless in state snapshot. */
+  /** 0 unless the state is snapshot. */
   readonly pendingSnapshot: LogIndex;
   readonly inflightMessages: number;
   readonly inflightBytes: number;
@@ -38,11 +38,13 @@ export type Status = {
   readonly electionElapsedTicks: number;
   /** Ticks without a leader after which this node campaigns. */
   readonly electionDeadlineTicks: number;
-  /** Null unless leader. This node's own row shows its disk. */
+  /** Null unless this node is the leader. The row of this node shows its own disk. */
   readonly progress: ReadonlyMap<NodeId, ProgressStatus> | null;
   readonly transferee: NodeId | null;
   readonly uncommittedBytes: number;
-  /** A caught-up voter of higher priority, to whom leadership may be transferred. */
+  /**
+   * A voter of higher priority that is nearly caught up, and that leadership may be transferred to.
+   */
   readonly preferredLeader: NodeId | null;
 };
 

@@ -1,4 +1,4 @@
-/** A message from a peer: its term first, votes next, then what the role makes of it. */
+/** Handles a message from a peer: first its term, then votes, then the role. */
 import { stepCandidate } from "./candidate.ts";
 import { isAtOrAfterClaim } from "./claim.ts";
 import { commitHint, learnCommit } from "./election.ts";
@@ -8,12 +8,16 @@ import { hasExactNumbers } from "./number-bounds.ts";
 import { becomeFollower, leaderOf, type Raft, send } from "./state.ts";
 import type { Message, VoteRequest, VoteResponse } from "./types.ts";
 
-/** No cluster gets so far while a member is away: 136 years, at an election a second. */
+/**
+ * The largest jump of the term that one message may cause. At one election per second it takes 136
+ * years.
+ */
 const TERM_LEAP_MAX = 2 ** 32;
 
 export function stepMessage(raft: Raft, message: Message): void {
   if (!hasExactNumbers(message)) return;
-  // Terms end at 2^53 - 1. One message that says so would be the last election, on every disk.
+  // Terms end at 2^53 - 1. A message with a term near that would make further elections impossible
+  // on every disk.
   if (message.term > raft.term + TERM_LEAP_MAX) return;
   if (isVote(message)) learnCommit(raft, message);
   if (message.term < raft.term) {
@@ -46,7 +50,7 @@ const isVote = (message: Message): message is VoteRequest | VoteResponse =>
   message.type === "vote_response" ||
   message.type === "pre_vote_response";
 
-/** @returns false if the message is to be ignored. */
+/** @returns false if the message must be ignored. */
 function meetHigherTerm(raft: Raft, message: Message): boolean {
   switch (message.type) {
     case "vote_request":
@@ -54,10 +58,10 @@ function meetHigherTerm(raft: Raft, message: Message): boolean {
       becomeFollower(raft, message.term, null);
       return true;
     case "pre_vote_request":
-      // Nobody's term changes by being asked.
+      // A pre-vote request does not change the receiver's term.
       return message.transfer || !isLeased(raft);
     case "pre_vote_response":
-      // A grant carries the term that was asked for; a refusal the refuser's own.
+      // A pre-vote grant carries the requested term; a refusal carries the refuser's own term.
       if (!message.granted) becomeFollower(raft, message.term, null);
       return true;
     case "append_request":
@@ -73,8 +77,9 @@ function meetHigherTerm(raft: Raft, message: Message): boolean {
 }
 
 /**
- * A leader was heard within the minimum election timeout: a candidate that did not hear it is cut
- * off or removed, and must not disturb (dissertation 4.2.3).
+ * Tells whether the lease of a leader is valid: one was heard from within the minimum election
+ * timeout. A candidate that did not hear from it is partitioned or removed and must not disrupt the
+ * Raft group (dissertation 4.2.3).
  */
 function isLeased(raft: Raft): boolean {
   return (
@@ -85,9 +90,9 @@ function isLeased(raft: Raft): boolean {
 }
 
 /**
- * A node that came back with a higher term may be unable to force an election by voting: pre-vote and
- * check-quorum see to it, and a learner never stands. So a leader that is behind has to be told of the
- * term (paper 5.1), and a pre-candidate of its own.
+ * Answers a message of a lower term. A node that returned with a higher term may be unable to force
+ * an election: pre-vote and check-quorum prevent it, and a learner never campaigns. So a leader of
+ * a lower term is told the current term (paper 5.1), and so is a pre-candidate.
  */
 function answerStale(raft: Raft, message: Message): void {
   const { id: from, term } = raft;
@@ -115,13 +120,14 @@ function answerStale(raft: Raft, message: Message): void {
       });
       return;
     default:
-    // Whatever the past has to say.
+    // Other messages of earlier terms are ignored.
   }
 }
 
 /**
- * One vote a term, and only for a log that is at least as complete (paper 5.2, 5.4.1). Learners vote
- * too when asked: the candidate may know better than this node that it is a voter by now.
+ * Votes once per term, and only for a log that is at least as complete as this one (paper 5.2,
+ * 5.4.1). Learners vote too when asked, because the candidate may know better than this node that
+ * it is a voter by now.
  */
 function stepVoteRequest(raft: Raft, message: VoteRequest): void {
   const isPre = message.type === "pre_vote_request";
@@ -141,7 +147,7 @@ function stepVoteRequest(raft: Raft, message: VoteRequest): void {
     type: isPre ? "pre_vote_response" : "vote_response",
     from: raft.id,
     to: message.from,
-    // A grant names the term it is for, which for a pre-vote is not this node's.
+    // A grant carries the term that it is for. For a pre-vote that is not this node's term.
     term: granted ? message.term : raft.term,
     granted,
     ...commitHint(raft),

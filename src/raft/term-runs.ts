@@ -1,7 +1,7 @@
 import { assert } from "../lib/assert.ts";
 import type { LogIndex, Term, TermRun } from "./types.ts";
 
-/** The terms of a stretch of the log, one item per change of term; terms never descend. */
+/** The terms of a range of the log, with one item per change of term. Terms never descend. */
 export class TermRuns {
   #runs: TermRun[] = [];
 
@@ -16,13 +16,13 @@ export class TermRuns {
     this.#runs.push({ first: index, term });
   }
 
-  /** Forgets `index` and all above. */
+  /** Removes `index` and everything above it. */
   truncate(index: LogIndex): void {
     const runs = this.#runs;
     while (runs.length > 0 && (runs[runs.length - 1] as TermRun).first >= index) runs.pop();
   }
 
-  /** Forgets all at or below `index`, given that the log goes on to `lastIndex`. */
+  /** Removes everything at or below `index`, given that the log ends at `lastIndex`. */
   dropThrough(index: LogIndex, lastIndex: LogIndex): void {
     if (index >= lastIndex) {
       this.#runs = [];
@@ -35,17 +35,17 @@ export class TermRuns {
     this.#runs[0] = { first: (index + 1) as LogIndex, term: run.term };
   }
 
-  /** `index` must be within the stretch. */
+  /** Returns the term at `index`, which must be within the range. */
   termAt(index: LogIndex): Term | undefined {
     return this.#runs[this.#find(index)]?.term;
   }
 
-  /** First index of the run that holds `index`. */
+  /** Returns the first index of the run that contains `index`. */
   startOf(index: LogIndex): LogIndex | undefined {
     return this.#runs[this.#find(index)]?.first;
   }
 
-  /** Binary search of the last run that begins at or below `index`; -1 if none. */
+  /** Finds the last run that begins at or below `index` by binary search; -1 if there is none. */
   #find(index: LogIndex): number {
     const runs = this.#runs;
     let low = 0;

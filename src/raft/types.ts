@@ -1,4 +1,4 @@
-/** The words of the Raft core: log, membership, messages and output. Data only, no behaviour. */
+/** The types of the Raft core: log, membership, messages and output. */
 import type { Brand } from "../lib/brand.ts";
 import type { NodeId } from "../lib/ids.ts";
 
@@ -6,7 +6,7 @@ export type { NodeId } from "../lib/ids.ts";
 
 /** Election term, counted from 0 (no election yet). */
 export type Term = Brand<number, "Term">;
-/** Position in the replicated log, counted from 1; 0 is "before the log". */
+/** Position in the replicated log, counted from 1. 0 is the position before the first entry. */
 export type LogIndex = Brand<number, "LogIndex">;
 
 /** `conf_change` data is what `encodeConfChange` writes; a normal entry with empty data is a no-op. */
@@ -16,21 +16,25 @@ export type Entry = {
   readonly index: LogIndex;
   readonly term: Term;
   readonly type: EntryType;
-  /** Owned by the log from the moment it is proposed or stepped: never change it afterwards. */
+  /**
+   * The log owns the data from the moment it is proposed or stepped. Never change it afterwards.
+   */
   readonly data: Uint8Array;
 };
 
-/** What must survive a crash besides the entries. */
+/** The state that must survive a crash besides the entries. */
 export type HardState = {
   readonly term: Term;
   readonly vote: NodeId | null;
   readonly commit: LogIndex;
 };
 
-/** The last entry that a log is known to have held before its end was cut off for damage. */
+/** The last entry that a log is known to have had before it was cut for damage. */
 export type LogClaim = { readonly index: LogIndex; readonly term: Term };
 
-/** Members. All lists are sorted and without repetition. `votersOutgoing` is empty unless joint. */
+/**
+ * The members. All lists are sorted and without duplicates. `votersOutgoing` is empty unless joint.
+ */
 export type Configuration = {
   readonly voters: readonly NodeId[];
   readonly votersOutgoing: readonly NodeId[];
@@ -40,7 +44,7 @@ export type Configuration = {
   readonly autoLeave: boolean;
 };
 
-/** Identity of a checkpoint of the machine: all entries up to `index` are in it. */
+/** The identity of a checkpoint of the machine, which covers all entries up to `index`. */
 export type SnapshotMeta = {
   readonly index: LogIndex;
   readonly term: Term;
@@ -57,12 +61,12 @@ export type MembershipChange = {
 };
 
 /**
- * `auto`: simple for one change, else joint with auto-leave. `joint_implicit`: joint, left
- * automatically. `joint_explicit`: joint until an empty change is proposed.
+ * `auto` is simple for one change, otherwise joint with auto-leave. `joint_implicit` is joint and
+ * left automatically. `joint_explicit` is joint until an empty change is proposed.
  */
 export type Transition = "auto" | "joint_implicit" | "joint_explicit";
 
-/** Data of a `conf_change` entry. No changes and `auto` means: leave the joint configuration. */
+/** Data of a `conf_change` entry. `auto` without changes means: leave the joint configuration. */
 export type ConfChange = {
   readonly transition: Transition;
   readonly changes: readonly MembershipChange[];
@@ -72,11 +76,15 @@ type Envelope<Type extends string> = {
   readonly type: Type;
   readonly from: NodeId;
   readonly to: NodeId;
-  /** The sender's term; of a pre-vote request and its grant: the term that would be campaigned for. */
+  /**
+   * The sender's term. In a pre-vote request and its grant: the term that the campaign would have.
+   */
   readonly term: Term;
 };
 
-/** The sender's newest committed entry, (0, 0) for none: whoever has it may commit it too. */
+/**
+ * The sender's newest committed entry, or (0, 0). A receiver that has this entry may commit it too.
+ */
 type CommitHint = { readonly commit: LogIndex; readonly commitTerm: Term };
 export type VoteRequest = Envelope<"vote_request" | "pre_vote_request"> &
   CommitHint & {
@@ -96,27 +104,29 @@ export type AppendRequest = Envelope<"append_request"> & {
 };
 export type AppendAccepted = Envelope<"append_response"> & {
   readonly accepted: true;
-  /** The sender's disk agrees with the leader's log up to here. */
+  /** The sender's disk agrees with the leader's log up to this index. */
   readonly match: LogIndex;
 };
 export type AppendRejected = Envelope<"append_response"> & {
   readonly accepted: false;
   /** `prevIndex` of the refused request. */
   readonly rejected: LogIndex;
-  /** Highest index at which the logs may agree, and the sender's term there (0: unknown). */
+  /** The highest index at which the logs may agree, and the sender's term there (0 if unknown). */
   readonly hintIndex: LogIndex;
   readonly hintTerm: Term;
-  /** The sender lost entries that it had acknowledged: what was known of its disk is void. */
+  /** The sender lost entries that it had acknowledged, so its match index is no longer valid. */
   readonly lost: boolean;
 };
 export type AppendResponse = AppendAccepted | AppendRejected;
 export type Heartbeat = Envelope<"heartbeat"> & {
   readonly commit: LogIndex;
-  /** Read round of this leader's term that an answer confirms; 0 if none is wanted. */
+  /** The read round of this leader's term that the response confirms; 0 if there is none. */
   readonly round: number;
 };
 export type HeartbeatResponse = Envelope<"heartbeat_response"> & { readonly round: number };
-/** Step it once the snapshot's data is complete at the receiver; it is installed at once. */
+/**
+ * Step this message once the snapshot's data is complete at the receiver. It is installed at once.
+ */
 export type SnapshotOffer = Envelope<"snapshot_offer"> & { readonly snapshot: SnapshotMeta };
 export type TimeoutNow = Envelope<"timeout_now">;
 export type ReadIndexRequest = Envelope<"read_index_request"> & { readonly requestId: number };
@@ -142,22 +152,29 @@ export type Message =
 
 export type RoleName = "follower" | "pre_candidate" | "candidate" | "leader";
 
-/** One ordered write. `snapshot` (if any) replaces the whole log first, then `entries` follow. */
+/** One ordered write. A `snapshot` replaces the whole log first, then `entries` follow. */
 export type Persist = {
-  /** Grows by one with each persist. `persisted(token)` covers this and all before it. */
+  /**
+   * Increases by one with each persist. `persisted(token)` covers this write and all earlier ones.
+   */
   readonly token: number;
-  /** `entries[0]` may overwrite what was persisted before: whatever is stored from its index on is void. */
+  /**
+   * `entries[0]` may overwrite a persisted entry. Everything stored from its index on is then
+   * invalid.
+   */
   readonly entries: readonly Entry[];
-  /** Set if it changed. */
+  /** Set if the hard state changed. */
   readonly hardState: HardState | null;
   readonly snapshot: SnapshotMeta | null;
-  /** False: only the commit index moved or nothing at all; it may wait for the next write. */
+  /** False if at most the commit index changed. Such a write may wait for the next one. */
   readonly mustSync: boolean;
-  /** The commit index in `hardState` must be durable too: a membership change waits for it. */
+  /**
+   * The commit index in `hardState` must be durable too, because a membership change waits for it.
+   */
   readonly syncCommit: boolean;
 };
 
-/** Payloads `from … to` (inclusive) of the log, at most about `maxBytes` but at least one entry. */
+/** Requests payloads `from … to` (inclusive): at most about `maxBytes`, but at least one entry. */
 export type FetchRequest = {
   readonly peer: NodeId;
   readonly from: LogIndex;
@@ -165,7 +182,7 @@ export type FetchRequest = {
   readonly maxBytes: number;
 };
 
-/** The answer to `readIndex(context)`: a read at or after `applied >= index` is linearizable. */
+/** The result of `readIndex(context)`. A read once `applied >= index` is linearizable. */
 export type ReadState = { readonly context: unknown; readonly index: LogIndex };
 
 export type RoleChange = {
@@ -174,29 +191,37 @@ export type RoleChange = {
   readonly leader: NodeId | null;
 };
 
-/** What the driver has to do. Nothing is repeated by the next `drain`. */
+/** The work of the driver. The next `drain` does not repeat it. */
 export type Output = {
   readonly persist: Persist | null;
-  /** May leave at once, before and beside `persist`. */
+  /** Messages to send at once, without waiting for `persist`. */
   readonly messages: readonly Message[];
-  /** May leave only after `persisted(persist.token)` is true of the disk; empty if `persist` is null. */
+  /** Messages to send only after `persisted(persist.token)`. Empty if `persist` is null. */
   readonly messagesAfterPersist: readonly Message[];
-  /** Committed and on this disk, in order, each exactly once; answer with `applied(index)`. */
+  /**
+   * Entries that are committed and durable here, in order, each exactly once. Confirm with
+   * `applied(index)`.
+   */
   readonly committed: readonly Entry[];
   readonly readStates: readonly ReadState[];
-  /** Contexts of reads that will never be answered (leader lost): ask again. */
+  /**
+   * Contexts of reads that will not be answered, because the leader was lost. The caller may retry.
+   */
   readonly readsDropped: readonly unknown[];
-  /** Set if role, term or known leader changed. */
+  /** Set if the role, the term or the known leader changed. */
   readonly roleChange: RoleChange | null;
   /** Set if the membership in force changed. */
   readonly configuration: Configuration | null;
-  /** Payloads wanted from the journal; answer each with `fetched` or `fetchFailed`. */
+  /** Payloads to read from the journal. Answer each request with `fetched` or `fetchFailed`. */
   readonly fetches: readonly FetchRequest[];
-  /** Peers that need a snapshot at or above `index`, which does not exist yet: make one, then `snapshotCreated`. */
+  /**
+   * Peers that need a snapshot at or above `index`, which does not exist yet. Create one, then call
+   * `snapshotCreated`.
+   */
   readonly snapshotNeeded: readonly { readonly peer: NodeId; readonly index: LogIndex }[];
 };
 
-/** Why a call was refused. Nothing has happened then. */
+/** The reason why a call was refused. A refused call changes nothing. */
 export type Rejection<Code extends string> = { readonly ok: false; readonly code: Code };
 export type Accepted = { readonly ok: true; readonly index: LogIndex; readonly term: Term };
 

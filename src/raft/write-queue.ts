@@ -1,8 +1,8 @@
 /**
- * What was handed out to be written and is not durable yet, oldest first. It is what makes a late
- * `persisted` harmless: when a part of the log is overwritten, the writes under way that contained
- * it lose their claim to it, so that their completion says nothing of the entries that took its
- * place, even if those have the same index and term (the ABA race of asynchronous storage).
+ * The writes that were given to the driver and are not durable yet, oldest first. They make a late
+ * `persisted` safe: when a part of the log is overwritten, pending writes that contained it no
+ * longer cover it. So their completion does not mark the replacing entries as durable, even if
+ * those have the same index and term (the ABA race of asynchronous storage).
  */
 import { assert } from "../lib/assert.ts";
 import type { EntryLog } from "./entry-log.ts";
@@ -10,7 +10,9 @@ import type { HardState, LogIndex, NodeId, SnapshotMeta, Term } from "./types.ts
 
 type PendingWrite = {
   readonly token: number;
-  /** Entries up to here are on disk once this is, unless overwritten meanwhile. */
+  /**
+   * Entries up to this index are durable once this write is, unless they are overwritten before.
+   */
   lastIndex: LogIndex;
   readonly term: Term;
   readonly vote: NodeId | null;
@@ -25,7 +27,7 @@ export class WriteQueue {
   emittedTerm: Term;
   emittedVote: NodeId | null;
   emittedCommit: LogIndex;
-  /** Commit index of the newest hard state that was handed out to be synced. */
+  /** The commit index of the newest hard state that must be synced. */
   emittedSyncedCommit: LogIndex;
   emittedSnapshot: SnapshotMeta | null = null;
   durableTerm: Term;
@@ -66,14 +68,16 @@ export class WriteQueue {
     return this.#token;
   }
 
-  /** The log was cut: what is under way vouches for nothing at or above `index`. */
+  /**
+   * Records that the log was truncated. Pending writes no longer cover entries at or above `index`.
+   */
   overwritten(index: LogIndex): void {
     for (const write of this.#pending) {
       if (write.lastIndex >= index) write.lastIndex = (index - 1) as LogIndex;
     }
   }
 
-  /** All writes up to `token` are done. Tokens that were done before are ignored. */
+  /** Completes all writes up to `token`. Tokens that were completed before are ignored. */
   complete(token: number, log: EntryLog): void {
     assert(token <= this.#token, "only tokens that were handed out can be persisted");
     let write = this.#pending[0];

@@ -83,8 +83,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
   {
     name: "readindex-round-reused",
     file: "src/raft/read-index.ts",
-    find: "    return this.#lastRound;\n  }\n\n  /** A quorum",
-    put: "    return this.#lastRound + 1;\n  }\n\n  /** A quorum",
+    find: "    return this.#lastRound;\n  }\n\n  /** Confirms",
+    put: "    return this.#lastRound + 1;\n  }\n\n  /** Confirms",
     test: "test/raft",
   },
   {

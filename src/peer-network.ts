@@ -10,7 +10,7 @@ import type { MemberAddress } from "./node/members.ts";
 import { isLoopbackHost } from "./peer-secret.ts";
 import { TRANSPORT_LIMITS } from "./transport/limits.ts";
 
-/** What of the settings says how nodes talk to each other. */
+/** The settings of the connections between nodes. */
 export type PeerSettings = Pick<
   Config,
   "haListen" | "haTls" | "haTlsCa" | "haTlsCert" | "haTlsKey" | "haTlsStrictId"
@@ -18,12 +18,12 @@ export type PeerSettings = Pick<
 
 export type PeerNetwork = {
   readonly network: Network;
-  /** Null, as the certificates: without TLS. */
+  /** Null without TLS, as are the certificates. */
   readonly identity: PeerIdentity | null;
   readonly certificates: CertificateFiles | null;
 };
 
-/** The Raft port of this node and, with TLS, who it can prove to be. */
+/** Creates the network of the Raft port and, with TLS, the identity of this node. */
 export function peerNetworkOf(
   settings: PeerSettings,
   own: Pick<MemberAddress, "host" | "raftPort">,
@@ -54,8 +54,8 @@ export function peerNetworkOf(
 }
 
 /**
- * A node that others find by a loopback address listens there only; else on every address, with
- * those of IPv6 if it is one of them.
+ * Returns the listen host. A node with a loopback address listens on that address only. Others
+ * listen on all addresses, including IPv6 if the host is an IPv6 address.
  */
 function listenHost(host: string): string {
   if (isLoopbackHost(host)) return host;
@@ -68,7 +68,7 @@ const readTls = ({ haTlsCa, haTlsCert, haTlsKey }: PeerSettings): NetworkTls => 
   key: readPem("RF_HA_TLS_KEY", haTlsKey),
 });
 
-/** @throws ConfigError naming the variable; what is in the file is not shown. */
+/** @throws ConfigError naming the variable. The content of the file is never shown. */
 export function readPem(variable: string, path: string): string {
   if (path === "") throw new ConfigError(`${variable} is missing`);
   try {

@@ -4,16 +4,16 @@ import type { NodeId } from "./lib/ids.ts";
 import { parseDecimal } from "./lib/parse.ts";
 import type { MemberAddress } from "./node/members.ts";
 
-/** 1 to 64 of these. */
+/** A node id has 1 to 64 of these characters. */
 export const NODE_ID = /^[A-Za-z0-9._-]{1,64}$/;
 const PORT_MAX = 65_535;
 const PRIORITY_MAX = 1_000_000;
 
 /**
- * `RF_HA_NODES`: `id:host:raft_port:priority[:http_port],…`. A host may be a name, an IPv4 address
- * or an IPv6 address in brackets.
+ * Parses `RF_HA_NODES`: `id:host:raft_port:priority[:http_port],…`. A host may be a name, an IPv4
+ * address or an IPv6 address in brackets.
  *
- * @throws ConfigError naming the entry that cannot be read.
+ * @throws ConfigError naming the entry that is invalid.
  */
 export function parseTopology(text: string): MemberAddress[] {
   const members = text

@@ -20,23 +20,23 @@ export type BatchesWanted = {
   readonly maxBytes: number;
 };
 
-/** Whole verified batches, back to back, as they are stored. */
+/** Complete, verified batches, back to back, as they are stored. */
 export type Batches = {
   readonly baseOffset: number;
   readonly endOffset: number;
   readonly bytes: Uint8Array;
 };
 
-/** What a node has of that; null if it cannot vouch for it. */
+/** Reads the requested batches; returns null if this node does not have them intact. */
 export type BatchesHandler = (wanted: BatchesWanted, from: NodeId) => Promise<Batches | null>;
 
 export type BatchLinks = {
-  /** @returns false if it was dropped. */
+  /** @returns false if the frame was dropped. */
   readonly send: (peer: NodeId, kind: FrameKind, write: (writer: ByteWriter) => void) => boolean;
 };
 
 export const BATCHES_BYTES_MAX = 1024 * 1024;
-/** Requests of one peer that are read for at the same time; more are answered with nothing. */
+/** Maximum number of concurrent requests of one peer. Further ones get an empty reply. */
 const SERVED_MAX = 2;
 const TIMEOUT_MS = 2_000;
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
@@ -53,7 +53,8 @@ export class BatchExchange {
   constructor(shared: Shared, links: BatchLinks) {
     this.#shared = shared;
     this.#links = links;
-    // An answer to a former life of this process fits no question of this one.
+    // The first id is random, so that a late reply to an earlier process does not match a request
+    // of this one.
     this.#lastId = new DataView(shared.nonce().buffer).getUint32(0) * 2 ** 20;
   }
 
@@ -61,7 +62,10 @@ export class BatchExchange {
     this.#handler = handler;
   }
 
-  /** @returns null if the peer cannot be reached, does not answer in time, or has no such batches. */
+  /**
+   * Requests batches. @returns null if the peer is unreachable, does not reply in time, or does not
+   * have the batches.
+   */
   ask(peer: NodeId, wanted: BatchesWanted): Promise<Batches | null> {
     this.#lastId++;
     const id = this.#lastId;
@@ -150,7 +154,7 @@ function readRequest(reader: ByteReader): { id: number; wanted: BatchesWanted } 
   return { id, wanted: { topicId, partition, fromOffset, endOffset, maxBytes } };
 }
 
-/** The bytes are copied: the frame belongs to the link. */
+/** The bytes are copied, because the frame belongs to the link. */
 function readReply(reader: ByteReader): { id: number; batches: Batches | null } {
   const id = reader.u64();
   const flag = reader.u8();

@@ -24,7 +24,7 @@ export const FRAME_VERSION = 1;
 export const FRAME_HEADER_BYTES = 28;
 const CRC_AT = 24;
 
-/** Never renumber: nodes of different versions talk to each other. */
+/** The kind byte of each frame. Never renumber: nodes of different versions talk to each other. */
 const KINDS = {
   challenge: 1,
   hello: 2,
@@ -49,13 +49,13 @@ const KIND_BY_TAG = new Map<number, FrameKind>(
 
 export type Session = { readonly low: number; readonly high: number };
 export const NO_SESSION: Session = { low: 0, high: 0 };
-/** What is equal in all frames of a link. */
+/** The header fields that are equal in all frames of a link. */
 export type FrameAddress = { readonly shard: ShardId; readonly session: Session };
 export type Frame = { readonly kind: FrameKind; readonly payload: Uint8Array };
 
-/** Builds one frame after the other in one buffer: `begin`, write to `payload`, `finish`. */
+/** Builds frames in one reused buffer: call `begin`, write to `payload`, call `finish`. */
 export class FrameWriter {
-  /** After a larger frame the buffer is given back. */
+  /** A larger buffer is released after its frame. */
   static readonly KEEP_BYTES = 4 * 1024 * 1024;
   #writer = new ByteWriter(4096);
 
@@ -90,9 +90,9 @@ export class FrameWriter {
 }
 
 /**
- * The payload is a view of `bytes`.
+ * Decodes a frame. The payload is a view of `bytes`.
  *
- * @throws FrameError unless `bytes` are one whole frame, made for this link.
+ * @throws FrameError unless `bytes` are one complete frame that was made for this link.
  */
 export function decodeFrame(bytes: Uint8Array, { shard, session }: FrameAddress): Frame {
   if (bytes.length < FRAME_HEADER_BYTES) throw new FrameError("too_short", "frame ends early");
@@ -120,7 +120,9 @@ export function decodeFrame(bytes: Uint8Array, { shard, session }: FrameAddress)
   return { kind, payload };
 }
 
-/** Reads a payload to its end. @throws FrameError if it is not what `read` expects. */
+/**
+ * Reads a payload to its end. @throws FrameError if `read` does not consume exactly the payload.
+ */
 export function readPayload<T>(payload: Uint8Array, read: (reader: ByteReader) => T): T {
   try {
     const reader = new ByteReader(payload);
@@ -133,7 +135,7 @@ export function readPayload<T>(payload: Uint8Array, read: (reader: ByteReader) =
   }
 }
 
-/** @throws DecodeError if it takes more than `bytesMax` bytes or is empty. */
+/** Reads a name. @throws DecodeError if it is empty or longer than `bytesMax` bytes. */
 export function readName(reader: ByteReader, bytesMax: number): string {
   const before = reader.position;
   const name = reader.text();

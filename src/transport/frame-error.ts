@@ -11,7 +11,10 @@ export type FrameErrorCode =
   | "unexpected"
   | "sender";
 
-/** Bytes that no honest peer sends on this link. The link is dropped; nothing of it was acted on. */
+/**
+ * Thrown for bytes that a correct peer does not send. The link is closed, and the frame has no
+ * effect.
+ */
 export class FrameError extends Error {
   override readonly name = "FrameError";
   readonly code: FrameErrorCode;

@@ -7,7 +7,7 @@ import type { NodeId, ShardId } from "../lib/ids.ts";
 import { readName, readShortBlob, type Session } from "./envelope.ts";
 
 export const PROTOCOL_VERSION = 2;
-/** The same, and both ends prove the shared secret of the nodes: a flag beside the version. */
+/** The protocol version with a flag that says that both ends prove the shared secret. */
 export const PROTOCOL_WITH_SECRET = 0x80 | PROTOCOL_VERSION;
 export const NONCE_BYTES = 32;
 const NAME_BYTES_MAX = 255;
@@ -15,48 +15,48 @@ const PORT_MAX = 65_535;
 const CERTIFICATES_MAX = 4;
 const CERTIFICATE_BYTES_MAX = 16 * 1024;
 const SIGNATURE_BYTES_MAX = 2048;
-/** Keeps the signature from meaning anything elsewhere. */
+/** A domain prefix, so that the signature is not valid in any other protocol. */
 const DOMAIN = "ayder peer link v1";
 
-/** Where a node stands, for those who know more of the membership, or less. */
+/** The membership version and the address that a node announces in a handshake. */
 export type Standing = {
-  /** The membership that it knows is that of this log index. */
+  /** The log index as of which this node knows the membership. */
   readonly asOf: number;
-  /** Where it is reached as a member; null: it knows of none that has it. */
+  /** The node's address as a member; null if it does not know a membership that contains it. */
   readonly address: { readonly host: string; readonly port: number } | null;
 };
 
-/** First word on a link, by who accepted it. */
+/** The first message on a link, sent by the acceptor. */
 export type Challenge = { readonly protocol: number; readonly nonce: Uint8Array };
-/** The dialler's answer. */
+/** The dialler's response to the challenge. */
 export type Hello = {
   readonly protocol: number;
   readonly from: NodeId;
   readonly to: NodeId;
-  /** Null: not known yet. */
+  /** Null if the cluster id is not known yet. */
   readonly clusterId: string | null;
   readonly incarnation: string;
   readonly standing: Standing;
-  /** As the challenge had it. */
+  /** The nonce of the challenge. */
   readonly acceptorNonce: Uint8Array;
   readonly diallerNonce: Uint8Array;
   readonly proof: PeerProof | null;
-  /** Of the shared secret, over the statement; with `PROTOCOL_WITH_SECRET` only. */
+  /** Proof of the shared secret over the statement; only with `PROTOCOL_WITH_SECRET`. */
   readonly secretProof?: Uint8Array;
 };
-/** The link is good. */
+/** The acceptor's response that completes the handshake. */
 export type Welcome = {
   readonly from: NodeId;
   readonly clusterId: string | null;
   readonly incarnation: string;
   readonly standing: Standing;
-  /** As the hello had it. */
+  /** The nonce of the hello. */
   readonly diallerNonce: Uint8Array;
-  /** Of the shared secret, over `encodeAnswer`; if the hello had one. */
+  /** Proof of the shared secret over `encodeAnswer`, if the hello had one. */
   readonly secretProof?: Uint8Array;
 };
 
-/** Never renumber. */
+/** Never renumber: nodes of different versions talk to each other. */
 const REFUSALS = {
   protocol: 1,
   wrong_destination: 2,
@@ -137,7 +137,7 @@ function writeAnswer(writer: ByteWriter, welcome: Omit<Welcome, "secretProof">):
   writer.raw(welcome.diallerNonce);
 }
 
-/** @param withSecret the hello proved the secret, so the welcome has to. */
+/** @param withSecret whether the hello proved the secret, so that the welcome must prove it too. */
 export function readWelcome(reader: ByteReader, withSecret = false): Welcome {
   return {
     from: readName(reader, NAME_BYTES_MAX) as NodeId,
@@ -161,10 +161,11 @@ export function readRefusal(reader: ByteReader): RefusalCode {
 }
 
 /**
- * What both ends hold true of a link: the dialler signs it, and the session is its digest.
+ * Encodes the statement that identifies a link. The dialler signs it, and the session is its
+ * digest.
  *
- * @param fingerprint of the certificate by which the acceptor's end is encrypted; empty without TLS.
- *   It ties the signature to this connection: who stands between two nodes shows another one.
+ * @param fingerprint of the acceptor's TLS certificate; empty without TLS. It binds the signature
+ * to this connection, since a man in the middle presents another certificate.
  */
 export function encodeStatement(
   hello: Omit<Hello, "proof" | "secretProof">,
@@ -186,7 +187,10 @@ export function encodeStatement(
   return writer.take();
 }
 
-/** What the acceptor proves the secret over: all of the dialler's statement, and its own words. */
+/**
+ * Encodes what the acceptor proves the secret over: the dialler's statement and the fields of the
+ * welcome.
+ */
 export function encodeAnswer(
   statement: Uint8Array,
   welcome: Omit<Welcome, "secretProof">,
@@ -200,7 +204,7 @@ export function encodeAnswer(
 export function sessionOf(statement: Uint8Array): Session {
   const digest = sha256(statement, 8);
   const view = new DataView(digest.buffer, digest.byteOffset, 8);
-  // Zero is the handshake's: a session is never that.
+  // Zero is reserved for the handshake, so no session has this value.
   return { low: view.getUint32(0, true) || 1, high: view.getUint32(4, true) };
 }
 

@@ -26,7 +26,7 @@ type State =
   | { readonly step: "up"; readonly peer: Peer; readonly address: FrameAddress }
   | { readonly step: "ended" };
 
-/** A link that somebody dialled. Nothing on it is acted on before it is known who. */
+/** A link that a peer dialled. No frame takes effect before the peer is authenticated. */
 export class InboundLink {
   readonly #shared: Shared;
   readonly #link: Link;
@@ -52,7 +52,7 @@ export class InboundLink {
     this.#ended = on.ended;
     const nonce = shared.nonce();
     this.#state = { step: "hello", nonce };
-    // Who has no secret, such as an earlier version, answers only to the protocol without one.
+    // A peer without a secret, such as an earlier version, accepts only the protocol without one.
     const { secret } = shared;
     const protocol = secret === null || secret.isOptional ? PROTOCOL_VERSION : PROTOCOL_WITH_SECRET;
     writeChallenge(shared.writer.begin("challenge"), { protocol, nonce });
@@ -63,7 +63,7 @@ export class InboundLink {
     });
   }
 
-  /** Address of the other end. */
+  /** Remote address of the connection. */
   get remote(): string {
     return this.#link.remote;
   }
@@ -158,7 +158,7 @@ export class InboundLink {
     return sameBytes(acceptorNonce, nonce) ? null : "stale_handshake";
   }
 
-  /** Before anything else that the peer says is believed. */
+  /** Verifies the proof of the peer before any of its fields are trusted. */
   #judgeSecret({ secretProof }: Hello, statement: Uint8Array): RefusalCode | null {
     const { secret } = this.#shared;
     if (secret === null) return secretProof === undefined ? null : "protocol";
@@ -209,7 +209,7 @@ export class InboundLink {
     this.#link.send(writer.finish(address));
   }
 
-  /** Lets go of links whose other end vanished without a word. */
+  /** Closes links whose other end disappeared without closing the connection. */
   #watch(): void {
     const { clock, limits } = this.#shared;
     this.#cancelTimer();

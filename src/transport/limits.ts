@@ -2,28 +2,28 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 export type TransportLimits = {
-  /** Larger frames are neither sent nor taken. Above the largest entry. */
+  /** Larger frames are neither sent nor accepted. Must exceed the largest entry. */
   readonly frameBytesMax: number;
-  /** Messages to one peer share a frame until it has about this size. */
+  /** Messages to one peer share a frame until it reaches about this size. */
   readonly frameBytesTarget: number;
-  /** What waits for one peer; more is dropped. Above what Raft has in flight. */
+  /** Maximum bytes queued for one peer; more are dropped. Must exceed what Raft has in flight. */
   readonly queueBytesMax: number;
-  /** From the dial, or from taking a link, to the end of its handshake. */
+  /** Maximum duration of a handshake, from dialling or accepting the link. */
   readonly handshakeTimeoutMs: number;
-  /** Wait before the next dial: doubles from the first to the second with each failure. */
+  /** Delay before the next dial. It doubles from the minimum to the maximum with each failure. */
   readonly redialMinMs: number;
   readonly redialMaxMs: number;
   readonly pingMs: number;
-  /** So many pings without an answer, while nothing moves either, end a link. */
+  /** Number of unanswered pings, without other progress, after which a link is closed. */
   readonly pingsUnansweredMax: number;
-  /** So many times `pingMs` without a frame end a link that another node dialled. */
+  /** A link that a peer dialled is closed after this many times `pingMs` without a frame. */
   readonly idlePingsMax: number;
-  /** Links that have not proven yet who dialled them. */
+  /** Maximum number of inbound links that are not authenticated yet. */
   readonly pendingLinksMax: number;
   readonly snapshotChunkBytes: number;
-  /** Chunks that are sent and not yet confirmed as written. */
+  /** Maximum number of chunks that are sent and not confirmed as written. */
   readonly snapshotChunksInFlight: number;
-  /** Without a word of the receiver for this long, ask where it is. */
+  /** Time without a response from the receiver after which the sender asks for its position. */
   readonly snapshotStallMs: number;
 };
 
@@ -42,7 +42,7 @@ export const TRANSPORT_LIMITS: TransportLimits = {
   snapshotChunksInFlight: 8,
   snapshotStallMs: 3000,
 };
-/** Nobody needs more before it is known who speaks. */
+/** Maximum size of a frame before the peer is authenticated. */
 export const HANDSHAKE_BYTES_MAX = 128 * KIB;
-/** Answers to pings are not queued behind more than this. */
+/** Pongs are dropped while more bytes than this are queued. */
 export const PONG_BACKLOG_BYTES_MAX = 64 * KIB;

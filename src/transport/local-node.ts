@@ -2,13 +2,13 @@ import type { NodeId } from "../lib/ids.ts";
 
 export type LocalNodeOptions = {
   readonly id: NodeId;
-  /** Of this node's disk; new with every empty one. */
+  /** The storage id of this node's data directory. Each empty data directory gets a new one. */
   readonly incarnation: string;
-  /** Null: this node has not learnt yet to which cluster it belongs. */
+  /** Null if this node does not know its cluster id yet. */
   readonly clusterId: string | null;
 };
 
-/** Who this node is, and what it has learnt of others by shaking hands. */
+/** The identity of this node, and the storage ids of peers that it learned in handshakes. */
 export class LocalNode {
   readonly id: NodeId;
   readonly incarnation: string;
@@ -22,17 +22,20 @@ export class LocalNode {
     this.clusterId = clusterId;
   }
 
-  /** Who does not know its cluster yet may talk to any: it takes the other's. */
+  /** Tells whether the cluster ids are compatible. A node without a cluster id accepts any. */
   clusterFits(other: string | null): boolean {
     return other === null || this.clusterId === null || other === this.clusterId;
   }
 
-  /** Incarnations have no order, but one that was replaced does not come back. */
+  /**
+   * Tells whether the storage id was replaced by another. Storage ids have no order, but a replaced
+   * one is never valid again.
+   */
   isFormer(peer: NodeId, incarnation: string): boolean {
     return this.#former.get(peer)?.has(incarnation) === true;
   }
 
-  /** Whether the peer has another disk than when it was last met. */
+  /** Tells whether the peer has another storage id than in its last handshake. */
   hasChanged(peer: NodeId, incarnation: string): boolean {
     const before = this.#current.get(peer);
     return before !== undefined && before !== incarnation;

@@ -20,10 +20,10 @@ import { HANDSHAKE_BYTES_MAX } from "./limits.ts";
 import type { Peer, Shared } from "./shared.ts";
 
 const NO_BYTES = new Uint8Array(0);
-/** A dial that takes longer than this may be stuck in a network that has healed since. */
+/** A dial that takes longer than this may be stuck although the network works again. */
 const STALE_DIAL_US = 1_000_000;
 
-/** What is known at each step; `waiting` is between two dials. */
+/** State of each step. `waiting` is the time between two dials. */
 type State =
   | { readonly step: "waiting" }
   | { readonly step: "stopped" }
@@ -37,8 +37,8 @@ type State =
   | { readonly step: "up"; readonly link: Link; readonly address: FrameAddress };
 
 /**
- * The link that this node dials to one peer, and dials again whenever it is lost. All that this node
- * has to say to the peer goes here; the peer's answers come on the link that the peer dials.
+ * The link that this node dials to one peer, and redials when it is lost. It carries everything
+ * that this node sends to the peer; the peer's responses arrive on the link that the peer dials.
  */
 export class OutboundLink {
   readonly #shared: Shared;
@@ -46,7 +46,7 @@ export class OutboundLink {
   #state: State = { step: "waiting" };
   #failures = 0;
   #dialledAt: Micros;
-  /** Neither end knew the cluster when they shook hands. */
+  /** Neither end knew the cluster id at the handshake. */
   #clusterUnknown = false;
   /** The one timer: the next dial, the end of patience with a handshake, or the next ping. */
   #cancelTimer: () => void = () => {};
@@ -67,7 +67,7 @@ export class OutboundLink {
     return this.#state.step === "up";
   }
 
-  /** Bytes that wait in this process; infinite without a link. */
+  /** Bytes queued in this process; infinite without a link. */
   get backlogBytes(): number {
     const state = this.#state;
     return state.step === "up" ? state.link.bufferedBytes : Number.POSITIVE_INFINITY;
@@ -77,14 +77,14 @@ export class OutboundLink {
     return this.#peer.address;
   }
 
-  /** The peer is heard of: do not wait any longer, nor for a dial that began when it was not. */
+  /** Redials at once, because the peer is known to be up. A dial that began before is abandoned. */
   nudge(): void {
     const { step } = this.#state;
     const ageUs = this.#shared.clock.monotonic() - this.#dialledAt;
     if (step === "waiting" || (step === "challenge" && ageUs > STALE_DIAL_US)) this.redial();
   }
 
-  /** This node has learnt its cluster: tell a peer that knows none either. */
+  /** Announces the cluster id that this node has learned to a peer that does not know it. */
   clusterLearnt(): void {
     if (this.#state.step === "up" && this.#clusterUnknown) this.redial();
   }
@@ -99,7 +99,7 @@ export class OutboundLink {
     this.#leave("stopped");
   }
 
-  /** Sends what is in the shared writer. @returns false if it was dropped. */
+  /** Sends the frame in the shared writer. @returns false if it was dropped. */
   transmit(): boolean {
     const state = this.#state;
     if (state.step !== "up") return false;
@@ -203,10 +203,11 @@ export class OutboundLink {
   }
 
   /**
-   * With a secret it is proven and asked for, whatever the peer offers, unless it is optional: then
-   * a peer that does not ask for it may be one that has none yet.
+   * Selects the protocol. If the secret is required, it is proven and demanded whatever the peer
+   * offers. If it is optional, it is not demanded of a peer that does not ask for it, since that
+   * peer may not have it yet.
    *
-   * @returns null if the link was ended.
+   * @returns null if the link was closed.
    */
   #protocolFor(offered: number): number | null {
     const { secret } = this.#shared;
@@ -245,7 +246,7 @@ export class OutboundLink {
     this.#begin();
   }
 
-  /** Before anything else that the peer says is believed. */
+  /** Verifies the proof of the peer before any of its fields are trusted. */
   #judgeSecret(
     { hello, statement }: Extract<State, { step: "welcome" }>,
     welcome: Welcome,
@@ -287,7 +288,7 @@ export class OutboundLink {
     if (state.step !== "up") return;
     const { limits, clock, writer } = this.#shared;
     const drained = this.#bytesSent - state.link.bufferedBytes;
-    // A full socket that empties is an answer too: pings wait behind what is large.
+    // A send queue that drains counts as a response too, because pings wait behind large frames.
     if (state.link.bufferedBytes > 0 && drained > this.#bytesDrained) this.#pingsUnanswered = 0;
     this.#bytesDrained = drained;
     if (this.#pingsUnanswered >= limits.pingsUnansweredMax) {
@@ -311,7 +312,7 @@ export class OutboundLink {
     const nowUs = clock.monotonic();
     stats.roundTripUs = nowUs - this.#pingSentAt;
     this.#pingSentAt = null;
-    // The peer read its clock somewhere between.
+    // The peer read its clock at some time between the ping and the pong.
     const errorMs = stats.roundTripUs / 2000;
     events.clock(address.id, wallMs + errorMs - nowUs / 1000, errorMs);
   }

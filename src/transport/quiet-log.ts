@@ -6,8 +6,8 @@ const INTERVAL_MS = 1000;
 type Topic = { count: number; fields: LogFields };
 
 /**
- * Warnings that a stranger can cause as often as it likes: each message is logged at once and then
- * at most once a second, with how many times it occurred since.
+ * Rate limit for warnings that an unauthenticated peer can cause. Each message is logged at once,
+ * and then at most once per second with the number of occurrences.
  */
 export class QuietLog {
   readonly #log: Logger;
@@ -21,7 +21,7 @@ export class QuietLog {
     this.#clock = clock;
   }
 
-  /** @param message one of a few fixed texts. */
+  /** @param message one of a small set of fixed texts. */
   warn(message: string, fields: LogFields): void {
     const recent = this.#recent.get(message);
     if (recent !== undefined) {

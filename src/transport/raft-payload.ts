@@ -7,13 +7,13 @@ import type { Message } from "../raft/types.ts";
 import { readPayload } from "./envelope.ts";
 import { FrameError } from "./frame-error.ts";
 
-/** A message takes no less: version, type, two names of one letter, term. */
+/** The least size of a message: version, type, two names of one letter, term. */
 const MESSAGE_BYTES_MIN = 7;
-/** Beside the entries' data, generously. */
+/** Upper bound of the bytes of a message besides the data of its entries. */
 const ENTRY_BYTES_EXTRA = 16;
 const MESSAGE_BYTES_EXTRA = 1024;
 
-/** Leaves the count to be set by `endMessages`. @returns its position. */
+/** Begins the payload. `endMessages` fills in the count. @returns the position of the count. */
 export const beginMessages = (writer: ByteWriter): number => writer.reserve(4);
 export const addMessage = (writer: ByteWriter, message: Message): void =>
   writeMessage(writer, message);
@@ -28,7 +28,9 @@ export function messageBytesMax(message: Message): number {
   return bytes;
 }
 
-/** All or none. @throws FrameError also if one is not from `from` to `to`. */
+/**
+ * Decodes all messages or none. @throws FrameError also if a message is not from `from` to `to`.
+ */
 export function decodeMessages(payload: Uint8Array, from: NodeId, to: NodeId): Message[] {
   const messages = readPayload(payload, readMessages);
   for (const message of messages) {

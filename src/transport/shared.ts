@@ -10,10 +10,10 @@ import type { LocalNode } from "./local-node.ts";
 import { QuietLog } from "./quiet-log.ts";
 import { Counts, newPeerStats, type PeerStats } from "./stats.ts";
 
-/** More members than a cluster has, let alone new ones. */
+/** Maximum number of unverified peers. It exceeds the size of any cluster. */
 const NEWCOMERS_MAX = 16;
 
-/** What happens on links, told to the transport. */
+/** Events of links that the transport handles. */
 export type LinkEvents = {
   /**
    * The handshake is complete: remember what was learnt. @returns false to refuse the peer.
@@ -21,17 +21,19 @@ export type LinkEvents = {
    * @param proven by certificate or secret, the peer belongs to this cluster.
    */
   readonly met: (peer: Welcome | Hello, proven: boolean) => boolean;
-  /** A peer was let in that this node did not know: see `Shared.newcomer`. */
+  /** Called when a peer that is not a known member was accepted: see `Shared.newcomer`. */
   readonly newcomer: (peer: Peer) => void;
   readonly up: (peer: NodeId) => void;
-  /** The peer's wall clock is ahead of this node's monotonic clock by so much, ± `errorMs`. */
+  /**
+   * Called with the offset of the peer's wall clock from this node's monotonic clock, ± `errorMs`.
+   */
   readonly clock: (peer: NodeId, offsetMs: number, errorMs: number) => void;
   readonly down: (peer: NodeId) => void;
-  /** A whole frame of a peer that proved itself. @throws FrameError */
+  /** Called with each frame of an authenticated peer. @throws FrameError */
   readonly frame: (peer: NodeId, frame: Frame) => void;
 };
 
-/** A member of the cluster as the links see it. */
+/** A member of the cluster, or an unverified peer. */
 export type Peer = {
   readonly address: PeerAddress;
   readonly stats: PeerStats;
@@ -39,16 +41,16 @@ export type Peer = {
   readonly knownAsOf: number;
 };
 
-/** What all links of a node have in common. */
+/** State that all links of a node share. */
 export class Shared {
   readonly network: Network;
-  /** Null: no TLS, names are taken on trust. */
+  /** Null without TLS. Node ids are then not verified by certificate. */
   readonly identity: PeerIdentity | null;
-  /** Null: the nodes share no secret. */
+  /** Null if no peer secret is configured. */
   readonly secret: PeerSecret | null;
   readonly clock: Clock;
   readonly log: Logger;
-  /** For what strangers can cause as often as they like. */
+  /** For warnings that an unauthenticated peer can cause. */
   readonly quietLog: QuietLog;
   readonly local: LocalNode;
   readonly shard: ShardId;
@@ -57,11 +59,11 @@ export class Shared {
   readonly standing: () => Standing;
   readonly writer = new FrameWriter();
   readonly peers = new Map<NodeId, Peer>();
-  /** Links that others dialled and that were turned away, by reason. */
+  /** Rejected inbound links, by reason. */
   readonly refused = new Counts();
-  /** Frames that ended their link, by reason. */
+  /** Links that were closed for an invalid frame, by reason. */
   readonly malformed = new Counts();
-  /** Dials that came to nothing, by reason. */
+  /** Failed dials, by reason. */
   readonly failed = new Counts();
   readonly #random: Random;
 
@@ -97,22 +99,23 @@ export class Shared {
     return new Uint8Array(words.buffer);
   }
 
-  /** Uniform in 0.5 … 1 times `ms`, so that nodes do not dial in step. */
+  /** Returns a uniform delay of 0.5 … 1 times `ms`, so that nodes do not dial at the same time. */
   jittered(ms: number): number {
     return Math.ceil(ms * (0.5 + this.#random.u32() / 2 ** 33));
   }
 
   /**
-   * A node that lags cannot know who joined since, and one of those may lead. So who proves this
-   * node's own cluster, and is a member by a *newer* membership than this node knows, is let in
-   * until this node knows better. Who was removed knows an older membership than those who know of
-   * it, and an empty disk knows none: both stay out.
+   * Returns an unverified peer if it may be accepted. A lagging node accepts members that it has
+   * not heard of yet, since one of them may lead. The peer must prove the id of this cluster and be
+   * a member by a *newer* membership version. It stays until this node knows that version. A
+   * removed node has an older version than the nodes that know of its removal, and an empty disk
+   * has none, so both are refused.
    */
   newcomer(
     { from, clusterId, standing: { asOf, address } }: Hello,
     proven: boolean,
   ): Peer | undefined {
-    // A membership version is a number that anybody can claim.
+    // An unauthenticated peer could announce any membership version.
     if (!proven) return;
     if (address === null || clusterId === null || clusterId !== this.local.clusterId) return;
     if (asOf <= this.standing().asOf) return;
@@ -122,9 +125,9 @@ export class Shared {
   }
 
   /**
-   * Whether the other end of a link is known to be one of this cluster's nodes.
+   * Tells whether the other end of a link is authenticated as a node of this cluster.
    *
-   * @param secretProven by this link.
+   * @param secretProven whether the secret was proven on this link.
    */
   isProven(secretProven: boolean): boolean {
     return secretProven || this.identity !== null || this.network.isOpen !== true;

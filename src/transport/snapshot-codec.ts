@@ -12,9 +12,12 @@ const REASON_BYTES_MAX = 255;
 /** A name of one letter and a length. */
 const FILE_BYTES_MIN = 3;
 
-/** Names a transfer; hex, so that it can be compared and logged. */
+/** Identifies a transfer. It is hexadecimal, so that it can be compared and logged. */
 export type TransferId = string;
-/** How far a transfer is: all files before `file`, and that up to `position`, with its checksum. */
+/**
+ * Position of a transfer: all files before `file`, and that file up to `position`, with its
+ * checksum.
+ */
 export type SnapshotPlace = {
   readonly file: number;
   readonly position: number;
@@ -23,7 +26,7 @@ export type SnapshotPlace = {
 
 export type SnapshotBegin = {
   readonly id: TransferId;
-  /** Whatever is there of this transfer is of no use: begin with nothing. */
+  /** The receiver must discard what it has of this transfer and start from the beginning. */
   readonly fresh: boolean;
   readonly term: Term;
   readonly meta: Uint8Array;
@@ -48,7 +51,7 @@ export type SnapshotStatus =
   | { readonly id: TransferId; readonly state: "done" | "busy" }
   | { readonly id: TransferId; readonly state: "failed"; readonly reason: string };
 
-/** Never reorder: the position is what is sent. */
+/** Never reorder: the position in this list is sent. */
 const STATES = ["resume", "progress", "done", "failed", "busy"] as const;
 
 export function writeSnapshotBegin(writer: ByteWriter, begin: SnapshotBegin): void {

@@ -18,7 +18,7 @@ export type SnapshotLinks = {
   readonly backlogBytes: (peer: NodeId) => number;
 };
 
-/** All snapshots that this node sends, at most one a peer, and the one that it takes. */
+/** The outgoing snapshots of this node, at most one per peer, and the incoming one. */
 export class SnapshotExchange {
   readonly #shared: Shared;
   readonly #links: SnapshotLinks;
@@ -38,7 +38,7 @@ export class SnapshotExchange {
     this.#receiver = new SnapshotReceiver({ sink, log, answer });
   }
 
-  /** Takes the place of one that is under way to this peer. */
+  /** Replaces a transfer to this peer that is in progress. */
   send(peer: NodeId, source: SnapshotSource): SnapshotTransfer {
     this.#senders.get(peer)?.cancel();
     const { clock, limits } = this.#shared;

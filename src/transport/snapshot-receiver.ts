@@ -17,10 +17,13 @@ import {
 } from "./snapshot-codec.ts";
 import { SNAPSHOT_UNFIT, type SnapshotSink, SnapshotUnfit } from "./snapshot-types.ts";
 
-/** An honest sender has far less under way. */
+/** Maximum number of queued frames. A correct sender has far fewer in flight. */
 export const SNAPSHOT_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 
-/** The transfer under way: the sink holds all files before `at.file`, and that up to `at.position`. */
+/**
+ * The transfer in progress. The sink has all files before `at.file`, and that file up to
+ * `at.position`.
+ */
 type Current = { readonly from: NodeId; readonly begin: SnapshotBegin; at: SnapshotPlace };
 
 class TransferFailed extends Error {
@@ -28,8 +31,8 @@ class TransferFailed extends Error {
 }
 
 /**
- * Takes snapshots, one at a time, and writes them to the sink in order. A newer transfer takes the
- * place of the one under way; the same one, begun again, goes on where it was.
+ * Receives snapshots, one at a time, and writes them to the sink in order. A newer transfer
+ * replaces the one in progress. The same transfer, begun again, resumes at its position.
  */
 export class SnapshotReceiver {
   readonly #sink: SnapshotSink;
@@ -38,7 +41,7 @@ export class SnapshotReceiver {
   #current: Current | null = null;
   /** The last outcome, for a sender that asks again. */
   #outcome: SnapshotStatus | null = null;
-  /** One frame is handled after the other, as the sink is asynchronous. */
+  /** Frames are handled one after the other, because the sink is asynchronous. */
   #queue: Promise<void> = Promise.resolve();
   #queuedBytes = 0;
   #closed = false;
@@ -53,7 +56,7 @@ export class SnapshotReceiver {
     this.#answer = options.answer;
   }
 
-  /** @throws FrameError for what no sender writes. */
+  /** @throws FrameError if the frame is invalid. */
   receive(from: NodeId, { kind, payload }: Frame): void {
     switch (kind) {
       case "snapshot_begin": {
@@ -85,7 +88,7 @@ export class SnapshotReceiver {
     }
   }
 
-  /** Drops what is under way, once the call of the sink that runs has ended. */
+  /** Aborts the transfer in progress after the current call of the sink. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#queue;
@@ -165,7 +168,7 @@ export class SnapshotReceiver {
       throw new TransferFailed("a chunk lies outside of its file");
     }
     if (chunk.file < at.file || (chunk.file === at.file && end <= at.position)) return false;
-    // One before it was lost with its link: the sender will ask.
+    // An earlier chunk was lost with its link. The sender will ask for the position.
     if (chunk.file > at.file || chunk.position > at.position) return false;
     if (chunk.position < at.position) throw new TransferFailed("chunks overlap");
     await this.#sink.write(chunk.file, chunk.position, chunk.bytes);

@@ -22,23 +22,23 @@ import {
   type SnapshotTransfer,
 } from "./snapshot-types.ts";
 
-/** One way to the receiver, shared with Raft. */
+/** The send path to the receiver, shared with Raft. */
 export type SnapshotWay = {
-  /** @returns false if it was dropped. */
+  /** @returns false if the frame was dropped. */
   readonly send: (kind: FrameKind, write: (writer: ByteWriter) => void) => boolean;
   readonly backlogBytes: () => number;
 };
 
-/** So often is looked whether the way is free, while it is not. */
+/** Interval at which a busy send path is polled. */
 const POLL_MS = 2;
-/** So many stalls in a row mean that nobody is there. */
+/** Number of stalls in a row after which the receiver counts as unreachable. */
 const STALLS_MAX = 20;
 const START: SnapshotPlace = { file: 0, position: 0, crc: 0 };
 
 /**
- * Streams a snapshot to one peer, chunk by chunk. A chunk is sent only when nothing else waits and
- * few are unconfirmed, so Raft's messages wait for one chunk at most. After a lost link, or a silence,
- * it asks the receiver where it is and goes on from there.
+ * Streams a snapshot to one peer in chunks. A chunk is sent only while nothing else is queued and
+ * few chunks are unconfirmed, so Raft messages wait for at most one chunk. After a lost link or a
+ * stall it asks the receiver for its position and resumes there.
  */
 export class SnapshotSender implements SnapshotTransfer {
   readonly id: TransferId;
@@ -50,14 +50,14 @@ export class SnapshotSender implements SnapshotTransfer {
   readonly #limits: TransportLimits;
   readonly #resolve: (result: SnapshotResult) => void;
   #ended = false;
-  /** The receiver was asked where it is and has not answered. */
+  /** The receiver was asked for its position and has not answered. */
   #asking = true;
   /** Grows whenever what is under way is of no use any more. */
   #epoch = 0;
   #busy = false;
   #next = START;
   #confirmed = START;
-  /** Where the receiver will be after each thing that was sent and is not confirmed. */
+  /** The positions of the receiver after each sent chunk that is not confirmed. */
   #unconfirmed: SnapshotPlace[] = [];
   #stalls = 0;
   #cancelStall: () => void = () => {};
@@ -88,7 +88,7 @@ export class SnapshotSender implements SnapshotTransfer {
     this.#end({ ok: false, reason: "cancelled" });
   }
 
-  /** A new link: what was under way on the one before may be lost. */
+  /** Resumes on a new link. Chunks in flight on the previous one may be lost. */
   linkUp(): void {
     if (!this.#ended) this.#ask(false);
   }

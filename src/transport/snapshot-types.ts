@@ -4,18 +4,18 @@ import type { Term } from "../raft/types.ts";
 
 export type SnapshotFile = { readonly name: string; readonly length: number };
 
-/** A file that does not change, up to `length`, until the transfer ends. */
+/** A file whose first `length` bytes do not change before the transfer ends. */
 export type SnapshotSourceFile = SnapshotFile & {
   /** @returns exactly `length` bytes from `position`, which lie inside the file. */
   read(position: number, length: number): Promise<Uint8Array>;
 };
 
 export type SnapshotSource = {
-  /** The sender's term: a receiver takes no snapshot of an older one instead of a newer. */
+  /** The sender's term. A receiver does not replace a transfer by one of an older term. */
   readonly term: Term;
   /** Handed to the sink as it is, such as the encoded `snapshot_offer`; at most 1 MiB. */
   readonly meta: Uint8Array;
-  /** In the order in which they are sent. Names as `isSnapshotFileName` has them, each once. */
+  /** The files in the order of sending. Names are unique and pass `isSnapshotFileName`. */
   readonly files: readonly SnapshotSourceFile[];
 };
 

@@ -1,21 +1,21 @@
 import type { NodeId } from "../lib/ids.ts";
 
-/** Of one peer, since the start of this process. Plain numbers, read when somebody scrapes. */
+/** Counters of one peer since the start of this process. */
 export type PeerStats = {
   readonly id: NodeId;
-  /** The link that this node dialled is open: what is sent has a way to go. */
+  /** Whether the link that this node dialled is open. */
   up: boolean;
-  /** The peer's own link to this node is open. */
+  /** Whether the link that the peer dialled is open. */
   heard: boolean;
   framesSent: number;
   bytesSent: number;
   framesReceived: number;
   bytesReceived: number;
-  /** Messages that were not sent: no link, or too much waits already. */
+  /** Messages that were dropped, because there was no link or the queue was full. */
   messagesDropped: number;
-  /** Times the link came up. */
+  /** Number of times the link was established. */
   connects: number;
-  /** Of the last answered ping; null before the first. */
+  /** Round-trip time of the last answered ping; null before the first. */
   roundTripUs: number | null;
 };
 
@@ -32,7 +32,7 @@ export const newPeerStats = (id: NodeId): PeerStats => ({
   roundTripUs: null,
 });
 
-/** Events by reason; reasons are few and fixed. */
+/** Event counts by reason. Reasons are a small fixed set. */
 export class Counts {
   readonly #counts = new Map<string, number>();
 

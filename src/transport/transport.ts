@@ -33,32 +33,32 @@ import { newPeerStats, type PeerStats } from "./stats.ts";
 
 export type TransportOptions = {
   readonly network: Network;
-  /** Null: no TLS, names are taken on trust. */
+  /** Null without TLS. Node ids are then not verified by certificate. */
   readonly identity: PeerIdentity | null;
-  /** Shared by the nodes, proven both ways. Null: there is none. @default null */
+  /** The peer secret, which both ends of a link prove. Null if none is configured. @default null */
   readonly secret?: PeerSecret | null;
   readonly clock: Clock;
-  /** Must not be foreseeable where `identity` or `secret` is set: nonces come from it. */
+  /** Must be unpredictable if `identity` or `secret` is set, because nonces are drawn from it. */
   readonly random: Random;
   readonly log: Logger;
   readonly local: LocalNodeOptions;
   readonly shard: ShardId;
   readonly limits?: Partial<TransportLimits>;
-  /** What this node knows of the membership; absent: nothing. */
+  /** The membership version and address of this node. Absent: it knows no membership. */
   readonly standing?: () => Standing;
 };
 
-/** Who was met, and what it knows of the membership. */
+/** The peer of a completed handshake, and what it announced. */
 export type Meeting = {
   readonly peer: NodeId;
-  /** Null: its disk belongs to no cluster yet. */
+  /** Null if its disk does not belong to a cluster yet. */
   readonly clusterId: string | null;
   readonly incarnation: string;
-  /** Its disk is another than when this process met it last. */
+  /** Its storage id differs from the one in its last handshake with this process. */
   readonly changed: boolean;
-  /** It is a member by the membership of this log index; 0: by none that it knows. */
+  /** The membership version by which it is a member; 0 if it knows none. */
   readonly asOf: number;
-  /** By certificate or secret it is a node of this cluster. Otherwise all of this is a claim. */
+  /** It is authenticated by certificate or secret. Otherwise the fields are unverified. */
   readonly proven: boolean;
 };
 
@@ -66,33 +66,36 @@ export type TransportHandlers = {
   /** A well-formed message of a member to this node. Entries' data are views: keep, never change. */
   readonly message: (message: Message) => void;
   /**
-   * What was sent to the peer did not leave, or may be lost: at most once a `send`, and when a link
-   * goes down. Also called from within `send`.
+   * Called when messages to the peer were dropped or may be lost: at most once per `send`, and when
+   * a link goes down. It may be called from within `send`.
    */
   readonly unreachable: (peer: NodeId) => void;
-  /** This node had no cluster id and a member has: make it durable before acting on what follows. */
+  /**
+   * Called when this node learns its cluster id from a member. Make it durable before acting on
+   * later messages.
+   */
   readonly clusterLearnt: (clusterId: string, from: NodeId) => void;
   /**
-   * A member was met.
+   * Called after a handshake with a member.
    *
-   * @returns false to refuse it, such as an incarnation that the cluster has replaced.
+   * @returns false to refuse it, for example if its storage id was replaced.
    */
   readonly met: (meeting: Meeting) => boolean;
-  /** A peer's wall clock was read: it is ahead of this node's monotonic clock by so much. */
+  /** Called with the offset of a peer's wall clock from this node's monotonic clock. */
   readonly clock?: LinkEvents["clock"];
-  /** Where snapshots of other nodes go; without it none are taken. */
+  /** Receives snapshots of other nodes. Without it snapshots are rejected. */
   readonly snapshots?: SnapshotSink;
-  /** Reads batches for a peer whose own are damaged; without it none are given. */
+  /** Reads batches for a peer whose own are damaged. Without it requests get an empty reply. */
   readonly batches?: BatchesHandler;
 };
 
 export type TransportStats = {
   readonly peers: readonly Readonly<PeerStats>[];
-  /** Links that others dialled and that were turned away. */
+  /** Rejected inbound links. */
   readonly refused: ReadonlyMap<string, number>;
-  /** Frames that ended their link. */
+  /** Links that were closed for an invalid frame. */
   readonly malformed: ReadonlyMap<string, number>;
-  /** Links of this node that failed or broke. */
+  /** Outbound links that failed or broke. */
   readonly failed: ReadonlyMap<string, number>;
 };
 
@@ -133,7 +136,7 @@ export class Transport {
     });
   }
 
-  /** Begins to listen. @throws if the address cannot be listened on. */
+  /** Starts to listen. @throws if the address is not available. */
   start(handlers: TransportHandlers): void {
     this.#handlers = handlers;
     if (handlers.batches !== undefined) this.#batches.serveWith(handlers.batches);
@@ -153,7 +156,7 @@ export class Transport {
     return this.#shared.local.clusterId;
   }
 
-  /** This node has founded or learnt its cluster by other means. */
+  /** Sets the cluster id after bootstrap, or when this node learned it in another way. */
   setClusterId(clusterId: string): void {
     const { local } = this.#shared;
     if (local.clusterId === clusterId) return;
@@ -161,7 +164,10 @@ export class Transport {
     for (const link of [...this.#outbound.values()]) link.clusterLearnt();
   }
 
-  /** The other members: links to new ones are made, to others than these ended. After `start`. */
+  /**
+   * Replaces the list of other members: links to new ones are dialled, links to removed ones
+   * closed. Call after `start`.
+   */
   setPeers(peers: readonly PeerAddress[]): void {
     if (this.#closed) return;
     assert(this.#handlers !== null, "the transport must be started before it has peers");
@@ -175,7 +181,10 @@ export class Transport {
     for (const address of wanted.values()) this.#setPeer(address);
   }
 
-  /** Best effort: what has no way to go is dropped, and `unreachable` is told. Never blocks. */
+  /**
+   * Sends messages, best effort. Messages without a link are dropped and reported by `unreachable`.
+   * Never blocks.
+   */
   send(messages: readonly Message[]): void {
     if (messages.length === 1) {
       const only = messages[0] as Message;
@@ -192,19 +201,20 @@ export class Transport {
   }
 
   /**
-   * Streams a snapshot to a peer, below Raft's messages and across lost links; one at a time to each
-   * peer, the newest. Its `result` says whether the peer has installed it.
+   * Streams a snapshot to a peer at lower priority than Raft messages, and resumes it after lost
+   * links. A newer snapshot replaces the one in progress to the same peer. `result` tells whether
+   * the peer installed it.
    */
   sendSnapshot(peer: NodeId, source: SnapshotSource): SnapshotTransfer {
     return this.#snapshots.send(peer, source);
   }
 
-  /** Null if the peer has them not, or not in time. */
+  /** Requests batches. Returns null if the peer does not have them or does not reply in time. */
   askBatches(peer: NodeId, wanted: BatchesWanted): Promise<Batches | null> {
     return this.#batches.ask(peer, wanted);
   }
 
-  /** Ends the links with a peer; it is met anew, and judged. */
+  /** Closes the links with a peer. Its next handshake is checked again. */
   expel(id: NodeId): void {
     for (const link of [...this.#inbound]) if (link.peerId === id) link.end();
     this.#outbound.get(id)?.redial();
@@ -214,7 +224,7 @@ export class Transport {
     return this.#outbound.get(peer)?.isUp === true;
   }
 
-  /** Logs what a peer can cause as often as it likes: at most once a second, with a count. */
+  /** Logs a warning that a peer can cause, at most once per second, with a count. */
   warn(message: string, fields: LogFields): void {
     this.#shared.quietLog.warn(message, fields);
   }
@@ -229,7 +239,7 @@ export class Transport {
     };
   }
 
-  /** Ends all links and the listener. No handler is called any more. */
+  /** Closes all links and the listener. No handler is called afterwards. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -281,7 +291,7 @@ export class Transport {
     this.#handlers?.unreachable(peer);
   }
 
-  /** @returns how many were dropped. */
+  /** @returns the number of dropped messages. */
   #write(peer: NodeId, messages: readonly Message[]): number {
     const link = this.#outbound.get(peer);
     if (link === undefined || !link.isUp) return messages.length;
@@ -338,7 +348,8 @@ export class Transport {
   }
 
   #accepted(link: InboundLink, peer: NodeId): void {
-    // The newest wins: the peer dials again only when it has given up the one before.
+    // The newest link is kept, because the peer redials only after it has given up the previous
+    // one.
     for (const other of [...this.#inbound]) {
       if (other !== link && other.peerId === peer) other.end();
     }
@@ -353,7 +364,10 @@ export class Transport {
   }
 }
 
-/** Of the address with the most of them, so that one that floods does not push out the others. */
+/**
+ * Returns the oldest link of the address with the most links, so that one address cannot displace
+ * the others.
+ */
 function oldestOfBusiestRemote(links: readonly InboundLink[]): InboundLink | undefined {
   const byRemote = Map.groupBy(links, ({ remote }) => remote);
   let busiest: readonly InboundLink[] = [];

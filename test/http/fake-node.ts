@@ -82,7 +82,10 @@ export class FakeNode implements NodeApi {
   async deleteTopic(topic: string) {
     const rejected = this.#write();
     if (rejected !== null) return rejected;
-    if (!this.#topics.delete(topic)) return { ok: false, code: "topic_not_found" } as const;
+    const partitions = this.#topics.get(topic);
+    if (partitions === undefined) return { ok: false, code: "topic_not_found" } as const;
+    this.#topics.delete(topic);
+    for (const partition of partitions) partition.wake();
     return { ok: true } as const;
   }
 

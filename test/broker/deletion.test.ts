@@ -85,6 +85,13 @@ test("a trim raises the low watermark, never back and never beyond the end", () 
   expect(bench.partition("t").lowWatermark).toBe(offset(6));
 });
 
+test("a trim at exactly the end removes the last record, and offsets go on from there", () => {
+  const bench = benchWithTen();
+  expect(trim(bench, 10)).toMatchObject({ ok: true, deletedCount: 10, freedBytes: 100 });
+  expect(bench.partition("t")).toMatchObject({ lowWatermark: 10, endOffset: 10 });
+  expect(bench.produce()).toMatchObject({ firstOffset: 10 });
+});
+
 test("a trim under a policy that is no longer in force is ignored", () => {
   const bench = benchWithTen();
   const set = { type: "set_retention", topic: "t", partition: null, maxBytes: null } as const;

@@ -35,6 +35,16 @@ test("groups are counted by their offsets, also after a snapshot, and go with th
   expect(groupsOf(bench.machine)).toEqual({});
 });
 
+test("a group with one offset left is still counted and can be deleted", () => {
+  const bench = benchWith("a", "b");
+  commit(bench, 1, 0, "g");
+  commit(bench, 2, 0, "g");
+  bench.do({ type: "delete_topic", name: "b" });
+  expect(groupsOf(bench.machine)).toEqual({ g: 1 });
+  expect(bench.do({ type: "delete_group", group: "g" })).toMatchObject({ ok: true, offsets: 1 });
+  expect(groupsOf(bench.machine)).toEqual({});
+});
+
 test("a group that is deleted has committed nothing, in no topic; a snapshot begun before has it", () => {
   const bench = benchWith("a", "b");
   commit(bench, 1, 0, "g");

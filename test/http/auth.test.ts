@@ -153,6 +153,11 @@ describe("scopes", () => {
       (await ask("POST /broker/topics/a.orders.b/produce", { token: "w", body: "x" })).status,
     ).toBe(403);
   });
+  test("every dot in a pattern is a dot", async () => {
+    const { ask } = withTokens("w@write=eu.orders.*");
+    const other = { token: "w", body: "x" };
+    expect((await ask("POST /broker/topics/eu.ordersXa/produce", other)).status).toBe(403);
+  });
   test("a token for one name reaches no other, on any route", async () => {
     const { ask, node } = withTokens("a@all=a.*");
     for (const [line, body] of [
@@ -242,6 +247,7 @@ describe("limits", () => {
     expect(take(499)).toBe(1);
     expect(take(500)).toBe(0);
     expect(take(500)).toBe(1);
+    expect([HOUR, HOUR, HOUR, HOUR].map(take)).toEqual([0, 0, 0, 1]);
   });
   test("a wall clock that is set neither fills nor drains a bucket", () => {
     const { at, limit } = limitOf({ bucket: { perSecond: 1, burst: 2 }, daily: null }, 50 * HOUR);

@@ -74,6 +74,14 @@ test("each deadline is met, at most a look late, whatever the order of the deadl
   expect(clock.timers).toBeLessThan(150);
 });
 
+test("the last of several that wait meets its deadline too", async () => {
+  const { clock, waits, woken } = start([100, 500]);
+  await clock.advance(600);
+  expect(woken).toEqual([100, 500]);
+  expect(waits.size).toBe(0);
+  expect(clock.nextMs).toBeNull();
+});
+
 test("an abort wakes its own, also one that came before", async () => {
   const abort = new AbortController();
   const { clock, waits, woken } = start([15_000], abort.signal);

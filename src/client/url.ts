@@ -57,11 +57,19 @@ export function segment(name: string): string {
   return encodeURIComponent(name);
 }
 
-/** Slashes stay as they are, unless a segment between them would be a dot segment. */
+/** A server reads a path with more segments as one that was changed on its way. */
+const SEGMENTS_MAX = 64;
+
+/**
+ * Slashes stay as they are, for readable addresses. They are escaped where the path could be changed
+ * on its way: if a segment between them is empty or a dot segment, or if there are many.
+ */
 export function keyPath(key: string): string {
   const segments = key.split("/");
-  const dots = segments.some((each) => each === "." || each === "..");
-  return dots || key === "" ? segment(key) : segments.map(encodeURIComponent).join("/");
+  const mayChange = segments.some((each) => each === "" || each === "." || each === "..");
+  return mayChange || segments.length > SEGMENTS_MAX
+    ? segment(key)
+    : segments.map(encodeURIComponent).join("/");
 }
 
 const invalid = (name: string): AyderError =>

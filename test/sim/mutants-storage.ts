@@ -81,7 +81,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   {
     name: "kept-until-the-next-checkpoint",
     file: "src/node/upkeep.ts",
-    find: "    else checkpointer.release();\n",
+    find: "    checkpointer.release();\n",
     put: "",
     test: "test/sim/lag.test.ts",
   },

@@ -74,6 +74,7 @@ test("no leadership is handed to a favourite that is down", async () => {
   await script.until("the first leads", isLedBy(script, "n1"));
   script.node("n1").kill();
   await script.create("u");
+  await script.until("the favourite of those that are up leads", isLedBy(script, "n2"));
   const term = script.leader?.node?.health().term;
   await script.pass(200_000);
   const { leader } = script;

@@ -19,7 +19,7 @@ test("each decision has all parts, fits on a screen, and is listed with its titl
   for (const name of names) {
     const text = await Bun.file(join(FOLDER, name)).text();
     const title = /^# \d+\. (.+)$/m.exec(text)?.[1] ?? "";
-    expect(text.match(/^## .+$/gm), name).toEqual(PARTS);
+    expect([...(text.match(/^## .+$/gm) ?? [])], name).toEqual(PARTS);
     expect(text.split(/\s+/).length, name).toBeLessThanOrEqual(WORDS_MAX);
     expect(architecture).toContain(`(decisions/${name})`);
     expect(architecture).toContain(title);

@@ -56,8 +56,11 @@ export class SimCluster {
         members: isFounder ? founders : [...founders, address],
         ended: (node: SimNode, error: unknown) => this.#ended(node, error),
         log: log === null ? null : (line: string) => this.note(line),
+        count: (effect: string) => this.count(effect),
       };
-      return new SimNode(world, address.id, i === 0, plan.clockRates[i] ?? 1);
+      const node = new SimNode(world, address.id, i === 0, plan.clockRates[i] ?? 1);
+      if (plan.work?.slowNode === i) node.workFactor = plan.work.slowFactor;
+      return node;
     });
     this.founders = this.nodes.slice(0, plan.nodes);
   }
@@ -128,6 +131,8 @@ export class SimCluster {
     for (const node of this.nodes) {
       node.disk.faults.full = false;
       node.disk.faults.syncError = null;
+      node.disk.faults.shortages = 0;
+      node.workFactor = 1;
       node.diskState.slow = 1;
       node.diskState.stuckUntilMs = 0;
       if (node.life.paused) node.life.resume();

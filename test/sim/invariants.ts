@@ -64,6 +64,10 @@ export class Ghost {
     this.#cluster.note(`leader ${id} term ${term}`);
   }
 
+  count(effect: string): void {
+    this.#cluster.count(effect);
+  }
+
   applied(life: Life, { index, term, type, data }: Entry): void {
     const known = this.#applied.get(index);
     const crc = crc32(data);
@@ -253,6 +257,7 @@ function wrapJournal(): void {
   };
   Journal.prototype.append = async function (entries) {
     const { life } = running;
+    if (entries.length > 1) target.ghost?.count("append of several entries");
     if (life !== null) target.ghost?.appending(life, entries);
     const last = await append.call(this, entries);
     if (life?.alive) target.ghost?.synced(life, entries);

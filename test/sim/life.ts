@@ -6,6 +6,14 @@ import type { SimClock } from "./sim-clock.ts";
 /** Who runs now; what promises go on with before the next event belongs to the same life. */
 export const running: { life: Life | null } = { life: null };
 
+/** How much simulated time the work of a process takes. */
+export type Load = {
+  /** Time that the next event costs. */
+  readonly costMs: () => number;
+  /** Called when an event has to wait, with the length of the backlog. */
+  readonly waits: (length: number) => void;
+};
+
 export class Life {
   readonly name: string;
   readonly number: number;
@@ -15,14 +23,23 @@ export class Life {
   /** Held back while paused. */
   #held: (() => void)[] | null = null;
   #endings: (() => void)[] = [];
+  readonly #load: Load | null;
+  /** Events that arrived while another one was worked on. */
+  readonly #backlog: (() => void)[] = [];
+  #busyUntilMs = 0;
 
-  /** @param crashed is told what an event threw: a real process would have ended. */
+  /**
+   * @param crashed is told what an event threw: a real process would have ended.
+   * @param load is null if work takes no simulated time.
+   */
   constructor(
     name: string,
     number: number,
     queue: SimClock,
     crashed: (error: unknown) => void = () => {},
+    load: Load | null = null,
   ) {
+    this.#load = load;
     this.name = name;
     this.number = number;
     this.#queue = queue;
@@ -37,13 +54,41 @@ export class Life {
     return this.#held !== null;
   }
 
-  /** Runs now, later if paused, never if dead. */
+  /** Runs now, later if paused or busy, never if dead. */
   run(body: () => void): void {
     if (!this.#alive) return;
     if (this.#held !== null) {
       this.#held.push(body);
       return;
     }
+    const waitMs = this.#busyUntilMs - this.#queue.elapsedMs;
+    if (this.#backlog.length > 0 || waitMs > 0) {
+      this.#backlog.push(body);
+      this.#load?.waits(this.#backlog.length);
+      if (this.#backlog.length === 1) this.#queue.after(waitMs, () => this.#drain());
+      return;
+    }
+    this.#work(body);
+  }
+
+  /** Runs the oldest event of the backlog. */
+  #drain(): void {
+    if (!this.#alive) return;
+    if (this.#held !== null) {
+      this.#held.unshift(...this.#backlog.splice(0));
+      return;
+    }
+    const [body] = this.#backlog;
+    if (body === undefined) return;
+    this.#work(body);
+    this.#backlog.shift();
+    if (this.#backlog.length === 0) return;
+    this.#queue.after(this.#busyUntilMs - this.#queue.elapsedMs, () => this.#drain());
+  }
+
+  #work(body: () => void): void {
+    const costMs = this.#load?.costMs() ?? 0;
+    if (costMs > 0) this.#busyUntilMs = this.#queue.elapsedMs + costMs;
     running.life = this;
     try {
       body();

@@ -58,6 +58,13 @@ export class Nemesis {
     });
   }
 
+  /** Runs unless everything is healed before. */
+  soon(ms: number, run: () => void): void {
+    this.#cluster.queue.after(ms, () => {
+      if (!this.#stopped) run();
+    });
+  }
+
   get leader(): SimNode | null {
     return this.#cluster.nodes.find(({ node }) => node?.health().role === "leader") ?? null;
   }
@@ -113,6 +120,31 @@ export class Nemesis {
 /** `shards/0/partitions@1/0-0/…` → `partitions` */
 const kindOf = (path: string): string => (path.split("/")[2] ?? "").replace(/@.*/, "");
 
+/** Milliseconds from an end to the next start, and from a start to the next power loss. */
+const START_MS = [0, 0.1, 1, 5] as const;
+const POWER_MS = [0.05, 0.3, 1, 3, 10] as const;
+
+/** Starts a node that is down and takes its power away again, as many times as given. */
+function startAndLosePower(nemesis: Nemesis, node: SimNode, random: Random, times: number): void {
+  const { cluster } = nemesis;
+  if (times === 0) {
+    cluster.startLater(node);
+    return;
+  }
+  nemesis.soon(random.pick(START_MS), () => {
+    if (node.up || node.broken !== null) return;
+    node.start();
+    const { life } = node;
+    nemesis.soon(random.pick(POWER_MS) * (1 + random.below(100) / 100), () => {
+      if (node.life !== life || !life.alive) return;
+      cluster.count(node.node === null ? "power lost while starting" : "power lost after a start");
+      cluster.note(`power loss ${node.id} ${node.disk.pending} pending`);
+      node.losePower(random);
+      startAndLosePower(nemesis, node, random, times - 1);
+    });
+  });
+}
+
 /** @returns what was done, or null if it would have had no effect. */
 type Fault = (nemesis: Nemesis, node: SimNode, random: Random) => string | null;
 
@@ -137,6 +169,21 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
       cluster.startLater(node);
     }
     return up.map(({ id }) => id).join(" ");
+  },
+  // An end of the process or of the power, then power losses within milliseconds of each start.
+  "start-power-loss": (nemesis, node, random) => {
+    if (!node.up) return null;
+    const { pending } = node.disk;
+    const isKill = random.below(2) === 0;
+    const times = 1 + random.below(3);
+    if (isKill) node.kill();
+    else node.losePower(random);
+    startAndLosePower(nemesis, node, random, times);
+    return `${node.id} ${isKill ? "kill" : "power"} ${pending} pending ${times}`;
+  },
+  shortage: (_, node, random) => {
+    node.disk.faults.shortages = random.pick([1, 3, 10, 30]);
+    return `${node.id} ${node.disk.faults.shortages}`;
   },
   pause: (nemesis, node) => {
     if (!node.up || node.life.paused) return null;

@@ -1,6 +1,6 @@
 /** Goal: plans ask of the product what it promises, and no more. Method: the plans of many seeds. */
 import { expect, test } from "bun:test";
-import { planOf } from "./plan.ts";
+import { LATER_FAULT_KINDS, planOf, VERSION_2_SEED } from "./plan.ts";
 
 /** The most that a seed's load and its faults leave behind for one follower is far less. */
 const AMPLE_BYTES = 2 ** 30;
@@ -15,4 +15,19 @@ test("whoever waits for every disk keeps the journal for the one that lags", () 
 test("plans of others also keep too little, or nothing", () => {
   const plans = Array.from({ length: 200 }, (_, i) => planOf(i + 1));
   expect(plans.some(({ journalKeepBytes }) => journalKeepBytes === 0)).toBe(true);
+});
+
+test("seeds of version 1 draw no later fault and have no work, those of version 2 do", () => {
+  const isLater = (kind: string) => LATER_FAULT_KINDS.some((later) => later === kind);
+  const plansFrom = (first: number) => Array.from({ length: 200 }, (_, i) => planOf(first + i));
+  for (const { faults, work } of [...plansFrom(1), planOf(VERSION_2_SEED - 1)]) {
+    expect(faults.filter(isLater)).toEqual([]);
+    expect(work).toBeNull();
+  }
+  const later = plansFrom(VERSION_2_SEED);
+  for (const kind of LATER_FAULT_KINDS) {
+    expect(later.some(({ faults }) => faults.includes(kind))).toBe(true);
+  }
+  expect(later.some(({ work }) => work?.slowNode != null)).toBe(true);
+  expect(later.every(({ work }) => work !== null)).toBe(true);
 });

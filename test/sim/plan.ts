@@ -25,7 +25,26 @@ export const FAULT_KINDS = [
   "membership",
   "compact",
 ] as const;
-export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** Faults that only plans of version 2 draw, from a stream of their own. */
+export const LATER_FAULT_KINDS = ["start-power-loss", "shortage"] as const;
+export const ALL_FAULT_KINDS = [...FAULT_KINDS, ...LATER_FAULT_KINDS] as const;
+export type FaultKind = (typeof ALL_FAULT_KINDS)[number];
+
+/**
+ * Seeds from here on have plans of version 2: work takes simulated time, and the later faults are
+ * drawn. Seeds below keep the plan that they always had, so that recorded seeds stay the same.
+ */
+export const VERSION_2_SEED = 100_000_000;
+
+/** What the events of a node cost in simulated time. */
+export type Work = {
+  /** Mean time that a node needs for an event; 0: none. */
+  readonly meanMs: number;
+  /** Index of a node that needs longer until all faults end, or null. */
+  readonly slowNode: number | null;
+  readonly slowFactor: number;
+};
 
 export type Plan = {
   readonly seed: number;
@@ -57,6 +76,8 @@ export type Plan = {
   readonly priorities: boolean;
   readonly writeConcern: WriteConcern;
   readonly clockRates: readonly number[];
+  /** Null in plans of version 1, in which time stands still while a node works. */
+  readonly work: Work | null;
 };
 
 export type Overrides = {
@@ -80,7 +101,9 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const random = streamOf(seed, "plan");
   const nodes = random.pick([1, 3, 3, 3, 3, 5]);
   const share = random.pick([10, 25, 50, 80]);
-  const seeded = FAULT_KINDS.filter(() => random.below(100) < share);
+  const seeded: FaultKind[] = FAULT_KINDS.filter(() => random.below(100) < share);
+  const later = seed < VERSION_2_SEED ? null : streamOf(seed, "plan 2");
+  if (later !== null) seeded.push(...LATER_FAULT_KINDS.filter(() => later.below(100) < 50));
   const drawn = overrides.only ?? seeded;
   const writeConcern = random.pick(CONCERNS);
   const possible = drawn.filter(
@@ -120,9 +143,16 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     writeConcern,
     clockRates: Array.from({ length: 8 }, () => 1 + (random.below(101) - 50) / 1000),
     journalKeepBytes: random.pick(KEPT_BYTES[writeConcern.kind === "all" ? 1 : 0]),
+    work: later === null ? null : workOf(later, nodes),
   };
   return plan;
 }
+
+const workOf = (random: Random, nodes: number): Work => ({
+  meanMs: random.pick([0, 0.01, 0.05, 0.1]),
+  slowNode: random.below(3) === 0 ? random.below(nodes) : null,
+  slowFactor: random.pick([3, 10]),
+});
 
 /**
  * With less journal kept than is written while a snapshot is on its way, a follower may get one

@@ -4,8 +4,9 @@ import { createInstruments } from "../../src/metrics/instruments.ts";
 import { createLogger, type Logger, SILENT } from "../../src/metrics/log.ts";
 import type { MemberAddress } from "../../src/node/members.ts";
 import { Node } from "../../src/node/node.ts";
+import { patientDisk } from "../../src/node/shortage.ts";
 import { DataDir } from "../../src/storage/data-dir.ts";
-import { type ClockFaults, Life, LifeClock } from "./life.ts";
+import { type ClockFaults, Life, LifeClock, type Load } from "./life.ts";
 import { type Plan, streamOf } from "./plan.ts";
 import type { Random } from "./random.ts";
 import type { SimClock } from "./sim-clock.ts";
@@ -20,6 +21,7 @@ export type NodeWorld = {
   /** The process ended by itself, with what a real one would have logged. */
   readonly ended: (node: SimNode, error: unknown) => void;
   readonly log: ((line: string) => void) | null;
+  readonly count: (effect: string) => void;
 };
 
 export type DiskState = {
@@ -45,6 +47,9 @@ export class SimNode {
   readonly random: Random;
   readonly #world: NodeWorld;
   readonly #diskRandom: Random;
+  readonly #load: Load | null;
+  /** Each event costs this many times as much. */
+  workFactor = 1;
 
   constructor(world: NodeWorld, id: string, founder: boolean, rate: number) {
     this.#world = world;
@@ -54,6 +59,7 @@ export class SimNode {
     this.random = streamOf(world.plan.seed, `node ${id}`);
     this.#diskRandom = streamOf(world.plan.seed, `disk ${id}`);
     this.disk = this.newDisk();
+    this.#load = this.#loadOf();
     this.life = new Life(id, 0, world.queue);
     this.life.end();
   }
@@ -72,7 +78,13 @@ export class SimNode {
     const { queue, plan } = this.#world;
     // A node alone believes its clock when it starts: its machine has set it by then.
     if (plan.nodes === 1 || plan.faults.includes("membership")) this.clock.skewMs = 0;
-    const life = new Life(this.id, ++this.lives, queue, (error) => this.#fault(life, error));
+    const life = new Life(
+      this.id,
+      ++this.lives,
+      queue,
+      (error) => this.#fault(life, error),
+      this.#load,
+    );
     this.life = life;
     life.run(() => {
       this.#open(life).catch((error) => this.#fault(life, error));
@@ -113,7 +125,10 @@ export class SimNode {
     const { plan, queue, networks, members } = this.#world;
     const { disk, random } = this;
     const clock = new LifeClock(life, queue, this.clock);
-    const dataDir = await DataDir.open(disk, {
+    const log = this.#logger(clock);
+    const { instruments } = this;
+    const patient = patientDisk({ disk, clock, log, instruments });
+    const dataDir = await DataDir.open(patient, {
       clusterId: null,
       incarnation: uuidOf(random),
     });
@@ -121,8 +136,8 @@ export class SimNode {
       disk,
       clock,
       random: { u32: () => random.u32() },
-      log: this.#logger(clock),
-      instruments: this.instruments,
+      log,
+      instruments,
       dataDir,
       nodeId: this.id,
       storage: { ...plan, diskReserveBytes: 0 },
@@ -159,6 +174,19 @@ export class SimNode {
     if (log === null) return SILENT;
     const write = (line: string) => log(`  ${this.id}#${this.lives} ${line.trimEnd()}`);
     return createLogger({ level: "debug", now: () => clock.now(), write });
+  }
+
+  #loadOf(): Load | null {
+    const { plan, count } = this.#world;
+    const { work } = plan;
+    if (work === null || work.meanMs === 0) return null;
+    const random = streamOf(plan.seed, `work ${this.id}`);
+    return {
+      costMs: () => (work.meanMs * this.workFactor * (1 + random.below(1000))) / 500,
+      waits: (length) => {
+        if (length === 2) count("backlog of several events");
+      },
+    };
   }
 
   #diskDelay(operation: string): Promise<void> | null {

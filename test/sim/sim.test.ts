@@ -5,11 +5,24 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { commandOf } from "./command.ts";
-import type { Overrides } from "./plan.ts";
-import { simulate } from "./simulation.ts";
+import { type Overrides, VERSION_2_SEED } from "./plan.ts";
+import { type Report, simulate } from "./simulation.ts";
+import { Totals } from "./totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "30");
+/** Seeds of plans of version 2: those from the first on, and some at random. */
+const LATER_SEEDS = 40;
+const RANDOM_SEEDS = 20;
 const TIMEOUT_MS = 600_000;
+
+/** What the plans of version 2 are there for must occur. */
+const EFFECTS = [
+  "append of several entries",
+  "backlog of several events",
+  "power lost after a start",
+  "power lost while starting",
+  "shortage",
+];
 
 /** Lines of `seed what it showed`, or `seed --ms N what it showed`. */
 const failed = readFileSync(new URL("failed-seeds.txt", import.meta.url), "utf8")
@@ -21,9 +34,11 @@ const failed = readFileSync(new URL("failed-seeds.txt", import.meta.url), "utf8"
     overrides: ms === undefined ? {} : { durationMs: Number(ms) },
   }));
 
-async function mustHold(seed: number, overrides: Overrides = {}): Promise<void> {
-  const { violation } = await simulate(seed, overrides);
+async function mustHold(seed: number, overrides: Overrides = {}): Promise<Report> {
+  const report = await simulate(seed, overrides);
+  const { violation } = report;
   if (violation !== null) throw new Error(commandOf(seed, overrides), { cause: violation });
+  return report;
 }
 
 test(
@@ -44,11 +59,34 @@ test(
 );
 
 test(
+  `seeds 1 to ${LATER_SEEDS} of plans of version 2 hold, and nodes have backlogs`,
+  async () => {
+    const totals = new Totals();
+    for (let i = 1; i <= LATER_SEEDS; i++) totals.add(await mustHold(VERSION_2_SEED + i));
+    for (const effect of EFFECTS)
+      expect([effect, totals.effects.has(effect)]).toEqual([effect, true]);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "random seeds hold",
+  async () => {
+    const first = VERSION_2_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
+    console.log(`bun run sim --range ${first}..${first + RANDOM_SEEDS - 1}`);
+    for (let i = 0; i < RANDOM_SEEDS; i++) await mustHold(first + i);
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "a seed is the same simulation each time",
   async () => {
-    const [first, second] = [await simulate(7), await simulate(7)];
-    expect(second.hash).toBe(first.hash);
-    expect(second.events).toBe(first.events);
+    for (const seed of [7, VERSION_2_SEED + 7]) {
+      const [first, second] = [await simulate(seed), await simulate(seed)];
+      expect(second.hash).toBe(first.hash);
+      expect(second.events).toBe(first.events);
+    }
   },
   TIMEOUT_MS,
 );

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { commandOf } from "./command.ts";
-import { FAULT_KINDS, type FaultKind, type Overrides } from "./plan.ts";
+import { ALL_FAULT_KINDS, type FaultKind, type Overrides } from "./plan.ts";
 import { type Report, simulate } from "./simulation.ts";
 import { Totals } from "./totals.ts";
 
@@ -27,7 +27,7 @@ const USAGE = `usage: bun run sim [--seed N | --range A..B] [--jobs N] [--first]
                    [--ms N] [--clients N] [--without kind,kind]
                    [--only kind,kind] [--log FILE]
        bun run sim --sum FILE
-fault kinds: ${FAULT_KINDS.join(" ")}`;
+fault kinds: ${ALL_FAULT_KINDS.join(" ")}`;
 
 function parse(args: readonly string[]): Arguments {
   const value = (name: string): string | null => {
@@ -38,7 +38,7 @@ function parse(args: readonly string[]): Arguments {
   const kinds = (name: string): FaultKind[] => {
     const given = (value(name) ?? "").split(",").filter((kind) => kind !== "");
     for (const kind of given) {
-      if (!FAULT_KINDS.includes(kind as FaultKind)) throw new Error(`${kind}?\n${USAGE}`);
+      if (!ALL_FAULT_KINDS.includes(kind as FaultKind)) throw new Error(`${kind}?\n${USAGE}`);
     }
     return given as FaultKind[];
   };

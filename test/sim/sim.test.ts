@@ -11,7 +11,7 @@ import { Totals } from "./totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "30");
 /** Seeds of plans of version 2: those from the first on, and some at random. */
-const LATER_SEEDS = 40;
+const LATER_SEEDS = 60;
 const RANDOM_SEEDS = 20;
 const TIMEOUT_MS = 600_000;
 

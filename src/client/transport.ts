@@ -333,7 +333,8 @@ type WireMembership = {
 function leaderOf(answer: unknown): string | null {
   const { membership } = answer as WireMembership;
   const leader = membership?.nodes.find(({ node_id }) => node_id === membership.leader_id);
-  return leader?.http_addr || null;
+  // With RF_COMPAT=ayder, addresses are URLs.
+  return leader?.http_addr.replace(/^https?:\/\//, "") || null;
 }
 
 /** Grows with the attempts, with chance in it, so that many clients do not come back at once. */

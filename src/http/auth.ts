@@ -71,7 +71,8 @@ export class Principal {
 /** Spellings of accepted headers that are remembered: "Bearer x", "bearer x" and so on. */
 const KNOWN_HEADERS_MAX = 1024;
 const ANYONE = new Principal(null, ALL_GRANTS, null, false);
-const BEARER = "bearer ";
+/** RFC 9110: the scheme in any case, then at least one blank. */
+const BEARER = /^bearer[ \t]+/i;
 
 export type AuthContext = {
   readonly instruments: Instruments;
@@ -118,8 +119,9 @@ export class Auth {
 
   #showsMetricsToken({ headers }: Request): boolean {
     const header = headers.get("authorization");
-    if (this.#metricsDigest === null || header === null || !isBearer(header)) return false;
-    return timingSafeEqual(this.#metricsDigest, sha256(header.slice(BEARER.length)));
+    const token = header === null ? null : tokenIn(header);
+    if (this.#metricsDigest === null || token === null) return false;
+    return timingSafeEqual(this.#metricsDigest, sha256(token));
   }
 
   /** @throws ApiError `unauthorized`, `forbidden` or `rate_limited`. */
@@ -151,8 +153,9 @@ export class Auth {
    * joined by a comma, which no token holds, so they match nothing.
    */
   #find(header: string): Principal | null {
-    if (!isBearer(header)) return null;
-    const digest = sha256(header.slice(BEARER.length));
+    const token = tokenIn(header);
+    if (token === null) return null;
+    const digest = sha256(token);
     let found: Principal | null = null;
     for (const principal of this.#principals) {
       if (principal.digest !== null && timingSafeEqual(principal.digest, digest)) found = principal;
@@ -175,8 +178,11 @@ export class Auth {
   }
 }
 
-const isBearer = (header: string): boolean =>
-  header.slice(0, BEARER.length).toLowerCase() === BEARER;
+/** Returns null if the scheme is not Bearer. */
+const tokenIn = (header: string): string | null => {
+  const start = BEARER.exec(header)?.[0].length ?? null;
+  return start === null ? null : header.slice(start);
+};
 
 /** @throws ApiError `forbidden`. */
 export function demand(principal: Principal, scope: Scope, name: string | null): void {

@@ -2,6 +2,7 @@
 import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
 import { assert } from "../lib/assert.ts";
 import { type Instruments, RouteMeter } from "../metrics/instruments.ts";
+import { chooseMediaType } from "./accept.ts";
 import { demand, type Principal } from "./auth.ts";
 import type { BodyBytes } from "./body.ts";
 import type { ErrorCode } from "./errors.ts";
@@ -217,9 +218,8 @@ export class Call {
     demand(this.principal, scope, name);
   }
 
-  /** True if the Accept header names the media type. */
-  accepts(mediaType: string): boolean {
-    const accept = this.request.headers.get("accept");
-    return accept?.toLowerCase().includes(mediaType) ?? false;
+  /** Returns the media type that the Accept header prefers. @param offers the default first. */
+  preferred<T extends string>(offers: readonly [T, ...T[]]): T {
+    return chooseMediaType(this.request.headers.get("accept"), offers);
   }
 }

@@ -1,6 +1,7 @@
 import type { ConsumeRequest } from "../node/api.ts";
 import { PIECE_BYTES } from "./answer-streams.ts";
 import type { Call } from "./call.ts";
+import type { Compat } from "./compat.ts";
 import { checkGroup, checkTopic } from "./names.ts";
 import type { PageLimits } from "./page-writer.ts";
 import { decimal, decimalOrNull, oneOfOrNull } from "./raw-url.ts";
@@ -19,7 +20,7 @@ export type ConsumeCall = {
   readonly follow: boolean;
 };
 
-export function readConsume(call: Call): ConsumeCall {
+export function readConsume(call: Call, compat: Compat): ConsumeCall {
   const topic = checkTopic(call.parameter(0));
   const group = checkGroup(call.parameter(1));
   const partition = decimal(call.parameter(2), "The partition in the path");
@@ -37,11 +38,12 @@ export function readConsume(call: Call): ConsumeCall {
       topic,
       partition,
       group,
-      offset: decimalOrNull(offset, "offset"),
+      offset: compat.readOffset(offset),
       limit: limits.limit,
       maxBytes: Math.min(limits.maxBytes, PIECE_BYTES),
       linearizable:
-        oneOfOrNull(consistency, "consistency", ["applied", "linearizable"]) === "linearizable",
+        (oneOfOrNull(consistency, "consistency", ["applied", "linearizable"]) ??
+          compat.consistency) === "linearizable",
     },
     waitMs: decimalOrNull(waitMs, "wait_ms", 0, WAIT_MS_MAX) ?? 0,
     follow: oneOfOrNull(followed, "follow", ["0", "1"]) === "1",

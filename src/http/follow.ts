@@ -64,7 +64,12 @@ export async function follow(
   const offset = (events ? offsetAfterLastEvent(call) : null) ?? consume.request.offset;
   const asked = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: PIECE_BYTES };
   const first = await edge.node.consume(asked);
-  const headers = { "content-type": format.contentType, "cache-control": "no-store" };
+  const headers = {
+    "content-type": format.contentType,
+    "cache-control": "no-store",
+    // nginx holds answers back until its buffer is full, unless it is told not to.
+    "x-accel-buffering": "no",
+  };
   if (!first.ok) {
     // A position of another life of the topic is told in the stream, where a reader goes on.
     if (first.code === "offset_out_of_range") {
@@ -82,7 +87,10 @@ export async function follow(
 /** A browser repeats the URL when it reconnects and adds the last id, which then counts. */
 function offsetAfterLastEvent(call: Call): number | null {
   const id = call.request.headers.get("last-event-id");
-  return id === null ? null : decimal(id, "Last-Event-ID", 0, Number.MAX_SAFE_INTEGER - 1) + 1;
+  // A browser sends an empty one after an event whose id was empty.
+  return id === null || id === ""
+    ? null
+    : decimal(id, "Last-Event-ID", 0, Number.MAX_SAFE_INTEGER - 1) + 1;
 }
 
 class Follower implements AnswerSource {

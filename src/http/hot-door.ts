@@ -18,6 +18,7 @@ export class HotDoor {
   readonly #produceLines: Route;
   readonly #consume: Route;
   readonly #kvGet: Route;
+  readonly #kvPost: Route;
   readonly #kvPut: Route;
 
   constructor(routes: readonly Route[]) {
@@ -30,13 +31,15 @@ export class HotDoor {
     this.#produceLines = find("POST /broker/topics/:topic/produce-ndjson");
     this.#consume = find("GET /broker/consume/:topic/:group/:partition");
     this.#kvGet = find("GET /kv/:namespace/*");
-    this.#kvPut = find("POST /kv/:namespace/*");
+    this.#kvPost = find("POST /kv/:namespace/*");
+    this.#kvPut = find("PUT /kv/:namespace/*");
   }
 
   /** @returns null for everything that Elysia is to find. */
   find(method: string, url: string): Route | null {
     const start = pathStartOf(url);
     if (method === "POST") return this.#post(url, start);
+    if (method === "PUT") return isKey(url, start) ? this.#kvPut : null;
     if (method !== "GET") return null;
     if (url.startsWith(CONSUME, start)) {
       const from = start + CONSUME.length;
@@ -47,7 +50,7 @@ export class HotDoor {
   }
 
   #post(url: string, start: number): Route | null {
-    if (!url.startsWith(TOPICS, start)) return isKey(url, start) ? this.#kvPut : null;
+    if (!url.startsWith(TOPICS, start)) return isKey(url, start) ? this.#kvPost : null;
     const end = pathEndOf(url, start);
     const slash = url.indexOf("/", start + TOPICS.length);
     if (slash < 0 || slash > end) return null;

@@ -155,8 +155,8 @@ const headersOf = (headers: Readonly<Record<string, string>>) =>
 function answers(docs: EndpointDocs, mayWait: boolean): Document {
   const { answerHeaders = {}, conditional } = docs;
   const headers = headersOf({
-    ...answerHeaders,
     ...(conditional ? { ETag: "Changes with the content" } : {}),
+    ...answerHeaders,
   });
   const content = answerContent(docs);
   const done = { content, ...(Object.keys(headers).length === 0 ? {} : { headers }) };

@@ -58,7 +58,9 @@ export const CONSUME_QUERY = t.Object({
   max_bytes: t.Optional(natural("Keys and values on a page; default 4194304")),
   consistency: t.Optional(t.Union([t.Literal("applied"), t.Literal("linearizable")])),
   wait_ms: t.Optional(natural("Wait for a record if there is none", { maximum: 60_000 })),
-  follow: t.Optional(t.Literal("1", { description: "With Accept: application/x-ndjson" })),
+  follow: t.Optional(
+    t.Literal("1", { description: "Lines without end, or events as Accept says" }),
+  ),
 });
 export const KV_PUT_QUERY = t.Object({
   cas: t.Optional(natural("Expected revision; 0: only if absent")),

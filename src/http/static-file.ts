@@ -1,7 +1,9 @@
 /** Answers with a file that the binary contains: conditional, compressed, with strict headers. */
 import type { Asset } from "../web/asset.ts";
+import { chooseEncoding } from "./accept.ts";
 import { bodyAnswer } from "./answers.ts";
 import type { Call } from "./call.ts";
+import { matchesTag } from "./conditional.ts";
 
 const HEADERS = {
   "content-security-policy":
@@ -21,10 +23,10 @@ export const IMMUTABLE = "public, max-age=31536000, immutable";
 export function staticFile({ request }: Call, asset: Asset, cacheControl: string): Response {
   const { contentType, bytes, gzipped, hash } = asset;
   const headers = { ...HEADERS, "cache-control": cacheControl, etag: `"${hash}"` };
-  if (request.headers.get("if-none-match")?.includes(hash)) {
+  if (matchesTag(request.headers.get("if-none-match"), hash)) {
     return new Response(null, { status: 304, headers });
   }
-  const takesGzip = /\bgzip\b(?!;q=0)/.test(request.headers.get("accept-encoding") ?? "");
+  const takesGzip = chooseEncoding(request.headers.get("accept-encoding"), ["gzip"]) !== null;
   return bodyAnswer(takesGzip ? gzipped : bytes, {
     headers: {
       ...headers,

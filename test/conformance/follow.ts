@@ -83,6 +83,38 @@ export function register(target: TargetOf): void {
       expect(type).toStartWith("application/x-ndjson");
       expect(found.map(({ message }) => message["value_b64"])).toEqual(["YQ==", "Yg=="]);
     });
+    for (const [query, accept, type] of [
+      ["", "application/json, text/event-stream;q=0.1", "application/json"],
+      ["", "text/event-stream;q=0", "application/json"],
+      ["", "*/*", "application/json"],
+      ["", "application/json, text/event-stream", "application/json"],
+      ["", "text/event-stream, */*", "text/event-stream"],
+      ["", "text/*", "text/event-stream"],
+      ["&follow=1", "*/*", "application/x-ndjson"],
+      ["&follow=1", "application/*", "application/x-ndjson"],
+      ["&follow=1", "application/x-ndjson;q=0.2, application/json;q=0.1", "application/x-ndjson"],
+      ["&follow=1", "application/x-ndjson;q=0.1, application/json", "application/json"],
+      ["&follow=1", "text/event-stream;q=0.9, application/x-ndjson;q=0.5", "text/event-stream"],
+    ] as const) {
+      test(`Accept: ${accept} with ${query} is ${type}`, async () => {
+        const topic = await client.topic("weights");
+        await produceAll(topic, ["a"]);
+        const stop = new AbortController();
+        const path = `/broker/consume/${topic}/g/0?offset=0${query}`;
+        const response = await client.open(path, { accept }, stop.signal);
+        expect(response.headers.get("content-type")).toStartWith(type);
+        const streams = type !== "application/json";
+        expect(response.headers.get("x-accel-buffering")).toBe(streams ? "no" : null);
+        stop.abort();
+      });
+    }
+    test("an empty Last-Event-ID counts as absent", async () => {
+      const topic = await client.topic("resume");
+      await produceAll(topic, ["a", "b"]);
+      const headers = { ...EVENTS, "last-event-id": "" };
+      const { found } = await take(`/broker/consume/${topic}/g/0?offset=1`, headers, 1);
+      expect(found.map(({ id }) => id)).toEqual(["1"]);
+    });
     test("a stream without records opens at once", async () => {
       const topic = await client.topic("silent");
       const stop = new AbortController();

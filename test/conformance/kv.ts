@@ -33,6 +33,62 @@ export function register(target: TargetOf): void {
       expect(headers.get("etag")).toBe(`"${cas}"`);
       expect(headers.get("content-type")).toBe("application/octet-stream");
     });
+    test("PUT is POST, and another method is 405 with those that are allowed", async () => {
+      const key = `${freshName("kv")}/put`;
+      const written = await client.ask(`PUT /kv/${key}?cas=0`, { body: "hello" });
+      expect(written.body).toEqual({ ...SEALED, cas: anInteger, batch_id: anInteger });
+      expect((await get(key)).body["value"]).toBe("aGVsbG8=");
+      expectError(await client.ask(`PUT /kv/${key}?cas=0`, { body: "x" }), 409, "cas_mismatch", [
+        "expected",
+        "current",
+      ]);
+      const patch = await client.ask(`PATCH /kv/${key}`, { body: "x" });
+      expectError(patch, 405, "method_not_allowed");
+      expect(patch.headers.get("allow")).toBe("POST, PUT, GET, DELETE, HEAD");
+    });
+    test("If-None-Match with the revision is 304, for JSON and for bytes", async () => {
+      const key = `${freshName("kv")}/etag`;
+      const cas = (await put(key, "v")).body["cas"];
+      const tag = `"${cas}"`;
+      for (const accept of ["application/json", "application/octet-stream"]) {
+        for (const method of ["GET", "HEAD"]) {
+          const ask = (match: string) =>
+            client.ask(`${method} /kv/${key}`, { headers: { accept, "if-none-match": match } });
+          for (const match of [tag, `W/${tag}`, `"x", W/"y,z" , ${tag}`, "*"]) {
+            const answer = await ask(match);
+            expect([answer.status, answer.headers.get("etag"), answer.bytes.length]).toEqual([
+              304,
+              tag,
+              0,
+            ]);
+          }
+          for (const match of ['"0"', `"${cas}0"`, String(cas), ""]) {
+            const answer = await ask(match);
+            expect([answer.status, answer.headers.get("etag")]).toEqual([200, tag]);
+          }
+        }
+      }
+      expectError(await get(`${key}x`, { "if-none-match": "*" }), 404, "not_found");
+    });
+    test("Accept chooses between base64 and bytes by weight", async () => {
+      const key = `${freshName("kv")}/weight`;
+      await put(key, "v");
+      for (const [accept, type] of [
+        ["*/*", "application/json"],
+        ["application/json, application/octet-stream;q=0.5", "application/json"],
+        ["application/octet-stream, application/json;q=0.5", "application/octet-stream"],
+        ["application/octet-stream;q=0", "application/json"],
+        ["application/json;q=0", "application/octet-stream"],
+        ["application/json;q=0, */*", "application/octet-stream"],
+        ["APPLICATION/OCTET-STREAM", "application/octet-stream"],
+        ["text/html", "application/json"],
+      ] as const) {
+        expect([accept, (await get(key, { accept })).headers.get("content-type")]).toEqual([
+          accept,
+          type,
+        ]);
+      }
+    });
     test("cas grows within the namespace and is not reused after deletion", async () => {
       const space = freshName("kv");
       const revisions: number[] = [];

@@ -33,7 +33,7 @@ function routes(client: Client): void {
     ["GET /broker/commit", ["POST"]],
     ["DELETE /broker/retention", ["GET", "HEAD", "POST"]],
     ["POST /health", ["GET", "HEAD"]],
-    ["PATCH /kv/a/b", ["DELETE", "GET", "HEAD", "POST"]],
+    ["PATCH /kv/a/b", ["DELETE", "GET", "HEAD", "POST", "PUT"]],
     ["OPTIONS /broker/topics/t/produce", ["POST"]],
     ["GET /broker/topics/t/produce", ["POST"]],
     ["POST /broker/consume/t/g/0", ["GET", "HEAD"]],

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { ClusterApi } from "../../src/node/api.ts";
 import { fixture } from "./fixture.ts";
 
 describe("RF_COMPAT=ayder", () => {
@@ -37,6 +38,100 @@ describe("RF_COMPAT=ayder", () => {
     expect(await read()).toMatchObject({ committed_offset: 2, count: 0 });
     const { body } = await ask("GET /broker/topics/t");
     expect(body["groups"]).toEqual([{ group: "g", partition: 0, committed_offset: 2, lag: 0 }]);
+  });
+  test("offset=-1 reads from the start, and no other sign is taken", async () => {
+    const { ask, commit } = await filled();
+    await commit(1);
+    const { body } = await ask("GET /broker/consume/t/g/0?offset=-1");
+    expect(body).toMatchObject({ count: 3, next_offset: 3, committed_offset: 1 });
+    expect((await ask("GET /broker/consume/t/g/0?offset=-2")).body["error"]).toBe(
+      "invalid_parameter",
+    );
+    const plain = await fixture().ask("GET /broker/consume/t/g/0?offset=-1");
+    expect(plain.body).toMatchObject({
+      error: "invalid_parameter",
+      message: 'offset is "-1": it must be a decimal integer from 0 to 9007199254740991',
+    });
+  });
+  test("consume is linearizable unless it asks otherwise", async () => {
+    for (const [compat, query, linearizable] of [
+      ["ayder", "", true],
+      ["ayder", "?consistency=applied", false],
+      ["ayder", "?consistency=linearizable", true],
+      ["", "", false],
+      ["", "?consistency=linearizable", true],
+    ] as const) {
+      const { node, ask } = fixture({ compat });
+      await ask("POST /broker/topics/t/produce?partition=0", { body: "a" });
+      const asked: boolean[] = [];
+      const consume = node.consume.bind(node);
+      node.consume = (request) => {
+        asked.push(request.linearizable);
+        return consume(request);
+      };
+      expect((await ask(`GET /broker/consume/t/g/0${query}`)).status).toBe(200);
+      expect(asked).toEqual([linearizable]);
+    }
+  });
+  test("addresses of members are URLs; add takes both spellings always", async () => {
+    for (const compat of ["ayder", ""] as const) {
+      const added: unknown[] = [];
+      const node = {
+        index: 0,
+        nodeId: "n1",
+        advertiseAddr: "10.0.0.1:7000",
+        httpAddr: "10.0.0.1:7001",
+        priority: 1,
+        isVoter: true,
+        isLearner: false,
+        role: "leader",
+        matchIndex: 1,
+        healthy: true,
+      } as const;
+      const cluster: ClusterApi = {
+        membership: async () => ({
+          epoch: 1,
+          jointActive: false,
+          nodes: [node],
+          leaderId: "n1",
+          term: 1,
+        }),
+        addMember: async (member) => {
+          added.push(member);
+          return { ok: true };
+        },
+        promoteMember: async () => ({ ok: true }),
+        removeMember: async () => ({ ok: true }),
+        transferLeadership: async () => ({ ok: true, target: "n1" }),
+      };
+      const { ask } = fixture({ compat, cluster });
+      const { membership } = (await ask("GET /ha/membership")).body as {
+        membership: { nodes: { advertise_addr: string; http_addr: string }[] };
+      };
+      const scheme = compat === "ayder" ? "http://" : "";
+      expect(membership.nodes[0]).toMatchObject({
+        advertise_addr: `${scheme}10.0.0.1:7000`,
+        http_addr: `${scheme}10.0.0.1:7001`,
+      });
+      for (const start of ["", "http://", "https://"]) {
+        const body = JSON.stringify({
+          node_id: "n2",
+          advertise_addr: `${start}10.0.0.2:7000`,
+          http_addr: `${start}10.0.0.2:7001`,
+        });
+        expect((await ask("POST /ha/membership/add", { body })).status).toBe(200);
+      }
+      const one = {
+        nodeId: "n2",
+        host: "10.0.0.2",
+        raftPort: 7000,
+        httpPort: 7001,
+        priority: null,
+      };
+      expect(added).toEqual([one, one, one]);
+      const body = JSON.stringify({ node_id: "n2", advertise_addr: "ftp://10.0.0.2:7000" });
+      expect((await ask("POST /ha/membership/add", { body })).status).toBe(400);
+    }
   });
   test("a commit beyond the last record counts as one of the last record", async () => {
     const { commit } = await filled();

@@ -41,4 +41,4 @@ export async function leaderConsole(): Promise<{ id: string; url: string } | nul
 
 /** The same place in another node's console; the token stays here. */
 export const consoleAt = (httpAddress: string): string =>
-  `${location.protocol}//${httpAddress}/ui${location.hash}`;
+  `${location.protocol}//${httpAddress.replace(/^https?:\/\//, "")}/ui${location.hash}`;

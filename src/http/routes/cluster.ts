@@ -14,8 +14,10 @@ const STRICT = { additionalProperties: false };
 const ADD_BODY = t.Object(
   {
     node_id: nodeId,
-    advertise_addr: t.String({ description: "host:port for Raft" }),
-    http_addr: t.Optional(t.String({ description: "host:port for HTTP; default: port + 1" })),
+    advertise_addr: t.String({ description: "host:port or http://host:port for Raft" }),
+    http_addr: t.Optional(
+      t.String({ description: "host:port or http://host:port for HTTP; default: port + 1" }),
+    ),
     priority: t.Optional(t.Integer({ minimum: 0, maximum: 1_000_000 })),
   },
   STRICT,
@@ -64,7 +66,7 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
     access: { kind: "node", scope: "read" },
     query: NO_QUERY,
     docs: { summary: "Who belongs to the cluster", tag: "cluster", answer: MEMBERSHIP, errors: [] },
-    handle: async () => json({ ok: true, membership: shown(await cluster.membership()) }),
+    handle: async () => json({ ok: true, membership: shown(edge, await cluster.membership()) }),
   },
   change(edge, "/ha/membership/add", "Add a node as learner", ADD_BODY, async (call) => {
     const body = await readJson(call, ADD_BODY);
@@ -110,9 +112,11 @@ function change(
   };
 }
 
-/** @throws ApiError if it is not `host:port`. */
+/** @throws ApiError if it is neither `host:port` nor `http://host:port`. */
 function hostAndPort(field: string, text: string): { host: string; port: number } {
-  const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})$/.exec(text);
+  const match = /^(?:https?:\/\/)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})\/?$/i.exec(
+    text,
+  );
   const port = parseDecimal(match?.[2] ?? "");
   if (match === null || port === null || port < 1 || port > 65_535) {
     throw new ApiError(
@@ -123,15 +127,15 @@ function hostAndPort(field: string, text: string): { host: string; port: number 
   return { host: (match[1] ?? "").replace(/^\[|\]$/g, ""), port };
 }
 
-const shown = ({ epoch, jointActive, nodes, leaderId, term }: Membership) => ({
+const shown = ({ compat }: Edge, { epoch, jointActive, nodes, leaderId, term }: Membership) => ({
   epoch,
   joint_active: jointActive,
   node_count: nodes.length,
   nodes: nodes.map((node) => ({
     index: node.index,
     node_id: node.nodeId,
-    advertise_addr: node.advertiseAddr,
-    http_addr: node.httpAddr,
+    advertise_addr: compat.memberAddress(node.advertiseAddr),
+    http_addr: compat.memberAddress(node.httpAddr),
     priority: node.priority,
     is_voter: node.isVoter,
     is_learner: node.isLearner,

@@ -12,6 +12,11 @@ import { CONSUME_QUERY, PAGE } from "../schemas.ts";
 
 const writer = new PageWriter();
 
+/** What a read can be answered with, the default first. */
+const PAGE_OFFERS = ["application/json", "text/event-stream"] as const;
+/** The same with `follow=1`. */
+const FOLLOW_OFFERS = ["application/x-ndjson", "text/event-stream", "application/json"] as const;
+
 export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
   return [
     {
@@ -36,10 +41,10 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
         ],
       },
       handle: async (call) => {
-        const consume = readConsume(call);
-        const events = call.accepts("text/event-stream");
-        if (events || (consume.follow && call.accepts("application/x-ndjson"))) {
-          return await follow(edge, call, consume, events);
+        const consume = readConsume(call, edge.compat);
+        const mediaType = call.preferred(consume.follow ? FOLLOW_OFFERS : PAGE_OFFERS);
+        if (mediaType !== "application/json") {
+          return await follow(edge, call, consume, mediaType === "text/event-stream");
         }
         const page = await edge.node.consume(consume.request);
         if (!page.ok) return rejected(edge, call, consume, page);

@@ -2,6 +2,7 @@ import type { KvGetOutcome, KvValue, WriteAck } from "../../node/api.ts";
 import { acceptedText, bodyAnswer, json, jsonText } from "../answers.ts";
 import { takeBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
+import { matchesTag } from "../conditional.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, shown } from "../errors.ts";
 import { checkKey, checkNamespace, KEY_BYTES_MAX } from "../names.ts";
@@ -22,19 +23,22 @@ import {
 } from "../schemas.ts";
 
 const META = "/meta";
+/** What a value can be answered as, the default first. */
+const VALUE_OFFERS = ["application/json", "application/octet-stream"] as const;
 const LIST_LIMIT_DEFAULT = 100;
 const LIST_LIMIT_MAX = 1000;
 
 export const kvEndpoints = (edge: Edge): readonly Endpoint[] => [
-  put(edge),
+  put(edge, "POST"),
+  put(edge, "PUT"),
   get(edge),
   remove(edge),
   list(edge),
   listNamespaces(edge),
 ];
 
-const put = (edge: Edge): Endpoint => ({
-  method: "POST",
+const put = (edge: Edge, method: "POST" | "PUT"): Endpoint => ({
+  method,
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "write" },
   query: KV_PUT_QUERY,
@@ -110,7 +114,8 @@ const get = (edge: Edge): Endpoint => ({
     tag: "kv",
     answer: KV_VALUE,
     mediaTypes: ["application/octet-stream"],
-    answerHeaders: { ETag: "The revision in quotes, with application/octet-stream" },
+    answerHeaders: { ETag: "The revision in quotes" },
+    conditional: true,
     below: { path: "/meta", summary: "Revision, time left and size of a key", answer: KV_META },
     errors: ["invalid_key", "not_found"],
   },
@@ -138,11 +143,14 @@ const metaAnswer = ({ cas, ttlMs, value }: KvValue): Response =>
   json({ cas, ttl_ms: ttlMs, bytes: value.length });
 
 function valueAnswer(call: Call, { value, cas }: KvValue): Response {
-  if (call.accepts("application/octet-stream")) {
-    const headers = { "content-type": "application/octet-stream", etag: `"${cas}"` };
-    return bodyAnswer(Buffer.from(value), { headers });
+  const mediaType = call.preferred(VALUE_OFFERS);
+  const headers = { "content-type": mediaType, etag: `"${cas}"`, vary: "accept" };
+  if (matchesTag(call.request.headers.get("if-none-match"), String(cas))) {
+    return new Response(null, { status: 304, headers: { etag: headers.etag, vary: headers.vary } });
   }
-  return jsonText(`{"value":"${value.toBase64()}","cas":${cas}}`);
+  return mediaType === "application/json"
+    ? bodyAnswer(`{"value":"${value.toBase64()}","cas":${cas}}`, { headers })
+    : bodyAnswer(Buffer.from(value), { headers });
 }
 
 const list = ({ node }: Edge): Endpoint => ({

@@ -66,7 +66,7 @@ export function register(target: TargetOf): void {
       await refused({ authorization: `Bearer ${token.slice(0, -1)}` });
       await refused({ authorization: `Bearer ${token}x` });
       await refused({ authorization: `Bearer ${token.toUpperCase()}X` });
-      await refused({ authorization: `Bearer  ${token}` });
+      await refused({ authorization: `Bearer${token}` });
       await refused({ authorization: `Bearer ${token}@scope` });
       await refused({ authorization: `Bearer ${token}, Bearer wrong` });
       await refused({ authorization: `Bearer wrong, Bearer ${token}` });

@@ -6,6 +6,7 @@ import type { CertificateFiles } from "./certificate-files.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { BunClock } from "./env/bun-clock.ts";
 import { BunDisk } from "./env/bun-disk.ts";
+import { checkDataDir, watchDataDir } from "./env/data-dir-watch.ts";
 import { acquireDataLock, DataDirLocked, type DataLock } from "./env/data-lock.ts";
 import { DescriptorReserve } from "./env/descriptor-reserve.ts";
 import { NoNetwork } from "./env/no-network.ts";
@@ -66,7 +67,8 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   await refuseUnknownHost("RF_HA_LISTEN", config.haListen);
   const cluster = clusterOf(config, log);
   const lock = lockDataDir(config.dataDir);
-  const node = await openNode(config, cluster, log, instruments, fault);
+  const node = await openNode(config, cluster, lock, log, instruments, fault);
+  const stopDataDirWatch = watchDataDir(lock, fault);
   await node.start();
   // The replayed journal is garbage now; without this it would be so for a long time.
   Bun.gc(true);
@@ -98,6 +100,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
       await node.stop();
       stopProbe();
       stopWatching?.();
+      stopDataDirWatch();
       lock.release();
     },
   };
@@ -179,12 +182,14 @@ function lockDataDir(path: string): DataLock {
 async function openNode(
   config: Config,
   cluster: ClusterOptions,
+  lock: DataLock,
   log: Logger,
   instruments: Instruments,
   fault: (error: unknown) => void,
 ): Promise<Node> {
   const plan = descriptorPlan(config);
-  const disk = BunDisk.withReserve(config.dataDir, new DescriptorReserve(plan.reserve));
+  const reserve = new DescriptorReserve(plan.reserve);
+  const disk = BunDisk.withReserve(config.dataDir, reserve, () => checkDataDir(lock));
   const clock = new BunClock();
   const patient = patientDisk({ disk, clock, log, instruments });
   await refuseHalfRestored(patient);

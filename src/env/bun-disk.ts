@@ -51,22 +51,30 @@ export class BunDisk implements Disk {
   readonly #replacing = new Set<string>();
   readonly #existing: "r" | "r+";
   readonly #reserve: DescriptorReserve;
+  readonly #checkRoot: () => void;
 
   constructor(
     root: string,
     calls: FileCalls = fs,
     existing: "r" | "r+" = "r+",
     reserve: DescriptorReserve = NO_RESERVE,
+    checkRoot: () => void = () => {},
   ) {
     this.root = root;
     this.#calls = calls;
     this.#existing = existing;
     this.#reserve = reserve;
+    this.#checkRoot = checkRoot;
   }
 
-  /** A disk that opens its files from `reserve` when the process has no other descriptor left. */
-  static withReserve(root: string, reserve: DescriptorReserve): BunDisk {
-    return new BunDisk(root, fs, "r+", reserve);
+  /**
+   * A disk that opens its files from `reserve` when the process has no other descriptor left.
+   *
+   * @param checkRoot throws if the root is another directory now. It is called before each use of
+   * a path, so that a node whose directory was replaced does not change the files of its successor.
+   */
+  static withReserve(root: string, reserve: DescriptorReserve, checkRoot?: () => void): BunDisk {
+    return new BunDisk(root, fs, "r+", reserve, checkRoot);
   }
 
   /** Needs no right to write; whoever writes to a file of it gets a `DiskFailure`. */
@@ -221,6 +229,7 @@ export class BunDisk implements Disk {
 
   #full(path: string): string {
     assert(!path.startsWith("/") && !path.split("/").includes(".."), `path inside root: ${path}`);
+    this.#checkRoot();
     return join(this.root, path);
   }
 }

@@ -23,7 +23,11 @@ export class DataDirLocked extends Error {
   override readonly name = "DataDirLocked";
 }
 
-export type DataLock = { readonly release: () => void };
+export type DataLock = {
+  readonly release: () => void;
+  /** Says how the directory was removed, moved or replaced under its holder; null if it was not. */
+  readonly whyLost: () => string | null;
+};
 
 type Flock = (fd: number, operation: number) => number;
 
@@ -48,8 +52,14 @@ export function acquireDataLock(root: string, flock: Flock | null = findFlock())
   }
   fs.ftruncateSync(fd, 0);
   fs.writeSync(fd, `${process.pid} ${startTimeOf(process.pid)}\n`, 0);
+  const rootIdentity = identityOf(root);
+  const lockIdentity = identityOf(fd);
   let held = true;
   return {
+    whyLost: () => {
+      if (!held) return null;
+      return lossOf(root, rootIdentity) ?? lossOf(path, lockIdentity);
+    },
     release: () => {
       if (!held) return;
       held = false;
@@ -58,6 +68,26 @@ export function acquireDataLock(root: string, flock: Flock | null = findFlock())
       fs.closeSync(fd);
     },
   };
+}
+
+/** Device and inode: two files at one path at different times differ in it. */
+function identityOf(file: string | number): string {
+  const options = { bigint: true } as const;
+  const { dev, ino } =
+    typeof file === "number" ? fs.fstatSync(file, options) : fs.statSync(file, options);
+  return `${dev}:${ino}`;
+}
+
+/** An error that leaves it open whether the file is there, such as EIO, is not a loss. */
+function lossOf(path: string, expected: string): string | null {
+  try {
+    return identityOf(path) === expected
+      ? null
+      : `${path} was replaced by another file or directory`;
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? cause.code : null;
+    return code === "ENOENT" || code === "ENOTDIR" ? `${path} was removed or moved` : null;
+  }
 }
 
 /** The process that uses a directory, by what it wrote into the lock file; null if none does. */

@@ -227,6 +227,7 @@ async function openNode(
       partitionsMax: config.partitionsMax,
     },
     groupsMax: config.groupsMax,
+    kvLimits: { bytesMax: config.kvBytesMax, namespacesMax: config.namespacesMax },
     fault,
   });
 }

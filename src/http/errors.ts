@@ -106,6 +106,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
     "consume",
     "There are as many consumer groups as there may be; delete one that is not used any more",
   ),
+  too_many_namespaces: row(409, "kv", "There are as many KV namespaces as there may be"),
   member_exists: row(409, "cluster", "The cluster has a node with this id"),
   member_not_found: row(404, "cluster", "The cluster has no node with this id"),
   not_caught_up: row(409, "cluster", "The node's log is not close enough to the leader's yet"),
@@ -135,6 +136,11 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
     504,
     "produce",
     "The write concern was not reached in time; the outcome is unknown; a retry with the same idempotency key or cas is safe",
+  ),
+  kv_full: row(
+    507,
+    "kv",
+    "Keys and values take as much memory as they may (RF_MAX_KV_BYTES); nothing was done",
   ),
   disk_full: row(507, "limits", "The disk is full; nothing was done"),
 };

@@ -143,7 +143,7 @@ export type Committed = {
 /** `data_damaged`: how much goes cannot be counted before a peer has brought the records back. */
 export type DeleteBeforeReject = Exclude<CommitReject, "too_many_groups"> | "data_damaged";
 export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
-export type KvPutReject = WriteReject | "cas_mismatch";
+export type KvPutReject = WriteReject | "cas_mismatch" | "kv_full" | "too_many_namespaces";
 export type KvPutOutcome = Result<KvWritten & WriteAck, KvPutReject>;
 export type KvGetOutcome = Result<KvValue, KvGetReject>;
 export type KvDeleteReject = WriteReject | "cas_mismatch";

@@ -45,6 +45,8 @@ export type CommandRun<Type extends CommandType, T> = {
   readonly bytes: number;
   /** It stores something, so a full disk refuses it. */
   readonly grows?: boolean;
+  /** Asked once the queue takes the command. @returns why this leader does not propose it, or null. */
+  readonly check?: () => Rejected<Rejects[Type]> | null;
   readonly encode: (writer: ByteWriter) => void;
   readonly done: (result: SuccessOf<Type>, ack: WriteAck) => T;
   /** The request's own deadline; null: the server's. */
@@ -89,6 +91,11 @@ export class Commander {
         : this.#proposer.admit(command.bytes);
     if (refusal !== null) {
       done({ ok: false, code: refusal });
+      return;
+    }
+    const rejection = command.check?.() ?? null;
+    if (rejection !== null) {
+      done(rejection);
       return;
     }
     const map = (result: CommandResult, ack: WriteAck): Outcome<Type, T> =>

@@ -6,6 +6,7 @@ import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import type { ClusterOptions } from "./cluster.ts";
+import type { KvLimits } from "./kv-access.ts";
 import type { StorageOptions } from "./recovery.ts";
 import type { WriteConcern } from "./write-concern.ts";
 
@@ -42,6 +43,8 @@ export type NodeOptions = {
   };
   /** A commit that would make one group more is refused. */
   readonly groupsMax: number;
+  /** Default: none. */
+  readonly kvLimits?: KvLimits;
   /** The disk failed or an invariant broke: log it and end the process. Called once. */
   readonly fault: (error: unknown) => void;
 };

@@ -16,7 +16,7 @@ import { Commander } from "./commander.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { Healing } from "./healing.ts";
 import { JournalKeep } from "./journal-keep.ts";
-import { KvAccess } from "./kv-access.ts";
+import { KvAccess, NO_KV_LIMITS } from "./kv-access.ts";
 import { Linearizer } from "./linearizer.ts";
 import { electionTicksOf, newCore, newTime, roleOf, soleFounderOf, tickMsOf } from "./node-core.ts";
 import type { NodeOptions } from "./node-options.ts";
@@ -123,7 +123,7 @@ export class Node implements NodeApi, ClusterApi {
       membersChanged: () => this.#cluster.changed(),
     });
     this.#writes = new BrokerWrites(machine, this.#commander, options.groupsMax);
-    this.#kv = new KvAccess(machine, this.#commander, time);
+    this.#kv = new KvAccess(machine, this.#commander, time, options.kvLimits ?? NO_KV_LIMITS);
     this.#reader = new Reader(machine, this.#linearizer);
     this.samples = new Samples(machine, clock, time);
     this.#producer = new Producer({

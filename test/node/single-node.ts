@@ -3,6 +3,7 @@ import { NoNetwork } from "../../src/env/no-network.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { createInstruments } from "../../src/metrics/instruments.ts";
 import { SILENT } from "../../src/metrics/log.ts";
+import { type KvLimits, NO_KV_LIMITS } from "../../src/node/kv-access.ts";
 import { Node } from "../../src/node/node.ts";
 import { DataDir } from "../../src/storage/data-dir.ts";
 import type { Random } from "../sim/random.ts";
@@ -20,8 +21,11 @@ export class SingleNode {
   /** Why the process would have ended. */
   ended: unknown = null;
 
-  constructor(random: Random, disk = new SimDisk()) {
+  readonly #kvLimits: KvLimits;
+
+  constructor(random: Random, disk = new SimDisk(), kvLimits = NO_KV_LIMITS) {
     this.#random = random;
+    this.#kvLimits = kvLimits;
     this.disk = disk;
   }
 
@@ -67,6 +71,7 @@ export class SingleNode {
         queueRequestsMax: 1_000,
         limits: { dedupeWindowMs: 86_400_000, dedupeKeysMax: 1_000_000, partitionsMax: 100 },
         groupsMax: 3,
+        kvLimits: this.#kvLimits,
         fault: (error) => {
           this.ended ??= error;
         },

@@ -1,0 +1,45 @@
+/** Keys, values and namespaces are bounded, and what makes room is always accepted. */
+import { expect, test } from "bun:test";
+import type { KvPutOutcome } from "../../src/node/api.ts";
+import type { Node } from "../../src/node/node.ts";
+import { Random } from "../sim/random.ts";
+import { stored } from "./as-promises.ts";
+import { SingleNode } from "./single-node.ts";
+
+const single = new SingleNode(new Random(1), undefined, { bytesMax: 2_000, namespacesMax: 2 });
+const node: Node = await single.open();
+
+const put = (namespace: string, key: string, bytes: number): Promise<KvPutOutcome> =>
+  single.settled(
+    stored(node, {
+      namespace,
+      key,
+      value: new Uint8Array(bytes),
+      cas: null,
+      ttlMs: null,
+      timeoutMs: null,
+    }),
+  );
+
+test("a third namespace is refused, and the others go on", async () => {
+  expect(await put("a", "k", 1)).toMatchObject({ ok: true });
+  expect(await put("b", "k", 1)).toMatchObject({ ok: true });
+  expect(await put("c", "k", 1)).toEqual({
+    ok: false,
+    code: "too_many_namespaces",
+    details: { namespaces_max: 2 },
+  });
+  expect(await put("a", "k2", 1)).toMatchObject({ ok: true });
+});
+
+test("memory that is used up refuses growth, takes smaller values and deletions", async () => {
+  // Three keys of 256 bytes each beside their own are there.
+  expect(await put("a", "large", 900)).toMatchObject({ ok: true });
+  const full = { ok: false, code: "kv_full", details: { bytes_max: 2_000 } } as const;
+  expect(await put("a", "more", 1)).toEqual(full);
+  expect(await put("a", "large", 901)).toEqual(full);
+  expect(await put("a", "large", 900)).toMatchObject({ ok: true });
+  const gone = node.kvDelete({ namespace: "a", key: "large", cas: null, timeoutMs: null });
+  expect(await single.settled(gone)).toMatchObject({ ok: true, deleted: true });
+  expect(await put("a", "more", 1)).toMatchObject({ ok: true });
+});

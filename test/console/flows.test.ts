@@ -187,7 +187,7 @@ onStage("console", {}, (stage) => {
     await page.getByText("It stays at 300: a commit never moves back").waitFor();
     await field(page, "Next offset to read").fill("9999");
     await click(page, "Commit");
-    await page.getByText("end_offset 360").waitFor();
+    await page.getByText("The offset must be at most 360, the end").waitFor();
     await click(page, "Cancel");
     const described = await api.ask("GET /broker/topics/sales");
     expect(described).toMatchObject({

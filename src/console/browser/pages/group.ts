@@ -107,6 +107,8 @@ function seekDialog(place: GroupPlace, { committed, end }: Position, done: () =>
   const request = () => commit(place, requiredNumber(offset.control, "The offset"));
   const submit = async () => {
     const wanted = requiredNumber(offset.control, "The offset");
+    // The server would commit the end, which is not what was asked for.
+    if (wanted > end) throw new Error(`The offset must be at most ${count(end)}, the end`);
     const { committed_offset: now } = await send<Committed>(commit(place, wanted));
     if (now > wanted) throw new Error(`It stays at ${count(now)}: a commit never moves back`);
     dialog.close();

@@ -1,0 +1,209 @@
+/** Comments, help, error and log texts are plain technical English. */
+import { expect, test } from "bun:test";
+import { Glob } from "bun";
+import { type Prose, proseOf } from "./prose.ts";
+
+/** Openings of a sentence that hide its subject. */
+const OPENINGS = [
+  "Of",
+  "Who",
+  "Whoever",
+  "Whom",
+  "Whose",
+  "What",
+  "Whatever",
+  "So often",
+  "So long",
+  "So much",
+  "As long as that",
+];
+
+/** Words and phrases that have a standard term. */
+const WORDS: readonly (readonly [string, string])[] = [
+  ["is no(?! (longer|more|less|better|worse|later|earlier|larger|newer|older)\\b)", "is not a"],
+  ["so much|so often|such a one", "at most, at least, for this long"],
+  ["so long(?! as)", "for this long"],
+  ["papers", "certificates, TLS credentials"],
+  ["founding|founders?", "bootstrap"],
+  ["heal|heals|healed|healing|mend|mends|mended|mending", "repair"],
+  ["upkeep|sweepers?|swept", "maintenance, janitor"],
+  ["duties", "callbacks, handlers"],
+  ["tally|tallies", "state checksum"],
+  ["claims?|lost end", "truncated-log marker"],
+  ["incarnations?", "storage id"],
+  ["newcomers?", "unverified peer"],
+  ["strays?", "orphan"],
+  ["hot door", "router"],
+  ["gates?", "middleware"],
+  ["let go|lets go|lets go of", "release"],
+  ["spares?", "preallocated segment"],
+  ["stands? for election", "campaign"],
+  ["zoo|seeded bugs?", "mutation test, injected fault"],
+  ["Soon<\\w+>", "MaybePromise"],
+  ["(a|one|each|the same|this|next|per|its) turn", "event-loop iteration"],
+];
+
+/** Correct uses of a banned word, each with its reason. */
+const ALLOWED: readonly (readonly [RegExp, string])[] = [
+  [/\bthere is no\b/gi, '"there is no leader" is plain English'],
+  [/\bin its turn\b|\beach in turn\b/gi, "round robin, not the event loop"],
+];
+
+/** Folders that were rewritten throughout. This list only grows. */
+const DONE: readonly string[] = [];
+
+/** Findings that are left in a folder (default 0). A number only falls. */
+const AT_MOST: Readonly<Record<string, number>> = {
+  src: 16,
+  "src/broker": 8,
+  "src/cli": 33,
+  "src/client": 20,
+  "src/console": 23,
+  "src/deploy": 7,
+  "src/env": 29,
+  "src/http": 46,
+  "src/kv": 2,
+  "src/machine": 11,
+  "src/metrics": 9,
+  "src/node": 113,
+  "src/offline": 18,
+  "src/raft": 4,
+  "src/release": 3,
+  "src/storage": 92,
+  "src/stream": 28,
+  "src/transport": 7,
+  test: 1,
+  "test/backup": 4,
+  "test/binary": 3,
+  "test/broker": 2,
+  "test/cli": 1,
+  "test/client": 4,
+  "test/cluster": 25,
+  "test/conformance": 6,
+  "test/console": 4,
+  "test/crash": 2,
+  "test/deploy": 2,
+  "test/env": 1,
+  "test/history": 11,
+  "test/http": 8,
+  "test/kv": 1,
+  "test/machine": 1,
+  "test/node": 9,
+  "test/node-views": 2,
+  "test/process": 5,
+  "test/raft": 14,
+  "test/release": 4,
+  "test/sim": 48,
+  "test/storage": 18,
+  "test/stream": 2,
+  "test/transport": 8,
+};
+
+const opening = new RegExp(`(?:^|[.!?]\\s+|\\n\\s*)(${OPENINGS.join("|")})\\s`, "gi");
+const words = WORDS.map(([word, say]) => ({
+  word: new RegExp(`\\b(?:${word})(?!\\w)`, "gi"),
+  say,
+}));
+
+/** The faults of a text: the word that was found, and the term to use. */
+export function faultsOf(text: string): string[] {
+  let plain = text.replace(/`[^`]*`/g, "`…`");
+  for (const [allowed] of ALLOWED) plain = plain.replace(allowed, "…");
+  const found = [...plain.matchAll(opening)].map((match) => `begins with "${match[1]}"`);
+  for (const { word, say } of words) {
+    for (const [match] of plain.matchAll(word)) found.push(`"${match}": say ${say}`);
+  }
+  return found;
+}
+
+/** Names, paths and keys are not prose; a text has a blank between words. */
+const isProse = ({ kind, text }: Prose) => kind === "comment" || /[a-z]+ [a-z]+/i.test(text);
+
+/** The strings of tests are data, so only their comments are read. */
+const isRead = (file: string, { kind }: Prose) => kind === "comment" || file.startsWith("src/");
+
+export function faultsIn(file: string, source: string): string[] {
+  return proseOf(source)
+    .filter((prose) => isProse(prose) && isRead(file, prose))
+    .flatMap(({ line, text }) => faultsOf(text).map((fault) => `${file}:${line}: ${fault}`));
+}
+
+/** `src/raft` of `src/raft/core.ts`, `src` of `src/main.ts`. */
+const folderOf = (file: string) => file.split("/").slice(0, -1).slice(0, 2).join("/");
+
+const faults: Record<string, string[]> = {};
+for (const file of [...new Glob("{src,test}/**/*.{ts,tsx}").scanSync(".")].sort()) {
+  const folder = folderOf(file);
+  const found = faultsIn(file, await Bun.file(file).text());
+  faults[folder] = [...(faults[folder] ?? []), ...found];
+}
+
+for (const [folder, found] of Object.entries(faults)) {
+  test(`${folder} is written in plain technical English`, () => {
+    const atMost = DONE.includes(folder) ? 0 : (AT_MOST[folder] ?? 0);
+    if (found.length > atMost) expect(found).toEqual([]); // Lists the findings.
+  });
+}
+
+test("a limit is above zero and belongs to a folder that exists and is not done", () => {
+  const open = Object.keys(AT_MOST);
+  expect(open.filter((folder) => DONE.includes(folder) || AT_MOST[folder] === 0)).toEqual([]);
+  expect([...DONE, ...open].filter((folder) => faults[folder] === undefined)).toEqual([]);
+});
+
+test("planted faults are found", () => {
+  for (const start of OPENINGS) {
+    expect(faultsOf(`${start} reads this.`)).toContain(`begins with "${start}"`);
+    expect(faultsOf(`Plain. ${start} reads this.`)).toContain(`begins with "${start}"`);
+  }
+  for (const word of [
+    "Papers",
+    "founding",
+    "founder",
+    "healing",
+    "mend",
+    "upkeep",
+    "sweeper",
+    "duties",
+    "tally",
+    "claim",
+    "incarnation",
+    "stray",
+    "hot door",
+    "gate",
+    "spare",
+    "Soon<number>",
+  ]) {
+    expect(faultsOf(`The ${word} here`)).toHaveLength(1);
+  }
+  expect(faultsOf("This is no leader")).toEqual(['"is no": say is not a']);
+});
+
+test("plain text passes", () => {
+  expect(faultsOf("This is no longer true; there is no leader.")).toEqual([]);
+  expect(faultsOf("The gateway investigates what a follower amends, of course.")).toEqual([]);
+  expect(faultsOf("Reads `gate` from the environment.")).toEqual([]);
+});
+
+test("the scanner tells comments, strings and code apart", () => {
+  const kinds = (source: string) => proseOf(source).map(({ kind, text }) => `${kind}: ${text}`);
+  expect(kinds('a("// b"); // c\n// d\nx / y / z; // e')).toEqual([
+    "string: // b",
+    "comment: c d",
+    "comment: e",
+  ]);
+  expect(kinds("`x $" + "{f({ a: `/* $" + "{b} */` })} // y` /** Z\n * w. */")).toEqual([
+    "string: x … // y",
+    "string: /* … */",
+    "comment: Z w.",
+  ]);
+  expect(kinds("return /[/\"'`]\\/\\/ no/.test(a); // yes")).toEqual(["comment: yes"]);
+  expect(kinds('"a \\" // b"')).toEqual(['string: a \\" // b']);
+  expect(proseOf('\n\n"x" /* a\n\n b */ // c').map(({ line }) => line)).toEqual([3, 3, 5]);
+  expect(faultsIn("src/a.ts", 'log.warn("the stray peer"); const gate = 1;')).toEqual([
+    'src/a.ts:1: "stray": say orphan',
+  ]);
+  expect(faultsIn("test/a.ts", 'say("the stray peer"); // The gate.')).toEqual([
+    'test/a.ts:1: "gate": say middleware',
+  ]);
+});

@@ -114,7 +114,7 @@ const get = (edge: Edge): Endpoint => ({
     tag: "kv",
     answer: KV_VALUE,
     mediaTypes: ["application/octet-stream"],
-    answerHeaders: { ETag: "The revision in quotes" },
+    answerHeaders: { ETag: "The revision in quotes, with bytes or after If-None-Match" },
     conditional: true,
     below: { path: "/meta", summary: "Revision, time left and size of a key", answer: KV_META },
     errors: ["invalid_key", "not_found"],
@@ -144,14 +144,21 @@ const metaAnswer = ({ cas, ttlMs, value }: KvValue): Response =>
 
 function valueAnswer(call: Call, { value, cas }: KvValue): Response {
   const mediaType = call.preferred(VALUE_OFFERS);
+  const ifNoneMatch = call.request.headers.get("if-none-match");
+  // The body has the revision. Headers of its own cost such an answer a tenth of its CPU time.
+  if (ifNoneMatch === null && mediaType === "application/json") return jsonValue(value, cas);
   const headers = { "content-type": mediaType, etag: `"${cas}"`, vary: "accept" };
-  if (matchesTag(call.request.headers.get("if-none-match"), String(cas))) {
+  if (matchesTag(ifNoneMatch, String(cas))) {
     return new Response(null, { status: 304, headers: { etag: headers.etag, vary: headers.vary } });
   }
   return mediaType === "application/json"
-    ? bodyAnswer(`{"value":"${value.toBase64()}","cas":${cas}}`, { headers })
+    ? bodyAnswer(valueText(value, cas), { headers })
     : bodyAnswer(Buffer.from(value), { headers });
 }
+
+const jsonValue = (value: Uint8Array, cas: number): Response => jsonText(valueText(value, cas));
+const valueText = (value: Uint8Array, cas: number): string =>
+  `{"value":"${value.toBase64()}","cas":${cas}}`;
 
 const list = ({ node }: Edge): Endpoint => ({
   method: "GET",

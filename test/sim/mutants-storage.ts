@@ -1,6 +1,5 @@
 /** Seeded bugs of the disk: journal, hard state, checkpoints, snapshots, system calls. */
 import type { Mutant } from "./mutants.ts";
-import { VERSION_2_SEED } from "./plan.ts";
 
 export const STORAGE_MUTANTS: readonly Mutant[] = [
   {
@@ -8,7 +7,6 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     file: "src/node/shard.ts",
     find: "    merged.push(...persist.entries);",
     put: "    merged = [...persist.entries];",
-    from: VERSION_2_SEED + 1,
   },
   {
     name: "durable-watermark-missing",

@@ -14,8 +14,6 @@ export type Mutant = Edit & {
   readonly and?: readonly Edit[];
   /** Found by these tests, where seeds take too long: the situation is too rare for them. */
   readonly test?: string;
-  /** First seed that is run against it; 1 if not given. */
-  readonly from?: number;
 };
 
 /**

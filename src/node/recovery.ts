@@ -7,13 +7,14 @@ import type { MachineState } from "../machine/state.ts";
 import type { DamageKind, Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import { decodeConfiguration, encodeConfiguration } from "../raft/config-codec.ts";
-import type {
-  Configuration,
-  Entry,
-  HardState,
-  LogIndex,
-  SnapshotMeta,
-  Term,
+import {
+  type Configuration,
+  type Entry,
+  type HardState,
+  INDEX_0,
+  type LogIndex,
+  type SnapshotMeta,
+  type Term,
 } from "../raft/types.ts";
 import { CheckpointDamaged } from "../storage/checkpoint-damaged.ts";
 import { parseCheckpointName } from "../storage/checkpoint-names.ts";
@@ -25,7 +26,7 @@ import {
 } from "../storage/checkpoint-reader.ts";
 import { CheckpointStore } from "../storage/checkpoint-store.ts";
 import type { DataDir } from "../storage/data-dir.ts";
-import { HardStateFile } from "../storage/hard-state.ts";
+import { HardStateDamaged, HardStateFile, type HardStateOpened } from "../storage/hard-state.ts";
 import { Journal } from "../storage/journal.ts";
 import { abandonJournal } from "../storage/journal-claim.ts";
 import type { PartitionDamaged } from "../storage/partition-damaged.ts";
@@ -101,21 +102,17 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   const options = { ...asked, storage: { ...asked.storage, diskReserveBytes } };
   const { disk, dataDir, shard, log } = options;
   const paths = dataDir.shard(shard);
-  const hardState = await HardStateFile.open(
-    disk,
-    paths.hardState,
-    dataDir.checksumIdentity(shard),
-  );
-  if (hardState.mended !== null) {
-    log.warn("hard state repaired", { detail: hardState.mended });
-    repaired(options, "hard_state");
-  }
+  const read = await readHardState(options);
 
   const stores = openStores(options);
   const { checkpoints } = stores;
   const newest = await newestCheckpoint(disk, paths.checkpoints);
   const collected = new EntryCollector(newest);
   const opened = await openJournal(options, collected);
+  const hardState =
+    read instanceof HardStateDamaged
+      ? await replaceHardState(options, read, opened, collected)
+      : read;
   await maybeFound(options, { checkpoints, journal: opened, hardState: hardState.state });
   const { journal, loaded } = await loadCheckpoint(options, checkpoints, opened);
   const { lastIndex } = journal;
@@ -152,6 +149,63 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
     snapshot,
     entries,
   };
+}
+
+/**
+ * Returns the error instead of the state if both slots are lost and the newest checkpoint says that
+ * this node is the only voter: then no vote is needed for safety.
+ *
+ * @throws HardStateDamaged for a member of a cluster, which may have voted.
+ */
+async function readHardState(
+  options: RecoveryOptions,
+): Promise<HardStateOpened | HardStateDamaged> {
+  const { disk, dataDir, shard, log } = options;
+  const path = dataDir.shard(shard).hardState;
+  try {
+    const opened = await HardStateFile.open(disk, path, dataDir.checksumIdentity(shard));
+    if (opened.mended !== null) {
+      log.warn("hard state repaired", { detail: opened.mended });
+      repaired(options, "hard_state");
+    }
+    return opened;
+  } catch (error) {
+    if (error instanceof HardStateDamaged && (await knownPeers(options)) === false) return error;
+    throw error;
+  }
+}
+
+/**
+ * A learner may hold entries of a later term, which the disk of the only voter has lost with its
+ * term. No voter has campaigned this often since the last entry.
+ */
+const TERMS_SKIPPED = 1_000_000;
+
+/**
+ * Writes a new hard state for a node that is its cluster's only voter, above the term of its last
+ * entry.
+ *
+ * @throws HardStateDamaged if the log behind the checkpoint changes the membership: then others may
+ *   vote.
+ */
+async function replaceHardState(
+  options: RecoveryOptions,
+  damaged: HardStateDamaged,
+  journal: Journal,
+  collected: EntryCollector,
+): Promise<HardStateOpened> {
+  const { disk, dataDir, shard, log } = options;
+  if (collected.upTo(journal.lastIndex).some(({ type }) => type === "conf_change")) throw damaged;
+  const path = dataDir.shard(shard).hardState;
+  const identity = dataDir.checksumIdentity(shard);
+  const term = (journal.lastTerm + TERMS_SKIPPED) as Term;
+  await HardStateFile.create(disk, path, identity, { term, vote: null, commit: INDEX_0 });
+  log.error("term and vote were lost; this node is the only voter, it continues in a later term", {
+    detail: damaged.message,
+    term,
+  });
+  repaired(options, "hard_state");
+  return await HardStateFile.open(disk, path, identity);
 }
 
 /** With peers, a node without a whole checkpoint lets go of all that it had and gets theirs. */

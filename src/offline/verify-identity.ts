@@ -47,7 +47,9 @@ export async function verifyHardState(
   identity: number,
   findings: Findings,
 ): Promise<void> {
-  const advice = "replace this node's data directory and let it join again: it may have voted";
+  const advice =
+    "a member of a cluster may have voted: replace its data directory and let it join again; " +
+    "a node alone continues in a later term at the next start";
   const bytes = await disk.readWhole(file);
   if (bytes === null) {
     findings.damage({ file }, "the file is missing: term and vote are unknown", advice);

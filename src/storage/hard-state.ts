@@ -68,10 +68,15 @@ export class HardStateFile {
   #hinting: Promise<void> | null = null;
   #failure: unknown = null;
 
-  /** Writes the state of a node that has never run. */
-  static async create(disk: Disk, path: string, identity: number): Promise<void> {
+  /** Writes both slots durably, in place of whatever is there. Default: a node that has never run. */
+  static async create(
+    disk: Disk,
+    path: string,
+    identity: number,
+    state: HardState = INITIAL_HARD_STATE,
+  ): Promise<void> {
     const bytes = new Uint8Array(2 * SLOT_BYTES);
-    const slot = encodeSlot(1, INITIAL_HARD_STATE, identity);
+    const slot = encodeSlot(1, state, identity);
     bytes.set(slot, 0);
     bytes.set(slot, SLOT_BYTES);
     await disk.writeWhole(path, bytes);

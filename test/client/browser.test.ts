@@ -23,6 +23,8 @@ beforeAll(async () => {
   // A page without a policy of its own; that of the console allows no script but its own.
   await browser.page.goto(`${server.url}/health`);
   await browser.page.addScriptTag({ type: "module", content: script ?? "" });
+  // An inline module is executed later than its tag is there.
+  await browser.page.waitForFunction(() => typeof globalThis.runScenario === "function");
 }, TIMEOUT_MS);
 afterAll(async () => {
   await browser?.close();

@@ -4,7 +4,7 @@ import type { Logger } from "./metrics/log.ts";
 const CHECK_EVERY_MS = 10_000;
 
 export type CertificateFilesOptions = {
-  /** What they serve, for the log. */
+  /** Name of their use in the log. */
   readonly use: "HTTPS" | "links between nodes";
   readonly paths: readonly string[];
   /** Reads the files and uses them. Throws if they cannot serve, with the old ones in force. */

@@ -15,7 +15,7 @@ export function proxyFor(address: string, environment: Environment): ProxyServer
   return { url: found.value, source: found.name };
 }
 
-/** What `fetch` takes in Bun. False: none, whatever the environment says. */
+/** Proxy option of Bun's `fetch`. False means no proxy, even if the environment names one. */
 export const proxyOption = (address: string, environment: Environment): string | false =>
   proxyFor(address, environment)?.url ?? false;
 

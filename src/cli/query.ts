@@ -85,7 +85,7 @@ function answerOf(text: string, where: string): Fields {
   );
 }
 
-/** What the answer lacks, and how to go on; null if it has everything. */
+/** Says which part the answer lacks and how to go on. Returns null for a complete answer. */
 function missingText(answer: Fields): string | null {
   const source = fieldsOf(answer.get("source"));
   const offsetIn = (fields: Fields, name: string): string => shortText(fields.get(name) ?? null);

@@ -81,7 +81,7 @@ const RETRIABLE = new Set([429, 502, 503, 504]);
 const outcomeOf = (status: number, known: boolean): "refused" | "unknown" =>
   status === 500 || status === 504 || (status >= 500 && !known) ? "unknown" : "refused";
 
-/** What answered is not Ayder, or not as this client knows it. Asking again would not help. */
+/** The server is not Ayder, or a version that this client does not know. A retry does not help. */
 export const badAnswer = (
   message: string,
   status: number,

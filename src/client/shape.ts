@@ -1,4 +1,4 @@
-/** What an answer must look like before its values are used. */
+/** Checks of the shape of an answer, made before its values are used. */
 
 /** @returns what is wrong, with the place; null: nothing. */
 export type Shape = (value: unknown, at: string) => string | null;

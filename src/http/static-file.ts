@@ -2,8 +2,9 @@
 import type { Asset } from "../web/asset.ts";
 import { chooseEncoding } from "./accept.ts";
 import { bodyAnswer } from "./answers.ts";
-import type { Call } from "./call.ts";
+import type { Call, Endpoint } from "./call.ts";
 import { matchesTag } from "./conditional.ts";
+import { NO_QUERY } from "./schemas.ts";
 
 const HEADERS = {
   "content-security-policy":
@@ -35,3 +36,24 @@ export function staticFile({ request }: Call, asset: Asset, cacheControl: string
     },
   });
 }
+
+/** A public route for a browser: a page of the console or of the manual, or a file that it loads. */
+export const staticEndpoint = (
+  path: string,
+  summary: string,
+  handle: Endpoint["handle"],
+): Endpoint => ({
+  method: "GET",
+  path,
+  access: { kind: "public" },
+  query: NO_QUERY,
+  docs: {
+    summary,
+    tag: "console",
+    answer: "text",
+    mediaTypes: ["text/html"],
+    conditional: true,
+    errors: ["route_not_found"],
+  },
+  handle,
+});

@@ -2,8 +2,7 @@
 import { nearest } from "../../lib/nearest.ts";
 import type { Endpoint } from "../call.ts";
 import { ApiError, shown } from "../errors.ts";
-import { NO_QUERY } from "../schemas.ts";
-import { IMMUTABLE, REVALIDATE, staticFile } from "../static-file.ts";
+import { IMMUTABLE, REVALIDATE, staticEndpoint, staticFile } from "../static-file.ts";
 
 export function docsEndpoints(version: string): readonly Endpoint[] {
   // Loaded on first use: from source the pages are rendered then, which takes a moment.
@@ -14,10 +13,10 @@ export function docsEndpoints(version: string): readonly Endpoint[] {
     return loaded;
   };
   return [
-    endpoint("/docs", "The manual, for a browser", async (call) =>
+    staticEndpoint("/docs", "The manual, for a browser", async (call) =>
       staticFile(call, (await load()).index, REVALIDATE),
     ),
-    endpoint("/docs/*", "A page of the manual", async (call) => {
+    staticEndpoint("/docs/*", "A page of the manual", async (call) => {
       const { files } = await load();
       const name = call.parameter(0) || "index";
       const file = files.get(name);
@@ -30,19 +29,3 @@ export function docsEndpoints(version: string): readonly Endpoint[] {
     }),
   ];
 }
-
-const endpoint = (path: string, summary: string, handle: Endpoint["handle"]): Endpoint => ({
-  method: "GET",
-  path,
-  access: { kind: "public" },
-  query: NO_QUERY,
-  docs: {
-    summary,
-    tag: "console",
-    answer: "text",
-    mediaTypes: ["text/html"],
-    conditional: true,
-    errors: ["route_not_found"],
-  },
-  handle,
-});

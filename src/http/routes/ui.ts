@@ -4,17 +4,16 @@
  */
 import type { Endpoint } from "../call.ts";
 import { ApiError, shown } from "../errors.ts";
-import { NO_QUERY } from "../schemas.ts";
-import { IMMUTABLE, REVALIDATE, staticFile } from "../static-file.ts";
+import { IMMUTABLE, REVALIDATE, staticEndpoint, staticFile } from "../static-file.ts";
 
 // Read when somebody opens the console: from source that bundles it, which takes a moment.
 const assets = () => import("../../console/assets.ts");
 
 export const uiEndpoints = (): readonly Endpoint[] => [
-  endpoint("/ui", "The console, for a browser", async (call) =>
+  staticEndpoint("/ui", "The console, for a browser", async (call) =>
     staticFile(call, (await assets()).PAGE, REVALIDATE),
   ),
-  endpoint("/ui/*", "A file of the console", async (call) => {
+  staticEndpoint("/ui/*", "A file of the console", async (call) => {
     const name = call.parameter(0);
     const { PAGE_WITH_SLASH, FILES } = await assets();
     if (name === "") return staticFile(call, PAGE_WITH_SLASH, REVALIDATE);
@@ -23,19 +22,3 @@ export const uiEndpoints = (): readonly Endpoint[] => [
     throw new ApiError("route_not_found", `The console has no file ${shown(name)}`);
   }),
 ];
-
-const endpoint = (path: string, summary: string, handle: Endpoint["handle"]): Endpoint => ({
-  method: "GET",
-  path,
-  access: { kind: "public" },
-  query: NO_QUERY,
-  docs: {
-    summary,
-    tag: "console",
-    answer: "text",
-    mediaTypes: ["text/html"],
-    conditional: true,
-    errors: ["route_not_found"],
-  },
-  handle,
-});

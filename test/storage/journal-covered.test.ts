@@ -9,8 +9,8 @@ import { JournalDamaged } from "../../src/storage/journal-damage.ts";
 import { openSegments } from "../../src/storage/journal-files.ts";
 import type { CoveredEnd } from "../../src/storage/journal-rest.ts";
 import { walkFrames } from "../../src/storage/journal-walk.ts";
-import { forEachSeed, Random } from "../sim/random.ts";
-import type { SimDisk } from "../sim/sim-disk.ts";
+import { forEachSeed, Random } from "../tools/random.ts";
+import type { SimDisk } from "../tools/sim/sim-disk.ts";
 import {
   at,
   DIRECTORY,
@@ -21,7 +21,7 @@ import {
   REPLACED_LAST,
   usedSegments,
   writtenWithReplaced,
-} from "./journal-fixture.ts";
+} from "../tools/storage/journal-fixture.ts";
 
 const LAST = REPLACED_LAST;
 const ENDS: readonly CoveredEnd[] = [

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { openBunDisk } from "../src/env/bun-disk.ts";
 import type { DiskFile } from "../src/env/disk.ts";
 import type { Entry, LogIndex, Term } from "../src/raft/types.ts";
-import { frameBytes } from "../src/storage/frame.ts";
-import { Journal } from "../src/storage/journal.ts";
+import { frameBytes } from "../src/storage/journal/frame.ts";
+import { Journal } from "../src/storage/journal/journal.ts";
 import { bench } from "./harness.ts";
 
 const ENTRY_BYTES = 100;

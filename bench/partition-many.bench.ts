@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openBunDisk } from "../src/env/bun-disk.ts";
 import { encodeRecord } from "../src/record/batch-builder.ts";
-import { PartitionStore } from "../src/storage/partition-store.ts";
+import { PartitionStore } from "../src/storage/partitions/store.ts";
 
 /** What 10,000 partitions with ten small records each cost: memory, a checkpoint, a restart. */
 const PARTITIONS = 10_000;

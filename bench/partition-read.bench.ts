@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { openBunDisk } from "../src/env/bun-disk.ts";
 import { BatchBuilder, encodeRecord } from "../src/record/batch-builder.ts";
 import { RecordCursor } from "../src/record/batch-reader.ts";
-import type { PartitionLog } from "../src/storage/partition-log.ts";
-import { PartitionStore } from "../src/storage/partition-store.ts";
+import type { PartitionLog } from "../src/storage/partitions/log.ts";
+import { PartitionStore } from "../src/storage/partitions/store.ts";
 import { bench } from "./harness.ts";
 
 const PAGE = 1000;

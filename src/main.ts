@@ -1,11 +1,11 @@
 /** argv → exit code. The only place that ends the process. */
 import { dispatch } from "./cli/dispatch.ts";
 import { processIo } from "./cli/process-io.ts";
-import { processEnvironment } from "./config.ts";
-import { VERSION_LINE } from "./version.ts";
+import { processEnvironment } from "./config/config.ts";
+import { VERSION_LINE } from "./config/version.ts";
 
 // A compiled program has one file, so its other thread begins here too.
-if (!Bun.isMainThread) await import("./http-thread.ts");
+if (!Bun.isMainThread) await import("./server/http-thread.ts");
 else {
   const io = processIo(processEnvironment(), (code) => process.exit(code));
   process.exit(await dispatch(Bun.argv.slice(2), VERSION_LINE, io));

@@ -4,7 +4,7 @@ import { ArchiveExists, ArchiveUnavailable } from "../env/archive.ts";
 import { createArchiveFile, openArchiveFile } from "../env/archive-file.ts";
 import { createS3Object, openS3Object, parseS3Url } from "../env/archive-s3.ts";
 import { DiskFailure } from "../env/disk.ts";
-import { BackupDamaged } from "../storage/backup-format.ts";
+import { BackupDamaged } from "../storage/backup/format.ts";
 import { DataDirNotEmpty } from "../storage/data-dir.ts";
 import { EXIT, type Io, UsageError } from "./command.ts";
 

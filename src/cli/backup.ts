@@ -4,7 +4,7 @@ import { shownProxy } from "../client/transport.ts";
 import { decodeText } from "../client/values.ts";
 import { type ArchiveTarget, ArchiveUnavailable } from "../env/archive.ts";
 import { StreamSource } from "../offline/stream-source.ts";
-import { BackupReader } from "../storage/backup-reader.ts";
+import { BackupReader } from "../storage/backup/reader.ts";
 import { createArchive, explained, PLACE_NOTES } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { proxyFor, proxyOption } from "./proxy.ts";

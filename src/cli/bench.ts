@@ -1,6 +1,6 @@
 /** `ayder bench`: load for a few seconds, and a result that can be pasted. */
 import { AyderError, type Client } from "../client/index.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../config/version.ts";
 import { Latencies } from "./bench-latencies.ts";
 import { BENCH_MODES, type Load, type LoadOptions } from "./bench-loads.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";

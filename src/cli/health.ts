@@ -1,8 +1,8 @@
 /** `ayder health`: does a server serve, and is it ready? For health checks of containers. */
 import { readBounded } from "../client/answer-body.ts";
 import { decodeText } from "../client/values.ts";
-import { ConfigError, readConfig } from "../config.ts";
-import { portOf } from "../serve.ts";
+import { ConfigError, readConfig } from "../config/config.ts";
+import { portOf } from "../server/serve.ts";
 import {
   type Arguments,
   type Command,

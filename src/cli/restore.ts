@@ -1,11 +1,12 @@
 /** `ayder restore`: a backup becomes the data directory of a new cluster of one. */
+
+import { SETTINGS } from "../config/settings.ts";
+import { NODE_ID } from "../config/topology.ts";
 import { ArchiveUnavailable } from "../env/archive.ts";
 import { lockHolder } from "../env/data-lock.ts";
 import { type NewRoot, openNewRoot } from "../env/directories.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { type Restored, restoreBackup } from "../offline/restore.ts";
-import { SETTINGS } from "../settings.ts";
-import { NODE_ID } from "../topology.ts";
 import { explained, openArchive, PLACE_NOTES } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { bytesText } from "./table.ts";

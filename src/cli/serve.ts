@@ -1,8 +1,8 @@
 /** `ayder serve`: a server until SIGTERM or SIGINT. */
-import { readConfig } from "../config.ts";
-import { isStartError, type Serving, serve } from "../serve.ts";
-import type { Setting } from "../settings.ts";
-import { VERSION } from "../version.ts";
+import { readConfig } from "../config/config.ts";
+import type { Setting } from "../config/settings.ts";
+import { VERSION } from "../config/version.ts";
+import { isStartError, type Serving, serve } from "../server/serve.ts";
 import { type Arguments, type Command, EXIT, type Io, type Option } from "./command.ts";
 import { allSettings } from "./settings-text.ts";
 

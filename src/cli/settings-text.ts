@@ -1,5 +1,5 @@
 /** The table of settings as text, for `ayder settings` and for the manual. */
-import { SECTIONS, SETTINGS, type Setting } from "../settings.ts";
+import { SECTIONS, SETTINGS, type Setting } from "../config/settings.ts";
 
 const NAMES_COLUMN = 34;
 

@@ -7,6 +7,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
+import { parentOf } from "../lib/path.ts";
 import { type DescriptorReserve, NO_RESERVE } from "./descriptor-reserve.ts";
 import {
   type Disk,
@@ -432,9 +433,4 @@ async function whileShort<T>(call: () => Promise<T>): Promise<T> {
 function codeOf(cause: unknown): string {
   if (!(cause instanceof Error) || !("code" in cause)) return "";
   return String(cause.code);
-}
-
-function parentOf(path: string): string {
-  const slash = path.lastIndexOf("/");
-  return slash < 0 ? "" : path.slice(0, slash);
 }

@@ -1,7 +1,7 @@
 import type { PartitionState } from "../broker/state.ts";
 import { assert } from "../lib/assert.ts";
-import type { PartitionLog } from "../storage/partition-log.ts";
-import type { RecordWaits } from "./record-waits.ts";
+import type { PartitionLog } from "../storage/partitions/log.ts";
+import type { RecordWaits } from "./reads/record-waits.ts";
 
 /** A first write with an idempotency key that is on its way. */
 export type PendingWrite = {

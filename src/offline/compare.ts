@@ -1,7 +1,7 @@
 import type { PartitionState } from "../broker/state.ts";
 import type { MachineState } from "../machine/state.ts";
-import type { PartitionRecord } from "../storage/partition-log.ts";
-import { readManifest } from "../storage/partition-manifest.ts";
+import type { PartitionRecord } from "../storage/partitions/log.ts";
+import { readManifest } from "../storage/partitions/manifest.ts";
 
 /**
  * A checkpoint tells of each partition twice: the machine what clients may see, the manifest what

@@ -1,7 +1,7 @@
 import { DiskFailure } from "../env/disk.ts";
-import { CheckpointDamaged } from "../storage/checkpoint-damaged.ts";
-import { JournalDamaged } from "../storage/journal-damage.ts";
-import { PartitionDamaged } from "../storage/partition-damaged.ts";
+import { CheckpointDamaged } from "../storage/checkpoints/damaged.ts";
+import { JournalDamaged } from "../storage/journal/damage.ts";
+import { PartitionDamaged } from "../storage/partitions/damaged.ts";
 
 export type Finding = {
   /** `note`: legal, or harmless; the next start mends it or does without. */

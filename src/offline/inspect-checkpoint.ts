@@ -1,11 +1,11 @@
 import type { PartitionState, TopicState } from "../broker/state.ts";
 import type { Disk } from "../env/disk.ts";
 import type { MachineState } from "../machine/state.ts";
-import { restoreState } from "../node/recovery.ts";
+import { restoreState } from "../node/replica/recovery.ts";
 import { decodeConfiguration } from "../raft/config-codec.ts";
-import { CheckpointDamaged } from "../storage/checkpoint-damaged.ts";
-import { openCheckpoint } from "../storage/checkpoint-reader.ts";
-import { readManifest } from "../storage/partition-manifest.ts";
+import { CheckpointDamaged } from "../storage/checkpoints/damaged.ts";
+import { openCheckpoint } from "../storage/checkpoints/reader.ts";
+import { readManifest } from "../storage/partitions/manifest.ts";
 import { type Row, timeOf, Unreadable } from "./row.ts";
 
 /** What a checkpoint holds, in numbers. @throws Unreadable */

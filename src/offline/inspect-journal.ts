@@ -8,10 +8,10 @@ import {
   KIND_RESET,
   KIND_WATERMARK,
   segmentSeed,
-} from "../storage/frame.ts";
-import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from "../storage/journal-segment.ts";
-import { type WalkedFrame, walkFrames } from "../storage/journal-walk.ts";
-import { endOfDirt } from "../storage/journal-zeros.ts";
+} from "../storage/journal/frame.ts";
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from "../storage/journal/segment.ts";
+import { type WalkedFrame, walkFrames } from "../storage/journal/walk.ts";
+import { endOfDirt } from "../storage/journal/zeros.ts";
 import { type Row, shownText, timeOf, Unreadable } from "./row.ts";
 
 const KINDS: Readonly<Record<number, string>> = {

@@ -1,9 +1,9 @@
 import type { Disk } from "../env/disk.ts";
 import { partitionSeed } from "../record/batch-header.ts";
 import { RecordCursor } from "../record/batch-reader.ts";
-import { PartitionDamaged } from "../storage/partition-damaged.ts";
-import type { PartitionWindow } from "../storage/partition-window.ts";
-import { readWindow } from "../storage/segment-reader.ts";
+import { PartitionDamaged } from "../storage/partitions/damaged.ts";
+import { readWindow } from "../storage/partitions/segment-reader.ts";
+import type { PartitionWindow } from "../storage/partitions/window.ts";
 import { type Row, shownText, textOrBase64, timeOf, Unreadable } from "./row.ts";
 
 const SLICE_BYTES = 1024 * 1024;

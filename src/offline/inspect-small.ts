@@ -1,10 +1,10 @@
 /** Term and vote, what is being received, and what an archive says of itself. */
 import type { Disk } from "../env/disk.ts";
 import { SHARD_0 } from "../lib/ids.ts";
-import type { BackupReader } from "../storage/backup-reader.ts";
+import type { BackupReader } from "../storage/backup/reader.ts";
+import { readPlace, readRecord } from "../storage/checkpoints/incoming.ts";
 import { identityOf, readIdentity, shardPaths } from "../storage/data-dir.ts";
 import { decodeSlots, type Slot } from "../storage/hard-state.ts";
-import { readPlace, readRecord } from "../storage/snapshot-record.ts";
 import { type Row, timeOf, Unreadable } from "./row.ts";
 
 /** @param disk of a data directory: FORMAT seeds the checksums. @throws Unreadable */

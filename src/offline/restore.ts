@@ -8,15 +8,17 @@ import { DecodeError } from "../lib/bytes.ts";
 import { type NodeId, SHARD_0 } from "../lib/ids.ts";
 import { Machine } from "../machine/machine.ts";
 import type { MachineState } from "../machine/state.ts";
-import { restoreState } from "../node/recovery.ts";
+import { restoreState } from "../node/replica/recovery.ts";
 import { encodeConfiguration } from "../raft/config-codec.ts";
 import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
 import type { LogIndex, Term } from "../raft/types.ts";
-import { BackupDamaged, type BackupHead } from "../storage/backup-format.ts";
-import { BackupReader } from "../storage/backup-reader.ts";
-import { checkpointName } from "../storage/checkpoint-names.ts";
-import type { LoadedCheckpoint } from "../storage/checkpoint-reader.ts";
-import { syncDirectory, writeCheckpoint } from "../storage/checkpoint-writer.ts";
+import { BackupDamaged, type BackupHead } from "../storage/backup/format.ts";
+import { BackupReader } from "../storage/backup/reader.ts";
+import type { FrameSource } from "../storage/checkpoints/frame-chain.ts";
+import { removeRecord } from "../storage/checkpoints/incoming.ts";
+import { checkpointName } from "../storage/checkpoints/names.ts";
+import type { LoadedCheckpoint } from "../storage/checkpoints/reader.ts";
+import { writeCheckpoint } from "../storage/checkpoints/writer.ts";
 import {
   abandonRestore,
   beginRestore,
@@ -26,11 +28,10 @@ import {
   identityOf,
   type ShardPaths,
 } from "../storage/data-dir.ts";
-import type { FrameSource } from "../storage/frame-chain.ts";
+import { syncDirectory } from "../storage/durable.ts";
 import { HardStateFile } from "../storage/hard-state.ts";
-import { SnapshotRefused } from "../storage/snapshot-check.ts";
-import { SnapshotInstall, type VerifiedSnapshot } from "../storage/snapshot-install.ts";
-import { removeRecord } from "../storage/snapshot-record.ts";
+import { SnapshotRefused } from "../storage/snapshots/check.ts";
+import { SnapshotInstall, type VerifiedSnapshot } from "../storage/snapshots/install.ts";
 import { compareWithMachine } from "./compare.ts";
 
 /** The root that a first snapshot gets: `partitions@1`. */

@@ -1,20 +1,20 @@
 import type { Disk } from "../env/disk.ts";
 import { DecodeError } from "../lib/bytes.ts";
-import { restoreState } from "../node/recovery.ts";
+import { restoreState } from "../node/replica/recovery.ts";
 import { decodeConfiguration } from "../raft/config-codec.ts";
 import type { LogIndex } from "../raft/types.ts";
 import { partitionSeed } from "../record/batch-header.ts";
-import { type CheckpointMeta, checkpointIndex } from "../storage/checkpoint-format.ts";
+import { type CheckpointMeta, checkpointIndex } from "../storage/checkpoints/format.ts";
 import {
   type CheckpointName,
   parseCheckpointName,
   rootDirectory,
-} from "../storage/checkpoint-names.ts";
-import { openCheckpoint } from "../storage/checkpoint-reader.ts";
+} from "../storage/checkpoints/names.ts";
+import { openCheckpoint } from "../storage/checkpoints/reader.ts";
 import type { ShardPaths } from "../storage/data-dir.ts";
-import { type ManifestSegment, manifestSegments } from "../storage/partition-manifest.ts";
-import { SegmentIndex } from "../storage/segment-index.ts";
-import { verifySegment } from "../storage/segment-verify.ts";
+import { type ManifestSegment, manifestSegments } from "../storage/partitions/manifest.ts";
+import { SegmentIndex } from "../storage/partitions/segment-index.ts";
+import { verifySegment } from "../storage/partitions/segment-verify.ts";
 import { compareWithMachine } from "./compare.ts";
 import type { Findings } from "./findings.ts";
 import type { VerifiedJournal } from "./verify-journal.ts";

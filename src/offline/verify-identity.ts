@@ -1,5 +1,6 @@
 /** Whose directory it is, term and vote, and what transfers have left behind. */
 import type { Disk } from "../env/disk.ts";
+import { incomingDirectory, readRecord } from "../storage/checkpoints/incoming.ts";
 import {
   DataDirDamaged,
   type DataDirIdentity,
@@ -8,7 +9,6 @@ import {
   type ShardPaths,
 } from "../storage/data-dir.ts";
 import { decodeSlots, HardStateUnsupported } from "../storage/hard-state.ts";
-import { incomingDirectory, readRecord } from "../storage/snapshot-record.ts";
 import type { Findings } from "./findings.ts";
 
 /** The directory has nothing of Ayder's in it, or there is none. */

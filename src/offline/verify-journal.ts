@@ -2,16 +2,21 @@ import type { Disk } from "../env/disk.ts";
 import { DecodeError, sameBytes } from "../lib/bytes.ts";
 import { decodeEntry, UnknownEntryError } from "../machine/command-decoder.ts";
 import { decodeConfChange } from "../raft/config-codec.ts";
-import { newestWhole } from "../storage/checkpoint-reader.ts";
-import { entryTypeOf, frameBytes, KIND_ENTRY } from "../storage/frame.ts";
-import { claimPath, encodeClaim, type JournalClaim, readClaim } from "../storage/journal-claim.ts";
-import { JournalUnsupported } from "../storage/journal-damage.ts";
-import { openSegments } from "../storage/journal-files.ts";
-import { JournalIndex } from "../storage/journal-index.ts";
-import { recoverJournal } from "../storage/journal-recovery.ts";
-import { type Opened, SEGMENT_HEADER_BYTES } from "../storage/journal-segment.ts";
-import { type WalkedFrame, walkFrames } from "../storage/journal-walk.ts";
-import { endOfDirt } from "../storage/journal-zeros.ts";
+import { newestWhole } from "../storage/checkpoints/reader.ts";
+import { JournalUnsupported } from "../storage/journal/damage.ts";
+import { JournalIndex } from "../storage/journal/entry-index.ts";
+import { openSegments } from "../storage/journal/files.ts";
+import { entryTypeOf, frameBytes, KIND_ENTRY } from "../storage/journal/frame.ts";
+import { recoverJournal } from "../storage/journal/recovery.ts";
+import { type Opened, SEGMENT_HEADER_BYTES } from "../storage/journal/segment.ts";
+import {
+  claimPath,
+  encodeClaim,
+  type JournalClaim,
+  readClaim,
+} from "../storage/journal/truncated-log.ts";
+import { type WalkedFrame, walkFrames } from "../storage/journal/walk.ts";
+import { endOfDirt } from "../storage/journal/zeros.ts";
 import type { Findings } from "./findings.ts";
 
 const TURN_BYTES = 1024 * 1024;

@@ -4,9 +4,9 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { restoreTo } from "../tools/backup/sample.ts";
-import { Client } from "../tools/crash/client.ts";
-import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { Client } from "../crash/client.ts";
+import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { restoreTo } from "./sample.ts";
 
 setDefaultTimeout(120_000);
 const MIB = 1024 * 1024;

@@ -5,12 +5,12 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { type NodeId, SHARD_0 } from "../../src/lib/ids.ts";
 import { restoreBackup } from "../../src/offline/restore.ts";
 import { verifyDataDir } from "../../src/offline/verify.ts";
-import { checkpointIndex } from "../../src/storage/checkpoint-names.ts";
+import { checkpointIndex } from "../../src/storage/checkpoints/names.ts";
 import { identityOf } from "../../src/storage/data-dir.ts";
 import { decodeSlots } from "../../src/storage/hard-state.ts";
-import { sampleArchive, sourceOf } from "../tools/backup/sample.ts";
-import { Random } from "../tools/random.ts";
-import { type Fate, SimDisk } from "../tools/sim/sim-disk.ts";
+import { Random } from "../sim/random.ts";
+import { type Fate, SimDisk } from "../sim/sim-disk.ts";
+import { sampleArchive, sourceOf } from "./sample.ts";
 
 setDefaultTimeout(120_000);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);

@@ -2,10 +2,10 @@
 // fourth that joins; every command is a process that is given one follower's address only.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createClient, type Membership } from "../../src/client/index.ts";
-import { Cluster, TOKEN } from "../tools/cluster/cluster.ts";
-import type { NodeProcess } from "../tools/cluster/node-process.ts";
-import { ayder, type Run } from "../tools/process/ayder.ts";
-import { temporaryDirectory } from "../tools/process/server.ts";
+import { Cluster, TOKEN } from "../cluster/cluster.ts";
+import type { NodeProcess } from "../cluster/node-process.ts";
+import { temporaryDirectory } from "../process/server.ts";
+import { ayder, type Run } from "./ayder.ts";
 
 const TIMEOUT_MS = 120_000;
 const directory = temporaryDirectory();

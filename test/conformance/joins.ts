@@ -1,15 +1,7 @@
 /** CONTRACT 10: joins. */
 import { describe, expect, test } from "bun:test";
-import {
-  AVRO,
-  avro,
-  BIG,
-  PROTO,
-  proto,
-  StreamClient,
-  textOf,
-} from "../tools/conformance/stream-samples.ts";
-import type { Json, TargetOf } from "../tools/conformance/target.ts";
+import { AVRO, avro, BIG, PROTO, proto, StreamClient, textOf } from "./stream-samples.ts";
+import type { Json, TargetOf } from "./target.ts";
 
 export function register(target: TargetOf): void {
   const client = new StreamClient(target);

@@ -1,13 +1,7 @@
 /** CONTRACT 1: what holds for all requests. */
 import { describe, expect, test } from "bun:test";
-import { expectError } from "../tools/conformance/expectations.ts";
-import {
-  Client,
-  freshName,
-  messagesOf,
-  type TargetOf,
-  valueBytes,
-} from "../tools/conformance/target.ts";
+import { expectError } from "./expectations.ts";
+import { Client, freshName, messagesOf, type TargetOf, valueBytes } from "./target.ts";
 
 export function register(target: TargetOf): void {
   const client = new Client(target);

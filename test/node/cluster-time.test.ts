@@ -4,7 +4,7 @@ import type { Clock } from "../../src/env/clock.ts";
 import type { Micros, Millis, NodeId } from "../../src/lib/ids.ts";
 import { createInstruments } from "../../src/metrics/instruments.ts";
 import { SILENT } from "../../src/metrics/log.ts";
-import { ClusterTime } from "../../src/node/cluster-time.ts";
+import { ClusterTime } from "../../src/node/replica/cluster-time.ts";
 
 const START = 1_700_000_000_000;
 const [SECOND, MINUTE, HOUR, DAY] = [1_000, 60_000, 3_600_000, 86_400_000] as const;

@@ -2,9 +2,13 @@
 import { expect, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { createLogger, SILENT } from "../../src/metrics/log.ts";
-import { JournalKeep, type JournalKeepOptions, type KeptFor } from "../../src/node/journal-keep.ts";
+import {
+  JournalKeep,
+  type JournalKeepOptions,
+  type KeptFor,
+} from "../../src/node/replica/journal-retention.ts";
 import type { LogIndex } from "../../src/raft/types.ts";
-import { forEachSeed } from "../tools/random.ts";
+import { forEachSeed } from "../sim/random.ts";
 
 const LAST = 1000;
 /** Each entry has so many bytes. */

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import type { MemberRecord } from "../../src/machine/members.ts";
-import { MemberBook } from "../../src/node/members.ts";
+import { MemberBook } from "../../src/node/peers/members.ts";
 import { EMPTY_CONFIGURATION } from "../../src/raft/membership.ts";
 
 const at = (name: string, host: string, priority = 0) => ({

@@ -2,11 +2,11 @@
 import { expect, test } from "bun:test";
 import type { Millis } from "../../src/lib/ids.ts";
 import { encodeTick } from "../../src/machine/command-codec.ts";
-import { Commander } from "../../src/node/commander.ts";
-import { Proposer } from "../../src/node/proposer.ts";
-import { Acknowledgements } from "../../src/node/write-concern.ts";
+import { Commander } from "../../src/node/writes/commander.ts";
+import { Proposer } from "../../src/node/writes/proposer.ts";
+import { Acknowledgements } from "../../src/node/writes/write-concern.ts";
 import type { Core } from "../../src/raft/core.ts";
-import { SimClock } from "../tools/sim/sim-clock.ts";
+import { SimClock } from "../sim/sim-clock.ts";
 
 test("housekeeping goes through a full queue, but not on a node that takes no writes", () => {
   const clock = new SimClock();

@@ -1,7 +1,7 @@
 /** Goal: the loop of a Raft group keeps the order that the core asks for. Method: scripted outputs. */
 import { expect, test } from "bun:test";
 import { DiskFull } from "../../src/env/disk.ts";
-import { Shard, type ShardDuties } from "../../src/node/shard.ts";
+import { Shard, type ShardDuties } from "../../src/node/replica/shard.ts";
 import type { Core } from "../../src/raft/core.ts";
 import { EMPTY_CONFIGURATION } from "../../src/raft/membership.ts";
 import type {
@@ -15,8 +15,8 @@ import type {
   Term,
 } from "../../src/raft/types.ts";
 import type { HardStateFile } from "../../src/storage/hard-state.ts";
-import type { Journal } from "../../src/storage/journal.ts";
-import { SimClock } from "../tools/sim/sim-clock.ts";
+import type { Journal } from "../../src/storage/journal/journal.ts";
+import { SimClock } from "../sim/sim-clock.ts";
 
 const NOTHING: Output = {
   persist: null,

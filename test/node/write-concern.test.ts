@@ -1,13 +1,13 @@
 import { expect, test } from "bun:test";
 import type { Millis } from "../../src/lib/ids.ts";
 import { encodeTick } from "../../src/machine/command-codec.ts";
-import { Commander } from "../../src/node/commander.ts";
-import { Proposer } from "../../src/node/proposer.ts";
-import { Acknowledgements, type WriteConcern } from "../../src/node/write-concern.ts";
+import { Commander } from "../../src/node/writes/commander.ts";
+import { Proposer } from "../../src/node/writes/proposer.ts";
+import { Acknowledgements, type WriteConcern } from "../../src/node/writes/write-concern.ts";
 import { type Core, createCore } from "../../src/raft/core.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { LogIndex, NodeId, Term } from "../../src/raft/types.ts";
-import { SimClock } from "../tools/sim/sim-clock.ts";
+import { SimClock } from "../sim/sim-clock.ts";
 
 const ids = ["node1", "node2", "node3"] as NodeId[];
 const [self, peer] = ids as [NodeId, NodeId, NodeId];

@@ -2,11 +2,11 @@
 import { afterAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, readConfig } from "../../src/config.ts";
-import { parseTopology } from "../../src/topology.ts";
-import { ayder, spawnAyder } from "../tools/process/ayder.ts";
-import { freePorts } from "../tools/process/ports.ts";
-import { temporaryDirectory } from "../tools/process/server.ts";
+import { ConfigError, readConfig } from "../../src/config/config.ts";
+import { parseTopology } from "../../src/config/topology.ts";
+import { ayder, spawnAyder } from "../cli/ayder.ts";
+import { freePorts } from "../cluster/ports.ts";
+import { temporaryDirectory } from "./server.ts";
 
 const directory = temporaryDirectory();
 afterAll(() => directory.remove());

@@ -11,7 +11,7 @@ import {
   Solo,
   term,
   text,
-} from "../tools/raft/harness.ts";
+} from "./harness.ts";
 
 const append = (prev: number, prevTerm: number, terms: number[], commit = 0) =>
   ({

@@ -8,15 +8,15 @@ import {
   KIND_ENTRY,
   KIND_WATERMARK,
   segmentSeed,
-} from "../../src/storage/frame.ts";
+} from "../../src/storage/journal/frame.ts";
 import {
   decodeSegmentHeader,
   encodeSegmentHeader,
   segmentIdOf,
   segmentPath,
-} from "../../src/storage/journal-segment.ts";
-import { forEachSeed, type Random } from "../tools/random.ts";
-import { at, entryOf, inTerm } from "../tools/storage/journal-fixture.ts";
+} from "../../src/storage/journal/segment.ts";
+import { forEachSeed, type Random } from "../sim/random.ts";
+import { at, entryOf, inTerm } from "./journal-fixture.ts";
 
 const safeInteger = (random: Random) => random.below(2 ** 21) * 2 ** 32 + random.u32();
 

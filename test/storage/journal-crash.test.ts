@@ -5,9 +5,9 @@
  */
 import { expect, test } from "bun:test";
 import type { Entry } from "../../src/raft/types.ts";
-import type { Journal } from "../../src/storage/journal.ts";
-import { Random } from "../tools/random.ts";
-import type { Fate, SimDisk } from "../tools/sim/sim-disk.ts";
+import type { Journal } from "../../src/storage/journal/journal.ts";
+import { Random } from "../sim/random.ts";
+import type { Fate, SimDisk } from "../sim/sim-disk.ts";
 import {
   at,
   entriesOf,
@@ -19,7 +19,7 @@ import {
   newDisk,
   openJournal,
   recoverLog,
-} from "../tools/storage/journal-fixture.ts";
+} from "./journal-fixture.ts";
 
 const FATES: readonly Fate[] = ["lost", "kept", "torn"];
 /** More combinations than that are sampled. */

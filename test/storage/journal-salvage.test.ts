@@ -1,10 +1,10 @@
 /** Goal: a cut of a damaged journal keeps all before the damage and never forgets how far it went. */
 import { expect, test } from "bun:test";
 import type { Entry } from "../../src/raft/types.ts";
-import { readClaim } from "../../src/storage/journal-claim.ts";
-import { JournalDamaged } from "../../src/storage/journal-damage.ts";
-import { Random } from "../tools/random.ts";
-import type { SimDisk } from "../tools/sim/sim-disk.ts";
+import { JournalDamaged } from "../../src/storage/journal/damage.ts";
+import { readClaim } from "../../src/storage/journal/truncated-log.ts";
+import { Random } from "../sim/random.ts";
+import type { SimDisk } from "../sim/sim-disk.ts";
 import {
   at,
   DIRECTORY,
@@ -19,8 +19,8 @@ import {
   REPLACED_LAST,
   usedSegments,
   writtenWithReplaced,
-} from "../tools/storage/journal-fixture.ts";
-import { ShardDisk, workedShard } from "../tools/storage/shard-support.ts";
+} from "./journal-fixture.ts";
+import { ShardDisk, workedShard } from "./shard-support.ts";
 
 const LAST = REPLACED_LAST;
 const CLAIM = { index: at(LAST), term: inTerm(3) };

@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { openBunDisk } from "../../src/env/bun-disk.ts";
 import { DiskFailure } from "../../src/env/disk.ts";
 import type { Entry } from "../../src/raft/types.ts";
-import { frameBytes } from "../../src/storage/frame.ts";
-import type { Journal } from "../../src/storage/journal.ts";
-import { JournalUnsupported } from "../../src/storage/journal-damage.ts";
-import { JournalFull } from "../../src/storage/journal-spares.ts";
-import { forEachSeed, Random } from "../tools/random.ts";
-import { SimClock, settle } from "../tools/sim/sim-clock.ts";
-import type { SimDisk } from "../tools/sim/sim-disk.ts";
+import { JournalUnsupported } from "../../src/storage/journal/damage.ts";
+import { frameBytes } from "../../src/storage/journal/frame.ts";
+import type { Journal } from "../../src/storage/journal/journal.ts";
+import { JournalFull } from "../../src/storage/journal/preallocated.ts";
+import { forEachSeed, Random } from "../sim/random.ts";
+import { SimClock, settle } from "../sim/sim-clock.ts";
+import type { SimDisk } from "../sim/sim-disk.ts";
 import {
   at,
   DIRECTORY,
@@ -24,7 +24,7 @@ import {
   openJournal,
   recoverLog,
   SEGMENT_BYTES,
-} from "../tools/storage/journal-fixture.ts";
+} from "./journal-fixture.ts";
 
 const lost = (disk: SimDisk) => disk.afterCrash(() => "lost", new Random(1));
 

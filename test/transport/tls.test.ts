@@ -11,9 +11,9 @@ import { TlsIdentity, TlsUnusable } from "../../src/env/tls-identity.ts";
 import { doubtNames } from "../../src/env/tls-names.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { createLogger } from "../../src/metrics/log.ts";
-import { peerNetworkOf } from "../../src/peer-network.ts";
-import { Authority, type NodeCertificate } from "../tools/transport/certificates.ts";
-import { allUp, heartbeat, TestNode, until, withNodes } from "../tools/transport/nodes.ts";
+import { peerNetworkOf } from "../../src/server/peer-network.ts";
+import { Authority, type NodeCertificate } from "./certificates.ts";
+import { allUp, heartbeat, TestNode, until, withNodes } from "./nodes.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ayder-tls-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

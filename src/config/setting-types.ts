@@ -1,0 +1,29 @@
+/** The shape of a setting. The table of settings is in `config/settings.ts`. */
+
+export type SettingKind = "text" | "path" | "integer" | "bytes" | "boolean" | "choice";
+
+export type Setting = {
+  /** Environment variables, the first that is set wins. */
+  readonly variables: readonly string[];
+  /** Command-line flag without the dashes; it wins over the environment. */
+  readonly flag?: string;
+  readonly kind: SettingKind;
+  /** As it would be written; empty means unset. */
+  readonly default: string;
+  readonly choices?: readonly string[];
+  readonly min?: number;
+  readonly max?: number;
+  readonly help: string;
+  readonly section: Section;
+};
+
+export const SECTIONS = [
+  "Server",
+  "Access",
+  "Broker",
+  "Limits",
+  "Storage",
+  "Cluster",
+  "Compatibility",
+] as const;
+export type Section = (typeof SECTIONS)[number];

@@ -1,0 +1,78 @@
+import type { Machine } from "../machine/machine.ts";
+import { type Core, createCore, type InitialState } from "../raft/core.ts";
+import { before } from "../raft/indexes.ts";
+import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
+import type { Configuration } from "../raft/types.ts";
+import type { NodeHealth } from "./api.ts";
+import type { NodeOptions } from "./options.ts";
+import { foundersOf } from "./peers/bootstrap.ts";
+import type { ClusterOptions } from "./peers/cluster.ts";
+import { ClusterTime } from "./replica/cluster-time.ts";
+import type { Recovered } from "./replica/recovery.ts";
+
+const HEARTBEAT_TICKS = 2;
+const TICK_MS_MIN = 5;
+/** Of the checkpoint from which a cluster begins. */
+const FOUNDED_INDEX = 1;
+
+/** Of a node that founds a cluster of its own: with nobody to ask, it does so at its first start. */
+export const soleFounderOf = ({ founder, members }: ClusterOptions): Configuration | null =>
+  founder && members.length === 1 ? foundersOf(members) : null;
+
+export function newCore(options: NodeOptions, recovered: Recovered): Core {
+  const { members } = options.cluster;
+  return createCore(
+    {
+      id: options.nodeId,
+      electionTimeoutTicks: electionTicksOf(options.cluster),
+      heartbeatTicks: HEARTBEAT_TICKS,
+      random: options.random,
+      priority: new Map(members.map(({ id, priority }) => [id, priority])),
+      // What is accepted is bounded by the proposer.
+      maxUncommittedBytes: Number.MAX_SAFE_INTEGER,
+    },
+    {
+      hardState: recovered.hardState,
+      configuration: recovered.snapshot?.configuration ?? EMPTY_CONFIGURATION,
+      ...(recovered.snapshot === null ? {} : { snapshot: recovered.snapshot }),
+      ...evictedOf(recovered),
+      entries: recovered.entries,
+      claim: recovered.storage.journal.claimed,
+    },
+  );
+}
+
+/** What the journal still has from before the checkpoint can be given to peers that lag. */
+function evictedOf({ snapshot, storage: { journal } }: Recovered): Pick<InitialState, "evicted"> {
+  if (snapshot === null || journal.firstIndex > snapshot.index) return {};
+  const { index: through } = snapshot;
+  const start = { index: before(journal.firstIndex), term: journal.baseTerm };
+  const runs = journal.termRuns().filter(({ first }) => first <= through);
+  return { evicted: { after: start, through, runs } };
+}
+
+export const newTime = (
+  { nodeId: self, clock, log, acceptClock = false }: NodeOptions,
+  core: Core,
+  machine: Machine,
+): ClusterTime =>
+  new ClusterTime({
+    self,
+    clock,
+    log,
+    floor: () => machine.now,
+    isNew: () => core.lastIndex <= FOUNDED_INDEX,
+    voters: () => core.configuration.voters,
+    acceptClock,
+  });
+
+export const tickMsOf = ({ heartbeatMs }: ClusterOptions): number =>
+  Math.max(TICK_MS_MIN, heartbeatMs / HEARTBEAT_TICKS);
+
+export const electionTicksOf = (cluster: ClusterOptions): number =>
+  Math.max(HEARTBEAT_TICKS + 1, Math.round(cluster.electionTimeoutMs / tickMsOf(cluster)));
+
+export function roleOf({ role, id, configuration }: Core): NodeHealth["role"] {
+  if (role === "follower" && configuration.learners.includes(id)) return "learner";
+  return role === "pre_candidate" ? "candidate" : role;
+}

@@ -1,0 +1,80 @@
+import type { Clock } from "../../env/clock.ts";
+import type { Core } from "../../raft/core.ts";
+import { type BackupHead, backupBytes } from "../../storage/backup/format.ts";
+import { backupStream } from "../../storage/backup/stream.ts";
+import type { HeldCheckpoint } from "../../storage/checkpoints/held.ts";
+import type { Backup, BackupReject, Result } from "../api.ts";
+import type { Linearizer } from "../reads/linearizer.ts";
+import type { Checkpointer } from "../replica/checkpointer.ts";
+import type { Storage } from "../replica/recovery.ts";
+
+/** Each holds files that could go otherwise, and reads the disk as fast as its client takes it. */
+export const BACKUPS_MAX = 4;
+
+export type BackupsOptions = {
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly storage: Storage;
+  readonly linearizer: Linearizer;
+  readonly checkpointer: Checkpointer;
+  readonly clusterId: () => string;
+};
+
+/** Gives away checkpoints, each with the segments that it names, while requests go on. */
+export class Backups {
+  readonly #options: BackupsOptions;
+  #open = 0;
+
+  constructor(options: BackupsOptions) {
+    this.#options = options;
+  }
+
+  /** Begins one that has everything that was acknowledged, by any node, before the call. */
+  async begin(): Promise<Result<{ readonly backup: Backup }, BackupReject>> {
+    if (this.#open >= BACKUPS_MAX) {
+      return { ok: false, code: "overloaded", message: `${BACKUPS_MAX} backups are under way` };
+    }
+    this.#open++;
+    const begun = await this.#begin().catch((error: unknown) => {
+      this.#open--;
+      throw error;
+    });
+    if (!begun.ok) this.#open--;
+    return begun;
+  }
+
+  async #begin(): Promise<Result<{ readonly backup: Backup }, BackupReject>> {
+    const { core, linearizer, checkpointer, storage } = this.#options;
+    const outcome = await linearizer.confirm();
+    if (outcome !== "ok") return { ok: false, code: outcome };
+    const wanted = core.appliedIndex;
+    await checkpointer.take();
+    const held = storage.checkpoints.hold();
+    if (held !== null && held.index >= wanted) return { ok: true, backup: this.#backupOf(held) };
+    await held?.release();
+    return { ok: false, code: "disk_full", message: "There is no room for the checkpoint" };
+  }
+
+  #backupOf(held: HeldCheckpoint): Backup {
+    const { core, clock, clusterId } = this.#options;
+    const { index, term, files } = held;
+    const head: BackupHead = {
+      index,
+      term,
+      clusterId: clusterId(),
+      nodeId: core.id,
+      takenAtMs: clock.now(),
+    };
+    const nextTurn = () => new Promise<void>((resolve) => clock.soon(resolve));
+    const pieces = backupStream(held, head, nextTurn);
+    let released = false;
+    const release = async () => {
+      if (released) return;
+      released = true;
+      this.#open--;
+      await held.release();
+    };
+    const next = async () => (await pieces.next()).value ?? null;
+    return { index, term, bytes: backupBytes({ head, files }), next, release };
+  }
+}

@@ -1,0 +1,89 @@
+import type { Clock } from "../../env/clock.ts";
+import { type Disk, DiskFailure } from "../../env/disk.ts";
+import type { Logger } from "../../metrics/log.ts";
+import { reserveOn } from "../disk-reserve.ts";
+
+const CHECK_EVERY_MS = 1_000;
+
+export type DiskWatchOptions = {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Free bytes below which writes that grow are refused. */
+  readonly reserveBytes: number;
+  /** Journal or partition logs could not write for want of space. */
+  readonly isBlocked: () => boolean;
+  /** Room may be there again: whoever was blocked tries once more. */
+  readonly retry: () => Promise<void>;
+  readonly setFull: (full: boolean) => void;
+  readonly measured: (freeBytes: number, totalBytes: number) => void;
+};
+
+/**
+ * Watches the free space. Below the reserve, or when something could not be written, produce is
+ * refused before it is accepted, while deletion goes on: it is what makes room.
+ */
+export class DiskWatch {
+  readonly #options: DiskWatchOptions;
+  #cancel: (() => void) | null = null;
+  #stopped = false;
+  #full = false;
+  #spareBytes = 0;
+
+  constructor(options: DiskWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Free above the reserve, a second ago; 0 while something cannot be written. */
+  get spareBytes(): number {
+    return this.#full ? 0 : this.#spareBytes;
+  }
+
+  async start(): Promise<void> {
+    await this.check();
+    this.#later();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+  }
+
+  async check(): Promise<void> {
+    const { disk, isBlocked, retry, measured } = this.#options;
+    const { freeBytes, totalBytes } = await disk.space();
+    const reserveBytes = reserveOn(totalBytes, this.#options.reserveBytes);
+    measured(freeBytes, totalBytes);
+    this.#spareBytes = Math.max(0, freeBytes - reserveBytes);
+    if (isBlocked() && freeBytes >= reserveBytes) await retry();
+    this.#set(freeBytes < reserveBytes || isBlocked(), freeBytes);
+  }
+
+  /** Somebody met a full disk: no need to wait for the next look. */
+  blocked(): void {
+    this.#set(true, 0);
+  }
+
+  #set(full: boolean, freeBytes: number): void {
+    if (full === this.#full || this.#stopped) return;
+    this.#full = full;
+    this.#options.setFull(full);
+    const fields = { free_bytes: freeBytes, reserve_bytes: this.#options.reserveBytes };
+    if (full) this.#options.log.warn("disk full, writes are refused, deletion is allowed", fields);
+    else this.#options.log.info("disk has free space again", fields);
+  }
+
+  #later(): void {
+    this.#cancel = this.#options.clock.after(CHECK_EVERY_MS, () => {
+      this.check().then(
+        () => {
+          if (!this.#stopped) this.#later();
+        },
+        (error: unknown) => {
+          if (error instanceof DiskFailure) this.#options.log.warn("free space cannot be read");
+          if (!this.#stopped) this.#later();
+        },
+      );
+    });
+  }
+}

@@ -1,0 +1,110 @@
+import type { Clock } from "../../env/clock.ts";
+import { DiskFailure } from "../../env/disk.ts";
+import type { Logger } from "../../metrics/log.ts";
+import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
+import type { PartitionStore } from "../../storage/partitions/store.ts";
+
+/** Between the end of one pass over all segments and the next. */
+const REST_MS = 60_000;
+
+export type ScrubberOptions = {
+  readonly store: () => PartitionStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** 0: nothing is read but what `hurry` asks for. */
+  readonly bytesPerSecond: number;
+  readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
+  /** After each pass. */
+  readonly passed: () => Promise<void>;
+  readonly fault: (error: unknown) => void;
+};
+
+/**
+ * Reads all segments again and again, slowly, so that damage is found while peers still have what
+ * heals it.
+ */
+export class Scrubber {
+  readonly #options: ScrubberOptions;
+  #cancel: (() => void) | null = null;
+  #stopped = false;
+  #passing: Promise<void> | null = null;
+
+  constructor(options: ScrubberOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { bytesPerSecond, clock, fault } = this.#options;
+    if (this.#stopped || bytesPerSecond === 0) return;
+    this.#cancel = clock.after(REST_MS, () => {
+      this.#tryPass(bytesPerSecond).then(() => this.start(), fault);
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+  }
+
+  /** One pass now, as fast as it goes beside requests. Joins the one that is under way like this. */
+  hurry(): Promise<void> {
+    this.#passing ??= this.#tryPass(Number.POSITIVE_INFINITY).finally(() => {
+      this.#passing = null;
+    });
+    return this.#passing;
+  }
+
+  async #pass(bytesPerSecond: number): Promise<void> {
+    const { store, heal } = this.#options;
+    const present = store();
+    const pace = (bytes: number) => this.#rest((bytes / bytesPerSecond) * 1000);
+    for (const log of [...present.logs()]) {
+      for (const { baseOffset: segmentOffset, path } of [...log.segments]) {
+        if (this.#stopped || store() !== present) return;
+        const { topicId, partition } = log;
+        const place = { topicId, partition, segmentOffset };
+        const range = await present.damagedRange(place, pace).catch((error: unknown) => {
+          return this.#unreadable(path, error);
+        });
+        if (range === null) continue;
+        const { position, fromOffset } = range;
+        await heal(new PartitionDamaged(path, position, "found by reading all", fromOffset));
+      }
+    }
+  }
+
+  /** The store may be another one since a snapshot was installed. */
+  async #tryPass(bytesPerSecond: number): Promise<void> {
+    const { store } = this.#options;
+    const present = store();
+    try {
+      await this.#pass(bytesPerSecond);
+      if (!this.#stopped) await this.#options.passed();
+    } catch (error) {
+      if (this.#stopped || store() !== present) return;
+      throw error;
+    }
+  }
+
+  /** Like a request for these records: refused, and nothing else. */
+  #unreadable(path: string, error: unknown): null {
+    if (!(error instanceof DiskFailure)) throw error;
+    this.#options.log.error("reading a segment failed", { path, detail: error.message });
+    return null;
+  }
+
+  /** For whoever reads beside it. @returns false when it is to end. */
+  async pace(bytes: number): Promise<boolean> {
+    const { bytesPerSecond } = this.#options;
+    await this.#rest(bytesPerSecond === 0 ? 0 : (bytes / bytesPerSecond) * 1000);
+    return !this.#stopped;
+  }
+
+  #rest(ms: number): Promise<void> {
+    const { clock } = this.#options;
+    return new Promise((resolve) => {
+      if (this.#stopped || ms < 1) clock.soon(resolve);
+      else clock.after(ms, resolve);
+    });
+  }
+}

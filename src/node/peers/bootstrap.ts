@@ -1,0 +1,104 @@
+import type { Clock } from "../../env/clock.ts";
+import type { NodeId } from "../../lib/ids.ts";
+import type { Logger } from "../../metrics/log.ts";
+import { EMPTY_CONFIGURATION } from "../../raft/membership.ts";
+import type { Configuration } from "../../raft/types.ts";
+import type { Meeting } from "../../transport/transport.ts";
+
+const LOOK_EVERY_MS = 50;
+/** Who waits for the rest of a majority waits at least this long: peers dial every two seconds. */
+const PATIENCE_MS_MIN = 5_000;
+const PATIENCE_ELECTION_TIMEOUTS = 10;
+/** Of several that may found, the first named does; the next would have to be mistaken this long. */
+const TURN_MS = 500;
+
+export type FoundingOptions = {
+  readonly self: NodeId;
+  /** Whom the settings name, this node among them. */
+  readonly members: readonly NodeId[];
+  readonly electionTimeoutMs: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly isUp: (id: NodeId) => boolean;
+  /** Nothing was ever on this disk, and it belongs to no cluster yet. */
+  readonly isBlank: () => boolean;
+  /** @param disks the incarnations of the others' empty disks. */
+  readonly found: (disks: ReadonlyMap<NodeId, string>) => void;
+};
+
+export const foundersOf = (members: readonly { readonly id: NodeId }[]): Configuration => ({
+  ...EMPTY_CONFIGURATION,
+  voters: members.map(({ id }) => id).sort(),
+});
+
+/**
+ * Decides when the node that may found a cluster does. Empty disks look the same on the first day
+ * and after a loss; so nobody founds alone. It needs a majority of empty disks of the nodes that
+ * the settings name, and until all of them are there it waits, in case one of the others knows a
+ * cluster: then it joins that one, which takes it in once it was added anew.
+ */
+export class Founding {
+  readonly #options: FoundingOptions;
+  /** Disks that know no cluster, as of the last handshake. */
+  readonly #blank = new Map<NodeId, string>();
+  readonly #startedUs: number;
+  #majoritySinceUs: number | null = null;
+  #told = false;
+  #cancel: () => void = () => {};
+
+  constructor(options: FoundingOptions) {
+    this.#options = options;
+    this.#startedUs = options.clock.monotonic();
+    this.#later();
+  }
+
+  met({ peer, clusterId, incarnation }: Meeting): void {
+    if (clusterId === null) this.#blank.set(peer, incarnation);
+    else this.#blank.delete(peer);
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+
+  #later(): void {
+    this.#cancel = this.#options.clock.after(LOOK_EVERY_MS, () => this.#look());
+  }
+
+  #look(): void {
+    const { members, isBlank, log, found } = this.#options;
+    if (!isBlank()) {
+      log.warn("RF_HA_BOOTSTRAP_LEADER ignored, joining the existing cluster");
+      return;
+    }
+    const disks = this.#disksThere();
+    if (this.#isTime(disks.size + 1)) {
+      if (disks.size + 1 < members.length) {
+        log.warn("bootstrapping without some of the members", { there: disks.size + 1 });
+      }
+      found(disks);
+    } else this.#later();
+  }
+
+  #disksThere(): Map<NodeId, string> {
+    const { members, isUp } = this.#options;
+    return new Map([...this.#blank].filter(([id]) => members.includes(id) && isUp(id)));
+  }
+
+  #isTime(there: number): boolean {
+    const { self, members, clock, electionTimeoutMs, log } = this.#options;
+    const nowUs = clock.monotonic();
+    if (there * 2 <= members.length) {
+      this.#majoritySinceUs = null;
+      if (!this.#told)
+        log.info("waiting for a majority of members to bootstrap the cluster", { there });
+      this.#told = true;
+      return false;
+    }
+    this.#majoritySinceUs ??= nowUs;
+    if (nowUs - this.#startedUs < members.indexOf(self) * TURN_MS * 1000) return false;
+    if (there === members.length) return true;
+    const patienceMs = Math.max(PATIENCE_MS_MIN, PATIENCE_ELECTION_TIMEOUTS * electionTimeoutMs);
+    return nowUs - this.#majoritySinceUs >= patienceMs * 1000;
+  }
+}

@@ -1,0 +1,390 @@
+import type { Clock } from "../../env/clock.ts";
+import type { Network, PeerIdentity, PeerSecret } from "../../env/network.ts";
+import type { Random } from "../../env/random.ts";
+import type { NodeId } from "../../lib/ids.ts";
+import { SHARD_0 } from "../../lib/ids.ts";
+import { Machine } from "../../machine/machine.ts";
+import type { Logger } from "../../metrics/log.ts";
+import type { HaSample } from "../../metrics/sources.ts";
+import type { Core } from "../../raft/core.ts";
+import { membersOf } from "../../raft/membership.ts";
+import type { Entry, FetchRequest, Message, RoleChange } from "../../raft/types.ts";
+import type { DataDir } from "../../storage/data-dir.ts";
+import type { Batches, BatchesHandler, BatchesWanted } from "../../transport/batch-exchange.ts";
+import type { Standing } from "../../transport/handshake-codec.ts";
+import { type Meeting, Transport, type TransportStats } from "../../transport/transport.ts";
+import type { ClusterApi, NodeHealth } from "../api.ts";
+import type { Linearizer } from "../reads/linearizer.ts";
+import type { ClusterTime } from "../replica/cluster-time.ts";
+import type { Commander } from "../writes/commander.ts";
+import { Founding, foundersOf } from "./bootstrap.ts";
+import { KnownDisks } from "./known-disks.ts";
+import { LagWatch } from "./lag-watch.ts";
+import { idsOf, type MemberAddress, MemberBook } from "./members.ts";
+import { Members } from "./membership.ts";
+import { PeerLink } from "./peer-link.ts";
+import type { SnapshotPort } from "./snapshot-port.ts";
+
+/** How this node takes part in a cluster. Alone, it is a cluster of one with nobody to dial. */
+export type ClusterOptions = {
+  /** Whom the settings name, this node among them: hints for the first contact. */
+  readonly members: readonly MemberAddress[];
+  /** May found a cluster of these members, if the disks are empty. */
+  readonly founder: boolean;
+  readonly newClusterId: () => string;
+  readonly network: Network;
+  /** Null: no TLS between nodes, names are taken on trust. */
+  readonly identity: PeerIdentity | null;
+  /** Shared by the nodes. @default null */
+  readonly secret?: PeerSecret | null;
+  readonly httpScheme: "http" | "https";
+  readonly heartbeatMs: number;
+  readonly electionTimeoutMs: number;
+};
+
+export type ClusterParts = {
+  readonly options: ClusterOptions;
+  readonly core: Core;
+  readonly machine: Machine;
+  /** Of the log behind the checkpoint. */
+  readonly entries: readonly Entry[];
+  readonly clock: Clock;
+  readonly time: ClusterTime;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly dataDir: DataDir;
+  readonly commander: Commander;
+  readonly snapshots: SnapshotPort;
+  readonly serveBatches: BatchesHandler;
+  /** A peer found damage in a snapshot of this node. */
+  readonly snapshotDamaged: () => void;
+  readonly linearizer: Linearizer;
+  readonly timeoutMs: number;
+  /** The least time without a leader before an election. */
+  readonly electionTicks: number;
+  /** Messages of a peer go into the core. */
+  readonly step: (messages: readonly Message[]) => void;
+  readonly turnSoon: () => void;
+  readonly fault: (error: unknown) => void;
+};
+
+/** This node among its peers: links, identities, membership, snapshots on their way. */
+export class Cluster implements ClusterApi {
+  readonly #parts: ClusterParts;
+  readonly #book: MemberBook;
+  readonly #disks: KnownDisks;
+  readonly #members: Members;
+  readonly #transport: Transport;
+  readonly #link: PeerLink;
+  readonly #lagWatch: LagWatch;
+  /** Set while the cluster's id is being made durable: what comes meanwhile is not acted upon. */
+  #learning = false;
+  /** The cluster is being founded here: nobody is met, lest two clusters meet. */
+  #isFounding = false;
+  readonly #founding: Founding | null;
+  #warnedOf = "";
+  #elections = 0;
+  #heartbeats = 0;
+
+  constructor(parts: ClusterParts) {
+    this.#parts = parts;
+    const { options, core, machine, clock, random, log, dataDir, commander } = parts;
+    const { clusterId, incarnation } = dataDir.identity;
+    this.#book = new MemberBook(core.id, options.members, () => machine.members);
+    this.#disks = new KnownDisks(core, () => machine.members, parts.entries);
+    this.#transport = new Transport({
+      network: options.network,
+      identity: options.identity,
+      secret: options.secret ?? null,
+      clock,
+      random,
+      log,
+      local: { id: core.id, incarnation, clusterId },
+      shard: SHARD_0,
+      standing: () => this.#standing(),
+    });
+    this.#members = new Members({
+      core,
+      clock,
+      commander,
+      book: this.#book,
+      incarnation,
+      timeoutMs: parts.timeoutMs,
+      isUp: (id) => this.#transport.isUp(id),
+      expel: (id) => this.#transport.expel(id),
+      turnSoon: parts.turnSoon,
+    });
+    this.#link = new PeerLink({
+      core,
+      transport: this.#transport,
+      journal: parts.snapshots.journal,
+      log,
+      snapshotDamaged: parts.snapshotDamaged,
+      holdSnapshot: (offer, meta) => parts.snapshots.hold(offer, meta),
+      turnSoon: parts.turnSoon,
+      fault: parts.fault,
+    });
+    this.#lagWatch = new LagWatch(core, parts.linearizer);
+    this.#founding = this.#newFounding();
+  }
+
+  #newFounding(): Founding | null {
+    const { options, core, clock, log, fault } = this.#parts;
+    const { founder, members, electionTimeoutMs } = options;
+    if (!founder || members.length < 2 || !this.#isBlank()) return null;
+    return new Founding({
+      self: core.id,
+      members: members.map(({ id }) => id),
+      electionTimeoutMs,
+      clock,
+      log,
+      isUp: (id) => this.#transport.isUp(id),
+      isBlank: () => this.#isBlank(),
+      found: (disks) => {
+        this.#found(disks).catch(fault);
+      },
+    });
+  }
+
+  #isBlank(): boolean {
+    const { lastIndex, term } = this.#parts.core;
+    return this.#transport.clusterId === null && lastIndex === 0 && term === 0;
+  }
+
+  /** All disks are known by their names from the first entry on: nobody takes another for one. */
+  async #found(disks: ReadonlyMap<NodeId, string>): Promise<void> {
+    const { options, core, dataDir, snapshots, log, step } = this.#parts;
+    this.#isFounding = true;
+    const clusterId = options.newClusterId();
+    const machine = new Machine();
+    const known = new Map(disks).set(core.id, dataDir.identity.incarnation);
+    for (const member of options.members) {
+      machine.members.set(member.id, { ...member, incarnation: known.get(member.id) ?? null });
+    }
+    await snapshots.found({
+      clusterId,
+      configuration: foundersOf(options.members),
+      machine,
+      take: (snapshot) => {
+        core.found(snapshot);
+        step([]);
+      },
+      durable: async () => {
+        await dataDir.recordClusterId(clusterId);
+        this.#transport.setClusterId(clusterId);
+        this.#isFounding = false;
+      },
+    });
+    log.info("bootstrapped a new cluster", { cluster_id: clusterId, disks: known.size });
+  }
+
+  /** @throws if the Raft address cannot be listened on. */
+  start(): void {
+    const { core, snapshots, turnSoon } = this.#parts;
+    this.#transport.start({
+      message: (message) => {
+        if (!this.#learning && this.#isCredible(message)) this.#parts.step([message]);
+      },
+      unreachable: (peer) => {
+        core.reportUnreachable(peer);
+        if (peer === core.leader) this.#hastenElection();
+        turnSoon();
+      },
+      clusterLearnt: (clusterId, from) => this.#learn(clusterId, from),
+      met: (meeting) => this.#met(meeting),
+      clock: (...reading) => this.#parts.time.observe(...reading),
+      snapshots: snapshots.sink(
+        (offer) => this.#parts.step([offer]),
+        () => core.commitIndex,
+      ),
+      batches: this.#parts.serveBatches,
+    });
+    this.changed();
+  }
+
+  send(messages: readonly Message[]): void {
+    for (const { type } of messages) if (type === "heartbeat") this.#heartbeats++;
+    this.#link.send(messages);
+  }
+
+  /** Members that can be asked for something now, the leader first. */
+  reachable(): readonly NodeId[] {
+    const { core } = this.#parts;
+    const others = membersOf(core.configuration).filter((id) => this.#transport.isUp(id));
+    return others.sort((a, b) => Number(b === core.leader) - Number(a === core.leader));
+  }
+
+  isReachable(peer: NodeId): boolean {
+    return this.#transport.isUp(peer);
+  }
+
+  askBatches(peer: NodeId, wanted: BatchesWanted): Promise<Batches | null> {
+    return this.#transport.askBatches(peer, wanted);
+  }
+
+  fetch(requests: readonly FetchRequest[]): void {
+    this.#link.fetch(requests);
+  }
+
+  /** These are on this node's disk now. */
+  appended(entries: readonly Entry[]): void {
+    this.#disks.appended(entries);
+  }
+
+  /** Membership or addresses changed. */
+  changed(): void {
+    const { core } = this.#parts;
+    core.setPriorities(this.#book.priorities(core.configuration));
+    this.#warnOfSettings();
+    this.#members.changed();
+    this.#reconnect();
+  }
+
+  /** Once for each state of affairs: an operator may be about to restart a node with old settings. */
+  #warnOfSettings(): void {
+    const { core, log } = this.#parts;
+    const nodes = this.#book.contradictions(core.configuration).join(" ");
+    if (nodes !== "" && nodes !== this.#warnedOf) {
+      log.warn("using the cluster membership instead of RF_HA_NODES", { nodes });
+    }
+    this.#warnedOf = nodes;
+  }
+
+  /** For `/metrics_ha`. */
+  sample(health: NodeHealth): HaSample {
+    const { core } = this.#parts;
+    const { nodes } = this.#members.describe();
+    return {
+      role: health.role,
+      ready: health.ready,
+      term: health.term,
+      // A leader without one steps down within an election timeout.
+      freshQuorum: health.leaderId !== null,
+      commitIndex: health.commitIndex,
+      appliedIndex: health.appliedIndex,
+      durableIndex: health.durableIndex,
+      electionsStarted: this.#elections,
+      heartbeatsSent: this.#heartbeats,
+      nodes: nodes.map(({ nodeId, httpAddr, role, matchIndex }) => ({
+        nodeId,
+        httpAddr,
+        role,
+        isLeader: nodeId === core.leader,
+        lagEntries: matchIndex === null ? null : Math.max(0, core.lastIndex - matchIndex),
+      })),
+    };
+  }
+
+  roleChanged({ role, leader }: RoleChange): void {
+    if (leader !== null) this.#members.leaderChanged(leader);
+    if (role === "candidate") this.#elections++;
+    if (role === "leader") this.#members.record();
+  }
+
+  /** Once a second. */
+  swept(): void {
+    if (this.#parts.core.role === "leader") this.#members.record();
+    this.#lagWatch.swept();
+    this.#members.watchProgress();
+    this.#members.preferBetterLeader();
+  }
+
+  /** Of the leader, unless that is this node or nobody. */
+  leaderUrl(): string | null {
+    const { core, options } = this.#parts;
+    if (core.leader === null || core.leader === core.id) return null;
+    return this.#book.httpUrl(core.leader, options.httpScheme);
+  }
+
+  membership: Members["describe"] = () => this.#members.describe();
+  addMember: ClusterApi["addMember"] = (request) => this.#members.add(request);
+  promoteMember: ClusterApi["promoteMember"] = (nodeId) => this.#members.promote(nodeId);
+  removeMember: ClusterApi["removeMember"] = (nodeId) => this.#members.remove(nodeId);
+  transferLeadership: Members["transfer"] = (nodeId) => this.#members.transfer(nodeId);
+
+  stats(): TransportStats {
+    return this.#transport.stats();
+  }
+
+  async stop(): Promise<void> {
+    this.#founding?.stop();
+    await this.#transport.close();
+  }
+
+  /**
+   * The way to the leader broke: if it is dead, there is no use in waiting for longer than votes are
+   * withheld for its sake. If it lives, its next heartbeat begins the wait anew. Better candidates
+   * are a little earlier, so that they do not get into each other's way.
+   */
+  #hastenElection(): void {
+    const { core, random, electionTicks } = this.#parts;
+    const rank = this.#book.rankAmong(core.configuration.voters, core.leader);
+    const step = Math.max(1, Math.round(electionTicks / 10));
+    core.setElectionTimeout(electionTicks + 1 + rank * 2 * step + (random.u32() % step));
+  }
+
+  #reconnect(): void {
+    this.#transport.setPeers(this.#book.peers(this.#parts.core.configuration));
+  }
+
+  /** False: the log of this node does not name it, or not any more. */
+  get isMember(): boolean {
+    const { core } = this.#parts;
+    return idsOf(core.configuration).includes(core.id);
+  }
+
+  /** Why a follower that was caught up is not any more; empty if it is. */
+  get lag(): string {
+    return this.#lagWatch.isLagging ? "lagging behind the leader" : "";
+  }
+
+  #standing(): Standing {
+    const { core } = this.#parts;
+    const own = this.isMember ? this.#book.find(core.id) : null;
+    const address = own === null ? null : { host: own.host, port: own.raftPort };
+    return { asOf: core.appliedIndex, address };
+  }
+
+  /**
+   * A disk that the log does not know by this name is not the one that voted: it stays out. Unless
+   * its owner is ahead: then the log here may lack the change by which it came with that disk. To be
+   * ahead is a claim that anybody can make, so it counts only for a peer that has proven by
+   * certificate or secret to be a node of this cluster.
+   */
+  #met(meeting: Meeting): boolean {
+    const { peer, incarnation, asOf, proven } = meeting;
+    if (this.#isFounding) return false;
+    this.#founding?.met(meeting);
+    const known = this.#disks.incarnationOf(peer);
+    const isAhead = asOf > this.#parts.core.appliedIndex;
+    if (known !== null && known !== incarnation && !(isAhead && proven)) {
+      const text = isAhead
+        ? "a peer claims another disk than the log knows, and proves nothing: refused; see RF_HA_SECRET"
+        : "node returned with a different storage id, remove it and add it again";
+      this.#transport.warn(text, { peer });
+      return false;
+    }
+    this.#members.met(meeting);
+    return true;
+  }
+
+  /**
+   * A vote counts if it is of the disk that the log knows: any other may have forgotten what it
+   * promised. A cluster knows the disks that it was founded on from its first entry on.
+   */
+  #isCredible(message: Message): boolean {
+    if (message.type !== "vote_response" && message.type !== "pre_vote_response") return true;
+    if (!message.granted) return true;
+    const known = this.#disks.incarnationOf(message.from);
+    return known !== null && known === this.#members.metDisk(message.from);
+  }
+
+  #learn(clusterId: string, from: NodeId): void {
+    const { dataDir, log, fault } = this.#parts;
+    this.#learning = true;
+    dataDir.recordClusterId(clusterId).then(() => {
+      this.#learning = false;
+      log.info("joined the cluster", { cluster_id: clusterId, from });
+    }, fault);
+  }
+}

@@ -1,0 +1,81 @@
+import type { NodeId } from "../../lib/ids.ts";
+import { decodeEntry, UnknownEntryError } from "../../machine/command-decoder.ts";
+import type { Command } from "../../machine/commands.ts";
+import type { MemberRecord } from "../../machine/members.ts";
+import type { Core } from "../../raft/core.ts";
+import type { Entry } from "../../raft/types.ts";
+
+/** What a command that is not applied yet makes of a member's disk; null: not known any more. */
+type Change = { readonly index: number; readonly id: NodeId; readonly incarnation: string | null };
+
+/**
+ * Which disk each member has by this node's log, also by the part that is not applied yet: a node
+ * that has just started has applied next to nothing, and a disk that was lost meanwhile must not
+ * vote as if it were the old one.
+ */
+export class KnownDisks {
+  readonly #core: Core;
+  readonly #records: () => ReadonlyMap<NodeId, MemberRecord>;
+  /** In the order of the log. */
+  #changes: Change[] = [];
+
+  /** @param entries of the log behind its checkpoint. */
+  constructor(
+    core: Core,
+    records: () => ReadonlyMap<NodeId, MemberRecord>,
+    entries: readonly Entry[],
+  ) {
+    this.#core = core;
+    this.#records = records;
+    this.#scan(entries);
+  }
+
+  /** These are on this node's disk now, in the place of what was there. */
+  appended(entries: readonly Entry[]): void {
+    const first = entries[0]?.index;
+    if (first === undefined) return;
+    const applied = this.#core.appliedIndex;
+    if (this.#changes.length > 0) {
+      this.#changes = this.#changes.filter(({ index }) => index > applied && index < first);
+    }
+    // Once all voters are known it is soon enough to learn of another disk when that is applied.
+    const { voters } = this.#core.configuration;
+    if (voters.some((id) => this.incarnationOf(id) === null)) this.#scan(entries);
+  }
+
+  /** Null: unknown, or a node whose disk nobody has met yet. */
+  incarnationOf(id: NodeId): string | null {
+    const applied = this.#core.appliedIndex;
+    const change = this.#changes.findLast((one) => one.id === id && one.index > applied);
+    return change === undefined
+      ? (this.#records().get(id)?.incarnation ?? null)
+      : change.incarnation;
+  }
+
+  #scan(entries: readonly Entry[]): void {
+    for (const { type, index, data } of entries) {
+      if (type !== "normal" || data.length === 0) continue;
+      for (const command of commandsOf(data)) this.#note(index, command);
+    }
+  }
+
+  #note(index: number, command: Command): void {
+    if (command.type === "remove_member") {
+      this.#changes.push({ index, id: command.id, incarnation: null });
+    } else if (command.type === "put_member") {
+      const { id, resetIncarnation } = command;
+      const incarnation = command.incarnation ?? (resetIncarnation ? null : this.incarnationOf(id));
+      this.#changes.push({ index, id, incarnation });
+    }
+  }
+}
+
+/** None of a later release: they are refused when they are to be applied. */
+function commandsOf(data: Uint8Array): readonly Command[] {
+  try {
+    return decodeEntry(data).commands;
+  } catch (error) {
+    if (error instanceof UnknownEntryError) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,125 @@
+import type { PeerAddress } from "../../env/network.ts";
+import type { NodeId } from "../../lib/ids.ts";
+import type { MemberRecord } from "../../machine/members.ts";
+import type { Configuration } from "../../raft/types.ts";
+
+/** Where a node is reached. */
+export type MemberAddress = {
+  readonly id: NodeId;
+  readonly host: string;
+  readonly raftPort: number;
+  readonly httpPort: number;
+  /** Higher is preferred as leader; never outweighs a log. */
+  readonly priority: number;
+};
+
+/**
+ * Who is where: what the log says, and where it says nothing yet, what the settings say. The
+ * settings are a hint for the first contact; once a member is in the log, the log wins.
+ */
+export class MemberBook {
+  readonly #self: NodeId;
+  readonly #hints: ReadonlyMap<NodeId, MemberAddress>;
+  readonly #records: () => ReadonlyMap<string, MemberRecord>;
+
+  constructor(
+    self: NodeId,
+    hints: readonly MemberAddress[],
+    records: () => ReadonlyMap<string, MemberRecord>,
+  ) {
+    this.#self = self;
+    this.#hints = new Map(hints.map((hint) => [hint.id, hint]));
+    this.#records = records;
+  }
+
+  /** Nodes of which the settings say another thing than the log, which wins. */
+  contradictions(configuration: Configuration): string[] {
+    const members = idsOf(configuration);
+    if (members.length === 0) return [];
+    return [...this.#hints.values()]
+      .filter((hint) => !members.includes(hint.id) || !isSame(hint, this.find(hint.id)))
+      .map(({ id }) => id);
+  }
+
+  find(id: NodeId): MemberAddress | null {
+    const record = this.#records().get(id);
+    if (record === undefined || this.lacksAddress(id)) return this.#hints.get(id) ?? null;
+    const { host, raftPort, httpPort, priority } = record;
+    return { id, host, raftPort, httpPort, priority };
+  }
+
+  /** A node that was alone when it was recorded had no Raft address: it is where its settings say. */
+  lacksAddress(id: NodeId): boolean {
+    const record = this.#records().get(id);
+    const hint = this.#hints.get(id);
+    if (record?.raftPort !== 0 || hint === undefined) return false;
+    const { host, raftPort, httpPort } = hint;
+    return raftPort > 0 || host !== record.host || httpPort !== record.httpPort;
+  }
+
+  /** Whether the log knows the node. */
+  isRecorded(id: NodeId): boolean {
+    return this.#records().has(id);
+  }
+
+  /** Null: unknown, or a node whose disk nobody has met yet. */
+  incarnationOf(id: NodeId): string | null {
+    return this.#records().get(id)?.incarnation ?? null;
+  }
+
+  priorities(configuration: Configuration): Map<NodeId, number> {
+    return new Map(idsOf(configuration).map((id) => [id, this.find(id)?.priority ?? 0]));
+  }
+
+  /** Everybody to talk to: the members, or before there are any, those of the settings. */
+  peers(configuration: Configuration): PeerAddress[] {
+    const members = idsOf(configuration);
+    const ids = members.length > 0 ? members : [...this.#hints.keys()];
+    const peers: PeerAddress[] = [];
+    for (const id of ids) {
+      const address = id === this.#self ? null : this.find(id);
+      if (address !== null) peers.push({ id, host: address.host, port: address.raftPort });
+    }
+    return peers;
+  }
+
+  /**
+   * How many of the voters, the lost leader aside, stand for election before this node: those of a
+   * higher priority and, so that no two stand at once and split the votes, equals of a lower name.
+   */
+  rankAmong(voters: readonly NodeId[], leader: NodeId | null): number {
+    const priorityOf = (id: NodeId) => this.find(id)?.priority ?? 0;
+    const own = priorityOf(this.#self);
+    let rank = 0;
+    for (const id of voters) {
+      if (id === leader || id === this.#self) continue;
+      const other = priorityOf(id);
+      if (other > own || (other === own && id < this.#self)) rank++;
+    }
+    return rank;
+  }
+
+  /** `http://host:port` of a node, as the topology knows it. */
+  httpUrl(id: NodeId, scheme: "http" | "https"): string | null {
+    const address = this.find(id);
+    if (address === null) return null;
+    const host = address.host.includes(":") ? `[${address.host}]` : address.host;
+    return `${scheme}://${host}:${address.httpPort}`;
+  }
+}
+
+const isSame = (a: MemberAddress, b: MemberAddress | null): boolean =>
+  a.host === b?.host &&
+  a.raftPort === b.raftPort &&
+  a.httpPort === b.httpPort &&
+  a.priority === b.priority;
+
+/** Voters of both halves, learners and voters that become learners, each once. */
+export const idsOf = (configuration: Configuration): NodeId[] => [
+  ...new Set([
+    ...configuration.voters,
+    ...configuration.votersOutgoing,
+    ...configuration.learners,
+    ...configuration.learnersNext,
+  ]),
+];

@@ -1,0 +1,311 @@
+import type { Clock } from "../../env/clock.ts";
+import type { NodeId } from "../../lib/ids.ts";
+import { encodePutMember, encodeRemoveMember } from "../../machine/command-codec.ts";
+import type { Core } from "../../raft/core.ts";
+import type { Configuration, MembershipChange } from "../../raft/types.ts";
+import type { Meeting } from "../../transport/transport.ts";
+import type { AddMemberRequest, MemberReject, Membership, MembershipNode, Result } from "../api.ts";
+import type { Commander } from "../writes/commander.ts";
+import { idsOf, type MemberAddress, type MemberBook } from "./members.ts";
+
+/** A learner that lacks no more than this many entries may vote. */
+const CAUGHT_UP_ENTRIES = 1_000;
+const WAIT_STEP_MS = 10;
+/** A better leader must have been fit for this long, and changes are at least this far apart. */
+const PREFERRED_STABLE_MS = 5_000;
+const TRANSFER_REST_MS = 60_000;
+/** A member that lacks committed entries and has got none for this long is not healthy. */
+const STANDSTILL_MS = 5_000;
+
+export type MembersOptions = {
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly commander: Commander;
+  readonly book: MemberBook;
+  readonly incarnation: string;
+  readonly timeoutMs: number;
+  readonly isUp: (id: NodeId) => boolean;
+  /** Ends the links with a node, which may come again. */
+  readonly expel: (id: NodeId) => void;
+  readonly turnSoon: () => void;
+};
+
+/** Changes of membership and leadership, and the picture of both. */
+export class Members {
+  readonly #options: MembersOptions;
+  /** The disk of each peer, as of the last handshake, and up to where its owner knew the log. */
+  readonly #met = new Map<NodeId, Pick<Meeting, "incarnation" | "asOf">>();
+  /** For a leader: since when each member that lacks committed entries has got no further. */
+  readonly #standstills = new Map<NodeId, { readonly match: number; readonly sinceMs: number }>();
+  #preferredSinceMs: number | null = null;
+  #transferredMs = Number.NEGATIVE_INFINITY;
+  #leader: NodeId | null = null;
+  /** Other than that from nobody to the first that was heard of. */
+  #leaderChangedMs = Number.NEGATIVE_INFINITY;
+  #epoch = 0;
+
+  constructor(options: MembersOptions) {
+    this.#options = options;
+  }
+
+  /** The membership in force has changed. */
+  changed(): void {
+    this.#epoch++;
+    const { core, book, expel } = this.#options;
+    for (const [id, { incarnation, asOf }] of this.#met) {
+      const known = book.incarnationOf(id);
+      if (known === null || known === incarnation || asOf > core.appliedIndex) continue;
+      // Two disks of one node were met, and the log has the other.
+      this.#met.delete(id);
+      expel(id);
+    }
+  }
+
+  describe(): Membership {
+    const { core } = this.#options;
+    const { configuration } = core;
+    const ids = idsOf(configuration);
+    return {
+      epoch: this.#epoch,
+      jointActive: configuration.votersOutgoing.length > 0,
+      nodes: ids.map((id, index) => this.#describeNode(id, index)),
+      leaderId: core.leader,
+      term: core.term,
+    };
+  }
+
+  /** Settings and disks of all members, as far as they are known, go into the log once. */
+  record(): void {
+    const { core, book, commander } = this.#options;
+    for (const id of idsOf(core.configuration)) {
+      const address = book.find(id);
+      const known = book.incarnationOf(id);
+      const disk = this.#diskOf(id);
+      const isKnown = known !== null && (id !== core.id || known === disk);
+      if (address === null || (isKnown && !book.lacksAddress(id))) continue;
+      if (disk === null && book.isRecorded(id)) continue;
+      commander.housekeep((writer) =>
+        encodePutMember(writer, { ...address, incarnation: disk, resetIncarnation: false }),
+      );
+    }
+  }
+
+  /** Peers were mostly met before anybody led. Without a link nobody knows which disk is there. */
+  #diskOf(id: NodeId): string | null {
+    const { core, incarnation, isUp } = this.#options;
+    if (id === core.id) return incarnation;
+    return isUp(id) ? (this.#met.get(id)?.incarnation ?? null) : null;
+  }
+
+  /** As of the last handshake; null: there was none. */
+  metDisk(id: NodeId): string | null {
+    return this.#met.get(id)?.incarnation ?? null;
+  }
+
+  /** A member's disk was met for the first time: from now on it is known by it. */
+  met({ peer: id, incarnation, asOf }: Meeting): void {
+    const { core, book, commander } = this.#options;
+    this.#met.set(id, { incarnation, asOf });
+    if (core.role !== "leader" || book.incarnationOf(id) !== null) return;
+    const address = book.find(id);
+    if (address === null || !idsOf(core.configuration).includes(id)) return;
+    commander.housekeep((writer) =>
+      encodePutMember(writer, { ...address, incarnation, resetIncarnation: false }),
+    );
+  }
+
+  async add(request: AddMemberRequest): Promise<Result<object, MemberReject>> {
+    const { core, book } = this.#options;
+    const id = request.nodeId as NodeId;
+    if (core.role !== "leader") return { ok: false, code: "not_leader" };
+    if (idsOf(core.configuration).includes(id)) {
+      return { ok: false, code: "member_exists", message: `${id} is a member already` };
+    }
+    const before = book.find(id);
+    const address: MemberAddress = {
+      id,
+      host: request.host,
+      raftPort: request.raftPort,
+      httpPort: request.httpPort ?? request.raftPort + 1,
+      priority: request.priority ?? before?.priority ?? 0,
+    };
+    const put = await this.#put(address);
+    if (!put.ok) return put;
+    return this.#change([{ type: "add_learner", id }]);
+  }
+
+  promote(nodeId: string): Promise<Result<object, MemberReject>> {
+    const refusal = this.#whyNotPromoted(nodeId as NodeId);
+    if (refusal !== null) return Promise.resolve(refusal);
+    return this.#change([{ type: "add_voter", id: nodeId as NodeId }]);
+  }
+
+  /** Null: it may be made a voter. */
+  #whyNotPromoted(id: NodeId): Result<object, MemberReject> | null {
+    const { core, book } = this.#options;
+    if (core.role !== "leader") return { ok: false, code: "not_leader" };
+    if (core.configuration.voters.includes(id)) return { ok: true };
+    if (!core.configuration.learners.includes(id)) return unknownMember(id);
+    const match = core.matchIndex(id) ?? 0;
+    const lacking = core.commitIndex - match;
+    // Every log begins above 0: that is what is known of a node which has not answered yet.
+    if (match === 0) return notCaughtUp(`${id} has not been heard of yet`, lacking);
+    // Who counts it as a voter then knows its disk, and takes no other for it.
+    if (book.incarnationOf(id) === null) return notCaughtUp(`${id} has just been met`, lacking);
+    if (lacking <= CAUGHT_UP_ENTRIES) return null;
+    const allowed = `at most ${CAUGHT_UP_ENTRIES} are allowed`;
+    return notCaughtUp(`${id} lacks ${lacking} entries; ${allowed}`, lacking);
+  }
+
+  async remove(nodeId: string): Promise<Result<object, MemberReject>> {
+    const { core, commander } = this.#options;
+    const id = nodeId as NodeId;
+    if (core.role !== "leader") return { ok: false, code: "not_leader" };
+    if (!idsOf(core.configuration).includes(id)) return unknownMember(id);
+    if (isLastVoter(core.configuration, id)) return lastVoter(id);
+    const removed = await this.#change([{ type: "remove", id }]);
+    if (removed.ok) commander.housekeep((writer) => encodeRemoveMember(writer, id));
+    return removed;
+  }
+
+  transfer(nodeId: string | null): Result<{ target: string }, MemberReject> {
+    const { core, turnSoon } = this.#options;
+    if (core.role !== "leader") return { ok: false, code: "not_leader" };
+    const target = (nodeId ?? this.#fittest()) as NodeId | null;
+    if (target === null)
+      return { ok: false, code: "no_quorum", message: "There is no other voter" };
+    if (!core.configuration.voters.includes(target)) return unknownMember(target);
+    core.transferLeadership(target);
+    turnSoon();
+    return { ok: true, target };
+  }
+
+  leaderChanged(leader: NodeId): void {
+    if (leader === this.#leader) return;
+    if (this.#leader !== null) this.#leaderChangedMs = this.#options.clock.monotonic() / 1000;
+    this.#leader = leader;
+  }
+
+  /** Once a second: a preferred node that is fit takes over, but never to and fro. */
+  preferBetterLeader(): void {
+    const { core, clock, isUp, turnSoon } = this.#options;
+    const nowMs = clock.monotonic() / 1000;
+    const preferred = core.role === "leader" ? core.status().preferredLeader : null;
+    if (preferred === null || !isUp(preferred)) {
+      this.#preferredSinceMs = null;
+      return;
+    }
+    this.#preferredSinceMs ??= nowMs;
+    if (nowMs - this.#preferredSinceMs < PREFERRED_STABLE_MS) return;
+    // All that were up saw the last change, so it does not matter who leads now.
+    const lastMs = Math.max(this.#transferredMs, this.#leaderChangedMs);
+    if (nowMs - lastMs < TRANSFER_REST_MS) return;
+    this.#transferredMs = nowMs;
+    core.transferLeadership(preferred);
+    turnSoon();
+  }
+
+  #describeNode(id: NodeId, index: number): MembershipNode {
+    const { core, book, isUp } = this.#options;
+    const { configuration } = core;
+    const address = book.find(id);
+    const isLeader = core.leader === id;
+    const isVoter = configuration.voters.includes(id) || configuration.votersOutgoing.includes(id);
+    return {
+      index,
+      nodeId: id,
+      advertiseAddr: address === null ? "" : `${address.host}:${address.raftPort}`,
+      httpAddr: address === null ? "" : `${address.host}:${address.httpPort}`,
+      priority: address?.priority ?? 0,
+      isVoter,
+      isLearner: !isVoter,
+      role: isLeader ? "leader" : isVoter ? "follower" : "learner",
+      matchIndex: id === core.id ? core.durableIndex : core.matchIndex(id),
+      healthy: id === core.id || (isUp(id) && !this.#standsStill(id)),
+    };
+  }
+
+  /** Once a second: which members lack committed entries and got none since the last time. */
+  watchProgress(): void {
+    const { core, clock } = this.#options;
+    if (core.role !== "leader") {
+      this.#standstills.clear();
+      return;
+    }
+    const members = idsOf(core.configuration);
+    for (const id of this.#standstills.keys()) {
+      if (!members.includes(id)) this.#standstills.delete(id);
+    }
+    for (const id of members) {
+      const match = core.matchIndex(id) ?? 0;
+      if (id === core.id || match >= core.commitIndex) this.#standstills.delete(id);
+      else if (this.#standstills.get(id)?.match !== match) {
+        this.#standstills.set(id, { match, sinceMs: clock.monotonic() / 1000 });
+      }
+    }
+  }
+
+  #standsStill(id: NodeId): boolean {
+    const { core, clock } = this.#options;
+    const since = this.#standstills.get(id);
+    if (since === undefined || since.match !== core.matchIndex(id)) return false;
+    return clock.monotonic() / 1000 - since.sinceMs >= STANDSTILL_MS;
+  }
+
+  async #put(address: MemberAddress): Promise<Result<object, MemberReject>> {
+    return await this.#options.commander.run({
+      type: "put_member",
+      bytes: 256,
+      // A new member comes with a disk of its own, also under a name that was used before.
+      encode: (writer) =>
+        encodePutMember(writer, { ...address, incarnation: null, resetIncarnation: true }),
+      done: () => ({ ok: true }),
+    });
+  }
+
+  /** Proposes the change and waits until it is in force. */
+  async #change(changes: readonly MembershipChange[]): Promise<Result<object, MemberReject>> {
+    const { core, clock, timeoutMs, turnSoon } = this.#options;
+    const proposed = core.proposeConfChange(changes);
+    if (!proposed.ok) {
+      if (proposed.code === "not_leader") return { ok: false, code: "not_leader" };
+      const reason = proposed.code === "invalid_change" ? proposed.reason : proposed.code;
+      return { ok: false, code: "change_in_progress", message: `Not now: ${reason}` };
+    }
+    turnSoon();
+    const end = clock.monotonic() + timeoutMs * 1000;
+    while (clock.monotonic() < end) {
+      const joint = core.configuration.votersOutgoing.length > 0;
+      if (core.appliedIndex >= proposed.index && !joint) return { ok: true };
+      await new Promise<void>((resolve) => clock.after(WAIT_STEP_MS, resolve));
+    }
+    return { ok: false, code: "commit_timeout" };
+  }
+
+  /** The voter that has most of the log. */
+  #fittest(): NodeId | null {
+    const { core } = this.#options;
+    let best: NodeId | null = null;
+    for (const id of core.configuration.voters) {
+      if (id === core.id) continue;
+      if (best === null || (core.matchIndex(id) ?? 0) > (core.matchIndex(best) ?? 0)) best = id;
+    }
+    return best;
+  }
+}
+
+const notCaughtUp = (message: string, lag: number) =>
+  ({ ok: false, code: "not_caught_up", message, details: { lag } }) as const;
+
+const isLastVoter = ({ voters, votersOutgoing }: Configuration, id: NodeId): boolean =>
+  votersOutgoing.length === 0 && voters.length === 1 && voters[0] === id;
+
+const lastVoter = (id: string) =>
+  ({
+    ok: false,
+    code: "last_voter",
+    message: `${id} is the only voter, and without one nothing could be written or changed any more: add another node and promote it first`,
+  }) as const;
+
+const unknownMember = (id: string) =>
+  ({ ok: false, code: "member_not_found", message: `${id} is no member` }) as const;

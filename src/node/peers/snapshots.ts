@@ -1,0 +1,239 @@
+import { DiskFailure, DiskFull } from "../../env/disk.ts";
+import { assert } from "../../lib/assert.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type { MachineState } from "../../machine/state.ts";
+import type { Logger } from "../../metrics/log.ts";
+import { decodeMessage } from "../../raft/codec.ts";
+import type { LogIndex, SnapshotMeta, SnapshotOffer, Term } from "../../raft/types.ts";
+import type { CommittedSnapshot } from "../../storage/checkpoints/store.ts";
+import { SnapshotDamaged } from "../../storage/snapshots/check.ts";
+import type { SnapshotInstall } from "../../storage/snapshots/install.ts";
+import {
+  type SnapshotAnnouncement,
+  type SnapshotSink,
+  SnapshotUnfit,
+} from "../../transport/snapshot-types.ts";
+import {
+  type FirstCheckpoint,
+  restoreState,
+  type Storage,
+  writeFirst,
+} from "../replica/recovery.ts";
+import type { HeldSnapshot } from "./peer-link.ts";
+import type { SnapshotPort } from "./snapshot-port.ts";
+
+export type SnapshotsOptions = {
+  readonly storage: Storage;
+  readonly machine: Machine;
+  readonly term: () => Term;
+  readonly log: Logger;
+  /** The disk failed: the process must end. */
+  readonly fault: (error: unknown) => void;
+  /** Does the work while no checkpoint is under way. */
+  readonly withoutCheckpoint: (work: () => Promise<void>) => Promise<void>;
+  /** Machine and partition logs are others now. */
+  readonly switched: () => void;
+};
+
+/** Received, verified, and without effect yet. */
+type WholeSnapshot = {
+  readonly install: Pick<SnapshotInstall, "commit" | "abort">;
+  /** Decoded before anything is replaced: what cannot be read is refused and not installed. */
+  readonly state: MachineState;
+};
+type Received = WholeSnapshot & {
+  readonly done: (ok: boolean) => void;
+  /** The core has taken it: `install` follows. */
+  isTaken: boolean;
+};
+
+export type FirstSnapshot = FirstCheckpoint & {
+  /** Gives it to the core, which takes it at once. */
+  readonly take: (snapshot: SnapshotMeta) => void;
+  /** Called when it is durable, before the core acts on it. */
+  readonly durable: () => Promise<void>;
+};
+
+/** Checkpoints out of this node's storage, for peers that lack too much, and theirs into it. */
+export class Snapshots implements SnapshotPort {
+  readonly #options: SnapshotsOptions;
+  /** A snapshot that is whole and verified, until the core has decided about it. */
+  #received: Received | null = null;
+
+  constructor(options: SnapshotsOptions) {
+    this.#options = options;
+  }
+
+  readonly journal = () => this.#options.storage.journal;
+
+  hold(offer: SnapshotOffer, meta: Uint8Array): HeldSnapshot | null {
+    const { storage, term } = this.#options;
+    const held = storage.checkpoints.hold();
+    if (held === null) return null;
+    const release = () => held.release();
+    if (held.index === offer.snapshot.index) {
+      return { source: { term: term(), meta, files: held.files }, release };
+    }
+    release().catch(() => undefined);
+    return null;
+  }
+
+  sink(offer: (offer: SnapshotOffer) => void, committed: () => number): SnapshotSink {
+    return new InstallSink({
+      fault: this.#options.fault,
+      install: this.#options.storage.newInstall,
+      committed,
+      decline: offer,
+      offer: (message, whole) => this.#offer(message, whole, offer),
+    });
+  }
+
+  /** The first checkpoint of a cluster: its founder takes it as others take it from there. */
+  async found(first: FirstSnapshot): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const install = { commit: () => this.#writeFirst(first), abort: () => Promise.resolve() };
+    this.#received = { install, state: first.machine, done: resolve, isTaken: false };
+    first.take({ index: 1 as LogIndex, term: 1 as Term, configuration: first.configuration });
+    await promise;
+  }
+
+  async #writeFirst(first: FirstSnapshot): Promise<CommittedSnapshot> {
+    const { checkpoints, journal, hardStateFile } = this.#options.storage;
+    const hardState = hardStateFile.state;
+    const isWritten = await writeFirst({ checkpoints, journal, hardState }, first);
+    assert(isWritten, "a cluster is founded on an empty disk");
+    await first.durable();
+    return { index: 1, root: 0, state: "install", term: 1 };
+  }
+
+  /** The one who is asked to put it in place has accepted it. */
+  async install(snapshot: SnapshotMeta): Promise<void> {
+    const received = this.#received;
+    assert(received !== null, "only a snapshot that was received is installed");
+    this.#received = null;
+    await this.#options.withoutCheckpoint(() => this.#install(received, snapshot));
+    received.done(true);
+  }
+
+  async #install(received: Received, snapshot: SnapshotMeta): Promise<void> {
+    const { storage, machine, log, switched } = this.#options;
+    const name = await received.install.commit();
+    assert(name.index === snapshot.index, "the core accepted this snapshot and no other");
+    const old = storage.store;
+    const store = storage.newStore();
+    await (await storage.checkpoints.adopt(name, store)).close();
+    await storage.checkpoints.settle(storage.journal);
+    // In one step: nobody sees the one without the other.
+    storage.store = store;
+    machine.become(received.state);
+    switched();
+    await old.close();
+    await storage.checkpoints.removeStale();
+    log.info("snapshot installed", { index: snapshot.index, term: snapshot.term });
+  }
+
+  /** Resolves when the core has installed the snapshot or does not want it. */
+  async #offer(
+    message: SnapshotOffer,
+    whole: WholeSnapshot,
+    offer: (offer: SnapshotOffer) => void,
+  ): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const received: Received = { ...whole, done: resolve, isTaken: false };
+    this.#received = received;
+    offer(message);
+    // Taken in this turn or not at all: it may be older than what is here.
+    if (received.isTaken) return await promise;
+    this.#received = null;
+    await whole.install.abort();
+    return false;
+  }
+
+  /** What an earlier life left of a transfer, or of the state before an installation, goes. */
+  async cleanUp(): Promise<void> {
+    await this.#options.storage.newInstall().abort();
+    await this.#options.storage.checkpoints.removeStale();
+  }
+
+  /** The core has taken the snapshot that was offered. */
+  accepted(): void {
+    assert(this.#received !== null, "a snapshot is offered before it is accepted");
+    this.#received.isTaken = true;
+  }
+}
+
+type InstallSinkOptions = {
+  readonly fault: (error: unknown) => void;
+  readonly install: () => SnapshotInstall;
+  readonly committed: () => number;
+  /** The offer is older than what is here. */
+  readonly decline: (message: SnapshotOffer) => void;
+  readonly offer: (message: SnapshotOffer, whole: WholeSnapshot) => Promise<boolean>;
+};
+
+/** Where the transport writes a snapshot that another node sends. */
+class InstallSink implements SnapshotSink {
+  readonly #options: InstallSinkOptions;
+  #install: SnapshotInstall | null = null;
+  #message: SnapshotOffer | null = null;
+
+  constructor(options: InstallSinkOptions) {
+    this.#options = options;
+  }
+
+  async begin(announcement: SnapshotAnnouncement): Promise<void> {
+    const message = decodeMessage(announcement.meta);
+    if (message.type !== "snapshot_offer") throw new Error("the snapshot comes without its offer");
+    const { index, term } = message.snapshot;
+    if (index <= this.#options.committed()) {
+      // The core tells the leader where this node is; without that it would be offered for ever.
+      this.#options.decline(message);
+      throw new Error("this node has all that is in it");
+    }
+    this.#message = message;
+    this.#install = this.#options.install();
+    await this.#install.begin({ index, term, files: announcement.files }, { fresh: true });
+  }
+
+  async write(file: number, position: number, bytes: Uint8Array): Promise<void> {
+    await this.#onDisk(() => this.#current().write(file, position, bytes));
+  }
+
+  async fileDone(file: number): Promise<void> {
+    await this.#onDisk(() => this.#current().fileDone(file));
+  }
+
+  async complete(): Promise<void> {
+    const install = this.#current();
+    assert(this.#message !== null, "a snapshot begins with its offer");
+    const verified = await this.#onDisk(() => install.finish());
+    const state = await restoreState(await verified.open());
+    this.#install = null;
+    if (!(await this.#options.offer(this.#message, { install, state }))) {
+      throw new Error("the snapshot is not wanted any more");
+    }
+  }
+
+  async abort(): Promise<void> {
+    const install = this.#install;
+    this.#install = null;
+    await install?.abort();
+  }
+
+  /** What is wrong with a snapshot ends its transfer; a disk that fails ends the process. */
+  async #onDisk<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof DiskFailure && !(error instanceof DiskFull)) this.#options.fault(error);
+      if (error instanceof SnapshotDamaged)
+        throw new SnapshotUnfit(error.message, { cause: error });
+      throw error;
+    }
+  }
+
+  #current(): SnapshotInstall {
+    assert(this.#install !== null, "a snapshot is being received");
+    return this.#install;
+  }
+}

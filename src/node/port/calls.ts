@@ -1,0 +1,108 @@
+/** The calls that cross a worker port as they are: all that are rare, in one table for both sides. */
+import type {
+  AddMemberRequest,
+  Backup,
+  ClusterApi,
+  CommitRequest,
+  KvDeleteRequest,
+  KvListRequest,
+  NodeApi,
+  PartitionRef,
+  RecordWait,
+  RetentionRequest,
+  SampleApi,
+  StreamApi,
+  StreamRequest,
+} from "../api.ts";
+
+/** What stands behind the port. */
+export type Served = {
+  readonly node: NodeApi;
+  readonly cluster: ClusterApi;
+  readonly streams: StreamApi;
+  readonly samples: SampleApi;
+};
+
+/** Backups that were begun over the port, by the number that stands for them there. */
+export type OpenBackups = Map<number, Backup>;
+export type Side = Served & { readonly backups: OpenBackups; readonly id: number };
+
+export const CALLS = {
+  health: ({ node }: Side) => node.health(),
+  createTopic: ({ node }: Side, topic: string, partitions: number) =>
+    node.createTopic(topic, partitions),
+  deleteTopic: ({ node }: Side, topic: string) => node.deleteTopic(topic),
+  listTopics: ({ node }: Side) => node.listTopics(),
+  describeTopic: ({ node }: Side, topic: string) => node.describeTopic(topic),
+  doubt: ({ node }: Side) => node.doubt(),
+  listGroups: ({ node }: Side) => node.listGroups(),
+  deleteGroup: ({ node }: Side, group: string) => node.deleteGroup(group),
+  groupsOf: ({ node }: Side, topic: string) => node.groupsOf(topic),
+  commitOffset: ({ node }: Side, request: CommitRequest) => node.commitOffset(request),
+  deleteBefore: ({ node }: Side, request: PartitionRef & { beforeOffset: number }) =>
+    node.deleteBefore(request),
+  setRetention: ({ node }: Side, request: RetentionRequest) => node.setRetention(request),
+  listRetention: ({ node }: Side) => node.listRetention(),
+  kvDelete: ({ node }: Side, request: KvDeleteRequest) => node.kvDelete(request),
+  kvList: ({ node }: Side, request: KvListRequest) => node.kvList(request),
+  kvNamespaces: ({ node }: Side) => node.kvNamespaces(),
+  lastSyncedIndex: ({ node }: Side) => node.lastSyncedIndex(),
+  compact: ({ node }: Side) => node.compact(),
+  beginBackup: async ({ node, backups, id }: Side) => {
+    const begun = await node.beginBackup();
+    if (!begun.ok) return begun;
+    const { index, term, bytes } = begun.backup;
+    backups.set(id, begun.backup);
+    return { ok: true, handle: id, index, term, bytes } as const;
+  },
+  nextOfBackup: ({ backups }: Side, handle: number) => backups.get(handle)?.next() ?? null,
+  releaseBackup: async ({ backups }: Side, handle: number) => {
+    await backups.get(handle)?.release();
+    backups.delete(handle);
+  },
+  membership: ({ cluster }: Side) => cluster.membership(),
+  addMember: ({ cluster }: Side, request: AddMemberRequest) => cluster.addMember(request),
+  promoteMember: ({ cluster }: Side, nodeId: string) => cluster.promoteMember(nodeId),
+  removeMember: ({ cluster }: Side, nodeId: string) => cluster.removeMember(nodeId),
+  transferLeadership: ({ cluster }: Side, nodeId: string | null) =>
+    cluster.transferLeadership(nodeId),
+  putView: ({ streams }: Side, name: string, body: string) => streams.putView(name, body),
+  deleteView: ({ streams }: Side, name: string) => streams.deleteView(name),
+  listViews: ({ streams }: Side) => streams.listViews(),
+  topicOfView: ({ streams }: Side, name: string) => streams.topicOfView(name),
+  ha: ({ samples }: Side) => samples.ha(),
+  partitionSizes: ({ samples }: Side) => samples.partitionSizes(),
+  groupLags: ({ samples }: Side) => samples.groupLags(),
+  viewLags: ({ samples }: Side) => samples.viewLags(),
+  threads: ({ samples }: Side) => samples.threads(),
+};
+
+export const SIGNALLED_CALLS = {
+  waitForRecords: ({ node }: Side, signal: AbortSignal, wait: Omit<RecordWait, "signal">) =>
+    node.waitForRecords({ ...wait, signal }),
+  query: ({ streams }: Side, signal: AbortSignal, request: Omit<StreamRequest, "signal">) =>
+    streams.query({ ...request, signal }),
+  join: (
+    { streams }: Side,
+    signal: AbortSignal,
+    request: Omit<StreamRequest, "signal"> & { asAyder: boolean },
+  ) => streams.join({ ...request, signal }),
+  getView: ({ streams }: Side, signal: AbortSignal, name: string) => streams.getView(name, signal),
+};
+
+export type CallName = keyof typeof CALLS;
+export type SignalledName = keyof typeof SIGNALLED_CALLS;
+type Rest<F> = F extends (side: Side, ...rest: infer A) => unknown ? A : never;
+type RestSignalled<F> = F extends (side: Side, signal: AbortSignal, ...rest: infer A) => unknown
+  ? A
+  : never;
+export type CallArguments<N extends CallName> = Rest<(typeof CALLS)[N]>;
+export type CallOutcome<N extends CallName> = Awaited<ReturnType<(typeof CALLS)[N]>>;
+export type SignalledArguments<N extends SignalledName> = RestSignalled<
+  (typeof SIGNALLED_CALLS)[N]
+>;
+export type SignalledOutcome<N extends SignalledName> = Awaited<
+  ReturnType<(typeof SIGNALLED_CALLS)[N]>
+>;
+/** As the side of the node uses the tables: the kind of the item has chosen the right arguments. */
+export type AnyCall = (side: Side, ...rest: readonly unknown[]) => unknown;

@@ -1,0 +1,226 @@
+import type {
+  ConsumePage,
+  ConsumeReject,
+  KvGetOutcome,
+  KvPutOutcome,
+  ProduceOutcome,
+  Result,
+} from "../api.ts";
+import {
+  type AnyCall,
+  CALLS,
+  type OpenBackups,
+  type Served,
+  SIGNALLED_CALLS,
+  type Side,
+} from "./calls.ts";
+import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./message.ts";
+
+/** The side of the node: does what comes over the port, and sends back what came of it. */
+export class PortServer {
+  readonly #served: Served;
+  readonly #outbox: Outbox;
+  readonly #backups: OpenBackups = new Map();
+  /** Calls under way that can be aborted, by id. */
+  readonly #aborts = new Map<number, AbortController>();
+  #toldLeaderUrl: string | null = null;
+
+  /** @param soon as that of `Clock`. */
+  constructor(served: Served, post: Post, soon: (run: () => void) => void) {
+    this.#served = served;
+    this.#outbox = new Outbox(post, soon, () => {
+      this.#toldLeaderUrl = served.node.leaderUrl();
+      return this.#toldLeaderUrl;
+    });
+  }
+
+  /** Tells the other side who leads if that has changed since it was told last. */
+  refresh(): void {
+    if (this.#served.node.leaderUrl() !== this.#toldLeaderUrl) this.#outbox.flush();
+  }
+
+  receive(message: PortMessage): void {
+    const inbox = new Inbox(message);
+    while (!inbox.isEmpty) {
+      const kind = inbox.next<Kind>();
+      const id = inbox.next<number>();
+      const run = this.#read(kind, id, inbox);
+      try {
+        run();
+      } catch (error) {
+        this.#failed(id, error);
+      }
+    }
+  }
+
+  /** Takes all values of the item before anything is done, so that the next one is found. */
+  #read(kind: Kind, id: number, inbox: Inbox): () => void {
+    switch (kind) {
+      case KIND.produce:
+        return this.#produce(id, inbox);
+      case KIND.kvPut:
+        return this.#kvPut(id, inbox);
+      case KIND.consume:
+        return this.#consume(id, inbox);
+      case KIND.kvGet:
+        return this.#kvGet(id, inbox);
+      case KIND.call: {
+        const call = CALLS[inbox.next<keyof typeof CALLS>()] as AnyCall;
+        const given = inbox.next<readonly unknown[]>();
+        return () => this.#answer(id, call(this.#side(id), ...given));
+      }
+      case KIND.signalled: {
+        const call = SIGNALLED_CALLS[inbox.next<keyof typeof SIGNALLED_CALLS>()] as AnyCall;
+        const given = inbox.next<readonly unknown[]>();
+        return () => this.#runSignalled(id, call, given);
+      }
+      case KIND.abort:
+        return () => this.#aborts.get(id)?.abort();
+      default:
+        throw new Error(`the port brought an item of the unknown kind ${kind}`);
+    }
+  }
+
+  #produce(id: number, inbox: Inbox): () => void {
+    const topic = inbox.next<string>();
+    const partition = inbox.next<number | null>();
+    const key = inbox.bytesOrNull();
+    const idempotencyKey = inbox.bytesOrNull();
+    const bytes = inbox.bytes();
+    const count = inbox.next<number>();
+    const logicalBytes = inbox.next<number>();
+    const timeoutMs = inbox.next<number | null>();
+    const rocket = inbox.next<boolean>();
+    const records = { bytes, count, logicalBytes };
+    const request = { topic, partition, key, idempotencyKey, records, timeoutMs, rocket };
+    return () => this.#served.node.produce(request, (outcome) => this.#produced(id, outcome));
+  }
+
+  #produced(id: number, outcome: ProduceOutcome): void {
+    if (!outcome.ok) {
+      this.#outcome(id, outcome);
+      return;
+    }
+    this.#outbox.items.push(
+      KIND.produced,
+      id,
+      outcome.partition,
+      outcome.firstOffset,
+      outcome.count,
+      outcome.duplicate,
+      outcome.payloadMatches,
+      outcome.committed,
+      outcome.batchId,
+      outcome.synced,
+      outcome.ackedBy,
+      outcome.queueUs,
+      outcome.syncWaitUs,
+    );
+  }
+
+  #kvPut(id: number, inbox: Inbox): () => void {
+    const namespace = inbox.next<string>();
+    const key = inbox.next<string>();
+    const value = inbox.bytes();
+    const cas = inbox.next<number | null>();
+    const ttlMs = inbox.next<number | null>();
+    const timeoutMs = inbox.next<number | null>();
+    const request = { namespace, key, value, cas, ttlMs, timeoutMs };
+    const done = (outcome: KvPutOutcome) => {
+      if (outcome.ok) {
+        const { cas: written, batchId, synced, ackedBy } = outcome;
+        this.#outbox.items.push(KIND.kvWritten, id, written, batchId, synced, ackedBy);
+      } else this.#outcome(id, outcome);
+    };
+    return () => this.#served.node.kvPut(request, done);
+  }
+
+  #consume(id: number, inbox: Inbox): () => void {
+    const request = {
+      topic: inbox.next<string>(),
+      partition: inbox.next<number>(),
+      group: inbox.next<string>(),
+      offset: inbox.next<number | null>(),
+      topicId: inbox.next<number | null>(),
+      limit: inbox.next<number>(),
+      maxBytes: inbox.next<number>(),
+      linearizable: inbox.next<boolean>(),
+    };
+    return () => this.#then(id, this.#served.node.consume(request), (page) => this.#page(id, page));
+  }
+
+  #page(id: number, page: Result<ConsumePage, ConsumeReject>): void {
+    if (!page.ok) {
+      this.#outcome(id, page);
+      return;
+    }
+    const { topicId, startOffset, committedOffset, lowWatermark, endOffset, slices } = page;
+    const { items } = this.#outbox;
+    items.push(KIND.page, id, topicId, startOffset, committedOffset, lowWatermark, endOffset);
+    // The slices are valid in this turn only.
+    const [first] = slices;
+    if (slices.length <= 1) items.push(this.#outbox.copy(first ?? null));
+    else items.push(this.#outbox.give(joined(slices)));
+  }
+
+  #kvGet(id: number, inbox: Inbox): () => void {
+    const request = {
+      namespace: inbox.next<string>(),
+      key: inbox.next<string>(),
+      linearizable: inbox.next<boolean>(),
+    };
+    const done = (outcome: KvGetOutcome) => {
+      if (outcome.ok) {
+        const { value, cas, ttlMs } = outcome;
+        this.#outbox.items.push(KIND.kvValue, id, this.#outbox.copy(value), cas, ttlMs);
+      } else this.#outcome(id, outcome);
+    };
+    return () => this.#then(id, this.#served.node.kvGet(request), done);
+  }
+
+  #runSignalled(id: number, call: AnyCall, given: readonly unknown[]): void {
+    const abort = new AbortController();
+    this.#aborts.set(id, abort);
+    const ended = Promise.resolve(call(this.#side(id), abort.signal, ...given)).finally(() =>
+      this.#aborts.delete(id),
+    );
+    this.#answer(id, ended);
+  }
+
+  #side(id: number): Side {
+    return { ...this.#served, backups: this.#backups, id };
+  }
+
+  #answer(id: number, outcome: unknown): void {
+    this.#then(id, outcome, (value) => {
+      if (value instanceof Uint8Array) {
+        this.#outbox.items.push(KIND.bytes, id, this.#outbox.copy(value));
+      } else this.#outcome(id, value);
+    });
+  }
+
+  /** Without a promise where there is none: the outcome then leaves in this turn. */
+  #then<T>(id: number, outcome: T | Promise<T>, done: (outcome: T) => void): void {
+    if (outcome instanceof Promise) outcome.then(done).catch((error) => this.#failed(id, error));
+    else done(outcome);
+  }
+
+  #outcome(id: number, outcome: unknown): void {
+    this.#outbox.items.push(KIND.outcome, id, outcome);
+  }
+
+  #failed(id: number, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#outbox.items.push(KIND.failed, id, text);
+  }
+}
+
+function joined(slices: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(slices.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const slice of slices) {
+    bytes.set(slice, at);
+    at += slice.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,304 @@
+import type {
+  Backup,
+  BackupReject,
+  ClusterApi,
+  ConsumePage,
+  ConsumeReject,
+  KvGetOutcome,
+  KvPutOutcome,
+  KvPutRequest,
+  NodeApi,
+  ProduceOutcome,
+  ProduceRequest,
+  Result,
+  SampleApi,
+  StreamApi,
+} from "../api.ts";
+import type {
+  CallArguments,
+  CallName,
+  CallOutcome,
+  SignalledArguments,
+  SignalledName,
+  SignalledOutcome,
+} from "./calls.ts";
+import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./message.ts";
+
+export type WorkerPortOptions = {
+  readonly post: Post;
+  /** As that of `Clock`. */
+  readonly soon: (run: () => void) => void;
+  /** As the node has them: what is on its way to it counts as waiting for the journal. */
+  readonly queueBytesMax: number;
+  readonly queueRequestsMax: number;
+};
+
+/** Takes what a call came to; a failure of the node itself goes to `failed`. */
+type Waiting = {
+  readonly done: (outcome: never) => void;
+  readonly failed: (error: Error) => void;
+  /** Of a write: what it counts in the queue. */
+  readonly bytes: number;
+};
+type Page = Result<ConsumePage, ConsumeReject>;
+
+/** The node as seen from another thread: all calls of a turn share one message, as do outcomes. */
+export class WorkerPort implements NodeApi {
+  readonly #options: WorkerPortOptions;
+  readonly #outbox: Outbox;
+  readonly #waiting = new Map<number, Waiting>();
+  #lastId = 0;
+  #leaderUrl: string | null = null;
+  #queuedBytes = 0;
+  #queuedRequests = 0;
+
+  constructor(options: WorkerPortOptions) {
+    this.#options = options;
+    this.#outbox = new Outbox(options.post, options.soon);
+  }
+
+  receive(message: PortMessage): void {
+    this.#leaderUrl = message.leaderUrl;
+    const inbox = new Inbox(message);
+    while (!inbox.isEmpty) {
+      const kind = inbox.next<Kind>();
+      const id = inbox.next<number>();
+      const waiting = this.#waiting.get(id);
+      if (waiting === undefined) throw new Error(`the port brought a second outcome of call ${id}`);
+      this.#waiting.delete(id);
+      if (waiting.bytes > 0) {
+        this.#queuedBytes -= waiting.bytes;
+        this.#queuedRequests--;
+      }
+      if (kind === KIND.failed) waiting.failed(new Error(inbox.next<string>()));
+      else waiting.done(readOutcome(kind, inbox) as never);
+    }
+  }
+
+  leaderUrl(): string | null {
+    return this.#leaderUrl;
+  }
+
+  /** The records are handed over where they are large: they must not be used afterwards. */
+  produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void): void {
+    const { topic, partition, key, idempotencyKey, records, timeoutMs, rocket } = request;
+    const { length } = records.bytes;
+    if (this.#isFull(length)) {
+      done(OVERLOADED);
+      return;
+    }
+    const id = this.#expectWrite(length, done);
+    const outbox = this.#outbox;
+    outbox.items.push(
+      KIND.produce,
+      id,
+      topic,
+      partition,
+      outbox.copy(key),
+      outbox.copy(idempotencyKey),
+      outbox.give(records.bytes as Uint8Array<ArrayBuffer>),
+      records.count,
+      records.logicalBytes,
+      timeoutMs,
+      rocket,
+    );
+  }
+
+  kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void {
+    const { namespace, key, value, cas, ttlMs, timeoutMs } = request;
+    if (this.#isFull(value.length)) {
+      done(OVERLOADED);
+      return;
+    }
+    const id = this.#expectWrite(value.length, done);
+    const outbox = this.#outbox;
+    outbox.items.push(KIND.kvPut, id, namespace, key, outbox.copy(value), cas, ttlMs, timeoutMs);
+  }
+
+  readonly consume: NodeApi["consume"] = (request) =>
+    new Promise<Page>((resolve, reject) => {
+      const {
+        topic,
+        partition,
+        group,
+        offset,
+        topicId = null,
+        limit,
+        maxBytes,
+        linearizable,
+      } = request;
+      const id = this.#expect(resolve, reject);
+      const { items } = this.#outbox;
+      items.push(KIND.consume, id, topic, partition, group, offset, topicId);
+      items.push(limit, maxBytes, linearizable);
+    });
+
+  readonly kvGet: NodeApi["kvGet"] = ({ namespace, key, linearizable }) =>
+    new Promise<KvGetOutcome>((resolve, reject) => {
+      const id = this.#expect(resolve, reject);
+      this.#outbox.items.push(KIND.kvGet, id, namespace, key, linearizable);
+    });
+
+  readonly waitForRecords: NodeApi["waitForRecords"] = ({ signal, ...wait }) =>
+    this.#signalled("waitForRecords", signal, wait);
+  readonly health: NodeApi["health"] = () => this.#call("health");
+  readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
+    this.#call("createTopic", topic, partitions);
+  readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#call("deleteTopic", topic);
+  readonly listTopics: NodeApi["listTopics"] = () => this.#call("listTopics");
+  readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#call("describeTopic", topic);
+  readonly doubt: NodeApi["doubt"] = () => this.#call("doubt");
+  readonly listGroups: NodeApi["listGroups"] = () => this.#call("listGroups");
+  readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#call("deleteGroup", group);
+  readonly groupsOf: NodeApi["groupsOf"] = (topic) => this.#call("groupsOf", topic);
+  readonly commitOffset: NodeApi["commitOffset"] = (request) => this.#call("commitOffset", request);
+  readonly deleteBefore: NodeApi["deleteBefore"] = (request) => this.#call("deleteBefore", request);
+  readonly setRetention: NodeApi["setRetention"] = (request) => this.#call("setRetention", request);
+  readonly listRetention: NodeApi["listRetention"] = () => this.#call("listRetention");
+  readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#call("kvDelete", request);
+  readonly kvList: NodeApi["kvList"] = (request) => this.#call("kvList", request);
+  readonly kvNamespaces: NodeApi["kvNamespaces"] = () => this.#call("kvNamespaces");
+  readonly lastSyncedIndex: NodeApi["lastSyncedIndex"] = () => this.#call("lastSyncedIndex");
+  readonly compact: NodeApi["compact"] = () => this.#call("compact");
+
+  async beginBackup(): Promise<Result<{ readonly backup: Backup }, BackupReject>> {
+    const begun = await this.#call("beginBackup");
+    if (!begun.ok) return begun;
+    const { handle, index, term, bytes } = begun;
+    const next = async () =>
+      (await this.#call("nextOfBackup", handle)) as Uint8Array<ArrayBuffer> | null;
+    const release = () => this.#call("releaseBackup", handle);
+    return { ok: true, backup: { index, term, bytes, next, release } };
+  }
+
+  readonly cluster: ClusterApi = {
+    membership: () => this.#call("membership"),
+    addMember: (request) => this.#call("addMember", request),
+    promoteMember: (nodeId) => this.#call("promoteMember", nodeId),
+    removeMember: (nodeId) => this.#call("removeMember", nodeId),
+    transferLeadership: (nodeId) => this.#call("transferLeadership", nodeId),
+  };
+
+  readonly streams: StreamApi = {
+    query: ({ signal, ...request }) => this.#signalled("query", signal, request),
+    join: ({ signal, ...request }) => this.#signalled("join", signal, request),
+    getView: (name, signal) => this.#signalled("getView", signal, name),
+    putView: (name, body) => this.#call("putView", name, body),
+    deleteView: (name) => this.#call("deleteView", name),
+    listViews: () => this.#call("listViews"),
+    topicOfView: (name) => this.#call("topicOfView", name),
+  };
+
+  readonly samples: SampleApi = {
+    ha: () => this.#call("ha"),
+    partitionSizes: () => this.#call("partitionSizes"),
+    groupLags: () => this.#call("groupLags"),
+    viewLags: () => this.#call("viewLags"),
+    threads: () => this.#call("threads"),
+  };
+
+  #call<N extends CallName>(name: N, ...given: CallArguments<N>): Promise<CallOutcome<N>> {
+    return new Promise((resolve, reject) => {
+      this.#outbox.items.push(KIND.call, this.#expect(resolve, reject), name, given);
+    });
+  }
+
+  /** An abort goes over the port; the answer is still that of the node. */
+  #signalled<N extends SignalledName>(
+    name: N,
+    signal: AbortSignal,
+    ...given: SignalledArguments<N>
+  ): Promise<SignalledOutcome<N>> {
+    const { promise, resolve, reject } = Promise.withResolvers<SignalledOutcome<N>>();
+    const id = this.#expect(resolve, reject);
+    this.#outbox.items.push(KIND.signalled, id, name, given);
+    const abort = () => this.#outbox.items.push(KIND.abort, id);
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+    return promise.finally(() => signal.removeEventListener("abort", abort));
+  }
+
+  /** As the node's own queue: an empty one takes any request. */
+  #isFull(bytes: number): boolean {
+    if (this.#queuedRequests === 0) return false;
+    const { queueBytesMax, queueRequestsMax } = this.#options;
+    return this.#queuedBytes + bytes > queueBytesMax || this.#queuedRequests >= queueRequestsMax;
+  }
+
+  #expectWrite<T>(bytes: number, done: (outcome: T) => void): number {
+    this.#queuedBytes += bytes + 1;
+    this.#queuedRequests++;
+    const failed = (error: Error): never => {
+      throw error;
+    };
+    return this.#wait({ done, failed, bytes: bytes + 1 });
+  }
+
+  #expect<T>(done: (outcome: T) => void, failed: (error: Error) => void): number {
+    return this.#wait({ done, failed, bytes: 0 });
+  }
+
+  #wait(waiting: Waiting): number {
+    const id = ++this.#lastId;
+    this.#waiting.set(id, waiting);
+    return id;
+  }
+}
+
+const OVERLOADED = { ok: false, code: "overloaded" } as const;
+
+function readOutcome(kind: Kind, inbox: Inbox): unknown {
+  switch (kind) {
+    case KIND.produced:
+      return readProduced(inbox);
+    case KIND.kvWritten:
+      return {
+        ok: true,
+        cas: inbox.next<number>(),
+        batchId: inbox.next<number>(),
+        synced: inbox.next<boolean | null>(),
+        ackedBy: inbox.next<number>(),
+      } satisfies KvPutOutcome;
+    case KIND.page:
+      return readPage(inbox);
+    case KIND.kvValue:
+      return {
+        ok: true,
+        value: inbox.bytes(),
+        cas: inbox.next<number>(),
+        ttlMs: inbox.next<number>(),
+      } satisfies KvGetOutcome;
+    case KIND.outcome:
+      return inbox.next();
+    case KIND.bytes:
+      return inbox.bytesOrNull();
+    default:
+      throw new Error(`the port brought an outcome of the unknown kind ${kind}`);
+  }
+}
+
+const readProduced = (inbox: Inbox): ProduceOutcome => ({
+  ok: true,
+  partition: inbox.next<number>(),
+  firstOffset: inbox.next<number>(),
+  count: inbox.next<number>(),
+  duplicate: inbox.next<boolean>(),
+  payloadMatches: inbox.next<boolean>(),
+  committed: inbox.next<boolean>(),
+  batchId: inbox.next<number>(),
+  synced: inbox.next<boolean | null>(),
+  ackedBy: inbox.next<number>(),
+  queueUs: inbox.next<number>(),
+  syncWaitUs: inbox.next<number>(),
+});
+
+function readPage(inbox: Inbox): Page {
+  const topicId = inbox.next<number>();
+  const startOffset = inbox.next<number>();
+  const committedOffset = inbox.next<number | null>();
+  const lowWatermark = inbox.next<number>();
+  const endOffset = inbox.next<number>();
+  const bytes = inbox.bytesOrNull();
+  const slices = bytes === null ? [] : [bytes];
+  return { ok: true, slices, topicId, startOffset, committedOffset, lowWatermark, endOffset };
+}

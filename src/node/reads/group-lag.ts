@@ -1,0 +1,114 @@
+import type { PartitionState } from "../../broker/state.ts";
+import type { Clock } from "../../env/clock.ts";
+import type { Machine } from "../../machine/machine.ts";
+import { largestGroups } from "../../metrics/cardinality.ts";
+import type { GroupSample } from "../../metrics/sources.ts";
+import { batchTimestamp } from "../../record/batch-header.ts";
+import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
+import { handleOf } from "../partition-handle.ts";
+import type { Slicer } from "../slicer.ts";
+
+/** A scrape looks up the time of so many records; groups beyond that show their lag in records. */
+const LOOKUPS_MAX = 1_000;
+
+/** How far consumer groups are behind, in records and in time. */
+export class GroupLagReader {
+  readonly #machine: Machine;
+  readonly #clock: Pick<Clock, "now">;
+  readonly #slicer: Slicer;
+  /** Time of the first record that was not committed, by partition and offset, from the last scrape. */
+  #known: Times = new Map();
+
+  constructor(machine: Machine, clock: Pick<Clock, "now">, slicer: Slicer) {
+    this.#machine = machine;
+    this.#clock = clock;
+    this.#slicer = slicer;
+  }
+
+  /** Those that lag most and the sum of all others; many are walked in slices. */
+  async sample(): Promise<GroupSample[]> {
+    const largest = await this.#largest();
+    const lookups: Lookups = { known: this.#known, seen: new Map(), left: LOOKUPS_MAX };
+    const samples: GroupSample[] = [];
+    for (const { state, offset, ...sample } of largest) {
+      samples.push({
+        ...sample,
+        lagSeconds: await this.#secondsOf(lookups, sample, state, offset),
+      });
+    }
+    this.#known = lookups.seen;
+    return samples;
+  }
+
+  async #largest(): Promise<readonly Lagging[]> {
+    const largest = largestGroups<Lagging>();
+    await this.#slicer.turn();
+    for (const topic of this.#machine.broker.topicsById.values()) {
+      for (const state of topic.partitions) {
+        for (const [group, committed] of state.committed) {
+          const offset = Math.max(committed, state.lowWatermark);
+          const lagRecords = state.endOffset - offset;
+          const lagSeconds = lagRecords === 0 ? 0 : null;
+          const { partition } = state;
+          largest.add({
+            topic: topic.name,
+            group,
+            partition,
+            lagRecords,
+            lagSeconds,
+            state,
+            offset,
+          });
+          if (this.#slicer.isOver) await this.#slicer.turn();
+        }
+      }
+    }
+    return largest.result();
+  }
+
+  async #secondsOf(
+    lookups: Lookups,
+    { lagSeconds, partition }: GroupSample,
+    state: PartitionState,
+    offset: number,
+  ): Promise<number | null> {
+    // The sum of all others has no record of its own.
+    if (lagSeconds !== null || partition !== state.partition) return lagSeconds;
+    const at = await timeOf(lookups, state, offset);
+    return at === null ? null : Math.max(0, this.#clock.now() - at) / 1000;
+  }
+}
+
+type Lagging = GroupSample & { readonly state: PartitionState; readonly offset: number };
+
+type Times = Map<PartitionState, Map<number, number>>;
+type Lookups = { readonly known: Times; readonly seen: Times; left: number };
+
+/** The batch that holds a record; none if it is damaged or trimmed. */
+async function firstAt(partition: PartitionState, offset: number): Promise<Uint8Array | undefined> {
+  try {
+    return (await handleOf(partition).log.read(offset, 1, 1))[0];
+  } catch (error) {
+    if (error instanceof PartitionDamaged) return undefined;
+    throw error;
+  }
+}
+
+/** Time of a record, from the last scrape or from the log; null once too many were looked up. */
+async function timeOf(
+  lookups: Lookups,
+  partition: PartitionState,
+  offset: number,
+): Promise<number | null> {
+  let at = lookups.known.get(partition)?.get(offset) ?? lookups.seen.get(partition)?.get(offset);
+  if (at === undefined) {
+    if (lookups.left-- <= 0) return null;
+    const slice = await firstAt(partition, offset);
+    if (slice === undefined) return null;
+    at = batchTimestamp(slice, 0);
+  }
+  const byOffset = lookups.seen.get(partition) ?? new Map<number, number>();
+  byOffset.set(offset, at);
+  lookups.seen.set(partition, byOffset);
+  return at;
+}

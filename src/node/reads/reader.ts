@@ -1,0 +1,203 @@
+import { committedOffset, listGroups } from "../../broker/groups.ts";
+import { listRetention } from "../../broker/retention.ts";
+import { findTopic, type PartitionState, type TopicState } from "../../broker/state.ts";
+import type { Machine } from "../../machine/machine.ts";
+import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
+import type {
+  ConsumePage,
+  ConsumeReject,
+  ConsumeRequest,
+  GroupLag,
+  GroupPosition,
+  RecordWait,
+  Rejected,
+  Result,
+  RetentionPolicy,
+  TopicDescription,
+  TopicSummary,
+} from "../api.ts";
+import { handleOf, type PartitionHandle } from "../partition-handle.ts";
+import {
+  beyondEnd,
+  type Found,
+  findPartition,
+  findSurely,
+  offsetOutOfRange,
+} from "./find-partition.ts";
+import type { Linearizer } from "./linearizer.ts";
+
+type Outcome = Result<ConsumePage, ConsumeReject>;
+type Place = Extract<Found, { ok: true }>;
+type Slices = readonly Uint8Array[] | null;
+
+/** Answers reads from the applied state of this node. */
+export class Reader {
+  readonly #machine: Machine;
+  readonly #linearizer: Linearizer;
+
+  constructor(machine: Machine, linearizer: Linearizer) {
+    this.#machine = machine;
+    this.#linearizer = linearizer;
+  }
+
+  async consume(request: ConsumeRequest): Promise<Outcome> {
+    if (request.linearizable) {
+      const outcome = await this.#linearizer.confirm();
+      if (outcome !== "ok") return { ok: false, code: outcome };
+    }
+    for (let before: PartitionState | null = null; ; ) {
+      const place = this.#find(request);
+      const found = place instanceof Promise ? await place : place;
+      if (!found.ok) return found;
+      const { partition } = found;
+      const read = this.#page(partition, request);
+      // Most pages come from memory: nothing is waited for then.
+      const page = read instanceof Promise ? await read : read;
+      // Gone while it was read: an installed snapshot has brought others, or the node stops.
+      if (!handleOf(partition).log.deleted || partition === before) return page;
+      before = partition;
+    }
+  }
+
+  /** The partition, if the asked offset is a position in it. */
+  #find(request: ConsumeRequest): Place | Promise<Place | Rejected<ConsumeReject>> {
+    const found = findPartition(this.#machine, request);
+    return found.ok && isWithin(found, request) ? found : this.#findSurely(request);
+  }
+
+  async #findSurely(request: ConsumeRequest): Promise<Place | Rejected<ConsumeReject>> {
+    for (;;) {
+      const found = await findSurely(this.#machine, request, this.#linearizer);
+      if (!found.ok || isWithin(found, request)) return found;
+      const wrong = await this.#outOfRange(found, request);
+      if (wrong !== null) return wrong;
+    }
+  }
+
+  /** @returns null if the asked offset may be within the partition by now. */
+  async #outOfRange(
+    { topic, partition }: Place,
+    request: ConsumeRequest,
+  ): Promise<Rejected<ConsumeReject> | null> {
+    const { topicId = null, offset } = request;
+    if (topicId !== null && topicId !== topic.topicId) return createdAgain(topic, partition);
+    return await beyondEnd(this.#machine, request, offset ?? 0, this.#linearizer);
+  }
+
+  /** @returns a promise only if a file has to be read. */
+  #page(partition: PartitionState, request: ConsumeRequest): Outcome | Promise<Outcome> {
+    const committed = committedOffset(partition, request.group);
+    const asked = request.offset ?? committed ?? partition.lowWatermark;
+    // The page ends where the partition ends now: what is appended while a file is read is not in it.
+    const { endOffset } = partition;
+    const from = Math.max(asked, partition.lowWatermark);
+    const pageOf = (slices: Slices): Outcome => {
+      if (slices === null) return { ok: false, code: "data_damaged" };
+      // It may have been trimmed meanwhile.
+      const { lowWatermark } = partition;
+      return {
+        ok: true,
+        slices,
+        topicId: partition.topicId,
+        startOffset: Math.max(asked, lowWatermark),
+        committedOffset: committed,
+        lowWatermark,
+        endOffset: Math.max(endOffset, lowWatermark),
+      };
+    };
+    const slices = from >= endOffset ? [] : readSlices(handleOf(partition), from, request);
+    return slices instanceof Promise ? slices.then(pageOf) : pageOf(slices);
+  }
+
+  async waitForRecords(wait: RecordWait): Promise<void> {
+    const found = findPartition(this.#machine, wait);
+    if (!found.ok || found.partition.endOffset > wait.offset) return;
+    await handleOf(found.partition).waits.wait(wait.offset, wait.timeoutMs, wait.signal);
+  }
+
+  listTopics(): readonly TopicSummary[] {
+    const topics = [...this.#machine.broker.topicsByName.values()].map(summaryOf);
+    return topics.sort((a, b) => (a.topic < b.topic ? -1 : 1));
+  }
+
+  describeTopic(name: string): Result<TopicDescription, "topic_not_found"> {
+    const topic = findTopic(this.#machine.broker, name);
+    if (topic === undefined) return { ok: false, code: "topic_not_found" };
+    return {
+      ok: true,
+      topic: name,
+      partitions: topic.partitions.length,
+      partitionList: topic.partitions.map((partition) => ({
+        partition: partition.partition,
+        lowWatermark: partition.lowWatermark,
+        endOffset: partition.endOffset,
+        bytes: keptBytes(partition),
+      })),
+      groups: listGroups(topic),
+    };
+  }
+
+  listGroups(): readonly GroupPosition[] {
+    return [...this.#machine.broker.topicsByName.values()].flatMap((topic) =>
+      listGroups(topic).map((progress) => ({ topic: topic.name, ...progress })),
+    );
+  }
+
+  groupsOf(name: string): Result<{ groups: readonly GroupLag[] }, "topic_not_found"> {
+    const topic = findTopic(this.#machine.broker, name);
+    if (topic === undefined) return { ok: false, code: "topic_not_found" };
+    return { ok: true, groups: listGroups(topic) };
+  }
+
+  listRetention(): readonly RetentionPolicy[] {
+    return listRetention(this.#machine.broker);
+  }
+}
+
+/** The offset is a position in this topic. */
+const isWithin = (
+  { topic, partition }: Place,
+  { topicId = null, offset }: ConsumeRequest,
+): boolean =>
+  (topicId === null || topicId === topic.topicId) &&
+  (offset === null || offset <= partition.endOffset);
+
+/** Whoever goes on with an offset of the topic that was deleted would skip or repeat records. */
+const createdAgain = ({ name }: TopicState, { partition, endOffset }: PartitionState) =>
+  offsetOutOfRange(
+    endOffset,
+    `Topic "${name}" was deleted and created again: the offset is of the deleted one, partition ${partition} now ends at ${endOffset}`,
+  );
+
+/** @returns null if the records are damaged and no peer has brought them back in time. */
+function readSlices(
+  { log }: PartitionHandle,
+  from: number,
+  { limit, maxBytes }: ConsumeRequest,
+): Slices | Promise<Slices> {
+  try {
+    const slices = log.read(from, limit, maxBytes);
+    return slices instanceof Promise ? slices.catch(nullIfDamaged) : slices;
+  } catch (error) {
+    return nullIfDamaged(error);
+  }
+}
+
+function nullIfDamaged(error: unknown): null {
+  if (error instanceof PartitionDamaged) return null;
+  throw error;
+}
+
+function summaryOf(topic: TopicState): TopicSummary {
+  let messages = 0;
+  let bytes = 0;
+  for (const partition of topic.partitions) {
+    messages += partition.endOffset - partition.lowWatermark;
+    bytes += keptBytes(partition);
+  }
+  return { topic: topic.name, partitions: topic.partitions.length, messages, bytes };
+}
+
+/** Keys and values from the low watermark on. */
+export const keptBytes = (partition: PartitionState): number =>
+  partition.bytesEnd - partition.bytesBelowLow;

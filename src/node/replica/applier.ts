@@ -1,0 +1,149 @@
+import type { BrokerState, PartitionState, TopicState } from "../../broker/state.ts";
+import type { Clock } from "../../env/clock.ts";
+import { assert } from "../../lib/assert.ts";
+import type { Millis } from "../../lib/ids.ts";
+import type { CommandResult } from "../../machine/commands.ts";
+import type { Effects, Machine } from "../../machine/machine.ts";
+import { type Checksum, Tally } from "../../machine/tally.ts";
+import type { Instruments } from "../../metrics/instruments.ts";
+import type { Entry } from "../../raft/types.ts";
+import type { Offset } from "../../record/offset.ts";
+import { handleOf, PartitionHandle } from "../partition-handle.ts";
+import { RecordWaits } from "../reads/record-waits.ts";
+import type { Proposal, Proposer } from "../writes/proposer.ts";
+import type { Storage } from "./recovery.ts";
+
+/** A turn that applies longer than this goes on in the next one. */
+const TURN_BUDGET_US = 8_000;
+
+export type ApplierOptions = {
+  readonly machine: Machine;
+  readonly storage: Storage;
+  /** Addresses of members changed. */
+  readonly membersChanged: () => void;
+  readonly proposer: Proposer;
+  readonly clock: Clock;
+  readonly checksumEntries?: number;
+  readonly instruments: Pick<Instruments, "stateChecks">;
+};
+
+/** Committed entries → machine → partition logs → waiters, in order, each exactly once. */
+export class Applier implements Effects {
+  readonly #machine: Machine;
+  readonly #storage: Storage;
+  readonly membersChanged: () => void;
+  readonly #proposer: Proposer;
+  readonly #clock: Clock;
+  /** What was applied here, to be compared. */
+  readonly tally: Tally;
+  readonly #stateChecks: Instruments["stateChecks"];
+  #proposal: Proposal | null = null;
+  /** The state whose partitions have handles. */
+  #attached: BrokerState;
+
+  constructor(options: ApplierOptions) {
+    const { machine, storage, membersChanged, proposer, clock } = options;
+    this.tally = new Tally(options.checksumEntries);
+    this.#stateChecks = options.instruments.stateChecks;
+    this.#machine = machine;
+    this.#storage = storage;
+    this.membersChanged = membersChanged;
+    this.#proposer = proposer;
+    this.#clock = clock;
+    this.#attached = machine.broker;
+    this.#attachAll();
+  }
+
+  /**
+   * A snapshot has replaced the state. Readers that wait on the partitions of the old one look
+   * again: the records that they wait for may be in the snapshot, and nothing is appended to the
+   * old partitions any more.
+   */
+  switched(): void {
+    this.#attachAll();
+    wakeAll(this.#attached);
+    this.#attached = this.#machine.broker;
+    this.membersChanged();
+  }
+
+  /** The machine was restored: its partitions get their logs. */
+  #attachAll(): void {
+    for (const topic of this.#machine.broker.topicsById.values()) this.#attach(topic);
+  }
+
+  /** @returns the position after the last entry that was applied; at least one is. */
+  apply(entries: readonly Entry[], start: number): number {
+    const end = this.#clock.monotonic() + TURN_BUDGET_US;
+    for (let at = start; at < entries.length; at++) {
+      const entry = entries[at] as Entry;
+      this.#proposal = this.#proposer.take(entry);
+      this.tally.begin(entry.index);
+      if (entry.type === "normal" && entry.data.length > 0) this.#machine.apply(entry.data, this);
+      this.tally.end(entry.index, this.#machine);
+      this.#proposal = null;
+      if (this.#clock.monotonic() > end) return at + 1;
+    }
+    return entries.length;
+  }
+
+  result(position: number, result: CommandResult): void {
+    this.tally.result(result);
+    if (this.#proposal !== null) this.#proposer.settle(this.#proposal, position, result);
+  }
+
+  /** @throws StateDiverged: nothing more must come from this node. */
+  checksum(checksum: Checksum): void {
+    if (this.tally.compare(checksum)) this.#stateChecks.value++;
+  }
+
+  append(
+    partition: PartitionState,
+    batches: Uint8Array,
+    baseOffset: Offset,
+    timestampMs: Millis,
+    count: number,
+    logicalBytes: number,
+  ): void {
+    this.tally.numbers(partition.topicId, partition.partition);
+    const handle = handleOf(partition);
+    handle.log.append(batches, baseOffset, timestampMs, count, logicalBytes);
+    handle.waits.appended(handle.endOffset);
+  }
+
+  trimmed(partition: PartitionState): void {
+    this.tally.numbers(partition.topicId, partition.lowWatermark);
+    handleOf(partition).log.trim(partition.lowWatermark);
+  }
+
+  topicCreated(topic: TopicState): void {
+    for (const { partition } of topic.partitions)
+      this.#storage.store.create(topic.topicId, partition);
+    this.#attach(topic);
+  }
+
+  topicDeleted(topic: TopicState): void {
+    for (const partition of topic.partitions) {
+      handleOf(partition).waits.wakeAll();
+      this.#storage.store.delete(topic.topicId, partition.partition);
+    }
+  }
+
+  /** The node stops: nobody waits for records any longer. */
+  wakeReaders(): void {
+    wakeAll(this.#machine.broker);
+  }
+
+  #attach(topic: TopicState): void {
+    for (const partition of topic.partitions) {
+      const log = this.#storage.store.get(topic.topicId, partition.partition);
+      assert(log !== null, "a checkpoint has a partition log for every partition of its machine");
+      partition.attachment = new PartitionHandle(partition, log, new RecordWaits(this.#clock));
+    }
+  }
+}
+
+function wakeAll(state: BrokerState): void {
+  for (const topic of state.topicsById.values()) {
+    for (const partition of topic.partitions) handleOf(partition).waits.wakeAll();
+  }
+}

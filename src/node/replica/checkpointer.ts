@@ -1,0 +1,207 @@
+import type { Clock } from "../../env/clock.ts";
+import { DiskFull } from "../../env/disk.ts";
+import { assert } from "../../lib/assert.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type { Logger } from "../../metrics/log.ts";
+import { encodeConfiguration } from "../../raft/config-codec.ts";
+import type { Core } from "../../raft/core.ts";
+import type { LogIndex, Term } from "../../raft/types.ts";
+import type { JournalKeep, KeptFor } from "./journal-retention.ts";
+import type { Storage } from "./recovery.ts";
+
+/** Above what a disk writes in one piece on the loop, so that each chunk is a turn of its own. */
+const CHUNK_BYTES = 512 * 1024;
+/** After a checkpoint that found no room. */
+const REST_US = 1_000_000;
+
+export type CheckpointerOptions = {
+  readonly core: Core;
+  readonly machine: Machine;
+  readonly storage: Storage;
+  readonly keep: JournalKeep;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly clusterId: () => string;
+  /** A checkpoint is due after this much journal, or when this much waits to be removed. */
+  readonly everyBytes: number;
+  readonly measured: (seconds: number) => void;
+  readonly fault: (error: unknown) => void;
+};
+
+/** Takes checkpoints while requests go on, and lets go of the journal that they replace. */
+export class Checkpointer {
+  readonly #options: CheckpointerOptions;
+  #bytesSince = 0;
+  #running: Promise<void> | null = null;
+  #restUntilUs = 0;
+  /** The last one found no room. Somebody may wait for it, such as a snapshot to a follower. */
+  #isOwed = false;
+
+  constructor(options: CheckpointerOptions, bytesSince: number) {
+    this.#options = options;
+    this.#bytesSince = bytesSince;
+  }
+
+  /** Of the journal, what stays for peers alone. */
+  get keptBytes(): number {
+    return this.#options.keep.keptBytes;
+  }
+
+  /** So much was appended to the journal. */
+  appended(bytes: number): void {
+    this.#bytesSince += bytes;
+  }
+
+  /** Called after each append and once a second; begins a checkpoint when one is due. */
+  maybeTake(): void {
+    const { everyBytes, fault, clock } = this.#options;
+    const isDue = this.#isOwed || this.#bytesSince >= everyBytes;
+    if (this.#running !== null || !isDue) return;
+    if (clock.monotonic() < this.#restUntilUs) return;
+    this.take().catch(fault);
+  }
+
+  /** Takes one now, or joins the one under way and takes another. Nothing new: nothing is done. */
+  async take(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+    if (this.#isAnythingNew()) await this.#run(() => this.#take());
+  }
+
+  /** Lets go of what nobody needs any more; at another time if something else is under way. */
+  release(): void {
+    if (this.#running !== null) return;
+    this.#run(() => this.#release("peers")).catch(() => undefined);
+  }
+
+  /** Frees all that can be: also what only the older checkpoint needs. */
+  async compact(keptFor: KeptFor): Promise<{ checkpointIndex: number; freedBytes: number }> {
+    const { checkpoints, journal, store } = this.#options.storage;
+    const sizeBefore = journal.bytes + store.describe().pendingRemovalBytes;
+    while (this.#running !== null) await this.#running;
+    await this.#run(async () => {
+      if (this.#isAnythingNew()) await this.#take();
+      await this.#dropPredecessor(keptFor);
+    });
+    const sizeAfter = journal.bytes + store.describe().pendingRemovalBytes;
+    return {
+      checkpointIndex: checkpoints.indexes.at(-1) ?? 0,
+      freedBytes: Math.max(0, sizeBefore - sizeAfter),
+    };
+  }
+
+  /**
+   * Lets go of journal that is damaged and that a checkpoint has, once what lies behind the damage
+   * in the same file was applied too.
+   *
+   * @returns whether it was there, and is gone.
+   */
+  async dropDamagedJournal(): Promise<boolean> {
+    const { core, storage } = this.#options;
+    const { damagedUpTo } = storage.journal;
+    if (damagedUpTo === null || core.appliedIndex < damagedUpTo) return false;
+    await this.compact("nobody");
+    return storage.journal.damagedUpTo === null;
+  }
+
+  /**
+   * Looks whether the kept ones are whole, and takes another in the place of one that is not.
+   *
+   * @returns how many were damaged, and whether none is left of them: something must have been
+   *   applied since for that.
+   */
+  async renewDamaged(): Promise<{ damaged: number; renewed: boolean }> {
+    const { checkpoints } = this.#options.storage;
+    const damaged = await checkpoints.findDamaged();
+    if (damaged.length === 0) return { damaged: 0, renewed: false };
+    await this.take();
+    if (damaged.includes(checkpoints.indexes.at(-1) ?? 0)) {
+      return { damaged: damaged.length, renewed: false };
+    }
+    if (checkpoints.indexes.some((index) => damaged.includes(index))) {
+      await this.without(() => this.#dropPredecessor("peers"));
+    }
+    return { damaged: damaged.length, renewed: true };
+  }
+
+  /** Resolves when none is under way. */
+  async settled(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
+  /** None is under way, nor begins, until `work` is done: machine and partition logs change. */
+  async without(work: () => Promise<void>): Promise<void> {
+    while (this.#running !== null) await this.#running;
+    this.#running = work().finally(() => {
+      this.#running = null;
+    });
+    await this.#running;
+  }
+
+  #isAnythingNew(): boolean {
+    const { core, storage } = this.#options;
+    return core.appliedIndex > (storage.checkpoints.indexes.at(-1) ?? 0);
+  }
+
+  /** Whoever asked for it: a sync that failed is final, also if a request only gets a 500. */
+  async #run(work: () => Promise<void>): Promise<void> {
+    this.#running = work()
+      .catch((error: unknown) => {
+        this.#options.fault(error);
+        throw error;
+      })
+      .finally(() => {
+        this.#running = null;
+      });
+    await this.#running;
+  }
+
+  async #take(): Promise<void> {
+    const { core, machine, storage, clock, log, measured } = this.#options;
+    const clusterId = this.#options.clusterId();
+    const begin = clock.monotonic();
+    const bytesBefore = this.#bytesSince;
+    const index = core.appliedIndex;
+    // The cut: machine and partition logs at this index, in one step.
+    const snapshot = machine.beginSnapshot();
+    const chunks = { next: () => snapshot.next(CHUNK_BYTES) };
+    const configuration = encodeConfiguration(core.configuration);
+    const term = this.#termOf(index);
+    try {
+      await storage.checkpoints.take({ index, term, clusterId, configuration }, chunks);
+    } catch (error) {
+      snapshot.abandon();
+      if (!(error instanceof DiskFull)) throw error;
+      log.warn("not enough disk space for a checkpoint", { index });
+      this.#restUntilUs = clock.monotonic() + REST_US;
+      this.#isOwed = true;
+      return;
+    }
+    this.#isOwed = false;
+    this.#bytesSince -= bytesBefore;
+    core.snapshotCreated(index);
+    await this.#release("peers");
+    const seconds = (clock.monotonic() - begin) / 1e6;
+    measured(seconds);
+    log.debug("checkpoint", { index, seconds });
+  }
+
+  #termOf(index: LogIndex): Term {
+    const term = this.#options.storage.journal.termAt(index);
+    assert(term !== null, "what was applied since the last checkpoint is in the journal");
+    return term;
+  }
+
+  async #dropPredecessor(keptFor: KeptFor): Promise<void> {
+    await this.#options.storage.checkpoints.dropPredecessor();
+    await this.#release(keptFor);
+  }
+
+  async #release(keptFor: KeptFor): Promise<void> {
+    const { core, storage, keep } = this.#options;
+    const { journal, checkpoints } = storage;
+    const upTo = keep.bound((checkpoints.journalNeededFrom - 1) as LogIndex, keptFor);
+    if (upTo < 1) return;
+    core.compact(upTo);
+    await journal.release(upTo);
+  }
+}

@@ -1,0 +1,261 @@
+import type { Clock } from "../../env/clock.ts";
+import type { Micros, Millis, NodeId } from "../../lib/ids.ts";
+import type { Instruments } from "../../metrics/instruments.ts";
+import type { Logger } from "../../metrics/log.ts";
+
+/** By how much of the time that passes a difference is made good: a tenth of it. */
+const SLEW = 0.1;
+/** Clocks that differ by no more than this show the same time. */
+const SAME_MS = 500;
+/** What is further off than this is no drift: somebody has set a clock. */
+const NEAR_MS = 10_000;
+/** Longer than NTP needs to find out that it set a clock wrongly: it asks every 1,024 s. */
+const PATIENCE_MS = 30 * 60_000;
+/**
+ * A node alone believes its clock at the start up to this much ahead of its last entry. A machine may
+ * have been off for a week; a clock that is further ahead may be set wrongly.
+ */
+const LEAP_ALONE_MS_MAX = 7 * 86_400_000;
+/** A clock that is further ahead is believed after this time, if nobody has set it meanwhile. */
+const HOLD_MS = 10 * 60_000;
+/** The last entry of a journal is known only after this time; before it, nothing is logged. */
+const HOLD_SILENT_MS = 2_000;
+/** A leader that has just started waits this long for the clocks of others before it stamps. */
+const SETTLE_MS = 1_000;
+/** Peers are asked once a second; what is older than this says nothing of now. */
+const READING_AGE_MS_MAX = 10_000;
+const RECKON_EVERY_MS = 1_000;
+/** The largest time that a `Date` can hold. */
+const DATE_MS_MAX = 8.64e15;
+
+/** A peer's wall clock minus this node's monotonic one, by how much that may be off, and when. */
+type Reading = { readonly offsetMs: number; readonly errorMs: number; readonly atMs: number };
+/** What a majority of clocks shows, likewise. */
+type Agreed = { readonly offsetMs: number; readonly errorMs: number };
+
+export type ClusterTimeOptions = {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Highest time of any entry that was applied: what was stamped is never taken back. */
+  readonly floor: () => Millis;
+  /** There is no entry yet, applied or not, that could have been stamped. */
+  readonly isNew: () => boolean;
+  readonly voters: () => readonly NodeId[];
+  /** The operator says that the clock of this machine is right, however far it is ahead. */
+  readonly acceptClock: boolean;
+};
+
+/** A leap at the start that is not believed yet. */
+type HeldLeap = { readonly sinceMs: number; readonly offsetMs: number; isLogged: boolean };
+
+/**
+ * The cluster's time: what entries are stamped with, and what decides that something is old. It runs
+ * with the monotonic clock, from the last entry's time on. Wall clocks correct it, and none makes it
+ * jump:
+ *
+ * - The wall clock is this node's own while it agrees with what a majority of the voters' clocks
+ *   show; otherwise theirs. Alone, there is but the own one. Without a majority that agrees,
+ *   nothing is corrected.
+ * - It leaps once at most, forwards, before this process has stamped anything: the nodes were off,
+ *   and what expired meanwhile has to go. Later, a leap would make old what has just been written.
+ *   A node alone has nobody to ask: a leap of more than a week is held back for ten minutes, since
+ *   a clock that is a year ahead would otherwise delete everything that has a time to live.
+ * - From then on a difference is made good by running a tenth faster or slower. One of more than
+ *   seconds is that of a clock that was set, rightly or not: it counts after half an hour. To
+ *   expire late is a nuisance, to expire early is a loss.
+ */
+export class ClusterTime implements Clock {
+  readonly #options: ClusterTimeOptions;
+  readonly #readings = new Map<NodeId, Reading>();
+  #timeMs = 0;
+  #readAtMs: number;
+  /** Since this process began, the time was found right once. */
+  #settled = false;
+  /** Since when a leader waits for the clocks of others. */
+  #waitingSinceMs: number | null = null;
+  /** A large difference: since when, and to which wall clock. */
+  #doubt: { readonly sinceMs: number; readonly offsetMs: number } | null = null;
+  #held: HeldLeap | null = null;
+  #agreed: Agreed | null = null;
+  #reckonedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ClusterTimeOptions) {
+    this.#options = options;
+    this.#readAtMs = this.#monotonicMs();
+  }
+
+  /** A peer's wall clock is ahead of this node's monotonic clock by `offsetMs` ± `errorMs`. */
+  observe(peer: NodeId, offsetMs: number, errorMs: number): void {
+    this.#readings.set(peer, { offsetMs, errorMs, atMs: this.#monotonicMs() });
+    this.#reckonedAtMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** A leader may stamp entries; false: a moment more, and it knows what time it is. */
+  mayStamp(): boolean {
+    if (this.#settled || this.#options.isNew()) return true;
+    this.now();
+    if (this.#settled) return true;
+    this.#waitingSinceMs ??= this.#readAtMs;
+    if (this.#readAtMs - this.#waitingSinceMs < SETTLE_MS) return false;
+    this.#options.log.warn("no majority of clocks agrees, continuing from the last entry");
+    this.#settled = true;
+    return true;
+  }
+
+  now(): Millis {
+    const nowMs = this.#monotonicMs();
+    const elapsedMs = nowMs - this.#readAtMs;
+    this.#readAtMs = nowMs;
+    const floorMs = this.#options.floor();
+    const wallMs = this.#wallMs(nowMs);
+    if (this.#timeMs === 0 && floorMs === 0 && (wallMs === null || this.#options.isNew())) {
+      // Nothing was stamped yet, so nothing can be old; or it is not known yet what was.
+      return Math.floor(wallMs ?? this.#options.clock.now()) as Millis;
+    }
+    const runMs = Math.max(this.#timeMs + elapsedMs, floorMs);
+    const nextMs = wallMs === null ? runMs : this.#corrected(runMs, wallMs, elapsedMs, nowMs);
+    this.#timeMs = Math.max(this.#timeMs, floorMs, nextMs);
+    return Math.floor(this.#timeMs) as Millis;
+  }
+
+  monotonic(): Micros {
+    return this.#options.clock.monotonic();
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    return this.#options.clock.after(delayMs, run);
+  }
+
+  soon(run: () => void): void {
+    this.#options.clock.soon(run);
+  }
+
+  /** Tells how far this node's wall clock is ahead of the majority's, and of the cluster's time. */
+  measure(into: Pick<Instruments, "clockSkewSeconds" | "clockClampSeconds">): void {
+    const timeMs = this.now();
+    const ownMs = this.#options.clock.now();
+    const wallMs = this.#agreed === null ? timeMs : this.#agreed.offsetMs + this.#readAtMs;
+    into.clockSkewSeconds.value = (ownMs - wallMs) / 1000;
+    into.clockClampSeconds.value = (ownMs - timeMs) / 1000;
+  }
+
+  #corrected(runMs: number, wallMs: number, elapsedMs: number, nowMs: number): number {
+    const gapMs = wallMs - runMs;
+    if (!this.#settled) {
+      this.#settled = true;
+      if (!this.#mustHold(gapMs)) return Math.max(runMs, wallMs);
+      this.#held = { sinceMs: nowMs, offsetMs: wallMs - nowMs, isLogged: false };
+    }
+    if (this.#held !== null) return this.#whileHeld(this.#held, runMs, wallMs, nowMs);
+    if (!this.#isBelieved(gapMs, wallMs - nowMs, nowMs)) return runMs;
+    const stepMs = elapsedMs * SLEW;
+    return Math.abs(gapMs) <= stepMs ? wallMs : runMs + Math.sign(gapMs) * stepMs;
+  }
+
+  #mustHold(gapMs: number): boolean {
+    const { acceptClock, self, voters, floor } = this.#options;
+    const ids = voters();
+    const isAlone = ids.length === 1 && ids[0] === self;
+    return isAlone && !acceptClock && floor() > 0 && gapMs > LEAP_ALONE_MS_MAX;
+  }
+
+  /** Time goes on from the last entry, so nothing expires, until the clock is believed or set. */
+  #whileHeld(held: HeldLeap, runMs: number, wallMs: number, nowMs: number): number {
+    const { log } = this.#options;
+    const times = () => ({ last_entry: isoOf(runMs), clock: isoOf(wallMs) });
+    if (wallMs - runMs <= LEAP_ALONE_MS_MAX) {
+      this.#held = null;
+      if (held.isLogged) log.info("the clock is plausible again", times());
+      return Math.max(runMs, wallMs);
+    }
+    const offsetMs = wallMs - nowMs;
+    if (Math.abs(held.offsetMs - offsetMs) > NEAR_MS) {
+      this.#held = { sinceMs: nowMs, offsetMs, isLogged: held.isLogged };
+      return runMs;
+    }
+    if (nowMs - held.sinceMs >= HOLD_MS) {
+      this.#held = null;
+      log.warn("clock accepted, it was not set for ten minutes", times());
+      return wallMs;
+    }
+    if (!held.isLogged && nowMs - held.sinceMs >= HOLD_SILENT_MS) {
+      held.isLogged = true;
+      log.warn(
+        "the clock is more than a week ahead of the last entry, expiry is held back for ten minutes; RF_CLOCK_ACCEPT=1 accepts it at once",
+        times(),
+      );
+    }
+    return runMs;
+  }
+
+  #isBelieved(gapMs: number, offsetMs: number, nowMs: number): boolean {
+    if (Math.abs(gapMs) <= NEAR_MS) {
+      this.#doubt = null;
+      return true;
+    }
+    // The half hour is that of one and the same setting.
+    if (this.#doubt === null || Math.abs(this.#doubt.offsetMs - offsetMs) > NEAR_MS) {
+      this.#doubt = { sinceMs: nowMs, offsetMs };
+      this.#options.log.warn(
+        gapMs < 0
+          ? "the clock is behind the time of the cluster, which slows down after half an hour"
+          : "the clock was set forward while running, it is followed after half an hour",
+        { ahead_ms: Math.round(gapMs) },
+      );
+    }
+    return nowMs - this.#doubt.sinceMs >= PATIENCE_MS;
+  }
+
+  /** The wall clock to go by; null: there is none that a majority agrees with. */
+  #wallMs(nowMs: number): number | null {
+    if (nowMs - this.#reckonedAtMs >= RECKON_EVERY_MS) {
+      this.#agreed = this.#reckon(nowMs);
+      this.#reckonedAtMs = nowMs;
+    }
+    const { self, clock, voters } = this.#options;
+    const ownMs = clock.now();
+    const ids = voters();
+    if (ids.length === 1 && ids[0] === self) return ownMs;
+    if (this.#agreed === null) return null;
+    const { offsetMs, errorMs } = this.#agreed;
+    const agreedMs = offsetMs + nowMs;
+    return Math.abs(ownMs - agreedMs) <= SAME_MS + errorMs ? ownMs : agreedMs;
+  }
+
+  /** The middle of those clocks, as many as a majority, that are closest together. */
+  #reckon(nowMs: number): Agreed | null {
+    const { self, clock, voters } = this.#options;
+    const ids = voters();
+    const shown: Agreed[] = [];
+    for (const id of ids) {
+      const reading = this.#readings.get(id);
+      if (id === self) shown.push({ offsetMs: clock.now() - nowMs, errorMs: 0 });
+      else if (reading !== undefined && nowMs - reading.atMs <= READING_AGE_MS_MAX) {
+        shown.push(reading);
+      }
+    }
+    shown.sort((a, b) => a.offsetMs - b.offsetMs);
+    const needed = (ids.length >> 1) + 1;
+    let best: readonly Agreed[] = [];
+    let bestSpreadMs = NEAR_MS;
+    for (let first = 0; first + needed <= shown.length; first++) {
+      const some = shown.slice(first, first + needed);
+      const spreadMs = (some.at(-1)?.offsetMs ?? 0) - (some[0]?.offsetMs ?? 0);
+      if (spreadMs > bestSpreadMs) continue;
+      best = some;
+      bestSpreadMs = spreadMs;
+    }
+    const middle = best[best.length >> 1];
+    if (middle === undefined) return null;
+    const errorMs = Math.max(...best.map((one) => one.errorMs));
+    return { offsetMs: middle.offsetMs, errorMs };
+  }
+
+  #monotonicMs(): number {
+    return this.#options.clock.monotonic() / 1000;
+  }
+}
+
+const isoOf = (ms: number): string =>
+  Math.abs(ms) <= DATE_MS_MAX ? new Date(ms).toISOString() : `${Math.round(ms)} ms`;

@@ -1,0 +1,69 @@
+import type { NodeId } from "../../lib/ids.ts";
+import type { Logger } from "../../metrics/log.ts";
+import type { Core } from "../../raft/core.ts";
+import { after, before, minIndex } from "../../raft/indexes.ts";
+import type { LogIndex } from "../../raft/types.ts";
+import type { Journal } from "../../storage/journal/journal.ts";
+
+/** Whose lag lets the journal be longer than checkpoints need it. */
+export type KeptFor = "peers" | "reachable peers" | "nobody";
+
+export type JournalKeepOptions = {
+  readonly core: Pick<Core, "neededFrom">;
+  readonly journal: Pick<Journal, "bytesFrom">;
+  /** Journal that may stay for the sake of peers, counted from its end. */
+  readonly bytesMax: number;
+  /** About what would be sent to a peer that lacks everything. */
+  readonly snapshotBytes: () => number;
+  /** Bytes that are free on the disk above its reserve. */
+  readonly spareBytes: () => number;
+  readonly isReachable: (peer: NodeId) => boolean;
+  readonly log: Logger;
+};
+
+/**
+ * How much of a leader's journal stays for peers that lag. One that lags by more than a limit holds
+ * nothing: it gets a snapshot, and holds what follows that from then on.
+ */
+export class JournalKeep {
+  readonly #options: JournalKeepOptions;
+  /** That no checkpoint needed when `bound` was last asked. */
+  keptBytes = 0;
+
+  constructor(options: JournalKeepOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @param upTo the last entry that no checkpoint needs.
+   * @returns the last one that nobody needs.
+   */
+  bound(upTo: LogIndex, keptFor: KeptFor): LogIndex {
+    const { core, journal, log } = this.#options;
+    const needed = [...core.neededFrom()];
+    const lagging = needed.filter(([peer, from]) => from <= upTo && this.#counts(peer, keptFor));
+    this.keptBytes = 0;
+    if (lagging.length === 0) return upTo;
+    const ownBytes = journal.bytesFrom(after(upTo));
+    const max = this.#bytesMax(ownBytes);
+    const sized = lagging.map(([peer, from]) => ({ peer, from, bytes: journal.bytesFrom(from) }));
+    const kept = sized.filter(({ bytes }) => bytes <= max);
+    const first = kept.reduce((least, { from }) => minIndex(least, from), after(upTo));
+    for (const { peer, from, bytes } of sized) {
+      if (from < first)
+        log.info("peer lags too far behind, it will get a snapshot", { peer, bytes });
+    }
+    this.keptBytes = journal.bytesFrom(first) - ownBytes;
+    return before(first);
+  }
+
+  #bytesMax(ownBytes: number): number {
+    const { bytesMax, snapshotBytes, spareBytes } = this.#options;
+    return Math.min(bytesMax, snapshotBytes(), ownBytes + spareBytes());
+  }
+
+  #counts(peer: NodeId, keptFor: KeptFor): boolean {
+    if (keptFor === "peers") return true;
+    return keptFor === "reachable peers" && this.#options.isReachable(peer);
+  }
+}

@@ -1,0 +1,58 @@
+import type { Clock } from "../../env/clock.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type { Logger } from "../../metrics/log.ts";
+import type { ViewSample } from "../../metrics/sources.ts";
+import { DecoderCache } from "../../stream/codecs/decoder-cache.ts";
+import type { Linearizer } from "../reads/linearizer.ts";
+import { Slicer } from "../slicer.ts";
+import type { StreamApi } from "../stream-api.ts";
+import type { Commander } from "../writes/commander.ts";
+import { QueryRunner } from "./query-runner.ts";
+import { Views } from "./views.ts";
+
+export type StreamsOptions = {
+  readonly machine: Machine;
+  readonly commander: Commander;
+  readonly linearizer: Pick<Linearizer, "doubt">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly isLeader: () => boolean;
+  readonly fault: (error: unknown) => void;
+};
+
+/** Stream processing on this node: queries and joins on demand, views in the background. */
+export class Streams implements StreamApi {
+  readonly #runner: QueryRunner;
+  readonly #views: Views;
+
+  constructor(options: StreamsOptions) {
+    const slicer = new Slicer(options.clock);
+    const decoders = new DecoderCache();
+    this.#runner = new QueryRunner(options.machine, options.linearizer, slicer, decoders);
+    this.#views = new Views({ ...options, slicer, decoders });
+  }
+
+  readonly query: StreamApi["query"] = (request) => this.#runner.query(request);
+  readonly join: StreamApi["join"] = (request) => this.#runner.join(request);
+  readonly putView: StreamApi["putView"] = (name, body) => this.#views.put(name, body);
+  readonly deleteView: StreamApi["deleteView"] = (name) => this.#views.delete(name);
+  readonly getView: StreamApi["getView"] = (name, signal) =>
+    this.#runner.inSlot(signal, () => this.#views.get(name, signal));
+  readonly listViews: Views["list"] = () => this.#views.list();
+  readonly topicOfView: Views["topicOf"] = (name) => this.#views.topicOf(name);
+
+  /** The machine has applied something: once a turn. */
+  applied(): void {
+    this.#views.applied();
+  }
+
+  /** For metrics. */
+  viewLags(): readonly ViewSample[] {
+    return this.#views.lags();
+  }
+
+  /** While the node still takes writes: the leader saves its views. */
+  stop(): Promise<void> {
+    return this.#views.stop();
+  }
+}

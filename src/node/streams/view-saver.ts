@@ -1,0 +1,112 @@
+import type { Clock } from "../../env/clock.ts";
+import { encodeSaveView } from "../../machine/command-codec.ts";
+import { VIEW_STATE_BYTES_MAX } from "../../machine/views.ts";
+import type { Logger } from "../../metrics/log.ts";
+import type { Commander } from "../writes/commander.ts";
+import type { ViewTask } from "./view-task.ts";
+
+/** A change is saved after this long, */
+const SAVE_EVERY_US = 5_000_000;
+/** or when there were so many, but not sooner than this after the last save. */
+const SAVE_EVERY_CHANGES = 10_000;
+const SAVE_REST_US = 250_000;
+/** States take at most this much of the journal. */
+const SAVE_BYTES_PER_SECOND = 1024 * 1024;
+/** At a stop. */
+const LAST_SAVE_MS = 2_000;
+
+export type ViewSaverOptions = {
+  readonly commander: Commander;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly isLeader: () => boolean;
+};
+
+/**
+ * The leader's part: what its views have become goes through the log, state and positions
+ * together, so that every node can go on from there.
+ */
+export class ViewSaver {
+  readonly #options: ViewSaverOptions;
+
+  constructor(options: ViewSaverOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to save if it is time; what follows goes on by itself. */
+  async maybeSave(task: ViewTask): Promise<void> {
+    if (!this.#isDue(task)) return;
+    const saved = await this.#propose(task);
+    saved?.done.catch(() => undefined);
+  }
+
+  /** Whether any of them is to be saved later. */
+  isWaiting(tasks: readonly ViewTask[]): boolean {
+    return this.#options.isLeader() && tasks.some((task) => this.#hasChanged(task));
+  }
+
+  /** All that have changed, now; gives up after a while. */
+  async saveAll(tasks: readonly ViewTask[]): Promise<void> {
+    if (!this.isWaiting(tasks)) return;
+    const { clock } = this.#options;
+    let cancel: () => void = () => undefined;
+    const timeout = new Promise<void>((resolve) => {
+      cancel = clock.after(LAST_SAVE_MS, resolve);
+    });
+    const all = Promise.all(
+      tasks.filter((task) => this.#hasChanged(task)).map((task) => this.#saveNow(task)),
+    );
+    await Promise.race([all, timeout]);
+    cancel();
+  }
+
+  async #saveNow(task: ViewTask): Promise<void> {
+    const saved = await this.#propose(task);
+    await saved?.done;
+  }
+
+  #hasChanged(task: ViewTask): boolean {
+    return task.changes > 0;
+  }
+
+  #isDue(task: ViewTask): boolean {
+    const { clock, isLeader } = this.#options;
+    if (task.isSaving || !this.#hasChanged(task) || !isLeader()) return false;
+    // At once the first time: where the view began is worth knowing.
+    if (task.savedBytes === 0 && task.record.state === null) return true;
+    const elapsedUs = clock.monotonic() - task.savedUs;
+    if (elapsedUs < (task.savedBytes / SAVE_BYTES_PER_SECOND) * 1e6) return false;
+    const byTime = elapsedUs >= SAVE_EVERY_US;
+    return byTime || (task.changes >= SAVE_EVERY_CHANGES && elapsedUs >= SAVE_REST_US);
+  }
+
+  /** @returns null if there is nothing that could be saved. */
+  async #propose(task: ViewTask): Promise<{ readonly done: Promise<void> } | null> {
+    const { clock, commander, log } = this.#options;
+    const snapshot = await task.snapshot();
+    if (snapshot === null) {
+      // It goes on unsaved: after a restart it is worked out again from what was saved last.
+      log.error("view state too large to save", { view: task.record.name });
+      task.savedUs = clock.monotonic();
+      task.savedBytes = VIEW_STATE_BYTES_MAX;
+      return null;
+    }
+    const { bytes, changes } = snapshot;
+    const { name, viewId } = task.record;
+    task.isSaving = true;
+    task.savedUs = clock.monotonic();
+    task.savedBytes = bytes.length;
+    const outcome = commander.run({
+      type: "save_view",
+      bytes: bytes.length,
+      grows: true,
+      encode: (writer) => encodeSaveView(writer, { name, viewId, state: bytes }),
+      done: ({ saved }) => saved,
+    });
+    const done = outcome.then((saved) => {
+      task.isSaving = false;
+      if (saved === true) task.changes = Math.max(0, task.changes - changes);
+    });
+    return { done };
+  }
+}

@@ -1,0 +1,250 @@
+import { findTopic, type TopicState } from "../../broker/state.ts";
+import type { Clock } from "../../env/clock.ts";
+import { encodeDeleteView, encodePutView } from "../../machine/command-codec.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type { ViewRecord } from "../../machine/views.ts";
+import type { Logger } from "../../metrics/log.ts";
+import type { ViewSample } from "../../metrics/sources.ts";
+import type { DecoderCache } from "../../stream/codecs/decoder-cache.ts";
+import { canonicalJson } from "../../stream/json-output.ts";
+import { parseViewRequest, type QueryRequest } from "../../stream/query-request.ts";
+import type { Result, WriteReject } from "../api.ts";
+import { findPartition } from "../reads/find-partition.ts";
+import type { Slicer } from "../slicer.ts";
+import type { GetViewReject, JsonAnswer, PutViewReject, ViewSummary } from "../stream-api.ts";
+import type { Commander } from "../writes/commander.ts";
+import { readStreamBody } from "./body.ts";
+import { ViewSaver } from "./view-saver.ts";
+import { ViewTask } from "./view-task.ts";
+
+/** Between two looks for new records, so that a burst of appends is one page. */
+const REST_MS = 20;
+/** With more than this to read, a view does not rest. */
+const BUSY_LAG = 10_000;
+/** While there is something to save: how often to look whether it is time. */
+const SAVE_LOOK_MS = 500;
+/** After a view met damaged records or the like. */
+const RETRY_MS = 5_000;
+/** What a reader waits for a view to catch up, and for one that is still being loaded. */
+const CATCH_UP_MS = 250;
+const LOAD_MS = 5_000;
+const LOOK_MS = 5;
+
+export type ViewsOptions = {
+  readonly machine: Machine;
+  readonly commander: Commander;
+  readonly slicer: Slicer;
+  readonly decoders: DecoderCache;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly isLeader: () => boolean;
+  readonly fault: (error: unknown) => void;
+};
+
+/** Keeps the views of this node up to date in the background, from its own applied records. */
+export class Views {
+  readonly #options: ViewsOptions;
+  readonly #tasks = new Map<string, ViewTask>();
+  readonly #saver: ViewSaver;
+  /** The records that the tasks have; every change is another object. */
+  readonly #seen = new Map<string, ViewRecord>();
+  #cancelTimer: (() => void) | null = null;
+  #timerUs = 0;
+  #running: Promise<void> | null = null;
+  #stopping = false;
+
+  constructor(options: ViewsOptions) {
+    this.#options = options;
+    this.#saver = new ViewSaver(options);
+  }
+
+  /** Something was applied. Called once a turn, so it must cost nothing. */
+  applied(): void {
+    if (this.#options.machine.views.byName.size === 0 && this.#tasks.size === 0) return;
+    this.#later(REST_MS);
+  }
+
+  /** Saves what has changed, if this node leads. The node must still take writes. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#cancelTimer?.();
+    await this.#running;
+    await this.#saver.saveAll([...this.#tasks.values()]);
+  }
+
+  async put(name: string, body: string): Promise<Result<{ created: boolean }, PutViewReject>> {
+    const { commander, decoders, machine } = this.#options;
+    const read = readStreamBody(body, (value) => {
+      const parsed = parseViewRequest(value, decoders);
+      return parsed.ok ? { ok: true, request: { query: canonicalJson(value), ...parsed } } : parsed;
+    });
+    if (!read.ok) return read;
+    const { query, request } = read.request;
+    const { topic, partition } = request.source;
+    const refusal = await commander.whenCurrent();
+    if (refusal !== null) return { ok: false, code: refusal };
+    const found = findPartition(machine, { topic, partition: partition ?? 0 });
+    if (!found.ok) return found;
+    return await commander.run({
+      type: "put_view",
+      bytes: query.length,
+      grows: true,
+      encode: (writer) => encodePutView(writer, { name, query }),
+      done: ({ created }) => ({ ok: true, created }),
+    });
+  }
+
+  delete(name: string): Promise<Result<object, WriteReject | "view_not_found">> {
+    return this.#options.commander.run({
+      type: "delete_view",
+      bytes: name.length,
+      encode: (writer) => encodeDeleteView(writer, name),
+      done: () => ({ ok: true }),
+    });
+  }
+
+  async get(name: string, signal: AbortSignal): Promise<Result<JsonAnswer, GetViewReject>> {
+    const task = this.#find(name);
+    if (task === null) return { ok: false, code: "view_not_found" };
+    await this.#catchUp(task, signal);
+    if (signal.aborted) return { ok: false, code: "shutting_down" };
+    if (!task.isStarted(this.#topicOf(task))) {
+      return { ok: false, code: "overloaded", message: "The view is still being loaded" };
+    }
+    return { ok: true, json: await task.json(() => this.#topicOf(task)) };
+  }
+
+  list(): readonly ViewSummary[] {
+    this.#reconcile();
+    const views = [...this.#tasks].map(([view, task]) => {
+      const { topic, partition } = task.request.source;
+      return { view, topic, partition, lag: task.lag(this.#topicOf(task)) };
+    });
+    return views.sort((a, b) => (a.view < b.view ? -1 : 1));
+  }
+
+  topicOf(name: string): string | null {
+    return this.#find(name)?.request.source.topic ?? null;
+  }
+
+  lags(): readonly ViewSample[] {
+    this.#reconcile();
+    return [...this.#tasks].map(([view, task]) => ({
+      view,
+      lagRecords: task.lag(this.#topicOf(task)),
+      ...task.room,
+    }));
+  }
+
+  #find(name: string): ViewTask | null {
+    this.#reconcile();
+    return this.#tasks.get(name) ?? null;
+  }
+
+  #topicOf(task: ViewTask): TopicState | undefined {
+    return findTopic(this.#options.machine.broker, task.request.source.topic);
+  }
+
+  /** As soon as the view has all that is there now, or the time is over. */
+  async #catchUp(task: ViewTask, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const begin = clock.monotonic();
+    const isOpen = () => {
+      const topic = this.#topicOf(task);
+      if (!task.hasWork(topic)) return false;
+      const limitMs = task.isStarted(topic) ? CATCH_UP_MS : LOAD_MS;
+      return clock.monotonic() - begin < limitMs * 1000;
+    };
+    while (isOpen() && !signal.aborted && !this.#stopping) {
+      this.#later(0);
+      await new Promise<void>((resolve) => clock.after(LOOK_MS, resolve));
+    }
+  }
+
+  /** One timer for all, for what is due first. */
+  #later(delayMs: number): void {
+    if (this.#stopping || this.#running !== null) return;
+    const { clock } = this.#options;
+    const dueUs = clock.monotonic() + delayMs * 1000;
+    if (this.#cancelTimer !== null && this.#timerUs <= dueUs) return;
+    this.#cancelTimer?.();
+    this.#timerUs = dueUs;
+    this.#cancelTimer = clock.after(delayMs, () => {
+      this.#cancelTimer = null;
+      this.#running = this.#run()
+        .catch(this.#options.fault)
+        .finally(() => {
+          this.#running = null;
+          this.#rest();
+        });
+    });
+  }
+
+  /** After a run: looks again when there is something left. */
+  #rest(): void {
+    for (const task of this.#tasks.values()) {
+      if (this.#isDue(task)) this.#later(REST_MS);
+    }
+    if (this.#saver.isWaiting([...this.#tasks.values()])) this.#later(SAVE_LOOK_MS);
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      this.#reconcile();
+      let busy = false;
+      for (const task of this.#tasks.values()) {
+        if (this.#stopping) return;
+        if (this.#isDue(task)) await this.#advance(task);
+        await this.#saver.maybeSave(task);
+        busy ||= task.lag(this.#topicOf(task)) > BUSY_LAG && this.#isDue(task);
+      }
+      if (!busy) return;
+    }
+  }
+
+  #isDue(task: ViewTask): boolean {
+    return this.#options.clock.monotonic() >= task.restUntilUs && task.hasWork(this.#topicOf(task));
+  }
+
+  async #advance(task: ViewTask): Promise<void> {
+    const topic = this.#topicOf(task);
+    if (topic === undefined) return;
+    try {
+      await task.advance(topic);
+    } catch (error) {
+      // The same records fail for who reads them; the node itself goes on.
+      const { clock, log } = this.#options;
+      log.error("view failed", { view: task.record.name, error: String(error) });
+      task.restUntilUs = clock.monotonic() + RETRY_MS * 1000;
+    }
+  }
+
+  /** Tasks for the views that the log has, and no others. */
+  #reconcile(): void {
+    const { byName } = this.#options.machine.views;
+    for (const [name, task] of this.#tasks) {
+      if (byName.get(name)?.viewId !== task.record.viewId) this.#tasks.delete(name);
+    }
+    for (const name of this.#seen.keys()) if (!byName.has(name)) this.#seen.delete(name);
+    for (const [name, record] of byName) {
+      if (this.#seen.get(name) === record) continue;
+      this.#seen.set(name, record);
+      const task = this.#tasks.get(name);
+      if (task !== undefined) task.record = record;
+      else this.#begin(record);
+    }
+  }
+
+  #begin(record: ViewRecord): void {
+    const { decoders, slicer, clock, log } = this.#options;
+    const read = readStreamBody<QueryRequest>(record.query, (value) =>
+      parseViewRequest(value, decoders),
+    );
+    if (!read.ok) {
+      // Written by a version that knows more than this one.
+      log.error("view cannot be restored", { view: record.name, why: read.message ?? read.code });
+      return;
+    }
+    this.#tasks.set(record.name, new ViewTask(record, read.request, slicer, clock.monotonic()));
+  }
+}

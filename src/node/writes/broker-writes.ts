@@ -1,0 +1,172 @@
+import type { BrokerLimits, PartitionState } from "../../broker/state.ts";
+import {
+  encodeCommitOffset,
+  encodeConfigure,
+  encodeCreateTopic,
+  encodeDeleteBefore,
+  encodeDeleteGroup,
+  encodeDeleteTopic,
+  encodeSetRetention,
+} from "../../machine/command-codec.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type { Offset } from "../../record/offset.ts";
+import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damaged.ts";
+import type {
+  CommitReject,
+  CommitRequest,
+  Committed,
+  CreateTopicReject,
+  DeleteBeforeReject,
+  Deleted,
+  DeleteGroupReject,
+  PartitionRef,
+  Rejected,
+  Result,
+  RetentionReject,
+  RetentionRequest,
+  TopicShape,
+  WriteReject,
+} from "../api.ts";
+import { handleOf } from "../partition-handle.ts";
+import { type Found, findPartition } from "../reads/find-partition.ts";
+import type { Commander } from "./commander.ts";
+
+const SMALL_COMMAND_BYTES = 512;
+
+/** Topics, committed offsets, deletion and retention: every write of the broker but records. */
+export class BrokerWrites {
+  readonly #machine: Machine;
+  readonly #commander: Commander;
+  readonly #groupsMax: number;
+
+  constructor(machine: Machine, commander: Commander, groupsMax: number) {
+    this.#machine = machine;
+    this.#commander = commander;
+    this.#groupsMax = groupsMax;
+  }
+
+  /** The limits of this leader become those of all, if they differ. */
+  configure(limits: BrokerLimits): void {
+    const present = this.#machine.broker.limits;
+    const same =
+      present.dedupeWindowMs === limits.dedupeWindowMs &&
+      present.dedupeKeysMax === limits.dedupeKeysMax &&
+      present.partitionsMax === limits.partitionsMax;
+    if (!same) this.#commander.housekeep((writer) => encodeConfigure(writer, limits));
+  }
+
+  createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>> {
+    return this.#commander.run({
+      type: "create_topic",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) => encodeCreateTopic(writer, topic, partitions),
+      done: (result) => ({ ok: true, topic, partitions: result.partitions }),
+    });
+  }
+
+  deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">> {
+    return this.#commander.run({
+      type: "delete_topic",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) => encodeDeleteTopic(writer, topic),
+      done: () => ({ ok: true }),
+    });
+  }
+
+  /** An offset beyond the end counts as the end, so that no record is ever skipped by it. */
+  async commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>> {
+    const found = await this.#findUpTo(request, request.offset);
+    if (!found.ok) return found;
+    // Decided here and not at apply: it protects memory, and nodes of all versions apply the same.
+    const { groups } = this.#machine.broker;
+    if (groups.size >= this.#groupsMax && !groups.has(request.group)) {
+      return { ok: false, code: "too_many_groups", details: { groups_max: this.#groupsMax } };
+    }
+    const { topic, partition } = found;
+    const { endOffset } = partition;
+    const offset = Math.min(request.offset, endOffset) as Offset;
+    const clamped = request.offset > endOffset;
+    return await this.#commander.run({
+      type: "commit_offset",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) =>
+        encodeCommitOffset(writer, {
+          topicId: topic.topicId,
+          partition: partition.partition,
+          group: request.group,
+          offset,
+        }),
+      done: ({ committedOffset }) => ({ ok: true, committedOffset, clamped }),
+    });
+  }
+
+  deleteGroup(group: string): Promise<Result<{ offsets: number }, DeleteGroupReject>> {
+    return this.#commander.run({
+      type: "delete_group",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) => encodeDeleteGroup(writer, group),
+      done: ({ offsets }) => ({ ok: true, offsets }),
+    });
+  }
+
+  async deleteBefore(
+    request: PartitionRef & { beforeOffset: number },
+  ): Promise<Result<Deleted, DeleteBeforeReject>> {
+    const found = await this.#findUpTo(request, request.beforeOffset);
+    if (!found.ok) return found;
+    const { topic, partition } = found;
+    const { endOffset } = partition;
+    const beforeOffset = Math.min(request.beforeOffset, endOffset) as Offset;
+    const clamped = request.beforeOffset > endOffset;
+    const bytesBefore = await bytesBelow(partition, beforeOffset);
+    if (bytesBefore === null) return { ok: false, code: "data_damaged" };
+    return this.#commander.run({
+      type: "delete_before",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) =>
+        encodeDeleteBefore(writer, {
+          topicId: topic.topicId,
+          partition: partition.partition,
+          beforeOffset,
+          bytesBefore,
+        }),
+      done: ({ deletedCount, freedBytes }) => ({ ok: true, deletedCount, freedBytes, clamped }),
+    });
+  }
+
+  setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>> {
+    return this.#commander.run({
+      type: "set_retention",
+      bytes: SMALL_COMMAND_BYTES,
+      encode: (writer) => encodeSetRetention(writer, request),
+      done: () => ({ ok: true }),
+    });
+  }
+
+  /** A follower may have applied more than this leader: the end is what was committed when asked. */
+  async #findUpTo(ref: PartitionRef, offset: number): Promise<Found | Rejected<WriteReject>> {
+    const found = await this.#find(ref);
+    if (!found.ok || offset <= found.partition.endOffset) return found;
+    const outcome = await this.#commander.confirm();
+    return outcome === "ok" ? findPartition(this.#machine, ref) : { ok: false, code: outcome };
+  }
+
+  async #find(ref: PartitionRef): Promise<Found | Rejected<WriteReject>> {
+    const refusal = await this.#commander.whenCurrent();
+    return refusal === null ? findPartition(this.#machine, ref) : { ok: false, code: refusal };
+  }
+}
+
+/** @returns null if what has to be read for that is damaged and no peer has brought it back in time. */
+async function bytesBelow(partition: PartitionState, offset: Offset): Promise<number | null> {
+  // What lies below the low watermark may be gone from the disk: it frees nothing.
+  if (offset <= partition.lowWatermark) return partition.bytesBelowLow;
+  try {
+    return await handleOf(partition).log.bytesBefore(offset);
+  } catch (error) {
+    // Trimmed while we looked.
+    if (error instanceof OffsetTrimmed) return partition.bytesBelowLow;
+    if (error instanceof PartitionDamaged) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,139 @@
+import type { Clock } from "../../env/clock.ts";
+import { getValue, listKeys, listNamespaces } from "../../kv/reads.ts";
+import { utf8 } from "../../lib/bytes.ts";
+import type { Millis } from "../../lib/ids.ts";
+import { encodeKvDelete, encodeKvPut } from "../../machine/command-codec.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type {
+  KvDeleted,
+  KvDeleteReject,
+  KvDeleteRequest,
+  KvGetOutcome,
+  KvGetRequest,
+  KvListRequest,
+  KvNamespaceSummary,
+  KvPage,
+  KvPutOutcome,
+  KvPutRequest,
+  Result,
+  WriteAck,
+} from "../api.ts";
+import type { Commander } from "./commander.ts";
+
+/** Keys and values are in memory on every node, so a leader accepts no more than this. */
+export type KvLimits = {
+  /** Of keys and values, with what a key costs beside its bytes. */
+  readonly bytesMax: number;
+  /** A namespace outlives its keys, because its revisions must never be used again. */
+  readonly namespacesMax: number;
+};
+export const NO_KV_LIMITS: KvLimits = {
+  bytesMax: Number.POSITIVE_INFINITY,
+  namespacesMax: Number.POSITIVE_INFINITY,
+};
+/** Memory of a key in the index and the expiry queue, measured with 1,000,000 keys of 16 bytes. */
+const KEY_OVERHEAD_BYTES = 256;
+
+type KvRejected = {
+  readonly ok: false;
+  readonly code: "kv_full" | "too_many_namespaces";
+  readonly details: Readonly<Record<string, number>>;
+};
+
+/** The KV store as `http` sees it. */
+export class KvAccess {
+  readonly #machine: Machine;
+  readonly #commander: Commander;
+  readonly #clock: Clock;
+  readonly #limits: KvLimits;
+  /** What has expired for one reader must not come back for the next: reads never go back in time. */
+  #readMs = 0;
+
+  constructor(machine: Machine, commander: Commander, clock: Clock, limits: KvLimits) {
+    this.#machine = machine;
+    this.#commander = commander;
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  /** No entry is stamped below it, so that a key which a reader saw expire stays expired. */
+  get readFloorMs(): Millis {
+    return this.#readMs as Millis;
+  }
+
+  put(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void {
+    const { namespace, value, cas, ttlMs, timeoutMs } = request;
+    const key = utf8(request.key);
+    this.#commander.start<"kv_put", KvPutOutcome>(
+      {
+        type: "kv_put",
+        bytes: key.length + value.length,
+        grows: true,
+        timeoutMs,
+        check: () => this.#checkRoom(request, key.length),
+        encode: (writer) => encodeKvPut(writer, { namespace, key, value, cas, ttlMs }),
+        done: (result, { batchId, synced, ackedBy }) => ({
+          ok: true,
+          cas: result.cas,
+          batchId,
+          synced,
+          ackedBy,
+        }),
+      },
+      done,
+    );
+  }
+
+  /**
+   * Writes that are on their way are not counted, so the limits may be passed by as much as the queue
+   * holds. A value that is not larger than the one before is always accepted.
+   */
+  #checkRoom({ namespace, key, value }: KvPutRequest, keyBytes: number): KvRejected | null {
+    const { kv } = this.#machine;
+    const { bytesMax, namespacesMax } = this.#limits;
+    if (kv.namespaces.size >= namespacesMax && !kv.namespaces.has(namespace)) {
+      return { ok: false, code: "too_many_namespaces", details: { namespaces_max: namespacesMax } };
+    }
+    const used = kv.bytes + kv.size * KEY_OVERHEAD_BYTES;
+    if (used + keyBytes + value.length + KEY_OVERHEAD_BYTES <= bytesMax) return null;
+    const before = getValue(kv, namespace, key, this.#now());
+    if (before.status === "found" && value.length <= before.value.length) return null;
+    return { ok: false, code: "kv_full", details: { bytes_max: bytesMax } };
+  }
+
+  delete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>> {
+    const { namespace, cas, timeoutMs } = request;
+    const key = utf8(request.key);
+    return this.#commander.run({
+      type: "kv_delete",
+      bytes: key.length,
+      timeoutMs,
+      encode: (writer) => encodeKvDelete(writer, { namespace, key, cas }),
+      done: (result, ack) => ({ ok: true, deleted: result.deleted, ...ack }),
+    });
+  }
+
+  get(request: KvGetRequest): KvGetOutcome {
+    const found = getValue(this.#machine.kv, request.namespace, request.key, this.#now());
+    if (found.status === "found") {
+      return { ok: true, value: found.value, cas: found.cas, ttlMs: found.ttlMs };
+    }
+    if (found.status === "absent") return { ok: false, code: "not_found" };
+    const message = "The key expired within the last minute";
+    return { ok: false, code: "not_found", message, details: { expired: 1 } };
+  }
+
+  list(request: KvListRequest): KvPage {
+    const { namespace, prefix, after, limit } = request;
+    return listKeys(this.#machine.kv, namespace, { prefix, after, limit }, this.#now());
+  }
+
+  namespaces(): readonly KvNamespaceSummary[] {
+    return listNamespaces(this.#machine.kv, this.#now());
+  }
+
+  #now(): Millis {
+    this.#readMs = Math.max(this.#readMs, this.#machine.now, this.#clock.now());
+    return this.#readMs as Millis;
+  }
+}

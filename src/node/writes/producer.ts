@@ -1,0 +1,278 @@
+import { type Idempotency, peekDuplicate } from "../../broker/idempotency.ts";
+import { findTopic, type PartitionState, type TopicState } from "../../broker/state.ts";
+import type { Clock } from "../../env/clock.ts";
+import { sameBytes } from "../../lib/bytes.ts";
+import { sha256 } from "../../lib/digest.ts";
+import type { Millis } from "../../lib/ids.ts";
+import { encodeProduce } from "../../machine/command-codec.ts";
+import type { CommandResult } from "../../machine/commands.ts";
+import type { Machine } from "../../machine/machine.ts";
+import { partitionOfKey } from "../../record/partitioner.ts";
+import type {
+  CreateTopicReject,
+  ProduceOutcome,
+  ProduceReject,
+  ProduceRequest,
+  Rejected,
+  Result,
+  TopicShape,
+  WriteAck,
+  WriteReject,
+} from "../api.ts";
+import { handleOf, type PartitionHandle } from "../partition-handle.ts";
+import { partitionNotFound } from "../reads/find-partition.ts";
+import type { Proposal, Proposer } from "./proposer.ts";
+import { Waiter } from "./waiters.ts";
+
+export type ProducerOptions = {
+  readonly machine: Machine;
+  readonly proposer: Proposer;
+  readonly clock: Clock;
+  readonly autoCreateTopics: boolean;
+  readonly defaultPartitions: number;
+  readonly createTopic: (
+    topic: string,
+    partitions: number,
+  ) => Promise<Result<TopicShape, CreateTopicReject>>;
+};
+
+type Done = (outcome: ProduceOutcome) => void;
+
+/** Turns produce requests into commands and predicts the offsets that they will get. */
+export class Producer {
+  readonly #options: ProducerOptions;
+  #roundRobin = 0;
+
+  constructor(options: ProducerOptions) {
+    this.#options = options;
+  }
+
+  /** @param done is called once; it must not throw. */
+  produce(request: ProduceRequest, done: Done): void {
+    const { proposer } = this.#options;
+    if (proposer.refusal !== null) done({ ok: false, code: proposer.refusal });
+    else if (proposer.isCurrent) this.#produceNow(request, done);
+    else void this.#produceWhenCurrent(request, done);
+  }
+
+  async #produceWhenCurrent(request: ProduceRequest, done: Done): Promise<void> {
+    const refusal = await this.#options.proposer.whenCurrent();
+    if (refusal === null) this.#produceNow(request, done);
+    else done({ ok: false, code: refusal });
+  }
+
+  #produceNow(request: ProduceRequest, done: Done): void {
+    const topic = findTopic(this.#options.machine.broker, request.topic);
+    if (topic === undefined) void this.#createThenProduce(request, done);
+    else this.#produceTo(topic, request, done);
+  }
+
+  async #createThenProduce(request: ProduceRequest, done: Done): Promise<void> {
+    const topic = await this.#create(request);
+    if ("ok" in topic) done(topic);
+    else this.#produceTo(topic, request, done);
+  }
+
+  async #create(request: ProduceRequest): Promise<TopicState | Rejected<ProduceReject>> {
+    const { autoCreateTopics, defaultPartitions, createTopic, machine } = this.#options;
+    if (!autoCreateTopics) return { ok: false, code: "topic_not_found" };
+    // Only a valid produce creates its topic, so what can be known is checked before.
+    if (request.partition !== null && request.partition >= defaultPartitions) {
+      return partitionNotFound(request.partition, defaultPartitions);
+    }
+    const created = await createTopic(request.topic, defaultPartitions);
+    // Somebody else may have created it with another count: that one counts.
+    if (!created.ok && created.code !== "topic_exists") return { ...created, code: created.code };
+    const topic = findTopic(machine.broker, request.topic);
+    return topic ?? { ok: false, code: "topic_not_found" };
+  }
+
+  #produceTo(topic: TopicState, request: ProduceRequest, done: Done): void {
+    const rejected = this.#submit(topic, request, done);
+    if (rejected !== null) done(rejected);
+  }
+
+  /** @returns why not; null: it is on its way, and `done` will be called. */
+  #submit(topic: TopicState, request: ProduceRequest, done: Done): Rejected<ProduceReject> | null {
+    const { proposer, clock } = this.#options;
+    const number = request.partition ?? this.#choosePartition(topic, request);
+    const partition = topic.partitions[number];
+    if (partition === undefined) return partitionNotFound(number, topic.partitions.length);
+    const { records, idempotencyKey } = request;
+    const refusal = proposer.admitGrowth(records.bytes.length);
+    if (refusal !== null) return { ok: false, code: refusal };
+
+    const idempotency =
+      idempotencyKey === null
+        ? null
+        : { keyDigest: sha256(idempotencyKey, 16), payloadDigest: sha256(records.bytes, 8) };
+    const waiter = new ProduceWaiter(clock.monotonic(), partition, records.count, done);
+    if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency));
+    waiter.predict();
+    encodeProduce(proposer.writer(), topic.topicId, number, records, idempotency);
+    const proposal = proposer.submit(waiter, records.count);
+    if (request.rocket) waiter.answerNow();
+    else if (request.timeoutMs !== null) this.#startTimer(waiter, proposal, request.timeoutMs);
+    return null;
+  }
+
+  /** What an earlier write with the key got, or is going to get. */
+  #known(partition: PartitionState, idempotency: Idempotency): ExpectedKey {
+    const { machine, clock } = this.#options;
+    const { keyDigest, payloadDigest } = idempotency;
+    const text = keyDigest.toHex();
+    const now = Math.max(machine.now, clock.now()) as Millis;
+    const known = peekDuplicate(machine.broker, partition, idempotency, now);
+    if (known !== null) return { text, payloadDigest, first: { ...known, committed: true } };
+    const pending = handleOf(partition).pendingKeys.get(text);
+    if (pending === undefined) return { text, payloadDigest, first: null };
+    const payloadMatches = sameBytes(pending.payloadDigest, payloadDigest);
+    const { firstOffset, count } = pending;
+    return { text, payloadDigest, first: { firstOffset, count, payloadMatches, committed: false } };
+  }
+
+  #startTimer(waiter: ProduceWaiter, proposal: Proposal, timeoutMs: number): void {
+    const { clock, proposer } = this.#options;
+    const cancel = clock.after(timeoutMs, () =>
+      waiter.answerUnsynced(proposer.indexOf(proposal), proposer.ackedBy(proposal)),
+    );
+    waiter.setTimer(cancel);
+  }
+
+  #choosePartition(topic: TopicState, request: ProduceRequest): number {
+    const { length } = topic.partitions;
+    const key = request.key ?? request.idempotencyKey;
+    if (key !== null) return partitionOfKey(key, length);
+    this.#roundRobin = (this.#roundRobin + 1) % Number.MAX_SAFE_INTEGER;
+    return this.#roundRobin % length;
+  }
+}
+
+/** An earlier write with the same key. */
+type First = {
+  readonly firstOffset: number;
+  readonly count: number;
+  readonly payloadMatches: boolean;
+  /** False: it is only on its way, and may never be stored. */
+  readonly committed: boolean;
+};
+type ExpectedKey = {
+  readonly text: string;
+  readonly payloadDigest: Uint8Array;
+  readonly first: First | null;
+};
+
+/** Waits for one produce and keeps the prediction of the partition's end in step. */
+class ProduceWaiter extends Waiter {
+  readonly #done: Done;
+  readonly #partition: PartitionState;
+  readonly #handle: PartitionHandle;
+  readonly #count: number;
+  /** Set if this is the first write with the key, as far as is known. */
+  #ownedKey: ExpectedKey | null = null;
+  /** Set if this is a duplicate, as far as is known. */
+  #first: First | null = null;
+  #firstOffset = 0;
+
+  constructor(submittedUs: number, partition: PartitionState, count: number, done: Done) {
+    super(submittedUs);
+    this.#partition = partition;
+    this.#handle = handleOf(partition);
+    this.#count = count;
+    this.#done = done;
+  }
+
+  expectKey(key: ExpectedKey): void {
+    if (key.first === null) this.#ownedKey = key;
+    else this.#first = key.first;
+  }
+
+  /** The offset that the record gets unless leadership changes. */
+  predict(): void {
+    if (this.#first !== null) return;
+    const handle = this.#handle;
+    this.#firstOffset = this.#partition.endOffset + handle.pendingRecords;
+    handle.pendingRecords += this.#count;
+    if (this.#ownedKey !== null) {
+      const { text, payloadDigest } = this.#ownedKey;
+      const firstOffset = this.#firstOffset;
+      handle.pendingKeys.set(text, { firstOffset, count: this.#count, payloadDigest });
+    }
+  }
+
+  /** Rocket mode: the answer comes from the prediction, the record follows. */
+  answerNow(): void {
+    if (this.settle()) this.#done(this.#predicted(0, null));
+  }
+
+  /** `timeout_ms` has passed: the write goes on. */
+  answerUnsynced(batchId: number, ackedBy: number): void {
+    if (this.settle()) this.#done(this.#predicted(batchId, false, ackedBy));
+  }
+
+  protected override onApplied(
+    result: CommandResult,
+    ack: WriteAck,
+    closedUs: number,
+    nowUs: number,
+  ): void {
+    if (!result.ok || result.type !== "produce") {
+      const code = result.ok ? "topic_not_found" : result.code;
+      this.#done({ ok: false, code: code as "topic_not_found" });
+      return;
+    }
+    this.#done({
+      ok: true,
+      partition: this.#partition.partition,
+      firstOffset: result.firstOffset,
+      count: result.count,
+      duplicate: result.duplicate,
+      payloadMatches: result.payloadMatches,
+      committed: true,
+      batchId: ack.batchId,
+      synced: ack.synced,
+      ackedBy: ack.ackedBy,
+      queueUs: closedUs - this.submittedUs,
+      syncWaitUs: nowUs - closedUs,
+    });
+  }
+
+  protected override onAppended(batchId: number): boolean {
+    // The first write of a duplicate may not be committed yet: that one waits for its result.
+    if (this.#first !== null) return false;
+    this.#done(this.#predicted(batchId, true, 1));
+    return true;
+  }
+
+  protected override onTimeout(): void {
+    this.#done({ ok: false, code: "commit_timeout" });
+  }
+
+  protected override onReject(code: WriteReject): void {
+    this.#done({ ok: false, code });
+  }
+
+  override leftQueue(): void {
+    if (this.#first !== null) return;
+    this.#handle.pendingRecords -= this.#count;
+    if (this.#ownedKey !== null) this.#handle.pendingKeys.delete(this.#ownedKey.text);
+  }
+
+  #predicted(batchId: number, synced: boolean | null, ackedBy = 0): ProduceOutcome {
+    const first = this.#first;
+    return {
+      ok: true,
+      partition: this.#partition.partition,
+      firstOffset: first?.firstOffset ?? this.#firstOffset,
+      count: first?.count ?? this.#count,
+      duplicate: first !== null,
+      payloadMatches: first?.payloadMatches ?? true,
+      committed: first?.committed ?? false,
+      batchId,
+      synced,
+      ackedBy,
+      queueUs: 0,
+      syncWaitUs: 0,
+    };
+  }
+}

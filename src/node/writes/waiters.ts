@@ -1,0 +1,106 @@
+import type { CommandResult } from "../../machine/commands.ts";
+import type { WriteAck, WriteReject } from "../api.ts";
+
+/**
+ * One request that waits for its command to be committed and applied. Settled exactly once; what
+ * comes after that is ignored, since a timeout ends the wait and not the write.
+ */
+export abstract class Waiter {
+  /** Monotonic microseconds. */
+  readonly submittedUs: number;
+  #settled = false;
+  #cancelTimer: (() => void) | null = null;
+
+  constructor(submittedUs: number) {
+    this.submittedUs = submittedUs;
+  }
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** The request's own `timeout_ms`; the deadline of all is kept by the proposer. */
+  setTimer(cancel: () => void): void {
+    this.#cancelTimer = cancel;
+  }
+
+  /** Committed, applied, and on as many disks as the write concern wants. */
+  applied(result: CommandResult, ack: WriteAck, closedUs: number, nowUs: number): void {
+    if (this.settle()) this.onApplied(result, ack, closedUs, nowUs);
+  }
+
+  /** The leader's own disk has it, which is all that the write concern wants. */
+  appended(batchId: number): void {
+    if (!this.#settled && this.onAppended(batchId)) this.settle();
+  }
+
+  /** The deadline of all has passed; who came with a `timeout_ms` has that one instead. */
+  expired(): void {
+    if (this.#cancelTimer === null) this.timedOut();
+  }
+
+  timedOut(): void {
+    if (this.settle()) this.onTimeout();
+  }
+
+  /** The command will not be applied, or nobody knows. */
+  rejected(code: WriteReject): void {
+    if (this.settle()) this.onReject(code);
+  }
+
+  /** The command has left the queue; called once, even if the request was answered before. */
+  leftQueue(): void {}
+
+  protected abstract onApplied(
+    result: CommandResult,
+    ack: WriteAck,
+    closedUs: number,
+    nowUs: number,
+  ): void;
+  protected abstract onTimeout(): void;
+  protected abstract onReject(code: WriteReject): void;
+
+  /** @returns false if the answer has to wait for the result. */
+  protected onAppended(_batchId: number): boolean {
+    return false;
+  }
+
+  /** @returns false if the request was answered before. */
+  protected settle(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    return true;
+  }
+}
+
+type Refused = { readonly ok: false; readonly code: WriteReject };
+
+/** For every command but produce: they are rare enough for a closure each. */
+export class CommandWaiter<T> extends Waiter {
+  readonly #done: (outcome: T | Refused) => void;
+  readonly #map: (result: CommandResult, ack: WriteAck) => T;
+
+  constructor(
+    submittedUs: number,
+    map: (result: CommandResult, ack: WriteAck) => T,
+    done: (outcome: T | Refused) => void,
+  ) {
+    super(submittedUs);
+    this.#map = map;
+    this.#done = done;
+  }
+
+  protected override onApplied(result: CommandResult, ack: WriteAck): void {
+    this.#done(this.#map(result, ack));
+  }
+
+  protected override onTimeout(): void {
+    this.#done({ ok: false, code: "commit_timeout" });
+  }
+
+  protected override onReject(code: WriteReject): void {
+    this.#done({ ok: false, code });
+  }
+}

@@ -1,0 +1,298 @@
+/** Composition root of `ayder serve`: settings and the real world in, a running server out. */
+import { lookup } from "node:dns/promises";
+import { mkdirSync } from "node:fs";
+import { isIP } from "node:net";
+import { type Config, ConfigError } from "../config/config.ts";
+import { peerSecretOf } from "../config/peer-secret.ts";
+import { parseTopology } from "../config/topology.ts";
+import { VERSION } from "../config/version.ts";
+import { BunClock } from "../env/bun-clock.ts";
+import { BunDisk } from "../env/bun-disk.ts";
+import { checkDataDir, watchDataDir } from "../env/data-dir-watch.ts";
+import { acquireDataLock, DataDirLocked, type DataLock } from "../env/data-lock.ts";
+import { DescriptorReserve } from "../env/descriptor-reserve.ts";
+import { NoNetwork } from "../env/no-network.ts";
+import { checkMetricsToken, parseTokenSpecs, type TokenSpec } from "../http/token-spec.ts";
+import { tokenWords } from "../http/token-words.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { createInstruments, type Instruments } from "../metrics/instruments.ts";
+import type { Logger } from "../metrics/log.ts";
+import { startLoopLagProbe } from "../metrics/loop-lag.ts";
+import type { SampleApi } from "../node/api.ts";
+import { patientDisk } from "../node/maintenance/shortage.ts";
+import { Node } from "../node/node.ts";
+import type { ClusterOptions } from "../node/peers/cluster.ts";
+import type { MemberAddress } from "../node/peers/members.ts";
+import type { WriteConcern } from "../node/writes/write-concern.ts";
+import { DataDir, refuseHalfRestored } from "../storage/data-dir.ts";
+import type { CertificateFiles } from "./certificate-files.ts";
+import { startHttpThread } from "./http-worker.ts";
+import { descriptorPlan, type HttpServer, listen, tlsOf } from "./listen.ts";
+import { peerNetworkOf } from "./peer-network.ts";
+import { processLog } from "./process-log.ts";
+
+/** Requests under way get this long at a stop; with the checkpoint it stays within 10 s. */
+const STOP_GRACE_MS = 5_000;
+
+export { portOf } from "./listen.ts";
+export { isStartError } from "./start-error.ts";
+
+export type Serving = {
+  readonly url: string;
+  readonly log: Logger;
+  /** Reads the files of certificates again. Settings and tokens are read at start only. */
+  reload(): void;
+  /** Finishes what was accepted, takes a checkpoint, releases the directory. */
+  stop(): Promise<void>;
+};
+
+/**
+ * @param fault is called when the node must not go on; the caller ends the process.
+ * @throws ConfigError, and whatever keeps the data from being read: the start stops.
+ */
+export async function serve(config: Config, fault: (error: unknown) => void): Promise<Serving> {
+  const instruments = createInstruments();
+  const log = processLog(config.logLevel, instruments.logLinesLost);
+  for (const { name, nearest } of config.unknownVariables) {
+    log.warn("unknown setting ignored, see `ayder settings`", {
+      name,
+      nearest: nearest ?? undefined,
+    });
+  }
+  // These are used late; a start that they end must not have touched a disk or called a peer.
+  const tokens = config.tokens === "" ? [] : parseTokenSpecs(config.tokens);
+  if (config.metricsToken !== "") checkMetricsToken(config.metricsToken);
+  tlsOf(config);
+  await refuseUnknownHost("--host or RF_HTTP_ADDR", config.host);
+  await refuseUnknownHost("RF_HA_LISTEN", config.haListen);
+  const cluster = clusterOf(config, log);
+  const lock = lockDataDir(config.dataDir);
+  const node = await openNode(config, cluster, lock, log, instruments, fault);
+  const stopDataDirWatch = watchDataDir(lock, fault);
+  await node.start();
+  // The replayed journal is garbage now; without this it would be so for a long time.
+  Bun.gc(true);
+  const server = await serveHttp(config, node, log, instruments, fault);
+  const stopWatching = cluster.certificates?.watch();
+  const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
+  logAccess(config, tokens, log);
+  if (config.workers > 1) {
+    log.info("--workers ignored, one thread serves requests", {
+      workers: config.workers,
+    });
+  }
+  log.info("listening", { url: server.url, version: VERSION, data_dir: config.dataDir });
+  return {
+    url: server.url,
+    log,
+    reload() {
+      const hasTls = config.tlsCert !== "" || cluster.certificates !== null;
+      log.info(
+        hasTls
+          ? "reloading certificates; settings and tokens are read at the start only"
+          : "nothing to reload: no certificates are configured, settings and tokens are read at the start only",
+      );
+      server.reload();
+      cluster.certificates?.reload();
+    },
+    async stop() {
+      await server.stop(STOP_GRACE_MS);
+      await node.stop();
+      stopProbe();
+      stopWatching?.();
+      stopDataDirWatch();
+      lock.release();
+    },
+  };
+}
+
+/** Says who may do what, without the tokens. */
+function logAccess(config: Config, tokens: readonly TokenSpec[], log: Logger): void {
+  if (config.tokens === "") {
+    log.warn(
+      "no tokens configured, `dev` is accepted from this machine only; see RF_BEARER_TOKENS",
+    );
+  }
+  if (tokens.some(({ token }) => token === "dev")) {
+    log.warn("RF_BEARER_TOKENS contains the public token `dev`, use it for tests only");
+  }
+  for (const [index, token] of tokens.entries()) {
+    log.info(`token ${index + 1} of ${tokens.length}: ${tokenWords(token)}`);
+  }
+  if (config.authSkipPrefixes !== "") {
+    log.warn("paths without authentication", { prefixes: config.authSkipPrefixes });
+  }
+}
+
+/** On this thread, or on one of its own: then this one has nothing to do but what the node does. */
+async function serveHttp(
+  config: Config,
+  node: Node,
+  log: Logger,
+  instruments: Instruments,
+  fault: (error: unknown) => void,
+): Promise<HttpServer> {
+  const samples: SampleApi = {
+    ha: () => node.ha(),
+    partitionSizes: () => node.samples.partitionSizes(),
+    groupLags: () => node.samples.groupLags(),
+    viewLags: () => node.streams.viewLags(),
+    threads: () => [],
+  };
+  const served = { node, cluster: node, streams: node.streams, samples };
+  return config.haDedicatedWorker
+    ? await startHttpThread(config, served, instruments, fault)
+    : listen(config, served, log, instruments);
+}
+
+/**
+ * Looks the name up before it is listened on, since Bun reports an unknown name as a bad argument.
+ *
+ * @throws ConfigError
+ */
+async function refuseUnknownHost(setting: string, host: string): Promise<void> {
+  if (host === "" || host === "localhost" || isIP(host) !== 0) return;
+  try {
+    await lookup(host);
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new ConfigError(`${setting}: there is no host ${JSON.stringify(host)} (${code})`, {
+      cause,
+    });
+  }
+}
+
+/** Fails before anything else is started if the directory cannot be written. */
+function lockDataDir(path: string): DataLock {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return acquireDataLock(path);
+  } catch (cause) {
+    if (cause instanceof DataDirLocked) {
+      throw new ConfigError(`${cause.message}; another one is named by --data-dir`, { cause });
+    }
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigError(
+      `--data-dir or RF_DATA_DIR, ${JSON.stringify(path)}: it must be a directory that this user may write: ${reason}`,
+      { cause },
+    );
+  }
+}
+
+async function openNode(
+  config: Config,
+  cluster: ClusterOptions,
+  lock: DataLock,
+  log: Logger,
+  instruments: Instruments,
+  fault: (error: unknown) => void,
+): Promise<Node> {
+  const plan = descriptorPlan(config);
+  const reserve = new DescriptorReserve(plan.reserve);
+  const disk = BunDisk.withReserve(config.dataDir, reserve, () => checkDataDir(lock));
+  const clock = new BunClock();
+  const patient = patientDisk({ disk, clock, log, instruments });
+  await refuseHalfRestored(patient);
+  const dataDir = await DataDir.open(patient, {
+    // A node alone names its cluster at once; of several, one does when all know each other.
+    clusterId: config.haEnabled ? null : crypto.randomUUID(),
+    incarnation: crypto.randomUUID(),
+  });
+  if (cluster.founder && config.haEnabled && dataDir.identity.clusterId !== null) {
+    log.warn("RF_HA_BOOTSTRAP_LEADER ignored, the data directory is not empty");
+  }
+  return Node.open({
+    disk,
+    clock,
+    random: { u32: () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0 },
+    log,
+    instruments,
+    dataDir,
+    nodeId: config.haNodeId as NodeId,
+    storage: { ...config, segmentFilesMax: plan.segmentFiles },
+    checkpointBytes: config.checkpointBytes,
+    journalKeepBytes: config.journalKeepBytes,
+    scrubBytesPerSecond: config.scrubBytesPerSecond,
+    acceptClock: config.clockAccept,
+    autoCreateTopics: config.autoCreateTopics,
+    defaultPartitions: config.defaultPartitions,
+    commitTimeoutMs: config.commitTimeoutMs,
+    cluster,
+    writeConcern: writeConcernOf(config),
+    queueBytesMax: config.queueBytesMax,
+    queueRequestsMax: config.queueRequestsMax,
+    limits: {
+      dedupeWindowMs: config.dedupeWindowMs,
+      dedupeKeysMax: config.dedupeKeysMax,
+      partitionsMax: config.partitionsMax,
+    },
+    groupsMax: config.groupsMax,
+    kvLimits: { bytesMax: config.kvBytesMax, namespacesMax: config.namespacesMax },
+    fault,
+  });
+}
+
+/** A node alone is a cluster of one, that founds itself. */
+function clusterOf(
+  config: Config,
+  log: Logger,
+): ClusterOptions & { readonly certificates: CertificateFiles | null } {
+  const self = config.haNodeId as NodeId;
+  const timing = {
+    newClusterId: () => crypto.randomUUID(),
+    httpScheme: config.tlsCert === "" ? "http" : "https",
+    heartbeatMs: config.haHeartbeatMs,
+    electionTimeoutMs: config.haElectionTimeoutMs,
+  } as const;
+  if (!config.haEnabled) {
+    const address = {
+      id: self,
+      host: "127.0.0.1",
+      raftPort: 0,
+      httpPort: config.port,
+      priority: 0,
+    };
+    const network = new NoNetwork();
+    const alone = {
+      members: [address],
+      founder: true,
+      network,
+      identity: null,
+      certificates: null,
+    };
+    return { ...alone, ...timing };
+  }
+  const members = parseTopology(config.haNodes);
+  const own = members.find(({ id }) => id === self);
+  if (own === undefined) {
+    throw new ConfigError(`RF_HA_NODES does not name this node, RF_HA_NODE_ID="${self}"`);
+  }
+  if (config.haElectionTimeoutMs < 2 * config.haHeartbeatMs) {
+    throw new ConfigError("RF_HA_ELECTION_TIMEOUT_MS must be at least twice RF_HA_HEARTBEAT_MS");
+  }
+  const founder = mayBootstrap(config, members);
+  const secret = peerSecretOf(config, members, log);
+  return { members, founder, secret, ...peerNetworkOf(config, own, log), ...timing };
+}
+
+/**
+ * Naming the node lets all nodes have the same settings, as the replicas of a StatefulSet do.
+ *
+ * @throws ConfigError for a value that is neither a switch nor the id of a listed node.
+ */
+function mayBootstrap(config: Config, members: readonly MemberAddress[]): boolean {
+  const { haBootstrapLeader: value, haNodeId } = config;
+  if (members.some(({ id }) => id === value)) return value === haNodeId;
+  if (value === "1" || value === "true") return true;
+  if (value === "0" || value === "false") return false;
+  throw new ConfigError(
+    `RF_HA_BOOTSTRAP_LEADER: "${value}" is neither 0 nor 1 nor the id of a node of RF_HA_NODES`,
+  );
+}
+
+function writeConcernOf(config: Config): WriteConcern {
+  if (config.haWriteConcern === 1) return { kind: "appended" };
+  if (config.haWriteConcern > 1) return { kind: "nodes", count: config.haWriteConcern };
+  if (config.haSyncMode === "0") return { kind: "appended" };
+  return config.haSyncMode === "2" ? { kind: "all" } : { kind: "majority" };
+}

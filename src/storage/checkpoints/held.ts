@@ -1,0 +1,63 @@
+import type { Disk } from "../../env/disk.ts";
+import { manifestSegments } from "../partitions/manifest.ts";
+import { verifySegment } from "../partitions/segment-verify.ts";
+import { openCheckpoint } from "./reader.ts";
+import { CHECKPOINT_FILE, segmentWireName } from "./transfer-names.ts";
+
+/** A file of which the first `length` bytes do not change while its checkpoint is held. */
+export type HeldFile = {
+  /** As the other side knows it (transfer-names.ts). */
+  readonly name: string;
+  readonly path: string;
+  readonly length: number;
+  /** @returns exactly `length` bytes from `position`, which lie inside the file. */
+  read(position: number, length: number): Promise<Uint8Array>;
+  /**
+   * Reads all of it and checks it.
+   *
+   * @param nextTurn called between pieces.
+   * @throws CheckpointDamaged, PartitionDamaged
+   */
+  verify(nextTurn: () => Promise<void>): Promise<void>;
+};
+
+/** A checkpoint whose files stay unchanged until `release`. */
+export type HeldCheckpoint = {
+  readonly index: number;
+  readonly term: number;
+  /** The checkpoint file, then the segment files that it names. */
+  readonly files: readonly HeldFile[];
+  release(): Promise<void>;
+};
+
+export function heldFiles(
+  disk: Disk,
+  checkpoint: { readonly path: string; readonly index: number; readonly length: number },
+  partitions: { readonly root: string; readonly manifest: Uint8Array },
+): HeldFile[] {
+  const { path, index, length } = checkpoint;
+  const verify = async () => (await openCheckpoint(disk, path, index)).close();
+  const files = [heldFile(disk, { name: CHECKPOINT_FILE, path, length, verify })];
+  for (const segment of manifestSegments(partitions.root, partitions.manifest)) {
+    const { topicId, partition, baseOffset } = segment;
+    const name = segmentWireName({ topicId, partition, baseOffset });
+    const verifySelf = (nextTurn: () => Promise<void>) => verifySegment(disk, segment, nextTurn);
+    files.push(
+      heldFile(disk, { name, path: segment.path, length: segment.length, verify: verifySelf }),
+    );
+  }
+  return files;
+}
+
+/** Opened for each read: chunks are large, and thousands of files need not be open for hours. */
+function heldFile(disk: Disk, file: Omit<HeldFile, "read">): HeldFile {
+  const read = async (position: number, length: number) => {
+    const opened = await disk.open(file.path, "existing");
+    try {
+      return await opened.read(position, length);
+    } finally {
+      await opened.close();
+    }
+  };
+  return { ...file, read };
+}

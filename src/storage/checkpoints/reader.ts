@@ -1,0 +1,171 @@
+import type { Disk, DiskFile } from "../../env/disk.ts";
+import { DecodeError } from "../../lib/bytes.ts";
+import { readManifest } from "../partitions/manifest.ts";
+import { CheckpointDamaged } from "./damaged.ts";
+import {
+  type CheckpointMeta,
+  checkpointIndex,
+  decodeHead,
+  firstSeed,
+  KIND_END,
+  KIND_HEAD,
+  KIND_MACHINE,
+  KIND_MANIFEST,
+} from "./format.ts";
+import { ChainReader, type Frame } from "./frame-chain.ts";
+
+/**
+ * A checkpoint that was checked from end to end. The machine's chunks are streamed from the file,
+ * in the pieces in which they were written. Call `close` when done.
+ */
+export class LoadedCheckpoint {
+  readonly meta: CheckpointMeta;
+  readonly manifest: Uint8Array;
+  /** Of the file. */
+  readonly length: number;
+  readonly #file: DiskFile;
+  readonly #frames: ChainReader;
+  #next: Frame | null;
+
+  constructor(file: DiskFile, length: number, frames: ChainReader, head: Head) {
+    this.length = length;
+    this.meta = head.meta;
+    this.manifest = head.manifest;
+    this.#next = head.next;
+    this.#file = file;
+    this.#frames = frames;
+  }
+
+  /** The next chunk of the machine's snapshot; null after the last. Valid until the next call. */
+  async next(): Promise<Uint8Array | null> {
+    const frame = this.#next ?? (await this.#frames.next());
+    this.#next = null;
+    if (frame.kind === KIND_MACHINE) return frame.payload;
+    if (frame.kind !== KIND_END) throw this.#frames.damaged("frame of a wrong kind");
+    this.#next = frame;
+    return null;
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}
+
+type Head = {
+  readonly meta: CheckpointMeta;
+  readonly manifest: Uint8Array;
+  /** The first frame after the manifest. */
+  readonly next: Frame;
+};
+
+/**
+ * Opens a checkpoint and reads it twice: once to check it, so that nobody restores half of a
+ * damaged one, then for the caller.
+ *
+ * @throws CheckpointDamaged
+ */
+export async function openCheckpoint(
+  disk: Disk,
+  path: string,
+  index: number,
+): Promise<LoadedCheckpoint> {
+  const file = await disk.open(path, "existing");
+  try {
+    const length = await verify(file, path, index);
+    const frames = new ChainReader(file, path, firstSeed(index));
+    return new LoadedCheckpoint(file, length, frames, await readHead(frames, path, index));
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/**
+ * What a checkpoint says of itself, for when the rest of it may not be whole.
+ *
+ * @returns null if not even that can be read.
+ */
+export async function readCheckpointHead(
+  disk: Disk,
+  path: string,
+  index: number,
+): Promise<CheckpointMeta | null> {
+  const file = await disk.open(path, "existing");
+  try {
+    const { kind, payload } = await new ChainReader(file, path, firstSeed(index)).next();
+    return kind === KIND_HEAD ? decodeHead(payload) : null;
+  } catch (error) {
+    if (error instanceof CheckpointDamaged || error instanceof DecodeError) return null;
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Files of those in force, whole or not; the newest first. */
+export async function checkpointsIn(
+  disk: Disk,
+  directory: string,
+): Promise<{ readonly path: string; readonly index: number }[]> {
+  const files: { path: string; index: number }[] = [];
+  for (const text of await disk.list(directory)) {
+    const index = checkpointIndex(text);
+    if (index !== null) files.push({ path: `${directory}/${text}`, index });
+  }
+  return files.sort((a, b) => b.index - a.index);
+}
+
+/** The newest that is whole, of those in force. */
+export async function newestWhole(disk: Disk, directory: string): Promise<CheckpointMeta | null> {
+  for (const { path, index } of await checkpointsIn(disk, directory)) {
+    try {
+      const loaded = await openCheckpoint(disk, path, index);
+      await loaded.close();
+      return loaded.meta;
+    } catch (error) {
+      if (!(error instanceof CheckpointDamaged)) throw error;
+    }
+  }
+  return null;
+}
+
+/** @returns the length of the file. */
+async function verify(file: DiskFile, path: string, index: number): Promise<number> {
+  const frames = new ChainReader(file, path, firstSeed(index));
+  let { next } = await readHead(frames, path, index);
+  while (next.kind === KIND_MACHINE) next = await frames.next();
+  if (next.kind !== KIND_END) throw frames.damaged("frame of a wrong kind");
+  await frames.expectEnd();
+  return frames.position;
+}
+
+async function readHead(frames: ChainReader, path: string, index: number): Promise<Head> {
+  const head = await frames.next();
+  if (head.kind !== KIND_HEAD) throw frames.damaged("frame of a wrong kind");
+  const parts: Uint8Array[] = [];
+  let next = await frames.next();
+  for (; next.kind === KIND_MANIFEST; next = await frames.next()) parts.push(next.payload.slice());
+  if (parts.length === 0) throw frames.damaged("no manifest");
+  const manifest = join(parts);
+  try {
+    const meta = decodeHead(head.payload);
+    if (meta.index !== index) throw new DecodeError("index differs from the name");
+    readManifest(manifest, () => undefined);
+    return { meta, manifest, next };
+  } catch (cause) {
+    if (cause instanceof DecodeError) throw new CheckpointDamaged(path, 0, cause.message);
+    throw cause;
+  }
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}

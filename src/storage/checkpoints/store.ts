@@ -1,0 +1,450 @@
+import { type Disk, DiskFailure, DiskFull } from "../../env/disk.ts";
+import { assert } from "../../lib/assert.ts";
+import { ByteWriter } from "../../lib/bytes.ts";
+import { parentOf } from "../../lib/path.ts";
+import type { HardState, LogIndex, Term } from "../../raft/types.ts";
+import { makeDurableDirectory, syncDirectory } from "../durable.ts";
+import { JournalDamaged } from "../journal/damage.ts";
+import type { Journal } from "../journal/journal.ts";
+import { writeManifestHead } from "../partitions/manifest.ts";
+import type { PartitionCut, PartitionStore } from "../partitions/store.ts";
+import { CheckpointDamaged } from "./damaged.ts";
+import type { CheckpointMeta } from "./format.ts";
+import { type HeldCheckpoint, heldFiles } from "./held.ts";
+import { incomingRoot, removeRecord } from "./incoming.ts";
+import {
+  type CheckpointName,
+  checkpointName,
+  parseCheckpointName,
+  type RootNumber,
+  rootDirectory,
+} from "./names.ts";
+import { type LoadedCheckpoint, openCheckpoint } from "./reader.ts";
+import { removeStaleRoots } from "./stale-roots.ts";
+import { type SnapshotChunks, writeCheckpoint } from "./writer.ts";
+
+export type CheckpointStoreOptions = {
+  readonly disk: Disk;
+  /** Such as `shards/0/checkpoints`. */
+  readonly directory: string;
+  /** Empty; `recover` and `adopt` give it the directory of its root. */
+  readonly partitions: PartitionStore;
+  /** Of root 0, such as `shards/0/partitions`; other roots lie beside it. */
+  readonly partitionsDirectory: string;
+  /** Resolves in a later turn of the event loop: small writes alone do not leave the present one. */
+  readonly nextTurn: () => Promise<void>;
+};
+
+/** What the journal can still replay: entries `first` to `last`, none if `last` is `first − 1`. */
+export type JournalReach = { readonly first: number; readonly last: number };
+
+/** What `settle` needs of a journal. */
+export type SettlingJournal = Pick<
+  Journal,
+  "firstIndex" | "lastIndex" | "termAt" | "resetTo" | "claimed"
+>;
+
+/** A snapshot of another node that `SnapshotInstall.commit` has put in place. */
+export type CommittedSnapshot = CheckpointName & { readonly term: number };
+
+/** What a disk must lack for a cluster to be founded on it. */
+export type BlankEvidence = {
+  readonly journal: { readonly firstIndex: number; readonly lastIndex: number };
+  readonly hardState: HardState;
+};
+
+type Kept = {
+  name: CheckpointName;
+  readonly length: number;
+  /** Null for one of an earlier life that was not loaded. */
+  readonly cut: PartitionCut | null;
+  readonly term: number;
+  holders: number;
+  superseded: boolean;
+};
+
+/**
+ * Checkpoints of a shard: the machine's state at an index, and which bytes of which segments
+ * belong to it. The newest is kept with its predecessor, so that damage to one file can be healed
+ * from the journal; the caller keeps the journal from `journalNeededFrom` on.
+ */
+export class CheckpointStore {
+  readonly #options: CheckpointStoreOptions;
+  #partitions: PartitionStore;
+  /** Of the partition store: new checkpoints are named after it. */
+  #root: RootNumber = 0;
+  /** Durable ones of this root, oldest first. */
+  #kept: Kept[] = [];
+  /** Superseded, but held. */
+  readonly #held = new Set<Kept>();
+  #taking = false;
+  #swept = false;
+  #directoryReady = false;
+  /** The predecessor of the newest was given up. */
+  #dropped = false;
+
+  constructor(options: CheckpointStoreOptions) {
+    this.#options = options;
+    this.#partitions = options.partitions;
+  }
+
+  /** Indexes of the durable checkpoints, oldest first. */
+  get indexes(): number[] {
+    return this.#kept.map(({ name }) => name.index);
+  }
+
+  /** Of the file of the newest one: the machine's state. */
+  get newestBytes(): number {
+    return this.#kept.at(-1)?.length ?? 0;
+  }
+
+  /** The first journal entry that recovery may need: older ones may go. */
+  get journalNeededFrom(): number {
+    const alone = this.#kept.length < 2 && !this.#dropped;
+    return alone ? 1 : (this.#kept[0]?.name.index ?? 0) + 1;
+  }
+
+  /**
+   * Writes the checkpoint from which all founders of a cluster begin: index 1, term 1, no topics.
+   * To be called before `recover`; `settle` makes the journal go on behind it. A crash anywhere in
+   * between leaves a disk that is blank, or founded.
+   *
+   * @param machine of a machine that has applied nothing.
+   * @returns false if there is anything on this disk already: then that is what counts.
+   */
+  async found(
+    { journal, hardState }: BlankEvidence,
+    meta: Pick<CheckpointMeta, "clusterId" | "configuration">,
+    machine: SnapshotChunks,
+  ): Promise<boolean> {
+    if ((await this.#available()).length > 0) return false;
+    if (journal.firstIndex > 1 || journal.lastIndex > 0) return false;
+    if (hardState.term > 0 || hardState.vote !== null) return false;
+    const { disk, nextTurn } = this.#options;
+    await this.#prepareDirectory();
+    const manifest = new ByteWriter(8);
+    writeManifestHead(manifest, 0);
+    const path = this.#path({ index: 1, root: 0, state: "install" });
+    const content = { meta: { ...meta, index: 1, term: 1 }, manifest: manifest.view(), machine };
+    await writeCheckpoint(disk, `${path}.tmp`, content, nextTurn);
+    await disk.rename(`${path}.tmp`, path);
+    await syncDirectory(disk, this.#options.directory);
+    return true;
+  }
+
+  /**
+   * Finds the newest checkpoint that is whole, and restores the partition store from it; the caller
+   * then calls `settle`, feeds the chunks to the machine, closes it, and applies the journal from
+   * `meta.index + 1`. An older one, or none at all, is used only if the journal reaches from it to
+   * beyond the damaged one.
+   *
+   * @returns null if there is no checkpoint: the journal must begin at 1.
+   * @throws CheckpointDamaged if damage cannot be healed in this way.
+   */
+  async recover(journal: JournalReach): Promise<LoadedCheckpoint | null> {
+    const names = await this.#available();
+    await this.#forgetInstalled(names);
+    let damage: CheckpointDamaged | null = null;
+    for (let name = names.pop(); name !== undefined; name = names.pop()) {
+      const loaded = await this.#open(name);
+      if (loaded instanceof CheckpointDamaged) {
+        damage ??= loaded;
+        if (journal.last < name.index) throw damage;
+        continue;
+      }
+      if (damage !== null && journal.first > name.index + 1) {
+        await loaded.close();
+        throw damage;
+      }
+      if (damage !== null) await this.#setAside(name.index);
+      const predecessor = names.pop();
+      // One of another root is what an installed snapshot has replaced.
+      if (predecessor?.root === name.root) this.#kept.push(entry(predecessor, 0, 0, null));
+      this.#restore(name, loaded);
+      return loaded;
+    }
+    if (damage === null) return null;
+    if (journal.first > 1) throw damage;
+    await this.#setAside(0);
+    return null;
+  }
+
+  /**
+   * After `recover` has thrown: no checkpoint counts any more, and a snapshot of a peer takes their
+   * place. The journal must be abandoned before, else it would seem to begin nowhere.
+   */
+  async startOver(): Promise<void> {
+    this.#kept = [];
+    await this.#setAside(0);
+  }
+
+  /**
+   * After `recover` or `adopt`: makes the journal continue the checkpoint if a crash, or the switch
+   * itself, has left it behind. It does nothing else, so it may be called at every start.
+   *
+   * @returns whether the journal was reset.
+   * @throws JournalDamaged if the journal lacks entries that it had when the checkpoint was taken.
+   */
+  async settle(journal: SettlingJournal): Promise<boolean> {
+    const newest = this.#kept[this.#kept.length - 1];
+    if (newest === undefined) return false;
+    const { name, term } = newest;
+    const behind = journal.termAt(name.index as LogIndex) !== term;
+    // One that was cut for damage knows that entries are missing.
+    if (name.state === "ckpt" && behind && journal.claimed === null) {
+      throw missingJournal(this.#path(name), name.index, journal);
+    }
+    if (behind) await journal.resetTo(name.index as LogIndex, term as Term);
+    if (name.state === "install") {
+      const settled: CheckpointName = { ...name, state: "ckpt" };
+      const { disk, directory } = this.#options;
+      await disk.rename(this.#path(name), this.#path(settled));
+      await syncDirectory(disk, directory);
+      newest.name = settled;
+    }
+    return behind;
+  }
+
+  /**
+   * Switches to a snapshot that `SnapshotInstall.commit` has put in place. No checkpoint may be
+   * under way. Then: restore the machine, `settle`, use `partitions` instead of the old store, close
+   * that, and call `removeStale`.
+   *
+   * @param partitions an empty store; it is given the directory of the snapshot's root.
+   */
+  async adopt(name: CommittedSnapshot, partitions: PartitionStore): Promise<LoadedCheckpoint> {
+    assert(!this.#taking, "no checkpoint is taken while another is adopted");
+    assert(name.index > (this.indexes.at(-1) ?? 0), "a snapshot goes forward");
+    const loaded = await this.#open(name);
+    if (loaded instanceof CheckpointDamaged) throw loaded;
+    for (const kept of this.#kept) {
+      kept.superseded = true;
+      if (kept.holders > 0) this.#held.add(kept);
+    }
+    this.#kept = [];
+    this.#partitions = partitions;
+    this.#directoryReady = true;
+    this.#dropped = true;
+    this.#restore(name, loaded);
+    return loaded;
+  }
+
+  /**
+   * Takes a checkpoint of this instant. The cut is made before this returns its promise: begin the
+   * machine's snapshot and call this in one synchronous step, with `meta.index` the last applied
+   * entry, which must be durable in the journal.
+   *
+   * @returns once the checkpoint is durable and what it supersedes is gone.
+   * @throws DiskFull if there was no room: nothing changed, and it may be tried again.
+   */
+  take(meta: CheckpointMeta, machine: SnapshotChunks): Promise<void> {
+    assert(!this.#taking, "one checkpoint at a time");
+    assert((this.indexes.at(-1) ?? 0) < meta.index, "checkpoints go forward");
+    this.#taking = true;
+    const cut = this.#partitions.beginCut();
+    return this.#take(meta, machine, cut).finally(() => {
+      this.#taking = false;
+    });
+  }
+
+  /** Gives up the older of two, to free the files that only it names. The journal may follow. */
+  async dropPredecessor(): Promise<void> {
+    if (this.#kept.length === 0) return;
+    this.#dropped = true;
+    while (this.#kept.length > 1) await this.#dropOldest();
+  }
+
+  /** Keeps the newest checkpoint and its files unchanged, to be sent to a follower. */
+  hold(): HeldCheckpoint | null {
+    const kept = this.#kept[this.#kept.length - 1];
+    if (kept === undefined || kept.cut === null) return null;
+    const { name, length, term, cut } = kept;
+    // Its file is about to get another name.
+    if (name.state === "install") return null;
+    kept.holders++;
+    const root = rootDirectory(this.#options.partitionsDirectory, name.root);
+    const files = heldFiles(
+      this.#options.disk,
+      { path: this.#path(name), index: name.index, length },
+      { root, manifest: cut.manifest },
+    );
+    let released = false;
+    return {
+      index: name.index,
+      term,
+      files,
+      release: async () => {
+        if (released) return;
+        released = true;
+        await this.#letGo(kept);
+      },
+    };
+  }
+
+  /** Reads all that are kept. @returns the indexes of those that are not whole. */
+  async findDamaged(): Promise<number[]> {
+    const damaged: number[] = [];
+    for (const kept of [...this.#kept]) {
+      if (kept.superseded) continue;
+      kept.holders++;
+      try {
+        const loaded = await this.#open(kept.name);
+        if (loaded instanceof CheckpointDamaged) damaged.push(kept.name.index);
+        else await loaded.close();
+      } catch (error) {
+        if (!(error instanceof DiskFailure)) throw error;
+        damaged.push(kept.name.index);
+      } finally {
+        await this.#letGo(kept);
+      }
+    }
+    return damaged;
+  }
+
+  async #letGo(kept: Kept): Promise<void> {
+    kept.holders--;
+    if (kept.superseded && kept.holders === 0) await this.#remove(kept);
+  }
+
+  /**
+   * Removes roots that an installed snapshot has replaced, with their checkpoints, and what was
+   * received for nothing. In the background, any time after `settle`.
+   */
+  async removeStale(): Promise<void> {
+    const { disk, directory, partitionsDirectory } = this.#options;
+    const inUse = [this.#root, ...[...this.#held].map(({ name }) => name.root)];
+    await removeStaleRoots({ disk, checkpoints: directory, partitionsDirectory, inUse });
+  }
+
+  async #take(meta: CheckpointMeta, machine: SnapshotChunks, cut: PartitionCut): Promise<void> {
+    const { disk, directory, nextTurn } = this.#options;
+    const name: CheckpointName = { index: meta.index, root: this.#root, state: "ckpt" };
+    const temporary = `${this.#path(name)}.tmp`;
+    try {
+      await this.#prepareDirectory();
+      // Side by side: the shorter the machine's snapshot lives, the less of it has to be copied.
+      const content = { meta, manifest: cut.manifest, machine };
+      const blob = writeCheckpoint(disk, temporary, content, nextTurn);
+      const [flushed, written] = await Promise.allSettled([cut.flush(), blob]);
+      if (flushed.status === "rejected") throw flushed.reason;
+      if (written.status === "rejected") throw written.reason;
+      await disk.rename(temporary, this.#path(name));
+      await syncDirectory(disk, directory);
+      this.#kept.push(entry(name, meta.term, written.value, cut));
+      this.#dropped = false;
+    } catch (error) {
+      cut.release();
+      if (error instanceof DiskFull) await disk.remove(temporary);
+      throw error;
+    }
+    while (this.#kept.length > 2) await this.#dropOldest();
+    await this.#sweepOnce();
+  }
+
+  #restore(name: CheckpointName, loaded: LoadedCheckpoint): void {
+    const directory = rootDirectory(this.#options.partitionsDirectory, name.root);
+    const cut = this.#partitions.restore(loaded.manifest, directory);
+    this.#root = name.root;
+    const { index, root, state } = name;
+    this.#kept.push(entry({ index, root, state }, loaded.meta.term, loaded.length, cut));
+  }
+
+  /** Those in force, oldest first. */
+  async #available(): Promise<CheckpointName[]> {
+    const names: CheckpointName[] = [];
+    for (const text of await this.#options.disk.list(this.#options.directory)) {
+      const name = parseCheckpointName(text);
+      if (name !== null && name.state !== "part") names.push(name);
+      else if (text.endsWith(".tmp")) {
+        await this.#options.disk.remove(`${this.#options.directory}/${text}`);
+      }
+    }
+    return names.sort((a, b) => a.index - b.index || a.root - b.root);
+  }
+
+  /** A crash may leave the record of a transfer that ended with its installation. */
+  async #forgetInstalled(names: readonly CheckpointName[]): Promise<void> {
+    const { disk, partitionsDirectory } = this.#options;
+    const shard = parentOf(partitionsDirectory);
+    const incoming = await incomingRoot(disk, shard);
+    if (names.some(({ root }) => root === incoming)) await removeRecord(disk, shard);
+  }
+
+  async #open(name: CheckpointName): Promise<LoadedCheckpoint | CheckpointDamaged> {
+    try {
+      return await openCheckpoint(this.#options.disk, this.#path(name), name.index);
+    } catch (error) {
+      if (error instanceof CheckpointDamaged) return error;
+      throw error;
+    }
+  }
+
+  /** Renames what is newer than `index` and damaged, before its segments are written anew. */
+  async #setAside(index: number): Promise<void> {
+    const { disk, directory } = this.#options;
+    for (const newer of await this.#available()) {
+      if (newer.index <= index) continue;
+      await disk.rename(this.#path(newer), `${this.#path(newer)}.damaged`);
+    }
+    await syncDirectory(disk, directory);
+  }
+
+  async #dropOldest(): Promise<void> {
+    const kept = this.#kept.shift();
+    if (kept === undefined) return;
+    kept.superseded = true;
+    if (kept.holders === 0) await this.#remove(kept);
+    else this.#held.add(kept);
+  }
+
+  /** First the file, durably, then what only it names: never a checkpoint without its segments. */
+  async #remove(kept: Kept): Promise<void> {
+    const { disk, directory } = this.#options;
+    this.#held.delete(kept);
+    if (kept.name.root !== this.#root) return this.removeStale();
+    await disk.remove(this.#path(kept.name));
+    await syncDirectory(disk, directory);
+    kept.cut?.release();
+  }
+
+  /** Once per life, when no checkpoint of an earlier one is left that was not loaded. */
+  async #sweepOnce(): Promise<void> {
+    if (this.#swept || this.#kept.some(({ cut }) => cut === null)) return;
+    this.#swept = true;
+    const { disk, directory } = this.#options;
+    const oldest = this.#kept[0]?.name.index ?? 0;
+    for (const text of await disk.list(directory)) {
+      const name = parseCheckpointName(text.replace(/\.damaged$/, ""));
+      // What is in another root, or being received, is for `removeStale`.
+      if (name !== null && (name.root !== this.#root || name.state === "part")) continue;
+      const stray = name === null || name.index < oldest || text.endsWith(".damaged");
+      if (stray) await disk.remove(`${directory}/${text}`);
+    }
+    await this.#partitions.sweep();
+    await this.removeStale();
+  }
+
+  async #prepareDirectory(): Promise<void> {
+    if (this.#directoryReady) return;
+    await makeDurableDirectory(this.#options.disk, this.#options.directory);
+    this.#directoryReady = true;
+  }
+
+  #path({ index, root, state }: CheckpointName): string {
+    return `${this.#options.directory}/${checkpointName(index, root, state)}`;
+  }
+}
+
+const entry = (
+  name: CheckpointName,
+  term: number,
+  length: number,
+  cut: PartitionCut | null,
+): Kept => ({ name, term, length, cut, holders: 0, superseded: false });
+
+function missingJournal(path: string, index: number, journal: SettlingJournal): JournalDamaged {
+  const { firstIndex, lastIndex } = journal;
+  const from = (lastIndex < index ? lastIndex + 1 : index) as LogIndex;
+  const reason = `entry ${index} of its term was durable when this checkpoint was taken, and the journal has ${firstIndex} to ${lastIndex}`;
+  return new JournalDamaged({ file: path, position: 0, from, to: index as LogIndex, reason });
+}

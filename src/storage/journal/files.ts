@@ -1,0 +1,68 @@
+import type { Disk } from "../../env/disk.ts";
+import { segmentSeed } from "./frame.ts";
+import type { Spare } from "./preallocated.ts";
+import {
+  decodeSegmentHeader,
+  type Opened,
+  SEGMENT_HEADER_BYTES,
+  type Segment,
+  segmentIdOf,
+  segmentPath,
+} from "./segment.ts";
+import { zeroBehind } from "./zeros.ts";
+
+const SPARE_BYTES_MIN = 512;
+
+type Place = { readonly disk: Disk; readonly directory: string };
+
+/** All files of a journal, in order. They are to be closed. */
+export async function openSegments({
+  disk,
+  directory,
+  identity,
+}: Place & { readonly identity: number }): Promise<Opened[]> {
+  const files: Opened[] = [];
+  for (const name of await disk.list(directory)) {
+    const id = segmentIdOf(name);
+    if (id === null) continue;
+    const path = segmentPath(directory, id);
+    const file = await disk.open(path, "existing");
+    const size = await file.size();
+    const header = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES));
+    const segment: Segment = {
+      id,
+      path,
+      file,
+      seed: segmentSeed(identity, id),
+      capacity: size,
+      end: SEGMENT_HEADER_BYTES,
+      baseIndex: header?.baseIndex ?? 0,
+      readers: 0,
+      released: false,
+      durable: true,
+    };
+    files.push({ segment, header, size });
+  }
+  return files;
+}
+
+/** Of the files behind the journal: a torn activation in them is wiped. A half-made last one goes. */
+export async function keepSpares(
+  { disk, directory }: Place,
+  unused: readonly Opened[],
+): Promise<Spare[]> {
+  const spares: Spare[] = [];
+  for (const { segment, size } of unused) {
+    const { id, path, file } = segment;
+    if (size < SPARE_BYTES_MIN && segment === unused.at(-1)?.segment) {
+      await file.close();
+      await disk.remove(path);
+      continue;
+    }
+    await zeroBehind(file, 0, size);
+    await file.sync();
+    spares.push({ id, path, file, size });
+  }
+  if (unused.length > 0) await disk.syncDirectory(directory);
+  return spares;
+}

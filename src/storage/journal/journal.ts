@@ -1,0 +1,492 @@
+/**
+ * The append-only journal: this node's durable Raft log, and the only thing that is synced on the
+ * way to an answer. Formats and reasons: DESIGN.md.
+ */
+import { DiskFailure } from "../../env/disk.ts";
+import { assert } from "../../lib/assert.ts";
+import type { Entry, LogIndex, Term, TermRun } from "../../raft/types.ts";
+import { JournalIndex } from "./entry-index.ts";
+import {
+  FRAME_HEADER_BYTES,
+  FrameEncoder,
+  frameBytes,
+  KIND_RESET,
+  KIND_WATERMARK,
+  segmentSeed,
+} from "./frame.ts";
+import type { JournalOptions } from "./options.ts";
+import { JournalFull, Spares } from "./preallocated.ts";
+import { readEntries } from "./reader.ts";
+import { type Recovered, recoverJournal } from "./recovery.ts";
+import {
+  decodeSegmentHeader,
+  encodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_VERSION,
+  type Segment,
+} from "./segment.ts";
+import { JournalSegments } from "./segments.ts";
+import { type JournalClaim, laterEnd, readClaim, removeClaim } from "./truncated-log.ts";
+
+const SEGMENT_BYTES_DEFAULT = 32 * 1024 * 1024;
+const RESERVE_BYTES_DEFAULT = 64 * 1024 * 1024;
+const SPARE_COUNT = 2;
+/** No append for so long: the last one gets a watermark of its own. */
+const IDLE_MS = 2;
+
+export type { JournalOptions } from "./options.ts";
+
+export type JournalOpened = {
+  readonly journal: Journal;
+  /** The end of an append that was never answered, cut off; null after a clean end. */
+  readonly torn: Recovered["torn"];
+  /** What was damaged, if `cutDamaged` made something of it; see `Journal.claimed`. */
+  readonly salvaged: Recovered["salvaged"];
+  /** What is damaged of the part that a checkpoint has, and was done without. */
+  readonly covered: Recovered["covered"];
+  readonly bytesRead: number;
+};
+
+export class Journal {
+  readonly #options: JournalOptions;
+  readonly #index: JournalIndex;
+  readonly #segments: JournalSegments;
+  readonly #spares: Spares;
+  readonly #encoder = new FrameEncoder();
+  #chain: number;
+  #durableIndex: number;
+  /** Everything before it in the active segment is synced. */
+  #syncedPosition: number;
+  #busy = false;
+  #releasing: Promise<void> | null = null;
+  #marking: Promise<void> | null = null;
+  #marked = true;
+  #timer: (() => void) | null = null;
+  #appends = 0;
+  #failure: DiskFailure | null = null;
+  #closed = false;
+  #claimed: JournalClaim | null = null;
+  /** The newest segment of those in which recovery met damage. */
+  #damaged: Segment | null = null;
+
+  /**
+   * Opens what is in the directory, which must exist.
+   *
+   * @throws JournalDamaged if entries that were durable cannot be read; nothing is changed then.
+   * @throws JournalUnsupported if it was written by a later version or belongs to another node.
+   * @throws DiskFailure
+   */
+  static async open(options: JournalOptions): Promise<JournalOpened> {
+    const index = new JournalIndex();
+    const recovered = await recoverJournal({
+      disk: options.disk,
+      directory: options.directory,
+      identity: options.identity,
+      index,
+      onEntries: options.onEntries ?? null,
+      cutDamaged: options.cutDamaged ?? false,
+      ...(options.covered === undefined ? {} : { covered: options.covered }),
+    });
+    const journal = new Journal(options, index, recovered);
+    journal.#claimed = await readClaim(options.disk, options.directory, options.identity);
+    if (recovered.segments.length === 0) await journal.#spares.prepareFirst();
+    journal.#spares.refill();
+    journal.#armIdle();
+    const { torn, salvaged, covered, bytesRead } = recovered;
+    if (covered !== null) journal.#damaged = recovered.segments.at(-1) ?? null;
+    return { journal, torn, salvaged, covered, bytesRead };
+  }
+
+  private constructor(options: JournalOptions, index: JournalIndex, recovered: Recovered) {
+    this.#options = options;
+    this.#index = index;
+    const { segments } = recovered;
+    this.#segments = new JournalSegments(options.disk, options.directory, index, segments);
+    this.#chain = recovered.chain;
+    this.#durableIndex = index.lastIndex;
+    this.#syncedPosition = recovered.segments.at(-1)?.end ?? 0;
+    this.#marked = recovered.segments.length === 0;
+    this.#spares = new Spares(
+      {
+        disk: options.disk,
+        directory: options.directory,
+        segmentBytes: options.segmentBytes ?? SEGMENT_BYTES_DEFAULT,
+        reserveBytes: options.reserveBytes ?? RESERVE_BYTES_DEFAULT,
+        count: SPARE_COUNT,
+        onSpaceLow: options.onSpaceLow ?? (() => {}),
+        onFailure: (failure) => void this.#fail(failure),
+      },
+      recovered.spares,
+      recovered.nextId,
+    );
+  }
+
+  /** First entry that can be read; `lastIndex + 1` if there is none. */
+  get firstIndex(): LogIndex {
+    return this.#index.firstIndex as LogIndex;
+  }
+
+  /** Term of entry `firstIndex − 1`. */
+  get baseTerm(): Term {
+    return this.#index.baseTerm as Term;
+  }
+
+  get lastIndex(): LogIndex {
+    return this.#index.lastIndex as LogIndex;
+  }
+
+  get lastTerm(): Term {
+    return this.#index.lastTerm as Term;
+  }
+
+  /** Everything up to here is on stable storage. */
+  get durableIndex(): LogIndex {
+    return this.#durableIndex as LogIndex;
+  }
+
+  /**
+   * The last entry that this journal is known to have held before it was cut for damage; null if it
+   * never was, or has been released. Until then the node must not campaign, nor vote for a log that
+   * ends before this.
+   */
+  get claimed(): JournalClaim | null {
+    return this.#claimed;
+  }
+
+  /**
+   * Segments that are damaged within a checkpoint can be released as soon as another one, or the
+   * same, has this entry too. Null: there are none, or the journal has not gone on behind them yet.
+   */
+  get damagedUpTo(): LogIndex | null {
+    const damaged = this.#damaged;
+    if (damaged === null || damaged.released || damaged === this.#segments.active) return null;
+    return (this.#index.lastIn(damaged) ?? this.#index.firstIndex - 1) as LogIndex;
+  }
+
+  /** Forgets the claim if the durable log reaches as far. @returns whether there is none any more. */
+  async releaseClaim(): Promise<boolean> {
+    this.#check();
+    const claimed = this.#claimed;
+    if (claimed === null) return true;
+    const index = this.durableIndex;
+    const end = { index, term: this.#index.termAt(index) ?? this.baseTerm };
+    if (laterEnd(end, claimed) !== end) return false;
+    await removeClaim(this.#options.disk, this.#options.directory);
+    this.#claimed = null;
+    return true;
+  }
+
+  /** No further segment could be prepared: produce must be refused, what frees space may go on. */
+  get spaceLow(): boolean {
+    return this.#spares.spaceLow;
+  }
+
+  /** Bytes of files, spares left out. */
+  get bytes(): number {
+    return this.#segments.bytes;
+  }
+
+  /** Of the files that stay if entry `index` does. */
+  readonly bytesFrom = (index: LogIndex): number => this.#segments.bytesFrom(index);
+
+  /** @returns null for an entry that is not here; `firstIndex − 1` has a term. */
+  termAt(index: LogIndex): Term | null {
+    return this.#index.termAt(index);
+  }
+
+  /** The terms of all entries here. */
+  termRuns(): TermRun[] {
+    return this.#index.termRuns();
+  }
+
+  /**
+   * Appends with one write and one fdatasync. Calls must not overlap.
+   *
+   * @param entries ascending without a gap. If the first is not above `lastIndex`, it and those
+   *   behind it replace what was there.
+   * @returns the last index, durable now.
+   * @throws JournalFull if no segment could be prepared; nothing was written, it may be called again.
+   * @throws DiskFailure on any other error, and on every call after it: once fsync has failed, the
+   *   kernel may drop the pages and report success on the next try (Rebello et al., USENIX ATC 2020).
+   */
+  async append(entries: readonly Entry[]): Promise<LogIndex> {
+    this.#enter();
+    try {
+      // Without a turn lost on the way: the disk works while the caller goes on.
+      if (this.#marking !== null) await this.#settleMark();
+      const bytes = this.#checkBatch(entries);
+      const first = entries[0]?.index ?? 0;
+      const ready = this.#segmentFor(bytes, first - 1, this.#termBefore(first));
+      const segment = ready instanceof Promise ? await ready : ready;
+      const start = this.#encode(segment, entries);
+      await this.#commit(segment, start);
+      this.#durableIndex = this.#index.lastIndex;
+      return this.#index.lastIndex as LogIndex;
+    } catch (failure) {
+      throw this.#fail(failure);
+    } finally {
+      this.#busy = false;
+      this.#armIdle();
+    }
+  }
+
+  /** After a snapshot is installed: empty, continuing after `index`. */
+  async resetTo(index: LogIndex, term: Term): Promise<void> {
+    this.#enter();
+    try {
+      await this.#settleMark();
+      while (this.#releasing !== null) await this.#releasing;
+      const segment = await this.#roll(FRAME_HEADER_BYTES, index, term);
+      this.#encoder.claim(this.#durableIndex, 0);
+      this.#encoder.mark(KIND_RESET, index, term);
+      this.#index.reset(index, term);
+      await this.#commit(segment, 0);
+      this.#durableIndex = index;
+      await this.#segments.dropOlder();
+    } catch (failure) {
+      throw this.#fail(failure);
+    } finally {
+      this.#busy = false;
+    }
+    this.#spares.refill();
+  }
+
+  /**
+   * Live entries `from … to`, as far as they are durable: at most about `maxBytes` of payload, but
+   * at least one.
+   *
+   * @throws JournalDamaged if a checksum is wrong.
+   */
+  async read(from: LogIndex, to: LogIndex, maxBytes: number): Promise<Entry[]> {
+    this.#check();
+    assert(from >= this.#index.firstIndex, "read begins at or after firstIndex");
+    const end = Math.min(to, this.#durableIndex);
+    if (from > end) return [];
+    const entries = await readEntries(this.#index, from, end, maxBytes);
+    // A cut meanwhile has voided what lies behind it.
+    while ((entries.at(-1)?.index ?? 0) > this.#index.lastIndex) entries.pop();
+    return entries;
+  }
+
+  /** Lets segments go whose entries are all at or below `upTo`, as a checkpoint covers them. */
+  async release(upTo: LogIndex): Promise<void> {
+    this.#check();
+    while (this.#releasing !== null) await this.#releasing;
+    this.#check();
+    this.#releasing = this.#segments.release(upTo);
+    try {
+      await this.#releasing;
+    } catch (failure) {
+      throw this.#fail(failure);
+    } finally {
+      this.#releasing = null;
+    }
+    this.#spares.refill();
+  }
+
+  /** Tries again to prepare segments. @returns whether there is space now. */
+  retrySpace(): Promise<boolean> {
+    this.#check();
+    return this.#spares.retry();
+  }
+
+  /** Writes the watermark of the last append now instead of after the idle time. */
+  async noteIdle(): Promise<void> {
+    this.#check();
+    if (this.#busy || this.#marked) return;
+    this.#marking ??= this.#mark();
+    await this.#marking;
+  }
+
+  /**
+   * Leaves the last append covered by a durable watermark.
+   *
+   * @throws DiskFailure if the disk fails meanwhile; not again for an earlier failure.
+   */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    const failed = this.#failure;
+    assert(!this.#busy, "the journal is closed between appends");
+    this.#timer?.();
+    this.#timer = null;
+    if (this.#marking !== null) await this.#marking;
+    if (this.#failure === null) {
+      await this.noteIdle();
+      await this.#segments.active?.file.sync();
+    }
+    this.#closed = true;
+    if (this.#releasing !== null) await this.#releasing;
+    await this.#spares.close();
+    await this.#segments.close();
+    if (this.#failure !== failed) throw this.#failure;
+  }
+
+  /** On most paths nothing is pending and nothing is waited for. */
+  #settleMark(): Promise<void> | null {
+    return this.#marking === null ? null : this.#marking.then(() => this.#check());
+  }
+
+  #checkBatch(entries: readonly Entry[]): number {
+    let next = entries[0]?.index ?? 0;
+    assert(next > 0, "a batch is not empty");
+    assert(next <= this.#index.lastIndex + 1, "the journal has no gaps");
+    assert(next >= this.#index.firstIndex, "what a checkpoint covers is never replaced");
+    let bytes = 0;
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i];
+      assert(entry !== undefined && entry.index === next, "a batch has no gaps");
+      bytes += frameBytes(entry.data.length);
+      next++;
+    }
+    return bytes;
+  }
+
+  #termBefore(first: number): number {
+    const term = this.#index.termAt(first - 1);
+    assert(term !== null, "the entry before a batch has a term");
+    return term;
+  }
+
+  /** The active segment, or a new one if the batch does not fit or replaces older segments' entries. */
+  #segmentFor(bytes: number, baseIndex: number, baseTerm: number): Segment | Promise<Segment> {
+    const active = this.#segments.active;
+    if (
+      active !== undefined &&
+      active.end + bytes <= active.capacity &&
+      baseIndex >= active.baseIndex
+    ) {
+      this.#encoder.begin(active.seed, active.end, this.#chain);
+      return active;
+    }
+    return this.#roll(bytes, baseIndex, baseTerm);
+  }
+
+  /** Goes on in the next spare. Its header is written together with the frames that follow. */
+  async #roll(bytes: number, baseIndex: number, baseTerm: number): Promise<Segment> {
+    const active = this.#segments.active;
+    // The header names the last frame before it, so an unsynced watermark must not get lost.
+    if (active !== undefined && active.end > this.#syncedPosition) {
+      await active.file.sync();
+      this.#syncedPosition = active.end;
+    }
+    const spare = await this.#spares.take(SEGMENT_HEADER_BYTES + bytes);
+    const seed = segmentSeed(this.#options.identity, spare.id);
+    const header = encodeSegmentHeader({
+      version: SEGMENT_VERSION,
+      capacity: spare.size,
+      id: spare.id,
+      baseIndex,
+      baseTerm,
+      watermark: Math.min(this.#durableIndex, baseIndex),
+      identity: this.#options.identity,
+      previousChain: this.#chain,
+    });
+    const segment: Segment = {
+      id: spare.id,
+      path: spare.path,
+      file: spare.file,
+      seed,
+      capacity: spare.size,
+      end: 0,
+      baseIndex,
+      readers: 0,
+      released: false,
+      durable: false,
+    };
+    this.#segments.add(segment);
+    this.#syncedPosition = 0;
+    this.#encoder.begin(seed, 0, 0);
+    this.#encoder.raw(header, decodeSegmentHeader(header)?.checksum ?? 0);
+    this.#spares.refill();
+    return segment;
+  }
+
+  /** Puts the frames into the buffer and the entries into the index. @returns where they begin. */
+  #encode(segment: Segment, entries: readonly Entry[]): number {
+    const first = entries[0]?.index ?? 0;
+    this.#index.truncateTo(first - 1);
+    this.#durableIndex = Math.min(this.#durableIndex, first - 1);
+    this.#encoder.claim(this.#durableIndex, this.#syncedPosition);
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i];
+      if (entry === undefined) continue;
+      assert(entry.term >= this.#index.lastTerm, "terms never go back");
+      this.#index.add(segment, entry.index, entry.term, this.#encoder.position);
+      this.#encoder.entry(entry);
+    }
+    return segment.end;
+  }
+
+  async #commit(segment: Segment, start: number): Promise<void> {
+    const encoder = this.#encoder;
+    const written = segment.file.write(start, encoder.view());
+    if (written !== null) await written;
+    this.#chain = encoder.chain;
+    segment.end = encoder.position;
+    await segment.file.sync();
+    segment.durable = true;
+    this.#syncedPosition = segment.end;
+    this.#appends++;
+    this.#marked = false;
+  }
+
+  /** An unsynced watermark behind the last append, so that later damage to it shows as damage. */
+  async #mark(): Promise<void> {
+    const segment = this.#segments.active;
+    this.#marked = true;
+    if (segment === undefined || segment.end + FRAME_HEADER_BYTES > segment.capacity) return;
+    try {
+      const encoder = this.#encoder;
+      encoder.begin(segment.seed, segment.end, this.#chain);
+      encoder.claim(this.#durableIndex, this.#syncedPosition);
+      encoder.mark(KIND_WATERMARK, this.#index.lastIndex, this.#index.lastTerm);
+      await segment.file.write(segment.end, encoder.view());
+      this.#chain = encoder.chain;
+      segment.end = encoder.position;
+    } catch (failure) {
+      this.#fail(failure);
+    } finally {
+      this.#marking = null;
+    }
+  }
+
+  /** One timer for many appends: it looks again while they go on. */
+  #armIdle(): void {
+    const clock = this.#options.clock;
+    if (clock === undefined || this.#timer !== null || this.#marked) return;
+    if (this.#failure !== null || this.#closed) return;
+    const seen = this.#appends;
+    this.#timer = clock.after(IDLE_MS, () => {
+      this.#timer = null;
+      if (this.#closed || this.#failure !== null || this.#marked) return;
+      if (this.#busy || this.#appends !== seen) return this.#armIdle();
+      this.#marking ??= this.#mark();
+    });
+  }
+
+  #enter(): void {
+    this.#check();
+    assert(!this.#busy, "appends do not overlap");
+    this.#busy = true;
+  }
+
+  #check(): void {
+    assert(!this.#closed, "a closed journal is not used");
+    if (this.#failure !== null) {
+      throw new DiskFailure("the journal is not used after an earlier failure", {
+        cause: this.#failure,
+      });
+    }
+  }
+
+  /** Remembers the first failure of the disk. Lack of space before anything was written is not one. */
+  #fail(failure: unknown): unknown {
+    if (!(failure instanceof DiskFailure)) return failure;
+    if (failure instanceof JournalFull) return failure;
+    if (this.#failure === null) {
+      this.#failure = failure;
+      this.#options.onFailure?.(failure);
+    }
+    return failure;
+  }
+}

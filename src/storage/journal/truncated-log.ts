@@ -1,0 +1,143 @@
+/**
+ * What a journal once held and lost to damage: the last entry that it is known to have had. It is
+ * written before the damaged end is cut, and stands until the log reaches as far again. Until then
+ * the node may be the one on which an acknowledged entry depends: it must not campaign, nor vote
+ * for a shorter log.
+ *
+ * `claimed` in the journal's directory, two copies at 0 and 512, each: u32 CRC-32 of the rest, seeded
+ * with the identity of the journal; u32 magic "AyJc", u32 version, u64 index, u64 term.
+ */
+import type { Disk } from "../../env/disk.ts";
+import { ByteReader, ByteWriter } from "../../lib/bytes.ts";
+import { crc32 } from "../../lib/crc32.ts";
+import type { LogIndex, Term } from "../../raft/types.ts";
+import { JournalDamaged, type LogEnd } from "./damage.ts";
+import { scanFrames } from "./scan.ts";
+import { type Opened, SEGMENT_HEADER_BYTES, segmentIdOf } from "./segment.ts";
+
+const MAGIC = 0x634a7941;
+const VERSION = 1;
+const COPY_BYTES = 28;
+const COPIES = [0, 512] as const;
+
+export type JournalClaim = { readonly index: LogIndex; readonly term: Term };
+
+export const claimPath = (directory: string): string => `${directory}/claimed`;
+
+/** The later of two ends of a log, as elections compare them. */
+export function laterEnd<E extends LogEnd>(a: E, b: E): E {
+  return b.term > a.term || (b.term === a.term && b.index > a.index) ? b : a;
+}
+
+/**
+ * The last entry of which any frame or header of a journal knows.
+ *
+ * @param prefix where that part ends that can be read.
+ * @throws JournalDamaged if the very end is missing: a claim that is too low is worse than none.
+ */
+export async function lastHeld(
+  files: readonly Opened[],
+  prefix: LogEnd,
+  { damage, held }: JournalDamaged,
+): Promise<JournalClaim> {
+  let last = held === null ? prefix : laterEnd(prefix, held);
+  let newest: Opened | undefined;
+  for (const file of files) {
+    const { segment, header, size } = file;
+    if (header !== null) {
+      last = laterEnd(last, { index: header.baseIndex, term: header.baseTerm });
+      newest = file;
+    }
+    await scanFrames(segment, SEGMENT_HEADER_BYTES, size, ({ index, term }) => {
+      last = laterEnd(last, { index, term });
+      newest = file;
+    });
+  }
+  if (!isEndHere(files, newest)) {
+    const reason = `${damage.reason}; how far the journal went is not known, so it is not cut`;
+    throw new JournalDamaged({ ...damage, reason });
+  }
+  return { index: last.index as LogIndex, term: last.term as Term };
+}
+
+/** Nothing is missing behind the newest file with frames, nor the end of that. */
+function isEndHere(files: readonly Opened[], newest: Opened | undefined): boolean {
+  if (newest === undefined) return false;
+  const { segment, header, size } = newest;
+  const isGapless = files
+    .slice(files.indexOf(newest))
+    .every((file, i) => file.segment.id === segment.id + i);
+  return isGapless && (header === null || size >= header.capacity);
+}
+
+/** @throws JournalDamaged if there is a claim that cannot be read: no vote would be safe. */
+export async function readClaim(
+  disk: Disk,
+  directory: string,
+  identity: number,
+): Promise<JournalClaim | null> {
+  const path = claimPath(directory);
+  const bytes = await disk.readWhole(path);
+  if (bytes === null) return null;
+  for (const at of COPIES) {
+    const claim = decode(bytes.subarray(at, at + COPY_BYTES), identity);
+    if (claim !== null) return claim;
+  }
+  const none = 0 as LogIndex;
+  const reason = "it says what the journal has lost, and has a wrong checksum";
+  throw new JournalDamaged({ file: path, position: 0, from: none, to: none, reason });
+}
+
+export async function writeClaim(
+  disk: Disk,
+  directory: string,
+  identity: number,
+  claim: JournalClaim,
+): Promise<void> {
+  await disk.writeWhole(claimPath(directory), encodeClaim(claim, identity));
+}
+
+/** The whole file. */
+export function encodeClaim(claim: JournalClaim, identity: number): Uint8Array {
+  const writer = new ByteWriter(COPY_BYTES);
+  writer.u32(0);
+  writer.u32(MAGIC);
+  writer.u32(VERSION);
+  writer.u64(claim.index);
+  writer.u64(claim.term);
+  writer.setU32(0, crc32(writer.view().subarray(4), identity));
+  const bytes = new Uint8Array((COPIES[1] ?? 0) + COPY_BYTES);
+  for (const at of COPIES) bytes.set(writer.view(), at);
+  return bytes;
+}
+
+/**
+ * Empties a journal, which must be closed, and remembers how far it went. After a crash in between
+ * it is to be called again.
+ */
+export async function abandonJournal(
+  disk: Disk,
+  directory: string,
+  identity: number,
+  end: JournalClaim,
+): Promise<void> {
+  const former = await readClaim(disk, directory, identity);
+  await writeClaim(disk, directory, identity, former === null ? end : laterEnd(former, end));
+  for (const name of await disk.list(directory)) {
+    if (segmentIdOf(name) !== null) await disk.remove(`${directory}/${name}`);
+  }
+  await disk.syncDirectory(directory);
+}
+
+export async function removeClaim(disk: Disk, directory: string): Promise<void> {
+  await disk.remove(claimPath(directory));
+  await disk.syncDirectory(directory);
+}
+
+function decode(bytes: Uint8Array, identity: number): JournalClaim | null {
+  if (bytes.length < COPY_BYTES) return null;
+  const reader = new ByteReader(bytes);
+  if (reader.u32() !== crc32(bytes.subarray(4), identity)) return null;
+  if (reader.u32() !== MAGIC || reader.u32() !== VERSION) return null;
+  return { index: reader.u64() as LogIndex, term: reader.u64() as Term };
+}

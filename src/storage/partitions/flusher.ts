@@ -1,0 +1,258 @@
+import { type Disk, DiskFull } from "../../env/disk.ts";
+import { failedSync } from "../durable.ts";
+import { PartitionDamaged } from "./damaged.ts";
+import type { PartitionLog } from "./log.ts";
+import { FilesClosed, type SegmentFiles } from "./segment-files.ts";
+import type { SegmentIndexes } from "./segment-indexes.ts";
+import type { SegmentState } from "./segment-state.ts";
+import type { TailBudget } from "./tail-budget.ts";
+
+/** From so many unflushed bytes on a partition is written in the background. */
+const FLUSH_BYTES = 256 * 1024;
+/** Written in one turn of the event loop at most. */
+const TURN_BYTES = 1024 * 1024;
+/** An active segment with fewer points is walked after a restart: that is 2 MiB. */
+const STORED_POINTS_MIN = 64;
+
+export type FlusherOptions = {
+  readonly disk: Disk;
+  readonly files: SegmentFiles;
+  readonly indexes: SegmentIndexes;
+  readonly budget: TailBudget;
+  /** Background writes at a time. */
+  readonly concurrency: number;
+  /** From so many unflushed bytes of all partitions on, those that wait longest are written. */
+  readonly unflushedBytesLimit: number;
+  readonly nextTurn: () => Promise<void>;
+  readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
+  readonly onDiskFull: (full: boolean) => void;
+  readonly onFailure: (error: unknown) => void;
+};
+
+/** Moves bytes from tails to segment files: in the background without sync, at a checkpoint with. */
+export class PartitionFlusher {
+  readonly #options: FlusherOptions;
+  unflushedBytes = 0;
+  diskFull = false;
+  /** A directory of a partition was made, and its entry is not synced. */
+  rootDirty = false;
+  /** Have unflushed bytes; those that wait longest come first. */
+  readonly #dirty = new Set<PartitionLog>();
+  /** Have many. */
+  readonly #full = new Set<PartitionLog>();
+  #running = 0;
+  #writtenInTurn = 0;
+
+  constructor(options: FlusherOptions) {
+    this.#options = options;
+  }
+
+  /** Called for every append. */
+  appended(log: PartitionLog, bytes: number): void {
+    const unflushed = log.appendedTo - log.tail.flushedTo;
+    if (unflushed === bytes) this.#dirty.add(log);
+    this.unflushedBytes += bytes;
+    const full = unflushed >= FLUSH_BYTES;
+    if (full && log.flushing === null) this.#full.add(log);
+    if (full || this.unflushedBytes > this.#options.unflushedBytesLimit) this.#pump();
+    this.#options.budget.enforce();
+  }
+
+  /** Resolves when the file has everything up to `target`; not yet durable. */
+  async flush(log: PartitionLog, target: number): Promise<void> {
+    while (log.tail.flushedTo < target && !log.discarded) {
+      log.flushing ??= this.#writeNext(log).finally(() => {
+        log.flushing = null;
+      });
+      await log.flushing;
+    }
+  }
+
+  /**
+   * Resolves when everything up to `target` is durable.
+   *
+   * @param segments those that hold bytes between what was synced before and `target`.
+   */
+  async sync(log: PartitionLog, target: number, segments: readonly SegmentState[]): Promise<void> {
+    await this.flush(log, target);
+    // A deletion waits for the cut; only the end of the store does not.
+    if (log.discarded) throw new FilesClosed(`${log.directory} was not written to its end`);
+    for (const segment of segments) {
+      await this.#syncFile(segment.path);
+      await this.#storeActiveIndex(log, segment);
+    }
+    if (log.directoryDirty) {
+      log.directoryDirty = false;
+      await this.syncDirectory(log.directory);
+    }
+    log.syncedTo = Math.max(log.syncedTo, target);
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    await this.#options.disk.syncDirectory(path).catch(failedSync);
+  }
+
+  /** Tries again what a full disk stopped. */
+  retry(): void {
+    this.#setDiskFull(false);
+    for (const log of this.#dirty) {
+      if (log.appendedTo - log.tail.flushedTo >= FLUSH_BYTES) this.#full.add(log);
+    }
+    this.#pump();
+  }
+
+  /** Forgets the unflushed bytes of a partition that is gone. */
+  discard(log: PartitionLog): void {
+    log.discarded = true;
+    this.unflushedBytes -= log.appendedTo - log.tail.flushedTo;
+    this.#dirty.delete(log);
+    this.#full.delete(log);
+    log.tail.clear();
+  }
+
+  /** Starts background writes up to the allowed number. */
+  #pump(): void {
+    while (!this.diskFull && this.#running < this.#options.concurrency) {
+      const log = this.#next();
+      if (log === null) return;
+      this.#full.delete(log);
+      this.#running++;
+      void this.#run(log);
+    }
+  }
+
+  #next(): PartitionLog | null {
+    for (const log of this.#full) return log;
+    if (this.unflushedBytes <= this.#options.unflushedBytesLimit) return null;
+    for (const log of this.#dirty) if (log.flushing === null) return log;
+    return null;
+  }
+
+  async #run(log: PartitionLog): Promise<void> {
+    try {
+      await this.flush(log, log.appendedTo);
+    } catch (error) {
+      if (!(error instanceof DiskFull)) this.#options.onFailure(error);
+    }
+    this.#running--;
+    this.#pump();
+  }
+
+  async #writeNext(log: PartitionLog): Promise<void> {
+    const { tail } = log;
+    const chunk = tail.unflushed();
+    if (chunk === null) return;
+    const { segment } = chunk;
+    const end = chunk.end;
+    const bytes = chunk.bytes.subarray(tail.flushedTo - chunk.start, chunk.length);
+    const position = tail.flushedTo - segment.start;
+    segment.pin();
+    try {
+      if (!segment.fileReady) await this.#prepare(log, segment);
+      await this.#options.files.use(segment.path, "existing", async (file, handle) => {
+        handle.dirty = true;
+        await file.write(position, bytes);
+      });
+      if (!log.discarded) this.#flushed(log, end);
+      await this.#storeSealedIndexes(log);
+      if (this.diskFull) this.#setDiskFull(false);
+      await this.#breathe(bytes.length);
+    } catch (error) {
+      if (error instanceof DiskFull) this.#setDiskFull(true);
+      throw error;
+    } finally {
+      segment.unpin();
+    }
+  }
+
+  async #breathe(bytes: number): Promise<void> {
+    this.#writtenInTurn += bytes;
+    if (this.#writtenInTurn < TURN_BYTES) return;
+    this.#writtenInTurn = 0;
+    await this.#options.nextTurn();
+  }
+
+  #flushed(log: PartitionLog, end: number): void {
+    this.unflushedBytes -= end - log.tail.flushedTo;
+    log.tail.flushedTo = end;
+    // What is left gets a place at the end of the queue.
+    this.#dirty.delete(log);
+    if (log.appendedTo > end) this.#dirty.add(log);
+    this.#options.budget.flushed();
+  }
+
+  /** Makes the file, or cuts it back to what the checkpoint vouches for. */
+  async #prepare(log: PartitionLog, segment: SegmentState): Promise<void> {
+    const { disk, files } = this.#options;
+    if (!log.directoryReady) {
+      await disk.makeDirectory(log.directory);
+      log.directoryReady = true;
+      this.rootDirty = true;
+    }
+    if (segment.restoredLength === 0) {
+      await files.use(segment.path, "truncate", () => Promise.resolve());
+      log.directoryDirty = true;
+    } else {
+      const missing = await this.#cutBack(segment);
+      if (missing !== null && !(await this.#options.heal(missing))) throw missing;
+    }
+    segment.fileReady = true;
+  }
+
+  /** @returns what is wrong if the file is too short for that. */
+  #cutBack({ path, restoredLength }: SegmentState): Promise<PartitionDamaged | null> {
+    return this.#options.files.use(path, "existing", async (file) => {
+      const size = await file.size();
+      if (size > restoredLength) await file.truncate(restoredLength);
+      return size < restoredLength ? new PartitionDamaged(path, size, "the file ends early") : null;
+    });
+  }
+
+  async #storeSealedIndexes(log: PartitionLog): Promise<void> {
+    const { indexes } = this.#options;
+    for (let segment = log.sealed[0]; segment !== undefined; segment = log.sealed[0]) {
+      if (segment.end > log.tail.flushedTo || log.discarded) return;
+      if (!segment.trimmed) await this.#storeIndex(log, segment);
+      segment.indexStored = true;
+      indexes.release(segment);
+      log.sealed.shift();
+    }
+  }
+
+  /** An index that cannot be made of a damaged segment is made by whoever needs it, once it is whole. */
+  async #storeIndex(log: PartitionLog, segment: SegmentState): Promise<void> {
+    try {
+      await this.#options.indexes.store(segment, log.seed);
+    } catch (error) {
+      if (!(error instanceof PartitionDamaged)) throw error;
+      // Not waited for: what heals may have to wait for this very write.
+      void this.#options.heal(error);
+    }
+  }
+
+  async #storeActiveIndex(log: PartitionLog, segment: SegmentState): Promise<void> {
+    const points = segment.index?.count ?? 0;
+    if (segment.sealed || segment.trimmed || points === segment.storedPoints) return;
+    if (points < STORED_POINTS_MIN) return;
+    segment.pin();
+    try {
+      await this.#storeIndex(log, segment);
+      segment.storedPoints = points;
+    } finally {
+      segment.unpin();
+    }
+  }
+
+  async #syncFile(path: string): Promise<void> {
+    await this.#options.files.use(path, "existing", async (file, handle) => {
+      handle.dirty = false;
+      await file.sync().catch(failedSync);
+    });
+  }
+
+  #setDiskFull(full: boolean): void {
+    if (this.diskFull === full) return;
+    this.diskFull = full;
+    this.#options.onDiskFull(full);
+  }
+}

@@ -1,0 +1,423 @@
+import { assert } from "../../lib/assert.ts";
+import {
+  batchCount,
+  batchLength,
+  batchLogicalBytes,
+  partitionSeed,
+  stampBatch,
+} from "../../record/batch-header.ts";
+import { PartitionDamaged } from "./damaged.ts";
+import { type LookupGoal, type LookupSource, lookUp } from "./lookup.ts";
+import { type RawBatches, rawRange } from "./raw.ts";
+import { INDEX_INTERVAL_BYTES, type SegmentIndex } from "./segment-index.ts";
+import type { SegmentIndexes } from "./segment-indexes.ts";
+import type { SegmentReader } from "./segment-reader.ts";
+import { type SegmentRecord, SegmentState } from "./segment-state.ts";
+import { Tail, type TailChunk } from "./tail.ts";
+import type { TailBudget } from "./tail-budget.ts";
+import { PartitionPage, PartitionWindow, type Source } from "./window.ts";
+
+const READ_BYTES_MIN = 16 * 1024;
+const READ_BYTES_MAX = 256 * 1024;
+/** An active segment that holds only trimmed records is given up from this size on. */
+const ROLL_TRIMMED_BYTES = 1024 * 1024;
+
+/** Segments that one read may have healed for it. */
+const HEALS_MAX = 4;
+
+/** What the logs of a shard share. */
+export type PartitionShared = {
+  readonly segmentBytes: number;
+  readonly budget: TailBudget;
+  readonly reader: SegmentReader;
+  readonly indexes: SegmentIndexes;
+  /** Number of the newest cut. */
+  lastCut: number;
+  /** Bytes joined the tail; not yet in the file. */
+  appended(log: PartitionLog, bytes: number): void;
+  /** Brings damaged bytes back. @returns whether it is worth another try. */
+  heal(damage: PartitionDamaged): Promise<boolean>;
+  /** These are no longer part of the log; their files go when nobody needs them. */
+  trimmed(log: PartitionLog, segments: readonly SegmentState[]): void;
+};
+
+/** A partition as a checkpoint describes it. */
+export type PartitionRecord = {
+  readonly topicId: number;
+  readonly partition: number;
+  readonly lowWatermark: number;
+  readonly endOffset: number;
+  readonly endBytes: number;
+  readonly lastTimestampMs: number;
+  readonly segments: readonly SegmentRecord[];
+};
+
+export type PartitionSizes = {
+  readonly segments: number;
+  /** In files or on the way there. */
+  readonly storedBytes: number;
+  readonly memoryBytes: number;
+  readonly unflushedBytes: number;
+};
+
+/**
+ * The stored batches of one partition. Appends go to memory only; the store writes them to segment
+ * files in the background and syncs them at a checkpoint. Until then the journal has them.
+ */
+export class PartitionLog implements LookupSource {
+  readonly topicId: number;
+  readonly partition: number;
+  readonly directory: string;
+  readonly seed: number;
+  /** Number of the newest cut when it was made: only later ones can name it. */
+  readonly createdCut: number;
+  readonly tail: Tail;
+  segments: SegmentState[];
+  lowWatermark: number;
+  endOffset: number;
+  /** Logical bytes of all records ever appended. */
+  endBytes: number;
+  lastTimestampMs: number;
+  /** Ends in the stream of stored bytes: appended ≥ flushed (in `tail`) ≥ synced. */
+  appendedTo: number;
+  syncedTo: number;
+  /** The topic is gone: nothing is read any more. */
+  deleted = false;
+  /** Nothing is written any more either. */
+  discarded = false;
+  /** Sealed segments whose `.idx` file is not written yet. */
+  sealed: SegmentState[] = [];
+  /** The next three belong to the flusher. */
+  directoryReady: boolean;
+  directoryDirty = false;
+  flushing: Promise<void> | null = null;
+  readonly #shared: PartitionShared;
+  readonly #memory: Source;
+  #active: SegmentState;
+  /** Of the active segment, as a checkpoint recorded it. */
+  readonly restoredEnd: { readonly position: number; readonly offset: number };
+  /** Where the last read of a file stopped. */
+  #hint: ReadHint | null = null;
+
+  constructor(shared: PartitionShared, directory: string, record: PartitionRecord) {
+    this.topicId = record.topicId;
+    this.partition = record.partition;
+    this.directory = directory;
+    this.seed = partitionSeed(record.topicId, record.partition);
+    this.#memory = { seed: this.seed, file: null, position: 0 };
+    this.#shared = shared;
+    this.createdCut = shared.lastCut;
+    this.lowWatermark = record.lowWatermark;
+    this.endOffset = record.endOffset;
+    this.restoredEnd = {
+      position: record.segments[record.segments.length - 1]?.length ?? 0,
+      offset: record.endOffset,
+    };
+    this.endBytes = record.endBytes;
+    this.lastTimestampMs = record.lastTimestampMs;
+    let start = 0;
+    this.segments = record.segments.map((one) => {
+      const segment = new SegmentState(directory, start, 0, one);
+      start += one.length;
+      return segment;
+    });
+    this.directoryReady = start > 0;
+    this.appendedTo = start;
+    this.syncedTo = start;
+    this.tail = new Tail(shared.budget, start);
+    for (const sealed of this.segments.slice(0, -1)) {
+      sealed.sealed = true;
+      sealed.index = null;
+      sealed.indexStored = true;
+    }
+    this.#active = this.segments[this.segments.length - 1] ?? this.#addSegment();
+  }
+
+  /**
+   * Appends batches as the edge encoded them; the stored copy gets offset, timestamp and checksum.
+   *
+   * @param baseOffset must be `endOffset`.
+   * @param timestampMs must not be less than that of the append before.
+   * @param count records in all batches together.
+   * @param logicalBytes keys and values of all batches together.
+   */
+  append(
+    batches: Uint8Array,
+    baseOffset: number,
+    timestampMs: number,
+    count: number,
+    logicalBytes: number,
+  ): void {
+    assert(baseOffset === this.endOffset, "appends must be dense");
+    assert(timestampMs >= this.lastTimestampMs, "timestamps must not go back");
+    const endBytes = this.endBytes + logicalBytes;
+    this.lastTimestampMs = timestampMs;
+    for (let at = 0; at < batches.length; ) {
+      const length = batchLength(batches, at);
+      const whole = length === batches.length;
+      this.#store(whole ? batches : batches.subarray(at, at + length), timestampMs);
+      at += length;
+    }
+    assert(this.endOffset === baseOffset + count, "the batches must hold `count` records");
+    assert(this.endBytes === endBytes, "the batches must hold `logicalBytes`");
+    this.#shared.appended(this, batches.length);
+  }
+
+  #store(batch: Uint8Array, timestampMs: number): void {
+    const { length } = batch;
+    let segment = this.#active;
+    if (segment.length > 0 && segment.length + length > this.#shared.segmentBytes) {
+      segment = this.#roll();
+    }
+    const chunk = this.tail.room(segment, length, this);
+    const at = chunk.length;
+    chunk.bytes.set(batch, at);
+    stampBatch(chunk.bytes, at, this.endOffset, timestampMs, this.seed);
+    chunk.length = at + length;
+    segment.grow(this.endOffset, length, timestampMs, this.endBytes);
+    this.appendedTo += length;
+    this.endOffset += batchCount(batch, 0);
+    this.endBytes += batchLogicalBytes(batch, 0);
+  }
+
+  /**
+   * Whole batches that hold the page beginning at `startOffset` (or at the low watermark, if that
+   * is higher): up to `maxRecords` records and `maxBytes` logical bytes, at least one record.
+   *
+   * @returns a promise only if a file has to be read.
+   * @throws PartitionDamaged instead of wrong data.
+   */
+  read(
+    startOffset: number,
+    maxRecords: number,
+    maxBytes: number,
+  ): Uint8Array[] | Promise<Uint8Array[]> {
+    const newPage = () =>
+      new PartitionPage(Math.max(startOffset, this.lowWatermark), maxRecords, maxBytes);
+    const page = newPage();
+    if (this.#takeFromTail(page)) return page.slices;
+    return this.#healing(this.#readOn(page), () => this.#readOn(newPage()));
+  }
+
+  /** What met damage is done again, as long as that heals. */
+  async #healing<T>(first: Promise<T>, again: () => T | Promise<T>): Promise<T> {
+    let attempt: T | Promise<T> = first;
+    for (let heals = 0; ; heals++) {
+      try {
+        return await attempt;
+      } catch (error) {
+        const isDamage = error instanceof PartitionDamaged;
+        if (!isDamage || heals === HEALS_MAX || !(await this.#shared.heal(error))) throw error;
+      }
+      attempt = again();
+    }
+  }
+
+  /**
+   * Whole verified batches from the one that holds `fromOffset` up to `toOffset`, for a peer that
+   * repairs its copy: at least one batch, and else no more than `maxBytes`.
+   *
+   * @returns null if they are not here: trimmed, or not applied yet.
+   */
+  rawRange(fromOffset: number, toOffset: number, maxBytes: number): Promise<RawBatches | null> {
+    return rawRange(this, fromOffset, toOffset, maxBytes);
+  }
+
+  /** True when the page has all that it can get. */
+  #takeFromTail(page: PartitionPage): boolean {
+    while (!page.full && page.next < this.endOffset) {
+      const chunk = this.tail.at(page.next);
+      if (chunk === null) return false;
+      const window = this.#chunkWindow(chunk, page.next);
+      page.take(window);
+      chunk.hintOffset = window.offset;
+      chunk.hintAt = window.at;
+    }
+    return true;
+  }
+
+  async #readOn(page: PartitionPage): Promise<Uint8Array[]> {
+    while (!this.#takeFromTail(page)) {
+      const window = await this.fileWindow(page.next, this.#bytesFor(page));
+      if (window !== null) {
+        page.take(window);
+        this.#keepHint(window);
+      } else if (page.slices.length > 0 || this.deleted) {
+        break;
+      } else {
+        page.next = Math.max(page.next, this.lowWatermark);
+      }
+    }
+    return page.slices;
+  }
+
+  /** How much to read for the rest of the page, as records go in this segment. */
+  #bytesFor(page: PartitionPage): number {
+    const at = this.#segmentAt(page.next);
+    const segment = this.segments[at];
+    if (segment === undefined) return READ_BYTES_MIN;
+    const next = this.segments[at + 1];
+    const records = (next?.baseOffset ?? this.endOffset) - segment.baseOffset;
+    const logicalBytes = (next?.bytesBefore ?? this.endBytes) - segment.bytesBefore;
+    const byRecords = (page.maxRecords - page.records) * (segment.length / Math.max(1, records));
+    const byBytes = (page.maxBytes - page.bytes) * (segment.length / Math.max(1, logicalBytes));
+    const wanted = Math.ceil(Math.min(byRecords, byBytes)) + INDEX_INTERVAL_BYTES / 2;
+    return Math.max(READ_BYTES_MIN, Math.min(READ_BYTES_MAX, wanted));
+  }
+
+  memoryWindow(offset: number): PartitionWindow | null {
+    const chunk = this.tail.at(offset);
+    return chunk === null ? null : this.#chunkWindow(chunk, offset);
+  }
+
+  /** A window whose next batch holds `offset`, whole; null if the offset is not kept any more. */
+  async fileWindow(offset: number, bytes: number): Promise<PartitionWindow | null> {
+    const segment = this.segments[this.#segmentAt(offset)];
+    if (segment === undefined || this.deleted) return null;
+    segment.pin();
+    try {
+      let place = this.#hintAt(segment, offset) ?? (await this.#placeOf(segment, offset));
+      for (;;) {
+        const limit = Math.min(segment.length, this.tail.flushedTo - segment.start);
+        const slice = { position: place.position, offset: place.offset, bytes, limit };
+        const window = await this.#shared.reader.window(segment, this.seed, slice);
+        if (window.seek(offset)) return window;
+        place = { position: window.filePosition, offset: window.offset };
+      }
+    } catch (error) {
+      // Its files go while somebody reads.
+      if (this.#isGone()) return null;
+      throw error;
+    } finally {
+      segment.unpin();
+    }
+  }
+
+  #isGone(): boolean {
+    return this.deleted;
+  }
+
+  indexOf(segment: SegmentState): SegmentIndex | Promise<SegmentIndex> {
+    return this.#shared.indexes.get(segment, this.seed);
+  }
+
+  get chunks(): readonly TailChunk[] {
+    return this.tail.chunks;
+  }
+
+  /** Removes what lies before `lowWatermark`: whole segments, in the background. */
+  trim(lowWatermark: number): void {
+    assert(lowWatermark <= this.endOffset, "cannot trim what is not there");
+    if (lowWatermark <= this.lowWatermark) return;
+    this.lowWatermark = lowWatermark;
+    if (lowWatermark === this.endOffset && this.#active.length >= ROLL_TRIMMED_BYTES) this.#roll();
+    const first = this.#segmentAt(lowWatermark);
+    if (first <= 0) return;
+    const gone = this.segments.slice(0, first);
+    for (const segment of gone) segment.trimmed = true;
+    this.segments = this.segments.slice(first);
+    this.tail.dropBefore(this.segments[0]?.baseOffset ?? 0);
+    this.#shared.trimmed(this, gone);
+  }
+
+  /** The first kept offset whose record is not older than `timestampMs`; the end if all are. */
+  offsetAtTime(timestampMs: number): number | Promise<number> {
+    return this.#lookUp({ by: "time", value: timestampMs });
+  }
+
+  /**
+   * Logical bytes of all records ever appended before `offset`.
+   *
+   * @throws OffsetTrimmed if the segment of `offset` is gone; from the low watermark on it is there.
+   */
+  bytesBefore(offset: number): number | Promise<number> {
+    assert(offset <= this.endOffset, "bytes are counted up to the end");
+    return this.#lookUp({ by: "offset", value: offset });
+  }
+
+  /** The first kept offset with at least `bytes` logical bytes before it; the end if there is none. */
+  offsetAtBytes(bytes: number): number | Promise<number> {
+    return this.#lookUp({ by: "bytes", value: bytes });
+  }
+
+  #lookUp(goal: LookupGoal): number | Promise<number> {
+    const found = lookUp(this, goal);
+    return typeof found === "number" ? found : this.#healing(found, () => lookUp(this, goal));
+  }
+
+  describe(): PartitionSizes {
+    const first = this.segments[0]?.start ?? 0;
+    let memoryBytes = 0;
+    for (const chunk of this.tail.chunks) memoryBytes += chunk.bytes.length;
+    return {
+      segments: this.segments.length,
+      storedBytes: this.appendedTo - first,
+      memoryBytes,
+      unflushedBytes: this.appendedTo - this.tail.flushedTo,
+    };
+  }
+
+  #roll(): SegmentState {
+    this.#active.sealed = true;
+    this.sealed.push(this.#active);
+    this.#active = this.#addSegment();
+    return this.#active;
+  }
+
+  #addSegment(): SegmentState {
+    const segment = new SegmentState(this.directory, this.appendedTo, this.#shared.lastCut, {
+      baseOffset: this.endOffset,
+      length: 0,
+      bytesBefore: this.endBytes,
+      firstTimestampMs: this.lastTimestampMs,
+      lastTimestampMs: this.lastTimestampMs,
+      indexCrc: 0,
+    });
+    this.segments.push(segment);
+    return segment;
+  }
+
+  #chunkWindow(chunk: TailChunk, offset: number): PartitionWindow {
+    return chunk.hintOffset <= offset
+      ? new PartitionWindow(chunk.bytes, chunk.hintAt, chunk.length, chunk.hintOffset, this.#memory)
+      : new PartitionWindow(chunk.bytes, 0, chunk.length, chunk.baseOffset, this.#memory);
+  }
+
+  /** Position in `segments` of the one that holds `offset`; −1 if it lies before all. */
+  #segmentAt(offset: number): number {
+    let low = 0;
+    let high = this.segments.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.segments[middle]?.baseOffset ?? 0) <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  async #placeOf(segment: SegmentState, offset: number): Promise<Place> {
+    const index = await this.indexOf(segment);
+    const point = index.atOffset(offset);
+    return point < 0
+      ? { position: 0, offset: segment.baseOffset }
+      : { position: index.position(point), offset: index.offset(point) };
+  }
+
+  #hintAt(segment: SegmentState, offset: number): Place | null {
+    const hint = this.#hint;
+    if (hint === null || hint.path !== segment.path) return null;
+    return hint.offset <= offset && offset <= hint.endOffset ? hint : null;
+  }
+
+  #keepHint(window: PartitionWindow): void {
+    this.#hint = {
+      path: window.file,
+      position: window.filePosition,
+      offset: window.offset,
+      endOffset: window.offset + window.count,
+    };
+  }
+}
+
+type Place = { readonly position: number; readonly offset: number };
+type ReadHint = Place & { readonly path: string | null; readonly endOffset: number };

@@ -1,0 +1,125 @@
+import type { Disk } from "../../env/disk.ts";
+import type { PartitionLog } from "./log.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+import type { SegmentIndexes } from "./segment-indexes.ts";
+import { indexName, type SegmentState, segmentName } from "./segment-state.ts";
+
+type Doomed = {
+  readonly log: PartitionLog;
+  /** Null: the whole partition. */
+  readonly segment: SegmentState | null;
+  readonly createdCut: number;
+  /** The newest cut when it was given up; later ones do not name it. */
+  readonly lastCut: number;
+};
+
+export type ReaperOptions = {
+  readonly disk: Disk;
+  readonly files: SegmentFiles;
+  readonly indexes: SegmentIndexes;
+  readonly onFailure: (error: unknown) => void;
+};
+
+/**
+ * Removes files of trimmed segments and deleted partitions, once no checkpoint that may still be
+ * loaded names them and no reader or writer is in them.
+ */
+export class PartitionReaper {
+  readonly #options: ReaperOptions;
+  #doomed: Doomed[] = [];
+  /** Numbers of the cuts whose files must stay. */
+  readonly #liveCuts = new Set<number>();
+  readonly #removals = new Set<Promise<void>>();
+  pendingBytes = 0;
+
+  constructor(options: ReaperOptions) {
+    this.#options = options;
+  }
+
+  keepCut(cut: number): void {
+    this.#liveCuts.add(cut);
+  }
+
+  releaseCut(cut: number): void {
+    if (this.#liveCuts.delete(cut)) this.reap();
+  }
+
+  doomSegments(log: PartitionLog, segments: readonly SegmentState[], lastCut: number): void {
+    for (const segment of segments) {
+      segment.whenFree = () => this.reap();
+      this.#doomed.push({ log, segment, createdCut: segment.createdCut, lastCut });
+      this.pendingBytes += segment.length;
+    }
+    this.reap();
+  }
+
+  doomPartition(log: PartitionLog, lastCut: number): void {
+    for (const segment of log.segments) {
+      segment.whenFree = () => this.reap();
+      this.pendingBytes += segment.length;
+    }
+    this.#doomed.push({ log, segment: null, createdCut: log.createdCut, lastCut });
+    this.reap();
+  }
+
+  /** Removes what may go now. */
+  reap(): void {
+    if (this.#doomed.length === 0) return;
+    const ready = this.#doomed.filter((doomed) => this.#mayGo(doomed));
+    if (ready.length === 0) return;
+    this.#doomed = this.#doomed.filter((doomed) => !ready.includes(doomed));
+    const removal = this.#removeAll(ready).catch(this.#options.onFailure);
+    this.#removals.add(removal);
+    void removal.finally(() => this.#removals.delete(removal));
+  }
+
+  /** Resolves when the removals that were begun are done. */
+  async settled(): Promise<void> {
+    while (this.#removals.size > 0) await Promise.all(this.#removals);
+  }
+
+  /** Whether the file belongs to something that waits here. */
+  keeps(log: PartitionLog, name: string): boolean {
+    return this.#doomed.some(
+      ({ log: owner, segment }) =>
+        owner === log &&
+        segment !== null &&
+        (name === segmentName(segment.baseOffset) || name === indexName(segment.baseOffset)),
+    );
+  }
+
+  keepsDirectory(directory: string): boolean {
+    return this.#doomed.some(({ log, segment }) => segment === null && log.directory === directory);
+  }
+
+  #mayGo({ log, segment, createdCut, lastCut }: Doomed): boolean {
+    for (const cut of this.#liveCuts) if (createdCut < cut && cut <= lastCut) return false;
+    if (segment === null) {
+      return log.discarded && log.flushing === null && !log.segments.some((one) => one.pinned);
+    }
+    return !segment.pinned && (log.tail.flushedTo >= segment.end || log.discarded);
+  }
+
+  async #removeAll(ready: readonly Doomed[]): Promise<void> {
+    for (const { log, segment } of ready) {
+      if (segment !== null) {
+        await this.#removeSegment(segment);
+        continue;
+      }
+      for (const one of log.segments) await this.#forget(one);
+      await this.#options.disk.removeTree(log.directory);
+    }
+  }
+
+  async #removeSegment(segment: SegmentState): Promise<void> {
+    await this.#forget(segment);
+    await this.#options.disk.remove(segment.path);
+    await this.#options.disk.remove(segment.indexPath);
+  }
+
+  async #forget(segment: SegmentState): Promise<void> {
+    this.pendingBytes -= segment.length;
+    this.#options.indexes.forget(segment);
+    await this.#options.files.drop(segment.path);
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * Damage in segment files is healed with the same batches from a peer: offsets and timestamps are
+ * given when an entry is applied, so the bytes are the same on all nodes.
+ */
+import type { Disk, DiskFile } from "../../env/disk.ts";
+import {
+  batchBaseOffset,
+  batchCount,
+  batchLength,
+  checkBatch,
+  checkBatchHeader,
+} from "../../record/batch-header.ts";
+import { BATCH_HEADER_BYTES } from "../../record/format.ts";
+import { failedSync, syncDirectory } from "../durable.ts";
+import { PartitionDamaged } from "./damaged.ts";
+import type { PartitionLog } from "./log.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+import type { SegmentIndex } from "./segment-index.ts";
+import { readWindow } from "./segment-reader.ts";
+import type { SegmentState } from "./segment-state.ts";
+import type { PartitionWindow } from "./window.ts";
+
+const SLICE_BYTES = 1024 * 1024;
+
+export type SegmentPlace = {
+  readonly topicId: number;
+  readonly partition: number;
+  /** Base offset of the segment. */
+  readonly segmentOffset: number;
+};
+
+/** Whole batches `fromOffset … endOffset`, which lie at `position` and cannot all be read. */
+export type DamagedRange = SegmentPlace & {
+  readonly position: number;
+  readonly length: number;
+  readonly fromOffset: number;
+  /** Exclusive. */
+  readonly endOffset: number;
+};
+
+/** What a peer sent does not take the place of the damaged bytes. Nothing was written. */
+export class RepairRefused extends Error {
+  override readonly name = "RepairRefused";
+}
+
+export type RepairScope = {
+  readonly disk: Disk;
+  readonly files: SegmentFiles;
+  readonly log: PartitionLog;
+  readonly segment: SegmentState;
+  /** The part of the segment that is in the file, and the offset at its end. */
+  readonly end: Place;
+  readonly nextTurn: () => Promise<void>;
+};
+
+type Place = { readonly position: number; readonly offset: number };
+
+/**
+ * @returns null if the segment is not kept any more.
+ * @throws DiskFull if it cannot be written to its present end.
+ */
+export async function repairScope(
+  shared: Pick<RepairScope, "disk" | "files" | "nextTurn">,
+  log: PartitionLog,
+  segmentOffset: number,
+  flush: (log: PartitionLog, target: number) => Promise<void>,
+): Promise<RepairScope | null> {
+  const at = log.segments.findIndex(({ baseOffset }) => baseOffset === segmentOffset);
+  const segment = log.segments[at];
+  if (segment === undefined || segment.length === 0) return null;
+  const offset = log.segments[at + 1]?.baseOffset ?? log.endOffset;
+  const end = { position: segment.length, offset };
+  const isAsRestored = !segment.sealed && !segment.fileReady && segment.restoredLength > 0;
+  if (isAsRestored) {
+    // What was appended since is in memory; the file may be too short to be written on.
+    return { ...shared, log, segment, end: log.restoredEnd };
+  }
+  await flush(log, segment.end);
+  return { ...shared, log, segment, end };
+}
+
+/** Reads the segment up to its first damage. @returns null if there is none. */
+export async function findDamage(
+  scope: RepairScope,
+  pace: (bytes: number) => Promise<void>,
+): Promise<DamagedRange | null> {
+  const { log, segment, end } = scope;
+  const from = await withFile(scope, (file) => firstBad(scope, file, pace));
+  if (from === null) return null;
+  const to = await withFile(scope, (file) => nextGood(scope, file, from));
+  return {
+    topicId: log.topicId,
+    partition: log.partition,
+    segmentOffset: segment.baseOffset,
+    position: from.position,
+    length: (to ?? end).position - from.position,
+    fromOffset: from.offset,
+    endOffset: (to ?? end).offset,
+  };
+}
+
+/** @throws RepairRefused unless `batches` are exactly what belongs there. */
+export async function writeRepair(
+  scope: RepairScope,
+  range: DamagedRange,
+  batches: Uint8Array,
+): Promise<void> {
+  const { disk, files, log, segment } = scope;
+  await checkRange(scope, range);
+  checkBatches(log.seed, range, batches);
+  await withFile(scope, (file) => compareHeaders(file, log.seed, range, batches));
+  const mode = (await isThere(disk, segment)) ? "existing" : "truncate";
+  await files.use(segment.path, mode, async (file) => {
+    await file.write(range.position, batches);
+    await file.sync().catch(failedSync);
+  });
+  if (mode === "truncate") await syncDirectory(disk, log.directory);
+}
+
+/** The first batch that cannot be read, or does not go on where the one before it ended. */
+async function firstBad(
+  scope: RepairScope,
+  file: DiskFile | null,
+  pace: (bytes: number) => Promise<void>,
+): Promise<Place | null> {
+  const { log, segment, end } = scope;
+  const source = { path: segment.path, seed: log.seed };
+  let at: Place = { position: 0, offset: segment.baseOffset };
+  if (file === null) return at;
+  const read = (position: number, length: number) => file.read(position, length);
+  const limit = Math.min(end.position, await file.size());
+  while (at.position < limit) {
+    const slice = { ...at, bytes: SLICE_BYTES, limit };
+    let window: PartitionWindow | null = null;
+    try {
+      window = await readWindow(read, source, slice);
+      while (window.step()) window.checkPayload();
+    } catch (error) {
+      if (!(error instanceof PartitionDamaged)) throw error;
+      return window === null ? at : { position: window.filePosition, offset: window.offset };
+    }
+    const bytes = window.filePosition - at.position;
+    at = { position: window.filePosition, offset: window.offset };
+    await pace(bytes);
+  }
+  return at.position < end.position ? at : null;
+}
+
+/** Where whole headers begin again behind a bad batch; null if that is not known. */
+async function nextGood(
+  scope: RepairScope,
+  file: DiskFile | null,
+  bad: Place,
+): Promise<Place | null> {
+  if (file === null) return null;
+  const { log } = scope;
+  for (const place of await candidates(scope, file, bad)) {
+    if (await beginsBatch(file, log.seed, place)) return place;
+  }
+  return null;
+}
+
+/** By the header of the bad batch, if that is whole; else by the points of the index. */
+async function candidates(scope: RepairScope, file: DiskFile, bad: Place): Promise<Place[]> {
+  const { log, segment, end } = scope;
+  const places: Place[] = [];
+  if (await beginsBatch(file, log.seed, bad)) {
+    const header = await file.read(bad.position, BATCH_HEADER_BYTES);
+    const position = bad.position + batchLength(header, 0);
+    places.push({ position, offset: bad.offset + batchCount(header, 0) });
+  }
+  const index = await indexOf(log, segment);
+  for (let point = 0; index !== null && point < index.count; point++) {
+    places.push({ position: index.position(point), offset: index.offset(point) });
+  }
+  return places.filter(({ position }) => position > bad.position && position < end.position);
+}
+
+/** Null if it would have to be made from headers that cannot be read. */
+async function indexOf(log: PartitionLog, segment: SegmentState): Promise<SegmentIndex | null> {
+  try {
+    return await log.indexOf(segment);
+  } catch (error) {
+    if (error instanceof PartitionDamaged) return null;
+    throw error;
+  }
+}
+
+async function beginsBatch(file: DiskFile, seed: number, place: Place): Promise<boolean> {
+  const header = await file.read(place.position, BATCH_HEADER_BYTES);
+  return isHeader(header, 0, seed) && batchBaseOffset(header, 0) === place.offset;
+}
+
+const isHeader = (bytes: Uint8Array, at: number, seed: number): boolean =>
+  checkBatchHeader(bytes, at, seed) === null && batchCount(bytes, at) > 0;
+
+/** It begins where the damage does, and ends where that does or a whole batch follows. */
+async function checkRange(scope: RepairScope, range: DamagedRange): Promise<void> {
+  const found = await findDamage(scope, scope.nextTurn);
+  if (found === null || found.position !== range.position) {
+    throw new RepairRefused("nothing is damaged at this position");
+  }
+  const follows = { position: range.position + range.length, offset: range.endOffset };
+  const isAll = found.length === range.length && found.endOffset === range.endOffset;
+  const begins = (file: DiskFile | null) =>
+    file === null ? Promise.resolve(false) : beginsBatch(file, scope.log.seed, follows);
+  if (isAll || (await withFile(scope, begins))) return;
+  throw new RepairRefused("the range ends elsewhere");
+}
+
+function checkBatches(seed: number, range: DamagedRange, batches: Uint8Array): void {
+  if (batches.length !== range.length) {
+    throw new RepairRefused(`${batches.length} bytes for ${range.length}`);
+  }
+  let offset = range.fromOffset;
+  for (let at = 0; at < batches.length; at += batchLength(batches, at)) {
+    const wrong = checkBatch(batches, at, seed);
+    if (wrong !== null) throw new RepairRefused(wrong);
+    if (batchBaseOffset(batches, at) !== offset) throw new RepairRefused("offsets do not fit");
+    offset += batchCount(batches, at);
+  }
+  if (offset !== range.endOffset) throw new RepairRefused("the batches end elsewhere");
+}
+
+/** Headers that can still be read must be those of the peer: else the two have diverged. */
+async function compareHeaders(
+  file: DiskFile | null,
+  seed: number,
+  range: DamagedRange,
+  batches: Uint8Array,
+): Promise<void> {
+  const here = (await file?.read(range.position, range.length)) ?? new Uint8Array(0);
+  for (let at = 0; at < batches.length; at += batchLength(batches, at)) {
+    const length = at + BATCH_HEADER_BYTES;
+    if (length > here.length || !isHeader(here, at, seed)) continue;
+    const isSame = here.subarray(at, length).every((byte, i) => byte === batches[at + i]);
+    if (!isSame) throw new RepairRefused("the peer has another batch here");
+  }
+}
+
+async function isThere(disk: Disk, { path }: SegmentState): Promise<boolean> {
+  const slash = path.lastIndexOf("/");
+  return (await disk.list(path.slice(0, slash))).includes(path.slice(slash + 1));
+}
+
+async function withFile<T>(
+  { disk, files, segment }: RepairScope,
+  body: (file: DiskFile | null) => Promise<T>,
+): Promise<T> {
+  if (!(await isThere(disk, segment))) return await body(null);
+  return await files.use(segment.path, "existing", body);
+}

@@ -1,0 +1,75 @@
+import { type Disk, DiskFailure, DiskFull } from "../../env/disk.ts";
+import { PartitionDamaged } from "./damaged.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+import type { SegmentState } from "./segment-state.ts";
+import { PartitionWindow } from "./window.ts";
+
+export type SegmentSlice = {
+  /** Of a batch start. */
+  readonly position: number;
+  /** Base offset of that batch. */
+  readonly offset: number;
+  /** Bytes to read; more if the first batch is longer. */
+  readonly bytes: number;
+  /** Where the written part of the segment ends. */
+  readonly limit: number;
+};
+
+/** Reads windows of segment files. */
+export class SegmentReader {
+  readonly #disk: Disk;
+  readonly #files: SegmentFiles;
+
+  constructor(disk: Disk, files: SegmentFiles) {
+    this.#disk = disk;
+    this.#files = files;
+  }
+
+  /**
+   * A window that holds at least its first batch whole.
+   *
+   * @throws PartitionDamaged if the file is missing, shorter than it was, or the header is wrong.
+   */
+  async window(segment: SegmentState, seed: number, slice: SegmentSlice): Promise<PartitionWindow> {
+    const source = { path: segment.path, seed };
+    return await readWindow((from, bytes) => this.#read(segment, from, bytes), source, slice);
+  }
+
+  async #read(segment: SegmentState, position: number, length: number): Promise<Uint8Array> {
+    segment.pin();
+    try {
+      return await this.#files.use(segment.path, "existing", (file) => file.read(position, length));
+    } catch (cause) {
+      if (!(cause instanceof DiskFailure) || cause instanceof DiskFull) throw cause;
+      const slash = segment.path.lastIndexOf("/");
+      const names = await this.#disk.list(segment.path.slice(0, slash));
+      if (names.includes(segment.path.slice(slash + 1))) throw cause;
+      throw new PartitionDamaged(segment.path, 0, "the file is missing", segment.baseOffset);
+    } finally {
+      segment.unpin();
+    }
+  }
+}
+
+/**
+ * @param read up to so many bytes, fewer only at the end of the file.
+ * @throws PartitionDamaged
+ */
+export async function readWindow(
+  read: (position: number, length: number) => Promise<Uint8Array>,
+  { path, seed }: { readonly path: string; readonly seed: number },
+  { position, offset, limit, bytes: wanted }: SegmentSlice,
+): Promise<PartitionWindow> {
+  const left = limit - position;
+  let size = Math.min(wanted, left);
+  for (;;) {
+    const bytes = await read(position, size);
+    const source = { seed, file: path, position };
+    const window = new PartitionWindow(bytes, 0, bytes.length, offset, source);
+    if (bytes.length < size) throw window.damaged("the file ends early");
+    const needed = window.firstLength();
+    if (needed > left) throw window.damaged("batch is longer than the segment");
+    if (needed <= size) return window;
+    size = needed;
+  }
+}

@@ -1,0 +1,381 @@
+import type { Disk } from "../../env/disk.ts";
+import { assert } from "../../lib/assert.ts";
+import { ByteWriter } from "../../lib/bytes.ts";
+import type { PartitionDamaged } from "./damaged.ts";
+import { PartitionFlusher } from "./flusher.ts";
+import { PartitionLog, type PartitionRecord, type PartitionShared } from "./log.ts";
+import {
+  partitionDirectory,
+  readManifest,
+  writeManifestHead,
+  writeManifestPartition,
+} from "./manifest.ts";
+import { sweepStrays } from "./orphans.ts";
+import { PartitionReaper } from "./reaper.ts";
+import {
+  type DamagedRange,
+  findDamage,
+  type RepairScope,
+  repairScope,
+  type SegmentPlace,
+  writeRepair,
+} from "./repair.ts";
+import { SegmentFiles } from "./segment-files.ts";
+import { SegmentIndexes } from "./segment-indexes.ts";
+import { SegmentReader } from "./segment-reader.ts";
+import type { SegmentState } from "./segment-state.ts";
+import { TAIL_BYTES_DEFAULT, TailBudget } from "./tail-budget.ts";
+
+const PARTITIONS_PER_TOPIC_MAX = 2 ** 20;
+
+export type PartitionStoreOptions = {
+  readonly disk: Disk;
+  /** Such as `shards/0/partitions`. */
+  readonly directory: string;
+  /** A segment is sealed before it would grow beyond this. Default 64 MiB. */
+  readonly segmentBytes?: number;
+  /** Memory for the newest bytes of all partitions. Default 64 MiB. */
+  readonly tailBytes?: number;
+  /** Unflushed bytes of all partitions that start background writes. Default a quarter of the tail. */
+  readonly unflushedBytes?: number;
+  /** Default 256. */
+  readonly openFiles?: number;
+  /** Points of loaded indexes, 32 bytes each. Default 262,144, which is 8 MiB. */
+  readonly indexPoints?: number;
+  /** Background writes at a time, and syncs at a time at a checkpoint. Default 2. */
+  readonly concurrency?: number;
+  /** Resolves in a later turn of the event loop: small writes alone do not leave the present one. */
+  readonly nextTurn: () => Promise<void>;
+  /** Tries to bring damaged bytes back, by `repair`. @returns whether to read again. */
+  readonly heal?: (damage: PartitionDamaged) => Promise<boolean>;
+  /** The disk got full, or has room again. Nothing is lost: the bytes are in memory and journal. */
+  readonly onDiskFull?: (full: boolean) => void;
+  /** The disk failed, or damage was met, in the background: the process has to end. */
+  readonly onFailure: (error: unknown) => void;
+};
+
+/** An instant of all partitions, as one checkpoint records it. */
+export type PartitionCut = {
+  readonly number: number;
+  readonly manifest: Uint8Array;
+  /** Resolves when everything that the manifest names is durable. */
+  flush(): Promise<void>;
+  /** The checkpoint is given up or superseded: files that only it names may go. */
+  release(): void;
+};
+
+export type PartitionStoreSizes = {
+  readonly partitions: number;
+  readonly segments: number;
+  readonly storedBytes: number;
+  readonly tailBytes: number;
+  readonly unflushedBytes: number;
+  /** Of trimmed segments and deleted partitions whose files wait for a newer checkpoint. */
+  readonly pendingRemovalBytes: number;
+  readonly openFiles: number;
+  readonly diskFull: boolean;
+};
+
+type CutTarget = {
+  readonly log: PartitionLog;
+  readonly target: number;
+  readonly segments: readonly SegmentState[];
+};
+
+/** All partition logs of a shard. */
+export class PartitionStore {
+  readonly #options: PartitionStoreOptions;
+  #directory: string;
+  readonly #files: SegmentFiles;
+  readonly #budget: TailBudget;
+  readonly #flusher: PartitionFlusher;
+  readonly #reaper: PartitionReaper;
+  readonly #shared: PartitionShared;
+  readonly #concurrency: number;
+  readonly #logs = new Map<number, PartitionLog>();
+  #highestTopicId = -1;
+  /** The cut whose bytes are on their way to disk. */
+  #pendingCut = 0;
+  /** Deleted while a cut that may name them was on its way. */
+  #deleted: PartitionLog[] = [];
+  #ancestorsSynced = false;
+
+  constructor(options: PartitionStoreOptions) {
+    const { disk, onFailure } = options;
+    this.#options = options;
+    this.#directory = options.directory;
+    this.#concurrency = options.concurrency ?? 2;
+    this.#files = new SegmentFiles(disk, options.openFiles ?? 256, onFailure);
+    this.#budget = new TailBudget(options.tailBytes ?? TAIL_BYTES_DEFAULT);
+    const heal = options.heal ?? (() => Promise.resolve(false));
+    const reader = new SegmentReader(disk, this.#files);
+    const indexes = new SegmentIndexes(disk, this.#files, reader, options.indexPoints ?? 262_144);
+    const flusher = new PartitionFlusher({
+      disk,
+      files: this.#files,
+      indexes,
+      budget: this.#budget,
+      concurrency: this.#concurrency,
+      unflushedBytesLimit: options.unflushedBytes ?? this.#budget.limitBytes / 4,
+      nextTurn: options.nextTurn,
+      heal,
+      onDiskFull: options.onDiskFull ?? (() => undefined),
+      onFailure,
+    });
+    const reaper = new PartitionReaper({ disk, files: this.#files, indexes, onFailure });
+    this.#flusher = flusher;
+    this.#reaper = reaper;
+    const shared: PartitionShared = {
+      segmentBytes: options.segmentBytes ?? 64 * 1024 * 1024,
+      budget: this.#budget,
+      reader,
+      indexes,
+      lastCut: 0,
+      heal,
+      appended: (log, bytes) => flusher.appended(log, bytes),
+      trimmed: (log, segments) => reaper.doomSegments(log, segments, shared.lastCut),
+    };
+    this.#shared = shared;
+  }
+
+  /** A new empty partition. Topic ids are never used twice. */
+  create(topicId: number, partition: number): PartitionLog {
+    assert(!this.#logs.has(keyOf(topicId, partition)), "the partition is there already");
+    return this.#add({
+      topicId,
+      partition,
+      lowWatermark: 0,
+      endOffset: 0,
+      endBytes: 0,
+      lastTimestampMs: 0,
+      segments: [],
+    });
+  }
+
+  get(topicId: number, partition: number): PartitionLog | null {
+    return this.#logs.get(keyOf(topicId, partition)) ?? null;
+  }
+
+  /** Its files go in the background, when no checkpoint needs them. */
+  delete(topicId: number, partition: number): void {
+    const log = this.#logs.get(keyOf(topicId, partition));
+    if (log === undefined) return;
+    this.#logs.delete(keyOf(topicId, partition));
+    log.deleted = true;
+    if (this.#pendingCut === 0) this.#flusher.discard(log);
+    else this.#deleted.push(log);
+    this.#reaper.doomPartition(log, this.#shared.lastCut);
+  }
+
+  logs(): IterableIterator<PartitionLog> {
+    return this.#logs.values();
+  }
+
+  /**
+   * Fills an empty store with what a checkpoint recorded. No file is touched before its first use.
+   *
+   * @param directory of its segments, if it is another than the store was made with.
+   * @returns the cut of that checkpoint; release it when a newer one has taken its place.
+   */
+  restore(manifest: Uint8Array, directory: string = this.#directory): PartitionCut {
+    assert(this.#logs.size === 0 && this.#shared.lastCut === 0, "only an empty store is restored");
+    this.#directory = directory;
+    readManifest(manifest, (record) => this.#add(record));
+    const number = this.#nextCut();
+    return this.#cut(number, manifest, () => Promise.resolve());
+  }
+
+  /**
+   * Takes the state of this instant; appends may go on at once. One cut at a time is flushed.
+   */
+  beginCut(): PartitionCut {
+    assert(this.#pendingCut === 0, "one cut at a time");
+    const number = this.#nextCut();
+    this.#pendingCut = number;
+    const writer = new ByteWriter(4096);
+    const targets: CutTarget[] = [];
+    writeManifestHead(writer, this.#logs.size);
+    for (const log of this.#logs.values()) {
+      writeManifestPartition(writer, log);
+      if (log.appendedTo > log.syncedTo) targets.push(targetOf(log));
+    }
+    return this.#cut(number, writer.view(), () => this.#flushCut(targets));
+  }
+
+  /** Everything appended so far is in the files when it resolves; not yet durable. */
+  async flushAll(): Promise<void> {
+    await this.#each([...this.#logs.values()], (log) => this.#flusher.flush(log, log.appendedTo));
+  }
+
+  /** Room may have been made: continue what a full disk stopped. */
+  retryAfterDiskFull(): void {
+    this.#flusher.retry();
+  }
+
+  get diskFull(): boolean {
+    return this.#flusher.diskFull;
+  }
+
+  /** Removes files that nothing names. Only when the loaded checkpoint is the oldest that is kept. */
+  async sweep(): Promise<void> {
+    await sweepStrays({
+      disk: this.#options.disk,
+      root: this.#directory,
+      reaper: this.#reaper,
+      highestTopicId: () => this.#highestTopicId,
+      find: (topicId, partition) => this.get(topicId, partition),
+    });
+  }
+
+  /**
+   * What has to be asked of a peer so that the segment can be read again. Meant for a
+   * `PartitionDamaged`, whose fields `where` takes; after `repair` it tells of the next damage.
+   *
+   * @param pace waits after each slice that was read; by default for the next turn.
+   * @returns null if nothing is damaged there, or not kept any more.
+   */
+  async damagedRange(
+    where: SegmentPlace,
+    pace: (bytes: number) => Promise<void> = this.#options.nextTurn,
+  ): Promise<DamagedRange | null> {
+    return await this.#inSegment(where, (scope) => findDamage(scope, pace));
+  }
+
+  /**
+   * Puts the batches of a peer in the place of damaged ones; durable, and read again, when it
+   * resolves.
+   *
+   * @param batches of all the range: `rawRange` of the peer, in pieces perhaps.
+   * @throws RepairRefused unless they are exactly what belongs there; nothing was written then.
+   */
+  async repair(range: DamagedRange, batches: Uint8Array): Promise<void> {
+    await this.#inSegment(range, (scope) => writeRepair(scope, range, batches));
+  }
+
+  async #inSegment<T>(
+    { topicId, partition, segmentOffset }: SegmentPlace,
+    body: (scope: RepairScope) => Promise<T>,
+  ): Promise<T | null> {
+    const log = this.get(topicId, partition);
+    if (log === null) return null;
+    const shared = {
+      disk: this.#options.disk,
+      files: this.#files,
+      nextTurn: this.#options.nextTurn,
+    };
+    const flush = (one: PartitionLog, target: number) => this.#flusher.flush(one, target);
+    const scope = await repairScope(shared, log, segmentOffset, flush);
+    if (scope === null || scope.segment.trimmed) return null;
+    scope.segment.pin();
+    try {
+      return await body(scope);
+    } finally {
+      scope.segment.unpin();
+    }
+  }
+
+  describe(): PartitionStoreSizes {
+    let segments = 0;
+    let storedBytes = 0;
+    for (const log of this.#logs.values()) {
+      segments += log.segments.length;
+      storedBytes += log.appendedTo - (log.segments[0]?.start ?? 0);
+    }
+    return {
+      partitions: this.#logs.size,
+      segments,
+      storedBytes,
+      tailBytes: this.#budget.usedBytes,
+      unflushedBytes: this.#flusher.unflushedBytes,
+      pendingRemovalBytes: this.#reaper.pendingBytes,
+      openFiles: this.#files.open,
+      diskFull: this.#flusher.diskFull,
+    };
+  }
+
+  /** Ends background work and closes files. Writes nothing more: the journal has what is missing. */
+  async close(): Promise<void> {
+    for (const log of this.#logs.values()) {
+      if (log.appendedTo > log.tail.flushedTo) this.#flusher.discard(log);
+      log.deleted = true;
+    }
+    for (const log of this.#logs.values()) await log.flushing?.catch(() => undefined);
+    await this.#reaper.settled();
+    await this.#files.close();
+  }
+
+  #add(record: PartitionRecord): PartitionLog {
+    const { topicId, partition } = record;
+    const directory = partitionDirectory(this.#directory, topicId, partition);
+    const log = new PartitionLog(this.#shared, directory, record);
+    this.#logs.set(keyOf(topicId, partition), log);
+    if (topicId > this.#highestTopicId) this.#highestTopicId = topicId;
+    return log;
+  }
+
+  #nextCut(): number {
+    this.#shared.lastCut++;
+    this.#reaper.keepCut(this.#shared.lastCut);
+    return this.#shared.lastCut;
+  }
+
+  #cut(number: number, manifest: Uint8Array, flush: () => Promise<void>): PartitionCut {
+    const release = () => {
+      if (this.#pendingCut === number) this.#endPending();
+      this.#reaper.releaseCut(number);
+    };
+    return { number, manifest, flush, release };
+  }
+
+  async #flushCut(targets: readonly CutTarget[]): Promise<void> {
+    await this.#each(targets, ({ log, target, segments }) =>
+      this.#flusher.sync(log, target, segments),
+    );
+    if (this.#flusher.rootDirty) {
+      this.#flusher.rootDirty = false;
+      await this.#syncRoot();
+    }
+    this.#endPending();
+  }
+
+  async #syncRoot(): Promise<void> {
+    await this.#flusher.syncDirectory(this.#directory);
+    if (this.#ancestorsSynced) return;
+    const parts = this.#directory.split("/");
+    for (let depth = parts.length - 1; depth >= 0; depth--) {
+      await this.#flusher.syncDirectory(parts.slice(0, depth).join("/"));
+    }
+    this.#ancestorsSynced = true;
+  }
+
+  #endPending(): void {
+    this.#pendingCut = 0;
+    for (const log of this.#deleted) this.#flusher.discard(log);
+    this.#deleted = [];
+    this.#reaper.reap();
+  }
+
+  /** Runs `work` for all items, a few at a time; the first error ends it when those have settled. */
+  async #each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+    let next = 0;
+    const errors: unknown[] = [];
+    const lane = async () => {
+      while (next < items.length && errors.length === 0) {
+        const item = items[next++];
+        if (item !== undefined) await work(item).catch((error) => errors.push(error));
+      }
+    };
+    await Promise.all(Array.from({ length: this.#concurrency }, lane));
+    if (errors.length > 0) throw errors[0];
+  }
+}
+
+const keyOf = (topicId: number, partition: number): number =>
+  topicId * PARTITIONS_PER_TOPIC_MAX + partition;
+
+/** The segments with bytes that are not durable yet, before they can be trimmed away. */
+function targetOf(log: PartitionLog): CutTarget {
+  const { syncedTo, appendedTo } = log;
+  const segments = log.segments.filter(({ end, length }) => length > 0 && end > syncedTo);
+  return { log, target: appendedTo, segments };
+}

@@ -1,0 +1,423 @@
+/**
+ * Receives a checkpoint of another node and puts it in the place of what is here. Files go to where
+ * they will stay: segments to a new root, the checkpoint to `<index>@<root>.part`. One rename, of
+ * that to `.install`, makes them count. Before it a crash leaves the node as it was, and the transfer
+ * can go on; after it, exactly the new state. Calls must not overlap.
+ */
+import { type Disk, type DiskFile, DiskFull } from "../../env/disk.ts";
+import { assert } from "../../lib/assert.ts";
+import { crc32 } from "../../lib/crc32.ts";
+import { parentOf } from "../../lib/path.ts";
+import { CheckpointDamaged } from "../checkpoints/damaged.ts";
+import type { CheckpointMeta } from "../checkpoints/format.ts";
+import {
+  incomingDirectory,
+  readPlace,
+  readRecord,
+  removeRecord,
+  SNAPSHOT_START,
+  type SnapshotAnnouncement,
+  type SnapshotPlace,
+  writePlace,
+  writeRecord,
+} from "../checkpoints/incoming.ts";
+import {
+  checkpointName,
+  parseCheckpointName,
+  rootDirectory,
+  rootOf,
+} from "../checkpoints/names.ts";
+import { type LoadedCheckpoint, openCheckpoint } from "../checkpoints/reader.ts";
+import type { CommittedSnapshot } from "../checkpoints/store.ts";
+import { parseSegmentWireName, segmentFilePath } from "../checkpoints/transfer-names.ts";
+import { failedSync, makeDurableDirectory, syncDirectory } from "../durable.ts";
+import { PartitionDamaged } from "../partitions/damaged.ts";
+import type { ManifestSegment } from "../partitions/manifest.ts";
+import { verifySegment } from "../partitions/segment-verify.ts";
+import {
+  checkAnnouncement,
+  matchFiles,
+  refuseUnless,
+  SnapshotDamaged,
+  SnapshotRefused,
+} from "./check.ts";
+
+const SAVE_BYTES_DEFAULT = 64 * 1024 * 1024;
+/** As for bytes: each costs a sync of its directory. */
+const SAVE_FILES = 256;
+
+export type SnapshotInstallOptions = {
+  readonly disk: Disk;
+  /** As the checkpoint store has them. */
+  readonly directory: string;
+  readonly partitionsDirectory: string;
+  /** The cluster of this node; null if it does not know yet. */
+  readonly clusterId: string | null;
+  /** Free bytes that are left to others. */
+  readonly reserveBytes: number;
+  /** Bytes that are received again at most, after a crash. @default 64 MiB */
+  readonly saveBytes?: number;
+  readonly nextTurn: () => Promise<void>;
+};
+
+/** Whole and verified, and still without effect. */
+export type VerifiedSnapshot = {
+  readonly meta: CheckpointMeta;
+  /** To restore a machine from it before it counts. */
+  open(): Promise<LoadedCheckpoint>;
+};
+
+type Transfer = {
+  readonly root: number;
+  readonly announcement: SnapshotAnnouncement;
+  place: SnapshotPlace;
+  /** In the order of the files; known when the checkpoint is here. */
+  segments: readonly ManifestSegment[];
+  meta: CheckpointMeta | null;
+  file: DiskFile | null;
+  /** Directories with names that are not durable. */
+  readonly dirty: Set<string>;
+  /** Directories of partitions that are there. */
+  readonly made: Set<string>;
+  /** Files before it were received in an earlier life, and are verified at the end. */
+  verifiedFrom: number;
+  unsavedBytes: number;
+  unsavedFiles: number;
+  isVerified: boolean;
+};
+
+export class SnapshotInstall {
+  readonly #options: SnapshotInstallOptions;
+  readonly #shard: string;
+  readonly #saveBytes: number;
+  #transfer: Transfer | null = null;
+
+  constructor(options: SnapshotInstallOptions) {
+    this.#options = options;
+    this.#shard = parentOf(options.partitionsDirectory);
+    this.#saveBytes = options.saveBytes ?? SAVE_BYTES_DEFAULT;
+  }
+
+  /** What was begun, perhaps in an earlier life, and neither committed nor given up. */
+  async pending(): Promise<SnapshotAnnouncement | null> {
+    const record = this.#transfer ?? (await readRecord(this.#options.disk, this.#shard));
+    return record?.announcement ?? null;
+  }
+
+  /**
+   * Begins to receive, or goes on with the same snapshot; what is left of another one is dropped.
+   *
+   * @param options `fresh: true` begins again from nothing.
+   * @returns where to go on: bytes before it are here.
+   * @throws SnapshotRefused if no honest node announces this, or it is not newer than what is here.
+   * @throws DiskFull if there is no room for it.
+   */
+  async begin(
+    announcement: SnapshotAnnouncement,
+    options: { readonly fresh?: boolean } = {},
+  ): Promise<SnapshotPlace> {
+    const bytes = checkAnnouncement(announcement);
+    await this.#refuseOld(announcement.index);
+    if (options.fresh === true) await this.abort();
+    const going = this.#transfer;
+    if (going !== null && isSame(going.announcement, announcement)) return going.place;
+    const transfer = (await this.#resumed(announcement)) ?? (await this.#fresh(announcement));
+    this.#transfer = transfer;
+    try {
+      await this.#refuseWithoutRoom(bytes - receivedBytes(transfer));
+    } catch (error) {
+      await this.abort();
+      throw error;
+    }
+    return transfer.place;
+  }
+
+  /** All before it is here; null if nothing is being received. */
+  resumePoint(): SnapshotPlace | null {
+    return this.#transfer?.place ?? null;
+  }
+
+  /** @throws SnapshotRefused if these bytes do not go on at the resume point. */
+  async write(file: number, position: number, bytes: Uint8Array): Promise<void> {
+    const transfer = this.#current();
+    const { place, announcement } = transfer;
+    refuseUnless(file === place.file && position === place.position, "bytes out of order");
+    const end = position + bytes.length;
+    refuseUnless(end <= (announcement.files[file]?.length ?? 0), "more bytes than were announced");
+    transfer.file ??= await this.#openNext(transfer);
+    await transfer.file.write(position, bytes);
+    transfer.place = { file, position: end, crc: crc32(bytes, place.crc) };
+    transfer.unsavedBytes += bytes.length;
+    if (transfer.unsavedBytes >= this.#saveBytes) await this.#save(transfer);
+  }
+
+  /** @throws SnapshotRefused if the file is not all here, or not what it should be. */
+  async fileDone(file: number): Promise<void> {
+    const transfer = this.#current();
+    const { place, announcement } = transfer;
+    const isWhole = place.file === file && place.position === announcement.files[file]?.length;
+    refuseUnless(isWhole, "the file is not whole");
+    await this.#closeFile(transfer);
+    if (file === 0) await this.#readCheckpoint(transfer);
+    else await this.#verify(transfer, file);
+    transfer.place = { file: file + 1, position: 0, crc: 0 };
+    transfer.unsavedFiles++;
+    if (transfer.unsavedFiles >= SAVE_FILES) await this.#save(transfer);
+  }
+
+  /**
+   * Verifies what was not verified yet, and makes everything durable.
+   *
+   * @throws SnapshotRefused if anything is not as it should be.
+   */
+  async finish(): Promise<VerifiedSnapshot> {
+    const transfer = this.#current();
+    const { announcement } = transfer;
+    refuseUnless(transfer.place.file === announcement.files.length, "files are missing");
+    for (let file = 1; file < transfer.verifiedFrom; file++) await this.#verify(transfer, file);
+    transfer.dirty.add(this.#shard);
+    await this.#save(transfer);
+    const { meta } = transfer;
+    assert(meta !== null, "the checkpoint was read when it was whole");
+    transfer.isVerified = true;
+    const open = () => openCheckpoint(this.#options.disk, this.#part(transfer), meta.index);
+    return { meta, open };
+  }
+
+  /** The one step. @returns what `CheckpointStore.adopt` wants, or the next start finds. */
+  async commit(): Promise<CommittedSnapshot> {
+    const transfer = this.#current();
+    assert(transfer.isVerified, "only what was verified is installed");
+    const { disk, directory } = this.#options;
+    const { root, announcement } = transfer;
+    const { index, term } = announcement;
+    await this.#refuseOld(index);
+    this.#transfer = null;
+    await disk.rename(
+      this.#part(transfer),
+      `${directory}/${checkpointName(index, root, "install")}`,
+    );
+    await syncDirectory(disk, directory);
+    await removeRecord(disk, this.#shard);
+    return { index, term, root, state: "install" };
+  }
+
+  /** Drops what was received, in this life or an earlier one; not what was committed. */
+  async abort(): Promise<void> {
+    const { disk } = this.#options;
+    const transfer = this.#transfer;
+    this.#transfer = null;
+    await transfer?.file?.close();
+    const record = transfer ?? (await readRecord(disk, this.#shard));
+    if (record === null || (await this.#isInForce(record.root))) return;
+    // Without its record it means nothing to anybody; the rest is not in a hurry.
+    await removeRecord(disk, this.#shard);
+    await disk.remove(this.#part(record));
+    await disk.removeTree(this.#rootPath(record.root));
+  }
+
+  async #fresh(announcement: SnapshotAnnouncement): Promise<Transfer> {
+    const { disk, directory } = this.#options;
+    await this.abort();
+    const root = await this.#unusedRoot();
+    await makeDurableDirectory(disk, directory);
+    await makeDurableDirectory(disk, incomingDirectory(this.#shard));
+    await removeRecord(disk, this.#shard);
+    await writeRecord(disk, this.#shard, { root, announcement });
+    await disk.makeDirectory(this.#rootPath(root));
+    return newTransfer(root, announcement, SNAPSHOT_START);
+  }
+
+  /** @returns null if there is nothing to go on with. */
+  async #resumed(announcement: SnapshotAnnouncement): Promise<Transfer | null> {
+    const { disk } = this.#options;
+    const record = await readRecord(disk, this.#shard);
+    if (record === null || !isSame(record.announcement, announcement)) return null;
+    const place = await readPlace(disk, this.#shard, record.root);
+    const transfer = newTransfer(record.root, announcement, place);
+    try {
+      if (place.file > 0) await this.#readCheckpoint(transfer);
+      if (place.position > 0) transfer.file = await this.#openPartial(transfer);
+      await disk.makeDirectory(this.#rootPath(record.root));
+      return transfer;
+    } catch (error) {
+      if (error instanceof SnapshotRefused) return null;
+      throw error;
+    }
+  }
+
+  async #openPartial(transfer: Transfer): Promise<DiskFile> {
+    const { disk } = this.#options;
+    const path = this.#pathOf(transfer, transfer.place.file);
+    await this.#mustExist(path);
+    const file = await disk.open(path, "existing");
+    if ((await file.size()) >= transfer.place.position) return file;
+    await file.close();
+    throw new SnapshotRefused("snapshot refused: a file is shorter than it was");
+  }
+
+  async #openNext(transfer: Transfer): Promise<DiskFile> {
+    const { disk } = this.#options;
+    const path = this.#pathOf(transfer, transfer.place.file);
+    const directory = parentOf(path);
+    transfer.dirty.add(directory);
+    if (transfer.place.file > 0 && !transfer.made.has(directory)) {
+      await disk.makeDirectory(directory);
+      transfer.made.add(directory);
+      transfer.dirty.add(this.#rootPath(transfer.root));
+    }
+    return await disk.open(path, "truncate");
+  }
+
+  /** The checkpoint file is whole: now it is known what the others must be. */
+  async #readCheckpoint(transfer: Transfer): Promise<void> {
+    const { disk, clusterId } = this.#options;
+    const { index, term, files } = transfer.announcement;
+    await this.#mustExist(this.#part(transfer));
+    const loaded = await refusing(() => openCheckpoint(disk, this.#part(transfer), index));
+    await loaded.close();
+    const { meta, manifest, length } = loaded;
+    refuseUnless(meta.term === term, "the checkpoint is of another term");
+    refuseUnless(clusterId === null || meta.clusterId === clusterId, "it is of another cluster");
+    refuseUnless(length === files[0]?.length, "the checkpoint has another length");
+    transfer.segments = matchFiles(this.#rootPath(transfer.root), manifest, files);
+    transfer.meta = meta;
+  }
+
+  async #verify(transfer: Transfer, file: number): Promise<void> {
+    const { disk, nextTurn } = this.#options;
+    const segment = transfer.segments[file - 1];
+    assert(segment !== undefined, "the manifest has every file");
+    if (file < transfer.verifiedFrom) await this.#mustExist(segment.path);
+    await refusing(() => verifySegment(disk, segment, nextTurn));
+  }
+
+  async #closeFile(transfer: Transfer): Promise<void> {
+    const { file } = transfer;
+    if (file === null) return;
+    transfer.file = null;
+    try {
+      await file.sync().catch(failedSync);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Makes all that is here durable, and then the place up to which it is. */
+  async #save(transfer: Transfer): Promise<void> {
+    const { disk } = this.#options;
+    await transfer.file?.sync().catch(failedSync);
+    for (const directory of transfer.dirty) await syncDirectory(disk, directory);
+    transfer.dirty.clear();
+    transfer.unsavedBytes = 0;
+    transfer.unsavedFiles = 0;
+    await writePlace(disk, this.#shard, transfer.root, transfer.place);
+  }
+
+  /** What a crash, or somebody's hand, has taken is received again. */
+  async #mustExist(path: string): Promise<void> {
+    const names = await this.#options.disk.list(parentOf(path));
+    refuseUnless(names.includes(path.slice(path.lastIndexOf("/") + 1)), "a file is gone");
+  }
+
+  async #refuseOld(index: number): Promise<void> {
+    for (const text of await this.#options.disk.list(this.#options.directory)) {
+      const name = parseCheckpointName(text);
+      const isOlder = name === null || name.state === "part" || name.index < index;
+      refuseUnless(isOlder, "there is a checkpoint that is not older");
+    }
+  }
+
+  async #refuseWithoutRoom(bytes: number): Promise<void> {
+    const { freeBytes } = await this.#options.disk.space();
+    if (freeBytes >= bytes + this.#options.reserveBytes) return;
+    throw new DiskFull(`a snapshot of ${bytes} bytes does not fit: ${freeBytes} are free`);
+  }
+
+  async #isInForce(root: number): Promise<boolean> {
+    const names = await this.#options.disk.list(this.#options.directory);
+    return names.map(parseCheckpointName).some((name) => {
+      return name !== null && name.state !== "part" && name.root === root;
+    });
+  }
+
+  /** Above all that left a trace, so that nothing of an older transfer is taken for a file of this. */
+  async #unusedRoot(): Promise<number> {
+    const { disk, directory, partitionsDirectory } = this.#options;
+    let highest = 0;
+    for (const name of await disk.list(this.#shard)) {
+      highest = Math.max(highest, rootOf(partitionsDirectory, name) ?? 0);
+    }
+    for (const name of await disk.list(directory)) {
+      highest = Math.max(highest, parseCheckpointName(name)?.root ?? 0);
+    }
+    return highest + 1;
+  }
+
+  #current(): Transfer {
+    assert(this.#transfer !== null, "a snapshot is being received");
+    return this.#transfer;
+  }
+
+  #pathOf(transfer: Transfer, file: number): string {
+    const place = parseSegmentWireName(transfer.announcement.files[file]?.name ?? "");
+    if (place === null) return this.#part(transfer);
+    return segmentFilePath(this.#rootPath(transfer.root), place);
+  }
+
+  #part({ root, announcement }: Pick<Transfer, "root" | "announcement">): string {
+    return `${this.#options.directory}/${checkpointName(announcement.index, root, "part")}`;
+  }
+
+  #rootPath(root: number): string {
+    return rootDirectory(this.#options.partitionsDirectory, root);
+  }
+}
+
+const newTransfer = (
+  root: number,
+  announcement: SnapshotAnnouncement,
+  place: SnapshotPlace,
+): Transfer => ({
+  root,
+  announcement,
+  place,
+  segments: [],
+  meta: null,
+  file: null,
+  dirty: new Set(),
+  made: new Set(),
+  verifiedFrom: place.file,
+  unsavedBytes: 0,
+  unsavedFiles: 0,
+  isVerified: false,
+});
+
+function receivedBytes({ announcement, place }: Transfer): number {
+  let bytes = place.position;
+  for (const { length } of announcement.files.slice(0, place.file)) bytes += length;
+  return bytes;
+}
+
+function isSame(a: SnapshotAnnouncement, b: SnapshotAnnouncement): boolean {
+  return (
+    a.index === b.index &&
+    a.term === b.term &&
+    a.files.length === b.files.length &&
+    a.files.every(({ name, length }, i) => {
+      const other = b.files[i];
+      return other?.name === name && other.length === length;
+    })
+  );
+}
+
+/** What is wrong with what was received is the sender's fault, or the way's; not this disk's. */
+async function refusing<T>(check: () => Promise<T>): Promise<T> {
+  try {
+    return await check();
+  } catch (cause) {
+    const isWrong = cause instanceof CheckpointDamaged || cause instanceof PartitionDamaged;
+    if (!isWrong) throw cause;
+    throw new SnapshotDamaged(`snapshot refused: ${cause.message}`, { cause });
+  }
+}

@@ -63,8 +63,11 @@ export type Meeting = {
 };
 
 export type TransportHandlers = {
-  /** A well-formed message of a member to this node. Entries' data are views: keep, never change. */
-  readonly message: (message: Message) => void;
+  /**
+   * Called with all messages of a frame, in order: well-formed messages of a member to this node.
+   * The data of entries are views: keep them, never change them.
+   */
+  readonly messages: (messages: readonly Message[]) => void;
   /**
    * Called when messages to the peer were dropped or may be lost: at most once per `send`, and when
    * a link goes down. It may be called from within `send`.
@@ -318,8 +321,7 @@ export class Transport {
 
   #receive(peer: NodeId, frame: Frame): void {
     if (frame.kind === "raft") {
-      const messages = decodeMessages(frame.payload, peer, this.#shared.local.id);
-      for (const message of messages) this.#handlers?.message(message);
+      this.#handlers?.messages(decodeMessages(frame.payload, peer, this.#shared.local.id));
     } else if (frame.kind.startsWith("batches_")) {
       if (!this.#closed) this.#batches.receive(peer, frame);
     } else if (frame.kind.startsWith("snapshot_")) {

@@ -112,9 +112,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "amnesia-allowed",
-    file: "src/node/peers/cluster.ts",
-    find: "known !== incarnation && !(isAhead && proven)) {",
-    put: "known !== incarnation && asOf < 0 && !proven) {",
+    file: "src/raft/storage-trust.ts",
+    find: '  if (!peer.isAhead) return "replaced";\n',
+    put: '  if (!peer.isAhead) return "accepted";\n',
   },
   {
     name: "removed-node-let-in",
@@ -223,18 +223,18 @@ export const MUTANTS: readonly Mutant[] = [
     put: "    this.#records = records;\n    void entries;",
     and: [
       {
-        file: "src/node/peers/cluster.ts",
-        find: "return known !== null && known === this.#members.metDisk(message.from);",
-        put: "return true;",
+        file: "src/raft/storage-trust.ts",
+        find: "  recorded !== null && recorded === shown;",
+        put: "  recorded !== shown || recorded === shown;",
       },
     ],
     test: "test/sim/lost-disks.test.ts",
   },
   {
     name: "vote-of-an-unknown-disk-counts",
-    file: "src/node/peers/cluster.ts",
-    find: "return known !== null && known === this.#members.metDisk(message.from);",
-    put: "return known === null || known === this.#members.metDisk(message.from);",
+    file: "src/raft/storage-trust.ts",
+    find: "  recorded !== null && recorded === shown;",
+    put: "  recorded === null || recorded === shown;",
     test: "test/sim/lost-disks.test.ts",
   },
   {

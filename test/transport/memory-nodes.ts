@@ -114,7 +114,7 @@ export class MemoryNode {
       standing: () => standing,
     });
     this.transport.start({
-      message: (message) => this.received.push(message),
+      messages: (messages) => this.received.push(...messages),
       unreachable: (peer) => this.unreachable.push(peer),
       clusterLearnt: () => {},
       met: () => true,

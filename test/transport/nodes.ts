@@ -66,7 +66,7 @@ export class TestNode {
       standing: () => options.standing ?? { asOf: 0, address: null },
     });
     this.transport.start({
-      message: (message) => this.received.push(message),
+      messages: (messages) => this.received.push(...messages),
       unreachable: (peer) => this.unreachable.push(peer),
       clusterLearnt: (clusterId) => this.learnt.push(clusterId),
       met: () => true,

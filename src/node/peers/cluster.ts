@@ -8,6 +8,7 @@ import type { Logger } from "../../metrics/log.ts";
 import type { HaSample } from "../../metrics/sources.ts";
 import type { Core } from "../../raft/core.ts";
 import { membersOf } from "../../raft/membership.ts";
+import { countsVote, isGrantedVote, judgeStorage } from "../../raft/storage-trust.ts";
 import type { Entry, FetchRequest, Message, RoleChange } from "../../raft/types.ts";
 import type { DataDir } from "../../storage/data-dir.ts";
 import type { Batches, BatchesHandler, BatchesWanted } from "../../transport/batch-exchange.ts";
@@ -67,6 +68,12 @@ export type ClusterParts = {
   readonly turnSoon: () => void;
   readonly fault: (error: unknown) => void;
 };
+
+const STORAGE_REFUSED = {
+  unproven:
+    "a peer claims another disk than the log knows, and proves nothing: refused; see RF_HA_SECRET",
+  replaced: "node returned with a different storage id, remove it and add it again",
+} as const;
 
 /** This node among its peers: links, identities, membership, snapshots on their way. */
 export class Cluster implements ClusterApi {
@@ -182,8 +189,10 @@ export class Cluster implements ClusterApi {
   start(): void {
     const { core, snapshots, turnSoon } = this.#parts;
     this.#transport.start({
-      message: (message) => {
-        if (!this.#learning && this.#isCredible(message)) this.#parts.step([message]);
+      messages: (messages) => {
+        if (this.#learning) return;
+        const credible = messages.filter((message) => this.#isCredible(message));
+        if (credible.length > 0) this.#parts.step(credible);
       },
       unreachable: (peer) => {
         core.reportUnreachable(peer);
@@ -345,38 +354,25 @@ export class Cluster implements ClusterApi {
     return { asOf: core.appliedIndex, address };
   }
 
-  /**
-   * A disk that the log does not know by this name is not the one that voted: it stays out. Unless
-   * its owner is ahead: then the log here may lack the change by which it came with that disk. To be
-   * ahead is a claim that anybody can make, so it counts only for a peer that has proven by
-   * certificate or secret to be a node of this cluster.
-   */
   #met(meeting: Meeting): boolean {
     const { peer, incarnation, asOf, proven } = meeting;
     if (this.#isFounding) return false;
     this.#founding?.met(meeting);
-    const known = this.#disks.incarnationOf(peer);
+    const recorded = this.#disks.incarnationOf(peer);
     const isAhead = asOf > this.#parts.core.appliedIndex;
-    if (known !== null && known !== incarnation && !(isAhead && proven)) {
-      const text = isAhead
-        ? "a peer claims another disk than the log knows, and proves nothing: refused; see RF_HA_SECRET"
-        : "node returned with a different storage id, remove it and add it again";
-      this.#transport.warn(text, { peer });
+    const judgement = judgeStorage({ recorded, shown: incarnation, isAhead, proven });
+    if (judgement !== "accepted") {
+      this.#transport.warn(STORAGE_REFUSED[judgement], { peer });
       return false;
     }
     this.#members.met(meeting);
     return true;
   }
 
-  /**
-   * A vote counts if it is of the disk that the log knows: any other may have forgotten what it
-   * promised. A cluster knows the disks that it was founded on from its first entry on.
-   */
   #isCredible(message: Message): boolean {
-    if (message.type !== "vote_response" && message.type !== "pre_vote_response") return true;
-    if (!message.granted) return true;
-    const known = this.#disks.incarnationOf(message.from);
-    return known !== null && known === this.#members.metDisk(message.from);
+    if (!isGrantedVote(message)) return true;
+    const { from } = message;
+    return countsVote(this.#disks.incarnationOf(from), this.#members.metDisk(from));
   }
 
   #learn(clusterId: string, from: NodeId): void {

@@ -93,9 +93,12 @@ function offsetAfterLastEvent(call: Call): number | null {
     : decimal(id, "Last-Event-ID", 0, Number.MAX_SAFE_INTEGER - 1) + 1;
 }
 
+/** A stream goes on in the topic of its first page and in no other. */
+type FollowedCall = ConsumeCall & { readonly request: { readonly topicId: number } };
+
 class Follower implements AnswerSource {
   readonly #edge: Edge;
-  readonly #consume: ConsumeCall;
+  readonly #consume: FollowedCall;
   readonly #format: Format;
   readonly #ended = new AbortController();
   readonly #signal: AbortSignal;
@@ -103,7 +106,7 @@ class Follower implements AnswerSource {
   #spokeAt = Number.NEGATIVE_INFINITY;
   #failed = false;
 
-  constructor(edge: Edge, consume: ConsumeCall, format: Format, start: number) {
+  constructor(edge: Edge, consume: FollowedCall, format: Format, start: number) {
     this.#edge = edge;
     this.#consume = consume;
     this.#format = format;
@@ -158,10 +161,11 @@ class Follower implements AnswerSource {
       this.#edge.answers.budget.add(comment.length);
       return comment;
     }
-    const { topic, partition } = this.#consume.request;
+    const { topic, partition, topicId } = this.#consume.request;
     await this.#edge.node.waitForRecords({
       topic,
       partition,
+      topicId,
       offset: this.#next,
       timeoutMs: Math.ceil(COMMENT_INTERVAL_MS - silentMs),
       signal: this.#signal,

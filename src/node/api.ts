@@ -36,8 +36,8 @@ export interface NodeApi {
   produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void): void;
   consume(request: ConsumeRequest): Promise<Result<ConsumePage, ConsumeReject>>;
   /**
-   * Waits until the partition has a record at or after `offset`, at most `timeoutMs`, or until
-   * `signal` aborts. Never rejects; the caller consumes again and looks. Many waiters of one
+   * Waits until the partition has a record at or after `offset`, at most `timeoutMs`, until the topic
+   * is deleted, or until `signal` aborts. Never rejects; the caller consumes again and looks. Many waiters of one
    * partition share one wake-up.
    */
   waitForRecords(wait: RecordWait): Promise<void>;
@@ -274,6 +274,8 @@ export type ConsumePage = {
   readonly endOffset: number;
 };
 export type RecordWait = PartitionRef & {
+  /** `ConsumePage.topicId` of the page before: a wait on another topic of the name ends at once. */
+  readonly topicId: number;
   readonly offset: number;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;

@@ -181,9 +181,10 @@ export class FakeNode implements NodeApi {
     return { ok: true, ...found.page(offset, group) } as const;
   }
 
-  async waitForRecords({ topic, partition, offset, timeoutMs, signal }: RecordWait) {
+  async waitForRecords({ topic, partition, topicId, offset, timeoutMs, signal }: RecordWait) {
     const found = this.#partition({ topic, partition });
-    if (found instanceof FakePartition) await found.wait(offset, timeoutMs, signal);
+    if (!(found instanceof FakePartition) || found.topicId !== topicId) return;
+    await found.wait(offset, timeoutMs, signal);
   }
 
   async commitOffset({ topic, partition, group, offset }: CommitRequest) {

@@ -125,13 +125,29 @@ test("an abort crosses the port, before the call has and after", async () => {
   const node = new FakeNode();
   const { port } = portPair({ node });
   await port.createTopic("orders", 1);
-  const wait = { topic: "orders", partition: 0, offset: 0, timeoutMs: 2 ** 30 };
+  const wait = { topic: "orders", partition: 0, topicId: 1, offset: 0, timeoutMs: 2 ** 30 };
   const later = new AbortController();
   const waiting = port.waitForRecords({ ...wait, signal: later.signal });
   await settled();
   later.abort();
   await waiting;
   await port.waitForRecords({ ...wait, signal: AbortSignal.abort() });
+});
+
+test("a wait says across the port which topic of the name it means", async () => {
+  const { port } = portPair({ node: new FakeNode() });
+  await port.createTopic("orders", 1);
+  const stop = new AbortController();
+  const wait = { topic: "orders", partition: 0, offset: 0, timeoutMs: 2 ** 30 };
+  const ended: string[] = [];
+  const older = port.waitForRecords({ ...wait, topicId: 7, signal: stop.signal });
+  const present = port.waitForRecords({ ...wait, topicId: 1, signal: stop.signal });
+  void older.then(() => ended.push("older"));
+  void present.then(() => ended.push("present"));
+  await settled();
+  expect(ended).toEqual(["older"]);
+  stop.abort();
+  await present;
 });
 
 test("the signal of a query is that of its caller", async () => {

@@ -47,7 +47,7 @@ function wait({ life, node }: SimNode, offset: number): { woken: boolean } {
   const state = { woken: false };
   const { signal } = new AbortController();
   life.run(() => {
-    const place = { topic: "t", partition: 0 };
+    const place = { topic: "t", partition: 0, topicId: 1 };
     void node
       ?.waitForRecords({ ...place, offset, timeoutMs: WAIT_MS, signal })
       .then(() => Object.assign(state, { woken: true }));

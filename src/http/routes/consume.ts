@@ -90,6 +90,7 @@ async function wait(
     await edge.node.waitForRecords({
       topic,
       partition,
+      topicId: page.topicId,
       offset: page.startOffset,
       timeoutMs,
       signal,

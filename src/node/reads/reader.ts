@@ -111,7 +111,9 @@ export class Reader {
 
   async waitForRecords(wait: RecordWait): Promise<void> {
     const found = findPartition(this.#machine, wait);
-    if (!found.ok || found.partition.endOffset > wait.offset) return;
+    // Deleted, or deleted and created again: the read that follows says so.
+    if (!found.ok || found.topic.topicId !== wait.topicId) return;
+    if (found.partition.endOffset > wait.offset) return;
     await handleOf(found.partition).waits.wait(wait.offset, wait.timeoutMs, wait.signal);
   }
 

@@ -1,11 +1,16 @@
 /**
- * Notices that the data directory was removed, moved or replaced under the running process. The
- * open files go on working then, so that writes would be acknowledged that no start finds again.
+ * Notices that the data directory, or a part of it, was removed, moved or replaced under the running
+ * process. The open files go on working then, so that writes would be acknowledged that no start
+ * finds again.
  */
 import type { DataLock } from "./data-lock.ts";
 import { DiskFailure } from "./disk.ts";
+import type { KnownPaths } from "./known-paths.ts";
 
 const CHECK_EVERY_MS = 1000;
+/** Paths looked at without a pause: 1 ms. With many partitions a round takes several pieces. */
+const PATHS_AT_A_TIME = 500;
+const PIECE_EVERY_MS = 100;
 
 /** @throws DiskFailure that says how the directory was lost. */
 export function checkDataDir(lock: DataLock): void {
@@ -14,14 +19,27 @@ export function checkDataDir(lock: DataLock): void {
 }
 
 /** Calls `lost` at most once. The returned function ends the watch. */
-export function watchDataDir(lock: DataLock, lost: (error: unknown) => void): () => void {
-  const timer = setInterval(() => {
+export function watchDataDir(
+  lock: DataLock,
+  known: KnownPaths,
+  lost: (error: unknown) => void,
+): () => void {
+  let timer: ReturnType<typeof setTimeout>;
+  const later = (ms: number) => {
+    timer = setTimeout(check, ms);
+  };
+  const check = () => {
     try {
       checkDataDir(lock);
+      const looked = known.look(PATHS_AT_A_TIME);
+      if (looked !== "done" && looked !== null) {
+        throw new DiskFailure(`the data directory is lost: ${looked.loss}`);
+      }
+      later(looked === "done" ? CHECK_EVERY_MS : PIECE_EVERY_MS);
     } catch (error) {
-      clearInterval(timer);
       lost(error);
     }
-  }, CHECK_EVERY_MS);
-  return () => clearInterval(timer);
+  };
+  later(CHECK_EVERY_MS);
+  return () => clearTimeout(timer);
 }

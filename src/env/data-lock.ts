@@ -10,6 +10,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { DiskFailure } from "./disk.ts";
+import { identityOf, lossOf } from "./file-identity.ts";
 
 const LOCK_FILE = "LOCK";
 const LOCK_EX_NB = 2 | 4;
@@ -68,26 +69,6 @@ export function acquireDataLock(root: string, flock: Flock | null = findFlock())
       fs.closeSync(fd);
     },
   };
-}
-
-/** Device and inode: two files at one path at different times differ in it. */
-function identityOf(file: string | number): string {
-  const options = { bigint: true } as const;
-  const { dev, ino } =
-    typeof file === "number" ? fs.fstatSync(file, options) : fs.statSync(file, options);
-  return `${dev}:${ino}`;
-}
-
-/** An error that leaves it open whether the file is there, such as EIO, is not a loss. */
-function lossOf(path: string, expected: string): string | null {
-  try {
-    return identityOf(path) === expected
-      ? null
-      : `${path} was replaced by another file or directory`;
-  } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? cause.code : null;
-    return code === "ENOENT" || code === "ENOTDIR" ? `${path} was removed or moved` : null;
-  }
 }
 
 /** The process that uses a directory, by what it wrote into the lock file; null if none does. */

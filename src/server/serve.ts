@@ -11,7 +11,10 @@ import { BunDisk } from "../env/bun-disk.ts";
 import { checkDataDir, watchDataDir } from "../env/data-dir-watch.ts";
 import { acquireDataLock, DataDirLocked, type DataLock } from "../env/data-lock.ts";
 import { DescriptorReserve } from "../env/descriptor-reserve.ts";
+import type { Disk } from "../env/disk.ts";
+import { KnownPaths } from "../env/known-paths.ts";
 import { NoNetwork } from "../env/no-network.ts";
+import { WatchedDisk } from "../env/watched-disk.ts";
 import { checkMetricsToken, parseTokenSpecs, type TokenSpec } from "../http/token-spec.ts";
 import { tokenWords } from "../http/token-words.ts";
 import type { NodeId } from "../lib/ids.ts";
@@ -25,6 +28,7 @@ import type { ClusterOptions } from "../node/peers/cluster.ts";
 import type { MemberAddress } from "../node/peers/members.ts";
 import type { WriteConcern } from "../node/writes/write-concern.ts";
 import { DataDir, refuseHalfRestored } from "../storage/data-dir.ts";
+import { isReliedPath, isReliedWhileOpen } from "../storage/relied-paths.ts";
 import type { CertificateFiles } from "./certificate-files.ts";
 import { startHttpThread } from "./http-worker.ts";
 import { descriptorPlan, type HttpServer, listen, tlsOf } from "./listen.ts";
@@ -67,8 +71,10 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   await refuseUnknownHost("RF_HA_LISTEN", config.haListen);
   const cluster = clusterOf(config, log);
   const lock = lockDataDir(config.dataDir);
-  const node = await openNode(config, cluster, lock, log, instruments, fault);
-  const stopDataDirWatch = watchDataDir(lock, fault);
+  const known = new KnownPaths(config.dataDir, isReliedPath);
+  const disk = openDisk(config, lock, known);
+  const node = await openNode(config, cluster, disk, log, instruments, fault);
+  const stopDataDirWatch = watchDataDir(lock, known, fault);
   await node.start();
   // The replayed journal is garbage now; without this it would be so for a long time.
   Bun.gc(true);
@@ -179,17 +185,21 @@ function lockDataDir(path: string): DataLock {
   }
 }
 
+/** A disk that notices when its directory, or a part of it, is lost. */
+function openDisk(config: Config, lock: DataLock, known: KnownPaths): Disk {
+  const reserve = new DescriptorReserve(descriptorPlan(config).reserve);
+  const disk = BunDisk.withReserve(config.dataDir, reserve, () => checkDataDir(lock));
+  return new WatchedDisk({ disk, known, isReliedWhileOpen });
+}
+
 async function openNode(
   config: Config,
   cluster: ClusterOptions,
-  lock: DataLock,
+  disk: Disk,
   log: Logger,
   instruments: Instruments,
   fault: (error: unknown) => void,
 ): Promise<Node> {
-  const plan = descriptorPlan(config);
-  const reserve = new DescriptorReserve(plan.reserve);
-  const disk = BunDisk.withReserve(config.dataDir, reserve, () => checkDataDir(lock));
   const clock = new BunClock();
   const patient = patientDisk({ disk, clock, log, instruments });
   await refuseHalfRestored(patient);
@@ -209,7 +219,7 @@ async function openNode(
     instruments,
     dataDir,
     nodeId: config.haNodeId as NodeId,
-    storage: { ...config, segmentFilesMax: plan.segmentFiles },
+    storage: { ...config, segmentFilesMax: descriptorPlan(config).segmentFiles },
     checkpointBytes: config.checkpointBytes,
     journalKeepBytes: config.journalKeepBytes,
     scrubBytesPerSecond: config.scrubBytesPerSecond,

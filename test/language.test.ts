@@ -50,13 +50,11 @@ const ALLOWED: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Folders that were rewritten throughout. This list only grows. */
-const DONE: readonly string[] = [];
+const DONE: readonly string[] = ["src/cli", "src/client", "test/cli", "test/client"];
 
 /** Findings that are left in a folder (default 0). A number only falls. */
 const AT_MOST: Readonly<Record<string, number>> = {
   "src/broker": 8,
-  "src/cli": 33,
-  "src/client": 20,
   "src/console": 23,
   "src/deploy": 7,
   "src/env": 29,
@@ -75,8 +73,6 @@ const AT_MOST: Readonly<Record<string, number>> = {
   "test/backup": 4,
   "test/binary": 3,
   "test/broker": 2,
-  "test/cli": 1,
-  "test/client": 4,
   "test/cluster": 25,
   "test/conformance": 6,
   "test/console": 4,

@@ -1,4 +1,4 @@
-/** `FILE` or `s3://bucket/name`, as backup, restore and verify take them. */
+/** `FILE` or `s3://bucket/name`, the place of a backup for backup, restore and verify. */
 import type { ArchiveSource, ArchiveTarget } from "../env/archive.ts";
 import { ArchiveExists, ArchiveUnavailable } from "../env/archive.ts";
 import { createArchiveFile, openArchiveFile } from "../env/archive-file.ts";
@@ -9,11 +9,11 @@ import { DataDirNotEmpty } from "../storage/data-dir.ts";
 import { EXIT, type Io, UsageError } from "./command.ts";
 
 export const PLACE_NOTES: readonly string[] = [
-  "s3://bucket/name is an object in a bucket; keys, region and endpoint come from the variables",
-  "S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_REGION, S3_ENDPOINT, or the same with AWS_.",
+  "s3://bucket/name is an object in a bucket. Its keys, region and endpoint come from",
+  "S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_REGION, S3_ENDPOINT, or the same names with AWS_.",
 ];
 
-/** @param expectedBytes 0: not known. */
+/** @param expectedBytes size of the archive; 0 if it is not known. */
 export async function createArchive(place: string, expectedBytes: number): Promise<ArchiveTarget> {
   const name = parseS3Url(refuseHalfUrl(place));
   return name === null ? await createArchiveFile(place) : await createS3Object(name, expectedBytes);
@@ -24,14 +24,14 @@ export async function openArchive(place: string): Promise<ArchiveSource> {
   return name === null ? await openArchiveFile(place) : await openS3Object(name);
 }
 
-/** A typing mistake must not become a file of that name. */
+/** Rejects an incomplete URL, so that a typing mistake does not become a file of that name. */
 function refuseHalfUrl(place: string): string {
   const isUrl = /^[a-z0-9]+:\/\//i.test(place);
   if (!isUrl || parseS3Url(place) !== null) return place;
   throw new UsageError(`${place} is neither a file nor s3://bucket/name`);
 }
 
-/** Says what stood in the way. @returns the exit code. @throws what is nobody's to mend but ours. */
+/** Prints an error that the user can fix. @returns the exit code. @throws any other error. */
 export function explained(error: unknown, io: Io): number {
   const isUsual =
     error instanceof ArchiveExists ||

@@ -1,4 +1,4 @@
-/** `ayder backup`: a running server's state as one file or object. */
+/** `ayder backup`: writes the state of a running server to one file or object. */
 import { readBounded } from "../client/answer-body.ts";
 import { shownProxy } from "../client/transport.ts";
 import { decodeText } from "../client/values.ts";
@@ -14,23 +14,23 @@ import { visible } from "./visible.ts";
 
 export const BACKUP: Command = {
   name: "backup",
-  summary: "write all that a running server has to a file or a bucket",
+  summary: "write the whole state of a running server to a file or bucket",
   actions: [{ name: "", operands: "<file|s3://bucket/name>", summary: "", run: runBackup }],
   options: {
     ...URL_OPTION,
-    json: { type: "boolean", help: "one JSON object instead of a sentence" },
+    json: { type: "boolean", help: "print one JSON object" },
   },
   notes: [
-    "The archive has everything that was acknowledged before the call, by any node of the cluster.",
-    "It is checked while it is written, and nothing is there under its name before it is whole.",
-    "Nothing is overwritten. The token (AYDER_TOKEN) needs the scope admin.",
+    "The archive contains everything that any node of the cluster acknowledged before the call.",
+    "It is verified while it is written. It gets its name only when it is complete, and existing",
+    "files and objects are never overwritten. The token (AYDER_TOKEN) needs the scope admin.",
     ...PLACE_NOTES,
     "Examples: ayder backup /backups/today.ayder",
     "          ayder backup --url https://node2:8002 s3://backups/ayder/today",
   ],
 };
 
-/** An error object is much shorter. */
+/** Limit for the body of an error; error objects are much shorter. */
 const REFUSAL_BYTES_MAX = 1024 * 1024;
 
 async function runBackup(args: Arguments, io: Io): Promise<number> {
@@ -51,7 +51,7 @@ async function runBackup(args: Arguments, io: Io): Promise<number> {
   }
 }
 
-/** Of the first node that is reached. */
+/** Returns the response of the first server that can be reached. */
 async function ask(args: Arguments, io: Io): Promise<Response | null> {
   const urls = serverUrls(args, io);
   const token = tokenFor(urls, io);
@@ -62,14 +62,14 @@ async function ask(args: Arguments, io: Io): Promise<Response | null> {
         proxy: proxyOption(url, io.environment),
         headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
         signal: io.interrupted,
-        // The checkpoint of a large node takes its time.
+        // Writing the checkpoint of a large node takes a while.
         timeout: false,
       });
     } catch (error) {
       const proxy = proxyFor(url, io.environment);
       const via = proxy === null ? "" : ` through the proxy ${shownProxy(proxy)}`;
       const reason = error instanceof Error ? error.message : String(error);
-      io.err(`ayder: ${url} is not reached${via}: ${visible(reason)}\n`);
+      io.err(`ayder: ${url} cannot be reached${via}: ${visible(reason)}\n`);
     }
   }
   return null;
@@ -77,7 +77,7 @@ async function ask(args: Arguments, io: Io): Promise<Response | null> {
 
 async function refused(response: Response, io: Io): Promise<number> {
   const text = decodeText(await readBounded(response, REFUSAL_BYTES_MAX));
-  io.err(`ayder: the server said ${response.status}: ${visible(messageOf(text))}\n`);
+  io.err(`ayder: the server answered ${response.status}: ${visible(messageOf(text))}\n`);
   return response.status >= 500 ? EXIT.unavailable : EXIT.refused;
 }
 
@@ -86,12 +86,12 @@ function messageOf(text: string): string {
     const body: unknown = JSON.parse(text);
     if (typeof body === "object" && body !== null && "message" in body) return String(body.message);
   } catch {
-    // Not from Ayder.
+    // The body is not an error of Ayder.
   }
   return text.slice(0, 200);
 }
 
-/** Writes what comes and checks it on the way. @throws unless the whole archive is in place. */
+/** Stores the archive and verifies it on the way. @throws unless the whole archive is in place. */
 async function store(
   body: ReadableStream<Uint8Array>,
   target: ArchiveTarget,
@@ -102,13 +102,13 @@ async function store(
       interrupted.throwIfAborted();
       await target.write(chunk);
     });
-    const reader = await BackupReader.open(source, "what the server sent");
+    const reader = await BackupReader.open(source, "response of the server");
     await reader.check();
     await target.finish();
     return reader;
   } catch (error) {
     await target.abandon();
-    throw interrupted.aborted ? new ArchiveUnavailable("interrupted; nothing was kept") : error;
+    throw interrupted.aborted ? new ArchiveUnavailable("interrupted; nothing was stored") : error;
   }
 }
 
@@ -118,7 +118,7 @@ async function* received(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ArchiveUnavailable(
-      `the server cut the backup off (${reason}); its log says why. Nothing was kept`,
+      `the server cut the backup off (${reason}); see its log. Nothing was stored`,
       { cause },
     );
   }

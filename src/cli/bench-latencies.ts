@@ -1,7 +1,7 @@
-/** Latencies in buckets that grow by 1 %: any number of them in the same space. */
+/** Latencies in buckets that grow by 1 %: constant memory for any number of them. */
 
 const GROWTH = Math.log(1.01);
-/** The first bucket ends here; below it nothing is told apart. */
+/** Upper end of the first bucket; smaller latencies are not distinguished. */
 const FLOOR_MS = 0.001;
 const BUCKETS = 2500;
 
@@ -18,7 +18,7 @@ export class Latencies {
     if (ms > this.max) this.max = ms;
   }
 
-  /** @returns the upper end of the bucket that holds it: at most 1 % too much; 0 without any. */
+  /** @returns the upper end of the bucket of this percentile, at most 1 % too high; 0 if empty. */
   percentile(percent: number): number {
     const rank = Math.ceil((this.count * percent) / 100);
     let seen = 0;

@@ -1,8 +1,8 @@
-/** What `ayder bench` can ask for. */
+/** The loads that `ayder bench` can generate. */
 import type { Client } from "../client/index.ts";
 
 export type LoadOptions = {
-  /** Of the topic or namespace, which nobody else uses. */
+  /** Name of the topic or namespace of this run; nobody else uses it. */
   readonly name: string;
   readonly bytes: number;
   readonly batch: number;
@@ -10,11 +10,11 @@ export type LoadOptions = {
 };
 
 export type Load = {
-  /** Messages or keys of one request. */
+  /** Number of messages or keys per request. */
   readonly perRequest: number;
-  /** @param worker who asks, counted from 0. @returns how many messages it was about. */
+  /** @param worker number of the caller, from 0. @returns the number of messages of the request. */
   request(worker: number): Promise<number>;
-  /** Takes away what it made. */
+  /** Deletes the topic or namespace of this run. */
   close(): Promise<void>;
 };
 
@@ -29,10 +29,10 @@ const CONSUME_MESSAGES = 10_000;
 const CONSUME_BYTES = 8 * 1024 * 1024;
 
 export const BENCH_MODES: Readonly<Record<string, Mode>> = {
-  produce: { summary: "one message a request, sealed (the default)", open: openProduce },
-  batch: { summary: "--batch messages a request, sealed", open: openBatch },
-  consume: { summary: "pages of --batch messages, written before", open: openConsume },
-  kv: { summary: "puts and gets by turns, 1000 keys", open: openKv },
+  produce: { summary: "one message per request, sealed (default)", open: openProduce },
+  batch: { summary: "--batch messages per request, sealed", open: openBatch },
+  consume: { summary: "read pages of --batch messages", open: openConsume },
+  kv: { summary: "alternating puts and gets of 1000 keys", open: openKv },
 };
 
 async function withTopic(

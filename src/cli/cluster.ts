@@ -1,4 +1,4 @@
-/** `ayder cluster`: who belongs to it, who leads, and changing that. */
+/** `ayder cluster`: shows and changes the members and the leader. */
 import type { Membership } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
@@ -9,26 +9,26 @@ const PRIORITY_MAX = 1_000_000;
 
 export const CLUSTER: Command = {
   name: "cluster",
-  summary: "status of the nodes; add, promote, remove; move the leadership",
+  summary: "show nodes; add, promote, remove; transfer leadership",
   actions: [
-    { name: "status", operands: "", summary: "nodes and leader (the default)", run: status },
+    { name: "status", operands: "", summary: "show nodes and leader (default)", run: status },
     {
       name: "add",
       operands: "<node-id> <host:raft-port>",
-      summary: "as a learner: it gets the log and has no vote",
+      summary: "add a learner: it receives the log, no vote",
       run: add,
     },
     {
       name: "promote",
       operands: "<node-id>",
-      summary: "make a learner that has caught up a voter",
+      summary: "make a learner a voter, once it has caught up",
       run: promote,
     },
-    { name: "remove", operands: "<node-id>", summary: "take a node out", run: remove },
+    { name: "remove", operands: "<node-id>", summary: "remove a node", run: remove },
     {
       name: "transfer",
       operands: "[node-id]",
-      summary: "hand the leadership to this node, or to whoever is fit",
+      summary: "transfer leadership to a node (default: any)",
       run: transfer,
     },
   ],
@@ -38,12 +38,17 @@ export const CLUSTER: Command = {
       type: "string",
       value: "HOST:PORT",
       only: ["add"],
-      help: "where clients reach it (one port above Raft's)",
+      help: "its HTTP address (default: Raft port + 1)",
     },
-    priority: { type: "string", value: "N", only: ["add"], help: "more: rather the leader" },
+    priority: {
+      type: "string",
+      value: "N",
+      only: ["add"],
+      help: "election priority; the highest is preferred as leader",
+    },
   },
   notes: [
-    "One change at a time. A node whose disk was replaced has to be removed and added again.",
+    "One change runs at a time. To replace the disk of a node, remove the node and add it again.",
     "Example: ayder cluster add node4 10.0.0.4:7000 && ayder cluster promote node4",
   ],
 };
@@ -67,8 +72,8 @@ function statusText({ nodes, leaderId, term, jointActive }: Membership): string 
     node.priority,
   ]);
   const head = ["NODE", "ROLE", "VOTER", "HEALTHY", "LOG ON DISK", "HTTP", "RAFT", "PRIORITY"];
-  const led = leaderId === null ? "no leader is known" : `${visible(leaderId)} leads`;
-  const change = jointActive ? "; a change of the membership is under way" : "";
+  const led = leaderId === null ? "no known leader" : `${visible(leaderId)} leads`;
+  const change = jointActive ? "; a membership change is in progress" : "";
   return `${table(head, rows)}\n${led} in term ${term}${change}\n`;
 }
 
@@ -104,7 +109,7 @@ async function remove(args: Arguments, io: Io): Promise<number> {
 
 async function transfer(args: Arguments, io: Io): Promise<number> {
   const target = await connect(args, io).cluster.transfer(args.operands[0]);
-  return await done(args, io, target, `the leadership goes to ${visible(target)}`);
+  return await done(args, io, target, `leadership is being transferred to ${visible(target)}`);
 }
 
 async function done(args: Arguments, io: Io, nodeId: string, text: string): Promise<number> {

@@ -1,4 +1,4 @@
-/** What a command is, and how its arguments are read. The registry is `commands.ts`. */
+/** The type of a command, and the parser of its arguments. The registry is `commands.ts`. */
 import { parseArgs } from "node:util";
 import { nearest } from "../lib/nearest.ts";
 import { parseDecimal } from "../lib/parse.ts";
@@ -6,37 +6,37 @@ import { parseDecimal } from "../lib/parse.ts";
 /** Exit codes, for scripts. */
 export const EXIT = {
   ok: 0,
-  /** The server understood and said no (4xx), or local files are damaged, or in the way. */
+  /** The server refused the request (4xx), or local files are damaged or already exist. */
   refused: 1,
-  /** The command line cannot be understood; nothing was sent. */
+  /** The command line is invalid; nothing was sent. */
   usage: 2,
-  /** Not reached, not able to serve at present, or the outcome is not known (5xx). */
+  /** The server cannot be reached or cannot serve now, or the outcome is unknown (5xx). */
   unavailable: 3,
-  /** A fault or a bug. */
+  /** An I/O error or a bug. */
   fault: 70,
-  /** The start was refused: settings or data need the operator. */
+  /** The start was refused: the operator has to change settings or data. */
   start: 78,
-  /** Ended by SIGINT before it was done. */
+  /** Ended by SIGINT before it was complete. */
   interrupted: 130,
 } as const;
 
 export type Option = {
   readonly type: "string" | "boolean";
   readonly short?: string;
-  /** May be given several times. */
+  /** The option may be given several times. */
   readonly multiple?: true;
-  /** What its value is called in the help, such as `N`. */
+  /** Name of its value in the help, such as `N`. */
   readonly value?: string;
   readonly help: string;
-  /** The actions that know it; absent: all. */
+  /** Actions that take this option; absent: all. */
   readonly only?: readonly string[];
 };
 
-/** One thing that a command does: `ayder topics create NAME` is the action `create`. */
+/** One action of a command: `ayder topics create NAME` is the action `create`. */
 export type Action = {
-  /** Empty where the command does one thing only. */
+  /** Empty if the command has only one action. */
   readonly name: string;
-  /** As in the help: `<topic> [key] [file...]`. How many there may be is read from it. */
+  /** As in the help: `<topic> [key] [file...]`. The number of operands is derived from it. */
   readonly operands: string;
   readonly summary: string;
   /** @returns the exit code. */
@@ -47,31 +47,31 @@ export type Command = {
   readonly name: string;
   /** One line for the list of commands. */
   readonly summary: string;
-  /** The first is taken where none is named, if it needs no operands. */
+  /** The first one is the default, if it needs no operands. */
   readonly actions: readonly Action[];
   readonly options: Readonly<Record<string, Option>>;
-  /** Lines below the options: examples, rules. */
+  /** Lines below the options: rules and examples. */
   readonly notes?: readonly string[];
 };
 
-/** The world as a command sees it. */
+/** Environment of a command: streams, variables, signals, files. */
 export type Io = {
   /**
-   * Resolves when it is on its way; slow readers slow us down. Text is for people and for readers of
-   * JSON, and what would steer a terminal is escaped in it. Bytes go out as they are.
+   * Resolves when the data is written, so that slow readers apply backpressure. Text is for people
+   * and for readers of JSON; control characters in it are escaped. Bytes are written unchanged.
    *
    * @throws OutputClosed, OutputFailed
    */
   out(data: string | Uint8Array): Promise<void>;
-  /** Escaped as text of `out`. */
+  /** Escapes the text as `out` does. */
   err(text: string): void;
   /** Replaces the last line of stderr. */
   redraw(line: string): void;
   readonly stdin: AsyncIterable<Uint8Array>;
   readonly stdinIsTty: boolean;
-  /** Of stdout: tables, bars and escapes are for people. */
+  /** True if stdout is a terminal: tables, bars and escapes are for people. */
   readonly isTty: boolean;
-  /** Of stderr: what moves is shown there. */
+  /** True if stderr is a terminal: progress is shown there. */
   readonly errIsTty: boolean;
   readonly columns: number;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -79,21 +79,21 @@ export type Io = {
   readonly interrupted: AbortSignal;
   /** @throws Error with a `code` such as ENOENT. */
   readFile(path: string): Promise<Uint8Array<ArrayBuffer>>;
-  /** Ends the process at once. For what cannot be unwound; else return an exit code. */
+  /** Ends the process at once, for states that cannot be unwound. Otherwise return an exit code. */
   exit(code: number): never;
 };
 
-/** The command line cannot be understood; the message says which part. Exit code 2. */
+/** The command line is invalid; the message names the part. Exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Nobody reads stdout any longer (`| head`): the command ends, quietly. */
+/** The reader of stdout is gone (`| head`): the command ends without a message. */
 export class OutputClosed extends Error {
   override readonly name = "OutputClosed";
 }
 
-/** Stdout cannot be written for another reason, such as a full disk. Exit code 70. */
+/** Writing to stdout failed for another reason, such as a full disk. Exit code 70. */
 export class OutputFailed extends Error {
   override readonly name = "OutputFailed";
 }
@@ -110,7 +110,7 @@ export class Arguments {
     this.#values = values;
   }
 
-  /** An operand that `Action.operands` has as `<required>`. */
+  /** Returns an operand that is `<required>` in `Action.operands`. */
   operand(index: number): string {
     return this.operands[index] ?? "";
   }
@@ -136,7 +136,7 @@ export class Arguments {
   }
 }
 
-/** @throws UsageError that names `what` if it is not an integer from `min` to `max`. */
+/** @throws UsageError that names `what` if the text is not an integer from `min` to `max`. */
 export function integerOf(
   what: string,
   text: string,
@@ -158,8 +158,8 @@ export type Call =
   | { readonly kind: "run"; readonly action: Action; readonly args: Arguments };
 
 /**
- * @param redundant a first operand that may be there and means nothing.
- * @throws UsageError for an unknown action or option, and for operands too few or too many.
+ * @param redundant a first operand that is allowed and ignored.
+ * @throws UsageError for an unknown action or option, and for too few or too many operands.
  */
 export function readCall(command: Command, args: readonly string[], redundant?: string): Call {
   const options = { ...command.options, help: HELP_OPTION };
@@ -201,14 +201,14 @@ export function parseOptions(
   }
 }
 
-/** Node's advice on how to pass it as an operand is for few; a typo is for all. */
+/** Replaces Node's advice about `--` by the nearest known option, because typos are more frequent. */
 function helpful(message: string, names: readonly string[]): string {
   const unknown = /^Unknown option '--([^']*)'/.exec(message);
   if (unknown?.[1] === undefined) return message;
   return `${unknown[0]}${didYouMean(unknown[1], names, "--")}`;
 }
 
-/** `; did you mean --port?`, or nothing. */
+/** Returns `; did you mean --port?`, or an empty string. */
 export function didYouMean(word: string, known: readonly string[], before = ""): string {
   const meant = nearest(word, known);
   return meant === null ? "" : `; did you mean ${before}${meant}?`;
@@ -226,7 +226,7 @@ function chooseAction(command: Command, positionals: readonly string[]) {
   throw new UsageError(
     name === undefined
       ? `${command.name} needs one of: ${known}`
-      : `${command.name} knows no "${name}", but: ${known}`,
+      : `${command.name} has no action "${name}"; actions: ${known}`,
   );
 }
 
@@ -237,6 +237,6 @@ function checkOperands(command: Command, action: Action, operands: readonly stri
   const called = `${command.name} ${action.name}`.trim();
   if (missing !== undefined) throw new UsageError(`${called} needs ${missing}`);
   if (!words.some((word) => word.includes("...")) && operands.length > words.length) {
-    throw new UsageError(`${called} has no use for "${operands[words.length]}"`);
+    throw new UsageError(`${called} takes no more operands: "${operands[words.length]}"`);
   }
 }

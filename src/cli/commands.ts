@@ -1,4 +1,4 @@
-/** The registry. A command is loaded when it is called, so that none costs another its start. */
+/** The registry. A command is loaded when it is called, so that it does not slow others down. */
 import type { Command } from "./command.ts";
 
 export type Entry = {
@@ -7,14 +7,14 @@ export type Entry = {
   load(): Promise<Command>;
 };
 
-/** What runs when no command is named. */
+/** The command that runs if none is named. */
 export const DEFAULT_COMMAND = "serve";
 
 /** In the order of the help. */
 export const COMMANDS: readonly Entry[] = [
   {
     name: "serve",
-    summary: "run a server (the default)",
+    summary: "run a server (default)",
     load: async () => (await import("./serve.ts")).SERVE,
   },
   {
@@ -24,7 +24,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "produce",
-    summary: "write messages: arguments, files, or the lines of standard input",
+    summary: "write messages from arguments, files or standard input",
     load: async () => (await import("./produce.ts")).PRODUCE,
   },
   {
@@ -34,7 +34,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "groups",
-    summary: "lag of consumer groups; seek forward",
+    summary: "show lag of consumer groups; seek, delete",
     load: async () => (await import("./groups.ts")).GROUPS,
   },
   {
@@ -49,47 +49,47 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "cluster",
-    summary: "status of the nodes; add, promote, remove; move the leadership",
+    summary: "show nodes; add, promote, remove; transfer leadership",
     load: async () => (await import("./cluster.ts")).CLUSTER,
   },
   {
     name: "bench",
-    summary: "load a server for a few seconds: rates and percentiles",
+    summary: "measure rates and latency percentiles of a server",
     load: async () => (await import("./bench.ts")).BENCH,
   },
   {
     name: "settings",
-    summary: "print every setting of serve",
+    summary: "print all settings of serve",
     load: async () => (await import("./settings.ts")).SETTINGS_COMMAND,
   },
   {
     name: "health",
-    summary: "exit with 0 if a server serves, with 3 if not",
+    summary: "exit with 0 if a server is healthy, with 3 if not",
     load: async () => (await import("./health.ts")).HEALTH,
   },
   {
     name: "backup",
-    summary: "write all that a running server has to a file or a bucket",
+    summary: "write the whole state of a running server to a file or bucket",
     load: async () => (await import("./backup.ts")).BACKUP,
   },
   {
     name: "restore",
-    summary: "make a data directory from a backup",
+    summary: "create a data directory from a backup",
     load: async () => (await import("./restore.ts")).RESTORE,
   },
   {
     name: "verify",
-    summary: "read every checksum of a data directory, or of a backup",
+    summary: "verify every checksum of a data directory or backup",
     load: async () => (await import("./verify.ts")).VERIFY,
   },
   {
     name: "inspect",
-    summary: "show what is in the files of a data directory",
+    summary: "print the contents of the files of a data directory",
     load: async () => (await import("./inspect.ts")).INSPECT,
   },
   {
     name: "completion",
-    summary: "print a script for bash, zsh or fish",
+    summary: "print a completion script for bash, zsh or fish",
     load: async () => (await import("./completion.ts")).completion(loadAll),
   },
 ];

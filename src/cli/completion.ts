@@ -1,10 +1,10 @@
-/** `ayder completion`: scripts for shells, from the registry. */
+/** `ayder completion`: completion scripts for shells, generated from the registry. */
 import { type Action, type Command, EXIT } from "./command.ts";
 
 type Commands = readonly Command[];
 type Script = (commands: Commands) => string;
 
-/** @param load all commands, this one included: it cannot import who imports it. */
+/** @param load returns all commands; passed in because the registry imports this file. */
 export function completion(load: () => Promise<Commands>): Command {
   const action = (name: string, summary: string, script: Script): Action => ({
     name,
@@ -17,7 +17,7 @@ export function completion(load: () => Promise<Commands>): Command {
   });
   return {
     name: "completion",
-    summary: "print a script for bash, zsh or fish",
+    summary: "print a completion script for bash, zsh or fish",
     actions: [
       action("bash", "in ~/.bashrc: source <(ayder completion bash)", bash),
       action("zsh", "in ~/.zshrc, behind compinit: source <(ayder completion zsh)", zsh),
@@ -33,7 +33,7 @@ const actionsOf = ({ actions }: Command): readonly string[] =>
 const optionsOf = ({ options }: Command): readonly string[] =>
   [...Object.keys(options), "help"].map((name) => `--${name}`);
 
-/** Options with a value: behind them nothing but files can be proposed. */
+/** Options that take a value; only file names can be proposed after them. */
 const valued = ({ options }: Command): readonly string[] =>
   Object.entries(options).flatMap(([name, { type, short }]) =>
     type === "boolean" ? [] : [`--${name}`, ...(short === undefined ? [] : [`-${short}`])],
@@ -75,7 +75,7 @@ complete -o filenames -F _ayder ayder
 }
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-/** In zsh a colon ends the word and brackets end the description. */
+/** Escapes for zsh, where a colon ends the word and brackets end the description. */
 const zshWord = (name: string, help: string): string =>
   quoted(`${name}:${help.replaceAll(":", "\\:")}`);
 

@@ -1,4 +1,4 @@
-/** `ayder consume`: messages to standard output. */
+/** `ayder consume`: prints messages to standard output. */
 import type { Message } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
@@ -12,25 +12,35 @@ export const CONSUME: Command = {
   actions: [{ name: "", operands: "<topic>", summary: "", run: consume }],
   options: {
     ...SERVER_OPTIONS,
-    partition: { type: "string", short: "p", value: "N", help: "only this one (all of the topic)" },
-    follow: { type: "boolean", short: "f", help: "wait for what comes, until Ctrl-C" },
-    group: { type: "string", short: "g", value: "NAME", help: "whose committed offsets count" },
+    partition: {
+      type: "string",
+      short: "p",
+      value: "N",
+      help: "read one partition (default: all)",
+    },
+    follow: { type: "boolean", short: "f", help: "wait for new messages, until Ctrl-C" },
+    group: {
+      type: "string",
+      short: "g",
+      value: "NAME",
+      help: "start at the committed offsets of this group",
+    },
     from: {
       type: "string",
       value: "OFFSET",
-      help: "or earliest, latest, committed (committed with a group, else earliest)",
+      help: "first offset, or earliest, latest, committed (default: committed with a group, else earliest)",
     },
-    commit: { type: "boolean", help: "commit for the group what was printed, page by page" },
-    limit: { type: "string", short: "n", value: "N", help: "end after this many messages" },
-    keys: { type: "boolean", short: "k", help: "the key and a tab before each message" },
-    offsets: { type: "boolean", short: "o", help: "partition/offset and a tab before that" },
-    raw: { type: "boolean", help: "exactly the bytes, without line feeds between messages" },
+    commit: { type: "boolean", help: "commit printed messages for the group, page by page" },
+    limit: { type: "string", short: "n", value: "N", help: "stop after this many messages" },
+    keys: { type: "boolean", short: "k", help: "print the key and a tab before each message" },
+    offsets: { type: "boolean", short: "o", help: "print partition/offset and a tab first" },
+    raw: { type: "boolean", help: "write the bytes of the messages without line feeds" },
   },
   notes: [
-    "One message a line. On a terminal control characters are shown escaped, else bytes are bytes.",
-    "Without --follow it ends where the partition ended when it was first read.",
-    "With --json: one object a line, as the HTTP API has it; value_b64 for what is not UTF-8.",
-    "Ctrl-C, SIGTERM and a closed pipe end it with code 0; with --commit what was printed counts.",
+    "Prints one message per line. On a terminal, control characters are escaped; in a pipe they are not.",
+    "Without --follow, each partition is read up to the end that it had at the start.",
+    "With --json: one object per line with the fields of the HTTP API; value_b64 if it is not UTF-8.",
+    "Ctrl-C, SIGTERM and a closed pipe end with code 0; with --commit, printed messages are committed.",
     "Example: ayder consume orders --group billing --commit --follow | ./bill",
   ],
 };
@@ -95,7 +105,7 @@ const keyText = (key: string | null, io: Io): string =>
 
 function messageJson(message: Message): string {
   const { offset, partition, timestampMs, key, bytes, text } = message;
-  // Text that does not give the bytes back was not UTF-8.
+  // Text that does not encode to the same bytes was not UTF-8.
   const isText = Buffer.from(text).equals(bytes);
   return jsonLine({
     offset,

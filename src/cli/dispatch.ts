@@ -1,4 +1,4 @@
-/** argv → the command → its exit code. */
+/** Finds and runs the command of the arguments. */
 import { AyderError } from "../client/errors.ts";
 import {
   didYouMean,
@@ -12,7 +12,7 @@ import {
 import { COMMANDS, DEFAULT_COMMAND, type Entry } from "./commands.ts";
 import { commandHelp, overview } from "./help.ts";
 
-/** @returns the exit code, also of what went wrong: whoever calls it has nothing to catch. */
+/** @returns the exit code. Errors become exit codes as well; nothing is thrown. */
 export async function dispatch(argv: readonly string[], version: string, io: Io): Promise<number> {
   try {
     return await run(argv, version, io);
@@ -26,7 +26,7 @@ export async function dispatch(argv: readonly string[], version: string, io: Io)
       io.err(`ayder: ${error.message}\nTry: ayder ${helpWords(argv)}--help\n`);
       return EXIT.usage;
     }
-    // Loaded only now: a server has no use for it.
+    // Loaded only here, because a server does not need it.
     if (error instanceof AyderError) return (await import("./server.ts")).explain(error, io);
     if (error instanceof Error && error.name === "AbortError") return EXIT.interrupted;
     io.err(`ayder: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
@@ -49,7 +49,7 @@ async function run(argv: readonly string[], version: string, io: Io): Promise<nu
       return EXIT.ok;
     default:
   }
-  // Options alone are those of the default, which may be named behind them.
+  // Options without a command belong to the default command, which may be named after them.
   const bare = first.startsWith("-");
   const command = await entryOf(bare ? DEFAULT_COMMAND : first).load();
   const call = bare ? readCall(command, argv, DEFAULT_COMMAND) : readCall(command, rest);

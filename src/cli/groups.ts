@@ -1,4 +1,4 @@
-/** `ayder groups`: who reads, how far behind, and going forward. */
+/** `ayder groups`: shows the lag of consumer groups, moves them forward, deletes them. */
 import type { Client, GroupLag } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io, integerOf } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
@@ -6,24 +6,24 @@ import { table } from "./table.ts";
 
 export const GROUPS: Command = {
   name: "groups",
-  summary: "lag of consumer groups; seek forward; delete",
+  summary: "show lag of consumer groups; seek, delete",
   actions: [
     {
       name: "lag",
       operands: "[topic] [group]",
-      summary: "committed offsets and what is behind them (the default, for all topics)",
+      summary: "show committed offsets and lag (default, for all topics)",
       run: lag,
     },
     {
       name: "seek",
       operands: "<topic> <group>",
-      summary: "commit another offset, see --to",
+      summary: "move a group forward, see --to",
       run: seek,
     },
     {
       name: "delete",
       operands: "<group>",
-      summary: "forget what a group has committed, in all topics",
+      summary: "delete the committed offsets of a group in all topics",
       run: remove,
     },
   ],
@@ -34,18 +34,18 @@ export const GROUPS: Command = {
       short: "p",
       value: "N",
       only: ["seek"],
-      help: "only this one (all of the topic)",
+      help: "one partition (default: all)",
     },
     to: {
       type: "string",
       value: "OFFSET",
       only: ["seek"],
-      help: "the next offset to read, or `latest` (skips what is there) or `earliest`",
+      help: "next offset to read, or `latest` (skip existing messages) or `earliest`",
     },
   },
   notes: [
-    "A committed offset never moves back: what a group has finished stays finished. To read again,",
-    "read from an offset without committing (ayder consume TOPIC --from 0), or use another group.",
+    "A committed offset never moves backward. To read messages again, read from an offset without",
+    "committing (ayder consume TOPIC --from 0), or use another group.",
     "A seek backward changes nothing and exits with 1.",
   ],
 };
@@ -117,11 +117,12 @@ async function seek(args: Arguments, io: Io): Promise<number> {
     const place = `${topic}/${each}`;
     if (args.flag("json"))
       await io.out(jsonLine({ topic, group, partition: each, committedOffset: committed }));
-    else if (committed === offset) await io.out(`${group} goes on at ${place} offset ${offset}\n`);
+    else if (committed === offset)
+      await io.out(`${group} continues at ${place} offset ${offset}\n`);
     if (committed === offset) continue;
     code = EXIT.refused;
     io.err(
-      `ayder: ${group} has committed ${committed} of ${place}, and that never moves back to ${offset}; ` +
+      `ayder: ${group} has committed ${committed} of ${place}, and a committed offset never moves back to ${offset}; ` +
         `to read again: ayder consume ${topic} --partition ${each} --from ${offset}\n`,
     );
   }

@@ -1,4 +1,4 @@
-/** `ayder health`: does a server serve, and is it ready? For health checks of containers. */
+/** `ayder health`: checks whether a server is healthy and ready, for containers. */
 import { readBounded } from "../client/answer-body.ts";
 import { decodeText } from "../client/values.ts";
 import { ConfigError, readConfig } from "../config/config.ts";
@@ -19,20 +19,20 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 
 export const HEALTH: Command = {
   name: "health",
-  summary: "exit with 0 if a server serves, with 3 if not",
+  summary: "exit with 0 if a server is healthy, with 3 if not",
   actions: [{ name: "", operands: "", summary: "", run: runHealth }],
   options: {
     url: {
       type: "string",
       value: "URL",
-      help: 'of the server; of several, separated by ",", one will do (AYDER_URL, else as `serve` would)',
+      help: 'server address; with several, separated by ",", one healthy is enough (default: AYDER_URL, else the address of `serve`)',
     },
-    ready: { type: "boolean", help: "demand that it has caught up and knows a leader" },
+    ready: { type: "boolean", help: "require that it has caught up and knows a leader" },
   },
   notes: [
-    "Without a URL it asks the server that `ayder serve` would start in this environment.",
-    "Let a container be restarted by plain health: a node without a majority is not ready, and a",
-    "restart does not help it.",
+    "Without a URL, checks the server that `ayder serve` would start in this environment.",
+    "For the restart of containers, use health without --ready: a node without a majority is not",
+    "ready, and restarting it does not help.",
   ],
 };
 
@@ -51,7 +51,7 @@ async function runHealth(args: Arguments, io: Io): Promise<number> {
   return EXIT.unavailable;
 }
 
-/** Tells what the server said, or why it said nothing. */
+/** Prints the answer of the server, or why there was none. */
 async function isHealthy(
   base: string,
   { given, ready }: { readonly given: boolean; readonly ready: boolean },
@@ -62,14 +62,14 @@ async function isHealthy(
     const answer = await fetch(url, {
       signal: AbortSignal.timeout(PATIENCE_MS),
       redirect: "manual",
-      // A proxy would tell how the proxy is.
+      // A proxy would report the health of the proxy.
       proxy: false,
-      // Its certificate names it as others know it, which is not this address.
+      // The certificate names the public name of the server, not this address.
       ...(!given && { tls: { rejectUnauthorized: false } }),
     });
     const text = decodeText(await readBounded(answer, ANSWER_BYTES_MAX)).trim();
     if (!isAyder(text)) {
-      io.err(`ayder: ${url}: answered ${answer.status}, but not as Ayder does\n`);
+      io.err(`ayder: ${url}: answered ${answer.status}, but the answer is not from Ayder\n`);
       return false;
     }
     await io.out(`${visible(text)}\n`);

@@ -1,11 +1,11 @@
-/** The texts of `--help`, from the commands themselves. */
+/** The texts of `--help`, generated from the commands. */
 import { type Command, HELP_OPTION, type Option } from "./command.ts";
 import type { Entry } from "./commands.ts";
 
 const COLUMN = 28;
 const WIDTH = 100;
 
-/** What `ayder --help` prints. */
+/** Returns the text of `ayder --help`. */
 export function overview(version: string, entries: readonly Entry[]): string {
   return [
     `ayder ${version}: an HTTP-native durable event log`,
@@ -16,21 +16,21 @@ export function overview(version: string, entries: readonly Entry[]): string {
     "Commands:",
     ...entries.map(({ name, summary }) => row(name, summary)),
     "",
-    "Commands that talk to a server find it by --url (default http://127.0.0.1:1109, also",
-    "AYDER_URL) and show the token in AYDER_TOKEN (default: dev, for servers on this machine).",
+    "Commands that talk to a server use --url or AYDER_URL (default http://127.0.0.1:1109) and the",
+    "token in AYDER_TOKEN (default: dev, for servers on this machine only).",
     "",
-    "Exit codes: 0 done, 1 the server said no or files are damaged, 2 wrong usage, 3 server not reached",
-    "or outcome unknown, 70 fault, 78 the start was refused.",
+    "Exit codes: 0 success, 1 refused by the server or damaged files, 2 wrong usage, 3 server not",
+    "reachable or outcome unknown, 70 internal error, 78 start refused.",
     "",
-    row("ayder COMMAND --help", "about one command"),
-    row("ayder settings", "every setting of serve, by flag and variable"),
+    row("ayder COMMAND --help", "print the help of a command"),
+    row("ayder settings", "print all settings of serve, by flag and variable"),
     row("-h, --help", "this text"),
     row("-v, --version", "the version"),
     "",
   ].join("\n");
 }
 
-/** What `ayder COMMAND --help` prints. */
+/** Returns the text of `ayder COMMAND --help`. */
 export function commandHelp(command: Command): string {
   const { name, summary, actions, options, notes = [] } = command;
   const single = actions.length === 1 && actions[0]?.name === "";
@@ -61,7 +61,7 @@ function optionNames(name: string, { short, value, type }: Option): string {
 const optionHelp = ({ help, only }: Option): string =>
   only === undefined ? help : `${only.join(", ")}: ${help}`;
 
-/** Two columns; what is too long for the right one goes on below. */
+/** Formats two columns; text that does not fit the right one continues below. */
 function row(left: string, right: string): string {
   const lines: string[] = [];
   let line = `  ${left.padEnd(COLUMN)}`;

@@ -1,4 +1,4 @@
-/** `ayder inspect`: what is in the files, for people who debug. Nothing is changed. */
+/** `ayder inspect`: prints the contents of files, for debugging. Files are not changed. */
 import { basename, dirname, join, resolve } from "node:path";
 import { BunDisk } from "../env/bun-disk.ts";
 import { isDirectory } from "../env/directories.ts";
@@ -21,25 +21,30 @@ const SHARD = "shards/0";
 
 export const INSPECT: Command = {
   name: "inspect",
-  summary: "show what is in the files of a data directory",
+  summary: "print the contents of the files of a data directory",
   actions: [
     action("journal", "<dir|.seg>", "frames: position, index, term, commands", journalRows),
     action("partition", "<dir|.seg>", "batches: position, offsets, time, keys", partitionRows),
     action("checkpoint", "<dir|.ckpt>", "topics, groups, keys, members, limits", checkpointRows),
-    action("snapshot", "<dir|backup>", "what is being received; or a backup", snapshotRows),
+    action(
+      "snapshot",
+      "<dir|backup>",
+      "a snapshot that is being received, or a backup",
+      snapshotRows,
+    ),
     action("hard-state", "<dir>", "term, vote, commit: both copies", hardStateRows),
   ],
   options: {
-    from: { ...number("the first index or offset"), only: ["journal", "partition"] },
-    to: { ...number("the last one"), only: ["journal", "partition"] },
-    limit: number("end after so many lines"),
-    records: { type: "boolean", help: "each record of each batch", only: ["partition"] },
-    json: { type: "boolean", help: "one JSON object a line" },
+    from: { ...number("first index or offset"), only: ["journal", "partition"] },
+    to: { ...number("last index or offset"), only: ["journal", "partition"] },
+    limit: number("stop after this many lines"),
+    records: { type: "boolean", help: "print each record of each batch", only: ["partition"] },
+    json: { type: "boolean", help: "print one JSON object per line" },
   },
   notes: [
-    "DIR is a data directory, or for a partition <data dir>/shards/0/partitions/<topic>-<partition>;",
-    "topics go by their ids, which `inspect checkpoint` names. Files may be copies from elsewhere.",
-    "A node may be at work. Exit codes: 0, 1 where something cannot be read, 78 not to be opened.",
+    "DIR is a data directory, or for a partition <data dir>/shards/0/partitions/<topic>-<partition>,",
+    "where <topic> is the id that `inspect checkpoint` shows. Files may be copies from elsewhere, and",
+    "a node may be running. Exit codes: 0, 1 if a file cannot be read, 78 if DIR cannot be opened.",
     "Example: ayder inspect journal /var/lib/ayder --from 1000 --to 1010",
   ],
 };
@@ -76,7 +81,7 @@ async function show(rows: AsyncIterable<Row>, args: Arguments, io: Io): Promise<
   }
 }
 
-/** What lies in the files came from strangers. */
+/** Escapes control characters, because the contents of files are not trusted. */
 const shown = (text: string): string => `${text.split("\n").map(visible).join("\n")}\n`;
 
 const rangeOf = (args: Arguments) => ({
@@ -95,7 +100,7 @@ async function* partitionRows(path: string, args: Arguments): AsyncGenerator<Row
     const [, topicId, partition] = /^(\d+)-(\d+)$/.exec(basename(directory)) ?? [];
     if (topicId === undefined) {
       throw new UsageError(
-        `${directory} is not called <topic>-<partition>, which seeds the checksums`,
+        `${directory} must be named <topic>-<partition>; the checksums depend on the name`,
       );
     }
     const place = { topicId: Number(topicId), partition: Number(partition) };
@@ -105,7 +110,7 @@ async function* partitionRows(path: string, args: Arguments): AsyncGenerator<Row
   }
 }
 
-/** Of a directory, the newest. */
+/** Rows of a checkpoint file, or of the newest one of a directory. */
 async function* checkpointRows(path: string): AsyncGenerator<Row> {
   const isOne = (name: string) => checkpointIndex(name) !== null;
   const newest = (await filesAt(path, `${SHARD}/checkpoints`, isOne)).at(-1);
@@ -131,7 +136,7 @@ async function* hardStateRows(path: string): AsyncGenerator<Row> {
 
 type FileAt = { readonly disk: BunDisk; readonly name: string; readonly directory: string };
 
-/** One file, or those of a directory in order, or of its subdirectory `below` where there is one. */
+/** Returns one file, or the files of a directory (or of its subdirectory `below`, if it exists) in order. */
 async function filesAt(
   path: string,
   below: string,

@@ -1,4 +1,4 @@
-/** `ayder kv`: keys and values. */
+/** `ayder kv`: reads and writes keys. */
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { bytesText, durationText, table } from "./table.ts";
@@ -11,16 +11,21 @@ export const KV: Command = {
     {
       name: "get",
       operands: "<namespace> <key>",
-      summary: "the value; 1 if there is none",
+      summary: "print the value; exit with 1 if there is no such key",
       run: get,
     },
     {
       name: "set",
       operands: "<namespace> <key> [value]",
-      summary: "without a value: standard input is it",
+      summary: "set a value (default: standard input)",
       run: set,
     },
-    { name: "del", operands: "<namespace> <key>", summary: "nothing if it is absent", run: remove },
+    {
+      name: "del",
+      operands: "<namespace> <key>",
+      summary: "delete a key, if it exists",
+      run: remove,
+    },
     {
       name: "meta",
       operands: "<namespace> <key>",
@@ -30,7 +35,7 @@ export const KV: Command = {
     {
       name: "list",
       operands: "[namespace] [prefix]",
-      summary: "keys in byte order; without a namespace: the namespaces",
+      summary: "list keys in byte order, or the namespaces",
       run: list,
     },
   ],
@@ -40,18 +45,24 @@ export const KV: Command = {
       type: "string",
       value: "N",
       only: ["set", "del"],
-      help: "only if this is its revision; 0: only if it is absent",
+      help: "required revision; 0: the key must not exist",
     },
     ttl: {
       type: "string",
       value: "TIME",
       only: ["set"],
-      help: "lives this long: 500ms, 30s, 5m, 2h, 7d (for ever)",
+      help: "time to live: 500ms, 30s, 5m, 2h, 7d (default: no expiry)",
     },
-    limit: { type: "string", short: "n", value: "N", only: ["list"], help: "at most this many" },
+    limit: {
+      type: "string",
+      short: "n",
+      value: "N",
+      only: ["list"],
+      help: "print at most this many",
+    },
   },
   notes: [
-    "Exit code 1: there is no such key, or it has another revision (the error names it).",
+    "Exits with 1 if the key does not exist or has another revision (the error names it).",
     "Example: ayder kv set locks job-7 $HOSTNAME --cas 0 --ttl 30s && run-job-7",
   ],
 };
@@ -83,7 +94,7 @@ async function remove(args: Arguments, io: Io): Promise<number> {
   const deleted = await connect(args, io)
     .kv(namespace)
     .delete(key, { cas: args.integer("cas") });
-  const text = deleted.deleted ? "deleted\n" : "there was no such key\n";
+  const text = deleted.deleted ? "deleted\n" : "key does not exist\n";
   await io.out(args.flag("json") ? jsonLine(deleted) : text);
   return EXIT.ok;
 }
@@ -136,7 +147,7 @@ const keyTable = (keys: readonly Key[]): string =>
   );
 
 function absent(namespace: string, key: string, io: Io): number {
-  io.err(`ayder: there is no key ${visible(JSON.stringify(key))} in ${visible(namespace)}\n`);
+  io.err(`ayder: key ${visible(JSON.stringify(key))} does not exist in ${visible(namespace)}\n`);
   return EXIT.refused;
 }
 
@@ -151,7 +162,7 @@ function ttlOf(text: string | undefined): number | undefined {
   throw new UsageError(`--ttl: "${text}" is not a time such as 500ms, 30s, 5m, 2h or 7d`);
 }
 
-/** All of standard input. */
+/** Reads standard input to its end. */
 export async function readAll(stdin: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of stdin) chunks.push(chunk);

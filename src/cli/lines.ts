@@ -1,10 +1,10 @@
-/** Lines of a stream of bytes. */
+/** Splits a stream of bytes into lines. */
 
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 const QUOTE = 34;
 
-/** @returns the lines without their ends (`\n` or `\r\n`); the last one may lack its end. */
+/** @returns the lines without their ends (`\n` or `\r\n`); the end of the last line may be missing. */
 export async function* readLines(
   stream: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, void> {
@@ -22,15 +22,15 @@ export async function* readLines(
   if (rest.length > 0) yield withoutReturn(joined(rest));
 }
 
-/** A copy: chunks may be used again by who made them. */
+/** Copies the parts, because the producer of the chunks may reuse them. */
 const joined = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 
 const withoutReturn = (line: Uint8Array): Uint8Array =>
   line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line;
 
 /**
- * A line of NDJSON as the server takes it: a JSON string is its text, all else stays as it is. A
- * byte order mark before a JSON string is skipped.
+ * Decodes a line of NDJSON as the server does: a JSON string becomes its text, other lines stay
+ * unchanged. A byte order mark before a JSON string is skipped.
  */
 export function ndjsonValue(line: Uint8Array): string | Uint8Array {
   const first = line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf ? 3 : 0;

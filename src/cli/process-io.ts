@@ -6,10 +6,10 @@ import { harmless } from "./visible.ts";
 
 const COLUMNS_DEFAULT = 80;
 const STDERR = 2;
-/** A reader of stderr that is slower than this loses text. */
+/** Text for a reader of stderr that is slower than this is dropped. */
 const STDERR_WAIT_MS_MAX = 1000;
 
-/** @param exit ends the process; the one who may is the caller. */
+/** @param exit ends the process; only the entry point may call `process.exit`. */
 export function processIo(environment: Io["environment"], exit: (code: number) => never): Io {
   const stdout = Bun.stdout.writer();
   let interrupted: AbortSignal | null = null;
@@ -30,12 +30,12 @@ export function processIo(environment: Io["environment"], exit: (code: number) =
       } catch (error) {
         if (codeOf(error) === "EPIPE") throw new OutputClosed("stdout is closed", { cause: error });
         const reason = error instanceof Error ? error.message : String(error);
-        throw new OutputFailed(`stdout cannot be written: ${reason}`, { cause: error });
+        throw new OutputFailed(`cannot write to stdout: ${reason}`, { cause: error });
       }
     },
     err: (text) => writeToStderr(harmless(text)),
     redraw: (line) => writeToStderr(`\r\u001b[K${harmless(line)}`),
-    // Whoever never asks for it is ended by the signal itself.
+    // Handlers are installed on first use; a command that does not use it is ended by the signal.
     get interrupted() {
       interrupted ??= signals();
       return interrupted;
@@ -47,7 +47,7 @@ export function processIo(environment: Io["environment"], exit: (code: number) =
 const codeOf = (error: unknown): unknown =>
   error instanceof Error && "code" in error ? error.code : undefined;
 
-/** Returns when the text is written, so that it is not lost when the process ends right after. */
+/** Returns when the text is written, so that it is not lost if the process ends right after. */
 function writeToStderr(text: string): void {
   let rest = new TextEncoder().encode(text);
   const endAt = performance.now() + STDERR_WAIT_MS_MAX;
@@ -55,7 +55,7 @@ function writeToStderr(text: string): void {
     try {
       rest = rest.subarray(writeSync(STDERR, rest));
     } catch (error) {
-      // Without a reader or space there is nobody to tell, and that ends nothing.
+      // Without a reader or disk space the text cannot be reported; the command continues.
       if (codeOf(error) !== "EAGAIN" || performance.now() > endAt) return;
       Bun.sleepSync(1);
     }
@@ -65,7 +65,7 @@ function writeToStderr(text: string): void {
 function signals(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    // Once: the second one ends the process.
+    // Only the first signal is handled; the second one ends the process.
     process.once(signal, () => controller.abort());
   }
   return controller.signal;

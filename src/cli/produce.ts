@@ -1,4 +1,4 @@
-/** `ayder produce`: messages from arguments, files or standard input. */
+/** `ayder produce`: writes messages from arguments, files or standard input. */
 import { AyderError, type Client, type Sent } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { readAll } from "./kv.ts";
@@ -6,7 +6,7 @@ import { ndjsonValue, readLines } from "./lines.ts";
 import { connect, explain, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { counted } from "./table.ts";
 
-/** What is under way at most, before the reading of more waits. */
+/** Limit of messages in flight; reading pauses when it is reached. */
 const WINDOW_MESSAGES = 20_000;
 const WINDOW_BYTES = 16 * 1024 * 1024;
 
@@ -15,29 +15,40 @@ type Target = { readonly partition: number | undefined; readonly key: string | u
 
 export const PRODUCE: Command = {
   name: "produce",
-  summary: "write messages: arguments, files, or the lines of standard input",
+  summary: "write messages from arguments, files or standard input",
   actions: [{ name: "", operands: "<topic> [message...]", summary: "", run: produce }],
   options: {
     ...SERVER_OPTIONS,
-    partition: { type: "string", short: "p", value: "N", help: "where to (by key, else in turn)" },
-    key: { type: "string", short: "k", help: "stored with every message" },
+    partition: {
+      type: "string",
+      short: "p",
+      value: "N",
+      help: "target partition (default: hash of the key, otherwise round robin)",
+    },
+    key: { type: "string", short: "k", help: "key of every message" },
     file: {
       type: "string",
       short: "f",
       value: "PATH",
       multiple: true,
-      help: "the bytes of this file are one message; - is standard input",
+      help: "send the file as one message; - is standard input",
     },
-    ndjson: { type: "boolean", help: "a line that is a JSON string means its text" },
-    atomic: { type: "boolean", help: "one request: all or nothing, contiguous offsets" },
-    "idempotency-key": { type: "string", help: "stored once per key and partition; is --atomic" },
-    rocket: { type: "boolean", help: "answered from memory: fast, and a crash may lose it" },
+    ndjson: { type: "boolean", help: "decode input lines that are JSON strings" },
+    atomic: { type: "boolean", help: "send one request: all or nothing, contiguous offsets" },
+    "idempotency-key": {
+      type: "string",
+      help: "store the batch once per key and partition; implies --atomic",
+    },
+    rocket: {
+      type: "boolean",
+      help: "answer before the fsync: fast, but a crash may lose messages",
+    },
   },
   notes: [
-    "Standard input is read while it is sent; lines without --partition may go to any partition.",
-    "Everything is sent again until it is certain to be stored once, for 5 s. If one fails, the rest",
-    "of the input is not read, and the message says how many lines are stored.",
-    "With --json: one line for each message, once it is stored.",
+    "Standard input is sent while it is read. Without --partition, lines are spread over all partitions.",
+    "Requests are repeated for 5 s until each message is known to be stored exactly once. If a message",
+    "fails, the rest of the input is not read, and the error says how many lines were stored.",
+    "With --json: one line per message, when it is stored.",
     'Examples: ayder produce orders \'{"item":"book"}\' --key customer-7',
     "          tail -F access.log | ayder produce access --partition 0",
   ],
@@ -86,7 +97,7 @@ async function fileBytes(path: string, io: Io): Promise<Uint8Array> {
 async function collected(source: AsyncIterable<Payload>): Promise<Payload[]> {
   const list: Payload[] = [];
   for await (const message of source) list.push(message);
-  if (list.length === 0) throw new UsageError("there is no message");
+  if (list.length === 0) throw new UsageError("no message given");
   return list;
 }
 
@@ -123,7 +134,7 @@ async function oneByOne(client: Client, topic: string, source: AsyncIterable<Pay
     if (report.hasFailed) break;
     const sending = producer.send(message, target);
     settled = settled.then(() => report.settle(sending));
-    // Both are awaited below; until then a failure is nobody's.
+    // Both are awaited below; until then their rejection must not count as unhandled.
     sending.catch(() => undefined);
     settled.catch(() => undefined);
     bytes += message.length;
@@ -134,7 +145,7 @@ async function oneByOne(client: Client, topic: string, source: AsyncIterable<Pay
   await settled;
 }
 
-/** What is stored where, and the first thing that went wrong. */
+/** Collects where messages were stored, and the first error. */
 class Report {
   readonly #topic: string;
   readonly #json: boolean;
@@ -187,9 +198,9 @@ class Report {
         `${counted(count, "message")} in ${this.#topic}/${partition}, ${offsets}\n`,
       );
     }
-    if (this.#duplicates > 0) this.#io.err("ayder: stored before under this idempotency key\n");
+    if (this.#duplicates > 0) this.#io.err("ayder: already stored with this idempotency key\n");
     if (this.#failure === null) return EXIT.ok;
-    this.#io.err(`ayder: ${total} stored, ${this.#failed} not; the first failure:\n`);
+    this.#io.err(`ayder: ${total} stored, ${this.#failed} failed; first error:\n`);
     return explain(this.#failure, this.#io);
   }
 }

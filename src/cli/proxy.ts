@@ -1,10 +1,10 @@
-/** Which proxy a request takes: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, and NO_PROXY, as in curl. */
+/** Selects the proxy of a request: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as in curl. */
 import { BlockList, isIP } from "node:net";
 import { isLoopback, type ProxyServer } from "../client/index.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** @returns null if the request goes straight to its server; one to this machine always does. */
+/** @returns null for a direct connection; requests to this machine are always direct. */
 export function proxyFor(address: string, environment: Environment): ProxyServer | null {
   const { protocol } = new URL(address);
   const found = firstSet(
@@ -19,7 +19,7 @@ export function proxyFor(address: string, environment: Environment): ProxyServer
 export const proxyOption = (address: string, environment: Environment): string | false =>
   proxyFor(address, environment)?.url ?? false;
 
-/** The lower-case name counts before the other, as in curl. */
+/** The lower-case name takes precedence, as in curl. */
 function firstSet(names: readonly string[], environment: Environment) {
   for (const name of names.flatMap((each) => [each.toLowerCase(), each])) {
     const value = environment[name];
@@ -35,7 +35,7 @@ function isExempt(address: string, environment: Environment): boolean {
   return entries.some((entry) => entry !== "" && covers(entry.toLowerCase(), target));
 }
 
-/** `*`, `example.com` and what is below it, `.example.com`, `host:port`, `10.0.0.0/8`, `[::1]:80`. */
+/** True if an entry of NO_PROXY matches: `*`, `example.com` and its subdomains, `.example.com`, `host:port`, `10.0.0.0/8`, `[::1]:80`. */
 function covers(entry: string, { host, port }: { host: string; port: string }): boolean {
   if (entry === "*") return true;
   if (entry.includes("/")) return inNetwork(entry, host);

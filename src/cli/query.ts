@@ -1,4 +1,4 @@
-/** `ayder query`: a query or a join, with its rows as tables. */
+/** `ayder query`: runs a query or a join and prints the rows as tables. */
 import { badAnswer } from "../client/errors.ts";
 import { type Json, JsonNumber, parseJson, shortText } from "../client/json-text.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
@@ -7,7 +7,7 @@ import { connect, SERVER_OPTIONS } from "./server.ts";
 import { type Cell, counted, Digits, table } from "./table.ts";
 import { visible } from "./visible.ts";
 
-/** A column is not wider than this; --json has all of it. */
+/** Maximum width of a column; --json prints the whole value. */
 const CELL_CHARACTERS_MAX = 60;
 
 export const QUERY: Command = {
@@ -16,8 +16,8 @@ export const QUERY: Command = {
   actions: [{ name: "", operands: "[json|file]", summary: "", run: query }],
   options: SERVER_OPTIONS,
   notes: [
-    "The query as JSON: as argument, in a file, or on standard input. With `left` and `right` it is",
-    "a join. Nothing is committed. With --json the answer comes as the server gave it.",
+    "The query is JSON: an argument, a file, or standard input. A query with `left` and `right` is a",
+    "join. Nothing is committed. With --json, the answer of the server is printed unchanged.",
     "Examples:",
     '  ayder query \'{"source":{"topic":"sales","partition":0,"offset":0},"aggregate":',
     '    {"group_by":["region"],"measures":[{"op":"sum","field":"amount"}]}}\'',
@@ -29,7 +29,7 @@ async function query(args: Arguments, io: Io): Promise<number> {
   const queried = await queryText(args.operands[0], io);
   const body = parsed(queried);
   const path = "left" in body && "right" in body ? "/broker/join" : "/broker/query";
-  // The text goes as it is, so that numbers in it keep their digits.
+  // The text is sent unchanged, so that numbers in it keep their digits.
   const request = { method: "POST", path, body: queried, repeatable: true } as const;
   const client = connect(args, io);
   const text = await client.request({ ...request, signal: io.interrupted });
@@ -58,9 +58,11 @@ function parsed(text: string): object {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null) return value;
   } catch (error) {
-    throw new UsageError(`the query is no JSON: ${error instanceof Error ? error.message : error}`);
+    throw new UsageError(
+      `the query is not valid JSON: ${error instanceof Error ? error.message : error}`,
+    );
   }
-  throw new UsageError("the query is no JSON object");
+  throw new UsageError("the query is not a JSON object");
 }
 
 type Fields = ReadonlyMap<string, Json>;
@@ -69,23 +71,23 @@ const NO_FIELDS: Fields = new Map();
 const fieldsOf = (value: Json | undefined): Fields => (value instanceof Map ? value : NO_FIELDS);
 const listOf = (value: Json | undefined): readonly Json[] => (Array.isArray(value) ? value : []);
 
-/** The answer with every digit, its fields in order. @throws AyderError if it is none. */
+/** Parses the answer with every digit, its fields in order. @throws AyderError if it is invalid. */
 function answerOf(text: string, where: string): Fields {
   let answer: Json = null;
   try {
     answer = parseJson(text);
   } catch {
-    // Told below.
+    // Reported below.
   }
   if (answer instanceof Map && Array.isArray(answer.get("rows"))) return answer;
   throw badAnswer(
-    `${where} answered 200, but not as Ayder does: there are no rows`,
+    `${where} answered 200, but the answer is not from Ayder: it has no rows`,
     200,
     "refused",
   );
 }
 
-/** Says which part the answer lacks and how to go on. Returns null for a complete answer. */
+/** Says which part the answer lacks and how to continue. Returns null for a complete answer. */
 function missingText(answer: Fields): string | null {
   const source = fieldsOf(answer.get("source"));
   const offsetIn = (fields: Fields, name: string): string => shortText(fields.get(name) ?? null);
@@ -95,10 +97,10 @@ function missingText(answer: Fields): string | null {
       next.size > 0
         ? `"offset":${offsetIn(next, "left")} in left and ${offsetIn(next, "right")} in right`
         : `"offset":${offsetIn(source, "next_offset")} in source`;
-    return `truncated: this is not all; go on with ${where}`;
+    return `truncated: more rows exist; continue with ${where}`;
   }
   if ((source.get("rows_next_offset") ?? null) === null) return null;
-  return `more rows than emit_rows; they go on with "offset":${offsetIn(source, "rows_next_offset")} in source`;
+  return `more rows than emit_rows; continue with "offset":${offsetIn(source, "rows_next_offset")} in source`;
 }
 
 function answerText(answer: Fields): string {
@@ -119,7 +121,7 @@ function answerText(answer: Fields): string {
   return `${none}${tables.join("\n")}\n${facts.join(", ")}\n`;
 }
 
-/** Objects in objects become columns with dotted names, as queries name them. */
+/** Turns nested objects into columns with dotted names, as queries name them. */
 function columnsOf(row: Json): Fields {
   const columns = new Map<string, Json>();
   const add = (prefix: string, value: Json): void => {
@@ -131,7 +133,7 @@ function columnsOf(row: Json): Fields {
   return columns;
 }
 
-/** The group and the measures; `key` says the same as the group. */
+/** Columns of the group and the measures; `key` is omitted because it repeats the group. */
 const aggregateColumns = (aggregate: Fields): Fields =>
   new Map([
     ...fieldsOf(aggregate.get("group")),

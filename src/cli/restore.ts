@@ -1,4 +1,4 @@
-/** `ayder restore`: a backup becomes the data directory of a new cluster of one. */
+/** `ayder restore`: creates the data directory of a new single-node cluster from a backup. */
 
 import { SETTINGS } from "../config/settings.ts";
 import { NODE_ID } from "../config/topology.ts";
@@ -15,26 +15,26 @@ const { dataDir, haNodeId } = SETTINGS;
 
 export const RESTORE: Command = {
   name: "restore",
-  summary: "make a data directory from a backup",
+  summary: "create a data directory from a backup",
   actions: [{ name: "", operands: "<file|s3://bucket/name>", summary: "", run: runRestore }],
   options: {
     "data-dir": {
       type: "string",
       value: "DIR",
-      help: `empty (but for lost+found and hidden names) or absent (${dataDir.default}, or ${dataDir.variables[0]})`,
+      help: `target: absent, or empty except for lost+found and hidden names (default: ${dataDir.default}, or ${dataDir.variables[0]})`,
     },
     "node-id": {
       type: "string",
       value: "ID",
-      help: `of the node that will serve it (${haNodeId.default}, or ${haNodeId.variables[0]})`,
+      help: `id of the node that will run on it (default: ${haNodeId.default}, or ${haNodeId.variables[0]})`,
     },
-    json: { type: "boolean", help: "one JSON object instead of a sentence" },
+    json: { type: "boolean", help: "print one JSON object" },
   },
   notes: [
-    "The directory is that of a new cluster with this node as its only member: the records, offsets,",
-    "commits, keys and numbers of the backup, under a new cluster id. Start the node in it; other",
-    "nodes join with empty disks, by `ayder cluster add`. The node id must be the one it starts with.",
-    "All is verified before any of it counts; what is not whole leaves nothing behind.",
+    "The directory belongs to a new cluster with this node as its only member. It has the records,",
+    "offsets, commits, keys and revisions of the backup, and a new cluster id. Start the node with the",
+    "same node id. Other nodes join with empty disks (`ayder cluster add`).",
+    "The backup is verified completely; if it is damaged, nothing remains in the directory.",
     ...PLACE_NOTES,
     "Example: ayder restore /backups/today.ayder --data-dir /var/lib/ayder",
   ],
@@ -60,7 +60,7 @@ async function runRestore(args: Arguments, io: Io): Promise<number> {
       userOf: () => lockHolder(directory),
       nextTurn: () => new Promise<void>((resolve) => setImmediate(resolve)),
       received: () => {
-        if (interrupted.aborted) throw new ArchiveUnavailable("interrupted; nothing was kept");
+        if (interrupted.aborted) throw new ArchiveUnavailable("interrupted; nothing was stored");
       },
     });
     await root.settle();
@@ -102,7 +102,7 @@ function summary(
     return `${JSON.stringify({ ...told, index, term, topics, files, bytes })}\n`;
   }
   return [
-    `${directory}: everything up to index ${index} (term ${term}): ${topics} topics, ` +
+    `${directory}: restored up to index ${index} (term ${term}): ${topics} topics, ` +
       `${bytesText(bytes)}, verified`,
     `It is a new cluster, ${clusterId}, with ${nodeId} as its only member.`,
     "",

@@ -1,4 +1,4 @@
-/** `ayder serve`: a server until SIGTERM or SIGINT. */
+/** `ayder serve`: runs a server until SIGTERM or SIGINT. */
 import { readConfig } from "../config/config.ts";
 import type { Setting } from "../config/settings.ts";
 import { VERSION } from "../config/version.ts";
@@ -6,7 +6,7 @@ import { isStartError, type Serving, serve } from "../server/serve.ts";
 import { type Arguments, type Command, EXIT, type Io, type Option } from "./command.ts";
 import { allSettings } from "./settings-text.ts";
 
-/** A stop that takes longer than this is given up. */
+/** A shutdown that takes longer than this is aborted. */
 const STOP_MS_MAX = 9_000;
 
 const optionOf = ({ help, kind, default: value }: Setting): Option => ({
@@ -17,7 +17,7 @@ const optionOf = ({ help, kind, default: value }: Setting): Option => ({
 
 export const SERVE: Command = {
   name: "serve",
-  summary: "run a server; `ayder --port 1109` does the same",
+  summary: "run a server; the same as `ayder --port 1109`",
   actions: [{ name: "", operands: "", summary: "", run: runServe }],
   options: Object.fromEntries(
     allSettings().flatMap((setting) =>
@@ -25,11 +25,11 @@ export const SERVE: Command = {
     ),
   ),
   notes: [
-    "Everything else is set by variables, see `ayder settings`. The ones needed most:",
-    "  RF_BEARER_TOKENS  who may do what; unset: dev, from this machine only",
-    "  RF_HA_ENABLED, RF_HA_NODE_ID, RF_HA_NODES  this node is one of a cluster",
-    "SIGTERM finishes what was accepted, takes a checkpoint and exits with 0; so do SIGINT, SIGQUIT.",
-    "SIGHUP reads the files of certificates again; settings and tokens are read at start only.",
+    "All other settings are environment variables, see `ayder settings`. The most important ones:",
+    "  RF_BEARER_TOKENS  tokens and their scopes; default: dev, from this machine only",
+    "  RF_HA_ENABLED, RF_HA_NODE_ID, RF_HA_NODES  run as a node of a cluster",
+    "SIGTERM, SIGINT and SIGQUIT finish accepted requests, write a checkpoint and exit with 0.",
+    "SIGHUP reloads the certificates; settings and tokens are read at start only.",
   ],
 };
 
@@ -51,7 +51,7 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
   }
   const stop = signalled();
   const { url, log } = serving;
-  // The node serves whether or not anybody can read this.
+  // The node serves even if this line cannot be written.
   io.out(`ayder ${VERSION} listening on ${url}\nconsole: ${hereOf(url)}/ui\n`).catch(
     ({ message: reason }: Error) => log.warn("writing to stdout failed", { reason }),
   );
@@ -65,7 +65,7 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
   return EXIT.ok;
 }
 
-/** "All addresses" is none to go to. */
+/** Replaces a wildcard address, which cannot be opened in a browser, by localhost. */
 const hereOf = (url: string): string => url.replace(/\/\/(0\.0\.0\.0|\[::\]):/, "//localhost:");
 
 function flagsOf(args: Arguments): Map<string, string> {
@@ -78,8 +78,8 @@ function flagsOf(args: Arguments): Map<string, string> {
 }
 
 /**
- * SIGHUP reads certificates again. The two that are free for programs mean nothing here; without a
- * handler each would end the node at once, without a checkpoint.
+ * SIGHUP reloads certificates. SIGUSR1 and SIGUSR2 are ignored: without a handler each of them
+ * would end the node at once, without a checkpoint.
  */
 function handleHarmlessSignals(serving: () => Serving | null): void {
   process.on("SIGHUP", () => serving()?.reload());
@@ -88,7 +88,7 @@ function handleHarmlessSignals(serving: () => Serving | null): void {
   }
 }
 
-/** The handlers stay, so that a second signal does not cut the stop short. */
+/** The handlers stay installed, so that a second signal does not interrupt the shutdown. */
 const signalled = () =>
   new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) {

@@ -1,4 +1,4 @@
-/** How commands find a server, and what its errors mean for the exit code. */
+/** How commands connect to a server, and the exit codes of its errors. */
 import { type AyderError, type Client, createClient } from "../client/index.ts";
 import { baseOf } from "../client/url.ts";
 import { type Arguments, EXIT, type Io, type Option, UsageError } from "./command.ts";
@@ -6,27 +6,27 @@ import { proxyFor } from "./proxy.ts";
 import { visible } from "./visible.ts";
 
 const URL_DEFAULT = "http://127.0.0.1:1109";
-/** Somebody waits: an election fits in, an outage is told. */
+/** Retry time of a command: longer than an election, short enough to report an outage. */
 const RETRY_MS = 5_000;
-/** An election is over by then, and nobody needs to know of it. */
+/** Outages shorter than this are not reported, because an election takes about as long. */
 const OUTAGE_QUIET_MS = 1_500;
 const OUTAGE_TELL_MS = 10_000;
-/** Errors further apart than this, attempts that time out included, are not one outage. */
+/** Errors further apart than this, including attempts that time out, are separate outages. */
 const OUTAGE_GAP_MS = 15_000;
 
-/** The options of every command that talks to a server. */
+/** Options of every command that talks to a server. */
 export const SERVER_OPTIONS = {
   url: {
     type: "string",
     value: "URL",
-    help: `of the server; several nodes separated by "," (AYDER_URL, else ${URL_DEFAULT})`,
+    help: `server address; separate several nodes with "," (default: AYDER_URL, else ${URL_DEFAULT})`,
   },
-  json: { type: "boolean", help: "for programs: JSON with the field names of the HTTP API" },
+  json: { type: "boolean", help: "print JSON with the field names of the HTTP API" },
 } as const satisfies Readonly<Record<string, Option>>;
 
 export const URL_OPTION = { url: SERVER_OPTIONS.url };
 
-/** @throws UsageError for an address that is none. */
+/** @throws UsageError for an invalid address. */
 export function connect(args: Arguments, io: Io): Client {
   const urls = serverUrls(args, io);
   const token = tokenFor(urls, io);
@@ -48,7 +48,7 @@ const wrongUrl = (given: string, error: unknown): UsageError => {
   return new UsageError(`--url or AYDER_URL, ${JSON.stringify(given)}: ${reason}`);
 };
 
-/** Who waits learns what for: after a second, and then now and again. */
+/** Prints why a command waits: after a second, and then from time to time. */
 function outageTeller(io: Io): (error: AyderError) => void {
   let since = 0;
   let last = Number.NEGATIVE_INFINITY;
@@ -63,7 +63,7 @@ function outageTeller(io: Io): (error: AyderError) => void {
   };
 }
 
-/** Addresses that were named; an empty AYDER_URL names none. Undefined: none was. */
+/** Addresses that were given. Undefined if there are none; an empty AYDER_URL counts as none. */
 export const namedUrls = (args: Arguments, io: Io): readonly string[] | undefined =>
   (args.text("url") ?? (io.environment["AYDER_URL"] || undefined))?.split(",");
 
@@ -81,26 +81,26 @@ export function baseUrls(urls: readonly string[]): readonly string[] {
 export const serverUrls = (args: Arguments, io: Io): readonly string[] =>
   namedUrls(args, io) ?? [URL_DEFAULT];
 
-/** Undefined: there is none to show. */
+/** Undefined if there is no token to send. */
 export const tokenFor = (urls: readonly string[], io: Io): string | undefined =>
   io.environment["AYDER_TOKEN"] || (urls.every(isThisMachine) ? "dev" : undefined);
 
-/** Only there a server without tokens takes `dev`; elsewhere nothing is told unasked. */
+/** True for a server on this machine; only there the default token may be sent. */
 function isThisMachine(url: string): boolean {
   if (!URL.canParse(url)) return true;
   return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
 }
 
-/** Writes what went wrong. @returns the exit code. */
+/** Prints the error. @returns the exit code. */
 export function explain(error: AyderError, io: Io): number {
   const { code, message, outcome, status } = error;
-  const unknown = outcome === "unknown" ? "; the outcome is not known" : "";
+  const unknown = outcome === "unknown" ? "; the outcome is unknown" : "";
   io.err(`ayder: ${visible(message)} (${visible(code)}${unknown})\n`);
   const refused = status >= 400 && status < 500 && status !== 429 && outcome === "refused";
   return refused || code === "invalid_name" ? EXIT.refused : EXIT.unavailable;
 }
 
-/** The fields of an answer as the HTTP API names them, on one line. */
+/** The fields of an answer on one line, with the names of the HTTP API. */
 export const jsonLine = (value: unknown): string => `${JSON.stringify(snake(value))}\n`;
 
 function snake(value: unknown): unknown {

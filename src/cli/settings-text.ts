@@ -1,11 +1,11 @@
-/** The table of settings as text, for `ayder settings` and for the manual. */
+/** The table of settings as text, for `ayder settings` and the manual. */
 import { SECTIONS, SETTINGS, type Setting } from "../config/settings.ts";
 
 const NAMES_COLUMN = 34;
 
 export const allSettings = (): readonly Setting[] => Object.values(SETTINGS);
 
-/** Every setting by section, for people. */
+/** Returns every setting by section, for people. */
 export function settingsText(): string {
   const lines: string[] = [];
   for (const section of SECTIONS) {
@@ -27,7 +27,7 @@ function settingLine(setting: Setting): string {
   return `${names.join(", ").padEnd(NAMES_COLUMN)} ${setting.help.replaceAll("`", "")}${unset}`;
 }
 
-/** The same as Markdown, for the manual; a test compares. */
+/** Returns the same table as Markdown, for the manual; a test compares. */
 export function settingsTable(): string {
   const lines: string[] = [];
   for (const section of SECTIONS) {

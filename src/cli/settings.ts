@@ -3,7 +3,7 @@ import { settingsText } from "./settings-text.ts";
 
 export const SETTINGS_COMMAND: Command = {
   name: "settings",
-  summary: "print every setting of serve: flag, variable, what it does (default)",
+  summary: "print all settings of serve: flag, variable, description (default)",
   actions: [
     {
       name: "",

@@ -1,10 +1,10 @@
-/** Tables for people. */
+/** Formats tables for people. */
 import { visible } from "./visible.ts";
 
 export type Cell = Digits | string | number | boolean | null | undefined;
 
 /**
- * Columns as wide as they need to be, numbers to the right; nothing but the head without rows.
+ * Columns are as wide as needed, numbers are right-aligned. Without rows only the header is printed.
  *
  * @param head names of the columns, in capitals as in `ps`.
  */
@@ -26,7 +26,7 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
   return `${[names, ...texts].map(line).join("\n")}\n`;
 }
 
-/** A number that would lose digits as one comes as its text. */
+/** A number that is printed as its text, because a JavaScript number would lose digits. */
 export class Digits {
   readonly text: string;
   constructor(text: string) {
@@ -63,7 +63,7 @@ export function bytesText(bytes: number): string {
   return `${value.toFixed(digits)} ${UNITS[unit]}`;
 }
 
-/** `90 ms`, `2.5 s`, `3 h`: two units would be one too many for a table. */
+/** `90 ms`, `2.5 s`, `3 h`: one unit only. */
 export function durationText(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   for (const [name, size] of [

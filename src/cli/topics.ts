@@ -1,4 +1,4 @@
-/** `ayder topics`: list, describe, create, delete. */
+/** `ayder topics`: lists, describes, creates and deletes topics. */
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { bytesText, counted, table } from "./table.ts";
@@ -10,18 +10,23 @@ export const TOPICS: Command = {
   name: "topics",
   summary: "list, describe, create and delete topics",
   actions: [
-    { name: "list", operands: "", summary: "all topics (the default)", run: list },
+    { name: "list", operands: "", summary: "list all topics (default)", run: list },
     {
       name: "describe",
       operands: "<topic>",
-      summary: "its partitions with offsets, and its groups with lag",
+      summary: "show partitions with offsets, and groups with lag",
       run: describe,
     },
-    { name: "create", operands: "<topic>", summary: "nothing if it is there already", run: create },
+    {
+      name: "create",
+      operands: "<topic>",
+      summary: "create a topic, if it does not exist",
+      run: create,
+    },
     {
       name: "delete",
       operands: "<topic...>",
-      summary: "with all records and groups, for ever; needs --yes",
+      summary: "delete topics with all records and groups; needs --yes",
       run: remove,
     },
   ],
@@ -32,9 +37,9 @@ export const TOPICS: Command = {
       short: "p",
       value: "N",
       only: ["create"],
-      help: "how many; for ever (the server's default, 8)",
+      help: "number of partitions, fixed at creation (default: of the server, 8)",
     },
-    yes: { type: "boolean", short: "y", only: ["delete"], help: "yes, I mean it" },
+    yes: { type: "boolean", short: "y", only: ["delete"], help: "confirm the deletion" },
   },
   notes: ["Example: ayder topics create orders --partitions 4"],
 };
@@ -90,7 +95,7 @@ async function create(args: Arguments, io: Io): Promise<number> {
 
 async function remove(args: Arguments, io: Io): Promise<number> {
   if (!args.flag("yes")) {
-    io.err(`ayder: nothing was deleted; with --yes it is: ${args.operands.join(", ")}\n`);
+    io.err(`ayder: nothing was deleted; confirm with --yes: ${args.operands.join(", ")}\n`);
     return EXIT.usage;
   }
   const client = connect(args, io);

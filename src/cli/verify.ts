@@ -1,4 +1,4 @@
-/** `ayder verify`: every checksum of a data directory, or of a backup. */
+/** `ayder verify`: verifies every checksum of a data directory or a backup. */
 import { ArchiveUnavailable } from "../env/archive.ts";
 import { BunDisk } from "../env/bun-disk.ts";
 import { lockHolder } from "../env/data-lock.ts";
@@ -16,15 +16,15 @@ import { bytesText, counted } from "./table.ts";
 
 export const VERIFY: Command = {
   name: "verify",
-  summary: "read every checksum of a data directory, or of a backup",
+  summary: "verify every checksum of a data directory or backup",
   actions: [{ name: "", operands: "<dir|file|s3://bucket/name>", summary: "", run: runVerify }],
-  options: { json: { type: "boolean", help: "one JSON object instead of lines" } },
+  options: { json: { type: "boolean", help: "print one JSON object" } },
   notes: [
-    "One line for each thing found, on stdout: what is wrong in which file at which byte, and what to",
-    "do. `damage` is data that was there and is not; `note` is what a crash may leave, or what the",
-    "next start mends. Nothing is changed, and no right to write is needed.",
-    "A directory may be in use: then what is found is of a moment, and only what stays is damage.",
-    "Exit codes: 0 whole (with notes or without), 1 damaged, 2 wrong usage, 78 not to be opened.",
+    "Prints one line per finding: the problem, the file and byte, and what to do. `damage` means that",
+    "data was lost. `note` is a normal trace of a crash, or damage that the next start repairs.",
+    "Files are not changed, and write permission is not needed.",
+    "The directory may be in use. Then a finding may be temporary; check again before you act on it.",
+    "Exit codes: 0 intact (with or without notes), 1 damaged, 2 wrong usage, 78 cannot be opened.",
   ],
 };
 
@@ -61,7 +61,7 @@ async function archive(place: string, json: boolean, io: Io): Promise<number> {
     const { head, files } = reader.contents;
     const bytes = reader.position;
     const told = { ok: true, backup: place, index: head.index, files: files.length, bytes };
-    const line = `${place}: a whole backup of index ${head.index}, ${bytesText(bytes)}`;
+    const line = `${place}: intact backup of index ${head.index}, ${bytesText(bytes)}`;
     await io.out(json ? `${JSON.stringify(told)}\n` : `${line}\n`);
     return EXIT.ok;
   } catch (error) {
@@ -91,13 +91,13 @@ function text(
   holder: number | null,
 ): string {
   const lines = findings.map(line);
-  if (holder !== null) lines.push(`in use by process ${holder}: this is a look at a moment`);
-  const verdict = damages === 0 ? "whole" : `DAMAGED: ${counted(damages, "place")}`;
+  if (holder !== null) lines.push(`in use by process ${holder}: findings may be temporary`);
+  const verdict = damages === 0 ? "intact" : `DAMAGED: ${counted(damages, "place")}`;
   lines.push(`${path}: ${verdict}; ${files} files, ${bytesText(bytes)} read`, "");
   return lines.join("\n");
 }
 
 function line({ kind, file, position, problem, advice }: Finding): string {
   const where = position === null ? file : `${file} at byte ${position}`;
-  return `${kind.padEnd(6)} ${where}: ${problem}. What to do: ${advice}`;
+  return `${kind.padEnd(6)} ${where}: ${problem}. advice: ${advice}`;
 }

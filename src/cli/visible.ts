@@ -1,22 +1,22 @@
-/** Text of strangers on a terminal: what would steer it is shown instead of obeyed. */
+/** Escapes untrusted text for a terminal: control sequences are shown, not executed. */
 
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /**
- * C0 and C1 controls (escape sequences begin with one), line and paragraph separators, what turns
- * the direction of text around, and what has no width: it makes one name look like another.
+ * C0 and C1 controls (escape sequences begin with one), line and paragraph separators, characters
+ * that change the direction of text, and characters without width, which make names look alike.
  */
 const UNSAFE =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the expression looks for them.
   /[\u0000-\u001f\u007f-\u009f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]|\p{Surrogate}/gu;
 
-/** Escapes as in JavaScript. Printed on one line, whatever it was. */
+/** Escapes as in JavaScript. The result is one line. */
 export const visible = (text: string): string =>
   text.replaceAll(UNSAFE, (character) => SHORT[character] ?? escaped(character.charCodeAt(0)));
 
 /**
- * Text for a terminal that may have lines and tabs of its own: the last guard before it is written.
- * The escapes are those of JSON, so a document in it means the same.
+ * Escapes text that may have its own lines and tabs: the last filter before a terminal.
+ * The escapes are those of JSON, so a JSON document keeps its meaning.
  */
 export const harmless = (text: string): string =>
   text.replaceAll(UNSAFE, (character) =>

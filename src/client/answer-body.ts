@@ -1,6 +1,6 @@
-/** Reads the body of an answer, up to a bound. */
+/** Reads the body of an answer, up to a limit. */
 
-/** The body is longer than the reader takes. */
+/** The body is longer than the limit. */
 export class AnswerTooLarge extends Error {
   override readonly name = "AnswerTooLarge";
 
@@ -9,12 +9,12 @@ export class AnswerTooLarge extends Error {
   }
 }
 
-/** @throws AnswerTooLarge, and what the connection fails with. */
+/** @throws AnswerTooLarge, and errors of the connection. */
 export async function readBounded(response: Response, bytesMax: number): Promise<Uint8Array> {
   const { headers, body } = response;
   const announced = Number(headers.get("content-length") ?? Number.NaN);
   if (announced > bytesMax) return await tooLarge(body, bytesMax);
-  // A compressed body may grow beyond what was announced; any other ends there.
+  // A compressed body may be longer than announced; any other body ends at the announced length.
   if (announced >= 0 && !headers.has("content-encoding")) {
     return new Uint8Array(await response.arrayBuffer());
   }

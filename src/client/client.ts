@@ -22,7 +22,7 @@ import { decodeText, type Value } from "./values.ts";
 
 /**
  * A client of a server or a cluster. It holds no connection of its own and needs no closing.
- * Everything throws `AyderError`, or the reason of the signal that was passed.
+ * All methods throw `AyderError`, or the reason of the signal that was passed.
  */
 export class Client {
   readonly topics: Topics;
@@ -44,17 +44,17 @@ export class Client {
     this.cluster = new ClusterClient(transport);
   }
 
-  /** Where the next request goes: the leader once a write was sent on to it. */
+  /** Address of the next request: the leader, once a write was redirected to it. */
   get url(): string {
     return this.#transport.url;
   }
 
-  /** One message. Stored once, however often it is tried, since it has an idempotency key. */
+  /** Writes one message. It is stored exactly once across retries, because it has an idempotency key. */
   produce(topic: string, value: Value, options: ProduceOptions = {}): Promise<Produced> {
     return this.#log.produce(topic, value, options);
   }
 
-  /** All or none, in one partition, with contiguous offsets. */
+  /** Writes all messages or none, to one partition, with contiguous offsets. */
   produceBatch(
     topic: string,
     values: readonly Value[],
@@ -63,12 +63,12 @@ export class Client {
     return this.#log.produceBatch(topic, values, options);
   }
 
-  /** For many messages: they share requests as the load wants it. */
+  /** For many messages: they share requests, with batches that grow with the load. */
   producer(topic: string, options: ProducerOptions = {}): Producer {
     return new Producer(this.#log, topic, options);
   }
 
-  /** One page. */
+  /** Reads one page. */
   read(topic: string, partition: number, options: ReadOptions = {}): Promise<Page> {
     return this.#log.read(topic, partition, options);
   }
@@ -80,8 +80,8 @@ export class Client {
   }
 
   /**
-   * @param request `offset` is the next one to read, so `nextOffset` of a page.
-   * @returns the committed offset in force: it never moves back.
+   * @param request `offset` is the next offset to read, such as `nextOffset` of a page.
+   * @returns the committed offset in force; it never moves back.
    */
   commit(
     request: PartitionRef & { readonly group: string; readonly offset: number },
@@ -90,7 +90,7 @@ export class Client {
     return this.#log.commit(request, options);
   }
 
-  /** Forgets what a group has committed, in all topics. @returns how many offsets that were. */
+  /** Deletes the committed offsets of a group in all topics. @returns the number of offsets. */
   async deleteGroup(group: string, options: CallOptions = {}): Promise<number> {
     const path = `/broker/groups/${segment(group)}`;
     const request = { method: "DELETE", path, ...options } as const;
@@ -103,7 +103,7 @@ export class Client {
     return (await this.topics.describe(topic, options)).groups;
   }
 
-  /** For ever: offsets below are gone on every node. */
+  /** Deletes all records below an offset, on every node. This cannot be undone. */
   deleteBefore(
     request: PartitionRef & { readonly beforeOffset: number },
     options: CallOptions = {},
@@ -115,7 +115,7 @@ export class Client {
     return new Kv(this.#transport, namespace);
   }
 
-  /** The namespaces that hold a key. */
+  /** The namespaces that contain a key. */
   async namespaces(options: CallOptions = {}): Promise<readonly KvNamespace[]> {
     const request = { method: "GET", path: "/kv", ...options } as const;
     const answer = await this.#transport.json(request, KV_NAMESPACES);
@@ -133,7 +133,7 @@ export class Client {
     return this.#streams.join<L, R>(body, options);
   }
 
-  /** Whether the node is recovered and knows a leader; one attempt, at any node. */
+  /** True if a node has recovered and knows a leader; one attempt, at any node. */
   async ready(options: CallOptions = {}): Promise<boolean> {
     try {
       await this.#transport.send({ method: "GET", path: "/ready", retryMs: 0, ...options });
@@ -144,11 +144,11 @@ export class Client {
     }
   }
 
-  /** Any other request, with the same retries and redirects. @returns the body as it came. */
+  /** Sends any other request, with the same retries and redirects. @returns the body unchanged. */
   async request(request: Request): Promise<string> {
     return decodeText((await this.#transport.send(request)).bytes);
   }
 }
 
-/** @throws TypeError without an address, or with one that is not http or https. */
+/** @throws TypeError if there is no address, or if one is not http or https. */
 export const createClient = (options: ClientOptions): Client => new Client(options);

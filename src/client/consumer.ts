@@ -1,30 +1,30 @@
-/** Messages of one partition or of a whole topic, one after the other. */
+/** Reads the messages of one partition or of all partitions of a topic. */
 import type { Log } from "./log.ts";
 import type { CallOptions } from "./transport.ts";
 import type { Page, TopicDescription } from "./types.ts";
 import type { Message } from "./values.ts";
 
 export type ConsumeOptions = {
-  /** Whose committed offsets say where to begin, and who `commit()` commits for. */
+  /** The group whose committed offsets are the start, and for which `commit()` commits. */
   readonly group?: string | undefined;
   /** @default all partitions of the topic */
   readonly partition?: number | undefined;
-  /** An offset, or where to begin. @default `committed` with a group, else `earliest` */
+  /** An offset, or a start position. @default `committed` with a group, else `earliest` */
   readonly from?: number | "earliest" | "latest" | "committed" | undefined;
-  /** Wait for what comes; else it ends where the partition ended when it was first read. */
+  /** Wait for new messages. Otherwise a partition ends at the end that it had on the first read. */
   readonly follow?: boolean | undefined;
-  /** Messages of one request. @default 1000 */
+  /** Messages per request. @default 1000 */
   readonly limit?: number | undefined;
   readonly linearizable?: boolean | undefined;
   /** Ends the iteration. */
   readonly signal?: AbortSignal | undefined;
-  /** How long a failing server is asked again. @default as the client; while following for ever */
+  /** Time for which a failing request is repeated. @default as the client; no limit while following */
   readonly retryMs?: number | undefined;
 };
 
 /** How long one request waits for a record. */
 const WAIT_MS = 30_000;
-/** Where a node that lags is asked for what is there on others. */
+/** Time after which a lagging node is asked again for records that other nodes have. */
 const LAG_WAIT_MS = 1_000;
 
 type Pages = AsyncGenerator<readonly Message[], void, void>;
@@ -35,7 +35,7 @@ export class Consumer implements AsyncIterable<Message> {
   readonly #log: Log;
   readonly #describe: Describe;
   readonly #options: ConsumeOptions;
-  /** By partition: what is behind the last message that was handed out. */
+  /** By partition: the offset after the last message that was returned. */
   readonly #positions = new Map<number, number>();
   readonly #committed = new Map<number, number>();
 
@@ -46,12 +46,12 @@ export class Consumer implements AsyncIterable<Message> {
     this.#options = options;
   }
 
-  /** The next offset of each partition that a message came from. */
+  /** The next offset of each partition that returned a message. */
   get positions(): ReadonlyMap<number, number> {
     return this.#positions;
   }
 
-  /** Commits for the group what was handed out so far, the message in hand included. */
+  /** Commits for the group all messages returned so far, including the current one. */
   async commit(): Promise<void> {
     const { group } = this.#options;
     if (group === undefined) throw new TypeError("commit() needs a group");
@@ -74,7 +74,7 @@ export class Consumer implements AsyncIterable<Message> {
     }
   }
 
-  /** The same in the pages that came: for those who work on many at a time. */
+  /** Returns the messages in pages as they were read, for callers that process many at a time. */
   async *pages(): AsyncGenerator<readonly Message[], void, void> {
     for await (const messages of this.#stoppable()) {
       for (const message of messages) this.#handOut(message);
@@ -86,7 +86,7 @@ export class Consumer implements AsyncIterable<Message> {
     this.#positions.set(partition, offset + 1);
   }
 
-  /** Ends when the caller's signal says so, and leaves no request behind when it ends. */
+  /** Ends when the caller's signal is aborted, and aborts the request in flight when it ends. */
   async *#stoppable(): Pages {
     const stop = new AbortController();
     const { signal } = this.#options;
@@ -147,7 +147,7 @@ export class Consumer implements AsyncIterable<Message> {
     });
   }
 
-  /** @returns undefined for the committed offset, which the server knows. */
+  /** @returns undefined for the committed offset, which only the server knows. */
   async #start(partition: number, signal: AbortSignal): Promise<number | undefined> {
     const { from = this.#options.group === undefined ? "earliest" : "committed" } = this.#options;
     if (typeof from === "number") return from;
@@ -158,7 +158,7 @@ export class Consumer implements AsyncIterable<Message> {
   }
 }
 
-/** Pages of all sources as they come; a source is asked again once its page was taken. */
+/** Yields the pages of all sources as they arrive; a source is read again when its page was taken. */
 async function* merge(sources: readonly Pages[]): Pages {
   const ready: (() => void)[] = [];
   const pages: (readonly Message[])[] = [];

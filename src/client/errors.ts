@@ -1,4 +1,4 @@
-/** The one error of the client. What a caller's signal aborts throws that signal's reason instead. */
+/** The error of the client. An aborted call throws the reason of the caller's signal instead. */
 
 import { AnswerTooLarge } from "./answer-body.ts";
 
@@ -15,21 +15,20 @@ export type AyderErrorInit = {
 export class AyderError extends Error {
   override readonly name = "AyderError";
   /**
-   * The server's `error`, such as `topic_not_found`; without an answer `unreachable` (no connection
-   * came about), `connection_lost`, `timeout`; `bad_answer` for what is no
-   * answer of Ayder, for a redirect that is not followed, and for an answer that is too long;
-   * `queue_full` of a producer.
+   * The server's `error`, such as `topic_not_found`. Without an answer: `unreachable` (no connection
+   * could be made), `connection_lost`, `timeout`. `bad_answer` if the answer is not from Ayder or too
+   * long, or if a redirect is not followed. `queue_full` of a producer.
    */
   readonly code: string;
-  /** HTTP status; 0: there was no answer. */
+  /** HTTP status; 0 if there was no answer. */
   readonly status: number;
-  /** `refused`: nothing was done. `unknown`: it may have been done, or be done yet. */
+  /** `refused`: nothing was done. `unknown`: the request may have been executed, or may be later. */
   readonly outcome: "refused" | "unknown";
-  /** The same request may succeed later. The client has already tried for `retryMs` by then. */
+  /** True if the same request may succeed later. The client has already retried for `retryMs`. */
   readonly isRetriable: boolean;
-  /** The answer as it came: `expected`, `current`, `end_offset` and so on. */
+  /** The fields of the answer: `expected`, `current`, `end_offset` and so on. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** What the server asked for by `Retry-After`. */
+  /** The time of the header `Retry-After`. */
   readonly retryAfterMs: number | undefined;
 
   constructor(message: string, init: AyderErrorInit) {
@@ -43,17 +42,17 @@ export class AyderError extends Error {
   }
 }
 
-/** An earlier attempt may have been carried out, so a later refusal settles nothing. */
+/** Marks the outcome unknown, because an earlier attempt may have been executed. */
 export const asUnknown = (error: AyderError): AyderError =>
   error.outcome === "unknown"
     ? error
-    : new AyderError(`${error.message} (an attempt before has an unknown outcome)`, {
+    : new AyderError(`${error.message} (the outcome of an earlier attempt is unknown)`, {
         ...error,
         outcome: "unknown",
         cause: error,
       });
 
-/** The error that an answer other than 2xx means. */
+/** Converts an answer other than 2xx to an error. */
 export function errorOfAnswer(
   status: number,
   text: string,
@@ -75,13 +74,13 @@ export function errorOfAnswer(
   });
 }
 
-/** 502 is a proxy's. 500 is a bug and 507 a full disk: time does not mend them. */
+/** 502 comes from proxies. 500 (a bug) and 507 (disk full) do not go away with time. */
 const RETRIABLE = new Set([429, 502, 503, 504]);
-/** What Ayder itself says with any other status is that nothing was done; a proxy may be wrong. */
+/** An error of Ayder with any other status means that nothing was done; a proxy may be wrong. */
 const outcomeOf = (status: number, known: boolean): "refused" | "unknown" =>
   status === 500 || status === 504 || (status >= 500 && !known) ? "unknown" : "refused";
 
-/** The server is not Ayder, or a version that this client does not know. A retry does not help. */
+/** The server is not Ayder, or a version that this client does not know. Retries do not help. */
 export const badAnswer = (
   message: string,
   status: number,
@@ -90,7 +89,7 @@ export const badAnswer = (
 ): AyderError =>
   new AyderError(message, { code: "bad_answer", status, outcome, isRetriable: false, cause });
 
-/** Codes of errors that arise before a byte of the request is sent, in Node and in Bun. */
+/** Codes of errors that occur before any byte of the request is sent, in Node and in Bun. */
 const NOT_SENT = new Set([
   "ECONNREFUSED",
   "ConnectionRefused",
@@ -102,7 +101,7 @@ const NOT_SENT = new Set([
   "FailedToOpenSocket",
 ]);
 
-/** The error that a rejected `fetch` means. */
+/** Converts the rejection of `fetch` to an error. */
 export function errorOfFetch(cause: unknown, where: string): AyderError {
   const code = codeOf(cause);
   const unreachable = NOT_SENT.has(code);

@@ -1,4 +1,4 @@
-/** Topics, retention, streams and cluster: requests that need nothing but their translation. */
+/** Topics, retention, streams and cluster: methods that map one call to one request. */
 import { parseExact, stringifyExact } from "./json-values.ts";
 import * as shapes from "./shapes.ts";
 import type {
@@ -36,7 +36,7 @@ export class Topics {
     this.#transport = transport;
   }
 
-  /** The same again has the same answer; another number of partitions is `topic_exists`. */
+  /** Repeating the call returns the same answer; another number of partitions is `topic_exists`. */
   async create(
     name: string,
     options: CallOptions & { readonly partitions?: number | undefined } = {},
@@ -62,7 +62,7 @@ export class Topics {
     ) as TopicDescription;
   }
 
-  /** With its records and groups. */
+  /** Deletes the topic with its records and groups. */
   async delete(topic: string, options: CallOptions = {}): Promise<void> {
     const path = `/broker/topics/${segment(topic)}`;
     await this.#transport.json({ method: "DELETE", path, ...options }, shapes.ACCEPTED);
@@ -114,7 +114,7 @@ export class Views {
     this.#transport = transport;
   }
 
-  /** @returns whether the query is new; the same one again goes on where it was. */
+  /** @returns true if the query is new; the same query continues where it was. */
   async put(name: string, body: ViewRequest, options: CallOptions = {}): Promise<boolean> {
     const request = { ...post(viewPath(name), body, options), method: "PUT" } as const;
     return ((await this.#transport.json(request, shapes.VIEW_CREATED)) as { created: boolean })
@@ -132,7 +132,7 @@ export class Views {
     return (answer as { views: readonly ViewSummary[] }).views;
   }
 
-  /** The records stay. */
+  /** Deletes the view; the records are retained. */
   async delete(name: string, options: CallOptions = {}): Promise<void> {
     await this.#transport.json(
       { method: "DELETE", path: viewPath(name), ...options },
@@ -156,7 +156,7 @@ export class ClusterClient {
     ).membership;
   }
 
-  /** As a learner, which takes the log and has no vote. */
+  /** Adds a learner, which receives the log and has no vote. */
   async add(member: AddMember, options: CallOptions = {}): Promise<void> {
     const body = {
       node_id: member.nodeId,
@@ -167,7 +167,7 @@ export class ClusterClient {
     await this.#transport.json(post("/ha/membership/add", body, options), shapes.ACCEPTED);
   }
 
-  /** A learner that has caught up becomes a voter; before that: `not_caught_up`. */
+  /** Makes a learner a voter once it has caught up; before that the error is `not_caught_up`. */
   async promote(nodeId: string, options: CallOptions = {}): Promise<void> {
     await this.#transport.json(
       post("/ha/membership/promote", { node_id: nodeId }, options),
@@ -182,7 +182,7 @@ export class ClusterClient {
     );
   }
 
-  /** @param nodeId absent: whoever is fit. @returns who will lead. */
+  /** @param nodeId absent: the server chooses a voter. @returns the new leader. */
   async transfer(nodeId?: string, options: CallOptions = {}): Promise<string> {
     const request = post("/ha/leader/transfer", { node_id: nodeId }, options);
     return ((await this.#transport.json(request, shapes.TRANSFERRED)) as { target: string }).target;

@@ -1,4 +1,4 @@
-/** `ayder/client`: works wherever there is `fetch`, in Bun, Node (20 or later) and browsers. */
+/** `ayder/client`: works with any `fetch`, in Bun, Node (20 or later) and browsers. */
 export { Client, createClient } from "./client.ts";
 export { type ConsumeOptions, Consumer } from "./consumer.ts";
 export { AyderError } from "./errors.ts";

@@ -1,4 +1,4 @@
-/** JSON that keeps every digit: numbers stay the text that they were, keys stay in order. */
+/** Parses JSON without rounding: numbers keep their text, and keys keep their order. */
 
 export class JsonNumber {
   readonly text: string;
@@ -9,7 +9,7 @@ export class JsonNumber {
 }
 export type Json = null | boolean | string | JsonNumber | Json[] | Map<string, Json>;
 
-/** What is wrong, and where: counted from 1. */
+/** Describes the error and its position, counted from 1. */
 export class JsonError extends SyntaxError {
   readonly line: number;
   readonly column: number;
@@ -29,11 +29,11 @@ export type Token = {
   readonly text: string;
 };
 
-// What a string may hold is left to JSON.parse.
+// The contents of a string are checked by JSON.parse.
 const LEXEME =
   /[{}[\],:]|"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/sy;
 const SPACE = /[ \t\n\r]*/y;
-/** Deeper than this is shown as text. */
+/** Values nested deeper than this are an error. */
 const DEPTH_MAX = 1000;
 
 /** @throws JsonError */
@@ -41,7 +41,7 @@ export function parseJson(text: string): Json {
   return new Parser(text).document().value;
 }
 
-/** The tokens of a document without the space between them. @throws JsonError */
+/** Returns the tokens of a document without the whitespace between them. @throws JsonError */
 export function tokensOf(text: string): readonly Token[] {
   return new Parser(text).document().tokens;
 }
@@ -60,11 +60,11 @@ class Parser {
 
   document(): { value: Json; tokens: readonly Token[] } {
     const value = this.#value(0);
-    if (this.#next !== "") throw this.#error("Unexpected text behind the end");
+    if (this.#next !== "") throw this.#error("Unexpected text after the end");
     return { value, tokens: this.#tokens };
   }
 
-  /** Reads the next lexeme; "" at the end. */
+  /** Reads the next lexeme; an empty string at the end. */
   #advance(): void {
     SPACE.lastIndex = this.#at;
     SPACE.exec(this.#text);
@@ -75,7 +75,7 @@ class Parser {
     }
     LEXEME.lastIndex = this.#nextAt;
     const match = LEXEME.exec(this.#text);
-    if (match === null) throw this.#error("This is no JSON");
+    if (match === null) throw this.#error("This is not valid JSON");
     this.#next = match[0];
     this.#at = LEXEME.lastIndex;
   }
@@ -101,7 +101,7 @@ class Parser {
     if (first === "-" || (first >= "0" && first <= "9"))
       return new JsonNumber(this.#take("number"));
     if (/[tfn]/.test(first)) return JSON.parse(this.#take("word")) as boolean | null;
-    throw this.#error("Here a value is missing");
+    throw this.#error("A value is missing here");
   }
 
   #object(depth: number): Json {
@@ -109,7 +109,7 @@ class Parser {
     this.#take("mark");
     while (this.#next !== "}") {
       if (members.size > 0) this.#expect(",");
-      if (!this.#next.startsWith('"')) throw this.#error("Here a name in quotes is missing");
+      if (!this.#next.startsWith('"')) throw this.#error("A name in quotes is missing here");
       const name = this.#string("key");
       this.#expect(":");
       members.set(name, this.#value(depth + 1));
@@ -134,7 +134,7 @@ class Parser {
     try {
       value = JSON.parse(this.#next) as string;
     } catch {
-      throw this.#error("Here is a character or an escape that a string may not have");
+      throw this.#error("This character or escape is not allowed in a string");
     }
     this.#take(kind);
     return value;
@@ -148,10 +148,10 @@ class Parser {
 const isMark = (token: Token | undefined, marks: string): boolean =>
   token?.kind === "mark" && marks.includes(token.text);
 
-/** Lists and objects that are shorter than this stay on one line, but for the outermost. */
+/** Lists and objects shorter than this stay on one line, except the outermost one. */
 const ONE_LINE_MAX = 60;
 
-/** Where those begin, with where they end. */
+/** Returns the start and end of these lists and objects. */
 function oneLiners(tokens: readonly Token[]): ReadonlyMap<number, number> {
   const ends = new Map<number, number>();
   const opened: { readonly at: number; readonly length: number }[] = [];
@@ -167,7 +167,7 @@ function oneLiners(tokens: readonly Token[]): ReadonlyMap<number, number> {
   return ends;
 }
 
-/** The same document with a member a line; the space is in tokens of its own. */
+/** Formats the document with one member per line; the whitespace is in tokens of its own. */
 export function indented(tokens: readonly Token[]): readonly Token[] {
   const ends = oneLiners(tokens);
   const out: Token[] = [];
@@ -193,7 +193,7 @@ export const indentedText = (text: string): string =>
     .map((token) => token.text)
     .join("");
 
-/** On one line, for a table. */
+/** Formats a value on one line, for a table. */
 export function shortText(value: Json): string {
   if (value === null) return "null";
   if (typeof value === "string") return value;

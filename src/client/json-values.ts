@@ -1,12 +1,12 @@
-/** JSON of users' data as values, without rounding: integers beyond 2^53 are `bigint`. */
+/** Parses JSON of users without rounding: integers beyond 2^53 are `bigint`. */
 import { type Json, JsonNumber, parseJson } from "./json-text.ts";
 
-/** The shortest integer that `number` cannot hold has this many digits. */
+/** The shortest integer that a `number` cannot represent has this many digits. */
 const LONG_INTEGER = /\d{16}/;
 
 /**
- * `JSON.parse`, but integers outside of ±(2^53−1) are `bigint` with all their digits. Numbers with
- * a fraction or an exponent are `number`, as everywhere.
+ * As `JSON.parse`, but integers outside of ±(2^53−1) are `bigint` with all their digits. Numbers
+ * with a fraction or an exponent are `number`.
  *
  * @throws SyntaxError if it is not JSON.
  */
@@ -18,7 +18,7 @@ function exactValue(json: Json): unknown {
   if (json instanceof JsonNumber) return numberOf(json.text);
   if (Array.isArray(json)) return json.map(exactValue);
   if (!(json instanceof Map)) return json;
-  // Defines each field, so that one called __proto__ is a field too.
+  // Defines each field as its own property, so that a field named __proto__ is data too.
   return Object.fromEntries([...json].map(([name, item]) => [name, exactValue(item)]));
 }
 
@@ -28,15 +28,15 @@ function numberOf(text: string): number | bigint {
 }
 
 /**
- * `JSON.stringify`, but a `bigint` is written as its digits.
+ * As `JSON.stringify`, but a `bigint` is written as its digits.
  *
- * @returns undefined for what has no JSON, such as a function.
+ * @returns undefined for a value that has no JSON, such as a function.
  */
 export function stringifyExact(value: unknown): string | undefined {
   return holdsBigint(value) ? exactText(value) : JSON.stringify(value);
 }
 
-/** `JSON.stringify` has the rules of `toJSON` and of what is left out; it is used where it can be. */
+/** True if `JSON.stringify` cannot be used; it is preferred because of its rules for `toJSON`. */
 function holdsBigint(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return typeof value === "bigint";
   return !isOwnJson(value) && Object.values(value).some(holdsBigint);

@@ -7,7 +7,7 @@ import { bytesOf, camel, Stored, type Value } from "./values.ts";
 
 export class KvEntry extends Stored {
   readonly key: string;
-  /** Revision: pass it to the next `put` to be sure that nobody else wrote in between. */
+  /** Revision. Pass it to the next `put` to detect writes of others in between. */
   readonly cas: number;
 
   constructor(key: string, bytes: Uint8Array, cas: number) {
@@ -19,23 +19,23 @@ export class KvEntry extends Stored {
 
 export type KvReadOptions = CallOptions & { readonly linearizable?: boolean | undefined };
 export type KvPutOptions = CallOptions & {
-  /** Expected revision; 0: only if absent. Else `cas_mismatch`. */
+  /** Expected revision; 0 if the key must not exist. Otherwise the error is `cas_mismatch`. */
   readonly cas?: number | undefined;
-  /** @default lives for ever */
+  /** @default no expiry */
   readonly ttlMs?: number | undefined;
   readonly timeoutMs?: number | undefined;
 };
 export type KvListOptions = CallOptions & {
   readonly prefix?: string | undefined;
-  /** Keys after this one, in byte order. */
+  /** Returns keys after this one, in byte order. */
   readonly after?: string | undefined;
 };
 
 const PAGE_KEYS = 1000;
 
 /**
- * One namespace. Writes are tried again only while it is certain that nothing was done: a second
- * put could undo what somebody else wrote in between.
+ * One namespace. A write is retried only if it is certain that nothing was done, because a second
+ * put could overwrite a write of somebody else in between.
  */
 export class Kv {
   readonly namespace: string;
@@ -77,7 +77,7 @@ export class Kv {
     return camel(await this.#transport.json(request, KV_WRITTEN)) as KvWritten;
   }
 
-  /** An absent key is no error: `deleted` is false. */
+  /** If the key does not exist, `deleted` is false; this is not an error. */
   async delete(
     key: string,
     options: CallOptions & { readonly cas?: number | undefined } = {},
@@ -89,10 +89,10 @@ export class Kv {
   }
 
   /**
-   * Reads, changes and writes if nobody else wrote in between; else begins anew.
+   * Reads, changes and writes a key; starts again if somebody else wrote in between.
    *
-   * @param change may run several times; null of it leaves the key as it is.
-   * @returns the revision that is there now; null if there is no key.
+   * @param change may run several times; if it returns null, the key is not changed.
+   * @returns the revision of the key; null if the key does not exist.
    */
   async update(
     key: string,
@@ -112,7 +112,7 @@ export class Kv {
     }
   }
 
-  /** One page, in byte order. */
+  /** Lists one page of keys, in byte order. */
   async page(
     options: KvListOptions & { readonly limit?: number | undefined } = {},
   ): Promise<KvPage> {
@@ -123,7 +123,7 @@ export class Kv {
     return camel(await this.#transport.json(request, KV_LIST)) as KvPage;
   }
 
-  /** All keys, page by page. */
+  /** Lists all keys, page by page. */
   async *list(options: KvListOptions = {}): AsyncGenerator<KvListed, void, void> {
     let after: string | null | undefined = options.after;
     while (after !== null) {
@@ -146,11 +146,11 @@ export class Kv {
 /** @throws AyderError `bad_answer` */
 function revisionOf({ headers, status }: Answer): number {
   const etag = headers.get("etag") ?? "";
-  // A proxy that compresses makes the tag a weak one.
+  // A proxy that compresses turns the tag into a weak one.
   const digits = /^(?:W\/)?"(\d{1,16})"$/.exec(etag)?.[1];
   if (digits !== undefined && Number.isSafeInteger(Number(digits))) return Number(digits);
   const said = etag === "" ? "has no ETag" : `has the ETag ${JSON.stringify(etag)}`;
-  throw badAnswer(`the answer ${said}, where Ayder tells the revision`, status, "refused");
+  throw badAnswer(`the answer ${said}, which must contain the revision`, status, "refused");
 }
 
 async function absentAsNull<T>(read: () => Promise<T>): Promise<T | null> {

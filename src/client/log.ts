@@ -1,4 +1,4 @@
-/** Produce, read, commit. */
+/** Requests of the log: produce, read, commit. */
 import { AyderError } from "./errors.ts";
 import { COMMITTED, DELETED, PAGE, PRODUCED, PRODUCED_BATCH } from "./shapes.ts";
 import type { CallOptions, Query, Transport } from "./transport.ts";
@@ -23,12 +23,12 @@ import {
 } from "./values.ts";
 
 const PAGE_RECORDS = 1000;
-/** Reads without a group: its name is part of the path, but nothing is committed under it. */
+/** Group of reads without a group: the path needs a name, but nothing is committed for it. */
 const NO_GROUP = "ayder-client";
 
 export class Log {
   readonly #transport: Transport;
-  /** Idempotency keys are this and a number: no two clients make the same. */
+  /** Prefix of generated idempotency keys, unique to this client. */
   readonly #origin = randomText();
   #sequence = 0;
 
@@ -128,7 +128,7 @@ export class Log {
       method: "POST",
       path: "/broker/commit",
       body: JSON.stringify({ topic, group, partition, offset }),
-      // It never moves back, so a late repetition changes nothing.
+      // Committed offsets never move back, so a late repetition changes nothing.
       repeatable: true,
       ...options,
     } as const;
@@ -156,7 +156,7 @@ function lineAt(value: Value, index: number): string | Uint8Array {
   const line = lineOf(value);
   if (line !== null) return line;
   throw new AyderError(
-    `value ${index} cannot be in a batch: it is not UTF-8 and holds a line feed, or ends in a ` +
+    `value ${index} cannot be in a batch: it is not UTF-8 and contains a line feed, or ends in a ` +
       "carriage return; produce it by itself",
     { code: "not_a_line", status: 0, outcome: "refused", isRetriable: false },
   );

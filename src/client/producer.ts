@@ -1,6 +1,6 @@
 /**
- * Many messages, few requests: while one request is under way, what comes meanwhile is collected
- * and goes with the next. So batches grow with the load, and a message alone never waits.
+ * Sends many messages in few requests: messages that are passed while a request is in flight are
+ * sent together in the next one. Batches grow with the load, and a single message is sent at once.
  */
 import { AyderError } from "./errors.ts";
 import type { Log } from "./log.ts";
@@ -8,14 +8,14 @@ import type { ProduceOptions } from "./types.ts";
 import { bytesOf, lineOf, type Value } from "./values.ts";
 
 export type ProducerOptions = {
-  /** Where messages go that name none. */
+  /** Partition of messages that do not name one. */
   readonly partition?: number | undefined;
   readonly mode?: "sealed" | "rocket" | undefined;
-  /** A request holds at most this much. @default 1 MiB */
+  /** Maximum size of a request. @default 1 MiB */
   readonly batchBytes?: number | undefined;
   /** @default 10_000 */
   readonly batchMessages?: number | undefined;
-  /** Past this much without an answer `send` rejects with `queue_full`. @default 64 MiB */
+  /** `send` rejects with `queue_full` if more bytes than this wait for an answer. @default 64 MiB */
   readonly queueBytes?: number | undefined;
   readonly retryMs?: number | undefined;
 };
@@ -25,7 +25,7 @@ export type SendOptions = {
   readonly key?: string | undefined;
 };
 
-/** Where a message is. */
+/** Position of a stored message. */
 export type Sent = {
   readonly partition: number;
   readonly offset: number;
@@ -34,7 +34,7 @@ export type Sent = {
 
 type Waiting = {
   readonly value: Value;
-  /** Null: it cannot be in a batch. */
+  /** Null if the message cannot be part of a batch. */
   readonly line: string | Uint8Array | null;
   readonly bytes: number;
   resolve(sent: Sent): void;
@@ -60,16 +60,16 @@ export class Producer {
     this.#options = options;
   }
 
-  /** Bytes that have no answer yet. */
+  /** Bytes of messages that wait for an answer. */
   get queuedBytes(): number {
     return this.#queuedBytes;
   }
 
   /**
    * Messages with the same key, or without one for the same partition, are stored in the order of
-   * the calls. One that fails does not hold up those behind it.
+   * the calls. A message that fails does not delay later ones.
    *
-   * @returns once it is stored, as the mode says.
+   * @returns when the message is stored, as the mode defines it.
    * @throws AyderError
    */
   send(value: Value, options: SendOptions = {}): Promise<Sent> {
@@ -86,7 +86,7 @@ export class Producer {
     });
   }
 
-  /** Resolves when everything that was sent before has an answer, good or bad. */
+  /** Resolves when every message sent before has an answer or an error. */
   async flush(): Promise<void> {
     await Promise.all(this.#running);
   }
@@ -107,13 +107,13 @@ export class Producer {
 
   async #drain(lane: Lane): Promise<void> {
     const name = JSON.stringify([lane.target.partition ?? null, lane.target.key ?? null]);
-    // What is sent in the same turn goes with the first request.
+    // Messages sent in the same event-loop iteration go into the first request.
     await Promise.resolve();
     while (lane.queue.length > 0) await this.#write(lane, this.#take(lane));
     this.#lanes.delete(name);
   }
 
-  /** The messages of the next request: as many as fit, or one that must go alone. */
+  /** Removes the messages of the next request: as many as fit, or one that must be sent alone. */
   #take({ queue }: Lane): Waiting[] {
     const { batchBytes = MIB, batchMessages = 10_000 } = this.#options;
     let bytes = 0;
@@ -157,7 +157,7 @@ export class Producer {
     return { ...placeOf(many), firstOffset: many.firstOffset };
   }
 
-  /** One message that is too large must not take the others with it; nothing was stored. */
+  /** Splits a batch that is too large, so that one large message does not fail the others. */
   async #halve(lane: Lane, batch: readonly Waiting[]): Promise<void> {
     const middle = batch.length >> 1;
     await this.#write(lane, batch.slice(0, middle));
@@ -178,7 +178,7 @@ const isTooLarge = (error: unknown): boolean =>
   error instanceof AyderError && error.status === 413 && error.outcome === "refused";
 
 const queueFull = (limit: number): AyderError =>
-  new AyderError(`more than ${limit} bytes wait for an answer; await what was sent`, {
+  new AyderError(`more than ${limit} bytes wait for an answer; await earlier sends`, {
     code: "queue_full",
     status: 0,
     outcome: "refused",

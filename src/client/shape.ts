@@ -1,6 +1,6 @@
-/** Checks of the shape of an answer, made before its values are used. */
+/** Checks the shape of an answer before its values are used. */
 
-/** @returns what is wrong, with the place; null: nothing. */
+/** @returns a description of the problem with its place; null if the value is valid. */
 export type Shape = (value: unknown, at: string) => string | null;
 
 function kindOf(value: unknown): string {

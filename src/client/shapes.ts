@@ -1,4 +1,4 @@
-/** The answers of the HTTP API that the client uses. Fields that it only hands on may be absent. */
+/** Shapes of the answers that the client uses. Fields that are only passed on may be absent. */
 import { anything, fields, flag, integer, list, optional, orNull, text } from "./shape.ts";
 
 export const ACCEPTED = fields({ ok: flag });

@@ -1,16 +1,16 @@
 /**
- * Queries, joins and views exactly as the HTTP API has them: field names in them are those of
- * records too, so none is changed.
+ * Queries, joins and views with the field names of the HTTP API. The names are not converted to
+ * camelCase, because the fields of records appear beside them.
  *
  * Integers outside of ±(2^53−1) are `bigint` in results, with all their digits, at every depth: in
- * rows, groups and measures. `bigint` is taken in requests too, as the value of a filter. Sums and
- * counts are `number` until they are larger.
+ * rows, groups and measures. Requests accept `bigint` as the value of a filter. Sums and counts are
+ * `number` unless they are larger.
  */
 
 export type Decode = {
   readonly type: "json" | "avro" | "proto";
   readonly encoding?: "binary" | "json";
-  /** Whether values have the header of a schema registry. */
+  /** Whether values begin with the header of a schema registry. */
   readonly framing?: "registry" | "none";
   readonly schema_text?: string;
   readonly message?: string;
@@ -54,13 +54,13 @@ export type QueryRequest = Aggregation & {
   };
 };
 export type ViewRequest = Aggregation & {
-  /** Which windows are kept; without it, all that there is room for. */
+  /** The windows to retain; default: as many as there is room for. */
   readonly retain?: {
     readonly windows?: number;
     readonly groups?: number;
     readonly age_ms?: number;
   };
-  /** Without `partition`: all of them. */
+  /** Without `partition`: all partitions. */
   readonly source: Omit<Source, "partition" | "group" | "limit"> & { readonly partition?: number };
 };
 export type JoinRequest = {
@@ -84,7 +84,7 @@ export type JoinRequest = {
   readonly dedupe_once?: boolean;
 };
 
-/** `T` is what the rows are. */
+/** `T` is the type of the rows. */
 export type QueryResult<T = unknown> = {
   readonly rows: readonly T[];
   readonly aggregates: readonly Aggregate[];
@@ -93,15 +93,15 @@ export type QueryResult<T = unknown> = {
     readonly group: string | null;
     readonly partition: number;
     readonly next_offset: number;
-    /** Reading stopped before the end of the partition; go on at `next_offset`. */
+    /** Reading stopped before the end of the partition; continue at `next_offset`. */
     readonly truncated: boolean;
-    /** Where rows go on, if an aggregate read past the last one that is shown. */
+    /** Offset of the next rows, if an aggregate read past the last row shown. */
     readonly rows_next_offset: number | null;
   };
-  /** As `source.truncated`. */
+  /** Same as `source.truncated`. */
   readonly truncated: boolean;
 };
-/** The measures are here under their names. */
+/** Each measure is a field with its name. */
 export type Aggregate = {
   readonly key: string;
   readonly group: Readonly<Record<string, unknown>>;
@@ -114,7 +114,7 @@ type Counts = {
   readonly consumed: number;
   readonly undecodable: number;
   readonly untimed: number;
-  /** Numbers beyond the range of doubles, which no measure took. */
+  /** Numbers beyond the range of doubles, which the measures ignore. */
   readonly out_of_range: number;
 };
 export type JoinResult<L = unknown, R = unknown> = {
@@ -125,7 +125,7 @@ export type JoinResult<L = unknown, R = unknown> = {
     readonly left: L;
     readonly right: R;
   }[];
-  /** As `stats.truncated`. */
+  /** Same as `stats.truncated`. */
   readonly truncated: boolean;
   readonly next_offsets: { readonly left: number; readonly right: number };
   readonly stats: {
@@ -149,14 +149,14 @@ export type ViewResult = {
     readonly topic: string;
     readonly partitions: readonly { readonly partition: number; readonly next_offset: number }[];
     readonly skipped: number;
-    /** Groups of windows that aged out, and where the windows that are left begin. */
+    /** Groups whose windows were evicted, and the start of the remaining windows. */
     readonly evicted_groups: number;
     readonly retained_from_ms: number | null;
-    /** Records that came for a window that was gone, or for a group that had no room. */
+    /** Records dropped because their window was evicted or because their group had no room. */
     readonly late: number;
     readonly overflow: number;
   };
-  /** There was no room for something that the definition would keep. */
+  /** There was no room for groups or windows that the definition retains. */
   readonly truncated: boolean;
   readonly lag: number;
 };

@@ -1,8 +1,8 @@
 /**
- * Requests to a server or to a cluster: finds the leader, follows it, tries again.
+ * Sends requests to a server or a cluster: finds the leader, follows redirects, retries.
  *
- * Tried again is what nothing was done of (503, 429, no connection); after an unknown outcome only
- * what does no harm twice: reads, and writes that say so by `repeatable`.
+ * A request is retried if nothing was done (503, 429, no connection). After an unknown outcome only
+ * requests that are safe to repeat are retried: reads, and writes with `repeatable`.
  */
 import { readBounded } from "./answer-body.ts";
 import { AyderError, asUnknown, badAnswer, errorOfAnswer, errorOfFetch } from "./errors.ts";
@@ -20,44 +20,44 @@ export type FetchLike = (
     readonly redirect: "manual";
     readonly signal: AbortSignal;
     readonly body?: Uint8Array | string;
-    /** For Bun, others ignore it. False: none, whatever HTTP_PROXY says. */
+    /** Only Bun uses this. False: no proxy, even if HTTP_PROXY is set. */
     readonly proxy?: string | false;
   },
 ) => Promise<Response>;
 
-/** A proxy, and where it comes from, for errors. */
+/** A proxy, and the variable that names it, for errors. */
 export type ProxyServer = { readonly url: string; readonly source: string };
 
 export type ClientOptions = {
   /** Base address of a server. */
   readonly url?: string;
-  /** Of several nodes of a cluster; the client goes on while one of them can be reached. */
+  /** Addresses of several nodes of a cluster; the client works while one of them can be reached. */
   readonly urls?: readonly string[];
   /**
-   * Sent to these addresses, and to the leader that one of them names: whoever names it has the
+   * Sent to these addresses and to the leader that one of them names, because that node has the
    * token already. It is never sent without TLS on behalf of an address with TLS.
    */
   readonly token?: string;
-  /** For certificates, proxies, tests. @default globalThis.fetch */
+  /** Replaces `fetch`, for certificates, proxies and tests. @default globalThis.fetch */
   readonly fetch?: FetchLike;
-  /** A request is tried again for this long in all. @default 30_000 */
+  /** Total time for the retries of a request. @default 30_000 */
   readonly retryMs?: number;
-  /** One attempt waits this long for its answer. @default 10_000 */
+  /** Time that one attempt waits for its answer. @default 10_000 */
   readonly attemptMs?: number;
   /** A longer answer is an error. @default 134_217_728 */
   readonly answerBytes?: number;
   /**
-   * The proxy for an address, in Bun. Addresses of this machine never have one.
-   * @default what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say
+   * The proxy for an address, in Bun. Loopback addresses never use one.
+   * @default the proxy of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY
    */
   readonly proxy?: (url: string) => ProxyServer | null;
-  /** Told of each error that is followed by another attempt. */
+  /** Called with each error that is followed by another attempt. */
   readonly onRetry?: (error: AyderError) => void;
 };
 
 export type CallOptions = {
   readonly signal?: AbortSignal | undefined;
-  /** Instead of that of the client. */
+  /** Overrides the value of the client. */
   readonly retryMs?: number | undefined;
 };
 
@@ -65,14 +65,14 @@ export type Query = Readonly<Record<string, string | number | undefined>>;
 
 export type Request = CallOptions & {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
-  /** With escapes, from `/`. */
+  /** Percent-encoded path, from `/`. */
   readonly path: string;
   readonly query?: Query;
   readonly body?: Uint8Array | string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Carried out twice it has the effect of once. GET always is. */
+  /** Executing the request twice has the same effect as once. GET is always repeatable. */
   readonly repeatable?: boolean;
-  /** The server may take this long by request, on top of `attemptMs`. */
+  /** Time that the request allows the server to wait, added to `attemptMs`. */
   readonly waitMs?: number | undefined;
 };
 
@@ -87,7 +87,7 @@ const ATTEMPT_MS = 10_000;
 const BACKOFF_MS_MIN = 25;
 const BACKOFF_MS_MAX = 1_000;
 const ANSWER_BYTES = 128 * 1024 * 1024;
-/** A leader that sends us on names another one; more hops than this are a circle. */
+/** Limit of redirects from one leader to another; more of them are a loop. */
 const HOPS_MAX = 4;
 
 export class Transport {
@@ -103,12 +103,12 @@ export class Transport {
     if (urls.length === 0) throw new TypeError("createClient needs url or urls");
     this.#seeds = urls.map(baseOf);
     this.#token = options.token;
-    // Platforms differ in the types of bodies, and all take these.
+    // Platforms differ in the types of bodies; all of them accept these.
     this.#fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init as RequestInit));
     this.#options = options;
   }
 
-  /** Where the next request goes: the leader once it is known. */
+  /** Address of the next request: the leader, once it is known. */
   get url(): string {
     return this.#leader ?? this.#seeds[this.#seed % this.#seeds.length] ?? "";
   }
@@ -137,8 +137,8 @@ export class Transport {
   }
 
   /**
-   * @param shape what is checked before anybody uses a value of it.
-   * @param read the parser; `JSON.parse` rounds integers beyond 2^53, which only users' data has.
+   * @param shape is checked before any value of the answer is used.
+   * @param read parses the answer; `JSON.parse` rounds integers beyond 2^53, which only users' data has.
    * @throws AyderError `bad_answer` for an answer of another shape.
    */
   async json(
@@ -169,7 +169,7 @@ export class Transport {
       if (leader instanceof AyderError) return leader;
       this.#leader = leader;
     }
-    return notLed("The nodes send each other's clients around: there is no leader yet");
+    return notLed("The nodes redirect to each other: there is no leader yet");
   }
 
   async #once(base: string, request: Request): Promise<Answer | AyderError> {
@@ -200,18 +200,18 @@ export class Transport {
     }
   }
 
-  /** Undefined: what the runtime chooses. */
+  /** Undefined: the runtime chooses. */
   #proxyFor(base: string): ProxyServer | null | undefined {
     return isLoopback(base) ? null : this.#options.proxy?.(base);
   }
 
-  /** The address for an error, with the proxy that was used. */
+  /** The address for an error message, with the proxy that was used. */
   #where(base: string): string {
     const proxy = this.#proxyFor(base);
     return proxy ? `${base} through the proxy ${shownProxy(proxy)}` : base;
   }
 
-  /** Browsers hide where a redirect goes (status 0); the membership says it too. */
+  /** Browsers hide the target of a redirect (status 0), so it is read from the membership. */
   async #leaderBehind(
     base: string,
     request: Request,
@@ -225,15 +225,15 @@ export class Transport {
     const address = said.status === 200 ? leaderOf(parsed(said, base, MEMBERSHIP, true)) : null;
     if (address === null) return notLed(`${base} knows no leader`);
     const scheme = base.startsWith("https:") ? "https" : "http";
-    // With RF_COMPAT=ayder it is a URL.
+    // With RF_COMPAT=ayder the address is a URL.
     const url = address.includes("://") ? address : `${scheme}://${address}`;
     return leaderOr(url, base, said.status);
   }
 
-  /** Leaves a node that failed. @returns whether there is another one to ask. */
+  /** Selects another node after an error. @returns whether there is another one. */
   #turnAway(from: string, { status }: AyderError): boolean {
     if (status === 429) return false;
-    // Unless another request has found a better one meanwhile.
+    // Another request may have found a better node in the meantime.
     if (this.#leader === from || this.#leader === null) {
       this.#leader = null;
       this.#seed = (this.#seed + 1) % this.#seeds.length;
@@ -243,8 +243,8 @@ export class Transport {
 }
 
 /**
- * `AbortSignal.any` and `timeout` in one that can be taken back: thousands of requests a second
- * would leave as many timers behind, and listeners on a signal that lives for long.
+ * `AbortSignal.any` and `timeout` in one object that can be cancelled. Otherwise thousands of
+ * requests per second would leave timers behind, and listeners on long-lived signals.
  */
 class Deadline {
   readonly #controller = new AbortController();
@@ -277,7 +277,7 @@ const target = ({ path, query = {} }: Request): string => {
   return pairs.length === 0 ? path : `${path}?${pairs.join("&")}`;
 };
 
-/** Names the proxy without the password that may be in its address. */
+/** Shows the proxy without the password that its address may contain. */
 export function shownProxy({ url, source }: ProxyServer): string {
   const shown = url.replace(/^(\w+:\/\/)?[^/@]*@/, "$1");
   return `${shown} (${source})`;
@@ -313,12 +313,17 @@ function parsed(
   try {
     value = read(decodeText(bytes));
   } catch (cause) {
-    throw badAnswer(`${where} answered ${status} with what is no JSON`, status, outcome, cause);
+    throw badAnswer(
+      `${where} answered ${status} with a body that is not JSON`,
+      status,
+      outcome,
+      cause,
+    );
   }
   const problem = shape(value, "");
   if (problem === null) return value;
   throw badAnswer(
-    `${where} answered ${status}, but not as Ayder does: ${problem}`,
+    `${where} answered ${status}, but the answer is not from Ayder: ${problem}`,
     status,
     outcome,
   );
@@ -337,11 +342,11 @@ function leaderOf(answer: unknown): string | null {
   return leader?.http_addr.replace(/^https?:\/\//, "") || null;
 }
 
-/** Grows with the attempts, with chance in it, so that many clients do not come back at once. */
+/** Delay that grows with the attempts, with jitter so that clients do not return all at once. */
 function delayOf({ retryAfterMs, status }: AyderError, attempt: number, moved: boolean): number {
   const most = Math.min(BACKOFF_MS_MIN * 2 ** Math.min(attempt, 10), BACKOFF_MS_MAX);
   const backoff = most / 2 + (Math.random() * most) / 2;
-  // Another node need not wait for what this one waits for.
+  // Another node does not need the time that this one asked for.
   if (retryAfterMs === undefined || (moved && status === 503)) return backoff;
   return Math.max(backoff, retryAfterMs);
 }

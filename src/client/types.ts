@@ -1,4 +1,4 @@
-/** What the server answers, with the names of the HTTP API in camelCase. */
+/** Answers of the server, with the names of the HTTP API in camelCase. */
 import type { CallOptions } from "./transport.ts";
 import type { Message } from "./values.ts";
 
@@ -7,20 +7,20 @@ export type Ack = {
   /** Index of the log entry; 0 in rocket mode; absent for a duplicate. */
   readonly batchId?: number;
   readonly sealed: boolean;
-  /** It is on the disks that the write concern asks for; absent for a duplicate. */
+  /** The write is fsynced on the nodes of the write concern; absent for a duplicate. */
   readonly durable?: boolean;
   readonly mode?: "sealed" | "rocket";
-  /** False: `timeoutMs` passed first, the write goes on. */
+  /** False if `timeoutMs` passed first; the write continues. */
   readonly synced: boolean | null;
-  /** Nodes that had fsynced it when this was answered. */
+  /** Number of nodes that had fsynced the write when it was answered. */
   readonly ackedBy?: number;
 };
 
 type ProducedExtras = Ack & {
   readonly partition: number;
-  /** The server had this idempotency key already, and stored nothing. */
+  /** The server already had this idempotency key and stored nothing. */
   readonly duplicate?: boolean;
-  /** The key was used with another payload before. */
+  /** The key was used before with another payload. */
   readonly payloadMatches?: false;
 };
 export type Produced = ProducedExtras & { readonly offset: number };
@@ -30,37 +30,37 @@ export type ProducedBatch = ProducedExtras & {
 };
 
 export type ProduceOptions = CallOptions & {
-  /** Absent: by `key`, else by the idempotency key, which spreads. */
+  /** Absent: chosen by `key`, else by the idempotency key, which spreads messages. */
   readonly partition?: number | undefined;
-  /** Stored with the message; equal keys go to the same partition. */
+  /** Stored with the message; messages with equal keys go to the same partition. */
   readonly key?: string | undefined;
-  /** @default one of its own for each call, so that retries store once; null: none, no retries */
+  /** @default a new key per call, so that retries store once; null: no key and no retries */
   readonly idempotencyKey?: string | null | undefined;
-  /** Wait at most this long for the disks; then the answer has `synced: false`. */
+  /** Maximum time to wait for the write concern; then the answer has `synced: false`. */
   readonly timeoutMs?: number | undefined;
-  /** `rocket`: answered from memory; a crash may lose it. */
+  /** `rocket`: answered before the fsync; a crash may lose the message. */
   readonly mode?: "sealed" | "rocket" | undefined;
 };
 
 export type PartitionRef = { readonly topic: string; readonly partition: number };
 
 export type ReadOptions = CallOptions & {
-  /** Where a read without `offset` begins: the group's committed offset. */
+  /** The group whose committed offset is the start of a read without `offset`. */
   readonly group?: string | undefined;
-  /** @default the group's committed offset, without a group the first kept one */
+  /** @default the group's committed offset; without a group the first retained offset */
   readonly offset?: number | undefined;
-  /** @default 1000, which is the most */
+  /** @default 1000, which is also the maximum */
   readonly limit?: number | undefined;
   readonly maxBytes?: number | undefined;
-  /** Wait this long for a record if there is none; at most 60,000. */
+  /** Time to wait for a record if there is none, at most 60,000. */
   readonly waitMs?: number | undefined;
-  /** Ask the leader first, so that nothing acknowledged is missed. */
+  /** Confirm with the leader first, so that every acknowledged record is seen. */
   readonly linearizable?: boolean | undefined;
 };
 export type Page = {
   readonly messages: readonly Message[];
   readonly count: number;
-  /** The `offset` of the next read, and what to commit. */
+  /** The `offset` of the next read, which is also the offset to commit. */
   readonly nextOffset: number;
   readonly committedOffset: number | null;
   readonly truncated: boolean;
@@ -91,11 +91,11 @@ export type TopicDescription = {
 export type Deleted = {
   readonly deletedCount: number;
   readonly freedBytes: number;
-  /** The offset was beyond the end: all that there was is gone. */
+  /** The offset was beyond the end: all existing records were deleted. */
   readonly clamped?: true;
 };
 export type RetentionPolicy = {
-  /** `"*"`: every topic, also later ones. */
+  /** `"*"`: every topic, including topics created later. */
   readonly topic: string;
   readonly partition: number | null;
   readonly ttlMs: number | null;
@@ -104,7 +104,7 @@ export type RetentionPolicy = {
 export type RetentionRequest = {
   readonly topic: string;
   readonly partition?: number;
-  /** 0 switches it off. */
+  /** 0 disables the limit. */
   readonly ttlMs?: number;
   readonly maxBytes?: number;
 };
@@ -113,20 +113,20 @@ export type KvWritten = Ack & { readonly cas: number };
 export type KvDeleted = Ack & { readonly deleted: boolean };
 export type KvMeta = {
   readonly cas: number;
-  /** Milliseconds left; 0: lives for ever. */
+  /** Milliseconds left; 0 means no expiry. */
   readonly ttlMs: number;
   readonly bytes: number;
 };
 export type KvListed = KvMeta & { readonly key: string };
 export type KvNamespace = {
   readonly namespace: string;
-  /** The last one given out in it. */
+  /** The last revision of the namespace. */
   readonly revision: number;
 };
 export type KvPage = {
   readonly keys: readonly KvListed[];
   readonly count: number;
-  /** Pass it as `after` to go on; null at the end. */
+  /** Pass it as `after` for the next page; null at the end. */
   readonly next: string | null;
 };
 
@@ -152,9 +152,9 @@ export type Membership = {
 };
 export type AddMember = {
   readonly nodeId: string;
-  /** `host:port` for Raft. */
+  /** Raft address, `host:port`. */
   readonly advertiseAddr: string;
-  /** @default one port above */
+  /** @default Raft port + 1 */
   readonly httpAddr?: string;
   readonly priority?: number;
 };

@@ -2,8 +2,8 @@
 import { AyderError } from "./errors.ts";
 
 /**
- * The address that requests begin with, without a slash at its end. Only http and https are taken:
- * some runtimes fetch files, data and buckets too, and sign requests to those.
+ * Returns the base address of requests, without a slash at its end. Only http and https are
+ * accepted: some runtimes also fetch files, data URLs and buckets, and sign requests to buckets.
  *
  * @throws TypeError
  */
@@ -20,10 +20,10 @@ export function baseOf(url: string): string {
 }
 
 /**
- * The address of a leader that a server names. Host and port are all that is taken of it.
+ * Returns the address of a leader that a server names. Only host and port of it are used.
  *
- * @param from the server's own address, which a relative address means.
- * @throws TypeError for another scheme, for https left for http, and for a user in the address.
+ * @param from the server's own address, the base of a relative address.
+ * @throws TypeError for another scheme, for http after https, and for a user in the address.
  */
 export function leaderAddress(named: string, from: string): string {
   if (!URL.canParse(named, from)) throw new TypeError("it is not an address");
@@ -33,12 +33,12 @@ export function leaderAddress(named: string, from: string): string {
   }
   if (username !== "" || password !== "") throw new TypeError("it has a user or password");
   if (protocol === "http:" && from.startsWith("https:")) {
-    throw new TypeError("it is without TLS; the token stays here");
+    throw new TypeError("it has no TLS; the token is not sent there");
   }
   return origin;
 }
 
-/** Whether an address is this machine's own, so that no proxy can reach it for us. */
+/** True if an address is this machine, which no proxy can reach for us. */
 export function isLoopback(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { hostname } = new URL(url);
@@ -48,7 +48,7 @@ export function isLoopback(url: string): boolean {
 }
 
 /**
- * `fetch` resolves dot segments, escaped or not, before it sends.
+ * Escapes a name for a path. `fetch` resolves dot segments, escaped or not, before it sends.
  *
  * @throws AyderError for a name that would change the path.
  */
@@ -57,12 +57,12 @@ export function segment(name: string): string {
   return encodeURIComponent(name);
 }
 
-/** A server reads a path with more segments as one that was changed on its way. */
+/** A path with more segments is treated by the server as one that was changed on its way. */
 const SEGMENTS_MAX = 64;
 
 /**
- * Slashes stay as they are, for readable addresses. They are escaped where the path could be changed
- * on its way: if a segment between them is empty or a dot segment, or if there are many.
+ * Escapes a key for a path. Slashes stay readable. They are escaped if the path could be changed on
+ * its way: if a segment is empty or a dot segment, or if there are many segments.
  */
 export function keyPath(key: string): string {
   const segments = key.split("/");

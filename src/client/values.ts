@@ -1,12 +1,12 @@
-/** Values on their way in and out: text, bytes, JSON. */
+/** Converts values to and from text, bytes and JSON. */
 
 import { parseExact, stringifyExact } from "./json-values.ts";
 
-/** Text is stored as it is, bytes too, anything else as its JSON. */
+/** Text and bytes are stored unchanged, any other value as its JSON. */
 export type Value = string | Uint8Array | JsonValue;
 /**
- * What `JSON.stringify` takes, and `bigint`, which is written as its digits. Typed loosely, so that
- * interfaces fit.
+ * A value that `JSON.stringify` accepts, or a `bigint`, which is written as its digits. Typed
+ * loosely, so that interfaces fit.
  */
 export type JsonValue = number | bigint | boolean | null | object;
 
@@ -30,14 +30,14 @@ function textOf(value: string | JsonValue): string {
 }
 
 /**
- * A value as a line of produce-ndjson, which decodes JSON strings and keeps other lines.
+ * Encodes a value as a line of produce-ndjson, which decodes JSON strings and keeps other lines.
  *
- * @returns null for bytes that no line can hold: a line feed in what is not UTF-8.
+ * @returns null for bytes that cannot be a line: not UTF-8, with a line feed.
  */
 export function lineOf(value: Value): string | Uint8Array | null {
   if (!(value instanceof Uint8Array)) {
     const text = textOf(value);
-    // JSON may be a string too, that of a Date: its quotes are part of the value.
+    // The JSON of a Date is a string too; its quotes are part of the value.
     const quoted = typeof value === "string" || text.startsWith('"');
     return quoted ? JSON.stringify(wellFormed(text)) : text;
   }
@@ -49,11 +49,11 @@ export function lineOf(value: Value): string | Uint8Array | null {
   }
 }
 
-/** Halves of surrogate pairs become U+FFFD, as in every encoding to UTF-8. */
+/** Replaces halves of surrogate pairs by U+FFFD, as every encoding to UTF-8 does. */
 const wellFormed = (text: string): string =>
   text.isWellFormed() ? text : decodeText(encoder.encode(text));
 
-/** Lines as a request body. */
+/** Joins lines to a request body. */
 export function joinLines(lines: readonly (string | Uint8Array)[]): Uint8Array {
   if (lines.every((line) => typeof line === "string")) return encoder.encode(lines.join("\n"));
   const parts = lines.map(bytesOf);
@@ -67,12 +67,12 @@ export function joinLines(lines: readonly (string | Uint8Array)[]): Uint8Array {
   return body;
 }
 
-/** Bytes of a message or key, and what they are as text and JSON. */
+/** Bytes of a message or key, with access as text and as JSON. */
 export class Stored {
   #bytes: Uint8Array | null;
   #text: string | null;
 
-  /** @param content text if it is known to be UTF-8. */
+  /** @param content text if the bytes are known to be UTF-8. */
   constructor(content: string | Uint8Array) {
     this.#text = typeof content === "string" ? content : null;
     this.#bytes = typeof content === "string" ? null : content;
@@ -83,7 +83,7 @@ export class Stored {
     return this.#bytes;
   }
 
-  /** What is not UTF-8 shows as U+FFFD. */
+  /** The bytes as text; invalid UTF-8 becomes U+FFFD. */
   get text(): string {
     this.#text ??= decodeText(this.#bytes ?? new Uint8Array());
     return this.#text;
@@ -91,7 +91,7 @@ export class Stored {
 
   /**
    * @returns the value; integers outside of ±(2^53−1) are `bigint`, so that no digit is lost.
-   * @throws SyntaxError if it is no JSON.
+   * @throws SyntaxError if the text is not JSON.
    */
   json<T = unknown>(): T {
     return parseExact(this.text) as T;
@@ -102,7 +102,7 @@ export class Message extends Stored {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
-  /** When the leader took it, milliseconds since 1970. */
+  /** Time at which the leader accepted the message, in milliseconds since 1970. */
   readonly timestampMs: number;
   readonly key: string | null;
 
@@ -138,7 +138,7 @@ function fromBase64(text: string): Uint8Array {
   return bytes;
 }
 
-/** snake_case names become camelCase, at every depth. For answers whose fields are ours alone. */
+/** Converts snake_case names to camelCase at every depth, for answers without users' fields. */
 export function camel(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(camel);
   if (typeof value !== "object" || value === null) return value;

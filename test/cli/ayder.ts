@@ -1,4 +1,4 @@
-/** Runs the command line as a process of its own, as a user does. */
+/** Runs the command line as a separate process, as a user does. */
 import { cleanEnvironment, serverCommand } from "../process/server.ts";
 
 export type Run = { readonly code: number; readonly out: string; readonly err: string };
@@ -8,7 +8,7 @@ export type RunOptions = {
   readonly env?: Readonly<Record<string, string>>;
 };
 
-/** @returns when it ended; whatever it wrote is text. */
+/** @returns the result when the process has ended, with its output as text. */
 export async function ayder(args: readonly string[], options: RunOptions = {}): Promise<Run> {
   const child = spawnAyder(args, options);
   const [out, err, code] = await Promise.all([
@@ -19,7 +19,7 @@ export async function ayder(args: readonly string[], options: RunOptions = {}): 
   return { code, out, err };
 }
 
-/** For those that go on until they are told to end. */
+/** For commands that run until they are stopped. */
 export function spawnAyder(args: readonly string[], { stdin = "", env }: RunOptions = {}) {
   return Bun.spawn([...serverCommand(), ...args], {
     env: cleanEnvironment(env),

@@ -1,5 +1,5 @@
-// Goal: an operator and a script do all of it by the command line. Method: three real nodes, and a
-// fourth that joins; every command is a process that is given one follower's address only.
+// Goal: operators and scripts can do everything with the command line. Method: three real nodes, and
+// a fourth that joins; every command is a process that gets the address of one follower only.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createClient, type Membership } from "../../src/client/index.ts";
 import { Cluster, TOKEN } from "../cluster/cluster.ts";
@@ -41,27 +41,27 @@ async function follower(): Promise<{ url: string; leaderId: string }> {
 const NOT_YET = /change_in_progress|not_caught_up|no_leader|no_quorum|unreachable/;
 
 /**
- * Again while the server says that it cannot do it yet.
+ * Repeats a command while the server says that it cannot do it yet.
  *
- * @returns null if an attempt had an unknown outcome: then what comes later says nothing of it.
+ * @returns null if an attempt had an unknown outcome: then later answers prove nothing.
  */
 async function until(...args: string[]): Promise<Run | null> {
   for (let unknown = false; ; ) {
     const result = await run((await follower()).url, ...args);
-    unknown ||= result.err.includes("outcome is not known");
+    unknown ||= result.err.includes("outcome is unknown");
     if (result.code === 0 || !(NOT_YET.test(result.err) || result.code === 3)) {
       return unknown ? null : result;
     }
     await Bun.sleep(50);
   }
 }
-/** @param partial of the run, unless nobody can say. */
+/** @param partial expected fields of the run; not checked if the outcome is unknown. */
 function expectRun(result: Run | null, partial: Partial<Run>): void {
   if (result !== null) expect(result).toMatchObject(partial);
 }
 
 test(
-  "writes given to a follower reach the leader, with the token",
+  "writes sent to a follower reach the leader, with the token",
   async () => {
     const { url } = await follower();
     const produced = await run(url, "produce", "orders", "a", "b", "-p", "0");
@@ -107,7 +107,7 @@ test(
       for (let i = 0; i < 50 && !(await leads()); i++) await Bun.sleep(20);
     }
     const back = cluster.nodes[0]?.id ?? "";
-    const goes = `the leadership goes to ${back}\n`;
+    const goes = `leadership is being transferred to ${back}\n`;
     expectRun(await until("cluster", "transfer", back), { code: 0, out: goes });
     expectRun(await until("cluster", "remove", id), { code: 0, out: `${id} is removed\n` });
     const gone = async () => {

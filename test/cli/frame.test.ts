@@ -1,4 +1,4 @@
-/** What holds for every command: its help, its usage errors, its place in the registry. */
+/** Rules for every command: help, usage errors, registry. */
 import { expect, test } from "bun:test";
 import manifest from "../../package.json";
 import { readCall, UsageError } from "../../src/cli/command.ts";
@@ -41,7 +41,7 @@ for (const { name, load } of COMMANDS) {
     }
   });
 
-  test(`${name} refuses an option that it does not know, with code 2`, async () => {
+  test(`${name} refuses an unknown option with code 2`, async () => {
     const { code, out, err } = await ayder([name, "--no-such-option"]);
     expect(code).toBe(2);
     expect(out).toBe("");
@@ -65,7 +65,7 @@ test("an unknown command is refused with code 2", async () => {
   expect(err).toContain("unknown command: frobnicate");
 });
 
-test("a typo is told what was meant, and nothing besides", async () => {
+test("a typo is answered with the nearest known name only", async () => {
   expect((await ayder(["srve"])).err).toBe(
     "ayder: unknown command: srve; did you mean serve?\nTry: ayder --help\n",
   );
@@ -109,11 +109,11 @@ test("operands are counted as the action declares them", () => {
   expect(operandsOf("put", "a", "b")).toEqual(["put", "a", "b"]);
   expect(operandsOf("eat", "a", "b", "c")).toEqual(["eat", "a", "b", "c"]);
   expect(() => operandsOf("put")).toThrow("sample put needs <key>");
-  expect(() => operandsOf("put", "a", "b", "c")).toThrow('no use for "c"');
+  expect(() => operandsOf("put", "a", "b", "c")).toThrow('takes no more operands: "c"');
   expect(() => operandsOf("drop")).toThrow("list, put, eat");
 });
 
-test("the name of the default command may stand behind its options, and a value may be like it", () => {
+test("the default command may be named after its options, and a value may equal its name", () => {
   const operandsOf = (...args: string[]) => {
     const call = readCall(SAMPLE, args, "sample");
     return call.kind === "run" ? [call.args.texts("tag"), call.args.operands] : [];

@@ -14,7 +14,7 @@ afterAll(async () => {
   directory.remove();
 });
 
-test("a server that serves is healthy and ready, named by --url, AYDER_URL or its own settings", async () => {
+test("a running server is healthy and ready, found by --url, AYDER_URL or its own settings", async () => {
   const port = new URL(server.url).port;
   expect(await ayder(["health", "--url", server.url])).toMatchObject({ code: 0, err: "" });
   expect(await ayder(["health"], { env: { AYDER_URL: `${server.url}/` } })).toMatchObject({
@@ -27,7 +27,7 @@ test("a server that serves is healthy and ready, named by --url, AYDER_URL or it
   });
 });
 
-test("AYDER_URL is read as by every command: empty it names nobody, and it may name several", async () => {
+test("AYDER_URL is read as by every command: it may be empty, and it may name several servers", async () => {
   const port = new URL(server.url).port;
   const settings = { RF_HTTP_PORT: port, AYDER_URL: "" };
   expect(await ayder(["health"], { env: settings })).toMatchObject({ code: 0, err: "" });
@@ -39,12 +39,12 @@ test("AYDER_URL is read as by every command: empty it names nobody, and it may n
   expect((await ayder(["health", "--url", ""])).code).toBe(3);
 });
 
-test("settings that cannot be used are named", async () => {
+test("invalid settings are named", async () => {
   const { code, err } = await ayder(["health"], { env: { RF_HTTP_PORT: "x" } });
   expect([code, err]).toEqual([3, expect.stringContaining("RF_HTTP_PORT")]);
 });
 
-test("nobody there is 3, with the address that was asked", async () => {
+test("an unreachable server is code 3, and the address is named", async () => {
   const [port] = freePorts(1);
   const { code, err } = await ayder(["health"], { env: { RF_HTTP_PORT: String(port) } });
   expect(code).toBe(3);

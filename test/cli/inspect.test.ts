@@ -1,4 +1,4 @@
-/** `ayder inspect` on the directory of a server that was stopped: what it shows is what was sent. */
+/** `ayder inspect` on the directory of a stopped server shows the data that was sent. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -48,7 +48,7 @@ test("journal shows every entry once, with its commands", async () => {
   expect(keys).toEqual(Array.from({ length: 12 }, (_, i) => `"key${i}"`));
 });
 
-test("journal from one index to another, and not more lines than asked for", async () => {
+test("journal prints a range of indexes and at most --limit lines", async () => {
   const rows = await inspect("journal", dataDir, "--from", "5", "--to", "7");
   const entries = rows.filter(({ kind }) => kind === "entry");
   expect(entries.map(({ index }) => index)).toEqual([5, 6, 7]);
@@ -70,7 +70,7 @@ test("partition shows batches without a gap, and records as they were sent", asy
   expect(batch).toMatchObject({ count: 1, first_keys: ['"the key"'] });
 });
 
-test("checkpoint shows what the machine holds", async () => {
+test("checkpoint shows the state of the machine", async () => {
   const rows = await inspect("checkpoint", dataDir);
   expect(rows[0]).toMatchObject({ term: 1, voters: ["node1"], learners: [] });
   expect(rows.find(({ kind }) => kind === "topic")).toMatchObject({
@@ -90,7 +90,7 @@ test("checkpoint shows what the machine holds", async () => {
   expect(rows.find(({ kind }) => kind === "member")).toMatchObject({ id: "node1" });
 });
 
-test("hard-state shows both copies; snapshot what is received, or a backup", async () => {
+test("hard-state shows both copies; snapshot shows an incoming snapshot or a backup", async () => {
   const [, a, b] = await inspect("hard-state", dataDir);
   expect(a).toMatchObject({ slot: "A", whole: true, term: 1, vote: "node1" });
   expect(b).toMatchObject({ slot: "B", whole: true, term: 1, vote: "node1" });
@@ -101,7 +101,7 @@ test("hard-state shows both copies; snapshot what is received, or a backup", asy
   expect(segments.length).toBe(Number(head?.["files"]) - 1);
 });
 
-test("what cannot be read is named, with code 1; nothing is changed", async () => {
+test("unreadable files are named with code 1, and no file is changed", async () => {
   const copy = join(directory.path, "copy");
   cpSync(dataDir, copy, { recursive: true });
   const segment = readdirSync(join(copy, "shards/0/partitions/1-0"))[0] ?? "";

@@ -1,4 +1,4 @@
-/** Writing and reading by the command line, as processes against a real server. */
+/** Produce and consume with the command line, as processes against a real server. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { visible } from "../../src/cli/visible.ts";
@@ -81,7 +81,7 @@ test("many lines keep their order and share requests", async () => {
   expect(read.out).toBe(`${all.join("\n")}\n`);
 });
 
-test("a message is sent as soon as it is there, and told with --json", async () => {
+test("a message is sent as soon as it is read, and reported with --json", async () => {
   const topic = await newTopic();
   const child = Bun.spawn([...serverCommand(), "produce", topic, "-p", "0", "--json"], {
     env: { ...process.env, ...env() },
@@ -99,7 +99,7 @@ test("a message is sent as soon as it is there, and told with --json", async () 
   expect(await child.exited).toBe(0);
 });
 
-test("files are messages; a file that is not there is code 2", async () => {
+test("files are messages; a missing file is code 2", async () => {
   const topic = await newTopic();
   const path = join(directory.path, "file");
   await Bun.write(path, "two\nlines\n");
@@ -110,14 +110,14 @@ test("files are messages; a file that is not there is code 2", async () => {
   expect([missing.code, missing.err.includes("ENOENT")]).toEqual([2, true]);
 });
 
-test("an idempotency key stores a batch once, whole", async () => {
+test("an idempotency key stores a batch exactly once", async () => {
   const topic = await newTopic();
   const args = ["produce", topic, "-p", "0", "--idempotency-key", "import-7"];
   const first = await run(args, { stdin: "a\nb\n" });
   expect([first.code, first.out]).toEqual([0, `2 messages in ${topic}/0, offsets 0 to 1\n`]);
   const again = await run(args, { stdin: "a\nb\n" });
   expect([again.code, again.out]).toEqual([0, first.out]);
-  expect(again.err).toContain("stored before");
+  expect(again.err).toContain("already stored");
   expect(await texts(topic)).toEqual(["a", "b"]);
   const big = `fine\n${"x".repeat((1 << 20) + 1)}\n`;
   const refused = await run(["produce", topic, "-p", "0", "--atomic"], { stdin: big });
@@ -126,12 +126,12 @@ test("an idempotency key stores a batch once, whole", async () => {
   expect((await run(["produce", topic, "--atomic"], { stdin: "" })).code).toBe(2);
 });
 
-test("what fails is told with what is stored", async () => {
+test("a failure reports how many messages were stored", async () => {
   const topic = await newTopic();
   const big = `fine\n${"x".repeat((1 << 20) + 1)}\n`;
   const { code, out, err } = await run(["produce", topic, "-p", "0"], { stdin: big });
   expect([code, out]).toEqual([1, `1 message in ${topic}/0, offset 0\n`]);
-  expect(err).toContain("1 stored, 1 not");
+  expect(err).toContain("1 stored, 1 failed; first error");
   expect(err).toContain("message_too_large");
   expect((await run(["produce", topic, "x", "-p", "9"])).code).toBe(1);
 });
@@ -175,7 +175,7 @@ test("limit, from, group and commit", async () => {
 });
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  test(`follow prints what comes, commits it, and ends with 0 by ${signal}`, async () => {
+  test(`follow prints and commits new messages, and ends with 0 on ${signal}`, async () => {
     const topic = await newTopic(2);
     const args = ["consume", topic, "--follow", "--group", "g", "--commit"];
     const child = spawnAyder(args, { env: env() });
@@ -194,7 +194,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
-test("follow outlives its server, and says what it waits for", async () => {
+test("follow survives a restart of its server, and reports the outage", async () => {
   const dataDir = join(directory.path, "restarted");
   const first = await startServer({ dataDir });
   const there = createClient({ url: first.url, token: "dev", retryMs: 60_000 });
@@ -217,7 +217,7 @@ test("follow outlives its server, and says what it waits for", async () => {
   }
 }, 60_000);
 
-test("a closed pipe ends it quietly, also while following", async () => {
+test("a closed pipe ends the command without a message, also while following", async () => {
   const topic = await newTopic();
   const values = Array.from({ length: 5000 }, (_, i) => `${i} ${"x".repeat(100)}`);
   await client().produceBatch(topic, values, { partition: 0 });
@@ -235,12 +235,12 @@ test("a closed pipe ends it quietly, also while following", async () => {
   }
 });
 
-test("on a terminal nothing that a message holds is obeyed, in a pipe bytes are bytes", async () => {
+test("control sequences of messages are escaped on a terminal and unchanged in a pipe", async () => {
   const topic = await newTopic();
   const hostile = "\u001b]0;title\u0007\u001b[2J\u009b31m\r\u202eevil\u2066";
   await client().produce(topic, hostile, { partition: 0, key: "\u001b[31mk" });
   expect((await run(["consume", topic, "-k"])).out).toBe(`\u001b[31mk\t${hostile}\n`);
-  // `script` gives the child a terminal.
+  // `script` runs the child on a terminal.
   const words = [...serverCommand(), "consume", topic, "-k"].map((word) => `'${word}'`).join(" ");
   const child = Bun.spawn(["script", "-qec", words, "/dev/null"], {
     env: { ...process.env, ...env() },

@@ -1,4 +1,4 @@
-/** Queries, load and completion by the command line, as processes against a real server. */
+/** Query, bench and completion with the command line, as processes against a real server. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Latencies } from "../../src/cli/bench-latencies.ts";
@@ -53,7 +53,7 @@ test("a query shows its rows and aggregates as tables", async () => {
   expect(none.out).toStartWith("0 rows\n");
 });
 
-test("an answer that is not all says so on standard error, and how to go on", async () => {
+test("a partial answer is reported on standard error, with how to continue", async () => {
   const err = async (body: object) => {
     const done = await run(["query", JSON.stringify(body)]);
     expect(done.code).toBe(0);
@@ -61,16 +61,16 @@ test("an answer that is not all says so on standard error, and how to go on", as
   };
   expect(await err({ source, aggregate })).toBe("");
   expect(await err({ source: { ...source, limit: 2 }, aggregate })).toBe(
-    'ayder: truncated: this is not all; go on with "offset":2 in source\n',
+    'ayder: truncated: more rows exist; continue with "offset":2 in source\n',
   );
   expect(await err({ source, transform: { emit_rows: 1 } })).toContain('"offset":1 in source');
   expect(await err({ source, aggregate, transform: { emit_rows: 1 } })).toBe(
-    'ayder: more rows than emit_rows; they go on with "offset":1 in source\n',
+    'ayder: more rows than emit_rows; continue with "offset":1 in source\n',
   );
   const on = { left_key: "region", right_key: "region" };
   const side = { ...source, limit: 1 };
   expect(await err({ left: side, right: side, on })).toBe(
-    'ayder: truncated: this is not all; go on with "offset":1 in left and 1 in right\n',
+    'ayder: truncated: more rows exist; continue with "offset":1 in left and 1 in right\n',
   );
 });
 
@@ -79,7 +79,7 @@ test("a byte order mark before the query is skipped", async () => {
   expect([code, out.split("\n")[0]]).toEqual([0, "region  amount  user.id  note"]);
 });
 
-test("the query comes from the argument, a file or standard input; --json is the answer as it came", async () => {
+test("the query is an argument, a file or standard input; --json prints the answer unchanged", async () => {
   const exact = JSON.stringify({ source, transform: { emit_rows: 3, left_fields: ["amount"] } });
   const path = join(directory.path, "query.json");
   await Bun.write(path, exact);
@@ -99,7 +99,7 @@ test("the query comes from the argument, a file or standard input; --json is the
   expect([wrong.code, wrong.err.includes("partition_not_found")]).toEqual([1, true]);
 });
 
-test("left and right make it a join", async () => {
+test("a query with left and right is a join", async () => {
   const on = { left_key: "user.id", right_key: "user.id" };
   const { code, out } = await run(["query", JSON.stringify({ left: source, right: source, on })]);
   expect(code).toBe(0);
@@ -108,7 +108,7 @@ test("left and right make it a join", async () => {
 });
 
 for (const mode of ["produce", "batch", "consume", "kv"]) {
-  test(`bench ${mode} counts what the server did, and leaves nothing behind`, async () => {
+  test(`bench ${mode} counts the work of the server and deletes its topics`, async () => {
     const { code, out, err } = await run([
       "bench",
       mode,
@@ -137,7 +137,7 @@ for (const mode of ["produce", "batch", "consume", "kv"]) {
   }, 30_000);
 }
 
-test("bench prints a table, and errors make it fail", async () => {
+test("bench prints a table, and fails if there were errors", async () => {
   const { out } = await run(["bench", "-s", "1", "-c", "2"]);
   expect(out).toMatch(/^ayder \S+ bench produce: 64 bytes, 2 in flight, [\d.]+ s, http/);
   expect(out).toContain("MESSAGES/S");
@@ -159,7 +159,7 @@ test("bench prints a table, and errors make it fail", async () => {
   expect((await client().topics.list()).length).toBe(1);
 }, 30_000);
 
-test("percentiles are right to 1 %", () => {
+test("percentiles are accurate to 1 %", () => {
   const latencies = new Latencies();
   for (let ms = 1000; ms >= 1; ms--) latencies.add(ms);
   for (const percent of [1, 50, 90, 99, 99.9]) {
@@ -191,7 +191,7 @@ test("bash completes commands, actions, options and files", async () => {
   expect(await complete("ayder", "help", "clu")).toEqual(["cluster"]);
 });
 
-test("every command, action and option is in the scripts of zsh and fish, which their shells take", async () => {
+test("every command, action and option is in the scripts of zsh and fish, which the shells accept", async () => {
   const commands = await Promise.all(COMMANDS.map(({ load }) => load()));
   for (const shell of ["zsh", "fish"]) {
     const { code, out } = await run(["completion", shell]);
@@ -203,7 +203,7 @@ test("every command, action and option is in the scripts of zsh and fish, which 
     }
     const path = join(directory.path, `completion.${shell}`);
     await Bun.write(path, out);
-    // Machines that build it have seldom all shells.
+    // Few build machines have all shells.
     if (Bun.which(shell) === null) continue;
     expect(await Bun.spawn([shell, "-n", path], { stderr: "inherit" }).exited).toBe(0);
   }

@@ -1,4 +1,4 @@
-/** The commands that ask and change, as processes against a real server. */
+/** Topics, groups, keys and cluster with the command line, as processes against a real server. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createClient } from "../../src/client/index.ts";
 import { freePorts } from "../cluster/ports.ts";
@@ -61,7 +61,7 @@ test("topics are created, listed, described and deleted", async () => {
   expect((await run("topics", "describe", "orders")).code).toBe(1);
 });
 
-test("groups show their lag and go forward, never back", async () => {
+test("groups show their lag and seek forward, never backward", async () => {
   await client().topics.create("g", { partitions: 2 });
   for (const partition of [0, 1]) await client().produceBatch("g", [1, 2, 3], { partition });
   await client().commit({ topic: "g", group: "a", partition: 0, offset: 2 });
@@ -75,7 +75,7 @@ test("groups show their lag and go forward, never back", async () => {
     groups: [{ topic: "g", group: "b", partition: 1, committed_offset: 1, lag: 2 }],
   });
   const seek = await run("groups", "seek", "g", "b", "--partition", "1", "--to", "2");
-  expect(seek).toEqual({ code: 0, out: "b goes on at g/1 offset 2\n", err: "" });
+  expect(seek).toEqual({ code: 0, out: "b continues at g/1 offset 2\n", err: "" });
   const back = await run("groups", "seek", "g", "b", "--to", "0", "-p", "1");
   expect([back.code, back.out]).toEqual([1, ""]);
   expect(back.err).toContain("never moves back");
@@ -123,12 +123,12 @@ test("keys are set, read byte for byte, listed and deleted", async () => {
   expect((await run("kv", "list")).out).toMatch(/^ns +3$/m);
 
   expect((await run("kv", "del", "ns", "a/b")).out).toBe("deleted\n");
-  expect((await run("kv", "del", "ns", "a/b")).out).toBe("there was no such key\n");
+  expect((await run("kv", "del", "ns", "a/b")).out).toBe("key does not exist\n");
   const gone = await run("kv", "get", "ns", "a/b");
   expect([gone.code, gone.out]).toEqual([1, ""]);
 });
 
-test("cluster shows a node alone, and the server's refusals", async () => {
+test("cluster shows a single node, and errors of the server", async () => {
   const status = await run("cluster");
   expect(status.out).toMatch(/^node1 +leader +yes +yes +\d+ /m);
   expect(status.out).toContain("node1 leads in term");
@@ -139,7 +139,7 @@ test("cluster shows a node alone, and the server's refusals", async () => {
   expect((await run("cluster", "add", "node2")).code).toBe(2);
 });
 
-test("a server that is not there is code 3, a wrong token 1, a wrong address 2", async () => {
+test("an unreachable server is code 3, a wrong token 1, an invalid address 2", async () => {
   const [port = 0] = freePorts(1);
   const nobody = await ayder(["topics", "--url", `http://127.0.0.1:${port}`]);
   expect([nobody.code, nobody.out]).toEqual([3, ""]);
@@ -154,7 +154,7 @@ test("a server that is not there is code 3, a wrong token 1, a wrong address 2",
   expect(second.code).toBe(0);
 }, 30_000);
 
-test("no token is told to a server elsewhere unless it was given", async () => {
+test("the default token is not sent to another machine", async () => {
   const seen: (string | null)[] = [];
   const other = Bun.serve({
     port: 0,
@@ -164,7 +164,7 @@ test("no token is told to a server elsewhere unless it was given", async () => {
     },
   });
   try {
-    // Any name but the loopback ones; this one leads there all the same.
+    // The address is not a loopback name, but it leads to this machine.
     const elsewhere = `http://0.0.0.0:${other.port}`;
     expect((await ayder(["topics", "--url", elsewhere])).code).toBe(0);
     const env = { AYDER_TOKEN: "given" };

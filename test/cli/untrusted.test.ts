@@ -1,4 +1,4 @@
-/** The command line against servers and data that would steer a terminal, a proxy or a reader. */
+/** The command line with hostile servers and data: escape sequences, redirects, proxies. */
 import { afterAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { table } from "../../src/cli/table.ts";
@@ -22,10 +22,10 @@ function serve(answer: (path: string, request: Request) => Response): string {
   return `http://127.0.0.1:${server.port}`;
 }
 
-/** A title for the terminal, C1, DEL, text turned around, a lone surrogate, a line of its own. */
+/** A terminal title, C1, DEL, bidirectional controls, a lone surrogate, and a forged line. */
 const EVIL = "\u001b]0;owned\u0007\u009b31m\u007f\u202e\u061c\u2066\r\nayder: forged";
 const RAW =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: it looks for them.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the expression looks for them.
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
 
 const evilServer = () =>
@@ -56,7 +56,7 @@ const evilServer = () =>
     return Response.json({ ok: false, error: EVIL, message: EVIL }, { status: 400 });
   });
 
-test("nothing of a server reaches a terminal as it came", async () => {
+test("text of a server reaches a terminal escaped", async () => {
   const env = { AYDER_URL: evilServer() };
   for (const args of [
     ["health"],
@@ -80,7 +80,7 @@ test("nothing of a server reaches a terminal as it came", async () => {
   }
 }, 120_000);
 
-test("JSON for programs has the same values, with what steers a terminal as escapes", async () => {
+test("JSON output keeps all values, with control characters as escapes", async () => {
   const env = { AYDER_URL: evilServer() };
   const json = async (...args: string[]) => {
     const { code, out, err } = await ayder([...args, "--json"], { env });
@@ -94,14 +94,14 @@ test("JSON for programs has the same values, with what steers a terminal as esca
   expect((await json("cluster")).membership.leader_id).toBe(EVIL);
 }, 60_000);
 
-test("values that are piped on are the bytes that were stored", async () => {
+test("piped values are the stored bytes", async () => {
   const { out } = await ayder(["consume", "t", "-p", "0", "--keys"], {
     env: { AYDER_URL: evilServer() },
   });
   expect(out).toBe(`${EVIL}\t${EVIL}\n`);
 });
 
-test("text and documents are made harmless in their own way", () => {
+test("text and JSON documents are escaped, each in its own way", () => {
   expect(visible("a\tb\n\u009b\u061c\ud800é")).toBe("a\\tb\\n\\x9b\\u061c\\ud800é");
   expect(harmless("a\tb\n\u009b\u202e\r")).toBe("a\tb\n\\u009b\\u202e\\u000d");
   expect(JSON.parse(harmless('"\u009b\u2066\u007f"'))).toBe("\u009b\u2066\u007f");
@@ -130,7 +130,7 @@ test("integers keep every digit in tables, groups and sums", async () => {
   }
 });
 
-test("no proxy for this machine, and never for health", async () => {
+test("requests to this machine and health checks use no proxy", async () => {
   const asked: string[] = [];
   const proxy = serve((_, request) => {
     asked.push(request.url);
@@ -173,7 +173,7 @@ test("addresses that are not http or https are refused by every command", async 
   }
 });
 
-test("health and backup follow nobody, and believe no other 200", async () => {
+test("health and backup follow no redirects and reject answers of other servers", async () => {
   const elsewhere = serve(() => Response.json({ ok: true }));
   const url = serve(() => new Response("{}", { status: 307, headers: { location: elsewhere } }));
   const moved = await ayder(["health", "--url", url]);
@@ -183,5 +183,5 @@ test("health and backup follow nobody, and believe no other 200", async () => {
   const page = serve(() => new Response("<html>welcome</html>"));
   const { code, out, err } = await ayder(["health", "--url", page]);
   expect([code, out]).toEqual([3, ""]);
-  expect(err).toBe(`ayder: ${page}/health: answered 200, but not as Ayder does\n`);
+  expect(err).toBe(`ayder: ${page}/health: answered 200, but the answer is not from Ayder\n`);
 });

@@ -1,4 +1,4 @@
-/** The scenarios in a page: bundled by `browser.test.ts`, which calls what this leaves behind. */
+/** The scenarios in a page. `browser.test.ts` bundles this file and calls the global it defines. */
 import { createClient } from "../../src/client/index.ts";
 import { SCENARIOS } from "./scenarios.ts";
 

@@ -1,4 +1,4 @@
-/** The client in a real Chromium, in a page of the server's own origin. */
+/** The client in a real Chromium, in a page from the server's own origin. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type Browser, hasChromium, openBrowser } from "../console/chromium.ts";
@@ -20,10 +20,10 @@ beforeAll(async () => {
   });
   const script = await built.outputs[0]?.text();
   browser = await openBrowser(server.url);
-  // A page without a policy of its own; that of the console allows no script but its own.
+  // This page has no content security policy; the policy of the console allows only its own script.
   await browser.page.goto(`${server.url}/health`);
   await browser.page.addScriptTag({ type: "module", content: script ?? "" });
-  // An inline module is executed later than its tag is there.
+  // An inline module is executed after the page has loaded.
   await browser.page.waitForFunction(() => typeof globalThis.runScenario === "function");
 }, TIMEOUT_MS);
 afterAll(async () => {

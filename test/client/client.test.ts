@@ -1,4 +1,4 @@
-/** The client against a real server in a process of its own, in Bun and in Node. */
+/** The client against a real server in its own process, in Bun and in Node. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { createClient } from "../../src/client/index.ts";
@@ -15,7 +15,7 @@ afterAll(async () => {
   directory.remove();
 });
 
-/** A name for topics and namespaces from the name of a scenario. */
+/** Derives the names of topics and namespaces from the title of a scenario. */
 const nameOf = (title: string, runtime: string): string =>
   `${runtime}-${title.replaceAll(/[^a-z]+/g, "-")}`;
 
@@ -26,7 +26,7 @@ for (const [title, run] of Object.entries(SCENARIOS)) {
   });
 }
 
-test("all of it works in Node", async () => {
+test("all scenarios pass in Node", async () => {
   const outdir = join(directory.path, "node");
   const built = await Bun.build({
     entrypoints: [join(import.meta.dir, "node-runner.ts")],

@@ -1,4 +1,4 @@
-/** Users' numbers keep their digits: in results, in messages, and on their way in. */
+/** Numbers of users keep their digits in results, in messages and in requests. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Client, createClient } from "../../src/client/index.ts";
 import { parseExact, stringifyExact } from "../../src/client/json-values.ts";
@@ -60,7 +60,7 @@ test("query, join, view and message give long integers as bigint, others as numb
   ]);
 });
 
-test("reading: only integers that a number cannot hold change their type", () => {
+test("reading: only integers beyond 2^53 change their type", () => {
   const same = (text: string) => expect(parseExact(text)).toEqual(JSON.parse(text));
   for (const text of [
     '{"a":[1,-0,1.5,1e3,"12345678901234567890",true,null,{}]}',
@@ -91,7 +91,7 @@ test("reading: only integers that a number cannot hold change their type", () =>
   expect(parseExact(`["${long}",12345678901234567890]`)).toEqual([long, 12345678901234567890n]);
 });
 
-test("writing: a bigint is its digits, and all else is as JSON.stringify has it", () => {
+test("writing: a bigint is written as its digits, everything else as by JSON.stringify", () => {
   const value = {
     a: 1n,
     b: [2n, undefined, () => 0, Number.NaN],

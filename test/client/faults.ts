@@ -1,15 +1,15 @@
-/** A network that loses what it is told to lose, in front of a real server. */
+/** A network in front of a real server that loses chosen requests or answers. */
 import { type Client, type ClientOptions, createClient } from "../../src/client/index.ts";
 
 export type Fault =
-  /** The request does not arrive. */
+  /** The request is lost. */
   | "request"
-  /** It arrives and is carried out, and the answer is lost. */
+  /** The request is executed, and the answer is lost. */
   | "answer"
-  /** It does not arrive, and an answer says so. */
+  /** The request is lost, and an answer says so. */
   | { readonly status: number; readonly error?: string; readonly retryAfter?: number };
 
-/** @param faults of the first requests, in order; null: this one passes. */
+/** @param faults the fate of the first requests, in order; null lets a request pass. */
 export function faultyClient(
   url: string,
   faults: readonly (Fault | null)[],

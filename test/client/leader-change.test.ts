@@ -1,6 +1,6 @@
-// Goal: whoever uses the client does not notice that leaders come and go. Method: three real
-// processes; writers, a follower of the log and a counter in KV go on while leaders are killed and
-// leadership is handed over; then everything acknowledged is where it was said to be, once.
+// Goal: users of the client do not notice leader changes. Method: three real processes; writers, a
+// follower of the log and a counter in KV run while leaders are killed and leadership is transferred.
+// Afterwards every acknowledged write is at the reported place, exactly once.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Client, createClient } from "../../src/client/index.ts";
 import { Cluster, TOKEN } from "../cluster/cluster.ts";
@@ -34,7 +34,7 @@ async function leader(): Promise<NodeProcess> {
 }
 
 test(
-  "a follower sends to the leader, which is remembered",
+  "a redirect to the leader is followed and remembered",
   async () => {
     const led = urlOf(await leader());
     const follower = urls.find((url) => url !== led) ?? "";
@@ -56,7 +56,7 @@ test(
 );
 
 test(
-  "where redirects are hidden, as in browsers, the membership names the leader",
+  "if redirects are hidden, as in browsers, the leader is read from the membership",
   async () => {
     const led = urlOf(await leader());
     const client = createClient({
@@ -80,7 +80,7 @@ test(
 );
 
 test(
-  "writers and readers outlive their leaders, and nothing is lost or stored twice",
+  "writers and readers survive leader changes, and nothing is lost or stored twice",
   async () => {
     await connect().topics.create("busy", { partitions: 1 });
     const stop = new AbortController();

@@ -1,4 +1,4 @@
-/** The scenarios in Node: bundled and started by `client.test.ts`, with the address as argument. */
+/** The scenarios in Node. `client.test.ts` bundles and starts this file, with the address as argument. */
 import { createClient } from "../../src/client/index.ts";
 import { SCENARIOS } from "./scenarios.ts";
 

@@ -1,4 +1,4 @@
-/** The package as its users have it: built, packed, installed, checked by the compiler, run. */
+/** The package as users get it: built, packed, installed, type-checked, run. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
@@ -15,7 +15,7 @@ afterAll(async () => {
   directory.remove();
 });
 
-/** @throws Error with what it wrote, unless it ends with 0. */
+/** @throws Error with the output of the process, unless it ends with 0. */
 async function run(cwd: string, ...command: string[]): Promise<string> {
   const child = Bun.spawn(command, { cwd, stdout: "pipe", stderr: "pipe", stdin: "ignore" });
   const [out, err] = await Promise.all([
@@ -60,7 +60,7 @@ test("the program of the manual runs in Node and in Bun, and its types are right
     "main.ts",
   );
 
-  // The program has no types of its own: Node 20 takes it as JavaScript.
+  // The program contains no type annotations, so Node 20 runs it as JavaScript.
   await Bun.write(join(project, "main.js"), source);
   expect((await run(project, "node", "main.js")).trim().split("\n")).toEqual(PRINTED);
   await Bun.write(

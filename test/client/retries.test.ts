@@ -1,4 +1,4 @@
-/** What is tried again, and what an error says of the outcome, behind a network with faults. */
+/** Retries, and the outcome that errors report, behind a network with faults. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { AyderError, type Client, createClient } from "../../src/client/index.ts";
 import { freePorts } from "../cluster/ports.ts";
@@ -37,7 +37,7 @@ async function failure(promise: Promise<unknown>): Promise<AyderError> {
 const busy: Fault = { status: 503, error: "overloaded" };
 const late: Fault = { status: 504, error: "commit_timeout" };
 
-test("a message whose answer is lost is stored once, and its offset is told", async () => {
+test("a message whose answer is lost is stored once, and its offset is returned", async () => {
   for (const fault of ["answer", "request", busy, late] as const) {
     const topic = await newTopic();
     const { client, requests } = faultyClient(url(), [fault, fault]);
@@ -47,7 +47,7 @@ test("a message whose answer is lost is stored once, and its offset is told", as
   }
 });
 
-test("so is a batch, and what a producer sends", async () => {
+test("a batch and the messages of a producer are stored once too", async () => {
   const topic = await newTopic();
   const { client } = faultyClient(url(), ["answer", late, null, "answer", "request"]);
   expect(await client.produceBatch(topic, ["a", "b"], { partition: 0 })).toMatchObject({
@@ -61,7 +61,7 @@ test("so is a batch, and what a producer sends", async () => {
   expect(await stored(topic)).toEqual(["a", "b", "c", "d"]);
 });
 
-test("a message without a key is not sent again once it may have arrived", async () => {
+test("a message without an idempotency key is not retried if it may have arrived", async () => {
   const topic = await newTopic();
   const { client, requests } = faultyClient(url(), ["answer"]);
   const error = await failure(client.produce(topic, "x", { idempotencyKey: null }));
@@ -70,7 +70,7 @@ test("a message without a key is not sent again once it may have arrived", async
   expect(await stored(topic)).toEqual(["x"]);
 });
 
-test("writes that could undo another's are not sent again once they may have arrived", async () => {
+test("writes that could overwrite other writes are not retried if they may have arrived", async () => {
   const topic = await newTopic();
   const attempts: readonly ((client: Client) => Promise<unknown>)[] = [
     (client) => client.kv("n").put("k", "v"),
@@ -90,7 +90,7 @@ test("writes that could undo another's are not sent again once they may have arr
   expect((await client.kv("n").put("k", "v", { cas: 0 })).durable).toBe(true);
 });
 
-test("reads, commits and the creation of topics are sent again", async () => {
+test("reads, commits and the creation of topics are retried", async () => {
   const topic = await newTopic();
   const attempts: readonly ((client: Client) => Promise<unknown>)[] = [
     (client) => client.read(topic, 0),
@@ -106,7 +106,7 @@ test("reads, commits and the creation of topics are sent again", async () => {
   }
 });
 
-test("a refusal behind an attempt that may have arrived leaves the outcome unknown", async () => {
+test("a refusal after an attempt that may have arrived leaves the outcome unknown", async () => {
   const topic = await newTopic();
   const refusal: Fault = { status: 503, error: "no_leader" };
   const faults = ["answer", ...Array<Fault>(50).fill(refusal)] as const;
@@ -120,7 +120,7 @@ test("a refusal behind an attempt that may have arrived leaves the outcome unkno
   });
 });
 
-test("what a server will not change its mind about is not asked again", async () => {
+test("permanent errors are not retried", async () => {
   for (const [status, error] of [
     [400, "invalid_parameter"],
     [404, "topic_not_found"],
@@ -134,13 +134,13 @@ test("what a server will not change its mind about is not asked again", async ()
   }
 });
 
-test("a proxy that answers in Ayder's place leaves the outcome unknown", async () => {
+test("an answer of a proxy leaves the outcome unknown", async () => {
   const { client } = faultyClient(url(), [{ status: 503 }]);
   const error = await failure(client.kv("n").put("k", "v"));
   expect(error).toMatchObject({ code: "bad_answer", status: 503, outcome: "unknown" });
 });
 
-test("Retry-After is waited for", async () => {
+test("the time of Retry-After is respected", async () => {
   const limited: Fault = { status: 429, error: "rate_limited", retryAfter: 1 };
   const topic = await newTopic();
   const { client } = faultyClient(url(), [limited]);
@@ -151,7 +151,7 @@ test("Retry-After is waited for", async () => {
   expect((await failure(patient.client.read(topic, 0))).code).toBe("rate_limited");
 });
 
-test("a server that is not there refuses, and the next address is asked", async () => {
+test("if a server is unreachable, the next address is tried", async () => {
   const [port = 0] = freePorts(1);
   const nobody = `http://127.0.0.1:${port}`;
   const alone = faultyClient(nobody, [], { retryMs: 100 });
@@ -171,7 +171,7 @@ test("a server that is not there refuses, and the next address is asked", async 
   expect(client.url).toBe(url());
 });
 
-test("a server that does not answer in time leaves the outcome unknown", async () => {
+test("a timeout leaves the outcome unknown", async () => {
   const silent = Bun.serve({ port: 0, fetch: () => new Promise<Response>(() => undefined) });
   try {
     const { client } = faultyClient(silent.url.href, [], { attemptMs: 50, retryMs: 0 });
@@ -184,7 +184,7 @@ test("a server that does not answer in time leaves the outcome unknown", async (
   }
 });
 
-test("the token does not follow a redirect from TLS to none", async () => {
+test("a redirect from https to http does not get the token", async () => {
   const client = createClient({
     url: "https://example.test",
     fetch: async (target) =>
@@ -194,5 +194,5 @@ test("the token does not follow a redirect from TLS to none", async () => {
       }),
   });
   const error = await failure(client.produce("t", "x", { retryMs: 0 }));
-  expect(error.message).toContain("the token stays here");
+  expect(error.message).toContain("the token is not sent there");
 });

@@ -1,6 +1,6 @@
 /**
- * What the client does against a real server, for every runtime: it uses nothing of Bun, so the
- * same file runs in Node. A scenario gets topics and namespaces of its own by its name.
+ * Scenarios of the client against a real server, for every runtime: this file uses no Bun API, so
+ * it also runs in Node. Topics and namespaces are derived from the name of a scenario.
  */
 import { strict as assert } from "node:assert";
 import { AyderError, type Client, createClient, type Message } from "../../src/client/index.ts";
@@ -131,7 +131,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     assert.equal((await failure(client.topics.delete(topic))).code, "topic_not_found");
   },
 
-  "a group goes on behind what it committed": async (client, topic) => {
+  "a group continues after its committed offset": async (client, topic) => {
     await client.topics.create(topic, { partitions: 2 });
     const values = [...Array(10).keys()].map(String);
     await client.produceBatch(topic, values, { partition: 0 });
@@ -165,10 +165,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     await assert.rejects(client.consume(topic).commit(), TypeError);
   },
 
-  "following hands out what comes, of all partitions, until it is told to end": async (
-    client,
-    topic,
-  ) => {
+  "follow returns new messages of all partitions until it is aborted": async (client, topic) => {
     await client.topics.create(topic, { partitions: 4 });
     await client.produce(topic, "old", { partition: 0 });
     const stop = new AbortController();
@@ -189,7 +186,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     );
   },
 
-  "latest skips what is there": async (client, topic) => {
+  "latest skips existing messages": async (client, topic) => {
     await client.topics.create(topic, { partitions: 1 });
     await client.produce(topic, "old", { partition: 0 });
     assert.deepEqual(await all(client.consume(topic, { from: "latest" })), []);
@@ -197,7 +194,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const options = { from: "latest", follow: true, partition: 0, signal: stop.signal } as const;
     const iterator = client.consume(topic, options)[Symbol.asyncIterator]();
     const next = iterator.next();
-    // Whoever comes before the end was looked up is skipped, so more than one is sent.
+    // A message that arrives before the end was looked up is skipped, so several are sent.
     let settled = false;
     const first = next.finally(() => {
       settled = true;
@@ -247,7 +244,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     );
   },
 
-  "one message that is too large does not take its neighbours with it": async (client, topic) => {
+  "one message that is too large does not fail the others of its batch": async (client, topic) => {
     await client.topics.create(topic, { partitions: 1 });
     const producer = client.producer(topic, { partition: 0, batchBytes: 8 << 20 });
     const values = ["a", "b", "x".repeat((1 << 20) + 1), "c"];
@@ -293,7 +290,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     await assert.rejects(kv.get(".."), AyderError);
   },
 
-  "update loses no increment to another writer": async (client, name) => {
+  "concurrent updates lose no increment": async (client, name) => {
     const kv = client.kv(name);
     const increment = () =>
       kv.update("n", (entry) => String(Number(entry?.text ?? "0") + 1)).then(() => undefined);
@@ -357,7 +354,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     assert.equal((await failure(client.cluster.promote("nobody"))).code, "member_not_found");
   },
 
-  "an abort is the reason of the signal, not an error of ours": async (client, topic) => {
+  "an aborted call throws the reason of the signal": async (client, topic) => {
     await client.topics.create(topic, { partitions: 1 });
     const reason = new Error("enough");
     const stop = new AbortController();

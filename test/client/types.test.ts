@@ -1,4 +1,4 @@
-/** The client's types are those of the API: compared by the compiler, so `bun run types` is the test. */
+/** The types of the client equal those of the API. The compiler compares them (`bun run types`). */
 import { expect, test } from "bun:test";
 import type { Static, TSchema } from "@sinclair/typebox";
 import type * as client from "../../src/client/index.ts";
@@ -18,10 +18,10 @@ type Mutable<T> = T extends readonly (infer U)[]
   : T extends object
     ? { -readonly [K in keyof T]: Mutable<T[K]> }
     : T;
-/** The body of an answer as the client gives it. */
+/** The body of an answer as the client returns it. */
 type Answer<S extends TSchema> = Camel<Omit<Static<S>, "ok">>;
 
-/** `true` only if each can be used as the other, with and without optional fields. */
+/** `true` only if each type is assignable to the other, with and without optional fields. */
 type Same<A, B> = [Mutable<A>] extends [B]
   ? [B] extends [Mutable<A>]
     ? SameKeys<A, B>
@@ -33,7 +33,7 @@ type SameKeys<A, B> = [keyof A] extends [keyof B]
     : ["not in the client", Exclude<keyof B, keyof A>]
   : ["not in the API", Exclude<keyof A, keyof B>];
 
-/** Server timings are asked for by a parameter that the client does not have. */
+/** Server timings need a query parameter that the client does not have. */
 type Timing = "queueUs" | "recvParseUs" | "serverUs" | "produceUs" | "syncWaitUs";
 
 test("the types of answers are those of the schemas", () => {

@@ -1,4 +1,4 @@
-/** What a server says is checked before it is followed, kept or used. */
+/** Answers of a server are checked before they are followed, stored or used. */
 import { afterAll, expect, test } from "bun:test";
 import { AyderError, createClient, type FetchLike, isLoopback } from "../../src/client/index.ts";
 import { baseOf } from "../../src/client/url.ts";
@@ -34,7 +34,7 @@ async function failure(promise: Promise<unknown>): Promise<AyderError> {
 
 const redirect = (location: string) => new Response("{}", { status: 307, headers: { location } });
 
-test("only http and https are followed, and what was there before is not left for less", async () => {
+test("only http and https are followed, and never from https to http", async () => {
   for (const [base, location, why] of [
     ["http://node", "file:///etc/passwd", "only http and https are followed"],
     ["http://node", "data:application/json,{}", "only http and https are followed"],
@@ -43,7 +43,7 @@ test("only http and https are followed, and what was there before is not left fo
     ["http://node", "javascript:1", "only http and https are followed"],
     ["http://node", "http://user:pw@leader:1", "it has a user or password"],
     ["http://node", "http://", "it is not an address"],
-    ["https://node", "http://leader:1/kv/n/k", "it is without TLS; the token stays here"],
+    ["https://node", "http://leader:1/kv/n/k", "it has no TLS; the token is not sent there"],
   ] as const) {
     const asked: string[] = [];
     const client = clientOf(base, async (url) => {
@@ -63,7 +63,7 @@ test("only http and https are followed, and what was there before is not left fo
   }
 });
 
-test("host and port are all that is taken of a redirect: path and query stay ours", async () => {
+test("a redirect changes only host and port, not path and query", async () => {
   const asked: string[] = [];
   const client = clientOf("http://node", async (url, { headers }) => {
     asked.push(`${url} ${headers["authorization"]}`);
@@ -78,7 +78,7 @@ test("host and port are all that is taken of a redirect: path and query stay our
   ]);
 });
 
-test("where redirects are hidden, the address of the membership is held to the same rules", async () => {
+test("if redirects are hidden, the address in the membership follows the same rules", async () => {
   for (const address of ["x", "http://leader:1/path?x#y"]) {
     const asked: string[] = [];
     const nodes = [{ node_id: "a", http_addr: address, advertise_addr: "", role: "leader" }];
@@ -97,7 +97,7 @@ test("where redirects are hidden, the address of the membership is held to the s
   }
 });
 
-test("redirects end, and cookies of a server are not kept", async () => {
+test("redirect loops end, and cookies are not stored", async () => {
   const cookies: (string | null)[] = [];
   const url = serve((request) => {
     cookies.push(request.headers.get("cookie"));
@@ -122,7 +122,7 @@ const endless = () =>
     pull: (controller) => controller.enqueue(new Uint8Array(64 * 1024).fill(32)),
   });
 
-test("an answer is read up to a bound, also a compressed one, of any status", async () => {
+test("answers are limited in size, also compressed ones, of any status", async () => {
   const MAX = 1024 * 1024;
   const bomb = Bun.gzipSync(new Uint8Array(64 * MAX));
   const answers: Answer[] = [
@@ -147,7 +147,7 @@ test("an answer is read up to a bound, also a compressed one, of any status", as
   ).toEqual([]);
 });
 
-test("a 200 of another shape is an error, never a value that is undefined", async () => {
+test("a 200 with another shape is an error, never an undefined value", async () => {
   const problem = async (body: string, call: (url: string) => Promise<unknown>) => {
     const url = serve(() => new Response(body));
     const { message, code, outcome } = await failure(call(url));
@@ -155,24 +155,27 @@ test("a 200 of another shape is an error, never a value that is undefined", asyn
     return [message.replace(/^.* answered 200,? /, ""), outcome];
   };
   const put = (url: string) => clientOf(url).kv("n").put("k", "v");
-  expect(await problem("{}", put)).toEqual(["but not as Ayder does: cas is missing", "unknown"]);
+  expect(await problem("{}", put)).toEqual([
+    "but the answer is not from Ayder: cas is missing",
+    "unknown",
+  ]);
   expect(await problem("[]", put)).toEqual([
-    "but not as Ayder does: the answer is a list, not an object",
+    "but the answer is not from Ayder: the answer is a list, not an object",
     "unknown",
   ]);
   expect(await problem('{"cas":"1"}', put)).toEqual([
-    "but not as Ayder does: cas is a string, not an integer",
+    "but the answer is not from Ayder: cas is a string, not an integer",
     "unknown",
   ]);
-  expect(await problem("<html>", put)).toEqual(["with what is no JSON", "unknown"]);
+  expect(await problem("<html>", put)).toEqual(["with a body that is not JSON", "unknown"]);
   expect(await problem("{}", (url) => clientOf(url).topics.list())).toEqual([
-    "but not as Ayder does: topics is missing",
+    "but the answer is not from Ayder: topics is missing",
     "refused",
   ]);
   const page = { messages: [{ offset: 0, partition: 0 }], next_offset: 1, end_offset: 1 };
   expect(
     await problem(JSON.stringify(page), (url) => clientOf(url).read("t", 0, { group: "g" })),
-  ).toEqual(["but not as Ayder does: messages[0].timestamp_ms is missing", "refused"]);
+  ).toEqual(["but the answer is not from Ayder: messages[0].timestamp_ms is missing", "refused"]);
   for (const [etag, said] of [
     [null, "has no ETag"],
     ['"x"', 'has the ETag "\\"x\\""'],
@@ -180,11 +183,11 @@ test("a 200 of another shape is an error, never a value that is undefined", asyn
   ] as const) {
     const url = serve(() => new Response("v", etag === null ? {} : { headers: { etag } }));
     const { message } = await failure(clientOf(url).kv("n").get("k"));
-    expect(message).toBe(`the answer ${said}, where Ayder tells the revision`);
+    expect(message).toBe(`the answer ${said}, which must contain the revision`);
   }
 });
 
-test("no proxy for this machine, the one that is named elsewhere, and errors tell which", async () => {
+test("loopback uses no proxy, other addresses use the named one, and errors name it", async () => {
   const seen: (string | false | undefined)[] = [];
   const fetch: FetchLike = async (_, { proxy }) => {
     seen.push(proxy);
@@ -203,7 +206,7 @@ test("no proxy for this machine, the one that is named elsewhere, and errors tel
   expect(seen).toEqual([false, "http://me:secret@proxy:3128", undefined]);
 });
 
-test("what is this machine, by any of its names", () => {
+test("loopback addresses are recognized in every form", () => {
   for (const host of [
     "localhost",
     "a.localhost",

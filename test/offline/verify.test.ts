@@ -273,7 +273,7 @@ describe("the command", () => {
     flip(join(copy, file), new Random(SEED));
     const { code, out } = await ayder(["verify", copy]);
     expect(code).toBe(1);
-    expect(out).toMatch(/^damage shards\/0\/partitions\/\S+ at byte \d+: .+ What to do: .+\n/);
+    expect(out).toMatch(/^damage shards\/0\/partitions\/\S+ at byte \d+: .+ advice: .+\n/);
     expect(out).toContain("DAMAGED: 1 place;");
     const json = await ayder(["verify", copy, "--json"]);
     expect(JSON.parse(json.out)).toMatchObject({ ok: false, findings: [{ kind: "damage", file }] });

@@ -161,6 +161,6 @@ test("a command whose output cannot be written says so, without a stack", async 
   });
   const text = await child.stderr.text();
   expect(await child.exited).toBe(70);
-  expect(text).toMatch(/^ayder: stdout cannot be written: ENOSPC.*\n$/);
+  expect(text).toMatch(/^ayder: cannot write to stdout: ENOSPC.*\n$/);
   closeSync(full);
 });

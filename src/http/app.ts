@@ -80,9 +80,11 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const isLoopback = (request: Request) => socket.isLoopback(request);
   const auth = new Auth(options.auth, { instruments, clock: { wallMs, monotonicMs }, isLoopback });
   const { forwardWrites = null } = options;
+  const tls = options.tls?.http ?? false;
   const forwardTo = () => {
-    const url = forwardWrites === null ? null : node.leaderUrl();
-    return forwardWrites === null || url === null ? null : { url, ...forwardWrites };
+    if (forwardWrites === null) return null;
+    const url = node.leaderUrl();
+    return url === null ? null : { url, tls, commitTimeoutMs: forwardWrites.commitTimeoutMs };
   };
   const gate = new Gate({
     auth,

@@ -1,78 +1,160 @@
+import type { BodyBytes } from "./body.ts";
 import type { Route } from "./call.ts";
-import { ApiError } from "./errors.ts";
+import { ApiError, type ErrorCode, shown } from "./errors.ts";
+import {
+  FORWARDED_HEADER,
+  forwardedAnswerHeaders,
+  forwardedRequestHeaders,
+} from "./forward-headers.ts";
 import { pathStartOf } from "./raw-url.ts";
-
-/** What of a request and of its answer is passed on; the rest belongs to one connection. */
-const REQUEST_HEADERS = ["authorization", "content-type", "accept", "idempotency-key"];
-const ANSWER_HEADERS = [
-  "content-type",
-  "retry-after",
-  "etag",
-  "www-authenticate",
-  "allow",
-  // Of a leader that is none any more, and does not pass writes on itself.
-  "location",
-];
 
 /** For the way there and back, beyond the time that the leader gives the write. */
 const GRACE_MS = 1000;
 const TIMER_MS_MAX = 2 ** 31 - 1;
+const PORT_MAX = 65_535;
+/** Answers to writes are much shorter. */
+export const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+/** Shorter answers are not counted as memory in use. */
+const COUNTED_FROM_BYTES = 64 * 1024;
 
-/** Reasons to hang up that come before anything is sent: nobody listens, or it is not the leader. */
+/**
+ * Errors of a connection that was never established: nobody listens, the name is unknown, or the
+ * certificate is not accepted.
+ */
 const UNSENT = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND)$|CERT|ISSUER|LEAF_SIGNATURE/;
 
 export type Leader = {
+  /** `http://host:port` or `https://host:port`. */
   readonly url: string;
-  /** What a write without a time of its own gets there. */
+  /** The time that a write without `timeout_ms` gets there. */
   readonly commitTimeoutMs: number;
+  /** This node serves HTTPS, so the leader must as well. */
+  readonly tls: boolean;
 };
 
 /**
- * Passes a write on to the leader and the answer back. The body is read whole first, so that a
- * broken upload is never half of a request.
+ * Passes a write on to the leader and the answer back.
  *
- * @throws ApiError `no_leader` if the leader cannot be reached: then nothing was done; or, if the
- *   way back broke or it is silent, the outcome is unknown and the answer is `commit_timeout`.
+ * @param readBody reads the body to its end before anything is sent, so that a broken upload never
+ *   becomes half of a request; null: no body.
+ * @throws ApiError `no_leader` or `not_leader` if nothing was sent; `commit_timeout` if the request
+ *   was sent and its answer did not arrive whole and in time: then the outcome is unknown.
  */
 export async function forward(
   route: Route,
   request: Request,
   leader: Leader,
-  body: Uint8Array | null,
+  readBody: () => Promise<Uint8Array | null>,
+  bodies: BodyBytes,
 ): Promise<Response> {
-  const { url } = request;
-  const headers = new Headers();
-  for (const name of REQUEST_HEADERS) {
-    const value = request.headers.get(name);
-    if (value !== null) headers.set(name, value);
-  }
-  let answer: Response;
+  if (request.headers.has(FORWARDED_HEADER)) throw inCircle();
+  const target = checkedAddress(leader) + request.url.slice(pathStartOf(request.url));
+  const waitMs = waitOf(request.url, leader.commitTimeoutMs);
+  const body = await readBody();
   try {
-    answer = await fetch(leader.url + url.slice(pathStartOf(url)), {
+    const answer = await fetch(target, {
       method: route.method,
-      headers,
+      headers: forwardedRequestHeaders(request.headers),
       redirect: "manual",
       // The leader is a peer: HTTP_PROXY is for requests that leave the cluster.
       proxy: false,
-      signal: AbortSignal.timeout(waitMs(url, leader.commitTimeoutMs)),
-      ...(body === null ? {} : { body: body.slice() }),
+      // The answer goes to the client as it came.
+      decompress: false,
+      // If a connection breaks before the answer and was used before, Bun sends any request but a
+      // POST once more: a deletion that was done would be answered as one of nothing.
+      keepalive: route.method === "POST",
+      timeout: false,
+      signal: AbortSignal.timeout(waitMs),
+      ...(body === null ? {} : { body: body as Uint8Array<ArrayBuffer> }),
     });
-    const bytes = await answer.arrayBuffer();
-    const kept = new Headers();
-    for (const name of ANSWER_HEADERS) {
-      const value = answer.headers.get(name);
-      if (value !== null) kept.set(name, value);
-    }
-    return new Response(bytes, { status: answer.status, headers: kept });
+    const bytes = await readAnswer(answer, request, bodies);
+    const init = { status: answer.status, headers: forwardedAnswerHeaders(answer.headers) };
+    return new Response(bytes, init);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    throw new ApiError(UNSENT.test(code) ? "no_leader" : "commit_timeout");
+    throw failure(error, leader.url, waitMs);
   }
 }
 
+/**
+ * Reads the answer to its end, up to a bound.
+ *
+ * @returns null if there is no body, as with 204.
+ */
+async function readAnswer(
+  answer: Response,
+  request: Request,
+  bodies: BodyBytes,
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  if (answer.body === null) return null;
+  const announced = answer.headers.get("content-length");
+  if (announced !== null && Number(announced) <= COUNTED_FROM_BYTES) {
+    return new Uint8Array(await answer.arrayBuffer());
+  }
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of answer.body) {
+    length += chunk.length;
+    if (length > ANSWER_BYTES_MAX) {
+      throw new Error(`its answer is longer than ${ANSWER_BYTES_MAX} bytes`);
+    }
+    if (length > COUNTED_FROM_BYTES) bodies.hold(request, chunk.length);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+const ADDRESS = /^(https?):\/\/(?:\[[\dA-Fa-f:.]+\]|[\w.-]+):(\d{1,5})$/;
+
+/**
+ * @returns the address of the leader.
+ * @throws ApiError `no_leader` if it is not one that a request with a token may be sent to.
+ */
+function checkedAddress({ url, tls }: Leader): string {
+  const [, scheme, port] = ADDRESS.exec(url) ?? [];
+  const isAddress = port !== undefined && Number(port) > 0 && Number(port) <= PORT_MAX;
+  if (!(isAddress && URL.canParse(url))) {
+    throw notSent("no_leader", `The address of the leader is ${shown(url)}, not http://host:port`);
+  }
+  if (tls && scheme !== "https") {
+    const why = "this node serves HTTPS and does not pass requests on without it";
+    throw notSent("no_leader", `The address of the leader is ${shown(url)}: ${why}`);
+  }
+  return url;
+}
+
+const inCircle = (): ApiError =>
+  notSent(
+    "not_leader",
+    "The request came from another node, which takes this one for the leader, and it is not",
+  );
+
+const notSent = (code: ErrorCode, what: string): ApiError =>
+  new ApiError(code, `${what}; nothing was done, try again`);
+
+function failure(error: unknown, url: string, waitMs: number): ApiError {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const isLate = error instanceof Error && error.name === "TimeoutError";
+  if (UNSENT.test(code) && !isLate) {
+    return notSent("no_leader", `The leader ${url} cannot be reached (${code})`);
+  }
+  const what = isLate
+    ? `The leader ${url} did not answer in ${waitMs} ms`
+    : `The answer of the leader ${url} was lost (${reasonOf(error, code)})`;
+  return new ApiError(
+    "commit_timeout",
+    `${what}; the outcome is unknown; a retry with the same idempotency key or cas is safe`,
+  );
+}
+
+function reasonOf(error: unknown, code: string): string {
+  if (error instanceof ApiError) return "there is no memory for it at present, RF_BODY_BYTES";
+  if (/^E[A-Z]+$/.test(code)) return code;
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** The leader says what is wrong with a `timeout_ms`; here it counts only if it is a number. */
-function waitMs(url: string, commitTimeoutMs: number): number {
-  const asked = /[?&]timeout_ms=(\d+)/.exec(url)?.[1];
-  const givenMs = asked === undefined ? commitTimeoutMs : Math.max(Number(asked), commitTimeoutMs);
+function waitOf(url: string, commitTimeoutMs: number): number {
+  const asked = /[?&]timeout_ms=(\d+)(?:&|$)/.exec(url)?.[1];
+  const givenMs = asked === undefined ? commitTimeoutMs : Number(asked);
   return Math.min(givenMs + GRACE_MS, TIMER_MS_MAX);
 }

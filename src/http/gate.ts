@@ -63,13 +63,16 @@ export class Gate implements CallEnd {
     return this.#settle(route, request, startedAt, answer);
   }
 
-  async #forward(route: Route, request: Request, leader: Leader): Promise<Response> {
-    const { requestBytesMax } = this.#parts;
-    const body = route.takesBody
-      ? await readBytes(request, this.bodies, requestBytesMax, "request_too_large")
-      : null;
-    this.#parts.allowLong(request);
-    return await forward(route, request, leader, body);
+  #forward(route: Route, request: Request, leader: Leader): Promise<Response> {
+    const { requestBytesMax, allowLong } = this.#parts;
+    const readBody = async () => {
+      const body = route.takesBody
+        ? await readBytes(request, this.bodies, requestBytesMax, "request_too_large")
+        : null;
+      allowLong(request);
+      return body;
+    };
+    return forward(route, request, leader, readBody, this.bodies);
   }
 
   async #settle(

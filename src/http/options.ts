@@ -21,6 +21,8 @@ export type HttpOptions = {
   readonly redirectStatus: 307 | 308;
   /** A follower passes writes on instead of redirecting them; absent: it redirects. */
   readonly forwardWrites?: { readonly commitTimeoutMs: number };
+  /** What is encrypted: the HTTP API of all nodes, and the links between them. Default: nothing. */
+  readonly tls?: { readonly http: boolean; readonly peers: boolean };
   /** `Retry-After` of every 503. */
   readonly retryAfterSeconds: number;
   readonly version: string;

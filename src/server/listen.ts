@@ -58,6 +58,7 @@ export function listen(
     rocket: config.rocket,
     redirectStatus: config.haRedirectStatus === "308" ? 308 : 307,
     retryAfterSeconds: config.haRetryAfter,
+    tls: { http: config.tlsCert !== "", peers: config.haTls },
     ...(config.haFollowerWrites === "forward" ? { forwardWrites: config } : {}),
     cluster,
     streams,

@@ -1,0 +1,430 @@
+/** A follower between a raw client and a raw leader: what is carried, and what becomes of breaks. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { exchange } from "../conformance/raw-socket.ts";
+import { startFixture, TOKEN } from "./fixture.ts";
+import { answering, type RawLeader, type Script, startRawLeader } from "./raw-leader.ts";
+
+const REQUEST_BYTES_MAX = 200_000;
+let leader: RawLeader;
+const follower = startFixture({
+  forwardWrites: { commitTimeoutMs: 1 },
+  limits: {
+    messageBytesMax: 100_000,
+    requestBytesMax: REQUEST_BYTES_MAX,
+    ndjsonLinesMax: 10,
+    topicPartitionsMax: 10,
+  },
+});
+
+beforeAll(async () => {
+  leader = await startRawLeader();
+});
+beforeEach(() => {
+  follower.node.healthNow = { role: "follower", leaderUrl: leader.url };
+  leader.script = answering("200 OK", '{"ok":true}');
+  leader.requests.length = 0;
+});
+afterAll(async () => {
+  await follower.server.stop(0);
+  await leader.stop();
+});
+
+/** @param head request line and headers. */
+async function raw(head: readonly string[], body: string | Buffer = "") {
+  const lines = [...head, "Host: x", `Authorization: Bearer ${TOKEN}`];
+  const bytes = Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`), Buffer.from(body)]);
+  return await exchange(follower.server.url, [bytes], false, false);
+}
+const produce = (headers: readonly string[] = [], body = "x") =>
+  raw(
+    [
+      "POST /broker/topics/t/produce HTTP/1.1",
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      ...headers,
+    ],
+    body,
+  );
+const sent = () => {
+  const [request] = leader.requests;
+  return { line: request?.line, headers: Object.fromEntries(request?.headers ?? []) };
+};
+
+describe("the request", () => {
+  test("all headers are carried but those of one connection", async () => {
+    await produce([
+      "Content-Type: Text/Plain; a=b",
+      "Accept: application/json;q=0.5",
+      "Accept-Encoding: gzip;q=0.1, br",
+      "Idempotency-Key: a key",
+      'If-None-Match: "1"',
+      "Producer-Id: p",
+      "Producer-Epoch: 1",
+      "Producer-Seq: 0",
+      "Ayder-Header-Tenant: a",
+      "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      "tracestate: a=1",
+      "tracestate: b=2",
+      "ce-id: 1",
+      "User-Agent: mine/1",
+      "X-Of-Tomorrow: 1",
+      "Connection: keep-alive, X-Of-This-Hop",
+      "X-Of-This-Hop: 1",
+      "Keep-Alive: timeout=5",
+      "Proxy-Authorization: Basic YTpi",
+      "TE: trailers",
+    ]);
+    const { line, headers } = sent();
+    expect(line).toBe("POST /broker/topics/t/produce HTTP/1.1");
+    expect(headers).toEqual({
+      host: leader.url.slice("http://".length),
+      connection: "keep-alive",
+      "content-length": "1",
+      authorization: `Bearer ${TOKEN}`,
+      "content-type": "Text/Plain; a=b",
+      accept: "application/json;q=0.5",
+      "accept-encoding": "gzip;q=0.1, br",
+      "idempotency-key": "a key",
+      "if-none-match": '"1"',
+      "producer-id": "p",
+      "producer-epoch": "1",
+      "producer-seq": "0",
+      "ayder-header-tenant": "a",
+      traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      tracestate: "a=1, b=2",
+      "ce-id": "1",
+      "user-agent": "mine/1",
+      "x-of-tomorrow": "1",
+      "ayder-forwarded": "1",
+    });
+  });
+  test("no encoding is asked for that the client did not ask for", async () => {
+    await produce();
+    expect(sent().headers["accept-encoding"]).toBe("identity");
+    expect(sent().headers["content-type"]).toBeUndefined();
+  });
+  test("paths and queries arrive as they were written", async () => {
+    for (const [method, target] of [
+      ["DELETE", "/kv/n/a%2Fb%20c%3f%23%2B+d?cas=1"],
+      ["DELETE", "/kv/n/%E2%82%AC%F0%9F%98%80/..%2E.?cas=%31"],
+      ["POST", "/kv/n/x~!$&'()*,;=:@?timeout_ms=5"],
+      ["PUT", "/kv/n/a/b;c/d?cas=0"],
+      ["DELETE", "/broker/topics/a.b-c_d"],
+      ["POST", "/broker/topics/t/produce?key=a%26b%3Dc%00&idempotency_key=%27%22%3C%3E"],
+    ] as const) {
+      leader.requests.length = 0;
+      const length = method === "DELETE" ? [] : ["Content-Length: 0"];
+      await raw([`${method} ${target} HTTP/1.1`, ...length]);
+      expect(sent().line).toBe(`${method} ${target} HTTP/1.1`);
+    }
+  });
+  test("a body of exactly the limit is carried byte for byte, and one of a byte more is not", async () => {
+    const body = Buffer.alloc(REQUEST_BYTES_MAX, "\u0000\u00ff\r\n\r\nx", "latin1");
+    const hash = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
+    const lines = (length: number) => [
+      "POST /broker/topics/t/produce HTTP/1.1",
+      `Content-Length: ${length}`,
+    ];
+    expect((await raw(lines(body.length), body)).status).toBe(200);
+    expect(hash(leader.requests[0]?.body ?? Buffer.alloc(0))).toBe(hash(body));
+    const chunked = ["POST /broker/topics/t/produce HTTP/1.1", "Transfer-Encoding: chunked"];
+    const chunk = Buffer.concat([
+      Buffer.from(`${body.length.toString(16)}\r\n`),
+      body,
+      Buffer.from("\r\n0\r\n\r\n"),
+    ]);
+    expect((await raw(chunked, chunk)).status).toBe(200);
+    expect(hash(leader.requests[1]?.body ?? Buffer.alloc(0))).toBe(hash(body));
+    const long = await raw(lines(body.length + 1), Buffer.concat([body, Buffer.from("x")]));
+    expect(long.status).toBe(413);
+    expect(long.text).toContain(`"limit":${REQUEST_BYTES_MAX}`);
+    expect(leader.requests.length).toBe(2);
+  });
+  test("an upload that breaks off sends nothing to the leader", async () => {
+    const head = ["POST /kv/n/k HTTP/1.1", "Content-Length: 10", "Host: x"];
+    const text = `${[...head, `Authorization: Bearer ${TOKEN}`].join("\r\n")}\r\n\r\nabc`;
+    await exchange(follower.server.url, [Buffer.from(text)], true, true);
+    expect((await produce()).status).toBe(200);
+    expect(leader.requests.map(({ line }) => line)).toEqual([
+      "POST /broker/topics/t/produce HTTP/1.1",
+    ]);
+  });
+});
+
+describe("the answer", () => {
+  test("status, body and all headers but those of one connection come back", async () => {
+    const body = '{"ok":false,"error":"cas_mismatch","expected":1,"current":2}';
+    for (const status of ["200 OK", "202 Accepted", "409 Conflict", "412 Precondition Failed"]) {
+      leader.script = answering(status, body, [
+        "Content-Type: application/json",
+        'ETag: "2"',
+        'Link: </docs/kv>; rel="help"',
+        "Link: </a>; rel=next",
+        "Vary: Accept-Encoding",
+        "Retry-After: 7",
+        "X-RateLimit-Remaining: 0",
+        "RateLimit: limit=1, remaining=0",
+        "WWW-Authenticate: Bearer",
+        "Allow: GET",
+        "Stream-Next-Offset: 1_2",
+        "Cache-Control: no-store",
+        "Connection: X-Of-This-Hop",
+        "X-Of-This-Hop: 1",
+        "Keep-Alive: timeout=5",
+        "Proxy-Authenticate: Basic",
+      ]);
+      const { text } = await produce();
+      const [head = "", received] = text.split("\r\n\r\n");
+      const [line, ...lines] = head.split("\r\n");
+      expect(line).toBe(`HTTP/1.1 ${status}`);
+      expect(received).toBe(body);
+      const names = lines.map((each) => each.toLowerCase()).filter((each) => !/^date:/.test(each));
+      expect(names.sort()).toEqual(
+        [
+          "content-type: application/json",
+          'etag: "2"',
+          'link: </docs/kv>; rel="help", </a>; rel=next',
+          "vary: accept-encoding",
+          "retry-after: 7",
+          "x-ratelimit-remaining: 0",
+          "ratelimit: limit=1, remaining=0",
+          "www-authenticate: bearer",
+          "allow: get",
+          "stream-next-offset: 1_2",
+          "cache-control: no-store",
+          `content-length: ${body.length}`,
+        ].sort(),
+      );
+    }
+  });
+  test("413 and 429 come back byte for byte", async () => {
+    for (const [status, body] of [
+      ["413 Payload Too Large", '{"ok":false,"error":"message_too_large","limit":100000}'],
+      ["429 Too Many Requests", '{"ok":false,"error":"rate_limited","message":"€\\u0000"}\r\n'],
+    ] as const) {
+      leader.script = answering(status, body, ["Retry-After: 3"]);
+      const { status: code, text } = await produce();
+      expect(code).toBe(Number(status.slice(0, 3)));
+      const received = text.slice(text.indexOf("\r\n\r\n") + 4);
+      expect(Buffer.from(received, "latin1").toString()).toBe(body);
+      expect(text.toLowerCase()).toContain("retry-after: 3");
+    }
+  });
+  test("a compressed answer comes back as it is", async () => {
+    const packed = Buffer.from(Bun.gzipSync(Buffer.from('{"ok":true}')));
+    leader.script = {
+      act: (socket) => {
+        const head = `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${packed.length}`;
+        socket.write(Buffer.concat([Buffer.from(`${head}\r\n\r\n`), packed]));
+      },
+    };
+    const { text } = await produce(["Accept-Encoding: gzip"]);
+    expect(text.toLowerCase()).toContain("content-encoding: gzip");
+    expect(Buffer.from(text.split("\r\n\r\n").slice(1).join("\r\n\r\n"), "latin1")).toEqual(packed);
+  });
+  test("a chunked answer, one after 100 Continue, and one without a body", async () => {
+    leader.script = {
+      act: (socket) =>
+        socket.write(
+          "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n",
+        ),
+    };
+    expect((await produce()).text).toEndWith("\r\n\r\nabcd");
+    leader.script = { act: (socket) => socket.write("HTTP/1.1 204 No Content\r\n\r\n") };
+    expect((await produce()).text).toStartWith("HTTP/1.1 204 No Content\r\n");
+  });
+});
+
+describe("a leader that breaks off", () => {
+  const reset = (socket: Parameters<Script["act"]>[0]) => socket.resetAndDestroy();
+  const cut =
+    (text: string, how: "end" | "reset"): Script["act"] =>
+    (socket) => {
+      socket.write(text, () => (how === "end" ? socket.end() : reset(socket)));
+    };
+  const halfAnswers = [
+    "HTTP/1.1 200 OK\r\nContent-Le",
+    'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"ok":',
+    'HTTP/1.1 409 Conflict\r\nContent-Length: 11\r\n\r\n{"ok":',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n{"ok":\r\n',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"ok":',
+    `HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n${"x".repeat(70_000)}`,
+  ];
+  const phases: readonly (readonly [string, Script])[] = [
+    ["before the request", { after: "connect", act: reset }],
+    ["in the body", { after: "head", act: reset }],
+    ["in the body, with an end", { after: "head", act: (socket) => socket.end() }],
+    ["after the request", { act: reset }],
+    ["after the request, with an end", { act: (socket) => socket.end() }],
+    ...halfAnswers.flatMap((text): readonly (readonly [string, Script])[] => [
+      [`in ${JSON.stringify(text.slice(0, 60))} by an end`, { act: cut(text, "end") }],
+      [`in ${JSON.stringify(text.slice(0, 60))} by a reset`, { act: cut(text, "reset") }],
+    ]),
+    ["in words of another protocol", { act: cut("SSH-2.0-OpenSSH\r\n", "end") }],
+  ];
+  const requests = [
+    ["POST /broker/topics/t/produce HTTP/1.1", "x".repeat(150_000)],
+    ["PUT /kv/n/k?cas=1 HTTP/1.1", "x"],
+    ["DELETE /kv/n/k?cas=1 HTTP/1.1", ""],
+    ["DELETE /broker/topics/t HTTP/1.1", ""],
+  ] as const;
+  for (const [phase, script] of phases) {
+    test(`${phase}: the outcome is unknown, and the request was sent once`, async () => {
+      for (const [line, body] of requests) {
+        const length = body === "" ? [] : [`Content-Length: ${body.length}`];
+        // Connections that were used before are those that runtimes repeat requests on.
+        leader.script = answering("200 OK");
+        for (let i = 0; i < 3; i++) expect((await produce()).status).toBe(200);
+        leader.requests.length = 0;
+        const connections = leader.connections();
+        leader.script = script;
+        const { status, text } = await raw([line, ...length], body);
+        expect([line, status]).toEqual([line, 504]);
+        expect(text).toContain('"error":"commit_timeout"');
+        expect(text).toContain(`The answer of the leader ${leader.url} was lost (`);
+        expect(text).toContain("the outcome is unknown");
+        expect(leader.requests.length).toBeLessThanOrEqual(1);
+        expect(leader.connections() - connections).toBeLessThanOrEqual(1);
+      }
+    });
+  }
+});
+
+test("a leader that is slower than timeout_ms and the grace: the outcome is unknown", async () => {
+  leader.script = { act: () => undefined };
+  for (const [query, waitMs] of [
+    ["", 1001],
+    ["?timeout_ms=3", 1003],
+    ["?timeout_ms=x", 1001],
+    ["?timeout_ms=3&timing=1", 1003],
+  ] as const) {
+    const { status, text } = await raw([
+      `POST /broker/topics/t/produce${query} HTTP/1.1`,
+      "Content-Length: 0",
+    ]);
+    expect(status).toBe(504);
+    expect(text).toContain(`The leader ${leader.url} did not answer in ${waitMs} ms; the outcome`);
+  }
+});
+
+test("an answer in pieces may take longer than one of them", async () => {
+  leader.script = {
+    act: (socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+      setTimeout(() => socket.write("cd"), 50);
+    },
+  };
+  expect((await produce()).text).toEndWith("\r\n\r\nabcd");
+});
+
+test("an answer without end is not read to its end", async () => {
+  const chunk = `10000\r\n${"x".repeat(65_536)}\r\n`;
+  leader.script = {
+    act: (socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+      const more = () => {
+        if (!socket.destroyed) socket.write(chunk, more);
+      };
+      more();
+    },
+  };
+  const { status, text } = await raw([
+    "POST /kv/n/k?timeout_ms=60000 HTTP/1.1",
+    "Content-Length: 0",
+  ]);
+  expect(status).toBe(504);
+  expect(text).toContain("its answer is longer than 16777216 bytes");
+  leader.script = answering("200 OK", "x".repeat(16_777_216));
+  expect((await raw(["POST /kv/n/k?timeout_ms=60000 HTTP/1.1", "Content-Length: 0"])).status).toBe(
+    200,
+  );
+});
+
+test("the leader's address must be http or https, a host and a port", async () => {
+  for (const url of [
+    "ftp://127.0.0.1:1",
+    "http://127.0.0.1",
+    "http://127.0.0.1:0",
+    "http://127.0.0.1:65536",
+    "http://me:secret@127.0.0.1:1",
+    "http://127.0.0.1:1/path",
+    "http://127.0.0.1:1?x=",
+    "http://127.0.0.1:1#",
+    "http://256.0.0.1:1",
+    "http://[::1:1",
+    "http://::1:1",
+    "127.0.0.1:1",
+    "",
+  ]) {
+    follower.node.healthNow = { role: "follower", leaderUrl: url };
+    const { status, text } = await produce();
+    expect([url, status]).toEqual([url, 503]);
+    const body = JSON.parse(text.split("\r\n\r\n")[1] ?? "");
+    expect(body).toMatchObject({
+      error: "no_leader",
+      message: `The address of the leader is ${JSON.stringify(url)}, not http://host:port; nothing was done, try again`,
+    });
+  }
+  expect(leader.requests).toEqual([]);
+});
+
+test("a node that serves HTTPS passes nothing on without it", async () => {
+  const secure = startFixture({
+    forwardWrites: { commitTimeoutMs: 1 },
+    tls: { http: true, peers: false },
+  });
+  secure.node.healthNow = { role: "follower", leaderUrl: leader.url };
+  const answer = await secure.ask("POST /kv/a/b", { body: "x" });
+  expect(answer).toMatchObject({
+    status: 503,
+    body: {
+      error: "no_leader",
+      message: `The address of the leader is "${leader.url}": this node serves HTTPS and does not pass requests on without it; nothing was done, try again`,
+    },
+  });
+  // And what speaks no TLS gets no request either.
+  secure.node.healthNow = { role: "follower", leaderUrl: leader.url.replace("http", "https") };
+  const wrong = await secure.ask("POST /kv/a/b", { body: "x" });
+  expect([503, 504]).toContain(wrong.status);
+  expect(leader.requests).toEqual([]);
+  await secure.server.stop(0);
+});
+
+test("two nodes that take each other for the leader: one hop, and nothing was done", async () => {
+  const make = () => startFixture({ forwardWrites: { commitTimeoutMs: 1000 } });
+  const [one, two] = [make(), make()];
+  const asked: string[] = [];
+  for (const [self, other] of [
+    [one, two],
+    [two, one],
+  ] as const) {
+    self.node.healthNow = { role: "follower", leaderUrl: other.server.url };
+    const leaderUrl = self.node.leaderUrl.bind(self.node);
+    self.node.leaderUrl = () => {
+      asked.push(self === one ? "one" : "two");
+      return leaderUrl();
+    };
+  }
+  for (const line of ["POST /kv/a/b", "DELETE /broker/topics/t", "PUT /kv/a/b"]) {
+    asked.length = 0;
+    const [method = "", path = ""] = line.split(" ");
+    const answer = await fetch(one.server.url + path, {
+      method,
+      headers: { authorization: `Bearer ${TOKEN}` },
+      ...(method === "DELETE" ? {} : { body: "x" }),
+    });
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get("retry-after")).toBe("1");
+    expect(await answer.json()).toMatchObject({
+      error: "not_leader",
+      message:
+        "The request came from another node, which takes this one for the leader, and it is not; nothing was done, try again",
+    });
+    expect(asked).toEqual(["one", "two"]);
+  }
+  // The leader itself does what another node has passed on.
+  two.node.healthNow = { role: "leader", leaderUrl: null };
+  const done = await one.ask("POST /kv/a/b", { body: "x" });
+  expect([done.status, done.body["cas"]]).toEqual([200, 1]);
+  await Promise.all([one.server.stop(0), two.server.stop(0)]);
+});

@@ -12,7 +12,7 @@ import { parseJoinRequest } from "../src/stream/join-request.ts";
 import { QueryRun } from "../src/stream/query.ts";
 import { parseQueryRequest, type QueryRequest } from "../src/stream/query-request.ts";
 import { ViewState } from "../src/stream/view.ts";
-import { buildBatches } from "../test/stream/batches.ts";
+import { buildBatches } from "../test/tools/stream/batches.ts";
 
 const PAGES = 100;
 const PAGE = 10_000;

@@ -1,5 +1,5 @@
 /**
- * The only way to durable bytes. Real: `env/bun-disk.ts`; simulated: `test/sim/sim-disk.ts`; both
+ * The only way to durable bytes. Real: `env/bun-disk.ts`; simulated: `test/tools/sim/sim-disk.ts`; both
  * pass the same contract test. Paths are relative to the disk's root, with `/`.
  *
  * Every method throws `DiskFailure` when the disk failed and `DiskFull` on ENOSPC or EDQUOT. What

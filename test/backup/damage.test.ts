@@ -16,9 +16,9 @@ import {
 } from "../../src/storage/backup/format.ts";
 import { BackupReader } from "../../src/storage/backup/reader.ts";
 import { ChainEncoder } from "../../src/storage/checkpoints/frame-chain.ts";
-import { temporaryDirectory } from "../process/server.ts";
-import { Random } from "../sim/random.ts";
-import { restoreTo, sampleArchive, sourceOf } from "./sample.ts";
+import { restoreTo, sampleArchive, sourceOf } from "../tools/backup/sample.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
+import { Random } from "../tools/random.ts";
 
 setDefaultTimeout(120_000);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);

@@ -3,10 +3,10 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
-import { ayder } from "../cli/ayder.ts";
-import { freePorts } from "../cluster/ports.ts";
-import { Client } from "../crash/client.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { Client } from "../tools/crash/client.ts";
+import { ayder } from "../tools/process/ayder.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(120_000);
 const IDS: readonly string[] = ["a", "b", "c"];

@@ -4,9 +4,9 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { Client } from "../crash/client.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { restoreTo } from "./sample.ts";
+import { restoreTo } from "../tools/backup/sample.ts";
+import { Client } from "../tools/crash/client.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(120_000);
 const MIB = 1024 * 1024;

@@ -4,11 +4,11 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { ayder, spawnAyder } from "../cli/ayder.ts";
-import { Client } from "../crash/client.ts";
-import { ServerEnded, startServer, temporaryDirectory } from "../process/server.ts";
-import { Random } from "../sim/random.ts";
-import { download } from "./sample.ts";
+import { download } from "../tools/backup/sample.ts";
+import { Client } from "../tools/crash/client.ts";
+import { ayder, spawnAyder } from "../tools/process/ayder.ts";
+import { ServerEnded, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { Random } from "../tools/random.ts";
 
 setDefaultTimeout(120_000);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);

@@ -4,15 +4,15 @@
 import { afterAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { ayder } from "../cli/ayder.ts";
-import { check, checkKeys } from "../crash/check.ts";
-import { Client } from "../crash/client.ts";
-import { Acknowledged } from "../crash/model.ts";
-import { PARTITIONS, TOPIC, Workload } from "../crash/workload.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { Random } from "../sim/random.ts";
-import { S3Server } from "./s3-server.ts";
-import { SMALL_FILES } from "./sample.ts";
+import { S3Server } from "../tools/backup/s3-server.ts";
+import { SMALL_FILES } from "../tools/backup/sample.ts";
+import { check, checkKeys } from "../tools/crash/check.ts";
+import { Client } from "../tools/crash/client.ts";
+import { Acknowledged } from "../tools/crash/model.ts";
+import { PARTITIONS, TOPIC, Workload } from "../tools/crash/workload.ts";
+import { ayder } from "../tools/process/ayder.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { Random } from "../tools/random.ts";
 
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 const ROUNDS = Number(process.env["ROUNDS"] ?? 3);

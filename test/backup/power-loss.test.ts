@@ -8,9 +8,9 @@ import { verifyDataDir } from "../../src/offline/verify.ts";
 import { checkpointIndex } from "../../src/storage/checkpoints/names.ts";
 import { identityOf } from "../../src/storage/data-dir.ts";
 import { decodeSlots } from "../../src/storage/hard-state.ts";
-import { Random } from "../sim/random.ts";
-import { type Fate, SimDisk } from "../sim/sim-disk.ts";
-import { sampleArchive, sourceOf } from "./sample.ts";
+import { sampleArchive, sourceOf } from "../tools/backup/sample.ts";
+import { Random } from "../tools/random.ts";
+import { type Fate, SimDisk } from "../tools/sim/sim-disk.ts";
 
 setDefaultTimeout(120_000);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);

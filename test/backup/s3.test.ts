@@ -3,10 +3,10 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ayder } from "../cli/ayder.ts";
-import { Client } from "../crash/client.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { S3Server } from "./s3-server.ts";
+import { S3Server } from "../tools/backup/s3-server.ts";
+import { Client } from "../tools/crash/client.ts";
+import { ayder } from "../tools/process/ayder.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(120_000);
 const MIB = 1024 * 1024;

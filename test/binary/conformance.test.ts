@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll } from "bun:test";
 import { register } from "../conformance/suite.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const directory = temporaryDirectory();
 let server: Server | undefined;

@@ -10,7 +10,7 @@ import {
   serverCommand,
   startServer,
   temporaryDirectory,
-} from "../process/server.ts";
+} from "../tools/process/server.ts";
 
 setDefaultTimeout(60_000); // Of use where much else runs.
 const DEDICATED = { RF_HA_DEDICATED_WORKER: "1" };

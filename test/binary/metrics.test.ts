@@ -1,7 +1,7 @@
 /** What only a whole process can tell of itself, from the source or the binary of `AYDER_BINARY`. */
 import { expect, test } from "bun:test";
-import { checkExposition } from "../metrics/exposition.ts";
-import { startServer, temporaryDirectory } from "../process/server.ts";
+import { checkExposition } from "../tools/metrics/exposition.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 test("metrics of the cluster are those of the node, and of the process those of the process", async () => {
   const directory = temporaryDirectory();

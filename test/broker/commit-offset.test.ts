@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { committedOffset, listGroups } from "../../src/broker/groups.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
-import { Bench, offset } from "../machine/support.ts";
+import { Bench, offset } from "../tools/machine/support.ts";
 
 function benchWithTen(): Bench {
   const bench = new Bench();

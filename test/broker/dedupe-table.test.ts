@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { DEDUPE_CHUNK_ENTRIES } from "../../src/broker/dedupe-chunk.ts";
 import { type DedupeCapture, DedupeTable } from "../../src/broker/dedupe-table.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 const ALL = Number.MAX_SAFE_INTEGER;
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { effectiveRetention } from "../../src/broker/retention.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
-import { Bench, offset } from "../machine/support.ts";
+import { Bench, offset } from "../tools/machine/support.ts";
 
 /** Ten records of ten bytes each, offsets 0 to 9. */
 function benchWithTen(): Bench {

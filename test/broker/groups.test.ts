@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Machine } from "../../src/machine/machine.ts";
-import { Bench, offset } from "../machine/support.ts";
+import { Bench, offset } from "../tools/machine/support.ts";
 
 function benchWith(...topics: string[]): Bench {
   const bench = new Bench();

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { peekDuplicate } from "../../src/broker/idempotency.ts";
 import type { Offset } from "../../src/record/offset.ts";
-import { Bench, identityOf, ms } from "../machine/support.ts";
-import { forEachSeed } from "../sim/random.ts";
+import { Bench, identityOf, ms } from "../tools/machine/support.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const HOUR = 3_600_000;
 

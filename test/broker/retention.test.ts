@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { effectiveRetention, listRetention } from "../../src/broker/retention.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
-import { Bench, offset } from "../machine/support.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
+import { Bench, offset } from "../tools/machine/support.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 const HOUR = 3_600_000;
 

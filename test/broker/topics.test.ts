@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { findPartition, findTopic } from "../../src/broker/state.ts";
-import { Bench, offset } from "../machine/support.ts";
+import { Bench, offset } from "../tools/machine/support.ts";
 
 test("a topic is created once: the same shape again gets the same answer", () => {
   const bench = new Bench();

@@ -2,10 +2,10 @@
 // a fourth that joins; every command is a process that gets the address of one follower only.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createClient, type Membership } from "../../src/client/index.ts";
-import { Cluster, TOKEN } from "../cluster/cluster.ts";
-import type { NodeProcess } from "../cluster/node-process.ts";
-import { temporaryDirectory } from "../process/server.ts";
-import { ayder, type Run } from "./ayder.ts";
+import { Cluster, TOKEN } from "../tools/cluster/cluster.ts";
+import type { NodeProcess } from "../tools/cluster/node-process.ts";
+import { ayder, type Run } from "../tools/process/ayder.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
 
 const TIMEOUT_MS = 120_000;
 const directory = temporaryDirectory();

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import manifest from "../../package.json";
 import { readCall, UsageError } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
-import { ayder } from "./ayder.ts";
+import { ayder } from "../tools/process/ayder.ts";
 
 const LINES_MAX = 40;
 const COLUMNS_MAX = 100;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { freePorts } from "../cluster/ports.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { ayder } from "./ayder.ts";
+import { ayder } from "../tools/process/ayder.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const directory = temporaryDirectory();
 let server: Server;

@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fill } from "../backup/sample.ts";
-import { Client } from "../crash/client.ts";
-import { startServer, temporaryDirectory } from "../process/server.ts";
-import { ayder } from "./ayder.ts";
+import { fill } from "../tools/backup/sample.ts";
+import { Client } from "../tools/crash/client.ts";
+import { ayder } from "../tools/process/ayder.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(60_000);
 const directory = temporaryDirectory();

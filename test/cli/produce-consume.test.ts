@@ -3,8 +3,13 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { visible } from "../../src/cli/visible.ts";
 import { createClient } from "../../src/client/index.ts";
-import { type Server, serverCommand, startServer, temporaryDirectory } from "../process/server.ts";
-import { ayder, type Run, type RunOptions, spawnAyder } from "./ayder.ts";
+import { ayder, type Run, type RunOptions, spawnAyder } from "../tools/process/ayder.ts";
+import {
+  type Server,
+  serverCommand,
+  startServer,
+  temporaryDirectory,
+} from "../tools/process/server.ts";
 
 const directory = temporaryDirectory();
 let server: Server | undefined;

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { Latencies } from "../../src/cli/bench-latencies.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { createClient } from "../../src/client/index.ts";
-import { freePorts } from "../cluster/ports.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { ayder, type Run, type RunOptions, spawnAyder } from "./ayder.ts";
+import { ayder, type Run, type RunOptions, spawnAyder } from "../tools/process/ayder.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const directory = temporaryDirectory();
 let server: Server | undefined;

@@ -1,9 +1,9 @@
 /** Topics, groups, keys and cluster with the command line, as processes against a real server. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createClient } from "../../src/client/index.ts";
-import { freePorts } from "../cluster/ports.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { ayder, type Run } from "./ayder.ts";
+import { ayder, type Run } from "../tools/process/ayder.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const directory = temporaryDirectory();
 let server: Server | undefined;

@@ -3,8 +3,8 @@ import { afterAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { table } from "../../src/cli/table.ts";
 import { harmless, visible } from "../../src/cli/visible.ts";
-import { startServer, temporaryDirectory } from "../process/server.ts";
-import { ayder } from "./ayder.ts";
+import { ayder } from "../tools/process/ayder.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const servers: Bun.Server<undefined>[] = [];
 const directory = temporaryDirectory();

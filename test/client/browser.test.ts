@@ -1,8 +1,8 @@
 /** The client in a real Chromium, in a page from the server's own origin. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
-import { type Browser, hasChromium, openBrowser } from "../console/chromium.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { type Browser, hasChromium, openBrowser } from "../tools/console/chromium.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
 const TIMEOUT_MS = 120_000;
@@ -15,7 +15,7 @@ beforeAll(async () => {
   if (!present) return;
   server = await startServer({ dataDir: join(directory.path, "data") });
   const built = await Bun.build({
-    entrypoints: [join(import.meta.dir, "browser-runner.ts")],
+    entrypoints: [join(import.meta.dir, "../tools/client/browser-runner.ts")],
     target: "browser",
   });
   const script = await built.outputs[0]?.text();

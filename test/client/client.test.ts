@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { createClient } from "../../src/client/index.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
 const directory = temporaryDirectory();
@@ -29,7 +29,7 @@ for (const [title, run] of Object.entries(SCENARIOS)) {
 test("all scenarios pass in Node", async () => {
   const outdir = join(directory.path, "node");
   const built = await Bun.build({
-    entrypoints: [join(import.meta.dir, "node-runner.ts")],
+    entrypoints: [join(import.meta.dir, "../tools/client/node-runner.ts")],
     target: "node",
     outdir,
   });

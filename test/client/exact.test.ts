@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Client, createClient } from "../../src/client/index.ts";
 import { parseExact, stringifyExact } from "../../src/client/json-values.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const ID = 9_223_372_036_854_775_807n;
 const directory = temporaryDirectory();

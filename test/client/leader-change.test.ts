@@ -3,9 +3,9 @@
 // Afterwards every acknowledged write is at the reported place, exactly once.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Client, createClient } from "../../src/client/index.ts";
-import { Cluster, TOKEN } from "../cluster/cluster.ts";
-import type { NodeProcess } from "../cluster/node-process.ts";
-import { temporaryDirectory } from "../process/server.ts";
+import { Cluster, TOKEN } from "../tools/cluster/cluster.ts";
+import type { NodeProcess } from "../tools/cluster/node-process.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
 
 const TIMEOUT_MS = 300_000;
 const directory = temporaryDirectory();

@@ -1,7 +1,7 @@
 /** The package as users get it: built, packed, installed, type-checked, run. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const root = join(import.meta.dir, "../..");
 const directory = temporaryDirectory();

@@ -1,9 +1,9 @@
 /** Retries, and the outcome that errors report, behind a network with faults. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { AyderError, type Client, createClient } from "../../src/client/index.ts";
-import { freePorts } from "../cluster/ports.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { type Fault, faultyClient } from "./faults.ts";
+import { type Fault, faultyClient } from "../tools/client/faults.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const directory = temporaryDirectory();
 let server: Server | undefined;

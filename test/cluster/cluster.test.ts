@@ -3,12 +3,12 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { toNdjson } from "../history/operations.ts";
-import { temporaryDirectory } from "../process/server.ts";
-import { Cluster } from "./cluster.ts";
-import { execute } from "./execute.ts";
-import { exitCodeOf, reportText } from "./report.ts";
-import { SCENARIOS, type Scenario } from "./scenarios.ts";
+import { Cluster } from "../tools/cluster/cluster.ts";
+import { execute } from "../tools/cluster/execute.ts";
+import { exitCodeOf, reportText } from "../tools/cluster/report.ts";
+import { SCENARIOS, type Scenario } from "../tools/cluster/scenarios.ts";
+import { toNdjson } from "../tools/history/operations.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
 
 /** Waiting for what may never come takes longer than all that goes well. */
 const TIMEOUT_MS = 600_000;
@@ -46,7 +46,7 @@ async function passes({ name, nodes, seconds }: Short): Promise<boolean> {
   writeFileSync(join(directory.path, "history.ndjson"), toNdjson(report.operations));
   const replay = `--scenario ${name} --seed ${SEED} --seconds ${seconds} --nodes ${nodes}`;
   const text = reportText(name, report);
-  throw new Error(`bun test/cluster/run.ts ${replay}\nfiles in ${directory.path}\n${text}`);
+  throw new Error(`bun test/tools/cluster/run.ts ${replay}\nfiles in ${directory.path}\n${text}`);
 }
 
 const SHORT: readonly Short[] = [

@@ -2,15 +2,15 @@
 import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { temporaryDirectory } from "../process/server.ts";
-import { Random } from "../sim/random.ts";
-import { filesByKind, flipBit } from "./bitflip-scenario.ts";
-import { Connection, NoAnswer, NotSent } from "./http-connection.ts";
-import { readReply } from "./http-reply.ts";
-import { bodyOf, outcomeOf } from "./outcome.ts";
-import { idOf, payloadOf } from "./payload.ts";
-import { freePorts } from "./ports.ts";
-import { Direction, type Weather } from "./relay.ts";
+import { filesByKind, flipBit } from "../tools/cluster/bitflip-scenario.ts";
+import { Connection, NoAnswer, NotSent } from "../tools/cluster/http-connection.ts";
+import { readReply } from "../tools/cluster/http-reply.ts";
+import { bodyOf, outcomeOf } from "../tools/cluster/outcome.ts";
+import { idOf, payloadOf } from "../tools/cluster/payload.ts";
+import { Direction, type Weather } from "../tools/cluster/relay.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
+import { Random } from "../tools/random.ts";
 
 const directory = temporaryDirectory();
 afterAll(directory.remove);

@@ -5,10 +5,10 @@ import { afterAll, expect, test } from "bun:test";
 import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
-import { temporaryDirectory } from "../process/server.ts";
-import { Client } from "./client.ts";
-import { Cluster } from "./cluster.ts";
-import type { NodeProcess } from "./node-process.ts";
+import { Client } from "../tools/cluster/client.ts";
+import { Cluster } from "../tools/cluster/cluster.ts";
+import type { NodeProcess } from "../tools/cluster/node-process.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
 
 const PATIENCE_MS = 60_000;
 const TIMEOUT_MS = 240_000;

@@ -2,10 +2,10 @@
 // paused answers duplicates of writes that it cannot commit, and is killed; the others go on without.
 import { afterAll, expect, test } from "bun:test";
 import { join } from "node:path";
-import { temporaryDirectory } from "../process/server.ts";
-import { Client } from "./client.ts";
-import { Cluster } from "./cluster.ts";
-import type { NodeProcess } from "./node-process.ts";
+import { Client } from "../tools/cluster/client.ts";
+import { Cluster } from "../tools/cluster/cluster.ts";
+import type { NodeProcess } from "../tools/cluster/node-process.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
 
 const PATIENCE_MS = 60_000;
 const TIMEOUT_MS = 180_000;

@@ -2,12 +2,12 @@
 // counts once. Method: batches under idempotency keys, each asked again until it is acknowledged,
 // so that what the view must hold is known to the record.
 import { afterAll, expect, test } from "bun:test";
-import { temporaryDirectory } from "../process/server.ts";
-import { Random } from "../sim/random.ts";
-import { Client, type Request } from "./client.ts";
-import { Cluster } from "./cluster.ts";
-import type { NodeProcess } from "./node-process.ts";
-import type { Body } from "./outcome.ts";
+import { Client, type Request } from "../tools/cluster/client.ts";
+import { Cluster } from "../tools/cluster/cluster.ts";
+import type { NodeProcess } from "../tools/cluster/node-process.ts";
+import type { Body } from "../tools/cluster/outcome.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
+import { Random } from "../tools/random.ts";
 
 const KILLS = Number(process.env["KILLS"] ?? 3);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);

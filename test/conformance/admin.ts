@@ -1,7 +1,7 @@
 /** CONTRACT 11: the calls that the original has, too. */
 import { describe, expect, test } from "bun:test";
-import { anInteger, expectError } from "./expectations.ts";
-import { Client, type TargetOf } from "./target.ts";
+import { anInteger, expectError } from "../tools/conformance/expectations.ts";
+import { Client, type TargetOf } from "../tools/conformance/target.ts";
 
 export function register(target: TargetOf): void {
   const client = new Client(target);

@@ -1,7 +1,7 @@
 /** CONTRACT 1 and 9: who may ask. */
 import { describe, expect, test } from "bun:test";
-import { expectError } from "./expectations.ts";
-import { Client, freshName, type TargetOf } from "./target.ts";
+import { expectError } from "../tools/conformance/expectations.ts";
+import { Client, freshName, type TargetOf } from "../tools/conformance/target.ts";
 
 /** A request of every route that wants a token. */
 const PROTECTED = [

@@ -3,9 +3,9 @@
  * healthy, and byte-exact for the next client.
  */
 import { describe, expect, test } from "bun:test";
+import { exchange } from "../tools/conformance/raw-socket.ts";
+import { Client, messagesOf, type TargetOf, valueBytes } from "../tools/conformance/target.ts";
 import { CASES } from "./bad-input-cases.ts";
-import { exchange } from "./raw-socket.ts";
-import { Client, messagesOf, type TargetOf, valueBytes } from "./target.ts";
 
 const PROBE = Uint8Array.from({ length: 256 }, (_, byte) => 255 - byte);
 

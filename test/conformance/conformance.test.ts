@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll } from "bun:test";
 import type { RunningServer } from "../../src/http/server.ts";
-import { startFixture, TOKEN } from "../http/fixture.ts";
+import { startFixture, TOKEN } from "../tools/http/fixture.ts";
 import { register, registerEdge } from "./suite.ts";
 
 const external = process.env["AYDER_URL"];

@@ -1,7 +1,13 @@
 /** CONTRACT 5: pages and committed offsets. */
 import { describe, expect, test } from "bun:test";
-import { anInteger, expectError } from "./expectations.ts";
-import { Client, type Json, messagesOf, type TargetOf, valueBytes } from "./target.ts";
+import { anInteger, expectError } from "../tools/conformance/expectations.ts";
+import {
+  Client,
+  type Json,
+  messagesOf,
+  type TargetOf,
+  valueBytes,
+} from "../tools/conformance/target.ts";
 
 export function register(target: TargetOf): void {
   const client = new Client(target);

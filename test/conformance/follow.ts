@@ -1,7 +1,7 @@
 /** CONTRACT 5: answers without end. */
 import { describe, expect, test } from "bun:test";
-import { expectError } from "./expectations.ts";
-import { Client, type Json, type TargetOf } from "./target.ts";
+import { expectError } from "../tools/conformance/expectations.ts";
+import { Client, type Json, type TargetOf } from "../tools/conformance/target.ts";
 
 const EVENTS = { accept: "text/event-stream" };
 const LINES = { accept: "application/x-ndjson" };

@@ -1,7 +1,7 @@
 /** Consumer groups over all topics: listed, looked at, deleted. */
 import { describe, expect, test } from "bun:test";
-import { expectError } from "./expectations.ts";
-import { Client, type Json, type TargetOf } from "./target.ts";
+import { expectError } from "../tools/conformance/expectations.ts";
+import { Client, type Json, type TargetOf } from "../tools/conformance/target.ts";
 
 export function register(target: TargetOf): void {
   const client = new Client(target);

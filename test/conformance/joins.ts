@@ -1,7 +1,15 @@
 /** CONTRACT 10: joins. */
 import { describe, expect, test } from "bun:test";
-import { AVRO, avro, BIG, PROTO, proto, StreamClient, textOf } from "./stream-samples.ts";
-import type { Json, TargetOf } from "./target.ts";
+import {
+  AVRO,
+  avro,
+  BIG,
+  PROTO,
+  proto,
+  StreamClient,
+  textOf,
+} from "../tools/conformance/stream-samples.ts";
+import type { Json, TargetOf } from "../tools/conformance/target.ts";
 
 export function register(target: TargetOf): void {
   const client = new StreamClient(target);

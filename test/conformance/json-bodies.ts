@@ -1,7 +1,7 @@
 /** CONTRACT 1: JSON bodies are read strictly, and a refused request changes nothing. */
 import { describe, expect, test } from "bun:test";
-import { expectError } from "./expectations.ts";
-import { Client, freshName, type TargetOf } from "./target.ts";
+import { expectError } from "../tools/conformance/expectations.ts";
+import { Client, freshName, type TargetOf } from "../tools/conformance/target.ts";
 
 export function register(target: TargetOf): void {
   const client = new Client(target);

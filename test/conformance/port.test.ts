@@ -3,9 +3,9 @@ import { afterAll, beforeAll } from "bun:test";
 import { createApp } from "../../src/http/app.ts";
 import { type RunningServer, startServer } from "../../src/http/server.ts";
 import { SILENT } from "../../src/metrics/log.ts";
-import { FakeNode } from "../http/fake-node.ts";
-import { httpOptions, TOKEN } from "../http/fixture.ts";
-import { portPair } from "../node/port-pair.ts";
+import { FakeNode } from "../tools/http/fake-node.ts";
+import { httpOptions, TOKEN } from "../tools/http/fixture.ts";
+import { portPair } from "../tools/node/port-pair.ts";
 import { registerEdge } from "./suite.ts";
 
 let server: RunningServer | undefined;

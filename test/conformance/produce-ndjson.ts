@@ -1,7 +1,7 @@
 /** CONTRACT 4: batches of lines. */
 import { describe, expect, test } from "bun:test";
-import { anInteger, expectError, SEALED } from "./expectations.ts";
-import { Client, messagesOf, type TargetOf, valueBytes } from "./target.ts";
+import { anInteger, expectError, SEALED } from "../tools/conformance/expectations.ts";
+import { Client, messagesOf, type TargetOf, valueBytes } from "../tools/conformance/target.ts";
 
 export function register(target: TargetOf): void {
   const client = new Client(target);

@@ -1,7 +1,7 @@
 /** CONTRACT 4: single messages. */
 import { describe, expect, test } from "bun:test";
-import { anInteger, expectError, SEALED } from "./expectations.ts";
-import { Client, messagesOf, type TargetOf } from "./target.ts";
+import { anInteger, expectError, SEALED } from "../tools/conformance/expectations.ts";
+import { Client, messagesOf, type TargetOf } from "../tools/conformance/target.ts";
 
 const MiB = 1024 * 1024;
 

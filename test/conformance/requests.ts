@@ -1,7 +1,13 @@
 /** CONTRACT 1: what holds for all requests. */
 import { describe, expect, test } from "bun:test";
-import { expectError } from "./expectations.ts";
-import { Client, freshName, messagesOf, type TargetOf, valueBytes } from "./target.ts";
+import { expectError } from "../tools/conformance/expectations.ts";
+import {
+  Client,
+  freshName,
+  messagesOf,
+  type TargetOf,
+  valueBytes,
+} from "../tools/conformance/target.ts";
 
 export function register(target: TargetOf): void {
   const client = new Client(target);

@@ -1,7 +1,7 @@
 /** CONTRACT 6. */
 import { describe, expect, test } from "bun:test";
-import { expectError } from "./expectations.ts";
-import { Client, type Json, messagesOf, type TargetOf } from "./target.ts";
+import { expectError } from "../tools/conformance/expectations.ts";
+import { Client, type Json, messagesOf, type TargetOf } from "../tools/conformance/target.ts";
 
 export function register(target: TargetOf): void {
   const client = new Client(target);

@@ -1,8 +1,17 @@
 /** CONTRACT 10: queries, and what is wrong with queries and joins. */
 import { describe, expect, test } from "bun:test";
-import { expectError } from "./expectations.ts";
-import { AVRO, avro, BIG, joinOf, PROTO, proto, StreamClient, textOf } from "./stream-samples.ts";
-import { freshName, type Json, type TargetOf } from "./target.ts";
+import { expectError } from "../tools/conformance/expectations.ts";
+import {
+  AVRO,
+  avro,
+  BIG,
+  joinOf,
+  PROTO,
+  proto,
+  StreamClient,
+  textOf,
+} from "../tools/conformance/stream-samples.ts";
+import { freshName, type Json, type TargetOf } from "../tools/conformance/target.ts";
 
 const sourceOf = (body: Json): Json => body["source"] as Json;
 

@@ -1,4 +1,6 @@
 /** All that can be asked of a server without knowing how it is made. */
+
+import type { TargetOf } from "../tools/conformance/target.ts";
 import * as admin from "./admin.ts";
 import * as auth from "./auth.ts";
 import * as badInputs from "./bad-inputs.ts";
@@ -14,7 +16,6 @@ import * as produceNdjson from "./produce-ndjson.ts";
 import * as requests from "./requests.ts";
 import * as retention from "./retention.ts";
 import * as streams from "./streams.ts";
-import type { TargetOf } from "./target.ts";
 import * as topics from "./topics.ts";
 import * as ui from "./ui.ts";
 import * as views from "./views.ts";

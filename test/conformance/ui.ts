@@ -1,6 +1,6 @@
 /** The console is served whole, to whoever asks. */
 import { describe, expect, test } from "bun:test";
-import { Client, type TargetOf } from "./target.ts";
+import { Client, type TargetOf } from "../tools/conformance/target.ts";
 
 export function register(target: TargetOf): void {
   const client = new Client(target);

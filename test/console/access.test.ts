@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import axe from "axe-core";
 import type { Page } from "playwright-core";
-import { field, onStage, PATIENCE_MS, rowWith, type Stage, show } from "./stage.ts";
+import { field, onStage, PATIENCE_MS, rowWith, type Stage, show } from "../tools/console/stage.ts";
 
 type Violation = {
   id: string;

@@ -1,9 +1,9 @@
 /** The console of a follower, and the cluster's page, on three real nodes. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { temporaryDirectory } from "../process/server.ts";
-import { type Browser, hasChromium, openBrowser, signIn } from "./chromium.ts";
-import { IDS, type Nodes, startNodes, untilReady } from "./nodes.ts";
-import { click, copiedLine, field, PATIENCE_MS, rowWith, run } from "./stage.ts";
+import { type Browser, hasChromium, openBrowser, signIn } from "../tools/console/chromium.ts";
+import { click, copiedLine, field, PATIENCE_MS, rowWith, run } from "../tools/console/stage.ts";
+import { IDS, type Nodes, startNodes, untilReady } from "../tools/process/nodes.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
 
 type Membership = { membership: { leader_id: string } };
 

@@ -1,9 +1,18 @@
 /** The console in a real Chromium against a real server: what people do there, clicked through. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { hasChromium, openBrowser, signIn } from "./chromium.ts";
-import { Api } from "./seed.ts";
-import { click, copiedLine, field, onStage, PATIENCE_MS, rowWith, run, show } from "./stage.ts";
+import { hasChromium, openBrowser, signIn } from "../tools/console/chromium.ts";
+import { Api } from "../tools/console/seed.ts";
+import {
+  click,
+  copiedLine,
+  field,
+  onStage,
+  PATIENCE_MS,
+  rowWith,
+  run,
+  show,
+} from "../tools/console/stage.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 type Page = { messages: { value: string; value_b64?: string; offset: number }[] };
 const MAX = "9223372036854775807";

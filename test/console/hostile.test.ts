@@ -1,6 +1,6 @@
 /** What comes from others is text: hostile names, keys and values run nothing and change nothing. */
 import { expect, test } from "bun:test";
-import { field, onStage, PATIENCE_MS, type Stage, show } from "./stage.ts";
+import { field, onStage, PATIENCE_MS, type Stage, show } from "../tools/console/stage.ts";
 
 const ATTACKS = [
   "<img src=x onerror=alert(1)>",

@@ -16,8 +16,8 @@ import { parseMetrics, quantile, sumOf } from "../../src/console/browser/lib/pro
 import { curlOf, withQuery } from "../../src/console/browser/lib/request.ts";
 import { getKey, produce } from "../../src/console/browser/lib/requests.ts";
 import { hashOf, parseHash } from "../../src/console/browser/lib/route.ts";
-import { temporaryDirectory } from "../process/server.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 const TARGET = { base: "http://127.0.0.1:1109", cluster: false };
 

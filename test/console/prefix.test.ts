@@ -1,9 +1,9 @@
 /** The console behind a reverse proxy that serves it under a prefix and strips that. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { type Browser, hasChromium, openBrowser, signIn } from "./chromium.ts";
-import { Api } from "./seed.ts";
-import { click, copiedLine, field, PATIENCE_MS, rowWith, run } from "./stage.ts";
+import { type Browser, hasChromium, openBrowser, signIn } from "../tools/console/chromium.ts";
+import { Api } from "../tools/console/seed.ts";
+import { click, copiedLine, field, PATIENCE_MS, rowWith, run } from "../tools/console/stage.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const PREFIX = "/tools/ayder";
 

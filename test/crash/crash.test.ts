@@ -1,12 +1,12 @@
 // Goal: nothing that was acknowledged is lost by SIGKILL at any moment. Method: one data directory,
 // killed under load again and again; after each start all that was acknowledged is read back.
 import { afterAll, expect, test } from "bun:test";
-import { startServer, temporaryDirectory } from "../process/server.ts";
-import { Random } from "../sim/random.ts";
-import { check, checkKeys } from "./check.ts";
-import { Client } from "./client.ts";
-import { Acknowledged } from "./model.ts";
-import { PARTITIONS, TOPIC, Workload } from "./workload.ts";
+import { check, checkKeys } from "../tools/crash/check.ts";
+import { Client } from "../tools/crash/client.ts";
+import { Acknowledged } from "../tools/crash/model.ts";
+import { PARTITIONS, TOPIC, Workload } from "../tools/crash/workload.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { Random } from "../tools/random.ts";
 
 const KILLS = Number(process.env["KILLS"] ?? 20);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);

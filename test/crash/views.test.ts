@@ -2,9 +2,9 @@
 // now. Method: a view of 10,000 groups is killed under load again and again; after each start its
 // counts are compared with a recount of the whole topic, and that with what was acknowledged.
 import { afterAll, expect, test } from "bun:test";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
-import { Random } from "../sim/random.ts";
-import { Client } from "./client.ts";
+import { Client } from "../tools/crash/client.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { Random } from "../tools/random.ts";
 
 const KILLS = Number(process.env["KILLS"] ?? 5);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);

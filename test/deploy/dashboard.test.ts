@@ -9,7 +9,7 @@ import {
 import { ROWS } from "../../src/deploy/grafana/panels.ts";
 import { createInstruments } from "../../src/metrics/instruments.ts";
 import { createExposition } from "../../src/metrics/registry.ts";
-import { expressionsOf, rulesOf } from "./expressions.ts";
+import { expressionsOf, rulesOf } from "../tools/deploy/expressions.ts";
 
 /** Names of all series, with whether each has a help. Collecting nothing needs no node. */
 async function metricNames(): Promise<ReadonlySet<string>> {

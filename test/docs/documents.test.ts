@@ -5,8 +5,8 @@ import { dirname, join } from "node:path";
 import { settingsTable } from "../../src/cli/settings-text.ts";
 import { headingId } from "../../src/docs/render.ts";
 import { HTTP_ERRORS } from "../../src/http/errors.ts";
-import { startServer, temporaryDirectory } from "../process/server.ts";
-import { documents, ERRORS_PAGE, SETTINGS_PAGE } from "./documents.ts";
+import { documents, ERRORS_PAGE, SETTINGS_PAGE } from "../tools/docs/documents.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(60_000);
 const all = await documents();

@@ -1,7 +1,7 @@
 /** Every `sh` block of the documents runs, and prints the `json` block that follows it. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { startServer, temporaryDirectory } from "../process/server.ts";
-import { documents } from "./documents.ts";
+import { documents } from "../tools/docs/documents.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(120_000);
 

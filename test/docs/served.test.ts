@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { pageNames } from "../../src/docs/contents.ts";
 import { type ErrorCode, errorResponse, HTTP_ERRORS } from "../../src/http/errors.ts";
-import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(60_000);
 const directory = temporaryDirectory();

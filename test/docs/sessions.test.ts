@@ -1,12 +1,12 @@
 /** Sessions of the command line that documents show: each command prints what stands below it. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { documents } from "../tools/docs/documents.ts";
 import {
   cleanEnvironment,
   serverCommand,
   startServer,
   temporaryDirectory,
-} from "../process/server.ts";
-import { documents } from "./documents.ts";
+} from "../tools/process/server.ts";
 
 setDefaultTimeout(120_000);
 type Shown = { readonly command: string; readonly output: string };

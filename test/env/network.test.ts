@@ -1,7 +1,7 @@
 import { BunNetwork } from "../../src/env/bun-network.ts";
-import { Random } from "../sim/random.ts";
-import { SimClock } from "../sim/sim-clock.ts";
-import { MemoryWorld } from "../transport/memory-network.ts";
+import { Random } from "../tools/random.ts";
+import { SimClock } from "../tools/sim/sim-clock.ts";
+import { MemoryWorld } from "../tools/transport/memory-network.ts";
 import { networkContract } from "./network-contract.ts";
 
 networkContract("sockets", () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { SimClock } from "../sim/sim-clock.ts";
+import { SimClock } from "../tools/sim/sim-clock.ts";
 
 test("events run by time, then in the order in which they were asked for", async () => {
   const clock = new SimClock();

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { DiskFailure, DiskFull } from "../../src/env/disk.ts";
-import { forEachSeed, Random } from "../sim/random.ts";
-import { SimDisk } from "../sim/sim-disk.ts";
+import { forEachSeed, Random } from "../tools/random.ts";
+import { SimDisk } from "../tools/sim/sim-disk.ts";
 import { diskContract } from "./disk-contract.ts";
 
 diskContract("sim-disk", (body) => body(new SimDisk()));

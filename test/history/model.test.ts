@@ -2,11 +2,11 @@
 // histories of a naive model with overlapping calls must pass; each mutation of them that takes
 // away or changes something a client relies on must be refuted.
 import { expect, test } from "bun:test";
-import { forEachSeed, Random } from "../sim/random.ts";
-import { check } from "./check.ts";
-import { Model } from "./model.ts";
-import { MUTATIONS } from "./mutations.ts";
-import { fromNdjson, toNdjson } from "./operations.ts";
+import { check } from "../tools/history/check.ts";
+import { Model } from "../tools/history/model.ts";
+import { MUTATIONS } from "../tools/history/mutations.ts";
+import { fromNdjson, toNdjson } from "../tools/history/operations.ts";
+import { forEachSeed, Random } from "../tools/random.ts";
 
 const STEPS = 300;
 

@@ -4,8 +4,8 @@ import { RateLimit } from "../../src/http/rate-limit.ts";
 import { isLoopbackAddress } from "../../src/http/server.ts";
 import { parseTokenSpecs, type RateSpec, TokenSpecError } from "../../src/http/token-spec.ts";
 import { tokenWords } from "../../src/http/token-words.ts";
-import { FakeNode } from "./fake-node.ts";
-import { fixture, httpOptions } from "./fixture.ts";
+import { FakeNode } from "../tools/http/fake-node.ts";
+import { fixture, httpOptions } from "../tools/http/fixture.ts";
 
 const names = (text: string) => parseTokenSpecs(text).map(({ token }) => token);
 const withTokens = (tokens: string, monotonic = () => performance.now()) =>

@@ -3,8 +3,8 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { DEFAULT_MEMORY, type HttpOptions } from "../../src/http/options.ts";
 import type { RunningServer } from "../../src/http/server.ts";
-import { FakeBackup } from "./fake-backup.ts";
-import { fixture, startFixture, TOKEN } from "./fixture.ts";
+import { FakeBackup } from "../tools/http/fake-backup.ts";
+import { fixture, startFixture, TOKEN } from "../tools/http/fixture.ts";
 
 setDefaultTimeout(120_000);
 const MIB = 1024 * 1024;

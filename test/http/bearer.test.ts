@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { fixture } from "./fixture.ts";
+import { fixture } from "../tools/http/fixture.ts";
 
 test("the scheme has any case, and any number of blanks and tabs after it", async () => {
   const { ask } = fixture({ auth: { tokens: "secret", skipPrefixes: [] } });

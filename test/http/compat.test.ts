@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ClusterApi } from "../../src/node/api.ts";
-import { fixture } from "./fixture.ts";
+import { fixture } from "../tools/http/fixture.ts";
 
 describe("RF_COMPAT=ayder", () => {
   const filled = async () => {

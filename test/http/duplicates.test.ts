@@ -1,7 +1,7 @@
 /** What a duplicate is told depends on what is known of its first write. */
 import { expect, test } from "bun:test";
 import type { Produced } from "../../src/node/api.ts";
-import { fixture } from "./fixture.ts";
+import { fixture } from "../tools/http/fixture.ts";
 
 const KNOWN: Produced = {
   partition: 0,

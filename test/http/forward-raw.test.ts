@@ -1,8 +1,8 @@
 /** A follower between a raw client and a raw leader: what is carried, and what becomes of breaks. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { exchange } from "../conformance/raw-socket.ts";
-import { startFixture, TOKEN } from "./fixture.ts";
+import { exchange } from "../tools/conformance/raw-socket.ts";
+import { startFixture, TOKEN } from "../tools/http/fixture.ts";
 import { answering, type RawLeader, type Script, startRawLeader } from "./raw-leader.ts";
 
 const REQUEST_BYTES_MAX = 200_000;

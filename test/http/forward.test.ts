@@ -1,6 +1,6 @@
 /** What a follower makes of a write that it passes on, whatever becomes of the leader. */
 import { expect, test } from "bun:test";
-import { fixture, TOKEN } from "./fixture.ts";
+import { fixture, TOKEN } from "../tools/http/fixture.ts";
 
 /** A leader that does as `reply` says, for as long as `run` takes. */
 async function withLeader(

@@ -5,7 +5,7 @@ import { MemoryBudget } from "../../src/http/memory-budget.ts";
 import { DEFAULT_MEMORY, type HttpOptions } from "../../src/http/options.ts";
 import type { RunningServer } from "../../src/http/server.ts";
 import { Cell } from "../../src/metrics/histogram.ts";
-import { startFixture, TOKEN } from "./fixture.ts";
+import { startFixture, TOKEN } from "../tools/http/fixture.ts";
 
 setDefaultTimeout(120_000);
 const MIB = 1024 * 1024;

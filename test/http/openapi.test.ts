@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { documentPath } from "../../src/http/openapi.ts";
-import { fixture } from "./fixture.ts";
+import { fixture } from "../tools/http/fixture.ts";
 
 type Operation = {
   readonly parameters: readonly { readonly name: string; readonly in: string }[];

@@ -6,7 +6,7 @@ import {
   pathStartOf,
   readQuery,
 } from "../../src/http/raw-url.ts";
-import { forEachSeed } from "../sim/random.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const NAMES = ["partition", "key", "p"];
 

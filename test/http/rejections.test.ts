@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { HTTP_ERRORS } from "../../src/http/errors.ts";
 import type { Rejected, WriteReject } from "../../src/node/api.ts";
-import { fixture } from "./fixture.ts";
+import { fixture } from "../tools/http/fixture.ts";
 
 const WRITES = [
   ["POST /broker/topics", '{"name":"t"}'],

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { NO_SOCKET } from "../../src/http/app.ts";
 import { type RunningServer, startServer } from "../../src/http/server.ts";
-import { fixture, startFixture, TOKEN } from "./fixture.ts";
+import { fixture, startFixture, TOKEN } from "../tools/http/fixture.ts";
 
 const running: RunningServer[] = [];
 const start = (...options: Parameters<typeof startFixture>) => {

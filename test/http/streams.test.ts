@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import type { HttpOptions } from "../../src/http/options.ts";
 import { STREAM_BODY_BYTES_MAX } from "../../src/http/stream-body.ts";
-import { FakeStreams } from "./fake-streams.ts";
-import { type Answer, fixture } from "./fixture.ts";
+import { FakeStreams } from "../tools/http/fake-streams.ts";
+import { type Answer, fixture } from "../tools/http/fixture.ts";
 
 const TOKENS = "every,reader@read=orders.*,chief@admin=orders.*+read=orders.*,onlyadmin@admin";
 

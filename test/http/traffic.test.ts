@@ -1,6 +1,6 @@
 /** The counters of traffic: what was taken and what was handed out, each once. */
 import { expect, test } from "bun:test";
-import { fixture } from "./fixture.ts";
+import { fixture } from "../tools/http/fixture.ts";
 
 test("records and bytes are counted as they are taken and handed out", async () => {
   const { ask, options } = fixture();

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { fixture } from "./fixture.ts";
+import { fixture } from "../tools/http/fixture.ts";
 
 /** All of the console, as it goes over the wire. */
 const GZIPPED_BYTES_MAX = 100_000;

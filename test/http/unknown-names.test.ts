@@ -3,7 +3,7 @@ import { Type as t } from "@sinclair/typebox";
 import { refuseUnknownFields } from "../../src/http/fields.ts";
 import { parseJsonObject } from "../../src/http/json.ts";
 import { JOIN_BODY, QUERY_BODY } from "../../src/http/stream-schemas.ts";
-import { fixture } from "./fixture.ts";
+import { fixture } from "../tools/http/fixture.ts";
 
 const { app, ask } = fixture();
 

@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from "bun:test";
-import { exchange } from "../conformance/raw-socket.ts";
-import { startFixture, TOKEN } from "./fixture.ts";
+import { exchange } from "../tools/conformance/raw-socket.ts";
+import { startFixture, TOKEN } from "../tools/http/fixture.ts";
 
 const { server, ask } = startFixture();
 afterAll(() => server.stop(0));

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { KeyIndex } from "../../src/kv/key-index.ts";
 import { captured, type NewEntry, type PageCapture } from "../../src/kv/key-page.ts";
 import { DecodeError, utf8 } from "../../src/lib/bytes.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 const entryOf = (key: string, revision: number, value = `value of ${key}`): NewEntry => ({
   key: utf8(key),

@@ -3,8 +3,8 @@ import { getMeta, getValue, listKeys, listNamespaces } from "../../src/kv/reads.
 import { utf8 } from "../../src/lib/bytes.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
 import { KEYS_FREED_PER_TICK_MAX, Machine } from "../../src/machine/machine.ts";
-import { Bench, entryOf, ms, RecordedEffects } from "../machine/support.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
+import { Bench, entryOf, ms, RecordedEffects } from "../tools/machine/support.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 type PutOptions = { cas?: number; ttlMs?: number; value?: string; namespace?: string };
 

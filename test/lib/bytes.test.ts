@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { ByteReader, ByteWriter, DecodeError, varintLength } from "../../src/lib/bytes.ts";
-import { forEachSeed } from "../sim/random.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 test("numbers come back, up to 2^53-1", () => {
   forEachSeed(200, (random) => {

@@ -6,7 +6,6 @@ import { decodeEntry, UnknownEntryError } from "../../src/machine/command-decode
 import type { Command } from "../../src/machine/commands.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import { forEachSeed } from "../sim/random.ts";
 import {
   entryOf,
   memberOf,
@@ -15,7 +14,8 @@ import {
   RecordedEffects,
   randomCommand,
   randomEntries,
-} from "./support.ts";
+} from "../tools/machine/support.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
 

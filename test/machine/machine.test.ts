@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import { utf8 } from "../../src/lib/bytes.ts";
 import { Machine } from "../../src/machine/machine.ts";
-import { forEachSeed } from "../sim/random.ts";
 import {
   Bench,
   entryOf,
@@ -10,7 +9,8 @@ import {
   produceOf,
   RecordedEffects,
   randomEntries,
-} from "./support.ts";
+} from "../tools/machine/support.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 test("two machines that are fed the same bytes are the same, and do the same", () => {
   forEachSeed(60, (random) => {

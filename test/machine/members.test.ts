@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { DecodeError } from "../../src/lib/bytes.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { Machine } from "../../src/machine/machine.ts";
-import { Bench, memberOf } from "./support.ts";
+import { Bench, memberOf } from "../tools/machine/support.ts";
 
 const id = (text: string): NodeId => text as NodeId;
 const snapshotOf = (machine: Machine): Uint8Array =>

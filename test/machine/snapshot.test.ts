@@ -2,8 +2,14 @@ import { expect, test } from "bun:test";
 import { DecodeError, utf8 } from "../../src/lib/bytes.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { SnapshotRestorer } from "../../src/machine/snapshot-restorer.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
-import { Bench, entryOf, offset, RecordedEffects, randomEntries } from "./support.ts";
+import {
+  Bench,
+  entryOf,
+  offset,
+  RecordedEffects,
+  randomEntries,
+} from "../tools/machine/support.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 function chunksOf(machine: Machine, maxBytes = 1 << 16): Uint8Array[] {
   const snapshot = machine.beginSnapshot();

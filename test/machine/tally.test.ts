@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import type { CommandResult } from "../../src/machine/commands.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { StateDiverged, TALLY_VERSION, Tally } from "../../src/machine/tally.ts";
-import { forEachSeed, Random } from "../sim/random.ts";
-import { offset, RecordedEffects, randomEntries } from "./support.ts";
+import { offset, RecordedEffects, randomEntries } from "../tools/machine/support.ts";
+import { forEachSeed, Random } from "../tools/random.ts";
 
 const EVERY = 8;
 

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { DecodeError, utf8 } from "../../src/lib/bytes.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { VIEW_STATE_BYTES_MAX, VIEWS_MAX, type ViewRecord } from "../../src/machine/views.ts";
-import { Bench, entryOf, RecordedEffects } from "./support.ts";
+import { Bench, entryOf, RecordedEffects } from "../tools/machine/support.ts";
 
 const put = (name: string, query = "{}") => ({ type: "put_view", name, query }) as const;
 const save = (viewId: number, state: Uint8Array, name = "v") =>

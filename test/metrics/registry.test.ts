@@ -15,7 +15,7 @@ import {
 } from "../../src/metrics/instruments.ts";
 import { createExposition } from "../../src/metrics/registry.ts";
 import type { HaSample, MetricSources } from "../../src/metrics/sources.ts";
-import { checkExposition } from "./exposition.ts";
+import { checkExposition } from "../tools/metrics/exposition.ts";
 
 const HA: HaSample = {
   role: "follower",

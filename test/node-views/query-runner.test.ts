@@ -6,7 +6,7 @@ import {
   encodeProduce,
 } from "../../src/machine/command-codec.ts";
 import type { Offset } from "../../src/record/offset.ts";
-import { recordsOf, StreamBench, until } from "./support.ts";
+import { recordsOf, StreamBench, until } from "../tools/node-views/support.ts";
 
 const BODY = JSON.stringify({ source: { topic: "t", partition: 0, limit: 10_000 } });
 const never = () => new AbortController().signal;

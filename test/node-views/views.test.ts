@@ -8,7 +8,7 @@ import {
 } from "../../src/machine/command-codec.ts";
 import { VIEW_STATE_BYTES_MAX } from "../../src/machine/views.ts";
 import type { Offset } from "../../src/record/offset.ts";
-import { recordsOf, StreamBench, until, VIEW_BODY } from "./support.ts";
+import { recordsOf, StreamBench, until, VIEW_BODY } from "../tools/node-views/support.ts";
 
 const produce =
   (values: readonly unknown[], partition = 0) =>

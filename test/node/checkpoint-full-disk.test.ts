@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { utf8 } from "../../src/lib/bytes.ts";
-import { Random } from "../sim/random.ts";
-import { stored } from "./as-promises.ts";
-import { SingleNode } from "./single-node.ts";
+import { stored } from "../tools/node/as-promises.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
 
 test("a checkpoint that found no room is taken as soon as there is some", async () => {
   const single = new SingleNode(new Random(1));

@@ -8,9 +8,9 @@ import { fromUtf8, utf8 } from "../../src/lib/bytes.ts";
 import type { ConsumePage } from "../../src/node/api.ts";
 import { BatchBuilder } from "../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
-import { Random } from "../sim/random.ts";
-import { produced, read, stored } from "./as-promises.ts";
-import { SingleNode } from "./single-node.ts";
+import { produced, read, stored } from "../tools/node/as-promises.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
 
 const SEED = Number(process.env["SEED"] ?? 1);
 const PRODUCES = 14;

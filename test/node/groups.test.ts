@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { Random } from "../sim/random.ts";
-import { SingleNode } from "./single-node.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
 
 test("a commit that makes a group too many is refused, until one is deleted", async () => {
   const single = new SingleNode(new Random(1));

@@ -8,7 +8,7 @@ import {
   type KeptFor,
 } from "../../src/node/replica/journal-retention.ts";
 import type { LogIndex } from "../../src/raft/types.ts";
-import { forEachSeed } from "../sim/random.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const LAST = 1000;
 /** Each entry has so many bytes. */

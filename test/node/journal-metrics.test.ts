@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import { Random } from "../sim/random.ts";
-import { produced } from "./as-promises.ts";
-import { SingleNode } from "./single-node.ts";
+import { produced } from "../tools/node/as-promises.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
 
 const PRODUCES = 10;
 

@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import type { KvPutOutcome } from "../../src/node/api.ts";
 import type { Node } from "../../src/node/node.ts";
-import { Random } from "../sim/random.ts";
-import { stored } from "./as-promises.ts";
-import { SingleNode } from "./single-node.ts";
+import { stored } from "../tools/node/as-promises.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
 
 const single = new SingleNode(new Random(1), undefined, { bytesMax: 2_000, namespacesMax: 2 });
 const node: Node = await single.open();

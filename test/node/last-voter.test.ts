@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { Random } from "../sim/random.ts";
-import { SingleNode } from "./single-node.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
 
 test("the only voter cannot be removed, is told why, and goes on", async () => {
   const single = new SingleNode(new Random(1));

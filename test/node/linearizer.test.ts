@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { Linearizer } from "../../src/node/reads/linearizer.ts";
 import type { Core } from "../../src/raft/core.ts";
 import type { LogIndex } from "../../src/raft/types.ts";
-import { SimClock, settle } from "../sim/sim-clock.ts";
+import { SimClock, settle } from "../tools/sim/sim-clock.ts";
 
 const index = (value: number) => value as LogIndex;
 

@@ -3,9 +3,9 @@ import { expect, test } from "bun:test";
 import { utf8 } from "../../src/lib/bytes.ts";
 import type { Node } from "../../src/node/node.ts";
 import { HardStateDamaged } from "../../src/storage/hard-state.ts";
-import { Random } from "../sim/random.ts";
-import { read, stored } from "./as-promises.ts";
-import { SingleNode } from "./single-node.ts";
+import { read, stored } from "../tools/node/as-promises.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
 
 const HARD_STATE = "shards/0/hard-state";
 const BITS_OF_SLOT = 4096 * 8;

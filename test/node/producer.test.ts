@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import type { ProduceOutcome, ProduceRequest } from "../../src/node/api.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import { Random } from "../sim/random.ts";
-import { SimDisk } from "../sim/sim-disk.ts";
-import { SingleNode } from "./single-node.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
+import { SimDisk } from "../tools/sim/sim-disk.ts";
 
 const request = (more: Partial<ProduceRequest>): ProduceRequest => ({
   topic: "t",

@@ -6,7 +6,7 @@ import { Commander } from "../../src/node/writes/commander.ts";
 import { Proposer } from "../../src/node/writes/proposer.ts";
 import { Acknowledgements } from "../../src/node/writes/write-concern.ts";
 import type { Core } from "../../src/raft/core.ts";
-import { SimClock } from "../sim/sim-clock.ts";
+import { SimClock } from "../tools/sim/sim-clock.ts";
 
 test("housekeeping goes through a full queue, but not on a node that takes no writes", () => {
   const clock = new SimClock();

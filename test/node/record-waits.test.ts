@@ -1,7 +1,7 @@
 /** A thousand readers that wait cost one timer and one wake-up a burst, and none is forgotten. */
 import { expect, test } from "bun:test";
 import { RecordWaits } from "../../src/node/reads/record-waits.ts";
-import { SimClock } from "../sim/sim-clock.ts";
+import { SimClock } from "../tools/sim/sim-clock.ts";
 
 /** Counts what is asked of it. */
 class CountingClock extends SimClock {

@@ -6,9 +6,9 @@ import { fromUtf8, utf8 } from "../../src/lib/bytes.ts";
 import type { Node } from "../../src/node/node.ts";
 import { BatchBuilder } from "../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
-import { produced } from "./as-promises.ts";
-import { SingleNode } from "./single-node.ts";
+import { produced } from "../tools/node/as-promises.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 const HOUR_MS = 3_600_000;
 /** No age limit is near a multiple of it, so that a sweep's second more or less does not matter. */

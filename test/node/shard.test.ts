@@ -16,7 +16,7 @@ import type {
 } from "../../src/raft/types.ts";
 import type { HardStateFile } from "../../src/storage/hard-state.ts";
 import type { Journal } from "../../src/storage/journal/journal.ts";
-import { SimClock } from "../sim/sim-clock.ts";
+import { SimClock } from "../tools/sim/sim-clock.ts";
 
 const NOTHING: Output = {
   persist: null,

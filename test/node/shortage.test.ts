@@ -7,10 +7,10 @@ import type { Node } from "../../src/node/node.ts";
 import { BatchBuilder } from "../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
 import { DataDir } from "../../src/storage/data-dir.ts";
-import { Random } from "../sim/random.ts";
-import { SimDisk } from "../sim/sim-disk.ts";
-import { produced, stored } from "./as-promises.ts";
-import { SingleNode } from "./single-node.ts";
+import { produced, stored } from "../tools/node/as-promises.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
+import { SimDisk } from "../tools/sim/sim-disk.ts";
 
 const AT = { topic: "t", partition: 0 };
 const TRIES_MAX = 1_000;

@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import type { Node } from "../../src/node/node.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import { Random } from "../sim/random.ts";
-import { produced } from "./as-promises.ts";
-import { SingleNode } from "./single-node.ts";
+import { produced } from "../tools/node/as-promises.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
 
 const PLACE = { topic: "t", partition: 0 };
 const TURNS = 20;

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import type { ConsumePage, NodeApi } from "../../src/node/api.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import { FakeBackup } from "../http/fake-backup.ts";
-import { FakeNode } from "../http/fake-node.ts";
-import { FakeStreams } from "../http/fake-streams.ts";
-import { produced, read, stored } from "./as-promises.ts";
-import { portPair } from "./port-pair.ts";
+import { FakeBackup } from "../tools/http/fake-backup.ts";
+import { FakeNode } from "../tools/http/fake-node.ts";
+import { FakeStreams } from "../tools/http/fake-streams.ts";
+import { produced, read, stored } from "../tools/node/as-promises.ts";
+import { portPair } from "../tools/node/port-pair.ts";
 
 const produceOf = (value: Uint8Array, topic = "orders") => ({
   topic,

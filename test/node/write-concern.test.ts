@@ -7,7 +7,7 @@ import { Acknowledgements, type WriteConcern } from "../../src/node/writes/write
 import { type Core, createCore } from "../../src/raft/core.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { LogIndex, NodeId, Term } from "../../src/raft/types.ts";
-import { SimClock } from "../sim/sim-clock.ts";
+import { SimClock } from "../tools/sim/sim-clock.ts";
 
 const ids = ["node1", "node2", "node3"] as NodeId[];
 const [self, peer] = ids as [NodeId, NodeId, NodeId];

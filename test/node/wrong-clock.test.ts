@@ -3,9 +3,9 @@ import { expect, test } from "bun:test";
 import { utf8 } from "../../src/lib/bytes.ts";
 import type { Node } from "../../src/node/node.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import { Random } from "../sim/random.ts";
-import { produced, read, stored } from "./as-promises.ts";
-import { SingleNode } from "./single-node.ts";
+import { produced, read, stored } from "../tools/node/as-promises.ts";
+import { SingleNode } from "../tools/node/single-node.ts";
+import { Random } from "../tools/random.ts";
 
 const [SECOND_MS, MINUTE_MS, DAY_MS] = [1_000, 60_000, 86_400_000] as const;
 

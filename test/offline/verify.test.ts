@@ -19,11 +19,11 @@ import { type Verification, verifyDataDir } from "../../src/offline/verify.ts";
 import type { LogIndex, Term } from "../../src/raft/types.ts";
 import { identityOf, readIdentity } from "../../src/storage/data-dir.ts";
 import { writeClaim } from "../../src/storage/journal/truncated-log.ts";
-import { fill, SMALL_FILES } from "../backup/sample.ts";
-import { ayder } from "../cli/ayder.ts";
-import { Client } from "../crash/client.ts";
-import { ServerEnded, startServer, temporaryDirectory } from "../process/server.ts";
-import { Random } from "../sim/random.ts";
+import { fill, SMALL_FILES } from "../tools/backup/sample.ts";
+import { Client } from "../tools/crash/client.ts";
+import { ayder } from "../tools/process/ayder.ts";
+import { ServerEnded, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { Random } from "../tools/random.ts";
 
 setDefaultTimeout(120_000);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);

@@ -4,9 +4,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, readConfig } from "../../src/config/config.ts";
 import { parseTopology } from "../../src/config/topology.ts";
-import { ayder, spawnAyder } from "../cli/ayder.ts";
-import { freePorts } from "../cluster/ports.ts";
-import { temporaryDirectory } from "./server.ts";
+import { ayder, spawnAyder } from "../tools/process/ayder.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
 
 const directory = temporaryDirectory();
 afterAll(() => directory.remove());

@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { startServer, temporaryDirectory } from "./server.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const MIB = 1024 * 1024;
 const AUTH = { authorization: "Bearer dev" };

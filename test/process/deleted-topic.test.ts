@@ -1,7 +1,7 @@
 /** Readers that wait on a topic while it is deleted, on real nodes with one thread and with two. */
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { type Server, startServer, temporaryDirectory } from "./server.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 /** Shorter than the waits: a reader that is not woken fails the test. */
 setDefaultTimeout(50_000);

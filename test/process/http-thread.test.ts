@@ -3,13 +3,13 @@ import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { freePorts } from "../cluster/ports.ts";
-import { untilReady } from "../console/nodes.ts";
-import { cleanEnvironment, temporaryDirectory } from "./server.ts";
+import { untilReady } from "../tools/process/nodes.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { cleanEnvironment, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(60_000); // Of use where much else runs.
 const DEDICATED = { RF_HA_DEDICATED_WORKER: "1" };
-const TRAPPED = [process.execPath, join(import.meta.dir, "trapped-main.ts")];
+const TRAPPED = [process.execPath, join(import.meta.dir, "../tools/process/trapped-main.ts")];
 const headers = { authorization: "Bearer dev" };
 const directory = temporaryDirectory();
 const children: Subprocess[] = [];

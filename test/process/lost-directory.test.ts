@@ -8,7 +8,7 @@ import {
   serverCommand,
   startServer,
   temporaryDirectory,
-} from "./server.ts";
+} from "../tools/process/server.ts";
 
 setDefaultTimeout(60_000);
 const directory = temporaryDirectory();

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Server, startServer, temporaryDirectory } from "./server.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(120_000);
 const directory = temporaryDirectory();

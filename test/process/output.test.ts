@@ -3,8 +3,8 @@ import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { freePorts } from "../cluster/ports.ts";
-import { cleanEnvironment, serverCommand, temporaryDirectory } from "./server.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { cleanEnvironment, serverCommand, temporaryDirectory } from "../tools/process/server.ts";
 
 setDefaultTimeout(60_000); // Of use where much else runs.
 const directory = temporaryDirectory();

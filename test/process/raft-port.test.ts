@@ -9,11 +9,11 @@ import {
   readChallenge,
   writeHello,
 } from "../../src/transport/handshake-codec.ts";
-import { ayder } from "../cli/ayder.ts";
-import { freePorts } from "../cluster/ports.ts";
-import { startNodes, untilReady } from "../console/nodes.ts";
-import { RawPeer } from "../transport/raw-peer.ts";
-import { startServer, temporaryDirectory } from "./server.ts";
+import { ayder } from "../tools/process/ayder.ts";
+import { startNodes, untilReady } from "../tools/process/nodes.ts";
+import { freePorts } from "../tools/process/ports.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { RawPeer } from "../tools/transport/raw-peer.ts";
 
 const directory = temporaryDirectory();
 afterAll(() => directory.remove());

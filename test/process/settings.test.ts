@@ -3,8 +3,8 @@ import { afterAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { unknownVariables } from "../../src/config/unknown-variables.ts";
-import { ayder, spawnAyder } from "../cli/ayder.ts";
-import { serverCommand, startServer, temporaryDirectory } from "./server.ts";
+import { ayder, spawnAyder } from "../tools/process/ayder.ts";
+import { serverCommand, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const directory = temporaryDirectory();
 afterAll(() => directory.remove());

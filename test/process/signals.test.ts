@@ -3,8 +3,8 @@ import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
-import { Authority } from "../transport/certificates.ts";
-import { type Server, startServer, temporaryDirectory } from "./server.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { Authority } from "../tools/transport/certificates.ts";
 
 setDefaultTimeout(60_000); // Of use where much else runs.
 const directory = temporaryDirectory();

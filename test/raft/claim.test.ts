@@ -10,7 +10,7 @@ import {
   type Options,
   Solo,
   term,
-} from "./harness.ts";
+} from "../tools/raft/harness.ts";
 
 /** Held 1@1 … 4@2 in term 3, commit index 3; of that 1@1 and 2@1 are left. */
 const LOST: Options = {

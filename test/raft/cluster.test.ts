@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { forEachSeed } from "../sim/random.ts";
-import { anyFaults, Chaos } from "./chaos.ts";
+import { anyFaults, Chaos } from "../tools/raft/chaos.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 test("figure 3 holds under faults, and the cluster recovers from them", () => {
   const total = {

@@ -4,8 +4,8 @@ import { decodeMessage, encodeMessage } from "../../src/raft/codec.ts";
 import { decodeConfChange, decodeConfiguration } from "../../src/raft/config-codec.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { Message } from "../../src/raft/types.ts";
-import { forEachSeed } from "../sim/random.ts";
-import { entriesOf, id, ids, index, term } from "./harness.ts";
+import { entriesOf, id, ids, index, term } from "../tools/raft/harness.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const at = { from: id("n1"), to: id("n2"), term: term(7) };
 const hint = { commit: index(5), commitTerm: term(2) };

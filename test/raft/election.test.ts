@@ -1,6 +1,5 @@
 /** Leader election: paper section 5.1, 5.2, 5.4.1; dissertation 4.2.3 and 9.6 (pre-vote, leases). */
 import { describe, expect, test } from "bun:test";
-import { forEachSeed } from "../sim/random.ts";
 import {
   ballot,
   Cluster,
@@ -13,7 +12,8 @@ import {
   type Options,
   Solo,
   term,
-} from "./harness.ts";
+} from "../tools/raft/harness.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const PLAIN: Options = { preVote: false, checkQuorum: false };
 const ask = (last: number, lastTerm: number, transfer = false) =>

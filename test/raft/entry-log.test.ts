@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { EntryLog } from "../../src/raft/entry-log.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { Entry } from "../../src/raft/types.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
-import { entriesOf, index, term, text } from "./harness.ts";
+import { entriesOf, index, term, text } from "../tools/raft/harness.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 function logOf(...terms: number[]): EntryLog {
   const log = new EntryLog();

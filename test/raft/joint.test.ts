@@ -1,7 +1,7 @@
 /** Goal: in a joint configuration nothing is decided by one half alone: votes, quorums, reads. */
 import { describe, expect, test } from "bun:test";
 import type { Configuration } from "../../src/raft/types.ts";
-import { ballot, from, id, ids, index, Solo, term } from "./harness.ts";
+import { ballot, from, id, ids, index, Solo, term } from "../tools/raft/harness.ts";
 
 /** From n1 n4 n5 to n1 n2 n3. */
 const JOINT: Configuration = {

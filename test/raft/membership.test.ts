@@ -17,8 +17,8 @@ import {
   simpleChange,
 } from "../../src/raft/membership.ts";
 import type { Configuration, MembershipChange, Transition } from "../../src/raft/types.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
-import { id, ids } from "./harness.ts";
+import { id, ids } from "../tools/raft/harness.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 /** `v1 l2 r3`: add voter 1, add learner 2, remove 3. */
 const changes = (script: string): MembershipChange[] =>

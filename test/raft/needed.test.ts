@@ -1,6 +1,6 @@
 /** What of its log a leader's peers still need. */
 import { expect, test } from "bun:test";
-import { bytes, entriesOf, from, id, index, newCore, Solo, term } from "./harness.ts";
+import { bytes, entriesOf, from, id, index, newCore, Solo, term } from "../tools/raft/harness.ts";
 
 const needed = ({ core }: Solo) => Object.fromEntries(core.neededFrom()) as Record<string, number>;
 

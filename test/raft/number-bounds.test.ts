@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { Message } from "../../src/raft/types.ts";
-import { ballot, entriesOf, from, ids, index, newCore, Solo, term } from "./harness.ts";
+import { ballot, entriesOf, from, ids, index, newCore, Solo, term } from "../tools/raft/harness.ts";
 
 const MAX = Number.MAX_SAFE_INTEGER;
 const WRONG = [MAX + 1, 2 ** 60, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY];

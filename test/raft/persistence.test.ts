@@ -3,7 +3,17 @@ import { describe, expect, test } from "bun:test";
 import { encodeConfChange } from "../../src/raft/config-codec.ts";
 import type { Core } from "../../src/raft/core.ts";
 import type { Entry, Output } from "../../src/raft/types.ts";
-import { ballot, bytes, entriesOf, from, id, index, newCore, Solo, term } from "./harness.ts";
+import {
+  ballot,
+  bytes,
+  entriesOf,
+  from,
+  id,
+  index,
+  newCore,
+  Solo,
+  term,
+} from "../tools/raft/harness.ts";
 
 const append = (prev: number, prevTerm: number, terms: number[], commit = 0) =>
   ({

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Inflights, Progress } from "../../src/raft/progress.ts";
-import { forEachSeed } from "../sim/random.ts";
-import { index } from "./harness.ts";
+import { index } from "../tools/raft/harness.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const progress = (match: number, next: number): Progress =>
   new Progress(index(match), index(next), new Inflights(3));

@@ -7,8 +7,8 @@ import {
   majorityVote,
 } from "../../src/raft/quorum.ts";
 import type { NodeId } from "../../src/raft/types.ts";
-import { forEachSeed } from "../sim/random.ts";
-import { ids } from "./harness.ts";
+import { ids } from "../tools/raft/harness.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const lookUp = (values: Record<string, number>) => (name: NodeId) => values[name] ?? 0;
 const ballots = (values: Record<string, boolean>) => (name: NodeId) => values[name];

@@ -1,6 +1,6 @@
 /** Linearizable reads without writing: dissertation 6.4, paper section 8. */
 import { expect, test } from "bun:test";
-import { Cluster, from, id, index, Solo, term } from "./harness.ts";
+import { Cluster, from, id, index, Solo, term } from "../tools/raft/harness.ts";
 
 const confirm = (peer: string, round: number) =>
   from(peer, 1, { type: "heartbeat_response", round });

@@ -2,7 +2,18 @@
 import { describe, expect, test } from "bun:test";
 import { configurationOf, EMPTY_CONFIGURATION } from "../../src/raft/membership.ts";
 import type { MembershipChange } from "../../src/raft/types.ts";
-import { ballot, bytes, Cluster, entriesOf, from, id, ids, index, Solo, term } from "./harness.ts";
+import {
+  ballot,
+  bytes,
+  Cluster,
+  entriesOf,
+  from,
+  id,
+  ids,
+  index,
+  Solo,
+  term,
+} from "../tools/raft/harness.ts";
 
 const add = (name: string): MembershipChange => ({ type: "add_voter", id: id(name) });
 const learn = (name: string): MembershipChange => ({ type: "add_learner", id: id(name) });

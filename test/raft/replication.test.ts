@@ -11,7 +11,7 @@ import {
   Solo,
   term,
   text,
-} from "./harness.ts";
+} from "../tools/raft/harness.ts";
 
 const append = (prev: number, prevTerm: number, terms: number[], commit = 0) =>
   ({

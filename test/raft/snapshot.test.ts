@@ -1,7 +1,18 @@
 /** Compaction, snapshots (paper section 7), and payloads that left memory. */
 import { describe, expect, test } from "bun:test";
 import { configurationOf } from "../../src/raft/membership.ts";
-import { bytes, Cluster, entriesOf, from, id, ids, index, newCore, Solo, term } from "./harness.ts";
+import {
+  bytes,
+  Cluster,
+  entriesOf,
+  from,
+  id,
+  ids,
+  index,
+  newCore,
+  Solo,
+  term,
+} from "../tools/raft/harness.ts";
 
 const offer = (at: number, atTerm: number, voters = "n1 n2 n3") =>
   ({

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { InitialState } from "../../src/raft/core.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { Configuration, TermRun } from "../../src/raft/types.ts";
-import { entriesOf, id, ids, index, newCore, type Options, term } from "./harness.ts";
+import { entriesOf, id, ids, index, newCore, type Options, term } from "../tools/raft/harness.ts";
 
 const votersOf = (...voters: string[]): Configuration => ({
   ...configurationOf([]),

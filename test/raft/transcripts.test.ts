@@ -4,9 +4,9 @@
  */
 import { expect, test } from "bun:test";
 import { Glob } from "bun";
-import { Transcript } from "./transcript.ts";
+import { Transcript } from "../tools/raft/transcript.ts";
 
-const folder = new URL("../scripts/", import.meta.url).pathname;
+const folder = new URL("transcripts/", import.meta.url).pathname;
 
 for (const name of [...new Glob("*.txt").scanSync(folder)].sort()) {
   test(`script ${name} does what it did`, async () => {

@@ -1,7 +1,18 @@
 /** Leadership transfer: dissertation 3.10. */
 import { describe, expect, test } from "bun:test";
 import { configurationOf } from "../../src/raft/membership.ts";
-import { ballot, bytes, Cluster, from, id, ids, index, newCore, Solo, term } from "./harness.ts";
+import {
+  ballot,
+  bytes,
+  Cluster,
+  from,
+  id,
+  ids,
+  index,
+  newCore,
+  Solo,
+  term,
+} from "../tools/raft/harness.ts";
 
 const leads = (cluster: Cluster, name: string) => cluster.core(name).role === "leader";
 

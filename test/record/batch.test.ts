@@ -11,7 +11,7 @@ import {
 } from "../../src/record/batch-header.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
 import { BATCH_BYTES_TARGET } from "../../src/record/format.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 const SEED = partitionSeed(7, 3);
 

@@ -6,7 +6,7 @@ import { licensesText, type Part, partsOf } from "../../src/release/contents.ts"
 import { lock } from "../../src/release/lock.ts";
 import { sbomOf } from "../../src/release/sbom.ts";
 import { TARGETS, targetsNamed } from "../../src/release/targets.ts";
-import { cleanEnvironment, temporaryDirectory } from "../process/server.ts";
+import { cleanEnvironment, temporaryDirectory } from "../tools/process/server.ts";
 
 const COMMIT = "0123456789ab";
 setDefaultTimeout(60_000); // Of use where much else runs.

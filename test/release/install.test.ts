@@ -7,7 +7,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "no
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { TARGETS } from "../../src/release/targets.ts";
-import { temporaryDirectory } from "../process/server.ts";
+import { temporaryDirectory } from "../tools/process/server.ts";
 
 const SCRIPT = join(import.meta.dir, "../../src/deploy/install.sh");
 const SHELLS = [["sh"], ["dash"], ["busybox", "sh"], ["bash"]].filter(([shell = ""]) =>

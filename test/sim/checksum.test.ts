@@ -1,9 +1,9 @@
 /** Goal: a node whose state is not that of the others ends, before it answers much from it. */
 import { afterEach, expect, test } from "bun:test";
 import { Machine } from "../../src/machine/machine.ts";
-import { stored } from "../node/as-promises.ts";
-import { running } from "./life.ts";
-import { Script } from "./script.ts";
+import { stored } from "../tools/node/as-promises.ts";
+import { running } from "../tools/sim/life.ts";
+import { Script } from "../tools/sim/script.ts";
 
 const { apply } = Machine.prototype;
 afterEach(() => {

@@ -1,7 +1,7 @@
 /** A cluster is founded once, on empty disks of a majority, and lost disks found no other. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
-import { Script } from "./script.ts";
+import { Script } from "../tools/sim/script.ts";
 
 setDefaultTimeout(120_000);
 

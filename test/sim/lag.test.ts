@@ -6,9 +6,9 @@
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import type { Plan } from "./plan.ts";
-import { Script } from "./script.ts";
-import type { SimNode } from "./sim-node.ts";
+import type { Plan } from "../tools/sim/plan.ts";
+import { Script } from "../tools/sim/script.ts";
+import type { SimNode } from "../tools/sim/sim-node.ts";
 
 setDefaultTimeout(120_000);
 

@@ -1,8 +1,8 @@
 // A voter comes back without its disk: it has forgotten what it acknowledged, so its vote must not
 // count, also not for a node that has just started or that has never heard of the disk.
 import { expect, test } from "bun:test";
-import { Script } from "./script.ts";
-import type { SimNode } from "./sim-node.ts";
+import { Script } from "../tools/sim/script.ts";
+import type { SimNode } from "../tools/sim/sim-node.ts";
 
 const LONG_MS = 10_000;
 

@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import type { ProduceOutcome, ProduceRequest } from "../../src/node/api.ts";
 import type { Node } from "../../src/node/node.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import { Script } from "./script.ts";
+import { Script } from "../tools/sim/script.ts";
 
 setDefaultTimeout(120_000);
 

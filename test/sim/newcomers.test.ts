@@ -1,7 +1,7 @@
 /** Members that know less than others of who is a member. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
-import { Script } from "./script.ts";
+import { Script } from "../tools/sim/script.ts";
 
 setDefaultTimeout(120_000);
 

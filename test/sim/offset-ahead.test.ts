@@ -5,8 +5,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Node } from "../../src/node/node.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
-import { Script } from "./script.ts";
-import type { SimNode } from "./sim-node.ts";
+import { Script } from "../tools/sim/script.ts";
+import type { SimNode } from "../tools/sim/sim-node.ts";
 
 setDefaultTimeout(120_000);
 

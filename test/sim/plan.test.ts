@@ -1,6 +1,6 @@
 /** Goal: plans ask of the product what it promises, and no more. Method: the plans of many seeds. */
 import { expect, test } from "bun:test";
-import { LATER_FAULT_KINDS, planOf, VERSION_2_SEED } from "./plan.ts";
+import { LATER_FAULT_KINDS, planOf, VERSION_2_SEED } from "../tools/sim/plan.ts";
 
 /** The most that a seed's load and its faults leave behind for one follower is far less. */
 const AMPLE_BYTES = 2 ** 30;

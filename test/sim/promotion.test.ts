@@ -1,7 +1,7 @@
 /** When a learner may become a voter. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
-import { Script } from "./script.ts";
+import { Script } from "../tools/sim/script.ts";
 
 setDefaultTimeout(120_000);
 

@@ -4,11 +4,11 @@ import { utf8 } from "../../src/lib/bytes.ts";
 import type { ConsumePage } from "../../src/node/api.ts";
 import type { Node } from "../../src/node/node.ts";
 import { BatchBuilder } from "../../src/record/batch-builder.ts";
-import { produced } from "../node/as-promises.ts";
-import type { Plan } from "./plan.ts";
-import { Script } from "./script.ts";
-import type { SimNode } from "./sim-node.ts";
-import { pageOf, TOPIC } from "./workload.ts";
+import { produced } from "../tools/node/as-promises.ts";
+import type { Plan } from "../tools/sim/plan.ts";
+import { Script } from "../tools/sim/script.ts";
+import type { SimNode } from "../tools/sim/sim-node.ts";
+import { pageOf, TOPIC } from "../tools/sim/workload.ts";
 
 const COUNT = 60;
 const SMALL: Partial<Plan> = {

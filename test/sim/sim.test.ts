@@ -4,10 +4,10 @@
  */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { commandOf } from "./command.ts";
-import { type Overrides, VERSION_2_SEED } from "./plan.ts";
-import { type Report, simulate } from "./simulation.ts";
-import { Totals } from "./totals.ts";
+import { commandOf } from "../tools/sim/command.ts";
+import { type Overrides, VERSION_2_SEED } from "../tools/sim/plan.ts";
+import { type Report, simulate } from "../tools/sim/simulation.ts";
+import { Totals } from "../tools/sim/totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "30");
 /** Seeds of plans of version 2: those from the first on, and some at random. */

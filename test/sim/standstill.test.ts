@@ -1,7 +1,7 @@
 /** A member that hears its leader and yet gets no further: it says so, and so does the leader. */
 import { expect, test } from "bun:test";
-import { Script } from "./script.ts";
-import type { SimNode } from "./sim-node.ts";
+import { Script } from "../tools/sim/script.ts";
+import type { SimNode } from "../tools/sim/sim-node.ts";
 
 test("a follower whose log stands still is neither ready nor healthy until it moves again", async () => {
   const script = new Script({ spares: 0 });

@@ -4,7 +4,7 @@
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Node } from "../../src/node/node.ts";
-import { Script } from "./script.ts";
+import { Script } from "../tools/sim/script.ts";
 
 setDefaultTimeout(120_000);
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { Random } from "../sim/random.ts";
-import { CHECKPOINTS, CheckpointNode } from "./checkpoint-support.ts";
-import { type CrashRule, PartitionDisk } from "./partition-disk.ts";
+import { Random } from "../tools/random.ts";
+import { CHECKPOINTS, CheckpointNode } from "../tools/storage/checkpoint-support.ts";
+import { type CrashRule, PartitionDisk } from "../tools/storage/partition-disk.ts";
 
 type Durable = {
   readonly index: number;

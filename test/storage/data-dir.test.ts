@@ -12,8 +12,8 @@ import {
   refuseHalfRestored,
 } from "../../src/storage/data-dir.ts";
 import { HardStateFile } from "../../src/storage/hard-state.ts";
-import { Random } from "../sim/random.ts";
-import { type Fate, SimDisk } from "../sim/sim-disk.ts";
+import { Random } from "../tools/random.ts";
+import { type Fate, SimDisk } from "../tools/sim/sim-disk.ts";
 
 const INITIAL = { clusterId: null, incarnation: "8a4f" };
 const OTHER = { clusterId: "c", incarnation: "other" };

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { JournalDamaged } from "../../src/storage/journal/damage.ts";
-import { Random } from "../sim/random.ts";
-import { type Fate, SimDisk } from "../sim/sim-disk.ts";
-import { entryOf } from "./journal-fixture.ts";
-import { ShardDisk } from "./shard-support.ts";
+import { Random } from "../tools/random.ts";
+import { type Fate, SimDisk } from "../tools/sim/sim-disk.ts";
+import { entryOf } from "../tools/storage/journal-fixture.ts";
+import { ShardDisk } from "../tools/storage/shard-support.ts";
 
 const FATES: readonly (Fate | "mixed")[] = ["lost", "kept", "mixed"];
 

@@ -9,9 +9,9 @@ import {
   HardStateUnsupported,
   INITIAL_HARD_STATE,
 } from "../../src/storage/hard-state.ts";
-import { forEachSeed, Random } from "../sim/random.ts";
-import { type Fate, SimDisk } from "../sim/sim-disk.ts";
-import { at, inTerm } from "./journal-fixture.ts";
+import { forEachSeed, Random } from "../tools/random.ts";
+import { type Fate, SimDisk } from "../tools/sim/sim-disk.ts";
+import { at, inTerm } from "../tools/storage/journal-fixture.ts";
 
 const PATH = "hard-state";
 const IDENTITY = 77;

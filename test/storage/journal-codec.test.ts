@@ -15,8 +15,8 @@ import {
   segmentIdOf,
   segmentPath,
 } from "../../src/storage/journal/segment.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
-import { at, entryOf, inTerm } from "./journal-fixture.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
+import { at, entryOf, inTerm } from "../tools/storage/journal-fixture.ts";
 
 const safeInteger = (random: Random) => random.below(2 ** 21) * 2 ** 32 + random.u32();
 

@@ -9,8 +9,8 @@ import { openSegments } from "../../src/storage/journal/files.ts";
 import { KIND_ENTRY } from "../../src/storage/journal/frame.ts";
 import type { CoveredEnd } from "../../src/storage/journal/remainder.ts";
 import { walkFrames } from "../../src/storage/journal/walk.ts";
-import { forEachSeed, Random } from "../sim/random.ts";
-import type { SimDisk } from "../sim/sim-disk.ts";
+import { forEachSeed, Random } from "../tools/random.ts";
+import type { SimDisk } from "../tools/sim/sim-disk.ts";
 import {
   at,
   DIRECTORY,
@@ -21,7 +21,7 @@ import {
   REPLACED_LAST,
   usedSegments,
   writtenWithReplaced,
-} from "./journal-fixture.ts";
+} from "../tools/storage/journal-fixture.ts";
 
 const LAST = REPLACED_LAST;
 const ENDS: readonly CoveredEnd[] = [

@@ -6,8 +6,8 @@
 import { expect, test } from "bun:test";
 import type { Entry } from "../../src/raft/types.ts";
 import type { Journal } from "../../src/storage/journal/journal.ts";
-import { Random } from "../sim/random.ts";
-import type { Fate, SimDisk } from "../sim/sim-disk.ts";
+import { Random } from "../tools/random.ts";
+import type { Fate, SimDisk } from "../tools/sim/sim-disk.ts";
 import {
   at,
   entriesOf,
@@ -19,7 +19,7 @@ import {
   newDisk,
   openJournal,
   recoverLog,
-} from "./journal-fixture.ts";
+} from "../tools/storage/journal-fixture.ts";
 
 const FATES: readonly Fate[] = ["lost", "kept", "torn"];
 /** More combinations than that are sampled. */

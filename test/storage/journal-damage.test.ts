@@ -1,8 +1,8 @@
 /** Goal: damage to what was durable is found and named, never cut off and never read as data. */
 import { expect, test } from "bun:test";
 import { JournalDamaged, JournalUnsupported } from "../../src/storage/journal/damage.ts";
-import { forEachSeed, Random } from "../sim/random.ts";
-import type { SimDisk } from "../sim/sim-disk.ts";
+import { forEachSeed, Random } from "../tools/random.ts";
+import type { SimDisk } from "../tools/sim/sim-disk.ts";
 import {
   at,
   DIRECTORY,
@@ -14,7 +14,7 @@ import {
   newDisk,
   openJournal,
   recoverLog,
-} from "./journal-fixture.ts";
+} from "../tools/storage/journal-fixture.ts";
 
 const SEGMENT_BYTES = 768;
 const ENTRIES = 24;

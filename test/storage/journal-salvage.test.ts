@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import type { Entry } from "../../src/raft/types.ts";
 import { JournalDamaged } from "../../src/storage/journal/damage.ts";
 import { readClaim } from "../../src/storage/journal/truncated-log.ts";
-import { Random } from "../sim/random.ts";
-import type { SimDisk } from "../sim/sim-disk.ts";
+import { Random } from "../tools/random.ts";
+import type { SimDisk } from "../tools/sim/sim-disk.ts";
 import {
   at,
   DIRECTORY,
@@ -19,8 +19,8 @@ import {
   REPLACED_LAST,
   usedSegments,
   writtenWithReplaced,
-} from "./journal-fixture.ts";
-import { ShardDisk, workedShard } from "./shard-support.ts";
+} from "../tools/storage/journal-fixture.ts";
+import { ShardDisk, workedShard } from "../tools/storage/shard-support.ts";
 
 const LAST = REPLACED_LAST;
 const CLAIM = { index: at(LAST), term: inTerm(3) };

@@ -1,7 +1,7 @@
 /** Goal: what lies behind a cut is gone for good. The torn states are made by hand, byte by byte. */
 import { expect, test } from "bun:test";
-import { Random } from "../sim/random.ts";
-import type { SimDisk } from "../sim/sim-disk.ts";
+import { Random } from "../tools/random.ts";
+import type { SimDisk } from "../tools/sim/sim-disk.ts";
 import {
   at,
   DIRECTORY,
@@ -12,7 +12,7 @@ import {
   newDisk,
   openJournal,
   recoverLog,
-} from "./journal-fixture.ts";
+} from "../tools/storage/journal-fixture.ts";
 
 const HEADER = 64;
 const FRAME = 48 + 32;

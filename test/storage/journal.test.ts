@@ -9,9 +9,9 @@ import { JournalUnsupported } from "../../src/storage/journal/damage.ts";
 import { frameBytes } from "../../src/storage/journal/frame.ts";
 import type { Journal } from "../../src/storage/journal/journal.ts";
 import { JournalFull } from "../../src/storage/journal/preallocated.ts";
-import { forEachSeed, Random } from "../sim/random.ts";
-import { SimClock, settle } from "../sim/sim-clock.ts";
-import type { SimDisk } from "../sim/sim-disk.ts";
+import { forEachSeed, Random } from "../tools/random.ts";
+import { SimClock, settle } from "../tools/sim/sim-clock.ts";
+import type { SimDisk } from "../tools/sim/sim-disk.ts";
 import {
   at,
   DIRECTORY,
@@ -24,7 +24,7 @@ import {
   openJournal,
   recoverLog,
   SEGMENT_BYTES,
-} from "./journal-fixture.ts";
+} from "../tools/storage/journal-fixture.ts";
 
 const lost = (disk: SimDisk) => disk.afterCrash(() => "lost", new Random(1));
 

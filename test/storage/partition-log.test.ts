@@ -1,9 +1,15 @@
 import { expect, test } from "bun:test";
 import type { PartitionLog } from "../../src/storage/partitions/log.ts";
 import type { PartitionStore } from "../../src/storage/partitions/store.ts";
-import { Random } from "../sim/random.ts";
-import { PartitionDisk } from "./partition-disk.ts";
-import { appendSome, expectedPage, Model, openStore, pageOf } from "./partition-support.ts";
+import { Random } from "../tools/random.ts";
+import { PartitionDisk } from "../tools/storage/partition-disk.ts";
+import {
+  appendSome,
+  expectedPage,
+  Model,
+  openStore,
+  pageOf,
+} from "../tools/storage/partition-support.ts";
 
 const SEEDS = process.env["SEED"] === undefined ? 25 : 1;
 const FIRST_SEED = Number(process.env["SEED"] ?? 1);

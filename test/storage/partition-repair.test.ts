@@ -5,9 +5,15 @@ import { PartitionDamaged } from "../../src/storage/partitions/damaged.ts";
 import type { PartitionLog } from "../../src/storage/partitions/log.ts";
 import { type DamagedRange, RepairRefused } from "../../src/storage/partitions/repair.ts";
 import type { PartitionStore } from "../../src/storage/partitions/store.ts";
-import { Random } from "../sim/random.ts";
-import { SimDisk } from "../sim/sim-disk.ts";
-import { appendSome, DIRECTORY, Model, openStore, pageOf } from "./partition-support.ts";
+import { Random } from "../tools/random.ts";
+import { SimDisk } from "../tools/sim/sim-disk.ts";
+import {
+  appendSome,
+  DIRECTORY,
+  Model,
+  openStore,
+  pageOf,
+} from "../tools/storage/partition-support.ts";
 
 const OPTIONS = { segmentBytes: 90_000, tailBytes: 1 };
 const ALL = { start: 0, limit: 1e9, maxBytes: 1e12 };

@@ -4,9 +4,9 @@ import { encodeRecord } from "../../src/record/batch-builder.ts";
 import { OffsetTrimmed, PartitionDamaged } from "../../src/storage/partitions/damaged.ts";
 import type { PartitionLog } from "../../src/storage/partitions/log.ts";
 import { FilesClosed, SegmentFiles } from "../../src/storage/partitions/segment-files.ts";
-import { Random } from "../sim/random.ts";
-import { SimDisk } from "../sim/sim-disk.ts";
-import { PartitionDisk } from "./partition-disk.ts";
+import { Random } from "../tools/random.ts";
+import { SimDisk } from "../tools/sim/sim-disk.ts";
+import { PartitionDisk } from "../tools/storage/partition-disk.ts";
 import {
   appendSome,
   DIRECTORY,
@@ -15,7 +15,7 @@ import {
   nextTurn,
   openStore,
   pageOf,
-} from "./partition-support.ts";
+} from "../tools/storage/partition-support.ts";
 
 const ALL = { start: 0, limit: 1e9, maxBytes: 1e12 };
 

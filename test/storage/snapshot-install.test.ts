@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { DiskFull } from "../../src/env/disk.ts";
 import { SnapshotRefused } from "../../src/storage/snapshots/check.ts";
-import { Random } from "../sim/random.ts";
-import type { SimDisk } from "../sim/sim-disk.ts";
-import { CHECKPOINTS, copyState, type State } from "./checkpoint-support.ts";
-import { entryOf } from "./journal-fixture.ts";
-import { announcementOf, ShardDisk, send, workedShard } from "./shard-support.ts";
+import { Random } from "../tools/random.ts";
+import type { SimDisk } from "../tools/sim/sim-disk.ts";
+import { CHECKPOINTS, copyState, type State } from "../tools/storage/checkpoint-support.ts";
+import { entryOf } from "../tools/storage/journal-fixture.ts";
+import { announcementOf, ShardDisk, send, workedShard } from "../tools/storage/shard-support.ts";
 
 const leader = await workedShard(1, 6);
 const held = leader.checkpoints.hold();

@@ -7,7 +7,7 @@ import { parseJsonText } from "../../src/stream/codecs/json.ts";
 import { JoinRun } from "../../src/stream/join.ts";
 import { parseJoinRequest } from "../../src/stream/join-request.ts";
 import { toJson } from "../../src/stream/json-output.ts";
-import { canonical, feedAll } from "./records.ts";
+import { canonical, feedAll } from "../tools/stream/records.ts";
 
 type AvroCase = { binary: string; json: string; wrapped: string };
 type ProtoCase = { binary: string; json: string; value: Record<string, unknown> };

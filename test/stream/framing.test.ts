@@ -6,7 +6,7 @@ import { DecoderCache } from "../../src/stream/codecs/decoder-cache.ts";
 import { toJson } from "../../src/stream/json-output.ts";
 import { QueryRun } from "../../src/stream/query.ts";
 import { parseQueryRequest } from "../../src/stream/query-request.ts";
-import { feedAll } from "./records.ts";
+import { feedAll } from "../tools/stream/records.ts";
 
 const BASE: DecodeSpec = {
   type: "avro",

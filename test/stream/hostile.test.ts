@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { DecodeSpec } from "../../src/stream/codecs/decoder.ts";
 import { DecoderCache } from "../../src/stream/codecs/decoder-cache.ts";
 import { memoryOf } from "../../src/stream/value.ts";
-import { forEachSeed } from "../sim/random.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const BASE: DecodeSpec = {
   type: "avro",

@@ -4,9 +4,9 @@ import { parseJsonText } from "../../src/stream/codecs/json.ts";
 import { JoinRun } from "../../src/stream/join.ts";
 import { parseJoinRequest } from "../../src/stream/join-request.ts";
 import { toJson } from "../../src/stream/json-output.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
-import { canonical, feedAll, jsonText, type TestRecord } from "./records.ts";
-import { referenceJoin, UNDECODABLE } from "./reference.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
+import { canonical, feedAll, jsonText, type TestRecord } from "../tools/stream/records.ts";
+import { referenceJoin, UNDECODABLE } from "../tools/stream/reference.ts";
 
 const decoders = new DecoderCache();
 const side = { topic: "t", partition: 0, limit: 10_000 };

@@ -5,9 +5,9 @@ import { toJson } from "../../src/stream/json-output.ts";
 import { QueryRun } from "../../src/stream/query.ts";
 import { parseQueryRequest, parseViewRequest } from "../../src/stream/query-request.ts";
 import { ViewState } from "../../src/stream/view.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
-import { canonical, feedAll, jsonText, type TestRecord } from "./records.ts";
-import { referenceQuery, UNDECODABLE } from "./reference.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
+import { canonical, feedAll, jsonText, type TestRecord } from "../tools/stream/records.ts";
+import { referenceQuery, UNDECODABLE } from "../tools/stream/reference.ts";
 
 const decoders = new DecoderCache();
 const source = { topic: "t", partition: 0, limit: 10_000 };

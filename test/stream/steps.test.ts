@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { toJson } from "../../src/stream/json-output.ts";
 import { jsonListSteps, runSteps, type Steps, sortSteps } from "../../src/stream/steps.ts";
-import { forEachSeed } from "../sim/random.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 function countSteps(steps: Steps<unknown>): number {
   for (let count = 0; ; count++) if (steps.next().done === true) return count;

@@ -4,8 +4,8 @@ import { DecoderCache } from "../../src/stream/codecs/decoder-cache.ts";
 import { toJson } from "../../src/stream/json-output.ts";
 import { parseViewRequest, type QueryRequest } from "../../src/stream/query-request.ts";
 import { ViewState } from "../../src/stream/view.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
-import { feedAll, type TestRecord } from "./records.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
+import { feedAll, type TestRecord } from "../tools/stream/records.ts";
 
 const decoders = new DecoderCache();
 const LIMITS = { groupsMax: 1000, memoryBytesMax: 1e9 };

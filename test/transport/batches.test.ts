@@ -3,10 +3,10 @@ import { expect, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import type { Batches, BatchesWanted } from "../../src/transport/batch-exchange.ts";
 import { BATCHES_BYTES_MAX } from "../../src/transport/batch-exchange.ts";
-import { Random } from "../sim/random.ts";
-import { SimClock } from "../sim/sim-clock.ts";
-import { MemoryWorld } from "./memory-network.ts";
-import { MemoryNode } from "./memory-nodes.ts";
+import { Random } from "../tools/random.ts";
+import { SimClock } from "../tools/sim/sim-clock.ts";
+import { MemoryWorld } from "../tools/transport/memory-network.ts";
+import { MemoryNode } from "../tools/transport/memory-nodes.ts";
 
 const WANTED: BatchesWanted = {
   topicId: 3,

@@ -45,7 +45,7 @@ import {
   writeSnapshotStatus,
 } from "../../src/transport/snapshot-codec.ts";
 import { isSnapshotFileName } from "../../src/transport/snapshot-types.ts";
-import { forEachSeed, type Random } from "../sim/random.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
 
 const A = "a" as NodeId;
 const B = "b" as NodeId;

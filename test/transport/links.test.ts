@@ -28,10 +28,10 @@ import {
   writeWelcome,
 } from "../../src/transport/handshake-codec.ts";
 import { addMessage, beginMessages, endMessages } from "../../src/transport/raft-payload.ts";
-import { Random } from "../sim/random.ts";
-import { SimClock } from "../sim/sim-clock.ts";
-import { MemoryWorld } from "./memory-network.ts";
-import { MemoryNode } from "./memory-nodes.ts";
+import { Random } from "../tools/random.ts";
+import { SimClock } from "../tools/sim/sim-clock.ts";
+import { MemoryWorld } from "../tools/transport/memory-network.ts";
+import { MemoryNode } from "../tools/transport/memory-nodes.ts";
 
 const newWorld = (): MemoryWorld => new MemoryWorld(new SimClock(), new Random(1));
 const SHAKING: FrameAddress = { shard: SHARD_0, session: NO_SESSION };

@@ -18,8 +18,15 @@ import {
   type Standing,
   writeHello,
 } from "../../src/transport/handshake-codec.ts";
-import { allUp, heartbeat, type NodeOptions, TestNode, until, withNodes } from "./nodes.ts";
-import { RawPeer, SHAKING } from "./raw-peer.ts";
+import {
+  allUp,
+  heartbeat,
+  type NodeOptions,
+  TestNode,
+  until,
+  withNodes,
+} from "../tools/transport/nodes.ts";
+import { RawPeer, SHAKING } from "../tools/transport/raw-peer.ts";
 
 const NOTHING = new Uint8Array(0);
 const SECRET = "0123456789abcdef0123456789abcdef";

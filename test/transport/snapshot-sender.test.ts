@@ -11,9 +11,9 @@ import {
 } from "../../src/transport/snapshot-codec.ts";
 import { SnapshotSender } from "../../src/transport/snapshot-sender.ts";
 import type { SnapshotSource } from "../../src/transport/snapshot-types.ts";
-import { Random } from "../sim/random.ts";
-import { SimClock, settle } from "../sim/sim-clock.ts";
-import { makeSource } from "./memory-nodes.ts";
+import { Random } from "../tools/random.ts";
+import { SimClock, settle } from "../tools/sim/sim-clock.ts";
+import { makeSource } from "../tools/transport/memory-nodes.ts";
 
 const ID = "00000000000000aa";
 const START: SnapshotPlace = { file: 0, position: 0, crc: 0 };

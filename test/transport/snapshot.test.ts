@@ -18,11 +18,11 @@ import {
   SnapshotReceiver,
 } from "../../src/transport/snapshot-receiver.ts";
 import type { SnapshotResult, SnapshotTransfer } from "../../src/transport/snapshot-types.ts";
-import { Random } from "../sim/random.ts";
-import { SimClock, settle } from "../sim/sim-clock.ts";
-import { forEachSeedAsync } from "./each-seed.ts";
-import { MemoryWorld } from "./memory-network.ts";
-import { MemoryNode, MemorySink, makeSource } from "./memory-nodes.ts";
+import { forEachSeedAsync } from "../tools/each-seed.ts";
+import { Random } from "../tools/random.ts";
+import { SimClock, settle } from "../tools/sim/sim-clock.ts";
+import { MemoryWorld } from "../tools/transport/memory-network.ts";
+import { MemoryNode, MemorySink, makeSource } from "../tools/transport/memory-nodes.ts";
 
 const newWorld = (random = new Random(1)): MemoryWorld => new MemoryWorld(new SimClock(), random);
 

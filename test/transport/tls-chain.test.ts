@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { doubtChain } from "../../src/env/tls-chain.ts";
-import { Authority, type NodeCertificate } from "./certificates.ts";
+import { Authority, type NodeCertificate } from "../tools/transport/certificates.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ayder-chain-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -12,8 +12,8 @@ import { doubtNames } from "../../src/env/tls-names.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { createLogger } from "../../src/metrics/log.ts";
 import { peerNetworkOf } from "../../src/server/peer-network.ts";
-import { Authority, type NodeCertificate } from "./certificates.ts";
-import { allUp, heartbeat, TestNode, until, withNodes } from "./nodes.ts";
+import { Authority, type NodeCertificate } from "../tools/transport/certificates.ts";
+import { allUp, heartbeat, TestNode, until, withNodes } from "../tools/transport/nodes.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ayder-tls-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

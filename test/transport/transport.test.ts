@@ -2,9 +2,17 @@
 import { expect, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import type { Message } from "../../src/raft/types.ts";
-import { Random } from "../sim/random.ts";
-import { MemorySink, makeSource } from "./memory-nodes.ts";
-import { allUp, append, FRAME_BYTES_MAX, heartbeat, TestNode, until, withNodes } from "./nodes.ts";
+import { Random } from "../tools/random.ts";
+import { MemorySink, makeSource } from "../tools/transport/memory-nodes.ts";
+import {
+  allUp,
+  append,
+  FRAME_BYTES_MAX,
+  heartbeat,
+  TestNode,
+  until,
+  withNodes,
+} from "../tools/transport/nodes.ts";
 
 const roundOf = (message: Message): number => (message.type === "heartbeat" ? message.round : -1);
 

@@ -1,0 +1,84 @@
+/** `bun test/tools/cluster/run.ts --scenario NAME --seed N --seconds S`: one scenario, one verdict. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { toNdjson } from "../history/operations.ts";
+import { Clocks } from "./clocks.ts";
+import { Cluster } from "./cluster.ts";
+import { execute } from "./execute.ts";
+import { exitCodeOf, reportText } from "./report.ts";
+import { SCENARIOS } from "./scenarios.ts";
+import { SmallDisks } from "./small-disks.ts";
+import { appendRun } from "./totals.ts";
+
+const { values } = parseArgs({
+  options: {
+    scenario: { type: "string" },
+    seed: { type: "string" },
+    seconds: { type: "string", default: "20" },
+    nodes: { type: "string" },
+    clients: { type: "string", default: "8" },
+    "pause-ms": { type: "string", default: "10" },
+    /** `NAME=VALUE` for every node, such as `RF_HA_WRITE_CONCERN=1`, which must be refuted. */
+    env: { type: "string", multiple: true, default: [] },
+    /** Where the history and the logs are left; else they go with a run that passed. */
+    out: { type: "string" },
+    /** A line with what the run came to is appended here; `soak.ts` sums them up. */
+    log: { type: "string" },
+  },
+});
+
+const scenario = SCENARIOS[values.scenario ?? ""];
+if (scenario === undefined) {
+  console.log("usage: --scenario NAME [--seed N] [--seconds S] [--nodes 1|3|5] [--out DIR]");
+  for (const [name, { help }] of Object.entries(SCENARIOS)) console.log(`  ${name}: ${help}`);
+  process.exit(2);
+}
+const size = Number(values.nodes ?? scenario.size);
+const network = size > 1 ? (scenario.network ?? "direct") : "direct";
+const clocks = scenario.clocks === true;
+const smallDisks = scenario.smallDisks === true;
+const obstacle =
+  Cluster.whyNot(network) ??
+  (clocks ? Clocks.whyNot() : null) ??
+  (smallDisks ? SmallDisks.whyNot() : null);
+if (obstacle !== null) {
+  console.log(`${values.scenario}: skipped, ${obstacle}`);
+  process.exit(2);
+}
+const seed = Number(values.seed ?? Date.now() % 1_000_000);
+const directory = values.out ?? mkdtempSync(join(tmpdir(), "ayder-cluster-"));
+mkdirSync(directory, { recursive: true });
+const replay = `--scenario ${values.scenario} --seed ${seed} --seconds ${values.seconds} --nodes ${size}`;
+console.log(`${replay} (files in ${directory})`);
+const begin = performance.now();
+const report = await execute(scenario, {
+  seed,
+  seconds: Number(values.seconds),
+  directory,
+  size,
+  ...(scenario.founders === undefined ? {} : { founders: scenario.founders }),
+  network,
+  clocks,
+  smallDisks,
+  clients: Number(values.clients),
+  pauseMs: Number(values["pause-ms"]),
+  environment: Object.fromEntries(values.env.map((pair) => pair.split(/=(.*)/s).slice(0, 2))),
+});
+const code = exitCodeOf(report);
+if (code !== 0 || values.out !== undefined) {
+  writeFileSync(join(directory, "history.ndjson"), toNdjson(report.operations));
+  writeFileSync(
+    join(directory, "report.txt"),
+    `${replay}\n${reportText(values.scenario ?? "", report)}\n`,
+  );
+} else {
+  rmSync(directory, { recursive: true, force: true });
+}
+if (values.log !== undefined) {
+  const ran = { scenario: values.scenario ?? "", seed, nodes: size, code };
+  appendRun(values.log, { ...ran, seconds: (performance.now() - begin) / 1000 }, report);
+}
+console.log(reportText(`${values.scenario}, seed ${seed}`, report));
+process.exit(code);

@@ -1,0 +1,298 @@
+/** A node in memory with the semantics of the contract and no durability: for tests of the edge. */
+import type {
+  CommitRequest,
+  ConsumeRequest,
+  KvDeleteRequest,
+  KvGetRequest,
+  KvListRequest,
+  KvPutOutcome,
+  KvPutRequest,
+  NodeApi,
+  NodeHealth,
+  PartitionRef,
+  ProduceOutcome,
+  ProduceRequest,
+  RecordWait,
+  Rejected,
+  RetentionPolicy,
+  RetentionRequest,
+  WriteReject,
+} from "../../../src/node/api.ts";
+import { partitionNotFound } from "../../../src/node/reads/find-partition.ts";
+import { partitionOfKey } from "../../../src/record/partitioner.ts";
+import { FakeBackup } from "./fake-backup.ts";
+import { FakeKv } from "./fake-kv.ts";
+import { FakePartition } from "./fake-partition.ts";
+
+const DEFAULT_PARTITIONS = 8;
+
+export class FakeNode implements NodeApi {
+  readonly #topics = new Map<string, FakePartition[]>();
+  readonly #policies = new Map<string, RetentionPolicy>();
+  readonly #kv: FakeKv;
+  #index = 0;
+  #lastTopicId = 0;
+  #turn = 0;
+  /** What every write is rejected with. */
+  rejectWrites: Rejected<WriteReject> | null = null;
+  /** Writes are answered as if `timeout_ms` had passed first. */
+  slowSync = false;
+  /** Thrown by every call, like a bug. */
+  broken: Error | null = null;
+  calls = 0;
+  healthNow: Partial<NodeHealth> = {};
+  now: () => number = Date.now;
+
+  constructor() {
+    this.#kv = new FakeKv(() => this.now());
+  }
+
+  health(): NodeHealth {
+    return {
+      ready: true,
+      reason: "",
+      role: "leader",
+      nodeId: "node1",
+      leaderId: "node1",
+      leaderUrl: null,
+      term: 1,
+      commitIndex: this.#index,
+      appliedIndex: this.#index,
+      durableIndex: this.#index,
+      ...this.healthNow,
+    };
+  }
+
+  leaderUrl(): string | null {
+    return this.health().leaderUrl;
+  }
+
+  async createTopic(topic: string, partitions: number) {
+    const rejected = this.#write();
+    if (rejected !== null) return rejected;
+    const present = this.#topics.get(topic);
+    if (present !== undefined && present.length !== partitions) {
+      const details = { partitions: present.length };
+      return { ok: false, code: "topic_exists", details } as const;
+    }
+    if (present === undefined) this.#create(topic, partitions);
+    return { ok: true, topic, partitions } as const;
+  }
+
+  async deleteTopic(topic: string) {
+    const rejected = this.#write();
+    if (rejected !== null) return rejected;
+    const partitions = this.#topics.get(topic);
+    if (partitions === undefined) return { ok: false, code: "topic_not_found" } as const;
+    this.#topics.delete(topic);
+    for (const partition of partitions) partition.wake();
+    return { ok: true } as const;
+  }
+
+  listTopics() {
+    return [...this.#topics].map(([topic, partitions]) => ({
+      topic,
+      partitions: partitions.length,
+      messages: partitions.reduce((sum, each) => sum + each.endOffset - each.lowWatermark, 0),
+      bytes: partitions.reduce((sum, each) => sum + each.bytes, 0),
+    }));
+  }
+
+  doubt() {
+    return Promise.resolve(null);
+  }
+  describeTopic(topic: string) {
+    const partitions = this.#topics.get(topic);
+    if (partitions === undefined) return { ok: false, code: "topic_not_found" } as const;
+    const partitionList = partitions.map(({ lowWatermark, endOffset, bytes }, partition) => ({
+      partition,
+      lowWatermark,
+      endOffset,
+      bytes,
+    }));
+    const groups = partitions.flatMap((each, partition) =>
+      [...each.committed].map(([group, committedOffset]) => ({
+        group,
+        partition,
+        committedOffset,
+        lag: each.endOffset - Math.max(committedOffset, each.lowWatermark),
+      })),
+    );
+    return { ok: true, topic, partitions: partitions.length, partitionList, groups } as const;
+  }
+
+  listGroups() {
+    return [...this.#topics.keys()].flatMap((topic) => {
+      const found = this.groupsOf(topic);
+      return found.ok ? found.groups.map((position) => ({ topic, ...position })) : [];
+    });
+  }
+
+  async deleteGroup(group: string) {
+    const rejected = this.#write();
+    if (rejected !== null) return rejected;
+    let offsets = 0;
+    for (const partition of [...this.#topics.values()].flat()) {
+      if (partition.committed.delete(group)) offsets++;
+    }
+    if (offsets === 0) return { ok: false, code: "group_not_found" } as const;
+    return { ok: true, offsets } as const;
+  }
+
+  groupsOf(topic: string) {
+    const described = this.describeTopic(topic);
+    return described.ok ? ({ ok: true, groups: described.groups } as const) : described;
+  }
+
+  produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void) {
+    const outcome = this.#produce(request);
+    queueMicrotask(() => done(outcome));
+  }
+
+  #produce(request: ProduceRequest): ProduceOutcome {
+    const rejected = this.#write();
+    if (rejected !== null) return rejected;
+    const { topic, key, idempotencyKey, records, rocket } = request;
+    const partitions = this.#topics.get(topic);
+    const count = partitions?.length ?? DEFAULT_PARTITIONS;
+    const hashed = key ?? idempotencyKey;
+    const turn = hashed === null ? this.#turn++ % count : partitionOfKey(hashed, count);
+    const partition = request.partition ?? turn;
+    if (partition >= count) return partitionNotFound(partition, count);
+    const target = (partitions ?? this.#create(topic, count))[partition];
+    if (target === undefined) throw new Error("unreachable");
+    const id = idempotencyKey === null ? null : Buffer.from(idempotencyKey).toString("hex");
+    const stored = target.append(records, id, this.now());
+    const batchId = rocket || stored.duplicate ? 0 : this.#index;
+    const synced = rocket || stored.duplicate ? null : !this.slowSync;
+    const ackedBy = synced === true ? 1 : 0;
+    const times = { queueUs: 3, syncWaitUs: 5 };
+    const committed = synced === true || stored.duplicate;
+    const ack = { batchId, synced, ackedBy, committed };
+    return { ok: true, partition, ...stored, ...ack, ...times } as const;
+  }
+
+  async consume({ topic, partition, group, offset, topicId = null }: ConsumeRequest) {
+    if (this.broken !== null) throw this.broken;
+    const found = this.#partition({ topic, partition });
+    if (!(found instanceof FakePartition)) return found;
+    const isOther = topicId !== null && topicId !== found.topicId;
+    if (isOther || (offset ?? 0) > found.endOffset) return outOfRange(found);
+    return { ok: true, ...found.page(offset, group) } as const;
+  }
+
+  async waitForRecords({ topic, partition, topicId, offset, timeoutMs, signal }: RecordWait) {
+    const found = this.#partition({ topic, partition });
+    if (!(found instanceof FakePartition) || found.topicId !== topicId) return;
+    await found.wait(offset, timeoutMs, signal);
+  }
+
+  async commitOffset({ topic, partition, group, offset }: CommitRequest) {
+    const found = this.#write() ?? this.#partition({ topic, partition });
+    if (!(found instanceof FakePartition)) return found;
+    const clamped = offset > found.endOffset;
+    const committedOffset = found.commit(group, Math.min(offset, found.endOffset));
+    return { ok: true, committedOffset, clamped } as const;
+  }
+
+  async deleteBefore({ topic, partition, beforeOffset }: PartitionRef & { beforeOffset: number }) {
+    const found = this.#write() ?? this.#partition({ topic, partition });
+    if (!(found instanceof FakePartition)) return found;
+    const clamped = beforeOffset > found.endOffset;
+    const deleted = found.deleteBefore(Math.min(beforeOffset, found.endOffset));
+    return { ok: true, ...deleted, clamped } as const;
+  }
+
+  async setRetention(request: RetentionRequest) {
+    const rejected = this.#write();
+    if (rejected !== null) return rejected;
+    const { topic, partition, ttlMs, maxBytes } = request;
+    const partitions = this.#topics.get(topic);
+    if (topic !== "*" && partitions === undefined) {
+      return { ok: false, code: "topic_not_found" } as const;
+    }
+    if (partitions !== undefined && partition !== null && partition >= partitions.length) {
+      return { ok: false, code: "partition_not_found" } as const;
+    }
+    const id = `${topic} ${partition}`;
+    const old = this.#policies.get(id);
+    this.#policies.set(id, {
+      topic,
+      partition,
+      ttlMs: ttlMs ?? old?.ttlMs ?? null,
+      maxBytes: maxBytes ?? old?.maxBytes ?? null,
+    });
+    return { ok: true } as const;
+  }
+
+  listRetention() {
+    return [...this.#policies.values()];
+  }
+
+  kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void) {
+    const rejected = this.#write();
+    const result = rejected ?? this.#kv.put(request);
+    const outcome = result.ok ? { ...result, ...this.#ack() } : result;
+    queueMicrotask(() => done(outcome));
+  }
+
+  kvGet({ namespace, key }: KvGetRequest) {
+    return this.#kv.get(namespace, key);
+  }
+
+  async kvDelete({ namespace, key, cas }: KvDeleteRequest) {
+    const rejected = this.#write();
+    if (rejected !== null) return rejected;
+    const result = this.#kv.delete(namespace, key, cas);
+    return result.ok ? { ...result, ...this.#ack() } : result;
+  }
+
+  async kvList(request: KvListRequest) {
+    return this.#kv.list(request);
+  }
+
+  kvNamespaces() {
+    return this.#kv.namespaces();
+  }
+
+  lastSyncedIndex() {
+    return this.#index;
+  }
+
+  async beginBackup(): ReturnType<NodeApi["beginBackup"]> {
+    const backup = new FakeBackup(1, 100);
+    backup.index = this.#index;
+    return { ok: true, backup };
+  }
+
+  async compact() {
+    return { checkpointIndex: this.#index, freedBytes: 0 };
+  }
+
+  #ack() {
+    return { batchId: this.#index, synced: !this.slowSync, ackedBy: 1 };
+  }
+
+  #write(): Rejected<WriteReject> | null {
+    this.calls++;
+    if (this.broken !== null) throw this.broken;
+    if (this.rejectWrites === null) this.#index++;
+    return this.rejectWrites;
+  }
+
+  #create(topic: string, partitions: number): FakePartition[] {
+    const topicId = ++this.#lastTopicId;
+    const made = Array.from({ length: partitions }, () => new FakePartition(topicId));
+    this.#topics.set(topic, made);
+    return made;
+  }
+
+  #partition({ topic, partition }: PartitionRef) {
+    const partitions = this.#topics.get(topic);
+    if (partitions === undefined) return { ok: false, code: "topic_not_found" } as const;
+    return partitions[partition] ?? partitionNotFound(partition, partitions.length);
+  }
+}
+
+const outOfRange = ({ endOffset }: FakePartition) =>
+  ({ ok: false, code: "offset_out_of_range", details: { end_offset: endOffset } }) as const;

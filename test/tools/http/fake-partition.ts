@@ -1,0 +1,117 @@
+/** One partition of the fake node: stored batches, the low watermark, and who waits for records. */
+import { sameBytes } from "../../../src/lib/bytes.ts";
+import type { ConsumePage, Produced } from "../../../src/node/api.ts";
+import type { EncodedRecords } from "../../../src/record/batch-builder.ts";
+import {
+  batchBaseOffset,
+  batchCount,
+  batchLength,
+  stampBatch,
+} from "../../../src/record/batch-header.ts";
+import { RecordCursor } from "../../../src/record/batch-reader.ts";
+
+type First = { readonly offset: number; readonly count: number; readonly bytes: Uint8Array };
+
+export class FakePartition {
+  readonly committed = new Map<string, number>();
+  readonly #firsts = new Map<string, First>();
+  #batches: Uint8Array[] = [];
+  #waiting: (() => void)[] = [];
+  readonly topicId: number;
+  lowWatermark = 0;
+  endOffset = 0;
+  bytes = 0;
+
+  constructor(topicId: number) {
+    this.topicId = topicId;
+  }
+
+  append(
+    records: EncodedRecords,
+    idempotencyKey: string | null,
+    nowMs: number,
+  ): Pick<Produced, "firstOffset" | "count" | "duplicate" | "payloadMatches"> {
+    const first = idempotencyKey === null ? undefined : this.#firsts.get(idempotencyKey);
+    if (first !== undefined) {
+      const payloadMatches = sameBytes(first.bytes, records.bytes);
+      return { firstOffset: first.offset, count: first.count, duplicate: true, payloadMatches };
+    }
+    const firstOffset = this.endOffset;
+    if (idempotencyKey !== null) {
+      const { bytes, count } = records;
+      this.#firsts.set(idempotencyKey, { offset: firstOffset, count, bytes });
+    }
+    for (const batch of batchesOf(records.bytes)) {
+      stampBatch(batch, 0, this.endOffset, nowMs, 0);
+      this.endOffset += batchCount(batch, 0);
+      this.#batches.push(batch);
+    }
+    this.bytes += records.logicalBytes;
+    this.wake();
+    return { firstOffset, count: records.count, duplicate: false, payloadMatches: true };
+  }
+
+  page(offset: number | null, group: string): ConsumePage {
+    const committedOffset = this.committed.get(group) ?? null;
+    const startOffset = Math.max(offset ?? committedOffset ?? this.lowWatermark, this.lowWatermark);
+    const { lowWatermark, endOffset } = this;
+    const slices = this.#batches.filter(
+      (batch) => batchBaseOffset(batch, 0) + batchCount(batch, 0) > startOffset,
+    );
+    const { topicId } = this;
+    return { slices, topicId, startOffset, committedOffset, lowWatermark, endOffset };
+  }
+
+  deleteBefore(offset: number): { deletedCount: number; freedBytes: number } {
+    const floor = Math.max(offset, this.lowWatermark);
+    let deletedCount = 0;
+    let freedBytes = 0;
+    for (const batch of this.#batches) {
+      const cursor = new RecordCursor(batch);
+      while (cursor.next()) {
+        if (cursor.offset < this.lowWatermark || cursor.offset >= floor) continue;
+        deletedCount++;
+        freedBytes += cursor.logicalBytes;
+      }
+    }
+    this.lowWatermark = floor;
+    this.bytes -= freedBytes;
+    return { deletedCount, freedBytes };
+  }
+
+  commit(group: string, offset: number): number {
+    const committed = Math.max(offset, this.committed.get(group) ?? 0);
+    this.committed.set(group, committed);
+    return committed;
+  }
+
+  wait(offset: number, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    if (this.endOffset > offset || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      signal.addEventListener("abort", done);
+      this.#waiting.push(done);
+    });
+  }
+
+  wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const done of waiting) done();
+  }
+}
+
+function batchesOf(bytes: Uint8Array): Uint8Array[] {
+  const batches: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = batchLength(bytes, at);
+    batches.push(bytes.slice(at, at + length));
+    at += length;
+  }
+  return batches;
+}

@@ -1,0 +1,49 @@
+/** Three real nodes on free ports, from source or from the binary. */
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import { freePorts } from "./ports.ts";
+import { cleanEnvironment, serverCommand } from "./server.ts";
+
+export const IDS = ["node1", "node2", "node3"];
+
+export type Nodes = { readonly urls: readonly string[]; readonly children: readonly Subprocess[] };
+
+/** @param environment of all of them, besides. */
+export function startNodes(
+  directory: string,
+  environment: Readonly<Record<string, string>> = {},
+): Nodes & { readonly raftPorts: readonly number[] } {
+  const ports = freePorts(2 * IDS.length);
+  const raft = (i: number) => ports[2 * i];
+  const http = (i: number) => ports[2 * i + 1];
+  const nodes = IDS.map((id, i) => `${id}:127.0.0.1:${raft(i)}:${100 - i}:${http(i)}`).join(",");
+  const children = IDS.map((id, i) =>
+    Bun.spawn([...serverCommand(), "--data-dir", join(directory, id)], {
+      env: cleanEnvironment({
+        RF_HA_ENABLED: "1",
+        RF_HA_NODE_ID: id,
+        RF_HA_NODES: nodes,
+        RF_HA_BOOTSTRAP_LEADER: i === 0 ? "1" : "0",
+        ...environment,
+      }),
+      stdout: "ignore",
+      stderr: "ignore",
+      stdin: "ignore",
+    }),
+  );
+  return {
+    urls: IDS.map((_, i) => `http://127.0.0.1:${http(i)}`),
+    children,
+    raftPorts: IDS.map((_, i) => raft(i) ?? 0),
+  };
+}
+
+export async function untilReady(urls: readonly string[]): Promise<void> {
+  for (const url of urls) {
+    for (;;) {
+      const ready = await fetch(`${url}/ready`).catch(() => null);
+      if (ready?.status === 200) break;
+      await Bun.sleep(100);
+    }
+  }
+}

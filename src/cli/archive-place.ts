@@ -7,6 +7,7 @@ import { DiskFailure } from "../env/disk.ts";
 import { BackupDamaged } from "../storage/backup/format.ts";
 import { DataDirNotEmpty } from "../storage/data-dir.ts";
 import { EXIT, type Io, UsageError } from "./command.ts";
+import { viaProxy } from "./proxy.ts";
 
 export const PLACE_NOTES: readonly string[] = [
   "s3://bucket/name is an object in a bucket. Its keys, region and endpoint come from",
@@ -14,14 +15,27 @@ export const PLACE_NOTES: readonly string[] = [
 ];
 
 /** @param expectedBytes size of the archive; 0 if it is not known. */
-export async function createArchive(place: string, expectedBytes: number): Promise<ArchiveTarget> {
+export async function createArchive(
+  place: string,
+  expectedBytes: number,
+  io: Io,
+): Promise<ArchiveTarget> {
   const name = parseS3Url(refuseHalfUrl(place));
-  return name === null ? await createArchiveFile(place) : await createS3Object(name, expectedBytes);
+  if (name === null) return await createArchiveFile(place);
+  return await createS3Object(name, expectedBytes, proxyNote(io));
 }
 
-export async function openArchive(place: string): Promise<ArchiveSource> {
+export async function openArchive(place: string, io: Io): Promise<ArchiveSource> {
   const name = parseS3Url(refuseHalfUrl(place));
-  return name === null ? await openArchiveFile(place) : await openS3Object(name);
+  return name === null ? await openArchiveFile(place) : await openS3Object(name, proxyNote(io));
+}
+
+/** For errors: the proxy between this machine and the bucket, if there is one. */
+function proxyNote({ environment }: Io): string {
+  const named = environment["S3_ENDPOINT"] || environment["AWS_ENDPOINT"];
+  const endpoint = named || "s3.amazonaws.com";
+  const url = /^https?:\/\//i.test(endpoint) ? endpoint : `https://${endpoint}`;
+  return URL.canParse(url) ? viaProxy(url, environment) : "";
 }
 
 /** Rejects an incomplete URL, so that a typing mistake does not become a file of that name. */

@@ -1,13 +1,12 @@
 /** `ayder backup`: writes the state of a running server to one file or object. */
 import { readBounded } from "../client/answer-body.ts";
-import { shownProxy } from "../client/transport.ts";
 import { decodeText } from "../client/values.ts";
 import { type ArchiveTarget, ArchiveUnavailable } from "../env/archive.ts";
 import { StreamSource } from "../offline/stream-source.ts";
 import { BackupReader } from "../storage/backup/reader.ts";
 import { createArchive, explained, PLACE_NOTES } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
-import { proxyFor, proxyOption } from "./proxy.ts";
+import { proxyOption, viaProxy } from "./proxy.ts";
 import { baseUrls, serverUrls, tokenFor, URL_OPTION } from "./server.ts";
 import { bytesText } from "./table.ts";
 import { visible } from "./visible.ts";
@@ -40,7 +39,7 @@ async function runBackup(args: Arguments, io: Io): Promise<number> {
   if (response.status !== 200 || response.body === null) return await refused(response, io);
   const bytes = Number(response.headers.get("ayder-backup-bytes") ?? 0);
   try {
-    const target = await createArchive(place, bytes);
+    const target = await createArchive(place, bytes, io);
     const reader = await store(response.body, target, io.interrupted);
     await io.out(summary(place, reader, args.flag("json")));
     return EXIT.ok;
@@ -66,8 +65,7 @@ async function ask(args: Arguments, io: Io): Promise<Response | null> {
         timeout: false,
       });
     } catch (error) {
-      const proxy = proxyFor(url, io.environment);
-      const via = proxy === null ? "" : ` through the proxy ${shownProxy(proxy)}`;
+      const via = viaProxy(url, io.environment);
       const reason = error instanceof Error ? error.message : String(error);
       io.err(`ayder: ${url} cannot be reached${via}: ${visible(reason)}\n`);
     }

@@ -1,5 +1,6 @@
 /** `ayder inspect`: prints the contents of files, for debugging. Files are not changed. */
 import { basename, dirname, join, resolve } from "node:path";
+import { openArchiveFile } from "../env/archive-file.ts";
 import { BunDisk } from "../env/bun-disk.ts";
 import { isDirectory } from "../env/directories.ts";
 import { DiskFailure } from "../env/disk.ts";
@@ -13,7 +14,6 @@ import { BackupReader } from "../storage/backup/reader.ts";
 import { checkpointIndex } from "../storage/checkpoints/names.ts";
 import { DataDirDamaged, DataDirUnsupported } from "../storage/data-dir.ts";
 import { segmentIdOf } from "../storage/journal/segment.ts";
-import { openArchive } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { visible } from "./visible.ts";
 
@@ -123,7 +123,7 @@ async function* snapshotRows(path: string): AsyncGenerator<Row> {
     yield* await inspectIncoming(BunDisk.readOnly(path));
     return;
   }
-  const source = await openArchive(path);
+  const source = await openArchiveFile(path);
   yield* inspectArchive(await BackupReader.open(source, path));
   await source.close();
 }

@@ -1,6 +1,7 @@
 /** Selects the proxy of a request: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as in curl. */
 import { BlockList, isIP } from "node:net";
 import { isLoopback, type ProxyServer } from "../client/index.ts";
+import { shownProxy } from "../client/transport.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -13,6 +14,12 @@ export function proxyFor(address: string, environment: Environment): ProxyServer
   );
   if (found === null || isLoopback(address) || isExempt(address, environment)) return null;
   return { url: found.value, source: found.name };
+}
+
+/** For errors: ` through the proxy …`, or nothing. */
+export function viaProxy(address: string, environment: Environment): string {
+  const proxy = proxyFor(address, environment);
+  return proxy === null ? "" : ` through the proxy ${shownProxy(proxy)}`;
 }
 
 /** Proxy option of Bun's `fetch`. False means no proxy, even if the environment names one. */

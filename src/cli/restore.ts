@@ -48,7 +48,7 @@ async function runRestore(args: Arguments, io: Io): Promise<number> {
   if (!NODE_ID.test(nodeId)) throw new UsageError(`--node-id: "${nodeId}" is not a node id`);
   let root: NewRoot | null = null;
   try {
-    const source = await openArchive(place);
+    const source = await openArchive(place, io);
     root = openNewRoot(directory);
     const clusterId = crypto.randomUUID();
     const restored = await restoreBackup({

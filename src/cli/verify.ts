@@ -54,7 +54,7 @@ async function directory(path: string, json: boolean, io: Io): Promise<number> {
 
 async function archive(place: string, json: boolean, io: Io): Promise<number> {
   try {
-    const source = await openArchive(place);
+    const source = await openArchive(place, io);
     const reader = await BackupReader.open(source, place);
     await reader.check();
     await source.close();

@@ -22,6 +22,8 @@ export type FetchLike = (
     readonly body?: Uint8Array | string;
     /** Only Bun uses this. False: no proxy, even if HTTP_PROXY is set. */
     readonly proxy?: string | false;
+    /** False for a request that the runtime must not send twice. */
+    readonly keepalive?: false;
   },
 ) => Promise<Response>;
 
@@ -186,6 +188,7 @@ export class Transport {
         signal: deadline.signal,
         ...(request.body === undefined ? {} : { body: request.body }),
         ...(proxy === undefined ? {} : { proxy: proxy?.url ?? (false as const) }),
+        ...(canBeSentTwice(request) ? { keepalive: false as const } : {}),
       });
       const bytes = await readBounded(response, this.#options.answerBytes ?? ANSWER_BYTES);
       return { status: response.status, headers: response.headers, bytes };
@@ -276,6 +279,12 @@ const target = ({ path, query = {} }: Request): string => {
   );
   return pairs.length === 0 ? path : `${path}?${pairs.join("&")}`;
 };
+
+/**
+ * Bun sends a PUT or DELETE once more if its connection was used before and breaks before the
+ * answer. A deletion that was done would then report that there was nothing to delete.
+ */
+const canBeSentTwice = ({ method }: Request): boolean => method === "PUT" || method === "DELETE";
 
 /** Shows the proxy without the password that its address may contain. */
 export function shownProxy({ url, source }: ProxyServer): string {

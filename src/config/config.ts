@@ -41,6 +41,23 @@ export function readConfig(flags: ReadonlyMap<string, string>, environment: Envi
 // biome-ignore lint/style/noProcessEnv: this is the one place that reads it.
 export const processEnvironment = (): Environment => process.env;
 
+/** As `NO_PROXY` names them. No proxy reaches these addresses of this machine. */
+const THIS_MACHINE = "localhost,127.0.0.0/8,::1,0.0.0.0,::";
+
+/**
+ * Exempts this machine from HTTP_PROXY for the whole process. Parts of the runtime, such as its S3
+ * client, follow the environment only and would send requests to a server on loopback to the proxy.
+ */
+export function exemptThisMachine(): void {
+  // biome-ignore lint/style/noProcessEnv: the runtime reads it there.
+  const env = process.env;
+  // The lower-case name counts before the other, also in the runtime.
+  const named = env["no_proxy"] || env["NO_PROXY"];
+  const all = named ? `${named},${THIS_MACHINE}` : THIS_MACHINE;
+  env["no_proxy"] = all;
+  env["NO_PROXY"] = all;
+}
+
 function lookUp(setting: Setting, flags: ReadonlyMap<string, string>, environment: Environment) {
   const flagged = setting.flag === undefined ? undefined : flags.get(setting.flag);
   if (flagged !== undefined) return { text: flagged, source: `--${setting.flag}` };

@@ -32,15 +32,18 @@ export function parseS3Url(text: string): S3Name | null {
 
 /**
  * @param expectedBytes decides how large the parts are.
+ * @param via says in errors how the store is reached, such as ` through the proxy …`.
  * @throws ArchiveExists, ArchiveUnavailable
  */
 export async function createS3Object(
   { bucket, key }: S3Name,
   expectedBytes: number,
+  via: string,
 ): Promise<ArchiveTarget> {
   const name = `s3://${bucket}/${key}`;
   const client = new S3Client({ bucket });
-  if (await asked(name, () => client.exists(key))) {
+  const place = `${name}${via}`;
+  if (await asked(place, () => client.exists(key))) {
     throw new ArchiveExists(`${name} exists, and is not overwritten`);
   }
   const partSize = Math.max(PART_BYTES_MIN, Math.ceil(expectedBytes / PARTS_MAX));
@@ -52,10 +55,10 @@ export async function createS3Object(
   // Whoever writes or finishes next is told.
   uploaded.catch(() => undefined);
   return {
-    write: (bytes) => asked(name, () => Promise.race([writer.write(bytes), stopped(uploaded)])),
+    write: (bytes) => asked(place, () => Promise.race([writer.write(bytes), stopped(uploaded)])),
     // Parts are no object before the upload is completed.
     finish: async () => {
-      await asked(name, () => Promise.all([writer.close(), uploaded]));
+      await asked(place, () => Promise.all([writer.close(), uploaded]));
     },
     abandon: async () => {
       await writer.abort(new Error("the backup was given up")).catch(() => undefined);
@@ -70,9 +73,12 @@ export async function createS3Object(
 const stopped = (uploaded: Promise<unknown>): Promise<never> =>
   uploaded.then(() => new Promise<never>(() => undefined));
 
-/** @throws ArchiveUnavailable */
-export async function openS3Object({ bucket, key }: S3Name): Promise<ArchiveSource> {
-  const name = `s3://${bucket}/${key}`;
+/**
+ * @param via as of `createS3Object`.
+ * @throws ArchiveUnavailable
+ */
+export async function openS3Object({ bucket, key }: S3Name, via: string): Promise<ArchiveSource> {
+  const name = `s3://${bucket}/${key}${via}`;
   const client = new S3Client({ bucket });
   const { size } = await asked(name, () => client.stat(key));
   let window = { position: 0, bytes: new Uint8Array(0) };

@@ -130,3 +130,55 @@ test("what cannot be had is named, with code 3", async () => {
   expect(wrong.code).toBe(2);
   expect(wrong.err).toContain("neither a file nor s3://bucket/name");
 });
+
+test("a store on this machine is reached without a proxy, others as NO_PROXY says", async () => {
+  const asked: string[] = [];
+  const proxy = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: (request) => {
+      asked.push(new URL(request.url).host);
+      return new Response("from the proxy", { status: 502 });
+    },
+  });
+  const address = `127.0.0.1:${proxy.port}`;
+  const run = (place: string, variables: Record<string, string>) =>
+    ayder(["backup", "--url", server.url, place], { env: { ...env, ...variables } });
+  try {
+    let number = 0;
+    for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY"]) {
+      for (const noProxy of [{}, { NO_PROXY: "far.example" }, { no_proxy: "far.example" }]) {
+        const place = `s3://backups/direct-${number++}`;
+        const result = await run(place, { [name]: `http://${address}`, ...noProxy });
+        expect(result).toMatchObject({ code: 0, err: "" });
+        expect(s3.objects.has(place.slice("s3://".length))).toBe(true);
+      }
+    }
+    const port = new URL(s3.environment()["S3_ENDPOINT"] ?? "").port;
+    const local = { HTTP_PROXY: `http://${address}`, S3_ENDPOINT: `http://localhost:${port}` };
+    expect(await run("s3://backups/by-name", local)).toMatchObject({ code: 0, err: "" });
+    expect(asked).toEqual([]);
+
+    const far = {
+      HTTP_PROXY: `http://me:secret@${address}`,
+      S3_ENDPOINT: "http://store.far.invalid:9",
+    };
+    const failed = await run("s3://backups/far", far);
+    expect(failed.code).toBe(3);
+    expect(failed.err).toContain(
+      `s3://backups/far through the proxy http://${address} (HTTP_PROXY): `,
+    );
+    expect(failed.err).not.toContain("secret");
+    const args = ["restore", "s3://backups/far", "--data-dir", join(directory.path, "far")];
+    const restored = await ayder(args, { env: { ...env, ...far } });
+    expect(restored.err).toContain(`through the proxy http://${address} (HTTP_PROXY): `);
+    expect(new Set(asked)).toEqual(new Set(["store.far.invalid:9"]));
+    const before = asked.length;
+    const exempt = await run("s3://backups/far", { ...far, NO_PROXY: "x,.far.invalid" });
+    expect(exempt.code).toBe(3);
+    expect(exempt.err).not.toContain("through the proxy");
+    expect(asked.length).toBe(before);
+  } finally {
+    await proxy.stop(true);
+  }
+}, 300_000);

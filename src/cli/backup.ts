@@ -1,5 +1,6 @@
 /** `ayder backup`: writes the state of a running server to one file or object. */
 import { readBounded } from "../client/answer-body.ts";
+import { helpUrlOf } from "../client/errors.ts";
 import { decodeText } from "../client/values.ts";
 import { type ArchiveTarget, ArchiveUnavailable } from "../env/archive.ts";
 import { StreamSource } from "../offline/stream-source.ts";
@@ -7,7 +8,7 @@ import { BackupReader } from "../storage/backup/reader.ts";
 import { createArchive, explained, PLACE_NOTES } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { proxyOption, viaProxy } from "./proxy.ts";
-import { baseUrls, serverUrls, tokenFor, URL_OPTION } from "./server.ts";
+import { baseUrls, serverUrls, tellHelp, tokenFor, URL_OPTION } from "./server.ts";
 import { bytesText } from "./table.ts";
 import { visible } from "./visible.ts";
 
@@ -29,6 +30,7 @@ export const BACKUP: Command = {
   ],
 };
 
+const PATH = "/admin/backup";
 /** Limit for the body of an error; error objects are much shorter. */
 const REFUSAL_BYTES_MAX = 1024 * 1024;
 
@@ -36,7 +38,8 @@ async function runBackup(args: Arguments, io: Io): Promise<number> {
   const place = args.operand(0);
   const response = await ask(args, io);
   if (response === null) return EXIT.unavailable;
-  if (response.status !== 200 || response.body === null) return await refused(response, io);
+  if (response.status !== 200 || response.body === null)
+    return await refused(response, io, args.flag("json"));
   const bytes = Number(response.headers.get("ayder-backup-bytes") ?? 0);
   try {
     const target = await createArchive(place, bytes, io);
@@ -56,7 +59,7 @@ async function ask(args: Arguments, io: Io): Promise<Response | null> {
   const token = tokenFor(urls, io);
   for (const url of baseUrls(urls)) {
     try {
-      return await fetch(`${url}/admin/backup`, {
+      return await fetch(url + PATH, {
         redirect: "manual",
         proxy: proxyOption(url, io.environment),
         headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
@@ -73,9 +76,11 @@ async function ask(args: Arguments, io: Io): Promise<Response | null> {
   return null;
 }
 
-async function refused(response: Response, io: Io): Promise<number> {
+async function refused(response: Response, io: Io, json: boolean): Promise<number> {
   const text = decodeText(await readBounded(response, REFUSAL_BYTES_MAX));
   io.err(`ayder: the server answered ${response.status}: ${visible(messageOf(text))}\n`);
+  const base = response.url.slice(0, -PATH.length);
+  if (!json) tellHelp(helpUrlOf(response.headers.get("link"), base), io);
   return response.status >= 500 ? EXIT.unavailable : EXIT.refused;
 }
 

@@ -87,7 +87,7 @@ async function bench(mode: string, open: Open, args: Arguments, io: Io): Promise
   }
   const { firstError } = run;
   if (firstError === null) return EXIT.ok;
-  if (firstError instanceof AyderError) return explain(firstError, io);
+  if (firstError instanceof AyderError) return explain(firstError, io, args.flag("json"));
   throw firstError;
 }
 

@@ -1,6 +1,8 @@
 /** Finds and runs the command of the arguments. */
 import { AyderError } from "../client/errors.ts";
 import {
+  type Action,
+  type Arguments,
   didYouMean,
   EXIT,
   type Io,
@@ -26,8 +28,6 @@ export async function dispatch(argv: readonly string[], version: string, io: Io)
       io.err(`ayder: ${error.message}\nTry: ayder ${helpWords(argv)}--help\n`);
       return EXIT.usage;
     }
-    // Loaded only here, because a server does not need it.
-    if (error instanceof AyderError) return (await import("./server.ts")).explain(error, io);
     if (error instanceof Error && error.name === "AbortError") return EXIT.interrupted;
     io.err(`ayder: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     return EXIT.fault;
@@ -53,9 +53,19 @@ async function run(argv: readonly string[], version: string, io: Io): Promise<nu
   const bare = first.startsWith("-");
   const command = await entryOf(bare ? DEFAULT_COMMAND : first).load();
   const call = bare ? readCall(command, argv, DEFAULT_COMMAND) : readCall(command, rest);
-  if (call.kind === "run") return await call.action.run(call.args, io);
+  if (call.kind === "run") return await runAction(call.action, call.args, io);
   await io.out(commandHelp(command));
   return EXIT.ok;
+}
+
+async function runAction(action: Action, args: Arguments, io: Io): Promise<number> {
+  try {
+    return await action.run(args, io);
+  } catch (error) {
+    // Loaded only here, because a server does not need it.
+    if (!(error instanceof AyderError)) throw error;
+    return (await import("./server.ts")).explain(error, io, args.flag("json"));
+  }
 }
 
 async function help(name: string | undefined, version: string, io: Io): Promise<number> {

@@ -201,6 +201,6 @@ class Report {
     if (this.#duplicates > 0) this.#io.err("ayder: already stored with this idempotency key\n");
     if (this.#failure === null) return EXIT.ok;
     this.#io.err(`ayder: ${total} stored, ${this.#failed} failed; first error:\n`);
-    return explain(this.#failure, this.#io);
+    return explain(this.#failure, this.#io, this.#json);
   }
 }

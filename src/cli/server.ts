@@ -91,13 +91,19 @@ function isThisMachine(url: string): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
 }
 
-/** Prints the error. @returns the exit code. */
-export function explain(error: AyderError, io: Io): number {
+/** Prints the error, and without --json the page of the manual about it. @returns the exit code. */
+export function explain(error: AyderError, io: Io, json: boolean): number {
   const { code, message, outcome, status } = error;
   const unknown = outcome === "unknown" ? "; the outcome is unknown" : "";
   io.err(`ayder: ${visible(message)} (${visible(code)}${unknown})\n`);
+  if (!json) tellHelp(error.helpUrl, io);
   const refused = status >= 400 && status < 500 && status !== 429 && outcome === "refused";
   return refused || code === "invalid_name" ? EXIT.refused : EXIT.unavailable;
+}
+
+/** Prints the page of the manual that explains an error. */
+export function tellHelp(url: string | undefined, io: Io): void {
+  if (url !== undefined) io.err(`see ${visible(url)}\n`);
 }
 
 /** The fields of an answer on one line, with the names of the HTTP API. */

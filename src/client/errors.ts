@@ -9,6 +9,7 @@ export type AyderErrorInit = {
   readonly isRetriable: boolean;
   readonly fields?: Readonly<Record<string, unknown>>;
   readonly retryAfterMs?: number | undefined;
+  readonly helpUrl?: string | undefined;
   readonly cause?: unknown;
 };
 
@@ -30,6 +31,8 @@ export class AyderError extends Error {
   readonly fields: Readonly<Record<string, unknown>>;
   /** The time of the header `Retry-After`. */
   readonly retryAfterMs: number | undefined;
+  /** The page about this error in the manual of the server that answered. */
+  readonly helpUrl: string | undefined;
 
   constructor(message: string, init: AyderErrorInit) {
     super(message, init.cause === undefined ? undefined : { cause: init.cause });
@@ -39,6 +42,7 @@ export class AyderError extends Error {
     this.isRetriable = init.isRetriable;
     this.fields = init.fields ?? {};
     this.retryAfterMs = init.retryAfterMs;
+    this.helpUrl = init.helpUrl;
   }
 }
 
@@ -52,14 +56,18 @@ export const asUnknown = (error: AyderError): AyderError =>
         cause: error,
       });
 
-/** Converts an answer other than 2xx to an error. */
+/**
+ * Converts an answer other than 2xx to an error.
+ *
+ * @param server its base address, and its name for messages.
+ */
 export function errorOfAnswer(
-  status: number,
+  { status, headers }: { readonly status: number; readonly headers: Headers },
   text: string,
-  retryAfter: string | null,
-  where: string,
+  { base, where }: { readonly base: string; readonly where: string },
 ): AyderError {
   const fields = objectOf(text);
+  const retryAfter = headers.get("retry-after");
   const known = typeof fields?.["error"] === "string";
   const code = known ? String(fields["error"]) : "bad_answer";
   const message = known ? String(fields["message"] ?? code) : `${where} answered HTTP ${status}`;
@@ -71,7 +79,19 @@ export function errorOfAnswer(
     isRetriable: RETRIABLE.has(status),
     fields: fields ?? {},
     retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
+    helpUrl: helpUrlOf(headers.get("link"), base),
   });
+}
+
+/**
+ * Address of the page of the manual that the header `Link` of an answer names. Only paths of the
+ * manual are accepted, because the header may come from another server.
+ *
+ * @param base address of the server, to which the path is relative, also behind a prefix.
+ */
+export function helpUrlOf(link: string | null, base: string): string | undefined {
+  const path = /<(\/docs\/[a-z0-9-]+)>; *rel="?help"?/.exec(link ?? "")?.[1];
+  return path === undefined ? undefined : base + path;
 }
 
 /** 502 comes from proxies. 500 (a bug) and 507 (disk full) do not go away with time. */

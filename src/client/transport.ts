@@ -159,13 +159,8 @@ export class Transport {
       if (answer instanceof AyderError) return answer;
       if (answer.status >= 200 && answer.status < 300) return answer;
       if (answer.status !== 307 && answer.status !== 308 && answer.status !== 0) {
-        const retryAfter = answer.headers.get("retry-after");
-        return errorOfAnswer(
-          answer.status,
-          decodeText(answer.bytes),
-          retryAfter,
-          this.#where(base),
-        );
+        const server = { base, where: this.#where(base) };
+        return errorOfAnswer(answer, decodeText(answer.bytes), server);
       }
       const leader = await this.#leaderBehind(base, request, answer);
       if (leader instanceof AyderError) return leader;

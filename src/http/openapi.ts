@@ -12,19 +12,35 @@ const COMMON_ERRORS: readonly ErrorCode[] = ["invalid_request", "shutting_down",
 const TOKEN_ERRORS: readonly ErrorCode[] = ["unauthorized", "forbidden", "rate_limited"];
 const WRITE_ERRORS: readonly ErrorCode[] = ["no_leader"];
 
-const TAGS: Readonly<Record<string, string>> = {
-  admin: "Checkpoints and backups",
-  cluster: "Members of the cluster and its leader",
-  console: "Pages for a browser",
-  consume: "Reading records and committing offsets",
-  health: "Whether the process serves, and this document",
-  kv: "Keys and values",
-  metrics: "Metrics for Prometheus",
-  produce: "Writing records",
-  retention: "How long and how much is kept",
-  streams: "Queries, joins and views",
-  topics: "Topics and their partitions",
+type Tag = {
+  readonly description: string;
+  /** The page of the manual about it. */
+  readonly page: string;
 };
+
+const TAGS: Readonly<Record<string, Tag>> = {
+  admin: { description: "Checkpoints and backups", page: "backup" },
+  cluster: { description: "Members of the cluster and its leader", page: "cluster" },
+  console: { description: "Pages for a browser", page: "console" },
+  consume: { description: "Reading records and committing offsets", page: "consume" },
+  health: { description: "Health of the process, and this document", page: "operations" },
+  kv: { description: "Keys and values", page: "kv" },
+  metrics: { description: "Metrics for Prometheus", page: "monitoring" },
+  produce: { description: "Writing records", page: "produce" },
+  retention: { description: "Age and size limits of topics", page: "topics" },
+  streams: { description: "Queries, joins and views", page: "stream-processing" },
+  topics: { description: "Topics and their partitions", page: "topics" },
+};
+
+/** Addresses are relative to this document, so that they work behind a proxy that adds a prefix. */
+const manual = (path: string) => ({ url: `docs${path}`, description: "Manual of this server" });
+
+function tag(name: string): Document {
+  const known = TAGS[name];
+  if (known === undefined) return { name };
+  const { description, page } = known;
+  return { name, description, externalDocs: manual(`/${page}`) };
+}
 
 export function openApiDocument(endpoints: readonly Endpoint[], version: string): Document {
   const paths: Record<string, Record<string, unknown>> = {};
@@ -51,7 +67,8 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
     },
     // Relative to this document, so that it holds behind a proxy that adds a prefix.
     servers: [{ url: ".", description: "The server that has this document" }],
-    tags: used.map((name) => ({ name, description: TAGS[name] ?? name })),
+    externalDocs: manual(""),
+    tags: used.map(tag),
     paths,
     components: {
       schemas: { Error: ERROR, Redirect: REDIRECT },

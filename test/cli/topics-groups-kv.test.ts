@@ -154,6 +154,29 @@ test("an unreachable server is code 3, a wrong token 1, an invalid address 2", a
   expect(second.code).toBe(0);
 }, 30_000);
 
+test("an error of the server names its page of the manual, except with --json", async () => {
+  const env = { AYDER_URL: url() };
+  const failing: readonly (readonly [page: string, args: readonly string[], env?: object])[] = [
+    ["topics", ["topics", "describe", "nothing"]],
+    ["topics", ["produce", "orders", "x", "-p", "99"]],
+    ["topics", ["produce", "orders", "x", "-p", "99", "--atomic"]],
+    ["kv", ["kv", "set", "help", "k", "v", "--cas", "7"]],
+    ["cluster", ["cluster", "promote", "nobody"]],
+    ["errors", ["query", "{}"]],
+    ["security", ["topics"], { AYDER_TOKEN: "wrong" }],
+    ["security", ["bench", "kv", "-s", "1"], { AYDER_TOKEN: "wrong" }],
+    ["security", ["backup", `${directory.path}/never`], { AYDER_TOKEN: "wrong" }],
+  ];
+  for (const [page, args, more] of failing) {
+    const { code, err } = await ayder(args, { env: { ...env, ...more } });
+    const [, last = ""] = /\nsee (.*)\n$/.exec(err) ?? [];
+    expect([args, code, last]).toEqual([args, 1, `${url()}/docs/${page}`]);
+    expect((await fetch(last)).status).toBe(200);
+    const json = await ayder([...args, "--json"], { env: { ...env, ...more } });
+    expect([args, json.code, json.err.includes("see ")]).toEqual([args, 1, false]);
+  }
+}, 60_000);
+
 test("the default token is not sent to another machine", async () => {
   const seen: (string | null)[] = [];
   const other = Bun.serve({

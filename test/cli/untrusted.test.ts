@@ -108,6 +108,28 @@ test("text and JSON documents are escaped, each in its own way", () => {
   expect(table(["a\u001b\n", "b"], [["x", 1]])).toBe("a\\x1b\\n  b\nx        1\n");
 });
 
+test("the page of an error is a path of the manual below the address that was asked", async () => {
+  for (const [link, shown] of [
+    ['</docs/kv>; rel="help"', "/docs/kv"],
+    ['<style.css>; rel=preload, </docs/kv>; rel="help"', "/docs/kv"],
+    ['<https://evil.example/docs/kv>; rel="help"', null],
+    ['<//evil.example/docs/kv>; rel="help"', null],
+    ['</docs/../ui>; rel="help"', null],
+    ['</docs/kv\u00e9\u009b31m>; rel="help"', null],
+    ['</docs/kv>; rel="next"', null],
+  ] as const) {
+    const base = `${serve(() =>
+      Response.json(
+        { ok: false, error: "nope", message: "No" },
+        { status: 400, headers: { link } },
+      ),
+    )}/prefix`;
+    const { err } = await ayder(["topics", "--url", base]);
+    const see = shown === null ? "" : `see ${base}${shown}\n`;
+    expect([link, err]).toEqual([link, `ayder: No (nope)\n${see}`]);
+  }
+});
+
 test("integers keep every digit in tables, groups and sums", async () => {
   const server = await startServer({ dataDir: join(directory.path, "long") });
   try {

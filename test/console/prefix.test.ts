@@ -64,6 +64,16 @@ describe.if(hasChromium())("under a prefix", () => {
         await page.evaluate("sessionStorage.clear()");
         await page.goto("about:blank");
         await signIn(page, home, slash, "secret");
+        for (const [link, path] of [
+          ["Manual", "/docs"],
+          ["Help: opens the manual in a new tab", "/docs/topics"],
+        ] as const) {
+          const href = await page
+            .getByRole("link", { name: link, exact: true })
+            .getAttribute("href");
+          expect(href).toBe(home + path);
+          expect((await fetch(home + path)).status).toBe(200);
+        }
         const name = slash === "" ? "orders" : "slashed";
         await click(page, "New topic");
         await field(page, "Name").fill(name);

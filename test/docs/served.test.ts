@@ -66,6 +66,21 @@ test("each error leads to a page that exists", async () => {
   expect(answer.headers.get("link")).toBe('</docs/security>; rel="help"');
 });
 
+type Linked = { readonly externalDocs?: { readonly url: string } };
+
+test("the OpenAPI document and each of its tags link to a page that exists", async () => {
+  const at = `${server.url}/openapi.json`;
+  const document = (await (await fetch(at)).json()) as Linked & { tags: readonly Linked[] };
+  expect(document.tags.length).toBeGreaterThan(8);
+  for (const { externalDocs } of [document, ...document.tags]) {
+    const url = externalDocs?.url ?? "";
+    expect(url).toMatch(/^docs(\/[a-z-]+)?$/); // Relative, for proxies that add a prefix.
+    const page = await fetch(new URL(url, at));
+    expect([url, page.status]).toEqual([url, 200]);
+    expect(page.headers.get("content-type")).toBe("text/html; charset=utf-8");
+  }
+});
+
 test("an unknown page is 404 and names the nearest one; a known one is conditional and compressed", async () => {
   const missing = await fetch(`${server.url}/docs/produse`);
   expect(missing.status).toBe(404);

@@ -44,9 +44,9 @@ for (const { name, text } of withSessions) {
           env: cleanEnvironment({ AYDER_URL: server.url }),
           stdout: "pipe",
         });
-        expect(`$ ${command}\n${await new Response(shell.stdout).text()}`).toBe(
-          `$ ${command}\n${output}`,
-        );
+        const printed = await new Response(shell.stdout).text();
+        const shown = printed.replaceAll(server.url, "http://127.0.0.1:1109");
+        expect(`$ ${command}\n${shown}`).toBe(`$ ${command}\n${output}`);
       }
     } finally {
       await server.kill();

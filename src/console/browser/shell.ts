@@ -6,6 +6,7 @@ import { every } from "./poll.ts";
 import { showKeys } from "./shortcuts.ts";
 import { assign, h, setText } from "./ui/dom.ts";
 import { type IconName, icon, logo } from "./ui/icons.ts";
+import { manualAddress } from "./ui/manual.ts";
 import { themeButton } from "./ui/theme.ts";
 
 const PLACES: readonly (readonly [IconName, string])[] = [
@@ -31,7 +32,13 @@ export class Shell {
         h("a", { href: hashOf([name]) }, icon(name), h("span", {}, label)),
       ]),
     );
-    const items = [...this.#links.values()].map((link) => h("li", {}, link));
+    const manual = h(
+      "a",
+      { href: manualAddress(), target: "_blank", rel: "noopener" },
+      icon("manual"),
+      h("span", {}, "Manual"),
+    );
+    const items = [...this.#links.values(), manual].map((link) => h("li", {}, link));
     const skip = h("a", { href: "#main", class: "skip", onclick: this.#skip }, "To the content");
     this.element = h(
       "div",

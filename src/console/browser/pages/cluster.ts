@@ -35,6 +35,7 @@ export function clusterPage({ signal }: PageContext): HTMLElement {
     {},
     heading(
       "Cluster",
+      "cluster",
       button("Add a node…", () => addDialog(() => void load())),
       curlButton(() => membership),
     ),

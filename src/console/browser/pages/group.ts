@@ -81,6 +81,7 @@ export function groupPage({ signal }: PageContext, topic: string, group: string)
     ),
     heading(
       group,
+      "groups",
       curlButton(() => describeTopic(topic)),
     ),
     facts,

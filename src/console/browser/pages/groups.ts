@@ -77,6 +77,7 @@ function groupList({ route, signal }: PageContext): HTMLElement {
     {},
     heading(
       "Groups",
+      "groups",
       curlButton(() => describeTopic(groups[0]?.topic ?? firstTopic)),
     ),
     row(filter.element),

@@ -62,6 +62,7 @@ class KeyEditor {
       ),
       heading(
         key,
+        "kv",
         button("Reload", () => this.#load()),
         button("Delete…", () => this.#delete(), { class: "bad" }),
         curlButton(() => getKey(namespace, key)),

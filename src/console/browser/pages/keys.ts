@@ -44,6 +44,7 @@ function namespaceList({ signal }: PageContext): HTMLElement {
     {},
     heading(
       "Keys",
+      "kv",
       button("New key", () => newKey(""), { class: "main" }),
       curlButton(() => listNamespaces),
     ),
@@ -111,6 +112,7 @@ function keyList({ route, signal }: PageContext, namespace: string): HTMLElement
     ),
     heading(
       namespace,
+      "kv",
       button("New key", () => newKey(namespace), { class: "main" }),
       curlButton(() => request(null)),
     ),

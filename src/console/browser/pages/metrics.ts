@@ -109,6 +109,7 @@ export function metricsPage({ signal }: PageContext): HTMLElement {
     {},
     heading(
       "Metrics",
+      "monitoring",
       toggle,
       curlButton(() => metrics),
     ),

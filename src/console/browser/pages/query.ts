@@ -83,7 +83,7 @@ export function queryPage(context: PageContext): HTMLElement {
   return h(
     "div",
     {},
-    heading("Query"),
+    heading("Query", "stream-processing"),
     h(
       "div",
       { class: "query" },

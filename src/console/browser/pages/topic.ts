@@ -9,6 +9,7 @@ import { every } from "../poll.ts";
 import { rateOf } from "../samples.ts";
 import { curlButton } from "../ui/curl.ts";
 import { h, setText } from "../ui/dom.ts";
+import type { ManualPage } from "../ui/manual.ts";
 import { heading, type PageContext, Trouble } from "../ui/page.ts";
 import { messagesTab } from "./messages.ts";
 import { partitionsTab } from "./partitions.ts";
@@ -23,14 +24,21 @@ export type TopicContext = PageContext & {
   /** Calls back now and whenever the topic was read again. */
   readonly watch: (listener: (topic: Topic) => void) => void;
 };
-type Tab = readonly [name: string, label: string, build: (context: TopicContext) => HTMLElement];
+type Tab = {
+  readonly name: string;
+  readonly label: string;
+  /** The page of the manual that explains it. */
+  readonly help: ManualPage;
+  build(context: TopicContext): HTMLElement;
+};
 
+const MESSAGES: Tab = { name: "messages", label: "Messages", help: "consume", build: messagesTab };
 const TABS: readonly Tab[] = [
-  ["messages", "Messages", messagesTab],
-  ["produce", "Produce", produceTab],
-  ["partitions", "Partitions", partitionsTab],
-  ["groups", "Groups", topicGroupsTab],
-  ["settings", "Settings", topicSettingsTab],
+  MESSAGES,
+  { name: "produce", label: "Produce", help: "produce", build: produceTab },
+  { name: "partitions", label: "Partitions", help: "topics", build: partitionsTab },
+  { name: "groups", label: "Groups", help: "groups", build: topicGroupsTab },
+  { name: "settings", label: "Settings", help: "topics", build: topicSettingsTab },
 ];
 const REFRESH_MS = 2000;
 
@@ -48,7 +56,7 @@ export function topicPage(context: PageContext, name: string): HTMLElement {
       const isFirst = last === null;
       last = topic;
       setText(facts, factsOf(topic));
-      if (isFirst) content.replaceChildren(tabOf(wanted)(contextOf(topic)));
+      if (isFirst) content.replaceChildren(tabOf(wanted).build(contextOf(topic)));
       for (const listener of listeners) listener(topic);
     }),
   );
@@ -68,6 +76,7 @@ export function topicPage(context: PageContext, name: string): HTMLElement {
     ),
     heading(
       name,
+      tabOf(wanted).help,
       curlButton(() => describeTopic(name)),
     ),
     facts,
@@ -77,11 +86,10 @@ export function topicPage(context: PageContext, name: string): HTMLElement {
   );
 }
 
-const tabOf = (wanted: string): Tab[2] =>
-  TABS.find(([name]) => name === wanted)?.[2] ?? messagesTab;
+const tabOf = (wanted: string): Tab => TABS.find(({ name }) => name === wanted) ?? MESSAGES;
 
 function tabs(topic: string, wanted: string): HTMLElement {
-  const links = TABS.map(([name, label]) => {
+  const links = TABS.map(({ name, label }) => {
     const current = name === wanted ? "page" : null;
     return h(
       "li",

@@ -76,6 +76,7 @@ function topicList({ route, signal }: PageContext): HTMLElement {
     {},
     heading(
       "Topics",
+      "topics",
       button("New topic", newTopic, { class: "main" }),
       curlButton(() => listTopics),
     ),

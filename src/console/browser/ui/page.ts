@@ -4,6 +4,7 @@ import type { ApiRequest } from "../lib/request.ts";
 import type { Route } from "../lib/route.ts";
 import { curlButton, curlLine } from "./curl.ts";
 import { type Child, h } from "./dom.ts";
+import { helpLink, type ManualPage } from "./manual.ts";
 
 export type PageContext = {
   readonly route: Route;
@@ -13,13 +14,21 @@ export type PageContext = {
 /** Fills `main`; begins with a heading. */
 export type PageBuilder = (context: PageContext) => HTMLElement;
 
-/** Heading of a page; `actions` stand beside it. */
-export const heading = (title: string, ...actions: readonly Child[]): HTMLElement =>
+/**
+ * Heading of a page, with its buttons and a link to the manual beside it.
+ *
+ * @param help the page of the manual that explains this page.
+ */
+export const heading = (
+  title: string,
+  help: ManualPage,
+  ...actions: readonly Child[]
+): HTMLElement =>
   h(
     "header",
     { class: "heading" },
     h("h1", { tabindex: "-1" }, title),
-    h("div", { class: "row" }, ...actions),
+    h("div", { class: "row" }, ...actions, helpLink(help)),
   );
 
 export const section = (title: string, ...children: readonly Child[]): HTMLElement =>

@@ -4,6 +4,7 @@ import type { PeerSecret } from "../env/network.ts";
 import { SharedSecret } from "../env/shared-secret.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { MemberAddress } from "../node/peers/members.ts";
+import { bracketed } from "./address.ts";
 import { type Config, ConfigError } from "./config.ts";
 
 const SECRETS_MAX = 2;
@@ -79,7 +80,8 @@ function refuseOpenPort(
   const open = members.find(({ host }) => !isLoopbackHost(host));
   const listensOpen = haListen !== "" && !isLoopbackHost(haListen);
   if (open === undefined && !listensOpen) return;
-  const where = open === undefined ? haListen : `${open.id} at ${open.host}:${open.raftPort}`;
+  const where =
+    open === undefined ? haListen : `${open.id} at ${bracketed(open.host)}:${open.raftPort}`;
   if (haInsecure || compat === "ayder") {
     log.warn(
       "the Raft port is open: anyone who reaches it can act as a node; set RF_HA_SECRET or RF_HA_TLS",

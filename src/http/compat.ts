@@ -1,4 +1,7 @@
+import type { JoinRules } from "../node/api.ts";
+import { ayderJoinBody, ayderQueryBody } from "./compat-bodies.ts";
 import { decimalOrNull } from "./raw-url.ts";
+import type { StreamBody } from "./stream-body.ts";
 
 /** `RF_COMPAT=ayder`: what clients of the C implementation expect (CONTRACT 11), in one place. */
 export type Compat = {
@@ -9,8 +12,13 @@ export type Compat = {
   readOffset(text: string | null | undefined): number | null;
   /** What a read gets that does not ask for a consistency. */
   readonly consistency: "applied" | "linearizable";
-  /** An address of a member as `/ha/membership` prints it. */
-  memberAddress(address: string): string;
+  /**
+   * An address of a member as `/ha/membership` prints it.
+   *
+   * @param address `host:port`; empty if it is unknown.
+   * @param tls whether it is reached by TLS.
+   */
+  memberAddress(address: string, tls: boolean): string;
   /** The offset to store, from the one in a commit request. */
   toNextOffset(committed: number): number;
   /**
@@ -20,8 +28,11 @@ export type Compat = {
    * @param lowWatermark where such a group begins to read.
    */
   fromNextOffset(nextOffset: number | null, lowWatermark: number): number | null;
-  /** Join keys compare as text, a side without a list of fields is `{}`, and so on. */
-  readonly joinsAsAyder: boolean;
+  /** The body of a query or a view for the node. */
+  queryBody(body: StreamBody): StreamBody;
+  /** The body of a join for the node. */
+  joinBody(body: StreamBody): StreamBody;
+  readonly joinRules: JoinRules;
 };
 
 /** The committed offset is the next one to read. */
@@ -33,7 +44,9 @@ const OURS: Compat = {
   memberAddress: (address) => address,
   toNextOffset: (committed) => committed,
   fromNextOffset: (nextOffset, lowWatermark) => nextOffset ?? lowWatermark,
-  joinsAsAyder: false,
+  queryBody: (body) => body,
+  joinBody: (body) => body,
+  joinRules: { keysAs: "value", oncePairs: "any" },
 };
 
 /** The committed offset is the last one that was worked off. */
@@ -42,10 +55,12 @@ const AYDER: Compat = {
   ignoresUnknown: true,
   readOffset: (text) => (text === "-1" ? 0 : decimalOrNull(text, "offset")),
   consistency: "linearizable",
-  memberAddress: (address) => (address === "" ? "" : `http://${address}`),
+  memberAddress: (address, tls) => (address === "" ? "" : `${tls ? "https" : "http"}://${address}`),
   toNextOffset: (committed) => Math.min(committed + 1, Number.MAX_SAFE_INTEGER),
   fromNextOffset: (nextOffset) => (nextOffset === null || nextOffset === 0 ? null : nextOffset - 1),
-  joinsAsAyder: true,
+  queryBody: ayderQueryBody,
+  joinBody: ayderJoinBody,
+  joinRules: { keysAs: "text", oncePairs: "in_order" },
 };
 
 export const compatOf = (name: "ayder" | ""): Compat => (name === "ayder" ? AYDER : OURS);

@@ -39,6 +39,15 @@ export function parseJsonObject(bytes: Uint8Array): JsonObject {
   throw new ApiError("invalid_json", `The body is ${shown(value)}: it must be a JSON object`);
 }
 
+/** JSON text of a document. Numbers that are no `number` print as they were written. */
+export function jsonTextOf(value: Json): string {
+  if (value instanceof OtherNumber) return value.text;
+  if (Array.isArray(value)) return `[${value.map(jsonTextOf).join(",")}]`;
+  if (!(value instanceof Map)) return JSON.stringify(value);
+  const fields = [...value].map(([name, field]) => `${JSON.stringify(name)}:${jsonTextOf(field)}`);
+  return `{${fields.join(",")}}`;
+}
+
 class Parser {
   readonly #text: string;
   #at = 0;

@@ -9,7 +9,8 @@ import type {
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
-export type { StreamApi, StreamRequest } from "./stream-api.ts";
+export type { JoinRules } from "../stream/join-rules.ts";
+export type { JoinApiRequest, StreamApi, StreamRequest } from "./stream-api.ts";
 
 /**
  * All that `http/` knows of the node. Names are plain strings that the edge has checked; numbers

@@ -1,11 +1,11 @@
 import type { Soon } from "../lib/soon.ts";
+import type { JoinRules } from "../stream/join-rules.ts";
 import type { Result, WriteReject } from "./api.ts";
 
 /** Queries, joins and views. Bodies are JSON text that the edge has found to be an object. */
 export interface StreamApi {
   query(request: StreamRequest): Promise<Result<JsonAnswer, QueryReject>>;
-  /** @param asAyder keys compare as text and so on, see CONTRACT 11. */
-  join(request: StreamRequest & { asAyder: boolean }): Promise<Result<JsonAnswer, QueryReject>>;
+  join(request: JoinApiRequest): Promise<Result<JsonAnswer, QueryReject>>;
 
   putView(name: string, body: string): Promise<Result<{ created: boolean }, PutViewReject>>;
   deleteView(name: string): Promise<Result<object, WriteReject | "view_not_found">>;
@@ -22,6 +22,8 @@ export type StreamRequest = {
   /** Aborted when nobody waits for the answer any longer, or the server stops. */
   readonly signal: AbortSignal;
 };
+
+export type JoinApiRequest = StreamRequest & { readonly rules: JoinRules };
 
 /** The whole body of an answer. */
 export type JsonAnswer = { readonly json: string };

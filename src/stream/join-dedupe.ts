@@ -8,7 +8,7 @@ import {
 import { type Pair, PairHeap } from "./pair-heap.ts";
 
 const NO_PARTNER = -1;
-/** In the compatible mode pairs are listed one by one. */
+/** Bound for the rule that lists pairs one by one. */
 export const LISTED_PAIRS_MAX = 500_000;
 
 /**
@@ -64,8 +64,7 @@ export class OnceMatches implements Matches {
   }
 
   /**
-   * The rule of the compatible mode: of the pairs whose left offset is not above the right one.
-   * Neighbours are then not enough, so all pairs of the window are listed, up to a bound.
+   * The same for pairs whose left offset is not above the right one. Neighbours are then not enough, so all pairs of the window are listed, up to a bound.
    *
    * @returns false if there are too many.
    */

@@ -1,5 +1,6 @@
 import { escapeKey, textOf } from "./group-table.ts";
 import type { JoinSideRequest } from "./join-request.ts";
+import type { JoinRules } from "./join-rules.ts";
 import { project } from "./project.ts";
 import {
   type FeedState,
@@ -10,8 +11,7 @@ import {
 import { identityOf, identityOfAll, memoryOf, type Value, valueAt } from "./value.ts";
 
 export type JoinSideOptions = {
-  /** Keys compare as text, and a side without a list of fields is `{}`. */
-  readonly compat: boolean;
+  readonly keysAs: JoinRules["keysAs"];
   readonly limits: StreamLimits;
 };
 
@@ -66,16 +66,15 @@ export class JoinSide {
 
   #take(record: RecordSource): void {
     const { source, keys, projection, timeOf } = this.#request;
-    const { compat } = this.#options;
     const value = source.decoder.decode(record.bytes, record.valueStart, record.valueEnd);
     if (value === undefined) {
       this.undecodable++;
       return;
     }
     const parts = keys.map((path) => valueAt(value, path));
-    const key = keyOf(parts, compat);
+    const key = keyOf(parts, this.#options.keysAs);
     const time = timeOf(value, record.timestampMs);
-    const kept = project(value, projection ?? (compat ? new Map() : true));
+    const kept = project(value, projection ?? true);
     this.offsets.push(record.offset);
     this.times.push(time);
     this.keys.push(key);
@@ -87,9 +86,9 @@ export class JoinSide {
   }
 }
 
-function keyOf(parts: readonly (Value | undefined)[], compat: boolean): string | null {
+function keyOf(parts: readonly (Value | undefined)[], keysAs: JoinRules["keysAs"]): string | null {
   if (parts.some((part) => identityOf(part) === "n")) return null;
-  if (compat) return identityOfAll(parts.map(textOf));
+  if (keysAs === "text") return identityOfAll(parts.map(textOf));
   return parts.length === 1 ? identityOf(parts[0]) : identityOfAll(parts);
 }
 

@@ -3,6 +3,7 @@ import { findLate } from "./join-late.ts";
 import { type KeyGroup, type Matches, sortGroup, WindowMatches } from "./join-match.ts";
 import { type PageEnd, planPage } from "./join-page.ts";
 import type { JoinRequest } from "./join-request.ts";
+import { DEFAULT_JOIN_RULES, type JoinRules } from "./join-rules.ts";
 import { JoinSide } from "./join-side.ts";
 import type { JsonOutput } from "./json-output.ts";
 import { tooLarge } from "./query.ts";
@@ -48,8 +49,8 @@ export type JoinStats = {
 export type JoinOptions = {
   readonly leftOffset: number;
   readonly rightOffset: number;
-  /** The rules of the C implementation, where they differ. */
-  readonly compat?: boolean;
+  /** Default: `DEFAULT_JOIN_RULES`. */
+  readonly rules?: JoinRules;
   readonly limits?: StreamLimits;
 };
 
@@ -64,7 +65,7 @@ const STEPS_A_SLICE = 64;
 export class JoinRun {
   readonly #request: JoinRequest;
   readonly #limits: StreamLimits;
-  readonly #compat: boolean;
+  readonly #rules: JoinRules;
   readonly #left: JoinSide;
   readonly #right: JoinSide;
   readonly #rows: JoinRow[] = [];
@@ -79,8 +80,8 @@ export class JoinRun {
   constructor(request: JoinRequest, options: JoinOptions) {
     this.#request = request;
     this.#limits = options.limits ?? DEFAULT_LIMITS;
-    this.#compat = options.compat ?? false;
-    const sideOptions = { compat: this.#compat, limits: this.#limits };
+    this.#rules = options.rules ?? DEFAULT_JOIN_RULES;
+    const sideOptions = { keysAs: this.#rules.keysAs, limits: this.#limits };
     this.#left = new JoinSide(request.left, options.leftOffset, sideOptions);
     this.#right = new JoinSide(request.right, options.rightOffset, sideOptions);
   }
@@ -222,7 +223,7 @@ export class JoinRun {
       if (group.right.length === 0) continue;
       sortGroup(group, sides, this.#meter);
       if (!dedupeOnce) yield* all.addGroup(group);
-      else if (!this.#compat) yield* once.addGroup(group);
+      else if (this.#rules.oncePairs === "any") yield* once.addGroup(group);
       else if (!(yield* once.addGroupInOffsetOrder(group))) {
         this.rejection = tooLarge("dedupe_once has too many pairs to choose from: lower limit");
         return null;

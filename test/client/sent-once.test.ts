@@ -1,7 +1,7 @@
 /** A runtime may repeat a request on its own; the client must not let it repeat a write. */
 import { expect, test } from "bun:test";
 import { AyderError, createClient } from "../../src/client/index.ts";
-import { answering, startRawLeader } from "../http/raw-leader.ts";
+import { answering, startRawLeader } from "../tools/http/raw-leader.ts";
 
 test("a write whose reused connection breaks was sent once, and its outcome is unknown", async () => {
   const server = await startRawLeader();

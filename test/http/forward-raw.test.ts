@@ -3,7 +3,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { createHash } from "node:crypto";
 import { exchange } from "../tools/conformance/raw-socket.ts";
 import { startFixture, TOKEN } from "../tools/http/fixture.ts";
-import { answering, type RawLeader, type Script, startRawLeader } from "./raw-leader.ts";
+import {
+  answering,
+  type RawLeader,
+  type Script,
+  startRawLeader,
+} from "../tools/http/raw-leader.ts";
 
 const REQUEST_BYTES_MAX = 200_000;
 let leader: RawLeader;

@@ -10,7 +10,12 @@ function setUp(changes: Partial<HttpOptions> = {}) {
   const streams = new FakeStreams();
   const made = fixture({ auth: { tokens: TOKENS, skipPrefixes: [] }, streams, ...changes });
   const ask = (line: string, token: string, body?: unknown): Promise<Answer> =>
-    made.ask(line, { token, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+    made.ask(line, {
+      token,
+      ...(body === undefined
+        ? {}
+        : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
   return { ...made, streams, ask };
 }
 const source = (topic: string) => ({ topic, partition: 0 });
@@ -21,7 +26,7 @@ test("what is read needs the scope for each topic; a token without it does not r
   const status = async (line: string, body: unknown) => (await ask(line, "reader", body)).status;
   expect(await status("POST /broker/query", { source: source("orders.eu") })).toBe(200);
   expect(await status("POST /broker/join", join("orders.eu", "orders.us"))).toBe(200);
-  expect(streams.asked).toEqual(["query", "join as ours"]);
+  expect(streams.asked).toEqual(["query", "join value any"]);
   expect(await status("POST /broker/query", { source: source("payments.eu") })).toBe(403);
   expect(await status("POST /broker/join", join("orders.eu", "payments.eu"))).toBe(403);
   expect(await status("POST /broker/join", join("payments.eu", "orders.eu"))).toBe(403);
@@ -100,7 +105,65 @@ test("the work is told when the client leaves, and when the server stops", async
 test("RF_COMPAT=ayder reaches the join", async () => {
   const { ask, streams } = setUp({ compat: "ayder" });
   await ask("POST /broker/join", "every", join("a", "b"));
-  expect(streams.asked).toEqual(["join as ayder"]);
+  expect(streams.asked).toEqual(["join text in_order"]);
+});
+
+test("RF_COMPAT=ayder: offset -1 is the start, and joins without lists of fields have empty sides", async () => {
+  const lists = { emit: { left_fields: [], right_fields: [] } };
+  const on = { left_key: "a", right_key: "b" };
+  const cases = [
+    ["POST /broker/query", { source: { topic: "a", offset: -1 }, x: 1 }, { offset: 0 }],
+    ["POST /broker/query", { source: { topic: "a", offset: 5 } }, { offset: 5 }],
+    ["POST /broker/query", { source: { topic: "a", offset: -2 } }, { offset: -2 }],
+    ["POST /broker/query", { source: { topic: "a", offset: "-1" } }, { offset: "-1" }],
+    ["PUT /broker/views/v", { source: { topic: "a", offset: -1 } }, { offset: 0 }],
+  ] as const;
+  for (const [line, body, { offset }] of cases) {
+    const { ask, streams } = setUp({ compat: "ayder" });
+    expect((await ask(line, "every", body)).status).toBe(200);
+    expect(JSON.parse(streams.body)).toEqual({ ...body, source: { topic: "a", offset } });
+  }
+  const joins = [
+    [{}, lists],
+    [{ emit: null }, lists],
+    [{ emit: { max_rows: 1 } }, { emit: { max_rows: 1, left_fields: [], right_fields: [] } }],
+    [{ emit: { left_fields: ["v"] } }, { emit: { left_fields: ["v"], right_fields: [] } }],
+    [
+      { emit: { left_fields: null, right_fields: ["a.b"] } },
+      { emit: { left_fields: [], right_fields: ["a.b"] } },
+    ],
+    [{ emit: "x" }, { emit: "x" }],
+  ] as const;
+  for (const [given, sent] of joins) {
+    const { ask, streams } = setUp({ compat: "ayder" });
+    const left = { topic: "a", offset: -1 };
+    const body = { left, right: { ...left, topic: "b" }, on, ...given };
+    expect((await ask("POST /broker/join", "every", body)).status).toBe(200);
+    expect(JSON.parse(streams.body)).toEqual({
+      left: { topic: "a", offset: 0 },
+      right: { topic: "b", offset: 0 },
+      on,
+      ...sent,
+    });
+  }
+  // Any other text arrives as it was: long integers, fractions, escapes.
+  const { ask, streams } = setUp({ compat: "ayder" });
+  const text =
+    '{"source":{"topic":"a","offset":-1},"filter":[{"field":"\\"\\u0000ü","op":"in","value":[12345678901234567890,1.50,-0,1e3,true,null]}]}';
+  expect((await ask("POST /broker/query", "every", text)).status).toBe(200);
+  expect(streams.body).toBe(text.replace('"offset":-1', '"offset":0'));
+});
+
+test("without RF_COMPAT bodies of queries and joins reach the node as they came", async () => {
+  for (const [line, text] of [
+    ["POST /broker/query", ' { "source" : {"topic":"a","offset":-1} }'],
+    ["POST /broker/join", '{"left":{"topic":"a","offset":-1}, "right":{"topic":"b"}, "emit":{}}'],
+    ["PUT /broker/views/v", '{"source":{"topic":"a","offset":-1}} '],
+  ] as const) {
+    const { ask, streams } = setUp();
+    expect((await ask(line, "every", text)).status).toBe(200);
+    expect(streams.body).toBe(text);
+  }
 });
 
 test("a body may be as long as two schemas, not longer; names of views are names", async () => {

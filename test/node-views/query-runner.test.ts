@@ -6,6 +6,7 @@ import {
   encodeProduce,
 } from "../../src/machine/command-codec.ts";
 import type { Offset } from "../../src/record/offset.ts";
+import { DEFAULT_JOIN_RULES, type JoinRules } from "../../src/stream/join-rules.ts";
 import { recordsOf, StreamBench, until } from "../tools/node-views/support.ts";
 
 const BODY = JSON.stringify({ source: { topic: "t", partition: 0, limit: 10_000 } });
@@ -152,17 +153,23 @@ test("it reads what was there when it began, also over trimming and deletion", a
   expect(await deleted).toMatchObject({ ok: false, code: "topic_not_found" });
 });
 
-test("compatible joins are asked for by the caller", async () => {
+test("the caller chooses the rules of a join", async () => {
   const made = bench();
   const body = JSON.stringify({
     left: { topic: "t", partition: 0 },
     right: { topic: "t", partition: 0 },
-    on: { left_key: "i", right_key: "i" },
+    on: { left_key: "i", right_key: "text" },
+    dedupe_once: true,
   });
-  const join = async (asAyder: boolean) => {
-    const answer = await made.streams.join({ body, signal: never(), asAyder });
-    return JSON.parse(answer.ok ? answer.json : "{}").rows[0].left;
+  made.run((writer) =>
+    encodeProduce(writer, 1, 0, recordsOf([{ text: "1" }, { text: "4" }]), null),
+  );
+  const join = async (rules: JoinRules) => {
+    const answer = await made.streams.join({ body, signal: never(), rules });
+    const rows: { left: object }[] = JSON.parse(answer.ok ? answer.json : "{}").rows;
+    return rows.map(({ left }) => left);
   };
-  expect(await join(false)).toEqual({ i: 0 });
-  expect(await join(true)).toEqual({});
+  expect(await join(DEFAULT_JOIN_RULES)).toEqual([]);
+  expect(await join({ keysAs: "text", oncePairs: "any" })).toEqual([{ i: 1 }, { i: 4 }]);
+  expect(await join({ keysAs: "text", oncePairs: "in_order" })).toEqual([{ i: 1 }, { i: 4 }]);
 });

@@ -5,6 +5,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Node } from "../../src/node/node.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
+import { DEFAULT_JOIN_RULES } from "../../src/stream/join-rules.ts";
 import { Script } from "../tools/sim/script.ts";
 import type { SimNode } from "../tools/sim/sim-node.ts";
 
@@ -27,7 +28,7 @@ const join = (offset: number) => async (node: Node) => {
   const on = { left_key: "k", right_key: "k" };
   const body = JSON.stringify({ left: PLACE, right: { ...PLACE, offset }, on });
   const { signal } = new AbortController();
-  const answer = await node.streams.join({ body, signal, asAyder: false });
+  const answer = await node.streams.join({ body, signal, rules: DEFAULT_JOIN_RULES });
   return answer.ok ? "ok" : `${answer.code} ${JSON.stringify(answer.details)}`;
 };
 

@@ -4,6 +4,7 @@ import { utf8 } from "../../src/lib/bytes.ts";
 import type { ConsumePage } from "../../src/node/api.ts";
 import type { Node } from "../../src/node/node.ts";
 import { BatchBuilder } from "../../src/record/batch-builder.ts";
+import { DEFAULT_JOIN_RULES } from "../../src/stream/join-rules.ts";
 import { produced } from "../tools/node/as-promises.ts";
 import type { Plan } from "../tools/sim/plan.ts";
 import { Script } from "../tools/sim/script.ts";
@@ -297,7 +298,7 @@ describe("a segment that is damaged", () => {
     node.streams.join({
       body: JSON.stringify({ left: side, right: side, on: { left_key: "a", right_key: "a" } }),
       signal: new AbortController().signal,
-      asAyder: false,
+      rules: DEFAULT_JOIN_RULES,
     });
   const deleteBefore = (beforeOffset: number) => (node: Node) =>
     node.deleteBefore({ topic: TOPIC, partition: 0, beforeOffset });

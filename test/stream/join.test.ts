@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { compatOf } from "../../src/http/compat.ts";
+import { parseJsonObject } from "../../src/http/json.ts";
 import { DecoderCache } from "../../src/stream/codecs/decoder-cache.ts";
 import { parseJsonText } from "../../src/stream/codecs/json.ts";
 import { JoinRun } from "../../src/stream/join.ts";
@@ -19,16 +21,16 @@ function runJoin(
   body: object,
   options: Options = {},
 ) {
-  const parsed = parseJoinRequest(
-    parseJsonText(jsonText({ left: side, right: side, ...body })),
-    decoders,
-  );
-  if (!parsed.ok) throw new Error(`${parsed.path}: ${parsed.message}`);
   const { compat = false, budget = 1e9, from = { left: 0, right: 0 } } = options;
+  const { joinBody, joinRules } = compatOf(compat ? "ayder" : "");
+  const text = jsonText({ left: side, right: side, ...body });
+  const sent = joinBody({ text, fields: parseJsonObject(new TextEncoder().encode(text)) });
+  const parsed = parseJoinRequest(parseJsonText(sent.text), decoders);
+  if (!parsed.ok) throw new Error(`${parsed.path}: ${parsed.message}`);
   const run = new JoinRun(parsed.request, {
     leftOffset: from.left,
     rightOffset: from.right,
-    compat,
+    rules: joinRules,
   });
   feedAll(right, (cursor) => run.feed("right", cursor, 1e9, budget));
   feedAll(left, (cursor) => run.feed("left", cursor, 1e9, budget));

@@ -127,15 +127,18 @@ function hostAndPort(field: string, text: string): { host: string; port: number 
   return { host: (match[1] ?? "").replace(/^\[|\]$/g, ""), port };
 }
 
-const shown = ({ compat }: Edge, { epoch, jointActive, nodes, leaderId, term }: Membership) => ({
+const shown = (
+  { compat, options: { tls } }: Edge,
+  { epoch, jointActive, nodes, leaderId, term }: Membership,
+) => ({
   epoch,
   joint_active: jointActive,
   node_count: nodes.length,
   nodes: nodes.map((node) => ({
     index: node.index,
     node_id: node.nodeId,
-    advertise_addr: compat.memberAddress(node.advertiseAddr),
-    http_addr: compat.memberAddress(node.httpAddr),
+    advertise_addr: compat.memberAddress(node.advertiseAddr, tls?.peers === true),
+    http_addr: compat.memberAddress(node.httpAddr, tls?.http === true),
     priority: node.priority,
     is_voter: node.isVoter,
     is_learner: node.isLearner,

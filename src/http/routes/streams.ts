@@ -61,7 +61,7 @@ const query = (edge: Edge, streams: StreamApi): Endpoint => ({
     errors: RUN_ERRORS,
   },
   handle: async (call) => {
-    const body = await readStreamBody(call, QUERY_BODY);
+    const body = edge.compat.queryBody(await readStreamBody(call, QUERY_BODY));
     demandSource(call, body, "source", "read");
     const result = await streams.query({ body: body.text, signal: signalOf(edge, call) });
     return result.ok ? jsonText(result.json) : rejected(edge, call, result);
@@ -81,11 +81,11 @@ const join = (edge: Edge, streams: StreamApi): Endpoint => ({
     errors: RUN_ERRORS,
   },
   handle: async (call) => {
-    const body = await readStreamBody(call, JOIN_BODY);
+    const body = edge.compat.joinBody(await readStreamBody(call, JOIN_BODY));
     demandSource(call, body, "left", "read");
     demandSource(call, body, "right", "read");
-    const { joinsAsAyder: asAyder } = edge.compat;
-    const result = await streams.join({ body: body.text, signal: signalOf(edge, call), asAyder });
+    const { joinRules: rules } = edge.compat;
+    const result = await streams.join({ body: body.text, signal: signalOf(edge, call), rules });
     return result.ok ? jsonText(result.json) : rejected(edge, call, result);
   },
 });
@@ -125,7 +125,7 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
   handle: async (call) => {
     const name = checkView(call.parameter(0));
     // The body of a query: what says how much one query reads or shows means nothing here.
-    const body = await readStreamBody(call, VIEW_FIELDS);
+    const body = edge.compat.queryBody(await readStreamBody(call, VIEW_FIELDS));
     demandSource(call, body, "source", "admin");
     demandSource(call, body, "source", "read");
     await demandOwner(streams, call, name);

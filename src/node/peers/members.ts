@@ -103,10 +103,13 @@ export class MemberBook {
   httpUrl(id: NodeId, scheme: "http" | "https"): string | null {
     const address = this.find(id);
     if (address === null) return null;
-    const host = address.host.includes(":") ? `[${address.host}]` : address.host;
-    return `${scheme}://${host}:${address.httpPort}`;
+    return `${scheme}://${hostAndPort(address.host, address.httpPort)}`;
   }
 }
+
+/** `host:port`, with an IPv6 address in brackets. */
+export const hostAndPort = (host: string, port: number): string =>
+  `${host.includes(":") ? `[${host}]` : host}:${port}`;
 
 const isSame = (a: MemberAddress, b: MemberAddress | null): boolean =>
   a.host === b?.host &&

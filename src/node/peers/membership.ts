@@ -6,7 +6,7 @@ import type { Configuration, MembershipChange } from "../../raft/types.ts";
 import type { Meeting } from "../../transport/transport.ts";
 import type { AddMemberRequest, MemberReject, Membership, MembershipNode, Result } from "../api.ts";
 import type { Commander } from "../writes/commander.ts";
-import { idsOf, type MemberAddress, type MemberBook } from "./members.ts";
+import { hostAndPort, idsOf, type MemberAddress, type MemberBook } from "./members.ts";
 
 /** A learner that lacks no more than this many entries may vote. */
 const CAUGHT_UP_ENTRIES = 1_000;
@@ -214,8 +214,8 @@ export class Members {
     return {
       index,
       nodeId: id,
-      advertiseAddr: address === null ? "" : `${address.host}:${address.raftPort}`,
-      httpAddr: address === null ? "" : `${address.host}:${address.httpPort}`,
+      advertiseAddr: address === null ? "" : hostAndPort(address.host, address.raftPort),
+      httpAddr: address === null ? "" : hostAndPort(address.host, address.httpPort),
       priority: address?.priority ?? 0,
       isVoter,
       isLearner: !isVoter,

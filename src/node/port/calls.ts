@@ -4,6 +4,7 @@ import type {
   Backup,
   ClusterApi,
   CommitRequest,
+  JoinApiRequest,
   KvDeleteRequest,
   KvListRequest,
   NodeApi,
@@ -82,11 +83,8 @@ export const SIGNALLED_CALLS = {
     node.waitForRecords({ ...wait, signal }),
   query: ({ streams }: Side, signal: AbortSignal, request: Omit<StreamRequest, "signal">) =>
     streams.query({ ...request, signal }),
-  join: (
-    { streams }: Side,
-    signal: AbortSignal,
-    request: Omit<StreamRequest, "signal"> & { asAyder: boolean },
-  ) => streams.join({ ...request, signal }),
+  join: ({ streams }: Side, signal: AbortSignal, request: Omit<JoinApiRequest, "signal">) =>
+    streams.join({ ...request, signal }),
   getView: ({ streams }: Side, signal: AbortSignal, name: string) => streams.getView(name, signal),
 };
 

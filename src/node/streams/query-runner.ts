@@ -5,6 +5,7 @@ import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { DecoderCache } from "../../stream/codecs/decoder-cache.ts";
 import { JoinRun } from "../../stream/join.ts";
 import { type JoinRequest, parseJoinRequest } from "../../stream/join-request.ts";
+import type { JoinRules } from "../../stream/join-rules.ts";
 import { toJson } from "../../stream/json-output.ts";
 import { QueryRun } from "../../stream/query.ts";
 import { parseQueryRequest, type QueryRequest } from "../../stream/query-request.ts";
@@ -15,7 +16,7 @@ import type { Rejected, Result } from "../api.ts";
 import { beyondEnd, type Found, findSurely } from "../reads/find-partition.ts";
 import type { Doubt, Linearizer } from "../reads/linearizer.ts";
 import type { Slicer } from "../slicer.ts";
-import type { JsonAnswer, QueryReject, StreamRequest } from "../stream-api.ts";
+import type { JoinApiRequest, JsonAnswer, QueryReject, StreamRequest } from "../stream-api.ts";
 import { readStreamBody } from "./body.ts";
 import { type FeedOutcome, feedPage, type RecordSink } from "./record-feeder.ts";
 import { RunSlots } from "./run-slots.ts";
@@ -62,10 +63,10 @@ export class QueryRunner {
     return outcome === "aborted" ? CANCELLED : outcome;
   }
 
-  async join({ body, signal, asAyder }: StreamRequest & { asAyder: boolean }): Promise<Answer> {
+  async join({ body, signal, rules }: JoinApiRequest): Promise<Answer> {
     const read = readStreamBody(body, (value) => parseJoinRequest(value, this.#decoders));
     if (!read.ok) return read;
-    return await this.inSlot(signal, () => this.#join(read.request, signal, asAyder));
+    return await this.inSlot(signal, () => this.#join(read.request, signal, rules));
   }
 
   /** Also for other long answers, so that all of them together are bounded. */
@@ -121,7 +122,7 @@ export class QueryRunner {
     return `{"ok":true,"rows":${rows},"aggregates":${aggregates},"truncated":${truncated},"source":${source}}`;
   }
 
-  async #join(request: JoinRequest, signal: AbortSignal, asAyder: boolean): Promise<Answer> {
+  async #join(request: JoinRequest, signal: AbortSignal, rules: JoinRules): Promise<Answer> {
     const left = await this.#partitionOf(request.left.source, "left");
     if (!left.ok) return left;
     const right = await this.#partitionOf(request.right.source, "right");
@@ -129,7 +130,7 @@ export class QueryRunner {
     const run = new JoinRun(request, {
       leftOffset: left.startOffset,
       rightOffset: right.startOffset,
-      compat: asAyder,
+      rules,
     });
     const ends = { left: left.partition.endOffset, right: right.partition.endOffset };
     for (const [side, { partition }] of [

@@ -6,19 +6,27 @@ type Outcome = { ok: false; code: "query_too_large"; message: string } | null;
 export class FakeStreams implements StreamApi {
   readonly asked: string[] = [];
   signal: AbortSignal | null = null;
+  /** Body of the last query, join or view. */
+  body = "";
   outcome: Outcome = null;
   /** Answers come after this. */
   gate: Promise<void> = Promise.resolve();
 
-  readonly query: StreamApi["query"] = (request) => this.#answer("query", request.signal);
-  readonly join: StreamApi["join"] = ({ asAyder, signal }) =>
-    this.#answer(`join ${asAyder ? "as ayder" : "as ours"}`, signal);
+  readonly query: StreamApi["query"] = ({ body, signal }) => {
+    this.body = body;
+    return this.#answer("query", signal);
+  };
+  readonly join: StreamApi["join"] = ({ rules, body, signal }) => {
+    this.body = body;
+    return this.#answer(`join ${rules.keysAs} ${rules.oncePairs}`, signal);
+  };
   readonly getView: StreamApi["getView"] = async (name, signal) => {
     const answer = await this.#answer(`get ${name}`, signal);
     return answer.ok ? answer : { ok: false, code: "overloaded" };
   };
 
-  async putView(name: string) {
+  async putView(name: string, body: string) {
+    this.body = body;
     this.asked.push(`put ${name}`);
     return { ok: true, created: true } as const;
   }

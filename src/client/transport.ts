@@ -172,6 +172,8 @@ export class Transport {
   async #once(base: string, request: Request): Promise<Answer | AyderError> {
     const { signal, waitMs = 0 } = request;
     const headers: Record<string, string> = { ...request.headers };
+    // On one machine compression only costs time. Other runtimes and browsers ask for it by default.
+    if (isLoopback(base)) headers["accept-encoding"] = "identity";
     if (this.#token !== undefined) headers["authorization"] = `Bearer ${this.#token}`;
     const deadline = new Deadline((this.#options.attemptMs ?? ATTEMPT_MS) + waitMs, signal);
     const proxy = this.#proxyFor(base);

@@ -52,6 +52,13 @@ export const SETTINGS = {
     help: "private key (PEM) for HTTPS; needs the certificate",
     section: "Server",
   },
+  compression: {
+    variables: ["RF_COMPRESSION"],
+    kind: "boolean",
+    default: "1",
+    help: "compress answers for clients that ask for it (`Accept-Encoding: zstd, gzip`)",
+    section: "Server",
+  },
   logLevel: {
     variables: ["RF_LOG_LEVEL"],
     flag: "log-level",

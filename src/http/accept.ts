@@ -66,6 +66,10 @@ export function chooseMediaType<T extends string>(
   return chosen ?? offers.find((offer) => !refused.has(offer)) ?? fallback;
 }
 
+/** Content codings that answers can have, the preferred one first. */
+const CODINGS = ["zstd", "gzip"] as const;
+export type Coding = (typeof CODINGS)[number];
+
 /**
  * Returns the content coding to answer with, or null for none.
  *
@@ -77,19 +81,42 @@ export function chooseEncoding<T extends string>(
 ): T | null {
   if (acceptEncoding === null || acceptEncoding === "") return null;
   const preferences = preferencesIn(acceptEncoding);
-  const weightOf = (name: string): number | null =>
-    (
-      preferences.find((each) => each.name === name || each.name === `x-${name}`) ??
-      (name === "identity" ? undefined : preferences.find((each) => each.name === "*"))
-    )?.weight ?? null;
   let chosen: T | null = null;
-  let best = 0;
+  let best: Match | null = null;
   for (const offer of offers) {
-    const weight = weightOf(offer) ?? 0;
-    if (weight > best) {
+    const match = codingMatch(offer, preferences);
+    if (match.weight > 0 && (best === null || isPreferred(match, best))) {
       chosen = offer;
-      best = weight;
+      best = match;
     }
   }
-  return (weightOf("identity") ?? 0) > best ? null : chosen;
+  const identity = preferences.find(({ name }) => name === "identity")?.weight ?? 0;
+  return best === null || identity > best.weight ? null : chosen;
+}
+
+/** Between equal weights, the one that is named. */
+const isPreferred = (a: Match, b: Match): boolean =>
+  a.weight > b.weight || (a.weight === b.weight && a.specificity > b.specificity);
+
+/** `x-gzip` is an old name of `gzip`. `*` stands for every coding that is not named. */
+function codingMatch(coding: string, preferences: readonly Preference[]): Match {
+  const named = preferences.find(({ name }) => name === coding || name === `x-${coding}`);
+  if (named !== undefined) return { weight: named.weight, specificity: 1, position: 0 };
+  const any = preferences.find(({ name }) => name === "*");
+  return { weight: any?.weight ?? 0, specificity: 0, position: 0 };
+}
+
+/** Most clients send the same header with each request. */
+let last: { readonly header: string; readonly coding: Coding | null } = {
+  header: "",
+  coding: null,
+};
+
+/** The coding for an answer that is compressed on its way. A client that has zstd names it. */
+export function codingOf(acceptEncoding: string | null): Coding | null {
+  if (acceptEncoding === null) return null;
+  if (last.header === acceptEncoding) return last.coding;
+  const offers = /zstd/i.test(acceptEncoding) ? CODINGS : (["gzip"] as const);
+  last = { header: acceptEncoding, coding: chooseEncoding<Coding>(acceptEncoding, offers) };
+  return last.coding;
 }

@@ -74,6 +74,7 @@ export class AnswerStreams {
   /**
    * Sends bytes that exist as a whole; they are charged until the end.
    *
+   * @param compress makes the source of what is sent from that of the bytes.
    * @returns null if there is no room for them.
    */
   whole(
@@ -81,6 +82,7 @@ export class AnswerStreams {
     bytes: Uint8Array,
     init: ResponseInit,
     isPublic: boolean,
+    compress: (source: AnswerSource) => AnswerSource = (source) => source,
   ): Response | null {
     const { budget } = this;
     if (!(isPublic ? budget.takePublic(bytes.length) : budget.take(bytes.length))) return null;
@@ -95,7 +97,7 @@ export class AnswerStreams {
       },
       ended: () => (isPublic ? budget.givePublic(bytes.length) : budget.give(bytes.length)),
     };
-    return this.#begin(request, source, init, null);
+    return this.#begin(request, compress(source), init, null);
   }
 
   /**

@@ -3,37 +3,63 @@ import { utf8 } from "../lib/bytes.ts";
 import type { Rejected } from "../node/api.ts";
 import { ONE_WRITE_BYTES_MAX } from "./answer-streams.ts";
 import type { Call } from "./call.ts";
+import { COMPRESSED_FROM_BYTES } from "./compression.ts";
 import { ApiError, type ErrorFields, errorResponse, HTTP_ERRORS, helpLink } from "./errors.ts";
 import type { HttpOptions } from "./options.ts";
 
 // Shared by all answers: a Headers object that is made once is cheaper than a literal each time.
 const JSON_HEADERS = new Headers({ "content-type": "application/json" });
 export const JSON_INIT = { headers: JSON_HEADERS };
+/** Of an answer that would be compressed if the client asked for it. */
+const VARIED_JSON_INIT = {
+  headers: new Headers({ "content-type": "application/json", vary: "accept-encoding" }),
+};
 const ACCEPTED_INIT = { status: 202, headers: JSON_HEADERS };
 
 /**
- * An answer that is too large for one write. The gate sends it in pieces, or refuses it while too
- * many bytes are on their way.
+ * An answer with a body that the gate may compress or send in pieces. It refuses a large one while
+ * too many bytes are on their way.
  */
-export class LargeAnswer extends Response {
-  readonly content: Uint8Array;
-  readonly init: ResponseInit;
+export class SizedAnswer extends Response {
+  readonly content: Uint8Array<ArrayBuffer>;
 
-  constructor(content: Uint8Array, init: ResponseInit) {
+  constructor(content: Uint8Array<ArrayBuffer>, init: ResponseInit) {
     super(null, init);
     this.content = content;
-    this.init = init;
   }
 }
 
-/** @param body bytes of a small one are copied; those of a large one must not change any more. */
+/** @param body bytes of a small one are copied; those of a larger one must not change any more. */
 export function bodyAnswer(body: string | Uint8Array<ArrayBuffer>, init: ResponseInit): Response {
-  if (body.length <= ONE_WRITE_BYTES_MAX) return new Response(body, init);
-  return new LargeAnswer(typeof body === "string" ? utf8(body) : body, init);
+  if (body.length < COMPRESSED_FROM_BYTES) return new Response(body, init);
+  return new SizedAnswer(typeof body === "string" ? utf8(body) : body, init);
+}
+
+/**
+ * As `jsonText`, for hot routes: one `Response` unless the client asks for compression, or the
+ * answer is large.
+ *
+ * @param body may change after the call.
+ */
+export function hotJson({ headers }: Request, body: string | Uint8Array<ArrayBuffer>): Response {
+  if (body.length < COMPRESSED_FROM_BYTES) return new Response(body, JSON_INIT);
+  if (body.length <= ONE_WRITE_BYTES_MAX && !headers.has("accept-encoding")) {
+    return new Response(body, VARIED_JSON_INIT);
+  }
+  return new SizedAnswer(typeof body === "string" ? utf8(body) : body.slice(), JSON_INIT);
 }
 
 export const jsonText = (body: string | Uint8Array<ArrayBuffer>): Response =>
   bodyAnswer(body, JSON_INIT);
+/**
+ * Answers a HEAD whose GET is sent in pieces, so that nobody knows its length yet. Bun would say
+ * that it is 0.
+ */
+export function headOfPieces(headers: Headers): Response {
+  headers.set("transfer-encoding", "chunked");
+  return new Response(null, { headers });
+}
+
 /** 202: the write goes on. */
 export const acceptedText = (body: string): Response => new Response(body, ACCEPTED_INIT);
 export const json = (body: object): Response => jsonText(JSON.stringify(body));

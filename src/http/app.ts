@@ -7,6 +7,7 @@ import { Auth } from "./auth.ts";
 import { BodyBytes } from "./body.ts";
 import { type Endpoint, type Route, toRoute } from "./call.ts";
 import { compatOf } from "./compat.ts";
+import { Compression } from "./compression.ts";
 import type { Edge } from "./edge.ts";
 import { Gate } from "./gate.ts";
 import { HotDoor } from "./hot-door.ts";
@@ -61,6 +62,11 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   let socket = NO_SOCKET;
   const rejections = new Rejections(options, () => node.leaderUrl());
   const answers = answerStreams(options, () => socket);
+  const compression = new Compression(
+    options.compression ?? true,
+    answers.budget,
+    options.instruments,
+  );
   const long = new Set<Request>();
   const allowLong = (request: Request) => {
     long.add(request);
@@ -74,6 +80,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     stopping: stop.signal,
     allowLong,
     answers,
+    compression,
   };
   const { instruments, log } = options;
   const { now: wallMs = Date.now, monotonic: monotonicMs = () => performance.now() } = options;
@@ -93,6 +100,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     log,
     forwardTo,
     streams: answers,
+    compression,
     bodies: bodyBytes(options),
     allowLong,
     endLong: (request) => {
@@ -109,18 +117,16 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   );
   const refusals = new Refusals(routes, instruments);
   const elysia = toElysia(routes, gate, refusals);
-  const hot = new HotDoor(routes);
-  const fetch = (request: Request) => {
-    const route = hot.find(request.method, request.url);
-    return route === null ? elysia.fetch(readable(request)) : gate.serve(route, request);
-  };
+  const fetch = fetchBy(new HotDoor(routes), elysia, gate);
   return {
     elysia,
     endpoints,
     fetch,
     fetchRewritten: (request) => {
       const refusal = refusals.rewritten(request);
-      return refusal === null ? fetch(request) : gate.serve(refusal, request);
+      return refusal === null
+        ? fetch(request)
+        : dated(request.method, gate.serve(refusal, request));
     },
     busy: () => [...gate.inFlight, ...answers.requests()],
     attach: (attached) => {
@@ -128,6 +134,25 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     },
     beginStop: () => stop.abort(),
   };
+}
+
+const fetchBy =
+  (hot: HotDoor, elysia: AnyElysia, gate: Gate): App["fetch"] =>
+  (request) => {
+    const { method } = request;
+    const route = hot.find(method, request.url);
+    return route === null
+      ? dated(method, elysia.fetch(readable(request)))
+      : gate.serve(route, request);
+  };
+
+/** Adds the Date that Bun leaves out in the answer of a HEAD. */
+function dated(method: string, answer: Response | Promise<Response>): Response | Promise<Response> {
+  if (method !== "HEAD") return answer;
+  return Promise.resolve(answer).then((response) => {
+    response.headers.set("date", new Date().toUTCString());
+    return response;
+  });
 }
 
 function answerStreams(options: HttpOptions, socket: () => Socket): AnswerStreams {

@@ -3,6 +3,7 @@ import type { NodeApi } from "../node/api.ts";
 import type { AnswerStreams } from "./answer-streams.ts";
 import type { Rejections } from "./answers.ts";
 import type { Compat } from "./compat.ts";
+import type { Compression } from "./compression.ts";
 import type { HttpOptions } from "./options.ts";
 
 export type Edge = {
@@ -16,4 +17,5 @@ export type Edge = {
   readonly allowLong: (request: Request) => void;
   /** Answers that are sent in pieces, and the budget of their bytes. */
   readonly answers: AnswerStreams;
+  readonly compression: Compression;
 };

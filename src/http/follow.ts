@@ -1,7 +1,7 @@
 /** Answers without end: server-sent events, and the same as lines. */
 import type { ConsumePage, Rejected } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
-import { placeOf } from "./answers.ts";
+import { headOfPieces, placeOf } from "./answers.ts";
 import type { Call } from "./call.ts";
 import type { ConsumeCall } from "./consume-request.ts";
 import type { Edge } from "./edge.ts";
@@ -64,20 +64,20 @@ export async function follow(
   const offset = (events ? offsetAfterLastEvent(call) : null) ?? consume.request.offset;
   const asked = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: PIECE_BYTES };
   const first = await edge.node.consume(asked);
-  const headers = {
+  const headers = new Headers({
     "content-type": format.contentType,
     "cache-control": "no-store",
     // nginx holds answers back until its buffer is full, unless it is told not to.
     "x-accel-buffering": "no",
-  };
+  });
   if (!first.ok) {
     // A position of another life of the topic is told in the stream, where a reader goes on.
     if (first.code === "offset_out_of_range") {
-      return new Response(call.isHead ? null : format.failure(first), { headers });
+      return call.isHead ? headOfPieces(headers) : new Response(format.failure(first), { headers });
     }
     return edge.rejections.answer(call, first, placeOf(asked.topic, asked.partition));
   }
-  if (call.isHead) return new Response(null, { headers });
+  if (call.isHead) return headOfPieces(headers);
   const request = { ...asked, topicId: first.topicId };
   const limits = { ...consume.limits, limit: CHUNK_RECORDS, maxBytes: Number.MAX_SAFE_INTEGER };
   const follower = new Follower(edge, { ...consume, request, limits }, format, first.startOffset);

@@ -1,11 +1,13 @@
 /** What every request passes, whichever door it came through: token, scope, errors, metrics. */
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
-import type { AnswerStreams } from "./answer-streams.ts";
-import { LargeAnswer, type Rejections } from "./answers.ts";
+import type { Coding } from "./accept.ts";
+import { type AnswerStreams, ONE_WRITE_BYTES_MAX } from "./answer-streams.ts";
+import { headOfPieces, type Rejections, SizedAnswer } from "./answers.ts";
 import type { Auth } from "./auth.ts";
 import { type BodyBytes, readBytes } from "./body.ts";
 import { Call, type CallEnd, type Route } from "./call.ts";
+import { type Compression, isCompressible, markEncoded, varyByEncoding } from "./compression.ts";
 import { ApiError, shown } from "./errors.ts";
 import { forward, type Leader } from "./forward.ts";
 import { isOwnName } from "./own-names.ts";
@@ -19,6 +21,7 @@ export type GateParts = {
   /** Where this node passes writes on to; null: it answers them itself, if with a redirect. */
   readonly forwardTo: () => Leader | null;
   readonly streams: AnswerStreams;
+  readonly compression: Compression;
   readonly bodies: BodyBytes;
   /** An answer may take longer than a socket may be idle. */
   readonly allowLong: (request: Request) => void;
@@ -141,17 +144,46 @@ export class Gate implements CallEnd {
     if (this.inFlight.size > 0) this.inFlight.delete(request);
     bodies.release(request);
     endLong(request);
-    const response = ready instanceof LargeAnswer ? this.#large(route, request, ready) : ready;
+    const response = ready instanceof SizedAnswer ? this.#sized(route, request, ready) : ready;
     route.meter.observe(response.status, (performance.now() - startedAt) / 1000);
     return response;
   }
 
-  #large(route: Route, request: Request, { content, init }: LargeAnswer): Response {
-    const { streams, rejections } = this.#parts;
-    // Bun tells the length of what it does not send.
-    if (request.method === "HEAD") return new Response(content as Uint8Array<ArrayBuffer>, init);
+  /** Compresses if the client asks for it, and sends a large body in pieces. */
+  #sized(route: Route, request: Request, { content, headers, status }: SizedAnswer): Response {
+    const { compression } = this.#parts;
+    const compressible = isCompressible(headers);
+    if (compressible) varyByEncoding(headers);
+    const coding = compressible ? compression.codingFor(request) : null;
+    if (content.length > ONE_WRITE_BYTES_MAX) {
+      return this.#large(route, request, content, { headers, status }, coding);
+    }
+    const compressed = coding === null ? null : compression.now(coding, content);
+    if (coding !== null && compressed !== null) markEncoded(headers, coding);
+    return new Response(compressed ?? content, { headers, status });
+  }
+
+  #large(
+    route: Route,
+    request: Request,
+    content: Uint8Array<ArrayBuffer>,
+    init: { readonly headers: Headers; readonly status: number },
+    coding: Coding | null,
+  ): Response {
+    const { streams, rejections, compression } = this.#parts;
+    if (request.method === "HEAD") {
+      if (coding === null) return new Response(content, init);
+      markEncoded(init.headers, coding);
+      return headOfPieces(init.headers);
+    }
     const isPublic = route.access.kind === "public";
-    return streams.whole(request, content, init, isPublic) ?? rejections.overloaded(ANSWERS_FULL);
+    const answer = streams.whole(request, content, init, isPublic, (source) => {
+      const compressed = coding === null ? null : compression.source(coding, source, false);
+      if (coding === null || compressed === null) return source;
+      markEncoded(init.headers, coding);
+      return compressed;
+    });
+    return answer ?? rejections.overloaded(ANSWERS_FULL);
   }
 
   failed(route: Route, request: Request, error: unknown): Response {

@@ -113,7 +113,7 @@ function operation({ path, method, access, query, docs }: Endpoint, shown: strin
     parameters: [...pathParameters(shown), ...queryParameters(query), ...headerParameters(docs)],
     ...(docs.body === undefined ? {} : { requestBody: requestBody(docs.body) }),
     responses: {
-      ...answers(docs, "timeout_ms" in query.properties),
+      ...answers(docs, "timeout_ms" in query.properties, !writes && docs.answer !== "bytes"),
       ...(writes ? REDIRECTS : {}),
       ...failures(errors),
       ...otherAnswers(docs),
@@ -168,11 +168,21 @@ const headersOf = (headers: Readonly<Record<string, string>>) =>
     ]),
   );
 
-/** @param mayWait an answer of 202 says that the write goes on. */
-function answers(docs: EndpointDocs, mayWait: boolean): Document {
+/** Headers of answers that are compressed if the client asks for it. */
+const ENCODED = {
+  "Content-Encoding": "gzip or zstd, if Accept-Encoding asks for it and there are 1 KiB or more",
+  Vary: "Accept-Encoding, if the answer may be compressed",
+};
+
+/**
+ * @param mayBeLong the answer may be compressed.
+ * @param mayWait an answer of 202 says that the write goes on.
+ */
+function answers(docs: EndpointDocs, mayWait: boolean, mayBeLong: boolean): Document {
   const { answerHeaders = {}, conditional } = docs;
   const headers = headersOf({
     ...(conditional ? { ETag: "Changes with the content" } : {}),
+    ...(mayBeLong ? ENCODED : {}),
     ...answerHeaders,
   });
   const content = answerContent(docs);

@@ -14,6 +14,8 @@ export type HttpOptions = {
   readonly limits: HttpLimits;
   /** Memory for requests and answers. Default: `DEFAULT_MEMORY`. */
   readonly memory?: HttpMemory;
+  /** Answers are compressed if the client asks for it. Default: true. */
+  readonly compression?: boolean;
   /** Partitions of a topic that is created without a number. */
   readonly defaultPartitions: number;
   /** Produce in rocket mode where a request does not say `mode=sealed`. */

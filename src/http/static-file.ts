@@ -3,6 +3,7 @@ import type { Asset } from "../web/asset.ts";
 import { chooseEncoding } from "./accept.ts";
 import { bodyAnswer } from "./answers.ts";
 import type { Call, Endpoint } from "./call.ts";
+import { weakTag } from "./compression.ts";
 import { matchesTag } from "./conditional.ts";
 import { NO_QUERY } from "./schemas.ts";
 
@@ -23,11 +24,13 @@ export const IMMUTABLE = "public, max-age=31536000, immutable";
 
 export function staticFile({ request }: Call, asset: Asset, cacheControl: string): Response {
   const { contentType, bytes, gzipped, hash } = asset;
-  const headers = { ...HEADERS, "cache-control": cacheControl, etag: `"${hash}"` };
+  const takesGzip = chooseEncoding(request.headers.get("accept-encoding"), ["gzip"]) !== null;
+  const tag = `"${hash}"`;
+  const etag = takesGzip ? weakTag(tag) : tag;
+  const headers = { ...HEADERS, "cache-control": cacheControl, etag };
   if (matchesTag(request.headers.get("if-none-match"), hash)) {
     return new Response(null, { status: 304, headers });
   }
-  const takesGzip = chooseEncoding(request.headers.get("accept-encoding"), ["gzip"]) !== null;
   return bodyAnswer(takesGzip ? gzipped : bytes, {
     headers: {
       ...headers,

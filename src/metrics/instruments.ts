@@ -96,6 +96,14 @@ export const COUNTERS = {
     name: "ayder_http_stalled_answers_total",
     help: "Answers that were cut off because their client took nothing for too long",
   },
+  compressedFromBytes: {
+    name: "ayder_http_compression_input_bytes_total",
+    help: "Bytes of answers that were compressed, before that",
+  },
+  compressedToBytes: {
+    name: "ayder_http_compression_output_bytes_total",
+    help: "The same answers, as they were sent",
+  },
   connectionsClosed: {
     name: "ayder_http_connections_closed_total",
     help: "Idle client connections that were closed because there were too many",
@@ -233,6 +241,8 @@ export const createInstruments = (): Instruments => ({
   answersRefused: new Cell(),
   bodiesRefused: new Cell(),
   stalledAnswers: new Cell(),
+  compressedFromBytes: new Cell(),
+  compressedToBytes: new Cell(),
   connectionsClosed: new Cell(),
   logLinesLost: new Cell(),
   stateChecks: new Cell(),

@@ -54,6 +54,7 @@ export function listen(
     compat: config.compat === "ayder" ? "ayder" : "",
     limits: config,
     memory: memoryOf(config),
+    compression: config.compression,
     defaultPartitions: config.defaultPartitions,
     rocket: config.rocket,
     redirectStatus: config.haRedirectStatus === "308" ? 308 : 307,

@@ -1,21 +1,22 @@
 /** What a follower makes of a write that it passes on, whatever becomes of the leader. */
 import { expect, test } from "bun:test";
-import { fixture, TOKEN } from "../tools/http/fixture.ts";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { type Fixture, fixture, TOKEN } from "../tools/http/fixture.ts";
 
 /** A leader that does as `reply` says, for as long as `run` takes. */
 async function withLeader(
   reply: (request: Request) => Response | Promise<Response>,
-  run: (ask: ReturnType<typeof fixture>["ask"]) => Promise<void>,
+  run: (ask: Fixture["ask"], app: Fixture["app"]) => Promise<void>,
   tokens = TOKEN,
 ): Promise<void> {
   const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: reply });
-  const { node, ask } = fixture({
+  const { node, ask, app } = fixture({
     auth: { tokens, skipPrefixes: [] },
     forwardWrites: { commitTimeoutMs: 10 },
   });
   node.healthNow = { role: "follower", leaderUrl: `http://127.0.0.1:${server.port}` };
   try {
-    await run(ask);
+    await run(ask, app);
   } finally {
     await server.stop(true);
   }
@@ -43,6 +44,34 @@ test("a write goes to the leader as it came, and the answer comes back", async (
     expect(put.status).toBe(409);
     expect(put.headers.get("retry-after")).toBe("3");
     expect(put.headers.get("x-other")).toBe("1");
+  });
+});
+
+test("the encoding that a client asks for and the leader answers with is passed on", async () => {
+  const words = JSON.stringify({ ok: true, words: "x".repeat(2000) });
+  const reply = (request: Request) => {
+    const asked = request.headers.get("accept-encoding");
+    const headers = { "content-type": "application/json", vary: "accept-encoding" };
+    return asked === "gzip"
+      ? new Response(gzipSync(words), { headers: { ...headers, "content-encoding": asked } })
+      : new Response(words, { headers });
+  };
+  await withLeader(reply, async (_, app) => {
+    const send = async (encoding: string | null) => {
+      const asks = encoding === null ? null : { "accept-encoding": encoding };
+      const headers = { authorization: `Bearer ${TOKEN}`, ...asks };
+      const url = "http://localhost/kv/a/b";
+      return await app.fetch(new Request(url, { method: "POST", body: "v", headers }));
+    };
+    const zipped = await send("gzip");
+    expect(zipped.headers.get("content-encoding")).toBe("gzip");
+    expect(zipped.headers.get("vary")).toBe("accept-encoding");
+    expect(gunzipSync(await zipped.arrayBuffer()).toString()).toBe(words);
+    for (const encoding of ["identity", null]) {
+      const plain = await send(encoding);
+      expect(plain.headers.get("content-encoding")).toBeNull();
+      expect(await plain.text()).toBe(words);
+    }
   });
 });
 

@@ -28,6 +28,17 @@ export const RESOURCES: readonly Panel[] = [
     ],
   },
   {
+    title: "Compression",
+    about:
+      "Bytes per second of answers that clients asked for in compressed form, before and after compression.",
+    kind: "lines",
+    unit: "Bps",
+    queries: [
+      query("before", `sum(${rate("ayder_http_compression_input_bytes_total{}")})`),
+      query("after", `sum(${rate("ayder_http_compression_output_bytes_total{}")})`),
+    ],
+  },
+  {
     title: "File descriptors",
     about:
       "Open descriptors and client connections against their limits, by node. While disk operations wait for one, writes are refused.",

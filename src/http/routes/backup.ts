@@ -1,6 +1,7 @@
 /** A running node's checkpoint as one archive, made as fast as the client takes it. */
 import type { Backup } from "../../node/api.ts";
 import { type AnswerSource, nextTurn } from "../answer-streams.ts";
+import { headOfPieces } from "../answers.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { NO_QUERY } from "../schemas.ts";
@@ -23,7 +24,7 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
     errors: ["no_leader", "no_quorum", "overloaded", "disk_full"],
   },
   handle: async (call) => {
-    if (call.isHead) return new Response(null, { headers: CONTENT });
+    if (call.isHead) return headOfPieces(new Headers(CONTENT));
     // Nothing moves on the connection until the checkpoint is there.
     edge.allowLong(call.request);
     const begun = await edge.node.beginBackup();

@@ -1,7 +1,8 @@
 import type { ConsumePage, Rejected } from "../../node/api.ts";
 import { ONE_WRITE_BYTES_MAX, PIECE_BYTES } from "../answer-streams.ts";
-import { JSON_INIT, json, jsonText, placeOf } from "../answers.ts";
+import { headOfPieces, hotJson, placeOf } from "../answers.ts";
 import type { Call, Endpoint } from "../call.ts";
+import { markEncoded } from "../compression.ts";
 import { type ConsumeCall, readConsume } from "../consume-request.ts";
 import type { Edge } from "../edge.ts";
 import { follow } from "../follow.ts";
@@ -118,10 +119,17 @@ function pageAnswer(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumeP
   countConsumed(edge.options.instruments, writer);
   if (isComplete(writer)) {
     writer.text(pageEnd(edge, page, writer));
-    const { written } = writer;
-    return jsonText(written.length > ONE_WRITE_BYTES_MAX ? written.slice() : written);
+    return hotJson(call.request, writer.written);
   }
-  if (call.isHead) return json({});
+  const headers = new Headers({ "content-type": "application/json", vary: "accept-encoding" });
+  const coding = edge.compression.codingFor(call.request);
+  if (call.isHead) {
+    if (coding !== null) markEncoded(headers, coding);
+    return headOfPieces(headers);
+  }
   if (!budget.take(writer.written.length)) return edge.rejections.overloaded(ANSWERS_FULL);
-  return edge.answers.stream(call.request, new LargePage(edge, consume, page, writer), JSON_INIT);
+  const plain = new LargePage(edge, consume, page, writer);
+  const compressed = coding === null ? null : edge.compression.source(coding, plain, true);
+  if (coding !== null && compressed !== null) markEncoded(headers, coding);
+  return edge.answers.stream(call.request, compressed ?? plain, { headers });
 }

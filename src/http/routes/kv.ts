@@ -1,5 +1,5 @@
 import type { KvGetOutcome, KvValue, WriteAck } from "../../node/api.ts";
-import { acceptedText, bodyAnswer, json, jsonText } from "../answers.ts";
+import { acceptedText, bodyAnswer, hotJson, json, jsonText } from "../answers.ts";
 import { takeBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import { matchesTag } from "../conditional.ts";
@@ -146,7 +146,8 @@ function valueAnswer(call: Call, { value, cas }: KvValue): Response {
   const mediaType = call.preferred(VALUE_OFFERS);
   const ifNoneMatch = call.request.headers.get("if-none-match");
   // The body has the revision. Headers of its own cost such an answer a tenth of its CPU time.
-  if (ifNoneMatch === null && mediaType === "application/json") return jsonValue(value, cas);
+  if (ifNoneMatch === null && mediaType === "application/json")
+    return hotJson(call.request, valueText(value, cas));
   const headers = { "content-type": mediaType, etag: `"${cas}"`, vary: "accept" };
   if (matchesTag(ifNoneMatch, String(cas))) {
     return new Response(null, { status: 304, headers: { etag: headers.etag, vary: headers.vary } });
@@ -156,7 +157,6 @@ function valueAnswer(call: Call, { value, cas }: KvValue): Response {
     : bodyAnswer(Buffer.from(value), { headers });
 }
 
-const jsonValue = (value: Uint8Array, cas: number): Response => jsonText(valueText(value, cas));
 const valueText = (value: Uint8Array, cas: number): string =>
   `{"value":"${value.toBase64()}","cas":${cas}}`;
 

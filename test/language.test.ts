@@ -50,12 +50,19 @@ const ALLOWED: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Folders that were rewritten throughout. This list only grows. */
-const DONE: readonly string[] = ["src/cli", "src/client", "test/cli", "test/client"];
+const DONE: readonly string[] = [
+  "src/cli",
+  "src/client",
+  "test/cli",
+  "test/client",
+  "src/console",
+  "src/web",
+  "test/console",
+];
 
 /** Findings that are left in a folder (default 0). A number only falls. */
 const AT_MOST: Readonly<Record<string, number>> = {
   "src/broker": 8,
-  "src/console": 23,
   "src/deploy": 7,
   "src/env": 29,
   "src/http": 46,
@@ -76,7 +83,6 @@ const AT_MOST: Readonly<Record<string, number>> = {
   "test/checks": 1,
   "test/cluster": 3,
   "test/conformance": 4,
-  "test/console": 2,
   "test/crash": 1,
   "test/env": 1,
   "test/http": 7,

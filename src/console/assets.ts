@@ -1,4 +1,4 @@
-/** The files of the console, as they are served. */
+/** The files of the console as they are served. */
 import { type Asset, asset, hashOf } from "../web/asset.ts";
 import { bundle } from "./bundle.ts" with { type: "macro" };
 import page from "./index.html" with { type: "text" };
@@ -18,11 +18,11 @@ const pageWith = (base: string): Asset =>
 
 /**
  * The page at `/ui`, and the same at `/ui/`. Its addresses are relative, so that it works behind a
- * reverse proxy that adds a prefix; what they are relative to depends on the slash.
+ * reverse proxy that adds a prefix. They depend on whether the address of the page ends with a slash.
  */
 export const PAGE: Asset = pageWith("ui/");
 export const PAGE_WITH_SLASH: Asset = pageWith("");
-/** Files by name. The name contains the hash, so its content never changes. */
+/** Files by name. The name contains the hash, so the content of a name never changes. */
 export const FILES: ReadonlyMap<string, Asset> = new Map([
   [scriptName, asset("text/javascript; charset=utf-8", SCRIPT)],
   [styleName, asset("text/css; charset=utf-8", STYLE)],

@@ -1,9 +1,9 @@
 /**
- * The browser's script and style, bundled. Runs as a macro, so at build time: a binary holds the
- * result. A macro may not call `Bun.build`, hence the process.
+ * Bundles the script and style of the browser. Runs as a macro at build time, so that a binary
+ * contains the result. A macro may not call `Bun.build`, so this starts a process.
  */
 
-/** @throws Error with what the bundler said. */
+/** @throws Error with the output of the bundler. */
 export function bundle(entry: string): string {
   const build = Bun.spawnSync(
     [

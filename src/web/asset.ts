@@ -1,4 +1,4 @@
-/** Static files for browsers, ready to be sent: plain and gzipped, with the hash of the content. */
+/** Static files for browsers, prepared to be sent: plain and gzipped, with the hash of the content. */
 
 export type Asset = {
   readonly contentType: string;

@@ -1,4 +1,4 @@
-/** For whom it must work too: by keyboard alone, with a screen reader, in both themes, narrow. */
+/** Accessibility: keyboard only, screen readers, both themes, narrow screens. */
 import { expect, test } from "bun:test";
 import axe from "axe-core";
 import type { Page } from "playwright-core";
@@ -10,7 +10,7 @@ type Violation = {
   nodes: { target: string[]; failureSummary: string }[];
 };
 
-/** Rules of WCAG 2.2 A and AA, and what axe calls best practice. */
+/** Rules of WCAG 2.2 A and AA, and the best practices of axe. */
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const found = await page.evaluate<Violation[]>(
@@ -36,7 +36,7 @@ const PLACES: readonly (readonly [hash: string, there: string])[] = [
   ["#/keys/config/limits%2Feu", "Revision 2"],
   ["#/query", "revenue"],
   ["#/cluster", "node1 leads"],
-  ["#/metrics", "of disk are free"],
+  ["#/metrics", "of disk space free"],
 ];
 
 async function scrollsSideways(page: Page): Promise<boolean> {
@@ -77,7 +77,7 @@ for (const look of [
 ] as const) {
   onStage(`${look.theme}, ${look.width} wide`, look, (stage) => {
     test(
-      "no page breaks a rule of axe, none is wider than the screen",
+      "no page violates a rule of axe or is wider than the screen",
       async () => {
         await checkAll(stage());
       },
@@ -134,13 +134,13 @@ onStage("keyboard", {}, (stage) => {
   );
 
   test(
-    "the first stop of Tab leads past the rail, and every stop is seen",
+    "the first Tab stop skips the navigation, and every stop is visible",
     async () => {
       const { page } = stage();
       await show(stage(), "#/topics");
       await rowWith(page, "users").waitFor();
       await press("Tab");
-      expect(await focused()).toBe("To the content");
+      expect(await focused()).toBe("Skip to content");
       await press("Enter");
       expect(await page.evaluate<string>("document.activeElement.id")).toBe("main");
       for (let i = 0; i < 6; i++) {
@@ -155,17 +155,17 @@ onStage("keyboard", {}, (stage) => {
   );
 
   test(
-    "keys of one letter can be switched off",
+    "single-letter shortcuts can be disabled",
     async () => {
       const { page } = stage();
       await show(stage(), "#/topics");
       await press("?");
-      await field(page, "Keys of one letter do something").uncheck();
+      await field(page, "Enable single-letter shortcuts").uncheck();
       await press("Escape", "g", "m");
       await Bun.sleep(300);
       expect(page.url()).toContain("#/topics");
       await page.getByRole("button", { name: "Keyboard shortcuts" }).click();
-      await field(page, "Keys of one letter do something").check();
+      await field(page, "Enable single-letter shortcuts").check();
       await press("Escape", "g", "m");
       await page.getByRole("heading", { name: "Metrics" }).waitFor();
     },
@@ -173,7 +173,7 @@ onStage("keyboard", {}, (stage) => {
   );
 
   test(
-    "the theme that was chosen stays",
+    "the chosen theme persists",
     async () => {
       const { page } = stage();
       await show(stage(), "#/topics");

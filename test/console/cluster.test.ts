@@ -1,4 +1,4 @@
-/** The console of a follower, and the cluster's page, on three real nodes. */
+/** The console of a follower, and the cluster page, on three real nodes. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Browser, hasChromium, openBrowser, signIn } from "../tools/console/chromium.ts";
 import { click, copiedLine, field, PATIENCE_MS, rowWith, run } from "../tools/console/stage.ts";
@@ -31,7 +31,7 @@ if (hasChromium()) {
     }, PATIENCE_MS);
 
     test(
-      "a follower reads, names the leader for a write, and its line follows by itself",
+      "a follower serves reads and links to the leader for writes; its curl line follows redirects",
       async () => {
         const leader = await leaderOf(nodes.urls[0] ?? "");
         const follower = IDS.findIndex((id) => id !== leader);
@@ -39,11 +39,11 @@ if (hasChromium()) {
         browser = await openBrowser(url);
         const { page, offences } = browser;
         await signIn(page, url, "#/keys/config/color");
-        await page.getByText("Not there yet").waitFor();
+        await page.getByText("This key does not exist yet").waitFor();
         await page.getByText("follower, 3 nodes").waitFor();
         await field(page, "New value").fill("blue");
         await click(page, "Save");
-        await page.getByText("This node follows; only the leader takes writes").waitFor();
+        await page.getByText("This node is a follower; only the leader accepts writes").waitFor();
         const link = page.getByRole("link", { name: `Open the console of ${leader}, the leader` });
         const leaderUrl = nodes.urls[IDS.indexOf(leader)] ?? "";
         expect(await link.getAttribute("href")).toBe(`${leaderUrl}/ui#/keys/config/color`);
@@ -63,7 +63,7 @@ if (hasChromium()) {
     );
 
     test(
-      "the page shows who leads; leadership is handed over, a node removed and added",
+      "the page shows the leader; leadership is transferred, a node removed and added",
       async () => {
         const url = nodes.urls[0] ?? "";
         const leader = await leaderOf(url);
@@ -84,7 +84,7 @@ if (hasChromium()) {
         await page.getByText("2 of 2 vote").waitFor();
 
         const next = IDS.find((id) => id !== leader && id !== other) ?? "";
-        await click(rowWith(page, next), "Let lead…");
+        await click(rowWith(page, next), "Make leader…");
         await click(page.getByRole("dialog"), "Do it");
         await page.getByText(`${next} leads`).waitFor();
         await click(page, "Add a node…");

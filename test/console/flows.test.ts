@@ -1,4 +1,4 @@
-/** The console in a real Chromium against a real server: what people do there, clicked through. */
+/** The console in a real Chromium against a real server: the flows of users. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { hasChromium, openBrowser, signIn } from "../tools/console/chromium.ts";
 import { Api } from "../tools/console/seed.ts";
@@ -16,23 +16,6 @@ import { type Server, startServer, temporaryDirectory } from "../tools/process/s
 
 type Page = { messages: { value: string; value_b64?: string; offset: number }[] };
 const MAX = "9223372036854775807";
-/** Pages of the console, each with its page of the manual. */
-const MANUAL = [
-  ["#/topics", "topics"],
-  ["#/topics/sales", "consume"],
-  ["#/topics/sales/produce", "produce"],
-  ["#/topics/sales/partitions", "topics"],
-  ["#/topics/sales/groups", "groups"],
-  ["#/topics/sales/settings", "topics"],
-  ["#/groups", "groups"],
-  ["#/groups/sales/billing", "groups"],
-  ["#/keys", "kv"],
-  ["#/keys/config", "kv"],
-  ["#/keys/config/new", "kv"],
-  ["#/query", "stream-processing"],
-  ["#/cluster", "cluster"],
-  ["#/metrics", "monitoring"],
-] as const;
 
 onStage("console", {}, (stage) => {
   afterEach(() => {
@@ -40,25 +23,7 @@ onStage("console", {}, (stage) => {
   });
   const flow = (name: string, body: () => Promise<void>) => test(name, body, PATIENCE_MS);
 
-  flow("each page links to the page of the manual that explains it", async () => {
-    const { page, url } = stage();
-    for (const [hash, name] of MANUAL) {
-      await show(stage(), hash);
-      await page.getByRole("heading", { level: 1 }).waitFor();
-      const help = page.getByRole("link", { name: "Help: opens the manual in a new tab" });
-      const href = (await help.getAttribute("href")) ?? "";
-      expect([hash, href]).toEqual([hash, `${url}/docs/${name}`]);
-      expect((await fetch(href)).status).toBe(200);
-    }
-    const tab = stage().browser.context.waitForEvent("page");
-    await page.getByRole("link", { name: "Manual", exact: true }).click();
-    const manual = await tab;
-    await manual.getByRole("heading", { level: 1 }).waitFor();
-    expect(manual.url()).toBe(`${url}/docs`);
-    await manual.close();
-  });
-
-  flow("topics are listed with what they keep, and filtered", async () => {
+  flow("topics are listed with their size, and filtered", async () => {
     const { page } = stage();
     await show(stage(), "#/topics");
     await rowWith(page, "sales").getByText("1,200").waitFor();
@@ -94,17 +59,17 @@ onStage("console", {}, (stage) => {
     const { page, api } = stage();
     await show(stage(), "#/topics/orders/produce");
     await field(page, "Partition").selectOption("2");
-    await field(page, "The value is").selectOption("lines");
+    await field(page, "Value type").selectOption("lines");
     await field(page, "Value").fill('one\n"two"\n');
     await click(page, "Produce");
     await page.getByText("Stored at offsets 0 to 1 of partition 2").first().waitFor();
-    await field(page, "The value is").selectOption("hex");
+    await field(page, "Value type").selectOption("hex");
     await field(page, "Value").fill("ff 00");
     await field(page, "Idempotency key").fill("once");
     await click(page, "Produce");
     await page.getByText("Stored at offset 2 of partition 2").first().waitFor();
     await click(page, "Produce");
-    await page.getByText("Stored before, at offset 2 of partition 2").first().waitFor();
+    await page.getByText("Already stored, at offset 2 of partition 2").first().waitFor();
     await field(page, "Value").fill("xy");
     await click(page, "Produce");
     await page.getByText("pairs of hex digits").waitFor();
@@ -117,7 +82,7 @@ onStage("console", {}, (stage) => {
   });
 
   flow(
-    "messages are browsed page by page, the newest first, and the address keeps the place",
+    "messages are browsed page by page, newest first, and the address keeps the position",
     async () => {
       const { page } = stage();
       await show(stage(), "#/topics/sales/messages?partition=3");
@@ -142,20 +107,23 @@ onStage("console", {}, (stage) => {
     },
   );
 
-  flow("the newest are shown also where a page holds only some, and at once", async () => {
-    const { page, api } = stage();
-    const write = (value: string) =>
-      api.ask("POST /broker/topics/telemetry.raw/produce?partition=1", value);
-    for (let i = 0; i < 6; i++) await write(`${i}${"x".repeat(1_000_000)}`);
-    await show(stage(), "#/topics/telemetry.raw/messages?partition=1");
-    await page.getByRole("button", { name: "Message 5", exact: true }).waitFor();
-    await write("small");
-    await click(page, "Newest");
-    await page.getByRole("button", { name: "Message 6", exact: true }).click();
-    await page.getByRole("heading", { name: "Offset 6" }).waitFor();
-    await page.getByRole("button", { name: "Message 5", exact: true }).click();
-    await page.getByText("The first 64 KiB of 977 KiB.").waitFor();
-  });
+  flow(
+    "the newest messages are shown with one click, also if a page holds only a few",
+    async () => {
+      const { page, api } = stage();
+      const write = (value: string) =>
+        api.ask("POST /broker/topics/telemetry.raw/produce?partition=1", value);
+      for (let i = 0; i < 6; i++) await write(`${i}${"x".repeat(1_000_000)}`);
+      await show(stage(), "#/topics/telemetry.raw/messages?partition=1");
+      await page.getByRole("button", { name: "Message 5", exact: true }).waitFor();
+      await write("small");
+      await click(page, "Newest");
+      await page.getByRole("button", { name: "Message 6", exact: true }).click();
+      await page.getByRole("heading", { name: "Offset 6" }).waitFor();
+      await page.getByRole("button", { name: "Message 5", exact: true }).click();
+      await page.getByText("The first 64 KiB of 977 KiB.").waitFor();
+    },
+  );
 
   flow("a search finds text in all partitions", async () => {
     const { page } = stage();
@@ -172,7 +140,7 @@ onStage("console", {}, (stage) => {
     await page.getByText("Nothing found.").waitFor();
   });
 
-  flow("a partition is followed as it grows, and the stop stops", async () => {
+  flow("a partition is followed as it grows, until Stop", async () => {
     const { page, api } = stage();
     await show(stage(), "#/topics/users/messages?partition=0");
     await page.getByText("2 messages from offset 0").waitFor();
@@ -182,7 +150,7 @@ onStage("console", {}, (stage) => {
       await api.ask("POST /broker/topics/users/produce?partition=0", `{"name":"${name}"}`);
     }
     await rowWith(page, '{"name":"Di"}').waitFor();
-    await page.getByText("Following partition 0: 2 messages came").waitFor();
+    await page.getByText("Following partition 0: 2 messages received").waitFor();
     await click(page, "Stop following");
     await api.ask("POST /broker/topics/users/produce?partition=0", '{"name":"Ed"}');
     await Bun.sleep(500);
@@ -191,7 +159,7 @@ onStage("console", {}, (stage) => {
     await rowWith(page, '{"name":"Ed"}').waitFor();
   });
 
-  flow("a message is shown as what it is: JSON with all digits, hex for bytes", async () => {
+  flow("a message is shown by its type: JSON with all digits, hex for bytes", async () => {
     const { page, api } = stage();
     await api.ask("POST /broker/topics/users/produce?partition=0", `{"id":${MAX},"n":1.10}`);
     await show(stage(), "#/topics/users/messages?partition=0");
@@ -209,11 +177,11 @@ onStage("console", {}, (stage) => {
     await detail.waitFor({ state: "detached" });
     await show(stage(), "#/topics/telemetry.raw/messages?partition=0");
     await page.getByRole("button", { name: "Message 0", exact: true }).click();
-    await detail.getByText("This is no UTF-8, so it is shown as hex.").waitFor();
+    await detail.getByText("This is not UTF-8, so it is shown as hex.").waitFor();
     await detail.getByText("00000000  00 25 4a 6f 94 b9 de 03").waitFor();
   });
 
-  flow("a group's lag is shown, and a seek moves it on and never back", async () => {
+  flow("the lag of a group is shown, and a seek moves it forward only", async () => {
     const { page, api } = stage();
     await show(stage(), "#/groups");
     await rowWith(page, "billing").getByText("370").waitFor();
@@ -228,7 +196,7 @@ onStage("console", {}, (stage) => {
     await click(rowWith(page, "300"), "Seek…");
     await field(page, "Next offset to read").fill("5");
     await click(page, "Commit");
-    await page.getByText("It stays at 300: a commit never moves back").waitFor();
+    await page.getByText("The offset remains 300: a commit never moves back").waitFor();
     await field(page, "Next offset to read").fill("9999");
     await click(page, "Commit");
     await page.getByText("The offset must be at most 360, the end").waitFor();
@@ -241,25 +209,25 @@ onStage("console", {}, (stage) => {
     });
   });
 
-  flow("a key is created, changed, guarded against others, and deleted", async () => {
+  flow("a key is created, changed, protected against concurrent changes, and deleted", async () => {
     const { page, api } = stage();
     await show(stage(), "#/keys");
     await rowWith(page, "sessions").waitFor();
     await click(page, "New key");
     await field(page, "Namespace").fill("app");
     await field(page, "Key").fill("a/b c");
-    await click(page, "Go on");
-    await page.getByText("Not there yet").waitFor();
+    await click(page, "Continue");
+    await page.getByText("This key does not exist yet").waitFor();
     await field(page, "New value").fill("first");
     await click(page, "Save");
-    await page.getByText("Revision 1 · 5 B · lives for ever").waitFor();
+    await page.getByText("Revision 1 · 5 B · no expiry").waitFor();
     await field(page, "New value").fill("second");
     await click(page, "Save");
     await page.getByText("Revision 2 · 6 B").waitFor();
     await api.ask("POST /kv/app/a%2Fb%20c", "by somebody else");
     await field(page, "New value").fill("third");
     await click(page, "Save");
-    await page.getByText("Somebody else changed this key meanwhile: it is at revision 3").waitFor();
+    await page.getByText("Somebody else changed this key: it is at revision 3").waitFor();
     expect(await api.ask("GET /kv/app/a%2Fb%20c")).toMatchObject({ cas: 3 });
     await click(page, "Reload");
     await page.getByText("Revision 3 · ").waitFor();
@@ -273,14 +241,14 @@ onStage("console", {}, (stage) => {
     await expect(api.ask("GET /kv/app/a%2Fb%20c")).rejects.toThrow("404");
   });
 
-  flow("a value of bytes is shown and kept as bytes", async () => {
+  flow("a binary value is shown and saved as bytes", async () => {
     const { page, api } = stage();
     await show(stage(), "#/keys/sessions/a1");
     await page.getByText("00000000  ff 00 01 02").waitFor();
     await field(page, "New value").fill("ff fe");
     await field(page, "Time to live, ms").fill("3600000");
     await click(page, "Save");
-    await page.getByText(/Revision 2 · 2 B · lives for (1 h|59 min)/).waitFor();
+    await page.getByText(/Revision 2 · 2 B · expires in (1 h|59 min)/).waitFor();
     expect(await api.ask("GET /kv/sessions/a1")).toEqual({ value: "//4=", cas: 2 });
     expect(Number(await field(page, "Time to live, ms").inputValue())).toBeGreaterThan(3_000_000);
     await api.ask("POST /kv/sessions/crlf", "a\r\nb");
@@ -292,7 +260,7 @@ onStage("console", {}, (stage) => {
     expect(await api.ask("GET /kv/sessions/crlf")).toEqual({ value: btoa("a\r\nb"), cas: 4 });
   });
 
-  flow("a query runs into a table, and what is wrong with it is named", async () => {
+  flow("the result of a query is a table, and errors are named", async () => {
     const { page, api } = stage();
     await api.ask("POST /broker/topics/big/produce?partition=0", `{"id":${MAX},"a":{"b":"x"}}`);
     await show(stage(), "#/query");
@@ -317,8 +285,8 @@ onStage("console", {}, (stage) => {
   flow("retention is set, and a topic deleted by typing its name", async () => {
     const { page, api } = stage();
     await show(stage(), "#/topics/big/settings");
-    await page.getByText("Everything is kept until it is deleted.").waitFor();
-    await field(page, "Oldest age, ms").fill("172800000");
+    await page.getByText("Messages are retained until they are deleted.").waitFor();
+    await field(page, "Maximum age, ms").fill("172800000");
     await click(page, "Set");
     await rowWith(page, "this topic").getByText("2 d").waitFor();
     await click(page, "Delete this topic…");
@@ -335,7 +303,7 @@ onStage("console", {}, (stage) => {
     const { page, api } = stage();
     await show(stage(), "#/topics/sales/partitions");
     await click(rowWith(page, "480"), "Delete…");
-    await field(page, "First offset that is kept").fill("100");
+    await field(page, "First offset to retain").fill("100");
     await click(page.getByRole("dialog"), "Delete");
     await page.getByText("Type sales to confirm").waitFor();
     await field(page, "Type the topic’s name to confirm").fill("sales");
@@ -364,7 +332,7 @@ onStage("console", {}, (stage) => {
     await click(page, "Resume");
   });
 
-  flow("what is copied as curl does the same in a shell", async () => {
+  flow("commands copied as curl work in a shell", async () => {
     const { page, api, url } = stage();
     await show(stage(), "#/topics");
     await rowWith(page, "sales").waitFor();
@@ -379,7 +347,7 @@ onStage("console", {}, (stage) => {
     await field(page, "Key").fill("k'&? %");
     await field(page, "Value").fill(value);
     expect(JSON.parse(await run(await copiedLine(page)))).toMatchObject({ ok: true, offset: 0 });
-    await field(page, "The value is").selectOption("hex");
+    await field(page, "Value type").selectOption("hex");
     await field(page, "Value").fill("00 ff 27");
     expect(JSON.parse(await run(await copiedLine(page)))).toMatchObject({ ok: true, offset: 1 });
     const stored = (await api.ask("GET /broker/consume/orders/g/0?offset=0")) as Page;
@@ -431,7 +399,7 @@ if (hasChromium()) {
     }, PATIENCE_MS);
 
     test(
-      "is asked for, kept in the tab alone, and its rights are the server's to know",
+      "is requested, stored in the tab only, and its scopes are checked by the server",
       async () => {
         const { page, context, offences, close } = await openBrowser(server.url);
         const asked: string[] = [];
@@ -439,7 +407,7 @@ if (hasChromium()) {
         await page.goto(`${server.url}/ui#/keys`);
         await field(page, "Token").fill("wrong");
         await click(page, "Sign in");
-        await page.getByText("The server does not know this token").waitFor();
+        await page.getByText("The server does not accept this token").waitFor();
         await field(page, "Token").fill("reader");
         await click(page, "Sign in");
         await page.getByRole("heading", { name: "Keys" }).waitFor();
@@ -469,7 +437,7 @@ if (hasChromium()) {
   });
 
   test(
-    "what is followed goes on where it was when the server comes back",
+    "following continues after a restart of the server",
     async () => {
       const directory = temporaryDirectory();
       const start = (port: number) =>
@@ -488,7 +456,7 @@ if (hasChromium()) {
       server = await start(Number(new URL(url).port));
       await api.ask("POST /broker/topics/t/produce", "after");
       await rowWith(page, "after").waitFor();
-      await page.getByText("Following partition 0: 2 messages came").waitFor();
+      await page.getByText("Following partition 0: 2 messages received").waitFor();
       await page.getByText("The server cannot be reached").first().waitFor({ state: "detached" });
       expect(offences).toEqual([]);
       await close();

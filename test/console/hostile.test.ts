@@ -1,4 +1,4 @@
-/** What comes from others is text: hostile names, keys and values run nothing and change nothing. */
+/** Untrusted names, keys and values are shown as text: they run nothing and change no markup. */
 import { expect, test } from "bun:test";
 import { field, onStage, PATIENCE_MS, type Stage, show } from "../tools/console/stage.ts";
 

@@ -1,4 +1,4 @@
-/** The parts of the console that need no browser. */
+/** The parts of the console that do not need a browser. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { indentedText, parseJson, shortText, tokensOf } from "../../src/client/json-text.ts";
@@ -21,10 +21,10 @@ import { forEachSeed, type Random } from "../tools/random.ts";
 
 const TARGET = { base: "http://127.0.0.1:1109", cluster: false };
 
-/** What a shell makes of a line: the arguments of each command in it, and its input. */
+/** Parses a line with a shell: returns the arguments of each command in it, and its input. */
 async function inShell(line: string): Promise<{ args: string[]; input: Uint8Array }> {
   const script = `curl() { printf '%s\\0' "$@" >&2; cat; }\n${line}`;
-  // From a file, since one argument may have 128 KiB only.
+  // The line is read from a file, because an argument is limited to 128 KiB.
   const directory = temporaryDirectory();
   const file = join(directory.path, "line.sh");
   await Bun.write(file, script);
@@ -54,7 +54,7 @@ const message = (body: string | Uint8Array<ArrayBuffer>, key: string | null = nu
     body,
   });
 
-test("a line for curl says what the request says, whatever is in it", async () => {
+test("a line for curl sends exactly the request, with any characters in it", async () => {
   const key = "a'b $HOME `id` \\ é\n&?#";
   const line = curlOf(message('it\'s $HOME `id` "x" \\\n@file', key), TARGET);
   const { args } = await inShell(line);
@@ -68,7 +68,7 @@ test("a line for curl says what the request says, whatever is in it", async () =
   ]);
 });
 
-test("bytes, zeros and long texts come through a pipe", async () => {
+test("bytes, zeros and long texts are piped", async () => {
   const bytes = new Uint8Array([0, 255, 39, 10, 0]);
   const raw = await inShell(curlOf(message(bytes), TARGET));
   expect(raw.args.slice(-2)).toEqual(["--data-binary", "@-"]);
@@ -81,7 +81,7 @@ test("bytes, zeros and long texts come through a pipe", async () => {
   );
 });
 
-test("the method, a redirect in a cluster and the token are there where they are needed", () => {
+test("the method, the redirect option and the token are present if needed", () => {
   const remove = { method: "DELETE", path: "/kv/a/b" } as const;
   expect(curlOf(remove, TARGET)).toBe(
     `curl -sS -X DELETE -H "Authorization: Bearer $AYDER_TOKEN" 'http://127.0.0.1:1109/kv/a/b'`,
@@ -93,13 +93,13 @@ test("the method, a redirect in a cluster and the token are there where they are
   );
 });
 
-test("parameters without a value are left out; keys keep their slashes and dots", () => {
+test("parameters without a value are omitted; keys keep their slashes and dots", () => {
   expect(withQuery("/a", { x: null, y: undefined })).toBe("/a");
   expect(withQuery("/a", { x: 0, y: "", z: "a b&c" })).toBe("/a?x=0&y=&z=a%20b%26c");
   expect(getKey("ns", "a/../b").path).toBe("/kv/ns/a%2F..%2Fb");
 });
 
-test("an address comes back as it was", () => {
+test("an address is parsed to the same place", () => {
   const hash = hashOf(["keys", "ns", "a/b?c#d%"], { partition: 0, search: "ü &=", none: null });
   const { path, query } = parseHash(hash);
   expect(path).toEqual(["keys", "ns", "a/b?c#d%"]);
@@ -129,7 +129,7 @@ test("numbers keep every digit and members their order", () => {
   );
 });
 
-test("what is no JSON is refused, with its place", () => {
+test("invalid JSON is rejected with its position", () => {
   for (const [text, place] of [
     ["", "line 1, column 1"],
     ['{"a":1,\n "b" 2}', "line 2, column 6"],
@@ -149,7 +149,7 @@ test("what is no JSON is refused, with its place", () => {
   expect(() => parseJson("[".repeat(100_000))).toThrow("nested too deeply");
 });
 
-test("what JSON.parse takes is taken, and what it refuses is refused", () => {
+test("accepts and rejects the same texts as JSON.parse", () => {
   forEachSeed(200, (random) => {
     const text = JSON.stringify(anyJson(random, 0), null, random.below(3));
     expect(JSON.parse(indentedText(text))).toEqual(JSON.parse(text));
@@ -182,7 +182,7 @@ function anyJson(random: Random, depth: number): unknown {
   return kind === 4 ? items : Object.fromEntries(items.map((item, i) => [`k${i}`, item]));
 }
 
-test("bytes as text, base64 and hex, and back", () => {
+test("bytes are converted to text, base64 and hex, and back", () => {
   const all = Uint8Array.from({ length: 70_000 }, (_, i) => i % 256);
   expect(fromBase64(toBase64(all))).toEqual(all);
   expect(fromHex(toHex(all))).toEqual(all);
@@ -197,7 +197,7 @@ test("bytes as text, base64 and hex, and back", () => {
   );
 });
 
-test("numbers for people", () => {
+test("numbers are formatted for people", () => {
   expect([0, 1023, 1024, 1536, 123 * 1024 ** 2].map(byteSize)).toEqual([
     "0 B",
     "1023 B",
@@ -210,7 +210,7 @@ test("numbers for people", () => {
   expect([400, 61_000, 90_061_000].map(duration)).toEqual(["400 ms", "1 min 1 s", "1 d 1 h"]);
 });
 
-test("metrics are read with their labels, and quantiles of what came between", () => {
+test("metrics are parsed with labels, and quantiles are computed between two scrapes", () => {
   const scrape = (counts: readonly number[]) =>
     parseMetrics(
       `# HELP x y\nx_bucket{le="1",r="a\\"b\\\\n"} ${counts[0]}\nx_bucket{le="2",r="a\\"b\\\\n"} ${counts[1]}\nx_bucket{le="+Inf",r="a\\"b\\\\n"} ${counts[2]}\ny 1.5e3\n`,
@@ -224,7 +224,7 @@ test("metrics are read with their labels, and quantiles of what came between", (
   expect(quantile(1, before, scrape([10, 10, 11]), "x")).toBe(2);
 });
 
-test("events are read across the pieces that they come in", async () => {
+test("events are parsed across chunk boundaries", async () => {
   const text = ': still here\n\nid: 1\ndata: {"a":"é"}\n\nevent: error\ndata: x\n\n';
   const bytes = new TextEncoder().encode(text);
   for (const size of [1, 7, bytes.length]) {

@@ -1,4 +1,4 @@
-/** The console behind a reverse proxy that serves it under a prefix and strips that. */
+/** The console behind a reverse proxy that serves it under a prefix and removes the prefix. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Browser, hasChromium, openBrowser, signIn } from "../tools/console/chromium.ts";
 import { Api } from "../tools/console/seed.ts";
@@ -7,7 +7,7 @@ import { type Server, startServer, temporaryDirectory } from "../tools/process/s
 
 const PREFIX = "/tools/ayder";
 
-/** As nginx does with `location /tools/ayder/ { proxy_pass http://node/; }`. */
+/** Behaves like nginx with `location /tools/ayder/ { proxy_pass http://node/; }`. */
 function startProxy(node: string) {
   const strays: string[] = [];
   const server = Bun.serve({

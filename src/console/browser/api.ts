@@ -1,10 +1,10 @@
-/** Sends requests with the token and turns refusals into `ApiFailure`. */
+/** Sends requests with the token and converts error answers to `ApiFailure`. */
 import type { ApiRequest } from "./lib/request.ts";
 import { token } from "./session.ts";
 
 export class ApiFailure extends Error {
   readonly status: number;
-  /** Stable code of the API; "" where no answer came. */
+  /** Stable code of the API; empty if there was no answer of the API. */
   readonly code: string;
   readonly body: Readonly<Record<string, unknown>>;
 
@@ -16,14 +16,14 @@ export class ApiFailure extends Error {
   }
 }
 
-/** Where the API begins: behind a reverse proxy the console may lie at `/prefix/ui`. */
+/** Base address of the API. Behind a reverse proxy the console may be at `/prefix/ui`. */
 export const base = (): string => location.origin + location.pathname.replace(/\/ui\/?$/, "");
 
 export const NOT_LEADER = "not_leader";
 
 let unauthorized: () => void = () => undefined;
 
-/** @param handler is called when the server does not know the token. */
+/** @param handler is called when the server rejects the token. */
 export function onUnauthorized(handler: () => void): void {
   unauthorized = handler;
 }
@@ -38,7 +38,7 @@ export async function open(request: ApiRequest, signal?: AbortSignal): Promise<R
       ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
       ...(accept === undefined ? {} : { accept }),
     },
-    // The leader is another origin: a browser must not take the token there by itself.
+    // The leader is another origin: the browser must not send the token there by itself.
     redirect: "manual",
     cache: "no-store",
     ...(body === undefined ? {} : { body }),
@@ -48,7 +48,11 @@ export async function open(request: ApiRequest, signal?: AbortSignal): Promise<R
     throw new ApiFailure(0, "", "The server cannot be reached");
   });
   if (response.type === "opaqueredirect") {
-    throw new ApiFailure(307, NOT_LEADER, "This node follows; only the leader takes writes");
+    throw new ApiFailure(
+      307,
+      NOT_LEADER,
+      "This node is a follower; only the leader accepts writes",
+    );
   }
   if (!response.ok) throw await failureOf(response);
   return response;
@@ -64,7 +68,7 @@ async function failureOf(response: Response): Promise<ApiFailure> {
       return new ApiFailure(response.status, error, message, body);
     }
   } catch {
-    // Not from Ayder: a proxy, perhaps.
+    // The body is not an error of Ayder; it may come from a proxy.
   }
   return new ApiFailure(response.status, "", `The answer was ${response.status}`);
 }

@@ -1,4 +1,4 @@
-/** What lives as long as somebody is signed in. */
+/** State that lives as long as the user is signed in. */
 import { Samples } from "./samples.ts";
 
 export const samples = new Samples();

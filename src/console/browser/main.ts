@@ -1,4 +1,4 @@
-/** The console's start: sign in, then the shell with the page that the address names. */
+/** Starts the console: signs in, then shows the shell with the page of the address. */
 import { onUnauthorized } from "./api.ts";
 import { samples } from "./app.ts";
 import { clusterPage } from "./pages/cluster.ts";
@@ -53,7 +53,7 @@ function leave(reason = ""): void {
 applyTheme();
 document.body.append(root, ...announcers());
 onUnauthorized(() => {
-  if (shell !== null) leave("The server does not know the token any more");
+  if (shell !== null) leave("The server does not accept the token any more");
 });
 startShortcuts((place) => {
   if (shell !== null) go([place]);

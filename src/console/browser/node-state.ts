@@ -1,4 +1,4 @@
-/** What the asked node says of itself, from `/metrics_ha`: its role, and who leads. */
+/** State of the connected node from `/metrics_ha`: its role, and the leader. */
 import { send, sendForText } from "./api.ts";
 import type { Membership } from "./lib/answers.ts";
 import { parseMetrics, sumOf } from "./lib/prometheus.ts";
@@ -14,7 +14,7 @@ export type NodeState = {
 
 let last: NodeState | null = null;
 
-/** As of the last look; null before the first. */
+/** The last result; null before the first. */
 export const nodeState = (): NodeState | null => last;
 
 export async function readNodeState(signal?: AbortSignal): Promise<NodeState> {
@@ -27,7 +27,7 @@ export async function readNodeState(signal?: AbortSignal): Promise<NodeState> {
   return last;
 }
 
-/** The leader's name and its console; null where nobody leads or the token may not ask. */
+/** Name and console address of the leader; null without a leader or without permission to ask. */
 export async function leaderConsole(): Promise<{ id: string; url: string } | null> {
   try {
     const { nodes, leader_id: id } = (await send<Membership>(membership)).membership;
@@ -39,6 +39,6 @@ export async function leaderConsole(): Promise<{ id: string; url: string } | nul
   }
 }
 
-/** The same place in another node's console; the token stays here. */
+/** The same place in the console of another node. The token is not passed on. */
 export const consoleAt = (httpAddress: string): string =>
   `${location.protocol}//${httpAddress.replace(/^https?:\/\//, "")}/ui${location.hash}`;

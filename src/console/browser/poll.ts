@@ -1,12 +1,12 @@
-/** Repeats work while the page is seen. */
+/** Repeats work while the page is visible. */
 
 const CALM_MS = 10_000;
 
-/** Whoever wants less motion gets fewer changes too. */
+/** Longer intervals for users who prefer reduced motion. */
 export const intervalMs = (ms: number): number =>
   matchMedia("(prefers-reduced-motion: reduce)").matches ? Math.max(ms, CALM_MS) : ms;
 
-/** Runs at once and then `ms` after each end, until the signal aborts; not in a hidden tab. */
+/** Runs at once and again `ms` after each end, until the signal aborts; pauses in a hidden tab. */
 export async function every(
   ms: number,
   signal: AbortSignal,

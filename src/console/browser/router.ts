@@ -1,16 +1,16 @@
-/** Shows the page that the address names, and forgets the one before. */
+/** Shows the page of the address and aborts the previous one. */
 import { hashOf, parseHash } from "./lib/route.ts";
 import { closeDialogs } from "./ui/dialog.ts";
 import type { PageBuilder } from "./ui/page.ts";
 
 export type Pages = ReadonlyMap<string, PageBuilder>;
 
-/** Moves to another page. */
+/** Goes to another page. */
 export function go(path: readonly string[], query: Parameters<typeof hashOf>[1] = {}): void {
   location.hash = hashOf(path, query);
 }
 
-/** Writes where we are into the address without leaving the page. */
+/** Writes the current place into the address without leaving the page. */
 export function mark(path: readonly string[], query: Parameters<typeof hashOf>[1]): void {
   history.replaceState(null, "", hashOf(path, query));
 }
@@ -45,7 +45,7 @@ export class Router {
     else this.#show(name, build({ route, signal: leave.signal }), moved);
   }
 
-  /** Ends what the page does; addresses open nothing until the next `open`. */
+  /** Aborts the page; addresses open nothing until the next `open`. */
   close(): void {
     closeDialogs();
     this.#leave?.abort();

@@ -1,4 +1,4 @@
-/** What `/metrics` says, over time: rates and quantiles of the last minutes, kept by name. */
+/** Rates and quantiles from `/metrics` over the last minutes, by name. */
 import { messageOf, sendForText } from "./api.ts";
 import {
   parseMetrics,
@@ -12,13 +12,13 @@ import { metrics } from "./lib/requests.ts";
 import { every } from "./poll.ts";
 
 export const SAMPLE_MS = 2000;
-/** Five minutes. */
+/** Five minutes of samples. */
 export const SAMPLES_MAX = 150;
 
 export type Point = { readonly atMs: number; readonly value: number | null };
 
 export class Samples {
-  /** Empty, or why the last scrape failed. */
+  /** The error of the last scrape; empty if it succeeded. */
   trouble = "";
   paused = false;
   readonly #series = new Map<string, Point[]>();
@@ -38,7 +38,7 @@ export class Samples {
     });
   }
 
-  /** Calls back after each scrape, until the signal aborts. */
+  /** Calls the listener after each scrape, until the signal aborts. */
   listen(signal: AbortSignal, listener: () => void): void {
     this.#listeners.add(listener);
     signal.addEventListener("abort", () => this.#listeners.delete(listener));
@@ -49,7 +49,7 @@ export class Samples {
     return this.#series.get(name) ?? [];
   }
 
-  /** The newest value; null where there is none. */
+  /** The newest value; null if there is none. */
   now(name: string): number | null {
     return this.#series.get(name)?.at(-1)?.value ?? null;
   }
@@ -101,7 +101,7 @@ const LATENCY = "ayder_http_request_seconds";
 const END = "ayder_topic_end_offset";
 
 function rates(before: Scrape, after: Scrape, seconds: number): Named {
-  // After a restart of the server counters begin again, and nothing can be said.
+  // After a restart of the server, counters start again, and no rate can be computed.
   const rate = (name: string, where?: Where) => {
     const grown = sumOf(after, name, where) - sumOf(before, name, where);
     return grown < 0 ? null : grown / seconds;
@@ -131,7 +131,7 @@ function rates(before: Scrape, after: Scrape, seconds: number): Named {
   ];
 }
 
-/** Records a second, of each topic with series of its own and of all together. */
+/** Records per second of each topic that has its own series, and of all topics. */
 function topicRates(before: Scrape, after: Scrape, seconds: number): Named {
   const key = ({ labels }: Sample) => `${labels["topic"]}/${labels["partition"]}`;
   const ends = new Map((before.get(END) ?? []).map((sample) => [key(sample), sample.value]));

@@ -1,4 +1,4 @@
-/** The token: in this tab's session storage only, and never in an address. */
+/** Stores the token in the session storage of this tab only, never in an address. */
 
 const TOKEN = "ayder.token";
 

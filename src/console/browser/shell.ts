@@ -1,4 +1,4 @@
-/** The frame around the pages: rail, state of the node, theme, keys. */
+/** The frame around the pages: navigation, state of the node, theme, shortcuts. */
 import { messageOf } from "./api.ts";
 import { hashOf } from "./lib/route.ts";
 import { readNodeState } from "./node-state.ts";
@@ -39,7 +39,7 @@ export class Shell {
       h("span", {}, "Manual"),
     );
     const items = [...this.#links.values(), manual].map((link) => h("li", {}, link));
-    const skip = h("a", { href: "#main", class: "skip", onclick: this.#skip }, "To the content");
+    const skip = h("a", { href: "#main", class: "skip", onclick: this.#skip }, "Skip to content");
     this.element = h(
       "div",
       { class: "shell" },
@@ -73,7 +73,7 @@ export class Shell {
     this.#main.focus();
   };
 
-  /** @param moved the user came from another page, so that the focus follows. */
+  /** @param moved true if the user came from another page, so that the focus moves too. */
   show(name: string, page: HTMLElement, moved: boolean): void {
     for (const [place, link] of this.#links) {
       assign(link, place === name ? { "aria-current": "page" } : {});

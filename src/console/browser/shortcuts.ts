@@ -1,4 +1,4 @@
-/** Keys: `/` searches, `?` explains, j and k move, g and a letter goes somewhere, p pauses. */
+/** Keyboard shortcuts: `/` searches, `?` shows help, j and k move, g and a letter goes to a page. */
 
 import { openDialog } from "./ui/dialog.ts";
 import { h, isTyping } from "./ui/dom.ts";
@@ -15,11 +15,11 @@ const PLACES: Readonly<Record<string, string>> = {
 };
 const HELP: readonly (readonly [string, string])[] = [
   ["/", "search or filter"],
-  ["j, k", "next, previous item of the list"],
+  ["j, k", "next, previous item of a list"],
   ["Enter", "open it"],
-  ["Esc", "close, or leave a field"],
-  ["Ctrl Enter", "send the form"],
-  ["p", "pause or resume what is live"],
+  ["Esc", "close a dialog, or leave a field"],
+  ["Ctrl Enter", "submit the form"],
+  ["p", "pause or resume live updates"],
   ["g t, g g, g k", "topics, groups, keys"],
   ["g q, g c, g m", "query, cluster, metrics"],
   ["?", "these keys"],
@@ -68,7 +68,7 @@ function focusOn(selector: string): void {
   if (found instanceof HTMLInputElement) found.select();
 }
 
-/** From item to item of the list; from elsewhere to its first or last one. */
+/** Moves the focus to the next or previous item of the list, or to its first or last one. */
 function move(by: 1 | -1): void {
   const items = [...document.querySelectorAll<HTMLElement>("main [data-item]")];
   const at = items.indexOf(document.activeElement as HTMLElement);
@@ -76,7 +76,7 @@ function move(by: 1 | -1): void {
   items[Math.max(0, Math.min(items.length - 1, next))]?.focus();
 }
 
-/** A dialog closes by itself. */
+/** Dialogs close on Esc by themselves. */
 function closeWith(event: KeyboardEvent): void {
   if (document.querySelector("dialog[open]") !== null) return;
   const close = document.querySelector<HTMLElement>("main [data-close]");
@@ -88,7 +88,7 @@ export function showKeys(): void {
   const rows = HELP.map(([keys, what]) =>
     h("tr", {}, h("th", { scope: "row" }, h("kbd", {}, keys)), h("td", {}, what)),
   );
-  const on = checkField("Keys of one letter do something", localStorage.getItem(OFF) === null);
+  const on = checkField("Enable single-letter shortcuts", localStorage.getItem(OFF) === null);
   on.control.addEventListener("change", () => {
     if (on.control.checked) localStorage.removeItem(OFF);
     else localStorage.setItem(OFF, "1");

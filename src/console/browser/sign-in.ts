@@ -1,4 +1,4 @@
-/** The first page: asks for the token. */
+/** The sign-in page, which asks for the token. */
 import { ApiFailure, send } from "./api.ts";
 import { listTopics } from "./lib/requests.ts";
 import { signIn, signOut } from "./session.ts";
@@ -6,12 +6,12 @@ import { h } from "./ui/dom.ts";
 import { form, submitButton, textField } from "./ui/form.ts";
 import { logo } from "./ui/icons.ts";
 
-/** @param reason why the last token is not good any more. */
+/** @param reason why the last token is no longer accepted. */
 export function signInPage(done: () => void, reason = ""): HTMLElement {
   const field = textField(
     "Token",
     { type: "password", autocomplete: "current-password", autofocus: true },
-    "Stays in this tab. A server without settings takes “dev”, from its own machine only.",
+    "Stored in this tab only. A server without configured tokens accepts “dev”, from its own machine only.",
   );
   const submit = async () => {
     const token = field.control.value.trim();
@@ -20,11 +20,11 @@ export function signInPage(done: () => void, reason = ""): HTMLElement {
     try {
       await send(listTopics);
     } catch (error) {
-      // What the token may do is another question than whether it is one.
+      // A token without permission for this request is still a valid token.
       if (error instanceof ApiFailure && error.status === 403) return done();
       signOut();
       throw error instanceof ApiFailure && error.status === 401
-        ? new Error("The server does not know this token")
+        ? new Error("The server does not accept this token")
         : error;
     }
     done();

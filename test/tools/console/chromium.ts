@@ -1,4 +1,4 @@
-/** Debian's Chromium, with an empty profile, watched: what it must not do is written down. */
+/** Debian's Chromium with an empty profile; forbidden actions of pages are recorded. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { type BrowserContext, chromium, type Page } from "playwright-core";
 
 export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
-/** Without Chromium the tests are left out, unless the gate says that there must be one. */
+/** Without Chromium the tests are skipped, unless the environment requires it. */
 export function hasChromium(): boolean {
   if (existsSync(CHROMIUM)) return true;
   const advice = `no Chromium at ${CHROMIUM}: the console's tests need one (apt-get install chromium)`;
@@ -18,7 +18,7 @@ export function hasChromium(): boolean {
 export type Browser = {
   readonly page: Page;
   readonly context: BrowserContext;
-  /** Errors of scripts, breaches of the content security policy, requests elsewhere. */
+  /** Script errors, violations of the content security policy, requests to other origins. */
   readonly offences: string[];
   close(): Promise<void>;
 };
@@ -29,7 +29,7 @@ export type Look = {
   readonly height?: number;
 };
 
-/** @param url of the server: the only origin that the page may talk to. */
+/** @param url of the server: the only origin that the page may contact. */
 export async function openBrowser(url: string, look: Look = {}): Promise<Browser> {
   const { theme = "light", width = 1280, height = 800 } = look;
   const profile = mkdtempSync(join(tmpdir(), "ayder-chromium-"));
@@ -54,7 +54,7 @@ export async function openBrowser(url: string, look: Look = {}): Promise<Browser
   const offences: string[] = [];
   page.on("pageerror", (error) => offences.push(`script: ${error.stack ?? error.message}`));
   page.on("console", (message) => {
-    // A refused request is shown to the user; the browser reports it besides.
+    // The page shows a refused request to the user; the browser also logs it.
     const isRefusal = /^Failed to load resource/.test(message.text());
     if (message.type() === "error" && !isRefusal) offences.push(`console: ${message.text()}`);
   });
@@ -67,7 +67,7 @@ export async function openBrowser(url: string, look: Look = {}): Promise<Browser
     return origin === url || protocol === "data:" || protocol === "blob:";
   };
   page.on("request", (request) => {
-    // A redirect that is not followed is reported too, but not sent: it gets no response.
+    // A redirect that is not followed is reported as a request, but is not sent: it has no response.
     const isRedirect = request.redirectedFrom() !== null;
     if (!isRedirect && !isOwn(request.url())) offences.push(`request to ${request.url()}`);
   });

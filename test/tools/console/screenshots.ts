@@ -1,6 +1,6 @@
 /**
- * `bun test/tools/console/screenshots.ts DIR`: each page in both themes and at three widths, with data
- * and under a little load, to be looked at.
+ * `bun test/tools/console/screenshots.ts DIR` stores screenshots of each page in both themes and three
+ * widths, with data and a light load.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Something to look at: topics, groups, keys and views, by the public API. */
+/** Creates sample topics, groups, keys and views with the public API. */
 
 export class Api {
   readonly #url: string;
@@ -9,7 +9,7 @@ export class Api {
     this.#token = token;
   }
 
-  /** @param line method and path. @throws Error for what is not 2xx. */
+  /** @param line method and path. @throws Error for an answer other than 2xx. */
   async ask(line: string, body?: string | Uint8Array<ArrayBuffer> | object): Promise<unknown> {
     const [method = "", path = ""] = line.split(" ");
     const isPlain = body === undefined || typeof body === "string" || body instanceof Uint8Array;

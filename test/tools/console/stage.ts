@@ -1,11 +1,11 @@
-/** A server and a browser for the tests of one file, and what they do again and again. */
+/** A server and a browser for the tests of one file, and common steps. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import type { Locator, Page } from "playwright-core";
 import { type Server, startServer, temporaryDirectory } from "../process/server.ts";
 import { type Browser, hasChromium, type Look, openBrowser, signIn } from "./chromium.ts";
 import { Api, seed } from "./seed.ts";
 
-/** A busy machine takes its time; no test says how fast anything is. */
+/** Long enough for a busy machine; no test measures time. */
 export const PATIENCE_MS = 120_000;
 
 export type Stage = {
@@ -15,7 +15,7 @@ export type Stage = {
   readonly browser: Browser;
 };
 
-/** Registers `tests` where there is a Chromium; `stage()` is there inside of a test. */
+/** Registers `tests` if there is a Chromium; `stage()` is available inside a test. */
 export function onStage(name: string, look: Look, tests: (stage: () => Stage) => void): void {
   if (!hasChromium()) return;
   describe(name, () => {
@@ -42,7 +42,7 @@ export function onStage(name: string, look: Look, tests: (stage: () => Stage) =>
   });
 }
 
-/** Opens the console anew; the tab stays signed in. */
+/** Opens the console again; the tab stays signed in. */
 export async function show({ page, url }: Stage, hash: string): Promise<void> {
   await page.goto("about:blank");
   await page.goto(`${url}/ui${hash}`);
@@ -54,11 +54,11 @@ export const field = (place: Page | Locator, label: string): Locator =>
 export const click = (place: Page | Locator, name: string | RegExp): Promise<void> =>
   place.getByRole("button", { name, exact: typeof name === "string" }).click();
 
-/** The row of a table that has the text. */
+/** The row of a table that contains the text. */
 export const rowWith = (page: Page, text: string | RegExp): Locator =>
   page.getByRole("row").filter({ hasText: text });
 
-/** What "Copy as curl" puts into the clipboard. */
+/** Returns the line that "Copy as curl" puts into the clipboard. */
 export async function copiedLine(page: Page, place: Page | Locator = page): Promise<string> {
   await page.evaluate("navigator.clipboard.writeText('')");
   await place.getByRole("button", { name: "Copy as curl" }).last().click();
@@ -66,7 +66,7 @@ export async function copiedLine(page: Page, place: Page | Locator = page): Prom
   return await page.evaluate<string>("navigator.clipboard.readText()");
 }
 
-/** Runs a line in a shell that has the token; fails if curl does. */
+/** Runs a line in a shell that has the token; fails if curl fails. */
 export async function run(line: string, token = "dev"): Promise<string> {
   const child = Bun.spawn(["sh", "-c", line], {
     stdin: "ignore",

@@ -1,4 +1,4 @@
-/** What the API answers, as far as the console reads it. */
+/** Answers of the API, with the fields that the console reads. */
 
 export type TopicSummary = {
   readonly topic: string;
@@ -26,7 +26,7 @@ export type Topic = {
   readonly groups: readonly GroupPosition[];
 };
 
-/** With `encoding=b64`. */
+/** Message as returned with `encoding=b64`. */
 export type Message = {
   readonly offset: number;
   readonly partition: number;
@@ -37,7 +37,7 @@ export type Message = {
 export type Page = {
   readonly messages: readonly Message[];
   readonly next_offset: number;
-  /** Its bytes, not its number of messages, ended it. */
+  /** True if the page ended because of its bytes, not because of its number of messages. */
   readonly truncated: boolean;
   readonly low_watermark: number;
   readonly end_offset: number;
@@ -54,7 +54,7 @@ export type Produced = {
   readonly acked_by?: number;
   readonly duplicate?: boolean;
   readonly payload_matches?: boolean;
-  /** False of a duplicate: its first write is not committed yet. */
+  /** False for a duplicate whose first write is not committed yet. */
   readonly sealed?: boolean;
 };
 export type Committed = { readonly committed_offset: number };

@@ -1,6 +1,6 @@
-/** Bytes as people meet them: text where they are UTF-8, else base64 and hex. */
+/** Converts bytes to text, base64 and hex. */
 
-// With `ignoreBOM` a byte order mark stays what it is: part of the value.
+// With `ignoreBOM` a byte order mark remains part of the value.
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 const CHUNK = 0x8000;
@@ -8,7 +8,7 @@ const ROW = 16;
 
 export const utf8 = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text);
 
-/** @returns null for bytes that are no UTF-8. */
+/** @returns null for bytes that are not UTF-8. */
 export function textOf(bytes: Uint8Array): string | null {
   try {
     return strict.decode(bytes);
@@ -36,7 +36,7 @@ const hexByte = (byte: number): string => byte.toString(16).padStart(2, "0");
 
 export const toHex = (bytes: Uint8Array): string => Array.from(bytes, hexByte).join(" ");
 
-/** @returns null if it is not pairs of hex digits, with any white space between. */
+/** @returns null if the text is not pairs of hex digits, with optional white space. */
 export function fromHex(text: string): Uint8Array<ArrayBuffer> | null {
   const digits = text.replaceAll(/\s+/g, "");
   if (digits.length % 2 !== 0 || /[^0-9a-f]/i.test(digits)) return null;
@@ -47,7 +47,7 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> | null {
   return bytes;
 }
 
-/** Like `hexdump -C`: position, sixteen bytes, and what of them is ASCII. */
+/** Formats bytes like `hexdump -C`: position, sixteen bytes, and their ASCII characters. */
 export function hexDump(bytes: Uint8Array): string {
   const lines: string[] = [];
   for (let at = 0; at < bytes.length; at += ROW) {

@@ -1,8 +1,8 @@
-/** Server-sent events from a fetched body: `EventSource` could not send a token. */
+/** Reads server-sent events from a fetched body, because `EventSource` cannot send a token. */
 
 export type StreamEvent = { readonly name: string; readonly data: string };
 
-/** Calls back for each event until the stream ends. */
+/** Calls the handler for each event until the stream ends. */
 export async function readEvents(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   take: (event: StreamEvent) => void,
@@ -21,7 +21,7 @@ export async function readEvents(
   }
 }
 
-/** Null for a comment. */
+/** Returns null for a comment. */
 export function eventOf(block: string): StreamEvent | null {
   let name = "message";
   const data: string[] = [];

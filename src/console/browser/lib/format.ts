@@ -1,4 +1,4 @@
-/** Numbers and times for people. */
+/** Formats numbers and times for people. */
 
 const GROUPED = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -21,7 +21,7 @@ const threeDigits = (value: number): string => {
   return value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, "");
 };
 
-/** 1,234 as 1.23k. */
+/** Formats 1,234 as 1.23k. */
 export function short(value: number): string {
   let scale = 0;
   let rest = value;
@@ -31,7 +31,7 @@ export function short(value: number): string {
 
 export const perSecond = (value: number): string => `${short(value)}/s`;
 
-/** @param seconds as Prometheus has them. */
+/** @param seconds in the unit of Prometheus metrics. */
 export function seconds(value: number): string {
   if (value < 0.001) return `${threeDigits(value * 1_000_000)} µs`;
   return value < 1 ? `${threeDigits(value * 1000)} ms` : `${threeDigits(value)} s`;
@@ -39,7 +39,7 @@ export function seconds(value: number): string {
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
-/** Local time: `2026-11-26 15:14:01.123`. */
+/** Formats a local time: `2026-11-26 15:14:01.123`. */
 export function timeOf(ms: number): string {
   const at = new Date(ms);
   if (Number.isNaN(at.getTime())) return String(ms);
@@ -48,7 +48,7 @@ export function timeOf(ms: number): string {
   return `${date} ${time}.${String(at.getMilliseconds()).padStart(3, "0")}`;
 }
 
-/** The largest two units: `3 d 4 h`. */
+/** Formats the largest two units: `3 d 4 h`. */
 export function duration(ms: number): string {
   const parts: [number, string][] = [
     [Math.floor(ms / 86_400_000), "d"],

@@ -1,4 +1,4 @@
-/** Prometheus text: samples by name, and quantiles of what two scrapes differ in. */
+/** Parses Prometheus text, and computes quantiles from the difference of two scrapes. */
 
 export type Sample = { readonly labels: Readonly<Record<string, string>>; readonly value: number };
 
@@ -35,9 +35,9 @@ export function sumOf(scrape: Scrape, name: string, where: Where = everywhere): 
 }
 
 /**
- * A quantile of what happened between two scrapes, by linear interpolation in its bucket.
+ * A quantile of the observations between two scrapes, by linear interpolation in its bucket.
  *
- * @returns null if nothing happened.
+ * @returns null if there were no observations.
  */
 export function quantile(
   q: number,

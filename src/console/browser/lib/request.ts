@@ -1,4 +1,4 @@
-/** A request to the public API as a value: what is sent, and what "copy as curl" shows. */
+/** A request to the public API as a value, for `fetch` and for "Copy as curl". */
 import { toBase64, utf8 } from "./bytes.ts";
 
 export type ApiRequest = {
@@ -19,20 +19,20 @@ export function withQuery(path: string, query: Query): string {
   return parts.length === 0 ? path : `${path}?${parts.join("&")}`;
 }
 
-/** In single quotes nothing is special to a shell but the quote itself. */
+/** Quotes for a shell: inside single quotes only the quote itself is special. */
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** An argument has at most 128 KiB on Linux. */
+/** Larger bodies are piped, because Linux limits an argument to 128 KiB. */
 const ARGUMENT_BYTES_MAX = 100_000;
 
 export type CurlTarget = {
   /** `http://host:port`, with the prefix of a reverse proxy if there is one. */
   readonly base: string;
-  /** Writes may have to follow a redirect to another node. */
+  /** True if writes may have to follow a redirect to another node. */
   readonly cluster: boolean;
 };
 
-/** The same request as a line for a POSIX shell that has the token in `$AYDER_TOKEN`. */
+/** Formats the request as a line for a POSIX shell that has the token in `$AYDER_TOKEN`. */
 export function curlOf(request: ApiRequest, { base, cluster }: CurlTarget): string {
   const { method, path, body, accept } = request;
   const parts = [accept === "text/event-stream" ? "curl -sSN" : "curl -sS"];

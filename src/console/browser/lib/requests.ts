@@ -1,7 +1,7 @@
 /** Every request that the console makes. */
 import { type ApiRequest, withQuery } from "./request.ts";
 
-/** Reading commits nothing, so one name for all does no harm. */
+/** Group name of all reads. Reading commits nothing, so one name is enough. */
 const READER = "console";
 
 const part = encodeURIComponent;
@@ -31,7 +31,7 @@ export type PageOf = {
   readonly offset: number | null;
   readonly limit: number;
 };
-/** Values in base64, since only so every value comes as it is. */
+/** Values are requested in base64, because only this form represents every value. */
 export const consume = ({ topic, partition, offset, limit }: PageOf): ApiRequest =>
   get(withQuery(consumePath(topic, partition), { offset, limit, encoding: "b64" }));
 export const follow = (topic: string, partition: number, offset: number): ApiRequest => ({
@@ -83,7 +83,7 @@ export const setRetention = (topic: string, ttlMs: number | null, maxBytes: numb
 export const listNamespaces = get("/kv");
 export const listKeys = (namespace: string, prefix: string, after: string | null): ApiRequest =>
   get(withQuery(`/kv/${part(namespace)}`, { prefix: prefix || null, after, limit: 200 }));
-// An escaped slash counts as one, and no part of the path can be "..", which a browser would eat.
+// Slashes are escaped, so that no segment can be "..", which a browser would resolve.
 const keyPath = (namespace: string, key: string): string => `/kv/${part(namespace)}/${part(key)}`;
 export const getKey = (namespace: string, key: string) => get(keyPath(namespace, key));
 export const getKeyMeta = (namespace: string, key: string) =>

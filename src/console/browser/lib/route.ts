@@ -1,4 +1,4 @@
-/** Where the console is: the part of the address behind `#`. */
+/** The current place in the console: the part of the address after `#`. */
 
 export type Route = {
   /** Decoded segments of the path. */
@@ -14,7 +14,7 @@ export function parseHash(hash: string): Route {
   };
 }
 
-/** An address that somebody typed may hold a lone percent sign. */
+/** Decodes a segment. Returns it unchanged if a user typed a percent sign that is not an escape. */
 function decoded(segment: string): string {
   try {
     return decodeURIComponent(segment);

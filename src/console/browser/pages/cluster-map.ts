@@ -1,4 +1,4 @@
-/** The cluster as a drawing; the table below it says the same in words. */
+/** Draws the cluster; the table below it has the same contents as text. */
 import type { Member } from "../lib/answers.ts";
 import { count } from "../lib/format.ts";
 import { svg } from "../ui/dom.ts";
@@ -38,13 +38,13 @@ export class ClusterMap {
       ...places.map(({ node, x, y }) => drawnNode(node, x, y, most)),
     );
     const said = nodes.map(
-      (node) => `${node.node_id} ${node.role}${node.healthy ? "" : ", not heard of"}`,
+      (node) => `${node.node_id} ${node.role}${node.healthy ? "" : ", not healthy"}`,
     );
     this.element.setAttribute("aria-label", `Map of the cluster: ${said.join("; ")}`);
   }
 }
 
-/** Around the centre, the first one at the top. */
+/** Positions on a circle, the first one at the top. */
 function placeOf(i: number, nodes: number): { x: number; y: number } {
   if (nodes === 1) return ALONE;
   const angle = (2 * Math.PI * i) / nodes - Math.PI / 2;
@@ -58,7 +58,7 @@ function drawnNode(node: Member, x: number, y: number, most: number): SVGElement
   const { node_id: id, role, healthy, match_index: index } = node;
   const behind =
     index === null ? "" : most === index ? "up to date" : `${count(most - index)} behind`;
-  const state = healthy ? behind : "not heard of";
+  const state = healthy ? behind : "not healthy";
   return svg(
     "g",
     { class: `node ${role} ${healthy ? "good" : "bad"}`, transform: `translate(${x} ${y})` },

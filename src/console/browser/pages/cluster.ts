@@ -1,4 +1,4 @@
-/** Who belongs to the cluster, who leads it, and changing that. */
+/** Shows and changes the members and the leader of the cluster. */
 import { send } from "../api.ts";
 import type { Member, Membership } from "../lib/answers.ts";
 import { count } from "../lib/format.ts";
@@ -59,8 +59,8 @@ function factsOf({
     `${voters} of ${nodes.length} vote`,
     `this node: ${nodeState()?.role ?? "…"}`,
   ];
-  if (joint) parts.push("a change is under way");
-  if (nodes.length === 1) parts.push("a node alone is a cluster of one");
+  if (joint) parts.push("a change is in progress");
+  if (nodes.length === 1) parts.push("a single node is a cluster of one");
   return parts.join(" · ");
 }
 
@@ -69,17 +69,17 @@ type Row = Member & { readonly most: number };
 function membersTable(done: () => void): Table<Row> {
   return new Table<Row>({
     caption: "Nodes",
-    // A row whose actions change is another row.
+    // The actions are part of the key: a row with other actions is another row.
     keyOf: (node) => `${node.node_id} ${node.role} ${node.is_voter} ${node.http_addr}`,
     empty: () => "No nodes.",
     columns: [
       { label: "Node", cell: (node) => consoleLink(node) },
       { label: "Role", wide: true, cell: ({ role }) => role },
-      { label: "Health", cell: ({ healthy }) => (healthy ? "healthy" : "not heard of") },
+      { label: "Health", cell: ({ healthy }) => (healthy ? "healthy" : "not healthy") },
       { label: "Raft", wide: true, cell: (node) => node.advertise_addr },
       { label: "Priority", kind: "number", wide: true, cell: (node) => count(node.priority) },
       {
-        label: "On disk to",
+        label: "Log index",
         kind: "number",
         wide: true,
         cell: ({ match_index: index }) => (index === null ? "–" : count(index)),
@@ -107,17 +107,21 @@ function actions(node: Member, done: () => void): HTMLElement {
   const remove = () =>
     confirmDestruction({
       title: "Remove this node",
-      warning: "It takes no part any more. Its data stay on its disk.",
+      warning: "It leaves the cluster. Its data remains on its disk.",
       name: id,
       request: changeMember("remove", id),
       done,
     });
   return row(
     node.is_learner
-      ? act("Promote…", "It gets a vote, once it has caught up.", changeMember("promote", id))
+      ? act("Promote…", "It becomes a voter, once it has caught up.", changeMember("promote", id))
       : null,
     node.is_voter && node.role !== "leader"
-      ? act("Let lead…", "The leader hands over to it.", transferLeadership(id))
+      ? act(
+          "Make leader…",
+          "The current leader transfers leadership to it.",
+          transferLeadership(id),
+        )
       : null,
     node.role === "leader" ? null : button("Remove…", remove),
   );
@@ -153,11 +157,7 @@ function actDialog(
 function addDialog(done: () => void): void {
   const id = textField("Name", { placeholder: "node4" });
   const raft = textField("Raft address", { placeholder: "host:port" });
-  const http = textField(
-    "HTTP address",
-    { placeholder: "host:port" },
-    "Empty: the port after Raft’s.",
-  );
+  const http = textField("HTTP address", { placeholder: "host:port" }, "Empty: Raft port + 1.");
   const request = () =>
     addMember(
       requiredText(id.control, "The name"),
@@ -175,7 +175,7 @@ function addDialog(done: () => void): void {
     form(
       "Add a node",
       submit,
-      h("p", {}, "It begins as a learner; promote it when it has caught up."),
+      h("p", {}, "The node starts as a learner; promote it when it has caught up."),
       id.element,
       raft.element,
       http.element,

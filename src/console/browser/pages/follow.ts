@@ -1,4 +1,4 @@
-/** Follows a partition, and goes on from the last message when the connection breaks. */
+/** Follows a partition; continues after the last message if the connection breaks. */
 import { messageOf, open } from "../api.ts";
 import type { Message } from "../lib/answers.ts";
 import { readEvents } from "../lib/event-stream.ts";
@@ -6,12 +6,12 @@ import { follow } from "../lib/requests.ts";
 import { pause } from "../poll.ts";
 
 const RETRY_MS = 1000;
-/** Messages that come close together are shown together. */
+/** Messages that arrive within this time are shown together. */
 const SHOW_MS = 100;
 
 export type FollowHandlers = {
   readonly take: (messages: readonly Message[]) => void;
-  /** "" when it goes well. */
+  /** Called with an error text, or with an empty string when the connection works. */
   readonly trouble: (text: string) => void;
 };
 
@@ -28,7 +28,7 @@ export class Follower {
     this.#next = from;
   }
 
-  /** Until the signal aborts. */
+  /** Runs until the signal aborts. */
   async run(signal: AbortSignal, handlers: FollowHandlers): Promise<void> {
     const timer = setInterval(() => this.#flush(handlers), SHOW_MS);
     while (!signal.aborted) {

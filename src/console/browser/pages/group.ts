@@ -1,4 +1,4 @@
-/** Where one group stands in one topic, and moving it on. */
+/** Shows the positions of one group in one topic, and moves them forward. */
 import { send } from "../api.ts";
 import type { Committed, Topic } from "../lib/answers.ts";
 import { count, plural } from "../lib/format.ts";
@@ -98,7 +98,7 @@ function positionsOf({ partitions, groups }: Topic, group: string): readonly Pos
   });
 }
 
-/** Seeking is committing, so it goes forward only. */
+/** A seek is a commit, so it moves forward only. */
 function seekDialog(place: GroupPlace, { committed, end }: Position, done: () => void): void {
   const offset = numberField(
     "Next offset to read",
@@ -108,12 +108,13 @@ function seekDialog(place: GroupPlace, { committed, end }: Position, done: () =>
   const request = () => commit(place, requiredNumber(offset.control, "The offset"));
   const submit = async () => {
     const wanted = requiredNumber(offset.control, "The offset");
-    // The server would commit the end, which is not what was asked for.
+    // The server would clamp the offset to the end, which is not what the user asked for.
     if (wanted > end) throw new Error(`The offset must be at most ${count(end)}, the end`);
     const { committed_offset: now } = await send<Committed>(commit(place, wanted));
-    if (now > wanted) throw new Error(`It stays at ${count(now)}: a commit never moves back`);
+    if (now > wanted)
+      throw new Error(`The offset remains ${count(now)}: a commit never moves back`);
     dialog.close();
-    note(`${place.group} reads on from ${count(now)}`);
+    note(`${place.group} continues at ${count(now)}`);
     done();
   };
   const dialog = openDialog(
@@ -124,8 +125,8 @@ function seekDialog(place: GroupPlace, { committed, end }: Position, done: () =>
       h(
         "p",
         {},
-        "A seek is a commit. It is durable and never moves back: to read earlier messages " +
-          "again, read with an offset, or under another group.",
+        "A seek is a commit. It is durable and never moves back. To read earlier messages " +
+          "again, read from an offset, or use another group.",
       ),
       offset.element,
       row(

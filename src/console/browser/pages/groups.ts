@@ -1,4 +1,4 @@
-/** Consumer groups of all topics, and how far they are behind. */
+/** Consumer groups of all topics with their lag. */
 import { send } from "../api.ts";
 import type { Topic, TopicList } from "../lib/answers.ts";
 import { count } from "../lib/format.ts";
@@ -15,7 +15,7 @@ import { groupPage } from "./group.ts";
 import { type GroupSummary, groupLink, groupsOf, noGroups } from "./topic-groups.ts";
 
 const REFRESH_MS = 5000;
-/** One request a topic; with more topics than this, a group is found through its topic. */
+/** Each topic needs one request. With more topics than this, a group is found on its topic's page. */
 const TOPICS_MAX = 300;
 const AT_ONCE = 4;
 
@@ -36,7 +36,7 @@ function groupList({ route, signal }: PageContext): HTMLElement {
   const table = new Table<GroupSummary>({
     caption: "Groups",
     keyOf: ({ topic, group }) => `${topic} ${group}`,
-    empty: () => (groups.length > 0 ? "No group has such a name." : noGroups(firstTopic)),
+    empty: () => (groups.length > 0 ? "No group matches the filter." : noGroups(firstTopic)),
     columns: [
       { label: "Group", cell: ({ topic, group }) => groupLink(topic, group) },
       {
@@ -63,7 +63,7 @@ function groupList({ route, signal }: PageContext): HTMLElement {
       firstTopic = topics[0]?.topic ?? firstTopic;
       remark.textContent =
         topics.length > TOPICS_MAX
-          ? `The groups of the first ${TOPICS_MAX} of ${topics.length} topics; those of others are on the page of their topic.`
+          ? `Groups of the first ${TOPICS_MAX} of ${topics.length} topics. The page of a topic shows its own groups.`
           : "";
       groups = await groupsIn(
         topics.slice(0, TOPICS_MAX).map(({ topic }) => topic),
@@ -87,7 +87,7 @@ function groupList({ route, signal }: PageContext): HTMLElement {
   );
 }
 
-/** The one that lags most first. */
+/** Sorts by lag, the largest first. */
 async function groupsIn(
   topics: readonly string[],
   signal: AbortSignal,

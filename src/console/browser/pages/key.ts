@@ -1,4 +1,4 @@
-/** One key: its value, changing it only if nobody else did, and deleting it. */
+/** Shows one key, changes it if nobody else did, and deletes it. */
 import { ApiFailure, send } from "../api.ts";
 import type { KeyMeta, KeyValue, KeyWritten } from "../lib/answers.ts";
 import { fromBase64, textOf, toHex } from "../lib/bytes.ts";
@@ -25,7 +25,7 @@ import { heading, type PageContext, section, Trouble } from "../ui/page.ts";
 import { typedValue, VALUE_KINDS } from "../ui/typed-value.ts";
 import { valueView } from "../ui/value-view.ts";
 
-/** Revision 0 is that of a key that is not there. */
+/** `cas` is 0 if the key does not exist. */
 type Loaded = { readonly bytes: Uint8Array; readonly cas: number; readonly ttlMs: number };
 const ABSENT: Loaded = { bytes: new Uint8Array(0), cas: 0, ttlMs: 0 };
 
@@ -40,10 +40,10 @@ class KeyEditor {
   readonly #trouble = new Trouble();
   readonly #facts = h("p", { class: "facts" }, "…");
   readonly #shown = h("div");
-  readonly #kind = selectField("The value is", VALUE_KINDS, "text");
+  readonly #kind = selectField("Value type", VALUE_KINDS, "text");
   readonly #value = areaField("New value", { rows: 8, class: "code" });
-  readonly #ttl = numberField("Time to live, ms", { placeholder: "for ever" });
-  readonly #guarded = checkField("Only if it is unchanged since it was loaded", true);
+  readonly #ttl = numberField("Time to live, ms", { placeholder: "no expiry" });
+  readonly #guarded = checkField("Only if unchanged since it was loaded", true);
   #loaded = ABSENT;
 
   constructor({ signal }: PageContext, namespace: string, key: string) {
@@ -73,7 +73,7 @@ class KeyEditor {
       this.#editor(),
     );
     if (key === "." || key === "..") {
-      this.#trouble.show("A browser cannot ask for this key: it takes it for a folder");
+      this.#trouble.show("A browser cannot request this key, because it resolves it as a folder");
     } else void this.#load();
   }
 
@@ -99,14 +99,14 @@ class KeyEditor {
     return this.#trouble.watch(this.#signal, async () => {
       this.#loaded = await this.#read();
       const { bytes, cas, ttlMs } = this.#loaded;
-      const life = ttlMs === 0 ? "lives for ever" : `lives for ${duration(ttlMs)}`;
+      const life = ttlMs === 0 ? "no expiry" : `expires in ${duration(ttlMs)}`;
       setText(
         this.#facts,
         cas === 0
-          ? "Not there yet"
+          ? "This key does not exist yet"
           : `Revision ${count(cas)} · ${byteSize(bytes.length)} · ${life}`,
       );
-      this.#shown.replaceChildren(cas === 0 ? "Nothing is stored here." : valueView(bytes, "auto"));
+      this.#shown.replaceChildren(cas === 0 ? "There is no value." : valueView(bytes, "auto"));
       const text = editableText(bytes);
       this.#kind.control.value = text === null ? "hex" : "text";
       this.#value.control.value = text ?? toHex(bytes);
@@ -147,7 +147,7 @@ class KeyEditor {
     const guard = cas === 0 ? null : cas;
     confirmDestruction({
       title: "Delete this key",
-      warning: "Deleted only if it is unchanged since it was loaded.",
+      warning: "The key is deleted only if it is unchanged since it was loaded.",
       name: this.#key,
       request: deleteKey(this.#namespace, this.#key, guard),
       done: () => go(["keys", this.#namespace]),
@@ -155,7 +155,7 @@ class KeyEditor {
   }
 }
 
-/** A text area turns every end of a line into a line feed, so with others it is edited as hex. */
+/** Returns null for text that is edited as hex, because a text area would change its line ends. */
 function editableText(bytes: Uint8Array): string | null {
   const text = textOf(bytes);
   return text?.includes("\r") ? null : text;
@@ -163,8 +163,8 @@ function editableText(bytes: Uint8Array): string | null {
 
 function conflict({ body }: ApiFailure): Error {
   const { current } = body;
-  const now = current === 0 ? "it is not there any more" : `it is at revision ${current}`;
+  const now = current === 0 ? "it was deleted" : `it is at revision ${current}`;
   return new Error(
-    `Somebody else changed this key meanwhile: ${now}. Nothing was saved. Reload to see it, or untick “Only if it is unchanged” to write over it.`,
+    `Somebody else changed this key: ${now}. Nothing was saved. Reload to see it, or clear “Only if unchanged” to overwrite it.`,
   );
 }

@@ -1,4 +1,4 @@
-/** The key-value store: namespaces, then keys, then one key. */
+/** The key-value store: namespaces, their keys, and one key. */
 import { send } from "../api.ts";
 import type { KeyList, KeySummary, NamespaceList } from "../lib/answers.ts";
 import { byteSize, count, duration } from "../lib/format.ts";
@@ -26,7 +26,7 @@ function namespaceList({ signal }: PageContext): HTMLElement {
   const table = new Table<NamespaceList["namespaces"][number]>({
     caption: "Namespaces",
     keyOf: ({ namespace }) => namespace,
-    empty: () => emptyState("No keys yet. The first one:", putKey(FIRST)),
+    empty: () => emptyState("No keys yet. Create the first one:", putKey(FIRST)),
     columns: [
       {
         label: "Namespace",
@@ -65,8 +65,8 @@ function keyList({ route, signal }: PageContext, namespace: string): HTMLElement
     keyOf: ({ key }) => key,
     empty: () =>
       prefix.control.value === ""
-        ? emptyState("No keys here. The first one:", putKey({ ...FIRST, namespace }))
-        : emptyState("No key begins so."),
+        ? emptyState("No keys here. Create the first one:", putKey({ ...FIRST, namespace }))
+        : emptyState("No key has this prefix."),
     columns: [
       {
         label: "Key",
@@ -79,7 +79,7 @@ function keyList({ route, signal }: PageContext, namespace: string): HTMLElement
       {
         label: "Lives",
         wide: true,
-        cell: ({ ttl_ms: ms }) => (ms === 0 ? "for ever" : duration(ms)),
+        cell: ({ ttl_ms: ms }) => (ms === 0 ? "no expiry" : duration(ms)),
       },
     ],
   });
@@ -123,10 +123,10 @@ function keyList({ route, signal }: PageContext, namespace: string): HTMLElement
   );
 }
 
-/** Opens the page of a key that perhaps is not there yet; it is written from there. */
+/** Opens the page of a key that may not exist yet; it is written from there. */
 function newKey(namespace: string): void {
   const space = textField("Namespace", { value: namespace });
-  const key = textField("Key", {}, "Up to 1,024 bytes; may hold slashes.");
+  const key = textField("Key", {}, "Up to 1,024 bytes; may contain slashes.");
   const open = () => {
     const path = [
       "keys",
@@ -145,7 +145,7 @@ function newKey(namespace: string): void {
       space.element,
       key.element,
       row(
-        submitButton("Go on"),
+        submitButton("Continue"),
         button("Cancel", () => dialog.close()),
       ),
     ),

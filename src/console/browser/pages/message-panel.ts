@@ -1,4 +1,4 @@
-/** One message in full. */
+/** Shows one message completely. */
 import type { Message } from "../lib/answers.ts";
 import { fromBase64, textOf, toBase64 } from "../lib/bytes.ts";
 import { byteSize, count, timeOf } from "../lib/format.ts";

@@ -1,4 +1,4 @@
-/** Messages of a topic: page by page, searched, or followed as they come. */
+/** Messages of a topic: read page by page, searched, or followed. */
 import { send } from "../api.ts";
 import type { Message, Page, Partition } from "../lib/answers.ts";
 import { byteSize, count, plural, timeOf } from "../lib/format.ts";
@@ -17,7 +17,7 @@ import { searchBackwards } from "./search.ts";
 import type { TopicContext } from "./topic.ts";
 
 const PAGE = 100;
-/** Followed messages that are kept on the page. */
+/** Number of followed messages that remain on the page. */
 const FOLLOWED_MAX = 500;
 const FOUND_MAX = 200;
 const ALL = "all";
@@ -83,7 +83,7 @@ class MessageBrowser {
     void this.#begin();
   }
 
-  /** As the address says: searched, followed, from an offset, or the newest. */
+  /** Starts as the address says: searched, followed, from an offset, or at the newest messages. */
   #begin(): Promise<void> {
     const { query } = this.#context.route;
     this.#search.control.value = query.get("search") ?? "";
@@ -117,7 +117,7 @@ class MessageBrowser {
     });
     return h(
       "div",
-      { class: "toolbar", role: "group", "aria-label": "What is shown" },
+      { class: "toolbar", role: "group", "aria-label": "Displayed messages" },
       this.#partition.element,
       this.#offset.element,
       button("Go", goTo),
@@ -152,14 +152,14 @@ class MessageBrowser {
     return consume({ topic: this.#context.name, partition, offset, limit: PAGE });
   }
 
-  /** Large messages fill a page before its end: then fewer are asked for. */
+  /** If large messages fill the page before its end, fewer messages are requested. */
   async #newest(): Promise<void> {
     const signal = this.#startWork();
     await this.#trouble.watch(signal, async () => {
       const read = (from: number) => send<Page>(this.#request(from), signal);
       let { low_watermark: low, end_offset: end } = this.#at;
       let page = await read(Math.max(low, end - PAGE));
-      // What was known of the partition may be two seconds old.
+      // The known range of the partition may be two seconds old.
       ({ low_watermark: low, end_offset: end } = page);
       let span = Math.min(PAGE, end - low);
       if (page.next_offset < end) page = await read(end - span);
@@ -168,14 +168,14 @@ class MessageBrowser {
         page = await read(end - span);
       }
       this.#showPage(page);
-      // The newest are others after a reload, so the address names no offset.
+      // The newest messages change, so the address contains no offset.
       this.#remember();
     });
   }
 
   async #load(offset: number): Promise<void> {
     const signal = this.#startWork();
-    if (!Number.isSafeInteger(offset)) return this.#trouble.show("The offset is no number");
+    if (!Number.isSafeInteger(offset)) return this.#trouble.show("The offset is not a number");
     await this.#trouble.watch(signal, async () => {
       this.#showPage(await send<Page>(this.#request(offset), signal));
       this.#remember({ offset });
@@ -188,7 +188,7 @@ class MessageBrowser {
     this.#show(messages.toReversed());
     this.#say(
       `${plural(messages.length, "message")} from offset ${count(this.#start)}, newest first · ` +
-        `first kept ${count(low)}, end ${count(end)}`,
+        `first retained ${count(low)}, end ${count(end)}`,
     );
   }
 
@@ -213,7 +213,7 @@ class MessageBrowser {
         const progress = `searched ${count(step.scanned)} of ${count(step.total)}`;
         this.#show(found.slice(0, FOUND_MAX));
         this.#say(
-          `${plural(found.length, "message")} found, newest first; ${progress}${isFull ? "; stopped, that is enough" : ""}`,
+          `${plural(found.length, "message")} found, newest first; ${progress}${isFull ? "; stopped at the limit" : ""}`,
           step.isLast || isFull,
         );
         if (isFull) break;
@@ -249,7 +249,9 @@ class MessageBrowser {
     void follower.run(signal, {
       take: (messages) => {
         this.#show([...messages.toReversed(), ...this.#messages].slice(0, FOLLOWED_MAX));
-        this.#say(`Following partition ${partition}: ${plural(follower.taken, "message")} came`);
+        this.#say(
+          `Following partition ${partition}: ${plural(follower.taken, "message")} received`,
+        );
       },
       trouble: (text) => {
         if (text === "") this.#trouble.clear();
@@ -258,7 +260,7 @@ class MessageBrowser {
     });
   }
 
-  /** Ends what goes on and begins something else. */
+  /** Aborts the current work and starts new work. */
   #startWork(): AbortSignal {
     this.#work.abort();
     this.#work = new AbortController();
@@ -339,7 +341,7 @@ class MessageBrowser {
     if (this.#isLive) return emptyState("Waiting for the next message…");
     const { partition, low_watermark: low, end_offset: end } = this.#at;
     if (this.#search.control.value !== "" && end > low) return emptyState("Nothing found.");
-    if (end > low) return emptyState("No messages from here on.");
+    if (end > low) return emptyState("No messages from this offset on.");
     const request = produce({
       topic: this.#context.name,
       body: "hello",
@@ -349,13 +351,13 @@ class MessageBrowser {
       idempotencyKey: null,
       rocket: false,
     });
-    return emptyState(`Partition ${partition} is empty. Its first message:`, request);
+    return emptyState(`Partition ${partition} is empty. Write the first message:`, request);
   }
 }
 
-const FORMAT_LABELS = { auto: "what it is", text: "text", json: "JSON", hex: "hex" } as const;
+const FORMAT_LABELS = { auto: "detect", text: "text", json: "JSON", hex: "hex" } as const;
 
-/** The one with most messages, so that there is something to see. */
+/** Returns the partition with the most messages, so that the page is not empty. */
 function fullest(partitions: readonly Partition[]): string {
   const sizes = partitions.map((p) => ({ p, size: p.end_offset - p.low_watermark }));
   return String(sizes.sort((a, b) => b.size - a.size)[0]?.p.partition ?? 0);

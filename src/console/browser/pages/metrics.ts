@@ -1,4 +1,4 @@
-/** How the node does: live charts of what `/metrics` says. */
+/** Live charts of the node's metrics. */
 import { samples } from "../app.ts";
 import { byteSize, perSecond, seconds, short } from "../lib/format.ts";
 import { metrics } from "../lib/requests.ts";
@@ -38,10 +38,10 @@ const CHARTS: readonly Definition[] = [
   { title: "Consume latency", format: seconds, lines: percentiles("consume") },
   { title: "Journal write and fsync", format: seconds, lines: percentiles("fsync") },
   { title: "Wait for commit", format: seconds, lines: percentiles("commit") },
-  { title: "Messages a sync", format: short, lines: [["mean", "batch"]] },
+  { title: "Messages per fsync", format: short, lines: [["mean", "batch"]] },
   { title: "Lag of all groups", format: short, lines: [["messages", "lag"]] },
   {
-    title: "Refused and failed",
+    title: "Refused and failed requests",
     format: perSecond,
     lines: [
       ["4xx", "4xx"],
@@ -84,8 +84,8 @@ export function metricsPage({ signal }: PageContext): HTMLElement {
     for (const chart of charts) chart.draw();
     const free = samples.now("disk");
     const followers = samples.now("followers");
-    const parts = [`the last ${Math.round(spanMs / 60_000)} minutes`];
-    if (free !== null) parts.push(`${byteSize(free)} of disk are free`);
+    const parts = [`last ${Math.round(spanMs / 60_000)} minutes`];
+    if (free !== null) parts.push(`${byteSize(free)} of disk space free`);
     if (followers !== null) parts.push(`${short(followers)} followed streams`);
     setText(facts, parts.join(" · "));
     if (samples.trouble === "") trouble.clear();

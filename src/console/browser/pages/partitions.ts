@@ -1,4 +1,4 @@
-/** The partitions of a topic, and deletion of what is old in them. */
+/** The partitions of a topic, and deletion of old messages. */
 import { send } from "../api.ts";
 import type { Deleted, Partition, Topic } from "../lib/answers.ts";
 import { byteSize, count, perSecond, plural } from "../lib/format.ts";
@@ -77,9 +77,9 @@ const messagesLink = (topic: string, partition: number): HTMLElement =>
 
 function deleteDialog(topic: string, { partition, end_offset: end }: Partition): void {
   const offset = numberField(
-    "First offset that is kept",
+    "First offset to retain",
     {},
-    `At most ${count(end)}. What is before it is gone for ever; offsets are not used again.`,
+    `At most ${count(end)}. Earlier messages are deleted permanently; offsets are not reused.`,
   );
   const typed = textField("Type the topic’s name to confirm");
   const request = () =>

@@ -1,4 +1,4 @@
-/** Writes messages: one as text, JSON or hex, or many lines at once. */
+/** Writes messages: one as text, JSON or hex, or one per line. */
 import { send } from "../api.ts";
 import type { Produced } from "../lib/answers.ts";
 import { count } from "../lib/format.ts";
@@ -19,7 +19,7 @@ import {
 import { typedValue, VALUE_KINDS } from "../ui/typed-value.ts";
 import type { TopicContext } from "./topic.ts";
 
-const KINDS = [...VALUE_KINDS, { value: "lines", label: "lines: a message each" }];
+const KINDS = [...VALUE_KINDS, { value: "lines", label: "lines: one message per line" }];
 const AUTO = "";
 
 export function produceTab({ name, topic }: TopicContext): HTMLElement {
@@ -27,7 +27,7 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
   const partition = selectField(
     "Partition",
     [
-      { value: AUTO, label: "by key, or in turn" },
+      { value: AUTO, label: "by key, otherwise round robin" },
       ...partitions.map((value) => ({ value, label: value })),
     ],
     AUTO,
@@ -36,11 +36,11 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
   const idempotencyKey = textField(
     "Idempotency key",
     {},
-    "The same again stores nothing and answers with the first offset.",
+    "A repetition stores nothing and returns the first offset.",
   );
-  const kind = selectField("The value is", KINDS, "text");
+  const kind = selectField("Value type", KINDS, "text");
   const value = areaField("Value", { rows: 10, class: "code" });
-  const rocket = checkField("Rocket: answer from memory; a crash may lose it");
+  const rocket = checkField("Rocket: answer before the fsync; a crash may lose it");
   const result = h("div", { class: "result" });
   const request = () =>
     produce({
@@ -90,14 +90,14 @@ function resultText(produced: Produced): string {
       : `offsets ${count(offset)} to ${count(offset + many - 1)} of partition ${partition}`;
   if (duplicate) {
     const other = matches ? "" : ", with another value";
-    if (sealed === false) return `On its way already, to ${place}${other}; not proven on disk yet`;
-    return `Stored before, at ${place}${other}; nothing was written`;
+    if (sealed === false) return `Already being stored, at ${place}${other}; not on disk yet`;
+    return `Already stored, at ${place}${other}; nothing was written`;
   }
   return `Stored at ${place}; ${durability(produced)}`;
 }
 
 function durability({ mode, durable = false, acked_by: nodes = 1 }: Produced): string {
-  if (mode === "rocket") return "from memory: a crash may lose it";
-  if (!durable) return "not proven on disk yet; the write goes on";
+  if (mode === "rocket") return "not on disk yet: a crash may lose it";
+  if (!durable) return "not on disk yet; the write continues";
   return nodes === 1 ? "on disk" : `on the disks of ${nodes} nodes`;
 }

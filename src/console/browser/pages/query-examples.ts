@@ -1,4 +1,4 @@
-/** Requests to begin with. */
+/** Examples of queries. */
 import { indentedText } from "../../../client/json-text.ts";
 
 export type Example = {
@@ -31,7 +31,7 @@ export const EXAMPLES: readonly Example[] = [
     }),
   },
   {
-    name: "count by the minute",
+    name: "count per minute",
     kind: "query",
     text: text({
       source: { topic: "sales", partition: 0, offset: 0, limit: 10_000 },

@@ -1,4 +1,4 @@
-/** The answer to a query as tables: rows, aggregates, and what was read for them. */
+/** Shows the answer to a query as tables: rows, aggregates, and the source. */
 
 import { type Json, JsonNumber, shortText } from "../../../client/json-text.ts";
 import { plural } from "../lib/format.ts";
@@ -6,7 +6,7 @@ import { h } from "../ui/dom.ts";
 import { section } from "../ui/page.ts";
 import { Table } from "../ui/table.ts";
 
-/** Wider than this is no table for people any more. */
+/** Limit of columns; wider tables cannot be read. */
 const COLUMNS_MAX = 40;
 
 export function queryResult(answer: Json): { element: HTMLElement; summary: string } {
@@ -18,7 +18,7 @@ export function queryResult(answer: Json): { element: HTMLElement; summary: stri
   if (aggregates.length > 0) parts.push(section("Aggregates", table("Aggregates", aggregates)));
   const isPart = members.get("truncated") === true;
   const found = `${plural(rows.length, "row")}, ${plural(aggregates.length, "aggregate")}`;
-  const summary = isPart ? `${found}; truncated: this is not all` : found;
+  const summary = isPart ? `${found}; truncated: more rows exist` : found;
   const about = ["source", "next_offsets", "stats", "lag"].flatMap((name) => {
     const value = members.get(name);
     return value === undefined ? [] : [`${name} ${shortText(value)}`];
@@ -61,7 +61,7 @@ function table(caption: string, items: readonly Json[]): HTMLElement {
   return shown.element;
 }
 
-/** Nested members by their path, as the query language names them. */
+/** Turns nested members into columns with dotted names, as queries name them. */
 function flat(value: Json, prefix = "", into = new Map<string, Json>()): Map<string, Json> {
   if (!(value instanceof Map) || value.size === 0) return into.set(prefix || "value", value);
   for (const [name, item] of value) flat(item, prefix === "" ? name : `${prefix}.${name}`, into);

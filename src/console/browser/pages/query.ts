@@ -1,4 +1,4 @@
-/** Queries and joins over what is stored, and the views that keep their result. */
+/** Queries, joins, and the views that keep their results up to date. */
 
 import { indentedText, type Json, JsonError, parseJson } from "../../../client/json-text.ts";
 import { sendForText } from "../api.ts";
@@ -99,7 +99,7 @@ export function queryPage(context: PageContext): HTMLElement {
           row(
             submitButton("Run"),
             button("Tidy", tidy),
-            button("Keep as view…", () => keepAsView(editor.control.value, views.load)),
+            button("Save as view…", () => keepAsView(editor.control.value, views.load)),
             curlButton(request),
           ),
         ),
@@ -133,13 +133,13 @@ function readDraft(): Draft {
 function troubleIn(text: string): string {
   try {
     parseJson(text);
-    return "Ctrl Enter runs it. Nothing is committed by a query.";
+    return "Ctrl Enter runs the query. A query commits nothing.";
   } catch (error) {
     return error instanceof JsonError ? error.message : String(error);
   }
 }
 
-/** What is wrong stands below the editor. */
+/** Formats the request; returns it unchanged if it is not JSON. The error is shown below the editor. */
 function tidied(text: string): string {
   try {
     return indentedText(text);
@@ -152,7 +152,7 @@ function keepAsView(text: string, done: () => void): void {
   const name = textField(
     "Name of the view",
     {},
-    "Its aggregates follow the log. A source without a partition reads all of them.",
+    "The aggregates follow the log. A source without a partition reads all partitions.",
   );
   const request = () => {
     parseJson(text);
@@ -161,13 +161,13 @@ function keepAsView(text: string, done: () => void): void {
   const submit = async () => {
     await sendForText(request());
     dialog.close();
-    note(`The view ${name.control.value} follows`);
+    note(`The view ${name.control.value} was created`);
     done();
   };
   const dialog = openDialog(
-    "Keep as view",
+    "Save as view",
     form(
-      "Keep as view",
+      "Save as view",
       submit,
       name.element,
       row(

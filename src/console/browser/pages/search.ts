@@ -1,4 +1,4 @@
-/** Looks through messages in the browser, newest first, a page at a time. */
+/** Searches messages in the browser, newest first, one page at a time. */
 import { send } from "../api.ts";
 import type { Message, Page, Partition } from "../lib/answers.ts";
 import { fromBase64, textOf, toHex } from "../lib/bytes.ts";
@@ -9,11 +9,11 @@ const CHUNK = 1000;
 export type Search = {
   readonly topic: string;
   readonly partitions: readonly Partition[];
-  /** Text, in any case; in bytes that are no text, hex digits. */
+  /** Text, case-insensitive; for bytes that are not UTF-8, hex digits. */
   readonly wanted: string;
 };
 export type SearchStep = {
-  /** The newest first. */
+  /** Matches, newest first. */
   readonly found: readonly Message[];
   readonly scanned: number;
   readonly total: number;
@@ -40,7 +40,7 @@ export async function* searchBackwards(
   }
 }
 
-/** All of `[from, until)`: one page may hold less than was asked for. */
+/** Reads all of `[from, until)`; a page may contain fewer messages than requested. */
 async function readRange(
   topic: string,
   partition: number,

@@ -15,7 +15,7 @@ export type GroupSummary = {
   readonly lag: number;
 };
 
-/** One line a group, the one that lags most first. */
+/** One row per group, the largest lag first. */
 export function groupsOf(topic: string, positions: readonly GroupPosition[]): GroupSummary[] {
   const groups = new Map<string, GroupSummary>();
   for (const { group, lag } of positions) {
@@ -30,7 +30,7 @@ export const groupLink = (topic: string, group: string): HTMLElement =>
 
 export const noGroups = (topic: string): HTMLElement =>
   emptyState(
-    "No group has committed here yet. A group comes to be with its first commit:",
+    "No group has committed here yet. The first commit creates a group:",
     commit({ topic, group: "billing", partition: 0 }, 0),
   );
 

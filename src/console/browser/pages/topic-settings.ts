@@ -1,4 +1,4 @@
-/** How long a topic keeps its messages, and its end. */
+/** Retention of a topic, and its deletion. */
 import { send } from "../api.ts";
 import type { RetentionList, RetentionPolicy } from "../lib/answers.ts";
 import { byteSize, duration } from "../lib/format.ts";
@@ -22,7 +22,7 @@ function retention({ name, signal }: TopicContext): HTMLElement {
   const table = new Table<RetentionPolicy>({
     caption: "Retention",
     keyOf: ({ topic, partition }) => `${topic} ${partition}`,
-    empty: () => "Everything is kept until it is deleted.",
+    empty: () => "Messages are retained until they are deleted.",
     columns: [
       { label: "For", cell: (policy) => scopeOf(policy) },
       { label: "Age", cell: ({ ttl_ms: ms }) => (ms ? duration(ms) : "any") },
@@ -34,23 +34,27 @@ function retention({ name, signal }: TopicContext): HTMLElement {
       const { policies } = await send<RetentionList>(listRetention, signal);
       table.update(policies.filter(({ topic }) => topic === name || topic === "*"));
     });
-  const age = numberField("Oldest age, ms", {}, "0 switches it off; empty leaves it.");
-  const size = numberField("Most bytes a partition", {}, "Keys and values; 0 switches it off.");
+  const age = numberField("Maximum age, ms", {}, "0 disables it; empty leaves it unchanged.");
+  const size = numberField("Maximum bytes per partition", {}, "Keys and values; 0 disables it.");
   const request = () => {
     const ttl = numberIn(age.control, "The age");
     const bytes = numberIn(size.control, "The size");
-    if (ttl === null && bytes === null) throw new Error("Age, size or both are needed");
+    if (ttl === null && bytes === null) throw new Error("Enter an age, a size, or both");
     return setRetention(name, ttl, bytes);
   };
   const submit = async () => {
     await send(request());
-    note("The retention is set");
+    note("Retention was set");
     await load();
   };
   void load();
   return section(
     "Retention",
-    h("p", { class: "hint" }, "The most specific rule wins: partition, topic, then all topics."),
+    h(
+      "p",
+      { class: "hint" },
+      "The most specific policy applies: partition, topic, then all topics.",
+    ),
     trouble.element,
     table.element,
     form(
@@ -71,7 +75,7 @@ function end(name: string): HTMLElement {
   const destroy = () =>
     confirmDestruction({
       title: "Delete this topic",
-      warning: "Its messages and the positions of its groups are gone for ever.",
+      warning: "Its messages and the positions of its groups are deleted permanently.",
       name,
       request: deleteTopic(name),
       done: () => go(["topics"]),

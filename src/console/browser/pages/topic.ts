@@ -1,4 +1,4 @@
-/** One topic: its messages, and beside them produce, partitions, groups and settings. */
+/** One topic: messages, produce, partitions, groups and settings. */
 import { send } from "../api.ts";
 import { samples } from "../app.ts";
 import type { Topic } from "../lib/answers.ts";
@@ -19,15 +19,15 @@ import { topicSettingsTab } from "./topic-settings.ts";
 
 export type TopicContext = PageContext & {
   readonly name: string;
-  /** As it was when the tab opened. */
+  /** The topic as of the time when the tab opened. */
   readonly topic: Topic;
-  /** Calls back now and whenever the topic was read again. */
+  /** Calls the listener now and whenever the topic was read again. */
   readonly watch: (listener: (topic: Topic) => void) => void;
 };
 type Tab = {
   readonly name: string;
   readonly label: string;
-  /** The page of the manual that explains it. */
+  /** The page of the manual that explains the tab. */
   readonly help: ManualPage;
   build(context: TopicContext): HTMLElement;
 };

@@ -1,4 +1,4 @@
-/** All topics, with what they keep and how fast they grow. */
+/** All topics with their size and rate. */
 import { send } from "../api.ts";
 import { samples } from "../app.ts";
 import type { TopicList, TopicSummary } from "../lib/answers.ts";
@@ -98,17 +98,21 @@ function sparkOf(sparks: Map<string, Spark>, topic: string): Element {
 }
 
 function noTopics(filtered: boolean): Child {
-  if (filtered) return emptyState("No topic has such a name.");
+  if (filtered) return emptyState("No topic matches the filter.");
   const first = { lines: false, partition: null, key: null, idempotencyKey: null, rocket: false };
   return emptyState(
-    "No topics yet. The first message makes one:",
+    "No topics yet. The first message creates one:",
     produce({ topic: "hello", body: "hello world", ...first }),
   );
 }
 
 function newTopic(): void {
   const name = textField("Name", { maxlength: 249 }, "Letters, digits, dot, underscore and dash.");
-  const partitions = numberField("Partitions", { placeholder: "8" }, "Order is kept within one.");
+  const partitions = numberField(
+    "Partitions",
+    { placeholder: "8" },
+    "Messages are ordered within a partition.",
+  );
   const request = () =>
     createTopic(
       requiredText(name.control, "The name"),

@@ -33,7 +33,7 @@ export function viewsSection({ signal }: PageContext): { element: HTMLElement; l
   const destroy = (view: string) =>
     confirmDestruction({
       title: "Delete this view",
-      warning: "Its result is gone; the messages that it was made from stay.",
+      warning: "Its result is deleted; the messages that it was computed from remain.",
       name: view,
       request: deleteView(view),
       done: () => void load(),
@@ -41,7 +41,7 @@ export function viewsSection({ signal }: PageContext): { element: HTMLElement; l
   const table = new Table<ViewList["views"][number]>({
     caption: "Views",
     keyOf: ({ view }) => view,
-    empty: () => "No views. “Keep as view” makes one of the request above.",
+    empty: () => "No views. “Save as view” creates one from the request above.",
     columns: [
       {
         label: "View",

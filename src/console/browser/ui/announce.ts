@@ -1,4 +1,4 @@
-/** What happened, said to everybody: a note that is seen, and a live region that is read out. */
+/** Notifications: a visible note, and a live region for screen readers. */
 import { h } from "./dom.ts";
 
 const SHOWN_MS = 6000;
@@ -8,7 +8,7 @@ const urgent = h("div", { class: "unseen", role: "alert", "aria-live": "assertiv
 
 export const announcers = (): HTMLElement[] => [notes, polite, urgent];
 
-/** Only read out. */
+/** Announces a text to screen readers only. */
 export function say(text: string): void {
   polite.textContent = text;
 }
@@ -25,7 +25,7 @@ export function noteFailure(text: string): void {
 }
 
 function show(className: string, text: string, detail: string): void {
-  // The live region says it already.
+  // The live region announces the text already.
   const element = h("div", { class: className, "aria-hidden": "true" }, h("strong", {}, text));
   if (detail !== "") element.append(h("code", {}, detail));
   notes.append(element);

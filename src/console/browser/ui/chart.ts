@@ -1,4 +1,4 @@
-/** Lines over time, drawn as SVG; the numbers are in the legend, as text. */
+/** Line charts over time as SVG; the legend has the numbers as text. */
 import type { Point } from "../samples.ts";
 import { assign, h, setText, svg } from "./dom.ts";
 
@@ -62,7 +62,7 @@ export class Chart {
     setText(this.#top, most > 0 ? `max ${format(most)}` : "");
   }
 
-  /** A gap where there is no value. */
+  /** Draws a gap if there is no value. */
   #path(points: readonly Point[], now: number, most: number): string {
     let path = "";
     let pen = "M";
@@ -74,7 +74,7 @@ export class Chart {
       const x = WIDTH - ((now - atMs) / this.#options.spanMs) * WIDTH;
       const y = HEIGHT - 1 - (most === 0 ? 0 : value / most) * (HEIGHT - 4);
       path += `${pen}${x.toFixed(1)} ${y.toFixed(1)}`;
-      // A lone point is a line of no length, which a round cap makes visible.
+      // A single point is a line of zero length, which a round cap makes visible.
       if (pen === "M") path += "h0";
       pen = "L";
     }
@@ -85,7 +85,7 @@ export class Chart {
 const SPARK_WIDTH = 64;
 const SPARK_HEIGHT = 16;
 
-/** A line without axes for a table; what it shows stands beside it as a number. */
+/** A line without axes for a table; its number is shown beside it. */
 export class Spark {
   readonly element: SVGSVGElement;
   readonly #path = svg("path", { class: "line line0" });

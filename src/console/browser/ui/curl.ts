@@ -1,4 +1,4 @@
-/** "Copy as curl", for every action. */
+/** The button "Copy as curl" of every action. */
 import { base } from "../api.ts";
 import type { ApiRequest } from "../lib/request.ts";
 import { curlOf } from "../lib/request.ts";
@@ -10,7 +10,7 @@ import { button } from "./form.ts";
 export const curlLine = (request: ApiRequest): string =>
   curlOf(request, { base: base(), cluster: (nodeState()?.nodes ?? 1) > 1 });
 
-/** @param make throws where the fields hold nothing that could be sent. */
+/** @param make throws if the fields do not make a valid request. */
 export const curlButton = (make: () => ApiRequest): HTMLButtonElement =>
   button("Copy as curl", () => copy(curlLine(make()), "Copied as curl"), { class: "quiet" });
 
@@ -24,7 +24,7 @@ async function copied(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // The clipboard API is for https and localhost only.
+    // The clipboard API is available for https and localhost only.
     const area = h("textarea", { class: "unseen", "aria-hidden": "true" });
     area.value = text;
     (document.querySelector("dialog[open]") ?? document.body).append(area);

@@ -1,4 +1,4 @@
-/** Modal dialogs: the browser keeps the focus inside, closes on Esc and gives the focus back. */
+/** Modal dialogs: the browser traps the focus, closes on Esc and restores the focus. */
 import { send } from "../api.ts";
 import type { ApiRequest } from "../lib/request.ts";
 import { note } from "./announce.ts";
@@ -21,22 +21,22 @@ export function openDialog(title: string, ...children: readonly Child[]): Dialog
   return { element, close: () => element.close() };
 }
 
-/** When the page behind them goes. */
+/** Called when the page behind the dialogs is left. */
 export function closeDialogs(): void {
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
 }
 
 export type Destruction = {
   readonly title: string;
-  /** What is lost. */
+  /** Text that says what is lost. */
   readonly warning: string;
-  /** What must be typed. */
+  /** Name that the user must type. */
   readonly name: string;
   readonly request: ApiRequest;
   readonly done: () => void;
 };
 
-/** Deletes what is named after its name was typed. */
+/** Deletes something after the user has typed its name. */
 export function confirmDestruction(what: Destruction): void {
   const { title, warning, name, request, done } = what;
   const typed = textField("Type the name to confirm");

@@ -1,10 +1,10 @@
-/** Elements. What comes from the server enters the page as text nodes and attributes only. */
+/** Creates elements. Text of the server enters the page as text nodes and attributes only. */
 
 export type Child = Node | string | null;
 type Handler = (event: never) => unknown;
 export type Props = Readonly<Record<string, string | number | boolean | null | Handler>>;
 
-/** `on…` listens, true and false set and drop an attribute, null leaves it out. */
+/** `on…` adds a listener, true and false set and remove an attribute, null omits it. */
 export function h<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   props: Props = {},
@@ -41,7 +41,7 @@ export function assign(element: Element, props: Props): void {
   }
 }
 
-/** Writes only if it differs, so that a screen reader is not told twice. */
+/** Writes only if the text differs, so that screen readers do not repeat it. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -49,7 +49,7 @@ export function setText(element: Element, text: string): void {
 let ids = 0;
 export const freshId = (): string => `e${ids++}`;
 
-/** True where typed characters are text. */
+/** True if typed characters are text input. */
 export function isTyping(target: EventTarget | null): boolean {
   if (target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement) return true;
   return (

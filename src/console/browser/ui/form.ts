@@ -1,4 +1,4 @@
-/** Labelled fields, buttons and what they are made of. */
+/** Labelled fields, buttons and forms. */
 import { messageOf } from "../api.ts";
 import { noteFailure } from "./announce.ts";
 import { type Child, freshId, h, type Props } from "./dom.ts";
@@ -31,7 +31,7 @@ export const textField = (label: string, props: Props = {}, hint = "") =>
     hint,
   );
 
-/** Decimal digits; what else is typed is refused when it is read. */
+/** A field for decimal digits; other input is rejected when the value is read. */
 export const numberField = (label: string, props: Props = {}, hint = "") =>
   textField(label, { inputmode: "numeric", class: "short", ...props }, hint);
 
@@ -53,7 +53,7 @@ export function checkField(label: string, checked = false): Field<HTMLInputEleme
   return { element, control };
 }
 
-/** What the work throws is said to the user. */
+/** Errors of the work are shown to the user. */
 export function button(label: string, work: () => unknown, props: Props = {}): HTMLButtonElement {
   const onclick = async () => {
     try {
@@ -65,7 +65,7 @@ export function button(label: string, work: () => unknown, props: Props = {}): H
   return h("button", { type: "button", onclick, ...props }, label);
 }
 
-/** @throws Error that names the field, for what is no whole number of at most 2^53 - 1. */
+/** @throws Error that names the field if it is not an integer of at most 2^53 − 1. */
 export function numberIn(control: HTMLInputElement, name: string): number | null {
   const text = control.value.trim();
   if (text === "") return null;
@@ -89,7 +89,7 @@ export function requiredText(control: HTMLInputElement, name: string): string {
 }
 
 /**
- * A form that runs `submit` once at a time and shows what it throws.
+ * A form that runs `submit` once at a time and shows its errors.
  *
  * @param children fields and buttons; the first `type=submit` button submits.
  */

@@ -17,7 +17,7 @@ export type ManualPage =
 export const manualAddress = (page?: ManualPage): string =>
   `${base()}/docs${page === undefined ? "" : `/${page}`}`;
 
-/** Opens in a tab of its own, so that nothing typed into a form is lost. */
+/** A link that opens a new tab, so that nothing typed into a form is lost. */
 export const helpLink = (page: ManualPage): HTMLElement =>
   h(
     "a",

@@ -1,4 +1,4 @@
-/** What every page is made of. */
+/** Parts of every page. */
 import { messageOf } from "../api.ts";
 import type { ApiRequest } from "../lib/request.ts";
 import type { Route } from "../lib/route.ts";
@@ -11,7 +11,7 @@ export type PageContext = {
   /** Aborted when the page is left. */
   readonly signal: AbortSignal;
 };
-/** Fills `main`; begins with a heading. */
+/** Returns the content of `main`, which begins with a heading. */
 export type PageBuilder = (context: PageContext) => HTMLElement;
 
 /**
@@ -34,7 +34,7 @@ export const heading = (
 export const section = (title: string, ...children: readonly Child[]): HTMLElement =>
   h("section", { class: "panel" }, h("h2", {}, title), ...children);
 
-/** Nothing there yet: what it would be, and the line that makes the first one. */
+/** Says that a list is empty, with the command that creates the first item. */
 export function emptyState(text: string, first: ApiRequest | null = null): HTMLElement {
   const element = h("div", { class: "empty" }, h("p", {}, text));
   if (first !== null) {
@@ -46,7 +46,7 @@ export function emptyState(text: string, first: ApiRequest | null = null): HTMLE
   return element;
 }
 
-/** A place that says why there is nothing: for failures of a page's own reads. */
+/** Shows the error of a page's own requests. */
 export class Trouble {
   readonly element = h("div", { class: "failure", role: "alert" });
 
@@ -59,7 +59,7 @@ export class Trouble {
     if (this.element.textContent !== text) this.element.replaceChildren(text);
   }
 
-  /** Runs `work`; what it throws is shown, or cleared when it goes well. */
+  /** Runs `work`, and shows its error or clears the last one. */
   async watch(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     try {
       await work();

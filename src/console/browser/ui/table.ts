@@ -1,13 +1,13 @@
-/** A table whose rows stay what they are while their numbers change. */
+/** A table that updates its rows in place. */
 import { count } from "../lib/format.ts";
 import { type Child, h, setText } from "./dom.ts";
 
 export type Column<Row> = {
   readonly label: string;
-  /** A string is written again at each update; an element is made once a row. */
+  /** A string is written at each update; an element is created once per row. */
   readonly cell: (row: Row) => string | Element;
   readonly kind?: "number" | "data" | "name";
-  /** Left out where there is little room. */
+  /** Hidden on narrow screens. */
   readonly wide?: boolean;
 };
 
@@ -15,13 +15,13 @@ export type TableOptions<Row> = {
   readonly caption: string;
   readonly columns: readonly Column<Row>[];
   readonly keyOf: (row: Row) => string;
-  /** A row is for ever what it was when it came. */
+  /** True if rows never change. */
   readonly fixed?: boolean;
   /** Shown instead of an empty table. */
   readonly empty: () => Child;
 };
 
-/** More are slow to lay out, and nobody reads them: a filter finds the others. */
+/** Limit of rows, because long tables are slow to lay out; a filter finds the others. */
 const ROWS_MAX = 1000;
 
 export class Table<Row> {
@@ -74,7 +74,7 @@ export class Table<Row> {
     this.#place([...kept.values()]);
   }
 
-  /** Moves only what is not where it belongs: a row that is moved loses the focus. */
+  /** Moves only rows at a wrong position, because a moved row loses the focus. */
   #place(elements: readonly HTMLTableRowElement[]): void {
     for (const [i, element] of elements.entries()) {
       const there = this.#body.children[i] ?? null;
@@ -104,7 +104,7 @@ export class Table<Row> {
   }
 }
 
-/** A column of buttons has a head too, for those who hear the table. */
+/** The header of a column of buttons is for screen readers only. */
 const headOf = <Row>({ label }: Column<Row>): string | Element =>
   label === "" ? h("span", { class: "unseen" }, "Actions") : label;
 

@@ -1,4 +1,4 @@
-/** Light, dark, or what the system says. */
+/** Light or dark theme, or that of the system. */
 import { h } from "./dom.ts";
 
 const KEY = "ayder.theme";

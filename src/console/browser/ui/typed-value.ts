@@ -1,4 +1,4 @@
-/** A value as people type it: as text, as JSON that is checked, or as hex. */
+/** Converts typed text to a value: text, checked JSON, or hex. */
 
 import { parseJson } from "../../../client/json-text.ts";
 import { fromHex } from "../lib/bytes.ts";
@@ -9,7 +9,7 @@ export const VALUE_KINDS = [
   { value: "hex", label: "hex" },
 ] as const;
 
-/** @throws Error where the text is not what it is said to be. */
+/** @throws Error if the text is not of the chosen type. */
 export function typedValue(kind: string, text: string): string | Uint8Array<ArrayBuffer> {
   if (kind === "json") parseJson(text);
   if (kind !== "hex") return text;

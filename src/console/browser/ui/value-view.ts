@@ -1,4 +1,4 @@
-/** A value as text, as JSON in colours, or as hex; what it is decides what is shown first. */
+/** Shows a value as text, as colored JSON, or as hex; the format is detected. */
 
 import { indented, type Token, tokensOf } from "../../../client/json-text.ts";
 import { fromBase64, hexDump, textOf } from "../lib/bytes.ts";
@@ -8,12 +8,12 @@ import { h } from "./dom.ts";
 export const FORMATS = ["auto", "text", "json", "hex"] as const;
 export type Format = (typeof FORMATS)[number];
 
-/** More than this is slow to lay out; the rest is to be had by copying and downloading. */
+/** Longer values are slow to lay out and are cut; the whole value can be copied or downloaded. */
 const SHOWN_BYTES_MAX = 64 * 1024;
 const PREVIEW_BYTES_MAX = 400;
 const PREVIEW_HEX_BYTES = 24;
 
-/** @returns null where the bytes are no JSON. */
+/** @returns null if the bytes are not JSON. */
 function jsonTokens(bytes: Uint8Array): readonly Token[] | null {
   const text = bytes.length > SHOWN_BYTES_MAX ? null : textOf(bytes);
   try {
@@ -30,8 +30,8 @@ export function valueView(bytes: Uint8Array, format: Format): HTMLElement {
   const text = format === "hex" ? null : cutText(shown);
   const element = h("pre", { class: "value", tabindex: "0" }, text ?? hexDump(shown));
   const remarks: string[] = [];
-  if (format === "json") remarks.push("This is no JSON.");
-  if (text === null && format !== "hex") remarks.push("This is no UTF-8, so it is shown as hex.");
+  if (format === "json") remarks.push("This is not JSON.");
+  if (text === null && format !== "hex") remarks.push("This is not UTF-8, so it is shown as hex.");
   if (bytes.length === 0) remarks.push("Empty.");
   if (shown.length < bytes.length) {
     remarks.push(`The first ${byteSize(shown.length)} of ${byteSize(bytes.length)}.`);
@@ -40,7 +40,7 @@ export function valueView(bytes: Uint8Array, format: Format): HTMLElement {
   return h("div", {}, h("p", { class: "hint" }, remarks.join(" ")), element);
 }
 
-/** A cut may go through a character, which then is left out. */
+/** Omits a character that the cut would split. */
 function cutText(bytes: Uint8Array): string | null {
   for (let less = 0; less < 4; less++) {
     const text = textOf(bytes.subarray(0, bytes.length - less));
@@ -56,7 +56,7 @@ function jsonView(tokens: readonly Token[]): HTMLElement {
   return h("pre", { class: "value", tabindex: "0" }, ...parts);
 }
 
-/** On one line, for a list. */
+/** Formats the value on one line, for a list. */
 export function preview(bytes: Uint8Array, format: Format): string {
   if (format !== "hex") {
     for (let less = 0; less < 4; less++) {

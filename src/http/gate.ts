@@ -52,7 +52,7 @@ export class Gate implements CallEnd {
     try {
       const call = this.#admit(route, request, startedAt);
       checkTarget(call);
-      const leader = route.isWrite ? this.#parts.forwardTo() : null;
+      const leader = route.isWrite ? this.#leaderFor(request) : null;
       answer = leader === null ? route.handle(call) : this.#forward(route, request, leader);
       if (call.endsItself) {
         this.inFlight.add(request);
@@ -64,6 +64,15 @@ export class Gate implements CallEnd {
     if (!(answer instanceof Promise)) return this.finish(route, request, startedAt, answer);
     this.inFlight.add(request);
     return this.#settle(route, request, startedAt, answer);
+  }
+
+  /** Returns null if this node answers the write itself. */
+  #leaderFor(request: Request): Leader | null {
+    const leader = this.#parts.forwardTo();
+    if (leader === null) return null;
+    // A body over every limit is not passed on: its route refuses it here, as it does at the leader.
+    const length = Number(request.headers.get("content-length"));
+    return length > this.#parts.requestBytesMax ? null : leader;
   }
 
   #forward(route: Route, request: Request, leader: Leader): Promise<Response> {

@@ -12,11 +12,13 @@ export type Nodes = { readonly urls: readonly string[]; readonly children: reado
 export function startNodes(
   directory: string,
   environment: Readonly<Record<string, string>> = {},
+  host = "127.0.0.1",
 ): Nodes & { readonly raftPorts: readonly number[] } {
   const ports = freePorts(2 * IDS.length);
+  const scheme = environment["RF_TLS_CERT"] === undefined ? "http" : "https";
   const raft = (i: number) => ports[2 * i];
   const http = (i: number) => ports[2 * i + 1];
-  const nodes = IDS.map((id, i) => `${id}:127.0.0.1:${raft(i)}:${100 - i}:${http(i)}`).join(",");
+  const nodes = IDS.map((id, i) => `${id}:${host}:${raft(i)}:${100 - i}:${http(i)}`).join(",");
   const children = IDS.map((id, i) =>
     Bun.spawn([...serverCommand(), "--data-dir", join(directory, id)], {
       env: cleanEnvironment({
@@ -32,7 +34,7 @@ export function startNodes(
     }),
   );
   return {
-    urls: IDS.map((_, i) => `http://127.0.0.1:${http(i)}`),
+    urls: IDS.map((_, i) => `${scheme}://${host}:${http(i)}`),
     children,
     raftPorts: IDS.map((_, i) => raft(i) ?? 0),
   };
@@ -41,7 +43,9 @@ export function startNodes(
 export async function untilReady(urls: readonly string[]): Promise<void> {
   for (const url of urls) {
     for (;;) {
-      const ready = await fetch(`${url}/ready`).catch(() => null);
+      const ready = await fetch(`${url}/ready`, { tls: { rejectUnauthorized: false } }).catch(
+        () => null,
+      );
       if (ready?.status === 200) break;
       await Bun.sleep(100);
     }

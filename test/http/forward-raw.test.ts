@@ -133,16 +133,23 @@ describe("the request", () => {
     expect((await raw(lines(body.length), body)).status).toBe(200);
     expect(hash(leader.requests[0]?.body ?? Buffer.alloc(0))).toBe(hash(body));
     const chunked = ["POST /broker/topics/t/produce HTTP/1.1", "Transfer-Encoding: chunked"];
-    const chunk = Buffer.concat([
-      Buffer.from(`${body.length.toString(16)}\r\n`),
-      body,
-      Buffer.from("\r\n0\r\n\r\n"),
-    ]);
-    expect((await raw(chunked, chunk)).status).toBe(200);
+    const chunk = (bytes: Buffer) =>
+      Buffer.concat([
+        Buffer.from(`${bytes.length.toString(16)}\r\n`),
+        bytes,
+        Buffer.from("\r\n0\r\n\r\n"),
+      ]);
+    expect((await raw(chunked, chunk(body))).status).toBe(200);
     expect(hash(leader.requests[1]?.body ?? Buffer.alloc(0))).toBe(hash(body));
-    const long = await raw(lines(body.length + 1), Buffer.concat([body, Buffer.from("x")]));
+    const longer = Buffer.concat([body, Buffer.from("x")]);
+    // By its length it is refused as the leader would refuse it, by the limit of its route.
+    const long = await raw(lines(longer.length), longer);
     expect(long.status).toBe(413);
-    expect(long.text).toContain(`"limit":${REQUEST_BYTES_MAX}`);
+    expect(long.text).toContain('"error":"message_too_large"');
+    expect(long.text).toContain('"limit":100000');
+    const chunks = await raw(chunked, chunk(longer));
+    expect(chunks.status).toBe(413);
+    expect(chunks.text).toContain(`"limit":${REQUEST_BYTES_MAX}`);
     expect(leader.requests.length).toBe(2);
   });
   test("an upload that breaks off sends nothing to the leader", async () => {

@@ -35,8 +35,6 @@ import { Acknowledgements } from "./writes/write-concern.ts";
 
 export type { NodeOptions } from "./options.ts";
 
-const ROOM_RETRY_MS = 200;
-
 /** A running node: the parts, wired. What `http` sees of it is `NodeApi`. */
 export class Node implements NodeApi, ClusterApi {
   readonly #options: NodeOptions;
@@ -272,6 +270,7 @@ export class Node implements NodeApi, ClusterApi {
         this.#proposer.setDiskFull(full);
         if (full) this.#checkpointer.release();
       },
+      setStuck: (stuck) => this.#proposer.setJournalFull(stuck),
       measured: (freeBytes, totalBytes) => {
         instruments.diskFreeBytes.value = freeBytes;
         instruments.diskSizeBytes.value = totalBytes;
@@ -305,7 +304,7 @@ export class Node implements NodeApi, ClusterApi {
         accepted: () => this.#snapshots.accepted(),
         install: (snapshot) => this.#snapshots.install(snapshot),
         synced: (seconds, entries) => this.#synced(seconds, entries),
-        roomNeeded: () => this.#roomNeeded(),
+        roomNeeded: () => this.#diskWatch.waitForRoom(),
         fault: (error) => this.#fault(error),
       },
     });
@@ -318,7 +317,10 @@ export class Node implements NodeApi, ClusterApi {
     if (isAlone) this.#checkpointer.take().catch((error: unknown) => this.#fault(error));
   }
 
-  /** Takes part in the group. A sole voter needs nobody: it resolves when that node is ready. */
+  /**
+   * Takes part in the group. A sole voter needs nobody: it resolves when that node is ready, or when
+   * it can only wait for space.
+   */
   async start(): Promise<void> {
     await this.#snapshots.cleanUp();
     await this.#diskWatch.start();
@@ -330,8 +332,9 @@ export class Node implements NodeApi, ClusterApi {
     this.#healing.start();
     const caughtUp = this.#catchUp();
     const { voters } = this.#core.configuration;
-    if (voters.length === 1 && voters[0] === this.#core.id) await caughtUp;
-    else caughtUp.catch((error: unknown) => this.#fault(error));
+    caughtUp.catch((error: unknown) => this.#fault(error));
+    const isAlone = voters.length === 1 && voters[0] === this.#core.id;
+    if (isAlone) await Promise.race([caughtUp, this.#diskWatch.whenStuck]);
   }
 
   /** Asks the leader what is committed until it has answered and all of it is applied here. */
@@ -353,8 +356,10 @@ export class Node implements NodeApi, ClusterApi {
     this.#healing.stop();
     await this.streams.stop();
     this.#proposer.setRefusal("shutting_down");
-    while (this.#proposer.queuedRequests > 0 && !this.#faulted) await this.#soon();
-    await this.#shard.whenIdle();
+    // Without space for the journal, what is queued cannot be finished.
+    const canFinish = () => !this.#faulted && !this.#proposer.journalFull;
+    while (this.#proposer.queuedRequests > 0 && canFinish()) await this.#soon();
+    if (canFinish()) await this.#shard.whenIdle();
     if (!this.#faulted) await this.#checkpointer.take();
     await this.#checkpointer.settled();
     this.#diskWatch.stop();
@@ -440,7 +445,8 @@ export class Node implements NodeApi, ClusterApi {
     if (this.#stopping) return "shutting down";
     if (this.#core.leader === null) return "no leader";
     if (!this.#cluster.isMember) return "not a member of the cluster";
-    return this.#caughtUp ? this.#cluster.lag : "catching up with the leader";
+    if (this.#caughtUp) return this.#cluster.lag;
+    return this.#proposer.journalFull ? "the disk is full" : "catching up with the leader";
   }
 
   #roleChanged(change: RoleChange): void {
@@ -460,6 +466,7 @@ export class Node implements NodeApi, ClusterApi {
   }
 
   #synced(seconds: number, entries: readonly Entry[]): void {
+    this.#diskWatch.wrote();
     // A commit index that moved alone is no write of the journal.
     if (entries.length > 0) this.#journaled(seconds, entries);
     this.#checkpointer.maybeTake();
@@ -475,12 +482,6 @@ export class Node implements NodeApi, ClusterApi {
     if (records > 0) instruments.batchRecords.observe(records);
     this.#proposer.durable(entries.at(-1)?.index ?? 0);
     this.#checkpointer.appended(bytes);
-  }
-
-  async #roomNeeded(): Promise<void> {
-    this.#diskWatch.blocked();
-    await new Promise<void>((resolve) => this.#options.clock.after(ROOM_RETRY_MS, resolve));
-    await this.#retrySpace();
   }
 
   async #retrySpace(): Promise<void> {

@@ -4,6 +4,8 @@ import type { Logger } from "../../metrics/log.ts";
 import { reserveOn } from "../disk-reserve.ts";
 
 const CHECK_EVERY_MS = 1_000;
+/** The journal looks for space this often. */
+const RETRY_MS = 200;
 
 export type DiskWatchOptions = {
   readonly disk: Disk;
@@ -16,6 +18,8 @@ export type DiskWatchOptions = {
   /** Room may be there again: whoever was blocked tries once more. */
   readonly retry: () => Promise<void>;
   readonly setFull: (full: boolean) => void;
+  /** Not even a deletion can be journaled; then, that it can be again. */
+  readonly setStuck: (stuck: boolean) => void;
   readonly measured: (freeBytes: number, totalBytes: number) => void;
 };
 
@@ -29,6 +33,8 @@ export class DiskWatch {
   #stopped = false;
   #full = false;
   #spareBytes = 0;
+  #isStuck = false;
+  readonly #stuck = Promise.withResolvers<void>();
 
   constructor(options: DiskWatchOptions) {
     this.#options = options;
@@ -62,6 +68,36 @@ export class DiskWatch {
   /** Somebody met a full disk: no need to wait for the next look. */
   blocked(): void {
     this.#set(true, 0);
+  }
+
+  /** Resolves when something could not be journaled for want of space, for the first time. */
+  get whenStuck(): Promise<void> {
+    return this.#stuck.promise;
+  }
+
+  /** Called when the journal has no space. Resolves when it is worth trying to write again. */
+  async waitForRoom(): Promise<void> {
+    const { clock, retry } = this.#options;
+    this.blocked();
+    this.#setStuck(true);
+    this.#stuck.resolve();
+    await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
+    await retry();
+  }
+
+  /** Called when something was journaled. */
+  wrote(): void {
+    if (this.#isStuck) this.#setStuck(false);
+  }
+
+  #setStuck(stuck: boolean): void {
+    if (stuck === this.#isStuck) return;
+    this.#isStuck = stuck;
+    // Otherwise writes would be accepted, and wait for space until they time out.
+    this.#options.setStuck(stuck);
+    const { log } = this.#options;
+    if (stuck) log.error("the journal has no space, every write is refused until space is freed");
+    else log.info("the journal has space again");
   }
 
   #set(full: boolean, freeBytes: number): void {

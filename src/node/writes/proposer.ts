@@ -71,6 +71,7 @@ export class Proposer {
   /** Of the last entry that was applied. */
   #appliedTerm = 0;
   #diskFull = false;
+  #journalFull = false;
   #cancelDeadlines: () => void;
 
   constructor(options: ProposerOptions) {
@@ -113,6 +114,15 @@ export class Proposer {
     return this.#diskFull;
   }
 
+  /** No space for anything: not even a deletion can be journaled. */
+  setJournalFull(full: boolean): void {
+    this.#journalFull = full;
+  }
+
+  get journalFull(): boolean {
+    return this.#journalFull;
+  }
+
   /** Why this node takes no writes at all, or null. */
   get refusal(): WriteReject | null {
     return this.#refusal;
@@ -129,6 +139,7 @@ export class Proposer {
   /** Waits until this leader is current. @returns why it takes no writes, or null. */
   async whenCurrent(): Promise<WriteReject | null> {
     if (this.#refusal !== null || this.isCurrent) return this.#refusal;
+    if (this.#journalFull) return "disk_full";
     const outcome = await this.#options.confirm();
     return outcome === "ok" ? this.#refusal : (this.#refusal ?? outcome);
   }
@@ -145,6 +156,7 @@ export class Proposer {
   /** Asks before anything is encoded. @returns why the write is refused, or null. */
   admit(bytes: number): WriteReject | null {
     if (this.#refusal !== null) return this.#refusal;
+    if (this.#journalFull) return "disk_full";
     if (this.#options.isShort()) return "overloaded";
     const { queueBytesMax, queueRequestsMax } = this.#options;
     // An empty queue takes any request, however small the limit is.

@@ -3,10 +3,10 @@ import { expect, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { createLogger, SILENT } from "../../src/metrics/log.ts";
 import {
-  JournalKeep,
-  type JournalKeepOptions,
-  type KeptFor,
-} from "../../src/node/replica/journal-retention.ts";
+  JournalRetention,
+  type JournalRetentionOptions,
+  type RetainedFor,
+} from "../../src/node/maintenance/journal-retention.ts";
 import type { LogIndex } from "../../src/raft/types.ts";
 import { forEachSeed } from "../tools/random.ts";
 
@@ -15,21 +15,21 @@ const LAST = 1000;
 const ENTRY_BYTES = 10;
 const bytesFrom = (index: number) => (LAST + 1 - index) * ENTRY_BYTES;
 
-function keep(needed: Record<string, number>, options: Partial<JournalKeepOptions> = {}) {
+function keep(needed: Record<string, number>, options: Partial<JournalRetentionOptions> = {}) {
   const neededFrom = () => new Map(Object.entries(needed) as [NodeId, LogIndex][]);
-  return new JournalKeep({
+  return new JournalRetention({
     core: { neededFrom },
     journal: { bytesFrom },
     bytesMax: 1e9,
     snapshotBytes: () => 1e9,
-    spareBytes: () => 1e9,
-    isReachable: () => true,
+    disk: { spareBytes: 1e9 },
+    peers: { isReachable: () => true },
     log: SILENT,
     ...options,
   });
 }
 
-const bound = (one: JournalKeep, upTo: number, keptFor: KeptFor = "peers") =>
+const bound = (one: JournalRetention, upTo: number, keptFor: RetainedFor = "peers") =>
   one.bound(upTo as LogIndex, keptFor) as number;
 
 test("without a peer that lags all goes that no checkpoint needs", () => {
@@ -49,7 +49,7 @@ test("who lags by more than a limit holds nothing, and it is told once that this
   for (const limit of [
     { bytesMax: bytesFrom(401) },
     { snapshotBytes: () => bytesFrom(401) },
-    { spareBytes: () => bytesFrom(401) - bytesFrom(901) },
+    { disk: { spareBytes: bytesFrom(401) - bytesFrom(901) } },
   ]) {
     const one = keep(needed, { ...limit, log });
     expect([bound(one, 900), one.keptBytes]).toEqual([699, 2010]);
@@ -62,14 +62,14 @@ test("who lags by more than a limit holds nothing, and it is told once that this
 });
 
 test("a full disk keeps nothing for others, and what checkpoints need counts for itself", () => {
-  const one = keep({ n2: 700 }, { spareBytes: () => 0 });
+  const one = keep({ n2: 700 }, { disk: { spareBytes: 0 } });
   expect([bound(one, 900), one.keptBytes]).toEqual([900, 0]);
   expect(bound(keep({ n2: 700 }, { bytesMax: 0 }), 900)).toBe(900);
   expect(bound(keep({ n2: 950 }, { bytesMax: 0 }), 900)).toBe(900);
 });
 
 test("an operator's compaction keeps for those who can be reached; damage is kept for nobody", () => {
-  const one = keep({ n2: 700, n3: 400 }, { isReachable: (peer) => peer === "n2" });
+  const one = keep({ n2: 700, n3: 400 }, { peers: { isReachable: (peer) => peer === "n2" } });
   expect(bound(one, 900, "reachable peers")).toBe(699);
   expect([bound(one, 900, "nobody"), one.keptBytes]).toEqual([900, 0]);
   expect(bound(one, 900, "peers")).toBe(399);
@@ -84,7 +84,7 @@ test("whatever peers need, what stays fits the limits, or checkpoints need it", 
     const one = keep(needed, {
       bytesMax: bytesMax as number,
       snapshotBytes: () => snapshotBytes as number,
-      spareBytes: () => spareBytes as number,
+      disk: { spareBytes: spareBytes as number },
     });
     const end = bound(one, upTo);
     const own = bytesFrom(upTo + 1);

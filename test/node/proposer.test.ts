@@ -2,39 +2,43 @@
 import { expect, test } from "bun:test";
 import type { Millis } from "../../src/lib/ids.ts";
 import { encodeTick } from "../../src/machine/command-codec.ts";
+import { CommandQueue } from "../../src/node/writes/command-queue.ts";
 import { Commander } from "../../src/node/writes/commander.ts";
-import { Proposer } from "../../src/node/writes/proposer.ts";
-import { Acknowledgements } from "../../src/node/writes/write-concern.ts";
+import { Completions } from "../../src/node/writes/completions.ts";
 import type { Core } from "../../src/raft/core.ts";
 import { SimClock } from "../tools/sim/sim-clock.ts";
 
 test("housekeeping goes through a full queue, but not on a node that takes no writes", () => {
   const clock = new SimClock();
   const core = {} as Core;
-  const proposer = new Proposer({
+  const completions = new Completions({
     core,
     clock,
-    mayStamp: () => true,
-    isShort: () => false,
-    machineNow: () => 0 as Millis,
+    writeConcern: { kind: "majority" },
+    commitSeconds: { observe: () => {} },
+  });
+  const queue = new CommandQueue({
+    core,
+    completions,
+    clock: Object.assign(clock, { mayStamp: () => true }),
+    machine: { now: 0 as Millis },
+    reads: { floorMs: 0 as Millis },
+    disk: { isShort: false },
     queueBytesMax: 1000,
     queueRequestsMax: 2,
-    commitTimeoutMs: 1000,
-    wake: () => {},
-    confirm: () => Promise.resolve("ok"),
-    acknowledgements: new Acknowledgements(core, { kind: "majority" }),
-    committed: () => {},
+    loop: { wake: () => {} },
+    linearizer: { confirm: () => Promise.resolve("ok") },
   });
-  const commander = new Commander(proposer, clock);
+  const commander = new Commander(queue, clock);
   commander.housekeep(encodeTick);
-  expect(proposer.queuedRequests).toBe(0);
+  expect(queue.queuedRequests).toBe(0);
 
-  proposer.setRefusal(null);
-  while (proposer.admit(10) === null) void commander.run(TICK);
-  expect(proposer.queuedRequests).toBe(2);
+  queue.setRefusal(null);
+  while (queue.admit(10) === null) void commander.run(TICK);
+  expect(queue.queuedRequests).toBe(2);
   commander.housekeep(encodeTick);
-  expect(proposer.queuedRequests).toBe(3);
-  expect(proposer.admit(10)).toBe("overloaded");
+  expect(queue.queuedRequests).toBe(3);
+  expect(queue.admit(10)).toBe("overloaded");
 });
 
 const TICK = { type: "tick", bytes: 10, encode: encodeTick, done: () => null } as const;

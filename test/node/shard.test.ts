@@ -1,7 +1,8 @@
 /** Goal: the loop of a Raft group keeps the order that the core asks for. Method: scripted outputs. */
 import { expect, test } from "bun:test";
 import { DiskFull } from "../../src/env/disk.ts";
-import { Shard, type ShardDuties } from "../../src/node/replica/shard.ts";
+import type { NodeEvent } from "../../src/node/events.ts";
+import { Shard } from "../../src/node/replica/shard.ts";
 import type { Core } from "../../src/raft/core.ts";
 import { EMPTY_CONFIGURATION } from "../../src/raft/membership.ts";
 import type {
@@ -99,29 +100,11 @@ class Bench {
       save: (state: HardState, { commit }: { commit: boolean }) =>
         disk(`save ${state.term}/${state.commit}${commit ? " with commit" : ""}`),
     };
-    const ignored = () => {};
-    const duties: ShardDuties = {
-      propose: () => say("propose"),
-      apply: (entries, start) => {
-        const end = Math.min(entries.length, start + this.applyAtMost);
-        say(`apply ${named(entries.slice(start, end))}`);
-        return end;
-      },
-      send: (messages) =>
-        say(
-          `send ${messages.map((one) => (one.type === "heartbeat" ? one.round : "?")).join(" ")}`,
-        ),
-      roleChanged: ignored,
-      readStates: ignored,
-      progressed: ignored,
-      fetch: ignored,
-      snapshotNeeded: ignored,
-      configurationChanged: ignored,
-      accepted: () => say("accepted"),
-      install: ({ index }) => disk(`install ${index}`),
-      synced: ignored,
-      roomNeeded: () => disk("roomNeeded"),
-      fault: (error) => say(`fault ${(error as Error).message}`),
+    const emit = (event: NodeEvent) => {
+      if (event.type === "failed") say(`fault ${(event.error as Error).message}`);
+      if (event.type !== "messages") return;
+      const rounds = event.messages.map((one) => (one.type === "heartbeat" ? one.round : "?"));
+      say(`send ${rounds.join(" ")}`);
     };
     this.shard = new Shard({
       core: core as unknown as Core,
@@ -130,7 +113,22 @@ class Bench {
       clock: this.clock,
       tickMs: 100,
       electionTimeoutMs: 1000,
-      duties,
+      emit,
+    });
+    this.shard.connect({
+      queue: { propose: () => say("propose") },
+      applier: {
+        apply: (entries, start) => {
+          const end = Math.min(entries.length, start + this.applyAtMost);
+          say(`apply ${named(entries.slice(start, end))}`);
+          return end;
+        },
+      },
+      snapshots: {
+        accepted: () => say("accepted"),
+        install: ({ index }) => disk(`install ${index}`),
+      },
+      disk: { roomNeeded: () => disk("roomNeeded") },
     });
   }
 

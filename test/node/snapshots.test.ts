@@ -20,13 +20,13 @@ async function offered(committed: number) {
   const snapshots = new Snapshots({
     storage: { newInstall: () => install } as unknown as Storage,
     machine: new Machine(),
-    term: () => term,
+    core: { term },
     log: SILENT,
-    fault: (error) => {
-      throw error;
+    checkpointer: { without: (work) => work() },
+    applier: { switched: () => {} },
+    emit: (event) => {
+      throw new Error(event.type);
     },
-    withoutCheckpoint: (work) => work(),
-    switched: () => {},
   });
   const told: SnapshotOffer[] = [];
   const sink = snapshots.sink(

@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
 import type { Millis } from "../../src/lib/ids.ts";
 import { encodeTick } from "../../src/machine/command-codec.ts";
+import { CommandQueue } from "../../src/node/writes/command-queue.ts";
 import { Commander } from "../../src/node/writes/commander.ts";
-import { Proposer } from "../../src/node/writes/proposer.ts";
+import { Completions } from "../../src/node/writes/completions.ts";
+import { startDeadlines } from "../../src/node/writes/deadlines.ts";
 import { Acknowledgements, type WriteConcern } from "../../src/node/writes/write-concern.ts";
 import { type Core, createCore } from "../../src/raft/core.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
@@ -70,38 +72,48 @@ const COMMIT_TIMEOUT_MS = 1000;
 function waiting() {
   const { core } = leader();
   const clock = new SimClock();
-  const proposer = new Proposer({
+  const completions = new Completions({
     core,
     clock,
-    mayStamp: () => true,
-    isShort: () => false,
-    machineNow: () => 0 as Millis,
+    writeConcern: { kind: "all" },
+    commitSeconds: { observe: () => {} },
+  });
+  const queue = new CommandQueue({
+    core,
+    completions,
+    clock: Object.assign(clock, { mayStamp: () => true }),
+    machine: { now: 0 as Millis },
+    reads: { floorMs: 0 as Millis },
+    disk: { isShort: false },
     queueBytesMax: 1000,
     queueRequestsMax: 10,
-    commitTimeoutMs: COMMIT_TIMEOUT_MS,
-    wake: () => {},
-    confirm: () => Promise.resolve("ok"),
-    acknowledgements: acknowledgements(core, { kind: "all" }),
-    committed: () => {},
+    loop: { wake: () => {} },
+    linearizer: { confirm: () => Promise.resolve("ok") },
   });
-  proposer.setRefusal(null);
-  const commander = new Commander(proposer, clock);
+  startDeadlines(clock, COMMIT_TIMEOUT_MS, [completions, queue]);
+  queue.setRefusal(null);
+  const commander = new Commander(queue, clock);
   const outcomes: unknown[] = [];
   /** One command that is committed and applied, and not on the third disk. */
   const run = (timeoutMs: number | null = null): void => {
     const done = () => "done";
     const tick = { type: "tick", bytes: 10, encode: encodeTick, done, timeoutMs } as const;
     void commander.run(tick).then((outcome) => outcomes.push(outcome));
-    proposer.propose();
+    queue.propose();
     core.persisted(core.drain().persist?.token ?? 0);
     has(core, core.lastIndex);
     const index = core.lastIndex;
     const entry = { index, term: core.term, type: "normal", data: new Uint8Array() } as const;
-    const proposal = proposer.take(entry);
+    const proposal = completions.take(entry);
     if (proposal === null) throw new Error("the entry is this leader's own");
-    proposer.settle(proposal, 0, { ok: true, type: "tick", keysFreed: 0, duplicatesForgotten: 0 });
+    completions.settle(proposal, 0, {
+      ok: true,
+      type: "tick",
+      keysFreed: 0,
+      duplicatesForgotten: 0,
+    });
   };
-  return { core, clock, proposer, run, outcomes };
+  return { core, clock, queue, completions, run, outcomes };
 }
 const timedOut = { ok: false, code: "commit_timeout" };
 
@@ -126,22 +138,22 @@ test("the deadline holds also for one who leads no more", async () => {
 });
 
 test("a stop does not wait for disks", async () => {
-  const { clock, proposer, run, outcomes } = waiting();
+  const { clock, completions, run, outcomes } = waiting();
   run(COMMIT_TIMEOUT_MS * 3);
-  proposer.stop();
+  completions.stop();
   await clock.advance(1);
   expect(outcomes).toEqual([timedOut]);
 });
 
 test("whoever is answered early is told whose disks have it by then", () => {
-  const { core, proposer } = waiting();
-  encodeTick(proposer.writer());
-  const proposal = proposer.submit(null);
-  expect(proposer.ackedBy(proposal)).toBe(0);
-  proposer.propose();
-  expect(proposer.ackedBy(proposal)).toBe(0);
+  const { core, queue } = waiting();
+  encodeTick(queue.writer());
+  const proposal = queue.submit(null);
+  expect(queue.ackedBy(proposal)).toBe(0);
+  queue.propose();
+  expect(queue.ackedBy(proposal)).toBe(0);
   core.persisted(core.drain().persist?.token ?? 0);
-  expect(proposer.ackedBy(proposal)).toBe(1);
+  expect(queue.ackedBy(proposal)).toBe(1);
   has(core, core.lastIndex);
-  expect(proposer.ackedBy(proposal)).toBe(2);
+  expect(queue.ackedBy(proposal)).toBe(2);
 });

@@ -3,10 +3,11 @@ import type { Core } from "../../raft/core.ts";
 import { type BackupHead, backupBytes } from "../../storage/backup/format.ts";
 import { backupStream } from "../../storage/backup/stream.ts";
 import type { HeldCheckpoint } from "../../storage/checkpoints/held.ts";
+import type { DataDir } from "../../storage/data-dir.ts";
 import type { Backup, BackupReject, Result } from "../api.ts";
 import type { Linearizer } from "../reads/linearizer.ts";
-import type { Checkpointer } from "../replica/checkpointer.ts";
 import type { Storage } from "../replica/recovery.ts";
+import type { Checkpointer } from "./checkpointer.ts";
 
 /** Each holds files that could go otherwise, and reads the disk as fast as its client takes it. */
 export const BACKUPS_MAX = 4;
@@ -17,7 +18,7 @@ export type BackupsOptions = {
   readonly storage: Storage;
   readonly linearizer: Linearizer;
   readonly checkpointer: Checkpointer;
-  readonly clusterId: () => string;
+  readonly dataDir: DataDir;
 };
 
 /** Gives away checkpoints, each with the segments that it names, while requests go on. */
@@ -56,12 +57,12 @@ export class Backups {
   }
 
   #backupOf(held: HeldCheckpoint): Backup {
-    const { core, clock, clusterId } = this.#options;
+    const { core, clock, dataDir } = this.#options;
     const { index, term, files } = held;
     const head: BackupHead = {
       index,
       term,
-      clusterId: clusterId(),
+      clusterId: dataDir.identity.clusterId ?? "",
       nodeId: core.id,
       takenAtMs: clock.now(),
     };

@@ -1,26 +1,25 @@
 import type { Clock } from "../../env/clock.ts";
 import { type Disk, DiskFailure } from "../../env/disk.ts";
+import type { Instruments } from "../../metrics/instruments.ts";
 import type { Logger } from "../../metrics/log.ts";
 import { reserveOn } from "../disk-reserve.ts";
+import type { Emit } from "../events.ts";
+import type { Storage } from "../replica/recovery.ts";
 
 const CHECK_EVERY_MS = 1_000;
-/** The journal looks for space this often. */
-const RETRY_MS = 200;
+
+/** After a write that found no room. */
+const ROOM_RETRY_MS = 200;
 
 export type DiskWatchOptions = {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly storage: Storage;
   /** Free bytes below which writes that grow are refused. */
   readonly reserveBytes: number;
-  /** Journal or partition logs could not write for want of space. */
-  readonly isBlocked: () => boolean;
-  /** Room may be there again: whoever was blocked tries once more. */
-  readonly retry: () => Promise<void>;
-  readonly setFull: (full: boolean) => void;
-  /** Not even a deletion can be journaled; then, that it can be again. */
-  readonly setStuck: (stuck: boolean) => void;
-  readonly measured: (freeBytes: number, totalBytes: number) => void;
+  readonly instruments: Pick<Instruments, "diskFreeBytes" | "diskSizeBytes">;
+  readonly emit: Emit;
 };
 
 /**
@@ -33,8 +32,6 @@ export class DiskWatch {
   #stopped = false;
   #full = false;
   #spareBytes = 0;
-  #isStuck = false;
-  readonly #stuck = Promise.withResolvers<void>();
 
   constructor(options: DiskWatchOptions) {
     this.#options = options;
@@ -56,13 +53,14 @@ export class DiskWatch {
   }
 
   async check(): Promise<void> {
-    const { disk, isBlocked, retry, measured } = this.#options;
+    const { disk, instruments } = this.#options;
     const { freeBytes, totalBytes } = await disk.space();
     const reserveBytes = reserveOn(totalBytes, this.#options.reserveBytes);
-    measured(freeBytes, totalBytes);
+    instruments.diskFreeBytes.value = freeBytes;
+    instruments.diskSizeBytes.value = totalBytes;
     this.#spareBytes = Math.max(0, freeBytes - reserveBytes);
-    if (isBlocked() && freeBytes >= reserveBytes) await retry();
-    this.#set(freeBytes < reserveBytes || isBlocked(), freeBytes);
+    if (this.#isBlocked && freeBytes >= reserveBytes) await this.#retry();
+    this.#set(freeBytes < reserveBytes || this.#isBlocked, freeBytes);
   }
 
   /** Somebody met a full disk: no need to wait for the next look. */
@@ -70,40 +68,31 @@ export class DiskWatch {
     this.#set(true, 0);
   }
 
-  /** Resolves when something could not be journaled for want of space, for the first time. */
-  get whenStuck(): Promise<void> {
-    return this.#stuck.promise;
-  }
-
-  /** Called when the journal has no space. Resolves when it is worth trying to write again. */
-  async waitForRoom(): Promise<void> {
-    const { clock, retry } = this.#options;
+  /** The journal found no room: resolves after another try was made. */
+  async roomNeeded(): Promise<void> {
+    const { clock } = this.#options;
     this.blocked();
-    this.#setStuck(true);
-    this.#stuck.resolve();
-    await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
-    await retry();
+    await new Promise<void>((resolve) => clock.after(ROOM_RETRY_MS, resolve));
+    await this.#retry();
   }
 
-  /** Called when something was journaled. */
-  wrote(): void {
-    if (this.#isStuck) this.#setStuck(false);
+  /** Journal or partition logs could not write for want of space. */
+  get #isBlocked(): boolean {
+    const { journal, store } = this.#options.storage;
+    return journal.spaceLow || store.diskFull;
   }
 
-  #setStuck(stuck: boolean): void {
-    if (stuck === this.#isStuck) return;
-    this.#isStuck = stuck;
-    // Otherwise writes would be accepted, and wait for space until they time out.
-    this.#options.setStuck(stuck);
-    const { log } = this.#options;
-    if (stuck) log.error("the journal has no space, every write is refused until space is freed");
-    else log.info("the journal has space again");
+  /** There may be room again. */
+  async #retry(): Promise<void> {
+    const { journal, store } = this.#options.storage;
+    store.retryAfterDiskFull();
+    if (journal.spaceLow) await journal.retrySpace();
   }
 
   #set(full: boolean, freeBytes: number): void {
     if (full === this.#full || this.#stopped) return;
     this.#full = full;
-    this.#options.setFull(full);
+    this.#options.emit({ type: "disk_full", full });
     const fields = { free_bytes: freeBytes, reserve_bytes: this.#options.reserveBytes };
     if (full) this.#options.log.warn("disk full, writes are refused, deletion is allowed", fields);
     else this.#options.log.info("disk has free space again", fields);

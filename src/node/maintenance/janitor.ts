@@ -6,6 +6,7 @@ import type { Machine } from "../../machine/machine.ts";
 import type { Tally } from "../../machine/tally.ts";
 import type { Offset } from "../../record/offset.ts";
 import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damaged.ts";
+import type { Emit } from "../events.ts";
 import { handleOf } from "../partition-handle.ts";
 import type { Commander } from "../writes/commander.ts";
 
@@ -14,29 +15,27 @@ const SWEEP_EVERY_MS = 1_000;
 const SLICE_BUDGET_US = 4_000;
 const REST_MS = 10;
 
-export type SweeperOptions = {
+export type JanitorOptions = {
   readonly machine: Machine;
   readonly commander: Commander;
   readonly clock: Clock;
-  readonly isLeader: () => boolean;
+  readonly replica: { readonly isLeader: boolean };
   readonly tally: Tally;
-  /** After each round, on every node. */
-  readonly swept: () => void;
-  readonly fault: (error: unknown) => void;
+  readonly emit: Emit;
 };
 
 /**
  * The leader's housekeeping, once a second: it looks what is due and proposes it. What falls is
  * decided by the entry and not by anybody's clock, so every node removes the same.
  */
-export class Sweeper {
-  readonly #options: SweeperOptions;
+export class Janitor {
+  readonly #options: JanitorOptions;
   #cancel: (() => void) | null = null;
   #stopped = false;
   /** Last entry of the run that was announced last. */
   #announced = 0;
 
-  constructor(options: SweeperOptions) {
+  constructor(options: JanitorOptions) {
     this.#options = options;
   }
 
@@ -67,14 +66,17 @@ export class Sweeper {
   }
 
   #later(): void {
-    const { clock, fault, isLeader, swept } = this.#options;
+    const { clock, replica, emit } = this.#options;
     this.#cancel = clock.after(SWEEP_EVERY_MS, () => {
-      const done = isLeader() ? this.sweep() : Promise.resolve();
-      done.then(() => {
-        if (this.#stopped) return;
-        swept();
-        this.#later();
-      }, fault);
+      const done = replica.isLeader ? this.sweep() : Promise.resolve();
+      done.then(
+        () => {
+          if (this.#stopped) return;
+          emit({ type: "maintained" });
+          this.#later();
+        },
+        (error: unknown) => emit({ type: "failed", error }),
+      );
     });
   }
 

@@ -1,31 +1,53 @@
-import type { Journal } from "../../storage/journal/journal.ts";
+import type { Clock } from "../../env/clock.ts";
+import type { Instruments } from "../../metrics/instruments.ts";
+import type { Logger } from "../../metrics/log.ts";
 import type { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { BatchesHandler } from "../../transport/batch-exchange.ts";
-import type { Checkpointer } from "../replica/checkpointer.ts";
+import type { Emit } from "../events.ts";
+import type { Cluster } from "../peers/cluster.ts";
+import type { Storage } from "../replica/recovery.ts";
+import type { Checkpointer } from "./checkpointer.ts";
 import { firstUnreadable } from "./journal-scrub.ts";
-import { Repairer, type RepairerOptions } from "./repairer.ts";
-import { Scrubber, type ScrubberOptions } from "./scrubber.ts";
+import { Repairer } from "./repairer.ts";
+import { Scrubber } from "./scrubber.ts";
 
-export type HealingOptions = RepairerOptions &
-  Omit<ScrubberOptions, "heal" | "passed"> & {
-    readonly checkpointer: () => Checkpointer;
-    readonly journal: () => Journal;
-  };
+export type RepairOptions = {
+  readonly storage: Storage;
+  readonly checkpointer: Checkpointer;
+  readonly peers: Pick<Cluster, "reachable" | "askBatches">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly instruments: Instruments;
+  readonly scrubBytesPerSecond: number;
+  readonly emit: Emit;
+};
 
 /** Damaged records: looked for, and brought back from peers. */
-export class Healing {
+export class Repair {
   readonly #repairer: Repairer;
   readonly #scrubber: Scrubber;
-  readonly #options: HealingOptions;
+  readonly #options: RepairOptions;
   #isDropping = false;
   readonly serve: BatchesHandler;
 
-  constructor(options: HealingOptions) {
+  constructor(options: RepairOptions) {
     this.#options = options;
-    this.#repairer = new Repairer(options);
+    const { storage, peers, emit } = options;
+    const store = () => storage.store;
+    const fault = (error: unknown) => emit({ type: "failed", error });
+    this.#repairer = new Repairer({
+      ...options,
+      store,
+      peers: () => peers.reachable(),
+      ask: (peer, wanted) => peers.askBatches(peer, wanted),
+      fault,
+    });
     this.#scrubber = new Scrubber({
       ...options,
-      heal: (damage) => this.heal(damage),
+      store,
+      fault,
+      bytesPerSecond: options.scrubBytesPerSecond,
+      heal: (damage) => this.repair(damage),
       passed: async () => {
         if (await this.#renewCheckpoints()) await this.#readJournal();
       },
@@ -42,23 +64,23 @@ export class Healing {
     this.#repairer.stop();
   }
 
-  heal(damage: PartitionDamaged): Promise<boolean> {
+  repair(damage: PartitionDamaged): Promise<boolean> {
     return this.#repairer.heal(damage);
   }
 
   /** What this node sent was not whole: segments are healed, and a new checkpoint is taken. */
   lookForDamage(): void {
-    const { checkpointer, fault } = this.#options;
-    const looked = this.#scrubber.hurry().then(() => checkpointer().take());
-    looked.catch(fault);
+    const { checkpointer, emit } = this.#options;
+    const looked = this.#scrubber.hurry().then(() => checkpointer.take());
+    looked.catch((error: unknown) => emit({ type: "failed", error }));
   }
 
   /** Once a second: what a start did without in the journal goes, before another has to read it. */
-  swept(): void {
-    const { checkpointer, journal, instruments, log, fault } = this.#options;
-    if (journal().damagedUpTo === null || this.#isDropping) return;
+  maintain(): void {
+    const { checkpointer, storage, instruments, log, emit } = this.#options;
+    if (storage.journal.damagedUpTo === null || this.#isDropping) return;
     this.#isDropping = true;
-    const dropped = checkpointer().dropDamagedJournal();
+    const dropped = checkpointer.dropDamagedJournal();
     dropped
       .then((isGone) => {
         this.#isDropping = false;
@@ -66,13 +88,13 @@ export class Healing {
         log.info("damaged journal segments deleted, a new checkpoint covers them");
         instruments.repairs.journal.value++;
       })
-      .catch(fault);
+      .catch((error: unknown) => emit({ type: "failed", error }));
   }
 
   /** @returns whether the newest is whole. */
   async #renewCheckpoints(): Promise<boolean> {
     const { checkpointer, instruments, log } = this.#options;
-    const { damaged, renewed } = await checkpointer().renewDamaged();
+    const { damaged, renewed } = await checkpointer.renewDamaged();
     if (damaged === 0) return true;
     log.error("checkpoint is damaged", { damaged, renewed });
     instruments.damage.checkpoint.value += damaged;
@@ -82,13 +104,14 @@ export class Healing {
 
   /** What a checkpoint covers of a damaged journal is let go, before a start has to read it. */
   async #readJournal(): Promise<void> {
-    const { checkpointer, journal, instruments, log } = this.#options;
+    const { checkpointer, storage, instruments, log } = this.#options;
     const pace = (bytes: number) => this.#scrubber.pace(bytes);
-    const from = await firstUnreadable(journal(), pace);
+    const from = await firstUnreadable(storage.journal, pace);
     if (from === null || !(await pace(0))) return;
     log.error("journal is damaged", { at_or_after: from });
     instruments.damage.journal.value++;
-    await checkpointer().compact("nobody");
-    if ((await firstUnreadable(journal(), pace)) === null) instruments.repairs.journal.value++;
+    await checkpointer.compact("nobody");
+    if ((await firstUnreadable(storage.journal, pace)) === null)
+      instruments.repairs.journal.value++;
   }
 }

@@ -4,6 +4,7 @@ import type { Logger } from "../../metrics/log.ts";
 import { EMPTY_CONFIGURATION } from "../../raft/membership.ts";
 import type { Configuration } from "../../raft/types.ts";
 import type { Meeting } from "../../transport/transport.ts";
+import type { ClusterOptions } from "./cluster.ts";
 
 const LOOK_EVERY_MS = 50;
 /** Who waits for the rest of a majority waits at least this long: peers dial every two seconds. */
@@ -25,6 +26,10 @@ export type FoundingOptions = {
   /** @param disks the incarnations of the others' empty disks. */
   readonly found: (disks: ReadonlyMap<NodeId, string>) => void;
 };
+
+/** The voters of a node that bootstraps a cluster of its own at its first start; null otherwise. */
+export const soleFounderOf = ({ founder, members }: ClusterOptions): Configuration | null =>
+  founder && members.length === 1 ? foundersOf(members) : null;
 
 export const foundersOf = (members: readonly { readonly id: NodeId }[]): Configuration => ({
   ...EMPTY_CONFIGURATION,

@@ -1,6 +1,6 @@
-import type { Clock } from "../../env/clock.ts";
 import type { Network, PeerIdentity, PeerSecret } from "../../env/network.ts";
 import type { Random } from "../../env/random.ts";
+import { assert } from "../../lib/assert.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import { SHARD_0 } from "../../lib/ids.ts";
 import { Machine } from "../../machine/machine.ts";
@@ -15,8 +15,9 @@ import type { Batches, BatchesHandler, BatchesWanted } from "../../transport/bat
 import type { Standing } from "../../transport/handshake-codec.ts";
 import { type Meeting, Transport, type TransportStats } from "../../transport/transport.ts";
 import type { ClusterApi, NodeHealth } from "../api.ts";
-import type { Linearizer } from "../reads/linearizer.ts";
-import type { ClusterTime } from "../replica/cluster-time.ts";
+import type { Emit } from "../events.ts";
+import { electionTicksOf } from "../replica/core.ts";
+import type { Replica } from "../replica/replica.ts";
 import type { Commander } from "../writes/commander.ts";
 import { Founding, foundersOf } from "./bootstrap.ts";
 import { KnownDisks } from "./known-disks.ts";
@@ -45,28 +46,24 @@ export type ClusterOptions = {
 
 export type ClusterParts = {
   readonly options: ClusterOptions;
-  readonly core: Core;
-  readonly machine: Machine;
+  readonly replica: Pick<
+    Replica,
+    "core" | "machine" | "storage" | "clock" | "time" | "shard" | "linearizer"
+  >;
   /** Of the log behind the checkpoint. */
   readonly entries: readonly Entry[];
-  readonly clock: Clock;
-  readonly time: ClusterTime;
   readonly random: Random;
   readonly log: Logger;
   readonly dataDir: DataDir;
   readonly commander: Commander;
-  readonly snapshots: SnapshotPort;
-  readonly serveBatches: BatchesHandler;
-  /** A peer found damage in a snapshot of this node. */
-  readonly snapshotDamaged: () => void;
-  readonly linearizer: Linearizer;
   readonly timeoutMs: number;
-  /** The least time without a leader before an election. */
-  readonly electionTicks: number;
-  /** Messages of a peer go into the core. */
-  readonly step: (messages: readonly Message[]) => void;
-  readonly turnSoon: () => void;
-  readonly fault: (error: unknown) => void;
+  readonly emit: Emit;
+};
+
+/** What this node gives to its peers and takes from them, besides messages. */
+export type Exchanges = {
+  readonly snapshots: SnapshotPort;
+  readonly batches: BatchesHandler;
 };
 
 const STORAGE_REFUSED = {
@@ -78,6 +75,9 @@ const STORAGE_REFUSED = {
 /** This node among its peers: links, identities, membership, snapshots on their way. */
 export class Cluster implements ClusterApi {
   readonly #parts: ClusterParts;
+  readonly #core: Core;
+  /** The least time without a leader before an election. */
+  readonly #electionTicks: number;
   readonly #book: MemberBook;
   readonly #disks: KnownDisks;
   readonly #members: Members;
@@ -90,12 +90,16 @@ export class Cluster implements ClusterApi {
   #isFounding = false;
   readonly #founding: Founding | null;
   #warnedOf = "";
+  #exchanges: Exchanges | null = null;
   #elections = 0;
   #heartbeats = 0;
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
-    const { options, core, machine, clock, random, log, dataDir, commander } = parts;
+    const { options, replica, random, log, dataDir, commander, emit } = parts;
+    const { core, machine, clock, shard, storage } = replica;
+    this.#core = core;
+    this.#electionTicks = electionTicksOf(options);
     const { clusterId, incarnation } = dataDir.identity;
     this.#book = new MemberBook(core.id, options.members, () => machine.members);
     this.#disks = new KnownDisks(core, () => machine.members, parts.entries);
@@ -119,24 +123,23 @@ export class Cluster implements ClusterApi {
       timeoutMs: parts.timeoutMs,
       isUp: (id) => this.#transport.isUp(id),
       expel: (id) => this.#transport.expel(id),
-      turnSoon: parts.turnSoon,
+      turnSoon: () => shard.turnSoon(),
     });
     this.#link = new PeerLink({
       core,
       transport: this.#transport,
-      journal: parts.snapshots.journal,
+      storage,
       log,
-      snapshotDamaged: parts.snapshotDamaged,
-      holdSnapshot: (offer, meta) => parts.snapshots.hold(offer, meta),
-      turnSoon: parts.turnSoon,
-      fault: parts.fault,
+      shard,
+      emit,
     });
-    this.#lagWatch = new LagWatch(core, parts.linearizer);
+    this.#lagWatch = new LagWatch(core, replica.linearizer);
     this.#founding = this.#newFounding();
   }
 
   #newFounding(): Founding | null {
-    const { options, core, clock, log, fault } = this.#parts;
+    const { options, replica, log, emit } = this.#parts;
+    const { core, clock } = replica;
     const { founder, members, electionTimeoutMs } = options;
     if (!founder || members.length < 2 || !this.#isBlank()) return null;
     return new Founding({
@@ -148,19 +151,25 @@ export class Cluster implements ClusterApi {
       isUp: (id) => this.#transport.isUp(id),
       isBlank: () => this.#isBlank(),
       found: (disks) => {
-        this.#found(disks).catch(fault);
+        this.#found(disks).catch((error: unknown) => emit({ type: "failed", error }));
       },
     });
   }
 
+  get #exchanged(): Exchanges {
+    assert(this.#exchanges !== null, "a cluster is started before it is used");
+    return this.#exchanges;
+  }
+
   #isBlank(): boolean {
-    const { lastIndex, term } = this.#parts.core;
+    const { lastIndex, term } = this.#core;
     return this.#transport.clusterId === null && lastIndex === 0 && term === 0;
   }
 
   /** All disks are known by their names from the first entry on: nobody takes another for one. */
   async #found(disks: ReadonlyMap<NodeId, string>): Promise<void> {
-    const { options, core, dataDir, snapshots, log, step } = this.#parts;
+    const { options, replica, dataDir, log } = this.#parts;
+    const { core, shard } = replica;
     this.#isFounding = true;
     const clusterId = options.newClusterId();
     const machine = new Machine();
@@ -168,13 +177,13 @@ export class Cluster implements ClusterApi {
     for (const member of options.members) {
       machine.members.set(member.id, { ...member, incarnation: known.get(member.id) ?? null });
     }
-    await snapshots.found({
+    await this.#exchanged.snapshots.found({
       clusterId,
       configuration: foundersOf(options.members),
       machine,
       take: (snapshot) => {
         core.found(snapshot);
-        step([]);
+        shard.step([]);
       },
       durable: async () => {
         await dataDir.recordClusterId(clusterId);
@@ -186,27 +195,28 @@ export class Cluster implements ClusterApi {
   }
 
   /** @throws if the Raft address cannot be listened on. */
-  start(): void {
-    const { core, snapshots, turnSoon } = this.#parts;
+  start(exchanges: Exchanges): void {
+    this.#exchanges = exchanges;
+    const { core, shard, time } = this.#parts.replica;
     this.#transport.start({
       messages: (messages) => {
         if (this.#learning) return;
         const credible = messages.filter((message) => this.#isCredible(message));
-        if (credible.length > 0) this.#parts.step(credible);
+        if (credible.length > 0) shard.step(credible);
       },
       unreachable: (peer) => {
         core.reportUnreachable(peer);
         if (peer === core.leader) this.#hastenElection();
-        turnSoon();
+        shard.turnSoon();
       },
       clusterLearnt: (clusterId, from) => this.#learn(clusterId, from),
       met: (meeting) => this.#met(meeting),
-      clock: (...reading) => this.#parts.time.observe(...reading),
-      snapshots: snapshots.sink(
-        (offer) => this.#parts.step([offer]),
+      clock: (...reading) => time.observe(...reading),
+      snapshots: exchanges.snapshots.sink(
+        (offer) => shard.step([offer]),
         () => core.commitIndex,
       ),
-      batches: this.#parts.serveBatches,
+      batches: exchanges.batches,
     });
     this.changed();
   }
@@ -218,9 +228,8 @@ export class Cluster implements ClusterApi {
 
   /** Members that can be asked for something now, the leader first. */
   reachable(): readonly NodeId[] {
-    const { core } = this.#parts;
-    const others = membersOf(core.configuration).filter((id) => this.#transport.isUp(id));
-    return others.sort((a, b) => Number(b === core.leader) - Number(a === core.leader));
+    const others = membersOf(this.#core.configuration).filter((id) => this.#transport.isUp(id));
+    return others.sort((a, b) => Number(b === this.#core.leader) - Number(a === this.#core.leader));
   }
 
   isReachable(peer: NodeId): boolean {
@@ -242,8 +251,7 @@ export class Cluster implements ClusterApi {
 
   /** Membership or addresses changed. */
   changed(): void {
-    const { core } = this.#parts;
-    core.setPriorities(this.#book.priorities(core.configuration));
+    this.#core.setPriorities(this.#book.priorities(this.#core.configuration));
     this.#warnOfSettings();
     this.#members.changed();
     this.#reconnect();
@@ -251,8 +259,8 @@ export class Cluster implements ClusterApi {
 
   /** Once for each state of affairs: an operator may be about to restart a node with old settings. */
   #warnOfSettings(): void {
-    const { core, log } = this.#parts;
-    const nodes = this.#book.contradictions(core.configuration).join(" ");
+    const { log } = this.#parts;
+    const nodes = this.#book.contradictions(this.#core.configuration).join(" ");
     if (nodes !== "" && nodes !== this.#warnedOf) {
       log.warn("using the cluster membership instead of RF_HA_NODES", { nodes });
     }
@@ -261,7 +269,6 @@ export class Cluster implements ClusterApi {
 
   /** For `/metrics_ha`. */
   sample(health: NodeHealth): HaSample {
-    const { core } = this.#parts;
     const { nodes } = this.#members.describe();
     return {
       role: health.role,
@@ -278,8 +285,8 @@ export class Cluster implements ClusterApi {
         nodeId,
         httpAddr,
         role,
-        isLeader: nodeId === core.leader,
-        lagEntries: matchIndex === null ? null : Math.max(0, core.lastIndex - matchIndex),
+        isLeader: nodeId === this.#core.leader,
+        lagEntries: matchIndex === null ? null : Math.max(0, this.#core.lastIndex - matchIndex),
       })),
     };
   }
@@ -291,18 +298,18 @@ export class Cluster implements ClusterApi {
   }
 
   /** Once a second. */
-  swept(): void {
-    if (this.#parts.core.role === "leader") this.#members.record();
-    this.#lagWatch.swept();
+  maintain(): void {
+    if (this.#core.role === "leader") this.#members.record();
+    this.#lagWatch.maintain();
     this.#members.watchProgress();
     this.#members.preferBetterLeader();
   }
 
   /** Of the leader, unless that is this node or nobody. */
   leaderUrl(): string | null {
-    const { core, options } = this.#parts;
-    if (core.leader === null || core.leader === core.id) return null;
-    return this.#book.httpUrl(core.leader, options.httpScheme);
+    const { options } = this.#parts;
+    if (this.#core.leader === null || this.#core.leader === this.#core.id) return null;
+    return this.#book.httpUrl(this.#core.leader, options.httpScheme);
   }
 
   membership: Members["describe"] = () => this.#members.describe();
@@ -326,20 +333,20 @@ export class Cluster implements ClusterApi {
    * are a little earlier, so that they do not get into each other's way.
    */
   #hastenElection(): void {
-    const { core, random, electionTicks } = this.#parts;
-    const rank = this.#book.rankAmong(core.configuration.voters, core.leader);
+    const { random } = this.#parts;
+    const electionTicks = this.#electionTicks;
+    const rank = this.#book.rankAmong(this.#core.configuration.voters, this.#core.leader);
     const step = Math.max(1, Math.round(electionTicks / 10));
-    core.setElectionTimeout(electionTicks + 1 + rank * 2 * step + (random.u32() % step));
+    this.#core.setElectionTimeout(electionTicks + 1 + rank * 2 * step + (random.u32() % step));
   }
 
   #reconnect(): void {
-    this.#transport.setPeers(this.#book.peers(this.#parts.core.configuration));
+    this.#transport.setPeers(this.#book.peers(this.#core.configuration));
   }
 
   /** False: the log of this node does not name it, or not any more. */
   get isMember(): boolean {
-    const { core } = this.#parts;
-    return idsOf(core.configuration).includes(core.id);
+    return idsOf(this.#core.configuration).includes(this.#core.id);
   }
 
   /** Why a follower that was caught up is not any more; empty if it is. */
@@ -348,10 +355,9 @@ export class Cluster implements ClusterApi {
   }
 
   #standing(): Standing {
-    const { core } = this.#parts;
-    const own = this.isMember ? this.#book.find(core.id) : null;
+    const own = this.isMember ? this.#book.find(this.#core.id) : null;
     const address = own === null ? null : { host: own.host, port: own.raftPort };
-    return { asOf: core.appliedIndex, address };
+    return { asOf: this.#core.appliedIndex, address };
   }
 
   #met(meeting: Meeting): boolean {
@@ -359,7 +365,7 @@ export class Cluster implements ClusterApi {
     if (this.#isFounding) return false;
     this.#founding?.met(meeting);
     const recorded = this.#disks.incarnationOf(peer);
-    const isAhead = asOf > this.#parts.core.appliedIndex;
+    const isAhead = asOf > this.#core.appliedIndex;
     const judgement = judgeStorage({ recorded, shown: incarnation, isAhead, proven });
     if (judgement !== "accepted") {
       this.#transport.warn(STORAGE_REFUSED[judgement], { peer });
@@ -376,11 +382,14 @@ export class Cluster implements ClusterApi {
   }
 
   #learn(clusterId: string, from: NodeId): void {
-    const { dataDir, log, fault } = this.#parts;
+    const { dataDir, log, emit } = this.#parts;
     this.#learning = true;
-    dataDir.recordClusterId(clusterId).then(() => {
-      this.#learning = false;
-      log.info("joined the cluster", { cluster_id: clusterId, from });
-    }, fault);
+    dataDir
+      .recordClusterId(clusterId)
+      .then(() => {
+        this.#learning = false;
+        log.info("joined the cluster", { cluster_id: clusterId, from });
+      })
+      .catch((error: unknown) => emit({ type: "failed", error }));
   }
 }

@@ -25,7 +25,7 @@ export class LagWatch {
   }
 
   /** Once a second. */
-  swept(): void {
+  maintain(): void {
     const { role, leader } = this.#core;
     if (role === "leader") this.#failures = 0;
     if (role === "leader" || leader === null || this.#isAsking) return;

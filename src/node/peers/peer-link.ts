@@ -3,11 +3,13 @@ import type { Logger } from "../../metrics/log.ts";
 import { encodeMessage } from "../../raft/codec.ts";
 import type { Core } from "../../raft/core.ts";
 import type { FetchRequest, Message, SnapshotOffer } from "../../raft/types.ts";
-import type { Journal } from "../../storage/journal/journal.ts";
 import { SNAPSHOT_UNFIT, type SnapshotSource } from "../../transport/snapshot-types.ts";
 import type { Transport } from "../../transport/transport.ts";
+import type { Emit } from "../events.ts";
+import type { Storage } from "../replica/recovery.ts";
+import type { Shard } from "../replica/shard.ts";
 
-export type HeldSnapshot = {
+type HeldSnapshot = {
   readonly source: SnapshotSource;
   readonly release: () => Promise<void>;
 };
@@ -15,15 +17,10 @@ export type HeldSnapshot = {
 export type PeerLinkOptions = {
   readonly core: Core;
   readonly transport: Transport;
-  readonly journal: () => Journal;
+  readonly storage: Pick<Storage, "journal" | "checkpoints">;
   readonly log: Logger;
-  /** The checkpoint at exactly this index, kept until it is released; null if it is gone. */
-  readonly holdSnapshot: (offer: SnapshotOffer, meta: Uint8Array) => HeldSnapshot | null;
-  /** A peer found damage in a snapshot: this node's own files may be the reason. */
-  readonly snapshotDamaged: () => void;
-  /** The core has something new to say. */
-  readonly turnSoon: () => void;
-  readonly fault: (error: unknown) => void;
+  readonly shard: Pick<Shard, "turnSoon">;
+  readonly emit: Emit;
 };
 
 /** What the core sends, on its way to the peers: messages, entries from the journal, snapshots. */
@@ -49,14 +46,15 @@ export class PeerLink {
   /** Old entries that a peer lacks are read from the journal. */
   fetch(requests: readonly FetchRequest[]): void {
     for (const request of requests) {
-      this.#fetch(request).catch((error: unknown) => this.#options.fault(error));
+      this.#fetch(request).catch((error: unknown) => this.#failed(error));
     }
   }
 
   async #fetch({ peer, from, to, maxBytes }: FetchRequest): Promise<void> {
-    const { core, journal, turnSoon, log } = this.#options;
+    const { core, storage, shard, log } = this.#options;
+    const { journal } = storage;
     try {
-      const entries = from < journal().firstIndex ? [] : await journal().read(from, to, maxBytes);
+      const entries = from < journal.firstIndex ? [] : await journal.read(from, to, maxBytes);
       if (entries.length > 0) core.fetched(peer, from, entries);
       else core.fetchFailed(peer, from);
     } catch (error) {
@@ -64,17 +62,17 @@ export class PeerLink {
       log.error("reading entries for a peer failed", { peer, from, error: String(error) });
       core.fetchFailed(peer, from);
     }
-    turnSoon();
+    shard.turnSoon();
   }
 
   #sendSnapshot(offer: SnapshotOffer): void {
-    const { core, transport, log, holdSnapshot, snapshotDamaged, turnSoon } = this.#options;
+    const { core, transport, log, shard, emit } = this.#options;
     const peer = offer.to;
     if (this.#sending.get(peer) === offer.snapshot.index) return;
-    const held = holdSnapshot(offer, encodeMessage(offer));
+    const held = this.#hold(offer);
     if (held === null) {
       core.reportSnapshot(peer, false);
-      turnSoon();
+      shard.turnSoon();
       return;
     }
     log.info("sending snapshot", { peer, index: offer.snapshot.index });
@@ -83,11 +81,29 @@ export class PeerLink {
       if (this.#sending.get(peer) === offer.snapshot.index) this.#sending.delete(peer);
       const reason = result.ok ? "" : result.reason;
       log.info("snapshot sent", { peer, index: offer.snapshot.index, ok: result.ok, reason });
-      if (reason === SNAPSHOT_UNFIT) snapshotDamaged();
+      if (reason === SNAPSHOT_UNFIT) emit({ type: "snapshot_damaged" });
       core.reportSnapshot(peer, result.ok);
-      turnSoon();
+      shard.turnSoon();
       await held.release();
     });
-    done.catch((error: unknown) => this.#options.fault(error));
+    done.catch((error: unknown) => this.#failed(error));
+  }
+
+  /** The checkpoint at exactly the index of the offer; null if there is another by now. */
+  #hold(offer: SnapshotOffer): HeldSnapshot | null {
+    const { core, storage } = this.#options;
+    const held = storage.checkpoints.hold();
+    if (held === null) return null;
+    const release = () => held.release();
+    if (held.index === offer.snapshot.index) {
+      const meta = encodeMessage(offer);
+      return { source: { term: core.term, meta, files: held.files }, release };
+    }
+    release().catch(() => undefined);
+    return null;
+  }
+
+  #failed(error: unknown): void {
+    this.#options.emit({ type: "failed", error });
   }
 }

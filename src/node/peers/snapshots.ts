@@ -13,26 +13,25 @@ import {
   type SnapshotSink,
   SnapshotUnfit,
 } from "../../transport/snapshot-types.ts";
+import type { Emit } from "../events.ts";
+import type { Checkpointer } from "../maintenance/checkpointer.ts";
 import {
   type FirstCheckpoint,
   restoreState,
   type Storage,
   writeFirst,
 } from "../replica/recovery.ts";
-import type { HeldSnapshot } from "./peer-link.ts";
+import type { Applier } from "../writes/applier.ts";
 import type { SnapshotPort } from "./snapshot-port.ts";
 
 export type SnapshotsOptions = {
   readonly storage: Storage;
   readonly machine: Machine;
-  readonly term: () => Term;
+  readonly core: { readonly term: Term };
   readonly log: Logger;
-  /** The disk failed: the process must end. */
-  readonly fault: (error: unknown) => void;
-  /** Does the work while no checkpoint is under way. */
-  readonly withoutCheckpoint: (work: () => Promise<void>) => Promise<void>;
-  /** Machine and partition logs are others now. */
-  readonly switched: () => void;
+  readonly checkpointer: Pick<Checkpointer, "without">;
+  readonly applier: Pick<Applier, "switched">;
+  readonly emit: Emit;
 };
 
 /** Received, verified, and without effect yet. */
@@ -64,23 +63,9 @@ export class Snapshots implements SnapshotPort {
     this.#options = options;
   }
 
-  readonly journal = () => this.#options.storage.journal;
-
-  hold(offer: SnapshotOffer, meta: Uint8Array): HeldSnapshot | null {
-    const { storage, term } = this.#options;
-    const held = storage.checkpoints.hold();
-    if (held === null) return null;
-    const release = () => held.release();
-    if (held.index === offer.snapshot.index) {
-      return { source: { term: term(), meta, files: held.files }, release };
-    }
-    release().catch(() => undefined);
-    return null;
-  }
-
   sink(offer: (offer: SnapshotOffer) => void, committed: () => number): SnapshotSink {
     return new InstallSink({
-      fault: this.#options.fault,
+      fault: (error) => this.#options.emit({ type: "failed", error }),
       install: this.#options.storage.newInstall,
       committed,
       decline: offer,
@@ -111,12 +96,12 @@ export class Snapshots implements SnapshotPort {
     const received = this.#received;
     assert(received !== null, "only a snapshot that was received is installed");
     this.#received = null;
-    await this.#options.withoutCheckpoint(() => this.#install(received, snapshot));
+    await this.#options.checkpointer.without(() => this.#install(received, snapshot));
     received.done(true);
   }
 
   async #install(received: Received, snapshot: SnapshotMeta): Promise<void> {
-    const { storage, machine, log, switched } = this.#options;
+    const { storage, machine, log, applier } = this.#options;
     const name = await received.install.commit();
     assert(name.index === snapshot.index, "the core accepted this snapshot and no other");
     const old = storage.store;
@@ -126,7 +111,7 @@ export class Snapshots implements SnapshotPort {
     // In one step: nobody sees the one without the other.
     storage.store = store;
     machine.become(received.state);
-    switched();
+    applier.switched();
     await old.close();
     await storage.checkpoints.removeStale();
     log.info("snapshot installed", { index: snapshot.index, term: snapshot.term });

@@ -1,48 +1,26 @@
 import type { Clock } from "../../env/clock.ts";
 import { DiskFull } from "../../env/disk.ts";
+import { assert } from "../../lib/assert.ts";
 import type { Core } from "../../raft/core.ts";
-import type {
-  Configuration,
-  Entry,
-  FetchRequest,
-  HardState,
-  LogIndex,
-  Message,
-  Output,
-  Persist,
-  ReadState,
-  RoleChange,
-  SnapshotMeta,
-} from "../../raft/types.ts";
+import type { Entry, HardState, Message, Output, Persist, SnapshotMeta } from "../../raft/types.ts";
 import type { HardStateFile } from "../../storage/hard-state.ts";
 import type { Journal } from "../../storage/journal/journal.ts";
+import type { Emit } from "../events.ts";
 
-/** What a shard calls; the node composes it. */
-export type ShardDuties = {
+/** The parts around a shard that it asks for something; what it merely reports are events. */
+export type ShardParts = {
   /** Puts waiting commands into the core as entries; called whenever the journal is idle. */
-  readonly propose: () => void;
-  /** Applies committed entries, as many as fit a turn. @returns the last index applied. */
-  readonly apply: (entries: readonly Entry[], start: number) => number;
-  readonly send: (messages: readonly Message[]) => void;
-  readonly roleChanged: (change: RoleChange) => void;
-  readonly readStates: (states: readonly ReadState[], dropped: readonly unknown[]) => void;
-  /** Somebody's disk has more than before, or membership changed. */
-  readonly progressed: () => void;
-  /** Payloads are wanted from the journal for a peer. */
-  readonly fetch: (requests: readonly FetchRequest[]) => void;
-  /** A peer needs a snapshot at or above this index, and there is none. */
-  readonly snapshotNeeded: (index: LogIndex) => void;
-  readonly configurationChanged: (configuration: Configuration) => void;
-  /** The core has taken the snapshot that was offered. */
-  readonly accepted: () => void;
-  /** A snapshot from the leader takes the place of machine, partition logs and journal. */
-  readonly install: (snapshot: SnapshotMeta) => Promise<void>;
-  /** A write took this long, with so many entries, until it was on stable storage. */
-  readonly synced: (seconds: number, entries: readonly Entry[]) => void;
-  /** The journal found no room: resolves when it is worth another try. */
-  readonly roomNeeded: () => Promise<void>;
-  /** The disk failed or an invariant broke: the process must end. */
-  readonly fault: (error: unknown) => void;
+  readonly queue: { propose(): void };
+  /** Applies committed entries from position `start` on. @returns the position after the last. */
+  readonly applier: { apply(entries: readonly Entry[], start: number): number };
+  readonly snapshots: {
+    /** The core has taken the snapshot that was offered. */
+    accepted(): void;
+    /** A snapshot from the leader takes the place of machine, partition logs and journal. */
+    install(snapshot: SnapshotMeta): Promise<void>;
+  };
+  /** The journal found no room: resolves when another try is worth it. */
+  readonly disk: { roomNeeded(): Promise<void> };
 };
 
 export type ShardOptions = {
@@ -52,8 +30,10 @@ export type ShardOptions = {
   readonly clock: Clock;
   readonly tickMs: number;
   readonly electionTimeoutMs: number;
-  readonly duties: ShardDuties;
+  readonly emit: Emit;
 };
+
+const PROGRESSED = { type: "progressed" } as const;
 
 /**
  * The loop of one Raft group: gathers what happened, lets the core decide, acts on its output.
@@ -65,7 +45,8 @@ export class Shard {
   readonly #journal: Journal;
   readonly #hardState: HardStateFile;
   readonly #clock: Clock;
-  readonly #duties: ShardDuties;
+  readonly #emit: Emit;
+  #parts: ShardParts | null = null;
   readonly #tickMs: number;
   #scheduled = false;
   #writing = false;
@@ -83,15 +64,25 @@ export class Shard {
   #idle: (() => void)[] = [];
 
   constructor(options: ShardOptions) {
-    const { core, journal, hardState, clock, tickMs, electionTimeoutMs, duties } = options;
+    const { core, journal, hardState, clock, tickMs, electionTimeoutMs, emit } = options;
     this.#core = core;
     this.#journal = journal;
     this.#hardState = hardState;
     this.#clock = clock;
     this.#tickMs = tickMs;
-    this.#duties = duties;
+    this.#emit = emit;
     this.#unfitAfterUs = electionTimeoutMs * 1000;
     this.#tickedAt = clock.monotonic();
+  }
+
+  /** To be called once, before anything else. */
+  connect(parts: ShardParts): void {
+    this.#parts = parts;
+  }
+
+  get #connected(): ShardParts {
+    assert(this.#parts !== null, "a shard is connected before it is used");
+    return this.#parts;
   }
 
   start(): void {
@@ -142,7 +133,7 @@ export class Shard {
     this.#scheduled = false;
     if (this.#stopped) return;
     try {
-      if (!this.#writing) this.#duties.propose();
+      if (!this.#writing) this.#connected.queue.propose();
       this.#act(this.#core.drain());
       if (this.#isIdle()) for (const resolve of this.#idle.splice(0)) resolve();
     } catch (error) {
@@ -156,22 +147,25 @@ export class Shard {
 
   /** The disk first, so that it works while this thread applies and answers. */
   #act(output: Output): void {
-    if (output.messages.length > 0) this.#duties.send(output.messages);
+    if (output.messages.length > 0) this.#emit({ type: "messages", messages: output.messages });
     if (output.persist !== null) {
-      if (output.persist.snapshot !== null) this.#duties.accepted();
+      if (output.persist.snapshot !== null) this.#connected.snapshots.accepted();
       this.#queue.push({ persist: output.persist, after: output.messagesAfterPersist });
       if (!this.#writing) this.#write();
     }
-    if (output.roleChange !== null) this.#duties.roleChanged(output.roleChange);
-    if (output.configuration !== null) this.#duties.configurationChanged(output.configuration);
-    if (output.fetches.length > 0) this.#duties.fetch(output.fetches);
-    for (const { index } of output.snapshotNeeded) this.#duties.snapshotNeeded(index);
+    this.#report(output);
     if (output.committed.length > 0) this.#enqueue(output.committed);
     if (this.#applyFrom < this.#backlog.length && !this.#installing) this.#applySome();
-    this.#duties.progressed();
-    if (output.readStates.length + output.readsDropped.length > 0) {
-      this.#duties.readStates(output.readStates, output.readsDropped);
-    }
+    this.#emit(PROGRESSED);
+    const { readStates: states, readsDropped: dropped } = output;
+    if (states.length + dropped.length > 0) this.#emit({ type: "reads_decided", states, dropped });
+  }
+
+  #report({ roleChange, configuration, fetches, snapshotNeeded }: Output): void {
+    if (roleChange !== null) this.#emit({ type: "role_changed", change: roleChange });
+    if (configuration !== null) this.#emit({ type: "configuration_changed", configuration });
+    if (fetches.length > 0) this.#emit({ type: "fetches", requests: fetches });
+    for (const { index } of snapshotNeeded) this.#emit({ type: "snapshot_needed", index });
   }
 
   #enqueue(committed: readonly Entry[]): void {
@@ -185,7 +179,7 @@ export class Shard {
   }
 
   #applySome(): void {
-    const next = this.#duties.apply(this.#backlog, this.#applyFrom);
+    const next = this.#connected.applier.apply(this.#backlog, this.#applyFrom);
     const last = this.#backlog[next - 1];
     this.#applyFrom = next;
     if (last !== undefined) {
@@ -208,25 +202,23 @@ export class Shard {
       () => {
         this.#writing = false;
         if (this.#stopped) return;
-        this.#duties.synced((this.#clock.monotonic() - begin) / 1e6, entries);
+        const seconds = (this.#clock.monotonic() - begin) / 1e6;
+        this.#emit({ type: "synced", seconds, entries });
         for (const { persist, after } of work) {
           this.#core.persisted(persist.token);
-          if (after.length > 0) this.#duties.send(after);
+          if (after.length > 0) this.#emit({ type: "messages", messages: after });
         }
         this.#turn();
         if (!this.#writing && this.#queue.length > 0) this.#write();
       },
-      (error: unknown) => {
-        const isGivenUp = this.#stopped && error instanceof DiskFull;
-        if (!isGivenUp) this.#fail(error);
-      },
+      (error: unknown) => this.#fail(error),
     );
   }
 
   async #persist(work: readonly { persist: Persist }[], entries: readonly Entry[]): Promise<void> {
     const snapshot = work.findLast(({ persist }) => persist.snapshot !== null)?.persist.snapshot;
     if (snapshot !== undefined && snapshot !== null) await this.#install(snapshot);
-    if (entries.length > 0) await this.#untilRoom(() => this.#journal.append(entries));
+    if (entries.length > 0) await this.#append(entries);
     let last: HardState | null = null;
     let commit = false;
     for (const { persist } of work) {
@@ -234,24 +226,21 @@ export class Shard {
       commit ||= persist.syncCommit;
     }
     // Costs nothing unless term or vote changed, or the commit index has to be as durable.
-    const hardState = last;
-    if (hardState !== null)
-      await this.#untilRoom(() => this.#hardState.save(hardState, { commit }));
+    if (last !== null) await this.#hardState.save(last, { commit });
     if (this.#core.claim === null && this.#journal.claimed !== null) {
       await this.#journal.releaseClaim();
     }
   }
 
-  /** Repeats a write that did nothing for want of space. Whatever frees space waits here too. */
-  async #untilRoom(write: () => Promise<unknown>): Promise<void> {
+  async #append(entries: readonly Entry[]): Promise<void> {
     for (;;) {
       try {
-        await write();
+        await this.#journal.append(entries);
         return;
       } catch (error) {
         if (!(error instanceof DiskFull)) throw error;
-        await this.#duties.roomNeeded();
-        if (this.#stopped) throw error;
+        // Nothing was written. What frees space waits here too, so try until there is room.
+        await this.#connected.disk.roomNeeded();
       }
     }
   }
@@ -261,7 +250,7 @@ export class Shard {
     this.#installing = true;
     this.#backlog = [];
     this.#applyFrom = 0;
-    await this.#duties.install(snapshot);
+    await this.#connected.snapshots.install(snapshot);
     this.#installing = false;
   }
 
@@ -291,7 +280,7 @@ export class Shard {
   #fail(error: unknown): void {
     if (this.#stopped) return;
     this.stop();
-    this.#duties.fault(error);
+    this.#emit({ type: "failed", error });
   }
 }
 

@@ -3,6 +3,7 @@ import type { Machine } from "../../machine/machine.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { ViewSample } from "../../metrics/sources.ts";
 import { DecoderCache } from "../../stream/codecs/decoder-cache.ts";
+import type { Emit } from "../events.ts";
 import type { Linearizer } from "../reads/linearizer.ts";
 import { Slicer } from "../slicer.ts";
 import type { StreamApi } from "../stream-api.ts";
@@ -13,11 +14,10 @@ import { Views } from "./views.ts";
 export type StreamsOptions = {
   readonly machine: Machine;
   readonly commander: Commander;
-  readonly linearizer: Pick<Linearizer, "doubt">;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly isLeader: () => boolean;
-  readonly fault: (error: unknown) => void;
+  readonly replica: { readonly isLeader: boolean; readonly linearizer: Pick<Linearizer, "doubt"> };
+  readonly emit: Emit;
 };
 
 /** Stream processing on this node: queries and joins on demand, views in the background. */
@@ -28,8 +28,15 @@ export class Streams implements StreamApi {
   constructor(options: StreamsOptions) {
     const slicer = new Slicer(options.clock);
     const decoders = new DecoderCache();
-    this.#runner = new QueryRunner(options.machine, options.linearizer, slicer, decoders);
-    this.#views = new Views({ ...options, slicer, decoders });
+    this.#runner = new QueryRunner(options.machine, options.replica.linearizer, slicer, decoders);
+    const { replica, emit } = options;
+    this.#views = new Views({
+      ...options,
+      isLeader: () => replica.isLeader,
+      fault: (error) => emit({ type: "failed", error }),
+      slicer,
+      decoders,
+    });
   }
 
   readonly query: StreamApi["query"] = (request) => this.#runner.query(request);

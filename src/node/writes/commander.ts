@@ -12,7 +12,7 @@ import type {
   WriteAck,
   WriteReject,
 } from "../api.ts";
-import type { Proposer } from "./proposer.ts";
+import type { CommandQueue } from "./command-queue.ts";
 import { CommandWaiter } from "./waiters.ts";
 
 /** What a command of each type can be refused with. */
@@ -57,11 +57,11 @@ type Outcome<Type extends CommandType, T> = T | Rejected<Rejects[Type]>;
 
 /** Runs one command through the log: everything that is written but records. */
 export class Commander {
-  readonly #proposer: Proposer;
+  readonly #queue: CommandQueue;
   readonly #clock: Clock;
 
-  constructor(proposer: Proposer, clock: Clock) {
-    this.#proposer = proposer;
+  constructor(queue: CommandQueue, clock: Clock) {
+    this.#queue = queue;
     this.#clock = clock;
   }
 
@@ -70,14 +70,14 @@ export class Commander {
     return new Promise((resolve) => this.start(command, resolve));
   }
 
-  /** For writes that look at the machine before they are proposed. See `Proposer.whenCurrent`. */
+  /** For writes that look at the machine before they are proposed. See `CommandQueue.whenCurrent`. */
   whenCurrent(): Promise<WriteReject | null> {
-    return this.#proposer.whenCurrent();
+    return this.#queue.whenCurrent();
   }
 
   /** Resolves to `ok` when all that was committed before the call is applied here. */
   confirm(): Promise<"ok" | WriteReject> {
-    return this.#proposer.confirm();
+    return this.#queue.confirm();
   }
 
   /** As `run`, without a promise. @param done is called once and must not throw. */
@@ -87,8 +87,8 @@ export class Commander {
   ): void {
     const refusal =
       command.grows === true
-        ? this.#proposer.admitGrowth(command.bytes)
-        : this.#proposer.admit(command.bytes);
+        ? this.#queue.admitGrowth(command.bytes)
+        : this.#queue.admit(command.bytes);
     if (refusal !== null) {
       done({ ok: false, code: refusal });
       return;
@@ -104,8 +104,8 @@ export class Commander {
         ? command.done(result as SuccessOf<Type>, ack)
         : (result as Rejected<Rejects[Type]>);
     const waiter = new CommandWaiter<Outcome<Type, T>>(this.#clock.monotonic(), map, done);
-    command.encode(this.#proposer.writer());
-    this.#proposer.submit(waiter);
+    command.encode(this.#queue.writer());
+    this.#queue.submit(waiter);
     const { timeoutMs = null } = command;
     if (timeoutMs !== null) {
       waiter.setTimer(this.#clock.after(timeoutMs, () => waiter.timedOut()));
@@ -114,8 +114,8 @@ export class Commander {
 
   /** The leader's own housekeeping: nobody waits for it, and no queue is too full for it. */
   housekeep(encode: (writer: ByteWriter) => void): void {
-    if (this.#proposer.refusal !== null) return;
-    encode(this.#proposer.writer());
-    this.#proposer.submit(null);
+    if (this.#queue.refusal !== null) return;
+    encode(this.#queue.writer());
+    this.#queue.submit(null);
   }
 }

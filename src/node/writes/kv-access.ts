@@ -2,6 +2,7 @@ import type { Clock } from "../../env/clock.ts";
 import { getValue, listKeys, listNamespaces } from "../../kv/reads.ts";
 import { utf8 } from "../../lib/bytes.ts";
 import type { Millis } from "../../lib/ids.ts";
+import type { Soon } from "../../lib/soon.ts";
 import { encodeKvDelete, encodeKvPut } from "../../machine/command-codec.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type {
@@ -18,6 +19,7 @@ import type {
   Result,
   WriteAck,
 } from "../api.ts";
+import type { Linearizer } from "../reads/linearizer.ts";
 import type { Commander } from "./commander.ts";
 
 /** Keys and values are in memory on every node, so a leader accepts no more than this. */
@@ -40,25 +42,36 @@ type KvRejected = {
   readonly details: Readonly<Record<string, number>>;
 };
 
+export type KvAccessOptions = {
+  readonly machine: Machine;
+  readonly commander: Commander;
+  readonly clock: Clock;
+  readonly limits: KvLimits;
+  readonly reads: ReadTime;
+  readonly linearizer: Linearizer;
+};
+
+/** A key that expired for one reader stays expired for the next: reads never go back in time. */
+export class ReadTime {
+  floorMs = 0 as Millis;
+}
+
 /** The KV store as `http` sees it. */
 export class KvAccess {
   readonly #machine: Machine;
   readonly #commander: Commander;
   readonly #clock: Clock;
   readonly #limits: KvLimits;
-  /** What has expired for one reader must not come back for the next: reads never go back in time. */
-  #readMs = 0;
+  readonly #reads: ReadTime;
+  readonly #linearizer: Linearizer;
 
-  constructor(machine: Machine, commander: Commander, clock: Clock, limits: KvLimits) {
+  constructor({ machine, commander, clock, limits, reads, linearizer }: KvAccessOptions) {
     this.#machine = machine;
     this.#commander = commander;
     this.#clock = clock;
     this.#limits = limits;
-  }
-
-  /** No entry is stamped below it, so that a key which a reader saw expire stays expired. */
-  get readFloorMs(): Millis {
-    return this.#readMs as Millis;
+    this.#reads = reads;
+    this.#linearizer = linearizer;
   }
 
   put(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void {
@@ -113,7 +126,17 @@ export class KvAccess {
     });
   }
 
-  get(request: KvGetRequest): KvGetOutcome {
+  /** @returns a promise only if the leader has to confirm the read. */
+  get(request: KvGetRequest): Soon<KvGetOutcome> {
+    return request.linearizable ? this.#getConfirmed(request) : this.#get(request);
+  }
+
+  async #getConfirmed(request: KvGetRequest): Promise<KvGetOutcome> {
+    const outcome = await this.#linearizer.confirm();
+    return outcome === "ok" ? this.#get(request) : { ok: false, code: outcome };
+  }
+
+  #get(request: KvGetRequest): KvGetOutcome {
     const found = getValue(this.#machine.kv, request.namespace, request.key, this.#now());
     if (found.status === "found") {
       return { ok: true, value: found.value, cas: found.cas, ttlMs: found.ttlMs };
@@ -133,7 +156,8 @@ export class KvAccess {
   }
 
   #now(): Millis {
-    this.#readMs = Math.max(this.#readMs, this.#machine.now, this.#clock.now());
-    return this.#readMs as Millis;
+    const reads = this.#reads;
+    reads.floorMs = Math.max(reads.floorMs, this.#machine.now, this.#clock.now()) as Millis;
+    return reads.floorMs;
   }
 }

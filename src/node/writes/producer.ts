@@ -9,31 +9,27 @@ import type { CommandResult } from "../../machine/commands.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { partitionOfKey } from "../../record/partitioner.ts";
 import type {
-  CreateTopicReject,
   ProduceOutcome,
   ProduceReject,
   ProduceRequest,
   Rejected,
-  Result,
-  TopicShape,
   WriteAck,
   WriteReject,
 } from "../api.ts";
 import { handleOf, type PartitionHandle } from "../partition-handle.ts";
 import { partitionNotFound } from "../reads/find-partition.ts";
-import type { Proposal, Proposer } from "./proposer.ts";
+import type { BrokerWrites } from "./broker-writes.ts";
+import type { CommandQueue } from "./command-queue.ts";
+import type { Proposal } from "./proposal.ts";
 import { Waiter } from "./waiters.ts";
 
 export type ProducerOptions = {
   readonly machine: Machine;
-  readonly proposer: Proposer;
+  readonly queue: CommandQueue;
   readonly clock: Clock;
   readonly autoCreateTopics: boolean;
   readonly defaultPartitions: number;
-  readonly createTopic: (
-    topic: string,
-    partitions: number,
-  ) => Promise<Result<TopicShape, CreateTopicReject>>;
+  readonly topics: Pick<BrokerWrites, "createTopic">;
 };
 
 type Done = (outcome: ProduceOutcome) => void;
@@ -49,14 +45,14 @@ export class Producer {
 
   /** @param done is called once; it must not throw. */
   produce(request: ProduceRequest, done: Done): void {
-    const { proposer } = this.#options;
-    if (proposer.refusal !== null) done({ ok: false, code: proposer.refusal });
-    else if (proposer.isCurrent) this.#produceNow(request, done);
+    const { queue } = this.#options;
+    if (queue.refusal !== null) done({ ok: false, code: queue.refusal });
+    else if (queue.isCurrent) this.#produceNow(request, done);
     else void this.#produceWhenCurrent(request, done);
   }
 
   async #produceWhenCurrent(request: ProduceRequest, done: Done): Promise<void> {
-    const refusal = await this.#options.proposer.whenCurrent();
+    const refusal = await this.#options.queue.whenCurrent();
     if (refusal === null) this.#produceNow(request, done);
     else done({ ok: false, code: refusal });
   }
@@ -74,13 +70,13 @@ export class Producer {
   }
 
   async #create(request: ProduceRequest): Promise<TopicState | Rejected<ProduceReject>> {
-    const { autoCreateTopics, defaultPartitions, createTopic, machine } = this.#options;
+    const { autoCreateTopics, defaultPartitions, topics, machine } = this.#options;
     if (!autoCreateTopics) return { ok: false, code: "topic_not_found" };
     // Only a valid produce creates its topic, so what can be known is checked before.
     if (request.partition !== null && request.partition >= defaultPartitions) {
       return partitionNotFound(request.partition, defaultPartitions);
     }
-    const created = await createTopic(request.topic, defaultPartitions);
+    const created = await topics.createTopic(request.topic, defaultPartitions);
     // Somebody else may have created it with another count: that one counts.
     if (!created.ok && created.code !== "topic_exists") return { ...created, code: created.code };
     const topic = findTopic(machine.broker, request.topic);
@@ -94,12 +90,12 @@ export class Producer {
 
   /** @returns why not; null: it is on its way, and `done` will be called. */
   #submit(topic: TopicState, request: ProduceRequest, done: Done): Rejected<ProduceReject> | null {
-    const { proposer, clock } = this.#options;
+    const { queue, clock } = this.#options;
     const number = request.partition ?? this.#choosePartition(topic, request);
     const partition = topic.partitions[number];
     if (partition === undefined) return partitionNotFound(number, topic.partitions.length);
     const { records, idempotencyKey } = request;
-    const refusal = proposer.admitGrowth(records.bytes.length);
+    const refusal = queue.admitGrowth(records.bytes.length);
     if (refusal !== null) return { ok: false, code: refusal };
 
     const idempotency =
@@ -109,8 +105,8 @@ export class Producer {
     const waiter = new ProduceWaiter(clock.monotonic(), partition, records.count, done);
     if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency));
     waiter.predict();
-    encodeProduce(proposer.writer(), topic.topicId, number, records, idempotency);
-    const proposal = proposer.submit(waiter, records.count);
+    encodeProduce(queue.writer(), topic.topicId, number, records, idempotency);
+    const proposal = queue.submit(waiter, records.count);
     if (request.rocket) waiter.answerNow();
     else if (request.timeoutMs !== null) this.#startTimer(waiter, proposal, request.timeoutMs);
     return null;
@@ -132,9 +128,9 @@ export class Producer {
   }
 
   #startTimer(waiter: ProduceWaiter, proposal: Proposal, timeoutMs: number): void {
-    const { clock, proposer } = this.#options;
+    const { clock, queue } = this.#options;
     const cancel = clock.after(timeoutMs, () =>
-      waiter.answerUnsynced(proposer.indexOf(proposal), proposer.ackedBy(proposal)),
+      waiter.answerUnsynced(queue.indexOf(proposal), queue.ackedBy(proposal)),
     );
     waiter.setTimer(cancel);
   }

@@ -19,7 +19,7 @@ export abstract class Waiter {
     return this.#settled;
   }
 
-  /** The request's own `timeout_ms`; the deadline of all is kept by the proposer. */
+  /** The request's own `timeout_ms`; see `deadlines.ts` for the deadline of all. */
   setTimer(cancel: () => void): void {
     this.#cancelTimer = cancel;
   }

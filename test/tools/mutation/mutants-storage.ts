@@ -72,7 +72,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "journal-kept-without-limit",
-    file: "src/node/replica/journal-retention.ts",
+    file: "src/node/maintenance/journal-retention.ts",
     find: "({ bytes }) => bytes <= max);",
     put: "({ bytes }) => bytes <= max + 2 ** 40);",
     test: "test/sim/lag.test.ts",
@@ -86,7 +86,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "kept-until-the-next-checkpoint",
-    file: "src/node/maintenance/after-sweep.ts",
+    file: "src/node/maintenance/space.ts",
     find: "    checkpointer.release();\n",
     put: "",
     test: "test/sim/lag.test.ts",
@@ -100,7 +100,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "restart-forgets-the-log-before-its-checkpoint",
-    file: "src/node/core.ts",
+    file: "src/node/replica/core.ts",
     find: "      ...evictedOf(recovered),\n",
     put: "",
     test: "test/sim/lag.test.ts",

@@ -212,8 +212,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "housekeeping-refused-by-a-full-queue",
     file: "src/node/writes/commander.ts",
-    find: "if (this.#proposer.refusal !== null) return;",
-    put: "if (this.#proposer.admit(0) !== null) return;",
+    find: "if (this.#queue.refusal !== null) return;",
+    put: "if (this.#queue.admit(0) !== null) return;",
     test: "test/node/proposer.test.ts",
   },
   {
@@ -251,8 +251,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "write-concern-1-reports-replicated",
-    file: "src/node/writes/proposer.ts",
-    find: 'if (this.#options.acknowledgements.concern.kind !== "appended") return;',
+    file: "src/node/writes/completions.ts",
+    find: "if (!this.#answersAppended) return;",
     put: "",
   },
   {

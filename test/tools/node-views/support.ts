@@ -9,7 +9,7 @@ import { type Effects, Machine } from "../../../src/machine/machine.ts";
 import { SILENT } from "../../../src/metrics/log.ts";
 import { PartitionHandle } from "../../../src/node/partition-handle.ts";
 import { RecordWaits } from "../../../src/node/reads/record-waits.ts";
-import { Streams } from "../../../src/node/streams/streams.ts";
+import { Streams, type StreamsOptions } from "../../../src/node/streams/streams.ts";
 import type { Commander, CommandRun } from "../../../src/node/writes/commander.ts";
 import { BatchBuilder } from "../../../src/record/batch-builder.ts";
 import { batchCount, batchLength, stampBatch } from "../../../src/record/batch-header.ts";
@@ -65,14 +65,24 @@ export class StreamBench implements Effects {
     this.streams = new Streams({
       machine,
       commander: this.#commander(),
-      linearizer: { doubt: () => Promise.resolve(null) },
       clock: this.clock,
       log: SILENT,
-      isLeader: () => this.isLeader,
-      fault: (error) => {
-        throw error;
+      replica: this.#replica(),
+      emit: (event) => {
+        throw event.type === "failed" ? event.error : new Error(event.type);
       },
     });
+  }
+
+  /** Leads or not, as the test says. */
+  #replica(): StreamsOptions["replica"] {
+    const isLeader = () => this.isLeader;
+    return {
+      get isLeader() {
+        return isLeader();
+      },
+      linearizer: { doubt: () => Promise.resolve(null) },
+    };
   }
 
   /** Applies one command. */

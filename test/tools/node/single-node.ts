@@ -1,5 +1,4 @@
 /** One whole node on a simulated disk and clock, for tests that let hours pass. */
-import type { Disk } from "../../../src/env/disk.ts";
 import { NoNetwork } from "../../../src/env/no-network.ts";
 import type { NodeId } from "../../../src/lib/ids.ts";
 import { createInstruments } from "../../../src/metrics/instruments.ts";
@@ -13,10 +12,10 @@ import { SimDisk } from "../sim/sim-disk.ts";
 
 const KIB = 1024;
 
-export class SingleNode<D extends Disk = SimDisk> {
+export class SingleNode {
   readonly clock = new SimClock();
   readonly instruments = createInstruments();
-  readonly disk: D;
+  readonly disk: SimDisk;
   readonly #random: Random;
   node: Node | null = null;
   /** Why the process would have ended. */
@@ -24,10 +23,10 @@ export class SingleNode<D extends Disk = SimDisk> {
 
   readonly #kvLimits: KvLimits;
 
-  constructor(random: Random, disk?: D, kvLimits = NO_KV_LIMITS) {
+  constructor(random: Random, disk = new SimDisk(), kvLimits = NO_KV_LIMITS) {
     this.#random = random;
     this.#kvLimits = kvLimits;
-    this.disk = disk ?? (new SimDisk() as Disk as D);
+    this.disk = disk;
   }
 
   async open(): Promise<Node> {

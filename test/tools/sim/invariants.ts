@@ -6,7 +6,7 @@
 import { crc32 } from "../../../src/lib/crc32.ts";
 import { Machine } from "../../../src/machine/machine.ts";
 import { Cluster } from "../../../src/node/peers/cluster.ts";
-import { Applier } from "../../../src/node/replica/applier.ts";
+import { Applier } from "../../../src/node/writes/applier.ts";
 import type { Entry, Message } from "../../../src/raft/types.ts";
 import { Journal } from "../../../src/storage/journal/journal.ts";
 import { type SimCluster, SimViolation } from "./cluster.ts";

@@ -2,9 +2,9 @@
 import type { NodeId } from "../../../src/lib/ids.ts";
 import { createInstruments } from "../../../src/metrics/instruments.ts";
 import { createLogger, type Logger, SILENT } from "../../../src/metrics/log.ts";
-import { patientDisk } from "../../../src/node/maintenance/shortage.ts";
 import { Node } from "../../../src/node/node.ts";
 import type { MemberAddress } from "../../../src/node/peers/members.ts";
+import { patientDisk } from "../../../src/node/replica/patient-disk.ts";
 import { DataDir } from "../../../src/storage/data-dir.ts";
 import type { Random } from "../random.ts";
 import { type ClockFaults, Life, LifeClock, type Load } from "./life.ts";

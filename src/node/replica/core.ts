@@ -1,23 +1,17 @@
-import type { Machine } from "../machine/machine.ts";
-import { type Core, createCore, type InitialState } from "../raft/core.ts";
-import { before } from "../raft/indexes.ts";
-import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
-import type { Configuration } from "../raft/types.ts";
-import type { NodeHealth } from "./api.ts";
-import type { NodeOptions } from "./options.ts";
-import { foundersOf } from "./peers/bootstrap.ts";
-import type { ClusterOptions } from "./peers/cluster.ts";
-import { ClusterTime } from "./replica/cluster-time.ts";
-import type { Recovered } from "./replica/recovery.ts";
+import type { Machine } from "../../machine/machine.ts";
+import { type Core, createCore, type InitialState } from "../../raft/core.ts";
+import { before } from "../../raft/indexes.ts";
+import { EMPTY_CONFIGURATION } from "../../raft/membership.ts";
+import type { NodeHealth } from "../api.ts";
+import type { NodeOptions } from "../options.ts";
+import type { ClusterOptions } from "../peers/cluster.ts";
+import { ClusterTime } from "./cluster-time.ts";
+import type { Recovered } from "./recovery.ts";
 
 const HEARTBEAT_TICKS = 2;
 const TICK_MS_MIN = 5;
 /** Of the checkpoint from which a cluster begins. */
 const FOUNDED_INDEX = 1;
-
-/** Of a node that founds a cluster of its own: with nobody to ask, it does so at its first start. */
-export const soleFounderOf = ({ founder, members }: ClusterOptions): Configuration | null =>
-  founder && members.length === 1 ? foundersOf(members) : null;
 
 export function newCore(options: NodeOptions, recovered: Recovered): Core {
   const { members } = options.cluster;
@@ -28,7 +22,7 @@ export function newCore(options: NodeOptions, recovered: Recovered): Core {
       heartbeatTicks: HEARTBEAT_TICKS,
       random: options.random,
       priority: new Map(members.map(({ id, priority }) => [id, priority])),
-      // What is accepted is bounded by the proposer.
+      // What is accepted is bounded by the command queue.
       maxUncommittedBytes: Number.MAX_SAFE_INTEGER,
     },
     {

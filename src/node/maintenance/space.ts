@@ -1,26 +1,27 @@
 import type { Instruments } from "../../metrics/instruments.ts";
-import type { Checkpointer } from "../replica/checkpointer.ts";
 import type { ClusterTime } from "../replica/cluster-time.ts";
 import type { Storage } from "../replica/recovery.ts";
-import type { Proposer } from "../writes/proposer.ts";
+import type { CommandQueue } from "../writes/command-queue.ts";
+import type { Completions } from "../writes/completions.ts";
+import type { Checkpointer } from "./checkpointer.ts";
 
 /** Removed records whose files wait for a checkpoint: above this, one is taken for their sake. */
 const PENDING_REMOVAL_BYTES_MAX = 256 * 1024 * 1024;
 
-export type UpkeepOptions = {
+export type SpaceKeeperOptions = {
   readonly storage: Storage;
-  readonly proposer: Proposer;
+  readonly queue: CommandQueue;
+  readonly completions: Completions;
   readonly checkpointer: Checkpointer;
   readonly time: ClusterTime;
   readonly instruments: Instruments;
-  readonly fault: (error: unknown) => void;
 };
 
-/** What a node does for itself once a second, whoever leads: it measures, and gives space back. */
-export class Upkeep {
-  readonly #options: UpkeepOptions;
+/** Measures, and frees space, once a second on every node. */
+export class SpaceKeeper {
+  readonly #options: SpaceKeeperOptions;
 
-  constructor(options: UpkeepOptions) {
+  constructor(options: SpaceKeeperOptions) {
     this.#options = options;
   }
 
@@ -30,23 +31,24 @@ export class Upkeep {
   }
 
   #measure(): void {
-    const { storage, proposer, checkpointer, time, instruments } = this.#options;
+    const { storage, queue, completions, checkpointer, time, instruments } = this.#options;
     instruments.journalBytes.value = storage.journal.bytes;
     instruments.journalKeptBytes.value = checkpointer.keptBytes;
-    instruments.proposalsInFlight.value = proposer.inFlight;
-    instruments.waiters.value = proposer.queuedRequests;
+    instruments.proposalsInFlight.value = completions.inFlight;
+    instruments.waiters.value = queue.queuedRequests;
     time.measure(instruments);
   }
 
   /** Removed records give their space back at a checkpoint: take one if that is much, or needed. */
   #relieve(): void {
-    const { storage, proposer, checkpointer, fault } = this.#options;
+    const { storage, queue, checkpointer } = this.#options;
     const { store, journal } = storage;
     const { pendingRemovalBytes } = store.describe();
-    const needed = pendingRemovalBytes > 0 && (journal.spaceLow || proposer.diskFull);
+    const needed = pendingRemovalBytes > 0 && (journal.spaceLow || queue.diskFull);
     const isDue = needed || pendingRemovalBytes >= PENDING_REMOVAL_BYTES_MAX;
     if (isDue) {
-      checkpointer.compact("peers").catch(fault);
+      // A failure was reported where it happened.
+      checkpointer.compact("peers").catch(() => undefined);
       return;
     }
     // An idle node appends nothing that would take a checkpoint for which there was no room.

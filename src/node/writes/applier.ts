@@ -8,10 +8,12 @@ import { type Checksum, Tally } from "../../machine/tally.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
 import type { Entry } from "../../raft/types.ts";
 import type { Offset } from "../../record/offset.ts";
+import type { Emit } from "../events.ts";
 import { handleOf, PartitionHandle } from "../partition-handle.ts";
 import { RecordWaits } from "../reads/record-waits.ts";
-import type { Proposal, Proposer } from "../writes/proposer.ts";
-import type { Storage } from "./recovery.ts";
+import type { Storage } from "../replica/recovery.ts";
+import type { Completions } from "./completions.ts";
+import type { Proposal } from "./proposal.ts";
 
 /** A turn that applies longer than this goes on in the next one. */
 const TURN_BUDGET_US = 8_000;
@@ -19,36 +21,35 @@ const TURN_BUDGET_US = 8_000;
 export type ApplierOptions = {
   readonly machine: Machine;
   readonly storage: Storage;
-  /** Addresses of members changed. */
-  readonly membersChanged: () => void;
-  readonly proposer: Proposer;
+  readonly completions: Completions;
   readonly clock: Clock;
   readonly checksumEntries?: number;
   readonly instruments: Pick<Instruments, "stateChecks">;
+  readonly emit: Emit;
 };
 
 /** Committed entries → machine → partition logs → waiters, in order, each exactly once. */
 export class Applier implements Effects {
   readonly #machine: Machine;
   readonly #storage: Storage;
-  readonly membersChanged: () => void;
-  readonly #proposer: Proposer;
+  readonly #completions: Completions;
   readonly #clock: Clock;
   /** What was applied here, to be compared. */
   readonly tally: Tally;
   readonly #stateChecks: Instruments["stateChecks"];
+  readonly #emit: Emit;
   #proposal: Proposal | null = null;
   /** The state whose partitions have handles. */
   #attached: BrokerState;
 
   constructor(options: ApplierOptions) {
-    const { machine, storage, membersChanged, proposer, clock } = options;
+    const { machine, storage, completions, clock } = options;
     this.tally = new Tally(options.checksumEntries);
     this.#stateChecks = options.instruments.stateChecks;
     this.#machine = machine;
     this.#storage = storage;
-    this.membersChanged = membersChanged;
-    this.#proposer = proposer;
+    this.#completions = completions;
+    this.#emit = options.emit;
     this.#clock = clock;
     this.#attached = machine.broker;
     this.#attachAll();
@@ -76,7 +77,7 @@ export class Applier implements Effects {
     const end = this.#clock.monotonic() + TURN_BUDGET_US;
     for (let at = start; at < entries.length; at++) {
       const entry = entries[at] as Entry;
-      this.#proposal = this.#proposer.take(entry);
+      this.#proposal = this.#completions.take(entry);
       this.tally.begin(entry.index);
       if (entry.type === "normal" && entry.data.length > 0) this.#machine.apply(entry.data, this);
       this.tally.end(entry.index, this.#machine);
@@ -88,7 +89,11 @@ export class Applier implements Effects {
 
   result(position: number, result: CommandResult): void {
     this.tally.result(result);
-    if (this.#proposal !== null) this.#proposer.settle(this.#proposal, position, result);
+    if (this.#proposal !== null) this.#completions.settle(this.#proposal, position, result);
+  }
+
+  membersChanged(): void {
+    this.#emit({ type: "members_changed" });
   }
 
   /** @throws StateDiverged: nothing more must come from this node. */

@@ -2,12 +2,15 @@ import type { Clock } from "../../env/clock.ts";
 import { DiskFull } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
 import type { Machine } from "../../machine/machine.ts";
+import type { Instruments } from "../../metrics/instruments.ts";
 import type { Logger } from "../../metrics/log.ts";
 import { encodeConfiguration } from "../../raft/config-codec.ts";
 import type { Core } from "../../raft/core.ts";
 import type { LogIndex, Term } from "../../raft/types.ts";
-import type { JournalKeep, KeptFor } from "./journal-retention.ts";
-import type { Storage } from "./recovery.ts";
+import type { DataDir } from "../../storage/data-dir.ts";
+import type { Emit } from "../events.ts";
+import type { Storage } from "../replica/recovery.ts";
+import type { JournalRetention, RetainedFor } from "./journal-retention.ts";
 
 /** Above what a disk writes in one piece on the loop, so that each chunk is a turn of its own. */
 const CHUNK_BYTES = 512 * 1024;
@@ -18,14 +21,14 @@ export type CheckpointerOptions = {
   readonly core: Core;
   readonly machine: Machine;
   readonly storage: Storage;
-  readonly keep: JournalKeep;
+  readonly retention: JournalRetention;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly clusterId: () => string;
+  readonly dataDir: DataDir;
   /** A checkpoint is due after this much journal, or when this much waits to be removed. */
   readonly everyBytes: number;
-  readonly measured: (seconds: number) => void;
-  readonly fault: (error: unknown) => void;
+  readonly instruments: Pick<Instruments, "checkpointSeconds">;
+  readonly emit: Emit;
 };
 
 /** Takes checkpoints while requests go on, and lets go of the journal that they replace. */
@@ -44,7 +47,7 @@ export class Checkpointer {
 
   /** Of the journal, what stays for peers alone. */
   get keptBytes(): number {
-    return this.#options.keep.keptBytes;
+    return this.#options.retention.keptBytes;
   }
 
   /** So much was appended to the journal. */
@@ -54,11 +57,17 @@ export class Checkpointer {
 
   /** Called after each append and once a second; begins a checkpoint when one is due. */
   maybeTake(): void {
-    const { everyBytes, fault, clock } = this.#options;
+    const { everyBytes, clock } = this.#options;
     const isDue = this.#isOwed || this.#bytesSince >= everyBytes;
     if (this.#running !== null || !isDue) return;
     if (clock.monotonic() < this.#restUntilUs) return;
-    this.take().catch(fault);
+    this.begin();
+  }
+
+  /** Takes one now; no caller waits for it. */
+  begin(): void {
+    // A failure was reported where it happened.
+    this.take().catch(() => undefined);
   }
 
   /** Takes one now, or joins the one under way and takes another. Nothing new: nothing is done. */
@@ -74,7 +83,7 @@ export class Checkpointer {
   }
 
   /** Frees all that can be: also what only the older checkpoint needs. */
-  async compact(keptFor: KeptFor): Promise<{ checkpointIndex: number; freedBytes: number }> {
+  async compact(keptFor: RetainedFor): Promise<{ checkpointIndex: number; freedBytes: number }> {
     const { checkpoints, journal, store } = this.#options.storage;
     const sizeBefore = journal.bytes + store.describe().pendingRemovalBytes;
     while (this.#running !== null) await this.#running;
@@ -146,7 +155,7 @@ export class Checkpointer {
   async #run(work: () => Promise<void>): Promise<void> {
     this.#running = work()
       .catch((error: unknown) => {
-        this.#options.fault(error);
+        this.#options.emit({ type: "failed", error });
         throw error;
       })
       .finally(() => {
@@ -156,8 +165,8 @@ export class Checkpointer {
   }
 
   async #take(): Promise<void> {
-    const { core, machine, storage, clock, log, measured } = this.#options;
-    const clusterId = this.#options.clusterId();
+    const { core, machine, storage, clock, log, dataDir, instruments } = this.#options;
+    const clusterId = dataDir.identity.clusterId ?? "";
     const begin = clock.monotonic();
     const bytesBefore = this.#bytesSince;
     const index = core.appliedIndex;
@@ -181,7 +190,7 @@ export class Checkpointer {
     core.snapshotCreated(index);
     await this.#release("peers");
     const seconds = (clock.monotonic() - begin) / 1e6;
-    measured(seconds);
+    instruments.checkpointSeconds.observe(seconds);
     log.debug("checkpoint", { index, seconds });
   }
 
@@ -191,15 +200,15 @@ export class Checkpointer {
     return term;
   }
 
-  async #dropPredecessor(keptFor: KeptFor): Promise<void> {
+  async #dropPredecessor(keptFor: RetainedFor): Promise<void> {
     await this.#options.storage.checkpoints.dropPredecessor();
     await this.#release(keptFor);
   }
 
-  async #release(keptFor: KeptFor): Promise<void> {
-    const { core, storage, keep } = this.#options;
+  async #release(keptFor: RetainedFor): Promise<void> {
+    const { core, storage, retention } = this.#options;
     const { journal, checkpoints } = storage;
-    const upTo = keep.bound((checkpoints.journalNeededFrom - 1) as LogIndex, keptFor);
+    const upTo = retention.bound((checkpoints.journalNeededFrom - 1) as LogIndex, keptFor);
     if (upTo < 1) return;
     core.compact(upTo);
     await journal.release(upTo);

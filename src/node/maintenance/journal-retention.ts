@@ -6,18 +6,18 @@ import type { LogIndex } from "../../raft/types.ts";
 import type { Journal } from "../../storage/journal/journal.ts";
 
 /** Whose lag lets the journal be longer than checkpoints need it. */
-export type KeptFor = "peers" | "reachable peers" | "nobody";
+export type RetainedFor = "peers" | "reachable peers" | "nobody";
 
-export type JournalKeepOptions = {
+export type JournalRetentionOptions = {
   readonly core: Pick<Core, "neededFrom">;
   readonly journal: Pick<Journal, "bytesFrom">;
   /** Journal that may stay for the sake of peers, counted from its end. */
   readonly bytesMax: number;
   /** About what would be sent to a peer that lacks everything. */
   readonly snapshotBytes: () => number;
-  /** Bytes that are free on the disk above its reserve. */
-  readonly spareBytes: () => number;
-  readonly isReachable: (peer: NodeId) => boolean;
+  /** `spareBytes` are free on the disk above its reserve. */
+  readonly disk: { readonly spareBytes: number };
+  readonly peers: { isReachable(peer: NodeId): boolean };
   readonly log: Logger;
 };
 
@@ -25,12 +25,12 @@ export type JournalKeepOptions = {
  * How much of a leader's journal stays for peers that lag. One that lags by more than a limit holds
  * nothing: it gets a snapshot, and holds what follows that from then on.
  */
-export class JournalKeep {
-  readonly #options: JournalKeepOptions;
+export class JournalRetention {
+  readonly #options: JournalRetentionOptions;
   /** That no checkpoint needed when `bound` was last asked. */
   keptBytes = 0;
 
-  constructor(options: JournalKeepOptions) {
+  constructor(options: JournalRetentionOptions) {
     this.#options = options;
   }
 
@@ -38,7 +38,7 @@ export class JournalKeep {
    * @param upTo the last entry that no checkpoint needs.
    * @returns the last one that nobody needs.
    */
-  bound(upTo: LogIndex, keptFor: KeptFor): LogIndex {
+  bound(upTo: LogIndex, keptFor: RetainedFor): LogIndex {
     const { core, journal, log } = this.#options;
     const needed = [...core.neededFrom()];
     const lagging = needed.filter(([peer, from]) => from <= upTo && this.#counts(peer, keptFor));
@@ -58,12 +58,12 @@ export class JournalKeep {
   }
 
   #bytesMax(ownBytes: number): number {
-    const { bytesMax, snapshotBytes, spareBytes } = this.#options;
-    return Math.min(bytesMax, snapshotBytes(), ownBytes + spareBytes());
+    const { bytesMax, snapshotBytes, disk } = this.#options;
+    return Math.min(bytesMax, snapshotBytes(), ownBytes + disk.spareBytes);
   }
 
-  #counts(peer: NodeId, keptFor: KeptFor): boolean {
+  #counts(peer: NodeId, keptFor: RetainedFor): boolean {
     if (keptFor === "peers") return true;
-    return keptFor === "reachable peers" && this.#options.isReachable(peer);
+    return keptFor === "reachable peers" && this.#options.peers.isReachable(peer);
   }
 }

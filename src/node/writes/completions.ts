@@ -1,0 +1,168 @@
+import type { Clock } from "../../env/clock.ts";
+import type { CommandResult } from "../../machine/commands.ts";
+import type { Core } from "../../raft/core.ts";
+import type { Entry, LogIndex } from "../../raft/types.ts";
+import type { WriteAck, WriteReject } from "../api.ts";
+import { expire, type Proposal, rejectAll } from "./proposal.ts";
+import type { Waiter } from "./waiters.ts";
+import { Acknowledgements, type WriteConcern } from "./write-concern.ts";
+
+export type CompletionsOptions = {
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly writeConcern: WriteConcern;
+  /** Seconds from the close of an entry to its commit. */
+  readonly commitSeconds: { observe(seconds: number): void };
+};
+
+/**
+ * The proposals that are in the log and not yet applied, by index. Answers their requests when the
+ * write concern is met: after the entry was applied, or with write concern 1 when this disk has it.
+ */
+export class Completions {
+  readonly #core: Core;
+  readonly #clock: Clock;
+  readonly #acknowledgements: Acknowledgements;
+  readonly #answersAppended: boolean;
+  readonly #commitSeconds: CompletionsOptions["commitSeconds"];
+  /** In order of their index. */
+  #inFlight: Proposal[] = [];
+  #bytes = 0;
+  #requests = 0;
+  #appliedTerm = 0;
+
+  constructor({ core, clock, writeConcern, commitSeconds }: CompletionsOptions) {
+    this.#core = core;
+    this.#clock = clock;
+    this.#acknowledgements = new Acknowledgements(core, writeConcern);
+    this.#answersAppended = writeConcern.kind === "appended";
+    this.#commitSeconds = commitSeconds;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.length;
+  }
+
+  /** Bytes of the commands in flight. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Commands in flight. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /** The term of the last entry that was applied. */
+  get appliedTerm(): number {
+    return this.#appliedTerm;
+  }
+
+  /** The proposal is in the log at `index`. */
+  proposed(proposal: Proposal, index: number, term: number): void {
+    proposal.index = index;
+    proposal.term = term;
+    this.#bytes += proposal.bytes;
+    this.#requests += proposal.waiters.length;
+    this.#inFlight.push(proposal);
+  }
+
+  /** The proposal behind a committed entry, if it came from this leader. Each is taken once. */
+  take(entry: Entry): Proposal | null {
+    this.#appliedTerm = entry.term;
+    for (;;) {
+      const proposal = this.#inFlight[0];
+      if (proposal === undefined || proposal.index > entry.index) return null;
+      this.#inFlight.shift();
+      this.#forget(proposal);
+      proposal.committedUs = this.#clock.monotonic();
+      this.#commitSeconds.observe((proposal.committedUs - proposal.closedUs) / 1e6);
+      if (proposal.index === entry.index && proposal.term === entry.term) return proposal;
+      // Another leader's entry took its place, so it will never be applied. Or it lies in a
+      // snapshot of another leader: then its outcome is unknown.
+      rejectAll(proposal, proposal.index === entry.index ? "not_leader" : "commit_timeout");
+    }
+  }
+
+  /** The command at `position` was applied: answers it, as soon as the write concern is met. */
+  settle(proposal: Proposal, position: number, result: CommandResult): void {
+    const waiter = proposal.waiters[position];
+    if (waiter === null || waiter === undefined) return;
+    waiter.leftQueue();
+    const ackedBy = this.#acknowledgements.enough(proposal.index);
+    if (ackedBy >= 0) answer(proposal, waiter, result, ackedBy, proposal.committedUs);
+    else {
+      this.#acknowledgements.hold(proposal.index, waiter, (count) =>
+        answer(proposal, waiter, result, count, this.#clock.monotonic()),
+      );
+    }
+  }
+
+  /** This disk has all up to `index`. With write concern 1 that is an answer. */
+  durable(index: number): void {
+    if (!this.#answersAppended) return;
+    for (const proposal of this.#inFlight) {
+      if (proposal.index > index) return;
+      for (const waiter of proposal.waiters) waiter?.appended(proposal.index);
+    }
+  }
+
+  /** The disk of some voter has more than before, or the voters changed. */
+  acknowledged(): void {
+    this.#acknowledgements.advance();
+  }
+
+  /** How many disks are known to have a proposal by now. */
+  ackedBy({ index, term }: Proposal): number {
+    return index > 0 && this.#core.term === term ? this.#acknowledgements.count(index) : 0;
+  }
+
+  /**
+   * Gives up the proposals that this log no longer holds, and those that a snapshot has overtaken.
+   * Their outcome is unknown. Without this, they would count as waiting until another entry is
+   * applied at their index, and a node that leads again would queue its own proposals behind them.
+   */
+  dropLost(): void {
+    const core = this.#core;
+    const isLost = ({ index, term }: Proposal) =>
+      index <= core.appliedIndex || core.termAt(index as LogIndex) !== term;
+    if (!this.#inFlight.some(isLost)) return;
+    const lost = this.#inFlight.filter(isLost);
+    this.#inFlight = this.#inFlight.filter((proposal) => !isLost(proposal));
+    for (const proposal of lost) this.#reject(proposal, "commit_timeout");
+  }
+
+  /** Ends the waits that began before `beforeUs`. */
+  expire(beforeUs: number): void {
+    for (const proposal of this.#inFlight) expire(proposal, beforeUs);
+    this.#acknowledgements.expire(beforeUs);
+    this.dropLost();
+  }
+
+  /** The node stops: the outcome of everything that is left is unknown. */
+  stop(): void {
+    for (const proposal of this.#inFlight.splice(0)) this.#reject(proposal, "commit_timeout");
+    this.#acknowledgements.reject("commit_timeout");
+  }
+
+  #reject(proposal: Proposal, code: WriteReject): void {
+    this.#forget(proposal);
+    rejectAll(proposal, code);
+  }
+
+  #forget(proposal: Proposal): void {
+    this.#bytes -= proposal.bytes;
+    this.#requests -= proposal.waiters.length;
+  }
+}
+
+function answer(
+  proposal: Proposal,
+  waiter: Waiter,
+  result: CommandResult,
+  ackedBy: number,
+  nowUs: number,
+): void {
+  const ack: WriteAck = { batchId: proposal.index, synced: true, ackedBy };
+  waiter.applied(result, ack, proposal.closedUs, nowUs);
+}

@@ -1,0 +1,90 @@
+import type { Emit } from "../events.ts";
+import type { NodeOptions } from "../options.ts";
+import type { Replica } from "../replica/replica.ts";
+import { Applier } from "./applier.ts";
+import { BrokerWrites } from "./broker-writes.ts";
+import { CommandQueue } from "./command-queue.ts";
+import { Commander } from "./commander.ts";
+import { Completions } from "./completions.ts";
+import { startDeadlines } from "./deadlines.ts";
+import { KvAccess, NO_KV_LIMITS, ReadTime } from "./kv-access.ts";
+import { Producer } from "./producer.ts";
+
+/** The way of a write: from a request into the log, and from the log to the answer. */
+export class Writes {
+  readonly queue: CommandQueue;
+  readonly completions: Completions;
+  readonly applier: Applier;
+  readonly commander: Commander;
+  readonly broker: BrokerWrites;
+  readonly producer: Producer;
+  readonly kv: KvAccess;
+  readonly #limits: NodeOptions["limits"];
+  readonly #stopDeadlines: () => void;
+
+  constructor(options: NodeOptions, replica: Replica, emit: Emit) {
+    const { core, machine, storage, time, linearizer } = replica;
+    const { clock, instruments, writeConcern } = options;
+    this.#limits = options.limits;
+    const { commitSeconds } = instruments;
+    this.completions = new Completions({ core, clock, writeConcern, commitSeconds });
+    const reads = new ReadTime();
+    this.queue = new CommandQueue({
+      core,
+      completions: this.completions,
+      clock: time,
+      machine,
+      reads,
+      disk: replica.disk,
+      queueBytesMax: options.queueBytesMax,
+      queueRequestsMax: options.queueRequestsMax,
+      loop: replica.shard,
+      linearizer,
+    });
+    this.applier = new Applier({
+      ...options,
+      machine,
+      storage,
+      completions: this.completions,
+      emit,
+    });
+    this.commander = new Commander(this.queue, clock);
+    this.broker = new BrokerWrites(machine, this.commander, options.groupsMax);
+    this.kv = new KvAccess({
+      machine,
+      commander: this.commander,
+      clock: time,
+      limits: options.kvLimits ?? NO_KV_LIMITS,
+      reads,
+      linearizer,
+    });
+    this.producer = new Producer({
+      machine,
+      queue: this.queue,
+      clock: time,
+      autoCreateTopics: options.autoCreateTopics,
+      defaultPartitions: options.defaultPartitions,
+      topics: this.broker,
+    });
+    const waits = [this.completions, this.queue];
+    this.#stopDeadlines = startDeadlines(clock, options.commitTimeoutMs, waits);
+  }
+
+  /** This node leads: writes are accepted, and its limits become those of all. */
+  accept(): void {
+    this.queue.setRefusal(null);
+    this.broker.configure(this.#limits);
+  }
+
+  /** This node does not lead. */
+  refuse(refusal: "no_leader" | "not_leader"): void {
+    this.queue.setRefusal(refusal);
+    this.queue.refuseQueued(refusal);
+  }
+
+  stop(): void {
+    this.#stopDeadlines();
+    this.queue.refuseQueued("shutting_down");
+    this.completions.stop();
+  }
+}

@@ -62,6 +62,10 @@ export class AnswerStreams {
     return this.#open.keys();
   }
 
+  get count(): number {
+    return this.#open.size;
+  }
+
   has(request: Request): boolean {
     return this.#open.has(request);
   }

@@ -32,10 +32,15 @@ import { topicEndpoints } from "./routes/topics.ts";
 import { uiEndpoints } from "./routes/ui.ts";
 
 /** What only the socket knows; until there is one, every request counts as local. */
-export type Socket = AnswerSocket & { isLoopback(request: Request): boolean };
+export type Socket = AnswerSocket & {
+  isLoopback(request: Request): boolean;
+  /** Requests that are not answered to their end and whose connection has not ended. */
+  pending(): number;
+};
 /** For an application without a server. */
 export const NO_SOCKET: Socket = {
   isLoopback: () => true,
+  pending: () => Number.POSITIVE_INFINITY,
   allowLong: () => undefined,
   endLong: () => undefined,
   cut: () => undefined,
@@ -102,7 +107,9 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     streams: answers,
     compression,
     bodies: bodyBytes(options),
+    pending: () => socket.pending(),
     allowLong,
+    isLong: (request) => long.size > 0 && long.has(request),
     endLong: (request) => {
       if (long.size > 0 && long.delete(request) && !answers.has(request)) socket.endLong(request);
     },

@@ -80,6 +80,11 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
   app.attach({
     isLoopback: (request) =>
       localOnly || isLoopbackAddress(server.requestIP(request)?.address ?? ""),
+    pending: () => {
+      let pending = server.pendingRequests;
+      for (const { pendingRequests } of retired) pending += pendingRequests;
+      return pending;
+    },
     allowLong: (request) => server.timeout(request, 0),
     endLong: (request) => server.timeout(request, idleTimeoutSeconds),
     cut: (request) => server.timeout(request, CUT_SECONDS),

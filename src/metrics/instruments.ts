@@ -96,6 +96,14 @@ export const COUNTERS = {
     name: "ayder_http_stalled_answers_total",
     help: "Answers that were cut off because their client took nothing for too long",
   },
+  unansweredRequests: {
+    name: "ayder_http_unanswered_requests_total",
+    help: "Requests whose connection ended before their answer was ready",
+  },
+  unansweredWrites: {
+    name: "ayder_http_unanswered_writes_total",
+    help: "Those of them that were writes and are stored, or may be",
+  },
   compressedFromBytes: {
     name: "ayder_http_compression_input_bytes_total",
     help: "Bytes of answers that were compressed, before that",
@@ -241,6 +249,8 @@ export const createInstruments = (): Instruments => ({
   answersRefused: new Cell(),
   bodiesRefused: new Cell(),
   stalledAnswers: new Cell(),
+  unansweredRequests: new Cell(),
+  unansweredWrites: new Cell(),
   compressedFromBytes: new Cell(),
   compressedToBytes: new Cell(),
   connectionsClosed: new Cell(),

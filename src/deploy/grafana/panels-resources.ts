@@ -28,6 +28,17 @@ export const RESOURCES: readonly Panel[] = [
     ],
   },
   {
+    title: "Unanswered requests",
+    about:
+      "Requests per second whose connection ended before their answer was ready: the client left, sent a second request too early, or closed its sending side. Writes among them are stored, or may be.",
+    kind: "lines",
+    unit: "cps",
+    queries: [
+      query("requests", `sum(${rate("ayder_http_unanswered_requests_total{}")})`),
+      query("writes", `sum(${rate("ayder_http_unanswered_writes_total{}")})`),
+    ],
+  },
+  {
     title: "Compression",
     about:
       "Bytes per second of answers that clients asked for in compressed form, before and after compression.",

@@ -16,7 +16,7 @@ export class BunClock implements Clock {
     return () => clearTimeout(timer);
   }
 
-  soon(run: () => void): void {
+  defer(run: () => void): void {
     setImmediate(run);
   }
 }

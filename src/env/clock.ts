@@ -8,5 +8,5 @@ export interface Clock {
   /** Runs `run` once after `delayMs`, unless cancelled by the function that it returns. */
   after(delayMs: number, run: () => void): () => void;
   /** Runs `run` once, after the events that are ready now were handled: how a turn collects. */
-  soon(run: () => void): void;
+  defer(run: () => void): void;
 }

@@ -75,7 +75,7 @@ export type PeerProof = {
 };
 
 /** Who somebody claims to be, and all that is needed to judge it. */
-export type PeerClaim = {
+export type ExpectedPeer = {
   readonly id: NodeId;
   /** Where the configuration says that this node is. */
   readonly host: string;
@@ -100,7 +100,7 @@ export interface PeerSecret {
 export const SECRET_PROOF_BYTES = 32;
 
 /** Why a claim is not believed; short, for logs and counters, without secrets. */
-export type PeerDoubt = string;
+export type PeerRejection = string;
 
 /** Proves this node's name to others and judges theirs. Real: `env/tls-identity.ts`. */
 export interface PeerIdentity {
@@ -109,7 +109,11 @@ export interface PeerIdentity {
   fingerprintOf(certificate: Uint8Array): Uint8Array;
   prove(statement: Uint8Array): PeerProof;
   /** Who dials shows a proof. @returns null if it is who it claims to be. */
-  judgeDialler(claim: PeerClaim, statement: Uint8Array, proof: PeerProof): PeerDoubt | null;
+  judgeDialler(
+    expected: ExpectedPeer,
+    statement: Uint8Array,
+    proof: PeerProof,
+  ): PeerRejection | null;
   /** Who accepts has shown its certificate to TLS. @returns null if it is who was dialled. */
-  judgeAcceptor(claim: PeerClaim, certificate: Uint8Array): PeerDoubt | null;
+  judgeAcceptor(expected: ExpectedPeer, certificate: Uint8Array): PeerRejection | null;
 }

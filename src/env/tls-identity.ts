@@ -2,9 +2,9 @@ import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 
 import { sha256 } from "../lib/digest.ts";
 import type { NetworkTls } from "./bun-network.ts";
 import type { Clock } from "./clock.ts";
-import type { PeerClaim, PeerDoubt, PeerIdentity, PeerProof } from "./network.ts";
-import { doubtChain } from "./tls-chain.ts";
-import { doubtNames } from "./tls-names.ts";
+import type { ExpectedPeer, PeerIdentity, PeerProof, PeerRejection } from "./network.ts";
+import { chainProblem } from "./tls-chain.ts";
+import { nameProblem } from "./tls-names.ts";
 
 /** The operator's certificates cannot be used. Nothing of a key is in the message. */
 export class TlsUnusable extends Error {
@@ -24,7 +24,7 @@ const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 const ANY_USAGE = "2.5.29.37.0";
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
-type Papers = {
+type Credentials = {
   readonly key: KeyObject;
   /** Its own certificate first. */
   readonly chain: readonly X509Certificate[];
@@ -36,13 +36,13 @@ type Papers = {
 export class TlsIdentity implements PeerIdentity {
   readonly #clock: Clock;
   readonly #strictId: boolean;
-  #papers: Papers;
+  #credentials: Credentials;
 
   /** @throws TlsUnusable */
   constructor({ tls, clock, strictId }: TlsIdentityOptions) {
     this.#clock = clock;
     this.#strictId = strictId;
-    this.#papers = readPapers(tls, clock.now());
+    this.#credentials = readCredentials(tls, clock.now());
   }
 
   /**
@@ -51,11 +51,11 @@ export class TlsIdentity implements PeerIdentity {
    * @throws TlsUnusable with the old ones in force.
    */
   renew(tls: NetworkTls): void {
-    this.#papers = readPapers(tls, this.#clock.now());
+    this.#credentials = readCredentials(tls, this.#clock.now());
   }
 
   get fingerprint(): Uint8Array {
-    return this.#papers.fingerprint;
+    return this.#credentials.fingerprint;
   }
 
   fingerprintOf(certificate: Uint8Array): Uint8Array {
@@ -63,38 +63,42 @@ export class TlsIdentity implements PeerIdentity {
   }
 
   prove(statement: Uint8Array): PeerProof {
-    const { key, chain } = this.#papers;
+    const { key, chain } = this.#credentials;
     const signature = sign(digestFor(key), statement, key);
     return { certificates: chain.map((certificate) => certificate.raw), signature };
   }
 
-  judgeDialler(claim: PeerClaim, statement: Uint8Array, proof: PeerProof): PeerDoubt | null {
+  judgeDialler(
+    expected: ExpectedPeer,
+    statement: Uint8Array,
+    proof: PeerProof,
+  ): PeerRejection | null {
     const [leaf, ...intermediates] = proof.certificates.map(parse);
     if (leaf === undefined || leaf === null) return "it showed no certificate";
     const known = intermediates.filter((certificate) => certificate !== null);
     const doubt =
-      doubtUse(leaf) ??
-      doubtChain(leaf, known, this.#papers.authorities, this.#clock.now()) ??
-      this.#judgeNames(leaf, claim);
+      usageProblem(leaf) ??
+      chainProblem(leaf, known, this.#credentials.authorities, this.#clock.now()) ??
+      this.#judgeNames(leaf, expected);
     if (doubt !== null) return doubt;
     return isSignedBy(leaf, statement, proof.signature)
       ? null
       : "it does not have the key of its certificate";
   }
 
-  judgeAcceptor(claim: PeerClaim, certificate: Uint8Array): PeerDoubt | null {
+  judgeAcceptor(expected: ExpectedPeer, certificate: Uint8Array): PeerRejection | null {
     const leaf = parse(certificate);
     if (leaf === null) return "its certificate cannot be read";
     // TLS has verified chain and dates, with intermediate certificates that are not seen here.
-    return doubtUse(leaf) ?? this.#judgeNames(leaf, claim);
+    return usageProblem(leaf) ?? this.#judgeNames(leaf, expected);
   }
 
-  #judgeNames(leaf: X509Certificate, claim: PeerClaim): PeerDoubt | null {
-    return this.#strictId ? doubtNames(leaf, claim) : null;
+  #judgeNames(leaf: X509Certificate, expected: ExpectedPeer): PeerRejection | null {
+    return this.#strictId ? nameProblem(leaf, expected) : null;
   }
 }
 
-function readPapers(tls: NetworkTls, nowMs: number): Papers {
+function readCredentials(tls: NetworkTls, nowMs: number): Credentials {
   const authorities = readCertificates(tls.ca, "RF_HA_TLS_CA");
   const chain = readCertificates(tls.cert, "RF_HA_TLS_CERT");
   const key = readKey(tls.key);
@@ -105,13 +109,13 @@ function readPapers(tls: NetworkTls, nowMs: number): Papers {
   if (!authorities.some((authority) => authority.ca)) {
     throw new TlsUnusable("RF_HA_TLS_CA has no certificate of an authority (CA:TRUE)");
   }
-  const doubt = doubtUse(own) ?? doubtChain(own, chain.slice(1), authorities, nowMs);
+  const doubt = usageProblem(own) ?? chainProblem(own, chain.slice(1), authorities, nowMs);
   if (doubt !== null) throw new TlsUnusable(`RF_HA_TLS_CERT: no peer would take it: ${doubt}`);
   return { key, chain, authorities, fingerprint: sha256(own.raw) };
 }
 
 /** A node is both: it dials, and is dialled. */
-function doubtUse(leaf: X509Certificate): PeerDoubt | null {
+function usageProblem(leaf: X509Certificate): PeerRejection | null {
   if (leaf.ca) return "its certificate is an authority's";
   const allowed = leaf.keyUsage as readonly string[] | undefined;
   // Absent: for any use.

@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import type { PeerClaim } from "./network.ts";
+import type { ExpectedPeer } from "./network.ts";
 
 /**
  * Whether a certificate is for the node that somebody claims to be.
@@ -12,13 +12,13 @@ import type { PeerClaim } from "./network.ts";
  *
  * @returns null if it is, otherwise why not.
  */
-export function doubtNames(certificate: X509Certificate, claim: PeerClaim): string | null {
+export function nameProblem(certificate: X509Certificate, expected: ExpectedPeer): string | null {
   const names = new Set(namesOf(certificate));
-  if (names.has(fold(claim.id))) return null;
-  if (claim.others.some((other) => names.has(fold(other)))) {
+  if (names.has(fold(expected.id))) return null;
+  if (expected.others.some((other) => names.has(fold(other)))) {
     return "its certificate is another member's";
   }
-  if (coversHost(certificate, claim.host)) return null;
+  if (coversHost(certificate, expected.host)) return null;
   return "its certificate has neither its id nor its host";
 }
 

@@ -40,7 +40,7 @@ import {
 } from "./command-format.ts";
 import type { Command } from "./commands.ts";
 import type { PutMember } from "./members.ts";
-import type { Checksum } from "./tally.ts";
+import type { Checksum } from "./state-checksum.ts";
 import type { PutView, SaveView } from "./views.ts";
 
 /** Records as `BatchBuilder` hands them out. */

@@ -10,7 +10,7 @@ import type { Trim, TrimResult } from "../broker/commands/trim.ts";
 import type { KvDelete, KvDeleteResult } from "../kv/commands/delete.ts";
 import type { KvPut, KvPutResult } from "../kv/commands/put.ts";
 import type { PutMember, PutMemberResult, RemoveMember, RemoveMemberResult } from "./members.ts";
-import type { Checksum, ChecksumResult } from "./tally.ts";
+import type { Checksum, ChecksumResult } from "./state-checksum.ts";
 import type {
   DeleteView,
   DeleteViewResult,

@@ -27,7 +27,7 @@ import {
 import { MachineSnapshot } from "./snapshot.ts";
 import { SnapshotRestorer } from "./snapshot-restorer.ts";
 import { emptyState, type MachineState } from "./state.ts";
-import type { ChecksumEffects } from "./tally.ts";
+import type { ChecksumEffects } from "./state-checksum.ts";
 import { applyDeleteView, applyPutView, applySaveView, type ViewsState } from "./views.ts";
 
 /** What the caller has to do, in order, while an entry is applied. */

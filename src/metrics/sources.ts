@@ -1,21 +1,21 @@
-import type { Soon } from "../lib/soon.ts";
+import type { MaybePromise } from "../lib/maybe-promise.ts";
 import type { Instruments } from "./instruments.ts";
 
 /** What is sampled only when somebody scrapes: functions that whoever knows the answer hands in. */
 export type MetricSources = {
   /** The largest partitions, and the sum of all others: see `cardinality.ts`. */
-  partitions(): Soon<readonly PartitionSample[]>;
+  partitions(): MaybePromise<readonly PartitionSample[]>;
   /** Groups and partitions with a committed offset that lag most, and the sum of all others. */
-  groups(): Soon<readonly GroupSample[]>;
+  groups(): MaybePromise<readonly GroupSample[]>;
   /** Every view of this node; their number is bounded. */
-  views(): Soon<readonly ViewSample[]>;
+  views(): MaybePromise<readonly ViewSample[]>;
   process(): ProcessSample;
   /** Open descriptors of the process and their limit; null where the system does not tell. */
   openFiles(): { readonly open: number; readonly max: number } | null;
   build(): BuildSample;
-  ha(): Soon<HaSample>;
+  ha(): MaybePromise<HaSample>;
   /** What other threads of the process have counted; it is added to what this one has. */
-  threads(): Soon<readonly ThreadSample[]>;
+  threads(): MaybePromise<readonly ThreadSample[]>;
 };
 
 export type ThreadSample = {

@@ -1,4 +1,4 @@
-import type { Soon } from "../lib/soon.ts";
+import type { MaybePromise } from "../lib/maybe-promise.ts";
 import type {
   GroupSample,
   HaSample,
@@ -17,15 +17,15 @@ export type { JoinApiRequest, StreamApi, StreamRequest } from "./stream-api.ts";
  * are safe integers. A rejection is data; a promise rejects only when the node itself failed.
  */
 export interface NodeApi {
-  health(): Soon<NodeHealth>;
+  health(): MaybePromise<NodeHealth>;
   /** That of the last `health`, at once: it is at least as new as the last outcome of a call. */
   leaderUrl(): string | null;
 
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>>;
   deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">>;
-  listTopics(): Soon<readonly TopicSummary[]>;
+  listTopics(): MaybePromise<readonly TopicSummary[]>;
   /** As far as this node knows. */
-  describeTopic(topic: string): Soon<Result<TopicDescription, "topic_not_found">>;
+  describeTopic(topic: string): MaybePromise<Result<TopicDescription, "topic_not_found">>;
   /** @returns null once this node knows all that was committed: what it does not find is not there. */
   doubt(): Promise<Rejected<"no_leader" | "no_quorum"> | null>;
 
@@ -44,28 +44,28 @@ export interface NodeApi {
   waitForRecords(wait: RecordWait): Promise<void>;
   commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>>;
   /** What all groups have committed, as far as this node knows. */
-  listGroups(): Soon<readonly GroupPosition[]>;
+  listGroups(): MaybePromise<readonly GroupPosition[]>;
   /** Forgets what the group has committed in all topics. */
   deleteGroup(group: string): Promise<Result<{ offsets: number }, DeleteGroupReject>>;
-  groupsOf(topic: string): Soon<Result<{ groups: readonly GroupLag[] }, "topic_not_found">>;
+  groupsOf(topic: string): MaybePromise<Result<{ groups: readonly GroupLag[] }, "topic_not_found">>;
 
   deleteBefore(
     request: PartitionRef & { beforeOffset: number },
   ): Promise<Result<Deleted, DeleteBeforeReject>>;
   setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>>;
-  listRetention(): Soon<readonly RetentionPolicy[]>;
+  listRetention(): MaybePromise<readonly RetentionPolicy[]>;
 
   /** @param done as that of `produce`. */
   kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void;
   /** @returns a promise also if the leader has to confirm the read. */
-  kvGet(request: KvGetRequest): Soon<KvGetOutcome>;
+  kvGet(request: KvGetRequest): MaybePromise<KvGetOutcome>;
   kvDelete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>>;
   kvList(request: KvListRequest): Promise<KvPage>;
   /** Those that hold a key, by name. */
-  kvNamespaces(): Soon<readonly KvNamespaceSummary[]>;
+  kvNamespaces(): MaybePromise<readonly KvNamespaceSummary[]>;
 
   /** Last fsynced log index. */
-  lastSyncedIndex(): Soon<number>;
+  lastSyncedIndex(): MaybePromise<number>;
   /** Takes a checkpoint now and lets go of what it makes unnecessary. */
   compact(): Promise<{ checkpointIndex: number; freedBytes: number }>;
   /** Takes a checkpoint that has everything acknowledged before the call, to be carried away. */
@@ -74,24 +74,24 @@ export interface NodeApi {
 
 /** Who belongs to the cluster and who leads it. */
 export interface ClusterApi {
-  membership(): Soon<Membership>;
+  membership(): MaybePromise<Membership>;
   addMember(request: AddMemberRequest): Promise<Result<object, MemberReject>>;
   promoteMember(nodeId: string): Promise<Result<object, MemberReject>>;
   removeMember(nodeId: string): Promise<Result<object, MemberReject>>;
   /** @param nodeId null: whoever is fit. */
-  transferLeadership(nodeId: string | null): Soon<Result<{ target: string }, MemberReject>>;
+  transferLeadership(nodeId: string | null): MaybePromise<Result<{ target: string }, MemberReject>>;
 }
 
 /** What a scrape asks for besides the above. */
 export interface SampleApi {
-  ha(): Soon<HaSample>;
+  ha(): MaybePromise<HaSample>;
   /** The largest, and the sum of all others. */
-  partitionSizes(): Soon<readonly PartitionSample[]>;
+  partitionSizes(): MaybePromise<readonly PartitionSample[]>;
   /** Those that lag most, and the sum of all others. */
-  groupLags(): Soon<readonly GroupSample[]>;
-  viewLags(): Soon<readonly ViewSample[]>;
+  groupLags(): MaybePromise<readonly GroupSample[]>;
+  viewLags(): MaybePromise<readonly ViewSample[]>;
   /** Of all threads but the asking one. */
-  threads(): Soon<readonly ThreadSample[]>;
+  threads(): MaybePromise<readonly ThreadSample[]>;
 }
 
 export type Result<T, Code extends RejectCode> = ({ readonly ok: true } & T) | Rejected<Code>;

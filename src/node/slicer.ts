@@ -62,7 +62,7 @@ export class Slicer {
     if (this.#scheduled) return;
     this.#scheduled = true;
     if (this.#clock.monotonic() < this.#busyUntilUs) this.#rest();
-    else this.#clock.soon(() => this.#look());
+    else this.#clock.defer(() => this.#look());
   }
 
   #rest(): void {

@@ -1,4 +1,4 @@
-import type { Soon } from "../lib/soon.ts";
+import type { MaybePromise } from "../lib/maybe-promise.ts";
 import type { JoinRules } from "../stream/join-rules.ts";
 import type { Result, WriteReject } from "./api.ts";
 
@@ -12,9 +12,9 @@ export interface StreamApi {
   /** Gives the view a moment to catch up with the records that are there now. */
   getView(name: string, signal: AbortSignal): Promise<Result<JsonAnswer, GetViewReject>>;
   /** Of this node; what the lag says is how far this node is. */
-  listViews(): Soon<readonly ViewSummary[]>;
+  listViews(): MaybePromise<readonly ViewSummary[]>;
   /** The topic that a view reads; null if there is no such view. */
-  topicOfView(name: string): Soon<string | null>;
+  topicOfView(name: string): MaybePromise<string | null>;
 }
 
 export type StreamRequest = {

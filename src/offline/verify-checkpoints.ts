@@ -135,7 +135,7 @@ function compareWithJournal(
   journal: VerifiedJournal,
   findings: Findings,
 ): void {
-  if (journal === null || name.state === "install" || journal.claim !== null) return;
+  if (journal === null || name.state === "install" || journal.marker !== null) return;
   const { index } = journal;
   if (index.termAt(name.index as LogIndex) === meta.term) return;
   findings.damage(

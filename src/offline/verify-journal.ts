@@ -10,10 +10,10 @@ import { entryTypeOf, frameBytes, KIND_ENTRY } from "../storage/journal/frame.ts
 import { recoverJournal } from "../storage/journal/recovery.ts";
 import { type Opened, SEGMENT_HEADER_BYTES } from "../storage/journal/segment.ts";
 import {
-  claimPath,
-  encodeClaim,
-  type JournalClaim,
-  readClaim,
+  encodeMarker,
+  type LogMarker,
+  markerPath,
+  readMarker,
 } from "../storage/journal/truncated-log.ts";
 import { type WalkedFrame, walkFrames } from "../storage/journal/walk.ts";
 import { endOfDirt } from "../storage/journal/zeros.ts";
@@ -41,7 +41,7 @@ export type JournalScope = {
 /** Null: it cannot be read to its end. */
 export type VerifiedJournal = {
   readonly index: JournalIndex;
-  readonly claim: JournalClaim | null;
+  readonly marker: LogMarker | null;
 } | null;
 
 /** Recovery itself says what is a torn end and what is damage; then every entry is looked into. */
@@ -67,9 +67,9 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
       const problem = `${torn.bytes} bytes of an append that was never answered`;
       findings.note(torn, problem, "the next start cuts them");
     }
-    const claim = await readClaim(disk, directory, identity);
-    if (claim !== null) await verifyClaim(claim, scope);
-    verified = { index, claim };
+    const marker = await readMarker(disk, directory, identity);
+    if (marker !== null) await verifyMarker(marker, scope);
+    verified = { index, marker };
   } catch (error) {
     if (error instanceof JournalUnsupported) {
       findings.damage({ file: directory }, error.message, "use what wrote it");
@@ -95,14 +95,14 @@ async function segmentsOf({ findings, ...scope }: JournalScope): Promise<Opened[
   }
 }
 
-async function verifyClaim(claim: JournalClaim, scope: JournalScope): Promise<void> {
+async function verifyMarker(marker: LogMarker, scope: JournalScope): Promise<void> {
   const { disk, directory, identity, findings } = scope;
-  const file = claimPath(directory);
+  const file = markerPath(directory);
   const bytes = (await disk.readWhole(file)) ?? new Uint8Array(0);
   findings.checked(bytes.length);
-  const problem = `this node stands for no election before it has entry ${claim.index} again`;
+  const problem = `this node stands for no election before it has entry ${marker.index} again`;
   findings.note({ file }, problem, "its peers bring back what its journal has lost");
-  if (sameBytes(bytes, encodeClaim(claim, identity))) return;
+  if (sameBytes(bytes, encodeMarker(marker, identity))) return;
   const copy = "one of the two copies is not whole; the other one counts";
   findings.note({ file }, copy, "look at the health of this disk");
 }

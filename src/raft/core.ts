@@ -5,7 +5,6 @@
  */
 import { assert } from "../lib/assert.ts";
 import { stepOwnVoteDurable } from "./candidate.ts";
-import { maybeReleaseClaim } from "./claim.ts";
 import { drain, hasOutput } from "./drain.ts";
 import { isPromotable, maybeCampaign } from "./election.ts";
 import { EntryLog } from "./entry-log.ts";
@@ -39,12 +38,13 @@ import {
 } from "./state.ts";
 import { type Status, statusOf } from "./status.ts";
 import { stepMessage } from "./step.ts";
+import { maybeRemoveMarker } from "./truncated-log.ts";
 import {
   type Configuration,
   type Entry,
   type HardState,
   INDEX_0,
-  type LogClaim,
+  type LogEnd,
   type LogIndex,
   type MembershipChange,
   type Message,
@@ -139,7 +139,7 @@ export type InitialState = {
    *
    * @default null
    */
-  readonly claim?: LogClaim | null;
+  readonly marker?: LogEnd | null;
   /** The index that the machine has applied. @default the snapshot's index */
   readonly applied?: LogIndex;
 };
@@ -163,7 +163,7 @@ export type Core = {
    * Set while this disk has fewer entries than it has acknowledged. Such a member neither campaigns
    * nor leads.
    */
-  readonly claim: LogClaim | null;
+  readonly marker: LogEnd | null;
   /** The checkpoint that is offered to peers, with the membership as of its index. */
   readonly snapshot: SnapshotMeta;
   /** Tells whether `drain` would return any output. */
@@ -304,8 +304,8 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
     get configuration() {
       return raft.configuration;
     },
-    get claim() {
-      return raft.claim;
+    get marker() {
+      return raft.marker;
     },
     get snapshot() {
       return raft.snapshot;
@@ -398,8 +398,8 @@ function newRaft(settings: Settings, initial: InitialState): Raft {
   assert(broken === null, `the initial configuration is not valid: ${broken}`);
   const log = newLog(initial, start);
   const hard = initial.hardState ?? { term: start.term, vote: null, commit: start.index };
-  const claimed = initial.claim ?? null;
-  const claim = claimed && { ...claimed, commit: hard.commit, verified: INDEX_0 };
+  const restored = initial.marker ?? null;
+  const marker = restored && { ...restored, commit: hard.commit, verified: INDEX_0 };
   const atSnapshot = initial.snapshot?.configuration ?? configuration;
   const brokenThen = checkConfiguration(atSnapshot);
   assert(brokenThen === null, `the snapshot's configuration is not valid: ${brokenThen}`);
@@ -407,12 +407,12 @@ function newRaft(settings: Settings, initial: InitialState): Raft {
     settings,
     id: settings.id,
     log,
-    writes: new WriteQueue({ ...hard, commit: maxIndex(log.commit, claim?.commit ?? INDEX_0) }),
+    writes: new WriteQueue({ ...hard, commit: maxIndex(log.commit, marker?.commit ?? INDEX_0) }),
     out: newOutbox(),
     term: hard.term,
     vote: hard.vote,
     role: newFollower(null),
-    claim,
+    marker,
     configuration,
     configurationHistory: [
       { index: start.index, configuration: atSnapshot },
@@ -446,7 +446,7 @@ function newLog(initial: InitialState, start: { index: LogIndex; term: Term }): 
   const applied = initial.applied ?? start.index;
   assert(applied >= log.evictedIndex && applied <= log.lastIndex, "applied is within the log");
   // Applied entries are committed, even if the commit index on disk is lower.
-  const known = (initial.claim ?? null) === null ? initial.hardState?.commit : undefined;
+  const known = (initial.marker ?? null) === null ? initial.hardState?.commit : undefined;
   log.commitTo(known ?? start.index);
   log.commitTo(applied);
   log.applying = applied;
@@ -479,7 +479,7 @@ function persisted(raft: Raft, token: number): void {
   const { log, writes } = raft;
   const before = log.durable;
   writes.complete(token, log);
-  maybeReleaseClaim(raft);
+  maybeRemoveMarker(raft);
   const { role } = raft;
   if (role.name === "leader") {
     if (log.durable > before) stepOwnDurable(raft, role);

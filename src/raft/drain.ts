@@ -1,8 +1,9 @@
 /** Builds one output from everything that happened since the last one. */
-import { commitToKeep, maybeReleaseClaim } from "./claim.ts";
+
 import { after, before, maxIndex, minIndex } from "./indexes.ts";
 import { broadcastHeartbeat, flushCommitNotices, payloadBytes } from "./replication.ts";
 import { leaderOf, newOutbox, type Outbox, type Raft } from "./state.ts";
+import { commitToKeep, maybeRemoveMarker } from "./truncated-log.ts";
 import type { Entry, HardState, LogIndex, Output, Persist } from "./types.ts";
 
 const NOTHING: readonly never[] = [];
@@ -21,7 +22,7 @@ const EMPTY_OUTPUT: Output = {
 };
 
 export function drain(raft: Raft): Output {
-  maybeReleaseClaim(raft);
+  maybeRemoveMarker(raft);
   flushLeader(raft);
   const { out } = raft;
   const persist = takePersist(raft);

@@ -16,10 +16,10 @@ export type CampaignKind = "pre" | "real" | "transfer";
  * be installing a snapshot, whose membership may differ.
  */
 export function isPromotable(raft: Raft): boolean {
-  const { configuration, id, log, claim } = raft;
+  const { configuration, id, log, marker } = raft;
   // A campaign needs a next term, and its first entry needs a next index.
   if (raft.term >= NUMBER_MAX || log.lastIndex >= NUMBER_MAX) return false;
-  return isVoter(configuration, id) && log.pendingSnapshot === null && claim === null;
+  return isVoter(configuration, id) && log.pendingSnapshot === null && marker === null;
 }
 
 /**

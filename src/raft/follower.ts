@@ -3,7 +3,6 @@
  */
 
 import { assert } from "../lib/assert.ts";
-import { reportLoss, verified } from "./claim.ts";
 import { maybeCampaign } from "./election.ts";
 import { after, minIndex } from "./indexes.ts";
 import { isExact } from "./number-bounds.ts";
@@ -15,6 +14,7 @@ import {
   type Raft,
   send,
 } from "./state.ts";
+import { reportLoss, verified } from "./truncated-log.ts";
 import type {
   AppendRequest,
   Heartbeat,
@@ -59,7 +59,7 @@ export function obeyLeader(raft: Raft, message: AppendRequest | Heartbeat | Snap
       return;
     case "heartbeat":
       // The leader still counts entries that this disk lost.
-      if (raft.claim === null) raft.log.commitTo(message.commit);
+      if (raft.marker === null) raft.log.commitTo(message.commit);
       else reportLoss(raft, message.from);
       send(raft, {
         type: "heartbeat_response",
@@ -161,7 +161,7 @@ function reject(raft: Raft, message: AppendRequest): void {
     rejected: message.prevIndex,
     hintIndex: hint.index,
     hintTerm: hint.term,
-    lost: raft.claim !== null,
+    lost: raft.marker !== null,
   });
 }
 

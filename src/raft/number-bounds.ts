@@ -64,13 +64,13 @@ export function assertExactPosition({ index, term }: Pick<SnapshotMeta, "index" 
 
 /** @throws AssertionError if a number of the initial state is not exact. */
 export function assertExactStart(initial: InitialState): void {
-  const { hardState, snapshot, evicted, entries, claim, applied } = initial;
+  const { hardState, snapshot, evicted, entries, marker, applied } = initial;
   if (hardState) {
     assertExact("the term of the hard state", hardState.term);
     assertExact("the commit index of the hard state", hardState.commit);
   }
   if (snapshot !== undefined) assertExactPosition(snapshot);
-  if (claim) assertExactPosition(claim);
+  if (marker) assertExactPosition(marker);
   if (applied !== undefined) assertExact("the applied index", applied);
   if (evicted?.after !== undefined) assertExactPosition(evicted.after);
   if (evicted !== undefined) assertExact("an index", evicted.through);

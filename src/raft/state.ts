@@ -1,9 +1,9 @@
 /** The state of one member by role, and the state changes that all roles share. */
 import { assert } from "../lib/assert.ts";
-import type { Claim } from "./claim.ts";
 import type { EntryLog } from "./entry-log.ts";
 import type { Progress } from "./progress.ts";
 import { ForwardedReads, type ReadQueue } from "./read-index.ts";
+import type { TruncatedLogMarker } from "./truncated-log.ts";
 import type {
   Configuration,
   Entry,
@@ -95,7 +95,7 @@ export type Raft = {
   vote: NodeId | null;
   role: Role;
   /** Set while this disk has fewer entries than it has acknowledged. */
-  claim: Claim | null;
+  marker: TruncatedLogMarker | null;
   /**
    * The membership in force: that of the last applied change, or of the snapshot that is being
    * installed.

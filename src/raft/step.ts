@@ -1,11 +1,11 @@
 /** Handles a message from a peer: first its term, then votes, then the role. */
 import { stepCandidate } from "./candidate.ts";
-import { isAtOrAfterClaim } from "./claim.ts";
 import { commitHint, learnCommit } from "./election.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
 import { hasExactNumbers } from "./number-bounds.ts";
 import { becomeFollower, leaderOf, type Raft, send } from "./state.ts";
+import { isAtOrAfterMarker } from "./truncated-log.ts";
 import type { Message, VoteRequest, VoteResponse } from "./types.ts";
 
 /**
@@ -137,7 +137,7 @@ function stepVoteRequest(raft: Raft, message: VoteRequest): void {
     (isPre && message.term > raft.term);
   const { lastIndex, lastTerm } = message;
   const isComplete =
-    raft.log.isUpToDate(lastIndex, lastTerm) && isAtOrAfterClaim(raft, lastIndex, lastTerm);
+    raft.log.isUpToDate(lastIndex, lastTerm) && isAtOrAfterMarker(raft, lastIndex, lastTerm);
   const granted = mayVote && isComplete;
   if (granted && !isPre) {
     raft.electionElapsed = 0;

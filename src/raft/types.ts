@@ -30,7 +30,7 @@ export type HardState = {
 };
 
 /** The last entry that a log is known to have had before it was cut for damage. */
-export type LogClaim = { readonly index: LogIndex; readonly term: Term };
+export type LogEnd = { readonly index: LogIndex; readonly term: Term };
 
 /**
  * The members. All lists are sorted and without duplicates. `votersOutgoing` is empty unless joint.

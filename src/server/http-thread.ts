@@ -38,7 +38,7 @@ function start(config: Config): void {
   const log = processLog(config.logLevel, instruments.logLinesLost);
   port = new WorkerPort({
     post: (message, transfer) => say({ kind: "port", message }, transfer),
-    soon: setImmediate,
+    defer: setImmediate,
     queueBytesMax: config.queueBytesMax,
     queueRequestsMax: config.queueRequestsMax,
   });

@@ -45,7 +45,7 @@ export function newMeasureState(): MeasureState {
 }
 
 /** What the measures of a table count and keep together. */
-export type MeasureTally = {
+export type MeasureTotals = {
   /** Numbers that no measure can take: JSON's `1e400`. */
   outOfRange: number;
   bytes: number;
@@ -55,7 +55,7 @@ export function addToMeasure(
   state: MeasureState,
   measure: Measure,
   record: Value,
-  tally: MeasureTally,
+  totals: MeasureTotals,
 ): void {
   const value = measure.field === null ? true : valueAt(record, measure.field);
   if (measure.op === "count") {
@@ -64,11 +64,11 @@ export function addToMeasure(
   }
   // What is not a number is no part of a sum: text, null, a missing field.
   if (!isNumeric(value)) {
-    if (typeof value === "number") tally.outOfRange++;
+    if (typeof value === "number") totals.outOfRange++;
     return;
   }
   state.count++;
-  if (isLarge(value)) growTo(state, memoryOf(value), tally);
+  if (isLarge(value)) growTo(state, memoryOf(value), totals);
   if (measure.op === "min") lower(state, value);
   else if (measure.op === "max") raise(state, value);
   else addToSum(state, value);
@@ -82,9 +82,9 @@ export function isLarge(value: Value | undefined): boolean {
 }
 
 /** A sum is hardly longer than the largest number in it. */
-function growTo(state: MeasureState, bytes: number, tally: MeasureTally): void {
+function growTo(state: MeasureState, bytes: number, totals: MeasureTotals): void {
   if (bytes <= state.largeBytes) return;
-  tally.bytes += bytes - state.largeBytes;
+  totals.bytes += bytes - state.largeBytes;
   state.largeBytes = bytes;
 }
 

@@ -5,7 +5,7 @@ import {
   type Measure,
   type MeasureOp,
   type MeasureState,
-  type MeasureTally,
+  type MeasureTotals,
   measureResult,
   newMeasureState,
 } from "./aggregate.ts";
@@ -53,7 +53,7 @@ export class GroupTable {
   readonly #aggregation: Aggregation;
   readonly #windows: GroupWindows;
   readonly #isSaved: boolean;
-  readonly #tally: MeasureTally = { outOfRange: 0, bytes: 0 };
+  readonly #totals: MeasureTotals = { outOfRange: 0, bytes: 0 };
   /** Records without a time in the field that the window asks for: they are in no group. */
   untimed = 0;
 
@@ -84,11 +84,11 @@ export class GroupTable {
 
   /** Values beyond the range of doubles, which no measure took. */
   get outOfRange(): number {
-    return this.#tally.outOfRange;
+    return this.#totals.outOfRange;
   }
 
   set outOfRange(count: number) {
-    this.#tally.outOfRange = count;
+    this.#totals.outOfRange = count;
   }
 
   *groups(): Generator<Group> {
@@ -136,18 +136,18 @@ export class GroupTable {
 
   #measure(group: Group, record: Value): void {
     const { measures } = this.#aggregation;
-    const tally = this.#tally;
+    const totals = this.#totals;
     for (let i = 0; i < measures.length; i++) {
       const measure = measures[i];
       const state = group.measures[i];
       if (measure !== undefined && state !== undefined) {
-        addToMeasure(state, measure, record, tally);
+        addToMeasure(state, measure, record, totals);
       }
     }
-    if (tally.bytes === 0) return;
+    if (totals.bytes === 0) return;
     const window = this.#windows.get(group.windowStartMs);
-    if (window !== undefined) this.#windows.grow(window, tally.bytes * 2, tally.bytes * 2);
-    tally.bytes = 0;
+    if (window !== undefined) this.#windows.grow(window, totals.bytes * 2, totals.bytes * 2);
+    totals.bytes = 0;
     this.#windows.evict();
   }
 

@@ -19,9 +19,9 @@ const SIGNATURE_BYTES_MAX = 2048;
 const DOMAIN = "ayder peer link v1";
 
 /** The membership version and the address that a node announces in a handshake. */
-export type Standing = {
+export type MembershipInfo = {
   /** The log index as of which this node knows the membership. */
-  readonly asOf: number;
+  readonly membershipVersion: number;
   /** The node's address as a member; null if it does not know a membership that contains it. */
   readonly address: { readonly host: string; readonly port: number } | null;
 };
@@ -36,7 +36,7 @@ export type Hello = {
   /** Null if the cluster id is not known yet. */
   readonly clusterId: string | null;
   readonly incarnation: string;
-  readonly standing: Standing;
+  readonly membershipInfo: MembershipInfo;
   /** The nonce of the challenge. */
   readonly acceptorNonce: Uint8Array;
   readonly diallerNonce: Uint8Array;
@@ -49,7 +49,7 @@ export type Welcome = {
   readonly from: NodeId;
   readonly clusterId: string | null;
   readonly incarnation: string;
-  readonly standing: Standing;
+  readonly membershipInfo: MembershipInfo;
   /** The nonce of the hello. */
   readonly diallerNonce: Uint8Array;
   /** Proof of the shared secret over `encodeAnswer`, if the hello had one. */
@@ -85,7 +85,7 @@ export function writeHello(writer: ByteWriter, hello: Hello): void {
   writer.text(hello.to);
   writeCluster(writer, hello.clusterId);
   writer.text(hello.incarnation);
-  writeStanding(writer, hello.standing);
+  writeMembershipInfo(writer, hello.membershipInfo);
   writer.raw(hello.acceptorNonce);
   writer.raw(hello.diallerNonce);
   const certificates = hello.proof?.certificates ?? [];
@@ -103,7 +103,7 @@ export function readHello(reader: ByteReader): Hello {
     to: readName(reader, NAME_BYTES_MAX) as NodeId,
     clusterId: readCluster(reader),
     incarnation: readName(reader, NAME_BYTES_MAX),
-    standing: readStanding(reader),
+    membershipInfo: readMembershipInfo(reader),
     acceptorNonce: reader.raw(NONCE_BYTES).slice(),
     diallerNonce: reader.raw(NONCE_BYTES).slice(),
     proof: readProof(reader),
@@ -133,7 +133,7 @@ function writeAnswer(writer: ByteWriter, welcome: Omit<Welcome, "secretProof">):
   writer.text(welcome.from);
   writeCluster(writer, welcome.clusterId);
   writer.text(welcome.incarnation);
-  writeStanding(writer, welcome.standing);
+  writeMembershipInfo(writer, welcome.membershipInfo);
   writer.raw(welcome.diallerNonce);
 }
 
@@ -143,7 +143,7 @@ export function readWelcome(reader: ByteReader, withSecret = false): Welcome {
     from: readName(reader, NAME_BYTES_MAX) as NodeId,
     clusterId: readCluster(reader),
     incarnation: readName(reader, NAME_BYTES_MAX),
-    standing: readStanding(reader),
+    membershipInfo: readMembershipInfo(reader),
     diallerNonce: reader.raw(NONCE_BYTES).slice(),
     ...(withSecret ? { secretProof: readSecretProof(reader) } : {}),
   };
@@ -180,7 +180,7 @@ export function encodeStatement(
   writer.text(hello.to);
   writeCluster(writer, hello.clusterId);
   writer.text(hello.incarnation);
-  writeStanding(writer, hello.standing);
+  writeMembershipInfo(writer, hello.membershipInfo);
   writer.raw(hello.acceptorNonce);
   writer.raw(hello.diallerNonce);
   writer.blob(fingerprint);
@@ -208,20 +208,23 @@ export function sessionOf(statement: Uint8Array): Session {
   return { low: view.getUint32(0, true) || 1, high: view.getUint32(4, true) };
 }
 
-function writeStanding(writer: ByteWriter, { asOf, address }: Standing): void {
-  writer.u64(asOf);
+function writeMembershipInfo(
+  writer: ByteWriter,
+  { membershipVersion, address }: MembershipInfo,
+): void {
+  writer.u64(membershipVersion);
   writer.text(address?.host ?? "");
   writer.u32(address?.port ?? 0);
 }
 
-function readStanding(reader: ByteReader): Standing {
-  const asOf = reader.u64();
+function readMembershipInfo(reader: ByteReader): MembershipInfo {
+  const membershipVersion = reader.u64();
   const before = reader.position;
   const host = reader.text();
   if (reader.position - before > NAME_BYTES_MAX + 2) throw new DecodeError("a host is too long");
   const port = reader.u32();
   if (port > PORT_MAX) throw new DecodeError("there is no such port");
-  return { asOf, address: host === "" ? null : { host, port } };
+  return { membershipVersion, address: host === "" ? null : { host, port } };
 }
 
 function writeCluster(writer: ByteWriter, clusterId: string | null): void {

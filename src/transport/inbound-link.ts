@@ -124,7 +124,7 @@ export class InboundLink {
       return;
     }
     const proven = this.#shared.isProven(hello.secretProof !== undefined);
-    const peer = this.#shared.peers.get(hello.from) ?? this.#shared.newcomer(hello, proven);
+    const peer = this.#shared.peers.get(hello.from) ?? this.#shared.unverifiedPeer(hello, proven);
     const refusal = this.#judge(hello, peer) ?? this.#judgeProof(hello, peer, statement);
     if (refusal !== null || peer === undefined) {
       this.#refuse(refusal ?? "unknown_peer", hello);
@@ -135,11 +135,11 @@ export class InboundLink {
       this.#refuse("old_incarnation", hello);
       return;
     }
-    events.newcomer(peer);
+    events.unverifiedPeer(peer);
     const { id: from, incarnation, clusterId } = local;
     const { diallerNonce } = hello;
-    const standing = this.#shared.standing();
-    const words = { from, clusterId, incarnation, standing, diallerNonce };
+    const membershipInfo = this.#shared.membershipInfo();
+    const words = { from, clusterId, incarnation, membershipInfo, diallerNonce };
     const { secret } = this.#shared;
     const secretProof =
       hello.secretProof && secret?.prove("acceptor", encodeAnswer(statement, words));
@@ -179,11 +179,11 @@ export class InboundLink {
   #judgeProof(hello: Hello, peer: Peer | undefined, statement: Uint8Array): RefusalCode | null {
     const { identity, quietLog } = this.#shared;
     if (identity === null || peer === undefined) return null;
-    const claim = this.#shared.claim(peer.address);
+    const expected = this.#shared.expected(peer.address);
     const doubt =
       hello.proof === null
         ? "it showed no certificate"
-        : identity.judgeDialler(claim, statement, hello.proof);
+        : identity.judgeDialler(expected, statement, hello.proof);
     if (doubt === null) return null;
     const fields = { peer: hello.from, remote: this.#link.remote, reason: doubt };
     quietLog.warn("peer authentication failed", fields);

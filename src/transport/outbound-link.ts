@@ -130,11 +130,11 @@ export class OutboundLink {
   #opened(link: Link): void {
     const { identity } = this.#shared;
     if (identity === null) return;
-    const claim = this.#shared.claim(this.#peer.address);
+    const expected = this.#shared.expected(this.#peer.address);
     const doubt =
       link.certificate === null
         ? "it showed no certificate"
-        : identity.judgeAcceptor(claim, link.certificate);
+        : identity.judgeAcceptor(expected, link.certificate);
     if (doubt !== null) this.#lost("identity", doubt);
   }
 
@@ -187,7 +187,7 @@ export class OutboundLink {
       to: this.#peer.address.id,
       clusterId: local.clusterId,
       incarnation: local.incarnation,
-      standing: this.#shared.standing(),
+      membershipInfo: this.#shared.membershipInfo(),
       acceptorNonce: challenge.nonce,
       diallerNonce: this.#shared.nonce(),
     };

@@ -1,17 +1,23 @@
 import type { Clock } from "../env/clock.ts";
-import type { Network, PeerAddress, PeerClaim, PeerIdentity, PeerSecret } from "../env/network.ts";
+import type {
+  ExpectedPeer,
+  Network,
+  PeerAddress,
+  PeerIdentity,
+  PeerSecret,
+} from "../env/network.ts";
 import type { Random } from "../env/random.ts";
 import type { NodeId, ShardId } from "../lib/ids.ts";
 import type { Logger } from "../metrics/log.ts";
 import { type Frame, FrameWriter } from "./envelope.ts";
-import { type Hello, NONCE_BYTES, type Standing, type Welcome } from "./handshake-codec.ts";
+import { type Hello, type MembershipInfo, NONCE_BYTES, type Welcome } from "./handshake-codec.ts";
 import type { TransportLimits } from "./limits.ts";
 import type { LocalNode } from "./local-node.ts";
 import { QuietLog } from "./quiet-log.ts";
 import { Counts, newPeerStats, type PeerStats } from "./stats.ts";
 
 /** Maximum number of unverified peers. It exceeds the size of any cluster. */
-const NEWCOMERS_MAX = 16;
+const UNVERIFIED_PEERS_MAX = 16;
 
 /** Events of links that the transport handles. */
 export type LinkEvents = {
@@ -21,8 +27,8 @@ export type LinkEvents = {
    * @param proven by certificate or secret, the peer belongs to this cluster.
    */
   readonly met: (peer: Welcome | Hello, proven: boolean) => boolean;
-  /** Called when a peer that is not a known member was accepted: see `Shared.newcomer`. */
-  readonly newcomer: (peer: Peer) => void;
+  /** Called when a peer that is not a known member was accepted: see `Shared.unverifiedPeer`. */
+  readonly unverifiedPeer: (peer: Peer) => void;
   readonly up: (peer: NodeId) => void;
   /**
    * Called with the offset of the peer's wall clock from this node's monotonic clock, ± `errorMs`.
@@ -37,8 +43,8 @@ export type LinkEvents = {
 export type Peer = {
   readonly address: PeerAddress;
   readonly stats: PeerStats;
-  /** A newcomer: this node will know it once it knows the membership of this index. Else 0. */
-  readonly knownAsOf: number;
+  /** The membership version at which this node will know an unverified peer; 0 for a known member. */
+  readonly awaitedVersion: number;
 };
 
 /** State that all links of a node share. */
@@ -56,7 +62,7 @@ export class Shared {
   readonly shard: ShardId;
   readonly limits: TransportLimits;
   readonly events: LinkEvents;
-  readonly standing: () => Standing;
+  readonly membershipInfo: () => MembershipInfo;
   readonly writer = new FrameWriter();
   readonly peers = new Map<NodeId, Peer>();
   /** Rejected inbound links, by reason. */
@@ -78,7 +84,7 @@ export class Shared {
     readonly shard: ShardId;
     readonly limits: TransportLimits;
     readonly events: LinkEvents;
-    readonly standing: () => Standing;
+    readonly membershipInfo: () => MembershipInfo;
   }) {
     this.network = options.network;
     this.identity = options.identity;
@@ -90,7 +96,7 @@ export class Shared {
     this.shard = options.shard;
     this.limits = options.limits;
     this.events = options.events;
-    this.standing = options.standing;
+    this.membershipInfo = options.membershipInfo;
     this.#random = options.random;
   }
 
@@ -111,17 +117,21 @@ export class Shared {
    * removed node has an older version than the nodes that know of its removal, and an empty disk
    * has none, so both are refused.
    */
-  newcomer(
-    { from, clusterId, standing: { asOf, address } }: Hello,
+  unverifiedPeer(
+    { from, clusterId, membershipInfo: { membershipVersion, address } }: Hello,
     proven: boolean,
   ): Peer | undefined {
     // An unauthenticated peer could announce any membership version.
     if (!proven) return;
     if (address === null || clusterId === null || clusterId !== this.local.clusterId) return;
-    if (asOf <= this.standing().asOf) return;
-    const newcomers = [...this.peers.values()].filter(({ knownAsOf }) => knownAsOf > 0);
-    if (newcomers.length >= NEWCOMERS_MAX) return;
-    return { address: { id: from, ...address }, stats: newPeerStats(from), knownAsOf: asOf };
+    if (membershipVersion <= this.membershipInfo().membershipVersion) return;
+    const unverified = [...this.peers.values()].filter(({ awaitedVersion }) => awaitedVersion > 0);
+    if (unverified.length >= UNVERIFIED_PEERS_MAX) return;
+    return {
+      address: { id: from, ...address },
+      stats: newPeerStats(from),
+      awaitedVersion: membershipVersion,
+    };
   }
 
   /**
@@ -133,7 +143,7 @@ export class Shared {
     return secretProven || this.identity !== null || this.network.isOpen !== true;
   }
 
-  claim({ id, host }: PeerAddress): PeerClaim {
+  expected({ id, host }: PeerAddress): ExpectedPeer {
     const others = [this.local.id, ...this.peers.keys()].filter((other) => other !== id);
     return { id, host, others };
   }

@@ -14,7 +14,7 @@ import {
 } from "./batch-exchange.ts";
 import type { Frame, FrameKind } from "./envelope.ts";
 import { FrameError } from "./frame-error.ts";
-import type { Hello, Standing, Welcome } from "./handshake-codec.ts";
+import type { Hello, MembershipInfo, Welcome } from "./handshake-codec.ts";
 import { InboundLink } from "./inbound-link.ts";
 import { TRANSPORT_LIMITS, type TransportLimits } from "./limits.ts";
 import { LocalNode, type LocalNodeOptions } from "./local-node.ts";
@@ -45,7 +45,7 @@ export type TransportOptions = {
   readonly shard: ShardId;
   readonly limits?: Partial<TransportLimits>;
   /** The membership version and address of this node. Absent: it knows no membership. */
-  readonly standing?: () => Standing;
+  readonly membershipInfo?: () => MembershipInfo;
 };
 
 /** The peer of a completed handshake, and what it announced. */
@@ -57,7 +57,7 @@ export type Meeting = {
   /** Its storage id differs from the one in its last handshake with this process. */
   readonly changed: boolean;
   /** The membership version by which it is a member; 0 if it knows none. */
-  readonly asOf: number;
+  readonly membershipVersion: number;
   /** It is authenticated by certificate or secret. Otherwise the fields are unverified. */
   readonly proven: boolean;
 };
@@ -117,11 +117,11 @@ export class Transport {
       ...options,
       secret: options.secret ?? null,
       local: new LocalNode(options.local),
-      standing: options.standing ?? (() => NO_STANDING),
+      membershipInfo: options.membershipInfo ?? (() => NO_MEMBERSHIP),
       limits: { ...TRANSPORT_LIMITS, ...options.limits },
       events: {
         met: (peer, proven) => this.#met(peer, proven),
-        newcomer: (peer) => this.#addNewcomer(peer),
+        unverifiedPeer: (peer) => this.#addUnverifiedPeer(peer),
         up: (peer) => this.#snapshots.linkUp(peer),
         clock: (...reading) => this.#handlers?.clock?.(...reading),
         down: (peer) => this.#handlers?.unreachable(peer),
@@ -177,9 +177,9 @@ export class Transport {
     const { peers: known, local } = this.#shared;
     const wanted = new Map(peers.map((peer) => [peer.id, peer]));
     wanted.delete(local.id);
-    const { asOf } = this.#shared.standing();
-    for (const [id, { knownAsOf }] of [...known]) {
-      if (!wanted.has(id) && knownAsOf <= asOf) this.#removePeer(id);
+    const { membershipVersion } = this.#shared.membershipInfo();
+    for (const [id, { awaitedVersion }] of [...known]) {
+      if (!wanted.has(id) && awaitedVersion <= membershipVersion) this.#removePeer(id);
     }
     for (const address of wanted.values()) this.#setPeer(address);
   }
@@ -261,7 +261,7 @@ export class Transport {
     if (before !== undefined && sameAddress(before.address, address)) return;
     this.#outbound.get(address.id)?.stop();
     const stats = before?.stats ?? newPeerStats(address.id);
-    this.#addPeer({ address, stats, knownAsOf: 0 });
+    this.#addPeer({ address, stats, awaitedVersion: 0 });
   }
 
   #addPeer(peer: Peer): void {
@@ -270,7 +270,7 @@ export class Transport {
     this.#outbound.set(id, new OutboundLink(this.#shared, peer));
   }
 
-  #addNewcomer(peer: Peer): void {
+  #addUnverifiedPeer(peer: Peer): void {
     const { id } = peer.address;
     if (this.#closed || this.#shared.peers.has(id)) return;
     this.#shared.log.info("accepted a member that joined while this node lagged", { peer: id });
@@ -332,15 +332,17 @@ export class Transport {
   }
 
   #met(
-    { from: peer, clusterId, incarnation, standing }: Hello | Welcome,
+    { from: peer, clusterId, incarnation, membershipInfo }: Hello | Welcome,
     proven: boolean,
   ): boolean {
     const { local } = this.#shared;
     const handlers = this.#handlers;
     if (handlers === null) return false;
-    const asOf = standing.address === null ? 0 : standing.asOf;
+    const membershipVersion =
+      membershipInfo.address === null ? 0 : membershipInfo.membershipVersion;
     const changed = local.hasChanged(peer, incarnation);
-    if (!handlers.met({ peer, clusterId, incarnation, changed, asOf, proven })) return false;
+    if (!handlers.met({ peer, clusterId, incarnation, changed, membershipVersion, proven }))
+      return false;
     local.remember(peer, incarnation);
     if (local.clusterId === null && clusterId !== null) {
       handlers.clusterLearnt(clusterId, peer);
@@ -377,7 +379,7 @@ function oldestOfBusiestRemote(links: readonly InboundLink[]): InboundLink | und
   return busiest[0];
 }
 
-const NO_STANDING: Standing = { asOf: 0, address: null };
+const NO_MEMBERSHIP: MembershipInfo = { membershipVersion: 0, address: null };
 
 const sameAddress = (a: PeerAddress, b: PeerAddress): boolean =>
   a.host === b.host && a.port === b.port;

@@ -25,11 +25,11 @@ const env = {
 };
 
 /** Records and their sum, by group. */
-type Tally = Map<string, { count: number; sum: number }>;
+type Totals = Map<string, { count: number; sum: number }>;
 
-function add(tally: Tally, group: string, x: number, count = 1): void {
-  const entry = tally.get(group);
-  if (entry === undefined) tally.set(group, { count, sum: x });
+function add(totals: Totals, group: string, x: number, count = 1): void {
+  const entry = totals.get(group);
+  if (entry === undefined) totals.set(group, { count, sum: x });
   else {
     entry.count += count;
     entry.sum += x;
@@ -41,24 +41,24 @@ const linesPath = (partition: number): string =>
   `/broker/topics/viewed/produce-ndjson?partition=${partition}`;
 
 /** Everything that the topic holds. */
-async function recount(client: Client): Promise<Tally> {
-  const tally: Tally = new Map();
+async function recount(client: Client): Promise<Totals> {
+  const totals: Totals = new Map();
   for (let partition = 0; partition < PARTITIONS; partition++) {
     for (let offset = 0; ; ) {
       const path = `/broker/consume/viewed/recount/${partition}?offset=${offset}&limit=1000`;
       const page = await client.must("GET", path);
       for (const { value } of page["messages"] as { value: string }[]) {
         const { g, x } = JSON.parse(value) as { g: string; x: number };
-        add(tally, g, x);
+        add(totals, g, x);
       }
       if (page["count"] === 0) break;
       offset = page["next_offset"] as number;
     }
   }
-  return tally;
+  return totals;
 }
 
-async function viewTally(client: Client): Promise<Tally> {
+async function viewTotals(client: Client): Promise<Totals> {
   for (let i = 0; i < 600; i++) {
     const body = await client.must("GET", "/broker/views/by-group");
     if (body["lag"] !== 0) {
@@ -66,36 +66,36 @@ async function viewTally(client: Client): Promise<Tally> {
       continue;
     }
     expect((body["source"] as Record<string, unknown>)["skipped"]).toBe(0);
-    const tally: Tally = new Map();
+    const totals: Totals = new Map();
     for (const row of body["aggregates"] as { key: string; count: number; sum_x: number }[]) {
-      add(tally, row.key.slice("g=".length), row.sum_x, row.count);
+      add(totals, row.key.slice("g=".length), row.sum_x, row.count);
     }
-    return tally;
+    return totals;
   }
   throw new Error("the view does not catch up");
 }
 
-function together(a: Tally, b: Tally): Tally {
-  const sum: Tally = new Map();
-  for (const tally of [a, b]) {
-    for (const [group, { count, sum: x }] of tally) add(sum, group, x, count);
+function together(a: Totals, b: Totals): Totals {
+  const sum: Totals = new Map();
+  for (const totals of [a, b]) {
+    for (const [group, { count, sum: x }] of totals) add(sum, group, x, count);
   }
   return sum;
 }
 
-function expectSame(view: Tally, wanted: Tally, when: string): void {
+function expectSame(view: Totals, wanted: Totals, when: string): void {
   expect(view.size, when).toBe(wanted.size);
-  for (const [group, tally] of wanted) {
+  for (const [group, totals] of wanted) {
     const found = view.get(group);
-    if (found?.count === tally.count && found.sum === tally.sum) continue;
+    if (found?.count === totals.count && found.sum === totals.sum) continue;
     throw new Error(
-      `${when}: ${group} is ${JSON.stringify(found)} instead of ${JSON.stringify(tally)}`,
+      `${when}: ${group} is ${JSON.stringify(found)} instead of ${JSON.stringify(totals)}`,
     );
   }
 }
 
 /** What was acknowledged is there; what is there was at least sent. */
-function expectWithin(found: Tally, acked: Tally, sent: Tally): void {
+function expectWithin(found: Totals, acked: Totals, sent: Totals): void {
   for (const [group, { count }] of acked) {
     expect(found.get(group)?.count ?? 0).toBeGreaterThanOrEqual(count);
   }
@@ -105,8 +105,8 @@ function expectWithin(found: Tally, acked: Tally, sent: Tally): void {
 }
 
 class Load {
-  readonly acked: Tally = new Map();
-  readonly sent: Tally = new Map();
+  readonly acked: Totals = new Map();
+  readonly sent: Totals = new Map();
   ackedRecords = 0;
   readonly #random: Random;
 
@@ -155,16 +155,16 @@ async function begin(client: Client, load: Load): Promise<void> {
   };
   await client.must("PUT", "/broker/views/by-group", JSON.stringify(view));
   await load.preload(client);
-  expect((await viewTally(client)).size).toBe(GROUPS);
+  expect((await viewTotals(client)).size).toBe(GROUPS);
 }
 
 /** All of partition 0 goes: from now on only what the view saved knows of it. */
-async function deleteRead(client: Client): Promise<Tally> {
+async function deleteRead(client: Client): Promise<Totals> {
   const before = await recount(client);
   const body = { topic: "viewed", partition: 0, before_offset: GROUPS };
   await client.must("POST", "/broker/delete-before", JSON.stringify(body));
   const after = await recount(client);
-  const deleted: Tally = new Map();
+  const deleted: Totals = new Map();
   for (const [group, { count, sum }] of before) {
     const left = after.get(group);
     add(deleted, group, sum - (left?.sum ?? 0), count - (left?.count ?? 0));
@@ -195,7 +195,7 @@ test(
         const client = new Client(server.url);
         const all = together(deleted, await recount(client));
         expectWithin(all, load.acked, load.sent);
-        expectSame(await viewTally(client), all, `after kill ${life}`);
+        expectSame(await viewTotals(client), all, `after kill ${life}`);
       }
       console.log(`${KILLS} kills, ${load.ackedRecords} acknowledged records, all counted once`);
     } finally {

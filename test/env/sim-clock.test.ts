@@ -8,12 +8,12 @@ test("events run by time, then in the order in which they were asked for", async
   clock.after(1, () => ran.push("first"));
   clock.after(1, () => ran.push("second"));
   const cancel = clock.after(2, () => ran.push("never"));
-  clock.after(1, () => clock.soon(() => ran.push("soon")));
+  clock.after(1, () => clock.defer(() => ran.push("deferred")));
   cancel();
   await clock.advance(4);
-  expect(ran).toEqual(["first", "second", "soon"]);
+  expect(ran).toEqual(["first", "second", "deferred"]);
   await clock.advance(1);
-  expect(ran).toEqual(["first", "second", "soon", "late"]);
+  expect(ran).toEqual(["first", "second", "deferred", "late"]);
   expect(clock.step()).toBe(false);
 });
 

@@ -6,7 +6,7 @@ import { Slicer } from "../../src/node/slicer.ts";
 /** Time moves only where the test says so; what is asked for later is kept. */
 class ManualClock implements Clock {
   us = 0;
-  readonly calls: ("soon" | number)[] = [];
+  readonly calls: ("deferred" | number)[] = [];
   #pending: (() => void)[] = [];
 
   now(): Millis {
@@ -20,8 +20,8 @@ class ManualClock implements Clock {
     this.#pending.push(run);
     return () => undefined;
   }
-  soon(run: () => void): void {
-    this.calls.push("soon");
+  defer(run: () => void): void {
+    this.calls.push("deferred");
     this.#pending.push(run);
   }
   /** One round of the loop, which takes so long before the callbacks run. */
@@ -78,10 +78,10 @@ test("while requests keep the loop busy, they have it for a while after each sli
   expect(slices).toBe(0);
   for (let i = 0; i < 3; i++) await clock.round(1_000);
   expect(slices).toBe(3);
-  expect(clock.calls.slice(0, 4)).toEqual(["soon", 1, 1, 1]);
+  expect(clock.calls.slice(0, 4)).toEqual(["deferred", 1, 1, 1]);
   // Quiet again: the work has the loop for itself.
   for (let i = 0; i < 100; i++) await clock.round(i < 2 ? 1_000 : 0);
-  expect(clock.calls.slice(-3)).toEqual(["soon", "soon", "soon"]);
+  expect(clock.calls.slice(-3)).toEqual(["deferred", "deferred", "deferred"]);
 });
 
 test("steps run within turns", async () => {
@@ -100,5 +100,5 @@ test("steps run within turns", async () => {
     await Promise.resolve();
   }
   expect(await done).toBe("done");
-  expect(clock.calls.filter((call) => call === "soon").length).toBe(4);
+  expect(clock.calls.filter((call) => call === "deferred").length).toBe(4);
 });

@@ -60,7 +60,7 @@ class World implements Clock {
   after(): () => void {
     return () => {};
   }
-  soon(): void {}
+  defer(): void {}
 
   /** Time passes, pings are answered, an entry is stamped each second. @returns the time. */
   pass(ms: number): number {

@@ -13,9 +13,9 @@ class CountingClock extends SimClock {
     return super.after(delayMs, run);
   }
 
-  override soon(run: () => void): void {
+  override defer(run: () => void): void {
     this.wakeUps++;
-    super.soon(run);
+    super.defer(run);
   }
 }
 

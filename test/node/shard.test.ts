@@ -59,10 +59,10 @@ class Bench {
   readonly calls: string[] = [];
   readonly core = {
     role: "follower",
-    claim: null as object | null,
+    marker: null as object | null,
     configuration: { ...EMPTY_CONFIGURATION, voters: ["n1", "n2", "n3"] as NodeId[] },
   };
-  readonly journal = { claimed: null as object | null };
+  readonly journal = { marker: null as object | null };
   readonly shard: Shard;
   /** How many entries one turn applies. */
   applyAtMost = 100;
@@ -94,7 +94,7 @@ class Bench {
         const error = this.appendErrors.shift();
         if (error !== undefined) throw error;
       },
-      releaseClaim: async () => say("releaseClaim"),
+      releaseMarker: async () => say("releaseMarker"),
     });
     const hardState = {
       save: (state: HardState, { commit }: { commit: boolean }) =>
@@ -290,13 +290,13 @@ test("nothing is proposed while a write is under way", async () => {
 
 test("the truncated-log marker goes once the core has let go of it, not before", async () => {
   const bench = new Bench();
-  bench.journal.claimed = {};
-  bench.core.claim = {};
+  bench.journal.marker = {};
+  bench.core.marker = {};
   await bench.turn({ persist: bench.persist({ entries: [entry(1)] }) });
   expect(await bench.diskDone()).toEqual(["persisted 1"]);
-  bench.core.claim = null;
+  bench.core.marker = null;
   await bench.turn({ persist: bench.persist({ entries: [entry(2)] }) });
-  expect(await bench.diskDone()).toEqual(["releaseClaim", "persisted 2"]);
+  expect(await bench.diskDone()).toEqual(["releaseMarker", "persisted 2"]);
 });
 
 test("a full disk is tried again when there is room, and says nothing meanwhile", async () => {

@@ -18,7 +18,7 @@ import { SHARD_0 } from "../../src/lib/ids.ts";
 import { type Verification, verifyDataDir } from "../../src/offline/verify.ts";
 import type { LogIndex, Term } from "../../src/raft/types.ts";
 import { identityOf, readIdentity } from "../../src/storage/data-dir.ts";
-import { writeClaim } from "../../src/storage/journal/truncated-log.ts";
+import { writeMarker } from "../../src/storage/journal/truncated-log.ts";
 import { fill, SMALL_FILES } from "../tools/backup/sample.ts";
 import { Client } from "../tools/crash/client.ts";
 import { ayder } from "../tools/process/ayder.ts";
@@ -226,8 +226,8 @@ describe("what is not damage", () => {
     writeFileSync(join(copy, "shards/0/checkpoints/00000000000000000099@1.part"), "begun");
     const disk = new BunDisk(copy);
     const { incarnation } = (await readIdentity(disk)) ?? { incarnation: "" };
-    const claim = { index: 7 as LogIndex, term: 1 as Term };
-    await writeClaim(disk, "shards/0/journal", identityOf(incarnation, SHARD_0), claim);
+    const marker = { index: 7 as LogIndex, term: 1 as Term };
+    await writeMarker(disk, "shards/0/journal", identityOf(incarnation, SHARD_0), marker);
     expect(await files()).toEqual([
       "note shards/0/journal/claimed",
       "note shards/0/checkpoints/00000000000000000099@1.part",

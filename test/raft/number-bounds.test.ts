@@ -156,7 +156,7 @@ describe("a start with a number that is not exact is refused", () => {
     "the checkpoint": (value) => ({ snapshot: { index: index(value), term: term(1) } }),
     "the term of the checkpoint": (value) => ({ snapshot: { index: index(1), term: term(value) } }),
     "the term of an entry": (value) => ({ entries: entriesOf(1, value) }),
-    "the truncated-log marker": (value) => ({ claim: { index: index(value), term: term(1) } }),
+    "the truncated-log marker": (value) => ({ marker: { index: index(value), term: term(1) } }),
     "what is applied": (value) => ({ applied: index(value) }),
     "terms of evicted entries": (value) => ({
       evicted: { through: index(1), runs: [{ first: index(1), term: term(value) }] },

@@ -196,7 +196,7 @@ describe("a late write vouches for nothing that was overwritten meanwhile", () =
     core.step(from("n4", 3, append(1, 1, [1], 2)));
     const third = core.drain();
     core.persisted(tokenOf(first));
-    // The disk is about to lose (2, 1) to the second write; claiming it would be a lie.
+    // The disk is about to lose (2, 1) to the second write; to report it would be a lie.
     expect(core.durableIndex).toBe(index(1));
     expect(core.drain().committed).toMatchObject([{ index: 1 }]);
     core.persisted(tokenOf(second));

@@ -138,7 +138,7 @@ describe("a journal that is damaged", () => {
       await equal(script);
       expect(await readFrom(script, node)).toEqual(ids(COUNT + 5));
       expect(node.instruments.repairs.journal.value).toBe(1);
-      await script.until("no claim is left", () => {
+      await script.until("no marker is left", () => {
         return !node.disk.paths().some((path) => path.endsWith("/claimed"));
       });
       await restart(script, node);

@@ -39,7 +39,7 @@ test("frames decode to what was encoded, at any position, with any numbers", () 
     const watermark = safeInteger(random);
     const chain = random.u32();
     encoder.begin(seed, position, chain);
-    encoder.claim(watermark, position);
+    encoder.setSynced(watermark, position);
     const index = 1 + random.below(1e6) * 2 ** 30;
     const entry = {
       ...entryOf(5, 3, random.below(300)),
@@ -99,7 +99,7 @@ test("every flipped bit of a frame is seen, but for the padding", () => {
 test("golden bytes: a frame and a segment header of version 1", () => {
   const encoder = new FrameEncoder();
   encoder.begin(segmentSeed(1, 2), 64, 0x01020304);
-  encoder.claim(6, 64);
+  encoder.setSynced(6, 64);
   encoder.entry({
     index: at(7),
     term: inTerm(3),

@@ -170,7 +170,7 @@ test("one flipped bit in the last append is no torn write, whatever a crash left
     const { damage } = await damageOf(copyOf(crashed));
     expect([bit, Number(damage.from), Number(damage.to)]).toEqual([bit, 3, 3]);
     const salvaged = await openJournal(crashed, { cutDamaged: true });
-    expect(salvaged.journal.claimed).toEqual({ index: at(3), term: inTerm(1) });
+    expect(salvaged.journal.marker).toEqual({ index: at(3), term: inTerm(1) });
     expect(Number(salvaged.journal.lastIndex)).toBe(2);
   }
 });

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { Entry } from "../../src/raft/types.ts";
 import { JournalDamaged } from "../../src/storage/journal/damage.ts";
-import { readClaim } from "../../src/storage/journal/truncated-log.ts";
+import { readMarker } from "../../src/storage/journal/truncated-log.ts";
 import { Random } from "../tools/random.ts";
 import type { SimDisk } from "../tools/sim/sim-disk.ts";
 import {
@@ -24,7 +24,7 @@ import { ShardDisk, workedShard } from "../tools/storage/shard-support.ts";
 
 const LAST = REPLACED_LAST;
 const CLAIM = { index: at(LAST), term: inTerm(3) };
-const CLAIM_PATH = `${DIRECTORY}/claimed`;
+const MARKER_PATH = `${DIRECTORY}/claimed`;
 
 /** Every log that the journal has been, entry by entry. */
 const PAST = pastOf(REPLACED_APPENDS);
@@ -51,7 +51,7 @@ const isDamaged = async (disk: SimDisk): Promise<boolean> =>
 async function salvage(disk: SimDisk): Promise<number> {
   const { journal, salvaged } = await openJournal(disk, { cutDamaged: true });
   expect(salvaged).not.toBeNull();
-  expect(journal.claimed).toEqual(CLAIM);
+  expect(journal.marker).toEqual(CLAIM);
   const log = await logOf(journal);
   expect(PAST).toContain(log.lines.join());
   expect(salvaged).toMatchObject({ from: log.lastIndex + 1, to: LAST });
@@ -59,7 +59,7 @@ async function salvage(disk: SimDisk): Promise<number> {
   return log.lastIndex;
 }
 
-test("after any damage the journal before it is kept, and what it had is claimed", async () => {
+test("after any damage the journal before it is kept, and a truncated-log marker records its end", async () => {
   const random = new Random(2);
   expect(segments.length).toBeGreaterThan(3);
   let cuts = 0;
@@ -71,34 +71,34 @@ test("after any damage the journal before it is kept, and what it had is claimed
       if (!(await isDamaged(disk.snapshot()))) continue;
       const last = await salvage(disk);
       cuts++;
-      // The next start finds nothing to complain of, and knows the claim.
+      // The next start finds nothing to complain of, and reads the marker.
       const again = await openJournal(disk.afterCrash(() => "lost", random));
       expect({ last: again.journal.lastIndex as number, salvaged: again.salvaged }).toEqual({
         last,
         salvaged: null,
       });
-      expect(again.journal.claimed).toEqual(CLAIM);
+      expect(again.journal.marker).toEqual(CLAIM);
     }
   }
   expect(cuts).toBeGreaterThan(250);
 });
 
-test("the claim stands until the log reaches as far", async () => {
+test("the marker remains until the log reaches as far", async () => {
   const disk = origin.snapshot();
   disk.flipBit(segments[1] ?? "", 300 * 8);
   const last = await salvage(disk);
   const { journal } = await openJournal(disk);
   expect(last).toBeLessThan(LAST);
-  expect(await journal.releaseClaim()).toBe(false);
+  expect(await journal.releaseMarker()).toBe(false);
   for (let index = last + 1; index <= LAST; index++) {
-    expect(await journal.releaseClaim()).toBe(false);
+    expect(await journal.releaseMarker()).toBe(false);
     await journal.append([entryOf(index, 3)]);
   }
-  expect(await journal.releaseClaim()).toBe(true);
-  expect(journal.claimed).toBeNull();
+  expect(await journal.releaseMarker()).toBe(true);
+  expect(journal.marker).toBeNull();
   const again = await openJournal(disk.afterCrash(() => "lost", new Random(1)));
-  expect(again.journal.claimed).toBeNull();
-  expect(disk.peek(CLAIM_PATH)).toBeNull();
+  expect(again.journal.marker).toBeNull();
+  expect(disk.peek(MARKER_PATH)).toBeNull();
 });
 
 test("a later term, and a snapshot, reach as far too; a longer log of an older term does not", async () => {
@@ -114,11 +114,11 @@ test("a later term, and a snapshot, reach as far too; a longer log of an older t
     if (how === "older") await journal.append(entriesOf(next, LAST + 20, 2));
     if (how === "later") await journal.append([entryOf(next, 4)]);
     if (how === "snapshot") await journal.resetTo(at(LAST), inTerm(3));
-    expect(await journal.releaseClaim(), how).toBe(released);
+    expect(await journal.releaseMarker(), how).toBe(released);
   }
 });
 
-test("a second damage never lowers the claim", async () => {
+test("a second damage never lowers the marker", async () => {
   const disk = origin.snapshot();
   disk.flipBit(segments[2] ?? "", 300 * 8);
   const last = await salvage(disk);
@@ -130,7 +130,7 @@ test("a second damage never lowers the claim", async () => {
   expect(await salvage(disk)).toBeLessThan(last);
 });
 
-test("a crash anywhere in a cut leaves the damage to be seen, or the claim", async () => {
+test("a crash anywhere in a cut leaves the damage to be seen, or the marker", async () => {
   const random = new Random(4);
   let states = 0;
   for (const path of segments) {
@@ -149,7 +149,7 @@ test("a crash anywhere in a cut leaves the damage to be seen, or the claim", asy
         const plain = await openJournal(crashed.snapshot()).catch((error: unknown) => error);
         if (plain instanceof Error) expect(plain).toBeInstanceOf(JournalDamaged);
         const { journal } = await openJournal(crashed, { cutDamaged: true });
-        expect(journal.claimed).toEqual(CLAIM);
+        expect(journal.marker).toEqual(CLAIM);
         const log = await logOf(journal);
         expect(PAST).toContain(log.lines.join());
         expect(log.lastIndex).toBe(last);
@@ -161,7 +161,7 @@ test("a crash anywhere in a cut leaves the damage to be seen, or the claim", asy
   expect(states).toBeGreaterThan(100);
 });
 
-test("where the very end is missing nothing is cut, as no claim would be high enough", async () => {
+test("where the very end is missing nothing is cut, because no marker would be high enough", async () => {
   const missing = origin.snapshot();
   await missing.remove(segments.at(-1) ?? "");
   const short = origin.snapshot();
@@ -188,25 +188,25 @@ test("missing and swapped files are cut before them; a whole journal is left alo
   await salvage(disk);
   const whole = origin.snapshot();
   const opened = await openJournal(whole, { cutDamaged: true });
-  expect({ salvaged: opened.salvaged, claimed: opened.journal.claimed }).toEqual({
+  expect({ salvaged: opened.salvaged, marker: opened.journal.marker }).toEqual({
     salvaged: null,
-    claimed: null,
+    marker: null,
   });
   expect((await logOf(opened.journal)).lines).toEqual(all);
 });
 
-test("one flipped bit of the claim costs nothing; a claim that cannot be read is an error", async () => {
+test("one flipped bit of the marker is harmless; a marker that cannot be read is an error", async () => {
   const disk = origin.snapshot();
   disk.flipBit(segments[1] ?? "", 300 * 8);
   await salvage(disk);
-  const size = disk.peek(CLAIM_PATH)?.length ?? 0;
+  const size = disk.peek(MARKER_PATH)?.length ?? 0;
   for (let bit = 0; bit < size * 8; bit += 5) {
     const flipped = disk.snapshot();
-    flipped.flipBit(CLAIM_PATH, bit);
-    expect(await readClaim(flipped, DIRECTORY, IDENTITY)).toEqual(CLAIM);
+    flipped.flipBit(MARKER_PATH, bit);
+    expect(await readMarker(flipped, DIRECTORY, IDENTITY)).toEqual(CLAIM);
   }
-  disk.flipBit(CLAIM_PATH, 8 * 20);
-  disk.flipBit(CLAIM_PATH, 8 * 532);
+  disk.flipBit(MARKER_PATH, 8 * 20);
+  disk.flipBit(MARKER_PATH, 8 * 532);
   expect(await isDamaged(disk)).toBe(true);
   await expect(openJournal(disk, { cutDamaged: true })).rejects.toBeInstanceOf(JournalDamaged);
 });
@@ -218,11 +218,11 @@ test("a journal that was cut below the checkpoint goes on behind it", async () =
   await expect(ShardDisk.open(disk)).rejects.toBeInstanceOf(JournalDamaged);
   const cut = await ShardDisk.open(disk, { cutDamaged: true });
   expect(cut.journal.lastIndex).toBeLessThan(node.index);
-  // Also when a crash comes before it is reset: the claim explains what is missing.
+  // Also when a crash comes before it is reset: the marker explains what is missing.
   const shard = await ShardDisk.open(disk.afterCrash(() => "lost", new Random(1)));
   const index = await shard.recover();
   expect(await shard.settle()).toBe(true);
   expect(shard.journal.lastIndex as number).toBe(index);
-  expect(shard.journal.claimed).toEqual({ index: at(node.index), term: inTerm(3) });
-  expect(await shard.journal.releaseClaim()).toBe(index === node.index);
+  expect(shard.journal.marker).toEqual({ index: at(node.index), term: inTerm(3) });
+  expect(await shard.journal.releaseMarker()).toBe(index === node.index);
 });

@@ -15,13 +15,13 @@ import {
 import {
   encodeStatement,
   type Hello,
+  type MembershipInfo,
   PROTOCOL_VERSION,
   type RefusalCode,
   readChallenge,
   readHello,
   readRefusal,
   readWelcome,
-  type Standing,
   sessionOf,
   writeChallenge,
   writeHello,
@@ -41,10 +41,13 @@ const WORDS: Omit<Hello, "proof" | "acceptorNonce"> = {
   to: "a" as NodeId,
   clusterId: "cluster",
   incarnation: "disk of b",
-  standing: { asOf: 0, address: null },
+  membershipInfo: { membershipVersion: 0, address: null },
   diallerNonce: new Uint8Array(32).fill(7),
 };
-const at = (asOf: number): Standing => ({ asOf, address: { host: "z", port: 7000 } });
+const at = (membershipVersion: number): MembershipInfo => ({
+  membershipVersion,
+  address: { host: "z", port: 7000 },
+});
 const heartbeat = (round: number, from = "b", to = "a"): Message => ({
   type: "heartbeat",
   from: from as NodeId,
@@ -153,14 +156,19 @@ for (const [code, changes] of REFUSED) {
 
 const JOINED: Partial<Hello> = {
   from: "z" as NodeId,
-  standing: { asOf: 8, address: { host: "z", port: 7000 } },
+  membershipInfo: { membershipVersion: 8, address: { host: "z", port: 7000 } },
 };
 
 test("who joined while this node lagged is let in, dialled back, and kept until it is known", async () => {
   const world = newWorld();
-  const z = new MemoryNode(world, "z", {}, { asOf: 8, address: { host: "z", port: 7000 } });
-  const standing = { asOf: 7, address: { host: "a", port: 7000 } };
-  const a = new MemoryNode(world, "a", {}, standing);
+  const z = new MemoryNode(
+    world,
+    "z",
+    {},
+    { membershipVersion: 8, address: { host: "z", port: 7000 } },
+  );
+  const membershipInfo = { membershipVersion: 7, address: { host: "a", port: 7000 } };
+  const a = new MemoryNode(world, "a", {}, membershipInfo);
   a.meet({ id: "b" as NodeId });
   z.meet(a);
   await world.clock.advance(200);
@@ -174,7 +182,7 @@ test("who joined while this node lagged is let in, dialled back, and kept until 
   a.meet({ id: "b" as NodeId });
   expect(a.transport.isUp(z.id)).toBe(true);
   // This node has caught up, and the one that was let in is no member by what it knows now.
-  standing.asOf = 8;
+  membershipInfo.membershipVersion = 8;
   a.meet({ id: "b" as NodeId });
   expect(a.transport.isUp(z.id)).toBe(false);
   await world.clock.advance(500);
@@ -182,9 +190,17 @@ test("who joined while this node lagged is let in, dialled back, and kept until 
 });
 
 const NOT_NEWER: readonly (readonly [string, RefusalCode, Partial<Hello>])[] = [
-  ["knows no newer membership: it was removed", "unknown_peer", { standing: { ...at(7) } }],
-  ["is no member by what it knows", "unknown_peer", { standing: { asOf: 8, address: null } }],
-  ["has an empty disk", "unknown_peer", { standing: { asOf: 0, address: null }, clusterId: null }],
+  ["knows no newer membership: it was removed", "unknown_peer", { membershipInfo: { ...at(7) } }],
+  [
+    "is no member by what it knows",
+    "unknown_peer",
+    { membershipInfo: { membershipVersion: 8, address: null } },
+  ],
+  [
+    "has an empty disk",
+    "unknown_peer",
+    { membershipInfo: { membershipVersion: 0, address: null }, clusterId: null },
+  ],
   ["does not prove its cluster", "unknown_peer", { clusterId: null }],
   ["is of another cluster", "unknown_peer", { clusterId: "other" }],
 ];
@@ -336,9 +352,9 @@ const welcome =
   (changes: object) =>
   (hello: Hello, writer: FrameWriter): Uint8Array => {
     const { diallerNonce } = hello;
-    const standing = WORDS.standing;
+    const membershipInfo = WORDS.membershipInfo;
     const who = { from: "b" as NodeId, clusterId: "cluster", incarnation: "i" };
-    const words = { ...who, standing, diallerNonce };
+    const words = { ...who, membershipInfo, diallerNonce };
     writeWelcome(writer.begin("welcome"), { ...words, ...changes });
     return writer.finish(SHAKING).slice();
   };

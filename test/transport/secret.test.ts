@@ -9,13 +9,13 @@ import {
   encodeAnswer,
   encodeStatement,
   type Hello,
+  type MembershipInfo,
   PROTOCOL_VERSION,
   PROTOCOL_WITH_SECRET,
   type RefusalCode,
   readChallenge,
   readHello,
   readWelcome,
-  type Standing,
   writeHello,
 } from "../../src/transport/handshake-codec.ts";
 import {
@@ -58,7 +58,7 @@ const WORDS = {
   to: "a" as NodeId,
   clusterId: "cluster",
   incarnation: "disk of b",
-  standing: { asOf: 0, address: null } as Standing,
+  membershipInfo: { membershipVersion: 0, address: null } as MembershipInfo,
   diallerNonce: new Uint8Array(32).fill(7),
 };
 type Words = Omit<Hello, "proof" | "secretProof">;
@@ -187,8 +187,8 @@ test("a proof is good for nothing but what it was made for", () =>
       { to: "c" as NodeId },
       { clusterId: "other" },
       { incarnation: "another disk" },
-      { standing: { asOf: 2 ** 50, address: null } },
-      { standing: { asOf: 0, address: { host: "10.0.0.1", port: 1 } } },
+      { membershipInfo: { membershipVersion: 2 ** 50, address: null } },
+      { membershipInfo: { membershipVersion: 0, address: { host: "10.0.0.1", port: 1 } } },
       { acceptorNonce: new Uint8Array(32) },
       { diallerNonce: new Uint8Array(32) },
     ];
@@ -270,8 +270,8 @@ test("a node that is dialled has to prove the secret as well", async () => {
 });
 
 test("without secret and TLS nobody gets in by claiming a newer membership", async () => {
-  const standing = { asOf: 2 ** 50, address: { host: "127.0.0.1", port: 1 } };
-  const stranger = { from: "z" as NodeId, standing };
+  const membershipInfo = { membershipVersion: 2 ** 50, address: { host: "127.0.0.1", port: 1 } };
+  const stranger = { from: "z" as NodeId, membershipInfo };
   const plain = { ...stranger, protocol: PROTOCOL_VERSION };
   await withVictim(async (a) => {
     expect(await outcomeOf(a, plain, () => undefined)).toBe("unknown_peer");

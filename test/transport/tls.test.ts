@@ -8,7 +8,7 @@ import { BunClock } from "../../src/env/bun-clock.ts";
 import type { BunNetwork, NetworkTls } from "../../src/env/bun-network.ts";
 import type { PeerIdentity } from "../../src/env/network.ts";
 import { TlsIdentity, TlsUnusable } from "../../src/env/tls-identity.ts";
-import { doubtNames } from "../../src/env/tls-names.ts";
+import { nameProblem } from "../../src/env/tls-names.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { createLogger } from "../../src/metrics/log.ts";
 import { peerNetworkOf } from "../../src/server/peer-network.ts";
@@ -181,10 +181,13 @@ test("with TLS too, an unknown id, the own id and another cluster are refused", 
 });
 
 test("with TLS, a member that this node does not know yet proves its name as others do", async () => {
-  const standing = (asOf: number) => ({ asOf, address: { host: "127.0.0.1", port: 1 } });
+  const membershipInfo = (membershipVersion: number) => ({
+    membershipVersion,
+    address: { host: "127.0.0.1", port: 1 },
+  });
   const stranger = (id: string, proof: NetworkTls): TestNode =>
-    new TestNode(id, { tls: B, identity: bold(proof), standing: standing(9) });
-  const options = { tls: A, identity: identity(A), standing: standing(5) };
+    new TestNode(id, { tls: B, identity: bold(proof), membershipInfo: membershipInfo(9) });
+  const options = { tls: A, identity: identity(A), membershipInfo: membershipInfo(5) };
   const a = new TestNode("a", options);
   a.transport.setPeers([{ id: "c" as NodeId, host: "127.0.0.1", port: 1 }]);
   const impostors = [stranger("x", C), stranger("y", A), stranger("z", { ...C, key: B.key })];
@@ -277,13 +280,13 @@ test("certificates that cannot serve are refused at the start, without a word of
 test("names in certificates: id or host, no wildcards, and never another member's", () => {
   const certificate = (id: string, names: readonly string[]): X509Certificate =>
     new X509Certificate(issue({ id, alternativeNames: names }).cert);
-  const claim = { id: "n1" as NodeId, host: "db1.example.com", others: ["n2" as NodeId] };
+  const expected = { id: "n1" as NodeId, host: "db1.example.com", others: ["n2" as NodeId] };
   const byCommonName = certificate("N1", []);
   const byId = certificate("x", ["DNS:n1", "DNS:n2"]);
   const byUri = certificate("x", ["URI:n1"]);
   const byHost = certificate("x", ["DNS:DB1.example.com"]);
   for (const good of [byCommonName, byId, byUri, byHost])
-    expect(doubtNames(good, claim)).toBeNull();
+    expect(nameProblem(good, expected)).toBeNull();
   const bad = [
     certificate("n2", ["DNS:db1.example.com"]),
     certificate("x", ["DNS:n2", "DNS:db1.example.com"]),
@@ -293,10 +296,10 @@ test("names in certificates: id or host, no wildcards, and never another member'
     certificate("n11", ["DNS:xn1"]),
     certificate("x", ["email:n1"]),
   ];
-  for (const each of bad) expect(doubtNames(each, claim)).not.toBeNull();
-  const six = { ...claim, host: "::1" };
-  expect(doubtNames(certificate("x", ["IP:0:0:0:0:0:0:0:1"]), six)).toBeNull();
-  expect(doubtNames(certificate("x", ["IP:127.0.0.1"]), six)).not.toBeNull();
+  for (const each of bad) expect(nameProblem(each, expected)).not.toBeNull();
+  const six = { ...expected, host: "::1" };
+  expect(nameProblem(certificate("x", ["IP:0:0:0:0:0:0:0:1"]), six)).toBeNull();
+  expect(nameProblem(certificate("x", ["IP:127.0.0.1"]), six)).not.toBeNull();
 });
 
 test("new files of a certificate are used for new links, and wrong ones are not", async () => {

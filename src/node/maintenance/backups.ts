@@ -66,7 +66,7 @@ export class Backups {
       nodeId: core.id,
       takenAtMs: clock.now(),
     };
-    const nextTurn = () => new Promise<void>((resolve) => clock.soon(resolve));
+    const nextTurn = () => new Promise<void>((resolve) => clock.defer(resolve));
     const pieces = backupStream(held, head, nextTurn);
     let released = false;
     const release = async () => {

@@ -3,7 +3,7 @@ import type { PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import { encodeChecksum, encodeTick, encodeTrim } from "../../machine/command-codec.ts";
 import type { Machine } from "../../machine/machine.ts";
-import type { Tally } from "../../machine/tally.ts";
+import type { StateChecksum } from "../../machine/state-checksum.ts";
 import type { Offset } from "../../record/offset.ts";
 import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { Emit } from "../events.ts";
@@ -20,7 +20,7 @@ export type JanitorOptions = {
   readonly commander: Commander;
   readonly clock: Clock;
   readonly replica: { readonly isLeader: boolean };
-  readonly tally: Tally;
+  readonly stateChecksum: StateChecksum;
   readonly emit: Emit;
 };
 
@@ -58,8 +58,8 @@ export class Janitor {
   }
 
   #announceChecksum(): void {
-    const { tally, commander } = this.#options;
-    const { newest } = tally;
+    const { stateChecksum, commander } = this.#options;
+    const { newest } = stateChecksum;
     if (newest === null || newest.index <= this.#announced) return;
     this.#announced = newest.index;
     commander.housekeep((writer) => encodeChecksum(writer, newest));

@@ -51,8 +51,8 @@ export class Maintenance {
     this.repair = new Repair({ ...shared, checkpointer, peers: cluster });
     this.backups = new Backups({ ...shared, linearizer, checkpointer });
     const { commander, applier, queue, completions } = writes;
-    const { tally } = applier;
-    this.#janitor = new Janitor({ ...shared, commander, clock: time, replica, tally });
+    const { stateChecksum } = applier;
+    this.#janitor = new Janitor({ ...shared, commander, clock: time, replica, stateChecksum });
     this.#space = new SpaceKeeper({ ...shared, queue, completions, checkpointer, time });
   }
 

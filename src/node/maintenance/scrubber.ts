@@ -103,7 +103,7 @@ export class Scrubber {
   #rest(ms: number): Promise<void> {
     const { clock } = this.#options;
     return new Promise((resolve) => {
-      if (this.#stopped || ms < 1) clock.soon(resolve);
+      if (this.#stopped || ms < 1) clock.defer(resolve);
       else clock.after(ms, resolve);
     });
   }

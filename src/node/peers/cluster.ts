@@ -12,7 +12,7 @@ import { countsVote, isGrantedVote, judgeStorage } from "../../raft/storage-trus
 import type { Entry, FetchRequest, Message, RoleChange } from "../../raft/types.ts";
 import type { DataDir } from "../../storage/data-dir.ts";
 import type { Batches, BatchesHandler, BatchesWanted } from "../../transport/batch-exchange.ts";
-import type { Standing } from "../../transport/handshake-codec.ts";
+import type { MembershipInfo } from "../../transport/handshake-codec.ts";
 import { type Meeting, Transport, type TransportStats } from "../../transport/transport.ts";
 import type { ClusterApi, NodeHealth } from "../api.ts";
 import type { Emit } from "../events.ts";
@@ -112,7 +112,7 @@ export class Cluster implements ClusterApi {
       log,
       local: { id: core.id, incarnation, clusterId },
       shard: SHARD_0,
-      standing: () => this.#standing(),
+      membershipInfo: () => this.#membershipInfo(),
     });
     this.#members = new Members({
       core,
@@ -354,18 +354,18 @@ export class Cluster implements ClusterApi {
     return this.#lagWatch.isLagging ? "lagging behind the leader" : "";
   }
 
-  #standing(): Standing {
+  #membershipInfo(): MembershipInfo {
     const own = this.isMember ? this.#book.find(this.#core.id) : null;
     const address = own === null ? null : { host: own.host, port: own.raftPort };
-    return { asOf: this.#core.appliedIndex, address };
+    return { membershipVersion: this.#core.appliedIndex, address };
   }
 
   #met(meeting: Meeting): boolean {
-    const { peer, incarnation, asOf, proven } = meeting;
+    const { peer, incarnation, membershipVersion, proven } = meeting;
     if (this.#isFounding) return false;
     this.#founding?.met(meeting);
     const recorded = this.#disks.incarnationOf(peer);
-    const isAhead = asOf > this.#core.appliedIndex;
+    const isAhead = membershipVersion > this.#core.appliedIndex;
     const judgement = judgeStorage({ recorded, shown: incarnation, isAhead, proven });
     if (judgement !== "accepted") {
       this.#transport.warn(STORAGE_REFUSED[judgement], { peer });

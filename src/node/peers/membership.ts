@@ -34,7 +34,7 @@ export type MembersOptions = {
 export class Members {
   readonly #options: MembersOptions;
   /** The disk of each peer, as of the last handshake, and up to where its owner knew the log. */
-  readonly #met = new Map<NodeId, Pick<Meeting, "incarnation" | "asOf">>();
+  readonly #met = new Map<NodeId, Pick<Meeting, "incarnation" | "membershipVersion">>();
   /** For a leader: since when each member that lacks committed entries has got no further. */
   readonly #standstills = new Map<NodeId, { readonly match: number; readonly sinceMs: number }>();
   #preferredSinceMs: number | null = null;
@@ -52,9 +52,10 @@ export class Members {
   changed(): void {
     this.#epoch++;
     const { core, book, expel } = this.#options;
-    for (const [id, { incarnation, asOf }] of this.#met) {
+    for (const [id, { incarnation, membershipVersion }] of this.#met) {
       const known = book.incarnationOf(id);
-      if (known === null || known === incarnation || asOf > core.appliedIndex) continue;
+      if (known === null || known === incarnation || membershipVersion > core.appliedIndex)
+        continue;
       // Two disks of one node were met, and the log has the other.
       this.#met.delete(id);
       expel(id);
@@ -103,9 +104,9 @@ export class Members {
   }
 
   /** A member's disk was met for the first time: from now on it is known by it. */
-  met({ peer: id, incarnation, asOf }: Meeting): void {
+  met({ peer: id, incarnation, membershipVersion }: Meeting): void {
     const { core, book, commander } = this.#options;
-    this.#met.set(id, { incarnation, asOf });
+    this.#met.set(id, { incarnation, membershipVersion });
     if (core.role !== "leader" || book.incarnationOf(id) !== null) return;
     const address = book.find(id);
     if (address === null || !idsOf(core.configuration).includes(id)) return;

@@ -62,21 +62,21 @@ const FIRST_LARGE = -2;
 /** Collects what one side has to say until its turn is over. */
 export class Outbox {
   readonly #post: Post;
-  readonly #soon: (run: () => void) => void;
+  readonly #defer: (run: () => void) => void;
   readonly #leaderUrl: () => string | null;
   #items: unknown[] = [];
   #bytes = new ByteWriter(FIRST_BYTES);
   #large: Uint8Array<ArrayBuffer>[] = [];
   #scheduled = false;
 
-  /** @param soon as that of `Clock`: runs once, after the events that are ready now. */
+  /** @param defer as that of `Clock`: runs once, after the events that are ready now. */
   constructor(
     post: Post,
-    soon: (run: () => void) => void,
+    defer: (run: () => void) => void,
     leaderUrl: () => string | null = () => null,
   ) {
     this.#post = post;
-    this.#soon = soon;
+    this.#defer = defer;
     this.#leaderUrl = leaderUrl;
   }
 
@@ -84,7 +84,7 @@ export class Outbox {
   get items(): unknown[] {
     if (!this.#scheduled) {
       this.#scheduled = true;
-      this.#soon(() => this.flush());
+      this.#defer(() => this.flush());
     }
     return this.#items;
   }

@@ -25,10 +25,10 @@ export class PortServer {
   readonly #aborts = new Map<number, AbortController>();
   #toldLeaderUrl: string | null = null;
 
-  /** @param soon as that of `Clock`. */
-  constructor(served: Served, post: Post, soon: (run: () => void) => void) {
+  /** @param defer as that of `Clock`. */
+  constructor(served: Served, post: Post, defer: (run: () => void) => void) {
     this.#served = served;
-    this.#outbox = new Outbox(post, soon, () => {
+    this.#outbox = new Outbox(post, defer, () => {
       this.#toldLeaderUrl = served.node.leaderUrl();
       return this.#toldLeaderUrl;
     });

@@ -27,7 +27,7 @@ import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./m
 export type WorkerPortOptions = {
   readonly post: Post;
   /** As that of `Clock`. */
-  readonly soon: (run: () => void) => void;
+  readonly defer: (run: () => void) => void;
   /** As the node has them: what is on its way to it counts as waiting for the journal. */
   readonly queueBytesMax: number;
   readonly queueRequestsMax: number;
@@ -54,7 +54,7 @@ export class WorkerPort implements NodeApi {
 
   constructor(options: WorkerPortOptions) {
     this.#options = options;
-    this.#outbox = new Outbox(options.post, options.soon);
+    this.#outbox = new Outbox(options.post, options.defer);
   }
 
   receive(message: PortMessage): void {

@@ -46,7 +46,7 @@ export class RecordWaits {
   appended(endOffset: () => number): void {
     if (this.#waits.size === 0 || this.#scheduled) return;
     this.#scheduled = true;
-    this.#clock.soon(() => {
+    this.#clock.defer(() => {
       this.#scheduled = false;
       const end = endOffset();
       for (const wait of [...this.#waits]) if (wait.offset < end) wait.wake();

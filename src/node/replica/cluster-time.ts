@@ -127,8 +127,8 @@ export class ClusterTime implements Clock {
     return this.#options.clock.after(delayMs, run);
   }
 
-  soon(run: () => void): void {
-    this.#options.clock.soon(run);
+  defer(run: () => void): void {
+    this.#options.clock.defer(run);
   }
 
   /** Tells how far this node's wall clock is ahead of the majority's, and of the cluster's time. */

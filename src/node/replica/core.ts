@@ -31,7 +31,7 @@ export function newCore(options: NodeOptions, recovered: Recovered): Core {
       ...(recovered.snapshot === null ? {} : { snapshot: recovered.snapshot }),
       ...evictedOf(recovered),
       entries: recovered.entries,
-      claim: recovered.storage.journal.claimed,
+      marker: recovered.storage.journal.marker,
     },
   );
 }

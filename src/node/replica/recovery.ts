@@ -272,7 +272,7 @@ function openStores(
   options: RecoveryOptions,
 ): Pick<Storage, "store" | "checkpoints" | "newStore" | "newInstall"> {
   const { disk, dataDir, shard, clock, storage, onSpace, heal, onFailure } = options;
-  const nextTurn = () => new Promise<void>((resolve) => clock.soon(resolve));
+  const nextTurn = () => new Promise<void>((resolve) => clock.defer(resolve));
   const { partitions, checkpoints: directory } = dataDir.shard(shard);
   const newStore = () =>
     new PartitionStore({
@@ -340,8 +340,8 @@ async function openJournal(options: RecoveryOptions, collected: EntryCollector):
     );
     options.instruments.damage.journal.value++;
   }
-  if (journal.claimed !== null) {
-    log.warn("this node does not campaign until its log is complete again", journal.claimed);
+  if (journal.marker !== null) {
+    log.warn("this node does not campaign until its log is complete again", journal.marker);
   }
   return journal;
 }

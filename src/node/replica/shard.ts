@@ -101,7 +101,7 @@ export class Shard {
   wake(): void {
     if (this.#scheduled || this.#writing || this.#stopped) return;
     this.#scheduled = true;
-    this.#clock.soon(this.#turn);
+    this.#clock.defer(this.#turn);
   }
 
   /** Messages of one peer, as they came; one turn for all of them. */
@@ -120,7 +120,7 @@ export class Shard {
   turnSoon(): void {
     if (this.#scheduled || this.#stopped) return;
     this.#scheduled = true;
-    this.#clock.soon(this.#turn);
+    this.#clock.defer(this.#turn);
   }
 
   /** Resolves when nothing is being written or waits to be applied. */
@@ -227,8 +227,8 @@ export class Shard {
     }
     // Costs nothing unless term or vote changed, or the commit index has to be as durable.
     if (last !== null) await this.#hardState.save(last, { commit });
-    if (this.#core.claim === null && this.#journal.claimed !== null) {
-      await this.#journal.releaseClaim();
+    if (this.#core.marker === null && this.#journal.marker !== null) {
+      await this.#journal.releaseMarker();
     }
   }
 

@@ -4,7 +4,7 @@ import { assert } from "../../lib/assert.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { CommandResult } from "../../machine/commands.ts";
 import type { Effects, Machine } from "../../machine/machine.ts";
-import { type Checksum, Tally } from "../../machine/tally.ts";
+import { type Checksum, StateChecksum } from "../../machine/state-checksum.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
 import type { Entry } from "../../raft/types.ts";
 import type { Offset } from "../../record/offset.ts";
@@ -35,7 +35,7 @@ export class Applier implements Effects {
   readonly #completions: Completions;
   readonly #clock: Clock;
   /** What was applied here, to be compared. */
-  readonly tally: Tally;
+  readonly stateChecksum: StateChecksum;
   readonly #stateChecks: Instruments["stateChecks"];
   readonly #emit: Emit;
   #proposal: Proposal | null = null;
@@ -44,7 +44,7 @@ export class Applier implements Effects {
 
   constructor(options: ApplierOptions) {
     const { machine, storage, completions, clock } = options;
-    this.tally = new Tally(options.checksumEntries);
+    this.stateChecksum = new StateChecksum(options.checksumEntries);
     this.#stateChecks = options.instruments.stateChecks;
     this.#machine = machine;
     this.#storage = storage;
@@ -78,9 +78,9 @@ export class Applier implements Effects {
     for (let at = start; at < entries.length; at++) {
       const entry = entries[at] as Entry;
       this.#proposal = this.#completions.take(entry);
-      this.tally.begin(entry.index);
+      this.stateChecksum.begin(entry.index);
       if (entry.type === "normal" && entry.data.length > 0) this.#machine.apply(entry.data, this);
-      this.tally.end(entry.index, this.#machine);
+      this.stateChecksum.end(entry.index, this.#machine);
       this.#proposal = null;
       if (this.#clock.monotonic() > end) return at + 1;
     }
@@ -88,7 +88,7 @@ export class Applier implements Effects {
   }
 
   result(position: number, result: CommandResult): void {
-    this.tally.result(result);
+    this.stateChecksum.result(result);
     if (this.#proposal !== null) this.#completions.settle(this.#proposal, position, result);
   }
 
@@ -98,7 +98,7 @@ export class Applier implements Effects {
 
   /** @throws StateDiverged: nothing more must come from this node. */
   checksum(checksum: Checksum): void {
-    if (this.tally.compare(checksum)) this.#stateChecks.value++;
+    if (this.stateChecksum.compare(checksum)) this.#stateChecks.value++;
   }
 
   append(
@@ -109,14 +109,14 @@ export class Applier implements Effects {
     count: number,
     logicalBytes: number,
   ): void {
-    this.tally.numbers(partition.topicId, partition.partition);
+    this.stateChecksum.numbers(partition.topicId, partition.partition);
     const handle = handleOf(partition);
     handle.log.append(batches, baseOffset, timestampMs, count, logicalBytes);
     handle.waits.appended(handle.endOffset);
   }
 
   trimmed(partition: PartitionState): void {
-    this.tally.numbers(partition.topicId, partition.lowWatermark);
+    this.stateChecksum.numbers(partition.topicId, partition.lowWatermark);
     handleOf(partition).log.trim(partition.lowWatermark);
   }
 

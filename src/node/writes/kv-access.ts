@@ -2,7 +2,7 @@ import type { Clock } from "../../env/clock.ts";
 import { getValue, listKeys, listNamespaces } from "../../kv/reads.ts";
 import { utf8 } from "../../lib/bytes.ts";
 import type { Millis } from "../../lib/ids.ts";
-import type { Soon } from "../../lib/soon.ts";
+import type { MaybePromise } from "../../lib/maybe-promise.ts";
 import { encodeKvDelete, encodeKvPut } from "../../machine/command-codec.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type {
@@ -127,7 +127,7 @@ export class KvAccess {
   }
 
   /** @returns a promise only if the leader has to confirm the read. */
-  get(request: KvGetRequest): Soon<KvGetOutcome> {
+  get(request: KvGetRequest): MaybePromise<KvGetOutcome> {
     return request.linearizable ? this.#getConfirmed(request) : this.#get(request);
   }
 

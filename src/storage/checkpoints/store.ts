@@ -41,7 +41,7 @@ export type JournalReach = { readonly first: number; readonly last: number };
 /** What `settle` needs of a journal. */
 export type SettlingJournal = Pick<
   Journal,
-  "firstIndex" | "lastIndex" | "termAt" | "resetTo" | "claimed"
+  "firstIndex" | "lastIndex" | "termAt" | "resetTo" | "marker"
 >;
 
 /** A snapshot of another node that `SnapshotInstall.commit` has put in place. */
@@ -191,7 +191,7 @@ export class CheckpointStore {
     const { name, term } = newest;
     const behind = journal.termAt(name.index as LogIndex) !== term;
     // One that was cut for damage knows that entries are missing.
-    if (name.state === "ckpt" && behind && journal.claimed === null) {
+    if (name.state === "ckpt" && behind && journal.marker === null) {
       throw missingJournal(this.#path(name), name.index, journal);
     }
     if (behind) await journal.resetTo(name.index as LogIndex, term as Term);

@@ -104,7 +104,7 @@ export class FrameEncoder {
   }
 
   /** What the following frames say about everything before them. */
-  claim(durableIndex: number, syncedPosition: number): void {
+  setSynced(durableIndex: number, syncedPosition: number): void {
     this.#watermark = durableIndex;
     this.#synced = syncedPosition;
   }

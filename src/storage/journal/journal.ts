@@ -26,7 +26,7 @@ import {
   type Segment,
 } from "./segment.ts";
 import { JournalSegments } from "./segments.ts";
-import { type JournalClaim, laterEnd, readClaim, removeClaim } from "./truncated-log.ts";
+import { type LogMarker, laterEnd, readMarker, removeMarker } from "./truncated-log.ts";
 
 const SEGMENT_BYTES_DEFAULT = 32 * 1024 * 1024;
 const RESERVE_BYTES_DEFAULT = 64 * 1024 * 1024;
@@ -40,7 +40,7 @@ export type JournalOpened = {
   readonly journal: Journal;
   /** The end of an append that was never answered, cut off; null after a clean end. */
   readonly torn: Recovered["torn"];
-  /** What was damaged, if `cutDamaged` made something of it; see `Journal.claimed`. */
+  /** What was damaged, if `cutDamaged` made something of it; see `Journal.marker`. */
   readonly salvaged: Recovered["salvaged"];
   /** What is damaged of the part that a checkpoint has, and was done without. */
   readonly covered: Recovered["covered"];
@@ -65,7 +65,7 @@ export class Journal {
   #appends = 0;
   #failure: DiskFailure | null = null;
   #closed = false;
-  #claimed: JournalClaim | null = null;
+  #marker: LogMarker | null = null;
   /** The newest segment of those in which recovery met damage. */
   #damaged: Segment | null = null;
 
@@ -88,7 +88,7 @@ export class Journal {
       ...(options.covered === undefined ? {} : { covered: options.covered }),
     });
     const journal = new Journal(options, index, recovered);
-    journal.#claimed = await readClaim(options.disk, options.directory, options.identity);
+    journal.#marker = await readMarker(options.disk, options.directory, options.identity);
     if (recovered.segments.length === 0) await journal.#spares.prepareFirst();
     journal.#spares.refill();
     journal.#armIdle();
@@ -149,8 +149,8 @@ export class Journal {
    * never was, or has been released. Until then the node must not campaign, nor vote for a log that
    * ends before this.
    */
-  get claimed(): JournalClaim | null {
-    return this.#claimed;
+  get marker(): LogMarker | null {
+    return this.#marker;
   }
 
   /**
@@ -163,16 +163,16 @@ export class Journal {
     return (this.#index.lastIn(damaged) ?? this.#index.firstIndex - 1) as LogIndex;
   }
 
-  /** Forgets the claim if the durable log reaches as far. @returns whether there is none any more. */
-  async releaseClaim(): Promise<boolean> {
+  /** Removes the truncated-log marker if the durable log reaches it. @returns true if there is none. */
+  async releaseMarker(): Promise<boolean> {
     this.#check();
-    const claimed = this.#claimed;
-    if (claimed === null) return true;
+    const marker = this.#marker;
+    if (marker === null) return true;
     const index = this.durableIndex;
     const end = { index, term: this.#index.termAt(index) ?? this.baseTerm };
-    if (laterEnd(end, claimed) !== end) return false;
-    await removeClaim(this.#options.disk, this.#options.directory);
-    this.#claimed = null;
+    if (laterEnd(end, marker) !== end) return false;
+    await removeMarker(this.#options.disk, this.#options.directory);
+    this.#marker = null;
     return true;
   }
 
@@ -237,7 +237,7 @@ export class Journal {
       await this.#settleMark();
       while (this.#releasing !== null) await this.#releasing;
       const segment = await this.#roll(FRAME_HEADER_BYTES, index, term);
-      this.#encoder.claim(this.#durableIndex, 0);
+      this.#encoder.setSynced(this.#durableIndex, 0);
       this.#encoder.mark(KIND_RESET, index, term);
       this.#index.reset(index, term);
       await this.#commit(segment, 0);
@@ -406,7 +406,7 @@ export class Journal {
     const first = entries[0]?.index ?? 0;
     this.#index.truncateTo(first - 1);
     this.#durableIndex = Math.min(this.#durableIndex, first - 1);
-    this.#encoder.claim(this.#durableIndex, this.#syncedPosition);
+    this.#encoder.setSynced(this.#durableIndex, this.#syncedPosition);
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i];
       if (entry === undefined) continue;
@@ -438,7 +438,7 @@ export class Journal {
     try {
       const encoder = this.#encoder;
       encoder.begin(segment.seed, segment.end, this.#chain);
-      encoder.claim(this.#durableIndex, this.#syncedPosition);
+      encoder.setSynced(this.#durableIndex, this.#syncedPosition);
       encoder.mark(KIND_WATERMARK, this.#index.lastIndex, this.#index.lastTerm);
       await segment.file.write(segment.end, encoder.view());
       this.#chain = encoder.chain;

@@ -16,7 +16,7 @@ export type JournalOptions = {
   readonly clock?: Clock;
   /**
    * For a node that has peers: a damaged journal is cut before the damage instead of refused, and
-   * what it had is remembered as `claimed`. @default false
+   * the previous end is recorded in the file `claimed`. @default false
    */
   readonly cutDamaged?: boolean;
   /**

@@ -31,7 +31,7 @@ import {
   type SegmentHeader,
   segmentPath,
 } from "./segment.ts";
-import { lastHeld, laterEnd, readClaim, writeClaim } from "./truncated-log.ts";
+import { lastHeld, laterEnd, readMarker, writeMarker } from "./truncated-log.ts";
 import { zeroBehind } from "./zeros.ts";
 
 const SLICE_BYTES = 1024 * 1024;
@@ -79,7 +79,7 @@ type Stop = {
 };
 
 /** What a frame says about the time when it was written. */
-type Claim = { readonly synced: number; readonly watermark: number };
+type SyncInfo = { readonly synced: number; readonly watermark: number };
 
 /** @throws JournalDamaged, JournalUnsupported, DiskFailure; nothing was changed then. */
 export async function recoverJournal(options: RecoveryOptions): Promise<Recovered> {
@@ -135,7 +135,7 @@ class Recovery {
     } catch (failure) {
       if (!(failure instanceof JournalDamaged)) throw failure;
       if (this.#options.cutDamaged) return await this.#salvage(failure);
-      const to = await this.#lastClaimed();
+      const to = await this.#lastWatermark();
       throw to <= failure.damage.to
         ? failure
         : new JournalDamaged({ ...failure.damage, to: to as LogIndex }, failure.held);
@@ -323,19 +323,19 @@ class Recovery {
   async #proveNothingMissing(used: number, stop: Stop | null): Promise<void> {
     for (const { segment, header, size } of this.#files.slice(used)) {
       if (header !== null) this.#missing(used, stop, header.watermark, `${segment.path} follows`);
-      const claim = await this.#newestClaim(segment, SEGMENT_HEADER_BYTES, size);
-      if (claim === null || this.#isTornActivation(segment, used, claim)) {
+      const sync = await this.#newestSync(segment, SEGMENT_HEADER_BYTES, size);
+      if (sync === null || this.#isTornActivation(segment, used, sync)) {
         await this.#proveNoFlippedHeader(segment, used);
         continue;
       }
-      this.#missing(used, stop, claim.watermark, `${segment.path} has later frames`);
+      this.#missing(used, stop, sync.watermark, `${segment.path} has later frames`);
     }
     this.#checkNoGap();
     if (stop === null) return;
     const { segment, position, reason } = stop;
-    const claim = await this.#newestClaim(segment, position, segment.capacity);
-    if (claim !== null && claim.synced > position) {
-      this.#damaged(segment.path, position, claim.watermark, reason);
+    const sync = await this.#newestSync(segment, position, segment.capacity);
+    if (sync !== null && sync.synced > position) {
+      this.#damaged(segment.path, position, sync.watermark, reason);
     }
     await this.#proveNoFlippedFrame(stop);
   }
@@ -363,13 +363,13 @@ class Recovery {
   }
 
   /** The first write of the next segment, torn: its frames prove that the older ones are whole. */
-  #isTornActivation(segment: Segment, used: number, claim: Claim): boolean {
+  #isTornActivation(segment: Segment, used: number, sync: SyncInfo): boolean {
     const before = this.#files[used - 1]?.segment;
     return (
       segment === this.#files[used]?.segment &&
       (before === undefined || before.id + 1 === segment.id) &&
-      claim.synced === 0 &&
-      claim.watermark <= this.#index.lastIndex
+      sync.synced === 0 &&
+      sync.watermark <= this.#index.lastIndex
     );
   }
 
@@ -403,16 +403,16 @@ class Recovery {
   }
 
   /** The newest watermark in the journal: how far entries are wanted from peers. */
-  async #lastClaimed(): Promise<number> {
+  async #lastWatermark(): Promise<number> {
     const last = this.#files.findLast((file) => file.header !== null);
     if (last === undefined) return 0;
-    const claim = await this.#newestClaim(last.segment, SEGMENT_HEADER_BYTES, last.size);
-    return claim?.watermark ?? last.header?.watermark ?? 0;
+    const sync = await this.#newestSync(last.segment, SEGMENT_HEADER_BYTES, last.size);
+    return sync?.watermark ?? last.header?.watermark ?? 0;
   }
 
   /** Of all valid frame headers in a range, what the one with the highest synced position says. */
-  async #newestClaim(segment: Segment, from: number, to: number): Promise<Claim | null> {
-    let newest: Claim | null = null;
+  async #newestSync(segment: Segment, from: number, to: number): Promise<SyncInfo | null> {
+    let newest: SyncInfo | null = null;
     this.#bytesRead += await scanFrames(segment, from, to, ({ synced, watermark }) => {
       if (newest === null || synced > newest.synced) newest = { synced, watermark };
     });
@@ -429,9 +429,9 @@ class Recovery {
     const prefix = { index: this.#index.lastIndex, term: this.#index.lastTerm };
     const from = (prefix.index + 1) as LogIndex;
     const held = await lastHeld(this.#files, prefix, failure);
-    const former = await readClaim(disk, directory, identity);
-    const claim = former === null ? held : laterEnd(former, held);
-    await writeClaim(disk, directory, identity, claim);
+    const former = await readMarker(disk, directory, identity);
+    const marker = former === null ? held : laterEnd(former, held);
+    await writeMarker(disk, directory, identity, marker);
     const gone = this.#files.slice(used);
     for (const { segment } of gone.reverse()) {
       await segment.file.close();
@@ -447,7 +447,7 @@ class Recovery {
       nextId,
       chain: this.#chain,
       torn: null,
-      salvaged: { ...failure.damage, from, to: Math.max(claim.index, from) as LogIndex },
+      salvaged: { ...failure.damage, from, to: Math.max(marker.index, from) as LogIndex },
       covered: null,
       bytesRead: this.#bytesRead,
     };

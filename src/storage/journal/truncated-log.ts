@@ -20,9 +20,9 @@ const VERSION = 1;
 const COPY_BYTES = 28;
 const COPIES = [0, 512] as const;
 
-export type JournalClaim = { readonly index: LogIndex; readonly term: Term };
+export type LogMarker = { readonly index: LogIndex; readonly term: Term };
 
-export const claimPath = (directory: string): string => `${directory}/claimed`;
+export const markerPath = (directory: string): string => `${directory}/claimed`;
 
 /** The later of two ends of a log, as elections compare them. */
 export function laterEnd<E extends LogEnd>(a: E, b: E): E {
@@ -33,13 +33,13 @@ export function laterEnd<E extends LogEnd>(a: E, b: E): E {
  * The last entry of which any frame or header of a journal knows.
  *
  * @param prefix where that part ends that can be read.
- * @throws JournalDamaged if the very end is missing: a claim that is too low is worse than none.
+ * @throws JournalDamaged if the very end is missing: a marker that is too low is worse than none.
  */
 export async function lastHeld(
   files: readonly Opened[],
   prefix: LogEnd,
   { damage, held }: JournalDamaged,
-): Promise<JournalClaim> {
+): Promise<LogMarker> {
   let last = held === null ? prefix : laterEnd(prefix, held);
   let newest: Opened | undefined;
   for (const file of files) {
@@ -70,41 +70,41 @@ function isEndHere(files: readonly Opened[], newest: Opened | undefined): boolea
   return isGapless && (header === null || size >= header.capacity);
 }
 
-/** @throws JournalDamaged if there is a claim that cannot be read: no vote would be safe. */
-export async function readClaim(
+/** @throws JournalDamaged if there is a marker that cannot be read: no vote would be safe. */
+export async function readMarker(
   disk: Disk,
   directory: string,
   identity: number,
-): Promise<JournalClaim | null> {
-  const path = claimPath(directory);
+): Promise<LogMarker | null> {
+  const path = markerPath(directory);
   const bytes = await disk.readWhole(path);
   if (bytes === null) return null;
   for (const at of COPIES) {
-    const claim = decode(bytes.subarray(at, at + COPY_BYTES), identity);
-    if (claim !== null) return claim;
+    const marker = decode(bytes.subarray(at, at + COPY_BYTES), identity);
+    if (marker !== null) return marker;
   }
   const none = 0 as LogIndex;
   const reason = "it says what the journal has lost, and has a wrong checksum";
   throw new JournalDamaged({ file: path, position: 0, from: none, to: none, reason });
 }
 
-export async function writeClaim(
+export async function writeMarker(
   disk: Disk,
   directory: string,
   identity: number,
-  claim: JournalClaim,
+  marker: LogMarker,
 ): Promise<void> {
-  await disk.writeWhole(claimPath(directory), encodeClaim(claim, identity));
+  await disk.writeWhole(markerPath(directory), encodeMarker(marker, identity));
 }
 
 /** The whole file. */
-export function encodeClaim(claim: JournalClaim, identity: number): Uint8Array {
+export function encodeMarker(marker: LogMarker, identity: number): Uint8Array {
   const writer = new ByteWriter(COPY_BYTES);
   writer.u32(0);
   writer.u32(MAGIC);
   writer.u32(VERSION);
-  writer.u64(claim.index);
-  writer.u64(claim.term);
+  writer.u64(marker.index);
+  writer.u64(marker.term);
   writer.setU32(0, crc32(writer.view().subarray(4), identity));
   const bytes = new Uint8Array((COPIES[1] ?? 0) + COPY_BYTES);
   for (const at of COPIES) bytes.set(writer.view(), at);
@@ -119,22 +119,22 @@ export async function abandonJournal(
   disk: Disk,
   directory: string,
   identity: number,
-  end: JournalClaim,
+  end: LogMarker,
 ): Promise<void> {
-  const former = await readClaim(disk, directory, identity);
-  await writeClaim(disk, directory, identity, former === null ? end : laterEnd(former, end));
+  const former = await readMarker(disk, directory, identity);
+  await writeMarker(disk, directory, identity, former === null ? end : laterEnd(former, end));
   for (const name of await disk.list(directory)) {
     if (segmentIdOf(name) !== null) await disk.remove(`${directory}/${name}`);
   }
   await disk.syncDirectory(directory);
 }
 
-export async function removeClaim(disk: Disk, directory: string): Promise<void> {
-  await disk.remove(claimPath(directory));
+export async function removeMarker(disk: Disk, directory: string): Promise<void> {
+  await disk.remove(markerPath(directory));
   await disk.syncDirectory(directory);
 }
 
-function decode(bytes: Uint8Array, identity: number): JournalClaim | null {
+function decode(bytes: Uint8Array, identity: number): LogMarker | null {
   if (bytes.length < COPY_BYTES) return null;
   const reader = new ByteReader(bytes);
   if (reader.u32() !== crc32(bytes.subarray(4), identity)) return null;

@@ -7,7 +7,7 @@ import { closeEntry, encodeCommand, openEntry } from "../../../src/machine/comma
 import type { Command, CommandResult } from "../../../src/machine/commands.ts";
 import { type Effects, Machine } from "../../../src/machine/machine.ts";
 import type { PutMember } from "../../../src/machine/members.ts";
-import type { Checksum } from "../../../src/machine/tally.ts";
+import type { Checksum } from "../../../src/machine/state-checksum.ts";
 import type { Offset } from "../../../src/record/offset.ts";
 import type { Random } from "../random.ts";
 

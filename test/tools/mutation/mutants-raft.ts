@@ -38,7 +38,7 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     test: "test/node/shard.test.ts",
   },
   {
-    name: "claims-of-unproven-peers-count",
+    name: "unproven-peers-count",
     file: "src/transport/shared.ts",
     find: "    if (!proven) return;\n",
     put: "",
@@ -133,8 +133,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
   {
     name: "removed-node-votes",
     file: "src/raft/election.ts",
-    find: "return isVoter(configuration, id) && log.pendingSnapshot === null && claim === null;",
-    put: "return configuration !== null && id !== null && log.pendingSnapshot === null && claim === null;",
+    find: "return isVoter(configuration, id) && log.pendingSnapshot === null && marker === null;",
+    put: "return configuration !== null && id !== null && log.pendingSnapshot === null && marker === null;",
     test: "test/raft",
   },
   {

@@ -11,8 +11,8 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   {
     name: "durable-watermark-missing",
     file: "src/storage/journal/journal.ts",
-    find: "first - 1);\n    this.#encoder.claim(this.#durableIndex, this.#syncedPosition);",
-    put: "first - 1);\n    this.#encoder.claim(0, 0);",
+    find: "first - 1);\n    this.#encoder.setSynced(this.#durableIndex, this.#syncedPosition);",
+    put: "first - 1);\n    this.#encoder.setSynced(0, 0);",
     test: "test/storage/journal-damage.test.ts",
   },
   {
@@ -120,7 +120,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     test: "test/storage/journal-damage.test.ts",
   },
   {
-    name: "flip-claims-too-little",
+    name: "flip-reports-too-little",
     file: "src/storage/journal/truncated-log.ts",
     find: "held === null ? prefix : laterEnd(prefix, held)",
     put: "held === null ? prefix : prefix",

@@ -119,7 +119,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "removed-node-let-in",
     file: "src/transport/shared.ts",
-    find: "if (asOf <= this.standing().asOf) return;",
+    find: "if (membershipVersion <= this.membershipInfo().membershipVersion) return;",
     put: "",
     test: "test/transport/links.test.ts",
   },

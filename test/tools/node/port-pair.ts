@@ -28,7 +28,7 @@ export function portPair(
   };
   const port: WorkerPort = new WorkerPort({
     post: post(toNode, (message) => server.receive(message)),
-    soon: setImmediate,
+    defer: setImmediate,
     queueBytesMax,
     queueRequestsMax,
   });

@@ -188,18 +188,18 @@ export class Chaos {
   /** A cut for damage: never where others could not make up for it. */
   #damage(member: Member): void {
     const { voters, votersOutgoing } = member.core.configuration;
-    const isOther = ({ store }: Member) => store.claim !== null && store !== member.store;
+    const isOther = ({ store }: Member) => store.marker !== null && store !== member.store;
     if (voters.length < 3 || votersOutgoing.length > 0) return;
     if ([...this.cluster.members.values()].some(isOther)) return;
     for (const { persist } of member.unsynced.splice(0)) this.#write(member, persist);
     member.loseEnd(this.#random.below(member.store.entries.length + 1));
-    if (member.store.claim !== null) this.counts.damaged++;
+    if (member.store.marker !== null) this.counts.damaged++;
     this.#crash(member);
   }
 
   #turn(member: Member): void {
     const { core, store } = member;
-    if (store.claim !== null && core.claim === null) store.claim = null;
+    if (store.marker !== null && core.marker === null) store.marker = null;
     this.#checkCommit(member);
     if (core.role === "leader") this.#checkLeader(member);
     for (let i = 0; core.hasOutput && i < 100; i++) {
@@ -263,7 +263,7 @@ export class Chaos {
       const store = this.cluster.members.get(voter)?.store;
       const base = store?.snapshot?.index ?? 0;
       // What was lost may count: nobody is elected without it.
-      if (store !== undefined && store.claim !== null) return true;
+      if (store !== undefined && store.marker !== null) return true;
       return base >= commit || store?.entries[commit - base - 1]?.term === core.term;
     };
     expect(jointVote(core.configuration, holds)).toBe("won");
@@ -302,7 +302,7 @@ export class Chaos {
       if (applied > 0 && this.#allAt(leader, applied)) return this;
     }
     // Two voters of whom one waits for what nobody else ever had: an operator has to help.
-    if (this.#faults.membership && members.some(({ core }) => core.claim !== null)) return this;
+    if (this.#faults.membership && members.some(({ core }) => core.marker !== null)) return this;
     throw new Error(
       `no progress after the faults ended\n${members.map(({ core }) => JSON.stringify({ ...core.status(), progress: [...(core.status().progress ?? [])] })).join("\n")}`,
     );

@@ -10,7 +10,7 @@ import type {
   Configuration,
   Entry,
   HardState,
-  LogClaim,
+  LogEnd,
   LogIndex,
   Message,
   NodeId,
@@ -158,7 +158,7 @@ type Store = {
   snapshot: SnapshotMeta | null;
   entries: Entry[];
   /** What the log went to before its end was lost. */
-  claim: LogClaim | null;
+  marker: LogEnd | null;
 };
 
 export type Applied = { index: number; term: number; data: string };
@@ -167,7 +167,7 @@ export type Applied = { index: number; term: number; data: string };
 export class Member {
   readonly name: NodeId;
   core: Core;
-  store: Store = { hardState: null, snapshot: null, entries: [], claim: null };
+  store: Store = { hardState: null, snapshot: null, entries: [], marker: null };
   /** The machine: everything applied, in order. */
   applied: Applied[] = [];
   reads: { context: unknown; index: number; applied: number }[] = [];
@@ -194,10 +194,10 @@ export class Member {
     const { store } = this;
     const last = store.entries.at(-1);
     if (last === undefined) return;
-    const { claim } = store;
-    const isLater = claim === null || last.term > claim.term || last.term === claim.term;
-    if (isLater) store.claim = { index: last.index, term: last.term };
-    if (claim?.term === last.term && claim.index > last.index) store.claim = claim;
+    const { marker } = store;
+    const isLater = marker === null || last.term > marker.term || last.term === marker.term;
+    if (isLater) store.marker = { index: last.index, term: last.term };
+    if (marker?.term === last.term && marker.index > last.index) store.marker = marker;
     store.entries = store.entries.slice(0, keep);
   }
 
@@ -243,7 +243,7 @@ export class Cluster {
           configuration: store.snapshot?.configuration ?? configuration,
           ...(store.snapshot === null ? {} : { snapshot: store.snapshot }),
           entries: store.entries,
-          claim: store.claim,
+          marker: store.marker,
         },
       });
     const member = new Member(name, make);

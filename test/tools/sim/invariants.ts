@@ -143,7 +143,7 @@ export class Ghost {
     this.reset(life, journal.firstIndex - 1);
     const terms = this.#durable.get(life.name) ?? [];
     // What a disk has lost counts for what is committed as long as the node votes as if it had it.
-    if (journal.claimed !== null) {
+    if (journal.marker !== null) {
       for (let at = journal.lastIndex + 1; at < before.length; at++) terms[at] = before[at] ?? 0;
     }
     for (let at = journal.firstIndex; at <= journal.lastIndex; at++) {

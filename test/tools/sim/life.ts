@@ -160,7 +160,7 @@ export class LifeClock implements Clock {
     return this.#life.after(delayMs / this.#faults.rate, run);
   }
 
-  soon(run: () => void): void {
+  defer(run: () => void): void {
     this.#life.after(0, run);
   }
 }

@@ -38,7 +38,7 @@ export class SimClock implements Clock {
     };
   }
 
-  soon(run: () => void): void {
+  defer(run: () => void): void {
     this.after(0, run);
   }
 

@@ -3,7 +3,7 @@ import { type NodeId, SHARD_0 } from "../../../src/lib/ids.ts";
 import { SILENT } from "../../../src/metrics/log.ts";
 import type { Message, Term } from "../../../src/raft/types.ts";
 import type { BatchesHandler } from "../../../src/transport/batch-exchange.ts";
-import type { Standing } from "../../../src/transport/handshake-codec.ts";
+import type { MembershipInfo } from "../../../src/transport/handshake-codec.ts";
 import type { TransportLimits } from "../../../src/transport/limits.ts";
 import type {
   SnapshotAnnouncement,
@@ -94,12 +94,12 @@ export class MemoryNode {
   /** What a peer that asks for batches gets. */
   batches: BatchesHandler = () => Promise.resolve(null);
 
-  /** @param standing may change later. */
+  /** @param membershipInfo may change later. */
   constructor(
     world: MemoryWorld,
     id: string,
     limits: Partial<TransportLimits> = {},
-    standing: Standing = { asOf: 0, address: null },
+    membershipInfo: MembershipInfo = { membershipVersion: 0, address: null },
   ) {
     this.id = id as NodeId;
     this.transport = new Transport({
@@ -111,7 +111,7 @@ export class MemoryNode {
       local: { id: this.id, incarnation: `disk of ${id}`, clusterId: "cluster" },
       shard: SHARD_0,
       limits: { snapshotChunkBytes: 100, ...limits },
-      standing: () => standing,
+      membershipInfo: () => membershipInfo,
     });
     this.transport.start({
       messages: (messages) => this.received.push(...messages),

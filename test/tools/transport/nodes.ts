@@ -6,7 +6,7 @@ import type { NodeId } from "../../../src/lib/ids.ts";
 import { SHARD_0 } from "../../../src/lib/ids.ts";
 import { type Logger, SILENT } from "../../../src/metrics/log.ts";
 import type { LogIndex, Message, Term } from "../../../src/raft/types.ts";
-import type { Standing } from "../../../src/transport/handshake-codec.ts";
+import type { MembershipInfo } from "../../../src/transport/handshake-codec.ts";
 import type { TransportLimits } from "../../../src/transport/limits.ts";
 import { Transport, type TransportHandlers } from "../../../src/transport/transport.ts";
 import { Random } from "../random.ts";
@@ -32,7 +32,7 @@ export type NodeOptions = {
   readonly limits?: Partial<TransportLimits>;
   readonly port?: number;
   readonly handlers?: Partial<TransportHandlers>;
-  readonly standing?: Standing;
+  readonly membershipInfo?: MembershipInfo;
   readonly log?: Logger;
 };
 
@@ -63,7 +63,7 @@ export class TestNode {
       },
       shard: SHARD_0,
       limits: { ...QUICK, ...options.limits },
-      standing: () => options.standing ?? { asOf: 0, address: null },
+      membershipInfo: () => options.membershipInfo ?? { membershipVersion: 0, address: null },
     });
     this.transport.start({
       messages: (messages) => this.received.push(...messages),

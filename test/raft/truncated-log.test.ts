@@ -19,7 +19,7 @@ const LOST: Options = {
   initial: {
     hardState: { term: term(3), vote: null, commit: index(3) },
     entries: entriesOf(1, 1, 1),
-    claim: { index: index(4), term: term(2) },
+    marker: { index: index(4), term: term(2) },
   },
 };
 const lost = (): Solo => Solo.of("n1 n2 n3", LOST);
@@ -34,7 +34,7 @@ const append = (prev: number, prevTerm: number, terms: number[], commit = 0) =>
     commit: index(commit),
   }) as const;
 
-describe("it votes only for a log that ends at or after the claim", () => {
+describe("it votes only for a log that ends at or after the marker", () => {
   const cases: [last: number, lastTerm: number, granted: boolean][] = [
     [2, 1, false],
     [9, 1, false],
@@ -83,7 +83,7 @@ test("what it appends is acknowledged", () => {
   expect(solo.take("append_response")).toMatchObject([{ accepted: true, match: 3 }]);
 });
 
-describe("the claim ends", () => {
+describe("the marker ends", () => {
   const appended = (at: number, ...rest: Parameters<typeof append>): Solo =>
     lost().step(from("n2", at, append(...rest)));
 
@@ -91,33 +91,33 @@ describe("the claim ends", () => {
     const solo = lost();
     solo.core.step(from("n2", 3, append(2, 1, [2, 2], 4)));
     const { persist } = solo.core.drain();
-    expect(solo.core.claim).toMatchObject({ index: 4, term: 2 });
+    expect(solo.core.marker).toMatchObject({ index: 4, term: 2 });
     solo.core.persisted(persist?.token ?? 0);
-    expect(solo.core.claim).toBeNull();
+    expect(solo.core.marker).toBeNull();
     solo.step(from("n2", 3, heartbeat(4))).core.campaign();
     expect(solo.core.role).toBe("candidate");
   });
 
   test("with a later term, too", () => {
-    expect(appended(4, 2, 1, [4], 3).core.claim).toBeNull();
+    expect(appended(4, 2, 1, [4], 3).core.marker).toBeNull();
   });
 
   test("not with a longer log of an older term", () => {
-    expect(appended(3, 2, 1, [1, 1, 1, 1], 6).core.claim).not.toBeNull();
+    expect(appended(3, 2, 1, [1, 1, 1, 1], 6).core.marker).not.toBeNull();
   });
 
   test("not before all is known to be committed that was", () => {
     const solo = appended(3, 2, 1, [2, 2], 2);
-    expect(solo.core.claim).not.toBeNull();
-    expect(solo.step(from("n2", 3, append(4, 2, [], 3))).core.claim).toBeNull();
+    expect(solo.core.marker).not.toBeNull();
+    expect(solo.step(from("n2", 3, append(4, 2, [], 3))).core.marker).toBeNull();
   });
 
   test("not by what was left of the log itself: that may have been replaced", () => {
     const hardState = { term: term(3), vote: null, commit: index(1) };
     const initial = { ...LOST.initial, hardState, entries: entriesOf(1, 1, 1, 2, 2) };
     const solo = Solo.of("n1 n2 n3", { ...LOST, initial });
-    expect(solo.step(from("n2", 5, append(1, 1, [], 1))).core.claim).not.toBeNull();
-    expect(solo.step(from("n2", 5, append(4, 2, [], 1))).core.claim).toBeNull();
+    expect(solo.step(from("n2", 5, append(1, 1, [], 1))).core.marker).not.toBeNull();
+    expect(solo.step(from("n2", 5, append(4, 2, [], 1))).core.marker).toBeNull();
   });
 });
 
@@ -194,7 +194,7 @@ test("a follower that lost its end is filled again by the same leader, without a
   damaged.restart();
   damaged.applied = [];
   cluster.tick(3);
-  expect(damaged.core.claim).toBeNull();
+  expect(damaged.core.marker).toBeNull();
   expect(damaged.store.entries).toEqual(cluster.get("n1").store.entries);
   expect(damaged.applied).toEqual(cluster.get("n1").applied);
   expect([cluster.core("n1").role, cluster.core("n1").term]).toEqual(["leader", term(1)]);
@@ -219,7 +219,7 @@ test("a log that was filled again loses its mark in an idle group, and its membe
   cluster.elect("n1").tick(3);
   expect(cluster.get("n1").reads).toMatchObject([{ context: "r" }]);
   expect(cluster.core("n1").lastIndex).toBe(index(7));
-  expect([cluster.core("n2").claim, cluster.core("n3").claim]).toEqual([null, null]);
+  expect([cluster.core("n2").marker, cluster.core("n3").marker]).toEqual([null, null]);
   cluster.passes = ({ to, from: sender }) => to !== "n1" && sender !== "n1";
   cluster.tick(60);
   expect([cluster.core("n2").role, cluster.core("n3").role]).toContain("leader");

@@ -2,16 +2,20 @@
 import { describe, expect, test } from "bun:test";
 import type { CommandResult } from "../../src/machine/commands.ts";
 import { Machine } from "../../src/machine/machine.ts";
-import { StateDiverged, TALLY_VERSION, Tally } from "../../src/machine/tally.ts";
+import {
+  STATE_CHECKSUM_VERSION,
+  StateChecksum,
+  StateDiverged,
+} from "../../src/machine/state-checksum.ts";
 import { offset, RecordedEffects, randomEntries } from "../tools/machine/support.ts";
 import { forEachSeed, Random } from "../tools/random.ts";
 
 const EVERY = 8;
 
-/** A node: a machine, and a tally that sees what comes of each entry. */
+/** A node: a machine and a state checksum of its results. */
 class Replica extends RecordedEffects {
   readonly machine: Machine;
-  readonly tally = new Tally(EVERY);
+  readonly stateChecksum = new StateChecksum(EVERY);
 
   constructor(machine = new Machine()) {
     super();
@@ -19,15 +23,15 @@ class Replica extends RecordedEffects {
   }
 
   override result(position: number, result: CommandResult): void {
-    this.tally.result(result);
+    this.stateChecksum.result(result);
     this.results.length = position;
     super.result(position, result);
   }
 
   apply(index: number, payload: Uint8Array): void {
-    this.tally.begin(index);
+    this.stateChecksum.begin(index);
     this.machine.apply(payload, this);
-    this.tally.end(index, this.machine);
+    this.stateChecksum.end(index, this.machine);
   }
 }
 
@@ -40,13 +44,13 @@ test("replicas agree, also one that began from a snapshot, once it has seen a wh
     entries.forEach((payload, i) => {
       if (i + 1 === lateFrom) late = new Replica(copyOf(a.machine));
       for (const one of [a, b, late]) one?.apply(i + 1, payload);
-      const { newest } = a.tally;
+      const { newest } = a.stateChecksum;
       if (newest === null) return;
-      expect(b.tally.compare(newest)).toBe(true);
+      expect(b.stateChecksum.compare(newest)).toBe(true);
       const sawAll = late !== null && newest.index - EVERY + 1 >= lateFrom;
-      expect(late?.tally.compare(newest) ?? false).toBe(sawAll);
+      expect(late?.stateChecksum.compare(newest) ?? false).toBe(sawAll);
     });
-    expect(a.tally.newest).toEqual(b.tally.newest);
+    expect(a.stateChecksum.newest).toEqual(b.stateChecksum.newest);
   });
 });
 
@@ -58,40 +62,45 @@ test("a replica whose state differs notices as soon as a command meets the diffe
     a.apply(i + 1, payload);
     b.apply(i + 1, payload);
   });
-  const { newest } = a.tally;
+  const { newest } = a.stateChecksum;
   if (newest === null) throw new Error("a run has ended");
-  expect(() => b.tally.compare(newest)).toThrow(StateDiverged);
+  expect(() => b.stateChecksum.compare(newest)).toThrow(StateDiverged);
 });
 
 describe("is not compared", () => {
-  const whole = (): Tally => {
+  const whole = (): StateChecksum => {
     const replica = new Replica();
     randomEntries(new Random(1), EVERY).forEach((payload, i) => {
       replica.apply(i + 1, payload);
     });
-    return replica.tally;
+    return replica.stateChecksum;
   };
-  const other = { type: "checksum", version: TALLY_VERSION, index: EVERY, digest: 1 } as const;
+  const other = {
+    type: "checksum",
+    version: STATE_CHECKSUM_VERSION,
+    index: EVERY,
+    digest: 1,
+  } as const;
 
   test("what another version has hashed", () => {
     expect(() => whole().compare(other)).toThrow(StateDiverged);
-    expect(whole().compare({ ...other, version: TALLY_VERSION + 1 })).toBe(false);
+    expect(whole().compare({ ...other, version: STATE_CHECKSUM_VERSION + 1 })).toBe(false);
   });
   test("a run that was not seen, or not from its beginning", () => {
     expect(whole().compare({ ...other, index: 2 * EVERY })).toBe(false);
-    const tally = new Tally(EVERY);
+    const stateChecksum = new StateChecksum(EVERY);
     for (let index = 3; index <= EVERY; index++) {
-      tally.begin(index);
-      tally.end(index, new Machine());
+      stateChecksum.begin(index);
+      stateChecksum.end(index, new Machine());
     }
-    expect(tally.newest).toBeNull();
+    expect(stateChecksum.newest).toBeNull();
   });
 });
 
-/** A change here is a change of what is hashed: `TALLY_VERSION` has to be raised. */
+/** A change here is a change of what is hashed: `STATE_CHECKSUM_VERSION` has to be raised. */
 test("what is hashed is known", () => {
-  const tally = new Tally(1);
-  tally.begin(1);
+  const stateChecksum = new StateChecksum(1);
+  stateChecksum.begin(1);
   const results: CommandResult[] = [
     {
       ok: true,
@@ -106,10 +115,10 @@ test("what is hashed is known", () => {
     { ok: false, code: "topic_not_found", details: {} },
     { ok: true, type: "tick", keysFreed: 1, duplicatesForgotten: 2 },
   ];
-  for (const result of results) tally.result(result);
-  tally.end(1, new Machine());
-  expect(TALLY_VERSION).toBe(1);
-  expect(tally.newest?.digest).toMatchInlineSnapshot(`1351701984`);
+  for (const result of results) stateChecksum.result(result);
+  stateChecksum.end(1, new Machine());
+  expect(STATE_CHECKSUM_VERSION).toBe(1);
+  expect(stateChecksum.newest?.digest).toMatchInlineSnapshot(`1351701984`);
 });
 
 function copyOf(machine: Machine): Machine {

@@ -10,9 +10,9 @@ import type { CommandResult } from "./commands.ts";
 import type { MachineState } from "./state.ts";
 
 /** To be raised with any change of what is hashed: nodes of two versions do not compare. */
-export const TALLY_VERSION = 1;
+export const STATE_CHECKSUM_VERSION = 1;
 /** Entries of a run: it ends with each index that is a multiple of this. */
-export const TALLY_ENTRIES = 4096;
+export const STATE_CHECKSUM_ENTRIES = 4096;
 const HASH_BYTES = 16 * 1024;
 /** A leader announces a run within a second or two; others may have applied more by then. */
 const REMEMBERED = 64;
@@ -67,7 +67,7 @@ const TYPES: Readonly<Record<Success["type"], number>> = {
   delete_group: 18,
 };
 
-export class Tally {
+export class StateChecksum {
   readonly #every: number;
   readonly #writer = new ByteWriter(2 * HASH_BYTES);
   #crc = 0;
@@ -77,7 +77,7 @@ export class Tally {
   readonly #digests = new Map<number, number>();
   #newest: Checksum | null = null;
 
-  constructor(every = TALLY_ENTRIES) {
+  constructor(every = STATE_CHECKSUM_ENTRIES) {
     this.#every = every;
   }
 
@@ -154,7 +154,7 @@ export class Tally {
     const oldest = this.#digests.keys().next().value;
     if (this.#digests.size > REMEMBERED && oldest !== undefined) this.#digests.delete(oldest);
     const digest = this.#crc;
-    this.#newest = { type: "checksum", version: TALLY_VERSION, index, digest };
+    this.#newest = { type: "checksum", version: STATE_CHECKSUM_VERSION, index, digest };
   }
 
   /**
@@ -163,7 +163,7 @@ export class Tally {
    */
   compare({ version, index, digest }: Checksum): boolean {
     const own = this.#digests.get(index);
-    if (version !== TALLY_VERSION || own === undefined) return false;
+    if (version !== STATE_CHECKSUM_VERSION || own === undefined) return false;
     if (own !== digest) throw new StateDiverged(index, own, digest);
     return true;
   }

@@ -8,9 +8,9 @@
  */
 import { maxIndex, minIndex } from "./indexes.ts";
 import { type Raft, send } from "./state.ts";
-import { INDEX_0, type LogClaim, type LogIndex, type NodeId, type Term } from "./types.ts";
+import { INDEX_0, type LogEnd, type LogIndex, type NodeId, type Term } from "./types.ts";
 
-export type Claim = LogClaim & {
+export type TruncatedLogMarker = LogEnd & {
   /**
    * Commit index of the hard state. Membership changes up to it may have been applied. The entries
    * there may differ now, so the commit index itself is not acted upon.
@@ -21,23 +21,23 @@ export type Claim = LogClaim & {
 };
 
 /** Tells whether this member may vote for a candidate whose log ends in (`index`, `term`). */
-export const isAtOrAfterClaim = ({ claim }: Raft, index: LogIndex, term: Term): boolean =>
-  claim === null || reaches(claim, index, term);
+export const isAtOrAfterMarker = ({ marker }: Raft, index: LogIndex, term: Term): boolean =>
+  marker === null || reaches(marker, index, term);
 
-const reaches = (claim: LogClaim, index: LogIndex, term: Term): boolean =>
-  term > claim.term || (term === claim.term && index >= claim.index);
+const reaches = (marker: LogEnd, index: LogIndex, term: Term): boolean =>
+  term > marker.term || (term === marker.term && index >= marker.index);
 
 /**
  * Records that an append of the leader matched up to `upTo`. The marker holds this index, since the
  * log may be shorter than what was cut off.
  */
-export function verified({ claim }: Raft, upTo: LogIndex): void {
-  if (claim !== null) claim.verified = maxIndex(claim.verified, upTo);
+export function verified({ marker }: Raft, upTo: LogIndex): void {
+  if (marker !== null) marker.verified = maxIndex(marker.verified, upTo);
 }
 
 /** Tells the leader where this log ends now, since the leader may count entries that were lost. */
 export function reportLoss(raft: Raft, to: NodeId): void {
-  if (raft.claim === null) return;
+  if (raft.marker === null) return;
   const { lastIndex, lastTerm } = raft.log;
   const hint = { rejected: INDEX_0, hintIndex: lastIndex, hintTerm: lastTerm, lost: true };
   const { id: from, term } = raft;
@@ -45,8 +45,8 @@ export function reportLoss(raft: Raft, to: NodeId): void {
 }
 
 /** Returns the commit index that a restart must not fall behind. */
-export const commitToKeep = ({ log, claim }: Raft): LogIndex =>
-  claim === null ? log.commit : maxIndex(log.commit, claim.commit);
+export const commitToKeep = ({ log, marker }: Raft): LogIndex =>
+  marker === null ? log.commit : maxIndex(log.commit, marker.commit);
 
 /**
  * Removes the marker when two conditions hold.
@@ -55,10 +55,10 @@ export const commitToKeep = ({ log, claim }: Raft): LogIndex =>
  * acknowledged.
  * - The commit index is at least the one that the hard state had.
  */
-export function maybeReleaseClaim(raft: Raft): void {
-  const { claim, log } = raft;
-  if (claim === null || log.commit < claim.commit) return;
-  const held = minIndex(maxIndex(claim.verified, log.commit), log.durable);
+export function maybeRemoveMarker(raft: Raft): void {
+  const { marker, log } = raft;
+  if (marker === null || log.commit < marker.commit) return;
+  const held = minIndex(maxIndex(marker.verified, log.commit), log.durable);
   const term = log.termAt(held);
-  if (term !== undefined && reaches(claim, held, term)) raft.claim = null;
+  if (term !== undefined && reaches(marker, held, term)) raft.marker = null;
 }

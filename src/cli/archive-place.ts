@@ -32,7 +32,8 @@ export async function openArchive(place: string, io: Io): Promise<ArchiveSource>
 
 /** For errors: the proxy between this machine and the bucket, if there is one. */
 function proxyNote({ environment }: Io): string {
-  const named = environment["S3_ENDPOINT"] || environment["AWS_ENDPOINT"];
+  // As the runtime reads them: the first counts even if it is empty.
+  const named = environment["S3_ENDPOINT"] ?? environment["AWS_ENDPOINT"];
   const endpoint = named || "s3.amazonaws.com";
   const url = /^https?:\/\//i.test(endpoint) ? endpoint : `https://${endpoint}`;
   return URL.canParse(url) ? viaProxy(url, environment) : "";

@@ -11,7 +11,6 @@ import { pathStartOf } from "./raw-url.ts";
 /** For the way there and back, beyond the time that the leader gives the write. */
 const GRACE_MS = 1000;
 const TIMER_MS_MAX = 2 ** 31 - 1;
-const PORT_MAX = 65_535;
 /** Answers to writes are much shorter. */
 export const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 /** Shorter answers are not counted as memory in use. */
@@ -111,8 +110,8 @@ const ADDRESS = /^(https?):\/\/(?:\[[\dA-Fa-f:.]+\]|[\w.-]+):(\d{1,5})$/;
  */
 function checkedAddress({ url, tls }: Leader): string {
   const [, scheme, port] = ADDRESS.exec(url) ?? [];
-  const isAddress = port !== undefined && Number(port) > 0 && Number(port) <= PORT_MAX;
-  if (!(isAddress && URL.canParse(url))) {
+  // Ports beyond 65535 and addresses such as 256.0.0.1 are no URL.
+  if (port === undefined || Number(port) === 0 || !URL.canParse(url)) {
     throw notSent("no_leader", `The address of the leader is ${shown(url)}, not http://host:port`);
   }
   if (tls && scheme !== "https") {

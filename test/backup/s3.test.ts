@@ -2,6 +2,7 @@
 // own client against a store in memory that checks parts as S3 does.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { S3Server } from "../tools/backup/s3-server.ts";
 import { Client } from "../tools/crash/client.ts";
@@ -12,9 +13,12 @@ setDefaultTimeout(120_000);
 const MIB = 1024 * 1024;
 const BIG = "s3://backups/nightly/big.ayder";
 
+const HAS_IPV6 = Object.values(networkInterfaces())
+  .flat()
+  .some((one) => one?.address === "::1");
 const directory = temporaryDirectory();
 const s3 = new S3Server();
-const env = { ...s3.environment(), AYDER_TOKEN: "dev" };
+const env: Record<string, string> = { ...s3.environment(), AYDER_TOKEN: "dev" };
 let server: Server;
 
 const backup = (place: string) => ayder(["backup", "--url", server.url, place], { env });
@@ -145,39 +149,53 @@ test("a store on this machine is reached without a proxy, others as NO_PROXY say
   const run = (place: string, variables: Record<string, string>) =>
     ayder(["backup", "--url", server.url, place], { env: { ...env, ...variables } });
   try {
-    let number = 0;
-    for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY"]) {
-      for (const noProxy of [{}, { NO_PROXY: "far.example" }, { no_proxy: "far.example" }]) {
-        const place = `s3://backups/direct-${number++}`;
-        const result = await run(place, { [name]: `http://${address}`, ...noProxy });
-        expect(result).toMatchObject({ code: 0, err: "" });
-        expect(s3.objects.has(place.slice("s3://".length))).toBe(true);
-      }
-    }
+    const proxied = { HTTP_PROXY: `http://${address}` };
+    expect(await run("s3://backups/direct", proxied)).toMatchObject({ code: 0, err: "" });
+    expect(s3.objects.has("backups/direct")).toBe(true);
+    const args = ["restore", "s3://backups/none", "--data-dir", join(directory.path, "none")];
     const port = new URL(s3.environment()["S3_ENDPOINT"] ?? "").port;
-    const local = { HTTP_PROXY: `http://${address}`, S3_ENDPOINT: `http://localhost:${port}` };
-    expect(await run("s3://backups/by-name", local)).toMatchObject({ code: 0, err: "" });
+    for (const variables of [
+      { http_proxy: `http://${address}` },
+      { ALL_PROXY: `http://${address}` },
+      { ...proxied, NO_PROXY: "far.example" },
+      { ...proxied, no_proxy: "far.example", NO_PROXY: "x" },
+      { ...proxied, S3_ENDPOINT: `http://localhost:${port}` },
+    ]) {
+      const before = s3.asked.length;
+      const { code, err } = await ayder(args, { env: { ...env, ...variables } });
+      expect([code, err]).toEqual([3, expect.not.stringContaining("through the proxy")]);
+      expect(s3.asked.length).toBeGreaterThan(before);
+    }
+    if (HAS_IPV6) {
+      const six = new S3Server("::1");
+      await ayder(args, { env: { ...env, ...six.environment(), ...proxied } });
+      expect(six.asked.length).toBeGreaterThan(0);
+      await six.stop();
+    }
     expect(asked).toEqual([]);
 
-    const far = {
-      HTTP_PROXY: `http://me:secret@${address}`,
-      S3_ENDPOINT: "http://store.far.invalid:9",
-    };
-    const failed = await run("s3://backups/far", far);
+    const { S3_ENDPOINT: _, ...keys } = env;
+    const far = { ...keys, HTTP_PROXY: `http://me:secret@${address}` };
+    const endpoint = "http://store.far.invalid:9";
+    const through = ` through the proxy http://${address} (HTTP_PROXY): `;
+    const failed = await run("s3://backups/far", { ...far, S3_ENDPOINT: endpoint });
     expect(failed.code).toBe(3);
-    expect(failed.err).toContain(
-      `s3://backups/far through the proxy http://${address} (HTTP_PROXY): `,
-    );
+    expect(failed.err).toContain(`s3://backups/far${through}`);
     expect(failed.err).not.toContain("secret");
-    const args = ["restore", "s3://backups/far", "--data-dir", join(directory.path, "far")];
-    const restored = await ayder(args, { env: { ...env, ...far } });
-    expect(restored.err).toContain(`through the proxy http://${address} (HTTP_PROXY): `);
     expect(new Set(asked)).toEqual(new Set(["store.far.invalid:9"]));
-    const before = asked.length;
-    const exempt = await run("s3://backups/far", { ...far, NO_PROXY: "x,.far.invalid" });
-    expect(exempt.code).toBe(3);
-    expect(exempt.err).not.toContain("through the proxy");
-    expect(asked.length).toBe(before);
+    for (const [variables, isProxied] of [
+      [{ S3_ENDPOINT: endpoint }, true],
+      [{ AWS_ENDPOINT: endpoint }, true],
+      [{ S3_ENDPOINT: endpoint, NO_PROXY: "x,.far.invalid" }, false],
+      [{ S3_ENDPOINT: endpoint, no_proxy: ".far.invalid", NO_PROXY: "x" }, false],
+      [{ S3_ENDPOINT: endpoint, no_proxy: "x", NO_PROXY: ".far.invalid" }, true],
+    ] as const) {
+      const before = asked.length;
+      const { code, err } = await ayder(args, { env: { ...far, ...variables } });
+      expect(code).toBe(3);
+      expect([variables, err.includes(through)]).toEqual([variables, isProxied]);
+      expect(asked.length > before).toBe(isProxied);
+    }
   } finally {
     await proxy.stop(true);
   }

@@ -1,8 +1,11 @@
 /** A follower between a raw client and a raw leader: what is carried, and what becomes of breaks. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { createConnection } from "node:net";
+import { NO_SOCKET } from "../../src/http/app.ts";
+import { DEFAULT_MEMORY } from "../../src/http/options.ts";
 import { exchange } from "../tools/conformance/raw-socket.ts";
-import { startFixture, TOKEN } from "../tools/http/fixture.ts";
+import { fixture, startFixture, TOKEN } from "../tools/http/fixture.ts";
 import {
   answering,
   type RawLeader,
@@ -13,7 +16,7 @@ import {
 const REQUEST_BYTES_MAX = 200_000;
 let leader: RawLeader;
 const follower = startFixture({
-  forwardWrites: { commitTimeoutMs: 1 },
+  forwardWrites: { commitTimeoutMs: 20 },
   limits: {
     messageBytesMax: 100_000,
     requestBytesMax: REQUEST_BYTES_MAX,
@@ -35,11 +38,21 @@ afterAll(async () => {
   await leader.stop();
 });
 
-/** @param head request line and headers. */
+/** @param head request line and headers. @returns what came until the connection was closed. */
 async function raw(head: readonly string[], body: string | Buffer = "") {
   const lines = [...head, "Host: x", `Authorization: Bearer ${TOKEN}`];
+  if (!head.some((line) => line.startsWith("Connection:"))) lines.push("Connection: close");
   const bytes = Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`), Buffer.from(body)]);
-  return await exchange(follower.server.url, [bytes], false, false);
+  const { port } = follower.server;
+  const chunks: Buffer[] = [];
+  await new Promise<void>((resolve) => {
+    const socket = createConnection({ host: "127.0.0.1", port }, () => socket.write(bytes));
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.on("error", () => undefined);
+    socket.on("close", () => resolve());
+  });
+  const text = Buffer.concat(chunks).toString("latin1");
+  return { status: Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1] ?? 0), text };
 }
 const produce = (headers: readonly string[] = [], body = "x") =>
   raw(
@@ -73,7 +86,7 @@ describe("the request", () => {
       "ce-id: 1",
       "User-Agent: mine/1",
       "X-Of-Tomorrow: 1",
-      "Connection: keep-alive, X-Of-This-Hop",
+      "Connection: close, X-Of-This-Hop",
       "X-Of-This-Hop: 1",
       "Keep-Alive: timeout=5",
       "Proxy-Authorization: Basic YTpi",
@@ -180,6 +193,7 @@ describe("the answer", () => {
         "Allow: GET",
         "Stream-Next-Offset: 1_2",
         "Cache-Control: no-store",
+        "Date: Thu, 01 Jan 1970 00:00:00 GMT",
         "Connection: X-Of-This-Hop",
         "X-Of-This-Hop: 1",
         "Keep-Alive: timeout=5",
@@ -190,8 +204,11 @@ describe("the answer", () => {
       const [line, ...lines] = head.split("\r\n");
       expect(line).toBe(`HTTP/1.1 ${status}`);
       expect(received).toBe(body);
-      const names = lines.map((each) => each.toLowerCase()).filter((each) => !/^date:/.test(each));
-      expect(names.sort()).toEqual(
+      const names = lines.map((each) => each.toLowerCase());
+      const dates = names.filter((each) => each.startsWith("date:"));
+      expect([dates.length, dates[0]?.includes("1970")]).toEqual([1, false]);
+      const own = [...dates, "connection: close"];
+      expect(names.filter((each) => !own.includes(each)).sort()).toEqual(
         [
           "content-type: application/json",
           'etag: "2"',
@@ -305,10 +322,10 @@ describe("a leader that breaks off", () => {
 test("a leader that is slower than timeout_ms and the grace: the outcome is unknown", async () => {
   leader.script = { act: () => undefined };
   for (const [query, waitMs] of [
-    ["", 1001],
+    ["", 1020],
     ["?timeout_ms=3", 1003],
-    ["?timeout_ms=x", 1001],
-    ["?timeout_ms=3&timing=1", 1003],
+    ["?timeout_ms=x", 1020],
+    ["?timeout_ms=30&timing=1", 1030],
   ] as const) {
     const { status, text } = await raw([
       `POST /broker/topics/t/produce${query} HTTP/1.1`,
@@ -350,6 +367,41 @@ test("an answer without end is not read to its end", async () => {
   expect((await raw(["POST /kv/n/k?timeout_ms=60000 HTTP/1.1", "Content-Length: 0"])).status).toBe(
     200,
   );
+});
+
+test("a long answer counts as memory in use; without room the outcome is unknown", async () => {
+  const made = fixture({
+    memory: { ...DEFAULT_MEMORY, bodyBytesMax: 300_000 },
+    forwardWrites: { commitTimeoutMs: 60_000 },
+  });
+  const { instruments } = made.options;
+  made.node.healthNow = { role: "follower", leaderUrl: leader.url };
+  const send = (body: string) => made.ask("POST /kv/n/k", { body });
+  leader.script = answering("200 OK", "x".repeat(250_000));
+  expect((await send("x")).status).toBe(200);
+  leader.script = answering("200 OK", "x".repeat(400_000));
+  const refused = await send("x");
+  expect([refused.status, refused.body["error"]]).toEqual([504, "commit_timeout"]);
+  expect(refused.body["message"]).toBe(
+    `The answer of the leader ${leader.url} was lost (there is no memory for it at present, RF_BODY_BYTES); the outcome is unknown; a retry with the same idempotency key or cas is safe`,
+  );
+  expect(instruments.bodyBytesInUse.value).toBe(0);
+  leader.script = answering("200 OK", "x".repeat(250_000));
+  expect((await send("x".repeat(100_000))).status).toBe(504);
+  expect((await send("x")).status).toBe(200);
+});
+
+test("a request that is passed on may take longer than a connection may be idle", async () => {
+  const { app, node, ask } = fixture({ forwardWrites: { commitTimeoutMs: 1000 } });
+  const calls: string[] = [];
+  app.attach({
+    ...NO_SOCKET,
+    allowLong: () => calls.push(`allowed after ${leader.requests.length} requests`),
+    endLong: () => calls.push(`ended after ${leader.requests.length} requests`),
+  });
+  node.healthNow = { role: "follower", leaderUrl: leader.url };
+  expect((await ask("POST /kv/n/k", { body: "x" })).status).toBe(200);
+  expect(calls).toEqual(["allowed after 0 requests", "ended after 1 requests"]);
 });
 
 test("the leader's address must be http or https, a host and a port", async () => {

@@ -7,6 +7,7 @@ const PART_BYTES_MIN = 5 * 1024 * 1024;
 type Upload = { readonly key: string; readonly parts: Map<number, Buffer> };
 
 export class S3Server {
+  readonly #host: string;
   readonly #server: Bun.Server<undefined>;
   readonly #uploads = new Map<string, Upload>();
   readonly objects = new Map<string, Buffer>();
@@ -15,9 +16,10 @@ export class S3Server {
   /** Requests that have this in their line get 500, as often as the number says. */
   failing = { line: "", times: 0 };
 
-  constructor() {
+  constructor(host = "127.0.0.1") {
+    this.#host = host.includes(":") ? `[${host}]` : host;
     this.#server = Bun.serve({
-      hostname: "127.0.0.1",
+      hostname: host,
       port: 0,
       maxRequestBodySize: 1024 * 1024 * 1024,
       fetch: (request) => this.#answer(request),
@@ -30,7 +32,7 @@ export class S3Server {
 
   environment(): Record<string, string> {
     return {
-      S3_ENDPOINT: `http://127.0.0.1:${this.#server.port}`,
+      S3_ENDPOINT: `http://${this.#host}:${this.#server.port}`,
       S3_ACCESS_KEY_ID: ACCESS_KEY,
       S3_SECRET_ACCESS_KEY: "test-secret",
       S3_REGION: "us-east-1",

@@ -72,9 +72,7 @@ class KeyEditor {
       section("Value", this.#shown),
       this.#editor(),
     );
-    if (key === "." || key === "..") {
-      this.#trouble.show("A browser cannot request this key, because it resolves it as a folder");
-    } else void this.#load();
+    void this.#load();
   }
 
   #editor(): HTMLElement {

@@ -9,11 +9,13 @@ import { dlopen, FFIType } from "bun:ffi";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { DiskFailure } from "./disk.ts";
+import { DiskFailure, DiskFull } from "./disk.ts";
 import { identityOf, lossOf } from "./file-identity.ts";
 
 const LOCK_FILE = "LOCK";
 const LOCK_EX_NB = 2 | 4;
+/** Enough for a process id and the time of its start. */
+const HOLDER_BYTES = 64;
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   linux: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
   darwin: ["libSystem.B.dylib"],
@@ -34,7 +36,8 @@ type Flock = (fd: number, operation: number) => number;
 
 /**
  * @param root an existing directory.
- * @throws DataDirLocked naming the process that holds it; DiskFailure.
+ * @throws DataDirLocked naming the process that holds it; DiskFailure; DiskFull if `LOCK` cannot be
+ *   created, or cannot be written where there is no flock.
  */
 export function acquireDataLock(root: string, flock: Flock | null = findFlock()): DataLock {
   const path = join(root, LOCK_FILE);
@@ -42,7 +45,8 @@ export function acquireDataLock(root: string, flock: Flock | null = findFlock())
   try {
     fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
   } catch (cause) {
-    throw new DiskFailure(cause instanceof Error ? cause.message : String(cause), { cause });
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw isNoSpace(cause) ? new DiskFull(message, { cause }) : new DiskFailure(message, { cause });
   }
   const holder = fs.readFileSync(path, "utf8");
   const taken = flock === null ? isRunning(holder) : flock(fd, LOCK_EX_NB) !== 0;
@@ -51,8 +55,7 @@ export function acquireDataLock(root: string, flock: Flock | null = findFlock())
     const pid = /^\d+/.exec(holder)?.[0] ?? "unknown";
     throw new DataDirLocked(`the data directory ${root} is in use by process ${pid}`);
   }
-  fs.ftruncateSync(fd, 0);
-  fs.writeSync(fd, `${process.pid} ${startTimeOf(process.pid)}\n`, 0);
+  nameHolder(fd, path, flock !== null);
   const rootIdentity = identityOf(root);
   const lockIdentity = identityOf(fd);
   let held = true;
@@ -64,12 +67,41 @@ export function acquireDataLock(root: string, flock: Flock | null = findFlock())
     release: () => {
       if (!held) return;
       held = false;
-      // The file stays: removing it would let two processes lock two different files.
-      fs.ftruncateSync(fd, 0);
-      fs.closeSync(fd);
+      // The file stays: removing it would let two processes lock two different files. So does its
+      // length, so that the next start needs no space to write into it.
+      try {
+        writeHolder(fd, "");
+      } catch (cause) {
+        if (!isNoSpace(cause)) throw cause;
+      } finally {
+        fs.closeSync(fd);
+      }
     },
   };
 }
+
+/** @param locked the file is locked, so its text only names the holder and is not needed. */
+function nameHolder(fd: number, path: string, locked: boolean): void {
+  try {
+    writeHolder(fd, `${process.pid} ${startTimeOf(process.pid)}`);
+  } catch (cause) {
+    const isFull = isNoSpace(cause);
+    // A node must start on a full disk, so that space can be freed.
+    if (isFull && locked) return;
+    fs.closeSync(fd);
+    const message = `write ${path}: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw isFull ? new DiskFull(message, { cause }) : new DiskFailure(message, { cause });
+  }
+}
+
+/** Writes over what is there, always with the same length. */
+function writeHolder(fd: number, text: string): void {
+  fs.writeSync(fd, `${text.padEnd(HOLDER_BYTES - 1)}\n`, 0);
+  fs.ftruncateSync(fd, HOLDER_BYTES);
+}
+
+const isNoSpace = (cause: unknown): boolean =>
+  cause instanceof Error && "code" in cause && (cause.code === "ENOSPC" || cause.code === "EDQUOT");
 
 /** The process that uses a directory, by what it wrote into the lock file; null if none does. */
 export function lockHolder(root: string): number | null {

@@ -32,6 +32,8 @@ export type NodeEvent =
   | { readonly type: "members_changed" }
   /** The free space fell below the reserve, or rose above it. */
   | { readonly type: "disk_full"; readonly full: boolean }
+  /** Not even a deletion can be journaled; then, that it can be again. */
+  | { readonly type: "journal_full"; readonly full: boolean }
   /** A peer found damage in a snapshot of this node. */
   | { readonly type: "snapshot_damaged" }
   /** Once a second, after the leader has proposed what is due. */

@@ -96,7 +96,10 @@ export class Node implements NodeApi, ClusterApi {
     this.#writes = writes;
   }
 
-  /** Takes part in the cluster. A sole voter needs nobody: this resolves when that node is ready. */
+  /**
+   * Takes part in the cluster. A sole voter needs nobody: this resolves when that node is ready, or
+   * when it can only wait for space.
+   */
   async start(): Promise<void> {
     const { core, shard, time } = this.#replica;
     await this.#snapshots.cleanUp();
@@ -109,8 +112,9 @@ export class Node implements NodeApi, ClusterApi {
     this.#maintenance.startBackground();
     const caughtUp = this.#replica.catchUp();
     const { voters } = core.configuration;
-    if (voters.length === 1 && voters[0] === core.id) await caughtUp;
-    else caughtUp.catch((error: unknown) => this.#fault(error));
+    caughtUp.catch((error: unknown) => this.#fault(error));
+    const isAlone = voters.length === 1 && voters[0] === core.id;
+    if (isAlone) await Promise.race([caughtUp, this.#maintenance.diskWatch.whenStuck]);
   }
 
   /** Finishes what was accepted, takes a checkpoint, closes the files. */
@@ -123,8 +127,10 @@ export class Node implements NodeApi, ClusterApi {
     this.#maintenance.stopBackground();
     await this.streams.stop();
     queue.setRefusal("shutting_down");
-    while (queue.queuedRequests > 0 && !this.#faulted) await this.#replica.pause();
-    await this.#replica.shard.whenIdle();
+    // Without space for the journal, what is queued cannot be finished.
+    const canFinish = () => !this.#faulted && !queue.journalFull;
+    while (queue.queuedRequests > 0 && canFinish()) await this.#replica.pause();
+    if (canFinish()) await this.#replica.shard.whenIdle();
     if (!this.#faulted) await checkpointer.take();
     await checkpointer.settled();
     this.#maintenance.stop();
@@ -228,6 +234,9 @@ export class Node implements NodeApi, ClusterApi {
         this.#writes.queue.setDiskFull(event.full);
         if (event.full) this.#maintenance.checkpointer.release();
         return;
+      case "journal_full":
+        this.#writes.queue.setJournalFull(event.full);
+        return;
       case "maintained":
         this.#cluster.maintain();
         this.#maintenance.maintain();
@@ -244,6 +253,7 @@ export class Node implements NodeApi, ClusterApi {
   }
 
   #synced(seconds: number, entries: readonly Entry[]): void {
+    this.#maintenance.diskWatch.wrote();
     // A commit index that moved alone is no write of the journal.
     if (entries.length > 0) this.#journaled(seconds, entries);
     this.#maintenance.checkpointer.maybeTake();
@@ -283,7 +293,8 @@ export class Node implements NodeApi, ClusterApi {
     if (this.#stopping) return "shutting down";
     if (this.#replica.core.leader === null) return "no leader";
     if (!this.#cluster.isMember) return "not a member of the cluster";
-    return this.#replica.isCaughtUp ? this.#cluster.lag : "catching up with the leader";
+    if (this.#replica.isCaughtUp) return this.#cluster.lag;
+    return this.#writes.queue.journalFull ? "the disk is full" : "catching up with the leader";
   }
 
   #fault(error: unknown): void {

@@ -1,17 +1,16 @@
 /** Composition root of `ayder serve`: settings and the real world in, a running server out. */
 import { lookup } from "node:dns/promises";
-import { mkdirSync } from "node:fs";
 import { isIP } from "node:net";
 import { type Config, ConfigError } from "../config/config.ts";
 import { peerSecretOf } from "../config/peer-secret.ts";
 import { parseTopology } from "../config/topology.ts";
 import { VERSION } from "../config/version.ts";
 import { BunClock } from "../env/bun-clock.ts";
-import { BunDisk } from "../env/bun-disk.ts";
+import { BunDisk, openBunDisk } from "../env/bun-disk.ts";
 import { checkDataDir, watchDataDir } from "../env/data-dir-watch.ts";
 import { acquireDataLock, DataDirLocked, type DataLock } from "../env/data-lock.ts";
 import { DescriptorReserve } from "../env/descriptor-reserve.ts";
-import type { Disk } from "../env/disk.ts";
+import { type Disk, DiskFull } from "../env/disk.ts";
 import { KnownPaths } from "../env/known-paths.ts";
 import { NoNetwork } from "../env/no-network.ts";
 import { WatchedDisk } from "../env/watched-disk.ts";
@@ -73,7 +72,9 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const lock = lockDataDir(config.dataDir);
   const known = new KnownPaths(config.dataDir, isReliedPath);
   const disk = openDisk(config, lock, known);
-  const node = await openNode(config, cluster, disk, log, instruments, fault);
+  const node = await openNode(config, cluster, disk, log, instruments, fault).catch((cause) => {
+    throw cause instanceof DiskFull ? withoutSpace(config.dataDir, cause) : cause;
+  });
   const stopDataDirWatch = watchDataDir(lock, known, fault);
   await node.start();
   // The replayed journal is garbage now; without this it would be so for a long time.
@@ -171,9 +172,10 @@ async function refuseUnknownHost(setting: string, host: string): Promise<void> {
 /** Fails before anything else is started if the directory cannot be written. */
 function lockDataDir(path: string): DataLock {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    openBunDisk(path);
     return acquireDataLock(path);
   } catch (cause) {
+    if (cause instanceof DiskFull) throw withoutSpace(path, cause);
     if (cause instanceof DataDirLocked) {
       throw new ConfigError(`${cause.message}; another one is named by --data-dir`, { cause });
     }
@@ -184,6 +186,14 @@ function lockDataDir(path: string): DataLock {
     );
   }
 }
+
+/** The error of a start that lacks space. The next start continues with the files that exist. */
+const withoutSpace = (dataDir: string, cause: DiskFull): ConfigError =>
+  new ConfigError(
+    `the disk of the data directory ${JSON.stringify(dataDir)} is full, and this start needs space: ` +
+      `free at least 1 MiB and start again; nothing was lost (${cause.message})`,
+    { cause },
+  );
 
 /** A disk that notices when its directory, or a part of it, is lost. */
 function openDisk(config: Config, lock: DataLock, known: KnownPaths): Disk {

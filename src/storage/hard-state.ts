@@ -15,7 +15,7 @@
  * both say the same: a slot that rots later costs nothing. (With one slot a save, a rotten newest
  * slot would look like a torn one, and the node would vote twice in a term.)
  */
-import { type Disk, DiskFailure, type DiskFile } from "../env/disk.ts";
+import { type Disk, DiskFailure, type DiskFile, DiskFull } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import { crc32 } from "../lib/crc32.ts";
@@ -63,6 +63,8 @@ export class HardStateFile {
   /** Highest commit index that somebody wants to be durable. */
   #wantedCommit = 0;
   #sequence: number;
+  /** The slot that is overwritten first: the other one must be intact meanwhile. */
+  #order: readonly number[] = SLOTS;
   #saving: Promise<void> | null = null;
   /** A write that is not synced, so nobody who saves may join it. */
   #hinting: Promise<void> | null = null;
@@ -100,10 +102,11 @@ export class HardStateFile {
     const file = await disk.open(path, "existing");
     const opened = new HardStateFile(file, identity, newest);
     const mended = a !== null && b !== null ? null : describe(path, a, b);
+    opened.#order = mendingOrder(a, b);
     // After a kill, what was read may be in the page cache only. It is synced before a slot is
     // overwritten, so that a power loss during the first write does not take both slots.
     await file.sync();
-    await opened.#write(mendingOrder(a, b), true);
+    if (a?.sequence !== b?.sequence) await opened.#mend();
     return { file: opened, state: newest.state, mended };
   }
 
@@ -128,6 +131,7 @@ export class HardStateFile {
    *
    * @param need `commit: true` makes the commit index as durable as the vote, as a membership
    *   change wants it before it takes effect (`Persist.syncCommit`).
+   * @throws DiskFull if an overwrite needs space and there is none; it may be called again.
    * @throws DiskFailure, and again on every later call.
    */
   save(state: HardState, need: { readonly commit?: boolean } = {}): Promise<void> {
@@ -140,13 +144,18 @@ export class HardStateFile {
     return this.#saving;
   }
 
-  /** Writes the commit index, to one slot and without a sync: either slot is a right answer. */
+  /**
+   * Writes the commit index, to one slot and without a sync: either slot is a right answer. It is only
+   * a hint, so it is dropped if there is no space for it.
+   */
   async saveCommit(): Promise<void> {
     if (this.#saving !== null || this.#hinting !== null) return;
     if (this.#state.commit === this.#saved.commit) return;
-    this.#hinting = this.#write([0], false).finally(() => {
-      this.#hinting = null;
-    });
+    this.#hinting = this.#write(this.#order.slice(0, 1), false)
+      .catch((error) => this.#ignoreFull(error))
+      .finally(() => {
+        this.#hinting = null;
+      });
     await this.#hinting;
   }
 
@@ -160,11 +169,23 @@ export class HardStateFile {
   async #saveLatest(): Promise<void> {
     try {
       if (this.#hinting !== null) await this.#hinting;
-      do await this.#write(SLOTS, true);
+      do await this.#write(this.#order, true);
       while (!this.#isCovered());
     } finally {
       this.#saving = null;
     }
+  }
+
+  /**
+   * Makes both slots the same. Where even an overwrite needs space (copy on write) and there is none,
+   * the next save does it: the newest slot is durable.
+   */
+  async #mend(): Promise<void> {
+    await this.#write(this.#order, true).catch((error) => this.#ignoreFull(error));
+  }
+
+  #ignoreFull(error: unknown): void {
+    if (!(error instanceof DiskFull) || this.#failure !== null) throw error;
   }
 
   #isCovered(): boolean {
@@ -182,17 +203,28 @@ export class HardStateFile {
     const state = this.#state;
     this.#sequence++;
     const bytes = encodeSlot(this.#sequence, state, this.#identity);
-    try {
-      for (const slot of slots) {
-        await this.#file.write(slot * SLOT_BYTES, bytes);
-        if (sync) await this.#file.sync();
-      }
-    } catch (failure) {
-      this.#failure = failure;
-      throw failure;
+    for (const slot of slots) {
+      await this.#writeSlot(slot, bytes);
+      if (sync) await this.#file.sync().catch((failure) => this.#fail(failure));
     }
     this.#saved = state;
     if (sync) this.#synced = state;
+  }
+
+  /** Lack of space is not final. The next write begins with the slot that may be half written now. */
+  async #writeSlot(slot: number, bytes: Uint8Array): Promise<void> {
+    try {
+      await this.#file.write(slot * SLOT_BYTES, bytes);
+    } catch (failure) {
+      if (!(failure instanceof DiskFull)) this.#fail(failure);
+      this.#order = slot === 0 ? [0, 1] : [1, 0];
+      throw failure;
+    }
+  }
+
+  #fail(failure: unknown): never {
+    this.#failure = failure;
+    throw failure;
   }
 }
 

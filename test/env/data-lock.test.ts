@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { acquireDataLock, DataDirLocked } from "../../src/env/data-lock.ts";
+import { acquireDataLock, DataDirLocked, lockHolder } from "../../src/env/data-lock.ts";
 
 async function withRoot(body: (root: string) => Promise<void> | void): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), "ayder-lock-"));
@@ -56,4 +56,25 @@ test("without flock a pid file does, and a pid that was given out again does not
     acquireDataLock(root, null).release();
     writeFileSync(join(root, "LOCK"), "4194999 1\n");
     acquireDataLock(root, null).release();
+  }));
+
+test("the length of LOCK never changes, so that a start on a full disk can write it", () =>
+  withRoot((root) => {
+    const path = join(root, "LOCK");
+    const lengths = [];
+    for (let i = 0; i < 2; i++) {
+      const lock = acquireDataLock(root);
+      lengths.push(readFileSync(path).length);
+      expect(lockHolder(root)).toBe(process.pid);
+      lock.release();
+      lengths.push(readFileSync(path).length);
+      expect(lockHolder(root)).toBeNull();
+    }
+    expect(lengths).toEqual([64, 64, 64, 64]);
+    // Older versions wrote a text of any length.
+    writeFileSync(path, `4194999 ${"9".repeat(80)}\n`);
+    const lock = acquireDataLock(root);
+    expect(readFileSync(path, "utf8")).toMatch(new RegExp(`^${process.pid} [^\\n]*\\n$`));
+    expect(readFileSync(path).length).toBe(64);
+    lock.release();
   }));

@@ -64,6 +64,8 @@ test("a change of the membership behind the checkpoint leaves it open who votes"
   const first = new SingleNode(new Random(1));
   const node = await first.open();
   await put(first, node, "before");
+  // No checkpoint may cover the change.
+  first.disk.faults.full = true;
   const member = { nodeId: "node2", host: "localhost", raftPort: 7, httpPort: 8, priority: 1 };
   expect(await first.settled(node.addMember(member))).toMatchObject({ ok: true });
   const single = afterKill(first);

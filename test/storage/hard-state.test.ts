@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { type DiskFile, DiskFull } from "../../src/env/disk.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import type { HardState } from "../../src/raft/types.ts";
 import {
@@ -231,4 +232,94 @@ test("slots decode to what was encoded; any flipped bit is seen; a later version
     expect(decodeSlot(bytes, IDENTITY, PATH)).toBeNull();
   });
   expect(HardStateUnsupported.name).toBe("HardStateUnsupported");
+});
+
+test("two slots that say the same are not written by a start", async () => {
+  const calls: string[] = [];
+  const disk = await fresh(new SimDisk({ onCall: (name) => void calls.push(name) }));
+  calls.length = 0;
+  await open(disk);
+  expect(calls).toEqual(["read", "open", "sync"]);
+});
+
+/** Opens with a record of where slots are written; `full` counts the writes until space is missing. */
+async function openRecorded(disk: SimDisk, full: { after: number }) {
+  const positions: number[] = [];
+  const opened = Object.create(disk, {
+    open: {
+      value: async (path: string, mode: "existing") => {
+        const file = await disk.open(path, mode);
+        const write: DiskFile["write"] = (position, bytes) => {
+          positions.push(position);
+          if (full.after-- === 0) return Promise.reject(new DiskFull("no space left"));
+          return file.write(position, bytes);
+        };
+        return Object.create(file, {
+          write: { value: write },
+          sync: { value: () => file.sync() },
+          close: { value: () => file.close() },
+        });
+      },
+    },
+    readWhole: { value: (path: string) => disk.readWhole(path) },
+  });
+  return { positions, ...(await HardStateFile.open(opened, PATH, IDENTITY)) };
+}
+
+test("a save that finds no space is repeated, beginning with the slot that may be half written", async () => {
+  for (const [after, order] of [
+    [0, [0, 4096]],
+    [1, [4096, 0]],
+  ] as const) {
+    const disk = await fresh();
+    const full = { after: Number.POSITIVE_INFINITY };
+    const { file, positions } = await openRecorded(disk, full);
+    full.after = after;
+    await expect(file.save(stateOf(4, "b"))).rejects.toBeInstanceOf(DiskFull);
+    positions.length = 0;
+    await file.save(stateOf(4, "b"));
+    expect(positions).toEqual([...order]);
+    const kept = await open(disk.afterCrash(() => "lost", new Random(1)));
+    expect(kept).toMatchObject({ state: stateOf(4, "b"), mended: null });
+  }
+});
+
+test("a start that finds no space to mend a slot leaves that to the next save", async () => {
+  for (const [slot, order] of [
+    [0, [0, 4096]],
+    [1, [4096, 0]],
+  ] as const) {
+    const disk = await fresh();
+    const { file } = await open(disk);
+    await file.save(stateOf(3, "a"));
+    await file.close();
+    disk.flipBit(PATH, slot * 4096 * 8 + 300);
+    const { file: opened, state, mended, positions } = await openRecorded(disk, { after: 0 });
+    expect(state).toEqual(stateOf(3, "a"));
+    expect(mended).toContain(`slot ${"AB"[slot]} not valid`);
+    await opened.save(stateOf(4, "b"));
+    expect(positions).toEqual([order[0], ...order]);
+    const kept = await open(disk.afterCrash(() => "lost", new Random(1)));
+    expect(kept).toMatchObject({ state: stateOf(4, "b"), mended: null });
+  }
+});
+
+test("a commit index that finds no space is dropped", async () => {
+  const disk = await fresh();
+  const { file } = await open(disk);
+  await file.save(stateOf(1, "a", 2));
+  await file.save(stateOf(1, "a", 9));
+  disk.faults.failCall = disk.calls;
+  disk.faults.failWith = "full";
+  await file.close();
+  expect((await open(disk)).state).toEqual(stateOf(1, "a", 2));
+});
+
+test("a sync that finds no space is final", async () => {
+  const disk = await fresh();
+  const { file } = await open(disk);
+  disk.faults.fullAtSync = true;
+  await expect(file.save(stateOf(1, "a"))).rejects.toBeInstanceOf(DiskFull);
+  disk.faults.fullAtSync = false;
+  await expect(file.save(stateOf(1, "a"))).rejects.toThrow("not used after an earlier failure");
 });

@@ -32,6 +32,8 @@ export class DiskWatch {
   #stopped = false;
   #full = false;
   #spareBytes = 0;
+  #isStuck = false;
+  readonly #stuck = Promise.withResolvers<void>();
 
   constructor(options: DiskWatchOptions) {
     this.#options = options;
@@ -68,12 +70,33 @@ export class DiskWatch {
     this.#set(true, 0);
   }
 
+  /** Resolves when something could not be journaled for want of space, for the first time. */
+  get whenStuck(): Promise<void> {
+    return this.#stuck.promise;
+  }
+
   /** The journal found no room: resolves after another try was made. */
   async roomNeeded(): Promise<void> {
     const { clock } = this.#options;
     this.blocked();
+    this.#setStuck(true);
+    this.#stuck.resolve();
     await new Promise<void>((resolve) => clock.after(ROOM_RETRY_MS, resolve));
     await this.#retry();
+  }
+
+  /** Called when something was journaled. */
+  wrote(): void {
+    if (this.#isStuck) this.#setStuck(false);
+  }
+
+  #setStuck(stuck: boolean): void {
+    if (stuck === this.#isStuck) return;
+    this.#isStuck = stuck;
+    const { log, emit } = this.#options;
+    emit({ type: "journal_full", full: stuck });
+    if (stuck) log.error("the journal has no space, every write is refused until space is freed");
+    else log.info("the journal has space again");
   }
 
   /** Journal or partition logs could not write for want of space. */

@@ -211,14 +211,17 @@ export class Shard {
         this.#turn();
         if (!this.#writing && this.#queue.length > 0) this.#write();
       },
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => {
+        const isGivenUp = this.#stopped && error instanceof DiskFull;
+        if (!isGivenUp) this.#fail(error);
+      },
     );
   }
 
   async #persist(work: readonly { persist: Persist }[], entries: readonly Entry[]): Promise<void> {
     const snapshot = work.findLast(({ persist }) => persist.snapshot !== null)?.persist.snapshot;
     if (snapshot !== undefined && snapshot !== null) await this.#install(snapshot);
-    if (entries.length > 0) await this.#append(entries);
+    if (entries.length > 0) await this.#untilRoom(() => this.#journal.append(entries));
     let last: HardState | null = null;
     let commit = false;
     for (const { persist } of work) {
@@ -226,21 +229,25 @@ export class Shard {
       commit ||= persist.syncCommit;
     }
     // Costs nothing unless term or vote changed, or the commit index has to be as durable.
-    if (last !== null) await this.#hardState.save(last, { commit });
+    const hardState = last;
+    if (hardState !== null) {
+      await this.#untilRoom(() => this.#hardState.save(hardState, { commit }));
+    }
     if (this.#core.marker === null && this.#journal.marker !== null) {
       await this.#journal.releaseMarker();
     }
   }
 
-  async #append(entries: readonly Entry[]): Promise<void> {
+  /** Repeats a write that did nothing for want of space. Whatever frees space waits here too. */
+  async #untilRoom(write: () => Promise<unknown>): Promise<void> {
     for (;;) {
       try {
-        await this.#journal.append(entries);
+        await write();
         return;
       } catch (error) {
         if (!(error instanceof DiskFull)) throw error;
-        // Nothing was written. What frees space waits here too, so try until there is room.
         await this.#connected.disk.roomNeeded();
+        if (this.#stopped) throw error;
       }
     }
   }

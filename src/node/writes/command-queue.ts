@@ -53,6 +53,7 @@ export class CommandQueue {
   #stampedMs = 0 as Millis;
   #refusal: WriteReject | null = "no_leader";
   #diskFull = false;
+  #journalFull = false;
 
   constructor(options: CommandQueueOptions) {
     this.#options = options;
@@ -92,6 +93,18 @@ export class CommandQueue {
     return this.#diskFull;
   }
 
+  /**
+   * No space for anything: not even a deletion can be journaled. Writes that were accepted would wait
+   * for space until they time out.
+   */
+  setJournalFull(full: boolean): void {
+    this.#journalFull = full;
+  }
+
+  get journalFull(): boolean {
+    return this.#journalFull;
+  }
+
   /** Why this node takes no writes at all, or null. */
   get refusal(): WriteReject | null {
     return this.#refusal;
@@ -108,6 +121,7 @@ export class CommandQueue {
   /** Waits until this leader is current. @returns why it takes no writes, or null. */
   async whenCurrent(): Promise<WriteReject | null> {
     if (this.#refusal !== null || this.isCurrent) return this.#refusal;
+    if (this.#journalFull) return "disk_full";
     const outcome = await this.confirm();
     return outcome === "ok" ? this.#refusal : (this.#refusal ?? outcome);
   }
@@ -124,6 +138,7 @@ export class CommandQueue {
   /** Asks before anything is encoded. @returns why the write is refused, or null. */
   admit(bytes: number): WriteReject | null {
     if (this.#refusal !== null) return this.#refusal;
+    if (this.#journalFull) return "disk_full";
     if (this.#options.disk.isShort) return "overloaded";
     const { queueBytesMax, queueRequestsMax } = this.#options;
     const { queuedRequests } = this;

@@ -1,4 +1,5 @@
 /** One whole node on a simulated disk and clock, for tests that let hours pass. */
+import type { Disk } from "../../../src/env/disk.ts";
 import { NoNetwork } from "../../../src/env/no-network.ts";
 import type { NodeId } from "../../../src/lib/ids.ts";
 import { createInstruments } from "../../../src/metrics/instruments.ts";
@@ -12,10 +13,10 @@ import { SimDisk } from "../sim/sim-disk.ts";
 
 const KIB = 1024;
 
-export class SingleNode {
+export class SingleNode<D extends Disk = SimDisk> {
   readonly clock = new SimClock();
   readonly instruments = createInstruments();
-  readonly disk: SimDisk;
+  readonly disk: D;
   readonly #random: Random;
   node: Node | null = null;
   /** Why the process would have ended. */
@@ -23,10 +24,10 @@ export class SingleNode {
 
   readonly #kvLimits: KvLimits;
 
-  constructor(random: Random, disk = new SimDisk(), kvLimits = NO_KV_LIMITS) {
+  constructor(random: Random, disk?: D, kvLimits = NO_KV_LIMITS) {
     this.#random = random;
     this.#kvLimits = kvLimits;
-    this.disk = disk;
+    this.disk = disk ?? (new SimDisk() as Disk as D);
   }
 
   async open(): Promise<Node> {

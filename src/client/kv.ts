@@ -59,7 +59,7 @@ export class Kv {
   async meta(key: string, options: KvReadOptions = {}): Promise<KvMeta | null> {
     return await absentAsNull(
       async () =>
-        camel(await this.#transport.json(this.#read(key, options, "/meta"), KV_META)) as KvMeta,
+        camel(await this.#transport.json(this.#read(`${key}/meta`, options), KV_META)) as KvMeta,
     );
   }
 
@@ -133,10 +133,9 @@ export class Kv {
     }
   }
 
-  #read(key: string, { linearizable, ...rest }: KvReadOptions, below = "") {
+  #read(key: string, { linearizable, ...rest }: KvReadOptions) {
     const consistency = linearizable === true ? "linearizable" : undefined;
-    const path = this.#path(key) + below;
-    return { method: "GET", path, query: { consistency }, ...rest } as const;
+    return { method: "GET", path: this.#path(key), query: { consistency }, ...rest } as const;
   }
 
   #path(key: string): string {

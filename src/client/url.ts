@@ -72,11 +72,8 @@ export function keyPath(key: string): string {
     : segments.map(encodeURIComponent).join("/");
 }
 
-const reasonOf = (name: string): string =>
-  name === "" ? ": it is empty" : ", because URLs resolve it as a folder";
-
 const invalid = (name: string): AyderError =>
-  new AyderError(`${JSON.stringify(name)} cannot be a key or a name${reasonOf(name)}`, {
+  new AyderError(`${JSON.stringify(name)} cannot be a name in a path`, {
     code: "invalid_name",
     status: 0,
     outcome: "refused",

@@ -4,6 +4,7 @@
  * Small writes and reads are plain system calls on this thread: 4 KiB into the page cache takes
  * 3 µs, a trip to the thread pool 40 µs and as much CPU. Large ones and every sync go to the pool.
  */
+import { feature as faultPoint } from "bun:bundle";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
@@ -264,7 +265,7 @@ class BunFile implements DiskFile {
           position + done,
         );
         if (count <= 0) throw new Error("write made no progress");
-        done += count;
+        done = faultPoint("short-write-ignored") ? bytes.length : done + count;
       }
       return null;
     } catch (cause) {

@@ -44,10 +44,6 @@ const isNameCharacter = (code: number): boolean =>
 
 /** A KV key as it came out of the path, already decoded. */
 export function checkKey(key: string): string {
-  if (key === "." || key === "..") {
-    const why = "which cannot be sent, because URLs resolve it as a folder";
-    throw new ApiError("invalid_key", `The key is ${shown(key)}, ${why}`);
-  }
   const bytes = Buffer.byteLength(key);
   if (bytes >= 1 && bytes <= KEY_BYTES_MAX) return key;
   throw new ApiError(

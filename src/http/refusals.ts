@@ -82,7 +82,7 @@ const notFound = (path: string): ApiError =>
 const rewrittenKey = (): ApiError =>
   new ApiError(
     "invalid_key",
-    'A path must not have segments that are empty, "." or "..", nor a "\\", nor more than 97 segments: write a slash within a key as %2F and a backslash as %5C. The keys "." and ".." cannot be sent, because URLs resolve them as folders',
+    'A path must not have segments that are empty, "." or "..", nor a "\\", nor more than 97 segments: write a slash within a key as %2F and a backslash as %5C',
   );
 
 const pathOf = (url: string): string => {

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { DIGESTS_BYTES } from "../broker/dedupe-chunk.ts";
 import { DedupeTable } from "../broker/dedupe-table.ts";
 import { countOffset } from "../broker/groups.ts";
@@ -137,7 +138,8 @@ export class SnapshotRestorer {
 
   #restoreHeader(reader: ByteReader): void {
     const broker = this.#broker;
-    this.#now = reader.u64() as Millis;
+    const now = reader.u64() as Millis;
+    if (!faultPoint("snapshot-drops-ttl-clock")) this.#now = now;
     broker.limits = {
       dedupeWindowMs: reader.varint(),
       dedupeKeysMax: reader.varint(),
@@ -251,7 +253,9 @@ export class SnapshotRestorer {
       check(at <= this.#now, "an idempotency key comes from the future");
       check(dedupe.size === 0 || at >= this.#dedupeAt, "idempotency keys are not in order");
       check(count > 0 && firstOffset + count <= endOffset, "a first write was never stored");
-      dedupe.pushDigests(digests, at, firstOffset, count);
+      if (!faultPoint("snapshot-drops-idempotency")) {
+        dedupe.pushDigests(digests, at, firstOffset, count);
+      }
       this.#dedupeAt = at;
     }
     const { oldestDedupeAt } = this.#broker;

@@ -4,6 +4,7 @@
  * answered: offsets, revisions, decisions about duplicates, what was freed; and its counters at the
  * end of the run. A difference between two states is found when a command first meets it.
  */
+import { feature as faultPoint } from "bun:bundle";
 import { ByteWriter } from "../lib/bytes.ts";
 import { crc32 } from "../lib/crc32.ts";
 import type { CommandResult } from "./commands.ts";
@@ -164,7 +165,9 @@ export class StateChecksum {
   compare({ version, index, digest }: Checksum): boolean {
     const own = this.#digests.get(index);
     if (version !== STATE_CHECKSUM_VERSION || own === undefined) return false;
-    if (own !== digest) throw new StateDiverged(index, own, digest);
+    if (own !== digest && !faultPoint("checksums-are-not-compared")) {
+      throw new StateDiverged(index, own, digest);
+    }
     return true;
   }
 

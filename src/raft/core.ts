@@ -3,6 +3,7 @@
  * method calls, output is returned by `drain`. The obligations of the caller and the driver loop
  * are in DESIGN.md.
  */
+import { feature as faultPoint } from "bun:bundle";
 import { assert } from "../lib/assert.ts";
 import { stepOwnVoteDurable } from "./candidate.ts";
 import { drain, hasOutput } from "./drain.ts";
@@ -426,7 +427,7 @@ function newRaft(settings: Settings, initial: InitialState): Raft {
     failedRounds: 0,
     // The first request id is random, so that a late answer to an earlier process does not answer a
     // read of this one.
-    nextRequestId: settings.random.u32() * 2 ** 20,
+    nextRequestId: faultPoint("readindex-id-reused") ? 0 : settings.random.u32() * 2 ** 20,
   };
   drawElectionDeadline(raft);
   return raft;
@@ -446,7 +447,11 @@ function newLog(initial: InitialState, start: { index: LogIndex; term: Term }): 
   const applied = initial.applied ?? start.index;
   assert(applied >= log.evictedIndex && applied <= log.lastIndex, "applied is within the log");
   // Applied entries are committed, even if the commit index on disk is lower.
-  const known = (initial.marker ?? null) === null ? initial.hardState?.commit : undefined;
+  const isWhole = (initial.marker ?? null) === null;
+  const known =
+    isWhole || faultPoint("cut-journal-believes-its-commit-index")
+      ? initial.hardState?.commit
+      : undefined;
   log.commitTo(known ?? start.index);
   log.commitTo(applied);
   log.applying = applied;

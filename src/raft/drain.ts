@@ -1,5 +1,6 @@
 /** Builds one output from everything that happened since the last one. */
 
+import { feature as faultPoint } from "bun:bundle";
 import { after, before, maxIndex, minIndex } from "./indexes.ts";
 import { broadcastHeartbeat, flushCommitNotices, payloadBytes } from "./replication.ts";
 import { leaderOf, newOutbox, type Outbox, type Raft } from "./state.ts";
@@ -25,6 +26,7 @@ export function drain(raft: Raft): Output {
   maybeRemoveMarker(raft);
   flushLeader(raft);
   const { out } = raft;
+  if (faultPoint("reply-before-fsync")) out.messages.push(...out.held.splice(0));
   const persist = takePersist(raft);
   // Nothing has to be written: everything that the retained messages promise is already durable.
   if (persist === null && out.held.length > 0) {
@@ -135,7 +137,8 @@ function mustSyncCommit({ log, writes }: Raft): boolean {
 /** Returns the highest index that may be applied now. */
 function applyLimit({ log, writes }: Raft): LogIndex {
   if (log.pendingSnapshot !== null) return log.applying;
-  const limit = minIndex(log.commit, log.durable);
+  const limit = faultPoint("expose-uncommitted") ? log.durable : minIndex(log.commit, log.durable);
+  if (faultPoint("change-in-force-before-its-commit-is-durable")) return limit;
   const uncovered = log.nextConfChange(maxIndex(log.applying, writes.durableCommit));
   return uncovered === undefined ? limit : minIndex(limit, before(uncovered));
 }

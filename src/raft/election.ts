@@ -1,4 +1,6 @@
 /** Campaigns: which members may campaign, and which messages they send. */
+import { feature as faultPoint } from "bun:bundle";
+import { incomingOnly } from "./faults.ts";
 import { isVoter, membersOf } from "./membership.ts";
 import { NUMBER_MAX } from "./number-bounds.ts";
 import { jointVote, type VoteResult } from "./quorum.ts";
@@ -19,7 +21,9 @@ export function isPromotable(raft: Raft): boolean {
   const { configuration, id, log, marker } = raft;
   // A campaign needs a next term, and its first entry needs a next index.
   if (raft.term >= NUMBER_MAX || log.lastIndex >= NUMBER_MAX) return false;
-  return isVoter(configuration, id) && log.pendingSnapshot === null && marker === null;
+  if (!isVoter(configuration, id) && !faultPoint("removed-node-votes")) return false;
+  if (marker !== null && !faultPoint("truncated-node-campaigns")) return false;
+  return log.pendingSnapshot === null;
 }
 
 /**
@@ -106,5 +110,7 @@ export function countBallot(
   granted: boolean,
 ): VoteResult {
   if (!candidate.ballots.has(from)) candidate.ballots.set(from, granted);
-  return jointVote(raft.configuration, (id) => candidate.ballots.get(id));
+  const { configuration } = raft;
+  const sets = faultPoint("elected-by-one-half") ? incomingOnly(configuration) : configuration;
+  return jointVote(sets, (id) => candidate.ballots.get(id));
 }

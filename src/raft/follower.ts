@@ -2,9 +2,10 @@
  * Handles messages to a follower, and messages that any member accepts from the leader of its term.
  */
 
+import { feature as faultPoint } from "bun:bundle";
 import { assert } from "../lib/assert.ts";
 import { maybeCampaign } from "./election.ts";
-import { after, minIndex } from "./indexes.ts";
+import { after, before, minIndex } from "./indexes.ts";
 import { isExact } from "./number-bounds.ts";
 import {
   appendEntries,
@@ -89,11 +90,15 @@ function stepAppend(raft: Raft, message: AppendRequest): void {
     return;
   }
   // Only a real conflict truncates the log. A shorter append that arrives late must not.
-  const conflict = log.findConflict(message.entries);
+  const conflict = faultPoint("truncate-on-shorter-append")
+    ? (message.entries[0] ?? null)
+    : log.findConflict(message.entries);
   if (conflict !== null) appendEntries(raft, message.entries, conflict.index);
   const end = (message.prevIndex + message.entries.length) as LogIndex;
   verified(raft, end);
-  log.commitTo(minIndex(message.commit, end));
+  log.commitTo(
+    minIndex(message.commit, faultPoint("follower-commit-last-index") ? log.lastIndex : end),
+  );
   accept(raft, message.from, end);
 }
 
@@ -159,7 +164,7 @@ function reject(raft: Raft, message: AppendRequest): void {
     term: raft.term,
     accepted: false,
     rejected: message.prevIndex,
-    hintIndex: hint.index,
+    hintIndex: faultPoint("conflict-hint-off-by-one") ? before(hint.index) : hint.index,
     hintTerm: hint.term,
     lost: raft.marker !== null,
   });

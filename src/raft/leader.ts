@@ -1,4 +1,5 @@
 /** The leader: proposals, responses, heartbeats, check-quorum and leadership transfer. */
+import { feature as faultPoint } from "bun:bundle";
 import { assert } from "../lib/assert.ts";
 import { encodeConfChange } from "./config-codec.ts";
 import { applyConfChange, isJoint, isVoter, leavesJoint, membersOf } from "./membership.ts";
@@ -77,14 +78,17 @@ export function becomeLeader(raft: Raft): void {
     reads: new ReadQueue(),
     // The leader's own entries count once they are durable, as on any other member (etcd issue
     // 14370).
-    matchOf: (id) => (id === raft.id ? raft.log.durable : (leader.progress.get(id)?.match ?? -1)),
+    matchOf: (id) => {
+      if (faultPoint("own-ack-before-own-fsync") && id === raft.id) return raft.log.lastIndex;
+      return id === raft.id ? raft.log.durable : (leader.progress.get(id)?.match ?? -1);
+    },
   };
   for (const id of membersOf(raft.configuration)) {
     if (id !== raft.id) leader.progress.set(id, newProgress(raft, next, false));
   }
   raft.failedRounds = 0;
   changeRole(raft, leader);
-  append(raft, leader, "normal", NO_DATA);
+  if (!faultPoint("no-noop")) append(raft, leader, "normal", NO_DATA);
 }
 
 export function newProgress(raft: Raft, next: LogIndex, recentActive: boolean): Progress {
@@ -111,8 +115,12 @@ export function proposeConfChange(raft: Raft, change: ConfChange): ProposeConfCh
   const { role } = raft;
   if (role.name !== "leader") return { ok: false, code: "not_leader" };
   if (role.transferee !== null) return { ok: false, code: "transfer_in_progress" };
-  if (!hasCommittedInTerm(raft)) return { ok: false, code: "not_ready" };
-  if (role.pendingConfIndex > raft.log.applied) return { ok: false, code: "change_in_flight" };
+  if (!hasCommittedInTerm(raft) && !faultPoint("change-before-own-term-committed")) {
+    return { ok: false, code: "not_ready" };
+  }
+  if (role.pendingConfIndex > raft.log.applied && !faultPoint("two-changes-in-flight")) {
+    return { ok: false, code: "change_in_flight" };
+  }
   const joint = isJoint(raft.configuration);
   if (joint && !leavesJoint(change)) return { ok: false, code: "joint" };
   if (!joint && leavesJoint(change)) return { ok: false, code: "not_joint" };
@@ -195,7 +203,8 @@ function stepRejected(raft: Raft, progress: Progress, message: AppendRejected): 
   // does not accept the commit index of a heartbeat. It needs an append to learn it, even if the
   // Raft group is idle and the peer has the whole log.
   const isLossReport = lost && rejected === INDEX_0;
-  if ((lost && progress.maybeForget(hint)) || isLossReport) {
+  const isAnswered = faultPoint("loss-report-not-answered") ? false : isLossReport;
+  if ((lost && progress.maybeForget(hint)) || isAnswered) {
     maybeSendAppend(raft, message.from, progress, true);
     return;
   }
@@ -210,7 +219,8 @@ function stepAccepted(
   progress: Progress,
   message: AppendAccepted,
 ): void {
-  const { from, match } = message;
+  const { from } = message;
+  const match = faultPoint("stale-append-response-accepted") ? raft.log.lastIndex : message.match;
   // No correct peer reports this. Counting it would commit entries that do not exist.
   if (match > raft.log.lastIndex) return;
   const isNews = progress.maybeUpdate(match);
@@ -237,7 +247,7 @@ function settleState(raft: Raft, progress: Progress, match: LogIndex): void {
       progress.becomeReplicate();
       return;
     case "replicate":
-      progress.inflights.freeUpTo(match);
+      if (!faultPoint("inflight-leak")) progress.inflights.freeUpTo(match);
   }
 }
 
@@ -281,7 +291,7 @@ function checkQuorum(raft: Raft, leader: Leader): boolean {
     (id) => id === raft.id || (leader.progress.get(id)?.recentActive ?? false),
   );
   for (const progress of leader.progress.values()) progress.recentActive = false;
-  if (heard === "won") return true;
+  if (heard === "won" || faultPoint("checkquorum-off")) return true;
   becomeFollower(raft, raft.term, null);
   return false;
 }
@@ -305,7 +315,8 @@ export function transferLeadership(raft: Raft, leader: Leader, target: NodeId): 
   if (leader.transferee === target) return { ok: true };
   leader.transferElapsed = 0;
   leader.transferee = target;
-  if (progress.match === raft.log.lastIndex) sendTimeoutNow(raft, target);
+  const isCaughtUp = progress.match === raft.log.lastIndex;
+  if (isCaughtUp || faultPoint("transfer-without-catch-up")) sendTimeoutNow(raft, target);
   else maybeSendAppend(raft, target, progress, true);
   return { ok: true };
 }

@@ -1,4 +1,5 @@
 /** The entries of the leader's log that its peers still need. */
+import { feature as faultPoint } from "bun:bundle";
 import type { EntryLog } from "./entry-log.ts";
 import { after } from "./indexes.ts";
 import type { Progress } from "./progress.ts";
@@ -26,7 +27,12 @@ function neededBy(
   electedFrom: LogIndex,
 ): LogIndex | null {
   // The peer needs the entries after the snapshot. Without them the snapshot would be useless.
-  if (state === "snapshot") return pendingSnapshot < compactedIndex ? null : after(pendingSnapshot);
+  if (state === "snapshot") {
+    return pendingSnapshot < compactedIndex ||
+      faultPoint("nothing-kept-behind-a-snapshot-on-its-way")
+      ? null
+      : after(pendingSnapshot);
+  }
   if (match >= compactedIndex) return after(match);
   if (next <= compactedIndex) return null;
   // Either the peer has not responded since the election and may need any entry that is retained;

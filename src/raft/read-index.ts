@@ -4,6 +4,7 @@
  * Rounds are numbered within a leader's term and never reused, so a late response can only confirm
  * older reads.
  */
+import { feature as faultPoint } from "bun:bundle";
 import type { LogIndex, NodeId } from "./types.ts";
 
 /**
@@ -60,7 +61,10 @@ export class ReadQueue {
 
   /** @param index the current commit index */
   add(request: ReadRequest, index: LogIndex): void {
-    this.#waiting.push({ request, index });
+    const reads = faultPoint("read-joins-a-round-under-way")
+      ? (this.#rounds.at(-1)?.reads ?? this.#waiting)
+      : this.#waiting;
+    reads.push({ request, index });
   }
 
   /**
@@ -73,7 +77,7 @@ export class ReadQueue {
       this.#rounds.push({ round: this.#lastRound, reads: this.#waiting });
       this.#waiting = [];
     }
-    return this.#lastRound;
+    return faultPoint("readindex-round-reused") ? this.#lastRound + 1 : this.#lastRound;
   }
 
   /** Confirms the reads of `round` and earlier rounds, after a quorum responded. */

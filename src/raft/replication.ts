@@ -1,6 +1,8 @@
 /** Replication: what a leader sends to each peer, and what the responses commit. */
 
+import { feature as faultPoint } from "bun:bundle";
 import { assert } from "../lib/assert.ts";
+import { incomingOnly, withLearners } from "./faults.ts";
 import { minIndex } from "./indexes.ts";
 import type { Progress } from "./progress.ts";
 import { jointIndex } from "./quorum.ts";
@@ -179,8 +181,11 @@ export function broadcastHeartbeat(raft: Raft, leader: Leader): void {
  */
 export function maybeCommit(raft: Raft, leader: Leader): boolean {
   const { log } = raft;
-  const held = jointIndex(raft.configuration, leader.matchOf);
-  if (held <= log.commit || log.termAt(held) !== raft.term) return false;
+  const { configuration } = raft;
+  const sets = faultPoint("learner-counts") ? withLearners(configuration) : configuration;
+  const held = jointIndex(sets, leader.matchOf);
+  if (held <= log.commit) return false;
+  if (log.termAt(held) !== raft.term && !faultPoint("commit-old-term-by-count")) return false;
   log.commitTo(held);
   leader.commitNoticeDue = true;
   if (leader.reads.hasPostponed) {
@@ -208,18 +213,25 @@ export const hasCommittedInTerm = (raft: Raft): boolean =>
  * committed (paper section 8).
  */
 export function admitRead(raft: Raft, leader: Leader, request: ReadRequest): void {
-  if (!hasCommittedInTerm(raft)) {
+  if (!hasCommittedInTerm(raft) && !faultPoint("readindex-before-noop")) {
     leader.reads.postpone(request);
     return;
   }
-  leader.reads.add(request, raft.log.commit);
+  if (faultPoint("lease-read-after-pause")) answerRead(raft, { request, index: raft.log.commit });
+  else leader.reads.add(request, raft.log.commit);
 }
 
 /** Answers the reads that a quorum confirmed in this or a later round. */
 export function confirmReads(raft: Raft, leader: Leader): void {
   if (!leader.reads.hasRounds) return;
-  const confirmed = jointIndex(raft.configuration, (id) =>
-    id === raft.id ? leader.reads.lastRound : (leader.progress.get(id)?.ackedRound ?? 0),
+  const { configuration } = raft;
+  const sets = faultPoint("read-confirmed-by-one-half")
+    ? incomingOnly(configuration)
+    : configuration;
+  const confirmed = jointIndex(sets, (id) =>
+    id === raft.id || faultPoint("readindex-without-quorum")
+      ? leader.reads.lastRound
+      : (leader.progress.get(id)?.ackedRound ?? 0),
   );
   for (const read of leader.reads.confirm(confirmed)) answerRead(raft, read);
 }

@@ -1,6 +1,8 @@
 /** Handles a message from a peer: first its term, then votes, then the role. */
+import { feature as faultPoint } from "bun:bundle";
 import { stepCandidate } from "./candidate.ts";
 import { commitHint, learnCommit } from "./election.ts";
+import { hasPriority } from "./faults.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
 import { hasExactNumbers } from "./number-bounds.ts";
@@ -82,6 +84,7 @@ function meetHigherTerm(raft: Raft, message: Message): boolean {
  * Raft group (dissertation 4.2.3).
  */
 function isLeased(raft: Raft): boolean {
+  if (faultPoint("stickiness-off")) return false;
   return (
     raft.settings.checkQuorum &&
     leaderOf(raft) !== null &&
@@ -132,13 +135,17 @@ function answerStale(raft: Raft, message: Message): void {
 function stepVoteRequest(raft: Raft, message: VoteRequest): void {
   const isPre = message.type === "pre_vote_request";
   const mayVote =
-    raft.vote === message.from ||
+    (faultPoint("two-votes-in-a-term") ? !isPre : raft.vote === message.from) ||
     (raft.vote === null && leaderOf(raft) === null) ||
     (isPre && message.term > raft.term);
   const { lastIndex, lastTerm } = message;
   const isComplete =
     raft.log.isUpToDate(lastIndex, lastTerm) && isAtOrAfterMarker(raft, lastIndex, lastTerm);
-  const granted = mayVote && isComplete;
+  let granted = mayVote && isComplete;
+  if (faultPoint("vote-ignores-log")) granted = mayVote;
+  if (faultPoint("prevote-ignores-log") && isPre) granted = mayVote;
+  if (faultPoint("priority-overrides-log-check") && hasPriority(raft, message.from))
+    granted = mayVote;
   if (granted && !isPre) {
     raft.electionElapsed = 0;
     raft.vote = message.from;

@@ -6,6 +6,7 @@
  * storage id. The log records the storage id of each member, and a member with another one stays
  * out until it is removed and added again.
  */
+import { feature as faultPoint } from "bun:bundle";
 import type { Message, VoteResponse } from "./types.ts";
 
 export type StorageJudgement =
@@ -32,7 +33,7 @@ export function judgeStorage(peer: {
   readonly proven: boolean;
 }): StorageJudgement {
   if (peer.recorded === null || peer.recorded === peer.shown) return "accepted";
-  if (!peer.isAhead) return "replaced";
+  if (!peer.isAhead) return faultPoint("amnesia-allowed") ? "accepted" : "replaced";
   return peer.proven ? "accepted" : "unproven";
 }
 
@@ -48,5 +49,8 @@ export const isGrantedVote = (message: Message): message is VoteResponse =>
  * @param recorded the storage id by the log of this node; null if the log has none.
  * @param shown the storage id in the last handshake; null if there was none.
  */
-export const countsVote = (recorded: string | null, shown: string | null): boolean =>
-  recorded !== null && recorded === shown;
+export function countsVote(recorded: string | null, shown: string | null): boolean {
+  if (faultPoint("disk-is-known-when-applied")) return true;
+  if (faultPoint("vote-of-an-unknown-disk-counts") && recorded === null) return true;
+  return recorded !== null && recorded === shown;
+}

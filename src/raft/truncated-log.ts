@@ -6,6 +6,7 @@
  * a majority of the other disks. So this member behaves in elections as if it still had the entries
  * that it lost. The proof and the rules are in DESIGN.md, "Truncated logs".
  */
+import { feature as faultPoint } from "bun:bundle";
 import { maxIndex, minIndex } from "./indexes.ts";
 import { type Raft, send } from "./state.ts";
 import { INDEX_0, type LogEnd, type LogIndex, type NodeId, type Term } from "./types.ts";
@@ -22,7 +23,7 @@ export type TruncatedLogMarker = LogEnd & {
 
 /** Tells whether this member may vote for a candidate whose log ends in (`index`, `term`). */
 export const isAtOrAfterMarker = ({ marker }: Raft, index: LogIndex, term: Term): boolean =>
-  marker === null || reaches(marker, index, term);
+  faultPoint("marker-ignored-by-votes") ? true : marker === null || reaches(marker, index, term);
 
 const reaches = (marker: LogEnd, index: LogIndex, term: Term): boolean =>
   term > marker.term || (term === marker.term && index >= marker.index);
@@ -58,7 +59,9 @@ export const commitToKeep = ({ log, marker }: Raft): LogIndex =>
 export function maybeRemoveMarker(raft: Raft): void {
   const { marker, log } = raft;
   if (marker === null || log.commit < marker.commit) return;
-  const held = minIndex(maxIndex(marker.verified, log.commit), log.durable);
+  const verified = maxIndex(marker.verified, log.commit);
+  const end = faultPoint("marker-removed-by-length") ? log.lastIndex : verified;
+  const held = minIndex(end, log.durable);
   const term = log.termAt(held);
   if (term !== undefined && reaches(marker, held, term)) raft.marker = null;
 }

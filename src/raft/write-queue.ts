@@ -4,6 +4,7 @@
  * longer cover it. So their completion does not mark the replacing entries as durable, even if
  * those have the same index and term (the ABA race of asynchronous storage).
  */
+import { feature as faultPoint } from "bun:bundle";
 import { assert } from "../lib/assert.ts";
 import type { EntryLog } from "./entry-log.ts";
 import type { HardState, LogIndex, NodeId, SnapshotMeta, Term } from "./types.ts";
@@ -73,6 +74,7 @@ export class WriteQueue {
    */
   overwritten(index: LogIndex): void {
     for (const write of this.#pending) {
+      if (faultPoint("aba-persist-token")) continue;
       if (write.lastIndex >= index) write.lastIndex = (index - 1) as LogIndex;
     }
   }

@@ -10,6 +10,15 @@ const { name, version } = await Bun.file(join(ROOT, "package.json")).json();
 export const PROGRAM: string = name;
 export const VERSION: string = version;
 
+/** How the program is bundled. Without features, a build contains no fault point. */
+export const BUILD = {
+  entrypoints: [join(ROOT, "src/main.ts")],
+  root: ROOT,
+  minify: { whitespace: true, syntax: true },
+  format: "esm",
+  features: [],
+} satisfies Bun.BuildConfig;
+
 /** Where the binary is made for another machine: what for, and with which Bun. */
 export type Foreign = { readonly target: Target; readonly runtime: string };
 
@@ -28,14 +37,11 @@ export async function compile(
   foreign: Foreign | null,
 ): Promise<Inputs> {
   const built = await Bun.build({
-    entrypoints: [join(ROOT, "src/main.ts")],
-    root: ROOT,
-    minify: { whitespace: true, syntax: true },
+    ...BUILD,
     define: { AYDER_COMMIT: JSON.stringify(commit) },
     metafile: true,
     // Parsed and compiled ahead: a start takes half of the CPU time.
     bytecode: true,
-    format: "esm",
     compile: {
       outfile,
       // Settings come from flags and the environment, not from what lies around at the start.

@@ -15,6 +15,7 @@
  * both say the same: a slot that rots later costs nothing. (With one slot a save, a rotten newest
  * slot would look like a torn one, and the node would vote twice in a term.)
  */
+import { feature as faultPoint } from "bun:bundle";
 import { type Disk, DiskFailure, type DiskFile, DiskFull } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
@@ -92,7 +93,10 @@ export class HardStateFile {
     const bytes = await disk.readWhole(path);
     if (bytes === null) throw new HardStateDamaged(`${path} is missing: term and vote are unknown`);
     const { a, b } = decodeSlots(bytes, identity, path);
-    const newest = a !== null && (b === null || a.sequence >= b.sequence) ? a : b;
+    let newest = a !== null && (b === null || a.sequence >= b.sequence) ? a : b;
+    if (faultPoint("torn-vote-slot-defaults-to-zero")) {
+      newest ??= { sequence: 0, state: INITIAL_HARD_STATE };
+    }
     if (newest === null) {
       throw new HardStateDamaged(
         `${path}: both slots have a wrong checksum, so term and vote are unknown. Replace this ` +
@@ -205,6 +209,7 @@ export class HardStateFile {
     const bytes = encodeSlot(this.#sequence, state, this.#identity);
     for (const slot of slots) {
       await this.#writeSlot(slot, bytes);
+      if (faultPoint("vote-slots-torn-together") && slot !== slots.at(-1)) continue;
       if (sync) await this.#file.sync().catch((failure) => this.#fail(failure));
     }
     this.#saved = state;

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../env/clock.ts";
 import type {
   ExpectedPeer,
@@ -122,9 +123,10 @@ export class Shared {
     proven: boolean,
   ): Peer | undefined {
     // An unauthenticated peer could announce any membership version.
-    if (!proven) return;
+    if (!proven && !faultPoint("unproven-peers-count")) return;
     if (address === null || clusterId === null || clusterId !== this.local.clusterId) return;
-    if (membershipVersion <= this.membershipInfo().membershipVersion) return;
+    const isKnown = membershipVersion <= this.membershipInfo().membershipVersion;
+    if (isKnown && !faultPoint("removed-node-let-in")) return;
     const unverified = [...this.peers.values()].filter(({ awaitedVersion }) => awaitedVersion > 0);
     if (unverified.length >= UNVERIFIED_PEERS_MAX) return;
     return {

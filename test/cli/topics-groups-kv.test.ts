@@ -198,17 +198,3 @@ test("the default token is not sent to another machine", async () => {
     await other.stop(true);
   }
 });
-
-test('the keys "." and ".." are refused with the reason', async () => {
-  for (const key of [".", ".."]) {
-    for (const command of [["get"], ["set"], ["del"], ["meta"]]) {
-      const value = command[0] === "set" ? ["v"] : [];
-      expect(await run("kv", ...command, "dots", key, ...value)).toEqual({
-        code: 1,
-        out: "",
-        err: `ayder: "${key}" cannot be a key or a name, because URLs resolve it as a folder (invalid_name)\n`,
-      });
-    }
-  }
-  expect((await run("kv", "list", "dots")).out).not.toContain(".");
-});

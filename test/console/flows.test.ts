@@ -209,31 +209,6 @@ onStage("console", {}, (stage) => {
     });
   });
 
-  flow('the keys "." and ".." are refused with the reason, and nothing is sent', async () => {
-    const { page, api } = stage();
-    const reason = (name: string) =>
-      page.getByText(`“${name}” cannot be a key or a name, because URLs resolve it as a folder`);
-    await show(stage(), "#/keys");
-    for (const [namespace, key, wrong] of [
-      ["app", "..", ".."],
-      ["app", ".", "."],
-      ["..", "k", ".."],
-    ] as const) {
-      await click(page, "New key");
-      await field(page, "Namespace").fill(namespace);
-      await field(page, "Key").fill(key);
-      await click(page, "Continue");
-      await reason(wrong).waitFor();
-      await click(page, "Cancel");
-    }
-    await show(stage(), "#/keys/app/..");
-    await reason("..").waitFor();
-    await field(page, "New value").fill("first");
-    await click(page, "Save");
-    await page.getByRole("alert").filter({ hasText: "because URLs resolve" }).last().waitFor();
-    expect(await api.ask("GET /kv/app")).toMatchObject({ keys: [] });
-  });
-
   flow("a key is created, changed, protected against concurrent changes, and deleted", async () => {
     const { page, api } = stage();
     await show(stage(), "#/keys");

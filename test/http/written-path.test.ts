@@ -58,39 +58,6 @@ test("a key that the runtime would rewrite is 400 and writes nothing", async () 
   expect(await keys()).toEqual([]);
 });
 
-test("the keys . and .. are refused with the reason, in every spelling", async () => {
-  for (const key of [".", "..", "%2e", "%2E%2e", ".%2E", "./meta", "../meta"]) {
-    for (const method of ["POST", "PUT", "GET", "HEAD", "DELETE"]) {
-      const rest = method[0] === "P" ? undefined : "\r\n";
-      const { status, text } = await send(method, `/kv/n/${key}`, rest);
-      expect({ method, key, status }).toEqual({ method, key, status: 400 });
-      if (method === "HEAD") continue;
-      expect(JSON.parse(text.slice(text.indexOf("\r\n\r\n")))).toEqual({
-        ok: false,
-        error: "invalid_key",
-        message:
-          'A path must not have segments that are empty, "." or "..", nor a "\\", nor more than 97 segments: write a slash within a key as %2F and a backslash as %5C. The keys "." and ".." cannot be sent, because URLs resolve them as folders',
-        docs: "https://ayder.dev/docs/api/kv",
-      });
-    }
-  }
-});
-
-test("nor can anybody ask for what is below the keys . and ..", async () => {
-  for (const [path, key] of [
-    [".%2Fmeta", "."],
-    ["..%2Fmeta", ".."],
-    ["%2E%2Fmeta", "."],
-  ] as const) {
-    const { status, text } = await send("GET", `/kv/n/${path}`, "\r\n");
-    expect(status).toBe(400);
-    expect(JSON.parse(text.slice(text.indexOf("\r\n\r\n")))).toMatchObject({
-      error: "invalid_key",
-      message: `The key is "${key}", which cannot be sent, because URLs resolve it as a folder`,
-    });
-  }
-});
-
 test("escaped, the same keys arrive as they were written", async () => {
   const written = ["a/../b", "a\\b", "a//b", "/b", "ä b", "a+b", "a%2Fb", "a\0b", "...", "a?b#c"];
   for (const key of written) {

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Offset } from "../../record/offset.ts";
 import { countOffset } from "../groups.ts";
 import {
@@ -33,7 +34,7 @@ export function applyCommitOffset(state: BrokerState, command: CommitOffset): Co
     return rejected("offset_out_of_range", { end_offset: partition.endOffset });
   }
   const before = partition.committed.get(group);
-  if (before !== undefined && offset <= before) {
+  if (before !== undefined && offset <= before && !faultPoint("commit-offset-regress")) {
     return { ok: true, type: "commit_offset", committedOffset: before };
   }
   if (partition.committedEpoch !== state.epoch) {

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Offset } from "../../record/offset.ts";
 import {
   type BrokerEffects,
@@ -39,7 +40,7 @@ export function applyDeleteBefore(
   if (beforeOffset > partition.endOffset) {
     return rejected("offset_out_of_range", { end_offset: partition.endOffset });
   }
-  if (beforeOffset <= partition.lowWatermark) {
+  if (beforeOffset <= partition.lowWatermark || faultPoint("delete-before-not-replicated")) {
     return { ok: true, type: "delete_before", deletedCount: 0, freedBytes: 0 };
   }
   const { deletedCount, freedBytes } = raiseLowWatermark(partition, beforeOffset, bytesBefore);

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Millis } from "../../lib/ids.ts";
 import type { Offset } from "../../record/offset.ts";
 import type { DedupeTable } from "../dedupe-table.ts";
@@ -53,7 +54,9 @@ export function applyProduce(
   const { dedupe } = partition;
   if (idempotency !== null && dedupe !== null) {
     const sequence = findDuplicate(dedupe, idempotency.keyDigest, state.limits, now);
-    if (sequence >= 0) return duplicateOf(dedupe, sequence, idempotency);
+    if (sequence >= 0 && !faultPoint("dedupe-ignored") && !faultPoint("dedupe-at-propose")) {
+      return duplicateOf(dedupe, sequence, idempotency);
+    }
   }
 
   const firstOffset = partition.endOffset;

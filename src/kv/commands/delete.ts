@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Millis } from "../../lib/ids.ts";
 import { casMismatch, currentRevision, type KvRejected, type KvState } from "../state.ts";
 
@@ -28,6 +29,7 @@ export function applyKvDelete(state: KvState, command: KvDelete, now: Millis): K
   const deleted = namespace !== undefined && current !== 0;
   if (deleted) {
     state.bytes -= namespace.keys.remove(key);
+    if (faultPoint("cas-reset-after-delete")) namespace.revision = 0;
     state.size--;
   }
   return { ok: true, type: "kv_delete", deleted };

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import { type Disk, DiskFailure } from "../../env/disk.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
@@ -41,7 +42,7 @@ export class DiskWatch {
 
   /** Free above the reserve, a second ago; 0 while something cannot be written. */
   get spareBytes(): number {
-    return this.#full ? 0 : this.#spareBytes;
+    return this.#full && !faultPoint("kept-on-a-full-disk") ? 0 : this.#spareBytes;
   }
 
   async start(): Promise<void> {

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { NodeId } from "../../lib/ids.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { Core } from "../../raft/core.ts";
@@ -45,7 +46,9 @@ export class JournalRetention {
     this.keptBytes = 0;
     if (lagging.length === 0) return upTo;
     const ownBytes = journal.bytesFrom(after(upTo));
-    const max = this.#bytesMax(ownBytes);
+    const max = faultPoint("journal-kept-without-limit")
+      ? Number.MAX_SAFE_INTEGER
+      : this.#bytesMax(ownBytes);
     const sized = lagging.map(([peer, from]) => ({ peer, from, bytes: journal.bytesFrom(from) }));
     const kept = sized.filter(({ bytes }) => bytes <= max);
     const first = kept.reduce((least, { from }) => minIndex(least, from), after(upTo));

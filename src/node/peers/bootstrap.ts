@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import type { Logger } from "../../metrics/log.ts";
@@ -93,7 +94,8 @@ export class Founding {
   #isTime(there: number): boolean {
     const { self, members, clock, electionTimeoutMs, log } = this.#options;
     const nowUs = clock.monotonic();
-    if (there * 2 <= members.length) {
+    const needed = faultPoint("founding-without-majority") ? 1 : Math.floor(members.length / 2) + 1;
+    if (there < needed) {
       this.#majoritySinceUs = null;
       if (!this.#told)
         log.info("waiting for a majority of members to bootstrap the cluster", { there });
@@ -102,7 +104,7 @@ export class Founding {
     }
     this.#majoritySinceUs ??= nowUs;
     if (nowUs - this.#startedUs < members.indexOf(self) * TURN_MS * 1000) return false;
-    if (there === members.length) return true;
+    if (there === members.length || faultPoint("bootstrap-on-wiped-disk")) return true;
     const patienceMs = Math.max(PATIENCE_MS_MIN, PATIENCE_ELECTION_TIMEOUTS * electionTimeoutMs);
     return nowUs - this.#majoritySinceUs >= patienceMs * 1000;
   }

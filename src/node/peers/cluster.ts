@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Network, PeerIdentity, PeerSecret } from "../../env/network.ts";
 import type { Random } from "../../env/random.ts";
 import { assert } from "../../lib/assert.ts";
@@ -175,7 +176,8 @@ export class Cluster implements ClusterApi {
     const machine = new Machine();
     const known = new Map(disks).set(core.id, dataDir.identity.incarnation);
     for (const member of options.members) {
-      machine.members.set(member.id, { ...member, incarnation: known.get(member.id) ?? null });
+      const recorded = faultPoint("founders-disks-not-recorded") ? undefined : known.get(member.id);
+      machine.members.set(member.id, { ...member, incarnation: recorded ?? null });
     }
     await this.#exchanged.snapshots.found({
       clusterId,
@@ -233,6 +235,7 @@ export class Cluster implements ClusterApi {
   }
 
   isReachable(peer: NodeId): boolean {
+    if (faultPoint("kept-for-who-cannot-be-reached")) return true;
     return this.#transport.isUp(peer);
   }
 

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { NodeId } from "../../lib/ids.ts";
 import { decodeEntry, UnknownEntryError } from "../../machine/command-decoder.ts";
 import type { Command } from "../../machine/commands.ts";
@@ -27,7 +28,7 @@ export class KnownDisks {
   ) {
     this.#core = core;
     this.#records = records;
-    this.#scan(entries);
+    if (!faultPoint("disk-is-known-when-applied")) this.#scan(entries);
   }
 
   /** These are on this node's disk now, in the place of what was there. */

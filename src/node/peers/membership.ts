@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import { encodePutMember, encodeRemoveMember } from "../../machine/command-codec.ts";
@@ -150,7 +151,9 @@ export class Members {
     const match = core.matchIndex(id) ?? 0;
     const lacking = core.commitIndex - match;
     // Every log begins above 0: that is what is known of a node which has not answered yet.
-    if (match === 0) return notCaughtUp(`${id} has not been heard of yet`, lacking);
+    if (match === 0 && !faultPoint("unknown-learner-promoted")) {
+      return notCaughtUp(`${id} has not been heard of yet`, lacking);
+    }
     // Who counts it as a voter then knows its disk, and takes no other for it.
     if (book.incarnationOf(id) === null) return notCaughtUp(`${id} has just been met`, lacking);
     if (lacking <= CAUGHT_UP_ENTRIES) return null;

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { DiskFailure, DiskFull } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
 import type { Machine } from "../../machine/machine.ts";
@@ -172,7 +173,7 @@ class InstallSink implements SnapshotSink {
     const { index, term } = message.snapshot;
     if (index <= this.#options.committed()) {
       // The core tells the leader where this node is; without that it would be offered for ever.
-      this.#options.decline(message);
+      if (!faultPoint("old-snapshot-not-answered")) this.#options.decline(message);
       throw new Error("this node has all that is in it");
     }
     this.#message = message;

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import type { Micros, Millis, NodeId } from "../../lib/ids.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
@@ -142,7 +143,7 @@ export class ClusterTime implements Clock {
 
   #corrected(runMs: number, wallMs: number, elapsedMs: number, nowMs: number): number {
     const gapMs = wallMs - runMs;
-    if (!this.#settled) {
+    if (!this.#settled || faultPoint("any-clock-believed-at-once")) {
       this.#settled = true;
       if (!this.#mustHold(gapMs)) return Math.max(runMs, wallMs);
       this.#held = { sinceMs: nowMs, offsetMs: wallMs - nowMs, isLogged: false };
@@ -216,6 +217,7 @@ export class ClusterTime implements Clock {
     const { self, clock, voters } = this.#options;
     const ownMs = clock.now();
     const ids = voters();
+    if (faultPoint("own-clock-is-cluster-clock")) return ownMs;
     if (ids.length === 1 && ids[0] === self) return ownMs;
     if (this.#agreed === null) return null;
     const { offsetMs, errorMs } = this.#agreed;

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Machine } from "../../machine/machine.ts";
 import { type Core, createCore, type InitialState } from "../../raft/core.ts";
 import { before } from "../../raft/indexes.ts";
@@ -29,7 +30,7 @@ export function newCore(options: NodeOptions, recovered: Recovered): Core {
       hardState: recovered.hardState,
       configuration: recovered.snapshot?.configuration ?? EMPTY_CONFIGURATION,
       ...(recovered.snapshot === null ? {} : { snapshot: recovered.snapshot }),
-      ...evictedOf(recovered),
+      ...(faultPoint("restart-forgets-the-log-before-its-checkpoint") ? {} : evictedOf(recovered)),
       entries: recovered.entries,
       marker: recovered.storage.journal.marker,
     },

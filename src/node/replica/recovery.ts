@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import type { Disk, DiskFailure } from "../../env/disk.ts";
 import type { NodeId, ShardId } from "../../lib/ids.ts";
@@ -358,6 +359,7 @@ async function knownPeers({ disk, dataDir, shard, nodeId }: RecoveryOptions) {
     const head = await readCheckpointHead(disk, path, index);
     if (head === null) continue;
     const { voters, votersOutgoing } = decodeConfiguration(head.configuration);
+    if (faultPoint("journal-of-a-node-alone-is-cut")) return true;
     return [...voters, ...votersOutgoing].some((id) => id !== nodeId);
   }
   return null;

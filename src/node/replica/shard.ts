@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import { DiskFull } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
@@ -226,11 +227,12 @@ export class Shard {
     let commit = false;
     for (const { persist } of work) {
       last = persist.hardState ?? last;
+      if (faultPoint("commit-mark-of-the-last-write-only")) commit = false;
       commit ||= persist.syncCommit;
     }
     // Costs nothing unless term or vote changed, or the commit index has to be as durable.
     const hardState = last;
-    if (hardState !== null) {
+    if (hardState !== null && !faultPoint("vote-not-persisted")) {
       await this.#untilRoom(() => this.#hardState.save(hardState, { commit }));
     }
     if (this.#core.marker === null && this.#journal.marker !== null) {
@@ -298,9 +300,11 @@ function mergeEntries(work: readonly { persist: Persist }[]): readonly Entry[] {
     const first = persist.entries[0];
     if (persist.snapshot !== null) merged = [];
     if (first === undefined) continue;
-    if (merged.length > 0 && (merged.at(-1) as Entry).index >= first.index) {
+    const overlaps = merged.length > 0 && (merged.at(-1) as Entry).index >= first.index;
+    if (overlaps && !faultPoint("merged-write-keeps-what-was-overwritten")) {
       merged = merged.filter((entry) => entry.index < first.index);
     }
+    if (faultPoint("merged-write-keeps-last")) merged = [];
     merged.push(...persist.entries);
   }
   return merged;

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import type { ByteWriter } from "../../lib/bytes.ts";
 import type { CommandResult } from "../../machine/commands.ts";
@@ -114,6 +115,7 @@ export class Commander {
 
   /** The leader's own housekeeping: nobody waits for it, and no queue is too full for it. */
   housekeep(encode: (writer: ByteWriter) => void): void {
+    if (faultPoint("housekeeping-refused-by-a-full-queue") && this.#queue.admit(0) !== null) return;
     if (this.#queue.refusal !== null) return;
     encode(this.#queue.writer());
     this.#queue.submit(null);

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import type { CommandResult } from "../../machine/commands.ts";
 import type { Core } from "../../raft/core.ts";
@@ -100,7 +101,7 @@ export class Completions {
 
   /** This disk has all up to `index`. With write concern 1 that is an answer. */
   durable(index: number): void {
-    if (!this.#answersAppended) return;
+    if (!this.#answersAppended && !faultPoint("write-concern-1-reports-replicated")) return;
     for (const proposal of this.#inFlight) {
       if (proposal.index > index) return;
       for (const waiter of proposal.waiters) waiter?.appended(proposal.index);

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { type Idempotency, peekDuplicate } from "../../broker/idempotency.ts";
 import { findTopic, type PartitionState, type TopicState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
@@ -20,6 +21,7 @@ import { handleOf, type PartitionHandle } from "../partition-handle.ts";
 import { partitionNotFound } from "../reads/find-partition.ts";
 import type { BrokerWrites } from "./broker-writes.ts";
 import type { CommandQueue } from "./command-queue.ts";
+import { duplicateAtPropose } from "./faults.ts";
 import type { Proposal } from "./proposal.ts";
 import { Waiter } from "./waiters.ts";
 
@@ -104,6 +106,13 @@ export class Producer {
         : { keyDigest: sha256(idempotencyKey, 16), payloadDigest: sha256(records.bytes, 8) };
     const waiter = new ProduceWaiter(clock.monotonic(), partition, records.count, done);
     if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency));
+    if (faultPoint("dedupe-at-propose") && idempotency !== null) {
+      const early = duplicateAtPropose(number, this.#known(partition, idempotency));
+      if (early !== null) {
+        done(early);
+        return null;
+      }
+    }
     waiter.predict();
     encodeProduce(queue.writer(), topic.topicId, number, records, idempotency);
     const proposal = queue.submit(waiter, records.count);

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { type Disk, DiskFailure, DiskFull } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
 import { ByteWriter } from "../../lib/bytes.ts";
@@ -100,6 +101,7 @@ export class CheckpointStore {
 
   /** The first journal entry that recovery may need: older ones may go. */
   get journalNeededFrom(): number {
+    if (faultPoint("compact-too-far")) return (this.#kept.at(-1)?.name.index ?? 0) + 3;
     const alone = this.#kept.length < 2 && !this.#dropped;
     return alone ? 1 : (this.#kept[0]?.name.index ?? 0) + 1;
   }
@@ -194,7 +196,9 @@ export class CheckpointStore {
     if (name.state === "ckpt" && behind && journal.marker === null) {
       throw missingJournal(this.#path(name), name.index, journal);
     }
-    if (behind) await journal.resetTo(name.index as LogIndex, term as Term);
+    if (behind && !faultPoint("log-not-reset-after-snapshot")) {
+      await journal.resetTo(name.index as LogIndex, term as Term);
+    }
     if (name.state === "install") {
       const settled: CheckpointName = { ...name, state: "ckpt" };
       const { disk, directory } = this.#options;

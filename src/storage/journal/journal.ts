@@ -2,6 +2,7 @@
  * The append-only journal: this node's durable Raft log, and the only thing that is synced on the
  * way to an answer. Formats and reasons: DESIGN.md.
  */
+import { feature as faultPoint } from "bun:bundle";
 import { DiskFailure } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
 import type { Entry, LogIndex, Term, TermRun } from "../../raft/types.ts";
@@ -393,6 +394,7 @@ export class Journal {
       released: false,
       durable: false,
     };
+    if (faultPoint("released-before-the-next-is-durable")) segment.durable = true;
     this.#segments.add(segment);
     this.#syncedPosition = 0;
     this.#encoder.begin(seed, 0, 0);
@@ -406,7 +408,8 @@ export class Journal {
     const first = entries[0]?.index ?? 0;
     this.#index.truncateTo(first - 1);
     this.#durableIndex = Math.min(this.#durableIndex, first - 1);
-    this.#encoder.setSynced(this.#durableIndex, this.#syncedPosition);
+    if (faultPoint("durable-watermark-missing")) this.#encoder.setSynced(0, 0);
+    else this.#encoder.setSynced(this.#durableIndex, this.#syncedPosition);
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i];
       if (entry === undefined) continue;
@@ -423,6 +426,7 @@ export class Journal {
     if (written !== null) await written;
     this.#chain = encoder.chain;
     segment.end = encoder.position;
+    if (faultPoint("fsync-error-retried")) await segment.file.sync().catch(() => undefined);
     await segment.file.sync();
     segment.durable = true;
     this.#syncedPosition = segment.end;

@@ -4,6 +4,7 @@
  * the reserve with which a full disk can still journal deletions.
  */
 
+import { feature as faultPoint } from "bun:bundle";
 import { type Disk, DiskFailure, type DiskFile, DiskFull } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
 import { SEGMENT_CAPACITY_MAX, SEGMENT_HEADER_BYTES, segmentPath } from "./segment.ts";
@@ -148,7 +149,7 @@ export class Spares {
       if (!done) await this.#discard(path, file);
     }
     if (!done) return false;
-    await disk.syncDirectory(directory);
+    if (!faultPoint("dir-fsync-missing")) await disk.syncDirectory(directory);
     this.#nextId = id + 1;
     this.#ready.push({ id, path, file, size });
     return true;

@@ -4,6 +4,7 @@
  * the place proves it: then the journal is damaged and stays as it is. Without such a proof the
  * place is the torn end of an append that nobody was told about: it is cut.
  */
+import { feature as faultPoint } from "bun:bundle";
 import type { Disk } from "../../env/disk.ts";
 import type { Entry, LogIndex, Term } from "../../raft/types.ts";
 import { type Damage, JournalDamaged, JournalUnsupported, type LogEnd } from "./damage.ts";
@@ -334,10 +335,11 @@ class Recovery {
     if (stop === null) return;
     const { segment, position, reason } = stop;
     const sync = await this.#newestSync(segment, position, segment.capacity);
-    if (sync !== null && sync.synced > position) {
+    const isAcknowledged = sync !== null && sync.synced > position;
+    if (isAcknowledged && !faultPoint("mid-log-crc-treated-as-tail")) {
       this.#damaged(segment.path, position, sync.watermark, reason);
     }
-    await this.#proveNoFlippedFrame(stop);
+    if (!faultPoint("flip-taken-for-torn")) await this.#proveNoFlippedFrame(stop);
   }
 
   /** The last append may have no later one behind it, and have been answered all the same. */

@@ -4,6 +4,7 @@
  * that to `.install`, makes them count. Before it a crash leaves the node as it was, and the transfer
  * can go on; after it, exactly the new state. Calls must not overlap.
  */
+import { feature as faultPoint } from "bun:bundle";
 import { type Disk, type DiskFile, DiskFull } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
 import { crc32 } from "../../lib/crc32.ts";
@@ -176,7 +177,7 @@ export class SnapshotInstall {
     refuseUnless(transfer.place.file === announcement.files.length, "files are missing");
     for (let file = 1; file < transfer.verifiedFrom; file++) await this.#verify(transfer, file);
     transfer.dirty.add(this.#shard);
-    await this.#save(transfer);
+    if (!faultPoint("snapshot-not-atomic")) await this.#save(transfer);
     const { meta } = transfer;
     assert(meta !== null, "the checkpoint was read when it was whole");
     transfer.isVerified = true;

@@ -1,61 +1,60 @@
 /**
- * `bun run zoo [name …]`: runs seeds against every mutant until one fails, and prints what found
- * it. Exits with 1 if a mutant is not found.
+ * `bun run test:mutation [name …]`: switches on one fault point after the other, runs seeds of the
+ * simulator or the named test until one fails, and prints what found the fault. Exits with 1 if a
+ * fault is not found. `SEEDS` is the number of seeds that are tried (default 300).
  */
-import { MUTANTS, type Mutant } from "./mutants.ts";
+import { type FaultPoint, FOUND_BY } from "./faults.ts";
 
 const SEEDS_MAX = Number(process.env["SEEDS"] ?? "300");
-const HERE = new URL("..", import.meta.url).pathname;
+const SIMULATOR = new URL("../sim/sim.ts", import.meta.url).pathname;
 
 type Found = { readonly seeds: number | null; readonly by: string };
 
-async function outputOf(name: string, command: readonly string[]): Promise<string> {
-  const child = Bun.spawn([process.execPath, ...command], {
-    env: { ...process.env, MUTANT: name },
-    stdout: "pipe",
-    stderr: "pipe",
-  });
+async function outputOf(command: readonly string[]): Promise<string> {
+  const child = Bun.spawn([process.execPath, ...command], { stdout: "pipe", stderr: "pipe" });
   const texts = [new Response(child.stdout).text(), new Response(child.stderr).text()];
   await child.exited;
   return (await Promise.all(texts)).join("\n");
 }
 
-async function findBySeeds({ name }: Mutant): Promise<Found | null> {
+async function findBySeeds(name: FaultPoint): Promise<Found | null> {
   const seeds = ["--range", `1..${SEEDS_MAX}`, "--first"];
-  const text = await outputOf(name, [
-    "--preload",
-    `${HERE}mutation/mutate.ts`,
-    `${HERE}sim/sim.ts`,
-    ...seeds,
-  ]);
+  const text = await outputOf([`--feature=${name}`, SIMULATOR, ...seeds]);
   const match = /^seed (\d+) after \d+ events: (.*)$/m.exec(text);
   if (match !== null) return { seeds: Number(match[1]), by: (match[2] ?? "").slice(0, 70) };
   if (!text.includes("failed: none")) throw new Error(`${name}: ${text}`);
   return null;
 }
 
-async function findByTest({ name }: Mutant, test: string): Promise<Found | null> {
-  const text = await outputOf(name, ["test", "--preload", "./test/tools/mutation/mutate.ts", test]);
+async function findByTest(name: FaultPoint, test: string): Promise<Found | null> {
+  const text = await outputOf(["test", "--timeout", "300000", `--feature=${name}`, `./${test}`]);
   const match = /^\(fail\) (.*) \[/m.exec(text);
-  return match === null ? null : { seeds: null, by: `${test}: ${match[1]}` };
+  if (match !== null) return { seeds: null, by: `${test}: ${match[1]}` };
+  if (!/^ *0 fail$/m.test(text)) throw new Error(`${name}: ${text}`);
+  return null;
 }
 
 const names = process.argv.slice(2);
-const chosen = MUTANTS.filter(({ name }) => names.length === 0 || names.includes(name));
+const all = Object.keys(FOUND_BY) as FaultPoint[];
+const unknown = names.filter((name) => !all.includes(name as FaultPoint));
+if (unknown.length > 0) throw new Error(`there is no fault point ${unknown.join(", ")}`);
+const chosen = all.filter((name) => names.length === 0 || names.includes(name));
 const counts: number[] = [];
-let missed = 0;
-for (const mutant of chosen) {
-  const { test } = mutant;
-  const found = await (test === undefined ? findBySeeds(mutant) : findByTest(mutant, test));
-  if (found === null) missed++;
+const missed: string[] = [];
+for (const name of chosen) {
+  const by = FOUND_BY[name];
+  const found = await (by === "seeds" ? findBySeeds(name) : findByTest(name, by));
+  if (found === null) missed.push(name);
   else if (found.seeds !== null) counts.push(found.seeds);
-  const bySeeds = found?.seeds == null ? "named test" : `seed ${found.seeds}`;
-  const how = found === null ? "NOT FOUND" : bySeeds;
-  console.log(`${mutant.name.padEnd(36)} ${how.padEnd(12)} ${found?.by ?? ""}`);
+  const bySeeds = found?.seeds == null ? "test" : `seed ${found.seeds}`;
+  console.log(
+    `${name.padEnd(44)} ${(found === null ? "NOT FOUND" : bySeeds).padEnd(10)} ${found?.by ?? ""}`,
+  );
 }
 counts.sort((a, b) => a - b);
 console.log(
-  `${chosen.length - missed} of ${chosen.length} found; seeds to find: ` +
+  `${chosen.length - missed.length} of ${chosen.length} found; seeds to find: ` +
     `median ${counts[counts.length >>> 1] ?? "-"}, maximum ${counts.at(-1) ?? "-"}`,
 );
-process.exit(missed === 0 ? 0 : 1);
+for (const name of missed) console.log(`again: bun run test:mutation ${name}`);
+process.exit(missed.length === 0 ? 0 : 1);

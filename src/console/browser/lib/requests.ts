@@ -4,12 +4,7 @@ import { type ApiRequest, withQuery } from "./request.ts";
 /** Group name of all reads. Reading commits nothing, so one name is enough. */
 const READER = "console";
 
-/** @throws Error for a name that a browser takes out of the path before it sends the request. */
-function part(name: string): string {
-  if (name !== "." && name !== "..") return encodeURIComponent(name);
-  throw new Error(`“${name}” cannot be a key or a name, because URLs resolve it as a folder`);
-}
-
+const part = encodeURIComponent;
 const topicPath = (topic: string): string => `/broker/topics/${part(topic)}`;
 const get = (path: string): ApiRequest => ({ method: "GET", path });
 const post = (path: string, body: object): ApiRequest => ({

@@ -72,7 +72,9 @@ class KeyEditor {
       section("Value", this.#shown),
       this.#editor(),
     );
-    void this.#load();
+    if (key === "." || key === "..") {
+      this.#trouble.show("A browser cannot request this key, because it resolves it as a folder");
+    } else void this.#load();
   }
 
   #editor(): HTMLElement {

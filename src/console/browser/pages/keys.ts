@@ -2,7 +2,7 @@
 import { send } from "../api.ts";
 import type { KeyList, KeySummary, NamespaceList } from "../lib/answers.ts";
 import { byteSize, count, duration } from "../lib/format.ts";
-import { getKey, listKeys, listNamespaces, putKey } from "../lib/requests.ts";
+import { listKeys, listNamespaces, putKey } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
 import { go, mark } from "../router.ts";
 import { curlButton } from "../ui/curl.ts";
@@ -132,9 +132,7 @@ function newKey(namespace: string): void {
       "keys",
       requiredText(space.control, "The namespace"),
       requiredText(key.control, "The key"),
-    ] as const;
-    // Throws for a key or namespace that cannot be requested.
-    getKey(path[1], path[2]);
+    ];
     dialog.close();
     go(path);
     return Promise.resolve();

@@ -1,0 +1,114 @@
+/**
+ * Names of the fault points: places where a mutation test injects a fault into the product. A fault
+ * point is an expression in the code that the fault is about:
+ *
+ *     import { feature as faultPoint } from "bun:bundle";
+ *     if (log.termAt(held) !== raft.term && !faultPoint("commit-old-term-by-count")) return false;
+ *
+ * Bun replaces each call by `true` or `false` while it loads or bundles the file, and removes the
+ * branch that is left without use. A build is made without features, so it contains no fault and
+ * spends no time on one. `bun test --feature=NAME` and `bun --feature=NAME FILE` switch one on.
+ *
+ * A call may stand in the condition of an `if` or of a ternary only. `test/tools/mutation/faults.ts`
+ * says what finds each fault; decision 0051 says why it is done this way.
+ */
+type FaultPoint =
+  // Consensus (`src/raft`).
+  | "read-confirmed-by-one-half"
+  | "read-joins-a-round-under-way"
+  | "elected-by-one-half"
+  | "prevote-ignores-log"
+  | "stickiness-off"
+  | "checkquorum-off"
+  | "lease-read-after-pause"
+  | "readindex-id-reused"
+  | "readindex-round-reused"
+  | "inflight-leak"
+  | "conflict-hint-off-by-one"
+  | "two-changes-in-flight"
+  | "change-before-own-term-committed"
+  | "change-in-force-before-its-commit-is-durable"
+  | "learner-counts"
+  | "removed-node-votes"
+  | "transfer-without-catch-up"
+  | "priority-overrides-log-check"
+  | "expose-uncommitted"
+  | "marker-ignored-by-votes"
+  | "loss-report-not-answered"
+  | "truncated-node-campaigns"
+  | "cut-journal-believes-its-commit-index"
+  | "marker-removed-by-length"
+  | "nothing-kept-behind-a-snapshot-on-its-way"
+  | "reply-before-fsync"
+  | "own-ack-before-own-fsync"
+  | "commit-old-term-by-count"
+  | "follower-commit-last-index"
+  | "truncate-on-shorter-append"
+  | "no-noop"
+  | "vote-ignores-log"
+  | "two-votes-in-a-term"
+  | "readindex-before-noop"
+  | "readindex-without-quorum"
+  | "aba-persist-token"
+  | "stale-append-response-accepted"
+  | "amnesia-allowed"
+  | "vote-of-an-unknown-disk-counts"
+  // Files (`src/storage`).
+  | "damaged-payload-is-served"
+  | "repair-takes-any-batches"
+  | "durable-watermark-missing"
+  | "dir-fsync-missing"
+  | "fsync-error-retried"
+  | "torn-vote-slot-defaults-to-zero"
+  | "vote-slots-torn-together"
+  | "snapshot-not-atomic"
+  | "log-not-reset-after-snapshot"
+  | "released-before-the-next-is-durable"
+  | "flip-taken-for-torn"
+  | "flip-reports-too-little"
+  | "compact-too-far"
+  | "mid-log-crc-treated-as-tail"
+  // The node: replica, writes, peers, maintenance (`src/node`).
+  | "merged-write-keeps-what-was-overwritten"
+  | "commit-mark-of-the-last-write-only"
+  | "journal-of-a-node-alone-is-cut"
+  | "merged-write-keeps-last"
+  | "journal-kept-without-limit"
+  | "kept-on-a-full-disk"
+  | "kept-until-the-next-checkpoint"
+  | "kept-for-who-cannot-be-reached"
+  | "restart-forgets-the-log-before-its-checkpoint"
+  | "vote-not-persisted"
+  | "any-clock-believed-at-once"
+  | "own-clock-is-cluster-clock"
+  | "unknown-learner-promoted"
+  | "bootstrap-on-wiped-disk"
+  | "founding-without-majority"
+  | "founders-disks-not-recorded"
+  | "old-snapshot-not-answered"
+  | "housekeeping-refused-by-a-full-queue"
+  | "disk-is-known-when-applied"
+  | "write-concern-1-reports-replicated"
+  // Links between nodes (`src/transport`).
+  | "unproven-peers-count"
+  | "removed-node-let-in"
+  // System calls (`src/env`).
+  | "short-write-ignored"
+  // The replicated state (`src/machine`).
+  | "checksums-are-not-compared"
+  | "snapshot-drops-idempotency"
+  | "snapshot-drops-ttl-clock"
+  // Topics and offsets (`src/broker`).
+  | "commit-offset-regress"
+  | "dedupe-ignored"
+  | "dedupe-at-propose"
+  | "delete-before-not-replicated"
+  // Keys (`src/kv`).
+  | "cas-reset-after-delete"
+  | "cas-not-checked";
+
+declare module "bun:bundle" {
+  interface Registry {
+    features: FaultPoint;
+  }
+}

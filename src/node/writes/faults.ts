@@ -1,0 +1,30 @@
+/**
+ * Helpers of the injected faults of this folder (see `lib/fault-points.d.ts`). A build without
+ * faults uses none of it and does not contain it.
+ */
+import type { Produced } from "../api.ts";
+
+type First = Pick<Produced, "firstOffset" | "count" | "committed">;
+
+/** Returns the answer that a write got before its duplicate was applied; null if there is none. */
+export function duplicateAtPropose(
+  partition: number,
+  { first }: { readonly first: First | null },
+): (Produced & { readonly ok: true }) | null {
+  if (first === null) return null;
+  const { firstOffset, count } = first;
+  return {
+    ok: true,
+    partition,
+    firstOffset,
+    count,
+    duplicate: true,
+    payloadMatches: true,
+    committed: true,
+    batchId: 0,
+    synced: true,
+    ackedBy: 2,
+    queueUs: 0,
+    syncWaitUs: 0,
+  };
+}

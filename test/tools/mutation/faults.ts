@@ -1,0 +1,111 @@
+/**
+ * What finds each fault that the product can inject (`src/lib/fault-points.d.ts`): "seeds" of the
+ * simulator, or a test where the situation is too rare for seeds. The compiler checks that no fault
+ * point is left out.
+ *
+ * Three names of the reliability plan have no meaning here:
+ * - `config-not-reverted`: membership takes effect when it is applied. Its counterpart is
+ *   `change-in-force-before-its-commit-is-durable`.
+ * - `lease-read-after-pause`: there are no leases. The fault of that name adds one.
+ * - `hash-order-iteration-in-apply`: maps are in the order of insertion on all nodes, and what
+ *   `apply` walks is sorted or counts as absent already (`kv/commands/expire.ts`).
+ */
+import type { Registry } from "bun:bundle";
+
+export type FaultPoint = Registry["features"];
+
+export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
+  // src/raft
+  "read-confirmed-by-one-half": "test/raft/joint.test.ts",
+  "read-joins-a-round-under-way": "test/raft/read-index.test.ts",
+  "elected-by-one-half": "test/raft/joint.test.ts",
+  "prevote-ignores-log": "test/raft",
+  "stickiness-off": "test/raft",
+  "checkquorum-off": "test/raft",
+  "lease-read-after-pause": "test/raft",
+  "readindex-id-reused": "test/raft",
+  "readindex-round-reused": "test/raft",
+  "inflight-leak": "test/raft",
+  "conflict-hint-off-by-one": "test/raft",
+  "two-changes-in-flight": "test/raft",
+  "change-before-own-term-committed": "test/raft",
+  "change-in-force-before-its-commit-is-durable": "test/raft",
+  "learner-counts": "test/raft",
+  "removed-node-votes": "test/raft",
+  "transfer-without-catch-up": "test/raft",
+  "priority-overrides-log-check": "seeds",
+  "expose-uncommitted": "seeds",
+  "marker-ignored-by-votes": "test/raft/truncated-log.test.ts",
+  "loss-report-not-answered": "test/raft/truncated-log.test.ts",
+  "truncated-node-campaigns": "test/raft/truncated-log.test.ts",
+  "cut-journal-believes-its-commit-index": "test/raft/cluster.test.ts",
+  "marker-removed-by-length": "test/raft/truncated-log.test.ts",
+  "nothing-kept-behind-a-snapshot-on-its-way": "test/sim/lag.test.ts",
+  "reply-before-fsync": "seeds",
+  "own-ack-before-own-fsync": "seeds",
+  "commit-old-term-by-count": "test/raft",
+  "follower-commit-last-index": "seeds",
+  "truncate-on-shorter-append": "test/raft",
+  "no-noop": "test/raft",
+  "vote-ignores-log": "seeds",
+  "two-votes-in-a-term": "seeds",
+  "readindex-before-noop": "seeds",
+  "readindex-without-quorum": "test/raft",
+  "aba-persist-token": "test/raft",
+  "stale-append-response-accepted": "seeds",
+  "amnesia-allowed": "seeds",
+  "vote-of-an-unknown-disk-counts": "test/sim/lost-disks.test.ts",
+  // src/storage
+  "damaged-payload-is-served": "test/sim/repair.test.ts",
+  "repair-takes-any-batches": "test/storage/partition-repair.test.ts",
+  "durable-watermark-missing": "test/storage/journal-damage.test.ts",
+  "dir-fsync-missing": "test/storage/journal-crash.test.ts",
+  "fsync-error-retried": "test/node/disk-errors.test.ts",
+  "torn-vote-slot-defaults-to-zero": "test/storage/hard-state.test.ts",
+  "vote-slots-torn-together": "test/storage/hard-state.test.ts",
+  "snapshot-not-atomic": "test/storage/snapshot-install.test.ts",
+  "log-not-reset-after-snapshot": "seeds",
+  "released-before-the-next-is-durable": "test/storage/journal.test.ts",
+  "flip-taken-for-torn": "test/storage/journal-damage.test.ts",
+  "flip-reports-too-little": "test/storage/journal-damage.test.ts",
+  "compact-too-far": "seeds",
+  "mid-log-crc-treated-as-tail": "test/storage/journal-damage.test.ts",
+  // src/node
+  "merged-write-keeps-what-was-overwritten": "test/node/shard.test.ts",
+  "commit-mark-of-the-last-write-only": "test/node/shard.test.ts",
+  "journal-of-a-node-alone-is-cut": "test/sim/repair.test.ts",
+  "merged-write-keeps-last": "seeds",
+  "journal-kept-without-limit": "test/sim/lag.test.ts",
+  "kept-on-a-full-disk": "test/sim/lag.test.ts",
+  "kept-until-the-next-checkpoint": "test/sim/lag.test.ts",
+  "kept-for-who-cannot-be-reached": "test/sim/lag.test.ts",
+  "restart-forgets-the-log-before-its-checkpoint": "test/sim/lag.test.ts",
+  "vote-not-persisted": "seeds",
+  "any-clock-believed-at-once": "test/node/cluster-time.test.ts",
+  "own-clock-is-cluster-clock": "test/node/cluster-time.test.ts",
+  "unknown-learner-promoted": "test/sim/promotion.test.ts",
+  "bootstrap-on-wiped-disk": "test/sim/founding.test.ts",
+  "founding-without-majority": "test/sim/founding.test.ts",
+  "founders-disks-not-recorded": "test/sim/founding.test.ts",
+  "old-snapshot-not-answered": "test/node/snapshots.test.ts",
+  "housekeeping-refused-by-a-full-queue": "test/node/proposer.test.ts",
+  "disk-is-known-when-applied": "test/sim/lost-disks.test.ts",
+  "write-concern-1-reports-replicated": "seeds",
+  // src/transport
+  "unproven-peers-count": "test/transport/secret.test.ts",
+  "removed-node-let-in": "test/transport/links.test.ts",
+  // src/env
+  "short-write-ignored": "test/env/bun-disk.test.ts",
+  // src/machine
+  "checksums-are-not-compared": "test/machine/state-checksum.test.ts",
+  "snapshot-drops-idempotency": "seeds",
+  "snapshot-drops-ttl-clock": "seeds",
+  // src/broker
+  "commit-offset-regress": "seeds",
+  "dedupe-ignored": "seeds",
+  "dedupe-at-propose": "seeds",
+  "delete-before-not-replicated": "seeds",
+  // src/kv
+  "cas-reset-after-delete": "seeds",
+  "cas-not-checked": "seeds",
+};

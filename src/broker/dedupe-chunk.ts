@@ -1,7 +1,11 @@
 import type { ByteWriter } from "../lib/bytes.ts";
 
-/** Entries of a full chunk: 192 KiB. */
-export const DEDUPE_CHUNK_ENTRIES = 4096;
+/**
+ * Entries of a full chunk: 48 KiB. A chunk is released as a whole, so this is also what a table of
+ * few keys may hold in vain; with larger chunks, many small tables would take several times the
+ * memory of their keys.
+ */
+export const DEDUPE_CHUNK_ENTRIES = 1024;
 export const KEY_DIGEST_BYTES = 16;
 export const PAYLOAD_DIGEST_BYTES = 8;
 

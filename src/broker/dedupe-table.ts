@@ -17,6 +17,8 @@ export type DedupeCapture = {
  * The idempotency keys of one partition, oldest first: a FIFO in chunks of typed arrays with a
  * chained hash index over it, about 52 bytes a key. The index grows by linear hashing, one bucket
  * an insert, because rebuilding it for a million keys would stop the loop for tens of milliseconds.
+ * It shrinks in the same way, so that a table that was cut to a few keys does not hold the index of
+ * a million.
  *
  * An entry is named by its sequence number: `head` is the oldest, `tail` the next to come.
  */
@@ -103,6 +105,7 @@ export class DedupeTable {
   shift(): void {
     assert(this.size > 0, "shift of an empty dedupe table");
     this.#unlink(this.#head++);
+    this.#shrinkIndex();
     if (this.#head - this.#base === DEDUPE_CHUNK_ENTRIES) {
       this.#chunks.shift();
       this.#base += DEDUPE_CHUNK_ENTRIES;
@@ -128,7 +131,8 @@ export class DedupeTable {
   #chunkForPush(): DedupeChunk {
     const last = this.#chunks[this.#chunks.length - 1];
     if (last !== undefined && last.length < DEDUPE_CHUNK_ENTRIES) return last;
-    const chunk = new DedupeChunk(last === undefined ? 8 : DEDUPE_CHUNK_ENTRIES);
+    // A chunk grows by doubling: the first and the following ones of a small table stay small.
+    const chunk = new DedupeChunk(this.size < DEDUPE_CHUNK_ENTRIES ? 8 : DEDUPE_CHUNK_ENTRIES);
     this.#chunks.push(chunk);
     return chunk;
   }
@@ -197,6 +201,40 @@ export class DedupeTable {
     this.#split(from, into);
     this.#buckets++;
     if (this.#buckets === this.#level * 2) this.#level = this.#buckets;
+  }
+
+  /** Joins the last two buckets into their siblings when there are far more buckets than entries. */
+  #shrinkIndex(): void {
+    for (let i = 0; i < 2; i++) {
+      if (this.#buckets === BUCKETS_MIN || this.size * 4 > this.#buckets) return;
+      if (this.#buckets === this.#level) this.#level /= 2;
+      const from = --this.#buckets;
+      this.#join(from, from - this.#level);
+    }
+    if (this.#heads.length >= this.#buckets * 4) {
+      this.#heads = this.#heads.slice(0, this.#heads.length / 2);
+    }
+  }
+
+  /** Keeps the order of both chains, newest first. */
+  #join(from: number, into: number): void {
+    let a = this.#heads[from] as number;
+    let b = this.#heads[into] as number;
+    let tail: { readonly chunk: DedupeChunk; readonly slot: number } | null = null;
+    this.#heads[from] = 0;
+    while (a !== 0 || b !== 0) {
+      const isFromA = b === 0 || (a !== 0 && this.#sequenceOf(a) > this.#sequenceOf(b));
+      const reference = isFromA ? a : b;
+      const sequence = this.#sequenceOf(reference);
+      const chunk = this.#chunkOf(sequence);
+      const slot = this.#slot(sequence);
+      if (tail === null) this.#heads[into] = reference;
+      else tail.chunk.next[tail.slot] = reference;
+      tail = { chunk, slot };
+      if (isFromA) a = chunk.next[slot] as number;
+      else b = chunk.next[slot] as number;
+    }
+    if (tail !== null) tail.chunk.next[tail.slot] = 0;
   }
 
   /** Keeps the order within both chains, newest first. */

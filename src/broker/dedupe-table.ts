@@ -4,6 +4,8 @@ import { DEDUPE_CHUNK_ENTRIES, DedupeChunk, digestWord } from "./dedupe-chunk.ts
 /** References are sequence numbers modulo this, plus one, so that 0 can mean "none". */
 const REFERENCE_MODULUS = 2 ** 32 - 1;
 const BUCKETS_MIN = 16;
+/** With one entry less, at most this many buckets are joined. */
+const BUCKETS_PER_ENTRY_MAX = 4;
 
 /** What a snapshot needs: entries are never changed once written, so references are enough. */
 export type DedupeCapture = {
@@ -36,6 +38,11 @@ export class DedupeTable {
 
   get size(): number {
     return this.#tail - this.#head;
+  }
+
+  /** Chains of the index. */
+  get chains(): number {
+    return this.#buckets;
   }
 
   /** Machine time of the oldest key; the table must not be empty. */
@@ -203,10 +210,9 @@ export class DedupeTable {
     if (this.#buckets === this.#level * 2) this.#level = this.#buckets;
   }
 
-  /** Joins the last two buckets into their siblings when there are far more buckets than entries. */
+  /** Joins the last buckets into their siblings while there are far more buckets than entries. */
   #shrinkIndex(): void {
-    for (let i = 0; i < 2; i++) {
-      if (this.#buckets === BUCKETS_MIN || this.size * 4 > this.#buckets) return;
+    while (this.#buckets > BUCKETS_MIN && this.#buckets > this.size * BUCKETS_PER_ENTRY_MAX) {
       if (this.#buckets === this.#level) this.#level /= 2;
       const from = --this.#buckets;
       this.#join(from, from - this.#level);

@@ -66,39 +66,52 @@ export function remember(
     first.firstOffset,
     first.count,
   );
+  state.dedupeKeys++;
   if (now < state.oldestDedupeAt) state.oldestDedupeAt = now;
-  evict(dedupe, state.limits, now, EVICTIONS_PER_INSERT);
+  evict(state, dedupe, now, EVICTIONS_PER_INSERT);
+}
+
+/** The topic of the partition is gone, and so are the keys. */
+export function forgetKeys(state: BrokerState, { dedupe }: PartitionState): void {
+  state.dedupeKeys -= dedupe?.size ?? 0;
 }
 
 /**
- * Frees the memory of keys that fell out of their window in partitions that nobody writes to.
+ * Frees the memory of keys that fell out of their window, or beyond the limit, in partitions that
+ * nobody writes to.
  *
  * @param max at most this many keys are dropped.
  */
 export function evictOldKeys(state: BrokerState, now: Millis, max: number): number {
   let dropped = 0;
   let oldest = Number.POSITIVE_INFINITY;
+  let isOverfull = false;
   for (const topic of state.topicsById.values()) {
     for (const partition of topic.partitions) {
       const { dedupe } = partition;
       if (dedupe === null) continue;
-      dropped += evict(dedupe, state.limits, now, max - dropped);
+      dropped += evict(state, dedupe, now, max - dropped);
+      if (dedupe.size > state.limits.dedupeKeysMax) isOverfull = true;
       if (dedupe.size === 0) partition.dedupe = null;
       else if (dedupe.oldestAt < oldest) oldest = dedupe.oldestAt;
     }
   }
   state.oldestDedupeAt = oldest;
+  state.isOverfull = isOverfull;
   return dropped;
 }
 
-function evict(table: DedupeTable, limits: BrokerLimits, now: Millis, max: number): number {
+function evict(state: BrokerState, table: DedupeTable, now: Millis, max: number): number {
+  const { limits } = state;
   let dropped = 0;
   while (dropped < max && table.size > 0) {
-    const overfull = table.size > limits.dedupeKeysMax;
-    if (!overfull && isWithinWindow(table.oldestAt, limits, now)) break;
+    const isWithin = isWithinWindow(table.oldestAt, limits, now);
+    if (isWithin && table.size <= limits.dedupeKeysMax) break;
+    if (isWithin) state.dedupeKeysCut++;
     table.shift();
     dropped++;
   }
+  state.dedupeKeys -= dropped;
   return dropped;
 }
 

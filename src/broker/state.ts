@@ -85,6 +85,12 @@ export class BrokerState {
   retentionRevision = 0;
   /** Not replicated: no key that is remembered is older than this; `Infinity` when there is none. */
   oldestDedupeAt = Number.POSITIVE_INFINITY;
+  /** Not replicated as such: the idempotency keys of all partitions. */
+  dedupeKeys = 0;
+  /** Not replicated: keys that were forgotten for want of room, before their time had passed. */
+  dedupeKeysCut = 0;
+  /** Not replicated: some partition may hold more keys than `limits` allow. */
+  isOverfull = false;
   /** Not replicated: what was last changed in an older epoch may be shared with a snapshot. */
   epoch = 0;
 }

@@ -139,6 +139,15 @@ export const SETTINGS = {
     help: "maximum number of idempotency keys per partition",
     section: "Broker",
   },
+  dedupeKeysTotal: {
+    variables: ["RF_MAX_IDEMPOTENCY_KEYS"],
+    kind: "integer",
+    default: "10000000",
+    min: 1000,
+    max: 1_000_000_000,
+    help: "maximum number of idempotency keys of all partitions together, which take about 60 bytes of memory each on every node; above it the partitions with the most keys keep fewer",
+    section: "Limits",
+  },
   connectionsMax: {
     variables: ["RF_MAX_CONNECTIONS"],
     kind: "integer",

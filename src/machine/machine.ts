@@ -64,6 +64,7 @@ export class Machine {
 
   /** A snapshot from elsewhere takes the place of everything; who holds this machine holds that. */
   become(state: MachineState): void {
+    state.broker.dedupeKeysCut += this.broker.dedupeKeysCut;
     this.broker = state.broker;
     this.kv = state.kv;
     this.members = state.members;
@@ -96,6 +97,7 @@ export class Machine {
   /** From when on a tick would free something; null if nothing can expire. */
   nextExpiry(): number | null {
     const { broker } = this;
+    if (broker.isOverfull) return this.now;
     const forgets = broker.oldestDedupeAt + broker.limits.dedupeWindowMs;
     const frees = nextKvExpiry(this.kv);
     const next = Math.min(forgets, frees);

@@ -255,11 +255,14 @@ export class SnapshotRestorer {
       check(count > 0 && firstOffset + count <= endOffset, "a first write was never stored");
       if (!faultPoint("snapshot-drops-idempotency")) {
         dedupe.pushDigests(digests, at, firstOffset, count);
+        this.#broker.dedupeKeys++;
       }
       this.#dedupeAt = at;
     }
-    const { oldestDedupeAt } = this.#broker;
-    if (dedupe.size > 0) this.#broker.oldestDedupeAt = Math.min(oldestDedupeAt, dedupe.oldestAt);
+    const broker = this.#broker;
+    const { oldestDedupeAt, limits } = broker;
+    if (dedupe.size > 0) broker.oldestDedupeAt = Math.min(oldestDedupeAt, dedupe.oldestAt);
+    if (dedupe.size > limits.dedupeKeysMax) broker.isOverfull = true;
   }
 
   #restoreNamespace(reader: ByteReader): void {

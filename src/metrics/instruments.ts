@@ -120,6 +120,10 @@ export const COUNTERS = {
     name: "ayder_log_lines_lost_total",
     help: "Lines of the log that could not be written: no reader, a slow one, or a full disk",
   },
+  keysForgottenEarly: {
+    name: "ayder_idempotency_keys_forgotten_early_total",
+    help: "Idempotency keys that were forgotten for want of room, before their retention time had passed",
+  },
   stateChecks: {
     name: "ayder_state_checks_total",
     help: "Times that this node's state was compared with the leader's and was the same",
@@ -176,6 +180,35 @@ export const GAUGES = {
   connectionsMax: {
     name: "ayder_http_connections_limit",
     help: "Connections of clients beyond which the longest idle ones are closed; 0 without a bound",
+  },
+  partitions: { name: "ayder_partitions", help: "Partitions of all topics" },
+  partitionsMax: {
+    name: "ayder_partitions_limit",
+    help: "Partitions beyond which no topic is created",
+  },
+  groups: { name: "ayder_groups", help: "Consumer groups that have committed offsets" },
+  groupsMax: {
+    name: "ayder_groups_limit",
+    help: "Consumer groups beyond which no other one can commit",
+  },
+  namespaces: { name: "ayder_kv_namespaces", help: "KV namespaces that were ever used" },
+  namespacesMax: {
+    name: "ayder_kv_namespaces_limit",
+    help: "KV namespaces beyond which no other one can be used; 0 without a bound",
+  },
+  kvBytes: { name: "ayder_kv_memory_bytes", help: "Memory of all keys and values" },
+  kvBytesMax: {
+    name: "ayder_kv_memory_bytes_limit",
+    help: "Memory of keys and values beyond which writes that grow them are refused; 0 without a bound",
+  },
+  dedupeKeys: { name: "ayder_idempotency_keys", help: "Idempotency keys of all partitions" },
+  dedupeKeysTotal: {
+    name: "ayder_idempotency_keys_limit",
+    help: "Idempotency keys beyond which the partitions with the most of them keep fewer",
+  },
+  dedupeKeysMax: {
+    name: "ayder_idempotency_keys_per_partition_limit",
+    help: "Idempotency keys that each partition keeps at present; lower than its setting while there are too many in all",
   },
   diskWaits: {
     name: "ayder_disk_waits_for_descriptors",
@@ -255,6 +288,7 @@ export const createInstruments = (): Instruments => ({
   compressedToBytes: new Cell(),
   connectionsClosed: new Cell(),
   logLinesLost: new Cell(),
+  keysForgottenEarly: new Cell(),
   stateChecks: new Cell(),
   journalBytes: new Cell(),
   journalKeptBytes: new Cell(),
@@ -270,6 +304,17 @@ export const createInstruments = (): Instruments => ({
   bodyBytesMax: new Cell(),
   connections: new Cell(),
   connectionsMax: new Cell(),
+  partitions: new Cell(),
+  partitionsMax: new Cell(),
+  groups: new Cell(),
+  groupsMax: new Cell(),
+  namespaces: new Cell(),
+  namespacesMax: new Cell(),
+  kvBytes: new Cell(),
+  kvBytesMax: new Cell(),
+  dedupeKeys: new Cell(),
+  dedupeKeysTotal: new Cell(),
+  dedupeKeysMax: new Cell(),
   diskWaits: new Cell(),
   requestsInFlight: new Cell(),
   followStreams: new Cell(),

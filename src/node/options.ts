@@ -41,6 +41,8 @@ export type NodeOptions = {
     readonly dedupeKeysMax: number;
     readonly partitionsMax: number;
   };
+  /** Idempotency keys of all partitions together: above it, the leader lowers `dedupeKeysMax`. */
+  readonly dedupeKeysTotal: number;
   /** A commit that would make one group more is refused. */
   readonly groupsMax: number;
   /** Default: none. */

@@ -246,6 +246,7 @@ async function openNode(
       dedupeKeysMax: config.dedupeKeysMax,
       partitionsMax: config.partitionsMax,
     },
+    dedupeKeysTotal: config.dedupeKeysTotal,
     groupsMax: config.groupsMax,
     kvLimits: { bytesMax: config.kvBytesMax, namespacesMax: config.namespacesMax },
     fault,

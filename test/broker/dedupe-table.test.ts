@@ -53,6 +53,39 @@ function checkAround(table: DedupeTable, random: Random, head: number, tail: num
   expect(table.hasPayload(sequence, digestOf(number + 2, 8))).toBe(false);
 }
 
+test("the index shrinks with the table, and finds what is left at every size", () => {
+  const table = new DedupeTable();
+  for (let i = 0; i < 9_000; i++) push(table, i);
+  expect(table.chains).toBe(9_000);
+  for (let head = 0; head < 9_000; ) {
+    table.shift();
+    head++;
+    const size = 9_000 - head;
+    expect(table.chains).toBeLessThanOrEqual(Math.max(16, Math.min(9_000, size * 4)));
+    expect(found(table, head - 1)).toBe(-1);
+    if (size === 0) break;
+    expect(table.firstOffset(found(table, head))).toBe(head * 10);
+    const within = head + ((head * 7919) % size);
+    expect(table.firstOffset(found(table, within))).toBe(within * 10);
+  }
+  expect(table.chains).toBe(16);
+});
+
+test("a table that was cut to a few keys holds the index of a few, also while keys come", () => {
+  const table = new DedupeTable();
+  let tail = 0;
+  while (tail < 9_000) push(table, tail++);
+  for (let i = 0; table.size > 50; i++) {
+    table.shift();
+    if (i % 3 === 0) push(table, tail++);
+    const head = tail - table.size;
+    expect(found(table, head - 1)).toBe(-1);
+    expect(table.firstOffset(found(table, head))).toBe(head * 10);
+    expect(table.firstOffset(found(table, tail - 1))).toBe((tail - 1) * 10);
+  }
+  expect(table.chains).toBeLessThanOrEqual(200);
+});
+
 test("of two entries with one key the newer is found, also after the older has gone", () => {
   const table = new DedupeTable();
   const key = digestOf(1, 16);

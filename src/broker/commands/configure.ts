@@ -13,6 +13,7 @@ export type ConfigureResult = { readonly ok: true; readonly type: "configure" };
 /** Lower limits take away nothing that is there but the oldest idempotency keys. */
 export function applyConfigure(state: BrokerState, command: Configure): ConfigureResult {
   const { dedupeWindowMs, dedupeKeysMax, partitionsMax } = command;
+  if (dedupeKeysMax < state.limits.dedupeKeysMax) state.isOverfull = state.dedupeKeys > 0;
   state.limits = { dedupeWindowMs, dedupeKeysMax, partitionsMax };
   return { ok: true, type: "configure" };
 }

@@ -1,4 +1,5 @@
 import { forgetOffset } from "../groups.ts";
+import { forgetKeys } from "../idempotency.ts";
 import { type BrokerEffects, type BrokerRejected, type BrokerState, rejected } from "../state.ts";
 
 export type DeleteTopic = { readonly type: "delete_topic"; readonly name: string };
@@ -18,8 +19,9 @@ export function applyDeleteTopic(
   state.topicsByName.delete(topic.name);
   state.topicsById.delete(topic.topicId);
   state.partitionCount -= topic.partitions.length;
-  for (const { committed } of topic.partitions) {
-    for (const group of committed.keys()) forgetOffset(state, group);
+  for (const partition of topic.partitions) {
+    for (const group of partition.committed.keys()) forgetOffset(state, group);
+    forgetKeys(state, partition);
   }
   effects.topicDeleted(topic);
   return { ok: true, type: "delete_topic", topicId: topic.topicId };

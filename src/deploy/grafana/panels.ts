@@ -2,6 +2,7 @@
 
 import { type Panel, type Query, query, rate } from "./panel.ts";
 import { RESOURCES } from "./panels-resources.ts";
+import { STATE } from "./panels-state.ts";
 
 export type Row = { readonly title: string; readonly panels: readonly Panel[] };
 
@@ -462,5 +463,6 @@ export const ROWS: readonly Row[] = [
   { title: "Log: fsync, commit, batches", panels: LOG },
   { title: "Consumers and topics", panels: CONSUMERS },
   { title: "Cluster", panels: CLUSTER },
+  { title: "Bounds of the state", panels: STATE },
   { title: "Process", panels: PROCESS },
 ];

@@ -11,6 +11,8 @@ import { handleOf } from "../partition-handle.ts";
 import type { Commander } from "../writes/commander.ts";
 
 const SWEEP_EVERY_MS = 1_000;
+/** A tick drops few keys, so that its entry is applied quickly; after a lower limit, many are due. */
+const TICKS_WHEN_OVERFULL = 10;
 /** A sweep over many partitions rests after this long, so that requests get their turn. */
 const SLICE_BUDGET_US = 4_000;
 const REST_MS = 10;
@@ -21,6 +23,8 @@ export type JanitorOptions = {
   readonly clock: Clock;
   readonly replica: { readonly isLeader: boolean };
   readonly stateChecksum: StateChecksum;
+  /** Lowers or raises what a partition may keep of idempotency keys, if that is due. */
+  readonly broker: { configure(): void };
   readonly emit: Emit;
 };
 
@@ -52,7 +56,11 @@ export class Janitor {
   async sweep(): Promise<void> {
     const { machine, commander } = this.#options;
     const expiry = machine.nextExpiry();
-    if (expiry !== null && expiry <= this.#nowMs()) commander.housekeep(encodeTick);
+    const ticks = machine.broker.isOverfull ? TICKS_WHEN_OVERFULL : 1;
+    if (expiry !== null && expiry <= this.#nowMs()) {
+      for (let i = 0; i < ticks; i++) commander.housekeep(encodeTick);
+    }
+    this.#options.broker.configure();
     this.#announceChecksum();
     await this.#sweepRetention();
   }

@@ -50,9 +50,16 @@ export class Maintenance {
     const { checkpointer } = this;
     this.repair = new Repair({ ...shared, checkpointer, peers: cluster });
     this.backups = new Backups({ ...shared, linearizer, checkpointer });
-    const { commander, applier, queue, completions } = writes;
+    const { commander, applier, queue, completions, broker } = writes;
     const { stateChecksum } = applier;
-    this.#janitor = new Janitor({ ...shared, commander, clock: time, replica, stateChecksum });
+    this.#janitor = new Janitor({
+      ...shared,
+      commander,
+      clock: time,
+      replica,
+      stateChecksum,
+      broker,
+    });
     this.#space = new SpaceKeeper({ ...shared, queue, completions, checkpointer, time });
   }
 

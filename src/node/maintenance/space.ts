@@ -5,6 +5,7 @@ import type { Storage } from "../replica/recovery.ts";
 import type { CommandQueue } from "../writes/command-queue.ts";
 import type { Completions } from "../writes/completions.ts";
 import type { Checkpointer } from "./checkpointer.ts";
+import { type MeasuredState, measureState } from "./state-metrics.ts";
 
 /** Removed records whose files wait for a checkpoint: above this, one is taken for their sake. */
 const PENDING_REMOVAL_BYTES_MAX = 256 * 1024 * 1024;
@@ -16,7 +17,7 @@ export type SpaceKeeperOptions = {
   readonly checkpointer: Checkpointer;
   readonly time: ClusterTime;
   readonly instruments: Instruments;
-};
+} & MeasuredState;
 
 /** Measures, and frees space, once a second on every node. */
 export class SpaceKeeper {
@@ -38,6 +39,7 @@ export class SpaceKeeper {
     instruments.proposalsInFlight.value = completions.inFlight;
     instruments.waiters.value = queue.queuedRequests;
     time.measure(instruments);
+    measureState(this.#options);
   }
 
   /** Removed records give their space back at a checkpoint: take one if that is much, or needed. */

@@ -1,3 +1,4 @@
+import { keysPerPartition } from "../../broker/key-bound.ts";
 import type { BrokerLimits, PartitionState } from "../../broker/state.ts";
 import {
   encodeCommitOffset,
@@ -33,26 +34,42 @@ import type { Commander } from "./commander.ts";
 
 const SMALL_COMMAND_BYTES = 512;
 
+export type BrokerWriteLimits = {
+  readonly limits: BrokerLimits;
+  readonly dedupeKeysTotal: number;
+  readonly groupsMax: number;
+};
+
 /** Topics, committed offsets, deletion and retention: every write of the broker but records. */
 export class BrokerWrites {
   readonly #machine: Machine;
   readonly #commander: Commander;
-  readonly #groupsMax: number;
+  readonly #limits: BrokerWriteLimits;
 
-  constructor(machine: Machine, commander: Commander, groupsMax: number) {
+  constructor(machine: Machine, commander: Commander, limits: BrokerWriteLimits) {
     this.#machine = machine;
     this.#commander = commander;
-    this.#groupsMax = groupsMax;
+    this.#limits = limits;
   }
 
-  /** The limits of this leader become those of all, if they differ. */
-  configure(limits: BrokerLimits): void {
-    const present = this.#machine.broker.limits;
+  /**
+   * The limits of this leader become those of all, if they differ. The number of keys that a
+   * partition may keep is lower than its setting while there are too many keys in all.
+   */
+  configure(): void {
+    const { broker } = this.#machine;
+    const { limits, dedupeKeysTotal } = this.#limits;
+    const present = broker.limits;
+    const dedupeKeysMax = keysPerPartition(broker, limits.dedupeKeysMax, dedupeKeysTotal);
     const same =
       present.dedupeWindowMs === limits.dedupeWindowMs &&
-      present.dedupeKeysMax === limits.dedupeKeysMax &&
+      present.dedupeKeysMax === dedupeKeysMax &&
       present.partitionsMax === limits.partitionsMax;
-    if (!same) this.#commander.housekeep((writer) => encodeConfigure(writer, limits));
+    if (same) return;
+    const { dedupeWindowMs, partitionsMax } = limits;
+    this.#commander.housekeep((writer) =>
+      encodeConfigure(writer, { dedupeWindowMs, dedupeKeysMax, partitionsMax }),
+    );
   }
 
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>> {
@@ -79,8 +96,9 @@ export class BrokerWrites {
     if (!found.ok) return found;
     // Decided here and not at apply: it protects memory, and nodes of all versions apply the same.
     const { groups } = this.#machine.broker;
-    if (groups.size >= this.#groupsMax && !groups.has(request.group)) {
-      return { ok: false, code: "too_many_groups", details: { groups_max: this.#groupsMax } };
+    const { groupsMax } = this.#limits;
+    if (groups.size >= groupsMax && !groups.has(request.group)) {
+      return { ok: false, code: "too_many_groups", details: { groups_max: groupsMax } };
     }
     const { topic, partition } = found;
     const { endOffset } = partition;

@@ -1,5 +1,6 @@
 import type { Clock } from "../../env/clock.ts";
 import { getValue, listKeys, listNamespaces } from "../../kv/reads.ts";
+import { KEY_OVERHEAD_BYTES, memoryOf } from "../../kv/state.ts";
 import { utf8 } from "../../lib/bytes.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { MaybePromise } from "../../lib/maybe-promise.ts";
@@ -33,8 +34,6 @@ export const NO_KV_LIMITS: KvLimits = {
   bytesMax: Number.POSITIVE_INFINITY,
   namespacesMax: Number.POSITIVE_INFINITY,
 };
-/** Memory of a key in the index and the expiry queue, measured with 1,000,000 keys of 16 bytes. */
-const KEY_OVERHEAD_BYTES = 256;
 
 type KvRejected = {
   readonly ok: false;
@@ -107,8 +106,7 @@ export class KvAccess {
     if (kv.namespaces.size >= namespacesMax && !kv.namespaces.has(namespace)) {
       return { ok: false, code: "too_many_namespaces", details: { namespaces_max: namespacesMax } };
     }
-    const used = kv.bytes + kv.size * KEY_OVERHEAD_BYTES;
-    if (used + keyBytes + value.length + KEY_OVERHEAD_BYTES <= bytesMax) return null;
+    if (memoryOf(kv) + keyBytes + value.length + KEY_OVERHEAD_BYTES <= bytesMax) return null;
     const before = getValue(kv, namespace, key, this.#now());
     if (before.status === "found" && value.length <= before.value.length) return null;
     return { ok: false, code: "kv_full", details: { bytes_max: bytesMax } };

@@ -19,13 +19,11 @@ export class Writes {
   readonly broker: BrokerWrites;
   readonly producer: Producer;
   readonly kv: KvAccess;
-  readonly #limits: NodeOptions["limits"];
   readonly #stopDeadlines: () => void;
 
   constructor(options: NodeOptions, replica: Replica, emit: Emit) {
     const { core, machine, storage, time, linearizer } = replica;
     const { clock, instruments, writeConcern } = options;
-    this.#limits = options.limits;
     const { commitSeconds } = instruments;
     this.completions = new Completions({ core, clock, writeConcern, commitSeconds });
     const reads = new ReadTime();
@@ -49,7 +47,7 @@ export class Writes {
       emit,
     });
     this.commander = new Commander(this.queue, clock);
-    this.broker = new BrokerWrites(machine, this.commander, options.groupsMax);
+    this.broker = new BrokerWrites(machine, this.commander, options);
     this.kv = new KvAccess({
       machine,
       commander: this.commander,
@@ -73,7 +71,7 @@ export class Writes {
   /** This node leads: writes are accepted, and its limits become those of all. */
   accept(): void {
     this.queue.setRefusal(null);
-    this.broker.configure(this.#limits);
+    this.broker.configure();
   }
 
   /** This node does not lead. */

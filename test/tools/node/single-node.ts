@@ -24,7 +24,10 @@ export class SingleNode<D extends Disk = SimDisk> {
 
   readonly #kvLimits: KvLimits;
 
-  constructor(random: Random, disk?: D, kvLimits = NO_KV_LIMITS) {
+  readonly #dedupeKeysTotal: number;
+
+  constructor(random: Random, disk?: D, kvLimits = NO_KV_LIMITS, dedupeKeysTotal = 10_000_000) {
+    this.#dedupeKeysTotal = dedupeKeysTotal;
     this.#random = random;
     this.#kvLimits = kvLimits;
     this.disk = disk ?? (new SimDisk() as Disk as D);
@@ -71,6 +74,7 @@ export class SingleNode<D extends Disk = SimDisk> {
         queueBytesMax: KIB * KIB,
         queueRequestsMax: 1_000,
         limits: { dedupeWindowMs: 86_400_000, dedupeKeysMax: 1_000_000, partitionsMax: 100 },
+        dedupeKeysTotal: this.#dedupeKeysTotal,
         groupsMax: 3,
         kvLimits: this.#kvLimits,
         fault: (error) => {

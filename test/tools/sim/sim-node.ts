@@ -162,6 +162,7 @@ export class SimNode {
       queueBytesMax: 1 << 24,
       queueRequestsMax: plan.queueRequestsMax,
       limits: { ...plan, partitionsMax: 1000 },
+      dedupeKeysTotal: 10_000_000,
       groupsMax: 10_000,
       fault: (error) => this.#fault(life, error),
     });

@@ -1,0 +1,62 @@
+/** Panels of the collections of the replicated state, which lie in memory on every node. */
+import { type Panel, query, rate } from "./panel.ts";
+
+/** Every node has the same state; during an upgrade or while one lags, the largest value counts. */
+const most = (metric: string): string => `max(${metric}{})`;
+/** Used part of a bound; nothing where there is no bound. */
+const used = (metric: string): string => `max(${metric}{} / (${metric}_limit{} > 0))`;
+
+export const STATE: readonly Panel[] = [
+  {
+    title: "Used part of the bounds",
+    about:
+      "Partitions, consumer groups, KV namespaces, keys and values, and idempotency keys, each against its limit. At 1 the next one is refused; of idempotency keys, the oldest are forgotten early.",
+    kind: "lines",
+    unit: "percentunit",
+    queries: [
+      query("partitions", used("ayder_partitions")),
+      query("groups", used("ayder_groups")),
+      query("KV namespaces", used("ayder_kv_namespaces")),
+      query("KV memory", used("ayder_kv_memory_bytes")),
+      query("idempotency keys", used("ayder_idempotency_keys")),
+    ],
+  },
+  {
+    title: "Consumer groups",
+    about: "Groups that have committed offsets. `ayder groups delete` removes one.",
+    kind: "lines",
+    unit: "none",
+    queries: [query("groups", most("ayder_groups")), query("limit", most("ayder_groups_limit"))],
+  },
+  {
+    title: "KV namespaces",
+    about:
+      "Namespaces that were ever used: one outlives its keys, so that no revision is used twice.",
+    kind: "lines",
+    unit: "none",
+    queries: [
+      query("namespaces", most("ayder_kv_namespaces")),
+      query("limit", most("ayder_kv_namespaces_limit")),
+    ],
+  },
+  {
+    title: "Idempotency keys",
+    about:
+      "Keys of all partitions, and how many each partition keeps at most at present. That is lower than its setting while there are too many in all.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("keys", most("ayder_idempotency_keys")),
+      query("limit", most("ayder_idempotency_keys_limit")),
+      query("per partition at most", most("ayder_idempotency_keys_per_partition_limit")),
+    ],
+  },
+  {
+    title: "Keys forgotten early",
+    about:
+      "Idempotency keys per second that were forgotten for want of room. A repetition that comes after that is stored a second time: raise RF_MAX_IDEMPOTENCY_KEYS, or shorten RF_IDEMPOTENCY_WINDOW_MS.",
+    kind: "lines",
+    unit: "cps",
+    queries: [query("{{instance}}", rate("ayder_idempotency_keys_forgotten_early_total{}"))],
+  },
+];

@@ -1,0 +1,29 @@
+import { memoryOf } from "../../kv/state.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type { NodeOptions } from "../options.ts";
+
+export type MeasuredState = Pick<
+  NodeOptions,
+  "instruments" | "limits" | "groupsMax" | "dedupeKeysTotal" | "kvLimits"
+> & { readonly machine: Machine };
+
+/** Sets the sizes of the replicated state, each with its bound. */
+export function measureState(state: MeasuredState): void {
+  const { machine, instruments, limits, kvLimits } = state;
+  const { broker, kv } = machine;
+  instruments.partitions.value = broker.partitionCount;
+  instruments.partitionsMax.value = limits.partitionsMax;
+  instruments.groups.value = broker.groups.size;
+  instruments.groupsMax.value = state.groupsMax;
+  instruments.namespaces.value = kv.namespaces.size;
+  instruments.namespacesMax.value = boundOf(kvLimits?.namespacesMax);
+  instruments.kvBytes.value = memoryOf(kv);
+  instruments.kvBytesMax.value = boundOf(kvLimits?.bytesMax);
+  instruments.dedupeKeys.value = broker.dedupeKeys;
+  instruments.dedupeKeysTotal.value = state.dedupeKeysTotal;
+  instruments.dedupeKeysMax.value = broker.limits.dedupeKeysMax;
+  instruments.keysForgottenEarly.value = broker.dedupeKeysCut;
+}
+
+/** The metric of a limit that is not set is 0. */
+const boundOf = (limit = 0): number => (Number.isFinite(limit) ? limit : 0);

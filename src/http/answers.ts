@@ -80,7 +80,7 @@ export class Rejections {
 
   /** @param about which value was wrong, for the message; left out where the fault is not in it. */
   answer(call: Call, { code, message, details }: Rejected, about = ""): Response {
-    if (code === "not_leader") return this.#redirect(call);
+    if (code === "not_leader") return this.#notLeader(call);
     if (code === "overloaded") this.#options.instruments.overloadRejects.value++;
     const fields = details === undefined ? null : fieldsOf(details);
     const { message: usual, status } = HTTP_ERRORS[code];
@@ -99,9 +99,15 @@ export class Rejections {
     return errorResponse(code, message, fields, retry ? this.#retryAfter() : headers);
   }
 
-  #redirect(call: Call): Response {
+  /** Answers a write that only the leader can do. */
+  #notLeader(call: Call): Response {
     const leaderUrl = this.#leaderUrl();
     if (leaderUrl === null) return this.error(new ApiError("no_leader"));
+    // The leader has changed since the request came. Clients of a node that forwards may lose their
+    // token on a redirect.
+    if (this.#options.forwardWrites !== undefined) {
+      return this.error(new ApiError("not_leader", LEADER_CHANGED));
+    }
     const status = this.#options.redirectStatus;
     const location = leaderUrl + call.target;
     const body = {
@@ -120,6 +126,9 @@ export class Rejections {
     return { "retry-after": String(this.#options.retryAfterSeconds) };
   }
 }
+
+const LEADER_CHANGED =
+  "This node is not the leader, and the leader has just changed; nothing was done, try again";
 
 /** What is allowed, as far as the details tell: ` (end_offset 6)`. */
 function inNumbers(details: Rejected["details"]): string {

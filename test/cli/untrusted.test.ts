@@ -175,6 +175,9 @@ test("requests to this machine and health checks use no proxy", async () => {
   expect(far.err).toContain(`through the proxy ${proxy} (HTTP_PROXY)`);
   expect(far.err).not.toContain("secret");
   expect(asked[0]).toBe("http://far.example:1/broker/topics");
+  const archive = await ayder(["backup", join(directory.path, "far")], { env });
+  expect(archive.code).not.toBe(0);
+  expect(asked.at(-1)).toBe("http://far.example:1/admin/backup");
   const before = asked.length;
   await ayder(["health"], { env });
   await ayder(["topics"], { env: { ...env, NO_PROXY: "other, .example" } });

@@ -67,6 +67,24 @@ describe("what the node rejects", () => {
     expect(answer.status).toBe(308);
     expect(answer.body).toMatchObject({ redirect: { status: 308 } });
   });
+  test("a node that forwards never redirects: 503 if the leader changed meanwhile", async () => {
+    const changes = { forwardWrites: { commitTimeoutMs: 1000 } };
+    for (const [line, body] of WRITES) {
+      const { ask, node } = rejecting({ ok: false, code: "not_leader" }, changes);
+      // When the request came, the node itself led, or nobody.
+      const leaders = [null, "http://leader:1109"];
+      node.leaderUrl = () => leaders.shift() ?? null;
+      const answer = await ask(line, asked(body));
+      expect([line, answer.status]).toEqual([line, 503]);
+      expect(answer.headers.get("retry-after")).toBe("1");
+      expect(answer.headers.get("location")).toBeNull();
+      expect(answer.body).toMatchObject({
+        error: "not_leader",
+        message:
+          "This node is not the leader, and the leader has just changed; nothing was done, try again",
+      });
+    }
+  });
   test("a follower that knows no leader says so", async () => {
     const { ask } = rejecting({ ok: false, code: "not_leader" }, { retryAfterSeconds: 7 });
     const answer = await ask("POST /kv/a/b", { body: "x" });

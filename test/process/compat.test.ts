@@ -23,11 +23,11 @@ async function ask(url: string, line: string, body?: unknown) {
   return { status: response.status, body: (await response.json()) as Body };
 }
 
-describe("a node alone", () => {
+describe.each(["0", "1"])("a node alone, RF_HA_DEDICATED_WORKER=%s", (dedicated) => {
   let server: Server;
   beforeAll(async () => {
-    const env = { RF_COMPAT: "ayder" };
-    server = await startServer({ dataDir: join(directory.path, "alone"), env });
+    const env = { RF_COMPAT: "ayder", RF_HA_DEDICATED_WORKER: dedicated };
+    server = await startServer({ dataDir: join(directory.path, `alone-${dedicated}`), env });
     for (const topic of ["t", "u"]) {
       await ask(server.url, "POST /broker/topics", { name: topic, partitions: 1 });
       for (const value of [

@@ -70,7 +70,7 @@ async function endAll(children: readonly Subprocess[]): Promise<void> {
   await Promise.all(children.map((child) => child.exited));
 }
 
-describe("a cluster", () => {
+describe.each(["0", "1"])("a cluster, RF_HA_DEDICATED_WORKER=%s", (dedicated) => {
   let nodes: ReturnType<typeof startNodes>;
   let leader = "";
   let follower = "";
@@ -82,7 +82,10 @@ describe("a cluster", () => {
     leaderProcess = nodes.children[at];
   };
   beforeAll(async () => {
-    nodes = startNodes(join(directory.path, "plain"), FAST);
+    nodes = startNodes(join(directory.path, `plain-${dedicated}`), {
+      ...FAST,
+      RF_HA_DEDICATED_WORKER: dedicated,
+    });
     await untilReady(nodes.urls);
     await find();
   }, TIMEOUT_MS);

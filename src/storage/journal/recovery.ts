@@ -1,54 +1,14 @@
-/**
- * Reads the journal at start. Frames are taken in order; at the first place without a valid frame
- * the question is whether anything durable is missing there. A later frame whose watermark covers
- * the place proves it: then the journal is damaged and stays as it is. Without such a proof the
- * place is the torn end of an append that nobody was told about: it is cut.
- */
-import { feature as faultPoint } from "bun:bundle";
-import type { Disk } from "../../env/disk.ts";
-import type { Entry, LogIndex, Term } from "../../raft/types.ts";
-import { type Damage, JournalDamaged, JournalUnsupported, type LogEnd } from "./damage.ts";
-import type { JournalIndex } from "./entry-index.ts";
+/** Opens a journal: scan the files, decide, then change what has to be changed. */
+import type { LogIndex } from "../../raft/types.ts";
+import type { Damage } from "./damage.ts";
+import { decideJournal, type JournalOutcome } from "./decide.ts";
 import { keepSpares, openSegments } from "./files.ts";
-import { flippedEntry, hasFlippedHeader } from "./flip.ts";
-import {
-  entryTypeOf,
-  FRAME_HEADER_BYTES,
-  FrameDecoder,
-  frameBytes,
-  KIND_ENTRY,
-  KIND_RESET,
-  KIND_WATERMARK,
-  PAYLOAD_BYTES_MAX,
-} from "./frame.ts";
 import type { Spare } from "./preallocated.ts";
-import { type CoveredEnd, findRest, type Rest } from "./remainder.ts";
-import { scanFrames } from "./scan.ts";
-import {
-  type Opened,
-  SEGMENT_HEADER_BYTES,
-  SEGMENT_VERSION,
-  type Segment,
-  type SegmentHeader,
-  segmentPath,
-} from "./segment.ts";
-import { lastHeld, laterEnd, readMarker, writeMarker } from "./truncated-log.ts";
+import { scanJournal } from "./scan.ts";
+import type { Reading, ScanOptions } from "./scanner.ts";
+import type { Opened, Segment } from "./segment.ts";
+import { laterEnd, readMarker, writeMarker } from "./truncated-log.ts";
 import { zeroBehind } from "./zeros.ts";
-
-const SLICE_BYTES = 1024 * 1024;
-
-export type RecoveryOptions = {
-  readonly disk: Disk;
-  readonly directory: string;
-  readonly identity: number;
-  readonly index: JournalIndex;
-  /** Instead of `JournalDamaged`: keep what can be read, and remember how far it went. */
-  readonly cutDamaged: boolean;
-  /** Asked after damage that is not to be cut: what need not be read; null: all is needed. */
-  readonly covered?: () => Promise<CoveredEnd | null>;
-  /** Entries in the order of the file; one whose index is not new replaces all from there on. */
-  readonly onEntries: ((entries: readonly Entry[]) => void | Promise<void>) | null;
-};
 
 export type Recovered = {
   /** In order; the last one is active. */
@@ -70,424 +30,96 @@ export type Recovered = {
   readonly bytesRead: number;
 };
 
-/** Where reading stopped, and why. */
-type Stop = {
-  readonly segment: Segment;
-  readonly position: number;
-  readonly reason: string;
-  /** Nothing but zeros, as at the end of a whole segment. */
-  readonly clean: boolean;
-};
-
-/** What a frame says about the time when it was written. */
-type SyncInfo = { readonly synced: number; readonly watermark: number };
+type Executed = Omit<Recovered, "bytesRead">;
 
 /** @throws JournalDamaged, JournalUnsupported, DiskFailure; nothing was changed then. */
-export async function recoverJournal(options: RecoveryOptions): Promise<Recovered> {
+export async function recoverJournal(options: ScanOptions): Promise<Recovered> {
   const files = await openSegments(options);
   try {
-    return await new Recovery(options, files).run().catch((failure: unknown) => {
-      return runWithout(failure, options, files);
-    });
+    const scan = await scanJournal(options, files);
+    const executed = await execute(decideJournal(scan), options, files);
+    return { ...executed, bytesRead: scan.bytesRead };
   } catch (failure) {
     for (const { segment } of files) await segment.file.close();
     throw failure;
   }
 }
 
-/** Damage before the end of what a checkpoint has costs nothing, if all behind that is whole. */
-async function runWithout(
-  failure: unknown,
-  options: RecoveryOptions,
+async function execute(
+  outcome: JournalOutcome,
+  options: ScanOptions,
   files: readonly Opened[],
-): Promise<Recovered> {
-  if (!(failure instanceof JournalDamaged) || options.cutDamaged) throw failure;
-  const end = (await options.covered?.()) ?? null;
-  const rest = end === null ? null : await findRest(files, end);
-  if (rest === null) throw failure;
-  const recovered = await new Recovery(options, files, rest).run();
-  // Nothing is appended to a file that is about to go.
-  const last = recovered.segments.at(-1);
-  if (last !== undefined) last.capacity = last.end;
-  return { ...recovered, covered: failure.damage };
+): Promise<Executed> {
+  switch (outcome.kind) {
+    case "refuse":
+      throw outcome.error;
+    case "intact":
+      return await cutTornEnd(outcome.reading, options, files);
+    case "behind_checkpoint":
+      return await beginBehind(outcome, options, files);
+    case "truncate":
+      return await truncate(outcome, options, files);
+  }
 }
 
-class Recovery {
-  readonly #options: RecoveryOptions;
-  readonly #files: readonly Opened[];
-  readonly #index: JournalIndex;
-  /** Null: all of it is read. */
-  readonly #rest: Rest | null;
-  readonly #decoder = new FrameDecoder();
-  #chain = 0;
-  #bytesRead = 0;
-  #batch: Entry[] = [];
+async function cutTornEnd(
+  { used, chain }: Reading,
+  options: ScanOptions,
+  files: readonly Opened[],
+): Promise<Executed> {
+  const torn = await cutBehind(used, files);
+  const spares = await keepSpares(options, files.slice(used));
+  const segments = files.slice(0, used).map((file) => file.segment);
+  const nextId = (spares.at(-1)?.id ?? segments.at(-1)?.id ?? 0) + 1;
+  return { segments, spares, nextId, chain, torn, salvaged: null, covered: null };
+}
 
-  constructor(options: RecoveryOptions, files: readonly Opened[], rest: Rest | null = null) {
-    this.#options = options;
-    this.#files = files;
-    this.#index = options.index;
-    this.#rest = rest;
-  }
+async function beginBehind(
+  { reading, damage }: Extract<JournalOutcome, { kind: "behind_checkpoint" }>,
+  options: ScanOptions,
+  files: readonly Opened[],
+): Promise<Executed> {
+  const executed = await cutTornEnd(reading, options, files);
+  // Nothing is appended to a file that is about to be deleted.
+  const last = executed.segments.at(-1);
+  if (last !== undefined) last.capacity = last.end;
+  return { ...executed, covered: damage };
+}
 
-  async run(): Promise<Recovered> {
-    try {
-      return await this.#run();
-    } catch (failure) {
-      if (!(failure instanceof JournalDamaged)) throw failure;
-      if (this.#options.cutDamaged) return await this.#salvage(failure);
-      const to = await this.#lastWatermark();
-      throw to <= failure.damage.to
-        ? failure
-        : new JournalDamaged({ ...failure.damage, to: to as LogIndex }, failure.held);
-    }
+/**
+ * Retains what can be read up to the first bad place. How far the journal went is made durable before
+ * anything is cut, so that a crash in between forgets nothing.
+ */
+async function truncate(
+  { reading, damage, held }: Extract<JournalOutcome, { kind: "truncate" }>,
+  { disk, directory, identity, index }: ScanOptions,
+  files: readonly Opened[],
+): Promise<Executed> {
+  const { used, chain } = reading;
+  const from = (index.lastIndex + 1) as LogIndex;
+  const former = await readMarker(disk, directory, identity);
+  const marker = former === null ? held : laterEnd(former, held);
+  await writeMarker(disk, directory, identity, marker);
+  for (const { segment } of files.slice(used).reverse()) {
+    await segment.file.close();
+    await disk.remove(segment.path);
+    await disk.syncDirectory(directory);
   }
+  await cutBehind(used, files);
+  const segments = files.slice(0, used).map((file) => file.segment);
+  const nextId = (segments.at(-1)?.id ?? files.at(-1)?.segment.id ?? 0) + 1;
+  const salvaged = { ...damage, from, to: Math.max(marker.index, from) as LogIndex };
+  return { segments, spares: [], nextId, chain, torn: null, salvaged, covered: null };
+}
 
-  async #run(): Promise<Recovered> {
-    let used = this.#rest?.file ?? 0;
-    for (const file of this.#files.slice(used)) this.#checkHeader(file);
-    let stop = this.#rest === null ? null : await this.#enterRest(this.#rest);
-    if (stop !== null) used++;
-    for (; used < this.#files.length; used++) {
-      const opened = this.#files[used];
-      if (opened?.header === null || opened === undefined) break;
-      if (used > 0 && !this.#follows(opened, opened.header, used)) break;
-      stop = await this.#enter(opened, opened.header, used === 0);
-    }
-    await this.#proveNothingMissing(used, stop);
-    const torn = await this.#cut(used);
-    const spares = await keepSpares(this.#options, this.#files.slice(used));
-    const segments = this.#files.slice(0, used).map((file) => file.segment);
-    return {
-      segments,
-      spares,
-      nextId: (spares.at(-1)?.id ?? segments.at(-1)?.id ?? 0) + 1,
-      chain: this.#chain,
-      torn,
-      salvaged: null,
-      covered: null,
-      bytesRead: this.#bytesRead,
-    };
-  }
-
-  #headerProblem({ segment, header, size }: Opened): { position: number; reason: string } | null {
-    if (header === null) return null;
-    if (header.id !== segment.id) {
-      return { position: 0, reason: `this is segment ${header.id} by its header` };
-    }
-    if (size >= header.capacity) return null;
-    return { position: size, reason: `the file has ${size} bytes instead of ${header.capacity}` };
-  }
-
-  #checkHeader(opened: Opened): void {
-    const { segment, header } = opened;
-    if (header === null) return;
-    if (header.version !== SEGMENT_VERSION) {
-      throw new JournalUnsupported(
-        `${segment.path} has journal format ${header.version}; this version reads ${SEGMENT_VERSION}`,
-      );
-    }
-    if (header.identity !== this.#options.identity) {
-      throw new JournalUnsupported(`${segment.path} belongs to the journal of another node`);
-    }
-    const problem = this.#headerProblem(opened);
-    if (problem !== null) {
-      this.#damaged(segment.path, problem.position, header.watermark, problem.reason);
-    }
-    segment.capacity = header.capacity;
-  }
-
-  /** Whether a segment goes on exactly where the one before it ended. */
-  #follows(opened: Opened, header: SegmentHeader, used: number): boolean {
-    const before = this.#files[used - 1];
-    return before?.segment.id === opened.segment.id - 1 && header.previousChain === this.#chain;
-  }
-
-  /** Begins within a file, or in one without a header; what lies before is not asked for. */
-  async #enterRest({ file, position, chain, end }: Rest): Promise<Stop> {
-    const segment = this.#files[file]?.segment;
-    if (segment === undefined) throw new Error("the rest lies in one of the files");
-    for (const opened of this.#files) opened.segment.end = SEGMENT_HEADER_BYTES;
-    segment.end = position;
-    this.#index.reset(end.index, end.term);
-    this.#batch = [];
-    this.#chain = chain;
-    return await this.#readSegment(segment);
-  }
-
-  async #enter({ segment }: Opened, header: SegmentHeader, isFirst: boolean): Promise<Stop> {
-    // Below the base: what is left of the older segments is dead.
-    if (isFirst || header.baseIndex < this.#index.firstIndex - 1) {
-      this.#index.reset(header.baseIndex, header.baseTerm);
-    }
-    this.#chain = header.checksum;
-    return await this.#readSegment(segment);
-  }
-
-  /** Reads all valid frames. @returns where and why it ended. */
-  async #readSegment(segment: Segment): Promise<Stop> {
-    let wanted = SLICE_BYTES;
-    for (;;) {
-      const start = segment.end;
-      const length = Math.min(wanted, segment.capacity - start);
-      this.#load(await segment.file.read(start, length), start, segment);
-      const next = this.#readSlice(segment, start);
-      await this.#handOver();
-      if (typeof next === "string") {
-        const clean = this.#decoder.isZero(segment.end - start);
-        return { segment, position: segment.end, reason: next, clean };
-      }
-      wanted = next;
-    }
-  }
-
-  /** Takes the frames of one slice. @returns how much to read next, or why it ended. */
-  #readSlice(segment: Segment, start: number): number | string {
-    for (;;) {
-      const at = segment.end - start;
-      if (segment.end + FRAME_HEADER_BYTES > segment.capacity) return "the segment is full";
-      if (at + FRAME_HEADER_BYTES > this.#decoder.available) {
-        return at > 0 ? SLICE_BYTES : "short file";
-      }
-      const next = this.#readFrame(segment, at);
-      if (next !== 0) return next;
-    }
-  }
-
-  /** @returns 0 if the frame was taken, else how much to read to have all of it, or why not. */
-  #readFrame(segment: Segment, at: number): number | string {
-    const frame = this.#decoder;
-    if (!frame.header(at)) return "no valid frame";
-    const size = frameBytes(frame.length);
-    if (frame.length > PAYLOAD_BYTES_MAX || segment.end + size > segment.capacity) {
-      return `a frame of ${size} bytes reaches beyond the segment`;
-    }
-    if (at + size > frame.available) return Math.max(size, SLICE_BYTES);
-    const problem = this.#take(segment, at);
-    if (problem !== null) return problem;
-    segment.end += size;
-    return 0;
-  }
-
-  #load(bytes: Uint8Array, start: number, segment: Segment): void {
-    this.#bytesRead += bytes.length;
-    this.#decoder.load(bytes, start, segment.seed);
-  }
-
-  /** Takes the frame whose header was just read. @returns what is wrong with it, or null. */
-  #take(segment: Segment, at: number): string | null {
-    const frame = this.#decoder;
-    if (frame.chain !== this.#chain) return "the frame does not follow the one before it";
-    if (frame.kind === KIND_ENTRY) {
-      const problem = this.#takeEntry(segment, at);
-      if (problem !== null) return problem;
-    } else if (frame.kind === KIND_RESET) {
-      this.#index.reset(frame.index, frame.term);
-    } else if (frame.kind !== KIND_WATERMARK) {
-      throw new JournalUnsupported(
-        `${segment.path} at byte ${segment.end}: frame of unknown kind ${frame.kind}`,
-      );
-    }
-    this.#chain = frame.checksum;
-    return null;
-  }
-
-  #takeEntry(segment: Segment, at: number): string | null {
-    const { index, term, typeCode } = this.#decoder;
-    const data = this.#decoder.payload(at);
-    if (data === null) return `entry ${index}: wrong payload checksum`;
-    const type = entryTypeOf(typeCode);
-    if (type === null) {
-      throw new JournalUnsupported(`${segment.path}: entry ${index} of unknown type ${typeCode}`);
-    }
-    if (index < this.#index.firstIndex || index > this.#index.lastIndex + 1) {
-      // Written as it is: no crash does this, so it is not for a cut.
-      const reason = `entry ${index} follows entry ${this.#index.lastIndex}`;
-      this.#damaged(segment.path, segment.end, index, reason);
-    }
-    this.#index.truncateTo(index - 1);
-    this.#index.add(segment, index, term, segment.end);
-    if (this.#options.onEntries !== null) {
-      this.#batch.push({ index: index as LogIndex, term: term as Term, type, data });
-    }
-    return null;
-  }
-
-  async #handOver(): Promise<void> {
-    if (this.#batch.length === 0) return;
-    const batch = this.#batch;
-    this.#batch = [];
-    await this.#options.onEntries?.(batch);
-  }
-
-  /** Looks behind the end for anything that could only have been written later. */
-  async #proveNothingMissing(used: number, stop: Stop | null): Promise<void> {
-    for (const { segment, header, size } of this.#files.slice(used)) {
-      if (header !== null) this.#missing(used, stop, header.watermark, `${segment.path} follows`);
-      const sync = await this.#newestSync(segment, SEGMENT_HEADER_BYTES, size);
-      if (sync === null || this.#isTornActivation(segment, used, sync)) {
-        await this.#proveNoFlippedHeader(segment, used);
-        continue;
-      }
-      this.#missing(used, stop, sync.watermark, `${segment.path} has later frames`);
-    }
-    this.#checkNoGap();
-    if (stop === null) return;
-    const { segment, position, reason } = stop;
-    const sync = await this.#newestSync(segment, position, segment.capacity);
-    const isAcknowledged = sync !== null && sync.synced > position;
-    if (isAcknowledged && !faultPoint("mid-log-crc-treated-as-tail")) {
-      this.#damaged(segment.path, position, sync.watermark, reason);
-    }
-    if (!faultPoint("flip-taken-for-torn")) await this.#proveNoFlippedFrame(stop);
-  }
-
-  /** The last append may have no later one behind it, and have been answered all the same. */
-  async #proveNoFlippedFrame({ segment, position, reason, clean }: Stop): Promise<void> {
-    const held = clean ? null : await flippedEntry(segment, position, this.#chain);
-    if (held === null) return;
-    this.#damaged(segment.path, position, held.index, `${reason}; one bit was flipped`, held);
-  }
-
-  async #proveNoFlippedHeader({ id, path, file }: Segment, used: number): Promise<void> {
-    if (id !== this.#files[used]?.segment.id) return;
-    if (!(await hasFlippedHeader(file, id, this.#chain))) return;
-    this.#damaged(path, 0, 0, "no valid segment header; one bit was flipped");
-  }
-
-  /** Segments are made one after the other and go oldest first: no crash takes one between two. */
-  #checkNoGap(): void {
-    for (let i = 1 + (this.#rest?.file ?? 0); i < this.#files.length; i++) {
-      const id = (this.#files[i - 1]?.segment.id ?? 0) + 1;
-      if (this.#files[i]?.segment.id === id) continue;
-      this.#damaged(segmentPath(this.#options.directory, id), 0, 0, "the file is missing");
-    }
-  }
-
-  /** The first write of the next segment, torn: its frames prove that the older ones are whole. */
-  #isTornActivation(segment: Segment, used: number, sync: SyncInfo): boolean {
-    const before = this.#files[used - 1]?.segment;
-    return (
-      segment === this.#files[used]?.segment &&
-      (before === undefined || before.id + 1 === segment.id) &&
-      sync.synced === 0 &&
-      sync.watermark <= this.#index.lastIndex
-    );
-  }
-
-  #missing(used: number, stop: Stop | null, watermark: number, evidence: string): never {
-    const next = this.#files[used];
-    if (next === undefined) throw new Error("evidence lies in a later segment");
-    if (stop === null) {
-      this.#damaged(next.segment.path, 0, watermark, `no valid segment header; ${evidence}`);
-    }
-    const { segment, position, reason } = stop;
-    if (next.segment.id !== segment.id + 1) {
-      const path = segmentPath(this.#options.directory, segment.id + 1);
-      this.#damaged(path, 0, watermark, `the file is missing; ${evidence}`);
-    }
-    if (next.header === null && stop.clean) {
-      this.#damaged(next.segment.path, 0, watermark, `no valid segment header; ${evidence}`);
-    }
-    this.#damaged(segment.path, position, watermark, `${reason}; ${evidence}`);
-  }
-
-  #damaged(
-    file: string,
-    position: number,
-    watermark: number,
-    reason: string,
-    held: LogEnd | null = null,
-  ): never {
-    const from = (this.#index.lastIndex + 1) as LogIndex;
-    const to = Math.max(watermark, from) as LogIndex;
-    throw new JournalDamaged({ file, position, from, to, reason }, held);
-  }
-
-  /** The newest watermark in the journal: how far entries are wanted from peers. */
-  async #lastWatermark(): Promise<number> {
-    const last = this.#files.findLast((file) => file.header !== null);
-    if (last === undefined) return 0;
-    const sync = await this.#newestSync(last.segment, SEGMENT_HEADER_BYTES, last.size);
-    return sync?.watermark ?? last.header?.watermark ?? 0;
-  }
-
-  /** Of all valid frame headers in a range, what the one with the highest synced position says. */
-  async #newestSync(segment: Segment, from: number, to: number): Promise<SyncInfo | null> {
-    let newest: SyncInfo | null = null;
-    this.#bytesRead += await scanFrames(segment, from, to, ({ synced, watermark }) => {
-      if (newest === null || synced > newest.synced) newest = { synced, watermark };
-    });
-    return newest;
-  }
-
-  /**
-   * Keeps what can be read from the beginning up to the first bad place. How far the journal went
-   * is made durable before anything is cut, so that a crash in between forgets nothing.
-   */
-  async #salvage(failure: JournalDamaged): Promise<Recovered> {
-    const { disk, directory, identity } = this.#options;
-    const used = await this.#readPrefix();
-    const prefix = { index: this.#index.lastIndex, term: this.#index.lastTerm };
-    const from = (prefix.index + 1) as LogIndex;
-    const held = await lastHeld(this.#files, prefix, failure);
-    const former = await readMarker(disk, directory, identity);
-    const marker = former === null ? held : laterEnd(former, held);
-    await writeMarker(disk, directory, identity, marker);
-    const gone = this.#files.slice(used);
-    for (const { segment } of gone.reverse()) {
-      await segment.file.close();
-      await disk.remove(segment.path);
-      await disk.syncDirectory(directory);
-    }
-    await this.#cut(used);
-    const segments = this.#files.slice(0, used).map((file) => file.segment);
-    const nextId = (segments.at(-1)?.id ?? this.#files.at(-1)?.segment.id ?? 0) + 1;
-    return {
-      segments,
-      spares: [],
-      nextId,
-      chain: this.#chain,
-      torn: null,
-      salvaged: { ...failure.damage, from, to: Math.max(marker.index, from) as LogIndex },
-      covered: null,
-      bytesRead: this.#bytesRead,
-    };
-  }
-
-  /** Reads anew, without a question what is missing. @returns how many segments are of use. */
-  async #readPrefix(): Promise<number> {
-    this.#index.reset(0, 0);
-    this.#chain = 0;
-    this.#batch = [];
-    for (const { segment } of this.#files) segment.end = SEGMENT_HEADER_BYTES;
-    for (let used = 0; used < this.#files.length; used++) {
-      const opened = this.#files[used];
-      const header = opened?.header ?? null;
-      if (opened === undefined || header === null || this.#headerProblem(opened) !== null) {
-        return used;
-      }
-      if (used > 0 && !this.#follows(opened, header, used)) return used;
-      try {
-        await this.#enter(opened, header, used === 0);
-      } catch (failure) {
-        if (!(failure instanceof JournalDamaged)) throw failure;
-        await this.#handOver();
-        return used + 1;
-      }
-    }
-    return this.#files.length;
-  }
-
-  /**
-   * Zeros what lies behind the end, so that it can never be taken for data, and makes what was
-   * read durable: after a kill it may be in the page cache only.
-   */
-  async #cut(used: number): Promise<Recovered["torn"]> {
-    const last = this.#files[used - 1]?.segment;
-    if (last === undefined) return null;
-    const bytes = await zeroBehind(last.file, last.end, last.capacity);
-    await last.file.sync();
-    return bytes === 0 ? null : { file: last.path, position: last.end, bytes };
-  }
+/**
+ * Zeros what lies behind the end, so that it can never be taken for data, and makes what was read
+ * durable: after a kill it may be in the page cache only.
+ */
+async function cutBehind(used: number, files: readonly Opened[]): Promise<Recovered["torn"]> {
+  const last = files[used - 1]?.segment;
+  if (last === undefined) return null;
+  const bytes = await zeroBehind(last.file, last.end, last.capacity);
+  await last.file.sync();
+  return bytes === 0 ? null : { file: last.path, position: last.end, bytes };
 }

@@ -4,7 +4,7 @@
  * before has been replaced, or is in the checkpoint. So nothing older needs to be whole.
  */
 import { type FrameDecoder, frameBytes, KIND_ENTRY } from "./frame.ts";
-import { scanFrames } from "./scan.ts";
+import { scanFrames } from "./frame-scan.ts";
 import { type Opened, SEGMENT_HEADER_BYTES } from "./segment.ts";
 
 /** The last entry that a whole checkpoint has. */

@@ -1,26 +1,78 @@
-import { FRAME_ALIGN, FRAME_HEADER_BYTES, FrameDecoder } from "./frame.ts";
-import type { Segment } from "./segment.ts";
+/**
+ * Reads the journal at start. Frames are taken in order; at the first place without a valid frame
+ * the question is whether anything durable is missing there. A later frame whose watermark covers
+ * the place proves it: then the journal is damaged. Without such a proof the place is the torn end
+ * of an append that was never acknowledged.
+ */
+import type { LogIndex } from "../../raft/types.ts";
+import { JournalDamaged } from "./damage.ts";
+import type { JournalIndex } from "./entry-index.ts";
+import { findRest } from "./remainder.ts";
+import { type Reading, Scanner, type ScanOptions } from "./scanner.ts";
+import type { Opened } from "./segment.ts";
+import { type LogMarker, lastHeld } from "./truncated-log.ts";
 
-const SLICE_BYTES = 1024 * 1024;
+/** The facts from which `decideJournal` decides. */
+export type JournalScan = {
+  /** From the first file to the end. */
+  readonly whole: Reading;
+  /** Up to the damage, if the journal may be cut there. */
+  readonly prefix: Prefix | null;
+  /** Behind the end of a checkpoint, if the journal must not be cut. */
+  readonly remainder: Reading | null;
+  readonly bytesRead: number;
+};
 
-/** Calls `visit` for every valid frame header in a range of a segment, whether it follows or not. */
-export async function scanFrames(
-  segment: Segment,
-  from: number,
-  to: number,
-  visit: (frame: FrameDecoder, position: number) => void,
-): Promise<number> {
-  const frame = new FrameDecoder();
-  let bytesRead = 0;
-  const begin = Math.ceil(from / FRAME_ALIGN) * FRAME_ALIGN;
-  for (let start = begin; start < to; start += SLICE_BYTES) {
-    const length = Math.min(SLICE_BYTES + FRAME_HEADER_BYTES - FRAME_ALIGN, to - start);
-    const bytes = await segment.file.read(start, length);
-    bytesRead += bytes.length;
-    frame.load(bytes, start, segment.seed);
-    for (let at = 0; at + FRAME_HEADER_BYTES <= bytes.length; at += FRAME_ALIGN) {
-      if (frame.maybeFrame(at) && frame.header(at)) visit(frame, start + at);
-    }
+export type Prefix = {
+  readonly reading: Reading;
+  /** The last entry that the journal is known to have held; an error if that is not known. */
+  readonly held: LogMarker | JournalDamaged;
+};
+
+/** @throws JournalUnsupported, DiskFailure */
+export async function scanJournal(
+  options: ScanOptions,
+  files: readonly Opened[],
+): Promise<JournalScan> {
+  const scanner = new Scanner(options, files);
+  const whole = await scanner.read();
+  const { damage } = whole;
+  const intact = { whole, prefix: null, remainder: null, bytesRead: scanner.bytesRead };
+  if (damage === null) return intact;
+  if (options.cutDamaged) {
+    const prefix = await scanPrefix(scanner, files, damage, options.index);
+    return { ...intact, prefix, bytesRead: scanner.bytesRead };
   }
-  return bytesRead;
+  const damaged = await withWatermark(scanner, whole);
+  const end = (await options.covered?.()) ?? null;
+  const rest = end === null ? null : await findRest(files, end);
+  if (rest === null) return { ...intact, whole: damaged };
+  const behind = new Scanner(options, files, rest);
+  const remainder = await withWatermark(behind, await behind.read());
+  return { ...intact, whole: damaged, remainder, bytesRead: behind.bytesRead };
+}
+
+async function scanPrefix(
+  scanner: Scanner,
+  files: readonly Opened[],
+  damage: JournalDamaged,
+  index: JournalIndex,
+): Promise<Prefix> {
+  const reading = await scanner.readPrefix();
+  const end = { index: index.lastIndex, term: index.lastTerm };
+  const held = await lastHeld(files, end, damage).catch((error: unknown) => {
+    if (error instanceof JournalDamaged) return error;
+    throw error;
+  });
+  return { reading, held };
+}
+
+/** For an operator who repairs it by hand: how far entries are wanted. */
+async function withWatermark(scanner: Scanner, reading: Reading): Promise<Reading> {
+  const { damage: failure } = reading;
+  if (failure === null) return reading;
+  const to = await scanner.lastWatermark();
+  if (to <= failure.damage.to) return reading;
+  const damage = new JournalDamaged({ ...failure.damage, to: to as LogIndex }, failure.held);
+  return { ...reading, damage };
 }

@@ -13,7 +13,7 @@ import { ByteReader, ByteWriter } from "../../lib/bytes.ts";
 import { crc32 } from "../../lib/crc32.ts";
 import type { LogIndex, Term } from "../../raft/types.ts";
 import { JournalDamaged, type LogEnd } from "./damage.ts";
-import { scanFrames } from "./scan.ts";
+import { scanFrames } from "./frame-scan.ts";
 import { type Opened, SEGMENT_HEADER_BYTES, segmentIdOf } from "./segment.ts";
 
 const MAGIC = 0x634a7941;

@@ -16,6 +16,11 @@ export interface Disk {
   /** The whole file, or null if there is none. */
   readWhole(path: string): Promise<Uint8Array | null>;
   /**
+   * At most `length` bytes from `position` of a file that is read once and not kept open; fewer only
+   * at its end.
+   */
+  readRange(path: string, position: number, length: number): Promise<Uint8Array>;
+  /**
    * Puts a whole small file in place atomically: temporary file, fsync, rename, fsync of the
    * directory. When it resolves, the new content survives a crash; before, old or new, never a mix.
    */

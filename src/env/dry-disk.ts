@@ -18,6 +18,8 @@ export class DryDisk implements Disk {
   }
 
   readonly readWhole: Disk["readWhole"] = (path) => this.#disk.readWhole(path);
+  readonly readRange: Disk["readRange"] = (path, position, length) =>
+    this.#disk.readRange(path, position, length);
   readonly list: Disk["list"] = (directory) => this.#disk.list(directory);
   readonly space: Disk["space"] = () => this.#disk.space();
   async writeWhole(): Promise<void> {}

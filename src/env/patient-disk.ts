@@ -40,6 +40,10 @@ export class PatientDisk implements Disk {
     return this.#patiently((disk) => disk.readWhole(path));
   }
 
+  readRange(path: string, position: number, length: number): Promise<Uint8Array> {
+    return this.#patiently((disk) => disk.readRange(path, position, length));
+  }
+
   writeWhole(path: string, bytes: Uint8Array): Promise<void> {
     return this.#patiently((disk) => disk.writeWhole(path, bytes));
   }

@@ -41,6 +41,14 @@ export class WatchedDisk implements Disk {
     );
   }
 
+  readRange(path: string, position: number, length: number): Promise<Uint8Array> {
+    return this.#see(
+      path,
+      (disk) => disk.readRange(path, position, length),
+      () => [],
+    );
+  }
+
   writeWhole(path: string, bytes: Uint8Array): Promise<void> {
     return this.#see(
       path,

@@ -1,7 +1,61 @@
 import { describe, expect, test } from "bun:test";
-import { type Disk, DiskFailure } from "../../src/env/disk.ts";
+import { type Disk, DiskFailure, type DiskFile } from "../../src/env/disk.ts";
+import { Random } from "../tools/random.ts";
 
 const bytesOf = (...values: number[]) => new Uint8Array(values);
+
+/** A file, and what must be in it. */
+class Modelled {
+  readonly #file: DiskFile;
+  readonly #random: Random;
+  readonly #context: string;
+  #bytes = new Uint8Array(0);
+  /** Where the last write ended. */
+  #end = 0;
+
+  constructor(file: DiskFile, random: Random, context: string) {
+    this.#file = file;
+    this.#random = random;
+    this.#context = context;
+  }
+
+  /** Mostly in order, sometimes large or empty. */
+  async write(value: number): Promise<void> {
+    const random = this.#random;
+    const position = random.below(4) > 0 ? this.#end : random.below(this.#bytes.length + 10);
+    const sizeMax = random.below(20) === 0 ? 600_000 : 300;
+    const bytes = new Uint8Array(random.below(sizeMax)).fill(value);
+    await this.#file.write(position, bytes);
+    if (bytes.length === 0) return;
+    this.#end = position + bytes.length;
+    const longer = new Uint8Array(Math.max(this.#end, this.#bytes.length));
+    longer.set(this.#bytes);
+    longer.set(bytes, position);
+    this.#bytes = longer;
+  }
+
+  async compare(): Promise<void> {
+    const random = this.#random;
+    const from = random.below(this.#bytes.length + 1);
+    const length = random.below(random.below(20) === 0 ? 200_000 : 500);
+    const expected = this.#bytes.subarray(from, from + length);
+    expect(Bun.hash(await this.#file.read(from, length)), this.#context).toBe(Bun.hash(expected));
+  }
+
+  async cut(): Promise<void> {
+    const size = this.#random.below(this.#bytes.length + 1);
+    await this.#file.truncate(size);
+    this.#bytes = this.#bytes.slice(0, size);
+    this.#end = Math.min(this.#end, size);
+  }
+
+  async end(): Promise<void> {
+    expect(await this.#file.size(), this.#context).toBe(this.#bytes.length);
+    const all = await this.#file.read(0, this.#bytes.length);
+    expect(Bun.hash(all), this.#context).toBe(Bun.hash(this.#bytes));
+    await this.#file.close();
+  }
+}
 
 /** One contract, two implementations: whatever passes here may stand behind `Disk`. */
 export function diskContract(
@@ -40,6 +94,43 @@ export function diskContract(
       expect((await file.read(50, 10)).length).toBe(0);
       await file.close();
     });
+
+    contract("reads a range of a file that is not open", async (disk) => {
+      const file = await disk.open("a", "create");
+      await file.write(0, bytesOf(1, 2, 3, 4));
+      await file.close();
+      expect(await disk.readRange("a", 1, 2)).toEqual(bytesOf(2, 3));
+      expect(await disk.readRange("a", 0, 4)).toEqual(bytesOf(1, 2, 3, 4));
+      expect(await disk.readRange("a", 2, 10)).toEqual(bytesOf(3, 4));
+      expect((await disk.readRange("a", 4, 10)).length).toBe(0);
+      expect((await disk.readRange("a", 50, 10)).length).toBe(0);
+      expect((await disk.readRange("a", 1, 0)).length).toBe(0);
+      await expect(disk.readRange("none", 0, 1)).rejects.toBeInstanceOf(DiskFailure);
+    });
+
+    contract("an empty write changes nothing, wherever it is", async (disk) => {
+      const file = await disk.open("a", "truncate");
+      for (const position of [0, 3, 3, 1]) {
+        await file.write(position, bytesOf());
+        if (position === 0) await file.write(0, bytesOf(1, 2, 3));
+        expect(await file.read(0, 10)).toEqual(bytesOf(1, 2, 3));
+      }
+      await file.close();
+    });
+
+    for (const mode of ["create", "truncate"] as const) {
+      contract(`random writes, reads and cuts agree with an array (${mode})`, async (disk) => {
+        const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
+        const random = new Random(seed);
+        const modelled = new Modelled(await disk.open("a", mode), random, `SEED=${seed}`);
+        for (let step = 0; step < 300; step++) {
+          await modelled.write(step % 251);
+          await modelled.compare();
+          if (random.below(30) === 0) await modelled.cut();
+        }
+        await modelled.end();
+      });
+    }
 
     contract("overwrites in place and keeps the rest", async (disk) => {
       const file = await disk.open("a", "create");

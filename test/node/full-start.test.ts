@@ -53,6 +53,8 @@ class FullDisk implements Disk {
   }
 
   readonly readWhole: Disk["readWhole"] = (path) => this.disk.readWhole(path);
+  readonly readRange: Disk["readRange"] = (path, position, length) =>
+    this.disk.readRange(path, position, length);
   readonly list: Disk["list"] = (directory) => this.disk.list(directory);
   readonly remove: Disk["remove"] = (path) => this.disk.remove(path);
   readonly removeTree: Disk["removeTree"] = (path) => this.disk.removeTree(path);

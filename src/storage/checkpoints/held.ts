@@ -49,15 +49,8 @@ export function heldFiles(
   return files;
 }
 
-/** Opened for each read: chunks are large, and thousands of files need not be open for hours. */
-function heldFile(disk: Disk, file: Omit<HeldFile, "read">): HeldFile {
-  const read = async (position: number, length: number) => {
-    const opened = await disk.open(file.path, "existing");
-    try {
-      return await opened.read(position, length);
-    } finally {
-      await opened.close();
-    }
-  };
-  return { ...file, read };
-}
+/** Not kept open: chunks are large, and thousands of files need not be open for hours. */
+const heldFile = (disk: Disk, file: Omit<HeldFile, "read">): HeldFile => ({
+  ...file,
+  read: (position, length) => disk.readRange(file.path, position, length),
+});

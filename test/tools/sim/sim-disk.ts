@@ -103,6 +103,11 @@ export class SimDisk implements Disk {
     return this.#current.files.get(path)?.current.bytes.slice() ?? null;
   }
 
+  async readRange(path: string, position: number, length: number): Promise<Uint8Array> {
+    const file = await this.open(path, "existing");
+    return await file.read(position, length);
+  }
+
   async writeWhole(path: string, bytes: Uint8Array): Promise<void> {
     const temporary = `${path}.tmp`;
     const file = await this.open(temporary, "truncate");

@@ -63,6 +63,11 @@ export class PartitionDisk implements Disk {
     return this.whole(path);
   }
 
+  async readRange(path: string, position: number, length: number): Promise<Uint8Array> {
+    const file = await this.open(path, "existing");
+    return await file.read(position, length);
+  }
+
   whole(path: string): Uint8Array | null {
     const [directory, name] = split(path);
     const id = this.#directories.get(directory)?.get(name);

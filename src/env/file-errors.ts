@@ -1,0 +1,62 @@
+/** Errors of the operating system, told apart by what a caller may do about them. */
+import { DiskFailure, DiskFull, ResourceShortage } from "./disk.ts";
+
+/** A read or write that found no memory is tried again after this time. */
+const SHORTAGE_WAIT_MS = 20;
+/** What a lack of descriptors, memory or threads looks like; nothing was done then. */
+const SHORTAGES = ["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
+
+type Callback<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
+
+export function attempt<T>(
+  operation: string,
+  path: string,
+  start: (done: Callback<T>) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    start((error, value) => {
+      if (error) reject(fault(operation, path, error));
+      else resolve(value);
+    });
+  });
+}
+
+/** Assertions and errors that are already typed pass through. */
+export function fault(operation: string, path: string, cause: unknown): Error {
+  if (cause instanceof DiskFailure) return cause;
+  if (cause instanceof Error && cause.name === "AssertionError") return cause;
+  const code = codeOf(cause);
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const message = `${operation} ${path}: ${reason}`;
+  if (code === "ENOSPC" || code === "EDQUOT") return new DiskFull(message, { cause });
+  // A sync that failed, for whatever reason, may have dropped what was written.
+  return SHORTAGES.includes(code) && !/sync$/.test(operation)
+    ? new ResourceShortage(message, { cause })
+    : new DiskFailure(message, { cause });
+}
+
+export const isShortage = (error: unknown): boolean =>
+  error instanceof ResourceShortage || SHORTAGES.includes(codeOf(error));
+
+/** True if a free descriptor would have helped. */
+export function isDescriptorShortage(error: unknown): boolean {
+  const code = codeOf(error instanceof ResourceShortage ? error.cause : error);
+  return code === "EMFILE" || code === "ENFILE";
+}
+
+/** Repeats a call of an open file that found no memory: it did nothing. */
+export async function whileShort<T>(call: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isShortage(error)) throw error;
+    }
+    await Bun.sleep(SHORTAGE_WAIT_MS);
+  }
+}
+
+export function codeOf(cause: unknown): string {
+  if (!(cause instanceof Error) || !("code" in cause)) return "";
+  return String(cause.code);
+}

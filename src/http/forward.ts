@@ -17,10 +17,13 @@ export const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 const COUNTED_FROM_BYTES = 64 * 1024;
 
 /**
- * Errors of a connection that was never established: nobody listens, the name is unknown, or the
- * certificate is not accepted.
+ * Errors of a connection that was never established: nobody listens, there is no way to the host,
+ * the name is unknown, this process has no descriptor left, or the certificate is not accepted.
  */
-const UNSENT = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND)$|CERT|ISSUER|LEAF_SIGNATURE/;
+const UNSENT =
+  /^(ECONNREFUSED|E(HOST|NET)(UNREACH|DOWN)|EADDRNOTAVAIL|EAFNOSUPPORT|EINVAL|E[MN]FILE|ENOTFOUND|EAI_AGAIN)$|CERT|ISSUER|LEAF_SIGNATURE/;
+/** The other side speaks no TLS. A later failure of TLS has the same code, so the text counts. */
+const NO_TLS = /^EPROTO: The TLS handshake failed/;
 
 export type Leader = {
   /** `http://host:port` or `https://host:port`. */
@@ -133,7 +136,7 @@ const notSent = (code: ErrorCode, what: string): ApiError =>
 function failure(error: unknown, url: string, waitMs: number): ApiError {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const isLate = error instanceof Error && error.name === "TimeoutError";
-  if (UNSENT.test(code) && !isLate) {
+  if (!isLate && isUnsent(error, code)) {
     return notSent("no_leader", `The leader ${url} cannot be reached (${code})`);
   }
   const what = isLate
@@ -144,6 +147,9 @@ function failure(error: unknown, url: string, waitMs: number): ApiError {
     `${what}; the outcome is unknown; a retry with the same idempotency key or cas is safe`,
   );
 }
+
+const isUnsent = (error: unknown, code: string): boolean =>
+  UNSENT.test(code) || (error instanceof Error && NO_TLS.test(error.message));
 
 function reasonOf(error: unknown, code: string): string {
   if (error instanceof ApiError) return "there is no memory for it at present, RF_BODY_BYTES";

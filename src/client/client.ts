@@ -3,12 +3,13 @@ import { ClusterClient, Retention, Streams, Topics, Views } from "./facets.ts";
 import { Kv } from "./kv.ts";
 import { Log } from "./log.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
-import { GROUP_DELETED, KV_NAMESPACES } from "./shapes.ts";
+import { GROUP_DELETED, GROUP_LIST, KV_NAMESPACES } from "./shapes.ts";
 import type { JoinRequest, JoinResult, QueryRequest, QueryResult } from "./stream-types.ts";
 import { type CallOptions, type ClientOptions, type Request, Transport } from "./transport.ts";
 import type {
   Deleted,
   GroupLag,
+  GroupSummary,
   KvNamespace,
   Page,
   PartitionRef,
@@ -88,6 +89,13 @@ export class Client {
     options: CallOptions = {},
   ): Promise<number> {
     return this.#log.commit(request, options);
+  }
+
+  /** The consumer groups of all topics that the token may read, by name. */
+  async listGroups(options: CallOptions = {}): Promise<readonly GroupSummary[]> {
+    const request = { method: "GET", path: "/broker/groups", ...options } as const;
+    const answer = await this.#transport.json(request, GROUP_LIST);
+    return (answer as { groups: readonly GroupSummary[] }).groups;
   }
 
   /** Deletes the committed offsets of a group in all topics. @returns the number of offsets. */

@@ -1,7 +1,7 @@
 /** Reads the messages of one partition or of all partitions of a topic. */
 import type { Log } from "./log.ts";
 import type { CallOptions } from "./transport.ts";
-import type { Page, TopicDescription } from "./types.ts";
+import type { Page, ReadOptions, TopicDescription } from "./types.ts";
 import type { Message } from "./values.ts";
 
 export type ConsumeOptions = {
@@ -118,8 +118,10 @@ export class Consumer implements AsyncIterable<Message> {
     let offset = await this.#start(partition, signal);
     let end = Number.POSITIVE_INFINITY;
     let waitMs = 0;
+    let topicId: number | undefined;
     while (offset === undefined || offset < end) {
-      const page = await this.#read(partition, offset, waitMs, signal);
+      const page = await this.#read(partition, { offset, topicId, waitMs, signal });
+      topicId = page.topicId;
       if (!follow && end === Number.POSITIVE_INFINITY) end = page.endOffset;
       const messages = page.messages.filter((message) => message.offset < end);
       if (messages.length > 0) yield messages;
@@ -130,21 +132,11 @@ export class Consumer implements AsyncIterable<Message> {
 
   #read(
     partition: number,
-    offset: number | undefined,
-    waitMs: number,
-    signal: AbortSignal,
+    next: Pick<ReadOptions, "offset" | "topicId" | "waitMs" | "signal">,
   ): Promise<Page> {
     const { group, limit, linearizable, follow } = this.#options;
     const { retryMs = follow === true ? Number.POSITIVE_INFINITY : undefined } = this.#options;
-    return this.#log.read(this.topic, partition, {
-      group,
-      offset,
-      limit,
-      waitMs,
-      linearizable,
-      signal,
-      retryMs,
-    });
+    return this.#log.read(this.topic, partition, { ...next, group, limit, linearizable, retryMs });
   }
 
   /** @returns undefined for the committed offset, which only the server knows. */

@@ -23,6 +23,7 @@ import {
 } from "./values.ts";
 
 const PAGE_RECORDS = 1000;
+const TOPIC_ID_HEADER = "ayder-topic-id";
 /** Group of reads without a group: the path needs a name, but nothing is committed for it. */
 const NO_GROUP = "ayder-client";
 
@@ -94,6 +95,7 @@ export class Log {
 
   async read(topic: string, partition: number, options: ReadOptions): Promise<Page> {
     const { group, limit = PAGE_RECORDS, maxBytes, waitMs, linearizable, ...rest } = options;
+    const { topicId = 0 } = options;
     const offset = options.offset ?? (group === undefined ? 0 : undefined);
     const request = {
       method: "GET",
@@ -105,16 +107,20 @@ export class Log {
         wait_ms: waitMs,
         consistency: linearizable === true ? "linearizable" : undefined,
       },
+      headers: { [TOPIC_ID_HEADER]: String(topicId) },
       waitMs,
       signal: rest.signal,
       retryMs: rest.retryMs,
     } as const;
-    const answer = (await this.#transport.json(request, PAGE)) as {
+    const answer = await this.#transport.send(request);
+    const { messages, ...numbers } = this.#transport.parse(answer, request, PAGE) as {
       messages: readonly WireMessage[];
     };
-    const { messages, ...numbers } = answer;
+    const told = Number(answer.headers.get(TOPIC_ID_HEADER));
     return {
       ...(camel(numbers) as Omit<Page, "messages">),
+      // A server of an older version does not say it.
+      ...(told > 0 ? { topicId: told } : {}),
       messages: messages.map((message) => new Message(topic, message)),
     };
   }

@@ -22,6 +22,9 @@ export const PAGE = fields({
 });
 export const COMMITTED = fields({ committed_offset: integer });
 export const DELETED = fields({ deleted_count: integer, freed_bytes: integer });
+export const GROUP_LIST = fields({
+  groups: list(fields({ group: text, topics: integer, partitions: integer, lag: integer })),
+});
 export const GROUP_DELETED = fields({ offsets: integer });
 export const TOPIC_CREATED = fields({ topic: text, partitions: integer });
 export const TOPIC_LIST = fields({

@@ -148,7 +148,16 @@ export class Transport {
     shape: Shape,
     read: (text: string) => unknown = JSON.parse,
   ): Promise<unknown> {
-    const answer = await this.send(request);
+    return this.parse(await this.send(request), request, shape, read);
+  }
+
+  /** The value of an answer; see `json`. */
+  parse(
+    answer: Answer,
+    request: Request,
+    shape: Shape,
+    read: (text: string) => unknown = JSON.parse,
+  ): unknown {
     return parsed(answer, this.url, shape, request.method === "GET", read);
   }
 

@@ -56,6 +56,11 @@ export type ReadOptions = CallOptions & {
   readonly waitMs?: number | undefined;
   /** Confirm with the leader first, so that every acknowledged record is seen. */
   readonly linearizable?: boolean | undefined;
+  /**
+   * `topicId` of the page before. The read fails with `offset_out_of_range` if the topic was deleted
+   * and created again since, because its offsets then count other records.
+   */
+  readonly topicId?: number | undefined;
 };
 export type Page = {
   readonly messages: readonly Message[];
@@ -66,6 +71,8 @@ export type Page = {
   readonly truncated: boolean;
   readonly lowWatermark: number;
   readonly endOffset: number;
+  /** Identity of the topic: one that is created again has another. Older servers do not say it. */
+  readonly topicId?: number;
 };
 
 export type TopicShape = { readonly topic: string; readonly partitions: number };
@@ -80,6 +87,13 @@ export type GroupLag = {
   readonly group: string;
   readonly partition: number;
   readonly committedOffset: number | null;
+  readonly lag: number;
+};
+/** A consumer group over all topics that the token may read. */
+export type GroupSummary = {
+  readonly group: string;
+  readonly topics: number;
+  readonly partitions: number;
   readonly lag: number;
 };
 export type TopicDescription = {

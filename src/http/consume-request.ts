@@ -13,8 +13,16 @@ const PAGE_BYTES_DEFAULT = 4 * 1024 * 1024;
 const PAGE_BYTES_MAX = 64 * 1024 * 1024;
 const WAIT_MS_MAX = 60_000;
 
+/**
+ * Request header with the id of the topic that an offset is of, so that a topic which was deleted and
+ * created again is not taken for it; 0 if the reader does not know it yet. The answer then has it.
+ */
+export const TOPIC_ID_HEADER = "ayder-topic-id";
+
 export type ConsumeCall = {
   readonly request: ConsumeRequest;
+  /** The answer says which topic it is of. */
+  readonly tellsTopicId: boolean;
   readonly limits: PageLimits;
   readonly waitMs: number;
   readonly follow: boolean;
@@ -32,12 +40,15 @@ export function readConsume(call: Call, compat: Compat): ConsumeCall {
     maxBytes: Math.min(decimalOrNull(maxBytes, "max_bytes") ?? PAGE_BYTES_DEFAULT, PAGE_BYTES_MAX),
     base64: oneOfOrNull(encoding, "encoding", ["b64"]) !== null,
   };
+  const topicId = topicIdOf(call);
   return {
     limits,
+    tellsTopicId: topicId !== null,
     request: {
       topic,
       partition,
       group,
+      topicId: topicId === 0 ? null : topicId,
       offset: compat.readOffset(offset),
       limit: limits.limit,
       maxBytes: Math.min(limits.maxBytes, PIECE_BYTES),
@@ -48,4 +59,10 @@ export function readConsume(call: Call, compat: Compat): ConsumeCall {
     waitMs: decimalOrNull(waitMs, "wait_ms", 0, WAIT_MS_MAX) ?? 0,
     follow: oneOfOrNull(followed, "follow", ["0", "1"]) === "1",
   };
+}
+
+/** Null without the header. */
+function topicIdOf({ request }: Call): number | null {
+  const id = request.headers.get(TOPIC_ID_HEADER);
+  return id === null ? null : decimal(id, "Ayder-Topic-Id");
 }

@@ -3,7 +3,7 @@ import type { ConsumePage, Rejected } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
 import { headOfPieces, placeOf } from "./answers.ts";
 import type { Call } from "./call.ts";
-import type { ConsumeCall } from "./consume-request.ts";
+import { type ConsumeCall, TOPIC_ID_HEADER } from "./consume-request.ts";
 import type { Edge } from "./edge.ts";
 import { ApiError, HTTP_ERRORS } from "./errors.ts";
 import {
@@ -77,6 +77,7 @@ export async function follow(
     }
     return edge.rejections.answer(call, first, placeOf(asked.topic, asked.partition));
   }
+  if (consume.tellsTopicId) headers.set(TOPIC_ID_HEADER, String(first.topicId));
   if (call.isHead) return headOfPieces(headers);
   const request = { ...asked, topicId: first.topicId };
   const limits = { ...consume.limits, limit: CHUNK_RECORDS, maxBytes: Number.MAX_SAFE_INTEGER };

@@ -113,6 +113,17 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     assert.deepEqual(await client.groups(topic), [
       { group: "g", partition: 0, committedOffset: 2, lag: 1 },
     ]);
+    const own = `group-of-${topic}`;
+    for (const partition of [0, 1]) {
+      await client.commit({ topic, group: own, partition, offset: 0 });
+    }
+    const found = (await client.listGroups()).filter(({ group }) => group === own);
+    assert.deepEqual(found, [{ group: own, topics: 1, partitions: 2, lag: 3 }]);
+    assert.equal(await client.deleteGroup(own), 2);
+    assert.deepEqual(
+      (await client.listGroups()).filter(({ group }) => group === own),
+      [],
+    );
     assert.deepEqual(await client.deleteBefore({ topic, partition: 0, beforeOffset: 1 }), {
       ok: true,
       deletedCount: 1,
@@ -184,6 +195,24 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       [...seen].sort(),
       ["old", "last", ...[...Array(20).keys()].map((i) => `new ${i}`)].sort(),
     );
+  },
+
+  "a consumer fails when its topic is deleted and created again": async (client, topic) => {
+    await client.topics.create(topic, { partitions: 1 });
+    await client.produceBatch(topic, ["a", "b", "c"], { partition: 0 });
+    const page = await client.read(topic, 0, { offset: 0, limit: 1 });
+    assert.ok(page.topicId !== undefined && page.topicId > 0);
+    const next = { offset: page.nextOffset, limit: 1 };
+    const same = { ...next, topicId: page.topicId };
+    assert.equal((await client.read(topic, 0, same)).messages[0]?.text, "b");
+    const pages = client.consume(topic, { partition: 0, limit: 1 }).pages();
+    await pages.next();
+    await client.topics.delete(topic);
+    await client.topics.create(topic, { partitions: 1 });
+    await client.produceBatch(topic, ["w", "x", "y", "z"], { partition: 0 });
+    assert.equal((await failure(client.read(topic, 0, same))).code, "offset_out_of_range");
+    assert.equal((await failure(pages.next())).code, "offset_out_of_range");
+    assert.equal((await client.read(topic, 0, next)).messages[0]?.text, "x");
   },
 
   "latest skips existing messages": async (client, topic) => {

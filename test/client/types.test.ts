@@ -43,7 +43,7 @@ test("the types of answers are those of the schemas", () => {
     Same<client.TopicDescription, Answer<typeof wire.TOPIC_DESCRIBED>>,
     Same<client.Deleted, Answer<typeof wire.DELETED>>,
     Same<client.RetentionPolicy, Answer<typeof wire.RETENTION_LIST>["policies"][number]>,
-    Same<Omit<client.Page, "messages">, Omit<Answer<typeof wire.PAGE>, "messages">>,
+    Same<Omit<client.Page, "messages" | "topicId">, Omit<Answer<typeof wire.PAGE>, "messages">>,
     Same<client.KvMeta, Answer<typeof wire.KV_META>>,
     Same<client.KvNamespace, Answer<typeof wire.KV_NAMESPACES>["namespaces"][number]>,
     Same<client.KvPage, Answer<typeof wire.KV_LIST>>,

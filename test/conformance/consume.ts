@@ -190,6 +190,37 @@ export function register(target: TargetOf): void {
       expectError(answer, 416, "offset_out_of_range", ["end_offset"]);
       expect(answer.body["end_offset"]).toBe(0);
     });
+    test("Ayder-Topic-Id: a later topic of the same name is refused, also if it is longer", async () => {
+      const topic = await filled(2);
+      const path = `GET /broker/consume/${topic}/g/0?offset=1`;
+      const read = (id: string) => client.ask(path, { headers: { "ayder-topic-id": id } });
+      const first = await read("0");
+      const id = first.headers.get("ayder-topic-id") ?? "";
+      expect(Number(id)).toBeGreaterThan(0);
+      expect((await read(id)).body).toEqual(first.body);
+      // Nobody else gets the header.
+      expect((await client.ask(path)).headers.get("ayder-topic-id")).toBeNull();
+      await client.ask(`DELETE /broker/topics/${topic}`);
+      expectError(await read(id), 404, "topic_not_found");
+      await client.ask("POST /broker/topics", { body: { name: topic, partitions: 2 } });
+      await client.ask(`POST /broker/topics/${topic}/produce-ndjson?partition=0`, {
+        body: "a\nb\nc",
+      });
+      const refused = await read(id);
+      expectError(refused, 416, "offset_out_of_range", ["end_offset"]);
+      expect(await client.values(topic, "offset=1")).toEqual(["b", "c"]);
+      const again = await read("0");
+      expect(again.status).toBe(200);
+      expect(Number(again.headers.get("ayder-topic-id"))).toBeGreaterThan(Number(id));
+    });
+    test("Ayder-Topic-Id that is not a number is 400", async () => {
+      const topic = await filled(1);
+      for (const id of ["x", "-1", "1.5", ""]) {
+        const headers = { "ayder-topic-id": id };
+        const answer = await client.ask(`GET /broker/consume/${topic}/g/0`, { headers });
+        expectError(answer, 400, "invalid_parameter");
+      }
+    });
     test("an empty partition has an empty page", async () => {
       const topic = await client.topic("nothing");
       const { body } = await client.consume(topic, "");

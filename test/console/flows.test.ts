@@ -282,6 +282,27 @@ onStage("console", {}, (stage) => {
     await page.keyboard.press("Escape");
   });
 
+  flow("a group is deleted in all topics by typing its name", async () => {
+    const { page, api } = stage();
+    const commit = (topic: string) =>
+      api.ask("POST /broker/commit", `{"topic":"${topic}","group":"old","partition":0,"offset":0}`);
+    await commit("sales");
+    await commit("users");
+    await show(stage(), "#/groups/sales/old");
+    await page.getByRole("heading", { name: "old" }).waitFor();
+    await click(page, "Delete this group…");
+    await page.getByText("The offsets that it has committed in all topics").waitFor();
+    const confirm = page.getByRole("button", { name: "Delete", exact: true });
+    await field(page, "Type the name to confirm").fill("ol");
+    expect(await confirm.isDisabled()).toBe(true);
+    await field(page, "Type the name to confirm").fill("old");
+    await confirm.click();
+    await page.getByRole("heading", { name: "Groups" }).waitFor();
+    await expect(api.ask("GET /broker/groups/old")).rejects.toThrow("group_not_found");
+    await rowWith(page, "search:indexer").first().waitFor();
+    expect(await rowWith(page, "old").count()).toBe(0);
+  });
+
   flow("retention is set, and a topic deleted by typing its name", async () => {
     const { page, api } = stage();
     await show(stage(), "#/topics/big/settings");

@@ -80,6 +80,30 @@ for (const [name, read, beyond] of [
   });
 }
 
+test("a page by topic id: a follower that lags asks the leader which topic it is", async () => {
+  const { script, follower } = await lagging();
+  await script.insist(
+    (node) => node.deleteTopic("t"),
+    ({ ok }) => ok,
+  );
+  await script.create("t");
+  const page = (topicId: number) => async (node: Node) => {
+    const request = { ...PLACE, group: "g", offset: 0, topicId, limit: 10, maxBytes: 1 << 20 };
+    const answer = await node.consume({ ...request, linearizable: false });
+    return answer.ok ? `topic ${answer.topicId}` : answer.code;
+  };
+  expect(await script.ask(page(1))).toBe("offset_out_of_range");
+  expect(await script.ask(page(2))).toBe("topic 2");
+  expect(await script.ask(page(1), follower.id)).toBe("topic 1");
+  expect(await script.ask(page(2), follower.id)).toMatch(/^(no_leader|no_quorum)$/);
+  script.cluster.networks.heal();
+  let answer = "no_leader";
+  while (/^(no_leader|no_quorum)/.test(answer)) answer = await script.ask(page(2), follower.id);
+  expect(answer).toBe("topic 2");
+  expect(await script.ask(page(1), follower.id)).toBe("offset_out_of_range");
+  expect(await script.ask(page(3), follower.id)).toBe("offset_out_of_range");
+});
+
 test("a commit beyond the end counts as the end, and so does a deletion", async () => {
   const { script } = await lagging();
   const commit = (offset: number) =>

@@ -3,7 +3,7 @@ import { ONE_WRITE_BYTES_MAX, PIECE_BYTES } from "../answer-streams.ts";
 import { headOfPieces, hotJson, placeOf } from "../answers.ts";
 import type { Call, Endpoint } from "../call.ts";
 import { markEncoded } from "../compression.ts";
-import { type ConsumeCall, readConsume } from "../consume-request.ts";
+import { type ConsumeCall, readConsume, TOPIC_ID_HEADER } from "../consume-request.ts";
 import type { Edge } from "../edge.ts";
 import { follow } from "../follow.ts";
 import { ANSWERS_FULL } from "../gate.ts";
@@ -31,7 +31,11 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
         tag: "consume",
         answer: PAGE,
         mediaTypes: ["text/event-stream", "application/x-ndjson"],
-        requestHeaders: { "Last-Event-ID": "In a stream: goes on behind this offset" },
+        requestHeaders: {
+          "Last-Event-ID": "In a stream: goes on behind this offset",
+          "Ayder-Topic-Id":
+            "The `Ayder-Topic-Id` of the answer before, or 0: a topic that was created again is refused",
+        },
         errors: [
           "invalid_topic",
           "invalid_group",
@@ -50,9 +54,7 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
         const page = await edge.node.consume(consume.request);
         if (!page.ok) return rejected(edge, call, consume, page);
         const waits = consume.waitMs > 0 && isEmpty(page) && !call.isHead;
-        return waits
-          ? await wait(edge, call, consume, page)
-          : pageAnswer(edge, call, consume, page);
+        return waits ? await wait(edge, call, consume, page) : answerOf(edge, call, consume, page);
       },
     },
   ];
@@ -100,7 +102,13 @@ async function wait(
     if (!next.ok) return rejected(edge, call, consume, next);
     page = next;
   }
-  return pageAnswer(edge, call, consume, page);
+  return answerOf(edge, call, consume, page);
+}
+
+function answerOf(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumePage): Response {
+  const answer = pageAnswer(edge, call, consume, page);
+  if (consume.tellsTopicId) answer.headers.set(TOPIC_ID_HEADER, String(page.topicId));
+  return answer;
 }
 
 const mayBeLarge = ({ slices }: ConsumePage): boolean =>

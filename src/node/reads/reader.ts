@@ -80,8 +80,23 @@ export class Reader {
     request: ConsumeRequest,
   ): Promise<Rejected<ConsumeReject> | null> {
     const { topicId = null, offset } = request;
-    if (topicId !== null && topicId !== topic.topicId) return createdAgain(topic, partition);
+    if (topicId !== null && topicId !== topic.topicId) {
+      return topicId < topic.topicId
+        ? createdAgain(topic, partition)
+        : await this.#newerTopic(request, topicId);
+    }
     return await beyondEnd(this.#machine, request, offset ?? 0, this.#linearizer);
+  }
+
+  /** Ids grow, so the reader saw the topic on a node that does not lag, or in another cluster. */
+  async #newerTopic(
+    request: ConsumeRequest,
+    topicId: number,
+  ): Promise<Rejected<ConsumeReject> | null> {
+    const doubt = await this.#linearizer.doubt();
+    const found = findPartition(this.#machine, request);
+    if (!found.ok || found.topic.topicId === topicId) return null;
+    return doubt ?? createdAgain(found.topic, found.partition);
   }
 
   /** @returns a promise only if a file has to be read. */

@@ -25,6 +25,12 @@ export const deleteTopic = (topic: string): ApiRequest => ({
   path: topicPath(topic),
 });
 
+/** Deletes what the group has committed in all topics. */
+export const deleteGroup = (group: string): ApiRequest => ({
+  method: "DELETE",
+  path: `/broker/groups/${part(group)}`,
+});
+
 export type PageOf = {
   readonly topic: string;
   readonly partition: number;

@@ -1,16 +1,17 @@
-/** Shows the positions of one group in one topic, and moves them forward. */
+/** Shows the positions of one group in one topic, moves them forward, and deletes the group. */
 import { send } from "../api.ts";
 import type { Committed, Topic } from "../lib/answers.ts";
 import { count, plural } from "../lib/format.ts";
-import { commit, describeTopic, type GroupPlace } from "../lib/requests.ts";
+import { commit, deleteGroup, describeTopic, type GroupPlace } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
 import { every } from "../poll.ts";
+import { go } from "../router.ts";
 import { note } from "../ui/announce.ts";
 import { curlButton } from "../ui/curl.ts";
-import { openDialog } from "../ui/dialog.ts";
+import { confirmDestruction, openDialog } from "../ui/dialog.ts";
 import { h, setText } from "../ui/dom.ts";
 import { button, form, numberField, requiredNumber, row, submitButton } from "../ui/form.ts";
-import { heading, type PageContext, Trouble } from "../ui/page.ts";
+import { heading, type PageContext, section, Trouble } from "../ui/page.ts";
 import { Table } from "../ui/table.ts";
 
 const REFRESH_MS = 2000;
@@ -87,7 +88,20 @@ export function groupPage({ signal }: PageContext, topic: string, group: string)
     facts,
     trouble.element,
     table.element,
+    section("Delete", row(button("Delete this group…", () => destroy(group), { class: "bad" }))),
   );
+}
+
+/** A group is more than its positions in this topic, so the warning names all topics. */
+function destroy(group: string): void {
+  confirmDestruction({
+    title: "Delete this group",
+    warning:
+      "The offsets that it has committed in all topics are deleted permanently. A consumer that still uses it starts with the first message that is retained.",
+    name: group,
+    request: deleteGroup(group),
+    done: () => go(["groups"]),
+  });
 }
 
 function positionsOf({ partitions, groups }: Topic, group: string): readonly Position[] {

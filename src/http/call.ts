@@ -8,6 +8,7 @@ import type { BodyBytes } from "./body.ts";
 import type { ErrorCode } from "./errors.ts";
 import {
   decodePercent,
+  type PrefixedParameters,
   pathEndOf,
   pathSegment,
   pathStartOf,
@@ -36,6 +37,8 @@ export type Endpoint = {
   readonly access: Access;
   /** Its properties are the known query parameters, in this order in `call.query()`. */
   readonly query: TObject<TProperties>;
+  /** Parameters that are known by the prefix of their names, with what they mean. */
+  readonly prefixed?: { readonly prefix: string; readonly means: string };
   readonly docs: EndpointDocs;
   readonly handle: (call: Call) => Response | Promise<Response>;
 };
@@ -121,6 +124,7 @@ export class Call {
   readonly #end: CallEnd;
   readonly #pathStart: number;
   readonly #pathEnd: number;
+  #prefixed: PrefixedParameters["found"] | null = null;
   #resolve: ((response: Response) => void) | null = null;
 
   /** @param principal null where no token was asked for. */
@@ -195,8 +199,18 @@ export class Call {
 
   /** Values of the known query parameters, in the order of the endpoint's schema. */
   query(): QueryValues {
-    const { names, ignoresUnknown } = this.route;
-    return readQuery(this.url, this.#pathEnd + 1, names, !ignoresUnknown);
+    const { names, ignoresUnknown, prefixed } = this.route;
+    let collected: PrefixedParameters | null = null;
+    if (prefixed !== undefined && this.#pathEnd < this.url.length) {
+      this.#prefixed = [];
+      collected = { prefix: prefixed.prefix, found: this.#prefixed };
+    }
+    return readQuery(this.url, this.#pathEnd + 1, names, !ignoresUnknown, collected);
+  }
+
+  /** Parameters whose names have the prefix of the route, in order. Known once `query` was called. */
+  get prefixed(): PrefixedParameters["found"] {
+    return this.#prefixed ?? [];
   }
 
   /** @throws ApiError if the route has no query parameters and the request names one. */

@@ -21,6 +21,7 @@ export type EdgeCode =
   | "invalid_key"
   | "reserved_key"
   | "invalid_idempotency_key"
+  | "invalid_header"
   | "empty_batch"
   | "incomplete_body"
   | "unauthorized"
@@ -87,6 +88,11 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   invalid_key: row(400, "kv", "A key has 1 to 1024 bytes of UTF-8"),
   reserved_key: row(400, "kv", '"meta" is reserved as the last segment of a key'),
   invalid_idempotency_key: row(400, "produce", "An idempotency key has 1 to 512 bytes of UTF-8"),
+  invalid_header: row(
+    400,
+    "produce",
+    "Headers of a record: names of 1 to 64 characters of a-z 0-9 . _ -, each once, at most 64 and 16384 bytes together",
+  ),
   empty_batch: row(400, "produce", "The body holds no message: every line is empty"),
   incomplete_body: row(400, "errors", "The body ended before its announced length"),
   offset_out_of_range: row(416, "consume", "The offset is beyond the end of the partition"),
@@ -129,6 +135,11 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
     503,
     "consume",
     "These records are damaged on this node and no peer has brought them back yet: try again, or ask another node",
+  ),
+  cluster_not_upgraded: row(
+    503,
+    "cluster",
+    "Not every member of the cluster runs a version that knows this yet; nothing was done",
   ),
   overloaded: row(503, "limits", "Too much is in flight; nothing was done, try again"),
   shutting_down: row(503, "cluster", "The node is shutting down; nothing was done"),

@@ -1,5 +1,6 @@
 import { fromUtf8, utf8 } from "../lib/bytes.ts";
 import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
+import type { EncodedHeaders } from "../record/headers.ts";
 import { tooLarge } from "./body.ts";
 import { ApiError } from "./errors.ts";
 import type { HttpLimits } from "./options.ts";
@@ -14,15 +15,17 @@ const SPARE_BYTES = 1024;
  * One record a line. A line that is a JSON string becomes its text, any other stays as it is: also
  * with a byte order mark before it, which is skipped only where JSON is read.
  *
- * @param key of every record.
+ * @param key and headers of every record.
  * @throws ApiError if there is no line, or too many, or one that is too long.
  */
 export function encodeLines(
   body: Uint8Array,
   key: Uint8Array | null,
+  headers: EncodedHeaders,
   limits: HttpLimits,
 ): EncodedRecords {
   const builder = new BatchBuilder(body.length + (body.length >> 3) + SPARE_BYTES);
+  const repeated = (key?.length ?? 0) + headers.bytes.length;
   let lines = 0;
   let at = 0;
   while (at < body.length) {
@@ -30,13 +33,26 @@ export function encodeLines(
     const next = lineFeed < 0 ? body.length : lineFeed;
     const end = next > at && body[next - 1] === CARRIAGE_RETURN ? next - 1 : next;
     if (end > at) {
-      if (++lines > limits.ndjsonLinesMax) throw tooManyLines(limits.ndjsonLinesMax);
-      builder.add(key, lineValue(body, at, end, lines, limits.messageBytesMax));
+      checkCount(++lines, repeated, limits);
+      builder.add(key, lineValue(body, at, end, lines, limits.messageBytesMax), headers);
     }
     at = next + 1;
   }
   if (lines === 0) throw new ApiError("empty_batch");
   return builder.finish();
+}
+
+/** Key and headers are stored with each message, so a short request can hold a large batch. */
+const tooMuchRepeated = (bytes: number, { requestBytesMax: limit }: HttpLimits): ApiError =>
+  new ApiError(
+    "request_too_large",
+    `Key and headers have ${bytes} bytes and are stored with each message: together these are more than ${limit} bytes, which is the limit`,
+    { limit },
+  );
+
+function checkCount(lines: number, repeated: number, limits: HttpLimits): void {
+  if (lines > limits.ndjsonLinesMax) throw tooManyLines(limits.ndjsonLinesMax);
+  if (lines * repeated > limits.requestBytesMax) throw tooMuchRepeated(repeated, limits);
 }
 
 const tooManyLines = (limit: number): ApiError =>

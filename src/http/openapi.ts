@@ -95,7 +95,10 @@ function operationId(method: string, path: string): string {
   return method.toLowerCase() + capitals.join("");
 }
 
-function operation({ path, method, access, query, docs }: Endpoint, shown: string): Document {
+function operation(
+  { path, method, access, query, prefixed, docs }: Endpoint,
+  shown: string,
+): Document {
   const secured = access.kind !== "public";
   const writes = secured && isWrite(method, path);
   const errors = [
@@ -110,7 +113,12 @@ function operation({ path, method, access, query, docs }: Endpoint, shown: strin
     tags: [docs.tag],
     security: secured ? [...(access.kind === "metrics" ? [{}] : []), { bearer: [] }] : [],
     ...("scope" in access ? { "x-scope": access.scope } : {}),
-    parameters: [...pathParameters(shown), ...queryParameters(query), ...headerParameters(docs)],
+    parameters: [
+      ...pathParameters(shown),
+      ...queryParameters(query),
+      ...prefixedParameters(prefixed),
+      ...headerParameters(docs),
+    ],
     ...(docs.body === undefined ? {} : { requestBody: requestBody(docs.body) }),
     responses: {
       ...answers(docs, "timeout_ms" in query.properties, !writes && docs.answer !== "bytes"),
@@ -137,6 +145,20 @@ const queryParameters = (query: TObject<TProperties>) =>
     required: false,
     schema,
   }));
+
+/** OpenAPI has no way to say that a name has a free part: `name` stands for it. */
+const prefixedParameters = (prefixed: Endpoint["prefixed"]) =>
+  prefixed === undefined
+    ? []
+    : [
+        {
+          name: `${prefixed.prefix}name`,
+          in: "query",
+          required: false,
+          description: prefixed.means,
+          schema: { type: "string" },
+        },
+      ];
 
 function headerParameters({ requestHeaders = {}, conditional }: EndpointDocs) {
   const all = {

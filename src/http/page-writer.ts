@@ -2,6 +2,7 @@
 import type { Instruments } from "../metrics/instruments.ts";
 import type { ConsumePage } from "../node/api.ts";
 import { RecordCursor } from "../record/batch-reader.ts";
+import { HEADERS_MAX, HeaderCursor } from "../record/headers.ts";
 import { ESCAPED_BYTES_MAX, writeBase64, writeDecimal, writeJsonText } from "./json-bytes.ts";
 
 export type PageLimits = {
@@ -57,6 +58,11 @@ const VALUE = bytesOf(',"value":"');
 const VALUE_B64 = bytesOf(',"value_b64":"');
 const KEY = bytesOf(',"key":"');
 const KEY_B64 = bytesOf(',"key_b64":"');
+const HEADERS = bytesOf(',"headers":{');
+const COLON_QUOTE = bytesOf(':"');
+/** Bytes around the names and values of headers: quotes, a colon and a comma for each. */
+const HEADER_FRAMING_BYTES_MAX = 16 + 6 * HEADERS_MAX;
+const COMMA = 44;
 const QUOTE = 34;
 const CLOSING_BRACE = 125;
 /** All of a message but its key and value, framing included. */
@@ -161,7 +167,10 @@ export class PageWriter {
   }
 
   #message(cursor: RecordCursor, limits: PageLimits, framing: Framing): void {
-    this.#ensure(MESSAGE_BYTES_MAX + cursor.logicalBytes * ESCAPED_BYTES_MAX);
+    const { headersStart, headersEnd } = cursor;
+    const hasHeaders = headersEnd > headersStart;
+    const framingBytes = MESSAGE_BYTES_MAX + (hasHeaders ? HEADER_FRAMING_BYTES_MAX : 0);
+    this.#ensure(framingBytes + cursor.logicalBytes * ESCAPED_BYTES_MAX);
     const out = this.#out;
     let at = this.#at;
     if (this.count > 0) at = copy(out, at, framing.separator);
@@ -175,6 +184,7 @@ export class PageWriter {
     const { base64 } = limits;
     if (keyStart >= 0) at = writeField(out, at, KEY, KEY_B64, base64, bytes, keyStart, keyEnd);
     at = writeField(out, at, VALUE, VALUE_B64, base64, bytes, valueStart, valueEnd);
+    if (hasHeaders) at = writeHeaders(out, at, bytes, headersStart, headersEnd);
     out[at++] = CLOSING_BRACE;
     this.#at = copy(out, at, framing.end);
   }
@@ -220,6 +230,28 @@ function writeField(
   if (after < 0) after = writeBase64(out, copy(out, at, base64Name), bytes, start, end);
   out[after] = QUOTE;
   return after + 1;
+}
+
+/** Names and values are UTF-8: the edge has checked them before they were stored. */
+function writeHeaders(
+  out: Uint8Array,
+  start: number,
+  bytes: Uint8Array,
+  headersStart: number,
+  headersEnd: number,
+): number {
+  let at = copy(out, start, HEADERS);
+  const cursor = new HeaderCursor(bytes, headersStart, headersEnd);
+  for (let isFirst = true; cursor.next(); isFirst = false) {
+    if (!isFirst) out[at++] = COMMA;
+    out[at++] = QUOTE;
+    at = writeJsonText(out, at, bytes, cursor.nameStart, cursor.nameEnd);
+    out[at++] = QUOTE;
+    at = writeJsonText(out, copy(out, at, COLON_QUOTE), bytes, cursor.valueStart, cursor.valueEnd);
+    out[at++] = QUOTE;
+  }
+  out[at] = CLOSING_BRACE;
+  return at + 1;
 }
 
 /** What the writer has just written goes out. */

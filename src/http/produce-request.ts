@@ -5,6 +5,12 @@ import type { Call } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
 import { checkTopic } from "./names.ts";
 import { decimalOrNull, oneOfOrNull } from "./raw-url.ts";
+import {
+  hasOnlyCommonHeaders,
+  NO_REQUEST_HEADERS,
+  type RequestHeaders,
+  readRequestHeaders,
+} from "./record-headers.ts";
 
 /** Everything of a produce but its records, checked. */
 export type ProduceOptions = {
@@ -12,6 +18,8 @@ export type ProduceOptions = {
   readonly partition: number | null;
   readonly key: Uint8Array | null;
   readonly idempotencyKey: Uint8Array | null;
+  /** Every record gets them. */
+  readonly headers: RequestHeaders;
   readonly timeoutMs: number | null;
   readonly rocket: boolean;
   readonly timing: boolean;
@@ -27,12 +35,18 @@ export function readProduceOptions(call: Call, rocketByDefault: boolean): Produc
   const topic = checkTopic(call.parameter(0));
   // In the order of PRODUCE_QUERY.
   const [partition, key, idempotencyKey, timeoutMs, timing, mode] = call.query();
+  const { prefixed } = call;
+  const headers = hasOnlyCommonHeaders(call.request.headers) ? null : call.request.headers;
   const modeName = oneOfOrNull(mode, "mode", ["sealed", "rocket"]);
   return {
     topic,
     partition: decimalOrNull(partition, "partition"),
     key: key === null || key === undefined ? null : utf8(key),
-    idempotencyKey: readIdempotencyKey(call.request, idempotencyKey ?? null),
+    idempotencyKey: readIdempotencyKey(headers, idempotencyKey ?? null),
+    headers:
+      headers === null && prefixed.length === 0
+        ? NO_REQUEST_HEADERS
+        : readRequestHeaders(headers, prefixed),
     timeoutMs: readTimeout(timeoutMs),
     timing: oneOfOrNull(timing, "timing", ["0", "1"]) === "1",
     rocket: modeName === null ? rocketByDefault : modeName === "rocket",
@@ -44,8 +58,8 @@ export function readTimeout(text: string | null | undefined): number | null {
   return timeoutMs === null ? null : Math.min(timeoutMs, TIMER_MS_MAX);
 }
 
-function readIdempotencyKey(request: Request, queried: string | null): Uint8Array | null {
-  const header = request.headers.get("idempotency-key");
+function readIdempotencyKey(headers: Headers | null, queried: string | null): Uint8Array | null {
+  const header = headers?.get("idempotency-key") ?? null;
   if (header === null && queried === null) return null;
   const fromHeader = header === null ? null : headerText(header);
   if (fromHeader !== null && queried !== null && fromHeader !== queried) {
@@ -82,4 +96,5 @@ export const produceRequest = (
   records,
   timeoutMs: options.timeoutMs,
   rocket: options.rocket,
+  traced: options.headers.traced,
 });

@@ -109,17 +109,25 @@ function hexDigit(code: number): number {
 
 export type QueryValues = readonly (string | null)[];
 
+/** Parameters whose names begin with a prefix; `name` is what follows it. */
+export type PrefixedParameters = {
+  readonly prefix: string;
+  readonly found: { readonly name: string; readonly value: string }[];
+};
+
 /**
  * Values of the known parameters, in the order of `names`; null where absent.
  *
  * @param from where the query begins, after the question mark.
  * @param strict an unknown parameter is an error instead of being ignored.
+ * @param prefixed collects those that are known by their prefix.
  */
 export function readQuery(
   url: string,
   from: number,
   names: readonly string[],
   strict: boolean,
+  prefixed: PrefixedParameters | null = null,
 ): QueryValues {
   const values: (string | null)[] = [];
   for (let i = 0; i < names.length; i++) values.push(null);
@@ -127,7 +135,7 @@ export function readQuery(
   while (at < url.length) {
     let end = url.indexOf("&", at);
     if (end < 0) end = url.length;
-    if (end > at) readPair(url, at, end, names, strict, values);
+    if (end > at) readPair(url, at, end, names, strict, values, prefixed);
     at = end + 1;
   }
   return values;
@@ -140,6 +148,7 @@ function readPair(
   names: readonly string[],
   strict: boolean,
   values: (string | null)[],
+  prefixed: PrefixedParameters | null,
 ): void {
   let index = plainNameAt(url, at, end, names);
   let equals = at;
@@ -150,8 +159,9 @@ function readPair(
     const name = decodePercent(url.slice(at, equals), "A query parameter's name", true);
     index = names.indexOf(name);
     if (index < 0) {
-      if (strict) throw new ApiError("unknown_parameter", unknownParameter(name, names));
-      return;
+      if (takesPrefixed(prefixed, name, url, equals, end) || !strict) return;
+      const known = prefixed === null ? names : [...names, `${prefixed.prefix}<name>`];
+      throw new ApiError("unknown_parameter", unknownParameter(name, known));
     }
   }
   const name = names[index] as string;
@@ -159,6 +169,19 @@ function readPair(
     throw new ApiError("repeated_parameter", `Query parameter ${shown(name)} was given twice`);
   }
   values[index] = decodePercent(url.slice(equals + 1, end), name, true);
+}
+
+function takesPrefixed(
+  prefixed: PrefixedParameters | null,
+  name: string,
+  url: string,
+  equals: number,
+  end: number,
+): boolean {
+  if (prefixed === null || !name.startsWith(prefixed.prefix)) return false;
+  const value = decodePercent(url.slice(equals + 1, end), name, true);
+  prefixed.found.push({ name: name.slice(prefixed.prefix.length), value });
+  return true;
 }
 
 /** Index of the name that stands at `at` as it is, followed by "="; -1 if none does. */

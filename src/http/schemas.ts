@@ -122,6 +122,9 @@ export const MESSAGE = t.Object({
   key_b64: t.Optional(t.String()),
   value: t.Optional(t.String()),
   value_b64: t.Optional(t.String()),
+  headers: t.Optional(
+    t.Record(t.String(), t.String(), { description: "By name; absent if there are none" }),
+  ),
 });
 export const PAGE = t.Object({
   messages: t.Array(MESSAGE),

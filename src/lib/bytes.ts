@@ -25,6 +25,18 @@ export function varintLength(value: number): number {
   return length;
 }
 
+/** Writes an unsigned LEB128 varint of at most 32 bits. @returns the position after it. */
+export function writeVarint(to: Uint8Array, position: number, value: number): number {
+  let at = position;
+  let rest = value;
+  while (rest >= 128) {
+    to[at++] = (rest & 127) | 128;
+    rest >>>= 7;
+  }
+  to[at++] = rest;
+  return at;
+}
+
 /** Growable little-endian writer. Numbers are unsigned integers up to 2^53−1. */
 export class ByteWriter {
   #bytes: Uint8Array;

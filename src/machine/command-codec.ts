@@ -32,6 +32,7 @@ import {
   TAG_PRODUCE,
   TAG_PUT_MEMBER,
   TAG_PUT_VIEW,
+  TAG_RAISE_LEVEL,
   TAG_REMOVE_MEMBER,
   TAG_SAVE_VIEW,
   TAG_SET_RETENTION,
@@ -278,6 +279,12 @@ export function encodeSaveView(writer: ByteWriter, save: Fields<SaveView>): void
   writer.raw(save.state);
 }
 
+export function encodeRaiseLevel(writer: ByteWriter, level: number): void {
+  const body = new ByteWriter(8);
+  body.varint(level);
+  append(writer, TAG_RAISE_LEVEL, body);
+}
+
 export function encodeTick(writer: ByteWriter): void {
   writer.u8(TAG_TICK);
   writer.varint(0);
@@ -345,6 +352,9 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
       break;
     case "save_view":
       encodeSaveView(writer, command);
+      break;
+    case "raise_level":
+      encodeRaiseLevel(writer, command.level);
       break;
     case "tick":
       encodeTick(writer);

@@ -31,6 +31,7 @@ import {
   TAG_PRODUCE,
   TAG_PUT_MEMBER,
   TAG_PUT_VIEW,
+  TAG_RAISE_LEVEL,
   TAG_REMOVE_MEMBER,
   TAG_SAVE_VIEW,
   TAG_SET_RETENTION,
@@ -38,6 +39,7 @@ import {
   TAG_TRIM,
 } from "./command-format.ts";
 import type { Command, Tick } from "./commands.ts";
+import { LEVEL_KNOWN } from "./levels.ts";
 import type { PutMember } from "./members.ts";
 
 /**
@@ -130,6 +132,8 @@ function decodeCommand(reader: ByteReader, tag: number, end: number): Command {
         viewId: reader.varint(),
         state: rest(reader, end),
       };
+    case TAG_RAISE_LEVEL:
+      return { type: "raise_level", level: knownLevel(reader.varint()) };
     default:
       throw new UnknownEntryError(`command tag ${tag}`);
   }
@@ -227,6 +231,11 @@ function rest(reader: ByteReader, end: number): Uint8Array {
 function knownFlags(flags: number, known: number): number {
   if ((flags & ~known) !== 0) throw new UnknownEntryError(`flags ${flags} of a command`);
   return flags;
+}
+
+function knownLevel(level: number): number {
+  if (level > LEVEL_KNOWN) throw new UnknownEntryError(`level ${level} of the log`);
+  return level;
 }
 
 function atLeastOne(value: number): number {

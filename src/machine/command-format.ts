@@ -26,6 +26,7 @@ export const TAG_DELETE_VIEW = 15;
 export const TAG_SAVE_VIEW = 16;
 export const TAG_CHECKSUM = 17;
 export const TAG_DELETE_GROUP = 18;
+export const TAG_RAISE_LEVEL = 19;
 
 /** Bits of the flag byte that says which optional fields follow. */
 export const HAS_IDEMPOTENCY = 1;

@@ -9,6 +9,7 @@ import type { SetRetention, SetRetentionResult } from "../broker/commands/set-re
 import type { Trim, TrimResult } from "../broker/commands/trim.ts";
 import type { KvDelete, KvDeleteResult } from "../kv/commands/delete.ts";
 import type { KvPut, KvPutResult } from "../kv/commands/put.ts";
+import type { RaiseLevel, RaiseLevelResult } from "./levels.ts";
 import type { PutMember, PutMemberResult, RemoveMember, RemoveMemberResult } from "./members.ts";
 import type { Checksum, ChecksumResult } from "./state-checksum.ts";
 import type {
@@ -43,7 +44,14 @@ export type BrokerCommand =
 export type KvCommand = KvPut | KvDelete;
 export type MemberCommand = PutMember | RemoveMember;
 export type ViewCommand = PutView | DeleteView | SaveView;
-export type Command = BrokerCommand | KvCommand | MemberCommand | ViewCommand | Tick | Checksum;
+export type Command =
+  | BrokerCommand
+  | KvCommand
+  | MemberCommand
+  | ViewCommand
+  | RaiseLevel
+  | Tick
+  | Checksum;
 
 /** What came of a command: the same on every node. Successes tell by `type` whose they are. */
 export type CommandResult =
@@ -63,5 +71,6 @@ export type CommandResult =
   | PutViewResult
   | DeleteViewResult
   | SaveViewResult
+  | RaiseLevelResult
   | TickResult
   | ChecksumResult;

@@ -25,6 +25,7 @@ export function digestState(state: MachineState): number {
     digest.writer.text(JSON.stringify([id, host, raftPort, httpPort, priority, incarnation]));
   }
   digestViews(digest, state.views);
+  digest.writer.u64(state.level);
   return digest.finish();
 }
 

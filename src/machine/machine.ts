@@ -18,6 +18,7 @@ import type { Millis } from "../lib/ids.ts";
 import { decodeEntry } from "./command-decoder.ts";
 import type { Command, CommandResult, TickResult } from "./commands.ts";
 import { digestState } from "./digest.ts";
+import { applyRaiseLevel } from "./levels.ts";
 import {
   applyPutMember,
   applyRemoveMember,
@@ -50,6 +51,8 @@ export class Machine {
   /** Where the nodes of the cluster are reached. */
   members: MemberMap;
   views: ViewsState;
+  /** Level of the log: see `levels.ts`. */
+  level: number;
   /** The machine's clock: the highest time of any entry so far. */
   now: Millis;
 
@@ -59,6 +62,7 @@ export class Machine {
     this.kv = state.kv;
     this.members = state.members;
     this.views = state.views;
+    this.level = state.level;
     this.now = state.now;
   }
 
@@ -69,6 +73,7 @@ export class Machine {
     this.kv = state.kv;
     this.members = state.members;
     this.views = state.views;
+    this.level = state.level;
     this.now = state.now;
   }
 
@@ -151,6 +156,8 @@ export class Machine {
         return applyDeleteView(this.views, command);
       case "save_view":
         return applySaveView(this.views, command);
+      case "raise_level":
+        return applyRaiseLevel(this, command);
       case "checksum":
         effects.checksum(command);
         return { ok: true, type: "checksum" };

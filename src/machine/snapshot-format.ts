@@ -1,6 +1,6 @@
 /**
  * A snapshot: `u32` magic, `u8` version, then sections, each `u8` tag, `u32` length, body. The
- * order is fixed: header; members; views, each with its state; each topic with its partitions, and after each partition its groups and
+ * order is fixed: header; level; members; views, each with its state; each topic with its partitions, and after each partition its groups and
  * idempotency keys; each namespace with its entries, in order; end. What can be long is spread over
  * many sections. The file's checksum is the business of who stores it.
  */
@@ -32,3 +32,5 @@ export const SECTION_VIEWS = 10;
 export const SECTION_VIEW = 11;
 /** A piece of the state of the view before. */
 export const SECTION_VIEW_STATE = 12;
+/** Level of the log. Right after the header; absent while it was never raised. */
+export const SECTION_LEVEL = 13;

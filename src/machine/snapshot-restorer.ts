@@ -16,6 +16,7 @@ import { ByteReader, DecodeError } from "../lib/bytes.ts";
 import type { Millis, NodeId } from "../lib/ids.ts";
 import type { Offset } from "../record/offset.ts";
 import { textBytes } from "./command-decoder.ts";
+import { LEVEL_FIRST, LEVEL_KNOWN } from "./levels.ts";
 import type { MemberMap } from "./members.ts";
 import {
   SECTION_DEDUPE,
@@ -23,6 +24,7 @@ import {
   SECTION_ENTRIES,
   SECTION_GROUPS,
   SECTION_HEADER,
+  SECTION_LEVEL,
   SECTION_MEMBERS,
   SECTION_NAMESPACE,
   SECTION_PARTITION,
@@ -54,6 +56,7 @@ export class SnapshotRestorer {
   readonly #kv = new KvState();
   readonly #members: MemberMap = new Map();
   readonly #views = new ViewRestorer();
+  #level = LEVEL_FIRST;
   #now = 0 as Millis;
   #sections = 0;
   #topic: OpenTopic | null = null;
@@ -78,7 +81,7 @@ export class SnapshotRestorer {
   finish(): MachineState {
     if (!this.#isEnded || this.#splitter.hasRest) throw new DecodeError("snapshot is cut off");
     const [broker, kv, members] = [this.#broker, this.#kv, this.#members];
-    return { broker, kv, members, views: this.#views.finish(), now: this.#now };
+    return { broker, kv, members, views: this.#views.finish(), level: this.#level, now: this.#now };
   }
 
   #restore(tag: number, reader: ByteReader): void {
@@ -94,6 +97,9 @@ export class SnapshotRestorer {
     switch (tag) {
       case SECTION_HEADER:
         this.#restoreHeader(reader);
+        break;
+      case SECTION_LEVEL:
+        this.#restoreLevel(reader);
         break;
       case SECTION_TOPIC:
         this.#restoreTopic(reader);
@@ -165,8 +171,14 @@ export class SnapshotRestorer {
     return this.#topic === null && this.#lastTopicId === 0 && this.#namespace === null;
   }
 
+  #restoreLevel(reader: ByteReader): void {
+    check(this.#sections === 1, "the level comes right after the header");
+    this.#level = reader.varint();
+    check(this.#level > LEVEL_FIRST && this.#level <= LEVEL_KNOWN, "unknown level of the log");
+  }
+
   #restoreMembers(reader: ByteReader): void {
-    check(this.#sections === 1, "members come right after the header");
+    check(this.#sections <= 2 && this.#isBeforeTopics, "members come right after the header");
     let last = "";
     while (reader.remaining > 0) {
       const id = reader.text() as NodeId;

@@ -5,6 +5,7 @@ import { captured, type PageCapture } from "../kv/key-page.ts";
 import type { KvNamespace } from "../kv/state.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import type { Offset } from "../record/offset.ts";
+import { LEVEL_FIRST } from "./levels.ts";
 import { type MemberRecord, sortedMembers } from "./members.ts";
 import {
   SECTION_BYTES_TARGET,
@@ -13,6 +14,7 @@ import {
   SECTION_ENTRIES,
   SECTION_GROUPS,
   SECTION_HEADER,
+  SECTION_LEVEL,
   SECTION_MEMBERS,
   SECTION_NAMESPACE,
   SECTION_PARTITION,
@@ -91,6 +93,7 @@ type Capture = {
   readonly policy: LevelPolicy;
   readonly nextNamespaceId: number;
   readonly members: readonly MemberRecord[];
+  readonly level: number;
   readonly nextViewId: number;
   readonly views: readonly ViewRecord[];
   readonly topics: readonly TopicCapture[];
@@ -120,6 +123,7 @@ function captureState(state: MachineState): Capture {
     policy,
     nextNamespaceId: kv.nextNamespaceId,
     members: sortedMembers(state.members),
+    level: state.level,
     nextViewId: state.views.nextViewId,
     views: [...state.views.byName.values()],
     topics,
@@ -147,6 +151,10 @@ function* encodeSteps(writer: ByteWriter, capture: Capture): Generator<undefined
   writer.u8(SNAPSHOT_VERSION);
   encodeHeader(sections, capture);
   yield;
+  if (capture.level > LEVEL_FIRST) {
+    encodeLevel(sections, capture.level);
+    yield;
+  }
   if (capture.members.length > 0) {
     encodeMembers(sections, capture.members);
     yield;
@@ -209,6 +217,12 @@ function encodeHeader(sections: SectionWriter, capture: Capture): void {
   writer.varint(capture.retentionRevision);
   encodePolicy(writer, capture.policy);
   writer.varint(capture.nextNamespaceId);
+  sections.close();
+}
+
+function encodeLevel(sections: SectionWriter, level: number): void {
+  sections.open(SECTION_LEVEL);
+  sections.writer.varint(level);
   sections.close();
 }
 

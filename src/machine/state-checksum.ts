@@ -66,6 +66,7 @@ const TYPES: Readonly<Record<Success["type"], number>> = {
   save_view: 16,
   checksum: 17,
   delete_group: 18,
+  raise_level: 19,
 };
 
 export class StateChecksum {
@@ -143,13 +144,13 @@ export class StateChecksum {
   }
 
   /** The entry is applied: ends the run, if it is the last of one. */
-  end(index: number, { broker, kv, members, views, now }: MachineState): void {
+  end(index: number, { broker, kv, members, views, level, now }: MachineState): void {
     if (index % this.#every !== 0 || !this.#isWhole) return;
     this.numbers(now, broker.retentionRevision);
     this.numbers(broker.nextTopicId, broker.topicsById.size);
     this.numbers(kv.size, kv.bytes);
     this.numbers(kv.nextNamespaceId, views.nextViewId);
-    this.numbers(members.size, 0);
+    this.numbers(members.size, level);
     this.#hash();
     this.#digests.set(index, this.#crc);
     const oldest = this.#digests.keys().next().value;

@@ -1,6 +1,7 @@
 import { BrokerState } from "../broker/state.ts";
 import { KvState } from "../kv/state.ts";
 import type { Millis } from "../lib/ids.ts";
+import { LEVEL_FIRST } from "./levels.ts";
 import type { MemberMap } from "./members.ts";
 import { ViewsState } from "./views.ts";
 
@@ -10,6 +11,8 @@ export type MachineState = {
   readonly kv: KvState;
   readonly members: MemberMap;
   readonly views: ViewsState;
+  /** Level of the log: see `levels.ts`. */
+  readonly level: number;
   readonly now: Millis;
 };
 
@@ -18,5 +21,6 @@ export const emptyState = (): MachineState => ({
   kv: new KvState(),
   members: new Map(),
   views: new ViewsState(),
+  level: LEVEL_FIRST,
   now: 0 as Millis,
 });

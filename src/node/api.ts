@@ -118,7 +118,8 @@ export type ProduceReject =
   | WriteReject
   | "topic_not_found"
   | "partition_not_found"
-  | "too_many_partitions";
+  | "too_many_partitions"
+  | "cluster_not_upgraded";
 export type ConsumeReject =
   | "topic_not_found"
   | "partition_not_found"
@@ -228,6 +229,8 @@ export type ProduceRequest = {
   readonly timeoutMs: number | null;
   /** Answer from memory at once. */
   readonly rocket: boolean;
+  /** The headers `traceparent` and `tracestate` of the records came with the request itself. */
+  readonly traced?: boolean;
 };
 export type Produced = WriteAck & {
   readonly partition: number;

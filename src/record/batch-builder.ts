@@ -1,9 +1,10 @@
 import { assert } from "../lib/assert.ts";
-import { varintLength } from "../lib/bytes.ts";
+import { varintLength, writeVarint } from "../lib/bytes.ts";
 import { crc32, crc32Range } from "../lib/crc32.ts";
 import { setU32 } from "./batch-header.ts";
 import {
   AT_COUNT,
+  AT_FLAGS,
   AT_LENGTH,
   AT_LOGICAL_BYTES,
   AT_PAYLOAD_CRC,
@@ -11,21 +12,36 @@ import {
   BATCH_BYTES_TARGET,
   BATCH_HEADER_BYTES,
   BATCH_VERSION,
+  BATCH_VERSION_FLAGS,
+  HAS_HEADERS,
 } from "./format.ts";
+import { type EncodedHeaders, NO_HEADERS } from "./headers.ts";
 
 /** Batches of one produce, back to back. Base offsets, timestamps and header checksums are zero. */
 export type EncodedRecords = {
   readonly bytes: Uint8Array;
   readonly count: number;
-  /** Keys and values, without any framing. */
+  /** Keys, values and headers, without any framing. */
   readonly logicalBytes: number;
+  /** At least one record has headers. */
+  readonly hasHeaders: boolean;
 };
 
 const NO_KEY = new Uint8Array(0);
 
 /** One record in a batch of its own: the shape of a single produce. */
-export function encodeRecord(key: Uint8Array | null, value: Uint8Array): EncodedRecords {
-  const length = BATCH_HEADER_BYTES + recordLength(key, value);
+export function encodeRecord(
+  key: Uint8Array | null,
+  value: Uint8Array,
+  headers: EncodedHeaders = NO_HEADERS,
+): EncodedRecords {
+  if (headers.bytes.length > 0) {
+    const length = bareLength(key, value) + blobLength(headers.bytes);
+    const builder = new BatchBuilder(BATCH_HEADER_BYTES + length);
+    builder.add(key, value, headers);
+    return builder.finish();
+  }
+  const length = BATCH_HEADER_BYTES + bareLength(key, value);
   const bytes = new Uint8Array(length);
   writeRecord(bytes, BATCH_HEADER_BYTES, key, value);
   const logicalBytes = value.length + (key === null ? 0 : key.length);
@@ -41,16 +57,21 @@ export function encodeRecord(key: Uint8Array | null, value: Uint8Array): Encoded
   crc = crc32Range(bytes, at, valueAt, crc);
   if (value.length > 0) crc = crc32(value, crc);
   finishHeader(bytes, 0, { length, count: 1, crc, logicalBytes });
-  return { bytes, count: 1, logicalBytes };
+  return { bytes, count: 1, logicalBytes, hasHeaders: false };
 }
 
-/** Collects the records of one produce, in batches of about `BATCH_BYTES_TARGET`. */
+/**
+ * Collects the records of one produce, in batches of about `BATCH_BYTES_TARGET`. A batch without
+ * headers has version 1. The first record with headers begins a batch of version 2.
+ */
 export class BatchBuilder {
   #bytes: Uint8Array;
   #length = 0;
   #batchStart = 0;
   #batchCount = 0;
   #batchLogicalBytes = 0;
+  #batchHasHeaders = false;
+  #hasHeaders = false;
   #count = 0;
   #logicalBytes = 0;
 
@@ -63,19 +84,27 @@ export class BatchBuilder {
     return this.#count;
   }
 
-  add(key: Uint8Array | null, value: Uint8Array): void {
-    const needed = recordLength(key, value);
+  add(key: Uint8Array | null, value: Uint8Array, headers: EncodedHeaders = NO_HEADERS): void {
+    const hasHeaders = headers.bytes.length > 0;
+    const needed =
+      bareLength(key, value) +
+      (hasHeaders || this.#batchHasHeaders ? blobLength(headers.bytes) : 0);
     const batchLength = this.#length - this.#batchStart;
-    if (this.#batchCount > 0 && batchLength + needed > BATCH_BYTES_TARGET) this.#closeBatch();
+    const isOver =
+      batchLength + needed > BATCH_BYTES_TARGET || (hasHeaders && !this.#batchHasHeaders);
+    if (this.#batchCount > 0 && isOver) this.#closeBatch();
     if (this.#batchCount === 0) {
       this.#batchStart = this.#length;
+      this.#batchHasHeaders = hasHeaders;
       this.#ensure(BATCH_HEADER_BYTES);
       this.#length += BATCH_HEADER_BYTES;
     }
     this.#ensure(needed);
     this.#length = writeRecord(this.#bytes, this.#length, key, value);
+    if (this.#batchHasHeaders) this.#length = writeBlob(this.#bytes, this.#length, headers.bytes);
     this.#batchCount++;
-    this.#batchLogicalBytes += value.length + (key === null ? 0 : key.length);
+    this.#batchLogicalBytes +=
+      value.length + (key === null ? 0 : key.length) + headers.logicalBytes;
   }
 
   /** Ends the last batch. The builder must not be used afterwards. */
@@ -83,7 +112,8 @@ export class BatchBuilder {
     if (this.#batchCount > 0) this.#closeBatch();
     assert(this.#count > 0, "a produce has at least one record");
     const bytes = this.#bytes.subarray(0, this.#length);
-    return { bytes, count: this.#count, logicalBytes: this.#logicalBytes };
+    const hasHeaders = this.#hasHeaders;
+    return { bytes, count: this.#count, logicalBytes: this.#logicalBytes, hasHeaders };
   }
 
   #closeBatch(): void {
@@ -95,10 +125,16 @@ export class BatchBuilder {
       crc: crc32(payload),
       logicalBytes: this.#batchLogicalBytes,
     });
+    if (this.#batchHasHeaders) {
+      this.#bytes[this.#batchStart + AT_VERSION] = BATCH_VERSION_FLAGS;
+      this.#bytes[this.#batchStart + AT_FLAGS] = HAS_HEADERS;
+      this.#hasHeaders = true;
+    }
     this.#count += this.#batchCount;
     this.#logicalBytes += this.#batchLogicalBytes;
     this.#batchCount = 0;
     this.#batchLogicalBytes = 0;
+    this.#batchHasHeaders = false;
   }
 
   private get length(): number {
@@ -114,10 +150,10 @@ export class BatchBuilder {
   }
 }
 
-const recordLength = (key: Uint8Array | null, value: Uint8Array): number =>
-  (key === null ? 1 : varintLength(key.length + 1) + key.length) +
-  varintLength(value.length) +
-  value.length;
+const bareLength = (key: Uint8Array | null, value: Uint8Array): number =>
+  (key === null ? 1 : varintLength(key.length + 1) + key.length) + blobLength(value);
+
+const blobLength = ({ length }: Uint8Array): number => varintLength(length) + length;
 
 function writeRecord(
   to: Uint8Array,
@@ -125,23 +161,16 @@ function writeRecord(
   key: Uint8Array | null,
   value: Uint8Array,
 ): number {
-  let at = writeVarint(to, position, key === null ? 0 : key.length + 1);
+  const at = writeVarint(to, position, key === null ? 0 : key.length + 1);
   const keyBytes = key ?? NO_KEY;
   if (keyBytes.length > 0) to.set(keyBytes, at);
-  at = writeVarint(to, at + keyBytes.length, value.length);
-  to.set(value, at);
-  return at + value.length;
+  return writeBlob(to, at + keyBytes.length, value);
 }
 
-function writeVarint(to: Uint8Array, position: number, value: number): number {
-  let at = position;
-  let rest = value;
-  while (rest >= 128) {
-    to[at++] = (rest & 127) | 128;
-    rest >>>= 7;
-  }
-  to[at++] = rest;
-  return at;
+function writeBlob(to: Uint8Array, position: number, bytes: Uint8Array): number {
+  const at = writeVarint(to, position, bytes.length);
+  to.set(bytes, at);
+  return at + bytes.length;
 }
 
 type Header = { length: number; count: number; crc: number; logicalBytes: number };

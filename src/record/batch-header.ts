@@ -2,6 +2,7 @@ import { crc32 } from "../lib/crc32.ts";
 import {
   AT_BASE_OFFSET,
   AT_COUNT,
+  AT_FLAGS,
   AT_HEADER_CRC,
   AT_LENGTH,
   AT_LOGICAL_BYTES,
@@ -10,6 +11,8 @@ import {
   AT_VERSION,
   BATCH_HEADER_BYTES,
   BATCH_VERSION,
+  BATCH_VERSION_FLAGS,
+  HAS_HEADERS,
 } from "./format.ts";
 
 /** The header fields of the batch at `at`; plain reads, no check. */
@@ -21,6 +24,10 @@ export const batchTimestamp = (bytes: Uint8Array, at: number): number =>
 export const batchCount = (bytes: Uint8Array, at: number): number => u32(bytes, at + AT_COUNT);
 export const batchLogicalBytes = (bytes: Uint8Array, at: number): number =>
   u32(bytes, at + AT_LOGICAL_BYTES);
+
+/** The records of the batch at `at` have headers. */
+export const batchHasHeaders = (bytes: Uint8Array, at: number): boolean =>
+  bytes[at + AT_VERSION] === BATCH_VERSION_FLAGS;
 
 /** Mixed into header checksums, so that a batch of another partition is found out. */
 export const partitionSeed = (topicId: number, partition: number): number =>
@@ -59,9 +66,15 @@ export function checkBatchHeader(bytes: Uint8Array, at: number, seed: number): s
   if (u32(bytes, at + AT_HEADER_CRC) !== headerCrc(bytes, at, seed)) {
     return "header checksum differs";
   }
-  if (bytes[at + AT_VERSION] !== BATCH_VERSION) return "unknown batch version";
+  if (!isKnownVersion(bytes, at)) return "unknown batch version";
   if (batchLength(bytes, at) <= BATCH_HEADER_BYTES) return "batch length makes no sense";
   return null;
+}
+
+function isKnownVersion(bytes: Uint8Array, at: number): boolean {
+  const version = bytes[at + AT_VERSION];
+  if (version === BATCH_VERSION) return true;
+  return version === BATCH_VERSION_FLAGS && bytes[at + AT_FLAGS] === HAS_HEADERS;
 }
 
 function headerCrc(bytes: Uint8Array, at: number, seed: number): number {

@@ -1,5 +1,12 @@
-import { batchBaseOffset, batchCount, batchLength, batchTimestamp } from "./batch-header.ts";
+import {
+  batchBaseOffset,
+  batchCount,
+  batchHasHeaders,
+  batchLength,
+  batchTimestamp,
+} from "./batch-header.ts";
 import { BATCH_HEADER_BYTES } from "./format.ts";
+import { headerLogicalBytes } from "./headers.ts";
 
 /**
  * Walks stored batches record by record without copying or allocating: the fields of the cursor
@@ -17,6 +24,10 @@ export class RecordCursor {
   keyEnd = -1;
   valueStart = 0;
   valueEnd = 0;
+  /** Equal where the record has no headers. `HeaderCursor` walks what lies between. */
+  headersStart = 0;
+  headersEnd = 0;
+  #hasHeaders = false;
   #batchEnd: number;
   #left = 0;
   #at: number;
@@ -46,6 +57,7 @@ export class RecordCursor {
     this.valueStart = this.#at;
     this.#at += valueLength;
     this.valueEnd = this.#at;
+    if (this.#hasHeaders) this.#headers();
     return true;
   }
 
@@ -60,9 +72,18 @@ export class RecordCursor {
     return false;
   }
 
-  /** Keys and values of the present record, as retention counts them. */
+  /** Key, value and headers of the present record, as retention counts them. */
   get logicalBytes(): number {
-    return this.valueEnd - this.valueStart + (this.keyEnd - this.keyStart);
+    const bare = this.valueEnd - this.valueStart + (this.keyEnd - this.keyStart);
+    if (!this.#hasHeaders) return bare;
+    return bare + headerLogicalBytes(this.bytes, this.headersStart, this.headersEnd);
+  }
+
+  #headers(): void {
+    const length = this.#varint();
+    this.headersStart = this.#at;
+    this.#at += length;
+    this.headersEnd = this.#at;
   }
 
   #openBatch(): boolean {
@@ -73,6 +94,9 @@ export class RecordCursor {
     this.offset = batchBaseOffset(this.bytes, at) - 1;
     this.timestampMs = batchTimestamp(this.bytes, at);
     this.#at = at + BATCH_HEADER_BYTES;
+    this.#hasHeaders = batchHasHeaders(this.bytes, at);
+    this.headersStart = 0;
+    this.headersEnd = 0;
     return true;
   }
 

@@ -131,7 +131,7 @@ export class InboundLink {
       return;
     }
     const { events, writer, local, shard } = this.#shared;
-    if (!events.met(hello, proven)) {
+    if (!events.met(hello, proven, hello.diallerNonce)) {
       this.#refuse("old_incarnation", hello);
       return;
     }

@@ -228,7 +228,8 @@ export class OutboundLink {
       this.#lost(refusal, "the peer is not who was dialled");
       return;
     }
-    const wanted = events.met(welcome, this.#shared.isProven(welcome.secretProof !== undefined));
+    const proven = this.#shared.isProven(welcome.secretProof !== undefined);
+    const wanted = events.met(welcome, proven, state.hello.acceptorNonce);
     if (this.#state !== state) return;
     if (!wanted) {
       this.#lost("old_incarnation", "not wanted");

@@ -12,6 +12,7 @@ import type { NodeId, ShardId } from "../lib/ids.ts";
 import type { Logger } from "../metrics/log.ts";
 import { type Frame, FrameWriter } from "./envelope.ts";
 import { type Hello, type MembershipInfo, NONCE_BYTES, type Welcome } from "./handshake-codec.ts";
+import { writeLevel } from "./level-mark.ts";
 import type { TransportLimits } from "./limits.ts";
 import type { LocalNode } from "./local-node.ts";
 import { QuietLog } from "./quiet-log.ts";
@@ -26,8 +27,9 @@ export type LinkEvents = {
    * The handshake is complete: remember what was learnt. @returns false to refuse the peer.
    *
    * @param proven by certificate or secret, the peer belongs to this cluster.
+   * @param nonce that the peer made for this handshake.
    */
-  readonly met: (peer: Welcome | Hello, proven: boolean) => boolean;
+  readonly met: (peer: Welcome | Hello, proven: boolean, nonce: Uint8Array) => boolean;
   /** Called when a peer that is not a known member was accepted: see `Shared.unverifiedPeer`. */
   readonly unverifiedPeer: (peer: Peer) => void;
   readonly up: (peer: NodeId) => void;
@@ -61,6 +63,8 @@ export class Shared {
   readonly quietLog: QuietLog;
   readonly local: LocalNode;
   readonly shard: ShardId;
+  /** Level of the log that this node tells its peers; 0: it tells none. */
+  readonly level: number;
   readonly limits: TransportLimits;
   readonly events: LinkEvents;
   readonly membershipInfo: () => MembershipInfo;
@@ -83,6 +87,7 @@ export class Shared {
     readonly log: Logger;
     readonly local: LocalNode;
     readonly shard: ShardId;
+    readonly level: number;
     readonly limits: TransportLimits;
     readonly events: LinkEvents;
     readonly membershipInfo: () => MembershipInfo;
@@ -95,6 +100,7 @@ export class Shared {
     this.quietLog = new QuietLog(options.log, options.clock);
     this.local = options.local;
     this.shard = options.shard;
+    this.level = options.level;
     this.limits = options.limits;
     this.events = options.events;
     this.membershipInfo = options.membershipInfo;
@@ -103,7 +109,9 @@ export class Shared {
 
   nonce(): Uint8Array {
     const words = Uint32Array.from({ length: NONCE_BYTES / 4 }, () => this.#random.u32());
-    return new Uint8Array(words.buffer);
+    const nonce = new Uint8Array(words.buffer);
+    if (this.level > 0) writeLevel(nonce, this.level);
+    return nonce;
   }
 
   /** Returns a uniform delay of 0.5 … 1 times `ms`, so that nodes do not dial at the same time. */

@@ -16,6 +16,7 @@ import type { Frame, FrameKind } from "./envelope.ts";
 import { FrameError } from "./frame-error.ts";
 import type { Hello, MembershipInfo, Welcome } from "./handshake-codec.ts";
 import { InboundLink } from "./inbound-link.ts";
+import { readLevel } from "./level-mark.ts";
 import { TRANSPORT_LIMITS, type TransportLimits } from "./limits.ts";
 import { LocalNode, type LocalNodeOptions } from "./local-node.ts";
 import { OutboundLink } from "./outbound-link.ts";
@@ -44,6 +45,8 @@ export type TransportOptions = {
   readonly local: LocalNodeOptions;
   readonly shard: ShardId;
   readonly limits?: Partial<TransportLimits>;
+  /** The level of the log that this node knows: see `level-mark.ts`. @default 0 */
+  readonly level?: number;
   /** The membership version and address of this node. Absent: it knows no membership. */
   readonly membershipInfo?: () => MembershipInfo;
 };
@@ -60,6 +63,8 @@ export type Meeting = {
   readonly membershipVersion: number;
   /** It is authenticated by certificate or secret. Otherwise the fields are unverified. */
   readonly proven: boolean;
+  /** The level of the log that it knows; 0 for a version that tells none. */
+  readonly level: number;
 };
 
 export type TransportHandlers = {
@@ -116,11 +121,12 @@ export class Transport {
     this.#shared = new Shared({
       ...options,
       secret: options.secret ?? null,
+      level: options.level ?? 0,
       local: new LocalNode(options.local),
       membershipInfo: options.membershipInfo ?? (() => NO_MEMBERSHIP),
       limits: { ...TRANSPORT_LIMITS, ...options.limits },
       events: {
-        met: (peer, proven) => this.#met(peer, proven),
+        met: (peer, proven, nonce) => this.#met(peer, proven, readLevel(nonce)),
         unverifiedPeer: (peer) => this.#addUnverifiedPeer(peer),
         up: (peer) => this.#snapshots.linkUp(peer),
         clock: (...reading) => this.#handlers?.clock?.(...reading),
@@ -334,6 +340,7 @@ export class Transport {
   #met(
     { from: peer, clusterId, incarnation, membershipInfo }: Hello | Welcome,
     proven: boolean,
+    level: number,
   ): boolean {
     const { local } = this.#shared;
     const handlers = this.#handlers;
@@ -341,8 +348,8 @@ export class Transport {
     const membershipVersion =
       membershipInfo.address === null ? 0 : membershipInfo.membershipVersion;
     const changed = local.hasChanged(peer, incarnation);
-    if (!handlers.met({ peer, clusterId, incarnation, changed, membershipVersion, proven }))
-      return false;
+    const meeting = { peer, clusterId, incarnation, changed, membershipVersion, proven, level };
+    if (!handlers.met(meeting)) return false;
     local.remember(peer, incarnation);
     if (local.clusterId === null && clusterId !== null) {
       handlers.clusterLearnt(clusterId, peer);

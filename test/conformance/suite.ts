@@ -13,6 +13,7 @@ import * as jsonBodies from "./json-bodies.ts";
 import * as kv from "./kv.ts";
 import * as produce from "./produce.ts";
 import * as produceNdjson from "./produce-ndjson.ts";
+import * as recordHeaders from "./record-headers.ts";
 import * as requests from "./requests.ts";
 import * as retention from "./retention.ts";
 import * as streams from "./streams.ts";
@@ -28,6 +29,7 @@ const PARTS = [
   topics,
   produce,
   produceNdjson,
+  recordHeaders,
   consume,
   follow,
   groups,

@@ -40,13 +40,14 @@ test("the document has exactly the routes that Elysia has", async () => {
 test("every path parameter and known query parameter is described", async () => {
   const { app } = fixture();
   const paths = await documented();
-  for (const { method, path, query } of app.endpoints) {
+  for (const { method, path, query, prefixed } of app.endpoints) {
     const operation = paths[documentPath(path)]?.[method.toLowerCase()];
     const named = operation?.parameters
       .filter((parameter) => parameter.in !== "header")
       .map((parameter) => `${parameter.in} ${parameter.name}`);
     const wanted = [...documentPath(path).matchAll(/\{(\w+)\}/g)].map(([, name]) => `path ${name}`);
     wanted.push(...Object.keys(query.properties).map((name) => `query ${name}`));
+    if (prefixed !== undefined) wanted.push(`query ${prefixed.prefix}name`);
     expect(named).toEqual(wanted);
     expect(operation?.responses).toHaveProperty("200");
   }

@@ -54,6 +54,7 @@ const GOLDEN: readonly [Command, string][] = [
     "031e010001 000102030405060708090a0b0c0d0e0f f0f1f2f3f4f5f6f7 0100ab",
   ],
   [{ type: "delete_group", group: "g:1" }, "12 04 03673a31"],
+  [{ type: "raise_level", level: 1 }, "13 01 01"],
   [
     { type: "commit_offset", topicId: 1, partition: 7, group: "g:1", offset: offset(2 ** 40) },
     "040c0107 03673a31 808080808020",

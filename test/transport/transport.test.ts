@@ -309,3 +309,31 @@ test("an address that is taken is refused at the start", async () => {
   expect(() => new TestNode("b", { port: a.network.port })).toThrow();
   await a.transport.close();
 });
+
+test("each end of a link tells the level of the log that it knows", async () => {
+  const levels = new Map<string, number[]>();
+  const node = (id: string, level: number, more: object = {}) =>
+    new TestNode(id, {
+      level,
+      ...more,
+      handlers: {
+        met: ({ peer, level: told }) => {
+          levels.set(`${id} met ${peer}`, [...(levels.get(`${id} met ${peer}`) ?? []), told]);
+          return true;
+        },
+      },
+    });
+  const nodes = [node("a", 3), node("b", 1), node("c", 0)];
+  await withNodes(nodes, async () => {
+    await allUp(nodes);
+    await until(() => [...levels.values()].flat().length >= 12);
+    for (const [id, level] of [
+      ["a", 3],
+      ["b", 1],
+      ["c", 0],
+    ] as const) {
+      const told = [...levels].filter(([met]) => met.endsWith(`met ${id}`)).flatMap(([, l]) => l);
+      expect(told).toEqual([level, level, level, level]);
+    }
+  });
+});

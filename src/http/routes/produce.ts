@@ -13,20 +13,32 @@ import {
   produceRequest,
   readProduceOptions,
 } from "../produce-request.ts";
+import { HEADER_QUERY_PREFIX } from "../record-headers.ts";
 import { PRODUCE_QUERY, PRODUCED, PRODUCED_BATCH } from "../schemas.ts";
 
 const ERRORS: readonly ErrorCode[] = [
   "invalid_topic",
   "invalid_idempotency_key",
+  "invalid_header",
   "topic_not_found",
   "partition_not_found",
   "too_many_partitions",
   "message_too_large",
+  "cluster_not_upgraded",
   "commit_timeout",
   "disk_full",
 ];
 
-const IDEMPOTENCY_HEADER = { "Idempotency-Key": "The same as idempotency_key" };
+const REQUEST_HEADERS = {
+  "Idempotency-Key": "The same as idempotency_key",
+  "Ayder-Header-Name": "Header `name` of the record; any name of a-z 0-9 . _ - may stand for it",
+  traceparent: "Stored as header `traceparent` of the record",
+  tracestate: "Stored as header `tracestate` of the record",
+};
+const HEADER_PARAMETERS = {
+  prefix: HEADER_QUERY_PREFIX,
+  means: "Header of the record; percent-encoded UTF-8",
+};
 
 export function produceEndpoints(edge: Edge): readonly Endpoint[] {
   const { messageBytesMax, requestBytesMax } = edge.options.limits;
@@ -36,18 +48,25 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
       path: "/broker/topics/:topic/produce",
       access: { kind: "path", scope: "write" },
       query: PRODUCE_QUERY,
+      prefixed: HEADER_PARAMETERS,
       docs: {
         summary: "Append one message: the body",
         tag: "produce",
         body: "bytes",
         answer: PRODUCED,
         errors: ERRORS,
-        requestHeaders: IDEMPOTENCY_HEADER,
+        requestHeaders: REQUEST_HEADERS,
       },
       handle: (call) => {
         const options = readProduceOptions(call, edge.options.rocket);
         return takeBytes(call, messageBytesMax, "message_too_large", (body) =>
-          append(edge, call, options, encodeRecord(options.key, body), singleAnswer),
+          append(
+            edge,
+            call,
+            options,
+            encodeRecord(options.key, body, options.headers.encoded),
+            singleAnswer,
+          ),
         );
       },
     },
@@ -56,18 +75,24 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
       path: "/broker/topics/:topic/produce-ndjson",
       access: { kind: "path", scope: "write" },
       query: PRODUCE_QUERY,
+      prefixed: HEADER_PARAMETERS,
       docs: {
         summary: "Append one message a line, all or nothing",
         tag: "produce",
         body: "bytes",
         answer: PRODUCED_BATCH,
-        requestHeaders: IDEMPOTENCY_HEADER,
+        requestHeaders: REQUEST_HEADERS,
         errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
       },
       handle: (call) => {
         const options = readProduceOptions(call, edge.options.rocket);
         return takeBytes(call, requestBytesMax, "request_too_large", (body) => {
-          const records = encodeLines(body, options.key, edge.options.limits);
+          const records = encodeLines(
+            body,
+            options.key,
+            options.headers.encoded,
+            edge.options.limits,
+          );
           append(edge, call, options, records, batchAnswer);
         });
       },

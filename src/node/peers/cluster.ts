@@ -4,6 +4,7 @@ import type { Random } from "../../env/random.ts";
 import { assert } from "../../lib/assert.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import { SHARD_0 } from "../../lib/ids.ts";
+import { LEVEL_KNOWN } from "../../machine/levels.ts";
 import { Machine } from "../../machine/machine.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { HaSample } from "../../metrics/sources.ts";
@@ -32,6 +33,8 @@ import type { SnapshotPort } from "./snapshot-port.ts";
 export type ClusterOptions = {
   /** Whom the settings name, this node among them: hints for the first contact. */
   readonly members: readonly MemberAddress[];
+  /** The level of the log that this node tells to know. @default LEVEL_KNOWN */
+  readonly level?: number;
   /** May found a cluster of these members, if the disks are empty. */
   readonly founder: boolean;
   readonly newClusterId: () => string;
@@ -49,7 +52,7 @@ export type ClusterParts = {
   readonly options: ClusterOptions;
   readonly replica: Pick<
     Replica,
-    "core" | "machine" | "storage" | "clock" | "time" | "shard" | "linearizer"
+    "core" | "machine" | "storage" | "clock" | "time" | "shard" | "linearizer" | "levels"
   >;
   /** Of the log behind the checkpoint. */
   readonly entries: readonly Entry[];
@@ -113,6 +116,7 @@ export class Cluster implements ClusterApi {
       log,
       local: { id: core.id, incarnation, clusterId },
       shard: SHARD_0,
+      level: options.level ?? LEVEL_KNOWN,
       membershipInfo: () => this.#membershipInfo(),
     });
     this.#members = new Members({
@@ -374,6 +378,7 @@ export class Cluster implements ClusterApi {
       this.#transport.warn(STORAGE_REFUSED[judgement], { peer });
       return false;
     }
+    this.#parts.replica.levels.met(peer, meeting.level);
     this.#members.met(meeting);
     return true;
   }

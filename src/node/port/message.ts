@@ -19,7 +19,7 @@ export type Post = (message: PortMessage, transfer: ArrayBuffer[]) => void;
 
 /** Kinds of items. Behind each: the id of the call, then the values, as the comments say. */
 export const KIND = {
-  /** topic, partition, key, idempotency key, records, count, logicalBytes, timeoutMs, rocket */
+  /** topic, partition, key, idempotency key, records, count, logicalBytes, hasHeaders, timeoutMs, rocket, traced */
   produce: 0,
   /** namespace, key, value, cas, ttlMs, timeoutMs */
   kvPut: 1,

@@ -89,10 +89,12 @@ export class PortServer {
     const bytes = inbox.bytes();
     const count = inbox.next<number>();
     const logicalBytes = inbox.next<number>();
+    const hasHeaders = inbox.next<boolean>();
     const timeoutMs = inbox.next<number | null>();
     const rocket = inbox.next<boolean>();
-    const records = { bytes, count, logicalBytes };
-    const request = { topic, partition, key, idempotencyKey, records, timeoutMs, rocket };
+    const traced = inbox.next<boolean>();
+    const records = { bytes, count, logicalBytes, hasHeaders };
+    const request = { topic, partition, key, idempotencyKey, records, timeoutMs, rocket, traced };
     return () => this.#served.node.produce(request, (outcome) => this.#produced(id, outcome));
   }
 

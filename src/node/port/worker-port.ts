@@ -81,7 +81,7 @@ export class WorkerPort implements NodeApi {
 
   /** The records are handed over where they are large: they must not be used afterwards. */
   produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void): void {
-    const { topic, partition, key, idempotencyKey, records, timeoutMs, rocket } = request;
+    const { topic, partition, key, idempotencyKey, records, timeoutMs, rocket, traced } = request;
     const { length } = records.bytes;
     if (this.#isFull(length)) {
       done(OVERLOADED);
@@ -99,8 +99,10 @@ export class WorkerPort implements NodeApi {
       outbox.give(records.bytes as Uint8Array<ArrayBuffer>),
       records.count,
       records.logicalBytes,
+      records.hasHeaders,
       timeoutMs,
       rocket,
+      traced === true,
     );
   }
 

@@ -7,6 +7,7 @@ import type { NodeOptions } from "../options.ts";
 import { Linearizer } from "../reads/linearizer.ts";
 import type { ClusterTime } from "./cluster-time.ts";
 import { newCore, newTime, tickMsOf } from "./core.ts";
+import { PeerLevels } from "./peer-levels.ts";
 import type { Recovered, Storage } from "./recovery.ts";
 import { Shard } from "./shard.ts";
 
@@ -20,6 +21,8 @@ export class Replica {
   readonly time: ClusterTime;
   readonly shard: Shard;
   readonly linearizer: Linearizer;
+  /** What its peers know of the log. */
+  readonly levels: PeerLevels;
   /** Once since the start, this node had applied everything that the leader had committed. */
   isCaughtUp = false;
   #stopped = false;
@@ -28,6 +31,7 @@ export class Replica {
     const { clock, cluster } = options;
     const { machine, storage } = recovered;
     this.core = newCore(options, recovered);
+    this.levels = new PeerLevels(this.core);
     this.machine = machine;
     this.storage = storage;
     this.disk = disk;

@@ -7,8 +7,11 @@ import { sha256 } from "../../lib/digest.ts";
 import type { Millis } from "../../lib/ids.ts";
 import { encodeProduce } from "../../machine/command-codec.ts";
 import type { CommandResult } from "../../machine/commands.ts";
-import type { Machine } from "../../machine/machine.ts";
+import { LEVEL_HEADERS } from "../../machine/levels.ts";
+import type { EncodedRecords } from "../../record/batch-builder.ts";
+import { TRACE_HEADERS } from "../../record/headers.ts";
 import { partitionOfKey } from "../../record/partitioner.ts";
+import { payloadOf, stripHeaders } from "../../record/strip-headers.ts";
 import type {
   ProduceOutcome,
   ProduceReject,
@@ -20,14 +23,12 @@ import type {
 import { handleOf, type PartitionHandle } from "../partition-handle.ts";
 import { partitionNotFound } from "../reads/find-partition.ts";
 import type { BrokerWrites } from "./broker-writes.ts";
-import type { CommandQueue } from "./command-queue.ts";
 import { duplicateAtPropose } from "./faults.ts";
+import { LogLevel, type LogLevelOptions } from "./log-level.ts";
 import type { Proposal } from "./proposal.ts";
 import { Waiter } from "./waiters.ts";
 
-export type ProducerOptions = {
-  readonly machine: Machine;
-  readonly queue: CommandQueue;
+export type ProducerOptions = LogLevelOptions & {
   readonly clock: Clock;
   readonly autoCreateTopics: boolean;
   readonly defaultPartitions: number;
@@ -39,10 +40,12 @@ type Done = (outcome: ProduceOutcome) => void;
 /** Turns produce requests into commands and predicts the offsets that they will get. */
 export class Producer {
   readonly #options: ProducerOptions;
+  readonly #level: LogLevel;
   #roundRobin = 0;
 
   constructor(options: ProducerOptions) {
     this.#options = options;
+    this.#level = new LogLevel(options);
   }
 
   /** @param done is called once; it must not throw. */
@@ -96,14 +99,19 @@ export class Producer {
     const number = request.partition ?? this.#choosePartition(topic, request);
     const partition = topic.partitions[number];
     if (partition === undefined) return partitionNotFound(number, topic.partitions.length);
-    const { records, idempotencyKey } = request;
-    const refusal = queue.admitGrowth(records.bytes.length);
+    const { idempotencyKey } = request;
+    const refusal = queue.admitGrowth(request.records.bytes.length);
     if (refusal !== null) return { ok: false, code: refusal };
+    const records = request.records.hasHeaders ? this.#withHeaders(request) : request.records;
+    if ("code" in records) return records;
 
     const idempotency =
       idempotencyKey === null
         ? null
-        : { keyDigest: sha256(idempotencyKey, 16), payloadDigest: sha256(records.bytes, 8) };
+        : {
+            keyDigest: sha256(idempotencyKey, 16),
+            payloadDigest: sha256(payloadOf(request.records, request.traced === true), 8),
+          };
     const waiter = new ProduceWaiter(clock.monotonic(), partition, records.count, done);
     if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency));
     if (faultPoint("dedupe-at-propose") && idempotency !== null) {
@@ -119,6 +127,15 @@ export class Producer {
     if (request.rocket) waiter.answerNow();
     else if (request.timeoutMs !== null) this.#startTimer(waiter, proposal, request.timeoutMs);
     return null;
+  }
+
+  /** Records with headers, as the log may hold them. */
+  #withHeaders({ records, traced }: ProduceRequest): EncodedRecords | Rejected<ProduceReject> {
+    // The client did not ask for these headers: its tracing library adds them to every request.
+    const lent = traced === true && !this.#level.isKnown(LEVEL_HEADERS);
+    const left = lent ? stripHeaders(records, TRACE_HEADERS) : records;
+    if (!left.hasHeaders) return left;
+    return this.#level.ensure(LEVEL_HEADERS, "Records with headers") ?? left;
   }
 
   /** What an earlier write with the key got, or is going to get. */

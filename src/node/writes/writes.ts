@@ -59,6 +59,7 @@ export class Writes {
     this.producer = new Producer({
       machine,
       queue: this.queue,
+      levels: replica.levels,
       clock: time,
       autoCreateTopics: options.autoCreateTopics,
       defaultPartitions: options.defaultPartitions,

@@ -20,6 +20,7 @@ import type {
 } from "../../../src/node/api.ts";
 import { partitionNotFound } from "../../../src/node/reads/find-partition.ts";
 import { partitionOfKey } from "../../../src/record/partitioner.ts";
+import { payloadOf } from "../../../src/record/strip-headers.ts";
 import { FakeBackup } from "./fake-backup.ts";
 import { FakeKv } from "./fake-kv.ts";
 import { FakePartition } from "./fake-partition.ts";
@@ -162,7 +163,12 @@ export class FakeNode implements NodeApi {
     const target = (partitions ?? this.#create(topic, count))[partition];
     if (target === undefined) throw new Error("unreachable");
     const id = idempotencyKey === null ? null : Buffer.from(idempotencyKey).toString("hex");
-    const stored = target.append(records, id, this.now());
+    const stored = target.append(
+      records,
+      id,
+      payloadOf(records, request.traced === true),
+      this.now(),
+    );
     const batchId = rocket || stored.duplicate ? 0 : this.#index;
     const synced = rocket || stored.duplicate ? null : !this.slowSync;
     const ackedBy = synced === true ? 1 : 0;

@@ -29,17 +29,18 @@ export class FakePartition {
   append(
     records: EncodedRecords,
     idempotencyKey: string | null,
+    payload: Uint8Array,
     nowMs: number,
   ): Pick<Produced, "firstOffset" | "count" | "duplicate" | "payloadMatches"> {
     const first = idempotencyKey === null ? undefined : this.#firsts.get(idempotencyKey);
     if (first !== undefined) {
-      const payloadMatches = sameBytes(first.bytes, records.bytes);
+      const payloadMatches = sameBytes(first.bytes, payload);
       return { firstOffset: first.offset, count: first.count, duplicate: true, payloadMatches };
     }
     const firstOffset = this.endOffset;
     if (idempotencyKey !== null) {
-      const { bytes, count } = records;
-      this.#firsts.set(idempotencyKey, { offset: firstOffset, count, bytes });
+      const { count } = records;
+      this.#firsts.set(idempotencyKey, { offset: firstOffset, count, bytes: payload });
     }
     for (const batch of batchesOf(records.bytes)) {
       stampBatch(batch, 0, this.endOffset, nowMs, 0);

@@ -5,6 +5,7 @@ import { sha256 } from "../../../src/lib/digest.ts";
 import type { Millis, NodeId } from "../../../src/lib/ids.ts";
 import { closeEntry, encodeCommand, openEntry } from "../../../src/machine/command-codec.ts";
 import type { Command, CommandResult } from "../../../src/machine/commands.ts";
+import { LEVEL_KNOWN } from "../../../src/machine/levels.ts";
 import { type Effects, Machine } from "../../../src/machine/machine.ts";
 import type { PutMember } from "../../../src/machine/members.ts";
 import type { Checksum } from "../../../src/machine/state-checksum.ts";
@@ -189,7 +190,8 @@ function randomPut(random: Random): Command {
 }
 
 function randomRare(random: Random): Command {
-  const kind = random.below(16);
+  const kind = random.below(17);
+  if (kind === 16) return { type: "raise_level", level: random.below(LEVEL_KNOWN + 1) };
   if (kind === 15) return { type: "delete_group", group: random.pick(["g", "h", "__proto__"]) };
   if (kind === 14) return { type: "checksum", version: 1, index: random.u32(), digest: 7 };
   if (kind > 9) return randomView(random);

@@ -48,6 +48,8 @@ export class SimNode {
   readonly #world: NodeWorld;
   readonly #diskRandom: Random;
   readonly #load: Load | null;
+  /** The level of the log that it tells its peers; null: all that this version knows. */
+  level: number | null = null;
   /** Each event costs this many times as much. */
   workFactor = 1;
 
@@ -150,6 +152,7 @@ export class SimNode {
       commitTimeoutMs: plan.commitTimeoutMs,
       cluster: {
         members,
+        ...(this.level === null ? {} : { level: this.level }),
         founder: this.founder,
         newClusterId: () => uuidOf(random),
         network: networks.network(this.id, life),

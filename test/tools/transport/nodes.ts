@@ -34,6 +34,7 @@ export type NodeOptions = {
   readonly handlers?: Partial<TransportHandlers>;
   readonly membershipInfo?: MembershipInfo;
   readonly log?: Logger;
+  readonly level?: number;
 };
 
 export class TestNode {
@@ -62,6 +63,7 @@ export class TestNode {
         clusterId: options.clusterId === undefined ? "cluster" : options.clusterId,
       },
       shard: SHARD_0,
+      level: options.level ?? 0,
       limits: { ...QUICK, ...options.limits },
       membershipInfo: () => options.membershipInfo ?? { membershipVersion: 0, address: null },
     });

@@ -1,0 +1,136 @@
+/** Headers of records as requests give them. */
+import { fromUtf8, utf8 } from "../lib/bytes.ts";
+import {
+  type EncodedHeaders,
+  encodeHeaders,
+  HEADER_BYTES_MAX,
+  HEADER_NAME_BYTES_MAX,
+  HEADERS_MAX,
+  type Header,
+  NO_HEADERS,
+  TRACE_HEADERS,
+} from "../record/headers.ts";
+import { ApiError, shown } from "./errors.ts";
+
+export const HEADER_PREFIX = "ayder-header-";
+export const HEADER_QUERY_PREFIX = "header.";
+
+/** The headers that all records of a request get. */
+export type RequestHeaders = {
+  readonly headers: readonly Header[];
+  readonly encoded: EncodedHeaders;
+  /** Some of them are `traceparent` and `tracestate` of the request itself. */
+  readonly traced: boolean;
+};
+
+export const NO_REQUEST_HEADERS: RequestHeaders = {
+  headers: [],
+  encoded: NO_HEADERS,
+  traced: false,
+};
+
+/** Headers that nearly every request has, and that say nothing about a record. */
+const COMMON = [
+  "host",
+  "authorization",
+  "content-length",
+  "content-type",
+  "accept",
+  "user-agent",
+  "connection",
+  "accept-encoding",
+  "transfer-encoding",
+];
+
+/**
+ * Tells whether a request has no headers but those of `COMMON`. Most requests are like that, and a
+ * look at the names of all headers costs as much as all that is done with the others.
+ */
+export function hasOnlyCommonHeaders(headers: Headers): boolean {
+  let left = headers.count;
+  for (const name of COMMON) {
+    if (left === 0) return true;
+    if (headers.has(name)) left--;
+  }
+  return left === 0;
+}
+
+/**
+ * Reads `Ayder-Header-<name>`, `traceparent` and `tracestate`.
+ *
+ * @param queried the parameters `header.<name>`, without the prefix.
+ * @throws ApiError `invalid_header`.
+ */
+export function readRequestHeaders(
+  request: Headers | null,
+  queried: readonly Header[],
+): RequestHeaders {
+  const list = new HeaderList();
+  let traced = false;
+  for (const { name, value } of queried) list.add(name.toLowerCase(), value);
+  for (const name of request?.keys() ?? []) {
+    if (name.startsWith(HEADER_PREFIX)) {
+      list.add(name.slice(HEADER_PREFIX.length), headerText(request?.get(name) ?? "", name));
+    }
+  }
+  for (const name of TRACE_HEADERS) {
+    const value = request?.get(name) ?? null;
+    if (value === null) continue;
+    list.add(name, headerText(value, name));
+    traced = true;
+  }
+  const { headers } = list;
+  if (headers.length === 0) return NO_REQUEST_HEADERS;
+  return { headers, encoded: list.encode(), traced };
+}
+
+/** Collects the headers of a record within their bounds. */
+export class HeaderList {
+  readonly headers: Header[] = [];
+  readonly #names = new Set<string>();
+  #bytes = 0;
+
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
+  /** @throws ApiError `invalid_header`. */
+  add(name: string, value: string): void {
+    if (!NAME.test(name)) {
+      throw invalid(
+        `The header name is ${shown(name)}: it must have 1 to ${HEADER_NAME_BYTES_MAX} characters of a-z 0-9 . _ -`,
+      );
+    }
+    if (this.#names.has(name)) throw invalid(`The header ${shown(name)} was given twice`);
+    this.#names.add(name);
+    this.headers.push({ name, value });
+    if (this.headers.length > HEADERS_MAX) {
+      throw invalid(`The record has more than ${HEADERS_MAX} headers, which is the limit`);
+    }
+    this.#bytes += name.length + utf8(value).length;
+    if (this.#bytes > HEADER_BYTES_MAX) {
+      throw invalid(
+        `Names and values of the headers have more than ${HEADER_BYTES_MAX} bytes, which is the limit`,
+      );
+    }
+  }
+
+  encode(): EncodedHeaders {
+    return encodeHeaders(this.headers);
+  }
+}
+
+const NAME = new RegExp(`^[a-z0-9._-]{1,${HEADER_NAME_BYTES_MAX}}$`);
+
+/** Request headers arrive with one character a byte. ASCII is as it is; other bytes must be UTF-8. */
+function headerText(value: string, name: string): string {
+  try {
+    return fromUtf8(Buffer.from(value, "latin1"));
+  } catch {
+    throw invalid(
+      `The request header ${shown(name)} is not valid UTF-8: use the parameter ${HEADER_QUERY_PREFIX}<name> for values that are not ASCII`,
+    );
+  }
+}
+
+const invalid = (message: string): ApiError => new ApiError("invalid_header", message);

@@ -1,0 +1,25 @@
+import type { NodeId } from "../../lib/ids.ts";
+import type { Core } from "../../raft/core.ts";
+import { membersOf } from "../../raft/membership.ts";
+
+/** The level of the log that each peer knows, as of its last handshake. See `machine/levels.ts`. */
+export class PeerLevels {
+  readonly #core: Core;
+  readonly #levels = new Map<NodeId, number>();
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  met(peer: NodeId, level: number): void {
+    this.#levels.set(peer, level);
+  }
+
+  /** Members, this node aside, that have not told that they know the level. */
+  lacking(level: number): readonly NodeId[] {
+    const { configuration, id: self } = this.#core;
+    return membersOf(configuration).filter(
+      (id) => id !== self && (this.#levels.get(id) ?? 0) < level,
+    );
+  }
+}

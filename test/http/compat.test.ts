@@ -113,6 +113,10 @@ describe("RF_COMPAT=ayder", () => {
         advertise_addr: `${scheme}10.0.0.1:7000`,
         http_addr: `${scheme}10.0.0.1:7001`,
       });
+      // An address that nobody knows yet is empty, not half of a URL.
+      Object.assign(node, { advertiseAddr: "", httpAddr: "" });
+      const unknown = (await ask("GET /ha/membership")).body as { membership: { nodes: object[] } };
+      expect(unknown.membership.nodes[0]).toMatchObject({ advertise_addr: "", http_addr: "" });
       for (const start of ["", "http://", "https://"]) {
         const body = JSON.stringify({
           node_id: "n2",

@@ -336,6 +336,18 @@ test("a leader that is slower than timeout_ms and the grace: the outcome is unkn
   }
 });
 
+test("a timeout_ms beyond every timer waits as long as there can be a wait", async () => {
+  for (const timeoutMs of [2 ** 31, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
+    leader.script = {
+      act: (socket) => {
+        setTimeout(() => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), 50);
+      },
+    };
+    const line = `POST /kv/n/k?timeout_ms=${timeoutMs} HTTP/1.1`;
+    expect((await raw([line, "Content-Length: 0"])).status).toBe(200);
+  }
+});
+
 test("an answer in pieces may take longer than one of them", async () => {
   leader.script = {
     act: (socket) => {

@@ -32,7 +32,11 @@ async function ask(url: string, line: string, { body, headers = {} }: Asked = {}
   const text = await response.text();
   const names = Object.fromEntries(response.headers);
   delete names["date"];
-  return { status: response.status, headers: names, body: JSON.parse(text) as Body };
+  return {
+    status: response.status,
+    headers: names,
+    body: (text === "" ? {} : JSON.parse(text)) as Body,
+  };
 }
 
 async function leaderOf(urls: readonly string[]): Promise<number> {
@@ -138,6 +142,13 @@ describe.each(["0", "1"])("a cluster, RF_HA_DEDICATED_WORKER=%s", (dedicated) =>
         [`PUT /broker/views/${own}`, json({ source: { topic: own }, window: { size_ms: 1000 } })],
         [`DELETE /broker/views/${own}`, {}],
         ["DELETE /broker/groups/g:1", {}],
+        ["PATCH /broker/topics", { body: "{}" }],
+        [`PUT /broker/topics/${own}/produce`, { body: "x" }],
+        [`HEAD /broker/topics/${own}/produce`, {}],
+        [`DELETE /broker/topics/${own}/produce?x=1`, {}],
+        [`POST /kv/${own}/k?cas=0&cas=0`, { body: "x" }],
+        [`POST /kv/${own}/a/meta`, { body: "x" }],
+        [`POST /kv/${own}/a/../b`, { body: "x" }],
         ["POST /ha/membership/promote", json({ node_id: "nobody" })],
         ["POST /ha/membership/add", json({ node_id: "node1", advertise_addr: "127.0.0.1:1" })],
         ["POST /broker/topics", { body: "{", headers: { "content-type": "text/plain" } }],

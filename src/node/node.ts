@@ -11,11 +11,11 @@ import { Cluster } from "./peers/cluster.ts";
 import { Snapshots } from "./peers/snapshots.ts";
 import { Reader } from "./reads/reader.ts";
 import { Samples } from "./reads/samples.ts";
+import { type Recovered, recover } from "./recovery/recover.ts";
+import { StorageEvents } from "./recovery/storage-events.ts";
 import { roleOf } from "./replica/core.ts";
 import { patientDisk } from "./replica/patient-disk.ts";
-import { type Recovered, recover } from "./replica/recovery.ts";
 import { Replica } from "./replica/replica.ts";
-import { StorageEvents } from "./replica/storage-events.ts";
 import { Streams } from "./streams/streams.ts";
 import { Writes } from "./writes/writes.ts";
 

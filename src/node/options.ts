@@ -6,7 +6,7 @@ import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import type { ClusterOptions } from "./peers/cluster.ts";
-import type { StorageOptions } from "./replica/recovery.ts";
+import type { StorageOptions } from "./recovery/options.ts";
 import type { KvLimits } from "./writes/kv-access.ts";
 import type { WriteConcern } from "./writes/write-concern.ts";
 

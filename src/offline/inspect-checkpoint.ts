@@ -1,7 +1,7 @@
 import type { PartitionState, TopicState } from "../broker/state.ts";
 import type { Disk } from "../env/disk.ts";
 import type { MachineState } from "../machine/state.ts";
-import { restoreState } from "../node/replica/recovery.ts";
+import { restoreState } from "../node/recovery/machine-state.ts";
 import { decodeConfiguration } from "../raft/config-codec.ts";
 import { CheckpointDamaged } from "../storage/checkpoints/damaged.ts";
 import { openCheckpoint } from "../storage/checkpoints/reader.ts";

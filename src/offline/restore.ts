@@ -8,7 +8,7 @@ import { DecodeError } from "../lib/bytes.ts";
 import { type NodeId, SHARD_0 } from "../lib/ids.ts";
 import { Machine } from "../machine/machine.ts";
 import type { MachineState } from "../machine/state.ts";
-import { restoreState } from "../node/replica/recovery.ts";
+import { restoreState } from "../node/recovery/machine-state.ts";
 import { encodeConfiguration } from "../raft/config-codec.ts";
 import { EMPTY_CONFIGURATION } from "../raft/membership.ts";
 import type { LogIndex, Term } from "../raft/types.ts";

@@ -1,6 +1,6 @@
 import type { Disk } from "../env/disk.ts";
 import { DecodeError } from "../lib/bytes.ts";
-import { restoreState } from "../node/replica/recovery.ts";
+import { restoreState } from "../node/recovery/machine-state.ts";
 import { decodeConfiguration } from "../raft/config-codec.ts";
 import type { LogIndex } from "../raft/types.ts";
 import { partitionSeed } from "../record/batch-header.ts";

@@ -2,7 +2,8 @@ import type { Disk } from "../env/disk.ts";
 import { DecodeError, sameBytes } from "../lib/bytes.ts";
 import { decodeEntry, UnknownEntryError } from "../machine/command-decoder.ts";
 import { decodeConfChange } from "../raft/config-codec.ts";
-import { newestWhole } from "../storage/checkpoints/reader.ts";
+import type { CheckpointMeta } from "../storage/checkpoints/format.ts";
+import { closeScan, intactOf, scanCheckpoints } from "../storage/checkpoints/scan.ts";
 import { JournalUnsupported } from "../storage/journal/damage.ts";
 import { JournalIndex } from "../storage/journal/entry-index.ts";
 import { openSegments } from "../storage/journal/files.ts";
@@ -57,7 +58,7 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
       identity,
       index,
       cutDamaged: false,
-      covered: () => newestWhole(disk, checkpoints),
+      covered: () => coveredEnd(disk, checkpoints),
       onEntries: null,
     });
     for (const { file } of [...segments, ...spares]) await file.close();
@@ -83,6 +84,13 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
     }
   }
   return verified;
+}
+
+/** The end of the newest intact checkpoint. */
+async function coveredEnd(disk: Disk, directory: string): Promise<CheckpointMeta | null> {
+  const scan = await scanCheckpoints(disk, directory);
+  await closeScan(scan);
+  return intactOf(scan)?.meta ?? null;
 }
 
 async function segmentsOf({ findings, ...scope }: JournalScope): Promise<Opened[]> {

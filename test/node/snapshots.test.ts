@@ -3,7 +3,7 @@ import type { NodeId } from "../../src/lib/ids.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { SILENT } from "../../src/metrics/log.ts";
 import { Snapshots } from "../../src/node/peers/snapshots.ts";
-import type { Storage } from "../../src/node/replica/recovery.ts";
+import type { Storage } from "../../src/node/recovery/storage.ts";
 import { encodeMessage } from "../../src/raft/codec.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { LogIndex, SnapshotOffer, Term } from "../../src/raft/types.ts";

@@ -6,7 +6,7 @@ import type { HeldCheckpoint } from "../../storage/checkpoints/held.ts";
 import type { DataDir } from "../../storage/data-dir.ts";
 import type { Backup, BackupReject, Result } from "../api.ts";
 import type { Linearizer } from "../reads/linearizer.ts";
-import type { Storage } from "../replica/recovery.ts";
+import type { Storage } from "../recovery/storage.ts";
 import type { Checkpointer } from "./checkpointer.ts";
 
 /** Each holds files that could go otherwise, and reads the disk as fast as its client takes it. */

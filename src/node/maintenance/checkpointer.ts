@@ -9,7 +9,7 @@ import type { Core } from "../../raft/core.ts";
 import type { LogIndex, Term } from "../../raft/types.ts";
 import type { DataDir } from "../../storage/data-dir.ts";
 import type { Emit } from "../events.ts";
-import type { Storage } from "../replica/recovery.ts";
+import type { Storage } from "../recovery/storage.ts";
 import type { JournalRetention, RetainedFor } from "./journal-retention.ts";
 
 /** Above what a disk writes in one piece on the loop, so that each chunk is a turn of its own. */

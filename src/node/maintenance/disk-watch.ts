@@ -5,7 +5,7 @@ import type { Instruments } from "../../metrics/instruments.ts";
 import type { Logger } from "../../metrics/log.ts";
 import { reserveOn } from "../disk-reserve.ts";
 import type { Emit } from "../events.ts";
-import type { Storage } from "../replica/recovery.ts";
+import type { Storage } from "../recovery/storage.ts";
 
 const CHECK_EVERY_MS = 1_000;
 

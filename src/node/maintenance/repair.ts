@@ -5,7 +5,7 @@ import type { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { BatchesHandler } from "../../transport/batch-exchange.ts";
 import type { Emit } from "../events.ts";
 import type { Cluster } from "../peers/cluster.ts";
-import type { Storage } from "../replica/recovery.ts";
+import type { Storage } from "../recovery/storage.ts";
 import type { Checkpointer } from "./checkpointer.ts";
 import { firstUnreadable } from "./journal-scrub.ts";
 import { Repairer } from "./repairer.ts";

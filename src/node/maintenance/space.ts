@@ -1,7 +1,7 @@
 import { feature as faultPoint } from "bun:bundle";
 import type { Instruments } from "../../metrics/instruments.ts";
+import type { Storage } from "../recovery/storage.ts";
 import type { ClusterTime } from "../replica/cluster-time.ts";
-import type { Storage } from "../replica/recovery.ts";
 import type { CommandQueue } from "../writes/command-queue.ts";
 import type { Completions } from "../writes/completions.ts";
 import type { Checkpointer } from "./checkpointer.ts";

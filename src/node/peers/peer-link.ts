@@ -6,7 +6,7 @@ import type { FetchRequest, Message, SnapshotOffer } from "../../raft/types.ts";
 import { SNAPSHOT_UNFIT, type SnapshotSource } from "../../transport/snapshot-types.ts";
 import type { Transport } from "../../transport/transport.ts";
 import type { Emit } from "../events.ts";
-import type { Storage } from "../replica/recovery.ts";
+import type { Storage } from "../recovery/storage.ts";
 import type { Shard } from "../replica/shard.ts";
 
 type HeldSnapshot = {

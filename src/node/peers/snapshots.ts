@@ -16,12 +16,9 @@ import {
 } from "../../transport/snapshot-types.ts";
 import type { Emit } from "../events.ts";
 import type { Checkpointer } from "../maintenance/checkpointer.ts";
-import {
-  type FirstCheckpoint,
-  restoreState,
-  type Storage,
-  writeFirst,
-} from "../replica/recovery.ts";
+import { type FirstCheckpoint, writeFirst } from "../recovery/first-checkpoint.ts";
+import { restoreState } from "../recovery/machine-state.ts";
+import type { Storage } from "../recovery/storage.ts";
 import type { Applier } from "../writes/applier.ts";
 import type { SnapshotPort } from "./snapshot-port.ts";
 

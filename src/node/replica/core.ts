@@ -6,8 +6,8 @@ import { EMPTY_CONFIGURATION } from "../../raft/membership.ts";
 import type { NodeHealth } from "../api.ts";
 import type { NodeOptions } from "../options.ts";
 import type { ClusterOptions } from "../peers/cluster.ts";
+import type { Recovered } from "../recovery/recover.ts";
 import { ClusterTime } from "./cluster-time.ts";
-import type { Recovered } from "./recovery.ts";
 
 const HEARTBEAT_TICKS = 2;
 const TICK_MS_MIN = 5;

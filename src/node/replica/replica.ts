@@ -5,10 +5,11 @@ import type { Core } from "../../raft/core.ts";
 import type { Emit } from "../events.ts";
 import type { NodeOptions } from "../options.ts";
 import { Linearizer } from "../reads/linearizer.ts";
+import type { Recovered } from "../recovery/recover.ts";
+import type { Storage } from "../recovery/storage.ts";
 import type { ClusterTime } from "./cluster-time.ts";
 import { newCore, newTime, tickMsOf } from "./core.ts";
 import { PeerLevels } from "./peer-levels.ts";
-import type { Recovered, Storage } from "./recovery.ts";
 import { Shard } from "./shard.ts";
 
 /** The consensus core with its journal, the replicated state, and the loop that drives them. */

@@ -11,7 +11,7 @@ import type { Offset } from "../../record/offset.ts";
 import type { Emit } from "../events.ts";
 import { handleOf, PartitionHandle } from "../partition-handle.ts";
 import { RecordWaits } from "../reads/record-waits.ts";
-import type { Storage } from "../replica/recovery.ts";
+import type { Storage } from "../recovery/storage.ts";
 import type { Completions } from "./completions.ts";
 import type { Proposal } from "./proposal.ts";
 

@@ -4,7 +4,6 @@ import { readManifest } from "../partitions/manifest.ts";
 import { CheckpointDamaged } from "./damaged.ts";
 import {
   type CheckpointMeta,
-  checkpointIndex,
   decodeHead,
   firstSeed,
   KIND_END,
@@ -100,33 +99,6 @@ export async function readCheckpointHead(
   } finally {
     await file.close();
   }
-}
-
-/** Files of those in force, whole or not; the newest first. */
-export async function checkpointsIn(
-  disk: Disk,
-  directory: string,
-): Promise<{ readonly path: string; readonly index: number }[]> {
-  const files: { path: string; index: number }[] = [];
-  for (const text of await disk.list(directory)) {
-    const index = checkpointIndex(text);
-    if (index !== null) files.push({ path: `${directory}/${text}`, index });
-  }
-  return files.sort((a, b) => b.index - a.index);
-}
-
-/** The newest that is whole, of those in force. */
-export async function newestWhole(disk: Disk, directory: string): Promise<CheckpointMeta | null> {
-  for (const { path, index } of await checkpointsIn(disk, directory)) {
-    try {
-      const loaded = await openCheckpoint(disk, path, index);
-      await loaded.close();
-      return loaded.meta;
-    } catch (error) {
-      if (!(error instanceof CheckpointDamaged)) throw error;
-    }
-  }
-  return null;
 }
 
 /** @returns the length of the file. */

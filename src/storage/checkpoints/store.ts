@@ -9,6 +9,12 @@ import { JournalDamaged } from "../journal/damage.ts";
 import type { Journal } from "../journal/journal.ts";
 import { writeManifestHead } from "../partitions/manifest.ts";
 import type { PartitionCut, PartitionStore } from "../partitions/store.ts";
+import {
+  type CheckpointChoice,
+  type CheckpointFact,
+  chooseCheckpoint,
+  type JournalReach,
+} from "./choose.ts";
 import { CheckpointDamaged } from "./damaged.ts";
 import type { CheckpointMeta } from "./format.ts";
 import { type HeldCheckpoint, heldFiles } from "./held.ts";
@@ -21,6 +27,13 @@ import {
   rootDirectory,
 } from "./names.ts";
 import { type LoadedCheckpoint, openCheckpoint } from "./reader.ts";
+import {
+  type CheckpointScan,
+  checkpointNames,
+  closeScan,
+  intactOf,
+  scanCheckpoints,
+} from "./scan.ts";
 import { removeStaleRoots } from "./stale-roots.ts";
 import { type SnapshotChunks, writeCheckpoint } from "./writer.ts";
 
@@ -35,9 +48,6 @@ export type CheckpointStoreOptions = {
   /** Resolves in a later turn of the event loop: small writes alone do not leave the present one. */
   readonly nextTurn: () => Promise<void>;
 };
-
-/** What the journal can still replay: entries `first` to `last`, none if `last` is `first − 1`. */
-export type JournalReach = { readonly first: number; readonly last: number };
 
 /** What `settle` needs of a journal. */
 export type SettlingJournal = Pick<
@@ -135,40 +145,42 @@ export class CheckpointStore {
   }
 
   /**
-   * Finds the newest checkpoint that is whole, and restores the partition store from it; the caller
+   * Finds the newest intact checkpoint, and restores the partition store from it; the caller
    * then calls `settle`, feeds the chunks to the machine, closes it, and applies the journal from
    * `meta.index + 1`. An older one, or none at all, is used only if the journal reaches from it to
    * beyond the damaged one.
    *
+   * @param scan what is in the directory, if that is known already.
    * @returns null if there is no checkpoint: the journal must begin at 1.
    * @throws CheckpointDamaged if damage cannot be healed in this way.
    */
-  async recover(journal: JournalReach): Promise<LoadedCheckpoint | null> {
-    const names = await this.#available();
-    await this.#forgetInstalled(names);
-    let damage: CheckpointDamaged | null = null;
-    for (let name = names.pop(); name !== undefined; name = names.pop()) {
-      const loaded = await this.#open(name);
-      if (loaded instanceof CheckpointDamaged) {
-        damage ??= loaded;
-        if (journal.last < name.index) throw damage;
-        continue;
-      }
-      if (damage !== null && journal.first > name.index + 1) {
-        await loaded.close();
-        throw damage;
-      }
-      if (damage !== null) await this.#setAside(name.index);
-      const predecessor = names.pop();
-      // One of another root is what an installed snapshot has replaced.
-      if (predecessor?.root === name.root) this.#kept.push(entry(predecessor, 0, 0, null));
-      this.#restore(name, loaded);
-      return loaded;
+  async recover(journal: JournalReach, scan?: CheckpointScan): Promise<LoadedCheckpoint | null> {
+    const { disk, directory } = this.#options;
+    const found = scan ?? (await scanCheckpoints(disk, directory));
+    const choice = chooseCheckpoint(factsOf(found), journal);
+    if (choice.kind === "lost") {
+      await closeScan(found);
+      throw choice.damage;
     }
-    if (damage === null) return null;
-    if (journal.first > 1) throw damage;
-    await this.#setAside(0);
-    return null;
+    return await this.restore(found, choice);
+  }
+
+  /** Restores the partition store from the chosen checkpoint, and removes what is unfinished. */
+  async restore(
+    scan: CheckpointScan,
+    { index, setAside }: Extract<CheckpointChoice, { kind: "use" }>,
+  ): Promise<LoadedCheckpoint | null> {
+    await this.#removeUnfinished();
+    await this.#forgetInstalled(scan.names);
+    if (setAside) await this.#setAside(index);
+    const loaded = intactOf(scan);
+    const name = scan.names[scan.read.length - 1];
+    if (loaded === null || name === undefined) return null;
+    const predecessor = scan.names[scan.read.length];
+    // One of another root is what an installed snapshot has replaced.
+    if (predecessor?.root === name.root) this.#kept.push(entry(predecessor, 0, 0, null));
+    this.#restore(name, loaded);
+    return loaded;
   }
 
   /**
@@ -353,17 +365,16 @@ export class CheckpointStore {
     this.#kept.push(entry({ index, root, state }, loaded.meta.term, loaded.length, cut));
   }
 
-  /** Those in force, oldest first. */
-  async #available(): Promise<CheckpointName[]> {
-    const names: CheckpointName[] = [];
-    for (const text of await this.#options.disk.list(this.#options.directory)) {
-      const name = parseCheckpointName(text);
-      if (name !== null && name.state !== "part") names.push(name);
-      else if (text.endsWith(".tmp")) {
-        await this.#options.disk.remove(`${this.#options.directory}/${text}`);
-      }
+  #available(): Promise<CheckpointName[]> {
+    return checkpointNames(this.#options.disk, this.#options.directory);
+  }
+
+  /** A crash may leave a checkpoint half written. */
+  async #removeUnfinished(): Promise<void> {
+    const { disk, directory } = this.#options;
+    for (const text of await disk.list(directory)) {
+      if (text.endsWith(".tmp")) await disk.remove(`${directory}/${text}`);
     }
-    return names.sort((a, b) => a.index - b.index || a.root - b.root);
   }
 
   /** A crash may leave the record of a transfer that ended with its installation. */
@@ -438,6 +449,13 @@ export class CheckpointStore {
     return `${this.#options.directory}/${checkpointName(index, root, state)}`;
   }
 }
+
+/** What was read of each, without its content. */
+export const factsOf = ({ read }: CheckpointScan): CheckpointFact[] =>
+  read.map(({ name, content }) => ({
+    index: name.index,
+    damage: content instanceof CheckpointDamaged ? content : null,
+  }));
 
 const entry = (
   name: CheckpointName,

@@ -1,0 +1,24 @@
+import type { Machine } from "../../machine/machine.ts";
+import { encodeConfiguration } from "../../raft/config-codec.ts";
+import type { Configuration, HardState } from "../../raft/types.ts";
+import type { CheckpointStore } from "../../storage/checkpoints/store.ts";
+import type { Journal } from "../../storage/journal/journal.ts";
+
+const FIRST_CHUNK_BYTES = 64 * 1024;
+
+export type FirstCheckpoint = {
+  readonly clusterId: string;
+  readonly configuration: Configuration;
+  /** Nothing was applied to it. */
+  readonly machine: Machine;
+};
+
+/** @returns false if the disk is not empty. */
+export function writeFirst(
+  blank: { checkpoints: CheckpointStore; journal: Journal; hardState: HardState },
+  { clusterId, configuration, machine }: FirstCheckpoint,
+): Promise<boolean> {
+  const first = machine.beginSnapshot();
+  const meta = { clusterId, configuration: encodeConfiguration(configuration) };
+  return blank.checkpoints.found(blank, meta, { next: () => first.next(FIRST_CHUNK_BYTES) });
+}

@@ -1,0 +1,46 @@
+import type { Clock } from "../../env/clock.ts";
+import type { Disk } from "../../env/disk.ts";
+import type { NodeId, ShardId } from "../../lib/ids.ts";
+import type { DamageKind, Instruments } from "../../metrics/instruments.ts";
+import type { Logger } from "../../metrics/log.ts";
+import type { Configuration } from "../../raft/types.ts";
+import type { DataDir } from "../../storage/data-dir.ts";
+import type { PartitionDamaged } from "../../storage/partitions/damaged.ts";
+
+export type StorageOptions = {
+  /** Segment files of partitions that are open at a time. @default 256 */
+  readonly segmentFilesMax?: number;
+  readonly journalSegmentBytes: number;
+  readonly segmentBytes: number;
+  readonly tailBytes: number;
+  readonly diskReserveBytes: number;
+};
+
+export type RecoveryOptions = {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly instruments: Pick<Instruments, "damage" | "repairs">;
+  readonly dataDir: DataDir;
+  readonly shard: ShardId;
+  readonly nodeId: NodeId;
+  readonly storage: StorageOptions;
+  /** Members of a cluster that this node may found on an empty disk; null: it may not. */
+  readonly founders: Configuration | null;
+  readonly newClusterId: () => string;
+  /** The settings name other nodes. */
+  readonly namesPeers: boolean;
+  readonly onSpace: (blocked: boolean) => void;
+  /** Brings damaged records back from peers. */
+  readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
+  readonly onFailure: (error: unknown) => void;
+};
+
+/** Damage of this kind was met, and does not stop the start. */
+export function repaired(
+  { instruments }: Pick<RecoveryOptions, "instruments">,
+  kind: DamageKind,
+): void {
+  instruments.damage[kind].value++;
+  instruments.repairs[kind].value++;
+}

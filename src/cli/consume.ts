@@ -1,5 +1,5 @@
 /** `ayder consume`: prints messages to standard output. */
-import type { Message } from "../client/index.ts";
+import type { Message, RecordHeaders } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { visible } from "./visible.ts";
@@ -33,6 +33,11 @@ export const CONSUME: Command = {
     commit: { type: "boolean", help: "commit printed messages for the group, page by page" },
     limit: { type: "string", short: "n", value: "N", help: "stop after this many messages" },
     keys: { type: "boolean", short: "k", help: "print the key and a tab before each message" },
+    headers: {
+      type: "boolean",
+      short: "H",
+      help: "print the headers as a JSON object and a tab before each message",
+    },
     offsets: { type: "boolean", short: "o", help: "print partition/offset and a tab first" },
     raw: { type: "boolean", help: "write the bytes of the messages without line feeds" },
   },
@@ -84,11 +89,14 @@ function fromOf(text: string | undefined) {
 
 function printer(args: Arguments, io: Io): (messages: readonly Message[]) => Uint8Array | string {
   const keys = args.flag("keys");
+  const headers = args.flag("headers");
   const offsets = args.flag("offsets");
   if (args.flag("json")) return (messages) => messages.map(messageJson).join("");
   if (args.flag("raw")) return (messages) => Buffer.concat(messages.map(({ bytes }) => bytes));
-  const head = ({ partition, offset, key }: Message): string =>
-    (offsets ? `${partition}/${offset}\t` : "") + (keys ? `${keyText(key, io)}\t` : "");
+  const head = (message: Message): string =>
+    (offsets ? `${message.partition}/${message.offset}\t` : "") +
+    (keys ? `${keyText(message.key, io)}\t` : "") +
+    (headers ? `${headersText(message.headers, io)}\t` : "");
   if (io.isTty) {
     return (messages) =>
       messages.map((message) => `${head(message)}${visible(message.text)}\n`).join("");
@@ -103,8 +111,13 @@ function printer(args: Arguments, io: Io): (messages: readonly Message[]) => Uin
 const keyText = (key: string | null, io: Io): string =>
   key === null ? "" : io.isTty ? visible(key) : key;
 
+function headersText(headers: RecordHeaders, io: Io): string {
+  const text = JSON.stringify(headers);
+  return io.isTty ? visible(text) : text;
+}
+
 function messageJson(message: Message): string {
-  const { offset, partition, timestampMs, key, bytes, text } = message;
+  const { offset, partition, timestampMs, key, bytes, text, headers } = message;
   // Text that does not encode to the same bytes was not UTF-8.
   const isText = Buffer.from(text).equals(bytes);
   return jsonLine({
@@ -113,5 +126,6 @@ function messageJson(message: Message): string {
     timestampMs,
     ...(key === null ? {} : { key }),
     ...(isText ? { value: text } : { valueB64: Buffer.from(bytes).toString("base64") }),
+    ...(Object.keys(headers).length === 0 ? {} : { headers }),
   });
 }

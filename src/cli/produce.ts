@@ -1,5 +1,5 @@
 /** `ayder produce`: writes messages from arguments, files or standard input. */
-import { AyderError, type Client, type Sent } from "../client/index.ts";
+import { AyderError, type Client, type RecordHeaders, type Sent } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { readAll } from "./kv.ts";
 import { ndjsonValue, readLines } from "./lines.ts";
@@ -11,7 +11,11 @@ const WINDOW_MESSAGES = 20_000;
 const WINDOW_BYTES = 16 * 1024 * 1024;
 
 type Payload = string | Uint8Array;
-type Target = { readonly partition: number | undefined; readonly key: string | undefined };
+type Target = {
+  readonly partition: number | undefined;
+  readonly key: string | undefined;
+  readonly headers: RecordHeaders;
+};
 
 export const PRODUCE: Command = {
   name: "produce",
@@ -26,6 +30,13 @@ export const PRODUCE: Command = {
       help: "target partition (default: hash of the key, otherwise round robin)",
     },
     key: { type: "string", short: "k", help: "key of every message" },
+    header: {
+      type: "string",
+      short: "H",
+      value: "NAME=VALUE",
+      multiple: true,
+      help: "header of every message",
+    },
     file: {
       type: "string",
       short: "f",
@@ -56,7 +67,11 @@ export const PRODUCE: Command = {
 
 async function produce(args: Arguments, io: Io): Promise<number> {
   const [topic = "", ...values] = args.operands;
-  const target: Target = { partition: args.integer("partition"), key: args.text("key") };
+  const target: Target = {
+    partition: args.integer("partition"),
+    key: args.text("key"),
+    headers: headersOf(args.texts("header")),
+  };
   const files = args.texts("file");
   const client = connect(args, io);
   const source = messages(values, files, args.flag("ndjson"), io);
@@ -65,6 +80,19 @@ async function produce(args: Arguments, io: Io): Promise<number> {
   if (atomic) await inOne(client, topic, await collected(source), { args, target, report });
   else await oneByOne(client, topic, source, { args, target, report });
   return await report.end();
+}
+
+/** @throws UsageError */
+function headersOf(texts: readonly string[]): RecordHeaders {
+  const headers = new Map<string, string>();
+  for (const text of texts) {
+    const equals = text.indexOf("=");
+    if (equals < 1) throw new UsageError(`--header ${text}: it must be NAME=VALUE`);
+    const name = text.slice(0, equals).toLowerCase();
+    if (headers.has(name)) throw new UsageError(`--header ${text}: ${name} is given twice`);
+    headers.set(name, text.slice(equals + 1));
+  }
+  return Object.fromEntries(headers);
 }
 
 type Job = { readonly args: Arguments; readonly target: Target; readonly report: Report };

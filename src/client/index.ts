@@ -15,4 +15,4 @@ export type {
 } from "./transport.ts";
 export type * from "./types.ts";
 export { isLoopback } from "./url.ts";
-export { Message, Stored, type Value } from "./values.ts";
+export { Message, type RecordHeaders, Stored, type Value } from "./values.ts";

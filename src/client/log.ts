@@ -18,6 +18,7 @@ import {
   joinLines,
   lineOf,
   Message,
+  type RecordHeaders,
   type Value,
   type WireMessage,
 } from "./values.ts";
@@ -65,13 +66,14 @@ export class Log {
     options: ProduceOptions,
   ): Promise<unknown> {
     const { idempotencyKey = this.#nextKey(), signal, retryMs } = options;
-    const { partition, key, timeoutMs, mode } = options;
+    const { partition, key, headers = {}, timeoutMs, mode } = options;
     const query: Query = {
       partition,
       key,
       idempotency_key: idempotencyKey ?? undefined,
       timeout_ms: timeoutMs,
       mode,
+      ...headerQuery(headers),
     };
     const path = `/broker/topics/${segment(topic)}/${route}`;
     const request = {
@@ -157,6 +159,15 @@ export class Log {
     return camel(await this.#transport.json(request, DELETED)) as Deleted;
   }
 }
+
+/** In the query, where values may hold any character. */
+const headerQuery = (headers: RecordHeaders): Query =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      `header.${encodeURIComponent(name)}`,
+      value.toWellFormed(),
+    ]),
+  );
 
 function lineAt(value: Value, index: number): string | Uint8Array {
   const line = lineOf(value);

@@ -5,7 +5,7 @@
 import { AyderError } from "./errors.ts";
 import type { Log } from "./log.ts";
 import type { ProduceOptions } from "./types.ts";
-import { bytesOf, lineOf, type Value } from "./values.ts";
+import { bytesOf, lineOf, type RecordHeaders, type Value } from "./values.ts";
 
 export type ProducerOptions = {
   /** Partition of messages that do not name one. */
@@ -23,6 +23,8 @@ export type ProducerOptions = {
 export type SendOptions = {
   readonly partition?: number | undefined;
   readonly key?: string | undefined;
+  /** Headers of the message. Messages with other headers go into another request. */
+  readonly headers?: RecordHeaders | undefined;
 };
 
 /** Position of a stored message. */
@@ -37,12 +39,15 @@ type Waiting = {
   /** Null if the message cannot be part of a batch. */
   readonly line: string | Uint8Array | null;
   readonly bytes: number;
+  readonly headers: RecordHeaders | undefined;
+  /** The headers as text, to compare them. */
+  readonly headersText: string;
   resolve(sent: Sent): void;
   reject(error: unknown): void;
 };
 
 /** Messages of one partition or key: one request at a time, so they stay in order. */
-type Lane = { readonly target: SendOptions; readonly queue: Waiting[] };
+type Lane = { readonly target: Omit<SendOptions, "headers">; readonly queue: Waiting[] };
 
 const MIB = 1024 * 1024;
 
@@ -79,10 +84,18 @@ export class Producer {
     if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > queueBytes) {
       return Promise.reject(queueFull(queueBytes));
     }
-    const { partition = this.#options.partition, key } = options;
+    const { partition = this.#options.partition, key, headers } = options;
+    const headersText = headers === undefined ? "" : JSON.stringify(headers);
     this.#queuedBytes += bytes;
     return new Promise((resolve, reject) => {
-      this.#enqueue({ partition, key }, { value, line, bytes, resolve, reject });
+      this.#enqueue(
+        { partition, key },
+        {
+          ...{ value, line, bytes, headers, headersText },
+          resolve,
+          reject,
+        },
+      );
     });
   }
 
@@ -91,7 +104,7 @@ export class Producer {
     await Promise.all(this.#running);
   }
 
-  #enqueue(target: SendOptions, waiting: Waiting): void {
+  #enqueue(target: Lane["target"], waiting: Waiting): void {
     const name = JSON.stringify([target.partition ?? null, target.key ?? null]);
     const lane = this.#lanes.get(name);
     if (lane !== undefined) {
@@ -118,8 +131,9 @@ export class Producer {
     const { batchBytes = MIB, batchMessages = 10_000 } = this.#options;
     let bytes = 0;
     let count = 0;
-    for (const { line, bytes: size } of queue) {
-      if (line === null && count > 0) break;
+    const first = queue[0]?.headersText;
+    for (const { line, bytes: size, headersText } of queue) {
+      if (count > 0 && (line === null || headersText !== first)) break;
       if (count > 0 && (bytes + size > batchBytes || count >= batchMessages)) break;
       bytes += size;
       count++;
@@ -146,7 +160,8 @@ export class Producer {
 
   async #request({ target }: Lane, batch: readonly Waiting[]) {
     const { mode, retryMs } = this.#options;
-    const options: ProduceOptions = { ...target, mode, retryMs };
+    const headers = batch[0]?.headers;
+    const options: ProduceOptions = { ...target, headers, mode, retryMs };
     const lines = batch.flatMap(({ line }) => (line === null ? [] : [line]));
     const [first] = batch;
     if (first !== undefined && (batch.length === 1 || lines.length === 0)) {

@@ -55,3 +55,17 @@ export const fields = (shapes: Readonly<Record<string, Shape>>): Shape => {
     return null;
   };
 };
+
+/** An object with any names. */
+export const record =
+  (shape: Shape): Shape =>
+  (value, at) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      return wrong(value, at, "an object");
+    }
+    for (const [name, item] of Object.entries(value)) {
+      const problem = shape(item, `${at}.${name}`);
+      if (problem !== null) return problem;
+    }
+    return null;
+  };

@@ -1,5 +1,5 @@
 /** Shapes of the answers that the client uses. Fields that are only passed on may be absent. */
-import { anything, fields, flag, integer, list, optional, orNull, text } from "./shape.ts";
+import { anything, fields, flag, integer, list, optional, orNull, record, text } from "./shape.ts";
 
 export const ACCEPTED = fields({ ok: flag });
 const produced = { partition: integer, durable: optional(flag), duplicate: optional(flag) };
@@ -13,6 +13,7 @@ const message = fields({
   key_b64: optional(text),
   value: optional(text),
   value_b64: optional(text),
+  headers: optional(record(text)),
 });
 export const PAGE = fields({
   messages: list(message),

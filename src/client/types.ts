@@ -1,6 +1,6 @@
 /** Answers of the server, with the names of the HTTP API in camelCase. */
 import type { CallOptions } from "./transport.ts";
-import type { Message } from "./values.ts";
+import type { Message, RecordHeaders } from "./values.ts";
 
 /** How a write was acknowledged. */
 export type Ack = {
@@ -34,6 +34,8 @@ export type ProduceOptions = CallOptions & {
   readonly partition?: number | undefined;
   /** Stored with the message; messages with equal keys go to the same partition. */
   readonly key?: string | undefined;
+  /** Headers of the record, or of each record of a batch: names of `a-z 0-9 . _ -`. */
+  readonly headers?: RecordHeaders | undefined;
   /** @default a new key per call, so that retries store once; null: no key and no retries */
   readonly idempotencyKey?: string | null | undefined;
   /** Maximum time to wait for the write concern; then the answer has `synced: false`. */

@@ -98,6 +98,10 @@ export class Stored {
   }
 }
 
+/** Headers of a record, by name. */
+export type RecordHeaders = Readonly<Record<string, string>>;
+const NO_HEADERS: RecordHeaders = {};
+
 export class Message extends Stored {
   readonly topic: string;
   readonly partition: number;
@@ -105,6 +109,8 @@ export class Message extends Stored {
   /** Time at which the leader accepted the message, in milliseconds since 1970. */
   readonly timestampMs: number;
   readonly key: string | null;
+  /** By name; empty if there are none. */
+  readonly headers: RecordHeaders;
 
   constructor(topic: string, wire: WireMessage) {
     super(wire.value ?? fromBase64(wire.value_b64 ?? ""));
@@ -113,6 +119,7 @@ export class Message extends Stored {
     this.offset = wire.offset;
     this.timestampMs = wire.timestamp_ms;
     this.key = keyOf(wire);
+    this.headers = wire.headers ?? NO_HEADERS;
   }
 }
 
@@ -124,6 +131,7 @@ export type WireMessage = {
   readonly key_b64?: string;
   readonly value?: string;
   readonly value_b64?: string;
+  readonly headers?: RecordHeaders;
 };
 
 function keyOf({ key, key_b64 }: WireMessage): string | null {

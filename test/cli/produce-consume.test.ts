@@ -257,3 +257,29 @@ test("control sequences of messages are escaped on a terminal and unchanged in a
   expect(out.trim()).toBe(`\\x1b[31mk\t${shown}`);
   expect(visible("plain ÄΩ𝄞 \ud800 text\n")).toBe("plain ÄΩ𝄞 \\ud800 text\\n");
 });
+
+test("headers are set by name and printed as JSON", async () => {
+  const topic = await newTopic();
+  const wrote = await run(["produce", topic, "a", "b", "--header", "city=Köln=1", "-H", "Trace=7"]);
+  expect(wrote).toMatchObject({ code: 0, err: "" });
+  const headers = { city: "Köln=1", trace: "7" };
+  expect((await stored(topic)).map((message) => message.headers)).toEqual([headers, headers]);
+  await client().produce(topic, "plain");
+  const printed = await run(["consume", topic, "--headers"]);
+  expect(printed.out).toBe(
+    `${JSON.stringify(headers)}\ta\n${JSON.stringify(headers)}\tb\n{}\tplain\n`,
+  );
+  const json = (await run(["consume", topic, "--json"])).out.trim().split("\n");
+  expect(json.map((line) => JSON.parse(line).headers)).toEqual([headers, headers, undefined]);
+  for (const [given, why] of [
+    ["city", "--header city: it must be NAME=VALUE"],
+    ["=x", "--header =x: it must be NAME=VALUE"],
+  ] as const) {
+    const { code, err } = await run(["produce", topic, "x", "--header", given]);
+    expect([code, err.includes(why)]).toEqual([2, true]);
+  }
+  const twice = await run(["produce", topic, "x", "-H", "a=1", "-H", "A=2"]);
+  expect(twice.err).toContain("--header A=2: a is given twice");
+  const bad = await run(["produce", topic, "x", "-H", "a b=1"]);
+  expect([bad.code, bad.err.includes('The header name is "a b"')]).toEqual([1, true]);
+});

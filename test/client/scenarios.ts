@@ -49,6 +49,38 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     assert.ok(Math.abs((json?.timestampMs ?? 0) - Date.now()) < 3_600_000);
   },
 
+  "headers are stored with single messages, batches and messages of a producer": async (
+    client,
+    topic,
+  ) => {
+    await client.topics.create(topic, { partitions: 1 });
+    const headers = { "order-id": "7", city: 'K\u00f6ln "\u{1f600}" & more' };
+    await client.produce(topic, "one", { headers });
+    await client.produceBatch(topic, ["two", "three"], { headers: { a: "" } });
+    const producer = client.producer(topic, { partition: 0 });
+    await Promise.all([
+      producer.send("four", { headers }),
+      producer.send("five", { headers }),
+      producer.send("six"),
+      producer.send("seven", { headers: { b: "1" } }),
+    ]);
+    const messages = await all(client.consume(topic));
+    assert.deepEqual(
+      messages.map((message) => [message.text, message.headers]),
+      [
+        ["one", headers],
+        ["two", { a: "" }],
+        ["three", { a: "" }],
+        ["four", headers],
+        ["five", headers],
+        ["six", {}],
+        ["seven", { b: "1" }],
+      ],
+    );
+    const error = await failure(client.produce(topic, "x", { headers: { "not a name": "1" } }));
+    assert.deepEqual([error.code, error.status, error.outcome], ["invalid_header", 400, "refused"]);
+  },
+
   "a batch keeps every value too, in one partition": async (client, topic) => {
     await client.topics.create(topic, { partitions: 2 });
     const date = new Date(0);

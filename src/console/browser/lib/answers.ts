@@ -33,6 +33,8 @@ export type Message = {
   readonly timestamp_ms: number;
   readonly value_b64: string;
   readonly key_b64?: string;
+  /** By name; absent if there are none. */
+  readonly headers?: Readonly<Record<string, string>>;
 };
 export type Page = {
   readonly messages: readonly Message[];

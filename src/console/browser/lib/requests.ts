@@ -55,6 +55,8 @@ export type Produce = {
   readonly key: string | null;
   readonly idempotencyKey: string | null;
   readonly rocket: boolean;
+  /** Lines of `name=value`. */
+  readonly headers?: string;
   readonly body: string | Uint8Array<ArrayBuffer>;
 };
 export const produce = (request: Produce): ApiRequest => ({
@@ -64,9 +66,22 @@ export const produce = (request: Produce): ApiRequest => ({
     key: request.key,
     idempotency_key: request.idempotencyKey,
     mode: request.rocket ? "rocket" : null,
+    ...headerParameters(request.headers ?? ""),
   }),
   body: request.body,
 });
+
+/** @throws Error for a line that is not `name=value`. */
+function headerParameters(text: string): Record<string, string> {
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
+  return Object.fromEntries(
+    lines.map((line) => {
+      const equals = line.indexOf("=");
+      if (equals < 1) throw new Error(`A header is a line of name=value, not: ${line}`);
+      return [`header.${part(line.slice(0, equals).trim())}`, line.slice(equals + 1)];
+    }),
+  );
+}
 
 export type GroupPlace = {
   readonly topic: string;

@@ -44,6 +44,7 @@ export function messagePanel(
     ),
     key === null ? h("p", { class: "hint" }, "No key.") : h("h3", {}, "Key"),
     key === null ? null : valueView(key, "auto"),
+    ...headerFacts(message.headers),
     h("h3", {}, "Value"),
     row(
       shownAs.element,
@@ -53,6 +54,15 @@ export function messagePanel(
     ),
     content,
   );
+}
+
+function headerFacts(headers: Message["headers"] = {}): HTMLElement[] {
+  const entries = Object.entries(headers);
+  if (entries.length === 0) return [h("p", { class: "hint" }, "No headers.")];
+  return [
+    h("h3", {}, "Headers"),
+    h("dl", { class: "facts-list" }, ...entries.flatMap(([name, value]) => fact(name, value))),
+  ];
 }
 
 const fact = (name: string, value: string): HTMLElement[] => [

@@ -38,6 +38,7 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
     {},
     "A repetition stores nothing and returns the first offset.",
   );
+  const headers = areaField("Headers", { rows: 2, class: "code" }, "One line each: name=value");
   const kind = selectField("Value type", KINDS, "text");
   const value = areaField("Value", { rows: 10, class: "code" });
   const rocket = checkField("Rocket: answer before the fsync; a crash may lose it");
@@ -50,6 +51,7 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
       key: key.control.value || null,
       idempotencyKey: idempotencyKey.control.value || null,
       rocket: rocket.control.checked,
+      headers: headers.control.value,
       body: typedValue(kind.control.value, value.control.value),
     });
   const submit = async () => {
@@ -71,6 +73,7 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
       "Produce",
       submit,
       row(partition.element, key.element, idempotencyKey.element),
+      headers.element,
       kind.element,
       value.element,
       rocket.element,

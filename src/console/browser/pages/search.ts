@@ -68,5 +68,10 @@ function matcher(wanted: string): (message: Message) => boolean {
     const bytes = fromBase64(base64);
     return (textOf(bytes) ?? toHex(bytes)).toLowerCase().includes(text);
   };
-  return ({ key_b64: key, value_b64: value }) => holds(value) || holds(key);
+  const headersHold = (headers: Message["headers"] = {}): boolean =>
+    Object.entries(headers).some(
+      ([name, value]) => name.includes(text) || value.toLowerCase().includes(text),
+    );
+  return ({ key_b64: key, value_b64: value, headers }) =>
+    holds(value) || holds(key) || headersHold(headers);
 }

@@ -100,6 +100,32 @@ export function register(target: TargetOf): void {
       expectError(answer, 413, "message_too_large", ["limit"]);
       expect((await client.produce(topic, "first")).body["offset"]).toBe(0);
     });
+    test("a line of exactly the limit is stored, plain and as a JSON string", async () => {
+      const topic = await client.topic("exact");
+      const MiB = 1024 * 1024;
+      const plain = "x".repeat(MiB);
+      // The text counts, not the line: with its quotes and escapes that one is longer.
+      const text = JSON.stringify(`\n"${"y".repeat(MiB - 2)}`);
+      const umlauts = JSON.stringify("ä".repeat(MiB / 2)).replace("ä", "\\u00e4");
+      for (const line of [plain, `${plain}\r`, text, umlauts]) {
+        const { status, body } = await send(topic, line);
+        expect({ status, count: body["count"] }).toEqual({ status: 200, count: 1 });
+      }
+      const { body } = await client.consume(topic, "offset=0&max_bytes=67108864");
+      expect(messagesOf(body).map(({ value }) => Buffer.byteLength(String(value)))).toEqual(
+        Array(4).fill(MiB),
+      );
+      const tooLong = [
+        `${plain}x`,
+        JSON.stringify(`${plain}x`),
+        JSON.stringify("ä".repeat(MiB / 2 + 1)),
+      ];
+      for (const [i, line] of tooLong.entries()) {
+        const answer = await send(topic, `first\n${line}`);
+        expectError(answer, 413, "message_too_large", ["limit"]);
+        expect(answer.body["message"]).toContain(`Message 2 has ${MiB + (i < 2 ? 1 : 2)} bytes`);
+      }
+    });
     test("100,000 lines pass and one more does not", async () => {
       const topic = await client.topic("many");
       const answer = await send(topic, "x\n".repeat(100_001));

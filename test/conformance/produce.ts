@@ -127,7 +127,8 @@ export function register(target: TargetOf): void {
           },
         });
       expect((await client.produce(topic, chunks(3, 5))).status).toBe(200);
-      expect(await client.values(topic)).toEqual(["c".repeat(15)]);
+      expect((await client.produce(topic, chunks(2, MiB / 2))).status).toBe(200);
+      expect(await client.values(topic)).toEqual(["c".repeat(15), "c".repeat(MiB)]);
       expectError(await client.produce(topic, chunks(3, MiB / 2)), 413, "message_too_large", [
         "limit",
       ]);
@@ -193,6 +194,11 @@ export function register(target: TargetOf): void {
         client.produce(topic, "x", `partition=0&idempotency_key=${key}`);
       expect((await produce("k".repeat(512))).status).toBe(200);
       expectError(await produce("k".repeat(513)), 400, "invalid_idempotency_key");
+      // In bytes of UTF-8, and different to the last one.
+      const long = "%C3%A9".repeat(255);
+      expect((await produce(`${long}%C3%A9`)).body).toMatchObject({ duplicate: false });
+      expect((await produce(`${long}%C3%A8`)).body).toMatchObject({ duplicate: false });
+      expect((await produce(`${long}%C3%A9`)).body).toMatchObject({ duplicate: true });
       expectError(await produce("%C3%A9".repeat(257)), 400, "invalid_idempotency_key");
       expectError(await produce(""), 400, "invalid_idempotency_key");
     });

@@ -29,6 +29,35 @@ export function register(target: TargetOf): void {
       expectError(answer, 409, "topic_exists", ["partitions"]);
       expect(answer.body["partitions"]).toBe(2);
     });
+    test("names of 249 characters work in every place of a path, and none of 250 does", async () => {
+      const name = `${freshName("long")}-`.padEnd(249, "n");
+      const group = `${freshName("long")}:`.padEnd(249, "g");
+      expect((await create({ name, partitions: 1 })).status).toBe(200);
+      const asked: readonly (readonly [string, string, string | null])[] = [
+        [`POST /broker/topics/${name}/produce?partition=0`, "invalid_topic", "x"],
+        [`POST /broker/topics/${name}/produce-ndjson?partition=0`, "invalid_topic", "x"],
+        [`GET /broker/topics/${name}`, "invalid_topic", null],
+        [`GET /broker/consume/${name}/g/0`, "invalid_topic", null],
+        [`GET /broker/consume/t/${group}/0`, "invalid_group", null],
+        [`POST /kv/${name}/k`, "invalid_namespace", "x"],
+        [`GET /kv/${name}/k`, "invalid_namespace", null],
+        [`GET /kv/${name}`, "invalid_namespace", null],
+        [`DELETE /kv/${name}/k`, "invalid_namespace", ""],
+        [`DELETE /broker/groups/${group}`, "invalid_group", ""],
+        [`DELETE /broker/topics/${name}`, "invalid_topic", ""],
+      ];
+      const place = { topic: name, group, partition: 0, offset: 0 };
+      expect((await client.ask("POST /broker/commit", { body: place })).status).toBe(200);
+      const read = await client.ask(`GET /broker/consume/${name}/${group}/0`);
+      expect(read.body["committed_offset"]).toBe(0);
+      for (const [line, code, body] of asked) {
+        const ask = body === null ? {} : { body };
+        const longer = line.replace(name, `${name}n`).replace(group, `${group}g`);
+        expectError(await client.ask(longer, ask), 400, code);
+        const { status } = await client.ask(line.replace("/t/", `/${name}/`), ask);
+        expect(`${line.slice(0, 20)} ${status}`).toBe(`${line.slice(0, 20)} 200`);
+      }
+    });
     test("1024 partitions are the most", async () => {
       expect((await create({ name: freshName("most"), partitions: 1024 })).status).toBe(200);
       expectError(

@@ -194,6 +194,17 @@ export function register(target: TargetOf): void {
       expect(countsOf(await settled(view))).toEqual({ "region=new": 1 });
     });
 
+    test("a name may have 249 characters and no more", async () => {
+      const topic = await client.topic("long");
+      const view = `${freshName("long")}-`.padEnd(249, "v");
+      const count = { source: { topic }, aggregate: { measures: [{ op: "count" }] } };
+      expect((await put(view, count)).status).toBe(200);
+      expect((await get(view)).status).toBe(200);
+      expect((await client.ask(`DELETE /broker/views/${view}`)).status).toBe(200);
+      expectError(await put(`${view}v`, count), 400, "invalid_view");
+      expectError(await get(`${view}v`), 400, "invalid_view");
+      expectError(await client.ask(`DELETE /broker/views/${view}v`), 400, "invalid_view");
+    });
     test("they are listed, and deleted", async () => {
       const { topic, view } = await viewed();
       await settled(view);

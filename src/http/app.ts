@@ -216,7 +216,6 @@ function toElysia(routes: readonly Route[], gate: Gate, refusals: Refusals): Any
   for (const route of routes) {
     const handle = ({ request }: { request: Request }) => gate.serve(route, askedBy(request));
     elysia.route(route.method, route.path, handle, { parse: "none" });
-    if (route.method === "GET") elysia.route("HEAD", route.path, handle, { parse: "none" });
   }
   return elysia.onError(({ code, error, request: shown }) => {
     const request = askedBy(shown);
@@ -234,14 +233,16 @@ const ELYSIA_PATH_FROM = 11;
 const standIns = new WeakMap<Request, Request>();
 
 /**
- * A request that Elysia can read: HTTP/1.0 needs no Host, and a host may have one letter. It is
- * good for finding the route only; body, client and timeout are those of the one that came.
+ * A request that Elysia can read: HTTP/1.0 needs no Host, and a host may have one letter. A HEAD is
+ * shown as GET, since Elysia would read the whole body of the answer for its length. It is good for
+ * finding the route only; body, client and timeout are those of the one that came.
  */
 function readable(request: Request): Request {
   const { url, method } = request;
   const start = pathStartOf(url);
-  if (start >= ELYSIA_PATH_FROM) return request;
-  const standIn = new Request(`http://localhost${url.slice(start)}`, { method });
+  if (start >= ELYSIA_PATH_FROM && method !== "HEAD") return request;
+  const shown = start >= ELYSIA_PATH_FROM ? url : `http://localhost${url.slice(start)}`;
+  const standIn = new Request(shown, { method: method === "HEAD" ? "GET" : method });
   standIns.set(standIn, request);
   return standIn;
 }

@@ -1,4 +1,4 @@
-/** `bun test/tools/cluster/run.ts --scenario NAME --seed N --seconds S`: one scenario, one verdict. */
+/** `bun run test:cluster --scenario NAME --seed N --seconds S`: one scenario, one verdict. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -51,7 +51,7 @@ const seed = Number(values.seed ?? Date.now() % 1_000_000);
 const directory = values.out ?? mkdtempSync(join(tmpdir(), "ayder-cluster-"));
 mkdirSync(directory, { recursive: true });
 const replay = `--scenario ${values.scenario} --seed ${seed} --seconds ${values.seconds} --nodes ${size}`;
-console.log(`${replay} (files in ${directory})`);
+console.log(`bun run test:cluster ${replay} (files in ${directory})`);
 const begin = performance.now();
 const report = await execute(scenario, {
   seed,
@@ -81,4 +81,5 @@ if (values.log !== undefined) {
   appendRun(values.log, { ...ran, seconds: (performance.now() - begin) / 1000 }, report);
 }
 console.log(reportText(`${values.scenario}, seed ${seed}`, report));
+if (code === 1) console.log(`again: bun run test:cluster ${replay}`);
 process.exit(code);

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { commandOf } from "./command.ts";
-import { ALL_FAULT_KINDS, type FaultKind, type Overrides } from "./plan.ts";
+import { ALL_FAULT_KINDS, type FaultKind, type Overrides, VERSION_2_SEED } from "./plan.ts";
 import { type Report, simulate } from "./simulation.ts";
 import { Totals } from "./totals.ts";
 
@@ -23,18 +23,28 @@ type Arguments = {
   readonly overrides: Overrides;
 };
 
-const USAGE = `usage: bun run sim [--seed N | --range A..B] [--jobs N] [--first] [--trace] [--twice] [--shrink]
+const USAGE = `usage: bun run sim [--seed N | --range A..B | --new COUNT] [--jobs N] [--first] [--trace] [--twice] [--shrink]
                    [--ms N] [--clients N] [--without kind,kind]
                    [--only kind,kind] [--log FILE]
        bun run sim --sum FILE
 fault kinds: ${ALL_FAULT_KINDS.join(" ")}`;
+
+/** Seeds that most probably nobody has run yet. */
+function newRange(count: number): string {
+  const first = VERSION_2_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
+  const range = `${first}..${first + count - 1}`;
+  console.log(`bun run sim --range ${range}`);
+  return range;
+}
 
 function parse(args: readonly string[]): Arguments {
   const value = (name: string): string | null => {
     const at = args.indexOf(`--${name}`);
     return at < 0 ? null : (args[at + 1] ?? null);
   };
-  const [from = "1", to = from] = (value("range") ?? value("seed") ?? "1").split("..");
+  const fresh = value("new");
+  const range = fresh === null ? value("range") : newRange(Number(fresh));
+  const [from = "1", to = from] = (range ?? value("seed") ?? "1").split("..");
   const kinds = (name: string): FaultKind[] => {
     const given = (value(name) ?? "").split(",").filter((kind) => kind !== "");
     for (const kind of given) {
@@ -110,7 +120,8 @@ async function inJobs(options: Arguments, args: readonly string[]): Promise<Tota
   const directory = mkdtempSync(join(tmpdir(), "ayder-sim-"));
   const log = join(directory, "totals");
   const rest = args.filter(
-    (word, i) => !["--range", "--jobs", "--log"].some((name) => [word, args[i - 1]].includes(name)),
+    (word, i) =>
+      !["--range", "--new", "--jobs", "--log"].some((name) => [word, args[i - 1]].includes(name)),
   );
   const size = Math.ceil((to - from + 1) / jobs);
   const children = Array.from({ length: jobs }, (_, i) => {
@@ -154,7 +165,15 @@ async function main(args: readonly string[]): Promise<number> {
   const totals = await (options.jobs > 1 ? inJobs(options, args) : inOrder(options));
   if (options.log !== null) totals.append(options.log);
   totals.print();
+  if (args.includes("--new")) printNew(totals.failed, options.overrides);
   return totals.failed.length;
+}
+
+/** The failed seeds once more, behind all other output, to be copied from the log of a night. */
+function printNew(failed: readonly number[], overrides: Overrides): void {
+  for (const seed of failed) {
+    console.log(`new failed seed: ${seed}; replay: ${commandOf(seed, overrides)} --trace`);
+  }
 }
 
 if (import.meta.main) process.exit((await main(process.argv.slice(2))) === 0 ? 0 : 1);

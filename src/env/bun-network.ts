@@ -1,5 +1,16 @@
+import { firstOfLargestGroup } from "../lib/busiest.ts";
 import { listenOn } from "./cannot-listen.ts";
-import type { DialHandlers, Link, LinkHandlers, Network, PeerAddress } from "./network.ts";
+import { ADMISSION_HEADER, type LinkAdmission } from "./link-admission.ts";
+import type {
+  DialHandlers,
+  Link,
+  LinkHandlers,
+  LinkRefusal,
+  Network,
+  PeerAddress,
+} from "./network.ts";
+import { RaftPortGuard } from "./raft-port-guard.ts";
+import type { TcpSockets } from "./tcp-sockets.ts";
 
 export type NetworkTls = {
   /** PEM texts: the authorities that sign nodes' certificates, this node's chain and key. */
@@ -19,10 +30,22 @@ export type BunNetworkOptions = {
   readonly tls: NetworkTls | null;
   /** A larger frame ends its link. */
   readonly frameBytesMax: number;
+  /** Links are opened with it, and only for peers that have it. Null: for everybody. */
+  readonly admission: LinkAdmission | null;
+  /** Bytes that a peer may send before it is verified; where the kernel can be asked. */
+  readonly unverifiedBytesMax: number;
+  /** Maximum number of accepted links that are not verified, and of connections without a link. */
+  readonly unverifiedMax: number;
+  /** Time from a connection to a link. */
+  readonly openingMs: number;
+  /** Null where the kernel does not tell. */
+  readonly sockets: TcpSockets | null;
 };
 
 /** Where links are made; everything else on this port is refused. */
 const PATH = "/ayder/raft";
+/** The largest head of a request that Bun takes is 16 KiB; the handshake of TLS is smaller. */
+const OPENING_BYTES_MAX = 32 * 1024;
 /** Plain HTTP connections that say nothing. */
 const HTTP_IDLE_SECONDS = 10;
 /** Backstop only: the transport notices silent links itself, and earlier. */
@@ -30,7 +53,9 @@ const LINK_IDLE_SECONDS = 120;
 /** SSL_OP_NO_TLSv1 and SSL_OP_NO_TLSv1_1: nothing below 1.2 (openssl/ssl.h). */
 const TLS_1_2_OR_NEWER = 0x04000000 | 0x10000000;
 
-type Accepted = { link: AcceptedLink | null };
+type Accepted = { readonly peerPort: number; link: AcceptedLink | null };
+type Accept = (link: Link) => LinkHandlers;
+type Refused = (reason: LinkRefusal, remote: string) => void;
 
 /** Links between nodes are binary WebSockets, served and dialled by Bun, without compression. */
 export class BunNetwork implements Network {
@@ -38,8 +63,12 @@ export class BunNetwork implements Network {
   readonly #options: BunNetworkOptions;
   readonly #dialled = new Set<DialledLink>();
   readonly #accepted = new Set<AcceptedLink>();
+  /** Accepted links that are not verified, in the order in which they came. */
+  readonly #unverified = new Set<AcceptedLink>();
+  #guard: RaftPortGuard | null = null;
+  #refused: Refused = () => {};
   #server: Bun.Server<Accepted> | null = null;
-  #accept: ((link: Link) => LinkHandlers) | null = null;
+  #accept: Accept | null = null;
   #tls: NetworkTls | null;
 
   constructor(options: BunNetworkOptions) {
@@ -47,14 +76,20 @@ export class BunNetwork implements Network {
     this.#tls = options.tls;
   }
 
+  get unverifiedLinks(): number {
+    return this.#unverified.size;
+  }
+
   /** The port that is listened on. */
   get port(): number {
     return this.#server?.port ?? this.#options.port;
   }
 
-  listen(accept: (link: Link) => LinkHandlers): void {
+  listen(accept: Accept, refused: Refused = () => {}): void {
     this.#accept = accept;
+    this.#refused = refused;
     this.#server = this.#serve(this.#options.port, accept);
+    this.#guard = this.#newGuard();
   }
 
   /** New certificates for links that are made from now on; those that are up stay. */
@@ -69,7 +104,11 @@ export class BunNetwork implements Network {
   }
 
   dial(peer: PeerAddress, handlers: DialHandlers): Link {
-    const link = new DialledLink(peer, this.#tls, handlers, (ended) => this.#dialled.delete(ended));
+    const { admission } = this.#options;
+    const headers = admission === null ? {} : { [ADMISSION_HEADER]: admission.prove(peer.id) };
+    const link = new DialledLink(peer, this.#tls, headers, handlers, (ended) =>
+      this.#dialled.delete(ended),
+    );
     this.#dialled.add(link);
     return link;
   }
@@ -77,17 +116,41 @@ export class BunNetwork implements Network {
   async close(): Promise<void> {
     for (const link of [...this.#dialled]) link.close();
     for (const link of [...this.#accepted]) link.close();
+    this.#guard?.stop();
     await this.#server?.stop(true);
     this.#server = null;
   }
 
-  #serve(port: number, accept: (link: Link) => LinkHandlers): Bun.Server<Accepted> {
+  #newGuard(): RaftPortGuard | null {
+    const { sockets, unverifiedBytesMax, unverifiedMax, openingMs } = this.#options;
+    if (sockets === null) return null;
+    return new RaftPortGuard({
+      sockets,
+      port: this.port,
+      links: () => this.#peerPorts(),
+      // The request that opens the link, and what TLS adds, come first.
+      unverifiedBytesMax: unverifiedBytesMax + OPENING_BYTES_MAX,
+      openingMs,
+      connectionsMax: unverifiedMax,
+      refused: (reason, { remote }) => this.#refused(reason, remote),
+    });
+  }
+
+  #peerPorts(): { verified: Set<number>; unverified: Set<number> } {
+    const ports = { verified: new Set<number>(), unverified: new Set<number>() };
+    for (const link of this.#accepted) {
+      ports[this.#unverified.has(link) ? "unverified" : "verified"].add(link.peerPort);
+    }
+    return ports;
+  }
+
+  #serve(port: number, accept: Accept): Bun.Server<Accepted> {
     const { host, hostSetting } = this.#options;
     const wanted = { host, port, portSetting: "RF_HA_NODES", hostSetting };
     return listenOn(wanted, () => this.#bind(port, accept));
   }
 
-  #bind(port: number, accept: (link: Link) => LinkHandlers): Bun.Server<Accepted> {
+  #bind(port: number, accept: Accept): Bun.Server<Accepted> {
     const { host, frameBytesMax } = this.#options;
     return Bun.serve<Accepted>({
       hostname: host,
@@ -99,7 +162,7 @@ export class BunNetwork implements Network {
       idleTimeout: HTTP_IDLE_SECONDS,
       // Nobody has a reason to send a body here.
       maxRequestBodySize: 0,
-      fetch: (request, server) => upgrade(request, server),
+      fetch: (request, server) => this.#upgrade(request, server),
       error: () => new Response(null, { status: 500 }),
       websocket: {
         perMessageDeflate: false,
@@ -108,28 +171,52 @@ export class BunNetwork implements Network {
         backpressureLimit: 0,
         idleTimeout: LINK_IDLE_SECONDS,
         sendPings: false,
-        open: (socket) => {
-          const link = new AcceptedLink(socket, (ended) => this.#accepted.delete(ended));
-          socket.data.link = link;
-          this.#accepted.add(link);
-          link.handlers = accept(link);
-        },
+        open: (socket) => this.#opened(socket, accept),
         message: (socket, message) => socket.data.link?.received(message),
         close: (socket, code, reason) => socket.data.link?.ended(`${code} ${reason}`.trim()),
       },
     });
   }
-}
 
-function upgrade(request: Request, server: Bun.Server<Accepted>): Response | undefined {
-  const { headers } = request;
-  if (headers.get("upgrade")?.toLowerCase() !== "websocket" || !request.url.endsWith(PATH)) {
-    return refusal(426, "this port is for the nodes of the cluster only\n");
+  #upgrade(request: Request, server: Bun.Server<Accepted>): Response | undefined {
+    const { headers } = request;
+    const from = server.requestIP(request);
+    const refuse = (reason: LinkRefusal, status: number, text: string): Response => {
+      this.#refused(reason, from?.address ?? "");
+      return refusal(status, text);
+    };
+    if (headers.get("upgrade")?.toLowerCase() !== "websocket" || !request.url.endsWith(PATH)) {
+      return refuse("not_a_peer", 426, "this port is for the nodes of the cluster only\n");
+    }
+    // Browsers send it: no page has business here.
+    if (headers.has("origin")) return refuse("not_a_peer", 403, "not for browsers\n");
+    const { admission } = this.#options;
+    if (admission?.isRequired === true && !admission.accepts(headers.get(ADMISSION_HEADER))) {
+      return refuse("not_proven", 403, "the shared secret is not proven\n");
+    }
+    if (server.upgrade(request, { data: { peerPort: from?.port ?? 0, link: null } })) return;
+    return refuse("not_a_peer", 400, "not a WebSocket handshake\n");
   }
-  // Browsers send it: no page has business here.
-  if (headers.has("origin")) return refusal(403, "not for browsers\n");
-  if (server.upgrade(request, { data: { link: null } })) return;
-  return refusal(400, "not a WebSocket handshake\n");
+
+  #opened(socket: Bun.ServerWebSocket<Accepted>, accept: Accept): void {
+    const link = new AcceptedLink(socket, {
+      verified: (verified) => this.#unverified.delete(verified),
+      ended: (ended) => {
+        this.#unverified.delete(ended);
+        this.#accepted.delete(ended);
+      },
+    });
+    socket.data.link = link;
+    this.#accepted.add(link);
+    this.#unverified.add(link);
+    link.handlers = accept(link);
+    if (this.#unverified.size > this.#options.unverifiedMax) {
+      const victim = firstOfLargestGroup(this.#unverified, ({ remote }) => remote);
+      this.#refused("too_many", victim?.remote ?? "");
+      victim?.refuse("too_many");
+    }
+    this.#guard?.opened();
+  }
 }
 
 const refusal = (status: number, text: string): Response =>
@@ -144,18 +231,23 @@ const serverTls = ({ ca, cert, key }: NetworkTls): Bun.TLSOptions => ({
   secureOptions: TLS_1_2_OR_NEWER,
 });
 
+type AcceptedEvents = {
+  readonly verified: (link: AcceptedLink) => void;
+  readonly ended: (link: AcceptedLink) => void;
+};
+
 /** The end of a link that another node dialled. */
 class AcceptedLink implements Link {
   readonly certificate = null;
   readonly remote: string;
   handlers: LinkHandlers | null = null;
   readonly #socket: Bun.ServerWebSocket<Accepted>;
-  readonly #onEnd: (link: AcceptedLink) => void;
+  readonly #on: AcceptedEvents;
   #open = true;
 
-  constructor(socket: Bun.ServerWebSocket<Accepted>, onEnd: (link: AcceptedLink) => void) {
+  constructor(socket: Bun.ServerWebSocket<Accepted>, on: AcceptedEvents) {
     this.#socket = socket;
-    this.#onEnd = onEnd;
+    this.#on = on;
     this.remote = socket.remoteAddress;
   }
 
@@ -163,8 +255,23 @@ class AcceptedLink implements Link {
     return this.#socket.getBufferedAmount();
   }
 
+  get peerPort(): number {
+    return this.#socket.data.peerPort;
+  }
+
+  verified(): void {
+    this.#on.verified(this);
+  }
+
   send(frame: Uint8Array): boolean {
     return this.#open && this.#socket.sendBinary(frame, false) !== 0;
+  }
+
+  /** Ends a link that is not accepted. */
+  refuse(reason: string): void {
+    const handlers = this.#end();
+    this.#socket.terminate();
+    handlers?.closed(reason);
   }
 
   /** Graceful, so that a refusal still gets out. */
@@ -186,7 +293,7 @@ class AcceptedLink implements Link {
     this.#open = false;
     const { handlers } = this;
     this.handlers = null;
-    this.#onEnd(this);
+    this.#on.ended(this);
     return handlers;
   }
 }
@@ -203,6 +310,7 @@ class DialledLink implements Link {
   constructor(
     { host, port }: PeerAddress,
     tls: NetworkTls | null,
+    headers: Readonly<Record<string, string>>,
     handlers: DialHandlers,
     onEnd: (link: DialledLink) => void,
   ) {
@@ -213,6 +321,7 @@ class DialledLink implements Link {
     const scheme = tls === null ? "ws" : "wss";
     this.#socket = new WebSocket(`${scheme}://${authority}${PATH}`, {
       perMessageDeflate: false,
+      headers,
       ...(tls === null ? {} : { tls: this.#clientTls(tls) }),
     });
     this.#listen();
@@ -221,6 +330,9 @@ class DialledLink implements Link {
   get bufferedBytes(): number {
     return this.#socket.bufferedAmount;
   }
+
+  /** The other end was checked by its certificate and its welcome; no bound depends on it here. */
+  verified(): void {}
 
   send(frame: Uint8Array): boolean {
     if (this.#handlers === null || this.#socket.readyState !== WebSocket.OPEN) return false;

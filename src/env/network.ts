@@ -14,13 +14,19 @@ export interface Network {
    * on networks that connect nodes only, such as simulated ones.
    */
   readonly isOpen?: boolean;
+  /** Number of accepted connections whose other end is not verified. Absent if it is not known. */
+  readonly unverifiedLinks?: number;
   /**
    * Begins to take links that others dial.
    *
    * @param accept called with each, before its first frame; what it returns hears of the link.
+   * @param refused called with each connection that is closed for a reason of this network.
    * @throws if the address cannot be listened on.
    */
-  listen(accept: (link: Link) => LinkHandlers): void;
+  listen(
+    accept: (link: Link) => LinkHandlers,
+    refused?: (reason: LinkRefusal, remote: string) => void,
+  ): void;
   /** Sets out to reach a peer: `opened`, then frames, or `closed` at any time. */
   dial(peer: PeerAddress, handlers: DialHandlers): Link;
   /** Ends the listener and every link, without further calls to handlers. */
@@ -33,6 +39,19 @@ export type PeerAddress = {
   readonly host: string;
   readonly port: number;
 };
+
+/** Why a network closes a connection that was made to it. */
+export type LinkRefusal =
+  /** No link was opened in time. */
+  | "timeout"
+  /** More connections are not verified than are allowed at a time. */
+  | "too_many"
+  /** More bytes than are allowed before the other end is verified. */
+  | "too_long"
+  /** Something else than a request to open a link. */
+  | "not_a_peer"
+  /** The request to open a link does not prove the shared secret. */
+  | "not_proven";
 
 export interface Link {
   /**
@@ -50,6 +69,11 @@ export interface Link {
   readonly certificate: Uint8Array | null;
   /** For logs: the other end's address. */
   readonly remote: string;
+  /**
+   * The other end of this accepted link is verified: the bounds for links that are not verified do
+   * not apply any more.
+   */
+  verified(): void;
   /** Ends the link at once. Its handlers are not called any more. */
   close(): void;
 }

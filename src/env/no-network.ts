@@ -10,6 +10,7 @@ export class NoNetwork implements Network {
       bufferedBytes: 0,
       certificate: null,
       remote: "nowhere",
+      verified: () => {},
       close: () => {},
     };
   }

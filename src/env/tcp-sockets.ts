@@ -9,6 +9,8 @@ export type TcpConnection = {
   readonly descriptor: number;
   readonly localPort: number;
   readonly peerPort: number;
+  /** IP address of the peer. */
+  readonly remote: string;
   /** Since something was last sent on it; since it was accepted, if nothing was. */
   readonly sinceSentMs: number;
   readonly sinceReceivedMs: number;
@@ -36,6 +38,10 @@ const INFO_BYTES_MAX = 256;
 /** struct sockaddr_in and sockaddr_in6 have the port here, in network order. */
 const PORT_AT = 2;
 const ADDRESS_BYTES_MAX = 128;
+const AF_INET = 2;
+/** The position of the address itself in struct sockaddr_in and sockaddr_in6. */
+const IPV4_AT = 4;
+const IPV6_AT = 8;
 
 function openLibrary(name: string) {
   const look = { args: ["i32", "ptr", "ptr"], returns: "i32" } as const;
@@ -108,10 +114,13 @@ class LinuxSockets implements TcpSockets {
     const localPort = this.#portBy(getsockname, descriptor);
     const peerPort = this.#portBy(getpeername, descriptor);
     if (localPort === null || peerPort === null) return null;
+    // The address of the peer was asked for last.
+    const remote = addressText(this.#address);
     return {
       descriptor,
       localPort,
       peerPort,
+      remote,
       sinceSentMs: info.getUint32(INFO.lastSent, true),
       sinceReceivedMs: info.getUint32(INFO.lastReceived, true),
       bytesAcknowledged: Number(info.getBigUint64(INFO.acknowledged, true)),
@@ -124,4 +133,12 @@ class LinuxSockets implements TcpSockets {
     if (look(descriptor, ptr(this.#address), ptr(this.#length)) !== 0) return null;
     return this.#address.getUint16(PORT_AT, false);
   }
+}
+
+function addressText(address: DataView): string {
+  if (address.getUint16(0, true) === AF_INET) {
+    return [0, 1, 2, 3].map((at) => address.getUint8(IPV4_AT + at)).join(".");
+  }
+  const groups = [0, 1, 2, 3, 4, 5, 6, 7].map((at) => address.getUint16(IPV6_AT + 2 * at, false));
+  return groups.map((group) => group.toString(16)).join(":");
 }

@@ -30,6 +30,8 @@ export const sourcesOf = (node: NodeApi): MetricSources => ({
       durableIndex: health.durableIndex,
       electionsStarted: 0,
       heartbeatsSent: 0,
+      peerConnectionsUnverified: 0,
+      peerConnectionsRefused: 0,
       nodes: [{ ...self, lagEntries: null }],
     };
   },

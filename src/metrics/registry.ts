@@ -299,6 +299,16 @@ function addHa(registry: Registry, now: () => HaSample): void {
     (ha) => ha.electionsStarted,
   );
   counter("ayder_ha_heartbeats_total", "Heartbeats that this node sent", (ha) => ha.heartbeatsSent);
+  gauge(
+    "ayder_ha_peer_connections_unverified",
+    "Connections to the Raft port whose other end has not proven yet that it is a member",
+    (ha) => ha.peerConnectionsUnverified,
+  );
+  counter(
+    "ayder_ha_peer_connections_refused_total",
+    "Connections to the Raft port that were refused, see `peer connection refused` in the log",
+    (ha) => ha.peerConnectionsRefused,
+  );
   addGauge(registry, {
     name: "ayder_ha_peer_lag_entries",
     help: "Log entries that a node lacks, as this node knows it",

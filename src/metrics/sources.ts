@@ -69,6 +69,9 @@ export type HaSample = {
   readonly durableIndex: number;
   readonly electionsStarted: number;
   readonly heartbeatsSent: number;
+  /** Connections to the Raft port that are not, or not yet, links of a member. */
+  readonly peerConnectionsUnverified: number;
+  readonly peerConnectionsRefused: number;
   readonly nodes: readonly HaNodeSample[];
 };
 export type HaNodeSample = {

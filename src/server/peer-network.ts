@@ -3,11 +3,14 @@ import { type Config, ConfigError } from "../config/config.ts";
 import { isLoopbackHost } from "../config/peer-secret.ts";
 import { BunClock } from "../env/bun-clock.ts";
 import { BunNetwork, type NetworkTls } from "../env/bun-network.ts";
-import type { Network, PeerIdentity } from "../env/network.ts";
+import { descriptorLimit } from "../env/descriptors.ts";
+import { LinkAdmission } from "../env/link-admission.ts";
+import type { Network, PeerIdentity, PeerSecret } from "../env/network.ts";
+import { openTcpSockets } from "../env/tcp-sockets.ts";
 import { TlsIdentity } from "../env/tls-identity.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { MemberAddress } from "../node/peers/members.ts";
-import { TRANSPORT_LIMITS } from "../transport/limits.ts";
+import { handshakeBytesMax, TRANSPORT_LIMITS } from "../transport/limits.ts";
 import { CertificateFiles } from "./certificate-files.ts";
 
 /** The settings of the connections between nodes. */
@@ -26,7 +29,8 @@ export type PeerNetwork = {
 /** Creates the network of the Raft port and, with TLS, the identity of this node. */
 export function peerNetworkOf(
   settings: PeerSettings,
-  own: Pick<MemberAddress, "host" | "raftPort">,
+  own: Pick<MemberAddress, "id" | "host" | "raftPort">,
+  secret: PeerSecret | null,
   log: Logger,
 ): PeerNetwork {
   const tls = settings.haTls ? readTls(settings) : null;
@@ -36,6 +40,11 @@ export function peerNetworkOf(
     port: own.raftPort,
     tls,
     frameBytesMax: TRANSPORT_LIMITS.frameBytesMax,
+    unverifiedBytesMax: handshakeBytesMax(tls !== null),
+    unverifiedMax: TRANSPORT_LIMITS.pendingLinksMax,
+    openingMs: TRANSPORT_LIMITS.handshakeTimeoutMs,
+    admission: secret === null ? null : new LinkAdmission(secret, own.id),
+    sockets: openTcpSockets(descriptorLimit()),
   });
   if (tls === null) return { network, identity: null, certificates: null };
   const strictId = settings.haTlsStrictId;

@@ -293,7 +293,7 @@ function clusterOf(
   }
   const founder = mayBootstrap(config, members);
   const secret = peerSecretOf(config, members, log);
-  return { members, founder, secret, ...peerNetworkOf(config, own, log), ...timing };
+  return { members, founder, secret, ...peerNetworkOf(config, own, secret, log), ...timing };
 }
 
 /**

@@ -16,7 +16,7 @@ import {
   writeRefusal,
   writeWelcome,
 } from "./handshake-codec.ts";
-import { HANDSHAKE_BYTES_MAX, PONG_BACKLOG_BYTES_MAX } from "./limits.ts";
+import { handshakeBytesMax, PONG_BACKLOG_BYTES_MAX } from "./limits.ts";
 import type { Peer, Shared } from "./shared.ts";
 
 const NO_BYTES = new Uint8Array(0);
@@ -58,7 +58,7 @@ export class InboundLink {
     writeChallenge(shared.writer.begin("challenge"), { protocol, nonce });
     link.send(shared.writer.finish({ shard: shared.shard, session: NO_SESSION }));
     this.#cancelTimer = shared.clock.after(shared.limits.handshakeTimeoutMs, () => {
-      shared.refused.add("timeout");
+      shared.refuse("timeout", link.remote);
       this.end();
     });
   }
@@ -100,7 +100,7 @@ export class InboundLink {
     if (state.step === "ended") return;
     this.#frames++;
     if (state.step === "hello") {
-      if (bytes.length > HANDSHAKE_BYTES_MAX) {
+      if (bytes.length > handshakeBytesMax(this.#shared.identity !== null)) {
         throw new FrameError("length", "handshake is too long");
       }
       const { kind, payload } = decodeFrame(bytes, this.#unnamed());
@@ -145,6 +145,7 @@ export class InboundLink {
       hello.secretProof && secret?.prove("acceptor", encodeAnswer(statement, words));
     writeWelcome(writer.begin("welcome"), secretProof ? { ...words, secretProof } : words);
     this.#link.send(writer.finish(this.#unnamed()));
+    this.#link.verified();
     this.#state = { step: "up", peer, address: { shard, session: sessionOf(statement) } };
     this.#watch();
     this.#accepted(this, hello.from);

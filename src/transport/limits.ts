@@ -28,7 +28,8 @@ export type TransportLimits = {
 };
 
 export const TRANSPORT_LIMITS: TransportLimits = {
-  frameBytesMax: 128 * MIB,
+  // An entry closes at 1 MiB, after a command of a request of at most 16 MiB.
+  frameBytesMax: 32 * MIB,
   frameBytesTarget: MIB,
   queueBytesMax: 192 * MIB,
   handshakeTimeoutMs: 5000,
@@ -37,12 +38,16 @@ export const TRANSPORT_LIMITS: TransportLimits = {
   pingMs: 1000,
   pingsUnansweredMax: 5,
   idlePingsMax: 30,
-  pendingLinksMax: 64,
+  pendingLinksMax: 16,
   snapshotChunkBytes: 256 * KIB,
   snapshotChunksInFlight: 8,
   snapshotStallMs: 3000,
 };
-/** Maximum size of a frame before the peer is authenticated. */
-export const HANDSHAKE_BYTES_MAX = 128 * KIB;
+/**
+ * Maximum size of a frame before the peer is verified, and of every frame from a peer that was
+ * dialled. The names, the nonces and the proof of a hello are below 2 KiB. With TLS there are up to
+ * four certificates too; then the peer has shown a valid one to TLS before.
+ */
+export const handshakeBytesMax = (isTls: boolean): number => (isTls ? 72 : 4) * KIB;
 /** Pongs are dropped while more bytes than this are queued. */
 export const PONG_BACKLOG_BYTES_MAX = 64 * KIB;

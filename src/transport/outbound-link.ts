@@ -16,7 +16,7 @@ import {
   type Welcome,
   writeHello,
 } from "./handshake-codec.ts";
-import { HANDSHAKE_BYTES_MAX } from "./limits.ts";
+import { handshakeBytesMax } from "./limits.ts";
 import type { Peer, Shared } from "./shared.ts";
 
 const NO_BYTES = new Uint8Array(0);
@@ -153,7 +153,7 @@ export class OutboundLink {
     if (state.step === "waiting" || state.step === "stopped") return;
     const { shard } = this.#shared;
     const shaking = state.step !== "up";
-    if (shaking && bytes.length > HANDSHAKE_BYTES_MAX) {
+    if (shaking && bytes.length > handshakeBytesMax(this.#shared.identity !== null)) {
       throw new FrameError("length", "handshake is too long");
     }
     const address = shaking ? { shard, session: NO_SESSION } : state.address;

@@ -153,6 +153,12 @@ export class Shared {
     return secretProven || this.identity !== null || this.network.isOpen !== true;
   }
 
+  /** Counts and logs a connection that is closed before its peer has said who it is. */
+  refuse(code: string, remote: string): void {
+    this.refused.add(code);
+    this.quietLog.warn("peer connection refused", { remote, code });
+  }
+
   expected({ id, host }: PeerAddress): ExpectedPeer {
     const others = [this.local.id, ...this.peers.keys()].filter((other) => other !== id);
     return { id, host, others };

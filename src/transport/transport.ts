@@ -2,6 +2,7 @@ import type { Clock } from "../env/clock.ts";
 import type { Network, PeerAddress, PeerIdentity, PeerSecret } from "../env/network.ts";
 import type { Random } from "../env/random.ts";
 import { assert } from "../lib/assert.ts";
+import { firstOfLargestGroup } from "../lib/busiest.ts";
 import type { ByteWriter } from "../lib/bytes.ts";
 import type { NodeId, ShardId } from "../lib/ids.ts";
 import type { LogFields, Logger } from "../metrics/log.ts";
@@ -101,6 +102,8 @@ export type TransportStats = {
   readonly peers: readonly Readonly<PeerStats>[];
   /** Rejected inbound links. */
   readonly refused: ReadonlyMap<string, number>;
+  /** Inbound connections whose peer is not verified yet. */
+  readonly unverified: number;
   /** Links that were closed for an invalid frame. */
   readonly malformed: ReadonlyMap<string, number>;
   /** Outbound links that failed or broke. */
@@ -150,6 +153,7 @@ export class Transport {
     this.#handlers = handlers;
     if (handlers.batches !== undefined) this.#batches.serveWith(handlers.batches);
     if (handlers.snapshots !== undefined) this.#snapshots.receiveInto(handlers.snapshots);
+    const refused = (reason: string, remote: string) => this.#shared.refuse(reason, remote);
     this.#shared.network.listen((link) => {
       const inbound = new InboundLink(this.#shared, link, {
         accepted: (accepted, peer) => this.#accepted(accepted, peer),
@@ -158,7 +162,7 @@ export class Transport {
       this.#inbound.add(inbound);
       this.#limitPending();
       return { frame: (bytes) => inbound.receive(bytes), closed: () => inbound.end() };
-    });
+    }, refused);
   }
 
   get clusterId(): string | null {
@@ -239,8 +243,9 @@ export class Transport {
   }
 
   stats(): TransportStats {
-    const { peers, refused, malformed, failed } = this.#shared;
+    const { peers, refused, malformed, failed, network } = this.#shared;
     return {
+      unverified: network.unverifiedLinks ?? this.#pending().length,
       peers: [...peers.values()].map((peer) => peer.stats),
       refused: refused.entries(),
       malformed: malformed.entries(),
@@ -367,23 +372,17 @@ export class Transport {
     this.#outbound.get(peer)?.nudge();
   }
 
-  #limitPending(): void {
-    const pending = [...this.#inbound].filter((link) => link.peerId === null);
-    if (pending.length <= this.#shared.limits.pendingLinksMax) return;
-    this.#shared.refused.add("too_many");
-    oldestOfBusiestRemote(pending)?.end();
+  #pending(): InboundLink[] {
+    return [...this.#inbound].filter((link) => link.peerId === null);
   }
-}
 
-/**
- * Returns the oldest link of the address with the most links, so that one address cannot displace
- * the others.
- */
-function oldestOfBusiestRemote(links: readonly InboundLink[]): InboundLink | undefined {
-  const byRemote = Map.groupBy(links, ({ remote }) => remote);
-  let busiest: readonly InboundLink[] = [];
-  for (const group of byRemote.values()) if (group.length > busiest.length) busiest = group;
-  return busiest[0];
+  #limitPending(): void {
+    const pending = this.#pending();
+    if (pending.length <= this.#shared.limits.pendingLinksMax) return;
+    const victim = firstOfLargestGroup(pending, ({ remote }) => remote);
+    this.#shared.refuse("too_many", victim?.remote ?? "");
+    victim?.end();
+  }
 }
 
 const NO_MEMBERSHIP: MembershipInfo = { membershipVersion: 0, address: null };

@@ -37,6 +37,8 @@ async function metricNames(): Promise<ReadonlySet<string>> {
       durableIndex: 0,
       electionsStarted: 0,
       heartbeatsSent: 0,
+      peerConnectionsUnverified: 0,
+      peerConnectionsRefused: 0,
       nodes: [],
     }),
   });

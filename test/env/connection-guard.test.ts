@@ -8,6 +8,7 @@ const connection = (peerPort: number, changes: Partial<TcpConnection> = {}): Tcp
   descriptor: peerPort,
   localPort: API,
   peerPort,
+  remote: "127.0.0.1",
   sinceSentMs: 1_000,
   sinceReceivedMs: 1_000,
   bytesAcknowledged: 0,

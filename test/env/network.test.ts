@@ -2,17 +2,11 @@ import { BunNetwork } from "../../src/env/bun-network.ts";
 import { Random } from "../tools/random.ts";
 import { SimClock } from "../tools/sim/sim-clock.ts";
 import { MemoryWorld } from "../tools/transport/memory-network.ts";
+import { PLACE } from "../tools/transport/nodes.ts";
 import { networkContract } from "./network-contract.ts";
 
 networkContract("sockets", () => {
-  const make = (): BunNetwork =>
-    new BunNetwork({
-      host: "127.0.0.1",
-      hostSetting: "",
-      port: 0,
-      tls: null,
-      frameBytesMax: 16 * 1024 * 1024,
-    });
+  const make = (): BunNetwork => new BunNetwork(PLACE);
   const [near, far] = [make(), make()];
   return {
     near,

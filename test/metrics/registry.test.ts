@@ -27,6 +27,8 @@ const HA: HaSample = {
   durableIndex: 11,
   electionsStarted: 2,
   heartbeatsSent: 30,
+  peerConnectionsUnverified: 3,
+  peerConnectionsRefused: 9,
   nodes: [
     { nodeId: "n1", httpAddr: "a:1", role: "follower", isLeader: false, lagEntries: null },
     { nodeId: 'n"2', httpAddr: "b:1", role: "leader", isLeader: true, lagEntries: 3 },
@@ -258,7 +260,7 @@ test("no HELP text looks like a sample", async () => {
   const { metrics, metricsHa } = createExposition(createInstruments(), sources());
   const helps = ((await metrics()) + (await metricsHa())).match(/^# HELP .*$/gm) ?? [];
   expect(helps.length).toBeGreaterThan(50);
-  for (const help of helps) expect(help).toMatch(/^# HELP [a-z_]+ [A-Z][a-z]/);
+  for (const help of helps) expect(help).toMatch(/^# HELP [a-z_]+ [A-Z][A-Za-z]/);
 });
 
 test("/metrics_ha has the original's series and ours", async () => {
@@ -273,6 +275,8 @@ test("/metrics_ha has the original's series and ours", async () => {
     "ayder_ha_applied_index 9",
     "ayder_ha_elections_total 2",
     "ayder_ha_heartbeats_total 30",
+    "ayder_ha_peer_connections_unverified 3",
+    "ayder_ha_peer_connections_refused_total 9",
     'ayder_ha_peer_lag_entries{node_id="n\\"2"} 3',
     'ayder_ha_node_info{node_id="n1",http_addr="a:1",role="follower",leader="0"} 1',
     'ayder_ha_node_info{node_id="n\\"2",http_addr="b:1",role="leader",leader="1"} 1',

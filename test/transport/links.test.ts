@@ -313,9 +313,9 @@ test("before the handshake nothing large is looked at, and nobody may stay silen
 test("links that say nothing are few: the oldest makes room", async () => {
   const world = newWorld();
   const a = nodeWithPeer(world);
-  const hands = Array.from({ length: 70 }, () => new Hand(world));
+  const hands = Array.from({ length: 22 }, () => new Hand(world));
   await world.clock.advance(100);
-  expect(hands.filter((hand) => !hand.closed).length).toBe(64);
+  expect(hands.filter((hand) => !hand.closed).length).toBe(16);
   expect(a.transport.stats().refused.get("too_many")).toBe(6);
   const good = new Hand(world);
   expect(await good.shake()).toBeNull();

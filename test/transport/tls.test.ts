@@ -317,7 +317,12 @@ test("new files of a certificate are used for new links, and wrong ones are not"
     haListen: "",
     haTlsStrictId: true,
   };
-  const own = peerNetworkOf(settings, { host: "127.0.0.1", raftPort: 0 }, log);
+  const own = peerNetworkOf(
+    settings,
+    { id: "a" as NodeId, host: "127.0.0.1", raftPort: 0 },
+    null,
+    log,
+  );
   const a = new TestNode("a", { network: own.network as BunNetwork, identity: own.identity });
   const b = node("b", B);
   const refused = () => b.transport.stats().refused.get("not_proven") ?? 0;

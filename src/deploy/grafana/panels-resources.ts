@@ -64,4 +64,15 @@ export const RESOURCES: readonly Panel[] = [
       query("disk waits {{instance}}", "ayder_disk_waits_for_descriptors{}"),
     ],
   },
+  {
+    title: "Connections to the Raft port",
+    about:
+      "Connections that have not proven that they are members, and those that were refused per second, by node.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("unverified {{instance}}", "ayder_ha_peer_connections_unverified{}"),
+      query("refused/s {{instance}}", rate("ayder_ha_peer_connections_refused_total{}")),
+    ],
+  },
 ];

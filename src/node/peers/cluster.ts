@@ -277,6 +277,7 @@ export class Cluster implements ClusterApi {
   /** For `/metrics_ha`. */
   sample(health: NodeHealth): HaSample {
     const { nodes } = this.#members.describe();
+    const stats = this.#transport.stats();
     return {
       role: health.role,
       ready: health.ready,
@@ -288,6 +289,8 @@ export class Cluster implements ClusterApi {
       durableIndex: health.durableIndex,
       electionsStarted: this.#elections,
       heartbeatsSent: this.#heartbeats,
+      peerConnectionsUnverified: stats.unverified,
+      peerConnectionsRefused: sumOf(stats.refused.values()),
       nodes: nodes.map(({ nodeId, httpAddr, role, matchIndex }) => ({
         nodeId,
         httpAddr,
@@ -401,3 +404,5 @@ export class Cluster implements ClusterApi {
       .catch((error: unknown) => emit({ type: "failed", error }));
   }
 }
+
+const sumOf = (counts: Iterable<number>): number => [...counts].reduce((sum, one) => sum + one, 0);

@@ -9,6 +9,7 @@ import type {
   Network,
   PeerAddress,
 } from "../../../src/env/network.ts";
+import { handshakeBytesMax } from "../../../src/transport/limits.ts";
 import type { Random } from "../random.ts";
 import type { Life } from "./life.ts";
 import type { SimClock } from "./sim-clock.ts";
@@ -217,6 +218,8 @@ class End implements Link {
   bufferedBytes = 0;
   readonly #world: SimNetworks;
   readonly #pair: Pair;
+  /** As on a real link, a peer that is not verified sends only short frames. */
+  #isVerified = false;
   /** When the last frame arrives: later ones do not overtake it. */
   #lastAtMs = 0;
   /** Arrived while the direction was silent; null: the end of the link. */
@@ -235,6 +238,10 @@ class End implements Link {
     this.bufferedBytes += frame.length;
     this.#carry(frame.slice());
     return true;
+  }
+
+  verified(): void {
+    this.#isVerified = true;
   }
 
   close(): void {
@@ -288,6 +295,10 @@ class End implements Link {
     }
     this.bufferedBytes -= frame.length;
     const other = this.#pair.near === this ? this.#pair.far : this.#pair.near;
+    if (other !== null && !other.#isVerified && frame.length > handshakeBytesMax(false)) {
+      this.#world.cutPair(this.#pair, "frame_too_long");
+      return;
+    }
     other?.life.run(() => {
       if (other.isOpen) other.handlers?.frame(frame);
     });

@@ -181,6 +181,8 @@ class End implements Link {
     return true;
   }
 
+  verified(): void {}
+
   deliver(frame: Uint8Array): void {
     if (this.isOpen) this.handlers?.frame(frame);
   }

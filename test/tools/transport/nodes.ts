@@ -7,7 +7,7 @@ import { SHARD_0 } from "../../../src/lib/ids.ts";
 import { type Logger, SILENT } from "../../../src/metrics/log.ts";
 import type { LogIndex, Message, Term } from "../../../src/raft/types.ts";
 import type { MembershipInfo } from "../../../src/transport/handshake-codec.ts";
-import type { TransportLimits } from "../../../src/transport/limits.ts";
+import { handshakeBytesMax, type TransportLimits } from "../../../src/transport/limits.ts";
 import { Transport, type TransportHandlers } from "../../../src/transport/transport.ts";
 import { Random } from "../random.ts";
 
@@ -19,6 +19,20 @@ export const QUICK: Partial<TransportLimits> = {
   redialMaxMs: 50,
   pingMs: 20,
   pingsUnansweredMax: 100,
+};
+
+/** Of networks of this machine. */
+export const PLACE = {
+  host: "127.0.0.1",
+  hostSetting: "",
+  port: 0,
+  tls: null,
+  frameBytesMax: FRAME_BYTES_MAX,
+  unverifiedBytesMax: handshakeBytesMax(false),
+  unverifiedMax: 64,
+  openingMs: 5_000,
+  admission: null,
+  sockets: null,
 };
 
 export type NodeOptions = {
@@ -48,8 +62,9 @@ export class TestNode {
   constructor(id: string, options: NodeOptions = {}) {
     this.id = id as NodeId;
     const { tls = null, port = 0 } = options;
-    const place = { host: "127.0.0.1", port, frameBytesMax: FRAME_BYTES_MAX };
-    this.network = options.network ?? new BunNetwork({ ...place, hostSetting: "", tls });
+    this.network =
+      options.network ??
+      new BunNetwork({ ...PLACE, port, tls, unverifiedBytesMax: handshakeBytesMax(tls !== null) });
     this.transport = new Transport({
       network: this.network,
       identity: options.identity ?? null,

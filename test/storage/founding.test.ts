@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import type { SettlingJournal } from "../../src/storage/checkpoints/store.ts";
 import { JournalDamaged } from "../../src/storage/journal/damage.ts";
 import { Random } from "../tools/random.ts";
 import { type Fate, SimDisk } from "../tools/sim/sim-disk.ts";
@@ -70,4 +71,45 @@ test("once founded, a journal that is gone is damage and not a fresh start", asy
   expect(await again.found()).toBe(false);
   await again.recover();
   await expect(again.checkpoints.settle(again.journal)).rejects.toBeInstanceOf(JournalDamaged);
+});
+
+test("a checkpoint is not sent while its file is about to get another name", async () => {
+  const shard = await ShardDisk.open(await ShardDisk.make(new SimDisk()));
+  await shard.found();
+  await shard.recover();
+  expect(shard.checkpoints.hold()).toBeNull();
+  await shard.checkpoints.settle(shard.journal);
+  const held = shard.checkpoints.hold();
+  expect(held?.index).toBe(1);
+  expect((await held?.files[0]?.read(0, 4))?.length).toBe(4);
+});
+
+test("a journal behind its checkpoint is damage, unless it was cut and knows that", async () => {
+  const shard = await ShardDisk.open(await ShardDisk.make(new SimDisk()));
+  await shard.found();
+  await shard.recover();
+  await shard.checkpoints.settle(shard.journal);
+  for (const [lastIndex, term, marker, isReset] of [
+    [1, 1, null, false],
+    [0, null, null, null],
+    [0, null, { index: 3, term: 2 }, true],
+    [1, 2, null, null],
+    [1, 2, { index: 3, term: 2 }, true],
+  ] as const) {
+    const resets: number[][] = [];
+    const journal = {
+      firstIndex: 1,
+      lastIndex,
+      marker,
+      termAt: () => term,
+      resetTo: (index: number, resetTerm: number) => {
+        resets.push([index, resetTerm]);
+        return Promise.resolve();
+      },
+    } as unknown as SettlingJournal;
+    const settled = await shard.checkpoints.settle(journal).catch((cause: unknown) => cause);
+    if (isReset === null) expect(settled).toBeInstanceOf(JournalDamaged);
+    else expect(settled).toBe(isReset);
+    expect(resets).toEqual(isReset === true ? [[1, 1]] : []);
+  }
 });

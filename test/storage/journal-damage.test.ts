@@ -14,6 +14,7 @@ import {
   newDisk,
   openJournal,
   recoverLog,
+  usedSegments,
 } from "../tools/storage/journal-fixture.ts";
 
 const SEGMENT_BYTES = 768;
@@ -174,6 +175,70 @@ test("one flipped bit in the last append is no torn write, whatever a crash left
     expect(Number(salvaged.journal.lastIndex)).toBe(2);
   }
 });
+
+test("one flipped bit in a last append that replaces entries is no torn write: the old ones stay void", async () => {
+  const from = 64 + 5 * 80;
+  for (let bit = from * 8; bit < (from + 80) * 8; bit += 5) {
+    const disk = await newDisk();
+    const { journal } = await openJournal(disk);
+    await journal.append(entriesOf(1, 5, 1, 32));
+    await journal.append([entryOf(3, 2, 32)]);
+    const crashed = disk.afterCrash(() => "lost", new Random(1));
+    const [path = ""] = await pathsOf(crashed);
+    crashed.flipBit(path, bit);
+    const { damage } = await damageOf(copyOf(crashed));
+    expect([bit, Number(damage.from), Number(damage.to)]).toEqual([bit, 3, 3]);
+    const salvaged = await openJournal(crashed, { cutDamaged: true });
+    expect(salvaged.salvaged).toMatchObject({ from: at(3), to: at(3) });
+    expect(salvaged.journal.marker).toEqual({ index: at(3), term: inTerm(2) });
+    // What the damaged entry replaced may be replaced again, by a leader.
+    await salvaged.journal.append([entryOf(3, 3, 32)]);
+    expect((await logOf(salvaged.journal)).lines).toEqual(
+      [...entriesOf(1, 2, 1, 32), entryOf(3, 3, 32)].map(line),
+    );
+  }
+});
+
+for (const size of [32, 0]) {
+  const count = 960 / (48 + size);
+
+  test(`a segment that is full to its last byte is read to it (payloads of ${size} bytes)`, async () => {
+    const disk = await newDisk();
+    const { journal } = await openJournal(disk, { segmentBytes: 1024 });
+    for (const entry of entriesOf(1, count, 1, size)) await journal.append([entry]);
+    const [path = ""] = await pathsOf(disk);
+    expect(usedSegments(disk)).toEqual([path]);
+    expect(disk.peek(path)?.length).toBe(1024);
+    expect(
+      disk
+        .peek(path)
+        ?.subarray(1024 - 48)
+        .some((byte) => byte !== 0),
+    ).toBe(true);
+    const crashed = disk.afterCrash(() => "lost", new Random(1));
+    const { journal: again, torn } = await openJournal(crashed, { segmentBytes: 1024 });
+    expect(torn).toBeNull();
+    expect((await logOf(again)).lines).toEqual(entriesOf(1, count, 1, size).map(line));
+    await again.append([entryOf(count + 1, 1, size)]);
+    expect(usedSegments(crashed).length).toBe(2);
+    const last = await recoverLog(crashed.afterCrash(() => "lost", new Random(1)));
+    expect(last.lines).toEqual(entriesOf(1, count + 1, 1, size).map(line));
+  });
+
+  test(`one flipped bit in the frame that fills a segment is no torn write (payloads of ${size} bytes)`, async () => {
+    const disk = await newDisk();
+    const { journal } = await openJournal(disk, { segmentBytes: 1024 });
+    for (const entry of entriesOf(1, count, 1, size)) await journal.append([entry]);
+    const from = 1024 - 48 - size;
+    for (let bit = from * 8; bit < 1024 * 8; bit += 3) {
+      const crashed = disk.afterCrash(() => "lost", new Random(1));
+      const [path = ""] = await pathsOf(crashed);
+      crashed.flipBit(path, bit);
+      const { damage } = await damageOf(crashed);
+      expect([bit, Number(damage.from), Number(damage.to)]).toEqual([bit, count, count]);
+    }
+  });
+}
 
 test("one flipped bit in the header of the newest segment is no torn write either", async () => {
   for (const entries of [2, 12]) {

@@ -96,7 +96,9 @@ async function truncate(
   files: readonly Opened[],
 ): Promise<Executed> {
   const { used, chain } = reading;
-  const from = (index.lastIndex + 1) as LogIndex;
+  const next = index.lastIndex + 1;
+  // A damaged entry that replaces others makes them void too.
+  const from = (held.term > index.lastTerm ? Math.min(next, held.index) : next) as LogIndex;
   const former = await readMarker(disk, directory, identity);
   const marker = former === null ? held : laterEnd(former, held);
   await writeMarker(disk, directory, identity, marker);

@@ -340,7 +340,9 @@ export class Scanner {
     reason: string,
     held: LogEnd | null = null,
   ): never {
-    const from = (this.#index.lastIndex + 1) as LogIndex;
+    const next = this.#index.lastIndex + 1;
+    // A damaged entry that replaces others makes them void too.
+    const from = Math.min(next, held?.index ?? next) as LogIndex;
     const to = Math.max(watermark, from) as LogIndex;
     throw new JournalDamaged({ file, position, from, to, reason }, held);
   }

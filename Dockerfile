@@ -27,7 +27,7 @@ LABEL org.opencontainers.image.title="Ayder" \
       org.opencontainers.image.description="HTTP-native durable event log" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /image/ /
-ENV RF_DATA_DIR=/data
+ENV RF_DATA_DIR=/data BUN_CONFIG_MAX_HTTP_REQUESTS=4096
 USER 1109:1109
 VOLUME /data
 EXPOSE 1109

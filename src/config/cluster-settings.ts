@@ -160,4 +160,13 @@ export const CLUSTER_SETTINGS = {
     help: "handling of writes on a follower",
     section: "Cluster",
   },
+  forwardsMax: {
+    variables: ["BUN_CONFIG_MAX_HTTP_REQUESTS"],
+    kind: "integer",
+    default: "256",
+    min: 1,
+    max: 65_535,
+    help: "limit of writes that a follower forwards at the same time (read by the runtime)",
+    section: "Cluster",
+  },
 } as const satisfies Readonly<Record<string, Setting>>;

@@ -9,6 +9,8 @@ import { type Endpoint, type Route, toRoute } from "./call.ts";
 import { compatOf } from "./compat.ts";
 import { Compression } from "./compression.ts";
 import type { Edge } from "./edge.ts";
+import type { Leader } from "./forward.ts";
+import { ForwardSlots } from "./forward-slots.ts";
 import { Gate } from "./gate.ts";
 import { HotDoor } from "./hot-door.ts";
 import { MemoryBudget } from "./memory-budget.ts";
@@ -30,6 +32,9 @@ import { retentionEndpoints } from "./routes/retention.ts";
 import { streamEndpoints } from "./routes/streams.ts";
 import { topicEndpoints } from "./routes/topics.ts";
 import { uiEndpoints } from "./routes/ui.ts";
+
+/** The runtime sends this many requests at the same time, unless its environment says more. */
+const FORWARDS_MAX = 256;
 
 /** What only the socket knows; until there is one, every request counts as local. */
 export type Socket = AnswerSocket & {
@@ -91,19 +96,12 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const { now: wallMs = Date.now, monotonic: monotonicMs = () => performance.now() } = options;
   const isLoopback = (request: Request) => socket.isLoopback(request);
   const auth = new Auth(options.auth, { instruments, clock: { wallMs, monotonicMs }, isLoopback });
-  const { forwardWrites = null } = options;
-  const tls = options.tls?.http ?? false;
-  const forwardTo = () => {
-    if (forwardWrites === null) return null;
-    const url = node.leaderUrl();
-    return url === null ? null : { url, tls, commitTimeoutMs: forwardWrites.commitTimeoutMs };
-  };
   const gate = new Gate({
     auth,
     rejections,
     instruments,
     log,
-    forwardTo,
+    forwardTo: forwardTarget(node, options),
     streams: answers,
     compression,
     bodies: bodyBytes(options),
@@ -160,6 +158,18 @@ function dated(method: string, answer: Response | Promise<Response>): Response |
     response.headers.set("date", new Date().toUTCString());
     return response;
   });
+}
+
+/** Finds the leader that writes are passed on to; null if this node answers them itself. */
+function forwardTarget(node: NodeApi, options: HttpOptions): () => Leader | null {
+  const { forwardWrites, tls: { http: tls } = { http: false } } = options;
+  if (forwardWrites === undefined) return () => null;
+  const { commitTimeoutMs, forwardsMax = FORWARDS_MAX } = forwardWrites;
+  const slots = new ForwardSlots(forwardsMax);
+  return () => {
+    const url = node.leaderUrl();
+    return url === null ? null : { url, tls, slots, commitTimeoutMs };
+  };
 }
 
 function answerStreams(options: HttpOptions, socket: () => Socket): AnswerStreams {

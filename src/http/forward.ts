@@ -6,10 +6,13 @@ import {
   forwardedAnswerHeaders,
   forwardedRequestHeaders,
 } from "./forward-headers.ts";
+import type { ForwardSlots } from "./forward-slots.ts";
 import { pathStartOf } from "./raw-url.ts";
 
 /** For the way there and back, beyond the time that the leader gives the write. */
 const GRACE_MS = 1000;
+/** A request that waits longer for a free slot is refused; nothing was done then. */
+const SLOT_WAIT_MS = 1000;
 const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Answers to writes are much shorter. */
 export const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
@@ -32,6 +35,7 @@ export type Leader = {
   readonly commitTimeoutMs: number;
   /** This node serves HTTPS, so the leader must as well. */
   readonly tls: boolean;
+  readonly slots: ForwardSlots;
 };
 
 /**
@@ -39,8 +43,8 @@ export type Leader = {
  *
  * @param readBody reads the body to its end before anything is sent, so that a broken upload never
  *   becomes half of a request; null: no body.
- * @throws ApiError `no_leader` or `not_leader` if nothing was sent; `commit_timeout` if the request
- *   was sent and its answer did not arrive whole and in time: then the outcome is unknown.
+ * @throws ApiError `no_leader`, `not_leader` or `overloaded` if nothing was sent; `commit_timeout` if
+ *   the request was sent and its answer did not arrive whole and in time: the outcome is unknown.
  */
 export async function forward(
   route: Route,
@@ -53,6 +57,9 @@ export async function forward(
   const target = checkedAddress(leader) + request.url.slice(pathStartOf(request.url));
   const waitMs = waitOf(request.url, leader.commitTimeoutMs);
   const body = await readBody();
+  const { slots } = leader;
+  const slot = slots.take(SLOT_WAIT_MS);
+  if (slot !== true && !(await slot)) throw full(slots);
   try {
     const answer = await fetch(target, {
       method: route.method,
@@ -74,6 +81,8 @@ export async function forward(
     return new Response(bytes, init);
   } catch (error) {
     throw failure(error, leader.url, waitMs);
+  } finally {
+    slots.give();
   }
 }
 
@@ -113,7 +122,7 @@ const ADDRESS = /^(https?):\/\/(?:\[[\dA-Fa-f:.]+\]|[\w.-]+):(\d{1,5})$/;
  */
 function checkedAddress({ url, tls }: Leader): string {
   const [, scheme, port] = ADDRESS.exec(url) ?? [];
-  // Ports beyond 65535 and addresses such as 256.0.0.1 are no URL.
+  // A URL cannot have a port beyond 65535 or an address such as 256.0.0.1.
   if (port === undefined || Number(port) === 0 || !URL.canParse(url)) {
     throw notSent("no_leader", `The address of the leader is ${shown(url)}, not http://host:port`);
   }
@@ -128,6 +137,12 @@ const inCircle = (): ApiError =>
   notSent(
     "not_leader",
     "The request came from another node, which takes this one for the leader, and it is not",
+  );
+
+const full = ({ max }: ForwardSlots): ApiError =>
+  notSent(
+    "overloaded",
+    `${max} forwarded requests are under way, which is the limit (BUN_CONFIG_MAX_HTTP_REQUESTS)`,
   );
 
 const notSent = (code: ErrorCode, what: string): ApiError =>

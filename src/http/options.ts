@@ -22,7 +22,11 @@ export type HttpOptions = {
   readonly rocket: boolean;
   readonly redirectStatus: 307 | 308;
   /** A follower passes writes on instead of redirecting them; absent: it redirects. */
-  readonly forwardWrites?: { readonly commitTimeoutMs: number };
+  readonly forwardWrites?: {
+    readonly commitTimeoutMs: number;
+    /** Requests to the leader at the same time. Default: 256, as the runtime has it. */
+    readonly forwardsMax?: number;
+  };
   /** What is encrypted: the HTTP API of all nodes, and the links between them. Default: nothing. */
   readonly tls?: { readonly http: boolean; readonly peers: boolean };
   /** `Retry-After` of every 503. */

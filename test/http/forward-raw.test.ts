@@ -1,7 +1,7 @@
 /** A follower between a raw client and a raw leader: what is carried, and what becomes of breaks. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { createConnection } from "node:net";
+import { createConnection, type Socket } from "node:net";
 import { NO_SOCKET } from "../../src/http/app.ts";
 import { DEFAULT_MEMORY } from "../../src/http/options.ts";
 import { exchange } from "../tools/conformance/raw-socket.ts";
@@ -9,6 +9,7 @@ import { fixture, startFixture, TOKEN } from "../tools/http/fixture.ts";
 import {
   answering,
   type RawLeader,
+  rawAnswer,
   type Script,
   startRawLeader,
 } from "../tools/http/raw-leader.ts";
@@ -401,6 +402,50 @@ test("a long answer counts as memory in use; without room the outcome is unknown
   leader.script = answering("200 OK", "x".repeat(250_000));
   expect((await send("x".repeat(150_000))).status).toBe(504);
   expect((await send("x")).status).toBe(200);
+});
+
+test("requests beyond the limit wait for their turn, and are refused before they are sent", async () => {
+  const { node, ask } = fixture({ forwardWrites: { commitTimeoutMs: 60_000, forwardsMax: 2 } });
+  node.healthNow = { role: "follower", leaderUrl: leader.url };
+  const held: Socket[] = [];
+  leader.script = { act: (socket) => held.push(socket) };
+  const send = (key: string) => ask(`POST /kv/n/${key}`, { body: "x" });
+  const first = [send("a"), send("b")];
+  while (held.length < 2) await Bun.sleep(1);
+  const waits = send("c");
+  const refused = send("d");
+  held[0]?.write(rawAnswer("200 OK"));
+  expect((await Promise.race(first)).status).toBe(200);
+  while (held.length < 3) await Bun.sleep(1);
+  expect(leader.requests.map(({ line }) => line.split(" ")[1])).toContain("/kv/n/c");
+  expect(await refused).toMatchObject({
+    status: 503,
+    body: {
+      error: "overloaded",
+      message:
+        "2 forwarded requests are under way, which is the limit (BUN_CONFIG_MAX_HTTP_REQUESTS); nothing was done, try again",
+    },
+  });
+  for (const socket of held.slice(1)) socket.write(rawAnswer("200 OK"));
+  for (const answer of [...first, waits]) expect((await answer).status).toBe(200);
+  expect(leader.requests.map(({ line }) => line.split(" ")[1])).not.toContain("/kv/n/d");
+  // All slots are free again, also those of failures.
+  leader.script = { act: (socket) => socket.destroy() };
+  for (let i = 0; i < 4; i++) expect((await send("e")).status).toBe(504);
+  leader.script = answering("200 OK");
+  const last = await Promise.all(Array.from({ length: 5 }, () => send("f")));
+  expect(last.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+});
+
+test("as many requests are sent at the same time as the default says", async () => {
+  const { node, ask } = fixture({ forwardWrites: { commitTimeoutMs: 60_000 } });
+  node.healthNow = { role: "follower", leaderUrl: leader.url };
+  const held: Socket[] = [];
+  leader.script = { act: (socket) => held.push(socket) };
+  const sent = Array.from({ length: 256 }, (_, i) => ask(`POST /kv/n/k${i}`, { body: "x" }));
+  while (held.length < 256) await Bun.sleep(1);
+  for (const socket of held) socket.write(rawAnswer("200 OK"));
+  for (const answer of sent) expect((await answer).status).toBe(200);
 });
 
 test("a request that is passed on may take longer than a connection may be idle", async () => {

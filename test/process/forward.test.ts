@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { type Break, Front } from "../tools/process/front.ts";
 import { startNodes, untilReady } from "../tools/process/nodes.ts";
 import { temporaryDirectory } from "../tools/process/server.ts";
 import { Authority } from "../tools/transport/certificates.ts";
@@ -259,6 +260,69 @@ describe.each(["0", "1"])("a cluster, RF_HA_DEDICATED_WORKER=%s", (dedicated) =>
     TIMEOUT_MS,
   );
 });
+
+test(
+  "a connection to the leader that breaks: 504, done at most once, and a retry tells which",
+  async () => {
+    const fronts = [new Front(), new Front(), new Front()];
+    const ports = await Promise.all(fronts.map((front) => front.listen()));
+    const nodes = startNodes(join(directory.path, "fronts"), FAST, "127.0.0.1", ports);
+    for (const [i, front] of fronts.entries()) front.target = Number(nodes.urls[i]?.split(":")[2]);
+    try {
+      await untilReady(nodes.urls);
+      const behind = ports.map((port) => `http://127.0.0.1:${port}`);
+      const at = await leaderOf(behind);
+      const leader = nodes.urls[at] ?? "";
+      const follower = nodes.urls[(at + 1) % 3] ?? "";
+      const front = fronts[at] as Front;
+      const through = async (line: string, breaks: Break, asked: Asked = {}) => {
+        // A connection that was used before is the one that runtimes repeat requests on.
+        front.breaks = "none";
+        for (let i = 0; i < 3; i++) await ask(follower, "PUT /kv/warm/k", { body: "x" });
+        front.breaks = breaks;
+        front.lines.length = 0;
+        const { status, body } = await ask(follower, line, asked);
+        front.breaks = "none";
+        expect(front.lines).toEqual([`${line} HTTP/1.1`]);
+        expect([line, breaks, status, body["error"]]).toEqual([
+          line,
+          breaks,
+          504,
+          "commit_timeout",
+        ]);
+      };
+      const count = async (topic: string) =>
+        (await ask(leader, `GET /broker/consume/${topic}/g/0?offset=0`)).body["count"];
+      for (const breaks of ["request", "answer", "half"] as const) {
+        const isDone = breaks !== "request";
+        const topic = `t-${breaks}`;
+        await ask(leader, "POST /broker/topics", { body: `{"name":"${topic}","partitions":1}` });
+        const produce = `POST /broker/topics/${topic}/produce?partition=0&idempotency_key=k`;
+        await through(produce, breaks, { body: "x" });
+        expect(await count(topic)).toBe(isDone ? 1 : 0);
+        const retry = await ask(follower, produce, { body: "x" });
+        expect([retry.status, retry.body["duplicate"]]).toEqual([200, isDone]);
+        expect(await count(topic)).toBe(1);
+
+        const key = `/kv/n/${breaks}`;
+        await through(`PUT ${key}?cas=0`, breaks, { body: "x" });
+        const { status } = await ask(leader, `GET ${key}?consistency=linearizable`);
+        expect(status).toBe(isDone ? 200 : 404);
+        await ask(leader, `PUT ${key}`, { body: "y" });
+        await through(`DELETE ${key}`, breaks);
+        const again = await ask(follower, `DELETE ${key}`);
+        expect([again.status, again.body["deleted"]]).toEqual([200, !isDone]);
+        await through(`DELETE /broker/topics/${topic}`, breaks);
+        const last = await ask(follower, `DELETE /broker/topics/${topic}`);
+        expect(last.status).toBe(isDone ? 404 : 200);
+      }
+    } finally {
+      await endAll(nodes.children);
+      await Promise.all(fronts.map((front) => front.stop()));
+    }
+  },
+  TIMEOUT_MS,
+);
 
 const LAN = Object.values(networkInterfaces())
   .flat()

@@ -8,17 +8,23 @@ export const IDS = ["node1", "node2", "node3"];
 
 export type Nodes = { readonly urls: readonly string[]; readonly children: readonly Subprocess[] };
 
-/** @param environment of all of them, besides. */
+/**
+ * @param environment of all of them, besides.
+ * @param fronts HTTP ports by which the nodes know each other, if they are not their own.
+ */
 export function startNodes(
   directory: string,
   environment: Readonly<Record<string, string>> = {},
   host = "127.0.0.1",
+  fronts: readonly number[] | null = null,
 ): Nodes & { readonly raftPorts: readonly number[] } {
   const ports = freePorts(2 * IDS.length);
   const scheme = environment["RF_TLS_CERT"] === undefined ? "http" : "https";
   const raft = (i: number) => ports[2 * i];
   const http = (i: number) => ports[2 * i + 1];
-  const nodes = IDS.map((id, i) => `${id}:${host}:${raft(i)}:${100 - i}:${http(i)}`).join(",");
+  const nodes = IDS.map(
+    (id, i) => `${id}:${host}:${raft(i)}:${100 - i}:${fronts?.[i] ?? http(i)}`,
+  ).join(",");
   const children = IDS.map((id, i) =>
     Bun.spawn([...serverCommand(), "--data-dir", join(directory, id)], {
       env: cleanEnvironment({
@@ -26,6 +32,7 @@ export function startNodes(
         RF_HA_NODE_ID: id,
         RF_HA_NODES: nodes,
         RF_HA_BOOTSTRAP_LEADER: i === 0 ? "1" : "0",
+        ...(fronts === null ? {} : { RF_HTTP_PORT: String(http(i)) }),
         ...environment,
       }),
       stdout: "ignore",

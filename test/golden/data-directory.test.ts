@@ -1,0 +1,71 @@
+/**
+ * Goal: a data directory of each earlier release works. Method: what a server of that release wrote
+ * before it was killed is opened by this version, read, written to, and opened again.
+ */
+import { afterAll, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { SMALL_FILES } from "../tools/backup/sample.ts";
+import { Client } from "../tools/crash/client.ts";
+import { type Facts, read } from "../tools/golden/facts.ts";
+import { ayder } from "../tools/process/ayder.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
+
+type Json = Record<string, unknown>;
+
+const PLACE = import.meta.dir;
+const VERSIONS = readdirSync(PLACE, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
+const directory = temporaryDirectory();
+afterAll(directory.remove);
+
+/** A directory as that release left it. */
+async function unpack(version: string, name: string): Promise<string> {
+  const path = join(directory.path, `${version}-${name}`);
+  const packed = await Bun.file(join(PLACE, version, "data.tar.gz")).bytes();
+  await new Bun.Archive(packed).extract(path);
+  return path;
+}
+
+const start = (dataDir: string) => startServer({ dataDir, env: SMALL_FILES });
+
+test("there is a directory of an earlier release", () => {
+  expect(VERSIONS).toContain("0.1.0");
+});
+
+for (const version of VERSIONS) {
+  test(`a data directory of ${version} has everything, takes writes, and keeps both`, async () => {
+    const expected: Facts = await Bun.file(join(PLACE, version, "facts.json")).json();
+    const dataDir = await unpack(version, "served");
+    const first = await start(dataDir);
+    const client = new Client(first.url);
+    expect(await read(client)).toMatchObject(expected);
+    const before = await client.must("POST", "/broker/topics/t/produce?partition=2", "new");
+    expect(before["offset"]).toBe(241);
+    await client.must("POST", "/kv/ns/key1", "new");
+    await client.must("POST", "/admin/compact");
+    await first.kill();
+
+    const second = await start(dataDir);
+    const again = new Client(second.url);
+    const partitions = expected["partitions"] as Json[];
+    const facts = await read(again);
+    expect((facts["partitions"] as Json[]).slice(0, 2)).toEqual(partitions.slice(0, 2));
+    expect((facts["partitions"] as Json[])[2]).toMatchObject({
+      count: 242,
+      first: partitions[2]?.["first"],
+      last: { offset: 241, value: "new" },
+    });
+    expect((facts["keys"] as Json[]).slice(2)).toMatchObject((expected["keys"] as Json[]).slice(2));
+    expect((facts["keys"] as Json[])[1]).toMatchObject({ value: btoa("new"), cas: 15 });
+    expect(await second.stop()).toBe(0);
+  });
+
+  test(`verify finds a data directory of ${version} intact`, async () => {
+    const { code, out, err } = await ayder(["verify", await unpack(version, "verified")]);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toContain(": intact; 15 files");
+  });
+}

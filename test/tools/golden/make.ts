@@ -1,0 +1,34 @@
+/**
+ * `AYDER_BINARY=… bun test/tools/golden/make.ts VERSION`: writes a data directory with the server of
+ * a release, and what that server says about it, into `test/golden/VERSION`. The server is killed, so
+ * that a start has a checkpoint, a journal behind it and an end that was never closed.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Glob } from "bun";
+import { SMALL_FILES } from "../backup/sample.ts";
+import { Client } from "../crash/client.ts";
+import { startServer, temporaryDirectory } from "../process/server.ts";
+import { read, write } from "./facts.ts";
+
+const [, , version] = process.argv;
+if (version === undefined || process.env["AYDER_BINARY"] === undefined) {
+  console.log("usage: AYDER_BINARY=PATH bun test/tools/golden/make.ts VERSION");
+  process.exit(2);
+}
+const place = join(import.meta.dir, "../../golden", version);
+mkdirSync(place, { recursive: true });
+const directory = temporaryDirectory();
+const server = await startServer({ dataDir: directory.path, env: SMALL_FILES });
+const client = new Client(server.url);
+await write(client);
+await Bun.write(join(place, "facts.json"), `${JSON.stringify(await read(client), null, 2)}\n`);
+await server.kill();
+const files: Record<string, Uint8Array> = {};
+for (const name of [...new Glob("**/*").scanSync({ cwd: directory.path, dot: true })].sort()) {
+  files[name] = await Bun.file(join(directory.path, name)).bytes();
+}
+const archive = new Bun.Archive(files);
+await Bun.write(join(place, "data.tar.gz"), Bun.gzipSync(await archive.bytes()));
+directory.remove();
+console.log(`${place}: ${Object.keys(files).length} files`);

@@ -11,6 +11,7 @@ import type {
   GroupLag,
   GroupSummary,
   KvNamespace,
+  NewRecord,
   Page,
   PartitionRef,
   Produced,
@@ -62,6 +63,18 @@ export class Client {
     options: ProduceOptions = {},
   ): Promise<ProducedBatch> {
     return this.#log.produceBatch(topic, values, options);
+  }
+
+  /**
+   * Writes all records or none, to one partition: each with its own key and headers. Without
+   * `partition` and `key`, the key of the first record chooses the partition.
+   */
+  produceRecords(
+    topic: string,
+    records: readonly NewRecord[],
+    options: ProduceOptions = {},
+  ): Promise<ProducedBatch> {
+    return this.#log.produceRecords(topic, records, options);
   }
 
   /** For many messages: they share requests, with batches that grow with the load. */

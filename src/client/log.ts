@@ -4,6 +4,7 @@ import { COMMITTED, DELETED, PAGE, PRODUCED, PRODUCED_BATCH } from "./shapes.ts"
 import type { CallOptions, Query, Transport } from "./transport.ts";
 import type {
   Deleted,
+  NewRecord,
   Page,
   PartitionRef,
   Produced,
@@ -19,6 +20,7 @@ import {
   lineOf,
   Message,
   type RecordHeaders,
+  recordJson,
   type Value,
   type WireMessage,
 } from "./values.ts";
@@ -59,9 +61,19 @@ export class Log {
     return (await this.#write(topic, "produce-ndjson", body, options)) as ProducedBatch;
   }
 
+  async produceRecords(
+    topic: string,
+    records: readonly NewRecord[],
+    options: ProduceOptions,
+  ): Promise<ProducedBatch> {
+    const list = records.map(({ value, key, headers }) => recordJson(value, key, headers));
+    const body = bytesOf(`{"records":[${list.join(",")}]}`);
+    return (await this.#write(topic, "produce-json", body, options)) as ProducedBatch;
+  }
+
   async #write(
     topic: string,
-    route: "produce" | "produce-ndjson",
+    route: "produce" | "produce-ndjson" | "produce-json",
     body: Uint8Array,
     options: ProduceOptions,
   ): Promise<unknown> {

@@ -1,6 +1,6 @@
 /** Answers of the server, with the names of the HTTP API in camelCase. */
 import type { CallOptions } from "./transport.ts";
-import type { Message, RecordHeaders } from "./values.ts";
+import type { Message, RecordHeaders, Value } from "./values.ts";
 
 /** How a write was acknowledged. */
 export type Ack = {
@@ -42,6 +42,13 @@ export type ProduceOptions = CallOptions & {
   readonly timeoutMs?: number | undefined;
   /** `rocket`: answered before the fsync; a crash may lose the message. */
   readonly mode?: "sealed" | "rocket" | undefined;
+};
+
+/** A record of `produceRecords`. */
+export type NewRecord = {
+  readonly value: Value;
+  readonly key?: string | undefined;
+  readonly headers?: RecordHeaders | undefined;
 };
 
 export type PartitionRef = { readonly topic: string; readonly partition: number };

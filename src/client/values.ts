@@ -49,6 +49,26 @@ export function lineOf(value: Value): string | Uint8Array | null {
   }
 }
 
+/** Writes a record of produce-json, so that its value is stored as `bytesOf` has it. */
+export function recordJson(value: Value, key?: string, headers?: RecordHeaders): string {
+  const fields = [valueField(value)];
+  if (key !== undefined) fields.push(`"key":${JSON.stringify(wellFormed(key))}`);
+  const entries = Object.entries(headers ?? {}).map(
+    ([name, text]) => `${JSON.stringify(wellFormed(name))}:${JSON.stringify(wellFormed(text))}`,
+  );
+  if (entries.length > 0) fields.push(`"headers":{${entries.join(",")}}`);
+  return `{${fields.join(",")}}`;
+}
+
+function valueField(value: Value): string {
+  if (!(value instanceof Uint8Array)) return `"value":${lineOf(value)}`;
+  try {
+    return `"value":${JSON.stringify(strict.decode(value))}`;
+  } catch {
+    return `"value_b64":"${toBase64(value)}"`;
+  }
+}
+
 /** Replaces halves of surrogate pairs by U+FFFD, as every encoding to UTF-8 does. */
 const wellFormed = (text: string): string =>
   text.isWellFormed() ? text : decodeText(encoder.encode(text));
@@ -144,6 +164,12 @@ function fromBase64(text: string): Uint8Array {
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
   return bytes;
+}
+
+function toBase64(bytes: Uint8Array): string {
+  let binary = "";
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary);
 }
 
 /** Converts snake_case names to camelCase at every depth, for answers without users' fields. */

@@ -48,6 +48,9 @@ export function jsonTextOf(value: Json): string {
   return `{${fields.join(",")}}`;
 }
 
+/** Parses a part of a body by the same rules. @throws ApiError */
+export const parseJson = (text: string): Json => new Parser(text).document();
+
 class Parser {
   readonly #text: string;
   #at = 0;

@@ -50,7 +50,8 @@ const tooMuchRepeated = (bytes: number, { requestBytesMax: limit }: HttpLimits):
     { limit },
   );
 
-function checkCount(lines: number, repeated: number, limits: HttpLimits): void {
+/** @param repeated bytes that are stored with each of the messages. @throws ApiError */
+export function checkCount(lines: number, repeated: number, limits: HttpLimits): void {
   if (lines > limits.ndjsonLinesMax) throw tooManyLines(limits.ndjsonLinesMax);
   if (lines * repeated > limits.requestBytesMax) throw tooMuchRepeated(repeated, limits);
 }

@@ -1,6 +1,10 @@
 /** What requests and answers hold. The schemas drive our own validation and `/openapi.json`. */
 import { Type as t } from "@sinclair/typebox";
+import { HEADER_NAME_BYTES_MAX } from "../record/headers.ts";
 import { GROUP_PATTERN, NAME_PATTERN } from "./names.ts";
+
+/** Names are lower-cased before they are stored. */
+const HEADER_NAME_PATTERN = `^[A-Za-z0-9._-]{1,${HEADER_NAME_BYTES_MAX}}$`;
 
 const natural = (description: string, extra: { minimum?: number; maximum?: number } = {}) =>
   t.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, ...extra, description });
@@ -51,6 +55,40 @@ export const PRODUCE_QUERY = t.Object({
   timing: t.Optional(t.Literal("1", { description: "1 adds the times that parts of it took" })),
   mode: t.Optional(t.Union([t.Literal("sealed"), t.Literal("rocket")])),
 });
+const recordFields = {
+  key: t.Optional(t.String({ description: "Absent: the key of the query" })),
+  headers: t.Optional(
+    t.Record(t.String({ pattern: HEADER_NAME_PATTERN }), t.String(), {
+      description: "Headers of this record; those of the request are added",
+    }),
+  ),
+};
+export const PRODUCE_JSON_BODY = t.Object(
+  {
+    records: t.Array(
+      t.Union([
+        t.Object(
+          {
+            value: t.Unknown({
+              description: "A string is stored as its text, any other value as it is written",
+            }),
+            ...recordFields,
+          },
+          { additionalProperties: false },
+        ),
+        t.Object(
+          {
+            value_b64: t.String({ contentEncoding: "base64", description: "The bytes in base64" }),
+            ...recordFields,
+          },
+          { additionalProperties: false },
+        ),
+      ]),
+      { minItems: 1 },
+    ),
+  },
+  { additionalProperties: false },
+);
 export const CONSUME_QUERY = t.Object({
   offset: t.Optional(natural("First offset; absent: the committed one, else the first kept one")),
   limit: t.Optional(natural("Default 100; above 1000 counts as 1000", { minimum: 1 })),

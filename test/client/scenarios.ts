@@ -81,6 +81,25 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     assert.deepEqual([error.code, error.status, error.outcome], ["invalid_header", 400, "refused"]);
   },
 
+  "records with their own keys and headers are stored as single messages would be": async (
+    client,
+    topic,
+  ) => {
+    await client.topics.create(topic, { partitions: 1 });
+    const values = [...ODD_TEXTS, ODD_BYTES, { a: [1, "x"], n: 2n ** 63n }, new Date(0), 7, null];
+    const records = values.map((value, i) => ({ value, key: `k${i}`, headers: { n: String(i) } }));
+    const produced = await client.produceRecords(topic, [...records, { value: "plain" }]);
+    assert.deepEqual([produced.firstOffset, produced.count], [0, values.length + 1]);
+    const messages = await all(client.consume(topic));
+    for (const [i, value] of values.entries()) {
+      const { offset } = await client.produce(topic, value);
+      const page = await client.read(topic, 0, { offset });
+      assert.deepEqual(messages[i]?.bytes, page.messages[0]?.bytes);
+      assert.deepEqual([messages[i]?.key, messages[i]?.headers], [`k${i}`, { n: String(i) }]);
+    }
+    assert.deepEqual([messages.at(-1)?.key, messages.at(-1)?.headers], [null, {}]);
+  },
+
   "a batch keeps every value too, in one partition": async (client, topic) => {
     await client.topics.create(topic, { partitions: 2 });
     const date = new Date(0);

@@ -6,6 +6,37 @@ import { Client, messagesOf, type TargetOf } from "../tools/conformance/target.t
 export function register(target: TargetOf): void {
   const client = new Client(target);
 
+  describe("produce-json", () => {
+    test("stores values as they are written, all or nothing", async () => {
+      const topic = await client.topic("json");
+      const path = `POST /broker/topics/${topic}/produce-json?partition=0`;
+      const body = `{"records":[{"value":{"n" : 1.0}},{"value":"text","key":"k","headers":{"a":"ü"}},{"value_b64":"AP8="}]}`;
+      const answer = await client.ask(path, { body });
+      expect(answer.body).toMatchObject({ ok: true, first_offset: 0, count: 3, durable: true });
+      expect(messagesOf((await client.consume(topic)).body)).toMatchObject([
+        { value: '{"n" : 1.0}' },
+        { value: "text", key: "k", headers: { a: "ü" } },
+        { value_b64: "AP8=" },
+      ]);
+      const twice = { body: '{"records":[{"value":1}]}' };
+      const first = await client.ask(`${path}&idempotency_key=i`, twice);
+      expect(first.body).toMatchObject({ first_offset: 3, duplicate: false });
+      const again = await client.ask(`${path}&idempotency_key=i`, twice);
+      expect(again.body).toMatchObject({ first_offset: 3, count: 1, duplicate: true });
+      for (const [bad, code] of [
+        ['{"records":[]}', "empty_batch"],
+        ["{}", "missing_field"],
+        ['{"records":[{"value":1},{}]}', "missing_field"],
+        ['{"records":[{"value":1},{"value":1,"headers":{"a b":"1"}}]}', "invalid_header"],
+        ['{"records":[{"value":1},{"value":}]}', "invalid_json"],
+        ['{"records":[{"value":1,"valu":2}]}', "unknown_field"],
+      ] as const) {
+        expectError(await client.ask(path, { body: bad }), 400, code);
+      }
+      expect((await client.values(topic)).length).toBe(4);
+    });
+  });
+
   describe("headers of records", () => {
     test("come back as they were given, in requests and parameters", async () => {
       const topic = await client.topic("headers");

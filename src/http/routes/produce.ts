@@ -6,6 +6,7 @@ import { takeBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import type { ErrorCode } from "../errors.ts";
+import { encodeJsonRecords } from "../json-records.ts";
 import { encodeLines } from "../ndjson.ts";
 import {
   LONG_TIMEOUT_MS,
@@ -14,7 +15,7 @@ import {
   readProduceOptions,
 } from "../produce-request.ts";
 import { HEADER_QUERY_PREFIX } from "../record-headers.ts";
-import { PRODUCE_QUERY, PRODUCED, PRODUCED_BATCH } from "../schemas.ts";
+import { PRODUCE_JSON_BODY, PRODUCE_QUERY, PRODUCED, PRODUCED_BATCH } from "../schemas.ts";
 
 const ERRORS: readonly ErrorCode[] = [
   "invalid_topic",
@@ -27,6 +28,17 @@ const ERRORS: readonly ErrorCode[] = [
   "cluster_not_upgraded",
   "commit_timeout",
   "disk_full",
+];
+
+const JSON_ERRORS: readonly ErrorCode[] = [
+  "invalid_json",
+  "duplicate_field",
+  "unknown_field",
+  "missing_field",
+  "invalid_field",
+  "empty_batch",
+  "too_many_lines",
+  "request_too_large",
 ];
 
 const REQUEST_HEADERS = {
@@ -94,6 +106,32 @@ export function produceEndpoints(edge: Edge): readonly Endpoint[] {
             edge.options.limits,
           );
           append(edge, call, options, records, batchAnswer);
+        });
+      },
+    },
+    {
+      method: "POST",
+      path: "/broker/topics/:topic/produce-json",
+      access: { kind: "path", scope: "write" },
+      query: PRODUCE_QUERY,
+      prefixed: HEADER_PARAMETERS,
+      docs: {
+        summary: "Append records of a JSON document, all or nothing",
+        tag: "produce",
+        body: PRODUCE_JSON_BODY,
+        answer: PRODUCED_BATCH,
+        requestHeaders: REQUEST_HEADERS,
+        errors: [...ERRORS, ...JSON_ERRORS],
+      },
+      handle: (call) => {
+        const options = readProduceOptions(call, edge.options.rocket);
+        const { ignoresUnknown } = call.route;
+        return takeBytes(call, requestBytesMax, "request_too_large", (body) => {
+          const { limits } = edge.options;
+          const read = encodeJsonRecords(body, options, limits, ignoresUnknown);
+          const headers = { ...options.headers, traced: read.traced };
+          const chosen = { ...options, key: options.key ?? read.firstKey, headers };
+          append(edge, call, chosen, read.records, batchAnswer);
         });
       },
     },

@@ -87,7 +87,16 @@ export class Node implements NodeApi, ClusterApi {
     this.#maintenance = new Maintenance(options, replica, writes, this.#cluster, entries, emit);
     const { checkpointer, diskWatch } = this.#maintenance;
     const { log, clock } = options;
-    this.#snapshots = new Snapshots({ storage, machine, core, log, checkpointer, applier, emit });
+    this.#snapshots = new Snapshots({
+      storage,
+      machine,
+      core,
+      log,
+      clock,
+      checkpointer,
+      applier,
+      emit,
+    });
     shard.connect({ queue, applier, snapshots: this.#snapshots, disk: diskWatch });
     this.#reader = new Reader(machine, linearizer);
     this.samples = new Samples(machine, clock, time);

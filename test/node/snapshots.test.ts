@@ -7,6 +7,7 @@ import type { Storage } from "../../src/node/recovery/storage.ts";
 import { encodeMessage } from "../../src/raft/codec.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { LogIndex, SnapshotOffer, Term } from "../../src/raft/types.ts";
+import { SimClock } from "../tools/sim/sim-clock.ts";
 
 const [from, to] = ["n1", "n2"] as [NodeId, NodeId];
 const term = 3 as Term;
@@ -22,6 +23,7 @@ async function offered(committed: number) {
     machine: new Machine(),
     core: { term },
     log: SILENT,
+    clock: new SimClock(),
     checkpointer: { without: (work) => work() },
     applier: { switched: () => {} },
     emit: (event) => {

@@ -160,3 +160,22 @@ test("a founding member that came late is known by its first disk", async () => 
   await script.pass(20_000);
   expect(script.leader).toBeNull();
 });
+
+test("a member that has no space for the id of its cluster learns it when there is some", async () => {
+  for (const id of ["n1", "n2", "n3"]) {
+    const script = new Script({ spares: 0 });
+    const others = ["n1", "n2", "n3"].filter((one) => one !== id);
+    script.start(id);
+    await script.pass(1_000);
+    const { disk } = script.node(id);
+    disk.faults.full = true;
+    script.start(...others);
+    await script.pass(20_000);
+    expect(script.node(id).node).not.toBeNull();
+    disk.faults.full = false;
+    await script.create("t");
+    await script.until(`${id} has the topic`, () =>
+      script.cluster.nodes.every(({ node }) => node?.listTopics().length === 1),
+    );
+  }
+});

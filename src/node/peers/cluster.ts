@@ -1,6 +1,7 @@
 import { feature as faultPoint } from "bun:bundle";
 import type { Network, PeerIdentity, PeerSecret } from "../../env/network.ts";
 import type { Random } from "../../env/random.ts";
+import { untilRoom } from "../../env/until-room.ts";
 import { assert } from "../../lib/assert.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import { SHARD_0 } from "../../lib/ids.ts";
@@ -174,7 +175,7 @@ export class Cluster implements ClusterApi {
   /** All disks are known by their names from the first entry on: nobody takes another for one. */
   async #found(disks: ReadonlyMap<NodeId, string>): Promise<void> {
     const { options, replica, dataDir, log } = this.#parts;
-    const { core, shard } = replica;
+    const { core, shard, clock } = replica;
     this.#isFounding = true;
     const clusterId = options.newClusterId();
     const machine = new Machine();
@@ -192,7 +193,7 @@ export class Cluster implements ClusterApi {
         shard.step([]);
       },
       durable: async () => {
-        await dataDir.recordClusterId(clusterId);
+        await untilRoom(clock, () => dataDir.recordClusterId(clusterId));
         this.#transport.setClusterId(clusterId);
         this.#isFounding = false;
       },
@@ -393,10 +394,9 @@ export class Cluster implements ClusterApi {
   }
 
   #learn(clusterId: string, from: NodeId): void {
-    const { dataDir, log, emit } = this.#parts;
+    const { dataDir, replica, log, emit } = this.#parts;
     this.#learning = true;
-    dataDir
-      .recordClusterId(clusterId)
+    untilRoom(replica.clock, () => dataDir.recordClusterId(clusterId))
       .then(() => {
         this.#learning = false;
         log.info("joined the cluster", { cluster_id: clusterId, from });

@@ -1,5 +1,7 @@
 import { feature as faultPoint } from "bun:bundle";
+import type { Clock } from "../../env/clock.ts";
 import { DiskFailure, DiskFull } from "../../env/disk.ts";
+import { untilRoom } from "../../env/until-room.ts";
 import { assert } from "../../lib/assert.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { MachineState } from "../../machine/state.ts";
@@ -27,6 +29,7 @@ export type SnapshotsOptions = {
   readonly machine: Machine;
   readonly core: { readonly term: Term };
   readonly log: Logger;
+  readonly clock: Clock;
   readonly checkpointer: Pick<Checkpointer, "without">;
   readonly applier: Pick<Applier, "switched">;
   readonly emit: Emit;
@@ -83,7 +86,8 @@ export class Snapshots implements SnapshotPort {
   async #writeFirst(first: FirstSnapshot): Promise<CommittedSnapshot> {
     const { checkpoints, journal, hardStateFile } = this.#options.storage;
     const hardState = hardStateFile.state;
-    const isWritten = await writeFirst({ checkpoints, journal, hardState }, first);
+    const blank = { checkpoints, journal, hardState };
+    const isWritten = await untilRoom(this.#options.clock, () => writeFirst(blank, first));
     assert(isWritten, "a cluster is founded on an empty disk");
     await first.durable();
     return { index: 1, root: 0, state: "install", term: 1 };

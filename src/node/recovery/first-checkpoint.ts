@@ -13,12 +13,21 @@ export type FirstCheckpoint = {
   readonly machine: Machine;
 };
 
-/** @returns false if the disk is not empty. */
-export function writeFirst(
+/**
+ * @returns false if the disk is not empty.
+ * @throws DiskFull if there was no room: nothing changed, and it may be tried again.
+ */
+export async function writeFirst(
   blank: { checkpoints: CheckpointStore; journal: Journal; hardState: HardState },
   { clusterId, configuration, machine }: FirstCheckpoint,
 ): Promise<boolean> {
   const first = machine.beginSnapshot();
   const meta = { clusterId, configuration: encodeConfiguration(configuration) };
-  return blank.checkpoints.found(blank, meta, { next: () => first.next(FIRST_CHUNK_BYTES) });
+  const chunks = { next: () => first.next(FIRST_CHUNK_BYTES) };
+  try {
+    return await blank.checkpoints.found(blank, meta, chunks);
+  } catch (error) {
+    first.abandon();
+    throw error;
+  }
 }

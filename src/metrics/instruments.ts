@@ -60,6 +60,10 @@ export const COUNTERS = {
     name: "ayder_produced_bytes_total",
     help: "Keys and values of those records",
   },
+  journalMergedWrites: {
+    name: "ayder_journal_merged_writes_total",
+    help: "Writes of the journal that waited for another one and shared a sync with the next",
+  },
   consumedRecords: {
     name: "ayder_consumed_records_total",
     help: "Records in answers to consumers and in follow streams",
@@ -271,6 +275,7 @@ export const createInstruments = (): Instruments => ({
   checkpointSeconds: new Histogram(HISTOGRAMS.checkpointSeconds.buckets),
   loopLagSeconds: new Histogram(HISTOGRAMS.loopLagSeconds.buckets),
   httpLoopLagSeconds: new Histogram(HISTOGRAMS.httpLoopLagSeconds.buckets),
+  journalMergedWrites: new Cell(),
   producedRecords: new Cell(),
   producedBytes: new Cell(),
   consumedRecords: new Cell(),

@@ -27,7 +27,13 @@ export type NodeEvent =
   /** Entries were applied, some disk has more than before, or the membership changed. */
   | { readonly type: "progressed" }
   /** A write of these entries was on stable storage after so many seconds. */
-  | { readonly type: "synced"; readonly seconds: number; readonly entries: readonly Entry[] }
+  | {
+      readonly type: "synced";
+      readonly seconds: number;
+      readonly entries: readonly Entry[];
+      /** Number of writes with entries that were merged into this one, beyond the first. */
+      readonly merged: number;
+    }
   /** An applied command changed the address of a member, or a snapshot did. */
   | { readonly type: "members_changed" }
   /** The free space fell below the reserve, or rose above it. */

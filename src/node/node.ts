@@ -220,6 +220,7 @@ export class Node implements NodeApi, ClusterApi {
         return;
       case "synced":
         this.#synced(event.seconds, event.entries);
+        this.#options.instruments.journalMergedWrites.value += event.merged;
         return;
       case "reads_decided":
         this.#replica.linearizer.readStates(event.states, event.dropped);

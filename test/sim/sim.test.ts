@@ -19,9 +19,12 @@ const TIMEOUT_MS = 600_000;
 const EFFECTS = [
   "append of several entries",
   "backlog of several events",
+  "late-links",
+  "merged write",
   "power lost after a start",
   "power lost while starting",
   "shortage",
+  "stranger closed",
 ];
 
 /** Lines of `seed what it showed`, or `seed --ms N what it showed`. */

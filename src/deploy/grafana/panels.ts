@@ -198,11 +198,13 @@ const LOG: readonly Panel[] = [
   },
   {
     title: "Syncs",
-    about: "Journal syncs per second, by node.",
+    about:
+      "Journal syncs per second, by node, and writes that shared one because they had to wait.",
     kind: "lines",
     unit: "ops",
     queries: [
       query("{{instance}}", `sum by (instance) (${rate("ayder_journal_fsync_seconds_count{}")})`),
+      query("merged {{instance}}", rate("ayder_journal_merged_writes_total{}")),
     ],
   },
   {

@@ -204,7 +204,7 @@ export class Shard {
         this.#writing = false;
         if (this.#stopped) return;
         const seconds = (this.#clock.monotonic() - begin) / 1e6;
-        this.#emit({ type: "synced", seconds, entries });
+        this.#emit({ type: "synced", seconds, entries, merged: mergedWrites(work) });
         for (const { persist, after } of work) {
           this.#core.persisted(persist.token);
           if (after.length > 0) this.#emit({ type: "messages", messages: after });
@@ -291,6 +291,12 @@ export class Shard {
     this.stop();
     this.#emit({ type: "failed", error });
   }
+}
+
+/** Writes with entries that waited for another one, and so share a sync with the one before. */
+function mergedWrites(work: readonly { persist: Persist }[]): number {
+  if (work.length === 1) return 0;
+  return Math.max(0, work.filter(({ persist }) => persist.entries.length > 0).length - 1);
 }
 
 /** Later writes overwrite the suffix of earlier ones, as in the log itself. */

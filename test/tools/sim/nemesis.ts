@@ -3,6 +3,7 @@ import type { Node } from "../../../src/node/node.ts";
 import type { Random } from "../random.ts";
 import { type SimCluster, SimViolation } from "./cluster.ts";
 import type { Ghost } from "./invariants.ts";
+import { Life } from "./life.ts";
 import { type FaultKind, streamOf } from "./plan.ts";
 import type { SimNode } from "./sim-node.ts";
 
@@ -143,6 +144,15 @@ function startAndLosePower(nemesis: Nemesis, node: SimNode, random: Random, time
       startAndLosePower(nemesis, node, random, times - 1);
     });
   });
+}
+
+/** What a stranger sends; null: nothing. */
+function strangerFrame(recorded: readonly Uint8Array[], random: Random): Uint8Array | null {
+  const kind = random.below(4);
+  if (kind === 0) return null;
+  if (kind === 1) return Uint8Array.from({ length: random.below(200) }, () => random.below(256));
+  if (kind === 2) return new Uint8Array(5_000);
+  return recorded.length === 0 ? null : (recorded[random.below(recorded.length)]?.slice() ?? null);
 }
 
 /** @returns what was done, or null if it would have had no effect. */
@@ -299,6 +309,32 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     if (isAlone && node.node?.health().ready !== true) return null;
     node.clock.skewMs = skewMs;
     return `${node.id} ${skewMs}`;
+  },
+  // Links that prove nothing: silent, with noise, too long, or with what was recorded on others.
+  strangers: (nemesis, node, random) => {
+    if (!node.up) return null;
+    const { networks, queue } = nemesis.cluster;
+    const count = random.pick([1, 5, 40]);
+    for (let i = 0; i < count; i++) {
+      const name = `stranger${i % 3}`;
+      const life = new Life(name, 1, queue);
+      const say = strangerFrame(networks.recorded, random);
+      const link = networks.stranger(name, life, node.id, {
+        opened: () => {},
+        // The challenge is answered.
+        frame: () => {
+          if (say !== null) link.send(say);
+        },
+        closed: () => nemesis.cluster.count("stranger closed"),
+      });
+    }
+    return `${node.id} ${count}`;
+  },
+  // One end of a link gives it up and makes another while the other end still has the old one.
+  "late-links": ({ cluster }, node, random) => {
+    const other = random.pick(cluster.nodes);
+    const count = cluster.networks.abandon(node.id, other.id, random.pick(LENGTHS_MS));
+    return count === 0 ? null : `${node.id} ${other.id} ${count}`;
   },
   transfer: (nemesis, node, random) =>
     nemesis.command(async (leader) =>

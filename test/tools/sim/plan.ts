@@ -28,7 +28,9 @@ export const FAULT_KINDS = [
 
 /** Faults that only plans of version 2 draw, from a stream of their own. */
 export const LATER_FAULT_KINDS = ["start-power-loss", "shortage"] as const;
-export const ALL_FAULT_KINDS = [...FAULT_KINDS, ...LATER_FAULT_KINDS] as const;
+/** Faults of links, also of version 2, from one more stream. */
+export const LINK_FAULT_KINDS = ["strangers", "late-links"] as const;
+export const ALL_FAULT_KINDS = [...FAULT_KINDS, ...LATER_FAULT_KINDS, ...LINK_FAULT_KINDS] as const;
 export type FaultKind = (typeof ALL_FAULT_KINDS)[number];
 
 /**
@@ -104,6 +106,10 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const seeded: FaultKind[] = FAULT_KINDS.filter(() => random.below(100) < share);
   const later = seed < VERSION_2_SEED ? null : streamOf(seed, "plan 2");
   if (later !== null) seeded.push(...LATER_FAULT_KINDS.filter(() => later.below(100) < 50));
+  if (later !== null) {
+    const links = streamOf(seed, "plan links");
+    seeded.push(...LINK_FAULT_KINDS.filter(() => links.below(100) < 50));
+  }
   const drawn = overrides.only ?? seeded;
   const writeConcern = random.pick(CONCERNS);
   const possible = drawn.filter(
@@ -178,6 +184,7 @@ const NEEDS_PEERS = new Set<FaultKind>([
   "ring",
   "isolate-leader",
   "cut-links",
+  "late-links",
   "slow-links",
   "bit-flip",
   "wipe",

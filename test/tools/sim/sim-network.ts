@@ -25,6 +25,7 @@ export type Delays = {
 };
 
 const SYN_RETRY_MS = 1000;
+const RECORDED_MAX = 64;
 const UNIT = 2 ** 32;
 
 export class SimNetworks {
@@ -32,6 +33,8 @@ export class SimNetworks {
   readonly random: Random;
   readonly delays: Delays;
   readonly counts = { frames: 0, held: 0, cut: 0 };
+  /** Some frames that were sent between nodes, for those who record them. */
+  readonly recorded: Uint8Array[] = [];
   /** Added to every frame of a direction, `from>to`. */
   readonly slowMs = new Map<string, number>();
   readonly #blocked = new Set<string>();
@@ -78,6 +81,28 @@ export class SimNetworks {
     }
     this.counts.cut += count;
     return count;
+  }
+
+  /**
+   * Ends links from one host to another at their near end only. The far end goes on to get what is
+   * on the way, and hears of the end later: after the next handshake, if that is quicker.
+   *
+   * @returns how many.
+   */
+  abandon(from: string, to: string, ms: number): number {
+    const abandoned = [...this.#pairs].filter(
+      ({ near }) => near.host === from && near.remote === to,
+    );
+    for (const pair of abandoned) {
+      pair.near.lose("reset");
+      this.queue.after(ms, () => this.cutPair(pair, "reset"));
+    }
+    return abandoned.length;
+  }
+
+  /** A link that no node of the cluster opens. @returns its near end. */
+  stranger(name: string, life: Life, to: string, handlers: DialHandlers): Link {
+    return new Pair(this, name, life, to, handlers).near;
   }
 
   /** The process of a host is gone: others are told, unless the host is, too. */
@@ -268,8 +293,10 @@ class End implements Link {
   }
 
   #carry(frame: Uint8Array | null): void {
-    const { queue, counts } = this.#world;
+    const { queue, counts, recorded } = this.#world;
     counts.frames++;
+    // Of a few kilobytes at most, hellos among them; the newest replace the oldest.
+    if (frame !== null && frame.length < 4096) recorded[counts.frames % RECORDED_MAX] = frame;
     const at = Math.max(
       this.#lastAtMs,
       queue.elapsedMs + this.#world.delay(this.host, this.remote),

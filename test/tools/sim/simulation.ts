@@ -164,7 +164,9 @@ class Simulation {
     running.life = null;
     if (!cluster.step(endMs)) return false;
     const life = running.life as { name: string } | null;
-    if (life !== null) this.#ghost.check(cluster.node(life.name));
+    // Strangers have a life too.
+    const node = cluster.nodes.find(({ id }) => id === life?.name);
+    if (node !== undefined) this.#ghost.check(node);
     return true;
   }
 
@@ -270,6 +272,8 @@ class Simulation {
       for (const [kind, { value }] of Object.entries(instruments.repairs)) {
         for (let i = 0; i < value; i++) cluster.count(`repaired ${kind}`);
       }
+      const merged = instruments.journalMergedWrites.value;
+      for (let i = 0; i < merged; i++) cluster.count("merged write");
     }
     const { operations } = this.#recorder;
     const acknowledged = operations.filter(

@@ -56,7 +56,7 @@ async function runRestore(args: Arguments, io: Io): Promise<number> {
       source,
       archive: place,
       nodeId: nodeId as NodeId,
-      identity: { clusterId, incarnation: crypto.randomUUID() },
+      identity: { clusterId, storageId: crypto.randomUUID() },
       userOf: () => lockHolder(directory),
       nextTurn: () => new Promise<void>((resolve) => setImmediate(resolve)),
       received: () => {

@@ -14,11 +14,11 @@ import {
   ENTRY_VERSION,
   HAS_CAS,
   HAS_IDEMPOTENCY,
-  HAS_INCARNATION,
   HAS_MAX_BYTES,
   HAS_PARTITION,
+  HAS_STORAGE_ID,
   HAS_TTL,
-  RESET_INCARNATION,
+  RESET_STORAGE_ID,
   TAG_CHECKSUM,
   TAG_COMMIT_OFFSET,
   TAG_CONFIGURE,
@@ -235,17 +235,15 @@ export function encodeKvDelete(writer: ByteWriter, fields: Fields<KvDelete>): vo
 }
 
 export function encodePutMember(writer: ByteWriter, member: Fields<PutMember>): void {
-  const { incarnation, resetIncarnation } = member;
+  const { storageId, resetStorageId } = member;
   const body = new ByteWriter(128);
   body.text(member.id);
   body.text(member.host);
   body.varint(member.raftPort);
   body.varint(member.httpPort);
   body.varint(member.priority);
-  body.u8(
-    (incarnation === null ? 0 : HAS_INCARNATION) | (resetIncarnation ? RESET_INCARNATION : 0),
-  );
-  if (incarnation !== null) body.text(incarnation);
+  body.u8((storageId === null ? 0 : HAS_STORAGE_ID) | (resetStorageId ? RESET_STORAGE_ID : 0));
+  if (storageId !== null) body.text(storageId);
   append(writer, TAG_PUT_MEMBER, body);
 }
 

@@ -13,11 +13,11 @@ import {
   ENTRY_VERSION,
   HAS_CAS,
   HAS_IDEMPOTENCY,
-  HAS_INCARNATION,
   HAS_MAX_BYTES,
   HAS_PARTITION,
+  HAS_STORAGE_ID,
   HAS_TTL,
-  RESET_INCARNATION,
+  RESET_STORAGE_ID,
   TAG_CHECKSUM,
   TAG_COMMIT_OFFSET,
   TAG_CONFIGURE,
@@ -215,11 +215,11 @@ function decodePutMember(reader: ByteReader): PutMember {
   const raftPort = reader.varint();
   const httpPort = reader.varint();
   const priority = reader.varint();
-  const flags = knownFlags(reader.u8(), HAS_INCARNATION | RESET_INCARNATION);
-  const incarnation = (flags & HAS_INCARNATION) === 0 ? null : reader.text();
-  const resetIncarnation = (flags & RESET_INCARNATION) !== 0;
+  const flags = knownFlags(reader.u8(), HAS_STORAGE_ID | RESET_STORAGE_ID);
+  const storageId = (flags & HAS_STORAGE_ID) === 0 ? null : reader.text();
+  const resetStorageId = (flags & RESET_STORAGE_ID) !== 0;
   const address = { id, host, raftPort, httpPort, priority };
-  return { type: "put_member", ...address, incarnation, resetIncarnation };
+  return { type: "put_member", ...address, storageId, resetStorageId };
 }
 
 function rest(reader: ByteReader, end: number): Uint8Array {

@@ -34,5 +34,5 @@ export const HAS_PARTITION = 1;
 export const HAS_TTL = 2;
 export const HAS_MAX_BYTES = 4;
 export const HAS_CAS = 1;
-export const HAS_INCARNATION = 1;
-export const RESET_INCARNATION = 2;
+export const HAS_STORAGE_ID = 1;
+export const RESET_STORAGE_ID = 2;

@@ -19,10 +19,10 @@ export function digestState(state: MachineState): number {
   digest.writer.u64(state.now);
   digestBroker(digest, state.broker);
   digestKv(digest, state.kv);
-  for (const { id, host, raftPort, httpPort, priority, incarnation } of sortedMembers(
+  for (const { id, host, raftPort, httpPort, priority, storageId } of sortedMembers(
     state.members,
   )) {
-    digest.writer.text(JSON.stringify([id, host, raftPort, httpPort, priority, incarnation]));
+    digest.writer.text(JSON.stringify([id, host, raftPort, httpPort, priority, storageId]));
   }
   digestViews(digest, state.views);
   digest.writer.u64(state.level);

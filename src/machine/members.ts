@@ -13,15 +13,15 @@ export type MemberRecord = {
   /** Higher is preferred as leader. */
   readonly priority: number;
   /** Of the disk under which the node is a member; null: not seen yet. */
-  readonly incarnation: string | null;
+  readonly storageId: string | null;
 };
 
 export type MemberMap = Map<NodeId, MemberRecord>;
 
 export type PutMember = MemberRecord & {
   readonly type: "put_member";
-  /** `incarnation: null` then forgets the recorded one, which it keeps otherwise. */
-  readonly resetIncarnation: boolean;
+  /** `storageId: null` then forgets the recorded one, which it keeps otherwise. */
+  readonly resetStorageId: boolean;
 };
 
 export type PutMemberResult = {
@@ -49,12 +49,12 @@ export function applyPutMember(
   command: PutMember,
   effects: MemberEffects,
 ): PutMemberResult {
-  const { id, host, raftPort, httpPort, priority, resetIncarnation } = command;
+  const { id, host, raftPort, httpPort, priority, resetStorageId } = command;
   const before = members.get(id);
-  const recorded = resetIncarnation ? null : (before?.incarnation ?? null);
+  const recorded = resetStorageId ? null : (before?.storageId ?? null);
   // The first disk that was met stays: two may be met at the same time, before either is recorded.
-  const incarnation = recorded ?? command.incarnation;
-  const member: MemberRecord = { id, host, raftPort, httpPort, priority, incarnation };
+  const storageId = recorded ?? command.storageId;
+  const member: MemberRecord = { id, host, raftPort, httpPort, priority, storageId };
   const changed = before === undefined || !isSame(before, member);
   if (changed) {
     members.set(id, member);
@@ -82,4 +82,4 @@ const isSame = (a: MemberRecord, b: MemberRecord): boolean =>
   a.raftPort === b.raftPort &&
   a.httpPort === b.httpPort &&
   a.priority === b.priority &&
-  a.incarnation === b.incarnation;
+  a.storageId === b.storageId;

@@ -188,10 +188,10 @@ export class SnapshotRestorer {
       const priority = reader.varint();
       const flags = reader.u8();
       check(flags <= 1, "unknown flags of a member");
-      const incarnation = flags === 0 ? null : reader.text();
+      const storageId = flags === 0 ? null : reader.text();
       check(id > last, "members are not in order");
       last = id;
-      this.#members.set(id, { id, host, raftPort, httpPort, priority, incarnation });
+      this.#members.set(id, { id, host, raftPort, httpPort, priority, storageId });
     }
   }
 

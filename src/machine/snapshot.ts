@@ -238,14 +238,14 @@ function encodePolicy(writer: ByteWriter, policy: LevelPolicy): void {
 function encodeMembers(sections: SectionWriter, members: readonly MemberRecord[]): void {
   const { writer } = sections;
   sections.open(SECTION_MEMBERS);
-  for (const { id, host, raftPort, httpPort, priority, incarnation } of members) {
+  for (const { id, host, raftPort, httpPort, priority, storageId } of members) {
     writer.text(id);
     writer.text(host);
     writer.varint(raftPort);
     writer.varint(httpPort);
     writer.varint(priority);
-    writer.u8(incarnation === null ? 0 : 1);
-    if (incarnation !== null) writer.text(incarnation);
+    writer.u8(storageId === null ? 0 : 1);
+    if (storageId !== null) writer.text(storageId);
   }
   sections.close();
 }

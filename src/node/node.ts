@@ -6,7 +6,7 @@ import type { ClusterApi, NodeApi, NodeHealth } from "./api.ts";
 import type { NodeEvent } from "./events.ts";
 import { Maintenance } from "./maintenance/maintenance.ts";
 import type { NodeOptions } from "./options.ts";
-import { soleFounderOf } from "./peers/bootstrap.ts";
+import { soleMemberOf } from "./peers/bootstrap.ts";
 import { Cluster } from "./peers/cluster.ts";
 import { Snapshots } from "./peers/snapshots.ts";
 import { Reader } from "./reads/reader.ts";
@@ -46,7 +46,7 @@ export class Node implements NodeApi, ClusterApi {
       ...options,
       disk,
       shard: SHARD_0,
-      founders: soleFounderOf(cluster),
+      initialMembers: soleMemberOf(cluster),
       newClusterId: cluster.newClusterId,
       namesPeers: cluster.members.some(({ id }) => id !== nodeId),
       onSpace: events.onSpace,

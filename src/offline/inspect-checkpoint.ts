@@ -55,9 +55,16 @@ function countSegments(manifest: Uint8Array): { files: number; bytes: number } {
 
 function stateRows({ broker, kv, members, views }: MachineState): Row[] {
   return [
-    ...[...members.values()].map(({ id, host, raftPort, httpPort, incarnation }) => ({
-      json: { kind: "member", id, host, raft_port: raftPort, http_port: httpPort, incarnation },
-      text: `member ${id} ${host} raft ${raftPort} http ${httpPort} disk ${incarnation ?? "unknown"}`,
+    ...[...members.values()].map(({ id, host, raftPort, httpPort, storageId }) => ({
+      json: {
+        kind: "member",
+        id,
+        host,
+        raft_port: raftPort,
+        http_port: httpPort,
+        incarnation: storageId,
+      },
+      text: `member ${id} ${host} raft ${raftPort} http ${httpPort} storage id ${storageId ?? "unknown"}`,
     })),
     ...[...broker.topicsById.values()].map(topicRow),
     ...[...kv.namespaces.values()].map(({ name, revision, keys }) => {

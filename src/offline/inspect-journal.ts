@@ -39,9 +39,12 @@ export async function* inspectSegment(
     const capacity = await file.size();
     const header = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES));
     if (header === null) {
-      const isSpare = (await endOfDirt(file, 0, capacity)) === 0;
-      if (!isSpare) throw new Unreadable(name, 0, "no valid segment header");
-      yield { json: { file: name, kind: "spare", capacity }, text: `${name}: a spare, all zeros` };
+      const isPreallocated = (await endOfDirt(file, 0, capacity)) === 0;
+      if (!isPreallocated) throw new Unreadable(name, 0, "no valid segment header");
+      yield {
+        json: { file: name, kind: "spare", capacity },
+        text: `${name}: preallocated, all zeros`,
+      };
       return;
     }
     const { id, baseIndex, baseTerm, identity } = header;

@@ -14,12 +14,12 @@ export async function inspectHardState(disk: Disk): Promise<Row[]> {
   const { hardState } = shardPaths(SHARD_0);
   const bytes = await disk.readWhole(hardState);
   if (bytes === null) throw new Unreadable(hardState, 0, "the file is missing");
-  const { clusterId, incarnation } = identity;
-  const { a, b } = decodeSlots(bytes, identityOf(incarnation, SHARD_0), hardState);
+  const { clusterId, storageId } = identity;
+  const { a, b } = decodeSlots(bytes, identityOf(storageId, SHARD_0), hardState);
   return [
     {
-      json: { cluster_id: clusterId, incarnation },
-      text: `cluster ${clusterId ?? "not known yet"}, disk ${incarnation}`,
+      json: { cluster_id: clusterId, incarnation: storageId },
+      text: `cluster ${clusterId ?? "not known yet"}, storage id ${storageId}`,
     },
     slotRow("A", a),
     slotRow("B", b),

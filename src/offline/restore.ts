@@ -86,7 +86,7 @@ async function fill(options: RestoreOptions, reader: BackupReader): Promise<Rest
     const verified = await receive(options, reader, paths);
     return await readVerified(await verified.open());
   });
-  await found(options, reader.contents.head, { paths, manifest, state });
+  await bootstrap(options, reader.contents.head, { paths, manifest, state });
   const { head, files } = reader.contents;
   const bytes = files.reduce((sum, { length }) => sum + length, 0);
   return { head, files: files.length, bytes, topics: state.broker.topicsById.size };
@@ -138,7 +138,7 @@ type Received = {
  * The checkpoint from which the new cluster begins: the same state at the same index, so that no
  * number is given out twice, but with this node as its only member.
  */
-async function found(
+async function bootstrap(
   { disk, identity, nodeId, nextTurn }: RestoreOptions,
   { index, term }: BackupHead,
   { paths, manifest, state }: Received,
@@ -156,7 +156,7 @@ async function found(
   await disk.remove(`${paths.checkpoints}/${checkpointName(index, ROOT, "part")}`);
   await syncDirectory(disk, paths.checkpoints);
   await removeRecord(disk, paths.root);
-  const checksum = identityOf(identity.incarnation, SHARD_0);
+  const checksum = identityOf(identity.storageId, SHARD_0);
   const { file } = await HardStateFile.open(disk, paths.hardState, checksum);
   await file.save({ term: term as Term, vote: null, commit: index as LogIndex });
   await file.close();

@@ -52,7 +52,7 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
   let verified: VerifiedJournal = null;
   let isWhole = false;
   try {
-    const { segments, spares, torn, covered } = await recoverJournal({
+    const { segments, preallocated, torn, covered } = await recoverJournal({
       disk,
       directory,
       identity,
@@ -61,7 +61,7 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
       covered: () => coveredEnd(disk, checkpoints),
       onEntries: null,
     });
-    for (const { file } of [...segments, ...spares]) await file.close();
+    for (const { file } of [...segments, ...preallocated]) await file.close();
     if (covered !== null) findings.damage(covered, covered.reason, COVERED_ADVICE);
     isWhole = covered === null;
     if (torn !== null) {

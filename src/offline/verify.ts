@@ -44,7 +44,7 @@ async function look({ disk, nextTurn }: VerifyOptions): Promise<Verification> {
   const identity = await verifyIdentity(dry, findings);
   if (identity !== null) {
     const paths = shardPaths(SHARD_0);
-    const seed = identityOf(identity.incarnation, SHARD_0);
+    const seed = identityOf(identity.storageId, SHARD_0);
     await verifyHardState(dry, paths, seed, findings);
     const scope = { disk: dry, findings, nextTurn };
     const { journal: directory, checkpoints } = paths;

@@ -174,7 +174,7 @@ export type Core = {
    * Bootstraps the Raft group on an empty disk with this checkpoint, which is installed like one
    * from a leader.
    */
-  found(snapshot: SnapshotMeta): void;
+  bootstrap(snapshot: SnapshotMeta): void;
   /** Handles a message from a peer. The transport is responsible for the identity of the sender. */
   step(message: Message): void;
   /** Advances the logical clock by one tick. */
@@ -314,7 +314,7 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
     get hasOutput() {
       return hasOutput(raft);
     },
-    found: (snapshot) => found(raft, snapshot),
+    bootstrap: (snapshot) => bootstrap(raft, snapshot),
     step: (message) => stepMessage(raft, message),
     tick: () => tick(raft),
     campaign: () => maybeCampaign(raft, raft.settings.preVote ? "pre" : "real"),
@@ -345,7 +345,7 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
   };
 }
 
-function found(raft: Raft, snapshot: SnapshotMeta): void {
+function bootstrap(raft: Raft, snapshot: SnapshotMeta): void {
   const { log, term, vote } = raft;
   assert(log.lastIndex === 0 && term === 0 && vote === null, "a group is founded on an empty disk");
   assertExactPosition(snapshot);

@@ -216,9 +216,9 @@ async function openNode(
   const dataDir = await DataDir.open(patient, {
     // A node alone names its cluster at once; of several, one does when all know each other.
     clusterId: config.haEnabled ? null : crypto.randomUUID(),
-    incarnation: crypto.randomUUID(),
+    storageId: crypto.randomUUID(),
   });
-  if (cluster.founder && config.haEnabled && dataDir.identity.clusterId !== null) {
+  if (cluster.bootstraps && config.haEnabled && dataDir.identity.clusterId !== null) {
     log.warn("RF_HA_BOOTSTRAP_LEADER ignored, the data directory is not empty");
   }
   return Node.open({
@@ -276,7 +276,7 @@ function clusterOf(
     const network = new NoNetwork();
     const alone = {
       members: [address],
-      founder: true,
+      bootstraps: true,
       network,
       identity: null,
       certificates: null,
@@ -291,9 +291,9 @@ function clusterOf(
   if (config.haElectionTimeoutMs < 2 * config.haHeartbeatMs) {
     throw new ConfigError("RF_HA_ELECTION_TIMEOUT_MS must be at least twice RF_HA_HEARTBEAT_MS");
   }
-  const founder = mayBootstrap(config, members);
+  const bootstraps = mayBootstrap(config, members);
   const secret = peerSecretOf(config, members, log);
-  return { members, founder, secret, ...peerNetworkOf(config, own, secret, log), ...timing };
+  return { members, bootstraps, secret, ...peerNetworkOf(config, own, secret, log), ...timing };
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  *     RESTORING                a restore is at work here, or was when it was killed
  *     LOCK                     held by the process that uses the directory (env/data-lock.ts)
- *     FORMAT                   JSON: format version, cluster, incarnation of this disk, checksum
+ *     FORMAT                   JSON: format version, cluster, storage id of this disk, checksum
  *     shards/0/hard-state      term and vote (hard-state.ts)
  *     shards/0/journal/        segments of the journal (journal.ts)
  *     shards/0/partitions/     partition logs
@@ -43,7 +43,7 @@ export type DataDirIdentity = {
   /** Null until the node has learnt which cluster it belongs to. */
   readonly clusterId: string | null;
   /** New with every empty disk: a node that lost its disk is not the one that voted before. */
-  readonly incarnation: string;
+  readonly storageId: string;
 };
 
 export type ShardPaths = {
@@ -97,14 +97,14 @@ export class DataDir {
 
   /** Seeds the checksums of the shard's files, so that those of another disk are not taken for ours. */
   checksumIdentity(id: ShardId): number {
-    return identityOf(this.#identity.incarnation, id);
+    return identityOf(this.#identity.storageId, id);
   }
 
   /** Once, when the node learns it. Durable when it resolves. */
   async recordClusterId(clusterId: string): Promise<void> {
     if (this.#identity.clusterId === clusterId) return;
     assert(this.#identity.clusterId === null, "a disk never changes its cluster");
-    const identity = { clusterId, incarnation: this.#identity.incarnation };
+    const identity = { clusterId, storageId: this.#identity.storageId };
     await this.#disk.writeWhole(FORMAT_FILE, encodeFormat(identity));
     this.#identity = identity;
   }
@@ -198,8 +198,8 @@ export function shardPaths(id: ShardId): ShardPaths {
 }
 
 /** Seeds the checksums of a shard's files on this disk. */
-export const identityOf = (incarnation: string, id: ShardId): number =>
-  crc32(utf8(`${incarnation}/${id}`));
+export const identityOf = (storageId: string, id: ShardId): number =>
+  crc32(utf8(`${storageId}/${id}`));
 
 /**
  * Makes durable which files there are. After a kill, a rename, a new file or a removal may be in the
@@ -230,7 +230,7 @@ async function makeShard(disk: Disk, id: ShardId, identity: DataDirIdentity): Pr
   for (const path of [paths.journal, paths.partitions, paths.checkpoints]) {
     await disk.makeDirectory(path);
   }
-  await HardStateFile.create(disk, paths.hardState, identityOf(identity.incarnation, id));
+  await HardStateFile.create(disk, paths.hardState, identityOf(identity.storageId, id));
   for (const path of [paths.root, "shards", ""]) await disk.syncDirectory(path);
 }
 
@@ -238,7 +238,7 @@ export function encodeFormat(identity: DataDirIdentity): Uint8Array {
   const body = {
     format: FORMAT_VERSION,
     clusterId: identity.clusterId,
-    incarnation: identity.incarnation,
+    incarnation: identity.storageId, // The name in the file, of the first version.
   };
   const checksum = crc32(utf8(JSON.stringify(body)));
   return utf8(`${JSON.stringify({ ...body, checksum })}\n`);
@@ -247,22 +247,22 @@ export function encodeFormat(identity: DataDirIdentity): Uint8Array {
 /** @throws DataDirUnsupported, DataDirDamaged */
 export function decodeFormat(bytes: Uint8Array): DataDirIdentity {
   const fields = parseObject(bytes);
-  const { format, clusterId, incarnation, checksum } = fields;
+  const { format, clusterId, incarnation: storageId, checksum } = fields;
   if (typeof format === "number" && format !== FORMAT_VERSION) {
     throw new DataDirUnsupported(
       `the data directory has format ${format}, and this version of Ayder reads ` +
         `${FORMAT_VERSION}: use the version that wrote it`,
     );
   }
-  const body = { format, clusterId, incarnation };
+  const body = { format, clusterId, incarnation: storageId };
   if (
     checksum !== crc32(utf8(JSON.stringify(body))) ||
-    typeof incarnation !== "string" ||
+    typeof storageId !== "string" ||
     (clusterId !== null && typeof clusterId !== "string")
   ) {
     throw new DataDirDamaged("FORMAT of the data directory has a wrong checksum");
   }
-  return { clusterId, incarnation };
+  return { clusterId, storageId };
 }
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> {

@@ -100,7 +100,7 @@ export class HardStateFile {
     if (newest === null) {
       throw new HardStateDamaged(
         `${path}: both slots have a wrong checksum, so term and vote are unknown. Replace this ` +
-          "node's data directory and let it join again under a new incarnation",
+          "node's data directory and let it join again with a new storage id",
       );
     }
     const file = await disk.open(path, "existing");

@@ -12,7 +12,7 @@
  *    28       payload
  *
  * The session is a digest of what the handshake agreed on: cluster, sender, receiver, shard, the
- * sender's incarnation and a nonce of each end. So a frame says all of that in 8 bytes, and one that
+ * sender's storage id and a nonce of each end. So a frame says all of that in 8 bytes, and one that
  * was recorded on a link is refused on every other.
  */
 import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";

@@ -35,7 +35,7 @@ export type Hello = {
   readonly to: NodeId;
   /** Null if the cluster id is not known yet. */
   readonly clusterId: string | null;
-  readonly incarnation: string;
+  readonly storageId: string;
   readonly membershipInfo: MembershipInfo;
   /** The nonce of the challenge. */
   readonly acceptorNonce: Uint8Array;
@@ -48,7 +48,7 @@ export type Hello = {
 export type Welcome = {
   readonly from: NodeId;
   readonly clusterId: string | null;
-  readonly incarnation: string;
+  readonly storageId: string;
   readonly membershipInfo: MembershipInfo;
   /** The nonce of the hello. */
   readonly diallerNonce: Uint8Array;
@@ -84,7 +84,7 @@ export function writeHello(writer: ByteWriter, hello: Hello): void {
   writer.text(hello.from);
   writer.text(hello.to);
   writeCluster(writer, hello.clusterId);
-  writer.text(hello.incarnation);
+  writer.text(hello.storageId);
   writeMembershipInfo(writer, hello.membershipInfo);
   writer.raw(hello.acceptorNonce);
   writer.raw(hello.diallerNonce);
@@ -102,7 +102,7 @@ export function readHello(reader: ByteReader): Hello {
     from: readName(reader, NAME_BYTES_MAX) as NodeId,
     to: readName(reader, NAME_BYTES_MAX) as NodeId,
     clusterId: readCluster(reader),
-    incarnation: readName(reader, NAME_BYTES_MAX),
+    storageId: readName(reader, NAME_BYTES_MAX),
     membershipInfo: readMembershipInfo(reader),
     acceptorNonce: reader.raw(NONCE_BYTES).slice(),
     diallerNonce: reader.raw(NONCE_BYTES).slice(),
@@ -132,7 +132,7 @@ export function writeWelcome(writer: ByteWriter, welcome: Welcome): void {
 function writeAnswer(writer: ByteWriter, welcome: Omit<Welcome, "secretProof">): void {
   writer.text(welcome.from);
   writeCluster(writer, welcome.clusterId);
-  writer.text(welcome.incarnation);
+  writer.text(welcome.storageId);
   writeMembershipInfo(writer, welcome.membershipInfo);
   writer.raw(welcome.diallerNonce);
 }
@@ -142,7 +142,7 @@ export function readWelcome(reader: ByteReader, withSecret = false): Welcome {
   return {
     from: readName(reader, NAME_BYTES_MAX) as NodeId,
     clusterId: readCluster(reader),
-    incarnation: readName(reader, NAME_BYTES_MAX),
+    storageId: readName(reader, NAME_BYTES_MAX),
     membershipInfo: readMembershipInfo(reader),
     diallerNonce: reader.raw(NONCE_BYTES).slice(),
     ...(withSecret ? { secretProof: readSecretProof(reader) } : {}),
@@ -179,7 +179,7 @@ export function encodeStatement(
   writer.text(hello.from);
   writer.text(hello.to);
   writeCluster(writer, hello.clusterId);
-  writer.text(hello.incarnation);
+  writer.text(hello.storageId);
   writeMembershipInfo(writer, hello.membershipInfo);
   writer.raw(hello.acceptorNonce);
   writer.raw(hello.diallerNonce);

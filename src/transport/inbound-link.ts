@@ -136,10 +136,10 @@ export class InboundLink {
       return;
     }
     events.unverifiedPeer(peer);
-    const { id: from, incarnation, clusterId } = local;
+    const { id: from, storageId, clusterId } = local;
     const { diallerNonce } = hello;
     const membershipInfo = this.#shared.membershipInfo();
-    const words = { from, clusterId, incarnation, membershipInfo, diallerNonce };
+    const words = { from, clusterId, storageId, membershipInfo, diallerNonce };
     const { secret } = this.#shared;
     const secretProof =
       hello.secretProof && secret?.prove("acceptor", encodeAnswer(statement, words));
@@ -173,7 +173,7 @@ export class InboundLink {
     if (hello.from === local.id) return "own_id";
     if (peer === undefined) return "unknown_peer";
     if (!local.clusterFits(hello.clusterId)) return "wrong_cluster";
-    if (local.isFormer(hello.from, hello.incarnation)) return "old_incarnation";
+    if (local.isFormer(hello.from, hello.storageId)) return "old_incarnation";
     return null;
   }
 

@@ -3,7 +3,7 @@ import type { NodeId } from "../lib/ids.ts";
 export type LocalNodeOptions = {
   readonly id: NodeId;
   /** The storage id of this node's data directory. Each empty data directory gets a new one. */
-  readonly incarnation: string;
+  readonly storageId: string;
   /** Null if this node does not know its cluster id yet. */
   readonly clusterId: string | null;
 };
@@ -11,14 +11,14 @@ export type LocalNodeOptions = {
 /** The identity of this node, and the storage ids of peers that it learned in handshakes. */
 export class LocalNode {
   readonly id: NodeId;
-  readonly incarnation: string;
+  readonly storageId: string;
   clusterId: string | null;
   readonly #current = new Map<NodeId, string>();
   readonly #former = new Map<NodeId, Set<string>>();
 
-  constructor({ id, incarnation, clusterId }: LocalNodeOptions) {
+  constructor({ id, storageId, clusterId }: LocalNodeOptions) {
     this.id = id;
-    this.incarnation = incarnation;
+    this.storageId = storageId;
     this.clusterId = clusterId;
   }
 
@@ -31,20 +31,20 @@ export class LocalNode {
    * Tells whether the storage id was replaced by another. Storage ids have no order, but a replaced
    * one is never valid again.
    */
-  isFormer(peer: NodeId, incarnation: string): boolean {
-    return this.#former.get(peer)?.has(incarnation) === true;
+  isFormer(peer: NodeId, storageId: string): boolean {
+    return this.#former.get(peer)?.has(storageId) === true;
   }
 
   /** Tells whether the peer has another storage id than in its last handshake. */
-  hasChanged(peer: NodeId, incarnation: string): boolean {
+  hasChanged(peer: NodeId, storageId: string): boolean {
     const before = this.#current.get(peer);
-    return before !== undefined && before !== incarnation;
+    return before !== undefined && before !== storageId;
   }
 
-  remember(peer: NodeId, incarnation: string): void {
+  remember(peer: NodeId, storageId: string): void {
     const before = this.#current.get(peer);
-    this.#current.set(peer, incarnation);
-    if (before === undefined || before === incarnation) return;
+    this.#current.set(peer, storageId);
+    if (before === undefined || before === storageId) return;
     const former = this.#former.get(peer) ?? new Set();
     former.add(before);
     this.#former.set(peer, former);

@@ -186,7 +186,7 @@ export class OutboundLink {
       from: local.id,
       to: this.#peer.address.id,
       clusterId: local.clusterId,
-      incarnation: local.incarnation,
+      storageId: local.storageId,
       membershipInfo: this.#shared.membershipInfo(),
       acceptorNonce: challenge.nonce,
       diallerNonce: this.#shared.nonce(),
@@ -266,7 +266,7 @@ export class OutboundLink {
     if (!sameBytes(welcome.diallerNonce, hello.diallerNonce)) return "stale_handshake";
     if (welcome.from !== this.#peer.address.id) return "wrong_destination";
     if (!local.clusterFits(welcome.clusterId)) return "wrong_cluster";
-    if (local.isFormer(welcome.from, welcome.incarnation)) return "old_incarnation";
+    if (local.isFormer(welcome.from, welcome.storageId)) return "old_incarnation";
     return null;
   }
 

@@ -57,7 +57,7 @@ export type Meeting = {
   readonly peer: NodeId;
   /** Null if its disk does not belong to a cluster yet. */
   readonly clusterId: string | null;
-  readonly incarnation: string;
+  readonly storageId: string;
   /** Its storage id differs from the one in its last handshake with this process. */
   readonly changed: boolean;
   /** The membership version by which it is a member; 0 if it knows none. */
@@ -343,7 +343,7 @@ export class Transport {
   }
 
   #met(
-    { from: peer, clusterId, incarnation, membershipInfo }: Hello | Welcome,
+    { from: peer, clusterId, storageId, membershipInfo }: Hello | Welcome,
     proven: boolean,
     level: number,
   ): boolean {
@@ -352,10 +352,10 @@ export class Transport {
     if (handlers === null) return false;
     const membershipVersion =
       membershipInfo.address === null ? 0 : membershipInfo.membershipVersion;
-    const changed = local.hasChanged(peer, incarnation);
-    const meeting = { peer, clusterId, incarnation, changed, membershipVersion, proven, level };
+    const changed = local.hasChanged(peer, storageId);
+    const meeting = { peer, clusterId, storageId, changed, membershipVersion, proven, level };
     if (!handlers.met(meeting)) return false;
-    local.remember(peer, incarnation);
+    local.remember(peer, storageId);
     if (local.clusterId === null && clusterId !== null) {
       handlers.clusterLearnt(clusterId, peer);
       this.setClusterId(clusterId);

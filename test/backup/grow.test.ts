@@ -133,10 +133,10 @@ test("a backup of a follower is restored, and grows to three", async () => {
   const alone = await startServer({ dataDir: grown.dir("a"), env: { RF_HA_NODE_ID: "a" } });
   expect(await values(alone)).toEqual(expected);
   await alone.stop();
-  const founder = await grown.start("a", true);
-  await ready(founder);
-  expect(await values(founder)).toEqual(expected);
-  const one = new Client(founder.url);
+  const first = await grown.start("a", true);
+  await ready(first);
+  expect(await values(first)).toEqual(expected);
+  const one = new Client(first.url);
   const address = (i: number) => ({
     advertise_addr: `127.0.0.1:${grown.raft[i]}`,
     http_addr: `127.0.0.1:${grown.http[i]}`,
@@ -165,8 +165,8 @@ test("a backup of a follower is restored, and grows to three", async () => {
     await ready(joining);
     expect(await values(joining)).toEqual([...expected, "after the restore"]);
   }
-  // Two of three carry on without the founder.
-  await founder.kill();
+  // Two of three continue without the first member.
+  await first.kill();
   const rest = [...running].slice(-2);
   const written = await until("a leader among the rest", async () => {
     for (const server of rest) {

@@ -26,7 +26,7 @@ const restore = (disk: SimDisk) =>
     source: sourceOf(archive()),
     archive: "the archive",
     nodeId: "node1" as NodeId,
-    identity: { clusterId: "cluster", incarnation: "disk" },
+    identity: { clusterId: "cluster", storageId: "disk" },
     nextTurn,
     received: () => undefined,
   });

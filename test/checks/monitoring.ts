@@ -30,7 +30,7 @@ async function onCluster(size: number): Promise<void> {
   let prometheus: Prometheus | undefined;
   let load: Load | undefined;
   try {
-    cluster.startFounders();
+    cluster.startInitialMembers();
     const addresses = cluster.nodes.map((node) => cluster.httpAddress(node));
     const urls = addresses.map((address) => `http://${address}`);
     await until(async () => {

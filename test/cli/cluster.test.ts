@@ -9,12 +9,17 @@ import { temporaryDirectory } from "../tools/process/server.ts";
 
 const TIMEOUT_MS = 120_000;
 const directory = temporaryDirectory();
-const cluster = new Cluster({ size: 4, founders: 3, directory: directory.path, network: "direct" });
+const cluster = new Cluster({
+  size: 4,
+  initialMembers: 3,
+  directory: directory.path,
+  network: "direct",
+});
 const urlOf = ({ http }: NodeProcess): string => `http://${http.host}:${http.port}`;
 const urls = cluster.nodes.map(urlOf);
 
 beforeAll(async () => {
-  cluster.startFounders();
+  cluster.startInitialMembers();
   const client = createClient({ urls: urls.slice(0, 3), token: TOKEN, retryMs: 60_000 });
   await client.topics.create("orders", { partitions: 1 });
 }, TIMEOUT_MS);

@@ -17,7 +17,7 @@ const connect = (options = {}): Client =>
   createClient({ urls, token: TOKEN, retryMs: 60_000, attemptMs: 5_000, ...options });
 
 beforeAll(async () => {
-  cluster.startFounders();
+  cluster.startInitialMembers();
   await connect().topics.create("log", { partitions: 1 });
 }, TIMEOUT_MS);
 afterAll(async () => {

@@ -98,7 +98,7 @@ for (const [part, of] of [
       const client = new Client("c", cluster);
       const load = new Load(cluster, client);
       try {
-        cluster.startFounders();
+        cluster.startInitialMembers();
         await topicOn(cluster, client);
         load.start();
         await until("records", () => Promise.resolve(load.acknowledged.length > 400 || null));

@@ -54,7 +54,7 @@ async function attempt(name: string): Promise<"shown" | "too slow"> {
     client.send(node, { method: "POST", target, body });
   const target = "/broker/topics/t/produce?partition=0&idempotency_key=";
   try {
-    cluster.startFounders();
+    cluster.startInitialMembers();
     const { node: leader } = await until("a leader", () => cluster.leader());
     const create = JSON.stringify({ name: "t", partitions: 1 });
     await until("the topic", async () => {

@@ -103,7 +103,7 @@ class Viewed {
 }
 
 async function begin(viewed: Viewed, client: Client): Promise<void> {
-  viewed.cluster.startFounders();
+  viewed.cluster.startInitialMembers();
   const topic = JSON.stringify({ name: "viewed", partitions: PARTITIONS });
   await viewed.must(client, { method: "POST", target: "/broker/topics", body: topic });
   const view = JSON.stringify({

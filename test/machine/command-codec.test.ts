@@ -126,7 +126,7 @@ const GOLDEN: readonly [Command, string][] = [
   [{ type: "tick" }, "0b00"],
   [{ ...memberOf("n1", null), host: "h", priority: 200 }, "0c0c 026e31 0168 d836 d936 c801 00"],
   [
-    { ...memberOf("n1", "u-1"), host: "::1", resetIncarnation: true },
+    { ...memberOf("n1", "u-1"), host: "::1", resetStorageId: true },
     "0c11 026e31 033a3a31 d836 d936 05 03 03752d31",
   ],
   [{ type: "remove_member", id: "n1" as NodeId }, "0d03026e31"],

@@ -7,8 +7,8 @@ import { Bench, memberOf } from "../tools/machine/support.ts";
 const id = (text: string): NodeId => text as NodeId;
 const snapshotOf = (machine: Machine): Uint8Array =>
   machine.beginSnapshot().next(1e9) ?? new Uint8Array(0);
-const incarnationOf = (bench: Bench): string | null | undefined =>
-  bench.machine.members.get(id("n1"))?.incarnation;
+const storageIdOf = (bench: Bench): string | null | undefined =>
+  bench.machine.members.get(id("n1"))?.storageId;
 
 test("a member is put, replaced and removed, and each change is told once", () => {
   const bench = new Bench();
@@ -23,7 +23,7 @@ test("a member is put, replaced and removed, and each change is told once", () =
     raftPort: 7000,
     httpPort: 80,
     priority: 5,
-    incarnation: null,
+    storageId: null,
   });
   const remove = { type: "remove_member", id: id("n1") } as const;
   expect(bench.do(remove)).toEqual({ ok: true, type: "remove_member", removed: true });
@@ -32,17 +32,17 @@ test("a member is put, replaced and removed, and each change is told once", () =
   expect(bench.lines).toEqual(["members", "members", "members"]);
 });
 
-test("a recorded incarnation stays, whoever comes, until a reset is asked for", () => {
+test("a recorded storage id stays, whatever is announced, until a reset is asked for", () => {
   const bench = new Bench();
   bench.do(memberOf("n1", "disk-1"));
   bench.do({ ...memberOf("n1", null), host: "elsewhere" });
-  expect(incarnationOf(bench)).toBe("disk-1");
+  expect(storageIdOf(bench)).toBe("disk-1");
   bench.do(memberOf("n1", "disk-2"));
-  expect(incarnationOf(bench)).toBe("disk-1");
-  bench.do({ ...memberOf("n1", null), resetIncarnation: true });
-  expect(incarnationOf(bench)).toBeNull();
-  bench.do({ ...memberOf("n1", "disk-3"), resetIncarnation: true });
-  expect(incarnationOf(bench)).toBe("disk-3");
+  expect(storageIdOf(bench)).toBe("disk-1");
+  bench.do({ ...memberOf("n1", null), resetStorageId: true });
+  expect(storageIdOf(bench)).toBeNull();
+  bench.do({ ...memberOf("n1", "disk-3"), resetStorageId: true });
+  expect(storageIdOf(bench)).toBe("disk-3");
 });
 
 test("the directory is part of a snapshot, whatever the order in which members came", () => {

@@ -23,9 +23,9 @@ test("settings that say another thing than the log are named, and the log wins",
   const configuration = voters("n1", "n2", "n3");
   expect(book.contradictions(EMPTY_CONFIGURATION)).toEqual([]);
   expect(book.contradictions(configuration)).toEqual([]);
-  records.set("n1", { ...at("n1", "a"), incarnation: "d" });
-  records.set("n2", { ...at("n2", "elsewhere"), incarnation: null });
-  records.set("n3", { ...at("n3", "c", 7), incarnation: "e" });
+  records.set("n1", { ...at("n1", "a"), storageId: "d" });
+  records.set("n2", { ...at("n2", "elsewhere"), storageId: null });
+  records.set("n3", { ...at("n3", "c", 7), storageId: "e" });
   expect(book.contradictions(configuration)).toEqual(["n2", "n3"]);
   expect(book.contradictions(voters("n1", "n2", "n4"))).toEqual(["n2", "n3"]);
   expect(book.find("n2" as NodeId)?.host).toBe("elsewhere");
@@ -55,10 +55,10 @@ test("no two voters stand for election at once when the way to the leader breaks
 
 test("a node alone that moves to another port is where its settings say, without a warning", () => {
   const moved = { ...at("n1", "a"), raftPort: 0, httpPort: 8001 };
-  const records = new Map([["n1", { ...moved, httpPort: 8000, incarnation: "d" }]]);
+  const records = new Map([["n1", { ...moved, httpPort: 8000, storageId: "d" }]]);
   const book = new MemberBook("n1" as NodeId, [moved], () => records);
   expect(book.find("n1" as NodeId)?.httpPort).toBe(8001);
   expect(book.contradictions(voters("n1"))).toEqual([]);
-  records.set("n1", { ...moved, incarnation: "d" });
+  records.set("n1", { ...moved, storageId: "d" });
   expect(book.lacksAddress("n1" as NodeId)).toBe(false);
 });

@@ -16,7 +16,7 @@ const SEGMENT_BYTES = 4_096;
 /** A member's disk whose journal was written by these appends. */
 async function written(appends: readonly (readonly Entry[])[]): Promise<SimDisk> {
   const disk = new SimDisk();
-  const dataDir = await DataDir.open(disk, { clusterId: "c", incarnation: "i" });
+  const dataDir = await DataDir.open(disk, { clusterId: "c", storageId: "i" });
   const { journal } = await Journal.open({
     disk,
     directory: dataDir.shard(SHARD_0).journal,
@@ -35,7 +35,7 @@ async function recovered(disk: SimDisk) {
     clock: new SimClock(),
     log: SILENT,
     instruments: createInstruments(),
-    dataDir: await DataDir.open(disk, { clusterId: "c", incarnation: "i" }),
+    dataDir: await DataDir.open(disk, { clusterId: "c", storageId: "i" }),
     shard: SHARD_0,
     nodeId: "node1" as NodeId,
     storage: {
@@ -44,7 +44,7 @@ async function recovered(disk: SimDisk) {
       tailBytes: 65_536,
       diskReserveBytes: 0,
     },
-    founders: null,
+    initialMembers: null,
     newClusterId: () => "c",
     namesPeers: true,
     onSpace: () => undefined,

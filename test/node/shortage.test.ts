@@ -81,7 +81,7 @@ test(
   async () => {
     // The composition root opens the directory before there is a node.
     const directory = new SimDisk();
-    await DataDir.open(directory, { clusterId: "cluster", incarnation: "disk" });
+    await DataDir.open(directory, { clusterId: "cluster", storageId: "disk" });
     let call = directory.calls;
     while (await liveThroughShortage(call, 1 + (call % 12))) call++;
     expect(call - directory.calls).toBeGreaterThan(20);

@@ -225,9 +225,9 @@ describe("what is not damage", () => {
     writeFileSync(join(incoming, "announcement"), "not whole");
     writeFileSync(join(copy, "shards/0/checkpoints/00000000000000000099@1.part"), "begun");
     const disk = new BunDisk(copy);
-    const { incarnation } = (await readIdentity(disk)) ?? { incarnation: "" };
+    const { storageId } = (await readIdentity(disk)) ?? { storageId: "" };
     const marker = { index: 7 as LogIndex, term: 1 as Term };
-    await writeMarker(disk, "shards/0/journal", identityOf(incarnation, SHARD_0), marker);
+    await writeMarker(disk, "shards/0/journal", identityOf(storageId, SHARD_0), marker);
     expect(await files()).toEqual([
       "note shards/0/journal/claimed",
       "note shards/0/checkpoints/00000000000000000099@1.part",

@@ -113,7 +113,7 @@ async function attack(port: number, from: string, clusterId: string | null): Pro
     from: from as NodeId,
     to: "node1" as NodeId,
     clusterId,
-    incarnation: "a disk of the attacker",
+    storageId: "a disk of the attacker",
     membershipInfo: { membershipVersion: 2 ** 50, address: { host: "127.0.0.1", port: 1 } },
     acceptorNonce: readPayload(challenge.payload, readChallenge).nonce,
     diallerNonce: new Uint8Array(32).fill(7),

@@ -425,7 +425,7 @@ describe("who may stand", () => {
   test("a log that begins in a later term than the hard state is not continued in an earlier", () => {
     const configuration = newCore("n1", "n1 n2 n3").configuration;
     const solo = Solo.of("", PLAIN);
-    solo.core.found({ index: index(1), term: term(5), configuration });
+    solo.core.bootstrap({ index: index(1), term: term(5), configuration });
     solo.settle().elect();
     expect([solo.core.role, solo.core.term]).toEqual(["leader", term(5)]);
     expect(solo.core.status().lastTerm).toBe(term(5));

@@ -177,7 +177,7 @@ describe("a start with a number that is not exact is refused", () => {
     const configuration = configurationOf(ids("n1"));
     for (const value of WRONG) {
       const { core } = Solo.of("");
-      expect(() => core.found({ index: index(1), term: term(value), configuration })).toThrow(
+      expect(() => core.bootstrap({ index: index(1), term: term(value), configuration })).toThrow(
         "is a whole number of 0 to 2^53 - 1",
       );
     }

@@ -19,8 +19,8 @@ const add = (name: string): MembershipChange => ({ type: "add_voter", id: id(nam
 const learn = (name: string): MembershipChange => ({ type: "add_learner", id: id(name) });
 const remove = (name: string): MembershipChange => ({ type: "remove", id: id(name) });
 
-/** Founders begin with entry 1 in a snapshot, so that newcomers learn of them by it. */
-function founded(names: string, newcomers = ""): Cluster {
+/** Initial members begin with entry 1 in a snapshot, so that new members learn of them from it. */
+function bootstrapped(names: string, others = ""): Cluster {
   const cluster = new Cluster(names);
   for (const member of cluster.members.values()) {
     const { configuration } = member.core;
@@ -28,22 +28,22 @@ function founded(names: string, newcomers = ""): Cluster {
     member.applied = [{ index: 1, term: 1, data: "" }];
     member.restart();
   }
-  for (const name of ids(newcomers)) cluster.add(name, EMPTY_CONFIGURATION);
+  for (const name of ids(others)) cluster.add(name, EMPTY_CONFIGURATION);
   return cluster.elect(names.split(" ")[0] ?? "");
 }
 
 const voters = (cluster: Cluster, name: string) => cluster.core(name).configuration.voters;
 
 test("one voter is added by a simple change, and gets all there is", () => {
-  const cluster = founded("n1", "n2");
+  const cluster = bootstrapped("n1", "n2");
   expect(cluster.core("n1").proposeConfChange([add("n2")]).ok).toBe(true);
   cluster.settle().tick(3);
   expect(voters(cluster, "n2")).toEqual(ids("n1 n2"));
   expect(cluster.core("n2").appliedIndex).toBe(cluster.core("n1").appliedIndex);
 });
 
-test("a group of one grows to three, and survives the loss of its founder", () => {
-  const cluster = founded("n1", "n2 n3");
+test("a Raft group of one grows to three, and survives the loss of its first member", () => {
+  const cluster = bootstrapped("n1", "n2 n3");
   cluster.core("n1").proposeConfChange([add("n2"), add("n3")]);
   cluster.settle().tick(5);
   expect(cluster.core("n1").configuration).toMatchObject({
@@ -58,7 +58,7 @@ test("a group of one grows to three, and survives the loss of its founder", () =
 });
 
 test("a node is replaced by another in one change, through joint consensus", () => {
-  const cluster = founded("n1 n2 n3", "n4");
+  const cluster = bootstrapped("n1 n2 n3", "n4");
   cluster.core("n1").proposeConfChange([remove("n3"), add("n4")]);
   cluster.settle().tick(5);
   for (const name of ["n1", "n2", "n4"]) expect(voters(cluster, name)).toEqual(ids("n1 n2 n4"));
@@ -100,7 +100,7 @@ test("a leader that begins in a joint configuration leaves it once it may", () =
 });
 
 test("a joint configuration entered explicitly stays until it is left", () => {
-  const cluster = founded("n1 n2 n3", "n4");
+  const cluster = bootstrapped("n1 n2 n3", "n4");
   const core = cluster.core("n1");
   core.proposeConfChange([add("n4")], "joint_explicit");
   cluster.settle().tick(5);
@@ -113,7 +113,7 @@ test("a joint configuration entered explicitly stays until it is left", () => {
 });
 
 test("while joint, both majorities are needed", () => {
-  const cluster = founded("n1 n2 n3", "n4 n5");
+  const cluster = bootstrapped("n1 n2 n3", "n4 n5");
   const core = cluster.core("n1");
   core.proposeConfChange([remove("n2"), remove("n3"), add("n4"), add("n5")], "joint_explicit");
   cluster.settle().tick(5);
@@ -151,7 +151,7 @@ describe("one change at a time", () => {
   });
 
   test("none before a new leader has applied the tail it came with", () => {
-    const cluster = founded("n1 n2 n3");
+    const cluster = bootstrapped("n1 n2 n3");
     cluster.cut("n1");
     cluster.core("n1").proposeConfChange([learn("n9")]);
     cluster.settle();
@@ -174,7 +174,7 @@ describe("one change at a time", () => {
 });
 
 test("a leader that is removed replicates until the change is committed, then steps down", () => {
-  const cluster = founded("n1 n2 n3");
+  const cluster = bootstrapped("n1 n2 n3");
   cluster.core("n1").proposeConfChange([remove("n1")]);
   cluster.settle();
   expect(cluster.core("n1").role).toBe("follower");
@@ -185,7 +185,7 @@ test("a leader that is removed replicates until the change is committed, then st
 });
 
 test("a removed follower is told of it, and stays quiet", () => {
-  const cluster = founded("n1 n2 n3");
+  const cluster = bootstrapped("n1 n2 n3");
   cluster.core("n1").proposeConfChange([remove("n3")]);
   cluster.settle();
   expect(voters(cluster, "n3")).toEqual(ids("n1 n2"));
@@ -195,7 +195,7 @@ test("a removed follower is told of it, and stays quiet", () => {
 
 describe("learners", () => {
   test("get everything, but count for nothing", () => {
-    const cluster = founded("n1 n2", "n9");
+    const cluster = bootstrapped("n1 n2", "n9");
     cluster.core("n1").proposeConfChange([learn("n9")]);
     cluster.settle().tick(3);
     expect(cluster.core("n9").appliedIndex).toBe(cluster.core("n1").appliedIndex);
@@ -208,7 +208,7 @@ describe("learners", () => {
   });
 
   test("one that was promoted without knowing it votes all the same", () => {
-    const cluster = founded("n1 n2", "n3");
+    const cluster = bootstrapped("n1 n2", "n3");
     cluster.core("n1").proposeConfChange([learn("n3")]);
     cluster.settle().tick(2);
     cluster.core("n1").proposeConfChange([add("n3")]);
@@ -223,7 +223,7 @@ describe("learners", () => {
   });
 
   test("a voter that becomes a learner waits for the end of joint", () => {
-    const cluster = founded("n1 n2 n3");
+    const cluster = bootstrapped("n1 n2 n3");
     cluster.core("n1").proposeConfChange([learn("n3")], "joint_implicit");
     cluster.settle().tick(2);
     expect(cluster.core("n1").configuration).toMatchObject({

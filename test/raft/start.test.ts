@@ -44,7 +44,7 @@ describe("a membership that contradicts itself", () => {
       expect(() => newCore("n1", "", { initial: { configuration } })).toThrow(reason);
       const snapshot = { index: index(1), term: term(1), configuration };
       expect(() => newCore("n1", "n1", { initial: { snapshot } })).toThrow(reason);
-      expect(() => newCore("n1", "").found(snapshot)).toThrow(reason);
+      expect(() => newCore("n1", "").bootstrap(snapshot)).toThrow(reason);
     });
   }
 });
@@ -78,13 +78,15 @@ describe("a log that contradicts itself", () => {
   }
 });
 
-test("a group is founded once, by a checkpoint with voters", () => {
+test("a Raft group is bootstrapped once, by a checkpoint with voters", () => {
   const snapshot = { index: index(1), term: term(1), configuration: votersOf("n1") };
   const begin = "a group begins";
-  expect(() => newCore("n1", "").found({ ...snapshot, index: index(0) })).toThrow(begin);
-  expect(() => newCore("n1", "").found({ ...snapshot, term: term(0) })).toThrow(begin);
-  expect(() => newCore("n1", "").found({ ...snapshot, configuration: votersOf() })).toThrow(begin);
+  expect(() => newCore("n1", "").bootstrap({ ...snapshot, index: index(0) })).toThrow(begin);
+  expect(() => newCore("n1", "").bootstrap({ ...snapshot, term: term(0) })).toThrow(begin);
+  expect(() => newCore("n1", "").bootstrap({ ...snapshot, configuration: votersOf() })).toThrow(
+    begin,
+  );
   const core = newCore("n1", "");
-  core.found(snapshot);
-  expect(() => core.found(snapshot)).toThrow("an empty disk");
+  core.bootstrap(snapshot);
+  expect(() => core.bootstrap(snapshot)).toThrow("an empty disk");
 });

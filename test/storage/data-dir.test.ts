@@ -15,8 +15,8 @@ import { HardStateFile } from "../../src/storage/hard-state.ts";
 import { Random } from "../tools/random.ts";
 import { type Fate, SimDisk } from "../tools/sim/sim-disk.ts";
 
-const INITIAL = { clusterId: null, incarnation: "8a4f" };
-const OTHER = { clusterId: "c", incarnation: "other" };
+const INITIAL = { clusterId: null, storageId: "8a4f" };
+const OTHER = { clusterId: "c", storageId: "other" };
 
 test("a new directory gets its layout and identity, and keeps them", async () => {
   const disk = new SimDisk();
@@ -104,7 +104,7 @@ test("the cluster id is recorded once and never changes", async () => {
     disk.afterCrash(() => "lost", new Random(1)),
     OTHER,
   );
-  expect(again.identity).toEqual({ clusterId: "cluster-1", incarnation: "8a4f" });
+  expect(again.identity).toEqual({ clusterId: "cluster-1", storageId: "8a4f" });
 });
 
 test("another version and a damaged FORMAT are refused", async () => {

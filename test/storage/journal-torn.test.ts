@@ -66,7 +66,7 @@ test("a frame that does not follow the one before it ends the log", async () => 
   expect(log.torn?.position).toBe(HEADER + FRAME);
 });
 
-test("a torn first write of a segment is no damage, and leaves nothing in the spare", async () => {
+test("a torn first write of a segment is no damage, and leaves nothing in the preallocated segment", async () => {
   const disk = await newDisk();
   const { journal } = await openJournal(disk, { segmentBytes: 1024 });
   await journal.append(entriesOf(1, 10, 1, 32));
@@ -101,7 +101,7 @@ test("a torn reset leaves the log as it was", async () => {
   expect((await recoverLog(torn)).lines).toEqual(entriesOf(1, 3, 1, 32).map(line));
 });
 
-test("a half-made last spare goes, a whole one stays", async () => {
+test("an incomplete last preallocated segment is removed, a complete one stays", async () => {
   const disk = await newDisk();
   const { journal } = await openJournal(disk);
   await journal.append([entryOf(1, 1)]);

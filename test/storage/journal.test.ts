@@ -312,7 +312,7 @@ test("a full disk leaves prepared segments to write into, says so, and recovers"
   await expect(fill()).rejects.toBeInstanceOf(JournalFull);
   expect(told).toEqual([true]);
   expect(journal.spaceLow).toBe(true);
-  // The rest of the first segment and two spares.
+  // The rest of the first segment and two preallocated segments.
   expect(last).toBe(at(12));
   await expect(journal.append([entryOf(last + 1, 1, 400)])).rejects.toBeInstanceOf(JournalFull);
   expect(await journal.retrySpace()).toBe(false);

@@ -191,7 +191,7 @@ const HELLO: Hello = {
   from: A,
   to: B,
   clusterId: "cluster",
-  incarnation: "disk",
+  storageId: "disk",
   membershipInfo: { membershipVersion: 2 ** 40, address: { host: "10.0.0.1", port: 65_535 } },
   acceptorNonce: new Uint8Array(32).fill(1),
   diallerNonce: new Uint8Array(32).fill(2),
@@ -274,7 +274,7 @@ test("what is written of each kind is read again", () => {
     return read(decodeFrame(writer.finish(ADDRESS), ADDRESS).payload);
   });
   expect(values[0]).toEqual(HELLO);
-  expect(values[2]).toMatchObject({ from: A, clusterId: null, incarnation: "disk" });
+  expect(values[2]).toMatchObject({ from: A, clusterId: null, storageId: "disk" });
   expect(values[3]).toBe("wrong_cluster");
   expect(values[4]).toMatchObject({ id: ID, fresh: true, term: 5, files: FILES });
   expect(values[5]).toMatchObject({ id: ID, file: 1, position: 3 });
@@ -338,7 +338,7 @@ test("every part of the statement changes the session", () => {
     encodeStatement({ ...HELLO, from: B }, SHARD_0, print),
     encodeStatement({ ...HELLO, to: A }, SHARD_0, print),
     encodeStatement({ ...HELLO, clusterId: null }, SHARD_0, print),
-    encodeStatement({ ...HELLO, incarnation: "other" }, SHARD_0, print),
+    encodeStatement({ ...HELLO, storageId: "other" }, SHARD_0, print),
     encodeStatement(
       { ...HELLO, membershipInfo: { ...HELLO.membershipInfo, membershipVersion: 7 } },
       SHARD_0,

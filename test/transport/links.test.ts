@@ -40,7 +40,7 @@ const WORDS: Omit<Hello, "proof" | "acceptorNonce"> = {
   from: "b" as NodeId,
   to: "a" as NodeId,
   clusterId: "cluster",
-  incarnation: "disk of b",
+  storageId: "disk of b",
   membershipInfo: { membershipVersion: 0, address: null },
   diallerNonce: new Uint8Array(32).fill(7),
 };
@@ -229,10 +229,10 @@ test("strangers that are let in are few", async () => {
 test("a former disk of a member is refused", async () => {
   const world = newWorld();
   nodeWithPeer(world);
-  expect(await new Hand(world).shake({ incarnation: "one" })).toBeNull();
-  expect(await new Hand(world).shake({ incarnation: "two" })).toBeNull();
-  expect(await new Hand(world).shake({ incarnation: "two" })).toBeNull();
-  expect(await new Hand(world).shake({ incarnation: "one" })).toBe("old_incarnation");
+  expect(await new Hand(world).shake({ storageId: "one" })).toBeNull();
+  expect(await new Hand(world).shake({ storageId: "two" })).toBeNull();
+  expect(await new Hand(world).shake({ storageId: "two" })).toBeNull();
+  expect(await new Hand(world).shake({ storageId: "one" })).toBe("old_incarnation");
 });
 
 test("what was recorded on one link is refused on another", async () => {
@@ -353,7 +353,7 @@ const welcome =
   (hello: Hello, writer: FrameWriter): Uint8Array => {
     const { diallerNonce } = hello;
     const membershipInfo = WORDS.membershipInfo;
-    const who = { from: "b" as NodeId, clusterId: "cluster", incarnation: "i" };
+    const who = { from: "b" as NodeId, clusterId: "cluster", storageId: "i" };
     const words = { ...who, membershipInfo, diallerNonce };
     writeWelcome(writer.begin("welcome"), { ...words, ...changes });
     return writer.finish(SHAKING).slice();

@@ -57,7 +57,7 @@ const WORDS = {
   from: "b" as NodeId,
   to: "a" as NodeId,
   clusterId: "cluster",
-  incarnation: "disk of b",
+  storageId: "disk of b",
   membershipInfo: { membershipVersion: 0, address: null } as MembershipInfo,
   diallerNonce: new Uint8Array(32).fill(7),
 };
@@ -186,7 +186,7 @@ test("a proof is good for nothing but what it was made for", () =>
       { from: "c" as NodeId },
       { to: "c" as NodeId },
       { clusterId: "other" },
-      { incarnation: "another disk" },
+      { storageId: "another disk" },
       { membershipInfo: { membershipVersion: 2 ** 50, address: null } },
       { membershipInfo: { membershipVersion: 0, address: { host: "10.0.0.1", port: 1 } } },
       { acceptorNonce: new Uint8Array(32) },

@@ -103,14 +103,14 @@ test("a node with another disk is met anew, and its former disk does not come ba
   const changes: string[] = [];
   const a = new TestNode("a", {
     handlers: {
-      met: ({ incarnation, changed }) => {
-        if (changed) changes.push(incarnation);
+      met: ({ storageId, changed }) => {
+        if (changed) changes.push(storageId);
         return true;
       },
     },
   });
-  const start = (incarnation: string, port: number): TestNode => {
-    const node = new TestNode("b", { incarnation, port });
+  const start = (storageId: string, port: number): TestNode => {
+    const node = new TestNode("b", { storageId, port });
     node.transport.setPeers([a.address]);
     return node;
   };

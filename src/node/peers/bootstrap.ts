@@ -11,10 +11,10 @@ const LOOK_EVERY_MS = 50;
 /** Who waits for the rest of a majority waits at least this long: peers dial every two seconds. */
 const PATIENCE_MS_MIN = 5_000;
 const PATIENCE_ELECTION_TIMEOUTS = 10;
-/** Of several that may found, the first named does; the next would have to be mistaken this long. */
+/** Of several that may bootstrap, the first named does; the next would have to be mistaken this long. */
 const TURN_MS = 500;
 
-export type FoundingOptions = {
+export type BootstrapOptions = {
   readonly self: NodeId;
   /** Whom the settings name, this node among them. */
   readonly members: readonly NodeId[];
@@ -24,15 +24,17 @@ export type FoundingOptions = {
   readonly isUp: (id: NodeId) => boolean;
   /** Nothing was ever on this disk, and it belongs to no cluster yet. */
   readonly isBlank: () => boolean;
-  /** @param disks the incarnations of the others' empty disks. */
-  readonly found: (disks: ReadonlyMap<NodeId, string>) => void;
+  /** @param disks the storage ids of the others' empty disks. */
+  readonly bootstrap: (disks: ReadonlyMap<NodeId, string>) => void;
 };
 
 /** The voters of a node that bootstraps a cluster of its own at its first start; null otherwise. */
-export const soleFounderOf = ({ founder, members }: ClusterOptions): Configuration | null =>
-  founder && members.length === 1 ? foundersOf(members) : null;
+export const soleMemberOf = ({ bootstraps, members }: ClusterOptions): Configuration | null =>
+  bootstraps && members.length === 1 ? initialConfiguration(members) : null;
 
-export const foundersOf = (members: readonly { readonly id: NodeId }[]): Configuration => ({
+export const initialConfiguration = (
+  members: readonly { readonly id: NodeId }[],
+): Configuration => ({
   ...EMPTY_CONFIGURATION,
   voters: members.map(({ id }) => id).sort(),
 });
@@ -43,8 +45,8 @@ export const foundersOf = (members: readonly { readonly id: NodeId }[]): Configu
  * the settings name, and until all of them are there it waits, in case one of the others knows a
  * cluster: then it joins that one, which takes it in once it was added anew.
  */
-export class Founding {
-  readonly #options: FoundingOptions;
+export class Bootstrap {
+  readonly #options: BootstrapOptions;
   /** Disks that know no cluster, as of the last handshake. */
   readonly #blank = new Map<NodeId, string>();
   readonly #startedUs: number;
@@ -52,14 +54,14 @@ export class Founding {
   #told = false;
   #cancel: () => void = () => {};
 
-  constructor(options: FoundingOptions) {
+  constructor(options: BootstrapOptions) {
     this.#options = options;
     this.#startedUs = options.clock.monotonic();
     this.#later();
   }
 
-  met({ peer, clusterId, incarnation }: Meeting): void {
-    if (clusterId === null) this.#blank.set(peer, incarnation);
+  met({ peer, clusterId, storageId }: Meeting): void {
+    if (clusterId === null) this.#blank.set(peer, storageId);
     else this.#blank.delete(peer);
   }
 
@@ -72,7 +74,7 @@ export class Founding {
   }
 
   #look(): void {
-    const { members, isBlank, log, found } = this.#options;
+    const { members, isBlank, log, bootstrap } = this.#options;
     if (!isBlank()) {
       log.warn("RF_HA_BOOTSTRAP_LEADER ignored, joining the existing cluster");
       return;
@@ -82,7 +84,7 @@ export class Founding {
       if (disks.size + 1 < members.length) {
         log.warn("bootstrapping without some of the members", { there: disks.size + 1 });
       }
-      found(disks);
+      bootstrap(disks);
     } else this.#later();
   }
 
@@ -94,7 +96,9 @@ export class Founding {
   #isTime(there: number): boolean {
     const { self, members, clock, electionTimeoutMs, log } = this.#options;
     const nowUs = clock.monotonic();
-    const needed = faultPoint("founding-without-majority") ? 1 : Math.floor(members.length / 2) + 1;
+    const needed = faultPoint("bootstrap-without-majority")
+      ? 1
+      : Math.floor(members.length / 2) + 1;
     if (there < needed) {
       this.#majoritySinceUs = null;
       if (!this.#told)

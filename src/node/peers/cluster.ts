@@ -22,7 +22,7 @@ import type { Emit } from "../events.ts";
 import { electionTicksOf } from "../replica/core.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Commander } from "../writes/commander.ts";
-import { Founding, foundersOf } from "./bootstrap.ts";
+import { Bootstrap, initialConfiguration } from "./bootstrap.ts";
 import { KnownDisks } from "./known-disks.ts";
 import { LagWatch } from "./lag-watch.ts";
 import { idsOf, type MemberAddress, MemberBook } from "./members.ts";
@@ -37,7 +37,7 @@ export type ClusterOptions = {
   /** The level of the log that this node tells to know. @default LEVEL_KNOWN */
   readonly level?: number;
   /** May found a cluster of these members, if the disks are empty. */
-  readonly founder: boolean;
+  readonly bootstraps: boolean;
   readonly newClusterId: () => string;
   readonly network: Network;
   /** Null: no TLS between nodes, names are taken on trust. */
@@ -92,8 +92,8 @@ export class Cluster implements ClusterApi {
   /** Set while the cluster's id is being made durable: what comes meanwhile is not acted upon. */
   #learning = false;
   /** The cluster is being founded here: nobody is met, lest two clusters meet. */
-  #isFounding = false;
-  readonly #founding: Founding | null;
+  #isBootstrapping = false;
+  readonly #bootstrapping: Bootstrap | null;
   #warnedOf = "";
   #exchanges: Exchanges | null = null;
   #elections = 0;
@@ -105,7 +105,7 @@ export class Cluster implements ClusterApi {
     const { core, machine, clock, shard, storage } = replica;
     this.#core = core;
     this.#electionTicks = electionTicksOf(options);
-    const { clusterId, incarnation } = dataDir.identity;
+    const { clusterId, storageId } = dataDir.identity;
     this.#book = new MemberBook(core.id, options.members, () => machine.members);
     this.#disks = new KnownDisks(core, () => machine.members, parts.entries);
     this.#transport = new Transport({
@@ -115,7 +115,7 @@ export class Cluster implements ClusterApi {
       clock,
       random,
       log,
-      local: { id: core.id, incarnation, clusterId },
+      local: { id: core.id, storageId, clusterId },
       shard: SHARD_0,
       level: options.level ?? LEVEL_KNOWN,
       membershipInfo: () => this.#membershipInfo(),
@@ -125,7 +125,7 @@ export class Cluster implements ClusterApi {
       clock,
       commander,
       book: this.#book,
-      incarnation,
+      storageId,
       timeoutMs: parts.timeoutMs,
       isUp: (id) => this.#transport.isUp(id),
       expel: (id) => this.#transport.expel(id),
@@ -140,15 +140,15 @@ export class Cluster implements ClusterApi {
       emit,
     });
     this.#lagWatch = new LagWatch(core, replica.linearizer);
-    this.#founding = this.#newFounding();
+    this.#bootstrapping = this.#newBootstrap();
   }
 
-  #newFounding(): Founding | null {
+  #newBootstrap(): Bootstrap | null {
     const { options, replica, log, emit } = this.#parts;
     const { core, clock } = replica;
-    const { founder, members, electionTimeoutMs } = options;
-    if (!founder || members.length < 2 || !this.#isBlank()) return null;
-    return new Founding({
+    const { bootstraps, members, electionTimeoutMs } = options;
+    if (!bootstraps || members.length < 2 || !this.#isBlank()) return null;
+    return new Bootstrap({
       self: core.id,
       members: members.map(({ id }) => id),
       electionTimeoutMs,
@@ -156,8 +156,8 @@ export class Cluster implements ClusterApi {
       log,
       isUp: (id) => this.#transport.isUp(id),
       isBlank: () => this.#isBlank(),
-      found: (disks) => {
-        this.#found(disks).catch((error: unknown) => emit({ type: "failed", error }));
+      bootstrap: (disks) => {
+        this.#bootstrap(disks).catch((error: unknown) => emit({ type: "failed", error }));
       },
     });
   }
@@ -173,29 +173,29 @@ export class Cluster implements ClusterApi {
   }
 
   /** All disks are known by their names from the first entry on: nobody takes another for one. */
-  async #found(disks: ReadonlyMap<NodeId, string>): Promise<void> {
+  async #bootstrap(disks: ReadonlyMap<NodeId, string>): Promise<void> {
     const { options, replica, dataDir, log } = this.#parts;
     const { core, shard, clock } = replica;
-    this.#isFounding = true;
+    this.#isBootstrapping = true;
     const clusterId = options.newClusterId();
     const machine = new Machine();
-    const known = new Map(disks).set(core.id, dataDir.identity.incarnation);
+    const known = new Map(disks).set(core.id, dataDir.identity.storageId);
     for (const member of options.members) {
-      const recorded = faultPoint("founders-disks-not-recorded") ? undefined : known.get(member.id);
-      machine.members.set(member.id, { ...member, incarnation: recorded ?? null });
+      const recorded = faultPoint("first-disks-not-recorded") ? undefined : known.get(member.id);
+      machine.members.set(member.id, { ...member, storageId: recorded ?? null });
     }
-    await this.#exchanged.snapshots.found({
+    await this.#exchanged.snapshots.bootstrap({
       clusterId,
-      configuration: foundersOf(options.members),
+      configuration: initialConfiguration(options.members),
       machine,
       take: (snapshot) => {
-        core.found(snapshot);
+        core.bootstrap(snapshot);
         shard.step([]);
       },
       durable: async () => {
         await untilRoom(clock, () => dataDir.recordClusterId(clusterId));
         this.#transport.setClusterId(clusterId);
-        this.#isFounding = false;
+        this.#isBootstrapping = false;
       },
     });
     log.info("bootstrapped a new cluster", { cluster_id: clusterId, disks: known.size });
@@ -334,7 +334,7 @@ export class Cluster implements ClusterApi {
   }
 
   async stop(): Promise<void> {
-    this.#founding?.stop();
+    this.#bootstrapping?.stop();
     await this.#transport.close();
   }
 
@@ -372,12 +372,12 @@ export class Cluster implements ClusterApi {
   }
 
   #met(meeting: Meeting): boolean {
-    const { peer, incarnation, membershipVersion, proven } = meeting;
-    if (this.#isFounding) return false;
-    this.#founding?.met(meeting);
-    const recorded = this.#disks.incarnationOf(peer);
+    const { peer, storageId, membershipVersion, proven } = meeting;
+    if (this.#isBootstrapping) return false;
+    this.#bootstrapping?.met(meeting);
+    const recorded = this.#disks.storageIdOf(peer);
     const isAhead = membershipVersion > this.#core.appliedIndex;
-    const judgement = judgeStorage({ recorded, shown: incarnation, isAhead, proven });
+    const judgement = judgeStorage({ recorded, shown: storageId, isAhead, proven });
     if (judgement !== "accepted") {
       this.#transport.warn(STORAGE_REFUSED[judgement], { peer });
       return false;
@@ -390,7 +390,7 @@ export class Cluster implements ClusterApi {
   #isCredible(message: Message): boolean {
     if (!isGrantedVote(message)) return true;
     const { from } = message;
-    return countsVote(this.#disks.incarnationOf(from), this.#members.metDisk(from));
+    return countsVote(this.#disks.storageIdOf(from), this.#members.metDisk(from));
   }
 
   #learn(clusterId: string, from: NodeId): void {

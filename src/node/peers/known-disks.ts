@@ -7,7 +7,7 @@ import type { Core } from "../../raft/core.ts";
 import type { Entry } from "../../raft/types.ts";
 
 /** What a command that is not applied yet makes of a member's disk; null: not known any more. */
-type Change = { readonly index: number; readonly id: NodeId; readonly incarnation: string | null };
+type Change = { readonly index: number; readonly id: NodeId; readonly storageId: string | null };
 
 /**
  * Which disk each member has by this node's log, also by the part that is not applied yet: a node
@@ -41,16 +41,14 @@ export class KnownDisks {
     }
     // Once all voters are known it is soon enough to learn of another disk when that is applied.
     const { voters } = this.#core.configuration;
-    if (voters.some((id) => this.incarnationOf(id) === null)) this.#scan(entries);
+    if (voters.some((id) => this.storageIdOf(id) === null)) this.#scan(entries);
   }
 
   /** Null: unknown, or a node whose disk nobody has met yet. */
-  incarnationOf(id: NodeId): string | null {
+  storageIdOf(id: NodeId): string | null {
     const applied = this.#core.appliedIndex;
     const change = this.#changes.findLast((one) => one.id === id && one.index > applied);
-    return change === undefined
-      ? (this.#records().get(id)?.incarnation ?? null)
-      : change.incarnation;
+    return change === undefined ? (this.#records().get(id)?.storageId ?? null) : change.storageId;
   }
 
   #scan(entries: readonly Entry[]): void {
@@ -62,11 +60,11 @@ export class KnownDisks {
 
   #note(index: number, command: Command): void {
     if (command.type === "remove_member") {
-      this.#changes.push({ index, id: command.id, incarnation: null });
+      this.#changes.push({ index, id: command.id, storageId: null });
     } else if (command.type === "put_member") {
-      const { id, resetIncarnation } = command;
-      const incarnation = command.incarnation ?? (resetIncarnation ? null : this.incarnationOf(id));
-      this.#changes.push({ index, id, incarnation });
+      const { id, resetStorageId } = command;
+      const storageId = command.storageId ?? (resetStorageId ? null : this.storageIdOf(id));
+      this.#changes.push({ index, id, storageId });
     }
   }
 }

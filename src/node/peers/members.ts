@@ -63,8 +63,8 @@ export class MemberBook {
   }
 
   /** Null: unknown, or a node whose disk nobody has met yet. */
-  incarnationOf(id: NodeId): string | null {
-    return this.#records().get(id)?.incarnation ?? null;
+  storageIdOf(id: NodeId): string | null {
+    return this.#records().get(id)?.storageId ?? null;
   }
 
   priorities(configuration: Configuration): Map<NodeId, number> {

@@ -23,7 +23,7 @@ export type MembersOptions = {
   readonly clock: Clock;
   readonly commander: Commander;
   readonly book: MemberBook;
-  readonly incarnation: string;
+  readonly storageId: string;
   readonly timeoutMs: number;
   readonly isUp: (id: NodeId) => boolean;
   /** Ends the links with a node, which may come again. */
@@ -35,7 +35,7 @@ export type MembersOptions = {
 export class Members {
   readonly #options: MembersOptions;
   /** The disk of each peer, as of the last handshake, and up to where its owner knew the log. */
-  readonly #met = new Map<NodeId, Pick<Meeting, "incarnation" | "membershipVersion">>();
+  readonly #met = new Map<NodeId, Pick<Meeting, "storageId" | "membershipVersion">>();
   /** For a leader: since when each member that lacks committed entries has got no further. */
   readonly #standstills = new Map<NodeId, { readonly match: number; readonly sinceMs: number }>();
   #preferredSinceMs: number | null = null;
@@ -53,10 +53,9 @@ export class Members {
   changed(): void {
     this.#epoch++;
     const { core, book, expel } = this.#options;
-    for (const [id, { incarnation, membershipVersion }] of this.#met) {
-      const known = book.incarnationOf(id);
-      if (known === null || known === incarnation || membershipVersion > core.appliedIndex)
-        continue;
+    for (const [id, { storageId, membershipVersion }] of this.#met) {
+      const known = book.storageIdOf(id);
+      if (known === null || known === storageId || membershipVersion > core.appliedIndex) continue;
       // Two disks of one node were met, and the log has the other.
       this.#met.delete(id);
       expel(id);
@@ -81,38 +80,38 @@ export class Members {
     const { core, book, commander } = this.#options;
     for (const id of idsOf(core.configuration)) {
       const address = book.find(id);
-      const known = book.incarnationOf(id);
+      const known = book.storageIdOf(id);
       const disk = this.#diskOf(id);
       const isKnown = known !== null && (id !== core.id || known === disk);
       if (address === null || (isKnown && !book.lacksAddress(id))) continue;
       if (disk === null && book.isRecorded(id)) continue;
       commander.housekeep((writer) =>
-        encodePutMember(writer, { ...address, incarnation: disk, resetIncarnation: false }),
+        encodePutMember(writer, { ...address, storageId: disk, resetStorageId: false }),
       );
     }
   }
 
   /** Peers were mostly met before anybody led. Without a link nobody knows which disk is there. */
   #diskOf(id: NodeId): string | null {
-    const { core, incarnation, isUp } = this.#options;
-    if (id === core.id) return incarnation;
-    return isUp(id) ? (this.#met.get(id)?.incarnation ?? null) : null;
+    const { core, storageId, isUp } = this.#options;
+    if (id === core.id) return storageId;
+    return isUp(id) ? (this.#met.get(id)?.storageId ?? null) : null;
   }
 
   /** As of the last handshake; null: there was none. */
   metDisk(id: NodeId): string | null {
-    return this.#met.get(id)?.incarnation ?? null;
+    return this.#met.get(id)?.storageId ?? null;
   }
 
   /** A member's disk was met for the first time: from now on it is known by it. */
-  met({ peer: id, incarnation, membershipVersion }: Meeting): void {
+  met({ peer: id, storageId, membershipVersion }: Meeting): void {
     const { core, book, commander } = this.#options;
-    this.#met.set(id, { incarnation, membershipVersion });
-    if (core.role !== "leader" || book.incarnationOf(id) !== null) return;
+    this.#met.set(id, { storageId, membershipVersion });
+    if (core.role !== "leader" || book.storageIdOf(id) !== null) return;
     const address = book.find(id);
     if (address === null || !idsOf(core.configuration).includes(id)) return;
     commander.housekeep((writer) =>
-      encodePutMember(writer, { ...address, incarnation, resetIncarnation: false }),
+      encodePutMember(writer, { ...address, storageId, resetStorageId: false }),
     );
   }
 
@@ -155,7 +154,7 @@ export class Members {
       return notCaughtUp(`${id} has not been heard of yet`, lacking);
     }
     // Who counts it as a voter then knows its disk, and takes no other for it.
-    if (book.incarnationOf(id) === null) return notCaughtUp(`${id} has just been met`, lacking);
+    if (book.storageIdOf(id) === null) return notCaughtUp(`${id} has just been met`, lacking);
     if (lacking <= CAUGHT_UP_ENTRIES) return null;
     const allowed = `at most ${CAUGHT_UP_ENTRIES} are allowed`;
     return notCaughtUp(`${id} lacks ${lacking} entries; ${allowed}`, lacking);
@@ -262,7 +261,7 @@ export class Members {
       bytes: 256,
       // A new member comes with a disk of its own, also under a name that was used before.
       encode: (writer) =>
-        encodePutMember(writer, { ...address, incarnation: null, resetIncarnation: true }),
+        encodePutMember(writer, { ...address, storageId: null, resetStorageId: true }),
       done: () => ({ ok: true }),
     });
   }

@@ -7,7 +7,7 @@ export interface SnapshotPort {
   /** @param offer steps the offer of a snapshot whose data is complete. */
   sink(offer: (offer: SnapshotOffer) => void, committed: () => number): SnapshotSink;
   /** Resolves when it is durable and the core was told so. */
-  found(first: FirstSnapshot): Promise<void>;
+  bootstrap(first: FirstSnapshot): Promise<void>;
   /** The core has taken the snapshot that was offered last; `install` follows. */
   accepted(): void;
   /** Puts the snapshot, which the core has accepted, in the place of everything. */

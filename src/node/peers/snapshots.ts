@@ -74,8 +74,8 @@ export class Snapshots implements SnapshotPort {
     });
   }
 
-  /** The first checkpoint of a cluster: its founder takes it as others take it from there. */
-  async found(first: FirstSnapshot): Promise<void> {
+  /** Writes the first checkpoint of a cluster as if it had been received from another node. */
+  async bootstrap(first: FirstSnapshot): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const install = { commit: () => this.#writeFirst(first), abort: () => Promise.resolve() };
     this.#received = { install, state: first.machine, done: resolve, isTaken: false };

@@ -25,7 +25,7 @@ export async function writeFirst(
   const meta = { clusterId, configuration: encodeConfiguration(configuration) };
   const chunks = { next: () => first.next(FIRST_CHUNK_BYTES) };
   try {
-    return await blank.checkpoints.found(blank, meta, chunks);
+    return await blank.checkpoints.bootstrap(blank, meta, chunks);
   } catch (error) {
     first.abandon();
     throw error;

@@ -26,7 +26,7 @@ export type RecoveryOptions = {
   readonly nodeId: NodeId;
   readonly storage: StorageOptions;
   /** Members of a cluster that this node may found on an empty disk; null: it may not. */
-  readonly founders: Configuration | null;
+  readonly initialMembers: Configuration | null;
   readonly newClusterId: () => string;
   /** The settings name other nodes. */
   readonly namesPeers: boolean;

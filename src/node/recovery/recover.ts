@@ -150,15 +150,15 @@ async function renewHardState(
 
 /** @returns the state that there is on the disk now. */
 async function maybeBootstrap(
-  { founders, newClusterId, dataDir, disk, shard }: RecoveryOptions,
+  { initialMembers, newClusterId, dataDir, disk, shard }: RecoveryOptions,
   scan: ShardScan,
   blank: { checkpoints: CheckpointStore; journal: Journal; hardState: HardState },
 ): Promise<Loadable> {
   const { checkpoints, hasPeers } = scan;
-  if (founders === null) return { checkpoints, hasPeers };
+  if (initialMembers === null) return { checkpoints, hasPeers };
   if (dataDir.identity.clusterId === null) await dataDir.recordClusterId(newClusterId());
   const clusterId = dataDir.identity.clusterId ?? "";
-  const first = { clusterId, configuration: founders, machine: new Machine() };
+  const first = { clusterId, configuration: initialMembers, machine: new Machine() };
   if (!(await writeFirst(blank, first))) return { checkpoints, hasPeers };
   return { checkpoints: await scanCheckpoints(disk, dataDir.shard(shard).checkpoints), hasPeers };
 }

@@ -117,14 +117,14 @@ export class CheckpointStore {
   }
 
   /**
-   * Writes the checkpoint from which all founders of a cluster begin: index 1, term 1, no topics.
+   * Writes the checkpoint from which a new cluster begins: index 1, term 1, no topics.
    * To be called before `recover`; `settle` makes the journal go on behind it. A crash anywhere in
    * between leaves a disk that is blank, or founded.
    *
    * @param machine of a machine that has applied nothing.
    * @returns false if there is anything on this disk already: then that is what counts.
    */
-  async found(
+  async bootstrap(
     { journal, hardState }: BlankEvidence,
     meta: Pick<CheckpointMeta, "clusterId" | "configuration">,
     machine: SnapshotChunks,

@@ -1,6 +1,6 @@
 import type { Disk } from "../../env/disk.ts";
 import { segmentSeed } from "./frame.ts";
-import type { Spare } from "./preallocated.ts";
+import type { PreallocatedSegment } from "./preallocated.ts";
 import {
   decodeSegmentHeader,
   type Opened,
@@ -11,7 +11,7 @@ import {
 } from "./segment.ts";
 import { zeroBehind } from "./zeros.ts";
 
-const SPARE_BYTES_MIN = 512;
+const PREALLOCATED_BYTES_MIN = 512;
 
 type Place = { readonly disk: Disk; readonly directory: string };
 
@@ -47,22 +47,22 @@ export async function openSegments({
 }
 
 /** Of the files behind the journal: a torn activation in them is wiped. A half-made last one goes. */
-export async function keepSpares(
+export async function keepPreallocated(
   { disk, directory }: Place,
   unused: readonly Opened[],
-): Promise<Spare[]> {
-  const spares: Spare[] = [];
+): Promise<PreallocatedSegment[]> {
+  const preallocated: PreallocatedSegment[] = [];
   for (const { segment, size } of unused) {
     const { id, path, file } = segment;
-    if (size < SPARE_BYTES_MIN && segment === unused.at(-1)?.segment) {
+    if (size < PREALLOCATED_BYTES_MIN && segment === unused.at(-1)?.segment) {
       await file.close();
       await disk.remove(path);
       continue;
     }
     await zeroBehind(file, 0, size);
     await file.sync();
-    spares.push({ id, path, file, size });
+    preallocated.push({ id, path, file, size });
   }
   if (unused.length > 0) await disk.syncDirectory(directory);
-  return spares;
+  return preallocated;
 }

@@ -16,7 +16,7 @@ import {
   segmentSeed,
 } from "./frame.ts";
 import type { JournalOptions } from "./options.ts";
-import { JournalFull, Spares } from "./preallocated.ts";
+import { JournalFull, PreallocatedSegments } from "./preallocated.ts";
 import { readEntries } from "./reader.ts";
 import { type Recovered, recoverJournal } from "./recovery.ts";
 import {
@@ -31,7 +31,7 @@ import { type LogMarker, laterEnd, readMarker, removeMarker } from "./truncated-
 
 const SEGMENT_BYTES_DEFAULT = 32 * 1024 * 1024;
 const RESERVE_BYTES_DEFAULT = 64 * 1024 * 1024;
-const SPARE_COUNT = 2;
+const PREALLOCATED_COUNT = 2;
 /** No append for so long: the last one gets a watermark of its own. */
 const IDLE_MS = 2;
 
@@ -52,7 +52,7 @@ export class Journal {
   readonly #options: JournalOptions;
   readonly #index: JournalIndex;
   readonly #segments: JournalSegments;
-  readonly #spares: Spares;
+  readonly #preallocated: PreallocatedSegments;
   readonly #encoder = new FrameEncoder();
   #chain: number;
   #durableIndex: number;
@@ -90,8 +90,8 @@ export class Journal {
     });
     const journal = new Journal(options, index, recovered);
     journal.#marker = await readMarker(options.disk, options.directory, options.identity);
-    if (recovered.segments.length === 0) await journal.#spares.prepareFirst();
-    journal.#spares.refill();
+    if (recovered.segments.length === 0) await journal.#preallocated.prepareFirst();
+    journal.#preallocated.refill();
     journal.#armIdle();
     const { torn, salvaged, covered, bytesRead } = recovered;
     if (covered !== null) journal.#damaged = recovered.segments.at(-1) ?? null;
@@ -107,17 +107,17 @@ export class Journal {
     this.#durableIndex = index.lastIndex;
     this.#syncedPosition = recovered.segments.at(-1)?.end ?? 0;
     this.#marked = recovered.segments.length === 0;
-    this.#spares = new Spares(
+    this.#preallocated = new PreallocatedSegments(
       {
         disk: options.disk,
         directory: options.directory,
         segmentBytes: options.segmentBytes ?? SEGMENT_BYTES_DEFAULT,
         reserveBytes: options.reserveBytes ?? RESERVE_BYTES_DEFAULT,
-        count: SPARE_COUNT,
+        count: PREALLOCATED_COUNT,
         onSpaceLow: options.onSpaceLow ?? (() => {}),
         onFailure: (failure) => void this.#fail(failure),
       },
-      recovered.spares,
+      recovered.preallocated,
       recovered.nextId,
     );
   }
@@ -179,10 +179,10 @@ export class Journal {
 
   /** No further segment could be prepared: produce must be refused, what frees space may go on. */
   get spaceLow(): boolean {
-    return this.#spares.spaceLow;
+    return this.#preallocated.spaceLow;
   }
 
-  /** Bytes of files, spares left out. */
+  /** Bytes of files, preallocated segments left out. */
   get bytes(): number {
     return this.#segments.bytes;
   }
@@ -249,7 +249,7 @@ export class Journal {
     } finally {
       this.#busy = false;
     }
-    this.#spares.refill();
+    this.#preallocated.refill();
   }
 
   /**
@@ -282,13 +282,13 @@ export class Journal {
     } finally {
       this.#releasing = null;
     }
-    this.#spares.refill();
+    this.#preallocated.refill();
   }
 
   /** Tries again to prepare segments. @returns whether there is space now. */
   retrySpace(): Promise<boolean> {
     this.#check();
-    return this.#spares.retry();
+    return this.#preallocated.retry();
   }
 
   /** Writes the watermark of the last append now instead of after the idle time. */
@@ -317,7 +317,7 @@ export class Journal {
     }
     this.#closed = true;
     if (this.#releasing !== null) await this.#releasing;
-    await this.#spares.close();
+    await this.#preallocated.close();
     await this.#segments.close();
     if (this.#failure !== failed) throw this.#failure;
   }
@@ -362,7 +362,7 @@ export class Journal {
     return this.#roll(bytes, baseIndex, baseTerm);
   }
 
-  /** Goes on in the next spare. Its header is written together with the frames that follow. */
+  /** Continues in the next preallocated segment. Its header is written with the frames that follow. */
   async #roll(bytes: number, baseIndex: number, baseTerm: number): Promise<Segment> {
     const active = this.#segments.active;
     // The header names the last frame before it, so an unsynced watermark must not get lost.
@@ -370,12 +370,12 @@ export class Journal {
       await active.file.sync();
       this.#syncedPosition = active.end;
     }
-    const spare = await this.#spares.take(SEGMENT_HEADER_BYTES + bytes);
-    const seed = segmentSeed(this.#options.identity, spare.id);
+    const next = await this.#preallocated.take(SEGMENT_HEADER_BYTES + bytes);
+    const seed = segmentSeed(this.#options.identity, next.id);
     const header = encodeSegmentHeader({
       version: SEGMENT_VERSION,
-      capacity: spare.size,
-      id: spare.id,
+      capacity: next.size,
+      id: next.id,
       baseIndex,
       baseTerm,
       watermark: Math.min(this.#durableIndex, baseIndex),
@@ -383,11 +383,11 @@ export class Journal {
       previousChain: this.#chain,
     });
     const segment: Segment = {
-      id: spare.id,
-      path: spare.path,
-      file: spare.file,
+      id: next.id,
+      path: next.path,
+      file: next.file,
       seed,
-      capacity: spare.size,
+      capacity: next.size,
       end: 0,
       baseIndex,
       readers: 0,
@@ -399,7 +399,7 @@ export class Journal {
     this.#syncedPosition = 0;
     this.#encoder.begin(seed, 0, 0);
     this.#encoder.raw(header, decodeSegmentHeader(header)?.checksum ?? 0);
-    this.#spares.refill();
+    this.#preallocated.refill();
     return segment;
   }
 

@@ -25,14 +25,14 @@ export class JournalFull extends DiskFull {
 
 const zeros = new Uint8Array(PIECE_BYTES);
 
-export type Spare = {
+export type PreallocatedSegment = {
   readonly id: number;
   readonly path: string;
   readonly file: DiskFile;
   readonly size: number;
 };
 
-export type SparesOptions = {
+export type PreallocatedOptions = {
   readonly disk: Disk;
   readonly directory: string;
   readonly segmentBytes: number;
@@ -45,16 +45,16 @@ export type SparesOptions = {
   readonly onFailure: (failure: unknown) => void;
 };
 
-export class Spares {
-  readonly #options: SparesOptions;
-  readonly #ready: Spare[];
+export class PreallocatedSegments {
+  readonly #options: PreallocatedOptions;
+  readonly #ready: PreallocatedSegment[];
   #nextId: number;
   #work: Promise<void> | null = null;
   #spaceLow = false;
   #closing = false;
 
-  /** @param ready spares found by recovery, in order of their ids, up to `nextId − 1`. */
-  constructor(options: SparesOptions, ready: readonly Spare[], nextId: number) {
+  /** @param ready preallocated segments found by recovery, in order of their ids, up to `nextId − 1`. */
+  constructor(options: PreallocatedOptions, ready: readonly PreallocatedSegment[], nextId: number) {
     this.#options = options;
     this.#ready = [...ready];
     this.#nextId = nextId;
@@ -83,7 +83,7 @@ export class Spares {
     });
   }
 
-  /** Tries again after a lack of space. @returns whether the spares are complete. */
+  /** Tries again after a lack of space. @returns whether the preallocated segments are complete. */
   async retry(): Promise<boolean> {
     if (this.#work !== null) await this.#work;
     this.refill();
@@ -95,15 +95,15 @@ export class Spares {
    * @param bytes that the segment must hold, its header included.
    * @throws JournalFull if there is none and none can be made; nothing has changed then.
    */
-  async take(bytes: number): Promise<Spare> {
+  async take(bytes: number): Promise<PreallocatedSegment> {
     if (this.#ready.length === 0) await this.retry();
-    const spare = this.#ready[0];
-    if (spare === undefined) {
+    const next = this.#ready[0];
+    if (next === undefined) {
       throw new JournalFull(`no space for another segment in ${this.#options.directory}`);
     }
-    const fitting = spare.size >= bytes ? spare : await this.#grow(spare, bytes);
+    const fitting = next.size >= bytes ? next : await this.#grow(next, bytes);
     const taken = this.#ready.shift();
-    assert(taken === spare, "spares are taken one at a time");
+    assert(taken === next, "preallocated segments are taken one at a time");
     return fitting;
   }
 
@@ -111,7 +111,7 @@ export class Spares {
   async close(): Promise<void> {
     this.#closing = true;
     if (this.#work !== null) await this.#work;
-    for (const spare of this.#ready) await spare.file.close();
+    for (const next of this.#ready) await next.file.close();
     this.#ready.length = 0;
   }
 
@@ -156,22 +156,22 @@ export class Spares {
   }
 
   /** An entry larger than a segment: its segment is made as large as needed. */
-  async #grow(spare: Spare, bytes: number): Promise<Spare> {
+  async #grow(next: PreallocatedSegment, bytes: number): Promise<PreallocatedSegment> {
     const size = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
     assert(size <= SEGMENT_CAPACITY_MAX, "a batch fits into a segment");
     assert(size >= SEGMENT_HEADER_BYTES, "a segment has a header");
     try {
-      for (let at = spare.size; at < size; at += PIECE_BYTES) {
-        await spare.file.write(at, zeros.subarray(0, Math.min(PIECE_BYTES, size - at)));
+      for (let at = next.size; at < size; at += PIECE_BYTES) {
+        await next.file.write(at, zeros.subarray(0, Math.min(PIECE_BYTES, size - at)));
       }
-      await spare.file.sync();
+      await next.file.sync();
     } catch (failure) {
       if (!(failure instanceof DiskFull)) throw failure;
       // Longer than its size says is harmless: the rest is zeros.
       this.#report(true);
-      throw new JournalFull(`no space for ${bytes} bytes in ${spare.path}`, { cause: failure });
+      throw new JournalFull(`no space for ${bytes} bytes in ${next.path}`, { cause: failure });
     }
-    return { ...spare, size };
+    return { ...next, size };
   }
 
   async #fillZeros(file: DiskFile, from: number, size: number): Promise<boolean> {
@@ -184,7 +184,7 @@ export class Spares {
     return true;
   }
 
-  /** A half-made spare gives its space back. It is not durable, so failing here loses nothing. */
+  /** A half-made preallocated segment gives its space back. It is not durable, so failing here loses nothing. */
   async #discard(path: string, file: DiskFile): Promise<void> {
     try {
       await file.close();

@@ -2,8 +2,8 @@
 import type { LogIndex } from "../../raft/types.ts";
 import type { Damage } from "./damage.ts";
 import { decideJournal, type JournalOutcome } from "./decide.ts";
-import { keepSpares, openSegments } from "./files.ts";
-import type { Spare } from "./preallocated.ts";
+import { keepPreallocated, openSegments } from "./files.ts";
+import type { PreallocatedSegment } from "./preallocated.ts";
 import { scanJournal } from "./scan.ts";
 import type { Reading, ScanOptions } from "./scanner.ts";
 import type { Opened, Segment } from "./segment.ts";
@@ -13,7 +13,7 @@ import { zeroBehind } from "./zeros.ts";
 export type Recovered = {
   /** In order; the last one is active. */
   readonly segments: Segment[];
-  readonly spares: Spare[];
+  readonly preallocated: PreallocatedSegment[];
   readonly nextId: number;
   /** Header checksum of the last frame. */
   readonly chain: number;
@@ -68,10 +68,10 @@ async function cutTornEnd(
   files: readonly Opened[],
 ): Promise<Executed> {
   const torn = await cutBehind(used, files);
-  const spares = await keepSpares(options, files.slice(used));
+  const preallocated = await keepPreallocated(options, files.slice(used));
   const segments = files.slice(0, used).map((file) => file.segment);
-  const nextId = (spares.at(-1)?.id ?? segments.at(-1)?.id ?? 0) + 1;
-  return { segments, spares, nextId, chain, torn, salvaged: null, covered: null };
+  const nextId = (preallocated.at(-1)?.id ?? segments.at(-1)?.id ?? 0) + 1;
+  return { segments, preallocated, nextId, chain, torn, salvaged: null, covered: null };
 }
 
 async function beginBehind(
@@ -111,7 +111,7 @@ async function truncate(
   const segments = files.slice(0, used).map((file) => file.segment);
   const nextId = (segments.at(-1)?.id ?? files.at(-1)?.segment.id ?? 0) + 1;
   const salvaged = { ...damage, from, to: Math.max(marker.index, from) as LogIndex };
-  return { segments, spares: [], nextId, chain, torn: null, salvaged, covered: null };
+  return { segments, preallocated: [], nextId, chain, torn: null, salvaged, covered: null };
 }
 
 /**

@@ -14,7 +14,7 @@
  *    56  8 bytes of zero
  *
  * The header is written with the first frames, in one write. Until then the file is all zeros: a
- * spare.
+ * preallocated segment.
  */
 import type { DiskFile } from "../../env/disk.ts";
 import { crcOfWords } from "./frame.ts";
@@ -56,7 +56,7 @@ export type Segment = {
   durable: boolean;
 };
 
-/** A file as recovery finds it; without a valid header it is a spare, or damaged. */
+/** A file as recovery finds it; without a valid header it is a preallocated segment, or damaged. */
 export type Opened = {
   readonly segment: Segment;
   readonly header: SegmentHeader | null;

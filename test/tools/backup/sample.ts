@@ -74,7 +74,7 @@ export async function restoreTo(
       source: sourceOf(bytes),
       archive: "the archive",
       nodeId: "node1" as NodeId,
-      identity: { clusterId: crypto.randomUUID(), incarnation: crypto.randomUUID() },
+      identity: { clusterId: crypto.randomUUID(), storageId: crypto.randomUUID() },
       userOf,
       nextTurn: () => new Promise((resolve) => setImmediate(resolve)),
       received: () => undefined,

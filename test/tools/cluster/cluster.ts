@@ -19,7 +19,7 @@ export type ClusterOptions = {
   /** How many nodes there are at most; `grow-shrink` does not start all at once. */
   readonly size: number;
   /** How many found the cluster. */
-  readonly founders?: number;
+  readonly initialMembers?: number;
   readonly directory: string;
   readonly network: NetworkKind;
   readonly environment?: Readonly<Record<string, string>>;
@@ -119,16 +119,16 @@ export class Cluster {
     return this.nodes.filter(({ state }) => state === "running");
   }
 
-  /** @param forgetful keeps the flag of the founder although its disk is another one by now. */
+  /** @param forgetful keeps the bootstrap flag although its disk was replaced. */
   start(node: NodeProcess, forgetful = false): void {
     const environment = this.#environment(node);
-    const isFounder = node === this.nodes[0] && (forgetful || node.wipes === 0);
-    node.start(isFounder ? { ...environment, RF_HA_BOOTSTRAP_LEADER: "1" } : environment);
+    const bootstraps = node === this.nodes[0] && (forgetful || node.wipes === 0);
+    node.start(bootstraps ? { ...environment, RF_HA_BOOTSTRAP_LEADER: "1" } : environment);
   }
 
-  startFounders(): void {
-    const { size, founders = size } = this.#options;
-    for (const node of this.nodes.slice(0, founders)) this.start(node);
+  startInitialMembers(): void {
+    const { size, initialMembers = size } = this.#options;
+    for (const node of this.nodes.slice(0, initialMembers)) this.start(node);
   }
 
   /** Host and port of the Raft address as the other nodes know it. */
@@ -213,12 +213,12 @@ export class Cluster {
   }
 
   #environment(node: NodeProcess): Record<string, string> {
-    const { founders = this.#options.size, environment } = this.#options;
+    const { initialMembers = this.#options.size, environment } = this.#options;
     const clock = this.clocks?.environment(node.id) ?? {};
     const common = { ...STORAGE, RF_LOG_LEVEL: "info", ...clock, ...environment };
     if (this.isAlone) return common;
-    const isFirst = this.nodes.indexOf(node) < founders && node.wipes === 0;
-    const known = isFirst ? this.nodes.slice(0, founders) : this.nodes;
+    const isFirst = this.nodes.indexOf(node) < initialMembers && node.wipes === 0;
+    const known = isFirst ? this.nodes.slice(0, initialMembers) : this.nodes;
     return {
       ...common,
       RF_HA_ENABLED: "1",

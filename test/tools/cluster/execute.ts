@@ -43,7 +43,7 @@ export async function execute(scenario: Scenario, options: RunOptions): Promise<
 
 /** @returns false if the cluster never came to work; the reason is among the findings. */
 async function prepare(run: Run): Promise<boolean> {
-  run.cluster.startFounders();
+  run.cluster.startInitialMembers();
   const client = new Client("setup", run.cluster);
   const body = JSON.stringify({ name: TOPIC, partitions: PARTITIONS });
   const request = { method: "POST", target: "/broker/topics", body } as const;

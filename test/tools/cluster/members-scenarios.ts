@@ -102,7 +102,7 @@ async function withoutDisk(
   const { cluster, recorder } = run;
   await wiped.kill();
   wiped.wipe();
-  // With all its settings, as a supervisor would start it: it may have been the founder.
+  // With all its settings, as a supervisor would start it: it may have bootstrapped the cluster.
   cluster.start(wiped, true);
   await run.pause(...AMNESIA_MS);
   // As many as it takes so that the rest is no majority without the wiped one.

@@ -10,7 +10,7 @@ export type RunOptions = {
   readonly seconds: number;
   readonly directory: string;
   readonly size: number;
-  readonly founders?: number;
+  readonly initialMembers?: number;
   readonly network: NetworkKind;
   readonly clocks?: boolean;
   readonly smallDisks?: boolean;
@@ -41,11 +41,11 @@ export class Run {
   #endsAt = Number.POSITIVE_INFINITY;
 
   constructor(options: RunOptions) {
-    const { seed, size, founders = size } = options;
+    const { seed, size, initialMembers = size } = options;
     this.options = options;
     this.random = new Random(seed);
     this.cluster = new Cluster(options);
-    this.members = this.cluster.nodes.slice(0, founders);
+    this.members = this.cluster.nodes.slice(0, initialMembers);
   }
 
   /** The time for faults begins. */

@@ -58,7 +58,7 @@ const report = await execute(scenario, {
   seconds: Number(values.seconds),
   directory,
   size,
-  ...(scenario.founders === undefined ? {} : { founders: scenario.founders }),
+  ...(scenario.initialMembers === undefined ? {} : { initialMembers: scenario.initialMembers }),
   network,
   clocks,
   smallDisks,

@@ -12,7 +12,7 @@ export type Scenario = {
   readonly help: string;
   readonly size: number;
   /** How many of them found the cluster; the others join. */
-  readonly founders?: number;
+  readonly initialMembers?: number;
   /** Where links are disturbed; absent: nothing is between the nodes. */
   readonly network?: NetworkKind;
   /** Sets wall clocks. */
@@ -148,7 +148,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   "grow-shrink": {
     help: "1 → 3 → 5 → 3 nodes and back, by changes of membership",
     size: 5,
-    founders: 1,
+    initialMembers: 1,
     demands: { faults: 2 },
     act: growAndShrink,
   },

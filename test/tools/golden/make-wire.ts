@@ -79,7 +79,7 @@ const helloOf = (from: string, to: string) => ({
   from: id(from),
   to: id(to),
   clusterId: "cluster",
-  incarnation: `disk of ${from}`,
+  storageId: `disk of ${from}`,
   ...memberOf(from),
   acceptorNonce: nonce(0xaa),
   diallerNonce: nonce(0xdd),
@@ -87,7 +87,7 @@ const helloOf = (from: string, to: string) => ({
 const welcomeOf = (from: string) => ({
   from: id(from),
   clusterId: "cluster",
-  incarnation: `disk of ${from}`,
+  storageId: `disk of ${from}`,
   ...memberOf(from),
   diallerNonce: nonce(0xdd),
 });

@@ -217,21 +217,21 @@ function randomView(random: Random): Command {
 }
 
 function randomMember(random: Random): Command {
-  const incarnation = random.below(2) === 0 ? null : `disk-${random.below(3)}`;
-  const member = memberOf(`n${random.below(4)}`, incarnation);
-  return { ...member, priority: random.below(3), resetIncarnation: random.below(3) === 0 };
+  const storageId = random.below(2) === 0 ? null : `disk-${random.below(3)}`;
+  const member = memberOf(`n${random.below(4)}`, storageId);
+  return { ...member, priority: random.below(3), resetStorageId: random.below(3) === 0 };
 }
 
 /** A `put_member` of a node on ports 7000 and 7001. */
-export const memberOf = (id: string, incarnation: string | null): PutMember => ({
+export const memberOf = (id: string, storageId: string | null): PutMember => ({
   type: "put_member",
   id: id as NodeId,
   host: "10.0.0.1",
   raftPort: 7000,
   httpPort: 7001,
   priority: 5,
-  incarnation,
-  resetIncarnation: false,
+  storageId,
+  resetStorageId: false,
 });
 
 function randomKey(random: Random): string {

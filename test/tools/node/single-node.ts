@@ -35,7 +35,7 @@ export class SingleNode<D extends Disk = SimDisk> {
 
   async open(): Promise<Node> {
     const { clock, disk } = this;
-    const identity = { clusterId: "cluster", incarnation: "disk" };
+    const identity = { clusterId: "cluster", storageId: "disk" };
     const dataDir = await this.settled(DataDir.open(disk, identity));
     const id = "node1" as NodeId;
     const address = { id, host: "localhost", raftPort: 0, httpPort: 0, priority: 0 };
@@ -50,7 +50,7 @@ export class SingleNode<D extends Disk = SimDisk> {
         nodeId: id,
         cluster: {
           members: [address],
-          founder: true,
+          bootstraps: true,
           newClusterId: () => "cluster",
           network: new NoNetwork(),
           identity: null,

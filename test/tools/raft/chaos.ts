@@ -22,7 +22,7 @@ export type Faults = {
   readonly damage: boolean;
 };
 
-const FOUNDERS = "n1 n2 n3";
+const INITIAL_MEMBERS = "n1 n2 n3";
 const NAMES = "n1 n2 n3 n4 n5";
 const START: Applied = { index: 1, term: 1, data: "" };
 
@@ -60,15 +60,15 @@ export class Chaos {
       maxInflightBytes: random.below(2) * 300,
       maxCommittedBytes: 1 + random.below(100),
     });
-    for (const name of ids(faults.membership ? NAMES : FOUNDERS)) this.#found(name);
+    for (const name of ids(faults.membership ? NAMES : INITIAL_MEMBERS)) this.#found(name);
     this.cluster.machineAt = (at) => this.#truth.slice(0, at);
   }
 
-  /** All begin with entry 1 in a snapshot, so that a newcomer learns of them by a snapshot too. */
+  /** All begin with entry 1 in a snapshot, so that a new member learns of them from a snapshot. */
   #found(name: NodeId): void {
     const member = this.cluster.add(name, EMPTY_CONFIGURATION);
-    if (!ids(FOUNDERS).includes(name)) return;
-    const configuration = configurationOf(ids(FOUNDERS));
+    if (!ids(INITIAL_MEMBERS).includes(name)) return;
+    const configuration = configurationOf(ids(INITIAL_MEMBERS));
     member.store.snapshot = { index: index(1), term: term(1), configuration };
     member.applied = [START];
     member.restart();

@@ -26,7 +26,7 @@ export class SimCluster {
   readonly queue = new SimClock();
   readonly networks: SimNetworks;
   readonly nodes: readonly SimNode[];
-  readonly founders: readonly SimNode[];
+  readonly initialMembers: readonly SimNode[];
   /** Nodes whose disk was tampered with beyond what a restart mends. */
   readonly log: ((line: string) => void) | null;
   readonly effects = new Map<string, number>();
@@ -46,14 +46,14 @@ export class SimCluster {
     this.networks = new SimNetworks(this.queue, streamOf(plan.seed, "network"), plan.delays);
     const names = Array.from({ length: plan.nodes + plan.spares }, (_, i) => `n${i + 1}`);
     const addresses = names.map((name, i) => addressOf(plan, name, i));
-    const founders = addresses.slice(0, plan.nodes);
+    const initialMembers = addresses.slice(0, plan.nodes);
     this.nodes = addresses.map((address, i) => {
-      const isFounder = i < plan.nodes;
+      const isInitialMember = i < plan.nodes;
       const world = {
         plan,
         queue: this.queue,
         networks: this.networks,
-        members: isFounder ? founders : [...founders, address],
+        members: isInitialMember ? initialMembers : [...initialMembers, address],
         ended: (node: SimNode, error: unknown) => this.#ended(node, error),
         log: log === null ? null : (line: string) => this.note(line),
         count: (effect: string) => this.count(effect),
@@ -62,7 +62,7 @@ export class SimCluster {
       if (plan.work?.slowNode === i) node.workFactor = plan.work.slowFactor;
       return node;
     });
-    this.founders = this.nodes.slice(0, plan.nodes);
+    this.initialMembers = this.nodes.slice(0, plan.nodes);
   }
 
   /** Goes into the trace and the hash. */
@@ -142,7 +142,7 @@ export class SimCluster {
 
   /** Down for good, at most a minority: it takes others with what it had. */
   get brokenVoters(): number {
-    return this.founders.filter((node) => node.broken !== null).length;
+    return this.initialMembers.filter((node) => node.broken !== null).length;
   }
 
   #ended(node: SimNode, error: unknown): void {

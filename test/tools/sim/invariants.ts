@@ -84,13 +84,13 @@ export class Ghost {
 
   /** Nothing is committed that a majority's disks do not have. */
   #checkQuorum(life: Life, index: number, term: number): void {
-    const { plan, founders } = this.#cluster;
+    const { plan, initialMembers } = this.#cluster;
     if (plan.faults.includes("membership") || plan.faults.includes("wipe")) return;
-    const holds = founders.filter(({ id }) => {
+    const holds = initialMembers.filter(({ id }) => {
       const at = this.#durable.get(id)?.[index];
       return at === term || at === COVERED;
     });
-    if (holds.length * 2 > founders.length) return;
+    if (holds.length * 2 > initialMembers.length) return;
     const who = holds.map(({ id }) => id).join(" ");
     this.#fail("durable quorum", `${life.name} applied ${index}@${term}, durable on [${who}]`);
   }

@@ -85,15 +85,15 @@ export class Nemesis {
 
   /** One more disk may be lost for good without taking records with it. */
   mayBreak(node: SimNode): boolean {
-    const { founders, plan } = this.#cluster;
-    if (!founders.includes(node) || node.broken !== null) return false;
+    const { initialMembers, plan } = this.#cluster;
+    if (!initialMembers.includes(node) || node.broken !== null) return false;
     // What a leader alone has is not promised to survive; a change of members moves the majority.
     if (plan.faults.includes("membership")) return false;
-    const spoilt = founders.filter(
+    const spoilt = initialMembers.filter(
       ({ id, broken }) =>
         broken !== null || this.#cluster.excused.get(id)?.has("bit-flip") === true,
     );
-    return spoilt.length < Math.floor((founders.length - 1) / 2) && !spoilt.includes(node);
+    return spoilt.length < Math.floor((initialMembers.length - 1) / 2) && !spoilt.includes(node);
   }
 
   /** The disk of a minority may lie, as often as it likes. */

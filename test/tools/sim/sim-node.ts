@@ -41,7 +41,7 @@ export class SimNode {
   lives = 0;
   /** Of all its lives together. */
   readonly instruments = createInstruments();
-  founder: boolean;
+  bootstraps: boolean;
   /** Null: as it should be; else why it cannot come back with this disk. */
   broken: string | null = null;
   readonly random: Random;
@@ -53,10 +53,10 @@ export class SimNode {
   /** Each event costs this many times as much. */
   workFactor = 1;
 
-  constructor(world: NodeWorld, id: string, founder: boolean, rate: number) {
+  constructor(world: NodeWorld, id: string, bootstraps: boolean, rate: number) {
     this.#world = world;
     this.id = id as NodeId;
-    this.founder = founder;
+    this.bootstraps = bootstraps;
     this.clock = { skewMs: 0, rate };
     this.random = streamOf(world.plan.seed, `node ${id}`);
     this.#diskRandom = streamOf(world.plan.seed, `disk ${id}`);
@@ -132,7 +132,7 @@ export class SimNode {
     const patient = patientDisk({ disk, clock, log, instruments });
     const dataDir = await DataDir.open(patient, {
       clusterId: null,
-      incarnation: uuidOf(random),
+      storageId: uuidOf(random),
     });
     const node = await Node.open({
       disk,
@@ -153,7 +153,7 @@ export class SimNode {
       cluster: {
         members,
         ...(this.level === null ? {} : { level: this.level }),
-        founder: this.founder,
+        bootstraps: this.bootstraps,
         newClusterId: () => uuidOf(random),
         network: networks.network(this.id, life),
         identity: null,

@@ -97,7 +97,7 @@ export async function writtenWithReplaced(): Promise<SimDisk> {
   return disk;
 }
 
-/** Files of the journal that hold something, so no spares. */
+/** Files of the journal that hold something, so no preallocated segments. */
 export const usedSegments = (disk: SimDisk): string[] =>
   disk
     .paths()

@@ -75,11 +75,11 @@ export class ShardDisk {
     return this.node.checkpoints;
   }
 
-  found(): Promise<boolean> {
+  bootstrap(): Promise<boolean> {
     const { journal, hardState } = this;
     const meta = { clusterId: "c", configuration: Uint8Array.of(1, 2, 3) };
     const evidence = { journal, hardState: hardState.state };
-    return this.checkpoints.found(evidence, meta, chunksOf(new Map()));
+    return this.checkpoints.bootstrap(evidence, meta, chunksOf(new Map()));
   }
 
   /** @returns the index of the checkpoint. */

@@ -108,7 +108,7 @@ export class MemoryNode {
       clock: world.clock,
       random: world.random,
       log: SILENT,
-      local: { id: this.id, incarnation: `disk of ${id}`, clusterId: "cluster" },
+      local: { id: this.id, storageId: `disk of ${id}`, clusterId: "cluster" },
       shard: SHARD_0,
       limits: { snapshotChunkBytes: 100, ...limits },
       membershipInfo: () => membershipInfo,

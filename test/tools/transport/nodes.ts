@@ -37,7 +37,7 @@ export const PLACE = {
 
 export type NodeOptions = {
   readonly clusterId?: string | null;
-  readonly incarnation?: string;
+  readonly storageId?: string;
   readonly tls?: NetworkTls | null;
   /** Instead of one by `tls` and `port`. */
   readonly network?: BunNetwork;
@@ -74,7 +74,7 @@ export class TestNode {
       log: options.log ?? SILENT,
       local: {
         id: this.id,
-        incarnation: options.incarnation ?? `disk of ${id}`,
+        storageId: options.storageId ?? `disk of ${id}`,
         clusterId: options.clusterId === undefined ? "cluster" : options.clusterId,
       },
       shard: SHARD_0,

@@ -1,4 +1,4 @@
-/** A cluster is founded once, on empty disks of a majority, and lost disks found no other. */
+/** A cluster is bootstrapped once, on empty disks of a majority; lost disks do not bootstrap another. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { Script } from "../tools/sim/script.ts";
@@ -14,7 +14,7 @@ const placeOf = (nodeId: string) => ({
 });
 
 /** Three members and a topic. */
-async function founded(): Promise<Script> {
+async function bootstrapped(): Promise<Script> {
   const script = new Script({ spares: 0 });
   script.start();
   await script.create("t");
@@ -43,7 +43,7 @@ test("a majority of empty disks will do, after waiting for the rest", async () =
 
 test("without the order to found nobody does", async () => {
   const script = new Script({ spares: 0 });
-  script.node("n1").founder = false;
+  script.node("n1").bootstraps = false;
   script.start();
   await script.pass(60_000);
   expect(script.leader).toBeNull();
@@ -51,7 +51,7 @@ test("without the order to found nobody does", async () => {
 
 test("several that may found a cluster found one", async () => {
   const script = new Script({ spares: 0 });
-  for (const id of ["n2", "n3"]) script.node(id).founder = true;
+  for (const id of ["n2", "n3"]) script.node(id).bootstraps = true;
   script.start();
   await script.create("t");
   await script.until("all are of it", () =>
@@ -59,7 +59,7 @@ test("several that may found a cluster found one", async () => {
   );
 });
 
-test("a founder that is killed at any moment of the founding goes on with it", async () => {
+test("a node that is killed at any moment of the bootstrap continues it", async () => {
   for (let ms = 0; ms < 120; ms += 4) {
     const script = new Script({ spares: 0 });
     script.start();
@@ -71,8 +71,8 @@ test("a founder that is killed at any moment of the founding goes on with it", a
   }
 });
 
-test("a founder whose disk was lost joins the cluster that is there", async () => {
-  const script = await founded();
+test("a bootstrap node whose disk was lost joins the existing cluster", async () => {
+  const script = await bootstrapped();
   script.node("n1").wipe();
   script.start("n1");
   await script.pass(30_000);
@@ -94,8 +94,8 @@ test("a founder whose disk was lost joins the cluster that is there", async () =
   expect(script.node("n1").node?.listTopics().length).toBe(1);
 });
 
-test("a founder whose disk was lost while all were down founds nothing before the others come", async () => {
-  const script = await founded();
+test("a bootstrap node whose disk was lost while all were down waits for the others", async () => {
+  const script = await bootstrapped();
   for (const { id } of script.cluster.nodes) script.node(id).kill();
   script.node("n1").wipe();
   script.start("n1");
@@ -113,8 +113,8 @@ test("a founder whose disk was lost while all were down founds nothing before th
   await script.until("it is one of them", () => script.node("n1").node?.listTopics().length === 1);
 });
 
-test("two lost disks, the founder's among them, found no cluster beside the third", async () => {
-  const script = await founded();
+test("two lost disks, including that of the bootstrap node, create no second cluster", async () => {
+  const script = await bootstrapped();
   for (const id of ["n1", "n2"]) script.node(id).wipe();
   script.start("n1", "n2");
   await script.pass(60_000);
@@ -122,7 +122,7 @@ test("two lost disks, the founder's among them, found no cluster beside the thir
 });
 
 test("two lost disks wait for the third, which is a little late", async () => {
-  const script = await founded();
+  const script = await bootstrapped();
   script.node("n3").kill();
   for (const id of ["n1", "n2"]) script.node(id).wipe();
   script.start("n1", "n2");
@@ -133,7 +133,7 @@ test("two lost disks wait for the third, which is a little late", async () => {
 });
 
 test("a lost disk is not taken for the one that voted, even by a member that has applied nothing", async () => {
-  const script = await founded();
+  const script = await bootstrapped();
   script.node("n3").kill();
   await script.create("u");
   script.node("n1").kill();
@@ -147,7 +147,7 @@ test("a lost disk is not taken for the one that voted, even by a member that has
   });
 });
 
-test("a founding member that came late is known by its first disk", async () => {
+test("an initial member that starts late is known by its first storage id", async () => {
   const script = new Script({ spares: 0 });
   script.start("n1", "n2");
   await script.create("t");

@@ -8,30 +8,33 @@ import { ShardDisk } from "../tools/storage/shard-support.ts";
 
 const FATES: readonly (Fate | "mixed")[] = ["lost", "kept", "mixed"];
 
-/** What every founder does at every start. */
+/** Steps of a bootstrap node at each start. */
 async function start(disk: SimDisk) {
   const shard = await ShardDisk.open(disk);
-  const founded = await shard.found();
+  const bootstrapped = await shard.bootstrap();
   const loaded = await shard.recover();
   const reset = await shard.checkpoints.settle(shard.journal);
-  return { shard, founded, loaded, reset };
+  return { shard, bootstrapped, loaded, reset };
 }
 
-test("a founder begins at index 1, term 1, and its journal goes on at 2", async () => {
+test("a bootstrap begins at index 1, term 1, and the journal continues at 2", async () => {
   const disk = await ShardDisk.make(new SimDisk());
-  const { shard, founded, loaded, reset } = await start(disk);
-  expect({ founded, reset }).toEqual({ founded: true, reset: true });
+  const { shard, bootstrapped, loaded, reset } = await start(disk);
+  expect({ bootstrapped, reset }).toEqual({ bootstrapped: true, reset: true });
   expect(loaded).toBe(1);
   expect(shard.journal.firstIndex as number).toBe(2);
   expect(shard.journal.baseTerm as number).toBe(1);
   await shard.journal.append([entryOf(2, 1)]);
   expect(shard.checkpoints.hold()?.files.length).toBe(1);
   const again = await start(disk.afterCrash(() => "lost", new Random(1)));
-  expect({ founded: again.founded, reset: again.reset }).toEqual({ founded: false, reset: false });
+  expect({ bootstrapped: again.bootstrapped, reset: again.reset }).toEqual({
+    bootstrapped: false,
+    reset: false,
+  });
   expect(again.shard.journal.lastIndex as number).toBe(2);
 });
 
-test("a founding that is interrupted anywhere is simply gone on with", async () => {
+test("an interrupted bootstrap is continued by the next start", async () => {
   const images: SimDisk[] = [];
   const disk: SimDisk = new SimDisk({ onCall: () => void images.push(disk.snapshot()) });
   await ShardDisk.make(disk);
@@ -51,31 +54,31 @@ test("a founding that is interrupted anywhere is simply gone on with", async () 
   }
 });
 
-test("a disk that has voted, or has entries, is not founded on", async () => {
+test("a disk with a vote or entries is not bootstrapped", async () => {
   const voted = await ShardDisk.make(new SimDisk());
   const shard = await ShardDisk.open(voted);
   await shard.hardState.save({ ...shard.hardState.state, term: 3 as never });
-  expect(await (await ShardDisk.open(voted)).found()).toBe(false);
+  expect(await (await ShardDisk.open(voted)).bootstrap()).toBe(false);
   const written = await ShardDisk.make(new SimDisk());
   await (await ShardDisk.open(written)).journal.append([entryOf(1, 0)]);
-  expect(await (await ShardDisk.open(written)).found()).toBe(false);
+  expect(await (await ShardDisk.open(written)).bootstrap()).toBe(false);
 });
 
-test("once founded, a journal that is gone is damage and not a fresh start", async () => {
+test("after the bootstrap a missing journal is damage, not a fresh start", async () => {
   const disk = await ShardDisk.make(new SimDisk());
   const { shard } = await start(disk);
   await shard.journal.append([entryOf(2, 1)]);
   await disk.removeTree("shards/0/journal");
   await disk.makeDirectory("shards/0/journal");
   const again = await ShardDisk.open(disk);
-  expect(await again.found()).toBe(false);
+  expect(await again.bootstrap()).toBe(false);
   await again.recover();
   await expect(again.checkpoints.settle(again.journal)).rejects.toBeInstanceOf(JournalDamaged);
 });
 
 test("a checkpoint is not sent while its file is about to get another name", async () => {
   const shard = await ShardDisk.open(await ShardDisk.make(new SimDisk()));
-  await shard.found();
+  await shard.bootstrap();
   await shard.recover();
   expect(shard.checkpoints.hold()).toBeNull();
   await shard.checkpoints.settle(shard.journal);
@@ -86,7 +89,7 @@ test("a checkpoint is not sent while its file is about to get another name", asy
 
 test("a journal behind its checkpoint is damage, unless it was cut and knows that", async () => {
   const shard = await ShardDisk.open(await ShardDisk.make(new SimDisk()));
-  await shard.found();
+  await shard.bootstrap();
   await shard.recover();
   await shard.checkpoints.settle(shard.journal);
   for (const [lastIndex, term, marker, isReset] of [

@@ -1,18 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { ayder } from "../tools/process/ayder.ts";
 import { freePorts } from "../tools/process/ports.ts";
-import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { testServer } from "../tools/process/test-server.ts";
 
-const directory = temporaryDirectory();
-let server: Server;
-
-beforeAll(async () => {
-  server = await startServer({ dataDir: directory.path });
-});
-afterAll(async () => {
-  await server.kill();
-  directory.remove();
-});
+const { server } = testServer();
 
 test("a running server is healthy and ready, found by --url, AYDER_URL or its own settings", async () => {
   const port = new URL(server.url).port;

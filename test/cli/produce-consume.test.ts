@@ -1,26 +1,15 @@
 /** Produce and consume with the command line, as processes against a real server. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { visible } from "../../src/cli/visible.ts";
 import { createClient } from "../../src/client/index.ts";
 import { ayder, type Run, type RunOptions, spawnAyder } from "../tools/process/ayder.ts";
-import {
-  type Server,
-  serverCommand,
-  startServer,
-  temporaryDirectory,
-} from "../tools/process/server.ts";
+import { serverCommand, startServer } from "../tools/process/server.ts";
+import { testServer } from "../tools/process/test-server.ts";
 
-const directory = temporaryDirectory();
-let server: Server | undefined;
-beforeAll(async () => {
-  server = await startServer({ dataDir: join(directory.path, "data") });
-});
-afterAll(async () => {
-  await server?.kill();
-  directory.remove();
-});
-const url = () => server?.url ?? "";
+const { directory, server } = testServer();
+const url = () => server.url;
 const client = () => createClient({ url: url(), token: "dev" });
 const env = () => ({ AYDER_URL: url() });
 const run = (args: string[], options: RunOptions = {}): Promise<Run> =>

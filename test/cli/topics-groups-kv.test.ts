@@ -1,20 +1,13 @@
 /** Topics, groups, keys and cluster with the command line, as processes against a real server. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { createClient } from "../../src/client/index.ts";
 import { ayder, type Run } from "../tools/process/ayder.ts";
 import { freePorts } from "../tools/process/ports.ts";
-import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { testServer } from "../tools/process/test-server.ts";
 
-const directory = temporaryDirectory();
-let server: Server | undefined;
-beforeAll(async () => {
-  server = await startServer({ dataDir: directory.path });
-});
-afterAll(async () => {
-  await server?.kill();
-  directory.remove();
-});
-const url = () => server?.url ?? "";
+const { directory, server } = testServer();
+const url = () => server.url;
 const client = () => createClient({ url: url(), token: "dev" });
 const run = (...args: string[]): Promise<Run> => ayder([...args, "--url", url()]);
 const lines = (text: string): string[] => text.trimEnd().split("\n");

@@ -1,19 +1,12 @@
 /** The client against a real server in its own process, in Bun and in Node. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { createClient } from "../../src/client/index.ts";
-import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { testServer } from "../tools/process/test-server.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
-const directory = temporaryDirectory();
-let server: Server | undefined;
-beforeAll(async () => {
-  server = await startServer({ dataDir: join(directory.path, "data") });
-});
-afterAll(async () => {
-  await server?.kill();
-  directory.remove();
-});
+const { directory, server } = testServer();
 
 /** Derives the names of topics and namespaces from the title of a scenario. */
 const nameOf = (title: string, runtime: string): string =>
@@ -21,7 +14,7 @@ const nameOf = (title: string, runtime: string): string =>
 
 for (const [title, run] of Object.entries(SCENARIOS)) {
   test(title, async () => {
-    const url = server?.url ?? "";
+    const url = server.url;
     await run(createClient({ url, token: "dev" }), nameOf(title, "bun"), url);
   });
 }
@@ -35,7 +28,7 @@ test("all scenarios pass in Node", async () => {
   });
   expect(built.success).toBe(true);
   const runner = join(outdir, "node-runner.js");
-  const child = Bun.spawn(["node", runner, server?.url ?? ""], { stdout: "pipe", stderr: "pipe" });
+  const child = Bun.spawn(["node", runner, server.url], { stdout: "pipe", stderr: "pipe" });
   const [out, err] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),

@@ -1,19 +1,12 @@
 /** The package as users get it: built, packed, installed, type-checked, run. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { testServer } from "../tools/process/test-server.ts";
 
 const root = join(import.meta.dir, "../..");
-const directory = temporaryDirectory();
+const { directory, server } = testServer();
 const project = join(directory.path, "project");
-let server: Server | undefined;
-beforeAll(async () => {
-  server = await startServer({ dataDir: join(directory.path, "data") });
-});
-afterAll(async () => {
-  await server?.kill();
-  directory.remove();
-});
 
 /** @throws Error with the output of the process, unless it ends with 0. */
 async function run(cwd: string, ...command: string[]): Promise<string> {
@@ -46,7 +39,7 @@ test("the program of the manual runs in Node and in Bun, and its types are right
 
   const page = await Bun.file(join(root, "src/docs/client.md")).text();
   const [, program = ""] = /```ts\n([\s\S]*?)```/.exec(page) ?? [];
-  const source = program.replace("http://localhost:1109", server?.url ?? "");
+  const source = program.replace("http://localhost:1109", server.url);
   await Bun.write(join(project, "main.ts"), source);
   const types = ["--types", "bun", "--typeRoots", join(root, "node_modules/@types")];
   const strict = ["--strict", "--exactOptionalPropertyTypes", "--noEmit", "--target", "es2022"];

@@ -1,20 +1,13 @@
 /** Retries, and the outcome that errors report, behind a network with faults. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { AyderError, type Client, createClient } from "../../src/client/index.ts";
 import { type Fault, faultyClient } from "../tools/client/faults.ts";
 import { freePorts } from "../tools/process/ports.ts";
-import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { testServer } from "../tools/process/test-server.ts";
 
-const directory = temporaryDirectory();
-let server: Server | undefined;
-beforeAll(async () => {
-  server = await startServer({ dataDir: directory.path });
-});
-afterAll(async () => {
-  await server?.kill();
-  directory.remove();
-});
-const url = () => server?.url ?? "";
+const { server } = testServer();
+const url = () => server.url;
 let topics = 0;
 const newTopic = async (): Promise<string> => {
   const topic = `t${topics++}`;

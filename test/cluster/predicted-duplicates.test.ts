@@ -5,21 +5,13 @@ import { join } from "node:path";
 import { Client } from "../tools/cluster/client.ts";
 import { Cluster } from "../tools/cluster/cluster.ts";
 import type { NodeProcess } from "../tools/cluster/node-process.ts";
+import { until } from "../tools/cluster/until.ts";
 import { temporaryDirectory } from "../tools/process/server.ts";
 
-const PATIENCE_MS = 60_000;
 const TIMEOUT_MS = 180_000;
 
 const directory = temporaryDirectory();
 afterAll(directory.remove);
-
-async function until<T>(what: string, look: () => Promise<T | null>): Promise<T> {
-  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await Bun.sleep(50)) {
-    const found = await look();
-    if (found !== null) return found;
-  }
-  throw new Error(`not in time: ${what}`);
-}
 
 type Asked = { readonly status: number | null; readonly body: unknown };
 

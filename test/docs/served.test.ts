@@ -1,19 +1,12 @@
 /** The manual as a server gives it: every page, every link, and the page of every error. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { pageNames } from "../../src/docs/contents.ts";
 import { type ErrorCode, errorResponse, HTTP_ERRORS } from "../../src/http/errors.ts";
-import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+import { testServer } from "../tools/process/test-server.ts";
 
 setDefaultTimeout(60_000);
-const directory = temporaryDirectory();
-let server: Server;
-beforeAll(async () => {
-  server = await startServer({ dataDir: directory.path });
-});
-afterAll(async () => {
-  await server.kill();
-  directory.remove();
-});
+const { server } = testServer();
 
 const hrefsIn = (html: string): string[] =>
   [...html.matchAll(/(?:href|src)="([^"]*)"/g)].map(([, href = ""]) => href);

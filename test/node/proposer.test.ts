@@ -1,34 +1,15 @@
 // Goal: the queue refuses requests when it is full, and never what the leader needs itself.
 import { expect, test } from "bun:test";
-import type { Millis } from "../../src/lib/ids.ts";
 import { encodeTick } from "../../src/machine/command-codec.ts";
-import { CommandQueue } from "../../src/node/writes/command-queue.ts";
 import { Commander } from "../../src/node/writes/commander.ts";
-import { Completions } from "../../src/node/writes/completions.ts";
 import type { Core } from "../../src/raft/core.ts";
+import { commandQueue } from "../tools/node/command-queue.ts";
 import { SimClock } from "../tools/sim/sim-clock.ts";
 
 test("housekeeping goes through a full queue, but not on a node that takes no writes", () => {
   const clock = new SimClock();
   const core = {} as Core;
-  const completions = new Completions({
-    core,
-    clock,
-    writeConcern: { kind: "majority" },
-    commitSeconds: { observe: () => {} },
-  });
-  const queue = new CommandQueue({
-    core,
-    completions,
-    clock: Object.assign(clock, { mayStamp: () => true }),
-    machine: { now: 0 as Millis },
-    reads: { floorMs: 0 as Millis },
-    disk: { isShort: false },
-    queueBytesMax: 1000,
-    queueRequestsMax: 2,
-    loop: { wake: () => {} },
-    linearizer: { confirm: () => Promise.resolve("ok") },
-  });
+  const { queue } = commandQueue(core, clock, { kind: "majority" }, 2);
   const commander = new Commander(queue, clock);
   commander.housekeep(encodeTick);
   expect(queue.queuedRequests).toBe(0);

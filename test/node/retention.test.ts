@@ -8,7 +8,7 @@ import { BatchBuilder } from "../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
 import { produced } from "../tools/node/as-promises.ts";
 import { SingleNode } from "../tools/node/single-node.ts";
-import { forEachSeed, type Random } from "../tools/random.ts";
+import { forEachSeedAsync, type Random } from "../tools/random.ts";
 
 const HOUR_MS = 3_600_000;
 /** No age limit is near a multiple of it, so that a sweep's second more or less does not matter. */
@@ -80,18 +80,6 @@ class Day {
     await this.end();
     this.#node = await this.#single.open();
   }
-}
-
-async function forEachSeedAsync(count: number, body: (random: Random) => Promise<void>) {
-  const runs: Promise<void>[] = [];
-  forEachSeed(count, (random, seed) => {
-    runs.push(
-      body(random).catch((cause) => {
-        throw new Error(`seed ${seed}; replay with SEED=${seed} bun test test/node`, { cause });
-      }),
-    );
-  });
-  await Promise.all(runs);
 }
 
 type Target = { partition: number; kept: Kept[]; ends: number[] };

@@ -1,14 +1,12 @@
 import { expect, test } from "bun:test";
-import type { Millis } from "../../src/lib/ids.ts";
 import { encodeTick } from "../../src/machine/command-codec.ts";
-import { CommandQueue } from "../../src/node/writes/command-queue.ts";
 import { Commander } from "../../src/node/writes/commander.ts";
-import { Completions } from "../../src/node/writes/completions.ts";
 import { startDeadlines } from "../../src/node/writes/deadlines.ts";
 import { Acknowledgements, type WriteConcern } from "../../src/node/writes/write-concern.ts";
 import { type Core, createCore } from "../../src/raft/core.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { LogIndex, NodeId, Term } from "../../src/raft/types.ts";
+import { commandQueue } from "../tools/node/command-queue.ts";
 import { SimClock } from "../tools/sim/sim-clock.ts";
 
 const ids = ["node1", "node2", "node3"] as NodeId[];
@@ -72,24 +70,7 @@ const COMMIT_TIMEOUT_MS = 1000;
 function waiting() {
   const { core } = leader();
   const clock = new SimClock();
-  const completions = new Completions({
-    core,
-    clock,
-    writeConcern: { kind: "all" },
-    commitSeconds: { observe: () => {} },
-  });
-  const queue = new CommandQueue({
-    core,
-    completions,
-    clock: Object.assign(clock, { mayStamp: () => true }),
-    machine: { now: 0 as Millis },
-    reads: { floorMs: 0 as Millis },
-    disk: { isShort: false },
-    queueBytesMax: 1000,
-    queueRequestsMax: 10,
-    loop: { wake: () => {} },
-    linearizer: { confirm: () => Promise.resolve("ok") },
-  });
+  const { completions, queue } = commandQueue(core, clock, { kind: "all" }, 10);
   startDeadlines(clock, COMMIT_TIMEOUT_MS, [completions, queue]);
   queue.setRefusal(null);
   const commander = new Commander(queue, clock);

@@ -1,17 +1,9 @@
 import { expect, test } from "bun:test";
-import { anyFaults, Chaos } from "../tools/raft/chaos.ts";
+import { anyFaults, Chaos, noCounts } from "../tools/raft/chaos.ts";
 import { forEachSeed } from "../tools/random.ts";
 
 test("figure 3 holds under faults, and the cluster recovers from them", () => {
-  const total = {
-    elections: 0,
-    applied: 0,
-    reads: 0,
-    crashes: 0,
-    changes: 0,
-    snapshots: 0,
-    damaged: 0,
-  };
+  const total = noCounts();
   forEachSeed(Number(process.env["SEEDS"] ?? 250), (random) => {
     const chaos = new Chaos(random, anyFaults(random)).run(1500).heal();
     for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += chaos.counts[key];

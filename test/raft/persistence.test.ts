@@ -4,9 +4,9 @@ import { encodeConfChange } from "../../src/raft/config-codec.ts";
 import type { Core } from "../../src/raft/core.ts";
 import type { Entry, Output } from "../../src/raft/types.ts";
 import {
+  appendOf,
   ballot,
   bytes,
-  entriesOf,
   from,
   id,
   index,
@@ -15,14 +15,6 @@ import {
   term,
 } from "../tools/raft/harness.ts";
 
-const append = (prev: number, prevTerm: number, terms: number[], commit = 0) =>
-  ({
-    type: "append_request",
-    prevIndex: index(prev),
-    prevTerm: term(prevTerm),
-    entries: entriesOf(prev + 1, ...terms),
-    commit: index(commit),
-  }) as const;
 const ask = {
   type: "vote_request",
   lastIndex: index(0),
@@ -91,7 +83,7 @@ test("no message speaks for a term that is not durable", () => {
 
 test("an append is acknowledged only after the disk has it", () => {
   const core = newCore("n1", "n1 n2 n3");
-  core.step(from("n2", 1, append(0, 0, [1, 1])));
+  core.step(from("n2", 1, appendOf(0, 0, [1, 1])));
   const output = core.drain();
   expect(output.messages).toEqual([]);
   expect(output.persist?.entries).toHaveLength(2);
@@ -100,9 +92,9 @@ test("an append is acknowledged only after the disk has it", () => {
 
 test("a repeated append while the first is being written waits for that write", () => {
   const core = newCore("n1", "n1 n2 n3");
-  core.step(from("n2", 1, append(0, 0, [1])));
+  core.step(from("n2", 1, appendOf(0, 0, [1])));
   const first = core.drain();
-  core.step(from("n2", 1, append(0, 0, [1])));
+  core.step(from("n2", 1, appendOf(0, 0, [1])));
   const second = core.drain();
   expect(second.messages).toEqual([]);
   expect(second.persist).toMatchObject({ entries: [], hardState: null, mustSync: false });
@@ -176,9 +168,9 @@ test("a token that was never handed out is a bug", () => {
 describe("a late write vouches for nothing that was overwritten meanwhile", () => {
   test("neither for another entry in its place", () => {
     const core = newCore("n1", "n1 n2 n3");
-    core.step(from("n2", 1, append(0, 0, [1, 1, 1])));
+    core.step(from("n2", 1, appendOf(0, 0, [1, 1, 1])));
     const old = core.drain();
-    core.step(from("n3", 2, append(1, 1, [2, 2])));
+    core.step(from("n3", 2, appendOf(1, 1, [2, 2])));
     const fresh = core.drain();
     core.persisted(tokenOf(old));
     expect(core.durableIndex).toBe(index(1));
@@ -189,11 +181,11 @@ describe("a late write vouches for nothing that was overwritten meanwhile", () =
   // The ABA race: index 2 is of term 1, then 2, then of term 1 again, by a leader that had it.
   test("nor for the very same entry that came back", () => {
     const core = newCore("n1", "n1 n2 n3 n4 n5");
-    core.step(from("n2", 1, append(0, 0, [1, 1])));
+    core.step(from("n2", 1, appendOf(0, 0, [1, 1])));
     const first = core.drain();
-    core.step(from("n3", 2, append(1, 1, [2])));
+    core.step(from("n3", 2, appendOf(1, 1, [2])));
     const second = core.drain();
-    core.step(from("n4", 3, append(1, 1, [1], 2)));
+    core.step(from("n4", 3, appendOf(1, 1, [1], 2)));
     const third = core.drain();
     core.persisted(tokenOf(first));
     // The disk is about to lose (2, 1) to the second write; to report it would be a lie.
@@ -238,7 +230,7 @@ test("each membership change waits for its own commit index to be durable", () =
   };
   const core = newCore("n1", "n1 n2 n3");
   const entries = [change(1, "n8"), change(2, "n9")];
-  core.step(from("n2", 1, { ...append(0, 0, [], 1), entries }));
+  core.step(from("n2", 1, { ...appendOf(0, 0, [], 1), entries }));
   const first = core.drain();
   core.step(from("n2", 1, { type: "heartbeat", commit: index(2), round: 0 }));
   const second = core.drain();

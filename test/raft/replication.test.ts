@@ -1,6 +1,7 @@
 /** Log replication and commitment: paper section 5.3, 5.4.2. */
 import { describe, expect, test } from "bun:test";
 import {
+  appendOf,
   bytes,
   Cluster,
   entriesOf,
@@ -12,15 +13,6 @@ import {
   term,
   text,
 } from "../tools/raft/harness.ts";
-
-const append = (prev: number, prevTerm: number, terms: number[], commit = 0) =>
-  ({
-    type: "append_request",
-    prevIndex: index(prev),
-    prevTerm: term(prevTerm),
-    entries: entriesOf(prev + 1, ...terms),
-    commit: index(commit),
-  }) as const;
 
 const withLog = (terms: number[], at: number, commit = 0) => ({
   hardState: { term: term(at), vote: null, commit: index(commit) },
@@ -48,7 +40,7 @@ test("a leader appends a proposal and sends it to all at once (5.3)", () => {
 });
 
 test("others refuse proposals and hand nothing on", () => {
-  const solo = Solo.of("n1 n2 n3").step(from("n2", 1, append(0, 0, [])));
+  const solo = Solo.of("n1 n2 n3").step(from("n2", 1, appendOf(0, 0, [])));
   solo.takeAll();
   expect(solo.core.propose(bytes("x"))).toEqual({ ok: false, code: "not_leader" });
   expect(solo.settle().takeAll()).toEqual([]);
@@ -112,7 +104,7 @@ describe("a follower takes only what fits its log (5.3)", () => {
   ];
   for (const [name, log, [prev, prevTerm, terms], result] of cases) {
     test(name, () => {
-      const solo = follower(log, 2).step(from("n2", 2, append(prev, prevTerm, terms)));
+      const solo = follower(log, 2).step(from("n2", 2, appendOf(prev, prevTerm, terms)));
       expect(logOf(solo)).toEqual(result);
     });
   }
@@ -120,23 +112,31 @@ describe("a follower takes only what fits its log (5.3)", () => {
 
 test("a follower commits no further than this message vouches for (5.3)", () => {
   // Its tail (3, 4) is of another leader; the append confirms only 1 and 2.
-  const solo = follower([1, 1, 1, 1], 2).step(from("n2", 2, append(1, 1, [1], 4)));
+  const solo = follower([1, 1, 1, 1], 2).step(from("n2", 2, appendOf(1, 1, [1], 4)));
   expect(solo.core.commitIndex).toBe(index(2));
-  solo.step(from("n2", 2, append(2, 1, [], 4)));
+  solo.step(from("n2", 2, appendOf(2, 1, [], 4)));
   expect(solo.core.commitIndex).toBe(index(2));
 });
 
 describe("an append that contradicts what is committed ends the process", () => {
-  const cases: readonly [what: string, message: ReturnType<typeof append>, reason: string][] = [
+  const cases: readonly [what: string, message: ReturnType<typeof appendOf>, reason: string][] = [
     [
       "an entry below the commit index",
-      append(0, 0, [2]),
+      appendOf(0, 0, [2]),
       "committed entry 1 has term 1 here and 2",
     ],
-    ["an entry at the commit index", append(1, 1, [2]), "committed entry 2 has term 1 here and 2"],
-    ["a later entry of an append that fits", append(0, 0, [1, 2]), "committed entry 2 has term 1"],
-    ["the entry before, at the commit index", append(2, 2, [2]), "committed entry 2 has term 1"],
-    ["the entry before, below it", append(1, 2, [2]), "committed entry 1 has term 1 here and 2"],
+    [
+      "an entry at the commit index",
+      appendOf(1, 1, [2]),
+      "committed entry 2 has term 1 here and 2",
+    ],
+    [
+      "a later entry of an append that fits",
+      appendOf(0, 0, [1, 2]),
+      "committed entry 2 has term 1",
+    ],
+    ["the entry before, at the commit index", appendOf(2, 2, [2]), "committed entry 2 has term 1"],
+    ["the entry before, below it", appendOf(1, 2, [2]), "committed entry 1 has term 1 here and 2"],
   ];
   for (const [what, message, reason] of cases) {
     test(what, () => {
@@ -158,9 +158,9 @@ describe("an append that contradicts what is committed ends the process", () => 
 
   test("not one that agrees, and not one that differs above", () => {
     const solo = follower([1, 1, 1], 2, 2);
-    solo.step(from("n2", 2, append(0, 0, [1])));
+    solo.step(from("n2", 2, appendOf(0, 0, [1])));
     expect(solo.take("append_response")).toMatchObject([{ accepted: true, match: 2 }]);
-    solo.step(from("n2", 2, append(2, 1, [2])));
+    solo.step(from("n2", 2, appendOf(2, 1, [2])));
     expect(logOf(solo)).toEqual([1, 1, 2]);
   });
 });
@@ -196,7 +196,7 @@ test("a second leader of one term is a bug or a lie, and ends the process", () =
   const { configuration } = Solo.of("n1 n2 n3").core;
   const snapshot = { index: index(9), term: term(1), configuration };
   const words = [
-    append(1, 1, [1]),
+    appendOf(1, 1, [1]),
     { type: "heartbeat", commit: index(1), round: 0 },
     { type: "snapshot_offer", snapshot },
   ] as const;
@@ -209,8 +209,8 @@ test("a second leader of one term is a bug or a lie, and ends the process", () =
 
 test("malformed entries are dropped whole", () => {
   const solo = follower([1], 2);
-  const gap = { ...append(1, 1, [2]), entries: entriesOf(3, 2) };
-  const descending = append(1, 1, [2, 1]);
+  const gap = { ...appendOf(1, 1, [2]), entries: entriesOf(3, 2) };
+  const descending = appendOf(1, 1, [2, 1]);
   solo.step(from("n2", 2, gap), from("n2", 2, descending));
   expect([solo.core.lastIndex, solo.takeAll().length]).toEqual([index(1), 0]);
 });
@@ -225,7 +225,7 @@ describe("the hint of a refusal skips whole terms, on either side", () => {
   ];
   for (const [log, prev, prevTerm, [hintIndex, hintTerm]] of cases) {
     test(`log [${log}] refuses (${prev}, ${prevTerm}) with (${hintIndex}, ${hintTerm})`, () => {
-      const solo = follower(log, 6).step(from("n2", 6, append(prev, prevTerm, [])));
+      const solo = follower(log, 6).step(from("n2", 6, appendOf(prev, prevTerm, [])));
       expect(solo.take("append_response")).toMatchObject([
         { accepted: false, rejected: prev, hintIndex, hintTerm },
       ]);

@@ -1,6 +1,7 @@
 /** Goal: a member that lost the end of its log harms nobody, and is made whole (DESIGN.md, "Lost ends"). */
 import { describe, expect, test } from "bun:test";
 import {
+  appendOf,
   ballot,
   Cluster,
   entriesOf,
@@ -25,15 +26,6 @@ const LOST: Options = {
 const lost = (): Solo => Solo.of("n1 n2 n3", LOST);
 const heartbeat = (commit: number) =>
   ({ type: "heartbeat", commit: index(commit), round: 0 }) as const;
-const append = (prev: number, prevTerm: number, terms: number[], commit = 0) =>
-  ({
-    type: "append_request",
-    prevIndex: index(prev),
-    prevTerm: term(prevTerm),
-    entries: entriesOf(prev + 1, ...terms),
-    commit: index(commit),
-  }) as const;
-
 describe("it votes only for a log that ends at or after the marker", () => {
   const cases: [last: number, lastTerm: number, granted: boolean][] = [
     [2, 1, false],
@@ -68,28 +60,28 @@ test("neither its former commit index nor what a heartbeat says of it is believe
   expect(solo.core.commitIndex).toBe(index(0));
   solo.step(from("n2", 3, heartbeat(2)), from("n2", 3, heartbeat(4)));
   expect(solo.core.commitIndex).toBe(index(0));
-  solo.step(from("n2", 3, append(1, 1, [2], 2)));
+  solo.step(from("n2", 3, appendOf(1, 1, [2], 2)));
   expect(solo.committed).toEqual(entriesOf(1, 1, 2));
 });
 
 test("its commit index on disk does not go back", () => {
-  const solo = lost().step(from("n2", 5, append(1, 1, [], 1)));
+  const solo = lost().step(from("n2", 5, appendOf(1, 1, [], 1)));
   const saved = solo.outputs.flatMap(({ persist }) => persist?.hardState ?? []);
   expect(saved.at(-1)).toEqual({ term: term(5), vote: null, commit: index(3) });
 });
 
 test("what it appends is acknowledged", () => {
-  const solo = lost().step(from("n2", 3, append(2, 1, [2])));
+  const solo = lost().step(from("n2", 3, appendOf(2, 1, [2])));
   expect(solo.take("append_response")).toMatchObject([{ accepted: true, match: 3 }]);
 });
 
 describe("the marker ends", () => {
-  const appended = (at: number, ...rest: Parameters<typeof append>): Solo =>
-    lost().step(from("n2", at, append(...rest)));
+  const appended = (at: number, ...rest: Parameters<typeof appendOf>): Solo =>
+    lost().step(from("n2", at, appendOf(...rest)));
 
   test("with a leader's log up to it, on disk", () => {
     const solo = lost();
-    solo.core.step(from("n2", 3, append(2, 1, [2, 2], 4)));
+    solo.core.step(from("n2", 3, appendOf(2, 1, [2, 2], 4)));
     const { persist } = solo.core.drain();
     expect(solo.core.marker).toMatchObject({ index: 4, term: 2 });
     solo.core.persisted(persist?.token ?? 0);
@@ -109,15 +101,15 @@ describe("the marker ends", () => {
   test("not before all is known to be committed that was", () => {
     const solo = appended(3, 2, 1, [2, 2], 2);
     expect(solo.core.marker).not.toBeNull();
-    expect(solo.step(from("n2", 3, append(4, 2, [], 3))).core.marker).toBeNull();
+    expect(solo.step(from("n2", 3, appendOf(4, 2, [], 3))).core.marker).toBeNull();
   });
 
   test("not by what was left of the log itself: that may have been replaced", () => {
     const hardState = { term: term(3), vote: null, commit: index(1) };
     const initial = { ...LOST.initial, hardState, entries: entriesOf(1, 1, 1, 2, 2) };
     const solo = Solo.of("n1 n2 n3", { ...LOST, initial });
-    expect(solo.step(from("n2", 5, append(1, 1, [], 1))).core.marker).not.toBeNull();
-    expect(solo.step(from("n2", 5, append(4, 2, [], 1))).core.marker).toBeNull();
+    expect(solo.step(from("n2", 5, appendOf(1, 1, [], 1))).core.marker).not.toBeNull();
+    expect(solo.step(from("n2", 5, appendOf(4, 2, [], 1))).core.marker).toBeNull();
   });
 });
 

@@ -1,17 +1,9 @@
 /** A cluster is bootstrapped once, on empty disks of a majority; lost disks do not bootstrap another. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
-import { Script } from "../tools/sim/script.ts";
+import { placeOf, Script } from "../tools/sim/script.ts";
 
 setDefaultTimeout(120_000);
-
-const placeOf = (nodeId: string) => ({
-  nodeId,
-  host: nodeId,
-  raftPort: 7000,
-  httpPort: 8000,
-  priority: null,
-});
 
 /** Three members and a topic. */
 async function bootstrapped(): Promise<Script> {

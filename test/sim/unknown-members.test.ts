@@ -1,17 +1,9 @@
 /** Members that know less than others of who is a member. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
-import { Script } from "../tools/sim/script.ts";
+import { placeOf, Script } from "../tools/sim/script.ts";
 
 setDefaultTimeout(120_000);
-
-const placeOf = (nodeId: string) => ({
-  nodeId,
-  host: nodeId,
-  raftPort: 7000,
-  httpPort: 8000,
-  priority: null,
-});
 
 async function join(script: Script, id: string): Promise<void> {
   await script.insist(

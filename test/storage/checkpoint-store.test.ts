@@ -1,12 +1,8 @@
 import { expect, test } from "bun:test";
 import { DiskFailure, DiskFull } from "../../src/env/disk.ts";
 import { CheckpointDamaged } from "../../src/storage/checkpoints/damaged.ts";
-import { Random } from "../tools/random.ts";
-import {
-  CHECKPOINTS,
-  CheckpointNode,
-  forEachSeedAsync,
-} from "../tools/storage/checkpoint-support.ts";
+import { forEachSeedAsync, Random } from "../tools/random.ts";
+import { CHECKPOINTS, CheckpointNode } from "../tools/storage/checkpoint-support.ts";
 import { PartitionDisk } from "../tools/storage/partition-disk.ts";
 
 const pathOf = (index: number) => `${CHECKPOINTS}/${String(index).padStart(20, "0")}.ckpt`;

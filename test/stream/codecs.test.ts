@@ -7,6 +7,7 @@ import { parseJsonText } from "../../src/stream/codecs/json.ts";
 import { JoinRun } from "../../src/stream/join.ts";
 import { parseJoinRequest } from "../../src/stream/join-request.ts";
 import { toJson } from "../../src/stream/json-output.ts";
+import { AVRO_BINARY } from "../tools/stream/decoding.ts";
 import { canonical, feedAll } from "../tools/stream/records.ts";
 
 type AvroCase = { binary: string; json: string; wrapped: string };
@@ -16,22 +17,13 @@ const fixtures: {
   proto: { schema: string; cases: ProtoCase[] };
 } = await Bun.file(new URL("fixtures/codecs.json", import.meta.url)).json();
 
-const BASE: DecodeSpec = {
-  type: "avro",
-  encoding: "binary",
-  framing: null,
-  schemaText: "",
-  message: null,
-  applyDefaults: true,
-  fieldAliases: new Map(),
-};
 const cache = new DecoderCache();
 const bytesOf = (input: string | Uint8Array) =>
   typeof input === "string" ? new TextEncoder().encode(input) : input;
 const base64 = (text: string) => new Uint8Array(Buffer.from(text, "base64"));
 
 function decode(spec: Partial<DecodeSpec>, input: string | Uint8Array) {
-  const compiled = cache.compile({ ...BASE, ...spec });
+  const compiled = cache.compile({ ...AVRO_BINARY, ...spec });
   if (!compiled.ok) throw new Error(`${compiled.field}: ${compiled.message}`);
   const bytes = bytesOf(input);
   return compiled.decoder.decode(bytes, 0, bytes.length);
@@ -261,7 +253,7 @@ test("ProtoJSON: lowerCamelCase, aliases, declared defaults, enums by name or nu
 
 test("a declared default beyond 2^53 is refused, since the parser would round it", () => {
   const text = PROTO2.replace("-9007199254740991", "9007199254740993");
-  expect(cache.compile({ ...BASE, ...proto(text) })).toMatchObject({
+  expect(cache.compile({ ...AVRO_BINARY, ...proto(text) })).toMatchObject({
     ok: false,
     field: "schema_text",
   });
@@ -284,7 +276,7 @@ test("imports of google/protobuf are known, others are an error of schema_text w
     '{"at":{"seconds":1704067200,"nanos":500000000}}',
   );
   const compiled = cache.compile({
-    ...BASE,
+    ...AVRO_BINARY,
     ...proto('import "other.proto"; message M { Other o = 1; }'),
   });
   expect(compiled).toMatchObject({ ok: false, field: "schema_text" });
@@ -294,7 +286,7 @@ test("the message must be named where there are several, and must exist", () => 
   const text =
     'syntax="proto3"; package a.b; message X { message In { int32 i = 1; } } message Y {}';
   const problem = (message: string | null) => {
-    const compiled = cache.compile({ ...BASE, ...proto(text), message });
+    const compiled = cache.compile({ ...AVRO_BINARY, ...proto(text), message });
     return compiled.ok ? "ok" : compiled.field;
   };
   expect([null, "Z", "X", "a.b.Y", "X.In", "In"].map(problem)).toEqual([
@@ -310,7 +302,7 @@ test("the message must be named where there are several, and must exist", () => 
 test("the cache keeps the schemas used last, within its bounds", () => {
   const own = new DecoderCache();
   const schema = (i: number) => ({
-    ...BASE,
+    ...AVRO_BINARY,
     ...avro({ type: "record", name: `R${i}`, fields: [] }),
   });
   for (let i = 0; i < 500; i++) {
@@ -320,7 +312,7 @@ test("the cache keeps the schemas used last, within its bounds", () => {
   expect(own.size).toBeLessThanOrEqual(64);
   expect([own.misses, own.hits]).toEqual([500, 500]);
   for (let i = 0; i < 10; i++) {
-    own.compile({ ...BASE, ...avro({ type: "string", doc: "x".repeat(200_000) + i }) });
+    own.compile({ ...AVRO_BINARY, ...avro({ type: "string", doc: "x".repeat(200_000) + i }) });
   }
   expect(own.size).toBeLessThanOrEqual(5);
 });

@@ -6,28 +6,20 @@ import { DecoderCache } from "../../src/stream/codecs/decoder-cache.ts";
 import { toJson } from "../../src/stream/json-output.ts";
 import { QueryRun } from "../../src/stream/query.ts";
 import { parseQueryRequest } from "../../src/stream/query-request.ts";
+import { AVRO_BINARY } from "../tools/stream/decoding.ts";
 import { feedAll } from "../tools/stream/records.ts";
 
-const BASE: DecodeSpec = {
-  type: "avro",
-  encoding: "binary",
-  framing: null,
-  schemaText: "",
-  message: null,
-  applyDefaults: true,
-  fieldAliases: new Map(),
-};
 const decoders = new DecoderCache();
 
 function decode(spec: Partial<DecodeSpec>, bytes: readonly number[]): string | undefined {
-  const compiled = decoders.compile({ ...BASE, ...spec });
+  const compiled = decoders.compile({ ...AVRO_BINARY, ...spec });
   if (!compiled.ok) throw new Error(`${compiled.field}: ${compiled.message}`);
   const value = compiled.decoder.decode(new Uint8Array([9, ...bytes, 9]), 1, 1 + bytes.length);
   return value === undefined ? undefined : toJson(value);
 }
 
 const problem = (schemaText: string, message: string | null = null): string => {
-  const compiled = decoders.compile({ ...BASE, type: "proto", schemaText, message });
+  const compiled = decoders.compile({ ...AVRO_BINARY, type: "proto", schemaText, message });
   return compiled.ok ? "ok" : compiled.message;
 };
 

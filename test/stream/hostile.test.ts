@@ -3,16 +3,7 @@ import type { DecodeSpec } from "../../src/stream/codecs/decoder.ts";
 import { DecoderCache } from "../../src/stream/codecs/decoder-cache.ts";
 import { memoryOf } from "../../src/stream/value.ts";
 import { forEachSeed } from "../tools/random.ts";
-
-const BASE: DecodeSpec = {
-  type: "avro",
-  encoding: "binary",
-  framing: null,
-  schemaText: "",
-  message: null,
-  applyDefaults: true,
-  fieldAliases: new Map(),
-};
+import { AVRO_BINARY } from "../tools/stream/decoding.ts";
 
 /** Runs within a time that no bomb would keep; generous, because machines are busy. */
 function quickly<T>(run: () => T, limitMs = 1500): T {
@@ -23,7 +14,7 @@ function quickly<T>(run: () => T, limitMs = 1500): T {
 }
 
 const compile = (spec: Partial<DecodeSpec>) =>
-  quickly(() => new DecoderCache().compile({ ...BASE, ...spec }));
+  quickly(() => new DecoderCache().compile({ ...AVRO_BINARY, ...spec }));
 
 function decoderOf(spec: Partial<DecodeSpec>) {
   const compiled = compile(spec);

@@ -18,8 +18,7 @@ import {
   SnapshotReceiver,
 } from "../../src/transport/snapshot-receiver.ts";
 import type { SnapshotResult, SnapshotTransfer } from "../../src/transport/snapshot-types.ts";
-import { forEachSeedAsync } from "../tools/each-seed.ts";
-import { Random } from "../tools/random.ts";
+import { forEachSeedAsync, Random } from "../tools/random.ts";
 import { SimClock, settle } from "../tools/sim/sim-clock.ts";
 import { MemoryWorld } from "../tools/transport/memory-network.ts";
 import { MemoryNode, MemorySink, makeSource } from "../tools/transport/memory-nodes.ts";

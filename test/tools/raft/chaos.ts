@@ -26,6 +26,17 @@ const INITIAL_MEMBERS = "n1 n2 n3";
 const NAMES = "n1 n2 n3 n4 n5";
 const START: Applied = { index: 1, term: 1, data: "" };
 
+/** What happened in a run, before anything did. */
+export const noCounts = () => ({
+  elections: 0,
+  applied: 0,
+  reads: 0,
+  crashes: 0,
+  changes: 0,
+  snapshots: 0,
+  damaged: 0,
+});
+
 export class Chaos {
   readonly cluster: Cluster;
   readonly #random: Random;
@@ -38,15 +49,7 @@ export class Chaos {
   #isolated: NodeId | null = null;
   /** Reads under way: how much was applied anywhere when they began. */
   readonly #reads = new Map<string, number>();
-  readonly counts = {
-    elections: 0,
-    applied: 0,
-    reads: 0,
-    crashes: 0,
-    changes: 0,
-    snapshots: 0,
-    damaged: 0,
-  };
+  readonly counts = noCounts();
 
   constructor(random: Random, faults: Faults) {
     this.#random = random;

@@ -353,3 +353,13 @@ export class Cluster {
     this.passes = () => true;
   }
 }
+
+/** An append that follows (`prev`, `prevTerm`), with an entry of each of these terms. */
+export const appendOf = (prev: number, prevTerm: number, terms: number[], commit = 0) =>
+  ({
+    type: "append_request",
+    prevIndex: index(prev),
+    prevTerm: term(prevTerm),
+    entries: entriesOf(prev + 1, ...terms),
+    commit: index(commit),
+  }) as const;

@@ -102,3 +102,12 @@ export class Script {
     return more;
   }
 }
+
+/** The addresses of a simulated member, as `addMember` takes them. */
+export const placeOf = (nodeId: string) => ({
+  nodeId,
+  host: nodeId,
+  raftPort: 7000,
+  httpPort: 8000,
+  priority: null,
+});

@@ -8,7 +8,7 @@ import type {
   PartitionStore,
   PartitionStoreOptions,
 } from "../../../src/storage/partitions/store.ts";
-import { Random } from "../random.ts";
+import type { Random } from "../random.ts";
 import type { PartitionDisk } from "./partition-disk.ts";
 import {
   appendSome,
@@ -174,23 +174,4 @@ export class CheckpointNode<D extends Disk = PartitionDisk> {
 function same(found: unknown, expected: unknown, what: string): void {
   if (Bun.deepEquals(found, expected)) return;
   throw new Error(`${what}: ${JSON.stringify(found)} instead of ${JSON.stringify(expected)}`);
-}
-
-/** Runs an asynchronous body under many seeds; a failure names the command that replays it. */
-export async function forEachSeedAsync(
-  count: number,
-  body: (random: Random) => Promise<void>,
-): Promise<void> {
-  const only = process.env["SEED"];
-  const seeds =
-    only === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(only)];
-  for (const seed of seeds) {
-    try {
-      await body(new Random(seed));
-    } catch (cause) {
-      throw new Error(`seed ${seed} failed; replay with SEED=${seed} bun test <this file>`, {
-        cause,
-      });
-    }
-  }
 }

@@ -15,15 +15,17 @@ export const committedOffset = (partition: PartitionState, group: string): Offse
   partition.committed.get(group) ?? null;
 
 /** Counts an offset of a group that had none in its partition. */
-export function countOffset({ groups }: BrokerState, group: string): void {
-  groups.set(group, (groups.get(group) ?? 0) + 1);
+export function countOffset(state: BrokerState, group: string): void {
+  state.groups.set(group, (state.groups.get(group) ?? 0) + 1);
+  state.committedOffsets++;
 }
 
 /** An offset of the group is gone, and with the last one the group. */
-export function forgetOffset({ groups }: BrokerState, group: string): void {
-  const left = (groups.get(group) ?? 0) - 1;
-  if (left > 0) groups.set(group, left);
-  else groups.delete(group);
+export function forgetOffset(state: BrokerState, group: string): void {
+  const left = (state.groups.get(group) ?? 0) - 1;
+  if (left > 0) state.groups.set(group, left);
+  else state.groups.delete(group);
+  state.committedOffsets--;
 }
 
 /** Progress of all groups of a topic, by group, then by partition. */

@@ -77,6 +77,8 @@ export class BrokerState {
   partitionCount = 0;
   /** Not replicated as such: the groups that have committed offsets, with the number of those. */
   readonly groups = new Map<string, number>();
+  /** Not replicated as such: the committed offsets of all groups in all partitions. */
+  committedOffsets = 0;
   /** Ids grow from 1 and are never reused: a produce to a deleted topic cannot hit a new one. */
   nextTopicId = 1;
   /** The policy of `"*"`. */

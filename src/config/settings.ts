@@ -229,6 +229,15 @@ export const SETTINGS = {
     help: "maximum number of consumer groups with committed offsets",
     section: "Limits",
   },
+  offsetsMax: {
+    variables: ["RF_MAX_COMMITTED_OFFSETS"],
+    kind: "integer",
+    default: "5000000",
+    min: 1,
+    max: 100_000_000,
+    help: "maximum number of committed offsets of all groups in all partitions, which take about 100 bytes of memory each on every node",
+    section: "Limits",
+  },
   kvBytesMax: {
     variables: ["RF_MAX_KV_BYTES"],
     kind: "bytes",

@@ -112,6 +112,11 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
     "consume",
     "There are as many consumer groups as there may be; delete one that is not used any more",
   ),
+  too_many_offsets: row(
+    409,
+    "consume",
+    "There are as many committed offsets as there may be; delete groups that are not used any more",
+  ),
   too_many_namespaces: row(409, "kv", "There are as many KV namespaces as there may be"),
   member_exists: row(409, "cluster", "The cluster has a node with this id"),
   member_not_found: row(404, "cluster", "The cluster has no node with this id"),

@@ -195,6 +195,14 @@ export const GAUGES = {
     name: "ayder_groups_limit",
     help: "Consumer groups beyond which no other one can commit",
   },
+  committedOffsets: {
+    name: "ayder_committed_offsets",
+    help: "Committed offsets of all groups in all partitions",
+  },
+  offsetsMax: {
+    name: "ayder_committed_offsets_limit",
+    help: "Committed offsets beyond which no group commits in a partition that is new to it",
+  },
   namespaces: { name: "ayder_kv_namespaces", help: "KV namespaces that were ever used" },
   namespacesMax: {
     name: "ayder_kv_namespaces_limit",
@@ -313,6 +321,8 @@ export const createInstruments = (): Instruments => ({
   partitionsMax: new Cell(),
   groups: new Cell(),
   groupsMax: new Cell(),
+  committedOffsets: new Cell(),
+  offsetsMax: new Cell(),
   namespaces: new Cell(),
   namespacesMax: new Cell(),
   kvBytes: new Cell(),

@@ -134,7 +134,8 @@ export type CommitReject =
   | "topic_not_found"
   | "partition_not_found"
   | "offset_out_of_range"
-  | "too_many_groups";
+  | "too_many_groups"
+  | "too_many_offsets";
 export type DeleteGroupReject = WriteReject | "group_not_found";
 export type Committed = {
   /** The one in force. */
@@ -143,7 +144,9 @@ export type Committed = {
   readonly clamped: boolean;
 };
 /** `data_damaged`: how much goes cannot be counted before a peer has brought the records back. */
-export type DeleteBeforeReject = Exclude<CommitReject, "too_many_groups"> | "data_damaged";
+export type DeleteBeforeReject =
+  | Exclude<CommitReject, "too_many_groups" | "too_many_offsets">
+  | "data_damaged";
 export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
 export type KvPutReject = WriteReject | "cas_mismatch" | "kv_full" | "too_many_namespaces";
 export type KvPutOutcome = Result<KvWritten & WriteAck, KvPutReject>;

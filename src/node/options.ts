@@ -45,6 +45,8 @@ export type NodeOptions = {
   readonly dedupeKeysTotal: number;
   /** A commit that would make one group more is refused. */
   readonly groupsMax: number;
+  /** A commit of a group in a partition where it has not committed before is refused. */
+  readonly offsetsMax: number;
   /** Default: none. */
   readonly kvLimits?: KvLimits;
   /** The disk failed or an invariant broke: log it and end the process. Called once. */

@@ -248,6 +248,7 @@ async function openNode(
     },
     dedupeKeysTotal: config.dedupeKeysTotal,
     groupsMax: config.groupsMax,
+    offsetsMax: config.offsetsMax,
     kvLimits: { bytesMax: config.kvBytesMax, namespacesMax: config.namespacesMax },
     fault,
   });

@@ -28,9 +28,12 @@ test("groups are counted by their offsets, also after a snapshot, and go with th
   commit(bench, 2, 0, "g");
   commit(bench, 2, 0, "h");
   expect(groupsOf(bench.machine)).toEqual({ g: 3, h: 1 });
+  expect(bench.machine.broker.committedOffsets).toBe(4);
   expect(groupsOf(restored(bench))).toEqual({ g: 3, h: 1 });
+  expect(restored(bench).broker.committedOffsets).toBe(4);
   bench.do({ type: "delete_topic", name: "b" });
   expect(groupsOf(bench.machine)).toEqual({ g: 2 });
+  expect(bench.machine.broker.committedOffsets).toBe(2);
   bench.do({ type: "delete_topic", name: "a" });
   expect(groupsOf(bench.machine)).toEqual({});
 });
@@ -53,6 +56,7 @@ test("a group that is deleted has committed nothing, in no topic; a snapshot beg
   const before = bench.machine.beginSnapshot();
   const gone = { ok: true, type: "delete_group", offsets: 2 };
   expect(bench.do({ type: "delete_group", group: "g" })).toMatchObject(gone);
+  expect(bench.machine.broker.committedOffsets).toBe(1);
   expect(bench.partition("a").committed.size).toBe(0);
   expect([...bench.partition("b", 1).committed.keys()]).toEqual(["h"]);
   expect(groupsOf(restored(bench))).toEqual({ h: 1 });

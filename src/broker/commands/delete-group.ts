@@ -16,6 +16,7 @@ export function applyDeleteGroup(state: BrokerState, { group }: DeleteGroup): De
   const offsets = state.groups.get(group);
   if (offsets === undefined) return rejected("group_not_found");
   state.groups.delete(group);
+  state.committedOffsets -= offsets;
   for (const topic of state.topicsById.values()) {
     for (const partition of topic.partitions) {
       if (!partition.committed.has(group)) continue;

@@ -16,6 +16,7 @@ export const STATE: readonly Panel[] = [
     queries: [
       query("partitions", used("ayder_partitions")),
       query("groups", used("ayder_groups")),
+      query("committed offsets", used("ayder_committed_offsets")),
       query("KV namespaces", used("ayder_kv_namespaces")),
       query("KV memory", used("ayder_kv_memory_bytes")),
       query("idempotency keys", used("ayder_idempotency_keys")),
@@ -27,6 +28,16 @@ export const STATE: readonly Panel[] = [
     kind: "lines",
     unit: "none",
     queries: [query("groups", most("ayder_groups")), query("limit", most("ayder_groups_limit"))],
+  },
+  {
+    title: "Committed offsets",
+    about: "Offsets that groups have committed, one for each group and partition.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("offsets", most("ayder_committed_offsets")),
+      query("limit", most("ayder_committed_offsets_limit")),
+    ],
   },
   {
     title: "KV namespaces",

@@ -16,7 +16,13 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
       tag: "consume",
       body: COMMIT_BODY,
       answer: COMMITTED,
-      errors: ["topic_not_found", "partition_not_found", "commit_timeout"],
+      errors: [
+        "topic_not_found",
+        "partition_not_found",
+        "too_many_groups",
+        "too_many_offsets",
+        "commit_timeout",
+      ],
     },
     handle: async (call) => {
       const { topic, group, partition, offset } = await readJson(call, COMMIT_BODY);

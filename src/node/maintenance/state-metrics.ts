@@ -4,7 +4,7 @@ import type { NodeOptions } from "../options.ts";
 
 export type MeasuredState = Pick<
   NodeOptions,
-  "instruments" | "limits" | "groupsMax" | "dedupeKeysTotal" | "kvLimits"
+  "instruments" | "limits" | "groupsMax" | "offsetsMax" | "dedupeKeysTotal" | "kvLimits"
 > & { readonly machine: Machine };
 
 /** Sets the sizes of the replicated state, each with its bound. */
@@ -15,6 +15,8 @@ export function measureState(state: MeasuredState): void {
   instruments.partitionsMax.value = limits.partitionsMax;
   instruments.groups.value = broker.groups.size;
   instruments.groupsMax.value = state.groupsMax;
+  instruments.committedOffsets.value = broker.committedOffsets;
+  instruments.offsetsMax.value = state.offsetsMax;
   instruments.namespaces.value = kv.namespaces.size;
   instruments.namespacesMax.value = boundOf(kvLimits?.namespacesMax);
   instruments.kvBytes.value = memoryOf(kv);

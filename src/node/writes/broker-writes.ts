@@ -38,6 +38,7 @@ export type BrokerWriteLimits = {
   readonly limits: BrokerLimits;
   readonly dedupeKeysTotal: number;
   readonly groupsMax: number;
+  readonly offsetsMax: number;
 };
 
 /** Topics, committed offsets, deletion and retention: every write of the broker but records. */
@@ -95,10 +96,13 @@ export class BrokerWrites {
     const found = await this.#findUpTo(request, request.offset);
     if (!found.ok) return found;
     // Decided here and not at apply: it protects memory, and nodes of all versions apply the same.
-    const { groups } = this.#machine.broker;
-    const { groupsMax } = this.#limits;
+    const { groups, committedOffsets } = this.#machine.broker;
+    const { groupsMax, offsetsMax } = this.#limits;
     if (groups.size >= groupsMax && !groups.has(request.group)) {
       return { ok: false, code: "too_many_groups", details: { groups_max: groupsMax } };
+    }
+    if (committedOffsets >= offsetsMax && !found.partition.committed.has(request.group)) {
+      return { ok: false, code: "too_many_offsets", details: { offsets_max: offsetsMax } };
     }
     const { topic, partition } = found;
     const { endOffset } = partition;

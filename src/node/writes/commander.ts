@@ -22,7 +22,7 @@ type Rejects = {
   readonly delete_topic: WriteReject | "topic_not_found";
   readonly delete_group: DeleteGroupReject;
   readonly commit_offset: CommitReject;
-  readonly delete_before: Exclude<CommitReject, "too_many_groups">;
+  readonly delete_before: Exclude<CommitReject, "too_many_groups" | "too_many_offsets">;
   readonly set_retention: RetentionReject;
   readonly trim: WriteReject | "topic_not_found" | "partition_not_found";
   readonly configure: WriteReject;

@@ -76,6 +76,7 @@ export class SingleNode<D extends Disk = SimDisk> {
         limits: { dedupeWindowMs: 86_400_000, dedupeKeysMax: 1_000_000, partitionsMax: 100 },
         dedupeKeysTotal: this.#dedupeKeysTotal,
         groupsMax: 3,
+        offsetsMax: 5,
         kvLimits: this.#kvLimits,
         fault: (error) => {
           this.ended ??= error;

@@ -167,6 +167,7 @@ export class SimNode {
       limits: { ...plan, partitionsMax: 1000 },
       dedupeKeysTotal: 10_000_000,
       groupsMax: 10_000,
+      offsetsMax: 1_000_000,
       fault: (error) => this.#fault(life, error),
     });
     this.node = node;

@@ -3,6 +3,7 @@ import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress
 import type { Coding } from "./accept.ts";
 import type { AnswerSource } from "./answer-streams.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
+import { Slots } from "./slots.ts";
 
 /** The fastest level: higher ones cost several times as much for about a tenth of the bytes. */
 const LEVEL = 1;
@@ -27,11 +28,18 @@ const newStream = (coding: Coding): Gzip | ZstdCompress =>
         },
       });
 
+/**
+ * Half of the threads of the pool, which has one for each processor. `fdatasync` uses the same
+ * threads, and must not wait behind a queue of compressions.
+ */
+const slots = new Slots(Math.max(1, Math.floor(navigator.hardwareConcurrency / 2)));
+
 /** One compressed stream. One call at a time. */
 export class Compressor {
   readonly #stream: Gzip | ZstdCompress;
   #made: Uint8Array[] = [];
   #fail: ((error: Error) => void) | null = null;
+  #destroyed = false;
 
   constructor(coding: Coding) {
     this.#stream = newStream(coding);
@@ -41,22 +49,24 @@ export class Compressor {
 
   /** Returns the compressed bytes that are ready; they may be none. */
   write(piece: Uint8Array): Promise<Uint8Array> {
-    return this.#step((done) => this.#stream.write(piece, done));
+    return slots.run(() => this.#step((done) => this.#stream.write(piece, done)));
   }
 
   /** Returns the last bytes. */
   finish(): Promise<Uint8Array> {
-    return this.#step((done) => this.#stream.once("end", done).end());
+    return slots.run(() => this.#step((done) => this.#stream.once("end", done).end()));
   }
 
   /** Frees the memory at once. A call that is under way fails. */
   destroy(): void {
+    this.#destroyed = true;
     this.#stream.destroy();
-    this.#fail?.(new Error("the answer was cut off"));
+    this.#fail?.(cutOff());
   }
 
   #step(run: (done: (error?: Error | null) => void) => void): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
+      if (this.#destroyed) return reject(cutOff());
       this.#fail = reject;
       run((error) => {
         this.#fail = null;
@@ -68,6 +78,8 @@ export class Compressor {
     });
   }
 }
+
+const cutOff = (): Error => new Error("the answer was cut off");
 
 /** What the compression of answers counts. */
 export type CompressionCounts = {

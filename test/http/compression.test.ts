@@ -9,6 +9,7 @@ import { COMPRESSOR_BYTES } from "../../src/http/compressor.ts";
 import { MemoryBudget } from "../../src/http/memory-budget.ts";
 import { DEFAULT_MEMORY, type HttpOptions } from "../../src/http/options.ts";
 import type { RunningServer } from "../../src/http/server.ts";
+import { Slots } from "../../src/http/slots.ts";
 import { createInstruments } from "../../src/metrics/instruments.ts";
 import { FakeStreams } from "../tools/http/fake-streams.ts";
 import { startFixture, TOKEN } from "../tools/http/fixture.ts";
@@ -267,6 +268,53 @@ describe("who gets it", () => {
     const random = crypto.getRandomValues(new Uint8Array(3000));
     for (const coding of CODINGS) expect(compression.now(coding, random)).toBeNull();
     expect(instruments.compressedFromBytes.value).toBe(0);
+  });
+});
+
+describe("threads of the pool", () => {
+  test("at most so many calls run at the same time, in their order; a failed one frees its slot", async () => {
+    const slots = new Slots(2);
+    const begun: number[] = [];
+    const ends = [0, 1, 2, 3, 4].map(() => Promise.withResolvers<number>());
+    const results = ends.map(({ promise }, i) =>
+      slots
+        .run(() => {
+          begun.push(i);
+          return promise;
+        })
+        .catch((error: Error) => error.message),
+    );
+    const after = async (act: () => void, expected: number[]) => {
+      act();
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      expect(begun).toEqual(expected);
+    };
+    await after(() => undefined, [0, 1]);
+    await after(() => ends[1]?.reject(new Error("failed")), [0, 1, 2]);
+    await after(() => ends[0]?.resolve(10), [0, 1, 2, 3]);
+    await after(() => ends[3]?.resolve(13), [0, 1, 2, 3, 4]);
+    for (const { resolve } of ends) resolve(0);
+    expect(await Promise.all(results)).toEqual([10, "failed", 0, 13, 0]);
+    expect(await slots.run(() => Promise.resolve("free again"))).toBe("free again");
+  });
+
+  test("an answer that is cut off while it waits for a thread leaves nothing charged", async () => {
+    const { instruments, budget, compression } = alone();
+    const endless = (): AnswerSource => ({
+      next: async () => {
+        budget.add(MIB);
+        return new Uint8Array(MIB);
+      },
+      ended: () => undefined,
+    });
+    const sources = Array.from({ length: 12 }, () => compression.source("gzip", endless(), true));
+    const pending = sources.map((source) => source?.next());
+    await Promise.resolve();
+    await Promise.resolve();
+    for (const source of sources) source?.ended();
+    const outcomes = await Promise.allSettled(pending);
+    expect(outcomes.map(({ status }) => status)).toEqual(sources.map(() => "rejected"));
+    expect(instruments.answerBytesInUse.value).toBe(0);
   });
 });
 

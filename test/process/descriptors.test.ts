@@ -165,27 +165,81 @@ test(
   TIMEOUT_MS,
 );
 
+/** The command line under the same limit on open files. @returns its exit code and output. */
+async function command(files: number, ...args: readonly string[]): Promise<[number, string]> {
+  const shell = `ulimit -n ${files}; exec "$0" "$@" 2>&1`;
+  const child = Bun.spawn(["sh", "-c", shell, process.execPath, MAIN, ...args], {
+    env: { ...process.env, AYDER_TOKEN: "dev" },
+    stdout: "pipe",
+  });
+  const output = await new Response(child.stdout).text();
+  return [await child.exited, output];
+}
+
 test(
-  "hundreds of partitions work under a small limit, and a stop takes its checkpoint",
+  "hundreds of partitions work under a small limit: writes, restarts, retention, backup, verify",
   async () => {
+    const FILES = 128;
+    const COUNT = 600;
+    // Each value fills a segment, so that every write needs another file.
+    const settings = { RF_SEGMENT_BYTES: "4096" };
     const directory = newDirectory();
-    const server = await start(directory, 128);
-    expect((await ask(server.url, "/broker/topics", '{"name":"p","partitions":400}')).status).toBe(
-      200,
-    );
-    const lines = Array.from({ length: 400 }, (_, partition) => partition);
-    for (const partition of lines) {
-      const path = `/broker/topics/p/produce?partition=${partition}`;
-      expect((await ask(server.url, path, `value ${partition}`)).status).toBe(200);
+    const all = Array.from({ length: COUNT }, (_, partition) => partition);
+    const some = all.filter((partition) => partition % 37 === 0);
+    const textOf = (partition: number, round: number) =>
+      `${partition} in round ${round} `.padEnd(3_000, "x");
+    const produceAll = async (url: string, round: number) => {
+      for (let from = 0; from < COUNT; from += 20) {
+        const answers = all.slice(from, from + 20).map(async (partition) => {
+          const path = `/broker/topics/p/produce?partition=${partition}`;
+          return (await ask(url, path, textOf(partition, round))).status;
+        });
+        expect(await Promise.all(answers)).toEqual(Array(20).fill(200));
+      }
+    };
+    const expectRounds = async (url: string, ...rounds: readonly number[]) => {
+      for (const partition of some) {
+        expect(await valuesAt(url, "p", partition)).toEqual(
+          rounds.map((round) => textOf(partition, round)),
+        );
+      }
+    };
+    const first = await start(directory, FILES, settings);
+    const topic = `{"name":"p","partitions":${COUNT}}`;
+    expect((await ask(first.url, "/broker/topics", topic)).status).toBe(200);
+    for (const round of [0, 1, 2]) await produceAll(first.url, round);
+    expect((await ask(first.url, "/admin/compact", "")).status).toBe(200);
+    expect(await metric(first.url, "ayder_open_files")).toBeLessThanOrEqual(FILES);
+    expect(await first.stop()).toBe(0);
+
+    const second = await start(directory, FILES, settings);
+    await expectRounds(second.url, 0, 1, 2);
+    const archive = join(directory, "archive");
+    expect(await command(FILES, "backup", "--url", second.url, archive)).toEqual([
+      0,
+      expect.stringContaining("archive"),
+    ]);
+    // The newest record of each partition stays.
+    const policy = '{"topic":"p","max_bytes":3500}';
+    expect((await ask(second.url, "/broker/retention", policy)).status).toBe(200);
+    const rounds = async () => (await valuesAt(second.url, "p", COUNT - 1)).length;
+    for (let tries = 0; tries < 500 && (await rounds()) > 1; tries++) await Bun.sleep(50);
+    expect((await ask(second.url, "/admin/compact", "")).status).toBe(200);
+    await expectRounds(second.url, 2);
+    expect(second.log()).not.toContain("level=error");
+    expect(await second.stop()).toBe(0);
+
+    const data = join(directory, "data");
+    for (const path of [data, archive]) {
+      const [code, output] = await command(FILES, "verify", path);
+      expect([code, output]).toEqual([0, expect.stringContaining("intact")]);
     }
-    expect((await ask(server.url, "/admin/compact", "")).status).toBe(200);
-    expect(await metric(server.url, "ayder_open_files")).toBeLessThan(128);
-    expect(await server.stop()).toBe(0);
-    const again = await start(directory, 128);
-    for (const partition of lines.filter((each) => each % 37 === 0)) {
-      expect(await valuesAt(again.url, "p", partition)).toEqual([`value ${partition}`]);
-    }
-    expect(await again.stop()).toBe(0);
+    const restored = join(directory, "restored");
+    const [code] = await command(FILES, "restore", "--data-dir", join(restored, "data"), archive);
+    expect(code).toBe(0);
+    const third = await start(restored, FILES, settings);
+    await expectRounds(third.url, 0, 1, 2);
+    expect(await third.stop()).toBe(0);
   },
   TIMEOUT_MS,
 );

@@ -2,6 +2,7 @@
 import type { Message, RecordHeaders } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
+import { timeOf } from "./times.ts";
 import { visible } from "./visible.ts";
 
 const PAGE_MESSAGES = 1000;
@@ -29,6 +30,11 @@ export const CONSUME: Command = {
       type: "string",
       value: "OFFSET",
       help: "first offset, or earliest, latest, committed (default: committed with a group, else earliest)",
+    },
+    since: {
+      type: "string",
+      value: "TIME",
+      help: "start at this time: an age such as 10m, 2h or 3d, or a timestamp such as 2026-01-31T08:00Z",
     },
     commit: { type: "boolean", help: "commit printed messages for the group, page by page" },
     limit: { type: "string", short: "n", value: "N", help: "stop after this many messages" },
@@ -58,7 +64,7 @@ async function consume(args: Arguments, io: Io): Promise<number> {
   const topic = args.operand(0);
   const consumer = client.consume(topic, {
     partition: args.integer("partition"),
-    from: fromOf(args.text("from")),
+    from: startOf(args),
     follow: args.flag("follow"),
     group,
     limit: Math.min(left, PAGE_MESSAGES),
@@ -78,6 +84,15 @@ async function consume(args: Arguments, io: Io): Promise<number> {
     if (rest <= 0) break;
   }
   return EXIT.ok;
+}
+
+/** @throws UsageError */
+function startOf(args: Arguments) {
+  const since = args.text("since");
+  if (since === undefined) return fromOf(args.text("from"));
+  if (args.text("from") !== undefined)
+    throw new UsageError("--since and --from exclude each other");
+  return { timeMs: timeOf("--since", since, Date.now()) };
 }
 
 /** @throws UsageError */

@@ -1,8 +1,9 @@
 /** `ayder groups`: shows the lag of consumer groups, moves them forward, deletes them. */
-import type { Client, GroupLag } from "../client/index.ts";
-import { type Arguments, type Command, EXIT, type Io, integerOf } from "./command.ts";
+import type { Client, GroupLag, PartitionInfo } from "../client/index.ts";
+import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { table } from "./table.ts";
+import { timeOf } from "./times.ts";
 
 export const GROUPS: Command = {
   name: "groups",
@@ -41,6 +42,12 @@ export const GROUPS: Command = {
       value: "OFFSET",
       only: ["seek"],
       help: "next offset to read, or `latest` (skip existing messages) or `earliest`",
+    },
+    "to-time": {
+      type: "string",
+      value: "TIME",
+      only: ["seek"],
+      help: "the first message that is not older: an age such as 10m, or a timestamp",
     },
   },
   notes: [
@@ -87,10 +94,44 @@ async function lag(args: Arguments, io: Io): Promise<number> {
 const topicNames = async (client: Client): Promise<readonly string[]> =>
   (await client.topics.list()).map(({ topic }) => topic);
 
-async function seek(args: Arguments, io: Io): Promise<number> {
+type Target = {
+  readonly to: string;
+  readonly fixed: number | null;
+  readonly timeMs: number | null;
+};
+
+/** @throws UsageError */
+function targetOf(args: Arguments): Target {
+  const time = args.text("to-time");
+  if (time !== undefined && args.text("to") !== undefined) {
+    throw new UsageError("--to and --to-time exclude each other");
+  }
   const to = args.text("to") ?? "latest";
   const named = to === "latest" || to === "earliest";
-  const fixed = named ? null : integerOf("--to", to);
+  const timeMs = time === undefined ? null : timeOf("--to-time", time, Date.now());
+  return { to, fixed: named ? null : integerOf("--to", to), timeMs };
+}
+
+/** The offset of each partition that is meant. */
+async function offsetsOf(
+  client: Client,
+  topic: string,
+  partitions: readonly PartitionInfo[],
+  { to, fixed, timeMs }: Target,
+): Promise<ReadonlyMap<number, number>> {
+  const atTime = timeMs === null ? [] : await client.offsetsAt(topic, timeMs);
+  const byTime = new Map(atTime.map(({ partition, offset }) => [partition, offset]));
+  return new Map(
+    partitions.map(({ partition, endOffset, lowWatermark }) => {
+      const named = to === "latest" ? endOffset : lowWatermark;
+      return [partition, byTime.get(partition) ?? fixed ?? named];
+    }),
+  );
+}
+
+async function seek(args: Arguments, io: Io): Promise<number> {
+  const target = targetOf(args);
+  const { fixed } = target;
   const partition = args.integer("partition");
   const [topic = "", group = ""] = args.operands;
   const client = connect(args, io);
@@ -111,8 +152,8 @@ async function seek(args: Arguments, io: Io): Promise<number> {
     return EXIT.refused;
   }
   let code: number = EXIT.ok;
-  for (const { partition: each, endOffset, lowWatermark } of chosen) {
-    const offset = fixed ?? (to === "latest" ? endOffset : lowWatermark);
+  const offsets = await offsetsOf(client, topic, chosen, target);
+  for (const [each, offset] of offsets) {
     const committed = await client.commit({ topic, group, partition: each, offset });
     const place = `${topic}/${each}`;
     if (args.flag("json"))

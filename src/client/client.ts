@@ -12,6 +12,7 @@ import type {
   GroupSummary,
   KvNamespace,
   NewRecord,
+  OffsetAt,
   Page,
   PartitionRef,
   Produced,
@@ -80,6 +81,15 @@ export class Client {
   /** For many messages: they share requests, with batches that grow with the load. */
   producer(topic: string, options: ProducerOptions = {}): Producer {
     return new Producer(this.#log, topic, options);
+  }
+
+  /** Finds the first record of each partition that is not older than a time. */
+  offsetsAt(
+    topic: string,
+    timeMs: number,
+    options: CallOptions = {},
+  ): Promise<readonly OffsetAt[]> {
+    return this.#log.offsetsAt(topic, timeMs, options);
   }
 
   /** Reads one page. */

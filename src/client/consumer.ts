@@ -9,8 +9,14 @@ export type ConsumeOptions = {
   readonly group?: string | undefined;
   /** @default all partitions of the topic */
   readonly partition?: number | undefined;
-  /** An offset, or a start position. @default `committed` with a group, else `earliest` */
-  readonly from?: number | "earliest" | "latest" | "committed" | undefined;
+  /** An offset, a time, or a start position. @default `committed` with a group, else `earliest` */
+  readonly from?:
+    | number
+    | { readonly timeMs: number }
+    | "earliest"
+    | "latest"
+    | "committed"
+    | undefined;
   /** Wait for new messages. Otherwise a partition ends at the end that it had on the first read. */
   readonly follow?: boolean | undefined;
   /** Messages per request. @default 1000 */
@@ -143,6 +149,10 @@ export class Consumer implements AsyncIterable<Message> {
   async #start(partition: number, signal: AbortSignal): Promise<number | undefined> {
     const { from = this.#options.group === undefined ? "earliest" : "committed" } = this.#options;
     if (typeof from === "number") return from;
+    if (typeof from === "object") {
+      const offsets = await this.#log.offsetsAt(this.topic, from.timeMs, { signal });
+      return offsets.find((each) => each.partition === partition)?.offset ?? 0;
+    }
     if (from === "earliest") return 0;
     if (from === "committed") return undefined;
     const { partitions } = await this.#describe(this.topic, { signal });

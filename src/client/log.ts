@@ -1,10 +1,11 @@
 /** Requests of the log: produce, read, commit. */
 import { AyderError } from "./errors.ts";
-import { COMMITTED, DELETED, PAGE, PRODUCED, PRODUCED_BATCH } from "./shapes.ts";
+import { COMMITTED, DELETED, OFFSETS_AT, PAGE, PRODUCED, PRODUCED_BATCH } from "./shapes.ts";
 import type { CallOptions, Query, Transport } from "./transport.ts";
 import type {
   Deleted,
   NewRecord,
+  OffsetAt,
   Page,
   PartitionRef,
   Produced,
@@ -137,6 +138,21 @@ export class Log {
       ...(told > 0 ? { topicId: told } : {}),
       messages: messages.map((message) => new Message(topic, message)),
     };
+  }
+
+  async offsetsAt(
+    topic: string,
+    timeMs: number,
+    options: CallOptions,
+  ): Promise<readonly OffsetAt[]> {
+    const request = {
+      method: "GET",
+      path: `/broker/topics/${segment(topic)}/offsets`,
+      query: { time_ms: timeMs },
+      ...options,
+    } as const;
+    const answer = camel(await this.#transport.json(request, OFFSETS_AT));
+    return (answer as { offsets: readonly OffsetAt[] }).offsets;
   }
 
   async commit(

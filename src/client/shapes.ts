@@ -40,6 +40,9 @@ export const TOPIC_DESCRIBED = fields({
     fields({ group: text, partition: integer, committed_offset: orNull(integer), lag: integer }),
   ),
 });
+export const OFFSETS_AT = fields({
+  offsets: list(fields({ partition: integer, offset: integer, timestamp_ms: orNull(integer) })),
+});
 export const RETENTION_LIST = fields({ policies: list(fields({ topic: text })) });
 export const KV_WRITTEN = fields({ cas: integer });
 export const KV_DELETED = fields({ deleted: flag });

@@ -44,6 +44,15 @@ export type ProduceOptions = CallOptions & {
   readonly mode?: "sealed" | "rocket" | undefined;
 };
 
+/** The first record of a partition that is not older than a time. */
+export type OffsetAt = {
+  readonly partition: number;
+  /** The end if all records are older. */
+  readonly offset: number;
+  /** Time of the record at the offset; null at the end. */
+  readonly timestampMs: number | null;
+};
+
 /** A record of `produceRecords`. */
 export type NewRecord = {
   readonly value: Value;

@@ -2,6 +2,7 @@ import type { ConsumeRequest } from "../node/api.ts";
 import { PIECE_BYTES } from "./answer-streams.ts";
 import type { Call } from "./call.ts";
 import type { Compat } from "./compat.ts";
+import { ApiError } from "./errors.ts";
 import { checkGroup, checkTopic } from "./names.ts";
 import type { PageLimits } from "./page-writer.ts";
 import { decimal, decimalOrNull, oneOfOrNull } from "./raw-url.ts";
@@ -26,6 +27,8 @@ export type ConsumeCall = {
   readonly limits: PageLimits;
   readonly waitMs: number;
   readonly follow: boolean;
+  /** Where to start by time; null: as the request says. */
+  readonly fromMs: number | null;
 };
 
 export function readConsume(call: Call, compat: Compat): ConsumeCall {
@@ -33,7 +36,11 @@ export function readConsume(call: Call, compat: Compat): ConsumeCall {
   const group = checkGroup(call.parameter(1));
   const partition = decimal(call.parameter(2), "The partition in the path");
   // In the order of CONSUME_QUERY.
-  const [offset, limit, encoding, maxBytes, consistency, waitMs, followed] = call.query();
+  const [offset, limit, encoding, maxBytes, consistency, waitMs, followed, fromTime] = call.query();
+  const fromMs = decimalOrNull(fromTime, "from_ms");
+  if (fromMs !== null && offset !== null) {
+    throw new ApiError("invalid_parameter", "offset and from_ms were both given: name one of them");
+  }
   const limits = {
     partition,
     limit: Math.min(decimalOrNull(limit, "limit", 1) ?? LIMIT_DEFAULT, LIMIT_MAX),
@@ -58,6 +65,7 @@ export function readConsume(call: Call, compat: Compat): ConsumeCall {
     },
     waitMs: decimalOrNull(waitMs, "wait_ms", 0, WAIT_MS_MAX) ?? 0,
     follow: oneOfOrNull(followed, "follow", ["0", "1"]) === "1",
+    fromMs,
   };
 }
 

@@ -142,7 +142,7 @@ const queryParameters = (query: TObject<TProperties>) =>
   Object.entries(query.properties).map(([name, schema]) => ({
     name,
     in: "query",
-    required: false,
+    required: query.required?.includes(name) === true,
     schema,
   }));
 

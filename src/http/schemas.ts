@@ -99,6 +99,9 @@ export const CONSUME_QUERY = t.Object({
   follow: t.Optional(
     t.Literal("1", { description: "Lines without end, or events as Accept says" }),
   ),
+  from_ms: t.Optional(
+    natural("Instead of offset: the first record that is not older, in milliseconds since 1970"),
+  ),
 });
 export const KV_PUT_QUERY = t.Object({
   cas: t.Optional(natural("Expected revision; 0: only if absent")),
@@ -241,6 +244,20 @@ export const TOPIC_DESCRIBED = t.Object({
       partition,
       committed_offset: t.Union([natural("The next offset this group reads"), t.Null()]),
       lag: natural("Records behind the end"),
+    }),
+  ),
+});
+export const OFFSETS_QUERY = t.Object({
+  time_ms: natural("Required: milliseconds since 1970"),
+});
+export const OFFSETS_AT = t.Object({
+  ok,
+  topic,
+  offsets: t.Array(
+    t.Object({
+      partition,
+      offset: natural("First record that is not older; the end if all are"),
+      timestamp_ms: t.Union([natural("Time of that record; null at the end"), t.Null()]),
     }),
   ),
 });

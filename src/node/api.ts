@@ -36,6 +36,8 @@ export interface NodeApi {
    */
   produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void): void;
   consume(request: ConsumeRequest): Promise<Result<ConsumePage, ConsumeReject>>;
+  /** The first record of each partition that is not older than a time. */
+  offsetsAt(request: OffsetsAtRequest): Promise<Result<OffsetsAt, ConsumeReject>>;
   /**
    * Waits until the partition has a record at or after `offset`, at most `timeoutMs`, until the topic
    * is deleted, or until `signal` aborts. Never rejects; the caller consumes again and looks. Many waiters of one
@@ -264,6 +266,21 @@ export type ConsumeRequest = PartitionRef & {
   readonly maxBytes: number;
   readonly linearizable: boolean;
 };
+export type OffsetsAtRequest = {
+  readonly topic: string;
+  /** Null: all partitions. */
+  readonly partition: number | null;
+  readonly timeMs: number;
+  readonly linearizable: boolean;
+};
+export type OffsetAt = {
+  readonly partition: number;
+  /** The end if all records are older. */
+  readonly offset: number;
+  /** Time of the record at the offset; null at the end. */
+  readonly timestampMs: number | null;
+};
+export type OffsetsAt = { readonly topicId: number; readonly offsets: readonly OffsetAt[] };
 export type ConsumePage = {
   /**
    * Whole batches that hold the page, in order; walk them with `RecordCursor`, from `startOffset`,

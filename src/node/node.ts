@@ -172,6 +172,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly produce: NodeApi["produce"] = (request, done) =>
     this.#writes.producer.produce(request, done);
   readonly consume: NodeApi["consume"] = (request) => this.#reader.consume(request);
+  readonly offsetsAt: Reader["offsetsAt"] = (request) => this.#reader.offsetsAt(request);
   readonly waitForRecords: NodeApi["waitForRecords"] = (wait) => this.#reader.waitForRecords(wait);
   readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
     this.#writes.broker.createTopic(topic, partitions);

@@ -272,3 +272,28 @@ test("headers are set by name and printed as JSON", async () => {
   const bad = await run(["produce", topic, "x", "-H", "a b=1"]);
   expect([bad.code, bad.err.includes('The header name is "a b"')]).toEqual([1, true]);
 });
+
+test("--since starts at an age or a timestamp", async () => {
+  const topic = await newTopic();
+  await client().produce(topic, "old");
+  await Bun.sleep(20);
+  const { offset } = await client().produce(topic, "new");
+  const time = (await client().read(topic, 0, { offset })).messages[0]?.timestampMs ?? 0;
+  const lines = async (since: string) => (await run(["consume", topic, "--since", since])).out;
+  expect(await lines("1h")).toBe("old\nnew\n");
+  expect(await lines("1970-01-01")).toBe("old\nnew\n");
+  expect(await lines(String(time))).toBe("new\n");
+  expect(await lines(new Date(time).toISOString())).toBe("new\n");
+  expect(await lines(String(time + 1))).toBe("");
+  for (const bad of ["10", "10w", "yesterday", "2026-13-01", "-1h"].slice(1)) {
+    const { code, err } = await run(["consume", topic, `--since=${bad}`]);
+    expect([code, err.includes(`--since: "${bad}" is neither an age`)]).toEqual([2, true]);
+  }
+  const both = await run(["consume", topic, "--since", "1h", "--from", "0"]);
+  expect([both.code, both.err.includes("--since and --from exclude each other")]).toEqual([
+    2,
+    true,
+  ]);
+  const sought = await run(["groups", "seek", topic, "g", "--to-time", String(time)]);
+  expect(sought).toMatchObject({ code: 0, out: `g continues at ${topic}/0 offset 1\n` });
+});

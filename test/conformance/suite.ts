@@ -4,6 +4,7 @@ import type { TargetOf } from "../tools/conformance/target.ts";
 import * as admin from "./admin.ts";
 import * as auth from "./auth.ts";
 import * as badInputs from "./bad-inputs.ts";
+import * as byTime from "./by-time.ts";
 import * as consume from "./consume.ts";
 import * as follow from "./follow.ts";
 import * as groups from "./groups.ts";
@@ -31,6 +32,7 @@ const PARTS = [
   produceNdjson,
   recordHeaders,
   consume,
+  byTime,
   follow,
   groups,
   retention,

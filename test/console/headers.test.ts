@@ -8,6 +8,18 @@ onStage("headers", {}, (stage) => {
   });
   const flow = (name: string, body: () => Promise<void>) => test(name, body, PATIENCE_MS);
 
+  flow("messages are shown from a time on", async () => {
+    const { page } = stage();
+    await show(stage(), "#/topics/users/messages?partition=0");
+    await field(page, "From time").fill("2001-01-01T00:00:00");
+    await page
+      .getByText(/^100 messages from offset 0,|^\d+ messages from offset 0,/)
+      .first()
+      .waitFor();
+    await field(page, "From time").fill("2101-01-01T00:00:00");
+    await page.getByText("No messages from this offset on.").waitFor();
+  });
+
   flow("headers are written, shown with the message, and searched", async () => {
     const { page } = stage();
     await show(stage(), "#/topics/users/produce");

@@ -4,6 +4,7 @@ import { headOfPieces, hotJson, placeOf } from "../answers.ts";
 import type { Call, Endpoint } from "../call.ts";
 import { markEncoded } from "../compression.ts";
 import { type ConsumeCall, readConsume, TOPIC_ID_HEADER } from "../consume-request.ts";
+import { startAtTime } from "../consume-time.ts";
 import type { Edge } from "../edge.ts";
 import { follow } from "../follow.ts";
 import { ANSWERS_FULL } from "../gate.ts";
@@ -46,7 +47,10 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
         ],
       },
       handle: async (call) => {
-        const consume = readConsume(call, edge.compat);
+        const asked = readConsume(call, edge.compat);
+        const { fromMs } = asked;
+        const consume = fromMs === null ? asked : await startAtTime(edge, asked, fromMs);
+        if ("code" in consume) return rejected(edge, call, asked, consume);
         const mediaType = call.preferred(consume.follow ? FOLLOW_OFFERS : PAGE_OFFERS);
         if (mediaType !== "application/json") {
           return await follow(edge, call, consume, mediaType === "text/event-stream");

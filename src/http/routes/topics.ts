@@ -3,10 +3,14 @@ import { json, placeOf } from "../answers.ts";
 import { readJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
+import { ApiError } from "../errors.ts";
 import { checkTopic } from "../names.ts";
+import { decimalOrNull } from "../raw-url.ts";
 import {
   createTopicBody,
   NO_QUERY,
+  OFFSETS_AT,
+  OFFSETS_QUERY,
   TOPIC_CREATED,
   TOPIC_DELETED,
   TOPIC_DESCRIBED,
@@ -17,6 +21,7 @@ export const topicEndpoints = (edge: Edge): readonly Endpoint[] => [
   createTopic(edge),
   listTopics(edge),
   describeTopic(edge),
+  offsetsAt(edge),
   deleteTopic(edge),
 ];
 
@@ -47,6 +52,35 @@ function createTopic({ node, options, rejections }: Edge): Endpoint {
     },
   };
 }
+
+const offsetsAt = ({ node, rejections }: Edge): Endpoint => ({
+  method: "GET",
+  path: "/broker/topics/:topic/offsets",
+  access: { kind: "path", scope: "read" },
+  query: OFFSETS_QUERY,
+  docs: {
+    summary: "The first record of each partition that is not older than a time",
+    tag: "topics",
+    answer: OFFSETS_AT,
+    errors: ["invalid_topic", "topic_not_found", "data_damaged"],
+  },
+  handle: async (call) => {
+    const topic = checkTopic(call.parameter(0));
+    const [time] = call.query();
+    const timeMs = decimalOrNull(time, "time_ms");
+    if (timeMs === null) {
+      throw new ApiError("invalid_parameter", "time_ms is required: milliseconds since 1970");
+    }
+    const found = await node.offsetsAt({ topic, partition: null, timeMs, linearizable: false });
+    if (!found.ok) return rejections.answer(call, found, placeOf(topic, null));
+    const offsets = found.offsets.map(({ partition, offset, timestampMs }) => ({
+      partition,
+      offset,
+      timestamp_ms: timestampMs,
+    }));
+    return json({ ok: true, topic, offsets });
+  },
+});
 
 const listTopics = ({ node }: Edge): Endpoint => ({
   method: "GET",

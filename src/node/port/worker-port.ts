@@ -148,6 +148,7 @@ export class WorkerPort implements NodeApi {
     this.#call("createTopic", topic, partitions);
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#call("deleteTopic", topic);
   readonly listTopics: NodeApi["listTopics"] = () => this.#call("listTopics");
+  readonly offsetsAt: NodeApi["offsetsAt"] = (request) => this.#call("offsetsAt", request);
   readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#call("describeTopic", topic);
   readonly doubt: NodeApi["doubt"] = () => this.#call("doubt");
   readonly listGroups: NodeApi["listGroups"] = () => this.#call("listGroups");

@@ -9,6 +9,8 @@ import type {
   ConsumeRequest,
   GroupLag,
   GroupPosition,
+  OffsetsAt,
+  OffsetsAtRequest,
   RecordWait,
   Rejected,
   Result,
@@ -25,6 +27,7 @@ import {
   offsetOutOfRange,
 } from "./find-partition.ts";
 import type { Linearizer } from "./linearizer.ts";
+import { offsetsAt } from "./offsets-at.ts";
 
 type Outcome = Result<ConsumePage, ConsumeReject>;
 type Place = Extract<Found, { ok: true }>;
@@ -122,6 +125,10 @@ export class Reader {
     };
     const slices = from >= endOffset ? [] : readSlices(handleOf(partition), from, request);
     return slices instanceof Promise ? slices.then(pageOf) : pageOf(slices);
+  }
+
+  offsetsAt(request: OffsetsAtRequest): Promise<Result<OffsetsAt, ConsumeReject>> {
+    return offsetsAt(this.#machine, this.#linearizer, request);
   }
 
   async waitForRecords(wait: RecordWait): Promise<void> {

@@ -9,6 +9,7 @@ import type {
   KvPutRequest,
   NodeApi,
   NodeHealth,
+  OffsetsAtRequest,
   PartitionRef,
   ProduceOutcome,
   ProduceRequest,
@@ -97,6 +98,20 @@ export class FakeNode implements NodeApi {
       messages: partitions.reduce((sum, each) => sum + each.endOffset - each.lowWatermark, 0),
       bytes: partitions.reduce((sum, each) => sum + each.bytes, 0),
     }));
+  }
+
+  offsetsAt({ topic, partition, timeMs }: OffsetsAtRequest) {
+    const partitions = this.#topics.get(topic);
+    if (partitions === undefined) {
+      return Promise.resolve({ ok: false, code: "topic_not_found" } as const);
+    }
+    if (partition !== null && partition >= partitions.length) {
+      return Promise.resolve(partitionNotFound(partition, partitions.length));
+    }
+    const all = partitions.map((each, i) => ({ partition: i, ...each.offsetAt(timeMs) }));
+    const offsets = all.filter((each) => partition === null || each.partition === partition);
+    const topicId = partitions[0]?.topicId ?? 0;
+    return Promise.resolve({ ok: true, topicId, offsets } as const);
   }
 
   doubt() {

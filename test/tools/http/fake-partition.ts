@@ -63,6 +63,18 @@ export class FakePartition {
     return { slices, topicId, startOffset, committedOffset, lowWatermark, endOffset };
   }
 
+  offsetAt(timeMs: number): { offset: number; timestampMs: number | null } {
+    for (const batch of this.#batches) {
+      const cursor = new RecordCursor(batch);
+      for (let more = cursor.seek(this.lowWatermark); more; more = cursor.next()) {
+        if (cursor.timestampMs >= timeMs) {
+          return { offset: cursor.offset, timestampMs: cursor.timestampMs };
+        }
+      }
+    }
+    return { offset: this.endOffset, timestampMs: null };
+  }
+
   deleteBefore(offset: number): { deletedCount: number; freedBytes: number } {
     const floor = Math.max(offset, this.lowWatermark);
     let deletedCount = 0;

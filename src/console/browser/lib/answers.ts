@@ -26,6 +26,10 @@ export type Topic = {
   readonly groups: readonly GroupPosition[];
 };
 
+export type OffsetsAt = {
+  readonly offsets: readonly { readonly partition: number; readonly offset: number }[];
+};
+
 /** Message as returned with `encoding=b64`. */
 export type Message = {
   readonly offset: number;

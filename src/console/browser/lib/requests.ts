@@ -18,6 +18,8 @@ export const metricsHa: ApiRequest = { method: "GET", path: "/metrics_ha" };
 
 export const listTopics = get("/broker/topics");
 export const describeTopic = (topic: string) => get(topicPath(topic));
+export const offsetsAt = (topic: string, timeMs: number) =>
+  get(withQuery(`${topicPath(topic)}/offsets`, { time_ms: timeMs }));
 export const createTopic = (name: string, partitions: number | null) =>
   post("/broker/topics", partitions === null ? { name } : { name, partitions });
 export const deleteTopic = (topic: string): ApiRequest => ({

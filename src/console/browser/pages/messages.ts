@@ -1,8 +1,8 @@
 /** Messages of a topic: read page by page, searched, or followed. */
 import { send } from "../api.ts";
-import type { Message, Page, Partition } from "../lib/answers.ts";
+import type { Message, OffsetsAt, Page, Partition } from "../lib/answers.ts";
 import { byteSize, count, plural, timeOf } from "../lib/format.ts";
-import { consume, produce } from "../lib/requests.ts";
+import { consume, offsetsAt, produce } from "../lib/requests.ts";
 import { mark } from "../router.ts";
 import { say } from "../ui/announce.ts";
 import { curlButton } from "../ui/curl.ts";
@@ -33,6 +33,7 @@ class MessageBrowser {
   readonly #detail = h("div", { class: "detail-place" });
   readonly #partition;
   readonly #offset = textField("Offset", { inputmode: "numeric", class: "short" });
+  readonly #time = textField("From time", { type: "datetime-local", step: "1" });
   readonly #format;
   readonly #search = textField("Search", {
     type: "search",
@@ -106,6 +107,7 @@ class MessageBrowser {
       if (event.key === "Enter") void work();
     };
     this.#offset.control.addEventListener("keydown", onEnter(goTo));
+    this.#time.control.addEventListener("change", () => void this.#fromTime());
     this.#search.control.addEventListener(
       "keydown",
       onEnter(() => this.#find()),
@@ -121,6 +123,7 @@ class MessageBrowser {
       this.#partition.element,
       this.#offset.element,
       button("Go", goTo),
+      this.#time.element,
       this.#search.element,
       button("Search", () => this.#find()),
       row(
@@ -177,6 +180,20 @@ class MessageBrowser {
     const signal = this.#startWork();
     if (!Number.isSafeInteger(offset)) return this.#trouble.show("The offset is not a number");
     await this.#trouble.watch(signal, async () => {
+      this.#showPage(await send<Page>(this.#request(offset), signal));
+      this.#remember({ offset });
+    });
+  }
+
+  /** Shows the messages from a time on. The field has local time. */
+  async #fromTime(): Promise<void> {
+    const timeMs = Date.parse(this.#time.control.value);
+    if (Number.isNaN(timeMs)) return;
+    const { partition } = this.#at;
+    const signal = this.#startWork();
+    await this.#trouble.watch(signal, async () => {
+      const { offsets } = await send<OffsetsAt>(offsetsAt(this.#context.name, timeMs), signal);
+      const offset = offsets.find((each) => each.partition === partition)?.offset ?? 0;
       this.#showPage(await send<Page>(this.#request(offset), signal));
       this.#remember({ offset });
     });

@@ -1,0 +1,31 @@
+/** Times in options: an age, or a timestamp. */
+import { UsageError } from "./command.ts";
+
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+const AGE = /^(\d{1,15})(ms|s|m|h|d)$/;
+const MILLISECONDS = /^\d{1,15}$/;
+/** ISO 8601 with a date at least; without a zone it is local time, as everywhere in ECMAScript. */
+const DATE = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$/;
+
+/**
+ * Reads an age before `nowMs` (`10m`), milliseconds since 1970, or an ISO 8601 timestamp.
+ *
+ * @returns milliseconds since 1970, at least 0.
+ * @throws UsageError that names `what`.
+ */
+export function timeOf(what: string, text: string, nowMs: number): number {
+  const [, digits = "", unit = ""] = AGE.exec(text) ?? [];
+  if (digits !== "") return Math.max(0, nowMs - Number(digits) * (UNITS_MS[unit] ?? 0));
+  if (MILLISECONDS.test(text)) return Number(text);
+  const timeMs = DATE.test(text) ? Date.parse(text) : Number.NaN;
+  if (timeMs >= 0) return timeMs;
+  throw new UsageError(
+    `${what}: "${text}" is neither an age (10m; units are ms, s, m, h, d) nor a timestamp (2026-01-31T08:00Z, or milliseconds since 1970)`,
+  );
+}

@@ -48,6 +48,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./query.ts")).QUERY,
   },
   {
+    name: "views",
+    summary: "list, show, create and delete continuous queries",
+    load: async () => (await import("./views.ts")).VIEWS,
+  },
+  {
     name: "cluster",
     summary: "show nodes; add, promote, remove; transfer leadership",
     load: async () => (await import("./cluster.ts")).CLUSTER,

@@ -27,20 +27,21 @@ export const QUERY: Command = {
 
 async function query(args: Arguments, io: Io): Promise<number> {
   const queried = await queryText(args.operands[0], io);
-  const body = parsed(queried);
+  const body = parsedQuery(queried);
   const path = "left" in body && "right" in body ? "/broker/join" : "/broker/query";
   // The text is sent unchanged, so that numbers in it keep their digits.
   const request = { method: "POST", path, body: queried, repeatable: true } as const;
   const client = connect(args, io);
   const text = await client.request({ ...request, signal: io.interrupted });
-  const answer = answerOf(text, client.url);
+  const answer = answerOf(text, client.url, "rows");
   await io.out(args.flag("json") ? `${text}\n` : answerText(answer));
   const missing = missingText(answer);
   if (missing !== null) io.err(`ayder: ${missing}\n`);
   return EXIT.ok;
 }
 
-async function queryText(operand: string | undefined, io: Io): Promise<string> {
+/** The JSON of a query from an argument, a file or standard input. */
+export async function queryText(operand: string | undefined, io: Io): Promise<string> {
   if (operand?.trimStart().startsWith("{") === true) return operand;
   if (operand === undefined || operand === "-") {
     if (io.stdinIsTty) io.err("ayder: reading the query from the terminal; Ctrl-D ends\n");
@@ -53,7 +54,8 @@ async function queryText(operand: string | undefined, io: Io): Promise<string> {
   }
 }
 
-function parsed(text: string): object {
+/** @throws UsageError if the text is not a JSON object. */
+export function parsedQuery(text: string): object {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null) return value;
@@ -72,16 +74,16 @@ const fieldsOf = (value: Json | undefined): Fields => (value instanceof Map ? va
 const listOf = (value: Json | undefined): readonly Json[] => (Array.isArray(value) ? value : []);
 
 /** Parses the answer with every digit, its fields in order. @throws AyderError if it is invalid. */
-function answerOf(text: string, where: string): Fields {
+export function answerOf(text: string, where: string, list: "rows" | "aggregates"): Fields {
   let answer: Json = null;
   try {
     answer = parseJson(text);
   } catch {
     // Reported below.
   }
-  if (answer instanceof Map && Array.isArray(answer.get("rows"))) return answer;
+  if (answer instanceof Map && Array.isArray(answer.get(list))) return answer;
   throw badAnswer(
-    `${where} answered 200, but the answer is not from Ayder: it has no rows`,
+    `${where} answered 200, but the answer is not from Ayder: it has no ${list}`,
     200,
     "refused",
   );
@@ -108,7 +110,7 @@ function answerText(answer: Fields): string {
   const aggregates = listOf(answer.get("aggregates"));
   const tables = [
     rows.length === 0 ? "" : tableOf(rows.map(columnsOf)),
-    aggregates.length === 0 ? "" : tableOf(aggregates.map(fieldsOf).map(aggregateColumns)),
+    aggregates.length === 0 ? "" : aggregatesText(answer),
   ].filter((text) => text !== "");
   const next = answer.get("next_offsets");
   const numbers = [
@@ -139,6 +141,10 @@ const aggregateColumns = (aggregate: Fields): Fields =>
     ...fieldsOf(aggregate.get("group")),
     ...[...aggregate].filter(([name]) => name !== "key" && name !== "group"),
   ]);
+
+/** The groups of an aggregate as a table. */
+export const aggregatesText = (answer: Fields): string =>
+  tableOf(listOf(answer.get("aggregates")).map(fieldsOf).map(aggregateColumns));
 
 function tableOf(rows: readonly Fields[]): string {
   const names = [...new Set(rows.flatMap((row) => [...row.keys()]))];

@@ -208,3 +208,33 @@ test("every command, action and option is in the scripts of zsh and fish, which 
     expect(await Bun.spawn([shell, "-n", path], { stderr: "inherit" }).exited).toBe(0);
   }
 });
+
+test("views are created, listed, shown and deleted", async () => {
+  const view = JSON.stringify({
+    source: { topic: "sales" },
+    aggregate: { group_by: ["region"], measures: [{ op: "sum", field: "amount" }] },
+  });
+  const created = { code: 0, out: "totals created\n", err: "" };
+  expect(await run(["views", "put", "totals", view])).toEqual(created);
+  expect((await run(["views", "put", "totals"], { stdin: view })).out).toBe("totals unchanged\n");
+  expect((await run(["views", "put", "totals", "no-such-file"])).code).toBe(2);
+  expect((await run(["views", "put", "totals", "{"])).code).toBe(2);
+  expect((await run(["views", "put", "totals", '{"source":{}}'])).code).toBe(1);
+  const shown = async () => (await run(["views", "show", "totals"])).out;
+  let out = await shown();
+  // A view follows its topic.
+  while (!out.includes("9007199254741023")) out = await shown();
+  expect(out.trimEnd().split("\n")).toEqual([
+    "region  count        sum_amount",
+    "eu          2  9007199254741023",
+    "us          1                12",
+  ]);
+  const listed = await run(["views"]);
+  expect(listed.out).toBe("VIEW    TOPIC  PARTITION  LAG\ntotals  sales  all          0\n");
+  const json = JSON.parse((await run(["views", "list", "--json"])).out);
+  expect(json).toEqual({ views: [{ view: "totals", topic: "sales", partition: null, lag: 0 }] });
+  const deleted = { code: 0, out: "deleted totals\n", err: "" };
+  expect(await run(["views", "delete", "totals"])).toEqual(deleted);
+  expect(await run(["views", "show", "totals"])).toMatchObject({ code: 1, out: "" });
+  expect((await run(["views", "delete", "totals"])).err).toContain("view_not_found");
+});

@@ -187,6 +187,14 @@ describe.each(["0", "1"])("a cluster, RF_HA_DEDICATED_WORKER=%s", (dedicated) =>
     const [record] = page.body["messages"] as { value_b64: string; key_b64: string }[];
     expect(Buffer.from(record?.value_b64 ?? "", "base64").equals(value)).toBe(true);
     expect(Buffer.from(record?.key_b64 ?? "", "base64").toString()).toBe("ü/\u0000");
+    const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    await ask(follower, "POST /broker/topics/bytes/produce?partition=2&header.b=%C3%BC", {
+      body: "x",
+      headers: { "ayder-header-a": "1", traceparent: trace, tracestate: "k=v" },
+    });
+    const stored = await ask(leader, "GET /broker/consume/bytes/g/2?offset=0");
+    const [first] = stored.body["messages"] as { headers: object }[];
+    expect(first?.headers).toEqual({ a: "1", b: "ü", traceparent: trace, tracestate: "k=v" });
     await ask(follower, "PUT /kv/n/x%2Fy%20%25", { body: "1" });
     const { body } = await ask(leader, "GET /kv/n");
     expect(JSON.stringify(body)).toContain('"x/y %"');

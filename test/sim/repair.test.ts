@@ -112,12 +112,19 @@ function flipEarly({ disk }: SimNode, prefix: string): void {
   disk.flipBit(path ?? "", (64 + 48 + 5) * 8);
 }
 
-/** A bit of what was written last but for some entries: no checkpoint has it. */
+/** A bit 600 bytes before the end of the journal: no checkpoint has that entry. */
 function flipLate({ disk }: SimNode, prefix: string): void {
-  const isWritten = (path: string) => disk.peek(path)?.some((byte) => byte !== 0);
-  const path = disk.paths().findLast((one) => one.startsWith(prefix) && isWritten(one)) ?? "";
-  const used = disk.peek(path)?.findLastIndex((byte) => byte !== 0) ?? 0;
-  disk.flipBit(path, (used - 600) * 8);
+  let back = 600;
+  const segments = disk.paths().filter((path) => path.startsWith(prefix));
+  for (const path of segments.reverse()) {
+    const used = disk.peek(path)?.findLastIndex((byte) => byte !== 0) ?? -1;
+    if (used > back) {
+      disk.flipBit(path, (used - back) * 8);
+      return;
+    }
+    back -= used + 1;
+  }
+  throw new Error("the journal is too short");
 }
 
 async function restart(script: Script, node: SimNode): Promise<void> {

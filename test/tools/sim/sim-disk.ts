@@ -246,6 +246,7 @@ export class SimDisk implements Disk {
   flipBit(path: string, bit: number): void {
     const node = this.#current.files.get(path);
     if (node === undefined) throw new Error(`no file ${path}`);
+    if (bit < 0) throw new Error(`${path} has no bit ${bit}`);
     for (const content of [node.durable, node.current]) content.flip(bit);
   }
 

@@ -1,9 +1,8 @@
 import type { ByteWriter } from "../lib/bytes.ts";
 
 /**
- * Entries of a full chunk: 48 KiB. A chunk is released as a whole, so this is also what a table of
- * few keys may hold in vain; with larger chunks, many small tables would take several times the
- * memory of their keys.
+ * Entries of a full chunk: 48 KiB. A chunk is released as a whole, so a table of few keys may waste
+ * this much. With larger chunks, many small tables would take several times the memory of their keys.
  */
 export const DEDUPE_CHUNK_ENTRIES = 1024;
 export const KEY_DIGEST_BYTES = 16;

@@ -4,10 +4,10 @@ import { DEDUPE_CHUNK_ENTRIES, DedupeChunk, digestWord } from "./dedupe-chunk.ts
 /** References are sequence numbers modulo this, plus one, so that 0 can mean "none". */
 const REFERENCE_MODULUS = 2 ** 32 - 1;
 const BUCKETS_MIN = 16;
-/** With one entry less, at most this many buckets are joined. */
+/** Limit of buckets that are joined when an entry is removed. */
 const BUCKETS_PER_ENTRY_MAX = 4;
 
-/** What a snapshot needs: entries are never changed once written, so references are enough. */
+/** References for a snapshot. They are enough, because entries never change. */
 export type DedupeCapture = {
   readonly chunks: readonly DedupeChunk[];
   /** First and one past the last entry, counted from the start of the first chunk. */

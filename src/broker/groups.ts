@@ -6,7 +6,7 @@ export type GroupProgress = {
   readonly partition: number;
   /** The next offset to read. */
   readonly committedOffset: Offset;
-  /** Records that are kept and not read yet. */
+  /** Retained records that the group has not read yet. */
   readonly lag: number;
 };
 
@@ -20,7 +20,7 @@ export function countOffset(state: BrokerState, group: string): void {
   state.committedOffsets++;
 }
 
-/** An offset of the group is gone, and with the last one the group. */
+/** Counts a removed offset of the group; without offsets the group is removed. */
 export function forgetOffset(state: BrokerState, group: string): void {
   const left = (state.groups.get(group) ?? 0) - 1;
   if (left > 0) state.groups.set(group, left);

@@ -14,12 +14,12 @@ export type FirstWrite = { readonly firstOffset: Offset; readonly count: number 
 /** The outcome of a produce whose key is known already. */
 export type KnownDuplicate = FirstWrite & { readonly payloadMatches: boolean };
 
-/** So that no single command has to drop a whole window; a look-up ignores what is overdue. */
+/** Limit of keys that one command drops. Look-ups ignore expired keys that are not dropped yet. */
 const EVICTIONS_PER_INSERT = 64;
 
 /**
- * What an earlier produce with this key got, if it is within the window. The leader may use it to
- * predict the answer; the decision falls at apply.
+ * Returns the result of an earlier produce with this key, if it is within the window. The leader may
+ * use it to predict the answer; the decision is made at apply.
  */
 export function peekDuplicate(
   state: BrokerState,
@@ -71,16 +71,15 @@ export function remember(
   evict(state, dedupe, now, EVICTIONS_PER_INSERT);
 }
 
-/** The topic of the partition is gone, and so are the keys. */
+/** Removes the keys of a partition whose topic was deleted. */
 export function forgetKeys(state: BrokerState, { dedupe }: PartitionState): void {
   state.dedupeKeys -= dedupe?.size ?? 0;
 }
 
 /**
- * Frees the memory of keys that fell out of their window, or beyond the limit, in partitions that
- * nobody writes to.
+ * Frees the memory of keys that are expired or beyond the limit, in partitions without writes.
  *
- * @param max at most this many keys are dropped.
+ * @param max maximum number of keys to drop.
  */
 export function evictOldKeys(state: BrokerState, now: Millis, max: number): number {
   let dropped = 0;

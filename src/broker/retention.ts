@@ -1,6 +1,6 @@
 import { type BrokerState, type LevelPolicy, NO_POLICY, type PartitionState } from "./state.ts";
 
-/** What holds for one partition. Null: no limit. */
+/** The limits of one partition; null means no limit. */
 export type EffectiveRetention = {
   readonly ttlMs: number | null;
   readonly maxBytes: number | null;
@@ -11,7 +11,7 @@ export type EffectiveRetention = {
   readonly revision: number;
 };
 
-/** One policy as it was set. Null: not set at this level; 0: switched off. */
+/** One policy as it was set. Null means not set at this level; 0 means disabled. */
 export type RetentionSetting = {
   readonly topic: string;
   readonly partition: number | null;
@@ -19,7 +19,7 @@ export type RetentionSetting = {
   readonly maxBytes: number | null;
 };
 
-/** The topic name that stands for all topics, also later ones. */
+/** The topic name for all topics, including topics created later. */
 export const EVERY_TOPIC = "*";
 
 const NO_RETENTION: EffectiveRetention = { ttlMs: null, maxBytes: null, revision: 0 };

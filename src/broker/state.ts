@@ -16,7 +16,7 @@ export const DEFAULT_LIMITS: BrokerLimits = {
   partitionsMax: 10_000,
 };
 
-/** What was set at one level. Null: not set here; 0: switched off here. Replaced, never changed. */
+/** The policy of one level. Null means not set, 0 means disabled. Replaced, never changed. */
 export type LevelPolicy = {
   readonly ttlMs: number | null;
   readonly maxBytes: number | null;
@@ -26,11 +26,11 @@ export type LevelPolicy = {
 
 export const NO_POLICY: LevelPolicy = { ttlMs: null, maxBytes: null, revision: 0 };
 
-/** All that the machine knows of a partition; the records are in the caller's partition log. */
+/** State of a partition; the records are in the caller's partition log. */
 export class PartitionState {
   readonly topicId: number;
   readonly partition: number;
-  /** First kept offset. */
+  /** First retained offset. */
   lowWatermark = 0 as Offset;
   /** The offset that the next record gets. */
   endOffset = 0 as Offset;
@@ -44,7 +44,7 @@ export class PartitionState {
   policy: LevelPolicy = NO_POLICY;
   /** Null until the first idempotency key. */
   dedupe: DedupeTable | null = null;
-  /** The caller's own, such as its partition log. The machine never looks at it. */
+  /** Data of the caller, such as its partition log. The machine does not use it. */
   attachment: unknown = null;
 
   constructor(topicId: number, partition: number, epoch: number) {
@@ -59,7 +59,7 @@ export class TopicState {
   readonly name: string;
   readonly partitions: readonly PartitionState[];
   policy: LevelPolicy = NO_POLICY;
-  /** The caller's own. The machine never looks at it. */
+  /** Data of the caller. The machine does not use it. */
   attachment: unknown = null;
 
   constructor(topicId: number, name: string, partitions: readonly PartitionState[]) {
@@ -85,11 +85,11 @@ export class BrokerState {
   policy: LevelPolicy = NO_POLICY;
   /** Grows with every change of any policy. */
   retentionRevision = 0;
-  /** Not replicated: no key that is remembered is older than this; `Infinity` when there is none. */
+  /** Not replicated: a lower bound of the time of all keys; `Infinity` if there are none. */
   oldestDedupeAt = Number.POSITIVE_INFINITY;
   /** Not replicated as such: the idempotency keys of all partitions. */
   dedupeKeys = 0;
-  /** Not replicated: keys that were forgotten for want of room, before their time had passed. */
+  /** Not replicated: number of keys evicted for lack of room before their time had passed. */
   dedupeKeysCut = 0;
   /** Not replicated: some partition may hold more keys than `limits` allow. */
   isOverfull = false;
@@ -97,7 +97,7 @@ export class BrokerState {
   epoch = 0;
 }
 
-/** What the broker tells its caller to do, in order, while it applies. */
+/** Effects that the caller carries out, in order, while commands are applied. */
 export interface BrokerEffects {
   /** `batches` is a view of the entry: copy it or use it before returning. */
   append(
@@ -145,7 +145,7 @@ export const findPartition = (
   partition: number,
 ): PartitionState | undefined => state.topicsById.get(topicId)?.partitions[partition];
 
-/** Why `findPartition` found nothing. */
+/** The reason why `findPartition` returned no partition. */
 export const rejectMissing = (
   state: BrokerState,
   topicId: number,

@@ -1,4 +1,4 @@
-/** The manual as it is served: one HTML file a page and one style sheet. */
+/** The manual as it is served: one HTML file per page and one style sheet. */
 import { type Asset, asset, hashOf } from "../web/asset.ts";
 import { CONTENTS } from "./contents.ts";
 import { readText, renderPages } from "./render.ts" with { type: "macro" };
@@ -12,13 +12,13 @@ const HTML = "text/html; charset=utf-8";
 const titles = new Map(PAGES.map(({ name, title }) => [name, title]));
 
 export type Manual = {
-  /** The first page under `/docs`, whose links need the folder in front of them. */
+  /** The first page at `/docs`, whose links contain the folder `docs/`. */
   readonly index: Asset;
   /** Everything under `/docs/`: pages by name, and the style sheet. */
   readonly files: ReadonlyMap<string, Asset>;
 };
 
-/** @param version shown at the head of each page. */
+/** @param version shown at the top of each page. */
 export function manualOf(version: string): Manual {
   const files = new Map<string, Asset>([[STYLE_NAME, asset("text/css; charset=utf-8", STYLE)]]);
   for (const { name } of PAGES) files.set(name, asset(HTML, pageHtml(name, "", version)));
@@ -28,7 +28,7 @@ export function manualOf(version: string): Manual {
 /**
  * Addresses are relative, so that the manual also works behind a proxy that adds a path prefix.
  *
- * @param root what leads from the address of this page to the folder of the manual.
+ * @param root relative address of the folder of the manual from this page.
  */
 function pageHtml(name: string, root: string, version: string): string {
   const page = PAGES.find((one) => one.name === name);
@@ -54,7 +54,7 @@ function navigation(current: string, root: string): string {
   return sections.join("\n");
 }
 
-/** Puts the folder in front of links to other pages; fragments and full addresses stay. */
+/** Adds the folder to links to other pages; fragments and full addresses are unchanged. */
 const withRoot = (html: string, root: string): string =>
   html.replaceAll(/href="(?!https?:|#)([^"]*)"/g, (_, href: string) => `href="${root}${href}"`);
 

@@ -28,7 +28,7 @@ export function renderPages(): RenderedPage[] {
 export const readText = (name: string): string =>
   readFileSync(`${import.meta.dir}/${name}`, "utf8");
 
-/** GitHub's rules for heading ids, so that a link with a fragment works in both places. */
+/** Returns the id of a heading by GitHub's rules, so that a link with a fragment works in both places. */
 export const headingId = (text: string): string =>
   text
     .toLowerCase()
@@ -36,7 +36,7 @@ export const headingId = (text: string): string =>
     .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
     .replaceAll(/\s/g, "-");
 
-/** Links between pages name the Markdown file, as GitHub needs it; the served page has no ending. */
+/** Removes the extension from links between pages: GitHub needs it, and served pages do not have it. */
 export const pageLink = (href: string): string =>
   href.replace(/^(?!https?:)(?:\.\/)?([a-z0-9-]+)\.md(#.*)?$/, "$1$2");
 
@@ -54,7 +54,7 @@ function renderMarkdown(markdown: string): string {
       },
     },
   });
-  // Wide tables scroll on their own, so that the page does not.
+  // Wide tables get their own scroll bar, so that the page does not scroll sideways.
   return (marked.parse(markdown, { async: false }) as string)
     .replaceAll("<table>", '<div class="table" tabindex="0"><table>')
     .replaceAll("</table>", "</table></div>")

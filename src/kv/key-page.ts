@@ -1,7 +1,7 @@
 /** Limits of a page; a single larger entry has a page of its own. */
 const PAGE_ENTRIES_MAX = 256;
 const PAGE_BYTES_MAX = 32 * 1024;
-/** Neighbours that together have no more than this become one. */
+/** Neighbouring pages that together have at most this many bytes are merged. */
 const JOINED_ENTRIES_MAX = 96;
 
 /** Fields of an entry in the table. */
@@ -12,22 +12,22 @@ const REVISION = 3;
 const EXPIRES_AT = 4;
 const STRIDE = 5;
 
-/** Below this, dead bytes are not worth a copy. */
+/** Fewer dead bytes than this are not compacted. */
 const DEAD_BYTES_KEPT = 1024;
 
-/** What a snapshot needs of a page: it never changes. */
+/** A captured page for a snapshot; it never changes. */
 export type PageCapture = {
   readonly count: number;
   readonly table: Float64Array;
   readonly bytes: Uint8Array;
 };
 
-/** A key and what belongs to it, on its way into a page. */
+/** An entry to be written to a page. */
 export type NewEntry = {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   readonly revision: number;
-  /** Machine time from which on the key counts as absent; 0: lives for ever. */
+  /** Machine time at which the key expires; 0 means no expiry. */
   readonly expiresAt: number;
 };
 
@@ -54,7 +54,7 @@ export class KeyPage {
     return this.#field(i, REVISION);
   }
 
-  /** 0: lives for ever. */
+  /** 0 means no expiry. */
   expiresAt(i: number): number {
     return this.#field(i, EXPIRES_AT);
   }
@@ -74,13 +74,13 @@ export class KeyPage {
     return this.#bytes.slice(at, at + this.#field(i, KEY_LENGTH));
   }
 
-  /** A view that stays valid: what is written is never written over. */
+  /** A view that stays valid, because written bytes are never overwritten. */
   value(i: number): Uint8Array {
     const at = this.#field(i, AT) + this.#field(i, KEY_LENGTH);
     return this.#bytes.subarray(at, at + this.#field(i, VALUE_LENGTH));
   }
 
-  /** Order of an entry's key against `key`: negative, 0 or positive. */
+  /** Compares an entry's key with `key`: negative, 0 or positive. */
   compare(i: number, key: Uint8Array): number {
     const bytes = this.#bytes;
     const at = this.#field(i, AT);
@@ -154,7 +154,7 @@ export class KeyPage {
     return this.count > PAGE_ENTRIES_MAX || (this.count > 1 && this.#live > PAGE_BYTES_MAX);
   }
 
-  /** Whether one more entry of this length, after all others, leaves it small enough. */
+  /** True if an entry of this length can be appended without exceeding the limits. */
   hasRoomFor(length: number): boolean {
     return (
       this.count < PAGE_ENTRIES_MAX && (this.count === 0 || this.#live + length <= PAGE_BYTES_MAX)
@@ -166,15 +166,15 @@ export class KeyPage {
     return this.#live + following.#live <= PAGE_BYTES_MAX / 2;
   }
 
-  /** Takes over all entries of the following page. */
+  /** Appends all entries of the following page. */
   join(following: KeyPage): void {
     for (let i = 0; i < following.count; i++) this.insert(this.count, following.#take(i));
   }
 
   /**
-   * Gives its later entries to a new page.
+   * Moves the later entries to a new page.
    *
-   * @param isLast keys often come in order: the last page is cut late, so that it is left full.
+   * @param isLast splits near the end, because keys often arrive in order and leave a full page.
    */
   split(isLast: boolean): KeyPage {
     const cut = this.count > PAGE_ENTRIES_MAX ? this.#middle(isLast) : this.#middleByBytes();

@@ -3,15 +3,15 @@ import type { Millis } from "../lib/ids.ts";
 import type { KeyPlace } from "./key-index.ts";
 import { EXPIRED_MEMORY_MS, isExpired, type KvState } from "./state.ts";
 
-/** `expired`: it was there within the last minute. */
+/** `expired` is true if the key existed within the last minute. */
 export type KvMissing = { readonly status: "absent" } | { readonly status: "expired" };
 
 export type KvFound = {
   readonly status: "found";
-  /** Not to be changed, nor kept: a view of a page with many other values. */
+  /** A view of a page with many other values; do not change or retain it. */
   readonly value: Uint8Array;
   readonly cas: number;
-  /** Milliseconds left; 0: lives for ever. */
+  /** Milliseconds left; 0 means no expiry. */
   readonly ttlMs: number;
 };
 
@@ -19,7 +19,7 @@ export type KvMeta = {
   readonly status: "found";
   readonly cas: number;
   readonly ttlMs: number;
-  /** Of the value. */
+  /** Length of the value. */
   readonly bytes: number;
 };
 
@@ -30,7 +30,7 @@ export type KvListing = {
     readonly bytes: number;
     readonly ttlMs: number;
   }[];
-  /** Pass it as `after` to go on; null at the end. */
+  /** Pass it as `after` for the next page; null at the end. */
   readonly next: string | null;
 };
 
@@ -98,7 +98,7 @@ export function listKeys(
   return { keys, next: null };
 }
 
-/** Namespaces that hold a key, by name. */
+/** Namespaces that contain a key, by name. */
 export function listNamespaces(
   state: KvState,
   now: Millis,

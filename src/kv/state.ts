@@ -1,13 +1,13 @@
 import type { Millis } from "../lib/ids.ts";
 import { KeyIndex, type KeyPlace, type KvEpoch } from "./key-index.ts";
 
-/** How long a key that expired is told apart from one that never was. */
+/** Time for which an expired key is distinguished from a key that never existed. */
 export const EXPIRED_MEMORY_MS = 60_000;
 
 export class KvNamespace {
   readonly id: number;
   readonly name: string;
-  /** The last revision given out. Outlives every key, so that none is used twice. */
+  /** The last revision that was used. It outlives the keys, so that no revision is used twice. */
   revision = 0;
   readonly keys: KeyIndex;
 
@@ -23,9 +23,9 @@ export class KvState {
   /** In the order of their ids. */
   readonly namespaces = new Map<string, KvNamespace>();
   nextNamespaceId = 1;
-  /** Keys that are held, with those that expired within the last minute. */
+  /** Number of keys, including keys that expired within the last minute. */
   size = 0;
-  /** Keys and values that are held, in bytes. */
+  /** Bytes of keys and values. */
   bytes = 0;
   /** Not replicated: no key expires before this. */
   soonest = Number.POSITIVE_INFINITY;

@@ -18,7 +18,7 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-/** Number of bytes that `value` (0 … 2^53−1) takes as an unsigned LEB128 varint. */
+/** Number of bytes of `value` (0 … 2^53−1) as an unsigned LEB128 varint. */
 export function varintLength(value: number): number {
   let length = 1;
   for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) length++;
@@ -66,7 +66,7 @@ export class ByteWriter {
     this.#length = 0;
   }
 
-  /** Makes room for `count` bytes and returns the position where they begin. */
+  /** Reserves `count` bytes and returns their position. */
   reserve(count: number): number {
     const at = this.#length;
     const end = at + count;
@@ -130,7 +130,7 @@ export class ByteWriter {
   }
 }
 
-/** Bounds-checked reader of what `ByteWriter` wrote. Every method throws `DecodeError` at the end. */
+/** Bounds-checked reader for the format of `ByteWriter`. Methods throw `DecodeError` at the end. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;

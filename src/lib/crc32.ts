@@ -5,7 +5,7 @@ import { crc32 as native } from "node:zlib";
  * import of a platform module below `env/`: a pure function of its arguments, the same everywhere.
  *
  * @param seed CRC of the bytes before, so that `crc32(b, crc32(a))` is the CRC of `a` then `b`;
- *   or any number that is to be mixed in.
+ *   or any number to mix in, such as an identity.
  */
 export const crc32 = (bytes: Uint8Array, seed = 0): number => native(bytes, seed);
 
@@ -17,8 +17,8 @@ for (let byte = 0; byte < 256; byte++) {
 }
 
 /**
- * The same of `bytes[start … end)`, by a table: for a few bytes inside a small array, where a view
- * for the native one would cost more (it makes the engine move the array out of its fast form).
+ * CRC-32 of `bytes[start … end)` by a table. For a few bytes of a small array this is faster than the
+ * native function, which needs a view (a view makes the engine move the array out of its fast form).
  */
 export function crc32Range(bytes: Uint8Array, start: number, end: number, seed = 0): number {
   let crc = ~seed;
@@ -29,12 +29,12 @@ export function crc32Range(bytes: Uint8Array, start: number, end: number, seed =
 }
 
 /**
- * Which bit was flipped in a message, if one alone explains its wrong CRC: the changes that single
- * bits make to a CRC are all different, whatever the message says.
+ * Finds the flipped bit of a message, if a single bit explains its wrong CRC. Each bit changes the
+ * CRC in a different way, independent of the message.
  *
- * @param difference of the CRC that it has and the one that it should have, by XOR.
+ * @param difference XOR of the actual and the expected CRC.
  * @param length of the message in bytes.
- * @returns position of the bit, the lowest of the first byte being 0; null: it was not one bit.
+ * @returns position of the bit, from the lowest bit of the first byte; null if it is not one bit.
  */
 export function flippedBit(difference: number, length: number): number | null {
   const wanted = difference | 0;

@@ -6,7 +6,7 @@ export type NodeId = Brand<string, "NodeId">;
 export type ShardId = Brand<number, "ShardId">;
 /** Wall-clock milliseconds since 1970, always an integer. */
 export type Millis = Brand<number, "Millis">;
-/** Monotonic microseconds since an arbitrary start; only differences mean something. */
+/** Monotonic microseconds since an arbitrary start; only differences are meaningful. */
 export type Micros = Brand<number, "Micros">;
 
 export const SHARD_0 = 0 as ShardId;

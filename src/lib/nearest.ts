@@ -1,5 +1,5 @@
 /**
- * How many letters to add, drop, replace or swap with their neighbour (optimal string alignment).
+ * Number of letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
  */
 export function editDistance(a: string, b: string): number {
   let before: number[] = [];
@@ -19,10 +19,10 @@ export function editDistance(a: string, b: string): number {
   return last[b.length] ?? 0;
 }
 
-/** The one of `words` that was meant by a misspelt `word`; null: it is not like any. */
+/** The word that is most similar to a misspelt one; null if none is similar enough. */
 export function nearest(word: string, words: readonly string[]): string | null {
   let found: string | null = null;
-  // More than a third of it wrong is another word.
+  // A word with more than a third of its letters wrong counts as another word.
   let least = Math.max(1, Math.floor(word.length / 3));
   for (const each of words) {
     const distance = editDistance(word, each);

@@ -1,6 +1,6 @@
 /**
- * Decimal integers 0 … 2^53−1 as the HTTP contract wants them: digits only, no sign, no exponent,
- * no leading zero (but "0" itself), never rounded.
+ * Parses decimal integers 0 … 2^53−1 as the HTTP API defines them: digits only, no sign, no exponent,
+ * no leading zero (except "0" itself), never rounded.
  *
  * @returns null for anything else.
  */

@@ -21,13 +21,13 @@ import type {
   SaveViewResult,
 } from "./views.ts";
 
-/** Lets time pass: frees what has expired. */
+/** Advances the machine time and frees expired keys. */
 export type Tick = { readonly type: "tick" };
 export type TickResult = {
   readonly ok: true;
   readonly type: "tick";
   readonly keysFreed: number;
-  /** Idempotency keys that were forgotten. */
+  /** Number of idempotency keys that were dropped. */
   readonly duplicatesForgotten: number;
 };
 
@@ -53,7 +53,7 @@ export type Command =
   | Tick
   | Checksum;
 
-/** What came of a command: the same on every node. Successes tell by `type` whose they are. */
+/** Result of a command, the same on every node. The `type` of a success names the command. */
 export type CommandResult =
   | CreateTopicResult
   | DeleteTopicResult

@@ -31,24 +31,24 @@ import { emptyState, type MachineState } from "./state.ts";
 import type { ChecksumEffects } from "./state-checksum.ts";
 import { applyDeleteView, applyPutView, applySaveView, type ViewsState } from "./views.ts";
 
-/** What the caller has to do, in order, while an entry is applied. */
+/** Effects that the caller carries out, in order, while an entry is applied. */
 export interface Effects extends BrokerEffects, MemberEffects, ChecksumEffects {
-  /** Once for each command of the entry, in order, after its other effects. */
+  /** Called once for each command of the entry, in order, after its other effects. */
   result(position: number, result: CommandResult): void;
 }
 
-/** What one tick may free, so that no entry takes long to apply. */
+/** Limits of one tick, so that an entry does not take long to apply. */
 export const KEYS_FREED_PER_TICK_MAX = 2_000;
 export const DUPLICATES_FORGOTTEN_PER_TICK_MAX = 10_000;
 
 /**
- * The replicated state: the same entries in the same order make the same state on every node. It
- * holds no records; those go out as effects, and the machine keeps numbers about them.
+ * The replicated state: the same entries in the same order produce the same state on every node. It
+ * contains no records. Records are passed on as effects, and the machine keeps their offsets.
  */
 export class Machine {
   broker: BrokerState;
   kv: KvState;
-  /** Where the nodes of the cluster are reached. */
+  /** Addresses of the nodes of the cluster. */
   members: MemberMap;
   views: ViewsState;
   /** Level of the log: see `levels.ts`. */
@@ -99,7 +99,7 @@ export class Machine {
     }
   }
 
-  /** From when on a tick would free something; null if nothing can expire. */
+  /** Returns the earliest time at which a tick would free something; null if nothing can expire. */
   nextExpiry(): number | null {
     const { broker } = this;
     if (broker.isOverfull) return this.now;
@@ -109,7 +109,7 @@ export class Machine {
     return next === Number.POSITIVE_INFINITY ? null : next;
   }
 
-  /** The state at this instant, to be encoded over many turns while `apply` goes on. */
+  /** Captures the current state, which is encoded in many steps while `apply` continues. */
   beginSnapshot(): MachineSnapshot {
     return new MachineSnapshot(this);
   }

@@ -1,6 +1,6 @@
 /**
- * The directory of the cluster: where each node is reached, replicated so that every node knows it
- * after a restart. Who votes is Raft's business; here a member is data.
+ * The addresses of the members, replicated so that every node knows them after a restart. The
+ * voters are part of the Raft configuration and not known here.
  */
 import type { NodeId } from "../lib/ids.ts";
 
@@ -12,7 +12,7 @@ export type MemberRecord = {
   readonly httpPort: number;
   /** Higher is preferred as leader. */
   readonly priority: number;
-  /** Of the disk under which the node is a member; null: not seen yet. */
+  /** Storage id of the member's disk; null if it has not been seen yet. */
   readonly storageId: string | null;
 };
 
@@ -27,7 +27,7 @@ export type PutMember = MemberRecord & {
 export type PutMemberResult = {
   readonly ok: true;
   readonly type: "put_member";
-  /** False: the record was like this already. */
+  /** False if the record was equal already. */
   readonly changed: boolean;
 };
 
@@ -40,7 +40,7 @@ export type RemoveMemberResult = {
 };
 
 export interface MemberEffects {
-  /** The directory is another one now. */
+  /** Called when the addresses have changed. */
   membersChanged(): void;
 }
 
@@ -52,7 +52,7 @@ export function applyPutMember(
   const { id, host, raftPort, httpPort, priority, resetStorageId } = command;
   const before = members.get(id);
   const recorded = resetStorageId ? null : (before?.storageId ?? null);
-  // The first disk that was met stays: two may be met at the same time, before either is recorded.
+  // The first storage id is kept, because two may be announced before either is recorded.
   const storageId = recorded ?? command.storageId;
   const member: MemberRecord = { id, host, raftPort, httpPort, priority, storageId };
   const changed = before === undefined || !isSame(before, member);
@@ -73,7 +73,7 @@ export function applyRemoveMember(
   return { ok: true, type: "remove_member", removed };
 }
 
-/** By id, whatever the order in which they came. */
+/** Members sorted by id. */
 export const sortedMembers = (members: ReadonlyMap<NodeId, MemberRecord>): MemberRecord[] =>
   [...members.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 

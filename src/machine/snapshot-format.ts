@@ -1,8 +1,9 @@
 /**
- * A snapshot: `u32` magic, `u8` version, then sections, each `u8` tag, `u32` length, body. The
- * order is fixed: header; level; members; views, each with its state; each topic with its partitions, and after each partition its groups and
- * idempotency keys; each namespace with its entries, in order; end. What can be long is spread over
- * many sections. The file's checksum is the business of who stores it.
+ * Format of a snapshot: `u32` magic, `u8` version, then sections, each `u8` tag, `u32` length, body.
+ * The order is fixed: header; level; members; views, each with its state; each topic with its
+ * partitions, and after each partition its groups and idempotency keys; each namespace with its
+ * entries, in order; end. Long parts are split into several sections. The checksum of the file is
+ * added where the snapshot is stored.
  */
 export const SNAPSHOT_MAGIC = 0x4d535941;
 export const SNAPSHOT_VERSION = 1;

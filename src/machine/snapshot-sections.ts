@@ -10,15 +10,15 @@ export type Section = { readonly tag: number; readonly body: Uint8Array };
 
 const NONE = new Uint8Array(0);
 
-/** Cuts the bytes of a snapshot, which come in chunks of any size, into its sections. */
+/** Splits a snapshot, which arrives in chunks of any size, into its sections. */
 export class SectionSplitter {
-  /** What `next` walks. */
+  /** The bytes that `next` reads. */
   #bytes: Uint8Array = NONE;
   #at = 0;
-  /** Copies of what came while a section was not whole; joined once enough is there. */
+  /** Copies of the chunks of an incomplete section; joined when the section is complete. */
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
-  /** Bytes that the present section takes in all, as far as known. */
+  /** Total length of the current section, as far as it is known. */
   #needed = PREAMBLE_BYTES;
   #isOpen = false;
 

@@ -56,7 +56,7 @@ export class MachineSnapshot {
     return this.#writer.length === 0 ? null : this.#writer.take();
   }
 
-  /** Lets go of the state. `next` then gives null. */
+  /** Releases the captured state. `next` then returns null. */
   abandon(): void {
     this.#steps = null;
   }

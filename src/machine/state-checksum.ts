@@ -1,8 +1,8 @@
 /**
- * What the commands of a run of entries came to, in one number: equal on all nodes whose states are
- * equal. The state itself is too large to be hashed again and again, so what is hashed is what it
- * answered: offsets, revisions, decisions about duplicates, what was freed; and its counters at the
- * end of the run. A difference between two states is found when a command first meets it.
+ * A checksum of the results of a run of entries, equal on all nodes whose states are equal. The state
+ * is too large to be hashed repeatedly, so the results are hashed: offsets, revisions, duplicates,
+ * freed keys, and the counters at the end of the run. A difference between two states is found when
+ * a command first depends on it.
  */
 import { feature as faultPoint } from "bun:bundle";
 import { ByteWriter } from "../lib/bytes.ts";
@@ -10,15 +10,15 @@ import { crc32 } from "../lib/crc32.ts";
 import type { CommandResult } from "./commands.ts";
 import type { MachineState } from "./state.ts";
 
-/** To be raised with any change of what is hashed: nodes of two versions do not compare. */
+/** Increment it with any change of the hashed data: nodes of different versions do not compare. */
 export const STATE_CHECKSUM_VERSION = 1;
-/** Entries of a run: it ends with each index that is a multiple of this. */
+/** Length of a run; a run ends at each index that is a multiple of it. */
 export const STATE_CHECKSUM_ENTRIES = 4096;
 const HASH_BYTES = 16 * 1024;
-/** A leader announces a run within a second or two; others may have applied more by then. */
+/** Number of recent runs that are kept, because a leader announces a run a second or two later. */
 const REMEMBERED = 64;
 
-/** A command of the leader: what the run that ended with entry `index` came to there. */
+/** A command of the leader with its checksum of the run that ended with entry `index`. */
 export type Checksum = {
   readonly type: "checksum";
   readonly version: number;
@@ -32,15 +32,15 @@ export interface ChecksumEffects {
   checksum(checksum: Checksum): void;
 }
 
-/** This node applied the same entries as the leader, and they came to something else. */
+/** This node applied the same entries as the leader with different results. */
 export class StateDiverged extends Error {
   override readonly name = "StateDiverged";
 
   constructor(index: number, own: number, announced: number) {
     super(
-      `the state of this node is not that of the leader: the entries up to ${index} came to ` +
-        `${own.toString(16)} here and to ${announced.toString(16)} there. Nothing more is served ` +
-        "from it: replace this node's data directory and let it catch up",
+      `the state of this node differs from the leader's: the checksum of the entries up to ${index} ` +
+        `is ${own.toString(16)} here and ${announced.toString(16)} there. This node stops: replace ` +
+        "its data directory and let it catch up",
     );
   }
 }
@@ -74,7 +74,7 @@ export class StateChecksum {
   readonly #writer = new ByteWriter(2 * HASH_BYTES);
   #crc = 0;
   #next = -1;
-  /** All entries of the present run were seen. */
+  /** True if all entries of the current run were seen. */
   #isWhole = false;
   readonly #digests = new Map<number, number>();
   #newest: Checksum | null = null;
@@ -83,12 +83,12 @@ export class StateChecksum {
     this.#every = every;
   }
 
-  /** The last run that this node has seen from beginning to end. */
+  /** The last run that this node has seen completely. */
   get newest(): Checksum | null {
     return this.#newest;
   }
 
-  /** An entry is about to be applied. After a snapshot they go on elsewhere. */
+  /** Called before an entry is applied. After a snapshot the indexes are not consecutive. */
   begin(index: number): void {
     if (index !== this.#next) this.#isWhole = false;
     if ((index - 1) % this.#every === 0) {
@@ -99,7 +99,7 @@ export class StateChecksum {
     this.#next = index + 1;
   }
 
-  /** What a command came to. */
+  /** Adds the result of a command. */
   result(result: CommandResult): void {
     const writer = this.#writer;
     if (!result.ok) {
@@ -133,7 +133,7 @@ export class StateChecksum {
         this.numbers(result.keysFreed, result.duplicatesForgotten);
         break;
       default:
-      // The others change what the counters tell, or next to nothing.
+      // The other commands are covered by the counters.
     }
   }
 
@@ -143,7 +143,7 @@ export class StateChecksum {
     if (this.#writer.length >= HASH_BYTES) this.#hash();
   }
 
-  /** The entry is applied: ends the run, if it is the last of one. */
+  /** Called after an entry was applied; ends the run if the entry is its last. */
   end(index: number, { broker, kv, members, views, level, now }: MachineState): void {
     if (index % this.#every !== 0 || !this.#isWhole) return;
     this.numbers(now, broker.retentionRevision);
@@ -160,7 +160,7 @@ export class StateChecksum {
   }
 
   /**
-   * @returns whether it could be compared: the run was seen here, by the same version.
+   * @returns true if it could be compared: the run was seen here, by the same version.
    * @throws StateDiverged
    */
   compare({ version, index, digest }: Checksum): boolean {

@@ -5,7 +5,7 @@ import { LEVEL_FIRST } from "./levels.ts";
 import type { MemberMap } from "./members.ts";
 import { ViewsState } from "./views.ts";
 
-/** All that is replicated. */
+/** The replicated state. */
 export type MachineState = {
   readonly broker: BrokerState;
   readonly kv: KvState;

@@ -2,12 +2,12 @@ import { type ByteReader, DecodeError } from "../lib/bytes.ts";
 import { VIEW_STATE_BYTES_MAX, type ViewRecord, ViewsState } from "./views.ts";
 
 type OpenView = Omit<ViewRecord, "state"> & {
-  /** Null: nothing was saved. */
+  /** Null if no state was saved. */
   readonly state: Uint8Array | null;
   filled: number;
 };
 
-/** Puts the views of a snapshot together from their sections. */
+/** Restores the views of a snapshot from their sections. */
 export class ViewRestorer {
   readonly #views = new ViewsState();
   #open: OpenView | null = null;
@@ -41,7 +41,7 @@ export class ViewRestorer {
     open.filled += piece.length;
   }
 
-  /** @throws DecodeError if the last state is not whole. */
+  /** @throws DecodeError if the last state is incomplete. */
   finish(): ViewsState {
     this.#close();
     return this.#views;

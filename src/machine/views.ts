@@ -1,7 +1,6 @@
 /**
- * Views as the log knows them: the query, and the state that a leader saved last. What a query
- * means and what a state holds is not known here; every node works its views out from its own
- * records and begins with the saved state.
+ * Replicated data of views: the query, and the state that a leader saved last. Both are opaque here.
+ * Every node computes its views from its own records and starts with the saved state.
  */
 
 /** Changing one of these changes what apply does, so it needs a new command. */
@@ -15,7 +14,7 @@ export type ViewRecord = {
   readonly viewId: number;
   /** JSON text. */
   readonly query: string;
-  /** Null: nothing was saved yet. */
+  /** Null if no state was saved yet. */
   readonly state: Uint8Array | null;
 };
 
@@ -35,7 +34,7 @@ export type PutViewResult =
       readonly ok: true;
       readonly type: "put_view";
       readonly viewId: number;
-      /** False: a view with this query was there already, and goes on. */
+      /** False if a view with this query existed already; it continues. */
       readonly created: boolean;
     }
   | ViewRejected<"too_many_views">;
@@ -55,7 +54,7 @@ export type SaveViewResult =
   | {
       readonly ok: true;
       readonly type: "save_view";
-      /** False: the view is gone or has another query by now. */
+      /** False if the view was deleted or has another query now. */
       readonly saved: boolean;
     }
   | ViewRejected<"view_state_too_large">;
@@ -94,7 +93,7 @@ export function applySaveView(views: ViewsState, command: SaveView): SaveViewRes
   }
   const view = views.byName.get(name);
   const saved = view !== undefined && view.viewId === viewId;
-  // The command's bytes are a view of the entry, which is not kept for this.
+  // Copied, because the bytes of the command are a view of the entry.
   if (saved) views.byName.set(name, { ...view, state: state.slice() });
   return { ok: true, type: "save_view", saved };
 }

@@ -1,13 +1,13 @@
-/** Bounds on the number of series: labels come from clients, who may make up as many as they like. */
+/** Limits the number of series, because clients can create any number of labels. */
 import type { GroupSample, PartitionSample } from "./sources.ts";
 
-/** Partitions (and groups on partitions) with series of their own; the rest is summed up. */
+/** Number of partitions (and groups on partitions) with their own series; the others are summed. */
 export const SERIES_MAX = 1000;
 export const OTHER = "other";
-/** Instead of a partition, in the sample that stands for all others. */
+/** Partition number of the sample that is the sum of all others. */
 const NONE = -1;
 
-/** Keeps the largest samples and the sum of all others, while they are added one by one. */
+/** Collects the largest samples and the sum of all others. */
 export class Largest<Sample> {
   readonly #compare: (a: Sample, b: Sample) => number;
   readonly #merge: (rest: Sample | null, each: Sample) => Sample;
@@ -17,7 +17,7 @@ export class Largest<Sample> {
 
   /**
    * @param compare as for `sort`, the largest first.
-   * @param merge adds a sample to the one that stands for the rest; null: it is the first.
+   * @param merge adds a sample to the sum of the others, which is null at first.
    */
   constructor(
     compare: (a: Sample, b: Sample) => number,
@@ -34,7 +34,7 @@ export class Largest<Sample> {
     if (this.#kept.length >= 2 * this.#max) this.#cut();
   }
 
-  /** The largest first, then the one that stands for the rest, if there is any. */
+  /** Returns the largest samples first, then the sum of the others, if there are any. */
   result(): Sample[] {
     this.#cut();
     return this.#rest === null ? this.#kept : [...this.#kept, this.#rest];
@@ -46,7 +46,7 @@ export class Largest<Sample> {
   }
 }
 
-/** By kept bytes; the rest has the sums of all others. */
+/** Selects by retained bytes. */
 export const largestPartitions = (max = SERIES_MAX): Largest<PartitionSample> =>
   new Largest(
     (a, b) => b.bytes - a.bytes || b.endOffset - a.endOffset,
@@ -60,7 +60,7 @@ export const largestPartitions = (max = SERIES_MAX): Largest<PartitionSample> =>
     max,
   );
 
-/** By lag; the rest has the summed lag and the largest age that is known of all others. */
+/** Selects by lag. The sum of the others has their total lag and the largest known age. */
 export const largestGroups = <Sample extends GroupSample>(max = SERIES_MAX): Largest<Sample> =>
   new Largest(
     (a, b) => b.lagRecords - a.lagRecords,

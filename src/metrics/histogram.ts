@@ -1,7 +1,7 @@
-/** Fixed buckets over plain numbers: cheap enough to be observed once per request or per sync. */
+/** A histogram with fixed buckets, cheap enough for one observation per request or sync. */
 export class Histogram {
   readonly bounds: readonly number[];
-  /** How many values fell into each bucket; the last one has no bound. Not cumulative. */
+  /** Number of values in each bucket, not cumulative; the last bucket has no bound. */
   readonly counts: number[];
   sum = 0;
   count = 0;
@@ -22,7 +22,7 @@ export class Histogram {
   }
 }
 
-/** A number that goes up, or up and down; read at scrape time. */
+/** A counter or gauge that is read at scrape time. */
 export class Cell {
   value = 0;
 }

@@ -1,6 +1,6 @@
 /**
- * Every metric that is counted while the node runs, in one place: name, help, buckets. The hot
- * loop touches plain numbers only; `registry.ts` hands them to prom-client when it is scraped.
+ * The metrics that are counted while the node runs: name, help, buckets. The hot path changes plain
+ * numbers only; `registry.ts` passes them to prom-client at a scrape.
  */
 import { Cell, Histogram } from "./histogram.ts";
 
@@ -31,7 +31,7 @@ export const HISTOGRAMS = {
   },
   commitSeconds: {
     name: "ayder_commit_wait_seconds",
-    help: "From taking a proposal to its commit on this leader",
+    help: "Time from accepting a proposal to its commit on this leader",
     buckets: SECONDS,
   },
   checkpointSeconds: {
@@ -41,12 +41,12 @@ export const HISTOGRAMS = {
   },
   loopLagSeconds: {
     name: "ayder_event_loop_lag_seconds",
-    help: "How much later than asked a timer of the event loop ran that consensus is on",
+    help: "Delay of a timer on the event loop of consensus",
     buckets: SECONDS,
   },
   httpLoopLagSeconds: {
     name: "ayder_http_loop_lag_seconds",
-    help: "The same of the loop that serves HTTP, where that is another one",
+    help: "Delay of a timer on the event loop of HTTP, if it is another thread",
     buckets: SECONDS,
   },
 } as const satisfies Record<string, HistogramDefinition>;
@@ -54,11 +54,11 @@ export const HISTOGRAMS = {
 export const COUNTERS = {
   producedRecords: {
     name: "ayder_produced_records_total",
-    help: "Records that producers were told are taken, duplicates not counted",
+    help: "Records acknowledged to producers, without duplicates",
   },
   producedBytes: {
     name: "ayder_produced_bytes_total",
-    help: "Keys and values of those records",
+    help: "Bytes of keys and values acknowledged to producers, without duplicates",
   },
   journalMergedWrites: {
     name: "ayder_journal_merged_writes_total",
@@ -70,7 +70,7 @@ export const COUNTERS = {
   },
   consumedBytes: {
     name: "ayder_consumed_bytes_total",
-    help: "Keys and values of those records",
+    help: "Bytes of keys and values in answers to consumers and in follow streams",
   },
   authFailures: {
     name: "ayder_auth_failures_total",
@@ -90,7 +90,7 @@ export const COUNTERS = {
   },
   answersRefused: {
     name: "ayder_http_answers_refused_total",
-    help: "Answers refused with 503 because too many bytes were on their way to clients",
+    help: "Answers refused with 503 because too many bytes of answers were being sent",
   },
   bodiesRefused: {
     name: "ayder_http_bodies_refused_total",
@@ -98,7 +98,7 @@ export const COUNTERS = {
   },
   stalledAnswers: {
     name: "ayder_http_stalled_answers_total",
-    help: "Answers that were cut off because their client took nothing for too long",
+    help: "Answers that were cut off because the client did not read for too long",
   },
   unansweredRequests: {
     name: "ayder_http_unanswered_requests_total",
@@ -106,15 +106,15 @@ export const COUNTERS = {
   },
   unansweredWrites: {
     name: "ayder_http_unanswered_writes_total",
-    help: "Those of them that were writes and are stored, or may be",
+    help: "Writes among the requests whose connection ended early; they are stored, or may be",
   },
   compressedFromBytes: {
     name: "ayder_http_compression_input_bytes_total",
-    help: "Bytes of answers that were compressed, before that",
+    help: "Bytes of compressed answers, before compression",
   },
   compressedToBytes: {
     name: "ayder_http_compression_output_bytes_total",
-    help: "The same answers, as they were sent",
+    help: "Bytes of compressed answers, after compression",
   },
   connectionsClosed: {
     name: "ayder_http_connections_closed_total",
@@ -122,15 +122,15 @@ export const COUNTERS = {
   },
   logLinesLost: {
     name: "ayder_log_lines_lost_total",
-    help: "Lines of the log that could not be written: no reader, a slow one, or a full disk",
+    help: "Log lines that could not be written: no reader, a slow reader, or a full disk",
   },
   keysForgottenEarly: {
     name: "ayder_idempotency_keys_forgotten_early_total",
-    help: "Idempotency keys that were forgotten for want of room, before their retention time had passed",
+    help: "Idempotency keys evicted for lack of room before their retention time had passed",
   },
   stateChecks: {
     name: "ayder_state_checks_total",
-    help: "Times that this node's state was compared with the leader's and was the same",
+    help: "Comparisons of this node's state with the leader's that found no difference",
   },
 } as const satisfies Record<string, Definition>;
 
@@ -138,13 +138,13 @@ export const GAUGES = {
   journalBytes: { name: "ayder_journal_size_bytes", help: "Bytes of all journal segments" },
   journalKeptBytes: {
     name: "ayder_journal_kept_bytes",
-    help: "Bytes of the journal that stay only for followers that lag",
+    help: "Bytes of the journal retained only for lagging followers",
   },
   proposalsInFlight: {
     name: "ayder_node_proposals_in_flight",
-    help: "Proposals that are not committed yet",
+    help: "Uncommitted proposals",
   },
-  waiters: { name: "ayder_node_waiters", help: "Requests that wait for their write concern" },
+  waiters: { name: "ayder_node_waiters", help: "Requests waiting for their write concern" },
   diskFreeBytes: {
     name: "ayder_disk_free_bytes",
     help: "Free bytes of the file system with the data directory",
@@ -163,37 +163,37 @@ export const GAUGES = {
   },
   answerBytesInUse: {
     name: "ayder_http_answer_bytes",
-    help: "Bytes of larger answers that are being made or sent",
+    help: "Bytes of large answers that are being prepared or sent",
   },
   answerBytesMax: {
     name: "ayder_http_answer_bytes_limit",
-    help: "Bytes of larger answers beyond which more are refused with 503",
+    help: "Limit for bytes of large answers; more are refused with 503",
   },
   bodyBytesInUse: {
     name: "ayder_http_body_bytes",
-    help: "Bytes of larger request bodies in memory, until their requests are answered",
+    help: "Bytes of large request bodies in memory, until their requests are answered",
   },
   bodyBytesMax: {
     name: "ayder_http_body_bytes_limit",
-    help: "Bytes of larger request bodies beyond which more are refused with 503",
+    help: "Limit for bytes of large request bodies; more are refused with 503",
   },
   connections: {
     name: "ayder_http_connections",
-    help: "Connections of clients, as last counted",
+    help: "Client connections at the last count",
   },
   connectionsMax: {
     name: "ayder_http_connections_limit",
-    help: "Connections of clients beyond which the longest idle ones are closed; 0 without a bound",
+    help: "Limit of client connections, beyond which idle ones are closed; 0 without a limit",
   },
   partitions: { name: "ayder_partitions", help: "Partitions of all topics" },
   partitionsMax: {
     name: "ayder_partitions_limit",
-    help: "Partitions beyond which no topic is created",
+    help: "Limit of partitions, beyond which no topic is created",
   },
   groups: { name: "ayder_groups", help: "Consumer groups that have committed offsets" },
   groupsMax: {
     name: "ayder_groups_limit",
-    help: "Consumer groups beyond which no other one can commit",
+    help: "Limit of consumer groups, beyond which new groups cannot commit",
   },
   committedOffsets: {
     name: "ayder_committed_offsets",
@@ -206,37 +206,37 @@ export const GAUGES = {
   namespaces: { name: "ayder_kv_namespaces", help: "KV namespaces that were ever used" },
   namespacesMax: {
     name: "ayder_kv_namespaces_limit",
-    help: "KV namespaces beyond which no other one can be used; 0 without a bound",
+    help: "Limit of KV namespaces, beyond which new ones are refused; 0 without a limit",
   },
   kvBytes: { name: "ayder_kv_memory_bytes", help: "Memory of all keys and values" },
   kvBytesMax: {
     name: "ayder_kv_memory_bytes_limit",
-    help: "Memory of keys and values beyond which writes that grow them are refused; 0 without a bound",
+    help: "Limit for the memory of keys and values, beyond which larger writes are refused; 0 without a limit",
   },
   dedupeKeys: { name: "ayder_idempotency_keys", help: "Idempotency keys of all partitions" },
   dedupeKeysTotal: {
     name: "ayder_idempotency_keys_limit",
-    help: "Idempotency keys beyond which the partitions with the most of them keep fewer",
+    help: "Limit of idempotency keys, beyond which the partitions with the most keys retain fewer",
   },
   dedupeKeysMax: {
     name: "ayder_idempotency_keys_per_partition_limit",
-    help: "Idempotency keys that each partition keeps at present; lower than its setting while there are too many in all",
+    help: "Current limit of idempotency keys per partition; lower than the setting while there are too many in total",
   },
   diskWaits: {
     name: "ayder_disk_waits_for_descriptors",
-    help: "Whether disk operations wait for a file descriptor or memory and writes are refused: 1 if so",
+    help: "Disk operations wait for a file descriptor or memory and writes are refused: 1, otherwise 0",
   },
   requestsInFlight: {
     name: "ayder_http_requests_in_flight",
-    help: "Requests that are being answered, follow streams not counted",
+    help: "Requests in progress, without follow streams",
   },
   followStreams: {
     name: "ayder_http_follow_streams",
-    help: "Open answers without end (server-sent events, followed lines)",
+    help: "Open follow streams (server-sent events, followed lines)",
   },
 } as const satisfies Record<string, Definition>;
 
-/** Files that are checked when they are read; what a peer or another copy can bring back. */
+/** Kinds of files that are verified when they are read and repaired from a peer or another copy. */
 export const DAMAGE_KINDS = ["journal", "hard_state", "checkpoint", "partition"] as const;
 export type DamageKind = (typeof DAMAGE_KINDS)[number];
 type DamageCells = Readonly<Record<DamageKind, Cell>>;
@@ -248,7 +248,7 @@ const newDamageCells = (): DamageCells => ({
   partition: new Cell(),
 });
 
-/** What one route has answered. The index of `counts` is the first digit of the status. */
+/** Counters of one route. The index of `counts` is the first digit of the status. */
 export class RouteMeter {
   readonly route: string;
   readonly counts = [0, 0, 0, 0, 0, 0];
@@ -270,11 +270,11 @@ export type Instruments = { readonly [Name in keyof typeof HISTOGRAMS]: Histogra
 } & {
   readonly damage: DamageCells;
   readonly repairs: DamageCells;
-  /** One a route, made at start; their number is bounded by the code. */
+  /** One per route, created at the start; the number of routes is fixed. */
   readonly routes: RouteMeter[];
 };
 
-/** One object per node. */
+/** Creates the instruments of a node. */
 export const createInstruments = (): Instruments => ({
   fsyncSeconds: new Histogram(HISTOGRAMS.fsyncSeconds.buckets),
   batchRecords: new Histogram(HISTOGRAMS.batchRecords.buckets),

@@ -1,6 +1,6 @@
-/** Where log lines go: a stream that may be full, slow, or without a reader. */
+/** Output of log lines to a stream that may be full, slow, or without a reader. */
 
-/** Both may throw, or return a promise that settles when the stream takes data again. */
+/** Both methods may throw, or return a promise that settles when the stream accepts data again. */
 export type LogSink = {
   write(text: string): unknown;
   flush(): unknown;
@@ -8,36 +8,36 @@ export type LogSink = {
 
 export type LogOutputOptions = {
   readonly sink: LogSink;
-  /** Called with the number of lines that were just lost. */
+  /** Called with the number of lines that were lost. */
   readonly lost: (lines: number) => void;
-  /** The line that tells of lost ones once the stream works again, its end included. */
+  /** Returns the line that reports lost lines when the stream works again, including its end. */
   readonly lostLine: (lines: number) => string;
 };
 
-/** Characters that wait for a slow reader. Further lines are lost. */
+/** Limit of characters that wait for a slow reader; further lines are lost. */
 export const WAITING_MAX = 256 * 1024;
 
 /**
- * Writes lines without ever blocking or throwing. Lines are kept while the stream is full, up to a
- * bound. What cannot be written is counted, and one line says so as soon as writing works again.
+ * Writes lines without blocking or throwing. Lines are buffered while the stream is full, up to a
+ * limit. Lost lines are counted, and one line reports them when writing works again.
  */
 export class LogOutput {
   readonly #options: LogOutputOptions;
   #waiting: string[] = [];
   #waitingLength = 0;
   #isFull = false;
-  /** Lines lost since the last line that told of it. */
+  /** Lines lost since the last report. */
   #lost = 0;
 
   constructor(options: LogOutputOptions) {
     this.#options = options;
   }
 
-  /** @param line its end included. */
+  /** @param line including its end. */
   write(line: string): void {
     if (!this.#isFull) {
       const lost = this.#lost;
-      // The line before the lost ones may have been cut off where the disk was full.
+      // The line before the lost ones may have been cut when the disk was full.
       const told = lost === 0 ? "" : `\n${this.#options.lostLine(lost)}`;
       this.#send(told + line, 1, lost);
     } else if (this.#waitingLength + line.length > WAITING_MAX) {
@@ -49,8 +49,8 @@ export class LogOutput {
   }
 
   /**
-   * @param lines how many lines the text has.
-   * @param told how many lost lines it tells of.
+   * @param lines number of lines of the text.
+   * @param told number of lost lines that it reports.
    */
   #send(text: string, lines: number, told: number): void {
     const results: unknown[] = [];
@@ -78,7 +78,7 @@ export class LogOutput {
     );
   }
 
-  /** @param works whether the stream took what it was given last. */
+  /** @param works true if the stream accepted the last write. */
   #drained(works: boolean): void {
     this.#isFull = false;
     const lines = this.#waiting;

@@ -1,6 +1,6 @@
 /**
- * One event a line: `ts=… level=info msg="became leader" shard=0 term=7`. Values are escaped, so
- * that nothing a client sends can begin a line of its own or colour a terminal.
+ * Writes one event per line: `ts=… level=info msg="became leader" shard=0 term=7`. Values are
+ * escaped, so that text of a client cannot forge a line or control a terminal.
  */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogValue = string | number | boolean | null | undefined;
@@ -15,14 +15,14 @@ export interface Logger {
 
 export type LoggerOptions = {
   readonly level: LogLevel;
-  /** Takes one line, its end included. */
+  /** Writes one line, including its end. */
   readonly write: (line: string) => void;
   /** Wall clock, milliseconds since 1970. */
   readonly now: () => number;
 };
 
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
-/** Fields with these words in their name are not printed, whatever they hold. */
+/** The values of fields with these words in their name are not printed. */
 const SECRET = /token|password|secret|authorization|private/i;
 const VALUE_CHARACTERS_MAX = 512;
 
@@ -36,7 +36,7 @@ export function createLogger({ level, write, now }: LoggerOptions): Logger {
 }
 
 const nothing = (): void => {};
-/** Says nothing; for tests. */
+/** Discards everything; for tests. */
 export const SILENT: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
 export function formatLine(
@@ -61,7 +61,7 @@ function quoted(text: string): string {
   return JSON.stringify(cut).replace(UNPRINTABLE, escapeCharacter);
 }
 
-/** What JSON leaves as it is though a terminal may act on it: DEL, C1, line and bidi controls. */
+/** Characters that JSON does not escape and terminals interpret: DEL, C1, line and bidi controls. */
 const UNPRINTABLE = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 const escapeCharacter = (character: string): string =>
   `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;

@@ -1,4 +1,4 @@
-/** Prometheus text from the instruments and sources. The only file that knows prom-client. */
+/** Writes Prometheus text from the instruments and sources. The only file that uses prom-client. */
 import { Gauge, Registry } from "prom-client";
 import { partitionLabel } from "./cardinality.ts";
 import type { Histogram } from "./histogram.ts";
@@ -17,7 +17,7 @@ import { type AllThreads, sumOfThreads } from "./threads.ts";
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 export type Exposition = {
-  /** `/metrics`. Those who ask while it is being made share it. */
+  /** The text of `/metrics`. Requests that arrive while it is being written share it. */
   metrics(): Promise<string>;
   /** `/metrics_ha` */
   metricsHa(): Promise<string>;
@@ -32,7 +32,7 @@ type Series = {
   readonly read: () => Iterable<Sample>;
 };
 
-/** What one exposition shows, sampled once for all of its series. */
+/** The samples of one exposition, taken once for all of its series. */
 type Samples = {
   readonly all: AllThreads;
   readonly partitions: readonly PartitionSample[];
@@ -80,7 +80,7 @@ export function createExposition(instruments: Instruments, sources: MetricSource
   };
 }
 
-/** One at a time: those who ask while it runs get the same outcome. */
+/** Runs one call at a time; calls that arrive while it runs get the same result. */
 function shared<T>(make: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | null = null;
   return () => {
@@ -91,7 +91,7 @@ function shared<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** The longest that text is made without a break for requests. */
+/** Maximum time of writing text without yielding to requests. */
 const SLICE_MS = 1;
 
 async function textOf(registry: Registry): Promise<string> {
@@ -128,14 +128,14 @@ function addDamage(registry: Registry, now: NowThreads): void {
   const labelNames = ["kind"];
   const read = (of: "damage" | "repairs") => () =>
     DAMAGE_KINDS.map((kind) => ({ labels: { kind }, value: now().instruments[of][kind].value }));
-  const found = "Times that damage was met in a file, by kind of file";
+  const found = "Times that damage was found in a file, by kind of file";
   addCounter(registry, {
     name: "ayder_damage_total",
     help: found,
     labelNames,
     read: read("damage"),
   });
-  const healed = "Damage that was healed from another copy or a peer, by kind of file";
+  const healed = "Damage repaired from another copy or a peer, by kind of file";
   const name = "ayder_repairs_total";
   addCounter(registry, { name, help: healed, labelNames, read: read("repairs") });
 }
@@ -156,7 +156,7 @@ function addRoutes(registry: Registry, now: NowThreads): void {
     registry,
     {
       name: "ayder_http_request_seconds",
-      help: "From the request's head to its answer, by route; follow streams until they open",
+      help: "Time from the request's head to its answer, by route; for follow streams until they open",
     },
     () =>
       now()
@@ -177,9 +177,9 @@ function addTopics(registry: Registry, now: Now): void {
           value: of(sample),
         })),
     });
-  gauge("ayder_topic_low_watermark_offset", "First kept offset", (s) => s.lowWatermark);
+  gauge("ayder_topic_low_watermark_offset", "First retained offset", (s) => s.lowWatermark);
   gauge("ayder_topic_end_offset", "Offset of the next record", (s) => s.endOffset);
-  gauge("ayder_topic_size_bytes", "Keys and values kept", (s) => s.bytes);
+  gauge("ayder_topic_size_bytes", "Bytes of retained keys and values", (s) => s.bytes);
 }
 
 function addGroups(registry: Registry, now: Now): void {
@@ -361,7 +361,7 @@ function distinct<T extends { readonly labels?: Labels }>(samples: Iterable<T>):
   return [...byLabels.values()];
 }
 
-/** Shows what is sampled as it is. prom-client's own instruments would hold a copy of it. */
+/** A series that is read from the samples. prom-client's own instruments would hold a copy. */
 class Sampled extends Gauge {
   readonly #shown: { readonly name: string; readonly help: string; readonly type: string };
   readonly #values: () => readonly Value[];
@@ -376,7 +376,7 @@ class Sampled extends Gauge {
     this.#values = values;
   }
 
-  /** What the registry asks for, where a metric has it. */
+  /** Called by the registry of prom-client. */
   getForPromString() {
     return Promise.resolve({ ...this.#shown, values: this.#values() });
   }

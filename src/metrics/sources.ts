@@ -1,7 +1,7 @@
 import type { MaybePromise } from "../lib/maybe-promise.ts";
 import type { Instruments } from "./instruments.ts";
 
-/** What is sampled only when somebody scrapes: functions that whoever knows the answer hands in. */
+/** Functions that return the samples of a scrape; other parts of the program provide them. */
 export type MetricSources = {
   /** The largest partitions, and the sum of all others: see `cardinality.ts`. */
   partitions(): MaybePromise<readonly PartitionSample[]>;
@@ -10,11 +10,11 @@ export type MetricSources = {
   /** Every view of this node; their number is bounded. */
   views(): MaybePromise<readonly ViewSample[]>;
   process(): ProcessSample;
-  /** Open descriptors of the process and their limit; null where the system does not tell. */
+  /** Open descriptors of the process and their limit; null if the system does not report them. */
   openFiles(): { readonly open: number; readonly max: number } | null;
   build(): BuildSample;
   ha(): MaybePromise<HaSample>;
-  /** What other threads of the process have counted; it is added to what this one has. */
+  /** Counters of the other threads of the process, which are added to those of this thread. */
   threads(): MaybePromise<readonly ThreadSample[]>;
 };
 
@@ -37,13 +37,13 @@ export type GroupSample = {
   readonly group: string;
   readonly partition: number;
   readonly lagRecords: number;
-  /** Age of the first record that is not committed; 0 without one; null where it is not known. */
+  /** Age of the first record that is not committed; 0 without one; null if it is not known. */
   readonly lagSeconds: number | null;
 };
 export type ViewSample = {
   readonly view: string;
   readonly lagRecords: number;
-  /** Part of the room for groups that is taken: 1 is full. */
+  /** Used part of the room for groups; 1 is full. */
   readonly fill: number;
   readonly evictedGroups: number;
 };
@@ -79,6 +79,6 @@ export type HaNodeSample = {
   readonly httpAddr: string;
   readonly role: HaRole | "unknown";
   readonly isLeader: boolean;
-  /** Entries that this node's log lacks, as the leader knows it; null where it is not known. */
+  /** Entries that this node's log lacks, as the leader knows it; null if it is not known. */
   readonly lagEntries: number | null;
 };

@@ -1,4 +1,4 @@
-/** One process, several threads that count: what a scrape shows is the sum of all. */
+/** Sums the counters of all threads of the process for a scrape. */
 import type { Cell, Histogram } from "./histogram.ts";
 import {
   COUNTERS,
@@ -13,13 +13,13 @@ import type { ThreadSample } from "./sources.ts";
 
 export type AllThreads = {
   readonly instruments: Instruments;
-  /** Of the other threads. */
+  /** Sum of the other threads. */
   readonly heapUsedBytes: number;
   /** Infinity without others. */
   readonly startedAtSeconds: number;
 };
 
-/** @param others as they came from their threads: plain objects with the fields of instruments. */
+/** @param others plain objects with the fields of instruments, as received from their threads. */
 export function sumOfThreads(own: Instruments, others: readonly ThreadSample[]): AllThreads {
   const heapUsedBytes = others.reduce((sum, other) => sum + other.heapUsedBytes, 0);
   const startedAtSeconds = Math.min(...others.map((other) => other.startedAtSeconds));

@@ -4,10 +4,10 @@ import type { PartitionRecord } from "../storage/partitions/log.ts";
 import { readManifest } from "../storage/partitions/manifest.ts";
 
 /**
- * A checkpoint tells of each partition twice: the machine what clients may see, the manifest what
- * the files hold.
+ * Compares the two descriptions of each partition in a checkpoint: the machine has what clients may
+ * see, the manifest has what the files contain.
  *
- * @returns what differs, in words; nothing if they agree.
+ * @returns the differences as texts; empty if there are none.
  * @throws DecodeError if the manifest cannot be read.
  */
 export function compareWithMachine(manifest: Uint8Array, { broker }: MachineState): string[] {

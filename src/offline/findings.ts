@@ -4,11 +4,11 @@ import { JournalDamaged } from "../storage/journal/damage.ts";
 import { PartitionDamaged } from "../storage/partitions/damaged.ts";
 
 export type Finding = {
-  /** `note`: legal, or harmless; the next start mends it or does without. */
+  /** `note`: normal or harmless; the next start repairs or ignores it. */
   readonly kind: "damage" | "note";
   /** Relative to the data directory. */
   readonly file: string;
-  /** Byte in the file; null if it concerns the whole. */
+  /** Byte in the file; null if the whole file is concerned. */
   readonly position: number | null;
   readonly problem: string;
   readonly advice: string;
@@ -16,7 +16,7 @@ export type Finding = {
 
 type Place = Pick<Finding, "file"> & { readonly position?: number | null };
 
-/** What a verification has looked at, and what it found. */
+/** Collects the findings of a verification, and counts the files and bytes that it read. */
 export class Findings {
   readonly list: Finding[] = [];
   files = 0;
@@ -35,7 +35,7 @@ export class Findings {
     this.list.push({ kind: "note", file, position, problem, advice });
   }
 
-  /** @throws what is neither damage nor a file that cannot be read. */
+  /** @throws errors other than damage and unreadable files. */
   failed(error: unknown, file: string, advice: string): void {
     const isPlaced = error instanceof CheckpointDamaged || error instanceof PartitionDamaged;
     if (isPlaced) this.damage(error, error.reason, advice);

@@ -8,7 +8,7 @@ import { openCheckpoint } from "../storage/checkpoints/reader.ts";
 import { readManifest } from "../storage/partitions/manifest.ts";
 import { type Row, timeOf, Unreadable } from "./row.ts";
 
-/** What a checkpoint holds, in numbers. @throws Unreadable */
+/** Summarizes the contents of a checkpoint. @throws Unreadable */
 export async function inspectCheckpoint(disk: Disk, name: string, index: number): Promise<Row[]> {
   try {
     const loaded = await openCheckpoint(disk, name, index);

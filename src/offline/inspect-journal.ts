@@ -20,14 +20,14 @@ const KINDS: Readonly<Record<number, string>> = {
   [KIND_RESET]: "reset",
 };
 
-/** Of indexes, both inclusive. */
+/** A range of indexes, both inclusive. */
 export type IndexRange = { readonly from: number; readonly to: number };
 
 /**
- * The header and the frames of one segment, in the order of the file. Checksums are seeded with
- * what the header says of itself, so a file may be looked at far from its directory.
+ * Reads the header and the frames of one segment, in the order of the file. The seed of the checksums
+ * comes from the header, so a file can be read outside its directory.
  *
- * @throws Unreadable where a header or payload is damaged.
+ * @throws Unreadable if a header or payload is damaged.
  */
 export async function* inspectSegment(
   disk: Disk,
@@ -101,7 +101,7 @@ function contentOf(type: string, payload: Uint8Array): Row {
   };
 }
 
-/** Its fields in the order in which they are; bytes by their number, keys as text. */
+/** The fields of a command in their order; byte fields as their length, keys as text. */
 function briefOf(command: Command): Row {
   const fields = Object.entries(command).filter(([name]) => name !== "type");
   const json = Object.fromEntries(fields.map(([name, value]) => [name, briefValue(name, value)]));
@@ -114,7 +114,7 @@ function briefOf(command: Command): Row {
 function briefValue(name: string, value: unknown): unknown {
   if (value instanceof Uint8Array) return name === "key" ? shownText(value) : `${value.length} B`;
   if (typeof value !== "object" || value === null) return value;
-  // Digests of an idempotency key.
+  // These are digests of an idempotency key.
   return Object.fromEntries(
     Object.entries(value).map(([part, bytes]) => [
       part,

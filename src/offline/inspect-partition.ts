@@ -16,11 +16,11 @@ export type SegmentView = {
   /** Offsets, both inclusive. */
   readonly from: number;
   readonly to: number;
-  /** Each record instead of each batch. */
+  /** True to list records instead of batches. */
   readonly records: boolean;
 };
 
-/** @throws Unreadable where bytes are not a batch, or not the next one. */
+/** @throws Unreadable if bytes are not a batch, or not the next one. */
 export async function* inspectSegmentFile(
   disk: Disk,
   name: string,

@@ -1,4 +1,4 @@
-/** Term and vote, what is being received, and what an archive says of itself. */
+/** Reads the hard state, an incoming snapshot, or the head of a backup. */
 import type { Disk } from "../env/disk.ts";
 import { SHARD_0 } from "../lib/ids.ts";
 import type { BackupReader } from "../storage/backup/reader.ts";
@@ -7,7 +7,7 @@ import { identityOf, readIdentity, shardPaths } from "../storage/data-dir.ts";
 import { decodeSlots, type Slot } from "../storage/hard-state.ts";
 import { type Row, timeOf, Unreadable } from "./row.ts";
 
-/** @param disk of a data directory: FORMAT seeds the checksums. @throws Unreadable */
+/** @param disk of a data directory, because FORMAT seeds the checksums. @throws Unreadable */
 export async function inspectHardState(disk: Disk): Promise<Row[]> {
   const identity = await readIdentity(disk);
   if (identity === null) throw new Unreadable("FORMAT", 0, "the file is missing");
@@ -27,7 +27,7 @@ export async function inspectHardState(disk: Disk): Promise<Row[]> {
 }
 
 function slotRow(name: string, slot: Slot | null): Row {
-  if (slot === null) return { json: { slot: name, whole: false }, text: `slot ${name}: not whole` };
+  if (slot === null) return { json: { slot: name, whole: false }, text: `slot ${name}: damaged` };
   const { sequence, state } = slot;
   const { term, vote, commit } = state;
   return {
@@ -36,7 +36,7 @@ function slotRow(name: string, slot: Slot | null): Row {
   };
 }
 
-/** What a leader is sending to this directory, and how far that is durable. */
+/** Describes the snapshot that a leader is sending, and how far it is durable. */
 export async function inspectIncoming(disk: Disk): Promise<Row[]> {
   const { root } = shardPaths(SHARD_0);
   const record = await readRecord(disk, root);

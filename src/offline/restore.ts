@@ -1,7 +1,7 @@
 /**
- * A backup becomes the data directory of a new cluster of one. Everything is received as a snapshot
- * of another node would be, verified, and only then made to count, with one removal: that of the
- * mark which keeps nodes out of a directory that is being restored into.
+ * Creates the data directory of a new single-node cluster from a backup. The files are received like
+ * a snapshot of another node, and verified. Then one removal makes them valid: that of the marker
+ * which keeps nodes from starting in a directory that is being restored.
  */
 import type { Disk } from "../env/disk.ts";
 import { DecodeError } from "../lib/bytes.ts";
@@ -34,24 +34,24 @@ import { SnapshotRefused } from "../storage/snapshots/check.ts";
 import { SnapshotInstall, type VerifiedSnapshot } from "../storage/snapshots/install.ts";
 import { compareWithMachine } from "./compare.ts";
 
-/** The root that a first snapshot gets: `partitions@1`. */
+/** The root directory of a first snapshot: `partitions@1`. */
 const ROOT = 1;
 const CHUNK_BYTES = 512 * 1024;
 
 export type RestoreOptions = {
-  /** Of the data directory. */
+  /** Disk of the data directory. */
   readonly disk: Disk;
   readonly source: FrameSource;
-  /** Its name, for errors. */
+  /** Name of the archive, for errors. */
   readonly archive: string;
   /** The one member of the new cluster. */
   readonly nodeId: NodeId;
-  /** New ones: of the cluster, and of this disk. */
+  /** New cluster id and storage id. */
   readonly identity: DataDirIdentity & { readonly clusterId: string };
   readonly nextTurn: () => Promise<void>;
-  /** The process that uses the directory, or null. */
+  /** Returns the process that uses the directory, or null. */
   readonly userOf?: () => number | null;
-  /** Called as bytes come; it may throw to give up. */
+  /** Called when bytes arrive; may throw to abort. */
   readonly received: (bytes: number, ofBytes: number) => void;
 };
 
@@ -63,18 +63,18 @@ export type Restored = {
 };
 
 /**
- * @throws DataDirNotEmpty, BackupDamaged, DiskFull, DiskFailure: the directory is as it was.
+ * @throws DataDirNotEmpty, BackupDamaged, DiskFull, DiskFailure. The directory is then unchanged.
  */
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
   const { disk, archive, source } = options;
-  // Read before anything is touched: most of what is no backup shows here.
+  // Opened before the directory is changed, because a file that is not a backup fails here.
   const reader = await BackupReader.open(source, archive);
   await beginRestore(disk, options.userOf ?? (() => null));
   const restored = await fill(options, reader).catch(async (error: unknown) => {
     await abandonRestore(disk);
     throw error;
   });
-  // If this fails all is there nevertheless, and nothing is to be taken away without its mark.
+  // If this fails, the data is complete, so nothing may be removed: the marker would be missing.
   await endRestore(disk);
   return restored;
 }
@@ -92,7 +92,7 @@ async function fill(options: RestoreOptions, reader: BackupReader): Promise<Rest
   return { head, files: files.length, bytes, topics: state.broker.topicsById.size };
 }
 
-/** Writes the files where they will stay, and checks them against the manifest. */
+/** Writes the files to their final places and verifies them against the manifest. */
 async function receive(
   { disk, nextTurn, received }: RestoreOptions,
   reader: BackupReader,
@@ -119,7 +119,7 @@ async function receive(
   return await install.finish();
 }
 
-/** @throws DecodeError if machine and manifest tell of different partitions. */
+/** @throws DecodeError if machine and manifest describe different partitions. */
 async function readVerified(loaded: LoadedCheckpoint) {
   const { manifest } = loaded;
   const state = await restoreState(loaded);
@@ -135,21 +135,21 @@ type Received = {
 };
 
 /**
- * The checkpoint from which the new cluster begins: the same state at the same index, so that no
- * number is given out twice, but with this node as its only member.
+ * Writes the first checkpoint of the new cluster: the same state at the same index, so that no number
+ * is used twice, with this node as the only member.
  */
 async function bootstrap(
   { disk, identity, nodeId, nextTurn }: RestoreOptions,
   { index, term }: BackupHead,
   { paths, manifest, state }: Received,
 ): Promise<void> {
-  // Their disks are no part of this cluster.
+  // The former members do not belong to the new cluster.
   state.members.clear();
   const snapshot = new Machine(state).beginSnapshot();
   const machine = { next: () => snapshot.next(CHUNK_BYTES) };
   const configuration = encodeConfiguration({ ...EMPTY_CONFIGURATION, voters: [nodeId] });
   const meta = { index, term, clusterId: identity.clusterId, configuration };
-  // The journal is empty: the first start lets it go on behind this checkpoint.
+  // The journal is empty; the first start continues it after this checkpoint.
   const path = `${paths.checkpoints}/${checkpointName(index, ROOT, "install")}`;
   await writeCheckpoint(disk, `${path}.tmp`, { meta, manifest, machine }, nextTurn);
   await disk.rename(`${path}.tmp`, path);
@@ -162,7 +162,7 @@ async function bootstrap(
   await file.close();
 }
 
-/** What is wrong with bytes that came in whole frames was wrong when they were packed. */
+/** Reports errors of decoding as damage of the backup, because the checksums of its frames match. */
 async function asDamage<T>(
   archive: string,
   reader: BackupReader,

@@ -1,9 +1,9 @@
 import { fromUtf8 } from "../lib/bytes.ts";
 
-/** One thing that was looked at, for programs and for people. */
+/** One item of the output, for programs and for people. */
 export type Row = { readonly json: object; readonly text: string };
 
-/** Something is wrong at a place; nothing can be read from there on. */
+/** A position in a file from which nothing can be read. */
 export class Unreadable extends Error {
   override readonly name = "Unreadable";
 
@@ -14,7 +14,7 @@ export class Unreadable extends Error {
 
 const SHOWN_CHARS = 60;
 
-/** Bytes as text where they are text, else in base64; the beginning, if they are many. */
+/** Shows bytes as text if they are UTF-8, otherwise as base64; long values are cut. */
 export function shownText(bytes: Uint8Array): string {
   let text: string;
   try {
@@ -25,7 +25,7 @@ export function shownText(bytes: Uint8Array): string {
   return text.length <= SHOWN_CHARS ? text : `${text.slice(0, SHOWN_CHARS)}…`;
 }
 
-/** For JSON: `{"key": …}` or `{"key_b64": …}`. */
+/** Fields for JSON: `{"key": …}` or `{"key_b64": …}`. */
 export function textOrBase64(name: string, bytes: Uint8Array): Record<string, string> {
   try {
     return { [name]: fromUtf8(bytes) };

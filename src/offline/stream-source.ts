@@ -1,4 +1,4 @@
-/** A stream of bytes as something to read at positions that only go forward. */
+/** Reads a stream of bytes at positions that only move forward. */
 export class StreamSource {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #passing: (chunk: Uint8Array) => Promise<void>;
@@ -7,7 +7,7 @@ export class StreamSource {
   #end = 0;
   #isDone = false;
 
-  /** @param passing is given each chunk once, in order, before anything of it can be read. */
+  /** @param passing receives each chunk once, in order, before it can be read. */
   constructor(
     chunks: AsyncIterable<Uint8Array>,
     passing: (chunk: Uint8Array) => Promise<void> = async () => undefined,
@@ -16,7 +16,7 @@ export class StreamSource {
     this.#passing = passing;
   }
 
-  /** What lies before `position` is forgotten. */
+  /** Reads bytes; those before `position` are dropped and cannot be read again. */
   async read(position: number, length: number): Promise<Uint8Array> {
     while (this.#end < position + length && !this.#isDone) await this.#pull();
     this.#forget(position);

@@ -20,10 +20,10 @@ import type { Findings } from "./findings.ts";
 import type { VerifiedJournal } from "./verify-journal.ts";
 
 const CHECKPOINT_ADVICE =
-  "if another checkpoint and the journal reach, the next start goes on from there; else restore a " +
+  "the next start uses another checkpoint and the journal if they suffice; otherwise restore a " +
   "backup, or replace this node's data directory and let it catch up from its peers";
 const SEGMENT_ADVICE =
-  "a node with peers heals it with the same batches from them; alone: restore a backup";
+  "a node with peers repairs it with their batches; on a single node, restore a backup";
 
 export type CheckpointScope = {
   readonly disk: Disk;
@@ -33,7 +33,7 @@ export type CheckpointScope = {
   readonly nextTurn: () => Promise<void>;
 };
 
-/** Every checkpoint in force, what a machine makes of it, and the segments that it names. */
+/** Verifies every checkpoint in use: its state can be restored, and its segments are intact. */
 export async function verifyCheckpoints(
   scope: CheckpointScope,
   journal: VerifiedJournal,
@@ -45,11 +45,7 @@ export async function verifyCheckpoints(
     const file = `${paths.checkpoints}/${text}`;
     const name = parseCheckpointName(text);
     if (name === null || checkpointIndex(text) === null) {
-      findings.note(
-        { file },
-        "an unfinished checkpoint, or one set aside",
-        "it counts for nothing",
-      );
+      findings.note({ file }, "an unfinished or replaced checkpoint", "it is ignored");
       continue;
     }
     const read = await verifyCheckpoint(scope, file, name);
@@ -80,7 +76,7 @@ async function verifyCheckpoint(
     }
     if (clusterId !== null && meta.clusterId !== clusterId) {
       const problem = `it is of cluster ${meta.clusterId}, and FORMAT says ${clusterId}`;
-      findings.damage({ file }, problem, "put back the file that belongs here");
+      findings.damage({ file }, problem, "restore the file of this cluster");
     }
     const root = rootDirectory(paths.partitions, name.root);
     return { meta, segments: manifestSegments(root, manifest) };
@@ -91,7 +87,7 @@ async function verifyCheckpoint(
   }
 }
 
-/** Two checkpoints name most segments both, and the same bytes of them. */
+/** Verifies each segment once, because two checkpoints share most of their segments. */
 async function verifyOnce(
   { disk, findings, nextTurn }: CheckpointScope,
   segment: ManifestSegment,
@@ -122,14 +118,10 @@ async function verifyIndex(
   if (bytes === null) return;
   findings.checked(bytes.length);
   if (SegmentIndex.decode(bytes, partitionSeed(topicId, partition), baseOffset) !== null) return;
-  findings.note(
-    { file },
-    "not a whole index",
-    "it is made anew from the segment when it is needed",
-  );
+  findings.note({ file }, "incomplete index", "it is rebuilt from the segment when it is needed");
 }
 
-/** As `CheckpointStore.settle` judges it at a start. */
+/** Applies the rules that `CheckpointStore.settle` uses at a start. */
 function compareWithJournal(
   { name, meta, file }: { name: CheckpointName; meta: CheckpointMeta; file: string },
   journal: VerifiedJournal,
@@ -140,7 +132,7 @@ function compareWithJournal(
   if (index.termAt(name.index as LogIndex) === meta.term) return;
   findings.damage(
     { file },
-    `the journal has entries ${index.firstIndex} to ${index.lastIndex} and does not go on behind ` +
+    `the journal has entries ${index.firstIndex} to ${index.lastIndex} and does not continue after ` +
       `this checkpoint of entry ${meta.index}, term ${meta.term}`,
     "files of the journal are missing: put them back, or restore a backup",
   );

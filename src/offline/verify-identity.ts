@@ -1,4 +1,4 @@
-/** Whose directory it is, term and vote, and what transfers have left behind. */
+/** Verifies the identity of the directory, term and vote, and unfinished transfers. */
 import type { Disk } from "../env/disk.ts";
 import { incomingDirectory, readRecord } from "../storage/checkpoints/incoming.ts";
 import {
@@ -11,13 +11,13 @@ import {
 import { decodeSlots, HardStateUnsupported } from "../storage/hard-state.ts";
 import type { Findings } from "./findings.ts";
 
-/** The directory has nothing of Ayder's in it, or there is none. */
+/** The directory does not exist or contains no data of Ayder. */
 export class NoDataDir extends Error {
   override readonly name = "NoDataDir";
 }
 
 /**
- * @returns null if FORMAT is damaged: then nothing says how the other checksums are seeded.
+ * @returns null if FORMAT is damaged, because it contains the seed of all other checksums.
  * @throws NoDataDir, DataDirUnsupported
  */
 export async function verifyIdentity(
@@ -35,7 +35,7 @@ export async function verifyIdentity(
     return identity;
   } catch (error) {
     if (!(error instanceof DataDirDamaged)) throw error;
-    const advice = "restore it from a copy; without it no other checksum can be checked";
+    const advice = "restore it from a copy; no other checksum can be verified without it";
     findings.damage({ file: "FORMAT" }, error.message, advice);
     return null;
   }
@@ -59,13 +59,13 @@ export async function verifyHardState(
   try {
     const { a, b } = decodeSlots(bytes, identity, file);
     if (a === null && b === null) {
-      findings.damage({ file, position: 0 }, "neither slot has a right checksum", advice);
+      findings.damage({ file, position: 0 }, "both slots have a wrong checksum", advice);
     } else if (a === null || b === null) {
       const position = a === null ? 0 : bytes.length / 2;
       findings.note(
         { file, position },
-        `slot ${a === null ? "A" : "B"} is not whole; the other one is, and counts`,
-        "the next start mends it",
+        `slot ${a === null ? "A" : "B"} is damaged; the other one is intact and is used`,
+        "the next start repairs it",
       );
     }
   } catch (error) {
@@ -74,7 +74,7 @@ export async function verifyHardState(
   }
 }
 
-/** A snapshot that was not received to its end means nothing, and is begun again. */
+/** Reports an incomplete incoming snapshot, which is ignored and sent again. */
 export async function verifyIncoming(
   disk: Disk,
   { root }: ShardPaths,
@@ -92,6 +92,6 @@ export async function verifyIncoming(
   findings.note(
     { file },
     problem,
-    "the next start drops what came of it; the leader sends it again",
+    "the next start deletes the received part; the leader sends it again",
   );
 }

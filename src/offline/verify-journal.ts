@@ -29,23 +29,23 @@ const COVERED_ADVICE =
   "after; look at the health of this disk";
 
 export type JournalScope = {
-  /** Nothing of what recovery would mend reaches it. */
+  /** Receives no writes, also if recovery would repair something. */
   readonly disk: Disk;
   readonly directory: string;
-  /** Of the checkpoints that may have what is damaged in it. */
+  /** Directory of the checkpoints that may cover damaged entries. */
   readonly checkpoints: string;
   readonly identity: number;
   readonly findings: Findings;
   readonly nextTurn: () => Promise<void>;
 };
 
-/** Null: it cannot be read to its end. */
+/** The result; null if the journal cannot be read to its end. */
 export type VerifiedJournal = {
   readonly index: JournalIndex;
   readonly marker: LogMarker | null;
 } | null;
 
-/** Recovery itself says what is a torn end and what is damage; then every entry is looked into. */
+/** Runs recovery, which tells a torn end from damage; then decodes every entry. */
 export async function verifyJournal(scope: JournalScope): Promise<VerifiedJournal> {
   const { disk, directory, checkpoints, identity, findings } = scope;
   const index = new JournalIndex();
@@ -65,15 +65,15 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
     if (covered !== null) findings.damage(covered, covered.reason, COVERED_ADVICE);
     isWhole = covered === null;
     if (torn !== null) {
-      const problem = `${torn.bytes} bytes of an append that was never answered`;
-      findings.note(torn, problem, "the next start cuts them");
+      const problem = `${torn.bytes} bytes of an append that was never acknowledged`;
+      findings.note(torn, problem, "the next start removes them");
     }
     const marker = await readMarker(disk, directory, identity);
     if (marker !== null) await verifyMarker(marker, scope);
     verified = { index, marker };
   } catch (error) {
     if (error instanceof JournalUnsupported) {
-      findings.damage({ file: directory }, error.message, "use what wrote it");
+      findings.damage({ file: directory }, error.message, "use the version that wrote it");
     } else findings.failed(error, directory, ADVICE);
   }
   for (const opened of await segmentsOf(scope)) {
@@ -97,7 +97,7 @@ async function segmentsOf({ findings, ...scope }: JournalScope): Promise<Opened[
   try {
     return await openSegments(scope);
   } catch (error) {
-    // A node at work has let one go meanwhile.
+    // A running node has deleted a segment in the meantime.
     findings.failed(error, scope.directory, ADVICE);
     return [];
   }
@@ -108,14 +108,14 @@ async function verifyMarker(marker: LogMarker, scope: JournalScope): Promise<voi
   const file = markerPath(directory);
   const bytes = (await disk.readWhole(file)) ?? new Uint8Array(0);
   findings.checked(bytes.length);
-  const problem = `this node stands for no election before it has entry ${marker.index} again`;
-  findings.note({ file }, problem, "its peers bring back what its journal has lost");
+  const problem = `this node does not campaign until it has entry ${marker.index} again`;
+  findings.note({ file }, problem, "its peers send the entries that its journal has lost");
   if (sameBytes(bytes, encodeMarker(marker, identity))) return;
-  const copy = "one of the two copies is not whole; the other one counts";
-  findings.note({ file }, copy, "look at the health of this disk");
+  const copy = "one of the two copies is damaged; the other one is used";
+  findings.note({ file }, copy, "check the health of this disk");
 }
 
-/** What recovery does not ask: it would do without, or mend it, or nothing there is covered. */
+/** Verifies the parts of a file that recovery ignores or repairs. */
 async function verifySegmentFile(
   { segment, header, size }: Opened,
   scope: JournalScope,
@@ -127,15 +127,11 @@ async function verifySegmentFile(
   const end = header === null ? 0 : await verifyEntries(segment, scope);
   const isReported = findings.list.some((finding) => finding.file === file);
   if (!isWhole || isReported || (await endOfDirt(segment.file, end, size)) === end) return;
-  const problem = "bytes where nothing was written yet are not zero";
-  findings.note(
-    { file, position: end },
-    problem,
-    "the next start makes them zero, or never reads them",
-  );
+  const problem = "bytes after the last entry are not zero";
+  findings.note({ file, position: end }, problem, "the next start overwrites or ignores them");
 }
 
-/** Entries can be decoded, terms do not go back, padding is zeros. @returns where the frames end. */
+/** Checks that entries can be decoded, terms do not decrease and padding is zero. @returns the end of the frames. */
 async function verifyEntries(
   segment: Opened["segment"],
   { findings, nextTurn }: JournalScope,
@@ -146,17 +142,13 @@ async function verifyEntries(
   let sinceTurn = 0;
   for await (const frame of walkFrames(segment)) {
     const { position } = frame;
-    // The verdict on what lies from here on is recovery's.
+    // Recovery has judged the rest of the file.
     if (frame.payload === null) break;
     const problem = problemOf(frame, term);
     if (problem !== null) findings.damage({ file, position }, problem, ADVICE);
     if (!frame.isPadded) {
-      const behind = "bytes behind the entry are not zero; the entry is whole";
-      findings.note(
-        { file, position },
-        behind,
-        "a bit has flipped on this disk: look at its health",
-      );
+      const behind = "bytes after the entry are not zero; the entry is intact";
+      findings.note({ file, position }, behind, "a bit has flipped on this disk: check its health");
     }
     term = frame.term;
     end = position + frameBytes(frame.length);

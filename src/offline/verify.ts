@@ -1,4 +1,4 @@
-/** Every checksum of a data directory, read and compared. Nothing is changed. */
+/** Verifies every checksum of a data directory. Nothing is changed. */
 import type { Disk } from "../env/disk.ts";
 import { DryDisk } from "../env/dry-disk.ts";
 import { SHARD_0 } from "../lib/ids.ts";
@@ -8,7 +8,7 @@ import { verifyCheckpoints } from "./verify-checkpoints.ts";
 import { verifyHardState, verifyIdentity, verifyIncoming } from "./verify-identity.ts";
 import { verifyJournal } from "./verify-journal.ts";
 
-/** Damage that moves on while a node works was a look at a file in the making. */
+/** Number of passes over a directory in use: damage that moves was a file being written. */
 const LOOKS_IN_USE = 3;
 
 export type Verification = {
@@ -18,9 +18,9 @@ export type Verification = {
 };
 
 export type VerifyOptions = {
-  /** Of the data directory; it is only read. */
+  /** Disk of the data directory; it is only read. */
   readonly disk: Disk;
-  /** A node works on it meanwhile. */
+  /** True if a node uses the directory. */
   readonly inUse: boolean;
   readonly nextTurn: () => Promise<void>;
 };
@@ -34,7 +34,7 @@ export async function verifyDataDir(options: VerifyOptions): Promise<Verificatio
     const { findings } = await look(options);
     damage = damage.filter((before) => findings.some((now) => isSame(now, before)));
   }
-  // Torn ends and unfinished files are what a node at work looks like.
+  // Torn ends and unfinished files are normal while a node is running.
   return { ...first, findings: damage };
 }
 

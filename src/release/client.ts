@@ -1,6 +1,6 @@
 /**
- * `bun run build:client [FOLDER]`: the TypeScript client as an npm package of its own, without the
- * dependencies of the server: one module for every runtime, and its types.
+ * `bun run build:client [FOLDER]` builds the TypeScript client as a separate npm package, without
+ * the dependencies of the server: one module for every runtime, and its types.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ await Bun.build({
   format: "esm",
   outdir: folder,
 });
-// The compiler writes the types; nothing else can.
+// Only the compiler can write the types.
 await Bun.$`${join(ROOT, "node_modules/.bin/tsc")} -p ${join(ROOT, "src/client")} --outDir ${folder}`;
 const entry = { types: "./index.d.ts", default: "./index.js" };
 await Bun.write(

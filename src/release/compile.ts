@@ -1,5 +1,5 @@
 /**
- * Source to binary, the same for `bun run build [--outfile FILE] [--commit ID]` and for a release.
+ * Compiles the source to a binary, for `bun run build [--outfile FILE] [--commit ID]` and releases.
  */
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -19,17 +19,17 @@ export const BUILD = {
   features: [],
 } satisfies Bun.BuildConfig;
 
-/** Where the binary is made for another machine: what for, and with which Bun. */
+/** Target of a build for another machine, and the Bun for it. */
 export type Foreign = { readonly target: Target; readonly runtime: string };
 
-/** What went into a binary: paths relative to the root, in order. */
+/** The source files of a binary: paths relative to the root, in order. */
 export type Inputs = readonly string[];
 
 /**
- * The bytes depend on the source, the lock file, Bun, the commit and the name of the file alone.
+ * The bytes depend only on the source, the lock file, Bun, the commit and the file name.
  *
- * @param outfile absolute.
- * @param foreign null: for this machine, with the Bun that runs this.
+ * @param outfile absolute path.
+ * @param foreign null for this machine, with the running Bun.
  */
 export async function compile(
   outfile: string,
@@ -40,11 +40,11 @@ export async function compile(
     ...BUILD,
     define: { AYDER_COMMIT: JSON.stringify(commit) },
     metafile: true,
-    // Parsed and compiled ahead: a start takes half of the CPU time.
+    // Compiled in advance, which halves the CPU time of a start.
     bytecode: true,
     compile: {
       outfile,
-      // Settings come from flags and the environment, not from what lies around at the start.
+      // Settings come from flags and the environment, not from files in the working directory.
       autoloadDotenv: false,
       autoloadBunfig: false,
       ...(foreign && { target: foreign.target.compile, executablePath: foreign.runtime }),
@@ -55,7 +55,7 @@ export async function compile(
 }
 
 /**
- * Twelve digits of the commit of the work tree, `+` behind them if files were changed since;
+ * Returns twelve digits of the commit of the work tree, with `+` appended if files were changed;
  * empty without a repository.
  */
 export function commitOfTree(): string {
@@ -64,7 +64,7 @@ export function commitOfTree(): string {
   return git("status", "--porcelain", "--untracked-files=no") === "" ? head : `${head}+`;
 }
 
-/** When that commit was made, ISO 8601 in UTC; null without a repository. */
+/** Returns the time of that commit, ISO 8601 in UTC; null without a repository. */
 export function timeOfTree(): string | null {
   const seconds = git("log", "-1", "--format=%ct");
   return seconds === null ? null : new Date(Number(seconds) * 1000).toISOString();

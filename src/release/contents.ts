@@ -1,4 +1,4 @@
-/** What a binary holds that others wrote: the packages that the bundler read, and their licences. */
+/** Third-party software in a binary: the packages that the bundler read, and their licences. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Inputs, ROOT } from "./compile.ts";
@@ -12,18 +12,18 @@ export type Part = {
   /** Full text. */
   readonly text: string;
   readonly integrity: string;
-  /** Names of other parts that it uses. */
+  /** Names of the parts that this part uses. */
   readonly uses: readonly string[];
 };
 
-/** @throws Error for a package without a licence, or another version than that of the lock file. */
+/** @throws Error for a package without a licence, or if its version differs from the lock file. */
 export async function partsOf(inputs: Inputs): Promise<readonly Part[]> {
   const names = [...new Set(inputs.flatMap((path) => packageOf(path) ?? []))].sort();
   const parts = await Promise.all(names.map((name) => partOf(name, names, lock)));
   return [...parts, await bunItself(lock)];
 }
 
-/** The package that a file belongs to; null for our own. */
+/** The package that a file belongs to; null for files of Ayder. */
 export const packageOf = (path: string): string | null =>
   /^(?:.*\/)?node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? null;
 
@@ -51,7 +51,7 @@ async function partOf(name: string, all: readonly string[], pins: Lock): Promise
   };
 }
 
-/** Its npm package has no licence file; its manual lists what is linked into it. */
+/** Bun's npm package has no licence file; its manual lists the linked libraries. */
 async function bunItself(pins: Lock): Promise<Part> {
   const page = join(ROOT, "node_modules/bun-types/docs/project/license.mdx");
   if (!existsSync(page)) throw new Error(`${page} is missing: run bun install`);

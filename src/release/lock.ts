@@ -1,4 +1,4 @@
-/** What bun.lock pins. */
+/** Reads the versions that bun.lock pins. */
 import { join } from "node:path";
 import { ROOT } from "./compile.ts";
 

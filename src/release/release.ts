@@ -1,7 +1,7 @@
 /**
- * `bun run release [--out DIR] [--commit ID] [--base-url URL] [target…]`: the binaries of all
- * machines with their checksums, bill of materials, licences and installer, in dist/release. The
- * same commit gives the same bytes, wherever it lies.
+ * `bun run release [--out DIR] [--commit ID] [--base-url URL] [target…]` writes the binaries of all
+ * targets with checksums, bill of materials, licences and installer to dist/release. The same commit
+ * gives the same bytes in any directory.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -66,7 +66,7 @@ async function release(targets: readonly Target[]): Promise<void> {
   process.stdout.write(`${PROGRAM} ${VERSION} ${values.commit}\n${sums}`);
 }
 
-/** Knows where its own release lies, so that it never installs another one. */
+/** Writes the installer, which contains the address of its own release and installs no other. */
 async function installer(): Promise<string> {
   const text = await Bun.file(join(ROOT, "src/deploy/install.sh")).text();
   return text.replace("DEFAULT_BASE_URL=''", () => `DEFAULT_BASE_URL='${values["base-url"]}'`);

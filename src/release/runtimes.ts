@@ -1,4 +1,4 @@
-/** Bun for other machines: from the npm registry, in the version and with the checksum of bun.lock. */
+/** Fetches Bun for other machines from the npm registry, with version and checksum of bun.lock. */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "./compile.ts";
@@ -9,7 +9,7 @@ const CACHE = join(ROOT, "node_modules/.cache/runtimes");
 
 /**
  * @returns path of the program, unpacked below `directory`.
- * @throws Error if the package cannot be had or is not the one of the lock file.
+ * @throws Error if the package cannot be fetched or is not the one of the lock file.
  */
 export async function fetchRuntime(
   { runtime, program }: Target,
@@ -40,6 +40,6 @@ function download(specifier: string): void {
   if (!success) throw new Error(`npm pack ${specifier}: ${stderr.toString().trim()}`);
 }
 
-/** As in package-lock files. */
+/** Checksum in the form of package-lock files. */
 export const sha512 = (bytes: Uint8Array): string =>
   `sha512-${new Bun.CryptoHasher("sha512").update(bytes).digest("base64")}`;

@@ -1,4 +1,4 @@
-/** The bill of materials: CycloneDX 1.6, without chance or clock, so that it can be made again. */
+/** The bill of materials: CycloneDX 1.6, without randomness or time, so that it is reproducible. */
 import { PROGRAM, VERSION } from "./compile.ts";
 import type { Part } from "./contents.ts";
 
@@ -6,7 +6,7 @@ export type Artifact = { readonly name: string; readonly sha256: string };
 
 const REFERENCE = `${PROGRAM}@${VERSION}`;
 
-/** @param timestamp ISO 8601; null where the time of the commit is not known. */
+/** @param timestamp ISO 8601; null if the time of the commit is not known. */
 export function sbomOf(
   parts: readonly Part[],
   artifacts: readonly Artifact[],

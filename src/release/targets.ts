@@ -1,11 +1,11 @@
-/** The machines that a release is made for. */
+/** The platforms that a release is built for. */
 import type { Build } from "bun";
 
 export type Target = {
-  /** As in the name of the artifact. */
+  /** Name in the file name of the artifact. */
   readonly name: string;
   readonly compile: Build.CompileTarget;
-  /** The npm package that holds Bun for it; its version and checksum are those of bun.lock. */
+  /** The npm package that contains Bun for the platform; bun.lock pins version and checksum. */
   readonly runtime: string;
   /** Path of Bun within that package. */
   readonly program: string;
@@ -30,7 +30,7 @@ export const TARGETS: readonly Target[] = [
   target("windows-x64", "windows-x64", true),
 ];
 
-/** @throws Error that lists the names. */
+/** @throws Error that lists the known names. */
 export function targetsNamed(names: readonly string[]): readonly Target[] {
   if (names.length === 0) return TARGETS;
   return names.map((name) => {

@@ -207,7 +207,7 @@ describe("what is not damage", () => {
     writeFileSync(path, bytes);
     const { findings } = await verify(copy);
     expect(findings).toMatchObject([{ kind: "note", file: active }]);
-    expect(findings[0]?.problem).toContain("never answered");
+    expect(findings[0]?.problem).toContain("never acknowledged");
     rmSync(copy, { recursive: true });
   });
   test("a damaged index file is a note: it is made anew", async () => {

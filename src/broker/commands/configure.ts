@@ -10,7 +10,7 @@ export type Configure = {
 
 export type ConfigureResult = { readonly ok: true; readonly type: "configure" };
 
-/** Lower limits take away nothing that is there but the oldest idempotency keys. */
+/** Lower limits remove only the oldest idempotency keys; existing topics and groups stay. */
 export function applyConfigure(state: BrokerState, command: Configure): ConfigureResult {
   const { dedupeWindowMs, dedupeKeysMax, partitionsMax } = command;
   if (dedupeKeysMax < state.limits.dedupeKeysMax) state.isOverfull = state.dedupeKeys > 0;

@@ -20,7 +20,7 @@ export type CreateTopicResult =
       readonly type: "create_topic";
       readonly topicId: number;
       readonly partitions: number;
-      /** False: it was there already. */
+      /** False if the topic existed already. */
       readonly created: boolean;
     }
   | BrokerRejected<"topic_exists" | "too_many_partitions">;

@@ -28,7 +28,7 @@ export type DeleteBeforeResult =
     }
   | BrokerRejected<"topic_not_found" | "partition_not_found" | "offset_out_of_range">;
 
-/** A hard floor: kept for ever, and the offsets are never given out again. */
+/** Raises the low watermark permanently; the offsets below are never used again. */
 export function applyDeleteBefore(
   state: BrokerState,
   command: DeleteBefore,

@@ -6,12 +6,12 @@ export type DeleteGroupResult =
   | {
       readonly ok: true;
       readonly type: "delete_group";
-      /** Committed offsets that were forgotten. */
+      /** Number of committed offsets that were deleted. */
       readonly offsets: number;
     }
   | BrokerRejected<"group_not_found">;
 
-/** Forgets what the group has committed in all topics. A later commit makes it anew. */
+/** Deletes the committed offsets of a group in all topics. A later commit creates it again. */
 export function applyDeleteGroup(state: BrokerState, { group }: DeleteGroup): DeleteGroupResult {
   const offsets = state.groups.get(group);
   if (offsets === undefined) return rejected("group_not_found");

@@ -8,7 +8,7 @@ export type DeleteTopicResult =
   | { readonly ok: true; readonly type: "delete_topic"; readonly topicId: number }
   | BrokerRejected<"topic_not_found">;
 
-/** All that belongs to the topic goes with it: groups, idempotency keys, its own policies. */
+/** Deletes a topic with its groups, idempotency keys and policies. */
 export function applyDeleteTopic(
   state: BrokerState,
   command: DeleteTopic,

@@ -20,7 +20,7 @@ export type Produce = {
   readonly count: number;
   /** Keys and values, without framing. */
   readonly logicalBytes: number;
-  /** Whole encoded batches back to back. */
+  /** Complete encoded batches, back to back. */
   readonly batches: Uint8Array;
 };
 
@@ -30,15 +30,15 @@ export type ProduceResult =
       readonly type: "produce";
       readonly firstOffset: Offset;
       readonly count: number;
-      /** True: nothing was stored; offset and count are those of the first write. */
+      /** True if nothing was stored; offset and count are then those of the first write. */
       readonly duplicate: boolean;
-      /** False: a duplicate with another payload than the first write. */
+      /** False for a duplicate whose payload differs from the first write. */
       readonly payloadMatches: boolean;
     }
   | BrokerRejected<"topic_not_found" | "partition_not_found">;
 
 /**
- * Gives the records their offsets. Duplicates are decided here and not when proposed: two
+ * Assigns offsets to the records. Duplicates are detected here and not when proposed, because two
  * requests with one key may both be in the log, also from two leaders.
  */
 export function applyProduce(

@@ -3,10 +3,10 @@ import { type BrokerRejected, type BrokerState, type LevelPolicy, rejected } fro
 
 export type SetRetention = {
   readonly type: "set_retention";
-  /** `"*"`: every topic, also later ones. */
+  /** `"*"` for every topic, including topics created later. */
   readonly topic: string;
   readonly partition: number | null;
-  /** Null leaves it as it is, 0 switches it off at this level. */
+  /** Null leaves the limit unchanged, 0 disables it at this level. */
   readonly ttlMs: number | null;
   readonly maxBytes: number | null;
 };

@@ -16,7 +16,7 @@ export type Trim = {
   readonly beforeOffset: Offset;
   /** Logical bytes of all records ever below `beforeOffset`. */
   readonly bytesBefore: number;
-  /** Of the policy that the leader's sweeper saw; see `EffectiveRetention`. */
+  /** Revision of the policy that the leader used; see `EffectiveRetention`. */
   readonly policyRevision: number;
 };
 
@@ -24,15 +24,15 @@ export type TrimResult =
   | {
       readonly ok: true;
       readonly type: "trim";
-      /** 0 where the trim came too late or under another policy. */
+      /** 0 if the trim came too late or under another policy. */
       readonly deletedCount: number;
       readonly freedBytes: number;
     }
   | BrokerRejected<"topic_not_found" | "partition_not_found">;
 
 /**
- * Retention as the leader's sweeper decided it. Between its decision and here a policy may have
- * been switched off; once that is acknowledged nothing more may be lost to it.
+ * Applies retention as the leader decided it. The policy may have been disabled since then. After
+ * that is acknowledged, no record may be deleted because of it.
  */
 export function applyTrim(state: BrokerState, command: Trim, effects: BrokerEffects): TrimResult {
   const { topicId, beforeOffset, bytesBefore } = command;

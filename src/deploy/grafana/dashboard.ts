@@ -1,6 +1,6 @@
 /**
- * Draws the panels as a dashboard of Grafana. Run, it writes dashboards/ayder.json, which is what
- * Grafana is given; a test compares the two.
+ * Draws the panels as a dashboard of Grafana. As a script it writes dashboards/ayder.json, which
+ * Grafana loads; a test compares the two.
  */
 import { join } from "node:path";
 import type { Panel, Query } from "./panel.ts";
@@ -14,7 +14,7 @@ const WIDTH = 24;
 const PANELS_A_LINE = 3;
 const HEIGHT = { stat: 4, lines: 8, heatmap: 8, states: 8 } as const;
 
-/** The same thing has the same colour in every panel. */
+/** Colours of series, the same in every panel. */
 const COLOURS: readonly (readonly [pattern: RegExp, colour: string])[] = [
   [/^(in|p50|ready|requests|committed|resident)\b/, "blue"],
   [/^(out|p90|followers|applied|heap)\b/, "green"],
@@ -22,7 +22,7 @@ const COLOURS: readonly (readonly [pattern: RegExp, colour: string])[] = [
   [/^p99\.9$/, "red"],
   [/^(quorum|durable|heartbeats)\b/, "purple"],
 ];
-/** By class of status; the names come from the series. */
+/** Colours by class of status, by the names of the series. */
 const STATUS_COLOURS = { "2xx": "green", "3xx": "purple", "4xx": "orange", "5xx": "red" } as const;
 const ROLES: readonly (readonly [text: string, color: string])[] = [
   ["leader", "green"],
@@ -31,7 +31,7 @@ const ROLES: readonly (readonly [text: string, color: string])[] = [
   ["learner", "purple"],
 ];
 
-/** As PromQL for the nodes that are chosen in the dashboard. */
+/** Returns the PromQL for the nodes that are selected in the dashboard. */
 export const fillIn = (expression: string): string =>
   expression.replaceAll(/\{([^{}]*)\}/g, (_, own: string) => `{${own}${NODES}}`);
 
@@ -241,7 +241,7 @@ const OPTIONS: Readonly<Record<Panel["kind"], (panel: Panel) => object>> = {
   }),
 };
 
-/** One panel a line, so that a change shows as what it is. */
+/** Formats one panel per line, for readable diffs. */
 export function dashboardText(): string {
   const { panels, ...rest } = dashboard();
   const head = JSON.stringify(rest, null, 2).slice(0, -2);

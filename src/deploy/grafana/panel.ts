@@ -1,4 +1,4 @@
-/** What a panel of the dashboard is, and what all panels write their queries with. */
+/** The type of a panel of the dashboard, and helpers for queries. */
 
 export type Query = {
   /** PromQL; `{}` stands for the chosen nodes and is filled in. */
@@ -8,13 +8,13 @@ export type Query = {
 };
 export type Panel = {
   readonly title: string;
-  /** What it tells, and what is good. */
+  /** Explains the value, and which values are good. */
   readonly about: string;
   readonly kind: "lines" | "stat" | "heatmap" | "states";
   /** Grafana's name of the unit. */
   readonly unit: string;
   readonly queries: readonly Query[];
-  /** Values from which a stat turns yellow and red; falling: the other way round. */
+  /** Values from which a stat is yellow and red. If `bad` is lower than `warn`, low values are bad. */
   readonly limits?: { readonly warn: number; readonly bad: number };
   /** A stat that shows the name of its series instead of the value. */
   readonly named?: true;

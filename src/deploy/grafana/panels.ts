@@ -1,4 +1,4 @@
-/** What the dashboard shows: rows of panels, each with its queries. `dashboard.ts` draws them. */
+/** The rows of the dashboard with their panels and queries. `dashboard.ts` draws them. */
 
 import { type Panel, type Query, query, rate } from "./panel.ts";
 import { RESOURCES } from "./panels-resources.ts";
@@ -18,7 +18,7 @@ const percentiles = (histogram: string, of = (expression: string) => expression)
     ["p99.9", 0.999],
   ].map(([legend, q]) => query(String(legend), of(quantile(Number(q), histogram))));
 
-/** Of groups and partitions every node tells the same. */
+/** Counts groups and partitions once, because every node reports them. */
 const once = (metric: string, ...labels: string[]): string =>
   `max by (${labels.join(", ")}) (${metric}{})`;
 
@@ -29,7 +29,7 @@ const REQUEST_SECONDS = "ayder_http_request_seconds";
 const AT_A_GLANCE: readonly Panel[] = [
   {
     title: "Messages in",
-    about: "Messages per second that producers were told are taken, all nodes together.",
+    about: "Messages per second acknowledged to producers, sum of all nodes.",
     kind: "stat",
     unit: "cps",
     queries: [query("in", `sum(${rate("ayder_produced_records_total{}")})`)],
@@ -44,7 +44,7 @@ const AT_A_GLANCE: readonly Panel[] = [
   },
   {
     title: "Ready nodes",
-    about: "Nodes that are recovered, have caught up and know a leader.",
+    about: "Nodes that have recovered, have caught up and know a leader.",
     kind: "stat",
     unit: "none",
     limits: { warn: 1, bad: 0 },
@@ -52,7 +52,7 @@ const AT_A_GLANCE: readonly Panel[] = [
   },
   {
     title: "Leader",
-    about: "The node that leads, as the nodes see it. Two names for more than a moment: look.",
+    about: "The leader, as the nodes see it. Two names for more than a moment need attention.",
     kind: "stat",
     unit: "none",
     named: true,
@@ -78,7 +78,7 @@ const AT_A_GLANCE: readonly Panel[] = [
 const TRAFFIC: readonly Panel[] = [
   {
     title: "Messages",
-    about: "Messages per second taken from producers and handed to consumers, by node.",
+    about: "Messages per second received from producers and sent to consumers, by node.",
     kind: "lines",
     unit: "cps",
     queries: [
@@ -105,7 +105,7 @@ const TRAFFIC: readonly Panel[] = [
   },
   {
     title: "Answers by status",
-    about: "5xx are the server's, 4xx the client's; 3xx are redirects to the leader.",
+    about: "5xx are errors of the server, 4xx of the client; 3xx are redirects to the leader.",
     kind: "lines",
     unit: "reqps",
     queries: [query("{{status}}", `sum by (status) (${rate("ayder_http_requests_total{}")})`)],
@@ -124,7 +124,7 @@ const TRAFFIC: readonly Panel[] = [
   },
   {
     title: "Under way",
-    about: "Requests that are being answered, and open streams of followers, by node.",
+    about: "Requests in progress and open follow streams, by node.",
     kind: "lines",
     unit: "short",
     queries: [
@@ -137,14 +137,14 @@ const TRAFFIC: readonly Panel[] = [
 const LATENCY: readonly Panel[] = [
   {
     title: "Produce",
-    about: "From the request's head to its answer. Sealed answers hold one shared fsync.",
+    about: "From the request's head to its answer. Sealed answers include one shared fsync.",
     kind: "lines",
     unit: "s",
     queries: percentiles(REQUEST_SECONDS, ofRoute(PRODUCE)),
   },
   {
     title: "Consume",
-    about: "Pages; what waits with wait_ms counts with its waiting time.",
+    about: "Pages. Requests with wait_ms include their waiting time.",
     kind: "lines",
     unit: "s",
     queries: percentiles(REQUEST_SECONDS, ofRoute(CONSUME)),
@@ -157,8 +157,8 @@ const LATENCY: readonly Panel[] = [
     queries: [query("{{route}}", quantile(0.99, REQUEST_SECONDS, ", route"))],
   },
   {
-    title: "Produce, all of it",
-    about: "How many requests took how long: two bands mean two kinds of requests.",
+    title: "Produce, distribution",
+    about: "Distribution of request durations. Two bands mean two kinds of requests.",
     kind: "heatmap",
     unit: "s",
     queries: [
@@ -170,28 +170,28 @@ const LATENCY: readonly Panel[] = [
 const LOG: readonly Panel[] = [
   {
     title: "Fsync",
-    about: "One write and fdatasync of the journal: the disk itself. All else builds on it.",
+    about: "One write and fdatasync of the journal. All other latencies include it.",
     kind: "lines",
     unit: "s",
     queries: percentiles("ayder_journal_fsync_seconds"),
   },
   {
     title: "Commit",
-    about: "From taking a write to its commit by a majority, on the leader.",
+    about: "From accepting a write to its commit by a majority, on the leader.",
     kind: "lines",
     unit: "s",
     queries: percentiles("ayder_commit_wait_seconds"),
   },
   {
     title: "Records per sync",
-    about: "Batch size: it grows by itself with load and with slowness of the disk.",
+    about: "Batch size. It grows with the load and with the latency of the disk.",
     kind: "lines",
     unit: "short",
     queries: percentiles("ayder_journal_batch_records"),
   },
   {
     title: "Bytes per sync",
-    about: "The same in bytes.",
+    about: "Batch size in bytes.",
     kind: "lines",
     unit: "bytes",
     queries: percentiles("ayder_journal_batch_bytes"),
@@ -209,7 +209,7 @@ const LOG: readonly Panel[] = [
   },
   {
     title: "Waiting",
-    about: "Proposals that are not committed yet, and requests that wait for their write concern.",
+    about: "Uncommitted proposals, and requests waiting for their write concern.",
     kind: "lines",
     unit: "short",
     queries: [
@@ -220,7 +220,7 @@ const LOG: readonly Panel[] = [
   {
     title: "Journal",
     about:
-      "Bytes of all journal segments, and of those that a leader keeps only for followers that lag.",
+      "Bytes of all journal segments, and of those that a leader retains only for lagging followers.",
     kind: "lines",
     unit: "bytes",
     queries: [
@@ -230,7 +230,7 @@ const LOG: readonly Panel[] = [
   },
   {
     title: "Checkpoints",
-    about: "Time spent in writing checkpoints, as a share; they do not block answers.",
+    about: "Share of time spent on writing checkpoints. They do not block answers.",
     kind: "lines",
     unit: "percentunit",
     queries: [
@@ -242,7 +242,7 @@ const LOG: readonly Panel[] = [
 const CONSUMERS: readonly Panel[] = [
   {
     title: "Lag in messages",
-    about: "Messages that a group has not committed, all partitions of a topic together.",
+    about: "Messages that a group has not committed, sum of all partitions of a topic.",
     kind: "lines",
     unit: "short",
     queries: [
@@ -273,8 +273,8 @@ const CONSUMERS: readonly Panel[] = [
     ],
   },
   {
-    title: "Kept by topics",
-    about: "Keys and values that are kept, the ten largest topics.",
+    title: "Size of topics",
+    about: "Bytes of retained keys and values, the ten largest topics.",
     kind: "lines",
     unit: "bytes",
     queries: [
@@ -286,7 +286,7 @@ const CONSUMERS: readonly Panel[] = [
   },
   {
     title: "Kept messages",
-    about: "From the first kept offset to the end, the ten largest topics.",
+    about: "From the first retained offset to the end, the ten largest topics.",
     kind: "lines",
     unit: "short",
     queries: [
@@ -299,17 +299,17 @@ const CONSUMERS: readonly Panel[] = [
   },
   {
     title: "Lag of views",
-    about: "Messages that views have not read yet, and groups that aged out of them.",
+    about: "Messages that views have not read yet, and groups evicted from them.",
     kind: "lines",
     unit: "short",
     queries: [
       query("{{view}} {{instance}}", "ayder_view_lag_records{}"),
-      query("{{view}} aged out", "max by (view) (ayder_view_evicted_groups{})"),
+      query("{{view}} evicted", "max by (view) (ayder_view_evicted_groups{})"),
     ],
   },
   {
     title: "Room in views",
-    about: "Part of its room that each view takes; when it is full, the oldest windows go.",
+    about: "Used part of the room of each view. When it is full, the oldest windows are evicted.",
     kind: "lines",
     unit: "percentunit",
     queries: [query("{{view}}", "max by (view) (ayder_view_fill_ratio{})")],
@@ -319,14 +319,15 @@ const CONSUMERS: readonly Panel[] = [
 const CLUSTER: readonly Panel[] = [
   {
     title: "Roles",
-    about: "What each node is. One leader; candidates for longer than a second: look.",
+    about:
+      "Role of each node. There is one leader; a candidate for longer than a second needs attention.",
     kind: "states",
     unit: "none",
     queries: [query("{{instance}}", "ramforge_ha_role{}")],
   },
   {
     title: "Ready and with quorum",
-    about: "1 is well. Not ready: recovering, behind, or no leader known.",
+    about: "1 is good. Not ready: recovering, lagging, or no known leader.",
     kind: "lines",
     unit: "none",
     queries: [
@@ -336,7 +337,8 @@ const CLUSTER: readonly Panel[] = [
   },
   {
     title: "Term and elections",
-    about: "The term rises with each election. Steps without a reason: network or disk.",
+    about:
+      "The term rises with each election. Elections without a known reason point to network or disk.",
     kind: "lines",
     unit: "none",
     queries: [
@@ -346,14 +348,14 @@ const CLUSTER: readonly Panel[] = [
   },
   {
     title: "Entries behind",
-    about: "Log entries that a node lacks, as the leader knows it.",
+    about: "Log entries that a node is missing, as known by the leader.",
     kind: "lines",
     unit: "short",
     queries: [query("{{node_id}}", once("ayder_ha_peer_lag_entries", "node_id"))],
   },
   {
     title: "Committed, applied, durable",
-    about: "Log entries per second, by node; the three lines lie upon each other.",
+    about: "Log entries per second, by node; the three lines should coincide.",
     kind: "lines",
     unit: "ops",
     queries: [
@@ -377,7 +379,7 @@ const CLUSTER: readonly Panel[] = [
   {
     title: "Damage and repairs",
     about:
-      "Wrong bytes met in files, by kind, and what was healed. Damage means: look at the disk.",
+      "Damage found in files, by kind, and repairs. After damage, check the health of the disk.",
     kind: "lines",
     unit: "none",
     queries: [
@@ -387,7 +389,8 @@ const CLUSTER: readonly Panel[] = [
   },
   {
     title: "Heartbeats and state checks",
-    about: "Heartbeats of the leader, and comparisons of state with it that came out equal.",
+    about:
+      "Heartbeats of the leader, and comparisons of the state with it that found no difference.",
     kind: "lines",
     unit: "ops",
     queries: [
@@ -411,7 +414,7 @@ const PROCESS: readonly Panel[] = [
   {
     title: "Loop lag",
     about:
-      "How late the event loop of consensus ran a timer. Above an election timeout, a leader steps down. HTTP: that of the thread which serves it, where it has its own.",
+      "How late the event loop of consensus ran a timer. Above an election timeout, a leader steps down. HTTP: the loop of the HTTP thread, if it is another one.",
     kind: "lines",
     unit: "s",
     queries: [
@@ -421,7 +424,7 @@ const PROCESS: readonly Panel[] = [
   },
   {
     title: "Log lines lost",
-    about: "Lines of the log that could not be written: no reader, a slow one, or a full disk.",
+    about: "Log lines that could not be written: no reader, a slow reader, or a full disk.",
     kind: "lines",
     unit: "none",
     queries: [query("{{instance}}", "ayder_log_lines_lost_total{}")],
@@ -443,14 +446,14 @@ const PROCESS: readonly Panel[] = [
   },
   {
     title: "Uptime",
-    about: "Since the process started.",
+    about: "Time since the process started.",
     kind: "lines",
     unit: "s",
     queries: [query("{{instance}}", "ayder_clock_seconds{} - ayder_process_start_time_seconds{}")],
   },
   {
     title: "Version",
-    about: "What runs where. More than one during an upgrade only.",
+    about: "Running versions. There is more than one only during an upgrade.",
     kind: "stat",
     unit: "none",
     named: true,

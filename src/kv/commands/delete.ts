@@ -7,7 +7,7 @@ export type KvDelete = {
   readonly namespace: string;
   /** UTF-8. */
   readonly key: Uint8Array;
-  /** Expected revision; 0: only if absent; null: whatever is there. */
+  /** Expected revision; 0 if the key must not exist; null for any. */
   readonly cas: number | null;
 };
 
@@ -15,12 +15,12 @@ export type KvDeleteResult =
   | {
       readonly ok: true;
       readonly type: "kv_delete";
-      /** False: there was no such key. */
+      /** False if the key did not exist. */
       readonly deleted: boolean;
     }
   | KvRejected;
 
-/** An expired key counts as absent and stays remembered as expired. */
+/** Deletes a key. An expired key counts as absent and remains recorded as expired. */
 export function applyKvDelete(state: KvState, command: KvDelete, now: Millis): KvDeleteResult {
   const { key, cas } = command;
   const namespace = state.namespaces.get(command.namespace);

@@ -2,11 +2,11 @@ import type { Millis } from "../../lib/ids.ts";
 import { EXPIRED_MEMORY_MS, type KvState } from "../state.ts";
 
 /**
- * Frees keys whose minute of being remembered as expired is over. They have counted as absent
- * since they expired, so nobody can tell when this runs, or in which order: it is the order of
- * namespaces and keys, which is the same on every node.
+ * Frees keys that expired more than a minute ago. They count as absent since they expired, so the
+ * time and order of freeing are not observable. The order is that of namespaces and keys, which is
+ * the same on every node.
  *
- * @param max at most this many keys are freed.
+ * @param max maximum number of keys to free.
  */
 export function expireKeys(state: KvState, now: Millis, max: number): number {
   const until = now - EXPIRED_MEMORY_MS;
@@ -24,5 +24,5 @@ export function expireKeys(state: KvState, now: Millis, max: number): number {
   return freed;
 }
 
-/** From when on `expireKeys` may have something to do. */
+/** Returns the earliest time at which `expireKeys` may free a key. */
 export const nextKvExpiry = (state: KvState): number => state.soonest + EXPIRED_MEMORY_MS;

@@ -14,9 +14,9 @@ export type KvPut = {
   /** UTF-8. */
   readonly key: Uint8Array;
   readonly value: Uint8Array;
-  /** Expected revision; 0: only if absent; null: whatever is there. */
+  /** Expected revision; 0 if the key must not exist; null for any. */
   readonly cas: number | null;
-  /** Null and 0: lives for ever. */
+  /** Null and 0 mean no expiry. */
   readonly ttlMs: number | null;
 };
 
@@ -25,8 +25,8 @@ export type KvPutResult =
   | KvRejected;
 
 /**
- * Revisions count the puts of a namespace from 1. A delete takes none; since the count outlives
- * the keys, a revision still never comes twice, and a stale `cas` can never match by accident.
+ * Writes a key. Revisions count the puts of a namespace from 1; a delete uses none. The counter
+ * outlives the keys, so a revision is never used twice and a stale `cas` never matches by accident.
  */
 export function applyKvPut(state: KvState, command: KvPut, now: Millis): KvPutResult {
   const { key, value, cas, ttlMs } = command;

@@ -23,6 +23,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./topics.ts")).TOPICS,
   },
   {
+    name: "retention",
+    summary: "list and set limits of age and size",
+    load: async () => (await import("./retention.ts")).RETENTION,
+  },
+  {
     name: "produce",
     summary: "write messages from arguments, files or standard input",
     load: async () => (await import("./produce.ts")).PRODUCE,

@@ -94,6 +94,29 @@ test("groups show their lag and seek forward, never backward", async () => {
   expect((await run("groups", "delete", "b")).err).toContain("group_not_found");
 });
 
+test("retention is set for a topic, a partition and all topics, and listed", async () => {
+  await client().topics.create("old", { partitions: 2 });
+  expect(await run("retention", "set", "old", "--ttl-ms", "86400000")).toEqual({
+    code: 0,
+    out: "set the retention of old\n",
+    err: "",
+  });
+  expect((await run("retention", "set", "old", "-p", "1", "--max-bytes", "5")).code).toBe(0);
+  expect(lines((await run("retention")).out)).toEqual([
+    "TOPIC  PARTITION  TTL_MS    MAX_BYTES",
+    "old    all        86400000  not set",
+    "old    1          not set   5",
+  ]);
+  const { policies } = JSON.parse((await run("retention", "list", "--json")).out);
+  expect(policies).toEqual([
+    { topic: "old", partition: null, ttl_ms: 86_400_000, max_bytes: null },
+    { topic: "old", partition: 1, ttl_ms: null, max_bytes: 5 },
+  ]);
+  expect((await run("retention", "set", "old")).code).toBe(2);
+  expect((await run("retention", "set", "none", "--ttl-ms", "1")).err).toContain("topic_not_found");
+  await client().topics.delete("old");
+});
+
 test("keys are set, read byte for byte, listed and deleted", async () => {
   expect((await run("kv", "set", "ns", "a/b", "blue")).out).toBe("revision 1\n");
   expect((await run("kv", "get", "ns", "a/b")).out).toBe("blue");

@@ -1,6 +1,7 @@
 import type { DecoderCache } from "./codecs/decoder-cache.ts";
 import { type Projection, projectionOf } from "./project.ts";
 import { PROJECTED_FIELDS_MAX } from "./query-request.ts";
+import { namesRecord } from "./record-fields.ts";
 import { type Parsed, parsed, RequestField } from "./request-fields.ts";
 import { LIMIT_MAX, readSource, type Source, timeUnitOf } from "./source-request.ts";
 import type { Path, Value } from "./value.ts";
@@ -12,6 +13,8 @@ export type JoinSideRequest = {
   /** Most records to read. */
   readonly limit: number;
   readonly keys: readonly Path[];
+  /** Some field is one of the record, such as `$key`: see `record-fields.ts`. */
+  readonly namesRecord: boolean;
   readonly timeOf: ReadTime;
   /** Null: the request has no list of fields for this side. */
   readonly projection: Projection | null;
@@ -49,7 +52,16 @@ function readRequest(root: RequestField, decoders: DecoderCache): JoinRequest {
     const source = readSource(root.at(name), decoders, { allPartitions: false });
     const timeOf = timeReader(timeField, timeUnitOf(source.decoder, timeField));
     const limit = source.limit ?? LIMIT_DEFAULT;
-    return { source, limit, keys, timeOf, projection: readProjection(emit.at(`${name}_fields`)) };
+    const fields = emit.at(`${name}_fields`);
+    const projected = fields.isAbsent ? null : fields.fieldPaths(PROJECTED_FIELDS_MAX);
+    return {
+      source,
+      limit,
+      keys,
+      namesRecord: namesRecord([...keys, timeField, ...(projected ?? [])]),
+      timeOf,
+      projection: projected === null ? null : projectionOf(projected),
+    };
   };
   return {
     left: side("left", leftKeys),
@@ -61,10 +73,6 @@ function readRequest(root: RequestField, decoders: DecoderCache): JoinRequest {
     missingAs: emit.at("missing_as").oneOfOr("null", ["null", "empty"]),
     dedupeOnce: readDedupe(root),
   };
-}
-
-function readProjection(field: RequestField): Projection | null {
-  return field.isAbsent ? null : projectionOf(field.fieldPaths(PROJECTED_FIELDS_MAX));
 }
 
 function readKeys(on: RequestField): [Path[], Path[]] {

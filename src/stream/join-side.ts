@@ -8,6 +8,7 @@ import {
   type RecordSource,
   type StreamLimits,
 } from "./record-feed.ts";
+import { withRecordFields } from "./record-fields.ts";
 import { identityOf, identityOfAll, memoryOf, type Value, valueAt } from "./value.ts";
 
 export type JoinSideOptions = {
@@ -71,10 +72,11 @@ export class JoinSide {
       this.undecodable++;
       return;
     }
-    const parts = keys.map((path) => valueAt(value, path));
+    const fields = this.#request.namesRecord ? withRecordFields(value, record) : value;
+    const parts = keys.map((path) => valueAt(fields, path));
     const key = keyOf(parts, this.#options.keysAs);
-    const time = timeOf(value, record.timestampMs);
-    const kept = project(value, projection ?? true);
+    const time = timeOf(fields, record.timestampMs);
+    const kept = projection === null ? value : project(fields, projection);
     this.offsets.push(record.offset);
     this.times.push(time);
     this.keys.push(key);

@@ -5,6 +5,7 @@ import { type CompiledFilter, compileFilter, FILTER_OPS, type Filter } from "./f
 import type { Aggregation } from "./group-table.ts";
 import type { Retention } from "./group-windows.ts";
 import { type Projection, projectionOf } from "./project.ts";
+import { namesRecord } from "./record-fields.ts";
 import { type Parsed, parsed, RequestField } from "./request-fields.ts";
 import { LIMIT_MAX, readSource, type Source, timeUnitOf } from "./source-request.ts";
 import { identityOfAll, type Path, type Value } from "./value.ts";
@@ -19,6 +20,8 @@ export type QueryRequest = {
   /** Null: no aggregates are asked for. */
   readonly aggregation: Aggregation | null;
   readonly projection: Projection;
+  /** Some field is one of the record, such as `$key`: see `record-fields.ts`. */
+  readonly namesRecord: boolean;
   readonly emitRows: number;
   /** What a view keeps; null in a query. */
   readonly retention: Retention | null;
@@ -61,12 +64,20 @@ function readRequest(root: RequestField, decoders: DecoderCache, isView: boolean
   const aggregation = readAggregation(root.at("aggregate"), window);
   const transform = root.at("transform");
   const fields = transform.at("left_fields");
+  const projected = fields.isAbsent ? null : fields.fieldPaths(PROJECTED_FIELDS_MAX);
   return {
     source,
     limit: source.limit ?? (aggregation === null ? LIMIT_DEFAULT : AGGREGATED_MAX),
     filters: filters.map(compileFilter),
     aggregation,
-    projection: fields.isAbsent ? true : projectionOf(fields.fieldPaths(PROJECTED_FIELDS_MAX)),
+    projection: projected === null ? true : projectionOf(projected),
+    namesRecord: namesRecord([
+      ...filters.map(({ field }) => field),
+      ...(aggregation?.groupBy ?? []),
+      ...(aggregation?.measures ?? []).map(({ field }) => field),
+      window?.timeField ?? null,
+      ...(projected ?? []),
+    ]),
     emitRows: transform.at("emit_rows").integerOr(0, 0, LIMIT_MAX),
     retention: isView ? readRetention(root.at("retain"), window) : null,
     aggregateIdentity: identityOfAll([

@@ -12,6 +12,7 @@ import {
   type StreamRejection,
   type Taken,
 } from "./record-feed.ts";
+import { withRecordFields } from "./record-fields.ts";
 import { runSteps, type Steps } from "./steps.ts";
 import { memoryOf, type Value } from "./value.ts";
 
@@ -118,12 +119,14 @@ export class QueryRun {
       this.#undecodable++;
       return "more";
     }
-    if (!passes(value, filters)) return "more";
-    if (this.#groups !== null && !this.#groups.add(value, record.timestampMs)) {
+    const fields = this.#request.namesRecord ? withRecordFields(value, record) : value;
+    if (!passes(fields, filters)) return "more";
+    if (this.#groups !== null && !this.#groups.add(fields, record.timestampMs)) {
       this.#isRefused = true;
       return "refused";
     }
-    return this.#addRow(value, record.offset);
+    const row = this.#request.projection === true ? value : fields;
+    return this.#addRow(row, record.offset);
   }
 
   #addRow(value: Value, offset: number): Taken {

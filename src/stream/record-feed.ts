@@ -9,6 +9,12 @@ export type RecordSource = {
   readonly bytes: Uint8Array;
   readonly valueStart: number;
   readonly valueEnd: number;
+  /** -1: the record has no key. */
+  readonly keyStart: number;
+  readonly keyEnd: number;
+  /** Equal: the record has no headers. */
+  readonly headersStart: number;
+  readonly headersEnd: number;
 };
 
 /**

@@ -1,3 +1,4 @@
+import { headerPath } from "./record-fields.ts";
 import { isArray, isObject, type Path, type Value, type ValueObject } from "./value.ts";
 
 /** Thrown while a request is read; becomes a `RequestProblem`. `path` names the wrong field. */
@@ -108,10 +109,10 @@ export class RequestField {
     return pattern.test(text) && text !== "." && text !== ".." ? text : this.fail(rule);
   }
 
-  /** The path of a field in records: `a.b`. */
+  /** The path of a field in records: `a.b`, or one of the record such as `$headers.a`. */
   fieldPath(): Path {
     const text = this.text();
-    const parts = text.split(".");
+    const parts = headerPath(text) ?? text.split(".");
     if (text.length > FIELD_LENGTH_MAX || parts.length > FIELD_DEPTH_MAX) {
       return this.fail(`is longer than ${FIELD_LENGTH_MAX} characters or ${FIELD_DEPTH_MAX} parts`);
     }

@@ -12,6 +12,7 @@ import {
   type StreamLimits,
   type Taken,
 } from "./record-feed.ts";
+import { withRecordFields } from "./record-fields.ts";
 import { mapSteps, runSteps, type Steps } from "./steps.ts";
 import {
   hasExtras,
@@ -212,8 +213,12 @@ export class ViewState {
   #take(record: RecordSource): Taken {
     const { source, filters } = this.#request;
     const value = source.decoder.decode(record.bytes, record.valueStart, record.valueEnd);
-    if (value === undefined) this.#undecodable++;
-    else if (passes(value, filters) && !this.#groups.add(value, record.timestampMs)) {
+    if (value === undefined) {
+      this.#undecodable++;
+      return "more";
+    }
+    const fields = this.#request.namesRecord ? withRecordFields(value, record) : value;
+    if (passes(fields, filters) && !this.#groups.add(fields, record.timestampMs)) {
       this.#groups.windows.agedOut.overflow++;
     }
     return "more";

@@ -14,6 +14,7 @@ import * as jsonBodies from "./json-bodies.ts";
 import * as kv from "./kv.ts";
 import * as produce from "./produce.ts";
 import * as produceNdjson from "./produce-ndjson.ts";
+import * as recordFields from "./record-fields.ts";
 import * as recordHeaders from "./record-headers.ts";
 import * as requests from "./requests.ts";
 import * as retention from "./retention.ts";
@@ -43,7 +44,7 @@ const PARTS = [
 ];
 
 /** What a node in memory does not have. */
-const STREAM_PARTS = [streams, joins, views];
+const STREAM_PARTS = [streams, joins, views, recordFields];
 
 /** @param target asked anew by each test, so that a server may be started in `beforeAll`. */
 export function register(target: TargetOf): void {

@@ -38,6 +38,10 @@ export class TestCursor implements RecordSource {
   bytes = new Uint8Array(0);
   valueStart = 0;
   valueEnd = 0;
+  readonly keyStart = -1;
+  readonly keyEnd = -1;
+  readonly headersStart = 0;
+  readonly headersEnd = 0;
 
   constructor(records: readonly TestRecord[]) {
     this.#records = records;

@@ -12,11 +12,11 @@ import type { Edge } from "./edge.ts";
 import type { Leader } from "./forward.ts";
 import { ForwardSlots } from "./forward-slots.ts";
 import { Gate } from "./gate.ts";
-import { HotDoor } from "./hot-door.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 import { DEFAULT_MEMORY, type HttpOptions } from "./options.ts";
 import { pathStartOf } from "./raw-url.ts";
 import { Refusals } from "./refusals.ts";
+import { HotRouter } from "./router.ts";
 import { adminEndpoints } from "./routes/admin.ts";
 import { clusterEndpoints } from "./routes/cluster.ts";
 import { commitEndpoints } from "./routes/commit.ts";
@@ -122,7 +122,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   );
   const refusals = new Refusals(routes, instruments);
   const elysia = toElysia(routes, gate, refusals);
-  const fetch = fetchBy(new HotDoor(routes), elysia, gate);
+  const fetch = fetchBy(new HotRouter(routes), elysia, gate);
   return {
     elysia,
     endpoints,
@@ -142,7 +142,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
 }
 
 const fetchBy =
-  (hot: HotDoor, elysia: AnyElysia, gate: Gate): App["fetch"] =>
+  (hot: HotRouter, elysia: AnyElysia, gate: Gate): App["fetch"] =>
   (request) => {
     const { method } = request;
     const route = hot.find(method, request.url);
@@ -239,8 +239,16 @@ function toElysia(routes: readonly Route[], gate: Gate, refusals: Refusals): Any
 /** Elysia looks for the path from here on, so a shorter `http://host` hides it. */
 const ELYSIA_PATH_FROM = 11;
 
-/** What Elysia was shown in place of a request, and that request. */
-const standIns = new WeakMap<Request, Request>();
+/** Shown to Elysia in place of a request that it cannot read. */
+class ReadableRequest extends Request {
+  readonly original: Request;
+
+  constructor(url: string, original: Request) {
+    const { method } = original;
+    super(url, { method: method === "HEAD" ? "GET" : method });
+    this.original = original;
+  }
+}
 
 /**
  * A request that Elysia can read: HTTP/1.0 needs no Host, and a host may have one letter. A HEAD is
@@ -252,9 +260,8 @@ function readable(request: Request): Request {
   const start = pathStartOf(url);
   if (start >= ELYSIA_PATH_FROM && method !== "HEAD") return request;
   const shown = start >= ELYSIA_PATH_FROM ? url : `http://localhost${url.slice(start)}`;
-  const standIn = new Request(shown, { method: method === "HEAD" ? "GET" : method });
-  standIns.set(standIn, request);
-  return standIn;
+  return new ReadableRequest(shown, request);
 }
 
-const askedBy = (request: Request): Request => standIns.get(request) ?? request;
+const askedBy = (request: Request): Request =>
+  request instanceof ReadableRequest ? request.original : request;

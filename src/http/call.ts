@@ -6,6 +6,7 @@ import { chooseMediaType } from "./accept.ts";
 import { demand, type Principal } from "./auth.ts";
 import type { BodyBytes } from "./body.ts";
 import type { ErrorCode } from "./errors.ts";
+import { PathPattern } from "./path-pattern.ts";
 import {
   decodePercent,
   type PrefixedParameters,
@@ -35,6 +36,10 @@ export type Endpoint = {
   /** As Elysia writes it: `:name` is one segment, a last `*` is the rest of the path. */
   readonly path: string;
   readonly access: Access;
+  /** Only the leader can do it: another node forwards the request or redirects the client. */
+  readonly leaderOnly: boolean;
+  /** The rate of requests counts, so they are found without Elysia's dispatch. */
+  readonly isHot?: true;
   /** Its properties are the known query parameters, in this order in `call.query()`. */
   readonly query: TObject<TProperties>;
   /** Parameters that are known by the prefix of their names, with what they mean. */
@@ -73,19 +78,12 @@ export type Route = Endpoint & {
   /** Positions of the path parameters among the segments. */
   readonly parameterAt: readonly number[];
   readonly hasRest: boolean;
-  /** Only the leader can do it. */
-  readonly isWrite: boolean;
+  readonly pattern: PathPattern;
   readonly takesBody: boolean;
   /** Unknown query parameters and JSON fields are ignored instead of being an error. */
   readonly ignoresUnknown: boolean;
   readonly meter: RouteMeter;
 };
-
-/** Reads that are sent as POST; and what concerns the asked node itself. */
-const LOCAL = ["/broker/query", "/broker/join"];
-
-export const isWrite = (method: string, path: string): boolean =>
-  method !== "GET" && !LOCAL.includes(path) && !path.startsWith("/admin/");
 
 export function toRoute(
   endpoint: Endpoint,
@@ -100,7 +98,7 @@ export function toRoute(
     names: Object.keys(endpoint.query.properties),
     parameterAt: segments.flatMap((segment, at) => (/^[:*]/.test(segment) ? [at] : [])),
     hasRest: segments.at(-1) === "*",
-    isWrite: isWrite(endpoint.method, endpoint.path),
+    pattern: new PathPattern(endpoint.path),
     takesBody: endpoint.method === "POST" || endpoint.method === "PUT",
     ignoresUnknown,
     meter,

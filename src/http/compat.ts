@@ -1,6 +1,6 @@
 import type { JoinRules } from "../node/api.ts";
 import { ayderJoinBody, ayderQueryBody } from "./compat-bodies.ts";
-import { decimalOrNull } from "./raw-url.ts";
+import { decimal } from "./raw-url.ts";
 import type { StreamBody } from "./stream-body.ts";
 
 /** `RF_COMPAT=ayder`: what clients of the C implementation expect (CONTRACT 11), in one place. */
@@ -8,8 +8,8 @@ export type Compat = {
   readonly healthBody: string;
   /** Unknown query parameters and JSON fields are ignored. */
   readonly ignoresUnknown: boolean;
-  /** The `offset` of a read; null if it is absent. */
-  readOffset(text: string | null | undefined): number | null;
+  /** The `offset` of a read. */
+  readOffset(text: string): number;
   /** What a read gets that does not ask for a consistency. */
   readonly consistency: "applied" | "linearizable";
   /**
@@ -39,7 +39,7 @@ export type Compat = {
 const OURS: Compat = {
   healthBody: '{"ok":true}',
   ignoresUnknown: false,
-  readOffset: (text) => decimalOrNull(text, "offset"),
+  readOffset: (text) => decimal(text, "offset"),
   consistency: "applied",
   memberAddress: (address) => address,
   toNextOffset: (committed) => committed,
@@ -53,7 +53,7 @@ const OURS: Compat = {
 const AYDER: Compat = {
   healthBody: '{"ok":1}',
   ignoresUnknown: true,
-  readOffset: (text) => (text === "-1" ? 0 : decimalOrNull(text, "offset")),
+  readOffset: (text) => (text === "-1" ? 0 : decimal(text, "offset")),
   consistency: "linearizable",
   memberAddress: (address, tls) => (address === "" ? "" : `${tls ? "https" : "http"}://${address}`),
   toNextOffset: (committed) => Math.min(committed + 1, Number.MAX_SAFE_INTEGER),

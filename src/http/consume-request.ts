@@ -5,14 +5,15 @@ import type { Compat } from "./compat.ts";
 import { ApiError } from "./errors.ts";
 import { checkGroup, checkTopic } from "./names.ts";
 import type { PageLimits } from "./page-writer.ts";
-import { decimal, decimalOrNull, oneOfOrNull } from "./raw-url.ts";
+import { queryReader } from "./query.ts";
+import { decimal } from "./raw-url.ts";
+import { CONSUME_QUERY } from "./schemas.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
 const PAGE_BYTES_DEFAULT = 4 * 1024 * 1024;
 /** A larger `max_bytes` counts as this much. */
 const PAGE_BYTES_MAX = 64 * 1024 * 1024;
-const WAIT_MS_MAX = 60_000;
 
 /**
  * Request header with the id of the topic that an offset is of, so that a topic which was deleted and
@@ -31,21 +32,22 @@ export type ConsumeCall = {
   readonly fromMs: number | null;
 };
 
+const readQuery = queryReader(CONSUME_QUERY);
+
 export function readConsume(call: Call, compat: Compat): ConsumeCall {
   const topic = checkTopic(call.parameter(0));
   const group = checkGroup(call.parameter(1));
   const partition = decimal(call.parameter(2), "The partition in the path");
-  // In the order of CONSUME_QUERY.
-  const [offset, limit, encoding, maxBytes, consistency, waitMs, followed, fromTime] = call.query();
-  const fromMs = decimalOrNull(fromTime, "from_ms");
+  const query = readQuery(call, { offset: compat.readOffset });
+  const { offset, limit, encoding, max_bytes, consistency, from_ms: fromMs } = query;
   if (fromMs !== null && offset !== null) {
     throw new ApiError("invalid_parameter", "offset and from_ms were both given: name one of them");
   }
   const limits = {
     partition,
-    limit: Math.min(decimalOrNull(limit, "limit", 1) ?? LIMIT_DEFAULT, LIMIT_MAX),
-    maxBytes: Math.min(decimalOrNull(maxBytes, "max_bytes") ?? PAGE_BYTES_DEFAULT, PAGE_BYTES_MAX),
-    base64: oneOfOrNull(encoding, "encoding", ["b64"]) !== null,
+    limit: Math.min(limit ?? LIMIT_DEFAULT, LIMIT_MAX),
+    maxBytes: Math.min(max_bytes ?? PAGE_BYTES_DEFAULT, PAGE_BYTES_MAX),
+    base64: encoding !== null,
   };
   const topicId = topicIdOf(call);
   return {
@@ -56,15 +58,13 @@ export function readConsume(call: Call, compat: Compat): ConsumeCall {
       partition,
       group,
       topicId: topicId === 0 ? null : topicId,
-      offset: compat.readOffset(offset),
+      offset,
       limit: limits.limit,
       maxBytes: Math.min(limits.maxBytes, PIECE_BYTES),
-      linearizable:
-        (oneOfOrNull(consistency, "consistency", ["applied", "linearizable"]) ??
-          compat.consistency) === "linearizable",
+      linearizable: (consistency ?? compat.consistency) === "linearizable",
     },
-    waitMs: decimalOrNull(waitMs, "wait_ms", 0, WAIT_MS_MAX) ?? 0,
-    follow: oneOfOrNull(followed, "follow", ["0", "1"]) === "1",
+    waitMs: query.wait_ms ?? 0,
+    follow: query.follow === "1",
     fromMs,
   };
 }

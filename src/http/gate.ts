@@ -56,7 +56,7 @@ export class Gate implements CallEnd {
     try {
       const call = this.#admit(route, request, startedAt);
       checkTarget(call);
-      const leader = route.isWrite ? this.#leaderFor(request) : null;
+      const leader = route.leaderOnly ? this.#leaderFor(request) : null;
       answer = leader === null ? route.handle(call) : this.#forward(route, request, leader);
       if (call.endsItself) {
         this.inFlight.add(request);
@@ -177,12 +177,12 @@ export class Gate implements CallEnd {
     return mayBeLost && request.signal.aborted;
   }
 
-  #countLost({ isWrite }: Route, status: number): void {
+  #countLost({ leaderOnly }: Route, status: number): void {
     const { instruments } = this.#parts;
     instruments.unansweredRequests.value++;
     // Any other error says that nothing was done.
     const mayBeStored = status < ERRORS_FROM || status === OUTCOME_UNKNOWN;
-    if (isWrite && mayBeStored) instruments.unansweredWrites.value++;
+    if (leaderOnly && mayBeStored) instruments.unansweredWrites.value++;
   }
 
   /** Compresses if the client asks for it, and sends a large body in pieces. */

@@ -1,6 +1,6 @@
 /** `/openapi.json`, made from the same table of endpoints that is served. */
 import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
-import { type Endpoint, type EndpointDocs, isWrite } from "./call.ts";
+import type { Endpoint, EndpointDocs } from "./call.ts";
 import { type ErrorCode, HTTP_ERRORS } from "./errors.ts";
 import { ERROR, REDIRECT } from "./schemas.ts";
 
@@ -96,11 +96,11 @@ function operationId(method: string, path: string): string {
 }
 
 function operation(
-  { path, method, access, query, prefixed, docs }: Endpoint,
+  { method, access, leaderOnly, query, prefixed, docs }: Endpoint,
   shown: string,
 ): Document {
   const secured = access.kind !== "public";
-  const writes = secured && isWrite(method, path);
+  const writes = leaderOnly;
   const errors = [
     ...COMMON_ERRORS,
     ...(secured ? TOKEN_ERRORS : []),

@@ -4,13 +4,14 @@ import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { Call } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
 import { checkTopic } from "./names.ts";
-import { decimalOrNull, oneOfOrNull } from "./raw-url.ts";
+import { queryReader } from "./query.ts";
 import {
   hasOnlyCommonHeaders,
   NO_REQUEST_HEADERS,
   type RequestHeaders,
   readRequestHeaders,
 } from "./record-headers.ts";
+import { PRODUCE_QUERY } from "./schemas.ts";
 
 /** Everything of a produce but its records, checked. */
 export type ProduceOptions = {
@@ -31,32 +32,31 @@ export const LONG_TIMEOUT_MS = 5_000;
 /** Longest delay that a timer takes, about 25 days; a longer wait is the same to a client. */
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 
+const readQuery = queryReader(PRODUCE_QUERY);
+
 export function readProduceOptions(call: Call, rocketByDefault: boolean): ProduceOptions {
   const topic = checkTopic(call.parameter(0));
-  // In the order of PRODUCE_QUERY.
-  const [partition, key, idempotencyKey, timeoutMs, timing, mode] = call.query();
+  const { partition, key, idempotency_key, timeout_ms, timing, mode } = readQuery(call);
   const { prefixed } = call;
   const headers = hasOnlyCommonHeaders(call.request.headers) ? null : call.request.headers;
-  const modeName = oneOfOrNull(mode, "mode", ["sealed", "rocket"]);
   return {
     topic,
-    partition: decimalOrNull(partition, "partition"),
-    key: key === null || key === undefined ? null : utf8(key),
-    idempotencyKey: readIdempotencyKey(headers, idempotencyKey ?? null),
+    partition,
+    key: key === null ? null : utf8(key),
+    idempotencyKey: readIdempotencyKey(headers, idempotency_key),
     headers:
       headers === null && prefixed.length === 0
         ? NO_REQUEST_HEADERS
         : readRequestHeaders(headers, prefixed),
-    timeoutMs: readTimeout(timeoutMs),
-    timing: oneOfOrNull(timing, "timing", ["0", "1"]) === "1",
-    rocket: modeName === null ? rocketByDefault : modeName === "rocket",
+    timeoutMs: withinTimers(timeout_ms),
+    timing: timing === "1",
+    rocket: mode === null ? rocketByDefault : mode === "rocket",
   };
 }
 
-export function readTimeout(text: string | null | undefined): number | null {
-  const timeoutMs = decimalOrNull(text, "timeout_ms");
-  return timeoutMs === null ? null : Math.min(timeoutMs, TIMER_MS_MAX);
-}
+/** @param timeoutMs null: none was given. */
+export const withinTimers = (timeoutMs: number | null): number | null =>
+  timeoutMs === null ? null : Math.min(timeoutMs, TIMER_MS_MAX);
 
 function readIdempotencyKey(headers: Headers | null, queried: string | null): Uint8Array | null {
   const header = headers?.get("idempotency-key") ?? null;

@@ -206,16 +206,6 @@ export function knownNames(name: string, names: readonly string[]): string {
     : `did you mean ${shown(meant)}? ${known[0]?.toUpperCase()}${known.slice(1)}`;
 }
 
-/** @returns null where the parameter is absent. */
-export function decimalOrNull(
-  text: string | null | undefined,
-  name: string,
-  min = 0,
-  max: number = Number.MAX_SAFE_INTEGER,
-): number | null {
-  return text === null || text === undefined ? null : decimal(text, name, min, max);
-}
-
 /** @throws ApiError for anything but a decimal integer from `min` to `max`. */
 export function decimal(
   text: string,
@@ -231,13 +221,8 @@ export function decimal(
   );
 }
 
-/** @returns the value if it is one of `allowed`, null where the parameter is absent. */
-export function oneOfOrNull<T extends string>(
-  text: string | null | undefined,
-  name: string,
-  allowed: readonly T[],
-): T | null {
-  if (text === null || text === undefined) return null;
+/** @returns the value if it is one of `allowed`. */
+export function oneOf<T extends string>(text: string, name: string, allowed: readonly T[]): T {
   for (const value of allowed) if (value === text) return value;
   throw new ApiError(
     "invalid_parameter",

@@ -61,7 +61,7 @@ export class Refusals {
   }
 
   #matching(path: string): readonly Route[] {
-    return this.#routes.filter((route) => matches(route.path, path));
+    return this.#routes.filter(({ pattern }) => pattern.matches(path, 0, path.length));
   }
 
   #allowed(path: string, method: string): ApiError {
@@ -98,21 +98,10 @@ const refusal = (
   method: "GET",
   path: `(${name})`,
   access: { kind: access },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: { summary: name, tag: "", answer: "text", errors: [] },
   handle: ({ request }) => {
     throw error(pathOf(request.url), request.method);
   },
 });
-
-/** Segment by segment; `:name` takes one that is not empty, a last `*` takes the rest. */
-function matches(pattern: string, path: string): boolean {
-  const wanted = pattern.split("/");
-  const given = path.split("/");
-  const rest = wanted.at(-1) === "*";
-  if (rest ? given.length < wanted.length : given.length !== wanted.length) return false;
-  return wanted.every((segment, at) => {
-    if (segment === "*") return true;
-    return segment.startsWith(":") ? given[at] !== "" : segment === given[at];
-  });
-}

@@ -44,6 +44,8 @@ export const RETENTION_BODY = t.Object(
 );
 export const NO_FIELDS_BODY = t.Object({}, { additionalProperties: false });
 
+const switchOf = (description: string) =>
+  t.Union([t.Literal("0"), t.Literal("1")], { description });
 const timeoutMs = t.Optional(natural("Wait at most this long for the write concern"));
 export const PRODUCE_QUERY = t.Object({
   partition: t.Optional(natural("Target; absent: by key, else by idempotency key, else in turn")),
@@ -52,7 +54,7 @@ export const PRODUCE_QUERY = t.Object({
     t.String({ description: "1 to 512 bytes; also as header Idempotency-Key" }),
   ),
   timeout_ms: timeoutMs,
-  timing: t.Optional(t.Literal("1", { description: "1 adds the times that parts of it took" })),
+  timing: t.Optional(switchOf("1 adds the times that parts of it took")),
   mode: t.Optional(t.Union([t.Literal("sealed"), t.Literal("rocket")])),
 });
 const recordFields = {
@@ -96,9 +98,7 @@ export const CONSUME_QUERY = t.Object({
   max_bytes: t.Optional(natural("Keys and values on a page; default 4194304")),
   consistency: t.Optional(t.Union([t.Literal("applied"), t.Literal("linearizable")])),
   wait_ms: t.Optional(natural("Wait for a record if there is none", { maximum: 60_000 })),
-  follow: t.Optional(
-    t.Literal("1", { description: "Lines without end, or events as Accept says" }),
-  ),
+  follow: t.Optional(switchOf("1: lines without end, or events as Accept says")),
   from_ms: t.Optional(
     natural("Instead of offset: the first record that is not older, in milliseconds since 1970"),
   ),

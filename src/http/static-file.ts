@@ -49,6 +49,7 @@ export const staticEndpoint = (
   method: "GET",
   path,
   access: { kind: "public" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary,

@@ -11,6 +11,7 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
     method: "POST",
     path,
     access: { kind: "node", scope: "admin" },
+    leaderOnly: false,
     query: NO_QUERY,
     docs: { summary, tag: "admin", body: NO_FIELDS_BODY, answer: COMPACTED, errors: ["disk_full"] },
     handle: async (call) => {
@@ -26,6 +27,7 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
       method: "GET",
       path: "/admin/sealed/status",
       access: { kind: "node", scope: "admin" },
+      leaderOnly: false,
       query: NO_QUERY,
       docs: { summary: "The last synced batch", tag: "admin", answer: SEALED_STATUS, errors: [] },
       handle: async () => {

@@ -10,6 +10,7 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
   method: "GET",
   path: "/admin/backup",
   access: { kind: "node", scope: "admin" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary:

@@ -64,6 +64,7 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
     method: "GET",
     path: "/ha/membership",
     access: { kind: "node", scope: "read" },
+    leaderOnly: false,
     query: NO_QUERY,
     docs: { summary: "Who belongs to the cluster", tag: "cluster", answer: MEMBERSHIP, errors: [] },
     handle: async () => json({ ok: true, membership: shown(edge, await cluster.membership()) }),
@@ -103,6 +104,7 @@ function change(
     method: "POST",
     path,
     access: { kind: "node", scope: "admin" },
+    leaderOnly: true,
     query: NO_QUERY,
     docs: { summary, tag: "cluster", body, answer: OK, errors: CHANGE_ERRORS },
     handle: async (call) => {

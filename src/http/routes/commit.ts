@@ -10,6 +10,7 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
     path: "/broker/commit",
     // As in Kafka: who may read a topic may store how far it has read.
     access: { kind: "body", scope: "read" },
+    leaderOnly: true,
     query: NO_QUERY,
     docs: {
       summary: "Store how far a group has read; never moves back",

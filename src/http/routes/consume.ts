@@ -25,6 +25,8 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
       method: "GET",
       path: "/broker/consume/:topic/:group/:partition",
       access: { kind: "path", scope: "read" },
+      leaderOnly: false,
+      isHot: true,
       query: CONSUME_QUERY,
       docs: {
         summary:

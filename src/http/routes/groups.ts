@@ -16,6 +16,7 @@ const listGroups = ({ node }: Edge): Endpoint => ({
   method: "GET",
   path: "/broker/groups",
   access: { kind: "list", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "The consumer groups, with their lag in the topics that the token may read",
@@ -47,6 +48,7 @@ const describeGroup = ({ node, compat, rejections }: Edge): Endpoint => ({
   method: "GET",
   path: "/broker/groups/:group",
   access: { kind: "list", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "What a group has committed in the topics that the token may read",
@@ -80,6 +82,7 @@ const deleteGroup = ({ node, rejections }: Edge): Endpoint => ({
   method: "DELETE",
   path: "/broker/groups/:group",
   access: { kind: "list", scope: "admin" },
+  leaderOnly: true,
   query: NO_QUERY,
   docs: {
     summary: "Forget what a group has committed, in all topics",

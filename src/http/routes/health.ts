@@ -8,6 +8,7 @@ export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [
     method: "GET",
     path: "/health",
     access: { kind: "public" },
+    leaderOnly: false,
     query: NO_QUERY,
     docs: { summary: "The process serves", tag: "health", answer: HEALTH, errors: [] },
     handle: () => jsonText(edge.compat.healthBody),
@@ -16,6 +17,7 @@ export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [
     method: "GET",
     path: "/ready",
     access: { kind: "public" },
+    leaderOnly: false,
     query: NO_QUERY,
     docs: {
       summary: "200 once recovered and caught up with a known leader, else 503",

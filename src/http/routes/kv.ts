@@ -6,8 +6,8 @@ import { matchesTag } from "../conditional.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, shown } from "../errors.ts";
 import { checkKey, checkNamespace, KEY_BYTES_MAX } from "../names.ts";
-import { LONG_TIMEOUT_MS, readTimeout } from "../produce-request.ts";
-import { decimalOrNull, oneOfOrNull } from "../raw-url.ts";
+import { LONG_TIMEOUT_MS, withinTimers } from "../produce-request.ts";
+import { queryReader } from "../query.ts";
 import {
   KV_DELETE_QUERY,
   KV_DELETED,
@@ -28,6 +28,11 @@ const VALUE_OFFERS = ["application/json", "application/octet-stream"] as const;
 const LIST_LIMIT_DEFAULT = 100;
 const LIST_LIMIT_MAX = 1000;
 
+const readPutQuery = queryReader(KV_PUT_QUERY);
+const readDeleteQuery = queryReader(KV_DELETE_QUERY);
+const readGetQuery = queryReader(KV_GET_QUERY);
+const readListQuery = queryReader(KV_LIST_QUERY);
+
 export const kvEndpoints = (edge: Edge): readonly Endpoint[] => [
   put(edge, "POST"),
   put(edge, "PUT"),
@@ -41,6 +46,8 @@ const put = (edge: Edge, method: "POST" | "PUT"): Endpoint => ({
   method,
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "write" },
+  leaderOnly: true,
+  isHot: true,
   query: KV_PUT_QUERY,
   docs: {
     summary: "Store the body under a key",
@@ -53,11 +60,8 @@ const put = (edge: Edge, method: "POST" | "PUT"): Endpoint => ({
     const namespace = checkNamespace(call.parameter(0));
     const key = checkKey(call.parameter(1));
     if (key.endsWith(META)) throw new ApiError("reserved_key");
-    // In the order of KV_PUT_QUERY.
-    const [casText, ttl, timeout] = call.query();
-    const cas = decimalOrNull(casText, "cas");
-    const ttlMs = decimalOrNull(ttl, "ttl_ms") ?? 0;
-    const timeoutMs = readTimeout(timeout);
+    const { cas, ttl_ms: ttlMs, timeout_ms } = readPutQuery(call);
+    const timeoutMs = withinTimers(timeout_ms);
     if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) edge.allowLong(call.request);
     const limit = edge.options.limits.messageBytesMax;
     return takeBytes(call, limit, "message_too_large", (value) => {
@@ -77,6 +81,7 @@ const remove = ({ node, rejections, allowLong }: Edge): Endpoint => ({
   method: "DELETE",
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "write" },
+  leaderOnly: true,
   query: KV_DELETE_QUERY,
   docs: {
     summary: "Delete a key",
@@ -87,10 +92,8 @@ const remove = ({ node, rejections, allowLong }: Edge): Endpoint => ({
   handle: async (call) => {
     const namespace = checkNamespace(call.parameter(0));
     const key = checkKey(call.parameter(1));
-    // In the order of KV_DELETE_QUERY.
-    const [casText, timeout] = call.query();
-    const cas = decimalOrNull(casText, "cas");
-    const timeoutMs = readTimeout(timeout);
+    const { cas, timeout_ms } = readDeleteQuery(call);
+    const timeoutMs = withinTimers(timeout_ms);
     if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) allowLong(call.request);
     const result = await node.kvDelete({ namespace, key, cas, timeoutMs });
     if (!result.ok) return rejections.answer(call, result, shown(key));
@@ -108,6 +111,8 @@ const get = (edge: Edge): Endpoint => ({
   method: "GET",
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "read" },
+  leaderOnly: false,
+  isHot: true,
   query: KV_GET_QUERY,
   docs: {
     summary: "The value of a key, in base64 or as it is",
@@ -124,7 +129,7 @@ const get = (edge: Edge): Endpoint => ({
     const path = call.parameter(1);
     const meta = path.endsWith(META);
     const key = checkKey(meta ? path.slice(0, -META.length) : path);
-    const linearizable = readConsistency(call);
+    const linearizable = readGetQuery(call).consistency === "linearizable";
     const answer = (outcome: KvGetOutcome): Response => {
       if (!outcome.ok) return edge.rejections.answer(call, outcome, shown(key));
       return meta ? metaAnswer(outcome) : valueAnswer(call, outcome);
@@ -133,11 +138,6 @@ const get = (edge: Edge): Endpoint => ({
     return outcome instanceof Promise ? outcome.then(answer) : answer(outcome);
   },
 });
-
-const readConsistency = (call: Call): boolean => {
-  const [consistency] = call.query();
-  return oneOfOrNull(consistency, "consistency", ["applied", "linearizable"]) === "linearizable";
-};
 
 const metaAnswer = ({ cas, ttlMs, value }: KvValue): Response =>
   json({ cas, ttl_ms: ttlMs, bytes: value.length });
@@ -164,6 +164,7 @@ const list = ({ node }: Edge): Endpoint => ({
   method: "GET",
   path: "/kv/:namespace",
   access: { kind: "path", scope: "read" },
+  leaderOnly: false,
   query: KV_LIST_QUERY,
   docs: {
     summary: "Keys in byte order",
@@ -173,17 +174,12 @@ const list = ({ node }: Edge): Endpoint => ({
   },
   handle: async (call) => {
     const namespace = checkNamespace(call.parameter(0));
-    // In the order of KV_LIST_QUERY.
-    const [prefix, after, limitText] = call.query();
-    const limit = Math.min(
-      decimalOrNull(limitText, "limit", 1) ?? LIST_LIMIT_DEFAULT,
-      LIST_LIMIT_MAX,
-    );
+    const { prefix, after, limit } = readListQuery(call);
     const page = await node.kvList({
       namespace,
       prefix: shortEnough(prefix ?? ""),
       after: shortEnough(after ?? ""),
-      limit,
+      limit: Math.min(limit ?? LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX),
     });
     const keys = page.keys.map(({ key, cas, bytes, ttlMs }) => ({
       key,
@@ -199,6 +195,7 @@ const listNamespaces = ({ node }: Edge): Endpoint => ({
   method: "GET",
   path: "/kv",
   access: { kind: "list", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "The namespaces that hold a key and that the token may read",

@@ -13,6 +13,7 @@ export function metricsEndpoints(edge: Edge): readonly Endpoint[] {
     method: "GET",
     path,
     access: { kind: "metrics" },
+    leaderOnly: false,
     query: NO_QUERY,
     docs: { summary, tag: "metrics", answer: "text", errors: [] },
     handle: () => text().then((body) => bodyAnswer(body, { headers })),

@@ -11,6 +11,7 @@ export function openApiEndpoint(endpoints: readonly Endpoint[], version: string)
     method: "GET",
     path: "/openapi.json",
     access: { kind: "public" },
+    leaderOnly: false,
     query: NO_QUERY,
     docs: { summary: "This document", tag: "health", answer: t.Object({}), errors: [] },
     handle: () => {

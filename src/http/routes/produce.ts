@@ -52,91 +52,87 @@ const HEADER_PARAMETERS = {
   means: "Header of the record; percent-encoded UTF-8",
 };
 
-export function produceEndpoints(edge: Edge): readonly Endpoint[] {
-  const { messageBytesMax, requestBytesMax } = edge.options.limits;
-  return [
-    {
-      method: "POST",
-      path: "/broker/topics/:topic/produce",
-      access: { kind: "path", scope: "write" },
-      query: PRODUCE_QUERY,
-      prefixed: HEADER_PARAMETERS,
-      docs: {
-        summary: "Append one message: the body",
-        tag: "produce",
-        body: "bytes",
-        answer: PRODUCED,
-        errors: ERRORS,
-        requestHeaders: REQUEST_HEADERS,
-      },
-      handle: (call) => {
-        const options = readProduceOptions(call, edge.options.rocket);
-        return takeBytes(call, messageBytesMax, "message_too_large", (body) =>
-          append(
-            edge,
-            call,
-            options,
-            encodeRecord(options.key, body, options.headers.encoded),
-            singleAnswer,
-          ),
-        );
-      },
-    },
-    {
-      method: "POST",
-      path: "/broker/topics/:topic/produce-ndjson",
-      access: { kind: "path", scope: "write" },
-      query: PRODUCE_QUERY,
-      prefixed: HEADER_PARAMETERS,
-      docs: {
-        summary: "Append one message a line, all or nothing",
-        tag: "produce",
-        body: "bytes",
-        answer: PRODUCED_BATCH,
-        requestHeaders: REQUEST_HEADERS,
-        errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
-      },
-      handle: (call) => {
-        const options = readProduceOptions(call, edge.options.rocket);
-        return takeBytes(call, requestBytesMax, "request_too_large", (body) => {
-          const records = encodeLines(
-            body,
-            options.key,
-            options.headers.encoded,
-            edge.options.limits,
-          );
-          append(edge, call, options, records, batchAnswer);
-        });
-      },
-    },
-    {
-      method: "POST",
-      path: "/broker/topics/:topic/produce-json",
-      access: { kind: "path", scope: "write" },
-      query: PRODUCE_QUERY,
-      prefixed: HEADER_PARAMETERS,
-      docs: {
-        summary: "Append records of a JSON document, all or nothing",
-        tag: "produce",
-        body: PRODUCE_JSON_BODY,
-        answer: PRODUCED_BATCH,
-        requestHeaders: REQUEST_HEADERS,
-        errors: [...ERRORS, ...JSON_ERRORS],
-      },
-      handle: (call) => {
-        const options = readProduceOptions(call, edge.options.rocket);
-        const { ignoresUnknown } = call.route;
-        return takeBytes(call, requestBytesMax, "request_too_large", (body) => {
-          const { limits } = edge.options;
-          const read = encodeJsonRecords(body, options, limits, ignoresUnknown);
-          const headers = { ...options.headers, traced: read.traced };
-          const chosen = { ...options, key: options.key ?? read.firstKey, headers };
-          append(edge, call, chosen, read.records, batchAnswer);
-        });
-      },
-    },
-  ];
-}
+export const produceEndpoints = (edge: Edge): readonly Endpoint[] => [
+  produceOne(edge),
+  produceLines(edge),
+  produceJson(edge),
+];
+
+const SHARED = {
+  method: "POST",
+  access: { kind: "path", scope: "write" },
+  leaderOnly: true,
+  query: PRODUCE_QUERY,
+  prefixed: HEADER_PARAMETERS,
+} as const;
+
+const produceOne = (edge: Edge): Endpoint => ({
+  ...SHARED,
+  path: "/broker/topics/:topic/produce",
+  isHot: true,
+  docs: {
+    summary: "Append one message: the body",
+    tag: "produce",
+    body: "bytes",
+    answer: PRODUCED,
+    errors: ERRORS,
+    requestHeaders: REQUEST_HEADERS,
+  },
+  handle: (call) => {
+    const options = readProduceOptions(call, edge.options.rocket);
+    const { messageBytesMax } = edge.options.limits;
+    return takeBytes(call, messageBytesMax, "message_too_large", (body) => {
+      const records = encodeRecord(options.key, body, options.headers.encoded);
+      append(edge, call, options, records, singleAnswer);
+    });
+  },
+});
+
+const produceLines = (edge: Edge): Endpoint => ({
+  ...SHARED,
+  path: "/broker/topics/:topic/produce-ndjson",
+  isHot: true,
+  docs: {
+    summary: "Append one message a line, all or nothing",
+    tag: "produce",
+    body: "bytes",
+    answer: PRODUCED_BATCH,
+    requestHeaders: REQUEST_HEADERS,
+    errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
+  },
+  handle: (call) => {
+    const options = readProduceOptions(call, edge.options.rocket);
+    const { limits } = edge.options;
+    return takeBytes(call, limits.requestBytesMax, "request_too_large", (body) => {
+      const records = encodeLines(body, options.key, options.headers.encoded, limits);
+      append(edge, call, options, records, batchAnswer);
+    });
+  },
+});
+
+const produceJson = (edge: Edge): Endpoint => ({
+  ...SHARED,
+  path: "/broker/topics/:topic/produce-json",
+  docs: {
+    summary: "Append records of a JSON document, all or nothing",
+    tag: "produce",
+    body: PRODUCE_JSON_BODY,
+    answer: PRODUCED_BATCH,
+    requestHeaders: REQUEST_HEADERS,
+    errors: [...ERRORS, ...JSON_ERRORS],
+  },
+  handle: (call) => {
+    const options = readProduceOptions(call, edge.options.rocket);
+    const { limits } = edge.options;
+    const { ignoresUnknown } = call.route;
+    return takeBytes(call, limits.requestBytesMax, "request_too_large", (body) => {
+      const read = encodeJsonRecords(body, options, limits, ignoresUnknown);
+      const headers = { ...options.headers, traced: read.traced };
+      const chosen = { ...options, key: options.key ?? read.firstKey, headers };
+      append(edge, call, chosen, read.records, batchAnswer);
+    });
+  },
+});
 
 type Where = (produced: Produced) => string;
 const singleAnswer: Where = ({ firstOffset, partition }) =>

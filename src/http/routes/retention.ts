@@ -24,6 +24,7 @@ const deleteBefore = ({ node, rejections }: Edge): Endpoint => ({
   method: "POST",
   path: "/broker/delete-before",
   access: { kind: "body", scope: "admin" },
+  leaderOnly: true,
   query: NO_QUERY,
   docs: {
     summary: "Delete all records below an offset, for ever",
@@ -51,6 +52,7 @@ const setRetention = ({ node, rejections }: Edge): Endpoint => ({
   method: "POST",
   path: "/broker/retention",
   access: { kind: "body", scope: "admin" },
+  leaderOnly: true,
   query: NO_QUERY,
   docs: {
     summary: "Set how long and how much is kept; 0 switches a rule off",
@@ -76,6 +78,7 @@ const listRetention = ({ node }: Edge): Endpoint => ({
   method: "GET",
   path: "/broker/retention",
   access: { kind: "list", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "The retention policies in force",

@@ -52,6 +52,7 @@ const query = (edge: Edge, streams: StreamApi): Endpoint => ({
   method: "POST",
   path: "/broker/query",
   access: { kind: "body", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "Filter, project and aggregate the next records of a partition; commits nothing",
@@ -72,6 +73,7 @@ const join = (edge: Edge, streams: StreamApi): Endpoint => ({
   method: "POST",
   path: "/broker/join",
   access: { kind: "body", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "Join the next records of two partitions within a window of time",
@@ -94,6 +96,7 @@ const listViews = (streams: StreamApi): Endpoint => ({
   method: "GET",
   path: "/broker/views",
   access: { kind: "list", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "The views of the topics that the token may read",
@@ -112,6 +115,7 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
   method: "PUT",
   path: "/broker/views/:name",
   access: { kind: "body", scope: "admin" },
+  leaderOnly: true,
   query: NO_QUERY,
   docs: {
     summary:
@@ -139,6 +143,7 @@ const getView = (edge: Edge, streams: StreamApi): Endpoint => ({
   method: "GET",
   path: "/broker/views/:name",
   access: { kind: "list", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "The aggregates of a view, as far as this node has read",
@@ -159,6 +164,7 @@ const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
   method: "DELETE",
   path: "/broker/views/:name",
   access: { kind: "list", scope: "admin" },
+  leaderOnly: true,
   query: NO_QUERY,
   docs: {
     summary: "Delete a view; the records stay. Needs admin for its topic",

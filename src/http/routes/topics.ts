@@ -5,7 +5,7 @@ import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
 import { checkTopic } from "../names.ts";
-import { decimalOrNull } from "../raw-url.ts";
+import { queryReader } from "../query.ts";
 import {
   createTopicBody,
   NO_QUERY,
@@ -16,6 +16,8 @@ import {
   TOPIC_DESCRIBED,
   TOPIC_LIST,
 } from "../schemas.ts";
+
+const readOffsetsQuery = queryReader(OFFSETS_QUERY);
 
 export const topicEndpoints = (edge: Edge): readonly Endpoint[] => [
   createTopic(edge),
@@ -32,6 +34,7 @@ function createTopic({ node, options, rejections }: Edge): Endpoint {
     path: "/broker/topics",
     // A produce may create its topic, so the scope to write is enough here too.
     access: { kind: "body", scope: "write" },
+    leaderOnly: true,
     query: NO_QUERY,
     docs: {
       summary: "Create a topic; the same request again has the same answer",
@@ -57,6 +60,7 @@ const offsetsAt = ({ node, rejections }: Edge): Endpoint => ({
   method: "GET",
   path: "/broker/topics/:topic/offsets",
   access: { kind: "path", scope: "read" },
+  leaderOnly: false,
   query: OFFSETS_QUERY,
   docs: {
     summary: "The first record of each partition that is not older than a time",
@@ -66,8 +70,7 @@ const offsetsAt = ({ node, rejections }: Edge): Endpoint => ({
   },
   handle: async (call) => {
     const topic = checkTopic(call.parameter(0));
-    const [time] = call.query();
-    const timeMs = decimalOrNull(time, "time_ms");
+    const { time_ms: timeMs } = readOffsetsQuery(call);
     if (timeMs === null) {
       throw new ApiError("invalid_parameter", "time_ms is required: milliseconds since 1970");
     }
@@ -86,6 +89,7 @@ const listTopics = ({ node }: Edge): Endpoint => ({
   method: "GET",
   path: "/broker/topics",
   access: { kind: "list", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "The topics that the token may read",
@@ -105,6 +109,7 @@ const describeTopic = (edge: Edge): Endpoint => ({
   method: "GET",
   path: "/broker/topics/:topic",
   access: { kind: "path", scope: "read" },
+  leaderOnly: false,
   query: NO_QUERY,
   docs: {
     summary: "Partitions and consumer groups of a topic",
@@ -142,6 +147,7 @@ const deleteTopic = ({ node, rejections }: Edge): Endpoint => ({
   method: "DELETE",
   path: "/broker/topics/:topic",
   access: { kind: "path", scope: "admin" },
+  leaderOnly: true,
   query: NO_QUERY,
   docs: {
     summary: "Delete a topic with its records and groups",

@@ -182,6 +182,14 @@ describe("sockets", () => {
     }
     expect((await produce(server.url, "x")).status).toBe(200);
   });
+  test("a checkpoint that takes longer than connections may be idle is answered", async () => {
+    const { server, node } = start({}, 1);
+    // Bun looks at its timeouts every four seconds.
+    node.beforeCheckpoint = Bun.sleep(9_000);
+    const answer = await fetch(`${server.url}/admin/compact`, { method: "POST", headers });
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toMatchObject({ ok: true });
+  }, 60_000);
   test("an address that is taken is an error", () => {
     const { server, app, options } = start();
     const again = {

@@ -286,7 +286,11 @@ export class FakeNode implements NodeApi {
     return { ok: true, backup };
   }
 
+  /** Awaited before a checkpoint is taken. */
+  beforeCheckpoint: Promise<void> = Promise.resolve();
+
   async compact() {
+    await this.beforeCheckpoint;
     return { checkpointIndex: this.#index, freedBytes: 0 };
   }
 

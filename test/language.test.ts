@@ -68,6 +68,7 @@ const DONE: readonly string[] = [
   "src/broker",
   "src/kv",
   "src/machine",
+  "src/stream",
 ];
 
 /** Findings that are left in a folder (default 0). A number only falls. */
@@ -77,7 +78,6 @@ const AT_MOST: Readonly<Record<string, number>> = {
   "src/node": 113,
   "src/raft": 4,
   "src/storage": 92,
-  "src/stream": 28,
   "src/transport": 7,
   test: 1,
   "test/backup": 4,

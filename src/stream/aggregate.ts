@@ -22,7 +22,7 @@ export type MeasureState = {
   count: number;
   fractions: number;
   integerSum: number | bigint;
-  /** What is not an integer, apart: with it a sum beyond the range of doubles is still known. */
+  /** Sum of the fractions, kept apart so that a sum beyond the range of doubles is still known. */
   fractionSum: number;
   /** All values in the order of arrival, as doubles. */
   runningSum: number;
@@ -44,7 +44,7 @@ export function newMeasureState(): MeasureState {
   };
 }
 
-/** What the measures of a table count and keep together. */
+/** Counters that the measures of a table share. */
 export type MeasureTotals = {
   /** Numbers that no measure can take: JSON's `1e400`. */
   outOfRange: number;
@@ -62,7 +62,7 @@ export function addToMeasure(
     if (value !== undefined && value !== null) state.count++;
     return;
   }
-  // What is not a number is no part of a sum: text, null, a missing field.
+  // Values that are not numbers are ignored: text, null, a missing field.
   if (!isNumeric(value)) {
     if (typeof value === "number") totals.outOfRange++;
     return;
@@ -112,7 +112,7 @@ function addToSum(state: MeasureState, value: number | bigint): void {
   }
 }
 
-/** Of nothing: count and sum are 0; avg, min and max are null. */
+/** The value of a measure. Without values, count and sum are 0; avg, min and max are null. */
 export function measureResult(state: MeasureState, op: MeasureOp): number | bigint | null {
   switch (op) {
     case "count":

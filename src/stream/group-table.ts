@@ -54,7 +54,7 @@ export class GroupTable {
   readonly #windows: GroupWindows;
   readonly #isSaved: boolean;
   readonly #totals: MeasureTotals = { outOfRange: 0, bytes: 0 };
-  /** Records without a time in the field that the window asks for: they are in no group. */
+  /** Records without a time in the field of the window; they belong to no group. */
   untimed = 0;
 
   /** @param retention of a view; null: a query, which ends where there is no room. */
@@ -68,7 +68,7 @@ export class GroupTable {
     this.#isSaved = retention !== null;
   }
 
-  /** What is known beside the groups: how full the table is, and what aged out. */
+  /** Counters beside the groups: how full the table is, and what was evicted. */
   get windows(): GroupWindows {
     return this.#windows;
   }
@@ -77,7 +77,7 @@ export class GroupTable {
     return this.#windows.size;
   }
 
-  /** About how much memory the groups keep. */
+  /** Approximate memory of the groups. */
   get bytes(): number {
     return this.#windows.bytes;
   }
@@ -95,7 +95,7 @@ export class GroupTable {
     for (const { groups } of this.#windows.windows()) yield* groups.values();
   }
 
-  /** @returns false if there is no room for it; nothing has changed then. */
+  /** @returns false if there is no room for the record; nothing is changed then. */
   add(record: Value, timestampMs: number): boolean {
     const { window } = this.#aggregation;
     let start: number | null = null;

@@ -2,43 +2,43 @@ import type { Group } from "./group-table.ts";
 import { MinHeap } from "./min-heap.ts";
 import { windowStart } from "./window.ts";
 
-/** Which windows a view keeps. */
+/** The windows that a view retains. */
 export type Retention = {
-  /** Most windows; null: as many as there is room for. */
+  /** Maximum number of windows; null for as many as there is room for. */
   readonly windows: number | null;
-  /** Most groups in all windows together; null: as many as there is room for. */
+  /** Maximum number of groups in all windows; null for as many as there is room for. */
   readonly groups: number | null;
-  /** How long after its end a window is kept; null: as long as there is room for it. */
+  /** Time that a window is retained after its end; null for as long as there is room. */
   readonly ageMs: number | null;
 };
 
-/** What all groups together may take. */
+/** Limits of all groups together. */
 export type TableLimits = {
   readonly groupsMax: number;
   readonly bytesMax: number;
-  /** Of the saved state, about. */
+  /** Approximate length of the saved state. */
   readonly savedBytesMax: number;
 };
 
 export type GroupWindow = {
-  /** Null without a window: then there is one for all groups. */
+  /** Null without a window; then all groups share one. */
   readonly startMs: number | null;
   readonly groups: Map<string, Group>;
   bytes: number;
   savedBytes: number;
 };
 
-/** What aged out of a table, and what did not come in. */
+/** Counters of evicted windows and of dropped records. */
 export type AgedOut = {
-  /** Windows that start before it are gone, and stay so; null: none is gone. */
+  /** Windows that start before this are evicted permanently; null if none is. */
   fromMs: number | null;
-  /** Groups that are gone. */
+  /** Number of evicted groups. */
   evicted: number;
-  /** Records that came for a window that was gone. */
+  /** Records dropped because their window was evicted. */
   late: number;
-  /** Records of groups for which there was no room. */
+  /** Records dropped because there was no room for their group. */
   overflow: number;
-  /** Something is gone that the definition would have kept: there was no room for it. */
+  /** True if data that the definition retains was evicted for lack of room. */
   isCut: boolean;
 };
 
@@ -114,7 +114,7 @@ export class GroupWindows {
     this.savedBytes += savedBytes;
   }
 
-  /** Takes back the group that was put last. */
+  /** Removes the group that was added last. */
   remove(key: string, startMs: number | null, bytes: number, savedBytes: number): void {
     const window = this.#windows.get(startMs);
     if (window === undefined || !window.groups.delete(key)) return;
@@ -124,7 +124,7 @@ export class GroupWindows {
     if (window.groups.size === 0 && this.#retention === null) this.#windows.delete(startMs);
   }
 
-  /** Lets the oldest windows go until the rest is within the bounds. */
+  /** Evicts the oldest windows until the remaining ones are within the limits. */
   evict(): void {
     const retention = this.#retention;
     if (retention === null) return;
@@ -138,14 +138,14 @@ export class GroupWindows {
     }
   }
 
-  /** More than there is room for. */
+  /** True if the groups exceed their limits. */
   get isOver(): boolean {
     const { groupsMax, bytesMax, savedBytesMax } = this.#limits;
     const most = Math.min(groupsMax, this.#retention?.groups ?? groupsMax);
     return this.size > most || this.bytes > bytesMax || this.savedBytes > savedBytesMax;
   }
 
-  /** Lets the oldest windows go until the saved state is about as short. */
+  /** Evicts the oldest windows until the saved state has about this length. */
   shrinkTo(savedBytes: number): void {
     while (this.savedBytes > savedBytes && this.#starts.size > 1) {
       this.#evictOldest();
@@ -153,7 +153,7 @@ export class GroupWindows {
     }
   }
 
-  /** The part of the room that is taken: 1 is full. */
+  /** Used part of the room; 1 is full. */
   get fill(): number {
     const { groupsMax, bytesMax, savedBytesMax } = this.#limits;
     return Math.max(this.size / groupsMax, this.bytes / bytesMax, this.savedBytes / savedBytesMax);

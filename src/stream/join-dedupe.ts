@@ -15,9 +15,9 @@ export const LISTED_PAIRS_MAX = 500_000;
  * Each record in at most one pair: pairs are taken by distance, then left offset, then right
  * offset, and kept if neither record is used yet.
  *
- * Of the pairs that are left, a nearest one is always of two neighbours in the order of time:
- * whatever lay between them would make a nearer pair with one of the two. So only neighbours are
- * candidates, in a heap: O(n log n), where listing all pairs would be O(n²).
+ * The nearest of the remaining pairs always consists of two neighbours in the order of time, because
+ * a record between them would make a nearer pair with one of the two. So only neighbours are
+ * candidates. They are kept in a heap: O(n log n), while listing all pairs would be O(n²).
  */
 export class OnceMatches implements Matches {
   readonly leftCount: Int32Array;

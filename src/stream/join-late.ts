@@ -15,7 +15,7 @@ const STEPS_A_SLICE = 256;
  * than min(newest left, newest right) − lateness as it was when they came.
  *
  * The two sides are walked as one stream in event order. Each side keeps its order of offsets, and
- * the side goes first whose newest time so far, with the next record, is lower. Of equal ones those
+ * the side goes first whose newest time so far, with the next record, is lower. Among equal ones those
  * records go first that make their side newer, then the left side. So the order depends on nothing
  * but times and offsets: it is the same on every node, however the records were read, and also
  * where one topic was filled long before the other. Records in order of time are never late.

@@ -1,6 +1,6 @@
 import type { Matches } from "./join-match.ts";
 
-/** What decides where a page of rows may end. Indexes are those of the sides. */
+/** Facts that decide where a page of rows may end. Indexes are those of the sides. */
 export type PagePlan = {
   readonly matches: Matches;
   readonly leftLate: Uint8Array;

@@ -1,6 +1,6 @@
 import { isArray, isObject, type Value } from "./value.ts";
 
-/** What an answer may be made of: values, and plain objects of values, with optional fields. */
+/** Contents of an answer: values, and plain objects of values, with optional fields. */
 export type JsonOutput =
   | Value
   | undefined

@@ -14,16 +14,16 @@ import { type ReadTime, type TimeUnit, timeReader } from "./window.ts";
 /** A checked body of `POST /broker/query` or `PUT /broker/views/{name}`. */
 export type QueryRequest = {
   readonly source: Source;
-  /** Most records to read. */
+  /** Maximum number of records to read. */
   readonly limit: number;
   readonly filters: readonly CompiledFilter[];
-  /** Null: no aggregates are asked for. */
+  /** Null if the request has no aggregates. */
   readonly aggregation: Aggregation | null;
   readonly projection: Projection;
   /** Some field is one of the record, such as `$key`: see `record-fields.ts`. */
   readonly namesRecord: boolean;
   readonly emitRows: number;
-  /** What a view keeps; null in a query. */
+  /** Retention of a view; null in a query. */
   readonly retention: Retention | null;
   /** Equal for requests that aggregate the same: a view's stored state fits only its own. */
   readonly aggregateIdentity: string;
@@ -126,7 +126,7 @@ function readAggregation(aggregate: RequestField, window: Window | null): Aggreg
   };
 }
 
-/** Most groups that a view keeps. */
+/** Maximum number of groups of a view. */
 export const VIEW_GROUPS_MAX = 100_000;
 
 function readRetention(field: RequestField, window: Window | null): Retention {

@@ -19,16 +19,16 @@ import { memoryOf, type Value } from "./value.ts";
 export type QueryResult = {
   readonly rows: readonly Value[];
   readonly aggregates: readonly AggregateRow[];
-  /** Where the next query goes on. */
+  /** The offset at which the next query continues. */
   readonly nextOffset: number;
-  /** Where the rows go on, if more records pass than `emit_rows` shows of those that were read. */
+  /** The offset of the next rows, if more of the records that were read pass than `emit_rows`. */
   readonly rowsNextOffset: number | null;
   /** Records read, whether or not they passed. */
   readonly consumed: number;
-  /** Of these, how many did not decode, and how many had no time for the window. */
+  /** Number of these records that did not decode, and that had no time for the window. */
   readonly undecodable: number;
   readonly untimed: number;
-  /** Numbers beyond the range of doubles, which no measure took. */
+  /** Numbers beyond the range of doubles, which the measures ignore. */
   readonly outOfRange: number;
 };
 

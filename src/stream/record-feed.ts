@@ -1,6 +1,6 @@
 /**
- * What of a record a query needs. `RecordCursor` is one; the bytes are read before `feed`
- * returns, and nothing keeps them.
+ * The parts of a record that a query needs; `RecordCursor` implements it. The bytes are read before
+ * `feed` returns and are not retained.
  */
 export type RecordSource = {
   next(): boolean;
@@ -18,7 +18,7 @@ export type RecordSource = {
 };
 
 /**
- * What became of a slice of work:
+ * Result of a slice of work:
  * `more`: the budget is used up; call again with the same cursor.
  * `drained`: the cursor has no more records; bring the next one, or end.
  * `full`: the limit of the request or the end offset is reached, or there is no room for more.
@@ -42,7 +42,7 @@ export const DEFAULT_LIMITS: StreamLimits = {
 };
 
 /**
- * What a reader says of a record:
+ * Result of a reader for one record:
  * `more`: taken, bring the next one.
  * `last`: taken, and no more after it.
  * `refused`: not taken, there is no room for it; reading ends before it.
@@ -54,11 +54,11 @@ export type Taken = "more" | "last" | "refused" | "rejected";
 const BYTES_PER_UNIT = 256;
 
 export type FeedRange = {
-  /** Records before it are passed over. */
+  /** Records before this offset are skipped. */
   readonly fromOffset: number;
-  /** Records at or after it are not taken. */
+  /** Records at or after this offset are not taken. */
   readonly endOffset: number;
-  /** Most records to take. */
+  /** Maximum number of records to take. */
   readonly limit: number;
   /** Units of work, see `BYTES_PER_UNIT`. */
   readonly budget: number;

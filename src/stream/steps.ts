@@ -1,6 +1,6 @@
 /**
- * Work over many groups, in steps: a driver runs the next step or yields to requests first. What
- * is worked on must not change until the last step.
+ * Work over many groups, in steps: a driver runs the next step or yields to requests first. The data
+ * must not change until the last step.
  */
 import { type JsonOutput, toJson } from "./json-output.ts";
 

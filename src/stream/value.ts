@@ -1,7 +1,7 @@
 /**
- * What a decoded record is made of. A `bigint` stands only for an integer outside ±(2^53−1), so
- * that ordinary integers stay plain numbers; `toInteger` keeps that rule. Objects are JSON objects
- * whose own keys are fields, read with `Object.hasOwn` because a key may be `__proto__`.
+ * Values of a decoded record. A `bigint` is used only for an integer outside ±(2^53−1), so that other
+ * integers are plain numbers; `toInteger` keeps that rule. Objects are JSON objects whose own keys
+ * are fields, read with `Object.hasOwn` because a key may be `__proto__`.
  */
 export type Value = null | boolean | number | bigint | string | readonly Value[] | ValueObject;
 export type ValueObject = { readonly [field: string]: Value };

@@ -7,9 +7,9 @@ import type { AgedOut } from "./group-windows.ts";
 import { toJson } from "./json-output.ts";
 import { memoryOf, type Value } from "./value.ts";
 
-/** Without what version 2 adds. Written where nothing of it is in use: older nodes read it too. */
+/** Version 1, written if no feature of version 2 is in use, so that older nodes can read it. */
 export const VERSION_1 = 1;
-/** What aged out, values out of range, and the sums of fractions apart. */
+/** Version 2 adds evictions, values out of range, and separate sums of fractions. */
 export const VERSION_2 = 2;
 
 /** A sum has some digits more than the longest number in it. */

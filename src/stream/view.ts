@@ -71,12 +71,12 @@ export class ViewState {
     return this.#positions.has(partition);
   }
 
-  /** The part of the room for groups that is taken: 1 is full. */
+  /** Used part of the room for groups; 1 is full. */
   get fill(): number {
     return this.#groups.windows.fill;
   }
 
-  /** What aged out, and what did not come in. */
+  /** Counters of evicted windows and of dropped records. */
   get agedOut(): Readonly<AgedOut> {
     return this.#groups.windows.agedOut;
   }
@@ -139,9 +139,9 @@ export class ViewState {
   }
 
   /**
-   * Lets the oldest windows go so that the next snapshot has about `part` of the length of one now.
+   * Evicts the oldest windows so that the next snapshot has about `part` of the current length.
    *
-   * @returns false if there is nothing that could go.
+   * @returns false if nothing can be evicted.
    */
   shrink(part: number): boolean {
     const { windows } = this.#groups;

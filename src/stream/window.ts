@@ -8,8 +8,8 @@ const RFC_3339 =
   /^\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/;
 
 /**
- * What the value of a field is as a time, where the schema tells: an integer of this unit since
- * 1970, or a `google.protobuf.Timestamp`.
+ * The unit of a time field, from the schema: an integer of this unit since 1970, or a
+ * `google.protobuf.Timestamp`.
  */
 export type TimeUnit = "millis" | "micros" | "nanos" | "days" | "timestamp";
 
@@ -17,9 +17,8 @@ export type TimeUnit = "millis" | "micros" | "nanos" | "days" | "timestamp";
 export type ReadTime = (value: Value, timestampMs: number) => number | null;
 
 /**
- * The time of a record: its own timestamp, or the field that the request names. That is what its
- * unit says, else milliseconds since 1970 or RFC 3339 text. What is finer than a millisecond is
- * dropped.
+ * The time of a record: its own timestamp, or the field that the request names. The unit of the field
+ * applies, otherwise milliseconds since 1970 or RFC 3339 text. Fractions of a millisecond are dropped.
  */
 export function timeReader(timeField: Path | null, unit: TimeUnit | null): ReadTime {
   if (timeField === null) return (_value, timestampMs) => timestampMs;

@@ -14,7 +14,7 @@ import { parseJsonText } from "./json.ts";
 export type AvroNode =
   | {
       readonly kind: AvroPrimitive;
-      /** What a logical type says of a time. */
+      /** The unit of a time, from a logical type. */
       readonly unit?: TimeUnit | null;
     }
   | { readonly kind: "fixed"; readonly size: number }
@@ -23,7 +23,7 @@ export type AvroNode =
   | {
       readonly kind: "union";
       branches: readonly AvroNode[];
-      /** Of each branch, the names under which JSON may wrap it. */
+      /** For each branch, the names under which JSON may wrap it. */
       readonly names: readonly (readonly string[])[];
     }
   | { readonly kind: "record"; fields: readonly AvroField[] };
@@ -48,7 +48,7 @@ export type AvroField = {
   readonly rawDefault: Value | undefined;
   /** The same, read by the schema; set once the whole schema is known. */
   fallback: Value | undefined;
-  /** Of how many parts it is: records share their defaults, so a small schema can hold many. */
+  /** Number of its parts: records share their defaults, so a small schema can contain many. */
   fallbackNodes: number;
 };
 

@@ -50,7 +50,7 @@ const FREE_NODES = 4096;
 /** Ends the decoding of a value that is too deep or has far more parts than bytes. */
 export class NodeBudget {
   #left: number;
-  /** Whoever catches what `enter` threw sets it back. */
+  /** Code that catches an error of `enter` restores it. */
   depth = 0;
 
   constructor(nodes: number) {

@@ -22,10 +22,11 @@ describe("tiers of tests", () => {
     expect(scripts["test"]).toEndWith("bun test --timeout 300000");
   });
 
-  test("give each path once, as a path, and by the same command", () => {
+  test("give each path as a path, by the same command; unit tests run two files at a time", () => {
     for (const tier of TIERS) {
       const paths = pathsOf(tier);
-      const command = `bun test --timeout 300000 ${paths.map((path) => `./${path}`).join(" ")}`;
+      const parallel = tier === "test:unit" ? "--parallel=2 " : "";
+      const command = `bun test --timeout 300000 ${parallel}${paths.map((path) => `./${path}`).join(" ")}`;
       expect(scripts[tier]).toBe(command);
     }
   });

@@ -1,6 +1,6 @@
 /** `bun client.ts URL`: produces, consumes and more through a client that the document typed. */
 import createClient from "openapi-fetch";
-import type { paths } from "../../openapi/program/openapi.ts";
+import type { paths } from "./openapi.ts";
 
 const [baseUrl = ""] = Bun.argv.slice(2);
 const client = createClient<paths, "application/json">({

@@ -44,8 +44,6 @@ export class PartitionState {
   policy: LevelPolicy = NO_POLICY;
   /** Null until the first idempotency key. */
   dedupe: DedupeTable | null = null;
-  /** Data of the caller, such as its partition log. The machine does not use it. */
-  attachment: unknown = null;
 
   constructor(topicId: number, partition: number, epoch: number) {
     this.topicId = topicId;
@@ -59,8 +57,6 @@ export class TopicState {
   readonly name: string;
   readonly partitions: readonly PartitionState[];
   policy: LevelPolicy = NO_POLICY;
-  /** Data of the caller. The machine does not use it. */
-  attachment: unknown = null;
 
   constructor(topicId: number, name: string, partitions: readonly PartitionState[]) {
     this.topicId = topicId;

@@ -30,9 +30,17 @@ export class PartitionHandle {
   }
 }
 
-/** The handle that the applier attached when it saw the topic come into being. */
+/** The state knows nothing of the node, so what belongs together is kept here. */
+const handles = new WeakMap<PartitionState, PartitionHandle>();
+
+/** To be called once for each partition, when its topic is created or restored. */
+export function setHandle(partition: PartitionState, handle: PartitionHandle): void {
+  handles.set(partition, handle);
+}
+
+/** The handle that was set when the topic was created or restored. */
 export function handleOf(partition: PartitionState): PartitionHandle {
-  const { attachment } = partition;
-  assert(attachment instanceof PartitionHandle, "every applied partition has its handle");
-  return attachment;
+  const handle = handles.get(partition);
+  assert(handle !== undefined, "every applied partition has its handle");
+  return handle;
 }

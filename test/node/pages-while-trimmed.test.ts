@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { Machine } from "../../src/machine/machine.ts";
 import type { ConsumeRequest } from "../../src/node/api.ts";
-import { PartitionHandle } from "../../src/node/partition-handle.ts";
+import { PartitionHandle, setHandle } from "../../src/node/partition-handle.ts";
 import type { Linearizer } from "../../src/node/reads/linearizer.ts";
 import { Reader } from "../../src/node/reads/reader.ts";
 import { RecordWaits } from "../../src/node/reads/record-waits.ts";
@@ -33,7 +33,7 @@ function reading() {
   };
   const partition = bench.partition("t");
   const waits = new RecordWaits(new SimClock());
-  partition.attachment = new PartitionHandle(partition, log as PartitionLog, waits);
+  setHandle(partition, new PartitionHandle(partition, log as PartitionLog, waits));
   const reader = new Reader(bench.machine as Machine, {} as Linearizer);
   const deleteBefore = (before: number) =>
     bench.do({

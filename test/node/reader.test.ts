@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { Machine } from "../../src/machine/machine.ts";
 import type { Node } from "../../src/node/node.ts";
-import { PartitionHandle } from "../../src/node/partition-handle.ts";
+import { PartitionHandle, setHandle } from "../../src/node/partition-handle.ts";
 import type { Linearizer } from "../../src/node/reads/linearizer.ts";
 import { Reader } from "../../src/node/reads/reader.ts";
 import type { RecordWaits } from "../../src/node/reads/record-waits.ts";
@@ -107,12 +107,10 @@ function partitionOf(
     lowWatermark: 0,
     endOffset,
     committed: new Map(),
-    attachment: null as unknown,
   };
-  partition.attachment = new PartitionHandle(
+  setHandle(
     partition as never,
-    log as unknown as PartitionLog,
-    {} as RecordWaits,
+    new PartitionHandle(partition as never, log as unknown as PartitionLog, {} as RecordWaits),
   );
   return partition;
 }

@@ -9,7 +9,7 @@ import type { Instruments } from "../../metrics/instruments.ts";
 import type { Entry } from "../../raft/types.ts";
 import type { Offset } from "../../record/offset.ts";
 import type { Emit } from "../events.ts";
-import { handleOf, PartitionHandle } from "../partition-handle.ts";
+import { handleOf, PartitionHandle, setHandle } from "../partition-handle.ts";
 import { RecordWaits } from "../reads/record-waits.ts";
 import type { Storage } from "../recovery/storage.ts";
 import type { Completions } from "./completions.ts";
@@ -142,7 +142,7 @@ export class Applier implements Effects {
     for (const partition of topic.partitions) {
       const log = this.#storage.store.get(topic.topicId, partition.partition);
       assert(log !== null, "a checkpoint has a partition log for every partition of its machine");
-      partition.attachment = new PartitionHandle(partition, log, new RecordWaits(this.#clock));
+      setHandle(partition, new PartitionHandle(partition, log, new RecordWaits(this.#clock)));
     }
   }
 }

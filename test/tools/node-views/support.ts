@@ -7,7 +7,7 @@ import { closeEntry, openEntry } from "../../../src/machine/command-codec.ts";
 import type { CommandResult } from "../../../src/machine/commands.ts";
 import { type Effects, Machine } from "../../../src/machine/machine.ts";
 import { SILENT } from "../../../src/metrics/log.ts";
-import { PartitionHandle } from "../../../src/node/partition-handle.ts";
+import { PartitionHandle, setHandle } from "../../../src/node/partition-handle.ts";
 import { RecordWaits } from "../../../src/node/reads/record-waits.ts";
 import { Streams, type StreamsOptions } from "../../../src/node/streams/streams.ts";
 import type { Commander, CommandRun } from "../../../src/node/writes/commander.ts";
@@ -143,7 +143,7 @@ export class StreamBench implements Effects {
     const log = this.logs.get(key) ?? new FakeLog();
     this.logs.set(key, log);
     const asLog = log as unknown as PartitionLog;
-    partition.attachment = new PartitionHandle(partition, asLog, new RecordWaits(this.clock));
+    setHandle(partition, new PartitionHandle(partition, asLog, new RecordWaits(this.clock)));
   };
 
   #commander(): Commander {

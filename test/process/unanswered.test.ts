@@ -60,21 +60,24 @@ for (const [layout, env] of [
 
     // Stored, and not answered.
     expect(await exchange(url, SIZED + SIZED, false)).toBe("");
-    expect(await exchange(url, SIZED, true)).toBe("");
+    // Whether the end of the connection or the fsync is first is not for the test to say.
+    const halfClosed = await exchange(url, SIZED, true);
+    if (halfClosed !== "") expect(halfClosed).toContain('"offset":2,"partition":0');
+    const lost = halfClosed === "" ? 2 : 1;
     let seen = await look(url);
-    while (seen.count < 3 || seen.writes < 2) seen = await look(url);
-    expect(seen).toEqual({ count: 3, requests: 2, writes: 2 });
+    while (seen.count < 3 || seen.writes < lost) seen = await look(url);
+    expect(seen).toEqual({ count: 3, requests: lost, writes: lost });
 
     // Refused, and not stored.
     const chunks = "Transfer-Encoding: chunked\r\n\r\n4\r\npaid\r\n0\r\n";
     const trailers = await exchange(url, `${produce(chunks)}X-Sum: 1\r\n\r\n`, false);
     expect(trailers).toStartWith("HTTP/1.1 400 Bad Request\r\n");
     expect(await exchange(url, `${produce(chunks)}\r\n${SIZED}`, false)).toBe("");
-    expect(await look(url)).toMatchObject({ count: 3, writes: 2 });
+    expect(await look(url)).toMatchObject({ count: 3, writes: lost });
 
     // A client that waits for the answer gets it.
     const closing = produce("Connection: close\r\nContent-Length: 4\r\n\r\npaid");
     expect(await exchange(url, closing, false)).toContain('"offset":3');
-    expect(await look(url)).toMatchObject({ count: 4, writes: 2 });
+    expect(await look(url)).toMatchObject({ count: 4, writes: lost });
   });
 }

@@ -30,6 +30,8 @@ export type ConsumeCall = {
   readonly follow: boolean;
   /** Where to start by time; null: as the request says. */
   readonly fromMs: number | null;
+  /** The answer is a batch of CloudEvents. */
+  readonly asEvents?: true;
 };
 
 const readQuery = queryReader(CONSUME_QUERY);

@@ -1,10 +1,11 @@
 /** The body of produce-json: records whose values are stored as the text that they have in it. */
-import { fromUtf8, utf8 } from "../lib/bytes.ts";
+import { utf8 } from "../lib/bytes.ts";
 import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
 import { TRACE_HEADERS } from "../record/headers.ts";
 import { tooLarge } from "./body.ts";
 import { ApiError, shown } from "./errors.ts";
 import { type Json, parseJson } from "./json.ts";
+import { base64Of, JsonScanner, mustBe, stringOf, textOfBody } from "./json-scanner.ts";
 import { checkCount } from "./ndjson.ts";
 import type { HttpLimits } from "./options.ts";
 import { knownNames } from "./raw-url.ts";
@@ -25,9 +26,9 @@ export type RecordDefaults = {
   readonly headers: RequestHeaders;
 };
 
+const RECORDS = 'Field "records"';
 const BODY_FIELDS = ["records"];
 const RECORD_FIELDS = ["value", "value_b64", "key", "headers"];
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 /** Bytes of a batch header, and of the lengths of a small record. */
 const SPARE_BYTES = 1024;
 
@@ -43,27 +44,18 @@ export function encodeJsonRecords(
   limits: HttpLimits,
   ignoresUnknown: boolean,
 ): JsonRecords {
-  const scanner = new Scanner(textOf(body));
+  const scanner = new JsonScanner(textOfBody(body));
   const encoder = new RecordEncoder(body.length, defaults, limits);
   let isGiven = false;
   scanner.object((name) => {
     if (name === "records") {
       isGiven = true;
-      scanner.array((at) => encoder.add(readRecord(scanner, at, ignoresUnknown), at));
+      scanner.array((at) => encoder.add(readRecord(scanner, at, ignoresUnknown), at), RECORDS);
     } else skipUnknown(scanner, name, name, BODY_FIELDS, ignoresUnknown);
   }, "The body");
   scanner.end();
   if (!isGiven) throw new ApiError("missing_field", 'Field "records" is required');
   return encoder.finish();
-}
-
-function textOf(body: Uint8Array): string {
-  try {
-    const text = fromUtf8(body);
-    return text.startsWith("\ufeff") ? text.slice(1) : text;
-  } catch {
-    throw new ApiError("invalid_json", "The body is not valid UTF-8");
-  }
 }
 
 type RecordFields = {
@@ -72,7 +64,7 @@ type RecordFields = {
   headers: HeaderList | null;
 };
 
-function readRecord(scanner: Scanner, at: number, ignoresUnknown: boolean): RecordFields {
+function readRecord(scanner: JsonScanner, at: number, ignoresUnknown: boolean): RecordFields {
   const path = `records[${at}]`;
   const fields: RecordFields = { value: null, key: null, headers: null };
   scanner.object((name) => {
@@ -93,31 +85,15 @@ function readRecord(scanner: Scanner, at: number, ignoresUnknown: boolean): Reco
 }
 
 /** A string as its text, any other value as it is written. */
-function storedValue(scanner: Scanner): Uint8Array {
+function storedValue(scanner: JsonScanner): Uint8Array {
   const source = scanner.source();
   return utf8(source.startsWith('"') ? scanner.checkedString(source) : source);
 }
 
-function base64Of(scanner: Scanner, path: string): Uint8Array {
-  const text = stringOf(scanner, path);
-  const bytes = BASE64.test(text) ? Buffer.from(text, "base64") : null;
-  if (bytes !== null && bytes.toString("base64") === text) return Uint8Array.from(bytes);
-  throw new ApiError(
-    "invalid_field",
-    `Field "${path}" is ${shown(text)}: it must be base64 with padding`,
-  );
-}
-
-function stringOf(scanner: Scanner, path: string): string {
-  const source = scanner.source();
-  if (source.startsWith('"')) return scanner.checkedString(source);
-  throw mustBe(path, source, "a string");
-}
-
-function headersOf(scanner: Scanner, path: string): HeaderList {
+function headersOf(scanner: JsonScanner, path: string): HeaderList {
   const source = scanner.source();
   const parsed: Json = source.startsWith("{") ? parseJson(source) : null;
-  if (!(parsed instanceof Map)) throw mustBe(path, source, "an object of strings");
+  if (!(parsed instanceof Map)) throw mustBe(`Field "${path}"`, source, "an object of strings");
   const list = new HeaderList();
   for (const [name, value] of parsed) {
     if (typeof value !== "string") {
@@ -131,15 +107,8 @@ function headersOf(scanner: Scanner, path: string): HeaderList {
   return list;
 }
 
-const SHOWN_MAX = 64;
-const mustBe = (path: string, source: string, what: string): ApiError =>
-  new ApiError(
-    "invalid_field",
-    `Field "${path}" is ${source.slice(0, SHOWN_MAX)}: it must be ${what}`,
-  );
-
 function skipUnknown(
-  scanner: Scanner,
+  scanner: JsonScanner,
   name: string,
   path: string,
   known: readonly string[],
@@ -199,133 +168,3 @@ class RecordEncoder {
     return { records: this.#builder.finish(), firstKey: this.#firstKey, traced };
   }
 }
-
-/** Walks JSON text and hands out the parts of it as they are written. */
-class Scanner {
-  readonly #text: string;
-  #at = 0;
-
-  constructor(text: string) {
-    this.#text = text;
-    this.#space();
-  }
-
-  /** @param field is called with each name, and must read the value behind it. */
-  object(field: (name: string) => void, what: string): void {
-    if (this.#text[this.#at] !== "{") {
-      const source = this.source().slice(0, SHOWN_MAX);
-      const code = what === "The body" ? "invalid_json" : "invalid_field";
-      throw new ApiError(code, `${what} is ${source}: it must be a JSON object`);
-    }
-    const names = new Set<string>();
-    this.#list("}", () => {
-      if (this.#text[this.#at] !== '"') throw this.#wrong("a field name in quotes is missing");
-      const name = this.checkedString(this.source());
-      if (!this.#take(":")) throw this.#wrong('":" is missing');
-      if (names.has(name)) {
-        throw new ApiError("duplicate_field", `Field ${shown(name)} was given twice`);
-      }
-      names.add(name);
-      field(name);
-    });
-  }
-
-  array(item: (at: number) => void): void {
-    if (this.#text[this.#at] !== "[") throw mustBe("records", this.source(), "a list of records");
-    let at = 0;
-    this.#list("]", () => item(at++));
-  }
-
-  /** The text of the next value, without blanks around it. It is valid JSON. */
-  source(): string {
-    const start = this.#at;
-    this.#at = this.#valueEnd();
-    const source = this.#text.slice(start, this.#at);
-    try {
-      JSON.parse(source);
-    } catch {
-      this.#at = start;
-      throw this.#wrong("a value is missing or malformed");
-    }
-    this.#space();
-    return source;
-  }
-
-  checkedString(source: string): string {
-    const text: string = JSON.parse(source);
-    if (text.isWellFormed()) return text;
-    throw this.#wrong("a string holds half of a surrogate pair");
-  }
-
-  end(): void {
-    if (this.#at < this.#text.length) throw this.#wrong("nothing may follow the object");
-  }
-
-  #list(close: "]" | "}", item: () => void): void {
-    this.#at++;
-    this.#space();
-    if (this.#take(close)) return;
-    do item();
-    while (this.#take(","));
-    if (!this.#take(close)) throw this.#wrong(`"," or "${close}" is missing`);
-  }
-
-  /** Finds the end of a value without checking it: `source` parses it afterwards. */
-  #valueEnd(): number {
-    const text = this.#text;
-    const first = text.charCodeAt(this.#at);
-    if (first === QUOTE) return this.#stringEnd(this.#at);
-    if (first !== BRACE && first !== BRACKET) {
-      AFTER_SCALAR.lastIndex = this.#at;
-      return AFTER_SCALAR.exec(text)?.index ?? text.length;
-    }
-    let depth = 0;
-    for (let at = this.#at; at < text.length; ) {
-      const code = text.charCodeAt(at);
-      if (code === QUOTE) {
-        at = this.#stringEnd(at);
-        continue;
-      }
-      at++;
-      if (code === BRACE || code === BRACKET) depth++;
-      else if ((code === BRACE_END || code === BRACKET_END) && --depth === 0) return at;
-    }
-    return text.length;
-  }
-
-  #stringEnd(start: number): number {
-    const text = this.#text;
-    let at = start + 1;
-    while (at < text.length) {
-      const code = text.charCodeAt(at);
-      if (code === QUOTE) return at + 1;
-      at += code === BACKSLASH ? 2 : 1;
-    }
-    return text.length;
-  }
-
-  #take(character: string): boolean {
-    if (this.#text[this.#at] !== character) return false;
-    this.#at++;
-    this.#space();
-    return true;
-  }
-
-  #space(): void {
-    SPACE.lastIndex = this.#at;
-    this.#at += SPACE.exec(this.#text)?.[0].length ?? 0;
-  }
-
-  #wrong(why: string): ApiError {
-    return new ApiError("invalid_json", `The body is not JSON at character ${this.#at}: ${why}`);
-  }
-}
-
-const QUOTE = 34;
-const BACKSLASH = 92;
-const BRACKET = 91;
-const BRACKET_END = 93;
-const BRACE = 123;
-const BRACE_END = 125;
-const SPACE = /[ \t\n\r]*/y;
-const AFTER_SCALAR = /[,\]}\s]/g;

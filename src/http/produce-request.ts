@@ -6,7 +6,7 @@ import { ApiError, shown } from "./errors.ts";
 import { checkTopic } from "./names.ts";
 import { queryReader } from "./query.ts";
 import {
-  hasOnlyCommonHeaders,
+  kindOfHeaders,
   NO_REQUEST_HEADERS,
   type RequestHeaders,
   readRequestHeaders,
@@ -21,6 +21,7 @@ export type ProduceOptions = {
   readonly idempotencyKey: Uint8Array | null;
   /** Every record gets them. */
   readonly headers: RequestHeaders;
+  readonly contentType: string | null;
   readonly timeoutMs: number | null;
   readonly rocket: boolean;
   readonly timing: boolean;
@@ -34,20 +35,27 @@ export const TIMER_MS_MAX = 2 ** 31 - 1;
 
 const readQuery = queryReader(PRODUCE_QUERY);
 
-export function readProduceOptions(call: Call, rocketByDefault: boolean): ProduceOptions {
+/** @param takesEvents request headers may be attributes of a CloudEvent. */
+export function readProduceOptions(
+  call: Call,
+  rocketByDefault: boolean,
+  takesEvents = false,
+): ProduceOptions {
   const topic = checkTopic(call.parameter(0));
   const { partition, key, idempotency_key, timeout_ms, timing, mode } = readQuery(call);
   const { prefixed } = call;
-  const headers = hasOnlyCommonHeaders(call.request.headers) ? null : call.request.headers;
+  const kind = kindOfHeaders(call.request.headers);
+  const headers = kind === "more" ? call.request.headers : null;
   return {
     topic,
     partition,
     key: key === null ? null : utf8(key),
     idempotencyKey: readIdempotencyKey(headers, idempotency_key),
+    contentType: kind === "plain" ? null : call.request.headers.get("content-type"),
     headers:
       headers === null && prefixed.length === 0
         ? NO_REQUEST_HEADERS
-        : readRequestHeaders(headers, prefixed),
+        : readRequestHeaders(headers, prefixed, takesEvents),
     timeoutMs: withinTimers(timeout_ms),
     timing: timing === "1",
     rocket: mode === null ? rocketByDefault : mode === "rocket",

@@ -11,6 +11,7 @@ import {
   TRACE_HEADERS,
 } from "../record/headers.ts";
 import { ApiError, shown } from "./errors.ts";
+import { attributeText, checkEvent, EVENT_PREFIX } from "./event-attributes.ts";
 
 export const HEADER_PREFIX = "ayder-header-";
 export const HEADER_QUERY_PREFIX = "header.";
@@ -29,7 +30,7 @@ export const NO_REQUEST_HEADERS: RequestHeaders = {
   traced: false,
 };
 
-/** Headers that nearly every request has, and that say nothing about a record. */
+/** Headers that nearly every request has, and that say nothing about a record but its type. */
 const COMMON = [
   "host",
   "authorization",
@@ -41,18 +42,20 @@ const COMMON = [
   "accept-encoding",
   "transfer-encoding",
 ];
+const CONTENT_TYPE_AT = COMMON.indexOf("content-type");
 
 /**
- * Tells whether a request has no headers but those of `COMMON`. Most requests are like that, and a
- * look at the names of all headers costs as much as all that is done with the others.
+ * Tells what may be found in the headers of a request: `plain`: nothing but common ones without a
+ * content type; `typed`: nothing but common ones; `more`: others too. Most requests are plain or
+ * typed, and a look at the names of all headers costs as much as all that is done with the others.
  */
-export function hasOnlyCommonHeaders(headers: Headers): boolean {
+export function kindOfHeaders(headers: Headers): "plain" | "typed" | "more" {
   let left = headers.count;
-  for (const name of COMMON) {
-    if (left === 0) return true;
-    if (headers.has(name)) left--;
+  for (let i = 0; i < COMMON.length; i++) {
+    if (left === 0) return i <= CONTENT_TYPE_AT ? "plain" : "typed";
+    if (headers.has(COMMON[i] as string)) left--;
   }
-  return left === 0;
+  return left === 0 ? "typed" : "more";
 }
 
 /**
@@ -64,6 +67,7 @@ export function hasOnlyCommonHeaders(headers: Headers): boolean {
 export function readRequestHeaders(
   request: Headers | null,
   queried: readonly Header[],
+  takesEvents: boolean,
 ): RequestHeaders {
   const list = new HeaderList();
   let traced = false;
@@ -73,6 +77,7 @@ export function readRequestHeaders(
       list.add(name.slice(HEADER_PREFIX.length), headerText(request?.get(name) ?? "", name));
     }
   }
+  if (takesEvents && request !== null) addEvent(request, list);
   for (const name of TRACE_HEADERS) {
     const value = request?.get(name) ?? null;
     if (value === null) continue;
@@ -82,6 +87,20 @@ export function readRequestHeaders(
   const { headers } = list;
   if (headers.length === 0) return NO_REQUEST_HEADERS;
   return { headers, encoded: list.encode(), traced };
+}
+
+/** A CloudEvent in binary mode: its attributes are request headers. */
+function addEvent(request: Headers, list: HeaderList): void {
+  const attributes = new Map<string, string>();
+  for (const name of request.keys()) {
+    if (!name.startsWith(EVENT_PREFIX)) continue;
+    attributes.set(name, attributeText(name, request.get(name) ?? ""));
+  }
+  if (attributes.size === 0) return;
+  checkEvent(attributes);
+  const contentType = request.get("content-type");
+  if (contentType !== null) attributes.set("content-type", headerText(contentType, "content-type"));
+  for (const [name, value] of attributes) list.add(name, value);
 }
 
 /** Collects the headers of a record within their bounds. */

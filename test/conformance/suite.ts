@@ -5,6 +5,7 @@ import * as admin from "./admin.ts";
 import * as auth from "./auth.ts";
 import * as badInputs from "./bad-inputs.ts";
 import * as byTime from "./by-time.ts";
+import * as cloudEvents from "./cloud-events.ts";
 import * as consume from "./consume.ts";
 import * as follow from "./follow.ts";
 import * as groups from "./groups.ts";
@@ -32,6 +33,7 @@ const PARTS = [
   produce,
   produceNdjson,
   recordHeaders,
+  cloudEvents,
   consume,
   byTime,
   follow,

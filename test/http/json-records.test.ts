@@ -84,7 +84,7 @@ describe("bodies that are refused", () => {
     ["[]", 400, "invalid_json", "The body is []: it must be a JSON object"],
     ["{}", 400, "missing_field", 'Field "records" is required'],
     ['{"records":[]}', 400, "empty_batch", 'Field "records" is an empty list: it holds no message'],
-    ['{"records":{}}', 400, "invalid_field", 'Field "records" is {}: it must be a list of records'],
+    ['{"records":{}}', 400, "invalid_field", 'Field "records" is {}: it must be a list'],
     [
       '{"record":[]}',
       400,

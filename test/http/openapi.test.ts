@@ -98,6 +98,7 @@ test("answers besides 200 are described: 202, 304, 307, streams, bytes, headers"
     "application/json",
     "text/event-stream",
     "application/x-ndjson",
+    "application/cloudevents-batch+json",
   ]);
   expect(types("GET /kv/{namespace}/{key}")).toEqual([
     "application/json",

@@ -2,10 +2,12 @@ import type { ConsumePage, Rejected } from "../../node/api.ts";
 import { ONE_WRITE_BYTES_MAX, PIECE_BYTES } from "../answer-streams.ts";
 import { headOfPieces, hotJson, placeOf } from "../answers.ts";
 import type { Call, Endpoint } from "../call.ts";
+import { EVENT_BATCH_TYPE } from "../cloud-events.ts";
 import { markEncoded } from "../compression.ts";
 import { type ConsumeCall, readConsume, TOPIC_ID_HEADER } from "../consume-request.ts";
 import { startAtTime } from "../consume-time.ts";
 import type { Edge } from "../edge.ts";
+import { EVENT_PAGE_HEADERS, eventPage } from "../event-page.ts";
 import { follow } from "../follow.ts";
 import { ANSWERS_FULL } from "../gate.ts";
 import { isComplete, LargePage, PAGE_START, pageEnd, withinPage } from "../large-page.ts";
@@ -15,9 +17,14 @@ import { CONSUME_QUERY, PAGE } from "../schemas.ts";
 const writer = new PageWriter();
 
 /** What a read can be answered with, the default first. */
-const PAGE_OFFERS = ["application/json", "text/event-stream"] as const;
+const PAGE_OFFERS = ["application/json", "text/event-stream", EVENT_BATCH_TYPE] as const;
 /** The same with `follow=1`. */
-const FOLLOW_OFFERS = ["application/x-ndjson", "text/event-stream", "application/json"] as const;
+const FOLLOW_OFFERS = [
+  "application/x-ndjson",
+  "text/event-stream",
+  "application/json",
+  EVENT_BATCH_TYPE,
+] as const;
 
 export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
   return [
@@ -33,7 +40,8 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
           "Read a page of messages, or follow them (text/event-stream, application/x-ndjson)",
         tag: "consume",
         answer: PAGE,
-        mediaTypes: ["text/event-stream", "application/x-ndjson"],
+        mediaTypes: ["text/event-stream", "application/x-ndjson", EVENT_BATCH_TYPE],
+        answerHeaders: EVENT_PAGE_HEADERS,
         requestHeaders: {
           "Last-Event-ID": "In a stream: goes on behind this offset",
           "Ayder-Topic-Id":
@@ -48,22 +56,42 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
           "data_damaged",
         ],
       },
-      handle: async (call) => {
-        const asked = readConsume(call, edge.compat);
-        const { fromMs } = asked;
-        const consume = fromMs === null ? asked : await startAtTime(edge, asked, fromMs);
-        if ("code" in consume) return rejected(edge, call, asked, consume);
-        const mediaType = call.preferred(consume.follow ? FOLLOW_OFFERS : PAGE_OFFERS);
-        if (mediaType !== "application/json") {
-          return await follow(edge, call, consume, mediaType === "text/event-stream");
-        }
-        const page = await edge.node.consume(consume.request);
-        if (!page.ok) return rejected(edge, call, consume, page);
-        const waits = consume.waitMs > 0 && isEmpty(page) && !call.isHead;
-        return waits ? await wait(edge, call, consume, page) : answerOf(edge, call, consume, page);
-      },
+      handle: (call) => consume(edge, call),
     },
   ];
+}
+
+function consume(edge: Edge, call: Call): Promise<Response> {
+  const asked = readConsume(call, edge.compat);
+  return asked.fromMs === null
+    ? answerFrom(edge, call, asked)
+    : answerFromTime(edge, call, asked, asked.fromMs);
+}
+
+async function answerFromTime(
+  edge: Edge,
+  call: Call,
+  asked: ConsumeCall,
+  timeMs: number,
+): Promise<Response> {
+  const placed = await startAtTime(edge, asked, timeMs);
+  if ("code" in placed) return rejected(edge, call, asked, placed);
+  return await answerFrom(edge, call, placed);
+}
+
+/** Not asynchronous itself: most reads are one promise. */
+function answerFrom(edge: Edge, call: Call, placed: ConsumeCall): Promise<Response> {
+  const mediaType = call.preferred(placed.follow ? FOLLOW_OFFERS : PAGE_OFFERS);
+  if (mediaType === "application/json") return readPage(edge, call, placed);
+  if (mediaType === EVENT_BATCH_TYPE) return readPage(edge, call, { ...placed, asEvents: true });
+  return follow(edge, call, placed, mediaType === "text/event-stream");
+}
+
+async function readPage(edge: Edge, call: Call, consume: ConsumeCall): Promise<Response> {
+  const page = await edge.node.consume(consume.request);
+  if (!page.ok) return rejected(edge, call, consume, page);
+  const waits = consume.waitMs > 0 && isEmpty(page) && !call.isHead;
+  return waits ? await wait(edge, call, consume, page) : answerOf(edge, call, consume, page);
 }
 
 const rejected = (
@@ -117,11 +145,19 @@ function answerOf(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumePag
   return answer;
 }
 
+function eventAnswer({ options }: Edge, consume: ConsumeCall, page: ConsumePage): Response {
+  const { response, records, bytes } = eventPage(consume, page);
+  options.instruments.consumedRecords.value += records;
+  options.instruments.consumedBytes.value += bytes;
+  return response;
+}
+
 const mayBeLarge = ({ slices }: ConsumePage): boolean =>
   slices.length > 0 && slices.reduce((sum, { length }) => sum + length, 0) > ONE_WRITE_BYTES_MAX;
 
 function pageAnswer(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumePage): Response {
   const { budget } = edge.answers;
+  if (consume.asEvents === true) return eventAnswer(edge, consume, page);
   // Refused before it costs anything: a large page is made of long messages, or of many.
   if (mayBeLarge(page) && !budget.hasRoom(PIECE_BYTES)) {
     edge.options.instruments.answersRefused.value++;

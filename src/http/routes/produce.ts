@@ -4,6 +4,7 @@ import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts
 import { acceptedText, jsonText, placeOf } from "../answers.ts";
 import { takeBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
+import { encodeEvents, eventModeOf } from "../cloud-events.ts";
 import type { Edge } from "../edge.ts";
 import type { ErrorCode } from "../errors.ts";
 import { encodeJsonRecords } from "../json-records.ts";
@@ -75,11 +76,13 @@ const produceOne = (edge: Edge): Endpoint => ({
     tag: "produce",
     body: "bytes",
     answer: PRODUCED,
-    errors: ERRORS,
+    errors: [...ERRORS, ...JSON_ERRORS],
     requestHeaders: REQUEST_HEADERS,
   },
   handle: (call) => {
-    const options = readProduceOptions(call, edge.options.rocket);
+    const options = readProduceOptions(call, edge.options.rocket, true);
+    const mode = eventModeOf(options.contentType);
+    if (mode !== null) return produceEvents(edge, call, options, mode);
     const { messageBytesMax } = edge.options.limits;
     return takeBytes(call, messageBytesMax, "message_too_large", (body) => {
       const records = encodeRecord(options.key, body, options.headers.encoded);
@@ -133,6 +136,20 @@ const produceJson = (edge: Edge): Endpoint => ({
     });
   },
 });
+
+/** CloudEvents in structured mode, or a batch of them. */
+function produceEvents(
+  edge: Edge,
+  call: Call,
+  options: ProduceOptions,
+  mode: "event" | "batch",
+): Promise<Response> {
+  const { limits } = edge.options;
+  return takeBytes(call, limits.requestBytesMax, "request_too_large", (body) => {
+    const records = encodeEvents(body, mode, options, limits);
+    append(edge, call, options, records, mode === "event" ? singleAnswer : batchAnswer);
+  });
+}
 
 type Where = (produced: Produced) => string;
 const singleAnswer: Where = ({ firstOffset, partition }) =>

@@ -1,0 +1,103 @@
+/** CloudEvents 1.0 in produce requests: the HTTP binding in its three modes. */
+import { utf8 } from "../lib/bytes.ts";
+import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
+import { tooLarge } from "./body.ts";
+import { ApiError, shown } from "./errors.ts";
+import { checkEvent, EVENT_PREFIX } from "./event-attributes.ts";
+import { base64Of, JsonScanner, textOfBody } from "./json-scanner.ts";
+import { checkCount } from "./ndjson.ts";
+import type { HttpLimits } from "./options.ts";
+import { HeaderList, type RequestHeaders } from "./record-headers.ts";
+
+export const EVENT_TYPE = "application/cloudevents+json";
+export const EVENT_BATCH_TYPE = "application/cloudevents-batch+json";
+const ATTRIBUTE = /^[a-z0-9]+$/;
+const JSON_TYPE = /^[^;]*[/+]json\s*(;|$)/i;
+
+/** Tells which mode a content type asks for; null: none, the body is opaque. */
+export function eventModeOf(contentType: string | null): "event" | "batch" | null {
+  const [media = ""] = (contentType ?? "").split(";");
+  const type = media.trim().toLowerCase();
+  return type === EVENT_TYPE ? "event" : type === EVENT_BATCH_TYPE ? "batch" : null;
+}
+
+/** A content type without one means JSON in a CloudEvent. */
+export const isJson = (contentType: string | null): boolean =>
+  contentType === null || JSON_TYPE.test(contentType);
+
+type Defaults = { readonly key: Uint8Array | null; readonly headers: RequestHeaders };
+
+/** Encodes the event, or the events, of a body in structured or batch mode. */
+export function encodeEvents(
+  body: Uint8Array,
+  mode: "event" | "batch",
+  { key, headers }: Defaults,
+  limits: HttpLimits,
+): EncodedRecords {
+  const scanner = new JsonScanner(textOfBody(body));
+  const builder = new BatchBuilder(body.length + 1024);
+  const repeated = (key?.length ?? 0) + headers.encoded.bytes.length;
+  let count = 0;
+  const add = (what: string) => {
+    checkCount(++count, repeated, limits);
+    const event = readEvent(scanner, what);
+    if (event.value.length > limits.messageBytesMax) {
+      const size = `${event.value.length} bytes`;
+      throw tooLarge("message_too_large", `The data of ${what}`, size, limits.messageBytesMax);
+    }
+    for (const { name, value } of headers.headers) {
+      if (!event.headers.has(name)) event.headers.add(name, value);
+    }
+    builder.add(key, event.value, event.headers.encode());
+  };
+  if (mode === "event") add("The body");
+  else scanner.array((at) => add(`Event ${at}`), "The body");
+  scanner.end();
+  if (count === 0) throw new ApiError("empty_batch", "The batch has no event");
+  return builder.finish();
+}
+
+type Event = { readonly value: Uint8Array; readonly headers: HeaderList };
+
+function readEvent(scanner: JsonScanner, what: string): Event {
+  const attributes = new Map<string, string>();
+  let data: string | null = null;
+  let base64: Uint8Array | null = null;
+  scanner.object((name) => {
+    if (name === "data") data = scanner.source();
+    else if (name === "data_base64") base64 = base64Of(scanner, `${what}.data_base64`);
+    else readAttribute(scanner, name, attributes);
+  }, what);
+  if (data !== null && base64 !== null) {
+    throw new ApiError("invalid_field", `${what} has both data and data_base64`);
+  }
+  const contentType = attributes.get("content-type") ?? null;
+  const value = base64 ?? dataBytes(scanner, data, contentType);
+  if (contentType === null && data !== null) attributes.set("content-type", "application/json");
+  checkEvent(attributes);
+  const headers = new HeaderList();
+  for (const [name, text] of attributes) headers.add(name, text);
+  return { value, headers };
+}
+
+function readAttribute(scanner: JsonScanner, name: string, to: Map<string, string>): void {
+  const source = scanner.source();
+  if (source === "null") return;
+  if (!ATTRIBUTE.test(name)) {
+    throw invalid(`The attribute ${shown(name)} must have characters of a-z 0-9 only`);
+  }
+  const isScalar = /^(?:"|-?\d+$|true$|false$)/.test(source);
+  if (!isScalar)
+    throw invalid(`The attribute ${shown(name)} must be text, an integer or a boolean`);
+  const text = source.startsWith('"') ? scanner.checkedString(source) : source;
+  to.set(name === "datacontenttype" ? "content-type" : EVENT_PREFIX + name, text);
+}
+
+/** JSON stays as it is written; text of another type is stored as text. */
+function dataBytes(scanner: JsonScanner, data: string | null, type: string | null): Uint8Array {
+  if (data === null) return new Uint8Array(0);
+  const isText = !isJson(type) && data.startsWith('"');
+  return utf8(isText ? scanner.checkedString(data) : data);
+}
+
+const invalid = (message: string): ApiError => new ApiError("invalid_header", message);

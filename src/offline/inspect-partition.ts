@@ -1,6 +1,8 @@
 import type { Disk } from "../env/disk.ts";
+import { utf8 } from "../lib/bytes.ts";
 import { partitionSeed } from "../record/batch-header.ts";
 import { RecordCursor } from "../record/batch-reader.ts";
+import { decodeHeaders } from "../record/headers.ts";
 import { PartitionDamaged } from "../storage/partitions/damaged.ts";
 import { readWindow } from "../storage/partitions/segment-reader.ts";
 import type { PartitionWindow } from "../storage/partitions/window.ts";
@@ -95,14 +97,29 @@ function* recordRows(window: PartitionWindow, { from, to }: SegmentView): Genera
     const key = cursor.keyStart < 0 ? null : keyOf(cursor);
     const value = cursor.bytes.subarray(cursor.valueStart, cursor.valueEnd);
     const keyed = key === null ? {} : textOrBase64("key", key);
+    const headers = headersOf(cursor);
     yield {
-      json: { offset, timestamp_ms: timestampMs, ...keyed, ...textOrBase64("value", value) },
+      json: {
+        offset,
+        timestamp_ms: timestampMs,
+        ...keyed,
+        ...textOrBase64("value", value),
+        ...(headers === null ? {} : { headers }),
+      },
       text:
         `${offset} ${timeOf(timestampMs)} ` +
         (key === null ? "" : `${shownText(key)} → `) +
-        shownText(value),
+        shownText(value) +
+        (headers === null ? "" : ` headers ${shownText(utf8(JSON.stringify(headers)))}`),
     };
   }
+}
+
+/** Null if the record has none. */
+function headersOf({ bytes, headersStart, headersEnd }: RecordCursor) {
+  if (headersEnd === headersStart) return null;
+  const list = decodeHeaders(bytes, headersStart, headersEnd);
+  return Object.fromEntries(list.map(({ name, value }) => [name, value]));
 }
 
 const keyOf = (cursor: RecordCursor): Uint8Array =>

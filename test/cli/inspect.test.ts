@@ -18,7 +18,7 @@ beforeAll(async () => {
   const server = await startServer({ dataDir });
   const client = new Client(server.url);
   await fill(client);
-  const path = "/broker/topics/t/produce?partition=2&key=the%20key";
+  const path = "/broker/topics/t/produce?partition=2&key=the%20key&header.a=1";
   await client.must("POST", path, "the last record");
   await ayder(["backup", "--url", server.url, archive]);
   await server.stop();
@@ -65,7 +65,12 @@ test("partition shows batches without a gap, and records as they were sent", asy
   }
   expect(next).toBe(241);
   const [last] = await inspect("partition", partitionDir(2), "--records", "--from", "240");
-  expect(last).toMatchObject({ offset: 240, key: "the key", value: "the last record" });
+  expect(last).toMatchObject({
+    offset: 240,
+    key: "the key",
+    value: "the last record",
+    headers: { a: "1" },
+  });
   const [batch] = await inspect("partition", partitionDir(2), "--from", "240");
   expect(batch).toMatchObject({ count: 1, first_keys: ['"the key"'] });
 });

@@ -45,36 +45,54 @@ export const DUPLICATES_FORGOTTEN_PER_TICK_MAX = 10_000;
  * The replicated state: the same entries in the same order produce the same state on every node. It
  * contains no records. Records are passed on as effects, and the machine keeps their offsets.
  */
-export class Machine {
-  broker: BrokerState;
-  kv: KvState;
-  /** Addresses of the nodes of the cluster. */
-  members: MemberMap;
-  views: ViewsState;
-  /** Level of the log: see `levels.ts`. */
-  level: number;
-  /** The machine's clock: the highest time of any entry so far. */
-  now: Millis;
+export class Machine implements MachineState {
+  /** Replaced as a whole by a snapshot, so that no part of the former state can be left over. */
+  #state: MachineState;
 
   /** @param state of a snapshot, from `SnapshotRestorer`; absent: empty. */
   constructor(state: MachineState = emptyState()) {
-    this.broker = state.broker;
-    this.kv = state.kv;
-    this.members = state.members;
-    this.views = state.views;
-    this.level = state.level;
-    this.now = state.now;
+    this.#state = state;
   }
 
-  /** A snapshot from elsewhere takes the place of everything; who holds this machine holds that. */
-  become(state: MachineState): void {
+  get broker(): BrokerState {
+    return this.#state.broker;
+  }
+
+  get kv(): KvState {
+    return this.#state.kv;
+  }
+
+  /** Addresses of the nodes of the cluster. */
+  get members(): MemberMap {
+    return this.#state.members;
+  }
+
+  get views(): ViewsState {
+    return this.#state.views;
+  }
+
+  /** Level of the log: see `levels.ts`. */
+  get level(): number {
+    return this.#state.level;
+  }
+
+  set level(level: number) {
+    this.#state.level = level;
+  }
+
+  /** The machine's clock: the highest time of any entry so far. */
+  get now(): Millis {
+    return this.#state.now;
+  }
+
+  set now(now: Millis) {
+    this.#state.now = now;
+  }
+
+  /** A snapshot of another node takes the place of the state. Holders of this machine then see it. */
+  replace(state: MachineState): void {
     state.broker.dedupeKeysCut += this.broker.dedupeKeysCut;
-    this.broker = state.broker;
-    this.kv = state.kv;
-    this.members = state.members;
-    this.views = state.views;
-    this.level = state.level;
-    this.now = state.now;
+    this.#state = state;
   }
 
   /** @throws DecodeError if the bytes are no whole snapshot. */

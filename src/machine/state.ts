@@ -12,8 +12,8 @@ export type MachineState = {
   readonly members: MemberMap;
   readonly views: ViewsState;
   /** Level of the log: see `levels.ts`. */
-  readonly level: number;
-  readonly now: Millis;
+  level: number;
+  now: Millis;
 };
 
 export const emptyState = (): MachineState => ({

@@ -118,7 +118,7 @@ test("a snapshot has the level and the keys; its copy knows how many, and what i
   expect(copy.broker).toMatchObject({ dedupeKeys: 400, isOverfull: true, dedupeKeysCut: 0 });
   expect(copy.broker.limits.dedupeKeysMax).toBe(150);
   // The count of this process goes on after a snapshot has replaced the state.
-  bench.machine.become(copy);
+  bench.machine.replace(copy);
   expect(bench.machine.broker.dedupeKeysCut).toBe(150);
 });
 

@@ -112,7 +112,7 @@ export class Snapshots implements SnapshotPort {
     await storage.checkpoints.settle(storage.journal);
     // In one step: nobody sees the one without the other.
     storage.store = store;
-    machine.become(received.state);
+    machine.replace(received.state);
     applier.switched();
     await old.close();
     await storage.checkpoints.removeStale();

@@ -74,7 +74,7 @@ const DONE: readonly string[] = [
 /** Findings that are left in a folder (default 0). A number only falls. */
 const AT_MOST: Readonly<Record<string, number>> = {
   "src/env": 29,
-  "src/http": 46,
+  "src/http": 43,
   "src/node": 113,
   "src/raft": 4,
   "src/storage": 92,

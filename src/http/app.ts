@@ -2,20 +2,20 @@
 import { type AnyElysia, Elysia } from "elysia";
 import type { NodeApi } from "../node/api.ts";
 import { type AnswerSocket, AnswerStreams } from "./answer-streams.ts";
-import { Rejections } from "./answers.ts";
 import { Auth } from "./auth.ts";
 import { BodyBytes } from "./body.ts";
 import { type Endpoint, type Route, toRoute } from "./call.ts";
 import { compatOf } from "./compat.ts";
 import { Compression } from "./compression.ts";
 import type { Edge } from "./edge.ts";
+import { FallbackRoutes } from "./fallback-routes.ts";
 import type { Leader } from "./forward.ts";
 import { ForwardSlots } from "./forward-slots.ts";
-import { Gate } from "./gate.ts";
 import { MemoryBudget } from "./memory-budget.ts";
+import { Middleware } from "./middleware.ts";
 import { DEFAULT_MEMORY, type HttpOptions } from "./options.ts";
 import { pathStartOf } from "./raw-url.ts";
-import { Refusals } from "./refusals.ts";
+import { ErrorMapper } from "./responses.ts";
 import { HotRouter } from "./router.ts";
 import { adminEndpoints } from "./routes/admin.ts";
 import { clusterEndpoints } from "./routes/cluster.ts";
@@ -70,7 +70,7 @@ export type App = {
 export function createApp(node: NodeApi, options: HttpOptions): App {
   const stop = new AbortController();
   let socket = NO_SOCKET;
-  const rejections = new Rejections(options, () => node.leaderUrl());
+  const errorMapper = new ErrorMapper(options, () => node.leaderUrl());
   const answers = answerStreams(options, () => socket);
   const compression = new Compression(
     options.compression ?? true,
@@ -86,7 +86,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     node,
     options,
     compat: compatOf(options.compat),
-    rejections,
+    errorMapper,
     stopping: stop.signal,
     allowLong,
     answers,
@@ -96,9 +96,9 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const { now: wallMs = Date.now, monotonic: monotonicMs = () => performance.now() } = options;
   const isLoopback = (request: Request) => socket.isLoopback(request);
   const auth = new Auth(options.auth, { instruments, clock: { wallMs, monotonicMs }, isLoopback });
-  const gate = new Gate({
+  const middleware = new Middleware({
     auth,
-    rejections,
+    errorMapper,
     instruments,
     log,
     forwardTo: forwardTarget(node, options),
@@ -120,20 +120,20 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const routes = endpoints.map((endpoint) =>
     toRoute(endpoint, instruments, edge.compat.ignoresUnknown),
   );
-  const refusals = new Refusals(routes, instruments);
-  const elysia = toElysia(routes, gate, refusals);
-  const fetch = fetchBy(new HotRouter(routes), elysia, gate);
+  const fallbacks = new FallbackRoutes(routes, instruments);
+  const elysia = toElysia(routes, middleware, fallbacks);
+  const fetch = fetchBy(new HotRouter(routes), elysia, middleware);
   return {
     elysia,
     endpoints,
     fetch,
     fetchRewritten: (request) => {
-      const refusal = refusals.rewritten(request);
-      return refusal === null
+      const fallback = fallbacks.rewritten(request);
+      return fallback === null
         ? fetch(request)
-        : dated(request.method, gate.serve(refusal, request));
+        : dated(request.method, middleware.serve(fallback, request));
     },
-    busy: () => [...gate.inFlight, ...answers.requests()],
+    busy: () => [...middleware.inFlight, ...answers.requests()],
     attach: (attached) => {
       socket = attached;
     },
@@ -142,13 +142,13 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
 }
 
 const fetchBy =
-  (hot: HotRouter, elysia: AnyElysia, gate: Gate): App["fetch"] =>
+  (hot: HotRouter, elysia: AnyElysia, middleware: Middleware): App["fetch"] =>
   (request) => {
     const { method } = request;
     const route = hot.find(method, request.url);
     return route === null
       ? dated(method, elysia.fetch(readable(request)))
-      : gate.serve(route, request);
+      : middleware.serve(route, request);
   };
 
 /** Adds the Date that Bun leaves out in the answer of a HEAD. */
@@ -217,20 +217,24 @@ function allEndpoints(edge: Edge): readonly Endpoint[] {
  * Elysia finds the route; bodies stay untouched (`parse: "none"`), and path and query are read from
  * the raw URL by the handlers, since Elysia's decoding lets two different keys become one.
  */
-function toElysia(routes: readonly Route[], gate: Gate, refusals: Refusals): AnyElysia {
+function toElysia(
+  routes: readonly Route[],
+  middleware: Middleware,
+  fallbacks: FallbackRoutes,
+): AnyElysia {
   const elysia = new Elysia({
     name: "ayder",
     strictPath: true,
     normalize: false,
   });
   for (const route of routes) {
-    const handle = ({ request }: { request: Request }) => gate.serve(route, askedBy(request));
+    const handle = ({ request }: { request: Request }) => middleware.serve(route, askedBy(request));
     elysia.route(route.method, route.path, handle, { parse: "none" });
   }
   return elysia.onError(({ code, error, request: shown }) => {
     const request = askedBy(shown);
-    return gate.serve(
-      code === "NOT_FOUND" ? refusals.find(request) : refusals.broken(error),
+    return middleware.serve(
+      code === "NOT_FOUND" ? fallbacks.find(request) : fallbacks.broken(error),
       request,
     );
   });

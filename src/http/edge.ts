@@ -1,16 +1,16 @@
 /** What the handlers of all routes share. */
 import type { NodeApi } from "../node/api.ts";
 import type { AnswerStreams } from "./answer-streams.ts";
-import type { Rejections } from "./answers.ts";
 import type { Compat } from "./compat.ts";
 import type { Compression } from "./compression.ts";
 import type { HttpOptions } from "./options.ts";
+import type { ErrorMapper } from "./responses.ts";
 
 export type Edge = {
   readonly node: NodeApi;
   readonly options: HttpOptions;
   readonly compat: Compat;
-  readonly rejections: Rejections;
+  readonly errorMapper: ErrorMapper;
   /** Aborted when the server begins to stop: waits end and streams close. */
   readonly stopping: AbortSignal;
   /** Lifts the idle timeout from a request whose answer may take long. */

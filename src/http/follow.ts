@@ -1,7 +1,6 @@
 /** Answers without end: server-sent events, and the same as lines. */
 import type { ConsumePage, Rejected } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
-import { headOfPieces, placeOf } from "./answers.ts";
 import type { Call } from "./call.ts";
 import { type ConsumeCall, TOPIC_ID_HEADER } from "./consume-request.ts";
 import type { Edge } from "./edge.ts";
@@ -14,6 +13,7 @@ import {
   PageWriter,
 } from "./page-writer.ts";
 import { decimal } from "./raw-url.ts";
+import { headOfPieces, placeOf } from "./responses.ts";
 
 /** A comment this often keeps proxies from closing a silent stream. */
 const COMMENT_INTERVAL_MS = 15_000;
@@ -75,7 +75,7 @@ export async function follow(
     if (first.code === "offset_out_of_range") {
       return call.isHead ? headOfPieces(headers) : new Response(format.failure(first), { headers });
     }
-    return edge.rejections.answer(call, first, placeOf(asked.topic, asked.partition));
+    return edge.errorMapper.answer(call, first, placeOf(asked.topic, asked.partition));
   }
   if (consume.tellsTopicId) headers.set(TOPIC_ID_HEADER, String(first.topicId));
   if (call.isHead) return headOfPieces(headers);

@@ -1,10 +1,10 @@
 /** Answers with a file that the binary contains: conditional, compressed, with strict headers. */
 import type { Asset } from "../web/asset.ts";
 import { chooseEncoding } from "./accept.ts";
-import { bodyAnswer } from "./answers.ts";
 import type { Call, Endpoint } from "./call.ts";
 import { weakTag } from "./compression.ts";
 import { matchesTag } from "./conditional.ts";
+import { bodyAnswer } from "./responses.ts";
 import { NO_QUERY } from "./schemas.ts";
 
 const HEADERS = {

@@ -1,7 +1,7 @@
-import { json } from "../answers.ts";
 import { readOptionalJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
+import { json } from "../responses.ts";
 import { COMPACTED, NO_FIELDS_BODY, NO_QUERY, SEALED_STATUS } from "../schemas.ts";
 import { backupEndpoint } from "./backup.ts";
 

@@ -1,9 +1,9 @@
 /** A running node's checkpoint as one archive, made as fast as the client takes it. */
 import type { Backup } from "../../node/api.ts";
 import { type AnswerSource, nextTurn } from "../answer-streams.ts";
-import { headOfPieces } from "../answers.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
+import { headOfPieces } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 
 export const backupEndpoint = (edge: Edge): Endpoint => ({
@@ -29,7 +29,7 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
     // Nothing moves on the connection until the checkpoint is there.
     edge.allowLong(call.request);
     const begun = await edge.node.beginBackup();
-    if (!begun.ok) return edge.rejections.answer(call, begun);
+    if (!begun.ok) return edge.errorMapper.answer(call, begun);
     const { index, term, bytes } = begun.backup;
     const headers = {
       ...CONTENT,

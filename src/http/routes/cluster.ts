@@ -1,11 +1,11 @@
 import { Type as t } from "@sinclair/typebox";
 import { parseDecimal } from "../../lib/parse.ts";
 import type { ClusterApi, MemberReject, Membership, Result } from "../../node/api.ts";
-import { json } from "../answers.ts";
 import { readJson, readOptionalJson } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
+import { json } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 
 const NODE_ID = "1 to 64 of A-Z a-z 0-9 . _ -";
@@ -94,7 +94,7 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
 ];
 
 function change(
-  { rejections }: Edge,
+  { errorMapper }: Edge,
   path: string,
   summary: string,
   body: typeof ADD_BODY | typeof NODE_BODY | typeof TRANSFER_BODY,
@@ -109,7 +109,7 @@ function change(
     docs: { summary, tag: "cluster", body, answer: OK, errors: CHANGE_ERRORS },
     handle: async (call) => {
       const result = await run(call);
-      return result.ok ? json(result) : rejections.answer(call, result);
+      return result.ok ? json(result) : errorMapper.answer(call, result);
     },
   };
 }

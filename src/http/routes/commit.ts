@@ -1,7 +1,7 @@
-import { json, placeOf } from "../answers.ts";
 import { readJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
+import { json, placeOf } from "../responses.ts";
 import { COMMIT_BODY, COMMITTED, NO_QUERY } from "../schemas.ts";
 
 export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
@@ -28,12 +28,12 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
     handle: async (call) => {
       const { topic, group, partition, offset } = await readJson(call, COMMIT_BODY);
       call.demand("read", topic);
-      const { compat, node, rejections } = edge;
+      const { compat, node, errorMapper } = edge;
       const next = compat.toNextOffset(offset);
       const result = await node.commitOffset({ topic, group, partition, offset: next });
       if (!result.ok) {
         const about = `${placeOf(topic, partition)}, offset ${offset}`;
-        return rejections.answer(call, result, about);
+        return errorMapper.answer(call, result, about);
       }
       const committed = compat.fromNextOffset(result.committedOffset, result.committedOffset);
       const clamped = result.clamped ? { clamped: true } : {};

@@ -1,6 +1,5 @@
 import type { ConsumePage, Rejected } from "../../node/api.ts";
 import { ONE_WRITE_BYTES_MAX, PIECE_BYTES } from "../answer-streams.ts";
-import { headOfPieces, hotJson, placeOf } from "../answers.ts";
 import type { Call, Endpoint } from "../call.ts";
 import { EVENT_BATCH_TYPE } from "../cloud-events.ts";
 import { markEncoded } from "../compression.ts";
@@ -9,9 +8,10 @@ import { startAtTime } from "../consume-time.ts";
 import type { Edge } from "../edge.ts";
 import { EVENT_PAGE_HEADERS, eventPage } from "../event-page.ts";
 import { follow } from "../follow.ts";
-import { ANSWERS_FULL } from "../gate.ts";
 import { isComplete, LargePage, PAGE_START, pageEnd, withinPage } from "../large-page.ts";
+import { ANSWERS_FULL } from "../middleware.ts";
 import { ARRAY_FRAMING, countConsumed, PageWriter } from "../page-writer.ts";
+import { headOfPieces, hotJson, placeOf } from "../responses.ts";
 import { CONSUME_QUERY, PAGE } from "../schemas.ts";
 
 const writer = new PageWriter();
@@ -95,13 +95,13 @@ async function readPage(edge: Edge, call: Call, consume: ConsumeCall): Promise<R
 }
 
 const rejected = (
-  { rejections }: Edge,
+  { errorMapper }: Edge,
   call: Call,
   { request: { topic, partition, offset } }: ConsumeCall,
   rejection: Rejected,
 ): Response => {
   const at = rejection.code === "offset_out_of_range" ? `, offset ${offset}` : "";
-  return rejections.answer(call, rejection, placeOf(topic, partition) + at);
+  return errorMapper.answer(call, rejection, placeOf(topic, partition) + at);
 };
 
 const isEmpty = (page: ConsumePage): boolean => page.endOffset <= page.startOffset;
@@ -161,7 +161,7 @@ function pageAnswer(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumeP
   // Refused before it costs anything: a large page is made of long messages, or of many.
   if (mayBeLarge(page) && !budget.hasRoom(PIECE_BYTES)) {
     edge.options.instruments.answersRefused.value++;
-    return edge.rejections.overloaded(ANSWERS_FULL);
+    return edge.errorMapper.overloaded(ANSWERS_FULL);
   }
   writer.begin();
   writer.text(PAGE_START);
@@ -177,7 +177,7 @@ function pageAnswer(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumeP
     if (coding !== null) markEncoded(headers, coding);
     return headOfPieces(headers);
   }
-  if (!budget.take(writer.written.length)) return edge.rejections.overloaded(ANSWERS_FULL);
+  if (!budget.take(writer.written.length)) return edge.errorMapper.overloaded(ANSWERS_FULL);
   const plain = new LargePage(edge, consume, page, writer);
   const compressed = coding === null ? null : edge.compression.source(coding, plain, true);
   if (coding !== null && compressed !== null) markEncoded(headers, coding);

@@ -1,9 +1,9 @@
 /** Consumer groups over all topics: what they have committed, and how they are removed. */
 import type { GroupPosition } from "../../node/api.ts";
-import { json } from "../answers.ts";
 import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { checkGroup } from "../names.ts";
+import { json } from "../responses.ts";
 import { GROUP_DELETED, GROUP_DESCRIBED, GROUP_LIST, NO_QUERY } from "../schemas.ts";
 
 export const groupEndpoints = (edge: Edge): readonly Endpoint[] => [
@@ -44,7 +44,7 @@ const listGroups = ({ node }: Edge): Endpoint => ({
   },
 });
 
-const describeGroup = ({ node, compat, rejections }: Edge): Endpoint => ({
+const describeGroup = ({ node, compat, errorMapper }: Edge): Endpoint => ({
   method: "GET",
   path: "/broker/groups/:group",
   access: { kind: "list", scope: "read" },
@@ -64,10 +64,10 @@ const describeGroup = ({ node, compat, rejections }: Edge): Endpoint => ({
     if (positions.length === 0) {
       // This node may only lag.
       const doubt = await node.doubt();
-      if (doubt !== null) return rejections.answer(call, doubt, named(group));
+      if (doubt !== null) return errorMapper.answer(call, doubt, named(group));
       positions = await mayRead();
     }
-    if (positions.length === 0) return rejections.answer(call, NOT_FOUND, named(group));
+    if (positions.length === 0) return errorMapper.answer(call, NOT_FOUND, named(group));
     const partitions = positions.map(({ topic, partition, committedOffset, lag }) => ({
       topic,
       partition,
@@ -78,7 +78,7 @@ const describeGroup = ({ node, compat, rejections }: Edge): Endpoint => ({
   },
 });
 
-const deleteGroup = ({ node, rejections }: Edge): Endpoint => ({
+const deleteGroup = ({ node, errorMapper }: Edge): Endpoint => ({
   method: "DELETE",
   path: "/broker/groups/:group",
   access: { kind: "list", scope: "admin" },
@@ -94,7 +94,7 @@ const deleteGroup = ({ node, rejections }: Edge): Endpoint => ({
     const group = checkGroup(call.parameter(0));
     demandAll(call, await positionsOf(node, group));
     const result = await node.deleteGroup(group);
-    if (!result.ok) return rejections.answer(call, result, named(group));
+    if (!result.ok) return errorMapper.answer(call, result, named(group));
     return json({ ok: true, group, deleted: true, offsets: result.offsets });
   },
 });

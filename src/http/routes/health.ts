@@ -1,6 +1,6 @@
-import { jsonText } from "../answers.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
+import { jsonText } from "../responses.ts";
 import { HEALTH, NO_QUERY, READY } from "../schemas.ts";
 
 export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [

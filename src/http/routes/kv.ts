@@ -1,5 +1,4 @@
 import type { KvGetOutcome, KvValue, WriteAck } from "../../node/api.ts";
-import { acceptedText, bodyAnswer, hotJson, json, jsonText } from "../answers.ts";
 import { takeBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import { matchesTag } from "../conditional.ts";
@@ -8,6 +7,7 @@ import { ApiError, shown } from "../errors.ts";
 import { checkKey, checkNamespace, KEY_BYTES_MAX } from "../names.ts";
 import { LONG_TIMEOUT_MS, withinTimers } from "../produce-request.ts";
 import { queryReader } from "../query.ts";
+import { acceptedText, bodyAnswer, hotJson, json, jsonText } from "../responses.ts";
 import {
   KV_DELETE_QUERY,
   KV_DELETED,
@@ -70,14 +70,14 @@ const put = (edge: Edge, method: "POST" | "PUT"): Endpoint => ({
         call.answer(() =>
           outcome.ok
             ? written(`{"ok":true,"cas":${outcome.cas}`, outcome)
-            : edge.rejections.answer(call, outcome, shown(key)),
+            : edge.errorMapper.answer(call, outcome, shown(key)),
         ),
       );
     });
   },
 });
 
-const remove = ({ node, rejections, allowLong }: Edge): Endpoint => ({
+const remove = ({ node, errorMapper, allowLong }: Edge): Endpoint => ({
   method: "DELETE",
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "write" },
@@ -96,7 +96,7 @@ const remove = ({ node, rejections, allowLong }: Edge): Endpoint => ({
     const timeoutMs = withinTimers(timeout_ms);
     if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) allowLong(call.request);
     const result = await node.kvDelete({ namespace, key, cas, timeoutMs });
-    if (!result.ok) return rejections.answer(call, result, shown(key));
+    if (!result.ok) return errorMapper.answer(call, result, shown(key));
     return written(`{"ok":true,"deleted":${result.deleted}`, result);
   },
 });
@@ -131,7 +131,7 @@ const get = (edge: Edge): Endpoint => ({
     const key = checkKey(meta ? path.slice(0, -META.length) : path);
     const linearizable = readGetQuery(call).consistency === "linearizable";
     const answer = (outcome: KvGetOutcome): Response => {
-      if (!outcome.ok) return edge.rejections.answer(call, outcome, shown(key));
+      if (!outcome.ok) return edge.errorMapper.answer(call, outcome, shown(key));
       return meta ? metaAnswer(outcome) : valueAnswer(call, outcome);
     };
     const outcome = edge.node.kvGet({ namespace, key, linearizable });

@@ -1,8 +1,8 @@
 import { createExposition, PROMETHEUS_CONTENT_TYPE } from "../../metrics/registry.ts";
-import { bodyAnswer } from "../answers.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { sourcesOf } from "../metric-sources.ts";
+import { bodyAnswer } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 
 export function metricsEndpoints(edge: Edge): readonly Endpoint[] {

@@ -1,7 +1,7 @@
 import { Type as t } from "@sinclair/typebox";
-import { json } from "../answers.ts";
 import type { Endpoint } from "../call.ts";
 import { openApiDocument } from "../openapi.ts";
+import { json } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 
 /** @param endpoints all that is served; this one is pushed to it by the caller. */

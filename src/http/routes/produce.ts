@@ -1,7 +1,6 @@
 import type { Instruments } from "../../metrics/instruments.ts";
 import type { Produced, ProduceOutcome } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
-import { acceptedText, jsonText, placeOf } from "../answers.ts";
 import { takeBytes } from "../body.ts";
 import type { Call, Endpoint } from "../call.ts";
 import { encodeEvents, eventModeOf } from "../cloud-events.ts";
@@ -16,6 +15,7 @@ import {
   readProduceOptions,
 } from "../produce-request.ts";
 import { HEADER_QUERY_PREFIX } from "../record-headers.ts";
+import { acceptedText, jsonText, placeOf } from "../responses.ts";
 import { PRODUCE_JSON_BODY, PRODUCE_QUERY, PRODUCED, PRODUCED_BATCH } from "../schemas.ts";
 
 const ERRORS: readonly ErrorCode[] = [
@@ -191,7 +191,7 @@ function answer(
 ): Response {
   if (!outcome.ok) {
     const { topic, partition } = options;
-    return edge.rejections.answer(call, outcome, placeOf(topic, partition));
+    return edge.errorMapper.answer(call, outcome, placeOf(topic, partition));
   }
   let body = where(outcome) + ackFields(outcome, options.idempotencyKey !== null);
   if (options.timing) body += timingFields(outcome, call.startedAt, parsedAt);

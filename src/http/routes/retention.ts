@@ -1,8 +1,8 @@
-import { json, placeOf } from "../answers.ts";
 import { readJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
+import { json, placeOf } from "../responses.ts";
 import {
   DELETE_BEFORE_BODY,
   DELETED,
@@ -20,7 +20,7 @@ export const retentionEndpoints = (edge: Edge): readonly Endpoint[] => [
   listRetention(edge),
 ];
 
-const deleteBefore = ({ node, rejections }: Edge): Endpoint => ({
+const deleteBefore = ({ node, errorMapper }: Edge): Endpoint => ({
   method: "POST",
   path: "/broker/delete-before",
   access: { kind: "body", scope: "admin" },
@@ -40,7 +40,7 @@ const deleteBefore = ({ node, rejections }: Edge): Endpoint => ({
     const result = await node.deleteBefore({ topic, partition, beforeOffset });
     if (!result.ok) {
       const about = `${placeOf(topic, partition)}, before_offset ${beforeOffset}`;
-      return rejections.answer(call, result, about);
+      return errorMapper.answer(call, result, about);
     }
     const { deletedCount, freedBytes } = result;
     const clamped = result.clamped ? { clamped: true } : {};
@@ -48,7 +48,7 @@ const deleteBefore = ({ node, rejections }: Edge): Endpoint => ({
   },
 });
 
-const setRetention = ({ node, rejections }: Edge): Endpoint => ({
+const setRetention = ({ node, errorMapper }: Edge): Endpoint => ({
   method: "POST",
   path: "/broker/retention",
   access: { kind: "body", scope: "admin" },
@@ -69,7 +69,7 @@ const setRetention = ({ node, rejections }: Edge): Endpoint => ({
       throw new ApiError("missing_field", 'One of the fields "ttl_ms" and "max_bytes" is required');
     }
     const result = await node.setRetention({ topic, partition, ttlMs, maxBytes });
-    if (!result.ok) return rejections.answer(call, result, placeOf(topic, partition));
+    if (!result.ok) return errorMapper.answer(call, result, placeOf(topic, partition));
     return json({ ok: true, ttl_applied: ttlMs !== null, size_applied: maxBytes !== null });
   },
 });

@@ -1,9 +1,9 @@
 import type { Rejected, StreamApi } from "../../node/api.ts";
-import { json, jsonText } from "../answers.ts";
 import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { checkView } from "../names.ts";
+import { json, jsonText } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 import { bodyRejected, demandSource, readStreamBody } from "../stream-body.ts";
 import {
@@ -193,9 +193,9 @@ function signalOf(edge: Edge, call: Call): AbortSignal {
   return AbortSignal.any([call.request.signal, edge.stopping]);
 }
 
-function rejected({ rejections }: Edge, call: Call, rejection: Rejected, about = ""): Response {
+function rejected({ errorMapper }: Edge, call: Call, rejection: Rejected, about = ""): Response {
   const better = bodyRejected(rejection);
   return better instanceof ApiError
-    ? rejections.error(better)
-    : rejections.answer(call, better, about);
+    ? errorMapper.error(better)
+    : errorMapper.answer(call, better, about);
 }

@@ -1,11 +1,11 @@
 import type { RejectCode, Result, TopicDescription } from "../../node/api.ts";
-import { json, placeOf } from "../answers.ts";
 import { readJson } from "../body.ts";
 import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
 import { checkTopic } from "../names.ts";
 import { queryReader } from "../query.ts";
+import { json, placeOf } from "../responses.ts";
 import {
   createTopicBody,
   NO_QUERY,
@@ -27,7 +27,7 @@ export const topicEndpoints = (edge: Edge): readonly Endpoint[] => [
   deleteTopic(edge),
 ];
 
-function createTopic({ node, options, rejections }: Edge): Endpoint {
+function createTopic({ node, options, errorMapper }: Edge): Endpoint {
   const body = createTopicBody(options.limits.topicPartitionsMax);
   return {
     method: "POST",
@@ -49,14 +49,14 @@ function createTopic({ node, options, rejections }: Edge): Endpoint {
       const result = await node.createTopic(name, partitions);
       if (!result.ok) {
         const about = `${placeOf(name, null)} with ${partitions} partitions`;
-        return rejections.answer(call, result, about);
+        return errorMapper.answer(call, result, about);
       }
       return json({ ok: true, topic: result.topic, partitions: result.partitions });
     },
   };
 }
 
-const offsetsAt = ({ node, rejections }: Edge): Endpoint => ({
+const offsetsAt = ({ node, errorMapper }: Edge): Endpoint => ({
   method: "GET",
   path: "/broker/topics/:topic/offsets",
   access: { kind: "path", scope: "read" },
@@ -75,7 +75,7 @@ const offsetsAt = ({ node, rejections }: Edge): Endpoint => ({
       throw new ApiError("invalid_parameter", "time_ms is required: milliseconds since 1970");
     }
     const found = await node.offsetsAt({ topic, partition: null, timeMs, linearizable: false });
-    if (!found.ok) return rejections.answer(call, found, placeOf(topic, null));
+    if (!found.ok) return errorMapper.answer(call, found, placeOf(topic, null));
     const offsets = found.offsets.map(({ partition, offset, timestampMs }) => ({
       partition,
       offset,
@@ -121,7 +121,7 @@ const describeTopic = (edge: Edge): Endpoint => ({
     const topic = checkTopic(call.parameter(0));
     let result: Result<TopicDescription, RejectCode> = await edge.node.describeTopic(topic);
     if (!result.ok) result = (await edge.node.doubt()) ?? (await edge.node.describeTopic(topic));
-    if (!result.ok) return edge.rejections.answer(call, result, placeOf(topic, null));
+    if (!result.ok) return edge.errorMapper.answer(call, result, placeOf(topic, null));
     return json(described(edge, result));
   },
 });
@@ -143,7 +143,7 @@ const described = ({ compat }: Edge, { topic, partitionList, groups }: TopicDesc
   })),
 });
 
-const deleteTopic = ({ node, rejections }: Edge): Endpoint => ({
+const deleteTopic = ({ node, errorMapper }: Edge): Endpoint => ({
   method: "DELETE",
   path: "/broker/topics/:topic",
   access: { kind: "path", scope: "admin" },
@@ -158,7 +158,7 @@ const deleteTopic = ({ node, rejections }: Edge): Endpoint => ({
   handle: async (call) => {
     const topic = checkTopic(call.parameter(0));
     const result = await node.deleteTopic(topic);
-    if (!result.ok) return rejections.answer(call, result, placeOf(topic, null));
+    if (!result.ok) return errorMapper.answer(call, result, placeOf(topic, null));
     return json({ ok: true, topic, deleted: true });
   },
 });

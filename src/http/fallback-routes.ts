@@ -1,11 +1,11 @@
-/** Answers for what no route takes: 404, and 405 with the methods that the path knows. */
+/** Routes for requests that no endpoint takes: 404, and 405 with the methods that the path allows. */
 import type { Instruments } from "../metrics/instruments.ts";
 import { type Endpoint, type Route, toRoute } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
 import { pathEndOf, pathStartOf } from "./raw-url.ts";
 import { NO_QUERY } from "./schemas.ts";
 
-export class Refusals {
+export class FallbackRoutes {
   readonly #routes: readonly Route[];
   readonly #notFound: Route;
   readonly #wrongMethod: Route;
@@ -13,8 +13,8 @@ export class Refusals {
 
   constructor(routes: readonly Route[], instruments: Instruments) {
     this.#routes = routes;
-    this.#notFound = toRoute(refusal("not found", "token", notFound), instruments, true);
-    const wrongMethod = refusal("wrong method", "token", (path, method) =>
+    this.#notFound = toRoute(fallback("not found", "token", notFound), instruments, true);
+    const wrongMethod = fallback("wrong method", "token", (path, method) =>
       this.#allowed(path, method),
     );
     this.#wrongMethod = toRoute(wrongMethod, instruments, true);
@@ -90,7 +90,7 @@ const pathOf = (url: string): string => {
   return url.slice(start, pathEndOf(url, start));
 };
 
-const refusal = (
+const fallback = (
   name: string,
   access: "public" | "token",
   error: (path: string, method: string) => ApiError,

@@ -17,8 +17,8 @@ const VARIED_JSON_INIT = {
 const ACCEPTED_INIT = { status: 202, headers: JSON_HEADERS };
 
 /**
- * An answer with a body that the gate may compress or send in pieces. It refuses a large one while
- * too many bytes are on their way.
+ * A response with a body that the middleware may compress or send in pieces. The middleware refuses a
+ * large one while too many response bytes are on their way to clients.
  */
 export class SizedAnswer extends Response {
   readonly content: Uint8Array<ArrayBuffer>;
@@ -68,8 +68,8 @@ export const json = (body: object): Response => jsonText(JSON.stringify(body));
 export const placeOf = (topic: string, partition: number | null): string =>
   partition === null ? `topic "${topic}"` : `topic "${topic}", partition ${partition}`;
 
-/** What the node rejected, as an answer: errors, and the redirect to the leader. */
-export class Rejections {
+/** Maps rejections of the node and API errors to responses, and `not_leader` to the redirect. */
+export class ErrorMapper {
   readonly #options: HttpOptions;
   readonly #leaderUrl: () => string | null;
 

@@ -1,9 +1,8 @@
-/** What every request passes, whichever door it came through: token, scope, errors, metrics. */
+/** Middleware of every request: checks token and scope, maps errors, counts metrics. */
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { Coding } from "./accept.ts";
 import { type AnswerStreams, ONE_WRITE_BYTES_MAX } from "./answer-streams.ts";
-import { headOfPieces, type Rejections, SizedAnswer } from "./answers.ts";
 import type { Auth } from "./auth.ts";
 import { type BodyBytes, readBytes } from "./body.ts";
 import { Call, type CallEnd, type Route } from "./call.ts";
@@ -12,10 +11,11 @@ import { ApiError, shown } from "./errors.ts";
 import { forward, type Leader } from "./forward.ts";
 import { isOwnName } from "./own-names.ts";
 import { proxyHeaderOf } from "./proxied.ts";
+import { type ErrorMapper, headOfPieces, SizedAnswer } from "./responses.ts";
 
-export type GateParts = {
+export type MiddlewareParts = {
   readonly auth: Auth;
-  readonly rejections: Rejections;
+  readonly errorMapper: ErrorMapper;
   readonly instruments: Instruments;
   readonly log: Logger;
   /** Where this node passes writes on to; null: it answers them itself, if with a redirect. */
@@ -38,14 +38,14 @@ export type GateParts = {
   readonly stopping: AbortSignal;
 };
 
-export class Gate implements CallEnd {
-  readonly #parts: GateParts;
+export class Middleware implements CallEnd {
+  readonly #parts: MiddlewareParts;
   /** Requests whose answers are not ready yet. */
   readonly inFlight = new Set<Request>();
   /** Most clients say the same again and again. */
   #ownName: string | null = null;
 
-  constructor(parts: GateParts) {
+  constructor(parts: MiddlewareParts) {
     this.#parts = parts;
   }
 
@@ -206,7 +206,7 @@ export class Gate implements CallEnd {
     init: { readonly headers: Headers; readonly status: number },
     coding: Coding | null,
   ): Response {
-    const { streams, rejections, compression } = this.#parts;
+    const { streams, errorMapper, compression } = this.#parts;
     if (request.method === "HEAD") {
       if (coding === null) return new Response(content, init);
       markEncoded(init.headers, coding);
@@ -219,23 +219,23 @@ export class Gate implements CallEnd {
       markEncoded(init.headers, coding);
       return compressed;
     });
-    return answer ?? rejections.overloaded(ANSWERS_FULL);
+    return answer ?? errorMapper.overloaded(ANSWERS_FULL);
   }
 
   failed(route: Route, request: Request, error: unknown): Response {
-    const { instruments, log, rejections } = this.#parts;
+    const { instruments, log, errorMapper } = this.#parts;
     if (!(error instanceof ApiError)) {
       // The client went away in the middle of its body; there is nobody to answer.
-      if (request.signal.aborted) return rejections.error(new ApiError("incomplete_body"));
+      if (request.signal.aborted) return errorMapper.error(new ApiError("incomplete_body"));
       log.error("request failed", {
         route: route.meter.route,
         error: error instanceof Error ? (error.stack ?? error.message) : String(error),
       });
-      return rejections.error(new ApiError("internal_error"));
+      return errorMapper.error(new ApiError("internal_error"));
     }
     if (error.code === "overloaded") instruments.overloadRejects.value++;
     if (error.code === "forbidden") instruments.scopeRefusals.value++;
-    return rejections.error(error);
+    return errorMapper.error(error);
   }
 }
 

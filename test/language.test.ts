@@ -69,6 +69,8 @@ const DONE: readonly string[] = [
   "src/kv",
   "src/machine",
   "src/stream",
+  "src/raft",
+  "src/transport",
 ];
 
 /** Findings that are left in a folder (default 0). A number only falls. */
@@ -76,9 +78,7 @@ const AT_MOST: Readonly<Record<string, number>> = {
   "src/env": 29,
   "src/http": 43,
   "src/node": 113,
-  "src/raft": 4,
-  "src/storage": 92,
-  "src/transport": 7,
+  "src/storage": 60,
   test: 1,
   "test/backup": 4,
   "test/binary": 3,

@@ -4,7 +4,7 @@
  *     u8 version, u8 type, text from, text to, term, then the fields of the type in order of type;
  *     entries: count, then per entry: term, u8 type, blob data. Indexes follow from `prevIndex`.
  *
- * What decodes is well-formed: contiguous entries, terms that do not descend nor pass the message's.
+ * A decoded message is well-formed: contiguous entries, non-decreasing terms, none above its own.
  */
 import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import {
@@ -57,7 +57,7 @@ const TYPE_BY_TAG = new Map<number, Message["type"]>(
   (Object.keys(TAGS) as Message["type"][]).map((type) => [TAGS[type], type]),
 );
 const ENTRY_TYPES: readonly EntryType[] = ["normal", "conf_change"];
-/** The least size of an encoded entry: term, type and length of the data. */
+/** The minimum size of an encoded entry: term, type and length of the data. */
 const ENTRY_BYTES_MIN = 3;
 
 /** @returns the message as a newly allocated array of bytes. */
@@ -156,7 +156,11 @@ function writeAppendResponse(writer: ByteWriter, message: AppendResponse): void 
   writer.u8(message.lost ? 1 : 0);
 }
 
-/** Data of entries are views of `bytes`. @throws DecodeError on anything that no encoder wrote. */
+/**
+ * The data of entries are views of `bytes`.
+ *
+ * @throws DecodeError for bytes that no encoder wrote.
+ */
 export function decodeMessage(bytes: Uint8Array): Message {
   const reader = new ByteReader(bytes);
   const message = readMessage(reader);
@@ -164,7 +168,7 @@ export function decodeMessage(bytes: Uint8Array): Message {
   return message;
 }
 
-/** Reads one message where the reader stands. @throws DecodeError */
+/** Reads one message at the position of the reader. @throws DecodeError */
 export function readMessage(reader: ByteReader): Message {
   const version = reader.u8();
   if (version !== MESSAGE_VERSION) throw new DecodeError(`unknown message version ${version}`);

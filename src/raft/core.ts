@@ -347,12 +347,18 @@ export function createCore(config: CoreConfig, initial: InitialState): Core {
 
 function bootstrap(raft: Raft, snapshot: SnapshotMeta): void {
   const { log, term, vote } = raft;
-  assert(log.lastIndex === 0 && term === 0 && vote === null, "a group is founded on an empty disk");
+  assert(
+    log.lastIndex === 0 && term === 0 && vote === null,
+    "a Raft group is bootstrapped on an empty disk",
+  );
   assertExactPosition(snapshot);
-  assert(snapshot.index > 0 && snapshot.term > 0, "a group begins at index 1 and term 1, or later");
+  assert(
+    snapshot.index > 0 && snapshot.term > 0,
+    "a Raft group begins at index 1 and term 1, or later",
+  );
   const broken = checkConfiguration(snapshot.configuration);
   assert(broken === null, `the first configuration is not valid: ${broken}`);
-  assert(snapshot.configuration.voters.length > 0, "a group begins with a voter");
+  assert(snapshot.configuration.voters.length > 0, "a Raft group begins with a voter");
   startFrom(raft, snapshot);
 }
 

@@ -20,12 +20,15 @@ import {
   type TermRun,
 } from "./types.ts";
 
-/** What an entry weighs in a message besides its data. */
+/** The size of an entry in a message, in addition to its data. */
 const ENTRY_OVERHEAD_BYTES = 8;
-/** The array is cut when at least this many evicted slots lead it, so that cutting stays cheap. */
+/**
+ * The array is shortened once it has at least this many evicted slots at its start, so that the
+ * cost of the copy is amortized.
+ */
 const CUT_SLOTS_MIN = 1024;
 const NO_ENTRIES: readonly Entry[] = [];
-/** Stands in a slot whose entry left memory. */
+/** The content of a slot whose entry left memory. */
 const EVICTED: Entry = {
   index: INDEX_0,
   term: TERM_0,
@@ -34,29 +37,32 @@ const EVICTED: Entry = {
 };
 
 export class EntryLog {
-  /** Payload window: `#entries[#head]` is the entry after `evictedIndex`. */
+  /** The payload window: `#entries[#head]` is the entry after `evictedIndex`. */
   #entries: Entry[] = [];
   #head = 0;
   readonly #terms = new TermRuns();
-  /** Indexes of the membership changes above `applied`, ascending. */
+  /** The indexes of the membership changes above `applied`, ascending. */
   #confIndexes: LogIndex[] = [];
   #compacted: LogIndex;
   #compactedTerm: Term;
   #evicted: LogIndex;
   #last: LogIndex;
   #lastTerm: Term;
-  /** Everything up to here is on this node's disk. */
+  /** All entries up to this index are on this node's disk. */
   durable: LogIndex;
-  /** Everything up to here was handed out to be written. */
+  /** All entries up to this index were given to the driver to be written. */
   emitted: LogIndex;
   commit: LogIndex;
-  /** Everything up to here was handed out to be applied. */
+  /** All entries up to this index were given to the driver to be applied. */
   applying: LogIndex;
   applied: LogIndex;
-  /** Received but not yet durable; nothing is applied meanwhile. */
+  /** A snapshot that was received but is not durable yet. No entry is applied meanwhile. */
   pendingSnapshot: SnapshotMeta | null = null;
 
-  /** @param start everything up to `index` is in the snapshot; (0, 0) for an empty log. */
+  /**
+   * @param start the position after the snapshot: the snapshot covers everything up to `index`. It
+   * is (0, 0) for an empty log.
+   */
   constructor(start: { index: LogIndex; term: Term } = { index: INDEX_0, term: TERM_0 }) {
     this.#compacted = start.index;
     this.#compactedTerm = start.term;
@@ -89,7 +95,7 @@ export class EntryLog {
     return this.#terms.list;
   }
 
-  /** @returns undefined if the index is beyond the log or compacted away. */
+  /** @returns undefined if the index is beyond the log or was compacted. */
   termAt(index: LogIndex): Term | undefined {
     if (index === this.#last) return this.#lastTerm;
     if (index === this.#compacted) return this.#compactedTerm;
@@ -101,21 +107,28 @@ export class EntryLog {
     return this.termAt(index) === term;
   }
 
-  /** A log that ends in (`index`, `term`) is at least as complete as this one (paper 5.4.1). */
+  /**
+   * Tells whether a log that ends in (`index`, `term`) is at least as complete as this one (paper
+   * 5.4.1).
+   */
   isUpToDate(index: LogIndex, term: Term): boolean {
     return term > this.#lastTerm || (term === this.#lastTerm && index >= this.#last);
   }
 
-  /** First of `entries` that this log lacks or has with another term; null if it has them all. */
+  /**
+   * Returns the first of `entries` that this log lacks or has with another term. Returns null if
+   * the log has all of them.
+   */
   findConflict(entries: readonly Entry[]): Entry | null {
     for (const entry of entries) if (!this.matches(entry.index, entry.term)) return entry;
     return null;
   }
 
   /**
-   * Highest index at or below `index` whose term is at most `term`: where two logs may agree.
+   * Returns the highest index at or below `index` whose term is at most `term`. Two logs may agree
+   * there.
    *
-   * @returns term 0 if the index is compacted away, so that nothing is known.
+   * @returns term 0 if the index is compacted, so that its term is unknown.
    */
   findConflictByTerm(index: LogIndex, term: Term): { index: LogIndex; term: Term } {
     let at = index;
@@ -128,7 +141,7 @@ export class EntryLog {
     }
   }
 
-  /** The entry comes right after the last one. */
+  /** Appends an entry, which must come right after the last one. */
   push(entry: Entry): void {
     assert(entry.index === this.#last + 1, "entries are contiguous");
     this.#entries.push(entry);
@@ -138,7 +151,7 @@ export class EntryLog {
     if (entry.type === "conf_change") this.#confIndexes.push(entry.index);
   }
 
-  /** Forgets `index` and all above: only ever because a leader's log differs there. */
+  /** Removes `index` and all entries above it. Called only if a leader's log differs there. */
   truncate(index: LogIndex): void {
     assert(index > this.commit, "committed entries are never truncated");
     assert(index > this.#evicted, "evicted entries are applied, thus never truncated");
@@ -164,7 +177,10 @@ export class EntryLog {
     while ((this.#confIndexes[0] ?? index + 1) <= index) this.#confIndexes.shift();
   }
 
-  /** First membership change above `index`; undefined if none. It must not be applied yet. */
+  /**
+   * Returns the first membership change above `index`, which must not be applied yet. Returns
+   * undefined if there is none.
+   */
   nextConfChange(index: LogIndex): LogIndex | undefined {
     for (const at of this.#confIndexes) if (at > index) return at;
     return undefined;
@@ -177,7 +193,10 @@ export class EntryLog {
     return entry;
   }
 
-  /** Entries `from … to`, cut before `maxBytes` are passed but never to nothing. */
+  /**
+   * Returns entries `from … to`. The result ends before it exceeds `maxBytes`, but has at least one
+   * entry.
+   */
   slice(from: LogIndex, to: LogIndex, maxBytes: number): readonly Entry[] {
     if (from > to) return NO_ENTRIES;
     assert(from > this.#evicted && to <= this.#last, "the payloads are in memory");
@@ -192,12 +211,16 @@ export class EntryLog {
     return this.#entries.slice(start, end);
   }
 
-  /** Payloads at or below `index` may leave memory; clamped to what is applied and durable. */
+  /**
+   * Lets payloads at or below `index` leave memory. The index is clamped to what is applied and
+   * durable.
+   */
   evict(index: LogIndex): void {
     const to = minIndex(minIndex(index, this.applied), this.durable);
     if (to <= this.#evicted) return;
     const head = this.#head + (to - this.#evicted);
-    // References go at once, as a payload may be of any size; the slots are cut in bulk.
+    // References are dropped at once, because a payload may be large. The slots are removed in
+    // bulk.
     this.#entries.fill(EVICTED, this.#head, head);
     this.#evicted = to;
     this.#head = head;
@@ -207,7 +230,7 @@ export class EntryLog {
     }
   }
 
-  /** Terms at or below `index` are forgotten too, but that of `index` itself. */
+  /** Removes entries and terms at or below `index`. The term of `index` itself stays known. */
   compact(index: LogIndex): void {
     if (index <= this.#compacted) return;
     assert(index <= this.applied && index <= this.durable, "only applied, durable entries go");
@@ -218,10 +241,10 @@ export class EntryLog {
     this.#compactedTerm = term;
   }
 
-  /** The snapshot takes the place of the whole log. */
+  /** Replaces the whole log with the snapshot. */
   restore(snapshot: SnapshotMeta): void {
     assert(snapshot.index > this.commit, "a snapshot never moves the commit index back");
-    // What was committed stays as it is on disk until the snapshot is durable.
+    // Committed entries stay as they are on disk until the snapshot is durable.
     this.durable = minIndex(this.durable, this.commit);
     this.#reset(snapshot.index, snapshot.term);
     this.emitted = snapshot.index;
@@ -229,7 +252,7 @@ export class EntryLog {
     this.pendingSnapshot = snapshot;
   }
 
-  /** The disk and the machine are at the snapshot. */
+  /** Records that the disk and the machine are at the snapshot. */
   snapshotPersisted(index: LogIndex): void {
     if (this.durable < index) this.durable = index;
     if (this.pendingSnapshot?.index !== index) return;
@@ -238,7 +261,10 @@ export class EntryLog {
     this.applied = index;
   }
 
-  /** For recovery: terms of entries whose payloads stay in the journal. They must be applied. */
+  /**
+   * Restores, at start, the terms of entries whose payloads stay in the journal. The entries must
+   * be applied.
+   */
   loadEvicted(through: LogIndex, runs: readonly TermRun[]): void {
     assert(
       (runs[0]?.first ?? through + 1) <= this.firstIndex,

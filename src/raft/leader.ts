@@ -241,7 +241,7 @@ function settleState(raft: Raft, progress: Progress, match: LogIndex): void {
       progress.becomeReplicate();
       return;
     case "snapshot":
-      // Whatever happened to the snapshot, replication continues from the peer's position.
+      // Replication continues from the peer's position, whatever the result of the transfer.
       if (progress.match < raft.log.compactedIndex) return;
       progress.becomeProbe();
       progress.becomeReplicate();

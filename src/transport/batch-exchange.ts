@@ -1,5 +1,5 @@
 /**
- * Stored batches of a partition, asked of a peer by offset: what heals a damaged segment here.
+ * Stored batches of a partition, requested from a peer by offset, to repair a damaged segment.
  *
  *     batches_request   u64 id, varint topic id, partition, first offset, end offset, bytes wanted
  *     batches_reply     u64 id, u8 whether it has them; then varint base offset, end offset, blob
@@ -115,7 +115,7 @@ export class BatchExchange {
     waiting?.done(reply);
   }
 
-  /** The handler turns what goes wrong into null. */
+  /** The handler turns an error into null. */
   async #serve(
     handler: BatchesHandler,
     to: NodeId,

@@ -84,7 +84,7 @@ export class InboundLink {
     }
   }
 
-  /** The link is of no use any more; or it is gone already. */
+  /** The link is of no use any more, or is closed already. */
   end(): void {
     const state = this.#state;
     if (state.step === "ended") return;
@@ -149,7 +149,7 @@ export class InboundLink {
     this.#state = { step: "up", peer, address: { shard, session: sessionOf(statement) } };
     this.#watch();
     this.#accepted(this, hello.from);
-    // After links that this one replaces have ended.
+    // Runs after the links that this one replaces have ended.
     if (this.#state.step === "up") peer.stats.heard = true;
   }
 

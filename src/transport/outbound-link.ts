@@ -48,7 +48,7 @@ export class OutboundLink {
   #dialledAt: Micros;
   /** Neither end knew the cluster id at the handshake. */
   #clusterUnknown = false;
-  /** The one timer: the next dial, the end of patience with a handshake, or the next ping. */
+  /** The one timer: the next dial, the handshake timeout, or the next ping. */
   #cancelTimer: () => void = () => {};
   #pingsSent = 0;
   #pingsUnanswered = 0;
@@ -235,7 +235,7 @@ export class OutboundLink {
       this.#lost("old_incarnation", "not wanted");
       return;
     }
-    // Learnt since the hello: the peer may not know it yet.
+    // This node learned its cluster id after the hello, so the peer may not know it yet.
     const cluster = state.hello.clusterId;
     if (cluster !== local.clusterId && welcome.clusterId === null) {
       this.redial();
@@ -283,7 +283,7 @@ export class OutboundLink {
     this.#ping();
   }
 
-  /** Also finds out that nobody is there any more, when no one says so. */
+  /** A ping also detects a peer that disappeared without closing the connection. */
   #ping(): void {
     const state = this.#state;
     if (state.step !== "up") return;

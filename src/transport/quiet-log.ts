@@ -12,7 +12,10 @@ type Topic = { count: number; fields: LogFields };
 export class QuietLog {
   readonly #log: Logger;
   readonly #clock: Clock;
-  /** Messages that were logged within the last second, with what was held back. */
+  /**
+   * The messages that were logged within the last second, with the number of suppressed
+   * occurrences.
+   */
   readonly #recent = new Map<string, Topic>();
   readonly #timers = new Map<string, () => void>();
 

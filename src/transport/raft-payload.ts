@@ -7,9 +7,9 @@ import type { Message } from "../raft/types.ts";
 import { readPayload } from "./envelope.ts";
 import { FrameError } from "./frame-error.ts";
 
-/** The least size of a message: version, type, two names of one letter, term. */
+/** The minimum size of a message: version, type, two names of one letter, term. */
 const MESSAGE_BYTES_MIN = 7;
-/** Upper bound of the bytes of a message besides the data of its entries. */
+/** Upper bound of the bytes of a message, without the data of its entries. */
 const ENTRY_BYTES_EXTRA = 16;
 const MESSAGE_BYTES_EXTRA = 1024;
 
@@ -20,7 +20,7 @@ export const addMessage = (writer: ByteWriter, message: Message): void =>
 export const endMessages = (writer: ByteWriter, at: number, count: number): void =>
   writer.setU32(at, count);
 
-/** Upper bound of a message's bytes, as far as entries matter. */
+/** Returns an upper bound of a message's bytes, computed from its entries. */
 export function messageBytesMax(message: Message): number {
   if (message.type !== "append_request") return MESSAGE_BYTES_EXTRA;
   let bytes = MESSAGE_BYTES_EXTRA;
@@ -29,7 +29,9 @@ export function messageBytesMax(message: Message): number {
 }
 
 /**
- * Decodes all messages or none. @throws FrameError also if a message is not from `from` to `to`.
+ * Decodes all messages or none.
+ *
+ * @throws FrameError also if a message is not from `from` to `to`.
  */
 export function decodeMessages(payload: Uint8Array, from: NodeId, to: NodeId): Message[] {
   const messages = readPayload(payload, readMessages);

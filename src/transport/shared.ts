@@ -24,10 +24,11 @@ const UNVERIFIED_PEERS_MAX = 16;
 /** Events of links that the transport handles. */
 export type LinkEvents = {
   /**
-   * The handshake is complete: remember what was learnt. @returns false to refuse the peer.
+   * Called when the handshake is complete, to record the peer's fields.
    *
-   * @param proven by certificate or secret, the peer belongs to this cluster.
-   * @param nonce that the peer made for this handshake.
+   * @returns false to refuse the peer.
+   * @param proven whether certificate or secret prove that the peer belongs to this cluster.
+   * @param nonce the peer's nonce of this handshake.
    */
   readonly met: (peer: Welcome | Hello, proven: boolean, nonce: Uint8Array) => boolean;
   /** Called when a peer that is not a known member was accepted: see `Shared.unverifiedPeer`. */
@@ -59,11 +60,11 @@ export class Shared {
   readonly secret: PeerSecret | null;
   readonly clock: Clock;
   readonly log: Logger;
-  /** For warnings that an unauthenticated peer can cause. */
+  /** Logs warnings that an unauthenticated peer can cause. */
   readonly quietLog: QuietLog;
   readonly local: LocalNode;
   readonly shard: ShardId;
-  /** Level of the log that this node tells its peers; 0: it tells none. */
+  /** The level of the log that this node announces to its peers; 0 if it announces none. */
   readonly level: number;
   readonly limits: TransportLimits;
   readonly events: LinkEvents;

@@ -9,7 +9,7 @@ export const SNAPSHOT_META_BYTES_MAX = 1024 * 1024;
 export const SNAPSHOT_FILES_MAX = 1_000_000;
 const FILE_NAME_BYTES_MAX = 520;
 const REASON_BYTES_MAX = 255;
-/** A name of one letter and a length. */
+/** The minimum size of a file in a begin message: a name of one letter and a length. */
 const FILE_BYTES_MIN = 3;
 
 /** Identifies a transfer. It is hexadecimal, so that it can be compared and logged. */
@@ -44,7 +44,8 @@ export type SnapshotFileEnd = {
   readonly crc: number;
 };
 /**
- * `resume` answers a begin, `progress` the rest; `busy` says that an answer will take its time.
+ * `resume` answers a begin, `progress` the other messages. `busy` says that the answer will take a
+ * while.
  */
 export type SnapshotStatus =
   | { readonly id: TransferId; readonly state: "resume" | "progress"; readonly at: SnapshotPlace }

@@ -61,7 +61,7 @@ export class SnapshotReceiver {
     switch (kind) {
       case "snapshot_begin": {
         const begin = readPayload(payload, readSnapshotBegin);
-        // Asked again while the sink works: tell that somebody is here.
+        // The sender asks again while the sink works, so tell it that this node is alive.
         if (this.#current?.begin.id === begin.id && this.#queuedBytes > 0) {
           this.#answer(from, { id: begin.id, state: "busy" });
         }
@@ -144,7 +144,7 @@ export class SnapshotReceiver {
   ): Promise<void> {
     const current = this.#current;
     if (current === null || current.from !== from || current.begin.id !== id) {
-      // What is left of a transfer that ended is no news; of one that is not known here, it is.
+      // A late frame of a transfer that ended needs no answer. A frame of an unknown transfer does.
       const reason = "the transfer is not known here";
       this.#answer(
         from,
@@ -159,7 +159,7 @@ export class SnapshotReceiver {
     });
   }
 
-  /** @returns whether anything is new. */
+  /** @returns whether the frame had new data. */
   async #chunk(current: Current, chunk: SnapshotChunk): Promise<boolean> {
     const { at } = current;
     const length = current.begin.files[chunk.file]?.length;

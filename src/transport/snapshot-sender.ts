@@ -52,7 +52,7 @@ export class SnapshotSender implements SnapshotTransfer {
   #ended = false;
   /** The receiver was asked for its position and has not answered. */
   #asking = true;
-  /** Grows whenever what is under way is of no use any more. */
+  /** Increases whenever the operations in progress become obsolete. */
   #epoch = 0;
   #busy = false;
   #next = START;
@@ -226,7 +226,7 @@ export class SnapshotSender implements SnapshotTransfer {
     this.#pump();
   }
 
-  /** What was dropped on the way is found out when nothing is confirmed. */
+  /** A frame that was dropped on the way is detected because it is never confirmed. */
   #sent(next: SnapshotPlace): void {
     this.#next = next;
     this.#unconfirmed.push(next);

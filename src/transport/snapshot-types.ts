@@ -1,4 +1,4 @@
-/** What a snapshot transfer reads from and writes to; files are opaque here. */
+/** The interfaces that a snapshot transfer reads from and writes to. Files are opaque here. */
 import type { NodeId } from "../lib/ids.ts";
 import type { Term } from "../raft/types.ts";
 
@@ -39,29 +39,41 @@ export type SnapshotAnnouncement = {
 };
 
 /**
- * Where a snapshot goes. Calls never overlap; any that rejects fails the transfer, and `abort`
- * follows. Bytes come in order, each once, and never beyond what was announced.
+ * The destination of a snapshot. Calls never overlap. A call that rejects fails the transfer, and
+ * `abort` follows. Bytes arrive in order, each once, and never beyond the announced length.
  */
 export const SNAPSHOT_UNFIT = "the snapshot is damaged";
 
-/** Thrown by a sink about what it was given: the sender is told, and may have to look at its files. */
+/**
+ * Thrown by a sink if the received data is invalid. The sender is told and may have to verify its
+ * files.
+ */
 export class SnapshotUnfit extends Error {
   override readonly name = "SnapshotUnfit";
 }
 
 export interface SnapshotSink {
   begin(announcement: SnapshotAnnouncement): Promise<void>;
-  /** @param bytes to be kept no longer than the call. */
+  /** @param bytes valid only during the call. */
   write(file: number, position: number, bytes: Uint8Array): Promise<void>;
-  /** All of it was written, and its checksum is right. */
+  /** Called when all bytes of the file are written and its checksum is right. */
   fileDone(file: number): Promise<void>;
-  /** All files are done: make them durable and install them. The sender is told the outcome. */
+  /**
+   * Called when all files are complete: make them durable and install them. The sender is told the
+   * result.
+   */
   complete(): Promise<void>;
-  /** Drop what `begin` and `write` left: another transfer takes its place, or it failed. */
+  /**
+   * Removes what `begin` and `write` created, because another transfer replaces this one or it
+   * failed.
+   */
   abort(): Promise<void>;
 }
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,63}(\/[a-z0-9][a-z0-9._-]{0,63}){0,7}$/;
 
-/** Up to eight parts between slashes that begin with a letter or digit: none leads upwards. */
+/**
+ * A file name has at most eight parts between slashes, each beginning with a letter or digit. So
+ * none leads upwards.
+ */
 export const isSnapshotFileName = (name: string): boolean => NAME.test(name);

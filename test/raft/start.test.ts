@@ -80,7 +80,7 @@ describe("a log that contradicts itself", () => {
 
 test("a Raft group is bootstrapped once, by a checkpoint with voters", () => {
   const snapshot = { index: index(1), term: term(1), configuration: votersOf("n1") };
-  const begin = "a group begins";
+  const begin = "a Raft group begins";
   expect(() => newCore("n1", "").bootstrap({ ...snapshot, index: index(0) })).toThrow(begin);
   expect(() => newCore("n1", "").bootstrap({ ...snapshot, term: term(0) })).toThrow(begin);
   expect(() => newCore("n1", "").bootstrap({ ...snapshot, configuration: votersOf() })).toThrow(

@@ -1,7 +1,7 @@
 /**
  * A backup archive: one checkpoint with its segments in one stream of bytes. It is a chain of frames
  * (frame-chain.ts): one head, the list of files in pieces, the bytes of the files in that order, one
- * end, and nothing after it. An archive without its end is not whole. See DESIGN.md.
+ * end, and nothing after it. An archive without its end is incomplete. See DESIGN.md.
  */
 import { ByteReader, ByteWriter, DecodeError } from "../../lib/bytes.ts";
 import { FRAME_HEADER_BYTES } from "../checkpoints/frame-chain.ts";
@@ -11,34 +11,34 @@ export const BACKUP_HEAD = 1;
 export const BACKUP_LIST = 2;
 export const BACKUP_DATA = 3;
 export const BACKUP_END = 4;
-/** Of the chain: "AyBk". */
+/** The magic number, which also seeds the chain: "AyBk". */
 export const BACKUP_SEED = 0x6b427941;
-/** Payload of a frame of the list, or of data; a frame of data ends where its file does. */
+/** Maximum payload of a frame of the list or of data. A data frame ends where its file ends. */
 export const BACKUP_PIECE_BYTES = 1024 * 1024;
 
 const MAGIC = 0x6b427941;
 const VERSION = 1;
-/** 100,000 partitions with ten segments each. */
+/** Enough for 100,000 partitions with ten segments each. */
 const FILES_MAX = 1_000_000;
 
 export type BackupHead = {
-  /** Last entry whose effects are included, and its term. */
+  /** The last entry whose effects are included, and its term. */
   readonly index: number;
   readonly term: number;
-  /** Of the cluster and the node that gave it. */
+  /** The cluster and the node that made the backup. */
   readonly clusterId: string;
   readonly nodeId: string;
-  /** Wall clock of that node. */
+  /** Wall clock of that node, in milliseconds. */
   readonly takenAtMs: number;
 };
 
 export type BackupContents = {
   readonly head: BackupHead;
-  /** The checkpoint, then its segments, by the names of checkpoints/transfer-names.ts. */
+  /** The checkpoint, then its segments, named as in checkpoints/transfer-names.ts. */
   readonly files: readonly SnapshotFileInfo[];
 };
 
-/** These bytes are not a whole backup. Nothing of it is to be used. */
+/** Thrown if the bytes are not an intact backup. No part of it may be used. */
 export class BackupDamaged extends Error {
   override readonly name = "BackupDamaged";
   readonly position: number;
@@ -63,7 +63,12 @@ export function encodeBackupHead({ head, files }: BackupContents): Uint8Array {
   return writer.take();
 }
 
-/** @returns also how many files the list has, and its length. @throws DecodeError */
+/**
+ * Decodes the head.
+ *
+ * @returns also the number of files in the list and its length.
+ * @throws DecodeError
+ */
 export function decodeBackupHead(bytes: Uint8Array) {
   const reader = new ByteReader(bytes);
   if (reader.u32() !== MAGIC) throw new DecodeError("not a backup");
@@ -103,7 +108,7 @@ export function decodeBackupList(bytes: Uint8Array, count: number): SnapshotFile
   return files;
 }
 
-/** Of the whole archive, which is known before any file is read. */
+/** Returns the length of the whole archive, which is known before any file is read. */
 export function backupBytes(contents: BackupContents): number {
   const { files } = contents;
   let bytes = framed(encodeBackupHead(contents).length) + framed(encodeBackupList(files).length);

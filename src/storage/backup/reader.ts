@@ -13,17 +13,17 @@ import {
   decodeBackupList,
 } from "./format.ts";
 
-/** Bytes of one file of an archive, in order. */
+/** A piece of one file of an archive. Pieces come in order. */
 export type BackupPiece = {
-  /** Position in `contents.files`. */
+  /** The index of the file in `contents.files`. */
   readonly file: number;
   readonly position: number;
-  /** Valid until the next piece is asked for. */
+  /** Valid until the next piece is requested. */
   readonly bytes: Uint8Array;
   readonly isLast: boolean;
 };
 
-/** Reads an archive from the first byte to the last and checks every frame. */
+/** Reads an archive from the first byte to the last and verifies every frame. */
 export class BackupReader {
   readonly contents: BackupContents;
   readonly #archive: string;
@@ -32,9 +32,9 @@ export class BackupReader {
   #position = 0;
 
   /**
-   * Reads head and list.
+   * Reads the head and the list.
    *
-   * @param archive its name, for errors.
+   * @param archive the name of the archive, for errors.
    * @throws BackupDamaged
    */
   static async open(source: FrameSource, archive: string): Promise<BackupReader> {
@@ -49,17 +49,17 @@ export class BackupReader {
     this.contents = contents;
   }
 
-  /** Of what was read and checked so far, in the archive. */
+  /** Bytes of the archive that were read and verified so far. */
   get position(): number {
     return this.#chain.position;
   }
 
-  /** @returns null at the end of a whole archive. @throws BackupDamaged */
+  /** Returns the next piece, or null at the end of an intact archive. @throws BackupDamaged */
   async next(): Promise<BackupPiece | null> {
     return await guarded(this.#archive, this.#chain, () => this.#next());
   }
 
-  /** Reads all that is left. @throws BackupDamaged unless the archive is whole. */
+  /** Reads the remainder of the archive. @throws BackupDamaged unless the archive is intact. */
   async check(): Promise<void> {
     for (let piece = await this.next(); piece !== null; ) piece = await this.next();
   }

@@ -16,11 +16,11 @@ import {
 const NOTHING = new Uint8Array(0);
 
 /**
- * The bytes of an archive, a piece at a time, made when they are asked for. Each file is verified
- * before its first byte is given, so that what is damaged here never looks like a backup.
+ * Produces the bytes of an archive in pieces, each when it is requested. Each file is verified
+ * before its first byte is sent, so that a damaged file never looks like a backup.
  *
  * @param held is not released here.
- * @throws CheckpointDamaged, PartitionDamaged, DiskFailure: what was given so far is worthless.
+ * @throws CheckpointDamaged, PartitionDamaged, DiskFailure: the bytes sent so far are useless then.
  */
 export async function* backupStream(
   held: HeldCheckpoint,

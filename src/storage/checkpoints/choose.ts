@@ -3,19 +3,22 @@ import type { CheckpointDamaged } from "./damaged.ts";
 /** The entries that the journal can replay: `first` to `last`, none if `last` is `first − 1`. */
 export type JournalReach = { readonly first: number; readonly last: number };
 
-/** A checkpoint that was read: its index, and what is wrong with it. */
+/** A checkpoint that was read: its index, and the reason if it is damaged. */
 export type CheckpointFact = { readonly index: number; readonly damage: CheckpointDamaged | null };
 
 export type CheckpointChoice =
-  /** `index` is 0 if the journal alone has everything. Newer ones are damaged and are set aside. */
+  /**
+   * `index` is 0 if the journal alone has everything. Newer checkpoints are damaged and are set
+   * aside.
+   */
   | { readonly kind: "use"; readonly index: number; readonly setAside: boolean }
-  /** Something that a damaged checkpoint had is nowhere else. */
+  /** A damaged checkpoint had data that exists nowhere else. */
   | { readonly kind: "lost"; readonly damage: CheckpointDamaged };
 
 /**
- * The newest intact checkpoint is used, if the journal reaches from it to beyond the damaged ones.
+ * Chooses the newest intact checkpoint, if the journal reaches from it to beyond the damaged ones.
  *
- * @param read newest first, up to the first intact one.
+ * @param read the checkpoints that were read, newest first, up to the first intact one.
  */
 export function chooseCheckpoint(
   read: readonly CheckpointFact[],

@@ -1,4 +1,4 @@
-/** A checkpoint file is not what was written, and nothing older can take its place. */
+/** Thrown if a checkpoint file is damaged and no older checkpoint can replace it. */
 export class CheckpointDamaged extends Error {
   override readonly name = "CheckpointDamaged";
   readonly file: string;

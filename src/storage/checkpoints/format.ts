@@ -5,8 +5,8 @@ import { ChainEncoder } from "./frame-chain.ts";
 export { checkpointIndex } from "./names.ts";
 
 /**
- * A checkpoint file is a chain of frames (frame-chain.ts), seeded with the index that its name
- * says: one head, at least one manifest frame, machine frames, one end, and nothing after it.
+ * A checkpoint file is a chain of frames (frame-chain.ts), seeded with the index in its name: one
+ * head, at least one manifest frame, machine frames, one end, and nothing after it.
  */
 export const KIND_HEAD = 1;
 export const KIND_MANIFEST = 2;
@@ -16,9 +16,9 @@ export const KIND_END = 4;
 const MAGIC = 0x50435941; // "AYCP"
 const VERSION = 1;
 
-/** What raft has to know of a checkpoint; `configuration` is opaque here. */
+/** The fields of a checkpoint that Raft needs. `configuration` is opaque here. */
 export type CheckpointMeta = {
-  /** Last entry whose effects are included, and its term. */
+  /** The last entry whose effects are included, and its term. */
   readonly index: number;
   readonly term: number;
   readonly clusterId: string;

@@ -7,19 +7,21 @@
  *     8  u8   kind
  *     9       payload
  *
- * As each checksum hangs on the one before, that of the last frame vouches for all of them.
+ * Each checksum depends on the one before, so the checksum of the last frame covers all of them.
  */
 import { crc32 } from "../../lib/crc32.ts";
 import { CheckpointDamaged } from "./damaged.ts";
 
 export const FRAME_HEADER_BYTES = 9;
-/** Upper bound of one frame, and thus of what a reader holds in memory at a time. */
+/** Maximum size of a frame, and so of the memory that a reader needs. */
 export const FRAME_BYTES_MAX = 64 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 
 export type Frame = { readonly kind: number; readonly payload: Uint8Array };
 
-/** Where frames come from: at most `length` bytes from `position`; fewer only at the end. */
+/**
+ * A source of frames. Returns at most `length` bytes from `position`, and fewer only at the end.
+ */
 export type FrameSource = { read(position: number, length: number): Promise<Uint8Array> };
 
 function frameCrc(kind: number, payload: Uint8Array, before: number): number {
@@ -27,7 +29,7 @@ function frameCrc(kind: number, payload: Uint8Array, before: number): number {
   return crc32(payload, crc32(Uint8Array.of(kind), seed));
 }
 
-/** Makes the bytes of frames, one after the other. */
+/** Encodes frames, one after the other. */
 export class ChainEncoder {
   #crc: number;
 
@@ -49,24 +51,28 @@ export class ChainEncoder {
   }
 }
 
-/** Reads frames one after the other, with a bounded buffer, and checks each. */
+/** Reads frames one after the other with a bounded buffer and verifies each. */
 export class ChainReader {
   readonly #source: FrameSource;
   readonly #name: string;
   #buffer: Uint8Array = new Uint8Array(0);
-  /** Of the next frame, in the buffer and in the file. */
+  /** The position of the next frame in the buffer and in the file. */
   #at = 0;
   position = 0;
   #crc: number;
 
-  /** @param name of the file, for errors. */
+  /** @param name the name of the file, for errors. */
   constructor(source: FrameSource, name: string, seed: number) {
     this.#source = source;
     this.#name = name;
     this.#crc = seed;
   }
 
-  /** The payload is valid until the next call. @throws CheckpointDamaged if there is no whole frame. */
+  /**
+   * Returns the next frame. The payload is valid until the next call.
+   *
+   * @throws CheckpointDamaged if the frame is not intact.
+   */
   async next(): Promise<Frame> {
     await this.#fill(FRAME_HEADER_BYTES);
     const buffer = this.#buffer;
@@ -85,7 +91,7 @@ export class ChainReader {
     return { kind, payload };
   }
 
-  /** @throws CheckpointDamaged if anything follows. */
+  /** @throws CheckpointDamaged if bytes follow. */
   async expectEnd(): Promise<void> {
     const rest = await this.#source.read(this.position, 1);
     if (rest.length > 0) throw this.damaged("bytes after the end");

@@ -4,24 +4,24 @@ import { verifySegment } from "../partitions/segment-verify.ts";
 import { openCheckpoint } from "./reader.ts";
 import { CHECKPOINT_FILE, segmentWireName } from "./transfer-names.ts";
 
-/** A file of which the first `length` bytes do not change while its checkpoint is held. */
+/** A file whose first `length` bytes do not change while its checkpoint is held. */
 export type HeldFile = {
-  /** As the other side knows it (transfer-names.ts). */
+  /** The name that the receiver knows (transfer-names.ts). */
   readonly name: string;
   readonly path: string;
   readonly length: number;
-  /** @returns exactly `length` bytes from `position`, which lie inside the file. */
+  /** @returns exactly `length` bytes from `position`, which must lie inside the file. */
   read(position: number, length: number): Promise<Uint8Array>;
   /**
-   * Reads all of it and checks it.
+   * Reads the whole file and verifies it.
    *
-   * @param nextTurn called between pieces.
+   * @param nextTurn is called between pieces.
    * @throws CheckpointDamaged, PartitionDamaged
    */
   verify(nextTurn: () => Promise<void>): Promise<void>;
 };
 
-/** A checkpoint whose files stay unchanged until `release`. */
+/** A checkpoint whose files do not change before `release`. */
 export type HeldCheckpoint = {
   readonly index: number;
   readonly term: number;
@@ -49,7 +49,9 @@ export function heldFiles(
   return files;
 }
 
-/** Not kept open: chunks are large, and thousands of files need not be open for hours. */
+/**
+ * The file is not kept open: chunks are large, and thousands of files would stay open for hours.
+ */
 const heldFile = (disk: Disk, file: Omit<HeldFile, "read">): HeldFile => ({
   ...file,
   read: (position, length) => disk.readRange(file.path, position, length),

@@ -1,5 +1,5 @@
 /**
- * What is being received, in `shards/0/incoming/`, so that a transfer goes on after a restart:
+ * The received part of a snapshot, in `shards/0/incoming/`, so that a restart resumes the transfer:
  *
  *     announcement   root, index and term of the checkpoint, names and lengths of its files
  *     place          all before it is durable; written anew as the transfer proceeds
@@ -15,14 +15,16 @@ const VERSION = 1;
 
 export type SnapshotFileInfo = { readonly name: string; readonly length: number };
 
-/** Which checkpoint is sent, and its files: `checkpoint` first. */
+/** The checkpoint that is sent, and its files: `checkpoint` comes first. */
 export type SnapshotAnnouncement = {
   readonly index: number;
   readonly term: number;
   readonly files: readonly SnapshotFileInfo[];
 };
 
-/** The files before `file` are here, and of that one `position` bytes with this CRC-32. */
+/**
+ * Files before `file` are complete. Of the file itself, `position` bytes with this CRC-32 are here.
+ */
 export type SnapshotPlace = {
   readonly file: number;
   readonly position: number;
@@ -33,7 +35,7 @@ export const SNAPSHOT_START: SnapshotPlace = { file: 0, position: 0, crc: 0 };
 
 export type SnapshotRecord = { readonly root: number; readonly announcement: SnapshotAnnouncement };
 
-/** @param shard such as `shards/0`. */
+/** @param shard the directory of the shard, such as `shards/0`. */
 export const incomingDirectory = (shard: string): string => `${shard}/incoming`;
 const announcementPath = (shard: string) => `${incomingDirectory(shard)}/announcement`;
 const placePath = (shard: string) => `${incomingDirectory(shard)}/place`;
@@ -53,7 +55,7 @@ export async function writeRecord(disk: Disk, shard: string, record: SnapshotRec
   await disk.writeWhole(announcementPath(shard), sealed(writer));
 }
 
-/** @returns null if nothing is being received. */
+/** @returns null if no transfer is in progress. */
 export async function readRecord(disk: Disk, shard: string): Promise<SnapshotRecord | null> {
   return decoded(await disk.readWhole(announcementPath(shard)), (reader) => {
     const root = reader.varint();
@@ -71,7 +73,11 @@ export async function incomingRoot(disk: Disk, shard: string): Promise<number | 
   return (await readRecord(disk, shard))?.root ?? null;
 }
 
-/** @param root of the transfer: a place of another one is not believed. */
+/**
+ * Reads the resume position.
+ *
+ * @param root of the transfer. A position of another root is ignored.
+ */
 export async function writePlace(disk: Disk, shard: string, root: number, place: SnapshotPlace) {
   const writer = new ByteWriter(64);
   writer.u32(VERSION);
@@ -88,7 +94,7 @@ export async function readPlace(disk: Disk, shard: string, root: number): Promis
   return place ?? SNAPSHOT_START;
 }
 
-/** From here on nothing is being received. */
+/** Ends the transfer: no snapshot is being received from here on. */
 export async function removeRecord(disk: Disk, shard: string): Promise<void> {
   const directory = incomingDirectory(shard);
   if ((await disk.list(directory)).length === 0) return;

@@ -6,14 +6,17 @@
  *     <index>.ckpt           a checkpoint whose segments lie in root 0
  *     <index>@<n>.ckpt       … in root n
  *     <index>[@<n>].install  in force like a `.ckpt`, but the journal may not continue it yet
- *     <index>@<n>.part       being received; means nothing
+ *     <index>@<n>.part       being received; has no effect yet
  *
  * The rename from `.part` to `.install` is the one step with which a node takes over the state of
  * another; that to `.ckpt` says that the journal was reset. From then on a journal that does not
  * continue the checkpoint has lost entries.
  */
 
-/** Roots differ, so a file that was left behind is never taken for one that belongs there. */
+/**
+ * Each transfer has another root, so a file that was left behind is never mistaken for one of this
+ * transfer.
+ */
 export type RootNumber = number;
 
 export type CheckpointState = "ckpt" | "install" | "part";
@@ -36,7 +39,7 @@ export function checkpointName(
   return `${String(index).padStart(20, "0")}${suffix}.${state}`;
 }
 
-/** Null for names of other files. */
+/** Parses the name of a checkpoint. Returns null for names of other files. */
 export function parseCheckpointName(name: string): CheckpointName | null {
   const match = NAME.exec(name);
   const state = match?.[3];
@@ -44,17 +47,17 @@ export function parseCheckpointName(name: string): CheckpointName | null {
   return { index: Number(match?.[1]), root: Number(match?.[2] ?? 0), state };
 }
 
-/** The index of a checkpoint that is in force; null for names of other files. */
+/** Returns the index of a checkpoint that is in force, or null for names of other files. */
 export function checkpointIndex(name: string): number | null {
   const parsed = parseCheckpointName(name);
   return parsed === null || parsed.state === "part" ? null : parsed.index;
 }
 
-/** @param directory of root 0, such as `shards/0/partitions`. */
+/** @param directory the directory of root 0, such as `shards/0/partitions`. */
 export const rootDirectory = (directory: string, root: RootNumber): string =>
   root === 0 ? directory : `${directory}@${root}`;
 
-/** @returns null if `name`, beside the directory of root 0, is not a root. */
+/** @returns null if `name`, in the same directory as root 0, is not the name of a root. */
 export function rootOf(directory: string, name: string): RootNumber | null {
   const base = baseName(directory);
   if (name === base) return 0;

@@ -14,13 +14,13 @@ import {
 import { ChainReader, type Frame } from "./frame-chain.ts";
 
 /**
- * A checkpoint that was checked from end to end. The machine's chunks are streamed from the file,
- * in the pieces in which they were written. Call `close` when done.
+ * A checkpoint that was verified from end to end. The machine's chunks are read from the file in
+ * the pieces in which they were written. Call `close` when done.
  */
 export class LoadedCheckpoint {
   readonly meta: CheckpointMeta;
   readonly manifest: Uint8Array;
-  /** Of the file. */
+  /** The length of the file. */
   readonly length: number;
   readonly #file: DiskFile;
   readonly #frames: ChainReader;
@@ -35,7 +35,10 @@ export class LoadedCheckpoint {
     this.#frames = frames;
   }
 
-  /** The next chunk of the machine's snapshot; null after the last. Valid until the next call. */
+  /**
+   * Returns the next chunk of the machine's snapshot, or null after the last. Valid until the next
+   * call.
+   */
   async next(): Promise<Uint8Array | null> {
     const frame = this.#next ?? (await this.#frames.next());
     this.#next = null;
@@ -58,8 +61,8 @@ type Head = {
 };
 
 /**
- * Opens a checkpoint and reads it twice: once to check it, so that nobody restores half of a
- * damaged one, then for the caller.
+ * Opens a checkpoint and reads it twice: once to verify it, so that a damaged one is never restored
+ * in part, and then for the caller.
  *
  * @throws CheckpointDamaged
  */
@@ -80,9 +83,9 @@ export async function openCheckpoint(
 }
 
 /**
- * What a checkpoint says of itself, for when the rest of it may not be whole.
+ * Reads the metadata of a checkpoint whose remainder may be damaged.
  *
- * @returns null if not even that can be read.
+ * @returns null if the metadata cannot be read either.
  */
 export async function readCheckpointHead(
   disk: Disk,

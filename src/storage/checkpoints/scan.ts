@@ -6,17 +6,17 @@ import { type LoadedCheckpoint, openCheckpoint, readCheckpointHead } from "./rea
 
 export type ScannedCheckpoint = {
   readonly name: CheckpointName;
-  /** Open and verified from end to end, or why not. */
+  /** The checkpoint, open and verified from end to end, or the reason why it is damaged. */
   readonly content: LoadedCheckpoint | CheckpointDamaged;
 };
 
-/** The checkpoints of a directory. Nothing was changed by finding them. */
+/** The checkpoints of a directory. The scan changes nothing. */
 export type CheckpointScan = {
-  /** In force, newest first. */
+  /** The checkpoints in force, newest first. */
   readonly names: readonly CheckpointName[];
-  /** Read from the newest on up to the first intact one, which is open. */
+  /** The checkpoints that were read, from the newest to the first intact one, which is open. */
   readonly read: readonly ScannedCheckpoint[];
-  /** What the newest one says of itself whose head can be read, intact or not. */
+  /** The metadata of the newest checkpoint whose head can be read, intact or not. */
   readonly head: CheckpointMeta | null;
 };
 
@@ -34,7 +34,7 @@ export async function scanCheckpoints(disk: Disk, directory: string): Promise<Ch
   return { names, read, head };
 }
 
-/** The intact one; null if there is none. */
+/** Returns the intact checkpoint, or null if there is none. */
 export function intactOf({ read }: CheckpointScan): LoadedCheckpoint | null {
   const content = read.at(-1)?.content;
   return content === undefined || content instanceof CheckpointDamaged ? null : content;
@@ -42,7 +42,7 @@ export function intactOf({ read }: CheckpointScan): LoadedCheckpoint | null {
 
 export const closeScan = async (scan: CheckpointScan): Promise<void> => intactOf(scan)?.close();
 
-/** Those in force, newest first. */
+/** Lists the checkpoints in force, newest first. */
 export async function checkpointNames(disk: Disk, directory: string): Promise<CheckpointName[]> {
   const names: CheckpointName[] = [];
   for (const text of await disk.list(directory)) {

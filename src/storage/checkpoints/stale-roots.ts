@@ -6,23 +6,23 @@ import { parseCheckpointName, rootDirectory, rootOf } from "./names.ts";
 
 export type StaleScope = {
   readonly disk: Disk;
-  /** Such as `shards/0/checkpoints`. */
+  /** The directory of checkpoints, such as `shards/0/checkpoints`. */
   readonly checkpoints: string;
-  /** Of root 0. */
+  /** The directory of root 0. */
   readonly partitionsDirectory: string;
-  /** Roots that this process uses. */
+  /** The roots that this process uses. */
   readonly inUse: readonly number[];
 };
 
 /**
- * Removes roots that are neither in use, nor those of the newest checkpoint, nor being received;
- * before each, its checkpoints: never a checkpoint without its segments.
+ * Removes roots that are not in use, not those of the newest checkpoint, and not being received.
+ * The checkpoints of a root are removed before it, so that no checkpoint ever lacks its segments.
  */
 export async function removeStaleRoots(scope: StaleScope): Promise<void> {
   const { disk, checkpoints, partitionsDirectory } = scope;
   const shard = parentOf(partitionsDirectory);
-  // The order matters: a snapshot is announced before its root is made, and has a checkpoint in
-  // force before the announcement goes.
+  // The order matters. A snapshot is announced before its root is created, and has a checkpoint in
+  // force before the announcement is removed.
   const besides = await disk.list(shard);
   const parts = (await disk.list(checkpoints)).filter((name) => name.endsWith(".part"));
   const incoming = await incomingRoot(disk, shard);

@@ -39,26 +39,28 @@ import { type SnapshotChunks, writeCheckpoint } from "./writer.ts";
 
 export type CheckpointStoreOptions = {
   readonly disk: Disk;
-  /** Such as `shards/0/checkpoints`. */
+  /** The directory of checkpoints, such as `shards/0/checkpoints`. */
   readonly directory: string;
-  /** Empty; `recover` and `adopt` give it the directory of its root. */
+  /** An empty store. `recover` and `adopt` set the directory of its root. */
   readonly partitions: PartitionStore;
-  /** Of root 0, such as `shards/0/partitions`; other roots lie beside it. */
+  /** The directory of root 0, such as `shards/0/partitions`. Other roots are next to it. */
   readonly partitionsDirectory: string;
-  /** Resolves in a later turn of the event loop: small writes alone do not leave the present one. */
+  /**
+   * Resolves in a later event-loop iteration, which small synchronous writes alone do not cause.
+   */
   readonly nextTurn: () => Promise<void>;
 };
 
-/** What `settle` needs of a journal. */
+/** The part of a journal that `settle` needs. */
 export type SettlingJournal = Pick<
   Journal,
   "firstIndex" | "lastIndex" | "termAt" | "resetTo" | "marker"
 >;
 
-/** A snapshot of another node that `SnapshotInstall.commit` has put in place. */
+/** A snapshot of another node that `SnapshotInstall.commit` has installed. */
 export type CommittedSnapshot = CheckpointName & { readonly term: number };
 
-/** What a disk must lack for a cluster to be founded on it. */
+/** The files that must be absent for a cluster to be bootstrapped on this disk. */
 export type BlankEvidence = {
   readonly journal: { readonly firstIndex: number; readonly lastIndex: number };
   readonly hardState: HardState;
@@ -67,7 +69,7 @@ export type BlankEvidence = {
 type Kept = {
   name: CheckpointName;
   readonly length: number;
-  /** Null for one of an earlier life that was not loaded. */
+  /** Null for a checkpoint of an earlier process that was not loaded. */
   readonly cut: PartitionCut | null;
   readonly term: number;
   holders: number;
@@ -75,23 +77,23 @@ type Kept = {
 };
 
 /**
- * Checkpoints of a shard: the machine's state at an index, and which bytes of which segments
- * belong to it. The newest is kept with its predecessor, so that damage to one file can be healed
- * from the journal; the caller keeps the journal from `journalNeededFrom` on.
+ * Checkpoints of a shard: the machine's state at an index, and the bytes of segments that belong to
+ * it. The newest is retained with its predecessor, so that damage to one file can be repaired from
+ * the journal. The caller retains the journal from `journalNeededFrom` on.
  */
 export class CheckpointStore {
   readonly #options: CheckpointStoreOptions;
   #partitions: PartitionStore;
-  /** Of the partition store: new checkpoints are named after it. */
+  /** The root of the partition store, which names of new checkpoints contain. */
   #root: RootNumber = 0;
-  /** Durable ones of this root, oldest first. */
+  /** The durable checkpoints of this root, oldest first. */
   #kept: Kept[] = [];
-  /** Superseded, but held. */
+  /** Checkpoints that are superseded but held. */
   readonly #held = new Set<Kept>();
   #taking = false;
   #swept = false;
   #directoryReady = false;
-  /** The predecessor of the newest was given up. */
+  /** The predecessor of the newest checkpoint was dropped. */
   #dropped = false;
 
   constructor(options: CheckpointStoreOptions) {
@@ -99,17 +101,17 @@ export class CheckpointStore {
     this.#partitions = options.partitions;
   }
 
-  /** Indexes of the durable checkpoints, oldest first. */
+  /** Returns the indexes of the durable checkpoints, oldest first. */
   get indexes(): number[] {
     return this.#kept.map(({ name }) => name.index);
   }
 
-  /** Of the file of the newest one: the machine's state. */
+  /** The size of the newest checkpoint file, which holds the machine's state. */
   get newestBytes(): number {
     return this.#kept.at(-1)?.length ?? 0;
   }
 
-  /** The first journal entry that recovery may need: older ones may go. */
+  /** Returns the first journal entry that recovery may need. Older entries may be removed. */
   get journalNeededFrom(): number {
     if (faultPoint("compact-too-far")) return (this.#kept.at(-1)?.name.index ?? 0) + 3;
     const alone = this.#kept.length < 2 && !this.#dropped;
@@ -117,12 +119,12 @@ export class CheckpointStore {
   }
 
   /**
-   * Writes the checkpoint from which a new cluster begins: index 1, term 1, no topics.
-   * To be called before `recover`; `settle` makes the journal go on behind it. A crash anywhere in
-   * between leaves a disk that is blank, or founded.
+   * Writes the checkpoint from which a new cluster begins: index 1, term 1, no topics. Must be
+   * called before `recover`; `settle` then makes the journal continue after it. A crash at any time
+   * leaves a disk that is either blank or bootstrapped.
    *
-   * @param machine of a machine that has applied nothing.
-   * @returns false if there is anything on this disk already: then that is what counts.
+   * @param machine the snapshot of a machine that has applied nothing.
+   * @returns false if this disk already has data, which is then used.
    */
   async bootstrap(
     { journal, hardState }: BlankEvidence,
@@ -145,14 +147,14 @@ export class CheckpointStore {
   }
 
   /**
-   * Finds the newest intact checkpoint, and restores the partition store from it; the caller
-   * then calls `settle`, feeds the chunks to the machine, closes it, and applies the journal from
-   * `meta.index + 1`. An older one, or none at all, is used only if the journal reaches from it to
-   * beyond the damaged one.
+   * Finds the newest intact checkpoint and restores the partition store from it. The caller then
+   * calls `settle`, feeds the chunks to the machine, closes the reader, and applies the journal
+   * from `meta.index + 1`. An older checkpoint, or none, is used only if the journal reaches from
+   * it to beyond the damaged one.
    *
-   * @param scan what is in the directory, if that is known already.
+   * @param scan the result of a scan of the directory, if there is one already.
    * @returns null if there is no checkpoint: the journal must begin at 1.
-   * @throws CheckpointDamaged if damage cannot be healed in this way.
+   * @throws CheckpointDamaged if the damage cannot be repaired in this way.
    */
   async recover(journal: JournalReach, scan?: CheckpointScan): Promise<LoadedCheckpoint | null> {
     const { disk, directory } = this.#options;
@@ -165,7 +167,7 @@ export class CheckpointStore {
     return await this.restore(found, choice);
   }
 
-  /** Restores the partition store from the chosen checkpoint, and removes what is unfinished. */
+  /** Restores the partition store from the chosen checkpoint and removes unfinished files. */
   async restore(
     scan: CheckpointScan,
     { index, setAside }: Extract<CheckpointChoice, { kind: "use" }>,
@@ -177,15 +179,15 @@ export class CheckpointStore {
     const name = scan.names[scan.read.length - 1];
     if (loaded === null || name === undefined) return null;
     const predecessor = scan.names[scan.read.length];
-    // One of another root is what an installed snapshot has replaced.
+    // A checkpoint of another root was replaced by an installed snapshot.
     if (predecessor?.root === name.root) this.#kept.push(entry(predecessor, 0, 0, null));
     this.#restore(name, loaded);
     return loaded;
   }
 
   /**
-   * After `recover` has thrown: no checkpoint counts any more, and a snapshot of a peer takes their
-   * place. The journal must be abandoned before, else it would seem to begin nowhere.
+   * Abandons all checkpoints after `recover` has thrown, so that a snapshot of a peer can replace
+   * them. The journal must be abandoned before. Otherwise it would have no checkpoint to continue.
    */
   async startOver(): Promise<void> {
     this.#kept = [];
@@ -193,8 +195,8 @@ export class CheckpointStore {
   }
 
   /**
-   * After `recover` or `adopt`: makes the journal continue the checkpoint if a crash, or the switch
-   * itself, has left it behind. It does nothing else, so it may be called at every start.
+   * Makes the journal continue the checkpoint after `recover` or `adopt`, if a crash or the switch
+   * itself left the journal behind. Otherwise does nothing, so it may be called at every start.
    *
    * @returns whether the journal was reset.
    * @throws JournalDamaged if the journal lacks entries that it had when the checkpoint was taken.
@@ -204,7 +206,7 @@ export class CheckpointStore {
     if (newest === undefined) return false;
     const { name, term } = newest;
     const behind = journal.termAt(name.index as LogIndex) !== term;
-    // One that was cut for damage knows that entries are missing.
+    // A journal that was truncated for damage is known to lack entries.
     if (name.state === "ckpt" && behind && journal.marker === null) {
       throw missingJournal(this.#path(name), name.index, journal);
     }
@@ -222,11 +224,11 @@ export class CheckpointStore {
   }
 
   /**
-   * Switches to a snapshot that `SnapshotInstall.commit` has put in place. No checkpoint may be
-   * under way. Then: restore the machine, `settle`, use `partitions` instead of the old store, close
-   * that, and call `removeStale`.
+   * Switches to a snapshot that `SnapshotInstall.commit` has installed. No checkpoint may be in
+   * progress. The caller then restores the machine, calls `settle`, replaces the old partition
+   * store with `partitions`, closes the old one, and calls `removeStale`.
    *
-   * @param partitions an empty store; it is given the directory of the snapshot's root.
+   * @param partitions an empty store; it gets the directory of the snapshot's root.
    */
   async adopt(name: CommittedSnapshot, partitions: PartitionStore): Promise<LoadedCheckpoint> {
     assert(!this.#taking, "no checkpoint is taken while another is adopted");
@@ -246,12 +248,12 @@ export class CheckpointStore {
   }
 
   /**
-   * Takes a checkpoint of this instant. The cut is made before this returns its promise: begin the
-   * machine's snapshot and call this in one synchronous step, with `meta.index` the last applied
-   * entry, which must be durable in the journal.
+   * Takes a checkpoint of the current state. The consistent point is taken before this returns its
+   * promise: begin the machine's snapshot and call this in one synchronous step. `meta.index` is
+   * the last applied entry, which must be durable in the journal.
    *
-   * @returns once the checkpoint is durable and what it supersedes is gone.
-   * @throws DiskFull if there was no room: nothing changed, and it may be tried again.
+   * @returns once the checkpoint is durable and the superseded files are removed.
+   * @throws DiskFull if there is no space: nothing changed, and the call may be repeated.
    */
   take(meta: CheckpointMeta, machine: SnapshotChunks): Promise<void> {
     assert(!this.#taking, "one checkpoint at a time");
@@ -263,19 +265,24 @@ export class CheckpointStore {
     });
   }
 
-  /** Gives up the older of two, to free the files that only it names. The journal may follow. */
+  /**
+   * Drops the older of two checkpoints, to free the files that only it names. The journal may be
+   * released too.
+   */
   async dropPredecessor(): Promise<void> {
     if (this.#kept.length === 0) return;
     this.#dropped = true;
     while (this.#kept.length > 1) await this.#dropOldest();
   }
 
-  /** Keeps the newest checkpoint and its files unchanged, to be sent to a follower. */
+  /**
+   * Holds the newest checkpoint and its files unchanged, so that they can be sent to a follower.
+   */
   hold(): HeldCheckpoint | null {
     const kept = this.#kept[this.#kept.length - 1];
     if (kept === undefined || kept.cut === null) return null;
     const { name, length, term, cut } = kept;
-    // Its file is about to get another name.
+    // The checkpoint file is about to be renamed.
     if (name.state === "install") return null;
     kept.holders++;
     const root = rootDirectory(this.#options.partitionsDirectory, name.root);
@@ -297,7 +304,7 @@ export class CheckpointStore {
     };
   }
 
-  /** Reads all that are kept. @returns the indexes of those that are not whole. */
+  /** Reads all retained checkpoints. @returns the indexes of the damaged ones. */
   async findDamaged(): Promise<number[]> {
     const damaged: number[] = [];
     for (const kept of [...this.#kept]) {
@@ -323,8 +330,8 @@ export class CheckpointStore {
   }
 
   /**
-   * Removes roots that an installed snapshot has replaced, with their checkpoints, and what was
-   * received for nothing. In the background, any time after `settle`.
+   * Removes roots that an installed snapshot replaced, with their checkpoints, and data of
+   * abandoned transfers. Runs in the background, at any time after `settle`.
    */
   async removeStale(): Promise<void> {
     const { disk, directory, partitionsDirectory } = this.#options;
@@ -338,7 +345,8 @@ export class CheckpointStore {
     const temporary = `${this.#path(name)}.tmp`;
     try {
       await this.#prepareDirectory();
-      // Side by side: the shorter the machine's snapshot lives, the less of it has to be copied.
+      // Both run concurrently: the shorter the machine's snapshot lives, the less of it has to be
+      // copied.
       const content = { meta, manifest: cut.manifest, machine };
       const blob = writeCheckpoint(disk, temporary, content, nextTurn);
       const [flushed, written] = await Promise.allSettled([cut.flush(), blob]);
@@ -369,7 +377,7 @@ export class CheckpointStore {
     return checkpointNames(this.#options.disk, this.#options.directory);
   }
 
-  /** A crash may leave a checkpoint half written. */
+  /** A crash may leave a partly written checkpoint. */
   async #removeUnfinished(): Promise<void> {
     const { disk, directory } = this.#options;
     for (const text of await disk.list(directory)) {
@@ -394,7 +402,7 @@ export class CheckpointStore {
     }
   }
 
-  /** Renames what is newer than `index` and damaged, before its segments are written anew. */
+  /** Renames damaged checkpoints newer than `index`, before their segments are written again. */
   async #setAside(index: number): Promise<void> {
     const { disk, directory } = this.#options;
     for (const newer of await this.#available()) {
@@ -412,7 +420,10 @@ export class CheckpointStore {
     else this.#held.add(kept);
   }
 
-  /** First the file, durably, then what only it names: never a checkpoint without its segments. */
+  /**
+   * Removes the file durably first and then what only it names, so that no checkpoint ever lacks
+   * its segments.
+   */
   async #remove(kept: Kept): Promise<void> {
     const { disk, directory } = this.#options;
     this.#held.delete(kept);
@@ -422,7 +433,9 @@ export class CheckpointStore {
     kept.cut?.release();
   }
 
-  /** Once per life, when no checkpoint of an earlier one is left that was not loaded. */
+  /**
+   * Runs once per process, when no checkpoint of an earlier process is left that was not loaded.
+   */
   async #sweepOnce(): Promise<void> {
     if (this.#swept || this.#kept.some(({ cut }) => cut === null)) return;
     this.#swept = true;
@@ -430,7 +443,7 @@ export class CheckpointStore {
     const oldest = this.#kept[0]?.name.index ?? 0;
     for (const text of await disk.list(directory)) {
       const name = parseCheckpointName(text.replace(/\.damaged$/, ""));
-      // What is in another root, or being received, is for `removeStale`.
+      // Files in another root or of a transfer are left to `removeStale`.
       if (name !== null && (name.root !== this.#root || name.state === "part")) continue;
       const stray = name === null || name.index < oldest || text.endsWith(".damaged");
       if (stray) await disk.remove(`${directory}/${text}`);
@@ -450,7 +463,7 @@ export class CheckpointStore {
   }
 }
 
-/** What was read of each, without its content. */
+/** The results of reading each checkpoint, without its content. */
 export const factsOf = ({ read }: CheckpointScan): CheckpointFact[] =>
   read.map(({ name, content }) => ({
     index: name.index,

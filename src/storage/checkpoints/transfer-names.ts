@@ -1,7 +1,7 @@
 /**
- * The names under which the files of a checkpoint travel: `checkpoint`, which is the first, and
- * `p/<topicId>-<partition>/<base offset, 20 digits>` for each segment. Nothing else is taken, and
- * paths are made from the numbers, never from the text.
+ * The names of the files of a checkpoint in a transfer: `checkpoint`, which comes first, and
+ * `p/<topicId>-<partition>/<base offset, 20 digits>` for each segment. All other names are refused.
+ * Paths are built from the parsed numbers, never from the text.
  */
 import { partitionDirectory } from "../partitions/manifest.ts";
 import { segmentName } from "../partitions/segment-state.ts";
@@ -21,7 +21,7 @@ export type SegmentPlace = {
 export const segmentWireName = ({ topicId, partition, baseOffset }: SegmentPlace): string =>
   `p/${topicId}-${partition}/${String(baseOffset).padStart(OFFSET_DIGITS, "0")}`;
 
-/** @returns null for anything but the name of a segment. */
+/** @returns null if this is not the name of a segment. */
 export function parseSegmentWireName(name: string): SegmentPlace | null {
   const match = SEGMENT.exec(name);
   if (match === null) return null;

@@ -13,7 +13,7 @@ import {
 const MANIFEST_FRAME_BYTES = 1024 * 1024;
 const NO_BYTES = new Uint8Array(0);
 
-/** The machine's snapshot, cut in pieces of at most 64 MiB; called once per turn. */
+/** The machine's snapshot in pieces of at most 64 MiB. Called once per event-loop iteration. */
 export interface SnapshotChunks {
   next(): Uint8Array | null;
 }
@@ -24,7 +24,7 @@ export type CheckpointContent = {
   readonly machine: SnapshotChunks;
 };
 
-/** @returns the length of the file, which is durable when its directory is. */
+/** @returns the length of the file, which is durable once its directory is synced. */
 export async function writeCheckpoint(
   disk: Disk,
   path: string,

@@ -1,4 +1,4 @@
-/** What is believed of a snapshot that another node sends: nothing that was not compared. */
+/** Checks of a snapshot that another node sends. All of it is verified before it is used. */
 import { assert } from "../../lib/assert.ts";
 import { DecodeError } from "../../lib/bytes.ts";
 import type { SnapshotAnnouncement, SnapshotFileInfo } from "../checkpoints/incoming.ts";
@@ -10,20 +10,20 @@ import {
 import type { PartitionRecord } from "../partitions/log.ts";
 import { type ManifestSegment, manifestSegments, readManifest } from "../partitions/manifest.ts";
 
-/** 100,000 partitions with ten segments each. */
+/** Enough for 100,000 partitions with ten segments each. */
 const FILES_MAX = 1_000_000;
-/** Journal entries and the like are far smaller; a segment is at most a batch longer than 64 MiB. */
+/** A segment exceeds 64 MiB by at most one batch. All other files are far smaller. */
 const SEGMENT_BYTES_MAX = 2 ** 31;
 
-/** The snapshot is not what it says, or not for this node. It is not taken; nothing was changed. */
+/** The snapshot is invalid or not meant for this node. It is rejected; nothing was changed. */
 export class SnapshotRefused extends Error {
   override readonly name = "SnapshotRefused";
 }
 
-/** Its files are not whole, here or already where they came from. */
+/** Its files are damaged, here or already at the sender. */
 export class SnapshotDamaged extends SnapshotRefused {}
 
-/** @returns bytes of all files. @throws SnapshotRefused */
+/** @returns the total bytes of all files. @throws SnapshotRefused */
 export function checkAnnouncement({ index, term, files }: SnapshotAnnouncement): number {
   refuseUnless(Number.isSafeInteger(index) && index > 0, "no index");
   refuseUnless(Number.isSafeInteger(term) && term > 0, "no term");
@@ -44,7 +44,7 @@ export function checkAnnouncement({ index, term, files }: SnapshotAnnouncement):
 }
 
 /**
- * Compares the manifest with the files that were announced.
+ * Compares the manifest with the announced files.
  *
  * @returns the segments in the order of `files`, where the first file is the checkpoint.
  * @throws SnapshotRefused

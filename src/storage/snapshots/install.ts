@@ -1,8 +1,9 @@
 /**
- * Receives a checkpoint of another node and puts it in the place of what is here. Files go to where
- * they will stay: segments to a new root, the checkpoint to `<index>@<root>.part`. One rename, of
- * that to `.install`, makes them count. Before it a crash leaves the node as it was, and the transfer
- * can go on; after it, exactly the new state. Calls must not overlap.
+ * Receives a checkpoint of another node and replaces the state of this one. Files are written to
+ * their final location: segments to a new root, the checkpoint to `<index>@<root>.part`. One rename
+ * of that file to `.install` puts them in force. A crash before the rename leaves the node as it
+ * was, and the transfer can resume. A crash after it leaves exactly the new state. Calls must not
+ * overlap.
  */
 import { feature as faultPoint } from "bun:bundle";
 import { type Disk, type DiskFile, DiskFull } from "../../env/disk.ts";
@@ -44,27 +45,27 @@ import {
 } from "./check.ts";
 
 const SAVE_BYTES_DEFAULT = 64 * 1024 * 1024;
-/** As for bytes: each costs a sync of its directory. */
+/** Maximum number of files received again after a crash. Each costs a sync of its directory. */
 const SAVE_FILES = 256;
 
 export type SnapshotInstallOptions = {
   readonly disk: Disk;
-  /** As the checkpoint store has them. */
+  /** The same paths as in the checkpoint store. */
   readonly directory: string;
   readonly partitionsDirectory: string;
-  /** The cluster of this node; null if it does not know yet. */
+  /** The cluster of this node; null if it is not known yet. */
   readonly clusterId: string | null;
-  /** Free bytes that are left to others. */
+  /** Free bytes to leave for other users of the disk. */
   readonly reserveBytes: number;
-  /** Bytes that are received again at most, after a crash. @default 64 MiB */
+  /** Maximum number of bytes that are received again after a crash. @default 64 MiB */
   readonly saveBytes?: number;
   readonly nextTurn: () => Promise<void>;
 };
 
-/** Whole and verified, and still without effect. */
+/** The snapshot is complete and verified, but not in force yet. */
 export type VerifiedSnapshot = {
   readonly meta: CheckpointMeta;
-  /** To restore a machine from it before it counts. */
+  /** The checkpoint, from which the machine can be restored before it is in force. */
   open(): Promise<LoadedCheckpoint>;
 };
 
@@ -72,15 +73,15 @@ type Transfer = {
   readonly root: number;
   readonly announcement: SnapshotAnnouncement;
   place: SnapshotPlace;
-  /** In the order of the files; known when the checkpoint is here. */
+  /** In the order of the files. Known once the checkpoint is complete. */
   segments: readonly ManifestSegment[];
   meta: CheckpointMeta | null;
   file: DiskFile | null;
-  /** Directories with names that are not durable. */
+  /** Directories whose entries are not durable yet. */
   readonly dirty: Set<string>;
-  /** Directories of partitions that are there. */
+  /** Directories of partitions that exist. */
   readonly made: Set<string>;
-  /** Files before it were received in an earlier life, and are verified at the end. */
+  /** Files before this index were received by an earlier process, and are verified at the end. */
   verifiedFrom: number;
   unsavedBytes: number;
   unsavedFiles: number;
@@ -99,19 +100,24 @@ export class SnapshotInstall {
     this.#saveBytes = options.saveBytes ?? SAVE_BYTES_DEFAULT;
   }
 
-  /** What was begun, perhaps in an earlier life, and neither committed nor given up. */
+  /**
+   * The transfer in progress, perhaps begun by an earlier process, which is neither committed nor
+   * aborted.
+   */
   async pending(): Promise<SnapshotAnnouncement | null> {
     const record = this.#transfer ?? (await readRecord(this.#options.disk, this.#shard));
     return record?.announcement ?? null;
   }
 
   /**
-   * Begins to receive, or goes on with the same snapshot; what is left of another one is dropped.
+   * Begins a transfer, or resumes it if it is the same snapshot. Data of another snapshot is
+   * removed.
    *
-   * @param options `fresh: true` begins again from nothing.
-   * @returns where to go on: bytes before it are here.
-   * @throws SnapshotRefused if no honest node announces this, or it is not newer than what is here.
-   * @throws DiskFull if there is no room for it.
+   * @param options `fresh: true` starts from the beginning.
+   * @returns the position to resume at.
+   * @throws SnapshotRefused if no correct node announces this, or it is not newer than this node's
+   * state.
+   * @throws DiskFull if there is not enough space.
    */
   async begin(
     announcement: SnapshotAnnouncement,
@@ -133,12 +139,12 @@ export class SnapshotInstall {
     return transfer.place;
   }
 
-  /** All before it is here; null if nothing is being received. */
+  /** The resume position; null if no transfer is in progress. */
   resumePoint(): SnapshotPlace | null {
     return this.#transfer?.place ?? null;
   }
 
-  /** @throws SnapshotRefused if these bytes do not go on at the resume point. */
+  /** @throws SnapshotRefused if these bytes do not continue at the resume position. */
   async write(file: number, position: number, bytes: Uint8Array): Promise<void> {
     const transfer = this.#current();
     const { place, announcement } = transfer;
@@ -152,7 +158,7 @@ export class SnapshotInstall {
     if (transfer.unsavedBytes >= this.#saveBytes) await this.#save(transfer);
   }
 
-  /** @throws SnapshotRefused if the file is not all here, or not what it should be. */
+  /** Completes a file. @throws SnapshotRefused if the file is incomplete or invalid. */
   async fileDone(file: number): Promise<void> {
     const transfer = this.#current();
     const { place, announcement } = transfer;
@@ -167,9 +173,9 @@ export class SnapshotInstall {
   }
 
   /**
-   * Verifies what was not verified yet, and makes everything durable.
+   * Verifies what is not verified yet and makes everything durable.
    *
-   * @throws SnapshotRefused if anything is not as it should be.
+   * @throws SnapshotRefused if any file is invalid.
    */
   async finish(): Promise<VerifiedSnapshot> {
     const transfer = this.#current();
@@ -185,7 +191,11 @@ export class SnapshotInstall {
     return { meta, open };
   }
 
-  /** The one step. @returns what `CheckpointStore.adopt` wants, or the next start finds. */
+  /**
+   * Puts the snapshot in force with one rename.
+   *
+   * @returns the argument of `CheckpointStore.adopt`. After a crash the next start finds it.
+   */
   async commit(): Promise<CommittedSnapshot> {
     const transfer = this.#current();
     assert(transfer.isVerified, "only what was verified is installed");
@@ -203,7 +213,7 @@ export class SnapshotInstall {
     return { index, term, root, state: "install" };
   }
 
-  /** Drops what was received, in this life or an earlier one; not what was committed. */
+  /** Removes received data of this or an earlier process, but not what was committed. */
   async abort(): Promise<void> {
     const { disk } = this.#options;
     const transfer = this.#transfer;
@@ -211,7 +221,7 @@ export class SnapshotInstall {
     await transfer?.file?.close();
     const record = transfer ?? (await readRecord(disk, this.#shard));
     if (record === null || (await this.#isInForce(record.root))) return;
-    // Without its record it means nothing to anybody; the rest is not in a hurry.
+    // Without its record the data has no effect, so it can be removed later.
     await removeRecord(disk, this.#shard);
     await disk.remove(this.#part(record));
     await disk.removeTree(this.#rootPath(record.root));
@@ -229,7 +239,7 @@ export class SnapshotInstall {
     return newTransfer(root, announcement, SNAPSHOT_START);
   }
 
-  /** @returns null if there is nothing to go on with. */
+  /** @returns null if there is no transfer to resume. */
   async #resumed(announcement: SnapshotAnnouncement): Promise<Transfer | null> {
     const { disk } = this.#options;
     const record = await readRecord(disk, this.#shard);
@@ -270,7 +280,7 @@ export class SnapshotInstall {
     return await disk.open(path, "truncate");
   }
 
-  /** The checkpoint file is whole: now it is known what the others must be. */
+  /** The checkpoint file is complete, so the contents of the other files are known now. */
   async #readCheckpoint(transfer: Transfer): Promise<void> {
     const { disk, clusterId } = this.#options;
     const { index, term, files } = transfer.announcement;
@@ -304,7 +314,7 @@ export class SnapshotInstall {
     }
   }
 
-  /** Makes all that is here durable, and then the place up to which it is. */
+  /** Makes all received data durable, and then the position up to which it is. */
   async #save(transfer: Transfer): Promise<void> {
     const { disk } = this.#options;
     await transfer.file?.sync().catch(failedSync);
@@ -315,7 +325,7 @@ export class SnapshotInstall {
     await writePlace(disk, this.#shard, transfer.root, transfer.place);
   }
 
-  /** What a crash, or somebody's hand, has taken is received again. */
+  /** A file that was lost in a crash or removed by an operator is received again. */
   async #mustExist(path: string): Promise<void> {
     const names = await this.#options.disk.list(parentOf(path));
     refuseUnless(names.includes(path.slice(path.lastIndexOf("/") + 1)), "a file is gone");
@@ -342,7 +352,10 @@ export class SnapshotInstall {
     });
   }
 
-  /** Above all that left a trace, so that nothing of an older transfer is taken for a file of this. */
+  /**
+   * The number is above all that left a trace on the disk, so that no file of an older transfer is
+   * taken for one of this transfer.
+   */
   async #unusedRoot(): Promise<number> {
     const { disk, directory, partitionsDirectory } = this.#options;
     let highest = 0;
@@ -412,7 +425,7 @@ function isSame(a: SnapshotAnnouncement, b: SnapshotAnnouncement): boolean {
   );
 }
 
-/** What is wrong with what was received is the sender's fault, or the way's; not this disk's. */
+/** Invalid data is the fault of the sender or the network, not of this disk. */
 async function refusing<T>(check: () => Promise<T>): Promise<T> {
   try {
     return await check();

@@ -1,0 +1,71 @@
+/** Records with headers are the same after a kill, in a backup, and in what is restored from it. */
+import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { ayder } from "../tools/process/ayder.ts";
+import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
+
+setDefaultTimeout(60_000);
+const directory = temporaryDirectory();
+const running: Server[] = [];
+afterEach(async () => {
+  for (const server of running.splice(0)) await server.kill();
+});
+afterAll(directory.remove);
+
+async function start(name: string): Promise<Server> {
+  const server = await startServer({ dataDir: join(directory.path, name) });
+  running.push(server);
+  return server;
+}
+
+const headers = { authorization: "Bearer dev" };
+const RECORDS = 300;
+
+/** Every third record has headers, so that batches of both versions lie side by side. */
+async function produce({ url }: Server): Promise<void> {
+  for (let i = 0; i < RECORDS; i++) {
+    const named: Record<string, string> = i % 3 === 0 ? { "ayder-header-n": String(i) } : {};
+    const query = i % 3 === 0 ? "&header.text=%C3%BC" : "";
+    const target = `${url}/broker/topics/t/produce?partition=0${query}`;
+    const answer = await fetch(target, {
+      method: "POST",
+      headers: { ...headers, ...named },
+      body: `v${i}`,
+    });
+    expect(answer.status).toBe(200);
+  }
+}
+
+async function recordsOf({ url }: Server): Promise<unknown[]> {
+  const page = await fetch(`${url}/broker/consume/t/g/0?offset=0&limit=1000`, { headers });
+  const { messages } = (await page.json()) as { messages: Record<string, unknown>[] };
+  return messages.map(({ value, headers: its }) => [value, its ?? null]);
+}
+
+const EXPECTED = Array.from({ length: RECORDS }, (_, i) => [
+  `v${i}`,
+  i % 3 === 0 ? { n: String(i), text: "ü" } : null,
+]);
+const succeeds = async (...args: string[]) => {
+  const { code, err } = await ayder(args);
+  expect({ args, code, err: code === 0 ? "" : err }).toEqual({ args, code: 0, err: "" });
+};
+
+test("records with headers survive a kill, a backup and a restore", async () => {
+  const first = await start("data");
+  await produce(first);
+  expect(await recordsOf(first)).toEqual(EXPECTED);
+  await first.kill();
+  const second = await start("data");
+  expect(await recordsOf(second)).toEqual(EXPECTED);
+
+  const archive = join(directory.path, "a.ayder");
+  await succeeds("backup", "--url", second.url, archive);
+  await second.stop();
+  await succeeds("verify", join(directory.path, "data"));
+  await succeeds("verify", archive);
+  await succeeds("restore", "--data-dir", join(directory.path, "restored"), archive);
+  await succeeds("verify", join(directory.path, "restored"));
+  const third = await start("restored");
+  expect(await recordsOf(third)).toEqual(EXPECTED);
+});

@@ -1,10 +1,10 @@
 import type { Static, TObject, TProperties } from "@sinclair/typebox";
 import { parseDecimal } from "../lib/parse.ts";
-import type { Call } from "./call.ts";
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 import { readFields } from "./fields.ts";
 import { parseJsonObject } from "./json.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
+import type { RequestContext } from "./request-context.ts";
 
 export const JSON_BODY_BYTES_MAX = 64 * 1024;
 
@@ -70,25 +70,25 @@ export function readBytes(
 /**
  * Calls `then` with the body. What goes wrong on the way, and in `then`, is the call's answer.
  *
- * @returns what the handler returns: `call.later()`.
+ * @returns what the handler returns: `context.later()`.
  */
 export function takeBytes(
-  call: Call,
+  context: RequestContext,
   limit: number,
   code: ErrorCode,
   then: (body: Uint8Array) => void,
 ): Promise<Response> {
-  const bytes = readBytes(call.request, call.bodies, limit, code);
-  const answer = call.later();
+  const bytes = readBytes(context.request, context.bodies, limit, code);
+  const answer = context.later();
   bytes.then(
     (body) => {
       try {
         then(body);
       } catch (error) {
-        call.fail(error);
+        context.fail(error);
       }
     },
-    (error: unknown) => call.fail(error),
+    (error: unknown) => context.fail(error),
   );
   return answer;
 }
@@ -148,21 +148,25 @@ async function readCounted(
 
 /** The JSON body of an administrative call, read by its schema. */
 export async function readJson<T extends TObject<TProperties>>(
-  call: Call,
+  context: RequestContext,
   schema: T,
 ): Promise<Static<T>> {
-  return readFields(schema, parseJsonObject(await readJsonBytes(call)), call.route.ignoresUnknown);
+  return readFields(
+    schema,
+    parseJsonObject(await readJsonBytes(context)),
+    context.route.ignoresUnknown,
+  );
 }
 
 /** The same where the body may be left out. */
 export async function readOptionalJson<T extends TObject<TProperties>>(
-  call: Call,
+  context: RequestContext,
   schema: T,
 ): Promise<Static<T>> {
-  const bytes = await readJsonBytes(call);
+  const bytes = await readJsonBytes(context);
   const body = bytes.length === 0 ? new Map() : parseJsonObject(bytes);
-  return readFields(schema, body, call.route.ignoresUnknown);
+  return readFields(schema, body, context.route.ignoresUnknown);
 }
 
-const readJsonBytes = (call: Call): Promise<Uint8Array> =>
-  readBytes(call.request, call.bodies, JSON_BODY_BYTES_MAX, "request_too_large");
+const readJsonBytes = (context: RequestContext): Promise<Uint8Array> =>
+  readBytes(context.request, context.bodies, JSON_BODY_BYTES_MAX, "request_too_large");

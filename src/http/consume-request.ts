@@ -1,12 +1,12 @@
 import type { ConsumeRequest } from "../node/api.ts";
 import { PIECE_BYTES } from "./answer-streams.ts";
-import type { Call } from "./call.ts";
 import type { Compat } from "./compat.ts";
 import { ApiError } from "./errors.ts";
 import { checkGroup, checkTopic } from "./names.ts";
 import type { PageLimits } from "./page-writer.ts";
 import { queryReader } from "./query.ts";
 import { decimal } from "./raw-url.ts";
+import type { RequestContext } from "./request-context.ts";
 import { CONSUME_QUERY } from "./schemas.ts";
 
 const LIMIT_DEFAULT = 100;
@@ -36,11 +36,11 @@ export type ConsumeCall = {
 
 const readQuery = queryReader(CONSUME_QUERY);
 
-export function readConsume(call: Call, compat: Compat): ConsumeCall {
-  const topic = checkTopic(call.parameter(0));
-  const group = checkGroup(call.parameter(1));
-  const partition = decimal(call.parameter(2), "The partition in the path");
-  const query = readQuery(call, { offset: compat.readOffset });
+export function readConsume(context: RequestContext, compat: Compat): ConsumeCall {
+  const topic = checkTopic(context.parameter(0));
+  const group = checkGroup(context.parameter(1));
+  const partition = decimal(context.parameter(2), "The partition in the path");
+  const query = readQuery(context, { offset: compat.readOffset });
   const { offset, limit, encoding, max_bytes, consistency, from_ms: fromMs } = query;
   if (fromMs !== null && offset !== null) {
     throw new ApiError("invalid_parameter", "offset and from_ms were both given: name one of them");
@@ -51,7 +51,7 @@ export function readConsume(call: Call, compat: Compat): ConsumeCall {
     maxBytes: Math.min(max_bytes ?? PAGE_BYTES_DEFAULT, PAGE_BYTES_MAX),
     base64: encoding !== null,
   };
-  const topicId = topicIdOf(call);
+  const topicId = topicIdOf(context);
   return {
     limits,
     tellsTopicId: topicId !== null,
@@ -72,7 +72,7 @@ export function readConsume(call: Call, compat: Compat): ConsumeCall {
 }
 
 /** Null without the header. */
-function topicIdOf({ request }: Call): number | null {
+function topicIdOf({ request }: RequestContext): number | null {
   const id = request.headers.get(TOPIC_ID_HEADER);
   return id === null ? null : decimal(id, "Ayder-Topic-Id");
 }

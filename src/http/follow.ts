@@ -1,7 +1,6 @@
 /** Answers without end: server-sent events, and the same as lines. */
 import type { ConsumePage, Rejected } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
-import type { Call } from "./call.ts";
 import { type ConsumeCall, TOPIC_ID_HEADER } from "./consume-request.ts";
 import type { Edge } from "./edge.ts";
 import { ApiError, HTTP_ERRORS } from "./errors.ts";
@@ -13,6 +12,7 @@ import {
   PageWriter,
 } from "./page-writer.ts";
 import { decimal } from "./raw-url.ts";
+import type { RequestContext } from "./request-context.ts";
 import { headOfPieces, placeOf } from "./responses.ts";
 
 /** A comment this often keeps proxies from closing a silent stream. */
@@ -52,7 +52,7 @@ const writer = new PageWriter();
 
 export async function follow(
   edge: Edge,
-  call: Call,
+  context: RequestContext,
   consume: ConsumeCall,
   events: boolean,
 ): Promise<Response> {
@@ -61,7 +61,7 @@ export async function follow(
   if (followStreams.value >= FOLLOW_STREAMS_MAX) {
     throw new ApiError("overloaded", `${FOLLOW_STREAMS_MAX} streams are open, which is the limit`);
   }
-  const offset = (events ? offsetAfterLastEvent(call) : null) ?? consume.request.offset;
+  const offset = (events ? offsetAfterLastEvent(context) : null) ?? consume.request.offset;
   const asked = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: PIECE_BYTES };
   const first = await edge.node.consume(asked);
   const headers = new Headers({
@@ -73,21 +73,23 @@ export async function follow(
   if (!first.ok) {
     // A position of another life of the topic is told in the stream, where a reader goes on.
     if (first.code === "offset_out_of_range") {
-      return call.isHead ? headOfPieces(headers) : new Response(format.failure(first), { headers });
+      return context.isHead
+        ? headOfPieces(headers)
+        : new Response(format.failure(first), { headers });
     }
-    return edge.errorMapper.answer(call, first, placeOf(asked.topic, asked.partition));
+    return edge.errorMapper.answer(context, first, placeOf(asked.topic, asked.partition));
   }
   if (consume.tellsTopicId) headers.set(TOPIC_ID_HEADER, String(first.topicId));
-  if (call.isHead) return headOfPieces(headers);
+  if (context.isHead) return headOfPieces(headers);
   const request = { ...asked, topicId: first.topicId };
   const limits = { ...consume.limits, limit: CHUNK_RECORDS, maxBytes: Number.MAX_SAFE_INTEGER };
   const follower = new Follower(edge, { ...consume, request, limits }, format, first.startOffset);
-  return edge.answers.stream(call.request, follower, { headers });
+  return edge.answers.stream(context.request, follower, { headers });
 }
 
 /** A browser repeats the URL when it reconnects and adds the last id, which then counts. */
-function offsetAfterLastEvent(call: Call): number | null {
-  const id = call.request.headers.get("last-event-id");
+function offsetAfterLastEvent(context: RequestContext): number | null {
+  const id = context.request.headers.get("last-event-id");
   // A browser sends an empty one after an event whose id was empty.
   return id === null || id === ""
     ? null

@@ -1,5 +1,4 @@
 import type { BodyBytes } from "./body.ts";
-import type { Route } from "./call.ts";
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 import {
   FORWARDED_HEADER,
@@ -8,6 +7,7 @@ import {
 } from "./forward-headers.ts";
 import type { ForwardSlots } from "./forward-slots.ts";
 import { pathStartOf } from "./raw-url.ts";
+import type { Route } from "./request-context.ts";
 
 /** For the way there and back, beyond the time that the leader gives the write. */
 const GRACE_MS = 1000;

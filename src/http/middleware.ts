@@ -5,12 +5,12 @@ import type { Coding } from "./accept.ts";
 import { type AnswerStreams, ONE_WRITE_BYTES_MAX } from "./answer-streams.ts";
 import type { Auth } from "./auth.ts";
 import { type BodyBytes, readBytes } from "./body.ts";
-import { Call, type CallEnd, type Route } from "./call.ts";
 import { type Compression, isCompressible, markEncoded, varyByEncoding } from "./compression.ts";
 import { ApiError, shown } from "./errors.ts";
 import { forward, type Leader } from "./forward.ts";
 import { isOwnName } from "./own-names.ts";
 import { proxyHeaderOf } from "./proxied.ts";
+import { RequestContext, type RequestEnd, type Route } from "./request-context.ts";
 import { type ErrorMapper, headOfPieces, SizedAnswer } from "./responses.ts";
 
 export type MiddlewareParts = {
@@ -38,7 +38,7 @@ export type MiddlewareParts = {
   readonly stopping: AbortSignal;
 };
 
-export class Middleware implements CallEnd {
+export class Middleware implements RequestEnd {
   readonly #parts: MiddlewareParts;
   /** Requests whose answers are not ready yet. */
   readonly inFlight = new Set<Request>();
@@ -54,11 +54,11 @@ export class Middleware implements CallEnd {
     this.#parts.instruments.requestsInFlight.value++;
     let answer: Response | Promise<Response>;
     try {
-      const call = this.#admit(route, request, startedAt);
-      checkTarget(call);
+      const context = this.#admit(route, request, startedAt);
+      checkTarget(context);
       const leader = route.leaderOnly ? this.#leaderFor(request) : null;
-      answer = leader === null ? route.handle(call) : this.#forward(route, request, leader);
-      if (call.endsItself) {
+      answer = leader === null ? route.handle(context) : this.#forward(route, request, leader);
+      if (context.endsItself) {
         this.inFlight.add(request);
         return answer;
       }
@@ -105,21 +105,21 @@ export class Middleware implements CallEnd {
   }
 
   /** @throws ApiError: the token first, and only then anything else. */
-  #admit(route: Route, request: Request, startedAt: number): Call {
+  #admit(route: Route, request: Request, startedAt: number): RequestContext {
     const { url } = request;
     const { kind } = route.access;
     if (kind === "public" || (kind === "metrics" && this.#parts.auth.opensMetrics(request))) {
       checkHost(request);
-      return new Call(request, url, route, null, startedAt, this);
+      return new RequestContext(request, url, route, null, startedAt, this);
     }
     const principal = this.#parts.auth.authenticate(request, url);
     checkHost(request);
     if (principal.loopbackOnly) this.#checkDirect(request);
     if (this.#parts.stopping.aborted) throw shuttingDown();
     if (route.takesBody) checkContentEncoding(request);
-    const call = new Call(request, url, route, principal, startedAt, this);
-    checkAccess(route, call);
-    return call;
+    const context = new RequestContext(request, url, route, principal, startedAt, this);
+    checkAccess(route, context);
+    return context;
   }
 
   /**
@@ -253,27 +253,28 @@ const shuttingDown = (): ApiError =>
  * Refuses what would not reach the handler, or a leader that the request is forwarded to, as it was
  * written. A raw # in the target survives in the URL, but clients and proxies cut it off there.
  */
-function checkTarget(call: Call): void {
-  if (call.url.includes("#")) {
+function checkTarget(context: RequestContext): void {
+  if (context.url.includes("#")) {
     throw new ApiError("invalid_request", 'The request target holds a raw "#": write it as %23');
   }
-  call.checkNoQuery();
+  context.checkNoQuery();
 }
 
-function checkAccess({ access }: Route, call: Call): void {
+function checkAccess({ access }: Route, context: RequestContext): void {
   switch (access.kind) {
     case "path":
       // Most tokens are for all names; then the name need not be decoded here.
-      if (!call.principal.may(access.scope, null)) call.demand(access.scope, call.parameter(0));
+      if (!context.principal.may(access.scope, null))
+        context.demand(access.scope, context.parameter(0));
       return;
     case "list":
-      if (!call.principal.mayAny(access.scope)) call.demand(access.scope, null);
+      if (!context.principal.mayAny(access.scope)) context.demand(access.scope, null);
       return;
     case "node":
-      call.demand(access.scope, null);
+      context.demand(access.scope, null);
       return;
     case "metrics":
-      call.demand("read", null);
+      context.demand("read", null);
       return;
     case "body":
     case "public":

@@ -1,7 +1,7 @@
 /** `/openapi.json`, made from the same table of endpoints that is served. */
 import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
-import type { Endpoint, EndpointDocs } from "./call.ts";
 import { type ErrorCode, HTTP_ERRORS } from "./errors.ts";
+import type { Endpoint, EndpointDocs } from "./request-context.ts";
 import { ERROR, REDIRECT } from "./schemas.ts";
 
 type Document = Readonly<Record<string, unknown>>;

@@ -3,7 +3,7 @@ import type { Logger } from "../metrics/log.ts";
 import type { MetricSources } from "../metrics/sources.ts";
 import type { ClusterApi, StreamApi } from "../node/api.ts";
 import type { AuthOptions } from "./auth.ts";
-import type { Endpoint } from "./call.ts";
+import type { Endpoint } from "./request-context.ts";
 
 export type HttpOptions = {
   readonly auth: AuthOptions;

@@ -1,7 +1,6 @@
 import { fromUtf8, utf8 } from "../lib/bytes.ts";
 import type { ProduceRequest } from "../node/api.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
-import type { Call } from "./call.ts";
 import { ApiError, shown } from "./errors.ts";
 import { checkTopic } from "./names.ts";
 import { queryReader } from "./query.ts";
@@ -11,6 +10,7 @@ import {
   type RequestHeaders,
   readRequestHeaders,
 } from "./record-headers.ts";
+import type { RequestContext } from "./request-context.ts";
 import { PRODUCE_QUERY } from "./schemas.ts";
 
 /** Everything of a produce but its records, checked. */
@@ -37,21 +37,21 @@ const readQuery = queryReader(PRODUCE_QUERY);
 
 /** @param takesEvents request headers may be attributes of a CloudEvent. */
 export function readProduceOptions(
-  call: Call,
+  context: RequestContext,
   rocketByDefault: boolean,
   takesEvents = false,
 ): ProduceOptions {
-  const topic = checkTopic(call.parameter(0));
-  const { partition, key, idempotency_key, timeout_ms, timing, mode } = readQuery(call);
-  const { prefixed } = call;
-  const kind = kindOfHeaders(call.request.headers);
-  const headers = kind === "more" ? call.request.headers : null;
+  const topic = checkTopic(context.parameter(0));
+  const { partition, key, idempotency_key, timeout_ms, timing, mode } = readQuery(context);
+  const { prefixed } = context;
+  const kind = kindOfHeaders(context.request.headers);
+  const headers = kind === "more" ? context.request.headers : null;
   return {
     topic,
     partition,
     key: key === null ? null : utf8(key),
     idempotencyKey: readIdempotencyKey(headers, idempotency_key),
-    contentType: kind === "plain" ? null : call.request.headers.get("content-type"),
+    contentType: kind === "plain" ? null : context.request.headers.get("content-type"),
     headers:
       headers === null && prefixed.length === 0
         ? NO_REQUEST_HEADERS

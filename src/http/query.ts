@@ -1,8 +1,8 @@
 /** Reads the query of a request by the schema of its route. */
 import type { Static, TObject, TProperties, TSchema } from "@sinclair/typebox";
 import { assert } from "../lib/assert.ts";
-import type { Call } from "./call.ts";
 import { decimal, oneOf } from "./raw-url.ts";
+import type { RequestContext } from "./request-context.ts";
 
 /** Each parameter by its name; null where it is absent. */
 export type QueryOf<T extends TObject<TProperties>> = {
@@ -21,13 +21,13 @@ type OwnReads<T extends TObject<TProperties>> = {
  */
 export function queryReader<T extends TObject<TProperties>>(
   schema: T,
-): (call: Call, own?: OwnReads<T>) => QueryOf<T> {
+): (context: RequestContext, own?: OwnReads<T>) => QueryOf<T> {
   const properties = Object.entries(schema.properties);
   const names = properties.map(([name]) => name);
   const reads = properties.map(([name, property]) => readerOf(name, property));
-  return (call, own) => {
-    assert(call.route.query === schema, "a route reads the query that it declares");
-    const texts = call.query();
+  return (context, own) => {
+    assert(context.route.query === schema, "a route reads the query that it declares");
+    const texts = context.query();
     const values: Record<string, unknown> = {};
     for (let i = 0; i < names.length; i++) {
       const text = texts[i] as string | null;

@@ -2,10 +2,10 @@
 import { utf8 } from "../lib/bytes.ts";
 import type { Rejected } from "../node/api.ts";
 import { ONE_WRITE_BYTES_MAX } from "./answer-streams.ts";
-import type { Call } from "./call.ts";
 import { COMPRESSED_FROM_BYTES } from "./compression.ts";
 import { ApiError, type ErrorFields, errorResponse, HTTP_ERRORS, helpLink } from "./errors.ts";
 import type { HttpOptions } from "./options.ts";
+import type { RequestContext } from "./request-context.ts";
 
 // Shared by all answers: a Headers object that is made once is cheaper than a literal each time.
 const JSON_HEADERS = new Headers({ "content-type": "application/json" });
@@ -79,8 +79,8 @@ export class ErrorMapper {
   }
 
   /** @param about which value was wrong, for the message; left out where the fault is not in it. */
-  answer(call: Call, { code, message, details }: Rejected, about = ""): Response {
-    if (code === "not_leader") return this.#notLeader(call);
+  answer(context: RequestContext, { code, message, details }: Rejected, about = ""): Response {
+    if (code === "not_leader") return this.#notLeader(context);
     if (code === "overloaded") this.#options.instruments.overloadRejects.value++;
     const fields = details === undefined ? null : fieldsOf(details);
     const { message: usual, status } = HTTP_ERRORS[code];
@@ -100,7 +100,7 @@ export class ErrorMapper {
   }
 
   /** Answers a write that only the leader can do. */
-  #notLeader(call: Call): Response {
+  #notLeader(context: RequestContext): Response {
     const leaderUrl = this.#leaderUrl();
     if (leaderUrl === null) return this.error(new ApiError("no_leader"));
     // The leader has changed since the request came. Clients of a node that forwards may lose their
@@ -109,7 +109,7 @@ export class ErrorMapper {
       return this.error(new ApiError("not_leader", LEADER_CHANGED));
     }
     const status = this.#options.redirectStatus;
-    const location = leaderUrl + call.target;
+    const location = leaderUrl + context.target;
     const body = {
       ok: false,
       error: "redirect_to_leader",

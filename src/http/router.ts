@@ -3,8 +3,9 @@
  * (measured with wrk -t1 -c64 on two cores). The handler and the middleware are the same; whatever is
  * not found here goes through Elysia.
  */
-import type { Method, Route } from "./call.ts";
+
 import { pathEndOf, pathStartOf } from "./raw-url.ts";
+import type { Method, Route } from "./request-context.ts";
 
 export class HotRouter {
   readonly #routes: Readonly<Partial<Record<string, readonly Route[]>>>;

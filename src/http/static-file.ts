@@ -1,9 +1,9 @@
 /** Answers with a file that the binary contains: conditional, compressed, with strict headers. */
 import type { Asset } from "../web/asset.ts";
 import { chooseEncoding } from "./accept.ts";
-import type { Call, Endpoint } from "./call.ts";
 import { weakTag } from "./compression.ts";
 import { matchesTag } from "./conditional.ts";
+import type { Endpoint, RequestContext } from "./request-context.ts";
 import { bodyAnswer } from "./responses.ts";
 import { NO_QUERY } from "./schemas.ts";
 
@@ -22,7 +22,11 @@ export const REVALIDATE = "no-cache";
 /** For files whose name contains the hash of the content. */
 export const IMMUTABLE = "public, max-age=31536000, immutable";
 
-export function staticFile({ request }: Call, asset: Asset, cacheControl: string): Response {
+export function staticFile(
+  { request }: RequestContext,
+  asset: Asset,
+  cacheControl: string,
+): Response {
   const { contentType, bytes, gzipped, hash } = asset;
   const takesGzip = chooseEncoding(request.headers.get("accept-encoding"), ["gzip"]) !== null;
   const tag = `"${hash}"`;

@@ -2,10 +2,10 @@ import type { TSchema } from "@sinclair/typebox";
 import { fromUtf8 } from "../lib/bytes.ts";
 import type { Rejected } from "../node/api.ts";
 import { readBytes } from "./body.ts";
-import type { Call } from "./call.ts";
 import { ApiError, type ErrorCode } from "./errors.ts";
 import { refuseUnknownFields } from "./fields.ts";
 import { type JsonObject, parseJsonObject } from "./json.ts";
+import type { RequestContext } from "./request-context.ts";
 import type { Scope } from "./token-spec.ts";
 
 /** Room for two schemas of 128 KiB. */
@@ -19,15 +19,18 @@ export type StreamBody = {
 };
 
 /** @throws ApiError if it is not one JSON object, has a field twice or one that `schema` has not. */
-export async function readStreamBody(call: Call, schema: TSchema): Promise<StreamBody> {
+export async function readStreamBody(
+  context: RequestContext,
+  schema: TSchema,
+): Promise<StreamBody> {
   const bytes = await readBytes(
-    call.request,
-    call.bodies,
+    context.request,
+    context.bodies,
     STREAM_BODY_BYTES_MAX,
     "request_too_large",
   );
   const fields = parseJsonObject(bytes);
-  if (!call.route.ignoresUnknown) refuseUnknownFields(schema, fields);
+  if (!context.route.ignoresUnknown) refuseUnknownFields(schema, fields);
   return { text: fromUtf8(bytes), fields };
 }
 
@@ -36,10 +39,15 @@ export async function readStreamBody(call: Call, schema: TSchema): Promise<Strea
  *
  * @param side the field that names the topic, such as `source`.
  */
-export function demandSource(call: Call, body: StreamBody, side: string, scope: Scope): void {
+export function demandSource(
+  context: RequestContext,
+  body: StreamBody,
+  side: string,
+  scope: Scope,
+): void {
   const source = body.fields.get(side);
   const topic = source instanceof Map ? source.get("topic") : undefined;
-  if (typeof topic === "string") call.demand(scope, topic);
+  if (typeof topic === "string") context.demand(scope, topic);
 }
 
 /** Topics and groups have codes of their own; the field is named in any case. */

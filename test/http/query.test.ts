@@ -1,10 +1,10 @@
 /** The query of a route is read by its schema: each value typed, each refusal with what is allowed. */
 import { expect, test } from "bun:test";
 import { Type as t } from "@sinclair/typebox";
-import type { Call } from "../../src/http/call.ts";
 import { ApiError } from "../../src/http/errors.ts";
 import { queryReader } from "../../src/http/query.ts";
 import { readQuery } from "../../src/http/raw-url.ts";
+import type { RequestContext } from "../../src/http/request-context.ts";
 
 const SCHEMA = t.Object({
   limit: t.Optional(t.Integer({ minimum: 1, maximum: 60 })),
@@ -14,15 +14,15 @@ const SCHEMA = t.Object({
 });
 const read = queryReader(SCHEMA);
 
-/** The part of a call that the reader uses. */
-function call(query: string, schema: object = SCHEMA): Call {
+/** The part of a request context that the query reader uses. */
+function contextOf(query: string, schema: object = SCHEMA): RequestContext {
   const names = Object.keys(SCHEMA.properties);
   const values = () => readQuery(query, 1, names, true);
-  return { route: { query: schema }, query: values } as unknown as Call;
+  return { route: { query: schema }, query: values } as unknown as RequestContext;
 }
 function refusal(query: string): string {
   try {
-    read(call(query));
+    read(contextOf(query));
   } catch (error) {
     if (error instanceof ApiError) return `${error.code}: ${error.message}`;
   }
@@ -30,14 +30,14 @@ function refusal(query: string): string {
 }
 
 test("values have the types of the schema, absent ones are null", () => {
-  expect(read(call("?limit=60&key=a%20b&mode=rocket&encoding=b64"))).toEqual({
+  expect(read(contextOf("?limit=60&key=a%20b&mode=rocket&encoding=b64"))).toEqual({
     limit: 60,
     key: "a b",
     mode: "rocket",
     encoding: "b64",
   });
-  expect(read(call("?"))).toEqual({ limit: null, key: null, mode: null, encoding: null });
-  expect(read(call("?key="))).toEqual({ limit: null, key: "", mode: null, encoding: null });
+  expect(read(contextOf("?"))).toEqual({ limit: null, key: null, mode: null, encoding: null });
+  expect(read(contextOf("?key="))).toEqual({ limit: null, key: "", mode: null, encoding: null });
 });
 
 test("a value outside its schema is refused with what is allowed", () => {
@@ -54,11 +54,11 @@ test("a value outside its schema is refused with what is allowed", () => {
 
 test("a route may read a parameter in its own way", () => {
   const own = { limit: (text: string) => (text === "-1" ? 0 : 7) };
-  expect(read(call("?limit=-1"), own).limit).toBe(0);
-  expect(read(call("?limit=9"), own).limit).toBe(7);
-  expect(read(call("?"), own).limit).toBeNull();
+  expect(read(contextOf("?limit=-1"), own).limit).toBe(0);
+  expect(read(contextOf("?limit=9"), own).limit).toBe(7);
+  expect(read(contextOf("?"), own).limit).toBeNull();
 });
 
 test("a reader is for the schema that the route declares", () => {
-  expect(() => read(call("?", t.Object({})))).toThrow("reads the query that it declares");
+  expect(() => read(contextOf("?", t.Object({})))).toThrow("reads the query that it declares");
 });

@@ -1,6 +1,6 @@
 import { readOptionalJson } from "../body.ts";
-import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
+import type { Endpoint } from "../request-context.ts";
 import { json } from "../responses.ts";
 import { COMPACTED, NO_FIELDS_BODY, NO_QUERY, SEALED_STATUS } from "../schemas.ts";
 import { backupEndpoint } from "./backup.ts";
@@ -14,10 +14,10 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
     leaderOnly: false,
     query: NO_QUERY,
     docs: { summary, tag: "admin", body: NO_FIELDS_BODY, answer: COMPACTED, errors: ["disk_full"] },
-    handle: async (call) => {
-      await readOptionalJson(call, NO_FIELDS_BODY);
+    handle: async (context) => {
+      await readOptionalJson(context, NO_FIELDS_BODY);
       // A checkpoint syncs each partition that was written to: half a minute for 10,000.
-      edge.allowLong(call.request);
+      edge.allowLong(context.request);
       const { checkpointIndex, freedBytes } = await node.compact();
       return json({ ok: true, checkpoint_index: checkpointIndex, freed_bytes: freedBytes });
     },

@@ -1,8 +1,8 @@
 /** A running node's checkpoint as one archive, made as fast as the client takes it. */
 import type { Backup } from "../../node/api.ts";
 import { type AnswerSource, nextTurn } from "../answer-streams.ts";
-import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
+import type { Endpoint } from "../request-context.ts";
 import { headOfPieces } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 
@@ -24,12 +24,12 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
     },
     errors: ["no_leader", "no_quorum", "overloaded", "disk_full"],
   },
-  handle: async (call) => {
-    if (call.isHead) return headOfPieces(new Headers(CONTENT));
+  handle: async (context) => {
+    if (context.isHead) return headOfPieces(new Headers(CONTENT));
     // Nothing moves on the connection until the checkpoint is there.
-    edge.allowLong(call.request);
+    edge.allowLong(context.request);
     const begun = await edge.node.beginBackup();
-    if (!begun.ok) return edge.errorMapper.answer(call, begun);
+    if (!begun.ok) return edge.errorMapper.answer(context, begun);
     const { index, term, bytes } = begun.backup;
     const headers = {
       ...CONTENT,
@@ -38,7 +38,7 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
       "ayder-backup-term": String(term),
       "ayder-backup-bytes": String(bytes),
     };
-    return edge.answers.stream(call.request, sourceOf(edge, begun.backup), { headers });
+    return edge.answers.stream(context.request, sourceOf(edge, begun.backup), { headers });
   },
 });
 

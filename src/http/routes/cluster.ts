@@ -2,9 +2,9 @@ import { Type as t } from "@sinclair/typebox";
 import { parseDecimal } from "../../lib/parse.ts";
 import type { ClusterApi, MemberReject, Membership, Result } from "../../node/api.ts";
 import { readJson, readOptionalJson } from "../body.ts";
-import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
+import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 
@@ -69,8 +69,8 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
     docs: { summary: "Who belongs to the cluster", tag: "cluster", answer: MEMBERSHIP, errors: [] },
     handle: async () => json({ ok: true, membership: shown(edge, await cluster.membership()) }),
   },
-  change(edge, "/ha/membership/add", "Add a node as learner", ADD_BODY, async (call) => {
-    const body = await readJson(call, ADD_BODY);
+  change(edge, "/ha/membership/add", "Add a node as learner", ADD_BODY, async (context) => {
+    const body = await readJson(context, ADD_BODY);
     const raft = hostAndPort("advertise_addr", body.advertise_addr);
     const http = body.http_addr === undefined ? null : hostAndPort("http_addr", body.http_addr);
     return cluster.addMember({
@@ -81,14 +81,14 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
       priority: body.priority ?? null,
     });
   }),
-  change(edge, "/ha/membership/promote", "Make a learner a voter", NODE_BODY, async (call) =>
-    cluster.promoteMember((await readJson(call, NODE_BODY)).node_id),
+  change(edge, "/ha/membership/promote", "Make a learner a voter", NODE_BODY, async (context) =>
+    cluster.promoteMember((await readJson(context, NODE_BODY)).node_id),
   ),
-  change(edge, "/ha/membership/remove", "Remove a node", NODE_BODY, async (call) =>
-    cluster.removeMember((await readJson(call, NODE_BODY)).node_id),
+  change(edge, "/ha/membership/remove", "Remove a node", NODE_BODY, async (context) =>
+    cluster.removeMember((await readJson(context, NODE_BODY)).node_id),
   ),
-  change(edge, "/ha/leader/transfer", "Hand leadership over", TRANSFER_BODY, async (call) => {
-    const { node_id = null } = await readOptionalJson(call, TRANSFER_BODY);
+  change(edge, "/ha/leader/transfer", "Hand leadership over", TRANSFER_BODY, async (context) => {
+    const { node_id = null } = await readOptionalJson(context, TRANSFER_BODY);
     return cluster.transferLeadership(node_id);
   }),
 ];
@@ -98,7 +98,7 @@ function change(
   path: string,
   summary: string,
   body: typeof ADD_BODY | typeof NODE_BODY | typeof TRANSFER_BODY,
-  run: (call: Call) => Promise<Result<object, MemberReject>>,
+  run: (context: RequestContext) => Promise<Result<object, MemberReject>>,
 ): Endpoint {
   return {
     method: "POST",
@@ -107,9 +107,9 @@ function change(
     leaderOnly: true,
     query: NO_QUERY,
     docs: { summary, tag: "cluster", body, answer: OK, errors: CHANGE_ERRORS },
-    handle: async (call) => {
-      const result = await run(call);
-      return result.ok ? json(result) : errorMapper.answer(call, result);
+    handle: async (context) => {
+      const result = await run(context);
+      return result.ok ? json(result) : errorMapper.answer(context, result);
     },
   };
 }

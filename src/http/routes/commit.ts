@@ -1,6 +1,6 @@
 import { readJson } from "../body.ts";
-import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
+import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
 import { COMMIT_BODY, COMMITTED, NO_QUERY } from "../schemas.ts";
 
@@ -25,15 +25,15 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
         "commit_timeout",
       ],
     },
-    handle: async (call) => {
-      const { topic, group, partition, offset } = await readJson(call, COMMIT_BODY);
-      call.demand("read", topic);
+    handle: async (context) => {
+      const { topic, group, partition, offset } = await readJson(context, COMMIT_BODY);
+      context.demand("read", topic);
       const { compat, node, errorMapper } = edge;
       const next = compat.toNextOffset(offset);
       const result = await node.commitOffset({ topic, group, partition, offset: next });
       if (!result.ok) {
         const about = `${placeOf(topic, partition)}, offset ${offset}`;
-        return errorMapper.answer(call, result, about);
+        return errorMapper.answer(context, result, about);
       }
       const committed = compat.fromNextOffset(result.committedOffset, result.committedOffset);
       const clamped = result.clamped ? { clamped: true } : {};

@@ -1,6 +1,5 @@
 import type { ConsumePage, Rejected } from "../../node/api.ts";
 import { ONE_WRITE_BYTES_MAX, PIECE_BYTES } from "../answer-streams.ts";
-import type { Call, Endpoint } from "../call.ts";
 import { EVENT_BATCH_TYPE } from "../cloud-events.ts";
 import { markEncoded } from "../compression.ts";
 import { type ConsumeCall, readConsume, TOPIC_ID_HEADER } from "../consume-request.ts";
@@ -11,6 +10,7 @@ import { follow } from "../follow.ts";
 import { isComplete, LargePage, PAGE_START, pageEnd, withinPage } from "../large-page.ts";
 import { ANSWERS_FULL } from "../middleware.ts";
 import { ARRAY_FRAMING, countConsumed, PageWriter } from "../page-writer.ts";
+import type { Endpoint, RequestContext } from "../request-context.ts";
 import { headOfPieces, hotJson, placeOf } from "../responses.ts";
 import { CONSUME_QUERY, PAGE } from "../schemas.ts";
 
@@ -56,52 +56,56 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
           "data_damaged",
         ],
       },
-      handle: (call) => consume(edge, call),
+      handle: (context) => consume(edge, context),
     },
   ];
 }
 
-function consume(edge: Edge, call: Call): Promise<Response> {
-  const asked = readConsume(call, edge.compat);
+function consume(edge: Edge, context: RequestContext): Promise<Response> {
+  const asked = readConsume(context, edge.compat);
   return asked.fromMs === null
-    ? answerFrom(edge, call, asked)
-    : answerFromTime(edge, call, asked, asked.fromMs);
+    ? answerFrom(edge, context, asked)
+    : answerFromTime(edge, context, asked, asked.fromMs);
 }
 
 async function answerFromTime(
   edge: Edge,
-  call: Call,
+  context: RequestContext,
   asked: ConsumeCall,
   timeMs: number,
 ): Promise<Response> {
   const placed = await startAtTime(edge, asked, timeMs);
-  if ("code" in placed) return rejected(edge, call, asked, placed);
-  return await answerFrom(edge, call, placed);
+  if ("code" in placed) return rejected(edge, context, asked, placed);
+  return await answerFrom(edge, context, placed);
 }
 
 /** Not asynchronous itself: most reads are one promise. */
-function answerFrom(edge: Edge, call: Call, placed: ConsumeCall): Promise<Response> {
-  const mediaType = call.preferred(placed.follow ? FOLLOW_OFFERS : PAGE_OFFERS);
-  if (mediaType === "application/json") return readPage(edge, call, placed);
-  if (mediaType === EVENT_BATCH_TYPE) return readPage(edge, call, { ...placed, asEvents: true });
-  return follow(edge, call, placed, mediaType === "text/event-stream");
+function answerFrom(edge: Edge, context: RequestContext, placed: ConsumeCall): Promise<Response> {
+  const mediaType = context.preferred(placed.follow ? FOLLOW_OFFERS : PAGE_OFFERS);
+  if (mediaType === "application/json") return readPage(edge, context, placed);
+  if (mediaType === EVENT_BATCH_TYPE) return readPage(edge, context, { ...placed, asEvents: true });
+  return follow(edge, context, placed, mediaType === "text/event-stream");
 }
 
-async function readPage(edge: Edge, call: Call, consume: ConsumeCall): Promise<Response> {
+async function readPage(
+  edge: Edge,
+  context: RequestContext,
+  consume: ConsumeCall,
+): Promise<Response> {
   const page = await edge.node.consume(consume.request);
-  if (!page.ok) return rejected(edge, call, consume, page);
-  const waits = consume.waitMs > 0 && isEmpty(page) && !call.isHead;
-  return waits ? await wait(edge, call, consume, page) : answerOf(edge, call, consume, page);
+  if (!page.ok) return rejected(edge, context, consume, page);
+  const waits = consume.waitMs > 0 && isEmpty(page) && !context.isHead;
+  return waits ? await wait(edge, context, consume, page) : answerOf(edge, context, consume, page);
 }
 
 const rejected = (
   { errorMapper }: Edge,
-  call: Call,
+  context: RequestContext,
   { request: { topic, partition, offset } }: ConsumeCall,
   rejection: Rejected,
 ): Response => {
   const at = rejection.code === "offset_out_of_range" ? `, offset ${offset}` : "";
-  return errorMapper.answer(call, rejection, placeOf(topic, partition) + at);
+  return errorMapper.answer(context, rejection, placeOf(topic, partition) + at);
 };
 
 const isEmpty = (page: ConsumePage): boolean => page.endOffset <= page.startOffset;
@@ -109,14 +113,14 @@ const isEmpty = (page: ConsumePage): boolean => page.endOffset <= page.startOffs
 /** Answers as soon as there is a record, or with the empty page when the time is over. */
 async function wait(
   edge: Edge,
-  call: Call,
+  context: RequestContext,
   consume: ConsumeCall,
   first: ConsumePage,
 ): Promise<Response> {
   const { request, waitMs } = consume;
   const { topic, partition } = request;
-  edge.allowLong(call.request);
-  const signal = AbortSignal.any([call.request.signal, edge.stopping]);
+  edge.allowLong(context.request);
+  const signal = AbortSignal.any([context.request.signal, edge.stopping]);
   const until = performance.now() + waitMs;
   // An explicit offset is a position in this topic, not in a later one of the same name.
   const same = request.offset === null ? request : { ...request, topicId: first.topicId };
@@ -133,14 +137,19 @@ async function wait(
       signal,
     });
     const next = await edge.node.consume(same);
-    if (!next.ok) return rejected(edge, call, consume, next);
+    if (!next.ok) return rejected(edge, context, consume, next);
     page = next;
   }
-  return answerOf(edge, call, consume, page);
+  return answerOf(edge, context, consume, page);
 }
 
-function answerOf(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumePage): Response {
-  const answer = pageAnswer(edge, call, consume, page);
+function answerOf(
+  edge: Edge,
+  context: RequestContext,
+  consume: ConsumeCall,
+  page: ConsumePage,
+): Response {
+  const answer = pageAnswer(edge, context, consume, page);
   if (consume.tellsTopicId) answer.headers.set(TOPIC_ID_HEADER, String(page.topicId));
   return answer;
 }
@@ -155,7 +164,12 @@ function eventAnswer({ options }: Edge, consume: ConsumeCall, page: ConsumePage)
 const mayBeLarge = ({ slices }: ConsumePage): boolean =>
   slices.length > 0 && slices.reduce((sum, { length }) => sum + length, 0) > ONE_WRITE_BYTES_MAX;
 
-function pageAnswer(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumePage): Response {
+function pageAnswer(
+  edge: Edge,
+  context: RequestContext,
+  consume: ConsumeCall,
+  page: ConsumePage,
+): Response {
   const { budget } = edge.answers;
   if (consume.asEvents === true) return eventAnswer(edge, consume, page);
   // Refused before it costs anything: a large page is made of long messages, or of many.
@@ -169,11 +183,11 @@ function pageAnswer(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumeP
   countConsumed(edge.options.instruments, writer);
   if (isComplete(writer)) {
     writer.text(pageEnd(edge, page, writer));
-    return hotJson(call.request, writer.written);
+    return hotJson(context.request, writer.written);
   }
   const headers = new Headers({ "content-type": "application/json", vary: "accept-encoding" });
-  const coding = edge.compression.codingFor(call.request);
-  if (call.isHead) {
+  const coding = edge.compression.codingFor(context.request);
+  if (context.isHead) {
     if (coding !== null) markEncoded(headers, coding);
     return headOfPieces(headers);
   }
@@ -181,5 +195,5 @@ function pageAnswer(edge: Edge, call: Call, consume: ConsumeCall, page: ConsumeP
   const plain = new LargePage(edge, consume, page, writer);
   const compressed = coding === null ? null : edge.compression.source(coding, plain, true);
   if (coding !== null && compressed !== null) markEncoded(headers, coding);
-  return edge.answers.stream(call.request, compressed ?? plain, { headers });
+  return edge.answers.stream(context.request, compressed ?? plain, { headers });
 }

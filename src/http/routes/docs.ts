@@ -1,7 +1,7 @@
 /** The manual of this version, as pages for a browser. They need no token. */
 import { nearest } from "../../lib/nearest.ts";
-import type { Endpoint } from "../call.ts";
 import { ApiError, shown } from "../errors.ts";
+import type { Endpoint } from "../request-context.ts";
 import { IMMUTABLE, REVALIDATE, staticEndpoint, staticFile } from "../static-file.ts";
 
 export function docsEndpoints(version: string): readonly Endpoint[] {
@@ -13,15 +13,15 @@ export function docsEndpoints(version: string): readonly Endpoint[] {
     return loaded;
   };
   return [
-    staticEndpoint("/docs", "The manual, for a browser", async (call) =>
-      staticFile(call, (await load()).index, REVALIDATE),
+    staticEndpoint("/docs", "The manual, for a browser", async (context) =>
+      staticFile(context, (await load()).index, REVALIDATE),
     ),
-    staticEndpoint("/docs/*", "A page of the manual", async (call) => {
+    staticEndpoint("/docs/*", "A page of the manual", async (context) => {
       const { files } = await load();
-      const name = call.parameter(0) || "index";
+      const name = context.parameter(0) || "index";
       const file = files.get(name);
       if (file !== undefined) {
-        return staticFile(call, file, name.endsWith(".css") ? IMMUTABLE : REVALIDATE);
+        return staticFile(context, file, name.endsWith(".css") ? IMMUTABLE : REVALIDATE);
       }
       const known = nearest(name, [...files.keys()]);
       const hint = known === null ? "" : `; did you mean ${shown(known)}?`;

@@ -1,8 +1,8 @@
 /** Consumer groups over all topics: what they have committed, and how they are removed. */
 import type { GroupPosition } from "../../node/api.ts";
-import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { checkGroup } from "../names.ts";
+import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
 import { GROUP_DELETED, GROUP_DESCRIBED, GROUP_LIST, NO_QUERY } from "../schemas.ts";
 
@@ -56,18 +56,18 @@ const describeGroup = ({ node, compat, errorMapper }: Edge): Endpoint => ({
     answer: GROUP_DESCRIBED,
     errors: ["invalid_group", "group_not_found"],
   },
-  handle: async (call) => {
-    const group = checkGroup(call.parameter(0));
+  handle: async (context) => {
+    const group = checkGroup(context.parameter(0));
     const mayRead = async () =>
-      (await positionsOf(node, group)).filter(({ topic }) => call.principal.may("read", topic));
+      (await positionsOf(node, group)).filter(({ topic }) => context.principal.may("read", topic));
     let positions = await mayRead();
     if (positions.length === 0) {
       // This node may only lag.
       const doubt = await node.doubt();
-      if (doubt !== null) return errorMapper.answer(call, doubt, named(group));
+      if (doubt !== null) return errorMapper.answer(context, doubt, named(group));
       positions = await mayRead();
     }
-    if (positions.length === 0) return errorMapper.answer(call, NOT_FOUND, named(group));
+    if (positions.length === 0) return errorMapper.answer(context, NOT_FOUND, named(group));
     const partitions = positions.map(({ topic, partition, committedOffset, lag }) => ({
       topic,
       partition,
@@ -90,11 +90,11 @@ const deleteGroup = ({ node, errorMapper }: Edge): Endpoint => ({
     answer: GROUP_DELETED,
     errors: ["invalid_group", "group_not_found", "commit_timeout"],
   },
-  handle: async (call) => {
-    const group = checkGroup(call.parameter(0));
-    demandAll(call, await positionsOf(node, group));
+  handle: async (context) => {
+    const group = checkGroup(context.parameter(0));
+    demandAll(context, await positionsOf(node, group));
     const result = await node.deleteGroup(group);
-    if (!result.ok) return errorMapper.answer(call, result, named(group));
+    if (!result.ok) return errorMapper.answer(context, result, named(group));
     return json({ ok: true, group, deleted: true, offsets: result.offsets });
   },
 });
@@ -106,8 +106,8 @@ const positionsOf = async (node: Edge["node"], group: string): Promise<GroupPosi
   (await node.listGroups()).filter((position) => position.group === group);
 
 /** A token for some topics removes a group only if it has committed in no other topic. */
-function demandAll(call: Call, positions: readonly GroupPosition[]): void {
+function demandAll(context: RequestContext, positions: readonly GroupPosition[]): void {
   for (const topic of new Set(positions.map((position) => position.topic))) {
-    call.demand("admin", topic);
+    context.demand("admin", topic);
   }
 }

@@ -1,5 +1,5 @@
-import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
+import type { Endpoint } from "../request-context.ts";
 import { jsonText } from "../responses.ts";
 import { HEALTH, NO_QUERY, READY } from "../schemas.ts";
 

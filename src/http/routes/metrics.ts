@@ -1,7 +1,7 @@
 import { createExposition, PROMETHEUS_CONTENT_TYPE } from "../../metrics/registry.ts";
-import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { sourcesOf } from "../metric-sources.ts";
+import type { Endpoint } from "../request-context.ts";
 import { bodyAnswer } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 

@@ -1,6 +1,6 @@
 import { Type as t } from "@sinclair/typebox";
-import type { Endpoint } from "../call.ts";
 import { openApiDocument } from "../openapi.ts";
+import type { Endpoint } from "../request-context.ts";
 import { json } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 

@@ -2,7 +2,6 @@ import type { Instruments } from "../../metrics/instruments.ts";
 import type { Produced, ProduceOutcome } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
 import { takeBytes } from "../body.ts";
-import type { Call, Endpoint } from "../call.ts";
 import { encodeEvents, eventModeOf } from "../cloud-events.ts";
 import type { Edge } from "../edge.ts";
 import type { ErrorCode } from "../errors.ts";
@@ -15,6 +14,7 @@ import {
   readProduceOptions,
 } from "../produce-request.ts";
 import { HEADER_QUERY_PREFIX } from "../record-headers.ts";
+import type { Endpoint, RequestContext } from "../request-context.ts";
 import { acceptedText, jsonText, placeOf } from "../responses.ts";
 import { PRODUCE_JSON_BODY, PRODUCE_QUERY, PRODUCED, PRODUCED_BATCH } from "../schemas.ts";
 
@@ -79,14 +79,14 @@ const produceOne = (edge: Edge): Endpoint => ({
     errors: [...ERRORS, ...JSON_ERRORS],
     requestHeaders: REQUEST_HEADERS,
   },
-  handle: (call) => {
-    const options = readProduceOptions(call, edge.options.rocket, true);
+  handle: (context) => {
+    const options = readProduceOptions(context, edge.options.rocket, true);
     const mode = eventModeOf(options.contentType);
-    if (mode !== null) return produceEvents(edge, call, options, mode);
+    if (mode !== null) return produceEvents(edge, context, options, mode);
     const { messageBytesMax } = edge.options.limits;
-    return takeBytes(call, messageBytesMax, "message_too_large", (body) => {
+    return takeBytes(context, messageBytesMax, "message_too_large", (body) => {
       const records = encodeRecord(options.key, body, options.headers.encoded);
-      append(edge, call, options, records, singleAnswer);
+      append(edge, context, options, records, singleAnswer);
     });
   },
 });
@@ -103,12 +103,12 @@ const produceLines = (edge: Edge): Endpoint => ({
     requestHeaders: REQUEST_HEADERS,
     errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
   },
-  handle: (call) => {
-    const options = readProduceOptions(call, edge.options.rocket);
+  handle: (context) => {
+    const options = readProduceOptions(context, edge.options.rocket);
     const { limits } = edge.options;
-    return takeBytes(call, limits.requestBytesMax, "request_too_large", (body) => {
+    return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
       const records = encodeLines(body, options.key, options.headers.encoded, limits);
-      append(edge, call, options, records, batchAnswer);
+      append(edge, context, options, records, batchAnswer);
     });
   },
 });
@@ -124,15 +124,15 @@ const produceJson = (edge: Edge): Endpoint => ({
     requestHeaders: REQUEST_HEADERS,
     errors: [...ERRORS, ...JSON_ERRORS],
   },
-  handle: (call) => {
-    const options = readProduceOptions(call, edge.options.rocket);
+  handle: (context) => {
+    const options = readProduceOptions(context, edge.options.rocket);
     const { limits } = edge.options;
-    const { ignoresUnknown } = call.route;
-    return takeBytes(call, limits.requestBytesMax, "request_too_large", (body) => {
+    const { ignoresUnknown } = context.route;
+    return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
       const read = encodeJsonRecords(body, options, limits, ignoresUnknown);
       const headers = { ...options.headers, traced: read.traced };
       const chosen = { ...options, key: options.key ?? read.firstKey, headers };
-      append(edge, call, chosen, read.records, batchAnswer);
+      append(edge, context, chosen, read.records, batchAnswer);
     });
   },
 });
@@ -140,14 +140,14 @@ const produceJson = (edge: Edge): Endpoint => ({
 /** CloudEvents in structured mode, or a batch of them. */
 function produceEvents(
   edge: Edge,
-  call: Call,
+  context: RequestContext,
   options: ProduceOptions,
   mode: "event" | "batch",
 ): Promise<Response> {
   const { limits } = edge.options;
-  return takeBytes(call, limits.requestBytesMax, "request_too_large", (body) => {
+  return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
     const records = encodeEvents(body, mode, options, limits);
-    append(edge, call, options, records, mode === "event" ? singleAnswer : batchAnswer);
+    append(edge, context, options, records, mode === "event" ? singleAnswer : batchAnswer);
   });
 }
 
@@ -159,18 +159,18 @@ const batchAnswer: Where = ({ firstOffset, count, partition }) =>
 
 function append(
   edge: Edge,
-  call: Call,
+  context: RequestContext,
   options: ProduceOptions,
   records: EncodedRecords,
   where: Where,
 ): void {
   const parsedAt = options.timing ? performance.now() : 0;
   const { timeoutMs } = options;
-  if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) edge.allowLong(call.request);
+  if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) edge.allowLong(context.request);
   edge.node.produce(produceRequest(options, records), (outcome) =>
-    call.answer(() => {
+    context.answer(() => {
       count(edge.options.instruments, outcome, records.logicalBytes);
-      return answer(edge, call, options, outcome, where, parsedAt);
+      return answer(edge, context, options, outcome, where, parsedAt);
     }),
   );
 }
@@ -183,7 +183,7 @@ function count(instruments: Instruments, outcome: ProduceOutcome, logicalBytes: 
 
 function answer(
   edge: Edge,
-  call: Call,
+  context: RequestContext,
   options: ProduceOptions,
   outcome: ProduceOutcome,
   where: Where,
@@ -191,10 +191,10 @@ function answer(
 ): Response {
   if (!outcome.ok) {
     const { topic, partition } = options;
-    return edge.errorMapper.answer(call, outcome, placeOf(topic, partition));
+    return edge.errorMapper.answer(context, outcome, placeOf(topic, partition));
   }
   let body = where(outcome) + ackFields(outcome, options.idempotencyKey !== null);
-  if (options.timing) body += timingFields(outcome, call.startedAt, parsedAt);
+  if (options.timing) body += timingFields(outcome, context.startedAt, parsedAt);
   return outcome.synced === false ? acceptedText(`${body}}`) : jsonText(`${body}}`);
 }
 

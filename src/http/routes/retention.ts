@@ -1,7 +1,7 @@
 import { readJson } from "../body.ts";
-import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
+import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
 import {
   DELETE_BEFORE_BODY,
@@ -33,14 +33,14 @@ const deleteBefore = ({ node, errorMapper }: Edge): Endpoint => ({
     answer: DELETED,
     errors: ["topic_not_found", "partition_not_found", "data_damaged", "commit_timeout"],
   },
-  handle: async (call) => {
-    const body = await readJson(call, DELETE_BEFORE_BODY);
+  handle: async (context) => {
+    const body = await readJson(context, DELETE_BEFORE_BODY);
     const { topic, partition, before_offset: beforeOffset } = body;
-    call.demand("admin", topic);
+    context.demand("admin", topic);
     const result = await node.deleteBefore({ topic, partition, beforeOffset });
     if (!result.ok) {
       const about = `${placeOf(topic, partition)}, before_offset ${beforeOffset}`;
-      return errorMapper.answer(call, result, about);
+      return errorMapper.answer(context, result, about);
     }
     const { deletedCount, freedBytes } = result;
     const clamped = result.clamped ? { clamped: true } : {};
@@ -61,15 +61,15 @@ const setRetention = ({ node, errorMapper }: Edge): Endpoint => ({
     answer: RETENTION_SET,
     errors: ["topic_not_found", "partition_not_found", "commit_timeout"],
   },
-  handle: async (call) => {
-    const body = await readJson(call, RETENTION_BODY);
+  handle: async (context) => {
+    const body = await readJson(context, RETENTION_BODY);
     const { topic, partition = null, ttl_ms: ttlMs = null, max_bytes: maxBytes = null } = body;
-    call.demand("admin", topic === EVERY_TOPIC ? null : topic);
+    context.demand("admin", topic === EVERY_TOPIC ? null : topic);
     if (ttlMs === null && maxBytes === null) {
       throw new ApiError("missing_field", 'One of the fields "ttl_ms" and "max_bytes" is required');
     }
     const result = await node.setRetention({ topic, partition, ttlMs, maxBytes });
-    if (!result.ok) return errorMapper.answer(call, result, placeOf(topic, partition));
+    if (!result.ok) return errorMapper.answer(context, result, placeOf(topic, partition));
     return json({ ok: true, ttl_applied: ttlMs !== null, size_applied: maxBytes !== null });
   },
 });
@@ -86,9 +86,9 @@ const listRetention = ({ node }: Edge): Endpoint => ({
     answer: RETENTION_LIST,
     errors: [],
   },
-  handle: async (call) => {
+  handle: async (context) => {
     const policies = (await node.listRetention())
-      .filter(({ topic }) => topic === EVERY_TOPIC || call.principal.may("read", topic))
+      .filter(({ topic }) => topic === EVERY_TOPIC || context.principal.may("read", topic))
       .map(({ topic, partition, ttlMs, maxBytes }) => ({
         topic,
         partition,

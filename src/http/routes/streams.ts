@@ -1,8 +1,8 @@
 import type { Rejected, StreamApi } from "../../node/api.ts";
-import type { Call, Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { checkView } from "../names.ts";
+import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json, jsonText } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 import { bodyRejected, demandSource, readStreamBody } from "../stream-body.ts";
@@ -61,11 +61,11 @@ const query = (edge: Edge, streams: StreamApi): Endpoint => ({
     answer: QUERIED,
     errors: RUN_ERRORS,
   },
-  handle: async (call) => {
-    const body = edge.compat.queryBody(await readStreamBody(call, QUERY_BODY));
-    demandSource(call, body, "source", "read");
-    const result = await streams.query({ body: body.text, signal: signalOf(edge, call) });
-    return result.ok ? jsonText(result.json) : rejected(edge, call, result);
+  handle: async (context) => {
+    const body = edge.compat.queryBody(await readStreamBody(context, QUERY_BODY));
+    demandSource(context, body, "source", "read");
+    const result = await streams.query({ body: body.text, signal: signalOf(edge, context) });
+    return result.ok ? jsonText(result.json) : rejected(edge, context, result);
   },
 });
 
@@ -82,13 +82,13 @@ const join = (edge: Edge, streams: StreamApi): Endpoint => ({
     answer: JOINED,
     errors: RUN_ERRORS,
   },
-  handle: async (call) => {
-    const body = edge.compat.joinBody(await readStreamBody(call, JOIN_BODY));
-    demandSource(call, body, "left", "read");
-    demandSource(call, body, "right", "read");
+  handle: async (context) => {
+    const body = edge.compat.joinBody(await readStreamBody(context, JOIN_BODY));
+    demandSource(context, body, "left", "read");
+    demandSource(context, body, "right", "read");
     const { joinRules: rules } = edge.compat;
-    const result = await streams.join({ body: body.text, signal: signalOf(edge, call), rules });
-    return result.ok ? jsonText(result.json) : rejected(edge, call, result);
+    const result = await streams.join({ body: body.text, signal: signalOf(edge, context), rules });
+    return result.ok ? jsonText(result.json) : rejected(edge, context, result);
   },
 });
 
@@ -126,15 +126,15 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
     answer: VIEW_PUT,
     errors: [...BODY_ERRORS, "invalid_view", "too_many_views", "commit_timeout"],
   },
-  handle: async (call) => {
-    const name = checkView(call.parameter(0));
+  handle: async (context) => {
+    const name = checkView(context.parameter(0));
     // The body of a query: what says how much one query reads or shows means nothing here.
-    const body = edge.compat.queryBody(await readStreamBody(call, VIEW_FIELDS));
-    demandSource(call, body, "source", "admin");
-    demandSource(call, body, "source", "read");
-    await demandOwner(streams, call, name);
+    const body = edge.compat.queryBody(await readStreamBody(context, VIEW_FIELDS));
+    demandSource(context, body, "source", "admin");
+    demandSource(context, body, "source", "read");
+    await demandOwner(streams, context, name);
     const result = await streams.putView(name, body.text);
-    if (!result.ok) return rejected(edge, call, result);
+    if (!result.ok) return rejected(edge, context, result);
     return json({ ok: true, view: name, created: result.created });
   },
 });
@@ -151,12 +151,12 @@ const getView = (edge: Edge, streams: StreamApi): Endpoint => ({
     answer: VIEW,
     errors: ["invalid_view", "view_not_found", "overloaded"],
   },
-  handle: async (call) => {
-    const name = checkView(call.parameter(0));
+  handle: async (context) => {
+    const name = checkView(context.parameter(0));
     const topic = await streams.topicOfView(name);
-    if (topic !== null) call.demand("read", topic);
-    const result = await streams.getView(name, signalOf(edge, call));
-    return result.ok ? jsonText(result.json) : rejected(edge, call, result, `view "${name}"`);
+    if (topic !== null) context.demand("read", topic);
+    const result = await streams.getView(name, signalOf(edge, context));
+    return result.ok ? jsonText(result.json) : rejected(edge, context, result, `view "${name}"`);
   },
 });
 
@@ -172,30 +172,39 @@ const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
     answer: VIEW_DELETED,
     errors: ["invalid_view", "view_not_found", "commit_timeout"],
   },
-  handle: async (call) => {
-    const name = checkView(call.parameter(0));
-    await demandOwner(streams, call, name);
+  handle: async (context) => {
+    const name = checkView(context.parameter(0));
+    await demandOwner(streams, context, name);
     const result = await streams.deleteView(name);
-    if (!result.ok) return rejected(edge, call, result, `view "${name}"`);
+    if (!result.ok) return rejected(edge, context, result, `view "${name}"`);
     return json({ ok: true, view: name, deleted: true });
   },
 });
 
 /** Who may not administrate the topic of a view must not take its name away from it either. */
-async function demandOwner(streams: StreamApi, call: Call, name: string): Promise<void> {
+async function demandOwner(
+  streams: StreamApi,
+  context: RequestContext,
+  name: string,
+): Promise<void> {
   const topic = await streams.topicOfView(name);
-  if (topic !== null) call.demand("admin", topic);
+  if (topic !== null) context.demand("admin", topic);
 }
 
 /** Ends when the client leaves or the server stops. Long work must not be cut off as idle. */
-function signalOf(edge: Edge, call: Call): AbortSignal {
-  edge.allowLong(call.request);
-  return AbortSignal.any([call.request.signal, edge.stopping]);
+function signalOf(edge: Edge, context: RequestContext): AbortSignal {
+  edge.allowLong(context.request);
+  return AbortSignal.any([context.request.signal, edge.stopping]);
 }
 
-function rejected({ errorMapper }: Edge, call: Call, rejection: Rejected, about = ""): Response {
+function rejected(
+  { errorMapper }: Edge,
+  context: RequestContext,
+  rejection: Rejected,
+  about = "",
+): Response {
   const better = bodyRejected(rejection);
   return better instanceof ApiError
     ? errorMapper.error(better)
-    : errorMapper.answer(call, better, about);
+    : errorMapper.answer(context, better, about);
 }

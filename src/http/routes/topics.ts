@@ -1,10 +1,10 @@
 import type { RejectCode, Result, TopicDescription } from "../../node/api.ts";
 import { readJson } from "../body.ts";
-import type { Endpoint } from "../call.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
 import { checkTopic } from "../names.ts";
 import { queryReader } from "../query.ts";
+import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
 import {
   createTopicBody,
@@ -43,13 +43,13 @@ function createTopic({ node, options, errorMapper }: Edge): Endpoint {
       answer: TOPIC_CREATED,
       errors: ["missing_topic", "invalid_topic", "topic_exists", "too_many_partitions"],
     },
-    handle: async (call) => {
-      const { name, partitions = options.defaultPartitions } = await readJson(call, body);
-      if (!call.principal.may("admin", name)) call.demand("write", name);
+    handle: async (context) => {
+      const { name, partitions = options.defaultPartitions } = await readJson(context, body);
+      if (!context.principal.may("admin", name)) context.demand("write", name);
       const result = await node.createTopic(name, partitions);
       if (!result.ok) {
         const about = `${placeOf(name, null)} with ${partitions} partitions`;
-        return errorMapper.answer(call, result, about);
+        return errorMapper.answer(context, result, about);
       }
       return json({ ok: true, topic: result.topic, partitions: result.partitions });
     },
@@ -68,14 +68,14 @@ const offsetsAt = ({ node, errorMapper }: Edge): Endpoint => ({
     answer: OFFSETS_AT,
     errors: ["invalid_topic", "topic_not_found", "data_damaged"],
   },
-  handle: async (call) => {
-    const topic = checkTopic(call.parameter(0));
-    const { time_ms: timeMs } = readOffsetsQuery(call);
+  handle: async (context) => {
+    const topic = checkTopic(context.parameter(0));
+    const { time_ms: timeMs } = readOffsetsQuery(context);
     if (timeMs === null) {
       throw new ApiError("invalid_parameter", "time_ms is required: milliseconds since 1970");
     }
     const found = await node.offsetsAt({ topic, partition: null, timeMs, linearizable: false });
-    if (!found.ok) return errorMapper.answer(call, found, placeOf(topic, null));
+    if (!found.ok) return errorMapper.answer(context, found, placeOf(topic, null));
     const offsets = found.offsets.map(({ partition, offset, timestampMs }) => ({
       partition,
       offset,
@@ -117,11 +117,11 @@ const describeTopic = (edge: Edge): Endpoint => ({
     answer: TOPIC_DESCRIBED,
     errors: ["invalid_topic", "topic_not_found"],
   },
-  handle: async (call) => {
-    const topic = checkTopic(call.parameter(0));
+  handle: async (context) => {
+    const topic = checkTopic(context.parameter(0));
     let result: Result<TopicDescription, RejectCode> = await edge.node.describeTopic(topic);
     if (!result.ok) result = (await edge.node.doubt()) ?? (await edge.node.describeTopic(topic));
-    if (!result.ok) return edge.errorMapper.answer(call, result, placeOf(topic, null));
+    if (!result.ok) return edge.errorMapper.answer(context, result, placeOf(topic, null));
     return json(described(edge, result));
   },
 });
@@ -155,10 +155,10 @@ const deleteTopic = ({ node, errorMapper }: Edge): Endpoint => ({
     answer: TOPIC_DELETED,
     errors: ["invalid_topic", "topic_not_found", "commit_timeout"],
   },
-  handle: async (call) => {
-    const topic = checkTopic(call.parameter(0));
+  handle: async (context) => {
+    const topic = checkTopic(context.parameter(0));
     const result = await node.deleteTopic(topic);
-    if (!result.ok) return errorMapper.answer(call, result, placeOf(topic, null));
+    if (!result.ok) return errorMapper.answer(context, result, placeOf(topic, null));
     return json({ ok: true, topic, deleted: true });
   },
 });

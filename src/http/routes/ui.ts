@@ -2,23 +2,24 @@
  * The console. The page itself needs no token, since it holds nothing; what it shows it asks of
  * the API, with the token that its user types.
  */
-import type { Endpoint } from "../call.ts";
+
 import { ApiError, shown } from "../errors.ts";
+import type { Endpoint } from "../request-context.ts";
 import { IMMUTABLE, REVALIDATE, staticEndpoint, staticFile } from "../static-file.ts";
 
 // Read when somebody opens the console: from source that bundles it, which takes a moment.
 const assets = () => import("../../console/assets.ts");
 
 export const uiEndpoints = (): readonly Endpoint[] => [
-  staticEndpoint("/ui", "The console, for a browser", async (call) =>
-    staticFile(call, (await assets()).PAGE, REVALIDATE),
+  staticEndpoint("/ui", "The console, for a browser", async (context) =>
+    staticFile(context, (await assets()).PAGE, REVALIDATE),
   ),
-  staticEndpoint("/ui/*", "A file of the console", async (call) => {
-    const name = call.parameter(0);
+  staticEndpoint("/ui/*", "A file of the console", async (context) => {
+    const name = context.parameter(0);
     const { PAGE_WITH_SLASH, FILES } = await assets();
-    if (name === "") return staticFile(call, PAGE_WITH_SLASH, REVALIDATE);
+    if (name === "") return staticFile(context, PAGE_WITH_SLASH, REVALIDATE);
     const file = FILES.get(name);
-    if (file !== undefined) return staticFile(call, file, IMMUTABLE);
+    if (file !== undefined) return staticFile(context, file, IMMUTABLE);
     throw new ApiError("route_not_found", `The console has no file ${shown(name)}`);
   }),
 ];

@@ -1,4 +1,4 @@
-/** One request on its way through the edge, and the endpoints that answer it. */
+/** The context of one request, and the endpoints and routes that requests are dispatched to. */
 import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
 import { assert } from "../lib/assert.ts";
 import { type Instruments, RouteMeter } from "../metrics/instruments.ts";
@@ -22,7 +22,7 @@ export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
 /**
  * What a token needs. `path`: the scope for the name in the first path parameter, checked before
- * the handler. `body`: the handler checks the name in the body with `call.demand`. `list`: the
+ * the handler. `body`: the handler checks the name in the body with `context.demand`. `list`: the
  * scope for any name, the handler leaves out the rest. `node`: the scope for all names. `token`:
  * any token. `metrics`: none, unless `RF_METRICS_TOKEN` is set; then that one, or one that may read
  * all names.
@@ -40,12 +40,12 @@ export type Endpoint = {
   readonly leaderOnly: boolean;
   /** The rate of requests counts, so they are found without Elysia's dispatch. */
   readonly isHot?: true;
-  /** Its properties are the known query parameters, in this order in `call.query()`. */
+  /** Its properties are the known query parameters, in this order in `context.query()`. */
   readonly query: TObject<TProperties>;
   /** Parameters that are known by the prefix of their names, with what they mean. */
   readonly prefixed?: { readonly prefix: string; readonly means: string };
   readonly docs: EndpointDocs;
-  readonly handle: (call: Call) => Response | Promise<Response>;
+  readonly handle: (context: RequestContext) => Response | Promise<Response>;
 };
 
 /** What `/openapi.json` says of an endpoint besides its path and query. */
@@ -105,21 +105,21 @@ export function toRoute(
   };
 }
 
-/** Counts what is answered, and makes an answer of what was thrown. */
-export interface CallEnd {
+/** Completes requests: counts a response, and maps a thrown error to one. */
+export interface RequestEnd {
   readonly bodies: BodyBytes;
   finish(route: Route, request: Request, startedAt: number, response: Response): Response;
   failed(route: Route, request: Request, error: unknown): Response;
 }
 
-export class Call {
+export class RequestContext {
   readonly request: Request;
   readonly url: string;
   readonly route: Route;
   readonly #principal: Principal | null;
   /** `performance.now()` when the request's head was there. */
   readonly startedAt: number;
-  readonly #end: CallEnd;
+  readonly #end: RequestEnd;
   readonly #pathStart: number;
   readonly #pathEnd: number;
   #prefixed: PrefixedParameters["found"] | null = null;
@@ -132,7 +132,7 @@ export class Call {
     route: Route,
     principal: Principal | null,
     startedAt: number,
-    end: CallEnd,
+    end: RequestEnd,
   ) {
     this.request = request;
     this.url = url;
@@ -154,14 +154,14 @@ export class Call {
     });
   }
 
-  /** The handler has taken `later`, so that the call itself sees to its end. */
+  /** True if the handler has taken `later`: this object then completes the request. */
   get endsItself(): boolean {
     return this.#resolve !== null;
   }
 
   /** @param make may throw; that is answered as an error. */
   answer(make: () => Response): void {
-    assert(this.#resolve !== null, "only a call that was put off is answered by hand");
+    assert(this.#resolve !== null, "answer() needs a promise that later() has made");
     let response: Response;
     try {
       response = make();

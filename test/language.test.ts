@@ -71,6 +71,7 @@ const DONE: readonly string[] = [
   "src/stream",
   "src/raft",
   "src/transport",
+  "src/storage",
 ];
 
 /** Findings that are left in a folder (default 0). A number only falls. */
@@ -78,7 +79,6 @@ const AT_MOST: Readonly<Record<string, number>> = {
   "src/env": 29,
   "src/http": 43,
   "src/node": 113,
-  "src/storage": 60,
   test: 1,
   "test/backup": 4,
   "test/binary": 3,

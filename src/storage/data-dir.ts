@@ -1,5 +1,5 @@
 /**
- * What lies where in a data directory:
+ * The layout of a data directory:
  *
  *     RESTORING                a restore is at work here, or was when it was killed
  *     LOCK                     held by the process that uses the directory (env/data-lock.ts)
@@ -24,25 +24,28 @@ export const FORMAT_VERSION = 1;
 const FORMAT_FILE = "FORMAT";
 const RESTORING_FILE = "RESTORING";
 
-/** Another version's directory, or one that is not ours at all. Nothing was changed. */
+/** Thrown for a directory of another version or of another program. Nothing was changed. */
 export class DataDirUnsupported extends Error {
   override readonly name = "DataDirUnsupported";
 }
 
-/** Nothing may be restored into a directory with files in it. Nothing was changed. */
+/** Thrown if a restore would write into a directory that is not empty. Nothing was changed. */
 export class DataDirNotEmpty extends Error {
   override readonly name = "DataDirNotEmpty";
 }
 
-/** FORMAT cannot be read, so nothing says whose data this is. */
+/** Thrown if FORMAT cannot be read, so that the owner of the data is unknown. */
 export class DataDirDamaged extends Error {
   override readonly name = "DataDirDamaged";
 }
 
 export type DataDirIdentity = {
-  /** Null until the node has learnt which cluster it belongs to. */
+  /** Null until the node has learned its cluster id. */
   readonly clusterId: string | null;
-  /** New with every empty disk: a node that lost its disk is not the one that voted before. */
+  /**
+   * Each empty disk gets a new one, so a node that lost its disk is not mistaken for the one that
+   * voted before.
+   */
   readonly storageId: string;
 };
 
@@ -57,11 +60,11 @@ export type ShardPaths = {
 export class DataDir {
   readonly #disk: Disk;
   #identity: DataDirIdentity;
-  /** Whether this start made it. */
+  /** Whether this start created the directory. */
   readonly fresh: boolean;
 
   /**
-   * @param initial what a new directory is given; not looked at if there is one already.
+   * @param initial the content of a new directory; ignored if there is one already.
    * @throws DataDirUnsupported, DataDirDamaged, DiskFailure
    */
   static async open(disk: Disk, initial: DataDirIdentity): Promise<DataDir> {
@@ -74,7 +77,7 @@ export class DataDir {
     return await DataDir.create(disk, initial);
   }
 
-  /** Fills an empty directory. FORMAT comes last. */
+  /** Fills an empty directory. FORMAT is written last. */
   static async create(disk: Disk, identity: DataDirIdentity): Promise<DataDir> {
     await makeShard(disk, SHARD_0, identity);
     await disk.writeWhole(FORMAT_FILE, encodeFormat(identity));
@@ -95,12 +98,12 @@ export class DataDir {
     return shardPaths(id);
   }
 
-  /** Seeds the checksums of the shard's files, so that those of another disk are not taken for ours. */
+  /** Seeds the checksums of the shard's files, so that files of another disk are refused. */
   checksumIdentity(id: ShardId): number {
     return identityOf(this.#identity.storageId, id);
   }
 
-  /** Once, when the node learns it. Durable when it resolves. */
+  /** Records the cluster id, once, when the node learns it. Durable when it resolves. */
   async recordClusterId(clusterId: string): Promise<void> {
     if (this.#identity.clusterId === clusterId) return;
     assert(this.#identity.clusterId === null, "a disk never changes its cluster");
@@ -117,10 +120,10 @@ export async function readIdentity(disk: Disk): Promise<DataDirIdentity | null> 
 }
 
 /**
- * Marks an empty directory: until `endRestore` no node starts in it. What the root of a new volume
- * holds stays where it is (`isOfVolume`).
+ * Marks an empty directory as being restored: no node starts in it until `endRestore`. Files that
+ * belong to the root of a volume stay (`isOfVolume`).
  *
- * @param userOf the process that uses the directory, or null.
+ * @param userOf returns the process that uses the directory, or null.
  * @throws DataDirNotEmpty
  */
 export async function beginRestore(disk: Disk, userOf: () => number | null): Promise<void> {
@@ -130,7 +133,7 @@ export async function beginRestore(disk: Disk, userOf: () => number | null): Pro
   await marker.close();
   await disk.syncDirectory("");
   try {
-    // A node may have started at the same moment. It takes its lock before it looks for the marker.
+    // A node may start at the same moment. It takes its lock before it checks for the marker.
     refuseInUse(userOf());
     refuseNotEmpty(await disk.list(""), [RESTORING_FILE]);
   } catch (error) {
@@ -139,13 +142,16 @@ export async function beginRestore(disk: Disk, userOf: () => number | null): Pro
   }
 }
 
-/** The one step after which the directory is one that a node can start in. */
+/** Removes the marker. Only after this step can a node start in the directory. */
 export async function endRestore(disk: Disk): Promise<void> {
   await disk.remove(RESTORING_FILE);
   await disk.syncDirectory("");
 }
 
-/** Removes what was restored into a directory that `beginRestore` marked; the marker goes last. */
+/**
+ * Removes the files that were restored into a directory that `beginRestore` marked. The marker is
+ * removed last.
+ */
 export async function abandonRestore(disk: Disk): Promise<void> {
   for (const name of await disk.list("")) {
     if (name !== RESTORING_FILE && !isOfVolume(name)) await disk.removeTree(name);
@@ -158,9 +164,9 @@ function refuseInUse(user: number | null): void {
 }
 
 /**
- * Whether a name belongs to the volume and not to its user: the root of a new file system has
- * `lost+found` and quota files, other systems keep snapshots, bins and indexes under hidden names.
- * `LOCK` is what a node leaves whose first start failed; one that runs is refused before.
+ * Tells whether a name belongs to the volume and not to its user. The root of a new file system has
+ * `lost+found` and quota files, and other systems keep snapshots, bins and indexes under hidden
+ * names. A failed first start of a node leaves `LOCK`; a running node is refused before.
  */
 const isOfVolume = (name: string): boolean =>
   /^(lost\+found|a?quota\.(user|group|project)|System Volume Information|\$RECYCLE\.BIN|LOCK|\..*)$/.test(
@@ -202,9 +208,9 @@ export const identityOf = (storageId: string, id: ShardId): number =>
   crc32(utf8(`${storageId}/${id}`));
 
 /**
- * Makes durable which files there are. After a kill, a rename, a new file or a removal may be in the
- * page cache only; a start that relies on it and is followed by a power loss would find an
- * installed snapshot, a journal segment or FORMAT gone, or RESTORING back.
+ * Syncs the directories that a start relies on. After a kill, a rename, a new file or a removal may
+ * be in the page cache only. If a power loss followed a start that relied on it, an installed
+ * snapshot, a journal segment or FORMAT would be gone, or RESTORING would be back.
  */
 async function syncDirectories(disk: Disk): Promise<void> {
   const { root, journal, partitions, checkpoints } = shardPaths(SHARD_0);
@@ -213,7 +219,7 @@ async function syncDirectories(disk: Disk): Promise<void> {
   }
 }
 
-/** A directory with data but without FORMAT is not ours to fill. */
+/** A directory with data but without FORMAT must not be filled. */
 async function refuseForeign(disk: Disk): Promise<void> {
   const { journal, checkpoints, partitions } = shardPaths(SHARD_0);
   for (const path of [journal, checkpoints, partitions]) {
@@ -238,7 +244,7 @@ export function encodeFormat(identity: DataDirIdentity): Uint8Array {
   const body = {
     format: FORMAT_VERSION,
     clusterId: identity.clusterId,
-    incarnation: identity.storageId, // The name in the file, of the first version.
+    incarnation: identity.storageId, // The name of the field in the file, from the first version.
   };
   const checksum = crc32(utf8(JSON.stringify(body)));
   return utf8(`${JSON.stringify({ ...body, checksum })}\n`);

@@ -1,7 +1,7 @@
 import { type Disk, DiskFailure, DiskFull } from "../env/disk.ts";
 import { parentOf } from "../lib/path.ts";
 
-/** Makes a directory whose own name is durable when this resolves. */
+/** Creates a directory. Its entry is durable when this resolves. */
 export async function makeDurableDirectory(disk: Disk, path: string): Promise<void> {
   await disk.makeDirectory(path);
   for (let parent = path; parent !== ""; ) {
@@ -13,7 +13,10 @@ export async function makeDurableDirectory(disk: Disk, path: string): Promise<vo
 export const syncDirectory = (disk: Disk, path: string): Promise<void> =>
   disk.syncDirectory(path).catch(failedSync);
 
-/** A sync failed. Even if only space was missing, the pages may now be clean and yet not on disk. */
+/**
+ * Converts an error of a sync. A failed sync is final even for lack of space, because the kernel
+ * may mark the pages as clean although they are not on disk.
+ */
 export function failedSync(cause: unknown): never {
   if (!(cause instanceof DiskFull)) throw cause;
   throw new DiskFailure("no space left at a sync", { cause });

@@ -1,6 +1,6 @@
 /**
  * Term and vote, which must be durable before any answer that follows from them. One file of two
- * blocks, each with a whole state:
+ * blocks, each with a complete state:
  *
  *     0     slot A      4096  slot B
  *
@@ -11,9 +11,9 @@
  *    16  u64  sequence, grows by one with each save
  *    24       body: u64 term, u64 commit, u8 whether there is a vote, text vote; rest zero
  *
- * A save writes A, syncs, writes B, syncs. So at every moment one slot is whole, and after a save
- * both say the same: a slot that rots later costs nothing. (With one slot a save, a rotten newest
- * slot would look like a torn one, and the node would vote twice in a term.)
+ * A save writes A, syncs, writes B, syncs. So one slot is intact at every moment, and after a save
+ * both are equal, so one that is damaged later costs nothing. (With one slot per save, a damaged
+ * newest slot would look like a torn one, and the node would vote twice in a term.)
  */
 import { feature as faultPoint } from "bun:bundle";
 import { type Disk, DiskFailure, type DiskFile, DiskFull } from "../env/disk.ts";
@@ -33,14 +33,14 @@ const DONE: Promise<void> = Promise.resolve();
 export const INITIAL_HARD_STATE: HardState = { term: TERM_0, vote: null, commit: INDEX_0 };
 
 /**
- * Neither slot can be read: the node may have voted and does not know for whom. It must not take
- * part in elections with a guess.
+ * Thrown if neither slot can be read. The node may have voted and does not know for whom, so it
+ * must not take part in elections with a guess.
  */
 export class HardStateDamaged extends Error {
   override readonly name = "HardStateDamaged";
 }
 
-/** Written by a later version. */
+/** Thrown if a later version wrote the file. */
 export class HardStateUnsupported extends Error {
   override readonly name = "HardStateUnsupported";
 }
@@ -50,7 +50,7 @@ export type Slot = { readonly sequence: number; readonly state: HardState };
 export type HardStateOpened = {
   readonly file: HardStateFile;
   readonly state: HardState;
-  /** Which slot was not valid and is mended now, for the log; null if both were. */
+  /** The slot that was invalid and is repaired now, for the log; null if both were valid. */
   readonly mended: string | null;
 };
 
@@ -58,20 +58,20 @@ export class HardStateFile {
   readonly #file: DiskFile;
   readonly #identity: number;
   #state: HardState;
-  /** What the newest slot says, and what both say durably. */
+  /** The content of the newest slot, and the content that is durable in both. */
   #saved: HardState;
   #synced: HardState;
-  /** Highest commit index that somebody wants to be durable. */
+  /** The highest commit index that a caller wants to be durable. */
   #wantedCommit = 0;
   #sequence: number;
-  /** The slot that is overwritten first: the other one must be intact meanwhile. */
+  /** The slot that is overwritten first. The other one must be intact meanwhile. */
   #order: readonly number[] = SLOTS;
   #saving: Promise<void> | null = null;
-  /** A write that is not synced, so nobody who saves may join it. */
+  /** A write that is not synced, so no save may join it. */
   #hinting: Promise<void> | null = null;
   #failure: unknown = null;
 
-  /** Writes both slots durably, in place of whatever is there. Default: a node that has never run. */
+  /** Writes both slots durably, replacing the file. Default: a node that has never run. */
   static async create(
     disk: Disk,
     path: string,
@@ -106,9 +106,9 @@ export class HardStateFile {
     const file = await disk.open(path, "existing");
     const opened = new HardStateFile(file, identity, newest);
     const mended = a !== null && b !== null ? null : describe(path, a, b);
-    opened.#order = mendingOrder(a, b);
-    // After a kill, what was read may be in the page cache only. It is synced before a slot is
-    // overwritten, so that a power loss during the first write does not take both slots.
+    opened.#order = repairOrder(a, b);
+    // After a kill, the content that was read may be in the page cache only. It is synced before a
+    // slot is overwritten, so that a power loss during the first write does not damage both slots.
     await file.sync();
     if (a?.sequence !== b?.sequence) await opened.#mend();
     return { file: opened, state: newest.state, mended };
@@ -123,19 +123,19 @@ export class HardStateFile {
     this.#sequence = slot.sequence;
   }
 
-  /** The latest, which may be on its way to the disk. */
+  /** The latest state, which may not be on disk yet. */
   get state(): HardState {
     return this.#state;
   }
 
   /**
-   * Term and vote are durable in both slots when it resolves. A call during a save joins it, and the
-   * later state wins. A commit index that moved alone is kept in memory: it is only a hint for the
-   * next start, and goes along with the next save, `saveCommit` or `close`.
+   * Saves the term and the vote. They are durable in both slots when this resolves. A call during a
+   * save joins it, and the later state wins. A commit index that changed alone stays in memory: it
+   * is only a hint for the next start, and is written with the next save, `saveCommit` or `close`.
    *
-   * @param need `commit: true` makes the commit index as durable as the vote, as a membership
-   *   change wants it before it takes effect (`Persist.syncCommit`).
-   * @throws DiskFull if an overwrite needs space and there is none; it may be called again.
+   * @param need `commit: true` makes the commit index durable too, which a membership change needs
+   * before it takes effect (`Persist.syncCommit`).
+   * @throws DiskFull if an overwrite needs space and there is none; the call may be repeated.
    * @throws DiskFailure, and again on every later call.
    */
   save(state: HardState, need: { readonly commit?: boolean } = {}): Promise<void> {
@@ -149,8 +149,8 @@ export class HardStateFile {
   }
 
   /**
-   * Writes the commit index, to one slot and without a sync: either slot is a right answer. It is only
-   * a hint, so it is dropped if there is no space for it.
+   * Writes the commit index to one slot without a sync, since either slot is a valid state. It is
+   * only a hint, so it is dropped if there is no space for it.
    */
   async saveCommit(): Promise<void> {
     if (this.#saving !== null || this.#hinting !== null) return;
@@ -181,8 +181,8 @@ export class HardStateFile {
   }
 
   /**
-   * Makes both slots the same. Where even an overwrite needs space (copy on write) and there is none,
-   * the next save does it: the newest slot is durable.
+   * Makes both slots equal. If an overwrite needs space (copy on write) and there is none, the next
+   * save does it: the newest slot is durable.
    */
   async #mend(): Promise<void> {
     await this.#write(this.#order, true).catch((error) => this.#ignoreFull(error));
@@ -216,7 +216,9 @@ export class HardStateFile {
     if (sync) this.#synced = state;
   }
 
-  /** Lack of space is not final. The next write begins with the slot that may be half written now. */
+  /**
+   * Lack of space is not final. The next write begins with the slot that may be partly written now.
+   */
   async #writeSlot(slot: number, bytes: Uint8Array): Promise<void> {
     try {
       await this.#file.write(slot * SLOT_BYTES, bytes);
@@ -233,7 +235,7 @@ export class HardStateFile {
   }
 }
 
-/** One slot of 4096 bytes. */
+/** Encodes one slot of 4096 bytes. */
 export function encodeSlot(sequence: number, state: HardState, identity: number): Uint8Array {
   const body = new ByteWriter(64);
   body.u64(state.term);
@@ -253,7 +255,7 @@ export function encodeSlot(sequence: number, state: HardState, identity: number)
   return slot.take();
 }
 
-/** Both slots of a file; null for one that is not whole. @throws HardStateUnsupported */
+/** Decodes both slots of a file, null for an invalid one. @throws HardStateUnsupported */
 export function decodeSlots(
   bytes: Uint8Array,
   identity: number,
@@ -265,7 +267,7 @@ export function decodeSlots(
   return { a, b };
 }
 
-/** @returns null if these bytes are not a whole slot. */
+/** @returns null if these bytes are not a valid slot. */
 export function decodeSlot(bytes: Uint8Array, identity: number, path: string): Slot | null {
   if (bytes.length !== SLOT_BYTES) return null;
   const reader = new ByteReader(bytes);
@@ -291,10 +293,11 @@ export function decodeSlot(bytes: Uint8Array, identity: number, path: string): S
 }
 
 /**
- * A crash may tear the slot that is written, so the other one must be whole on the disk: a damaged
- * slot goes first; of two whole ones the newer, which may be in the page cache only.
+ * Returns the slot to overwrite first. A crash may tear it, so the other slot must be intact on
+ * disk. A damaged slot comes first. If both are intact, it is the newer one, which may be in the
+ * page cache only.
  */
-const mendingOrder = (a: Slot | null, b: Slot | null): readonly number[] =>
+const repairOrder = (a: Slot | null, b: Slot | null): readonly number[] =>
   a === null || (b !== null && a.sequence >= b.sequence) ? [0, 1] : [1, 0];
 
 function describe(path: string, a: Slot | null, b: Slot | null): string {

@@ -1,4 +1,4 @@
-/** Which paths of a data directory a running node relies on, relative to its root. */
+/** The paths of a data directory that a running node relies on, relative to its root. */
 
 const SHARD = String.raw`shards/\d+`;
 const PARTITION = String.raw`${SHARD}/partitions(?:@\d+)?/[^/]+`;

@@ -23,7 +23,7 @@ export type SnapshotAnnouncement = {
 };
 
 /**
- * Files before `file` are complete. Of the file itself, `position` bytes with this CRC-32 are here.
+ * Files before `file` are complete. The file itself has `position` bytes with this CRC-32 here.
  */
 export type SnapshotPlace = {
   readonly file: number;

@@ -1,26 +1,33 @@
 import type { LogIndex } from "../../raft/types.ts";
 
-/** An entry of the log: where it ends there, or ended once. */
+/** A position of the log: its current or a former end. */
 export type LogEnd = { readonly index: number; readonly term: number };
 
 export type Damage = {
   readonly file: string;
   readonly position: number;
-  /** First entry that cannot be read. */
+  /** The first entry that cannot be read. */
   readonly from: LogIndex;
-  /** Last entry that is known to have been durable; those from `from` to here are wanted from peers. */
+  /**
+   * The last entry that is known to have been durable. Entries from `from` to this one are needed
+   * from peers.
+   */
   readonly to: LogIndex;
   readonly reason: string;
 };
 
 /**
- * The journal holds less than was once durable in it. Nothing was changed. Cutting here would
- * forget entries that may have been acknowledged, so the node must not go on with a shorter log.
+ * Thrown if the journal holds less than was once durable in it. Nothing was changed. Cutting the
+ * journal here would lose entries that may have been acknowledged, so the node must not continue
+ * with a shorter log.
  */
 export class JournalDamaged extends Error {
   override readonly name = "JournalDamaged";
   readonly damage: Damage;
-  /** The entry at the damaged place, where its header can still be told and nothing else says so. */
+  /**
+   * The entry at the damaged position, if its header is readable and is the only evidence of the
+   * entry.
+   */
   readonly held: LogEnd | null;
 
   constructor(damage: Damage, held: LogEnd | null = null) {
@@ -35,7 +42,7 @@ export class JournalDamaged extends Error {
   }
 }
 
-/** Written by another version or for another node; reading it would be guessing. */
+/** Thrown if another version wrote the journal, or if it belongs to another node. */
 export class JournalUnsupported extends Error {
   override readonly name = "JournalUnsupported";
 }

@@ -3,23 +3,23 @@ import type { JournalScan } from "./scan.ts";
 import type { Reading } from "./scanner.ts";
 import type { LogMarker } from "./truncated-log.ts";
 
-/** How a journal is opened. */
+/** The ways to open a journal. */
 export type JournalOutcome =
-  /** Everything durable is there. An incomplete append at the end is cut. */
+  /** All durable entries are there. An incomplete append at the end is removed. */
   | { readonly kind: "intact"; readonly reading: Reading }
-  /** Peers have what is missing: cut before the damage, after `held` was recorded. */
+  /** Peers have the missing entries: cut before the damage, after `held` was recorded. */
   | {
       readonly kind: "truncate";
       readonly reading: Reading;
       readonly damage: Damage;
       readonly held: LogMarker;
     }
-  /** A checkpoint has what is damaged: the journal begins behind it. */
+  /** A checkpoint covers the damaged entries: the journal begins after it. */
   | { readonly kind: "behind_checkpoint"; readonly reading: Reading; readonly damage: Damage }
-  /** Something that may have been acknowledged is missing, and nothing here replaces it. */
+  /** Entries that may have been acknowledged are missing, and nothing here replaces them. */
   | { readonly kind: "refuse"; readonly error: JournalDamaged };
 
-/** Decides from the facts alone. Nothing was changed on the disk before. */
+/** Decides from the result of the scan alone. The disk was not changed before. */
 export function decideJournal({ whole, prefix, remainder }: JournalScan): JournalOutcome {
   if (whole.damage === null) return { kind: "intact", reading: whole };
   const { damage } = whole.damage;

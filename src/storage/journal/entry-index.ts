@@ -1,11 +1,11 @@
-/** Where each live entry of the journal lies. Positions are kept sparsely: one in 64 KiB. */
+/** The position of each live entry of the journal. Positions are sparse: one per 64 KiB. */
 import { assert } from "../../lib/assert.ts";
 import type { LogIndex, Term, TermRun } from "../../raft/types.ts";
 import type { Segment } from "./segment.ts";
 
 const MARK_EVERY_BYTES = 64 * 1024;
 
-/** Consecutive entries that lie one behind the other in one segment. */
+/** Consecutive entries that are contiguous in one segment. */
 export type Run = {
   readonly segment: Segment;
   readonly first: number;
@@ -19,10 +19,10 @@ export class JournalIndex {
   #baseTerm = 0;
   #last = 0;
   readonly #runs: Run[] = [];
-  /** Where the term changes; pairs of first index and term, ascending. */
+  /** The changes of term: pairs of first index and term, ascending. */
   readonly #terms: number[] = [];
   #lastMark = 0;
-  /** After a cut: dead frames lie between the last entry and the next. */
+  /** Set after a truncation: there are dead frames between the last entry and the next. */
   #runEnds = false;
 
   get firstIndex(): number {
@@ -41,7 +41,7 @@ export class JournalIndex {
     return this.#terms.at(-1) ?? this.#baseTerm;
   }
 
-  /** Empty, continuing after `index`. */
+  /** Creates an empty index that continues after `index`. */
   reset(index: number, term: number): void {
     this.#baseIndex = index;
     this.#baseTerm = term;
@@ -51,7 +51,7 @@ export class JournalIndex {
     this.#terms.length = 0;
   }
 
-  /** The entry after `lastIndex` lies at `position`. */
+  /** Records that the entry after `lastIndex` is at `position`. */
   add(segment: Segment, index: number, term: number, position: number): void {
     assert(index === this.#last + 1, "the index has no gaps");
     this.#last = index;
@@ -70,9 +70,9 @@ export class JournalIndex {
     }
   }
 
-  /** Drops the entries behind `index`. */
+  /** Removes the entries after `index`. */
   truncateTo(index: number): void {
-    assert(index >= this.#baseIndex, "what a checkpoint covers is never truncated");
+    assert(index >= this.#baseIndex, "entries that a checkpoint covers are never truncated");
     if (index >= this.#last) return;
     while ((this.#runs.at(-1)?.first ?? 0) > index) this.#runs.pop();
     const last = this.#runs.at(-1);
@@ -82,7 +82,7 @@ export class JournalIndex {
     this.#runEnds = true;
   }
 
-  /** Forgets all entries in segments that go. */
+  /** Removes all entries in segments that are released. */
   dropSegment(segment: Segment): void {
     let runs = 0;
     while (this.#runs[runs]?.segment === segment) runs++;
@@ -98,14 +98,14 @@ export class JournalIndex {
     this.#terms.splice(0, passed);
   }
 
-  /** Highest live index in the segment, or null if all its entries are dead. */
+  /** Returns the highest live index in the segment, or null if all its entries are dead. */
   lastIn(segment: Segment): number | null {
     let last: number | null = null;
     for (const run of this.#runs) if (run.segment === segment) last = run.last;
     return last;
   }
 
-  /** @returns null if the entry is not in the journal (the base itself has a term). */
+  /** @returns null if the entry is not in the journal. The base itself has a term. */
   termAt(index: number): Term | null {
     if (index === this.#baseIndex) return this.#baseTerm as Term;
     if (index < this.#baseIndex || index > this.#last) return null;
@@ -117,7 +117,7 @@ export class JournalIndex {
     return term as Term;
   }
 
-  /** The terms of all entries, in the form that the core wants at start. */
+  /** Returns the terms of all entries, in the form that the core needs at start. */
   termRuns(): TermRun[] {
     const runs: TermRun[] = [];
     const first = this.firstIndex;
@@ -130,7 +130,7 @@ export class JournalIndex {
     return runs;
   }
 
-  /** The run that holds a live entry. */
+  /** Returns the run that contains a live entry. */
   find(index: number): Run {
     let low = 0;
     let high = this.#runs.length - 1;
@@ -145,7 +145,10 @@ export class JournalIndex {
   }
 }
 
-/** The last mark at or before `index`: where to begin to look for it. Marks behind a cut are dead. */
+/**
+ * Returns the last mark at or before `index`, from which a search begins. Marks after a truncation
+ * are dead.
+ */
 export function markBefore(run: Run, index: number): { index: number; position: number } {
   const { marks } = run;
   let low = 0;

@@ -15,7 +15,7 @@ const PREALLOCATED_BYTES_MIN = 512;
 
 type Place = { readonly disk: Disk; readonly directory: string };
 
-/** All files of a journal, in order. They are to be closed. */
+/** Lists all files of a journal, in order. The caller must close them. */
 export async function openSegments({
   disk,
   directory,
@@ -46,7 +46,10 @@ export async function openSegments({
   return files;
 }
 
-/** Of the files behind the journal: a torn activation in them is wiped. A half-made last one goes. */
+/**
+ * Prepares the files after the journal: wipes a torn activation in them, and removes a partly
+ * written last one.
+ */
 export async function keepPreallocated(
   { disk, directory }: Place,
   unused: readonly Opened[],

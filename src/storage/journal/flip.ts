@@ -1,9 +1,9 @@
 /**
- * One flipped bit, told from a torn write. A frame that was never synced may be wrong because the
- * power went while it was written: then nobody was told of it. But a write that is torn lacks whole
- * stretches; where a single bit makes all checksums right again, all of the frame had been written,
- * and it may have been synced and acknowledged. By chance a torn frame of n bytes looks like that
- * once in 2^32 / 8n times, and is then treated with more respect than it has earned.
+ * Tells one flipped bit from a torn write. A frame that was never synced may be invalid because the
+ * power failed during the write. No client was told of it. But a torn write lacks whole blocks. If
+ * flipping a single bit makes all checksums valid, the whole frame had been written, and it may
+ * have been synced and acknowledged. A torn frame of n bytes looks like that by chance once in 2^32
+ * / 8n times. It is then treated as damage, which is safe.
  */
 import type { DiskFile } from "../../env/disk.ts";
 import { flippedBit } from "../../lib/crc32.ts";
@@ -19,7 +19,8 @@ import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from "./segme
 
 /**
  * @param chain header checksum of the frame before `position`.
- * @returns the entry of the frame there, if one flipped bit is all that is wrong with that.
+ * @returns the entry of the frame there, if a single flipped bit explains all that is wrong with
+ * it.
  */
 export async function flippedEntry(
   segment: Segment,
@@ -39,7 +40,7 @@ export async function flippedEntry(
   if (!isWhole && inHeader === null) return null;
   // The decoder holds the header as it was written.
   const { kind, index, term, length, payloadCrc } = frame;
-  // A watermark holds nothing, and that it is there was never promised.
+  // A watermark has no data, and its presence was never promised.
   if (kind === KIND_WATERMARK || length > PAYLOAD_BYTES_MAX) return null;
   const payload = await segment.file.read(position + FRAME_HEADER_BYTES, length);
   if (payload.length < length) return null;
@@ -50,7 +51,7 @@ export async function flippedEntry(
   return { index, term };
 }
 
-/** A segment whose header is not valid: whether it was written right behind `chain`. */
+/** Tells whether a segment with an invalid header was written right after `chain`. */
 export async function hasFlippedHeader(
   file: DiskFile,
   id: number,
@@ -64,7 +65,7 @@ export async function hasFlippedHeader(
   return header.length === SEGMENT_HEADER_BYTES && bitThatMakes(header, follows) !== null;
 }
 
-/** @returns the first bit that is right when it is flipped. */
+/** @returns the first bit whose flip makes the bytes valid. */
 function bitThatMakes(bytes: Uint8Array, isRight: (bytes: Uint8Array) => boolean): number | null {
   const tried = bytes.slice();
   for (let bit = 0; bit < bytes.length * 8; bit++) {
@@ -76,7 +77,9 @@ function bitThatMakes(bytes: Uint8Array, isRight: (bytes: Uint8Array) => boolean
   return null;
 }
 
-/** Zeros from the bit to the end: a write that was cut there, and lacks but one bit that was set. */
+/**
+ * Zeros from the bit to the end are a write that was cut short there and lacks only one set bit.
+ */
 function isCutThere(parts: readonly Uint8Array[], bit: number): boolean {
   let from = bit >>> 3;
   for (const part of parts) {

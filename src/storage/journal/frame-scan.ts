@@ -3,7 +3,7 @@ import type { Segment } from "./segment.ts";
 
 const SLICE_BYTES = 1024 * 1024;
 
-/** Calls `visit` for every valid frame header in a range of a segment, whether it follows or not. */
+/** Calls `visit` for every valid frame header in a range of a segment, in sequence or not. */
 export async function scanFrames(
   segment: Segment,
   from: number,

@@ -1,5 +1,5 @@
 /**
- * A frame: how one entry of the Raft log lies in a journal segment. Little-endian, aligned to 16.
+ * A frame encodes one entry of the Raft log in a journal segment. Little-endian, aligned to 16.
  *
  *     0  u32  header checksum: bytes 4…48
  *     4  u16  magic
@@ -28,30 +28,30 @@ export const FRAME_MAGIC = 0x6a41;
 export const KIND_ENTRY = 1;
 export const KIND_WATERMARK = 2;
 export const KIND_RESET = 3;
-/** No honest entry is larger; a header that says so is damaged. */
+/** No entry is larger. A header with a greater length is damaged. */
 export const PAYLOAD_BYTES_MAX = 256 * 1024 * 1024;
 
 const HEADER_WORDS = FRAME_HEADER_BYTES / 4;
 const HIGH = 2 ** 32;
 const INITIAL_BYTES = 64 * 1024;
-/** A buffer that grew above it for one large batch is given back. */
+/** A buffer that grew beyond this size for one large batch is released. */
 const KEEP_BYTES_MAX = 4 * 1024 * 1024;
 
-// Words are read and written as they lie in memory, four bytes at a time.
+// Words are read and written in native byte order, four bytes at a time.
 assert(new Uint8Array(new Uint32Array([1]).buffer)[0] === 1, "the machine is little-endian");
 
 export const frameBytes = (payloadLength: number): number =>
   FRAME_HEADER_BYTES + ((payloadLength + FRAME_ALIGN - 1) & -FRAME_ALIGN);
 
-/** @param identity of the journal, so that a file of another one is never taken for ours. */
+/** @param identity of the journal, so that a file of another journal is refused. */
 export function segmentSeed(identity: number, segmentId: number): number {
   const words = new Uint32Array([identity, segmentId % HIGH, Math.floor(segmentId / HIGH)]);
   return crc32(new Uint8Array(words.buffer), 0);
 }
 
 /**
- * CRC-32 over words `from … to`, by tables: 30 ns for a header, against 72 ns for the native one,
- * which needs a view. Same polynomial and result.
+ * CRC-32 over words `from … to`, with tables. It takes 30 ns for a header; the native function
+ * takes 72 ns, because it needs a view. Polynomial and result are the same.
  */
 export function crcOfWords(words: Uint32Array, from: number, to: number, seed: number): number {
   let crc = ~seed;
@@ -82,7 +82,7 @@ function makeTable(): Int32Array {
   return table;
 }
 
-/** Gathers frames into one buffer that is used again and again. */
+/** Collects frames in one reused buffer. */
 export class FrameEncoder {
   #bytes = new Uint8Array(INITIAL_BYTES);
   #words = new Uint32Array(this.#bytes.buffer);
@@ -93,7 +93,7 @@ export class FrameEncoder {
   #watermark = 0;
   #synced = 0;
 
-  /** @param chain header checksum of what comes before `position`. */
+  /** @param chain header checksum of the frame before `position`. */
   begin(seed: number, position: number, chain: number): void {
     assert(position % FRAME_ALIGN === 0, "frames are aligned");
     if (this.#bytes.length > KEEP_BYTES_MAX) this.#replace(INITIAL_BYTES);
@@ -103,7 +103,7 @@ export class FrameEncoder {
     this.#chain = chain;
   }
 
-  /** What the following frames say about everything before them. */
+  /** Sets the watermarks that the following frames carry. */
   setSynced(durableIndex: number, syncedPosition: number): void {
     this.#watermark = durableIndex;
     this.#synced = syncedPosition;
@@ -113,7 +113,7 @@ export class FrameEncoder {
     return this.#chain;
   }
 
-  /** Position in the segment at which the next frame will lie. */
+  /** The position in the segment of the next frame. */
   get position(): number {
     return this.#start + this.#length;
   }
@@ -123,7 +123,10 @@ export class FrameEncoder {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Bytes that are not a frame: the header of a segment. `chain` is what the next frame names. */
+  /**
+   * Adds bytes that are not a frame: the header of a segment. The next frame has `chain` as its
+   * predecessor.
+   */
   raw(bytes: Uint8Array, chain: number): void {
     this.#room(bytes.length);
     this.#bytes.set(bytes, this.#length);
@@ -146,7 +149,7 @@ export class FrameEncoder {
     this.#length = at + size;
   }
 
-  /** A frame without payload: `KIND_WATERMARK` or `KIND_RESET`. */
+  /** Adds a frame without payload: `KIND_WATERMARK` or `KIND_RESET`. */
   mark(kind: number, index: number, term: number): void {
     this.#room(FRAME_HEADER_BYTES);
     this.#header(kind, 0, 0, index, term);
@@ -186,7 +189,7 @@ export class FrameEncoder {
   }
 }
 
-/** Reads frames out of a slice of a segment; its fields are those of the frame parsed last. */
+/** Decodes frames of a slice of a segment. Its fields are those of the last parsed frame. */
 export class FrameDecoder {
   checksum = 0;
   kind = 0;
@@ -216,19 +219,19 @@ export class FrameDecoder {
     return this.#bytes.length;
   }
 
-  /** Whether the slice has the magic at `at`: the cheap test while searching. */
+  /** Tells whether the slice has the magic at `at`. This is a cheap test during a search. */
   maybeFrame(at: number): boolean {
     return ((this.#words[(at >>> 2) + 1] as number) & 0xffff) === FRAME_MAGIC;
   }
 
-  /** Whether zeros lie where a header would. */
+  /** Tells whether there are zeros instead of a header. */
   isZero(at: number): boolean {
     const end = Math.min(at + FRAME_HEADER_BYTES, this.#bytes.length);
     for (let i = at; i < end; i++) if (this.#bytes[i] !== 0) return false;
     return true;
   }
 
-  /** @returns false if there is no valid header at `at`. The payload is not looked at. */
+  /** @returns false if there is no valid header at `at`. The payload is not checked. */
   header(at: number): boolean {
     if (at + FRAME_HEADER_BYTES > this.#bytes.length || !this.maybeFrame(at)) return false;
     const words = this.#words;
@@ -250,7 +253,7 @@ export class FrameDecoder {
     return true;
   }
 
-  /** Payload of the header parsed last, as a view; null if its checksum is wrong. */
+  /** Returns the payload of the last parsed header as a view, or null if its checksum is wrong. */
   payload(at: number): Uint8Array | null {
     const from = at + FRAME_HEADER_BYTES;
     const data = this.#bytes.subarray(from, from + this.length);

@@ -1,6 +1,6 @@
 /**
- * The append-only journal: this node's durable Raft log, and the only thing that is synced on the
- * way to an answer. Formats and reasons: DESIGN.md.
+ * The append-only journal: this node's durable Raft log, and the only file that is synced before an
+ * answer. DESIGN.md describes formats and reasons.
  */
 import { feature as faultPoint } from "bun:bundle";
 import { DiskFailure } from "../../env/disk.ts";
@@ -32,18 +32,18 @@ import { type LogMarker, laterEnd, readMarker, removeMarker } from "./truncated-
 const SEGMENT_BYTES_DEFAULT = 32 * 1024 * 1024;
 const RESERVE_BYTES_DEFAULT = 64 * 1024 * 1024;
 const PREALLOCATED_COUNT = 2;
-/** No append for so long: the last one gets a watermark of its own. */
+/** After this long without an append, the last one gets a watermark frame of its own. */
 const IDLE_MS = 2;
 
 export type { JournalOptions } from "./options.ts";
 
 export type JournalOpened = {
   readonly journal: Journal;
-  /** The end of an append that was never answered, cut off; null after a clean end. */
+  /** The incomplete append at the end that was removed; null after a clean end. */
   readonly torn: Recovered["torn"];
-  /** What was damaged, if `cutDamaged` made something of it; see `Journal.marker`. */
+  /** The damage that the journal was cut for, with `cutDamaged`; see `Journal.marker`. */
   readonly salvaged: Recovered["salvaged"];
-  /** What is damaged of the part that a checkpoint has, and was done without. */
+  /** The damage in the part that a checkpoint covers, which was skipped. */
   readonly covered: Recovered["covered"];
   readonly bytesRead: number;
 };
@@ -56,7 +56,7 @@ export class Journal {
   readonly #encoder = new FrameEncoder();
   #chain: number;
   #durableIndex: number;
-  /** Everything before it in the active segment is synced. */
+  /** Everything before this position in the active segment is synced. */
   #syncedPosition: number;
   #busy = false;
   #releasing: Promise<void> | null = null;
@@ -67,14 +67,14 @@ export class Journal {
   #failure: DiskFailure | null = null;
   #closed = false;
   #marker: LogMarker | null = null;
-  /** The newest segment of those in which recovery met damage. */
+  /** The newest segment in which recovery found damage. */
   #damaged: Segment | null = null;
 
   /**
-   * Opens what is in the directory, which must exist.
+   * Opens the journal in the directory, which must exist.
    *
-   * @throws JournalDamaged if entries that were durable cannot be read; nothing is changed then.
-   * @throws JournalUnsupported if it was written by a later version or belongs to another node.
+   * @throws JournalDamaged if durable entries cannot be read; nothing was changed then.
+   * @throws JournalUnsupported if a later version wrote it or it belongs to another node.
    * @throws DiskFailure
    */
   static async open(options: JournalOptions): Promise<JournalOpened> {
@@ -122,12 +122,12 @@ export class Journal {
     );
   }
 
-  /** First entry that can be read; `lastIndex + 1` if there is none. */
+  /** The first entry that can be read; `lastIndex + 1` if there is none. */
   get firstIndex(): LogIndex {
     return this.#index.firstIndex as LogIndex;
   }
 
-  /** Term of entry `firstIndex − 1`. */
+  /** The term of entry `firstIndex − 1`. */
   get baseTerm(): Term {
     return this.#index.baseTerm as Term;
   }
@@ -140,23 +140,23 @@ export class Journal {
     return this.#index.lastTerm as Term;
   }
 
-  /** Everything up to here is on stable storage. */
+  /** All entries up to this index are on stable storage. */
   get durableIndex(): LogIndex {
     return this.#durableIndex as LogIndex;
   }
 
   /**
-   * The last entry that this journal is known to have held before it was cut for damage; null if it
-   * never was, or has been released. Until then the node must not campaign, nor vote for a log that
-   * ends before this.
+   * The truncated-log marker: the last entry that this journal is known to have held before it was
+   * cut for damage. Null if it was never cut, or the marker was released. While it is set, the node
+   * must not campaign, nor vote for a log that ends before it.
    */
   get marker(): LogMarker | null {
     return this.#marker;
   }
 
   /**
-   * Segments that are damaged within a checkpoint can be released as soon as another one, or the
-   * same, has this entry too. Null: there are none, or the journal has not gone on behind them yet.
+   * The entry that a checkpoint must cover before damaged segments can be released. Null if there
+   * are none, or if the journal has not continued after them yet.
    */
   get damagedUpTo(): LogIndex | null {
     const damaged = this.#damaged;
@@ -164,7 +164,11 @@ export class Journal {
     return (this.#index.lastIn(damaged) ?? this.#index.firstIndex - 1) as LogIndex;
   }
 
-  /** Removes the truncated-log marker if the durable log reaches it. @returns true if there is none. */
+  /**
+   * Removes the truncated-log marker if the durable log reaches it.
+   *
+   * @returns true if there is none.
+   */
   async releaseMarker(): Promise<boolean> {
     this.#check();
     const marker = this.#marker;
@@ -177,25 +181,28 @@ export class Journal {
     return true;
   }
 
-  /** No further segment could be prepared: produce must be refused, what frees space may go on. */
+  /**
+   * No further segment could be prepared. Produce must be refused, and requests that free space may
+   * continue.
+   */
   get spaceLow(): boolean {
     return this.#preallocated.spaceLow;
   }
 
-  /** Bytes of files, preallocated segments left out. */
+  /** Bytes of all files except preallocated segments. */
   get bytes(): number {
     return this.#segments.bytes;
   }
 
-  /** Of the files that stay if entry `index` does. */
+  /** Returns the bytes of the files that must stay to retain entry `index`. */
   readonly bytesFrom = (index: LogIndex): number => this.#segments.bytesFrom(index);
 
-  /** @returns null for an entry that is not here; `firstIndex − 1` has a term. */
+  /** @returns null for an entry that is not here. `firstIndex − 1` has a term. */
   termAt(index: LogIndex): Term | null {
     return this.#index.termAt(index);
   }
 
-  /** The terms of all entries here. */
+  /** Returns the terms of all entries. */
   termRuns(): TermRun[] {
     return this.#index.termRuns();
   }
@@ -203,17 +210,19 @@ export class Journal {
   /**
    * Appends with one write and one fdatasync. Calls must not overlap.
    *
-   * @param entries ascending without a gap. If the first is not above `lastIndex`, it and those
-   *   behind it replace what was there.
-   * @returns the last index, durable now.
-   * @throws JournalFull if no segment could be prepared; nothing was written, it may be called again.
-   * @throws DiskFailure on any other error, and on every call after it: once fsync has failed, the
-   *   kernel may drop the pages and report success on the next try (Rebello et al., USENIX ATC 2020).
+   * @param entries contiguous. If the first is not above `lastIndex`, they replace it and all
+   * entries after it.
+   * @returns the last index, which is durable.
+   * @throws JournalFull if no segment could be prepared; nothing was written, and the call may be
+   * repeated.
+   * @throws DiskFailure on any other error, and on every later call: once fsync has failed, the
+   * kernel may drop the pages and report success on the next try (Rebello et al., USENIX ATC 2020).
    */
   async append(entries: readonly Entry[]): Promise<LogIndex> {
     this.#enter();
     try {
-      // Without a turn lost on the way: the disk works while the caller goes on.
+      // The write starts in the same event-loop iteration: the disk works while the caller
+      // continues.
       if (this.#marking !== null) await this.#settleMark();
       const bytes = this.#checkBatch(entries);
       const first = entries[0]?.index ?? 0;
@@ -231,7 +240,7 @@ export class Journal {
     }
   }
 
-  /** After a snapshot is installed: empty, continuing after `index`. */
+  /** Empties the journal after a snapshot was installed. It continues after `index`. */
   async resetTo(index: LogIndex, term: Term): Promise<void> {
     this.#enter();
     try {
@@ -253,8 +262,8 @@ export class Journal {
   }
 
   /**
-   * Live entries `from … to`, as far as they are durable: at most about `maxBytes` of payload, but
-   * at least one.
+   * Reads live, durable entries `from … to`: at most about `maxBytes` of payload, but at least one
+   * entry.
    *
    * @throws JournalDamaged if a checksum is wrong.
    */
@@ -264,12 +273,12 @@ export class Journal {
     const end = Math.min(to, this.#durableIndex);
     if (from > end) return [];
     const entries = await readEntries(this.#index, from, end, maxBytes);
-    // A cut meanwhile has voided what lies behind it.
+    // A truncation during the read invalidated later entries.
     while ((entries.at(-1)?.index ?? 0) > this.#index.lastIndex) entries.pop();
     return entries;
   }
 
-  /** Lets segments go whose entries are all at or below `upTo`, as a checkpoint covers them. */
+  /** Releases segments whose entries are all at or below `upTo`, which a checkpoint covers. */
   async release(upTo: LogIndex): Promise<void> {
     this.#check();
     while (this.#releasing !== null) await this.#releasing;
@@ -285,7 +294,7 @@ export class Journal {
     this.#preallocated.refill();
   }
 
-  /** Tries again to prepare segments. @returns whether there is space now. */
+  /** Retries the preparation of segments. @returns whether there is space now. */
   retrySpace(): Promise<boolean> {
     this.#check();
     return this.#preallocated.retry();
@@ -300,7 +309,7 @@ export class Journal {
   }
 
   /**
-   * Leaves the last append covered by a durable watermark.
+   * Closes the journal after a durable watermark that covers the last append.
    *
    * @throws DiskFailure if the disk fails meanwhile; not again for an earlier failure.
    */
@@ -322,7 +331,7 @@ export class Journal {
     if (this.#failure !== failed) throw this.#failure;
   }
 
-  /** On most paths nothing is pending and nothing is waited for. */
+  /** On most paths nothing is pending, so nothing is awaited. */
   #settleMark(): Promise<void> | null {
     return this.#marking === null ? null : this.#marking.then(() => this.#check());
   }
@@ -331,7 +340,7 @@ export class Journal {
     let next = entries[0]?.index ?? 0;
     assert(next > 0, "a batch is not empty");
     assert(next <= this.#index.lastIndex + 1, "the journal has no gaps");
-    assert(next >= this.#index.firstIndex, "what a checkpoint covers is never replaced");
+    assert(next >= this.#index.firstIndex, "entries that a checkpoint covers are never replaced");
     let bytes = 0;
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i];
@@ -348,7 +357,10 @@ export class Journal {
     return term;
   }
 
-  /** The active segment, or a new one if the batch does not fit or replaces older segments' entries. */
+  /**
+   * Returns the active segment, or a new one if the batch does not fit or replaces entries of older
+   * segments.
+   */
   #segmentFor(bytes: number, baseIndex: number, baseTerm: number): Segment | Promise<Segment> {
     const active = this.#segments.active;
     if (
@@ -362,10 +374,12 @@ export class Journal {
     return this.#roll(bytes, baseIndex, baseTerm);
   }
 
-  /** Continues in the next preallocated segment. Its header is written with the frames that follow. */
+  /**
+   * Continues in the next preallocated segment. Its header is written with the frames that follow.
+   */
   async #roll(bytes: number, baseIndex: number, baseTerm: number): Promise<Segment> {
     const active = this.#segments.active;
-    // The header names the last frame before it, so an unsynced watermark must not get lost.
+    // The new header names the last frame before it, so an unsynced watermark must not be lost.
     if (active !== undefined && active.end > this.#syncedPosition) {
       await active.file.sync();
       this.#syncedPosition = active.end;
@@ -403,7 +417,11 @@ export class Journal {
     return segment;
   }
 
-  /** Puts the frames into the buffer and the entries into the index. @returns where they begin. */
+  /**
+   * Adds the frames to the buffer and the entries to the index.
+   *
+   * @returns the position of the first.
+   */
   #encode(segment: Segment, entries: readonly Entry[]): number {
     const first = entries[0]?.index ?? 0;
     this.#index.truncateTo(first - 1);
@@ -434,7 +452,10 @@ export class Journal {
     this.#marked = false;
   }
 
-  /** An unsynced watermark behind the last append, so that later damage to it shows as damage. */
+  /**
+   * Writes an unsynced watermark after the last append, so that later damage to that append is
+   * recognized.
+   */
   async #mark(): Promise<void> {
     const segment = this.#segments.active;
     this.#marked = true;
@@ -454,7 +475,7 @@ export class Journal {
     }
   }
 
-  /** One timer for many appends: it looks again while they go on. */
+  /** One timer serves many appends: it starts again while they continue. */
   #armIdle(): void {
     const clock = this.#options.clock;
     if (clock === undefined || this.#timer !== null || this.#marked) return;
@@ -483,7 +504,10 @@ export class Journal {
     }
   }
 
-  /** Remembers the first failure of the disk. Lack of space before anything was written is not one. */
+  /**
+   * Records the first failure of the disk. Lack of space before anything was written is not a
+   * failure.
+   */
   #fail(failure: unknown): unknown {
     if (!(failure instanceof DiskFailure)) return failure;
     if (failure instanceof JournalFull) return failure;

@@ -1,7 +1,7 @@
 /**
- * Segments made ready in the background: full of real zeros and synced, so that an append neither
- * waits for a new file nor makes fdatasync commit metadata. One is for the next roll; the other is
- * the reserve with which a full disk can still journal deletions.
+ * Segments that are prepared in the background: filled with zeros and synced, so that an append
+ * does not wait for a new file and its fdatasync does not commit metadata. One is for the next
+ * roll. The other is a reserve, with which deletions can be journaled on a full disk.
  */
 
 import { feature as faultPoint } from "bun:bundle";
@@ -9,16 +9,16 @@ import { type Disk, DiskFailure, type DiskFile, DiskFull } from "../../env/disk.
 import { assert } from "../../lib/assert.ts";
 import { SEGMENT_CAPACITY_MAX, SEGMENT_HEADER_BYTES, segmentPath } from "./segment.ts";
 
-/** The very first segment, for which a start waits: 3 ms here. */
+/** The size of the very first segment, which a start waits for: 3 ms on the development machine. */
 const FIRST_SEGMENT_BYTES = 4 * 1024 * 1024;
 const PIECE_BYTES = 1024 * 1024;
 const PAGE_BYTES = 4096;
-/** A segment never takes more than this part of what is free. */
+/** A segment takes at most this fraction of the free space. */
 const FREE_FRACTION = 1 / 16;
-/** A smaller segment would roll at every batch. */
+/** A smaller segment would roll with every batch. */
 const USEFUL_BYTES_MIN = 64 * 1024;
 
-/** No segment could be prepared. Nothing was written: the append may be tried again. */
+/** Thrown if no segment could be prepared. Nothing was written, and the append may be repeated. */
 export class JournalFull extends DiskFull {
   override readonly name = "JournalFull";
 }
@@ -36,12 +36,12 @@ export type PreallocatedOptions = {
   readonly disk: Disk;
   readonly directory: string;
   readonly segmentBytes: number;
-  /** Free bytes that are left to checkpoints and partition logs. */
+  /** Free bytes to leave for checkpoints and partition logs. */
   readonly reserveBytes: number;
   readonly count: number;
-  /** Called when preparing has failed for want of space, and when it works again. */
+  /** Called when the preparation failed for lack of space, and when it succeeds again. */
   readonly onSpaceLow: (low: boolean) => void;
-  /** Called once, when preparing has failed for another reason. */
+  /** Called once, when the preparation failed for another reason. */
   readonly onFailure: (failure: unknown) => void;
 };
 
@@ -53,7 +53,10 @@ export class PreallocatedSegments {
   #spaceLow = false;
   #closing = false;
 
-  /** @param ready preallocated segments found by recovery, in order of their ids, up to `nextId − 1`. */
+  /**
+   * @param ready preallocated segments found by recovery, in order of their ids, up to `nextId −
+   * 1`.
+   */
   constructor(options: PreallocatedOptions, ready: readonly PreallocatedSegment[], nextId: number) {
     this.#options = options;
     this.#ready = [...ready];
@@ -64,18 +67,18 @@ export class PreallocatedSegments {
     return this.#spaceLow;
   }
 
-  /** The segment that follows the last one in the journal, if it is ready. */
+  /** Returns the segment that follows the last one in the journal, if it is ready. */
   get ready(): number {
     return this.#ready.length;
   }
 
-  /** Makes the first segment of an empty journal. */
+  /** Creates the first segment of an empty journal. */
   async prepareFirst(): Promise<void> {
     if (this.#ready.length > 0) return;
     await this.#prepare(Math.min(FIRST_SEGMENT_BYTES, await this.#sizeForFreeSpace()), 0);
   }
 
-  /** Prepares in the background what is missing. */
+  /** Prepares missing segments in the background. */
   refill(): void {
     if (this.#work !== null || this.#closing || this.#ready.length >= this.#options.count) return;
     this.#work = this.#fill().finally(() => {
@@ -83,7 +86,7 @@ export class PreallocatedSegments {
     });
   }
 
-  /** Tries again after a lack of space. @returns whether the preallocated segments are complete. */
+  /** Retries after a lack of space. @returns whether the preallocated segments are complete. */
   async retry(): Promise<boolean> {
     if (this.#work !== null) await this.#work;
     this.refill();
@@ -92,8 +95,8 @@ export class PreallocatedSegments {
   }
 
   /**
-   * @param bytes that the segment must hold, its header included.
-   * @throws JournalFull if there is none and none can be made; nothing has changed then.
+   * @param bytes the size that the segment must hold, including its header.
+   * @throws JournalFull if there is none and none can be created; nothing has changed then.
    */
   async take(bytes: number): Promise<PreallocatedSegment> {
     if (this.#ready.length === 0) await this.retry();
@@ -107,7 +110,7 @@ export class PreallocatedSegments {
     return fitting;
   }
 
-  /** Ends the background work at the next piece and closes the files. */
+  /** Ends the background work after the current piece and closes the files. */
   async close(): Promise<void> {
     this.#closing = true;
     if (this.#work !== null) await this.#work;
@@ -134,7 +137,7 @@ export class PreallocatedSegments {
     return Math.min(this.#options.segmentBytes, Math.max(part, USEFUL_BYTES_MIN));
   }
 
-  /** @returns false if it was given up because of `close`. */
+  /** @returns false if `close` stopped it. */
   async #prepare(size: number, reserveBytes: number): Promise<boolean> {
     const { disk, directory } = this.#options;
     const { freeBytes: free } = await disk.space();
@@ -155,7 +158,7 @@ export class PreallocatedSegments {
     return true;
   }
 
-  /** An entry larger than a segment: its segment is made as large as needed. */
+  /** An entry that is larger than a segment gets a segment that is as large as needed. */
   async #grow(next: PreallocatedSegment, bytes: number): Promise<PreallocatedSegment> {
     const size = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
     assert(size <= SEGMENT_CAPACITY_MAX, "a batch fits into a segment");
@@ -167,7 +170,7 @@ export class PreallocatedSegments {
       await next.file.sync();
     } catch (failure) {
       if (!(failure instanceof DiskFull)) throw failure;
-      // Longer than its size says is harmless: the rest is zeros.
+      // A file longer than its capacity is harmless: the remainder is zeros.
       this.#report(true);
       throw new JournalFull(`no space for ${bytes} bytes in ${next.path}`, { cause: failure });
     }
@@ -178,13 +181,16 @@ export class PreallocatedSegments {
     for (let at = from; at < size; at += PIECE_BYTES) {
       if (this.#closing) return false;
       await file.write(at, zeros.subarray(0, Math.min(PIECE_BYTES, size - at)));
-      // Piece by piece, so that the queue of the disk stays short for the appends beside it.
+      // Writes in pieces, so that concurrent appends do not wait behind a long disk queue.
       await file.sync();
     }
     return true;
   }
 
-  /** A half-made preallocated segment gives its space back. It is not durable, so failing here loses nothing. */
+  /**
+   * Removes a partly written segment to free its space. It is not durable, so an error here loses
+   * nothing.
+   */
   async #discard(path: string, file: DiskFile): Promise<void> {
     try {
       await file.close();

@@ -1,4 +1,4 @@
-/** Reads live entries back for followers that have fallen behind, every checksum verified. */
+/** Reads live entries for followers that have fallen behind, and verifies every checksum. */
 import type { Entry, LogIndex, Term } from "../../raft/types.ts";
 import { JournalDamaged } from "./damage.ts";
 import { type JournalIndex, markBefore, type Run } from "./entry-index.ts";
@@ -11,12 +11,12 @@ import {
   PAYLOAD_BYTES_MAX,
 } from "./frame.ts";
 
-/** Read beyond what was asked for, because positions are known only so closely. */
+/** Bytes to read beyond the requested range, because positions are sparse. */
 const SLACK_BYTES = 64 * 1024;
 const SLICE_BYTES_MAX = 4 * 1024 * 1024;
 
 /**
- * @param to inclusive; both live.
+ * @param to inclusive. Both entries must be live.
  * @param maxBytes of payload, but always at least one entry.
  * @throws JournalDamaged if a checksum is wrong.
  */
@@ -61,7 +61,7 @@ async function readRun(run: Run, wanted: Wanted): Promise<void> {
       decoder.load(bytes, position, segment.seed);
     }
     const taken = takeFrames(run, decoder, position, expected, last, wanted);
-    // The first frame of a slice may be more than what is still wanted.
+    // The first frame of a slice may exceed the remaining range.
     if (taken.bytes === 0 && wanted.entries.length > 0 && wanted.bytesLeft <= 0) return;
     if (taken.bytes === 0) throw damaged(run, position, expected, "frame beyond the file");
     position += taken.bytes;
@@ -95,7 +95,7 @@ function takeFrames(
   return { bytes: at, expected };
 }
 
-/** @returns false if the limit of bytes is reached. */
+/** @returns false if the byte limit is reached. */
 function takeEntry(
   run: Run,
   decoder: FrameDecoder,

@@ -1,4 +1,4 @@
-/** Opens a journal: scan the files, decide, then change what has to be changed. */
+/** Opens a journal: scans the files, decides, and then makes the necessary changes. */
 import type { LogIndex } from "../../raft/types.ts";
 import type { Damage } from "./damage.ts";
 import { decideJournal, type JournalOutcome } from "./decide.ts";
@@ -11,21 +11,21 @@ import { laterEnd, readMarker, writeMarker } from "./truncated-log.ts";
 import { zeroBehind } from "./zeros.ts";
 
 export type Recovered = {
-  /** In order; the last one is active. */
+  /** In order. The last one is active. */
   readonly segments: Segment[];
   readonly preallocated: PreallocatedSegment[];
   readonly nextId: number;
   /** Header checksum of the last frame. */
   readonly chain: number;
-  /** What was cut off, for the log of the node; null after a clean end. */
+  /** The incomplete append that was removed, for the log of the node; null after a clean end. */
   readonly torn: {
     readonly file: string;
     readonly position: number;
     readonly bytes: number;
   } | null;
-  /** What was wrong with a journal that was cut in spite of it. */
+  /** The damage that the journal was cut for. */
   readonly salvaged: Damage | null;
-  /** What is damaged in the files of `segments`, and stays so; a checkpoint has it all. */
+  /** The damage that stays in the files of `segments`. A checkpoint covers all of it. */
   readonly covered: Damage | null;
   readonly bytesRead: number;
 };
@@ -80,15 +80,15 @@ async function beginBehind(
   files: readonly Opened[],
 ): Promise<Executed> {
   const executed = await cutTornEnd(reading, options, files);
-  // Nothing is appended to a file that is about to be deleted.
+  // A file that is about to be deleted gets no appends.
   const last = executed.segments.at(-1);
   if (last !== undefined) last.capacity = last.end;
   return { ...executed, covered: damage };
 }
 
 /**
- * Retains what can be read up to the first bad place. How far the journal went is made durable before
- * anything is cut, so that a crash in between forgets nothing.
+ * Retains the entries before the first damage. The previous end of the log is made durable before
+ * anything is removed, so that a crash in between loses no information.
  */
 async function truncate(
   { reading, damage, held }: Extract<JournalOutcome, { kind: "truncate" }>,
@@ -97,7 +97,7 @@ async function truncate(
 ): Promise<Executed> {
   const { used, chain } = reading;
   const next = index.lastIndex + 1;
-  // A damaged entry that replaces others makes them void too.
+  // A damaged entry that replaces others invalidates them too.
   const from = (held.term > index.lastTerm ? Math.min(next, held.index) : next) as LogIndex;
   const former = await readMarker(disk, directory, identity);
   const marker = former === null ? held : laterEnd(former, held);
@@ -115,8 +115,8 @@ async function truncate(
 }
 
 /**
- * Zeros what lies behind the end, so that it can never be taken for data, and makes what was read
- * durable: after a kill it may be in the page cache only.
+ * Overwrites everything after the end with zeros, so that it is never mistaken for data. Then syncs
+ * the bytes that were read, since after a kill they may be in the page cache only.
  */
 async function cutBehind(used: number, files: readonly Opened[]): Promise<Recovered["torn"]> {
   const last = files[used - 1]?.segment;

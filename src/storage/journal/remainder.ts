@@ -1,26 +1,26 @@
 /**
- * Where to go on in a damaged journal of which a checkpoint has the beginning. The log behind the
- * checkpoint is what was written after the last frame that speaks of its last entry: what was there
- * before has been replaced, or is in the checkpoint. So nothing older needs to be whole.
+ * Finds where to continue in a damaged journal whose beginning a checkpoint covers. The log after
+ * the checkpoint was written after the last frame that refers to the checkpoint's last entry. Older
+ * frames were replaced or are covered by the checkpoint, so they need not be intact.
  */
 import { type FrameDecoder, frameBytes, KIND_ENTRY } from "./frame.ts";
 import { scanFrames } from "./frame-scan.ts";
 import { type Opened, SEGMENT_HEADER_BYTES } from "./segment.ts";
 
-/** The last entry that a whole checkpoint has. */
+/** The last entry that an intact checkpoint covers. */
 export type CoveredEnd = { readonly index: number; readonly term: number };
 
-/** The part of a journal that has to be whole. */
+/** The part of a journal that must be intact. */
 export type Rest = {
-  /** Number of the file in which it begins. */
+  /** The number of the file in which it begins. */
   readonly file: number;
   readonly position: number;
-  /** Header checksum that the first frame names. */
+  /** The header checksum that its first frame names as its predecessor. */
   readonly chain: number;
   readonly end: CoveredEnd;
 };
 
-/** @returns null if no frame says where it begins. */
+/** @returns null if no frame shows where it begins. */
 export async function findRest(files: readonly Opened[], end: CoveredEnd): Promise<Rest | null> {
   for (let file = files.length - 1; file >= 0; file--) {
     const opened = files[file];
@@ -37,8 +37,8 @@ export async function findRest(files: readonly Opened[], end: CoveredEnd): Promi
 }
 
 /**
- * A frame of the last covered entry, or a mark that the log ended with it: behind that. Or the entry
- * after it, which is to be read itself.
+ * The remainder begins after a frame of the last covered entry, or after a watermark or reset that
+ * ends with it. Or it begins at the frame of the entry after it.
  */
 function beginAt(
   frame: FrameDecoder,

@@ -1,8 +1,8 @@
 /**
- * Reads the journal at start. Frames are taken in order; at the first place without a valid frame
- * the question is whether anything durable is missing there. A later frame whose watermark covers
- * the place proves it: then the journal is damaged. Without such a proof the place is the torn end
- * of an append that was never acknowledged.
+ * Reads the journal at start. Frames are read in order. At the first position without a valid
+ * frame, the scan decides whether durable data is missing there. A later frame whose watermark
+ * covers the position proves it: then the journal is damaged. Without such a proof the position is
+ * the torn end of an append that was never acknowledged.
  */
 import type { LogIndex } from "../../raft/types.ts";
 import { JournalDamaged } from "./damage.ts";
@@ -12,20 +12,20 @@ import { type Reading, Scanner, type ScanOptions } from "./scanner.ts";
 import type { Opened } from "./segment.ts";
 import { type LogMarker, lastHeld } from "./truncated-log.ts";
 
-/** The facts from which `decideJournal` decides. */
+/** The result of a scan, from which `decideJournal` decides. */
 export type JournalScan = {
-  /** From the first file to the end. */
+  /** The files from the first one to the end. */
   readonly whole: Reading;
-  /** Up to the damage, if the journal may be cut there. */
+  /** The files up to the damage, if the journal may be cut there. */
   readonly prefix: Prefix | null;
-  /** Behind the end of a checkpoint, if the journal must not be cut. */
+  /** The files after the end of a checkpoint, if the journal must not be cut. */
   readonly remainder: Reading | null;
   readonly bytesRead: number;
 };
 
 export type Prefix = {
   readonly reading: Reading;
-  /** The last entry that the journal is known to have held; an error if that is not known. */
+  /** The last entry that the journal is known to have held, or an error if that is unknown. */
   readonly held: LogMarker | JournalDamaged;
 };
 
@@ -67,7 +67,7 @@ async function scanPrefix(
   return { reading, held };
 }
 
-/** For an operator who repairs it by hand: how far entries are wanted. */
+/** For an operator who repairs the journal by hand: the entries that are needed. */
 async function withWatermark(scanner: Scanner, reading: Reading): Promise<Reading> {
   const { damage: failure } = reading;
   if (failure === null) return reading;

@@ -31,39 +31,48 @@ export type ScanOptions = {
   readonly disk: Disk;
   readonly directory: string;
   readonly identity: number;
-  /** Filled with what the last reading found. */
+  /** Filled with the entries of the last reading. */
   readonly index: JournalIndex;
-  /** Instead of a refusal: what can be read is retained, and how far the journal went is recorded. */
+  /**
+   * Retain the readable entries and record the previous end of the log, instead of refusing the
+   * journal.
+   */
   readonly cutDamaged: boolean;
-  /** Asked after damage that is not to be cut: what need not be read; null: all is needed. */
+  /**
+   * Called after damage that must not be cut. Returns the part that need not be read; null if all
+   * of it is needed.
+   */
   readonly covered?: () => Promise<CoveredEnd | null>;
-  /** Entries in the order of the file; one whose index is not new replaces all from there on. */
+  /**
+   * Entries in the order of the file. One whose index is not new replaces all entries from there
+   * on.
+   */
   readonly onEntries: ((entries: readonly Entry[]) => void | Promise<void>) | null;
 };
 
-/** One pass over the files. */
+/** The result of one pass over the files. */
 export type Reading = {
-  /** The first files, which belong to the journal; the others are unused. */
+  /** The first files, which belong to the journal. The others are unused. */
   readonly used: number;
   /** Header checksum of the last frame. */
   readonly chain: number;
-  /** Something durable is missing; null: there is no evidence of it. */
+  /** The durable data that is missing; null if there is no evidence of any. */
   readonly damage: JournalDamaged | null;
 };
 
-/** Where reading stopped, and why. */
+/** The position where reading stopped, and the reason. */
 type Stop = {
   readonly segment: Segment;
   readonly position: number;
   readonly reason: string;
-  /** Nothing but zeros, as at the end of a whole segment. */
+  /** There are only zeros, as at the end of an intact segment. */
   readonly clean: boolean;
 };
 
-/** What a frame says about the time when it was written. */
+/** The watermarks that a frame carries: what was durable when it was written. */
 type SyncInfo = { readonly synced: number; readonly watermark: number };
 
-/** Reads a journal at start. Nothing on the disk is changed. */
+/** Reads a journal at start, without changing anything on disk. */
 export class Scanner {
   readonly #options: ScanOptions;
   readonly #files: readonly Opened[];
@@ -83,7 +92,7 @@ export class Scanner {
   }
 
   /**
-   * Reads all that has to be intact, and looks for evidence that something durable is missing.
+   * Reads everything that must be intact, and looks for evidence of missing durable data.
    *
    * @throws JournalUnsupported, DiskFailure
    */
@@ -138,13 +147,13 @@ export class Scanner {
     segment.capacity = header.capacity;
   }
 
-  /** Whether a segment goes on exactly where the one before it ended. */
+  /** Tells whether a segment continues exactly where the previous one ended. */
   #follows(opened: Opened, header: SegmentHeader, used: number): boolean {
     const before = this.#files[used - 1];
     return before?.segment.id === opened.segment.id - 1 && header.previousChain === this.#chain;
   }
 
-  /** Begins within a file, or in one without a header; what lies before is not asked for. */
+  /** Begins within a file, or in one without a header. Earlier data is not needed. */
   async #enterRest({ file, position, chain, end }: Rest): Promise<Stop> {
     const segment = this.#files[file]?.segment;
     if (segment === undefined) throw new Error("the rest lies in one of the files");
@@ -157,7 +166,7 @@ export class Scanner {
   }
 
   async #enter({ segment }: Opened, header: SegmentHeader, isFirst: boolean): Promise<Stop> {
-    // Below the base: what is left of the older segments is dead.
+    // Frames below the base: the remaining entries of older segments are dead.
     if (isFirst || header.baseIndex < this.#index.firstIndex - 1) {
       this.#index.reset(header.baseIndex, header.baseTerm);
     }
@@ -165,7 +174,7 @@ export class Scanner {
     return await this.#readSegment(segment);
   }
 
-  /** Reads all valid frames. @returns where and why it ended. */
+  /** Reads all valid frames. @returns where and why it stopped. */
   async #readSegment(segment: Segment): Promise<Stop> {
     let wanted = SLICE_BYTES;
     for (;;) {
@@ -182,7 +191,7 @@ export class Scanner {
     }
   }
 
-  /** Takes the frames of one slice. @returns how much to read next, or why it ended. */
+  /** Reads the frames of one slice. @returns how much to read next, or why it stopped. */
   #readSlice(segment: Segment, start: number): number | string {
     for (;;) {
       const at = segment.end - start;
@@ -195,7 +204,10 @@ export class Scanner {
     }
   }
 
-  /** @returns 0 if the frame was taken, else how much to read to have all of it, or why not. */
+  /**
+   * @returns 0 if the frame was read, otherwise how many bytes are needed to read it, or the reason
+   * why not.
+   */
   #readFrame(segment: Segment, at: number): number | string {
     const frame = this.#decoder;
     if (!frame.header(at)) return "no valid frame";
@@ -215,7 +227,7 @@ export class Scanner {
     this.#decoder.load(bytes, start, segment.seed);
   }
 
-  /** Takes the frame whose header was just read. @returns what is wrong with it, or null. */
+  /** Handles the frame whose header was just read. @returns the problem, or null. */
   #take(segment: Segment, at: number): string | null {
     const frame = this.#decoder;
     if (frame.chain !== this.#chain) return "the frame does not follow the one before it";
@@ -242,7 +254,7 @@ export class Scanner {
       throw new JournalUnsupported(`${segment.path}: entry ${index} of unknown type ${typeCode}`);
     }
     if (index < this.#index.firstIndex || index > this.#index.lastIndex + 1) {
-      // Written as it is: no crash does this, so it is not for a cut.
+      // The frame is as it was written. No crash causes this, so the journal is not cut.
       const reason = `entry ${index} follows entry ${this.#index.lastIndex}`;
       this.#damaged(segment.path, segment.end, index, reason);
     }
@@ -261,7 +273,7 @@ export class Scanner {
     await this.#options.onEntries?.(batch);
   }
 
-  /** Looks behind the end for anything that could only have been written later. */
+  /** Looks after the end for data that can only have been written later. */
   async #proveNothingMissing(used: number, stop: Stop | null): Promise<void> {
     for (const { segment, header, size } of this.#files.slice(used)) {
       if (header !== null) this.#missing(used, stop, header.watermark, `${segment.path} follows`);
@@ -283,7 +295,7 @@ export class Scanner {
     if (!faultPoint("flip-taken-for-torn")) await this.#proveNoFlippedFrame(stop);
   }
 
-  /** The last append may have no later one behind it, and have been answered all the same. */
+  /** The last append may have been acknowledged although no later frame follows it. */
   async #proveNoFlippedFrame({ segment, position, reason, clean }: Stop): Promise<void> {
     const held = clean ? null : await flippedEntry(segment, position, this.#chain);
     if (held === null) return;
@@ -296,7 +308,10 @@ export class Scanner {
     this.#damaged(path, 0, 0, "no valid segment header; one bit was flipped");
   }
 
-  /** Segments are made one after the other and go oldest first: no crash takes one between two. */
+  /**
+   * Segments are created in sequence and removed oldest first, so no crash removes one between two
+   * others.
+   */
   #checkNoGap(): void {
     for (let i = 1 + (this.#rest?.file ?? 0); i < this.#files.length; i++) {
       const id = (this.#files[i - 1]?.segment.id ?? 0) + 1;
@@ -305,7 +320,10 @@ export class Scanner {
     }
   }
 
-  /** The first write of the next segment, torn: its frames prove that the older ones are whole. */
+  /**
+   * The first write of the next segment is torn. Its frames prove that the older segments are
+   * intact.
+   */
   #isTornActivation(segment: Segment, used: number, sync: SyncInfo): boolean {
     const before = this.#files[used - 1]?.segment;
     return (
@@ -341,13 +359,13 @@ export class Scanner {
     held: LogEnd | null = null,
   ): never {
     const next = this.#index.lastIndex + 1;
-    // A damaged entry that replaces others makes them void too.
+    // A damaged entry that replaces others invalidates them too.
     const from = Math.min(next, held?.index ?? next) as LogIndex;
     const to = Math.max(watermark, from) as LogIndex;
     throw new JournalDamaged({ file, position, from, to, reason }, held);
   }
 
-  /** The newest watermark in the journal: how far entries are wanted from peers. */
+  /** Returns the newest watermark in the journal: the entries up to it are needed from peers. */
   async lastWatermark(): Promise<number> {
     const last = this.#files.findLast((file) => file.header !== null);
     if (last === undefined) return 0;
@@ -355,7 +373,10 @@ export class Scanner {
     return sync?.watermark ?? last.header?.watermark ?? 0;
   }
 
-  /** Of all valid frame headers in a range, what the one with the highest synced position says. */
+  /**
+   * Among all valid frame headers in a range, returns the watermarks of the one with the highest
+   * synced position.
+   */
   async #newestSync(segment: Segment, from: number, to: number): Promise<SyncInfo | null> {
     let newest: SyncInfo | null = null;
     this.bytesRead += await scanFrames(segment, from, to, ({ synced, watermark }) => {
@@ -364,12 +385,12 @@ export class Scanner {
     return newest;
   }
 
-  /** Reads up to the first bad place, without a question what is missing behind it. */
+  /** Reads up to the first damage, without looking for missing data after it. */
   async readPrefix(): Promise<Reading> {
     return { used: await this.#readPrefix(), chain: this.#chain, damage: null };
   }
 
-  /** @returns how many segments are of use. */
+  /** @returns the number of segments to use. */
   async #readPrefix(): Promise<number> {
     this.#index.reset(0, 0);
     this.#chain = 0;

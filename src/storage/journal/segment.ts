@@ -43,27 +43,27 @@ export type Segment = {
   readonly path: string;
   readonly file: DiskFile;
   readonly seed: number;
-  /** Size of the file; all of it is durable zeros or frames. */
+  /** The size of the file, which consists of durable zeros and frames. */
   capacity: number;
-  /** Where the next frame goes. */
+  /** The position of the next frame. */
   end: number;
-  /** As in its header: every frame in it has a higher index. */
+  /** The base index of the header: every frame in the segment has a higher index. */
   readonly baseIndex: number;
-  /** Reads under way; a released segment is closed when the last one ends. */
+  /** The number of reads in progress. A released segment is closed when the last one ends. */
   readers: number;
   released: boolean;
-  /** Its header is on stable storage, so a start goes on without the segments before it. */
+  /** The header is on stable storage, so a start does not need the segments before it. */
   durable: boolean;
 };
 
-/** A file as recovery finds it; without a valid header it is a preallocated segment, or damaged. */
+/** A file as recovery finds it. Without a valid header it is a preallocated segment, or damaged. */
 export type Opened = {
   readonly segment: Segment;
   readonly header: SegmentHeader | null;
   readonly size: number;
 };
 
-/** The checksum is filled in. */
+/** Encodes a header, including its checksum. */
 export function encodeSegmentHeader(header: Omit<SegmentHeader, "checksum">): Uint8Array {
   const words = new Uint32Array(WORDS);
   words[1] = MAGIC;
@@ -101,7 +101,7 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | null {
 export const segmentPath = (directory: string, id: number): string =>
   `${directory}/${String(id).padStart(16, "0")}.seg`;
 
-/** @returns null for a file that is not a segment. */
+/** @returns null if the name is not that of a segment. */
 export function segmentIdOf(name: string): number | null {
   const match = /^(\d{16})\.seg$/.exec(name);
   return match?.[1] === undefined ? null : Number(match[1]);

@@ -20,14 +20,14 @@ export class JournalSegments {
     return this.#segments.at(-1);
   }
 
-  /** Of the files, as far as they are written. */
+  /** Bytes of the files, as far as they are written. */
   get bytes(): number {
     let bytes = 0;
     for (const segment of this.#segments) bytes += segment.end;
     return bytes;
   }
 
-  /** Of those that `release(index - 1)` would leave. */
+  /** Bytes of the files that `release(index - 1)` would retain. */
   bytesFrom(index: number): number {
     const { firstIndex, lastIndex } = this.#index;
     if (index > lastIndex) return this.active?.end ?? 0;
@@ -42,8 +42,9 @@ export class JournalSegments {
   }
 
   /**
-   * Lets those go whose entries are all at or below `upTo`; never the active one, nor the one before
-   * it while the first write to the active one is under way: a crash would leave no journal at all.
+   * Releases the segments whose entries are all at or below `upTo`. It retains the active one, and
+   * the one before it while the first write to the active one is in progress: a crash would
+   * otherwise leave no journal at all.
    */
   async release(upTo: number): Promise<void> {
     for (;;) {
@@ -54,7 +55,7 @@ export class JournalSegments {
     }
   }
 
-  /** Leaves the active one alone. */
+  /** Releases all segments but the active one. */
   async dropOlder(): Promise<void> {
     while (this.#segments.length > 1) await this.#dropOldest();
   }
@@ -63,7 +64,9 @@ export class JournalSegments {
     for (const segment of this.#segments) await segment.file.close();
   }
 
-  /** Oldest first and each made durable: after a crash those left follow each other. */
+  /**
+   * Removes the oldest first and syncs each removal, so that a crash leaves segments without gaps.
+   */
   async #dropOldest(): Promise<void> {
     const oldest = this.#segments.shift();
     if (oldest === undefined) return;

@@ -1,11 +1,12 @@
 /**
- * What a journal once held and lost to damage: the last entry that it is known to have had. It is
- * written before the damaged end is cut, and stands until the log reaches as far again. Until then
- * the node may be the one on which an acknowledged entry depends: it must not campaign, nor vote
- * for a shorter log.
+ * The truncated-log marker: the last entry that a journal is known to have held before damage. It
+ * is written before the damaged end is cut, and removed when the log reaches that entry again.
+ * Until then an acknowledged entry may depend on this node: it must not campaign, nor vote for a
+ * shorter log.
  *
- * `claimed` in the journal's directory, two copies at 0 and 512, each: u32 CRC-32 of the rest, seeded
- * with the identity of the journal; u32 magic "AyJc", u32 version, u64 index, u64 term.
+ * `claimed` in the journal's directory, two copies at 0 and 512, each: u32 CRC-32 of the other
+ * fields, seeded with the identity of the journal; u32 magic "AyJc", u32 version, u64 index,
+ * u64 term.
  */
 import { feature as faultPoint } from "bun:bundle";
 import type { Disk } from "../../env/disk.ts";
@@ -25,16 +26,16 @@ export type LogMarker = { readonly index: LogIndex; readonly term: Term };
 
 export const markerPath = (directory: string): string => `${directory}/claimed`;
 
-/** The later of two ends of a log, as elections compare them. */
+/** Returns the later of two ends of a log, in the order of elections. */
 export function laterEnd<E extends LogEnd>(a: E, b: E): E {
   return b.term > a.term || (b.term === a.term && b.index > a.index) ? b : a;
 }
 
 /**
- * The last entry of which any frame or header of a journal knows.
+ * Returns the last entry that any frame or header of a journal refers to.
  *
- * @param prefix where that part ends that can be read.
- * @throws JournalDamaged if the very end is missing: a marker that is too low is worse than none.
+ * @param prefix the end of the readable part.
+ * @throws JournalDamaged if the very end is missing: a marker that is too low would be unsafe.
  */
 export async function lastHeld(
   files: readonly Opened[],
@@ -62,7 +63,10 @@ export async function lastHeld(
   return { index: last.index as LogIndex, term: last.term as Term };
 }
 
-/** Nothing is missing behind the newest file with frames, nor the end of that. */
+/**
+ * Tells whether no file is missing after the newest one with frames, and that one has its full
+ * size.
+ */
 function isEndHere(files: readonly Opened[], newest: Opened | undefined): boolean {
   if (newest === undefined) return false;
   const { segment, header, size } = newest;
@@ -99,7 +103,7 @@ export async function writeMarker(
   await disk.writeWhole(markerPath(directory), encodeMarker(marker, identity));
 }
 
-/** The whole file. */
+/** Encodes the whole file. */
 export function encodeMarker(marker: LogMarker, identity: number): Uint8Array {
   const writer = new ByteWriter(COPY_BYTES);
   writer.u32(0);
@@ -114,8 +118,8 @@ export function encodeMarker(marker: LogMarker, identity: number): Uint8Array {
 }
 
 /**
- * Empties a journal, which must be closed, and remembers how far it went. After a crash in between
- * it is to be called again.
+ * Empties a journal, which must be closed, and records its previous end. After a crash in between
+ * it must be called again.
  */
 export async function abandonJournal(
   disk: Disk,

@@ -1,4 +1,4 @@
-/** Walks a segment frame by frame, for those who look at a journal and do not live by it. */
+/** Walks a segment frame by frame, for tools that inspect a journal. */
 import { FRAME_HEADER_BYTES, FrameDecoder, frameBytes, PAYLOAD_BYTES_MAX } from "./frame.ts";
 import { SEGMENT_HEADER_BYTES, type Segment } from "./segment.ts";
 
@@ -10,17 +10,20 @@ export type WalkedFrame = {
   readonly typeCode: number;
   readonly index: number;
   readonly term: number;
-  /** What was durable when it was written: entries up to this index, bytes up to this position. */
+  /**
+   * The watermarks of the frame: entries up to this index and bytes up to this position were
+   * durable when it was written.
+   */
   readonly watermark: number;
   readonly synced: number;
   readonly length: number;
-  /** A view; null if its checksum is wrong. */
+  /** The payload as a view; null if its checksum is wrong. */
   readonly payload: Uint8Array | null;
-  /** The zeros behind the payload are zeros. No checksum covers them. */
+  /** Whether the padding after the payload is zero. No checksum covers it. */
   readonly isPadded: boolean;
 };
 
-/** Frames from the first on, up to the first place without a whole header. */
+/** Yields frames from the first on, up to the first position without a complete header. */
 export async function* walkFrames(
   { file, seed, capacity }: Pick<Segment, "file" | "seed" | "capacity">,
   from: number = SEGMENT_HEADER_BYTES,
@@ -48,7 +51,10 @@ export async function* walkFrames(
   }
 }
 
-/** Of the frame at `at`, or of its header if more must be read; null where none begins. */
+/**
+ * Returns the frame at `at`, or only its header if more bytes are needed. Returns null if no frame
+ * begins there.
+ */
 function sizeAt(decoder: FrameDecoder, at: number, left: number): number | null {
   if (at + FRAME_HEADER_BYTES > Math.min(decoder.available, left)) return FRAME_HEADER_BYTES;
   if (!decoder.header(at) || decoder.length > PAYLOAD_BYTES_MAX) return null;

@@ -2,7 +2,7 @@ import type { DiskFile } from "../../env/disk.ts";
 
 const SLICE_BYTES = 1024 * 1024;
 
-/** @returns how many bytes had to be overwritten. */
+/** @returns the number of bytes that had to be overwritten. */
 export async function zeroBehind(file: DiskFile, from: number, to: number): Promise<number> {
   const end = await endOfDirt(file, from, to);
   for (let start = from; start < end; start += SLICE_BYTES) {
@@ -11,7 +11,7 @@ export async function zeroBehind(file: DiskFile, from: number, to: number): Prom
   return end - from;
 }
 
-/** Where the last byte that is not zero ends; `from` if there is none. */
+/** Returns the position after the last byte that is not zero, or `from` if there is none. */
 export async function endOfDirt(file: DiskFile, from: number, to: number): Promise<number> {
   let end = from;
   for (let start = from; start < to; start += SLICE_BYTES) {

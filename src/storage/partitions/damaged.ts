@@ -1,15 +1,15 @@
 const PLACE = /(\d+)-(\d+)\/(\d{20})\.seg$/;
 
-/** Stored bytes are not what was written. Never followed by data: the reader gets this instead. */
+/** Thrown if stored bytes are damaged. The reader gets this error instead of data. */
 export class PartitionDamaged extends Error {
   override readonly name = "PartitionDamaged";
   readonly file: string;
-  /** Byte position in the file at which the first wrong batch should begin. */
+  /** The position in the file at which the first damaged batch should begin. */
   readonly position: number;
   readonly reason: string;
-  /** Base offset of that batch; null if only the file as a whole was looked at. */
+  /** The base offset of that batch; null if only the file as a whole was checked. */
   readonly offset: number | null;
-  /** Which segment of which partition: what `PartitionStore.damagedRange` goes by. */
+  /** The segment and its partition, as `PartitionStore.damagedRange` takes them. */
   readonly topicId: number;
   readonly partition: number;
   readonly segmentOffset: number;
@@ -28,7 +28,7 @@ export class PartitionDamaged extends Error {
   }
 }
 
-/** The offset lies before the first segment that is kept, so its bytes are gone. */
+/** The offset is before the first retained segment, so its bytes are gone. */
 export class OffsetTrimmed extends Error {
   override readonly name = "OffsetTrimmed";
 }

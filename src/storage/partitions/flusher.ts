@@ -7,11 +7,11 @@ import type { SegmentIndexes } from "./segment-indexes.ts";
 import type { SegmentState } from "./segment-state.ts";
 import type { TailBudget } from "./tail-budget.ts";
 
-/** From so many unflushed bytes on a partition is written in the background. */
+/** The number of unflushed bytes from which on a partition is written in the background. */
 const FLUSH_BYTES = 256 * 1024;
-/** Written in one turn of the event loop at most. */
+/** Maximum number of bytes written in one event-loop iteration. */
 const TURN_BYTES = 1024 * 1024;
-/** An active segment with fewer points is walked after a restart: that is 2 MiB. */
+/** An active segment with fewer points than this (2 MiB) is walked after a restart. */
 const STORED_POINTS_MIN = 64;
 
 export type FlusherOptions = {
@@ -19,9 +19,9 @@ export type FlusherOptions = {
   readonly files: SegmentFiles;
   readonly indexes: SegmentIndexes;
   readonly budget: TailBudget;
-  /** Background writes at a time. */
+  /** Maximum number of concurrent background writes. */
   readonly concurrency: number;
-  /** From so many unflushed bytes of all partitions on, those that wait longest are written. */
+  /** The number of unflushed bytes of all partitions from which on the oldest ones are written. */
   readonly unflushedBytesLimit: number;
   readonly nextTurn: () => Promise<void>;
   readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
@@ -29,16 +29,19 @@ export type FlusherOptions = {
   readonly onFailure: (error: unknown) => void;
 };
 
-/** Moves bytes from tails to segment files: in the background without sync, at a checkpoint with. */
+/**
+ * Moves bytes from tails to segment files: in the background without a sync, at a checkpoint with
+ * one.
+ */
 export class PartitionFlusher {
   readonly #options: FlusherOptions;
   unflushedBytes = 0;
   diskFull = false;
-  /** A directory of a partition was made, and its entry is not synced. */
+  /** The directory of a partition was created, and its entry is not synced yet. */
   rootDirty = false;
-  /** Have unflushed bytes; those that wait longest come first. */
+  /** Partitions with unflushed bytes, the longest waiting first. */
   readonly #dirty = new Set<PartitionLog>();
-  /** Have many. */
+  /** Partitions with enough unflushed bytes for a background write. */
   readonly #full = new Set<PartitionLog>();
   #running = 0;
   #writtenInTurn = 0;
@@ -58,7 +61,7 @@ export class PartitionFlusher {
     this.#options.budget.enforce();
   }
 
-  /** Resolves when the file has everything up to `target`; not yet durable. */
+  /** Resolves when the file has everything up to `target`, which is not durable yet. */
   async flush(log: PartitionLog, target: number): Promise<void> {
     while (log.tail.flushedTo < target && !log.discarded) {
       log.flushing ??= this.#writeNext(log).finally(() => {
@@ -71,11 +74,11 @@ export class PartitionFlusher {
   /**
    * Resolves when everything up to `target` is durable.
    *
-   * @param segments those that hold bytes between what was synced before and `target`.
+   * @param segments the segments with bytes between the last synced position and `target`.
    */
   async sync(log: PartitionLog, target: number, segments: readonly SegmentState[]): Promise<void> {
     await this.flush(log, target);
-    // A deletion waits for the cut; only the end of the store does not.
+    // A deletion waits for the consistent point; only closing the store does not.
     if (log.discarded) throw new FilesClosed(`${log.directory} was not written to its end`);
     for (const segment of segments) {
       await this.#syncFile(segment.path);
@@ -92,7 +95,7 @@ export class PartitionFlusher {
     await this.#options.disk.syncDirectory(path).catch(failedSync);
   }
 
-  /** Tries again what a full disk stopped. */
+  /** Retries writes that a full disk stopped. */
   retry(): void {
     this.#setDiskFull(false);
     for (const log of this.#dirty) {
@@ -101,7 +104,7 @@ export class PartitionFlusher {
     this.#pump();
   }
 
-  /** Forgets the unflushed bytes of a partition that is gone. */
+  /** Forgets the unflushed bytes of a partition that was deleted. */
   discard(log: PartitionLog): void {
     log.discarded = true;
     this.unflushedBytes -= log.appendedTo - log.tail.flushedTo;
@@ -175,13 +178,13 @@ export class PartitionFlusher {
   #flushed(log: PartitionLog, end: number): void {
     this.unflushedBytes -= end - log.tail.flushedTo;
     log.tail.flushedTo = end;
-    // What is left gets a place at the end of the queue.
+    // A partition with remaining bytes goes to the end of the queue.
     this.#dirty.delete(log);
     if (log.appendedTo > end) this.#dirty.add(log);
     this.#options.budget.flushed();
   }
 
-  /** Makes the file, or cuts it back to what the checkpoint vouches for. */
+  /** Creates the file, or truncates it to the length that the checkpoint covers. */
   async #prepare(log: PartitionLog, segment: SegmentState): Promise<void> {
     const { disk, files } = this.#options;
     if (!log.directoryReady) {
@@ -199,7 +202,7 @@ export class PartitionFlusher {
     segment.fileReady = true;
   }
 
-  /** @returns what is wrong if the file is too short for that. */
+  /** @returns the problem if the file is too short for that. */
   #cutBack({ path, restoredLength }: SegmentState): Promise<PartitionDamaged | null> {
     return this.#options.files.use(path, "existing", async (file) => {
       const size = await file.size();
@@ -219,13 +222,16 @@ export class PartitionFlusher {
     }
   }
 
-  /** An index that cannot be made of a damaged segment is made by whoever needs it, once it is whole. */
+  /**
+   * An index that cannot be built from a damaged segment is built when it is needed after the
+   * repair.
+   */
   async #storeIndex(log: PartitionLog, segment: SegmentState): Promise<void> {
     try {
       await this.#options.indexes.store(segment, log.seed);
     } catch (error) {
       if (!(error instanceof PartitionDamaged)) throw error;
-      // Not waited for: what heals may have to wait for this very write.
+      // The repair is not awaited, because it may have to wait for this very write.
       void this.#options.heal(error);
     }
   }

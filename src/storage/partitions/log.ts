@@ -19,25 +19,25 @@ import { PartitionPage, PartitionWindow, type Source } from "./window.ts";
 
 const READ_BYTES_MIN = 16 * 1024;
 const READ_BYTES_MAX = 256 * 1024;
-/** An active segment that holds only trimmed records is given up from this size on. */
+/** From this size on, an active segment with trimmed records only is dropped. */
 const ROLL_TRIMMED_BYTES = 1024 * 1024;
 
-/** Segments that one read may have healed for it. */
+/** Maximum number of segments that are repaired for one read. */
 const HEALS_MAX = 4;
 
-/** What the logs of a shard share. */
+/** State that the logs of a shard share. */
 export type PartitionShared = {
   readonly segmentBytes: number;
   readonly budget: TailBudget;
   readonly reader: SegmentReader;
   readonly indexes: SegmentIndexes;
-  /** Number of the newest cut. */
+  /** The number of the newest consistent point. */
   lastCut: number;
-  /** Bytes joined the tail; not yet in the file. */
+  /** Called when bytes were added to the tail that are not in the file yet. */
   appended(log: PartitionLog, bytes: number): void;
-  /** Brings damaged bytes back. @returns whether it is worth another try. */
+  /** Repairs damaged bytes. @returns whether the read should be retried. */
   heal(damage: PartitionDamaged): Promise<boolean>;
-  /** These are no longer part of the log; their files go when nobody needs them. */
+  /** Called with segments that left the log. Their files are removed once nobody needs them. */
   trimmed(log: PartitionLog, segments: readonly SegmentState[]): void;
 };
 
@@ -54,14 +54,14 @@ export type PartitionRecord = {
 
 export type PartitionSizes = {
   readonly segments: number;
-  /** In files or on the way there. */
+  /** Counts bytes that are in files or will be written to them. */
   readonly storedBytes: number;
   readonly memoryBytes: number;
   readonly unflushedBytes: number;
 };
 
 /**
- * The stored batches of one partition. Appends go to memory only; the store writes them to segment
+ * The stored batches of one partition. Appends go to memory only. The store writes them to segment
  * files in the background and syncs them at a checkpoint. Until then the journal has them.
  */
 export class PartitionLog implements LookupSource {
@@ -69,7 +69,10 @@ export class PartitionLog implements LookupSource {
   readonly partition: number;
   readonly directory: string;
   readonly seed: number;
-  /** Number of the newest cut when it was made: only later ones can name it. */
+  /**
+   * The number of the newest consistent point when the log was created. Only later ones can name
+   * it.
+   */
   readonly createdCut: number;
   readonly tail: Tail;
   segments: SegmentState[];
@@ -78,25 +81,25 @@ export class PartitionLog implements LookupSource {
   /** Logical bytes of all records ever appended. */
   endBytes: number;
   lastTimestampMs: number;
-  /** Ends in the stream of stored bytes: appended ≥ flushed (in `tail`) ≥ synced. */
+  /** End positions in the stream of stored bytes: appended ≥ flushed (in `tail`) ≥ synced. */
   appendedTo: number;
   syncedTo: number;
-  /** The topic is gone: nothing is read any more. */
+  /** The topic was deleted: reads are refused. */
   deleted = false;
-  /** Nothing is written any more either. */
+  /** Writes are refused too. */
   discarded = false;
   /** Sealed segments whose `.idx` file is not written yet. */
   sealed: SegmentState[] = [];
-  /** The next three belong to the flusher. */
+  /** The next three fields belong to the flusher. */
   directoryReady: boolean;
   directoryDirty = false;
   flushing: Promise<void> | null = null;
   readonly #shared: PartitionShared;
   readonly #memory: Source;
   #active: SegmentState;
-  /** Of the active segment, as a checkpoint recorded it. */
+  /** The end of the active segment, as a checkpoint recorded it. */
   readonly restoredEnd: { readonly position: number; readonly offset: number };
-  /** Where the last read of a file stopped. */
+  /** The position at which the last read of a file stopped. */
   #hint: ReadHint | null = null;
 
   constructor(shared: PartitionShared, directory: string, record: PartitionRecord) {
@@ -134,12 +137,13 @@ export class PartitionLog implements LookupSource {
   }
 
   /**
-   * Appends batches as the edge encoded them; the stored copy gets offset, timestamp and checksum.
+   * Appends batches as the HTTP layer encoded them. The stored copy gets its offset, timestamp and
+   * checksum.
    *
    * @param baseOffset must be `endOffset`.
-   * @param timestampMs must not be less than that of the append before.
-   * @param count records in all batches together.
-   * @param logicalBytes keys and values of all batches together.
+   * @param timestampMs must be at least that of the previous append.
+   * @param count the number of records in all batches.
+   * @param logicalBytes the bytes of keys and values in all batches.
    */
   append(
     batches: Uint8Array,
@@ -181,11 +185,11 @@ export class PartitionLog implements LookupSource {
   }
 
   /**
-   * Whole batches that hold the page beginning at `startOffset` (or at the low watermark, if that
-   * is higher): up to `maxRecords` records and `maxBytes` logical bytes, at least one record.
+   * Returns whole batches that contain the page at `startOffset` (or at the low watermark, if that
+   * is higher): up to `maxRecords` records and `maxBytes` logical bytes, but at least one record.
    *
    * @returns a promise only if a file has to be read.
-   * @throws PartitionDamaged instead of wrong data.
+   * @throws PartitionDamaged instead of returning wrong data.
    */
   read(
     startOffset: number,
@@ -199,7 +203,7 @@ export class PartitionLog implements LookupSource {
     return this.#healing(this.#readOn(page), () => this.#readOn(newPage()));
   }
 
-  /** What met damage is done again, as long as that heals. */
+  /** Repeats a read that met damage, as long as the repairs succeed. */
   async #healing<T>(first: Promise<T>, again: () => T | Promise<T>): Promise<T> {
     let attempt: T | Promise<T> = first;
     for (let heals = 0; ; heals++) {
@@ -214,16 +218,16 @@ export class PartitionLog implements LookupSource {
   }
 
   /**
-   * Whole verified batches from the one that holds `fromOffset` up to `toOffset`, for a peer that
-   * repairs its copy: at least one batch, and else no more than `maxBytes`.
+   * Returns verified batches from the one that holds `fromOffset` up to `toOffset`, for a peer that
+   * repairs its copy: at least one batch, otherwise at most `maxBytes`.
    *
-   * @returns null if they are not here: trimmed, or not applied yet.
+   * @returns null if they are not here, because they were trimmed or are not applied yet.
    */
   rawRange(fromOffset: number, toOffset: number, maxBytes: number): Promise<RawBatches | null> {
     return rawRange(this, fromOffset, toOffset, maxBytes);
   }
 
-  /** True when the page has all that it can get. */
+  /** Returns true when the page is complete. */
   #takeFromTail(page: PartitionPage): boolean {
     while (!page.full && page.next < this.endOffset) {
       const chunk = this.tail.at(page.next);
@@ -251,7 +255,9 @@ export class PartitionLog implements LookupSource {
     return page.slices;
   }
 
-  /** How much to read for the rest of the page, as records go in this segment. */
+  /**
+   * Estimates how much to read for the remainder of the page, by the record size in this segment.
+   */
   #bytesFor(page: PartitionPage): number {
     const at = this.#segmentAt(page.next);
     const segment = this.segments[at];
@@ -270,7 +276,10 @@ export class PartitionLog implements LookupSource {
     return chunk === null ? null : this.#chunkWindow(chunk, offset);
   }
 
-  /** A window whose next batch holds `offset`, whole; null if the offset is not kept any more. */
+  /**
+   * Returns a window whose next batch contains `offset`, or null if the offset is no longer
+   * retained.
+   */
   async fileWindow(offset: number, bytes: number): Promise<PartitionWindow | null> {
     const segment = this.segments[this.#segmentAt(offset)];
     if (segment === undefined || this.deleted) return null;
@@ -285,7 +294,7 @@ export class PartitionLog implements LookupSource {
         place = { position: window.filePosition, offset: window.offset };
       }
     } catch (error) {
-      // Its files go while somebody reads.
+      // The segment file was removed during the read.
       if (this.#isGone()) return null;
       throw error;
     } finally {
@@ -305,7 +314,7 @@ export class PartitionLog implements LookupSource {
     return this.tail.chunks;
   }
 
-  /** Removes what lies before `lowWatermark`: whole segments, in the background. */
+  /** Removes records before `lowWatermark`: whole segments, in the background. */
   trim(lowWatermark: number): void {
     assert(lowWatermark <= this.endOffset, "cannot trim what is not there");
     if (lowWatermark <= this.lowWatermark) return;
@@ -320,22 +329,29 @@ export class PartitionLog implements LookupSource {
     this.#shared.trimmed(this, gone);
   }
 
-  /** The first kept offset whose record is not older than `timestampMs`; the end if all are. */
+  /**
+   * Returns the first retained offset whose record is not older than `timestampMs`, or the end
+   * offset if all are older.
+   */
   offsetAtTime(timestampMs: number): number | Promise<number> {
     return this.#lookUp({ by: "time", value: timestampMs });
   }
 
   /**
-   * Logical bytes of all records ever appended before `offset`.
+   * Returns the logical bytes of all records ever appended before `offset`.
    *
-   * @throws OffsetTrimmed if the segment of `offset` is gone; from the low watermark on it is there.
+   * @throws OffsetTrimmed if the segment of `offset` is gone. Segments from the low watermark on
+   * exist.
    */
   bytesBefore(offset: number): number | Promise<number> {
     assert(offset <= this.endOffset, "bytes are counted up to the end");
     return this.#lookUp({ by: "offset", value: offset });
   }
 
-  /** The first kept offset with at least `bytes` logical bytes before it; the end if there is none. */
+  /**
+   * Returns the first retained offset with at least `bytes` logical bytes before it, or the end
+   * offset if there is none.
+   */
   offsetAtBytes(bytes: number): number | Promise<number> {
     return this.#lookUp({ by: "bytes", value: bytes });
   }
@@ -383,7 +399,10 @@ export class PartitionLog implements LookupSource {
       : new PartitionWindow(chunk.bytes, 0, chunk.length, chunk.baseOffset, this.#memory);
   }
 
-  /** Position in `segments` of the one that holds `offset`; −1 if it lies before all. */
+  /**
+   * Returns the index in `segments` of the one that contains `offset`, or −1 if the offset is
+   * before all.
+   */
   #segmentAt(offset: number): number {
     let low = 0;
     let high = this.segments.length;

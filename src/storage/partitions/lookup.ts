@@ -5,9 +5,9 @@ import type { SegmentState } from "./segment-state.ts";
 import type { TailChunk } from "./tail.ts";
 import type { PartitionWindow } from "./window.ts";
 
-/** What a lookup needs of a partition log. */
+/** The part of a partition log that a lookup needs. */
 export interface LookupSource {
-  /** The partition, or its store, is gone: no file is read any more. */
+  /** The partition or its store is closed, so no file is read any more. */
   readonly deleted: boolean;
   readonly lowWatermark: number;
   readonly endOffset: number;
@@ -16,13 +16,18 @@ export interface LookupSource {
   readonly segments: readonly SegmentState[];
   readonly chunks: readonly TailChunk[];
   indexOf(segment: SegmentState): SegmentIndex | Promise<SegmentIndex>;
-  /** A window that begins at or before `offset`, or null if memory does not hold it. */
+  /** Returns a window that begins at or before `offset`, or null if memory does not contain it. */
   memoryWindow(offset: number): PartitionWindow | null;
-  /** One from a file whose next batch holds `offset`; null if it was trimmed meanwhile. */
+  /**
+   * Returns a window of a file whose next batch contains `offset`, or null if it was trimmed
+   * meanwhile.
+   */
   fileWindow(offset: number, bytes: number): Promise<PartitionWindow | null>;
 }
 
-/** What is looked for: the first record not older, the bytes before an offset, or the inverse. */
+/**
+ * The target: the first record not older than a time, the bytes before an offset, or the inverse.
+ */
 export type LookupGoal = {
   readonly by: "time" | "offset" | "bytes";
   readonly value: number;
@@ -71,14 +76,14 @@ async function walkOn(source: LookupSource, walk: Walk): Promise<number> {
     const found = walkMemory(source, walk);
     if (found !== null) return clamp(source, walk.goal, found);
     const window = await source.fileWindow(walk.offset, READ_BYTES);
-    // Trimmed under the reader: what is kept now begins later.
+    // The segment was trimmed during the lookup, so the retained part begins later.
     if (window === null) return lookUp(source, walk.goal);
     const inFile = walk.take(window);
     if (inFile !== null) return clamp(source, walk.goal, inFile);
   }
 }
 
-/** Null if the walk leaves memory. */
+/** Returns null if the walk leaves memory. */
 function walkMemory(source: LookupSource, walk: Walk): number | null {
   while (walk.offset < source.endOffset) {
     const window = source.memoryWindow(walk.offset);
@@ -89,7 +94,7 @@ function walkMemory(source: LookupSource, walk: Walk): number | null {
   return walk.goal.by === "offset" ? source.endBytes : source.endOffset;
 }
 
-/** Goes over batches in order, up to the one that holds the answer. */
+/** Walks over batches in order, up to the one that contains the answer. */
 class Walk {
   readonly goal: LookupGoal;
   /** Base offset of the next batch, and the logical bytes before it. */
@@ -155,13 +160,13 @@ type Part = {
   readonly firstTimestampMs: number;
 };
 
-/** Whether the answer cannot lie before this part. */
+/** Tells whether the answer must be in this part or a later one. */
 function startsBefore(part: Part, { by, value }: LookupGoal): boolean {
   if (by === "time") return part.firstTimestampMs < value;
   return by === "offset" ? part.baseOffset <= value : part.bytesBefore < value;
 }
 
-/** The last part that may hold the answer; parts are in order. */
+/** Returns the last part that may contain the answer. Parts are in order. */
 function lastBefore<P extends Part>(parts: readonly P[], goal: LookupGoal): P | null {
   let low = 0;
   let high = parts.length;

@@ -34,7 +34,7 @@ export function writeManifestPartition(to: ByteWriter, log: PartitionLog): void 
   }
 }
 
-/** @throws DecodeError for anything but a manifest. */
+/** @throws DecodeError if the bytes are not a manifest. */
 export function readManifest(bytes: Uint8Array, each: (record: PartitionRecord) => void): void {
   const reader = new ByteReader(bytes);
   const version = reader.varint();
@@ -67,17 +67,17 @@ const readSegment = (reader: ByteReader): SegmentRecord => ({
 export const partitionDirectory = (root: string, topicId: number, partition: number): string =>
   `${root}/${topicId}-${partition}`;
 
-/** A segment that a manifest names, with what its bytes must add up to. */
+/** A segment that a manifest names, with the totals that its bytes must match. */
 export type ManifestSegment = SegmentRecord & {
   readonly topicId: number;
   readonly partition: number;
   readonly path: string;
-  /** Of the segment: where the next one, or the partition, goes on. */
+  /** The end of the segment: where the next one, or the partition, continues. */
   readonly endOffset: number;
   readonly endBytes: number;
 };
 
-/** The segments with bytes, in order. @throws DecodeError */
+/** Returns the segments with bytes, in order. @throws DecodeError */
 export function manifestSegments(root: string, manifest: Uint8Array): ManifestSegment[] {
   const found: ManifestSegment[] = [];
   readManifest(manifest, (record) => {

@@ -12,10 +12,10 @@ export type SweepScope = {
 };
 
 /**
- * Removes files that a crash left behind: of segments and partitions that were given up before it,
- * or of a layout that came out differently when the journal was applied again. What could still be
- * made again in this life (higher topic ids, higher offsets) is left alone, so that a removal
- * never meets a file in the making.
+ * Removes files that a crash left behind: those of segments and partitions that were dropped before
+ * it, and those of segments that began elsewhere when the journal was applied again. Names that
+ * this process could still create (higher topic ids, higher offsets) are left alone, so that a
+ * removal never meets a file that is being created.
  */
 export async function sweepStrays(scope: SweepScope): Promise<void> {
   for (const name of await scope.disk.list(scope.root)) {

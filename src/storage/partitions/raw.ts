@@ -3,7 +3,7 @@ import type { PartitionWindow } from "./window.ts";
 
 const SLICE_BYTES = 1024 * 1024;
 
-/** Whole batches from the one that holds `offset` on, as a peer may be sent them. */
+/** Whole batches from the one that contains `offset` on, in the form that is sent to a peer. */
 export type RawBatches = {
   readonly baseOffset: number;
   /** Exclusive. */
@@ -12,9 +12,9 @@ export type RawBatches = {
 };
 
 /**
- * Verified batches up to `toOffset`: at least one, and no more than `maxBytes` otherwise.
+ * Returns verified batches up to `toOffset`: at least one, otherwise at most `maxBytes`.
  *
- * @returns null if the offset is not kept here.
+ * @returns null if the offset is not retained here.
  * @throws PartitionDamaged
  */
 export async function rawRange(

@@ -6,10 +6,10 @@ import { indexName, type SegmentState, segmentName } from "./segment-state.ts";
 
 type Doomed = {
   readonly log: PartitionLog;
-  /** Null: the whole partition. */
+  /** Null means the whole partition. */
   readonly segment: SegmentState | null;
   readonly createdCut: number;
-  /** The newest cut when it was given up; later ones do not name it. */
+  /** The newest consistent point when the file was dropped. Later ones do not name it. */
   readonly lastCut: number;
 };
 
@@ -21,13 +21,13 @@ export type ReaperOptions = {
 };
 
 /**
- * Removes files of trimmed segments and deleted partitions, once no checkpoint that may still be
- * loaded names them and no reader or writer is in them.
+ * Removes files of trimmed segments and deleted partitions. A file is removed once no checkpoint
+ * that may still be loaded names it and no reader or writer uses it.
  */
 export class PartitionReaper {
   readonly #options: ReaperOptions;
   #doomed: Doomed[] = [];
-  /** Numbers of the cuts whose files must stay. */
+  /** The numbers of the consistent points whose files must stay. */
   readonly #liveCuts = new Set<number>();
   readonly #removals = new Set<Promise<void>>();
   pendingBytes = 0;
@@ -62,7 +62,7 @@ export class PartitionReaper {
     this.reap();
   }
 
-  /** Removes what may go now. */
+  /** Removes all files that are no longer needed. */
   reap(): void {
     if (this.#doomed.length === 0) return;
     const ready = this.#doomed.filter((doomed) => this.#mayGo(doomed));
@@ -73,12 +73,12 @@ export class PartitionReaper {
     void removal.finally(() => this.#removals.delete(removal));
   }
 
-  /** Resolves when the removals that were begun are done. */
+  /** Resolves when the removals in progress are done. */
   async settled(): Promise<void> {
     while (this.#removals.size > 0) await Promise.all(this.#removals);
   }
 
-  /** Whether the file belongs to something that waits here. */
+  /** Tells whether the file waits here for its removal. */
   keeps(log: PartitionLog, name: string): boolean {
     return this.#doomed.some(
       ({ log: owner, segment }) =>

@@ -1,6 +1,6 @@
 /**
- * Damage in segment files is healed with the same batches from a peer: offsets and timestamps are
- * given when an entry is applied, so the bytes are the same on all nodes.
+ * Repairs damaged segment files with the same batches from a peer. Offsets and timestamps are
+ * assigned when an entry is applied, so the bytes are the same on all nodes.
  */
 import { feature as faultPoint } from "bun:bundle";
 import type { Disk, DiskFile } from "../../env/disk.ts";
@@ -30,7 +30,7 @@ export type SegmentPlace = {
   readonly segmentOffset: number;
 };
 
-/** Whole batches `fromOffset … endOffset`, which lie at `position` and cannot all be read. */
+/** The batches `fromOffset … endOffset` at `position`, which cannot all be read. */
 export type DamagedRange = SegmentPlace & {
   readonly position: number;
   readonly length: number;
@@ -39,7 +39,7 @@ export type DamagedRange = SegmentPlace & {
   readonly endOffset: number;
 };
 
-/** What a peer sent does not take the place of the damaged bytes. Nothing was written. */
+/** Thrown if the batches of a peer cannot replace the damaged bytes. Nothing was written. */
 export class RepairRefused extends Error {
   override readonly name = "RepairRefused";
 }
@@ -57,8 +57,8 @@ export type RepairScope = {
 type Place = { readonly position: number; readonly offset: number };
 
 /**
- * @returns null if the segment is not kept any more.
- * @throws DiskFull if it cannot be written to its present end.
+ * @returns null if the segment is no longer retained.
+ * @throws DiskFull if it cannot be written up to its current end.
  */
 export async function repairScope(
   shared: Pick<RepairScope, "disk" | "files" | "nextTurn">,
@@ -73,14 +73,14 @@ export async function repairScope(
   const end = { position: segment.length, offset };
   const isAsRestored = !segment.sealed && !segment.fileReady && segment.restoredLength > 0;
   if (isAsRestored) {
-    // What was appended since is in memory; the file may be too short to be written on.
+    // Later appends are in memory. The file may be too short to be extended.
     return { ...shared, log, segment, end: log.restoredEnd };
   }
   await flush(log, segment.end);
   return { ...shared, log, segment, end };
 }
 
-/** Reads the segment up to its first damage. @returns null if there is none. */
+/** Reads the segment up to the first damage. @returns null if there is none. */
 export async function findDamage(
   scope: RepairScope,
   pace: (bytes: number) => Promise<void>,
@@ -100,7 +100,7 @@ export async function findDamage(
   };
 }
 
-/** @throws RepairRefused unless `batches` are exactly what belongs there. */
+/** @throws RepairRefused unless `batches` fit the damaged range exactly. */
 export async function writeRepair(
   scope: RepairScope,
   range: DamagedRange,
@@ -118,7 +118,7 @@ export async function writeRepair(
   if (mode === "truncate") await syncDirectory(disk, log.directory);
 }
 
-/** The first batch that cannot be read, or does not go on where the one before it ended. */
+/** Finds the first batch that cannot be read or does not continue the one before it. */
 async function firstBad(
   scope: RepairScope,
   file: DiskFile | null,
@@ -147,7 +147,7 @@ async function firstBad(
   return at.position < end.position ? at : null;
 }
 
-/** Where whole headers begin again behind a bad batch; null if that is not known. */
+/** Returns where valid headers begin again after a damaged batch, or null if that is unknown. */
 async function nextGood(
   scope: RepairScope,
   file: DiskFile | null,
@@ -161,7 +161,7 @@ async function nextGood(
   return null;
 }
 
-/** By the header of the bad batch, if that is whole; else by the points of the index. */
+/** Uses the header of the damaged batch if that is intact, otherwise the points of the index. */
 async function candidates(scope: RepairScope, file: DiskFile, bad: Place): Promise<Place[]> {
   const { log, segment, end } = scope;
   const places: Place[] = [];
@@ -177,7 +177,7 @@ async function candidates(scope: RepairScope, file: DiskFile, bad: Place): Promi
   return places.filter(({ position }) => position > bad.position && position < end.position);
 }
 
-/** Null if it would have to be made from headers that cannot be read. */
+/** Null if the index would have to be built from headers that cannot be read. */
 async function indexOf(log: PartitionLog, segment: SegmentState): Promise<SegmentIndex | null> {
   try {
     return await log.indexOf(segment);
@@ -195,7 +195,7 @@ async function beginsBatch(file: DiskFile, seed: number, place: Place): Promise<
 const isHeader = (bytes: Uint8Array, at: number, seed: number): boolean =>
   checkBatchHeader(bytes, at, seed) === null && batchCount(bytes, at) > 0;
 
-/** It begins where the damage does, and ends where that does or a whole batch follows. */
+/** The range begins at the damage, and ends where the damage ends or an intact batch follows. */
 async function checkRange(scope: RepairScope, range: DamagedRange): Promise<void> {
   const found = await findDamage(scope, scope.nextTurn);
   if (found === null || found.position !== range.position) {
@@ -223,7 +223,7 @@ function checkBatches(seed: number, range: DamagedRange, batches: Uint8Array): v
   if (offset !== range.endOffset) throw new RepairRefused("the batches end elsewhere");
 }
 
-/** Headers that can still be read must be those of the peer: else the two have diverged. */
+/** Headers that can still be read must equal those of the peer. Otherwise the two have diverged. */
 async function compareHeaders(
   file: DiskFile | null,
   seed: number,

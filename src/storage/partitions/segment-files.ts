@@ -4,12 +4,12 @@ type Handle = {
   readonly path: string;
   readonly file: Promise<DiskFile>;
   users: number;
-  /** Written since its last sync; kept open as long as others can go first. */
+  /** Written since its last sync. Such a file stays open while others can be closed first. */
   dirty: boolean;
   whenFree: (() => void) | null;
 };
 
-/** The store was closed under its user. */
+/** The store was closed while the file was in use. */
 export class FilesClosed extends Error {
   override readonly name = "FilesClosed";
 }
@@ -23,7 +23,7 @@ export class SegmentFiles {
   readonly #disk: Disk;
   readonly #limit: number;
   readonly #onFailure: (error: unknown) => void;
-  /** In order of use, oldest first. */
+  /** In order of use, the least recent first. */
   readonly #handles = new Map<string, Handle>();
   #closed = false;
 
@@ -37,7 +37,7 @@ export class SegmentFiles {
     return this.#handles.size;
   }
 
-  /** Runs `body` with the open file, which stays open meanwhile. */
+  /** Runs `body` with the open file, which stays open until it ends. */
   async use<T>(
     path: string,
     mode: "existing" | "truncate",
@@ -53,7 +53,7 @@ export class SegmentFiles {
     }
   }
 
-  /** Closes the file; nobody may be using it. */
+  /** Closes the file, which must not be in use. */
   async drop(path: string): Promise<void> {
     const handle = this.#handles.get(path);
     if (handle === undefined) return;
@@ -61,7 +61,9 @@ export class SegmentFiles {
     await (await handle.file).close();
   }
 
-  /** Lets those who are in a file finish: its number may soon be that of another file. */
+  /**
+   * Waits until all users of a file finish, because its descriptor may soon belong to another file.
+   */
   async close(): Promise<void> {
     this.#closed = true;
     for (const handle of [...this.#handles.values()]) {

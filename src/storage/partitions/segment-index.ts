@@ -1,6 +1,6 @@
 import { crc32 } from "../../lib/crc32.ts";
 
-/** Stored bytes between two points of the index; what a lookup walks at most. */
+/** Stored bytes between two points of the index, which is the most that a lookup walks. */
 export const INDEX_INTERVAL_BYTES = 32 * 1024;
 
 const STRIDE = 4;
@@ -11,16 +11,17 @@ const EMPTY = new Float64Array(0);
 
 /**
  * Points of a segment at batch starts: offset, position, timestamp, and the logical bytes of all
- * records before it. The start of the segment is not a point: who finds none begins there.
+ * records before it. The start of the segment is not a point: a search that finds no point begins
+ * there.
  */
 export class SegmentIndex {
   #points = EMPTY;
   #count = 0;
-  /** Of the first `#crcCount` points; points are only ever added behind them, or cut off. */
+  /** The CRC-32 of the first `#crcCount` points. Points are only added after them, or removed. */
   #crc: number;
   #crcCount = 0;
 
-  /** @param crcBefore of the points that belong before these, in an index loaded later. */
+  /** @param crcBefore the CRC-32 of the points before these, in an index that is loaded later. */
   constructor(crcBefore = 0) {
     this.#crc = crcBefore;
   }
@@ -51,24 +52,24 @@ export class SegmentIndex {
     return this.#points[point * STRIDE + 3] ?? -1;
   }
 
-  /** The last point at or before `offset`; -1 if there is none. */
+  /** Returns the last point at or before `offset`, or -1. */
   atOffset(offset: number): number {
     return this.#lastBelow(0, offset + 1);
   }
 
-  /** The last point whose batch is older than `timestampMs`; -1 if there is none. */
+  /** Returns the last point whose batch is older than `timestampMs`, or -1. */
   beforeTime(timestampMs: number): number {
     return this.#lastBelow(2, timestampMs);
   }
 
-  /** The last point with fewer than `bytes` logical bytes before it; -1 if there is none. */
+  /** Returns the last point with fewer than `bytes` logical bytes before it, or -1. */
   beforeBytes(bytes: number): number {
     return this.#lastBelow(3, bytes);
   }
 
   /**
-   * CRC-32 of all points. A checkpoint records it, so that an `.idx` file of a time before a crash
-   * is not taken for that of what was written later.
+   * Returns the CRC-32 of all points. A checkpoint records it, so that an `.idx` file from before a
+   * crash is not taken for the index of data that was written later.
    */
   get crc(): number {
     if (this.#crcCount < this.#count) {
@@ -80,7 +81,7 @@ export class SegmentIndex {
     return this.#crc;
   }
 
-  /** Appends the points of `later`, which all lie after those of this index. */
+  /** Appends the points of `later`, which must all be after those of this index. */
   extend(later: SegmentIndex): void {
     const needed = this.#count + later.#count;
     if (needed * STRIDE > this.#points.length) this.#grow(needed);
@@ -88,7 +89,7 @@ export class SegmentIndex {
     this.#count = needed;
   }
 
-  /** Forgets the points at and after `position`. */
+  /** Removes the points at and after `position`. */
   cutAt(position: number): void {
     this.#count = this.#lastBelow(1, position) + 1;
     this.#crcCount = 0;
@@ -141,7 +142,10 @@ export class SegmentIndex {
     return bytes;
   }
 
-  /** Null for anything but a whole index of this very segment: it can be rebuilt, so no error. */
+  /**
+   * Returns null unless the bytes are the complete index of this segment. It can be rebuilt, so
+   * this is not an error.
+   */
   static decode(bytes: Uint8Array, seed: number, baseOffset: number): SegmentIndex | null {
     if (bytes.length < HEADER_BYTES + 4) return null;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -7,9 +7,9 @@ import type { SegmentState } from "./segment-state.ts";
 const WALK_BYTES = 256 * 1024;
 
 /**
- * Indexes of segments that were written before, loaded when first needed; the least recently used
- * are forgotten. An `.idx` file is a help, not a source: it is never synced, and what it lacks or
- * has wrong is made again by walking the segment's headers.
+ * Indexes of segments that were written earlier. They are loaded when first needed, and the least
+ * recently used are dropped. An `.idx` file is only an optimization: it is never synced, and
+ * missing or wrong points are rebuilt from the segment's headers.
  */
 export class SegmentIndexes {
   readonly #disk: Disk;
@@ -17,11 +17,11 @@ export class SegmentIndexes {
   readonly #reader: SegmentReader;
   readonly #limitPoints: number;
   #points = 0;
-  /** In order of use, oldest first. */
+  /** In order of use, the least recent first. */
   readonly #loaded = new Map<SegmentState, SegmentIndex>();
   readonly #loading = new Map<SegmentState, Promise<SegmentIndex>>();
 
-  /** @param limitPoints of all loaded indexes together; 32 bytes each. */
+  /** @param limitPoints the maximum number of points of all loaded indexes, at 32 bytes each. */
   constructor(disk: Disk, files: SegmentFiles, reader: SegmentReader, limitPoints: number) {
     this.#disk = disk;
     this.#files = files;
@@ -29,7 +29,7 @@ export class SegmentIndexes {
     this.#limitPoints = limitPoints;
   }
 
-  /** The whole index of `segment`. */
+  /** Returns the complete index of `segment`. */
   get(segment: SegmentState, seed: number): SegmentIndex | Promise<SegmentIndex> {
     if (segment.index !== null && segment.indexedFrom === 0) return segment.index;
     const loaded = this.#loaded.get(segment);
@@ -46,7 +46,7 @@ export class SegmentIndexes {
     return loading;
   }
 
-  /** Writes the `.idx` file with all points so far. */
+  /** Writes the `.idx` file with all current points. */
   async store(segment: SegmentState, seed: number): Promise<void> {
     const index = await this.get(segment, seed);
     await this.#write(segment, index.encode(seed, segment.baseOffset));
@@ -62,7 +62,7 @@ export class SegmentIndexes {
     }
   }
 
-  /** A sealed segment whose `.idx` is written needs no index of its own any more. */
+  /** A sealed segment whose `.idx` file is written does not need its index in memory. */
   release(segment: SegmentState): void {
     if (segment.index === null) return;
     if (segment.indexedFrom === 0) this.#keep(segment, segment.index);
@@ -102,7 +102,7 @@ export class SegmentIndexes {
     return index;
   }
 
-  /** Writes the `.idx` file of a sealed segment anew. */
+  /** Rewrites the `.idx` file of a sealed segment. */
   async #mend(segment: SegmentState, index: SegmentIndex, seed: number): Promise<void> {
     segment.fileIndexCrc = index.crc;
     try {
@@ -112,7 +112,7 @@ export class SegmentIndexes {
     }
   }
 
-  /** Null if the file does not hold the index that the checkpoint knew. */
+  /** Null if the file does not contain the index that the checkpoint recorded. */
   async #fromFile(segment: SegmentState, seed: number, until: number) {
     const file = await this.#disk.readWhole(segment.indexPath);
     const index = file === null ? null : SegmentIndex.decode(file, seed, segment.baseOffset);
@@ -120,7 +120,7 @@ export class SegmentIndexes {
     return index?.crc === segment.fileIndexCrc ? index : null;
   }
 
-  /** Makes the points up to `until` from the headers of the batches. */
+  /** Builds the points up to `until` from the headers of the batches. */
   async #walk(segment: SegmentState, seed: number, until: number): Promise<SegmentIndex> {
     const index = new SegmentIndex();
     let position = 0;

@@ -5,13 +5,13 @@ import type { SegmentState } from "./segment-state.ts";
 import { PartitionWindow } from "./window.ts";
 
 export type SegmentSlice = {
-  /** Of a batch start. */
+  /** The position of a batch start. */
   readonly position: number;
-  /** Base offset of that batch. */
+  /** The base offset of that batch. */
   readonly offset: number;
-  /** Bytes to read; more if the first batch is longer. */
+  /** The number of bytes to read. A longer first batch is read completely. */
   readonly bytes: number;
-  /** Where the written part of the segment ends. */
+  /** The end of the written part of the segment. */
   readonly limit: number;
 };
 
@@ -26,7 +26,7 @@ export class SegmentReader {
   }
 
   /**
-   * A window that holds at least its first batch whole.
+   * Returns a window that contains at least its first batch completely.
    *
    * @throws PartitionDamaged if the file is missing, shorter than it was, or the header is wrong.
    */
@@ -51,10 +51,7 @@ export class SegmentReader {
   }
 }
 
-/**
- * @param read up to so many bytes, fewer only at the end of the file.
- * @throws PartitionDamaged
- */
+/** @param read the number of bytes, fewer only at the end of the file. @throws PartitionDamaged */
 export async function readWindow(
   read: (position: number, length: number) => Promise<Uint8Array>,
   { path, seed }: { readonly path: string; readonly seed: number },

@@ -7,7 +7,7 @@ export const segmentName = (baseOffset: number): string =>
 export const indexName = (baseOffset: number): string =>
   `${String(baseOffset).padStart(NAME_DIGITS, "0")}.idx`;
 
-/** What recovery must know of a segment. */
+/** The fields of a segment that recovery needs. */
 export type SegmentRecord = {
   readonly baseOffset: number;
   /** Stored bytes. */
@@ -16,40 +16,42 @@ export type SegmentRecord = {
   readonly bytesBefore: number;
   readonly firstTimestampMs: number;
   readonly lastTimestampMs: number;
-  /** Of the index up to `length`. */
+  /** The CRC-32 of the index up to `length`. */
   readonly indexCrc: number;
 };
 
-/** One file of a partition. The last of a partition is active, those before are sealed. */
+/** One file of a partition. The last one is active, those before it are sealed. */
 export class SegmentState {
   readonly baseOffset: number;
-  /** Where it begins in the partition's stream of stored bytes, as counted since this start. */
+  /**
+   * The start of the segment in the partition's stream of stored bytes, counted since this start.
+   */
   readonly start: number;
   readonly bytesBefore: number;
   readonly path: string;
   readonly indexPath: string;
-  /** Number of the newest cut when it was made: only later ones can name it. */
+  /** The newest consistent point when the segment was created. Only later ones can name it. */
   readonly createdCut: number;
   length: number;
   firstTimestampMs: number;
   lastTimestampMs: number;
   sealed = false;
-  /** Bytes that a checkpoint vouches for: the file exists and what lies beyond is cut off. */
+  /** Bytes that a checkpoint covers: the file exists, and bytes after them are truncated. */
   readonly restoredLength: number;
-  /** In this life the file was made, or cut back, and may be written. */
+  /** This process created or truncated the file, so it may be written. */
   fileReady = false;
   /** Points from `indexedFrom` on; null once the `.idx` file has them. */
   index: SegmentIndex | null;
   indexedFrom: number;
-  /** The `.idx` file has the whole index. */
+  /** The `.idx` file has the complete index. */
   indexStored = false;
-  /** Points in the `.idx` file of an active segment. */
+  /** The number of points in the `.idx` file of an active segment. */
   storedPoints = 0;
-  /** What an `.idx` file must have to be believed, up to `restoredLength` or when sealed. */
+  /** The checksum that an `.idx` file must have, up to `restoredLength` or when sealed. */
   fileIndexCrc: number;
-  /** No longer part of its log. */
+  /** The segment is no longer part of its log. */
   trimmed = false;
-  /** Called when the last reader or writer leaves. */
+  /** Called when the last reader or writer is done. */
   whenFree: (() => void) | null = null;
   #pins = 0;
   #nextPoint: number;
@@ -80,7 +82,7 @@ export class SegmentState {
     return this.#pins > 0;
   }
 
-  /** The file must stay until `unpin`. */
+  /** Keeps the file until `unpin`. */
   pin(): void {
     this.#pins++;
   }

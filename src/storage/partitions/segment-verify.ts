@@ -7,10 +7,10 @@ import type { PartitionWindow } from "./window.ts";
 const SLICE_BYTES = 1024 * 1024;
 
 /**
- * Reads a segment file from end to end and compares it with what the manifest says of it: checksums,
- * offsets without a gap up to the next segment, times that do not go back, logical bytes.
+ * Reads a segment file from end to end and compares it with its manifest entry: checksums,
+ * contiguous offsets up to the next segment, timestamps that do not go back, logical bytes.
  *
- * @param nextTurn called after each slice, so that others get their turn.
+ * @param nextTurn is called after each slice, so that other work can run.
  * @throws PartitionDamaged
  */
 export async function verifySegment(
@@ -34,7 +34,7 @@ export async function verifySegment(
   }
 }
 
-/** Goes over the batches of a segment and adds up. */
+/** Walks over the batches of a segment and computes the totals. */
 class Walk {
   readonly seed: number;
   readonly #segment: ManifestSegment;

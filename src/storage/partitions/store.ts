@@ -30,7 +30,7 @@ const PARTITIONS_PER_TOPIC_MAX = 2 ** 20;
 
 export type PartitionStoreOptions = {
   readonly disk: Disk;
-  /** Such as `shards/0/partitions`. */
+  /** The directory of the store, such as `shards/0/partitions`. */
   readonly directory: string;
   /** A segment is sealed before it would grow beyond this. Default 64 MiB. */
   readonly segmentBytes?: number;
@@ -42,25 +42,30 @@ export type PartitionStoreOptions = {
   readonly openFiles?: number;
   /** Points of loaded indexes, 32 bytes each. Default 262,144, which is 8 MiB. */
   readonly indexPoints?: number;
-  /** Background writes at a time, and syncs at a time at a checkpoint. Default 2. */
+  /** Maximum number of concurrent background writes, and of syncs at a checkpoint. Default 2. */
   readonly concurrency?: number;
-  /** Resolves in a later turn of the event loop: small writes alone do not leave the present one. */
+  /**
+   * Resolves in a later event-loop iteration, which small synchronous writes alone do not cause.
+   */
   readonly nextTurn: () => Promise<void>;
-  /** Tries to bring damaged bytes back, by `repair`. @returns whether to read again. */
+  /** Tries to repair damaged bytes by `repair`. @returns whether to read again. */
   readonly heal?: (damage: PartitionDamaged) => Promise<boolean>;
-  /** The disk got full, or has room again. Nothing is lost: the bytes are in memory and journal. */
+  /**
+   * The disk is full, or has space again. No data is lost: the bytes are in memory and in the
+   * journal.
+   */
   readonly onDiskFull?: (full: boolean) => void;
-  /** The disk failed, or damage was met, in the background: the process has to end. */
+  /** The disk failed, or damage was found, in the background. The process must end. */
   readonly onFailure: (error: unknown) => void;
 };
 
-/** An instant of all partitions, as one checkpoint records it. */
+/** A consistent point of all partitions, as one checkpoint records it. */
 export type PartitionCut = {
   readonly number: number;
   readonly manifest: Uint8Array;
   /** Resolves when everything that the manifest names is durable. */
   flush(): Promise<void>;
-  /** The checkpoint is given up or superseded: files that only it names may go. */
+  /** Drops an aborted or superseded checkpoint, so that files that only it names may be removed. */
   release(): void;
 };
 
@@ -70,7 +75,7 @@ export type PartitionStoreSizes = {
   readonly storedBytes: number;
   readonly tailBytes: number;
   readonly unflushedBytes: number;
-  /** Of trimmed segments and deleted partitions whose files wait for a newer checkpoint. */
+  /** Bytes of trimmed segments and deleted partitions whose files wait for a newer checkpoint. */
   readonly pendingRemovalBytes: number;
   readonly openFiles: number;
   readonly diskFull: boolean;
@@ -94,9 +99,9 @@ export class PartitionStore {
   readonly #concurrency: number;
   readonly #logs = new Map<number, PartitionLog>();
   #highestTopicId = -1;
-  /** The cut whose bytes are on their way to disk. */
+  /** The consistent point whose bytes are being written to disk. */
   #pendingCut = 0;
-  /** Deleted while a cut that may name them was on its way. */
+  /** Partitions that were deleted while a consistent point that may name them was being written. */
   #deleted: PartitionLog[] = [];
   #ancestorsSynced = false;
 
@@ -138,7 +143,7 @@ export class PartitionStore {
     this.#shared = shared;
   }
 
-  /** A new empty partition. Topic ids are never used twice. */
+  /** Creates an empty partition. Topic ids are never used twice. */
   create(topicId: number, partition: number): PartitionLog {
     assert(!this.#logs.has(keyOf(topicId, partition)), "the partition is there already");
     return this.#add({
@@ -156,7 +161,7 @@ export class PartitionStore {
     return this.#logs.get(keyOf(topicId, partition)) ?? null;
   }
 
-  /** Its files go in the background, when no checkpoint needs them. */
+  /** Deletes a partition. Its files are removed in the background when no checkpoint needs them. */
   delete(topicId: number, partition: number): void {
     const log = this.#logs.get(keyOf(topicId, partition));
     if (log === undefined) return;
@@ -172,10 +177,11 @@ export class PartitionStore {
   }
 
   /**
-   * Fills an empty store with what a checkpoint recorded. No file is touched before its first use.
+   * Fills an empty store with the state that a checkpoint recorded. No file is opened before its
+   * first use.
    *
-   * @param directory of its segments, if it is another than the store was made with.
-   * @returns the cut of that checkpoint; release it when a newer one has taken its place.
+   * @param directory the directory of its segments, if it differs from the one of the store.
+   * @returns the consistent point of that checkpoint. Release it when a newer one has replaced it.
    */
   restore(manifest: Uint8Array, directory: string = this.#directory): PartitionCut {
     assert(this.#logs.size === 0 && this.#shared.lastCut === 0, "only an empty store is restored");
@@ -186,7 +192,8 @@ export class PartitionStore {
   }
 
   /**
-   * Takes the state of this instant; appends may go on at once. One cut at a time is flushed.
+   * Takes a consistent point. Appends may continue at once. One consistent point at a time is
+   * flushed.
    */
   beginCut(): PartitionCut {
     assert(this.#pendingCut === 0, "one cut at a time");
@@ -202,12 +209,12 @@ export class PartitionStore {
     return this.#cut(number, writer.view(), () => this.#flushCut(targets));
   }
 
-  /** Everything appended so far is in the files when it resolves; not yet durable. */
+  /** Resolves when all bytes appended so far are in the files, but not durable yet. */
   async flushAll(): Promise<void> {
     await this.#each([...this.#logs.values()], (log) => this.#flusher.flush(log, log.appendedTo));
   }
 
-  /** Room may have been made: continue what a full disk stopped. */
+  /** Retries writes that a full disk stopped, after space may have been freed. */
   retryAfterDiskFull(): void {
     this.#flusher.retry();
   }
@@ -216,7 +223,9 @@ export class PartitionStore {
     return this.#flusher.diskFull;
   }
 
-  /** Removes files that nothing names. Only when the loaded checkpoint is the oldest that is kept. */
+  /**
+   * Removes orphan files. Call it only when the loaded checkpoint is the oldest that is retained.
+   */
   async sweep(): Promise<void> {
     await sweepStrays({
       disk: this.#options.disk,
@@ -228,11 +237,11 @@ export class PartitionStore {
   }
 
   /**
-   * What has to be asked of a peer so that the segment can be read again. Meant for a
-   * `PartitionDamaged`, whose fields `where` takes; after `repair` it tells of the next damage.
+   * Returns the range to request from a peer so that the segment can be read again. `where` takes
+   * the fields of a `PartitionDamaged`. After `repair` this returns the next damaged range.
    *
-   * @param pace waits after each slice that was read; by default for the next turn.
-   * @returns null if nothing is damaged there, or not kept any more.
+   * @param pace waits after each slice that was read; by default for the next event-loop iteration.
+   * @returns null if nothing is damaged there, or it is no longer retained.
    */
   async damagedRange(
     where: SegmentPlace,
@@ -242,11 +251,11 @@ export class PartitionStore {
   }
 
   /**
-   * Puts the batches of a peer in the place of damaged ones; durable, and read again, when it
+   * Replaces damaged batches with those of a peer. They are durable and verified when this
    * resolves.
    *
-   * @param batches of all the range: `rawRange` of the peer, in pieces perhaps.
-   * @throws RepairRefused unless they are exactly what belongs there; nothing was written then.
+   * @param batches the batches of the whole range: `rawRange` of the peer, perhaps in pieces.
+   * @throws RepairRefused unless they fit the range exactly; nothing was written then.
    */
   async repair(range: DamagedRange, batches: Uint8Array): Promise<void> {
     await this.#inSegment(range, (scope) => writeRepair(scope, range, batches));
@@ -293,7 +302,9 @@ export class PartitionStore {
     };
   }
 
-  /** Ends background work and closes files. Writes nothing more: the journal has what is missing. */
+  /**
+   * Ends background work and closes files. Unflushed bytes are not written: the journal has them.
+   */
   async close(): Promise<void> {
     for (const log of this.#logs.values()) {
       if (log.appendedTo > log.tail.flushedTo) this.#flusher.discard(log);
@@ -355,7 +366,10 @@ export class PartitionStore {
     this.#reaper.reap();
   }
 
-  /** Runs `work` for all items, a few at a time; the first error ends it when those have settled. */
+  /**
+   * Runs `work` for all items, a few at a time. The first error ends it once the running ones have
+   * settled.
+   */
   async #each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
     let next = 0;
     const errors: unknown[] = [];
@@ -373,7 +387,7 @@ export class PartitionStore {
 const keyOf = (topicId: number, partition: number): number =>
   topicId * PARTITIONS_PER_TOPIC_MAX + partition;
 
-/** The segments with bytes that are not durable yet, before they can be trimmed away. */
+/** Returns the segments with bytes that are not durable yet, before they can be trimmed. */
 function targetOf(log: PartitionLog): CutTarget {
   const { syncedTo, appendedTo } = log;
   const segments = log.segments.filter(({ end, length }) => length > 0 && end > syncedTo);

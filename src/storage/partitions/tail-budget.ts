@@ -3,9 +3,10 @@ import type { TailChunk } from "./tail.ts";
 export const TAIL_BYTES_DEFAULT = 64 * 1024 * 1024;
 
 /**
- * The memory that all tails of a shard share. The queue is by age of the first append, not by last
- * read: the memory then holds the newest bytes of the shard, and a consumer that reads old data
- * cannot push out what the others are about to read. Chunks that no file has yet are never dropped.
+ * The memory that all tails of a shard share. The queue is ordered by the first append, not by the
+ * last read. So the memory contains the newest bytes of the shard, and a consumer of old data
+ * cannot evict what other consumers are about to read. Chunks that are not in a file yet are never
+ * dropped.
  */
 export class TailBudget {
   readonly limitBytes: number;
@@ -13,7 +14,7 @@ export class TailBudget {
   #oldest: TailChunk | null = null;
   #newest: TailChunk | null = null;
   #count = 0;
-  /** The last search found nothing to drop; only a flush can change that. */
+  /** The last search found nothing to drop. Only a flush can change that. */
   #stuck = false;
 
   constructor(limitBytes = TAIL_BYTES_DEFAULT) {
@@ -34,19 +35,23 @@ export class TailBudget {
     this.usedBytes -= chunk.bytes.length;
   }
 
-  /** Some chunk reached its file. */
+  /** Called when a chunk was written to its file. */
   flushed(): void {
     this.#stuck = false;
     this.enforce();
   }
 
-  /** Not while a chunk is being filled: an empty or flushed one could be dropped under the writer. */
+  /**
+   * Does nothing while a chunk is being filled: an empty or flushed one could be dropped under the
+   * writer.
+   */
   enforce(): void {
     if (this.usedBytes <= this.limitBytes) return;
     let looks = this.#stuck ? 0 : this.#count;
     while (looks-- > 0 && this.usedBytes > this.limitBytes && this.#oldest !== null) {
       const front = this.#oldest;
-      // A tail has no gaps, so the owner's oldest goes, whichever of its chunks is in front.
+      // A tail has no gaps, so the owner's oldest chunk is dropped, whichever of its chunks is
+      // first here.
       if (front.owner.dropOldest()) continue;
       this.#unlink(front);
       this.#append(front);

@@ -1,26 +1,29 @@
 import type { SegmentState } from "./segment-state.ts";
 import type { TailBudget } from "./tail-budget.ts";
 
-/** An idle partition costs this much, a busy one writes its file in pieces of the other size. */
+/**
+ * Sizes of chunks: an idle partition costs the minimum, a busy one writes its file in pieces of the
+ * maximum.
+ */
 const CHUNK_BYTES_MIN = 1024;
 const CHUNK_BYTES_WARM = 64 * 1024;
 export const CHUNK_BYTES_MAX = 256 * 1024;
 
-/** Whole batches of one segment, back to back in memory. Bytes below `length` never change. */
+/** Whole batches of one segment, contiguous in memory. Bytes below `length` never change. */
 export class TailChunk {
   readonly owner: Tail;
   readonly segment: SegmentState;
-  /** Of the first byte, in the segment. */
+  /** The position of the first byte in the segment. */
   readonly position: number;
   readonly baseOffset: number;
   readonly bytesBefore: number;
   readonly firstTimestampMs: number;
   bytes: Uint8Array;
   length = 0;
-  /** A batch start that the last read left behind; reads mostly go on where they stopped. */
+  /** The batch start at which the last read stopped. Reads mostly continue there. */
   hintOffset: number;
   hintAt = 0;
-  /** Neighbours in the budget's queue. */
+  /** Neighbors in the queue of the budget. */
   older: TailChunk | null = null;
   newer: TailChunk | null = null;
 
@@ -35,7 +38,7 @@ export class TailChunk {
     this.bytes = new Uint8Array(capacity);
   }
 
-  /** In the partition's stream of stored bytes. */
+  /** The position in the partition's stream of stored bytes. */
   get start(): number {
     return this.segment.start + this.position;
   }
@@ -45,7 +48,7 @@ export class TailChunk {
   }
 }
 
-/** Where a partition ends, with the timestamp of what is about to be appended. */
+/** The end of a partition, with the timestamp of the next append. */
 export type TailPlace = {
   readonly endOffset: number;
   readonly lastTimestampMs: number;
@@ -53,13 +56,13 @@ export type TailPlace = {
 };
 
 /**
- * The newest stored bytes of a partition, in memory and without a gap up to its end. What is not
- * yet in the file stays; the rest is dropped, oldest first, when the budget wants it.
+ * The newest stored bytes of a partition, in memory and without a gap up to its end. Bytes that are
+ * not in the file yet are retained. Others are dropped, oldest first, when the budget requires it.
  */
 export class Tail {
   readonly #budget: TailBudget;
   chunks: TailChunk[] = [];
-  /** End of what is in the file, in the partition's stream of stored bytes. */
+  /** The end of the flushed bytes, in the partition's stream of stored bytes. */
   flushedTo: number;
 
   constructor(budget: TailBudget, flushedTo: number) {
@@ -67,7 +70,7 @@ export class Tail {
     this.flushedTo = flushedTo;
   }
 
-  /** A chunk of `segment` with room for `length` more bytes at its end. */
+  /** Returns a chunk of `segment` with space for `length` more bytes at its end. */
   room(segment: SegmentState, length: number, place: TailPlace): TailChunk {
     const last = this.chunks[this.chunks.length - 1];
     if (last === undefined || last.segment !== segment)
@@ -82,7 +85,7 @@ export class Tail {
     return last;
   }
 
-  /** The chunk that holds `offset`, or null if it lies before the tail. */
+  /** Returns the chunk that contains `offset`, or null if the offset is before the tail. */
   at(offset: number): TailChunk | null {
     const { chunks } = this;
     for (let i = chunks.length - 1; i >= 0; i--) {
@@ -92,13 +95,13 @@ export class Tail {
     return null;
   }
 
-  /** The first chunk with bytes that are not in the file. */
+  /** Returns the first chunk with bytes that are not in the file. */
   unflushed(): TailChunk | null {
     for (const chunk of this.chunks) if (chunk.end > this.flushedTo) return chunk;
     return null;
   }
 
-  /** Drops the oldest chunk if the file has all of it. */
+  /** Drops the oldest chunk if all of it is in the file. */
   dropOldest(): boolean {
     const oldest = this.chunks[0];
     if (oldest === undefined || oldest.end > this.flushedTo) return false;
@@ -107,14 +110,14 @@ export class Tail {
     return true;
   }
 
-  /** Drops chunks of trimmed segments, as far as the file has them. */
+  /** Drops chunks of trimmed segments, as far as they are in the file. */
   dropBefore(baseOffset: number): void {
     while ((this.chunks[0]?.segment.baseOffset ?? baseOffset) < baseOffset) {
       if (!this.dropOldest()) return;
     }
   }
 
-  /** Drops everything, written or not: the partition is gone. */
+  /** Drops everything, flushed or not, because the partition was deleted. */
   clear(): void {
     for (const chunk of this.chunks) this.#budget.dropped(chunk);
     this.chunks = [];
@@ -135,7 +138,7 @@ export class Tail {
   }
 }
 
-/** A power of two, except for what is larger than a chunk should be: that is taken as it is. */
+/** Returns a power of two, or the exact size if that exceeds the maximum of a chunk. */
 function capacityFor(length: number): number {
   if (length >= CHUNK_BYTES_MAX) return length;
   let capacity = CHUNK_BYTES_MIN;

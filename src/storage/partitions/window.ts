@@ -12,22 +12,22 @@ import { BATCH_HEADER_BYTES } from "../../record/format.ts";
 import { PartitionDamaged } from "./damaged.ts";
 
 /**
- * A run of stored batches, from memory or from a file, that is walked batch by batch. Bytes from a
- * file are checked on the way: checksums, and that offsets go on without a gap.
+ * A run of stored batches from memory or from a file, which is walked batch by batch. Bytes from a
+ * file are verified on the way: checksums, and offsets without gaps.
  */
 export class PartitionWindow {
   readonly bytes: Uint8Array;
   readonly #seed: number;
   /** Null for memory, which is trusted. */
   readonly file: string | null;
-  /** Of `bytes[0]` in the file. */
+  /** The position of `bytes[0]` in the file. */
   readonly #filePosition: number;
   readonly #end: number;
-  /** Start of the batch that the window stands on. */
+  /** The start of the current batch. */
   at: number;
-  /** Its base offset. */
+  /** The base offset of the current batch. */
   offset: number;
-  /** Its length; 0 before the first `step`. */
+  /** The length of the current batch; 0 before the first `step`. */
   length = 0;
   count = 0;
   #payloadChecked = false;
@@ -42,7 +42,10 @@ export class PartitionWindow {
     this.#filePosition = source.position;
   }
 
-  /** Moves to the next whole batch. False where the window ends or holds only part of the next. */
+  /**
+   * Moves to the next whole batch. Returns false at the end of the window or of its last whole
+   * batch.
+   */
   step(): boolean {
     const at = this.at + this.length;
     const offset = this.offset + this.count;
@@ -60,7 +63,10 @@ export class PartitionWindow {
     return true;
   }
 
-  /** Moves before the batch that holds `offset`, so that `step` enters it. False if it is cut off. */
+  /**
+   * Moves to before the batch that contains `offset`, so that `step` enters it. Returns false if
+   * the window does not contain it completely.
+   */
   seek(offset: number): boolean {
     while (this.step()) {
       if (this.offset + this.count <= offset) continue;
@@ -79,19 +85,22 @@ export class PartitionWindow {
     return batchTimestamp(this.bytes, this.at);
   }
 
-  /** Of the batch that the window stands on, in the file. */
+  /** The position of the current batch in the file. */
   get filePosition(): number {
     return this.#filePosition + this.at;
   }
 
-  /** Length of the first batch, which may be longer than the window. Only before the first step. */
+  /**
+   * Returns the length of the first batch, which may exceed the window. Call it only before the
+   * first step.
+   */
   firstLength(): number {
     if (this.#end - this.at < BATCH_HEADER_BYTES) throw this.damaged("batch header is cut off");
     this.#checkHeader();
     return batchLength(this.bytes, this.at);
   }
 
-  /** To be called before the payload is used. */
+  /** Must be called before the payload is used. */
   checkPayload(): void {
     if (this.file === null || this.#payloadChecked) return;
     const wrong = checkBatch(this.bytes, this.at, this.#seed);
@@ -107,7 +116,7 @@ export class PartitionWindow {
     if (batchCount(this.bytes, this.at) === 0) throw this.damaged("batch without records");
   }
 
-  /** What to throw about the batch that the window stands on. */
+  /** Returns the error to throw for the current batch. */
   damaged(reason: string): PartitionDamaged {
     const position = this.#filePosition + this.at;
     return new PartitionDamaged(this.file ?? "memory", position, reason, this.offset);
@@ -120,14 +129,14 @@ export type Source = {
   readonly position: number;
 };
 
-/** What a read collects: whole batches that hold the page, perhaps more at both ends. */
+/** The result of a read: whole batches that contain the page, perhaps more at both ends. */
 export class PartitionPage {
   readonly slices: Uint8Array[] = [];
   readonly maxRecords: number;
   readonly maxBytes: number;
-  /** The next offset that is wanted. */
+  /** The next wanted offset. */
   next: number;
-  /** Records and logical bytes from the start on; the bytes may be too few, never too many. */
+  /** Records and logical bytes from the start on. The bytes may be too few, never too many. */
   records = 0;
   bytes = 0;
 
@@ -137,12 +146,12 @@ export class PartitionPage {
     this.maxBytes = maxBytes;
   }
 
-  /** Empty records add nothing, so a page is full by bytes only when it has more than it may. */
+  /** Empty records add no bytes, so a page is full only when it has more bytes than allowed. */
   get full(): boolean {
     return this.records >= this.maxRecords || this.bytes > this.maxBytes;
   }
 
-  /** Takes what the window has of the page, as one slice. */
+  /** Takes the part of the page that the window has, as one slice. */
   take(window: PartitionWindow): void {
     let from = -1;
     let to = 0;
@@ -153,7 +162,8 @@ export class PartitionPage {
       if (from < 0) from = window.at;
       to = window.at + window.length;
       this.records += endOffset - this.next;
-      // Of a batch that begins before the page, an unknown part of the bytes belongs to it.
+      // Only an unknown part of the bytes of a batch that begins before the page belongs to the
+      // page.
       if (window.offset === this.next) this.bytes += window.logicalBytes;
       this.next = endOffset;
     }

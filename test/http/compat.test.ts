@@ -135,6 +135,15 @@ describe("RF_COMPAT=ayder", () => {
       expect(added).toEqual([one, one, one]);
       const body = JSON.stringify({ node_id: "n2", advertise_addr: "ftp://10.0.0.2:7000" });
       expect((await ask("POST /ha/membership/add", { body })).status).toBe(400);
+      // The host would be stored nowhere, and clients would be sent to another one.
+      const addresses = { advertise_addr: "10.0.0.2:7000", http_addr: "public.example:7001" };
+      const two = JSON.stringify({ node_id: "n2", ...addresses });
+      const refused = await ask("POST /ha/membership/add", { body: two });
+      expect([refused.status, refused.body["message"]]).toEqual([
+        400,
+        'http_addr has the host "public.example" and advertise_addr "10.0.0.2": a node has one host for both',
+      ]);
+      expect(added.length).toBe(3);
     }
   });
   test("a commit beyond the last record counts as one of the last record", async () => {

@@ -16,7 +16,9 @@ const ADD_BODY = t.Object(
     node_id: nodeId,
     advertise_addr: t.String({ description: "host:port or http://host:port for Raft" }),
     http_addr: t.Optional(
-      t.String({ description: "host:port or http://host:port for HTTP; default: port + 1" }),
+      t.String({
+        description: "host:port or http://host:port for HTTP, on the same host; default: port + 1",
+      }),
     ),
     priority: t.Optional(t.Integer({ minimum: 0, maximum: 1_000_000 })),
   },
@@ -73,6 +75,12 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
     const body = await readJson(context, ADD_BODY);
     const raft = hostAndPort("advertise_addr", body.advertise_addr);
     const http = body.http_addr === undefined ? null : hostAndPort("http_addr", body.http_addr);
+    if (http !== null && http.host !== raft.host) {
+      throw new ApiError(
+        "invalid_request",
+        `http_addr has the host "${http.host}" and advertise_addr "${raft.host}": a node has one host for both`,
+      );
+    }
     return cluster.addMember({
       nodeId: body.node_id,
       host: raft.host,

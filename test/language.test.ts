@@ -72,11 +72,11 @@ const DONE: readonly string[] = [
   "src/raft",
   "src/transport",
   "src/storage",
+  "src/env",
 ];
 
 /** Findings that are left in a folder (default 0). A number only falls. */
 const AT_MOST: Readonly<Record<string, number>> = {
-  "src/env": 29,
   "src/http": 43,
   "src/node": 113,
   test: 1,

@@ -4,9 +4,9 @@ import { BunDisk } from "./bun-disk.ts";
 import type { DiskFile } from "./disk.ts";
 
 /**
- * Writes `<path>.partial`, which gets its name when it is whole.
+ * Writes `<path>.partial`, which is renamed to `path` when it is complete.
  *
- * @throws ArchiveExists if either is there; DiskFailure.
+ * @throws ArchiveExists if either file exists; DiskFailure.
  */
 export async function createArchiveFile(path: string): Promise<ArchiveTarget> {
   const full = resolve(path);

@@ -11,19 +11,19 @@ import {
 } from "./archive.ts";
 
 const PART_BYTES_MIN = 8 * 1024 * 1024;
-/** S3 takes 10,000. */
+/** S3 accepts at most 10,000 parts. */
 const PARTS_MAX = 9_000;
 const PARTS_AT_ONCE = 2;
 const RETRIES = 3;
 const MEDIA_TYPE = "application/octet-stream";
-/** For a request of which nobody tells the end. */
+/** Time for Bun to remove the parts of an aborted upload. It does not report the end. */
 const ABORT_MS = 1000;
-/** One request for so much: frames are smaller. */
+/** Minimum number of bytes that one request reads. Frames are smaller. */
 const READ_BYTES = 8 * 1024 * 1024;
 
 export type S3Name = { readonly bucket: string; readonly key: string };
 
-/** `s3://bucket/key`; null for anything else. */
+/** Parses `s3://bucket/key`. Returns null for any other text. */
 export function parseS3Url(text: string): S3Name | null {
   const match = /^s3:\/\/([^/]+)\/(.+)$/.exec(text);
   const [, bucket = "", key = ""] = match ?? [];
@@ -47,34 +47,34 @@ export async function createS3Object(
     throw new ArchiveExists(`${name} exists, and is not overwritten`);
   }
   const partSize = Math.max(PART_BYTES_MIN, Math.ceil(expectedBytes / PARTS_MAX));
-  // A stream, for what Bun (1.4.5) calls a writer completes the object even when it ends in an error.
+  // The upload reads a stream, because a writer of Bun (1.4.5) completes the object even after an error.
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const options = { partSize, queueSize: PARTS_AT_ONCE, retry: RETRIES, type: MEDIA_TYPE };
   const uploaded = client.write(key, new Response(readable), options);
-  // Whoever writes or finishes next is told.
+  // The next write or finish reports the error.
   uploaded.catch(() => undefined);
   return {
     write: (bytes) => asked(place, () => Promise.race([writer.write(bytes), stopped(uploaded)])),
-    // Parts are no object before the upload is completed.
+    // The parts become an object only when the upload is completed.
     finish: async () => {
       await asked(place, () => Promise.all([writer.close(), uploaded]));
     },
     abandon: async () => {
       await writer.abort(new Error("the backup was given up")).catch(() => undefined);
       await uploaded.catch(() => undefined);
-      // Only now does Bun ask for the removal of the parts.
+      // Bun requests the removal of the parts only after this.
       await Bun.sleep(ABORT_MS);
     },
   };
 }
 
-/** Rejects when the upload does; that it ends in any other way is for `finish`. */
+/** Rejects if the upload rejects. `finish` handles every other end of the upload. */
 const stopped = (uploaded: Promise<unknown>): Promise<never> =>
   uploaded.then(() => new Promise<never>(() => undefined));
 
 /**
- * @param via as of `createS3Object`.
+ * @param via the same as in `createS3Object`.
  * @throws ArchiveUnavailable
  */
 export async function openS3Object({ bucket, key }: S3Name, via: string): Promise<ArchiveSource> {

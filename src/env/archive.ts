@@ -1,27 +1,27 @@
-/** Where archives go and come from: a local file, or an object in an S3-compatible bucket. */
+/** Stores of archives: a local file, or an object in an S3-compatible bucket. */
 
-/** There is something of this name already, and it is not replaced. */
+/** An archive of this name already exists and is not overwritten. */
 export class ArchiveExists extends Error {
   override readonly name = "ArchiveExists";
 }
 
-/** It cannot be read or written: the message says what the other side, or the disk, answered. */
+/** The archive cannot be read or written. The message has the answer of the store or the disk. */
 export class ArchiveUnavailable extends Error {
   override readonly name = "ArchiveUnavailable";
 }
 
-/** Written from the first byte to the last; nothing is to be seen of it before `finish` resolves. */
+/** An archive that is written in order. It is not visible before `finish` resolves. */
 export interface ArchiveTarget {
-  /** Resolves when more may come; `bytes` may be used again then. */
+  /** Resolves when the next write may follow. The caller may then reuse `bytes`. */
   write(bytes: Uint8Array): Promise<void>;
-  /** Whole, durable, under its name. @throws ArchiveExists */
+  /** Makes the whole archive durable under its name. @throws ArchiveExists */
   finish(): Promise<void>;
-  /** As if nothing had been written. */
+  /** Removes everything that was written. */
   abandon(): Promise<void>;
 }
 
 export interface ArchiveSource {
-  /** At most `length` bytes from `position`; fewer only at the end. */
+  /** Reads at most `length` bytes from `position`. Returns fewer only at the end. */
   read(position: number, length: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }

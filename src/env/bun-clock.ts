@@ -1,7 +1,7 @@
 import type { Micros, Millis } from "../lib/ids.ts";
 import type { Clock } from "./clock.ts";
 
-/** The machine's clocks and timers. */
+/** The clock of the machine, with its timers. */
 export class BunClock implements Clock {
   now(): Millis {
     return Date.now() as Millis;

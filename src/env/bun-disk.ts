@@ -8,7 +8,7 @@ import { type DescriptorReserve, NO_RESERVE } from "./descriptor-reserve.ts";
 import type { Disk, DiskFile, DiskSpace } from "./disk.ts";
 import { attempt, codeOf, fault, isDescriptorShortage } from "./file-errors.ts";
 
-/** Makes the directory if needed (0700) and opens it. The lock is taken apart (`data-lock.ts`). */
+/** Creates the directory (0700) if needed and opens it. `data-lock.ts` takes the lock. */
 export function openBunDisk(root: string, calls: FileCalls = FILE_CALLS): BunDisk {
   try {
     fs.mkdirSync(root, { recursive: true, mode: 0o700 });
@@ -43,14 +43,14 @@ export class BunDisk implements Disk {
   /**
    * A disk that opens its files from `reserve` when the process has no other descriptor left.
    *
-   * @param checkRoot throws if the root is another directory now. It is called before each use of
-   * a path, so that a node whose directory was replaced does not change the files of its successor.
+   * @param checkRoot throws if the root is now another directory. It is called before each use of a
+   * path, so that a node whose directory was replaced does not change the files of its successor.
    */
   static withReserve(root: string, reserve: DescriptorReserve, checkRoot?: () => void): BunDisk {
     return new BunDisk(root, FILE_CALLS, "r+", reserve, checkRoot);
   }
 
-  /** Needs no right to write; whoever writes to a file of it gets a `DiskFailure`. */
+  /** Opens the directory without write permission. A write to one of its files throws `DiskFailure`. */
   static readOnly(root: string): BunDisk {
     return new BunDisk(root, FILE_CALLS, "r");
   }
@@ -161,7 +161,7 @@ export class BunDisk implements Disk {
     }
   }
 
-  /** Is asked once a second, and takes the reserve's descriptors back when there are some again. */
+  /** Called once a second. Refills the reserve when descriptors are available again. */
   async space(): Promise<DiskSpace> {
     this.#reserve.refill();
     try {
@@ -173,8 +173,8 @@ export class BunDisk implements Disk {
   }
 
   /**
-   * Not `Bun.write` of a path: it ignores the mode (1.4.5), and only the descriptor that wrote is sure
-   * to be told of an error that the sync meets.
+   * `Bun.write` of a path is not used: it ignores the mode (1.4.5), and only the descriptor that
+   * wrote is certain to get an error of the sync.
    */
   async #writeTemporary(path: string, bytes: Uint8Array): Promise<void> {
     const fd = await this.#open(path, "w");
@@ -195,7 +195,7 @@ export class BunDisk implements Disk {
     );
   }
 
-  /** @param now does the same as `start` before the present turn ends. */
+  /** @param now does the same as `start`, but synchronously. */
   async #withDescriptor<T>(start: () => Promise<T>, now: () => T, path = ""): Promise<T> {
     try {
       return await start();
@@ -219,7 +219,7 @@ export class BunDisk implements Disk {
   }
 }
 
-/** With a descriptor that the reserve just lent. */
+/** Uses a descriptor that the reserve has just freed. */
 function readRangeNow(path: string, position: number, length: number): Uint8Array {
   const fd = fs.openSync(path, "r");
   try {

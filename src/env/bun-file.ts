@@ -9,22 +9,22 @@ import { assert } from "../lib/assert.ts";
 import { DiskFailure, type DiskFile, DiskFull } from "./disk.ts";
 import { attempt, fault, isShortage, whileShort } from "./file-errors.ts";
 
-/** Above it a write goes to the pool, in pieces of this size. */
+/** A larger write goes to the pool, in pieces of this size. */
 const SYNC_WRITE_BYTES_MAX = 256 * 1024;
 /** From this size on `Bun.write` works on its pool, which takes longer than that of node:fs. */
 const BUN_WRITE_BYTES = 256 * 1024;
-/** Above it a read goes to the pool. */
+/** A larger read goes to the pool. */
 const SYNC_READ_BYTES_MAX = 64 * 1024;
-/** A read on this thread that took longer met a slow disk: the next ones go to the pool. */
+/** After a read on this thread that took longer, the disk is slow: the next reads use the pool. */
 const SLOW_READ_MS = 1;
 const POOLED_READS_AFTER_SLOW = 64;
 
-/** The calls that tests replace to make a file system misbehave. */
+/** System calls that tests replace in order to simulate failures of the file system. */
 export type FileCalls = Pick<
   typeof fs,
   "writeSync" | "write" | "readSync" | "read" | "fdatasync" | "fsync"
 > & {
-  /** Appends all bytes where the descriptor stands. How many it wrote before an error is unknown. */
+  /** Appends all bytes at the descriptor's offset. After an error, the number written is unknown. */
   readonly append: (fd: number, bytes: Uint8Array) => Promise<number>;
   readonly readRange: (path: string, position: number, length: number) => Promise<Uint8Array>;
 };
@@ -32,7 +32,7 @@ export type FileCalls = Pick<
 export const FILE_CALLS: FileCalls = {
   ...fs,
   append: (fd, bytes) => Bun.write(Bun.file(fd), bytes),
-  // A path is sliced, never a descriptor: that would move where the descriptor stands (1.4.5).
+  // A path is sliced, never a descriptor: that would move the descriptor's offset (1.4.5).
   readRange: (path, position, length) =>
     Bun.file(path)
       .slice(position, position + length)
@@ -47,10 +47,10 @@ export class BunFile implements DiskFile {
   #failure: DiskFailure | null = null;
   #closed = false;
   #pooledReads = 0;
-  /** Where the descriptor stands: the end of what was appended. Null if that is not known. */
+  /** The descriptor's offset: the end of the appended bytes. Null if it is not known. */
   #end: number | null;
 
-  /** @param isNew it is written from its beginning on, mostly in order. */
+  /** @param isNew the file is written from its beginning, mostly in order. */
   constructor(fd: number, path: string, calls: FileCalls, isNew: boolean) {
     this.#fd = fd;
     this.#path = path;
@@ -59,7 +59,7 @@ export class BunFile implements DiskFile {
   }
 
   write(position: number, bytes: Uint8Array): Promise<void> | null {
-    // An empty `Bun.write` would cut the file to nothing (1.4.5).
+    // An empty `Bun.write` would truncate the file to zero bytes (1.4.5).
     const isAppend = position === this.#end && bytes.length > 0;
     if (isAppend && bytes.length < BUN_WRITE_BYTES) return this.#append(bytes);
     if (bytes.length > SYNC_WRITE_BYTES_MAX) return this.#writePooled(position, bytes);
@@ -85,10 +85,10 @@ export class BunFile implements DiskFile {
     }
   }
 
-  /** Mostly done when it returns, in the same system call as `writeSync`. */
+  /** The write is usually complete when this returns. It uses the same system call as `writeSync`. */
   #append(bytes: Uint8Array): Promise<void> | null {
     const position = this.#end ?? 0;
-    // Other writes meanwhile, and all after an error, say where they belong.
+    // Concurrent writes, and all writes after an error, use an explicit position.
     this.#end = null;
     try {
       this.#check();
@@ -123,7 +123,7 @@ export class BunFile implements DiskFile {
 
   async read(position: number, length: number): Promise<Uint8Array> {
     assert(!this.#closed, "a closed file is not read");
-    // Not zeroed: what is not filled is never handed out.
+    // The buffer is not zeroed, because bytes that were not filled are never returned.
     const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
     const pooled = length > SYNC_READ_BYTES_MAX || this.#pooledReads > 0;
     if (this.#pooledReads > 0) this.#pooledReads--;
@@ -179,7 +179,7 @@ export class BunFile implements DiskFile {
     }
   }
 
-  /** @returns null if the kernel has no memory for it now. */
+  /** @returns null if the kernel does not have enough memory now. */
   #readHere(bytes: Uint8Array, at: number, position: number): number | null {
     try {
       const start = performance.now();
@@ -209,7 +209,7 @@ export class BunFile implements DiskFile {
     }
   }
 
-  /** A write that found no space left nothing behind; a sync that found none lost pages. */
+  /** A write that fails for lack of space has no effect. A sync that fails for it loses pages. */
   #fail(operation: string, cause: unknown): Error {
     const failure = fault(operation, this.#path, cause);
     const harmless = failure instanceof DiskFull && operation !== "fdatasync";

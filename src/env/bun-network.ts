@@ -24,33 +24,33 @@ export type BunNetworkOptions = {
   readonly host: string;
   /** Setting that names the host, for messages. */
   readonly hostSetting: string;
-  /** 0: any free one, see `port`. */
+  /** 0: any free port, see `port`. */
   readonly port: number;
   /** Null: plain text. */
   readonly tls: NetworkTls | null;
   /** A larger frame ends its link. */
   readonly frameBytesMax: number;
-  /** Links are opened with it, and only for peers that have it. Null: for everybody. */
+  /** The shared secret. Links are opened only for peers that prove it. Null: for all peers. */
   readonly admission: LinkAdmission | null;
-  /** Bytes that a peer may send before it is verified; where the kernel can be asked. */
+  /** Bytes that a peer may send before it is verified. Needs `sockets`. */
   readonly unverifiedBytesMax: number;
   /** Maximum number of accepted links that are not verified, and of connections without a link. */
   readonly unverifiedMax: number;
   /** Time from a connection to a link. */
   readonly openingMs: number;
-  /** Null where the kernel does not tell. */
+  /** Null if the kernel does not report its connections. */
   readonly sockets: TcpSockets | null;
 };
 
-/** Where links are made; everything else on this port is refused. */
+/** Path that opens a link. Every other request on this port is refused. */
 const PATH = "/ayder/raft";
-/** The largest head of a request that Bun takes is 16 KiB; the handshake of TLS is smaller. */
+/** Bun accepts request heads of up to 16 KiB. The TLS handshake is smaller. */
 const OPENING_BYTES_MAX = 32 * 1024;
-/** Plain HTTP connections that say nothing. */
+/** Idle timeout of plain HTTP connections. */
 const HTTP_IDLE_SECONDS = 10;
-/** Backstop only: the transport notices silent links itself, and earlier. */
+/** A last resort: the transport detects silent links earlier. */
 const LINK_IDLE_SECONDS = 120;
-/** SSL_OP_NO_TLSv1 and SSL_OP_NO_TLSv1_1: nothing below 1.2 (openssl/ssl.h). */
+/** SSL_OP_NO_TLSv1 and SSL_OP_NO_TLSv1_1: the minimum is TLS 1.2 (openssl/ssl.h). */
 const TLS_1_2_OR_NEWER = 0x04000000 | 0x10000000;
 
 type Accepted = { readonly peerPort: number; link: AcceptedLink | null };
@@ -63,7 +63,7 @@ export class BunNetwork implements Network {
   readonly #options: BunNetworkOptions;
   readonly #dialled = new Set<DialledLink>();
   readonly #accepted = new Set<AcceptedLink>();
-  /** Accepted links that are not verified, in the order in which they came. */
+  /** Accepted links that are not verified, oldest first. */
   readonly #unverified = new Set<AcceptedLink>();
   #guard: RaftPortGuard | null = null;
   #refused: Refused = () => {};
@@ -80,7 +80,7 @@ export class BunNetwork implements Network {
     return this.#unverified.size;
   }
 
-  /** The port that is listened on. */
+  /** The port that this network listens on. */
   get port(): number {
     return this.#server?.port ?? this.#options.port;
   }
@@ -92,13 +92,13 @@ export class BunNetwork implements Network {
     this.#guard = this.#newGuard();
   }
 
-  /** New certificates for links that are made from now on; those that are up stay. */
+  /** Uses new certificates for links that are opened from now on. Open links stay open. */
   renew(tls: NetworkTls): void {
     this.#tls = tls;
     const { port } = this;
     const before = this.#server;
     if (before === null || this.#accept === null) return;
-    // It only stops listening: its links live on. `reload` does not change certificates.
+    // This stops listening only: open links stay open. `reload` does not change certificates.
     void before.stop(false);
     this.#server = this.#serve(port, this.#accept);
   }
@@ -128,7 +128,7 @@ export class BunNetwork implements Network {
       sockets,
       port: this.port,
       links: () => this.#peerPorts(),
-      // The request that opens the link, and what TLS adds, come first.
+      // The request that opens the link and the overhead of TLS come first.
       unverifiedBytesMax: unverifiedBytesMax + OPENING_BYTES_MAX,
       openingMs,
       connectionsMax: unverifiedMax,
@@ -157,17 +157,17 @@ export class BunNetwork implements Network {
       port,
       ...(this.#tls === null ? {} : { tls: serverTls(this.#tls) }),
       development: false,
-      // With `development: false`, Bun 1.4.5 shares the port with whoever asks unless told not to.
+      // With `development: false`, Bun 1.4.5 shares the port with other processes by default.
       reusePort: false,
       idleTimeout: HTTP_IDLE_SECONDS,
-      // Nobody has a reason to send a body here.
+      // No request to this port needs a body.
       maxRequestBodySize: 0,
       fetch: (request, server) => this.#upgrade(request, server),
       error: () => new Response(null, { status: 500 }),
       websocket: {
         perMessageDeflate: false,
         maxPayloadLength: frameBytesMax,
-        // What waits is bounded by the transport.
+        // The transport bounds the bytes that are queued.
         backpressureLimit: 0,
         idleTimeout: LINK_IDLE_SECONDS,
         sendPings: false,
@@ -188,7 +188,7 @@ export class BunNetwork implements Network {
     if (headers.get("upgrade")?.toLowerCase() !== "websocket" || !request.url.endsWith(PATH)) {
       return refuse("not_a_peer", 426, "this port is for the nodes of the cluster only\n");
     }
-    // Browsers send it: no page has business here.
+    // Browsers send this header, and no web page may open a link.
     if (headers.has("origin")) return refuse("not_a_peer", 403, "not for browsers\n");
     const { admission } = this.#options;
     if (admission?.isRequired === true && !admission.accepts(headers.get(ADMISSION_HEADER))) {
@@ -236,7 +236,7 @@ type AcceptedEvents = {
   readonly ended: (link: AcceptedLink) => void;
 };
 
-/** The end of a link that another node dialled. */
+/** The local end of a link that another node dialled. */
 class AcceptedLink implements Link {
   readonly certificate = null;
   readonly remote: string;
@@ -274,13 +274,13 @@ class AcceptedLink implements Link {
     handlers?.closed(reason);
   }
 
-  /** Graceful, so that a refusal still gets out. */
+  /** Closes gracefully, so that a refusal is still sent. */
   close(): void {
     if (this.#end() !== null) this.#socket.close();
   }
 
   received(message: string | Uint8Array): void {
-    // Text is as wrong as any bytes could be.
+    // The protocol has no text frames.
     this.handlers?.frame(typeof message === "string" ? new Uint8Array(0) : message);
   }
 
@@ -298,7 +298,7 @@ class AcceptedLink implements Link {
   }
 }
 
-/** The end of a link that this node dialled. */
+/** The local end of a link that this node dialled. */
 class DialledLink implements Link {
   readonly remote: string;
   certificate: Uint8Array | null = null;
@@ -331,7 +331,7 @@ class DialledLink implements Link {
     return this.#socket.bufferedAmount;
   }
 
-  /** The other end was checked by its certificate and its welcome; no bound depends on it here. */
+  /** Does nothing: the bounds for unverified peers apply to accepted links only. */
   verified(): void {}
 
   send(frame: Uint8Array): boolean {
@@ -357,7 +357,7 @@ class DialledLink implements Link {
       this.#end()?.closed(this.#problem || `${code} ${reason}`.trim());
   }
 
-  /** The chain is checked by TLS; the name by the transport, which knows the whole membership. */
+  /** TLS checks the chain. The transport checks the name, because it knows the membership. */
   #clientTls({ ca, cert, key }: NetworkTls) {
     return {
       ca,

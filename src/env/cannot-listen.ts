@@ -1,6 +1,6 @@
-/** Why an address cannot be listened on, in words for its operator. */
+/** Explains to the operator why the node cannot listen on an address. */
 
-/** The address is taken, or does not belong to this machine. The message says what to do. */
+/** The address is in use or does not belong to this machine. The message says what to do. */
 export class CannotListen extends Error {
   override readonly name = "CannotListen";
 }
@@ -13,7 +13,7 @@ export type Listening = {
   readonly hostSetting: string;
 };
 
-/** @throws CannotListen; the error of `bind` if it is another one. */
+/** @throws CannotListen, or the error of `bind` if it has another cause. */
 export function listenOn<Server>(wanted: Listening, bind: () => Server): Server {
   try {
     return bind();
@@ -34,7 +34,7 @@ function whyNot(error: unknown, wanted: Listening): string | null {
     case "EINVAL":
     case "ENOTCONN":
     case "EAFNOSUPPORT":
-      return `${host} is no address of this machine: see ${hostSetting}`;
+      return `${host} is not an address of this machine: see ${hostSetting}`;
     case "ENOTFOUND":
       return `there is no host ${JSON.stringify(host)}: see ${hostSetting}`;
     default:

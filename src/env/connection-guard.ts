@@ -2,31 +2,31 @@ import { openDescriptors } from "./descriptors.ts";
 import type { TcpConnection, TcpSockets } from "./tcp-sockets.ts";
 
 const LOOK_EVERY_MS = 250;
-/** While there are too many: a process without descriptors spins in accept until one is free. */
+/** Interval while there are too many: without descriptors, a process spins in accept. */
 const LOOK_AGAIN_MS = 10;
-/** All connections are counted at least this often. */
+/** Maximum interval between two counts of all connections. */
 const COUNT_EVERY_MS = 10_000;
-/** Closes this part more than it has to, so that not every new connection costs a look at all. */
+/** Closes this share more than needed, so that a new connection rarely causes another count. */
 const SPARE_SHARE = 16;
-/** A request may have come in since, of which the server does not know yet. */
+/** A request may have arrived since then that the server does not know yet. */
 const QUIET_MS = 100;
 
 export type ConnectionGuardOptions = {
   readonly sockets: TcpSockets;
-  /** Of the client API. */
+  /** Port of the client API. */
   readonly port: number;
-  /** For peers: only connections that never sent anything are closed there. 0: none. */
+  /** Port for peers. Only connections that never sent anything are closed there. 0: none. */
   readonly peerPort: number;
   readonly connectionsMax: number;
-  /** Ports of the clients whose requests are being answered. */
+  /** Ports of the clients whose requests are in progress. */
   readonly busyPorts: () => ReadonlySet<number>;
   readonly counted: (connections: number) => void;
   readonly closed: (count: number, connections: number) => void;
 };
 
 /**
- * The connections to close: those that wait for nothing from this node, the longest silent first. A
- * connection that has sent a part of a request's head is one of them.
+ * Returns the connections to close: those without a request in progress, the longest idle first. A
+ * connection that has sent a part of a request head is one of them.
  */
 export function idlest(
   connections: readonly TcpConnection[],
@@ -42,7 +42,7 @@ export function idlest(
   return idle.slice(0, count);
 }
 
-/** Keeps the number of connections within a bound, by closing the longest idle ones. */
+/** Bounds the number of connections by closing those that are idle the longest. */
 export class ConnectionGuard {
   readonly #options: ConnectionGuardOptions;
   readonly #ports: readonly number[];

@@ -1,24 +1,24 @@
 /**
- * Notices that the data directory, or a part of it, was removed, moved or replaced under the running
- * process. The open files go on working then, so that writes would be acknowledged that no start
- * finds again.
+ * Detects that the data directory, or a part of it, was removed, moved or replaced while the process
+ * runs. The open files go on working in that case, so the node would acknowledge writes that the next
+ * start does not find.
  */
 import type { DataLock } from "./data-lock.ts";
 import { DiskFailure } from "./disk.ts";
 import type { KnownPaths } from "./known-paths.ts";
 
 const CHECK_EVERY_MS = 1000;
-/** Paths looked at without a pause: 1 ms. With many partitions a round takes several pieces. */
+/** Paths that are checked without a pause: 1 ms. With many partitions a round takes several steps. */
 const PATHS_AT_A_TIME = 500;
 const PIECE_EVERY_MS = 100;
 
-/** @throws DiskFailure that says how the directory was lost. */
+/** @throws DiskFailure with how the directory was lost. */
 export function checkDataDir(lock: DataLock): void {
   const loss = lock.whyLost();
   if (loss !== null) throw new DiskFailure(`the data directory is lost: ${loss}`);
 }
 
-/** Calls `lost` at most once. The returned function ends the watch. */
+/** Calls `lost` at most once. The returned function stops the watch. */
 export function watchDataDir(
   lock: DataLock,
   known: KnownPaths,

@@ -1,8 +1,8 @@
 /**
- * One process at a time in a data directory. The lock is an flock(2) on `LOCK`: the kernel drops it
- * with the process, however that ends, so there is no stale lock to remove by hand. node:fs has no
- * flock, hence the foreign call; where it is not to be had (Windows), a pid file with the start
- * time of its process, so that a pid that was given out again does not count.
+ * Allows one process at a time in a data directory. The lock is an flock(2) on `LOCK`. The kernel
+ * releases it when the process ends, so a stale lock never has to be removed by hand. node:fs has no
+ * flock, so this module calls the C library. Without flock (Windows), it uses a pid file with the
+ * start time of the process, so that a reused pid is detected.
  */
 
 import { dlopen, FFIType } from "bun:ffi";
@@ -28,7 +28,7 @@ export class DataDirLocked extends Error {
 
 export type DataLock = {
   readonly release: () => void;
-  /** Says how the directory was removed, moved or replaced under its holder; null if it was not. */
+  /** Returns how the directory was removed, moved or replaced. Null if it was not. */
   readonly whyLost: () => string | null;
 };
 
@@ -36,8 +36,8 @@ type Flock = (fd: number, operation: number) => number;
 
 /**
  * @param root an existing directory.
- * @throws DataDirLocked naming the process that holds it; DiskFailure; DiskFull if `LOCK` cannot be
- *   created, or cannot be written where there is no flock.
+ * @throws DataDirLocked with the process that holds it; DiskFailure; DiskFull if `LOCK` cannot be
+ *   created, or cannot be written on a system without flock.
  */
 export function acquireDataLock(root: string, flock: Flock | null = findFlock()): DataLock {
   const path = join(root, LOCK_FILE);
@@ -80,7 +80,7 @@ export function acquireDataLock(root: string, flock: Flock | null = findFlock())
   };
 }
 
-/** @param locked the file is locked, so its text only names the holder and is not needed. */
+/** @param locked the file is locked, so its text is informational and may be missing. */
 function nameHolder(fd: number, path: string, locked: boolean): void {
   try {
     writeHolder(fd, `${process.pid} ${startTimeOf(process.pid)}`);
@@ -94,7 +94,7 @@ function nameHolder(fd: number, path: string, locked: boolean): void {
   }
 }
 
-/** Writes over what is there, always with the same length. */
+/** Overwrites the file, always with the same length. */
 function writeHolder(fd: number, text: string): void {
   fs.writeSync(fd, `${text.padEnd(HOLDER_BYTES - 1)}\n`, 0);
   fs.ftruncateSync(fd, HOLDER_BYTES);
@@ -103,7 +103,7 @@ function writeHolder(fd: number, text: string): void {
 const isNoSpace = (cause: unknown): boolean =>
   cause instanceof Error && "code" in cause && (cause.code === "ENOSPC" || cause.code === "EDQUOT");
 
-/** The process that uses a directory, by what it wrote into the lock file; null if none does. */
+/** The process that uses a directory, read from the lock file. Null if none does. */
 export function lockHolder(root: string): number | null {
   let holder: string;
   try {
@@ -120,7 +120,7 @@ function findFlock(): Flock | null {
       const library = dlopen(name, { flock: { args: [FFIType.i32, FFIType.i32], returns: "i32" } });
       return library.symbols.flock;
     } catch {
-      // Not this C library.
+      // The system has another C library.
     }
   }
   return null;
@@ -140,12 +140,12 @@ function isRunning(holder: string): boolean {
   return now === "" || now === start.join(" ");
 }
 
-/** Something that differs between two processes that were given the same pid; empty if unknown. */
+/** A text that differs between two processes with the same pid. Empty if it is not known. */
 function startTimeOf(pid: number): string {
   try {
     if (process.platform === "linux") {
       const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
-      // Field 22; the name in field 2 may have spaces, so count from behind its parenthesis.
+      // Field 22. The name in field 2 may have spaces, so the count starts after its parenthesis.
       return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
     }
     if (process.platform === "win32") return "";

@@ -1,18 +1,18 @@
 import * as fs from "node:fs";
 
-/** Any file that always exists and costs nothing to hold. */
+/** A file that always exists and needs few resources while it is open. */
 const PLACEHOLDER = "/dev/null";
 
 /**
- * Descriptors that are held open, so that a file can still be opened when connections have taken
- * all others. A caller closes one and opens its file in the same turn of the event loop, so that no
+ * Descriptors that are held open, so that a file can still be opened when connections use all
+ * others. A caller closes one and opens its file in the same event-loop iteration, so that no
  * connection is accepted in between.
  */
 export class DescriptorReserve {
   readonly #size: number;
   readonly #held: number[] = [];
 
-  /** @param size descriptors to hold; 0: none, as where files are only read. */
+  /** @param size number of descriptors to hold. 0: none, for a disk that only reads. */
   constructor(size: number) {
     this.#size = size;
     this.refill();
@@ -30,7 +30,7 @@ export class DescriptorReserve {
     return true;
   }
 
-  /** Takes descriptors back, as far as there are any. */
+  /** Refills the reserve with as many descriptors as are available. */
   refill(): void {
     while (this.#held.length < this.#size) {
       try {
@@ -46,5 +46,5 @@ export class DescriptorReserve {
   }
 }
 
-/** For a disk that needs no reserve. */
+/** The reserve of a disk that does not need one. */
 export const NO_RESERVE = new DescriptorReserve(0);

@@ -1,20 +1,20 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 
-/** Where the limit cannot be read: the least that desktop systems and containers allow. */
+/** Default if the limit cannot be read: the lowest limit of common systems and containers. */
 const LIMIT_UNKNOWN = 1024;
-/** Held open for files that are opened when connections have taken all others. */
+/** Descriptors held open for files that are opened when connections use all others. */
 const RESERVE = 8;
-/** For the runtime, the journal, checkpoints, locks, listeners and peers. */
+/** Descriptors for the runtime, the journal, checkpoints, locks, listeners and peers. */
 const OTHERS = 40;
-/** Share of the limit that open segment files of partitions may take, and the bounds of that. */
+/** Share of the limit that open segment files of partitions may use, and its bounds. */
 const SEGMENT_SHARE = 4;
 const SEGMENT_FILES_MIN = 8;
 const SEGMENT_FILES_MAX = 256;
 const CONNECTIONS_MIN = 8;
-/** Each connection costs memory in the kernel as well, whatever the limit is. */
+/** Maximum number of connections at any limit, because each one uses kernel memory. */
 const CONNECTIONS_MAX = 50_000;
 
-/** How the descriptors of this process are shared out. */
+/** How many descriptors of this process each kind of use gets. */
 export type DescriptorPlan = {
   readonly limit: number;
   readonly reserve: number;
@@ -35,10 +35,10 @@ export function descriptorLimit(): number {
   }
 }
 
-/** Number of descriptors that are open in this process; null where the system does not tell. */
+/** Number of descriptors that are open in this process. Null if the system does not report it. */
 export function openDescriptors(): number | null {
   try {
-    // Linux tells the number since 6.2; older kernels say 0.
+    // Linux reports the number since 6.2. Older kernels report 0.
     const { size } = statSync("/proc/self/fd");
     return size > 0 ? size : readdirSync("/proc/self/fd").length;
   } catch {
@@ -46,7 +46,7 @@ export function openDescriptors(): number | null {
   }
 }
 
-/** @param perConnection descriptors that one client may need: 2 where writes are forwarded. */
+/** @param perConnection descriptors that one client may need: 2 if writes are forwarded. */
 export function planDescriptors(limit: number, perConnection: number): DescriptorPlan {
   const shared = Math.max(0, limit - OTHERS - RESERVE);
   const segmentFiles = clamp(

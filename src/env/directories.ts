@@ -5,12 +5,12 @@ import { type BunDisk, openBunDisk } from "./bun-disk.ts";
 export const isDirectory = (path: string): boolean =>
   statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
-/** A directory that is to be filled, made if it was not there. */
+/** A directory that a caller fills. It is created if it does not exist. */
 export type NewRoot = {
   readonly disk: BunDisk;
-  /** Its own name is durable. */
+  /** Makes the name of the directory durable. */
   settle(): Promise<void>;
-  /** Gone again if it was made here and has nothing in it. */
+  /** Removes the directory if it was created here and is empty. */
   discard(): Promise<void>;
 };
 

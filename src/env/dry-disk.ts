@@ -3,8 +3,8 @@ import type { Disk, DiskFile } from "./disk.ts";
 const NOTHING = new Uint8Array(0);
 
 /**
- * Another disk, of which nothing is changed: what would be written, renamed or removed is dropped.
- * So code that mends while it reads, as recovery does, can be asked what it would find.
+ * A read-only view of another disk: writes, renames and removals are dropped. Recovery repairs
+ * files while it reads them, and this view shows what it would find without any change.
  */
 export class DryDisk implements Disk {
   readonly #disk: Disk;
@@ -33,7 +33,7 @@ export class DryDisk implements Disk {
 class DryFile implements DiskFile {
   readonly #file: DiskFile | null;
 
-  /** @param file null: one that is new. */
+  /** @param file null for a new file. */
   constructor(file: DiskFile | null) {
     this.#file = file;
   }

@@ -1,9 +1,9 @@
-/** Errors of the operating system, told apart by what a caller may do about them. */
+/** Classifies errors of the operating system by what a caller can do about them. */
 import { DiskFailure, DiskFull, ResourceShortage } from "./disk.ts";
 
-/** A read or write that found no memory is tried again after this time. */
+/** Delay before a read or write that failed for lack of memory is retried. */
 const SHORTAGE_WAIT_MS = 20;
-/** What a lack of descriptors, memory or threads looks like; nothing was done then. */
+/** Error codes for a lack of descriptors, memory or threads. The failed call had no effect. */
 const SHORTAGES = ["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
 
 type Callback<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
@@ -21,7 +21,7 @@ export function attempt<T>(
   });
 }
 
-/** Assertions and errors that are already typed pass through. */
+/** Returns assertions and errors that are already typed unchanged. */
 export function fault(operation: string, path: string, cause: unknown): Error {
   if (cause instanceof DiskFailure) return cause;
   if (cause instanceof Error && cause.name === "AssertionError") return cause;
@@ -29,7 +29,7 @@ export function fault(operation: string, path: string, cause: unknown): Error {
   const reason = cause instanceof Error ? cause.message : String(cause);
   const message = `${operation} ${path}: ${reason}`;
   if (code === "ENOSPC" || code === "EDQUOT") return new DiskFull(message, { cause });
-  // A sync that failed, for whatever reason, may have dropped what was written.
+  // A failed sync may have dropped bytes that were written, for any cause.
   return SHORTAGES.includes(code) && !/sync$/.test(operation)
     ? new ResourceShortage(message, { cause })
     : new DiskFailure(message, { cause });
@@ -44,7 +44,7 @@ export function isDescriptorShortage(error: unknown): boolean {
   return code === "EMFILE" || code === "ENFILE";
 }
 
-/** Repeats a call of an open file that found no memory: it did nothing. */
+/** Repeats a call of an open file that failed for lack of memory: it had no effect. */
 export async function whileShort<T>(call: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -1,6 +1,6 @@
 import { fstatSync, statSync } from "node:fs";
 
-/** Device and inode: two files at one path at different times differ in it. */
+/** Device and inode. They differ between a file and its replacement at the same path. */
 export function identityOf(file: string | number): string {
   const options = { bigint: true } as const;
   const { dev, ino } =
@@ -9,8 +9,8 @@ export function identityOf(file: string | number): string {
 }
 
 /**
- * Says how the file or directory at `path` was lost, or returns null. An error that leaves it open
- * whether it is there, such as EIO, is not a loss.
+ * Returns how the file or directory at `path` was lost, or null. An error that does not tell whether
+ * it exists, such as EIO, is not a loss.
  */
 export function lossOf(path: string, expected: string): string | null {
   try {

@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { identityOf, lossOf } from "./file-identity.ts";
 
-/** A call whose result shows that paths exist. Removals that ran meanwhile make that doubtful. */
+/** A call whose result shows that paths exist. Concurrent removals make that result uncertain. */
 type Look = { readonly removed: string[] };
 
 /**
- * Files and directories that the process relies on, each with its device and inode. They are known
- * from the time when this process used them until it removes them itself, so a path that leads
- * somewhere else now was changed by somebody else.
+ * Files and directories that the process relies on, each with its device and inode. A path is known
+ * from its first use until this process removes it. If a known path leads to another file, something
+ * outside this process changed it.
  */
 export class KnownPaths {
   readonly #root: string;
@@ -18,7 +18,7 @@ export class KnownPaths {
   #round: Iterator<readonly [string, string]> | null = null;
 
   /**
-   * @param root an existing directory, which is known from now on.
+   * @param root an existing directory. It is known from now on.
    * @param isRelied whether the loss of this path, relative to `root`, is a loss of data.
    */
   constructor(root: string, isRelied: (path: string) => boolean) {
@@ -61,7 +61,7 @@ export class KnownPaths {
     }
   }
 
-  /** The path and everything below it is not relied on any more. */
+  /** Forgets the path and everything below it. */
   forget(path: string): void {
     if (!this.#identities.delete(path)) return;
     for (const known of this.#identities.keys()) {
@@ -69,7 +69,7 @@ export class KnownPaths {
     }
   }
 
-  /** How this path, or a directory above it, was lost; null if it was not. */
+  /** Returns how this path, or a directory above it, was lost. Null if it was not. */
   whyLostOn(path: string): string | null {
     for (const one of ancestorsOf(path)) {
       const identity = this.#identities.get(one);
@@ -80,9 +80,9 @@ export class KnownPaths {
   }
 
   /**
-   * Looks at the next paths of a round, at most at `count` of them.
+   * Checks the next paths of a round, at most `count` of them.
    *
-   * @returns how one was lost; "done" if the round is complete, null if it goes on.
+   * @returns how a path was lost, "done" if the round is complete, or null if it is not.
    */
   look(count: number): { readonly loss: string } | "done" | null {
     this.#round ??= this.#identities.entries();
@@ -94,7 +94,7 @@ export class KnownPaths {
       }
       const [path, identity] = value;
       const loss = lossOf(join(this.#root, path), identity);
-      // The directory that was lost says more than the files that went with it.
+      // The lost directory is reported, because it explains the loss of the files in it.
       if (loss !== null) return { loss: this.whyLostOn(path) ?? loss };
     }
     return null;
@@ -107,7 +107,7 @@ export class KnownPaths {
       try {
         this.#identities.set(one, identityOf(join(this.#root, one)));
       } catch {
-        // A path that cannot be read is not compared; its user meets the error.
+        // A path that cannot be read is not compared. Its next user gets the error.
       }
     }
   }
@@ -116,7 +116,7 @@ export class KnownPaths {
 const isBelow = (path: string, directory: string): boolean =>
   path.length > directory.length && path.startsWith(directory) && path[directory.length] === "/";
 
-/** The root comes first, the path itself last. */
+/** Returns the directories of a path: the root first, the path itself last. */
 function ancestorsOf(path: string): string[] {
   if (path === "") return [""];
   const names = path.split("/");

@@ -4,11 +4,11 @@ import type { PeerSecret } from "./network.ts";
 
 /** Header of the request that opens a link. */
 export const ADMISSION_HEADER = "x-ayder-admission";
-/** A domain prefix, so that the proof is not valid for a handshake. */
+/** Prefix of the signed statement, so that the proof is not valid for a handshake. */
 const DOMAIN = "ayder link opening v1";
 const NONCE_BYTES = 32;
 const PROOF_BYTES = 32;
-/** Number of nonces that are remembered; a header that is used again is refused. */
+/** Number of nonces that are remembered. A header that is used again is refused. */
 const NONCES_MAX = 4096;
 
 /**
@@ -47,7 +47,7 @@ export class LinkAdmission {
     const name = nonce.toHex();
     if (this.#used.has(name)) return false;
     this.#used.add(name);
-    // A set keeps the order in which its items came.
+    // A set iterates in insertion order, so the first nonce is the oldest.
     if (this.#used.size > NONCES_MAX) this.#used.delete(this.#used.keys().next().value ?? "");
     return true;
   }
@@ -61,7 +61,7 @@ function statementOf(to: NodeId, nonce: Uint8Array): Uint8Array {
   return writer.take();
 }
 
-/** @returns the nonce and the proof; null if the header has another form. */
+/** @returns the nonce and the proof, or null if the header has another form. */
 function bytesOf(header: string | null): Uint8Array | null {
   const [, nonce, proof] = /^([0-9a-f]+)\.([0-9a-f]+)$/.exec(header ?? "") ?? [];
   if (nonce?.length !== 2 * NONCE_BYTES || proof?.length !== 2 * PROOF_BYTES) return null;

@@ -1,35 +1,36 @@
 import type { NodeId } from "../lib/ids.ts";
 
 /**
- * The way to other nodes. Real: `env/bun-network.ts`, one WebSocket a link. Simulated: any that
- * keeps these rules.
+ * The connections to other nodes. `env/bun-network.ts` is the real network, with one WebSocket per
+ * link. A simulated network follows the same rules.
  *
- * A link carries whole frames both ways. Of what one end sends, the other gets a prefix, in order
- * and unchanged; a link may be slow or silent for any time, and end at any time without a word.
- * Nothing says that a frame arrived. Handlers are never called from within a call of this interface.
+ * A link carries whole frames in both directions. The receiver gets a prefix of the frames that the
+ * sender sent, in order and unchanged. A link may be slow or silent for any time, and may end at any
+ * time without notice. Frames are not confirmed. Handlers are never called from within a call of
+ * this interface.
  */
 export interface Network {
   /**
-   * Anybody can dial and be dialled, so a link by itself proves nothing about its other end. Absent
-   * on networks that connect nodes only, such as simulated ones.
+   * Any host can dial and be dialled, so a link does not prove the identity of its other end. Absent
+   * on networks that connect only nodes, such as simulated ones.
    */
   readonly isOpen?: boolean;
   /** Number of accepted connections whose other end is not verified. Absent if it is not known. */
   readonly unverifiedLinks?: number;
   /**
-   * Begins to take links that others dial.
+   * Starts to accept links that others dial.
    *
-   * @param accept called with each, before its first frame; what it returns hears of the link.
-   * @param refused called with each connection that is closed for a reason of this network.
-   * @throws if the address cannot be listened on.
+   * @param accept called with each link before its first frame. Returns the handlers of the link.
+   * @param refused called with each connection that this network closes, and the reason.
+   * @throws if the network cannot listen on the address.
    */
   listen(
     accept: (link: Link) => LinkHandlers,
     refused?: (reason: LinkRefusal, remote: string) => void,
   ): void;
-  /** Sets out to reach a peer: `opened`, then frames, or `closed` at any time. */
+  /** Dials a peer. Calls `opened`, then delivers frames. `closed` may come at any time. */
   dial(peer: PeerAddress, handlers: DialHandlers): Link;
-  /** Ends the listener and every link, without further calls to handlers. */
+  /** Closes the listener and every link. Handlers are not called any more. */
   close(): Promise<void>;
 }
 
@@ -44,100 +45,100 @@ export type PeerAddress = {
 export type LinkRefusal =
   /** No link was opened in time. */
   | "timeout"
-  /** More connections are not verified than are allowed at a time. */
+  /** Too many connections are not verified. */
   | "too_many"
-  /** More bytes than are allowed before the other end is verified. */
+  /** The other end sent too many bytes before it was verified. */
   | "too_long"
-  /** Something else than a request to open a link. */
+  /** The request does not open a link. */
   | "not_a_peer"
   /** The request to open a link does not prove the shared secret. */
   | "not_proven";
 
 export interface Link {
   /**
-   * Queues a frame; its bytes are copied before this returns.
+   * Queues a frame. Its bytes are copied before this returns.
    *
-   * @returns false if the link is not open: the frame is dropped.
+   * @returns false if the link is not open and the frame was dropped.
    */
   send(frame: Uint8Array): boolean;
-  /** Bytes that were sent and that the operating system has not taken yet. */
+  /** Bytes that were sent and that the operating system has not accepted yet. */
   readonly bufferedBytes: number;
   /**
-   * Who accepted the link, as its TLS certificate (DER) said while this link was made: the chain is
-   * verified, the name is not. Null on accepted links and without TLS.
+   * TLS certificate (DER) of the node that accepted this link. Its chain is verified, its name is
+   * not. Null on accepted links and without TLS.
    */
   readonly certificate: Uint8Array | null;
-  /** For logs: the other end's address. */
+  /** Address of the other end, for logs. */
   readonly remote: string;
   /**
-   * The other end of this accepted link is verified: the bounds for links that are not verified do
-   * not apply any more.
+   * Marks the other end of this accepted link as verified. The bounds for unverified links do not
+   * apply to it any more.
    */
   verified(): void;
-  /** Ends the link at once. Its handlers are not called any more. */
+  /** Closes the link immediately. Its handlers are not called any more. */
   close(): void;
 }
 
 export interface LinkHandlers {
   /** @param bytes owned by the handler from now on. */
   frame(bytes: Uint8Array): void;
-  /** The link is gone. Called at most once, and last. */
+  /** The link is closed. Called at most once, after every other handler. */
   closed(reason: string): void;
 }
 
 export interface DialHandlers extends LinkHandlers {
-  /** The link is open; before the first frame. */
+  /** The link is open. Called before the first frame. */
   opened(): void;
 }
 
-/** What a node shows beside the claim to be somebody. */
+/** The proof that a node presents together with its id. */
 export type PeerProof = {
-  /** DER; its own first, then intermediate ones, if any. */
+  /** Certificates in DER form: the node's own, then intermediate ones. */
   readonly certificates: readonly Uint8Array[];
-  /** By the key of the first certificate, over a statement that both ends know. */
+  /** Signature with the key of the first certificate, over a statement that both ends know. */
   readonly signature: Uint8Array;
 };
 
-/** Who somebody claims to be, and all that is needed to judge it. */
+/** The identity that a peer presents, with everything that is needed to verify it. */
 export type ExpectedPeer = {
   readonly id: NodeId;
-  /** Where the configuration says that this node is. */
+  /** The node's address in the configuration. */
   readonly host: string;
-  /** The other members: whose certificate names one of them is not `id`. */
+  /** The other members. A certificate that names one of them does not belong to `id`. */
   readonly others: readonly NodeId[];
 };
 
-/** Which end of a link proves something: a proof of one end is never one of the other. */
+/** The end of a link that gives a proof. A proof is valid for one end only. */
 export type LinkEnd = "dialler" | "acceptor";
 
-/** Proves that this node knows the secret that the nodes share. Real: `env/shared-secret.ts`. */
+/** Proves that this node knows the shared secret. Implemented by `env/shared-secret.ts`. */
 export interface PeerSecret {
-  /** Peers without a secret are let in too: while a running cluster is given one. */
+  /** Peers without a secret are accepted too, while a secret is added to a running cluster. */
   readonly isOptional: boolean;
-  /** @returns the proof, `SECRET_PROOF_BYTES` long, over a statement that both ends know. */
+  /** @returns the proof over a statement that both ends know. It has `SECRET_PROOF_BYTES` bytes. */
   prove(end: LinkEnd, statement: Uint8Array): Uint8Array;
-  /** In constant time. */
+  /** Verifies a proof in constant time. */
   accepts(end: LinkEnd, statement: Uint8Array, proof: Uint8Array): boolean;
 }
 
-/** Length of an HMAC-SHA256. */
+/** Length of an HMAC-SHA256 in bytes. */
 export const SECRET_PROOF_BYTES = 32;
 
-/** Why a claim is not believed; short, for logs and counters, without secrets. */
+/** Why an identity is not accepted: short, for logs and counters, without secrets. */
 export type PeerRejection = string;
 
-/** Proves this node's name to others and judges theirs. Real: `env/tls-identity.ts`. */
+/** Proves this node's id to peers and verifies theirs. Implemented by `env/tls-identity.ts`. */
 export interface PeerIdentity {
   /** SHA-256 of this node's certificate. */
   readonly fingerprint: Uint8Array;
   fingerprintOf(certificate: Uint8Array): Uint8Array;
   prove(statement: Uint8Array): PeerProof;
-  /** Who dials shows a proof. @returns null if it is who it claims to be. */
+  /** Verifies the proof of the dialling node. @returns null if its identity is proven. */
   judgeDialler(
     expected: ExpectedPeer,
     statement: Uint8Array,
     proof: PeerProof,
   ): PeerRejection | null;
-  /** Who accepts has shown its certificate to TLS. @returns null if it is who was dialled. */
+  /** Verifies the TLS certificate of the accepting node. @returns null if it is the dialled node. */
   judgeAcceptor(expected: ExpectedPeer, certificate: Uint8Array): PeerRejection | null;
 }

@@ -1,6 +1,6 @@
 import type { Network } from "./network.ts";
 
-/** The network of a node that has no peers: nobody dials, and nobody is there to be dialled. */
+/** The network of a node without peers. It neither dials nor listens. */
 export class NoNetwork implements Network {
   listen(): void {}
 

@@ -8,16 +8,16 @@ export type PatientDiskOptions = {
   readonly disk: Disk;
   readonly clock: Clock;
   /**
-   * Called with the reason when the first operation has to wait, and with null when none waits any
-   * longer.
+   * Called with the reason when the first operation has to wait, and with null when no operation
+   * waits any more.
    */
   readonly changed: (shortage: ResourceShortage | null) => void;
 };
 
 /**
- * Another disk, whose operations wait and are tried again while the process is out of descriptors or
- * memory. Otherwise a burst of connections would look like a failed disk and end the node. Reads and
- * writes of open files need no descriptor; `BunFile` repeats them itself.
+ * Retries the operations of another disk while the process is out of descriptors or memory.
+ * Otherwise a burst of connections would look like a failed disk and stop the node. Reads and writes
+ * of open files do not need a descriptor, and `BunFile` repeats them itself.
  */
 export class PatientDisk implements Disk {
   readonly #options: PatientDiskOptions;

@@ -4,15 +4,15 @@ import type { LinkRefusal } from "./network.ts";
 import type { TcpConnection, TcpSockets } from "./tcp-sockets.ts";
 
 const LOOK_EVERY_MS = 1_000;
-/** While a peer that is not verified may send: what it sends in between is gathered by Bun. */
+/** Interval while an unverified peer may send. Bun buffers the bytes that it sends in between. */
 const WATCH_EVERY_MS = 10;
-/** The look takes at most this share of the time. */
+/** Maximum share of the time that the checks take. */
 const REST_FACTOR = 10;
 
 export type RaftPortGuardOptions = {
   readonly sockets: TcpSockets;
   readonly port: number;
-  /** Ports of the peers of links: verified, and not verified yet. */
+  /** Peer ports of verified and of unverified links. */
   readonly links: () => {
     readonly verified: ReadonlySet<number>;
     readonly unverified: ReadonlySet<number>;
@@ -27,8 +27,8 @@ export type RaftPortGuardOptions = {
 };
 
 /**
- * Bounds what connections to the Raft port may do that Bun's server does not tell of: those without
- * a request, and the bytes of a WebSocket frame that is not complete.
+ * Bounds the connections to the Raft port that Bun's server does not report: connections without a
+ * request, and links with an incomplete WebSocket frame.
  */
 export class RaftPortGuard {
   readonly #options: RaftPortGuardOptions;
@@ -42,7 +42,7 @@ export class RaftPortGuard {
     this.#timer = this.#later(LOOK_EVERY_MS);
   }
 
-  /** A link was opened whose peer is not verified. */
+  /** Called when a link to an unverified peer was opened. */
   opened(): void {
     clearTimeout(this.#timer);
     this.#timer = this.#later(WATCH_EVERY_MS);
@@ -60,7 +60,7 @@ export class RaftPortGuard {
     const { links } = this.#options;
     const begin = performance.now();
     const hasUnverified = links().unverified.size > 0;
-    // New connections are new descriptors.
+    // Each new connection has a new descriptor.
     const descriptors = openDescriptors();
     const isNews = descriptors === null || descriptors !== this.#descriptors;
     this.#descriptors = descriptors;

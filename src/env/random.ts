@@ -1,4 +1,4 @@
 export interface Random {
-  /** Uniform in 0 … 2^32−1. */
+  /** Returns an integer that is uniformly distributed in 0 … 2^32−1. */
   u32(): number;
 }

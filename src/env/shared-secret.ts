@@ -1,7 +1,7 @@
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
 import { type LinkEnd, type PeerSecret, SECRET_PROOF_BYTES } from "./network.ts";
 
-/** Keeps a proof from meaning anything elsewhere, and a proof of one end from being the other's. */
+/** Prefixes that make a proof valid for this purpose and for one end of a link only. */
 const DOMAINS: Readonly<Record<LinkEnd, string>> = {
   dialler: "ayder peer secret v1 dialler\0",
   acceptor: "ayder peer secret v1 acceptor\0",
@@ -15,7 +15,7 @@ export class SharedSecret implements PeerSecret {
   readonly isOptional: boolean;
   readonly #keys: readonly KeyObject[];
 
-  /** @param secrets the first is proven with, all are accepted. At least one, none empty. */
+  /** @param secrets proofs are made with the first, and all are accepted. At least one, none empty. */
   constructor(secrets: readonly string[], isOptional: boolean) {
     this.#keys = secrets.map((secret) => createSecretKey(secret, "utf8"));
     this.isOptional = isOptional;
@@ -28,7 +28,7 @@ export class SharedSecret implements PeerSecret {
   accepts(end: LinkEnd, statement: Uint8Array, proof: Uint8Array): boolean {
     if (proof.length !== SECRET_PROOF_BYTES) return false;
     let accepted = false;
-    // All keys are tried, so that the time does not tell which one it was.
+    // All keys are tried, so that the response time does not tell which one matched.
     for (const key of this.#keys) {
       if (timingSafeEqual(proofBy(key, end, statement), proof)) accepted = true;
     }

@@ -1,6 +1,6 @@
 /**
- * What the kernel knows of this process's TCP connections. Bun has no hook for a connection that was
- * accepted and has sent nothing, so they are found among the descriptors. Linux only.
+ * Reads the TCP connections of this process from the kernel. Bun does not report a connection that
+ * was accepted and has sent nothing, so this module looks through the descriptors. Linux only.
  */
 import { dlopen, ptr } from "bun:ffi";
 import { readdirSync } from "node:fs";
@@ -11,18 +11,18 @@ export type TcpConnection = {
   readonly peerPort: number;
   /** IP address of the peer. */
   readonly remote: string;
-  /** Since something was last sent on it; since it was accepted, if nothing was. */
+  /** Time since the last bytes were sent on it, or since it was accepted if none were sent. */
   readonly sinceSentMs: number;
   readonly sinceReceivedMs: number;
-  /** That the peer's kernel has confirmed. */
+  /** Bytes that the peer's kernel has confirmed. */
   readonly bytesAcknowledged: number;
   readonly bytesReceived: number;
 };
 
 export interface TcpSockets {
-  /** The accepted connections of the given local ports. */
+  /** Returns the accepted connections of the given local ports. */
   connections(ports: readonly number[]): TcpConnection[];
-  /** Ends a connection in both directions; whoever owns the descriptor sees that and closes it. */
+  /** Shuts a connection down in both directions. The owner of the descriptor then closes it. */
   end(descriptor: number): void;
 }
 
@@ -31,7 +31,7 @@ const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
 const TCP_LISTEN = 10;
 const SHUT_RDWR = 2;
-/** struct tcp_info of linux/tcp.h: offsets of fields, and the least length that has all of them. */
+/** struct tcp_info of linux/tcp.h: offsets of fields, and the minimum length that has all of them. */
 const INFO = { state: 0, lastSent: 44, lastReceived: 52, acknowledged: 120, received: 128 };
 const INFO_BYTES_MIN = 136;
 const INFO_BYTES_MAX = 256;
@@ -55,9 +55,9 @@ function openLibrary(name: string) {
 type Library = ReturnType<typeof openLibrary>;
 
 /**
- * @param descriptorMax the limit on open files: where the descriptors cannot be listed for want of
- *   one, all below it are looked at.
- * @returns null where the system does not tell.
+ * @param descriptorMax the limit on open files. If no descriptor is free to list the open ones,
+ *   every number below this limit is checked.
+ * @returns null if the system does not report its connections.
  */
 export function openTcpSockets(descriptorMax: number): TcpSockets | null {
   if (process.platform !== "linux") return null;
@@ -65,7 +65,7 @@ export function openTcpSockets(descriptorMax: number): TcpSockets | null {
     try {
       return new LinuxSockets(openLibrary(name), descriptorMax);
     } catch {
-      // The other C library.
+      // The system has the other C library.
     }
   }
   return null;
@@ -114,7 +114,7 @@ class LinuxSockets implements TcpSockets {
     const localPort = this.#portBy(getsockname, descriptor);
     const peerPort = this.#portBy(getpeername, descriptor);
     if (localPort === null || peerPort === null) return null;
-    // The address of the peer was asked for last.
+    // The buffer holds the address of the peer, which was read last.
     const remote = addressText(this.#address);
     return {
       descriptor,

@@ -1,14 +1,14 @@
 import type { X509Certificate } from "node:crypto";
 
-/** Of a chain: leaf, intermediate ones, authority. */
+/** Maximum length of a chain: leaf, intermediate certificates, authority. */
 const CHAIN_LENGTH_MAX = 5;
 
 /**
- * Looks for a way from a certificate to one of the authorities. TLS has verified a chain for its own
- * use already; this one is for the certificate that a peer shows in the handshake above it.
+ * Looks for a chain from a certificate to one of the authorities. TLS verifies the certificate of
+ * the connection. This function verifies the one that a peer presents in the handshake above TLS.
  *
- * @param intermediates what the peer sent along; nothing in them is trusted.
- * @returns null if there is one and all of it is valid at `nowMs`; otherwise why not.
+ * @param intermediates certificates that the peer sent with its own. None of them is trusted.
+ * @returns null if a chain exists and all of it is valid at `nowMs`, otherwise the reason.
  */
 export function chainProblem(
   leaf: X509Certificate,

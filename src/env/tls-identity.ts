@@ -6,7 +6,7 @@ import type { ExpectedPeer, PeerIdentity, PeerProof, PeerRejection } from "./net
 import { chainProblem } from "./tls-chain.ts";
 import { nameProblem } from "./tls-names.ts";
 
-/** The operator's certificates cannot be used. Nothing of a key is in the message. */
+/** The operator's certificates cannot be used. The message never contains a part of a key. */
 export class TlsUnusable extends Error {
   override readonly name = "TlsUnusable";
 }
@@ -14,7 +14,7 @@ export class TlsUnusable extends Error {
 export type TlsIdentityOptions = {
   readonly tls: NetworkTls;
   readonly clock: Clock;
-  /** False: any certificate of the authority will do, whoever it names. */
+  /** False: every certificate of the authority is accepted, whatever name it has. */
   readonly strictId: boolean;
 };
 
@@ -26,13 +26,13 @@ const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE---
 
 type Credentials = {
   readonly key: KeyObject;
-  /** Its own certificate first. */
+  /** The node's own certificate comes first. */
   readonly chain: readonly X509Certificate[];
   readonly authorities: readonly X509Certificate[];
   readonly fingerprint: Uint8Array;
 };
 
-/** Who this node is by its certificate, and how it knows others by theirs. */
+/** Proves this node's identity by its certificate, and verifies the certificates of peers. */
 export class TlsIdentity implements PeerIdentity {
   readonly #clock: Clock;
   readonly #strictId: boolean;
@@ -46,9 +46,9 @@ export class TlsIdentity implements PeerIdentity {
   }
 
   /**
-   * New certificates, while running: before the network's `renew`. Links that are up stay.
+   * Loads new certificates while the node runs, before the network's `renew`. Open links stay open.
    *
-   * @throws TlsUnusable with the old ones in force.
+   * @throws TlsUnusable; the old certificates stay in use.
    */
   renew(tls: NetworkTls): void {
     this.#credentials = readCredentials(tls, this.#clock.now());
@@ -89,7 +89,7 @@ export class TlsIdentity implements PeerIdentity {
   judgeAcceptor(expected: ExpectedPeer, certificate: Uint8Array): PeerRejection | null {
     const leaf = parse(certificate);
     if (leaf === null) return "its certificate cannot be read";
-    // TLS has verified chain and dates, with intermediate certificates that are not seen here.
+    // TLS has verified the chain and the dates, with intermediate certificates that are not here.
     return usageProblem(leaf) ?? this.#judgeNames(leaf, expected);
   }
 
@@ -114,11 +114,11 @@ function readCredentials(tls: NetworkTls, nowMs: number): Credentials {
   return { key, chain, authorities, fingerprint: sha256(own.raw) };
 }
 
-/** A node is both: it dials, and is dialled. */
+/** A node needs both uses, because it dials and is dialled. */
 function usageProblem(leaf: X509Certificate): PeerRejection | null {
   if (leaf.ca) return "its certificate is an authority's";
   const allowed = leaf.keyUsage as readonly string[] | undefined;
-  // Absent: for any use.
+  // A certificate without this extension is valid for every use.
   if (allowed === undefined || allowed.includes(ANY_USAGE)) return null;
   return allowed.includes(CLIENT_AUTH) && allowed.includes(SERVER_AUTH)
     ? null
@@ -129,11 +129,11 @@ function isSignedBy(leaf: X509Certificate, statement: Uint8Array, signature: Uin
   try {
     return verify(digestFor(leaf.publicKey), statement, leaf.publicKey, signature);
   } catch {
-    return false; // A key of a kind that signs nothing.
+    return false; // A key of this kind cannot sign.
   }
 }
 
-/** Ed25519 and Ed448 have their own. */
+/** Ed25519 and Ed448 have a fixed digest. */
 const digestFor = (key: KeyObject): string | null =>
   key.asymmetricKeyType?.startsWith("ed") === true ? null : "sha256";
 
@@ -160,6 +160,6 @@ function readKey(pem: string): KeyObject {
     return createPrivateKey(pem);
   } catch {
     // The cause is left out: it could quote the file.
-    throw new TlsUnusable("RF_HA_TLS_KEY is no private key in PEM form, or has a passphrase");
+    throw new TlsUnusable("RF_HA_TLS_KEY is not a private key in PEM form, or has a passphrase");
   }
 }

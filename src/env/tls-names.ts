@@ -3,14 +3,14 @@ import { isIP } from "node:net";
 import type { ExpectedPeer } from "./network.ts";
 
 /**
- * Whether a certificate is for the node that somebody claims to be.
+ * Checks that a certificate belongs to the node whose id a peer presents.
  *
- * Its names are the common name and the alternative names (DNS, URI, IP). The node's id among them
- * is proof. Otherwise, the address under which the configuration knows the node will do, unless the
- * certificate names another member: several nodes may share an address, or all have 127.0.0.1 in
- * their certificates, and one of them is then still not another.
+ * The names of a certificate are its common name and its alternative names (DNS, URI, IP). The
+ * certificate is accepted if the node's id is among them. Otherwise it is accepted if the node's
+ * configured address is among them and no id of another member is. Several nodes may share an
+ * address, or all have 127.0.0.1 in their certificates, so the address alone is not sufficient.
  *
- * @returns null if it is, otherwise why not.
+ * @returns null if the certificate belongs to the node, otherwise the reason.
  */
 export function nameProblem(certificate: X509Certificate, expected: ExpectedPeer): string | null {
   const names = new Set(namesOf(certificate));
@@ -22,10 +22,10 @@ export function nameProblem(certificate: X509Certificate, expected: ExpectedPeer
   return "its certificate has neither its id nor its host";
 }
 
-/** Host names have no case, and ids follow them, as operators write both in certificates. */
+/** Ids are compared without case, as host names are: operators write both in certificates. */
 const fold = (name: string): string => name.toLowerCase();
 
-/** No wildcards: a name that many nodes have says of none who it is. */
+/** Wildcards are not accepted: a name that many nodes share does not identify one of them. */
 function coversHost(certificate: X509Certificate, host: string): boolean {
   if (isIP(host) !== 0) return certificate.checkIP(host) !== undefined;
   return certificate.checkHost(host, { subject: "never", wildcards: false }) !== undefined;
@@ -43,6 +43,8 @@ function namesOf(certificate: X509Certificate): string[] {
   return names;
 }
 
-/** `DNS:a, DNS:b`; a name that could be misread is quoted (CVE-2021-44532) and thus no name here. */
+/**
+ * Splits `DNS:a, DNS:b`. A name that could be misread is quoted (CVE-2021-44532), so it never matches.
+ */
 const alternativeNames = (text: string): string[] =>
   text.includes('"') ? [] : text.split(", ").filter((entry) => entry !== "");

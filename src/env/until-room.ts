@@ -3,7 +3,7 @@ import { DiskFull } from "./disk.ts";
 
 const RETRY_MS = 1_000;
 
-/** Repeats `work` as long as the disk has no space for it. A try that finds none must change nothing. */
+/** Repeats `work` until the disk has space for it. An attempt that fails must not change anything. */
 export async function untilRoom<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

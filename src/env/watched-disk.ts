@@ -4,18 +4,18 @@ import type { KnownPaths } from "./known-paths.ts";
 export type WatchedDiskOptions = {
   readonly disk: Disk;
   readonly known: KnownPaths;
-  /** Files that are relied on only while they are open: a closed one is repaired by its reader. */
+  /** Files that are relied on only while they are open. The reader of a closed one repairs it. */
   readonly isReliedWhileOpen: (path: string) => boolean;
 };
 
 /**
- * Another disk, which remembers what it used. Before it uses a path it checks that path and the
- * directories above it, so that nothing is read from or written into what took the place of a lost
- * directory. An operation that fails because of a loss says so.
+ * Wraps another disk and remembers the paths that it used. Before each use of a path it checks the
+ * path and the directories above it, so that the node never reads or writes a directory that
+ * replaced a lost one. An operation that fails because of a loss reports the loss.
  */
 export class WatchedDisk implements Disk {
   readonly #options: WatchedDiskOptions;
-  /** How often each of the files that are relied on while they are open is open. */
+  /** Number of open handles of each file that is relied on only while it is open. */
   readonly #open = new Map<string, number>();
 
   constructor(options: WatchedDiskOptions) {
@@ -96,7 +96,7 @@ export class WatchedDisk implements Disk {
 
   readonly space: Disk["space"] = () => this.#options.disk.space();
 
-  /** A new file is at this path now. */
+  /** Records that a new file is at this path. */
   async #settle(path: string): Promise<void> {
     await this.#options.known.seen(
       () => Promise.resolve(),

@@ -252,7 +252,7 @@ test("certificates that cannot serve are refused at the start, without a word of
   const expired = issue({ id: "a", until: "20260101000000Z" });
   const bad: readonly (readonly [NetworkTls, RegExp])[] = [
     [{ ...A, key: B.key }, /RF_HA_TLS_KEY is not the key/],
-    [{ ...A, key: A.key.slice(0, 90) }, /RF_HA_TLS_KEY is no private key/],
+    [{ ...A, key: A.key.slice(0, 90) }, /RF_HA_TLS_KEY is not a private key/],
     [{ ...A, key: "" }, /RF_HA_TLS_KEY/],
     [{ ...A, cert: A.key }, /RF_HA_TLS_CERT has no certificate/],
     [{ ...A, cert: A.cert.replace(/[A-Z]{3}/, "???") }, /RF_HA_TLS_CERT/],

@@ -152,3 +152,15 @@ test("deleting a key that a reader saw expire deletes nothing", async () => {
   expect(machine.kv.size).toBe(1);
   expect(get()).toBe(EXPIRED);
 });
+
+test("a read before the first entry is applied binds no later read and no entry", () => {
+  const { wall, put, get, stamps, kv } = made();
+  // The node has started with a clock that is an hour ahead, and knows nothing of the others yet.
+  wall.ms = 3_601_000;
+  expect(get()).toBe(ABSENT);
+  expect(kv.namespaces()).toEqual([]);
+  wall.ms = 1_000;
+  put(600_000);
+  expect(stamps).toEqual([1_000]);
+  expect(get()).toBe(600_000);
+});

@@ -155,7 +155,11 @@ export class KvAccess {
 
   #now(): Millis {
     const reads = this.#reads;
-    reads.floorMs = Math.max(reads.floorMs, this.#machine.now, this.#clock.now()) as Millis;
-    return reads.floorMs;
+    const { now } = this.#machine;
+    const clockMs = this.#clock.now();
+    // Before the first entry is applied there is no key that could expire, and the time may be that of
+    // this machine alone: no later read and no entry may be bound by it.
+    if (now > 0) reads.floorMs = Math.max(reads.floorMs, now, clockMs) as Millis;
+    return Math.max(reads.floorMs, clockMs) as Millis;
   }
 }

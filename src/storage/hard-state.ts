@@ -51,7 +51,7 @@ export type HardStateOpened = {
   readonly file: HardStateFile;
   readonly state: HardState;
   /** The slot that was invalid and is repaired now, for the log; null if both were valid. */
-  readonly mended: string | null;
+  readonly repaired: string | null;
 };
 
 export class HardStateFile {
@@ -105,13 +105,13 @@ export class HardStateFile {
     }
     const file = await disk.open(path, "existing");
     const opened = new HardStateFile(file, identity, newest);
-    const mended = a !== null && b !== null ? null : describe(path, a, b);
+    const repaired = a !== null && b !== null ? null : describe(path, a, b);
     opened.#order = repairOrder(a, b);
     // After a kill, the content that was read may be in the page cache only. It is synced before a
     // slot is overwritten, so that a power loss during the first write does not damage both slots.
     await file.sync();
-    if (a?.sequence !== b?.sequence) await opened.#mend();
-    return { file: opened, state: newest.state, mended };
+    if (a?.sequence !== b?.sequence) await opened.#repair();
+    return { file: opened, state: newest.state, repaired };
   }
 
   private constructor(file: DiskFile, identity: number, slot: Slot) {
@@ -184,7 +184,7 @@ export class HardStateFile {
    * Makes both slots equal. If an overwrite needs space (copy on write) and there is none, the next
    * save does it: the newest slot is durable.
    */
-  async #mend(): Promise<void> {
+  async #repair(): Promise<void> {
     await this.#write(this.#order, true).catch((error) => this.#ignoreFull(error));
   }
 

@@ -36,9 +36,9 @@ test("what was saved is there after a crash that loses everything un-synced", as
   await file.save(stateOf(3, "node-a"));
   await file.save(stateOf(4, null));
   await file.save(stateOf(4, "node-b"));
-  const { state: after, mended } = await open(disk.afterCrash(() => "lost", new Random(1)));
+  const { state: after, repaired } = await open(disk.afterCrash(() => "lost", new Random(1)));
   expect(after).toEqual(stateOf(4, "node-b"));
-  expect(mended).toBeNull();
+  expect(repaired).toBeNull();
 });
 
 test("a save during a save joins it, and the later state wins", async () => {
@@ -149,7 +149,7 @@ test("at every crash point either the saved state or the one on its way is found
   expect(states).toBeGreaterThan(1000);
 });
 
-test("one bad slot costs nothing, whichever it is, and is mended", async () => {
+test("one bad slot costs nothing, whichever it is, and is repaired", async () => {
   for (const slot of [0, 1]) {
     const disk = await fresh();
     const { file } = await open(disk);
@@ -157,8 +157,8 @@ test("one bad slot costs nothing, whichever it is, and is mended", async () => {
     disk.flipBit(PATH, slot * 4096 * 8 + 200);
     const opened = await open(disk);
     expect(opened.state).toEqual(stateOf(5, "node-a", 3));
-    expect(opened.mended).toContain(slot === 0 ? "slot A not valid" : "slot B not valid");
-    expect((await open(disk)).mended).toBeNull();
+    expect(opened.repaired).toContain(slot === 0 ? "slot A not valid" : "slot B not valid");
+    expect((await open(disk)).repaired).toBeNull();
   }
 });
 
@@ -280,11 +280,11 @@ test("a save that finds no space is repeated, beginning with the slot that may b
     await file.save(stateOf(4, "b"));
     expect(positions).toEqual([...order]);
     const kept = await open(disk.afterCrash(() => "lost", new Random(1)));
-    expect(kept).toMatchObject({ state: stateOf(4, "b"), mended: null });
+    expect(kept).toMatchObject({ state: stateOf(4, "b"), repaired: null });
   }
 });
 
-test("a start that finds no space to mend a slot leaves that to the next save", async () => {
+test("a start that finds no space to repair a slot leaves that to the next save", async () => {
   for (const [slot, order] of [
     [0, [0, 4096]],
     [1, [4096, 0]],
@@ -294,13 +294,13 @@ test("a start that finds no space to mend a slot leaves that to the next save", 
     await file.save(stateOf(3, "a"));
     await file.close();
     disk.flipBit(PATH, slot * 4096 * 8 + 300);
-    const { file: opened, state, mended, positions } = await openRecorded(disk, { after: 0 });
+    const { file: opened, state, repaired, positions } = await openRecorded(disk, { after: 0 });
     expect(state).toEqual(stateOf(3, "a"));
-    expect(mended).toContain(`slot ${"AB"[slot]} not valid`);
+    expect(repaired).toContain(`slot ${"AB"[slot]} not valid`);
     await opened.save(stateOf(4, "b"));
     expect(positions).toEqual([order[0], ...order]);
     const kept = await open(disk.afterCrash(() => "lost", new Random(1)));
-    expect(kept).toMatchObject({ state: stateOf(4, "b"), mended: null });
+    expect(kept).toMatchObject({ state: stateOf(4, "b"), repaired: null });
   }
 });
 

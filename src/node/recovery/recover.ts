@@ -103,8 +103,8 @@ function checkHardState(options: RecoveryOptions, { hardState, hasPeers }: Shard
   if (hardState instanceof HardStateDamaged) {
     const unread = { hasHardState: false, hasPeers, changesMembership: false };
     if (decideHardState(unread) === "refuse") throw hardState;
-  } else if (hardState.mended !== null) {
-    options.log.warn("hard state repaired", { detail: hardState.mended });
+  } else if (hardState.repaired !== null) {
+    options.log.warn("hard state repaired", { detail: hardState.repaired });
     repaired(options, "hard_state");
   }
 }

@@ -299,7 +299,7 @@ export class CheckpointStore {
       release: async () => {
         if (released) return;
         released = true;
-        await this.#letGo(kept);
+        await this.#release(kept);
       },
     };
   }
@@ -318,13 +318,13 @@ export class CheckpointStore {
         if (!(error instanceof DiskFailure)) throw error;
         damaged.push(kept.name.index);
       } finally {
-        await this.#letGo(kept);
+        await this.#release(kept);
       }
     }
     return damaged;
   }
 
-  async #letGo(kept: Kept): Promise<void> {
+  async #release(kept: Kept): Promise<void> {
     kept.holders--;
     if (kept.superseded && kept.holders === 0) await this.#remove(kept);
   }

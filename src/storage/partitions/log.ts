@@ -23,7 +23,7 @@ const READ_BYTES_MAX = 256 * 1024;
 const ROLL_TRIMMED_BYTES = 1024 * 1024;
 
 /** Maximum number of segments that are repaired for one read. */
-const HEALS_MAX = 4;
+const REPAIRS_MAX = 4;
 
 /** State that the logs of a shard share. */
 export type PartitionShared = {
@@ -200,18 +200,18 @@ export class PartitionLog implements LookupSource {
       new PartitionPage(Math.max(startOffset, this.lowWatermark), maxRecords, maxBytes);
     const page = newPage();
     if (this.#takeFromTail(page)) return page.slices;
-    return this.#healing(this.#readOn(page), () => this.#readOn(newPage()));
+    return this.#withRepair(this.#readOn(page), () => this.#readOn(newPage()));
   }
 
   /** Repeats a read that met damage, as long as the repairs succeed. */
-  async #healing<T>(first: Promise<T>, again: () => T | Promise<T>): Promise<T> {
+  async #withRepair<T>(first: Promise<T>, again: () => T | Promise<T>): Promise<T> {
     let attempt: T | Promise<T> = first;
-    for (let heals = 0; ; heals++) {
+    for (let repairs = 0; ; repairs++) {
       try {
         return await attempt;
       } catch (error) {
         const isDamage = error instanceof PartitionDamaged;
-        if (!isDamage || heals === HEALS_MAX || !(await this.#shared.heal(error))) throw error;
+        if (!isDamage || repairs === REPAIRS_MAX || !(await this.#shared.heal(error))) throw error;
       }
       attempt = again();
     }
@@ -358,7 +358,7 @@ export class PartitionLog implements LookupSource {
 
   #lookUp(goal: LookupGoal): number | Promise<number> {
     const found = lookUp(this, goal);
-    return typeof found === "number" ? found : this.#healing(found, () => lookUp(this, goal));
+    return typeof found === "number" ? found : this.#withRepair(found, () => lookUp(this, goal));
   }
 
   describe(): PartitionSizes {

@@ -92,7 +92,7 @@ export class SegmentIndexes {
     const inFile = await this.#fromFile(segment, seed, until);
     const index = inFile ?? (await this.#walk(segment, seed, until));
     if (segment.index === null) {
-      if (inFile === null) await this.#mend(segment, index, seed);
+      if (inFile === null) await this.#rebuild(segment, index, seed);
       this.#keep(segment, index);
     } else {
       index.extend(segment.index);
@@ -103,7 +103,7 @@ export class SegmentIndexes {
   }
 
   /** Rewrites the `.idx` file of a sealed segment. */
-  async #mend(segment: SegmentState, index: SegmentIndex, seed: number): Promise<void> {
+  async #rebuild(segment: SegmentState, index: SegmentIndex, seed: number): Promise<void> {
     segment.fileIndexCrc = index.crc;
     try {
       await this.#write(segment, index.encode(seed, segment.baseOffset));

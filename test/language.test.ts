@@ -73,12 +73,12 @@ const DONE: readonly string[] = [
   "src/transport",
   "src/storage",
   "src/env",
+  "src/node",
 ];
 
 /** Findings that are left in a folder (default 0). A number only falls. */
 const AT_MOST: Readonly<Record<string, number>> = {
   "src/http": 43,
-  "src/node": 113,
   test: 1,
   "test/backup": 4,
   "test/binary": 3,

@@ -13,41 +13,41 @@ export type { JoinRules } from "../stream/join-rules.ts";
 export type { JoinApiRequest, StreamApi, StreamRequest } from "./stream-api.ts";
 
 /**
- * All that `http/` knows of the node. Names are plain strings that the edge has checked; numbers
- * are safe integers. A rejection is data; a promise rejects only when the node itself failed.
+ * The interface of the node that `http/` uses. Names are plain strings that the router has checked;
+ * numbers are safe integers. A rejection is data. A promise rejects only if the node itself failed.
  */
 export interface NodeApi {
   health(): MaybePromise<NodeHealth>;
-  /** That of the last `health`, at once: it is at least as new as the last outcome of a call. */
+  /** The leader of the last `health`, synchronously. At least as new as the last outcome of a call. */
   leaderUrl(): string | null;
 
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>>;
   deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">>;
   listTopics(): MaybePromise<readonly TopicSummary[]>;
-  /** As far as this node knows. */
+  /** The topic as far as this node knows. */
   describeTopic(topic: string): MaybePromise<Result<TopicDescription, "topic_not_found">>;
-  /** @returns null once this node knows all that was committed: what it does not find is not there. */
+  /** @returns null once this node has applied everything committed, so what it lacks does not exist. */
   doubt(): Promise<Rejected<"no_leader" | "no_quorum"> | null>;
 
   /**
-   * @param request its records are given away.
-   * @param done is called once, with the outcome: in the turn that knows it, where a promise for
-   *   each request would cost more than the turn does for it. It must not throw.
+   * @param request the node takes ownership of its records.
+   * @param done is called once with the outcome. A callback avoids the cost of a promise for each
+   *   request. It must not throw.
    */
   produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void): void;
   consume(request: ConsumeRequest): Promise<Result<ConsumePage, ConsumeReject>>;
-  /** The first record of each partition that is not older than a time. */
+  /** Finds the first record of each partition that is not older than a time. */
   offsetsAt(request: OffsetsAtRequest): Promise<Result<OffsetsAt, ConsumeReject>>;
   /**
-   * Waits until the partition has a record at or after `offset`, at most `timeoutMs`, until the topic
-   * is deleted, or until `signal` aborts. Never rejects; the caller consumes again and looks. Many waiters of one
+   * Waits until the partition has a record at or after `offset`, the topic is deleted, `timeoutMs`
+   * passes, or `signal` aborts. Never rejects. The caller then consumes again. All waiters of one
    * partition share one wake-up.
    */
   waitForRecords(wait: RecordWait): Promise<void>;
   commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>>;
-  /** What all groups have committed, as far as this node knows. */
+  /** Offsets that all groups have committed, as far as this node knows. */
   listGroups(): MaybePromise<readonly GroupPosition[]>;
-  /** Forgets what the group has committed in all topics. */
+  /** Deletes the committed offsets of the group in all topics. */
   deleteGroup(group: string): Promise<Result<{ offsets: number }, DeleteGroupReject>>;
   groupsOf(topic: string): MaybePromise<Result<{ groups: readonly GroupLag[] }, "topic_not_found">>;
 
@@ -57,42 +57,42 @@ export interface NodeApi {
   setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>>;
   listRetention(): MaybePromise<readonly RetentionPolicy[]>;
 
-  /** @param done as that of `produce`. */
+  /** @param done the same as for `produce`. */
   kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void;
-  /** @returns a promise also if the leader has to confirm the read. */
+  /** @returns a promise if the leader has to confirm the read. */
   kvGet(request: KvGetRequest): MaybePromise<KvGetOutcome>;
   kvDelete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>>;
   kvList(request: KvListRequest): Promise<KvPage>;
-  /** Those that hold a key, by name. */
+  /** Namespaces that have at least one key, sorted by name. */
   kvNamespaces(): MaybePromise<readonly KvNamespaceSummary[]>;
 
   /** Last fsynced log index. */
   lastSyncedIndex(): MaybePromise<number>;
-  /** Takes a checkpoint now and lets go of what it makes unnecessary. */
+  /** Takes a checkpoint now and deletes the journal that it makes unnecessary. */
   compact(): Promise<{ checkpointIndex: number; freedBytes: number }>;
-  /** Takes a checkpoint that has everything acknowledged before the call, to be carried away. */
+  /** Takes a checkpoint of everything acknowledged before the call, and returns it as an archive. */
   beginBackup(): Promise<Result<{ readonly backup: Backup }, BackupReject>>;
 }
 
-/** Who belongs to the cluster and who leads it. */
+/** The members of the cluster and its leader. */
 export interface ClusterApi {
   membership(): MaybePromise<Membership>;
   addMember(request: AddMemberRequest): Promise<Result<object, MemberReject>>;
   promoteMember(nodeId: string): Promise<Result<object, MemberReject>>;
   removeMember(nodeId: string): Promise<Result<object, MemberReject>>;
-  /** @param nodeId null: whoever is fit. */
+  /** @param nodeId the new leader. Null: the voter with most of the log. */
   transferLeadership(nodeId: string | null): MaybePromise<Result<{ target: string }, MemberReject>>;
 }
 
-/** What a scrape asks for besides the above. */
+/** Samples that a metrics scrape reads in addition. */
 export interface SampleApi {
   ha(): MaybePromise<HaSample>;
-  /** The largest, and the sum of all others. */
+  /** The largest partitions, and the sum of all others. */
   partitionSizes(): MaybePromise<readonly PartitionSample[]>;
-  /** Those that lag most, and the sum of all others. */
+  /** The groups with the largest lag, and the sum of all others. */
   groupLags(): MaybePromise<readonly GroupSample[]>;
   viewLags(): MaybePromise<readonly ViewSample[]>;
-  /** Of all threads but the asking one. */
+  /** Samples of all threads except the caller's. */
   threads(): MaybePromise<readonly ThreadSample[]>;
 }
 
@@ -106,7 +106,7 @@ export type Rejected<Code extends RejectCode = RejectCode> = {
   readonly details?: Readonly<Record<string, number | string | null>>;
 };
 
-/** Every write can meet these: nothing was done, except after `commit_timeout`. */
+/** Rejections of every write. The write has no effect, except possibly after `commit_timeout`. */
 export type WriteReject =
   | "not_leader"
   | "no_leader"
@@ -140,12 +140,12 @@ export type CommitReject =
   | "too_many_offsets";
 export type DeleteGroupReject = WriteReject | "group_not_found";
 export type Committed = {
-  /** The one in force. */
+  /** The policy in force. */
   readonly committedOffset: number;
-  /** The offset was beyond the end: the end was committed. */
+  /** The offset was beyond the end, so the end was committed. */
   readonly clamped: boolean;
 };
-/** `data_damaged`: how much goes cannot be counted before a peer has brought the records back. */
+/** `data_damaged`: the deleted records cannot be counted until a peer has restored them. */
 export type DeleteBeforeReject =
   | Exclude<CommitReject, "too_many_groups" | "too_many_offsets">
   | "data_damaged";
@@ -162,7 +162,7 @@ export type MemberReject =
   | "not_caught_up"
   | "change_in_progress"
   | "last_voter";
-/** `details.expired` is 1 where the key expired within the last minute. */
+/** `details.expired` is 1 if the key expired within the last minute. */
 export type KvGetReject = "not_found" | "no_leader" | "no_quorum" | "overloaded" | "shutting_down";
 export type RejectCode =
   | CreateTopicReject
@@ -177,7 +177,7 @@ export type RejectCode =
 
 export type NodeHealth = {
   readonly ready: boolean;
-  /** Why not, for people. Empty when ready. */
+  /** Human-readable reason if the node is not ready. Empty if it is ready. */
   readonly reason: string;
   readonly role: "leader" | "follower" | "candidate" | "learner";
   readonly nodeId: string;
@@ -197,7 +197,7 @@ export type PartitionDescription = {
   readonly partition: number;
   readonly lowWatermark: number;
   readonly endOffset: number;
-  /** Keys and values that are kept, without framing. */
+  /** Bytes of the retained keys and values, without framing. */
   readonly bytes: number;
 };
 export type GroupLag = {
@@ -212,11 +212,11 @@ export type TopicDescription = TopicShape & {
   readonly groups: readonly GroupLag[];
 };
 
-/** How a write was acknowledged. `synced` false: `timeoutMs` passed first; the write goes on. */
+/** How a write was acknowledged. `synced` false: `timeoutMs` passed first, and the write continues. */
 export type WriteAck = {
   /** Index of the log entry; 0 in rocket mode. */
   readonly batchId: number;
-  /** True: proven on the disks of the write concern. Null: nothing was waited for. */
+  /** True: on the disks that the write concern requires. Null: the request did not wait. */
   readonly synced: boolean | null;
   /** Nodes that had fsynced the entry when this was answered. */
   readonly ackedBy: number;
@@ -224,15 +224,15 @@ export type WriteAck = {
 
 export type ProduceRequest = {
   readonly topic: string;
-  /** Null: by hash of `key`, else of `idempotencyKey`, else round robin. */
+  /** Null: hash of `key`, otherwise hash of `idempotencyKey`, otherwise round robin. */
   readonly partition: number | null;
   readonly key: Uint8Array | null;
   /** 1…512 bytes. */
   readonly idempotencyKey: Uint8Array | null;
   readonly records: EncodedRecords;
-  /** Null: the server's own deadline, which rejects with `commit_timeout`. */
+  /** Null: the deadline of the server, which rejects with `commit_timeout`. */
   readonly timeoutMs: number | null;
-  /** Answer from memory at once. */
+  /** Answer from memory immediately. */
   readonly rocket: boolean;
   /** The headers `traceparent` and `tracestate` of the records came with the request itself. */
   readonly traced?: boolean;
@@ -244,9 +244,9 @@ export type Produced = WriteAck & {
   readonly duplicate: boolean;
   /** False: a duplicate whose payload differs from that of the first write. */
   readonly payloadMatches: boolean;
-  /** False: not known to be committed yet; of a duplicate, that holds for the first write. */
+  /** False: not known to be committed yet. For a duplicate, this describes the first write. */
   readonly committed: boolean;
-  /** Waited for the batch to close, and then for its sync and commit, in microseconds. */
+  /** Microseconds that the write waited for its batch to close, and then for sync and commit. */
   readonly queueUs: number;
   readonly syncWaitUs: number;
 };
@@ -254,15 +254,15 @@ export type ProduceOutcome = Result<Produced, ProduceReject>;
 
 export type ConsumeRequest = PartitionRef & {
   readonly group: string;
-  /** Null: the group's committed offset, else the first kept one. */
+  /** Null: the group's committed offset, otherwise the first retained one. */
   readonly offset: number | null;
   /**
-   * `ConsumePage.topicId` of the page before, for a reader that goes on: if the topic was deleted and
-   * created again since, the read is refused with `offset_out_of_range`. Absent: any topic of the name.
+   * `ConsumePage.topicId` of the previous page, for a reader that continues. If the topic was deleted
+   * and created again since, the read is refused with `offset_out_of_range`. Absent: not checked.
    */
   readonly topicId?: number | null;
   readonly limit: number;
-  /** Keys and values; a single larger record is returned alone. */
+  /** Bytes of keys and values. A single larger record is returned alone. */
   readonly maxBytes: number;
   readonly linearizable: boolean;
 };
@@ -275,7 +275,7 @@ export type OffsetsAtRequest = {
 };
 export type OffsetAt = {
   readonly partition: number;
-  /** The end if all records are older. */
+  /** The end of the partition if all records are older. */
   readonly offset: number;
   /** Time of the record at the offset; null at the end. */
   readonly timestampMs: number | null;
@@ -283,22 +283,22 @@ export type OffsetAt = {
 export type OffsetsAt = { readonly topicId: number; readonly offsets: readonly OffsetAt[] };
 export type ConsumePage = {
   /**
-   * Whole batches that hold the page, in order; walk them with `RecordCursor`, from `startOffset`,
-   * up to `limit` records, `maxBytes` and `endOffset`. The slices hold at least what the page
-   * needs, perhaps more, and stay valid until the next turn of the event loop.
+   * Whole batches that contain the page, in order. Read them with `RecordCursor` from `startOffset`,
+   * up to `limit` records, `maxBytes` and `endOffset`. The slices may hold more than the page. They
+   * are valid until the end of this event-loop iteration.
    */
   readonly slices: readonly Uint8Array[];
-  /** Identity of the topic: one that is deleted and created again has another. */
+  /** Identity of the topic. A topic that is deleted and created again has another one. */
   readonly topicId: number;
-  /** Where the page begins: the asked offset, or the low watermark if that is higher. */
+  /** First offset of the page: the requested one, or the low watermark if that is higher. */
   readonly startOffset: number;
-  /** Null: this group has not committed here. */
+  /** Null: the group has not committed in this partition. */
   readonly committedOffset: number | null;
   readonly lowWatermark: number;
   readonly endOffset: number;
 };
 export type RecordWait = PartitionRef & {
-  /** `ConsumePage.topicId` of the page before: a wait on another topic of the name ends at once. */
+  /** `ConsumePage.topicId` of the previous page. A wait on another topic of that name ends at once. */
   readonly topicId: number;
   readonly offset: number;
   readonly timeoutMs: number;
@@ -309,14 +309,14 @@ export type CommitRequest = PartitionRef & { readonly group: string; readonly of
 export type Deleted = {
   readonly deletedCount: number;
   readonly freedBytes: number;
-  /** The offset was beyond the end: all that there was is gone. */
+  /** The offset was beyond the end, so all records were deleted. */
   readonly clamped: boolean;
 };
 export type RetentionRequest = {
-  /** `"*"`: every topic, also later ones. */
+  /** `"*"`: every topic, including those that are created later. */
   readonly topic: string;
   readonly partition: number | null;
-  /** Null leaves it as it is; 0 switches it off. */
+  /** Null: unchanged. 0: disabled. */
   readonly ttlMs: number | null;
   readonly maxBytes: number | null;
 };
@@ -331,7 +331,7 @@ export type KvPutRequest = {
   readonly namespace: string;
   readonly key: string;
   readonly value: Uint8Array;
-  /** Expected revision; 0: only if absent; null: whatever is there. */
+  /** Expected revision. 0: only if the key does not exist. Null: not checked. */
   readonly cas: number | null;
   readonly ttlMs: number | null;
   readonly timeoutMs: number | null;
@@ -350,7 +350,7 @@ export type KvDeleteRequest = {
 export type KvListRequest = {
   readonly namespace: string;
   readonly prefix: string;
-  /** Keys after this one, in byte order; empty: from the start. */
+  /** Returns keys after this one, in byte order. Empty: from the first key. */
   readonly after: string;
   readonly limit: number;
 };
@@ -359,7 +359,7 @@ export type KvDeleted = { readonly deleted: boolean };
 export type KvValue = {
   readonly value: Uint8Array;
   readonly cas: number;
-  /** Milliseconds left; 0: lives for ever. */
+  /** Remaining milliseconds. 0: the key does not expire. */
   readonly ttlMs: number;
 };
 export type KvPage = {
@@ -369,29 +369,29 @@ export type KvPage = {
     readonly bytes: number;
     readonly ttlMs: number;
   }[];
-  /** Pass it as `after` to go on; null at the end. */
+  /** Value of `after` for the next page. Null at the end. */
   readonly next: string | null;
 };
 
 export type KvNamespaceSummary = {
   readonly namespace: string;
-  /** The last one given out in it. */
+  /** The last revision assigned in the namespace. */
   readonly revision: number;
 };
 
-/** A checkpoint as one archive. Its files stay as they are until `release`, which is a must. */
+/** A checkpoint as one archive. Its files stay unchanged until `release`, which must be called. */
 export type Backup = {
-  /** Last entry of the log whose effects are in it, and its term. */
+  /** Last log entry that the checkpoint contains, and its term. */
   readonly index: number;
   readonly term: number;
-  /** Of the whole archive. */
+  /** Size of the whole archive. */
   readonly bytes: number;
   /**
-   * The next bytes; null at the end. One call at a time. Rejects if what lies on the disk is
-   * damaged: then what was given so far is worthless, and lacks its end.
+   * Returns the next bytes, or null at the end. One call at a time. Rejects if the data on the disk is
+   * damaged: the bytes returned so far are then not a usable archive.
    */
   next(): Promise<Uint8Array<ArrayBuffer> | null>;
-  /** At any time, also more than once. */
+  /** May be called at any time and more than once. */
   release(): Promise<void>;
 };
 
@@ -399,26 +399,26 @@ export type AddMemberRequest = {
   readonly nodeId: string;
   readonly host: string;
   readonly raftPort: number;
-  /** Null: one above the Raft port. */
+  /** Null: the Raft port plus one. */
   readonly httpPort: number | null;
   readonly priority: number | null;
 };
 export type MembershipNode = {
   readonly index: number;
   readonly nodeId: string;
-  /** `host:port` for Raft and for HTTP; empty where it is not known. */
+  /** `host:port` for Raft and for HTTP. Empty if it is not known. */
   readonly advertiseAddr: string;
   readonly httpAddr: string;
   readonly priority: number;
   readonly isVoter: boolean;
   readonly isLearner: boolean;
   readonly role: "leader" | "follower" | "learner";
-  /** The log up to here is on its disk, as this node knows; null where only the leader does. */
+  /** Last log index on the member's disk, as far as known. Null if only the leader knows it. */
   readonly matchIndex: number | null;
   readonly healthy: boolean;
 };
 export type Membership = {
-  /** Counts the changes that this node has seen since its start. */
+  /** Number of changes that this node has seen since its start. */
   readonly epoch: number;
   readonly jointActive: boolean;
   readonly nodes: readonly MembershipNode[];

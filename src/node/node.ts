@@ -22,8 +22,7 @@ import { Writes } from "./writes/writes.ts";
 export type { NodeOptions } from "./options.ts";
 
 /**
- * A running node: four assemblies and the events between them. `http/` sees of it what `NodeApi`
- * names.
+ * A running node: four assemblies and the events between them. `http/` uses it through `NodeApi`.
  */
 export class Node implements NodeApi, ClusterApi {
   readonly #options: NodeOptions;
@@ -106,8 +105,8 @@ export class Node implements NodeApi, ClusterApi {
   }
 
   /**
-   * Takes part in the cluster. A sole voter needs nobody: this resolves when that node is ready, or
-   * when it can only wait for space.
+   * Joins the cluster. A sole voter does not need peers: this resolves when that node is ready, or
+   * when it waits for disk space.
    */
   async start(): Promise<void> {
     const { core, shard, time } = this.#replica;
@@ -126,7 +125,7 @@ export class Node implements NodeApi, ClusterApi {
     if (isAlone) await Promise.race([caughtUp, this.#maintenance.diskWatch.whenStuck]);
   }
 
-  /** Finishes what was accepted, takes a checkpoint, closes the files. */
+  /** Finishes accepted writes, takes a checkpoint and closes the files. */
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
@@ -136,7 +135,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#maintenance.stopBackground();
     await this.streams.stop();
     queue.setRefusal("shutting_down");
-    // Without space for the journal, what is queued cannot be finished.
+    // Without space for the journal, queued writes cannot be finished.
     const canFinish = () => !this.#faulted && !queue.journalFull;
     while (queue.queuedRequests > 0 && canFinish()) await this.#replica.pause();
     if (canFinish()) await this.#replica.shard.whenIdle();
@@ -195,7 +194,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#writes.kv.delete(request);
   readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#writes.kv.list(request));
   readonly kvNamespaces: Writes["kv"]["namespaces"] = () => this.#writes.kv.namespaces();
-  /** For metrics: roles, indexes and who lags behind. */
+  /** Returns roles, indexes and the lag of peers, for metrics. */
   readonly ha = (): HaSample => this.#cluster.sample(this.health());
   readonly membership: Cluster["membership"] = () => this.#cluster.membership();
   readonly addMember: ClusterApi["addMember"] = (request) => this.#cluster.addMember(request);
@@ -265,7 +264,7 @@ export class Node implements NodeApi, ClusterApi {
 
   #synced(seconds: number, entries: readonly Entry[]): void {
     this.#maintenance.diskWatch.wrote();
-    // A commit index that moved alone is no write of the journal.
+    // If only the commit index moved, nothing was written to the journal.
     if (entries.length > 0) this.#journaled(seconds, entries);
     this.#maintenance.checkpointer.maybeTake();
   }
@@ -289,13 +288,13 @@ export class Node implements NodeApi, ClusterApi {
     if (this.#stopping) return;
     if (role === "leader") this.#writes.accept();
     else this.#writes.refuse(leader === null ? "no_leader" : "not_leader");
-    // A new leader writes members into the log at once, so writes are accepted before.
+    // A new leader writes members into the log immediately, so it accepts writes first.
     this.#cluster.roleChanged(change);
   }
 
   #configurationChanged({ voters, votersOutgoing }: Configuration): void {
     this.#cluster.changed();
-    // From now on a damaged journal must not be cut, and the newest checkpoint is what tells so.
+    // From now on a damaged journal must not be truncated. Recovery reads that from the checkpoint.
     const isAlone = voters.length === 1 && votersOutgoing.length === 0;
     if (isAlone) this.#maintenance.checkpointer.begin();
   }

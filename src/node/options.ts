@@ -13,7 +13,7 @@ import type { WriteConcern } from "./writes/write-concern.ts";
 export type NodeOptions = {
   readonly disk: Disk;
   readonly clock: Clock;
-  /** Believe the clock of this machine at the start, however far it is ahead. Default: false. */
+  /** Accept the clock of this machine at the start, however far it is ahead. Default: false. */
   readonly acceptClock?: boolean;
   readonly random: Random;
   readonly log: Logger;
@@ -22,11 +22,11 @@ export type NodeOptions = {
   readonly nodeId: NodeId;
   readonly storage: StorageOptions;
   readonly checkpointBytes: number;
-  /** Journal that stays, at most, for followers that lag. */
+  /** Maximum bytes of journal that are retained for lagging followers. */
   readonly journalKeepBytes: number;
-  /** States are compared after every so many entries. @default 4096 */
+  /** Number of entries between two comparisons of the state checksum. @default 4096 */
   readonly checksumEntries?: number;
-  /** Segments are read and checked at this pace; 0: only when somebody asks for their records. */
+  /** Rate at which segments are read and checked. 0: only when a request reads their records. */
   readonly scrubBytesPerSecond: number;
   readonly autoCreateTopics: boolean;
   readonly defaultPartitions: number;
@@ -35,20 +35,20 @@ export type NodeOptions = {
   readonly writeConcern: WriteConcern;
   readonly queueBytesMax: number;
   readonly queueRequestsMax: number;
-  /** Replicated: every node must evict alike. */
+  /** Replicated, so that every node evicts the same keys. */
   readonly limits: {
     readonly dedupeWindowMs: number;
     readonly dedupeKeysMax: number;
     readonly partitionsMax: number;
   };
-  /** Idempotency keys of all partitions together: above it, the leader lowers `dedupeKeysMax`. */
+  /** Maximum idempotency keys of all partitions. Above it, the leader lowers `dedupeKeysMax`. */
   readonly dedupeKeysTotal: number;
-  /** A commit that would make one group more is refused. */
+  /** Maximum number of groups. A commit that would create another one is refused. */
   readonly groupsMax: number;
-  /** A commit of a group in a partition where it has not committed before is refused. */
+  /** Maximum number of committed offsets. A commit that would add another one is refused. */
   readonly offsetsMax: number;
   /** Default: none. */
   readonly kvLimits?: KvLimits;
-  /** The disk failed or an invariant broke: log it and end the process. Called once. */
+  /** Called once if the disk failed or an invariant is broken. Logs it and ends the process. */
   readonly fault: (error: unknown) => void;
 };

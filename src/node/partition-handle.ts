@@ -3,15 +3,15 @@ import { assert } from "../lib/assert.ts";
 import type { PartitionLog } from "../storage/partitions/log.ts";
 import type { RecordWaits } from "./reads/record-waits.ts";
 
-/** A first write with an idempotency key that is on its way. */
+/** A first write with an idempotency key that is in flight. */
 export type PendingWrite = {
-  /** The offset that it will get unless leadership changes. */
+  /** The offset that the record gets unless leadership changes. */
   readonly firstOffset: number;
   readonly count: number;
   readonly payloadDigest: Uint8Array;
 };
 
-/** What the node keeps beside a partition of the machine: its records and who waits for them. */
+/** Node state of a partition that the machine does not have: its log, waits and writes in flight. */
 export class PartitionHandle {
   readonly log: PartitionLog;
   readonly waits: RecordWaits;
@@ -20,7 +20,7 @@ export class PartitionHandle {
   /** Idempotency keys among them, as text of their digests. */
   readonly pendingKeys = new Map<string, PendingWrite>();
 
-  /** One closure for all wake-ups. */
+  /** A single closure for all wake-ups. */
   readonly endOffset: () => number;
 
   constructor(partition: PartitionState, log: PartitionLog, waits: RecordWaits) {
@@ -30,15 +30,15 @@ export class PartitionHandle {
   }
 }
 
-/** The state knows nothing of the node, so what belongs together is kept here. */
+/** Maps partitions to handles, because the replicated state has no reference to the node. */
 const handles = new WeakMap<PartitionState, PartitionHandle>();
 
-/** To be called once for each partition, when its topic is created or restored. */
+/** Must be called once for each partition, when its topic is created or restored. */
 export function setHandle(partition: PartitionState, handle: PartitionHandle): void {
   handles.set(partition, handle);
 }
 
-/** The handle that was set when the topic was created or restored. */
+/** Returns the handle that was set when the topic was created or restored. */
 export function handleOf(partition: PartitionState): PartitionHandle {
   const handle = handles.get(partition);
   assert(handle !== undefined, "every applied partition has its handle");

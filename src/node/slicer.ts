@@ -1,23 +1,23 @@
 import type { Clock } from "../env/clock.ts";
 import type { Steps } from "../stream/steps.ts";
 
-/** The longest that stream processing holds up a request. */
+/** The longest time that stream processing delays a request. */
 const SLICE_US = 500;
-/** While requests keep the loop busy, they have it alone for so long between two slices. */
+/** While requests keep the loop busy, they have it alone for this long between two slices. */
 const REST_MS = 1;
-/** A round of the loop that takes less had nothing to do. */
+/** An event-loop iteration that takes less than this had no work. */
 const IDLE_ROUND_US = 50;
-/** After a round that had: so long it counts as busy. */
+/** After an iteration with work, the loop counts as busy for this long. */
 const BUSY_US = 20_000;
 
 /**
- * Shares the loop between requests and long work, which gets all the time that requests leave, and
- * at least a third of it. Workers get slices in turn.
+ * Shares the event loop between requests and long work. Long work gets the time that requests do not
+ * use, and at least a third of all time. Workers get slices round robin.
  *
  *     await slicer.turn();
  *     while (step()) if (slicer.isOver) await slicer.turn();
  *
- * After waiting for anything else, a worker asks for a turn again.
+ * After a worker waited for anything else, it must call `turn` again.
  */
 export class Slicer {
   readonly #clock: Clock;
@@ -25,7 +25,7 @@ export class Slicer {
   readonly #waiting: (() => void)[] = [];
   #scheduled = false;
   #endUs = 0;
-  /** When this round of the loop began. */
+  /** Start of this event-loop iteration. */
   #roundUs = 0;
   #busyUntilUs = 0;
 
@@ -34,22 +34,22 @@ export class Slicer {
     this.#sliceUs = sliceUs;
   }
 
-  /** The present slice is used up. */
+  /** True if the current slice is used up. */
   get isOver(): boolean {
     return this.#clock.monotonic() >= this.#endUs;
   }
 
-  /** Resolves when a slice begins that is the caller's alone. */
+  /** Resolves when a slice begins. Only the caller runs in it. */
   turn(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push(resolve);
-    // What the worker itself took is not the requests' time.
+    // The time of the worker itself does not count as time of requests.
     this.#roundUs = this.#clock.monotonic();
     this.#schedule();
     return promise;
   }
 
-  /** Runs all steps, within turns. */
+  /** Runs all steps, in slices. */
   async run<T>(steps: Steps<T>): Promise<T> {
     for (;;) {
       const step = steps.next();
@@ -69,7 +69,7 @@ export class Slicer {
     this.#clock.after(REST_MS, () => this.#begin());
   }
 
-  /** After one round of the loop: what it took tells whether there are requests. */
+  /** Called after an event-loop iteration. Its duration shows whether there are requests. */
   #look(): void {
     const now = this.#clock.monotonic();
     if (now - this.#roundUs < IDLE_ROUND_US) {

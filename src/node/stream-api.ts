@@ -2,30 +2,30 @@ import type { MaybePromise } from "../lib/maybe-promise.ts";
 import type { JoinRules } from "../stream/join-rules.ts";
 import type { Result, WriteReject } from "./api.ts";
 
-/** Queries, joins and views. Bodies are JSON text that the edge has found to be an object. */
+/** Queries, joins and views. Bodies are JSON text, and the router has checked that each is an object. */
 export interface StreamApi {
   query(request: StreamRequest): Promise<Result<JsonAnswer, QueryReject>>;
   join(request: JoinApiRequest): Promise<Result<JsonAnswer, QueryReject>>;
 
   putView(name: string, body: string): Promise<Result<{ created: boolean }, PutViewReject>>;
   deleteView(name: string): Promise<Result<object, WriteReject | "view_not_found">>;
-  /** Gives the view a moment to catch up with the records that are there now. */
+  /** Waits a short time for the view to catch up with the current records. */
   getView(name: string, signal: AbortSignal): Promise<Result<JsonAnswer, GetViewReject>>;
-  /** Of this node; what the lag says is how far this node is. */
+  /** Views of this node. Their lag is the lag of this node. */
   listViews(): MaybePromise<readonly ViewSummary[]>;
-  /** The topic that a view reads; null if there is no such view. */
+  /** The topic that a view reads. Null if the view does not exist. */
   topicOfView(name: string): MaybePromise<string | null>;
 }
 
 export type StreamRequest = {
   readonly body: string;
-  /** Aborted when nobody waits for the answer any longer, or the server stops. */
+  /** Aborted when the client has disconnected or the server stops. */
   readonly signal: AbortSignal;
 };
 
 export type JoinApiRequest = StreamRequest & { readonly rules: JoinRules };
 
-/** The whole body of an answer. */
+/** The whole body of a response. */
 export type JsonAnswer = { readonly json: string };
 
 export type ViewSummary = {
@@ -33,7 +33,7 @@ export type ViewSummary = {
   readonly topic: string;
   /** Null: all partitions. */
   readonly partition: number | null;
-  /** Records that are kept and not in the view yet. */
+  /** Retained records that are not in the view yet. */
   readonly lag: number;
 };
 

@@ -9,7 +9,7 @@ import type { Linearizer } from "../reads/linearizer.ts";
 import type { Storage } from "../recovery/storage.ts";
 import type { Checkpointer } from "./checkpointer.ts";
 
-/** Each holds files that could go otherwise, and reads the disk as fast as its client takes it. */
+/** Each backup retains files that could be deleted, and reads the disk as fast as its client does. */
 export const BACKUPS_MAX = 4;
 
 export type BackupsOptions = {
@@ -21,7 +21,7 @@ export type BackupsOptions = {
   readonly dataDir: DataDir;
 };
 
-/** Gives away checkpoints, each with the segments that it names, while requests go on. */
+/** Streams checkpoints with the segments that they name, while the node serves requests. */
 export class Backups {
   readonly #options: BackupsOptions;
   #open = 0;
@@ -30,7 +30,7 @@ export class Backups {
     this.#options = options;
   }
 
-  /** Begins one that has everything that was acknowledged, by any node, before the call. */
+  /** Starts a backup of everything that any node acknowledged before the call. */
   async begin(): Promise<Result<{ readonly backup: Backup }, BackupReject>> {
     if (this.#open >= BACKUPS_MAX) {
       return { ok: false, code: "overloaded", message: `${BACKUPS_MAX} backups are under way` };

@@ -12,9 +12,9 @@ import type { Emit } from "../events.ts";
 import type { Storage } from "../recovery/storage.ts";
 import type { JournalRetention, RetainedFor } from "./journal-retention.ts";
 
-/** Above what a disk writes in one piece on the loop, so that each chunk is a turn of its own. */
+/** Larger than a synchronous write of the disk, so that each chunk yields to the event loop. */
 const CHUNK_BYTES = 512 * 1024;
-/** After a checkpoint that found no room. */
+/** Delay after a checkpoint that failed for lack of space. */
 const REST_US = 1_000_000;
 
 export type CheckpointerOptions = {
@@ -25,19 +25,19 @@ export type CheckpointerOptions = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly dataDir: DataDir;
-  /** A checkpoint is due after this much journal, or when this much waits to be removed. */
+  /** A checkpoint is due after this many bytes of journal, or when this many wait for removal. */
   readonly everyBytes: number;
   readonly instruments: Pick<Instruments, "checkpointSeconds">;
   readonly emit: Emit;
 };
 
-/** Takes checkpoints while requests go on, and lets go of the journal that they replace. */
+/** Takes checkpoints while the node serves requests, and releases the journal that they replace. */
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
   #bytesSince = 0;
   #running: Promise<void> | null = null;
   #restUntilUs = 0;
-  /** The last one found no room. Somebody may wait for it, such as a snapshot to a follower. */
+  /** The last checkpoint failed for lack of space. A snapshot to a follower may wait for it. */
   #isOwed = false;
 
   constructor(options: CheckpointerOptions, bytesSince: number) {
@@ -45,17 +45,17 @@ export class Checkpointer {
     this.#bytesSince = bytesSince;
   }
 
-  /** Of the journal, what stays for peers alone. */
+  /** Bytes of the journal that are retained only for peers. */
   get keptBytes(): number {
     return this.#options.retention.keptBytes;
   }
 
-  /** So much was appended to the journal. */
+  /** Records that `bytes` were appended to the journal. */
   appended(bytes: number): void {
     this.#bytesSince += bytes;
   }
 
-  /** Called after each append and once a second; begins a checkpoint when one is due. */
+  /** Called after each append and once a second. Starts a checkpoint if one is due. */
   maybeTake(): void {
     const { everyBytes, clock } = this.#options;
     const isDue = this.#isOwed || this.#bytesSince >= everyBytes;
@@ -64,25 +64,25 @@ export class Checkpointer {
     this.begin();
   }
 
-  /** Takes one now; no caller waits for it. */
+  /** Takes a checkpoint now. The caller does not wait for it. */
   begin(): void {
-    // A failure was reported where it happened.
+    // The failure was already reported.
     this.take().catch(() => undefined);
   }
 
-  /** Takes one now, or joins the one under way and takes another. Nothing new: nothing is done. */
+  /** Takes a checkpoint, after the one in progress if any. Does nothing if nothing new was applied. */
   async take(): Promise<void> {
     while (this.#running !== null) await this.#running;
     if (this.#isAnythingNew()) await this.#run(() => this.#take());
   }
 
-  /** Lets go of what nobody needs any more; at another time if something else is under way. */
+  /** Releases journal that is not needed any more. Does nothing while other work is in progress. */
   release(): void {
     if (this.#running !== null) return;
     this.#run(() => this.#release("peers")).catch(() => undefined);
   }
 
-  /** Frees all that can be: also what only the older checkpoint needs. */
+  /** Frees as much as possible, including the journal that only the older checkpoint needs. */
   async compact(keptFor: RetainedFor): Promise<{ checkpointIndex: number; freedBytes: number }> {
     const { checkpoints, journal, store } = this.#options.storage;
     const sizeBefore = journal.bytes + store.describe().pendingRemovalBytes;
@@ -99,10 +99,10 @@ export class Checkpointer {
   }
 
   /**
-   * Lets go of journal that is damaged and that a checkpoint has, once what lies behind the damage
-   * in the same file was applied too.
+   * Releases damaged journal that a checkpoint covers, once the entries after the damage in the same
+   * file were applied too.
    *
-   * @returns whether it was there, and is gone.
+   * @returns whether damaged journal was deleted.
    */
   async dropDamagedJournal(): Promise<boolean> {
     const { core, storage } = this.#options;
@@ -113,10 +113,10 @@ export class Checkpointer {
   }
 
   /**
-   * Looks whether the kept ones are whole, and takes another in the place of one that is not.
+   * Verifies the retained checkpoints, and takes a new one in place of each damaged one.
    *
-   * @returns how many were damaged, and whether none is left of them: something must have been
-   *   applied since for that.
+   * @returns how many were damaged, and whether all of them were replaced. A new checkpoint is only
+   *   possible if entries were applied since the damaged one.
    */
   async renewDamaged(): Promise<{ damaged: number; renewed: boolean }> {
     const { checkpoints } = this.#options.storage;
@@ -132,12 +132,12 @@ export class Checkpointer {
     return { damaged: damaged.length, renewed: true };
   }
 
-  /** Resolves when none is under way. */
+  /** Resolves when no checkpoint is in progress. */
   async settled(): Promise<void> {
     while (this.#running !== null) await this.#running;
   }
 
-  /** None is under way, nor begins, until `work` is done: machine and partition logs change. */
+  /** Runs `work` while no checkpoint is in progress, because it changes machine and partition logs. */
   async without(work: () => Promise<void>): Promise<void> {
     while (this.#running !== null) await this.#running;
     this.#running = work().finally(() => {
@@ -151,7 +151,7 @@ export class Checkpointer {
     return core.appliedIndex > (storage.checkpoints.indexes.at(-1) ?? 0);
   }
 
-  /** Whoever asked for it: a sync that failed is final, also if a request only gets a 500. */
+  /** Reports a failure. A failed sync is final, even if the request only gets a 500. */
   async #run(work: () => Promise<void>): Promise<void> {
     this.#running = work()
       .catch((error: unknown) => {
@@ -170,7 +170,7 @@ export class Checkpointer {
     const begin = clock.monotonic();
     const bytesBefore = this.#bytesSince;
     const index = core.appliedIndex;
-    // The cut: machine and partition logs at this index, in one step.
+    // The consistent point: machine and partition logs at this index, in one step.
     const snapshot = machine.beginSnapshot();
     const chunks = { next: () => snapshot.next(CHUNK_BYTES) };
     const configuration = encodeConfiguration(core.configuration);
@@ -196,7 +196,7 @@ export class Checkpointer {
 
   #termOf(index: LogIndex): Term {
     const term = this.#options.storage.journal.termAt(index);
-    assert(term !== null, "what was applied since the last checkpoint is in the journal");
+    assert(term !== null, "the journal has every entry applied since the last checkpoint");
     return term;
   }
 

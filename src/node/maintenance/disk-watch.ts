@@ -9,7 +9,7 @@ import type { Storage } from "../recovery/storage.ts";
 
 const CHECK_EVERY_MS = 1_000;
 
-/** After a write that found no room. */
+/** Delay before a write that failed for lack of space is retried. */
 const ROOM_RETRY_MS = 200;
 
 export type DiskWatchOptions = {
@@ -24,8 +24,8 @@ export type DiskWatchOptions = {
 };
 
 /**
- * Watches the free space. Below the reserve, or when something could not be written, produce is
- * refused before it is accepted, while deletion goes on: it is what makes room.
+ * Watches the free space. If it is below the reserve or a write failed for lack of space, the node
+ * refuses produce requests. Deletions are still accepted, because they free space.
  */
 export class DiskWatch {
   readonly #options: DiskWatchOptions;
@@ -40,7 +40,7 @@ export class DiskWatch {
     this.#options = options;
   }
 
-  /** Free above the reserve, a second ago; 0 while something cannot be written. */
+  /** Free bytes above the reserve, up to a second old. 0 while a write fails for lack of space. */
   get spareBytes(): number {
     return this.#full && !faultPoint("kept-on-a-full-disk") ? 0 : this.#spareBytes;
   }
@@ -66,17 +66,17 @@ export class DiskWatch {
     this.#set(freeBytes < reserveBytes || this.#isBlocked, freeBytes);
   }
 
-  /** Somebody met a full disk: no need to wait for the next look. */
+  /** A write found the disk full. Marks it as full before the next check. */
   blocked(): void {
     this.#set(true, 0);
   }
 
-  /** Resolves when something could not be journaled for want of space, for the first time. */
+  /** Resolves when a journal write fails for lack of space for the first time. */
   get whenStuck(): Promise<void> {
     return this.#stuck.promise;
   }
 
-  /** The journal found no room: resolves after another try was made. */
+  /** Called if the journal has no space. Resolves when the write should be retried. */
   async roomNeeded(): Promise<void> {
     const { clock } = this.#options;
     this.blocked();
@@ -86,7 +86,7 @@ export class DiskWatch {
     await this.#retry();
   }
 
-  /** Called when something was journaled. */
+  /** Called after a journal write succeeded. */
   wrote(): void {
     if (this.#isStuck) this.#setStuck(false);
   }
@@ -100,13 +100,13 @@ export class DiskWatch {
     else log.info("the journal has space again");
   }
 
-  /** Journal or partition logs could not write for want of space. */
+  /** True if the journal or a partition log failed to write for lack of space. */
   get #isBlocked(): boolean {
     const { journal, store } = this.#options.storage;
     return journal.spaceLow || store.diskFull;
   }
 
-  /** There may be room again. */
+  /** Called when space may be available again. */
   async #retry(): Promise<void> {
     const { journal, store } = this.#options.storage;
     store.retryAfterDiskFull();

@@ -11,9 +11,9 @@ import { handleOf } from "../partition-handle.ts";
 import type { Commander } from "../writes/commander.ts";
 
 const SWEEP_EVERY_MS = 1_000;
-/** A tick drops few keys, so that its entry is applied quickly; after a lower limit, many are due. */
+/** Maximum keys that one tick drops, so that its entry is applied quickly. */
 const TICKS_WHEN_OVERFULL = 10;
-/** A sweep over many partitions rests after this long, so that requests get their turn. */
+/** A pass over many partitions pauses after this time, so that requests are not delayed. */
 const SLICE_BUDGET_US = 4_000;
 const REST_MS = 10;
 
@@ -23,20 +23,20 @@ export type JanitorOptions = {
   readonly clock: Clock;
   readonly replica: { readonly isLeader: boolean };
   readonly stateChecksum: StateChecksum;
-  /** Lowers or raises what a partition may keep of idempotency keys, if that is due. */
+  /** Changes the number of idempotency keys that a partition may retain, if that is due. */
   readonly broker: { configure(): void };
   readonly emit: Emit;
 };
 
 /**
- * The leader's housekeeping, once a second: it looks what is due and proposes it. What falls is
- * decided by the entry and not by anybody's clock, so every node removes the same.
+ * The periodic work of the leader, once a second: it proposes the deletions that are due. The log
+ * entry determines what is deleted, not the clock of a node, so every node deletes the same data.
  */
 export class Janitor {
   readonly #options: JanitorOptions;
   #cancel: (() => void) | null = null;
   #stopped = false;
-  /** Last entry of the run that was announced last. */
+  /** Last entry of the range whose state checksum was proposed last. */
   #announced = 0;
 
   constructor(options: JanitorOptions) {
@@ -52,7 +52,7 @@ export class Janitor {
     this.#cancel?.();
   }
 
-  /** One pass over everything; resolves when all that is due was proposed. */
+  /** Runs one pass. Resolves when everything that is due was proposed. */
   async sweep(): Promise<void> {
     const { machine, commander } = this.#options;
     const expiry = machine.nextExpiry();
@@ -104,7 +104,7 @@ export class Janitor {
     try {
       await this.#trim(partition, policy);
     } catch (error) {
-      // Trimmed while we looked, or damaged and not healed yet: the next sweep sees what is left.
+      // Trimmed concurrently, or damaged and not repaired yet: the next pass handles the remainder.
       const isPassing = error instanceof OffsetTrimmed || error instanceof PartitionDamaged;
       if (!isPassing) throw error;
     }
@@ -128,7 +128,7 @@ export class Janitor {
     );
   }
 
-  /** The first record that is younger than its time to live. */
+  /** Finds the first record that is younger than the time to live. */
   #offsetByAge(partition: PartitionState, ttlMs: number | null): number | Promise<number> {
     if (ttlMs === null) return 0;
     const firstKeptMs = this.#nowMs() - ttlMs + 1;
@@ -139,7 +139,7 @@ export class Janitor {
     return log.offsetAtTime(firstKeptMs);
   }
 
-  /** The first record from which on all fits. */
+  /** Finds the first record from which on all records fit into `maxBytes`. */
   #offsetBySize(partition: PartitionState, maxBytes: number | null): number | Promise<number> {
     if (maxBytes === null) return 0;
     const kept = partition.bytesEnd - partition.bytesBelowLow;
@@ -153,7 +153,7 @@ export class Janitor {
   }
 }
 
-/** The partitions that hold records under some policy, looked up one by one. */
+/** Yields the partitions that have records and a retention policy. */
 function* limitedPartitions(machine: Machine): Generator<[PartitionState, EffectiveRetention]> {
   for (const topic of [...machine.broker.topicsById.values()]) {
     for (const partition of topic.partitions) {

@@ -6,29 +6,29 @@ import { after, before, minIndex } from "../../raft/indexes.ts";
 import type { LogIndex } from "../../raft/types.ts";
 import type { Journal } from "../../storage/journal/journal.ts";
 
-/** Whose lag lets the journal be longer than checkpoints need it. */
+/** The peers for which journal is retained that no checkpoint needs. */
 export type RetainedFor = "peers" | "reachable peers" | "nobody";
 
 export type JournalRetentionOptions = {
   readonly core: Pick<Core, "neededFrom">;
   readonly journal: Pick<Journal, "bytesFrom">;
-  /** Journal that may stay for the sake of peers, counted from its end. */
+  /** Maximum bytes of journal that are retained for peers, counted from its end. */
   readonly bytesMax: number;
-  /** About what would be sent to a peer that lacks everything. */
+  /** Approximate bytes of a snapshot for a peer that lacks everything. */
   readonly snapshotBytes: () => number;
-  /** `spareBytes` are free on the disk above its reserve. */
+  /** `spareBytes` is the free space of the disk above its reserve. */
   readonly disk: { readonly spareBytes: number };
   readonly peers: { isReachable(peer: NodeId): boolean };
   readonly log: Logger;
 };
 
 /**
- * How much of a leader's journal stays for peers that lag. One that lags by more than a limit holds
- * nothing: it gets a snapshot, and holds what follows that from then on.
+ * Decides how much of a leader's journal is retained for lagging peers. Nothing is retained for a
+ * peer that lags by more than the limit: it gets a snapshot, and the entries after it are retained.
  */
 export class JournalRetention {
   readonly #options: JournalRetentionOptions;
-  /** That no checkpoint needed when `bound` was last asked. */
+  /** Retained bytes that no checkpoint needed at the last call of `bound`. */
   keptBytes = 0;
 
   constructor(options: JournalRetentionOptions) {
@@ -37,7 +37,7 @@ export class JournalRetention {
 
   /**
    * @param upTo the last entry that no checkpoint needs.
-   * @returns the last one that nobody needs.
+   * @returns the last entry that neither a checkpoint nor a peer needs.
    */
   bound(upTo: LogIndex, keptFor: RetainedFor): LogIndex {
     const { core, journal, log } = this.#options;

@@ -8,15 +8,15 @@ const SLICE_BYTES = 1024 * 1024;
 /**
  * Reads all entries of a journal that is in use.
  *
- * @param pace is told how many bytes were read; resolves to false when it is to end.
- * @returns an entry at or before the first that cannot be read; null if there is none.
+ * @param pace called with the number of bytes read. Resolves to false to stop the scrub.
+ * @returns an index at or before the first entry that cannot be read, or null if all can be read.
  */
 export async function firstUnreadable(
   journal: Journal,
   pace: (bytes: number) => Promise<boolean>,
 ): Promise<LogIndex | null> {
   for (let next: number = journal.firstIndex; ; ) {
-    // Old entries are released meanwhile.
+    // Old entries may be released while this runs.
     const from = Math.max(next, journal.firstIndex) as LogIndex;
     if (from > journal.durableIndex) return null;
     try {

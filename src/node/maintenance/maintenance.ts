@@ -64,18 +64,18 @@ export class Maintenance {
     this.#space = new SpaceKeeper({ ...shared, queue, completions, checkpointer, time });
   }
 
-  /** @returns when the free space is known. */
+  /** Resolves when the free space is known. */
   async start(): Promise<void> {
     await this.diskWatch.start();
   }
 
-  /** To be called when the node takes part in its cluster. */
+  /** Must be called when the node has joined its cluster. */
   startBackground(): void {
     this.#janitor.start();
     this.repair.start();
   }
 
-  /** Once a second. */
+  /** Called once a second. */
   maintain(): void {
     this.repair.maintain();
     this.#space.run();

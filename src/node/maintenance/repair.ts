@@ -22,7 +22,7 @@ export type RepairOptions = {
   readonly emit: Emit;
 };
 
-/** Damaged records: looked for, and brought back from peers. */
+/** Finds damaged files, and repairs them from peers or replaces them. */
 export class Repair {
   readonly #repairer: Repairer;
   readonly #scrubber: Scrubber;
@@ -68,14 +68,14 @@ export class Repair {
     return this.#repairer.heal(damage);
   }
 
-  /** What this node sent was not whole: segments are healed, and a new checkpoint is taken. */
+  /** Called if a snapshot from this node was damaged. Repairs segments and takes a new checkpoint. */
   lookForDamage(): void {
     const { checkpointer, emit } = this.#options;
     const looked = this.#scrubber.hurry().then(() => checkpointer.take());
     looked.catch((error: unknown) => emit({ type: "failed", error }));
   }
 
-  /** Once a second: what a start did without in the journal goes, before another has to read it. */
+  /** Called once a second. Deletes journal segments that recovery skipped, before the next start. */
   maintain(): void {
     const { checkpointer, storage, instruments, log, emit } = this.#options;
     if (storage.journal.damagedUpTo === null || this.#isDropping) return;
@@ -91,7 +91,7 @@ export class Repair {
       .catch((error: unknown) => emit({ type: "failed", error }));
   }
 
-  /** @returns whether the newest is whole. */
+  /** @returns whether the newest checkpoint is intact. */
   async #renewCheckpoints(): Promise<boolean> {
     const { checkpointer, instruments, log } = this.#options;
     const { damaged, renewed } = await checkpointer.renewDamaged();
@@ -102,7 +102,7 @@ export class Repair {
     return renewed;
   }
 
-  /** What a checkpoint covers of a damaged journal is let go, before a start has to read it. */
+  /** Releases damaged journal that a checkpoint covers, so that the next start does not read it. */
   async #readJournal(): Promise<void> {
     const { checkpointer, storage, instruments, log } = this.#options;
     const pace = (bytes: number) => this.#scrubber.pace(bytes);

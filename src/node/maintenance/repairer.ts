@@ -17,13 +17,13 @@ import {
   type BatchesWanted,
 } from "../../transport/batch-exchange.ts";
 
-/** A request that met damage waits for so long at most. */
+/** Maximum time that a request waits for the repair of damaged records. */
 const HEAL_MS_MAX = 5_000;
 const RETRY_MS = 200;
 
 export type RepairerOptions = {
   readonly store: () => PartitionStore;
-  /** Members that can be asked now, the leader first. */
+  /** Reachable members, the leader first. */
   readonly peers: () => readonly NodeId[];
   readonly ask: (peer: NodeId, wanted: BatchesWanted) => Promise<Batches | null>;
   readonly clock: Clock;
@@ -33,10 +33,10 @@ export type RepairerOptions = {
   readonly fault: (error: unknown) => void;
 };
 
-/** Damaged segments of this node are healed with the batches of its peers, and theirs with ours. */
+/** Repairs damaged segments with batches of peers, and sends batches to peers for their repairs. */
 export class Repairer {
   readonly #options: RepairerOptions;
-  /** By segment: whoever meets the same damage waits for the same repair. */
+  /** Repairs in progress by segment. All readers of a damaged segment wait for the same repair. */
   readonly #running = new Map<string, Promise<boolean>>();
   #stopped = false;
 
@@ -44,12 +44,12 @@ export class Repairer {
     this.#options = options;
   }
 
-  /** What is being healed is given up. */
+  /** Abandons the repairs in progress. */
   stop(): void {
     this.#stopped = true;
   }
 
-  /** @returns whether the segment is whole now. Never wrong data: what is not is never read. */
+  /** @returns whether the segment is intact now. Damaged data is never returned to a reader. */
   heal(damage: PartitionDamaged): Promise<boolean> {
     const { topicId, partition, segmentOffset } = damage;
     const key = `${topicId}-${partition}/${segmentOffset}`;
@@ -65,7 +65,7 @@ export class Repairer {
     return healing;
   }
 
-  /** For a peer: verified batches of this node. Damage met on the way is healed, for the next time. */
+  /** Returns verified batches for a peer. Damage found here is repaired for the next request. */
   readonly serve: BatchesHandler = async (wanted) => {
     const { topicId, partition, fromOffset, endOffset, maxBytes } = wanted;
     try {
@@ -78,7 +78,7 @@ export class Repairer {
     }
   };
 
-  /** What cannot be read is not served, as before; what was not written is final. */
+  /** Logs the failure. The segment stays unreadable. */
   #gaveUp(error: unknown): boolean {
     this.#options.log.error("repair failed", { detail: String(error) });
     return false;
@@ -96,7 +96,7 @@ export class Repairer {
     }
   }
 
-  /** @returns whether some peer had exactly what belongs there. */
+  /** @returns whether a peer had the matching batches and the segment was repaired. */
   async #healRange(range: DamagedRange): Promise<boolean> {
     const { peers, store, log, instruments, fault } = this.#options;
     const { topicId, partition, fromOffset, endOffset, length } = range;
@@ -125,7 +125,7 @@ export class Repairer {
     return false;
   }
 
-  /** All of the range, in pieces; null if the peer has it not or cut into other batches. */
+  /** Fetches the range in pieces. Null if the peer lacks it or has other batch boundaries. */
   async #fetch(peer: NodeId, range: DamagedRange): Promise<Uint8Array | null> {
     const { topicId, partition, endOffset } = range;
     const bytes = new Uint8Array(range.length);

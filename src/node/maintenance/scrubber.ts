@@ -4,24 +4,24 @@ import type { Logger } from "../../metrics/log.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { PartitionStore } from "../../storage/partitions/store.ts";
 
-/** Between the end of one pass over all segments and the next. */
+/** Pause between two passes over all segments. */
 const REST_MS = 60_000;
 
 export type ScrubberOptions = {
   readonly store: () => PartitionStore;
   readonly clock: Clock;
   readonly log: Logger;
-  /** 0: nothing is read but what `hurry` asks for. */
+  /** Rate of a pass. 0: only `hurry` starts a pass. */
   readonly bytesPerSecond: number;
   readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
-  /** After each pass. */
+  /** Called after each pass. */
   readonly passed: () => Promise<void>;
   readonly fault: (error: unknown) => void;
 };
 
 /**
- * Reads all segments again and again, slowly, so that damage is found while peers still have what
- * heals it.
+ * Reads all segments periodically at a low rate, so that damage is found while peers still have the
+ * data to repair it.
  */
 export class Scrubber {
   readonly #options: ScrubberOptions;
@@ -46,7 +46,7 @@ export class Scrubber {
     this.#cancel?.();
   }
 
-  /** One pass now, as fast as it goes beside requests. Joins the one that is under way like this. */
+  /** Runs a pass now, as fast as requests allow. Joins such a pass that is in progress. */
   hurry(): Promise<void> {
     this.#passing ??= this.#tryPass(Number.POSITIVE_INFINITY).finally(() => {
       this.#passing = null;
@@ -73,7 +73,7 @@ export class Scrubber {
     }
   }
 
-  /** The store may be another one since a snapshot was installed. */
+  /** An installed snapshot replaces the store, so it is read for each pass. */
   async #tryPass(bytesPerSecond: number): Promise<void> {
     const { store } = this.#options;
     const present = store();
@@ -86,14 +86,14 @@ export class Scrubber {
     }
   }
 
-  /** Like a request for these records: refused, and nothing else. */
+  /** Logs a segment that cannot be read. A request for its records is refused the same way. */
   #unreadable(path: string, error: unknown): null {
     if (!(error instanceof DiskFailure)) throw error;
     this.#options.log.error("reading a segment failed", { path, detail: error.message });
     return null;
   }
 
-  /** For whoever reads beside it. @returns false when it is to end. */
+  /** Limits the rate of another reader. @returns false if that reader must stop. */
   async pace(bytes: number): Promise<boolean> {
     const { bytesPerSecond } = this.#options;
     await this.#rest(bytesPerSecond === 0 ? 0 : (bytes / bytesPerSecond) * 1000);

@@ -7,7 +7,7 @@ import type { Completions } from "../writes/completions.ts";
 import type { Checkpointer } from "./checkpointer.ts";
 import { type MeasuredState, measureState } from "./state-metrics.ts";
 
-/** Removed records whose files wait for a checkpoint: above this, one is taken for their sake. */
+/** Bytes of removed records above which a checkpoint is taken so that their files can be deleted. */
 const PENDING_REMOVAL_BYTES_MAX = 256 * 1024 * 1024;
 
 export type SpaceKeeperOptions = {
@@ -19,7 +19,7 @@ export type SpaceKeeperOptions = {
   readonly instruments: Instruments;
 } & MeasuredState;
 
-/** Measures, and frees space, once a second on every node. */
+/** Updates the metrics and frees space, once a second on every node. */
 export class SpaceKeeper {
   readonly #options: SpaceKeeperOptions;
 
@@ -42,7 +42,7 @@ export class SpaceKeeper {
     measureState(this.#options);
   }
 
-  /** Removed records give their space back at a checkpoint: take one if that is much, or needed. */
+  /** The space of removed records is freed by a checkpoint. Takes one if that is much, or needed. */
   #relieve(): void {
     const { storage, queue, checkpointer } = this.#options;
     const { store, journal } = storage;
@@ -50,11 +50,11 @@ export class SpaceKeeper {
     const needed = pendingRemovalBytes > 0 && (journal.spaceLow || queue.diskFull);
     const isDue = needed || pendingRemovalBytes >= PENDING_REMOVAL_BYTES_MAX;
     if (isDue) {
-      // A failure was reported where it happened.
+      // The failure was already reported.
       checkpointer.compact("peers").catch(() => undefined);
       return;
     }
-    // An idle node appends nothing that would take a checkpoint for which there was no room.
+    // An idle node does not append, so the checkpoint that failed for lack of space is retried here.
     checkpointer.maybeTake();
     if (!faultPoint("kept-until-the-next-checkpoint")) checkpointer.release();
   }

@@ -7,7 +7,7 @@ export type MeasuredState = Pick<
   "instruments" | "limits" | "groupsMax" | "offsetsMax" | "dedupeKeysTotal" | "kvLimits"
 > & { readonly machine: Machine };
 
-/** Sets the sizes of the replicated state, each with its bound. */
+/** Sets the metrics of the sizes of the replicated state, and of their limits. */
 export function measureState(state: MeasuredState): void {
   const { machine, instruments, limits, kvLimits } = state;
   const { broker, kv } = machine;

@@ -8,27 +8,27 @@ import type { Meeting } from "../../transport/transport.ts";
 import type { ClusterOptions } from "./cluster.ts";
 
 const LOOK_EVERY_MS = 50;
-/** Who waits for the rest of a majority waits at least this long: peers dial every two seconds. */
+/** Minimum wait for members beyond a majority. Peers dial every two seconds. */
 const PATIENCE_MS_MIN = 5_000;
 const PATIENCE_ELECTION_TIMEOUTS = 10;
-/** Of several that may bootstrap, the first named does; the next would have to be mistaken this long. */
+/** Extra wait per position in the settings, so that the first named of several nodes bootstraps. */
 const TURN_MS = 500;
 
 export type BootstrapOptions = {
   readonly self: NodeId;
-  /** Whom the settings name, this node among them. */
+  /** The nodes that the settings name, including this one. */
   readonly members: readonly NodeId[];
   readonly electionTimeoutMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly isUp: (id: NodeId) => boolean;
-  /** Nothing was ever on this disk, and it belongs to no cluster yet. */
+  /** True if this disk was never used and does not belong to a cluster yet. */
   readonly isBlank: () => boolean;
-  /** @param disks the storage ids of the others' empty disks. */
+  /** @param disks the storage ids of the empty disks of the other nodes. */
   readonly bootstrap: (disks: ReadonlyMap<NodeId, string>) => void;
 };
 
-/** The voters of a node that bootstraps a cluster of its own at its first start; null otherwise. */
+/** The voters if a node bootstraps a cluster alone at its first start, otherwise null. */
 export const soleMemberOf = ({ bootstraps, members }: ClusterOptions): Configuration | null =>
   bootstraps && members.length === 1 ? initialConfiguration(members) : null;
 
@@ -40,14 +40,14 @@ export const initialConfiguration = (
 });
 
 /**
- * Decides when the node that may found a cluster does. Empty disks look the same on the first day
- * and after a loss; so nobody founds alone. It needs a majority of empty disks of the nodes that
- * the settings name, and until all of them are there it waits, in case one of the others knows a
- * cluster: then it joins that one, which takes it in once it was added anew.
+ * Decides when a node bootstraps a cluster. An empty disk looks the same at the first start and after
+ * a loss, so no node bootstraps alone. It needs empty disks on a majority of the nodes in the
+ * settings. It waits a limited time for the others, because one of them may know a cluster. In that
+ * case the node joins that cluster, which accepts it once it was added again.
  */
 export class Bootstrap {
   readonly #options: BootstrapOptions;
-  /** Disks that know no cluster, as of the last handshake. */
+  /** Disks that did not belong to a cluster at the last handshake. */
   readonly #blank = new Map<NodeId, string>();
   readonly #startedUs: number;
   #majoritySinceUs: number | null = null;

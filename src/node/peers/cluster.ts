@@ -30,19 +30,19 @@ import { Members } from "./membership.ts";
 import { PeerLink } from "./peer-link.ts";
 import type { SnapshotPort } from "./snapshot-port.ts";
 
-/** How this node takes part in a cluster. Alone, it is a cluster of one with nobody to dial. */
+/** Options of this node's membership. A node without peers is a cluster of one. */
 export type ClusterOptions = {
-  /** Whom the settings name, this node among them: hints for the first contact. */
+  /** The nodes that the settings name, including this one. They are hints for the first contact. */
   readonly members: readonly MemberAddress[];
-  /** The level of the log that this node tells to know. @default LEVEL_KNOWN */
+  /** The level of the log that this node announces. @default LEVEL_KNOWN */
   readonly level?: number;
-  /** May found a cluster of these members, if the disks are empty. */
+  /** True if this node may bootstrap a cluster of these members on empty disks. */
   readonly bootstraps: boolean;
   readonly newClusterId: () => string;
   readonly network: Network;
-  /** Null: no TLS between nodes, names are taken on trust. */
+  /** Null: no TLS between nodes, and ids are not verified. */
   readonly identity: PeerIdentity | null;
-  /** Shared by the nodes. @default null */
+  /** The shared secret of the nodes. @default null */
   readonly secret?: PeerSecret | null;
   readonly httpScheme: "http" | "https";
   readonly heartbeatMs: number;
@@ -55,7 +55,7 @@ export type ClusterParts = {
     Replica,
     "core" | "machine" | "storage" | "clock" | "time" | "shard" | "linearizer" | "levels"
   >;
-  /** Of the log behind the checkpoint. */
+  /** The log entries after the checkpoint. */
   readonly entries: readonly Entry[];
   readonly random: Random;
   readonly log: Logger;
@@ -65,23 +65,22 @@ export type ClusterParts = {
   readonly emit: Emit;
 };
 
-/** What this node gives to its peers and takes from them, besides messages. */
+/** Data that this node exchanges with its peers, in addition to messages. */
 export type Exchanges = {
   readonly snapshots: SnapshotPort;
   readonly batches: BatchesHandler;
 };
 
 const STORAGE_REFUSED = {
-  unproven:
-    "a peer claims another disk than the log knows, and proves nothing: refused; see RF_HA_SECRET",
+  unproven: "refused a peer with an unknown storage id and no proof of identity, see RF_HA_SECRET",
   replaced: "node returned with a different storage id, remove it and add it again",
 } as const;
 
-/** This node among its peers: links, identities, membership, snapshots on their way. */
+/** This node's connection to its peers: links, identities, membership, snapshots in transfer. */
 export class Cluster implements ClusterApi {
   readonly #parts: ClusterParts;
   readonly #core: Core;
-  /** The least time without a leader before an election. */
+  /** Minimum time without a leader before an election. */
   readonly #electionTicks: number;
   readonly #book: MemberBook;
   readonly #disks: KnownDisks;
@@ -89,9 +88,9 @@ export class Cluster implements ClusterApi {
   readonly #transport: Transport;
   readonly #link: PeerLink;
   readonly #lagWatch: LagWatch;
-  /** Set while the cluster's id is being made durable: what comes meanwhile is not acted upon. */
+  /** True while the cluster id is being made durable. Input that arrives meanwhile is ignored. */
   #learning = false;
-  /** The cluster is being founded here: nobody is met, lest two clusters meet. */
+  /** True during a bootstrap. No handshake is accepted, so that two clusters do not connect. */
   #isBootstrapping = false;
   readonly #bootstrapping: Bootstrap | null;
   #warnedOf = "";
@@ -172,7 +171,7 @@ export class Cluster implements ClusterApi {
     return this.#transport.clusterId === null && lastIndex === 0 && term === 0;
   }
 
-  /** All disks are known by their names from the first entry on: nobody takes another for one. */
+  /** Writes all disks into the first entry, so that no member accepts another disk for one of them. */
   async #bootstrap(disks: ReadonlyMap<NodeId, string>): Promise<void> {
     const { options, replica, dataDir, log } = this.#parts;
     const { core, shard, clock } = replica;
@@ -201,7 +200,7 @@ export class Cluster implements ClusterApi {
     log.info("bootstrapped a new cluster", { cluster_id: clusterId, disks: known.size });
   }
 
-  /** @throws if the Raft address cannot be listened on. */
+  /** @throws if the node cannot listen on the Raft address. */
   start(exchanges: Exchanges): void {
     this.#exchanges = exchanges;
     const { core, shard, time } = this.#parts.replica;
@@ -233,7 +232,7 @@ export class Cluster implements ClusterApi {
     this.#link.send(messages);
   }
 
-  /** Members that can be asked for something now, the leader first. */
+  /** Reachable members, the leader first. */
   reachable(): readonly NodeId[] {
     const others = membersOf(this.#core.configuration).filter((id) => this.#transport.isUp(id));
     return others.sort((a, b) => Number(b === this.#core.leader) - Number(a === this.#core.leader));
@@ -252,12 +251,12 @@ export class Cluster implements ClusterApi {
     this.#link.fetch(requests);
   }
 
-  /** These are on this node's disk now. */
+  /** Called when these entries are on this node's disk. */
   appended(entries: readonly Entry[]): void {
     this.#disks.appended(entries);
   }
 
-  /** Membership or addresses changed. */
+  /** Called when membership or addresses have changed. */
   changed(): void {
     this.#core.setPriorities(this.#book.priorities(this.#core.configuration));
     this.#warnOfSettings();
@@ -265,7 +264,7 @@ export class Cluster implements ClusterApi {
     this.#reconnect();
   }
 
-  /** Once for each state of affairs: an operator may be about to restart a node with old settings. */
+  /** Warns once per difference: an operator may be about to restart a node with old settings. */
   #warnOfSettings(): void {
     const { log } = this.#parts;
     const nodes = this.#book.contradictions(this.#core.configuration).join(" ");
@@ -275,7 +274,7 @@ export class Cluster implements ClusterApi {
     this.#warnedOf = nodes;
   }
 
-  /** For `/metrics_ha`. */
+  /** Returns the sample for `/metrics_ha`. */
   sample(health: NodeHealth): HaSample {
     const { nodes } = this.#members.describe();
     const stats = this.#transport.stats();
@@ -308,7 +307,7 @@ export class Cluster implements ClusterApi {
     if (role === "leader") this.#members.record();
   }
 
-  /** Once a second. */
+  /** Called once a second. */
   maintain(): void {
     if (this.#core.role === "leader") this.#members.record();
     this.#lagWatch.maintain();
@@ -316,7 +315,7 @@ export class Cluster implements ClusterApi {
     this.#members.preferBetterLeader();
   }
 
-  /** Of the leader, unless that is this node or nobody. */
+  /** URL of the leader. Null if this node leads or no leader is known. */
   leaderUrl(): string | null {
     const { options } = this.#parts;
     if (this.#core.leader === null || this.#core.leader === this.#core.id) return null;
@@ -339,9 +338,9 @@ export class Cluster implements ClusterApi {
   }
 
   /**
-   * The way to the leader broke: if it is dead, there is no use in waiting for longer than votes are
-   * withheld for its sake. If it lives, its next heartbeat begins the wait anew. Better candidates
-   * are a little earlier, so that they do not get into each other's way.
+   * Called when the link to the leader broke. Shortens the wait for an election to the time for which
+   * voters withhold their votes. If the leader is alive, its next heartbeat restarts the wait.
+   * Preferred candidates campaign a little earlier, so that candidates do not split the votes.
    */
   #hastenElection(): void {
     const { random } = this.#parts;
@@ -355,12 +354,12 @@ export class Cluster implements ClusterApi {
     this.#transport.setPeers(this.#book.peers(this.#core.configuration));
   }
 
-  /** False: the log of this node does not name it, or not any more. */
+  /** True if the log of this node contains it as a member. */
   get isMember(): boolean {
     return idsOf(this.#core.configuration).includes(this.#core.id);
   }
 
-  /** Why a follower that was caught up is not any more; empty if it is. */
+  /** Why a follower that had caught up is lagging. Empty if it is not lagging. */
   get lag(): string {
     return this.#lagWatch.isLagging ? "lagging behind the leader" : "";
   }

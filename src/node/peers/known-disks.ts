@@ -6,21 +6,21 @@ import type { MemberRecord } from "../../machine/members.ts";
 import type { Core } from "../../raft/core.ts";
 import type { Entry } from "../../raft/types.ts";
 
-/** What a command that is not applied yet makes of a member's disk; null: not known any more. */
+/** The disk of a member after a command that is not applied yet. Null: not known any more. */
 type Change = { readonly index: number; readonly id: NodeId; readonly storageId: string | null };
 
 /**
- * Which disk each member has by this node's log, also by the part that is not applied yet: a node
- * that has just started has applied next to nothing, and a disk that was lost meanwhile must not
- * vote as if it were the old one.
+ * The disk of each member according to this node's log, including entries that are not applied yet.
+ * A node that has just started has applied few entries, and a replacement of a lost disk must not
+ * vote in place of the old one.
  */
 export class KnownDisks {
   readonly #core: Core;
   readonly #records: () => ReadonlyMap<NodeId, MemberRecord>;
-  /** In the order of the log. */
+  /** Sorted by log index. */
   #changes: Change[] = [];
 
-  /** @param entries of the log behind its checkpoint. */
+  /** @param entries the log entries after the checkpoint. */
   constructor(
     core: Core,
     records: () => ReadonlyMap<NodeId, MemberRecord>,
@@ -31,7 +31,7 @@ export class KnownDisks {
     if (!faultPoint("disk-is-known-when-applied")) this.#scan(entries);
   }
 
-  /** These are on this node's disk now, in the place of what was there. */
+  /** Called when these entries are on this node's disk. They replace conflicting ones. */
   appended(entries: readonly Entry[]): void {
     const first = entries[0]?.index;
     if (first === undefined) return;
@@ -39,12 +39,12 @@ export class KnownDisks {
     if (this.#changes.length > 0) {
       this.#changes = this.#changes.filter(({ index }) => index > applied && index < first);
     }
-    // Once all voters are known it is soon enough to learn of another disk when that is applied.
+    // Once all voters are known, another disk is learned when its command is applied.
     const { voters } = this.#core.configuration;
     if (voters.some((id) => this.storageIdOf(id) === null)) this.#scan(entries);
   }
 
-  /** Null: unknown, or a node whose disk nobody has met yet. */
+  /** Null: the node is not a member, or its disk is not known yet. */
   storageIdOf(id: NodeId): string | null {
     const applied = this.#core.appliedIndex;
     const change = this.#changes.findLast((one) => one.id === id && one.index > applied);
@@ -69,7 +69,7 @@ export class KnownDisks {
   }
 }
 
-/** None of a later release: they are refused when they are to be applied. */
+/** Ignores commands of a later release: they are refused when they are applied. */
 function commandsOf(data: Uint8Array): readonly Command[] {
   try {
     return decodeEntry(data).commands;

@@ -1,12 +1,12 @@
 import type { Core } from "../../raft/core.ts";
 import type { Linearizer } from "../reads/linearizer.ts";
 
-/** A single failure may be a change of leaders. */
+/** Number of failures before a node counts as lagging. A single one may be a change of leader. */
 const FAILURES_MIN = 2;
 
 /**
- * Notices that this follower stays behind: once a second it asks the leader what is committed, and
- * waits until that is applied here, at most as long as a linearizable read may wait.
+ * Detects that this follower lags behind. Once a second it asks the leader for the commit index and
+ * waits until it is applied here, at most for the time that a linearizable read may wait.
  */
 export class LagWatch {
   readonly #core: Pick<Core, "role" | "leader">;
@@ -19,12 +19,12 @@ export class LagWatch {
     this.#linearizer = linearizer;
   }
 
-  /** What the leader had committed was not applied here in time, or the leader did not answer. */
+  /** True if committed entries were not applied here in time, or the leader did not answer. */
   get isLagging(): boolean {
     return this.#core.role !== "leader" && this.#failures >= FAILURES_MIN;
   }
 
-  /** Once a second. */
+  /** Called once a second. */
   maintain(): void {
     const { role, leader } = this.#core;
     if (role === "leader") this.#failures = 0;

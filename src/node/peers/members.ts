@@ -3,19 +3,19 @@ import type { NodeId } from "../../lib/ids.ts";
 import type { MemberRecord } from "../../machine/members.ts";
 import type { Configuration } from "../../raft/types.ts";
 
-/** Where a node is reached. */
+/** The addresses of a node. */
 export type MemberAddress = {
   readonly id: NodeId;
   readonly host: string;
   readonly raftPort: number;
   readonly httpPort: number;
-  /** Higher is preferred as leader; never outweighs a log. */
+  /** A higher priority is preferred as leader. It never overrides the state of the log. */
   readonly priority: number;
 };
 
 /**
- * Who is where: what the log says, and where it says nothing yet, what the settings say. The
- * settings are a hint for the first contact; once a member is in the log, the log wins.
+ * The addresses of members, from the log or, for nodes that are not in the log yet, from the settings.
+ * The settings are a hint for the first contact. Once a member is in the log, the log wins.
  */
 export class MemberBook {
   readonly #self: NodeId;
@@ -32,7 +32,7 @@ export class MemberBook {
     this.#records = records;
   }
 
-  /** Nodes of which the settings say another thing than the log, which wins. */
+  /** Nodes for which the settings differ from the log. The log wins. */
   contradictions(configuration: Configuration): string[] {
     const members = idsOf(configuration);
     if (members.length === 0) return [];
@@ -48,7 +48,7 @@ export class MemberBook {
     return { id, host, raftPort, httpPort, priority };
   }
 
-  /** A node that was alone when it was recorded had no Raft address: it is where its settings say. */
+  /** A node that was alone when it was recorded had no Raft address. Its settings are used then. */
   lacksAddress(id: NodeId): boolean {
     const record = this.#records().get(id);
     const hint = this.#hints.get(id);
@@ -57,12 +57,12 @@ export class MemberBook {
     return raftPort > 0 || host !== record.host || httpPort !== record.httpPort;
   }
 
-  /** Whether the log knows the node. */
+  /** True if the node is a member according to the log. */
   isRecorded(id: NodeId): boolean {
     return this.#records().has(id);
   }
 
-  /** Null: unknown, or a node whose disk nobody has met yet. */
+  /** Null: the node is not a member, or its disk is not known yet. */
   storageIdOf(id: NodeId): string | null {
     return this.#records().get(id)?.storageId ?? null;
   }
@@ -71,7 +71,7 @@ export class MemberBook {
     return new Map(idsOf(configuration).map((id) => [id, this.find(id)?.priority ?? 0]));
   }
 
-  /** Everybody to talk to: the members, or before there are any, those of the settings. */
+  /** All nodes to connect to: the members, or the nodes in the settings before there are any. */
   peers(configuration: Configuration): PeerAddress[] {
     const members = idsOf(configuration);
     const ids = members.length > 0 ? members : [...this.#hints.keys()];
@@ -84,8 +84,8 @@ export class MemberBook {
   }
 
   /**
-   * How many of the voters, the lost leader aside, stand for election before this node: those of a
-   * higher priority and, so that no two stand at once and split the votes, equals of a lower name.
+   * Number of voters, except the lost leader, that campaign before this node: those with a higher
+   * priority, and those with the same priority and a lower id, so that two do not split the votes.
    */
   rankAmong(voters: readonly NodeId[], leader: NodeId | null): number {
     const priorityOf = (id: NodeId) => this.find(id)?.priority ?? 0;
@@ -99,7 +99,7 @@ export class MemberBook {
     return rank;
   }
 
-  /** `http://host:port` of a node, as the topology knows it. */
+  /** `http://host:port` of a node according to the topology. */
   httpUrl(id: NodeId, scheme: "http" | "https"): string | null {
     const address = this.find(id);
     if (address === null) return null;
@@ -117,7 +117,7 @@ const isSame = (a: MemberAddress, b: MemberAddress | null): boolean =>
   a.httpPort === b.httpPort &&
   a.priority === b.priority;
 
-/** Voters of both halves, learners and voters that become learners, each once. */
+/** Voters of both configurations, learners, and voters that become learners, without duplicates. */
 export const idsOf = (configuration: Configuration): NodeId[] => [
   ...new Set([
     ...configuration.voters,

@@ -9,13 +9,13 @@ import type { AddMemberRequest, MemberReject, Membership, MembershipNode, Result
 import type { Commander } from "../writes/commander.ts";
 import { hostAndPort, idsOf, type MemberAddress, type MemberBook } from "./members.ts";
 
-/** A learner that lacks no more than this many entries may vote. */
+/** A learner that lacks at most this many entries may be promoted. */
 const CAUGHT_UP_ENTRIES = 1_000;
 const WAIT_STEP_MS = 10;
-/** A better leader must have been fit for this long, and changes are at least this far apart. */
+/** A preferred leader must be fit for this long, and this is the time between two transfers. */
 const PREFERRED_STABLE_MS = 5_000;
 const TRANSFER_REST_MS = 60_000;
-/** A member that lacks committed entries and has got none for this long is not healthy. */
+/** A member that lacks committed entries and got none for this long is not healthy. */
 const STANDSTILL_MS = 5_000;
 
 export type MembersOptions = {
@@ -26,22 +26,22 @@ export type MembersOptions = {
   readonly storageId: string;
   readonly timeoutMs: number;
   readonly isUp: (id: NodeId) => boolean;
-  /** Ends the links with a node, which may come again. */
+  /** Closes the links with a node. It may connect again. */
   readonly expel: (id: NodeId) => void;
   readonly turnSoon: () => void;
 };
 
-/** Changes of membership and leadership, and the picture of both. */
+/** Changes and reports membership and leadership. */
 export class Members {
   readonly #options: MembersOptions;
-  /** The disk of each peer, as of the last handshake, and up to where its owner knew the log. */
+  /** The disk of each peer at the last handshake, with the peer's membership version. */
   readonly #met = new Map<NodeId, Pick<Meeting, "storageId" | "membershipVersion">>();
-  /** For a leader: since when each member that lacks committed entries has got no further. */
+  /** On a leader: since when each member that lacks committed entries has made no progress. */
   readonly #standstills = new Map<NodeId, { readonly match: number; readonly sinceMs: number }>();
   #preferredSinceMs: number | null = null;
   #transferredMs = Number.NEGATIVE_INFINITY;
   #leader: NodeId | null = null;
-  /** Other than that from nobody to the first that was heard of. */
+  /** Time of the last change of leader. The first leader since the start does not count. */
   #leaderChangedMs = Number.NEGATIVE_INFINITY;
   #epoch = 0;
 
@@ -49,14 +49,14 @@ export class Members {
     this.#options = options;
   }
 
-  /** The membership in force has changed. */
+  /** Called when the membership in force has changed. */
   changed(): void {
     this.#epoch++;
     const { core, book, expel } = this.#options;
     for (const [id, { storageId, membershipVersion }] of this.#met) {
       const known = book.storageIdOf(id);
       if (known === null || known === storageId || membershipVersion > core.appliedIndex) continue;
-      // Two disks of one node were met, and the log has the other.
+      // Two disks presented the same node id, and the log has the other one.
       this.#met.delete(id);
       expel(id);
     }
@@ -75,7 +75,7 @@ export class Members {
     };
   }
 
-  /** Settings and disks of all members, as far as they are known, go into the log once. */
+  /** Writes the known addresses and disks of all members into the log once. */
   record(): void {
     const { core, book, commander } = this.#options;
     for (const id of idsOf(core.configuration)) {
@@ -91,19 +91,19 @@ export class Members {
     }
   }
 
-  /** Peers were mostly met before anybody led. Without a link nobody knows which disk is there. */
+  /** Most handshakes come before the first leader. Without a link, the disk of a peer is unknown. */
   #diskOf(id: NodeId): string | null {
     const { core, storageId, isUp } = this.#options;
     if (id === core.id) return storageId;
     return isUp(id) ? (this.#met.get(id)?.storageId ?? null) : null;
   }
 
-  /** As of the last handshake; null: there was none. */
+  /** The disk at the last handshake. Null: there was no handshake. */
   metDisk(id: NodeId): string | null {
     return this.#met.get(id)?.storageId ?? null;
   }
 
-  /** A member's disk was met for the first time: from now on it is known by it. */
+  /** Records the disk of a member at its first handshake. It identifies the member from then on. */
   met({ peer: id, storageId, membershipVersion }: Meeting): void {
     const { core, book, commander } = this.#options;
     this.#met.set(id, { storageId, membershipVersion });
@@ -141,7 +141,7 @@ export class Members {
     return this.#change([{ type: "add_voter", id: nodeId as NodeId }]);
   }
 
-  /** Null: it may be made a voter. */
+  /** Null: the node may be promoted to voter. */
   #whyNotPromoted(id: NodeId): Result<object, MemberReject> | null {
     const { core, book } = this.#options;
     if (core.role !== "leader") return { ok: false, code: "not_leader" };
@@ -149,11 +149,11 @@ export class Members {
     if (!core.configuration.learners.includes(id)) return unknownMember(id);
     const match = core.matchIndex(id) ?? 0;
     const lacking = core.commitIndex - match;
-    // Every log begins above 0: that is what is known of a node which has not answered yet.
+    // Every log begins above 0, so 0 means that the node has not answered yet.
     if (match === 0 && !faultPoint("unknown-learner-promoted")) {
       return notCaughtUp(`${id} has not been heard of yet`, lacking);
     }
-    // Who counts it as a voter then knows its disk, and takes no other for it.
+    // The disk must be in the log, so that no member accepts another disk for this voter.
     if (book.storageIdOf(id) === null) return notCaughtUp(`${id} has just been met`, lacking);
     if (lacking <= CAUGHT_UP_ENTRIES) return null;
     const allowed = `at most ${CAUGHT_UP_ENTRIES} are allowed`;
@@ -189,7 +189,7 @@ export class Members {
     this.#leader = leader;
   }
 
-  /** Once a second: a preferred node that is fit takes over, but never to and fro. */
+  /** Called once a second. Transfers leadership to a preferred fit node, with a minimum interval. */
   preferBetterLeader(): void {
     const { core, clock, isUp, turnSoon } = this.#options;
     const nowMs = clock.monotonic() / 1000;
@@ -200,7 +200,7 @@ export class Members {
     }
     this.#preferredSinceMs ??= nowMs;
     if (nowMs - this.#preferredSinceMs < PREFERRED_STABLE_MS) return;
-    // All that were up saw the last change, so it does not matter who leads now.
+    // All reachable members have the last change, so any of them may lead.
     const lastMs = Math.max(this.#transferredMs, this.#leaderChangedMs);
     if (nowMs - lastMs < TRANSFER_REST_MS) return;
     this.#transferredMs = nowMs;
@@ -228,7 +228,7 @@ export class Members {
     };
   }
 
-  /** Once a second: which members lack committed entries and got none since the last time. */
+  /** Called once a second. Records which members lack committed entries and made no progress. */
   watchProgress(): void {
     const { core, clock } = this.#options;
     if (core.role !== "leader") {
@@ -259,14 +259,14 @@ export class Members {
     return await this.#options.commander.run({
       type: "put_member",
       bytes: 256,
-      // A new member comes with a disk of its own, also under a name that was used before.
+      // A new member has a new disk, even if its id was used before.
       encode: (writer) =>
         encodePutMember(writer, { ...address, storageId: null, resetStorageId: true }),
       done: () => ({ ok: true }),
     });
   }
 
-  /** Proposes the change and waits until it is in force. */
+  /** Proposes a change and waits until it is in force. */
   async #change(changes: readonly MembershipChange[]): Promise<Result<object, MemberReject>> {
     const { core, clock, timeoutMs, turnSoon } = this.#options;
     const proposed = core.proposeConfChange(changes);
@@ -285,7 +285,7 @@ export class Members {
     return { ok: false, code: "commit_timeout" };
   }
 
-  /** The voter that has most of the log. */
+  /** The other voter with the most complete log. */
   #fittest(): NodeId | null {
     const { core } = this.#options;
     let best: NodeId | null = null;
@@ -311,4 +311,4 @@ const lastVoter = (id: string) =>
   }) as const;
 
 const unknownMember = (id: string) =>
-  ({ ok: false, code: "member_not_found", message: `${id} is no member` }) as const;
+  ({ ok: false, code: "member_not_found", message: `${id} is not a member` }) as const;

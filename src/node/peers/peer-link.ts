@@ -23,10 +23,10 @@ export type PeerLinkOptions = {
   readonly emit: Emit;
 };
 
-/** What the core sends, on its way to the peers: messages, entries from the journal, snapshots. */
+/** Sends the core's output to peers: messages, entries from the journal, snapshots. */
 export class PeerLink {
   readonly #options: PeerLinkOptions;
-  /** Peers to which a snapshot is on its way, with its index. */
+  /** Peers that are receiving a snapshot, with its index. */
   readonly #sending = new Map<NodeId, number>();
 
   constructor(options: PeerLinkOptions) {
@@ -43,7 +43,7 @@ export class PeerLink {
     if (plain.length > 0) transport.send(plain);
   }
 
-  /** Old entries that a peer lacks are read from the journal. */
+  /** Reads old entries that a peer lacks from the journal. */
   fetch(requests: readonly FetchRequest[]): void {
     for (const request of requests) {
       this.#fetch(request).catch((error: unknown) => this.#failed(error));
@@ -58,7 +58,7 @@ export class PeerLink {
       if (entries.length > 0) core.fetched(peer, from, entries);
       else core.fetchFailed(peer, from);
     } catch (error) {
-      // Damaged here: a snapshot helps the peer, and this node notices when it starts again.
+      // Damaged on this node: the peer needs a snapshot, and this node detects it at its next start.
       log.error("reading entries for a peer failed", { peer, from, error: String(error) });
       core.fetchFailed(peer, from);
     }
@@ -89,7 +89,7 @@ export class PeerLink {
     done.catch((error: unknown) => this.#failed(error));
   }
 
-  /** The checkpoint at exactly the index of the offer; null if there is another by now. */
+  /** The checkpoint at the index of the offer. Null if a newer one replaced it. */
   #hold(offer: SnapshotOffer): HeldSnapshot | null {
     const { core, storage } = this.#options;
     const held = storage.checkpoints.hold();

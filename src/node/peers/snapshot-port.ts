@@ -2,14 +2,14 @@ import type { SnapshotMeta, SnapshotOffer } from "../../raft/types.ts";
 import type { SnapshotSink } from "../../transport/snapshot-types.ts";
 import type { FirstSnapshot } from "./snapshots.ts";
 
-/** Snapshots of other nodes, on their way into this node's storage. */
+/** Installs snapshots of other nodes into this node's storage. */
 export interface SnapshotPort {
-  /** @param offer steps the offer of a snapshot whose data is complete. */
+  /** @param offer passes the offer to the core once the data of the snapshot is complete. */
   sink(offer: (offer: SnapshotOffer) => void, committed: () => number): SnapshotSink;
-  /** Resolves when it is durable and the core was told so. */
+  /** Resolves when the snapshot is durable and the core knows it. */
   bootstrap(first: FirstSnapshot): Promise<void>;
-  /** The core has taken the snapshot that was offered last; `install` follows. */
+  /** Called when the core has accepted the last offered snapshot. `install` follows. */
   accepted(): void;
-  /** Puts the snapshot, which the core has accepted, in the place of everything. */
+  /** Replaces the whole state with the snapshot that the core has accepted. */
   install(snapshot: SnapshotMeta): Promise<void>;
 }

@@ -35,29 +35,29 @@ export type SnapshotsOptions = {
   readonly emit: Emit;
 };
 
-/** Received, verified, and without effect yet. */
+/** A snapshot that was received and verified and is not installed yet. */
 type WholeSnapshot = {
   readonly install: Pick<SnapshotInstall, "commit" | "abort">;
-  /** Decoded before anything is replaced: what cannot be read is refused and not installed. */
+  /** Decoded before anything is replaced, so that an unreadable snapshot is not installed. */
   readonly state: MachineState;
 };
 type Received = WholeSnapshot & {
   readonly done: (ok: boolean) => void;
-  /** The core has taken it: `install` follows. */
+  /** The core has accepted it, and `install` follows. */
   isTaken: boolean;
 };
 
 export type FirstSnapshot = FirstCheckpoint & {
-  /** Gives it to the core, which takes it at once. */
+  /** Passes the snapshot to the core, which accepts it immediately. */
   readonly take: (snapshot: SnapshotMeta) => void;
-  /** Called when it is durable, before the core acts on it. */
+  /** Called when the snapshot is durable, before the core acts on it. */
   readonly durable: () => Promise<void>;
 };
 
-/** Checkpoints out of this node's storage, for peers that lack too much, and theirs into it. */
+/** Reads checkpoints for peers that lag too far behind, and installs theirs on this node. */
 export class Snapshots implements SnapshotPort {
   readonly #options: SnapshotsOptions;
-  /** A snapshot that is whole and verified, until the core has decided about it. */
+  /** A complete and verified snapshot, until the core has accepted or refused it. */
   #received: Received | null = null;
 
   constructor(options: SnapshotsOptions) {
@@ -88,12 +88,12 @@ export class Snapshots implements SnapshotPort {
     const hardState = hardStateFile.state;
     const blank = { checkpoints, journal, hardState };
     const isWritten = await untilRoom(this.#options.clock, () => writeFirst(blank, first));
-    assert(isWritten, "a cluster is founded on an empty disk");
+    assert(isWritten, "a cluster is bootstrapped on an empty disk");
     await first.durable();
     return { index: 1, root: 0, state: "install", term: 1 };
   }
 
-  /** The one who is asked to put it in place has accepted it. */
+  /** Installs the snapshot that the core has accepted. */
   async install(snapshot: SnapshotMeta): Promise<void> {
     const received = this.#received;
     assert(received !== null, "only a snapshot that was received is installed");
@@ -110,7 +110,7 @@ export class Snapshots implements SnapshotPort {
     const store = storage.newStore();
     await (await storage.checkpoints.adopt(name, store)).close();
     await storage.checkpoints.settle(storage.journal);
-    // In one step: nobody sees the one without the other.
+    // Synchronous, so that no reader sees one without the other.
     storage.store = store;
     machine.replace(received.state);
     applier.switched();
@@ -129,20 +129,20 @@ export class Snapshots implements SnapshotPort {
     const received: Received = { ...whole, done: resolve, isTaken: false };
     this.#received = received;
     offer(message);
-    // Taken in this turn or not at all: it may be older than what is here.
+    // The core accepts it synchronously or not at all: it may be older than the local state.
     if (received.isTaken) return await promise;
     this.#received = null;
     await whole.install.abort();
     return false;
   }
 
-  /** What an earlier life left of a transfer, or of the state before an installation, goes. */
+  /** Deletes the remainder of interrupted transfers and installations of an earlier process. */
   async cleanUp(): Promise<void> {
     await this.#options.storage.newInstall().abort();
     await this.#options.storage.checkpoints.removeStale();
   }
 
-  /** The core has taken the snapshot that was offered. */
+  /** Called when the core has accepted the snapshot that was offered. */
   accepted(): void {
     assert(this.#received !== null, "a snapshot is offered before it is accepted");
     this.#received.isTaken = true;
@@ -153,12 +153,12 @@ type InstallSinkOptions = {
   readonly fault: (error: unknown) => void;
   readonly install: () => SnapshotInstall;
   readonly committed: () => number;
-  /** The offer is older than what is here. */
+  /** True if the offer is older than the local state. */
   readonly decline: (message: SnapshotOffer) => void;
   readonly offer: (message: SnapshotOffer, whole: WholeSnapshot) => Promise<boolean>;
 };
 
-/** Where the transport writes a snapshot that another node sends. */
+/** Receives a snapshot that another node sends. The transport writes to it. */
 class InstallSink implements SnapshotSink {
   readonly #options: InstallSinkOptions;
   #install: SnapshotInstall | null = null;
@@ -173,7 +173,7 @@ class InstallSink implements SnapshotSink {
     if (message.type !== "snapshot_offer") throw new Error("the snapshot comes without its offer");
     const { index, term } = message.snapshot;
     if (index <= this.#options.committed()) {
-      // The core tells the leader where this node is; without that it would be offered for ever.
+      // The core reports this node's progress, so that the leader does not offer it again.
       if (!faultPoint("old-snapshot-not-answered")) this.#options.decline(message);
       throw new Error("this node has all that is in it");
     }
@@ -207,7 +207,7 @@ class InstallSink implements SnapshotSink {
     await install?.abort();
   }
 
-  /** What is wrong with a snapshot ends its transfer; a disk that fails ends the process. */
+  /** A damaged snapshot ends its transfer. A failed disk ends the process. */
   async #onDisk<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();

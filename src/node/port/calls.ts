@@ -1,4 +1,4 @@
-/** The calls that cross a worker port as they are: all that are rare, in one table for both sides. */
+/** The rare calls, which cross a worker port without special encoding: one table for both sides. */
 import type {
   AddMemberRequest,
   Backup,
@@ -17,7 +17,7 @@ import type {
   StreamRequest,
 } from "../api.ts";
 
-/** What stands behind the port. */
+/** The node's side of the port. */
 export type Served = {
   readonly node: NodeApi;
   readonly cluster: ClusterApi;
@@ -25,7 +25,7 @@ export type Served = {
   readonly samples: SampleApi;
 };
 
-/** Backups that were begun over the port, by the number that stands for them there. */
+/** Backups that were started over the port, by their number on the port. */
 export type OpenBackups = Map<number, Backup>;
 export type Side = Served & { readonly backups: OpenBackups; readonly id: number };
 
@@ -104,5 +104,5 @@ export type SignalledArguments<N extends SignalledName> = RestSignalled<
 export type SignalledOutcome<N extends SignalledName> = Awaited<
   ReturnType<(typeof SIGNALLED_CALLS)[N]>
 >;
-/** As the side of the node uses the tables: the kind of the item has chosen the right arguments. */
+/** The table as the node's side uses it. The kind of the item determines the arguments. */
 export type AnyCall = (side: Side, ...rest: readonly unknown[]) => unknown;

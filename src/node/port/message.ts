@@ -1,23 +1,22 @@
-/** What goes over a worker port: many calls, or many outcomes, in one message a turn. */
+/** Messages of a worker port: all calls or outcomes of an event-loop iteration in one message. */
 
 import { ByteWriter } from "../../lib/bytes.ts";
 
 /**
- * `items` holds kinds and their values back to back, as flat as they come: a third of the cost of
- * an object each. Bytes lie in `bytes` one behind the other, in the order of the items, or whole in
- * `large`.
+ * `items` is a flat sequence of kinds and their values, at a third of the cost of one object each.
+ * Byte values are concatenated in `bytes` in the order of the items, or are separate in `large`.
  */
 export type PortMessage = {
   readonly items: readonly unknown[];
   readonly bytes: Uint8Array<ArrayBuffer> | null;
   readonly large: readonly Uint8Array[];
-  /** From the node's side only: where the leader is, if it is another node. */
+  /** Set by the node's side only: the URL of the leader, if it is another node. */
   readonly leaderUrl: string | null;
 };
 
 export type Post = (message: PortMessage, transfer: ArrayBuffer[]) => void;
 
-/** Kinds of items. Behind each: the id of the call, then the values, as the comments say. */
+/** Kinds of items. After each kind come the id of the call and the values listed here. */
 export const KIND = {
   /** topic, partition, key, idempotency key, records, count, logicalBytes, hasHeaders, timeoutMs, rocket, traced */
   produce: 0,
@@ -31,7 +30,7 @@ export const KIND = {
   call: 4,
   /** the same, for a call that can be aborted */
   signalled: 5,
-  /** nothing: nobody waits for the call any longer */
+  /** no values: the caller does not wait any more */
   abort: 6,
   /** partition, firstOffset, count, duplicate, payloadMatches, committed, batchId, synced, ackedBy, queueUs, syncWaitUs */
   produced: 7,
@@ -41,25 +40,25 @@ export const KIND = {
   page: 9,
   /** value, cas, ttlMs */
   kvValue: 10,
-  /** what the call came to: any other outcome, and every rejection */
+  /** the outcome of any other call, or a rejection */
   outcome: 11,
   /** bytes or null */
   bytes: 12,
-  /** what was thrown, as text */
+  /** the text of the thrown error */
   failed: 13,
 } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 
-/** From here on bytes are not gathered but handed over, where they may be. */
+/** Byte values from this size on are transferred instead of copied, if possible. */
 const LARGE_BYTES = 32 * 1024;
 const FIRST_BYTES = 64 * 1024;
-/** What a burst needed is not kept. */
+/** A buffer that a burst made larger than this is not retained. */
 const KEPT_BYTES_MAX = 1024 * 1024;
-/** As lengths: no bytes at all; and from here down, those of `large`. */
+/** Special lengths: null, and from `FIRST_LARGE` down the positions in `large`. */
 const NULL = -1;
 const FIRST_LARGE = -2;
 
-/** Collects what one side has to say until its turn is over. */
+/** Collects the items of one side until the event-loop iteration ends. */
 export class Outbox {
   readonly #post: Post;
   readonly #defer: (run: () => void) => void;
@@ -69,7 +68,7 @@ export class Outbox {
   #large: Uint8Array<ArrayBuffer>[] = [];
   #scheduled = false;
 
-  /** @param defer as that of `Clock`: runs once, after the events that are ready now. */
+  /** @param defer the same as in `Clock`: runs once, after the events that are ready now. */
   constructor(
     post: Post,
     defer: (run: () => void) => void,
@@ -80,7 +79,7 @@ export class Outbox {
     this.#leaderUrl = leaderUrl;
   }
 
-  /** Where the next item is pushed to; it goes out at the end of the turn. */
+  /** Returns the array for the next item. It is sent when the event-loop iteration ends. */
   get items(): unknown[] {
     if (!this.#scheduled) {
       this.#scheduled = true;
@@ -89,7 +88,7 @@ export class Outbox {
     return this.#items;
   }
 
-  /** Copies bytes that belong to others. @returns the value that stands for them. */
+  /** Copies bytes. @returns the value that represents them in `items`. */
   copy(bytes: Uint8Array | null): number {
     if (bytes === null) return NULL;
     const { length } = bytes;
@@ -98,7 +97,7 @@ export class Outbox {
     return length;
   }
 
-  /** Takes bytes over: an array that is the only one of its buffer, or does not mind the loss. */
+  /** Takes ownership of bytes. No other array may use their buffer afterwards. */
   give(bytes: Uint8Array<ArrayBuffer>): number {
     return bytes.length >= LARGE_BYTES ? this.#hand(bytes) : this.copy(bytes);
   }
@@ -124,7 +123,7 @@ export class Outbox {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Walks a message; values must be taken in the order in which they were pushed. */
+/** Reads a message. Values must be taken in the order in which they were pushed. */
 export class Inbox {
   readonly #message: PortMessage;
   #at = 0;
@@ -138,7 +137,7 @@ export class Inbox {
     return this.#at >= this.#message.items.length;
   }
 
-  /** The caller knows from the kind what comes next. */
+  /** Returns the next value. The kind of the item determines its type. */
   next<T>(): T {
     return this.#message.items[this.#at++] as T;
   }

@@ -16,16 +16,16 @@ import {
 } from "./calls.ts";
 import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./message.ts";
 
-/** The side of the node: does what comes over the port, and sends back what came of it. */
+/** The node's side of a port: executes calls and sends their outcomes back. */
 export class PortServer {
   readonly #served: Served;
   readonly #outbox: Outbox;
   readonly #backups: OpenBackups = new Map();
-  /** Calls under way that can be aborted, by id. */
+  /** Calls in progress that can be aborted, by id. */
   readonly #aborts = new Map<number, AbortController>();
   #toldLeaderUrl: string | null = null;
 
-  /** @param defer as that of `Clock`. */
+  /** @param defer the same as in `Clock`. */
   constructor(served: Served, post: Post, defer: (run: () => void) => void) {
     this.#served = served;
     this.#outbox = new Outbox(post, defer, () => {
@@ -34,7 +34,7 @@ export class PortServer {
     });
   }
 
-  /** Tells the other side who leads if that has changed since it was told last. */
+  /** Sends the leader's URL if it has changed since it was last sent. */
   refresh(): void {
     if (this.#served.node.leaderUrl() !== this.#toldLeaderUrl) this.#outbox.flush();
   }
@@ -53,7 +53,7 @@ export class PortServer {
     }
   }
 
-  /** Takes all values of the item before anything is done, so that the next one is found. */
+  /** Reads all values of an item before it executes the call, so that the next item is found. */
   #read(kind: Kind, id: number, inbox: Inbox): () => void {
     switch (kind) {
       case KIND.produce:
@@ -159,7 +159,7 @@ export class PortServer {
     const { topicId, startOffset, committedOffset, lowWatermark, endOffset, slices } = page;
     const { items } = this.#outbox;
     items.push(KIND.page, id, topicId, startOffset, committedOffset, lowWatermark, endOffset);
-    // The slices are valid in this turn only.
+    // The slices are valid in this event-loop iteration only.
     const [first] = slices;
     if (slices.length <= 1) items.push(this.#outbox.copy(first ?? null));
     else items.push(this.#outbox.give(joined(slices)));
@@ -201,7 +201,7 @@ export class PortServer {
     });
   }
 
-  /** Without a promise where there is none: the outcome then leaves in this turn. */
+  /** Sends a synchronous outcome without a promise, in the same event-loop iteration. */
   #then<T>(id: number, outcome: T | Promise<T>, done: (outcome: T) => void): void {
     if (outcome instanceof Promise) outcome.then(done).catch((error) => this.#failed(id, error));
     else done(outcome);

@@ -26,23 +26,23 @@ import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./m
 
 export type WorkerPortOptions = {
   readonly post: Post;
-  /** As that of `Clock`. */
+  /** The same as in `Clock`. */
   readonly defer: (run: () => void) => void;
-  /** As the node has them: what is on its way to it counts as waiting for the journal. */
+  /** The queue limits of the node. Calls in flight to the node count as queued. */
   readonly queueBytesMax: number;
   readonly queueRequestsMax: number;
 };
 
-/** Takes what a call came to; a failure of the node itself goes to `failed`. */
+/** Receives the outcome of a call. A failure of the node itself goes to `failed`. */
 type Waiting = {
   readonly done: (outcome: never) => void;
   readonly failed: (error: Error) => void;
-  /** Of a write: what it counts in the queue. */
+  /** Bytes that a write counts in the queue. */
   readonly bytes: number;
 };
 type Page = Result<ConsumePage, ConsumeReject>;
 
-/** The node as seen from another thread: all calls of a turn share one message, as do outcomes. */
+/** The node's API in another thread. All calls of an event-loop iteration share one message. */
 export class WorkerPort implements NodeApi {
   readonly #options: WorkerPortOptions;
   readonly #outbox: Outbox;
@@ -79,7 +79,7 @@ export class WorkerPort implements NodeApi {
     return this.#leaderUrl;
   }
 
-  /** The records are handed over where they are large: they must not be used afterwards. */
+  /** Large records are transferred, so the caller must not use them afterwards. */
   produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void): void {
     const { topic, partition, key, idempotencyKey, records, timeoutMs, rocket, traced } = request;
     const { length } = records.bytes;
@@ -206,7 +206,7 @@ export class WorkerPort implements NodeApi {
     });
   }
 
-  /** An abort goes over the port; the answer is still that of the node. */
+  /** An abort goes over the port. The outcome still comes from the node. */
   #signalled<N extends SignalledName>(
     name: N,
     signal: AbortSignal,
@@ -221,7 +221,7 @@ export class WorkerPort implements NodeApi {
     return promise.finally(() => signal.removeEventListener("abort", abort));
   }
 
-  /** As the node's own queue: an empty one takes any request. */
+  /** The same as the node's own queue: an empty one accepts every request. */
   #isFull(bytes: number): boolean {
     if (this.#queuedRequests === 0) return false;
     const { queueBytesMax, queueRequestsMax } = this.#options;

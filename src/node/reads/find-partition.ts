@@ -16,7 +16,7 @@ export function findPartition(machine: Machine, ref: PartitionRef): Found {
   return { ok: true, topic, partition };
 }
 
-/** A topic that this node does not know may be in what it is about to get: that is asked first. */
+/** Before it reports an unknown topic, a lagging node catches up with the leader. */
 export async function findSurely(
   machine: Machine,
   ref: PartitionRef,
@@ -27,7 +27,7 @@ export async function findSurely(
   return (await linearizer.doubt()) ?? findPartition(machine, ref);
 }
 
-/** A position beyond the end, or in a topic of the same name that was deleted since. */
+/** An offset beyond the end, or of a deleted topic with the same name. */
 export const offsetOutOfRange = (endOffset: number, message: string) =>
   ({
     ok: false,
@@ -37,10 +37,10 @@ export const offsetOutOfRange = (endOffset: number, message: string) =>
   }) as const;
 
 /**
- * Looks whether an offset is beyond the end; a node that lags asks the leader before it says so.
+ * Checks whether an offset is beyond the end. A lagging node first catches up with the leader.
  *
- * @returns why there is nothing to read at `offset`, or null: the caller looks again, since the
- *   partition may be another one by now.
+ * @returns why `offset` cannot be read, or null. After null the caller must look the partition up
+ *   again, because it may have been replaced.
  */
 export async function beyondEnd(
   machine: Machine,

@@ -8,15 +8,15 @@ import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import { handleOf } from "../partition-handle.ts";
 import type { Slicer } from "../slicer.ts";
 
-/** A scrape looks up the time of so many records; groups beyond that show their lag in records. */
+/** Number of record times that a scrape reads. Further groups show their lag in records only. */
 const LOOKUPS_MAX = 1_000;
 
-/** How far consumer groups are behind, in records and in time. */
+/** The lag of consumer groups, in records and in time. */
 export class GroupLagReader {
   readonly #machine: Machine;
   readonly #clock: Pick<Clock, "now">;
   readonly #slicer: Slicer;
-  /** Time of the first record that was not committed, by partition and offset, from the last scrape. */
+  /** Time of the first uncommitted record, by partition and offset, from the last scrape. */
   #known: Times = new Map();
 
   constructor(machine: Machine, clock: Pick<Clock, "now">, slicer: Slicer) {
@@ -25,7 +25,7 @@ export class GroupLagReader {
     this.#slicer = slicer;
   }
 
-  /** Those that lag most and the sum of all others; many are walked in slices. */
+  /** Returns the groups with the largest lag and the sum of all others. Works in slices. */
   async sample(): Promise<GroupSample[]> {
     const largest = await this.#largest();
     const lookups: Lookups = { known: this.#known, seen: new Map(), left: LOOKUPS_MAX };
@@ -72,7 +72,7 @@ export class GroupLagReader {
     state: PartitionState,
     offset: number,
   ): Promise<number | null> {
-    // The sum of all others has no record of its own.
+    // The sum of all others does not have a first record.
     if (lagSeconds !== null || partition !== state.partition) return lagSeconds;
     const at = await timeOf(lookups, state, offset);
     return at === null ? null : Math.max(0, this.#clock.now() - at) / 1000;
@@ -84,7 +84,7 @@ type Lagging = GroupSample & { readonly state: PartitionState; readonly offset: 
 type Times = Map<PartitionState, Map<number, number>>;
 type Lookups = { readonly known: Times; readonly seen: Times; left: number };
 
-/** The batch that holds a record; none if it is damaged or trimmed. */
+/** The batch that contains a record. Empty if the record is damaged or trimmed. */
 async function firstAt(partition: PartitionState, offset: number): Promise<Uint8Array | undefined> {
   try {
     return (await handleOf(partition).log.read(offset, 1, 1))[0];
@@ -94,7 +94,7 @@ async function firstAt(partition: PartitionState, offset: number): Promise<Uint8
   }
 }
 
-/** Time of a record, from the last scrape or from the log; null once too many were looked up. */
+/** Time of a record, from the last scrape or the log. Null after too many were read. */
 async function timeOf(
   lookups: Lookups,
   partition: PartitionState,

@@ -3,21 +3,21 @@ import type { Core } from "../../raft/core.ts";
 import type { ReadState } from "../../raft/types.ts";
 import type { Rejected } from "../api.ts";
 
-/** Why a node cannot say for certain that something does not exist. */
+/** Why a node cannot be certain that an item does not exist. */
 export type Doubt = Rejected<"no_leader" | "no_quorum">;
 type Outcome = "ok" | "no_leader" | "no_quorum";
 type Pending = { readonly resolve: (outcome: Outcome) => void };
 type Ready = { readonly index: number; readonly pending: Pending };
 
-/** Linearizable reads: the leader confirms that it still leads, then this node catches up to it. */
+/** Linearizable reads: the leader confirms its leadership, then this node catches up with it. */
 export class Linearizer {
   readonly #core: Core;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #wake: () => void;
-  /** Asked and not confirmed. */
+  /** Reads that the leader has not confirmed yet. */
   readonly #asked = new Set<Pending>();
-  /** Confirmed at an index that is not applied here yet. */
+  /** Confirmed reads whose index is not applied on this node yet. */
   #waiting: Ready[] = [];
 
   constructor(core: Core, clock: Clock, timeoutMs: number, wake: () => void) {
@@ -27,14 +27,14 @@ export class Linearizer {
     this.#wake = wake;
   }
 
-  /** Resolves when a read of this node's state is linearizable, or with why it cannot be. */
+  /** Resolves to null when a read of this node's state is linearizable, otherwise to the reason. */
   confirm(): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     const pending: Pending = { resolve };
     const asked = this.#core.readIndex(pending);
     if (!asked.ok) return Promise.resolve("no_leader");
     this.#asked.add(pending);
-    // A question or its answer may get lost on the way.
+    // The request or its response may get lost.
     const cancel = this.#clock.after(this.#timeoutMs, () => {
       this.#asked.delete(pending);
       this.#waiting = this.#waiting.filter((ready) => ready.pending !== pending);
@@ -45,9 +45,10 @@ export class Linearizer {
   }
 
   /**
-   * To be asked before this node says that there is no such topic: it may be about to get a snapshot.
+   * Called before this node reports that a topic does not exist, because the node may lag behind.
    *
-   * @returns null once it knows all that was committed when it was asked: then it is to look again.
+   * @returns null once this node has applied everything that was committed at the call. The caller
+   *   must then look again.
    */
   async doubt(): Promise<Doubt | null> {
     const code = await this.confirm();
@@ -69,7 +70,7 @@ export class Linearizer {
     this.applied();
   }
 
-  /** The applied index has moved. */
+  /** Called when the applied index has increased. */
   applied(): void {
     if (this.#waiting.length === 0) return;
     const applied = this.#core.appliedIndex;

@@ -9,7 +9,7 @@ import type { Linearizer } from "./linearizer.ts";
 
 /**
  * Finds the first record of each partition that is not older than a time. Times never decrease
- * within a partition, so the sparse indexes find it without a walk over the records.
+ * within a partition, so the sparse indexes find it without a scan of the records.
  */
 export async function offsetsAt(
   machine: Machine,
@@ -39,7 +39,7 @@ async function offsetAt(state: PartitionState, timeMs: number): Promise<OffsetAt
   const { log } = handleOf(state);
   const { partition } = state;
   for (;;) {
-    // What is appended meanwhile lies behind the end that was seen.
+    // Records that are appended during the search are after `endOffset`.
     const end = state.endOffset;
     const offset = Math.max(await log.offsetAtTime(timeMs), state.lowWatermark);
     if (offset >= end || log.deleted) {
@@ -48,7 +48,7 @@ async function offsetAt(state: PartitionState, timeMs: number): Promise<OffsetAt
     const slices = await log.read(offset, 1, 1);
     const timestampMs = timestampAt(slices, offset);
     if (timestampMs !== null) return { partition, offset, timestampMs };
-    // Trimmed while it was read: the first retained record is a later one.
+    // Trimmed during the read: the first retained record is a later one.
   }
 }
 

@@ -54,15 +54,15 @@ export class Reader {
       if (!found.ok) return found;
       const { partition } = found;
       const read = this.#page(partition, request);
-      // Most pages come from memory: nothing is waited for then.
+      // Most pages come from memory and do not need a promise.
       const page = read instanceof Promise ? await read : read;
-      // Gone while it was read: an installed snapshot has brought others, or the node stops.
+      // The file was removed during the read: a snapshot was installed, or the node stops.
       if (!handleOf(partition).log.deleted || partition === before) return page;
       before = partition;
     }
   }
 
-  /** The partition, if the asked offset is a position in it. */
+  /** Returns the partition if the requested offset is a position in it. */
   #find(request: ConsumeRequest): Place | Promise<Place | Rejected<ConsumeReject>> {
     const found = findPartition(this.#machine, request);
     return found.ok && isWithin(found, request) ? found : this.#findSurely(request);
@@ -77,7 +77,7 @@ export class Reader {
     }
   }
 
-  /** @returns null if the asked offset may be within the partition by now. */
+  /** @returns null if the requested offset may be within the partition now. */
   async #outOfRange(
     { topic, partition }: Place,
     request: ConsumeRequest,
@@ -91,7 +91,7 @@ export class Reader {
     return await beyondEnd(this.#machine, request, offset ?? 0, this.#linearizer);
   }
 
-  /** Ids grow, so the reader saw the topic on a node that does not lag, or in another cluster. */
+  /** Ids increase, so the reader saw the topic on a node that does not lag, or in another cluster. */
   async #newerTopic(
     request: ConsumeRequest,
     topicId: number,
@@ -106,12 +106,12 @@ export class Reader {
   #page(partition: PartitionState, request: ConsumeRequest): Outcome | Promise<Outcome> {
     const committed = committedOffset(partition, request.group);
     const asked = request.offset ?? committed ?? partition.lowWatermark;
-    // The page ends where the partition ends now: what is appended while a file is read is not in it.
+    // The page ends at the current end: records appended while a file is read are not in it.
     const { endOffset } = partition;
     const from = Math.max(asked, partition.lowWatermark);
     const pageOf = (slices: Slices): Outcome => {
       if (slices === null) return { ok: false, code: "data_damaged" };
-      // It may have been trimmed meanwhile.
+      // The partition may have been trimmed during the read.
       const { lowWatermark } = partition;
       return {
         ok: true,
@@ -133,7 +133,7 @@ export class Reader {
 
   async waitForRecords(wait: RecordWait): Promise<void> {
     const found = findPartition(this.#machine, wait);
-    // Deleted, or deleted and created again: the read that follows says so.
+    // Deleted, or deleted and created again: the next read reports it.
     if (!found.ok || found.topic.topicId !== wait.topicId) return;
     if (found.partition.endOffset > wait.offset) return;
     await handleOf(found.partition).waits.wait(wait.offset, wait.timeoutMs, wait.signal);
@@ -178,7 +178,7 @@ export class Reader {
   }
 }
 
-/** The offset is a position in this topic. */
+/** True if the offset is a position in this topic. */
 const isWithin = (
   { topic, partition }: Place,
   { topicId = null, offset }: ConsumeRequest,
@@ -186,14 +186,14 @@ const isWithin = (
   (topicId === null || topicId === topic.topicId) &&
   (offset === null || offset <= partition.endOffset);
 
-/** Whoever goes on with an offset of the topic that was deleted would skip or repeat records. */
+/** A reader that continued with an offset of the deleted topic would skip or repeat records. */
 const createdAgain = ({ name }: TopicState, { partition, endOffset }: PartitionState) =>
   offsetOutOfRange(
     endOffset,
     `Topic "${name}" was deleted and created again: the offset is of the deleted one, partition ${partition} now ends at ${endOffset}`,
   );
 
-/** @returns null if the records are damaged and no peer has brought them back in time. */
+/** @returns null if the records are damaged and no peer has restored them in time. */
 function readSlices(
   { log }: PartitionHandle,
   from: number,
@@ -222,6 +222,6 @@ function summaryOf(topic: TopicState): TopicSummary {
   return { topic: topic.name, partitions: topic.partitions.length, messages, bytes };
 }
 
-/** Keys and values from the low watermark on. */
+/** Bytes of keys and values from the low watermark on. */
 export const keptBytes = (partition: PartitionState): number =>
   partition.bytesEnd - partition.bytesBelowLow;

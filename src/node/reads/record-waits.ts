@@ -1,14 +1,14 @@
 import type { Clock } from "../../env/clock.ts";
 
-/** `untilMs` is of the monotonic clock. */
+/** `untilMs` is a time of the monotonic clock. */
 type Wait = { readonly offset: number; readonly untilMs: number; readonly wake: () => void };
 
-/** A deadline may be met so much later: those that lie together cost one look. */
+/** Maximum delay of a deadline, so that deadlines close together share one check. */
 const LOOK_EVERY_MS = 10;
 
 /**
  * Readers that wait for the next record of one partition. A burst of appends wakes all of them once,
- * and all deadlines share one timer: a thousand followers cost one pass over them, and nothing more.
+ * and all deadlines share one timer, so a thousand readers cost one pass over them.
  */
 export class RecordWaits {
   #waits = new Set<Wait>();
@@ -42,7 +42,7 @@ export class RecordWaits {
     });
   }
 
-  /** The partition ends at `endOffset()` now or soon; looks once after the present burst. */
+  /** Called when the end of the partition moves. Checks the waits once after the current burst. */
   appended(endOffset: () => number): void {
     if (this.#waits.size === 0 || this.#scheduled) return;
     this.#scheduled = true;
@@ -53,7 +53,7 @@ export class RecordWaits {
     });
   }
 
-  /** The topic is gone or the node stops: nobody waits any longer. */
+  /** Ends all waits, because the topic was deleted or the node stops. */
   wakeAll(): void {
     for (const wait of [...this.#waits]) wait.wake();
   }

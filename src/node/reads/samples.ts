@@ -6,20 +6,20 @@ import { Slicer } from "../slicer.ts";
 import { GroupLagReader } from "./group-lag.ts";
 import { keptBytes } from "./reader.ts";
 
-/** What a scrape asks of the broker's state. Many partitions and groups are walked in slices. */
+/** Samples of the broker's state for a scrape. Many partitions and groups are read in slices. */
 export class Samples {
   readonly #machine: Machine;
   readonly #slicer: Slicer;
   readonly #lags: GroupLagReader;
 
-  /** @param time is what records are stamped with. */
+  /** @param time the cluster time, with which records are stamped. */
   constructor(machine: Machine, clock: Clock, time: Pick<Clock, "now">) {
     this.#machine = machine;
     this.#slicer = new Slicer(clock);
     this.#lags = new GroupLagReader(machine, time, this.#slicer);
   }
 
-  /** The largest partitions and the sum of all others. */
+  /** Returns the largest partitions and the sum of all others. */
   async partitionSizes(): Promise<PartitionSample[]> {
     const largest = largestPartitions();
     await this.#slicer.turn();
@@ -33,7 +33,7 @@ export class Samples {
     return largest.result();
   }
 
-  /** Those that lag most and the sum of all others. */
+  /** Returns the groups with the largest lag and the sum of all others. */
   groupLags(): Promise<GroupSample[]> {
     return this.#lags.sample();
   }

@@ -6,27 +6,27 @@ import {
 } from "../../storage/checkpoints/choose.ts";
 import type { CheckpointDamaged } from "../../storage/checkpoints/damaged.ts";
 
-/** What a start knows of its disk and of its settings. */
+/** The facts from disk and settings on which recovery decides. */
 export type ShardFacts = {
-  /** Term and vote, or false if both copies are lost. */
+  /** False if both copies of term and vote are lost. */
   readonly hasHardState: boolean;
-  /** Null: not known from the disk. */
+  /** Null: the disk does not tell. */
   readonly hasPeers: boolean | null;
-  /** The settings name other nodes. */
+  /** True if the settings name other nodes. */
   readonly namesPeers: boolean;
   /** Newest first, up to the first intact one. */
   readonly checkpoints: readonly CheckpointFact[];
   readonly journal: JournalReach;
-  /** An entry behind the newest checkpoint changes the membership. */
+  /** True if an entry after the newest checkpoint changes the membership. */
   readonly changesMembership: boolean;
 };
 
-/** Whether term and vote are used as they are, made anew, or missed. */
+/** Whether term and vote are used, created again, or missing. */
 export type HardStateOutcome = "keep" | "renew" | "refuse";
 
 /**
- * The only voter needs no vote to be safe: it continues in a later term. A member of a cluster may
- * have voted, so it must not vote again in that term.
+ * A sole voter is safe without its vote: it continues in a later term. A member of a cluster may have
+ * voted, so it must not vote again in that term.
  */
 export function decideHardState({
   hasHardState,
@@ -38,13 +38,13 @@ export function decideHardState({
 }
 
 export type StateOutcome =
-  /** From this checkpoint, and the journal behind it. */
+  /** Recover from this checkpoint and the journal after it. */
   | Extract<CheckpointChoice, { kind: "use" }>
-  /** Peers have everything: the journal is abandoned, and a snapshot replaces the state. */
+  /** Peers have everything. Abandon the journal: a snapshot replaces the state. */
   | { readonly kind: "fetch"; readonly damage: CheckpointDamaged }
   | { readonly kind: "refuse"; readonly damage: CheckpointDamaged };
 
-/** Where the state comes from. */
+/** The source of the recovered state. */
 export function decideState({
   hasPeers,
   namesPeers,

@@ -9,13 +9,13 @@ const FIRST_CHUNK_BYTES = 64 * 1024;
 export type FirstCheckpoint = {
   readonly clusterId: string;
   readonly configuration: Configuration;
-  /** Nothing was applied to it. */
+  /** The state before any entry was applied. */
   readonly machine: Machine;
 };
 
 /**
  * @returns false if the disk is not empty.
- * @throws DiskFull if there was no room: nothing changed, and it may be tried again.
+ * @throws DiskFull without any change. The caller may retry.
  */
 export async function writeFirst(
   blank: { checkpoints: CheckpointStore; journal: Journal; hardState: HardState },

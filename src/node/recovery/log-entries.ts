@@ -3,7 +3,7 @@ import type { Journal } from "../../storage/journal/journal.ts";
 
 const READ_BYTES = 4 * 1024 * 1024;
 
-/** Keeps what lies behind the newest checkpoint; what is before it was only read to be checked. */
+/** Collects the entries after the newest checkpoint. Entries before it are only verified. */
 export class EntryCollector {
   #entries: Entry[] = [];
   readonly #after: number;
@@ -12,7 +12,7 @@ export class EntryCollector {
     this.#after = after;
   }
 
-  /** A crash while a snapshot was installed leaves entries behind that the journal disowns. */
+  /** A crash during the installation of a snapshot leaves entries that the journal abandons. */
   upTo(lastIndex: LogIndex): readonly Entry[] {
     while ((this.#entries.at(-1)?.index ?? 0) > lastIndex) this.#entries.pop();
     return this.#entries;
@@ -24,7 +24,7 @@ export class EntryCollector {
         this.#entries = [];
         continue;
       }
-      // A leader's log took the place of this and of all behind it.
+      // A leader's log replaced this entry and all entries after it.
       while ((this.#entries.at(-1)?.index ?? 0) >= entry.index) this.#entries.pop();
       this.#entries.push(entry);
     }

@@ -5,7 +5,7 @@ import type { EntryCollector } from "./log-entries.ts";
 import { type RecoveryOptions, repaired } from "./options.ts";
 import type { ShardScan } from "./scan.ts";
 
-/** Opens the journal as far as it may be read without the peers and the checkpoint that are known. */
+/** Opens the journal. Peers and checkpoint determine which damaged entries it may do without. */
 export async function openJournal(
   options: RecoveryOptions,
   { hasPeers, checkpoints }: Pick<ShardScan, "hasPeers" | "checkpoints">,

@@ -8,7 +8,7 @@ import type { DataDir } from "../../storage/data-dir.ts";
 import type { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 
 export type StorageOptions = {
-  /** Segment files of partitions that are open at a time. @default 256 */
+  /** Maximum number of open segment files of partitions. @default 256 */
   readonly segmentFilesMax?: number;
   readonly journalSegmentBytes: number;
   readonly segmentBytes: number;
@@ -25,18 +25,18 @@ export type RecoveryOptions = {
   readonly shard: ShardId;
   readonly nodeId: NodeId;
   readonly storage: StorageOptions;
-  /** Members of a cluster that this node may found on an empty disk; null: it may not. */
+  /** Members of a cluster that this node may bootstrap on an empty disk. Null: it must not. */
   readonly initialMembers: Configuration | null;
   readonly newClusterId: () => string;
-  /** The settings name other nodes. */
+  /** True if the settings name other nodes. */
   readonly namesPeers: boolean;
   readonly onSpace: (blocked: boolean) => void;
-  /** Brings damaged records back from peers. */
+  /** Repairs damaged records from peers. */
   readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
   readonly onFailure: (error: unknown) => void;
 };
 
-/** Damage of this kind was met, and does not stop the start. */
+/** Damage of this kind was found. It does not stop the start. */
 export function repaired(
   { instruments }: Pick<RecoveryOptions, "instruments">,
   kind: DamageKind,

@@ -24,20 +24,20 @@ import { type RecoveryOptions, repaired } from "./options.ts";
 import { type ShardScan, scanShard } from "./scan.ts";
 import { openStores, type Storage } from "./storage.ts";
 
-/** What was on the disk: all that a node needs to go on where it ended. */
+/** The recovered state, from which a node continues. */
 export type Recovered = {
   readonly machine: Machine;
   readonly storage: Storage;
   readonly hardState: HardState;
   readonly snapshot: SnapshotMeta | null;
-  /** Durable entries after the snapshot. To be given to the core and not kept. */
+  /** Durable entries after the snapshot. They are passed to the core and not retained. */
   readonly entries: readonly Entry[];
 };
 
 /**
  * Scans the disk, decides, and executes: the newest usable checkpoint becomes machine and partition
- * logs, and the journal behind it becomes the entries. What cannot be recovered and is nowhere else
- * stops the start with a message that names file and position.
+ * logs, and the journal after it becomes the entries. If data cannot be recovered and no other copy
+ * exists, the start fails with a message that names file and position.
  */
 export async function recover(asked: RecoveryOptions): Promise<Recovered> {
   const { totalBytes } = await asked.disk.space();
@@ -63,7 +63,7 @@ async function recoverFrom(options: RecoveryOptions, scan: ShardScan): Promise<R
   const blank = { checkpoints, journal: opened, hardState: hardState.state };
   const begun = await maybeBootstrap(options, scan, blank);
   const { journal, loaded } = await loadState(options, begun, checkpoints, opened);
-  // A bootstrap or an installation may have been cut short after its checkpoint was in place.
+  // A bootstrap or an installation may have been interrupted after its checkpoint was in place.
   await checkpoints.settle(journal);
   const machine = loaded === null ? new Machine() : new Machine(await restoreState(loaded));
   const snapshot = loaded === null ? null : snapshotOf(loaded);
@@ -109,7 +109,7 @@ function checkHardState(options: RecoveryOptions, { hardState, hasPeers }: Shard
   }
 }
 
-/** @throws HardStateDamaged if the log says that others may vote. */
+/** @throws HardStateDamaged if other voters may exist according to the log. */
 async function settleHardState(
   options: RecoveryOptions,
   { hardState, hasPeers }: ShardScan,
@@ -125,8 +125,8 @@ async function settleHardState(
 }
 
 /**
- * A learner may hold entries of a later term, which the disk of the only voter has lost with its
- * term. No voter has campaigned this often since the last entry.
+ * Terms to skip. A learner may have entries of a later term that the disk of the sole voter has lost.
+ * No voter has campaigned this many times since the last entry.
  */
 const TERMS_SKIPPED = 1_000_000;
 
@@ -148,7 +148,7 @@ async function renewHardState(
   return await HardStateFile.open(disk, path, identity);
 }
 
-/** @returns the state that there is on the disk now. */
+/** @returns the state that is on the disk now. */
 async function maybeBootstrap(
   { initialMembers, newClusterId, dataDir, disk, shard }: RecoveryOptions,
   scan: ShardScan,
@@ -165,7 +165,7 @@ async function maybeBootstrap(
 
 type Loadable = Pick<ShardScan, "checkpoints" | "hasPeers">;
 
-/** With peers, a node without a usable checkpoint gives up its log and gets their state. */
+/** With peers, a node without a usable checkpoint abandons its log and fetches their state. */
 async function loadState(
   options: RecoveryOptions,
   { checkpoints: scan, hasPeers }: Loadable,
@@ -193,7 +193,7 @@ async function loadState(
   return { journal: await openJournal(options, left, new EntryCollector(0)), loaded: null };
 }
 
-/** A bootstrap may have been cut short after its checkpoint was in place. */
+/** A bootstrap may have been interrupted after its checkpoint was in place. */
 async function recordCluster(
   { dataDir }: RecoveryOptions,
   loaded: LoadedCheckpoint | null,

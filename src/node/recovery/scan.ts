@@ -4,13 +4,14 @@ import { type CheckpointScan, scanCheckpoints } from "../../storage/checkpoints/
 import { HardStateDamaged, HardStateFile, type HardStateOpened } from "../../storage/hard-state.ts";
 import type { RecoveryOptions } from "./options.ts";
 
-/** What is on the disk besides the journal. */
+/** The contents of the disk except the journal. */
 export type ShardScan = {
   readonly hardState: HardStateOpened | HardStateDamaged;
   readonly checkpoints: CheckpointScan;
   /**
-   * Whether others hold what this node acknowledged, as its newest checkpoint knows the members: a
-   * node that becomes the only voter takes one at once. Null: no checkpoint says it.
+   * Whether other voters have the entries that this node acknowledged, according to the members in its
+   * newest checkpoint. A node that becomes the sole voter takes a checkpoint immediately. Null: no
+   * checkpoint tells.
    */
   readonly hasPeers: boolean | null;
 };

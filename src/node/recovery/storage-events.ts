@@ -1,18 +1,18 @@
 import type { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 
-/** What the storage asks of the node that uses it. */
+/** Handlers that the storage calls on the node that uses it. */
 export interface StorageUser {
-  /** A write found no room. */
+  /** A write failed for lack of space. */
   diskBlocked(): void;
-  /** @returns whether the damaged records were brought back. */
+  /** @returns whether the damaged records were repaired. */
   repair(damage: PartitionDamaged): Promise<boolean>;
   /** The disk failed: the process must end. */
   failed(error: unknown): void;
 }
 
 /**
- * The storage is opened before the node that uses it exists. Until that is connected, a failure goes
- * to `failed`, and damage is not repaired.
+ * The storage is opened before the node that uses it exists. Until the node is connected, a failure
+ * goes to `failed` and damage is not repaired.
  */
 export class StorageEvents {
   readonly #failed: (error: unknown) => void;

@@ -5,22 +5,22 @@ import { PartitionStore } from "../../storage/partitions/store.ts";
 import { SnapshotInstall } from "../../storage/snapshots/install.ts";
 import type { RecoveryOptions } from "./options.ts";
 
-/** The open files of a shard, by duty. A snapshot from the leader brings others. */
+/** The open files of a shard, by purpose. A snapshot from the leader replaces them. */
 export type Storage = {
   store: PartitionStore;
   readonly checkpoints: CheckpointStore;
   readonly journal: Journal;
   readonly hardStateFile: HardStateFile;
-  /** An empty one, for a snapshot that takes the place of everything. */
+  /** Creates an empty store, for a snapshot that replaces the state. */
   readonly newStore: () => PartitionStore;
   readonly newInstall: () => SnapshotInstall;
 };
 
-/** About what a snapshot of all that is here has. */
+/** Approximate size of a snapshot in bytes. */
 export const snapshotBytesOf = ({ store, checkpoints }: Storage): number =>
   store.describe().storedBytes + checkpoints.newestBytes;
 
-/** Partition logs and checkpoints, empty until a checkpoint is recovered. */
+/** Opens partition logs and checkpoints. They are empty until a checkpoint is recovered. */
 export function openStores(
   options: RecoveryOptions,
 ): Pick<Storage, "store" | "checkpoints" | "newStore" | "newInstall"> {

@@ -4,78 +4,77 @@ import type { Micros, Millis, NodeId } from "../../lib/ids.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
 import type { Logger } from "../../metrics/log.ts";
 
-/** By how much of the time that passes a difference is made good: a tenth of it. */
+/** Rate at which a difference is corrected, as a fraction of the elapsed time. */
 const SLEW = 0.1;
-/** Clocks that differ by no more than this show the same time. */
+/** Clocks that differ by at most this are considered equal. */
 const SAME_MS = 500;
-/** What is further off than this is no drift: somebody has set a clock. */
+/** A larger difference is not drift: a clock was set. */
 const NEAR_MS = 10_000;
-/** Longer than NTP needs to find out that it set a clock wrongly: it asks every 1,024 s. */
+/** Longer than NTP needs to detect that it set a clock wrongly: it polls every 1,024 s. */
 const PATIENCE_MS = 30 * 60_000;
 /**
- * A node alone believes its clock at the start up to this much ahead of its last entry. A machine may
- * have been off for a week; a clock that is further ahead may be set wrongly.
+ * A sole voter accepts its clock at the start if it is at most this far ahead of the last entry. A
+ * machine may have been off for a week. A clock that is further ahead may be set wrongly.
  */
 const LEAP_ALONE_MS_MAX = 7 * 86_400_000;
-/** A clock that is further ahead is believed after this time, if nobody has set it meanwhile. */
+/** A clock that is further ahead is accepted after this time, unless it was set meanwhile. */
 const HOLD_MS = 10 * 60_000;
-/** The last entry of a journal is known only after this time; before it, nothing is logged. */
+/** The last entry of a journal is known only after this time. Nothing is logged before. */
 const HOLD_SILENT_MS = 2_000;
-/** A leader that has just started waits this long for the clocks of others before it stamps. */
+/** A leader that has just started waits this long for the clocks of peers before it stamps. */
 const SETTLE_MS = 1_000;
-/** Peers are asked once a second; what is older than this says nothing of now. */
+/** Peers are asked once a second. Older readings are ignored. */
 const READING_AGE_MS_MAX = 10_000;
 const RECKON_EVERY_MS = 1_000;
 /** The largest time that a `Date` can hold. */
 const DATE_MS_MAX = 8.64e15;
 
-/** A peer's wall clock minus this node's monotonic one, by how much that may be off, and when. */
+/** A peer's wall clock minus this node's monotonic clock, with its maximum error and its time. */
 type Reading = { readonly offsetMs: number; readonly errorMs: number; readonly atMs: number };
-/** What a majority of clocks shows, likewise. */
+/** The offset on which a majority of clocks agrees, and its maximum error. */
 type Agreed = { readonly offsetMs: number; readonly errorMs: number };
 
 export type ClusterTimeOptions = {
   readonly self: NodeId;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Highest time of any entry that was applied: what was stamped is never taken back. */
+  /** Highest time of all applied entries. The cluster time never goes back behind it. */
   readonly floor: () => Millis;
-  /** There is no entry yet, applied or not, that could have been stamped. */
+  /** True if the log has no entry that could have been stamped. */
   readonly isNew: () => boolean;
   readonly voters: () => readonly NodeId[];
-  /** The operator says that the clock of this machine is right, however far it is ahead. */
+  /** The operator has declared the clock of this machine correct, however far it is ahead. */
   readonly acceptClock: boolean;
 };
 
-/** A leap at the start that is not believed yet. */
+/** A leap at the start that is not accepted yet. */
 type HeldLeap = { readonly sinceMs: number; readonly offsetMs: number; isLogged: boolean };
 
 /**
- * The cluster's time: what entries are stamped with, and what decides that something is old. It runs
- * with the monotonic clock, from the last entry's time on. Wall clocks correct it, and none makes it
- * jump:
+ * The cluster time. Entries are stamped with it, and it decides when data expires. It starts at the
+ * time of the last entry and advances with the monotonic clock. Wall clocks correct it gradually:
  *
- * - The wall clock is this node's own while it agrees with what a majority of the voters' clocks
- *   show; otherwise theirs. Alone, there is but the own one. Without a majority that agrees,
- *   nothing is corrected.
- * - It leaps once at most, forwards, before this process has stamped anything: the nodes were off,
- *   and what expired meanwhile has to go. Later, a leap would make old what has just been written.
- *   A node alone has nobody to ask: a leap of more than a week is held back for ten minutes, since
- *   a clock that is a year ahead would otherwise delete everything that has a time to live.
- * - From then on a difference is made good by running a tenth faster or slower. One of more than
- *   seconds is that of a clock that was set, rightly or not: it counts after half an hour. To
- *   expire late is a nuisance, to expire early is a loss.
+ * - The reference is this node's own wall clock while it agrees with a majority of the voters'
+ *   clocks, otherwise the time of that majority. A sole voter uses its own clock. If no majority
+ *   agrees, nothing is corrected.
+ * - The time leaps at most once, forwards, before this process has stamped an entry: the nodes were
+ *   off, and data that expired in that time must be deleted. A later leap would expire data that was
+ *   just written. A sole voter cannot compare its clock, so a leap of more than a week is delayed by
+ *   ten minutes. Otherwise a clock that is a year ahead would delete everything with a time to live.
+ * - Afterwards a difference is corrected by running a tenth faster or slower. A difference of more
+ *   than seconds comes from a clock that was set, rightly or not, and is corrected only after half an
+ *   hour, because early expiry loses data and late expiry does not.
  */
 export class ClusterTime implements Clock {
   readonly #options: ClusterTimeOptions;
   readonly #readings = new Map<NodeId, Reading>();
   #timeMs = 0;
   #readAtMs: number;
-  /** Since this process began, the time was found right once. */
+  /** True once the time was found correct since the start of this process. */
   #settled = false;
-  /** Since when a leader waits for the clocks of others. */
+  /** Start of a leader's wait for the clocks of peers. */
   #waitingSinceMs: number | null = null;
-  /** A large difference: since when, and to which wall clock. */
+  /** A large difference: when it began, and to which wall clock. */
   #doubt: { readonly sinceMs: number; readonly offsetMs: number } | null = null;
   #held: HeldLeap | null = null;
   #agreed: Agreed | null = null;
@@ -86,13 +85,13 @@ export class ClusterTime implements Clock {
     this.#readAtMs = this.#monotonicMs();
   }
 
-  /** A peer's wall clock is ahead of this node's monotonic clock by `offsetMs` ± `errorMs`. */
+  /** Records that a peer's wall clock is ahead of the monotonic clock by `offsetMs` ± `errorMs`. */
   observe(peer: NodeId, offsetMs: number, errorMs: number): void {
     this.#readings.set(peer, { offsetMs, errorMs, atMs: this.#monotonicMs() });
     this.#reckonedAtMs = Number.NEGATIVE_INFINITY;
   }
 
-  /** A leader may stamp entries; false: a moment more, and it knows what time it is. */
+  /** True if a leader may stamp entries. False: it still waits for the clocks of peers. */
   mayStamp(): boolean {
     if (this.#settled || this.#options.isNew()) return true;
     this.now();
@@ -111,7 +110,7 @@ export class ClusterTime implements Clock {
     const floorMs = this.#options.floor();
     const wallMs = this.#wallMs(nowMs);
     if (this.#timeMs === 0 && floorMs === 0 && (wallMs === null || this.#options.isNew())) {
-      // Nothing was stamped yet, so nothing can be old; or it is not known yet what was.
+      // Nothing was stamped yet, so nothing can expire, or the last stamp is not known yet.
       return Math.floor(wallMs ?? this.#options.clock.now()) as Millis;
     }
     const runMs = Math.max(this.#timeMs + elapsedMs, floorMs);
@@ -132,7 +131,7 @@ export class ClusterTime implements Clock {
     this.#options.clock.defer(run);
   }
 
-  /** Tells how far this node's wall clock is ahead of the majority's, and of the cluster's time. */
+  /** Returns how far this node's wall clock is ahead of the majority and of the cluster time. */
   measure(into: Pick<Instruments, "clockSkewSeconds" | "clockClampSeconds">): void {
     const timeMs = this.now();
     const ownMs = this.#options.clock.now();
@@ -161,7 +160,7 @@ export class ClusterTime implements Clock {
     return isAlone && !acceptClock && floor() > 0 && gapMs > LEAP_ALONE_MS_MAX;
   }
 
-  /** Time goes on from the last entry, so nothing expires, until the clock is believed or set. */
+  /** Continues from the time of the last entry until the clock is accepted or set. */
   #whileHeld(held: HeldLeap, runMs: number, wallMs: number, nowMs: number): number {
     const { log } = this.#options;
     const times = () => ({ last_entry: isoOf(runMs), clock: isoOf(wallMs) });
@@ -195,7 +194,7 @@ export class ClusterTime implements Clock {
       this.#doubt = null;
       return true;
     }
-    // The half hour is that of one and the same setting.
+    // The half hour starts again if the clock is set again.
     if (this.#doubt === null || Math.abs(this.#doubt.offsetMs - offsetMs) > NEAR_MS) {
       this.#doubt = { sinceMs: nowMs, offsetMs };
       this.#options.log.warn(
@@ -208,7 +207,7 @@ export class ClusterTime implements Clock {
     return nowMs - this.#doubt.sinceMs >= PATIENCE_MS;
   }
 
-  /** The wall clock to go by; null: there is none that a majority agrees with. */
+  /** The reference wall clock. Null if no majority agrees on one. */
   #wallMs(nowMs: number): number | null {
     if (nowMs - this.#reckonedAtMs >= RECKON_EVERY_MS) {
       this.#agreed = this.#reckon(nowMs);
@@ -225,7 +224,7 @@ export class ClusterTime implements Clock {
     return Math.abs(ownMs - agreedMs) <= SAME_MS + errorMs ? ownMs : agreedMs;
   }
 
-  /** The middle of those clocks, as many as a majority, that are closest together. */
+  /** The middle of the smallest interval that contains the clocks of a majority. */
   #reckon(nowMs: number): Agreed | null {
     const { self, clock, voters } = this.#options;
     const ids = voters();

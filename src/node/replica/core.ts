@@ -11,7 +11,7 @@ import { ClusterTime } from "./cluster-time.ts";
 
 const HEARTBEAT_TICKS = 2;
 const TICK_MS_MIN = 5;
-/** Of the checkpoint from which a cluster begins. */
+/** Term of the checkpoint with which a cluster begins. */
 const FOUNDED_INDEX = 1;
 
 export function newCore(options: NodeOptions, recovered: Recovered): Core {
@@ -23,7 +23,7 @@ export function newCore(options: NodeOptions, recovered: Recovered): Core {
       heartbeatTicks: HEARTBEAT_TICKS,
       random: options.random,
       priority: new Map(members.map(({ id, priority }) => [id, priority])),
-      // What is accepted is bounded by the command queue.
+      // The command queue bounds the accepted commands.
       maxUncommittedBytes: Number.MAX_SAFE_INTEGER,
     },
     {
@@ -37,7 +37,7 @@ export function newCore(options: NodeOptions, recovered: Recovered): Core {
   );
 }
 
-/** What the journal still has from before the checkpoint can be given to peers that lag. */
+/** Restores the terms of journal entries before the checkpoint, so that lagging peers can get them. */
 function evictedOf({ snapshot, storage: { journal } }: Recovered): Pick<InitialState, "evicted"> {
   if (snapshot === null || journal.firstIndex > snapshot.index) return {};
   const { index: through } = snapshot;

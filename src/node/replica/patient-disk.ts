@@ -16,8 +16,8 @@ type Parts = {
 const LOG_EVERY_US = 10_000_000;
 
 /**
- * A disk whose operations wait for descriptors and memory. The log says so, at most every ten
- * seconds, and a gauge.
+ * A disk whose operations wait for descriptors and memory. A gauge shows it, and a log line at most
+ * every ten seconds.
  */
 export function patientDisk({ disk, clock, log, instruments }: Parts): PatientDisk {
   let loggedUs = Number.NEGATIVE_INFINITY;

@@ -2,7 +2,7 @@ import type { NodeId } from "../../lib/ids.ts";
 import type { Core } from "../../raft/core.ts";
 import { membersOf } from "../../raft/membership.ts";
 
-/** The level of the log that each peer knows, as of its last handshake. See `machine/levels.ts`. */
+/** The level of the log that each peer announced in its last handshake. See `machine/levels.ts`. */
 export class PeerLevels {
   readonly #core: Core;
   readonly #levels = new Map<NodeId, number>();
@@ -15,7 +15,7 @@ export class PeerLevels {
     this.#levels.set(peer, level);
   }
 
-  /** Members, this node aside, that have not told that they know the level. */
+  /** Members, except this node, that have not announced that they know the level. */
   lacking(level: number): readonly NodeId[] {
     const { configuration, id: self } = this.#core;
     return membersOf(configuration).filter(

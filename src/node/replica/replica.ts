@@ -22,9 +22,9 @@ export class Replica {
   readonly time: ClusterTime;
   readonly shard: Shard;
   readonly linearizer: Linearizer;
-  /** What its peers know of the log. */
+  /** The level of the log that each peer knows. */
   readonly levels: PeerLevels;
-  /** Once since the start, this node had applied everything that the leader had committed. */
+  /** Since its start, this node has once applied everything that the leader had committed. */
   isCaughtUp = false;
   #stopped = false;
 
@@ -56,7 +56,7 @@ export class Replica {
     return this.core.role === "leader";
   }
 
-  /** Resolves when this node has applied what was committed at the call, or when it stops. */
+  /** Resolves when everything committed at the call is applied here, or when the node stops. */
   async catchUp(): Promise<void> {
     while (!this.#stopped) {
       if ((await this.linearizer.confirm()) === "ok") {
@@ -67,12 +67,12 @@ export class Replica {
     }
   }
 
-  /** No more tries to catch up. The loop goes on, so that what was accepted is finished. */
+  /** Stops catching up. The loop continues, so that accepted writes are finished. */
   stopCatchingUp(): void {
     this.#stopped = true;
   }
 
-  /** A millisecond. */
+  /** Waits for a millisecond. */
   pause(): Promise<void> {
     return new Promise((done) => this.clock.after(1, done));
   }

@@ -8,19 +8,19 @@ import type { HardStateFile } from "../../storage/hard-state.ts";
 import type { Journal } from "../../storage/journal/journal.ts";
 import type { Emit } from "../events.ts";
 
-/** The parts around a shard that it asks for something; what it merely reports are events. */
+/** The parts that a shard calls and whose results it needs. Other reports are events. */
 export type ShardParts = {
-  /** Puts waiting commands into the core as entries; called whenever the journal is idle. */
+  /** Proposes waiting commands to the core as entries. Called whenever the journal is idle. */
   readonly queue: { propose(): void };
   /** Applies committed entries from position `start` on. @returns the position after the last. */
   readonly applier: { apply(entries: readonly Entry[], start: number): number };
   readonly snapshots: {
-    /** The core has taken the snapshot that was offered. */
+    /** The core has accepted the snapshot that was offered. */
     accepted(): void;
-    /** A snapshot from the leader takes the place of machine, partition logs and journal. */
+    /** Replaces machine, partition logs and journal with a snapshot from the leader. */
     install(snapshot: SnapshotMeta): Promise<void>;
   };
-  /** The journal found no room: resolves when another try is worth it. */
+  /** Called if the journal has no space. Resolves when the write should be retried. */
   readonly disk: { roomNeeded(): Promise<void> };
 };
 
@@ -37,9 +37,9 @@ export type ShardOptions = {
 const PROGRESSED = { type: "progressed" } as const;
 
 /**
- * The loop of one Raft group: gathers what happened, lets the core decide, acts on its output.
- * It runs in turns: whatever arrives while a sync is under way is taken up when that ends, so one
- * write and one sync cover all of it (group commit without a timer).
+ * The loop of one Raft group: it collects input, lets the core decide, and acts on its output. Input
+ * that arrives during a sync is handled when the sync ends, so one write and one sync cover all of it
+ * (group commit without a timer).
  */
 export class Shard {
   readonly #core: Core;
@@ -57,9 +57,9 @@ export class Shard {
   readonly #unfitAfterUs: number;
   #tickedAt: number;
   #writingSince = 0;
-  /** Writes that the core decided while another was under way, with what may leave after them. */
+  /** Writes that the core requested during another one, with the messages that depend on them. */
   #queue: { persist: Persist; after: readonly Message[] }[] = [];
-  /** Committed and not yet applied; `#applyFrom` is the position of the first of them. */
+  /** Committed entries that are not yet applied. `#applyFrom` is the position of the first. */
   #backlog: readonly Entry[] = [];
   #applyFrom = 0;
   #idle: (() => void)[] = [];
@@ -76,7 +76,7 @@ export class Shard {
     this.#tickedAt = clock.monotonic();
   }
 
-  /** To be called once, before anything else. */
+  /** Must be called once, before every other method. */
   connect(parts: ShardParts): void {
     this.#parts = parts;
   }
@@ -98,14 +98,14 @@ export class Shard {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** Something waits to be proposed or was stepped into the core: take a turn soon. */
+  /** Called when commands wait or the core got input. Runs the loop soon. */
   wake(): void {
     if (this.#scheduled || this.#writing || this.#stopped) return;
     this.#scheduled = true;
     this.#clock.defer(this.#turn);
   }
 
-  /** Messages of one peer, as they came; one turn for all of them. */
+  /** Steps messages of one peer in order, and runs the loop once for all of them. */
   step(messages: readonly Message[]): void {
     if (this.#stopped) return;
     try {
@@ -117,14 +117,14 @@ export class Shard {
     this.#turn();
   }
 
-  /** As `wake`, for what does not wait for the disk: reads, what is committed already. */
+  /** The same as `wake`, for work that does not need the disk: reads and committed entries. */
   turnSoon(): void {
     if (this.#scheduled || this.#stopped) return;
     this.#scheduled = true;
     this.#clock.defer(this.#turn);
   }
 
-  /** Resolves when nothing is being written or waits to be applied. */
+  /** Resolves when no write is in progress and no entry waits to be applied. */
   whenIdle(): Promise<void> {
     if (this.#stopped || this.#isIdle()) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
@@ -146,7 +146,7 @@ export class Shard {
     return !this.#writing && !this.#scheduled && this.#applyFrom >= this.#backlog.length;
   }
 
-  /** The disk first, so that it works while this thread applies and answers. */
+  /** Starts the disk first, so that it works while this thread applies and answers. */
   #act(output: Output): void {
     if (output.messages.length > 0) this.#emit({ type: "messages", messages: output.messages });
     if (output.persist !== null) {
@@ -191,7 +191,7 @@ export class Shard {
     else this.#backlog = [];
   }
 
-  /** One write and one sync for everything that the core decided so far. */
+  /** Runs one write and one sync for everything that the core has requested so far. */
   #write(): void {
     const work = this.#queue;
     this.#queue = [];
@@ -230,7 +230,7 @@ export class Shard {
       if (faultPoint("commit-mark-of-the-last-write-only")) commit = false;
       commit ||= persist.syncCommit;
     }
-    // Costs nothing unless term or vote changed, or the commit index has to be as durable.
+    // Does nothing unless term or vote changed, or the commit index must be durable.
     const hardState = last;
     if (hardState !== null && !faultPoint("vote-not-persisted")) {
       await this.#untilRoom(() => this.#hardState.save(hardState, { commit }));
@@ -240,7 +240,7 @@ export class Shard {
     }
   }
 
-  /** Repeats a write that did nothing for want of space. Whatever frees space waits here too. */
+  /** Repeats a write that failed for lack of space. Deletions that free space wait here too. */
   async #untilRoom(write: () => Promise<unknown>): Promise<void> {
     for (;;) {
       try {
@@ -254,7 +254,7 @@ export class Shard {
     }
   }
 
-  /** What is applied meanwhile would be lost: the backlog lies within the snapshot. */
+  /** Installs a snapshot. Nothing is applied meanwhile, because the snapshot contains the backlog. */
   async #install(snapshot: SnapshotMeta): Promise<void> {
     this.#installing = true;
     this.#backlog = [];
@@ -274,8 +274,8 @@ export class Shard {
   }
 
   /**
-   * A leader whose disk is stuck, or that was paused, holds the others up: it gives way. A sole
-   * voter has nobody to give way to.
+   * True if a leader should step down because its disk is stuck or its process was paused. A sole
+   * voter never steps down.
    */
   #isUnfit(): boolean {
     const now = this.#clock.monotonic();
@@ -293,13 +293,13 @@ export class Shard {
   }
 }
 
-/** Writes with entries that waited for another one, and so share a sync with the one before. */
+/** Number of writes with entries that share a sync with an earlier one. */
 function mergedWrites(work: readonly { persist: Persist }[]): number {
   if (work.length === 1) return 0;
   return Math.max(0, work.filter(({ persist }) => persist.entries.length > 0).length - 1);
 }
 
-/** Later writes overwrite the suffix of earlier ones, as in the log itself. */
+/** Merges writes. A later write replaces the suffix of an earlier one, as in the log. */
 function mergeEntries(work: readonly { persist: Persist }[]): readonly Entry[] {
   let merged: Entry[] = [];
   for (const { persist } of work) {

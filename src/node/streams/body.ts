@@ -2,7 +2,7 @@ import { parseJsonText } from "../../stream/codecs/json.ts";
 import { isArray, isObject, type Value } from "../../stream/value.ts";
 import type { Rejected } from "../api.ts";
 
-/** As `Parsed` of the stream code. */
+/** The same as `Parsed` of the stream code. */
 type ParsedRequest<T> =
   | { readonly ok: true; readonly request: T }
   | { readonly ok: false; readonly path: string; readonly message: string };
@@ -10,7 +10,7 @@ type ParsedRequest<T> =
 type BodyRejected = Rejected<"invalid_json" | "invalid_field" | "missing_field">;
 export type ReadBody<T> = { readonly ok: true; readonly request: T } | BodyRejected;
 
-/** Reads a body; what is wrong with it names the field by its path. */
+/** Parses a body. An error names the wrong field by its path. */
 export function readStreamBody<T>(
   text: string,
   parse: (body: Value) => ParsedRequest<T>,
@@ -29,7 +29,7 @@ export function readStreamBody<T>(
   return { ok: false, code: "invalid_field", message: `Field "${path}" ${message}`, details };
 }
 
-/** For paths as requests have them: names joined by dots, and positions in brackets. */
+/** Formats a path as in requests: names joined by dots, positions in brackets. */
 function isAbsentAt(body: Value, path: string): boolean {
   let value: Value | undefined = body;
   for (const part of path.split(/[.[\]]+/).filter((piece) => piece !== "")) {

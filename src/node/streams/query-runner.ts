@@ -21,10 +21,10 @@ import { readStreamBody } from "./body.ts";
 import { type FeedOutcome, feedPage, type RecordSink } from "./record-feeder.ts";
 import { RunSlots } from "./run-slots.ts";
 
-/** Each holds up to 64 MiB while it runs. */
+/** Maximum number of running queries. Each uses up to 64 MiB. */
 const RUNNING_MAX = 4;
 const WAITING_MAX = 16;
-/** Of these, how many aggregates over whole partitions: they may take minutes. */
+/** Maximum number of running aggregates over whole partitions. They may take minutes. */
 const SCANS_MAX = 2;
 /** Units of work between two looks at the clock. */
 const JOIN_BUDGET = 256;
@@ -57,7 +57,7 @@ export class QueryRunner {
     if (!read.ok) return read;
     const run = () => this.inSlot(signal, () => this.#query(read.request, signal));
     if (read.request.limit <= LIMIT_MAX) return await run();
-    // These wait outside, so that short queries and views are answered meanwhile.
+    // These wait before they take a slot, so that short queries and views are not blocked.
     const outcome = await this.#scans.run(signal, run);
     if (outcome === "overloaded") return overloaded(SCANS_MAX, "aggregates over whole partitions");
     return outcome === "aborted" ? CANCELLED : outcome;
@@ -69,7 +69,7 @@ export class QueryRunner {
     return await this.inSlot(signal, () => this.#join(read.request, signal, rules));
   }
 
-  /** Also for other long answers, so that all of them together are bounded. */
+  /** Also used by other long responses, so that all of them share one bound. */
   async inSlot<T extends { readonly ok: boolean }>(
     signal: AbortSignal,
     work: () => Promise<T>,
@@ -97,7 +97,7 @@ export class QueryRunner {
     return { ok: true, json: await this.#queryJson(request.source, run, endOffset) };
   }
 
-  /** @param endOffset of the partition when the query came. */
+  /** @param endOffset the end of the partition when the query arrived. */
   async #queryJson(
     { topic, group, partition }: Source,
     run: QueryRun,
@@ -160,7 +160,7 @@ export class QueryRunner {
     return `{"ok":true,"rows":${list},"truncated":${stats.truncated},"next_offsets":${toJson(nextOffsets)},"stats":${toJson(stats)}}`;
   }
 
-  /** Feeds what the partition has before `endOffset`. @returns why it cannot go on. */
+  /** Feeds the records before `endOffset`. @returns why it cannot continue. */
   async #readAll(
     partition: PartitionState,
     endOffset: number,
@@ -177,7 +177,7 @@ export class QueryRunner {
     return outcome === "deleted" ? { ok: false, code: "topic_not_found" } : null;
   }
 
-  /** The partition, and where to begin: as asked, else as committed, else at the first record. */
+  /** Returns the partition and the start: as requested, else as committed, else the first record. */
   async #partitionOf(source: Source, field: string): Promise<Place | Rejected<QueryReject>> {
     const { topic, partition, group, offset } = source;
     const ref = { topic, partition: partition ?? 0 };
@@ -197,7 +197,7 @@ export class QueryRunner {
 
 const detailsOf = ({ details = {} }: Rejected) => details;
 
-/** What was not found, with the field that names it. */
+/** Rejects a topic or partition that does not exist, with the field that names it. */
 function inField(
   found: Exclude<Found | Doubt, { readonly ok: true }>,
   field: string,
@@ -220,7 +220,7 @@ type Place = {
   readonly startOffset: number;
 };
 
-/** No peer has brought the records back in time. */
+/** Rejects a query over damaged records that no peer has restored in time. */
 function damagedOrThrow(error: unknown): "damaged" {
   if (error instanceof PartitionDamaged) return "damaged";
   throw error;
@@ -232,7 +232,7 @@ const overloaded = (running: number, what: string): Rejected<"overloaded"> => ({
   message: `${running} ${what} run and ${WAITING_MAX} wait, which is the limit`,
 });
 
-/** Nobody reads it, or the server stops. */
+/** The client has disconnected, or the server stops. */
 const CANCELLED = { ok: false, code: "shutting_down" } as const;
 
 const tooLarge = ({ code, message }: StreamRejection): Rejected<"query_too_large"> => ({

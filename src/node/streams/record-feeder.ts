@@ -5,13 +5,13 @@ import { handleOf } from "../partition-handle.ts";
 import type { Slicer } from "../slicer.ts";
 
 const PAGE_BYTES = 256 * 1024;
-/** Units of work between two looks at the clock; one is about a microsecond. */
+/** Units of work between two checks of the clock. A unit is about a microsecond. */
 const BUDGET = 200;
 
-/** What reads records: a query, a side of a join, a partition of a view. */
+/** A reader of records: a query, a side of a join, or a partition of a view. */
 export type RecordSink = {
   nextOffset(): number;
-  /** Records that it may still take. */
+  /** Number of records that it still accepts. */
   remaining(): number;
   /** Records before `offset` are deleted. */
   skipTo(offset: number): void;
@@ -21,10 +21,10 @@ export type RecordSink = {
 export type FeedOutcome = "page" | "done" | "rejected" | "deleted";
 
 /**
- * Feeds the next page of a partition, within turns.
+ * Feeds the next page of a partition, in slices.
  *
- * @param endOffset records from here on are left alone.
- * @returns "page": there may be more; "deleted": the topic is gone.
+ * @param endOffset records from this offset on are not read.
+ * @returns "page": there may be more records. "deleted": the topic was deleted.
  */
 export async function feedPage(
   slicer: Slicer,
@@ -40,7 +40,7 @@ export async function feedPage(
   const read = log.read(from, sink.remaining(), PAGE_BYTES);
   const slices = read instanceof Promise ? await read : read;
   if (read instanceof Promise) await slicer.turn();
-  // Trimmed while a file was read: the next page begins later.
+  // Trimmed during the read of a file: the next page begins at a later offset.
   if (slices.length === 0) return log.deleted ? "deleted" : "page";
   for (const slice of slices) {
     const state = await feedSlice(slicer, slice, sink, endOffset);

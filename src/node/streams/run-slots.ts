@@ -1,6 +1,6 @@
 type Waiting = (admitted: boolean) => void;
 
-/** So many run at once, so many wait for it; more are refused. First come, first served. */
+/** Bounds how many tasks run and how many wait, in order of arrival. Further ones are refused. */
 export class RunSlots {
   readonly #runningMax: number;
   readonly #waitingMax: number;
@@ -23,7 +23,7 @@ export class RunSlots {
   /**
    * Runs `work` when a slot is free.
    *
-   * @returns "overloaded" if too many wait, "aborted" if the signal came before the slot.
+   * @returns "overloaded" if too many wait, "aborted" if `signal` aborted before a slot was free.
    */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T | "overloaded" | "aborted"> {
     if (signal.aborted) return "aborted";
@@ -50,7 +50,7 @@ export class RunSlots {
     return promise;
   }
 
-  /** The slot goes to who waits longest. */
+  /** Passes the slot to the task that waits the longest. */
   #leave(): void {
     const [next] = this.#waiting;
     if (next === undefined) this.#running--;

@@ -48,17 +48,17 @@ export class Streams implements StreamApi {
   readonly listViews: Views["list"] = () => this.#views.list();
   readonly topicOfView: Views["topicOf"] = (name) => this.#views.topicOf(name);
 
-  /** The machine has applied something: once a turn. */
+  /** Called at most once per event-loop iteration, after the machine has applied entries. */
   applied(): void {
     this.#views.applied();
   }
 
-  /** For metrics. */
+  /** Returns samples for metrics. */
   viewLags(): readonly ViewSample[] {
     return this.#views.lags();
   }
 
-  /** While the node still takes writes: the leader saves its views. */
+  /** Saves the views on the leader. Called while the node still accepts writes. */
   stop(): Promise<void> {
     return this.#views.stop();
   }

@@ -5,14 +5,14 @@ import type { Logger } from "../../metrics/log.ts";
 import type { Commander } from "../writes/commander.ts";
 import type { ViewTask } from "./view-task.ts";
 
-/** A change is saved after this long, */
+/** A change is saved after this time, */
 const SAVE_EVERY_US = 5_000_000;
-/** or when there were so many, but not sooner than this after the last save. */
+/** or after this many changes, but not sooner than this after the last save. */
 const SAVE_EVERY_CHANGES = 10_000;
 const SAVE_REST_US = 250_000;
-/** States take at most this much of the journal. */
+/** Maximum rate at which states are written to the journal. */
 const SAVE_BYTES_PER_SECOND = 1024 * 1024;
-/** At a stop. */
+/** Maximum time for saving at a stop. */
 const LAST_SAVE_MS = 2_000;
 
 export type ViewSaverOptions = {
@@ -23,8 +23,8 @@ export type ViewSaverOptions = {
 };
 
 /**
- * The leader's part: what its views have become goes through the log, state and positions
- * together, so that every node can go on from there.
+ * Saves the leader's views through the log, state and positions together, so that every node can
+ * continue from the saved state.
  */
 export class ViewSaver {
   readonly #options: ViewSaverOptions;
@@ -33,19 +33,19 @@ export class ViewSaver {
     this.#options = options;
   }
 
-  /** Begins to save if it is time; what follows goes on by itself. */
+  /** Starts to save in the background if a save is due. */
   async maybeSave(task: ViewTask): Promise<void> {
     if (!this.#isDue(task)) return;
     const saved = await this.#propose(task);
     saved?.done.catch(() => undefined);
   }
 
-  /** Whether any of them is to be saved later. */
+  /** True if a view has changes that are not saved yet. */
   isWaiting(tasks: readonly ViewTask[]): boolean {
     return this.#options.isLeader() && tasks.some((task) => this.#hasChanged(task));
   }
 
-  /** All that have changed, now; gives up after a while. */
+  /** Saves all changed views now, within a limited time. */
   async saveAll(tasks: readonly ViewTask[]): Promise<void> {
     if (!this.isWaiting(tasks)) return;
     const { clock } = this.#options;
@@ -72,7 +72,7 @@ export class ViewSaver {
   #isDue(task: ViewTask): boolean {
     const { clock, isLeader } = this.#options;
     if (task.isSaving || !this.#hasChanged(task) || !isLeader()) return false;
-    // At once the first time: where the view began is worth knowing.
+    // The first save is immediate, because it records where the view began.
     if (task.savedBytes === 0 && task.record.state === null) return true;
     const elapsedUs = clock.monotonic() - task.savedUs;
     if (elapsedUs < (task.savedBytes / SAVE_BYTES_PER_SECOND) * 1e6) return false;
@@ -80,12 +80,12 @@ export class ViewSaver {
     return byTime || (task.changes >= SAVE_EVERY_CHANGES && elapsedUs >= SAVE_REST_US);
   }
 
-  /** @returns null if there is nothing that could be saved. */
+  /** @returns null if there is nothing to save. */
   async #propose(task: ViewTask): Promise<{ readonly done: Promise<void> } | null> {
     const { clock, commander, log } = this.#options;
     const snapshot = await task.snapshot();
     if (snapshot === null) {
-      // It goes on unsaved: after a restart it is worked out again from what was saved last.
+      // It continues unsaved. A restart computes it again from the last saved state.
       log.error("view state too large to save", { view: task.record.name });
       task.savedUs = clock.monotonic();
       task.savedBytes = VIEW_STATE_BYTES_MAX;

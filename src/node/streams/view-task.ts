@@ -12,30 +12,30 @@ import { feedPage, type RecordSink } from "./record-feeder.ts";
 const LIMITS: StreamLimits = {
   groupsMax: VIEW_GROUPS_MAX,
   memoryBytesMax: 32 * 1024 * 1024,
-  // What a group will take is estimated, so there is a tenth to spare.
+  // The size of a saved group is estimated, so a tenth remains as a margin.
   savedBytesMax: VIEW_STATE_BYTES_MAX * 0.9,
 };
 const SAVED_VERSION = 1;
 
-/** One view on this node: its state, and the work of keeping it up to date. */
+/** A view on this node: its state and the work that updates it. */
 export class ViewTask {
-  /** As the log has it; only what was saved changes. */
+  /** The record in the log. Only its saved state changes. */
   record: ViewRecord;
   readonly request: QueryRequest;
   readonly #slicer: Slicer;
   #state: ViewState;
-  /** Of the topic that the state is about; 0 before the first record. A new topic has a new id. */
+  /** Id of the topic of the state. 0 before the first record. A new topic has a new id. */
   #topicId = 0;
-  /** Records that were deleted before the view had read them. */
+  /** Number of records that were deleted before the view read them. */
   #skipped = 0;
-  /** What was saved, as far as this task has looked at it. */
+  /** The saved state that this task has last checked. */
   #lookedAt: Uint8Array | null = null;
-  /** Records and other changes since the last save. */
+  /** Number of records and other changes since the last save. */
   changes = 0;
   savedUs: number;
   savedBytes = 0;
   isSaving = false;
-  /** Monotonic; after a failure. */
+  /** Monotonic time of the next attempt after a failure. */
   restUntilUs = 0;
   #lock: Promise<unknown> = Promise.resolve();
 
@@ -47,12 +47,12 @@ export class ViewTask {
     this.savedUs = nowUs;
   }
 
-  /** How full the view is, 1 is full, and how many groups aged out of it. */
+  /** How full the view is (1: full), and how many groups were evicted. */
   get room(): { readonly fill: number; readonly evictedGroups: number } {
     return { fill: this.#state.fill, evictedGroups: this.#state.agedOut.evicted };
   }
 
-  /** Records that are kept and not in the view yet. */
+  /** Number of retained records that are not in the view yet. */
   lag(topic: TopicState | undefined): number {
     if (topic === undefined) return 0;
     let lag = 0;
@@ -68,18 +68,18 @@ export class ViewTask {
   hasWork(topic: TopicState | undefined): boolean {
     if (topic === undefined) return false;
     if (this.#needsStart(topic)) return true;
-    // Also where all that it lacks is deleted: that counts as skipped.
+    // Also if all records that it lacks were deleted: they count as skipped.
     return this.#partitionsOf(topic).some(
       ({ partition, endOffset }) => this.#state.nextOffset(partition) < endOffset,
     );
   }
 
-  /** Whether the state is ready to be shown: what was saved is loaded. */
+  /** True if the saved state is loaded, so that the view can be read. */
   isStarted(topic: TopicState | undefined): boolean {
     return topic === undefined || !this.#needsStart(topic);
   }
 
-  /** A page of every partition; to be called again while there is work. */
+  /** Reads a page of every partition. Must be called again while there is work. */
   advance(topic: TopicState): Promise<void> {
     return this.#alone(async () => {
       await this.#slicer.turn();
@@ -90,7 +90,7 @@ export class ViewTask {
     });
   }
 
-  /** The state with its positions, to be saved; null if it is too large and nothing can go. */
+  /** Encodes state and positions. Null if they are too large and nothing can be evicted. */
   snapshot(): Promise<{ bytes: Uint8Array; changes: number } | null> {
     return this.#alone(async () => {
       await this.#slicer.turn();
@@ -103,19 +103,19 @@ export class ViewTask {
         out.varint(this.#skipped);
         out.raw(state);
         if (out.length <= VIEW_STATE_BYTES_MAX) return { bytes: out.take(), changes };
-        // Numbers have grown longer than a group is estimated with.
+        // Numbers became longer than the estimate for a group.
         if (!this.#state.shrink((0.9 * VIEW_STATE_BYTES_MAX) / out.length)) return null;
       }
     });
   }
 
-  /** The body of `GET /broker/views/{name}`. */
+  /** Returns the body of `GET /broker/views/{name}`. */
   json(topic: () => TopicState | undefined): Promise<string> {
     return this.#alone(async () => {
       await this.#slicer.turn();
       const result = await this.#slicer.run(this.#state.resultSteps());
       const { evicted, fromMs, isCut, late, overflow } = { ...result.agedOut };
-      // The lag belongs to these aggregates, so it is taken before the turn ends.
+      // The lag belongs to these aggregates, so it is read synchronously.
       const lag = this.lag(topic());
       const aggregates = await this.#slicer.run(jsonListSteps(result.aggregates));
       const source = toJson({
@@ -144,7 +144,7 @@ export class ViewTask {
     return this.#topicId !== topic.topicId;
   }
 
-  /** From what was saved, if it is about this topic; else from the first record. */
+  /** Starts from the saved state if it belongs to this topic, otherwise from the first record. */
   async #start(topic: TopicState): Promise<void> {
     this.#state = new ViewState(this.request, LIMITS);
     this.#skipped = 0;
@@ -161,7 +161,7 @@ export class ViewTask {
   async #feed(partition: PartitionState): Promise<void> {
     const number = partition.partition;
     if (this.#state.nextOffset(number) < partition.lowWatermark) {
-      // Somebody who saved may have read them in time.
+      // The node that saved the state may have read them in time.
       await this.#adopt((saved) => saved.nextOffset(number) > this.#state.nextOffset(number));
     }
     const sink: RecordSink = {
@@ -182,7 +182,7 @@ export class ViewTask {
     await feedPage(this.#slicer, partition, sink, partition.endOffset);
   }
 
-  /** Takes over what was saved, unless it is damaged, about another topic, or not better. */
+  /** Loads the saved state unless it is damaged, of another topic, or not ahead of this one. */
   async #adopt(isBetter: (saved: ViewState) => boolean): Promise<void> {
     const bytes = this.record.state;
     if (bytes === null || bytes === this.#lookedAt) return;
@@ -204,7 +204,7 @@ export class ViewTask {
     return only === undefined ? [] : [only];
   }
 
-  /** One at a time: what takes several turns must not see the state change. */
+  /** Runs one task at a time, so that the state does not change during a longer one. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#lock.then(work);
     this.#lock = done.catch(() => undefined);

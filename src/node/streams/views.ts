@@ -17,15 +17,15 @@ import { readStreamBody } from "./body.ts";
 import { ViewSaver } from "./view-saver.ts";
 import { ViewTask } from "./view-task.ts";
 
-/** Between two looks for new records, so that a burst of appends is one page. */
+/** Pause between two checks for new records, so that a burst of appends is one page. */
 const REST_MS = 20;
-/** With more than this to read, a view does not rest. */
+/** A view that lacks more records than this does not pause. */
 const BUSY_LAG = 10_000;
-/** While there is something to save: how often to look whether it is time. */
+/** Interval between two checks whether unsaved views are due. */
 const SAVE_LOOK_MS = 500;
-/** After a view met damaged records or the like. */
+/** Delay after a view failed, for example on damaged records. */
 const RETRY_MS = 5_000;
-/** What a reader waits for a view to catch up, and for one that is still being loaded. */
+/** Time that a reader waits for a view to catch up, and for a view to be loaded. */
 const CATCH_UP_MS = 250;
 const LOAD_MS = 5_000;
 const LOOK_MS = 5;
@@ -41,12 +41,12 @@ export type ViewsOptions = {
   readonly fault: (error: unknown) => void;
 };
 
-/** Keeps the views of this node up to date in the background, from its own applied records. */
+/** Updates the views of this node in the background, from the records that it has applied. */
 export class Views {
   readonly #options: ViewsOptions;
   readonly #tasks = new Map<string, ViewTask>();
   readonly #saver: ViewSaver;
-  /** The records that the tasks have; every change is another object. */
+  /** The view records of the tasks. Every change creates another object. */
   readonly #seen = new Map<string, ViewRecord>();
   #cancelTimer: (() => void) | null = null;
   #timerUs = 0;
@@ -58,13 +58,13 @@ export class Views {
     this.#saver = new ViewSaver(options);
   }
 
-  /** Something was applied. Called once a turn, so it must cost nothing. */
+  /** Called once per event-loop iteration after entries were applied, so it must be cheap. */
   applied(): void {
     if (this.#options.machine.views.byName.size === 0 && this.#tasks.size === 0) return;
     this.#later(REST_MS);
   }
 
-  /** Saves what has changed, if this node leads. The node must still take writes. */
+  /** Saves changed views if this node leads. The node must still accept writes. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#cancelTimer?.();
@@ -145,7 +145,7 @@ export class Views {
     return findTopic(this.#options.machine.broker, task.request.source.topic);
   }
 
-  /** As soon as the view has all that is there now, or the time is over. */
+  /** Resolves when the view has all current records or the time is over. */
   async #catchUp(task: ViewTask, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const begin = clock.monotonic();
@@ -161,7 +161,7 @@ export class Views {
     }
   }
 
-  /** One timer for all, for what is due first. */
+  /** Sets the single timer to the task that is due first. */
   #later(delayMs: number): void {
     if (this.#stopping || this.#running !== null) return;
     const { clock } = this.#options;
@@ -180,7 +180,7 @@ export class Views {
     });
   }
 
-  /** After a run: looks again when there is something left. */
+  /** Called after a run. Schedules another one if work remains. */
   #rest(): void {
     for (const task of this.#tasks.values()) {
       if (this.#isDue(task)) this.#later(REST_MS);
@@ -212,14 +212,14 @@ export class Views {
     try {
       await task.advance(topic);
     } catch (error) {
-      // The same records fail for who reads them; the node itself goes on.
+      // A request for these records fails the same way. The node continues.
       const { clock, log } = this.#options;
       log.error("view failed", { view: task.record.name, error: String(error) });
       task.restUntilUs = clock.monotonic() + RETRY_MS * 1000;
     }
   }
 
-  /** Tasks for the views that the log has, and no others. */
+  /** Makes the tasks match the views in the log. */
   #reconcile(): void {
     const { byName } = this.#options.machine.views;
     for (const [name, task] of this.#tasks) {
@@ -241,7 +241,7 @@ export class Views {
       parseViewRequest(value, decoders),
     );
     if (!read.ok) {
-      // Written by a version that knows more than this one.
+      // A newer version wrote it.
       log.error("view cannot be restored", { view: record.name, why: read.message ?? read.code });
       return;
     }

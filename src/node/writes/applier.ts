@@ -15,7 +15,7 @@ import type { Storage } from "../recovery/storage.ts";
 import type { Completions } from "./completions.ts";
 import type { Proposal } from "./proposal.ts";
 
-/** A turn that applies longer than this goes on in the next one. */
+/** Applying for longer than this continues in the next event-loop iteration. */
 const TURN_BUDGET_US = 8_000;
 
 export type ApplierOptions = {
@@ -28,13 +28,13 @@ export type ApplierOptions = {
   readonly emit: Emit;
 };
 
-/** Committed entries → machine → partition logs → waiters, in order, each exactly once. */
+/** Applies committed entries to the machine and the partition logs, and then settles their waiters. */
 export class Applier implements Effects {
   readonly #machine: Machine;
   readonly #storage: Storage;
   readonly #completions: Completions;
   readonly #clock: Clock;
-  /** What was applied here, to be compared. */
+  /** Checksum of the applied state, for the comparison with other nodes. */
   readonly stateChecksum: StateChecksum;
   readonly #stateChecks: Instruments["stateChecks"];
   readonly #emit: Emit;
@@ -56,9 +56,8 @@ export class Applier implements Effects {
   }
 
   /**
-   * A snapshot has replaced the state. Readers that wait on the partitions of the old one look
-   * again: the records that they wait for may be in the snapshot, and nothing is appended to the
-   * old partitions any more.
+   * Called after a snapshot has replaced the state. Wakes readers that wait on the old partitions:
+   * their records may be in the snapshot, and nothing is appended to the old partitions any more.
    */
   switched(): void {
     this.#attachAll();
@@ -67,12 +66,12 @@ export class Applier implements Effects {
     this.membersChanged();
   }
 
-  /** The machine was restored: its partitions get their logs. */
+  /** Called after the machine was restored. Sets the logs of its partitions. */
   #attachAll(): void {
     for (const topic of this.#machine.broker.topicsById.values()) this.#attach(topic);
   }
 
-  /** @returns the position after the last entry that was applied; at least one is. */
+  /** @returns the position after the last applied entry. At least one entry is applied. */
   apply(entries: readonly Entry[], start: number): number {
     const end = this.#clock.monotonic() + TURN_BUDGET_US;
     for (let at = start; at < entries.length; at++) {
@@ -96,7 +95,7 @@ export class Applier implements Effects {
     this.#emit({ type: "members_changed" });
   }
 
-  /** @throws StateDiverged: nothing more must come from this node. */
+  /** @throws StateDiverged, after which this node must not answer any more. */
   checksum(checksum: Checksum): void {
     if (this.stateChecksum.compare(checksum)) this.#stateChecks.value++;
   }
@@ -133,7 +132,7 @@ export class Applier implements Effects {
     }
   }
 
-  /** The node stops: nobody waits for records any longer. */
+  /** Ends all waits for records, because the node stops. */
   wakeReaders(): void {
     wakeAll(this.#machine.broker);
   }

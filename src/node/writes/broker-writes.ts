@@ -41,7 +41,7 @@ export type BrokerWriteLimits = {
   readonly offsetsMax: number;
 };
 
-/** Topics, committed offsets, deletion and retention: every write of the broker but records. */
+/** Topics, committed offsets, deletion and retention: every write of the broker except records. */
 export class BrokerWrites {
   readonly #machine: Machine;
   readonly #commander: Commander;
@@ -54,8 +54,8 @@ export class BrokerWrites {
   }
 
   /**
-   * The limits of this leader become those of all, if they differ. The number of keys that a
-   * partition may keep is lower than its setting while there are too many keys in all.
+   * Proposes the limits of this leader for all nodes, if they differ. The limit of idempotency keys
+   * per partition is lower than its setting while all partitions together have too many keys.
    */
   configure(): void {
     const { broker } = this.#machine;
@@ -91,11 +91,11 @@ export class BrokerWrites {
     });
   }
 
-  /** An offset beyond the end counts as the end, so that no record is ever skipped by it. */
+  /** An offset beyond the end is lowered to the end, so that a commit never skips a record. */
   async commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>> {
     const found = await this.#findUpTo(request, request.offset);
     if (!found.ok) return found;
-    // Decided here and not at apply: it protects memory, and nodes of all versions apply the same.
+    // Checked here and not at apply: it protects memory, and all versions must apply the same.
     const { groups, committedOffsets } = this.#machine.broker;
     const { groupsMax, offsetsMax } = this.#limits;
     if (groups.size >= groupsMax && !groups.has(request.group)) {
@@ -165,7 +165,7 @@ export class BrokerWrites {
     });
   }
 
-  /** A follower may have applied more than this leader: the end is what was committed when asked. */
+  /** Returns the end as committed at the call: a follower may have applied more than this leader. */
   async #findUpTo(ref: PartitionRef, offset: number): Promise<Found | Rejected<WriteReject>> {
     const found = await this.#find(ref);
     if (!found.ok || offset <= found.partition.endOffset) return found;
@@ -179,14 +179,14 @@ export class BrokerWrites {
   }
 }
 
-/** @returns null if what has to be read for that is damaged and no peer has brought it back in time. */
+/** @returns null if records that it has to read are damaged and no peer has restored them in time. */
 async function bytesBelow(partition: PartitionState, offset: Offset): Promise<number | null> {
-  // What lies below the low watermark may be gone from the disk: it frees nothing.
+  // Records below the low watermark may already be deleted from the disk, so they free no space.
   if (offset <= partition.lowWatermark) return partition.bytesBelowLow;
   try {
     return await handleOf(partition).log.bytesBefore(offset);
   } catch (error) {
-    // Trimmed while we looked.
+    // The partition was trimmed during the read.
     if (error instanceof OffsetTrimmed) return partition.bytesBelowLow;
     if (error instanceof PartitionDamaged) return null;
     throw error;

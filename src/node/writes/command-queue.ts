@@ -9,7 +9,7 @@ import type { Completions } from "./completions.ts";
 import { expire, newProposal, type Proposal, rejectAll } from "./proposal.ts";
 import type { Waiter } from "./waiters.ts";
 
-/** An entry holds the commands of as many requests as came while the last one was being written. */
+/** Limits of an entry. It has the commands that arrived while the previous one was written. */
 export const PROPOSAL_BYTES_MAX = 1024 * 1024;
 export const PROPOSAL_COMMANDS_MAX = 10_000;
 const NOT_STAMPED = 0 as Millis;
@@ -17,13 +17,13 @@ const NOT_STAMPED = 0 as Millis;
 export type CommandQueueOptions = {
   readonly core: Pick<Core, "propose" | "lastIndex" | "term">;
   readonly completions: Completions;
-  /** Cluster time. While `mayStamp` is false, the time is not known yet and entries wait. */
+  /** The cluster time. While `mayStamp` is false, it is not known yet and entries wait. */
   readonly clock: Clock & { mayStamp(): boolean };
-  /** The time of the machine: an entry is never stamped with less. */
+  /** The time of the machine. An entry is never stamped with an earlier time. */
   readonly machine: { readonly now: Millis };
-  /** A reader saw keys expire at this time: an entry is never stamped with less. */
+  /** Time at which a reader saw keys as expired. An entry is never stamped with an earlier time. */
   readonly reads: { readonly floorMs: Millis };
-  /** True while the disk waits for a descriptor or memory: writes are refused as overload. */
+  /** True while the disk waits for a descriptor or memory. Writes are refused as overloaded. */
   readonly disk: { readonly isShort: boolean };
   readonly queueBytesMax: number;
   readonly queueRequestsMax: number;
@@ -33,22 +33,23 @@ export type CommandQueueOptions = {
 };
 
 /**
- * Group commit: requests are encoded into an open entry, one after the other. It closes when the
- * journal is idle or when it is full. The queue is bounded, and refuses before it accepts.
+ * Group commit: requests are encoded into an open entry, one after the other. The entry closes when
+ * the journal is idle or when the entry is full. The queue is bounded and refuses excess requests
+ * before it encodes them.
  */
 export class CommandQueue {
   readonly #options: CommandQueueOptions;
   readonly #completions: Completions;
   readonly #writer = new ByteWriter(64 * 1024);
-  /** Where the next command begins in the writer. */
+  /** Position of the next command in the writer. */
   #mark = 0;
   #open: Proposal = newProposal();
-  /** Full entries that wait for the journal. */
+  /** Closed entries that wait for the journal. */
   readonly #closed: { proposal: Proposal; data: Uint8Array }[] = [];
-  /** Of the open entry and the closed ones. */
+  /** Number of commands in the open entry and the closed ones. */
   #bytes = 0;
   #requests = 0;
-  /** Submitted since the last `takeRecords`. */
+  /** Records that were submitted since the last `takeRecords`. */
   #records = 0;
   #stampedMs = 0 as Millis;
   #refusal: WriteReject | null = "no_leader";
@@ -60,7 +61,7 @@ export class CommandQueue {
     this.#completions = options.completions;
   }
 
-  /** Records that were submitted since the last call. */
+  /** Returns the number of records that were submitted since the last call. */
   takeRecords(): number {
     const records = this.#records;
     this.#records = 0;
@@ -77,14 +78,14 @@ export class CommandQueue {
     return this.#requests + this.#completions.requests;
   }
 
-  /** Why every write is refused now; null: they are accepted. */
+  /** The reason if every write is refused now. Null: writes are accepted. */
   setRefusal(refusal: WriteReject | null): void {
-    // A new leader: its log alone decides which of its older proposals are committed.
+    // A new leader: only its log decides which of its older proposals are committed.
     if (refusal === null) this.#completions.dropLost();
     this.#refusal = refusal;
   }
 
-  /** No space for more records and values. Commands that free space or are tiny are accepted. */
+  /** True if the disk has no space for records and values. Deletions and tiny commands pass. */
   setDiskFull(full: boolean): void {
     this.#diskFull = full;
   }
@@ -94,8 +95,8 @@ export class CommandQueue {
   }
 
   /**
-   * No space for anything: not even a deletion can be journaled. Writes that were accepted would wait
-   * for space until they time out.
+   * True if not even a deletion can be journaled. Writes that were accepted would wait for space until
+   * they time out.
    */
   setJournalFull(full: boolean): void {
     this.#journalFull = full;
@@ -105,20 +106,20 @@ export class CommandQueue {
     return this.#journalFull;
   }
 
-  /** Why this node takes no writes at all, or null. */
+  /** The reason why this node refuses all writes, or null. */
   get refusal(): WriteReject | null {
     return this.#refusal;
   }
 
   /**
-   * False on a leader that has applied nothing of its term yet: the log may hold more than the
-   * machine knows, so nothing is denied or predicted by what the machine has.
+   * False on a leader that has not applied an entry of its term yet. The log may contain more than the
+   * machine, so the machine must not be used to refuse a write or to predict its result.
    */
   get isCurrent(): boolean {
     return this.#completions.appliedTerm === this.#options.core.term;
   }
 
-  /** Waits until this leader is current. @returns why it takes no writes, or null. */
+  /** Waits until this leader is current. @returns why it refuses writes, or null. */
   async whenCurrent(): Promise<WriteReject | null> {
     if (this.#refusal !== null || this.isCurrent) return this.#refusal;
     if (this.#journalFull) return "disk_full";
@@ -130,25 +131,25 @@ export class CommandQueue {
     return this.#options.linearizer.confirm();
   }
 
-  /** As `admit`, for writes that grow what is stored. */
+  /** The same as `admit`, for writes that store data. */
   admitGrowth(bytes: number): WriteReject | null {
     return this.#diskFull && this.#refusal === null ? "disk_full" : this.admit(bytes);
   }
 
-  /** Asks before anything is encoded. @returns why the write is refused, or null. */
+  /** Must be called before a command is encoded. @returns why the write is refused, or null. */
   admit(bytes: number): WriteReject | null {
     if (this.#refusal !== null) return this.#refusal;
     if (this.#journalFull) return "disk_full";
     if (this.#options.disk.isShort) return "overloaded";
     const { queueBytesMax, queueRequestsMax } = this.#options;
     const { queuedRequests } = this;
-    // An empty queue takes any request, however small the limit is.
+    // An empty queue accepts every request, however small the limit is.
     if (queuedRequests === 0) return null;
     if (this.queuedBytes + bytes > queueBytesMax) return "overloaded";
     return queuedRequests >= queueRequestsMax ? "overloaded" : null;
   }
 
-  /** Where to encode exactly one command; then call `submit` at once. */
+  /** The writer for exactly one command. The caller must then call `submit` synchronously. */
   writer(): ByteWriter {
     if (this.#open.waiters.length === 0) {
       this.#writer.clear();
@@ -160,8 +161,8 @@ export class CommandQueue {
   }
 
   /**
-   * @param waiter of the command just encoded; null where no request waits, as for maintenance.
-   * @param records that it holds, for the metrics.
+   * @param waiter the waiter of the command just encoded. Null for maintenance.
+   * @param records the number of its records, for the metrics.
    */
   submit(waiter: Waiter | null, records = 0): Proposal {
     const open = this.#open;
@@ -180,7 +181,7 @@ export class CommandQueue {
     return open;
   }
 
-  /** The index that a proposal has or, if all goes well, will get. */
+  /** The index of a proposal, or the index that it gets unless leadership changes. */
   indexOf(proposal: Proposal): number {
     if (proposal.index > 0) return proposal.index;
     const position = this.#closed.findIndex((closed) => closed.proposal === proposal);
@@ -188,12 +189,12 @@ export class CommandQueue {
     return this.#options.core.lastIndex + 1 + ahead;
   }
 
-  /** How many disks are known to have a proposal by now. */
+  /** Number of disks that are known to have a proposal. */
   ackedBy(proposal: Proposal): number {
     return this.#completions.ackedBy(proposal);
   }
 
-  /** The journal is idle: everything that waits becomes entries of the log. */
+  /** Called when the journal is idle. Proposes all waiting commands as entries of the log. */
   propose(): void {
     if (this.#open.waiters.length === 0 && this.#closed.length === 0) return;
     if (!this.#options.clock.mayStamp()) return;
@@ -207,7 +208,7 @@ export class CommandQueue {
     }
   }
 
-  /** Leadership is lost: commands that are not in the log are refused, the others stay in flight. */
+  /** Called after leadership is lost. Refuses commands outside the log; others stay in flight. */
   refuseQueued(code: WriteReject): void {
     if (this.#open.waiters.length > 0) this.#close();
     for (const { proposal } of this.#closed.splice(0)) {

@@ -16,7 +16,7 @@ import type {
 import type { CommandQueue } from "./command-queue.ts";
 import { CommandWaiter } from "./waiters.ts";
 
-/** What a command of each type can be refused with. */
+/** Reject codes of each command type. */
 type Rejects = {
   readonly create_topic: CreateTopicReject;
   readonly delete_topic: WriteReject | "topic_not_found";
@@ -42,21 +42,21 @@ type SuccessOf<Type extends CommandType> = Extract<
 
 export type CommandRun<Type extends CommandType, T> = {
   readonly type: Type;
-  /** About what the command takes in the queue. */
+  /** Approximate size of the command in the queue. */
   readonly bytes: number;
-  /** It stores something, so a full disk refuses it. */
+  /** True if the command stores data, so that a full disk refuses it. */
   readonly grows?: boolean;
-  /** Asked once the queue takes the command. @returns why this leader does not propose it, or null. */
+  /** Called when the queue accepts the command. @returns why the leader refuses it, or null. */
   readonly check?: () => Rejected<Rejects[Type]> | null;
   readonly encode: (writer: ByteWriter) => void;
   readonly done: (result: SuccessOf<Type>, ack: WriteAck) => T;
-  /** The request's own deadline; null: the server's. */
+  /** The request's own deadline. Null: the deadline of the server. */
   readonly timeoutMs?: number | null;
 };
 
 type Outcome<Type extends CommandType, T> = T | Rejected<Rejects[Type]>;
 
-/** Runs one command through the log: everything that is written but records. */
+/** Runs a command through the log: every write except records. */
 export class Commander {
   readonly #queue: CommandQueue;
   readonly #clock: Clock;
@@ -66,22 +66,22 @@ export class Commander {
     this.#clock = clock;
   }
 
-  /** @returns what `done` makes of a success; the machine's or the log's rejection as data. */
+  /** @returns the result of `done` after success, or the rejection of the machine or the log. */
   run<Type extends CommandType, T>(command: CommandRun<Type, T>): Promise<Outcome<Type, T>> {
     return new Promise((resolve) => this.start(command, resolve));
   }
 
-  /** For writes that look at the machine before they are proposed. See `CommandQueue.whenCurrent`. */
+  /** For writes that read the machine before they are proposed. See `CommandQueue.whenCurrent`. */
   whenCurrent(): Promise<WriteReject | null> {
     return this.#queue.whenCurrent();
   }
 
-  /** Resolves to `ok` when all that was committed before the call is applied here. */
+  /** Resolves to `ok` when everything that was committed before the call is applied here. */
   confirm(): Promise<"ok" | WriteReject> {
     return this.#queue.confirm();
   }
 
-  /** As `run`, without a promise. @param done is called once and must not throw. */
+  /** The same as `run`, without a promise. @param done is called once and must not throw. */
   start<Type extends CommandType, T>(
     command: CommandRun<Type, T>,
     done: (outcome: Outcome<Type, T>) => void,
@@ -100,7 +100,7 @@ export class Commander {
       return;
     }
     const map = (result: CommandResult, ack: WriteAck): Outcome<Type, T> =>
-      // The machine answers a command with its own type's result.
+      // The machine returns the result type of the command.
       result.ok
         ? command.done(result as SuccessOf<Type>, ack)
         : (result as Rejected<Rejects[Type]>);
@@ -113,7 +113,7 @@ export class Commander {
     }
   }
 
-  /** The leader's own housekeeping: nobody waits for it, and no queue is too full for it. */
+  /** Submits maintenance of the leader. No request waits for it, and a full queue accepts it. */
   housekeep(encode: (writer: ByteWriter) => void): void {
     if (faultPoint("housekeeping-refused-by-a-full-queue") && this.#queue.admit(0) !== null) return;
     if (this.#queue.refusal !== null) return;

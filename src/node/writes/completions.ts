@@ -12,13 +12,13 @@ export type CompletionsOptions = {
   readonly core: Core;
   readonly clock: Clock;
   readonly writeConcern: WriteConcern;
-  /** Seconds from the close of an entry to its commit. */
+  /** Observes the seconds from the close of an entry to its commit. */
   readonly commitSeconds: { observe(seconds: number): void };
 };
 
 /**
- * The proposals that are in the log and not yet applied, by index. Answers their requests when the
- * write concern is met: after the entry was applied, or with write concern 1 when this disk has it.
+ * The proposals that are in the log and not yet applied. Answers their requests when the write
+ * concern is met: after the entry was applied, or with write concern 1 when this disk has it.
  */
 export class Completions {
   readonly #core: Core;
@@ -26,7 +26,7 @@ export class Completions {
   readonly #acknowledgements: Acknowledgements;
   readonly #answersAppended: boolean;
   readonly #commitSeconds: CompletionsOptions["commitSeconds"];
-  /** In order of their index. */
+  /** Sorted by index. */
   #inFlight: Proposal[] = [];
   #bytes = 0;
   #requests = 0;
@@ -49,17 +49,17 @@ export class Completions {
     return this.#bytes;
   }
 
-  /** Commands in flight. */
+  /** Number of commands in flight. */
   get requests(): number {
     return this.#requests;
   }
 
-  /** The term of the last entry that was applied. */
+  /** Term of the last applied entry. */
   get appliedTerm(): number {
     return this.#appliedTerm;
   }
 
-  /** The proposal is in the log at `index`. */
+  /** Adds a proposal that is in the log at `index`. */
   proposed(proposal: Proposal, index: number, term: number): void {
     proposal.index = index;
     proposal.term = term;
@@ -68,7 +68,7 @@ export class Completions {
     this.#inFlight.push(proposal);
   }
 
-  /** The proposal behind a committed entry, if it came from this leader. Each is taken once. */
+  /** Removes and returns the proposal of a committed entry, if this leader proposed it. */
   take(entry: Entry): Proposal | null {
     this.#appliedTerm = entry.term;
     for (;;) {
@@ -79,13 +79,13 @@ export class Completions {
       proposal.committedUs = this.#clock.monotonic();
       this.#commitSeconds.observe((proposal.committedUs - proposal.closedUs) / 1e6);
       if (proposal.index === entry.index && proposal.term === entry.term) return proposal;
-      // Another leader's entry took its place, so it will never be applied. Or it lies in a
-      // snapshot of another leader: then its outcome is unknown.
+      // Another leader's entry replaced it, so it will never be applied. Or it is in a snapshot of
+      // another leader, and then its outcome is unknown.
       rejectAll(proposal, proposal.index === entry.index ? "not_leader" : "commit_timeout");
     }
   }
 
-  /** The command at `position` was applied: answers it, as soon as the write concern is met. */
+  /** Called after the command at `position` was applied. Answers it when the write concern is met. */
   settle(proposal: Proposal, position: number, result: CommandResult): void {
     const waiter = proposal.waiters[position];
     if (waiter === null || waiter === undefined) return;
@@ -99,7 +99,7 @@ export class Completions {
     }
   }
 
-  /** This disk has all up to `index`. With write concern 1 that is an answer. */
+  /** This disk has all entries up to `index`. With write concern 1, this answers the requests. */
   durable(index: number): void {
     if (!this.#answersAppended && !faultPoint("write-concern-1-reports-replicated")) return;
     for (const proposal of this.#inFlight) {
@@ -108,20 +108,20 @@ export class Completions {
     }
   }
 
-  /** The disk of some voter has more than before, or the voters changed. */
+  /** Called if the disk of a voter has more entries than before, or the voters changed. */
   acknowledged(): void {
     this.#acknowledgements.advance();
   }
 
-  /** How many disks are known to have a proposal by now. */
+  /** Number of disks that are known to have a proposal. */
   ackedBy({ index, term }: Proposal): number {
     return index > 0 && this.#core.term === term ? this.#acknowledgements.count(index) : 0;
   }
 
   /**
-   * Gives up the proposals that this log no longer holds, and those that a snapshot has overtaken.
-   * Their outcome is unknown. Without this, they would count as waiting until another entry is
-   * applied at their index, and a node that leads again would queue its own proposals behind them.
+   * Abandons the proposals that this log does not contain any more, and those that a snapshot covers.
+   * Their outcome is unknown. Otherwise they would count as waiting until another entry is applied at
+   * their index, and a node that leads again would queue its own proposals behind them.
    */
   dropLost(): void {
     const core = this.#core;
@@ -140,7 +140,7 @@ export class Completions {
     this.dropLost();
   }
 
-  /** The node stops: the outcome of everything that is left is unknown. */
+  /** Ends all waits with an unknown outcome, because the node stops. */
   stop(): void {
     for (const proposal of this.#inFlight.splice(0)) this.#reject(proposal, "commit_timeout");
     this.#acknowledgements.reject("commit_timeout");

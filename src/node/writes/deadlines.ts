@@ -2,14 +2,15 @@ import type { Clock } from "../../env/clock.ts";
 
 const CHECK_EVERY_MS = 50;
 
-/** What holds requests that wait. */
+/** A queue of waiting requests. */
 type Waits = {
   /** Ends the waits that began before `beforeUs` of the monotonic clock. */
   expire(beforeUs: number): void;
 };
 
 /**
- * The server's own deadline is the same for every request, so one timer looks after all of them.
+ * Starts the timer for the deadline of the server. It is the same for every request, so one timer
+ * serves all of them.
  *
  * @returns a function that stops the timer.
  */

@@ -1,12 +1,12 @@
 /**
  * Helpers of the injected faults of this folder (see `lib/fault-points.d.ts`). A build without
- * faults uses none of it and does not contain it.
+ * faults does not contain them.
  */
 import type { Produced } from "../api.ts";
 
 type First = Pick<Produced, "firstOffset" | "count" | "committed">;
 
-/** Returns the answer that a write got before its duplicate was applied; null if there is none. */
+/** Returns the result that a write got before its duplicate was applied, or null. */
 export function duplicateAtPropose(
   partition: number,
   { first }: { readonly first: First | null },

@@ -23,11 +23,11 @@ import type {
 import type { Linearizer } from "../reads/linearizer.ts";
 import type { Commander } from "./commander.ts";
 
-/** Keys and values are in memory on every node, so a leader accepts no more than this. */
+/** Limits of the leader. They exist because every node holds all keys and values in memory. */
 export type KvLimits = {
-  /** Of keys and values, with what a key costs beside its bytes. */
+  /** Maximum bytes of keys and values, including the overhead of each key. */
   readonly bytesMax: number;
-  /** A namespace outlives its keys, because its revisions must never be used again. */
+  /** Maximum number of namespaces. One remains after its keys, because revisions are never reused. */
   readonly namespacesMax: number;
 };
 export const NO_KV_LIMITS: KvLimits = {
@@ -50,12 +50,12 @@ export type KvAccessOptions = {
   readonly linearizer: Linearizer;
 };
 
-/** A key that expired for one reader stays expired for the next: reads never go back in time. */
+/** A key that expired for one reader stays expired for the next. Reads never go back in time. */
 export class ReadTime {
   floorMs = 0 as Millis;
 }
 
-/** The KV store as `http` sees it. */
+/** The KV store that `http` uses. */
 export class KvAccess {
   readonly #machine: Machine;
   readonly #commander: Commander;
@@ -97,8 +97,8 @@ export class KvAccess {
   }
 
   /**
-   * Writes that are on their way are not counted, so the limits may be passed by as much as the queue
-   * holds. A value that is not larger than the one before is always accepted.
+   * Writes in flight are not counted, so the limits may be exceeded by at most the size of the queue.
+   * A value that is not larger than the previous one is always accepted.
    */
   #checkRoom({ namespace, key, value }: KvPutRequest, keyBytes: number): KvRejected | null {
     const { kv } = this.#machine;
@@ -124,7 +124,7 @@ export class KvAccess {
     });
   }
 
-  /** @returns a promise only if the leader has to confirm the read. */
+  /** @returns a promise if the leader has to confirm the read. */
   get(request: KvGetRequest): MaybePromise<KvGetOutcome> {
     return request.linearizable ? this.#getConfirmed(request) : this.#get(request);
   }

@@ -8,7 +8,7 @@ export type LogLevelOptions = {
   readonly machine: Machine;
   readonly queue: CommandQueue;
   readonly levels: {
-    /** Members that have not told this node that they know the level. */
+    /** Members that have not announced to this node that they know the level. */
     lacking(level: number): readonly NodeId[];
   };
 };
@@ -21,17 +21,17 @@ export class LogLevel {
     this.#options = options;
   }
 
-  /** The level is in force, or every member knows it. */
+  /** True if the level is in force or every member knows it. */
   isKnown(level: number): boolean {
     const { machine, levels } = this.#options;
     return machine.level >= level || levels.lacking(level).length === 0;
   }
 
   /**
-   * Call it right before a command that needs the level is encoded: a command that raises the level
-   * goes into the log before that one if necessary.
+   * Must be called right before a command that needs the level is encoded. If necessary, it first
+   * submits a command that raises the level.
    *
-   * @param what names in the message what needs the level, such as "Records with headers".
+   * @param what the feature that needs the level, for the message, such as "Records with headers".
    * @returns why the command must not be proposed, or null.
    */
   ensure(level: number, what: string): Rejected<"cluster_not_upgraded"> | null {

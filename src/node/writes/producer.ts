@@ -37,7 +37,7 @@ export type ProducerOptions = LogLevelOptions & {
 
 type Done = (outcome: ProduceOutcome) => void;
 
-/** Turns produce requests into commands and predicts the offsets that they will get. */
+/** Encodes produce requests as commands and predicts the offsets of their records. */
 export class Producer {
   readonly #options: ProducerOptions;
   readonly #level: LogLevel;
@@ -48,7 +48,7 @@ export class Producer {
     this.#level = new LogLevel(options);
   }
 
-  /** @param done is called once; it must not throw. */
+  /** @param done is called once and must not throw. */
   produce(request: ProduceRequest, done: Done): void {
     const { queue } = this.#options;
     if (queue.refusal !== null) done({ ok: false, code: queue.refusal });
@@ -77,12 +77,12 @@ export class Producer {
   async #create(request: ProduceRequest): Promise<TopicState | Rejected<ProduceReject>> {
     const { autoCreateTopics, defaultPartitions, topics, machine } = this.#options;
     if (!autoCreateTopics) return { ok: false, code: "topic_not_found" };
-    // Only a valid produce creates its topic, so what can be known is checked before.
+    // Only a valid produce creates its topic, so all possible checks come first.
     if (request.partition !== null && request.partition >= defaultPartitions) {
       return partitionNotFound(request.partition, defaultPartitions);
     }
     const created = await topics.createTopic(request.topic, defaultPartitions);
-    // Somebody else may have created it with another count: that one counts.
+    // Another request may have created it with another partition count, which is then used.
     if (!created.ok && created.code !== "topic_exists") return { ...created, code: created.code };
     const topic = findTopic(machine.broker, request.topic);
     return topic ?? { ok: false, code: "topic_not_found" };
@@ -93,7 +93,7 @@ export class Producer {
     if (rejected !== null) done(rejected);
   }
 
-  /** @returns why not; null: it is on its way, and `done` will be called. */
+  /** @returns the rejection, or null if the write is in flight and `done` will be called. */
   #submit(topic: TopicState, request: ProduceRequest, done: Done): Rejected<ProduceReject> | null {
     const { queue, clock } = this.#options;
     const number = request.partition ?? this.#choosePartition(topic, request);
@@ -129,16 +129,16 @@ export class Producer {
     return null;
   }
 
-  /** Records with headers, as the log may hold them. */
+  /** Returns the records in the form that the level of the log allows. */
   #withHeaders({ records, traced }: ProduceRequest): EncodedRecords | Rejected<ProduceReject> {
-    // The client did not ask for these headers: its tracing library adds them to every request.
+    // The client did not set these headers: its tracing library adds them to every request.
     const lent = traced === true && !this.#level.isKnown(LEVEL_HEADERS);
     const left = lent ? stripHeaders(records, TRACE_HEADERS) : records;
     if (!left.hasHeaders) return left;
     return this.#level.ensure(LEVEL_HEADERS, "Records with headers") ?? left;
   }
 
-  /** What an earlier write with the key got, or is going to get. */
+  /** Finds the result of an earlier write with the key, or its predicted result. */
   #known(partition: PartitionState, idempotency: Idempotency): ExpectedKey {
     const { machine, clock } = this.#options;
     const { keyDigest, payloadDigest } = idempotency;
@@ -175,7 +175,7 @@ type First = {
   readonly firstOffset: number;
   readonly count: number;
   readonly payloadMatches: boolean;
-  /** False: it is only on its way, and may never be stored. */
+  /** False: the write is in flight and may never be stored. */
   readonly committed: boolean;
 };
 type ExpectedKey = {
@@ -184,15 +184,15 @@ type ExpectedKey = {
   readonly first: First | null;
 };
 
-/** Waits for one produce and keeps the prediction of the partition's end in step. */
+/** Waits for a produce and updates the predicted end of the partition. */
 class ProduceWaiter extends Waiter {
   readonly #done: Done;
   readonly #partition: PartitionState;
   readonly #handle: PartitionHandle;
   readonly #count: number;
-  /** Set if this is the first write with the key, as far as is known. */
+  /** Set if this is the first known write with the key. */
   #ownedKey: ExpectedKey | null = null;
-  /** Set if this is a duplicate, as far as is known. */
+  /** Set if this is a duplicate of a known write. */
   #first: First | null = null;
   #firstOffset = 0;
 
@@ -222,12 +222,12 @@ class ProduceWaiter extends Waiter {
     }
   }
 
-  /** Rocket mode: the answer comes from the prediction, the record follows. */
+  /** Rocket mode: answers with the prediction before the record is written. */
   answerNow(): void {
     if (this.settle()) this.#done(this.#predicted(0, null));
   }
 
-  /** `timeout_ms` has passed: the write goes on. */
+  /** Answers after `timeout_ms` has passed. The write continues. */
   answerUnsynced(batchId: number, ackedBy: number): void {
     if (this.settle()) this.#done(this.#predicted(batchId, false, ackedBy));
   }
@@ -260,7 +260,7 @@ class ProduceWaiter extends Waiter {
   }
 
   protected override onAppended(batchId: number): boolean {
-    // The first write of a duplicate may not be committed yet: that one waits for its result.
+    // The first write of a duplicate may not be committed yet. The duplicate waits for its result.
     if (this.#first !== null) return false;
     this.#done(this.#predicted(batchId, true, 1));
     return true;

@@ -7,7 +7,7 @@ export type Proposal = {
   index: number;
   term: number;
   bytes: number;
-  /** Monotonic microseconds, as the two below. */
+  /** Monotonic microseconds, as for the two fields below. */
   openedUs: number;
   closedUs: number;
   committedUs: number;

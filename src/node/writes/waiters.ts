@@ -2,8 +2,8 @@ import type { CommandResult } from "../../machine/commands.ts";
 import type { WriteAck, WriteReject } from "../api.ts";
 
 /**
- * One request that waits for its command to be committed and applied. Settled exactly once; what
- * comes after that is ignored, since a timeout ends the wait and not the write.
+ * A request that waits for its command to be committed and applied. It is settled exactly once.
+ * Later results are ignored, because a timeout ends the wait and not the write.
  */
 export abstract class Waiter {
   /** Monotonic microseconds. */
@@ -19,22 +19,22 @@ export abstract class Waiter {
     return this.#settled;
   }
 
-  /** The request's own `timeout_ms`; see `deadlines.ts` for the deadline of all. */
+  /** The request's own `timeout_ms`. See `deadlines.ts` for the deadline of the server. */
   setTimer(cancel: () => void): void {
     this.#cancelTimer = cancel;
   }
 
-  /** Committed, applied, and on as many disks as the write concern wants. */
+  /** The command is committed, applied, and on as many disks as the write concern requires. */
   applied(result: CommandResult, ack: WriteAck, closedUs: number, nowUs: number): void {
     if (this.settle()) this.onApplied(result, ack, closedUs, nowUs);
   }
 
-  /** The leader's own disk has it, which is all that the write concern wants. */
+  /** The command is on the leader's disk, and the write concern does not require more. */
   appended(batchId: number): void {
     if (!this.#settled && this.onAppended(batchId)) this.settle();
   }
 
-  /** The deadline of all has passed; who came with a `timeout_ms` has that one instead. */
+  /** The deadline of the server has passed. Requests with their own `timeout_ms` ignore it. */
   expired(): void {
     if (this.#cancelTimer === null) this.timedOut();
   }
@@ -43,12 +43,12 @@ export abstract class Waiter {
     if (this.settle()) this.onTimeout();
   }
 
-  /** The command will not be applied, or nobody knows. */
+  /** The command will not be applied, or its outcome is unknown. */
   rejected(code: WriteReject): void {
     if (this.settle()) this.onReject(code);
   }
 
-  /** The command has left the queue; called once, even if the request was answered before. */
+  /** The command has left the queue. Called once, even if the request was answered before. */
   leftQueue(): void {}
 
   protected abstract onApplied(
@@ -77,7 +77,7 @@ export abstract class Waiter {
 
 type Refused = { readonly ok: false; readonly code: WriteReject };
 
-/** For every command but produce: they are rare enough for a closure each. */
+/** Waiter of every command except produce. These are rare, so each may use a closure. */
 export class CommandWaiter<T> extends Waiter {
   readonly #done: (outcome: T | Refused) => void;
   readonly #map: (result: CommandResult, ack: WriteAck) => T;

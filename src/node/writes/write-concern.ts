@@ -3,8 +3,8 @@ import type { WriteReject } from "../api.ts";
 import type { Waiter } from "./waiters.ts";
 
 /**
- * When a write is answered; never what is committed. `appended`: the leader's disk has it.
- * `nodes`: so many voters' disks have it, at least a majority.
+ * When a write is answered. It does not change when a write is committed. `appended`: the leader's
+ * disk has the entry. `nodes`: the disks of this many voters have it, at least a majority.
  */
 export type WriteConcern =
   | { readonly kind: "appended" }
@@ -18,11 +18,11 @@ type Held = {
   readonly release: (ackedBy: number) => void;
 };
 
-/** Knows on how many disks an entry is, and holds answers until that is enough. */
+/** Counts the disks that have an entry, and delays answers until the write concern is met. */
 export class Acknowledgements {
   readonly #core: Core;
   readonly #concern: WriteConcern;
-  /** Applied, and waiting for more disks; in order of their index. */
+  /** Applied entries that wait for more disks, sorted by index. */
   #held: Held[] = [];
   #askedIndex = 0;
   #askedCount = 0;
@@ -36,20 +36,20 @@ export class Acknowledgements {
     return this.#concern;
   }
 
-  /** Voters whose disk is known to have the entry. */
+  /** Number of voters whose disk is known to have the entry. */
   count(index: number): number {
     const { configuration, durableIndex, commitIndex } = this.#core;
     const { voters } = configuration;
     if (voters.length === 1) return durableIndex >= index ? 1 : 0;
     let count = 0;
     for (const id of voters) if ((this.#core.matchIndex(id) ?? 0) >= index) count++;
-    // Who led no longer knows whose disks they are, but what is committed is on a majority of them.
+    // A former leader does not know the disks, but a committed entry is on a majority of them.
     return commitIndex >= index ? Math.max(count, Math.floor(voters.length / 2) + 1) : count;
   }
 
-  /** On how many disks a committed entry is, or -1 if the write concern wants more. */
+  /** Number of disks that have a committed entry, or -1 if the write concern requires more. */
   enough(index: number): number {
-    // Asked for every request of an entry in a row.
+    // Called for all requests of an entry in sequence, so the last result is cached.
     if (index !== this.#askedIndex) {
       this.#askedIndex = index;
       const count = this.count(index);
@@ -63,7 +63,7 @@ export class Acknowledgements {
     if (!waiter.settled) this.#held.push({ index, waiter, release });
   }
 
-  /** Somebody's disk has more than before. */
+  /** Called if a disk has more entries than before. */
   advance(): void {
     this.#askedIndex = 0;
     const needed = this.#needed();
@@ -76,7 +76,7 @@ export class Acknowledgements {
     }
   }
 
-  /** Ends the waits of before `beforeUs`, and forgets whoever was answered meanwhile. */
+  /** Ends the waits that began before `beforeUs`, and removes those that were answered. */
   expire(beforeUs: number): void {
     if (this.#held.length === 0) return;
     for (const { waiter } of this.#held) if (waiter.submittedUs <= beforeUs) waiter.expired();
@@ -87,7 +87,7 @@ export class Acknowledgements {
     for (const { waiter } of this.#held.splice(0)) waiter.rejected(code);
   }
 
-  /** Beyond the majority that commits; 0: that is enough. */
+  /** Number of disks beyond the majority that commits. 0: the majority is sufficient. */
   #needed(): number {
     const { kind } = this.#concern;
     const voters = this.#core.configuration.voters.length;

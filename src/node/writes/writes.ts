@@ -10,7 +10,7 @@ import { startDeadlines } from "./deadlines.ts";
 import { KvAccess, NO_KV_LIMITS, ReadTime } from "./kv-access.ts";
 import { Producer } from "./producer.ts";
 
-/** The way of a write: from a request into the log, and from the log to the answer. */
+/** The write path: from a request into the log, and from the log to the answer. */
 export class Writes {
   readonly queue: CommandQueue;
   readonly completions: Completions;
@@ -69,13 +69,13 @@ export class Writes {
     this.#stopDeadlines = startDeadlines(clock, options.commitTimeoutMs, waits);
   }
 
-  /** This node leads: writes are accepted, and its limits become those of all. */
+  /** Called when this node becomes leader. Accepts writes and proposes its limits for all nodes. */
   accept(): void {
     this.queue.setRefusal(null);
     this.broker.configure();
   }
 
-  /** This node does not lead. */
+  /** Called when this node is not the leader. */
   refuse(refusal: "no_leader" | "not_leader"): void {
     this.queue.setRefusal(refusal);
     this.queue.refuseQueued(refusal);

@@ -1,51 +1,54 @@
 /**
- * Answers that are too large for one write: sent in pieces, as fast as the client takes them. Their
- * bytes are counted, and those whose client takes nothing any longer are ended.
+ * Streams responses that are too large for one write, in pieces, as fast as the client reads them.
+ * Their bytes are charged to a budget. A stream whose client has stopped reading is ended.
  */
 import type { Instruments } from "../metrics/instruments.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 
-/** About this much is made, and waits for a connection, at a time. */
+/** Approximate size of a piece. At most one piece waits for a connection at a time. */
 export const PIECE_BYTES = 256 * 1024;
-/** Longer answers are sent in pieces. Shorter ones are left to the kernel's buffers. */
+/** Longer responses are sent in pieces. Shorter ones fit into the kernel's buffers. */
 export const ONE_WRITE_BYTES_MAX = 64 * 1024;
-/** While the budget is used up, a client that takes nothing is given this long at most. */
+/** While the budget is used up, a client may stop reading for at most this long. */
 const STALLED_SHORT_MS = 60_000;
 const ROOM_LOOK_MS = 50;
-/** Stalled streams are looked for this often within the time that they are given. */
+/** Number of checks for stalled streams within the time limit. */
 const LOOKS = 4;
 
-/** Makes the pieces of one answer. */
+/** Produces the pieces of one response. */
 export type AnswerSource = {
-  /** @returns a piece, with which the budget is charged already; null at the end. */
+  /** @returns the next piece, already charged to the budget; null at the end. */
   next(): Promise<Uint8Array | null>;
-  /** Aborted when the answer is to be cut off, complete or not. */
+  /** Aborted when the response must end now, whether it is complete or not. */
   readonly until?: AbortSignal;
-  /** Called once: everything was handed to the connection, or the client has left. */
+  /** Called once, when the connection has taken all pieces or the client has disconnected. */
   ended(): void;
 };
 
-/** What only the socket knows of a request. */
+/** Operations on the connection of a request, which the server provides. */
 export type AnswerSocket = {
   /** Lifts the idle timeout from a request. */
   allowLong(request: Request): void;
-  /** Gives it the usual one again. */
+  /** Restores the usual idle timeout. */
   endLong(request: Request): void;
-  /** Closes the connection of a request on which nothing moves, within seconds. */
+  /** Closes the stalled connection of a request within seconds. */
   cut(request: Request): void;
-  /** Looks at the connections. @returns bytes that a client's kernel has confirmed; null: unknown. */
+  /**
+   * Reads the state of all connections. @returns bytes that a client's kernel has acknowledged;
+   * null if unknown.
+   */
   acknowledged(): (request: Request) => number | null;
 };
 
 export type AnswerStreamsOptions = {
   readonly budget: MemoryBudget;
   readonly socket: () => AnswerSocket;
-  /** A stream whose client takes nothing for this long is ended. */
+  /** A stream is ended if its client reads nothing for this long. */
   readonly stalledMs: number;
   readonly instruments: Pick<Instruments, "stalledAnswers">;
 };
 
-/** All streamed answers of an application. */
+/** All streamed responses of an application. */
 export class AnswerStreams {
   readonly budget: MemoryBudget;
   readonly #options: AnswerStreamsOptions;
@@ -70,16 +73,19 @@ export class AnswerStreams {
     return this.#open.has(request);
   }
 
-  /** A response that is sent as its source makes it. Each piece gives its bytes back when sent. */
+  /**
+   * Returns a response that is sent as its source produces it. The bytes of a piece are released
+   * when it was sent.
+   */
   stream(request: Request, source: AnswerSource, init: ResponseInit): Response {
     return this.#begin(request, source, init, this.budget);
   }
 
   /**
-   * Sends bytes that exist as a whole; they are charged until the end.
+   * Returns a response of these bytes, which are charged to the budget until the stream ends.
    *
-   * @param compress makes the source of what is sent from that of the bytes.
-   * @returns null if there is no room for them.
+   * @param compress wraps the source of the bytes in one that compresses them.
+   * @returns null if the bytes do not fit into the budget.
    */
   whole(
     request: Request,
@@ -105,11 +111,11 @@ export class AnswerStreams {
   }
 
   /**
-   * Makes a piece when there is room for one, and charges the budget with it.
+   * Waits until the budget has room for a piece, then makes the piece and charges the budget.
    *
-   * @param read gets what the piece is made of; many may read at the same time.
-   * @param make at once makes the piece: it can be several times as long as what was read.
-   * @returns null if there is nothing to send, or if the signal came first.
+   * @param read reads the input of the piece. Several reads may run concurrently.
+   * @param make encodes the piece synchronously. It can be several times as long as the input.
+   * @returns null if there is nothing to send, or if the signal was aborted first.
    */
   async piece<T>(
     signal: AbortSignal,
@@ -124,7 +130,7 @@ export class AnswerStreams {
     budget.add(PIECE_BYTES);
     try {
       const what = await read();
-      // Others may have made long pieces since.
+      // Other streams may have made long pieces since the last check.
       while (budget.used > budget.limit && budget.used > PIECE_BYTES) {
         if (signal.aborted) return null;
         await Bun.sleep(ROOM_LOOK_MS);
@@ -195,16 +201,19 @@ export class AnswerStreams {
   }
 }
 
-/** One answer on its way. */
+/** One response that is being sent. */
 class AnswerStream {
   readonly #source: AnswerSource;
-  /** Gets the bytes of each piece back; null: the source sees to that. */
+  /** The budget that the bytes of each piece are released to; null if the source releases them. */
   readonly #budget: MemoryBudget | null;
   readonly #onEnd: () => void;
   #charged = 0;
   #acknowledged: number | null = null;
   #ended = false;
-  /** When the connection was last given a piece, or last moved; infinity while one is made. */
+  /**
+   * Time of the last piece or of the last progress of the connection; infinity while a piece is
+   * made.
+   */
   waitsSince = performance.now();
 
   constructor(source: AnswerSource, budget: MemoryBudget | null, onEnd: () => void) {
@@ -213,7 +222,7 @@ class AnswerStream {
     this.#onEnd = onEnd;
   }
 
-  /** Without a queue of its own, so that a piece is made only when the connection takes one. */
+  /** The stream has no queue, so that a piece is made only when the connection can take it. */
   readable(): ReadableStream<Uint8Array> {
     return new ReadableStream(
       { pull: (controller) => this.#pull(controller), cancel: () => this.end() },
@@ -222,13 +231,13 @@ class AnswerStream {
   }
 
   /**
-   * Tells what the client's kernel has confirmed.
+   * Records how many bytes the client's kernel has acknowledged.
    *
-   * @returns false if that is no more than at the last look, or unknown.
+   * @returns false if the number has not grown since the last check, or is unknown.
    */
   advanced(acknowledged: number | null): boolean {
     if (acknowledged === null || acknowledged === this.#acknowledged) return false;
-    // The first look does not tell what happened since the last piece.
+    // The first check has no earlier value to compare with.
     if (this.#acknowledged !== null) this.waitsSince = performance.now();
     this.#acknowledged = acknowledged;
     return true;
@@ -249,7 +258,7 @@ class AnswerStream {
       const piece = this.#ended ? null : await this.#source.next();
       this.#charged = piece?.length ?? 0;
       if (this.#ended) this.#discharge();
-      // Not closed: what was cut off must not look like a whole answer.
+      // An error instead of a close, so that a truncated response does not look complete.
       if (this.#ended) return controller.error(new Error("the answer was cut off"));
       if (piece === null) {
         this.end();
@@ -270,5 +279,5 @@ class AnswerStream {
   }
 }
 
-/** Other requests, timers and heartbeats come first. */
+/** Lets other requests, timers and heartbeats run first. */
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

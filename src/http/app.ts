@@ -1,4 +1,4 @@
-/** The public API as an Elysia application; `server.ts` puts it on a socket. */
+/** The public API as an Elysia application. `server.ts` binds it to a socket. */
 import { type AnyElysia, Elysia } from "elysia";
 import type { NodeApi } from "../node/api.ts";
 import { type AnswerSocket, AnswerStreams } from "./answer-streams.ts";
@@ -33,13 +33,16 @@ import { streamEndpoints } from "./routes/streams.ts";
 import { topicEndpoints } from "./routes/topics.ts";
 import { uiEndpoints } from "./routes/ui.ts";
 
-/** The runtime sends this many requests at the same time, unless its environment says more. */
+/** Bun's default limit of concurrent outbound requests. */
 const FORWARDS_MAX = 256;
 
-/** What only the socket knows; until there is one, every request counts as local. */
+/**
+ * Operations that only the server's socket provides. Before `attach`, every request counts as
+ * local.
+ */
 export type Socket = AnswerSocket & {
   isLoopback(request: Request): boolean;
-  /** Requests that are not answered to their end and whose connection has not ended. */
+  /** Number of requests whose response is incomplete and whose connection is still open. */
   pending(): number;
 };
 /** For an application without a server. */
@@ -56,13 +59,15 @@ export type App = {
   readonly elysia: AnyElysia;
   readonly endpoints: readonly Endpoint[];
   readonly fetch: (request: Request) => Response | Promise<Response>;
-  /** For a request whose path does not arrive as it was written: refused if it holds a name. */
+  /**
+   * Serves a request whose path the runtime has rewritten. Rejects it if the path contains a name.
+   */
   readonly fetchRewritten: (request: Request) => Response | Promise<Response>;
-  /** Requests that are not answered to their end yet. */
+  /** Requests whose response is incomplete. */
   busy(): Iterable<Request>;
   /** Called once by the server. */
   attach(socket: Socket): void;
-  /** New requests get 503, waits and streams end; requests under way go on. */
+  /** Rejects new requests with 503 and ends waits and streams. Requests in progress continue. */
   beginStop(): void;
 };
 
@@ -151,7 +156,7 @@ const fetchBy =
       : middleware.serve(route, request);
   };
 
-/** Adds the Date that Bun leaves out in the answer of a HEAD. */
+/** Adds the Date header, which Bun leaves out of responses to HEAD. */
 function dated(method: string, answer: Response | Promise<Response>): Response | Promise<Response> {
   if (method !== "HEAD") return answer;
   return Promise.resolve(answer).then((response) => {
@@ -160,7 +165,10 @@ function dated(method: string, answer: Response | Promise<Response>): Response |
   });
 }
 
-/** Finds the leader that writes are passed on to; null if this node answers them itself. */
+/**
+ * Returns a function that finds the leader to forward writes to; null if this node handles them
+ * itself.
+ */
 function forwardTarget(node: NodeApi, options: HttpOptions): () => Leader | null {
   const { forwardWrites, tls: { http: tls } = { http: false } } = options;
   if (forwardWrites === undefined) return () => null;
@@ -208,14 +216,15 @@ function allEndpoints(edge: Edge): readonly Endpoint[] {
     ...docsEndpoints(edge.options.version),
     ...(edge.options.endpoints ?? []),
   ];
-  // The document describes itself too, so it is made when it is asked for.
+  // The document describes its own route too, so it is made on the first request.
   endpoints.push(openApiEndpoint(endpoints, edge.options.version));
   return endpoints;
 }
 
 /**
- * Elysia finds the route; bodies stay untouched (`parse: "none"`), and path and query are read from
- * the raw URL by the handlers, since Elysia's decoding lets two different keys become one.
+ * Elysia only finds the route. It does not read the body (`parse: "none"`), and handlers read path
+ * and query from the raw URL, because Elysia's decoding can map two different keys to the same
+ * text.
  */
 function toElysia(
   routes: readonly Route[],
@@ -240,10 +249,13 @@ function toElysia(
   });
 }
 
-/** Elysia looks for the path from here on, so a shorter `http://host` hides it. */
+/**
+ * Elysia searches for the path from this position, so it misses the path after a shorter
+ * `http://host`.
+ */
 const ELYSIA_PATH_FROM = 11;
 
-/** Shown to Elysia in place of a request that it cannot read. */
+/** Passed to Elysia in place of a request that it cannot read. */
 class ReadableRequest extends Request {
   readonly original: Request;
 
@@ -255,9 +267,10 @@ class ReadableRequest extends Request {
 }
 
 /**
- * A request that Elysia can read: HTTP/1.0 needs no Host, and a host may have one letter. A HEAD is
- * shown as GET, since Elysia would read the whole body of the answer for its length. It is good for
- * finding the route only; body, client and timeout are those of the one that came.
+ * Returns a request that Elysia can read. HTTP/1.0 requests may lack a Host, and a host may be a
+ * single letter. A HEAD becomes a GET, because Elysia would read the whole response body of a HEAD
+ * to find its length. The result only serves to find the route. The handler gets the original
+ * request.
  */
 function readable(request: Request): Request {
   const { url, method } = request;

@@ -14,7 +14,7 @@ import {
 } from "./token-spec.ts";
 
 export type AuthOptions = {
-  /** `RF_BEARER_TOKENS` as it was given; empty: the token "dev", from loopback only. */
+  /** The value of `RF_BEARER_TOKENS`. If empty, the only token is "dev", from loopback only. */
   readonly tokens: string;
   /** `RF_METRICS_TOKEN`; empty or absent: metrics need no token. */
   readonly metricsToken?: string;
@@ -22,7 +22,7 @@ export type AuthOptions = {
   readonly skipPrefixes: readonly string[];
 };
 
-/** Who sent a request, as far as its token tells. */
+/** The token that a request was authenticated with, and its permissions. */
 export class Principal {
   readonly digest: Uint8Array | null;
   readonly loopbackOnly: boolean;
@@ -41,7 +41,7 @@ export class Principal {
     this.#limit = limit;
   }
 
-  /** @param name of a topic or KV namespace; null: all of them. */
+  /** @param name a topic or KV namespace; null for all of them. */
   may(scope: Scope, name: string | null): boolean {
     for (const grant of this.#grants) {
       if (grant.scope !== scope) continue;
@@ -50,7 +50,7 @@ export class Principal {
     return false;
   }
 
-  /** For lists, which then show only what the token may see. */
+  /** True if the token has the scope for any name. Lists then show only the permitted names. */
   mayAny(scope: Scope): boolean {
     return this.#grants.some((grant) => grant.scope === scope);
   }
@@ -68,10 +68,10 @@ export class Principal {
   }
 }
 
-/** Spellings of accepted headers that are remembered: "Bearer x", "bearer x" and so on. */
+/** Limit of the cache of accepted headers. Spellings differ: "Bearer x", "bearer x" and so on. */
 const KNOWN_HEADERS_MAX = 1024;
 const ANYONE = new Principal(null, ALL_GRANTS, null, false);
-/** RFC 9110: the scheme in any case, then at least one blank. */
+/** RFC 9110: the scheme is case-insensitive and followed by at least one space. */
 const BEARER = /^bearer[ \t]+/i;
 
 export type AuthContext = {
@@ -83,13 +83,14 @@ export type AuthContext = {
 
 export class Auth {
   readonly #principals: readonly Principal[];
-  /** Null: metrics need no token. */
+  /** Null if metrics do not need a token. */
   readonly #metricsDigest: Uint8Array | null;
   readonly #skipPrefixes: readonly string[];
   readonly #context: AuthContext;
   /**
-   * Headers that were accepted before, whole; a hash look-up that saves a digest per request. An
-   * unknown header never gets further here than its own hash, so a guess learns nothing from time.
+   * Complete headers that were accepted before, so that a request costs a hash look-up instead of a
+   * digest. The look-up of an unknown header compares its hash only, so its duration does not
+   * reveal anything about a token.
    */
   readonly #known = new Map<string, Principal>();
 
@@ -110,8 +111,8 @@ export class Auth {
   }
 
   /**
-   * True if metrics need no token, or if the request shows the one for metrics. Any other request
-   * for metrics needs a token that may read all names: names of topics and groups are in them.
+   * True if metrics do not need a token, or if the request has the metrics token. Any other request
+   * needs a token that may read all names, because metrics contain names of topics and groups.
    */
   opensMetrics(request: Request): boolean {
     return this.#metricsDigest === null || this.#showsMetricsToken(request);
@@ -149,8 +150,8 @@ export class Auth {
   }
 
   /**
-   * Compares with every token, equal length and constant time. Two Authorization headers arrive
-   * joined by a comma, which no token holds, so they match nothing.
+   * Compares digests of equal length with every token in constant time. Two Authorization headers
+   * arrive joined by a comma. A token cannot contain a comma, so they do not match any token.
    */
   #find(header: string): Principal | null {
     const token = tokenIn(header);
@@ -164,7 +165,9 @@ export class Auth {
     return found;
   }
 
-  /** Helps who starts; which tokens were set is told to nobody, and `dev` is no secret. */
+  /**
+   * Returns a message that helps new users. It may name `dev`, which is public, but no other token.
+   */
   #why(header: string | null, principal: Principal | null): string {
     if (principal !== null) return "dev works on the node's own machine only; set RF_BEARER_TOKENS";
     const wanted = this.#principals.some(({ loopbackOnly }) => loopbackOnly) ? "dev" : "TOKEN";

@@ -11,10 +11,10 @@ export const JSON_BODY_BYTES_MAX = 64 * 1024;
 export const tooLarge = (code: ErrorCode, what: string, size: string, limit: number): ApiError =>
   new ApiError(code, `${what} has ${size}; the limit is ${limit} bytes`, { limit });
 
-/** Shorter bodies are not counted: Bun has most of them whole before a handler runs. */
+/** Shorter bodies are not counted, because Bun usually has them complete before a handler runs. */
 const COUNTED_FROM_BYTES = 64 * 1024;
 
-/** The bytes of larger request bodies in memory, from their arrival to the answer. */
+/** Counts the bytes of larger request bodies in memory, from their arrival until the response. */
 export class BodyBytes {
   readonly #budget: MemoryBudget;
   readonly #held = new Map<Request, number>();
@@ -23,7 +23,7 @@ export class BodyBytes {
     this.#budget = budget;
   }
 
-  /** @throws ApiError `overloaded` if there is no room for `bytes` more. */
+  /** @throws ApiError `overloaded` if `bytes` more do not fit. */
   hold(request: Request, bytes: number): void {
     if (!this.#budget.take(bytes)) {
       throw new ApiError(
@@ -34,7 +34,7 @@ export class BodyBytes {
     this.#held.set(request, (this.#held.get(request) ?? 0) + bytes);
   }
 
-  /** The request is answered. */
+  /** Releases the bytes of a request. Called when its response is ready. */
   release(request: Request): void {
     if (this.#held.size === 0) return;
     const bytes = this.#held.get(request);
@@ -45,9 +45,10 @@ export class BodyBytes {
 }
 
 /**
- * The body as it came, whatever its content type.
+ * Reads the body as raw bytes, independent of its content type.
  *
- * @param limit bytes; a longer body is 413 with `code`, told by its announced length if it has one.
+ * @param limit bytes. A longer body is rejected with 413 and `code`, by its Content-Length if it
+ *   has one.
  */
 export function readBytes(
   request: Request,
@@ -68,9 +69,9 @@ export function readBytes(
 }
 
 /**
- * Calls `then` with the body. What goes wrong on the way, and in `then`, is the call's answer.
+ * Calls `then` with the body. An error while reading the body or in `then` becomes the response.
  *
- * @returns what the handler returns: `context.later()`.
+ * @returns the promise of `context.later()`, which the handler returns.
  */
 export function takeBytes(
   context: RequestContext,
@@ -94,11 +95,11 @@ export function takeBytes(
 }
 
 /**
- * Waits until the packet that ended a chunked body has been read to its end. The runtime answers 400
- * by itself for trailers and for what follows in the packet, and aborts the request: nothing may be
- * stored then.
+ * Waits until the packet with the last chunk of a body has been parsed completely. For trailers and
+ * for invalid data in the rest of the packet, the runtime itself responds with 400 and aborts the
+ * request. The body must not be stored then.
  *
- * @throws ApiError `incomplete_body`, which nobody receives.
+ * @throws ApiError `incomplete_body`, which the client does not receive.
  */
 async function checkEnd(request: Request): Promise<void> {
   await new Promise<void>((resolve) => setImmediate(resolve));
@@ -106,9 +107,9 @@ async function checkEnd(request: Request): Promise<void> {
 }
 
 /**
- * A large body, or one whose length was not announced, or none at all. Counts what arrives.
+ * Reads a large body, a chunked body or an absent one, and counts the bytes that arrive.
  *
- * @param announced its length; null: it is chunked.
+ * @param announced the Content-Length; null if the body is chunked.
  */
 async function readCounted(
   request: Request,
@@ -146,7 +147,7 @@ async function readCounted(
   }
 }
 
-/** The JSON body of an administrative call, read by its schema. */
+/** Reads the JSON body of an administrative request by its schema. */
 export async function readJson<T extends TObject<TProperties>>(
   context: RequestContext,
   schema: T,
@@ -158,7 +159,7 @@ export async function readJson<T extends TObject<TProperties>>(
   );
 }
 
-/** The same where the body may be left out. */
+/** Like `readJson`, but the body is optional. */
 export async function readOptionalJson<T extends TObject<TProperties>>(
   context: RequestContext,
   schema: T,

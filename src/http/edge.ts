@@ -1,4 +1,4 @@
-/** What the handlers of all routes share. */
+/** The dependencies that the handlers of all routes share. */
 import type { NodeApi } from "../node/api.ts";
 import type { AnswerStreams } from "./answer-streams.ts";
 import type { Compat } from "./compat.ts";
@@ -13,9 +13,9 @@ export type Edge = {
   readonly errorMapper: ErrorMapper;
   /** Aborted when the server begins to stop: waits end and streams close. */
   readonly stopping: AbortSignal;
-  /** Lifts the idle timeout from a request whose answer may take long. */
+  /** Lifts the idle timeout from a request whose response may take long. */
   readonly allowLong: (request: Request) => void;
-  /** Answers that are sent in pieces, and the budget of their bytes. */
+  /** Responses that are sent in pieces, and the budget of their bytes. */
   readonly answers: AnswerStreams;
   readonly compression: Compression;
 };

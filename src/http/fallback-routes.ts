@@ -1,4 +1,6 @@
-/** Routes for requests that no endpoint takes: 404, and 405 with the methods that the path allows. */
+/**
+ * Routes for requests that no endpoint takes: 404, and 405 with the methods that the path allows.
+ */
 import type { Instruments } from "../metrics/instruments.ts";
 import { ApiError, shown } from "./errors.ts";
 import { pathEndOf, pathStartOf } from "./raw-url.ts";
@@ -18,11 +20,11 @@ export class FallbackRoutes {
       this.#allowed(path, method),
     );
     this.#wrongMethod = toRoute(wrongMethod, instruments, true);
-    // Both count in one meter: a name of a route is the label of a series.
+    // Both routes share a meter, because the name of a route is the label of a time series.
     this.#wrongMethodOfPublic = { ...this.#wrongMethod, access: { kind: "public" } };
   }
 
-  /** For what Elysia itself could not do; its errors are ours to log. */
+  /** Returns a route that throws an error of Elysia, so that the middleware logs it. */
   broken(error: unknown): Route {
     return {
       ...this.#notFound,
@@ -33,10 +35,10 @@ export class FallbackRoutes {
   }
 
   /**
-   * For paths that the runtime has rewritten before we saw them: they may name another key, topic or
-   * group than was meant.
+   * Returns a route that rejects a path that the runtime has rewritten. Such a path may name
+   * another key, topic or group than the client sent.
    *
-   * @returns null if there is no name in the path.
+   * @returns null if the path does not contain a name.
    */
   rewritten(request: Request): Route | null {
     const path = pathOf(request.url);
@@ -52,7 +54,7 @@ export class FallbackRoutes {
     };
   }
 
-  /** The route that says why no other one took the request. */
+  /** Returns the route that answers 404 or 405 to a request that no endpoint matches. */
   find(request: Request): Route {
     const matching = this.#matching(pathOf(request.url));
     if (matching.length === 0) return this.#notFound;

@@ -18,21 +18,21 @@ export type MiddlewareParts = {
   readonly errorMapper: ErrorMapper;
   readonly instruments: Instruments;
   readonly log: Logger;
-  /** Where this node passes writes on to; null: it answers them itself, if with a redirect. */
+  /** The leader to forward writes to; null if this node handles them itself or redirects. */
   readonly forwardTo: () => Leader | null;
   readonly streams: AnswerStreams;
   readonly compression: Compression;
   readonly bodies: BodyBytes;
-  /** Requests that are not answered to their end and whose connection has not ended. */
+  /** Number of requests whose response is incomplete and whose connection is still open. */
   readonly pending: () => number;
-  /** An answer may take longer than a socket may be idle. */
+  /** Lifts the idle timeout from a request whose response may take long. */
   readonly allowLong: (request: Request) => void;
-  /** True if that was said of the request. */
+  /** True if `allowLong` was called for the request. */
   readonly isLong: (request: Request) => boolean;
-  /** The answer of a request that was allowed to take long is ready. */
+  /** Called when the response is ready: restores the idle timeout if it was lifted. */
   readonly endLong: (request: Request) => void;
   readonly requestBytesMax: number;
-  /** Name or address that the operator gave to listen on; empty: none. */
+  /** Name or address that the operator configured to listen on; empty if none. */
   readonly listenedOn: string;
   /** Aborted when the server begins to stop. */
   readonly stopping: AbortSignal;
@@ -40,9 +40,9 @@ export type MiddlewareParts = {
 
 export class Middleware implements RequestEnd {
   readonly #parts: MiddlewareParts;
-  /** Requests whose answers are not ready yet. */
+  /** Requests whose responses are not ready yet. */
   readonly inFlight = new Set<Request>();
-  /** Most clients say the same again and again. */
+  /** The last accepted Host; most clients send the same value in each request. */
   #ownName: string | null = null;
 
   constructor(parts: MiddlewareParts) {
@@ -70,11 +70,12 @@ export class Middleware implements RequestEnd {
     return this.#settle(route, request, startedAt, answer);
   }
 
-  /** Returns null if this node answers the write itself. */
+  /** Returns null if this node handles the write itself. */
   #leaderFor(request: Request): Leader | null {
     const leader = this.#parts.forwardTo();
     if (leader === null) return null;
-    // A body over every limit is not passed on: its route refuses it here, as it does at the leader.
+    // A body over every limit is not forwarded: the route rejects it here as it would on the
+    // leader.
     const length = Number(request.headers.get("content-length"));
     return length > this.#parts.requestBytesMax ? null : leader;
   }
@@ -104,7 +105,7 @@ export class Middleware implements RequestEnd {
     }
   }
 
-  /** @throws ApiError: the token first, and only then anything else. */
+  /** @throws ApiError. The token is checked before anything else. */
   #admit(route: Route, request: Request, startedAt: number): RequestContext {
     const { url } = request;
     const { kind } = route.access;
@@ -123,8 +124,8 @@ export class Middleware implements RequestEnd {
   }
 
   /**
-   * The token `dev` is public, so a request that comes with it must come straight from this machine:
-   * through no proxy, and by a name that no page of another site can have been served under.
+   * The token `dev` is public, so a request with it must come directly from this machine. It must
+   * not come through a proxy, and its Host must be a name that a page of another site cannot have.
    */
   #checkDirect(request: Request): void {
     const { headers } = request;
@@ -166,13 +167,14 @@ export class Middleware implements RequestEnd {
   /**
    * Removes a request from those in flight. Returns true if its connection has ended.
    *
-   * A signal for each request would cost 5 % of a produce, so the number of pending requests is
-   * compared first. An answer that a slow client has not taken yet can hide a lost request.
+   * Reading the signal of each request would cost 5 % of a produce, so the number of pending
+   * requests is compared first. A response that a slow client has not read yet can hide a lost
+   * request.
    */
   #isLost(request: Request): boolean {
     const { pending, streams, isLong } = this.#parts;
     const someAreLost = pending() < this.inFlight.size + streams.count;
-    // A long poll ends by the signal, before Bun has counted its request out.
+    // The signal ends a long poll before Bun decrements its number of pending requests.
     const mayBeLost = this.inFlight.delete(request) && (someAreLost || isLong(request));
     return mayBeLost && request.signal.aborted;
   }
@@ -180,7 +182,7 @@ export class Middleware implements RequestEnd {
   #countLost({ leaderOnly }: Route, status: number): void {
     const { instruments } = this.#parts;
     instruments.unansweredRequests.value++;
-    // Any other error says that nothing was done.
+    // With any other error, the write was not done.
     const mayBeStored = status < ERRORS_FROM || status === OUTCOME_UNKNOWN;
     if (leaderOnly && mayBeStored) instruments.unansweredWrites.value++;
   }
@@ -225,7 +227,7 @@ export class Middleware implements RequestEnd {
   failed(route: Route, request: Request, error: unknown): Response {
     const { instruments, log, errorMapper } = this.#parts;
     if (!(error instanceof ApiError)) {
-      // The client went away in the middle of its body; there is nobody to answer.
+      // The client disconnected while it sent the body, so nobody receives this response.
       if (request.signal.aborted) return errorMapper.error(new ApiError("incomplete_body"));
       log.error("request failed", {
         route: route.meter.route,
@@ -242,7 +244,7 @@ export class Middleware implements RequestEnd {
 const ERRORS_FROM = 400;
 const OUTCOME_UNKNOWN = 504;
 
-/** For messages. */
+/** Message of `overloaded` if the response budget is used up. */
 export const ANSWERS_FULL =
   "Too many bytes of answers are on their way to clients (RF_ANSWER_BYTES); try again";
 
@@ -250,8 +252,8 @@ const shuttingDown = (): ApiError =>
   new ApiError("shutting_down", undefined, null, { connection: "close", "retry-after": "1" });
 
 /**
- * Refuses what would not reach the handler, or a leader that the request is forwarded to, as it was
- * written. A raw # in the target survives in the URL, but clients and proxies cut it off there.
+ * Rejects a target that would reach the handler, or the leader after forwarding, in a changed form.
+ * A raw # in the target stays in the URL here, but clients and proxies cut the target off there.
  */
 function checkTarget(context: RequestContext): void {
   if (context.url.includes("#")) {
@@ -263,7 +265,7 @@ function checkTarget(context: RequestContext): void {
 function checkAccess({ access }: Route, context: RequestContext): void {
   switch (access.kind) {
     case "path":
-      // Most tokens are for all names; then the name need not be decoded here.
+      // Most tokens are valid for all names. For these the name is not decoded here.
       if (!context.principal.may(access.scope, null))
         context.demand(access.scope, context.parameter(0));
       return;
@@ -285,10 +287,10 @@ function checkAccess({ access }: Route, context: RequestContext): void {
 
 /** A name or address, with an optional port. Two Host headers arrive joined by a comma. */
 const HOST = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(:[0-9]*)?$/;
-/** Most clients say the same again and again. */
+/** The last valid Host; most clients send the same value in each request. */
 let lastHost: string | null = null;
 
-/** RFC 9112 wants 400 for a Host that is none; none at all is HTTP/1.0 and fine. */
+/** RFC 9112, section 3.2, requires 400 for an invalid Host. HTTP/1.0 requests may lack a Host. */
 function checkHost(request: Request): void {
   const host = request.headers.get("host");
   if (host === lastHost || host === null) return;

@@ -21,11 +21,16 @@ import type { Scope } from "./token-spec.ts";
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
 /**
- * What a token needs. `path`: the scope for the name in the first path parameter, checked before
- * the handler. `body`: the handler checks the name in the body with `context.demand`. `list`: the
- * scope for any name, the handler leaves out the rest. `node`: the scope for all names. `token`:
- * any token. `metrics`: none, unless `RF_METRICS_TOKEN` is set; then that one, or one that may read
- * all names.
+ * The permission that an endpoint requires:
+ *
+ * - `public`: no token.
+ * - `token`: any token.
+ * - `path`: the scope for the name in the first path parameter, checked before the handler.
+ * - `body`: the scope for the name in the body, which the handler checks with `context.demand`.
+ * - `list`: the scope for any name. The handler leaves out the names that are not permitted.
+ * - `node`: the scope for all names.
+ * - `metrics`: no token, unless `RF_METRICS_TOKEN` is set. Then that token, or one that may read
+ *   all names.
  */
 export type Access =
   | { readonly kind: "public" | "token" | "metrics" }
@@ -33,22 +38,22 @@ export type Access =
 
 export type Endpoint = {
   readonly method: Method;
-  /** As Elysia writes it: `:name` is one segment, a last `*` is the rest of the path. */
+  /** In Elysia's syntax: `:name` is one segment, a final `*` is the remainder of the path. */
   readonly path: string;
   readonly access: Access;
-  /** Only the leader can do it: another node forwards the request or redirects the client. */
+  /** Only the leader can do it. Any other node forwards the request or redirects the client. */
   readonly leaderOnly: boolean;
-  /** The rate of requests counts, so they are found without Elysia's dispatch. */
+  /** The route is found without Elysia's dispatch, because its throughput matters. */
   readonly isHot?: true;
-  /** Its properties are the known query parameters, in this order in `context.query()`. */
+  /** The properties are the known query parameters, in the order of `context.query()`. */
   readonly query: TObject<TProperties>;
-  /** Parameters that are known by the prefix of their names, with what they mean. */
+  /** Query parameters that are recognized by a prefix of their names, and their description. */
   readonly prefixed?: { readonly prefix: string; readonly means: string };
   readonly docs: EndpointDocs;
   readonly handle: (context: RequestContext) => Response | Promise<Response>;
 };
 
-/** What `/openapi.json` says of an endpoint besides its path and query. */
+/** The description of an endpoint in `/openapi.json`, besides its path and query. */
 export type EndpointDocs = {
   readonly summary: string;
   readonly tag: string;
@@ -56,23 +61,23 @@ export type EndpointDocs = {
   readonly body?: TSchema | "bytes";
   /** `bytes`: opaque. */
   readonly answer: TSchema | "text" | "bytes";
-  /** Besides those that every endpoint can meet. */
+  /** In addition to the errors that every endpoint can return. */
   readonly errors: readonly ErrorCode[];
-  /** Media types of `text`, and those besides JSON that `Accept` chooses. */
+  /** Media types of `text`, and the alternatives to JSON that `Accept` can select. */
   readonly mediaTypes?: readonly string[];
-  /** The answer has an ETag, and `If-None-Match` can make it 304. */
+  /** The response has an ETag, and `If-None-Match` is supported (304). */
   readonly conditional?: true;
-  /** Request headers that are read, besides those of every request, with what they mean. */
+  /** Request headers that only this endpoint reads, with their descriptions. */
   readonly requestHeaders?: Readonly<Record<string, string>>;
-  /** Headers of a 200, with what they mean. */
+  /** Headers of a 200 response, with their descriptions. */
   readonly answerHeaders?: Readonly<Record<string, string>>;
-  /** Answers of another status that are not errors of the API. */
+  /** Responses with another status that are not API errors. */
   readonly others?: Readonly<Record<number, { readonly means: string; readonly answer: TSchema }>>;
-  /** A path that the endpoint answers below its own, such as `/meta`. */
+  /** A subpath that the endpoint serves too, such as `/meta`. */
   readonly below?: { readonly path: string } & Pick<EndpointDocs, "summary" | "answer">;
 };
 
-/** An endpoint with what is worked out once, at start. */
+/** An endpoint with the values that are computed once at start. */
 export type Route = Endpoint & {
   readonly names: readonly string[];
   /** Positions of the path parameters among the segments. */
@@ -117,7 +122,7 @@ export class RequestContext {
   readonly url: string;
   readonly route: Route;
   readonly #principal: Principal | null;
-  /** `performance.now()` when the request's head was there. */
+  /** `performance.now()` when the request headers had been received. */
   readonly startedAt: number;
   readonly #end: RequestEnd;
   readonly #pathStart: number;
@@ -125,7 +130,7 @@ export class RequestContext {
   #prefixed: PrefixedParameters["found"] | null = null;
   #resolve: ((response: Response) => void) | null = null;
 
-  /** @param principal null where no token was asked for. */
+  /** @param principal null if the route does not require a token. */
   constructor(
     request: Request,
     url: string,
@@ -145,8 +150,8 @@ export class RequestContext {
   }
 
   /**
-   * What a handler returns that answers by `answer` or `fail`: the one promise of the request,
-   * without a chain of others behind it. Nothing may be thrown after it was taken.
+   * Returns the promise that a handler returns if it responds through `answer` or `fail`. It is the
+   * only promise of the request. The handler must not throw after this call.
    */
   later(): Promise<Response> {
     return new Promise((resolve) => {
@@ -159,7 +164,7 @@ export class RequestContext {
     return this.#resolve !== null;
   }
 
-  /** @param make may throw; that is answered as an error. */
+  /** @param make returns the response. An exception becomes an error response. */
   answer(make: () => Response): void {
     assert(this.#resolve !== null, "answer() needs a promise that later() has made");
     let response: Response;
@@ -177,7 +182,7 @@ export class RequestContext {
     });
   }
 
-  /** What the bodies of requests under way may take. */
+  /** The budget of the bodies of requests in progress. */
   get bodies(): BodyBytes {
     return this.#end.bodies;
   }
@@ -206,7 +211,7 @@ export class RequestContext {
     return readQuery(this.url, this.#pathEnd + 1, names, !ignoresUnknown, collected);
   }
 
-  /** Parameters whose names have the prefix of the route, in order. Known once `query` was called. */
+  /** Parameters whose names have the prefix of the route, in order. Set by `query`. */
   get prefixed(): PrefixedParameters["found"] {
     return this.#prefixed ?? [];
   }
@@ -216,7 +221,7 @@ export class RequestContext {
     if (this.route.names.length === 0 && this.#pathEnd < this.url.length) this.query();
   }
 
-  /** Path and query as they came, for a redirect. */
+  /** Path and query as the client sent them, for a redirect. */
   get target(): string {
     return this.url.slice(this.#pathStart);
   }

@@ -1,4 +1,4 @@
-/** Ready-made parts of responses. */
+/** Responses and their shared headers. */
 import { utf8 } from "../lib/bytes.ts";
 import type { Rejected } from "../node/api.ts";
 import { ONE_WRITE_BYTES_MAX } from "./answer-streams.ts";
@@ -7,18 +7,18 @@ import { ApiError, type ErrorFields, errorResponse, HTTP_ERRORS, helpLink } from
 import type { HttpOptions } from "./options.ts";
 import type { RequestContext } from "./request-context.ts";
 
-// Shared by all answers: a Headers object that is made once is cheaper than a literal each time.
+// Shared by all responses: reusing a Headers object is cheaper than a literal for each response.
 const JSON_HEADERS = new Headers({ "content-type": "application/json" });
 export const JSON_INIT = { headers: JSON_HEADERS };
-/** Of an answer that would be compressed if the client asked for it. */
+/** For a response that would be compressed if the client asked for it. */
 const VARIED_JSON_INIT = {
   headers: new Headers({ "content-type": "application/json", vary: "accept-encoding" }),
 };
 const ACCEPTED_INIT = { status: 202, headers: JSON_HEADERS };
 
 /**
- * A response with a body that the middleware may compress or send in pieces. The middleware refuses a
- * large one while too many response bytes are on their way to clients.
+ * A response with a body that the middleware may compress or send in pieces. The middleware refuses
+ * a large one while too many response bytes are on their way to clients.
  */
 export class SizedAnswer extends Response {
   readonly content: Uint8Array<ArrayBuffer>;
@@ -29,15 +29,15 @@ export class SizedAnswer extends Response {
   }
 }
 
-/** @param body bytes of a small one are copied; those of a larger one must not change any more. */
+/** @param body a small one is copied; the bytes of a larger one must not change afterwards. */
 export function bodyAnswer(body: string | Uint8Array<ArrayBuffer>, init: ResponseInit): Response {
   if (body.length < COMPRESSED_FROM_BYTES) return new Response(body, init);
   return new SizedAnswer(typeof body === "string" ? utf8(body) : body, init);
 }
 
 /**
- * As `jsonText`, for hot routes: one `Response` unless the client asks for compression, or the
- * answer is large.
+ * Like `jsonText`, for hot routes: makes a single `Response` unless the client asks for compression
+ * or the body is large.
  *
  * @param body may change after the call.
  */
@@ -52,19 +52,19 @@ export function hotJson({ headers }: Request, body: string | Uint8Array<ArrayBuf
 export const jsonText = (body: string | Uint8Array<ArrayBuffer>): Response =>
   bodyAnswer(body, JSON_INIT);
 /**
- * Answers a HEAD whose GET is sent in pieces, so that nobody knows its length yet. Bun would say
- * that it is 0.
+ * Returns the response to a HEAD whose GET is streamed, so that its length is unknown. Without the
+ * header, Bun would send a Content-Length of 0.
  */
 export function headOfPieces(headers: Headers): Response {
   headers.set("transfer-encoding", "chunked");
   return new Response(null, { headers });
 }
 
-/** 202: the write goes on. */
+/** 202: the write is still in progress. */
 export const acceptedText = (body: string): Response => new Response(body, ACCEPTED_INIT);
 export const json = (body: object): Response => jsonText(JSON.stringify(body));
 
-/** For messages: `topic "orders", partition 9`. */
+/** Formats a partition for messages: `topic "orders", partition 9`. */
 export const placeOf = (topic: string, partition: number | null): string =>
   partition === null ? `topic "${topic}"` : `topic "${topic}", partition ${partition}`;
 
@@ -78,7 +78,7 @@ export class ErrorMapper {
     this.#leaderUrl = leaderUrl;
   }
 
-  /** @param about which value was wrong, for the message; left out where the fault is not in it. */
+  /** @param about the value that was wrong, for the message; empty if no value is at fault. */
   answer(context: RequestContext, { code, message, details }: Rejected, about = ""): Response {
     if (code === "not_leader") return this.#notLeader(context);
     if (code === "overloaded") this.#options.instruments.overloadRejects.value++;
@@ -88,7 +88,7 @@ export class ErrorMapper {
     return this.error(new ApiError(code, message ?? named, fields));
   }
 
-  /** @param why what is used up, for the message. */
+  /** @param why the resource that is used up, for the message. */
   overloaded(why: string): Response {
     this.#options.instruments.overloadRejects.value++;
     return this.error(new ApiError("overloaded", why));
@@ -99,12 +99,12 @@ export class ErrorMapper {
     return errorResponse(code, message, fields, retry ? this.#retryAfter() : headers);
   }
 
-  /** Answers a write that only the leader can do. */
+  /** Returns the response to a write that only the leader can do. */
   #notLeader(context: RequestContext): Response {
     const leaderUrl = this.#leaderUrl();
     if (leaderUrl === null) return this.error(new ApiError("no_leader"));
-    // The leader has changed since the request came. Clients of a node that forwards may lose their
-    // token on a redirect.
+    // The leader has changed since the request arrived. A client of a forwarding node does not
+    // expect a redirect, and HTTP clients may drop the Authorization header when they follow one.
     if (this.#options.forwardWrites !== undefined) {
       return this.error(new ApiError("not_leader", LEADER_CHANGED));
     }
@@ -130,13 +130,13 @@ export class ErrorMapper {
 const LEADER_CHANGED =
   "This node is not the leader, and the leader has just changed; nothing was done, try again";
 
-/** What is allowed, as far as the details tell: ` (end_offset 6)`. */
+/** Formats the allowed values from the details: ` (end_offset 6)`. */
 function inNumbers(details: Rejected["details"]): string {
   if (details === undefined) return "";
   const parts = Object.entries(details).map(([name, value]) => `${name} ${value}`);
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
 
-/** `details` knows no booleans; the contract's `expired` is one. */
+/** `details` cannot contain booleans, but `expired` is a boolean in the contract. */
 const fieldsOf = (details: NonNullable<Rejected["details"]>): ErrorFields =>
   details["expired"] === undefined ? details : { ...details, expired: true };

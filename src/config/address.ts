@@ -1,4 +1,4 @@
-/** Host names and addresses as the settings and the topology have them. */
+/** Host names and addresses in the settings and the topology. */
 import { isIPv4, isIPv6 } from "node:net";
 
 const LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/;
@@ -8,7 +8,7 @@ export const isBareIPv6 = (host: string): boolean => isIPv6(host);
 
 /**
  * @param host a name, an IPv4 address, or an IPv6 address without brackets.
- * @returns what is wrong with it, or null.
+ * @returns the fault of the host for a message; null if it is valid.
  */
 export function wrongHost(host: string): string | null {
   if (isIPv4(host) || isIPv6(host)) return null;
@@ -24,6 +24,6 @@ export function wrongHost(host: string): string | null {
   return null;
 }
 
-/** With a port behind it, or in a URL. A zone needs an escape there (RFC 6874). */
+/** Formats a host for use before a port or in a URL. A zone is escaped there (RFC 6874). */
 export const bracketed = (host: string): string =>
   host.includes(":") ? `[${host.replace("%", "%25")}]` : host;

@@ -3,7 +3,10 @@ import { isBareIPv6, wrongHost } from "./address.ts";
 import { SETTINGS, type Setting, type SettingName } from "./settings.ts";
 import { type UnknownVariable, unknownVariables } from "./unknown-variables.ts";
 
-/** The checked settings. `server/serve.ts` passes them on in parts; no lower layer imports this file. */
+/**
+ * The checked settings. `server/serve.ts` passes them on in parts; no lower layer imports this
+ * file.
+ */
 export type Config = {
   readonly [Name in SettingName]: (typeof SETTINGS)[Name]["kind"] extends "integer" | "bytes"
     ? number
@@ -11,9 +14,9 @@ export type Config = {
       ? boolean
       : string;
 } & {
-  /** The port was named, and not left to its default. */
+  /** True if the port was configured instead of left at its default. */
   readonly portGiven: boolean;
-  /** Variables that were set and mean nothing. */
+  /** Variables that are set but unknown. */
   readonly unknownVariables: readonly UnknownVariable[];
 };
 
@@ -37,7 +40,7 @@ export function readConfig(flags: ReadonlyMap<string, string>, environment: Envi
   return splitHostAndPort(config as Config, flags, environment);
 }
 
-/** The environment of this process; the only place that looks. */
+/** The environment of this process. It is read only here. */
 // biome-ignore lint/style/noProcessEnv: this is the one place that reads it.
 export const processEnvironment = (): Environment => process.env;
 
@@ -51,7 +54,7 @@ const THIS_MACHINE = "localhost,127.0.0.0/8,::1,0.0.0.0,::";
 export function exemptThisMachine(): void {
   // biome-ignore lint/style/noProcessEnv: the runtime reads it there.
   const env = process.env;
-  // The lower-case name counts before the other, also in the runtime.
+  // The lower-case name takes precedence, also in the runtime.
   const named = env["no_proxy"] || env["NO_PROXY"];
   const all = named ? `${named},${THIS_MACHINE}` : THIS_MACHINE;
   env["no_proxy"] = all;

@@ -8,7 +8,7 @@ import { bracketed } from "./address.ts";
 import { type Config, ConfigError } from "./config.ts";
 
 const SECRETS_MAX = 2;
-/** Shorter ones can be guessed by whoever recorded a handshake. */
+/** A shorter secret could be guessed from a recorded handshake. */
 const SECRET_CHARACTERS_MIN = 16;
 
 export type PeerSecretSettings = Pick<
@@ -17,7 +17,7 @@ export type PeerSecretSettings = Pick<
 >;
 
 /**
- * The secret that the nodes share; null if there is none.
+ * Returns the shared secret of the nodes; null if none is configured.
  *
  * @throws ConfigError without anything of the secret, also if there is neither a secret nor TLS
  *   although a Raft address is reached from other machines.
@@ -96,6 +96,9 @@ function refuseOpenPort(
   );
 }
 
-/** Reached from this machine only. A name that merely resolves to loopback here may not elsewhere. */
+/**
+ * True if the address is reached from this machine only. A name that resolves to loopback here may
+ * not elsewhere.
+ */
 export const isLoopbackHost = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));

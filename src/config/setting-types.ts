@@ -3,12 +3,12 @@
 export type SettingKind = "text" | "path" | "integer" | "bytes" | "boolean" | "choice";
 
 export type Setting = {
-  /** Environment variables, the first that is set wins. */
+  /** Environment variables. The first one that is set is used. */
   readonly variables: readonly string[];
-  /** Command-line flag without the dashes; it wins over the environment. */
+  /** Command-line flag without the dashes. It overrides the environment. */
   readonly flag?: string;
   readonly kind: SettingKind;
-  /** As it would be written; empty means unset. */
+  /** Default value as an operator would write it; empty means unset. */
   readonly default: string;
   readonly choices?: readonly string[];
   readonly min?: number;

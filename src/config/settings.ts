@@ -1,4 +1,7 @@
-/** Every setting, once: the command line, the environment, `--help` and the manual come from here. */
+/**
+ * The table of settings, from which the command line, the environment, `--help` and the manual are
+ * made.
+ */
 
 import { CLUSTER_SETTINGS } from "./cluster-settings.ts";
 import type { Setting } from "./setting-types.ts";

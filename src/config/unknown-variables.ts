@@ -1,10 +1,13 @@
-/** Variables that look like settings and are none: a typo costs what the operator meant by it. */
+/**
+ * Finds variables that look like settings but are unknown, so that a typo does not disable a
+ * setting silently.
+ */
 import { nearest } from "../lib/nearest.ts";
 import { SETTINGS, type Setting } from "./settings.ts";
 
 export type UnknownVariable = {
   readonly name: string;
-  /** The setting that was meant, as far as one can tell. */
+  /** The setting that was probably meant; null if unclear. */
   readonly nearest: string | null;
 };
 
@@ -15,7 +18,7 @@ const OF_THE_CLIENT = ["AYDER_URL", "AYDER_TOKEN"];
 const SERVICE = /_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
 const SERVICE_URL = /^(tcp|udp|sctp):\/\//;
 
-/** By name; an empty variable counts as unset, as everywhere. */
+/** Returns the unknown variables by name. An empty variable counts as unset. */
 export function unknownVariables(
   environment: Readonly<Record<string, string | undefined>>,
 ): readonly UnknownVariable[] {
@@ -30,7 +33,9 @@ export function unknownVariables(
   return unknown.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** A part of the name left out is likelier than letters: RF_WRITE_CONCERN, AYDER_DATA_DIR. */
+/**
+ * A missing part of the name is more likely than wrong letters: RF_WRITE_CONCERN, AYDER_DATA_DIR.
+ */
 function meant(name: string, known: readonly string[]): string | null {
   const bare = name.replace(OURS, "");
   const longer = known.filter((each) => each.endsWith(`_${bare}`));

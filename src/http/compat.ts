@@ -8,9 +8,9 @@ export type Compat = {
   readonly healthBody: string;
   /** Unknown query parameters and JSON fields are ignored. */
   readonly ignoresUnknown: boolean;
-  /** The `offset` of a read. */
+  /** Parses the `offset` parameter of a read. */
   readOffset(text: string): number;
-  /** What a read gets that does not ask for a consistency. */
+  /** The default consistency of a read. */
   readonly consistency: "applied" | "linearizable";
   /**
    * An address of a member as `/ha/membership` prints it.
@@ -19,18 +19,18 @@ export type Compat = {
    * @param tls whether it is reached by TLS.
    */
   memberAddress(address: string, tls: boolean): string;
-  /** The offset to store, from the one in a commit request. */
+  /** Returns the offset to store for the one in a commit request. */
   toNextOffset(committed: number): number;
   /**
    * The committed offset as it is shown.
    *
-   * @param nextOffset what is stored; null before the first commit.
-   * @param lowWatermark where such a group begins to read.
+   * @param nextOffset the stored offset; null before the first commit.
+   * @param lowWatermark the offset at which a group without a commit begins to read.
    */
   fromNextOffset(nextOffset: number | null, lowWatermark: number): number | null;
-  /** The body of a query or a view for the node. */
+  /** Translates the body of a query or a view for the node. */
   queryBody(body: StreamBody): StreamBody;
-  /** The body of a join for the node. */
+  /** Translates the body of a join for the node. */
   joinBody(body: StreamBody): StreamBody;
   readonly joinRules: JoinRules;
 };
@@ -49,7 +49,7 @@ const OURS: Compat = {
   joinRules: { keysAs: "value", oncePairs: "any" },
 };
 
-/** The committed offset is the last one that was worked off. */
+/** The committed offset is that of the last processed record. */
 const AYDER: Compat = {
   healthBody: '{"ok":1}',
   ignoresUnknown: true,

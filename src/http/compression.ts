@@ -1,4 +1,4 @@
-/** Decides which answers are compressed, and how. */
+/** Decides which responses are compressed, and with which coding. */
 import type { Instruments } from "../metrics/instruments.ts";
 import { type Coding, codingOf } from "./accept.ts";
 import type { AnswerSource } from "./answer-streams.ts";
@@ -10,16 +10,16 @@ import {
 } from "./compressor.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 
-/** Shorter answers are sent as they are: they fit into one packet either way. */
+/** Shorter responses are not compressed, because they fit into one packet anyway. */
 export const COMPRESSED_FROM_BYTES = 1024;
 
 const COMPRESSIBLE = /^(?:application\/json|text\/)/;
 
-/** True for texts. Opaque bytes, and what is compressed already, are sent as they are. */
+/** True for text types. Opaque bytes and compressed formats are not compressed. */
 export const isCompressible = (headers: Headers): boolean =>
   COMPRESSIBLE.test(headers.get("content-type") ?? "") && !headers.has("content-encoding");
 
-/** Says that the answer depends on `Accept-Encoding`. */
+/** Adds `Vary: Accept-Encoding`. */
 export function varyByEncoding(headers: Headers): void {
   const vary = headers.get("vary");
   if (vary === null || !/\baccept-encoding\b/i.test(vary)) {
@@ -28,8 +28,8 @@ export function varyByEncoding(headers: Headers): void {
 }
 
 /**
- * Marks the headers of a compressed answer. Its bytes are others than those of the plain one, so it
- * must not have the same strong tag.
+ * Sets the headers of a compressed response. Its bytes differ from the uncompressed response, so it
+ * must not have the same strong ETag.
  */
 export function markEncoded(headers: Headers, coding: Coding): void {
   headers.set("content-encoding", coding);
@@ -50,12 +50,12 @@ export class Compression implements CompressionCounts {
     this.#instruments = instruments;
   }
 
-  /** Returns the coding that the client asks for; null: none, or none that this server has. */
+  /** Returns the coding that the client asks for; null if it asks for none that is supported. */
   codingFor(request: Request): Coding | null {
     return this.#isOn ? codingOf(request.headers.get("accept-encoding")) : null;
   }
 
-  /** @returns null if nothing is gained by it. */
+  /** @returns null if the compressed bytes are not shorter. */
   now(coding: Coding, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | null {
     const made = compressNow(coding, bytes);
     if (made.length >= bytes.length) return null;
@@ -64,10 +64,10 @@ export class Compression implements CompressionCounts {
   }
 
   /**
-   * Compresses what a source makes.
+   * Wraps a source in one that compresses its pieces.
    *
    * @param piecesAreCharged the budget is charged with each piece of the source.
-   * @returns null if there is no room for a compressor.
+   * @returns null if the memory of a compressor does not fit into the budget.
    */
   source(coding: Coding, source: AnswerSource, piecesAreCharged: boolean): AnswerSource | null {
     const budget = this.#budget;

@@ -1,18 +1,20 @@
-/** Compresses the bytes of one answer: at once, or piece by piece outside of the event loop. */
+/** Compresses one response: synchronously, or in pieces outside of the event loop. */
 import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress } from "node:zlib";
 import type { Coding } from "./accept.ts";
 import type { AnswerSource } from "./answer-streams.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { Slots } from "./slots.ts";
 
-/** The fastest level: higher ones cost several times as much for about a tenth of the bytes. */
+/**
+ * The fastest level. Higher levels take several times as long and save about a tenth of the bytes.
+ */
 const LEVEL = 1;
-/** Bounds the memory of a zstd stream; decoders accept every window up to 8 MiB. */
+/** Bounds the memory of a zstd stream. Decoders accept windows of at most 8 MiB. */
 const ZSTD_WINDOW_LOG = 18;
-/** About what the state of one stream takes (measured: 300 KiB for gzip, 490 KiB for zstd). */
+/** Approximate memory of one stream (measured: 300 KiB for gzip, 490 KiB for zstd). */
 export const COMPRESSOR_BYTES = 512 * 1024;
 
-/** For bytes that take a fraction of a millisecond. */
+/** Compresses synchronously. For short content, which takes a fraction of a millisecond. */
 export const compressNow = (coding: Coding, bytes: Uint8Array<ArrayBuffer>) =>
   coding === "gzip"
     ? Bun.gzipSync(bytes, { level: LEVEL, library: "libdeflate" })
@@ -34,7 +36,7 @@ const newStream = (coding: Coding): Gzip | ZstdCompress =>
  */
 const slots = new Slots(Math.max(1, Math.floor(navigator.hardwareConcurrency / 2)));
 
-/** One compressed stream. One call at a time. */
+/** One compressed stream. Calls must not overlap. */
 export class Compressor {
   readonly #stream: Gzip | ZstdCompress;
   #made: Uint8Array[] = [];
@@ -47,7 +49,7 @@ export class Compressor {
     this.#stream.on("error", (error) => this.#fail?.(error));
   }
 
-  /** Returns the compressed bytes that are ready; they may be none. */
+  /** Returns the compressed bytes that are ready, possibly none. */
   write(piece: Uint8Array): Promise<Uint8Array> {
     return slots.run(() => this.#step((done) => this.#stream.write(piece, done)));
   }
@@ -57,7 +59,7 @@ export class Compressor {
     return slots.run(() => this.#step((done) => this.#stream.once("end", done).end()));
   }
 
-  /** Frees the memory at once. A call that is under way fails. */
+  /** Frees the memory immediately. A call in progress fails. */
   destroy(): void {
     this.#destroyed = true;
     this.#stream.destroy();
@@ -81,17 +83,20 @@ export class Compressor {
 
 const cutOff = (): Error => new Error("the answer was cut off");
 
-/** What the compression of answers counts. */
+/** Counter of the compressed bytes of responses. */
 export type CompressionCounts = {
   /** @param before bytes. @param after bytes. */
   count(before: number, after: number): void;
 };
 
-/** The compressed form of what another source makes. */
+/** Compresses the pieces of another source. */
 export class CompressedSource implements AnswerSource {
   readonly #source: AnswerSource;
   readonly #compressor: Compressor;
-  /** Charged with the pieces of the source; null: the source is charged as a whole. */
+  /**
+   * The budget that each piece of the source is charged to; null if the source is charged as a
+   * whole.
+   */
   readonly #budget: MemoryBudget | null;
   readonly #counts: CompressionCounts;
   readonly #onEnd: () => void;

@@ -1,4 +1,4 @@
-/** Answers without end: server-sent events, and the same as lines. */
+/** Streams that follow a partition: server-sent events or lines of JSON. */
 import type { ConsumePage, Rejected } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
 import { type ConsumeCall, TOPIC_ID_HEADER } from "./consume-request.ts";
@@ -15,9 +15,9 @@ import { decimal } from "./raw-url.ts";
 import type { RequestContext } from "./request-context.ts";
 import { headOfPieces, placeOf } from "./responses.ts";
 
-/** A comment this often keeps proxies from closing a silent stream. */
+/** Interval of the comments that keep proxies from closing a silent stream. */
 const COMMENT_INTERVAL_MS = 15_000;
-/** Records that are written at once; the next ones wait until the client has taken these. */
+/** Records of one piece. The next ones wait until the client has read these. */
 const CHUNK_RECORDS = 1000;
 export const FOLLOW_STREAMS_MAX = 10_000;
 
@@ -25,7 +25,7 @@ type Format = {
   readonly framing: Framing;
   readonly contentType: string;
   readonly comment: string;
-  /** Said before the stream ends because the node will not go on. */
+  /** Written before the stream ends because of an error of the node. */
   readonly failure: (rejection: Rejected) => string;
 };
 const failureBody = ({ code, message, details }: Rejected): string =>
@@ -67,7 +67,7 @@ export async function follow(
   const headers = new Headers({
     "content-type": format.contentType,
     "cache-control": "no-store",
-    // nginx holds answers back until its buffer is full, unless it is told not to.
+    // nginx buffers responses unless this header disables it.
     "x-accel-buffering": "no",
   });
   if (!first.ok) {
@@ -87,16 +87,19 @@ export async function follow(
   return edge.answers.stream(context.request, follower, { headers });
 }
 
-/** A browser repeats the URL when it reconnects and adds the last id, which then counts. */
+/**
+ * Returns the offset after `Last-Event-ID`, which a browser adds to the same URL when it
+ * reconnects.
+ */
 function offsetAfterLastEvent(context: RequestContext): number | null {
   const id = context.request.headers.get("last-event-id");
-  // A browser sends an empty one after an event whose id was empty.
+  // A browser sends an empty id after an event whose id was empty.
   return id === null || id === ""
     ? null
     : decimal(id, "Last-Event-ID", 0, Number.MAX_SAFE_INTEGER - 1) + 1;
 }
 
-/** A stream goes on in the topic of its first page and in no other. */
+/** A stream continues only in the topic of its first page, not in a later one of the same name. */
 type FollowedCall = ConsumeCall & { readonly request: { readonly topicId: number } };
 
 class Follower implements AnswerSource {
@@ -156,7 +159,10 @@ class Follower implements AnswerSource {
     return writer.newRecords === 0 ? null : writer.written.slice();
   }
 
-  /** Until there may be a record; a comment if it is time for one. The first comes at once. */
+  /**
+   * Waits until there may be a record. Returns a comment if one is due; the first is due
+   * immediately.
+   */
   async #wait(): Promise<Uint8Array | null> {
     const silentMs = performance.now() - this.#spokeAt;
     if (silentMs >= COMMENT_INTERVAL_MS) {

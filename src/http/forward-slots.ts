@@ -1,11 +1,11 @@
 /**
- * Bounds the forwarded requests under way. The runtime sends only so many at the same time and lets
- * others wait unseen, so that it is not known whether a late one was sent.
+ * Bounds the concurrent forwarded requests. The runtime queues requests beyond its own limit
+ * without reporting it, so that after a timeout it would be unknown whether a request was sent.
  */
 export class ForwardSlots {
   readonly max: number;
   #used = 0;
-  /** In the order of arrival. */
+  /** Waiting requests, in the order of arrival. */
   readonly #waiting = new Set<(hasSlot: boolean) => void>();
 
   constructor(max: number) {

@@ -9,14 +9,14 @@ import type { ForwardSlots } from "./forward-slots.ts";
 import { pathStartOf } from "./raw-url.ts";
 import type { Route } from "./request-context.ts";
 
-/** For the way there and back, beyond the time that the leader gives the write. */
+/** Time for both network directions, in addition to the leader's timeout of the write. */
 const GRACE_MS = 1000;
-/** A request that waits longer for a free slot is refused; nothing was done then. */
+/** Maximum wait for a free slot. After it the request is rejected, and nothing was done. */
 const SLOT_WAIT_MS = 1000;
 const TIMER_MS_MAX = 2 ** 31 - 1;
-/** Answers to writes are much shorter. */
+/** Maximum length of a forwarded response. Responses to writes are much shorter. */
 export const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
-/** Shorter answers are not counted as memory in use. */
+/** Shorter responses are not counted as memory in use. */
 const COUNTED_FROM_BYTES = 64 * 1024;
 
 /**
@@ -25,13 +25,15 @@ const COUNTED_FROM_BYTES = 64 * 1024;
  */
 const UNSENT =
   /^(ECONNREFUSED|E(HOST|NET)(UNREACH|DOWN)|EADDRNOTAVAIL|EAFNOSUPPORT|EINVAL|E[MN]FILE|ENOTFOUND|EAI_AGAIN)$|CERT|ISSUER|LEAF_SIGNATURE/;
-/** The other side speaks no TLS. A later failure of TLS has the same code, so the text counts. */
+/**
+ * The other side does not use TLS. A later TLS failure has the same code, so the text is compared.
+ */
 const NO_TLS = /^EPROTO: The TLS handshake failed/;
 
 export type Leader = {
   /** `http://host:port` or `https://host:port`. */
   readonly url: string;
-  /** The time that a write without `timeout_ms` gets there. */
+  /** The leader's timeout of a write without `timeout_ms`. */
   readonly commitTimeoutMs: number;
   /** This node serves HTTPS, so the leader must as well. */
   readonly tls: boolean;
@@ -39,12 +41,13 @@ export type Leader = {
 };
 
 /**
- * Passes a write on to the leader and the answer back.
+ * Forwards a write to the leader and returns its response.
  *
  * @param readBody reads the body to its end before anything is sent, so that a broken upload never
  *   becomes half of a request; null: no body.
- * @throws ApiError `no_leader`, `not_leader` or `overloaded` if nothing was sent; `commit_timeout` if
- *   the request was sent and its answer did not arrive whole and in time: the outcome is unknown.
+ * @throws ApiError `no_leader`, `not_leader` or `overloaded` if nothing was sent; `commit_timeout`
+ *   if the request was sent and its answer did not arrive whole and in time: the outcome is
+ *   unknown.
  */
 export async function forward(
   route: Route,
@@ -67,7 +70,7 @@ export async function forward(
       redirect: "manual",
       // The leader is a peer: HTTP_PROXY is for requests that leave the cluster.
       proxy: false,
-      // The answer goes to the client as it came.
+      // The response is returned to the client unchanged.
       decompress: false,
       // If a connection breaks before the answer and was used before, Bun sends any request but a
       // POST once more: a deletion that was done would be answered as one of nothing.

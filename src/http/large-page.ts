@@ -1,4 +1,4 @@
-/** A page that is too large for one buffer: made while it is sent, one piece at a time. */
+/** Streams a page that is too large for one buffer. Each piece is made when it can be sent. */
 import type { ConsumePage } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
 import type { ConsumeCall } from "./consume-request.ts";
@@ -12,23 +12,23 @@ import {
 } from "./page-writer.ts";
 
 export const PAGE_START = '{"messages":[';
-/** At least as long as `pageEnd` with the largest numbers. */
+/** Upper bound of the length of `pageEnd`. */
 const PAGE_END_BYTES_MAX = 176;
 
-/** `max_bytes` is of the whole answer. */
+/** `max_bytes` applies to the whole response. */
 export const withinPage = (limits: PageLimits): PageLimits => ({
   ...limits,
   maxBytes: limits.maxBytes - PAGE_END_BYTES_MAX,
 });
 
-/** True if nothing more belongs into the page. */
+/** True if the page is complete. */
 export const isComplete = ({ stop, newRecords }: PageWriter): boolean =>
   stop === "limit" ||
   stop === "bytes" ||
   stop === "end" ||
   (stop === "drained" && newRecords === 0);
 
-/** What follows the messages. @param page as it was when the request came. */
+/** Returns the JSON after the messages. @param page as it was when the request arrived. */
 export function pageEnd(
   { compat }: Edge,
   { committedOffset, lowWatermark, endOffset }: ConsumePage,
@@ -47,16 +47,18 @@ export class LargePage implements AnswerSource {
   readonly #edge: Edge;
   readonly #consume: ConsumeCall;
   readonly #limits: PageLimits;
-  /** The first read: its end is the end of the page. */
+  /** The first read. Its end offset is the end of the page. */
   readonly #first: ConsumePage;
-  /** What is left of the last read; null: read on. */
+  /** The remainder of the last read; null if the next piece needs another read. */
   #page: ConsumePage | null;
   #piece: Uint8Array | null;
   #progress: PageProgress;
   #done = false;
   readonly #ended = new AbortController();
 
-  /** @param begun has the beginning of the page, with which the budget is charged already. */
+  /**
+   * @param begun the writer with the beginning of the page, which is already charged to the budget.
+   */
   constructor(edge: Edge, consume: ConsumeCall, first: ConsumePage, begun: PageWriter) {
     this.#edge = edge;
     this.#consume = consume;
@@ -77,7 +79,7 @@ export class LargePage implements AnswerSource {
     const piece = this.#piece;
     this.#piece = null;
     if (piece !== null || this.#done) return piece;
-    // Heartbeats and other requests come between two pieces.
+    // Lets heartbeats and other requests run between two pieces.
     await nextTurn();
     return await this.#edge.answers.piece(
       this.#ended.signal,
@@ -96,7 +98,7 @@ export class LargePage implements AnswerSource {
     return isComplete(writer) ? this.#finish(writer.truncated) : writer.written.slice();
   }
 
-  /** @returns null if the rest cannot be read: the page ends early then. */
+  /** @returns null if the remainder cannot be read. The page then ends early. */
   async #read(): Promise<ConsumePage | null> {
     const { count, nextOffset } = this.#progress;
     const page = await this.#edge.node.consume({

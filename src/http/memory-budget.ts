@@ -1,9 +1,9 @@
 import type { Cell } from "../metrics/histogram.ts";
 
-/** What routes that need no token may use of a budget: one part of this many. */
+/** Routes without a token may use this fraction (1/n) of a budget. */
 const PUBLIC_SHARE = 4;
 
-/** Bytes of memory that many requests share. */
+/** A limit of bytes in memory that requests share. */
 export class MemoryBudget {
   readonly limit: number;
   readonly #used: Cell;
@@ -12,7 +12,7 @@ export class MemoryBudget {
 
   /**
    * @param used gauge of the bytes in use.
-   * @param refused counter of the requests that found no room.
+   * @param refused counter of the requests that did not fit.
    */
   constructor(limit: number, used: Cell, refused: Cell) {
     this.limit = limit;
@@ -24,12 +24,14 @@ export class MemoryBudget {
     return this.#used.value;
   }
 
-  /** True if `bytes` more fit. Anything fits into an empty budget, however small it is. */
+  /**
+   * True if `bytes` more fit. An empty budget accepts any size, so that no request is impossible.
+   */
   hasRoom(bytes: number): boolean {
     return this.#used.value === 0 || this.#used.value + bytes <= this.limit;
   }
 
-  /** Takes `bytes` that exist already, also beyond the limit. */
+  /** Charges `bytes` that are already in memory, even beyond the limit. */
   add(bytes: number): void {
     this.#used.value += bytes;
   }
@@ -38,7 +40,7 @@ export class MemoryBudget {
     this.#used.value -= bytes;
   }
 
-  /** @returns false if there is no room: the request is refused. */
+  /** Charges `bytes`. @returns false if they do not fit; the request must then be rejected. */
   take(bytes: number): boolean {
     if (this.hasRoom(bytes)) {
       this.add(bytes);
@@ -48,7 +50,7 @@ export class MemoryBudget {
     return false;
   }
 
-  /** As `take`, for a client without a token: such clients together get only a part. */
+  /** Like `take`, for a client without a token. All such clients share a fraction of the budget. */
   takePublic(bytes: number): boolean {
     if (this.#public > 0 && this.#public + bytes > this.limit / PUBLIC_SHARE) {
       this.#refused.value++;

@@ -7,7 +7,9 @@ import type {
 } from "../metrics/sources.ts";
 import type { NodeApi } from "../node/api.ts";
 
-/** What the node's API tells; whoever knows more (ages, peers) overrides it. */
+/**
+ * Metric sources from the node's API. A caller with better sources (ages, peers) overrides them.
+ */
 export const sourcesOf = (node: NodeApi): MetricSources => ({
   partitions: () => partitionsOf(node),
   groups: () => groupsOf(node),

@@ -1,6 +1,6 @@
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 
-/** What the pattern of topics and namespaces is in a schema; `.` and `..` are refused besides. */
+/** Pattern of topics and namespaces in a schema. The names `.` and `..` are rejected separately. */
 export const NAME_PATTERN = "^[A-Za-z0-9._-]{1,249}$";
 export const GROUP_PATTERN = "^[A-Za-z0-9._:-]{1,249}$";
 const NAME_LENGTH_MAX = 249;
@@ -42,7 +42,7 @@ const isNameCharacter = (code: number): boolean =>
   code === 46 ||
   code === 95;
 
-/** A KV key as it came out of the path, already decoded. */
+/** Checks a KV key from the path, already decoded. */
 export function checkKey(key: string): string {
   const bytes = Buffer.byteLength(key);
   if (bytes >= 1 && bytes <= KEY_BYTES_MAX) return key;

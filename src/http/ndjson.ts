@@ -8,7 +8,7 @@ import type { HttpLimits } from "./options.ts";
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 const QUOTE = 34;
-/** Room for batch headers, so that the builder seldom has to grow. */
+/** Space for batch headers, so that the builder rarely has to grow. */
 const SPARE_BYTES = 1024;
 
 /**
@@ -81,7 +81,9 @@ function hasByteOrderMark(line: Uint8Array): boolean {
   return line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf;
 }
 
-/** The text of a JSON string; null if the line is none, or its text has no UTF-8 form. */
+/**
+ * Returns the text of a JSON string; null if the line is not one, or its text is not valid Unicode.
+ */
 function jsonString(line: Uint8Array): string | null {
   try {
     const value: unknown = JSON.parse(fromUtf8(line));

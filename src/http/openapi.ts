@@ -1,4 +1,4 @@
-/** `/openapi.json`, made from the same table of endpoints that is served. */
+/** Builds `/openapi.json` from the table of endpoints that the server uses. */
 import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
 import { type ErrorCode, HTTP_ERRORS } from "./errors.ts";
 import type { Endpoint, EndpointDocs } from "./request-context.ts";
@@ -6,15 +6,15 @@ import { ERROR, REDIRECT } from "./schemas.ts";
 
 type Document = Readonly<Record<string, unknown>>;
 
-/** What every request can meet. */
+/** Errors that every request can get. */
 const COMMON_ERRORS: readonly ErrorCode[] = ["invalid_request", "shutting_down", "internal_error"];
-/** What every request with a token can meet besides. */
+/** Errors that every request with a token can get in addition. */
 const TOKEN_ERRORS: readonly ErrorCode[] = ["unauthorized", "forbidden", "rate_limited"];
 const WRITE_ERRORS: readonly ErrorCode[] = ["no_leader"];
 
 type Tag = {
   readonly description: string;
-  /** The page of the manual about it. */
+  /** The page of the manual. */
   readonly page: string;
 };
 
@@ -65,7 +65,7 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
       description: "HTTP-native durable event log",
       license: { name: "MIT", identifier: "MIT" },
     },
-    // Relative to this document, so that it holds behind a proxy that adds a prefix.
+    // Relative to this document, so that it is correct behind a proxy that adds a prefix.
     servers: [{ url: ".", description: "The server that has this document" }],
     externalDocs: manual(""),
     tags: used.map(tag),
@@ -83,7 +83,9 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
 export const documentPath = (path: string): string =>
   path.replace(/:(\w+)/g, "{$1}").replace("*", path.startsWith("/kv/") ? "{key}" : "{file}");
 
-/** `GET /broker/topics/{topic}` as `getBrokerTopicsByTopic`; the same for ever, and no other's. */
+/**
+ * `GET /broker/topics/{topic}` as `getBrokerTopicsByTopic`. Operation ids are stable and unique.
+ */
 function operationId(method: string, path: string): string {
   const words = path.split("/").flatMap((segment) => {
     const parameter = /^\{(\w+)\}$/.exec(segment)?.[1];
@@ -146,7 +148,7 @@ const queryParameters = (query: TObject<TProperties>) =>
     schema,
   }));
 
-/** OpenAPI has no way to say that a name has a free part: `name` stands for it. */
+/** OpenAPI cannot describe a parameter name with a variable part: `name` stands for that part. */
 const prefixedParameters = (prefixed: Endpoint["prefixed"]) =>
   prefixed === undefined
     ? []
@@ -190,15 +192,15 @@ const headersOf = (headers: Readonly<Record<string, string>>) =>
     ]),
   );
 
-/** Headers of answers that are compressed if the client asks for it. */
+/** Headers of responses that are compressed if the client asks for it. */
 const ENCODED = {
   "Content-Encoding": "gzip or zstd, if Accept-Encoding asks for it and there are 1 KiB or more",
   Vary: "Accept-Encoding, if the answer may be compressed",
 };
 
 /**
- * @param mayBeLong the answer may be compressed.
- * @param mayWait an answer of 202 says that the write goes on.
+ * @param mayBeLong the response may be compressed.
+ * @param mayWait the endpoint may return 202 while the write is still in progress.
  */
 function answers(docs: EndpointDocs, mayWait: boolean, mayBeLong: boolean): Document {
   const { answerHeaders = {}, conditional } = docs;
@@ -244,7 +246,7 @@ const FAILURE_HEADERS: Readonly<Record<number, Readonly<Record<string, string>>>
   503: { "Retry-After": "Seconds" },
 };
 
-/** One entry a status, with the codes that it can hold. */
+/** One entry for each status, with its error codes. */
 function failures(codes: readonly ErrorCode[]): Document {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of new Set(codes)) {

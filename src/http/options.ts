@@ -7,44 +7,44 @@ import type { Endpoint } from "./request-context.ts";
 
 export type HttpOptions = {
   readonly auth: AuthOptions;
-  /** Name or address that the operator gave to listen on; without tokens `dev` works by it. */
+  /** Name or address that the operator configured to listen on; the token `dev` is valid for it. */
   readonly listenedOn?: string;
   /** "ayder": behave as the C implementation where CONTRACT 11 says so. */
   readonly compat: "ayder" | "";
   readonly limits: HttpLimits;
   /** Memory for requests and answers. Default: `DEFAULT_MEMORY`. */
   readonly memory?: HttpMemory;
-  /** Answers are compressed if the client asks for it. Default: true. */
+  /** Compress responses if the client asks for it. Default: true. */
   readonly compression?: boolean;
-  /** Partitions of a topic that is created without a number. */
+  /** Default number of partitions of a new topic. */
   readonly defaultPartitions: number;
-  /** Produce in rocket mode where a request does not say `mode=sealed`. */
+  /** Produce in rocket mode unless a request has `mode=sealed`. */
   readonly rocket: boolean;
   readonly redirectStatus: 307 | 308;
-  /** A follower passes writes on instead of redirecting them; absent: it redirects. */
+  /** A follower forwards writes to the leader. If absent, it redirects clients. */
   readonly forwardWrites?: {
     readonly commitTimeoutMs: number;
-    /** Requests to the leader at the same time. Default: 256, as the runtime has it. */
+    /** Maximum of concurrent requests to the leader. Default: 256, the limit of the runtime. */
     readonly forwardsMax?: number;
   };
-  /** What is encrypted: the HTTP API of all nodes, and the links between them. Default: nothing. */
+  /** Use of TLS: for the HTTP API of all nodes, and for the links between nodes. Default: none. */
   readonly tls?: { readonly http: boolean; readonly peers: boolean };
-  /** `Retry-After` of every 503. */
+  /** Value of `Retry-After` in every 503 response, in seconds. */
   readonly retryAfterSeconds: number;
   readonly version: string;
   readonly instruments: Instruments;
   readonly log: Logger;
-  /** What a scrape asks for; what is absent is worked out from the node's API. */
+  /** Sources of metrics. Absent ones are computed from the node's API. */
   readonly sources?: Partial<MetricSources>;
-  /** Membership and leadership; absent: no such routes. */
+  /** Membership and leadership. If absent, the routes do not exist. */
   readonly cluster?: ClusterApi;
-  /** Queries, joins and views; absent: no such routes. */
+  /** Queries, joins and views. If absent, the routes do not exist. */
   readonly streams?: StreamApi;
-  /** Routes of other parts: stream processing, cluster administration, console. */
+  /** Additional routes: stream processing, cluster administration, console. */
   readonly endpoints?: readonly Endpoint[];
-  /** Wall clock, milliseconds since 1970. Default: the system's. */
+  /** Wall clock, in milliseconds since 1970. Default: the system clock. */
   readonly now?: () => number;
-  /** Milliseconds since some start, never going back. Default: the system's. */
+  /** Monotonic clock, in milliseconds. Default: the system clock. */
   readonly monotonic?: () => number;
 };
 
@@ -63,11 +63,11 @@ export const DEFAULT_LIMITS: HttpLimits = {
 };
 
 export type HttpMemory = {
-  /** Bytes of larger answers that are being made or sent. */
+  /** Limit of the bytes of larger responses that are being made or sent. */
   readonly answerBytesMax: number;
-  /** Bytes of larger request bodies, from their arrival to the answer. */
+  /** Limit of the bytes of larger request bodies, from their arrival to the response. */
   readonly bodyBytesMax: number;
-  /** An answer whose client takes nothing for this long is ended. */
+  /** A response is ended if its client reads nothing for this long. */
   readonly stalledAnswerMs: number;
 };
 

@@ -1,15 +1,15 @@
 /**
- * Names by which a browser's page cannot have been led here. Whoever owns a public name can point
- * it at 127.0.0.1 after the page is loaded (DNS rebinding), and the page then sends what it likes;
- * but not at an address, nor at a name that no public DNS knows.
+ * Recognizes host names that are safe against DNS rebinding. The owner of a public name can point
+ * it at 127.0.0.1 after a page was loaded, and the page can then send any request to this server.
+ * This is not possible for an IP address or for a name that does not exist in public DNS.
  */
 const ADDRESS = /^(\[.*\]|\d{1,3}(\.\d{1,3}){3})$/;
 /** RFC 6761, 6762, 8375 and ICANN's `internal`, which Docker uses too. */
 const NOT_PUBLIC = /\.(localhost|local|internal|home\.arpa|test)$/;
 
 /**
- * @param host as the header has it, with or without a port; null: there was none.
- * @param listenedOn name that the operator gave to listen on; empty: none.
+ * @param host the value of the header, with or without a port; null if it is absent.
+ * @param listenedOn name that the operator configured to listen on; empty if none.
  */
 export function isOwnName(host: string | null, listenedOn: string): boolean {
   if (host === null) return true;

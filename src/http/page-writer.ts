@@ -1,4 +1,4 @@
-/** Turns stored batches into the messages of the API, in one pass over the bytes. */
+/** Encodes stored batches as messages of the API, in one pass over the bytes. */
 import type { Instruments } from "../metrics/instruments.ts";
 import type { ConsumePage } from "../node/api.ts";
 import { RecordCursor } from "../record/batch-reader.ts";
@@ -8,12 +8,12 @@ import { ESCAPED_BYTES_MAX, writeBase64, writeDecimal, writeJsonText } from "./j
 export type PageLimits = {
   readonly partition: number;
   readonly limit: number;
-  /** Of the page as it is written; a single larger record is returned alone. */
+  /** Limit of the encoded page. A single larger record is returned alone. */
   readonly maxBytes: number;
   readonly base64: boolean;
 };
 
-/** What a page has before its next piece. */
+/** The state of a page before its next piece. */
 export type PageProgress = {
   readonly count: number;
   readonly nextOffset: number;
@@ -21,8 +21,11 @@ export type PageProgress = {
 };
 
 /**
- * Why the writer stopped. `limit`, `bytes`, `end`: the page is complete. `piece`: enough for one
- * piece, there may be more in the same slices. `drained`: the slices have no more.
+ * The reason why the writer stopped:
+ *
+ * - `limit`, `bytes`, `end`: the page is complete.
+ * - `piece`: the piece is full, and the same slices may contain more records.
+ * - `drained`: the slices do not contain more records.
  */
 export type PageStop = "limit" | "bytes" | "end" | "piece" | "drained";
 
@@ -30,7 +33,7 @@ export type PageStop = "limit" | "bytes" | "end" | "piece" | "drained";
 export type Framing = {
   /** Between two messages. */
   readonly separator: Uint8Array;
-  /** Before a message; `id` then takes its offset and `afterId` follows. */
+  /** Written before a message, followed by the offset and `afterId`; null if absent. */
   readonly id: Uint8Array | null;
   readonly afterId: Uint8Array;
   /** After each message. */
@@ -60,19 +63,19 @@ const KEY = bytesOf(',"key":"');
 const KEY_B64 = bytesOf(',"key_b64":"');
 const HEADERS = bytesOf(',"headers":{');
 const COLON_QUOTE = bytesOf(':"');
-/** Bytes around the names and values of headers: quotes, a colon and a comma for each. */
+/** Bytes around the name and value of a header: quotes, a colon and a comma. */
 const HEADER_FRAMING_BYTES_MAX = 16 + 6 * HEADERS_MAX;
 const COMMA = 44;
 const QUOTE = 34;
 const CLOSING_BRACE = 125;
-/** All of a message but its key and value, framing included. */
+/** Upper bound of the length of a message without key and value, with framing. */
 const MESSAGE_BYTES_MAX = 192;
-/** A buffer that one huge page made is not kept. */
+/** A larger buffer is released after use. */
 const KEPT_BYTES_MAX = 1024 * 1024;
 const FIRST_BYTES = 256 * 1024;
 
 /**
- * Writes into a buffer that is reused from page to page, so `written` must be copied (as `Response`
+ * Writes pages into a buffer that the next page reuses. `written` must be copied (as `Response`
  * does) before the next page begins. One writer per event loop.
  */
 export class PageWriter {
@@ -81,10 +84,10 @@ export class PageWriter {
   #stampedMs = -1;
   #stampedPartition = -1;
   #stamp: Uint8Array = NOTHING;
-  /** Messages of the page, earlier pieces included. */
+  /** Number of messages of the page, including earlier pieces. */
   count = 0;
   nextOffset = 0;
-  /** Bytes of the page, earlier pieces included. */
+  /** Bytes of the page, including earlier pieces. */
   writtenBytes = 0;
   stop: PageStop = "drained";
   /** Messages, and their keys and values as they are stored, since `begin`. */
@@ -102,7 +105,7 @@ export class PageWriter {
     this.logicalBytes = 0;
   }
 
-  /** True if a bound of bytes ended the page before its limit and before the end. */
+  /** True if the byte limit ended the page before the record limit and before the end. */
   get truncated(): boolean {
     return this.stop === "bytes";
   }
@@ -114,9 +117,10 @@ export class PageWriter {
   }
 
   /**
-   * Writes the messages of `page` from `progress` on, within `limits`; sets all that can be read.
+   * Writes the messages of `page` from `progress` on, within `limits`, and updates the public
+   * fields.
    *
-   * @param pieceBytes after this much the writer stops, with at least one message.
+   * @param pieceBytes the writer stops after this many bytes and at least one message.
    */
   messages(
     page: ConsumePage,
@@ -214,7 +218,7 @@ function copy(out: Uint8Array, at: number, bytes: Uint8Array): number {
   return at + length;
 }
 
-/** A field as text, or in base64 where that is wanted or its bytes are no UTF-8. */
+/** Writes a field as text, or in base64 if that is requested or the bytes are not valid UTF-8. */
 function writeField(
   out: Uint8Array,
   at: number,
@@ -232,7 +236,9 @@ function writeField(
   return after + 1;
 }
 
-/** Names and values are UTF-8: the edge has checked them before they were stored. */
+/**
+ * Writes headers. Names and values are valid UTF-8, because it was checked before they were stored.
+ */
 function writeHeaders(
   out: Uint8Array,
   start: number,
@@ -254,7 +260,7 @@ function writeHeaders(
   return at + 1;
 }
 
-/** What the writer has just written goes out. */
+/** Counts the records and bytes that the writer has just written as consumed. */
 export function countConsumed(
   instruments: Instruments,
   { newRecords, logicalBytes }: PageWriter,

@@ -21,7 +21,7 @@ export class PathPattern {
     this.#parts = parts;
   }
 
-  /** Whether the path that begins at `start` of `url` and ends before `end` fits. */
+  /** True if the path in `url` from `start` to before `end` matches. */
   matches(url: string, start: number, end: number): boolean {
     const parts = this.#parts;
     let at = start;

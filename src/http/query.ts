@@ -17,7 +17,7 @@ type OwnReads<T extends TObject<TProperties>> = {
 
 /**
  * @param schema of the route's query: integers, texts and choices, all of them optional.
- * @returns a function that reads the query of a call.
+ * @returns a function that reads the query of a request.
  */
 export function queryReader<T extends TObject<TProperties>>(
   schema: T,

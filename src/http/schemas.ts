@@ -1,4 +1,4 @@
-/** What requests and answers hold. The schemas drive our own validation and `/openapi.json`. */
+/** Schemas of requests and responses, used by our own validation and by `/openapi.json`. */
 import { Type as t } from "@sinclair/typebox";
 import { HEADER_NAME_BYTES_MAX } from "../record/headers.ts";
 import { GROUP_PATTERN, NAME_PATTERN } from "./names.ts";
@@ -179,7 +179,11 @@ export const PAGE = t.Object({
 const clamped = t.Optional(
   t.Literal(true, { description: "The offset was beyond the end and counted as the end" }),
 );
-export const COMMITTED = t.Object({ ok, committed_offset: natural("The one in force"), clamped });
+export const COMMITTED = t.Object({
+  ok,
+  committed_offset: natural("The offset that the group now has"),
+  clamped,
+});
 const position = {
   topic,
   partition,
@@ -210,8 +214,8 @@ export const GROUP_DELETED = t.Object({
 });
 export const DELETED = t.Object({
   ok,
-  deleted_count: natural("Records that went"),
-  freed_bytes: natural("Their keys and values"),
+  deleted_count: natural("Number of deleted records"),
+  freed_bytes: natural("Bytes of their keys and values"),
   clamped,
 });
 export const TOPIC_CREATED = t.Object({ ok, topic, partitions: natural("Number of partitions") });
@@ -294,13 +298,13 @@ export const KV_LIST = t.Object({
 export const KV_NAMESPACES = t.Object({
   ok,
   namespaces: t.Array(
-    t.Object({ namespace: t.String(), revision: natural("The last one given out in it") }),
+    t.Object({ namespace: t.String(), revision: natural("Latest revision of the namespace") }),
   ),
 });
 export const COMPACTED = t.Object({
   ok,
   checkpoint_index: natural("Log index up to which the checkpoint reaches"),
-  freed_bytes: natural("Bytes of disk that were let go"),
+  freed_bytes: natural("Bytes of disk that were released"),
 });
 export const SEALED_STATUS = t.Object({
   ok,
@@ -311,7 +315,7 @@ export const READY = t.Object({ ready: t.Boolean(), reason: t.Optional(t.String(
 export const ERROR = t.Object({
   ok: t.Literal(false),
   error: t.String({ description: "Stable code in snake_case" }),
-  message: t.String({ description: "What was wrong with which value, and what is allowed" }),
+  message: t.String({ description: "The invalid value, and what is allowed" }),
   docs: t.String(),
 });
 export const REDIRECT = t.Object({

@@ -11,13 +11,13 @@ export type ServerTls = { readonly cert: string; readonly key: string };
 export type ServerOptions = {
   /** Address to listen on. */
   readonly host: string;
-  /** 0: any free one. */
+  /** 0 selects any free port. */
   readonly port: number;
-  /** Null: plain HTTP. */
+  /** Null for plain HTTP. */
   readonly tls: ServerTls | null;
-  /** A connection on which nothing moves is closed after this long; at most 255. */
+  /** Seconds after which an idle connection is closed; at most 255. */
   readonly idleTimeoutSeconds: number;
-  /** Bounds the connections of the port while the server runs; absent: nothing does. */
+  /** Bounds the connections of the port while the server runs. If absent, they are not bounded. */
   readonly guard?: StartGuard;
   readonly log: Logger;
   /** Calls it, and says in words what keeps the address from being listened on. */
@@ -48,15 +48,15 @@ export type RunningServer = {
   /**
    * Stops accepting, ends waits and streams, lets requests finish.
    *
-   * @param graceMs after this long what is still open is cut off.
+   * @param graceMs connections that are still open after this time are closed.
    */
   stop(graceMs: number): Promise<void>;
 };
 
 export const IDLE_TIMEOUT_SECONDS_DEFAULT = 30;
-/** The least that Bun knows. */
+/** The minimum that Bun supports. */
 const CUT_SECONDS = 1;
-/** Handlers check sizes themselves, since only they can say the limit in the body of a 413. */
+/** Handlers check sizes themselves, because only they can name the limit in the body of a 413. */
 const BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 /** @throws what `listen` throws; Error if the certificate does not fit its key. */

@@ -1,4 +1,4 @@
-/** Lets at most so many calls run at the same time, in the order in which they asked. */
+/** Limits the number of concurrent calls. Waiting calls start in the order of their arrival. */
 export class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];

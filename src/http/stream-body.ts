@@ -12,13 +12,16 @@ import type { Scope } from "./token-spec.ts";
 export const STREAM_BODY_BYTES_MAX = 512 * 1024;
 
 export type StreamBody = {
-  /** As it came, for the node: its integers may be of any size. */
+  /** The raw text for the node, because its integers may have any size. */
   readonly text: string;
-  /** The same, as far as the edge looks at it. */
+  /** The parsed fields, for the checks of the HTTP layer. */
   readonly fields: JsonObject;
 };
 
-/** @throws ApiError if it is not one JSON object, has a field twice or one that `schema` has not. */
+/**
+ * @throws ApiError if the body is not a JSON object, or has a repeated field or one that is not in
+ * `schema`.
+ */
 export async function readStreamBody(
   context: RequestContext,
   schema: TSchema,
@@ -35,7 +38,8 @@ export async function readStreamBody(
 }
 
 /**
- * What is read needs a scope. A topic that is no text is not looked at: the node refuses it.
+ * Requires the scope for the topic that is read. A topic that is not a string is skipped here,
+ * because the node rejects it.
  *
  * @param side the field that names the topic, such as `source`.
  */
@@ -50,7 +54,7 @@ export function demandSource(
   if (typeof topic === "string") context.demand(scope, topic);
 }
 
-/** Topics and groups have codes of their own; the field is named in any case. */
+/** Maps a rejection of a topic or a group to its specific error code. The field is always named. */
 export function bodyRejected({ code, message, details }: Rejected): Rejected | ApiError {
   const field = String(details?.["field"] ?? "");
   const better = BETTER_CODES[`${code} ${field.slice(field.lastIndexOf(".") + 1)}`];

@@ -1,4 +1,4 @@
-/** Bodies and answers of stream processing, for `/openapi.json`; the node checks what comes. */
+/** Schemas of stream processing for `/openapi.json`. The node validates the requests. */
 import { Type as t } from "@sinclair/typebox";
 import { GROUP_PATTERN, NAME_PATTERN } from "./names.ts";
 
@@ -24,7 +24,9 @@ const decode = t.Object(
       }),
     ),
     schema_text: t.Optional(t.String({ description: "Avro schema or .proto text" })),
-    message: t.Optional(t.String({ description: "Of the .proto text, if it declares several" })),
+    message: t.Optional(
+      t.String({ description: "Message type in the .proto text, if it declares several" }),
+    ),
     apply_defaults: t.Optional(t.Boolean()),
     field_aliases: t.Optional(t.Record(t.String(), t.Array(t.String()))),
   },
@@ -85,7 +87,7 @@ const RETAIN = {
     ),
   ),
 };
-/** As a query; what says how much one query reads or shows means nothing here. */
+/** Like a query, but without the limits of what one query reads or returns. */
 export const VIEW_BODY = t.Object({
   source: t.Object({
     ...viewSource,
@@ -96,7 +98,10 @@ export const VIEW_BODY = t.Object({
   aggregate: t.Optional(aggregate),
   ...RETAIN,
 });
-/** Fields that a view may have: a query that is kept as it is has some that mean nothing there. */
+/**
+ * Fields that a view accepts. A query may be stored unchanged, so its limits are accepted and
+ * ignored.
+ */
 export const VIEW_FIELDS = t.Object({ ...QUERY_BODY.properties, ...RETAIN });
 
 const side = t.Object(sourceWith("Records to read; default 500"));
@@ -129,8 +134,8 @@ export const JOIN_BODY = t.Object({
 
 const counts = {
   consumed: natural("Records read"),
-  undecodable: natural("Of these, how many did not decode"),
-  untimed: natural("Of these, how many had no time for the window"),
+  undecodable: natural("Records read that did not decode"),
+  untimed: natural("Records read that had no time for the window"),
   out_of_range: natural("Numbers beyond the range of doubles, which no measure took"),
 };
 const aggregates = t.Array(

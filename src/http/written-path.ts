@@ -1,12 +1,12 @@
 /**
- * Finds requests whose path the runtime has rewritten. `request.url` is a normalised URL: `.` and
+ * Detects requests whose path the runtime has rewritten. `request.url` is a normalized URL: `.` and
  * `..` segments are resolved, also as `%2e`, and `\` becomes `/`, so that one key would become
- * another. The router of `Bun.serve` matches the target as it was sent, so the segments that it
- * reports are compared with those of the URL.
+ * another. The router of `Bun.serve` matches the target as it was sent. Therefore the segments that
+ * it reports are compared with those of the URL.
  */
 import { decodePercent, pathEndOf, pathStartOf } from "./raw-url.ts";
 
-/** The router knows at most 100 segments. */
+/** The router supports at most 100 segments. */
 export const SEGMENTS_MAX = 97;
 
 export type Segments = Readonly<Record<string, string>>;
@@ -23,8 +23,9 @@ type Routes = Record<
 
 /**
  * Routes for keys and for what is deleted or defined by its name, without empty segments, with and
- * without a slash at the end. Produce and consume are not among them: the names of topics and groups
- * cannot contain what is rewritten, and a routed request costs the runtime about 2 microseconds more.
+ * without a slash at the end. Produce and consume are not among them: the names of topics and
+ * groups cannot contain what is rewritten, and a routed request costs the runtime about 2
+ * microseconds more.
  */
 export function writtenPathRoutes(serve: Handler, rewritten: Handler): Routes {
   const routes: Routes = {};
@@ -48,7 +49,7 @@ type Written = {
   readonly first: string;
   /** Number of segments after the first. */
   readonly count: number;
-  /** What follows the last segment: nothing or a slash. */
+  /** The end of the path after the last segment: empty or a slash. */
   readonly ending: string;
 };
 
@@ -68,7 +69,7 @@ export function isAsWritten(
   if (!url.startsWith(first, start + 1) || !isEnd(url, at, end)) return false;
   for (let i = 0; i < count; i++) {
     const written = segments[NAMES[i] as string] as string;
-    // Without a Host the URL is the target as it was sent, and a forwarded one would be rewritten.
+    // Without a Host, the URL is the target as it was sent. Forwarding would rewrite it.
     if (written === "." || written === "..") return false;
     if (url.startsWith(written, at + 1) && isEnd(url, at + 1 + written.length, end)) {
       at += 1 + written.length;
@@ -86,7 +87,7 @@ const SLASH = 47;
 const isEnd = (url: string, at: number, end: number): boolean =>
   at === end || (at < end && url.charCodeAt(at) === SLASH);
 
-/** Malformed escapes are left to the route, which refuses them by name. */
+/** Malformed escapes are left to the route, which rejects them with a message. */
 function isDecoded(raw: string, written: string): boolean {
   try {
     return decodePercent(raw, "The path", false) === written;
@@ -95,5 +96,5 @@ function isDecoded(raw: string, written: string): boolean {
   }
 }
 
-/** True for a path of keys: one that no route has matched has an empty segment, or too many. */
+/** True for a KV path. If no route has matched it, it has an empty segment or too many segments. */
 export const isKeyPath = (url: string): boolean => url.startsWith("/kv/", pathStartOf(url));

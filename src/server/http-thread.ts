@@ -1,4 +1,7 @@
-/** The thread that serves HTTP where consensus has one of its own. Started by `server/http-worker.ts`. */
+/**
+ * Entry point of the HTTP thread, if HTTP and consensus run on separate threads. Started by
+ * `server/http-worker.ts`.
+ */
 import type { Config } from "../config/config.ts";
 import { createInstruments } from "../metrics/instruments.ts";
 import { startLoopLagProbe } from "../metrics/loop-lag.ts";

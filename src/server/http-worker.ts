@@ -11,10 +11,11 @@ const LEADER_LOOK_MS = 50;
 const STOPPED_LATE_MS = 500;
 
 /**
- * Serves HTTP on a thread of its own, which sees the node through a port.
+ * Serves HTTP on a separate thread, which calls the node through a message port.
  *
  * @param instruments of this thread.
- * @param fault is called when the thread ends by itself: a server that hears nobody is none.
+ * @param fault is called if the thread ends unexpectedly, because the node then cannot serve
+ *   clients.
  * @throws ConfigError with the reason, if it cannot listen as it was told to.
  */
 export function startHttpThread(

@@ -1,4 +1,4 @@
-/** The HTTP side of `ayder serve`: the same on the node's own thread and on another one. */
+/** The HTTP server of `ayder serve`, on the main thread or on a separate one. */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { type Config, ConfigError } from "../config/config.ts";
 import { parseTopology } from "../config/topology.ts";
@@ -115,7 +115,7 @@ export function listen(
   };
 }
 
-/** How descriptors are shared out; a forwarded write takes a second connection. */
+/** Shares of the file descriptors. A forwarded write needs a second connection. */
 export function descriptorPlan(config: Config): DescriptorPlan {
   const plan = planDescriptors(descriptorLimit(), config.haFollowerWrites === "forward" ? 2 : 1);
   const asked = config.connectionsMax === 0 ? plan.connections : config.connectionsMax;
@@ -172,13 +172,13 @@ function guardOf(
   };
 }
 
-/** 0 for a node alone. */
+/** 0 for a single node. */
 function raftPortOf(config: Config): number {
   if (!config.haEnabled) return 0;
   return parseTopology(config.haNodes).find(({ id }) => id === config.haNodeId)?.raftPort ?? 0;
 }
 
-/** In a cluster the topology says where this node is found, unless the port is given. */
+/** In a cluster, the topology contains the address of this node, unless the port is configured. */
 export function portOf(config: Config): number {
   if (!config.haEnabled || config.portGiven) return config.port;
   const own = parseTopology(config.haNodes).find(({ id }) => id === config.haNodeId);
@@ -196,7 +196,7 @@ export function tlsOf({ tlsCert, tlsKey }: Config): ServerTls | null {
   return tls;
 }
 
-/** @throws ConfigError; nothing of the key is in the message. */
+/** @throws ConfigError. The message does not contain any part of the key. */
 function checkPair({ cert, key }: ServerTls): void {
   let certificate: X509Certificate;
   try {

@@ -1,4 +1,7 @@
-/** Composition root of `ayder serve`: settings and the real world in, a running server out. */
+/**
+ * Composition root of `ayder serve`: creates a running server from settings and the real
+ * environment.
+ */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { type Config, ConfigError } from "../config/config.ts";
@@ -34,7 +37,7 @@ import { descriptorPlan, type HttpServer, listen, tlsOf } from "./listen.ts";
 import { peerNetworkOf } from "./peer-network.ts";
 import { processLog } from "./process-log.ts";
 
-/** Requests under way get this long at a stop; with the checkpoint it stays within 10 s. */
+/** Grace period of requests at a stop. Together with the checkpoint, a stop takes at most 10 s. */
 const STOP_GRACE_MS = 5_000;
 
 export { portOf } from "./listen.ts";
@@ -51,7 +54,7 @@ export type Serving = {
 
 /**
  * @param fault is called when the node must not go on; the caller ends the process.
- * @throws ConfigError, and whatever keeps the data from being read: the start stops.
+ * @throws ConfigError, or the error that prevents the data from being read.
  */
 export async function serve(config: Config, fault: (error: unknown) => void): Promise<Serving> {
   const instruments = createInstruments();
@@ -77,7 +80,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   });
   const stopDataDirWatch = watchDataDir(lock, known, fault);
   await node.start();
-  // The replayed journal is garbage now; without this it would be so for a long time.
+  // The replayed journal is garbage now. Without this call, its memory would stay in use for long.
   Bun.gc(true);
   const server = await serveHttp(config, node, log, instruments, fault);
   const stopWatching = cluster.certificates?.watch();
@@ -113,7 +116,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   };
 }
 
-/** Says who may do what, without the tokens. */
+/** Logs the permissions of the tokens, without the tokens. */
 function logAccess(config: Config, tokens: readonly TokenSpec[], log: Logger): void {
   if (config.tokens === "") {
     log.warn(
@@ -131,7 +134,10 @@ function logAccess(config: Config, tokens: readonly TokenSpec[], log: Logger): v
   }
 }
 
-/** On this thread, or on one of its own: then this one has nothing to do but what the node does. */
+/**
+ * Serves HTTP on this thread or on a separate one. With a separate one, this thread runs only the
+ * node.
+ */
 async function serveHttp(
   config: Config,
   node: Node,
@@ -153,7 +159,7 @@ async function serveHttp(
 }
 
 /**
- * Looks the name up before it is listened on, since Bun reports an unknown name as a bad argument.
+ * Resolves the host name before listening, because Bun reports an unknown name as a bad argument.
  *
  * @throws ConfigError
  */
@@ -214,7 +220,8 @@ async function openNode(
   const patient = patientDisk({ disk, clock, log, instruments });
   await refuseHalfRestored(patient);
   const dataDir = await DataDir.open(patient, {
-    // A node alone names its cluster at once; of several, one does when all know each other.
+    // A single node names its cluster immediately. With several nodes, one does so when all know each
+    // other.
     clusterId: config.haEnabled ? null : crypto.randomUUID(),
     storageId: crypto.randomUUID(),
   });
@@ -254,7 +261,7 @@ async function openNode(
   });
 }
 
-/** A node alone is a cluster of one, that founds itself. */
+/** A single node is a cluster of one member, which bootstraps itself. */
 function clusterOf(
   config: Config,
   log: Logger,

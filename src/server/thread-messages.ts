@@ -5,15 +5,15 @@ import type { PortMessage } from "../node/port/message.ts";
 export type ToHttpThread =
   | { readonly kind: "start"; readonly config: Config }
   | { readonly kind: "port"; readonly message: PortMessage }
-  /** Read the files of certificates again. */
+  /** Reload the certificate files. */
   | { readonly kind: "reload" }
   | { readonly kind: "stop"; readonly graceMs: number };
 
 export type FromHttpThread =
-  /** It takes messages from now on. */
+  /** The thread accepts messages from now on. */
   | { readonly kind: "ready" }
   | { readonly kind: "listening"; readonly url: string }
-  /** It could not start, for a reason that the operator can correct. */
+  /** The thread could not start, for a reason that the operator can correct. */
   | { readonly kind: "refused"; readonly reason: string }
   | { readonly kind: "port"; readonly message: PortMessage }
   | { readonly kind: "stopped" };

@@ -1,4 +1,4 @@
-/** A running node's checkpoint as one archive, made as fast as the client takes it. */
+/** Streams a checkpoint of the running node as an archive, as fast as the client reads it. */
 import type { Backup } from "../../node/api.ts";
 import { type AnswerSource, nextTurn } from "../answer-streams.ts";
 import type { Edge } from "../edge.ts";
@@ -26,7 +26,7 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
   },
   handle: async (context) => {
     if (context.isHead) return headOfPieces(new Headers(CONTENT));
-    // Nothing moves on the connection until the checkpoint is there.
+    // The connection is idle until the checkpoint is complete.
     edge.allowLong(context.request);
     const begun = await edge.node.beginBackup();
     if (!begun.ok) return edge.errorMapper.answer(context, begun);
@@ -55,7 +55,7 @@ function sourceOf({ options: { log }, stopping, answers }: Edge, backup: Backup)
         answers.budget.add(piece?.length ?? 0);
         return piece;
       } catch (error) {
-        // The client sees an archive without its end, which is not an archive.
+        // The client receives an archive without its end, which every reader rejects.
         log.error("backup was interrupted", { error: String(error) });
         throw error;
       }

@@ -68,7 +68,12 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
     access: { kind: "node", scope: "read" },
     leaderOnly: false,
     query: NO_QUERY,
-    docs: { summary: "Who belongs to the cluster", tag: "cluster", answer: MEMBERSHIP, errors: [] },
+    docs: {
+      summary: "List the members of the cluster",
+      tag: "cluster",
+      answer: MEMBERSHIP,
+      errors: [],
+    },
     handle: async () => json({ ok: true, membership: shown(edge, await cluster.membership()) }),
   },
   change(edge, "/ha/membership/add", "Add a node as learner", ADD_BODY, async (context) => {
@@ -122,7 +127,7 @@ function change(
   };
 }
 
-/** @throws ApiError if it is neither `host:port` nor `http://host:port`. */
+/** @throws ApiError if the value is neither `host:port` nor `http://host:port`. */
 function hostAndPort(field: string, text: string): { host: string; port: number } {
   const match = /^(?:https?:\/\/)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})\/?$/i.exec(
     text,

@@ -8,7 +8,7 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
   {
     method: "POST",
     path: "/broker/commit",
-    // As in Kafka: who may read a topic may store how far it has read.
+    // As in Kafka, the scope to read a topic is enough to commit an offset.
     access: { kind: "body", scope: "read" },
     leaderOnly: true,
     query: NO_QUERY,

@@ -16,9 +16,9 @@ import { CONSUME_QUERY, PAGE } from "../schemas.ts";
 
 const writer = new PageWriter();
 
-/** What a read can be answered with, the default first. */
+/** Media types of a page, the default first. */
 const PAGE_OFFERS = ["application/json", "text/event-stream", EVENT_BATCH_TYPE] as const;
-/** The same with `follow=1`. */
+/** Media types with `follow=1`, the default first. */
 const FOLLOW_OFFERS = [
   "application/x-ndjson",
   "text/event-stream",
@@ -79,7 +79,7 @@ async function answerFromTime(
   return await answerFrom(edge, context, placed);
 }
 
-/** Not asynchronous itself: most reads are one promise. */
+/** Not an async function, so that most reads need a single promise. */
 function answerFrom(edge: Edge, context: RequestContext, placed: ConsumeCall): Promise<Response> {
   const mediaType = context.preferred(placed.follow ? FOLLOW_OFFERS : PAGE_OFFERS);
   if (mediaType === "application/json") return readPage(edge, context, placed);
@@ -110,7 +110,7 @@ const rejected = (
 
 const isEmpty = (page: ConsumePage): boolean => page.endOffset <= page.startOffset;
 
-/** Answers as soon as there is a record, or with the empty page when the time is over. */
+/** Responds when there is a record, or with an empty page after `wait_ms`. */
 async function wait(
   edge: Edge,
   context: RequestContext,
@@ -172,7 +172,7 @@ function pageAnswer(
 ): Response {
   const { budget } = edge.answers;
   if (consume.asEvents === true) return eventAnswer(edge, consume, page);
-  // Refused before it costs anything: a large page is made of long messages, or of many.
+  // Rejected before it costs anything: a large page consists of long messages, or of many.
   if (mayBeLarge(page) && !budget.hasRoom(PIECE_BYTES)) {
     edge.options.instruments.answersRefused.value++;
     return edge.errorMapper.overloaded(ANSWERS_FULL);

@@ -1,11 +1,11 @@
-/** The manual of this version, as pages for a browser. They need no token. */
+/** The manual of this version, as pages for a browser. They do not need a token. */
 import { nearest } from "../../lib/nearest.ts";
 import { ApiError, shown } from "../errors.ts";
 import type { Endpoint } from "../request-context.ts";
 import { IMMUTABLE, REVALIDATE, staticEndpoint, staticFile } from "../static-file.ts";
 
 export function docsEndpoints(version: string): readonly Endpoint[] {
-  // Loaded on first use: from source the pages are rendered then, which takes a moment.
+  // Loaded on first use: when run from source, this renders the pages, which takes a moment.
   const manual = async () => (await import("../../docs/manual.ts")).manualOf(version);
   let loaded: ReturnType<typeof manual> | null = null;
   const load = () => {

@@ -1,4 +1,4 @@
-/** Consumer groups over all topics: what they have committed, and how they are removed. */
+/** Consumer groups across all topics: list, describe and delete. */
 import type { GroupPosition } from "../../node/api.ts";
 import type { Edge } from "../edge.ts";
 import { checkGroup } from "../names.ts";
@@ -51,7 +51,7 @@ const describeGroup = ({ node, compat, errorMapper }: Edge): Endpoint => ({
   leaderOnly: false,
   query: NO_QUERY,
   docs: {
-    summary: "What a group has committed in the topics that the token may read",
+    summary: "Committed offsets of a group in the topics that the token may read",
     tag: "consume",
     answer: GROUP_DESCRIBED,
     errors: ["invalid_group", "group_not_found"],
@@ -62,7 +62,7 @@ const describeGroup = ({ node, compat, errorMapper }: Edge): Endpoint => ({
       (await positionsOf(node, group)).filter(({ topic }) => context.principal.may("read", topic));
     let positions = await mayRead();
     if (positions.length === 0) {
-      // This node may only lag.
+      // This node may lag, so the group may exist on the leader.
       const doubt = await node.doubt();
       if (doubt !== null) return errorMapper.answer(context, doubt, named(group));
       positions = await mayRead();

@@ -4,7 +4,7 @@ import type { Endpoint } from "../request-context.ts";
 import { json } from "../responses.ts";
 import { NO_QUERY } from "../schemas.ts";
 
-/** @param endpoints all that is served; this one is pushed to it by the caller. */
+/** @param endpoints all endpoints of the server. The caller adds this one to the list. */
 export function openApiEndpoint(endpoints: readonly Endpoint[], version: string): Endpoint {
   let document: object | null = null;
   return {

@@ -212,7 +212,9 @@ function ackFields(produced: Produced, hasIdempotencyKey: boolean): string {
   );
 }
 
-/** A duplicate is only predicted until its first write is committed: then nothing is proven yet. */
+/**
+ * A duplicate is only predicted until its first write is committed. Until then it is not proven.
+ */
 function duplicateFields({ batchId, synced, committed, payloadMatches }: Produced): string {
   const matches = payloadMatches ? "" : ',"payload_matches":false';
   const ack = synced === false ? "false" : "null";

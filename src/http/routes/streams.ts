@@ -38,7 +38,10 @@ const RUN_ERRORS: readonly ErrorCode[] = [
   "overloaded",
 ];
 
-/** Queries and joins need the scope to read each topic that they name; for views see there. */
+/**
+ * Queries and joins need the scope to read each topic that they name. Views need more, see
+ * `putView`.
+ */
 export const streamEndpoints = (edge: Edge, streams: StreamApi): readonly Endpoint[] => [
   query(edge, streams),
   join(edge, streams),
@@ -110,7 +113,7 @@ const listViews = (streams: StreamApi): Endpoint => ({
   },
 });
 
-/** A view costs every node work for ever, so it takes the scope that retention takes. */
+/** A view costs every node permanent work, so it needs the same scope as retention. */
 const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
   method: "PUT",
   path: "/broker/views/:name",
@@ -128,7 +131,7 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = checkView(context.parameter(0));
-    // The body of a query: what says how much one query reads or shows means nothing here.
+    // The body of a query. Its limits of one read or result have no effect here.
     const body = edge.compat.queryBody(await readStreamBody(context, VIEW_FIELDS));
     demandSource(context, body, "source", "admin");
     demandSource(context, body, "source", "read");
@@ -181,7 +184,10 @@ const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
   },
 });
 
-/** Who may not administrate the topic of a view must not take its name away from it either. */
+/**
+ * Requires the admin scope for the topic of a view, so that no other token can delete or replace
+ * it.
+ */
 async function demandOwner(
   streams: StreamApi,
   context: RequestContext,
@@ -191,7 +197,10 @@ async function demandOwner(
   if (topic !== null) context.demand("admin", topic);
 }
 
-/** Ends when the client leaves or the server stops. Long work must not be cut off as idle. */
+/**
+ * Returns a signal that aborts when the client disconnects or the server stops. Lifts the idle
+ * timeout.
+ */
 function signalOf(edge: Edge, context: RequestContext): AbortSignal {
   edge.allowLong(context.request);
   return AbortSignal.any([context.request.signal, edge.stopping]);

@@ -1,13 +1,13 @@
 /**
- * The console. The page itself needs no token, since it holds nothing; what it shows it asks of
- * the API, with the token that its user types.
+ * The console. The page does not need a token, because it contains no data. It reads all data from
+ * the API, with the token that the user enters.
  */
 
 import { ApiError, shown } from "../errors.ts";
 import type { Endpoint } from "../request-context.ts";
 import { IMMUTABLE, REVALIDATE, staticEndpoint, staticFile } from "../static-file.ts";
 
-// Read when somebody opens the console: from source that bundles it, which takes a moment.
+// Loaded on first use: when run from source, this bundles the console, which takes a moment.
 const assets = () => import("../../console/assets.ts");
 
 export const uiEndpoints = (): readonly Endpoint[] => [

@@ -69,6 +69,9 @@ const DONE: readonly string[] = [
   "src/kv",
   "src/machine",
   "src/stream",
+  "src/config",
+  "src/server",
+  "src/http",
   "src/raft",
   "src/transport",
   "src/storage",
@@ -78,7 +81,6 @@ const DONE: readonly string[] = [
 
 /** Findings that are left in a folder (default 0). A number only falls. */
 const AT_MOST: Readonly<Record<string, number>> = {
-  "src/http": 43,
   test: 1,
   "test/backup": 4,
   "test/binary": 3,

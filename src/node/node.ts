@@ -21,6 +21,9 @@ import { Writes } from "./writes/writes.ts";
 
 export type { NodeOptions } from "./options.ts";
 
+/** Within the time that a process gets for its stop, after requests had theirs. */
+const LAST_CHECKPOINT_MS = 3_000;
+
 /**
  * A running node: four assemblies and the events between them. `http/` uses it through `NodeApi`.
  */
@@ -139,15 +142,15 @@ export class Node implements NodeApi, ClusterApi {
     const canFinish = () => !this.#faulted && !queue.journalFull;
     while (queue.queuedRequests > 0 && canFinish()) await this.#replica.pause();
     if (canFinish()) await this.#replica.shard.whenIdle();
-    if (!this.#faulted) await checkpointer.take();
-    await checkpointer.settled();
+    const isSaved = !this.#faulted && (await checkpointer.takeLast(LAST_CHECKPOINT_MS));
+    if (this.#faulted) await checkpointer.settled();
     this.#maintenance.stop();
     this.#replica.stop();
     this.#writes.stop();
     this.#replica.linearizer.stop();
     applier.wakeReaders();
     await this.#cluster.stop();
-    if (!this.#faulted) await this.#replica.closeFiles();
+    if (isSaved && !this.#faulted) await this.#replica.closeFiles();
   }
 
   health(): NodeHealth {

@@ -132,6 +132,28 @@ export class Checkpointer {
     return { damaged: damaged.length, renewed: true };
   }
 
+  /**
+   * Takes one before the node stops. It only shortens the next start, because the journal has
+   * everything.
+   *
+   * @returns false if it is not complete after `withinMs`: then the files must not be closed.
+   */
+  async takeLast(withinMs: number): Promise<boolean> {
+    const { clock, log } = this.#options;
+    const late = Promise.withResolvers<false>();
+    const cancel = clock.after(withinMs, () => late.resolve(false));
+    const taken = this.take()
+      .then(() => this.settled())
+      .then(() => true);
+    const isTaken = await Promise.race([taken, late.promise]);
+    cancel();
+    if (isTaken) return true;
+    // A failure is reported where it happens.
+    taken.catch(() => undefined);
+    log.warn("stopped without a last checkpoint, the next start reads more of the journal");
+    return false;
+  }
+
   /** Resolves when no checkpoint is in progress. */
   async settled(): Promise<void> {
     while (this.#running !== null) await this.#running;

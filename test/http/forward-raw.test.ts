@@ -364,7 +364,7 @@ test("an answer without end is not read to its end", async () => {
   leader.script = {
     act: (socket) => {
       socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-      // Each chunk in an iteration of its own, so that the reader gets its turn; far beyond the limit.
+      // One chunk for each event-loop iteration, so that the reader runs too; far beyond the limit.
       let left = 1_024;
       const more = () => {
         if (!socket.destroyed && left-- > 0) socket.write(chunk, () => setImmediate(more));

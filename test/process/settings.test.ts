@@ -118,7 +118,10 @@ test("a start that is refused says what to do", async () => {
       [["--port", "0", "--data-dir", directory.path], `in use by process ${running.pid}`],
       [["--port", "0", "--data-dir", file], `"${file}": it must be a directory that this user`],
       // TEST-NET-1 is nobody's.
-      [["--port", "0", "--data-dir", other.path, "--host", "192.0.2.1"], "192.0.2.1 is not an address"],
+      [
+        ["--port", "0", "--data-dir", other.path, "--host", "192.0.2.1"],
+        "192.0.2.1 is not an address",
+      ],
     ] as const) {
       const { code, out, err } = await ayder([...args]);
       expect([code, out]).toEqual([78, ""]);

@@ -166,7 +166,16 @@ test.skipIf(WHY_NOT !== null)(
     // Those that were accepted before the journal was full wait in vain.
     expect([200, 504, 507]).toEqual(expect.arrayContaining([...statuses]));
     expect(await first.stop()).toBe(0);
-    const server = await start(path, env);
+    // What the stop could still release is taken by others.
+    disks.fill(path, 0);
+    let server = await start(path, env);
+    // The entry of a new term is smaller than any other: it may still fit into the last segment.
+    for (let i = 0; i < 10 && (await ask(server, "GET", "/ready")).status === 200; i++) {
+      while ((await deleteOne(server)).status !== 507);
+      expect(await server.stop()).toBe(0);
+      disks.fill(path, 0);
+      server = await start(path, env);
+    }
     const notReady = { status: 503, body: { ready: false, reason: "the disk is full" } };
     expect(await ask(server, "GET", "/ready")).toEqual(notReady);
     const refused = { status: 507, body: { error: "disk_full" } };

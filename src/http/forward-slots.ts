@@ -1,38 +1,38 @@
+import { SlotQueue } from "../lib/slot-queue.ts";
+
 /**
  * Bounds the concurrent forwarded requests. The runtime queues requests beyond its own limit
  * without reporting it, so that after a timeout it would be unknown whether a request was sent.
  */
 export class ForwardSlots {
-  readonly max: number;
-  #used = 0;
-  /** Waiting requests, in the order of arrival. */
-  readonly #waiting = new Set<(hasSlot: boolean) => void>();
+  readonly #queue: SlotQueue;
 
   constructor(max: number) {
-    this.max = max;
+    this.#queue = new SlotQueue(max);
+  }
+
+  get max(): number {
+    return this.#queue.max;
   }
 
   /** @returns false if no slot became free within `waitMs`. */
   take(waitMs: number): boolean | Promise<boolean> {
-    if (this.#used < this.max) {
-      this.#used++;
-      return true;
-    }
+    const queue = this.#queue;
+    if (queue.tryTake()) return true;
     return new Promise((resolve) => {
-      const answer = (hasSlot: boolean) => {
+      const cancel = queue.wait(() => {
         clearTimeout(timer);
-        this.#waiting.delete(answer);
-        resolve(hasSlot);
-      };
-      const timer = setTimeout(() => answer(false), waitMs);
-      this.#waiting.add(answer);
+        resolve(true);
+      });
+      const timer = setTimeout(() => {
+        cancel();
+        resolve(false);
+      }, waitMs);
     });
   }
 
   /** Hands the slot to the request that has waited longest. */
   give(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) this.#used--;
-    else next(true);
+    this.#queue.give();
   }
 }

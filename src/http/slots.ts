@@ -1,21 +1,20 @@
+import { SlotQueue } from "../lib/slot-queue.ts";
+
 /** Limits the number of concurrent calls. Waiting calls start in the order of their arrival. */
 export class Slots {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #queue: SlotQueue;
 
   constructor(count: number) {
-    this.#free = count;
+    this.#queue = new SlotQueue(count);
   }
 
   async run<T>(call: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const queue = this.#queue;
+    if (!queue.tryTake()) await new Promise<void>((resolve) => queue.wait(resolve));
     try {
       return await call();
     } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
+      queue.give();
     }
   }
 }

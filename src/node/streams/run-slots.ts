@@ -1,23 +1,21 @@
-type Waiting = (admitted: boolean) => void;
+import { SlotQueue } from "../../lib/slot-queue.ts";
 
 /** Bounds how many tasks run and how many wait, in order of arrival. Further ones are refused. */
 export class RunSlots {
-  readonly #runningMax: number;
+  readonly #queue: SlotQueue;
   readonly #waitingMax: number;
-  readonly #waiting = new Set<Waiting>();
-  #running = 0;
 
   constructor(runningMax: number, waitingMax: number) {
-    this.#runningMax = runningMax;
+    this.#queue = new SlotQueue(runningMax);
     this.#waitingMax = waitingMax;
   }
 
   get running(): number {
-    return this.#running;
+    return this.#queue.used;
   }
 
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#queue.waiting;
   }
 
   /**
@@ -26,34 +24,30 @@ export class RunSlots {
    * @returns "overloaded" if too many wait, "aborted" if `signal` aborted before a slot was free.
    */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T | "overloaded" | "aborted"> {
+    const queue = this.#queue;
     if (signal.aborted) return "aborted";
-    if (this.#running < this.#runningMax) this.#running++;
-    else if (this.#waiting.size >= this.#waitingMax) return "overloaded";
-    else if (!(await this.#wait(signal))) return "aborted";
+    if (!queue.tryTake()) {
+      if (queue.waiting >= this.#waitingMax) return "overloaded";
+      if (!(await this.#wait(signal))) return "aborted";
+    }
     try {
       return await work();
     } finally {
-      this.#leave();
+      queue.give();
     }
   }
 
   #wait(signal: AbortSignal): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    const aborted = () => settle(false);
-    const settle: Waiting = (admitted) => {
-      this.#waiting.delete(settle);
-      signal.removeEventListener("abort", aborted);
-      resolve(admitted);
-    };
-    this.#waiting.add(settle);
-    signal.addEventListener("abort", aborted, { once: true });
-    return promise;
-  }
-
-  /** Passes the slot to the task that waits the longest. */
-  #leave(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) this.#running--;
-    else next(true);
+    return new Promise((resolve) => {
+      const aborted = () => {
+        cancel();
+        resolve(false);
+      };
+      const cancel = this.#queue.wait(() => {
+        signal.removeEventListener("abort", aborted);
+        resolve(true);
+      });
+      signal.addEventListener("abort", aborted, { once: true });
+    });
   }
 }

@@ -1,17 +1,7 @@
 /** Reads JSON bodies part by part, so that values can be stored as they are written. */
-import { fromUtf8 } from "../lib/bytes.ts";
 import { ApiError, shown } from "./errors.ts";
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-
-export function textOfBody(body: Uint8Array): string {
-  try {
-    const text = fromUtf8(body);
-    return text.startsWith("\ufeff") ? text.slice(1) : text;
-  } catch {
-    throw new ApiError("invalid_json", "The body is not valid UTF-8");
-  }
-}
 
 export function base64Of(scanner: JsonScanner, path: string): Uint8Array {
   const text = stringOf(scanner, path);

@@ -22,19 +22,19 @@ const DEPTH_MAX = 32;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
 const SPACE = /[ \t\n\r]*/y;
 
-/**
- * A byte order mark before the document is skipped.
- *
- * @throws ApiError `invalid_json` or `duplicate_field` with the position in characters.
- */
-export function parseJsonObject(bytes: Uint8Array): JsonObject {
-  let text: string;
+/** Decodes a body and skips a byte order mark. @throws ApiError `invalid_json` */
+export function textOfBody(body: Uint8Array): string {
   try {
-    text = fromUtf8(bytes);
+    const text = fromUtf8(body);
+    return text.startsWith("\ufeff") ? text.slice(1) : text;
   } catch {
     throw new ApiError("invalid_json", "The body is not valid UTF-8");
   }
-  const value = new Parser(text.startsWith("\ufeff") ? text.slice(1) : text).document();
+}
+
+/** @throws ApiError `invalid_json` or `duplicate_field` with the position in characters. */
+export function parseJsonObject(bytes: Uint8Array): JsonObject {
+  const value = new Parser(textOfBody(bytes)).document();
   if (value instanceof Map) return value;
   throw new ApiError("invalid_json", `The body is ${shown(value)}: it must be a JSON object`);
 }

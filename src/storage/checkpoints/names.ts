@@ -12,6 +12,7 @@
  * another; that to `.ckpt` says that the journal was reset. From then on a journal that does not
  * continue the checkpoint has lost entries.
  */
+import { baseNameOf } from "../../lib/path.ts";
 
 /**
  * Each transfer has another root, so a file that was left behind is never mistaken for one of this
@@ -59,10 +60,8 @@ export const rootDirectory = (directory: string, root: RootNumber): string =>
 
 /** @returns null if `name`, in the same directory as root 0, is not the name of a root. */
 export function rootOf(directory: string, name: string): RootNumber | null {
-  const base = baseName(directory);
+  const base = baseNameOf(directory);
   if (name === base) return 0;
   const number = name.startsWith(base) ? ROOT.exec(name.slice(base.length))?.[1] : undefined;
   return number === undefined ? null : Number(number);
 }
-
-const baseName = (path: string): string => path.slice(path.lastIndexOf("/") + 1);

@@ -13,6 +13,7 @@ import {
 } from "../../record/batch-header.ts";
 import { BATCH_HEADER_BYTES } from "../../record/format.ts";
 import { failedSync, syncDirectory } from "../durable.ts";
+import { isListed } from "../listed.ts";
 import { PartitionDamaged } from "./damaged.ts";
 import type { PartitionLog } from "./log.ts";
 import type { SegmentFiles } from "./segment-files.ts";
@@ -110,7 +111,7 @@ export async function writeRepair(
   await checkRange(scope, range);
   checkBatches(log.seed, range, batches);
   await withFile(scope, (file) => compareHeaders(file, log.seed, range, batches));
-  const mode = (await isThere(disk, segment)) ? "existing" : "truncate";
+  const mode = (await isListed(disk, segment.path)) ? "existing" : "truncate";
   await files.use(segment.path, mode, async (file) => {
     await file.write(range.position, batches);
     await file.sync().catch(failedSync);
@@ -239,15 +240,10 @@ async function compareHeaders(
   }
 }
 
-async function isThere(disk: Disk, { path }: SegmentState): Promise<boolean> {
-  const slash = path.lastIndexOf("/");
-  return (await disk.list(path.slice(0, slash))).includes(path.slice(slash + 1));
-}
-
 async function withFile<T>(
   { disk, files, segment }: RepairScope,
   body: (file: DiskFile | null) => Promise<T>,
 ): Promise<T> {
-  if (!(await isThere(disk, segment))) return await body(null);
+  if (!(await isListed(disk, segment.path))) return await body(null);
   return await files.use(segment.path, "existing", body);
 }

@@ -1,4 +1,5 @@
 import { type Disk, DiskFailure, DiskFull } from "../../env/disk.ts";
+import { isListed } from "../listed.ts";
 import { PartitionDamaged } from "./damaged.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import type { SegmentState } from "./segment-state.ts";
@@ -41,9 +42,7 @@ export class SegmentReader {
       return await this.#files.use(segment.path, "existing", (file) => file.read(position, length));
     } catch (cause) {
       if (!(cause instanceof DiskFailure) || cause instanceof DiskFull) throw cause;
-      const slash = segment.path.lastIndexOf("/");
-      const names = await this.#disk.list(segment.path.slice(0, slash));
-      if (names.includes(segment.path.slice(slash + 1))) throw cause;
+      if (await isListed(this.#disk, segment.path)) throw cause;
       throw new PartitionDamaged(segment.path, 0, "the file is missing", segment.baseOffset);
     } finally {
       segment.unpin();

@@ -33,6 +33,7 @@ import { type LoadedCheckpoint, openCheckpoint } from "../checkpoints/reader.ts"
 import type { CommittedSnapshot } from "../checkpoints/store.ts";
 import { parseSegmentWireName, segmentFilePath } from "../checkpoints/transfer-names.ts";
 import { failedSync, makeDurableDirectory, syncDirectory } from "../durable.ts";
+import { isListed } from "../listed.ts";
 import { PartitionDamaged } from "../partitions/damaged.ts";
 import type { ManifestSegment } from "../partitions/manifest.ts";
 import { verifySegment } from "../partitions/segment-verify.ts";
@@ -327,8 +328,7 @@ export class SnapshotInstall {
 
   /** A file that was lost in a crash or removed by an operator is received again. */
   async #mustExist(path: string): Promise<void> {
-    const names = await this.#options.disk.list(parentOf(path));
-    refuseUnless(names.includes(path.slice(path.lastIndexOf("/") + 1)), "a file is gone");
+    refuseUnless(await isListed(this.#options.disk, path), "a file is gone");
   }
 
   async #refuseOld(index: number): Promise<void> {

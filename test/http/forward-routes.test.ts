@@ -1,4 +1,4 @@
-/** Which routes a follower passes on to the leader: all that change the replicated state, no other. */
+/** Which routes are for the leader, as declared and as forwarded, and which are found without Elysia. */
 import { expect, test } from "bun:test";
 import type { ClusterApi } from "../../src/node/api.ts";
 import { FakeStreams } from "../tools/http/fake-streams.ts";
@@ -44,4 +44,28 @@ test("writes are passed on, reads and local work are not", async () => {
   } finally {
     await leader.stop();
   }
+});
+
+test("what changes the log is for the leader, everything else is for any node", () => {
+  const { app } = fixture({ streams: new FakeStreams(), cluster: UNUSED });
+  const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`;
+  const local = app.endpoints.filter(({ leaderOnly }) => !leaderOnly).map(nameOf);
+  const writes = app.endpoints.filter(({ leaderOnly }) => leaderOnly).map(nameOf);
+  expect(local.filter((name) => !name.startsWith("GET ")).sort()).toEqual(LOCAL);
+  expect(writes.filter((name) => name.startsWith("GET "))).toEqual([]);
+  expect(writes).toContain("POST /broker/topics/:topic/produce");
+  expect(writes).toContain("POST /ha/membership/add");
+});
+
+test("the routes that are found without Elysia are declared", () => {
+  const { app } = fixture();
+  const hot = app.endpoints.filter(({ isHot }) => isHot === true);
+  expect(hot.map(({ method, path }) => `${method} ${path}`)).toEqual([
+    "POST /broker/topics/:topic/produce",
+    "POST /broker/topics/:topic/produce-ndjson",
+    "GET /broker/consume/:topic/:group/:partition",
+    "POST /kv/:namespace/*",
+    "PUT /kv/:namespace/*",
+    "GET /kv/:namespace/*",
+  ]);
 });

@@ -108,7 +108,7 @@ test("pages, values and streams that nobody reads are bounded, then refused, the
   });
   const page = await fetch(`${server.url}${large}`, { headers });
   expect(page.status).toBe(503);
-  // What is small goes on.
+  // Small answers are still given.
   await fill(server, 1, "small");
   const small = await fetch(`${server.url}/broker/consume/t/g/0?offset=30`, { headers });
   expect(await small.json()).toMatchObject({ count: 1, next_offset: 31 });

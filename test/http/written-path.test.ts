@@ -47,7 +47,7 @@ test("a key that the runtime would rewrite is 400 and writes nothing", async () 
       expect(text).toContain('"invalid_key"');
     }
   }
-  // What is deleted by its name is what was named.
+  // A deletion by name deletes the named topic and no other.
   await ask("POST /broker/topics", {
     body: JSON.stringify({ name: "b", partitions: 1 }),
   });

@@ -27,7 +27,7 @@ async function write(single: SingleNode, node: Node): Promise<void> {
   expect(await single.settled(stored(node, { ...key, ttlMs: DAY_MS }))).toMatchObject({ ok: true });
 }
 
-/** What of the record and of the key is still there. */
+/** Tells how many records are left, and whether the key is. */
 async function left(single: SingleNode, node: Node): Promise<{ records: number; key: boolean }> {
   const [partition] = (await single.settled(Promise.resolve(node.listTopics()))) ?? [];
   const value = await single.settled(read(node, { namespace: "n", key: "k", linearizable: false }));

@@ -166,7 +166,7 @@ test.skipIf(WHY_NOT !== null)(
     // Those that were accepted before the journal was full wait in vain.
     expect([200, 504, 507]).toEqual(expect.arrayContaining([...statuses]));
     expect(await first.stop()).toBe(0);
-    // What the stop could still release is taken by others.
+    // Other programs take the space that the stop has released.
     disks.fill(path, 0);
     let server = await start(path, env);
     // The entry of a new term is smaller than any other: it may still fit into the last segment.

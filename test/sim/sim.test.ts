@@ -15,7 +15,7 @@ const LATER_SEEDS = 60;
 const RANDOM_SEEDS = 20;
 const TIMEOUT_MS = 600_000;
 
-/** What the plans of version 2 are there for must occur. */
+/** Effects that the plans of version 2 exist for: each must occur. */
 const EFFECTS = [
   "append of several entries",
   "backlog of several events",

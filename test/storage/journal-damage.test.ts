@@ -191,7 +191,7 @@ test("one flipped bit in a last append that replaces entries is no torn write: t
     const salvaged = await openJournal(crashed, { cutDamaged: true });
     expect(salvaged.salvaged).toMatchObject({ from: at(3), to: at(3) });
     expect(salvaged.journal.marker).toEqual({ index: at(3), term: inTerm(2) });
-    // What the damaged entry replaced may be replaced again, by a leader.
+    // A leader may replace the entry again that the damaged one replaced.
     await salvaged.journal.append([entryOf(3, 3, 32)]);
     expect((await logOf(salvaged.journal)).lines).toEqual(
       [...entriesOf(1, 2, 1, 32), entryOf(3, 3, 32)].map(line),

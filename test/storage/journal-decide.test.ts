@@ -1,4 +1,4 @@
-/** What becomes of a journal, by its facts alone. */
+/** The outcome of opening a journal follows from the facts of its scan alone. */
 import { expect, test } from "bun:test";
 import { JournalDamaged } from "../../src/storage/journal/damage.ts";
 import { decideJournal } from "../../src/storage/journal/decide.ts";

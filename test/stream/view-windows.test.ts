@@ -27,7 +27,7 @@ function viewOf(retain: object | undefined, size = 10): QueryRequest {
 type Value = { t: number; g: number; n: number };
 const at = (offset: number, value: Value, ts = 1e6): TestRecord => ({ offset, ts, value });
 
-/** What must be left of a partition or several, worked out from all records at once. */
+/** The windows that must be left of one or more partitions, computed from all records at once. */
 function leftOf(records: readonly TestRecord[], retain: Retain, size: number, groupsMax: number) {
   const startOf = (value: Value) => Math.floor(value.t / size) * size;
   const all = records.map(({ value, ts }) => ({ value: value as Value, ts }));

@@ -6,6 +6,13 @@ const most = (metric: string): string => `max(${metric}{})`;
 /** Used part of a bound; nothing where there is no bound. */
 const used = (metric: string): string => `max(${metric}{} / (${metric}_limit{} > 0))`;
 
+/** A size of the state, and the limit that its metric has by the same name. */
+const againstLimit = (name: string, metric: string, unit: Panel["unit"]) => ({
+  kind: "lines" as const,
+  unit,
+  queries: [query(name, most(metric)), query("limit", most(`${metric}_limit`))],
+});
+
 export const STATE: readonly Panel[] = [
   {
     title: "Used part of the bounds",
@@ -25,30 +32,18 @@ export const STATE: readonly Panel[] = [
   {
     title: "Consumer groups",
     about: "Groups that have committed offsets. `ayder groups delete` removes one.",
-    kind: "lines",
-    unit: "none",
-    queries: [query("groups", most("ayder_groups")), query("limit", most("ayder_groups_limit"))],
+    ...againstLimit("groups", "ayder_groups", "none"),
   },
   {
     title: "Committed offsets",
     about: "Offsets that groups have committed, one for each group and partition.",
-    kind: "lines",
-    unit: "short",
-    queries: [
-      query("offsets", most("ayder_committed_offsets")),
-      query("limit", most("ayder_committed_offsets_limit")),
-    ],
+    ...againstLimit("offsets", "ayder_committed_offsets", "short"),
   },
   {
     title: "KV namespaces",
     about:
       "Namespaces that were ever used: one outlives its keys, so that no revision is used twice.",
-    kind: "lines",
-    unit: "none",
-    queries: [
-      query("namespaces", most("ayder_kv_namespaces")),
-      query("limit", most("ayder_kv_namespaces_limit")),
-    ],
+    ...againstLimit("namespaces", "ayder_kv_namespaces", "none"),
   },
   {
     title: "Idempotency keys",

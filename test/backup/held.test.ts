@@ -1,6 +1,6 @@
-// Goal: what a backup names stays until it is sent, whatever is deleted meanwhile, and goes then; a
-// client that leaves lets go of it. Method: a download that pauses in the middle of 32 MiB, while
-// all records are deleted and checkpoints are taken.
+// Goal: the files that a backup names stay until they are sent, even if their records are deleted
+// meanwhile. Afterwards, or when the client leaves, they are deleted. Method: a download that
+// pauses in the middle of 32 MiB, while all records are deleted and checkpoints are taken.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -23,7 +23,7 @@ if (process.env["KEEP"] === undefined) afterAll(directory.remove);
 const s3 = new S3Server();
 afterAll(() => s3.stop());
 
-/** What was acknowledged so far; what is acknowledged later may be in the backup or not. */
+/** The records acknowledged so far. Records acknowledged later may be in the backup or not. */
 function soFar(model: Acknowledged): Acknowledged {
   const copy = new Acknowledged();
   for (const [partition, records] of model.records) copy.records.set(partition, new Map(records));

@@ -60,7 +60,8 @@ test(`power may fail at any moment ${REPLAY}`, async () => {
       images.push({ what, image: disk.afterCrash(() => "lost", random) });
       images.push({ what, image: disk.afterCrash(() => "kept", random) });
       images.push({ what, image: disk.afterCrash(() => random.pick(FATES), random) });
-      // Of all that waits, the last change of a name alone: that of the mark, in the end.
+      // Only the last change of a name survives of all that waits; in the end it is that of the
+      // mark.
       const last = disk.pending - 1;
       const lastKept = (each: number): Fate => (each === last ? "kept" : "lost");
       images.push({ what, image: disk.afterCrash(lastKept, random) });

@@ -12,7 +12,7 @@ import {
   temporaryDirectory,
 } from "../tools/process/server.ts";
 
-setDefaultTimeout(60_000); // Of use where much else runs.
+setDefaultTimeout(60_000); // For busy machines.
 const DEDICATED = { RF_HA_DEDICATED_WORKER: "1" };
 const headers = { authorization: "Bearer dev" };
 const directory = temporaryDirectory();

@@ -1,4 +1,4 @@
-/** What only a whole process can tell of itself, from the source or the binary of `AYDER_BINARY`. */
+/** Metrics that only a whole process has, from the source or the binary of `AYDER_BINARY`. */
 import { expect, test } from "bun:test";
 import { checkExposition } from "../tools/metrics/exposition.ts";
 import { startServer, temporaryDirectory } from "../tools/process/server.ts";
@@ -63,7 +63,7 @@ for (const dedicated of ["0", "1"]) {
         );
         const ha = await exposition("/metrics_ha");
         expect(checkExposition(ha).get("ramforge_ha_role{}")).toBe(0);
-        // What a script looks for with grep is there once.
+        // A line that scripts find with grep is there once.
         expect(ha.match(/ramforge_ha_role 0/g)).toHaveLength(1);
         expect(ha).not.toMatch(/ramforge_ha_role [123]/);
       }

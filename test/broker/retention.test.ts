@@ -132,7 +132,7 @@ function randomLimits(random: Random): Limits {
 
 type Kept = { offset: number; at: number; bytes: number };
 
-/** What the leader's sweeper does, over a list of records instead of a partition log. */
+/** Does the work of the leader's janitor over a list of records instead of a partition log. */
 function sweep(bench: Bench, records: readonly Kept[]): { before: number; revision: number } {
   const { broker, now } = bench.machine;
   const { ttlMs, maxBytes, revision } = effectiveRetention(broker, 1, 0);

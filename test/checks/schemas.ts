@@ -37,7 +37,7 @@ function expectSome(what: string, found: readonly string[]): void {
 async function checkDashboard(): Promise<void> {
   const board = JSON.parse(JSON.stringify(dashboard()));
   const wholeSchema = await grafanaType("dashboard/x/dashboard_types", "Dashboard");
-  // What an annotation asks is its data source's own.
+  // The query of an annotation has the form that its data source defines.
   definition(wholeSchema, "AnnotationQuery")["additionalProperties"] = true;
   const whole = await checkerOf(wholeSchema);
   expectNone("dashboard", whole(board));

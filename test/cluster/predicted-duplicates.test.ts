@@ -15,7 +15,7 @@ afterAll(directory.remove);
 
 type Asked = { readonly status: number | null; readonly body: unknown };
 
-/** What the leader says of writes that it cannot commit; null if it gave up its lead before. */
+/** Answers of the leader to writes that it cannot commit; null if it stepped down before. */
 async function askAlone(ask: (query: string, body: string) => Promise<Asked>) {
   const answers: Asked[] = [];
   for (const [query, body] of [
@@ -56,7 +56,7 @@ async function attempt(name: string): Promise<"shown" | "too slow"> {
     const others = cluster.nodes.filter((node) => node !== leader);
     for (const node of others) node.pause();
     const answers = await askAlone((query, body) => send(leader, target + query, body));
-    // What has reached the others' sockets goes with them.
+    // Bytes that have reached the sockets of the others are lost with them.
     for (const node of [leader, ...others]) await node.kill();
     if (answers === null) return "too slow";
     expect(answers).toMatchObject([

@@ -33,7 +33,7 @@ class Viewed {
     environment: { RF_CHECKPOINT_BYTES: String(64 * 1024) },
   });
   readonly random = new Random(SEED);
-  /** What was acknowledged, by group. */
+  /** The acknowledged records, by group. */
   readonly wanted: Rows = {};
   batches = 0;
   #stopped = false;

@@ -46,7 +46,7 @@ export function register(target: TargetOf): void {
         const allowed = [expectStatus].flat();
         expect(allowed, `${id}: ${text.slice(0, 300)}`).toContain(status);
         if (expectClose) expect(closed, `${id}: the connection ends`).toBe(true);
-        // What the HTTP parser itself refuses has no body, and ends the connection.
+        // A refusal of the HTTP parser itself has no body, and ends the connection.
         const byParser = /^connection: close\r$/im.test(text) && text.endsWith("\r\n\r\n");
         if (status >= 400 && !byParser) expect(text).toContain('"ok":false');
         expect([stores].flat(), `${id}: records stored`).toContain((await end()) - before);

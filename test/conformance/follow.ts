@@ -9,7 +9,7 @@ const LINES = { accept: "application/x-ndjson" };
 export function register(target: TargetOf): void {
   const client = new Client(target);
 
-  /** The first `count` events or lines that hold JSON; then the stream is let go. */
+  /** The first `count` events or lines that hold JSON; then the stream is closed. */
   async function take(path: string, headers: Record<string, string>, count: number) {
     const stop = new AbortController();
     const response = await client.open(path, headers, stop.signal);

@@ -45,7 +45,7 @@ const PARTS = [
   ui,
 ];
 
-/** What a node in memory does not have. */
+/** Parts of the API that a node in memory does not have. */
 const STREAM_PARTS = [streams, joins, views, recordFields];
 
 /** @param target asked anew by each test, so that a server may be started in `beforeAll`. */

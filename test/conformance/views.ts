@@ -13,7 +13,7 @@ export function register(target: TargetOf): void {
       body: lines,
     });
   };
-  /** What the view says once it has everything. */
+  /** The answer of the view once it has read everything. */
   const settled = async (view: string): Promise<Json> => {
     for (let i = 0; i < 200; i++) {
       const { body, status } = await get(view);

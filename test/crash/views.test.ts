@@ -94,7 +94,7 @@ function expectSame(view: Totals, wanted: Totals, when: string): void {
   }
 }
 
-/** What was acknowledged is there; what is there was at least sent. */
+/** Acknowledged records are there; records that are there were at least sent. */
 function expectWithin(found: Totals, acked: Totals, sent: Totals): void {
   for (const [group, { count }] of acked) {
     expect(found.get(group)?.count ?? 0).toBeGreaterThanOrEqual(count);

@@ -1,4 +1,4 @@
-/** What every `Network` must do; run against the real one and the one in memory. */
+/** The contract of every `Network`; run against the real one and the one in memory. */
 import { expect, test } from "bun:test";
 import type { Link, Network, PeerAddress } from "../../src/env/network.ts";
 import type { NodeId } from "../../src/lib/ids.ts";

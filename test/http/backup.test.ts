@@ -1,4 +1,4 @@
-// Goal: a backup goes out as fast as its client takes it, and lets go of its files however it ends.
+// Goal: a backup is sent as fast as its client reads it, and releases its files however it ends.
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { DEFAULT_MEMORY, type HttpOptions } from "../../src/http/options.ts";
@@ -60,7 +60,7 @@ test("a client that does not read stops the making, and one that goes away ends 
   const before = backup.pieces;
   await Bun.sleep(200);
   expect(backup.pieces - before).toBeLessThanOrEqual(1);
-  // What sockets hold in the kernel, on both sides.
+  // The sockets hold this many in the kernel, on both sides.
   expect(backup.pieces).toBeLessThan(64);
   expect(backup.released).toBe(0);
   socket.destroy();

@@ -1,4 +1,4 @@
-/** What a duplicate is told depends on what is known of its first write. */
+/** The answer to a duplicate depends on what is known of its first write. */
 import { expect, test } from "bun:test";
 import type { Produced } from "../../src/node/api.ts";
 import { fixture } from "../tools/http/fixture.ts";

@@ -1,4 +1,4 @@
-/** What a follower makes of a write that it passes on, whatever becomes of the leader. */
+/** A follower forwards a write and answers for it, also if the leader fails. */
 import { expect, test } from "bun:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { type Fixture, fixture, TOKEN } from "../tools/http/fixture.ts";

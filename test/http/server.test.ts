@@ -1,4 +1,4 @@
-/** What only shows on a socket: stopping, streams, timeouts, TLS. */
+/** Behaviour that only a socket shows: stopping, streams, timeouts, TLS. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { NO_SOCKET } from "../../src/http/app.ts";

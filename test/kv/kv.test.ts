@@ -270,7 +270,7 @@ test("names that mean something in JavaScript are plain keys and namespaces", ()
   }
 });
 
-/** What the store should do, by the plainest means. */
+/** A model of the store by the simplest means. */
 class KvModel {
   readonly keys = new Map<string, { cas: number; expiresAt: number }>();
   revision = 0;

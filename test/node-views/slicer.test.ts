@@ -24,7 +24,7 @@ class ManualClock implements Clock {
     this.calls.push("deferred");
     this.#pending.push(run);
   }
-  /** One round of the loop, which takes so long before the callbacks run. */
+  /** One round of the loop. `requestsUs` pass before the callbacks run. */
   async round(requestsUs = 0): Promise<void> {
     this.us += requestsUs;
     for (const run of this.#pending.splice(0)) run();

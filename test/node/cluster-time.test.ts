@@ -1,4 +1,4 @@
-/** What wrong clocks do to the cluster's time: as little as can be. */
+/** Wrong clocks change the cluster's time as little as possible. */
 import { expect, test } from "bun:test";
 import type { Clock } from "../../src/env/clock.ts";
 import type { Micros, Millis, NodeId } from "../../src/lib/ids.ts";
@@ -17,7 +17,7 @@ class World implements Clock {
   isNew = false;
   floorMs: number;
   voters: readonly string[];
-  /** Wrong by so much; null: not heard of. */
+  /** Error of each peer's clock; null: unknown. */
   readonly peers: Record<string, number | null>;
   readonly time: ClusterTime;
   readonly acceptClock: boolean;

@@ -121,7 +121,7 @@ async function changePolicy(single: SingleNode, node: Node, random: Random, poli
   policies[partition] = { ttlMs, maxBytes };
 }
 
-/** What is left of a partition, by the rules alone. */
+/** The records that remain of a partition by the rules alone. */
 function obey(kept: readonly Kept[], { ttlMs, maxBytes }: Policy, nowMs: number): Kept[] {
   let left = ttlMs === 0 ? [...kept] : kept.filter(({ atMs }) => atMs + ttlMs > nowMs);
   if (maxBytes > 0) {

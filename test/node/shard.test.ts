@@ -53,7 +53,10 @@ const message = (round: number): Message => ({
   round,
 });
 
-/** A shard around a core that says what the test tells it to, and a disk that waits to be let go. */
+/**
+ * A shard around a core that outputs what the test tells it to, and a disk that waits to be
+ * released.
+ */
 class Bench {
   readonly clock = new SimClock();
   readonly calls: string[] = [];
@@ -64,7 +67,7 @@ class Bench {
   };
   readonly journal = { marker: null as object | null };
   readonly shard: Shard;
-  /** How many entries one turn applies. */
+  /** Number of entries that one event-loop iteration applies. */
   applyAtMost = 100;
   appendErrors: Error[] = [];
   readonly #outputs: Output[] = [];
@@ -132,7 +135,10 @@ class Bench {
     });
   }
 
-  /** The core has this to say, in a turn of its own. @returns what was called, without `propose`. */
+  /**
+   * The core outputs this in an event-loop iteration of its own. @returns the calls except
+   * `propose`.
+   */
   async turn(output: Partial<Output>): Promise<string[]> {
     this.#outputs.push({ ...NOTHING, ...output });
     this.shard.turnSoon();

@@ -12,7 +12,7 @@ import { SimClock } from "../tools/sim/sim-clock.ts";
 const [from, to] = ["n1", "n2"] as [NodeId, NodeId];
 const term = 3 as Term;
 
-/** What becomes of an offer of a snapshot at index 7 on a node that has committed `committed`. */
+/** Offers a snapshot at index 7 to a node that has committed `committed`. @returns its reaction. */
 async function offered(committed: number) {
   const snapshot = { index: 7 as LogIndex, term, configuration: configurationOf([from, to]) };
   const offer: SnapshotOffer = { type: "snapshot_offer", from, to, term, snapshot };

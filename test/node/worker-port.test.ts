@@ -113,7 +113,7 @@ test("writes on their way count as waiting: past the limits they are refused", a
     stored(port, putOf("b", value)),
   ]);
   expect(both.map((each) => each.ok || each.code)).toEqual([true, "overloaded"]);
-  // What was answered waits no longer; and an empty queue takes any request.
+  // An answered request has left the queue; and an empty queue takes any request.
   const later = await stored(port, putOf("c", new Uint8Array(5000)));
   expect(later.ok).toBe(true);
   const few = portPair({ node: new FakeNode() }, { queueRequestsMax: 2 }).port;

@@ -7,7 +7,7 @@ import { untilReady } from "../tools/process/nodes.ts";
 import { freePorts } from "../tools/process/ports.ts";
 import { cleanEnvironment, temporaryDirectory } from "../tools/process/server.ts";
 
-setDefaultTimeout(60_000); // Of use where much else runs.
+setDefaultTimeout(60_000); // For busy machines.
 const DEDICATED = { RF_HA_DEDICATED_WORKER: "1" };
 const TRAPPED = [process.execPath, join(import.meta.dir, "../tools/process/trapped-main.ts")];
 const headers = { authorization: "Bearer dev" };

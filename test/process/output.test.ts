@@ -6,7 +6,7 @@ import type { Subprocess } from "bun";
 import { freePorts } from "../tools/process/ports.ts";
 import { cleanEnvironment, serverCommand, temporaryDirectory } from "../tools/process/server.ts";
 
-setDefaultTimeout(60_000); // Of use where much else runs.
+setDefaultTimeout(60_000); // For busy machines.
 const directory = temporaryDirectory();
 afterAll(directory.remove);
 const children: Subprocess[] = [];

@@ -103,7 +103,7 @@ describe("the secret", () => {
   });
 });
 
-/** Claims to be `from`, with a disk of its own and a membership that nobody has. */
+/** Pretends to be `from`, with a disk of its own and a membership that no node has. */
 async function attack(port: number, from: string, clusterId: string | null): Promise<string> {
   const peer = new RawPeer(port);
   const challenge = await peer.next();

@@ -1,4 +1,4 @@
-/** What a start says of its settings. */
+/** A start reports its settings. */
 import { afterAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";

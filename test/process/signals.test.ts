@@ -6,7 +6,7 @@ import { connect, type TLSSocket } from "node:tls";
 import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 import { Authority } from "../tools/transport/certificates.ts";
 
-setDefaultTimeout(60_000); // Of use where much else runs.
+setDefaultTimeout(60_000); // For busy machines.
 const directory = temporaryDirectory();
 afterAll(directory.remove);
 const servers: Server[] = [];

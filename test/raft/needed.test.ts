@@ -1,4 +1,4 @@
-/** What of its log a leader's peers still need. */
+/** The part of a leader's log that its peers still need. */
 import { expect, test } from "bun:test";
 import { bytes, entriesOf, from, id, index, newCore, Solo, term } from "../tools/raft/harness.ts";
 
@@ -46,14 +46,15 @@ test("only a leader knows", () => {
 test("who is too far behind needs nothing of the log, until a snapshot is on its way", () => {
   const solo = behind(5, 4);
   solo.core.compact(index(7));
-  // What is under way to it may still arrive.
+  // Messages on their way to it may still arrive.
   expect(needed(solo)).toEqual({ n2: 10, n3: 10 });
   solo.core.reportUnreachable(id("n3"));
   expect(needed(solo)).toEqual({ n2: 10 });
   solo.step(from("n3", 1, { type: "heartbeat_response", round: 0 }));
   expect(solo.take("snapshot_offer").map(({ to }) => to)).toEqual([id("n3")]);
   expect(needed(solo)).toEqual({ n2: 10, n3: 8 });
-  // What the newest checkpoint covers goes from memory, and the one on its way stays in need.
+  // Entries that the newest checkpoint covers leave the memory; the snapshot on its way is still
+  // needed.
   solo.core.snapshotCreated(index(9));
   expect(needed(solo)).toEqual({ n2: 10, n3: 8 });
   solo.core.compact(index(9));

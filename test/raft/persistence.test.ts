@@ -1,4 +1,4 @@
-/** What waits for the disk, and what a late word of the disk may say (paper 5.1; thesis 10.2.1). */
+/** Outputs that wait for the disk, and late reports of the disk (paper 5.1; thesis 10.2.1). */
 import { describe, expect, test } from "bun:test";
 import { encodeConfChange } from "../../src/raft/config-codec.ts";
 import type { Core } from "../../src/raft/core.ts";

@@ -1,4 +1,4 @@
-/** What a core is given at its start is checked, and refused with the reason. */
+/** The initial state of a core is checked, and refused with the reason. */
 import { describe, expect, test } from "bun:test";
 import type { InitialState } from "../../src/raft/core.ts";
 import { configurationOf } from "../../src/raft/membership.ts";

@@ -1,4 +1,7 @@
-/** What a release holds: a binary that knows its version and no path of the builder's, and the lists of its parts. */
+/**
+ * A release has a binary that contains its version and no path of the builder, and the lists of its
+ * parts.
+ */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { compile, type Inputs, ROOT, VERSION } from "../../src/release/compile.ts";
@@ -9,7 +12,7 @@ import { TARGETS, targetsNamed } from "../../src/release/targets.ts";
 import { cleanEnvironment, temporaryDirectory } from "../tools/process/server.ts";
 
 const COMMIT = "0123456789ab";
-setDefaultTimeout(60_000); // Of use where much else runs.
+setDefaultTimeout(60_000); // For busy machines.
 const directory = temporaryDirectory();
 const binary = join(directory.path, "ayder");
 let inputs: Inputs = [];
@@ -68,7 +71,7 @@ test("every package that the bundler read is listed with its licence, and Bun", 
     expect(text).toContain(`${name} ${version} (${license})`);
     expect(text.length).toBeGreaterThan(1000);
   }
-  // What may be shipped inside of an MIT program.
+  // Licenses that may be shipped inside an MIT program.
   const allowed = ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD"];
   expect(parts.filter(({ license }) => !allowed.includes(license))).toEqual([]);
 });

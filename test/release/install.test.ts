@@ -13,7 +13,7 @@ const SCRIPT = join(import.meta.dir, "../../src/deploy/install.sh");
 const SHELLS = [["sh"], ["dash"], ["busybox", "sh"], ["bash"]].filter(([shell = ""]) =>
   Bun.which(shell),
 );
-setDefaultTimeout(60_000); // Of use where much else runs.
+setDefaultTimeout(60_000); // For busy machines.
 const directory = temporaryDirectory();
 const files = new Map<string, string>();
 let server: ReturnType<typeof serve>;

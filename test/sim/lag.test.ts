@@ -15,7 +15,9 @@ setDefaultTimeout(120_000);
 const KIB = 1024;
 const SEGMENT_BYTES = 4 * KIB;
 const CHECKPOINT_BYTES = 16 * KIB;
-/** What two checkpoints need, segments that are begun or ready, and what comes between two looks. */
+/**
+ * Bytes of two checkpoints, of segments that are begun or ready, and of writes between two looks.
+ */
 const OWN_BYTES_MAX = 3 * CHECKPOINT_BYTES + 6 * SEGMENT_BYTES;
 const AMPLE = 1024 * KIB;
 const EVERY_MS = 2;
@@ -100,7 +102,7 @@ class Loaded {
   }
 }
 
-/** Of journal files, those that are ready included. */
+/** Bytes of all journal files, including those that are preallocated. */
 function journalBytes({ disk }: SimNode): number {
   const paths = disk.paths().filter((path) => path.includes("/journal/") && path.endsWith(".seg"));
   return paths.reduce((sum, path) => sum + (disk.peek(path)?.length ?? 0), 0);

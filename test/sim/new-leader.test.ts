@@ -1,4 +1,6 @@
-/** What a node has not applied yet is not denied: it asks, or leaves the answer to the leader. */
+/**
+ * A node does not deny what it has not applied yet: it asks, or leaves the answer to the leader.
+ */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { ProduceOutcome, ProduceRequest } from "../../src/node/api.ts";
 import type { Node } from "../../src/node/node.ts";

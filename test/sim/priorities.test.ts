@@ -54,7 +54,7 @@ test("a favourite that comes and goes costs few changes of the leader", async ()
   };
   const begin = script.cluster.queue.elapsedMs;
   for (let round = 0; round < 15; round++) {
-    // A process that has forgotten when it transferred last is no excuse.
+    // The pause between transfers holds although the new process does not know the last one.
     for (const id of [isLedBy(script, "n2")() ? "n3" : "n2", "n1"]) {
       script.node(id).kill();
       await pass(3_000);

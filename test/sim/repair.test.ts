@@ -1,4 +1,4 @@
-/** Goal: a damaged file of one node of three costs nobody a record, and the node heals by itself. */
+/** Goal: a damaged file of one node of three loses no record, and the node repairs it by itself. */
 import { describe, expect, test } from "bun:test";
 import { utf8 } from "../../src/lib/bytes.ts";
 import type { ConsumePage } from "../../src/node/api.ts";

@@ -17,7 +17,7 @@ function isolate({ cluster }: Script, id: string): void {
   for (const other of cluster.nodes) {
     cluster.networks.block(id, other.id);
     cluster.networks.block(other.id, id);
-    // What was on its way is lost with the connection.
+    // Messages on their way are lost with the connection.
     cluster.networks.cut(id, other.id);
   }
 }

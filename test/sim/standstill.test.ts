@@ -28,7 +28,7 @@ test("a follower whose log stands still is neither ready nor healthy until it mo
   expect(leader.node?.health().ready).toBe(true);
 
   await script.until("it is ready again", () => ready(slow) && healthy() === true);
-  // A change of leaders alone is no lag.
+  // A change of leaders alone does not count as lag.
   await script.insist(
     (node) => node.transferLeadership(slow.id),
     () => script.leader === slow,

@@ -45,7 +45,7 @@ test("a member that lags follows a leader that came back with another disk meanw
   script.start();
   await script.create("t");
   await script.pass(3000);
-  // What it knows of disks outlives it.
+  // Its knowledge of disks survives the process.
   await script.ask((node) => node.compact(), "n3");
   script.node("n3").kill();
   await script.insist(

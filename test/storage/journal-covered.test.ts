@@ -133,7 +133,10 @@ test("what was damaged is released, and until then each start does without it", 
   }
 });
 
-/** What a start would read if all up to the checkpoint were whole. A torn end is no damage. */
+/**
+ * The entries that a start would read if all up to the checkpoint were intact. A torn end is not
+ * damage.
+ */
 async function linesBehind(end: CoveredEnd, disk: SimDisk): Promise<string[]> {
   const next = places.get(end.index + 1) ?? { path: "~", position: 0 };
   for (const path of segments) {

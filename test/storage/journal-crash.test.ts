@@ -29,7 +29,7 @@ const STATES_MIN = 1000;
 /** A log that recovery may find, as lines from `base + 1`. */
 type Allowed = { readonly base: number; readonly lines: readonly string[] };
 
-/** What was promised so far, and what a crash now may add to it. */
+/** The entries promised so far, and those that a crash now may add. */
 class Promised {
   base = 0;
   lines: string[] = [];

@@ -60,7 +60,7 @@ async function fetchAll(range: DamagedRange, maxBytes = 1e9, from = peer): Promi
 const readAll = async (log: PartitionLog) =>
   pageOf(await log.read(0, 1e9, 1e12), origin.model, ALL).length;
 
-/** Meets the damage as a reader does, and heals it. @returns how many repairs it took. */
+/** Finds the damage as a reader does, and repairs it. @returns the number of repairs. */
 async function heal(store: PartitionStore, log: PartitionLog): Promise<number> {
   for (let repairs = 0; ; repairs++) {
     const damage = await readAll(log).catch((error: unknown) => error);

@@ -280,7 +280,7 @@ test("a deleted partition gives empty pages, and its directory goes", async () =
   expect(store.describe().unflushedBytes).toBe(0);
 });
 
-/** A partition that is in files only, on a disk of which every call takes a turn. */
+/** A partition that is in files only, on a disk where each call takes an event-loop iteration. */
 async function slowlyRead() {
   let slow = false;
   const disk = new SimDisk({ delay: () => (slow ? nextTurn() : null) });

@@ -181,7 +181,7 @@ test("who joined while this node lagged is let in, dialled back, and kept until 
   expect([a.received, z.received]).toEqual([[heartbeat(1, "z")], [heartbeat(2, "a", "z")]]);
   a.meet({ id: "b" as NodeId });
   expect(a.transport.isUp(z.id)).toBe(true);
-  // This node has caught up, and the one that was let in is no member by what it knows now.
+  // This node has caught up, and the one that it accepted is not a member by what it knows now.
   membershipInfo.membershipVersion = 8;
   a.meet({ id: "b" as NodeId });
   expect(a.transport.isUp(z.id)).toBe(false);

@@ -1,4 +1,4 @@
-/** Who gets through the handshake when the nodes share a secret, over real sockets. */
+/** The handshake accepts only nodes that share the secret, over real sockets. */
 import { expect, test } from "bun:test";
 import type { PeerSecret } from "../../src/env/network.ts";
 import { SharedSecret } from "../../src/env/shared-secret.ts";

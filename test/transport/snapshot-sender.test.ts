@@ -20,7 +20,7 @@ const START: SnapshotPlace = { file: 0, position: 0, crc: 0 };
 
 class Way {
   readonly clock = new SimClock();
-  /** What was sent: `begin`, `fresh`, or the position of a chunk. */
+  /** The messages sent: `begin`, `fresh`, or the position of a chunk. */
   readonly sent: (string | number)[] = [];
   readonly sender: SnapshotSender;
   readonly #writer = new FrameWriter();

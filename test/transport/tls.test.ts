@@ -1,4 +1,4 @@
-/** Who gets through mutual TLS and the handshake above it, and who does not. */
+/** Mutual TLS and the handshake above it accept members and nobody else. */
 import { afterAll, expect, test } from "bun:test";
 import { createHash, sign, X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -27,7 +27,7 @@ const issue = (options: NodeCertificate, by = authority): NetworkTls =>
 const identity = (tls: NetworkTls, strictId = true): TlsIdentity =>
   new TlsIdentity({ tls, clock, strictId });
 
-/** One who asks nobody's papers, and shows its own though an honest node would not start with them. */
+/** Asks for no certificate, and shows its own although an honest node would not start with it. */
 function bold(tls: NetworkTls): PeerIdentity {
   const certificates = [new X509Certificate(tls.cert).raw];
   return {

@@ -43,12 +43,12 @@ export function flipBit(path: string, random: Random): string {
   return `${path} byte ${at} bit ${bit}`;
 }
 
-/** Of these alone a node cannot heal: it does not know any more who it is. */
+/** A node cannot repair these files: without them it does not know its identity. */
 const REFUSED = ["FORMAT"];
 const PATIENCE_MS = 20_000;
 
 /**
- * A node heals from it by itself, under load, and whatever it answers meanwhile is right. Half of
+ * A node repairs the damage by itself, under load, and its answers meanwhile are right. Half of
  * the flips happen to a node that runs; it is stopped afterwards, so that it reads all anew.
  */
 export async function flipBits(run: Run, observer: Observer): Promise<void> {
@@ -88,7 +88,7 @@ function rarest(counts: ReadonlyMap<string, number>, kinds: readonly string[]): 
 async function flipOne(run: Run, node: NodeProcess, kind: string): Promise<string> {
   const isRunning = run.random.below(2) === 0;
   if (!isRunning) await node.kill();
-  // What there was may be gone by now.
+  // The files may be deleted by now.
   const paths = filesByKind(node.dataDir).get(kind) ?? [];
   if (paths.length > 0) node.note(flipBit(run.random.pick(paths), run.random));
   if (isRunning) {

@@ -29,7 +29,7 @@ export type ClusterOptions = {
   readonly smallDisks?: boolean;
 };
 
-/** What a node says of the cluster. */
+/** The cluster as one node sees it. */
 export type Status = {
   readonly node: NodeProcess;
   readonly leaderId: string | null;
@@ -104,7 +104,7 @@ export class Cluster {
     return network === "direct" || hasIpv6 ? null : "the proxies need ::1 beside 127.0.0.1";
   }
 
-  /** One node is no cluster: it runs as anybody would run it. */
+  /** True for one node, which runs without the settings of a cluster. */
   get isAlone(): boolean {
     return this.#options.size === 1;
   }

@@ -1,4 +1,4 @@
-/** What can be done to nodes and links; each is over when it returns. */
+/** Faults of nodes and links; each is over when its function returns. */
 import { Client } from "./client.ts";
 import { someOf } from "./cluster.ts";
 import { type Network, separate } from "./links.ts";

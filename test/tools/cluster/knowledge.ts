@@ -1,4 +1,4 @@
-/** What the clients of a run know together: where things may be worth a look. */
+/** Shared knowledge of the clients of a run: offsets and keys that are worth reading. */
 import type { Produce } from "../history/operations.ts";
 import type { Random } from "../random.ts";
 

@@ -9,14 +9,14 @@ import { ownerOf } from "./socket-owner.ts";
 
 export type ProxiedNode = {
   readonly id: string;
-  /** What the other nodes dial. */
+  /** The address that the other nodes dial. */
   readonly proxy: Address;
   /** Where the node listens. */
   readonly target: Address;
   readonly pid: () => number | null;
 };
 
-/** What can be done to the links between nodes. */
+/** Faults of the links between nodes. */
 export type Network = {
   /** From `from` to `to`; the other way is another rule. */
   set(from: string, to: string, weather: Partial<Weather>): void;

@@ -105,7 +105,7 @@ async function withoutDisk(
   // With all its settings, as a supervisor would start it: it may have bootstrapped the cluster.
   cluster.start(wiped, true);
   await run.pause(...AMNESIA_MS);
-  // As many as it takes so that the rest is no majority without the wiped one.
+  // Enough nodes that the remaining ones are not a majority without the wiped one.
   const majority = (cluster.nodes.length >> 1) + 1;
   const down = others.slice(0, others.length + 2 - majority);
   await Promise.all(down.map((node) => node.kill()));

@@ -1,13 +1,13 @@
 /**
- * Each node in a network namespace of its own, on one bridge. What one node sends to another is
- * thrown away by a route that leads nowhere, so one direction can be lost alone. Needs root.
+ * Each node in a network namespace of its own, on one bridge. A blackhole route drops what one node
+ * sends to another, so one direction can be lost alone. Needs root.
  */
 import type { Network } from "./links.ts";
 import type { Weather } from "./relay.ts";
 
 export const nodeId = (index: number): string => `n${index + 1}`;
 
-/** Of the addresses that are private to a machine; the third part differs by process. */
+/** A private range of addresses; the third part differs by process. */
 const SUBNET = `10.213.${process.pid % 250}`;
 const PREFIX = `ayd${process.pid % 10_000}`;
 const BRIDGE = `${PREFIX}br`;

@@ -23,7 +23,7 @@ export function outcomeOf({ status }: Reply, body: Body): Outcome {
   return "unknown";
 }
 
-/** Null: this is no JSON object, so nothing can be said about it. */
+/** Null if the body is not a JSON object. */
 export function bodyOf({ body }: Reply): Body | null {
   try {
     const value: unknown = JSON.parse(body);

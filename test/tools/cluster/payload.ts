@@ -1,4 +1,4 @@
-/** What is stored: a unique id, filler and a checksum of both, so that damage is seen by readers. */
+/** The stored values: a unique id, filler and a checksum of both, so that readers see damage. */
 import type { Random } from "../random.ts";
 
 const FILLER_BYTES_LARGE = 20_000;

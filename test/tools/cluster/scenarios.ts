@@ -1,4 +1,4 @@
-/** What is done to a cluster, by name. */
+/** The scenarios that a cluster goes through, by name. */
 import type { Demands } from "../history/vacuity.ts";
 import { flipBits } from "./bitflip-scenario.ts";
 import type { NetworkKind } from "./cluster.ts";
@@ -19,7 +19,7 @@ export type Scenario = {
   readonly clocks?: boolean;
   /** Fills disks up. */
   readonly smallDisks?: boolean;
-  /** What a run must have shown, for each ten seconds; leader changes are not asked of one node. */
+  /** Events that a run must have seen in each ten seconds; one node needs no leader change. */
   readonly demands: Partial<Demands>;
   /** Goes on until the run is over. */
   readonly act: (run: Run, observer: Observer) => Promise<void>;

@@ -1,4 +1,4 @@
-/** The end of a run: everything is healed, the cluster works again, and all of it is read. */
+/** The end of a run: all faults end, the cluster works again, and all of it is read. */
 import type { Consume, Dump, KvDump } from "../history/operations.ts";
 import { Client } from "./client.ts";
 import { CHAIN_NS, GROUPS, MIXED_NS, PARTITIONS, TOPIC } from "./knowledge.ts";
@@ -20,7 +20,7 @@ export function heal({ cluster, recorder, members }: Run): void {
   recorder.heal();
 }
 
-/** Waits for the first acknowledged write that was called after healing. */
+/** Waits for the first acknowledged write that was called after the faults ended. */
 export async function waitForWrite(run: Run): Promise<void> {
   const { operations } = run.recorder;
   const healed = operations.at(-1)?.call ?? 0;

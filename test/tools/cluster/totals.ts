@@ -1,4 +1,4 @@
-/** What many runs came to, in a file that each of them appends a line to. */
+/** The results of many runs, in a file that each of them appends a line to. */
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import type { Report } from "./execute.ts";
 

@@ -1,4 +1,4 @@
-/** Bytes to a server and back, with no HTTP library between that could mend them. */
+/** Bytes to a server and back, without an HTTP library that could correct them. */
 export type RawAnswer = {
   /** Status of the first answer; 0 if the connection ended without one. */
   readonly status: number;

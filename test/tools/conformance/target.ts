@@ -1,4 +1,6 @@
-/** What the black-box suite knows of the server under test: where it is and a token for everything. */
+/**
+ * The black-box suite knows only the address of the server under test and a token for everything.
+ */
 export type Target = {
   readonly url: string;
   readonly token: string;

@@ -1,4 +1,4 @@
-/** What the server acknowledged, and what therefore must be there after any crash. */
+/** The acknowledged writes, which must be there after any crash. */
 export class Acknowledged {
   /** `partition` → offset → value. */
   readonly records = new Map<number, Map<number, string>>();

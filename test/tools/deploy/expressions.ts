@@ -41,5 +41,8 @@ export async function rulesOf(): Promise<readonly Rule[]> {
 const chosen = (promql: string): string =>
   promql.replaceAll(/\$(job|instance)\b/g, ".*").replaceAll("$__rate_interval", "15s");
 
-/** What a threshold is compared with: the threshold itself is not met when all is well. */
+/**
+ * The side of a comparison that is not the threshold: the threshold itself is not met when all is
+ * well.
+ */
 const compared = (promql: string): string => promql.replaceAll(/ (==|>|<) [\d.]+/g, "");

@@ -25,7 +25,7 @@ export async function write(client: Client): Promise<void> {
   await client.must("POST", "/kv/ns/key0", "again");
 }
 
-/** What a client of any version can read of it. */
+/** The facts that a client of any version can read. */
 export async function read(client: Client): Promise<Facts> {
   const topics = await client.must("GET", "/broker/topics");
   const partitions: unknown[] = [];

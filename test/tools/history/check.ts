@@ -10,11 +10,11 @@ import { type Counts, countsOf, type Demands, shortcomings } from "./vacuity.ts"
 import { type Rule, Violation } from "./violation.ts";
 
 export type Options = {
-  /** What a history must hold at least to prove anything. */
+  /** The minimum that a history must contain to prove anything. */
   readonly demands?: Partial<Demands>;
   /** How far times of expiry may be off. */
   readonly clockErrorMs?: number;
-  /** Longest wait for the first write after healing; absent: not judged. */
+  /** Longest wait for the first write after the faults ended; absent: not judged. */
   readonly recoveryMsMax?: number;
 };
 

@@ -29,7 +29,10 @@ function compare<T extends Operation>(
   }
 }
 
-/** @returns milliseconds from healing to the first acknowledged write that began after it. */
+/**
+ * @returns milliseconds from the end of the faults to the first acknowledged write that began after
+ * it.
+ */
 export function recoveryMs(operations: readonly Operation[]): number | null {
   const healed = operations.filter(({ op }) => op === "heal").at(-1);
   if (healed === undefined) return null;

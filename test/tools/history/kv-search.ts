@@ -114,7 +114,7 @@ class Search {
     return head;
   }
 
-  /** What is left has no answer, and need not have happened. */
+  /** The remaining operations have no answer, and need not have happened. */
   #allAnswered(): boolean {
     for (let entry = this.#head.after; entry !== null; entry = entry.after) {
       if (!entry.isCall) return entry.time === Number.POSITIVE_INFINITY;

@@ -53,7 +53,7 @@ function byKey(history: KvHistory): Map<string, KeyHistory> {
   return keys;
 }
 
-/** What a node has at the end counts as a linearizable read of every key that was ever written. */
+/** The final state of a node counts as a linearizable read of every key that was ever written. */
 function finalGets(dump: KvDump, known: ReadonlySet<string>): KvGet[] {
   const { ns } = dump.args;
   const present = new Map(

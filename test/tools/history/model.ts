@@ -9,7 +9,7 @@ const NODES = ["n1", "n2", "n3"] as const;
 const OVERLAP_MS = 6;
 
 type Value = { readonly value: string; readonly revision: number };
-/** What a node has applied. */
+/** The state that a node has applied. */
 type NodeState = {
   log: string[];
   low: number;
@@ -200,7 +200,7 @@ export class Model {
     return this.#random.below(12) === 0 ? "fail" : "ok";
   }
 
-  /** What is unknown was done or not. */
+  /** An operation of unknown outcome was done or not. */
   #applies(outcome: Outcome): boolean {
     return outcome === "ok" || (outcome === "unknown" && this.#random.below(2) === 0);
   }

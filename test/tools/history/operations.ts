@@ -1,4 +1,4 @@
-/** What a history consists of, and its form on disk: one JSON object a line. */
+/** The operations of a history, and their form on disk: one JSON object a line. */
 
 /**
  * `fail` only for an answer that guarantees "not applied"; all that is not certain is `unknown`:
@@ -96,7 +96,7 @@ export type KvGet = Op<
   { readonly value: string | null; readonly revision: number }
 >;
 
-/** The whole partition as one node has it, read when everything is quiet and healed. */
+/** The whole partition as one node has it, read after all faults and writes ended. */
 export type Dump = Op<
   "dump",
   PartitionArgs,
@@ -144,7 +144,7 @@ export type OperationOf<Name extends Operation["op"]> = Extract<Operation, { op:
 export const toNdjson = (operations: readonly Operation[]): string =>
   operations.map((operation) => `${JSON.stringify(operation)}\n`).join("");
 
-/** @throws SyntaxError naming the line that is no operation. */
+/** @throws SyntaxError that names the line that is not an operation. */
 export function fromNdjson(text: string): Operation[] {
   const operations: Operation[] = [];
   for (const [at, line] of text.split("\n").entries()) {

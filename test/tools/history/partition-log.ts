@@ -17,7 +17,7 @@ type Witness = { readonly value: string; readonly by: Operation };
 /** An append whose place is known. */
 export type Located = { readonly append: Append; readonly first: number; readonly by: Operation };
 
-/** What lies where, by all that was ever answered. */
+/** The record at each offset, by all answers together. */
 export class PartitionLog {
   readonly #history: PartitionHistory;
   readonly #at = new Map<number, Witness>();

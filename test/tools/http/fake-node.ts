@@ -35,7 +35,7 @@ export class FakeNode implements NodeApi {
   #index = 0;
   #lastTopicId = 0;
   #turn = 0;
-  /** What every write is rejected with. */
+  /** The rejection of every write. */
   rejectWrites: Rejected<WriteReject> | null = null;
   /** Writes are answered as if `timeout_ms` had passed first. */
   slowSync = false;

@@ -1,7 +1,7 @@
 /**
- * What finds each fault that the product can inject (`src/lib/fault-points.d.ts`): "seeds" of the
- * simulator, or a test where the situation is too rare for seeds. The compiler checks that no fault
- * point is left out.
+ * Names what finds each fault that the product can inject (`src/lib/fault-points.d.ts`): "seeds" of
+ * the simulator, or a test where the situation is too rare for seeds. The compiler checks that no
+ * fault point is left out.
  *
  * Three names of the reliability plan have no meaning here:
  * - `config-not-reverted`: membership takes effect when it is applied. Its counterpart is

@@ -30,7 +30,7 @@ export class FakeLog {
   readonly reads: number[] = [];
   deleted = false;
   lowWatermark = 0;
-  /** What a read waits for, as if there were a file. */
+  /** A read waits for this, as if there were a file. */
   gate: Promise<void> | null = null;
   failure: Error | null = null;
 

@@ -26,7 +26,7 @@ const INITIAL_MEMBERS = "n1 n2 n3";
 const NAMES = "n1 n2 n3 n4 n5";
 const START: Applied = { index: 1, term: 1, data: "" };
 
-/** What happened in a run, before anything did. */
+/** The counters of a run before its first event. */
 export const noCounts = () => ({
   elections: 0,
   applied: 0,
@@ -179,7 +179,7 @@ export class Chaos {
     this.#isolated = this.#isolated === null ? this.#anyone() : null;
   }
 
-  /** Of what was written but not synced, any prefix may have reached the disk. */
+  /** Any prefix of the writes that were not synced may have reached the disk. */
   #crash(member: Member): void {
     this.counts.crashes++;
     const kept = member.unsynced.slice(0, this.#random.below(member.unsynced.length + 1));
@@ -265,7 +265,7 @@ export class Chaos {
     const holds = (voter: NodeId): boolean => {
       const store = this.cluster.members.get(voter)?.store;
       const base = store?.snapshot?.index ?? 0;
-      // What was lost may count: nobody is elected without it.
+      // A lost entry may be committed: no node is elected without it.
       if (store !== undefined && store.marker !== null) return true;
       return base >= commit || store?.entries[commit - base - 1]?.term === core.term;
     };

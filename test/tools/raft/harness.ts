@@ -110,7 +110,7 @@ export class Solo {
     return this.settle();
   }
 
-  /** What it said since the last call, of one type. */
+  /** Its messages of one type since the last call. */
   take<Type extends Message["type"]>(type: Type): MessageOf<Type>[] {
     const all = this.messages.splice(0);
     return all.filter((message): message is MessageOf<Type> => message.type === type);
@@ -152,12 +152,12 @@ export class Solo {
   }
 }
 
-/** What survives a crash. */
+/** The state that survives a crash. */
 type Store = {
   hardState: HardState | null;
   snapshot: SnapshotMeta | null;
   entries: Entry[];
-  /** What the log went to before its end was lost. */
+  /** The last index of the log before its end was lost. */
   marker: LogEnd | null;
 };
 
@@ -221,7 +221,7 @@ export class Member {
 export class Cluster {
   readonly members = new Map<NodeId, Member>();
   readonly wire: Message[] = [];
-  /** Every message that a member let go, for transcripts. */
+  /** Every message that a member sent, for transcripts. */
   onSend: (message: Message) => void = () => {};
   /** Whether a message gets through. */
   passes: (message: Message) => boolean = () => true;

@@ -67,7 +67,7 @@ export class SimClient {
     this.#leader = null;
   }
 
-  /** What `ask` returns, unless the time is up before, or the process ends. */
+  /** The result of `ask`, unless the time is up before, or the process ends. */
   call<T>(to: SimNode, ask: (node: Node) => Promise<T>): Promise<Reply<T>> {
     const { queue } = this.cluster;
     return new Promise((resolve) => {

@@ -27,7 +27,7 @@ export class SimCluster {
   readonly networks: SimNetworks;
   readonly nodes: readonly SimNode[];
   readonly initialMembers: readonly SimNode[];
-  /** Nodes whose disk was tampered with beyond what a restart mends. */
+  /** Nodes whose disk was damaged beyond what a restart repairs. */
   readonly log: ((line: string) => void) | null;
   readonly effects = new Map<string, number>();
   events = 0;

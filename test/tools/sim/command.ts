@@ -1,6 +1,6 @@
 import type { Overrides } from "./plan.ts";
 
-/** What to type to see this simulation again. */
+/** The command that replays this simulation. */
 export function commandOf(seed: number, overrides: Overrides): string {
   const { without = [], only, durationMs, clients } = overrides;
   const parts = [`bun run sim --seed ${seed}`];

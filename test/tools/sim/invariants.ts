@@ -1,7 +1,7 @@
 /**
- * What must hold after every step. The ghost sees what no node sees: all that was ever applied,
- * every sync of every journal, every vote that left a node. It looks at the product by wrapping a
- * few of its methods.
+ * The invariants that hold after every step. The ghost sees what no node sees: all that was ever
+ * applied, every sync of every journal, every vote that left a node. It looks at the product by
+ * wrapping a few of its methods.
  */
 import { crc32 } from "../../../src/lib/crc32.ts";
 import { Machine } from "../../../src/machine/machine.ts";
@@ -24,7 +24,7 @@ export class Ghost {
   /** First applied entry of each index: state machine safety. */
   readonly #applied = new Map<number, Known>();
   readonly #digests = new Map<number, { readonly digest: number; readonly node: string }>();
-  /** Whatever was in any journal, by `index@term`: log matching. */
+  /** Every entry that was in any journal, by `index@term`: log matching. */
   readonly #logged = new Map<string, { readonly crc: number; previous: number | null }>();
   /** Terms on each disk by index, as syncs reported it. */
   readonly #durable = new Map<string, number[]>();
@@ -137,12 +137,12 @@ export class Ghost {
     this.#durable.set(life.name, terms);
   }
 
-  /** What a new process found: more than was reported synced, perhaps. */
+  /** The entries that a new process read: perhaps more than was reported synced. */
   recovered(life: Life, journal: Journal): void {
     const before = this.#durable.get(life.name) ?? [];
     this.reset(life, journal.firstIndex - 1);
     const terms = this.#durable.get(life.name) ?? [];
-    // What a disk has lost counts for what is committed as long as the node votes as if it had it.
+    // Entries that a disk has lost count as committed while the node votes as if it had them.
     if (journal.marker !== null) {
       for (let at = journal.lastIndex + 1; at < before.length; at++) terms[at] = before[at] ?? 0;
     }
@@ -157,7 +157,10 @@ export class Ghost {
     this.#votes.delete(id);
   }
 
-  /** What leaves a node: one vote a term, and a leader has all that was ever committed. */
+  /**
+   * Checks messages that leave a node: one vote a term, and a leader has all that was ever
+   * committed.
+   */
   sent(life: Life, messages: readonly Message[]): void {
     for (const message of messages) {
       const { type, term, to } = message;
@@ -181,7 +184,7 @@ export class Ghost {
 
   #checkHeld({ name }: Life, index: number, term: number): void {
     const known = this.#applied.get(index);
-    // Who was overthrown and does not know it may still send what never was committed.
+    // A deposed leader that does not know it yet may still send entries that never were committed.
     if (known === undefined || known.term === term || known.term > this.#termOf(name)) return;
     this.#fail("leader completeness", `${name} sends ${index}@${term}, committed @${known.term}`);
   }

@@ -3,7 +3,9 @@ import type { Clock } from "../../../src/env/clock.ts";
 import type { Micros, Millis } from "../../../src/lib/ids.ts";
 import type { SimClock } from "./sim-clock.ts";
 
-/** Who runs now; what promises go on with before the next event belongs to the same life. */
+/**
+ * The process that runs now; promises that continue before the next event belong to the same life.
+ */
 export const running: { life: Life | null } = { life: null };
 
 /** How much simulated time the work of a process takes. */

@@ -52,14 +52,14 @@ export class Nemesis {
     return this.#ghost;
   }
 
-  /** Undone after a while, unless everything is healed before. */
+  /** Undone after a while, unless all faults ended before. */
   during(undo: () => void): void {
     this.#cluster.queue.after(this.#random.pick(LENGTHS_MS), () => {
       if (!this.#stopped) undo();
     });
   }
 
-  /** Runs unless everything is healed before. */
+  /** Runs unless all faults ended before. */
   soon(ms: number, run: () => void): void {
     this.#cluster.queue.after(ms, () => {
       if (!this.#stopped) run();
@@ -87,7 +87,7 @@ export class Nemesis {
   mayBreak(node: SimNode): boolean {
     const { initialMembers, plan } = this.#cluster;
     if (!initialMembers.includes(node) || node.broken !== null) return false;
-    // What a leader alone has is not promised to survive; a change of members moves the majority.
+    // Entries that only a leader has may be lost; a change of members moves the majority.
     if (plan.faults.includes("membership")) return false;
     const spoilt = initialMembers.filter(
       ({ id, broken }) =>
@@ -146,7 +146,7 @@ function startAndLosePower(nemesis: Nemesis, node: SimNode, random: Random, time
   });
 }
 
-/** What a stranger sends; null: nothing. */
+/** The message of a stranger; null: nothing. */
 function strangerFrame(recorded: readonly Uint8Array[], random: Random): Uint8Array | null {
   const kind = random.below(4);
   if (kind === 0) return null;

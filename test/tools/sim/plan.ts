@@ -1,4 +1,4 @@
-/** What a seed draws before anything runs: size, limits, faults and their rates. */
+/** The plan that a seed draws before anything runs: size, limits, faults and their rates. */
 import type { WriteConcern } from "../../../src/node/writes/write-concern.ts";
 import { Random } from "../random.ts";
 import type { Delays } from "./sim-network.ts";
@@ -39,7 +39,7 @@ export type FaultKind = (typeof ALL_FAULT_KINDS)[number];
  */
 export const VERSION_2_SEED = 100_000_000;
 
-/** What the events of a node cost in simulated time. */
+/** The cost of a node's events in simulated time. */
 export type Work = {
   /** Mean time that a node needs for an event; 0: none. */
   readonly meanMs: number;
@@ -58,7 +58,7 @@ export type Plan = {
   readonly faultEveryMs: number;
   readonly clients: number;
   readonly thinkMs: number;
-  /** Of the phase with faults. */
+  /** Duration of the phase with faults. */
   readonly durationMs: number;
   readonly delays: Delays;
   readonly syncMs: number;
@@ -115,7 +115,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const possible = drawn.filter(
     (kind) =>
       (nodes > 1 || !NEEDS_PEERS.has(kind)) &&
-      // Who wants every disk to answer cannot lose one.
+      // A write concern of all nodes cannot lose a disk.
       (writeConcern.kind !== "all" || !LOSES_A_DISK.has(kind)),
   );
   const plan: Plan = {

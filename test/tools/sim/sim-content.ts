@@ -1,6 +1,6 @@
 import type { Random } from "../random.ts";
 
-/** What a crash does to one un-synced operation. Names are never torn: `torn` keeps them. */
+/** The effect of a crash on one unsynced operation. Names are never torn: `torn` keeps them. */
 export type Fate = "lost" | "kept" | "torn" | "zeros";
 
 export type FileOperation =

@@ -192,7 +192,7 @@ export class SimDisk implements Disk {
     this.#epoch++;
   }
 
-  /** What the disk would be after a crash with these fates, as a new disk. */
+  /** The disk after a crash with these fates, as a new disk. */
   afterCrash(fateOf: (operation: number) => Fate, random: Random): SimDisk {
     const next = new SimDisk();
     const copies = new Map<Node, Node>();
@@ -372,7 +372,7 @@ class SimFile implements DiskFile {
   }
 
   async sync(): Promise<void> {
-    // What is written during the sync is not covered by it.
+    // Writes during the sync are not covered by it.
     const covered = this.#node.pending.length;
     let operations: FileOperation[] = [];
     try {

@@ -61,7 +61,7 @@ export class SimNetworks {
     return this.#blocked.has(`${from}>${to}`);
   }
 
-  /** What was held back arrives now, as TCP sends again; or its link has died meanwhile. */
+  /** Held messages arrive now, as TCP sends again, unless their link has died meanwhile. */
   heal(): void {
     this.#blocked.clear();
     this.slowMs.clear();
@@ -295,7 +295,7 @@ class End implements Link {
   #carry(frame: Uint8Array | null): void {
     const { queue, counts, recorded } = this.#world;
     counts.frames++;
-    // Of a few kilobytes at most, hellos among them; the newest replace the oldest.
+    // Messages of a few kilobytes at most, hellos among them; the newest replace the oldest.
     if (frame !== null && frame.length < 4096) recorded[counts.frames % RECORDED_MAX] = frame;
     const at = Math.max(
       this.#lastAtMs,

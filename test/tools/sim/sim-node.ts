@@ -39,7 +39,7 @@ export class SimNode {
   /** Open and started. */
   node: Node | null = null;
   lives = 0;
-  /** Of all its lives together. */
+  /** Sum over all its lives. */
   readonly instruments = createInstruments();
   bootstraps: boolean;
   /** Null: as it should be; else why it cannot come back with this disk. */

@@ -1,4 +1,4 @@
-/** One seed from beginning to end: faults, healing, convergence, judgement. */
+/** One seed from beginning to end: faults, their end, convergence, judgement. */
 import { check as checkHistory } from "../history/check.ts";
 import type { Message } from "../history/operations.ts";
 import { SimClient, SimRecorder } from "./client.ts";
@@ -28,7 +28,10 @@ const START_MS_MAX = 20_000;
 const RECOVERY_MS_MAX = 60_000;
 const CONVERGENCE_MS_MAX = 60_000;
 const CONVERGED_MS = 100;
-/** Of the client whose write tells that all is well again: slow disks and links are no failure. */
+/**
+ * Patience of the client whose write shows that the cluster works: slow disks and links are not
+ * failures.
+ */
 const PATIENCE_MS = 5000;
 const EVENTS_MAX = 3_000_000;
 
@@ -55,7 +58,7 @@ export async function simulate(
   return simulation.report();
 }
 
-/** A turn of the real event loop costs more than an event of the simulated one. */
+/** An iteration of the real event loop costs more than an event of the simulated one. */
 const EVENTS_PER_TURN = 500;
 
 const inOneTurn = (isOver: () => boolean): Promise<boolean> =>
@@ -225,7 +228,7 @@ class Simulation {
     await this.#dumpKeys(client, to);
   }
 
-  /** Damage may have to be healed first, and for that links to be up. */
+  /** Damage may have to be repaired first, which needs links. */
   async #readAll(
     client: SimClient,
     to: SimNode,

@@ -1,4 +1,4 @@
-/** What many seeds came to, in this process and in a file that runs append to. */
+/** The results of many seeds, in this process and in a file that runs append to. */
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import type { Report } from "./simulation.ts";
 

@@ -1,4 +1,4 @@
-/** What clients do all the time: produce, consume, commit, delete, keys and values. */
+/** The operations of clients: produce, consume, commit, delete, keys and values. */
 import { utf8 } from "../../../src/lib/bytes.ts";
 import { crc32 } from "../../../src/lib/crc32.ts";
 import type { ConsumePage, ProduceOutcome } from "../../../src/node/api.ts";
@@ -24,7 +24,7 @@ const TTL_LONG_MS = 600_000;
 /** Above what the history's judge allows clocks to be off. */
 const TTL_SLACK_MS = 1300;
 
-/** What clients know between them. */
+/** The shared knowledge of the clients. */
 export class Knowledge {
   readonly ends: number[];
   readonly floors: number[];
@@ -150,7 +150,7 @@ export class Actor {
   #encode(values: readonly string[]): EncodedRecords {
     const builder = new BatchBuilder();
     for (const value of values) {
-      // Of the value alone: a repetition must be the same.
+      // Drawn from the value alone, because a repetition must be the same.
       const filler = ".".repeat(crc32(utf8(value)) % this.#valueBytesMax);
       builder.add(null, utf8(`${value}|${filler}`));
     }

@@ -51,7 +51,7 @@ export function openJournal(
   });
 }
 
-/** What a log is: where it begins, and each entry as comparable text. */
+/** A log in comparable form: its first index, and each entry as text. */
 export type Log = {
   readonly firstIndex: number;
   readonly lastIndex: number;

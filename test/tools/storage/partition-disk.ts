@@ -17,7 +17,7 @@ type Change =
   | { kind: "rename"; directory: string; from: string; to: string }
   | { kind: "syncDirectory"; directory: string };
 
-/** What a crash does with changes that were not synced. */
+/** The effect of a crash on changes that were not synced. */
 export type CrashRule = "lost" | "kept" | Random;
 
 const split = (path: string): [string, string] => {
@@ -180,7 +180,7 @@ export class PartitionDisk implements Disk {
     return this.crash(this.changes.length, "kept");
   }
 
-  /** What may be there after a crash that came when the first `count` changes were made. */
+  /** The disks that are possible after a crash behind the first `count` changes. */
   crash(count: number, rule: CrashRule): PartitionDisk {
     const { durable, unsynced } = sortOut(this.changes.slice(0, count));
     const image = new PartitionDisk();
@@ -330,7 +330,7 @@ class MemoryFile implements DiskFile {
   }
 }
 
-/** What was made durable, in an order that leads to the same, and the rest in its order. */
+/** The durable changes, in an order with the same result, and the others in their order. */
 function sortOut(changes: readonly Change[]): { durable: Change[]; unsynced: Change[] } {
   const durable: Change[] = [];
   const waiting = new Map<string | number, Change[]>();

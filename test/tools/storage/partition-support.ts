@@ -16,7 +16,7 @@ export type ModelRecord = {
   readonly mark: number;
 };
 
-/** What a partition should hold, as a plain list. */
+/** The expected contents of a partition, as a plain list. */
 export class Model {
   readonly records: ModelRecord[] = [];
   low = 0;
@@ -89,7 +89,7 @@ export function appendSome(
   log.append(bytes, log.endOffset, timestampMs, count, logicalBytes);
 }
 
-/** What a client gets of the slices: offsets, and whether each record is the model's. */
+/** The slices as a client gets them: offsets, and whether each record is the model's. */
 export function pageOf(
   slices: readonly Uint8Array[],
   model: Model,

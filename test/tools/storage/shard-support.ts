@@ -96,7 +96,7 @@ export class ShardDisk {
     }
   }
 
-  /** What recovery and a switch end with. */
+  /** The result of recovery and of a switch. */
   async settle(): Promise<boolean> {
     const reset = await this.checkpoints.settle(this.journal);
     await this.checkpoints.removeStale();

@@ -1,5 +1,5 @@
 /**
- * What a query and a join answer, written from the contract alone, without regard to speed:
+ * The answers of a query and a join, computed from the contract alone, without regard to speed:
  * loops over loops, values compared by their own small functions. It shares nothing with
  * `src/stream`.
  */

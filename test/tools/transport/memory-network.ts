@@ -41,7 +41,7 @@ export class MemoryWorld {
     this.#silent.clear();
   }
 
-  /** Ends all links between two hosts. What is on the way is lost. */
+  /** Ends all links between two hosts. Messages on their way are lost. */
   cut(a: string, b: string): void {
     for (const pair of [...this.#pairs]) if (pair.joins(a, b)) pair.cut("cut");
   }

@@ -91,7 +91,7 @@ export class MemoryNode {
   readonly sink = new MemorySink();
   readonly received: Message[] = [];
   readonly unreachable: NodeId[] = [];
-  /** What a peer that asks for batches gets. */
+  /** The answer to a peer that asks for batches. */
   batches: BatchesHandler = () => Promise.resolve(null);
 
   /** @param membershipInfo may change later. */

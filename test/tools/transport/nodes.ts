@@ -21,7 +21,7 @@ export const QUICK: Partial<TransportLimits> = {
   pingsUnansweredMax: 100,
 };
 
-/** Of networks of this machine. */
+/** The place of a node on the loopback network. */
 export const PLACE = {
   host: "127.0.0.1",
   hostSetting: "",

@@ -49,7 +49,10 @@ export class RawPeer {
     return bytes === null ? null : decodeFrame(bytes, SHAKING);
   }
 
-  /** What the node makes of a hello: why it refuses it, "welcome", or "closed" without a word. */
+  /**
+   * The node's answer to a hello: the reason of a refusal, "welcome", or "closed" without a
+   * message.
+   */
   async outcome(): Promise<RefusalCode | "welcome" | "closed"> {
     const frame = await this.next();
     if (frame === null) return "closed";

@@ -9,7 +9,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { type Restored, restoreBackup } from "../offline/restore.ts";
 import { explained, openArchive, PLACE_NOTES } from "./archive-place.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
-import { bytesText } from "./table.ts";
+import { bytesText, counted } from "./table.ts";
 
 const { dataDir, haNodeId } = SETTINGS;
 
@@ -102,7 +102,7 @@ function summary(
     return `${JSON.stringify({ ...told, index, term, topics, files, bytes })}\n`;
   }
   return [
-    `${directory}: restored up to index ${index} (term ${term}): ${topics} topics, ` +
+    `${directory}: restored up to index ${index} (term ${term}): ${counted(topics, "topic")}, ` +
       `${bytesText(bytes)}, verified`,
     `It is a new cluster, ${clusterId}, with ${nodeId} as its only member.`,
     "",

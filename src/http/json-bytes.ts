@@ -5,6 +5,11 @@
 const QUOTE = 34;
 const BACKSLASH = 92;
 const BASE64 = Buffer.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+/** Two digits at once: the low byte is the first one. */
+const BASE64_PAIRS = Uint16Array.from(
+  { length: 64 * 64 },
+  (_, pair) => (BASE64[pair >> 6] as number) | ((BASE64[pair & 63] as number) << 8),
+);
 const PADDING = 61;
 const HEX = Buffer.from("0123456789abcdef");
 /** Most bytes that one byte of text takes: `\u00XX`. */
@@ -19,6 +24,38 @@ SHORT_ESCAPES[9] = 116;
 SHORT_ESCAPES[10] = 110;
 SHORT_ESCAPES[12] = 102;
 SHORT_ESCAPES[13] = 114;
+
+/** ASCII text that is written four bytes at a time, which takes a third of the time of single bytes. */
+export class Phrase {
+  readonly bytes: Uint8Array;
+  readonly #words: Int32Array;
+  length = 0;
+
+  /** @param capacity the largest length that will be set. */
+  constructor(capacity: number) {
+    this.#words = new Int32Array(Math.ceil(capacity / 4));
+    this.bytes = new Uint8Array(this.#words.buffer);
+  }
+
+  static of(text: string): Phrase {
+    const phrase = new Phrase(text.length);
+    phrase.bytes.set(Buffer.from(text, "latin1"));
+    phrase.length = text.length;
+    return phrase;
+  }
+
+  /**
+   * Writes up to three bytes more than the phrase has. `out` must have room for them.
+   *
+   * @returns the position after the phrase.
+   */
+  write(out: DataView, at: number): number {
+    const words = this.#words;
+    const { length } = this;
+    for (let i = 0; i < length; i += 4) out.setInt32(at + i, words[i >> 2] as number, true);
+    return at + length;
+  }
+}
 
 /** @returns position after the digits of a non-negative safe integer. */
 export function writeDecimal(out: Uint8Array, at: number, value: number): number {
@@ -42,7 +79,7 @@ export function writeDecimal(out: Uint8Array, at: number, value: number): number
 
 /** @returns position after the base64 of `bytes[start, end)`. */
 export function writeBase64(
-  out: Uint8Array,
+  out: DataView,
   at: number,
   bytes: Uint8Array,
   start: number,
@@ -56,30 +93,28 @@ export function writeBase64(
       ((bytes[from] as number) << 16) |
       ((bytes[from + 1] as number) << 8) |
       (bytes[from + 2] as number);
-    out[to] = BASE64[group >> 18] as number;
-    out[to + 1] = BASE64[(group >> 12) & 63] as number;
-    out[to + 2] = BASE64[(group >> 6) & 63] as number;
-    out[to + 3] = BASE64[group & 63] as number;
+    const first = BASE64_PAIRS[group >> 12] as number;
+    const second = BASE64_PAIRS[group & 4095] as number;
+    out.setInt32(to, first | (second << 16), true);
   }
   if (from === end) return to;
   const two = from + 2 === end;
   const group = ((bytes[from] as number) << 16) | (two ? (bytes[from + 1] as number) << 8 : 0);
-  out[to] = BASE64[group >> 18] as number;
-  out[to + 1] = BASE64[(group >> 12) & 63] as number;
-  out[to + 2] = two ? (BASE64[(group >> 6) & 63] as number) : PADDING;
-  out[to + 3] = PADDING;
+  out.setUint16(to, BASE64_PAIRS[group >> 12] as number, true);
+  out.setUint8(to + 2, two ? (BASE64[(group >> 6) & 63] as number) : PADDING);
+  out.setUint8(to + 3, PADDING);
   return to + 4;
 }
 
 function writeNativeBase64(
-  out: Uint8Array,
+  out: DataView,
   at: number,
   bytes: Uint8Array,
   start: number,
   end: number,
 ): number {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("base64");
-  return at + Buffer.from(out.buffer, out.byteOffset, out.length).write(text, at, "latin1");
+  return at + Buffer.from(out.buffer, out.byteOffset, out.byteLength).write(text, at, "latin1");
 }
 
 /**

@@ -3,7 +3,13 @@ import type { Instruments } from "../metrics/instruments.ts";
 import type { ConsumePage } from "../node/api.ts";
 import { RecordCursor } from "../record/batch-reader.ts";
 import { HEADERS_MAX, HeaderCursor } from "../record/headers.ts";
-import { ESCAPED_BYTES_MAX, writeBase64, writeDecimal, writeJsonText } from "./json-bytes.ts";
+import {
+  ESCAPED_BYTES_MAX,
+  Phrase,
+  writeBase64,
+  writeDecimal,
+  writeJsonText,
+} from "./json-bytes.ts";
 
 export type PageLimits = {
   readonly partition: number;
@@ -56,11 +62,15 @@ export const EVENTS_FRAMING: Framing = {
   end: bytesOf("\n\n"),
 };
 
-const OFFSET = bytesOf('{"offset":');
-const VALUE = bytesOf(',"value":"');
-const VALUE_B64 = bytesOf(',"value_b64":"');
-const KEY = bytesOf(',"key":"');
-const KEY_B64 = bytesOf(',"key_b64":"');
+const OFFSET = Phrase.of('{"offset":');
+const PARTITION = bytesOf(',"partition":');
+const TIMESTAMP = bytesOf(',"timestamp_ms":');
+/** Room for both members with the largest numbers. */
+const STAMP_BYTES_MAX = 64;
+const VALUE = Phrase.of(',"value":"');
+const VALUE_B64 = Phrase.of(',"value_b64":"');
+const KEY = Phrase.of(',"key":"');
+const KEY_B64 = Phrase.of(',"key_b64":"');
 const HEADERS = bytesOf(',"headers":{');
 const COLON_QUOTE = bytesOf(':"');
 /** Bytes around the name and value of a header: quotes, a colon and a comma. */
@@ -80,10 +90,12 @@ const FIRST_BYTES = 256 * 1024;
  */
 export class PageWriter {
   #out = new Uint8Array(FIRST_BYTES);
+  #view = new DataView(this.#out.buffer);
   #at = 0;
   #stampedMs = -1;
   #stampedPartition = -1;
-  #stamp: Uint8Array = NOTHING;
+  readonly #stamp = new Phrase(STAMP_BYTES_MAX);
+  #timestampAt = 0;
   /** Number of messages of the page, including earlier pieces. */
   count = 0;
   nextOffset = 0;
@@ -99,7 +111,7 @@ export class PageWriter {
   }
 
   begin(): void {
-    if (this.#out.length > KEPT_BYTES_MAX) this.#out = new Uint8Array(FIRST_BYTES);
+    if (this.#out.length > KEPT_BYTES_MAX) this.#use(new Uint8Array(FIRST_BYTES));
     this.#at = 0;
     this.newRecords = 0;
     this.logicalBytes = 0;
@@ -176,31 +188,43 @@ export class PageWriter {
     const framingBytes = MESSAGE_BYTES_MAX + (hasHeaders ? HEADER_FRAMING_BYTES_MAX : 0);
     this.#ensure(framingBytes + cursor.logicalBytes * ESCAPED_BYTES_MAX);
     const out = this.#out;
+    const view = this.#view;
     let at = this.#at;
     if (this.count > 0) at = copy(out, at, framing.separator);
     if (framing.id !== null) {
       at = writeDecimal(out, copy(out, at, framing.id), cursor.offset);
       at = copy(out, at, framing.afterId);
     }
-    at = writeDecimal(out, copy(out, at, OFFSET), cursor.offset);
-    at = copy(out, at, this.#stampOf(limits.partition, cursor.timestampMs));
+    at = writeDecimal(out, OFFSET.write(view, at), cursor.offset);
+    const { timestampMs } = cursor;
+    const { partition } = limits;
+    if (timestampMs !== this.#stampedMs || partition !== this.#stampedPartition) {
+      this.#restamp(partition, timestampMs);
+    }
+    at = this.#stamp.write(view, at);
     const { bytes, keyStart, keyEnd, valueStart, valueEnd } = cursor;
     const { base64 } = limits;
-    if (keyStart >= 0) at = writeField(out, at, KEY, KEY_B64, base64, bytes, keyStart, keyEnd);
-    at = writeField(out, at, VALUE, VALUE_B64, base64, bytes, valueStart, valueEnd);
+    if (keyStart >= 0)
+      at = writeField(out, view, at, KEY, KEY_B64, base64, bytes, keyStart, keyEnd);
+    at = writeField(out, view, at, VALUE, VALUE_B64, base64, bytes, valueStart, valueEnd);
     if (hasHeaders) at = writeHeaders(out, at, bytes, headersStart, headersEnd);
     out[at++] = CLOSING_BRACE;
     this.#at = copy(out, at, framing.end);
   }
 
-  /** Partition and timestamp are the same for all records of a batch. */
-  #stampOf(partition: number, timestampMs: number): Uint8Array {
-    if (timestampMs !== this.#stampedMs || partition !== this.#stampedPartition) {
-      this.#stampedMs = timestampMs;
-      this.#stampedPartition = partition;
-      this.#stamp = bytesOf(`,"partition":${partition},"timestamp_ms":${timestampMs}`);
+  /**
+   * Writes the members that are the same for all records of a batch. Nothing is allocated, because
+   * each batch has its own timestamp, and a batch may hold one record.
+   */
+  #restamp(partition: number, timestampMs: number): void {
+    const { bytes } = this.#stamp;
+    if (partition !== this.#stampedPartition) {
+      const at = writeDecimal(bytes, copy(bytes, 0, PARTITION), partition);
+      this.#timestampAt = copy(bytes, at, TIMESTAMP);
     }
-    return this.#stamp;
+    this.#stamp.length = writeDecimal(bytes, this.#timestampAt, timestampMs);
+    this.#stampedMs = timestampMs;
+    this.#stampedPartition = partition;
   }
 
   #ensure(more: number): void {
@@ -208,7 +232,12 @@ export class PageWriter {
     if (needed <= this.#out.length) return;
     const bigger = new Uint8Array(Math.max(needed, this.#out.length * 2));
     bigger.set(this.#out.subarray(0, this.#at));
-    this.#out = bigger;
+    this.#use(bigger);
+  }
+
+  #use(out: Uint8Array<ArrayBuffer>): void {
+    this.#out = out;
+    this.#view = new DataView(out.buffer);
   }
 }
 
@@ -221,17 +250,18 @@ function copy(out: Uint8Array, at: number, bytes: Uint8Array): number {
 /** Writes a field as text, or in base64 if that is requested or the bytes are not valid UTF-8. */
 function writeField(
   out: Uint8Array,
+  view: DataView,
   at: number,
-  name: Uint8Array,
-  base64Name: Uint8Array,
+  name: Phrase,
+  base64Name: Phrase,
   base64: boolean,
   bytes: Uint8Array,
   start: number,
   end: number,
 ): number {
   let after = -1;
-  if (!base64) after = writeJsonText(out, copy(out, at, name), bytes, start, end);
-  if (after < 0) after = writeBase64(out, copy(out, at, base64Name), bytes, start, end);
+  if (!base64) after = writeJsonText(out, name.write(view, at), bytes, start, end);
+  if (after < 0) after = writeBase64(view, base64Name.write(view, at), bytes, start, end);
   out[after] = QUOTE;
   return after + 1;
 }

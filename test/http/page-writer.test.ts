@@ -224,3 +224,45 @@ describe("every message stands in its frame", () => {
     });
   }
 });
+
+test("one writer writes pages of any partition, time, offset, key and encoding", () => {
+  const writer = new PageWriter();
+  forEachSeed(300, (random) => {
+    const base64 = random.below(2) === 0;
+    const partition = random.pick([0, 7, 10, 1023, 2 ** 20 - 1]);
+    const base = random.pick([0, 8, 998, 2 ** 31 - 2, 2 ** 53 - 1000]);
+    const slices: Uint8Array[] = [];
+    const messages: object[] = [];
+    const fieldOf = (name: string, bytes: Buffer) =>
+      base64 ? { [`${name}_b64`]: bytes.toString("base64") } : { [name]: bytes.toString() };
+    let offset = base;
+    for (let batch = 1 + random.below(6); batch > 0; batch--) {
+      const timestampMs = random.pick([0, 5, 1_700_000_000_000, random.u32(), 2 ** 53 - 1]);
+      const builder = new BatchBuilder(64);
+      const first = offset;
+      for (let record = 1 + random.below(4); record > 0; record--) {
+        const key = random.pick([null, bytesOf(random, 6), bytesOf(random, 40)]);
+        const value = bytesOf(random, random.pick([4, 100, 2000]));
+        builder.add(key, value);
+        const fields = { ...(key === null ? {} : fieldOf("key", key)), ...fieldOf("value", value) };
+        messages.push({ offset: offset++, partition, timestamp_ms: timestampMs, ...fields });
+      }
+      const { bytes } = builder.finish();
+      stampBatch(bytes, 0, first, timestampMs, 0);
+      slices.push(bytes);
+    }
+    const page = pageOf(slices, { startOffset: base, endOffset: offset, limit: 100, maxBytes: 0 });
+    writer.begin();
+    writer.messages(page, { partition, limit: 100, maxBytes: ALL, base64 }, ARRAY_FRAMING, ALL);
+    const text = Buffer.from(writer.written).toString();
+    expect(text).toBe(messages.map((message) => JSON.stringify(message)).join(","));
+  });
+});
+
+/** Up to `length - 1` bytes of text, some of which JSON escapes. */
+const bytesOf = (random: Random, length: number): Buffer =>
+  Buffer.from(
+    Array.from({ length: random.below(length) }, () =>
+      random.pick([120, 65, 34, 92, 10, 1, 31, 126]),
+    ),
+  );

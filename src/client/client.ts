@@ -118,7 +118,7 @@ export class Client {
   async listGroups(options: CallOptions = {}): Promise<readonly GroupSummary[]> {
     const request = { method: "GET", path: "/broker/groups", ...options } as const;
     const answer = await this.#transport.json(request, GROUP_LIST);
-    return (answer as { groups: readonly GroupSummary[] }).groups;
+    return answer.groups;
   }
 
   /** Deletes the committed offsets of a group in all topics. @returns the number of offsets. */
@@ -126,7 +126,7 @@ export class Client {
     const path = `/broker/groups/${segment(group)}`;
     const request = { method: "DELETE", path, ...options } as const;
     const answer = await this.#transport.json(request, GROUP_DELETED);
-    return (answer as { offsets: number }).offsets;
+    return answer.offsets;
   }
 
   /** Committed offsets and lag of the groups of a topic. */
@@ -150,7 +150,7 @@ export class Client {
   async namespaces(options: CallOptions = {}): Promise<readonly KvNamespace[]> {
     const request = { method: "GET", path: "/kv", ...options } as const;
     const answer = await this.#transport.json(request, KV_NAMESPACES);
-    return (answer as { namespaces: readonly KvNamespace[] }).namespaces;
+    return answer.namespaces;
   }
 
   query<T = unknown>(body: QueryRequest, options: CallOptions = {}): Promise<QueryResult<T>> {

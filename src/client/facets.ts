@@ -43,23 +43,20 @@ export class Topics {
   ): Promise<TopicShape> {
     const { partitions, ...rest } = options;
     const request = post("/broker/topics", { name, partitions }, rest);
-    return (await this.#transport.json(
-      { ...request, repeatable: true },
-      shapes.TOPIC_CREATED,
-    )) as TopicShape;
+    return await this.#transport.json({ ...request, repeatable: true }, shapes.TOPIC_CREATED);
   }
 
   async list(options: CallOptions = {}): Promise<readonly TopicSummary[]> {
     const request = { method: "GET", path: "/broker/topics", ...options } as const;
     const answer = await this.#transport.json(request, shapes.TOPIC_LIST);
-    return (answer as { topics: readonly TopicSummary[] }).topics;
+    return answer.topics;
   }
 
   async describe(topic: string, options: CallOptions = {}): Promise<TopicDescription> {
     const path = `/broker/topics/${segment(topic)}`;
     return camel(
       await this.#transport.json({ method: "GET", path, ...options }, shapes.TOPIC_DESCRIBED),
-    ) as TopicDescription;
+    );
   }
 
   /** Deletes the topic with its records and groups. */
@@ -84,7 +81,7 @@ export class Retention {
   async list(options: CallOptions = {}): Promise<readonly RetentionPolicy[]> {
     const request = { method: "GET", path: "/broker/retention", ...options } as const;
     const answer = camel(await this.#transport.json(request, shapes.RETENTION_LIST));
-    return (answer as { policies: readonly RetentionPolicy[] }).policies;
+    return answer.policies;
   }
 }
 
@@ -117,19 +114,18 @@ export class Views {
   /** @returns true if the query is new; the same query continues where it was. */
   async put(name: string, body: ViewRequest, options: CallOptions = {}): Promise<boolean> {
     const request = { ...post(viewPath(name), body, options), method: "PUT" } as const;
-    return ((await this.#transport.json(request, shapes.VIEW_CREATED)) as { created: boolean })
-      .created;
+    return (await this.#transport.json(request, shapes.VIEW_CREATED)).created;
   }
 
   async get(name: string, options: CallOptions = {}): Promise<ViewResult> {
     const request = { method: "GET", path: viewPath(name), ...options } as const;
-    return (await this.#transport.json(request, shapes.VIEWED, parseExact)) as ViewResult;
+    return await this.#transport.json(request, shapes.VIEWED, parseExact);
   }
 
   async list(options: CallOptions = {}): Promise<readonly ViewSummary[]> {
     const request = { method: "GET", path: "/broker/views", ...options } as const;
     const answer = await this.#transport.json(request, shapes.VIEW_LIST);
-    return (answer as { views: readonly ViewSummary[] }).views;
+    return answer.views;
   }
 
   /** Deletes the view; the records are retained. */
@@ -151,9 +147,7 @@ export class ClusterClient {
 
   async membership(options: CallOptions = {}): Promise<Membership> {
     const request = { method: "GET", path: "/ha/membership", ...options } as const;
-    return (
-      camel(await this.#transport.json(request, shapes.MEMBERSHIP)) as { membership: Membership }
-    ).membership;
+    return camel(await this.#transport.json(request, shapes.MEMBERSHIP)).membership;
   }
 
   /** Adds a learner, which receives the log and has no vote. */
@@ -185,6 +179,6 @@ export class ClusterClient {
   /** @param nodeId absent: the server chooses a voter. @returns the new leader. */
   async transfer(nodeId?: string, options: CallOptions = {}): Promise<string> {
     const request = post("/ha/leader/transfer", { node_id: nodeId }, options);
-    return ((await this.#transport.json(request, shapes.TRANSFERRED)) as { target: string }).target;
+    return (await this.#transport.json(request, shapes.TRANSFERRED)).target;
   }
 }

@@ -57,9 +57,8 @@ export class Kv {
 
   /** @returns null if there is no such key. */
   async meta(key: string, options: KvReadOptions = {}): Promise<KvMeta | null> {
-    return await absentAsNull(
-      async () =>
-        camel(await this.#transport.json(this.#read(`${key}/meta`, options), KV_META)) as KvMeta,
+    return await absentAsNull(async () =>
+      camel(await this.#transport.json(this.#read(`${key}/meta`, options), KV_META)),
     );
   }
 
@@ -74,7 +73,7 @@ export class Kv {
       waitMs: timeoutMs,
       ...rest,
     } as const;
-    return camel(await this.#transport.json(request, KV_WRITTEN)) as KvWritten;
+    return camel(await this.#transport.json(request, KV_WRITTEN));
   }
 
   /** If the key does not exist, `deleted` is false; this is not an error. */
@@ -85,7 +84,7 @@ export class Kv {
     const { cas, ...rest } = options;
     const path = this.#path(key);
     const request = { method: "DELETE", path, query: { cas }, ...rest } as const;
-    return camel(await this.#transport.json(request, KV_DELETED)) as KvDeleted;
+    return camel(await this.#transport.json(request, KV_DELETED));
   }
 
   /**
@@ -120,7 +119,7 @@ export class Kv {
     const path = `/kv/${segment(this.namespace)}`;
     const query = { prefix, after, limit };
     const request = { method: "GET", path, query, ...rest } as const;
-    return camel(await this.#transport.json(request, KV_LIST)) as KvPage;
+    return camel(await this.#transport.json(request, KV_LIST));
   }
 
   /** Lists all keys, page by page. */

@@ -1,5 +1,6 @@
 /** Requests of the log: produce, read, commit. */
 import { AyderError } from "./errors.ts";
+import type { Shape } from "./shape.ts";
 import { COMMITTED, DELETED, OFFSETS_AT, PAGE, PRODUCED, PRODUCED_BATCH } from "./shapes.ts";
 import type { CallOptions, Query, Transport } from "./transport.ts";
 import type {
@@ -16,6 +17,7 @@ import type {
 import { segment } from "./url.ts";
 import {
   bytesOf,
+  type Camel,
   camel,
   joinLines,
   lineOf,
@@ -23,7 +25,6 @@ import {
   type RecordHeaders,
   recordJson,
   type Value,
-  type WireMessage,
 } from "./values.ts";
 
 const PAGE_RECORDS = 1000;
@@ -42,7 +43,7 @@ export class Log {
   }
 
   async produce(topic: string, value: Value, options: ProduceOptions): Promise<Produced> {
-    return (await this.#write(topic, "produce", bytesOf(value), options)) as Produced;
+    return await this.#write(topic, "produce", PRODUCED, bytesOf(value), options);
   }
 
   async produceBatch(
@@ -59,7 +60,7 @@ export class Log {
     options: ProduceOptions,
   ): Promise<ProducedBatch> {
     const body = joinLines(lines);
-    return (await this.#write(topic, "produce-ndjson", body, options)) as ProducedBatch;
+    return await this.#write(topic, "produce-ndjson", PRODUCED_BATCH, body, options);
   }
 
   async produceRecords(
@@ -69,15 +70,16 @@ export class Log {
   ): Promise<ProducedBatch> {
     const list = records.map(({ value, key, headers }) => recordJson(value, key, headers));
     const body = bytesOf(`{"records":[${list.join(",")}]}`);
-    return (await this.#write(topic, "produce-json", body, options)) as ProducedBatch;
+    return await this.#write(topic, "produce-json", PRODUCED_BATCH, body, options);
   }
 
-  async #write(
+  async #write<T>(
     topic: string,
     route: "produce" | "produce-ndjson" | "produce-json",
+    shape: Shape<T>,
     body: Uint8Array,
     options: ProduceOptions,
-  ): Promise<unknown> {
+  ): Promise<Camel<T>> {
     const { idempotencyKey = this.#nextKey(), signal, retryMs } = options;
     const { partition, key, headers = {}, timeoutMs, mode } = options;
     const query: Query = {
@@ -100,7 +102,6 @@ export class Log {
       signal,
       retryMs,
     } as const;
-    const shape = route === "produce" ? PRODUCED : PRODUCED_BATCH;
     return camel(await this.#transport.json(request, shape));
   }
 
@@ -128,12 +129,10 @@ export class Log {
       retryMs: rest.retryMs,
     } as const;
     const answer = await this.#transport.send(request);
-    const { messages, ...numbers } = this.#transport.parse(answer, request, PAGE) as {
-      messages: readonly WireMessage[];
-    };
+    const { messages, ...numbers } = this.#transport.parse(answer, request, PAGE);
     const told = Number(answer.headers.get(TOPIC_ID_HEADER));
     return {
-      ...(camel(numbers) as Omit<Page, "messages">),
+      ...camel(numbers),
       // A server of an older version does not say it.
       ...(told > 0 ? { topicId: told } : {}),
       messages: messages.map((message) => new Message(topic, message)),
@@ -152,7 +151,7 @@ export class Log {
       ...options,
     } as const;
     const answer = camel(await this.#transport.json(request, OFFSETS_AT));
-    return (answer as { offsets: readonly OffsetAt[] }).offsets;
+    return answer.offsets;
   }
 
   async commit(
@@ -169,7 +168,7 @@ export class Log {
       ...options,
     } as const;
     const answer = await this.#transport.json(request, COMMITTED);
-    return (answer as { committed_offset: number }).committed_offset;
+    return answer.committed_offset;
   }
 
   async deleteBefore(
@@ -184,7 +183,7 @@ export class Log {
       repeatable: true,
       ...options,
     } as const;
-    return camel(await this.#transport.json(request, DELETED)) as Deleted;
+    return camel(await this.#transport.json(request, DELETED));
   }
 }
 

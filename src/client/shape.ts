@@ -1,7 +1,13 @@
-/** Checks the shape of an answer before its values are used. */
+/**
+ * Checks the shape of an answer before its values are used. A shape carries the type of the answer,
+ * from `api/`, so the compiler compares the checked fields with the API.
+ */
 
 /** @returns a description of the problem with its place; null if the value is valid. */
-export type Shape = (value: unknown, at: string) => string | null;
+export type Shape<T = unknown> = ((value: unknown, at: string) => string | null) & {
+  /** Exists for the compiler only. */
+  readonly type?: () => T;
+};
 
 function kindOf(value: unknown): string {
   if (value === null) return "null";
@@ -12,26 +18,26 @@ function kindOf(value: unknown): string {
 const wrong = (value: unknown, at: string, wanted: string): string =>
   value === undefined ? `${at} is missing` : `${at} is ${kindOf(value)}, not ${wanted}`;
 
-export const integer: Shape = (value, at) =>
+export const integer: Shape<number> = (value, at) =>
   Number.isSafeInteger(value) ? null : wrong(value, at, "an integer");
-export const text: Shape = (value, at) =>
+export const text: Shape<string> = (value, at) =>
   typeof value === "string" ? null : wrong(value, at, "a text");
-export const flag: Shape = (value, at) =>
+export const flag: Shape<boolean> = (value, at) =>
   typeof value === "boolean" ? null : wrong(value, at, "true or false");
 export const anything: Shape = (value, at) => (value === undefined ? `${at} is missing` : null);
 
 export const orNull =
-  (shape: Shape): Shape =>
+  <T>(shape: Shape<T>): Shape<T | null> =>
   (value, at) =>
     value === null ? null : shape(value, at);
 
 export const optional =
-  (shape: Shape): Shape =>
+  <T>(shape: Shape<T>): Shape<T | undefined> =>
   (value, at) =>
     value === undefined ? null : shape(value, at);
 
 export const list =
-  (shape: Shape): Shape =>
+  <T>(shape: Shape<T>): Shape<readonly T[]> =>
   (value, at) => {
     if (!Array.isArray(value)) return wrong(value, at, "a list");
     for (const [i, item] of value.entries()) {
@@ -41,8 +47,13 @@ export const list =
     return null;
   };
 
-export const fields = (shapes: Readonly<Record<string, Shape>>): Shape => {
-  const entries = Object.entries(shapes);
+/** @param shapes of the fields that are used; the others are not checked. */
+export const fields = <T extends object>(
+  shapes: {
+    readonly [Name in keyof T]?: Shape<T[Name]>;
+  },
+): Shape<T> => {
+  const entries = Object.entries<Shape>(shapes as Readonly<Record<string, Shape>>);
   return (value, at) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       return wrong(value, at === "" ? "the answer" : at, "an object");
@@ -58,7 +69,7 @@ export const fields = (shapes: Readonly<Record<string, Shape>>): Shape => {
 
 /** An object with any names. */
 export const record =
-  (shape: Shape): Shape =>
+  <T>(shape: Shape<T>): Shape<Readonly<Record<string, T>>> =>
   (value, at) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       return wrong(value, at, "an object");

@@ -1,11 +1,31 @@
 /** Shapes of the answers that the client uses. Fields that are only passed on may be absent. */
+import type { Member, Membership, Transferred } from "../api/cluster.ts";
+import type { Page, Message as WireMessage } from "../api/consume.ts";
+import type { Committed, GroupDeleted, GroupList } from "../api/groups.ts";
+import type { KvDeleted, KvList, KvListed, KvMeta, KvNamespaces, KvWritten } from "../api/kv.ts";
+import type { Produced, ProducedBatch } from "../api/produce.ts";
+import type { Joined, Queried, View, ViewList, ViewPut } from "../api/queries.ts";
+import type { Deleted, RetentionList, RetentionPolicy } from "../api/retention.ts";
+import type {
+  GroupLag,
+  OffsetsAt,
+  Partition,
+  TopicCreated,
+  TopicDescribed,
+  TopicList,
+  TopicSummary,
+} from "../api/topics.ts";
 import { anything, fields, flag, integer, list, optional, orNull, record, text } from "./shape.ts";
 
-export const ACCEPTED = fields({ ok: flag });
+export const ACCEPTED = fields<{ readonly ok: boolean }>({ ok: flag });
 const produced = { partition: integer, durable: optional(flag), duplicate: optional(flag) };
-export const PRODUCED = fields({ offset: integer, ...produced });
-export const PRODUCED_BATCH = fields({ first_offset: integer, count: integer, ...produced });
-const message = fields({
+export const PRODUCED = fields<Produced>({ offset: integer, ...produced });
+export const PRODUCED_BATCH = fields<ProducedBatch>({
+  first_offset: integer,
+  count: integer,
+  ...produced,
+});
+const message = fields<WireMessage>({
   offset: integer,
   partition: integer,
   timestamp_ms: integer,
@@ -15,55 +35,100 @@ const message = fields({
   value_b64: optional(text),
   headers: optional(record(text)),
 });
-export const PAGE = fields({
+export const PAGE = fields<Page>({
   messages: list(message),
   next_offset: integer,
   end_offset: integer,
   committed_offset: orNull(integer),
 });
-export const COMMITTED = fields({ committed_offset: integer });
-export const DELETED = fields({ deleted_count: integer, freed_bytes: integer });
-export const GROUP_LIST = fields({
-  groups: list(fields({ group: text, topics: integer, partitions: integer, lag: integer })),
+export const COMMITTED = fields<Committed & { readonly committed_offset: number }>({
+  committed_offset: integer,
 });
-export const GROUP_DELETED = fields({ offsets: integer });
-export const TOPIC_CREATED = fields({ topic: text, partitions: integer });
-export const TOPIC_LIST = fields({
-  topics: list(fields({ topic: text, partitions: integer, messages: integer, bytes: integer })),
+export const DELETED = fields<Deleted>({ deleted_count: integer, freed_bytes: integer });
+export const GROUP_LIST = fields<GroupList>({
+  groups: list(
+    fields<GroupList["groups"][number]>({
+      group: text,
+      topics: integer,
+      partitions: integer,
+      lag: integer,
+    }),
+  ),
 });
-export const TOPIC_DESCRIBED = fields({
+export const GROUP_DELETED = fields<GroupDeleted>({ offsets: integer });
+export const TOPIC_CREATED = fields<TopicCreated>({ topic: text, partitions: integer });
+export const TOPIC_LIST = fields<TopicList>({
+  topics: list(
+    fields<TopicSummary>({ topic: text, partitions: integer, messages: integer, bytes: integer }),
+  ),
+});
+export const TOPIC_DESCRIBED = fields<TopicDescribed>({
   topic: text,
   partitions: list(
-    fields({ partition: integer, low_watermark: integer, end_offset: integer, bytes: integer }),
+    fields<Partition>({
+      partition: integer,
+      low_watermark: integer,
+      end_offset: integer,
+      bytes: integer,
+    }),
   ),
   groups: list(
-    fields({ group: text, partition: integer, committed_offset: orNull(integer), lag: integer }),
+    fields<GroupLag>({
+      group: text,
+      partition: integer,
+      committed_offset: orNull(integer),
+      lag: integer,
+    }),
   ),
 });
-export const OFFSETS_AT = fields({
-  offsets: list(fields({ partition: integer, offset: integer, timestamp_ms: orNull(integer) })),
+export const OFFSETS_AT = fields<OffsetsAt>({
+  offsets: list(
+    fields<OffsetsAt["offsets"][number]>({
+      partition: integer,
+      offset: integer,
+      timestamp_ms: orNull(integer),
+    }),
+  ),
 });
-export const RETENTION_LIST = fields({ policies: list(fields({ topic: text })) });
-export const KV_WRITTEN = fields({ cas: integer });
-export const KV_DELETED = fields({ deleted: flag });
-export const KV_META = fields({ cas: integer, ttl_ms: integer, bytes: integer });
-export const KV_LIST = fields({
-  keys: list(fields({ key: text, cas: integer, ttl_ms: integer, bytes: integer })),
+export const RETENTION_LIST = fields<RetentionList>({
+  policies: list(fields<RetentionPolicy>({ topic: text })),
+});
+export const KV_WRITTEN = fields<KvWritten>({ cas: integer });
+export const KV_DELETED = fields<KvDeleted>({ deleted: flag });
+export const KV_META = fields<KvMeta>({ cas: integer, ttl_ms: integer, bytes: integer });
+export const KV_LIST = fields<KvList>({
+  keys: list(fields<KvListed>({ key: text, cas: integer, ttl_ms: integer, bytes: integer })),
   next: orNull(text),
 });
-export const KV_NAMESPACES = fields({
-  namespaces: list(fields({ namespace: text, revision: integer })),
+export const KV_NAMESPACES = fields<KvNamespaces>({
+  namespaces: list(
+    fields<KvNamespaces["namespaces"][number]>({ namespace: text, revision: integer }),
+  ),
 });
-export const QUERIED = fields({ rows: list(anything), aggregates: list(fields({})) });
-export const JOINED = fields({ rows: list(fields({})), stats: fields({}) });
-export const VIEWED = fields({ view: text, aggregates: list(fields({})), lag: integer });
-export const VIEW_CREATED = fields({ created: flag });
-export const VIEW_LIST = fields({ views: list(fields({ view: text, topic: text, lag: integer })) });
-export const MEMBERSHIP = fields({
-  membership: fields({
+export const QUERIED = fields<Queried>({
+  rows: list(anything),
+  aggregates: list(fields<Queried["aggregates"][number]>({})),
+});
+export const JOINED = fields<Joined>({
+  rows: list(fields<Joined["rows"][number]>({})),
+  stats: fields<Joined["stats"]>({}),
+});
+export const VIEWED = fields<View>({
+  view: text,
+  aggregates: list(fields<View["aggregates"][number]>({})),
+  lag: integer,
+});
+export const VIEW_CREATED = fields<ViewPut>({ created: flag });
+export const VIEW_LIST = fields<ViewList>({
+  views: list(fields<ViewList["views"][number]>({ view: text, topic: text, lag: integer })),
+});
+export const MEMBERSHIP = fields<Membership>({
+  membership: fields<Membership["membership"]>({
     leader_id: orNull(text),
     term: integer,
-    nodes: list(fields({ node_id: text, http_addr: text, advertise_addr: text, role: text })),
+    nodes: list(
+      fields<Member>({ node_id: text, http_addr: text, advertise_addr: text, role: text }),
+    ),
   }),
 });
-export const TRANSFERRED = fields({ target: text });
+export const TRANSFERRED = fields<Transferred>({ target: text });

@@ -4,6 +4,7 @@
  * A request is retried if nothing was done (503, 429, no connection). After an unknown outcome only
  * requests that are safe to repeat are retried: reads, and writes with `repeatable`.
  */
+import type { Membership } from "../api/cluster.ts";
 import { readBounded } from "./answer-body.ts";
 import { AyderError, asUnknown, badAnswer, errorOfAnswer, errorOfFetch } from "./errors.ts";
 import type { Shape } from "./shape.ts";
@@ -143,21 +144,21 @@ export class Transport {
    * @param read parses the answer; `JSON.parse` rounds integers beyond 2^53, which only users' data has.
    * @throws AyderError `bad_answer` for an answer of another shape.
    */
-  async json(
+  async json<T>(
     request: Request,
-    shape: Shape,
+    shape: Shape<T>,
     read: (text: string) => unknown = JSON.parse,
-  ): Promise<unknown> {
+  ): Promise<T> {
     return this.parse(await this.send(request), request, shape, read);
   }
 
   /** The value of an answer; see `json`. */
-  parse(
+  parse<T>(
     answer: Answer,
     request: Request,
-    shape: Shape,
+    shape: Shape<T>,
     read: (text: string) => unknown = JSON.parse,
-  ): unknown {
+  ): T {
     return parsed(answer, this.url, shape, request.method === "GET", read);
   }
 
@@ -316,13 +317,13 @@ const notLed = (message: string): AyderError =>
     isRetriable: true,
   });
 
-function parsed(
+function parsed<T>(
   { bytes, status }: Answer,
   where: string,
-  shape: Shape,
+  shape: Shape<T>,
   isRead: boolean,
   read: (text: string) => unknown = JSON.parse,
-): unknown {
+): T {
   const outcome = isRead ? "refused" : "unknown";
   let value: unknown;
   try {
@@ -336,7 +337,7 @@ function parsed(
     );
   }
   const problem = shape(value, "");
-  if (problem === null) return value;
+  if (problem === null) return value as T;
   throw badAnswer(
     `${where} answered ${status}, but the answer is not from Ayder: ${problem}`,
     status,
@@ -344,15 +345,8 @@ function parsed(
   );
 }
 
-type WireMembership = {
-  readonly membership?: {
-    readonly leader_id: string | null;
-    readonly nodes: readonly { readonly node_id: string; readonly http_addr: string }[];
-  };
-};
-function leaderOf(answer: unknown): string | null {
-  const { membership } = answer as WireMembership;
-  const leader = membership?.nodes.find(({ node_id }) => node_id === membership.leader_id);
+function leaderOf({ membership }: Membership): string | null {
+  const leader = membership.nodes.find(({ node_id }) => node_id === membership.leader_id);
   // With RF_COMPAT=ayder, addresses are URLs.
   return leader?.http_addr.replace(/^https?:\/\//, "") || null;
 }

@@ -143,6 +143,7 @@ export class Message extends Stored {
   }
 }
 
+/** A message of a page, as the API sends it. */
 export type WireMessage = {
   readonly offset: number;
   readonly partition: number;
@@ -172,14 +173,25 @@ function toBase64(bytes: Uint8Array): string {
   return btoa(binary);
 }
 
+type CamelName<Name> = Name extends `${infer First}_${infer Second}`
+  ? `${First}${Capitalize<CamelName<Second>>}`
+  : Name;
+export type Camel<T> = T extends readonly (infer Item)[]
+  ? readonly Camel<Item>[]
+  : T extends object
+    ? { readonly [Name in keyof T as CamelName<Name>]: Camel<T[Name]> }
+    : T;
+
 /** Converts snake_case names to camelCase at every depth, for answers without users' fields. */
-export function camel(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(camel);
+export const camel = <T>(value: T): Camel<T> => camelOf(value) as Camel<T>;
+
+function camelOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(camelOf);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, item]) => [
       name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
-      camel(item),
+      camelOf(item),
     ]),
   );
 }

@@ -1,3 +1,4 @@
+import { CONSUME_QUERY } from "../api/consume.ts";
 import type { ConsumeRequest } from "../node/api.ts";
 import { PIECE_BYTES } from "./answer-streams.ts";
 import type { Compat } from "./compat.ts";
@@ -7,7 +8,6 @@ import type { PageLimits } from "./page-writer.ts";
 import { queryReader } from "./query.ts";
 import { decimal } from "./raw-url.ts";
 import type { RequestContext } from "./request-context.ts";
-import { CONSUME_QUERY } from "./schemas.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;

@@ -1,11 +1,12 @@
 /**
  * Routes for requests that no endpoint takes: 404, and 405 with the methods that the path allows.
  */
+
+import { NO_QUERY } from "../api/common.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import { ApiError, shown } from "./errors.ts";
 import { pathEndOf, pathStartOf } from "./raw-url.ts";
 import { type Endpoint, type Route, toRoute } from "./request-context.ts";
-import { NO_QUERY } from "./schemas.ts";
 
 export class FallbackRoutes {
   readonly #routes: readonly Route[];

@@ -1,8 +1,5 @@
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 
-/** Pattern of topics and namespaces in a schema. The names `.` and `..` are rejected separately. */
-export const NAME_PATTERN = "^[A-Za-z0-9._-]{1,249}$";
-export const GROUP_PATTERN = "^[A-Za-z0-9._:-]{1,249}$";
 const NAME_LENGTH_MAX = 249;
 export const KEY_BYTES_MAX = 1024;
 const COLON = 58;

@@ -1,8 +1,8 @@
 /** Builds `/openapi.json` from the table of endpoints that the server uses. */
 import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
+import { ERROR, REDIRECT } from "../api/errors.ts";
 import { type ErrorCode, HTTP_ERRORS } from "./errors.ts";
 import type { Endpoint, EndpointDocs } from "./request-context.ts";
-import { ERROR, REDIRECT } from "./schemas.ts";
 
 type Document = Readonly<Record<string, unknown>>;
 

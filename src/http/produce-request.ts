@@ -1,3 +1,4 @@
+import { PRODUCE_QUERY } from "../api/produce.ts";
 import { fromUtf8, utf8 } from "../lib/bytes.ts";
 import type { ProduceRequest } from "../node/api.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
@@ -11,7 +12,6 @@ import {
   readRequestHeaders,
 } from "./record-headers.ts";
 import type { RequestContext } from "./request-context.ts";
-import { PRODUCE_QUERY } from "./schemas.ts";
 
 /** Everything of a produce but its records, checked. */
 export type ProduceOptions = {

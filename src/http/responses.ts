@@ -62,7 +62,13 @@ export function headOfPieces(headers: Headers): Response {
 
 /** 202: the write is still in progress. */
 export const acceptedText = (body: string): Response => new Response(body, ACCEPTED_INIT);
-export const json = (body: object): Response => jsonText(JSON.stringify(body));
+
+/**
+ * Returns the body as JSON. The type parameter is the type of the answer in `api/`, so that the
+ * compiler compares the two: `json<TopicList>({ ok: true, topics })`.
+ */
+export const json = <Answer extends object = object>(body: NoInfer<Answer>): Response =>
+  jsonText(JSON.stringify(body));
 
 /** Formats a partition for messages: `topic "orders", partition 9`. */
 export const placeOf = (topic: string, partition: number | null): string =>

@@ -1,11 +1,12 @@
 /** Answers with a file that the binary contains: conditional, compressed, with strict headers. */
+
+import { NO_QUERY } from "../api/common.ts";
 import type { Asset } from "../web/asset.ts";
 import { chooseEncoding } from "./accept.ts";
 import { weakTag } from "./compression.ts";
 import { matchesTag } from "./conditional.ts";
 import type { Endpoint, RequestContext } from "./request-context.ts";
 import { bodyAnswer } from "./responses.ts";
-import { NO_QUERY } from "./schemas.ts";
 
 const HEADERS = {
   "content-security-policy":

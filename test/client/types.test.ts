@@ -1,9 +1,13 @@
 /** The types of the client equal those of the API. The compiler compares them (`bun run types`). */
 import { expect, test } from "bun:test";
 import type { Static, TSchema } from "@sinclair/typebox";
+import type * as consume from "../../src/api/consume.ts";
+import type * as kv from "../../src/api/kv.ts";
+import type * as produce from "../../src/api/produce.ts";
+import type * as streams from "../../src/api/queries.ts";
+import type * as retention from "../../src/api/retention.ts";
+import type * as topics from "../../src/api/topics.ts";
 import type * as client from "../../src/client/index.ts";
-import type * as wire from "../../src/http/schemas.ts";
-import type * as streams from "../../src/http/stream-schemas.ts";
 
 type CamelName<S extends string> = S extends `${infer A}_${infer B}`
   ? `${A}${Capitalize<CamelName<B>>}`
@@ -38,17 +42,17 @@ type Timing = "queueUs" | "recvParseUs" | "serverUs" | "produceUs" | "syncWaitUs
 
 test("the types of answers are those of the schemas", () => {
   const same: readonly [
-    Same<client.TopicShape, Answer<typeof wire.TOPIC_CREATED>>,
-    Same<client.TopicSummary, Answer<typeof wire.TOPIC_LIST>["topics"][number]>,
-    Same<client.TopicDescription, Answer<typeof wire.TOPIC_DESCRIBED>>,
-    Same<client.Deleted, Answer<typeof wire.DELETED>>,
-    Same<client.RetentionPolicy, Answer<typeof wire.RETENTION_LIST>["policies"][number]>,
-    Same<Omit<client.Page, "messages" | "topicId">, Omit<Answer<typeof wire.PAGE>, "messages">>,
-    Same<client.KvMeta, Answer<typeof wire.KV_META>>,
-    Same<client.KvNamespace, Answer<typeof wire.KV_NAMESPACES>["namespaces"][number]>,
-    Same<client.KvPage, Answer<typeof wire.KV_LIST>>,
-    Same<keyof client.Produced, Exclude<keyof Answer<typeof wire.PRODUCED>, Timing>>,
-    Same<keyof client.ProducedBatch, Exclude<keyof Answer<typeof wire.PRODUCED_BATCH>, Timing>>,
+    Same<client.TopicShape, Answer<typeof topics.TOPIC_CREATED>>,
+    Same<client.TopicSummary, Answer<typeof topics.TOPIC_LIST>["topics"][number]>,
+    Same<client.TopicDescription, Answer<typeof topics.TOPIC_DESCRIBED>>,
+    Same<client.Deleted, Answer<typeof retention.DELETED>>,
+    Same<client.RetentionPolicy, Answer<typeof retention.RETENTION_LIST>["policies"][number]>,
+    Same<Omit<client.Page, "messages" | "topicId">, Omit<Answer<typeof consume.PAGE>, "messages">>,
+    Same<client.KvMeta, Answer<typeof kv.KV_META>>,
+    Same<client.KvNamespace, Answer<typeof kv.KV_NAMESPACES>["namespaces"][number]>,
+    Same<client.KvPage, Answer<typeof kv.KV_LIST>>,
+    Same<keyof client.Produced, Exclude<keyof Answer<typeof produce.PRODUCED>, Timing>>,
+    Same<keyof client.ProducedBatch, Exclude<keyof Answer<typeof produce.PRODUCED_BATCH>, Timing>>,
     Same<client.ViewSummary, Omit<Static<typeof streams.VIEW_LIST>["views"][number], "ok">>,
     Same<keyof client.QueryResult, Exclude<keyof Static<typeof streams.QUERIED>, "ok">>,
     Same<client.JoinResult["stats"], Static<typeof streams.JOINED>["stats"]>,

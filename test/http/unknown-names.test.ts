@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { Type as t } from "@sinclair/typebox";
+import { JOIN_BODY, QUERY_BODY } from "../../src/api/queries.ts";
 import { refuseUnknownFields } from "../../src/http/fields.ts";
 import { parseJsonObject } from "../../src/http/json.ts";
-import { JOIN_BODY, QUERY_BODY } from "../../src/http/stream-schemas.ts";
 import { fixture } from "../tools/http/fixture.ts";
 
 const { app, ask } = fixture();

@@ -1,6 +1,7 @@
 /** State of the connected node from `/metrics_ha`: its role, and the leader. */
+
+import type { Membership } from "../../api/cluster.ts";
 import { send, sendForText } from "./api.ts";
-import type { Membership } from "./lib/answers.ts";
 import { parseMetrics, sumOf } from "./lib/prometheus.ts";
 import { membership, metricsHa } from "./lib/requests.ts";
 

@@ -1,8 +1,9 @@
+import { COMPACTED, type Compacted, SEALED_STATUS, type SealedStatus } from "../../api/admin.ts";
+import { NO_FIELDS_BODY, NO_QUERY } from "../../api/common.ts";
 import { readOptionalJson } from "../body.ts";
 import type { Edge } from "../edge.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json } from "../responses.ts";
-import { COMPACTED, NO_FIELDS_BODY, NO_QUERY, SEALED_STATUS } from "../schemas.ts";
 import { backupEndpoint } from "./backup.ts";
 
 export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
@@ -19,7 +20,11 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
       // A checkpoint syncs each partition that was written to: half a minute for 10,000.
       edge.allowLong(context.request);
       const { checkpointIndex, freedBytes } = await node.compact();
-      return json({ ok: true, checkpoint_index: checkpointIndex, freed_bytes: freedBytes });
+      return json<Compacted>({
+        ok: true,
+        checkpoint_index: checkpointIndex,
+        freed_bytes: freedBytes,
+      });
     },
   });
   return [
@@ -33,7 +38,7 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
       query: NO_QUERY,
       docs: { summary: "The last synced batch", tag: "admin", answer: SEALED_STATUS, errors: [] },
       handle: async () => {
-        return json({ ok: true, last_synced_batch_id: await node.lastSyncedIndex() });
+        return json<SealedStatus>({ ok: true, last_synced_batch_id: await node.lastSyncedIndex() });
       },
     },
     backupEndpoint(edge),

@@ -1,10 +1,11 @@
 /** Streams a checkpoint of the running node as an archive, as fast as the client reads it. */
+
+import { NO_QUERY } from "../../api/common.ts";
 import type { Backup } from "../../node/api.ts";
 import { type AnswerSource, nextTurn } from "../answer-streams.ts";
 import type { Edge } from "../edge.ts";
 import type { Endpoint } from "../request-context.ts";
 import { headOfPieces } from "../responses.ts";
-import { NO_QUERY } from "../schemas.ts";
 
 export const backupEndpoint = (edge: Edge): Endpoint => ({
   method: "GET",

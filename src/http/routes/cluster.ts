@@ -1,4 +1,6 @@
-import { Type as t } from "@sinclair/typebox";
+import type * as api from "../../api/cluster.ts";
+import { ADD_BODY, MEMBERSHIP, NODE_BODY, OK, TRANSFER_BODY } from "../../api/cluster.ts";
+import { NO_QUERY } from "../../api/common.ts";
 import { parseDecimal } from "../../lib/parse.ts";
 import type { ClusterApi, MemberReject, Membership, Result } from "../../node/api.ts";
 import { readJson, readOptionalJson } from "../body.ts";
@@ -6,52 +8,7 @@ import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
-import { NO_QUERY } from "../schemas.ts";
 
-const NODE_ID = "1 to 64 of A-Z a-z 0-9 . _ -";
-const nodeId = t.String({ pattern: "^[A-Za-z0-9._-]{1,64}$", description: NODE_ID });
-const STRICT = { additionalProperties: false };
-const ADD_BODY = t.Object(
-  {
-    node_id: nodeId,
-    advertise_addr: t.String({ description: "host:port or http://host:port for Raft" }),
-    http_addr: t.Optional(
-      t.String({
-        description: "host:port or http://host:port for HTTP, on the same host; default: port + 1",
-      }),
-    ),
-    priority: t.Optional(t.Integer({ minimum: 0, maximum: 1_000_000 })),
-  },
-  STRICT,
-);
-const NODE_BODY = t.Object({ node_id: nodeId }, STRICT);
-const TRANSFER_BODY = t.Object({ node_id: t.Optional(nodeId) }, STRICT);
-const OK = t.Object({ ok: t.Literal(true) });
-const natural = t.Integer({ minimum: 0 });
-const MEMBERSHIP = t.Object({
-  ok: t.Literal(true),
-  membership: t.Object({
-    epoch: natural,
-    joint_active: t.Boolean(),
-    node_count: natural,
-    nodes: t.Array(
-      t.Object({
-        index: natural,
-        node_id: t.String(),
-        advertise_addr: t.String(),
-        http_addr: t.String(),
-        priority: natural,
-        is_voter: t.Boolean(),
-        is_learner: t.Boolean(),
-        role: t.String(),
-        match_index: t.Union([natural, t.Null()]),
-        healthy: t.Boolean(),
-      }),
-    ),
-    leader_id: t.Union([t.String(), t.Null()]),
-    term: natural,
-  }),
-});
 const CHANGE_ERRORS: readonly ErrorCode[] = [
   "member_exists",
   "member_not_found",
@@ -74,7 +31,8 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
       answer: MEMBERSHIP,
       errors: [],
     },
-    handle: async () => json({ ok: true, membership: shown(edge, await cluster.membership()) }),
+    handle: async () =>
+      json<api.Membership>({ ok: true, membership: shown(edge, await cluster.membership()) }),
   },
   change(edge, "/ha/membership/add", "Add a node as learner", ADD_BODY, async (context) => {
     const body = await readJson(context, ADD_BODY);

@@ -1,8 +1,9 @@
+import { NO_QUERY } from "../../api/common.ts";
+import { COMMIT_BODY, COMMITTED, type Committed } from "../../api/groups.ts";
 import { readJson } from "../body.ts";
 import type { Edge } from "../edge.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
-import { COMMIT_BODY, COMMITTED, NO_QUERY } from "../schemas.ts";
 
 export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
   {
@@ -36,8 +37,8 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
         return errorMapper.answer(context, result, about);
       }
       const committed = compat.fromNextOffset(result.committedOffset, result.committedOffset);
-      const clamped = result.clamped ? { clamped: true } : {};
-      return json({ ok: true, committed_offset: committed, ...clamped });
+      const clamped = result.clamped ? ({ clamped: true } as const) : {};
+      return json<Committed>({ ok: true, committed_offset: committed, ...clamped });
     },
   },
 ];

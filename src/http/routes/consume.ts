@@ -1,3 +1,4 @@
+import { CONSUME_QUERY, PAGE } from "../../api/consume.ts";
 import type { ConsumePage, Rejected } from "../../node/api.ts";
 import { ONE_WRITE_BYTES_MAX, PIECE_BYTES } from "../answer-streams.ts";
 import { EVENT_BATCH_TYPE } from "../cloud-events.ts";
@@ -12,7 +13,6 @@ import { ANSWERS_FULL } from "../middleware.ts";
 import { ARRAY_FRAMING, countConsumed, PageWriter } from "../page-writer.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { headOfPieces, hotJson, placeOf } from "../responses.ts";
-import { CONSUME_QUERY, PAGE } from "../schemas.ts";
 
 const writer = new PageWriter();
 

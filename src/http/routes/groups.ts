@@ -1,10 +1,19 @@
 /** Consumer groups across all topics: list, describe and delete. */
+
+import { NO_QUERY } from "../../api/common.ts";
+import {
+  GROUP_DELETED,
+  GROUP_DESCRIBED,
+  GROUP_LIST,
+  type GroupDeleted,
+  type GroupDescribed,
+  type GroupList,
+} from "../../api/groups.ts";
 import type { GroupPosition } from "../../node/api.ts";
 import type { Edge } from "../edge.ts";
 import { checkGroup } from "../names.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
-import { GROUP_DELETED, GROUP_DESCRIBED, GROUP_LIST, NO_QUERY } from "../schemas.ts";
 
 export const groupEndpoints = (edge: Edge): readonly Endpoint[] => [
   listGroups(edge),
@@ -40,7 +49,7 @@ const listGroups = ({ node }: Edge): Endpoint => ({
         lag: positions.reduce((sum, { lag }) => sum + lag, 0),
       }))
       .sort((a, b) => (a.group < b.group ? -1 : 1));
-    return json({ ok: true, groups });
+    return json<GroupList>({ ok: true, groups });
   },
 });
 
@@ -74,7 +83,7 @@ const describeGroup = ({ node, compat, errorMapper }: Edge): Endpoint => ({
       committed_offset: compat.fromNextOffset(committedOffset, committedOffset),
       lag,
     }));
-    return json({ ok: true, group, partitions });
+    return json<GroupDescribed>({ ok: true, group, partitions });
   },
 });
 
@@ -95,7 +104,7 @@ const deleteGroup = ({ node, errorMapper }: Edge): Endpoint => ({
     demandAll(context, await positionsOf(node, group));
     const result = await node.deleteGroup(group);
     if (!result.ok) return errorMapper.answer(context, result, named(group));
-    return json({ ok: true, group, deleted: true, offsets: result.offsets });
+    return json<GroupDeleted>({ ok: true, group, deleted: true, offsets: result.offsets });
   },
 });
 

@@ -1,7 +1,8 @@
+import { HEALTH, READY } from "../../api/admin.ts";
+import { NO_QUERY } from "../../api/common.ts";
 import type { Edge } from "../edge.ts";
 import type { Endpoint } from "../request-context.ts";
 import { jsonText } from "../responses.ts";
-import { HEALTH, NO_QUERY, READY } from "../schemas.ts";
 
 export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [
   {

@@ -1,13 +1,4 @@
-import type { KvGetOutcome, KvValue, WriteAck } from "../../node/api.ts";
-import { takeBytes } from "../body.ts";
-import { matchesTag } from "../conditional.ts";
-import type { Edge } from "../edge.ts";
-import { ApiError, shown } from "../errors.ts";
-import { checkKey, checkNamespace, KEY_BYTES_MAX } from "../names.ts";
-import { LONG_TIMEOUT_MS, withinTimers } from "../produce-request.ts";
-import { queryReader } from "../query.ts";
-import type { Endpoint, RequestContext } from "../request-context.ts";
-import { acceptedText, bodyAnswer, hotJson, json, jsonText } from "../responses.ts";
+import { NO_QUERY } from "../../api/common.ts";
 import {
   KV_DELETE_QUERY,
   KV_DELETED,
@@ -19,8 +10,20 @@ import {
   KV_PUT_QUERY,
   KV_VALUE,
   KV_WRITTEN,
-  NO_QUERY,
-} from "../schemas.ts";
+  type KvList,
+  type KvMeta,
+  type KvNamespaces,
+} from "../../api/kv.ts";
+import type { KvGetOutcome, KvValue, WriteAck } from "../../node/api.ts";
+import { takeBytes } from "../body.ts";
+import { matchesTag } from "../conditional.ts";
+import type { Edge } from "../edge.ts";
+import { ApiError, shown } from "../errors.ts";
+import { checkKey, checkNamespace, KEY_BYTES_MAX } from "../names.ts";
+import { LONG_TIMEOUT_MS, withinTimers } from "../produce-request.ts";
+import { queryReader } from "../query.ts";
+import type { Endpoint, RequestContext } from "../request-context.ts";
+import { acceptedText, bodyAnswer, hotJson, json, jsonText } from "../responses.ts";
 
 const META = "/meta";
 /** Media types of a value, the default first. */
@@ -140,7 +143,7 @@ const get = (edge: Edge): Endpoint => ({
 });
 
 const metaAnswer = ({ cas, ttlMs, value }: KvValue): Response =>
-  json({ cas, ttl_ms: ttlMs, bytes: value.length });
+  json<KvMeta>({ cas, ttl_ms: ttlMs, bytes: value.length });
 
 function valueAnswer(context: RequestContext, { value, cas }: KvValue): Response {
   const mediaType = context.preferred(VALUE_OFFERS);
@@ -187,7 +190,7 @@ const list = ({ node }: Edge): Endpoint => ({
       bytes,
       ttl_ms: ttlMs,
     }));
-    return json({ ok: true, keys, count: keys.length, next: page.next });
+    return json<KvList>({ ok: true, keys, count: keys.length, next: page.next });
   },
 });
 
@@ -206,7 +209,7 @@ const listNamespaces = ({ node }: Edge): Endpoint => ({
   handle: async ({ principal }) => {
     const all = await node.kvNamespaces();
     const namespaces = all.filter((each) => principal.may("read", each.namespace));
-    return json({ ok: true, namespaces });
+    return json<KvNamespaces>({ ok: true, namespaces });
   },
 });
 

@@ -1,9 +1,9 @@
+import { NO_QUERY } from "../../api/common.ts";
 import { createExposition, PROMETHEUS_CONTENT_TYPE } from "../../metrics/registry.ts";
 import type { Edge } from "../edge.ts";
 import { sourcesOf } from "../metric-sources.ts";
 import type { Endpoint } from "../request-context.ts";
 import { bodyAnswer } from "../responses.ts";
-import { NO_QUERY } from "../schemas.ts";
 
 export function metricsEndpoints(edge: Edge): readonly Endpoint[] {
   const { instruments, sources } = edge.options;

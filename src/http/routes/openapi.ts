@@ -1,8 +1,8 @@
 import { Type as t } from "@sinclair/typebox";
+import { NO_QUERY } from "../../api/common.ts";
 import { openApiDocument } from "../openapi.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json } from "../responses.ts";
-import { NO_QUERY } from "../schemas.ts";
 
 /** @param endpoints all endpoints of the server. The caller adds this one to the list. */
 export function openApiEndpoint(endpoints: readonly Endpoint[], version: string): Endpoint {

@@ -1,3 +1,9 @@
+import {
+  PRODUCE_JSON_BODY,
+  PRODUCE_QUERY,
+  PRODUCED_ANY,
+  PRODUCED_BATCH,
+} from "../../api/produce.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
 import type { Produced, ProduceOutcome } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
@@ -16,7 +22,6 @@ import {
 import { HEADER_QUERY_PREFIX } from "../record-headers.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { acceptedText, jsonText, placeOf } from "../responses.ts";
-import { PRODUCE_JSON_BODY, PRODUCE_QUERY, PRODUCED, PRODUCED_BATCH } from "../schemas.ts";
 
 const ERRORS: readonly ErrorCode[] = [
   "invalid_topic",
@@ -75,7 +80,7 @@ const produceOne = (edge: Edge): Endpoint => ({
     summary: "Append one message: the body",
     tag: "produce",
     body: "bytes",
-    answer: PRODUCED,
+    answer: PRODUCED_ANY,
     errors: [...ERRORS, ...JSON_ERRORS],
     requestHeaders: REQUEST_HEADERS,
   },

@@ -1,16 +1,19 @@
+import { NO_QUERY } from "../../api/common.ts";
+import {
+  DELETE_BEFORE_BODY,
+  DELETED,
+  type Deleted,
+  RETENTION_BODY,
+  RETENTION_LIST,
+  RETENTION_SET,
+  type RetentionList,
+  type RetentionSet,
+} from "../../api/retention.ts";
 import { readJson } from "../body.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
-import {
-  DELETE_BEFORE_BODY,
-  DELETED,
-  NO_QUERY,
-  RETENTION_BODY,
-  RETENTION_LIST,
-  RETENTION_SET,
-} from "../schemas.ts";
 
 const EVERY_TOPIC = "*";
 
@@ -43,8 +46,13 @@ const deleteBefore = ({ node, errorMapper }: Edge): Endpoint => ({
       return errorMapper.answer(context, result, about);
     }
     const { deletedCount, freedBytes } = result;
-    const clamped = result.clamped ? { clamped: true } : {};
-    return json({ ok: true, deleted_count: deletedCount, freed_bytes: freedBytes, ...clamped });
+    const clamped = result.clamped ? ({ clamped: true } as const) : {};
+    return json<Deleted>({
+      ok: true,
+      deleted_count: deletedCount,
+      freed_bytes: freedBytes,
+      ...clamped,
+    });
   },
 });
 
@@ -70,7 +78,11 @@ const setRetention = ({ node, errorMapper }: Edge): Endpoint => ({
     }
     const result = await node.setRetention({ topic, partition, ttlMs, maxBytes });
     if (!result.ok) return errorMapper.answer(context, result, placeOf(topic, partition));
-    return json({ ok: true, ttl_applied: ttlMs !== null, size_applied: maxBytes !== null });
+    return json<RetentionSet>({
+      ok: true,
+      ttl_applied: ttlMs !== null,
+      size_applied: maxBytes !== null,
+    });
   },
 });
 
@@ -95,6 +107,6 @@ const listRetention = ({ node }: Edge): Endpoint => ({
         ttl_ms: ttlMs,
         max_bytes: maxBytes,
       }));
-    return json({ ok: true, policies });
+    return json<RetentionList>({ ok: true, policies });
   },
 });

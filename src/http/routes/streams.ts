@@ -1,11 +1,4 @@
-import type { Rejected, StreamApi } from "../../node/api.ts";
-import type { Edge } from "../edge.ts";
-import { ApiError, type ErrorCode } from "../errors.ts";
-import { checkView } from "../names.ts";
-import type { Endpoint, RequestContext } from "../request-context.ts";
-import { json, jsonText } from "../responses.ts";
-import { NO_QUERY } from "../schemas.ts";
-import { bodyRejected, demandSource, readStreamBody } from "../stream-body.ts";
+import { NO_QUERY } from "../../api/common.ts";
 import {
   JOIN_BODY,
   JOINED,
@@ -17,7 +10,17 @@ import {
   VIEW_FIELDS,
   VIEW_LIST,
   VIEW_PUT,
-} from "../stream-schemas.ts";
+  type ViewDeleted,
+  type ViewList,
+  type ViewPut,
+} from "../../api/queries.ts";
+import type { Rejected, StreamApi } from "../../node/api.ts";
+import type { Edge } from "../edge.ts";
+import { ApiError, type ErrorCode } from "../errors.ts";
+import { checkView } from "../names.ts";
+import type { Endpoint, RequestContext } from "../request-context.ts";
+import { json, jsonText } from "../responses.ts";
+import { bodyRejected, demandSource, readStreamBody } from "../stream-body.ts";
 
 const BODY_ERRORS: readonly ErrorCode[] = [
   "invalid_json",
@@ -109,7 +112,10 @@ const listViews = (streams: StreamApi): Endpoint => ({
   },
   handle: async ({ principal }) => {
     const views = await streams.listViews();
-    return json({ ok: true, views: views.filter(({ topic }) => principal.may("read", topic)) });
+    return json<ViewList>({
+      ok: true,
+      views: views.filter(({ topic }) => principal.may("read", topic)),
+    });
   },
 });
 
@@ -138,7 +144,7 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
     await demandOwner(streams, context, name);
     const result = await streams.putView(name, body.text);
     if (!result.ok) return rejected(edge, context, result);
-    return json({ ok: true, view: name, created: result.created });
+    return json<ViewPut>({ ok: true, view: name, created: result.created });
   },
 });
 
@@ -180,7 +186,7 @@ const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
     await demandOwner(streams, context, name);
     const result = await streams.deleteView(name);
     if (!result.ok) return rejected(edge, context, result, `view "${name}"`);
-    return json({ ok: true, view: name, deleted: true });
+    return json<ViewDeleted>({ ok: true, view: name, deleted: true });
   },
 });
 

@@ -1,3 +1,18 @@
+import { NO_QUERY } from "../../api/common.ts";
+import {
+  createTopicBody,
+  OFFSETS_AT,
+  OFFSETS_QUERY,
+  type OffsetsAt,
+  TOPIC_CREATED,
+  TOPIC_DELETED,
+  TOPIC_DESCRIBED,
+  TOPIC_LIST,
+  type TopicCreated,
+  type TopicDeleted,
+  type TopicDescribed,
+  type TopicList,
+} from "../../api/topics.ts";
 import type { RejectCode, Result, TopicDescription } from "../../node/api.ts";
 import { readJson } from "../body.ts";
 import type { Edge } from "../edge.ts";
@@ -6,16 +21,6 @@ import { checkTopic } from "../names.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
-import {
-  createTopicBody,
-  NO_QUERY,
-  OFFSETS_AT,
-  OFFSETS_QUERY,
-  TOPIC_CREATED,
-  TOPIC_DELETED,
-  TOPIC_DESCRIBED,
-  TOPIC_LIST,
-} from "../schemas.ts";
 
 const readOffsetsQuery = queryReader(OFFSETS_QUERY);
 
@@ -51,7 +56,7 @@ function createTopic({ node, options, errorMapper }: Edge): Endpoint {
         const about = `${placeOf(name, null)} with ${partitions} partitions`;
         return errorMapper.answer(context, result, about);
       }
-      return json({ ok: true, topic: result.topic, partitions: result.partitions });
+      return json<TopicCreated>({ ok: true, topic: result.topic, partitions: result.partitions });
     },
   };
 }
@@ -81,7 +86,7 @@ const offsetsAt = ({ node, errorMapper }: Edge): Endpoint => ({
       offset,
       timestamp_ms: timestampMs,
     }));
-    return json({ ok: true, topic, offsets });
+    return json<OffsetsAt>({ ok: true, topic, offsets });
   },
 });
 
@@ -101,7 +106,7 @@ const listTopics = ({ node }: Edge): Endpoint => ({
     const topics = (await node.listTopics())
       .filter(({ topic }) => principal.may("read", topic))
       .map(({ topic, partitions, messages, bytes }) => ({ topic, partitions, messages, bytes }));
-    return json({ ok: true, topics });
+    return json<TopicList>({ ok: true, topics });
   },
 });
 
@@ -122,12 +127,12 @@ const describeTopic = (edge: Edge): Endpoint => ({
     let result: Result<TopicDescription, RejectCode> = await edge.node.describeTopic(topic);
     if (!result.ok) result = (await edge.node.doubt()) ?? (await edge.node.describeTopic(topic));
     if (!result.ok) return edge.errorMapper.answer(context, result, placeOf(topic, null));
-    return json(described(edge, result));
+    return json<TopicDescribed>(described(edge, result));
   },
 });
 
 const described = ({ compat }: Edge, { topic, partitionList, groups }: TopicDescription) => ({
-  ok: true,
+  ok: true as const,
   topic,
   partitions: partitionList.map(({ partition, lowWatermark, endOffset, bytes }) => ({
     partition,
@@ -159,6 +164,6 @@ const deleteTopic = ({ node, errorMapper }: Edge): Endpoint => ({
     const topic = checkTopic(context.parameter(0));
     const result = await node.deleteTopic(topic);
     if (!result.ok) return errorMapper.answer(context, result, placeOf(topic, null));
-    return json({ ok: true, topic, deleted: true });
+    return json<TopicDeleted>({ ok: true, topic, deleted: true });
   },
 });

@@ -1,3 +1,5 @@
+import { wrongAnswer } from "./answers.ts";
+
 /**
  * The black-box suite knows only the address of the server under test and a token for everything.
  */
@@ -48,7 +50,11 @@ export class Client {
       ...(body === undefined ? {} : { body: bodyOf(body) }),
     });
     const bytes = await response.bytes();
-    return { status: response.status, headers: response.headers, bytes, body: jsonOf(bytes) };
+    const answer = jsonOf(bytes);
+    const isPage = response.headers.get("content-type") === "application/json" && bytes.length > 0;
+    const wrong = isPage ? wrongAnswer(line, response.status, answer) : null;
+    if (wrong !== null) throw new Error(wrong);
+    return { status: response.status, headers: response.headers, bytes, body: answer };
   }
 
   /** The raw response, for answers without end. */

@@ -1,5 +1,5 @@
 /** Draws the cluster; the table below it has the same contents as text. */
-import type { Member } from "../lib/answers.ts";
+import type { Member } from "../../../api/cluster.ts";
 import { count } from "../lib/format.ts";
 import { svg } from "../ui/dom.ts";
 

@@ -1,6 +1,7 @@
 /** Shows and changes the members and the leader of the cluster. */
+
+import type { Member, Membership } from "../../../api/cluster.ts";
 import { send } from "../api.ts";
-import type { Member, Membership } from "../lib/answers.ts";
 import { count } from "../lib/format.ts";
 import { addMember, changeMember, membership, transferLeadership } from "../lib/requests.ts";
 import { consoleAt, nodeState } from "../node-state.ts";

@@ -1,6 +1,7 @@
 /** Follows a partition; continues after the last message if the connection breaks. */
+
+import type { MessageB64 as Message } from "../../../api/consume.ts";
 import { messageOf, open } from "../api.ts";
-import type { Message } from "../lib/answers.ts";
 import { readEvents } from "../lib/event-stream.ts";
 import { follow } from "../lib/requests.ts";
 import { pause } from "../poll.ts";

@@ -1,6 +1,8 @@
 /** Shows the positions of one group in one topic, moves them forward, and deletes the group. */
+
+import type { Committed } from "../../../api/groups.ts";
+import type { TopicDescribed } from "../../../api/topics.ts";
 import { send } from "../api.ts";
-import type { Committed, Topic } from "../lib/answers.ts";
 import { count, plural } from "../lib/format.ts";
 import { commit, deleteGroup, describeTopic, type GroupPlace } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
@@ -29,7 +31,7 @@ export function groupPage({ signal }: PageContext, topic: string, group: string)
   let positions: readonly Position[] = [];
   const load = () =>
     trouble.watch(signal, async () => {
-      positions = positionsOf(await send<Topic>(describeTopic(topic), signal), group);
+      positions = positionsOf(await send<TopicDescribed>(describeTopic(topic), signal), group);
       const lag = positions.reduce((sum, each) => sum + each.lag, 0);
       setText(facts, `${plural(positions.length, "partition")} · lag ${count(lag)}`);
       table.update(positions);
@@ -104,7 +106,7 @@ function destroy(group: string): void {
   });
 }
 
-function positionsOf({ partitions, groups }: Topic, group: string): readonly Position[] {
+function positionsOf({ partitions, groups }: TopicDescribed, group: string): readonly Position[] {
   return partitions.map(({ partition, end_offset: end }) => {
     const position = groups.find((each) => each.group === group && each.partition === partition);
     const { committed_offset: committed = null, lag = 0 } = position ?? {};
@@ -124,7 +126,7 @@ function seekDialog(place: GroupPlace, { committed, end }: Position, done: () =>
     const wanted = requiredNumber(offset.control, "The offset");
     // The server would clamp the offset to the end, which is not what the user asked for.
     if (wanted > end) throw new Error(`The offset must be at most ${count(end)}, the end`);
-    const { committed_offset: now } = await send<Committed>(commit(place, wanted));
+    const now = (await send<Committed>(commit(place, wanted))).committed_offset ?? 0;
     if (now > wanted)
       throw new Error(`The offset remains ${count(now)}: a commit never moves back`);
     dialog.close();

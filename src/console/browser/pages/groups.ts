@@ -1,6 +1,7 @@
 /** Consumer groups of all topics with their lag. */
+
+import type { TopicDescribed, TopicList } from "../../../api/topics.ts";
 import { send } from "../api.ts";
-import type { Topic, TopicList } from "../lib/answers.ts";
 import { count } from "../lib/format.ts";
 import { describeTopic, listTopics } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
@@ -96,7 +97,7 @@ async function groupsIn(
   const found: GroupSummary[] = [];
   const work = async () => {
     for (let topic = waiting.shift(); topic !== undefined; topic = waiting.shift()) {
-      const { groups } = await send<Topic>(describeTopic(topic), signal);
+      const { groups } = await send<TopicDescribed>(describeTopic(topic), signal);
       found.push(...groupsOf(topic, groups));
     }
   };

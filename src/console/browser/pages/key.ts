@@ -1,6 +1,7 @@
 /** Shows one key, changes it if nobody else did, and deletes it. */
+
+import type { KvMeta, KvValue, KvWritten } from "../../../api/kv.ts";
 import { ApiFailure, send } from "../api.ts";
-import type { KeyMeta, KeyValue, KeyWritten } from "../lib/answers.ts";
 import { fromBase64, textOf, toHex } from "../lib/bytes.ts";
 import { byteSize, count, duration } from "../lib/format.ts";
 import { deleteKey, getKey, getKeyMeta, putKey } from "../lib/requests.ts";
@@ -116,8 +117,8 @@ class KeyEditor {
 
   async #read(): Promise<Loaded> {
     try {
-      const { value, cas } = await send<KeyValue>(getKey(this.#namespace, this.#key), this.#signal);
-      const meta = await send<KeyMeta>(getKeyMeta(this.#namespace, this.#key), this.#signal);
+      const { value, cas } = await send<KvValue>(getKey(this.#namespace, this.#key), this.#signal);
+      const meta = await send<KvMeta>(getKeyMeta(this.#namespace, this.#key), this.#signal);
       return { bytes: fromBase64(value), cas, ttlMs: meta.ttl_ms };
     } catch (error) {
       if (error instanceof ApiFailure && error.code === "not_found") return ABSENT;
@@ -134,7 +135,7 @@ class KeyEditor {
 
   async #put(): Promise<void> {
     try {
-      const { cas } = await send<KeyWritten>(this.#request());
+      const { cas } = await send<KvWritten>(this.#request());
       note(`Saved as revision ${count(cas)}`);
     } catch (error) {
       throw error instanceof ApiFailure && error.code === "cas_mismatch" ? conflict(error) : error;

@@ -1,6 +1,7 @@
 /** The key-value store: namespaces, their keys, and one key. */
+
+import type { KvList, KvListed, KvNamespaces } from "../../../api/kv.ts";
 import { send } from "../api.ts";
-import type { KeyList, KeySummary, NamespaceList } from "../lib/answers.ts";
 import { byteSize, count, duration } from "../lib/format.ts";
 import { listKeys, listNamespaces, putKey } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
@@ -23,7 +24,7 @@ export function keysPage(context: PageContext): HTMLElement {
 
 function namespaceList({ signal }: PageContext): HTMLElement {
   const trouble = new Trouble();
-  const table = new Table<NamespaceList["namespaces"][number]>({
+  const table = new Table<KvNamespaces["namespaces"][number]>({
     caption: "Namespaces",
     keyOf: ({ namespace }) => namespace,
     empty: () => emptyState("No keys yet. Create the first one:", putKey(FIRST)),
@@ -37,7 +38,7 @@ function namespaceList({ signal }: PageContext): HTMLElement {
     ],
   });
   void trouble.watch(signal, async () => {
-    table.update((await send<NamespaceList>(listNamespaces, signal)).namespaces);
+    table.update((await send<KvNamespaces>(listNamespaces, signal)).namespaces);
   });
   return h(
     "div",
@@ -57,10 +58,10 @@ function keyList({ route, signal }: PageContext, namespace: string): HTMLElement
   const trouble = new Trouble();
   const prefix = textField("Keys that begin with", { type: "search", "data-search": true });
   prefix.control.value = route.query.get("prefix") ?? "";
-  let keys: readonly KeySummary[] = [];
+  let keys: readonly KvListed[] = [];
   let next: string | null = null;
   let asked = new AbortController();
-  const table = new Table<KeySummary>({
+  const table = new Table<KvListed>({
     caption: `Keys of ${namespace}`,
     keyOf: ({ key }) => key,
     empty: () =>
@@ -89,7 +90,7 @@ function keyList({ route, signal }: PageContext, namespace: string): HTMLElement
     asked = new AbortController();
     const both = AbortSignal.any([signal, asked.signal]);
     return trouble.watch(both, async () => {
-      const page = await send<KeyList>(request(after), both);
+      const page = await send<KvList>(request(after), both);
       keys = after === null ? page.keys : [...keys, ...page.keys];
       next = page.next;
       more.hidden = next === null;

@@ -1,5 +1,5 @@
 /** Shows one message completely. */
-import type { Message } from "../lib/answers.ts";
+import type { MessageB64 as Message } from "../../../api/consume.ts";
 import { fromBase64, textOf, toBase64 } from "../lib/bytes.ts";
 import { byteSize, count, timeOf } from "../lib/format.ts";
 import { consume } from "../lib/requests.ts";

@@ -1,6 +1,8 @@
 /** Messages of a topic: read page by page, searched, or followed. */
+
+import type { MessageB64 as Message, PageB64 as Page } from "../../../api/consume.ts";
+import type { OffsetsAt, Partition } from "../../../api/topics.ts";
 import { send } from "../api.ts";
-import type { Message, OffsetsAt, Page, Partition } from "../lib/answers.ts";
 import { byteSize, count, plural, timeOf } from "../lib/format.ts";
 import { consume, offsetsAt, produce } from "../lib/requests.ts";
 import { mark } from "../router.ts";

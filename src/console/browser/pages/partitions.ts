@@ -1,6 +1,8 @@
 /** The partitions of a topic, and deletion of old messages. */
+
+import type { Deleted } from "../../../api/retention.ts";
+import type { Partition, TopicDescribed } from "../../../api/topics.ts";
 import { send } from "../api.ts";
-import type { Deleted, Partition, Topic } from "../lib/answers.ts";
 import { byteSize, count, perSecond, plural } from "../lib/format.ts";
 import { deleteBefore } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
@@ -23,7 +25,7 @@ import type { TopicContext } from "./topic.ts";
 type Row = Partition & { readonly rate: number | null };
 
 export function partitionsTab({ name, topic, watch }: TopicContext): HTMLElement {
-  let last: { readonly atMs: number; readonly topic: Topic } | null = null;
+  let last: { readonly atMs: number; readonly topic: TopicDescribed } | null = null;
   const table = new Table<Row>({
     caption: "Partitions",
     keyOf: ({ partition }) => String(partition),
@@ -50,7 +52,7 @@ export function partitionsTab({ name, topic, watch }: TopicContext): HTMLElement
       { label: "", cell: (each) => button("Delete…", () => deleteDialog(name, each)) },
     ],
   });
-  const show = (next: Topic) => {
+  const show = (next: TopicDescribed) => {
     const atMs = performance.now();
     const before = last;
     last = { atMs, topic: next };

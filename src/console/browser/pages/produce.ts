@@ -1,6 +1,7 @@
 /** Writes messages: one as text, JSON or hex, or one per line. */
+
+import type { Produced, ProducedBatch } from "../../../api/produce.ts";
 import { send } from "../api.ts";
-import type { Produced } from "../lib/answers.ts";
 import { count } from "../lib/format.ts";
 import { produce } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
@@ -18,6 +19,9 @@ import {
 } from "../ui/form.ts";
 import { typedValue, VALUE_KINDS } from "../ui/typed-value.ts";
 import type { TopicContext } from "./topic.ts";
+
+/** One message or a batch of them. */
+type Answer = Produced | ProducedBatch;
 
 const KINDS = [...VALUE_KINDS, { value: "lines", label: "lines: one message per line" }];
 const AUTO = "";
@@ -56,9 +60,9 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
     });
   const submit = async () => {
     result.replaceChildren();
-    const produced = await send<Produced>(request());
+    const produced = await send<Answer>(request());
     const text = resultText(produced);
-    const offset = produced.offset ?? produced.first_offset ?? 0;
+    const offset = firstOffsetOf(produced);
     const at = { partition: produced.partition, offset };
     result.replaceChildren(
       h("p", {}, text),
@@ -83,10 +87,13 @@ export function produceTab({ name, topic }: TopicContext): HTMLElement {
   );
 }
 
-function resultText(produced: Produced): string {
+const firstOffsetOf = (produced: Answer): number =>
+  "offset" in produced ? produced.offset : produced.first_offset;
+
+function resultText(produced: Answer): string {
   const { partition, duplicate = false, payload_matches: matches = true, sealed } = produced;
-  const offset = produced.offset ?? produced.first_offset ?? 0;
-  const many = produced.count ?? 1;
+  const offset = firstOffsetOf(produced);
+  const many = "count" in produced ? produced.count : 1;
   const place =
     many === 1
       ? `offset ${count(offset)} of partition ${partition}`
@@ -99,7 +106,7 @@ function resultText(produced: Produced): string {
   return `Stored at ${place}; ${durability(produced)}`;
 }
 
-function durability({ mode, durable = false, acked_by: nodes = 1 }: Produced): string {
+function durability({ mode, durable = false, acked_by: nodes = 1 }: Answer): string {
   if (mode === "rocket") return "not on disk yet: a crash may lose it";
   if (!durable) return "not on disk yet; the write continues";
   return nodes === 1 ? "on disk" : `on the disks of ${nodes} nodes`;

@@ -1,6 +1,8 @@
 /** Searches messages in the browser, newest first, one page at a time. */
+
+import type { MessageB64 as Message, PageB64 as Page } from "../../../api/consume.ts";
+import type { Partition } from "../../../api/topics.ts";
 import { send } from "../api.ts";
-import type { Message, Page, Partition } from "../lib/answers.ts";
 import { fromBase64, textOf, toHex } from "../lib/bytes.ts";
 import { consume } from "../lib/requests.ts";
 

@@ -1,5 +1,5 @@
 /** The groups that read a topic. */
-import type { GroupPosition, Topic } from "../lib/answers.ts";
+import type { GroupLag, TopicDescribed } from "../../../api/topics.ts";
 import { count } from "../lib/format.ts";
 import { commit } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
@@ -16,7 +16,7 @@ export type GroupSummary = {
 };
 
 /** One row per group, the largest lag first. */
-export function groupsOf(topic: string, positions: readonly GroupPosition[]): GroupSummary[] {
+export function groupsOf(topic: string, positions: readonly GroupLag[]): GroupSummary[] {
   const groups = new Map<string, GroupSummary>();
   for (const { group, lag } of positions) {
     const { partitions = 0, lag: before = 0 } = groups.get(group) ?? {};
@@ -45,7 +45,7 @@ export function topicGroupsTab({ name, topic, watch }: TopicContext): HTMLElemen
       { label: "Lag", kind: "number", cell: ({ lag }) => count(lag) },
     ],
   });
-  const show = (next: Topic) => table.update(groupsOf(name, next.groups));
+  const show = (next: TopicDescribed) => table.update(groupsOf(name, next.groups));
   show(topic);
   watch(show);
   return table.element;

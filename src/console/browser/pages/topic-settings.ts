@@ -1,6 +1,7 @@
 /** Retention of a topic, and its deletion. */
+
+import type { RetentionList, RetentionPolicy } from "../../../api/retention.ts";
 import { send } from "../api.ts";
-import type { RetentionList, RetentionPolicy } from "../lib/answers.ts";
 import { byteSize, duration } from "../lib/format.ts";
 import { deleteTopic, listRetention, setRetention } from "../lib/requests.ts";
 import { go } from "../router.ts";

@@ -1,7 +1,8 @@
 /** One topic: messages, produce, partitions, groups and settings. */
+
+import type { TopicDescribed } from "../../../api/topics.ts";
 import { send } from "../api.ts";
 import { samples } from "../app.ts";
-import type { Topic } from "../lib/answers.ts";
 import { byteSize, perSecond, plural } from "../lib/format.ts";
 import { describeTopic } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
@@ -20,9 +21,9 @@ import { topicSettingsTab } from "./topic-settings.ts";
 export type TopicContext = PageContext & {
   readonly name: string;
   /** The topic as of the time when the tab opened. */
-  readonly topic: Topic;
+  readonly topic: TopicDescribed;
   /** Calls the listener now and whenever the topic was read again. */
-  readonly watch: (listener: (topic: Topic) => void) => void;
+  readonly watch: (listener: (topic: TopicDescribed) => void) => void;
 };
 type Tab = {
   readonly name: string;
@@ -48,11 +49,11 @@ export function topicPage(context: PageContext, name: string): HTMLElement {
   const facts = h("p", { class: "facts" }, "…");
   const content = h("div", {}, h("p", { class: "waiting" }, "Loading…"));
   const wanted = context.route.path[2] ?? "messages";
-  const listeners: ((topic: Topic) => void)[] = [];
-  let last: Topic | null = null;
+  const listeners: ((topic: TopicDescribed) => void)[] = [];
+  let last: TopicDescribed | null = null;
   void every(REFRESH_MS, signal, () =>
     trouble.watch(signal, async () => {
-      const topic = await send<Topic>(describeTopic(name), signal);
+      const topic = await send<TopicDescribed>(describeTopic(name), signal);
       const isFirst = last === null;
       last = topic;
       setText(facts, factsOf(topic));
@@ -60,7 +61,7 @@ export function topicPage(context: PageContext, name: string): HTMLElement {
       for (const listener of listeners) listener(topic);
     }),
   );
-  const contextOf = (topic: Topic): TopicContext => ({
+  const contextOf = (topic: TopicDescribed): TopicContext => ({
     ...context,
     name,
     topic,
@@ -100,7 +101,7 @@ function tabs(topic: string, wanted: string): HTMLElement {
   return h("nav", { "aria-label": "Topic", class: "tabs" }, h("ul", {}, ...links));
 }
 
-function factsOf({ topic, partitions }: Topic): string {
+function factsOf({ topic, partitions }: TopicDescribed): string {
   const messages = partitions.reduce((sum, p) => sum + p.end_offset - p.low_watermark, 0);
   const bytes = partitions.reduce((sum, p) => sum + p.bytes, 0);
   const rate = samples.now(rateOf(topic));

@@ -1,7 +1,8 @@
 /** All topics with their size and rate. */
+
+import type { TopicList, TopicSummary } from "../../../api/topics.ts";
 import { send } from "../api.ts";
 import { samples } from "../app.ts";
-import type { TopicList, TopicSummary } from "../lib/answers.ts";
 import { byteSize, count, perSecond } from "../lib/format.ts";
 import { createTopic, listTopics, produce } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";

@@ -1,8 +1,8 @@
 /** Views: results of queries that are kept up to date. */
 
+import type { ViewList } from "../../../api/queries.ts";
 import { parseJson } from "../../../client/json-text.ts";
 import { send, sendForText } from "../api.ts";
-import type { ViewList } from "../lib/answers.ts";
 import { count } from "../lib/format.ts";
 import { deleteView, getView, listViews } from "../lib/requests.ts";
 import { every } from "../poll.ts";

@@ -1,9 +1,7 @@
-/** Schemas of stream processing for `/openapi.json`. The node validates the requests. */
+/** Queries, joins and views. The node validates the requests. */
 import { Type as t } from "@sinclair/typebox";
-import { GROUP_PATTERN, NAME_PATTERN } from "./names.ts";
+import { GROUP_PATTERN, NAME_PATTERN, natural, ok, type Wire } from "./common.ts";
 
-const natural = (description: string, minimum = 0) =>
-  t.Integer({ minimum, maximum: Number.MAX_SAFE_INTEGER, description });
 const limited = (description: string, maximum = 10_000) =>
   t.Integer({ minimum: 1, maximum, description });
 const field = t.String({ description: "Field of a record, such as a or a.b" });
@@ -11,7 +9,6 @@ const fields = t.Array(field);
 const value = t.Unknown({ description: "Any JSON value; integers are exact at any size" });
 const word = <T extends string>(...words: readonly T[]) =>
   t.Union(words.map((each) => t.Literal(each)));
-const ok = t.Literal(true);
 
 const decode = t.Object(
   {
@@ -46,7 +43,7 @@ const filter = t.Array(
 );
 const window = t.Object({
   type: t.Optional(t.Literal("tumbling")),
-  size_ms: natural("Length of a window", 1),
+  size_ms: natural("Length of a window", { minimum: 1 }),
   time_field: t.Optional(field),
 });
 const aggregate = t.Object({
@@ -73,6 +70,7 @@ export const QUERY_BODY = t.Object({
     t.Object({ left_fields: t.Optional(fields), emit_rows: t.Optional(natural("Default 0")) }),
   ),
 });
+export type QueryBody = Wire<typeof QUERY_BODY>;
 
 const { limit: _limit, group: _group, partition: _partition, ...viewSource } = sourceWith("");
 const RETAIN = {
@@ -81,7 +79,7 @@ const RETAIN = {
       {
         windows: t.Optional(limited("Most windows", 100_000)),
         groups: t.Optional(limited("Most groups in all windows together", 100_000)),
-        age_ms: t.Optional(natural("How long after its end a window is kept", 1)),
+        age_ms: t.Optional(natural("How long after its end a window is kept", { minimum: 1 })),
       },
       { description: "Which windows are kept; without it, all that there is room for" },
     ),
@@ -98,6 +96,7 @@ export const VIEW_BODY = t.Object({
   aggregate: t.Optional(aggregate),
   ...RETAIN,
 });
+export type ViewBody = Wire<typeof VIEW_BODY>;
 /**
  * Fields that a view accepts. A query may be stored unchanged, so its limits are accepted and
  * ignored.
@@ -131,6 +130,7 @@ export const JOIN_BODY = t.Object({
   dedupe_once: t.Optional(t.Boolean({ description: "A record is in at most one pair" })),
   dedupe: t.Optional(t.Object({ mode: t.Optional(word("once", "none")) })),
 });
+export type JoinBody = Wire<typeof JOIN_BODY>;
 
 const counts = {
   consumed: natural("Records read"),
@@ -170,6 +170,7 @@ export const QUERIED = t.Object({
   }),
   truncated,
 });
+export type Queried = Wire<typeof QUERIED>;
 const time = t.Union([t.Integer(), t.Null()]);
 export const JOINED = t.Object({
   ok,
@@ -200,6 +201,7 @@ export const JOINED = t.Object({
     }),
   }),
 });
+export type Joined = Wire<typeof JOINED>;
 
 const lag = natural("Records that are kept and not in the view of this node yet");
 export const VIEW_PUT = t.Object({
@@ -207,6 +209,7 @@ export const VIEW_PUT = t.Object({
   view: t.String(),
   created: t.Boolean({ description: "False: the view had this query already, and goes on" }),
 });
+export type ViewPut = Wire<typeof VIEW_PUT>;
 export const VIEW = t.Object({
   ok,
   view: t.String(),
@@ -230,6 +233,7 @@ export const VIEW = t.Object({
   }),
   lag,
 });
+export type View = Wire<typeof VIEW>;
 export const VIEW_LIST = t.Object({
   ok,
   views: t.Array(
@@ -241,4 +245,6 @@ export const VIEW_LIST = t.Object({
     }),
   ),
 });
+export type ViewList = Wire<typeof VIEW_LIST>;
 export const VIEW_DELETED = t.Object({ ok, view: t.String(), deleted: ok });
+export type ViewDeleted = Wire<typeof VIEW_DELETED>;

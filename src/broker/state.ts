@@ -116,7 +116,9 @@ export type BrokerRejectCode =
   | "topic_not_found"
   | "group_not_found"
   | "partition_not_found"
-  | "offset_out_of_range";
+  | "offset_out_of_range"
+  | "sequence_gap"
+  | "stale_epoch";
 
 /** `details` holds the fields that the HTTP contract names for the code. */
 export type BrokerRejected<Code extends BrokerRejectCode = BrokerRejectCode> = {

@@ -102,6 +102,9 @@ type FaultPoint =
   | "commit-offset-regress"
   | "dedupe-ignored"
   | "dedupe-at-propose"
+  | "producer-duplicates-are-stored"
+  | "producer-gaps-are-stored"
+  | "stale-epochs-are-stored"
   | "delete-before-not-replicated"
   // Keys (`src/kv`).
   | "cas-reset-after-delete"

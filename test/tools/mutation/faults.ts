@@ -104,6 +104,9 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "commit-offset-regress": "seeds",
   "dedupe-ignored": "seeds",
   "dedupe-at-propose": "seeds",
+  "producer-duplicates-are-stored": "test/broker/producers.test.ts",
+  "producer-gaps-are-stored": "test/broker/producers.test.ts",
+  "stale-epochs-are-stored": "test/broker/producers.test.ts",
   "delete-before-not-replicated": "seeds",
   // src/kv
   "cas-reset-after-delete": "seeds",

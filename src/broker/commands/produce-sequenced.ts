@@ -1,0 +1,107 @@
+import { feature as faultPoint } from "bun:bundle";
+import { unreachable } from "../../lib/assert.ts";
+import type { Millis } from "../../lib/ids.ts";
+import type { Offset } from "../../record/offset.ts";
+import { judgeSequence, type ProducerSequence, type Verdict } from "../producer-sequence.ts";
+import type { ProducersState } from "../producers.ts";
+import {
+  type BrokerEffects,
+  type BrokerRejected,
+  type BrokerState,
+  findPartition,
+  rejected,
+  rejectMissing,
+} from "../state.ts";
+
+/** A produce of an idempotent producer. */
+export type ProduceSequenced = {
+  readonly type: "produce_sequenced";
+  readonly topicId: number;
+  readonly partition: number;
+  readonly sequence: ProducerSequence;
+  /** The leader's limit of entries of all producers. It is part of the command, so that all nodes use it. */
+  readonly producersMax: number;
+  /** Number of records, at least 1. */
+  readonly count: number;
+  /** Keys and values, without framing. */
+  readonly logicalBytes: number;
+  /** Complete encoded batches, back to back. */
+  readonly batches: Uint8Array;
+};
+
+export type ProduceSequencedResult =
+  | {
+      readonly ok: true;
+      readonly type: "produce_sequenced";
+      /** Null: a duplicate of a write before the last one, whose place is not known any more. */
+      readonly firstOffset: Offset | null;
+      /** 0 for such a duplicate. */
+      readonly count: number;
+      /** True if nothing was stored; offset and count are then those of the first write. */
+      readonly duplicate: boolean;
+      /** False for a duplicate of the last write whose payload differs. */
+      readonly payloadMatches: boolean;
+    }
+  | BrokerRejected<"topic_not_found" | "partition_not_found" | "sequence_gap" | "stale_epoch">;
+
+/**
+ * Assigns offsets to the records if the write is the next one of its producer. This is decided here
+ * and not when the write is proposed, because two attempts of one write may both be in the log, also
+ * from two leaders.
+ */
+export function applyProduceSequenced(
+  state: { readonly broker: BrokerState; readonly producers: ProducersState },
+  command: ProduceSequenced,
+  now: Millis,
+  effects: BrokerEffects,
+): ProduceSequencedResult {
+  const { topicId, sequence, count, logicalBytes } = command;
+  const partition = findPartition(state.broker, topicId, command.partition);
+  if (partition === undefined) return rejectMissing(state.broker, topicId);
+
+  const place = { topicId, partition: command.partition, id: sequence.id };
+  const answered = answerOf(judgeSequence(state.producers.find(place, now), sequence));
+  if (answered !== null) return answered;
+
+  const firstOffset = partition.endOffset;
+  partition.endOffset = (firstOffset + count) as Offset;
+  partition.bytesEnd += logicalBytes;
+  const { epoch, seq, payload } = sequence;
+  const last = { epoch, seq, firstOffset, count, payload };
+  state.producers.remember(place, last, now, command.producersMax);
+  effects.append(partition, command.batches, firstOffset, now, count, logicalBytes);
+  return { ...STORED, firstOffset, count };
+}
+
+const STORED = {
+  ok: true,
+  type: "produce_sequenced",
+  duplicate: false,
+  payloadMatches: true,
+} as const;
+
+/** @returns null: the write is the next one of its producer. */
+function answerOf(verdict: Verdict): ProduceSequencedResult | null {
+  switch (verdict.kind) {
+    case "next":
+      return null;
+    case "sequence_gap":
+      if (faultPoint("producer-gaps-are-stored")) return null;
+      return rejected("sequence_gap", { expected_seq: verdict.expectedSeq });
+    case "stale_epoch":
+      if (faultPoint("stale-epochs-are-stored")) return null;
+      return rejected("stale_epoch", { current_epoch: verdict.currentEpoch });
+    case "duplicate":
+      if (faultPoint("producer-duplicates-are-stored")) return null;
+      return {
+        ok: true,
+        type: "produce_sequenced",
+        firstOffset: verdict.first?.firstOffset ?? null,
+        count: verdict.first?.count ?? 0,
+        duplicate: true,
+        payloadMatches: verdict.payloadMatches,
+      };
+    default:
+      return unreachable(verdict);
+  }
+}

@@ -97,6 +97,7 @@ export class Node implements NodeApi, ClusterApi {
       clock,
       checkpointer,
       applier,
+      disk: diskWatch,
       emit,
     });
     shard.connect({ queue, applier, snapshots: this.#snapshots, disk: diskWatch });
@@ -142,7 +143,9 @@ export class Node implements NodeApi, ClusterApi {
     const canFinish = () => !this.#faulted && !queue.journalFull;
     while (queue.queuedRequests > 0 && canFinish()) await this.#replica.pause();
     if (canFinish()) await this.#replica.shard.whenIdle();
-    const isSaved = !this.#faulted && (await checkpointer.takeLast(LAST_CHECKPOINT_MS));
+    const maySave = !this.#faulted && !this.#snapshots.isWaiting;
+    const isSaved = maySave && (await checkpointer.takeLast(LAST_CHECKPOINT_MS));
+    this.#snapshots.stop();
     if (this.#faulted) await checkpointer.settled();
     this.#maintenance.stop();
     this.#replica.stop();

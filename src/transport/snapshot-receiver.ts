@@ -1,3 +1,4 @@
+import { DiskFull } from "../env/disk.ts";
 import { crc32 } from "../lib/crc32.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Logger } from "../metrics/log.ts";
@@ -15,7 +16,12 @@ import {
   type SnapshotStatus,
   type TransferId,
 } from "./snapshot-codec.ts";
-import { SNAPSHOT_UNFIT, type SnapshotSink, SnapshotUnfit } from "./snapshot-types.ts";
+import {
+  SNAPSHOT_NO_SPACE,
+  SNAPSHOT_UNFIT,
+  type SnapshotSink,
+  SnapshotUnfit,
+} from "./snapshot-types.ts";
 
 /** Maximum number of queued frames. A correct sender has far fewer in flight. */
 export const SNAPSHOT_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
@@ -246,5 +252,6 @@ function isSame(current: Current, from: NodeId, begin: SnapshotBegin): boolean {
 
 function reasonOf(error: unknown): string {
   if (error instanceof TransferFailed) return error.message;
+  if (error instanceof DiskFull) return SNAPSHOT_NO_SPACE;
   return error instanceof SnapshotUnfit ? SNAPSHOT_UNFIT : "the receiver cannot keep it";
 }

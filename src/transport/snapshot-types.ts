@@ -38,11 +38,9 @@ export type SnapshotAnnouncement = {
   readonly files: readonly SnapshotFile[];
 };
 
-/**
- * The destination of a snapshot. Calls never overlap. A call that rejects fails the transfer, and
- * `abort` follows. Bytes arrive in order, each once, and never beyond the announced length.
- */
 export const SNAPSHOT_UNFIT = "the snapshot is damaged";
+/** Nothing is wrong with the snapshot, and the receiver has dropped the part that it had. */
+export const SNAPSHOT_NO_SPACE = "no space left on the receiver's disk";
 
 /**
  * Thrown by a sink if the received data is invalid. The sender is told and may have to verify its
@@ -52,6 +50,10 @@ export class SnapshotUnfit extends Error {
   override readonly name = "SnapshotUnfit";
 }
 
+/**
+ * The destination of a snapshot. Calls never overlap. A call that rejects fails the transfer, and
+ * `abort` follows. Bytes arrive in order, each once, and never beyond the announced length.
+ */
 export interface SnapshotSink {
   begin(announcement: SnapshotAnnouncement): Promise<void>;
   /** @param bytes valid only during the call. */

@@ -2,96 +2,17 @@
 // step on, whatever needs space fails, first in ways of file systems that overwrite in place and then
 // in those that copy on write; then there is space again, with and without a restart in between.
 import { expect, test } from "bun:test";
-import { type Disk, type DiskFile, DiskFull, type DiskSpace } from "../../src/env/disk.ts";
+import { DiskFull } from "../../src/env/disk.ts";
 import { fromUtf8, utf8 } from "../../src/lib/bytes.ts";
 import type { Node } from "../../src/node/node.ts";
 import { read, stored } from "../tools/node/as-promises.ts";
 import { SingleNode } from "../tools/node/single-node.ts";
 import { Random } from "../tools/random.ts";
 import { SimDisk } from "../tools/sim/sim-disk.ts";
+import { SpaceLimit } from "../tools/sim/space-limit.ts";
 
 const TIMEOUT_MS = 300_000;
 const SEED = Number(process.env["SEED"] ?? 7);
-
-/** Another disk that is full from the step `from` on, until `from` is Infinity again. */
-class FullDisk implements Disk {
-  readonly disk: SimDisk;
-  readonly #copiesOnWrite: boolean;
-  from = Number.POSITIVE_INFINITY;
-  /** Operations so far that may need space. */
-  steps = 0;
-
-  constructor(disk: SimDisk, copiesOnWrite: boolean) {
-    this.disk = disk;
-    this.#copiesOnWrite = copiesOnWrite;
-  }
-
-  async open(path: string, mode: "create" | "existing" | "truncate"): Promise<DiskFile> {
-    if (mode !== "existing") this.need(`open ${path}`);
-    return new FullFile(this, await this.disk.open(path, mode), path, this.#copiesOnWrite);
-  }
-
-  async writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-    this.need(`write ${path}`);
-    await this.disk.writeWhole(path, bytes);
-  }
-
-  async makeDirectory(path: string): Promise<void> {
-    // One that exists needs nothing.
-    if ((await this.disk.list(path)).length === 0) this.need(`make directory ${path}`);
-    await this.disk.makeDirectory(path);
-  }
-
-  async rename(from: string, to: string): Promise<void> {
-    this.need(`rename ${from}`);
-    await this.disk.rename(from, to);
-  }
-
-  async space(): Promise<DiskSpace> {
-    const { freeBytes, totalBytes } = await this.disk.space();
-    return { freeBytes: this.steps >= this.from ? 0 : freeBytes, totalBytes };
-  }
-
-  readonly readWhole: Disk["readWhole"] = (path) => this.disk.readWhole(path);
-  readonly readRange: Disk["readRange"] = (path, position, length) =>
-    this.disk.readRange(path, position, length);
-  readonly list: Disk["list"] = (directory) => this.disk.list(directory);
-  readonly remove: Disk["remove"] = (path) => this.disk.remove(path);
-  readonly removeTree: Disk["removeTree"] = (path) => this.disk.removeTree(path);
-  readonly syncDirectory: Disk["syncDirectory"] = (path) => this.disk.syncDirectory(path);
-
-  need(what: string): void {
-    if (this.steps++ >= this.from) throw new DiskFull(`${what}: no space left`);
-  }
-}
-
-class FullFile implements DiskFile {
-  readonly #disk: FullDisk;
-  readonly #file: DiskFile;
-  readonly #path: string;
-  readonly #copiesOnWrite: boolean;
-
-  constructor(disk: FullDisk, file: DiskFile, path: string, copiesOnWrite: boolean) {
-    this.#disk = disk;
-    this.#file = file;
-    this.#path = path;
-    this.#copiesOnWrite = copiesOnWrite;
-  }
-
-  async write(position: number, bytes: Uint8Array): Promise<void> {
-    // The journal reserves its space in ways that hold on each file system.
-    const isReserved = this.#path.includes("/journal/") || !this.#copiesOnWrite;
-    const grows = position + bytes.length > (await this.#file.size());
-    if (grows || !isReserved) this.#disk.need(`write ${this.#path}`);
-    await this.#file.write(position, bytes);
-  }
-
-  readonly sync: DiskFile["sync"] = () => this.#file.sync();
-  readonly read: DiskFile["read"] = (position, length) => this.#file.read(position, length);
-  readonly size: DiskFile["size"] = () => this.#file.size();
-  readonly truncate: DiskFile["truncate"] = (size) => this.#file.truncate(size);
-  readonly close: DiskFile["close"] = () => this.#file.close();
-}
 
 type AnyNode = Pick<SingleNode, "settled">;
 
@@ -124,14 +45,14 @@ async function expectAll(single: AnyNode, node: Node): Promise<void> {
 
 /** @returns whether the node started. */
 async function startAt(disk: SimDisk, step: number, copiesOnWrite: boolean) {
-  const full = new FullDisk(disk, copiesOnWrite);
-  full.from = step;
-  const single = new SingleNode(new Random(SEED), full);
+  const full = new SpaceLimit(step, { copiesOnWrite });
+  disk.faults.space = full;
+  const single = new SingleNode(new Random(SEED), disk);
   const outcome = await single.open().then(
     (node) => ({ node }),
     (error: unknown) => ({ error }),
   );
-  return { full, single, outcome, reached: full.steps > step };
+  return { single, outcome, reached: full.steps > step };
 }
 
 for (const ending of ["stopped", "killed"] as const) {
@@ -142,16 +63,12 @@ for (const ending of ["stopped", "killed"] as const) {
         const before = await used(ending === "stopped");
         for (let step = 0; ; step++) {
           const disk = before.snapshot();
-          const { full, single, outcome, reached } = await startAt(
-            disk,
-            step,
-            way === "copies on write",
-          );
+          const { single, outcome, reached } = await startAt(disk, step, way === "copies on write");
           const where = `full from step ${step}`;
           // A directory with data needs no space to be started.
           if ("error" in outcome) throw new Error(where, { cause: outcome.error });
           expect(single.ended, where).toBeNull();
-          full.from = Number.POSITIVE_INFINITY;
+          disk.faults.space = null;
           // Within seconds it takes everything again, without a restart.
           for (let i = 0; i < 100; i++) await single.clock.advance(100);
           await expectAll(single, outcome.node);
@@ -176,6 +93,7 @@ test(
     for (let step = 0; ; step++) {
       const disk = new SimDisk();
       const { outcome, reached } = await startAt(disk, step, true);
+      disk.faults.space = null;
       if ("error" in outcome) expect(outcome.error).toBeInstanceOf(DiskFull);
       else disk.kill();
       const single = new SingleNode(new Random(SEED), disk);

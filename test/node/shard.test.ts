@@ -129,6 +129,8 @@ class Bench {
       },
       snapshots: {
         accepted: () => say("accepted"),
+        isUnfinished: false,
+        finish: () => Promise.resolve(),
         install: ({ index }) => disk(`install ${index}`),
       },
       disk: { roomNeeded: () => disk("roomNeeded") },

@@ -26,6 +26,7 @@ async function offered(committed: number) {
     clock: new SimClock(),
     checkpointer: { without: (work) => work() },
     applier: { switched: () => {} },
+    disk: { roomNeeded: () => Promise.resolve() },
     emit: (event) => {
       throw new Error(event.type);
     },

@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
 import { DiskFull } from "../../src/env/disk.ts";
+import { JournalFull } from "../../src/storage/journal/preallocated.ts";
 import { SnapshotRefused } from "../../src/storage/snapshots/check.ts";
 import { Random } from "../tools/random.ts";
 import type { SimDisk } from "../tools/sim/sim-disk.ts";
+import { SpaceLimit } from "../tools/sim/space-limit.ts";
 import { CHECKPOINTS, copyState, type State } from "../tools/storage/checkpoint-support.ts";
 import { entryOf } from "../tools/storage/journal-fixture.ts";
 import { announcementOf, ShardDisk, send, workedShard } from "../tools/storage/shard-support.ts";
@@ -31,7 +33,7 @@ async function install(follower: ShardDisk): Promise<void> {
 }
 
 /** A follower with a log of its own that the leader's has left behind. */
-async function behind(options: { onCall?: (operation: string) => void } = {}) {
+async function behind(options: { onCall?: (operation: string, path: string) => void } = {}) {
   const { disk } = await workedShard(2, 3);
   const follower = await ShardDisk.open(disk.snapshot(options));
   const index = await follower.recover();
@@ -182,6 +184,66 @@ test("any failing disk operation before the commit leaves a node that takes the 
     await install(again);
     await expectNew(again);
   }
+});
+
+/** A follower that installed a snapshot, has no journal segment left and no space for another. */
+async function installedWithoutSegments(onCall: (operation: string, path: string) => void) {
+  const { follower } = await behind({ onCall });
+  await receive(follower);
+  const { journal, disk } = follower;
+  await journal.retrySpace();
+  disk.faults.space = new SpaceLimit(0);
+  for (;;) {
+    const full = await journal
+      .append([entryOf(journal.lastIndex + 1, announcement.term + 1)])
+      .catch((error: unknown) => error);
+    if (full instanceof JournalFull) break;
+    if (full instanceof Error) throw full;
+  }
+  disk.faults.space = null;
+  const name = await follower.install.commit();
+  return { follower, name };
+}
+
+test("without space for a segment, the journal is reset in the space of its old segments", async () => {
+  const images: SimDisk[] = [];
+  let disk: SimDisk | null = null;
+  let removals = 0;
+  const { follower, name } = await installedWithoutSegments((operation, path) => {
+    if (disk === null) return;
+    images.push(disk.snapshot());
+    const isSegment = operation === "remove" && path.includes("/journal/");
+    if (isSegment && ++removals === 3) disk.faults.space = null;
+  });
+  const old = await follower.node.adopt(name);
+  disk = follower.disk;
+  disk.faults.space = new SpaceLimit(0, { copiesOnWrite: true });
+  await follower.checkpoints.settle(follower.journal);
+  disk = null;
+  await old.close();
+  await follower.checkpoints.removeStale();
+  expect(removals).toBeGreaterThanOrEqual(3);
+  await expectNew(follower);
+  expect(images.length).toBeGreaterThan(10);
+  for (const image of images) await expectOldOrNew(image, { before: new Map(), index: 0 }, true);
+});
+
+test("while others use the space of the old segments too, the reset waits and is repeated", async () => {
+  const { follower, name } = await installedWithoutSegments(() => {});
+  const old = await follower.node.adopt(name);
+  follower.disk.faults.space = new SpaceLimit(0);
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const failed = follower.checkpoints.settle(follower.journal);
+    await expect(failed).rejects.toBeInstanceOf(JournalFull);
+  }
+  const full = follower.disk.snapshot();
+  follower.disk.faults.space = null;
+  await follower.checkpoints.settle(follower.journal);
+  await old.close();
+  await follower.checkpoints.removeStale();
+  await expectNew(follower);
+  // And a restart in the middle.
+  await expectOldOrNew(full, { before: new Map(), index: 0 }, true);
 });
 
 test("a transfer goes on where it was, after a reconnect and after a restart", async () => {

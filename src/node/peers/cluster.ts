@@ -135,6 +135,7 @@ export class Cluster implements ClusterApi {
       transport: this.#transport,
       storage,
       log,
+      clock,
       shard,
       emit,
     });

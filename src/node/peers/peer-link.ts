@@ -1,13 +1,21 @@
+import type { Clock } from "../../env/clock.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import type { Logger } from "../../metrics/log.ts";
 import { encodeMessage } from "../../raft/codec.ts";
 import type { Core } from "../../raft/core.ts";
 import type { FetchRequest, Message, SnapshotOffer } from "../../raft/types.ts";
-import { SNAPSHOT_UNFIT, type SnapshotSource } from "../../transport/snapshot-types.ts";
+import {
+  SNAPSHOT_NO_SPACE,
+  SNAPSHOT_UNFIT,
+  type SnapshotSource,
+} from "../../transport/snapshot-types.ts";
 import type { Transport } from "../../transport/transport.ts";
 import type { Emit } from "../events.ts";
 import type { Storage } from "../recovery/storage.ts";
 import type { Shard } from "../replica/shard.ts";
+
+/** Delay before a snapshot is offered again to a peer that had no space for it. */
+const SPACE_RETRY_MS = 5_000;
 
 type HeldSnapshot = {
   readonly source: SnapshotSource;
@@ -19,6 +27,7 @@ export type PeerLinkOptions = {
   readonly transport: Transport;
   readonly storage: Pick<Storage, "journal" | "checkpoints">;
   readonly log: Logger;
+  readonly clock: Clock;
   readonly shard: Pick<Shard, "turnSoon">;
   readonly emit: Emit;
 };
@@ -66,7 +75,7 @@ export class PeerLink {
   }
 
   #sendSnapshot(offer: SnapshotOffer): void {
-    const { core, transport, log, shard, emit } = this.#options;
+    const { core, transport, log, shard, clock, emit } = this.#options;
     const peer = offer.to;
     if (this.#sending.get(peer) === offer.snapshot.index) return;
     const held = this.#hold(offer);
@@ -78,12 +87,16 @@ export class PeerLink {
     log.info("sending snapshot", { peer, index: offer.snapshot.index });
     this.#sending.set(peer, offer.snapshot.index);
     const done = transport.sendSnapshot(peer, held.source).result.then(async (result) => {
-      if (this.#sending.get(peer) === offer.snapshot.index) this.#sending.delete(peer);
       const reason = result.ok ? "" : result.reason;
       log.info("snapshot sent", { peer, index: offer.snapshot.index, ok: result.ok, reason });
       if (reason === SNAPSHOT_UNFIT) emit({ type: "snapshot_damaged" });
-      core.reportSnapshot(peer, result.ok);
-      shard.turnSoon();
+      const report = () => {
+        if (this.#sending.get(peer) === offer.snapshot.index) this.#sending.delete(peer);
+        core.reportSnapshot(peer, result.ok);
+        shard.turnSoon();
+      };
+      if (reason === SNAPSHOT_NO_SPACE) clock.after(SPACE_RETRY_MS, report);
+      else report();
       await held.release();
     });
     done.catch((error: unknown) => this.#failed(error));

@@ -24,6 +24,8 @@ import type { Storage } from "../recovery/storage.ts";
 import type { Applier } from "../writes/applier.ts";
 import type { SnapshotPort } from "./snapshot-port.ts";
 
+const REMOVE_RETRY_MS = 10_000;
+
 export type SnapshotsOptions = {
   readonly storage: Storage;
   readonly machine: Machine;
@@ -32,6 +34,8 @@ export type SnapshotsOptions = {
   readonly clock: Clock;
   readonly checkpointer: Pick<Checkpointer, "without">;
   readonly applier: Pick<Applier, "switched">;
+  /** Resolves when a step that found no space should be retried. */
+  readonly disk: { roomNeeded(): Promise<void> };
   readonly emit: Emit;
 };
 
@@ -59,9 +63,30 @@ export class Snapshots implements SnapshotPort {
   readonly #options: SnapshotsOptions;
   /** A complete and verified snapshot, until the core has accepted or refused it. */
   #received: Received | null = null;
+  #stopped = false;
+  #isWaiting = false;
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
+  }
+
+  /** True while the switch to a snapshot waits for space on the disk. */
+  get isWaiting(): boolean {
+    return this.#isWaiting;
+  }
+
+  /** True if the last start had no space to finish an installation. */
+  get isUnfinished(): boolean {
+    return this.#options.storage.checkpoints.isInstalling;
+  }
+
+  finish(): Promise<void> {
+    return this.#options.storage.checkpoints.finishInstall();
+  }
+
+  /** Gives up a switch that waits for space. The next start finishes it. */
+  stop(): void {
+    this.#stopped = true;
   }
 
   sink(offer: (offer: SnapshotOffer) => void, committed: () => number): SnapshotSink {
@@ -93,30 +118,73 @@ export class Snapshots implements SnapshotPort {
     return { index: 1, root: 0, state: "install", term: 1 };
   }
 
-  /** Installs the snapshot that the core has accepted. */
+  /**
+   * Installs the snapshot that the core has accepted. A full disk does not end it: each step waits
+   * for space, because the core cannot go back.
+   *
+   * @throws DiskFull if the node stops while a step waits.
+   */
   async install(snapshot: SnapshotMeta): Promise<void> {
     const received = this.#received;
     assert(received !== null, "only a snapshot that was received is installed");
     this.#received = null;
-    await this.#options.checkpointer.without(() => this.#install(received, snapshot));
+    try {
+      await this.#options.checkpointer.without(() => this.#install(received, snapshot));
+    } catch (error) {
+      // Otherwise the transport would wait for the end of the transfer for ever.
+      if (error instanceof DiskFull) received.done(false);
+      throw error;
+    }
     received.done(true);
   }
 
   async #install(received: Received, snapshot: SnapshotMeta): Promise<void> {
     const { storage, machine, log, applier } = this.#options;
-    const name = await received.install.commit();
+    const name = await this.#untilRoom(() => received.install.commit());
     assert(name.index === snapshot.index, "the core accepted this snapshot and no other");
     const old = storage.store;
     const store = storage.newStore();
     await (await storage.checkpoints.adopt(name, store)).close();
-    await storage.checkpoints.settle(storage.journal);
+    await this.#untilRoom(() => storage.checkpoints.settle(storage.journal));
     // Synchronous, so that no reader sees one without the other.
     storage.store = store;
     machine.replace(received.state);
     applier.switched();
     await old.close();
-    await storage.checkpoints.removeStale();
+    await this.#removeStale();
     log.info("snapshot installed", { index: snapshot.index, term: snapshot.term });
+  }
+
+  async #untilRoom<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      for (;;) {
+        try {
+          return await step();
+        } catch (error) {
+          if (!(error instanceof DiskFull) || this.#stopped) throw error;
+          this.#isWaiting = true;
+          await this.#options.disk.roomNeeded();
+          if (this.#stopped) throw error;
+        }
+      }
+    } finally {
+      this.#isWaiting = false;
+    }
+  }
+
+  /** Some file systems need space to remove a file, so this is repeated until it succeeds. */
+  async #removeStale(): Promise<void> {
+    const { storage, log, clock, emit } = this.#options;
+    try {
+      await storage.checkpoints.removeStale();
+    } catch (error) {
+      if (!(error instanceof DiskFull)) throw error;
+      log.warn("not enough disk space to remove replaced data", { error: error.message });
+      clock.after(REMOVE_RETRY_MS, () => {
+        if (this.#stopped) return;
+        this.#removeStale().catch((failure: unknown) => emit({ type: "failed", error: failure }));
+      });
+    }
   }
 
   /** Resolves when the core has installed the snapshot or does not want it. */
@@ -138,8 +206,14 @@ export class Snapshots implements SnapshotPort {
 
   /** Deletes the remainder of interrupted transfers and installations of an earlier process. */
   async cleanUp(): Promise<void> {
-    await this.#options.storage.newInstall().abort();
-    await this.#options.storage.checkpoints.removeStale();
+    const { storage, log } = this.#options;
+    try {
+      await storage.newInstall().abort();
+    } catch (error) {
+      if (!(error instanceof DiskFull)) throw error;
+      log.warn("not enough disk space to remove a partial snapshot", { error: error.message });
+    }
+    await this.#removeStale();
   }
 
   /** Called when the core has accepted the snapshot that was offered. */
@@ -178,8 +252,10 @@ class InstallSink implements SnapshotSink {
       throw new Error("this node has all that is in it");
     }
     this.#message = message;
-    this.#install = this.#options.install();
-    await this.#install.begin({ index, term, files: announcement.files }, { fresh: true });
+    const install = this.#options.install();
+    this.#install = install;
+    const { files } = announcement;
+    await this.#onDisk(() => install.begin({ index, term, files }, { fresh: true }));
   }
 
   async write(file: number, position: number, bytes: Uint8Array): Promise<void> {
@@ -194,7 +270,7 @@ class InstallSink implements SnapshotSink {
     const install = this.#current();
     assert(this.#message !== null, "a snapshot begins with its offer");
     const verified = await this.#onDisk(() => install.finish());
-    const state = await restoreState(await verified.open());
+    const state = await this.#onDisk(async () => restoreState(await verified.open()));
     this.#install = null;
     if (!(await this.#options.offer(this.#message, { install, state }))) {
       throw new Error("the snapshot is not wanted any more");

@@ -1,3 +1,4 @@
+import { DiskFull } from "../../env/disk.ts";
 import { Machine } from "../../machine/machine.ts";
 import { decodeConfiguration } from "../../raft/config-codec.ts";
 import {
@@ -64,7 +65,8 @@ async function recoverFrom(options: RecoveryOptions, scan: ShardScan): Promise<R
   const begun = await maybeBootstrap(options, scan, blank);
   const { journal, loaded } = await loadState(options, begun, checkpoints, opened);
   // A bootstrap or an installation may have been interrupted after its checkpoint was in place.
-  await checkpoints.settle(journal);
+  await checkpoints.settleJournal(journal);
+  await finishInstall(options, checkpoints);
   const machine = loaded === null ? new Machine() : new Machine(await restoreState(loaded));
   const snapshot = loaded === null ? null : snapshotOf(loaded);
   await recordCluster(options, loaded);
@@ -96,6 +98,21 @@ async function recoverFrom(options: RecoveryOptions, scan: ShardScan): Promise<R
     snapshot,
     entries,
   };
+}
+
+/** Without space the shard finishes it before its first append, and waits for space. */
+async function finishInstall(
+  { log }: RecoveryOptions,
+  checkpoints: CheckpointStore,
+): Promise<void> {
+  try {
+    await checkpoints.finishInstall();
+  } catch (error) {
+    if (!(error instanceof DiskFull)) throw error;
+    log.warn("not enough disk space to finish the installation of a snapshot", {
+      error: error.message,
+    });
+  }
 }
 
 /** @throws HardStateDamaged for a member of a cluster, before anything is changed. */

@@ -19,6 +19,10 @@ export type ShardParts = {
     accepted(): void;
     /** Replaces machine, partition logs and journal with a snapshot from the leader. */
     install(snapshot: SnapshotMeta): Promise<void>;
+    /** True if `finish` must be called before the next append. */
+    readonly isUnfinished: boolean;
+    /** Finishes an installation that an earlier process had no space for. */
+    finish(): Promise<void>;
   };
   /** Called if the journal has no space. Resolves when the write should be retried. */
   readonly disk: { roomNeeded(): Promise<void> };
@@ -222,7 +226,11 @@ export class Shard {
   async #persist(work: readonly { persist: Persist }[], entries: readonly Entry[]): Promise<void> {
     const snapshot = work.findLast(({ persist }) => persist.snapshot !== null)?.persist.snapshot;
     if (snapshot !== undefined && snapshot !== null) await this.#install(snapshot);
-    if (entries.length > 0) await this.#untilRoom(() => this.#journal.append(entries));
+    if (entries.length > 0) {
+      const { snapshots } = this.#connected;
+      if (snapshots.isUnfinished) await this.#untilRoom(() => snapshots.finish());
+      await this.#untilRoom(() => this.#journal.append(entries));
+    }
     let last: HardState | null = null;
     let commit = false;
     for (const { persist } of work) {

@@ -195,13 +195,21 @@ export class CheckpointStore {
   }
 
   /**
-   * Makes the journal continue the checkpoint after `recover` or `adopt`, if a crash or the switch
-   * itself left the journal behind. Otherwise does nothing, so it may be called at every start.
+   * Makes the journal continue the checkpoint after `recover` or `adopt`, and finishes an
+   * installation. Otherwise does nothing, so it may be called at every start.
    *
    * @returns whether the journal was reset.
    * @throws JournalDamaged if the journal lacks entries that it had when the checkpoint was taken.
+   * @throws DiskFull if there is no space: the call may be repeated.
    */
   async settle(journal: SettlingJournal): Promise<boolean> {
+    const wasReset = await this.settleJournal(journal);
+    await this.finishInstall();
+    return wasReset;
+  }
+
+  /** The first step of `settle`. `finishInstall` must follow before anything is appended. */
+  async settleJournal(journal: SettlingJournal): Promise<boolean> {
     const newest = this.#kept[this.#kept.length - 1];
     if (newest === undefined) return false;
     const { name, term } = newest;
@@ -213,14 +221,26 @@ export class CheckpointStore {
     if (behind && !faultPoint("log-not-reset-after-snapshot")) {
       await journal.resetTo(name.index as LogIndex, term as Term);
     }
-    if (name.state === "install") {
-      const settled: CheckpointName = { ...name, state: "ckpt" };
-      const { disk, directory } = this.#options;
-      await disk.rename(this.#path(name), this.#path(settled));
-      await syncDirectory(disk, directory);
-      newest.name = settled;
-    }
     return behind;
+  }
+
+  /** True if the newest checkpoint still has the name that allows the journal to be reset. */
+  get isInstalling(): boolean {
+    return this.#kept[this.#kept.length - 1]?.name.state === "install";
+  }
+
+  /**
+   * Renames an installed snapshot to an ordinary checkpoint: from then on, a journal without its
+   * entry is damaged.
+   */
+  async finishInstall(): Promise<void> {
+    const newest = this.#kept[this.#kept.length - 1];
+    if (newest === undefined || newest.name.state !== "install") return;
+    const settled: CheckpointName = { ...newest.name, state: "ckpt" };
+    const { disk, directory } = this.#options;
+    await disk.rename(this.#path(newest.name), this.#path(settled));
+    newest.name = settled;
+    await syncDirectory(disk, directory);
   }
 
   /**

@@ -3,7 +3,7 @@
  * answer. DESIGN.md describes formats and reasons.
  */
 import { feature as faultPoint } from "bun:bundle";
-import { DiskFailure } from "../../env/disk.ts";
+import { DiskFailure, DiskFull } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
 import type { Entry, LogIndex, Term, TermRun } from "../../raft/types.ts";
 import { JournalIndex } from "./entry-index.ts";
@@ -240,12 +240,17 @@ export class Journal {
     }
   }
 
-  /** Empties the journal after a snapshot was installed. It continues after `index`. */
+  /**
+   * Empties the journal after a snapshot was installed. It continues after `index`.
+   *
+   * @throws JournalFull if there is no space: the call may be repeated.
+   */
   async resetTo(index: LogIndex, term: Term): Promise<void> {
     this.#enter();
     try {
       await this.#settleMark();
       while (this.#releasing !== null) await this.#releasing;
+      await this.#makeRoomForReset();
       const segment = await this.#roll(FRAME_HEADER_BYTES, index, term);
       this.#encoder.setSynced(this.#durableIndex, 0);
       this.#encoder.mark(KIND_RESET, index, term);
@@ -372,6 +377,24 @@ export class Journal {
       return active;
     }
     return this.#roll(bytes, baseIndex, baseTerm);
+  }
+
+  /**
+   * Prepares a segment without leaving space for others. If the disk is full, the space comes from
+   * the old segments, all of which the durable snapshot covers: a crash in between leaves a journal
+   * that is reset again.
+   */
+  async #makeRoomForReset(): Promise<void> {
+    try {
+      await this.#preallocated.prepareFirst();
+    } catch (failure) {
+      if (!(failure instanceof DiskFull)) throw failure;
+      await this.#segments.dropAll();
+      await this.#preallocated.prepareFirst().catch((still: unknown) => {
+        if (!(still instanceof DiskFull)) throw still;
+        throw new JournalFull("no space for a segment after a snapshot", { cause: still });
+      });
+    }
   }
 
   /**

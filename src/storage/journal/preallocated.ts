@@ -72,8 +72,9 @@ export class PreallocatedSegments {
     return this.#ready.length;
   }
 
-  /** Creates the first segment of an empty journal. */
+  /** Creates the first segment of an empty journal. It leaves no space for other users of the disk. */
   async prepareFirst(): Promise<void> {
+    if (this.#work !== null) await this.#work;
     if (this.#ready.length > 0) return;
     await this.#prepare(Math.min(FIRST_SEGMENT_BYTES, await this.#sizeForFreeSpace()), 0);
   }

@@ -30,7 +30,7 @@ export class JournalSegments {
   /** Bytes of the files that `release(index - 1)` would retain. */
   bytesFrom(index: number): number {
     const { firstIndex, lastIndex } = this.#index;
-    if (index > lastIndex) return this.active?.end ?? 0;
+    if (index > lastIndex || firstIndex > lastIndex) return this.active?.end ?? 0;
     const oldest = this.#index.find(Math.max(index, firstIndex)).segment;
     let bytes = 0;
     for (const segment of this.#segments) if (segment.id >= oldest.id) bytes += segment.end;
@@ -58,6 +58,11 @@ export class JournalSegments {
   /** Releases all segments but the active one. */
   async dropOlder(): Promise<void> {
     while (this.#segments.length > 1) await this.#dropOldest();
+  }
+
+  /** Releases all segments, after which the journal is empty. */
+  async dropAll(): Promise<void> {
+    while (this.#segments.length > 0) await this.#dropOldest();
   }
 
   async close(): Promise<void> {

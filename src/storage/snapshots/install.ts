@@ -32,7 +32,7 @@ import {
 import { type LoadedCheckpoint, openCheckpoint } from "../checkpoints/reader.ts";
 import type { CommittedSnapshot } from "../checkpoints/store.ts";
 import { parseSegmentWireName, segmentFilePath } from "../checkpoints/transfer-names.ts";
-import { failedSync, makeDurableDirectory, syncDirectory } from "../durable.ts";
+import { makeDurableDirectory, syncDirectory } from "../durable.ts";
 import { isListed } from "../listed.ts";
 import { PartitionDamaged } from "../partitions/damaged.ts";
 import type { ManifestSegment } from "../partitions/manifest.ts";
@@ -94,6 +94,8 @@ export class SnapshotInstall {
   readonly #shard: string;
   readonly #saveBytes: number;
   #transfer: Transfer | null = null;
+  /** The snapshot is in force, and the record of its transfer may still exist. */
+  #committed: CommittedSnapshot | null = null;
 
   constructor(options: SnapshotInstallOptions) {
     this.#options = options;
@@ -196,21 +198,28 @@ export class SnapshotInstall {
    * Puts the snapshot in force with one rename.
    *
    * @returns the argument of `CheckpointStore.adopt`. After a crash the next start finds it.
+   * @throws DiskFull if there is no space: the call may be repeated.
    */
   async commit(): Promise<CommittedSnapshot> {
-    const transfer = this.#current();
+    const committed = this.#committed ?? (await this.#putInForce(this.#current()));
+    this.#committed = committed;
+    await removeRecord(this.#options.disk, this.#shard);
+    this.#committed = null;
+    return committed;
+  }
+
+  async #putInForce(transfer: Transfer): Promise<CommittedSnapshot> {
     assert(transfer.isVerified, "only what was verified is installed");
     const { disk, directory } = this.#options;
     const { root, announcement } = transfer;
     const { index, term } = announcement;
     await this.#refuseOld(index);
-    this.#transfer = null;
     await disk.rename(
       this.#part(transfer),
       `${directory}/${checkpointName(index, root, "install")}`,
     );
+    this.#transfer = null;
     await syncDirectory(disk, directory);
-    await removeRecord(disk, this.#shard);
     return { index, term, root, state: "install" };
   }
 
@@ -309,21 +318,32 @@ export class SnapshotInstall {
     if (file === null) return;
     transfer.file = null;
     try {
-      await file.sync().catch(failedSync);
+      await file.sync();
     } finally {
       await file.close();
     }
   }
 
-  /** Makes all received data durable, and then the position up to which it is. */
+  /**
+   * Makes all received data durable, and then the position up to which it is. A sync of a received
+   * file that finds no space is not final as elsewhere: the transfer is dropped with its files, and
+   * the next one writes new files.
+   */
   async #save(transfer: Transfer): Promise<void> {
     const { disk } = this.#options;
-    await transfer.file?.sync().catch(failedSync);
-    for (const directory of transfer.dirty) await syncDirectory(disk, directory);
+    await transfer.file?.sync();
+    for (const directory of transfer.dirty) await this.#syncEntries(transfer, directory);
     transfer.dirty.clear();
     transfer.unsavedBytes = 0;
     transfer.unsavedFiles = 0;
     await writePlace(disk, this.#shard, transfer.root, transfer.place);
+  }
+
+  /** Directories outside the root of the transfer have entries of other data too. */
+  async #syncEntries(transfer: Transfer, directory: string): Promise<void> {
+    const { disk } = this.#options;
+    const isOwn = `${directory}/`.startsWith(`${this.#rootPath(transfer.root)}/`);
+    await (isOwn ? disk.syncDirectory(directory) : syncDirectory(disk, directory));
   }
 
   /** A file that was lost in a crash or removed by an operator is received again. */

@@ -13,6 +13,7 @@ import {
 } from "../../../src/env/disk.ts";
 import type { Random } from "../random.ts";
 import { Content, type Fate, type FileOperation } from "./sim-content.ts";
+import type { SpaceLimit } from "./space-limit.ts";
 
 export type { Fate } from "./sim-content.ts";
 
@@ -46,6 +47,8 @@ export type SimFaults = {
   /** Operations from now on that need a descriptor and find none (EMFILE); the rest go well. */
   shortages: number;
   freeBytes: number;
+  /** Null: there is always space. */
+  space: SpaceLimit | null;
 };
 
 export type SimDiskOptions = {
@@ -66,6 +69,7 @@ export class SimDisk implements Disk {
     halfWrites: false,
     shortages: 0,
     freeBytes: FREE_BYTES_DEFAULT,
+    space: null,
   };
   /** Operations so far. */
   calls = 0;
@@ -90,6 +94,7 @@ export class SimDisk implements Disk {
       if (!this.#current.hasDirectory(parentOf(path))) {
         throw new DiskFailure(`open ${path}: ENOENT`);
       }
+      this.faults.space?.need(`open ${path}`);
       node = { durable: new Content(), current: new Content(), pending: [] };
       this.#name({ kind: "link", path, node });
     } else if (mode === "truncate") change(node, { kind: "truncate", size: 0 });
@@ -126,6 +131,7 @@ export class SimDisk implements Disk {
 
   async makeDirectory(path: string): Promise<void> {
     await this.#begin("makeDirectory", path);
+    if (!this.#current.hasDirectory(path)) this.faults.space?.need(`makeDirectory ${path}`);
     const parts = path.split("/");
     for (let i = 1; i <= parts.length; i++) {
       const prefix = parts.slice(0, i).join("/");
@@ -141,6 +147,7 @@ export class SimDisk implements Disk {
   async removeTree(path: string): Promise<void> {
     await this.#begin("removeTree", path);
     this.#takeDescriptor("removeTree", path);
+    this.faults.space?.needToRemove(path);
     for (const name of [...this.#current.files.keys()]) {
       if (name === path || name.startsWith(`${path}/`)) this.#name({ kind: "unlink", path: name });
     }
@@ -151,6 +158,7 @@ export class SimDisk implements Disk {
 
   async rename(from: string, to: string): Promise<void> {
     await this.#begin("rename", from);
+    this.faults.space?.need(`rename ${from}`);
     const node = this.#current.files.get(from);
     if (node !== undefined) this.#name({ kind: "rename", from, to, node });
     else if (this.#current.directories.has(from)) this.#renameTree(from, to);
@@ -171,7 +179,8 @@ export class SimDisk implements Disk {
 
   async space(): Promise<DiskSpace> {
     await this.#begin("space", "");
-    return { freeBytes: this.faults.freeBytes, totalBytes: TOTAL_BYTES };
+    const { space, freeBytes } = this.faults;
+    return { freeBytes: space?.isFull === true ? 0 : freeBytes, totalBytes: TOTAL_BYTES };
   }
 
   /** Un-synced operations, which a crash decides about. */
@@ -361,8 +370,10 @@ class SimFile implements DiskFile {
 
   async write(position: number, bytes: Uint8Array): Promise<void> {
     await this.#begin("write");
-    const { full, halfWrites } = this.#disk.faults;
-    if (full && position + bytes.length > this.#node.current.bytes.length) {
+    const { full, halfWrites, space } = this.#disk.faults;
+    const grows = position + bytes.length > this.#node.current.bytes.length;
+    space?.needToWrite(this.#path, grows);
+    if (full && grows) {
       throw new DiskFull(`write ${this.#path}: ENOSPC`);
     }
     const short = this.#disk.takeShort();

@@ -101,6 +101,17 @@ export class DueIndex<Item extends Due = Due> {
     return first;
   }
 
+  /** Yields the things that are due at `now`, in no particular order. The index must not change. */
+  *due(now: number): Generator<Item> {
+    const places = [0];
+    for (let place = places.pop(); place !== undefined; place = places.pop()) {
+      const item = this.#heap[place];
+      if (item === undefined || item.dueAt > now) continue;
+      yield item;
+      places.push(2 * place + 1, 2 * place + 2);
+    }
+  }
+
   /** Moves the thing from the gap at `place` towards the root. */
   #raise(place: number, item: Item): void {
     const heap = this.#heap;

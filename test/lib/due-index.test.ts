@@ -117,3 +117,15 @@ test("a time that is no number, and a thing of another index, are bugs", () => {
   expect(() => new DueIndex().set(thing, 2)).toThrow();
   expect(() => new DueIndex().remove(thing)).toThrow();
 });
+
+test("the due things can be looked at without taking them", () => {
+  forEachSeed(20, (random) => {
+    const index = new DueIndex();
+    const things = thingsOf(random);
+    for (const thing of things) index.set(thing, random.below(10));
+    for (let now = -1; now <= 10; now++) {
+      const expected = things.filter(({ dueAt }) => dueAt <= now).sort(inOrder);
+      expect([...index.due(now)].sort(inOrder)).toEqual(expected);
+    }
+  });
+});

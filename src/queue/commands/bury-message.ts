@@ -1,0 +1,112 @@
+import type { BrokerEffects, BrokerState, PartitionState } from "../../broker/state.ts";
+import type { Millis } from "../../lib/ids.ts";
+import type { Offset } from "../../record/offset.ts";
+import { findLease, findQueue, type LeaseError, type LeaseRef, partitionsOf } from "../find.ts";
+import { expire, finish, followRetention, isReady } from "../items.ts";
+import type { QueueItem, QueueRejected, QueueState, QueuesState } from "../state.ts";
+import { ensureDeadLetterTopic } from "./define-queue.ts";
+
+/**
+ * Puts a record aside: removes it from the queue and appends it to the dead-letter topic. The leader
+ * has read the record, since the state does not contain it.
+ */
+export type BuryMessage = LeaseRef & {
+  readonly type: "bury_message";
+  readonly queueId: number;
+  /** True: the holder of the lease rejects it. False: its deliveries are exhausted. */
+  readonly isLeased: boolean;
+  /** Keys, values and headers of the dead letter. */
+  readonly logicalBytes: number;
+  /** The dead letter as a batch. Empty if the queue has no dead-letter topic. */
+  readonly batch: Uint8Array;
+};
+
+export type BuryMessageResult =
+  | {
+      readonly ok: true;
+      readonly type: "bury_message";
+      /** Null: done. `changed`: the queue has a dead-letter topic now and had none before. */
+      readonly error: LeaseError | "changed" | null;
+    }
+  | QueueRejected<"queue_not_found" | "too_many_partitions">;
+
+const outcome = (error: LeaseError | "changed" | null): BuryMessageResult => ({
+  ok: true,
+  type: "bury_message",
+  error,
+});
+
+export function applyBuryMessage(
+  state: QueuesState,
+  broker: BrokerState,
+  command: BuryMessage,
+  now: Millis,
+  effects: BrokerEffects,
+): BuryMessageResult {
+  const found = findQueue(state, broker, command.queueId);
+  if ("ok" in found) return found;
+  const { queue } = found;
+  expire(queue, now);
+  const pair = partitionsOf(found, command.partition);
+  if (pair !== undefined) followRetention(state, queue, pair.mine, pair.its);
+  const item = command.isLeased
+    ? findLease(queue, command, now)
+    : findExhausted(queue, command, now);
+  if (typeof item === "string") return outcome(item);
+  const { definition } = queue;
+  if (definition.deadLetter !== null) {
+    if (command.batch.length === 0) return outcome("changed");
+    const rejected = ensureDeadLetterTopic(broker, definition, effects);
+    if (rejected !== null) return rejected;
+    appendDeadLetter(broker, queue, command, now, effects);
+  }
+  finish(state, queue, item);
+  queue.dead++;
+  return outcome(null);
+}
+
+function findExhausted(queue: QueueState, ref: LeaseRef, now: Millis): QueueItem | LeaseError {
+  const item = queue.partitions[ref.partition]?.items.get(ref.offset);
+  if (item === undefined || item.attempts !== ref.attempt) return "lease_expired";
+  const isExhausted = item.attempts >= queue.definition.maxDeliveries;
+  return isExhausted && isReady(item, now) ? item : "lease_expired";
+}
+
+function appendDeadLetter(
+  broker: BrokerState,
+  queue: QueueState,
+  { partition, batch, logicalBytes }: BuryMessage,
+  now: Millis,
+  effects: BrokerEffects,
+): void {
+  const topic = broker.topicsByName.get(queue.definition.deadLetter ?? "");
+  if (topic === undefined) return;
+  const { partitions } = topic;
+  if (queue.deadTopicId !== topic.topicId) {
+    queue.deadTopicId = topic.topicId;
+    queue.redriveFrom = partitions.map(({ endOffset }) => endOffset);
+  }
+  append(
+    partitions[partition % partitions.length] as PartitionState,
+    batch,
+    1,
+    logicalBytes,
+    now,
+    effects,
+  );
+}
+
+/** Appends records to a partition, as a produce without an idempotency key does. */
+export function append(
+  partition: PartitionState,
+  batches: Uint8Array,
+  count: number,
+  logicalBytes: number,
+  now: Millis,
+  effects: BrokerEffects,
+): void {
+  const { endOffset } = partition;
+  partition.endOffset = (endOffset + count) as Offset;
+  partition.bytesEnd += logicalBytes;
+  effects.append(partition, batches, endOffset, now, count, logicalBytes);
+}

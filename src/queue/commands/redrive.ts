@@ -1,0 +1,59 @@
+import type { BrokerEffects, BrokerState } from "../../broker/state.ts";
+import type { Millis } from "../../lib/ids.ts";
+import { findQueue } from "../find.ts";
+import type { QueueRejected, QueuesState } from "../state.ts";
+import { append } from "./bury-message.ts";
+
+/**
+ * Moves dead letters back: appends their records to the topic of the queue again. The leader has
+ * read the dead letters of one partition of the dead-letter topic, from `from` up to `to`.
+ */
+export type Redrive = {
+  readonly type: "redrive";
+  readonly queueId: number;
+  readonly deadTopicId: number;
+  readonly deadPartition: number;
+  /** Where the queue has moved back everything before. Otherwise nothing is done. */
+  readonly from: number;
+  readonly to: number;
+  readonly appends: readonly RedriveAppend[];
+};
+
+export type RedriveAppend = {
+  readonly partition: number;
+  readonly count: number;
+  readonly logicalBytes: number;
+  readonly batches: Uint8Array;
+};
+
+export type RedriveResult =
+  | { readonly ok: true; readonly type: "redrive"; readonly moved: number }
+  | QueueRejected<"queue_not_found">;
+
+export function applyRedrive(
+  state: QueuesState,
+  broker: BrokerState,
+  command: Redrive,
+  now: Millis,
+  effects: BrokerEffects,
+): RedriveResult {
+  const found = findQueue(state, broker, command.queueId);
+  if ("ok" in found) return found;
+  const { queue, topic } = found;
+  const { deadPartition, from, to, appends } = command;
+  const isCurrent =
+    queue.deadTopicId === command.deadTopicId && queue.redriveFrom[deadPartition] === from;
+  const fits = appends.every(({ partition }) => partition < topic.partitions.length);
+  if (!isCurrent || !fits || to < from) return { ok: true, type: "redrive", moved: 0 };
+  let moved = 0;
+  for (const { partition, batches, count, logicalBytes } of appends) {
+    const its = topic.partitions[partition];
+    if (its === undefined) continue;
+    append(its, batches, count, logicalBytes, now, effects);
+    moved += count;
+  }
+  queue.redriveFrom[deadPartition] = to;
+  queue.dead = Math.max(0, queue.dead - moved);
+  queue.redriven += moved;
+  return { ok: true, type: "redrive", moved };
+}

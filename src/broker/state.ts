@@ -173,3 +173,6 @@ export function raiseLowWatermark(
   partition.bytesBelowLow = bytes;
   return { deletedCount, freedBytes };
 }
+
+/** The part of the replicated state that commands of this folder need. */
+export type HasBroker = { readonly broker: BrokerState; readonly now: Millis };

@@ -66,3 +66,6 @@ export function currentRevision(
   const place = namespace?.keys.find(key) ?? null;
   return place === null || isExpired(place, now) ? 0 : place.page.revision(place.at);
 }
+
+/** The part of the replicated state that commands of this folder need. */
+export type HasKv = { readonly kv: KvState; readonly now: Millis };

@@ -1,76 +1,73 @@
-import type { CommitOffset, CommitOffsetResult } from "../broker/commands/commit-offset.ts";
-import type { Configure, ConfigureResult } from "../broker/commands/configure.ts";
-import type { CreateTopic, CreateTopicResult } from "../broker/commands/create-topic.ts";
-import type { DeleteBefore, DeleteBeforeResult } from "../broker/commands/delete-before.ts";
-import type { DeleteGroup, DeleteGroupResult } from "../broker/commands/delete-group.ts";
-import type { DeleteTopic, DeleteTopicResult } from "../broker/commands/delete-topic.ts";
-import type { Produce, ProduceResult } from "../broker/commands/produce.ts";
-import type { SetRetention, SetRetentionResult } from "../broker/commands/set-retention.ts";
-import type { Trim, TrimResult } from "../broker/commands/trim.ts";
-import type { KvDelete, KvDeleteResult } from "../kv/commands/delete.ts";
-import type { KvPut, KvPutResult } from "../kv/commands/put.ts";
-import type { RaiseLevel, RaiseLevelResult } from "./levels.ts";
-import type { PutMember, PutMemberResult, RemoveMember, RemoveMemberResult } from "./members.ts";
-import type { Checksum, ChecksumResult } from "./state-checksum.ts";
-import type {
-  DeleteView,
-  DeleteViewResult,
-  PutView,
-  PutViewResult,
-  SaveView,
-  SaveViewResult,
-} from "./views.ts";
+/** All kinds of commands. A new one is described beside its apply function and gets a row here. */
+import { commitOffset } from "../broker/commands/commit-offset.ts";
+import { configure } from "../broker/commands/configure.ts";
+import { createTopic } from "../broker/commands/create-topic.ts";
+import { deleteBefore } from "../broker/commands/delete-before.ts";
+import { deleteGroup } from "../broker/commands/delete-group.ts";
+import { deleteTopic } from "../broker/commands/delete-topic.ts";
+import { produce } from "../broker/commands/produce.ts";
+import { setRetention } from "../broker/commands/set-retention.ts";
+import { trim } from "../broker/commands/trim.ts";
+import type { BrokerEffects } from "../broker/state.ts";
+import { kvDelete } from "../kv/commands/delete.ts";
+import { kvPut } from "../kv/commands/put.ts";
+import { assert } from "../lib/assert.ts";
+import type { CommandKind, CommandOf, ResultOf } from "../lib/command-kind.ts";
+import { raiseLevel } from "./levels.ts";
+import { type MemberEffects, putMember, removeMember } from "./members.ts";
+import type { MachineState } from "./state.ts";
+import { type ChecksumEffects, checksum } from "./state-checksum.ts";
+import { tick } from "./tick.ts";
+import { deleteView, putView, saveView } from "./views.ts";
 
-/** Advances the machine time and frees expired keys. */
-export type Tick = { readonly type: "tick" };
-export type TickResult = {
-  readonly ok: true;
-  readonly type: "tick";
-  readonly keysFreed: number;
-  /** Number of idempotency keys that were dropped. */
-  readonly duplicatesForgotten: number;
-};
+const KINDS = [
+  createTopic,
+  deleteTopic,
+  produce,
+  commitOffset,
+  deleteBefore,
+  trim,
+  setRetention,
+  configure,
+  kvPut,
+  kvDelete,
+  tick,
+  putMember,
+  removeMember,
+  putView,
+  deleteView,
+  saveView,
+  checksum,
+  deleteGroup,
+  raiseLevel,
+] as const;
 
-export type BrokerCommand =
-  | CreateTopic
-  | DeleteTopic
-  | DeleteGroup
-  | Produce
-  | CommitOffset
-  | DeleteBefore
-  | Trim
-  | SetRetention
-  | Configure;
-export type KvCommand = KvPut | KvDelete;
-export type MemberCommand = PutMember | RemoveMember;
-export type ViewCommand = PutView | DeleteView | SaveView;
-export type Command =
-  | BrokerCommand
-  | KvCommand
-  | MemberCommand
-  | ViewCommand
-  | RaiseLevel
-  | Tick
-  | Checksum;
+type Kind = (typeof KINDS)[number];
 
+export type Command = CommandOf<Kind>;
 /** Result of a command, the same on every node. The `type` of a success names the command. */
-export type CommandResult =
-  | CreateTopicResult
-  | DeleteTopicResult
-  | DeleteGroupResult
-  | ProduceResult
-  | CommitOffsetResult
-  | DeleteBeforeResult
-  | TrimResult
-  | SetRetentionResult
-  | ConfigureResult
-  | KvPutResult
-  | KvDeleteResult
-  | PutMemberResult
-  | RemoveMemberResult
-  | PutViewResult
-  | DeleteViewResult
-  | SaveViewResult
-  | RaiseLevelResult
-  | TickResult
-  | ChecksumResult;
+export type CommandResult = ResultOf<Kind>;
+
+/** Effects that commands may have outside the state. */
+export type CommandEffects = BrokerEffects & MemberEffects & ChecksumEffects;
+
+/** Any kind, for those who have a command and its kind from the same place. */
+export type AnyKind = CommandKind<Command, CommandResult, MachineState, CommandEffects>;
+
+const BY_TAG: (AnyKind | undefined)[] = [];
+const BY_TYPE = new Map<string, AnyKind>();
+for (const each of KINDS) {
+  // Each kind is only ever given its own commands.
+  const kind = each as unknown as AnyKind;
+  assert(BY_TAG[kind.tag] === undefined && !BY_TYPE.has(kind.type), "each kind has its own tag");
+  BY_TAG[kind.tag] = kind;
+  BY_TYPE.set(kind.type, kind);
+}
+
+export const kindOfTag = (tag: number): AnyKind | undefined => BY_TAG[tag];
+
+export function kindOf(type: Command["type"]): AnyKind {
+  const kind = BY_TYPE.get(type);
+  assert(kind !== undefined, "every type of command has its kind");
+  return kind;
+}

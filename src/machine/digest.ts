@@ -4,7 +4,9 @@ import type { BrokerState, LevelPolicy, PartitionState } from "../broker/state.t
 import type { KvState } from "../kv/state.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import { crc32 } from "../lib/crc32.ts";
+import type { DigestSink } from "../lib/state-part.ts";
 import { sortedMembers } from "./members.ts";
+import { namedParts, type StatesByName } from "./parts.ts";
 import type { MachineState } from "./state.ts";
 import type { ViewsState } from "./views.ts";
 
@@ -26,6 +28,8 @@ export function digestState(state: MachineState): number {
   }
   digestViews(digest, state.views);
   digest.writer.u64(state.level);
+  const states: StatesByName = state.parts;
+  for (const [name, part] of namedParts) part.digest(states[name], digest);
   return digest.finish();
 }
 
@@ -43,7 +47,7 @@ function digestViews(digest: Digest, views: ViewsState): void {
 }
 
 /** CRC of what is written, a piece at a time. */
-class Digest {
+class Digest implements DigestSink {
   readonly writer = new ByteWriter(1 << 16);
   #crc = 0;
 

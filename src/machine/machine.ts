@@ -1,45 +1,28 @@
-import { applyCommitOffset } from "../broker/commands/commit-offset.ts";
-import { applyConfigure } from "../broker/commands/configure.ts";
-import { applyCreateTopic } from "../broker/commands/create-topic.ts";
-import { applyDeleteBefore } from "../broker/commands/delete-before.ts";
-import { applyDeleteGroup } from "../broker/commands/delete-group.ts";
-import { applyDeleteTopic } from "../broker/commands/delete-topic.ts";
-import { applyProduce } from "../broker/commands/produce.ts";
-import { applySetRetention } from "../broker/commands/set-retention.ts";
-import { applyTrim } from "../broker/commands/trim.ts";
-import { evictOldKeys } from "../broker/idempotency.ts";
-import type { BrokerEffects, BrokerState } from "../broker/state.ts";
-import { applyKvDelete } from "../kv/commands/delete.ts";
-import { expireKeys, nextKvExpiry } from "../kv/commands/expire.ts";
-import { applyKvPut } from "../kv/commands/put.ts";
+import type { BrokerState } from "../broker/state.ts";
+import { nextKvExpiry } from "../kv/commands/expire.ts";
 import type { KvState } from "../kv/state.ts";
-import { unreachable } from "../lib/assert.ts";
 import type { Millis } from "../lib/ids.ts";
-import { decodeEntry } from "./command-decoder.ts";
-import type { Command, CommandResult, TickResult } from "./commands.ts";
-import { digestState } from "./digest.ts";
-import { applyRaiseLevel } from "./levels.ts";
+import { decodeEntry } from "./command-codec.ts";
 import {
-  applyPutMember,
-  applyRemoveMember,
-  type MemberEffects,
-  type MemberMap,
-} from "./members.ts";
+  type AnyKind,
+  type Command,
+  type CommandEffects,
+  type CommandResult,
+  kindOf,
+} from "./commands.ts";
+import { digestState } from "./digest.ts";
+import type { MemberMap } from "./members.ts";
+import type { PartStates } from "./parts.ts";
 import { MachineSnapshot } from "./snapshot.ts";
 import { SnapshotRestorer } from "./snapshot-restorer.ts";
 import { emptyState, type MachineState } from "./state.ts";
-import type { ChecksumEffects } from "./state-checksum.ts";
-import { applyDeleteView, applyPutView, applySaveView, type ViewsState } from "./views.ts";
+import type { ViewsState } from "./views.ts";
 
 /** Effects that the caller carries out, in order, while an entry is applied. */
-export interface Effects extends BrokerEffects, MemberEffects, ChecksumEffects {
+export interface Effects extends CommandEffects {
   /** Called once for each command of the entry, in order, after its other effects. */
-  result(position: number, result: CommandResult): void;
+  result(position: number, result: CommandResult, kind: AnyKind): void;
 }
-
-/** Limits of one tick, so that an entry does not take long to apply. */
-export const KEYS_FREED_PER_TICK_MAX = 2_000;
-export const DUPLICATES_FORGOTTEN_PER_TICK_MAX = 10_000;
 
 /**
  * The replicated state: the same entries in the same order produce the same state on every node. It
@@ -69,6 +52,11 @@ export class Machine implements MachineState {
 
   get views(): ViewsState {
     return this.#state.views;
+  }
+
+  /** The parts that describe themselves. See `parts.ts`. */
+  get parts(): PartStates {
+    return this.#state.parts;
   }
 
   /** Level of the log: see `levels.ts`. */
@@ -113,7 +101,9 @@ export class Machine implements MachineState {
     if (entry.at > this.now) this.now = entry.at;
     const { commands } = entry;
     for (let i = 0; i < commands.length; i++) {
-      effects.result(i, this.#applyCommand(commands[i] as Command, effects));
+      const command = commands[i] as Command;
+      const kind = kindOf(command.type);
+      effects.result(i, kind.apply(this, command, effects), kind);
     }
   }
 
@@ -135,61 +125,5 @@ export class Machine implements MachineState {
   /** Equal for equal states, however they came about. Walks the whole state: not for the loop. */
   digest(): number {
     return digestState(this);
-  }
-
-  #applyCommand(command: Command, effects: Effects): CommandResult {
-    const { broker, kv, now } = this;
-    switch (command.type) {
-      case "produce":
-        return applyProduce(broker, command, now, effects);
-      case "commit_offset":
-        return applyCommitOffset(broker, command);
-      case "kv_put":
-        return applyKvPut(kv, command, now);
-      case "kv_delete":
-        return applyKvDelete(kv, command, now);
-      case "tick":
-        return this.#applyTick();
-      case "trim":
-        return applyTrim(broker, command, effects);
-      case "delete_before":
-        return applyDeleteBefore(broker, command, effects);
-      case "create_topic":
-        return applyCreateTopic(broker, command, effects);
-      case "delete_topic":
-        return applyDeleteTopic(broker, command, effects);
-      case "delete_group":
-        return applyDeleteGroup(broker, command);
-      case "set_retention":
-        return applySetRetention(broker, command);
-      case "configure":
-        return applyConfigure(broker, command);
-      case "put_member":
-        return applyPutMember(this.members, command, effects);
-      case "remove_member":
-        return applyRemoveMember(this.members, command, effects);
-      case "put_view":
-        return applyPutView(this.views, command);
-      case "delete_view":
-        return applyDeleteView(this.views, command);
-      case "save_view":
-        return applySaveView(this.views, command);
-      case "raise_level":
-        return applyRaiseLevel(this, command);
-      case "checksum":
-        effects.checksum(command);
-        return { ok: true, type: "checksum" };
-      default:
-        return unreachable(command);
-    }
-  }
-
-  #applyTick(): TickResult {
-    return {
-      ok: true,
-      type: "tick",
-      keysFreed: expireKeys(this.kv, this.now, KEYS_FREED_PER_TICK_MAX),
-      duplicatesForgotten: evictOldKeys(this.broker, this.now, DUPLICATES_FORGOTTEN_PER_TICK_MAX),
-    };
   }
 }

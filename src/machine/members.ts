@@ -2,6 +2,8 @@
  * The addresses of the members, replicated so that every node knows them after a restart. The
  * voters are part of the Raft configuration and not known here.
  */
+
+import { type CommandKind, knownFlags } from "../lib/command-kind.ts";
 import type { NodeId } from "../lib/ids.ts";
 
 /** Replaced, never changed: a snapshot may still refer to it. */
@@ -83,3 +85,48 @@ const isSame = (a: MemberRecord, b: MemberRecord): boolean =>
   a.httpPort === b.httpPort &&
   a.priority === b.priority &&
   a.storageId === b.storageId;
+
+type HasMembers = { readonly members: MemberMap };
+
+const HAS_STORAGE_ID = 1;
+const RESET_STORAGE_ID = 2;
+
+export const putMember: CommandKind<PutMember, PutMemberResult, HasMembers, MemberEffects> = {
+  type: "put_member",
+  tag: 12,
+  encode(body, { id, host, raftPort, httpPort, priority, storageId, resetStorageId }) {
+    body.text(id);
+    body.text(host);
+    body.varint(raftPort);
+    body.varint(httpPort);
+    body.varint(priority);
+    body.u8((storageId === null ? 0 : HAS_STORAGE_ID) | (resetStorageId ? RESET_STORAGE_ID : 0));
+    if (storageId !== null) body.text(storageId);
+  },
+  decode(body) {
+    const id = body.text() as NodeId;
+    const host = body.text();
+    const raftPort = body.varint();
+    const httpPort = body.varint();
+    const priority = body.varint();
+    const flags = knownFlags(body.u8(), HAS_STORAGE_ID | RESET_STORAGE_ID);
+    const storageId = (flags & HAS_STORAGE_ID) === 0 ? null : body.text();
+    const resetStorageId = (flags & RESET_STORAGE_ID) !== 0;
+    const address = { id, host, raftPort, httpPort, priority };
+    return { type: "put_member", ...address, storageId, resetStorageId };
+  },
+  apply: ({ members }, command, effects) => applyPutMember(members, command, effects),
+};
+
+export const removeMember: CommandKind<
+  RemoveMember,
+  RemoveMemberResult,
+  HasMembers,
+  MemberEffects
+> = {
+  type: "remove_member",
+  tag: 13,
+  encode: (body, { id }) => body.text(id),
+  decode: (body) => ({ type: "remove_member", id: body.text() as NodeId }),
+  apply: ({ members }, command, effects) => applyRemoveMember(members, command, effects),
+};

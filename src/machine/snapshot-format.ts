@@ -2,15 +2,13 @@
  * Format of a snapshot: `u32` magic, `u8` version, then sections, each `u8` tag, `u32` length, body.
  * The order is fixed: header; level; members; views, each with its state; each topic with its
  * partitions, and after each partition its groups and idempotency keys; each namespace with its
- * entries, in order; end. Long parts are split into several sections. The checksum of the file is
+ * entries, in order; the parts of `parts.ts`, which have tags from 20; end. Long parts are split into several sections. The checksum of the file is
  * added where the snapshot is stored.
  */
 export const SNAPSHOT_MAGIC = 0x4d535941;
 export const SNAPSHOT_VERSION = 1;
 export const PREAMBLE_BYTES = 5;
 export const SECTION_HEADER_BYTES = 5;
-/** A section is closed when it has this many bytes. */
-export const SECTION_BYTES_TARGET = 32 * 1024;
 
 /** Time, limits, the policy of `"*"`, counters. */
 export const SECTION_HEADER = 1;
@@ -35,3 +33,5 @@ export const SECTION_VIEW = 11;
 export const SECTION_VIEW_STATE = 12;
 /** Level of the log. Right after the header; absent while it was never raised. */
 export const SECTION_LEVEL = 13;
+/** Sections of the parts of `parts.ts` have tags from here. */
+export const PART_TAG_FIRST = 20;

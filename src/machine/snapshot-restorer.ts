@@ -13,12 +13,14 @@ import {
 import type { NewEntry } from "../kv/key-page.ts";
 import { KvNamespace, KvState } from "../kv/state.ts";
 import { ByteReader, DecodeError } from "../lib/bytes.ts";
+import { textBytes } from "../lib/command-kind.ts";
 import type { Millis, NodeId } from "../lib/ids.ts";
 import type { Offset } from "../record/offset.ts";
-import { textBytes } from "./command-decoder.ts";
 import { LEVEL_FIRST, LEVEL_KNOWN } from "./levels.ts";
 import type { MemberMap } from "./members.ts";
+import { PartsRestorer } from "./parts-restorer.ts";
 import {
+  PART_TAG_FIRST,
   SECTION_DEDUPE,
   SECTION_END,
   SECTION_ENTRIES,
@@ -56,6 +58,7 @@ export class SnapshotRestorer {
   readonly #kv = new KvState();
   readonly #members: MemberMap = new Map();
   readonly #views = new ViewRestorer();
+  readonly #parts = new PartsRestorer();
   #level = LEVEL_FIRST;
   #now = 0 as Millis;
   #sections = 0;
@@ -80,12 +83,22 @@ export class SnapshotRestorer {
   /** @throws DecodeError if the snapshot is not whole. */
   finish(): MachineState {
     if (!this.#isEnded || this.#splitter.hasRest) throw new DecodeError("snapshot is cut off");
-    const [broker, kv, members] = [this.#broker, this.#kv, this.#members];
-    return { broker, kv, members, views: this.#views.finish(), level: this.#level, now: this.#now };
+    return {
+      broker: this.#broker,
+      kv: this.#kv,
+      members: this.#members,
+      views: this.#views.finish(),
+      parts: this.#parts.finish(),
+      level: this.#level,
+      now: this.#now,
+    };
   }
 
   #restore(tag: number, reader: ByteReader): void {
     if (this.#isEnded) throw new DecodeError("bytes after the end of the snapshot");
+    if (this.#parts.isBegun && tag < PART_TAG_FIRST && tag !== SECTION_END) {
+      throw new DecodeError("parts come last");
+    }
     if ((tag === SECTION_HEADER) !== (this.#sections === 0)) {
       throw new DecodeError("a snapshot begins with its header");
     }
@@ -138,7 +151,8 @@ export class SnapshotRestorer {
         this.#restoreEnd(reader);
         break;
       default:
-        throw new DecodeError(`unknown section ${tag}`);
+        this.#closeTopic();
+        this.#parts.section(tag, reader);
     }
   }
 

@@ -1,12 +1,11 @@
 import { ByteReader, DecodeError } from "../lib/bytes.ts";
+import type { Section } from "../lib/state-part.ts";
 import {
   PREAMBLE_BYTES,
   SECTION_HEADER_BYTES,
   SNAPSHOT_MAGIC,
   SNAPSHOT_VERSION,
 } from "./snapshot-format.ts";
-
-export type Section = { readonly tag: number; readonly body: Uint8Array };
 
 const NONE = new Uint8Array(0);
 

@@ -4,11 +4,12 @@ import type { BrokerLimits, LevelPolicy, PartitionState, TopicState } from "../b
 import { captured, type PageCapture } from "../kv/key-page.ts";
 import type { KvNamespace } from "../kv/state.ts";
 import { ByteWriter } from "../lib/bytes.ts";
+import { SECTION_BYTES_TARGET, type Section } from "../lib/state-part.ts";
 import type { Offset } from "../record/offset.ts";
 import { LEVEL_FIRST } from "./levels.ts";
 import { type MemberRecord, sortedMembers } from "./members.ts";
+import { namedParts, type StatesByName } from "./parts.ts";
 import {
-  SECTION_BYTES_TARGET,
   SECTION_DEDUPE,
   SECTION_END,
   SECTION_ENTRIES,
@@ -98,6 +99,7 @@ type Capture = {
   readonly views: readonly ViewRecord[];
   readonly topics: readonly TopicCapture[];
   readonly namespaces: readonly NamespaceCapture[];
+  readonly parts: readonly Iterator<Section>[];
 };
 
 function captureState(state: MachineState): Capture {
@@ -128,7 +130,12 @@ function captureState(state: MachineState): Capture {
     views: [...state.views.byName.values()],
     topics,
     namespaces,
+    parts: captureParts(state.parts),
   };
+}
+
+function captureParts(states: StatesByName): Iterator<Section>[] {
+  return namedParts.map(([name, part]) => part.capture(states[name]));
 }
 
 const capturePartition = (partition: PartitionState): PartitionCapture => ({
@@ -160,25 +167,40 @@ function* encodeSteps(writer: ByteWriter, capture: Capture): Generator<undefined
     yield;
   }
   if (capture.nextViewId > 1) yield* encodeViews(sections, capture);
-  for (const topic of capture.topics) {
-    encodeTopic(sections, topic);
-    yield;
-    for (const partition of topic.partitions) {
-      encodePartition(sections, partition);
-      yield;
-      if (partition.committed.size > 0) yield* encodeGroups(sections, partition.committed);
-      if (partition.dedupe !== null) yield* encodeDedupe(sections, partition.dedupe);
-    }
-  }
+  for (const topic of capture.topics) yield* encodeWholeTopic(sections, topic);
   for (const namespace of capture.namespaces) {
     encodeNamespace(sections, namespace);
     yield;
     for (const page of namespace.pages) yield* encodeEntries(sections, page);
   }
+  for (const part of capture.parts) yield* encodePart(sections, part);
   const { count } = sections;
   sections.open(SECTION_END);
   writer.u32(count);
   sections.close();
+}
+
+function* encodeWholeTopic(
+  sections: SectionWriter,
+  topic: TopicCapture,
+): Generator<undefined, void> {
+  encodeTopic(sections, topic);
+  yield;
+  for (const partition of topic.partitions) {
+    encodePartition(sections, partition);
+    yield;
+    if (partition.committed.size > 0) yield* encodeGroups(sections, partition.committed);
+    if (partition.dedupe !== null) yield* encodeDedupe(sections, partition.dedupe);
+  }
+}
+
+function* encodePart(sections: SectionWriter, part: Iterator<Section>): Generator<undefined, void> {
+  for (let next = part.next(); next.done !== true; next = part.next()) {
+    sections.open(next.value.tag);
+    sections.writer.raw(next.value.body);
+    sections.close();
+    yield;
+  }
 }
 
 /** Frames sections: the length is filled in when a section is closed. */

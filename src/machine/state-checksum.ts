@@ -6,8 +6,10 @@
  */
 import { feature as faultPoint } from "bun:bundle";
 import { ByteWriter } from "../lib/bytes.ts";
+import type { CommandKind, Summary } from "../lib/command-kind.ts";
 import { crc32 } from "../lib/crc32.ts";
-import type { CommandResult } from "./commands.ts";
+import type { AnyKind, CommandResult } from "./commands.ts";
+import { namedParts, type StatesByName } from "./parts.ts";
 import type { MachineState } from "./state.ts";
 
 /** Increment it with any change of the hashed data: nodes of different versions do not compare. */
@@ -45,31 +47,28 @@ export class StateDiverged extends Error {
   }
 }
 
-type Success = Extract<CommandResult, { readonly ok: true }>;
-/** Never renumber. */
-const TYPES: Readonly<Record<Success["type"], number>> = {
-  produce: 1,
-  commit_offset: 2,
-  kv_put: 3,
-  kv_delete: 4,
-  delete_before: 5,
-  trim: 6,
-  tick: 7,
-  create_topic: 8,
-  delete_topic: 9,
-  set_retention: 10,
-  configure: 11,
-  put_member: 12,
-  remove_member: 13,
-  put_view: 14,
-  delete_view: 15,
-  save_view: 16,
-  checksum: 17,
-  delete_group: 18,
-  raise_level: 19,
+/** u8 version of what is hashed, u64 index, u32 digest. */
+export const checksum: CommandKind<Checksum, ChecksumResult, unknown, ChecksumEffects> = {
+  type: "checksum",
+  tag: 17,
+  encode(body, { version, index, digest }) {
+    body.u8(version);
+    body.u64(index);
+    body.u32(digest);
+  },
+  decode: (body) => ({
+    type: "checksum",
+    version: body.u8(),
+    index: body.u64(),
+    digest: body.u32(),
+  }),
+  apply(_state, command, effects) {
+    effects.checksum(command);
+    return { ok: true, type: "checksum" };
+  },
 };
 
-export class StateChecksum {
+export class StateChecksum implements Summary {
   readonly #every: number;
   readonly #writer = new ByteWriter(2 * HASH_BYTES);
   #crc = 0;
@@ -100,41 +99,19 @@ export class StateChecksum {
   }
 
   /** Adds the result of a command. */
-  result(result: CommandResult): void {
+  result(kind: Pick<AnyKind, "tag" | "summaryId" | "summarize">, result: CommandResult): void {
     const writer = this.#writer;
     if (!result.ok) {
       writer.u8(0);
       writer.text(result.code);
       return;
     }
-    writer.u8(TYPES[result.type]);
-    switch (result.type) {
-      case "produce":
-        writer.u8(result.duplicate ? 1 : 0);
-        this.numbers(result.firstOffset, result.count);
-        break;
-      case "commit_offset":
-        this.numbers(result.committedOffset, 0);
-        break;
-      case "kv_put":
-        this.numbers(result.cas, 0);
-        break;
-      case "kv_delete":
-        writer.u8(result.deleted ? 1 : 0);
-        break;
-      case "delete_group":
-        this.numbers(result.offsets, 0);
-        break;
-      case "delete_before":
-      case "trim":
-        this.numbers(result.deletedCount, result.freedBytes);
-        break;
-      case "tick":
-        this.numbers(result.keysFreed, result.duplicatesForgotten);
-        break;
-      default:
-      // The other commands are covered by the counters.
-    }
+    writer.u8(kind.summaryId ?? kind.tag);
+    kind.summarize?.(result, this);
+  }
+
+  flag(yes: boolean): void {
+    this.#writer.u8(yes ? 1 : 0);
   }
 
   numbers(a: number, b: number): void {
@@ -144,13 +121,19 @@ export class StateChecksum {
   }
 
   /** Called after an entry was applied; ends the run if the entry is its last. */
-  end(index: number, { broker, kv, members, views, level, now }: MachineState): void {
+  end(index: number, { broker, kv, members, views, parts, level, now }: MachineState): void {
     if (index % this.#every !== 0 || !this.#isWhole) return;
     this.numbers(now, broker.retentionRevision);
     this.numbers(broker.nextTopicId, broker.topicsById.size);
     this.numbers(kv.size, kv.bytes);
     this.numbers(kv.nextNamespaceId, views.nextViewId);
     this.numbers(members.size, level);
+    const states: StatesByName = parts;
+    for (const [name, part] of namedParts) {
+      const [a, b] = part.counts(states[name]);
+      // Nothing for an empty part, so that versions without it have the same checksum.
+      if (a !== 0 || b !== 0) this.numbers(a, b);
+    }
     this.#hash();
     this.#digests.set(index, this.#crc);
     const oldest = this.#digests.keys().next().value;

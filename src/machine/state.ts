@@ -3,6 +3,7 @@ import { KvState } from "../kv/state.ts";
 import type { Millis } from "../lib/ids.ts";
 import { LEVEL_FIRST } from "./levels.ts";
 import type { MemberMap } from "./members.ts";
+import { emptyParts, type PartStates } from "./parts.ts";
 import { ViewsState } from "./views.ts";
 
 /** The replicated state. */
@@ -11,6 +12,8 @@ export type MachineState = {
   readonly kv: KvState;
   readonly members: MemberMap;
   readonly views: ViewsState;
+  /** The parts of `parts.ts`. */
+  readonly parts: PartStates;
   /** Level of the log: see `levels.ts`. */
   level: number;
   now: Millis;
@@ -21,6 +24,7 @@ export const emptyState = (): MachineState => ({
   kv: new KvState(),
   members: new Map(),
   views: new ViewsState(),
+  parts: emptyParts(),
   level: LEVEL_FIRST,
   now: 0 as Millis,
 });

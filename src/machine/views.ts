@@ -2,6 +2,8 @@
  * Replicated data of views: the query, and the state that a leader saved last. Both are opaque here.
  * Every node computes its views from its own records and starts with the saved state.
  */
+import { varintLength } from "../lib/bytes.ts";
+import { type CommandKind, rest, textLength } from "../lib/command-kind.ts";
 
 /** Changing one of these changes what apply does, so it needs a new command. */
 export const VIEWS_MAX = 100;
@@ -97,3 +99,42 @@ export function applySaveView(views: ViewsState, command: SaveView): SaveViewRes
   if (saved) views.byName.set(name, { ...view, state: state.slice() });
   return { ok: true, type: "save_view", saved };
 }
+
+type HasViews = { readonly views: ViewsState };
+
+export const putView: CommandKind<PutView, PutViewResult, HasViews> = {
+  type: "put_view",
+  tag: 14,
+  encode(body, { name, query }) {
+    body.text(name);
+    body.text(query);
+  },
+  decode: (body) => ({ type: "put_view", name: body.text(), query: body.text() }),
+  apply: ({ views }, command) => applyPutView(views, command),
+};
+
+export const deleteView: CommandKind<DeleteView, DeleteViewResult, HasViews> = {
+  type: "delete_view",
+  tag: 15,
+  encode: (body, { name }) => body.text(name),
+  decode: (body) => ({ type: "delete_view", name: body.text() }),
+  apply: ({ views }, command) => applyDeleteView(views, command),
+};
+
+export const saveView: CommandKind<SaveView, SaveViewResult, HasViews> = {
+  type: "save_view",
+  tag: 16,
+  length: ({ name, viewId, state }) => textLength(name) + varintLength(viewId) + state.length,
+  encode(body, { name, viewId, state }) {
+    body.text(name);
+    body.varint(viewId);
+    body.raw(state);
+  },
+  decode: (body, end) => ({
+    type: "save_view",
+    name: body.text(),
+    viewId: body.varint(),
+    state: rest(body, end),
+  }),
+  apply: ({ views }, command) => applySaveView(views, command),
+};

@@ -1,5 +1,5 @@
 import type { Disk } from "../env/disk.ts";
-import { decodeEntry } from "../machine/command-decoder.ts";
+import { decodeEntry } from "../machine/command-codec.ts";
 import type { Command } from "../machine/commands.ts";
 import { decodeConfChange } from "../raft/config-codec.ts";
 import {

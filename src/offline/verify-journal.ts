@@ -1,6 +1,7 @@
 import type { Disk } from "../env/disk.ts";
 import { DecodeError, sameBytes } from "../lib/bytes.ts";
-import { decodeEntry, UnknownEntryError } from "../machine/command-decoder.ts";
+import { UnknownEntryError } from "../lib/command-kind.ts";
+import { decodeEntry } from "../machine/command-codec.ts";
 import { decodeConfChange } from "../raft/config-codec.ts";
 import type { CheckpointMeta } from "../storage/checkpoints/format.ts";
 import { closeScan, intactOf, scanCheckpoints } from "../storage/checkpoints/scan.ts";

@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
+import { produce } from "../../src/broker/commands/produce.ts";
 import { ByteWriter, DecodeError, utf8 } from "../../src/lib/bytes.ts";
+import { appendCommand, UnknownEntryError } from "../../src/lib/command-kind.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
-import { closeEntry, encodeProduce, openEntry } from "../../src/machine/command-codec.ts";
-import { decodeEntry, UnknownEntryError } from "../../src/machine/command-decoder.ts";
+import { closeEntry, decodeEntry, openEntry } from "../../src/machine/command-codec.ts";
 import type { Command } from "../../src/machine/commands.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
@@ -181,8 +182,11 @@ test("produce goes straight from a batch into an open entry", () => {
   const before = writer.length;
   const start = openEntry(writer);
   const records = encodeRecord(utf8("key"), utf8("value"));
-  encodeProduce(writer, 1, 0, records, null);
-  encodeProduce(writer, 1, 1, records, null);
+  const { bytes: batches, count, logicalBytes } = records;
+  for (const partition of [0, 1]) {
+    const place = { topicId: 1, partition, idempotency: null };
+    appendCommand(writer, produce, { ...place, count, logicalBytes, batches });
+  }
   closeEntry(writer, start, ms(5), 2);
   const entry = decodeEntry(writer.take().subarray(before));
   expect(entry.commands).toHaveLength(2);

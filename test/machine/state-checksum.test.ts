@@ -1,6 +1,6 @@
 /** Goal: what entries came to is one number, equal where the state is, and different where it is not. */
 import { describe, expect, test } from "bun:test";
-import type { CommandResult } from "../../src/machine/commands.ts";
+import { type AnyKind, type CommandResult, kindOf } from "../../src/machine/commands.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import {
   STATE_CHECKSUM_VERSION,
@@ -22,10 +22,10 @@ class Replica extends RecordedEffects {
     this.machine = machine;
   }
 
-  override result(position: number, result: CommandResult): void {
-    this.stateChecksum.result(result);
+  override result(position: number, result: CommandResult, kind: AnyKind): void {
+    this.stateChecksum.result(kind, result);
     this.results.length = position;
-    super.result(position, result);
+    super.result(position, result, kind);
   }
 
   apply(index: number, payload: Uint8Array): void {
@@ -115,7 +115,9 @@ test("what is hashed is known", () => {
     { ok: false, code: "topic_not_found", details: {} },
     { ok: true, type: "tick", keysFreed: 1, duplicatesForgotten: 2 },
   ];
-  for (const result of results) stateChecksum.result(result);
+  for (const result of results) {
+    stateChecksum.result(kindOf(result.ok ? result.type : "produce"), result);
+  }
   stateChecksum.end(1, new Machine());
   expect(STATE_CHECKSUM_VERSION).toBe(1);
   expect(stateChecksum.newest?.digest).toMatchInlineSnapshot(`1351701984`);

@@ -1,22 +1,16 @@
 import { expect, test } from "bun:test";
-import {
-  encodeCreateTopic,
-  encodeDeleteBefore,
-  encodeDeleteTopic,
-  encodeProduce,
-} from "../../src/machine/command-codec.ts";
 import type { Offset } from "../../src/record/offset.ts";
 import { DEFAULT_JOIN_RULES, type JoinRules } from "../../src/stream/join-rules.ts";
-import { recordsOf, StreamBench, until } from "../tools/node-views/support.ts";
+import { produceOf, StreamBench, until } from "../tools/node-views/support.ts";
 
 const BODY = JSON.stringify({ source: { topic: "t", partition: 0, limit: 10_000 } });
 const never = () => new AbortController().signal;
 
 function bench(records = 5): StreamBench {
   const made = new StreamBench();
-  made.run((writer) => encodeCreateTopic(writer, "t", 1));
+  made.run({ type: "create_topic", name: "t", partitions: 1 });
   for (let i = 0; i < records; i++) {
-    made.run((writer) => encodeProduce(writer, 1, 0, recordsOf([{ i }]), null));
+    made.run(produceOf([{ i }]));
   }
   return made;
 }
@@ -92,7 +86,7 @@ test("truncated means that the end as of the request was not reached", async () 
   const open = gated(made);
   const whole = ask({ source, aggregate: {} });
   await until("it reads", () => made.log().reads.length > 4);
-  made.run((writer) => encodeProduce(writer, 1, 0, recordsOf([{ i: 5 }]), null));
+  made.run(produceOf([{ i: 5 }]));
   open();
   expect(await whole).toEqual([false, 5]);
 });
@@ -130,15 +124,14 @@ test("it reads what was there when it began, also over trimming and deletion", a
   let open = gated(made);
   const trimmed = made.streams.query({ body: BODY, signal: never() });
   await until("it reads", () => made.log().reads.length === 1);
-  made.run((writer) => encodeProduce(writer, 1, 0, recordsOf([{ i: 5 }]), null));
-  made.run((writer) =>
-    encodeDeleteBefore(writer, {
-      topicId: 1,
-      partition: 0,
-      beforeOffset: 3 as Offset,
-      bytesBefore: 0,
-    }),
-  );
+  made.run(produceOf([{ i: 5 }]));
+  made.run({
+    type: "delete_before",
+    topicId: 1,
+    partition: 0,
+    beforeOffset: 3 as Offset,
+    bytesBefore: 0,
+  });
   open();
   const answer = await trimmed;
   expect(consumedOf(answer)).toBe(2);
@@ -147,7 +140,7 @@ test("it reads what was there when it began, also over trimming and deletion", a
   open = gated(made);
   const deleted = made.streams.query({ body: BODY, signal: never() });
   await until("it reads again", () => made.log().reads.length === 2);
-  made.run((writer) => encodeDeleteTopic(writer, "t"));
+  made.run({ type: "delete_topic", name: "t" });
   made.log().batches.length = 0;
   open();
   expect(await deleted).toMatchObject({ ok: false, code: "topic_not_found" });
@@ -161,9 +154,7 @@ test("the caller chooses the rules of a join", async () => {
     on: { left_key: "i", right_key: "text" },
     dedupe_once: true,
   });
-  made.run((writer) =>
-    encodeProduce(writer, 1, 0, recordsOf([{ text: "1" }, { text: "4" }]), null),
-  );
+  made.run(produceOf([{ text: "1" }, { text: "4" }]));
   const join = async (rules: JoinRules) => {
     const answer = await made.streams.join({ body, signal: never(), rules });
     const rows: { left: object }[] = JSON.parse(answer.ok ? answer.json : "{}").rows;

@@ -1,32 +1,23 @@
 import { expect, test } from "bun:test";
-import type { ByteWriter } from "../../src/lib/bytes.ts";
-import {
-  encodeCreateTopic,
-  encodeDeleteBefore,
-  encodeProduce,
-  encodeSaveView,
-} from "../../src/machine/command-codec.ts";
+import type { Command } from "../../src/machine/commands.ts";
 import { VIEW_STATE_BYTES_MAX } from "../../src/machine/views.ts";
 import type { Offset } from "../../src/record/offset.ts";
-import { recordsOf, StreamBench, until, VIEW_BODY } from "../tools/node-views/support.ts";
+import { produceOf, StreamBench, until, VIEW_BODY } from "../tools/node-views/support.ts";
 
-const produce =
-  (values: readonly unknown[], partition = 0) =>
-  (writer: ByteWriter): void =>
-    encodeProduce(writer, 1, partition, recordsOf(values), null);
-const deleteBefore = (offset: number) => (writer: ByteWriter) =>
-  encodeDeleteBefore(writer, {
-    topicId: 1,
-    partition: 0,
-    beforeOffset: offset as Offset,
-    bytesBefore: 0,
-  });
+const produce = produceOf;
+const deleteBefore = (offset: number): Command => ({
+  type: "delete_before",
+  topicId: 1,
+  partition: 0,
+  beforeOffset: offset as Offset,
+  bytesBefore: 0,
+});
 const groups = (count: number, from = 0) =>
   Array.from({ length: count }, (_, i) => ({ g: from + i }));
 
 async function bench(values: readonly unknown[] = [{ g: 1 }, { g: 2 }, { g: 1 }]) {
   const made = new StreamBench();
-  made.run((writer) => encodeCreateTopic(writer, "t", 2));
+  made.run({ type: "create_topic", name: "t", partitions: 2 });
   if (values.length > 0) made.run(produce(values));
   expect(await made.streams.putView("v", VIEW_BODY)).toEqual({ ok: true, created: true });
   return made;
@@ -136,7 +127,7 @@ test("a node that lacks records takes over what another node made of them", asyn
   made.run(produce(groups(5, 3)));
   made.log().gate = new Promise(() => undefined);
   made.run(deleteBefore(6));
-  made.run((writer) => encodeSaveView(writer, { name: "v", viewId: 1, state }));
+  made.run({ type: "save_view", name: "v", viewId: 1, state });
   made.log().gate = null;
   expect(await made.view()).toMatchObject({ source: { consumed: 8, skipped: 0 }, lag: 0 });
   await made.streams.stop();
@@ -148,7 +139,7 @@ test("a saved state that is damaged is not used: the view reads all again", asyn
   await before.streams.stop();
   const good = stateOf(before) ?? new Uint8Array(0);
   for (const state of [good.subarray(0, 9), new Uint8Array(0), new Uint8Array(50).fill(200)]) {
-    before.run((writer) => encodeSaveView(writer, { name: "v", viewId: 1, state }));
+    before.run({ type: "save_view", name: "v", viewId: 1, state });
     const after = restarted(before);
     expect(await after.view()).toMatchObject({ source: { consumed: 3 }, lag: 0 });
     await after.streams.stop();
@@ -182,7 +173,7 @@ test("a view without windows that is full keeps its groups, counts the others, a
 
 test("a windowed view that is full lets its oldest windows go, and what is left is saved", async () => {
   const made = new StreamBench();
-  made.run((writer) => encodeCreateTopic(writer, "t", 1));
+  made.run({ type: "create_topic", name: "t", partitions: 1 });
   const body = JSON.stringify({
     source: { topic: "t" },
     window: { size_ms: 10, time_field: "at" },

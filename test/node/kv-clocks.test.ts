@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import type { Millis } from "../../src/lib/ids.ts";
-import { decodeEntry } from "../../src/machine/command-decoder.ts";
+import { decodeEntry } from "../../src/machine/command-codec.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { CommandQueue } from "../../src/node/writes/command-queue.ts";
 import { Commander } from "../../src/node/writes/commander.ts";
@@ -12,6 +12,7 @@ import { Completions } from "../../src/node/writes/completions.ts";
 import { KvAccess, NO_KV_LIMITS, ReadTime } from "../../src/node/writes/kv-access.ts";
 import type { Core } from "../../src/raft/core.ts";
 import { RecordedEffects } from "../tools/machine/support.ts";
+import { noLevel } from "../tools/node/command-queue.ts";
 import { SimClock } from "../tools/sim/sim-clock.ts";
 
 const PLACE = { namespace: "n", key: "k" };
@@ -48,7 +49,7 @@ function made() {
   // Nothing asks the core whether a lost proposal is in its log: there is none.
   completions.dropLost = () => {};
   queue.setRefusal(null);
-  const commander = new Commander(queue, clock);
+  const commander = new Commander(queue, clock, noLevel);
   const linearizer = { confirm } as never;
   const kv = new KvAccess({ machine, commander, clock, limits: NO_KV_LIMITS, reads, linearizer });
   const put = (ttlMs: number | null, cas: number | null = null) => {

@@ -1,12 +1,13 @@
 import { expect, test } from "bun:test";
-import { encodeTick } from "../../src/machine/command-codec.ts";
+import { appendCommand } from "../../src/lib/command-kind.ts";
+import { tick } from "../../src/machine/tick.ts";
 import { Commander } from "../../src/node/writes/commander.ts";
 import { startDeadlines } from "../../src/node/writes/deadlines.ts";
 import { Acknowledgements, type WriteConcern } from "../../src/node/writes/write-concern.ts";
 import { type Core, createCore } from "../../src/raft/core.ts";
 import { configurationOf } from "../../src/raft/membership.ts";
 import type { LogIndex, NodeId, Term } from "../../src/raft/types.ts";
-import { commandQueue } from "../tools/node/command-queue.ts";
+import { commandQueue, noLevel } from "../tools/node/command-queue.ts";
 import { SimClock } from "../tools/sim/sim-clock.ts";
 
 const ids = ["node1", "node2", "node3"] as NodeId[];
@@ -73,13 +74,13 @@ function waiting() {
   const { completions, queue } = commandQueue(core, clock, { kind: "all" }, 10);
   startDeadlines(clock, COMMIT_TIMEOUT_MS, [completions, queue]);
   queue.setRefusal(null);
-  const commander = new Commander(queue, clock);
+  const commander = new Commander(queue, clock, noLevel);
   const outcomes: unknown[] = [];
   /** One command that is committed and applied, and not on the third disk. */
   const run = (timeoutMs: number | null = null): void => {
     const done = () => "done";
-    const tick = { type: "tick", bytes: 10, encode: encodeTick, done, timeoutMs } as const;
-    void commander.run(tick).then((outcome) => outcomes.push(outcome));
+    const command = { kind: tick, fields: {}, bytes: 10, done, timeoutMs };
+    void commander.run(command).then((outcome) => outcomes.push(outcome));
     queue.propose();
     core.persisted(core.drain().persist?.token ?? 0);
     has(core, core.lastIndex);
@@ -128,7 +129,7 @@ test("a stop does not wait for disks", async () => {
 
 test("whoever is answered early is told whose disks have it by then", () => {
   const { core, queue } = waiting();
-  encodeTick(queue.writer());
+  appendCommand(queue.writer(), tick, {});
   const proposal = queue.submit(null);
   expect(queue.ackedBy(proposal)).toBe(0);
   queue.propose();

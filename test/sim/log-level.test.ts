@@ -56,7 +56,7 @@ async function stored(script: Script, id: string): Promise<Header[][]> {
 const refusal = (id: string) => ({
   ok: false,
   code: "cluster_not_upgraded",
-  message: `Records with headers are stored once every member runs a version that knows them: not yet ${id}, which runs an earlier version or has not connected to the leader since it leads; upgrade or start it, or remove it from the cluster`,
+  message: `Records with headers can be used once every member runs a version that knows them: not yet ${id}, which runs an earlier version or has not connected to the leader since it leads; upgrade or start it, or remove it from the cluster`,
 });
 
 test("headers are refused until the last member was upgraded; the trace of a request is not", async () => {

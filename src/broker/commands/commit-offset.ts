@@ -1,6 +1,8 @@
 import { feature as faultPoint } from "bun:bundle";
+import type { CommandKind } from "../../lib/command-kind.ts";
 import type { Offset } from "../../record/offset.ts";
 import { countOffset } from "../groups.ts";
+import type { HasBroker } from "../state.ts";
 import {
   type BrokerRejected,
   type BrokerState,
@@ -45,3 +47,24 @@ export function applyCommitOffset(state: BrokerState, command: CommitOffset): Co
   partition.committed.set(group, offset);
   return { ok: true, type: "commit_offset", committedOffset: offset };
 }
+
+export const commitOffset: CommandKind<CommitOffset, CommitOffsetResult, HasBroker> = {
+  type: "commit_offset",
+  tag: 4,
+  summaryId: 2,
+  encode(body, { topicId, partition, group, offset }) {
+    body.varint(topicId);
+    body.varint(partition);
+    body.text(group);
+    body.varint(offset);
+  },
+  decode: (body) => ({
+    type: "commit_offset",
+    topicId: body.varint(),
+    partition: body.varint(),
+    group: body.text(),
+    offset: body.varint() as Offset,
+  }),
+  apply: ({ broker }, command) => applyCommitOffset(broker, command),
+  summarize: ({ committedOffset }, summary) => summary.numbers(committedOffset, 0),
+};

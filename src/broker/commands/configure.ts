@@ -1,4 +1,5 @@
-import type { BrokerState } from "../state.ts";
+import type { CommandKind } from "../../lib/command-kind.ts";
+import type { BrokerState, HasBroker } from "../state.ts";
 
 /** Sets the limits that apply depends on, so that all nodes have the same ones. */
 export type Configure = {
@@ -17,3 +18,21 @@ export function applyConfigure(state: BrokerState, command: Configure): Configur
   state.limits = { dedupeWindowMs, dedupeKeysMax, partitionsMax };
   return { ok: true, type: "configure" };
 }
+
+export const configure: CommandKind<Configure, ConfigureResult, HasBroker> = {
+  type: "configure",
+  tag: 8,
+  summaryId: 11,
+  encode(body, { dedupeWindowMs, dedupeKeysMax, partitionsMax }) {
+    body.varint(dedupeWindowMs);
+    body.varint(dedupeKeysMax);
+    body.varint(partitionsMax);
+  },
+  decode: (body) => ({
+    type: "configure",
+    dedupeWindowMs: body.varint(),
+    dedupeKeysMax: body.varint(),
+    partitionsMax: body.varint(),
+  }),
+  apply: ({ broker }, command) => applyConfigure(broker, command),
+};

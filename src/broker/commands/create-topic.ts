@@ -1,3 +1,5 @@
+import { atLeastOne, type CommandKind } from "../../lib/command-kind.ts";
+import type { HasBroker } from "../state.ts";
 import {
   addTopic,
   type BrokerEffects,
@@ -50,3 +52,19 @@ export function applyCreateTopic(
   effects.topicCreated(topic);
   return { ok: true, type: "create_topic", topicId, partitions, created: true };
 }
+
+export const createTopic: CommandKind<CreateTopic, CreateTopicResult, HasBroker, BrokerEffects> = {
+  type: "create_topic",
+  tag: 1,
+  summaryId: 8,
+  encode(body, { name, partitions }) {
+    body.text(name);
+    body.varint(partitions);
+  },
+  decode: (body) => ({
+    type: "create_topic",
+    name: body.text(),
+    partitions: atLeastOne(body.varint()),
+  }),
+  apply: ({ broker }, command, effects) => applyCreateTopic(broker, command, effects),
+};

@@ -1,5 +1,7 @@
 import { feature as faultPoint } from "bun:bundle";
+import type { CommandKind } from "../../lib/command-kind.ts";
 import type { Offset } from "../../record/offset.ts";
+import type { HasBroker } from "../state.ts";
 import {
   type BrokerEffects,
   type BrokerRejected,
@@ -47,3 +49,25 @@ export function applyDeleteBefore(
   effects.trimmed(partition);
   return { ok: true, type: "delete_before", deletedCount, freedBytes };
 }
+
+export const deleteBefore: CommandKind<DeleteBefore, DeleteBeforeResult, HasBroker, BrokerEffects> =
+  {
+    type: "delete_before",
+    tag: 5,
+    summaryId: 5,
+    encode(body, { topicId, partition, beforeOffset, bytesBefore }) {
+      body.varint(topicId);
+      body.varint(partition);
+      body.varint(beforeOffset);
+      body.varint(bytesBefore);
+    },
+    decode: (body) => ({
+      type: "delete_before",
+      topicId: body.varint(),
+      partition: body.varint(),
+      beforeOffset: body.varint() as Offset,
+      bytesBefore: body.varint(),
+    }),
+    apply: ({ broker }, command, effects) => applyDeleteBefore(broker, command, effects),
+    summarize: ({ deletedCount, freedBytes }, summary) => summary.numbers(deletedCount, freedBytes),
+  };

@@ -1,3 +1,5 @@
+import type { CommandKind } from "../../lib/command-kind.ts";
+import type { HasBroker } from "../state.ts";
 import { type BrokerRejected, type BrokerState, rejected } from "../state.ts";
 
 export type DeleteGroup = { readonly type: "delete_group"; readonly group: string };
@@ -29,3 +31,12 @@ export function applyDeleteGroup(state: BrokerState, { group }: DeleteGroup): De
   }
   return { ok: true, type: "delete_group", offsets };
 }
+
+export const deleteGroup: CommandKind<DeleteGroup, DeleteGroupResult, HasBroker> = {
+  type: "delete_group",
+  tag: 18,
+  encode: (body, { group }) => body.text(group),
+  decode: (body) => ({ type: "delete_group", group: body.text() }),
+  apply: ({ broker }, command) => applyDeleteGroup(broker, command),
+  summarize: ({ offsets }, summary) => summary.numbers(offsets, 0),
+};

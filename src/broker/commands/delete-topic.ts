@@ -1,5 +1,7 @@
+import type { CommandKind } from "../../lib/command-kind.ts";
 import { forgetOffset } from "../groups.ts";
 import { forgetKeys } from "../idempotency.ts";
+import type { HasBroker } from "../state.ts";
 import { type BrokerEffects, type BrokerRejected, type BrokerState, rejected } from "../state.ts";
 
 export type DeleteTopic = { readonly type: "delete_topic"; readonly name: string };
@@ -26,3 +28,12 @@ export function applyDeleteTopic(
   effects.topicDeleted(topic);
   return { ok: true, type: "delete_topic", topicId: topic.topicId };
 }
+
+export const deleteTopic: CommandKind<DeleteTopic, DeleteTopicResult, HasBroker, BrokerEffects> = {
+  type: "delete_topic",
+  tag: 2,
+  summaryId: 9,
+  encode: (body, { name }) => body.text(name),
+  decode: (body) => ({ type: "delete_topic", name: body.text() }),
+  apply: ({ broker }, command, effects) => applyDeleteTopic(broker, command, effects),
+};

@@ -1,4 +1,6 @@
+import { type CommandKind, knownFlags } from "../../lib/command-kind.ts";
 import { EVERY_TOPIC } from "../retention.ts";
+import type { HasBroker } from "../state.ts";
 import { type BrokerRejected, type BrokerState, type LevelPolicy, rejected } from "../state.ts";
 
 export type SetRetention = {
@@ -51,3 +53,36 @@ function levelOf(
   if (partition === null) return named;
   return named.partitions[partition] ?? rejected("partition_not_found");
 }
+
+const HAS_PARTITION = 1;
+const HAS_TTL = 2;
+const HAS_MAX_BYTES = 4;
+
+export const setRetention: CommandKind<SetRetention, SetRetentionResult, HasBroker> = {
+  type: "set_retention",
+  tag: 7,
+  summaryId: 10,
+  encode(body, { topic, partition, ttlMs, maxBytes }) {
+    body.text(topic);
+    body.u8(
+      (partition === null ? 0 : HAS_PARTITION) |
+        (ttlMs === null ? 0 : HAS_TTL) |
+        (maxBytes === null ? 0 : HAS_MAX_BYTES),
+    );
+    if (partition !== null) body.varint(partition);
+    if (ttlMs !== null) body.varint(ttlMs);
+    if (maxBytes !== null) body.varint(maxBytes);
+  },
+  decode(body) {
+    const topic = body.text();
+    const flags = knownFlags(body.u8(), HAS_PARTITION | HAS_TTL | HAS_MAX_BYTES);
+    return {
+      type: "set_retention",
+      topic,
+      partition: (flags & HAS_PARTITION) === 0 ? null : body.varint(),
+      ttlMs: (flags & HAS_TTL) === 0 ? null : body.varint(),
+      maxBytes: (flags & HAS_MAX_BYTES) === 0 ? null : body.varint(),
+    };
+  },
+  apply: ({ broker }, command) => applySetRetention(broker, command),
+};

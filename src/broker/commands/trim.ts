@@ -1,5 +1,7 @@
+import type { CommandKind } from "../../lib/command-kind.ts";
 import type { Offset } from "../../record/offset.ts";
 import { effectiveRetention } from "../retention.ts";
+import type { HasBroker } from "../state.ts";
 import {
   type BrokerEffects,
   type BrokerRejected,
@@ -46,3 +48,26 @@ export function applyTrim(state: BrokerState, command: Trim, effects: BrokerEffe
   effects.trimmed(partition);
   return { ok: true, type: "trim", deletedCount, freedBytes };
 }
+
+export const trim: CommandKind<Trim, TrimResult, HasBroker, BrokerEffects> = {
+  type: "trim",
+  tag: 6,
+  summaryId: 6,
+  encode(body, { topicId, partition, beforeOffset, bytesBefore, policyRevision }) {
+    body.varint(topicId);
+    body.varint(partition);
+    body.varint(beforeOffset);
+    body.varint(bytesBefore);
+    body.varint(policyRevision);
+  },
+  decode: (body) => ({
+    type: "trim",
+    topicId: body.varint(),
+    partition: body.varint(),
+    beforeOffset: body.varint() as Offset,
+    bytesBefore: body.varint(),
+    policyRevision: body.varint(),
+  }),
+  apply: ({ broker }, command, effects) => applyTrim(broker, command, effects),
+  summarize: ({ deletedCount, freedBytes }, summary) => summary.numbers(deletedCount, freedBytes),
+};

@@ -1,5 +1,7 @@
 import { feature as faultPoint } from "bun:bundle";
+import { type CommandKind, knownFlags, textBytes } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
+import type { HasKv } from "../state.ts";
 import { casMismatch, currentRevision, type KvRejected, type KvState } from "../state.ts";
 
 export type KvDelete = {
@@ -34,3 +36,25 @@ export function applyKvDelete(state: KvState, command: KvDelete, now: Millis): K
   }
   return { ok: true, type: "kv_delete", deleted };
 }
+
+const HAS_CAS = 1;
+
+export const kvDelete: CommandKind<KvDelete, KvDeleteResult, HasKv> = {
+  type: "kv_delete",
+  tag: 10,
+  summaryId: 4,
+  encode(body, { namespace, key, cas }) {
+    body.text(namespace);
+    body.blob(key);
+    body.u8(cas === null ? 0 : HAS_CAS);
+    if (cas !== null) body.varint(cas);
+  },
+  decode(body) {
+    const namespace = body.text();
+    const key = textBytes(body.blob());
+    const cas = knownFlags(body.u8(), HAS_CAS) === 0 ? null : body.varint();
+    return { type: "kv_delete", namespace, key, cas };
+  },
+  apply: ({ kv, now }, command) => applyKvDelete(kv, command, now),
+  summarize: ({ deleted }, summary) => summary.flag(deleted),
+};

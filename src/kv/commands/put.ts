@@ -1,5 +1,14 @@
 import { feature as faultPoint } from "bun:bundle";
+import { varintLength } from "../../lib/bytes.ts";
+import {
+  type CommandKind,
+  knownFlags,
+  rest,
+  textBytes,
+  textLength,
+} from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
+import type { HasKv } from "../state.ts";
 import {
   casMismatch,
   currentRevision,
@@ -53,3 +62,40 @@ function addNamespace(state: KvState, name: string): KvNamespace {
   state.namespaces.set(name, namespace);
   return namespace;
 }
+
+const HAS_CAS = 1;
+
+export const kvPut: CommandKind<KvPut, KvPutResult, HasKv> = {
+  type: "kv_put",
+  tag: 9,
+  summaryId: 3,
+  length({ namespace, key, value, cas, ttlMs }) {
+    return (
+      textLength(namespace) +
+      varintLength(key.length) +
+      key.length +
+      1 +
+      (cas === null ? 0 : varintLength(cas)) +
+      varintLength(ttlMs ?? 0) +
+      value.length
+    );
+  },
+  encode(body, { namespace, key, value, cas, ttlMs }) {
+    body.text(namespace);
+    body.blob(key);
+    body.u8(cas === null ? 0 : HAS_CAS);
+    if (cas !== null) body.varint(cas);
+    body.varint(ttlMs ?? 0);
+    body.raw(value);
+  },
+  decode(body, end) {
+    const namespace = body.text();
+    const key = textBytes(body.blob());
+    const cas = knownFlags(body.u8(), HAS_CAS) === 0 ? null : body.varint();
+    const ttlMs = body.varint();
+    const value = rest(body, end);
+    return { type: "kv_put", namespace, key, value, cas, ttlMs: ttlMs === 0 ? null : ttlMs };
+  },
+  apply: ({ kv, now }, command) => applyKvPut(kv, command, now),
+  summarize: ({ cas }, summary) => summary.numbers(cas, 0),
+};

@@ -1,9 +1,11 @@
+import { trim } from "../../broker/commands/trim.ts";
 import { type EffectiveRetention, effectiveRetention } from "../../broker/retention.ts";
 import type { PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
-import { encodeChecksum, encodeTick, encodeTrim } from "../../machine/command-codec.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { StateChecksum } from "../../machine/state-checksum.ts";
+import { checksum } from "../../machine/state-checksum.ts";
+import { tick } from "../../machine/tick.ts";
 import type { Offset } from "../../record/offset.ts";
 import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { Emit } from "../events.ts";
@@ -58,7 +60,7 @@ export class Janitor {
     const expiry = machine.nextExpiry();
     const ticks = machine.broker.isOverfull ? TICKS_WHEN_OVERFULL : 1;
     if (expiry !== null && expiry <= this.#nowMs()) {
-      for (let i = 0; i < ticks; i++) commander.housekeep(encodeTick);
+      for (let i = 0; i < ticks; i++) commander.housekeep(tick, {});
     }
     this.#options.broker.configure();
     this.#announceChecksum();
@@ -70,7 +72,7 @@ export class Janitor {
     const { newest } = stateChecksum;
     if (newest === null || newest.index <= this.#announced) return;
     this.#announced = newest.index;
-    commander.housekeep((writer) => encodeChecksum(writer, newest));
+    commander.housekeep(checksum, newest);
   }
 
   #later(): void {
@@ -117,15 +119,13 @@ export class Janitor {
     const beforeOffset = Math.max(byAge, bySize) as Offset;
     if (beforeOffset <= partition.lowWatermark || log.deleted) return;
     const bytesBefore = await log.bytesBefore(beforeOffset);
-    this.#options.commander.housekeep((writer) =>
-      encodeTrim(writer, {
-        topicId: partition.topicId,
-        partition: partition.partition,
-        beforeOffset,
-        bytesBefore,
-        policyRevision: policy.revision,
-      }),
-    );
+    this.#options.commander.housekeep(trim, {
+      topicId: partition.topicId,
+      partition: partition.partition,
+      beforeOffset,
+      bytesBefore,
+      policyRevision: policy.revision,
+    });
   }
 
   /** Finds the first record that is younger than the time to live. */

@@ -1,6 +1,7 @@
 import { feature as faultPoint } from "bun:bundle";
+import { UnknownEntryError } from "../../lib/command-kind.ts";
 import type { NodeId } from "../../lib/ids.ts";
-import { decodeEntry, UnknownEntryError } from "../../machine/command-decoder.ts";
+import { decodeEntry } from "../../machine/command-codec.ts";
 import type { Command } from "../../machine/commands.ts";
 import type { MemberRecord } from "../../machine/members.ts";
 import type { Core } from "../../raft/core.ts";

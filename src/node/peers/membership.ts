@@ -1,7 +1,7 @@
 import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import type { NodeId } from "../../lib/ids.ts";
-import { encodePutMember, encodeRemoveMember } from "../../machine/command-codec.ts";
+import { putMember, removeMember } from "../../machine/members.ts";
 import type { Core } from "../../raft/core.ts";
 import type { Configuration, MembershipChange } from "../../raft/types.ts";
 import type { Meeting } from "../../transport/transport.ts";
@@ -85,9 +85,7 @@ export class Members {
       const isKnown = known !== null && (id !== core.id || known === disk);
       if (address === null || (isKnown && !book.lacksAddress(id))) continue;
       if (disk === null && book.isRecorded(id)) continue;
-      commander.housekeep((writer) =>
-        encodePutMember(writer, { ...address, storageId: disk, resetStorageId: false }),
-      );
+      commander.housekeep(putMember, { ...address, storageId: disk, resetStorageId: false });
     }
   }
 
@@ -110,9 +108,7 @@ export class Members {
     if (core.role !== "leader" || book.storageIdOf(id) !== null) return;
     const address = book.find(id);
     if (address === null || !idsOf(core.configuration).includes(id)) return;
-    commander.housekeep((writer) =>
-      encodePutMember(writer, { ...address, storageId, resetStorageId: false }),
-    );
+    commander.housekeep(putMember, { ...address, storageId, resetStorageId: false });
   }
 
   async add(request: AddMemberRequest): Promise<Result<object, MemberReject>> {
@@ -167,7 +163,7 @@ export class Members {
     if (!idsOf(core.configuration).includes(id)) return unknownMember(id);
     if (isLastVoter(core.configuration, id)) return lastVoter(id);
     const removed = await this.#change([{ type: "remove", id }]);
-    if (removed.ok) commander.housekeep((writer) => encodeRemoveMember(writer, id));
+    if (removed.ok) commander.housekeep(removeMember, { id });
     return removed;
   }
 
@@ -257,11 +253,10 @@ export class Members {
 
   async #put(address: MemberAddress): Promise<Result<object, MemberReject>> {
     return await this.#options.commander.run({
-      type: "put_member",
-      bytes: 256,
+      kind: putMember,
       // A new member has a new disk, even if its id was used before.
-      encode: (writer) =>
-        encodePutMember(writer, { ...address, storageId: null, resetStorageId: true }),
+      fields: { ...address, storageId: null, resetStorageId: true },
+      bytes: 256,
       done: () => ({ ok: true }),
     });
   }

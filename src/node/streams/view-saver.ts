@@ -1,6 +1,5 @@
 import type { Clock } from "../../env/clock.ts";
-import { encodeSaveView } from "../../machine/command-codec.ts";
-import { VIEW_STATE_BYTES_MAX } from "../../machine/views.ts";
+import { saveView, VIEW_STATE_BYTES_MAX } from "../../machine/views.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { Commander } from "../writes/commander.ts";
 import type { ViewTask } from "./view-task.ts";
@@ -97,10 +96,10 @@ export class ViewSaver {
     task.savedUs = clock.monotonic();
     task.savedBytes = bytes.length;
     const outcome = commander.run({
-      type: "save_view",
+      kind: saveView,
+      fields: { name, viewId, state: bytes },
       bytes: bytes.length,
       grows: true,
-      encode: (writer) => encodeSaveView(writer, { name, viewId, state: bytes }),
       done: ({ saved }) => saved,
     });
     const done = outcome.then((saved) => {

@@ -1,8 +1,7 @@
 import { findTopic, type TopicState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
-import { encodeDeleteView, encodePutView } from "../../machine/command-codec.ts";
 import type { Machine } from "../../machine/machine.ts";
-import type { ViewRecord } from "../../machine/views.ts";
+import { deleteView, putView, type ViewRecord } from "../../machine/views.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { ViewSample } from "../../metrics/sources.ts";
 import type { DecoderCache } from "../../stream/codecs/decoder-cache.ts";
@@ -86,19 +85,19 @@ export class Views {
     const found = findPartition(machine, { topic, partition: partition ?? 0 });
     if (!found.ok) return found;
     return await commander.run({
-      type: "put_view",
+      kind: putView,
+      fields: { name, query },
       bytes: query.length,
       grows: true,
-      encode: (writer) => encodePutView(writer, { name, query }),
       done: ({ created }) => ({ ok: true, created }),
     });
   }
 
   delete(name: string): Promise<Result<object, WriteReject | "view_not_found">> {
     return this.#options.commander.run({
-      type: "delete_view",
+      kind: deleteView,
+      fields: { name },
       bytes: name.length,
-      encode: (writer) => encodeDeleteView(writer, name),
       done: () => ({ ok: true }),
     });
   }

@@ -2,7 +2,7 @@ import type { BrokerState, PartitionState, TopicState } from "../../broker/state
 import type { Clock } from "../../env/clock.ts";
 import { assert } from "../../lib/assert.ts";
 import type { Millis } from "../../lib/ids.ts";
-import type { CommandResult } from "../../machine/commands.ts";
+import type { AnyKind, CommandResult } from "../../machine/commands.ts";
 import type { Effects, Machine } from "../../machine/machine.ts";
 import { type Checksum, StateChecksum } from "../../machine/state-checksum.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
@@ -86,8 +86,8 @@ export class Applier implements Effects {
     return entries.length;
   }
 
-  result(position: number, result: CommandResult): void {
-    this.stateChecksum.result(result);
+  result(position: number, result: CommandResult, kind: AnyKind): void {
+    this.stateChecksum.result(kind, result);
     if (this.#proposal !== null) this.#completions.settle(this.#proposal, position, result);
   }
 

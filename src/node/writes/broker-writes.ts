@@ -1,14 +1,12 @@
+import { commitOffset } from "../../broker/commands/commit-offset.ts";
+import { configure } from "../../broker/commands/configure.ts";
+import { createTopic } from "../../broker/commands/create-topic.ts";
+import { deleteBefore } from "../../broker/commands/delete-before.ts";
+import { deleteGroup } from "../../broker/commands/delete-group.ts";
+import { deleteTopic } from "../../broker/commands/delete-topic.ts";
+import { setRetention } from "../../broker/commands/set-retention.ts";
 import { keysPerPartition } from "../../broker/key-bound.ts";
 import type { BrokerLimits, PartitionState } from "../../broker/state.ts";
-import {
-  encodeCommitOffset,
-  encodeConfigure,
-  encodeCreateTopic,
-  encodeDeleteBefore,
-  encodeDeleteGroup,
-  encodeDeleteTopic,
-  encodeSetRetention,
-} from "../../machine/command-codec.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Offset } from "../../record/offset.ts";
 import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damaged.ts";
@@ -68,25 +66,23 @@ export class BrokerWrites {
       present.partitionsMax === limits.partitionsMax;
     if (same) return;
     const { dedupeWindowMs, partitionsMax } = limits;
-    this.#commander.housekeep((writer) =>
-      encodeConfigure(writer, { dedupeWindowMs, dedupeKeysMax, partitionsMax }),
-    );
+    this.#commander.housekeep(configure, { dedupeWindowMs, dedupeKeysMax, partitionsMax });
   }
 
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>> {
     return this.#commander.run({
-      type: "create_topic",
+      kind: createTopic,
+      fields: { name: topic, partitions },
       bytes: SMALL_COMMAND_BYTES,
-      encode: (writer) => encodeCreateTopic(writer, topic, partitions),
       done: (result) => ({ ok: true, topic, partitions: result.partitions }),
     });
   }
 
   deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">> {
     return this.#commander.run({
-      type: "delete_topic",
+      kind: deleteTopic,
+      fields: { name: topic },
       bytes: SMALL_COMMAND_BYTES,
-      encode: (writer) => encodeDeleteTopic(writer, topic),
       done: () => ({ ok: true }),
     });
   }
@@ -109,24 +105,23 @@ export class BrokerWrites {
     const offset = Math.min(request.offset, endOffset) as Offset;
     const clamped = request.offset > endOffset;
     return await this.#commander.run({
-      type: "commit_offset",
+      kind: commitOffset,
+      fields: {
+        topicId: topic.topicId,
+        partition: partition.partition,
+        group: request.group,
+        offset,
+      },
       bytes: SMALL_COMMAND_BYTES,
-      encode: (writer) =>
-        encodeCommitOffset(writer, {
-          topicId: topic.topicId,
-          partition: partition.partition,
-          group: request.group,
-          offset,
-        }),
       done: ({ committedOffset }) => ({ ok: true, committedOffset, clamped }),
     });
   }
 
   deleteGroup(group: string): Promise<Result<{ offsets: number }, DeleteGroupReject>> {
     return this.#commander.run({
-      type: "delete_group",
+      kind: deleteGroup,
+      fields: { group },
       bytes: SMALL_COMMAND_BYTES,
-      encode: (writer) => encodeDeleteGroup(writer, group),
       done: ({ offsets }) => ({ ok: true, offsets }),
     });
   }
@@ -143,24 +138,23 @@ export class BrokerWrites {
     const bytesBefore = await bytesBelow(partition, beforeOffset);
     if (bytesBefore === null) return { ok: false, code: "data_damaged" };
     return this.#commander.run({
-      type: "delete_before",
+      kind: deleteBefore,
+      fields: {
+        topicId: topic.topicId,
+        partition: partition.partition,
+        beforeOffset,
+        bytesBefore,
+      },
       bytes: SMALL_COMMAND_BYTES,
-      encode: (writer) =>
-        encodeDeleteBefore(writer, {
-          topicId: topic.topicId,
-          partition: partition.partition,
-          beforeOffset,
-          bytesBefore,
-        }),
       done: ({ deletedCount, freedBytes }) => ({ ok: true, deletedCount, freedBytes, clamped }),
     });
   }
 
   setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>> {
     return this.#commander.run({
-      type: "set_retention",
+      kind: setRetention,
+      fields: request,
       bytes: SMALL_COMMAND_BYTES,
-      encode: (writer) => encodeSetRetention(writer, request),
       done: () => ({ ok: true }),
     });
   }

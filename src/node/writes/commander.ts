@@ -1,73 +1,59 @@
 import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
-import type { ByteWriter } from "../../lib/bytes.ts";
+import {
+  appendCommand,
+  type CodeOf,
+  type CommandOf,
+  type FieldsOf,
+  type LeveledKind,
+  type SomeKind,
+  type SuccessOf,
+} from "../../lib/command-kind.ts";
 import type { CommandResult } from "../../machine/commands.ts";
-import type {
-  CommitReject,
-  CreateTopicReject,
-  DeleteGroupReject,
-  KvDeleteReject,
-  KvPutReject,
-  Rejected,
-  RetentionReject,
-  WriteAck,
-  WriteReject,
-} from "../api.ts";
+import type { RejectCode, Rejected, WriteAck, WriteReject } from "../api.ts";
 import type { CommandQueue } from "./command-queue.ts";
+import type { LogLevel } from "./log-level.ts";
 import { CommandWaiter } from "./waiters.ts";
 
-/** Reject codes of each command type. */
-type Rejects = {
-  readonly create_topic: CreateTopicReject;
-  readonly delete_topic: WriteReject | "topic_not_found";
-  readonly delete_group: DeleteGroupReject;
-  readonly commit_offset: CommitReject;
-  readonly delete_before: Exclude<CommitReject, "too_many_groups" | "too_many_offsets">;
-  readonly set_retention: RetentionReject;
-  readonly trim: WriteReject | "topic_not_found" | "partition_not_found";
-  readonly configure: WriteReject;
-  readonly tick: WriteReject;
-  readonly kv_put: KvPutReject;
-  readonly kv_delete: KvDeleteReject;
-  readonly put_member: WriteReject;
-  readonly put_view: WriteReject | "too_many_views";
-  readonly delete_view: WriteReject | "view_not_found";
-  readonly save_view: WriteReject | "view_state_too_large";
-};
-type CommandType = keyof Rejects;
-type SuccessOf<Type extends CommandType> = Extract<
-  CommandResult,
-  { readonly ok: true; readonly type: Type }
->;
-
-export type CommandRun<Type extends CommandType, T> = {
-  readonly type: Type;
+/**
+ * @typeParam T what the request gets after success.
+ * @typeParam X codes of `check`.
+ */
+export type CommandRun<K extends SomeKind, T, X extends RejectCode> = {
+  readonly kind: K;
+  readonly fields: FieldsOf<CommandOf<K>>;
   /** Approximate size of the command in the queue. */
   readonly bytes: number;
   /** True if the command stores data, so that a full disk refuses it. */
   readonly grows?: boolean;
   /** Called when the queue accepts the command. @returns why the leader refuses it, or null. */
-  readonly check?: () => Rejected<Rejects[Type]> | null;
-  readonly encode: (writer: ByteWriter) => void;
-  readonly done: (result: SuccessOf<Type>, ack: WriteAck) => T;
+  readonly check?: () => Rejected<X> | null;
+  readonly done: (result: SuccessOf<K>, ack: WriteAck) => T;
   /** The request's own deadline. Null: the deadline of the server. */
   readonly timeoutMs?: number | null;
 };
 
-type Outcome<Type extends CommandType, T> = T | Rejected<Rejects[Type]>;
+type LevelReject<K> = K extends { readonly level: number } ? "cluster_not_upgraded" : never;
+export type Outcome<K extends SomeKind, T, X extends RejectCode> =
+  | T
+  | Rejected<WriteReject | Extract<CodeOf<K>, RejectCode> | LevelReject<K> | X>;
 
 /** Runs a command through the log: every write except records. */
 export class Commander {
   readonly #queue: CommandQueue;
   readonly #clock: Clock;
+  readonly #level: LogLevel;
 
-  constructor(queue: CommandQueue, clock: Clock) {
+  constructor(queue: CommandQueue, clock: Clock, level: LogLevel) {
     this.#queue = queue;
     this.#clock = clock;
+    this.#level = level;
   }
 
   /** @returns the result of `done` after success, or the rejection of the machine or the log. */
-  run<Type extends CommandType, T>(command: CommandRun<Type, T>): Promise<Outcome<Type, T>> {
+  run<K extends SomeKind, T, X extends RejectCode = never>(
+    command: CommandRun<K, T, X>,
+  ): Promise<Outcome<K, T, X>> {
     return new Promise((resolve) => this.start(command, resolve));
   }
 
@@ -82,9 +68,9 @@ export class Commander {
   }
 
   /** The same as `run`, without a promise. @param done is called once and must not throw. */
-  start<Type extends CommandType, T>(
-    command: CommandRun<Type, T>,
-    done: (outcome: Outcome<Type, T>) => void,
+  start<K extends SomeKind, T, X extends RejectCode = never>(
+    command: CommandRun<K, T, X>,
+    done: (outcome: Outcome<K, T, X>) => void,
   ): void {
     const refusal =
       command.grows === true
@@ -94,18 +80,19 @@ export class Commander {
       done({ ok: false, code: refusal });
       return;
     }
-    const rejection = command.check?.() ?? null;
+    const rejection = command.check?.() ?? this.#ensureLevel(command.kind);
     if (rejection !== null) {
-      done(rejection);
+      // A kind without a level is never rejected for it.
+      done(rejection as Rejected<X | LevelReject<K>>);
       return;
     }
-    const map = (result: CommandResult, ack: WriteAck): Outcome<Type, T> =>
+    const map = (result: CommandResult, ack: WriteAck): Outcome<K, T, X> =>
       // The machine returns the result type of the command.
       result.ok
-        ? command.done(result as SuccessOf<Type>, ack)
-        : (result as Rejected<Rejects[Type]>);
-    const waiter = new CommandWaiter<Outcome<Type, T>>(this.#clock.monotonic(), map, done);
-    command.encode(this.#queue.writer());
+        ? command.done(result as SuccessOf<K>, ack)
+        : (result as Rejected<Extract<CodeOf<K>, RejectCode>>);
+    const waiter = new CommandWaiter<Outcome<K, T, X>>(this.#clock.monotonic(), map, done);
+    appendCommand(this.#queue.writer(), command.kind, command.fields);
     this.#queue.submit(waiter);
     const { timeoutMs = null } = command;
     if (timeoutMs !== null) {
@@ -113,11 +100,24 @@ export class Commander {
     }
   }
 
-  /** Submits maintenance of the leader. No request waits for it, and a full queue accepts it. */
-  housekeep(encode: (writer: ByteWriter) => void): void {
-    if (faultPoint("housekeeping-refused-by-a-full-queue") && this.#queue.admit(0) !== null) return;
-    if (this.#queue.refusal !== null) return;
-    encode(this.#queue.writer());
+  /**
+   * Submits maintenance of the leader. No request waits for it, and a full queue accepts it.
+   *
+   * @returns false if this node does not lead, or a member does not know the level of the kind yet.
+   */
+  housekeep<K extends SomeKind>(kind: K, fields: FieldsOf<CommandOf<K>>): boolean {
+    if (faultPoint("housekeeping-refused-by-a-full-queue") && this.#queue.admit(0) !== null) {
+      return false;
+    }
+    if (this.#queue.refusal !== null || this.#ensureLevel(kind) !== null) return false;
+    appendCommand(this.#queue.writer(), kind, fields);
     this.#queue.submit(null);
+    return true;
+  }
+
+  #ensureLevel(kind: SomeKind): Rejected<"cluster_not_upgraded"> | null {
+    if (!("level" in kind)) return null;
+    const { level, feature } = kind as LeveledKind<never, never, never>;
+    return this.#level.ensure(level, feature);
   }
 }

@@ -1,10 +1,11 @@
 import type { Clock } from "../../env/clock.ts";
+import { kvDelete } from "../../kv/commands/delete.ts";
+import { kvPut } from "../../kv/commands/put.ts";
 import { getValue, listKeys, listNamespaces } from "../../kv/reads.ts";
 import { KEY_OVERHEAD_BYTES, memoryOf } from "../../kv/state.ts";
 import { utf8 } from "../../lib/bytes.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { MaybePromise } from "../../lib/maybe-promise.ts";
-import { encodeKvDelete, encodeKvPut } from "../../machine/command-codec.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type {
   KvDeleted,
@@ -76,21 +77,15 @@ export class KvAccess {
   put(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void {
     const { namespace, value, cas, ttlMs, timeoutMs } = request;
     const key = utf8(request.key);
-    this.#commander.start<"kv_put", KvPutOutcome>(
+    this.#commander.start(
       {
-        type: "kv_put",
+        kind: kvPut,
+        fields: { namespace, key, value, cas, ttlMs },
         bytes: key.length + value.length,
         grows: true,
         timeoutMs,
         check: () => this.#checkRoom(request, key.length),
-        encode: (writer) => encodeKvPut(writer, { namespace, key, value, cas, ttlMs }),
-        done: (result, { batchId, synced, ackedBy }) => ({
-          ok: true,
-          cas: result.cas,
-          batchId,
-          synced,
-          ackedBy,
-        }),
+        done: (result, ack) => ({ ok: true as const, cas: result.cas, ...ack }),
       },
       done,
     );
@@ -116,11 +111,11 @@ export class KvAccess {
     const { namespace, cas, timeoutMs } = request;
     const key = utf8(request.key);
     return this.#commander.run({
-      type: "kv_delete",
+      kind: kvDelete,
+      fields: { namespace, key, cas },
       bytes: key.length,
       timeoutMs,
-      encode: (writer) => encodeKvDelete(writer, { namespace, key, cas }),
-      done: (result, ack) => ({ ok: true, deleted: result.deleted, ...ack }),
+      done: (result, ack) => ({ ok: true as const, deleted: result.deleted, ...ack }),
     });
   }
 

@@ -1,5 +1,6 @@
+import { appendCommand } from "../../lib/command-kind.ts";
 import type { NodeId } from "../../lib/ids.ts";
-import { encodeRaiseLevel } from "../../machine/command-codec.ts";
+import { raiseLevel } from "../../machine/levels.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Rejected } from "../api.ts";
 import type { CommandQueue } from "./command-queue.ts";
@@ -31,19 +32,19 @@ export class LogLevel {
    * Must be called right before a command that needs the level is encoded. If necessary, it first
    * submits a command that raises the level.
    *
-   * @param what the feature that needs the level, for the message, such as "Records with headers".
+   * @param feature that needs the level, for the message, such as "Records with headers".
    * @returns why the command must not be proposed, or null.
    */
-  ensure(level: number, what: string): Rejected<"cluster_not_upgraded"> | null {
+  ensure(level: number, feature: string): Rejected<"cluster_not_upgraded"> | null {
     const { machine, queue, levels } = this.#options;
     if (machine.level >= level) return null;
     const nodes = levels.lacking(level).join(", ");
     if (nodes === "") {
-      encodeRaiseLevel(queue.writer(), level);
+      appendCommand(queue.writer(), raiseLevel, { level });
       queue.submit(null);
       return null;
     }
-    const message = `${what} are stored once every member runs a version that knows them: not yet ${nodes}, which runs an earlier version or has not connected to the leader since it leads; upgrade or start it, or remove it from the cluster`;
+    const message = `${feature} can be used once every member runs a version that knows them: not yet ${nodes}, which runs an earlier version or has not connected to the leader since it leads; upgrade or start it, or remove it from the cluster`;
     return { ok: false, code: "cluster_not_upgraded", message };
   }
 }

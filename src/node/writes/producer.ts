@@ -1,13 +1,15 @@
 import { feature as faultPoint } from "bun:bundle";
+import { produce } from "../../broker/commands/produce.ts";
 import { type Idempotency, peekDuplicate } from "../../broker/idempotency.ts";
 import { findTopic, type PartitionState, type TopicState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import { sameBytes } from "../../lib/bytes.ts";
+import { appendCommand } from "../../lib/command-kind.ts";
 import { sha256 } from "../../lib/digest.ts";
 import type { Millis } from "../../lib/ids.ts";
-import { encodeProduce } from "../../machine/command-codec.ts";
 import type { CommandResult } from "../../machine/commands.ts";
 import { LEVEL_HEADERS } from "../../machine/levels.ts";
+import type { Machine } from "../../machine/machine.ts";
 import type { EncodedRecords } from "../../record/batch-builder.ts";
 import { TRACE_HEADERS } from "../../record/headers.ts";
 import { partitionOfKey } from "../../record/partitioner.ts";
@@ -23,12 +25,16 @@ import type {
 import { handleOf, type PartitionHandle } from "../partition-handle.ts";
 import { partitionNotFound } from "../reads/find-partition.ts";
 import type { BrokerWrites } from "./broker-writes.ts";
+import type { CommandQueue } from "./command-queue.ts";
 import { duplicateAtPropose } from "./faults.ts";
-import { LogLevel, type LogLevelOptions } from "./log-level.ts";
+import type { LogLevel } from "./log-level.ts";
 import type { Proposal } from "./proposal.ts";
 import { Waiter } from "./waiters.ts";
 
-export type ProducerOptions = LogLevelOptions & {
+export type ProducerOptions = {
+  readonly machine: Machine;
+  readonly queue: CommandQueue;
+  readonly level: LogLevel;
   readonly clock: Clock;
   readonly autoCreateTopics: boolean;
   readonly defaultPartitions: number;
@@ -40,12 +46,10 @@ type Done = (outcome: ProduceOutcome) => void;
 /** Encodes produce requests as commands and predicts the offsets of their records. */
 export class Producer {
   readonly #options: ProducerOptions;
-  readonly #level: LogLevel;
   #roundRobin = 0;
 
   constructor(options: ProducerOptions) {
     this.#options = options;
-    this.#level = new LogLevel(options);
   }
 
   /** @param done is called once and must not throw. */
@@ -122,7 +126,14 @@ export class Producer {
       }
     }
     waiter.predict();
-    encodeProduce(queue.writer(), topic.topicId, number, records, idempotency);
+    appendCommand(queue.writer(), produce, {
+      topicId: topic.topicId,
+      partition: number,
+      idempotency,
+      count: records.count,
+      logicalBytes: records.logicalBytes,
+      batches: records.bytes,
+    });
     const proposal = queue.submit(waiter, records.count);
     if (request.rocket) waiter.answerNow();
     else if (request.timeoutMs !== null) this.#startTimer(waiter, proposal, request.timeoutMs);
@@ -132,10 +143,10 @@ export class Producer {
   /** Returns the records in the form that the level of the log allows. */
   #withHeaders({ records, traced }: ProduceRequest): EncodedRecords | Rejected<ProduceReject> {
     // The client did not set these headers: its tracing library adds them to every request.
-    const lent = traced === true && !this.#level.isKnown(LEVEL_HEADERS);
+    const lent = traced === true && !this.#options.level.isKnown(LEVEL_HEADERS);
     const left = lent ? stripHeaders(records, TRACE_HEADERS) : records;
     if (!left.hasHeaders) return left;
-    return this.#level.ensure(LEVEL_HEADERS, "Records with headers") ?? left;
+    return this.#options.level.ensure(LEVEL_HEADERS, "Records with headers") ?? left;
   }
 
   /** Finds the result of an earlier write with the key, or its predicted result. */

@@ -8,6 +8,7 @@ import { Commander } from "./commander.ts";
 import { Completions } from "./completions.ts";
 import { startDeadlines } from "./deadlines.ts";
 import { KvAccess, NO_KV_LIMITS, ReadTime } from "./kv-access.ts";
+import { LogLevel } from "./log-level.ts";
 import { Producer } from "./producer.ts";
 
 /** The write path: from a request into the log, and from the log to the answer. */
@@ -46,7 +47,8 @@ export class Writes {
       completions: this.completions,
       emit,
     });
-    this.commander = new Commander(this.queue, clock);
+    const level = new LogLevel({ machine, queue: this.queue, levels: replica.levels });
+    this.commander = new Commander(this.queue, clock, level);
     this.broker = new BrokerWrites(machine, this.commander, options);
     this.kv = new KvAccess({
       machine,
@@ -59,7 +61,7 @@ export class Writes {
     this.producer = new Producer({
       machine,
       queue: this.queue,
-      levels: replica.levels,
+      level,
       clock: time,
       autoCreateTopics: options.autoCreateTopics,
       defaultPartitions: options.defaultPartitions,

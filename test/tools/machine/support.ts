@@ -4,7 +4,7 @@ import { ByteWriter, utf8 } from "../../../src/lib/bytes.ts";
 import { sha256 } from "../../../src/lib/digest.ts";
 import type { Millis, NodeId } from "../../../src/lib/ids.ts";
 import { closeEntry, encodeCommand, openEntry } from "../../../src/machine/command-codec.ts";
-import type { Command, CommandResult } from "../../../src/machine/commands.ts";
+import type { AnyKind, Command, CommandResult } from "../../../src/machine/commands.ts";
 import { LEVEL_KNOWN } from "../../../src/machine/levels.ts";
 import { type Effects, Machine } from "../../../src/machine/machine.ts";
 import type { PutMember } from "../../../src/machine/members.ts";
@@ -28,7 +28,7 @@ export class RecordedEffects implements Effects {
   readonly lines: string[] = [];
   readonly results: CommandResult[] = [];
 
-  result(position: number, result: CommandResult): void {
+  result(position: number, result: CommandResult, _kind: AnyKind): void {
     if (position !== this.results.length) throw new Error("results come in order");
     this.results.push(result);
   }

@@ -2,9 +2,10 @@
 import type { PartitionState } from "../../../src/broker/state.ts";
 import { BunClock } from "../../../src/env/bun-clock.ts";
 import { ByteWriter } from "../../../src/lib/bytes.ts";
+import type { SomeKind } from "../../../src/lib/command-kind.ts";
 import type { Micros, Millis } from "../../../src/lib/ids.ts";
-import { closeEntry, openEntry } from "../../../src/machine/command-codec.ts";
-import type { CommandResult } from "../../../src/machine/commands.ts";
+import { closeEntry, encodeCommand, openEntry } from "../../../src/machine/command-codec.ts";
+import type { Command, CommandResult } from "../../../src/machine/commands.ts";
 import { type Effects, Machine } from "../../../src/machine/machine.ts";
 import { SILENT } from "../../../src/metrics/log.ts";
 import { PartitionHandle, setHandle } from "../../../src/node/partition-handle.ts";
@@ -86,10 +87,10 @@ export class StreamBench implements Effects {
   }
 
   /** Applies one command. */
-  run(encode: (writer: ByteWriter) => void): CommandResult {
+  run(command: Command): CommandResult {
     const writer = new ByteWriter();
     const start = openEntry(writer);
-    encode(writer);
+    encodeCommand(writer, command);
     closeEntry(writer, start, 1_000 as Millis, 1);
     this.machine.apply(writer.take(), this);
     this.streams.applied();
@@ -147,11 +148,12 @@ export class StreamBench implements Effects {
   };
 
   #commander(): Commander {
-    const run = (command: CommandRun<"put_view", unknown>): Promise<unknown> => {
-      const result = this.run(command.encode);
+    const run = (command: CommandRun<SomeKind, unknown, never>): Promise<unknown> => {
+      const { type } = command.kind;
+      const result = this.run({ type, ...command.fields } as Command);
       const ack = { batchId: 1, synced: true, ackedBy: 1 } as const;
       return Promise.resolve(
-        result.ok && result.type === command.type ? command.done(result, ack) : result,
+        result.ok && result.type === type ? command.done(result as never, ack) : result,
       );
     };
     const whenCurrent = () => Promise.resolve(null);
@@ -159,8 +161,15 @@ export class StreamBench implements Effects {
   }
 }
 
+/** A command that stores one record of each value in topic 1. */
+export function produceOf(values: readonly unknown[], partition = 0): Command {
+  const { bytes: batches, count, logicalBytes } = recordsOf(values);
+  const place = { topicId: 1, partition, idempotency: null };
+  return { type: "produce", ...place, count, logicalBytes, batches };
+}
+
 /** Records of one value each, in a batch. */
-export function recordsOf(values: readonly unknown[]) {
+function recordsOf(values: readonly unknown[]) {
   const builder = new BatchBuilder();
   for (const value of values) builder.add(null, new TextEncoder().encode(JSON.stringify(value)));
   return builder.finish();

@@ -2,6 +2,7 @@
 import type { Millis } from "../../../src/lib/ids.ts";
 import { CommandQueue } from "../../../src/node/writes/command-queue.ts";
 import { Completions, type CompletionsOptions } from "../../../src/node/writes/completions.ts";
+import type { LogLevel } from "../../../src/node/writes/log-level.ts";
 import type { Core } from "../../../src/raft/core.ts";
 import type { SimClock } from "../sim/sim-clock.ts";
 
@@ -28,3 +29,6 @@ export function commandQueue(
   });
   return { completions, queue };
 }
+
+/** Every member knows every level. */
+export const noLevel = { ensure: () => null } as unknown as LogLevel;

@@ -2,6 +2,7 @@
 import type { ConsumePage, Rejected } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
 import { type ConsumeCall, TOPIC_ID_HEADER } from "./consume-request.ts";
+import { wireFields } from "./details.ts";
 import type { Edge } from "./edge.ts";
 import { ApiError, HTTP_ERRORS } from "./errors.ts";
 import {
@@ -33,7 +34,7 @@ const failureBody = ({ code, message, details }: Rejected): string =>
     ok: false,
     error: code,
     message: message ?? HTTP_ERRORS[code].message,
-    ...details,
+    ...(details && wireFields(details)),
   });
 const EVENTS: Format = {
   framing: EVENTS_FRAMING,

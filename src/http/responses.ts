@@ -3,6 +3,7 @@ import { utf8 } from "../lib/bytes.ts";
 import type { Rejected } from "../node/api.ts";
 import { ONE_WRITE_BYTES_MAX } from "./answer-streams.ts";
 import { COMPRESSED_FROM_BYTES } from "./compression.ts";
+import { wireFields } from "./details.ts";
 import { ApiError, type ErrorFields, errorResponse, HTTP_ERRORS, helpLink } from "./errors.ts";
 import type { HttpOptions } from "./options.ts";
 import type { RequestContext } from "./request-context.ts";
@@ -88,10 +89,10 @@ export class ErrorMapper {
   answer(context: RequestContext, { code, message, details }: Rejected, about = ""): Response {
     if (code === "not_leader") return this.#notLeader(context);
     if (code === "overloaded") this.#options.instruments.overloadRejects.value++;
-    const fields = details === undefined ? null : fieldsOf(details);
+    const fields = details === undefined ? null : wireFields(details);
     const { message: usual, status } = HTTP_ERRORS[code];
-    const named = about === "" || status >= 500 ? usual : `${usual}: ${about}${inNumbers(details)}`;
-    return this.error(new ApiError(code, message ?? named, fields));
+    const named = about === "" || status >= 500 ? usual : `${usual}: ${about}${inNumbers(fields)}`;
+    return this.error(new ApiError(code, message ?? named, fields && withBooleans(fields)));
   }
 
   /** @param why the resource that is used up, for the message. */
@@ -137,12 +138,12 @@ const LEADER_CHANGED =
   "This node is not the leader, and the leader has just changed; nothing was done, try again";
 
 /** Formats the allowed values from the details: ` (end_offset 6)`. */
-function inNumbers(details: Rejected["details"]): string {
-  if (details === undefined) return "";
-  const parts = Object.entries(details).map(([name, value]) => `${name} ${value}`);
+function inNumbers(fields: ErrorFields | null): string {
+  if (fields === null) return "";
+  const parts = Object.entries(fields).map(([name, value]) => `${name} ${value}`);
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
 
 /** `details` cannot contain booleans, but `expired` is a boolean in the contract. */
-const fieldsOf = (details: NonNullable<Rejected["details"]>): ErrorFields =>
-  details["expired"] === undefined ? details : { ...details, expired: true };
+const withBooleans = (fields: ErrorFields): ErrorFields =>
+  fields["expired"] === undefined ? fields : { ...fields, expired: true };

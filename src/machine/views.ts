@@ -74,7 +74,7 @@ export function applyPutView(views: ViewsState, { name, query }: PutView): PutVi
     return { ok: true, type: "put_view", viewId: before.viewId, created: false };
   }
   if (before === undefined && views.byName.size >= VIEWS_MAX) {
-    return { ok: false, code: "too_many_views", details: { views_max: VIEWS_MAX } };
+    return { ok: false, code: "too_many_views", details: { viewsMax: VIEWS_MAX } };
   }
   const viewId = views.nextViewId++;
   views.byName.delete(name);
@@ -90,7 +90,7 @@ export function applyDeleteView(views: ViewsState, { name }: DeleteView): Delete
 export function applySaveView(views: ViewsState, command: SaveView): SaveViewResult {
   const { name, viewId, state } = command;
   if (state.length > VIEW_STATE_BYTES_MAX) {
-    const details = { state_bytes_max: VIEW_STATE_BYTES_MAX };
+    const details = { stateBytesMax: VIEW_STATE_BYTES_MAX };
     return { ok: false, code: "view_state_too_large", details };
   }
   const view = views.byName.get(name);

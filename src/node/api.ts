@@ -10,7 +10,15 @@ import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
 export type { JoinRules } from "../stream/join-rules.ts";
-export type { JoinApiRequest, StreamApi, StreamRequest } from "./stream-api.ts";
+export type {
+  JoinAnswer,
+  JoinApiRequest,
+  QueryAnswer,
+  ReadCounts,
+  StreamApi,
+  StreamRequest,
+  ViewAnswer,
+} from "./stream-api.ts";
 
 /**
  * The interface of the node that `http/` uses. Names are plain strings that the router has checked;
@@ -98,7 +106,10 @@ export interface SampleApi {
 
 export type Result<T, Code extends RejectCode> = ({ readonly ok: true } & T) | Rejected<Code>;
 
-/** `details` holds the extra fields that CONTRACT names for a code, such as `end_offset`. */
+/**
+ * `details` holds the extra fields of the answer for this code, such as `endOffset`. `http/` gives
+ * them the names of the wire.
+ */
 export type Rejected<Code extends RejectCode = RejectCode> = {
   readonly ok: false;
   readonly code: Code;

@@ -5,7 +5,6 @@ import { type PageEnd, planPage } from "./join-page.ts";
 import type { JoinRequest } from "./join-request.ts";
 import { DEFAULT_JOIN_RULES, type JoinRules } from "./join-rules.ts";
 import { JoinSide } from "./join-side.ts";
-import type { JsonOutput } from "./json-output.ts";
 import { tooLarge } from "./query.ts";
 import {
   DEFAULT_LIMITS,
@@ -18,11 +17,11 @@ import { newObject, type Value } from "./value.ts";
 
 export type JoinRow = {
   readonly key: string | null;
-  readonly left_ts_ms: number | null;
-  readonly right_ts_ms: number | null;
+  readonly leftTsMs: number | null;
+  readonly rightTsMs: number | null;
   readonly left: Value;
   readonly right: Value;
-} & { readonly [field: string]: JsonOutput };
+};
 
 export type JoinResult = {
   readonly rows: readonly JoinRow[];
@@ -30,15 +29,15 @@ export type JoinResult = {
   readonly stats: JoinStats;
 };
 export type JoinStats = {
-  readonly left_scanned: number;
-  readonly right_scanned: number;
+  readonly leftScanned: number;
+  readonly rightScanned: number;
   readonly rows: number;
   readonly late: number;
   /** min(newest left, newest right) − lateness; null while a side has no record with a time. */
-  readonly watermark_ms: number | bigint | null;
-  readonly outer_left: number;
-  readonly outer_right: number;
-  readonly dedupe_once: boolean;
+  readonly watermarkMs: number | bigint | null;
+  readonly outerLeft: number;
+  readonly outerRight: number;
+  readonly dedupeOnce: boolean;
   readonly undecodable: number;
   /** Records without a time in `window.time_field`: they match nothing. */
   readonly untimed: number;
@@ -147,14 +146,14 @@ export class JoinRun {
         right: right.offsets[nextRight] ?? right.nextOffset,
       },
       stats: {
-        left_scanned: left.scanned,
-        right_scanned: right.scanned,
+        leftScanned: left.scanned,
+        rightScanned: right.scanned,
         rows: this.#rows.length,
         late: this.#late,
-        watermark_ms: this.#watermark(),
-        outer_left: this.#outerLeft,
-        outer_right: this.#outerRight,
-        dedupe_once: this.#request.dedupeOnce,
+        watermarkMs: this.#watermark(),
+        outerLeft: this.#outerLeft,
+        outerRight: this.#outerRight,
+        dedupeOnce: this.#request.dedupeOnce,
         undecodable: left.undecodable + right.undecodable,
         untimed: left.untimed + right.untimed,
         truncated: isTruncated || left.nextOffset < ends.left || right.nextOffset < ends.right,
@@ -260,8 +259,8 @@ export class JoinRun {
     const key = left === null ? this.#right.keyTexts[right ?? 0] : this.#left.keyTexts[left];
     this.#rows.push({
       key: key ?? null,
-      left_ts_ms: left === null ? null : (this.#left.times[left] ?? null),
-      right_ts_ms: right === null ? null : (this.#right.times[right] ?? null),
+      leftTsMs: left === null ? null : (this.#left.times[left] ?? null),
+      rightTsMs: right === null ? null : (this.#right.times[right] ?? null),
       left: this.#valueOf(this.#left, left),
       right: this.#valueOf(this.#right, right),
     });

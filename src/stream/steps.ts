@@ -66,12 +66,15 @@ function* mergeSteps<T>(
   }
 }
 
-/** As `toJson` of the list. */
-export function* jsonListSteps(items: readonly JsonOutput[]): Steps<string> {
+/** As `toJson` of the list. @param outputOf converts an item. */
+export function* jsonListSteps<T>(
+  items: readonly T[],
+  outputOf: (item: T) => JsonOutput,
+): Steps<string> {
   let text = "[";
   let steppedAt = 0;
   for (let i = 0; i < items.length; i++) {
-    text += (i === 0 ? "" : ",") + toJson(items[i]);
+    text += (i === 0 ? "" : ",") + toJson(outputOf(items[i] as T));
     if (text.length - steppedAt < TEXT_A_STEP) continue;
     steppedAt = text.length;
     yield;

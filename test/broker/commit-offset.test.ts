@@ -28,7 +28,7 @@ test("a commit beyond the end is refused with the end", () => {
   expect(commit(bench, 11)).toEqual({
     ok: false,
     code: "offset_out_of_range",
-    details: { end_offset: 10 },
+    details: { endOffset: 10 },
   });
   expect(committedOffset(bench.partition("t"), "g")).toBe(offset(4));
 });

@@ -49,7 +49,7 @@ test("deleting beyond the end is refused with the end", () => {
   expect(deleteBefore(bench, 11)).toEqual({
     ok: false,
     code: "offset_out_of_range",
-    details: { end_offset: 10 },
+    details: { endOffset: 10 },
   });
   expect(bench.partition("t").lowWatermark).toBe(offset(0));
 });

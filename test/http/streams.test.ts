@@ -69,7 +69,25 @@ test("an answer comes as the node made it, a rejection with its message", async 
     headers: { authorization: "Bearer every" },
   });
   const response = await app.fetch(request);
-  expect(await response.text()).toBe('{"ok":true,"exact":9007199254740993}');
+  expect(await response.text()).toBe(
+    '{"ok":true,"rows":[9007199254740993],' +
+      '"aggregates":[{"key":"","group":{},"count":1,"sum_n":9007199254740993}],"truncated":false,' +
+      '"source":{"topic":"orders","group":null,"partition":0,"next_offset":1,"truncated":false,' +
+      '"rows_next_offset":null,"consumed":1,"undecodable":0,"untimed":0,"out_of_range":0}}',
+  );
+  const joined = await app.fetch(
+    new Request("http://localhost/broker/join", {
+      method: "POST",
+      body: "{}",
+      headers: { authorization: "Bearer every" },
+    }),
+  );
+  expect(await joined.text()).toBe(
+    '{"ok":true,"rows":[],"truncated":false,"next_offsets":{"left":1,"right":2},' +
+      '"stats":{"left_scanned":1,"right_scanned":2,"rows":0,"late":0,' +
+      '"watermark_ms":-9007199254740993,"outer_left":0,"outer_right":0,"dedupe_once":false,' +
+      '"undecodable":0,"untimed":0,"truncated":false}}',
+  );
   expect(response.headers.get("content-type")).toBe("application/json");
   streams.outcome = { ok: false, code: "query_too_large", message: "more than 3 groups" };
   const answer = await ask("POST /broker/query", "every", {});

@@ -56,7 +56,7 @@ test("views are bounded in number, and their states in size", () => {
   expect(bench.do(put("one-more"))).toEqual({
     ok: false,
     code: "too_many_views",
-    details: { views_max: VIEWS_MAX },
+    details: { viewsMax: VIEWS_MAX },
   });
   expect(bench.do(put("v0", "[]")).ok).toBe(true);
   const largest = new Uint8Array(VIEW_STATE_BYTES_MAX);

@@ -9,7 +9,7 @@ test("a commit that makes a group too many is refused, until one is deleted", as
   const commit = (group: string, partition = 0) =>
     single.settled(node.commitOffset({ topic: "t", partition, group, offset: 0 }));
   for (const group of ["a", "b", "c"]) expect(await commit(group)).toMatchObject({ ok: true });
-  const refused = { ok: false, code: "too_many_groups", details: { groups_max: 3 } } as const;
+  const refused = { ok: false, code: "too_many_groups", details: { groupsMax: 3 } } as const;
   expect(await commit("d")).toEqual(refused);
   expect(await commit("a", 1)).toMatchObject({ ok: true });
   expect(await single.settled(node.deleteGroup("a"))).toEqual({ ok: true, offsets: 2 });
@@ -35,7 +35,7 @@ test("offsets are bounded in all: a group commits on where it has, and nowhere n
   ] as const) {
     expect(await commit(group, partition)).toMatchObject({ ok: true });
   }
-  const refused = { ok: false, code: "too_many_offsets", details: { offsets_max: 5 } } as const;
+  const refused = { ok: false, code: "too_many_offsets", details: { offsetsMax: 5 } } as const;
   expect(await commit("b", 2)).toEqual(refused);
   expect(await commit("c", 0)).toEqual(refused);
   expect(await commit("a", 2)).toMatchObject({ ok: true });

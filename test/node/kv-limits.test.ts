@@ -27,7 +27,7 @@ test("a third namespace is refused, and the others go on", async () => {
   expect(await put("c", "k", 1)).toEqual({
     ok: false,
     code: "too_many_namespaces",
-    details: { namespaces_max: 2 },
+    details: { namespacesMax: 2 },
   });
   expect(await put("a", "k2", 1)).toMatchObject({ ok: true });
 });
@@ -35,7 +35,7 @@ test("a third namespace is refused, and the others go on", async () => {
 test("memory that is used up refuses growth, takes smaller values and deletions", async () => {
   // Three keys of 256 bytes each beside their own are there.
   expect(await put("a", "large", 900)).toMatchObject({ ok: true });
-  const full = { ok: false, code: "kv_full", details: { bytes_max: 2_000 } } as const;
+  const full = { ok: false, code: "kv_full", details: { bytesMax: 2_000 } } as const;
   expect(await put("a", "more", 1)).toEqual(full);
   expect(await put("a", "large", 901)).toEqual(full);
   expect(await put("a", "large", 900)).toMatchObject({ ok: true });

@@ -64,8 +64,8 @@ async function lagging() {
 
 for (const [name, read, beyond] of [
   ["a page", consume, /^offset_out_of_range$/],
-  ["a query", query, /^offset_out_of_range \{"end_offset":3,"field":"source.offset"\}$/],
-  ["a join", join, /^offset_out_of_range \{"end_offset":3,"field":"right.offset"\}$/],
+  ["a query", query, /^offset_out_of_range \{"endOffset":3,"field":"source.offset"\}$/],
+  ["a join", join, /^offset_out_of_range \{"endOffset":3,"field":"right.offset"\}$/],
 ] as const) {
   test(`${name}: a follower that lags asks the leader what the end is`, async () => {
     const { script, follower } = await lagging();

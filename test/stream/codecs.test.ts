@@ -156,7 +156,7 @@ test("Avro and Protobuf join with each other, binary and JSON, on 64-bit keys", 
   };
   const rows = count("binary", "binary");
   expect(rows).toContain(
-    '{"key":"9007199254740993","left_ts_ms":1000,"right_ts_ms":1000,"left":{"id":9007199254740993,"buyer":{"name":"b2"}},"right":{"order_id":9007199254740993}}',
+    '{"key":"9007199254740993","leftTsMs":1000,"rightTsMs":1000,"left":{"id":9007199254740993,"buyer":{"name":"b2"}},"right":{"order_id":9007199254740993}}',
   );
   expect(JSON.parse(rows).length).toBeGreaterThan(30);
   expect(count("json", "binary")).toBe(rows);

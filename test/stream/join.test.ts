@@ -94,7 +94,7 @@ test("agrees with the naive reference on random joins", () => {
     const wanted = referenceJoin(left, right, body as Parameters<typeof referenceJoin>[2], compat);
     expect(canonical(actual.rows)).toBe(canonical(wanted.rows));
     expect(actual.stats.late).toBe(wanted.late);
-    expect(actual.stats.watermark_ms).toBe(wanted.watermark);
+    expect(actual.stats.watermarkMs).toBe(wanted.watermark);
     expect(actual.stats.rows).toBe(wanted.rows.length);
     expect(actual.stats.truncated).toBe(false);
   });
@@ -185,12 +185,12 @@ test("the row of the contract", () => {
     { on, emit: { left_fields: ["name.first"] } },
   );
   expect(toJson(rows)).toBe(
-    '[{"key":"7","left_ts_ms":1000,"right_ts_ms":1500,"left":{"name":{"first":"Ann"}},"right":{"id":7,"total":12}}]',
+    '[{"key":"7","leftTsMs":1000,"rightTsMs":1500,"left":{"name":{"first":"Ann"}},"right":{"id":7,"total":12}}]',
   );
   expect(nextOffsets).toEqual({ left: 5, right: 10 });
   expect(toJson(stats)).toBe(
-    '{"left_scanned":1,"right_scanned":1,"rows":1,"late":0,"watermark_ms":1000,"outer_left":0,' +
-      '"outer_right":0,"dedupe_once":false,"undecodable":0,"untimed":0,"truncated":false}',
+    '{"leftScanned":1,"rightScanned":1,"rows":1,"late":0,"watermarkMs":1000,"outerLeft":0,' +
+      '"outerRight":0,"dedupeOnce":false,"undecodable":0,"untimed":0,"truncated":false}',
   );
 });
 
@@ -238,7 +238,7 @@ test("compat: a side without a list of fields is {}, and pairs keep left offset 
   const left = [at(5, 0, { id: 1 })];
   const right = [at(3, 0, { id: 1 }), at(7, 1, { id: "1" })];
   const { rows } = runJoin(left, right, { on, dedupe_once: true }, { compat: true });
-  expect(toJson(rows)).toBe('[{"key":"1","left_ts_ms":0,"right_ts_ms":1,"left":{},"right":{}}]');
+  expect(toJson(rows)).toBe('[{"key":"1","leftTsMs":0,"rightTsMs":1,"left":{},"right":{}}]');
 });
 
 /** The worst case is one key: everything may match everything. */

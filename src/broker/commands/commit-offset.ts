@@ -33,7 +33,7 @@ export function applyCommitOffset(state: BrokerState, command: CommitOffset): Co
   if (partition === undefined) return rejectMissing(state, command.topicId);
   const { group, offset } = command;
   if (offset > partition.endOffset) {
-    return rejected("offset_out_of_range", { end_offset: partition.endOffset });
+    return rejected("offset_out_of_range", { endOffset: partition.endOffset });
   }
   const before = partition.committed.get(group);
   if (before !== undefined && offset <= before && !faultPoint("commit-offset-regress")) {

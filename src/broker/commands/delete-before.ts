@@ -40,7 +40,7 @@ export function applyDeleteBefore(
   if (partition === undefined) return rejectMissing(state, command.topicId);
   const { beforeOffset, bytesBefore } = command;
   if (beforeOffset > partition.endOffset) {
-    return rejected("offset_out_of_range", { end_offset: partition.endOffset });
+    return rejected("offset_out_of_range", { endOffset: partition.endOffset });
   }
   if (beforeOffset <= partition.lowWatermark || faultPoint("delete-before-not-replicated")) {
     return { ok: true, type: "delete_before", deletedCount: 0, freedBytes: 0 };

@@ -18,6 +18,7 @@ import type { Rejected, StreamApi } from "../../node/api.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { checkView } from "../names.ts";
+import { joinBody, queryBody, viewBody } from "../query-answers.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json, jsonText } from "../responses.ts";
 import { bodyRejected, demandSource, readStreamBody } from "../stream-body.ts";
@@ -71,7 +72,7 @@ const query = (edge: Edge, streams: StreamApi): Endpoint => ({
     const body = edge.compat.queryBody(await readStreamBody(context, QUERY_BODY));
     demandSource(context, body, "source", "read");
     const result = await streams.query({ body: body.text, signal: signalOf(edge, context) });
-    return result.ok ? jsonText(result.json) : rejected(edge, context, result);
+    return result.ok ? jsonText(queryBody(result)) : rejected(edge, context, result);
   },
 });
 
@@ -94,7 +95,7 @@ const join = (edge: Edge, streams: StreamApi): Endpoint => ({
     demandSource(context, body, "right", "read");
     const { joinRules: rules } = edge.compat;
     const result = await streams.join({ body: body.text, signal: signalOf(edge, context), rules });
-    return result.ok ? jsonText(result.json) : rejected(edge, context, result);
+    return result.ok ? jsonText(joinBody(result)) : rejected(edge, context, result);
   },
 });
 
@@ -165,7 +166,9 @@ const getView = (edge: Edge, streams: StreamApi): Endpoint => ({
     const topic = await streams.topicOfView(name);
     if (topic !== null) context.demand("read", topic);
     const result = await streams.getView(name, signalOf(edge, context));
-    return result.ok ? jsonText(result.json) : rejected(edge, context, result, `view "${name}"`);
+    return result.ok
+      ? jsonText(viewBody(result))
+      : rejected(edge, context, result, `view "${name}"`);
   },
 });
 

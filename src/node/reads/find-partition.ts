@@ -33,7 +33,7 @@ export const offsetOutOfRange = (endOffset: number, message: string) =>
     ok: false,
     code: "offset_out_of_range",
     message,
-    details: { end_offset: endOffset },
+    details: { endOffset },
   }) as const;
 
 /**

@@ -6,7 +6,6 @@ import type { DecoderCache } from "../../stream/codecs/decoder-cache.ts";
 import { JoinRun } from "../../stream/join.ts";
 import { type JoinRequest, parseJoinRequest } from "../../stream/join-request.ts";
 import type { JoinRules } from "../../stream/join-rules.ts";
-import { toJson } from "../../stream/json-output.ts";
 import { QueryRun } from "../../stream/query.ts";
 import { parseQueryRequest, type QueryRequest } from "../../stream/query-request.ts";
 import type { StreamRejection } from "../../stream/record-feed.ts";
@@ -16,7 +15,14 @@ import type { Rejected, Result } from "../api.ts";
 import { beyondEnd, type Found, findSurely } from "../reads/find-partition.ts";
 import type { Doubt, Linearizer } from "../reads/linearizer.ts";
 import type { Slicer } from "../slicer.ts";
-import type { JoinApiRequest, JsonAnswer, QueryReject, StreamRequest } from "../stream-api.ts";
+import type {
+  JoinAnswer,
+  JoinApiRequest,
+  QueryAnswer,
+  QueryReject,
+  StreamRequest,
+} from "../stream-api.ts";
+import { asItIs, joinRow } from "./answer-rows.ts";
 import { readStreamBody } from "./body.ts";
 import { type FeedOutcome, feedPage, type RecordSink } from "./record-feeder.ts";
 import { RunSlots } from "./run-slots.ts";
@@ -29,7 +35,7 @@ const SCANS_MAX = 2;
 /** Units of work between two looks at the clock. */
 const JOIN_BUDGET = 256;
 
-type Answer = Result<JsonAnswer, QueryReject>;
+type Answer<T> = Result<T, QueryReject>;
 
 /** Runs queries and joins over the applied records of this node, in slices. */
 export class QueryRunner {
@@ -52,7 +58,7 @@ export class QueryRunner {
     this.#decoders = decoders;
   }
 
-  async query({ body, signal }: StreamRequest): Promise<Answer> {
+  async query({ body, signal }: StreamRequest): Promise<Answer<QueryAnswer>> {
     const read = readStreamBody(body, (value) => parseQueryRequest(value, this.#decoders));
     if (!read.ok) return read;
     const run = () => this.inSlot(signal, () => this.#query(read.request, signal));
@@ -63,7 +69,7 @@ export class QueryRunner {
     return outcome === "aborted" ? CANCELLED : outcome;
   }
 
-  async join({ body, signal, rules }: JoinApiRequest): Promise<Answer> {
+  async join({ body, signal, rules }: JoinApiRequest): Promise<Answer<JoinAnswer>> {
     const read = readStreamBody(body, (value) => parseJoinRequest(value, this.#decoders));
     if (!read.ok) return read;
     return await this.inSlot(signal, () => this.#join(read.request, signal, rules));
@@ -79,7 +85,7 @@ export class QueryRunner {
     return outcome === "aborted" ? CANCELLED : outcome;
   }
 
-  async #query(request: QueryRequest, signal: AbortSignal): Promise<Answer> {
+  async #query(request: QueryRequest, signal: AbortSignal): Promise<Answer<QueryAnswer>> {
     const found = await this.#partitionOf(request.source, "source");
     if (!found.ok) return found;
     const { partition, startOffset } = found;
@@ -94,35 +100,27 @@ export class QueryRunner {
     const failed = await this.#readAll(partition, endOffset, sink, signal);
     if (failed !== null) return failed;
     if (run.rejection !== null) return tooLarge(run.rejection);
-    return { ok: true, json: await this.#queryJson(request.source, run, endOffset) };
+    return { ok: true, ...(await this.#queryAnswer(request.source, run, endOffset)) };
   }
 
   /** @param endOffset the end of the partition when the query arrived. */
-  async #queryJson(
+  async #queryAnswer(
     { topic, group, partition }: Source,
     run: QueryRun,
     endOffset: number,
-  ): Promise<string> {
+  ): Promise<QueryAnswer> {
     const result = await this.#slicer.run(run.resultSteps());
-    const rows = await this.#slicer.run(jsonListSteps(result.rows));
-    const aggregates = await this.#slicer.run(jsonListSteps(result.aggregates));
+    const rows = await this.#slicer.run(jsonListSteps(result.rows, asItIs));
+    const aggregates = await this.#slicer.run(jsonListSteps(result.aggregates, asItIs));
     const truncated = result.nextOffset < endOffset;
-    const source = toJson({
-      topic,
-      group,
-      partition,
-      next_offset: result.nextOffset,
-      truncated,
-      rows_next_offset: result.rowsNextOffset,
-      consumed: result.consumed,
-      undecodable: result.undecodable,
-      untimed: result.untimed,
-      out_of_range: result.outOfRange,
-    });
-    return `{"ok":true,"rows":${rows},"aggregates":${aggregates},"truncated":${truncated},"source":${source}}`;
+    return { ...result, topic, group, partition: partition ?? 0, rows, aggregates, truncated };
   }
 
-  async #join(request: JoinRequest, signal: AbortSignal, rules: JoinRules): Promise<Answer> {
+  async #join(
+    request: JoinRequest,
+    signal: AbortSignal,
+    rules: JoinRules,
+  ): Promise<Answer<JoinAnswer>> {
     const left = await this.#partitionOf(request.left.source, "left");
     if (!left.ok) return left;
     const right = await this.#partitionOf(request.right.source, "right");
@@ -151,13 +149,9 @@ export class QueryRunner {
       if (signal.aborted) return CANCELLED;
     }
     if (run.rejection !== null) return tooLarge(run.rejection);
-    return { ok: true, json: await this.#joinJson(run, ends) };
-  }
-
-  async #joinJson(run: JoinRun, ends: { left: number; right: number }): Promise<string> {
     const { rows, nextOffsets, stats } = run.result(ends);
-    const list = await this.#slicer.run(jsonListSteps(rows));
-    return `{"ok":true,"rows":${list},"truncated":${stats.truncated},"next_offsets":${toJson(nextOffsets)},"stats":${toJson(stats)}}`;
+    const text = await this.#slicer.run(jsonListSteps(rows, joinRow));
+    return { ok: true, rows: text, nextOffsets, stats };
   }
 
   /** Feeds the records before `endOffset`. @returns why it cannot continue. */

@@ -1,12 +1,13 @@
 import type { PartitionState, TopicState } from "../../broker/state.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../../lib/bytes.ts";
 import { VIEW_STATE_BYTES_MAX, type ViewRecord } from "../../machine/views.ts";
-import { toJson } from "../../stream/json-output.ts";
 import { type QueryRequest, VIEW_GROUPS_MAX } from "../../stream/query-request.ts";
 import type { StreamLimits } from "../../stream/record-feed.ts";
 import { jsonListSteps } from "../../stream/steps.ts";
 import { ViewState } from "../../stream/view.ts";
 import type { Slicer } from "../slicer.ts";
+import type { ViewAnswer } from "../stream-api.ts";
+import { asItIs } from "./answer-rows.ts";
 import { feedPage, type RecordSink } from "./record-feeder.ts";
 
 const LIMITS: StreamLimits = {
@@ -109,34 +110,29 @@ export class ViewTask {
     });
   }
 
-  /** Returns the body of `GET /broker/views/{name}`. */
-  json(topic: () => TopicState | undefined): Promise<string> {
+  answer(topic: () => TopicState | undefined): Promise<ViewAnswer> {
     return this.#alone(async () => {
       await this.#slicer.turn();
       const result = await this.#slicer.run(this.#state.resultSteps());
-      const { evicted, fromMs, isCut, late, overflow } = { ...result.agedOut };
+      const { aggregates: rows, partitions, agedOut, ...counts } = result;
+      const { evicted, fromMs, isCut, late, overflow } = { ...agedOut };
       // The lag belongs to these aggregates, so it is read synchronously.
       const lag = this.lag(topic());
-      const aggregates = await this.#slicer.run(jsonListSteps(result.aggregates));
-      const source = toJson({
+      const aggregates = await this.#slicer.run(jsonListSteps(rows, asItIs));
+      return {
+        ...counts,
+        view: this.record.name,
         topic: this.request.source.topic,
-        partitions: result.partitions.map(({ partition, nextOffset }) => ({
-          partition,
-          next_offset: nextOffset,
-        })),
-        consumed: result.consumed,
-        undecodable: result.undecodable,
-        untimed: result.untimed,
-        out_of_range: result.outOfRange,
+        aggregates,
+        partitions,
         skipped: this.#skipped,
-        evicted_groups: evicted,
-        retained_from_ms: fromMs,
+        evictedGroups: evicted,
+        retainedFromMs: fromMs,
         late,
         overflow,
-      });
-      const name = JSON.stringify(this.record.name);
-      const truncated = isCut || overflow > 0;
-      return `{"ok":true,"view":${name},"aggregates":${aggregates},"truncated":${truncated},"source":${source},"lag":${lag}}`;
+        truncated: isCut || overflow > 0,
+        lag,
+      };
     });
   }
 

@@ -10,7 +10,7 @@ import { parseViewRequest, type QueryRequest } from "../../stream/query-request.
 import type { Result, WriteReject } from "../api.ts";
 import { findPartition } from "../reads/find-partition.ts";
 import type { Slicer } from "../slicer.ts";
-import type { GetViewReject, JsonAnswer, PutViewReject, ViewSummary } from "../stream-api.ts";
+import type { GetViewReject, PutViewReject, ViewAnswer, ViewSummary } from "../stream-api.ts";
 import type { Commander } from "../writes/commander.ts";
 import { readStreamBody } from "./body.ts";
 import { ViewSaver } from "./view-saver.ts";
@@ -102,7 +102,7 @@ export class Views {
     });
   }
 
-  async get(name: string, signal: AbortSignal): Promise<Result<JsonAnswer, GetViewReject>> {
+  async get(name: string, signal: AbortSignal): Promise<Result<ViewAnswer, GetViewReject>> {
     const task = this.#find(name);
     if (task === null) return { ok: false, code: "view_not_found" };
     await this.#catchUp(task, signal);
@@ -110,7 +110,7 @@ export class Views {
     if (!task.isStarted(this.#topicOf(task))) {
       return { ok: false, code: "overloaded", message: "The view is still being loaded" };
     }
-    return { ok: true, json: await task.json(() => this.#topicOf(task)) };
+    return { ok: true, ...(await task.answer(() => this.#topicOf(task))) };
   }
 
   list(): readonly ViewSummary[] {

@@ -95,10 +95,10 @@ export class BrokerWrites {
     const { groups, committedOffsets } = this.#machine.broker;
     const { groupsMax, offsetsMax } = this.#limits;
     if (groups.size >= groupsMax && !groups.has(request.group)) {
-      return { ok: false, code: "too_many_groups", details: { groups_max: groupsMax } };
+      return { ok: false, code: "too_many_groups", details: { groupsMax } };
     }
     if (committedOffsets >= offsetsMax && !found.partition.committed.has(request.group)) {
-      return { ok: false, code: "too_many_offsets", details: { offsets_max: offsetsMax } };
+      return { ok: false, code: "too_many_offsets", details: { offsetsMax } };
     }
     const { topic, partition } = found;
     const { endOffset } = partition;

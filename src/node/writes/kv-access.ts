@@ -99,12 +99,12 @@ export class KvAccess {
     const { kv } = this.#machine;
     const { bytesMax, namespacesMax } = this.#limits;
     if (kv.namespaces.size >= namespacesMax && !kv.namespaces.has(namespace)) {
-      return { ok: false, code: "too_many_namespaces", details: { namespaces_max: namespacesMax } };
+      return { ok: false, code: "too_many_namespaces", details: { namespacesMax } };
     }
     if (memoryOf(kv) + keyBytes + value.length + KEY_OVERHEAD_BYTES <= bytesMax) return null;
     const before = getValue(kv, namespace, key, this.#now());
     if (before.status === "found" && value.length <= before.value.length) return null;
-    return { ok: false, code: "kv_full", details: { bytes_max: bytesMax } };
+    return { ok: false, code: "kv_full", details: { bytesMax } };
   }
 
   delete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>> {

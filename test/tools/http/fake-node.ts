@@ -320,4 +320,4 @@ export class FakeNode implements NodeApi {
 }
 
 const outOfRange = ({ endOffset }: FakePartition) =>
-  ({ ok: false, code: "offset_out_of_range", details: { end_offset: endOffset } }) as const;
+  ({ ok: false, code: "offset_out_of_range", details: { endOffset } }) as const;

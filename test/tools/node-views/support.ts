@@ -1,6 +1,8 @@
 /** Stream processing on a machine whose records are in memory, without Raft and disks. */
+
 import type { PartitionState } from "../../../src/broker/state.ts";
 import { BunClock } from "../../../src/env/bun-clock.ts";
+import { viewBody } from "../../../src/http/query-answers.ts";
 import { ByteWriter } from "../../../src/lib/bytes.ts";
 import type { SomeKind } from "../../../src/lib/command-kind.ts";
 import type { Micros, Millis } from "../../../src/lib/ids.ts";
@@ -106,7 +108,7 @@ export class StreamBench implements Effects {
 
   async view(name = "v"): Promise<Record<string, unknown>> {
     const answer = await this.streams.getView(name, new AbortController().signal);
-    return answer.ok ? JSON.parse(answer.json) : { ...answer };
+    return answer.ok ? JSON.parse(viewBody(answer)) : { ...answer };
   }
 
   result(_position: number, result: CommandResult): void {

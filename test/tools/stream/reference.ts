@@ -370,8 +370,8 @@ function joinRow({ left, right }: ReferencePair, { emit }: JoinBody): Json {
   const key = (left ?? right)?.key ?? [];
   return {
     key: key.includes(null) ? null : key.map(String).join("|"),
-    left_ts_ms: left?.time ?? null,
-    right_ts_ms: right?.time ?? null,
+    leftTsMs: left?.time ?? null,
+    rightTsMs: right?.time ?? null,
     left: shown(left, emit.left_fields),
     right: shown(right, emit.right_fields),
   };

@@ -13,6 +13,13 @@ import { kvDelete } from "../kv/commands/delete.ts";
 import { kvPut } from "../kv/commands/put.ts";
 import { assert } from "../lib/assert.ts";
 import type { CommandKind, CommandOf, ResultOf } from "../lib/command-kind.ts";
+import { buryMessage } from "../queue/commands/bury-message.ts";
+import { defineQueue } from "../queue/commands/define-queue.ts";
+import { deleteQueue } from "../queue/commands/delete-queue.ts";
+import { purgeQueue } from "../queue/commands/purge-queue.ts";
+import { receive } from "../queue/commands/receive.ts";
+import { redrive } from "../queue/commands/redrive.ts";
+import { ackMessages, extendLeases, nackMessages } from "../queue/commands/settle.ts";
 import { raiseLevel } from "./levels.ts";
 import { type MemberEffects, putMember, removeMember } from "./members.ts";
 import type { MachineState } from "./state.ts";
@@ -40,6 +47,15 @@ const KINDS = [
   checksum,
   deleteGroup,
   raiseLevel,
+  defineQueue,
+  deleteQueue,
+  receive,
+  ackMessages,
+  nackMessages,
+  extendLeases,
+  buryMessage,
+  redrive,
+  purgeQueue,
 ] as const;
 
 type Kind = (typeof KINDS)[number];

@@ -13,7 +13,7 @@ export const LEVEL_HEADERS = 1;
 export const LEVEL_SHARED_WORK = 2;
 
 /** The highest level that this program knows. */
-export const LEVEL_KNOWN = LEVEL_HEADERS;
+export const LEVEL_KNOWN = LEVEL_SHARED_WORK;
 
 export type RaiseLevel = { readonly type: "raise_level"; readonly level: number };
 

@@ -1,8 +1,9 @@
 /** All parts of the state that describe themselves. A new one gets a row here. */
 import { assert } from "../lib/assert.ts";
 import type { StatePart } from "../lib/state-part.ts";
+import { queuesPart } from "../queue/snapshot.ts";
 
-export const PARTS = {} satisfies Readonly<Record<string, StatePart<never>>>;
+export const PARTS = { queues: queuesPart } satisfies Readonly<Record<string, StatePart<object>>>;
 
 type StateOf<P> = P extends StatePart<infer S> ? S : never;
 export type PartStates = { readonly [Name in keyof typeof PARTS]: StateOf<(typeof PARTS)[Name]> };

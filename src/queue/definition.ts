@@ -1,3 +1,7 @@
+/** The level of the log from which on queues are known: `LEVEL_SHARED_WORK` of the machine. */
+export const QUEUES_LEVEL = 2;
+export const QUEUES_FEATURE = "Queues";
+
 /** Bounds of a queue. Changing one of these changes what apply does, so it needs a new command. */
 export const QUEUES_MAX = 1_000;
 /** Records above the low offset of a partition that a queue keeps track of. */

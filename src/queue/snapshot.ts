@@ -1,5 +1,5 @@
 /**
- * Queues in a snapshot: pieces that consist of sections, each of which begins with its kind.
+ * Queues in a snapshot: sections of one tag, which consist of parts that begin with their kind.
  *
  *     1  varint next queue id
  *     2  a queue: id, name, topic id, definition, counts, progress of moving dead letters back
@@ -10,9 +10,18 @@
  * Queues come before all partitions, and a partition before its items.
  */
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
+import {
+  type DigestSink,
+  type PartRestorer,
+  SECTION_BYTES_TARGET,
+  type Section,
+  type StatePart,
+} from "../lib/state-part.ts";
 import { decodeDefinition, encodeDefinition } from "./command-format.ts";
 import { QUEUE_SPAN_MAX } from "./definition.ts";
 import { addQueue, NO_KEY, QueueItem, QueuePartition, QueueState, QueuesState } from "./state.ts";
+
+const SECTION_TAG = 21;
 
 const SECTION_NEXT_ID = 1;
 const SECTION_QUEUE = 2;
@@ -23,7 +32,6 @@ const STATE_READY = 0;
 const STATE_LEASED = 1;
 const STATE_WAITING = 2;
 
-const PIECE_BYTES = 32 * 1024;
 /** Bounds a section of items: each takes at most 40 bytes. */
 const ITEMS_PER_SECTION = 4_096;
 /** Bounds a section of a partition: a run takes at most 10 bytes. */
@@ -33,8 +41,9 @@ const RUNS_MAX = QUEUE_SPAN_MAX;
  * The bytes of all queues as they are now, in pieces, while commands go on to be applied. If a
  * partition changes before it was encoded, it is encoded right before the change.
  */
-export function captureQueues(state: QueuesState): Iterator<Uint8Array> {
-  const writer = new ByteWriter(PIECE_BYTES);
+function captureQueues(state: QueuesState): Iterator<Section> {
+  if (state.nextQueueId === 1) return [].values();
+  const writer = new ByteWriter(SECTION_BYTES_TARGET);
   const ready: Uint8Array[] = [];
   const waiting: [QueueState, QueuePartition][] = [];
   const take = (): void => {
@@ -46,13 +55,13 @@ export function captureQueues(state: QueuesState): Iterator<Uint8Array> {
   writer.varint(state.nextQueueId);
   for (const queue of state.byName.values()) {
     writeQueue(writer, queue);
-    if (writer.length >= PIECE_BYTES) take();
+    if (writer.length >= SECTION_BYTES_TARGET) take();
     for (const partition of queue.partitions) waiting.push([queue, partition]);
   }
   take();
   const encode = (queue: QueueState, partition: QueuePartition): void => {
     writePartition(writer, queue, partition, () => {
-      if (writer.length >= PIECE_BYTES) take();
+      if (writer.length >= SECTION_BYTES_TARGET) take();
     });
   };
   const marked = new Set<QueuePartition>();
@@ -69,19 +78,21 @@ export function captureQueues(state: QueuesState): Iterator<Uint8Array> {
   return pieces(ready, waiting, marked, take);
 }
 
+const sectionOf = (body: Uint8Array): Section => ({ tag: SECTION_TAG, body });
+
 function* pieces(
   ready: Uint8Array[],
   waiting: readonly (readonly [QueueState, QueuePartition])[],
   marked: Set<QueuePartition>,
   take: () => void,
-): Generator<Uint8Array, undefined> {
+): Generator<Section, undefined> {
   try {
     for (const [, partition] of waiting) {
       if (marked.has(partition)) partition.beforeChange?.(partition);
-      yield* ready.splice(0);
+      yield* ready.splice(0).map(sectionOf);
     }
     take();
-    yield* ready.splice(0);
+    yield* ready.splice(0).map(sectionOf);
   } finally {
     for (const partition of marked) partition.beforeChange = null;
   }
@@ -160,14 +171,14 @@ function stateOf(queue: QueueState, item: QueueItem): number {
 }
 
 /** Builds the state from the pieces of a snapshot. */
-export class QueuesRestorer {
+export class QueuesRestorer implements PartRestorer<QueuesState> {
   readonly #state = new QueuesState();
   readonly #ready: [QueueState, QueueItem][] = [];
   readonly #restored = new Set<QueuePartition>();
 
   /** @throws DecodeError for bytes that no capture has written. */
-  push(piece: ByteReader): void {
-    while (piece.remaining > 0) this.#section(piece.u8(), piece);
+  section(_tag: number, body: ByteReader): void {
+    while (body.remaining > 0) this.#section(body.u8(), body);
   }
 
   /** @throws DecodeError if partitions are missing. */
@@ -289,9 +300,8 @@ export class QueuesRestorer {
   }
 }
 
-/** Writes the logical state: the same bytes for equal states. */
-export function digestQueues(state: QueuesState, writer: ByteWriter, flush: () => void): void {
-  if (state.isEmpty) return;
+function digestQueues(state: QueuesState, sink: DigestSink): void {
+  const { writer } = sink;
   writer.varint(state.nextQueueId);
   for (const queue of [...state.byName.values()].sort((a, b) => a.queueId - b.queueId)) {
     writeQueue(writer, queue);
@@ -303,7 +313,7 @@ export function digestQueues(state: QueuesState, writer: ByteWriter, flush: () =
         writer.varint(length);
       }
       writeItems(writer, queue, partition, items);
-      flush();
+      sink.flush();
     }
   }
 }
@@ -311,3 +321,12 @@ export function digestQueues(state: QueuesState, writer: ByteWriter, flush: () =
 function check(condition: boolean, otherwise: string): void {
   if (!condition) throw new DecodeError(otherwise);
 }
+
+export const queuesPart: StatePart<QueuesState> = {
+  tags: [SECTION_TAG],
+  empty: () => new QueuesState(),
+  capture: captureQueues,
+  restorer: () => new QueuesRestorer(),
+  digest: digestQueues,
+  counts: ({ nextQueueId, items }) => [nextQueueId - 1, items],
+};

@@ -115,11 +115,10 @@ export class QueuesState {
   nextQueueId = 1;
   /** Not replicated as such: items of all queues. */
   items = 0;
-
-  get isEmpty(): boolean {
-    return this.nextQueueId === 1;
-  }
 }
+
+/** The part of the replicated state that commands of queues need, besides the broker. */
+export type HasQueues = { readonly parts: { readonly queues: QueuesState } };
 
 export type QueueRejectCode =
   | "queue_not_found"

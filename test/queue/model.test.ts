@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import type { Millis } from "../../src/lib/ids.ts";
 import type { LeaseRef } from "../../src/queue/find.ts";
 import { expire } from "../../src/queue/items.ts";
-import { captureQueues } from "../../src/queue/snapshot.ts";
+import { queuesPart } from "../../src/queue/snapshot.ts";
 import { copied, DEFINITION, drain, QueueBench, restored } from "../tools/queue/bench.ts";
 import { ModelQueue } from "../tools/queue/model.ts";
 import { forEachSeed, type Random } from "../tools/random.ts";
@@ -109,7 +109,7 @@ class Run {
   #snapshot(): void {
     const { bench } = this;
     const before = bench.digest();
-    const capture = captureQueues(bench.state);
+    const capture = queuesPart.capture(bench.state);
     const first = capture.next();
     if (this.random.below(2) === 0) this.#receive();
     if (this.random.below(2) === 0) this.#settle("ack");

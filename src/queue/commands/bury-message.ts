@@ -1,9 +1,12 @@
-import type { BrokerEffects, BrokerState, PartitionState } from "../../broker/state.ts";
+import type { BrokerEffects, BrokerState, HasBroker, PartitionState } from "../../broker/state.ts";
+import type { LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { Offset } from "../../record/offset.ts";
+import { decodeBuryMessage, encodeBuryMessage } from "../command-format.ts";
+import { QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
 import { findLease, findQueue, type LeaseError, type LeaseRef, partitionsOf } from "../find.ts";
 import { expire, finish, followRetention, isReady } from "../items.ts";
-import type { QueueItem, QueueRejected, QueueState, QueuesState } from "../state.ts";
+import type { HasQueues, QueueItem, QueueRejected, QueueState, QueuesState } from "../state.ts";
 import { ensureDeadLetterTopic } from "./define-queue.ts";
 
 /**
@@ -110,3 +113,20 @@ export function append(
   partition.bytesEnd += logicalBytes;
   effects.append(partition, batches, endOffset, now, count, logicalBytes);
 }
+
+export const buryMessage: LeveledKind<
+  BuryMessage,
+  BuryMessageResult,
+  HasBroker & HasQueues,
+  BrokerEffects
+> = {
+  type: "bury_message",
+  tag: 66,
+  level: QUEUES_LEVEL,
+  feature: QUEUES_FEATURE,
+  encode: encodeBuryMessage,
+  decode: decodeBuryMessage,
+  apply: ({ broker, parts, now }, command, effects) =>
+    applyBuryMessage(parts.queues, broker, command, now, effects),
+  summarize: ({ error }, summary) => summary.flag(error === null),
+};

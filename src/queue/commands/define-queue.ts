@@ -1,12 +1,17 @@
 import { applyCreateTopic } from "../../broker/commands/create-topic.ts";
-import type { BrokerEffects, BrokerState, TopicState } from "../../broker/state.ts";
+import type { BrokerEffects, BrokerState, HasBroker, TopicState } from "../../broker/state.ts";
+import type { LeveledKind } from "../../lib/command-kind.ts";
+import { decodeDefineQueue, encodeDefineQueue } from "../command-format.ts";
 import {
   fixedDifference,
   isSameDefinition,
+  QUEUES_FEATURE,
+  QUEUES_LEVEL,
   QUEUES_MAX,
   type QueueDefinition,
 } from "../definition.ts";
 import { findQueueByName } from "../find.ts";
+import type { HasQueues } from "../state.ts";
 import {
   addQueue,
   QueuePartition,
@@ -97,3 +102,20 @@ export function ensureDeadLetterTopic(
   const created = applyCreateTopic(broker, command, effects);
   return created.ok ? null : queueRejected("too_many_partitions", created.details);
 }
+
+export const defineQueue: LeveledKind<
+  DefineQueue,
+  DefineQueueResult,
+  HasBroker & HasQueues,
+  BrokerEffects
+> = {
+  type: "define_queue",
+  tag: 60,
+  level: QUEUES_LEVEL,
+  feature: QUEUES_FEATURE,
+  encode: encodeDefineQueue,
+  decode: decodeDefineQueue,
+  apply: ({ broker, parts }, command, effects) =>
+    applyDefineQueue(parts.queues, broker, command, effects),
+  summarize: ({ queueId }, summary) => summary.numbers(queueId, 0),
+};

@@ -1,5 +1,8 @@
-import type { BrokerState } from "../../broker/state.ts";
+import type { BrokerState, HasBroker } from "../../broker/state.ts";
+import type { LeveledKind } from "../../lib/command-kind.ts";
+import { QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
 import { findQueueByName } from "../find.ts";
+import type { HasQueues } from "../state.ts";
 import { type QueueRejected, type QueuesState, queueRejected, removeQueue } from "../state.ts";
 
 export type DeleteQueue = { readonly type: "delete_queue"; readonly name: string };
@@ -19,3 +22,14 @@ export function applyDeleteQueue(
   removeQueue(state, found.queue);
   return { ok: true, type: "delete_queue", queueId: found.queue.queueId };
 }
+
+export const deleteQueue: LeveledKind<DeleteQueue, DeleteQueueResult, HasBroker & HasQueues> = {
+  type: "delete_queue",
+  tag: 61,
+  level: QUEUES_LEVEL,
+  feature: QUEUES_FEATURE,
+  encode: (body, { name }) => body.text(name),
+  decode: (body) => ({ type: "delete_queue", name: body.text() }),
+  apply: ({ broker, parts }, command) => applyDeleteQueue(parts.queues, broker, command),
+  summarize: ({ queueId }, summary) => summary.numbers(queueId, 0),
+};

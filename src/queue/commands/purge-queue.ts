@@ -1,6 +1,9 @@
-import type { BrokerState } from "../../broker/state.ts";
+import type { BrokerState, HasBroker } from "../../broker/state.ts";
+import type { LeveledKind } from "../../lib/command-kind.ts";
+import { QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
 import { findQueueByName } from "../find.ts";
 import { finishBelow, followRetention } from "../items.ts";
+import type { HasQueues } from "../state.ts";
 import { type QueueRejected, type QueuesState, queueRejected } from "../state.ts";
 
 export type PurgeQueue = { readonly type: "purge_queue"; readonly name: string };
@@ -28,3 +31,14 @@ export function applyPurgeQueue(
   queue.purged += purged;
   return { ok: true, type: "purge_queue", purged };
 }
+
+export const purgeQueue: LeveledKind<PurgeQueue, PurgeQueueResult, HasBroker & HasQueues> = {
+  type: "purge_queue",
+  tag: 68,
+  level: QUEUES_LEVEL,
+  feature: QUEUES_FEATURE,
+  encode: (body, { name }) => body.text(name),
+  decode: (body) => ({ type: "purge_queue", name: body.text() }),
+  apply: ({ broker, parts }, command) => applyPurgeQueue(parts.queues, broker, command),
+  summarize: ({ purged }, summary) => summary.numbers(purged, 0),
+};

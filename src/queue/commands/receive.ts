@@ -1,8 +1,11 @@
-import type { BrokerState } from "../../broker/state.ts";
+import type { BrokerState, HasBroker } from "../../broker/state.ts";
+import type { LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
-import { QUEUE_ITEMS_MAX, QUEUE_SPAN_MAX } from "../definition.ts";
+import { decodeReceive, encodeReceive } from "../command-format.ts";
+import { QUEUE_ITEMS_MAX, QUEUE_SPAN_MAX, QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
 import { findQueue, type LeaseRef, partitionsOf } from "../find.ts";
 import { addItem, expire, followRetention, isReady, lease } from "../items.ts";
+import type { HasQueues } from "../state.ts";
 import {
   NO_KEY,
   type QueueItem,
@@ -11,6 +14,9 @@ import {
   type QueueState,
   type QueuesState,
 } from "../state.ts";
+
+/** Attempts fit below it, so that partition and attempt are one number in a summary. */
+const ATTEMPTS = 2 ** 20;
 
 /**
  * Leases records. The leader names the records, because it has read them: their size bounds the
@@ -86,3 +92,18 @@ function itemFor(
   if (isBlocked || isBeyond || state.items >= QUEUE_ITEMS_MAX) return null;
   return addItem(state, queue, partition, offset, key);
 }
+
+export const receive: LeveledKind<Receive, ReceiveResult, HasBroker & HasQueues> = {
+  type: "receive",
+  tag: 62,
+  level: QUEUES_LEVEL,
+  feature: QUEUES_FEATURE,
+  encode: encodeReceive,
+  decode: decodeReceive,
+  apply: ({ broker, parts, now }, command) => applyReceive(parts.queues, broker, command, now),
+  summarize: ({ leases }, summary) => {
+    for (const { partition, offset, attempt } of leases) {
+      summary.numbers(offset, partition * ATTEMPTS + attempt);
+    }
+  },
+};

@@ -1,7 +1,10 @@
-import type { BrokerEffects, BrokerState } from "../../broker/state.ts";
+import type { BrokerEffects, BrokerState, HasBroker } from "../../broker/state.ts";
+import type { LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
+import { decodeRedrive, encodeRedrive } from "../command-format.ts";
+import { QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
 import { findQueue } from "../find.ts";
-import type { QueueRejected, QueuesState } from "../state.ts";
+import type { HasQueues, QueueRejected, QueuesState } from "../state.ts";
 import { append } from "./bury-message.ts";
 
 /**
@@ -57,3 +60,15 @@ export function applyRedrive(
   queue.redriven += moved;
   return { ok: true, type: "redrive", moved };
 }
+
+export const redrive: LeveledKind<Redrive, RedriveResult, HasBroker & HasQueues, BrokerEffects> = {
+  type: "redrive",
+  tag: 67,
+  level: QUEUES_LEVEL,
+  feature: QUEUES_FEATURE,
+  encode: encodeRedrive,
+  decode: decodeRedrive,
+  apply: ({ broker, parts, now }, command, effects) =>
+    applyRedrive(parts.queues, broker, command, now, effects),
+  summarize: ({ moved }, summary) => summary.numbers(moved, 0),
+};

@@ -1,9 +1,18 @@
-import type { BrokerState } from "../../broker/state.ts";
+import type { BrokerState, HasBroker } from "../../broker/state.ts";
+import type { LeveledKind, Summary } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
-import { backoffOf, LEASE_MS_MAX } from "../definition.ts";
+import {
+  decodeAckMessages,
+  decodeExtendLeases,
+  decodeNackMessages,
+  encodeAckMessages,
+  encodeExtendLeases,
+  encodeNackMessages,
+} from "../command-format.ts";
+import { backoffOf, LEASE_MS_MAX, QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
 import { type FoundQueue, findLease, findQueue, type LeaseError, type LeaseRef } from "../find.ts";
 import { delay, expire, finish, followRetention } from "../items.ts";
-import type { QueueItem, QueueRejected, QueueState, QueuesState } from "../state.ts";
+import type { HasQueues, QueueItem, QueueRejected, QueueState, QueuesState } from "../state.ts";
 
 /** Acknowledges deliveries: their records are finished. */
 export type AckMessages = {
@@ -101,4 +110,54 @@ function settle(
     const item = findLease(queue, ref, now);
     return typeof item === "string" ? item : apply(queue, item);
   });
+}
+
+export const ackMessages: LeveledKind<
+  AckMessages,
+  SettleResult<"ack_messages">,
+  HasBroker & HasQueues
+> = {
+  type: "ack_messages",
+  tag: 63,
+  level: QUEUES_LEVEL,
+  feature: QUEUES_FEATURE,
+  encode: encodeAckMessages,
+  decode: decodeAckMessages,
+  apply: ({ broker, parts, now }, command) => applyAckMessages(parts.queues, broker, command, now),
+  summarize: summarizeSettled,
+};
+
+export const nackMessages: LeveledKind<
+  NackMessages,
+  SettleResult<"nack_messages">,
+  HasBroker & HasQueues
+> = {
+  type: "nack_messages",
+  tag: 64,
+  level: QUEUES_LEVEL,
+  feature: QUEUES_FEATURE,
+  encode: encodeNackMessages,
+  decode: decodeNackMessages,
+  apply: ({ broker, parts, now }, command) => applyNackMessages(parts.queues, broker, command, now),
+  summarize: summarizeSettled,
+};
+
+export const extendLeases: LeveledKind<
+  ExtendLeases,
+  SettleResult<"extend_leases">,
+  HasBroker & HasQueues
+> = {
+  type: "extend_leases",
+  tag: 65,
+  level: QUEUES_LEVEL,
+  feature: QUEUES_FEATURE,
+  encode: encodeExtendLeases,
+  decode: decodeExtendLeases,
+  apply: ({ broker, parts, now }, command) => applyExtendLeases(parts.queues, broker, command, now),
+  summarize: summarizeSettled,
+};
+
+function summarizeSettled({ settled }: { readonly settled: Settled }, summary: Summary): void {
+  const failed = settled.filter((each) => typeof each === "string").length;
+  summary.numbers(settled.length, failed);
 }

@@ -8,6 +8,7 @@ import {
 } from "../../../src/broker/state.ts";
 import { ByteReader, ByteWriter } from "../../../src/lib/bytes.ts";
 import type { Millis } from "../../../src/lib/ids.ts";
+import type { Section } from "../../../src/lib/state-part.ts";
 import { applyBuryMessage } from "../../../src/queue/commands/bury-message.ts";
 import { applyDefineQueue } from "../../../src/queue/commands/define-queue.ts";
 import { applyPurgeQueue } from "../../../src/queue/commands/purge-queue.ts";
@@ -20,7 +21,7 @@ import {
 } from "../../../src/queue/commands/settle.ts";
 import type { QueueDefinition } from "../../../src/queue/definition.ts";
 import type { LeaseError, LeaseRef } from "../../../src/queue/find.ts";
-import { captureQueues, digestQueues, QueuesRestorer } from "../../../src/queue/snapshot.ts";
+import { queuesPart } from "../../../src/queue/snapshot.ts";
 import { type QueueState, QueuesState } from "../../../src/queue/state.ts";
 import type { Offset } from "../../../src/record/offset.ts";
 
@@ -157,7 +158,7 @@ export class QueueBench {
 
   digest(state = this.state): Uint8Array {
     const writer = new ByteWriter();
-    digestQueues(state, writer, () => {});
+    queuesPart.digest(state, { writer, flush() {} });
     return writer.take();
   }
 
@@ -166,17 +167,18 @@ export class QueueBench {
   }
 }
 
-export const copied = (state: QueuesState): QueuesState => restored(drain(captureQueues(state)));
+export const copied = (state: QueuesState): QueuesState =>
+  restored(drain(queuesPart.capture(state)));
 
-export function drain(pieces: Iterator<Uint8Array>): Uint8Array[] {
-  const all: Uint8Array[] = [];
-  for (let next = pieces.next(); next.done !== true; next = pieces.next()) all.push(next.value);
+export function drain(sections: Iterator<Section>): Section[] {
+  const all: Section[] = [];
+  for (let next = sections.next(); next.done !== true; next = sections.next()) all.push(next.value);
   return all;
 }
 
-export function restored(pieces: readonly Uint8Array[]): QueuesState {
-  const restorer = new QueuesRestorer();
-  for (const piece of pieces) restorer.push(new ByteReader(piece));
+export function restored(sections: readonly Section[]): QueuesState {
+  const restorer = queuesPart.restorer();
+  for (const { tag, body } of sections) restorer.section(tag, new ByteReader(body));
   return restorer.finish();
 }
 

@@ -1,8 +1,14 @@
 /** `FILE` or `s3://bucket/name`, the place of a backup for backup, restore and verify. */
-import type { ArchiveSource, ArchiveTarget } from "../env/archive.ts";
+import type { ArchiveSource, ArchiveTarget, StoredFile } from "../env/archive.ts";
 import { ArchiveExists, ArchiveUnavailable } from "../env/archive.ts";
-import { createArchiveFile, openArchiveFile } from "../env/archive-file.ts";
-import { createS3Object, openS3Object, parseS3Url } from "../env/archive-s3.ts";
+import { createArchiveFile, listArchiveFiles, openArchiveFile } from "../env/archive-file.ts";
+import {
+  createS3Object,
+  listS3Objects,
+  openS3Object,
+  parseS3Prefix,
+  parseS3Url,
+} from "../env/archive-s3.ts";
 import { DiskFailure } from "../env/disk.ts";
 import { BackupDamaged } from "../storage/backup/format.ts";
 import { DataDirNotEmpty } from "../storage/data-dir.ts";
@@ -30,6 +36,16 @@ export async function openArchive(place: string, io: Io): Promise<ArchiveSource>
   return name === null ? await openArchiveFile(place) : await openS3Object(name, proxyNote(io));
 }
 
+/** @param place a directory, `s3://bucket` or `s3://bucket/prefix`. */
+export async function listArchives(place: string, io: Io): Promise<StoredFile[]> {
+  const name = parseS3Prefix(place);
+  if (name !== null) return await listS3Objects(name, proxyNote(io));
+  if (isUrl(place)) {
+    throw new UsageError(`${place} is neither a directory nor s3://bucket/prefix`);
+  }
+  return await listArchiveFiles(place);
+}
+
 /** For errors: the proxy between this machine and the bucket, if there is one. */
 function proxyNote({ environment }: Io): string {
   // As the runtime reads them: the first counts even if it is empty.
@@ -41,10 +57,11 @@ function proxyNote({ environment }: Io): string {
 
 /** Rejects an incomplete URL, so that a typing mistake does not become a file of that name. */
 function refuseHalfUrl(place: string): string {
-  const isUrl = /^[a-z0-9]+:\/\//i.test(place);
-  if (!isUrl || parseS3Url(place) !== null) return place;
+  if (!isUrl(place) || parseS3Url(place) !== null) return place;
   throw new UsageError(`${place} is neither a file nor s3://bucket/name`);
 }
+
+const isUrl = (place: string): boolean => /^[a-z0-9]+:\/\//i.test(place);
 
 /** Prints an error that the user can fix. @returns the exit code. @throws any other error. */
 export function explained(error: unknown, io: Io): number {

@@ -6,6 +6,7 @@ import { type ArchiveTarget, ArchiveUnavailable } from "../env/archive.ts";
 import { StreamSource } from "../offline/stream-source.ts";
 import { BackupReader } from "../storage/backup/reader.ts";
 import { createArchive, explained, PLACE_NOTES } from "./archive-place.ts";
+import { listBackups, pruneBackups } from "./backup-catalog.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { proxyOption, viaProxy } from "./proxy.ts";
 import { baseUrls, serverUrls, tellHelp, tokenFor, URL_OPTION } from "./server.ts";
@@ -14,10 +15,31 @@ import { visible } from "./visible.ts";
 
 export const BACKUP: Command = {
   name: "backup",
-  summary: "write the whole state of a running server to a file or bucket",
-  actions: [{ name: "", operands: "<file|s3://bucket/name>", summary: "", run: runBackup }],
+  summary: "write the state of a running server to a file or bucket; list, prune",
+  actions: [
+    { name: "", operands: "<file|s3://bucket/name>", summary: "write a backup", run: runBackup },
+    {
+      name: "list",
+      operands: "<dir|s3://bucket/prefix>",
+      summary: "list the backups in a directory or bucket, the newest first",
+      run: listBackups,
+    },
+    {
+      name: "prune",
+      operands: "<dir|s3://bucket/prefix>",
+      summary: "remove all but the newest backups, see --keep",
+      run: pruneBackups,
+    },
+  ],
   options: {
-    ...URL_OPTION,
+    url: { ...URL_OPTION.url, only: [""] },
+    keep: {
+      type: "string",
+      value: "N",
+      only: ["prune"],
+      help: "newest complete backups of each cluster that stay",
+    },
+    "dry-run": { type: "boolean", only: ["prune"], help: "print what would be removed" },
     json: { type: "boolean", help: "print one JSON object" },
   },
   notes: [
@@ -27,6 +49,8 @@ export const BACKUP: Command = {
     ...PLACE_NOTES,
     "Examples: ayder backup /backups/today.ayder",
     "          ayder backup --url https://node2:8002 s3://backups/ayder/today",
+    "          ayder backup list s3://backups/ayder/",
+    "          ayder backup prune /backups --keep 7 --dry-run",
   ],
 };
 

@@ -28,13 +28,13 @@ export type Option = {
   /** Name of its value in the help, such as `N`. */
   readonly value?: string;
   readonly help: string;
-  /** Actions that take this option; absent: all. */
+  /** Actions that take this option; absent: all. `[""]` is the action without a name. */
   readonly only?: readonly string[];
 };
 
 /** One action of a command: `ayder topics create NAME` is the action `create`. */
 export type Action = {
-  /** Empty if the command has only one action. */
+  /** Empty for the only or first action: it runs if the first operand names no other one. */
   readonly name: string;
   /** As in the help: `<topic> [key] [file...]`. The number of operands is derived from it. */
   readonly operands: string;
@@ -173,7 +173,8 @@ export function readCall(command: Command, args: readonly string[], redundant?: 
   for (const name of Object.keys(values)) {
     const only = command.options[name]?.only;
     if (only !== undefined && !only.includes(action.name)) {
-      throw new UsageError(`--${name} belongs to ${command.name} ${only.join(", ")}`);
+      const owner = only[0] === "" ? "without an action" : only.join(", ");
+      throw new UsageError(`--${name} belongs to ${command.name} ${owner}`);
     }
   }
   return { kind: "run", action, args: new Arguments(operands, values) };
@@ -217,8 +218,13 @@ export function didYouMean(word: string, known: readonly string[], before = ""):
 function chooseAction(command: Command, positionals: readonly string[]) {
   const [first] = command.actions;
   if (first === undefined) throw new Error(`${command.name} has no action`);
-  if (first.name === "") return { action: first, operands: positionals };
   const [name, ...operands] = positionals;
+  if (first.name === "") {
+    const named = command.actions.find((each) => each !== first && each.name === name);
+    return named === undefined
+      ? { action: first, operands: positionals }
+      : { action: named, operands };
+  }
   if (name === undefined && !first.operands.includes("<")) return { action: first, operands };
   const action = command.actions.find((each) => each.name === name);
   if (action !== undefined) return { action, operands };

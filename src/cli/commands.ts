@@ -79,7 +79,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "backup",
-    summary: "write the whole state of a running server to a file or bucket",
+    summary: "write the state of a running server to a file or bucket; list, prune",
     load: async () => (await import("./backup.ts")).BACKUP,
   },
   {

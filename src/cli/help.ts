@@ -37,9 +37,9 @@ export function commandHelp(command: Command): string {
   const usage = single
     ? [`Usage: ayder ${name} [options] ${actions[0]?.operands ?? ""}`.trimEnd()]
     : [
-        `Usage: ayder ${name} ACTION [options]`,
+        `Usage: ayder ${name} ${actions[0]?.name === "" ? "[ACTION]" : "ACTION"} [options]`,
         "",
-        ...actions.map((action) => row(`${action.name} ${action.operands}`, action.summary)),
+        ...actions.map((action) => row(`${action.name} ${action.operands}`.trim(), action.summary)),
       ];
   const known = Object.entries({ ...options, help: HELP_OPTION });
   return [
@@ -59,7 +59,7 @@ function optionNames(name: string, { short, value, type }: Option): string {
 }
 
 const optionHelp = ({ help, only }: Option): string =>
-  only === undefined ? help : `${only.join(", ")}: ${help}`;
+  only === undefined || only[0] === "" ? help : `${only.join(", ")}: ${help}`;
 
 /** Formats two columns; text that does not fit the right one continues below. */
 function row(left: string, right: string): string {

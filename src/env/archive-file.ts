@@ -1,5 +1,12 @@
-import { basename, dirname, resolve } from "node:path";
-import { ArchiveExists, type ArchiveSource, type ArchiveTarget } from "./archive.ts";
+import { statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import {
+  ArchiveExists,
+  type ArchiveSource,
+  type ArchiveTarget,
+  ArchiveUnavailable,
+  type StoredFile,
+} from "./archive.ts";
 import { BunDisk } from "./bun-disk.ts";
 import type { DiskFile } from "./disk.ts";
 
@@ -26,6 +33,31 @@ export async function createArchiveFile(path: string): Promise<ArchiveTarget> {
 export async function openArchiveFile(path: string): Promise<ArchiveSource> {
   const full = resolve(path);
   return await BunDisk.readOnly(dirname(full)).open(basename(full), "existing");
+}
+
+/** Returns the regular files of a directory. @throws ArchiveUnavailable if it does not exist */
+export async function listArchiveFiles(directory: string): Promise<StoredFile[]> {
+  const root = resolve(directory);
+  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new ArchiveUnavailable(`${directory} is not a directory`);
+  }
+  const disk = new BunDisk(root);
+  const files: StoredFile[] = [];
+  for (const name of await disk.list("")) {
+    const found = statSync(join(root, name), { throwIfNoEntry: false });
+    if (found?.isFile() !== true) continue;
+    const place = join(directory, name);
+    files.push({
+      place,
+      bytes: found.size,
+      open: () => openArchiveFile(place),
+      remove: async () => {
+        await disk.remove(name);
+        await disk.syncDirectory("");
+      },
+    });
+  }
+  return files;
 }
 
 type Names = { readonly path: string; readonly name: string; readonly partial: string };

@@ -8,6 +8,7 @@ import {
   type ArchiveSource,
   type ArchiveTarget,
   ArchiveUnavailable,
+  type StoredFile,
 } from "./archive.ts";
 
 const PART_BYTES_MIN = 8 * 1024 * 1024;
@@ -18,8 +19,11 @@ const RETRIES = 3;
 const MEDIA_TYPE = "application/octet-stream";
 /** Time for Bun to remove the parts of an aborted upload. It does not report the end. */
 const ABORT_MS = 1000;
-/** Minimum number of bytes that one request reads. Frames are smaller. */
+/** Minimum number of bytes that one request reads. */
 const READ_BYTES = 8 * 1024 * 1024;
+/** As little as the reader of an archive asks for, when only its beginning is read. */
+const HEAD_READ_BYTES = 1024 * 1024;
+const LIST_PAGE_KEYS = 1000;
 
 export type S3Name = { readonly bucket: string; readonly key: string };
 
@@ -28,6 +32,13 @@ export function parseS3Url(text: string): S3Name | null {
   const match = /^s3:\/\/([^/]+)\/(.+)$/.exec(text);
   const [, bucket = "", key = ""] = match ?? [];
   return match === null ? null : { bucket, key };
+}
+
+/** Parses `s3://bucket` or `s3://bucket/prefix`. Returns null for any other text. */
+export function parseS3Prefix(text: string): { bucket: string; prefix: string } | null {
+  const match = /^s3:\/\/([^/]+)(?:\/(.*))?$/.exec(text);
+  const [, bucket = "", prefix = ""] = match ?? [];
+  return match === null ? null : { bucket, prefix };
 }
 
 /**
@@ -81,6 +92,55 @@ export async function openS3Object({ bucket, key }: S3Name, via: string): Promis
   const name = `s3://${bucket}/${key}${via}`;
   const client = new S3Client({ bucket });
   const { size } = await asked(name, () => client.stat(key));
+  return sourceOf({ client, key, name, size, readBytes: READ_BYTES });
+}
+
+/**
+ * Returns all objects whose key begins with the prefix.
+ *
+ * @param via the same as in `createS3Object`.
+ * @throws ArchiveUnavailable
+ */
+export async function listS3Objects(
+  { bucket, prefix }: { readonly bucket: string; readonly prefix: string },
+  via: string,
+): Promise<StoredFile[]> {
+  const client = new S3Client({ bucket });
+  const name = `s3://${bucket}/${prefix}${via}`;
+  const files: StoredFile[] = [];
+  for (let after = ""; ; ) {
+    const input = {
+      prefix,
+      maxKeys: LIST_PAGE_KEYS,
+      ...(after === "" ? {} : { startAfter: after }),
+    };
+    const { contents = [], isTruncated } = await asked(name, () => client.list(input));
+    for (const { key, size = 0 } of contents) {
+      const place = `s3://${bucket}/${key}`;
+      const read = { client, key, name: `${place}${via}`, size, readBytes: HEAD_READ_BYTES };
+      files.push({
+        place,
+        bytes: size,
+        open: async () => sourceOf(read),
+        remove: () => asked(read.name, () => client.delete(key)),
+      });
+    }
+    const last = contents.at(-1)?.key;
+    if (isTruncated !== true || last === undefined) return files;
+    after = last;
+  }
+}
+
+type ObjectRead = {
+  readonly client: S3Client;
+  readonly key: string;
+  readonly name: string;
+  readonly size: number;
+  /** Minimum number of bytes that one request reads. */
+  readonly readBytes: number;
+};
+
+function sourceOf({ client, key, name, size, readBytes }: ObjectRead): ArchiveSource {
   let window = { position: 0, bytes: new Uint8Array(0) };
   return {
     read: async (position, length) => {
@@ -88,7 +148,7 @@ export async function openS3Object({ bucket, key }: S3Name, via: string): Promis
       if (position >= end) return new Uint8Array(0);
       const isHere = position >= window.position && end <= window.position + window.bytes.length;
       if (!isHere) {
-        const to = Math.min(size, Math.max(end, position + READ_BYTES));
+        const to = Math.min(size, Math.max(end, position + readBytes));
         const bytes = await asked(name, () => client.file(key).slice(position, to).bytes());
         window = { position, bytes };
       }

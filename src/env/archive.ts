@@ -25,3 +25,13 @@ export interface ArchiveSource {
   read(position: number, length: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
+
+/** A file or object that may be an archive. */
+export type StoredFile = {
+  /** As other commands take it. */
+  readonly place: string;
+  readonly bytes: number;
+  open(): Promise<ArchiveSource>;
+  /** @throws ArchiveUnavailable, DiskFailure */
+  remove(): Promise<void>;
+};

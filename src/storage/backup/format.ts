@@ -32,8 +32,11 @@ export type BackupHead = {
   readonly takenAtMs: number;
 };
 
-export type BackupContents = {
-  readonly head: BackupHead;
+/** A head that was read, with the version of its format. */
+export type ReadHead = BackupHead & { readonly format: number };
+
+export type BackupContents<Head = BackupHead> = {
+  readonly head: Head;
   /** The checkpoint, then its segments, named as in checkpoints/transfer-names.ts. */
   readonly files: readonly SnapshotFileInfo[];
 };
@@ -76,7 +79,8 @@ export function decodeBackupHead(bytes: Uint8Array) {
   if (version !== VERSION) {
     throw new DecodeError(`backup format ${version}, and this version of Ayder reads ${VERSION}`);
   }
-  const head: BackupHead = {
+  const head: ReadHead = {
+    format: version,
     index: reader.u64(),
     term: reader.u64(),
     clusterId: reader.text(),

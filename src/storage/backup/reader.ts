@@ -11,6 +11,7 @@ import {
   BackupDamaged,
   decodeBackupHead,
   decodeBackupList,
+  type ReadHead,
 } from "./format.ts";
 
 /** A piece of one file of an archive. Pieces come in order. */
@@ -25,7 +26,7 @@ export type BackupPiece = {
 
 /** Reads an archive from the first byte to the last and verifies every frame. */
 export class BackupReader {
-  readonly contents: BackupContents;
+  readonly contents: BackupContents<ReadHead>;
   readonly #archive: string;
   readonly #chain: ChainReader;
   #file = 0;
@@ -43,7 +44,7 @@ export class BackupReader {
     return new BackupReader(archive, chain, contents);
   }
 
-  private constructor(archive: string, chain: ChainReader, contents: BackupContents) {
+  private constructor(archive: string, chain: ChainReader, contents: BackupContents<ReadHead>) {
     this.#archive = archive;
     this.#chain = chain;
     this.contents = contents;
@@ -85,7 +86,7 @@ export class BackupReader {
   }
 }
 
-async function readContents(chain: ChainReader): Promise<BackupContents> {
+async function readContents(chain: ChainReader): Promise<BackupContents<ReadHead>> {
   const first = await chain.next();
   if (first.kind !== BACKUP_HEAD) throw new DecodeError("it does not begin with a head");
   const { head, fileCount, listBytes } = decodeBackupHead(first.payload);

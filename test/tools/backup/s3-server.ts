@@ -11,6 +11,8 @@ export class S3Server {
   readonly #server: Bun.Server<undefined>;
   readonly #uploads = new Map<string, Upload>();
   readonly objects = new Map<string, Buffer>();
+  /** Objects a page of a listing holds at most. */
+  pageKeys = 1000;
   /** Method and what it was about, as asked. */
   readonly asked: string[] = [];
   /** Requests that have this in their line get 500, as often as the number says. */
@@ -50,6 +52,7 @@ export class S3Server {
     const part = url.searchParams.get("partNumber");
     const refused = this.#refusal(request, `${request.method} ${key}${url.search}`);
     if (refused !== null) return refused;
+    if (url.searchParams.get("list-type") === "2") return this.#list(key, url.searchParams);
     if (request.method === "GET" || request.method === "HEAD") return this.#read(request, key);
     const body = Buffer.from(await request.arrayBuffer());
     if (request.method === "PUT" && upload !== null)
@@ -57,6 +60,10 @@ export class S3Server {
     if (request.method === "PUT") return this.#put(key, body);
     if (request.method === "DELETE" && upload !== null) {
       return this.#uploads.delete(upload) ? new Response(null, { status: 204 }) : unknownUpload();
+    }
+    if (request.method === "DELETE") {
+      this.objects.delete(key);
+      return new Response(null, { status: 204 });
     }
     if (request.method !== "POST") return failure(405, "MethodNotAllowed");
     return upload === null ? this.#begin(key) : this.#complete(upload, body.toString());
@@ -90,6 +97,25 @@ export class S3Server {
       status: 206,
       headers: { ...headers, "content-range": `bytes ${from}-${to}/${object.length}` },
     });
+  }
+
+  #list(bucket: string, query: URLSearchParams): Response {
+    const before = `${bucket.replace(/\/$/, "")}/`;
+    const prefix = query.get("prefix") ?? "";
+    const after = query.get("start-after") ?? "";
+    const keys = [...this.objects.keys()]
+      .filter((name) => name.startsWith(before))
+      .map((name) => name.slice(before.length))
+      .filter((key) => key.startsWith(prefix) && key > after)
+      .sort();
+    const page = keys.slice(0, this.pageKeys);
+    const contents = page.map((key) => {
+      const size = this.objects.get(before + key)?.length;
+      return `<Contents><Key>${key}</Key><Size>${size}</Size></Contents>`;
+    });
+    return xml(
+      `<ListBucketResult><IsTruncated>${keys.length > page.length}</IsTruncated>${contents.join("")}</ListBucketResult>`,
+    );
   }
 
   #put(key: string, body: Buffer): Response {

@@ -1,5 +1,5 @@
 /** One part of the replicated state, described in one place: snapshots, restores and checksums walk it. */
-import type { ByteReader, ByteWriter } from "./bytes.ts";
+import { type ByteReader, ByteWriter, DecodeError } from "./bytes.ts";
 
 /** The number of bytes that a section of a snapshot should have. */
 export const SECTION_BYTES_TARGET = 32 * 1024;
@@ -14,8 +14,11 @@ export interface DigestSink {
   flush(): void;
 }
 
-/** @typeParam S the state of the part. It is changed in place by commands. */
-export type StatePart<S> = {
+/**
+ * @typeParam S the state of the part. It is changed in place by commands.
+ * @typeParam H the part of the snapshot's header that a restore needs.
+ */
+export type StatePart<S, H = unknown> = {
   /** Tags of its sections. Never renumber: snapshots are kept for years. */
   readonly tags: readonly number[];
   empty(): S;
@@ -27,11 +30,11 @@ export type StatePart<S> = {
    *   versions that do not know the part can then read the snapshot.
    */
   capture(state: S): Iterator<Section>;
-  restorer(): PartRestorer<S>;
+  restorer(header: H): PartRestorer<S>;
   /** Writes the logical state: equal for equal states, however they came about. */
   digest(state: S, sink: DigestSink): void;
-  /** Two numbers that nodes compare every few thousand entries, such as a count and the next id. */
-  counts(state: S): readonly [number, number];
+  /** Numbers that nodes compare every few thousand entries, such as a count and the next id. */
+  counts(state: S): readonly number[];
 };
 
 export interface PartRestorer<S> {
@@ -43,4 +46,37 @@ export interface PartRestorer<S> {
   section(tag: number, body: ByteReader): void;
   /** Called once, also if there was no section. @throws DecodeError if something is missing. */
   finish(): S;
+}
+
+/** Writes the sections of one kind, and begins another one when one is full. */
+export class SectionWriter {
+  readonly #tag: number;
+  readonly writer = new ByteWriter(SECTION_BYTES_TARGET + 1024);
+
+  constructor(tag: number) {
+    this.#tag = tag;
+  }
+
+  get isFull(): boolean {
+    return this.writer.length >= SECTION_BYTES_TARGET;
+  }
+
+  /** The section that was written. The next one is empty. */
+  take(): Section {
+    const body = this.writer.take();
+    this.writer.clear();
+    return { tag: this.#tag, body };
+  }
+}
+
+/** A section that is written at once. */
+export function section(tag: number, write: (writer: ByteWriter) => void): Section {
+  const writer = new ByteWriter(64);
+  write(writer);
+  return { tag, body: writer.take() };
+}
+
+/** @throws DecodeError unless the condition holds. */
+export function check(condition: boolean, otherwise: string): void {
+  if (!condition) throw new DecodeError(otherwise);
 }

@@ -1,6 +1,6 @@
 import { type ByteReader, DecodeError } from "../lib/bytes.ts";
 import type { PartRestorer } from "../lib/state-part.ts";
-import { type NamedPart, namedParts, type PartStates } from "./parts.ts";
+import { type NamedPart, namedParts, type RestoreHeader } from "./parts.ts";
 
 type Opened = {
   readonly name: string;
@@ -12,13 +12,12 @@ type Opened = {
 export class PartsRestorer {
   readonly #parts: readonly Opened[];
   #at = 0;
-  isBegun = false;
 
-  constructor(parts: readonly NamedPart[] = namedParts) {
+  constructor(header: RestoreHeader, parts: readonly NamedPart[] = namedParts) {
     this.#parts = parts.map(([name, part]) => ({
       name,
       tags: part.tags,
-      restorer: part.restorer(),
+      restorer: part.restorer(header),
     }));
   }
 
@@ -26,13 +25,12 @@ export class PartsRestorer {
     const at = this.#parts.findIndex(({ tags }) => tags.includes(tag));
     if (at < 0) throw new DecodeError(`unknown section ${tag}`);
     if (at < this.#at) throw new DecodeError("parts are not in order");
-    this.isBegun = true;
     this.#at = at;
     this.#parts[at]?.restorer.section(tag, body);
   }
 
-  finish(): PartStates {
-    const states = this.#parts.map(({ name, restorer }) => [name, restorer.finish()]);
-    return Object.fromEntries(states) as PartStates;
+  /** The states of all parts by name. */
+  finish(): Readonly<Record<string, unknown>> {
+    return Object.fromEntries(this.#parts.map(({ name, restorer }) => [name, restorer.finish()]));
   }
 }

@@ -1,22 +1,51 @@
-/** All parts of the state that describe themselves. A new one gets a row here. */
+/** All parts of the replicated state, in the order of a snapshot. A new part gets a row at the end. */
+import type { BrokerHeader } from "../broker/restorer.ts";
+import { brokerPart } from "../broker/state-part.ts";
+import { type KvHeader, kvPart } from "../kv/state-part.ts";
 import { assert } from "../lib/assert.ts";
 import type { StatePart } from "../lib/state-part.ts";
 import { queuesPart } from "../queue/snapshot.ts";
+import { membersPart } from "./members-part.ts";
+import { viewsPart } from "./views-part.ts";
 
-export const PARTS = { queues: queuesPart } satisfies Readonly<Record<string, StatePart<object>>>;
+/** Fields of `MachineState`. */
+const FIRST_PARTS = { members: membersPart, views: viewsPart, broker: brokerPart, kv: kvPart };
+/** Fields of `MachineState.parts`: parts that came later. */
+export const PARTS = { queues: queuesPart };
 
-type StateOf<P> = P extends StatePart<infer S> ? S : never;
-export type PartStates = { readonly [Name in keyof typeof PARTS]: StateOf<(typeof PARTS)[Name]> };
+type StateOf<P> = P extends StatePart<infer S, infer _H> ? S : never;
+type StatesOf<Table> = { readonly [Name in keyof Table]: StateOf<Table[Name]> };
+export type PartStates = StatesOf<typeof PARTS>;
+export type AllStates = StatesOf<typeof FIRST_PARTS> & { readonly parts: PartStates };
 
 /** A part and its name, for loops over all parts. */
-export type NamedPart = readonly [name: string, part: StatePart<unknown>];
-/** States by name, for loops over all parts. */
-export type StatesByName = Readonly<Record<string, unknown>>;
+export type NamedPart = readonly [name: string, part: StatePart<unknown, RestoreHeader>];
+/** Fields of the header of a snapshot that parts need. */
+export type RestoreHeader = BrokerHeader & KvHeader;
 
-export const namedParts: readonly NamedPart[] = Object.entries<StatePart<unknown>>(PARTS);
+const later = Object.entries(PARTS);
+// Each part is only ever given its own state.
+export const namedParts = [
+  ...Object.entries(FIRST_PARTS),
+  ...later,
+] as unknown as readonly NamedPart[];
 
 const tags = namedParts.flatMap(([, part]) => part.tags);
 assert(new Set(tags).size === tags.length, "each part has its own sections");
 
-export const emptyParts = (): PartStates =>
-  Object.fromEntries(namedParts.map(([name, part]) => [name, part.empty()])) as PartStates;
+/** The state of the part with this name. */
+export function stateOf(state: AllStates, name: string): unknown {
+  const first: Readonly<Record<string, unknown>> = state;
+  const parts: Readonly<Record<string, unknown>> = state.parts;
+  return name in FIRST_PARTS ? first[name] : parts[name];
+}
+
+/** @param states of all parts by name. */
+export function statesFrom(states: Readonly<Record<string, unknown>>): AllStates {
+  const first = Object.keys(FIRST_PARTS).map((name) => [name, states[name]]);
+  const parts = Object.fromEntries(later.map(([name]) => [name, states[name]]));
+  return { ...Object.fromEntries(first), parts } as AllStates;
+}
+
+export const emptyStates = (): AllStates =>
+  statesFrom(Object.fromEntries(namedParts.map(([name, part]) => [name, part.empty()])));

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { ByteReader, ByteWriter } from "../../src/lib/bytes.ts";
 import type { StatePart } from "../../src/lib/state-part.ts";
-import type { NamedPart } from "../../src/machine/parts.ts";
+import type { NamedPart, RestoreHeader } from "../../src/machine/parts.ts";
 import { PartsRestorer } from "../../src/machine/parts-restorer.ts";
 
 type Words = string[];
@@ -34,7 +34,7 @@ const PARTS = [
 ] as unknown as readonly NamedPart[];
 
 function restore(sections: readonly (readonly [number, string])[]): unknown {
-  const restorer = new PartsRestorer(PARTS);
+  const restorer = new PartsRestorer({} as RestoreHeader, PARTS);
   for (const [tag, word] of sections) {
     const body = new ByteWriter();
     body.text(word);

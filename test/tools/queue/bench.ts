@@ -177,7 +177,7 @@ export function drain(sections: Iterator<Section>): Section[] {
 }
 
 export function restored(sections: readonly Section[]): QueuesState {
-  const restorer = queuesPart.restorer();
+  const restorer = queuesPart.restorer(null);
   for (const { tag, body } of sections) restorer.section(tag, new ByteReader(body));
   return restorer.finish();
 }

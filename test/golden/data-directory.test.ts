@@ -7,6 +7,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { SMALL_FILES } from "../tools/backup/sample.ts";
 import { Client } from "../tools/crash/client.ts";
+import { unpack } from "../tools/golden/archive.ts";
 import { type Facts, read } from "../tools/golden/facts.ts";
 import { ayder } from "../tools/process/ayder.ts";
 import { startServer, temporaryDirectory } from "../tools/process/server.ts";
@@ -22,10 +23,9 @@ const directory = temporaryDirectory();
 afterAll(directory.remove);
 
 /** A directory as that release left it. */
-async function unpack(version: string, name: string): Promise<string> {
+async function unpacked(version: string, name: string): Promise<string> {
   const path = join(directory.path, `${version}-${name}`);
-  const packed = await Bun.file(join(PLACE, version, "data.tar.gz")).bytes();
-  await new Bun.Archive(packed).extract(path);
+  await unpack(join(PLACE, version, "data.tar.gz"), path);
   return path;
 }
 
@@ -38,7 +38,7 @@ test("there is a directory of an earlier release", () => {
 for (const version of VERSIONS) {
   test(`a data directory of ${version} has everything, takes writes, and keeps both`, async () => {
     const expected: Facts = await Bun.file(join(PLACE, version, "facts.json")).json();
-    const dataDir = await unpack(version, "served");
+    const dataDir = await unpacked(version, "served");
     const first = await start(dataDir);
     const client = new Client(first.url);
     expect(await read(client)).toMatchObject(expected);
@@ -64,7 +64,7 @@ for (const version of VERSIONS) {
   });
 
   test(`verify finds a data directory of ${version} intact`, async () => {
-    const { code, out, err } = await ayder(["verify", await unpack(version, "verified")]);
+    const { code, out, err } = await ayder(["verify", await unpacked(version, "verified")]);
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(out).toContain(": intact; 15 files");
   });

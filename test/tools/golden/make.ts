@@ -5,10 +5,10 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { Glob } from "bun";
 import { SMALL_FILES } from "../backup/sample.ts";
 import { Client } from "../crash/client.ts";
 import { startServer, temporaryDirectory } from "../process/server.ts";
+import { pack } from "./archive.ts";
 import { read, write } from "./facts.ts";
 
 const [, , version] = process.argv;
@@ -24,11 +24,6 @@ const client = new Client(server.url);
 await write(client);
 await Bun.write(join(place, "facts.json"), `${JSON.stringify(await read(client), null, 2)}\n`);
 await server.kill();
-const files: Record<string, Uint8Array> = {};
-for (const name of [...new Glob("**/*").scanSync({ cwd: directory.path, dot: true })].sort()) {
-  files[name] = await Bun.file(join(directory.path, name)).bytes();
-}
-const archive = new Bun.Archive(files);
-await Bun.write(join(place, "data.tar.gz"), Bun.gzipSync(await archive.bytes()));
+const files = await pack(directory.path, join(place, "data.tar.gz"));
 directory.remove();
-console.log(`${place}: ${Object.keys(files).length} files`);
+console.log(`${place}: ${files} files`);

@@ -14,6 +14,21 @@ export type GroupProgress = {
 export const committedOffset = (partition: PartitionState, group: string): Offset | null =>
   partition.committed.get(group) ?? null;
 
+/** Sets the committed offset of a group. The offset must be within the partition. */
+export function setCommitted(
+  state: BrokerState,
+  partition: PartitionState,
+  group: string,
+  offset: Offset,
+): void {
+  if (partition.committedEpoch !== state.epoch) {
+    partition.committed = new Map(partition.committed);
+    partition.committedEpoch = state.epoch;
+  }
+  if (!partition.committed.has(group)) countOffset(state, group);
+  partition.committed.set(group, offset);
+}
+
 /** Counts an offset of a group that had none in its partition. */
 export function countOffset(state: BrokerState, group: string): void {
   state.groups.set(group, (state.groups.get(group) ?? 0) + 1);

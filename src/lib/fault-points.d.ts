@@ -53,6 +53,10 @@ type FaultPoint =
   | "stale-append-response-accepted"
   | "amnesia-allowed"
   | "vote-of-an-unknown-disk-counts"
+  // Groups (`src/groups`).
+  | "group-commit-not-fenced"
+  | "group-hand-over-in-one-step"
+  | "group-generation-stays"
   // Files (`src/storage`).
   | "damaged-payload-is-served"
   | "repair-takes-any-batches"

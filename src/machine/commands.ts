@@ -1,14 +1,17 @@
 /** All kinds of commands. A new one is described beside its apply function and gets a row here. */
-import { commitOffset } from "../broker/commands/commit-offset.ts";
 import { configure } from "../broker/commands/configure.ts";
-import { createTopic } from "../broker/commands/create-topic.ts";
 import { deleteBefore } from "../broker/commands/delete-before.ts";
-import { deleteGroup } from "../broker/commands/delete-group.ts";
-import { deleteTopic } from "../broker/commands/delete-topic.ts";
 import { produce } from "../broker/commands/produce.ts";
 import { setRetention } from "../broker/commands/set-retention.ts";
 import { trim } from "../broker/commands/trim.ts";
 import type { BrokerEffects } from "../broker/state.ts";
+import { commitOffset, createTopic, deleteGroup, deleteTopic } from "../groups/broker-commands.ts";
+import { commitMember } from "../groups/commands/commit-member.ts";
+import { joinGroup } from "../groups/commands/join-group.ts";
+import { leaveGroup } from "../groups/commands/leave-group.ts";
+import { renewMember } from "../groups/commands/renew-member.ts";
+import { seekGroup } from "../groups/commands/seek-group.ts";
+import type { GroupEffects } from "../groups/state.ts";
 import { kvDelete } from "../kv/commands/delete.ts";
 import { kvPut } from "../kv/commands/put.ts";
 import { assert } from "../lib/assert.ts";
@@ -47,6 +50,11 @@ const KINDS = [
   checksum,
   deleteGroup,
   raiseLevel,
+  joinGroup,
+  leaveGroup,
+  renewMember,
+  commitMember,
+  seekGroup,
   defineQueue,
   deleteQueue,
   receive,
@@ -65,7 +73,7 @@ export type Command = CommandOf<Kind>;
 export type CommandResult = ResultOf<Kind>;
 
 /** Effects that commands may have outside the state. */
-export type CommandEffects = BrokerEffects & MemberEffects & ChecksumEffects;
+export type CommandEffects = BrokerEffects & GroupEffects & MemberEffects & ChecksumEffects;
 
 /** Any kind, for those who have a command and its kind from the same place. */
 export type AnyKind = CommandKind<Command, CommandResult, MachineState, CommandEffects>;

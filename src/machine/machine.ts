@@ -11,6 +11,7 @@ import {
   kindOf,
 } from "./commands.ts";
 import { digestState } from "./digest.ts";
+import { nextDueAt } from "./due.ts";
 import type { MemberMap } from "./members.ts";
 import type { PartStates } from "./parts.ts";
 import { MachineSnapshot } from "./snapshot.ts";
@@ -113,7 +114,7 @@ export class Machine implements MachineState {
     if (broker.isOverfull) return this.now;
     const forgets = broker.oldestDedupeAt + broker.limits.dedupeWindowMs;
     const frees = nextKvExpiry(this.kv);
-    const next = Math.min(forgets, frees);
+    const next = Math.min(forgets, frees, nextDueAt(this));
     return next === Number.POSITIVE_INFINITY ? null : next;
   }
 

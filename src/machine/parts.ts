@@ -1,6 +1,7 @@
 /** All parts of the replicated state, in the order of a snapshot. A new part gets a row at the end. */
 import type { BrokerHeader } from "../broker/restorer.ts";
 import { brokerPart } from "../broker/state-part.ts";
+import { groupsPart } from "../groups/part.ts";
 import { type KvHeader, kvPart } from "../kv/state-part.ts";
 import { assert } from "../lib/assert.ts";
 import type { StatePart } from "../lib/state-part.ts";
@@ -11,7 +12,7 @@ import { viewsPart } from "./views-part.ts";
 /** Fields of `MachineState`. */
 const FIRST_PARTS = { members: membersPart, views: viewsPart, broker: brokerPart, kv: kvPart };
 /** Fields of `MachineState.parts`: parts that came later. */
-export const PARTS = { queues: queuesPart };
+export const PARTS = { queues: queuesPart, groups: groupsPart };
 
 type StateOf<P> = P extends StatePart<infer S, infer _H> ? S : never;
 type StatesOf<Table> = { readonly [Name in keyof Table]: StateOf<Table[Name]> };

@@ -117,6 +117,7 @@ test("results come once for each command, in order, after the command's own effe
     topicCreated: () => order.push("created"),
     topicDeleted: () => order.push("deleted"),
     membersChanged: () => order.push("members"),
+    groupMemberChanged: () => order.push("group member"),
     checksum: () => order.push("members"),
   });
   expect(order).toEqual([

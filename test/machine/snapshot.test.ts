@@ -44,7 +44,8 @@ test("a snapshot is the state at its beginning, whatever is applied while it is 
 
     const copy = Machine.restore(chunks);
     expect(copy.digest()).toBe(digest);
-    expect(copy.nextExpiry() === null).toBe(!hasExpiring(copy) && !hasDedupe(copy));
+    const isNothing = !hasExpiring(copy) && !hasDedupe(copy) && !hasLeases(copy);
+    expect(copy.nextExpiry() === null).toBe(isNothing);
     expect(applyAll(copy, during)).toBe(effects);
     expect(copy.digest()).toBe(machine.digest());
     const rest = randomEntries(random, 40);
@@ -57,6 +58,8 @@ const hasExpiring = (machine: Machine): boolean =>
   [...machine.kv.namespaces.values()].some(({ keys }) =>
     [...keys.from(new Uint8Array(0))].some(({ page, at }) => page.expiresAt(at) !== 0),
   );
+
+const hasLeases = ({ parts }: Machine): boolean => parts.groups.memberCount > 0;
 
 const hasDedupe = (machine: Machine): boolean =>
   [...machine.broker.topicsById.values()].some((topic) =>

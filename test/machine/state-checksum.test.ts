@@ -113,7 +113,7 @@ test("what is hashed is known", () => {
     { ok: true, type: "kv_put", cas: 3 },
     { ok: true, type: "trim", deletedCount: 1, freedBytes: 9 },
     { ok: false, code: "topic_not_found", details: {} },
-    { ok: true, type: "tick", keysFreed: 1, duplicatesForgotten: 2 },
+    { ok: true, type: "tick", keysFreed: 1, duplicatesForgotten: 2, dueEnded: 0 },
   ];
   for (const result of results) {
     stateChecksum.result(kindOf(result.ok ? result.type : "produce"), result);

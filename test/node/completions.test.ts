@@ -13,7 +13,13 @@ import type { Core } from "../../src/raft/core.ts";
 import type { Entry, LogIndex, NodeId, Term } from "../../src/raft/types.ts";
 import { SimClock } from "../tools/sim/sim-clock.ts";
 
-const RESULT = { ok: true, type: "tick", keysFreed: 0, duplicatesForgotten: 0 } as const;
+const RESULT = {
+  ok: true,
+  type: "tick",
+  keysFreed: 0,
+  duplicatesForgotten: 0,
+  dueEnded: 0,
+} as const;
 const IDS = ["n1", "n2", "n3"] as NodeId[];
 
 /** A core whose state a test sets: as far as the queue and the completions ask it. */

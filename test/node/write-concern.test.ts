@@ -92,6 +92,7 @@ function waiting() {
       ok: true,
       type: "tick",
       keysFreed: 0,
+      dueEnded: 0,
       duplicatesForgotten: 0,
     });
   };

@@ -1,5 +1,6 @@
 import type { BrokerState, PartitionState, TopicState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
+import type { GroupMember } from "../../groups/state.ts";
 import { assert } from "../../lib/assert.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { AnyKind, CommandResult } from "../../machine/commands.ts";
@@ -94,6 +95,8 @@ export class Applier implements Effects {
   membersChanged(): void {
     this.#emit({ type: "members_changed" });
   }
+
+  groupMemberChanged(_member: GroupMember): void {}
 
   /** @throws StateDiverged, after which this node must not answer any more. */
   checksum(checksum: Checksum): void {

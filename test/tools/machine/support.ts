@@ -1,5 +1,6 @@
 import type { Idempotency } from "../../../src/broker/idempotency.ts";
 import type { PartitionState, TopicState } from "../../../src/broker/state.ts";
+import type { GroupMember } from "../../../src/groups/state.ts";
 import { ByteWriter, utf8 } from "../../../src/lib/bytes.ts";
 import { sha256 } from "../../../src/lib/digest.ts";
 import type { Millis, NodeId } from "../../../src/lib/ids.ts";
@@ -55,6 +56,10 @@ export class RecordedEffects implements Effects {
   }
   membersChanged(): void {
     this.lines.push("members");
+  }
+  groupMemberChanged({ group, name, owned }: GroupMember): void {
+    const slots = owned.map(({ topic, partition }) => `${topic.name}/${partition}`);
+    this.lines.push(`member ${group.name}/${name} ${slots.join(" ")}`);
   }
   checksum({ index, digest }: Checksum): void {
     this.lines.push(`checksum ${index} ${digest}`);
@@ -163,6 +168,8 @@ const MAKERS: readonly ((random: Random) => Command)[] = [
   (random) => ({ type: "kv_delete", ...keyOf(random) }),
   randomPut,
   randomPut,
+  randomJoin,
+  randomGroupCommand,
 ];
 
 /** Any command. */
@@ -181,6 +188,48 @@ function randomProduce(random: Random): Command {
 function randomCommit(random: Random): Command {
   const group = random.pick(["g", "h", "__proto__", "constructor"]);
   return { type: "commit_offset", ...place(random), group, offset: offset(random.below(60)) };
+}
+
+const groupMemberOf = (random: Random) => ({
+  group: random.pick(["g", "h", "__proto__"]),
+  member: random.pick(["a", "b", "c", "constructor"]),
+});
+
+const slotOf = (random: Random) => ({ ...place(random), generation: random.below(30) });
+
+function listOf<T>(random: Random, below: number, make: (random: Random) => T): T[] {
+  return Array.from({ length: random.below(below) }, () => make(random));
+}
+
+function randomJoin(random: Random): Command {
+  const topics = [...new Set(listOf(random, 4, topicOf))];
+  const leaseMs = 1_000 * (1 + random.below(100));
+  return { type: "join_group", ...groupMemberOf(random), leaseMs, topics };
+}
+
+function randomGroupCommand(random: Random): Command {
+  const member = groupMemberOf(random);
+  const released = listOf(random, 6, slotOf);
+  switch (random.below(4)) {
+    case 0:
+      return { type: "leave_group", ...member };
+    case 1:
+      return { type: "renew_member", ...member, released };
+    case 2: {
+      const offsets = listOf(random, 6, (from) => ({
+        ...slotOf(from),
+        offset: offset(from.below(60)),
+      }));
+      return { type: "commit_member", ...member, offsets, released };
+    }
+    default: {
+      const targets = listOf(random, 4, (from) => ({
+        ...place(from),
+        to: from.pick(["earliest", "latest", offset(from.below(60))] as const),
+      }));
+      return { type: "seek_group", group: member.group, targets };
+    }
+  }
 }
 
 function randomPut(random: Random): Command {

@@ -108,6 +108,11 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "producer-gaps-are-stored": "test/broker/producers.test.ts",
   "stale-epochs-are-stored": "test/broker/producers.test.ts",
   "delete-before-not-replicated": "seeds",
+  // src/groups
+  "group-commit-not-fenced": "test/groups/history.test.ts",
+  "group-hand-over-in-one-step": "test/groups/history.test.ts",
+  "group-generation-stays": "test/groups/history.test.ts",
+
   // src/kv
   "cas-reset-after-delete": "seeds",
   "cas-not-checked": "seeds",

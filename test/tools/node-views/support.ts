@@ -139,6 +139,7 @@ export class StreamBench implements Effects {
     }
   }
   membersChanged(): void {}
+  groupMemberChanged(): void {}
   checksum(): void {}
 
   readonly #attach = (partition: PartitionState): void => {

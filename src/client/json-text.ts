@@ -1,13 +1,9 @@
 /** Parses JSON without rounding: numbers keep their text, and keys keep their order. */
 
-export class JsonNumber {
-  readonly text: string;
+import { JsonNumber, JsonReader, type Json as Tree } from "../lib/json.ts";
 
-  constructor(text: string) {
-    this.text = text;
-  }
-}
-export type Json = null | boolean | string | JsonNumber | Json[] | Map<string, Json>;
+export { JsonNumber } from "../lib/json.ts";
+export type Json = Tree;
 
 /** Describes the error and its position, counted from 1. */
 export class JsonError extends SyntaxError {
@@ -18,7 +14,7 @@ export class JsonError extends SyntaxError {
     const before = text.slice(0, at).split("\n");
     const line = before.length;
     const column = (before.at(-1)?.length ?? 0) + 1;
-    super(`${what}, line ${line}, column ${column}`);
+    super(`This is not JSON: ${what}, line ${line}, column ${column}`);
     this.line = line;
     this.column = column;
   }
@@ -29,120 +25,49 @@ export type Token = {
   readonly text: string;
 };
 
-// The contents of a string are checked by JSON.parse.
-const LEXEME =
-  /[{}[\],:]|"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/sy;
-const SPACE = /[ \t\n\r]*/y;
 /** Values nested deeper than this are an error. */
 const DEPTH_MAX = 1000;
+const LEXEME = /[{}[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}[\],:"]+/g;
 
 /** @throws JsonError */
 export function parseJson(text: string): Json {
-  return new Parser(text).document().value;
+  const reader = new TextReader(text);
+  const value = reader.value();
+  reader.end();
+  return value;
+}
+
+class TextReader extends JsonReader<JsonNumber> {
+  readonly #text: string;
+
+  constructor(text: string) {
+    super(text, DEPTH_MAX);
+    this.#text = text;
+  }
+
+  protected override wrong(why: string, at: number): JsonError {
+    return new JsonError(why, this.#text, at);
+  }
+
+  protected override numberOf(source: string): JsonNumber {
+    return new JsonNumber(source);
+  }
 }
 
 /** Returns the tokens of a document without the whitespace between them. @throws JsonError */
 export function tokensOf(text: string): readonly Token[] {
-  return new Parser(text).document().tokens;
+  parseJson(text);
+  const lexemes = text.match(LEXEME) ?? [];
+  return lexemes.map((lexeme, at) => ({
+    kind: kindOf(lexeme, lexemes[at + 1] === ":"),
+    text: lexeme,
+  }));
 }
 
-class Parser {
-  readonly #text: string;
-  readonly #tokens: Token[] = [];
-  #at = 0;
-  #next = "";
-  #nextAt = 0;
-
-  constructor(text: string) {
-    this.#text = text;
-    this.#advance();
-  }
-
-  document(): { value: Json; tokens: readonly Token[] } {
-    const value = this.#value(0);
-    if (this.#next !== "") throw this.#error("Unexpected text after the end");
-    return { value, tokens: this.#tokens };
-  }
-
-  /** Reads the next lexeme; an empty string at the end. */
-  #advance(): void {
-    SPACE.lastIndex = this.#at;
-    SPACE.exec(this.#text);
-    this.#nextAt = SPACE.lastIndex;
-    if (this.#nextAt === this.#text.length) {
-      this.#next = "";
-      return;
-    }
-    LEXEME.lastIndex = this.#nextAt;
-    const match = LEXEME.exec(this.#text);
-    if (match === null) throw this.#error("This is not valid JSON");
-    this.#next = match[0];
-    this.#at = LEXEME.lastIndex;
-  }
-
-  #take(kind: Token["kind"]): string {
-    const text = this.#next;
-    this.#tokens.push({ kind, text });
-    this.#advance();
-    return text;
-  }
-
-  #expect(mark: string): void {
-    if (this.#next !== mark) throw this.#error(`Here "${mark}" is missing`);
-    this.#take("mark");
-  }
-
-  #value(depth: number): Json {
-    if (depth > DEPTH_MAX) throw this.#error("This is nested too deeply");
-    const first = this.#next.charAt(0);
-    if (first === "{") return this.#object(depth);
-    if (first === "[") return this.#array(depth);
-    if (first === '"') return this.#string("string");
-    if (first === "-" || (first >= "0" && first <= "9"))
-      return new JsonNumber(this.#take("number"));
-    if (/[tfn]/.test(first)) return JSON.parse(this.#take("word")) as boolean | null;
-    throw this.#error("A value is missing here");
-  }
-
-  #object(depth: number): Json {
-    const members = new Map<string, Json>();
-    this.#take("mark");
-    while (this.#next !== "}") {
-      if (members.size > 0) this.#expect(",");
-      if (!this.#next.startsWith('"')) throw this.#error("A name in quotes is missing here");
-      const name = this.#string("key");
-      this.#expect(":");
-      members.set(name, this.#value(depth + 1));
-    }
-    this.#take("mark");
-    return members;
-  }
-
-  #array(depth: number): Json {
-    const items: Json[] = [];
-    this.#take("mark");
-    while (this.#next !== "]") {
-      if (items.length > 0) this.#expect(",");
-      items.push(this.#value(depth + 1));
-    }
-    this.#take("mark");
-    return items;
-  }
-
-  #string(kind: "string" | "key"): string {
-    let value: string;
-    try {
-      value = JSON.parse(this.#next) as string;
-    } catch {
-      throw this.#error("This character or escape is not allowed in a string");
-    }
-    this.#take(kind);
-    return value;
-  }
-
-  #error(what: string): JsonError {
-    return new JsonError(what, this.#text, this.#nextAt);
-  }
+function kindOf(lexeme: string, isName: boolean): Token["kind"] {
+  if (lexeme.startsWith('"')) return isName ? "key" : "string";
+  if (/^[-\d]/.test(lexeme)) return "number";
+  return /^[tfn]/.test(lexeme) ? "word" : "mark";
 }
 
 const isMark = (token: Token | undefined, marks: string): boolean =>

@@ -4,8 +4,7 @@ import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
 import { tooLarge } from "./body.ts";
 import { ApiError, shown } from "./errors.ts";
 import { checkEvent, EVENT_PREFIX } from "./event-attributes.ts";
-import { textOfBody } from "./json.ts";
-import { base64Of, JsonScanner } from "./json-scanner.ts";
+import { BodyReader, textOfBody } from "./json.ts";
 import { checkCount } from "./ndjson.ts";
 import type { HttpLimits } from "./options.ts";
 import { HeaderList, type RequestHeaders } from "./record-headers.ts";
@@ -35,13 +34,13 @@ export function encodeEvents(
   { key, headers }: Defaults,
   limits: HttpLimits,
 ): EncodedRecords {
-  const scanner = new JsonScanner(textOfBody(body));
+  const reader = new BodyReader(textOfBody(body));
   const builder = new BatchBuilder(body.length + 1024);
   const repeated = (key?.length ?? 0) + headers.encoded.bytes.length;
   let count = 0;
   const add = (what: string) => {
     checkCount(++count, repeated, limits);
-    const event = readEvent(scanner, what);
+    const event = readEvent(reader, what);
     if (event.value.length > limits.messageBytesMax) {
       const size = `${event.value.length} bytes`;
       throw tooLarge("message_too_large", `The data of ${what}`, size, limits.messageBytesMax);
@@ -52,28 +51,28 @@ export function encodeEvents(
     builder.add(key, event.value, event.headers.encode());
   };
   if (mode === "event") add("The body");
-  else scanner.array((at) => add(`Event ${at}`), "The body");
-  scanner.end();
+  else reader.array((at) => add(`Event ${at}`), "The body");
+  reader.end("object");
   if (count === 0) throw new ApiError("empty_batch", "The batch has no event");
   return builder.finish();
 }
 
 type Event = { readonly value: Uint8Array; readonly headers: HeaderList };
 
-function readEvent(scanner: JsonScanner, what: string): Event {
+function readEvent(reader: BodyReader, what: string): Event {
   const attributes = new Map<string, string>();
   let data: string | null = null;
   let base64: Uint8Array | null = null;
-  scanner.object((name) => {
-    if (name === "data") data = scanner.source();
-    else if (name === "data_base64") base64 = base64Of(scanner, `${what}.data_base64`);
-    else readAttribute(scanner, name, attributes);
+  reader.object((name) => {
+    if (name === "data") data = reader.source();
+    else if (name === "data_base64") base64 = reader.base64(`${what}.data_base64`);
+    else readAttribute(reader, name, attributes);
   }, what);
   if (data !== null && base64 !== null) {
     throw new ApiError("invalid_field", `${what} has both data and data_base64`);
   }
   const contentType = attributes.get("content-type") ?? null;
-  const value = base64 ?? dataBytes(scanner, data, contentType);
+  const value = base64 ?? dataBytes(data, contentType);
   if (contentType === null && data !== null) attributes.set("content-type", "application/json");
   checkEvent(attributes);
   const headers = new HeaderList();
@@ -81,8 +80,8 @@ function readEvent(scanner: JsonScanner, what: string): Event {
   return { value, headers };
 }
 
-function readAttribute(scanner: JsonScanner, name: string, to: Map<string, string>): void {
-  const source = scanner.source();
+function readAttribute(reader: BodyReader, name: string, to: Map<string, string>): void {
+  const source = reader.source();
   if (source === "null") return;
   if (!ATTRIBUTE.test(name)) {
     throw invalid(`The attribute ${shown(name)} must have characters of a-z 0-9 only`);
@@ -90,15 +89,17 @@ function readAttribute(scanner: JsonScanner, name: string, to: Map<string, strin
   const isScalar = /^(?:"|-?\d+$|true$|false$)/.test(source);
   if (!isScalar)
     throw invalid(`The attribute ${shown(name)} must be text, an integer or a boolean`);
-  const text = source.startsWith('"') ? scanner.checkedString(source) : source;
+  const text = source.startsWith('"') ? stringOf(source) : source;
   to.set(name === "datacontenttype" ? "content-type" : EVENT_PREFIX + name, text);
 }
 
 /** JSON stays as it is written; text of another type is stored as text. */
-function dataBytes(scanner: JsonScanner, data: string | null, type: string | null): Uint8Array {
+function dataBytes(data: string | null, type: string | null): Uint8Array {
   if (data === null) return new Uint8Array(0);
   const isText = !isJson(type) && data.startsWith('"');
-  return utf8(isText ? scanner.checkedString(data) : data);
+  return utf8(isText ? stringOf(data) : data);
 }
+
+const stringOf = (source: string): string => new BodyReader(source).string();
 
 const invalid = (message: string): ApiError => new ApiError("invalid_header", message);

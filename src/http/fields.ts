@@ -1,7 +1,8 @@
 /** Reads a JSON body by its schema, strictly: nothing is converted, rounded or dropped unseen. */
 import type { Static, TObject, TProperties, TSchema } from "@sinclair/typebox";
+import { JsonNumber } from "../lib/json.ts";
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
-import { type Json, type JsonObject, OtherNumber } from "./json.ts";
+import type { Json, JsonObject } from "./json.ts";
 import { knownNames } from "./raw-url.ts";
 
 /**
@@ -94,7 +95,7 @@ function checkPattern(name: string, value: string, pattern: string): void {
 }
 
 function invalid(name: string, value: Json, allowed: string): ApiError {
-  const text = value instanceof OtherNumber ? value.text.slice(0, 64) : shown(plain(value));
+  const text = value instanceof JsonNumber ? value.text.slice(0, 64) : shown(plain(value));
   return new ApiError(codeOf(name, value), `Field "${name}" is ${text}: it must be ${allowed}`);
 }
 

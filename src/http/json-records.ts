@@ -4,8 +4,7 @@ import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
 import { TRACE_HEADERS } from "../record/headers.ts";
 import { tooLarge } from "./body.ts";
 import { ApiError, shown } from "./errors.ts";
-import { type Json, parseJson, textOfBody } from "./json.ts";
-import { base64Of, JsonScanner, mustBe, stringOf } from "./json-scanner.ts";
+import { BodyReader, mustBe, textOfBody } from "./json.ts";
 import { checkCount } from "./ndjson.ts";
 import type { HttpLimits } from "./options.ts";
 import { knownNames } from "./raw-url.ts";
@@ -44,16 +43,16 @@ export function encodeJsonRecords(
   limits: HttpLimits,
   ignoresUnknown: boolean,
 ): JsonRecords {
-  const scanner = new JsonScanner(textOfBody(body));
+  const reader = new BodyReader(textOfBody(body));
   const encoder = new RecordEncoder(body.length, defaults, limits);
   let isGiven = false;
-  scanner.object((name) => {
+  reader.object((name) => {
     if (name === "records") {
       isGiven = true;
-      scanner.array((at) => encoder.add(readRecord(scanner, at, ignoresUnknown), at), RECORDS);
-    } else skipUnknown(scanner, name, name, BODY_FIELDS, ignoresUnknown);
+      reader.array((at) => encoder.add(readRecord(reader, at, ignoresUnknown), at), RECORDS);
+    } else skipUnknown(reader, name, name, BODY_FIELDS, ignoresUnknown);
   }, "The body");
-  scanner.end();
+  reader.end("object");
   if (!isGiven) throw new ApiError("missing_field", 'Field "records" is required');
   return encoder.finish();
 }
@@ -64,19 +63,19 @@ type RecordFields = {
   headers: HeaderList | null;
 };
 
-function readRecord(scanner: JsonScanner, at: number, ignoresUnknown: boolean): RecordFields {
+function readRecord(reader: BodyReader, at: number, ignoresUnknown: boolean): RecordFields {
   const path = `records[${at}]`;
   const fields: RecordFields = { value: null, key: null, headers: null };
-  scanner.object((name) => {
+  reader.object((name) => {
     const place = `${path}.${name}`;
     if (name === "value" || name === "value_b64") {
       if (fields.value !== null) {
         throw new ApiError("invalid_field", `Field "${path}" has both value and value_b64`);
       }
-      fields.value = name === "value" ? storedValue(scanner) : base64Of(scanner, place);
-    } else if (name === "key") fields.key = utf8(stringOf(scanner, place));
-    else if (name === "headers") fields.headers = headersOf(scanner, place);
-    else skipUnknown(scanner, name, place, RECORD_FIELDS, ignoresUnknown);
+      fields.value = name === "value" ? storedValue(reader) : reader.base64(place);
+    } else if (name === "key") fields.key = utf8(reader.text(place));
+    else if (name === "headers") fields.headers = headersOf(reader, place);
+    else skipUnknown(reader, name, place, RECORD_FIELDS, ignoresUnknown);
   }, `Field "${path}"`);
   if (fields.value === null) {
     throw new ApiError("missing_field", `Field "${path}.value" is required, or value_b64`);
@@ -85,15 +84,15 @@ function readRecord(scanner: JsonScanner, at: number, ignoresUnknown: boolean): 
 }
 
 /** A string as its text, any other value as it is written. */
-function storedValue(scanner: JsonScanner): Uint8Array {
-  const source = scanner.source();
-  return utf8(source.startsWith('"') ? scanner.checkedString(source) : source);
+function storedValue(reader: BodyReader): Uint8Array {
+  return utf8(reader.begins('"') ? reader.string() : reader.source());
 }
 
-function headersOf(scanner: JsonScanner, path: string): HeaderList {
-  const source = scanner.source();
-  const parsed: Json = source.startsWith("{") ? parseJson(source) : null;
-  if (!(parsed instanceof Map)) throw mustBe(`Field "${path}"`, source, "an object of strings");
+function headersOf(reader: BodyReader, path: string): HeaderList {
+  const parsed = reader.begins("{") ? reader.value() : null;
+  if (!(parsed instanceof Map)) {
+    throw mustBe(`Field "${path}"`, reader.source(), "an object of strings");
+  }
   const list = new HeaderList();
   for (const [name, value] of parsed) {
     if (typeof value !== "string") {
@@ -108,7 +107,7 @@ function headersOf(scanner: JsonScanner, path: string): HeaderList {
 }
 
 function skipUnknown(
-  scanner: JsonScanner,
+  reader: BodyReader,
   name: string,
   path: string,
   known: readonly string[],
@@ -120,7 +119,7 @@ function skipUnknown(
       `This request knows no field ${shown(path)}; ${knownNames(name, known)}`,
     );
   }
-  scanner.source();
+  reader.source();
 }
 
 class RecordEncoder {

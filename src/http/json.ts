@@ -1,26 +1,18 @@
 /**
- * Strict JSON for the bodies of administrative calls. `JSON.parse` rounds 2^53+1, takes 4.0 for 4
- * and lets the last of repeated fields win; none of that may pass here unseen.
+ * Strict JSON of request bodies. `JSON.parse` rounds 2^53+1, takes 4.0 for 4 and lets the last of
+ * repeated fields win; none of that may pass here unseen.
  */
 import { fromUtf8 } from "../lib/bytes.ts";
+import { JsonNumber, JsonReader, type Json as Tree } from "../lib/json.ts";
 import { ApiError, shown } from "./errors.ts";
 
-/** A number that is not written as a decimal integer of at most 2^53−1 in magnitude. */
-export class OtherNumber {
-  readonly text: string;
-  constructor(text: string) {
-    this.text = text;
-  }
-  toJSON(): string {
-    return this.text;
-  }
-}
+/** A `JsonNumber` is not written as a decimal integer of at most 2^53−1 in magnitude. */
+export type Json = Tree<number | JsonNumber>;
 export type JsonObject = ReadonlyMap<string, Json>;
-export type Json = null | boolean | number | string | OtherNumber | readonly Json[] | JsonObject;
 
 const DEPTH_MAX = 32;
-const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
-const SPACE = /[ \t\n\r]*/y;
+const SHOWN_MAX = 64;
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /** Decodes a body and skips a byte order mark. @throws ApiError `invalid_json` */
 export function textOfBody(body: Uint8Array): string {
@@ -34,160 +26,77 @@ export function textOfBody(body: Uint8Array): string {
 
 /** @throws ApiError `invalid_json` or `duplicate_field` with the position in characters. */
 export function parseJsonObject(bytes: Uint8Array): JsonObject {
-  const value = new Parser(textOfBody(bytes)).document();
+  const reader = new BodyReader(textOfBody(bytes));
+  const value = reader.value();
+  reader.end("object");
   if (value instanceof Map) return value;
   throw new ApiError("invalid_json", `The body is ${shown(value)}: it must be a JSON object`);
 }
 
 /** JSON text of a document. Numbers that are no `number` print as they were written. */
 export function jsonTextOf(value: Json): string {
-  if (value instanceof OtherNumber) return value.text;
+  if (value instanceof JsonNumber) return value.text;
   if (Array.isArray(value)) return `[${value.map(jsonTextOf).join(",")}]`;
   if (!(value instanceof Map)) return JSON.stringify(value);
   const fields = [...value].map(([name, field]) => `${JSON.stringify(name)}:${jsonTextOf(field)}`);
   return `{${fields.join(",")}}`;
 }
 
-/** Parses a part of a body by the same rules. @throws ApiError */
-export const parseJson = (text: string): Json => new Parser(text).document();
-
-class Parser {
-  readonly #text: string;
-  #at = 0;
-
+/** Reads a body as a tree, or part by part, so that values can be stored as they are written. */
+export class BodyReader extends JsonReader<number | JsonNumber> {
   constructor(text: string) {
-    this.#text = text;
+    super(text, DEPTH_MAX);
   }
 
-  document(): Json {
-    this.#space();
-    const value = this.#value(0);
-    if (this.#at < this.#text.length) throw this.#wrong("nothing may follow the object");
-    return value;
-  }
-
-  #value(depth: number): Json {
-    if (depth > DEPTH_MAX) throw this.#wrong(`it is nested deeper than ${DEPTH_MAX}`);
-    const value = this.#bareValue(depth);
-    this.#space();
-    return value;
-  }
-
-  #bareValue(depth: number): Json {
-    switch (this.#text[this.#at]) {
-      case "{":
-        return this.#object(depth);
-      case "[":
-        return this.#array(depth);
-      case '"':
-        return this.#string();
-      case "t":
-        return this.#word("true", true);
-      case "f":
-        return this.#word("false", false);
-      case "n":
-        return this.#word("null", null);
-      default:
-        return this.#number();
+  /** @param field is called with each name, and must read the value behind it. */
+  object(field: (name: string) => void, what: string): void {
+    if (this.begins("{")) {
+      this.eachField(field);
+      return;
     }
+    const source = this.source().slice(0, SHOWN_MAX);
+    const code = what === "The body" ? "invalid_json" : "invalid_field";
+    throw new ApiError(code, `${what} is ${source}: it must be a JSON object`);
   }
 
-  #object(depth: number): JsonObject {
-    const fields = new Map<string, Json>();
-    this.#skip();
-    if (this.#take("}")) return fields;
-    do {
-      if (this.#text[this.#at] !== '"') throw this.#wrong("a field name in quotes is missing");
-      const name = this.#string();
-      this.#space();
-      if (!this.#take(":")) throw this.#wrong('":" is missing');
-      this.#space();
-      if (fields.has(name)) {
-        throw new ApiError("duplicate_field", `Field ${shown(name)} was given twice`);
-      }
-      fields.set(name, this.#value(depth + 1));
-    } while (this.#comma());
-    if (!this.#take("}")) throw this.#wrong('"," or "}" is missing');
-    return fields;
+  array(item: (at: number) => void, what: string): void {
+    if (!this.begins("[")) throw mustBe(what, this.source(), "a list");
+    this.eachItem(item);
   }
 
-  #array(depth: number): readonly Json[] {
-    const items: Json[] = [];
-    this.#skip();
-    if (this.#take("]")) return items;
-    do {
-      items.push(this.#value(depth + 1));
-    } while (this.#comma());
-    if (!this.#take("]")) throw this.#wrong('"," or "]" is missing');
-    return items;
+  text(path: string): string {
+    if (this.begins('"')) return this.string();
+    throw mustBe(`Field "${path}"`, this.source(), "a string");
   }
 
-  #string(): string {
-    const source = this.#text.slice(this.#at, this.#stringEnd());
-    let text: string;
-    try {
-      // Refuses what a string may not hold: control characters and unknown escapes.
-      text = JSON.parse(source);
-    } catch {
-      throw this.#wrong("a string is malformed");
-    }
-    if (!text.isWellFormed()) throw this.#wrong("a string holds half of a surrogate pair");
-    this.#at += source.length;
-    return text;
+  base64(path: string): Uint8Array {
+    const text = this.text(path);
+    const bytes = BASE64.test(text) ? Buffer.from(text, "base64") : null;
+    if (bytes !== null && bytes.toString("base64") === text) return Uint8Array.from(bytes);
+    throw new ApiError(
+      "invalid_field",
+      `Field "${path}" is ${shown(text)}: it must be base64 with padding`,
+    );
   }
 
-  /** After the quote that ends the string, or the end of the text. */
-  #stringEnd(): number {
-    const text = this.#text;
-    let at = this.#at + 1;
-    while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
-    return at + 1;
+  protected override wrong(why: string, at: number): ApiError {
+    return new ApiError("invalid_json", `The body is not JSON at character ${at}: ${why}`);
   }
 
-  #number(): number | OtherNumber {
-    const source = this.#match(NUMBER);
-    if (source === "" || source === "-") throw this.#wrong("a value is missing or malformed");
+  protected override numberOf(source: string): number | JsonNumber {
     const value = Number(source);
     const plain = /^-?[0-9]+$/.test(source) && Number.isSafeInteger(value) && source !== "-0";
-    return plain ? value : new OtherNumber(source);
+    return plain ? value : new JsonNumber(source);
   }
 
-  #word<T>(word: string, value: T): T {
-    if (!this.#text.startsWith(word, this.#at)) throw this.#wrong("a value is malformed");
-    this.#at += word.length;
-    return value;
+  protected override repeated(name: string): never {
+    throw new ApiError("duplicate_field", `Field ${shown(name)} was given twice`);
   }
 
-  #match(pattern: RegExp): string {
-    pattern.lastIndex = this.#at;
-    const source = pattern.exec(this.#text)?.[0] ?? "";
-    this.#at += source.length;
-    return source;
-  }
-
-  /** Over the opening bracket. */
-  #skip(): void {
-    this.#at++;
-    this.#space();
-  }
-
-  #comma(): boolean {
-    if (!this.#take(",")) return false;
-    this.#space();
-    return true;
-  }
-
-  #take(character: string): boolean {
-    if (this.#text[this.#at] !== character) return false;
-    this.#at++;
-    return true;
-  }
-
-  #space(): void {
-    this.#match(SPACE);
-  }
-
-  #wrong(why: string): ApiError {
-    return new ApiError("invalid_json", `The body is not JSON at character ${this.#at}: ${why}`);
+  protected override refusal(text: string): string | null {
+    return text.isWellFormed() ? null : "a string holds half of a surrogate pair";
   }
 }
+
+export const mustBe = (what: string, source: string, allowed: string): ApiError =>
+  new ApiError("invalid_field", `${what} is ${source.slice(0, SHOWN_MAX)}: it must be ${allowed}`);

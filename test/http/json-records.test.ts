@@ -176,7 +176,7 @@ describe("bodies that are refused", () => {
       one('{"value":"\\ud800"}'),
       400,
       "invalid_json",
-      "The body is not JSON at character 41: a string holds half of a surrogate pair",
+      "The body is not JSON at character 33: a string holds half of a surrogate pair",
     ],
     [
       `${one('{"value":1}')}x`,
@@ -200,7 +200,7 @@ describe("bodies that are refused", () => {
       '{"records":[{"value":"abc',
       400,
       "invalid_json",
-      "The body is not JSON at character 21: a value is missing or malformed",
+      "The body is not JSON at character 21: a string is malformed",
     ],
     [
       one(`{"value":"${"x".repeat(2000)}"}`),

@@ -15,6 +15,14 @@ export const DELETED = t.Object({
   clamped,
 });
 export type Deleted = Wire<typeof DELETED>;
+/** Absent: unchanged. */
+const limit = (what: string) =>
+  t.Optional(
+    t.Union([
+      natural(`${what}; 0 switches it off; null: not set here, the next level applies`),
+      t.Null(),
+    ]),
+  );
 export const RETENTION_BODY = t.Object(
   {
     topic: t.String({
@@ -22,8 +30,8 @@ export const RETENTION_BODY = t.Object(
       description: 'Topic name, or "*" for every topic, also later ones',
     }),
     partition: t.Optional(partition),
-    ttl_ms: t.Optional(natural("Age in milliseconds after which records go; 0 switches it off")),
-    max_bytes: t.Optional(natural("Keys and values kept per partition; 0 switches it off")),
+    ttl_ms: limit("Age in milliseconds after which records go"),
+    max_bytes: limit("Keys and values kept per partition"),
   },
   { additionalProperties: false },
 );

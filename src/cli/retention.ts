@@ -3,6 +3,8 @@ import { type Arguments, type Command, EXIT, type Io, UsageError } from "./comma
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { table } from "./table.ts";
 
+const INHERIT = "inherit";
+
 export const RETENTION: Command = {
   name: "retention",
   summary: "list and set limits of age and size",
@@ -23,18 +25,20 @@ export const RETENTION: Command = {
       type: "string",
       value: "MS",
       only: ["set"],
-      help: "maximum age of messages; 0 disables it",
+      help: "maximum age of messages; 0 disables it, `inherit` removes it",
     },
     "max-bytes": {
       type: "string",
       value: "BYTES",
       only: ["set"],
-      help: "maximum size of keys and values; 0 disables it",
+      help: "maximum size of keys and values; 0 disables it, `inherit` removes it",
     },
   },
   notes: [
     "The topic '*' covers all topics, including topics created later. The most specific policy",
-    "applies: partition, topic, then '*'. Example: ayder retention set orders --ttl-ms 86400000",
+    "applies: partition, topic, then '*'. A limit that is removed inherits from the next of them.",
+    "Examples: ayder retention set orders --ttl-ms 86400000",
+    "          ayder retention set orders -p 3 --ttl-ms inherit --max-bytes inherit",
   ],
 };
 
@@ -56,8 +60,8 @@ async function list(args: Arguments, io: Io): Promise<number> {
 async function set(args: Arguments, io: Io): Promise<number> {
   const topic = args.operand(0);
   const partition = args.integer("partition");
-  const ttlMs = args.integer("ttl-ms");
-  const maxBytes = args.integer("max-bytes");
+  const ttlMs = limitIn(args, "ttl-ms");
+  const maxBytes = limitIn(args, "max-bytes");
   if (ttlMs === undefined && maxBytes === undefined) {
     throw new UsageError("nothing to set: give --ttl-ms, --max-bytes or both");
   }
@@ -70,4 +74,9 @@ async function set(args: Arguments, io: Io): Promise<number> {
   await connect(args, io).retention.set(policy);
   await io.out(args.flag("json") ? jsonLine(policy) : `set the retention of ${topic}\n`);
   return EXIT.ok;
+}
+
+/** @returns null to remove the limit. */
+function limitIn(args: Arguments, option: string): number | null | undefined {
+  return args.text(option) === INHERIT ? null : args.integer(option);
 }

@@ -136,9 +136,9 @@ export type RetentionPolicy = {
 export type RetentionRequest = {
   readonly topic: string;
   readonly partition?: number;
-  /** 0 disables the limit. */
-  readonly ttlMs?: number;
-  readonly maxBytes?: number;
+  /** Absent: unchanged. 0 disables the limit. Null removes it, and the next level applies. */
+  readonly ttlMs?: number | null;
+  readonly maxBytes?: number | null;
 };
 
 export type KvWritten = Ack & { readonly cas: number };

@@ -74,6 +74,8 @@ const missing = (name: string): ApiError =>
     : new ApiError("missing_field", `Field "${name}" is required`);
 
 function checked(name: string, value: Json, schema: TSchema): Json {
+  const integer = nullableInteger(schema);
+  if (integer !== null) return value === null ? null : checkedInteger(name, value, integer, true);
   if (schema["type"] === "integer") return checkedInteger(name, value, schema);
   if (typeof value !== "string") throw invalid(name, value, "a string");
   const pattern: unknown = schema["pattern"];
@@ -81,11 +83,19 @@ function checked(name: string, value: Json, schema: TSchema): Json {
   return value;
 }
 
-function checkedInteger(name: string, value: Json, schema: TSchema): number {
+/** The integer of `integer | null`; null for any other schema. */
+function nullableInteger(schema: TSchema): TSchema | null {
+  const alternatives: readonly TSchema[] = schema["anyOf"] ?? [];
+  const isNullable = alternatives.some(({ type }) => type === "null");
+  return isNullable ? (alternatives.find(({ type }) => type === "integer") ?? null) : null;
+}
+
+function checkedInteger(name: string, value: Json, schema: TSchema, nullable = false): number {
   const minimum = Number(schema["minimum"]);
   const maximum = Number(schema["maximum"]);
   if (typeof value === "number" && value >= minimum && value <= maximum) return value;
-  throw invalid(name, value, `a decimal integer from ${minimum} to ${maximum}`);
+  const orNull = nullable ? ", or null" : "";
+  throw invalid(name, value, `a decimal integer from ${minimum} to ${maximum}${orNull}`);
 }
 
 function checkPattern(name: string, value: string, pattern: string): void {

@@ -1,4 +1,5 @@
 /** All kinds of commands. A new one is described beside its apply function and gets a row here. */
+import { changeRetention } from "../broker/commands/change-retention.ts";
 import { configure } from "../broker/commands/configure.ts";
 import { deleteBefore } from "../broker/commands/delete-before.ts";
 import { produce } from "../broker/commands/produce.ts";
@@ -55,6 +56,7 @@ const KINDS = [
   renewMember,
   commitMember,
   seekGroup,
+  changeRetention,
   defineQueue,
   deleteQueue,
   receive,

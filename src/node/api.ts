@@ -160,7 +160,11 @@ export type Committed = {
 export type DeleteBeforeReject =
   | Exclude<CommitReject, "too_many_groups" | "too_many_offsets">
   | "data_damaged";
-export type RetentionReject = WriteReject | "topic_not_found" | "partition_not_found";
+export type RetentionReject =
+  | WriteReject
+  | "topic_not_found"
+  | "partition_not_found"
+  | "cluster_not_upgraded";
 export type KvPutReject = WriteReject | "cas_mismatch" | "kv_full" | "too_many_namespaces";
 export type KvPutOutcome = Result<KvWritten & WriteAck, KvPutReject>;
 export type KvGetOutcome = Result<KvValue, KvGetReject>;
@@ -327,9 +331,9 @@ export type RetentionRequest = {
   /** `"*"`: every topic, including those that are created later. */
   readonly topic: string;
   readonly partition: number | null;
-  /** Null: unchanged. 0: disabled. */
-  readonly ttlMs: number | null;
-  readonly maxBytes: number | null;
+  /** Null: unchanged. 0: disabled. `inherit`: not set at this level any more. */
+  readonly ttlMs: number | "inherit" | null;
+  readonly maxBytes: number | "inherit" | null;
 };
 export type RetentionPolicy = {
   readonly topic: string;

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { effectiveRetention, listRetention } from "../../src/broker/retention.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
+import { Machine } from "../../src/machine/machine.ts";
 import { Bench, offset } from "../tools/machine/support.ts";
 import { forEachSeed, type Random } from "../tools/random.ts";
 
@@ -61,6 +62,37 @@ test("the most specific level wins, for each field on its own", () => {
   expect(effective(bench, 1, 0)).toEqual([200, 1000]);
   expect(effective(bench, 1, 1)).toEqual([200, 3000]);
   expect(effective(bench, 2, 0)).toEqual([100, 1000]);
+});
+
+test("a limit that is removed inherits again, and the other one stays", () => {
+  const bench = benchWithTwo();
+  set(bench, "*", { ttlMs: 100, maxBytes: 1000 });
+  set(bench, "a", { ttlMs: 0, maxBytes: 2000 });
+  set(bench, "a", { partition: 1, ttlMs: 300 });
+  expect(effective(bench, 1, 0)).toEqual([null, 2000]);
+  const { revision } = effectiveRetention(bench.machine.broker, 1, 0);
+  const change = { type: "change_retention", topic: "a", partition: null } as const;
+  bench.do({ ...change, ttlMs: "inherit", maxBytes: "keep" });
+  expect(effective(bench, 1, 0)).toEqual([100, 2000]);
+  // A trim that was computed under the former limits must not be applied under the present ones.
+  expect(effectiveRetention(bench.machine.broker, 1, 0).revision).toBeGreaterThan(revision);
+  bench.do({ ...change, partition: 1, ttlMs: "inherit", maxBytes: 7 });
+  expect(effective(bench, 1, 1)).toEqual([100, 7]);
+  bench.do({ ...change, partition: 1, ttlMs: "keep", maxBytes: "inherit" });
+  bench.do({ ...change, ttlMs: "inherit", maxBytes: "inherit" });
+  expect(effective(bench, 1, 0)).toEqual([100, 1000]);
+  expect(effective(bench, 1, 1)).toEqual([100, 1000]);
+  bench.do({ ...change, topic: "*", ttlMs: "inherit", maxBytes: "inherit" });
+  expect(effective(bench, 2, 0)).toEqual([null, null]);
+  expect(listRetention(bench.machine.broker)).toEqual([]);
+  const absent = bench.do({ ...change, topic: "c", ttlMs: "inherit", maxBytes: "keep" });
+  expect(absent).toMatchObject({ code: "topic_not_found" });
+  // A snapshot keeps the revisions of policies without limits.
+  const copy = Machine.restore([bench.machine.beginSnapshot().next(1e9) ?? new Uint8Array()]);
+  expect(copy.digest()).toBe(bench.machine.digest());
+  expect(effectiveRetention(copy.broker, 1, 1)).toEqual(
+    effectiveRetention(bench.machine.broker, 1, 1),
+  );
 });
 
 test("the policy of every topic covers later ones too", () => {

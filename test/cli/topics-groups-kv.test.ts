@@ -112,6 +112,19 @@ test("retention is set for a topic, a partition and all topics, and listed", asy
     { topic: "old", partition: null, ttl_ms: 86_400_000, max_bytes: null },
     { topic: "old", partition: 1, ttl_ms: null, max_bytes: 5 },
   ]);
+  const removed = ["--max-bytes", "inherit", "--json"];
+  expect(await run("retention", "set", "old", "-p", "1", ...removed)).toEqual({
+    code: 0,
+    out: '{"topic":"old","partition":1,"max_bytes":null}\n',
+    err: "",
+  });
+  expect(lines((await run("retention")).out)).toEqual([
+    "TOPIC  PARTITION    TTL_MS  MAX_BYTES",
+    "old    all        86400000  not set",
+  ]);
+  expect((await run("retention", "set", "old", "--ttl-ms", "inherits")).err).toContain(
+    '--ttl-ms: "inherits" is not an integer',
+  );
   expect((await run("retention", "set", "old")).code).toBe(2);
   expect((await run("retention", "set", "none", "--ttl-ms", "1")).err).toContain("topic_not_found");
   await client().topics.delete("old");

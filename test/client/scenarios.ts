@@ -187,6 +187,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       (await client.retention.list()).filter((policy) => policy.topic === topic),
       [{ topic, partition: 1, ttlMs: 1000, maxBytes: null }],
     );
+    await client.retention.set({ topic, partition: 1, ttlMs: null });
+    assert.deepEqual(
+      (await client.retention.list()).filter((policy) => policy.topic === topic),
+      [],
+    );
     const listed = (await client.topics.list()).find((each) => each.topic === topic);
     assert.deepEqual(listed, { topic, partitions: 2, messages: 2, bytes: 2 });
     await client.topics.delete(topic);

@@ -310,6 +310,10 @@ onStage("console", {}, (stage) => {
     await field(page, "Maximum age, ms").fill("172800000");
     await click(page, "Set");
     await rowWith(page, "this topic").getByText("2 d").waitFor();
+    await rowWith(page, "this topic").getByText("inherits").waitFor();
+    await click(rowWith(page, "this topic"), "Inherit");
+    await page.getByText("Messages are retained until they are deleted.").waitFor();
+    expect(JSON.stringify(await api.ask("GET /broker/retention"))).not.toContain('"big"');
     await click(page, "Delete this topic…");
     const confirm = page.getByRole("button", { name: "Delete", exact: true });
     await field(page, "Type the name to confirm").fill("bi");

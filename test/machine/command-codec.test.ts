@@ -91,6 +91,30 @@ const GOLDEN: readonly [Command, string][] = [
   ],
   [
     {
+      type: "change_retention",
+      topic: "t",
+      partition: 3,
+      ttlMs: "inherit",
+      maxBytes: 0,
+    },
+    "1405 0174 0d 03 00",
+  ],
+  [
+    {
+      type: "change_retention",
+      topic: "*",
+      partition: null,
+      ttlMs: 300,
+      maxBytes: "inherit",
+    },
+    "1405 012a 12 ac02",
+  ],
+  [
+    { type: "change_retention", topic: "t", partition: null, ttlMs: "keep", maxBytes: "inherit" },
+    "1403 0174 10",
+  ],
+  [
+    {
       type: "configure",
       dedupeWindowMs: 86_400_000,
       dedupeKeysMax: 1_000_000,

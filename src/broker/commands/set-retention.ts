@@ -42,9 +42,10 @@ export function applySetRetention(state: BrokerState, command: SetRetention): Se
   };
 }
 
-function levelOf(
+/** The level that has the policy. */
+export function levelOf(
   state: BrokerState,
-  command: SetRetention,
+  command: { readonly topic: string; readonly partition: number | null },
 ): { policy: LevelPolicy } | BrokerRejected<"topic_not_found" | "partition_not_found"> {
   const { topic, partition } = command;
   if (topic === EVERY_TOPIC) return partition === null ? state : rejected("partition_not_found");

@@ -63,15 +63,17 @@ const setRetention = ({ node, errorMapper }: Edge): Endpoint => ({
   leaderOnly: true,
   query: NO_QUERY,
   docs: {
-    summary: "Set how long and how much is kept; 0 switches a rule off",
+    summary: "Set how long and how much is kept; 0 switches a rule off, null lets it inherit",
     tag: "retention",
     body: RETENTION_BODY,
     answer: RETENTION_SET,
-    errors: ["topic_not_found", "partition_not_found", "commit_timeout"],
+    errors: ["topic_not_found", "partition_not_found", "cluster_not_upgraded", "commit_timeout"],
   },
   handle: async (context) => {
     const body = await readJson(context, RETENTION_BODY);
-    const { topic, partition = null, ttl_ms: ttlMs = null, max_bytes: maxBytes = null } = body;
+    const { topic, partition = null } = body;
+    const ttlMs = limitIn(body.ttl_ms);
+    const maxBytes = limitIn(body.max_bytes);
     context.demand("admin", topic === EVERY_TOPIC ? null : topic);
     if (ttlMs === null && maxBytes === null) {
       throw new ApiError("missing_field", 'One of the fields "ttl_ms" and "max_bytes" is required');
@@ -85,6 +87,9 @@ const setRetention = ({ node, errorMapper }: Edge): Endpoint => ({
     });
   },
 });
+
+const limitIn = (value: number | null | undefined) =>
+  value === null ? "inherit" : (value ?? null);
 
 const listRetention = ({ node }: Edge): Endpoint => ({
   method: "GET",

@@ -1,3 +1,4 @@
+import { changeRetention } from "../../broker/commands/change-retention.ts";
 import { commitOffset } from "../../broker/commands/commit-offset.ts";
 import { configure } from "../../broker/commands/configure.ts";
 import { createTopic } from "../../broker/commands/create-topic.ts";
@@ -150,13 +151,21 @@ export class BrokerWrites {
     });
   }
 
+  /** Uses the command that earlier versions know, unless a limit is removed. */
   setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>> {
-    return this.#commander.run({
-      kind: setRetention,
-      fields: request,
-      bytes: SMALL_COMMAND_BYTES,
-      done: () => ({ ok: true }),
-    });
+    const { topic, partition, ttlMs, maxBytes } = request;
+    const common = { bytes: SMALL_COMMAND_BYTES, done: () => ({ ok: true }) as const };
+    if (ttlMs !== "inherit" && maxBytes !== "inherit") {
+      const fields = { topic, partition, ttlMs, maxBytes };
+      return this.#commander.run({ kind: setRetention, fields, ...common });
+    }
+    const fields = {
+      topic,
+      partition,
+      ttlMs: ttlMs ?? "keep",
+      maxBytes: maxBytes ?? "keep",
+    } as const;
+    return this.#commander.run({ kind: changeRetention, fields, ...common });
   }
 
   /** Returns the end as committed at the call: a follower may have applied more than this leader. */

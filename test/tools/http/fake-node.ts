@@ -237,17 +237,20 @@ export class FakeNode implements NodeApi {
     }
     const id = `${topic} ${partition}`;
     const old = this.#policies.get(id);
+    const changed = (before: number | null, value: typeof ttlMs) =>
+      value === "inherit" ? null : (value ?? before);
     this.#policies.set(id, {
       topic,
       partition,
-      ttlMs: ttlMs ?? old?.ttlMs ?? null,
-      maxBytes: maxBytes ?? old?.maxBytes ?? null,
+      ttlMs: changed(old?.ttlMs ?? null, ttlMs),
+      maxBytes: changed(old?.maxBytes ?? null, maxBytes),
     });
     return { ok: true } as const;
   }
 
   listRetention() {
-    return [...this.#policies.values()];
+    const isSet = ({ ttlMs, maxBytes }: RetentionPolicy) => ttlMs !== null || maxBytes !== null;
+    return [...this.#policies.values()].filter(isSet);
   }
 
   kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void) {

@@ -239,7 +239,8 @@ function randomPut(random: Random): Command {
 }
 
 function randomRare(random: Random): Command {
-  const kind = random.below(17);
+  const kind = random.below(19);
+  if (kind > 16) return randomRetentionChange(random);
   if (kind === 16) return { type: "raise_level", level: random.below(LEVEL_KNOWN + 1) };
   if (kind === 15) return { type: "delete_group", group: random.pick(["g", "h", "__proto__"]) };
   if (kind === 14) return { type: "checksum", version: 1, index: random.u32(), digest: 7 };
@@ -254,6 +255,13 @@ function randomRare(random: Random): Command {
     dedupeKeysMax: random.below(60),
     partitionsMax: 5 + random.below(10),
   };
+}
+
+function randomRetentionChange(random: Random): Command {
+  const limit = () => random.pick(["keep", "inherit", random.below(3000)] as const);
+  const topic = random.below(3) === 0 ? "*" : topicOf(random);
+  const partition = maybe(random, 4);
+  return { type: "change_retention", topic, partition, ttlMs: limit(), maxBytes: limit() };
 }
 
 function randomView(random: Random): Command {

@@ -102,6 +102,14 @@ export const setRetention = (topic: string, ttlMs: number | null, maxBytes: numb
     ...(ttlMs === null ? {} : { ttl_ms: ttlMs }),
     ...(maxBytes === null ? {} : { max_bytes: maxBytes }),
   });
+/** Removes both limits, so that those of the next level apply. */
+export const unsetRetention = (topic: string, partition: number | null) =>
+  post("/broker/retention", {
+    topic,
+    ...(partition === null ? {} : { partition }),
+    ttl_ms: null,
+    max_bytes: null,
+  });
 
 export const listNamespaces = get("/kv");
 export const listKeys = (namespace: string, prefix: string, after: string | null): ApiRequest =>

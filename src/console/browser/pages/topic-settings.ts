@@ -3,7 +3,7 @@
 import type { RetentionList, RetentionPolicy } from "../../../api/retention.ts";
 import { send } from "../api.ts";
 import { byteSize, duration } from "../lib/format.ts";
-import { deleteTopic, listRetention, setRetention } from "../lib/requests.ts";
+import { deleteTopic, listRetention, setRetention, unsetRetention } from "../lib/requests.ts";
 import { go } from "../router.ts";
 import { note } from "../ui/announce.ts";
 import { curlButton } from "../ui/curl.ts";
@@ -26,10 +26,19 @@ function retention({ name, signal }: TopicContext): HTMLElement {
     empty: () => "Messages are retained until they are deleted.",
     columns: [
       { label: "For", cell: (policy) => scopeOf(policy) },
-      { label: "Age", cell: ({ ttl_ms: ms }) => (ms ? duration(ms) : "any") },
-      { label: "Size", cell: ({ max_bytes: bytes }) => (bytes ? byteSize(bytes) : "any") },
+      { label: "Age", cell: (policy) => limitOf(policy, policy.ttl_ms, duration) },
+      { label: "Size", cell: (policy) => limitOf(policy, policy.max_bytes, byteSize) },
+      { label: "", cell: (policy) => (policy.topic === "*" ? "" : unsetButton(policy)) },
     ],
   });
+  const unsetButton = ({ topic, partition }: RetentionPolicy) =>
+    button("Inherit", () =>
+      trouble.watch(signal, async () => {
+        await send(unsetRetention(topic, partition));
+        note("The limits were removed");
+        await load();
+      }),
+    );
   const load = () =>
     trouble.watch(signal, async () => {
       const { policies } = await send<RetentionList>(listRetention, signal);
@@ -65,6 +74,16 @@ function retention({ name, signal }: TopicContext): HTMLElement {
       row(submitButton("Set"), curlButton(request)),
     ),
   );
+}
+
+/** Without a limit of its own, a topic or partition takes that of the next level. */
+function limitOf(
+  { topic }: RetentionPolicy,
+  value: number | null,
+  text: (value: number) => string,
+): string {
+  if (value === null && topic !== "*") return "inherits";
+  return value ? text(value) : "any";
 }
 
 function scopeOf({ topic, partition }: RetentionPolicy): string {

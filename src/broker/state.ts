@@ -65,11 +65,19 @@ export class TopicState {
   }
 }
 
+/** Beginning of the names of topics that are not for users. No valid topic name has it. */
+export const HIDDEN_PREFIX = "stream:";
+
+/** True for a topic in which another part of the state stores its records. See `hidden-topics.ts`. */
+export const isHidden = ({ name }: { readonly name: string }): boolean =>
+  name.startsWith(HIDDEN_PREFIX);
+
 export class BrokerState {
   limits: BrokerLimits = DEFAULT_LIMITS;
   /** Both maps hold the same topics, in the order of their ids. */
   readonly topicsByName = new Map<string, TopicState>();
   readonly topicsById = new Map<number, TopicState>();
+  /** Partitions of the topics that are not hidden. */
   partitionCount = 0;
   /** Not replicated as such: the groups that have committed offsets, with the number of those. */
   readonly groups = new Map<string, number>();
@@ -154,7 +162,7 @@ export function addTopic(state: BrokerState, topic: TopicState): void {
   assert(!state.topicsByName.has(topic.name), "topic names are unique");
   state.topicsByName.set(topic.name, topic);
   state.topicsById.set(topic.topicId, topic);
-  state.partitionCount += topic.partitions.length;
+  if (!isHidden(topic)) state.partitionCount += topic.partitions.length;
 }
 
 /** Moves the low watermark forward, never back and never beyond the end. */

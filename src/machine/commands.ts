@@ -6,6 +6,19 @@ import { produce } from "../broker/commands/produce.ts";
 import { setRetention } from "../broker/commands/set-retention.ts";
 import { trim } from "../broker/commands/trim.ts";
 import type { BrokerEffects } from "../broker/state.ts";
+import { appendStream } from "../durable/commands/append-stream.ts";
+import { createStream } from "../durable/commands/create-stream.ts";
+import { removeStream } from "../durable/commands/delete-stream.ts";
+import { touchStreams } from "../durable/commands/touch-streams.ts";
+import type { DurableEffects } from "../durable/state.ts";
+import {
+  claimWake,
+  deleteSubscription,
+  linkStreams,
+  noteDelivery,
+  putSubscription,
+  settleWake,
+} from "../durable/subscriptions/commands.ts";
 import { commitOffset, createTopic, deleteGroup, deleteTopic } from "../groups/broker-commands.ts";
 import { commitMember } from "../groups/commands/commit-member.ts";
 import { joinGroup } from "../groups/commands/join-group.ts";
@@ -66,6 +79,16 @@ const KINDS = [
   buryMessage,
   redrive,
   purgeQueue,
+  createStream,
+  appendStream,
+  removeStream,
+  touchStreams,
+  putSubscription,
+  deleteSubscription,
+  linkStreams,
+  claimWake,
+  settleWake,
+  noteDelivery,
 ] as const;
 
 type Kind = (typeof KINDS)[number];
@@ -75,7 +98,11 @@ export type Command = CommandOf<Kind>;
 export type CommandResult = ResultOf<Kind>;
 
 /** Effects that commands may have outside the state. */
-export type CommandEffects = BrokerEffects & GroupEffects & MemberEffects & ChecksumEffects;
+export type CommandEffects = BrokerEffects &
+  GroupEffects &
+  DurableEffects &
+  MemberEffects &
+  ChecksumEffects;
 
 /** Any kind, for those who have a command and its kind from the same place. */
 export type AnyKind = CommandKind<Command, CommandResult, MachineState, CommandEffects>;

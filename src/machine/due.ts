@@ -1,4 +1,6 @@
 /** All parts of the state with things that fall due: the tick command ends them. A new one gets a row. */
+import { expireDurable } from "../durable/expiry.ts";
+import { contextOf } from "../durable/state.ts";
 import { endLeases } from "../groups/members.ts";
 import type { CommandEffects } from "./commands.ts";
 import type { MachineState } from "./state.ts";
@@ -19,6 +21,12 @@ export const DUE_SOURCES: readonly DueSource[] = [
     size: ({ parts }) => parts.groups.leases.size,
     nextAt: ({ parts }) => parts.groups.leases.nextAt(),
     end: ({ parts, now }, max, effects) => endLeases(parts.groups, now, max, effects),
+  },
+  {
+    name: "streams",
+    size: ({ parts }) => parts.durable.due.size,
+    nextAt: ({ parts }) => parts.durable.due.nextAt(),
+    end: (state, max, effects) => expireDurable(contextOf(state, effects), max),
   },
 ];
 

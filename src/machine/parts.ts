@@ -1,6 +1,7 @@
 /** All parts of the replicated state, in the order of a snapshot. A new part gets a row at the end. */
 import type { BrokerHeader } from "../broker/restorer.ts";
 import { brokerPart } from "../broker/state-part.ts";
+import { durablePart } from "../durable/part.ts";
 import { groupsPart } from "../groups/part.ts";
 import { type KvHeader, kvPart } from "../kv/state-part.ts";
 import { assert } from "../lib/assert.ts";
@@ -12,7 +13,7 @@ import { viewsPart } from "./views-part.ts";
 /** Fields of `MachineState`. */
 const FIRST_PARTS = { members: membersPart, views: viewsPart, broker: brokerPart, kv: kvPart };
 /** Fields of `MachineState.parts`: parts that came later. */
-export const PARTS = { queues: queuesPart, groups: groupsPart };
+export const PARTS = { queues: queuesPart, groups: groupsPart, durable: durablePart };
 
 type StateOf<P> = P extends StatePart<infer S, infer _H> ? S : never;
 type StatesOf<Table> = { readonly [Name in keyof Table]: StateOf<Table[Name]> };

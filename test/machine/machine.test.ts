@@ -116,6 +116,7 @@ test("results come once for each command, in order, after the command's own effe
     trimmed: () => order.push("trimmed"),
     topicCreated: () => order.push("created"),
     topicDeleted: () => order.push("deleted"),
+    streamChanged: () => order.push("changed"),
     membersChanged: () => order.push("members"),
     groupMemberChanged: () => order.push("group member"),
     checksum: () => order.push("members"),

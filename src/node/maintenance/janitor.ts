@@ -1,6 +1,6 @@
 import { trim } from "../../broker/commands/trim.ts";
 import { type EffectiveRetention, effectiveRetention } from "../../broker/retention.ts";
-import type { PartitionState } from "../../broker/state.ts";
+import { isHidden, type PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { StateChecksum } from "../../machine/state-checksum.ts";
@@ -156,6 +156,7 @@ export class Janitor {
 /** Yields the partitions that have records and a retention policy. */
 function* limitedPartitions(machine: Machine): Generator<[PartitionState, EffectiveRetention]> {
   for (const topic of [...machine.broker.topicsById.values()]) {
+    if (isHidden(topic)) continue;
     for (const partition of topic.partitions) {
       if (partition.endOffset === partition.lowWatermark) continue;
       const policy = effectiveRetention(machine.broker, topic.topicId, partition.partition);

@@ -1,6 +1,6 @@
 import { committedOffset, listGroups } from "../../broker/groups.ts";
 import { listRetention } from "../../broker/retention.ts";
-import { findTopic, type PartitionState, type TopicState } from "../../broker/state.ts";
+import { findTopic, isHidden, type PartitionState, type TopicState } from "../../broker/state.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type {
@@ -140,7 +140,9 @@ export class Reader {
   }
 
   listTopics(): readonly TopicSummary[] {
-    const topics = [...this.#machine.broker.topicsByName.values()].map(summaryOf);
+    const topics = [...this.#machine.broker.topicsByName.values()]
+      .filter((topic) => !isHidden(topic))
+      .map(summaryOf);
     return topics.sort((a, b) => (a.topic < b.topic ? -1 : 1));
   }
 

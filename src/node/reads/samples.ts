@@ -1,3 +1,4 @@
+import { isHidden } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { largestPartitions } from "../../metrics/cardinality.ts";
@@ -24,6 +25,7 @@ export class Samples {
     const largest = largestPartitions();
     await this.#slicer.turn();
     for (const { name: topic, partitions } of this.#machine.broker.topicsById.values()) {
+      if (isHidden({ name: topic })) continue;
       for (const each of partitions) {
         const { partition, lowWatermark, endOffset } = each;
         largest.add({ topic, partition, lowWatermark, endOffset, bytes: keptBytes(each) });

@@ -117,6 +117,10 @@ export class Applier implements Effects {
     handle.waits.appended(handle.endOffset);
   }
 
+  streamChanged(partition: PartitionState): void {
+    handleOf(partition).waits.wakeAll();
+  }
+
   trimmed(partition: PartitionState): void {
     this.stateChecksum.numbers(partition.topicId, partition.lowWatermark);
     handleOf(partition).log.trim(partition.lowWatermark);

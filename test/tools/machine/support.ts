@@ -54,6 +54,9 @@ export class RecordedEffects implements Effects {
   topicDeleted(topic: TopicState): void {
     this.lines.push(`delete ${topic.topicId} ${topic.name}`);
   }
+  streamChanged(partition: PartitionState): void {
+    this.lines.push(`changed ${partition.topicId}`);
+  }
   membersChanged(): void {
     this.lines.push("members");
   }

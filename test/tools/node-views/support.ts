@@ -133,6 +133,8 @@ export class StreamBench implements Effects {
   topicCreated(topic: { readonly partitions: readonly PartitionState[] }): void {
     topic.partitions.forEach(this.#attach);
   }
+  streamChanged(): void {}
+
   topicDeleted(topic: { readonly partitions: readonly PartitionState[] }): void {
     for (const { topicId, partition } of topic.partitions) {
       this.log(topicId, partition).deleted = true;

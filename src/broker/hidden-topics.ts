@@ -1,0 +1,36 @@
+/**
+ * Topics that other parts of the state store their records in. They have one partition, are not among
+ * the topics that users see and do not count as their partitions. Their names are not valid topic names,
+ * so no request can reach them.
+ */
+import {
+  addTopic,
+  type BrokerEffects,
+  type BrokerState,
+  HIDDEN_PREFIX,
+  PartitionState,
+  TopicState,
+} from "./state.ts";
+
+/** Adds a topic that is named after its id. */
+export function createHiddenTopic(state: BrokerState, effects: BrokerEffects): TopicState {
+  const topicId = state.nextTopicId++;
+  const partitions = [new PartitionState(topicId, 0, state.epoch)];
+  const topic = new TopicState(topicId, `${HIDDEN_PREFIX}${topicId}`, partitions);
+  addTopic(state, topic);
+  effects.topicCreated(topic);
+  return topic;
+}
+
+/** Deletes a topic with its records. */
+export function deleteHiddenTopic(
+  state: BrokerState,
+  topicId: number,
+  effects: BrokerEffects,
+): void {
+  const topic = state.topicsById.get(topicId);
+  if (topic === undefined) return;
+  state.topicsByName.delete(topic.name);
+  state.topicsById.delete(topicId);
+  effects.topicDeleted(topic);
+}

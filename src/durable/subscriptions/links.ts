@@ -1,0 +1,89 @@
+import type { BrokerState } from "../../broker/state.ts";
+import { parseToken, ZERO_TOKEN } from "../offset-token.ts";
+import { tailTokenOf } from "../records.ts";
+import type { DurableState, StreamState } from "../state.ts";
+import { matchesGlob } from "./glob.ts";
+import type { Link, SubscriptionState } from "./state.ts";
+
+/** Returns the subscription for a change. It is copied if a snapshot may refer to it. */
+export function writableSubscription(
+  state: DurableState,
+  subscription: SubscriptionState,
+): SubscriptionState {
+  if (subscription.epoch === state.epoch) return subscription;
+  const copy = subscription.copy(state.epoch);
+  state.subscriptions.set(copy.config.id, copy);
+  return copy;
+}
+
+export type LinkInfo = {
+  readonly path: string;
+  readonly byName: boolean;
+  readonly acked: string;
+  readonly tail: string;
+  readonly pending: boolean;
+};
+
+/** The end of a stream, also of one that does not exist. */
+export function endOf(durable: DurableState, broker: BrokerState, path: string): string {
+  const stream = durable.byPath.get(path);
+  return stream === undefined || stream.deleted ? ZERO_TOKEN : tailTokenOf(broker, stream);
+}
+
+export function infoOf(
+  durable: DurableState,
+  broker: BrokerState,
+  path: string,
+  { byName, acked }: Link,
+): LinkInfo {
+  const tail = endOf(durable, broker, path);
+  return { path, byName, acked, tail, pending: isBefore(acked, tail) };
+}
+
+/** True if there are records between the two. */
+const isBefore = (acked: string, tail: string): boolean =>
+  acked < tail && (parseToken(tail)?.offset ?? 0) > 0;
+
+/** Watches a stream, or adds a reason to watch it. */
+export function link(
+  subscription: SubscriptionState,
+  path: string,
+  by: "name" | "pattern",
+  acked: string,
+): void {
+  const before = subscription.links.get(path);
+  subscription.links.set(path, {
+    byName: by === "name" || (before?.byName ?? false),
+    byPattern: by === "pattern" || (before?.byPattern ?? false),
+    acked: before?.acked ?? acked,
+  });
+}
+
+/** Stops watching a stream by its name. It is still watched if the pattern covers it. */
+export function unlinkName(subscription: SubscriptionState, path: string): void {
+  const before = subscription.links.get(path);
+  if (before === undefined) return;
+  if (before.byPattern) subscription.links.set(path, { ...before, byName: false });
+  else subscription.links.delete(path);
+}
+
+/** Called when a stream is deleted. */
+export function unlinkEverywhere(state: DurableState, path: string): void {
+  for (const subscription of state.subscriptions.values()) {
+    if (subscription.links.has(path)) writableSubscription(state, subscription).links.delete(path);
+  }
+}
+
+/** Returns the ids of the subscriptions that watch a stream, by its name or by their pattern. */
+export function watchersOf(state: DurableState, stream: StreamState): readonly string[] {
+  if (stream.watchedAs === state.definitions) return stream.watchers;
+  const { path } = stream.config;
+  const watchers: string[] = [];
+  for (const [id, { config, links }] of state.subscriptions) {
+    const byPattern = config.pattern !== null && matchesGlob(config.pattern, path);
+    if (byPattern || links.get(path)?.byName === true) watchers.push(id);
+  }
+  stream.watchers = watchers;
+  stream.watchedAs = state.definitions;
+  return watchers;
+}

@@ -1,7 +1,7 @@
 /**
- * `bun bench/threads.ts [filter]`: one thread for all (`RF_HA_DEDICATED_WORKER=0`) beside consensus on a
- * thread of its own (`1`). Rounds alternate, and the ratio is the median of those of the rounds, so
- * that a noisy machine hits both alike.
+ * `bun bench/threads.ts [filter]`: one thread for all (`RF_WORKERS=0`) beside one and two threads that
+ * serve HTTP. Rounds alternate, and a ratio is the median of those of the rounds, so that a noisy
+ * machine hits all alike.
  *
  *     ROUNDS=5 SECONDS=2 bun bench/threads.ts produce/single
  */
@@ -45,17 +45,20 @@ const directory = mkdtempSync(join(tmpdir(), "ayder-threads-"));
 const start = (setting: string) =>
   startSubject([...command, "--port", "0", "--data-dir", join(directory, setting)], {
     RF_LOG_LEVEL: "error",
-    RF_HA_DEDICATED_WORKER: setting,
+    RF_WORKERS: setting,
   });
-const subjects = [await start("0"), await start("1")] as const;
+const SETTINGS = ["0", "1", "2"];
+const subjects: Subject[] = [];
+for (const setting of SETTINGS) subjects.push(await start(setting));
 try {
   for (const subject of subjects) await prepare(subject);
   console.log(`${ROUNDS} rounds of ${SECONDS} s each, ${existsSync(binary) ? "binary" : "source"}`);
   for (const { name, connections, request } of CASES) {
     if (name.includes(filter)) await measure(name, connections, request);
   }
-  const [one, two] = await Promise.all(subjects.map(({ pid }) => residentMiB(pid)));
-  console.log(`resident memory at the end: ${one} MiB with 0, ${two} MiB with 1`);
+  for (const [which, { pid }] of subjects.entries()) {
+    console.log(`resident memory at the end, ${SETTINGS[which]}: ${await residentMiB(pid)} MiB`);
+  }
 } finally {
   for (const subject of subjects) await subject.kill();
   rmSync(directory, { recursive: true, force: true });
@@ -72,20 +75,20 @@ async function prepare({ port }: Subject): Promise<void> {
 }
 
 async function measure(name: string, connections: number, request: string): Promise<void> {
-  const results: [Measured[], Measured[]] = [[], []];
+  const results: Measured[][] = subjects.map(() => []);
   const load = ({ port }: Subject, seconds: number) =>
     runGenerator({ port, requests: [request], connections, warmupSeconds: 0.5, seconds });
   for (const subject of subjects) await load(subject, WARMUP_SECONDS);
   for (let round = 0; round < ROUNDS; round++) {
     for (const [which, subject] of subjects.entries()) {
-      results[which as 0 | 1].push(await measured(subject, () => load(subject, SECONDS)));
+      results[which]?.push(await measured(subject, () => load(subject, SECONDS)));
     }
   }
-  const [zero, one] = results;
-  const ratio = medianOf(
-    one.map(({ perSecond }, round) => perSecond / (zero[round]?.perSecond ?? 0)),
+  const [base = [], ...others] = results;
+  const ratios = others.map((figures) =>
+    medianOf(figures.map(({ perSecond }, at) => perSecond / (base[at]?.perSecond ?? 0))).toFixed(2),
   );
-  console.log(`${name}: ratio ${ratio.toFixed(2)}`);
+  console.log(`${name}: ratios to 0: ${ratios.join(", ")}`);
   for (const [setting, figures] of results.entries()) {
     const of = (figure: (each: Measured) => number, digits = 2) =>
       medianOf(figures.map(figure)).toFixed(digits);

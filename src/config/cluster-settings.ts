@@ -58,7 +58,7 @@ export const CLUSTER_SETTINGS = {
     variables: ["RF_HA_DEDICATED_WORKER"],
     kind: "boolean",
     default: "0",
-    help: "thread of consensus; 0: shared with HTTP; 1: a thread of its own, so that requests do not delay heartbeats",
+    help: "1: consensus has a thread of its own, the same as `RF_WORKERS=1` at least",
     section: "Cluster",
   },
   haTls: {

@@ -93,10 +93,12 @@ function parse(setting: Setting, text: string, source: string): number | boolean
 }
 
 function parseNumber(setting: Setting, text: string, source: string): number {
+  const { auto, min = 0, max = Number.MAX_SAFE_INTEGER } = setting;
+  if (auto !== undefined && text === "auto") return auto();
   const value = parseDecimal(text);
-  const { min = 0, max = Number.MAX_SAFE_INTEGER } = setting;
   if (value === null || value < min || value > max) {
-    throw new ConfigError(`${source}: "${text}" is not an integer from ${min} to ${max}`);
+    const or = auto === undefined ? "" : ", or auto";
+    throw new ConfigError(`${source}: "${text}" is not an integer from ${min} to ${max}${or}`);
   }
   return value;
 }

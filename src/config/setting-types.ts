@@ -11,6 +11,8 @@ export type Setting = {
   /** Default value as an operator would write it; empty means unset. */
   readonly default: string;
   readonly choices?: readonly string[];
+  /** Computes the value of `auto`, which then stands for a number. */
+  readonly auto?: () => number;
   readonly min?: number;
   readonly max?: number;
   readonly help: string;

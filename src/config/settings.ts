@@ -12,6 +12,11 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 const DAY_MS = 86_400_000;
 
+const HTTP_THREADS_AUTO_MAX = 6;
+/** One core is for consensus, and one for the journal and the garbage collector. */
+const httpThreads = (): number =>
+  Math.max(0, Math.min(HTTP_THREADS_AUTO_MAX, navigator.hardwareConcurrency - 2));
+
 export const SETTINGS = {
   port: {
     variables: ["RF_HTTP_PORT", "PORT"],
@@ -37,6 +42,17 @@ export const SETTINGS = {
     kind: "path",
     default: "./ayder-data",
     help: "data directory",
+    section: "Server",
+  },
+  workers: {
+    variables: ["RF_WORKERS"],
+    flag: "workers",
+    kind: "integer",
+    default: "auto",
+    auto: httpThreads,
+    min: 0,
+    max: 1024,
+    help: "threads that serve HTTP beside consensus; 0: consensus shares its thread with HTTP; `auto`: two fewer than cores, at most 6, and 0 on one or two cores; more than 1 on Linux only",
     section: "Server",
   },
   tlsCert: {
@@ -362,16 +378,6 @@ export const SETTINGS = {
     choices: ["", "ayder"],
     default: "",
     help: "`ayder`: answer as the C implementation does where the two differ",
-    section: "Compatibility",
-  },
-  workers: {
-    variables: ["RF_WORKERS"],
-    flag: "workers",
-    kind: "integer",
-    default: "1",
-    min: 0,
-    max: 1024,
-    help: "accepted for compatibility; one thread serves requests",
     section: "Compatibility",
   },
 } as const satisfies Readonly<Record<string, Setting>>;

@@ -1,3 +1,4 @@
+import type { MaybePromise } from "../lib/maybe-promise.ts";
 import { openDescriptors } from "./descriptors.ts";
 import type { TcpConnection, TcpSockets } from "./tcp-sockets.ts";
 
@@ -19,7 +20,7 @@ export type ConnectionGuardOptions = {
   readonly peerPort: number;
   readonly connectionsMax: number;
   /** Ports of the clients whose requests are in progress. */
-  readonly busyPorts: () => ReadonlySet<number>;
+  readonly busyPorts: () => MaybePromise<ReadonlySet<number>>;
   readonly counted: (connections: number) => void;
   readonly closed: (count: number, connections: number) => void;
 };
@@ -31,15 +32,20 @@ export type ConnectionGuardOptions = {
 export function idlest(
   connections: readonly TcpConnection[],
   count: number,
-  { port, busyPorts }: Pick<ConnectionGuardOptions, "port" | "busyPorts">,
+  { port, busy }: { readonly port: number; readonly busy: ReadonlySet<number> },
 ): readonly TcpConnection[] {
-  const busy = busyPorts();
   const idle = connections.filter((each) =>
     each.localPort === port ? !busy.has(each.peerPort) : each.bytesReceived === 0,
   );
   const isQuiet = (each: TcpConnection): number => (each.sinceReceivedMs >= QUIET_MS ? 0 : 1);
   idle.sort((a, b) => isQuiet(a) - isQuiet(b) || b.sinceSentMs - a.sinceSentMs);
   return idle.slice(0, count);
+}
+
+/** Bytes that the clients' kernels have confirmed, by the clients' ports. */
+export function acknowledgedOn(sockets: TcpSockets, port: number): ReadonlyMap<number, number> {
+  const connections = sockets.connections([port]);
+  return new Map(connections.map((each) => [each.peerPort, each.bytesAcknowledged]));
 }
 
 /** Bounds the number of connections by closing those that are idle the longest. */
@@ -59,8 +65,7 @@ export class ConnectionGuard {
 
   /** Bytes that the clients' kernels have confirmed, by the clients' ports. */
   acknowledged(): ReadonlyMap<number, number> {
-    const connections = this.#options.sockets.connections([this.#options.port]);
-    return new Map(connections.map((each) => [each.peerPort, each.bytesAcknowledged]));
+    return acknowledgedOn(this.#options.sockets, this.#options.port);
   }
 
   stop(): void {
@@ -69,15 +74,15 @@ export class ConnectionGuard {
   }
 
   #later(delayMs: number): void {
-    this.#timer = setTimeout(() => {
-      const hadToClose = this.#look();
+    this.#timer = setTimeout(async () => {
+      const hadToClose = await this.#look();
       if (this.#timer !== null) this.#later(hadToClose ? LOOK_AGAIN_MS : LOOK_EVERY_MS);
     }, delayMs);
     this.#timer.unref();
   }
 
-  #look(): boolean {
-    const { connectionsMax, sockets, counted, closed } = this.#options;
+  async #look(): Promise<boolean> {
+    const { connectionsMax, sockets, port, busyPorts, counted, closed } = this.#options;
     const open = openDescriptors();
     const isDue = performance.now() - this.#countedAt >= COUNT_EVERY_MS;
     const atMost = open === null ? Number.POSITIVE_INFINITY : open - this.#others;
@@ -92,7 +97,7 @@ export class ConnectionGuard {
     const tooMany = connections.length - connectionsMax;
     if (tooMany <= 0) return false;
     const count = tooMany + Math.ceil(connectionsMax / SPARE_SHARE);
-    const victims = idlest(connections, count, this.#options);
+    const victims = idlest(connections, count, { port, busy: await busyPorts() });
     for (const { descriptor } of victims) sockets.end(descriptor);
     if (victims.length > 0) closed(victims.length, connections.length);
     return victims.length > 0;

@@ -100,7 +100,13 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   const { instruments, log } = options;
   const { now: wallMs = Date.now, monotonic: monotonicMs = () => performance.now() } = options;
   const isLoopback = (request: Request) => socket.isLoopback(request);
-  const auth = new Auth(options.auth, { instruments, clock: { wallMs, monotonicMs }, isLoopback });
+  const { shared } = options;
+  const auth = new Auth(options.auth, {
+    instruments,
+    clock: { wallMs, monotonicMs: shared?.monotonicMs ?? monotonicMs },
+    isLoopback,
+    buckets: shared?.buckets ?? [],
+  });
   const middleware = new Middleware({
     auth,
     errorMapper,
@@ -170,10 +176,11 @@ function dated(method: string, answer: Response | Promise<Response>): Response |
  * itself.
  */
 function forwardTarget(node: NodeApi, options: HttpOptions): () => Leader | null {
-  const { forwardWrites, tls: { http: tls } = { http: false } } = options;
+  const { forwardWrites, shared, tls: { http: tls } = { http: false } } = options;
   if (forwardWrites === undefined) return () => null;
   const { commitTimeoutMs, forwardsMax = FORWARDS_MAX } = forwardWrites;
-  const slots = new ForwardSlots(forwardsMax);
+  // The limit of the runtime is one for the process.
+  const slots = new ForwardSlots(Math.max(1, Math.floor(forwardsMax / (shared?.threads ?? 1))));
   return () => {
     const url = node.leaderUrl();
     return url === null ? null : { url, tls, slots, commitTimeoutMs };
@@ -181,21 +188,29 @@ function forwardTarget(node: NodeApi, options: HttpOptions): () => Leader | null
 }
 
 function answerStreams(options: HttpOptions, socket: () => Socket): AnswerStreams {
-  const { instruments, memory = DEFAULT_MEMORY } = options;
+  const { instruments, memory = DEFAULT_MEMORY, shared } = options;
   const { answerBytesInUse, answersRefused } = instruments;
-  instruments.answerBytesMax.value = memory.answerBytesMax;
+  instruments.answerBytesMax.value = memory.answerBytesMax / (shared?.threads ?? 1);
   return new AnswerStreams({
-    budget: new MemoryBudget(memory.answerBytesMax, answerBytesInUse, answersRefused),
+    budget: new MemoryBudget(
+      memory.answerBytesMax,
+      answerBytesInUse,
+      answersRefused,
+      shared?.answers,
+    ),
     socket,
     stalledMs: memory.stalledAnswerMs,
     instruments,
   });
 }
 
-function bodyBytes({ instruments, memory = DEFAULT_MEMORY }: HttpOptions): BodyBytes {
+function bodyBytes({ instruments, memory = DEFAULT_MEMORY, shared }: HttpOptions): BodyBytes {
   const { bodyBytesInUse, bodiesRefused } = instruments;
-  instruments.bodyBytesMax.value = memory.bodyBytesMax;
-  return new BodyBytes(new MemoryBudget(memory.bodyBytesMax, bodyBytesInUse, bodiesRefused));
+  const { bodyBytesMax } = memory;
+  instruments.bodyBytesMax.value = bodyBytesMax / (shared?.threads ?? 1);
+  return new BodyBytes(
+    new MemoryBudget(bodyBytesMax, bodyBytesInUse, bodiesRefused, shared?.bodies),
+  );
 }
 
 function allEndpoints(edge: Edge): readonly Endpoint[] {

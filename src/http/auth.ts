@@ -79,6 +79,8 @@ export type AuthContext = {
   readonly clock: LimitClock;
   /** True if the request came over loopback. */
   readonly isLoopback: (request: Request) => boolean;
+  /** Memory of the rate limits, in the order of the tokens, if other threads have the same limits. */
+  readonly buckets?: readonly SharedArrayBuffer[];
 };
 
 export class Auth {
@@ -100,8 +102,9 @@ export class Auth {
     const specs: readonly TokenSpec[] = fallback
       ? [{ token: "dev", grants: ALL_GRANTS, rate: null }]
       : parseTokenSpecs(options.tokens);
-    this.#principals = specs.map(({ token, grants, rate }) => {
-      const limit = rate === null ? null : new RateLimit(rate, context.clock);
+    this.#principals = specs.map(({ token, grants, rate }, at) => {
+      const bucket = context.buckets?.[at] ?? null;
+      const limit = rate === null ? null : new RateLimit(rate, context.clock, bucket);
       return new Principal(sha256(token), grants, limit, fallback);
     });
     const { metricsToken = "" } = options;

@@ -3,6 +3,7 @@ import type { Logger } from "../metrics/log.ts";
 import type { MetricSources } from "../metrics/sources.ts";
 import type { ClusterApi, StreamApi } from "../node/api.ts";
 import type { AuthOptions } from "./auth.ts";
+import type { BudgetGauges } from "./memory-budget.ts";
 import type { Endpoint } from "./request-context.ts";
 
 export type HttpOptions = {
@@ -42,10 +43,24 @@ export type HttpOptions = {
   readonly streams?: StreamApi;
   /** Additional routes: stream processing, cluster administration, console. */
   readonly endpoints?: readonly Endpoint[];
+  /** If absent, this thread is the only one that serves HTTP. */
+  readonly shared?: SharedHttp;
   /** Wall clock, in milliseconds since 1970. Default: the system clock. */
   readonly now?: () => number;
   /** Monotonic clock, in milliseconds. Default: the system clock. */
   readonly monotonic?: () => number;
+};
+
+/** Limits that count over all threads that serve HTTP. */
+export type SharedHttp = {
+  /** Number of these threads. */
+  readonly threads: number;
+  readonly answers: BudgetGauges;
+  readonly bodies: BudgetGauges;
+  /** Memory of the rate limits, in the order of the tokens. */
+  readonly buckets: readonly SharedArrayBuffer[];
+  /** Milliseconds of a clock that all threads share. */
+  readonly monotonicMs: () => number;
 };
 
 export type HttpLimits = {

@@ -1,3 +1,4 @@
+import { BucketState } from "./bucket-state.ts";
 import type { RateSpec } from "./token-spec.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -20,54 +21,58 @@ export type LimitClock = {
 export class RateLimit {
   readonly #spec: RateSpec;
   readonly #clock: LimitClock;
-  #tokens: number;
-  #filledAtMs: number;
-  #day: number;
-  #dayBeganAtMs: number;
-  #today = 0;
+  readonly #state: BucketState;
 
-  constructor(spec: RateSpec, clock: LimitClock) {
+  /** @param memory of all threads that have this limit. Null: only this thread has it. */
+  constructor(spec: RateSpec, clock: LimitClock, memory: SharedArrayBuffer | null = null) {
     this.#spec = spec;
     this.#clock = clock;
-    this.#tokens = spec.bucket?.burst ?? 0;
-    this.#filledAtMs = clock.monotonicMs();
-    this.#day = dayOf(clock.wallMs());
-    this.#dayBeganAtMs = this.#filledAtMs;
+    const state = new BucketState(memory);
+    this.#state = state;
+    state.exclusively(() => {
+      // The first thread begins the count.
+      if (state.hasBegun) return;
+      state.begin(spec.bucket?.burst ?? 0, dayOf(clock.wallMs()), clock.monotonicMs());
+    });
   }
 
   /** @returns 0 if the request may pass, else the whole seconds after which one may. */
   take(): number {
+    return this.#state.exclusively(() => this.#take());
+  }
+
+  #take(): number {
+    const state = this.#state;
     const nowMs = this.#clock.monotonicMs();
     const waitSeconds = this.#dailyWait(nowMs);
     if (waitSeconds > 0) return waitSeconds;
     const { bucket } = this.#spec;
     if (bucket !== null) {
-      const elapsedMs = Math.max(0, nowMs - this.#filledAtMs);
-      this.#filledAtMs = nowMs;
-      const filled = this.#tokens + (elapsedMs / 1000) * bucket.perSecond;
-      this.#tokens = Math.min(bucket.burst, filled);
-      if (this.#tokens < 1) return Math.max(1, Math.ceil((1 - this.#tokens) / bucket.perSecond));
-      this.#tokens--;
+      const elapsedMs = Math.max(0, nowMs - state.filledAtMs);
+      state.filledAtMs = nowMs;
+      const filled = state.tokens + (elapsedMs / 1000) * bucket.perSecond;
+      state.tokens = Math.min(bucket.burst, filled);
+      if (state.tokens < 1) return Math.max(1, Math.ceil((1 - state.tokens) / bucket.perSecond));
+      state.tokens -= 1;
     }
-    this.#today++;
+    state.today += 1;
     return 0;
   }
 
   #dailyWait(nowMs: number): number {
+    const state = this.#state;
     const { daily } = this.#spec;
     if (daily === null) return 0;
     const wallMs = this.#clock.wallMs();
     const day = dayOf(wallMs);
-    const ageMs = nowMs - this.#dayBeganAtMs;
-    if (day > this.#day || ageMs >= DAY_MS) {
-      this.#day = day;
-      this.#dayBeganAtMs = nowMs;
-      this.#today = 0;
+    const ageMs = nowMs - state.dayBeganAtMs;
+    if (day > state.day || ageMs >= DAY_MS) {
+      state.beginDay(day, nowMs);
     }
-    if (this.#today < daily) return 0;
+    if (state.today < daily) return 0;
     // After the clock was set back, the date of the count lies in the future.
-    const untilMidnightMs = (this.#day + 1) * DAY_MS - wallMs;
-    const waitMs = Math.min(untilMidnightMs, DAY_MS - (nowMs - this.#dayBeganAtMs));
+    const untilMidnightMs = (state.day + 1) * DAY_MS - wallMs;
+    const waitMs = Math.min(untilMidnightMs, DAY_MS - (nowMs - state.dayBeganAtMs));
     return Math.max(1, Math.ceil(waitMs / 1000));
   }
 }

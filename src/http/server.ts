@@ -1,5 +1,6 @@
 /** The only `Bun.serve` of the public API. */
 
+import type { MaybePromise } from "../lib/maybe-promise.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { App } from "./app.ts";
 import { ApiError, errorResponse } from "./errors.ts";
@@ -13,6 +14,8 @@ export type ServerOptions = {
   readonly host: string;
   /** 0 selects any free port. */
   readonly port: number;
+  /** Other threads of this process listen on the port too. Default: false. */
+  readonly sharesPort?: boolean;
   /** Null for plain HTTP. */
   readonly tls: ServerTls | null;
   /** Seconds after which an idle connection is closed; at most 255. */
@@ -25,7 +28,10 @@ export type ServerOptions = {
 };
 
 /** @param busyPorts ports of the clients whose requests are being answered. */
-export type StartGuard = (port: number, busyPorts: () => ReadonlySet<number>) => Guard | null;
+export type StartGuard = (
+  port: number,
+  busyPorts: () => MaybePromise<ReadonlySet<number>>,
+) => Guard | null;
 
 export type Guard = {
   stop(): void;
@@ -38,6 +44,8 @@ export type RunningServer = {
   readonly port: number;
   /** `http://host:port` or `https://…`, without a slash at the end. */
   readonly url: string;
+  /** Ports of the clients whose requests are in progress. */
+  busyPorts(): ReadonlySet<number>;
   /**
    * Uses another certificate for new connections. Requests under way finish; Bun closes connections
    * that are idle, and clients open new ones.
@@ -69,14 +77,15 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
   const scheme = tls === null ? "http" : "https";
   const shownHost = host.includes(":") ? `[${host.replace("%", "%25")}]` : host;
   const boundPort = server.port ?? port;
-  const guard = options.guard?.(boundPort, () => {
+  const busyPorts = (): ReadonlySet<number> => {
     const ports = new Set<number>();
     for (const request of app.busy()) {
       const client = server.requestIP(request);
       if (client !== null) ports.add(client.port);
     }
     return ports;
-  });
+  };
+  const guard = options.guard?.(boundPort, busyPorts);
   app.attach({
     isLoopback: (request) =>
       localOnly || isLoopbackAddress(server.requestIP(request)?.address ?? ""),
@@ -97,6 +106,7 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
     host,
     port: boundPort,
     url: `${scheme}://${shownHost}:${boundPort}`,
+    busyPorts,
     renew: (fresh) => {
       // Bun refuses a chain or key that it cannot use. Another port shows it without a gap.
       void bind(app, options, 0, fresh).stop(true);
@@ -113,6 +123,10 @@ export function startServer(app: App, options: ServerOptions): RunningServer {
   };
 }
 
+/** Listens without sharing the port, and answers nothing. */
+export const listenAlone = (hostname: string, port: number): Bun.Server<undefined> =>
+  Bun.serve({ hostname, port, reusePort: false, fetch: () => new Response(null, { status: 503 }) });
+
 function bind(app: App, options: ServerOptions, port: number, tls: ServerTls | null) {
   const { host, idleTimeoutSeconds, log } = options;
   return Bun.serve({
@@ -122,7 +136,7 @@ function bind(app: App, options: ServerOptions, port: number, tls: ServerTls | n
     development: false,
     // With `development: false` Bun shares the port by default: a second server on it would start
     // and take half of the requests.
-    reusePort: false,
+    reusePort: options.sharesPort ?? false,
     idleTimeout: idleTimeoutSeconds,
     maxRequestBodySize: BODY_BYTES_MAX,
     routes: writtenPathRoutes(app.fetch, app.fetchRewritten),

@@ -161,6 +161,7 @@ export const GAUGES = {
     name: "ayder_clock_clamp_seconds",
     help: "This node's wall clock minus the cluster's time, by which things expire",
   },
+  httpThreads: { name: "ayder_http_threads", help: "Threads that serve HTTP" },
   answerBytesInUse: {
     name: "ayder_http_answer_bytes",
     help: "Bytes of large answers that are being prepared or sent",
@@ -311,6 +312,7 @@ export const createInstruments = (): Instruments => ({
   diskSizeBytes: new Cell(),
   clockSkewSeconds: new Cell(),
   clockClampSeconds: new Cell(),
+  httpThreads: new Cell(),
   answerBytesInUse: new Cell(),
   answerBytesMax: new Cell(),
   bodyBytesInUse: new Cell(),

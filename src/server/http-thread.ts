@@ -1,30 +1,35 @@
 /**
- * Entry point of the HTTP thread, if HTTP and consensus run on separate threads. Started by
- * `server/http-worker.ts`.
+ * Entry point of a thread that serves HTTP beside the main thread. Started by
+ * `server/http-threads.ts`.
  */
 import type { Config } from "../config/config.ts";
-import { createInstruments } from "../metrics/instruments.ts";
+import { createInstruments, type Instruments } from "../metrics/instruments.ts";
 import { startLoopLagProbe } from "../metrics/loop-lag.ts";
 import { WorkerPort } from "../node/port/worker-port.ts";
-import { type HttpServer, listen } from "./listen.ts";
+import { listen, type OwnHttpServer } from "./listen.ts";
 import { processLog } from "./process-log.ts";
+import { sharedLimits } from "./shared-limits.ts";
 import { isStartError } from "./start-error.ts";
-import type { FromHttpThread, ToHttpThread } from "./thread-messages.ts";
+import type { FromHttpThread, Question, ThreadPlace, ToHttpThread } from "./thread-messages.ts";
 
 declare const self: Worker;
 
 const say = (message: FromHttpThread, transfer: ArrayBuffer[] = []): void =>
   self.postMessage(message, transfer);
 let port: WorkerPort | null = null;
-let server: HttpServer | null = null;
+let server: OwnHttpServer | null = null;
+let instruments: Instruments | null = null;
 
 self.onmessage = ({ data }: MessageEvent<ToHttpThread>) => {
   switch (data.kind) {
     case "start":
-      start(data.config);
+      start(data.config, data.place);
       return;
     case "port":
       port?.receive(data.message);
+      return;
+    case "ask":
+      answer(data.id, data.question);
       return;
     case "reload":
       server?.reload();
@@ -36,18 +41,21 @@ self.onmessage = ({ data }: MessageEvent<ToHttpThread>) => {
 };
 say({ kind: "ready" });
 
-function start(config: Config): void {
-  const instruments = createInstruments();
+function start(config: Config, place: ThreadPlace): void {
+  instruments = createInstruments();
   const log = processLog(config.logLevel, instruments.logLinesLost);
+  const limits = sharedLimits(place.memory, place.number);
   port = new WorkerPort({
     post: (message, transfer) => say({ kind: "port", message }, transfer),
     defer: setImmediate,
     queueBytesMax: config.queueBytesMax,
     queueRequestsMax: config.queueRequestsMax,
+    queued: { bytes: limits.queuedBytes, requests: limits.queuedRequests },
   });
   const { cluster, streams, samples } = port;
+  const served = { node: port, cluster, streams, samples };
   try {
-    server = listen(config, { node: port, cluster, streams, samples }, log, instruments);
+    server = listen(config, served, log, instruments, { port: place.port, shared: limits.http });
   } catch (error) {
     if (!isStartError(error)) throw error;
     say({ kind: "refused", reason: error.message });
@@ -55,6 +63,15 @@ function start(config: Config): void {
   }
   startLoopLagProbe(instruments.httpLoopLagSeconds);
   say({ kind: "listening", url: server.url });
+}
+
+function answer(id: number, question: Question): void {
+  const heapUsedBytes = process.memoryUsage().heapUsed;
+  const answers = {
+    busy: () => server?.busyPorts() ?? new Set<number>(),
+    sample: () => ({ instruments: instruments ?? createInstruments(), heapUsedBytes }),
+  };
+  say({ kind: "answer", id, answer: answers[question]() });
 }
 
 async function stop(graceMs: number): Promise<void> {

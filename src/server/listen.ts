@@ -4,7 +4,7 @@ import { type Config, ConfigError } from "../config/config.ts";
 import { parseTopology } from "../config/topology.ts";
 import { COMMIT, VERSION } from "../config/version.ts";
 import { listenOn } from "../env/cannot-listen.ts";
-import { ConnectionGuard } from "../env/connection-guard.ts";
+import { acknowledgedOn, ConnectionGuard } from "../env/connection-guard.ts";
 import {
   type DescriptorPlan,
   descriptorLimit,
@@ -14,9 +14,10 @@ import {
 import { memoryLimit, memoryShare } from "../env/memory.ts";
 import { openTcpSockets } from "../env/tcp-sockets.ts";
 import { createApp } from "../http/app.ts";
-import type { HttpMemory, HttpOptions } from "../http/options.ts";
+import type { HttpMemory, HttpOptions, SharedHttp } from "../http/options.ts";
 import {
   IDLE_TIMEOUT_SECONDS_DEFAULT,
+  listenAlone,
   type RunningServer,
   type ServerTls,
   type StartGuard,
@@ -33,8 +34,15 @@ export type HttpServer = Pick<RunningServer, "url" | "stop"> & {
   reload(): void;
 };
 
+/** The HTTP server of this thread. */
+export type OwnHttpServer = HttpServer & Pick<RunningServer, "busyPorts">;
+
+/** Place of a thread that serves HTTP beside the main thread, and perhaps beside others. */
+export type ListenPlace = { readonly port: number; readonly shared: SharedHttp };
+
 /**
  * @param instruments of the thread that calls.
+ * @param place absent on the main thread. Elsewhere, the main thread bounds the connections.
  * @throws ConfigError, TokenSpecError, and what keeps the address from being listened on.
  */
 export function listen(
@@ -42,7 +50,8 @@ export function listen(
   { node, cluster, streams, samples }: Served,
   log: Logger,
   instruments: Instruments,
-): HttpServer {
+  place: ListenPlace | null = null,
+): OwnHttpServer {
   const plan = descriptorPlan(config);
   const options: HttpOptions = {
     auth: {
@@ -61,6 +70,7 @@ export function listen(
     retryAfterSeconds: config.haRetryAfter,
     tls: { http: config.tlsCert !== "", peers: config.haTls },
     ...(config.haFollowerWrites === "forward" ? { forwardWrites: config } : {}),
+    ...(place === null ? {} : { shared: place.shared }),
     cluster,
     streams,
     version: VERSION,
@@ -80,18 +90,16 @@ export function listen(
     },
   };
   const app = createApp(node, options);
-  const open = config.tokens === "" ? "127.0.0.1" : "0.0.0.0";
-  const host = config.host === "" ? open : config.host;
-  const port = portOf(config);
-  const portSetting = "--port (0: any free one)";
-  const wanted = { host, port, portSetting, hostSetting: "--host, RF_HTTP_ADDR" };
+  instruments.httpThreads.value = 1;
+  const wanted = wantedOf(config);
   const server = startServer(app, {
     listen: (bind) => listenOn(wanted, bind),
-    host,
-    port,
+    host: wanted.host,
+    port: place?.port ?? wanted.port,
+    sharesPort: (place?.shared.threads ?? 1) > 1,
     tls: tlsOf(config),
     idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS_DEFAULT,
-    guard: guardOf(config, plan, log, instruments),
+    guard: place === null ? guardOf(config, log, instruments) : readsAcknowledged(plan),
     log,
   });
   if (config.tlsCert === "") return { ...server, reload: () => undefined };
@@ -107,12 +115,37 @@ export function listen(
   const endWatch = files.watch();
   return {
     url: server.url,
+    busyPorts: () => server.busyPorts(),
     reload: () => files.reload(),
     stop: async (graceMs) => {
       endWatch();
       await server.stop(graceMs);
     },
   };
+}
+
+/** The address to listen on, and the settings that configure it. */
+function wantedOf(config: Config) {
+  const open = config.tokens === "" ? "127.0.0.1" : "0.0.0.0";
+  const host = config.host === "" ? open : config.host;
+  const port = portOf(config);
+  const portSetting = "--port (0: any free one)";
+  return { host, port, portSetting, hostSetting: "--host, RF_HTTP_ADDR" };
+}
+
+/**
+ * Listens on the port without sharing it, which fails if another process listens there, and ends that
+ * at once.
+ *
+ * @returns the port, also if any free one was asked for.
+ * @throws ConfigError
+ */
+export async function reservePort(config: Config): Promise<number> {
+  const wanted = wantedOf(config);
+  const server = listenOn(wanted, () => listenAlone(wanted.host, wanted.port));
+  const { port = wanted.port } = server;
+  await server.stop(true);
+  return port;
 }
 
 /** Shares of the file descriptors. A forwarded write needs a second connection. */
@@ -133,13 +166,17 @@ function memoryOf({ answerBytesMax, bodyBytesMax, stalledAnswerMs }: Config): Ht
 
 const CLOSED_LOG_EVERY_MS = 10_000;
 
+/** Reads what the kernels of the clients have confirmed, and closes nothing. */
+function readsAcknowledged(plan: DescriptorPlan): StartGuard {
+  return (port) => {
+    const sockets = openTcpSockets(plan.limit);
+    return sockets && { stop: () => undefined, acknowledged: () => acknowledgedOn(sockets, port) };
+  };
+}
+
 /** The bound on client connections of the public port. */
-function guardOf(
-  config: Config,
-  plan: DescriptorPlan,
-  log: Logger,
-  instruments: Instruments,
-): StartGuard {
+export function guardOf(config: Config, log: Logger, instruments: Instruments): StartGuard {
+  const plan = descriptorPlan(config);
   return (port, busyPorts) => {
     const sockets = openTcpSockets(plan.limit);
     const fields = { open_files_limit: plan.limit, connections_limit: plan.connections };

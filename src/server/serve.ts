@@ -32,13 +32,14 @@ import type { WriteConcern } from "../node/writes/write-concern.ts";
 import { DataDir, refuseHalfRestored } from "../storage/data-dir.ts";
 import { isReliedPath, isReliedWhileOpen } from "../storage/relied-paths.ts";
 import type { CertificateFiles } from "./certificate-files.ts";
-import { startHttpThread } from "./http-worker.ts";
+import { startHttpThreads } from "./http-threads.ts";
 import { descriptorPlan, type HttpServer, listen, tlsOf } from "./listen.ts";
 import { peerNetworkOf } from "./peer-network.ts";
 import { processLog } from "./process-log.ts";
 
 /** Grace period of requests at a stop. Together with the checkpoint, a stop takes at most 10 s. */
 const STOP_GRACE_MS = 5_000;
+const HTTP_THREADS_MAX = 64;
 
 export { portOf } from "./listen.ts";
 export { isStartError } from "./start-error.ts";
@@ -86,11 +87,6 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   const stopWatching = cluster.certificates?.watch();
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   logAccess(config, tokens, log);
-  if (config.workers > 1) {
-    log.info("--workers ignored, one thread serves requests", {
-      workers: config.workers,
-    });
-  }
   log.info("listening", { url: server.url, version: VERSION, data_dir: config.dataDir });
   return {
     url: server.url,
@@ -134,10 +130,15 @@ function logAccess(config: Config, tokens: readonly TokenSpec[], log: Logger): v
   }
 }
 
-/**
- * Serves HTTP on this thread or on a separate one. With a separate one, this thread runs only the
- * node.
- */
+/** Systems other than Linux give all connections of a shared port to one thread. */
+function httpThreads({ workers, haDedicatedWorker }: Config, log: Logger): number {
+  const asked = haDedicatedWorker ? Math.max(1, workers) : workers;
+  const max = process.platform === "linux" ? HTTP_THREADS_MAX : 1;
+  if (asked > max) log.warn("RF_WORKERS lowered", { asked, max });
+  return Math.min(asked, max);
+}
+
+/** Serves HTTP on this thread, or on others; this one then runs only the node. */
 async function serveHttp(
   config: Config,
   node: Node,
@@ -153,9 +154,10 @@ async function serveHttp(
     threads: () => [],
   };
   const served = { node, cluster: node, streams: node.streams, samples };
-  return config.haDedicatedWorker
-    ? await startHttpThread(config, served, instruments, fault)
-    : listen(config, served, log, instruments);
+  const threads = httpThreads(config, log);
+  return threads === 0
+    ? listen(config, served, log, instruments)
+    : await startHttpThreads(threads, config, served, log, instruments, fault);
 }
 
 /**

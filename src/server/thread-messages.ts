@@ -1,10 +1,30 @@
-/** Messages between the main thread and the thread that serves HTTP. */
+/** Messages between the main thread and a thread that serves HTTP. */
 import type { Config } from "../config/config.ts";
+import type { ThreadSample } from "../metrics/sources.ts";
 import type { PortMessage } from "../node/port/message.ts";
+import type { SharedMemory } from "./shared-limits.ts";
+
+/** Place of a thread among those that serve HTTP. */
+export type ThreadPlace = {
+  /** From 0. */
+  readonly number: number;
+  readonly memory: SharedMemory;
+  /** The port to listen on. */
+  readonly port: number;
+};
+
+/** Questions of the main thread, with the type of their answers. */
+export type Answers = {
+  /** Ports of the clients whose requests are in progress. */
+  readonly busy: ReadonlySet<number>;
+  readonly sample: Omit<ThreadSample, "startedAtSeconds">;
+};
+export type Question = keyof Answers;
 
 export type ToHttpThread =
-  | { readonly kind: "start"; readonly config: Config }
+  | { readonly kind: "start"; readonly config: Config; readonly place: ThreadPlace }
   | { readonly kind: "port"; readonly message: PortMessage }
+  | { readonly kind: "ask"; readonly id: number; readonly question: Question }
   /** Reload the certificate files. */
   | { readonly kind: "reload" }
   | { readonly kind: "stop"; readonly graceMs: number };
@@ -16,4 +36,5 @@ export type FromHttpThread =
   /** The thread could not start, for a reason that the operator can correct. */
   | { readonly kind: "refused"; readonly reason: string }
   | { readonly kind: "port"; readonly message: PortMessage }
+  | { readonly kind: "answer"; readonly id: number; readonly answer: Answers[Question] }
   | { readonly kind: "stopped" };

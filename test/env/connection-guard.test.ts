@@ -16,9 +16,7 @@ const connection = (peerPort: number, changes: Partial<TcpConnection> = {}): Tcp
   ...changes,
 });
 const chosen = (connections: readonly TcpConnection[], count: number, busy: readonly number[]) =>
-  idlest(connections, count, { port: API, busyPorts: () => new Set(busy) }).map(
-    ({ peerPort }) => peerPort,
-  );
+  idlest(connections, count, { port: API, busy: new Set(busy) }).map(({ peerPort }) => peerPort);
 
 test("the longest silent connections go first; those with a request under way stay", () => {
   const connections = [

@@ -47,7 +47,7 @@ test("a thread that serves HTTP and ends takes the process with it, with code 70
   order(trap, "throw");
   const text = await child.stderr.text();
   expect(await child.exited).toBe(70);
-  expect(text).toContain("the thread that serves HTTP");
+  expect(text).toContain("a thread that serves HTTP");
   expect(text).toContain("trapped");
 });
 

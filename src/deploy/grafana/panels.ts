@@ -432,10 +432,13 @@ const PROCESS: readonly Panel[] = [
   ...RESOURCES,
   {
     title: "CPU",
-    about: "Cores in use, by node; one thread does most of it, two with RF_HA_DEDICATED_WORKER.",
+    about: "Cores in use, by node, of the threads that RF_WORKERS asks for and one for consensus.",
     kind: "lines",
     unit: "none",
-    queries: [query("{{instance}}", rate("ayder_process_cpu_seconds_total{}"))],
+    queries: [
+      query("{{instance}}", rate("ayder_process_cpu_seconds_total{}")),
+      query("{{instance}} threads of HTTP", "ayder_http_threads{}"),
+    ],
   },
   {
     title: "Disk free",

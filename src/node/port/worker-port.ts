@@ -1,3 +1,4 @@
+import type { Gauge } from "../../lib/gauge.ts";
 import type {
   Backup,
   BackupReject,
@@ -31,6 +32,8 @@ export type WorkerPortOptions = {
   /** The queue limits of the node. Calls in flight to the node count as queued. */
   readonly queueBytesMax: number;
   readonly queueRequestsMax: number;
+  /** Calls in flight of all threads that have a port. */
+  readonly queued: { readonly bytes: Gauge; readonly requests: Gauge };
 };
 
 /** Receives the outcome of a call. A failure of the node itself goes to `failed`. */
@@ -49,8 +52,6 @@ export class WorkerPort implements NodeApi {
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
   #leaderUrl: string | null = null;
-  #queuedBytes = 0;
-  #queuedRequests = 0;
 
   constructor(options: WorkerPortOptions) {
     this.#options = options;
@@ -67,8 +68,8 @@ export class WorkerPort implements NodeApi {
       if (waiting === undefined) throw new Error(`the port brought a second outcome of call ${id}`);
       this.#waiting.delete(id);
       if (waiting.bytes > 0) {
-        this.#queuedBytes -= waiting.bytes;
-        this.#queuedRequests--;
+        this.#options.queued.bytes.add(-waiting.bytes);
+        this.#options.queued.requests.add(-1);
       }
       if (kind === KIND.failed) waiting.failed(new Error(inbox.next<string>()));
       else waiting.done(readOutcome(kind, inbox) as never);
@@ -223,14 +224,15 @@ export class WorkerPort implements NodeApi {
 
   /** The same as the node's own queue: an empty one accepts every request. */
   #isFull(bytes: number): boolean {
-    if (this.#queuedRequests === 0) return false;
-    const { queueBytesMax, queueRequestsMax } = this.#options;
-    return this.#queuedBytes + bytes > queueBytesMax || this.#queuedRequests >= queueRequestsMax;
+    const { queueBytesMax, queueRequestsMax, queued } = this.#options;
+    const requests = queued.requests.value;
+    if (requests === 0) return false;
+    return queued.bytes.value + bytes > queueBytesMax || requests >= queueRequestsMax;
   }
 
   #expectWrite<T>(bytes: number, done: (outcome: T) => void): number {
-    this.#queuedBytes += bytes + 1;
-    this.#queuedRequests++;
+    this.#options.queued.bytes.add(bytes + 1);
+    this.#options.queued.requests.add(1);
     const failed = (error: Error): never => {
       throw error;
     };

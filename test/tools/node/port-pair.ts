@@ -1,5 +1,6 @@
 /** Both sides of a worker port on one thread; messages are cloned and handed over as between two. */
 
+import { LocalGauge } from "../../../src/lib/gauge.ts";
 import type { Served } from "../../../src/node/port/calls.ts";
 import type { PortMessage } from "../../../src/node/port/message.ts";
 import { PortServer } from "../../../src/node/port/server.ts";
@@ -31,6 +32,7 @@ export function portPair(
     defer: setImmediate,
     queueBytesMax,
     queueRequestsMax,
+    queued: { bytes: new LocalGauge(), requests: new LocalGauge() },
   });
   const answer = post(fromNode, (message) => port.receive(message));
   const server = new PortServer(served as Served, answer, setImmediate);

@@ -35,7 +35,8 @@ export function cleanEnvironment(extra: Readonly<Record<string, string>> = {}) {
   for (const [name, value] of Object.entries(process.env)) {
     if (value !== undefined && !/^(RF_|AYDER_|PORT$)/.test(name)) env[name] = value;
   }
-  return { ...env, ...extra };
+  // The same on every machine, whatever its number of cores: one thread, or what `AYDER_WORKERS` says.
+  return { ...env, RF_WORKERS: process.env["AYDER_WORKERS"] ?? "0", ...extra };
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Keys and namespaces. */
 import { Type as t } from "@sinclair/typebox";
-import { ack, natural, ok, timeoutMs, type Wire } from "./common.ts";
+import { ack, natural, ok, switchOf, timeoutMs, type Wire } from "./common.ts";
 
 export const KV_PUT_QUERY = t.Object({
   cas: t.Optional(natural("Expected revision; 0: only if absent")),
@@ -46,10 +46,29 @@ export const KV_LIST = t.Object({
   next: t.Union([t.String({ description: "Pass it as after to go on" }), t.Null()]),
 });
 export type KvList = Wire<typeof KV_LIST>;
+const liveKeys = natural("Keys that have not expired");
+const liveBytes = natural("Bytes of these keys and their values");
 export const KV_NAMESPACES = t.Object({
   ok,
   namespaces: t.Array(
-    t.Object({ namespace: t.String(), revision: natural("Latest revision of the namespace") }),
+    t.Object({
+      namespace: t.String(),
+      revision: natural("Latest revision of the namespace"),
+      keys: liveKeys,
+      bytes: liveBytes,
+    }),
   ),
 });
 export type KvNamespaces = Wire<typeof KV_NAMESPACES>;
+export const KV_NAMESPACE_DELETE_QUERY = t.Object({
+  if_empty: t.Optional(switchOf("1: only if it has no keys")),
+  timeout_ms: timeoutMs,
+});
+export const KV_NAMESPACE_DELETED = t.Object({
+  ok,
+  deleted: t.Boolean({ description: "False: there was no such namespace" }),
+  keys: liveKeys,
+  bytes: liveBytes,
+  ...ack,
+});
+export type KvNamespaceDeleted = Wire<typeof KV_NAMESPACE_DELETED>;

@@ -1,5 +1,5 @@
 /** The loads that `ayder bench` can generate. */
-import type { Client } from "../client/index.ts";
+import { AyderError, type Client } from "../client/index.ts";
 
 export type LoadOptions = {
   /** Name of the topic or namespace of this run; nobody else uses it. */
@@ -104,7 +104,13 @@ function openKv(client: Client, { name, bytes }: LoadOptions): Promise<Load> {
       return 1;
     },
     async close() {
-      for await (const { key } of kv.list()) await kv.delete(key);
+      try {
+        await client.deleteNamespace(name);
+      } catch (error) {
+        if (!(error instanceof AyderError)) throw error;
+        // The token is not for administration, or the server is of an earlier version.
+        for await (const { key } of kv.list()) await kv.delete(key);
+      }
     },
   });
 }

@@ -44,7 +44,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "kv",
-    summary: "get, set, list and delete keys; compare-and-swap, time to live",
+    summary: "get, set, list and delete keys and namespaces; compare-and-swap",
     load: async () => (await import("./kv.ts")).KV,
   },
   {

@@ -1,12 +1,12 @@
 /** `ayder kv`: reads and writes keys. */
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
-import { bytesText, durationText, table } from "./table.ts";
+import { bytesText, counted, durationText, table } from "./table.ts";
 import { visible } from "./visible.ts";
 
 export const KV: Command = {
   name: "kv",
-  summary: "get, set, list and delete keys; compare-and-swap, time to live",
+  summary: "get, set, list and delete keys and namespaces; compare-and-swap",
   actions: [
     {
       name: "get",
@@ -38,6 +38,12 @@ export const KV: Command = {
       summary: "list keys in byte order, or the namespaces",
       run: list,
     },
+    {
+      name: "drop",
+      operands: "<namespace>",
+      summary: "delete a namespace with its keys",
+      run: drop,
+    },
   ],
   options: {
     ...SERVER_OPTIONS,
@@ -52,6 +58,11 @@ export const KV: Command = {
       value: "TIME",
       only: ["set"],
       help: "time to live: 500ms, 30s, 5m, 2h, 7d (default: no expiry)",
+    },
+    "if-empty": {
+      type: "boolean",
+      only: ["drop"],
+      help: "only if the namespace has no keys",
     },
     limit: {
       type: "string",
@@ -99,6 +110,18 @@ async function remove(args: Arguments, io: Io): Promise<number> {
   return EXIT.ok;
 }
 
+async function drop(args: Arguments, io: Io): Promise<number> {
+  const namespace = args.operand(0);
+  const ifEmpty = args.flag("if-empty");
+  const dropped = await connect(args, io).deleteNamespace(namespace, { ifEmpty });
+  const { deleted, keys, bytes } = dropped;
+  const text = deleted
+    ? `deleted ${namespace} with ${counted(keys, "key")}, ${bytesText(bytes)}\n`
+    : "namespace does not exist\n";
+  await io.out(args.flag("json") ? jsonLine(dropped) : text);
+  return EXIT.ok;
+}
+
 async function meta(args: Arguments, io: Io): Promise<number> {
   const [namespace = "", key = ""] = args.operands;
   const found = await connect(args, io).kv(namespace).meta(key, { linearizable: true });
@@ -114,8 +137,13 @@ async function list(args: Arguments, io: Io): Promise<number> {
   const client = connect(args, io);
   if (namespace === undefined) {
     const namespaces = await client.namespaces();
-    const rows = namespaces.map((each) => [each.namespace, each.revision]);
-    const text = table(["NAMESPACE", "LAST REVISION"], rows);
+    const rows = namespaces.map((each) => [
+      each.namespace,
+      each.keys,
+      bytesText(each.bytes),
+      each.revision,
+    ]);
+    const text = table(["NAMESPACE", "KEYS", "SIZE", "LAST REVISION"], rows);
     await io.out(args.flag("json") ? jsonLine({ namespaces }) : text);
     return EXIT.ok;
   }

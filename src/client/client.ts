@@ -3,7 +3,7 @@ import { ClusterClient, Retention, Streams, Topics, Views } from "./facets.ts";
 import { Kv } from "./kv.ts";
 import { Log } from "./log.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
-import { GROUP_DELETED, GROUP_LIST, KV_NAMESPACES } from "./shapes.ts";
+import { GROUP_DELETED, GROUP_LIST, KV_NAMESPACE_DELETED, KV_NAMESPACES } from "./shapes.ts";
 import type { JoinRequest, JoinResult, QueryRequest, QueryResult } from "./stream-types.ts";
 import { type CallOptions, type ClientOptions, type Request, Transport } from "./transport.ts";
 import type {
@@ -11,6 +11,7 @@ import type {
   GroupLag,
   GroupSummary,
   KvNamespace,
+  KvNamespaceDeleted,
   NewRecord,
   OffsetAt,
   Page,
@@ -21,7 +22,7 @@ import type {
   ReadOptions,
 } from "./types.ts";
 import { segment } from "./url.ts";
-import { decodeText, type Value } from "./values.ts";
+import { camel, decodeText, type Value } from "./values.ts";
 
 /**
  * A client of a server or a cluster. It holds no connection of its own and needs no closing.
@@ -146,11 +147,26 @@ export class Client {
     return new Kv(this.#transport, namespace);
   }
 
-  /** The namespaces that contain a key. */
+  /** The namespaces of keys, also those without keys. */
   async namespaces(options: CallOptions = {}): Promise<readonly KvNamespace[]> {
     const request = { method: "GET", path: "/kv", ...options } as const;
     const answer = await this.#transport.json(request, KV_NAMESPACES);
     return answer.namespaces;
+  }
+
+  /**
+   * Deletes a namespace with its keys. Its revisions are not used again by a new one.
+   *
+   * @param options `ifEmpty`: the error is `namespace_not_empty` if it has keys.
+   */
+  async deleteNamespace(
+    namespace: string,
+    options: CallOptions & { readonly ifEmpty?: boolean } = {},
+  ): Promise<KvNamespaceDeleted> {
+    const { ifEmpty = false, ...call } = options;
+    const path = `/kv/${segment(namespace)}${ifEmpty ? "?if_empty=1" : ""}`;
+    const request = { method: "DELETE", path, ...call } as const;
+    return camel(await this.#transport.json(request, KV_NAMESPACE_DELETED));
   }
 
   query<T = unknown>(body: QueryRequest, options: CallOptions = {}): Promise<QueryResult<T>> {

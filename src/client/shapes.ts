@@ -2,7 +2,15 @@
 import type { Member, Membership, Transferred } from "../api/cluster.ts";
 import type { Page, Message as WireMessage } from "../api/consume.ts";
 import type { Committed, GroupDeleted, GroupList } from "../api/groups.ts";
-import type { KvDeleted, KvList, KvListed, KvMeta, KvNamespaces, KvWritten } from "../api/kv.ts";
+import type {
+  KvDeleted,
+  KvList,
+  KvListed,
+  KvMeta,
+  KvNamespaceDeleted,
+  KvNamespaces,
+  KvWritten,
+} from "../api/kv.ts";
 import type { Produced, ProducedBatch } from "../api/produce.ts";
 import type { Joined, Queried, View, ViewList, ViewPut } from "../api/queries.ts";
 import type { Deleted, RetentionList, RetentionPolicy } from "../api/retention.ts";
@@ -104,6 +112,11 @@ export const KV_NAMESPACES = fields<KvNamespaces>({
   namespaces: list(
     fields<KvNamespaces["namespaces"][number]>({ namespace: text, revision: integer }),
   ),
+});
+export const KV_NAMESPACE_DELETED = fields<KvNamespaceDeleted>({
+  deleted: flag,
+  keys: integer,
+  bytes: integer,
 });
 export const QUERIED = fields<Queried>({
   rows: list(anything),

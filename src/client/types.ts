@@ -143,6 +143,8 @@ export type RetentionRequest = {
 
 export type KvWritten = Ack & { readonly cas: number };
 export type KvDeleted = Ack & { readonly deleted: boolean };
+/** `deleted` is false if there was no such namespace. */
+export type KvNamespaceDeleted = KvDeleted & { readonly keys: number; readonly bytes: number };
 export type KvMeta = {
   readonly cas: number;
   /** Milliseconds left; 0 means no expiry. */
@@ -154,6 +156,9 @@ export type KvNamespace = {
   readonly namespace: string;
   /** The last revision of the namespace. */
   readonly revision: number;
+  /** Keys that have not expired, and the bytes of these keys and their values. */
+  readonly keys: number;
+  readonly bytes: number;
 };
 export type KvPage = {
   readonly keys: readonly KvListed[];

@@ -118,6 +118,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
     "There are as many committed offsets as there may be; delete groups that are not used any more",
   ),
   too_many_namespaces: row(409, "kv", "There are as many KV namespaces as there may be"),
+  namespace_not_empty: row(409, "kv", "The namespace has keys"),
   member_exists: row(409, "cluster", "The cluster has a node with this id"),
   member_not_found: row(404, "cluster", "The cluster has no node with this id"),
   not_caught_up: row(409, "cluster", "The node's log is not close enough to the leader's yet"),

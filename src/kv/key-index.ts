@@ -15,6 +15,9 @@ export type KeyPlace = { page: KeyPage; at: number };
 export class KeyIndex {
   readonly #epoch: KvEpoch;
   readonly #pages: KeyPage[] = [];
+  /** Number of entries, and bytes of their keys and values. */
+  size = 0;
+  bytes = 0;
 
   constructor(epoch: KvEpoch) {
     this.#epoch = epoch;
@@ -35,6 +38,9 @@ export class KeyIndex {
     const at = page.lowerBound(entry.key);
     const isPresent = at < page.count && page.compare(at, entry.key) === 0;
     const replaced = isPresent ? page.entryLength(at) : -1;
+    if (isPresent) this.bytes -= replaced;
+    else this.size++;
+    this.bytes += entry.key.length + entry.value.length;
     if (isPresent) page.replace(at, entry);
     else page.insert(at, entry);
     while (page.isTooLarge) this.#split(number, page);
@@ -48,6 +54,8 @@ export class KeyIndex {
     if (place === null) return -1;
     const { page, at } = place;
     const removed = page.entryLength(at);
+    this.size--;
+    this.bytes -= removed;
     page.own(this.#epoch.value);
     page.remove(at);
     if (page.count === 0) this.#pages.splice(number, 1);
@@ -71,6 +79,8 @@ export class KeyIndex {
       if (page.count === 0) this.#pages.splice(number--, 1);
       else if (this.#join(number - 1)) number--;
     }
+    this.size -= removed.count;
+    this.bytes -= removed.bytes;
     return removed;
   }
 
@@ -79,6 +89,22 @@ export class KeyIndex {
     let soonest = Number.POSITIVE_INFINITY;
     for (const page of this.#pages) if (page.soonest < soonest) soonest = page.soonest;
     return soonest;
+  }
+
+  /** Entries that have not expired, and the bytes of their keys and values. */
+  live(now: number): { readonly keys: number; readonly bytes: number } {
+    let keys = this.size;
+    let bytes = this.bytes;
+    for (const page of this.#pages) {
+      if (page.soonest > now) continue;
+      for (let at = 0; at < page.count; at++) {
+        const expiresAt = page.expiresAt(at);
+        if (expiresAt === 0 || expiresAt > now) continue;
+        keys--;
+        bytes -= page.entryLength(at);
+      }
+    }
+    return { keys, bytes };
   }
 
   /** Walks the entries from the first whose key is not before `key`. */
@@ -110,6 +136,8 @@ export class KeyIndex {
     if (!last.hasRoomFor(entry.key.length + entry.value.length)) last = this.#addPage();
     last.own(this.#epoch.value);
     last.insert(last.count, entry);
+    this.size++;
+    this.bytes += entry.key.length + entry.value.length;
   }
 
   /** The last page that begins at or before the key, or the first one. */

@@ -98,17 +98,20 @@ export function listKeys(
   return { keys, next: null };
 }
 
-/** Namespaces that contain a key, by name. */
-export function listNamespaces(
-  state: KvState,
-  now: Millis,
-): readonly { readonly namespace: string; readonly revision: number }[] {
-  const first = { prefix: "", after: "", limit: 1 };
-  return [...state.namespaces.values()]
-    .filter(({ name }) => listKeys(state, name, first, now).keys.length > 0)
-    .map(({ name, revision }) => ({ namespace: name, revision }))
+export type NamespaceSummary = {
+  readonly namespace: string;
+  /** The last revision that was used in it. */
+  readonly revision: number;
+  /** Keys that have not expired, and the bytes of their keys and values. */
+  readonly keys: number;
+  readonly bytes: number;
+};
+
+/** All namespaces by name, also those without keys. */
+export const listNamespaces = (state: KvState, now: Millis): readonly NamespaceSummary[] =>
+  [...state.namespaces.values()]
+    .map(({ name, revision, keys }) => ({ namespace: name, revision, ...keys.live(now) }))
     .sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
-}
 
 function lookUp(state: KvState, namespace: string, key: string, now: Millis): KeyPlace | KvMissing {
   const place = state.namespaces.get(namespace)?.keys.find(utf8(key)) ?? null;

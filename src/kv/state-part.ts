@@ -16,6 +16,8 @@ import { KvNamespace, KvState } from "./state.ts";
 const SECTION_NAMESPACE = 6;
 /** Keys and values of the namespace before, in order. */
 const SECTION_ENTRIES = 7;
+/** The highest revision of deleted namespaces. Absent: no namespace was deleted. */
+const SECTION_DELETED = 27;
 
 const FIRST_KEY = new Uint8Array(0);
 
@@ -23,10 +25,10 @@ const FIRST_KEY = new Uint8Array(0);
 export type KvHeader = { readonly nextNamespaceId: number };
 
 export const kvPart: StatePart<KvState, KvHeader> = {
-  tags: [SECTION_NAMESPACE, SECTION_ENTRIES],
+  tags: [SECTION_NAMESPACE, SECTION_ENTRIES, SECTION_DELETED],
   empty: () => new KvState(),
   // Captured at the call, and not at the first step.
-  capture: (kv) => namespaces(captureNamespaces(kv)),
+  capture: (kv) => sections(kv.deletedRevision, captureNamespaces(kv)),
   restorer: (header) => new KvRestorer(header),
   digest: digestKv,
   counts: ({ size, bytes, nextNamespaceId }) => [size, bytes, nextNamespaceId],
@@ -49,7 +51,13 @@ function captureNamespaces(kv: KvState): NamespaceCapture[] {
   return captured;
 }
 
-function* namespaces(captured: readonly NamespaceCapture[]): Generator<Section, undefined> {
+function* sections(
+  deletedRevision: number,
+  captured: readonly NamespaceCapture[],
+): Generator<Section, undefined> {
+  if (deletedRevision > 0) {
+    yield section(SECTION_DELETED, (writer) => writer.varint(deletedRevision));
+  }
   for (const { namespace, revision, pages } of captured) {
     yield section(SECTION_NAMESPACE, (writer) => {
       writer.varint(namespace.id);
@@ -83,7 +91,8 @@ class KvRestorer implements PartRestorer<KvState> {
   }
 
   section(tag: number, reader: ByteReader): void {
-    if (tag === SECTION_NAMESPACE) this.#restoreNamespace(reader);
+    if (tag === SECTION_DELETED) this.#kv.deletedRevision = reader.varint();
+    else if (tag === SECTION_NAMESPACE) this.#restoreNamespace(reader);
     else this.#restoreEntries(reader);
   }
 
@@ -99,8 +108,7 @@ class KvRestorer implements PartRestorer<KvState> {
     check(id > (this.#namespace?.id ?? 0), "namespaces are not in order");
     check(id < kv.nextNamespaceId, "a namespace is newer than the newest");
     check(!kv.namespaces.has(name), "two namespaces have one name");
-    const namespace = new KvNamespace(id, name, kv.epoch);
-    namespace.revision = revision;
+    const namespace = new KvNamespace(id, name, kv.epoch, revision);
     kv.namespaces.set(name, namespace);
     this.#namespace = namespace;
   }
@@ -136,6 +144,7 @@ function digestKv(kv: KvState, digest: DigestSink): void {
   writer.u64(kv.nextNamespaceId);
   writer.u64(kv.size);
   writer.u64(kv.bytes);
+  writer.u64(kv.deletedRevision);
   for (const namespace of [...kv.namespaces.values()].sort((a, b) => a.id - b.id)) {
     writer.u64(namespace.id);
     writer.text(namespace.name);

@@ -8,12 +8,14 @@ export class KvNamespace {
   readonly id: number;
   readonly name: string;
   /** The last revision that was used. It outlives the keys, so that no revision is used twice. */
-  revision = 0;
+  revision: number;
   readonly keys: KeyIndex;
 
-  constructor(id: number, name: string, epoch: KvEpoch) {
+  /** @param revision that no key of the namespace has: of an earlier namespace of any name. */
+  constructor(id: number, name: string, epoch: KvEpoch, revision: number) {
     this.id = id;
     this.name = name;
+    this.revision = revision;
     this.keys = new KeyIndex(epoch);
   }
 }
@@ -23,6 +25,8 @@ export class KvState {
   /** In the order of their ids. */
   readonly namespaces = new Map<string, KvNamespace>();
   nextNamespaceId = 1;
+  /** The highest revision of all deleted namespaces. New namespaces begin above it. */
+  deletedRevision = 0;
   /** Number of keys, including keys that expired within the last minute. */
   size = 0;
   /** Bytes of keys and values. */
@@ -37,15 +41,16 @@ export const KEY_OVERHEAD_BYTES = 256;
 /** Bytes of memory that keys and values take. */
 export const memoryOf = ({ bytes, size }: KvState): number => bytes + size * KEY_OVERHEAD_BYTES;
 
-export type KvRejectCode = "cas_mismatch";
+export type KvRejectCode = "cas_mismatch" | "namespace_not_empty";
 
-/** `details` holds `expected` and `current`, as the HTTP contract names them; 0 is "absent". */
-export type KvRejected = {
+/** `details` holds the fields of the error, as the HTTP contract names them. */
+export type KvRejected<C extends KvRejectCode = "cas_mismatch"> = {
   readonly ok: false;
-  readonly code: KvRejectCode;
+  readonly code: C;
   readonly details: Readonly<Record<string, number>>;
 };
 
+/** A revision of 0 means "absent". */
 export const casMismatch = (expected: number, current: number): KvRejected => ({
   ok: false,
   code: "cas_mismatch",

@@ -27,6 +27,7 @@ import { renewMember } from "../groups/commands/renew-member.ts";
 import { seekGroup } from "../groups/commands/seek-group.ts";
 import type { GroupEffects } from "../groups/state.ts";
 import { kvDelete } from "../kv/commands/delete.ts";
+import { kvDeleteNamespace } from "../kv/commands/delete-namespace.ts";
 import { kvPut } from "../kv/commands/put.ts";
 import { assert } from "../lib/assert.ts";
 import type { CommandKind, CommandOf, ResultOf } from "../lib/command-kind.ts";
@@ -70,6 +71,7 @@ const KINDS = [
   commitMember,
   seekGroup,
   changeRetention,
+  kvDeleteNamespace,
   defineQueue,
   deleteQueue,
   receive,

@@ -69,6 +69,10 @@ export interface NodeApi {
   kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void;
   /** @returns a promise if the leader has to confirm the read. */
   kvGet(request: KvGetRequest): MaybePromise<KvGetOutcome>;
+  /** Deletes a namespace with its keys. */
+  kvDeleteNamespace(
+    request: KvDeleteNamespaceRequest,
+  ): Promise<Result<KvNamespaceDeleted & WriteAck, KvDeleteNamespaceReject>>;
   kvDelete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>>;
   kvList(request: KvListRequest): Promise<KvPage>;
   /** Namespaces that have at least one key, sorted by name. */
@@ -169,6 +173,7 @@ export type KvPutReject = WriteReject | "cas_mismatch" | "kv_full" | "too_many_n
 export type KvPutOutcome = Result<KvWritten & WriteAck, KvPutReject>;
 export type KvGetOutcome = Result<KvValue, KvGetReject>;
 export type KvDeleteReject = WriteReject | "cas_mismatch";
+export type KvDeleteNamespaceReject = WriteReject | "namespace_not_empty" | "cluster_not_upgraded";
 export type BackupReject = "no_leader" | "no_quorum" | "overloaded" | "disk_full";
 export type MemberReject =
   | WriteReject
@@ -187,6 +192,7 @@ export type RejectCode =
   | DeleteGroupReject
   | KvPutReject
   | KvGetReject
+  | KvDeleteNamespaceReject
   | MemberReject
   | StreamRejectCode;
 
@@ -371,6 +377,18 @@ export type KvListRequest = {
 };
 export type KvWritten = { readonly cas: number };
 export type KvDeleted = { readonly deleted: boolean };
+export type KvDeleteNamespaceRequest = {
+  readonly namespace: string;
+  /** Refuses a namespace that has a key. */
+  readonly ifEmpty: boolean;
+  readonly timeoutMs: number | null;
+};
+/** `deleted` is false if there was no such namespace. */
+export type KvNamespaceDeleted = {
+  readonly deleted: boolean;
+  readonly keys: number;
+  readonly bytes: number;
+};
 export type KvValue = {
   readonly value: Uint8Array;
   readonly cas: number;
@@ -392,6 +410,9 @@ export type KvNamespaceSummary = {
   readonly namespace: string;
   /** The last revision assigned in the namespace. */
   readonly revision: number;
+  /** Keys that have not expired, and the bytes of their keys and values. */
+  readonly keys: number;
+  readonly bytes: number;
 };
 
 /** A checkpoint as one archive. Its files stay unchanged until `release`, which must be called. */

@@ -197,6 +197,8 @@ export class Node implements NodeApi, ClusterApi {
   readonly listRetention: Reader["listRetention"] = () => this.#reader.listRetention();
   readonly kvPut: NodeApi["kvPut"] = (request, done) => this.#writes.kv.put(request, done);
   readonly kvGet: NodeApi["kvGet"] = (request) => this.#writes.kv.get(request);
+  readonly kvDeleteNamespace: NodeApi["kvDeleteNamespace"] = (request) =>
+    this.#writes.kv.deleteNamespace(request);
   readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#writes.kv.delete(request);
   readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#writes.kv.list(request));
   readonly kvNamespaces: Writes["kv"]["namespaces"] = () => this.#writes.kv.namespaces();

@@ -149,12 +149,24 @@ test("keys are set, read byte for byte, listed and deleted", async () => {
   const list = await run("kv", "list", "ns", "--json");
   expect(JSON.parse(list.out).keys.map(({ key }: { key: string }) => key)).toEqual(["a/b", "raw"]);
   expect(lines((await run("kv", "list", "ns", "a", "-n", "1")).out).length).toBe(2);
-  expect((await run("kv", "list")).out).toMatch(/^ns +3$/m);
+  expect((await run("kv", "list")).out).toMatch(/^ns +2 +13 B +3$/m);
 
   expect((await run("kv", "del", "ns", "a/b")).out).toBe("deleted\n");
   expect((await run("kv", "del", "ns", "a/b")).out).toBe("key does not exist\n");
   const gone = await run("kv", "get", "ns", "a/b");
   expect([gone.code, gone.out]).toEqual([1, ""]);
+
+  const kept = await run("kv", "drop", "ns", "--if-empty");
+  expect([kept.code, kept.err]).toEqual([1, expect.stringContaining("namespace_not_empty")]);
+  expect((await run("kv", "drop", "ns")).out).toBe("deleted ns with 1 key, 7 B\n");
+  expect((await run("kv", "drop", "ns")).out).toBe("namespace does not exist\n");
+  expect((await run("kv", "list")).out).not.toContain("ns ");
+  expect((await run("kv", "set", "ns", "a/b", "blue")).out).toBe("revision 4\n");
+  expect(JSON.parse((await run("kv", "drop", "ns", "--json")).out)).toMatchObject({
+    deleted: true,
+    keys: 1,
+    bytes: 7,
+  });
 });
 
 test("cluster shows a single node, and errors of the server", async () => {

@@ -373,6 +373,18 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     assert.equal((await kv.delete("a")).deleted, true);
     assert.equal((await kv.delete("a")).deleted, false);
     await assert.rejects(kv.get(".."), AyderError);
+    const before = await client.namespaces();
+    const space = before.find(({ namespace }) => namespace === name);
+    assert.ok(space !== undefined && space.keys > 0);
+    const kept = client.deleteNamespace(name, { ifEmpty: true });
+    assert.equal((await failure(kept)).code, "namespace_not_empty");
+    const dropped = await client.deleteNamespace(name);
+    assert.deepEqual(
+      [dropped.deleted, dropped.keys, dropped.bytes],
+      [true, space.keys, space.bytes],
+    );
+    assert.equal((await client.deleteNamespace(name)).deleted, false);
+    assert.ok((await kv.put("a", "1")).cas > space.revision);
   },
 
   "concurrent updates lose no increment": async (client, name) => {

@@ -222,7 +222,7 @@ export function register(target: TargetOf): void {
         next: null,
       });
     });
-    test("namespaces that hold a key are listed by name", async () => {
+    test("namespaces are listed by name, with their keys and bytes", async () => {
       const [one, two] = [freshName("spaces"), freshName("spaces")];
       const listed = async () =>
         ((await client.ask("GET /kv")).body["namespaces"] as Json[]).filter(
@@ -232,11 +232,41 @@ export function register(target: TargetOf): void {
       const cas = (await put(`${two}/k`)).body["cas"];
       await put(`${one}/k`);
       expect(await listed()).toEqual([
-        { namespace: one, revision: anInteger },
-        { namespace: two, revision: cas },
+        { namespace: one, revision: anInteger, keys: 1, bytes: anInteger },
+        { namespace: two, revision: cas, keys: 1, bytes: anInteger },
       ]);
       await client.ask(`DELETE /kv/${one}/k`);
-      expect((await listed()).map(({ namespace }) => namespace)).toEqual([two]);
+      expect((await listed())[0]).toMatchObject({ namespace: one, keys: 0, bytes: 0 });
+    });
+    test("a namespace is deleted with its keys, and its revisions are never used again", async () => {
+      const space = freshName("spaces");
+      const drop = (query = "") => client.ask(`DELETE /kv/${space}${query}`);
+      const names = async () =>
+        ((await client.ask("GET /kv")).body["namespaces"] as Json[]).map(
+          (each) => each["namespace"],
+        );
+      await put(`${space}/a`, "123");
+      const cas = Number((await put(`${space}/b/c`, "")).body["cas"]);
+      expectError(await drop("?if_empty=1"), 409, "namespace_not_empty", ["keys"]);
+      expectError(await drop("?if_empty=yes"), 400, "invalid_parameter");
+      expectError(await drop("?ifempty=1"), 400, "unknown_parameter");
+      expectError(await client.ask("DELETE /kv/a%20b"), 400, "invalid_namespace");
+      expect(await names()).toContain(space);
+      const ack = {
+        sealed: true,
+        durable: true,
+        mode: "sealed",
+        synced: true,
+        batch_id: anInteger,
+      };
+      expect((await drop()).body).toEqual({ ok: true, deleted: true, keys: 2, bytes: 7, ...ack });
+      expect(await names()).not.toContain(space);
+      expectError(await get(`${space}/a`), 404, "not_found");
+      expect((await client.ask(`GET /kv/${space}`)).body).toMatchObject({ count: 0 });
+      expect((await drop()).body).toEqual({ ok: true, deleted: false, keys: 0, bytes: 0, ...ack });
+      expect((await put(`${space}/a`)).body["cas"]).toBeGreaterThan(cas);
+      await client.ask(`DELETE /kv/${space}/a`);
+      expect((await drop("?if_empty=1&timeout_ms=5000")).body).toMatchObject({ deleted: true });
     });
   });
 }

@@ -239,6 +239,12 @@ onStage("console", {}, (stage) => {
     await confirm.click();
     await page.getByText("No keys here.").waitFor();
     await expect(api.ask("GET /kv/app/a%2Fb%20c")).rejects.toThrow("404");
+    await click(page, "Delete this namespace…");
+    await field(page, "Type the name to confirm").fill("app");
+    await confirm.click();
+    await rowWith(page, "sessions").waitFor();
+    expect(await rowWith(page, "app").count()).toBe(0);
+    expect(JSON.stringify(await api.ask("GET /kv"))).not.toContain('"app"');
   });
 
   flow("a binary value is shown and saved as bytes", async () => {

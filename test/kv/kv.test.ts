@@ -329,18 +329,90 @@ test("the store does what a plain map with expiry times does", () => {
   });
 });
 
-test("a namespace is listed as long as it holds a key that has not expired", () => {
+test("all namespaces are listed, with the keys that have not expired", () => {
   const bench = new Bench();
   const listed = () => listNamespaces(bench.machine.kv, ms(bench.at));
   put(bench, "a", { namespace: "later" });
   put(bench, "a", { namespace: "briefly", ttlMs: 10 });
   put(bench, "a", { namespace: "briefly", ttlMs: 10 });
+  put(bench, "ab", { namespace: "briefly", value: "12345" });
   expect(listed()).toEqual([
-    { namespace: "briefly", revision: 2 },
-    { namespace: "later", revision: 1 },
+    { namespace: "briefly", revision: 3, keys: 2, bytes: 9 },
+    { namespace: "later", revision: 1, keys: 1, bytes: 2 },
   ]);
+  bench.at += 9;
+  expect(listed()[0]).toMatchObject({ keys: 2, bytes: 9 });
+  bench.at += 1;
+  expect(listed()[0]).toEqual({ namespace: "briefly", revision: 3, keys: 1, bytes: 7 });
+  put(bench, "b");
+  remove(bench, "b");
+  expect(listed()[2]).toEqual({ namespace: "n", revision: 1, keys: 0, bytes: 0 });
+});
+
+const drop = (bench: Bench, namespace: string, ifEmpty = false): CommandResult =>
+  bench.do({ type: "kv_delete_namespace", namespace, ifEmpty });
+
+test("a namespace is deleted with its keys, and its revisions are never used again", () => {
+  const bench = new Bench();
+  const { kv } = bench.machine;
+  for (const key of ["a", "b", "c"]) put(bench, key);
+  put(bench, "a", { namespace: "other", ttlMs: 10 });
+  const sizes = [kv.size, kv.bytes];
+  const dropped = { ok: true, type: "kv_delete_namespace", deleted: true } as const;
+  expect(drop(bench, "n")).toEqual({ ...dropped, keys: 3, bytes: 6 });
+  expect([kv.size, kv.bytes]).toEqual([1, 2]);
+  expect(sizes).toEqual([4, 8]);
+  expect(get(bench, "a")).toEqual({ status: "absent" });
+  expect(keysOf(list(bench))).toEqual([]);
+  expect(listNamespaces(kv, ms(bench.at)).map(({ namespace }) => namespace)).toEqual(["other"]);
+  expect(drop(bench, "n")).toEqual({ ...dropped, deleted: false, keys: 0, bytes: 0 });
+  // Stale revisions match in no namespace, whatever its name.
+  for (const [namespace, key] of [
+    ["n", "a"],
+    ["elsewhere", "k"],
+  ] as const) {
+    for (const cas of [1, 2, 3]) {
+      expect(put(bench, key, { namespace, cas })).toEqual(mismatch(cas, 0));
+    }
+    expect(put(bench, key, { namespace, cas: 0 })).toMatchObject({ ok: true, cas: 4 });
+  }
+  // Namespaces that are there go on counting.
+  expect(put(bench, "a", { namespace: "other" })).toMatchObject({ cas: 2 });
   bench.at += 10;
-  expect(listed().map(({ namespace }) => namespace)).toEqual(["later"]);
-  remove(bench, "a");
-  expect(listed().length).toBe(1);
+  bench.do({ type: "tick" });
+  expect(kv.size).toBe(3);
+});
+
+test("a namespace with keys is kept if only an empty one may go; expired keys do not count", () => {
+  const bench = new Bench();
+  put(bench, "a", { ttlMs: 10 });
+  put(bench, "b");
+  expect(drop(bench, "n", true)).toEqual({
+    ok: false,
+    code: "namespace_not_empty",
+    details: { keys: 2 },
+  });
+  remove(bench, "b");
+  expect(drop(bench, "n", true)).toMatchObject({ details: { keys: 1 } });
+  bench.at += 10;
+  expect(drop(bench, "n", true)).toMatchObject({ ok: true, deleted: true, keys: 0, bytes: 0 });
+  expect([bench.machine.kv.size, bench.machine.kv.bytes]).toEqual([0, 0]);
+});
+
+test("a snapshot carries the revisions of deleted namespaces, and is that of its moment", () => {
+  const bench = new Bench();
+  for (const key of ["a", "b"]) put(bench, key);
+  const before = bench.machine.beginSnapshot();
+  const digest = bench.machine.digest();
+  drop(bench, "n");
+  const restored = Machine.restore([before.next(1e9) ?? new Uint8Array()]);
+  expect(restored.digest()).toBe(digest);
+  expect(restored.kv.deletedRevision).toBe(0);
+  const after = Machine.restore([bench.machine.beginSnapshot().next(1e9) ?? new Uint8Array()]);
+  expect(after.digest()).toBe(bench.machine.digest());
+  expect(after.digest()).not.toBe(digest);
+  const result = new RecordedEffects();
+  const again = { type: "kv_put", namespace: "n", key: utf8("a"), value: utf8("v") } as const;
+  after.apply(entryOf(bench.at, { ...again, cas: null, ttlMs: null }), result);
+  expect(result.results).toEqual([{ ok: true, type: "kv_put", cas: 3 }]);
 });

@@ -122,6 +122,8 @@ const GOLDEN: readonly [Command, string][] = [
     },
     "0809 80b89929 c0843d 904e",
   ],
+  [{ type: "kv_delete_namespace", namespace: "ns", ifEmpty: false }, "1504 026e73 00"],
+  [{ type: "kv_delete_namespace", namespace: "ns", ifEmpty: true }, "1504 026e73 01"],
   [
     {
       type: "kv_put",

@@ -32,6 +32,16 @@ test("a third namespace is refused, and the others go on", async () => {
   expect(await put("a", "k2", 1)).toMatchObject({ ok: true });
 });
 
+test("a namespace that is deleted makes room for another one", async () => {
+  const drop = (namespace: string) =>
+    single.settled(node.kvDeleteNamespace({ namespace, ifEmpty: false, timeoutMs: null }));
+  expect(await drop("b")).toMatchObject({ ok: true, deleted: true, keys: 1, bytes: 2 });
+  expect(await put("c", "k", 1)).toMatchObject({ ok: true, cas: 2 });
+  expect(await put("b", "k", 1)).toMatchObject({ code: "too_many_namespaces" });
+  expect(await drop("c")).toMatchObject({ ok: true, deleted: true });
+  expect(await put("b", "k", 1)).toMatchObject({ ok: true, cas: 3 });
+});
+
 test("memory that is used up refuses growth, takes smaller values and deletions", async () => {
   // Three keys of 256 bytes each beside their own are there.
   expect(await put("a", "large", 900)).toMatchObject({ ok: true });

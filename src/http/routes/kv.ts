@@ -6,6 +6,8 @@ import {
   KV_LIST,
   KV_LIST_QUERY,
   KV_META,
+  KV_NAMESPACE_DELETE_QUERY,
+  KV_NAMESPACE_DELETED,
   KV_NAMESPACES,
   KV_PUT_QUERY,
   KV_VALUE,
@@ -33,6 +35,7 @@ const LIST_LIMIT_MAX = 1000;
 
 const readPutQuery = queryReader(KV_PUT_QUERY);
 const readDeleteQuery = queryReader(KV_DELETE_QUERY);
+const readDeleteNamespaceQuery = queryReader(KV_NAMESPACE_DELETE_QUERY);
 const readGetQuery = queryReader(KV_GET_QUERY);
 const readListQuery = queryReader(KV_LIST_QUERY);
 
@@ -43,6 +46,7 @@ export const kvEndpoints = (edge: Edge): readonly Endpoint[] => [
   remove(edge),
   list(edge),
   listNamespaces(edge),
+  removeNamespace(edge),
 ];
 
 const put = (edge: Edge, method: "POST" | "PUT"): Endpoint => ({
@@ -201,7 +205,7 @@ const listNamespaces = ({ node }: Edge): Endpoint => ({
   leaderOnly: false,
   query: NO_QUERY,
   docs: {
-    summary: "The namespaces that hold a key and that the token may read",
+    summary: "The namespaces that the token may read, also those without keys",
     tag: "kv",
     answer: KV_NAMESPACES,
     errors: [],
@@ -210,6 +214,31 @@ const listNamespaces = ({ node }: Edge): Endpoint => ({
     const all = await node.kvNamespaces();
     const namespaces = all.filter((each) => principal.may("read", each.namespace));
     return json<KvNamespaces>({ ok: true, namespaces });
+  },
+});
+
+const removeNamespace = ({ node, errorMapper, allowLong }: Edge): Endpoint => ({
+  method: "DELETE",
+  path: "/kv/:namespace",
+  access: { kind: "path", scope: "admin" },
+  leaderOnly: true,
+  query: KV_NAMESPACE_DELETE_QUERY,
+  docs: {
+    summary: "Delete a namespace with its keys",
+    tag: "kv",
+    answer: KV_NAMESPACE_DELETED,
+    errors: ["invalid_namespace", "namespace_not_empty", "cluster_not_upgraded", "commit_timeout"],
+  },
+  handle: async (context) => {
+    const namespace = checkNamespace(context.parameter(0));
+    const { if_empty, timeout_ms } = readDeleteNamespaceQuery(context);
+    const timeoutMs = withinTimers(timeout_ms);
+    if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) allowLong(context.request);
+    const request = { namespace, ifEmpty: if_empty === "1", timeoutMs };
+    const result = await node.kvDeleteNamespace(request);
+    if (!result.ok) return errorMapper.answer(context, result, shown(namespace));
+    const { deleted, keys, bytes } = result;
+    return written(`{"ok":true,"deleted":${deleted},"keys":${keys},"bytes":${bytes}`, result);
   },
 });
 

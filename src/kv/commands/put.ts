@@ -34,8 +34,9 @@ export type KvPutResult =
   | KvRejected;
 
 /**
- * Writes a key. Revisions count the puts of a namespace from 1; a delete uses none. The counter
- * outlives the keys, so a revision is never used twice and a stale `cas` never matches by accident.
+ * Writes a key. Revisions count the puts of a namespace; a delete uses none. The counter outlives
+ * the keys, and a namespace that is created again begins above it, so a revision is never used twice
+ * and a stale `cas` never matches by accident.
  */
 export function applyKvPut(state: KvState, command: KvPut, now: Millis): KvPutResult {
   const { key, value, cas, ttlMs } = command;
@@ -58,7 +59,8 @@ export function applyKvPut(state: KvState, command: KvPut, now: Millis): KvPutRe
 }
 
 function addNamespace(state: KvState, name: string): KvNamespace {
-  const namespace = new KvNamespace(state.nextNamespaceId++, name, state.epoch);
+  const { epoch, deletedRevision } = state;
+  const namespace = new KvNamespace(state.nextNamespaceId++, name, epoch, deletedRevision);
   state.namespaces.set(name, namespace);
   return namespace;
 }

@@ -5,6 +5,7 @@ import type {
   ClusterApi,
   CommitRequest,
   JoinApiRequest,
+  KvDeleteNamespaceRequest,
   KvDeleteRequest,
   KvListRequest,
   NodeApi,
@@ -46,6 +47,8 @@ export const CALLS = {
     node.deleteBefore(request),
   setRetention: ({ node }: Side, request: RetentionRequest) => node.setRetention(request),
   listRetention: ({ node }: Side) => node.listRetention(),
+  kvDeleteNamespace: ({ node }: Side, request: KvDeleteNamespaceRequest) =>
+    node.kvDeleteNamespace(request),
   kvDelete: ({ node }: Side, request: KvDeleteRequest) => node.kvDelete(request),
   kvList: ({ node }: Side, request: KvListRequest) => node.kvList(request),
   kvNamespaces: ({ node }: Side) => node.kvNamespaces(),

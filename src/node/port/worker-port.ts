@@ -159,6 +159,8 @@ export class WorkerPort implements NodeApi {
   readonly deleteBefore: NodeApi["deleteBefore"] = (request) => this.#call("deleteBefore", request);
   readonly setRetention: NodeApi["setRetention"] = (request) => this.#call("setRetention", request);
   readonly listRetention: NodeApi["listRetention"] = () => this.#call("listRetention");
+  readonly kvDeleteNamespace: NodeApi["kvDeleteNamespace"] = (request) =>
+    this.#call("kvDeleteNamespace", request);
   readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#call("kvDelete", request);
   readonly kvList: NodeApi["kvList"] = (request) => this.#call("kvList", request);
   readonly kvNamespaces: NodeApi["kvNamespaces"] = () => this.#call("kvNamespaces");

@@ -1,5 +1,6 @@
 import type { Clock } from "../../env/clock.ts";
 import { kvDelete } from "../../kv/commands/delete.ts";
+import { kvDeleteNamespace } from "../../kv/commands/delete-namespace.ts";
 import { kvPut } from "../../kv/commands/put.ts";
 import { getValue, listKeys, listNamespaces } from "../../kv/reads.ts";
 import { KEY_OVERHEAD_BYTES, memoryOf } from "../../kv/state.ts";
@@ -9,11 +10,14 @@ import type { MaybePromise } from "../../lib/maybe-promise.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type {
   KvDeleted,
+  KvDeleteNamespaceReject,
+  KvDeleteNamespaceRequest,
   KvDeleteReject,
   KvDeleteRequest,
   KvGetOutcome,
   KvGetRequest,
   KvListRequest,
+  KvNamespaceDeleted,
   KvNamespaceSummary,
   KvPage,
   KvPutOutcome,
@@ -28,7 +32,7 @@ import type { Commander } from "./commander.ts";
 export type KvLimits = {
   /** Maximum bytes of keys and values, including the overhead of each key. */
   readonly bytesMax: number;
-  /** Maximum number of namespaces. One remains after its keys, because revisions are never reused. */
+  /** Maximum number of namespaces. One remains after its keys, until it is deleted. */
   readonly namespacesMax: number;
 };
 export const NO_KV_LIMITS: KvLimits = {
@@ -116,6 +120,25 @@ export class KvAccess {
       bytes: key.length,
       timeoutMs,
       done: (result, ack) => ({ ok: true as const, deleted: result.deleted, ...ack }),
+    });
+  }
+
+  deleteNamespace(
+    request: KvDeleteNamespaceRequest,
+  ): Promise<Result<KvNamespaceDeleted & WriteAck, KvDeleteNamespaceReject>> {
+    const { namespace, ifEmpty, timeoutMs } = request;
+    return this.#commander.run({
+      kind: kvDeleteNamespace,
+      fields: { namespace, ifEmpty },
+      bytes: namespace.length,
+      timeoutMs,
+      done: ({ deleted, keys, bytes }, ack) => ({
+        ok: true as const,
+        deleted,
+        keys,
+        bytes,
+        ...ack,
+      }),
     });
   }
 

@@ -2,6 +2,7 @@ import { utf8 } from "../../../src/lib/bytes.ts";
 import type {
   KvGetReject,
   KvListRequest,
+  KvNamespaceDeleted,
   KvNamespaceSummary,
   KvPage,
   KvPutRequest,
@@ -17,6 +18,7 @@ const MINUTE_MS = 60_000;
 export class FakeKv {
   readonly #spaces = new Map<string, Map<string, Entry>>();
   readonly #revisions = new Map<string, number>();
+  #deletedRevision = 0;
   readonly #now: () => number;
 
   constructor(now: () => number) {
@@ -27,7 +29,7 @@ export class FakeKv {
     const { namespace, key, value, cas: expected, ttlMs } = request;
     const mismatch = this.#mismatch(namespace, key, expected);
     if (mismatch !== null) return mismatch;
-    const cas = (this.#revisions.get(namespace) ?? 0) + 1;
+    const cas = (this.#revisions.get(namespace) ?? this.#deletedRevision) + 1;
     this.#revisions.set(namespace, cas);
     const expiresAtMs =
       ttlMs === null
@@ -75,10 +77,29 @@ export class FakeKv {
   }
 
   namespaces(): readonly KvNamespaceSummary[] {
-    return [...this.#spaces]
-      .filter(([namespace, keys]) => [...keys.keys()].some((key) => this.#live(namespace, key)))
-      .map(([namespace]) => ({ namespace, revision: this.#revisions.get(namespace) ?? 0 }))
+    return [...this.#revisions]
+      .map(([namespace, revision]) => ({ namespace, revision, ...this.#sizes(namespace) }))
       .sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
+  }
+
+  deleteNamespace(
+    namespace: string,
+    ifEmpty: boolean,
+  ): Result<KvNamespaceDeleted, "namespace_not_empty"> {
+    const revision = this.#revisions.get(namespace);
+    if (revision === undefined) return { ok: true, deleted: false, keys: 0, bytes: 0 };
+    const { keys, bytes } = this.#sizes(namespace);
+    if (ifEmpty && keys > 0) return { ok: false, code: "namespace_not_empty", details: { keys } };
+    this.#spaces.delete(namespace);
+    this.#revisions.delete(namespace);
+    this.#deletedRevision = Math.max(this.#deletedRevision, revision);
+    return { ok: true, deleted: true, keys, bytes };
+  }
+
+  #sizes(namespace: string): { keys: number; bytes: number } {
+    const live = [...this.#space(namespace)].filter(([key]) => this.#live(namespace, key));
+    const bytes = live.map(([key, { value }]) => utf8(key).length + value.length);
+    return { keys: live.length, bytes: bytes.reduce((sum, one) => sum + one, 0) };
   }
 
   #live(namespace: string, key: string): boolean {

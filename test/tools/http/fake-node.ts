@@ -2,6 +2,7 @@
 import type {
   CommitRequest,
   ConsumeRequest,
+  KvDeleteNamespaceRequest,
   KvDeleteRequest,
   KvGetRequest,
   KvListRequest,
@@ -268,6 +269,13 @@ export class FakeNode implements NodeApi {
     const rejected = this.#write();
     if (rejected !== null) return rejected;
     const result = this.#kv.delete(namespace, key, cas);
+    return result.ok ? { ...result, ...this.#ack() } : result;
+  }
+
+  async kvDeleteNamespace({ namespace, ifEmpty }: KvDeleteNamespaceRequest) {
+    const rejected = this.#write();
+    if (rejected !== null) return rejected;
+    const result = this.#kv.deleteNamespace(namespace, ifEmpty);
     return result.ok ? { ...result, ...this.#ack() } : result;
   }
 

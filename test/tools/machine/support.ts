@@ -242,7 +242,11 @@ function randomPut(random: Random): Command {
 }
 
 function randomRare(random: Random): Command {
-  const kind = random.below(19);
+  const kind = random.below(20);
+  if (kind === 19) {
+    const { namespace } = keyOf(random);
+    return { type: "kv_delete_namespace", namespace, ifEmpty: random.below(2) === 0 };
+  }
   if (kind > 16) return randomRetentionChange(random);
   if (kind === 16) return { type: "raise_level", level: random.below(LEVEL_KNOWN + 1) };
   if (kind === 15) return { type: "delete_group", group: random.pick(["g", "h", "__proto__"]) };

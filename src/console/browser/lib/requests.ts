@@ -112,6 +112,10 @@ export const unsetRetention = (topic: string, partition: number | null) =>
   });
 
 export const listNamespaces = get("/kv");
+export const deleteNamespace = (namespace: string): ApiRequest => ({
+  method: "DELETE",
+  path: `/kv/${part(namespace)}`,
+});
 export const listKeys = (namespace: string, prefix: string, after: string | null): ApiRequest =>
   get(withQuery(`/kv/${part(namespace)}`, { prefix: prefix || null, after, limit: 200 }));
 // Slashes are escaped, so that no segment can be "..", which a browser would resolve.

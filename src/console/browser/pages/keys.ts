@@ -3,11 +3,11 @@
 import type { KvList, KvListed, KvNamespaces } from "../../../api/kv.ts";
 import { send } from "../api.ts";
 import { byteSize, count, duration } from "../lib/format.ts";
-import { listKeys, listNamespaces, putKey } from "../lib/requests.ts";
+import { deleteNamespace, listKeys, listNamespaces, putKey } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
 import { go, mark } from "../router.ts";
 import { curlButton } from "../ui/curl.ts";
-import { openDialog } from "../ui/dialog.ts";
+import { confirmDestruction, openDialog } from "../ui/dialog.ts";
 import { h } from "../ui/dom.ts";
 import { button, form, requiredText, row, submitButton, textField } from "../ui/form.ts";
 import { emptyState, heading, type PageContext, Trouble } from "../ui/page.ts";
@@ -34,6 +34,8 @@ function namespaceList({ signal }: PageContext): HTMLElement {
         cell: ({ namespace }) =>
           h("a", { href: hashOf(["keys", namespace]), "data-item": true }, namespace),
       },
+      { label: "Keys", kind: "number", cell: ({ keys }) => count(keys) },
+      { label: "Size", kind: "number", cell: ({ bytes }) => byteSize(bytes) },
       { label: "Revision", kind: "number", cell: ({ revision }) => count(revision) },
     ],
   });
@@ -115,6 +117,7 @@ function keyList({ route, signal }: PageContext, namespace: string): HTMLElement
       namespace,
       "kv",
       button("New key", () => newKey(namespace), { class: "main" }),
+      button("Delete this namespace…", () => dropNamespace(namespace), { class: "bad" }),
       curlButton(() => request(null)),
     ),
     row(prefix.element),
@@ -122,6 +125,16 @@ function keyList({ route, signal }: PageContext, namespace: string): HTMLElement
     table.element,
     more,
   );
+}
+
+function dropNamespace(name: string): void {
+  confirmDestruction({
+    title: "Delete this namespace",
+    warning: "All its keys are deleted permanently.",
+    name,
+    request: deleteNamespace(name),
+    done: () => go(["keys"]),
+  });
 }
 
 /** Opens the page of a key that may not exist yet; it is written from there. */

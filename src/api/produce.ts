@@ -14,6 +14,11 @@ export const PRODUCE_QUERY = t.Object({
   timeout_ms: timeoutMs,
   timing: t.Optional(switchOf("1 adds the times that parts of it took")),
   mode: t.Optional(t.Union([t.Literal("sealed"), t.Literal("rocket")])),
+  producer: t.Optional(
+    t.String({
+      description: "`<id>:<epoch>:<seq>`, the same as Producer-Id, Producer-Epoch and Producer-Seq",
+    }),
+  ),
 });
 const recordFields = {
   key: t.Optional(t.String({ description: "Absent: the key of the query" })),
@@ -69,15 +74,23 @@ const produced = {
 };
 export const PRODUCED = t.Object({
   ok,
-  offset: natural("Offset of the message"),
+  offset: t.Optional(
+    natural(
+      "Offset of the message; absent: a repetition of a write before the producer's last one",
+    ),
+  ),
   partition,
   ...produced,
 });
 export type Produced = Wire<typeof PRODUCED>;
 export const PRODUCED_BATCH = t.Object({
   ok,
-  first_offset: natural("Offset of the first message"),
-  count: natural("Messages stored"),
+  first_offset: t.Optional(
+    natural(
+      "Offset of the first message; absent: a repetition of a write before the producer's last one",
+    ),
+  ),
+  count: t.Optional(natural("Messages stored; absent if first_offset is")),
   partition,
   ...produced,
 });

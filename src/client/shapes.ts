@@ -27,8 +27,13 @@ import { anything, fields, flag, integer, list, optional, orNull, record, text }
 
 export const ACCEPTED = fields<{ readonly ok: boolean }>({ ok: flag });
 const produced = { partition: integer, durable: optional(flag), duplicate: optional(flag) };
-export const PRODUCED = fields<Produced>({ offset: integer, ...produced });
-export const PRODUCED_BATCH = fields<ProducedBatch>({
+export const PRODUCED = fields<Produced & { readonly offset: number }>({
+  offset: integer,
+  ...produced,
+});
+export const PRODUCED_BATCH = fields<
+  ProducedBatch & { readonly first_offset: number; readonly count: number }
+>({
   first_offset: integer,
   count: integer,
   ...produced,

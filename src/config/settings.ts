@@ -239,6 +239,15 @@ export const SETTINGS = {
     help: "maximum number of partitions per topic",
     section: "Limits",
   },
+  producersMax: {
+    variables: ["RF_MAX_PRODUCERS"],
+    kind: "integer",
+    default: "100000",
+    min: 1,
+    max: 1_000_000,
+    help: "maximum number of idempotent producers, counted in each partition that they write to, which take about 200 bytes of memory each on every node; above it those that did not write for the longest time are forgotten",
+    section: "Limits",
+  },
   groupsMax: {
     variables: ["RF_MAX_GROUPS"],
     kind: "integer",

@@ -6,6 +6,7 @@ import {
   type DeleteGroup,
 } from "../broker/commands/delete-group.ts";
 import { deleteTopic as brokerDeleteTopic } from "../broker/commands/delete-topic.ts";
+import type { HasProducers } from "../broker/producers-part.ts";
 import type { BrokerEffects, BrokerRejected, BrokerState, HasBroker } from "../broker/state.ts";
 import type { CommandKind, CommandOf, ResultOf } from "../lib/command-kind.ts";
 import { removeGroup, topicAppeared, topicVanished } from "./members.ts";
@@ -67,7 +68,7 @@ export const createTopic: CommandKind<
 export const deleteTopic: CommandKind<
   CommandOf<typeof brokerDeleteTopic>,
   ResultOf<typeof brokerDeleteTopic>,
-  State,
+  State & HasProducers,
   Effects
 > = {
   ...brokerDeleteTopic,

@@ -21,6 +21,7 @@ export type EdgeCode =
   | "invalid_key"
   | "reserved_key"
   | "invalid_idempotency_key"
+  | "invalid_producer"
   | "invalid_header"
   | "empty_batch"
   | "incomplete_body"
@@ -88,6 +89,11 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   invalid_key: row(400, "kv", "A key has 1 to 1024 bytes of UTF-8"),
   reserved_key: row(400, "kv", '"meta" is reserved as the last segment of a key'),
   invalid_idempotency_key: row(400, "produce", "An idempotency key has 1 to 512 bytes of UTF-8"),
+  invalid_producer: row(
+    400,
+    "produce",
+    "Producer-Id of 1 to 128 bytes, Producer-Epoch and Producer-Seq, integers from 0: all three or none",
+  ),
   invalid_header: row(
     400,
     "produce",
@@ -124,6 +130,12 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   not_caught_up: row(409, "cluster", "The node's log is not close enough to the leader's yet"),
   change_in_progress: row(409, "cluster", "Another change of the membership is not done yet"),
   last_voter: row(409, "cluster", "The node is the only voter of its cluster"),
+  sequence_gap: row(409, "produce", "The producer left out a number; nothing was stored"),
+  stale_epoch: row(
+    403,
+    "produce",
+    "The producer was replaced by one with a higher epoch; nothing was stored",
+  ),
   too_many_views: row(409, "streams", "There are as many views as there may be"),
   cas_mismatch: row(409, "kv", "The key's revision is not the expected one"),
   message_too_large: row(413, "limits", "A message is larger than the limit"),

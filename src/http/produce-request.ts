@@ -1,9 +1,10 @@
 import { PRODUCE_QUERY } from "../api/produce.ts";
 import { fromUtf8, utf8 } from "../lib/bytes.ts";
-import type { ProduceRequest } from "../node/api.ts";
+import type { ProduceRequest, ProducerNumber } from "../node/api.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import { ApiError, shown } from "./errors.ts";
 import { checkTopic } from "./names.ts";
+import { invalid as invalidProducer, readProducer } from "./producer-headers.ts";
 import { queryReader } from "./query.ts";
 import {
   kindOfHeaders,
@@ -19,6 +20,7 @@ export type ProduceOptions = {
   readonly partition: number | null;
   readonly key: Uint8Array | null;
   readonly idempotencyKey: Uint8Array | null;
+  readonly producer: ProducerNumber | null;
   /** Every record gets them. */
   readonly headers: RequestHeaders;
   readonly contentType: string | null;
@@ -42,7 +44,8 @@ export function readProduceOptions(
   takesEvents = false,
 ): ProduceOptions {
   const topic = checkTopic(context.parameter(0));
-  const { partition, key, idempotency_key, timeout_ms, timing, mode } = readQuery(context);
+  const { partition, key, idempotency_key, timeout_ms, timing, mode, producer } =
+    readQuery(context);
   const { prefixed } = context;
   const kind = kindOfHeaders(context.request.headers);
   const headers = kind === "more" ? context.request.headers : null;
@@ -51,6 +54,7 @@ export function readProduceOptions(
     partition,
     key: key === null ? null : utf8(key),
     idempotencyKey: readIdempotencyKey(headers, idempotency_key),
+    producer: headers === null && producer === null ? null : readProducer(headers, producer),
     contentType: kind === "plain" ? null : context.request.headers.get("content-type"),
     headers:
       headers === null && prefixed.length === 0
@@ -93,16 +97,32 @@ function headerText(header: string): string {
   }
 }
 
-export const produceRequest = (
-  options: ProduceOptions,
-  records: EncodedRecords,
-): ProduceRequest => ({
-  topic: options.topic,
-  partition: options.partition,
-  key: options.key,
-  idempotencyKey: options.idempotencyKey,
-  records,
-  timeoutMs: options.timeoutMs,
-  rocket: options.rocket,
-  traced: options.headers.traced,
-});
+/** @throws ApiError `invalid_producer`. */
+export function produceRequest(options: ProduceOptions, records: EncodedRecords): ProduceRequest {
+  if (options.producer !== null) checkNumbered(options);
+  return {
+    topic: options.topic,
+    partition: options.partition,
+    key: options.key,
+    idempotencyKey: options.idempotencyKey,
+    records,
+    timeoutMs: options.timeoutMs,
+    rocket: options.rocket,
+    traced: options.headers.traced,
+    producer: options.producer,
+  };
+}
+
+/** A number counts in one partition, so the request must not be sent to another one when it is repeated. */
+function checkNumbered({ partition, key, idempotencyKey }: ProduceOptions): void {
+  if (partition === null && key === null) {
+    throw invalidProducer(
+      "A producer numbers its writes in a partition: partition or key is required",
+    );
+  }
+  if (idempotencyKey !== null) {
+    throw invalidProducer(
+      "The request has both Producer-Id and an idempotency key: one of them says whether it is a repetition",
+    );
+  }
+}

@@ -3,6 +3,7 @@ import { changeRetention } from "../broker/commands/change-retention.ts";
 import { configure } from "../broker/commands/configure.ts";
 import { deleteBefore } from "../broker/commands/delete-before.ts";
 import { produce } from "../broker/commands/produce.ts";
+import { produceSequenced } from "../broker/commands/produce-sequenced.ts";
 import { setRetention } from "../broker/commands/set-retention.ts";
 import { trim } from "../broker/commands/trim.ts";
 import type { BrokerEffects } from "../broker/state.ts";
@@ -91,6 +92,7 @@ const KINDS = [
   claimWake,
   settleWake,
   noteDelivery,
+  produceSequenced,
 ] as const;
 
 type Kind = (typeof KINDS)[number];

@@ -1,4 +1,6 @@
 /** All parts of the state with things that fall due: the tick command ends them. A new one gets a row. */
+
+import { PRODUCER_WINDOW_MS } from "../broker/producer-sequence.ts";
 import { expireDurable } from "../durable/expiry.ts";
 import { contextOf } from "../durable/state.ts";
 import { endLeases } from "../groups/members.ts";
@@ -27,6 +29,12 @@ export const DUE_SOURCES: readonly DueSource[] = [
     size: ({ parts }) => parts.durable.due.size,
     nextAt: ({ parts }) => parts.durable.due.nextAt(),
     end: (state, max, effects) => expireDurable(contextOf(state, effects), max),
+  },
+  {
+    name: "producers",
+    size: ({ parts }) => parts.producers.size,
+    nextAt: ({ parts }) => parts.producers.oldestAt + PRODUCER_WINDOW_MS,
+    end: ({ parts, now }, max) => parts.producers.expire(now, max),
   },
 ];
 

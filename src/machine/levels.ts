@@ -1,19 +1,6 @@
-/**
- * Levels of the log: what its entries may hold. Each level adds to the one before. A leader uses a level only
- * after every member has told that it knows it, and after a command has raised the level in the log.
- * Members of an earlier version therefore never meet entries or records that they do not know.
- */
+/** The command that raises the level of the log: see `lib/log-levels.ts`. */
 import { type CommandKind, UnknownEntryError } from "../lib/command-kind.ts";
-
-export const LEVEL_FIRST = 0;
-/** Batches of format version 2: records with headers. */
-export const LEVEL_HEADERS = 1;
-
-/** Commands and parts of the state with tags from 20: what the descriptors of this level name. */
-export const LEVEL_SHARED_WORK = 2;
-
-/** The highest level that this program knows. */
-export const LEVEL_KNOWN = LEVEL_SHARED_WORK;
+import { LEVEL_KNOWN } from "../lib/log-levels.ts";
 
 export type RaiseLevel = { readonly type: "raise_level"; readonly level: number };
 

@@ -81,6 +81,7 @@ export class Machine implements MachineState {
   /** A snapshot of another node takes the place of the state. Holders of this machine then see it. */
   replace(state: MachineState): void {
     state.broker.dedupeKeysCut += this.broker.dedupeKeysCut;
+    state.parts.producers.droppedEarly += this.parts.producers.droppedEarly;
     this.#state = state;
   }
 

@@ -1,4 +1,5 @@
 /** All parts of the replicated state, in the order of a snapshot. A new part gets a row at the end. */
+import { producersPart } from "../broker/producers-part.ts";
 import type { BrokerHeader } from "../broker/restorer.ts";
 import { brokerPart } from "../broker/state-part.ts";
 import { durablePart } from "../durable/part.ts";
@@ -13,7 +14,12 @@ import { viewsPart } from "./views-part.ts";
 /** Fields of `MachineState`. */
 const FIRST_PARTS = { members: membersPart, views: viewsPart, broker: brokerPart, kv: kvPart };
 /** Fields of `MachineState.parts`: parts that came later. */
-export const PARTS = { queues: queuesPart, groups: groupsPart, durable: durablePart };
+export const PARTS = {
+  queues: queuesPart,
+  groups: groupsPart,
+  durable: durablePart,
+  producers: producersPart,
+};
 
 type StateOf<P> = P extends StatePart<infer S, infer _H> ? S : never;
 type StatesOf<Table> = { readonly [Name in keyof Table]: StateOf<Table[Name]> };

@@ -1,7 +1,7 @@
 import { writeBrokerHeader } from "../broker/restorer.ts";
 import { ByteWriter } from "../lib/bytes.ts";
+import { LEVEL_FIRST } from "../lib/log-levels.ts";
 import { SECTION_BYTES_TARGET, type Section, section } from "../lib/state-part.ts";
-import { LEVEL_FIRST } from "./levels.ts";
 import { namedParts, stateOf } from "./parts.ts";
 import {
   SECTION_END,

@@ -1,5 +1,5 @@
 import type { Millis } from "../lib/ids.ts";
-import { LEVEL_FIRST } from "./levels.ts";
+import { LEVEL_FIRST } from "../lib/log-levels.ts";
 import { type AllStates, emptyStates } from "./parts.ts";
 
 /** The replicated state: the parts of `parts.ts`, the clock, and the level of the log. */

@@ -128,6 +128,10 @@ export const COUNTERS = {
     name: "ayder_idempotency_keys_forgotten_early_total",
     help: "Idempotency keys evicted for lack of room before their retention time had passed",
   },
+  producersForgottenEarly: {
+    name: "ayder_producers_forgotten_early_total",
+    help: "Idempotent producers evicted for lack of room before their retention time had passed",
+  },
   stateChecks: {
     name: "ayder_state_checks_total",
     help: "Comparisons of this node's state with the leader's that found no difference",
@@ -223,6 +227,14 @@ export const GAUGES = {
     name: "ayder_idempotency_keys_per_partition_limit",
     help: "Current limit of idempotency keys per partition; lower than the setting while there are too many in total",
   },
+  producers: {
+    name: "ayder_producers",
+    help: "Idempotent producers, counted in each partition that they write to",
+  },
+  producersMax: {
+    name: "ayder_producers_limit",
+    help: "Limit of idempotent producers, beyond which those that did not write for the longest time are forgotten",
+  },
   diskWaits: {
     name: "ayder_disk_waits_for_descriptors",
     help: "Disk operations wait for a file descriptor or memory and writes are refused: 1, otherwise 0",
@@ -303,6 +315,7 @@ export const createInstruments = (): Instruments => ({
   connectionsClosed: new Cell(),
   logLinesLost: new Cell(),
   keysForgottenEarly: new Cell(),
+  producersForgottenEarly: new Cell(),
   stateChecks: new Cell(),
   journalBytes: new Cell(),
   journalKeptBytes: new Cell(),
@@ -332,6 +345,8 @@ export const createInstruments = (): Instruments => ({
   dedupeKeys: new Cell(),
   dedupeKeysTotal: new Cell(),
   dedupeKeysMax: new Cell(),
+  producers: new Cell(),
+  producersMax: new Cell(),
   diskWaits: new Cell(),
   requestsInFlight: new Cell(),
   followStreams: new Cell(),

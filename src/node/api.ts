@@ -136,7 +136,9 @@ export type ProduceReject =
   | "topic_not_found"
   | "partition_not_found"
   | "too_many_partitions"
-  | "cluster_not_upgraded";
+  | "cluster_not_upgraded"
+  | "sequence_gap"
+  | "stale_epoch";
 export type ConsumeReject =
   | "topic_not_found"
   | "partition_not_found"
@@ -257,10 +259,23 @@ export type ProduceRequest = {
   readonly rocket: boolean;
   /** The headers `traceparent` and `tracestate` of the records came with the request itself. */
   readonly traced?: boolean;
+  /**
+   * Null or absent: the producer does not number its writes. Otherwise `partition` or `key` is set and
+   * `idempotencyKey` is null.
+   */
+  readonly producer?: ProducerNumber | null;
+};
+/** The number that an idempotent producer gives a write. */
+export type ProducerNumber = {
+  /** 1…128 bytes of UTF-8. */
+  readonly id: string;
+  readonly epoch: number;
+  readonly seq: number;
 };
 export type Produced = WriteAck & {
   readonly partition: number;
-  readonly firstOffset: number;
+  /** Null: a duplicate of a write of a producer before its last one. `count` is then 0. */
+  readonly firstOffset: number | null;
   readonly count: number;
   readonly duplicate: boolean;
   /** False: a duplicate whose payload differs from that of the first write. */

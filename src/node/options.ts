@@ -43,6 +43,8 @@ export type NodeOptions = {
   };
   /** Maximum idempotency keys of all partitions. Above it, the leader lowers `dedupeKeysMax`. */
   readonly dedupeKeysTotal: number;
+  /** Maximum last writes of producers. Above it, those of the longest silence are dropped. */
+  readonly producersMax: number;
   /** Maximum number of groups. A commit that would create another one is refused. */
   readonly groupsMax: number;
   /** Maximum number of committed offsets. A commit that would add another one is refused. */

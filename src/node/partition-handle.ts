@@ -1,3 +1,4 @@
+import type { LastWrite } from "../broker/producer-sequence.ts";
 import type { PartitionState } from "../broker/state.ts";
 import { assert } from "../lib/assert.ts";
 import type { PartitionLog } from "../storage/partitions/log.ts";
@@ -19,6 +20,8 @@ export class PartitionHandle {
   pendingRecords = 0;
   /** Idempotency keys among them, as text of their digests. */
   readonly pendingKeys = new Map<string, PendingWrite>();
+  /** The last write of each idempotent producer among them, by the id of the producer. */
+  readonly pendingProducers = new Map<string, LastWrite>();
 
   /** A single closure for all wake-ups. */
   readonly endOffset: () => number;

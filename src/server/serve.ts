@@ -256,6 +256,7 @@ async function openNode(
       partitionsMax: config.partitionsMax,
     },
     dedupeKeysTotal: config.dedupeKeysTotal,
+    producersMax: config.producersMax,
     groupsMax: config.groupsMax,
     offsetsMax: config.offsetsMax,
     kvLimits: { bytesMax: config.kvBytesMax, namespacesMax: config.namespacesMax },

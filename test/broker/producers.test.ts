@@ -5,20 +5,21 @@ import { PRODUCER_WINDOW_MS, type ProducerSequence } from "../../src/broker/prod
 import { ProducersState } from "../../src/broker/producers.ts";
 import { addTopic, BrokerState, PartitionState, TopicState } from "../../src/broker/state.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../../src/lib/bytes.ts";
-import { ms, offset, RecordedEffects } from "../tools/machine/support.ts";
+import { Bench, ms, offset, RecordedEffects } from "../tools/machine/support.ts";
 import { forEachSeed, type Random } from "../tools/random.ts";
 
 const ALL = Number.POSITIVE_INFINITY;
 
 class Room {
-  readonly state = { broker: new BrokerState(), producers: new ProducersState() };
+  readonly broker = new BrokerState();
+  producers = new ProducersState();
   readonly effects = new RecordedEffects();
   now = 1_000;
   producersMax = 100;
 
   constructor(partitions = 2) {
     const list = Array.from({ length: partitions }, (_, i) => new PartitionState(1, i, 0));
-    addTopic(this.state.broker, new TopicState(1, "t", list));
+    addTopic(this.broker, new TopicState(1, "t", list));
   }
 
   write(seq: number, rest: Partial<ProducerSequence & { partition: number; count: number }> = {}) {
@@ -33,11 +34,13 @@ class Room {
       logicalBytes: 10,
       batches: new Uint8Array(1),
     } as const;
-    return applyProduceSequenced(this.state, command, ms(this.now), this.effects);
+    const { broker, producers, now } = this;
+    const state = { broker, parts: { producers }, now: ms(now) };
+    return applyProduceSequenced(state, command, this.effects);
   }
 
   get end(): number {
-    return this.state.broker.topicsById.get(1)?.partitions[0]?.endOffset ?? -1;
+    return this.broker.topicsById.get(1)?.partitions[0]?.endOffset ?? -1;
   }
 }
 
@@ -117,23 +120,39 @@ test("a producer is forgotten 7 days after its last write, not before", () => {
   const room = new Room();
   room.write(0);
   room.now += PRODUCER_WINDOW_MS - 1;
-  expect(room.state.producers.expire(room.now, 10)).toBe(0);
+  expect(room.producers.expire(room.now, 10)).toBe(0);
   expect(room.write(1)).toEqual(stored(1) as never);
   room.now += PRODUCER_WINDOW_MS - 1;
   // An attempt that stores nothing does not make it live longer.
   expect(room.write(1)).toEqual(duplicate(1) as never);
   room.now += 1;
   expect(room.write(2)).toEqual(gap(0) as never);
-  expect(room.state.producers.size).toBe(1);
-  expect(room.state.producers.expire(room.now, 10)).toBe(1);
-  expect(room.state.producers.isEmpty).toBe(true);
-  expect(room.state.producers.oldestAt).toBe(ALL);
+  expect(room.producers.size).toBe(1);
+  expect(room.producers.expire(room.now, 10)).toBe(1);
+  expect(room.producers.isEmpty).toBe(true);
+  expect(room.producers.oldestAt).toBe(ALL);
+});
+
+test("the machine asks for a tick when the first producer may be forgotten, and drops it then", () => {
+  const bench = new Bench();
+  bench.createTopic("t", 1);
+  expect(bench.machine.nextExpiry()).toBeNull();
+  const sequence = { id: "p", epoch: 0, seq: 0, payload: 0 };
+  const write = { topicId: 1, partition: 0, count: 1, logicalBytes: 1, batches: new Uint8Array(1) };
+  bench.do({ type: "produce_sequenced", ...write, sequence, producersMax: 9 });
+  expect(bench.machine.nextExpiry()).toBe(bench.at + PRODUCER_WINDOW_MS);
+  bench.at += PRODUCER_WINDOW_MS - 1;
+  expect(bench.do({ type: "tick" })).toMatchObject({ dueEnded: 0 });
+  bench.at += 1;
+  expect(bench.do({ type: "tick" })).toMatchObject({ dueEnded: 1 });
+  expect(bench.machine.nextExpiry()).toBeNull();
+  expect(bench.machine.parts.producers.isEmpty).toBe(true);
 });
 
 test("a tick drops at most as many as it may", () => {
   const room = new Room();
   for (let i = 0; i < 30; i++) room.write(0, { id: `p${i}` });
-  const { producers } = room.state;
+  const { producers } = room;
   expect(producers.expire(room.now + PRODUCER_WINDOW_MS, 12)).toBe(12);
   expect(producers.size).toBe(18);
   expect(producers.droppedEarly).toBe(0);
@@ -145,8 +164,8 @@ test("beyond the limit, the producers that did not write for the longest time ar
   for (const id of ["a", "b", "c"]) room.write(0, { id });
   room.write(1, { id: "a" });
   room.write(0, { id: "d" });
-  expect(room.state.producers.size).toBe(3);
-  expect(room.state.producers.droppedEarly).toBe(1);
+  expect(room.producers.size).toBe(3);
+  expect(room.producers.droppedEarly).toBe(1);
   expect(room.write(1, { id: "b" })).toEqual(gap(0) as never);
   expect(room.write(2, { id: "a" })).toMatchObject({ ok: true });
   expect(room.write(1, { id: "c" })).toMatchObject({ ok: true });
@@ -157,9 +176,9 @@ test("a lower limit is reached in bounded steps, and a limit of 0 counts as 1", 
   for (let i = 0; i < 100; i++) room.write(0, { id: `p${i}` });
   room.producersMax = 0;
   room.write(0, { id: "x" });
-  expect(room.state.producers.size).toBe(101 - 64);
+  expect(room.producers.size).toBe(101 - 64);
   room.write(1, { id: "x" });
-  expect(room.state.producers.size).toBe(1);
+  expect(room.producers.size).toBe(1);
   expect(room.write(2, { id: "x" })).toMatchObject({ ok: true, duplicate: false });
 });
 
@@ -169,7 +188,7 @@ test("entries are removed by producer and by topic", () => {
     room.write(0, { partition });
     room.write(0, { partition, id: "q" });
   }
-  const { producers } = room.state;
+  const { producers } = room;
   expect(producers.forget(1, [1, 2, 0], "p")).toBe(2);
   expect(producers.forget(1, [0, 1], "p")).toBe(0);
   expect(producers.countOf(1, 0)).toBe(1);
@@ -208,7 +227,7 @@ test("every history of attempts is judged as by a plain map of last writes", () 
     const room = new Room();
     const model = new Model();
     room.producersMax = 1 + random.below(20);
-    let { producers } = room.state;
+    let { producers } = room;
     for (let i = 0; i < 600; i++) {
       room.now += random.pick([0, 1, 1_000, 1_000, PRODUCER_WINDOW_MS / 8]);
       const id = `p${random.below(12)}`;
@@ -221,7 +240,7 @@ test("every history of attempts is judged as by a plain map of last writes", () 
       if (random.below(10) === 0) producers.expire(room.now, random.below(4));
       if (random.below(50) === 0) {
         producers = restored([...take(producers)]);
-        (room.state as { producers: ProducersState }).producers = producers;
+        room.producers = producers;
       }
     }
   });

@@ -15,6 +15,7 @@ import * as jsonBodies from "./json-bodies.ts";
 import * as kv from "./kv.ts";
 import * as produce from "./produce.ts";
 import * as produceNdjson from "./produce-ndjson.ts";
+import * as producers from "./producers.ts";
 import * as recordFields from "./record-fields.ts";
 import * as recordHeaders from "./record-headers.ts";
 import * as requests from "./requests.ts";
@@ -32,6 +33,7 @@ const PARTS = [
   topics,
   produce,
   produceNdjson,
+  producers,
   recordHeaders,
   cloudEvents,
   consume,

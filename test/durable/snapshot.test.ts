@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { STREAMS_LEVEL } from "../../src/durable/kind.ts";
 import { durablePart } from "../../src/durable/part.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../../src/lib/bytes.ts";
+import { LEVEL_SHARED_WORK } from "../../src/lib/log-levels.ts";
 import { decodeEntry } from "../../src/machine/command-codec.ts";
-import { LEVEL_SHARED_WORK } from "../../src/machine/levels.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import {
   appendOf,

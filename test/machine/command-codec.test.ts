@@ -200,6 +200,19 @@ const GOLDEN: readonly [Command, string][] = [
     },
     "2c0e 0167 03 01 00 00 ac02 01 01 01 01 02 02",
   ],
+  [
+    {
+      type: "produce_sequenced",
+      topicId: 300,
+      partition: 2,
+      sequence: { id: "p-1", epoch: 1, seq: 2 ** 40, payload: 0xdeadbeef },
+      producersMax: 100_000,
+      count: 3,
+      logicalBytes: 200,
+      batches: bytes("c0ffee"),
+    },
+    "1e 1b ac02 02 03702d31 01 808080808020 efbeadde a08d06 03 c801 c0ffee",
+  ],
 ];
 
 for (const [command, body] of GOLDEN) {

@@ -44,7 +44,8 @@ test("a snapshot is the state at its beginning, whatever is applied while it is 
 
     const copy = Machine.restore(chunks);
     expect(copy.digest()).toBe(digest);
-    const isNothing = !hasExpiring(copy) && !hasDedupe(copy) && !hasLeases(copy);
+    const isNothing =
+      !hasExpiring(copy) && !hasDedupe(copy) && !hasLeases(copy) && !hasProducers(copy);
     expect(copy.nextExpiry() === null).toBe(isNothing);
     expect(applyAll(copy, during)).toBe(effects);
     expect(copy.digest()).toBe(machine.digest());
@@ -60,6 +61,8 @@ const hasExpiring = (machine: Machine): boolean =>
   );
 
 const hasLeases = ({ parts }: Machine): boolean => parts.groups.memberCount > 0;
+
+const hasProducers = (machine: Machine): boolean => !machine.parts.producers.isEmpty;
 
 const hasDedupe = (machine: Machine): boolean =>
   [...machine.broker.topicsById.values()].some((topic) =>

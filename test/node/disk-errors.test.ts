@@ -40,7 +40,7 @@ async function produce(single: SingleNode, value: string, acked: Acked): Promise
   const { node } = single;
   if (node === null) throw new Error("the node is not open");
   const outcome = await single.settled(produced(node, { ...request, records: builder.finish() }));
-  if (outcome.ok) acked.records.set(outcome.firstOffset, value);
+  if (outcome.ok) acked.records.set(outcome.firstOffset ?? -1, value);
 }
 
 async function put(single: SingleNode, key: string, acked: Acked): Promise<void> {

@@ -104,12 +104,13 @@ async function produce(single: SingleNode, node: Node, random: Random, target: T
   };
   const outcome = await single.settled(produced(node, request));
   if (!outcome.ok) throw new Error(`produce: ${outcome.code}`);
+  const firstOffset = outcome.firstOffset ?? -1;
   // The record's own time is read back; the list needs it only to the second.
   const atMs = single.clock.now();
   for (const [i, value] of values.entries()) {
-    kept.push({ offset: outcome.firstOffset + i, atMs, value });
+    kept.push({ offset: firstOffset + i, atMs, value });
   }
-  ends[partition] = outcome.firstOffset + count;
+  ends[partition] = firstOffset + count;
 }
 
 async function changePolicy(single: SingleNode, node: Node, random: Random, policies: Policy[]) {

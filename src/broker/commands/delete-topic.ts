@@ -1,8 +1,8 @@
 import type { CommandKind } from "../../lib/command-kind.ts";
 import { forgetOffset } from "../groups.ts";
 import { forgetKeys } from "../idempotency.ts";
-import type { HasBroker } from "../state.ts";
-import { type BrokerEffects, type BrokerRejected, type BrokerState, rejected } from "../state.ts";
+import type { HasProducers } from "../producers-part.ts";
+import { type BrokerEffects, type BrokerRejected, type HasBroker, rejected } from "../state.ts";
 
 export type DeleteTopic = { readonly type: "delete_topic"; readonly name: string };
 
@@ -10,9 +10,9 @@ export type DeleteTopicResult =
   | { readonly ok: true; readonly type: "delete_topic"; readonly topicId: number }
   | BrokerRejected<"topic_not_found">;
 
-/** Deletes a topic with its groups, idempotency keys and policies. */
+/** Deletes a topic with its groups, idempotency keys, producers and policies. */
 export function applyDeleteTopic(
-  state: BrokerState,
+  { broker: state, parts }: HasBroker & HasProducers,
   command: DeleteTopic,
   effects: BrokerEffects,
 ): DeleteTopicResult {
@@ -25,15 +25,21 @@ export function applyDeleteTopic(
     for (const group of partition.committed.keys()) forgetOffset(state, group);
     forgetKeys(state, partition);
   }
+  parts.producers.forgetTopic(topic.topicId, topic.partitions.length);
   effects.topicDeleted(topic);
   return { ok: true, type: "delete_topic", topicId: topic.topicId };
 }
 
-export const deleteTopic: CommandKind<DeleteTopic, DeleteTopicResult, HasBroker, BrokerEffects> = {
+export const deleteTopic: CommandKind<
+  DeleteTopic,
+  DeleteTopicResult,
+  HasBroker & HasProducers,
+  BrokerEffects
+> = {
   type: "delete_topic",
   tag: 2,
   summaryId: 9,
   encode: (body, { name }) => body.text(name),
   decode: (body) => ({ type: "delete_topic", name: body.text() }),
-  apply: ({ broker }, command, effects) => applyDeleteTopic(broker, command, effects),
+  apply: applyDeleteTopic,
 };

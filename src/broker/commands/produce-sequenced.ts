@@ -1,14 +1,21 @@
 import { feature as faultPoint } from "bun:bundle";
 import { unreachable } from "../../lib/assert.ts";
-import type { Millis } from "../../lib/ids.ts";
+import { DecodeError, varintLength } from "../../lib/bytes.ts";
+import { atLeastOne, type LeveledKind, rest, textLength } from "../../lib/command-kind.ts";
+import { LEVEL_SHARED_WORK } from "../../lib/log-levels.ts";
 import type { Offset } from "../../record/offset.ts";
-import { judgeSequence, type ProducerSequence, type Verdict } from "../producer-sequence.ts";
-import type { ProducersState } from "../producers.ts";
+import {
+  judgeSequence,
+  PRODUCER_ID_BYTES_MAX,
+  type ProducerSequence,
+  type Verdict,
+} from "../producer-sequence.ts";
+import type { HasProducers } from "../producers-part.ts";
 import {
   type BrokerEffects,
   type BrokerRejected,
-  type BrokerState,
   findPartition,
+  type HasBroker,
   rejected,
   rejectMissing,
 } from "../state.ts";
@@ -50,17 +57,17 @@ export type ProduceSequencedResult =
  * from two leaders.
  */
 export function applyProduceSequenced(
-  state: { readonly broker: BrokerState; readonly producers: ProducersState },
+  { broker, parts, now }: HasBroker & HasProducers,
   command: ProduceSequenced,
-  now: Millis,
   effects: BrokerEffects,
 ): ProduceSequencedResult {
   const { topicId, sequence, count, logicalBytes } = command;
-  const partition = findPartition(state.broker, topicId, command.partition);
-  if (partition === undefined) return rejectMissing(state.broker, topicId);
+  const { producers } = parts;
+  const partition = findPartition(broker, topicId, command.partition);
+  if (partition === undefined) return rejectMissing(broker, topicId);
 
   const place = { topicId, partition: command.partition, id: sequence.id };
-  const answered = answerOf(judgeSequence(state.producers.find(place, now), sequence));
+  const answered = answerOf(judgeSequence(producers.find(place, now), sequence));
   if (answered !== null) return answered;
 
   const firstOffset = partition.endOffset;
@@ -68,7 +75,7 @@ export function applyProduceSequenced(
   partition.bytesEnd += logicalBytes;
   const { epoch, seq, payload } = sequence;
   const last = { epoch, seq, firstOffset, count, payload };
-  state.producers.remember(place, last, now, command.producersMax);
+  producers.remember(place, last, now, command.producersMax);
   effects.append(partition, command.batches, firstOffset, now, count, logicalBytes);
   return { ...STORED, firstOffset, count };
 }
@@ -104,4 +111,65 @@ function answerOf(verdict: Verdict): ProduceSequencedResult | null {
     default:
       return unreachable(verdict);
   }
+}
+
+export const produceSequenced: LeveledKind<
+  ProduceSequenced,
+  ProduceSequencedResult,
+  HasBroker & HasProducers,
+  BrokerEffects
+> = {
+  type: "produce_sequenced",
+  tag: 30,
+  level: LEVEL_SHARED_WORK,
+  feature: "Numbered writes of producers",
+  length: ({ topicId, partition, sequence, producersMax, count, logicalBytes, batches }) =>
+    varintLength(topicId) +
+    varintLength(partition) +
+    textLength(sequence.id) +
+    varintLength(sequence.epoch) +
+    varintLength(sequence.seq) +
+    4 +
+    varintLength(producersMax) +
+    varintLength(count) +
+    varintLength(logicalBytes) +
+    batches.length,
+  encode(body, { topicId, partition, sequence, producersMax, count, logicalBytes, batches }) {
+    body.varint(topicId);
+    body.varint(partition);
+    body.text(sequence.id);
+    body.varint(sequence.epoch);
+    body.varint(sequence.seq);
+    body.u32(sequence.payload);
+    body.varint(producersMax);
+    body.varint(count);
+    body.varint(logicalBytes);
+    body.raw(batches);
+  },
+  decode: (body, end) => ({
+    type: "produce_sequenced",
+    topicId: body.varint(),
+    partition: body.varint(),
+    sequence: {
+      id: checkedId(body.text()),
+      epoch: body.varint(),
+      seq: body.varint(),
+      payload: body.u32(),
+    },
+    producersMax: body.varint(),
+    count: atLeastOne(body.varint()),
+    logicalBytes: body.varint(),
+    batches: rest(body, end),
+  }),
+  apply: applyProduceSequenced,
+  summarize({ duplicate, firstOffset, count }, summary) {
+    summary.flag(duplicate);
+    summary.numbers(firstOffset ?? 0, count);
+  },
+};
+
+function checkedId(id: string): string {
+  const bytes = Buffer.byteLength(id);
+  if (bytes >= 1 && bytes <= PRODUCER_ID_BYTES_MAX) return id;
+  throw new DecodeError(`the id of a producer has ${bytes} bytes`);
 }

@@ -17,7 +17,7 @@ export const STATE: readonly Panel[] = [
   {
     title: "Used part of the bounds",
     about:
-      "Partitions, consumer groups, KV namespaces, keys and values, and idempotency keys, each against its limit. At 1 the next one is refused; of idempotency keys, the oldest are forgotten early.",
+      "Partitions, consumer groups, KV namespaces, keys and values, idempotency keys and producers, each against its limit. At 1 the next one is refused; of idempotency keys and producers, the oldest are forgotten early.",
     kind: "lines",
     unit: "percentunit",
     queries: [
@@ -27,6 +27,7 @@ export const STATE: readonly Panel[] = [
       query("KV namespaces", used("ayder_kv_namespaces")),
       query("KV memory", used("ayder_kv_memory_bytes")),
       query("idempotency keys", used("ayder_idempotency_keys")),
+      query("producers", used("ayder_producers")),
     ],
   },
   {
@@ -58,11 +59,20 @@ export const STATE: readonly Panel[] = [
     ],
   },
   {
-    title: "Keys forgotten early",
+    title: "Producers",
     about:
-      "Idempotency keys per second that were forgotten for want of room. A repetition that comes after that is stored a second time: raise RF_MAX_IDEMPOTENCY_KEYS, or shorten RF_IDEMPOTENCY_WINDOW_MS.",
+      "Idempotent producers of the last 7 days, one for each producer and partition that it wrote to.",
+    ...againstLimit("producers", "ayder_producers", "short"),
+  },
+  {
+    title: "Keys and producers forgotten early",
+    about:
+      "Idempotency keys and producers per second that were forgotten for want of room. A repetition that comes after that may be stored a second time: raise RF_MAX_IDEMPOTENCY_KEYS or RF_MAX_PRODUCERS, or shorten RF_IDEMPOTENCY_WINDOW_MS.",
     kind: "lines",
     unit: "cps",
-    queries: [query("{{instance}}", rate("ayder_idempotency_keys_forgotten_early_total{}"))],
+    queries: [
+      query("keys, {{instance}}", rate("ayder_idempotency_keys_forgotten_early_total{}")),
+      query("producers, {{instance}}", rate("ayder_producers_forgotten_early_total{}")),
+    ],
   },
 ];

@@ -5,12 +5,12 @@ import {
   PRODUCED_BATCH,
 } from "../../api/produce.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
-import type { Produced, ProduceOutcome } from "../../node/api.ts";
+import type { Produced, ProduceOutcome, ProducerNumber } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
 import { takeBytes } from "../body.ts";
 import { encodeEvents, eventModeOf } from "../cloud-events.ts";
 import type { Edge } from "../edge.ts";
-import type { ErrorCode } from "../errors.ts";
+import { type ErrorCode, shown } from "../errors.ts";
 import { encodeJsonRecords } from "../json-records.ts";
 import { encodeLines } from "../ndjson.ts";
 import {
@@ -26,12 +26,15 @@ import { acceptedText, jsonText, placeOf } from "../responses.ts";
 const ERRORS: readonly ErrorCode[] = [
   "invalid_topic",
   "invalid_idempotency_key",
+  "invalid_producer",
   "invalid_header",
   "topic_not_found",
   "partition_not_found",
   "too_many_partitions",
   "message_too_large",
   "cluster_not_upgraded",
+  "sequence_gap",
+  "stale_epoch",
   "commit_timeout",
   "disk_full",
 ];
@@ -49,6 +52,9 @@ const JSON_ERRORS: readonly ErrorCode[] = [
 
 const REQUEST_HEADERS = {
   "Idempotency-Key": "The same as idempotency_key",
+  "Producer-Id": "Name of a producer that numbers its requests in each partition, 1 to 128 bytes",
+  "Producer-Epoch": "A higher epoch of the producer fences lower ones; an integer from 0",
+  "Producer-Seq": "Number of the request in this epoch and partition, counted from 0",
   "Ayder-Header-Name": "Header `name` of the record; any name of a-z 0-9 . _ - may stand for it",
   traceparent: "Stored as header `traceparent` of the record",
   tracestate: "Stored as header `tracestate` of the record",
@@ -158,9 +164,15 @@ function produceEvents(
 
 type Where = (produced: Produced) => string;
 const singleAnswer: Where = ({ firstOffset, partition }) =>
-  `{"ok":true,"offset":${firstOffset},"partition":${partition}`;
+  firstOffset === null
+    ? placeless(partition)
+    : `{"ok":true,"offset":${firstOffset},"partition":${partition}`;
 const batchAnswer: Where = ({ firstOffset, count, partition }) =>
-  `{"ok":true,"first_offset":${firstOffset},"count":${count},"partition":${partition}`;
+  firstOffset === null
+    ? placeless(partition)
+    : `{"ok":true,"first_offset":${firstOffset},"count":${count},"partition":${partition}`;
+/** The duplicate of a write before the last one of its producer. */
+const placeless = (partition: number): string => `{"ok":true,"partition":${partition}`;
 
 function append(
   edge: Edge,
@@ -194,19 +206,25 @@ function answer(
   where: Where,
   parsedAt: number,
 ): Response {
+  const { topic, partition, producer, idempotencyKey } = options;
   if (!outcome.ok) {
-    const { topic, partition } = options;
-    return edge.errorMapper.answer(context, outcome, placeOf(topic, partition));
+    const about = placeOf(topic, partition) + (producer === null ? "" : numberOf(producer));
+    return edge.errorMapper.answer(context, outcome, about);
   }
-  let body = where(outcome) + ackFields(outcome, options.idempotencyKey !== null);
+  const mayRepeat = idempotencyKey !== null || producer !== null;
+  let body = where(outcome) + ackFields(outcome, mayRepeat);
   if (options.timing) body += timingFields(outcome, context.startedAt, parsedAt);
   return outcome.synced === false ? acceptedText(`${body}}`) : jsonText(`${body}}`);
 }
 
-function ackFields(produced: Produced, hasIdempotencyKey: boolean): string {
+/** Formats the number of a write for messages. */
+const numberOf = ({ id, epoch, seq }: ProducerNumber): string =>
+  `, producer ${shown(id)}, epoch ${epoch}, seq ${seq}`;
+
+function ackFields(produced: Produced, mayRepeat: boolean): string {
   const { batchId, synced, ackedBy, duplicate } = produced;
   if (duplicate) return duplicateFields(produced);
-  const first = hasIdempotencyKey ? ',"duplicate":false' : "";
+  const first = mayRepeat ? ',"duplicate":false' : "";
   if (batchId === 0) {
     return `,"batch_id":0,"sealed":false,"durable":false,"mode":"rocket","synced":null${first}`;
   }

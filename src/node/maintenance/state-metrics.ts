@@ -4,13 +4,19 @@ import type { NodeOptions } from "../options.ts";
 
 export type MeasuredState = Pick<
   NodeOptions,
-  "instruments" | "limits" | "groupsMax" | "offsetsMax" | "dedupeKeysTotal" | "kvLimits"
+  | "instruments"
+  | "limits"
+  | "producersMax"
+  | "groupsMax"
+  | "offsetsMax"
+  | "dedupeKeysTotal"
+  | "kvLimits"
 > & { readonly machine: Machine };
 
 /** Sets the metrics of the sizes of the replicated state, and of their limits. */
 export function measureState(state: MeasuredState): void {
   const { machine, instruments, limits, kvLimits } = state;
-  const { broker, kv } = machine;
+  const { broker, kv, parts } = machine;
   instruments.partitions.value = broker.partitionCount;
   instruments.partitionsMax.value = limits.partitionsMax;
   instruments.groups.value = broker.groups.size;
@@ -25,6 +31,9 @@ export function measureState(state: MeasuredState): void {
   instruments.dedupeKeysTotal.value = state.dedupeKeysTotal;
   instruments.dedupeKeysMax.value = broker.limits.dedupeKeysMax;
   instruments.keysForgottenEarly.value = broker.dedupeKeysCut;
+  instruments.producers.value = parts.producers.size;
+  instruments.producersMax.value = state.producersMax;
+  instruments.producersForgottenEarly.value = parts.producers.droppedEarly;
 }
 
 /** The metric of a limit that is not set is 0. */

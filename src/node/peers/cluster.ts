@@ -5,7 +5,7 @@ import { untilRoom } from "../../env/until-room.ts";
 import { assert } from "../../lib/assert.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import { SHARD_0 } from "../../lib/ids.ts";
-import { LEVEL_KNOWN } from "../../machine/levels.ts";
+import { LEVEL_KNOWN } from "../../lib/log-levels.ts";
 import { Machine } from "../../machine/machine.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { HaSample } from "../../metrics/sources.ts";

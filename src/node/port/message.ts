@@ -18,7 +18,7 @@ export type Post = (message: PortMessage, transfer: ArrayBuffer[]) => void;
 
 /** Kinds of items. After each kind come the id of the call and the values listed here. */
 export const KIND = {
-  /** topic, partition, key, idempotency key, records, count, logicalBytes, hasHeaders, timeoutMs, rocket, traced */
+  /** topic, partition, key, idempotency key, records, count, logicalBytes, hasHeaders, timeoutMs, rocket, traced, producer */
   produce: 0,
   /** namespace, key, value, cas, ttlMs, timeoutMs */
   kvPut: 1,

@@ -4,6 +4,7 @@ import type {
   KvGetOutcome,
   KvPutOutcome,
   ProduceOutcome,
+  ProducerNumber,
   Result,
 } from "../api.ts";
 import {
@@ -93,8 +94,19 @@ export class PortServer {
     const timeoutMs = inbox.next<number | null>();
     const rocket = inbox.next<boolean>();
     const traced = inbox.next<boolean>();
+    const producer = inbox.next<ProducerNumber | null>();
     const records = { bytes, count, logicalBytes, hasHeaders };
-    const request = { topic, partition, key, idempotencyKey, records, timeoutMs, rocket, traced };
+    const request = {
+      topic,
+      partition,
+      key,
+      idempotencyKey,
+      records,
+      timeoutMs,
+      rocket,
+      traced,
+      producer,
+    };
     return () => this.#served.node.produce(request, (outcome) => this.#produced(id, outcome));
   }
 

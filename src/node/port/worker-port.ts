@@ -104,6 +104,7 @@ export class WorkerPort implements NodeApi {
       timeoutMs,
       rocket,
       traced === true,
+      request.producer ?? null,
     );
   }
 
@@ -287,7 +288,7 @@ function readOutcome(kind: Kind, inbox: Inbox): unknown {
 const readProduced = (inbox: Inbox): ProduceOutcome => ({
   ok: true,
   partition: inbox.next<number>(),
-  firstOffset: inbox.next<number>(),
+  firstOffset: inbox.next<number | null>(),
   count: inbox.next<number>(),
   duplicate: inbox.next<boolean>(),
   payloadMatches: inbox.next<boolean>(),

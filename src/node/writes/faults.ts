@@ -3,16 +3,15 @@
  * faults does not contain them.
  */
 import type { Produced } from "../api.ts";
-
-type First = Pick<Produced, "firstOffset" | "count" | "committed">;
+import type { Expected } from "./produce-waiter.ts";
 
 /** Returns the result that a write got before its duplicate was applied, or null. */
 export function duplicateAtPropose(
   partition: number,
-  { first }: { readonly first: First | null },
+  expected: Expected,
 ): (Produced & { readonly ok: true }) | null {
-  if (first === null) return null;
-  const { firstOffset, count } = first;
+  if (expected.kind !== "duplicate") return null;
+  const { firstOffset, count } = expected.first;
   return {
     ok: true,
     partition,

@@ -1,35 +1,29 @@
 import { feature as faultPoint } from "bun:bundle";
 import { produce } from "../../broker/commands/produce.ts";
-import { type Idempotency, peekDuplicate } from "../../broker/idempotency.ts";
+import { produceSequenced } from "../../broker/commands/produce-sequenced.ts";
+import type { Idempotency } from "../../broker/idempotency.ts";
+import type { ProducerSequence } from "../../broker/producer-sequence.ts";
 import { findTopic, type PartitionState, type TopicState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
-import { sameBytes } from "../../lib/bytes.ts";
 import { appendCommand } from "../../lib/command-kind.ts";
+import { crc32 } from "../../lib/crc32.ts";
 import { sha256 } from "../../lib/digest.ts";
 import type { Millis } from "../../lib/ids.ts";
-import type { CommandResult } from "../../machine/commands.ts";
-import { LEVEL_HEADERS } from "../../machine/levels.ts";
+import { LEVEL_HEADERS } from "../../lib/log-levels.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { EncodedRecords } from "../../record/batch-builder.ts";
 import { TRACE_HEADERS } from "../../record/headers.ts";
 import { partitionOfKey } from "../../record/partitioner.ts";
 import { payloadOf, stripHeaders } from "../../record/strip-headers.ts";
-import type {
-  ProduceOutcome,
-  ProduceReject,
-  ProduceRequest,
-  Rejected,
-  WriteAck,
-  WriteReject,
-} from "../api.ts";
-import { handleOf, type PartitionHandle } from "../partition-handle.ts";
+import type { ProduceReject, ProduceRequest, Rejected } from "../api.ts";
 import { partitionNotFound } from "../reads/find-partition.ts";
 import type { BrokerWrites } from "./broker-writes.ts";
 import type { CommandQueue } from "./command-queue.ts";
+import { expectedKey, expectedSequence } from "./expected-write.ts";
 import { duplicateAtPropose } from "./faults.ts";
 import type { LogLevel } from "./log-level.ts";
+import { type Done, type Expected, ProduceWaiter } from "./produce-waiter.ts";
 import type { Proposal } from "./proposal.ts";
-import { Waiter } from "./waiters.ts";
 
 export type ProducerOptions = {
   readonly machine: Machine;
@@ -39,9 +33,18 @@ export type ProducerOptions = {
   readonly autoCreateTopics: boolean;
   readonly defaultPartitions: number;
   readonly topics: Pick<BrokerWrites, "createTopic">;
+  /** Maximum entries of idempotent producers. */
+  readonly producersMax: number;
 };
 
-type Done = (outcome: ProduceOutcome) => void;
+/** Identity of a write, and its expected end. */
+type Written = {
+  readonly idempotency?: Idempotency;
+  readonly sequence?: ProducerSequence;
+  readonly expected: Expected;
+};
+const PLAIN: Written = { expected: { kind: "stored", identity: null } };
+const NO_KEY = new Uint8Array(0);
 
 /** Encodes produce requests as commands and predicts the offsets of their records. */
 export class Producer {
@@ -103,40 +106,37 @@ export class Producer {
     const number = request.partition ?? this.#choosePartition(topic, request);
     const partition = topic.partitions[number];
     if (partition === undefined) return partitionNotFound(number, topic.partitions.length);
-    const { idempotencyKey } = request;
     const refusal = queue.admitGrowth(request.records.bytes.length);
     if (refusal !== null) return { ok: false, code: refusal };
     const records = request.records.hasHeaders ? this.#withHeaders(request) : request.records;
     if ("code" in records) return records;
 
-    const idempotency =
-      idempotencyKey === null
-        ? null
-        : {
-            keyDigest: sha256(idempotencyKey, 16),
-            payloadDigest: sha256(payloadOf(request.records, request.traced === true), 8),
-          };
-    const waiter = new ProduceWaiter(clock.monotonic(), partition, records.count, done);
-    if (idempotency !== null) waiter.expectKey(this.#known(partition, idempotency));
-    if (faultPoint("dedupe-at-propose") && idempotency !== null) {
-      const early = duplicateAtPropose(number, this.#known(partition, idempotency));
+    if (request.producer != null) {
+      const { level, feature } = produceSequenced;
+      const unknown = this.#options.level.ensure(level, feature);
+      if (unknown !== null) return unknown;
+    }
+    const written = this.#identify(partition, request);
+    const waiter = new ProduceWaiter(
+      clock.monotonic(),
+      partition,
+      records.count,
+      written.expected,
+      done,
+    );
+    if (faultPoint("dedupe-at-propose")) {
+      const early = duplicateAtPropose(number, written.expected);
       if (early !== null) {
         done(early);
         return null;
       }
     }
     waiter.predict();
-    appendCommand(queue.writer(), produce, {
-      topicId: topic.topicId,
-      partition: number,
-      idempotency,
-      count: records.count,
-      logicalBytes: records.logicalBytes,
-      batches: records.bytes,
-    });
+    this.#encode(partition, records, written);
     const proposal = queue.submit(waiter, records.count);
     if (request.rocket) waiter.answerNow();
-    else if (request.timeoutMs !== null) this.#startTimer(waiter, proposal, request.timeoutMs);
+    else if (request.timeoutMs !== null && waiter.mayPredict)
+      this.#startTimer(waiter, proposal, request.timeoutMs);
     return null;
   }
 
@@ -149,19 +149,34 @@ export class Producer {
     return this.#options.level.ensure(LEVEL_HEADERS, "Records with headers") ?? left;
   }
 
-  /** Finds the result of an earlier write with the key, or its predicted result. */
-  #known(partition: PartitionState, idempotency: Idempotency): ExpectedKey {
+  /** Finds out what identifies the write, and what becomes of it unless leadership changes. */
+  #identify(partition: PartitionState, request: ProduceRequest): Written {
+    const { idempotencyKey, records, traced, producer = null } = request;
+    if (idempotencyKey === null && producer === null) return PLAIN;
+    const payload = payloadOf(records, traced === true);
     const { machine, clock } = this.#options;
-    const { keyDigest, payloadDigest } = idempotency;
-    const text = keyDigest.toHex();
     const now = Math.max(machine.now, clock.now()) as Millis;
-    const known = peekDuplicate(machine.broker, partition, idempotency, now);
-    if (known !== null) return { text, payloadDigest, first: { ...known, committed: true } };
-    const pending = handleOf(partition).pendingKeys.get(text);
-    if (pending === undefined) return { text, payloadDigest, first: null };
-    const payloadMatches = sameBytes(pending.payloadDigest, payloadDigest);
-    const { firstOffset, count } = pending;
-    return { text, payloadDigest, first: { firstOffset, count, payloadMatches, committed: false } };
+    if (producer !== null) {
+      const sequence = { ...producer, payload: crc32(payload) };
+      return { sequence, expected: expectedSequence(machine, partition, sequence, now) };
+    }
+    const idempotency = {
+      keyDigest: sha256(idempotencyKey ?? NO_KEY, 16),
+      payloadDigest: sha256(payload, 8),
+    };
+    return { idempotency, expected: expectedKey(machine, partition, idempotency, now) };
+  }
+
+  #encode({ topicId, partition }: PartitionState, records: EncodedRecords, written: Written): void {
+    const { queue, producersMax } = this.#options;
+    const { bytes: batches, count, logicalBytes } = records;
+    const fields = { topicId, partition, count, logicalBytes, batches };
+    const { sequence, idempotency = null } = written;
+    if (sequence === undefined) {
+      appendCommand(queue.writer(), produce, { ...fields, idempotency });
+    } else {
+      appendCommand(queue.writer(), produceSequenced, { ...fields, sequence, producersMax });
+    }
   }
 
   #startTimer(waiter: ProduceWaiter, proposal: Proposal, timeoutMs: number): void {
@@ -178,134 +193,5 @@ export class Producer {
     if (key !== null) return partitionOfKey(key, length);
     this.#roundRobin = (this.#roundRobin + 1) % Number.MAX_SAFE_INTEGER;
     return this.#roundRobin % length;
-  }
-}
-
-/** An earlier write with the same key. */
-type First = {
-  readonly firstOffset: number;
-  readonly count: number;
-  readonly payloadMatches: boolean;
-  /** False: the write is in flight and may never be stored. */
-  readonly committed: boolean;
-};
-type ExpectedKey = {
-  readonly text: string;
-  readonly payloadDigest: Uint8Array;
-  readonly first: First | null;
-};
-
-/** Waits for a produce and updates the predicted end of the partition. */
-class ProduceWaiter extends Waiter {
-  readonly #done: Done;
-  readonly #partition: PartitionState;
-  readonly #handle: PartitionHandle;
-  readonly #count: number;
-  /** Set if this is the first known write with the key. */
-  #ownedKey: ExpectedKey | null = null;
-  /** Set if this is a duplicate of a known write. */
-  #first: First | null = null;
-  #firstOffset = 0;
-
-  constructor(submittedUs: number, partition: PartitionState, count: number, done: Done) {
-    super(submittedUs);
-    this.#partition = partition;
-    this.#handle = handleOf(partition);
-    this.#count = count;
-    this.#done = done;
-  }
-
-  expectKey(key: ExpectedKey): void {
-    if (key.first === null) this.#ownedKey = key;
-    else this.#first = key.first;
-  }
-
-  /** The offset that the record gets unless leadership changes. */
-  predict(): void {
-    if (this.#first !== null) return;
-    const handle = this.#handle;
-    this.#firstOffset = this.#partition.endOffset + handle.pendingRecords;
-    handle.pendingRecords += this.#count;
-    if (this.#ownedKey !== null) {
-      const { text, payloadDigest } = this.#ownedKey;
-      const firstOffset = this.#firstOffset;
-      handle.pendingKeys.set(text, { firstOffset, count: this.#count, payloadDigest });
-    }
-  }
-
-  /** Rocket mode: answers with the prediction before the record is written. */
-  answerNow(): void {
-    if (this.settle()) this.#done(this.#predicted(0, null));
-  }
-
-  /** Answers after `timeout_ms` has passed. The write continues. */
-  answerUnsynced(batchId: number, ackedBy: number): void {
-    if (this.settle()) this.#done(this.#predicted(batchId, false, ackedBy));
-  }
-
-  protected override onApplied(
-    result: CommandResult,
-    ack: WriteAck,
-    closedUs: number,
-    nowUs: number,
-  ): void {
-    if (!result.ok || result.type !== "produce") {
-      const code = result.ok ? "topic_not_found" : result.code;
-      this.#done({ ok: false, code: code as "topic_not_found" });
-      return;
-    }
-    this.#done({
-      ok: true,
-      partition: this.#partition.partition,
-      firstOffset: result.firstOffset,
-      count: result.count,
-      duplicate: result.duplicate,
-      payloadMatches: result.payloadMatches,
-      committed: true,
-      batchId: ack.batchId,
-      synced: ack.synced,
-      ackedBy: ack.ackedBy,
-      queueUs: closedUs - this.submittedUs,
-      syncWaitUs: nowUs - closedUs,
-    });
-  }
-
-  protected override onAppended(batchId: number): boolean {
-    // The first write of a duplicate may not be committed yet. The duplicate waits for its result.
-    if (this.#first !== null) return false;
-    this.#done(this.#predicted(batchId, true, 1));
-    return true;
-  }
-
-  protected override onTimeout(): void {
-    this.#done({ ok: false, code: "commit_timeout" });
-  }
-
-  protected override onReject(code: WriteReject): void {
-    this.#done({ ok: false, code });
-  }
-
-  override leftQueue(): void {
-    if (this.#first !== null) return;
-    this.#handle.pendingRecords -= this.#count;
-    if (this.#ownedKey !== null) this.#handle.pendingKeys.delete(this.#ownedKey.text);
-  }
-
-  #predicted(batchId: number, synced: boolean | null, ackedBy = 0): ProduceOutcome {
-    const first = this.#first;
-    return {
-      ok: true,
-      partition: this.#partition.partition,
-      firstOffset: first?.firstOffset ?? this.#firstOffset,
-      count: first?.count ?? this.#count,
-      duplicate: first !== null,
-      payloadMatches: first?.payloadMatches ?? true,
-      committed: first?.committed ?? false,
-      batchId,
-      synced,
-      ackedBy,
-      queueUs: 0,
-      syncWaitUs: 0,
-    };
   }
 }

@@ -66,6 +66,7 @@ export class Writes {
       autoCreateTopics: options.autoCreateTopics,
       defaultPartitions: options.defaultPartitions,
       topics: this.broker,
+      producersMax: options.producersMax,
     });
     const waits = [this.completions, this.queue];
     this.#stopDeadlines = startDeadlines(clock, options.commitTimeoutMs, waits);

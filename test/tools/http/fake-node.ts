@@ -169,7 +169,7 @@ export class FakeNode implements NodeApi {
   #produce(request: ProduceRequest): ProduceOutcome {
     const rejected = this.#write();
     if (rejected !== null) return rejected;
-    const { topic, key, idempotencyKey, records, rocket } = request;
+    const { topic, key, idempotencyKey, rocket } = request;
     const partitions = this.#topics.get(topic);
     const count = partitions?.length ?? DEFAULT_PARTITIONS;
     const hashed = key ?? idempotencyKey;
@@ -178,13 +178,8 @@ export class FakeNode implements NodeApi {
     if (partition >= count) return partitionNotFound(partition, count);
     const target = (partitions ?? this.#create(topic, count))[partition];
     if (target === undefined) throw new Error("unreachable");
-    const id = idempotencyKey === null ? null : Buffer.from(idempotencyKey).toString("hex");
-    const stored = target.append(
-      records,
-      id,
-      payloadOf(records, request.traced === true),
-      this.now(),
-    );
+    const stored = appended(target, request, this.now());
+    if ("ok" in stored) return stored;
     const batchId = rocket || stored.duplicate ? 0 : this.#index;
     const synced = rocket || stored.duplicate ? null : !this.slowSync;
     const ackedBy = synced === true ? 1 : 0;
@@ -328,6 +323,14 @@ export class FakeNode implements NodeApi {
     if (partitions === undefined) return { ok: false, code: "topic_not_found" } as const;
     return partitions[partition] ?? partitionNotFound(partition, partitions.length);
   }
+}
+
+function appended(target: FakePartition, request: ProduceRequest, nowMs: number) {
+  const { idempotencyKey, records, producer, traced } = request;
+  const payload = payloadOf(records, traced === true);
+  if (producer != null) return target.appendNumbered(records, producer, payload, nowMs);
+  const id = idempotencyKey === null ? null : Buffer.from(idempotencyKey).toString("hex");
+  return target.append(records, id, payload, nowMs);
 }
 
 const outOfRange = ({ endOffset }: FakePartition) =>

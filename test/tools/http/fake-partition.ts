@@ -1,6 +1,8 @@
 /** One partition of the fake node: stored batches, the low watermark, and who waits for records. */
+import { judgeSequence, type LastWrite } from "../../../src/broker/producer-sequence.ts";
 import { sameBytes } from "../../../src/lib/bytes.ts";
-import type { ConsumePage, Produced } from "../../../src/node/api.ts";
+import { crc32 } from "../../../src/lib/crc32.ts";
+import type { ConsumePage, Produced, ProducerNumber, Rejected } from "../../../src/node/api.ts";
 import type { EncodedRecords } from "../../../src/record/batch-builder.ts";
 import {
   batchBaseOffset,
@@ -9,11 +11,15 @@ import {
   stampBatch,
 } from "../../../src/record/batch-header.ts";
 import { RecordCursor } from "../../../src/record/batch-reader.ts";
+import type { Offset } from "../../../src/record/offset.ts";
 
 type First = { readonly offset: number; readonly count: number; readonly bytes: Uint8Array };
 
+type Stored = Pick<Produced, "firstOffset" | "count" | "duplicate" | "payloadMatches">;
+
 export class FakePartition {
   readonly committed = new Map<string, number>();
+  readonly #lasts = new Map<string, LastWrite>();
   readonly #firsts = new Map<string, First>();
   #batches: Uint8Array[] = [];
   #waiting: (() => void)[] = [];
@@ -31,7 +37,7 @@ export class FakePartition {
     idempotencyKey: string | null,
     payload: Uint8Array,
     nowMs: number,
-  ): Pick<Produced, "firstOffset" | "count" | "duplicate" | "payloadMatches"> {
+  ): Stored {
     const first = idempotencyKey === null ? undefined : this.#firsts.get(idempotencyKey);
     if (first !== undefined) {
       const payloadMatches = sameBytes(first.bytes, payload);
@@ -50,6 +56,33 @@ export class FakePartition {
     this.bytes += records.logicalBytes;
     this.wake();
     return { firstOffset, count: records.count, duplicate: false, payloadMatches: true };
+  }
+
+  /** The write of an idempotent producer. */
+  appendNumbered(
+    records: EncodedRecords,
+    { id, epoch, seq }: ProducerNumber,
+    payload: Uint8Array,
+    nowMs: number,
+  ): Stored | Rejected<"sequence_gap" | "stale_epoch"> {
+    const sequence = { id, epoch, seq, payload: crc32(payload) };
+    const verdict = judgeSequence(this.#lasts.get(id) ?? null, sequence);
+    switch (verdict.kind) {
+      case "sequence_gap":
+        return { ok: false, code: verdict.kind, details: { expected_seq: verdict.expectedSeq } };
+      case "stale_epoch":
+        return { ok: false, code: verdict.kind, details: { current_epoch: verdict.currentEpoch } };
+      case "duplicate": {
+        const { firstOffset = null, count = 0 } = verdict.first ?? {};
+        return { firstOffset, count, duplicate: true, payloadMatches: verdict.payloadMatches };
+      }
+      case "next": {
+        const stored = this.append(records, null, payload, nowMs);
+        const firstOffset = stored.firstOffset as Offset;
+        this.#lasts.set(id, { ...sequence, firstOffset, count: records.count });
+        return stored;
+      }
+    }
   }
 
   page(offset: number | null, group: string): ConsumePage {

@@ -4,9 +4,9 @@ import type { GroupMember } from "../../../src/groups/state.ts";
 import { ByteWriter, utf8 } from "../../../src/lib/bytes.ts";
 import { sha256 } from "../../../src/lib/digest.ts";
 import type { Millis, NodeId } from "../../../src/lib/ids.ts";
+import { LEVEL_KNOWN } from "../../../src/lib/log-levels.ts";
 import { closeEntry, encodeCommand, openEntry } from "../../../src/machine/command-codec.ts";
 import type { AnyKind, Command, CommandResult } from "../../../src/machine/commands.ts";
-import { LEVEL_KNOWN } from "../../../src/machine/levels.ts";
 import { type Effects, Machine } from "../../../src/machine/machine.ts";
 import type { PutMember } from "../../../src/machine/members.ts";
 import type { Checksum } from "../../../src/machine/state-checksum.ts";
@@ -151,6 +151,8 @@ const MAKERS: readonly ((random: Random) => Command)[] = [
   randomProduce,
   randomProduce,
   randomProduce,
+  randomSequenced,
+  randomSequenced,
   randomCommit,
   randomCommit,
   (random) => ({
@@ -186,6 +188,24 @@ function randomProduce(random: Random): Command {
     key: random.below(4) === 0 ? null : `k${random.below(200)}`,
     payload: `p${random.below(3)}`,
   });
+}
+
+/** A few producers, whose next numbers are often hit. */
+function randomSequenced(random: Random): Command {
+  return {
+    type: "produce_sequenced",
+    ...place(random),
+    sequence: {
+      id: random.pick(["p", "q", "__proto__", "ä".repeat(64)]),
+      epoch: random.below(3),
+      seq: random.below(3),
+      payload: random.below(2),
+    },
+    producersMax: 1 + random.below(12),
+    count: 1 + random.below(5),
+    logicalBytes: random.below(1000),
+    batches: utf8("payload"),
+  };
 }
 
 function randomCommit(random: Random): Command {

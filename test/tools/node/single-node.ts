@@ -75,6 +75,7 @@ export class SingleNode<D extends Disk = SimDisk> {
         queueRequestsMax: 1_000,
         limits: { dedupeWindowMs: 86_400_000, dedupeKeysMax: 1_000_000, partitionsMax: 100 },
         dedupeKeysTotal: this.#dedupeKeysTotal,
+        producersMax: 1_000,
         groupsMax: 3,
         offsetsMax: 5,
         kvLimits: this.#kvLimits,

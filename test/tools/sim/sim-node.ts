@@ -166,6 +166,7 @@ export class SimNode {
       queueRequestsMax: plan.queueRequestsMax,
       limits: { ...plan, partitionsMax: 1000 },
       dedupeKeysTotal: 10_000_000,
+      producersMax: 1_000,
       groupsMax: 10_000,
       offsetsMax: 1_000_000,
       fault: (error) => this.#fault(life, error),

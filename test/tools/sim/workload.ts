@@ -338,8 +338,8 @@ export class Actor {
 
 function resultOf(reply: Reply<ProduceOutcome>): NonNullable<Produce["result"]> | null {
   if (reply?.value.ok !== true) return null;
-  const { firstOffset: offset, count, duplicate, payloadMatches } = reply.value;
-  return { offset, count, duplicate, payloadMatches };
+  const { firstOffset, count, duplicate, payloadMatches } = reply.value;
+  return { offset: firstOffset ?? -1, count, duplicate, payloadMatches };
 }
 
 /** The new revision, or after a mismatch the one in force; null: nothing is known. */

@@ -21,7 +21,10 @@ import { typedValue, VALUE_KINDS } from "../ui/typed-value.ts";
 import type { TopicContext } from "./topic.ts";
 
 /** One message or a batch of them. */
-type Answer = Produced | ProducedBatch;
+/** Answers to messages without the number of a producer tell the place. */
+type Answer =
+  | (Produced & { readonly offset: number })
+  | (ProducedBatch & { readonly first_offset: number; readonly count: number });
 
 const KINDS = [...VALUE_KINDS, { value: "lines", label: "lines: one message per line" }];
 const AUTO = "";

@@ -74,6 +74,8 @@ export type Io = {
   /** True if stderr is a terminal: progress is shown there. */
   readonly errIsTty: boolean;
   readonly columns: number;
+  /** Lines of the terminal. */
+  readonly rows: number;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Aborted by SIGINT and SIGTERM; the second one ends the process. */
   readonly interrupted: AbortSignal;

@@ -19,7 +19,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "topics",
-    summary: "list, describe, create and delete topics",
+    summary: "list, describe, create and delete topics; limit and delete messages",
     load: async () => (await import("./topics.ts")).TOPICS,
   },
   {
@@ -61,6 +61,11 @@ export const COMMANDS: readonly Entry[] = [
     name: "cluster",
     summary: "show nodes; add, promote, remove; transfer leadership",
     load: async () => (await import("./cluster.ts")).CLUSTER,
+  },
+  {
+    name: "admin",
+    summary: "take a checkpoint of a node; show its last synced log index",
+    load: async () => (await import("./admin.ts")).ADMIN,
   },
   {
     name: "bench",

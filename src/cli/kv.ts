@@ -1,7 +1,8 @@
 /** `ayder kv`: reads and writes keys. */
-import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
+import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { bytesText, counted, durationText, table } from "./table.ts";
+import { durationOf } from "./times.ts";
 import { visible } from "./visible.ts";
 
 export const KV: Command = {
@@ -92,7 +93,8 @@ async function get(args: Arguments, io: Io): Promise<number> {
 async function set(args: Arguments, io: Io): Promise<number> {
   const [namespace = "", key = "", given] = args.operands;
   const cas = args.integer("cas");
-  const ttlMs = ttlOf(args.text("ttl"));
+  const ttl = args.text("ttl");
+  const ttlMs = ttl === undefined ? undefined : durationOf("--ttl", ttl);
   const client = connect(args, io);
   const value = given ?? (await readAll(io.stdin));
   const written = await client.kv(namespace).put(key, value, { cas, ttlMs });
@@ -177,17 +179,6 @@ const keyTable = (keys: readonly Key[]): string =>
 function absent(namespace: string, key: string, io: Io): number {
   io.err(`ayder: key ${visible(JSON.stringify(key))} does not exist in ${visible(namespace)}\n`);
   return EXIT.refused;
-}
-
-const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-/** @throws UsageError */
-function ttlOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const [, digits = "", unit = ""] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text) ?? [];
-  const ms = Number(digits) * UNITS_MS[unit as keyof typeof UNITS_MS];
-  if (Number.isSafeInteger(ms) && ms > 0) return ms;
-  throw new UsageError(`--ttl: "${text}" is not a time such as 500ms, 30s, 5m, 2h or 7d`);
 }
 
 /** Reads standard input to its end. */

@@ -5,6 +5,7 @@ import { type Io, OutputClosed, OutputFailed } from "./command.ts";
 import { harmless } from "./visible.ts";
 
 const COLUMNS_DEFAULT = 80;
+const ROWS_DEFAULT = 24;
 const STDERR = 2;
 /** Text for a reader of stderr that is slower than this is dropped. */
 const STDERR_WAIT_MS_MAX = 1000;
@@ -19,6 +20,9 @@ export function processIo(environment: Io["environment"], exit: (code: number) =
     isTty: process.stdout.isTTY === true,
     errIsTty: process.stderr.isTTY === true,
     columns: process.stdout.columns || COLUMNS_DEFAULT,
+    get rows() {
+      return process.stdout.rows || ROWS_DEFAULT;
+    },
     stdinIsTty: process.stdin.isTTY === true,
     get stdin() {
       return Bun.stdin.stream();

@@ -146,7 +146,9 @@ const aggregateColumns = (aggregate: Fields): Fields =>
 export const aggregatesText = (answer: Fields): string =>
   tableOf(listOf(answer.get("aggregates")).map(fieldsOf).map(aggregateColumns));
 
+/** Empty without rows, because the names of the columns are not known then. */
 function tableOf(rows: readonly Fields[]): string {
+  if (rows.length === 0) return "";
   const names = [...new Set(rows.flatMap((row) => [...row.keys()]))];
   return table(
     names,

@@ -1,9 +1,14 @@
-/** `ayder views`: lists continuous queries, shows their results, creates and deletes them. */
+/** `ayder views`: lists and watches continuous queries, creates and deletes them. */
 import { segment } from "../client/url.ts";
-import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
+import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { aggregatesText, answerOf, parsedQuery, queryText } from "./query.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { counted, table } from "./table.ts";
+import { durationOf } from "./times.ts";
+import { visible } from "./visible.ts";
+import { watch } from "./watch.ts";
+
+const WATCH_DEFAULT = "2s";
 
 export const VIEWS: Command = {
   name: "views",
@@ -24,7 +29,21 @@ export const VIEWS: Command = {
       run: remove,
     },
   ],
-  options: SERVER_OPTIONS,
+  options: {
+    ...SERVER_OPTIONS,
+    watch: {
+      type: "boolean",
+      short: "w",
+      only: ["list", "show"],
+      help: "redraw the table until Ctrl-C; in a pipe, print it when it changes",
+    },
+    every: {
+      type: "string",
+      value: "TIME",
+      only: ["list", "show"],
+      help: "time between two looks with --watch (default: 2s)",
+    },
+  },
   notes: [
     "The query is JSON: an argument, a file, or standard input. It has aggregates, as for",
     "`ayder query`; without `partition` it covers all partitions of the topic.",
@@ -36,28 +55,52 @@ export const VIEWS: Command = {
 const pathOf = (view: string): string => `/broker/views/${segment(view)}`;
 
 async function list(args: Arguments, io: Io): Promise<number> {
-  const views = await connect(args, io).views.list();
-  if (args.flag("json")) await io.out(jsonLine({ views }));
-  else {
+  const client = connect(args, io);
+  const text = async (signal?: AbortSignal): Promise<string> => {
+    const views = await client.views.list({ signal });
+    if (args.flag("json")) return jsonLine({ views });
     const rows = views.map(({ view, topic, partition, lag }) => [
       view,
       topic,
       partition ?? "all",
       lag,
     ]);
-    await io.out(table(["VIEW", "TOPIC", "PARTITION", "LAG"], rows));
-  }
-  return EXIT.ok;
+    return table(["VIEW", "TOPIC", "PARTITION", "LAG"], rows);
+  };
+  return await printOrWatch("views", text, args, io);
 }
 
 /** The text of the answer is used, so that integers keep every digit. */
 async function show(args: Arguments, io: Io): Promise<number> {
   const client = connect(args, io);
-  const path = pathOf(args.operand(0));
-  const text = await client.request({ method: "GET", path, signal: io.interrupted });
-  const answer = answerOf(text, client.url, "aggregates");
-  const shown = aggregatesText(answer) || `${counted(0, "group")}\n`;
-  await io.out(args.flag("json") ? `${text}\n` : shown);
+  const view = args.operand(0);
+  const path = pathOf(view);
+  const text = async (): Promise<string> => {
+    const body = await client.request({ method: "GET", path, signal: io.interrupted });
+    const answer = answerOf(body, client.url, "aggregates");
+    if (args.flag("json")) return `${body}\n`;
+    return aggregatesText(answer) || `${counted(0, "group")}\n`;
+  };
+  return await printOrWatch(`view ${visible(view)}`, text, args, io);
+}
+
+async function printOrWatch(
+  what: string,
+  text: (signal?: AbortSignal) => Promise<string>,
+  args: Arguments,
+  io: Io,
+): Promise<number> {
+  const every = args.text("every");
+  if (!args.flag("watch")) {
+    if (every !== undefined) throw new UsageError("--every needs --watch");
+    await io.out(await text());
+    return EXIT.ok;
+  }
+  const given = every ?? WATCH_DEFAULT;
+  const title = `${what}, every ${given}; Ctrl-C ends`;
+  const between = args.flag("json") ? "" : "\n";
+  const everyMs = durationOf("--every", given);
+  await watch({ everyMs, title, between, text: () => text(io.interrupted) }, io);
   return EXIT.ok;
 }
 
@@ -70,7 +113,7 @@ async function put(args: Arguments, io: Io): Promise<number> {
   const text = await client.request({ ...request, signal: io.interrupted });
   const { created } = JSON.parse(text) as { created?: boolean };
   const done = created === true ? "created" : "unchanged";
-  await io.out(args.flag("json") ? `${text}\n` : `${view} ${done}\n`);
+  await io.out(args.flag("json") ? `${text}\n` : `${visible(view)} ${done}\n`);
   return EXIT.ok;
 }
 

@@ -8,6 +8,8 @@ import { BUILD } from "../../src/release/compile.ts";
 import { FOUND_BY } from "../tools/mutation/faults.ts";
 
 const PATH = process.env["AYDER_BINARY"];
+/** The file to look into, where `AYDER_BINARY` is a script that runs it. */
+const FILE = process.env["AYDER_BINARY_FILE"] ?? PATH;
 const NAMES = Object.keys(FOUND_BY);
 const PIECE_BYTES = 1000;
 /** Code that was added or left out shifts what follows by up to this many bytes. */
@@ -42,7 +44,7 @@ const absentFrom = (bytes: Buffer, start: number, pieces: readonly Piece[]): Pie
   });
 
 test.skipIf(PATH === undefined)("the binary contains no fault point", async () => {
-  const binary = Buffer.from(await Bun.file(PATH ?? "").arrayBuffer());
+  const binary = Buffer.from(await Bun.file(FILE ?? "").arrayBuffer());
   expect(NAMES.filter((name) => binary.includes(`"${name}"`))).toEqual([]);
   const version = Bun.spawnSync([PATH ?? "", "--version"]).stdout.toString();
   const commit = /\(([0-9a-f]+\+?)\)/.exec(version)?.[1] ?? "";

@@ -25,7 +25,7 @@ try {
   // Emulated, all takes several times as long.
   const tests = Bun.spawn([process.execPath, "test", "--timeout", "60000", "test/binary"], {
     cwd: ROOT,
-    env: { ...process.env, AYDER_BINARY: binary },
+    env: { ...process.env, AYDER_BINARY: binary, AYDER_BINARY_FILE: `${out}/ayder-linux-arm64` },
     stdio: ["ignore", "inherit", "inherit"],
   });
   process.exitCode = await tests.exited;

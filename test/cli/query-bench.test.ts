@@ -185,8 +185,18 @@ test("bash completes commands, actions, options and files", async () => {
     expect.arrayContaining(COMMANDS.map(({ name }) => name)),
   );
   expect(await complete("ayder", "top")).toEqual(["topics"]);
-  expect(await complete("ayder", "topics", "")).toEqual(["list", "describe", "create", "delete"]);
-  expect(await complete("ayder", "topics", "create", "--pa")).toEqual(["--partitions"]);
+  expect(await complete("ayder", "topics", "")).toEqual([
+    "list",
+    "describe",
+    "create",
+    "retention",
+    "trim",
+    "delete",
+  ]);
+  expect(await complete("ayder", "topics", "create", "--pa")).toEqual([
+    "--partitions",
+    "--partition",
+  ]);
   expect(await complete("ayder", "produce", "orders", "--file", "LOC")).toEqual(["LOCK"]);
   expect(await complete("ayder", "help", "clu")).toEqual(["cluster"]);
 });

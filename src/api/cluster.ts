@@ -23,8 +23,6 @@ export const NODE_BODY = t.Object({ node_id: nodeId }, STRICT);
 export type NodeBody = Wire<typeof NODE_BODY>;
 export const TRANSFER_BODY = t.Object({ node_id: t.Optional(nodeId) }, STRICT);
 export type TransferBody = Wire<typeof TRANSFER_BODY>;
-export const OK = t.Object({ ok });
-export type Ok = Wire<typeof OK>;
 /** Without a maximum and a description, unlike the shared one. */
 const number = t.Integer({ minimum: 0 });
 const MEMBER = t.Object({

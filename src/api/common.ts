@@ -44,3 +44,7 @@ export const ack = {
 
 export const NO_QUERY = t.Object({});
 export const NO_FIELDS_BODY = t.Object({}, { additionalProperties: false });
+
+/** The answer of a change that has nothing to say. */
+export const OK = t.Object({ ok });
+export type Ok = Wire<typeof OK>;

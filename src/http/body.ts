@@ -4,7 +4,7 @@ import { ApiError, type ErrorCode, shown } from "./errors.ts";
 import { readFields } from "./fields.ts";
 import { parseJsonObject } from "./json.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
-import type { RequestContext } from "./request-context.ts";
+import { LATER, type RequestContext } from "./request-context.ts";
 
 export const JSON_BODY_BYTES_MAX = 64 * 1024;
 
@@ -71,17 +71,15 @@ export function readBytes(
 /**
  * Calls `then` with the body. An error while reading the body or in `then` becomes the response.
  *
- * @returns the promise of `context.later()`, which the handler returns.
+ * @returns the completion of a handler that does nothing else: `then` ends the request.
  */
 export function takeBytes(
   context: RequestContext,
   limit: number,
   code: ErrorCode,
   then: (body: Uint8Array) => void,
-): Promise<Response> {
-  const bytes = readBytes(context.request, context.bodies, limit, code);
-  const answer = context.later();
-  bytes.then(
+): typeof LATER {
+  readBytes(context.request, context.bodies, limit, code).then(
     (body) => {
       try {
         then(body);
@@ -91,7 +89,7 @@ export function takeBytes(
     },
     (error: unknown) => context.fail(error),
   );
-  return answer;
+  return LATER;
 }
 
 /**

@@ -3,7 +3,6 @@ import type { ConsumeRequest } from "../node/api.ts";
 import { PIECE_BYTES } from "./answer-streams.ts";
 import type { Compat } from "./compat.ts";
 import { ApiError } from "./errors.ts";
-import { checkGroup, checkTopic } from "./names.ts";
 import type { PageLimits } from "./page-writer.ts";
 import { queryReader } from "./query.ts";
 import { decimal } from "./raw-url.ts";
@@ -37,9 +36,9 @@ export type ConsumeCall = {
 const readQuery = queryReader(CONSUME_QUERY);
 
 export function readConsume(context: RequestContext, compat: Compat): ConsumeCall {
-  const topic = checkTopic(context.parameter(0));
-  const group = checkGroup(context.parameter(1));
-  const partition = decimal(context.parameter(2), "The partition in the path");
+  const topic = context.path("topic");
+  const group = context.path("group");
+  const partition = context.path("partition");
   const query = readQuery(context, { offset: compat.readOffset });
   const { offset, limit, encoding, max_bytes, consistency, from_ms: fromMs } = query;
   if (fromMs !== null && offset !== null) {

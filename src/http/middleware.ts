@@ -52,22 +52,20 @@ export class Middleware implements RequestEnd {
   serve(route: Route, request: Request): Response | Promise<Response> {
     const startedAt = performance.now();
     this.#parts.instruments.requestsInFlight.value++;
-    let answer: Response | Promise<Response>;
+    const context = new RequestContext(request, request.url, route, startedAt, this);
     try {
-      const context = this.#admit(route, request, startedAt);
+      this.#admit(context);
       checkTarget(context);
       const leader = route.leaderOnly ? this.#leaderFor(request) : null;
-      answer = leader === null ? route.handle(context) : this.#forward(route, request, leader);
-      if (context.endsItself) {
-        this.inFlight.add(request);
-        return answer;
-      }
+      context.complete(
+        leader === null ? route.handle(context) : this.#forward(route, request, leader),
+      );
     } catch (error) {
-      answer = this.failed(route, request, error);
+      context.fail(error);
     }
-    if (!(answer instanceof Promise)) return this.finish(route, request, startedAt, answer);
+    if (context.response !== null) return context.response;
     this.inFlight.add(request);
-    return this.#settle(route, request, startedAt, answer);
+    return context.later();
   }
 
   /** Returns null if this node handles the write itself. */
@@ -92,35 +90,21 @@ export class Middleware implements RequestEnd {
     return forward(route, request, leader, readBody, this.bodies);
   }
 
-  async #settle(
-    route: Route,
-    request: Request,
-    startedAt: number,
-    answer: Promise<Response>,
-  ): Promise<Response> {
-    try {
-      return this.finish(route, request, startedAt, await answer);
-    } catch (error) {
-      return this.finish(route, request, startedAt, this.failed(route, request, error));
-    }
-  }
-
   /** @throws ApiError. The token is checked before anything else. */
-  #admit(route: Route, request: Request, startedAt: number): RequestContext {
-    const { url } = request;
+  #admit(context: RequestContext): void {
+    const { request, url, route } = context;
     const { kind } = route.access;
     if (kind === "public" || (kind === "metrics" && this.#parts.auth.opensMetrics(request))) {
       checkHost(request);
-      return new RequestContext(request, url, route, null, startedAt, this);
+      return;
     }
     const principal = this.#parts.auth.authenticate(request, url);
     checkHost(request);
     if (principal.loopbackOnly) this.#checkDirect(request);
     if (this.#parts.stopping.aborted) throw shuttingDown();
     if (route.takesBody) checkContentEncoding(request);
-    const context = new RequestContext(request, url, route, principal, startedAt, this);
+    context.admit(principal);
     checkAccess(route, context);
-    return context;
   }
 
   /**

@@ -2,6 +2,7 @@
 import type { TObject, TProperties, TSchema } from "@sinclair/typebox";
 import { ERROR, REDIRECT } from "../api/errors.ts";
 import { type ErrorCode, HTTP_ERRORS } from "./errors.ts";
+import { pathSchema } from "./path-parameters.ts";
 import type { Endpoint, EndpointDocs } from "./request-context.ts";
 
 type Document = Readonly<Record<string, unknown>>;
@@ -132,12 +133,11 @@ function operation(
 }
 
 const pathParameters = (path: string) =>
-  [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+  [...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => ({
     name,
     in: "path",
     required: true,
-    ...(name === "key" ? { description: "May have slashes, as they are or as %2F" } : {}),
-    schema: name === "partition" ? { type: "integer", minimum: 0 } : { type: "string" },
+    schema: pathSchema(name),
   }));
 
 const queryParameters = (query: TObject<TProperties>) =>

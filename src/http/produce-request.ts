@@ -3,7 +3,6 @@ import { fromUtf8, utf8 } from "../lib/bytes.ts";
 import type { ProduceRequest, ProducerNumber } from "../node/api.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import { ApiError, shown } from "./errors.ts";
-import { checkTopic } from "./names.ts";
 import { invalid as invalidProducer, readProducer } from "./producer-headers.ts";
 import { queryReader } from "./query.ts";
 import {
@@ -43,7 +42,7 @@ export function readProduceOptions(
   rocketByDefault: boolean,
   takesEvents = false,
 ): ProduceOptions {
-  const topic = checkTopic(context.parameter(0));
+  const topic = context.path("topic");
   const { partition, key, idempotency_key, timeout_ms, timing, mode, producer } =
     readQuery(context);
   const { prefixed } = context;

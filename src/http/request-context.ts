@@ -6,6 +6,7 @@ import { chooseMediaType } from "./accept.ts";
 import { demand, type Principal } from "./auth.ts";
 import type { BodyBytes } from "./body.ts";
 import type { ErrorCode } from "./errors.ts";
+import { type PathName, type PathValue, readPathValue } from "./path-parameters.ts";
 import { PathPattern } from "./path-pattern.ts";
 import {
   decodePercent,
@@ -50,8 +51,12 @@ export type Endpoint = {
   /** Query parameters that are recognized by a prefix of their names, and their description. */
   readonly prefixed?: { readonly prefix: string; readonly means: string };
   readonly docs: EndpointDocs;
-  readonly handle: (context: RequestContext) => Response | Promise<Response>;
+  readonly handle: (context: RequestContext) => Completion;
 };
+
+/** The response of a handler. `LATER`: the handler ends the request itself, with `context.end`. */
+export type Completion = Response | Promise<Response> | typeof LATER;
+export const LATER = null;
 
 /** The description of an endpoint in `/openapi.json`, besides its path and query. */
 export type EndpointDocs = {
@@ -80,7 +85,8 @@ export type EndpointDocs = {
 /** An endpoint with the values that are computed once at start. */
 export type Route = Endpoint & {
   readonly names: readonly string[];
-  /** Positions of the path parameters among the segments. */
+  /** Names of the path parameters, and their positions among the segments. */
+  readonly parameterNames: readonly string[];
   readonly parameterAt: readonly number[];
   readonly hasRest: boolean;
   readonly pattern: PathPattern;
@@ -101,6 +107,9 @@ export function toRoute(
   return {
     ...endpoint,
     names: Object.keys(endpoint.query.properties),
+    parameterNames: segments.flatMap((segment) =>
+      /^[:*]/.test(segment) ? [segment.replace(":", "")] : [],
+    ),
     parameterAt: segments.flatMap((segment, at) => (/^[:*]/.test(segment) ? [at] : [])),
     hasRest: segments.at(-1) === "*",
     pattern: new PathPattern(endpoint.path),
@@ -121,64 +130,71 @@ export class RequestContext {
   readonly request: Request;
   readonly url: string;
   readonly route: Route;
-  readonly #principal: Principal | null;
+  /** Null if the route does not require a token. */
+  #principal: Principal | null = null;
   /** `performance.now()` when the request headers had been received. */
   readonly startedAt: number;
   readonly #end: RequestEnd;
   readonly #pathStart: number;
   readonly #pathEnd: number;
   #prefixed: PrefixedParameters["found"] | null = null;
+  #response: Response | null = null;
   #resolve: ((response: Response) => void) | null = null;
 
-  /** @param principal null if the route does not require a token. */
-  constructor(
-    request: Request,
-    url: string,
-    route: Route,
-    principal: Principal | null,
-    startedAt: number,
-    end: RequestEnd,
-  ) {
+  constructor(request: Request, url: string, route: Route, startedAt: number, end: RequestEnd) {
     this.request = request;
     this.url = url;
     this.route = route;
-    this.#principal = principal;
     this.startedAt = startedAt;
     this.#end = end;
     this.#pathStart = pathStartOf(url);
     this.#pathEnd = pathEndOf(url, this.#pathStart);
   }
 
-  /**
-   * Returns the promise that a handler returns if it responds through `answer` or `fail`. It is the
-   * only promise of the request. The handler must not throw after this call.
-   */
-  later(): Promise<Response> {
-    return new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
+  /** Ends the request as the handler completes. */
+  complete(completion: Completion): void {
+    if (completion === LATER) return;
+    if (!(completion instanceof Promise)) this.end(completion);
+    else
+      completion.then(
+        (response) => this.end(response),
+        (error: unknown) => this.fail(error),
+      );
   }
 
-  /** True if the handler has taken `later`: this object then completes the request. */
-  get endsItself(): boolean {
-    return this.#resolve !== null;
+  /** Ends the request: counts the response and sends it. Every request ends here, once. */
+  end(response: Response): void {
+    assert(this.#response === null, "a request ends once");
+    this.#response = this.#end.finish(this.route, this.request, this.startedAt, response);
+    this.#resolve?.(this.#response);
   }
 
-  /** @param make returns the response. An exception becomes an error response. */
+  /** As `end`. @param make returns the response. An exception becomes an error response. */
   answer(make: () => Response): void {
-    assert(this.#resolve !== null, "answer() needs a promise that later() has made");
     let response: Response;
     try {
       response = make();
     } catch (error) {
       response = this.#end.failed(this.route, this.request, error);
     }
-    this.#resolve(this.#end.finish(this.route, this.request, this.startedAt, response));
+    this.end(response);
   }
 
+  /** Ends the request with the response for an error. After its end, the error is only logged. */
   fail(error: unknown): void {
-    this.answer(() => {
-      throw error;
+    const response = this.#end.failed(this.route, this.request, error);
+    if (this.#response === null) this.end(response);
+  }
+
+  /** Null until the request has ended. */
+  get response(): Response | null {
+    return this.#response;
+  }
+
+  /** The response of a request that has not ended: its only promise, unless the handler is async. */
+  later(): Promise<Response> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
     });
   }
 
@@ -187,12 +203,34 @@ export class RequestContext {
     return this.#end.bodies;
   }
 
+  /** Set when the token has been checked. */
+  admit(principal: Principal): void {
+    this.#principal = principal;
+  }
+
   get principal(): Principal {
     assert(this.#principal !== null, "a public endpoint asks for a scope");
     return this.#principal;
   }
 
-  /** The `n`th path parameter, decoded once. */
+  /**
+   * A path parameter, checked.
+   *
+   * @param name as in the path of the route; `*` is the remainder of the path.
+   * @throws ApiError
+   */
+  path<Name extends PathName>(name: Name): PathValue<Name> {
+    return readPathValue(name, this.pathText(name));
+  }
+
+  /** A path parameter as text, decoded once and not checked. */
+  pathText(name: string): string {
+    const n = this.route.parameterNames.indexOf(name);
+    assert(n >= 0, "a handler reads parameters of its own path");
+    return this.parameter(n);
+  }
+
+  /** The `n`th path parameter as text. */
   parameter(n: number): string {
     const { parameterAt, hasRest } = this.route;
     const rest = hasRest && n === parameterAt.length - 1;

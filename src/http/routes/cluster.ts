@@ -1,6 +1,6 @@
 import type * as api from "../../api/cluster.ts";
-import { ADD_BODY, MEMBERSHIP, NODE_BODY, OK, TRANSFER_BODY } from "../../api/cluster.ts";
-import { NO_QUERY } from "../../api/common.ts";
+import { ADD_BODY, MEMBERSHIP, NODE_BODY, TRANSFER_BODY } from "../../api/cluster.ts";
+import { NO_QUERY, OK } from "../../api/common.ts";
 import { parseDecimal } from "../../lib/parse.ts";
 import type { ClusterApi, MemberReject, Membership, Result } from "../../node/api.ts";
 import { readJson, readOptionalJson } from "../body.ts";

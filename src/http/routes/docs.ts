@@ -18,7 +18,7 @@ export function docsEndpoints(version: string): readonly Endpoint[] {
     ),
     staticEndpoint("/docs/*", "A page of the manual", async (context) => {
       const { files } = await load();
-      const name = context.parameter(0) || "index";
+      const name = context.pathText("*") || "index";
       const file = files.get(name);
       if (file !== undefined) {
         return staticFile(context, file, name.endsWith(".css") ? IMMUTABLE : REVALIDATE);

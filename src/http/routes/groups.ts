@@ -11,7 +11,6 @@ import {
 } from "../../api/groups.ts";
 import type { GroupPosition } from "../../node/api.ts";
 import type { Edge } from "../edge.ts";
-import { checkGroup } from "../names.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
 
@@ -66,7 +65,7 @@ const describeGroup = ({ node, compat, errorMapper }: Edge): Endpoint => ({
     errors: ["invalid_group", "group_not_found"],
   },
   handle: async (context) => {
-    const group = checkGroup(context.parameter(0));
+    const group = context.path("group");
     const mayRead = async () =>
       (await positionsOf(node, group)).filter(({ topic }) => context.principal.may("read", topic));
     let positions = await mayRead();
@@ -100,7 +99,7 @@ const deleteGroup = ({ node, errorMapper }: Edge): Endpoint => ({
     errors: ["invalid_group", "group_not_found", "commit_timeout"],
   },
   handle: async (context) => {
-    const group = checkGroup(context.parameter(0));
+    const group = context.path("group");
     demandAll(context, await positionsOf(node, group));
     const result = await node.deleteGroup(group);
     if (!result.ok) return errorMapper.answer(context, result, named(group));

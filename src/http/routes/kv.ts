@@ -21,7 +21,7 @@ import { takeBytes } from "../body.ts";
 import { matchesTag } from "../conditional.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, shown } from "../errors.ts";
-import { checkKey, checkNamespace, KEY_BYTES_MAX } from "../names.ts";
+import { checkKey, KEY_BYTES_MAX } from "../names.ts";
 import { LONG_TIMEOUT_MS, withinTimers } from "../produce-request.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
@@ -64,8 +64,8 @@ const put = (edge: Edge, method: "POST" | "PUT"): Endpoint => ({
     errors: ["invalid_key", "reserved_key", "cas_mismatch", "message_too_large", "commit_timeout"],
   },
   handle: (context) => {
-    const namespace = checkNamespace(context.parameter(0));
-    const key = checkKey(context.parameter(1));
+    const namespace = context.path("namespace");
+    const key = context.path("*");
     if (key.endsWith(META)) throw new ApiError("reserved_key");
     const { cas, ttl_ms: ttlMs, timeout_ms } = readPutQuery(context);
     const timeoutMs = withinTimers(timeout_ms);
@@ -97,8 +97,8 @@ const remove = ({ node, errorMapper, allowLong }: Edge): Endpoint => ({
     errors: ["invalid_key", "cas_mismatch", "commit_timeout"],
   },
   handle: async (context) => {
-    const namespace = checkNamespace(context.parameter(0));
-    const key = checkKey(context.parameter(1));
+    const namespace = context.path("namespace");
+    const key = context.path("*");
     const { cas, timeout_ms } = readDeleteQuery(context);
     const timeoutMs = withinTimers(timeout_ms);
     if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) allowLong(context.request);
@@ -132,8 +132,8 @@ const get = (edge: Edge): Endpoint => ({
     errors: ["invalid_key", "not_found"],
   },
   handle: (context) => {
-    const namespace = checkNamespace(context.parameter(0));
-    const path = context.parameter(1);
+    const namespace = context.path("namespace");
+    const path = context.pathText("*");
     const meta = path.endsWith(META);
     const key = checkKey(meta ? path.slice(0, -META.length) : path);
     const linearizable = readGetQuery(context).consistency === "linearizable";
@@ -180,7 +180,7 @@ const list = ({ node }: Edge): Endpoint => ({
     errors: ["invalid_namespace", "invalid_key"],
   },
   handle: async (context) => {
-    const namespace = checkNamespace(context.parameter(0));
+    const namespace = context.path("namespace");
     const { prefix, after, limit } = readListQuery(context);
     const page = await node.kvList({
       namespace,
@@ -230,7 +230,7 @@ const removeNamespace = ({ node, errorMapper, allowLong }: Edge): Endpoint => ({
     errors: ["invalid_namespace", "namespace_not_empty", "cluster_not_upgraded", "commit_timeout"],
   },
   handle: async (context) => {
-    const namespace = checkNamespace(context.parameter(0));
+    const namespace = context.path("namespace");
     const { if_empty, timeout_ms } = readDeleteNamespaceQuery(context);
     const timeoutMs = withinTimers(timeout_ms);
     if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) allowLong(context.request);

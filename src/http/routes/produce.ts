@@ -20,7 +20,7 @@ import {
   readProduceOptions,
 } from "../produce-request.ts";
 import { HEADER_QUERY_PREFIX } from "../record-headers.ts";
-import type { Endpoint, RequestContext } from "../request-context.ts";
+import type { Endpoint, LATER, RequestContext } from "../request-context.ts";
 import { acceptedText, jsonText, placeOf } from "../responses.ts";
 
 const ERRORS: readonly ErrorCode[] = [
@@ -154,7 +154,7 @@ function produceEvents(
   context: RequestContext,
   options: ProduceOptions,
   mode: "event" | "batch",
-): Promise<Response> {
+): typeof LATER {
   const { limits } = edge.options;
   return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
     const records = encodeEvents(body, mode, options, limits);

@@ -17,7 +17,6 @@ import {
 import type { Rejected, StreamApi } from "../../node/api.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
-import { checkView } from "../names.ts";
 import { joinBody, queryBody, viewBody } from "../query-answers.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json, jsonText } from "../responses.ts";
@@ -137,7 +136,7 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
     errors: [...BODY_ERRORS, "invalid_view", "too_many_views", "commit_timeout"],
   },
   handle: async (context) => {
-    const name = checkView(context.parameter(0));
+    const name = context.path("name");
     // The body of a query. Its limits of one read or result have no effect here.
     const body = edge.compat.queryBody(await readStreamBody(context, VIEW_FIELDS));
     demandSource(context, body, "source", "admin");
@@ -162,7 +161,7 @@ const getView = (edge: Edge, streams: StreamApi): Endpoint => ({
     errors: ["invalid_view", "view_not_found", "overloaded"],
   },
   handle: async (context) => {
-    const name = checkView(context.parameter(0));
+    const name = context.path("name");
     const topic = await streams.topicOfView(name);
     if (topic !== null) context.demand("read", topic);
     const result = await streams.getView(name, signalOf(edge, context));
@@ -185,7 +184,7 @@ const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
     errors: ["invalid_view", "view_not_found", "commit_timeout"],
   },
   handle: async (context) => {
-    const name = checkView(context.parameter(0));
+    const name = context.path("name");
     await demandOwner(streams, context, name);
     const result = await streams.deleteView(name);
     if (!result.ok) return rejected(edge, context, result, `view "${name}"`);

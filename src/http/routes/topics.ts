@@ -17,7 +17,6 @@ import type { RejectCode, Result, TopicDescription } from "../../node/api.ts";
 import { readJson } from "../body.ts";
 import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
-import { checkTopic } from "../names.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
@@ -74,7 +73,7 @@ const offsetsAt = ({ node, errorMapper }: Edge): Endpoint => ({
     errors: ["invalid_topic", "topic_not_found", "data_damaged"],
   },
   handle: async (context) => {
-    const topic = checkTopic(context.parameter(0));
+    const topic = context.path("topic");
     const { time_ms: timeMs } = readOffsetsQuery(context);
     if (timeMs === null) {
       throw new ApiError("invalid_parameter", "time_ms is required: milliseconds since 1970");
@@ -123,7 +122,7 @@ const describeTopic = (edge: Edge): Endpoint => ({
     errors: ["invalid_topic", "topic_not_found"],
   },
   handle: async (context) => {
-    const topic = checkTopic(context.parameter(0));
+    const topic = context.path("topic");
     let result: Result<TopicDescription, RejectCode> = await edge.node.describeTopic(topic);
     if (!result.ok) result = (await edge.node.doubt()) ?? (await edge.node.describeTopic(topic));
     if (!result.ok) return edge.errorMapper.answer(context, result, placeOf(topic, null));
@@ -161,7 +160,7 @@ const deleteTopic = ({ node, errorMapper }: Edge): Endpoint => ({
     errors: ["invalid_topic", "topic_not_found", "commit_timeout"],
   },
   handle: async (context) => {
-    const topic = checkTopic(context.parameter(0));
+    const topic = context.path("topic");
     const result = await node.deleteTopic(topic);
     if (!result.ok) return errorMapper.answer(context, result, placeOf(topic, null));
     return json<TopicDeleted>({ ok: true, topic, deleted: true });

@@ -15,7 +15,7 @@ export const uiEndpoints = (): readonly Endpoint[] => [
     staticFile(context, (await assets()).PAGE, REVALIDATE),
   ),
   staticEndpoint("/ui/*", "A file of the console", async (context) => {
-    const name = context.parameter(0);
+    const name = context.pathText("*");
     const { PAGE_WITH_SLASH, FILES } = await assets();
     if (name === "") return staticFile(context, PAGE_WITH_SLASH, REVALIDATE);
     const file = FILES.get(name);

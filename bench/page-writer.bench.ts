@@ -23,6 +23,7 @@ function pageOf(records: number, perBatch: number): ConsumePage {
   const slices = [new Uint8Array(Buffer.concat(batches))];
   return {
     slices,
+    first: null,
     topicId: 1,
     startOffset: 5_000_000,
     committedOffset: null,

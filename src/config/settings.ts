@@ -337,6 +337,15 @@ export const SETTINGS = {
     help: "size of the newest records that are cached in memory, for all partitions together",
     section: "Storage",
   },
+  readCacheBytes: {
+    variables: ["RF_READ_CACHE_BYTES"],
+    kind: "bytes",
+    default: String(32 * MiB),
+    min: 0,
+    max: 16 * 1024 * MiB,
+    help: "size of the older records that are cached in memory after they were read from files, for all partitions together; 0: none",
+    section: "Storage",
+  },
   checkpointBytes: {
     variables: ["RF_CHECKPOINT_BYTES"],
     kind: "bytes",

@@ -162,6 +162,7 @@ export class PageWriter {
     before: number,
   ): PageStop {
     const cursor = new RecordCursor(slice);
+    if (page.first !== null && slice === page.slices[0]) cursor.startAt(page.first);
     let more = cursor.seek(this.nextOffset);
     while (more) {
       if (cursor.offset >= page.endOffset) return "end";

@@ -132,6 +132,14 @@ export const COUNTERS = {
     name: "ayder_producers_forgotten_early_total",
     help: "Idempotent producers evicted for lack of room before their retention time had passed",
   },
+  readCacheHits: {
+    name: "ayder_read_cache_hits_total",
+    help: "Reads of older records that were answered from memory, one for each window of a file",
+  },
+  readCacheMisses: {
+    name: "ayder_read_cache_misses_total",
+    help: "Reads of older records from a segment file, one for each window",
+  },
   stateChecks: {
     name: "ayder_state_checks_total",
     help: "Comparisons of this node's state with the leader's that found no difference",
@@ -235,6 +243,14 @@ export const GAUGES = {
     name: "ayder_producers_limit",
     help: "Limit of idempotent producers, beyond which those that did not write for the longest time are forgotten",
   },
+  readCacheBytes: {
+    name: "ayder_read_cache_bytes",
+    help: "Memory of records that were read from segment files",
+  },
+  readCacheBytesMax: {
+    name: "ayder_read_cache_bytes_limit",
+    help: "Limit for the memory of records that were read from segment files",
+  },
   diskWaits: {
     name: "ayder_disk_waits_for_descriptors",
     help: "Disk operations wait for a file descriptor or memory and writes are refused: 1, otherwise 0",
@@ -316,6 +332,8 @@ export const createInstruments = (): Instruments => ({
   logLinesLost: new Cell(),
   keysForgottenEarly: new Cell(),
   producersForgottenEarly: new Cell(),
+  readCacheHits: new Cell(),
+  readCacheMisses: new Cell(),
   stateChecks: new Cell(),
   journalBytes: new Cell(),
   journalKeptBytes: new Cell(),
@@ -347,6 +365,8 @@ export const createInstruments = (): Instruments => ({
   dedupeKeysMax: new Cell(),
   producers: new Cell(),
   producersMax: new Cell(),
+  readCacheBytes: new Cell(),
+  readCacheBytesMax: new Cell(),
   diskWaits: new Cell(),
   requestsInFlight: new Cell(),
   followStreams: new Cell(),

@@ -7,6 +7,7 @@ import type {
   ViewSample,
 } from "../metrics/sources.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
+import type { RecordPlace } from "../record/batch-reader.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
 export type { JoinRules } from "../stream/join-rules.ts";
@@ -324,6 +325,11 @@ export type ConsumePage = {
    * are valid until the end of this event-loop iteration.
    */
   readonly slices: readonly Uint8Array[];
+  /**
+   * A record at `startOffset` or shortly before it, by its position in the first slice, for
+   * `RecordCursor.startAt`. Null: the first record of the slice.
+   */
+  readonly first: RecordPlace | null;
   /** Identity of the topic. A topic that is deleted and created again has another one. */
   readonly topicId: number;
   /** First offset of the page: the requested one, or the low watermark if that is higher. */

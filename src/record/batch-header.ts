@@ -1,4 +1,4 @@
-import { crc32 } from "../lib/crc32.ts";
+import { crc32Between, crc32Range } from "../lib/crc32.ts";
 import {
   AT_BASE_OFFSET,
   AT_COUNT,
@@ -54,10 +54,15 @@ export function stampBatch(
 export function checkBatch(bytes: Uint8Array, at: number, seed: number): string | null {
   const wrongHeader = checkBatchHeader(bytes, at, seed);
   if (wrongHeader !== null) return wrongHeader;
-  const length = batchLength(bytes, at);
-  if (length > bytes.length - at) return "batch is cut off";
-  const payload = bytes.subarray(at + BATCH_HEADER_BYTES, at + length);
-  return crc32(payload) === u32(bytes, at + AT_PAYLOAD_CRC) ? null : "payload checksum differs";
+  if (batchLength(bytes, at) > bytes.length - at) return "batch is cut off";
+  return checkBatchPayload(bytes, at);
+}
+
+/** Payload check alone, of a whole batch whose header was checked. */
+export function checkBatchPayload(bytes: Uint8Array, at: number): string | null {
+  const end = at + batchLength(bytes, at);
+  const crc = crc32Between(bytes, at + BATCH_HEADER_BYTES, end);
+  return crc === u32(bytes, at + AT_PAYLOAD_CRC) ? null : "payload checksum differs";
 }
 
 /** Header check alone, for walking a segment by headers. */
@@ -78,8 +83,8 @@ function isKnownVersion(bytes: Uint8Array, at: number): boolean {
 }
 
 function headerCrc(bytes: Uint8Array, at: number, seed: number): number {
-  const body = bytes.subarray(at + AT_BASE_OFFSET, at + BATCH_HEADER_BYTES);
-  return crc32(body, (seed ^ batchLength(bytes, at)) >>> 0);
+  const mixed = (seed ^ batchLength(bytes, at)) >>> 0;
+  return crc32Range(bytes, at + AT_BASE_OFFSET, at + BATCH_HEADER_BYTES, mixed);
 }
 
 function u32(bytes: Uint8Array, at: number): number {

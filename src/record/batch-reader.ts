@@ -8,6 +8,9 @@ import {
 import { BATCH_HEADER_BYTES } from "./format.ts";
 import { headerLogicalBytes } from "./headers.ts";
 
+/** A record, and its position in bytes. */
+export type RecordPlace = { readonly offset: number; readonly at: number };
+
 /**
  * Walks stored batches record by record without copying or allocating: the fields of the cursor
  * are those of the record it stands on. Checksums are the business of who read the bytes.
@@ -37,6 +40,19 @@ export class RecordCursor {
     this.bytes = bytes;
     this.#at = start;
     this.#batchEnd = start;
+  }
+
+  /** The position after the current record. */
+  get position(): number {
+    return this.#at;
+  }
+
+  /** Moves to before a record of the first batch, whose position in `bytes` is known. */
+  startAt({ offset, at }: RecordPlace): void {
+    if (!this.#openBatch()) return;
+    this.#left -= offset - 1 - this.offset;
+    this.offset = offset - 1;
+    this.#at = at;
   }
 
   /** Moves to the next record. False at the end of the bytes. */

@@ -23,7 +23,8 @@ function pageOf({ offset }: ConsumeRequest, partition: Partition): ConsumePage &
   const startOffset = Math.max(offset ?? 0, lowWatermark);
   const count = Math.max(0, Math.min(PER_READ, endOffset - startOffset));
   const slices = Array.from({ length: count }, (_, i) => recordAt(startOffset + i));
-  return { ok: true, slices, topicId: 1, startOffset, committedOffset: 3, lowWatermark, endOffset };
+  const rest = { topicId: 1, startOffset, committedOffset: 3, lowWatermark, endOffset };
+  return { ok: true, slices, first: null, ...rest };
 }
 
 /** @param between changes the partition before the second read. */

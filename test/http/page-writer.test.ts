@@ -55,6 +55,7 @@ const pageOf = (
   { startOffset, endOffset }: Bounds,
 ): ConsumePage => ({
   slices,
+  first: null,
   topicId: 1,
   startOffset,
   committedOffset: null,

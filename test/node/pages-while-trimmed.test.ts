@@ -7,6 +7,7 @@ import type { Linearizer } from "../../src/node/reads/linearizer.ts";
 import { Reader } from "../../src/node/reads/reader.ts";
 import { RecordWaits } from "../../src/node/reads/record-waits.ts";
 import type { PartitionLog } from "../../src/storage/partitions/log.ts";
+import { PartitionPage } from "../../src/storage/partitions/window.ts";
 import { Bench, offset } from "../tools/machine/support.ts";
 import { SimClock } from "../tools/sim/sim-clock.ts";
 
@@ -21,15 +22,21 @@ const REQUEST: ConsumeRequest = {
 };
 const SLICES = [new Uint8Array([1])];
 
+function pageOf(slices: readonly Uint8Array[]): PartitionPage {
+  const page = new PartitionPage(0, 1, 1);
+  page.slices.push(...slices);
+  return page;
+}
+
 /** A reader of a partition with ten records whose file is read until `finish`. */
 function reading() {
   const bench = new Bench();
   bench.createTopic("t", 1);
   bench.produce({ count: 10, logicalBytes: 100 });
-  const file = Promise.withResolvers<readonly Uint8Array[]>();
-  const log: Pick<PartitionLog, "read"> & { deleted: boolean } = {
+  const file = Promise.withResolvers<PartitionPage>();
+  const log: Pick<PartitionLog, "page"> & { deleted: boolean } = {
     deleted: false,
-    read: () => file.promise as Promise<Uint8Array[]>,
+    page: () => file.promise,
   };
   const partition = bench.partition("t");
   const waits = new RecordWaits(new SimClock());
@@ -43,7 +50,7 @@ function reading() {
       beforeOffset: offset(before),
       bytesBefore: before * 10,
     });
-  return { bench, reader, deleteBefore, finish: () => file.resolve(SLICES) };
+  return { bench, reader, deleteBefore, finish: () => file.resolve(pageOf(SLICES)) };
 }
 
 test("a page ends where the partition ended when it was asked for", async () => {
@@ -77,6 +84,7 @@ test("an offset below the low watermark starts at it, and without a file", async
   expect(await reader.consume(REQUEST)).toEqual({
     ok: true,
     slices: [],
+    first: null,
     topicId: 1,
     startOffset: 10,
     committedOffset: null,

@@ -95,10 +95,10 @@ function partitionOf(
 ) {
   const log = {
     deleted: false,
-    read: async () => {
+    page: async () => {
       await Promise.resolve();
       during(log);
-      return log.deleted ? [] : [slice];
+      return { slices: log.deleted ? [] : [slice], first: null };
     },
   };
   const partition = {

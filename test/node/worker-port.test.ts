@@ -78,6 +78,7 @@ test("large records are handed over, small ones are copied; what was put stays t
 test("a page of several slices arrives as one; it is taken before the node changes its bytes", async () => {
   const slices = [new Uint8Array(3).fill(1), new Uint8Array(2).fill(2)];
   const marks = {
+    first: { offset: 2, at: 41 },
     topicId: 4,
     startOffset: 3,
     committedOffset: null,

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { RecordCursor } from "../../src/record/batch-reader.ts";
 import type { PartitionLog } from "../../src/storage/partitions/log.ts";
 import type { PartitionStore } from "../../src/storage/partitions/store.ts";
 import { Random } from "../tools/random.ts";
@@ -49,6 +50,7 @@ class Harness {
       unflushedBytes: 10_000 + random.below(100_000),
       openFiles: 1 + random.below(3),
       indexPoints: 1 + random.below(20),
+      readCacheBytes: random.pick([0, 100_000, 400_000, 10_000_000]),
     });
   }
 
@@ -128,10 +130,23 @@ class Harness {
 
   async checkRead(start: number, limit: number, maxBytes: number): Promise<void> {
     const page = { start, limit, maxBytes };
-    const slices = await this.log.read(start, limit, maxBytes);
+    const { slices, first } = await this.log.page(start, limit, maxBytes);
     const expected = expectedPage(this.model, this.model.records.length, page);
     expect(pageOf(slices, this.model, page)).toEqual(expected);
+    if (first === null || slices[0] === undefined) return;
+    const cursor = new RecordCursor(slices[0]);
+    cursor.startAt(first);
+    expect(cursor.seek(start) ? cursor.offset : -1).toBe(start);
+    expect(cursor.valueEnd).toBe(positionOf(slices[0], start));
+    expect(start - first.offset).toBeLessThan(1100);
   }
+}
+
+/** Where the value of a record ends, found by a walk from the start. */
+function positionOf(slice: Uint8Array, offset: number): number {
+  const cursor = new RecordCursor(slice);
+  while (cursor.next()) if (cursor.offset === offset) return cursor.valueEnd;
+  return -1;
 }
 
 test("pages and look-ups are those of a plain list, whatever was rolled, flushed, trimmed, restarted", async () => {

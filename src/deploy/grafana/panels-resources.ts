@@ -39,6 +39,28 @@ export const RESOURCES: readonly Panel[] = [
     ],
   },
   {
+    title: "Older records in memory",
+    about:
+      "Memory of records that were read from segment files, by node, against its limit (RF_READ_CACHE_BYTES). The newest records are in memory anyway and are not counted.",
+    kind: "lines",
+    unit: "bytes",
+    queries: [
+      query("used {{instance}}", "ayder_read_cache_bytes{}"),
+      query("limit {{instance}}", "ayder_read_cache_bytes_limit{}"),
+    ],
+  },
+  {
+    title: "Reads of older records",
+    about:
+      "Windows of segment files per second that consumers read, from memory and from the file. Many from the file with the memory above full: a larger RF_READ_CACHE_BYTES helps readers that share old records.",
+    kind: "lines",
+    unit: "cps",
+    queries: [
+      query("from memory", `sum(${rate("ayder_read_cache_hits_total{}")})`),
+      query("from files", `sum(${rate("ayder_read_cache_misses_total{}")})`),
+    ],
+  },
+  {
     title: "Compression",
     about:
       "Bytes per second of answers that clients asked for in compressed form, before and after compression.",

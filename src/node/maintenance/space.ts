@@ -38,6 +38,11 @@ export class SpaceKeeper {
     instruments.journalKeptBytes.value = checkpointer.keptBytes;
     instruments.proposalsInFlight.value = completions.inFlight;
     instruments.waiters.value = queue.queuedRequests;
+    const cache = storage.store.readCache;
+    instruments.readCacheBytes.value = cache.usedBytes;
+    instruments.readCacheBytesMax.value = cache.limitBytes;
+    instruments.readCacheHits.value = cache.hits;
+    instruments.readCacheMisses.value = cache.misses;
     time.measure(instruments);
     measureState(this.#options);
   }

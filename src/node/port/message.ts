@@ -36,7 +36,7 @@ export const KIND = {
   produced: 7,
   /** cas, batchId, synced, ackedBy */
   kvWritten: 8,
-  /** topicId, startOffset, committedOffset, lowWatermark, endOffset, all slices as one */
+  /** topicId, startOffset, committedOffset, lowWatermark, endOffset, offset and position of `first`, all slices as one */
   page: 9,
   /** value, cas, ttlMs */
   kvValue: 10,

@@ -171,6 +171,7 @@ export class PortServer {
     const { topicId, startOffset, committedOffset, lowWatermark, endOffset, slices } = page;
     const { items } = this.#outbox;
     items.push(KIND.page, id, topicId, startOffset, committedOffset, lowWatermark, endOffset);
+    items.push(page.first?.offset ?? -1, page.first?.at ?? -1);
     // The slices are valid in this event-loop iteration only.
     const [first] = slices;
     if (slices.length <= 1) items.push(this.#outbox.copy(first ?? null));

@@ -306,7 +306,18 @@ function readPage(inbox: Inbox): Page {
   const committedOffset = inbox.next<number | null>();
   const lowWatermark = inbox.next<number>();
   const endOffset = inbox.next<number>();
+  const place = { offset: inbox.next<number>(), at: inbox.next<number>() };
+  const first = place.at < 0 ? null : place;
   const bytes = inbox.bytesOrNull();
   const slices = bytes === null ? [] : [bytes];
-  return { ok: true, slices, topicId, startOffset, committedOffset, lowWatermark, endOffset };
+  return {
+    ok: true,
+    slices,
+    first,
+    topicId,
+    startOffset,
+    committedOffset,
+    lowWatermark,
+    endOffset,
+  };
 }

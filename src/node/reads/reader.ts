@@ -31,7 +31,9 @@ import { offsetsAt } from "./offsets-at.ts";
 
 type Outcome = Result<ConsumePage, ConsumeReject>;
 type Place = Extract<Found, { ok: true }>;
-type Slices = readonly Uint8Array[] | null;
+type Read = Pick<ConsumePage, "slices" | "first"> | null;
+
+const EMPTY: Read = { slices: [], first: null };
 
 /** Answers reads from the applied state of this node. */
 export class Reader {
@@ -109,13 +111,14 @@ export class Reader {
     // The page ends at the current end: records appended while a file is read are not in it.
     const { endOffset } = partition;
     const from = Math.max(asked, partition.lowWatermark);
-    const pageOf = (slices: Slices): Outcome => {
-      if (slices === null) return { ok: false, code: "data_damaged" };
+    const pageOf = (read: Read): Outcome => {
+      if (read === null) return { ok: false, code: "data_damaged" };
       // The partition may have been trimmed during the read.
       const { lowWatermark } = partition;
       return {
         ok: true,
-        slices,
+        slices: read.slices,
+        first: read.first,
         topicId: partition.topicId,
         startOffset: Math.max(asked, lowWatermark),
         committedOffset: committed,
@@ -123,8 +126,8 @@ export class Reader {
         endOffset: Math.max(endOffset, lowWatermark),
       };
     };
-    const slices = from >= endOffset ? [] : readSlices(handleOf(partition), from, request);
-    return slices instanceof Promise ? slices.then(pageOf) : pageOf(slices);
+    const read = from >= endOffset ? EMPTY : readRecords(handleOf(partition), from, request);
+    return read instanceof Promise ? read.then(pageOf) : pageOf(read);
   }
 
   offsetsAt(request: OffsetsAtRequest): Promise<Result<OffsetsAt, ConsumeReject>> {
@@ -196,14 +199,14 @@ const createdAgain = ({ name }: TopicState, { partition, endOffset }: PartitionS
   );
 
 /** @returns null if the records are damaged and no peer has restored them in time. */
-function readSlices(
+function readRecords(
   { log }: PartitionHandle,
   from: number,
   { limit, maxBytes }: ConsumeRequest,
-): Slices | Promise<Slices> {
+): Read | Promise<Read> {
   try {
-    const slices = log.read(from, limit, maxBytes);
-    return slices instanceof Promise ? slices.catch(nullIfDamaged) : slices;
+    const page = log.page(from, limit, maxBytes);
+    return page instanceof Promise ? page.catch(nullIfDamaged) : page;
   } catch (error) {
     return nullIfDamaged(error);
   }

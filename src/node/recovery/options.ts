@@ -13,6 +13,8 @@ export type StorageOptions = {
   readonly journalSegmentBytes: number;
   readonly segmentBytes: number;
   readonly tailBytes: number;
+  /** @default 32 MiB */
+  readonly readCacheBytes?: number;
   readonly diskReserveBytes: number;
 };
 

@@ -33,6 +33,7 @@ export function openStores(
       directory: partitions,
       segmentBytes: storage.segmentBytes,
       tailBytes: storage.tailBytes,
+      ...(storage.readCacheBytes === undefined ? {} : { readCacheBytes: storage.readCacheBytes }),
       ...(storage.segmentFilesMax === undefined ? {} : { openFiles: storage.segmentFilesMax }),
       onDiskFull: onSpace,
       heal,

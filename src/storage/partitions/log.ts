@@ -9,16 +9,14 @@ import {
 import { PartitionDamaged } from "./damaged.ts";
 import { type LookupGoal, type LookupSource, lookUp } from "./lookup.ts";
 import { type RawBatches, rawRange } from "./raw.ts";
-import { INDEX_INTERVAL_BYTES, type SegmentIndex } from "./segment-index.ts";
+import type { SegmentIndex } from "./segment-index.ts";
 import type { SegmentIndexes } from "./segment-indexes.ts";
-import type { SegmentReader } from "./segment-reader.ts";
 import { type SegmentRecord, SegmentState } from "./segment-state.ts";
+import type { SegmentWindows } from "./segment-windows.ts";
 import { Tail, type TailChunk } from "./tail.ts";
 import type { TailBudget } from "./tail-budget.ts";
 import { PartitionPage, PartitionWindow, type Source } from "./window.ts";
 
-const READ_BYTES_MIN = 16 * 1024;
-const READ_BYTES_MAX = 256 * 1024;
 /** From this size on, an active segment with trimmed records only is dropped. */
 const ROLL_TRIMMED_BYTES = 1024 * 1024;
 
@@ -29,7 +27,7 @@ const REPAIRS_MAX = 4;
 export type PartitionShared = {
   readonly segmentBytes: number;
   readonly budget: TailBudget;
-  readonly reader: SegmentReader;
+  readonly windows: SegmentWindows;
   readonly indexes: SegmentIndexes;
   /** The number of the newest consistent point. */
   lastCut: number;
@@ -99,8 +97,6 @@ export class PartitionLog implements LookupSource {
   #active: SegmentState;
   /** The end of the active segment, as a checkpoint recorded it. */
   readonly restoredEnd: { readonly position: number; readonly offset: number };
-  /** The position at which the last read of a file stopped. */
-  #hint: ReadHint | null = null;
 
   constructor(shared: PartitionShared, directory: string, record: PartitionRecord) {
     this.topicId = record.topicId;
@@ -196,10 +192,20 @@ export class PartitionLog implements LookupSource {
     maxRecords: number,
     maxBytes: number,
   ): Uint8Array[] | Promise<Uint8Array[]> {
+    const page = this.page(startOffset, maxRecords, maxBytes);
+    return page instanceof Promise ? page.then(({ slices }) => slices) : page.slices;
+  }
+
+  /** As `read`, and says where in the first slice the page begins. */
+  page(
+    startOffset: number,
+    maxRecords: number,
+    maxBytes: number,
+  ): PartitionPage | Promise<PartitionPage> {
     const newPage = () =>
       new PartitionPage(Math.max(startOffset, this.lowWatermark), maxRecords, maxBytes);
     const page = newPage();
-    if (this.#takeFromTail(page)) return page.slices;
+    if (this.#takeFromMemory(page)) return page;
     return this.#withRepair(this.#readOn(page), () => this.#readOn(newPage()));
   }
 
@@ -228,71 +234,52 @@ export class PartitionLog implements LookupSource {
   }
 
   /** Returns true when the page is complete. */
-  #takeFromTail(page: PartitionPage): boolean {
+  #takeFromMemory(page: PartitionPage): boolean {
     while (!page.full && page.next < this.endOffset) {
-      const chunk = this.tail.at(page.next);
-      if (chunk === null) return false;
-      const window = this.#chunkWindow(chunk, page.next);
+      const window = this.memoryWindow(page.next);
+      if (window === null) return false;
       page.take(window);
-      chunk.hintOffset = window.offset;
-      chunk.hintAt = window.at;
     }
     return true;
   }
 
-  async #readOn(page: PartitionPage): Promise<Uint8Array[]> {
-    while (!this.#takeFromTail(page)) {
-      const window = await this.fileWindow(page.next, this.#bytesFor(page));
+  async #readOn(page: PartitionPage): Promise<PartitionPage> {
+    while (!this.#takeFromMemory(page)) {
+      const window = await this.fileWindow(page.next, page.recordsLeft, page.bytesLeft);
       if (window !== null) {
         page.take(window);
-        this.#keepHint(window);
       } else if (page.slices.length > 0 || this.deleted) {
         break;
       } else {
         page.next = Math.max(page.next, this.lowWatermark);
       }
     }
-    return page.slices;
-  }
-
-  /**
-   * Estimates how much to read for the remainder of the page, by the record size in this segment.
-   */
-  #bytesFor(page: PartitionPage): number {
-    const at = this.#segmentAt(page.next);
-    const segment = this.segments[at];
-    if (segment === undefined) return READ_BYTES_MIN;
-    const next = this.segments[at + 1];
-    const records = (next?.baseOffset ?? this.endOffset) - segment.baseOffset;
-    const logicalBytes = (next?.bytesBefore ?? this.endBytes) - segment.bytesBefore;
-    const byRecords = (page.maxRecords - page.records) * (segment.length / Math.max(1, records));
-    const byBytes = (page.maxBytes - page.bytes) * (segment.length / Math.max(1, logicalBytes));
-    const wanted = Math.ceil(Math.min(byRecords, byBytes)) + INDEX_INTERVAL_BYTES / 2;
-    return Math.max(READ_BYTES_MIN, Math.min(READ_BYTES_MAX, wanted));
+    return page;
   }
 
   memoryWindow(offset: number): PartitionWindow | null {
     const chunk = this.tail.at(offset);
-    return chunk === null ? null : this.#chunkWindow(chunk, offset);
+    if (chunk !== null) return this.#chunkWindow(chunk, offset);
+    const segment = this.segments[this.#segmentAt(offset)];
+    if (segment === undefined || this.deleted) return null;
+    return this.#shared.windows.cached(segment, this.seed, offset);
   }
 
   /**
    * Returns a window whose next batch contains `offset`, or null if the offset is no longer
-   * retained.
+   * retained. The window may have fewer records and bytes from there on than are asked for.
    */
-  async fileWindow(offset: number, bytes: number): Promise<PartitionWindow | null> {
+  async fileWindow(
+    offset: number,
+    records: number,
+    bytes: number,
+  ): Promise<PartitionWindow | null> {
     const segment = this.segments[this.#segmentAt(offset)];
     if (segment === undefined || this.deleted) return null;
     segment.pin();
     try {
-      let place = this.#hintAt(segment, offset) ?? (await this.#placeOf(segment, offset));
-      for (;;) {
-        const limit = Math.min(segment.length, this.tail.flushedTo - segment.start);
-        const slice = { position: place.position, offset: place.offset, bytes, limit };
-        const window = await this.#shared.reader.window(segment, this.seed, slice);
-        if (window.seek(offset)) return window;
-        place = { position: window.filePosition, offset: window.offset };
-      }
+      const limit = Math.min(segment.length, this.tail.flushedTo - segment.start);
+      return await this.#shared.windows.read(segment, this, { offset, records, bytes }, limit);
     } catch (error) {
       // The segment file was removed during the read.
       if (this.#isGone()) return null;
@@ -394,9 +381,9 @@ export class PartitionLog implements LookupSource {
   }
 
   #chunkWindow(chunk: TailChunk, offset: number): PartitionWindow {
-    return chunk.hintOffset <= offset
-      ? new PartitionWindow(chunk.bytes, chunk.hintAt, chunk.length, chunk.hintOffset, this.#memory)
-      : new PartitionWindow(chunk.bytes, 0, chunk.length, chunk.baseOffset, this.#memory);
+    const { bytes, length, marks } = chunk;
+    const place = marks.batchAt(chunk, offset);
+    return new PartitionWindow(bytes, place.at, length, place.offset, this.#memory, marks);
   }
 
   /**
@@ -413,30 +400,4 @@ export class PartitionLog implements LookupSource {
     }
     return low - 1;
   }
-
-  async #placeOf(segment: SegmentState, offset: number): Promise<Place> {
-    const index = await this.indexOf(segment);
-    const point = index.atOffset(offset);
-    return point < 0
-      ? { position: 0, offset: segment.baseOffset }
-      : { position: index.position(point), offset: index.offset(point) };
-  }
-
-  #hintAt(segment: SegmentState, offset: number): Place | null {
-    const hint = this.#hint;
-    if (hint === null || hint.path !== segment.path) return null;
-    return hint.offset <= offset && offset <= hint.endOffset ? hint : null;
-  }
-
-  #keepHint(window: PartitionWindow): void {
-    this.#hint = {
-      path: window.file,
-      position: window.filePosition,
-      offset: window.offset,
-      endOffset: window.offset + window.count,
-    };
-  }
 }
-
-type Place = { readonly position: number; readonly offset: number };
-type ReadHint = Place & { readonly path: string | null; readonly endOffset: number };

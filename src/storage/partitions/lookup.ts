@@ -22,7 +22,7 @@ export interface LookupSource {
    * Returns a window of a file whose next batch contains `offset`, or null if it was trimmed
    * meanwhile.
    */
-  fileWindow(offset: number, bytes: number): Promise<PartitionWindow | null>;
+  fileWindow(offset: number, records: number, bytes: number): Promise<PartitionWindow | null>;
 }
 
 /**
@@ -32,8 +32,6 @@ export type LookupGoal = {
   readonly by: "time" | "offset" | "bytes";
   readonly value: number;
 };
-
-const READ_BYTES = 64 * 1024;
 
 /** @returns an offset for `time` and `bytes`, logical bytes for `offset`. */
 export function lookUp(source: LookupSource, goal: LookupGoal): number | Promise<number> {
@@ -75,7 +73,7 @@ async function walkOn(source: LookupSource, walk: Walk): Promise<number> {
   for (;;) {
     const found = walkMemory(source, walk);
     if (found !== null) return clamp(source, walk.goal, found);
-    const window = await source.fileWindow(walk.offset, READ_BYTES);
+    const window = await source.fileWindow(walk.offset, 1, 0);
     // The segment was trimmed during the lookup, so the retained part begins later.
     if (window === null) return lookUp(source, walk.goal);
     const inFile = walk.take(window);

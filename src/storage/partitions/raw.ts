@@ -1,8 +1,6 @@
 import type { PartitionLog } from "./log.ts";
 import type { PartitionWindow } from "./window.ts";
 
-const SLICE_BYTES = 1024 * 1024;
-
 /** Whole batches from the one that contains `offset` on, in the form that is sent to a peer. */
 export type RawBatches = {
   readonly baseOffset: number;
@@ -25,12 +23,14 @@ export async function rawRange(
 ): Promise<RawBatches | null> {
   const raw = new RawCollector(fromOffset, Math.min(toOffset, log.endOffset), maxBytes);
   while (!raw.isFull) {
-    const window = log.memoryWindow(raw.next) ?? (await log.fileWindow(raw.next, SLICE_BYTES));
+    const window = log.memoryWindow(raw.next) ?? (await log.fileWindow(raw.next, ALL, raw.left));
     if (window === null) return null;
     raw.take(window);
   }
   return raw.finish();
 }
+
+const ALL = Number.MAX_SAFE_INTEGER;
 
 class RawCollector {
   readonly #parts: Uint8Array[] = [];
@@ -63,6 +63,10 @@ class RawCollector {
       this.next = endOffset;
       this.isFull = endOffset >= this.#end;
     }
+  }
+
+  get left(): number {
+    return this.#maxBytes - this.#bytes;
   }
 
   finish(): RawBatches | null {

@@ -11,6 +11,7 @@ import {
   writeManifestPartition,
 } from "./manifest.ts";
 import { sweepStrays } from "./orphans.ts";
+import { ReadCache } from "./read-cache.ts";
 import { PartitionReaper } from "./reaper.ts";
 import {
   type DamagedRange,
@@ -24,6 +25,7 @@ import { SegmentFiles } from "./segment-files.ts";
 import { SegmentIndexes } from "./segment-indexes.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import type { SegmentState } from "./segment-state.ts";
+import { SegmentWindows } from "./segment-windows.ts";
 import { TAIL_BYTES_DEFAULT, TailBudget } from "./tail-budget.ts";
 
 const PARTITIONS_PER_TOPIC_MAX = 2 ** 20;
@@ -38,6 +40,8 @@ export type PartitionStoreOptions = {
   readonly tailBytes?: number;
   /** Unflushed bytes of all partitions that start background writes. Default a quarter of the tail. */
   readonly unflushedBytes?: number;
+  /** Memory for windows of segment files that were read. Default 32 MiB; 0: none. */
+  readonly readCacheBytes?: number;
   /** Default 256. */
   readonly openFiles?: number;
   /** Points of loaded indexes, 32 bytes each. Default 262,144, which is 8 MiB. */
@@ -93,6 +97,7 @@ export class PartitionStore {
   #directory: string;
   readonly #files: SegmentFiles;
   readonly #budget: TailBudget;
+  readonly #cache: ReadCache;
   readonly #flusher: PartitionFlusher;
   readonly #reaper: PartitionReaper;
   readonly #shared: PartitionShared;
@@ -112,6 +117,7 @@ export class PartitionStore {
     this.#concurrency = options.concurrency ?? 2;
     this.#files = new SegmentFiles(disk, options.openFiles ?? 256, onFailure);
     this.#budget = new TailBudget(options.tailBytes ?? TAIL_BYTES_DEFAULT);
+    this.#cache = new ReadCache(options.readCacheBytes);
     const heal = options.heal ?? (() => Promise.resolve(false));
     const reader = new SegmentReader(disk, this.#files);
     const indexes = new SegmentIndexes(disk, this.#files, reader, options.indexPoints ?? 262_144);
@@ -133,12 +139,15 @@ export class PartitionStore {
     const shared: PartitionShared = {
       segmentBytes: options.segmentBytes ?? 64 * 1024 * 1024,
       budget: this.#budget,
-      reader,
+      windows: new SegmentWindows(reader, indexes, this.#cache),
       indexes,
       lastCut: 0,
       heal,
       appended: (log, bytes) => flusher.appended(log, bytes),
-      trimmed: (log, segments) => reaper.doomSegments(log, segments, shared.lastCut),
+      trimmed: (log, segments) => {
+        for (const segment of segments) this.#cache.forget(segment);
+        reaper.doomSegments(log, segments, shared.lastCut);
+      },
     };
     this.#shared = shared;
   }
@@ -167,6 +176,7 @@ export class PartitionStore {
     if (log === undefined) return;
     this.#logs.delete(keyOf(topicId, partition));
     log.deleted = true;
+    for (const segment of log.segments) this.#cache.forget(segment);
     if (this.#pendingCut === 0) this.#flusher.discard(log);
     else this.#deleted.push(log);
     this.#reaper.doomPartition(log, this.#shared.lastCut);
@@ -219,6 +229,11 @@ export class PartitionStore {
     this.#flusher.retry();
   }
 
+  /** The windows of segment files in memory. */
+  get readCache(): Pick<ReadCache, "usedBytes" | "limitBytes" | "hits" | "misses"> {
+    return this.#cache;
+  }
+
   get diskFull(): boolean {
     return this.#flusher.diskFull;
   }
@@ -258,7 +273,10 @@ export class PartitionStore {
    * @throws RepairRefused unless they fit the range exactly; nothing was written then.
    */
   async repair(range: DamagedRange, batches: Uint8Array): Promise<void> {
-    await this.#inSegment(range, (scope) => writeRepair(scope, range, batches));
+    await this.#inSegment(range, async (scope) => {
+      this.#cache.forget(scope.segment);
+      await writeRepair(scope, range, batches);
+    });
   }
 
   async #inSegment<T>(
@@ -309,6 +327,7 @@ export class PartitionStore {
     for (const log of this.#logs.values()) {
       if (log.appendedTo > log.tail.flushedTo) this.#flusher.discard(log);
       log.deleted = true;
+      for (const segment of log.segments) this.#cache.forget(segment);
     }
     for (const log of this.#logs.values()) await log.flushing?.catch(() => undefined);
     await this.#reaper.settled();

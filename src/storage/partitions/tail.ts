@@ -1,3 +1,4 @@
+import { Marks } from "./marks.ts";
 import type { SegmentState } from "./segment-state.ts";
 import type { TailBudget } from "./tail-budget.ts";
 
@@ -20,9 +21,7 @@ export class TailChunk {
   readonly firstTimestampMs: number;
   bytes: Uint8Array;
   length = 0;
-  /** The batch start at which the last read stopped. Reads mostly continue there. */
-  hintOffset: number;
-  hintAt = 0;
+  #marks: Marks | null = null;
   /** Neighbors in the queue of the budget. */
   older: TailChunk | null = null;
   newer: TailChunk | null = null;
@@ -34,8 +33,12 @@ export class TailChunk {
     this.baseOffset = at.endOffset;
     this.bytesBefore = at.endBytes;
     this.firstTimestampMs = at.lastTimestampMs;
-    this.hintOffset = at.endOffset;
     this.bytes = new Uint8Array(capacity);
+  }
+
+  get marks(): Marks {
+    this.#marks ??= new Marks();
+    return this.#marks;
   }
 
   /** The position in the partition's stream of stored bytes. */
@@ -88,11 +91,16 @@ export class Tail {
   /** Returns the chunk that contains `offset`, or null if the offset is before the tail. */
   at(offset: number): TailChunk | null {
     const { chunks } = this;
-    for (let i = chunks.length - 1; i >= 0; i--) {
-      const chunk = chunks[i];
-      if (chunk !== undefined && chunk.baseOffset <= offset) return chunk;
+    const newest = chunks[chunks.length - 1];
+    if (newest !== undefined && newest.baseOffset <= offset) return newest;
+    let low = 0;
+    let high = chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((chunks[middle]?.baseOffset ?? 0) <= offset) low = middle + 1;
+      else high = middle;
     }
-    return null;
+    return chunks[low - 1] ?? null;
   }
 
   /** Returns the first chunk with bytes that are not in the file. */

@@ -5,11 +5,13 @@ import {
   batchLength,
   batchLogicalBytes,
   batchTimestamp,
-  checkBatch,
   checkBatchHeader,
+  checkBatchPayload,
 } from "../../record/batch-header.ts";
+import type { RecordPlace } from "../../record/batch-reader.ts";
 import { BATCH_HEADER_BYTES } from "../../record/format.ts";
 import { PartitionDamaged } from "./damaged.ts";
+import type { Marks } from "./marks.ts";
 
 /**
  * A run of stored batches from memory or from a file, which is walked batch by batch. Bytes from a
@@ -23,6 +25,8 @@ export class PartitionWindow {
   /** The position of `bytes[0]` in the file. */
   readonly #filePosition: number;
   readonly #end: number;
+  /** Marks of the bytes, which were all verified; null for bytes that are verified on the way. */
+  readonly marks: Marks | null;
   /** The start of the current batch. */
   at: number;
   /** The base offset of the current batch. */
@@ -32,8 +36,16 @@ export class PartitionWindow {
   count = 0;
   #payloadChecked = false;
 
-  constructor(bytes: Uint8Array, from: number, end: number, offset: number, source: Source) {
+  constructor(
+    bytes: Uint8Array,
+    from: number,
+    end: number,
+    offset: number,
+    source: Source,
+    marks: Marks | null = null,
+  ) {
     this.bytes = bytes;
+    this.marks = marks;
     this.at = from;
     this.#end = end;
     this.offset = offset;
@@ -77,6 +89,11 @@ export class PartitionWindow {
     return false;
   }
 
+  /** Returns a record of the current batch at or before `offset`; null: its first one. */
+  recordNear(offset: number): RecordPlace | null {
+    return this.marks === null ? null : this.marks.recordNear(this.bytes, this.at, offset);
+  }
+
   get logicalBytes(): number {
     return batchLogicalBytes(this.bytes, this.at);
   }
@@ -100,10 +117,10 @@ export class PartitionWindow {
     return batchLength(this.bytes, this.at);
   }
 
-  /** Must be called before the payload is used. */
+  /** Must be called before the payload is used. `step` has checked the header. */
   checkPayload(): void {
     if (this.file === null || this.#payloadChecked) return;
-    const wrong = checkBatch(this.bytes, this.at, this.#seed);
+    const wrong = checkBatchPayload(this.bytes, this.at);
     if (wrong !== null && !faultPoint("damaged-payload-is-served")) throw this.damaged(wrong);
     this.#payloadChecked = true;
   }
@@ -132,6 +149,8 @@ export type Source = {
 /** The result of a read: whole batches that contain the page, perhaps more at both ends. */
 export class PartitionPage {
   readonly slices: Uint8Array[] = [];
+  /** A record at the start of the page or shortly before it, by its position in the first slice. */
+  first: RecordPlace | null = null;
   readonly maxRecords: number;
   readonly maxBytes: number;
   /** The next wanted offset. */
@@ -151,6 +170,14 @@ export class PartitionPage {
     return this.records >= this.maxRecords || this.bytes > this.maxBytes;
   }
 
+  get recordsLeft(): number {
+    return this.maxRecords - this.records;
+  }
+
+  get bytesLeft(): number {
+    return this.maxBytes - this.bytes;
+  }
+
   /** Takes the part of the page that the window has, as one slice. */
   take(window: PartitionWindow): void {
     let from = -1;
@@ -159,7 +186,10 @@ export class PartitionPage {
       const endOffset = window.offset + window.count;
       if (endOffset <= this.next) continue;
       window.checkPayload();
-      if (from < 0) from = window.at;
+      if (from < 0) {
+        from = window.at;
+        if (this.slices.length === 0) this.first = window.recordNear(this.next);
+      }
       to = window.at + window.length;
       this.records += endOffset - this.next;
       // Only an unknown part of the bytes of a batch that begins before the page belongs to the
@@ -168,5 +198,6 @@ export class PartitionPage {
       this.next = endOffset;
     }
     if (from >= 0) this.slices.push(window.bytes.subarray(from, to));
+    window.marks?.stoppedAt(window.offset, window.at);
   }
 }

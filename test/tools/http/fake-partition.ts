@@ -93,7 +93,7 @@ export class FakePartition {
       (batch) => batchBaseOffset(batch, 0) + batchCount(batch, 0) > startOffset,
     );
     const { topicId } = this;
-    return { slices, topicId, startOffset, committedOffset, lowWatermark, endOffset };
+    return { slices, first: null, topicId, startOffset, committedOffset, lowWatermark, endOffset };
   }
 
   offsetAt(timeMs: number): { offset: number; timestampMs: number | null } {

@@ -1,0 +1,144 @@
+import { Marks } from "./marks.ts";
+import type { SegmentState } from "./segment-state.ts";
+
+export const READ_CACHE_BYTES_DEFAULT = 32 * 1024 * 1024;
+/** A window over this share of the cache would evict too much, so it is not cached. */
+const SHARE_MAX = 1 / 8;
+/** Marks, as a share of the bytes, and the objects of a window. */
+const MARKS_SHARE = 1 / 32;
+const OBJECT_BYTES = 256;
+
+/** Whole batches of a segment as they were read from its file, with all checksums verified. */
+export class CachedWindow {
+  readonly bytes: Uint8Array;
+  readonly baseOffset: number;
+  /** Exclusive. */
+  readonly endOffset: number;
+  /** The position of the first byte in the segment. */
+  readonly position: number;
+  readonly marks = new Marks();
+
+  constructor(bytes: Uint8Array, position: number, baseOffset: number, endOffset: number) {
+    this.bytes = bytes;
+    this.position = position;
+    this.baseOffset = baseOffset;
+    this.endOffset = endOffset;
+  }
+
+  get length(): number {
+    return this.bytes.length;
+  }
+
+  get endPosition(): number {
+    return this.position + this.bytes.length;
+  }
+
+  /** The memory that it takes. */
+  get cost(): number {
+    // A window may be a part of the buffer that was read, which stays as a whole.
+    return Math.ceil(this.bytes.buffer.byteLength * (1 + MARKS_SHARE)) + OBJECT_BYTES;
+  }
+}
+
+/**
+ * Windows of segment files in memory, for all partitions of a shard, within one budget. The least
+ * recently used ones are dropped. Windows of a segment do not overlap.
+ *
+ * Batches in a file never change, so a window is right as long as its segment belongs to its log.
+ * Only readers use it: a scrub and a repair read the file.
+ */
+export class ReadCache {
+  readonly limitBytes: number;
+  usedBytes = 0;
+  hits = 0;
+  misses = 0;
+  /** The windows of a segment, by offset. */
+  readonly #segments = new Map<SegmentState, CachedWindow[]>();
+  /** In order of use, the least recent first. */
+  readonly #order = new Map<CachedWindow, SegmentState>();
+  #newest: CachedWindow | null = null;
+
+  constructor(limitBytes = READ_CACHE_BYTES_DEFAULT) {
+    this.limitBytes = limitBytes;
+  }
+
+  /** Returns the window that contains `offset`, or null. */
+  find(segment: SegmentState, offset: number): CachedWindow | null {
+    const window = this.before(segment, offset);
+    if (window === null || window.endOffset <= offset) return null;
+    if (window !== this.#newest) this.#use(window, segment);
+    return window;
+  }
+
+  /** Returns the last window that begins at or before `offset`, or null. */
+  before(segment: SegmentState, offset: number): CachedWindow | null {
+    const windows = this.#segments.get(segment);
+    return windows?.[countUpTo(windows, offset) - 1] ?? null;
+  }
+
+  /** Returns the first window that begins after `offset`, or null. */
+  after(segment: SegmentState, offset: number): CachedWindow | null {
+    const windows = this.#segments.get(segment);
+    return windows?.[countUpTo(windows, offset)] ?? null;
+  }
+
+  /** Adds a window, unless it is too large or overlaps one that was added meanwhile. */
+  add(segment: SegmentState, window: CachedWindow): void {
+    if (window.cost > this.limitBytes * SHARE_MAX) return;
+    const { baseOffset, endOffset } = window;
+    const windows = this.#segments.get(segment) ?? [];
+    const at = countUpTo(windows, baseOffset);
+    if ((windows[at - 1]?.endOffset ?? 0) > baseOffset) return;
+    if ((windows[at]?.baseOffset ?? endOffset) < endOffset) return;
+    windows.splice(at, 0, window);
+    this.#segments.set(segment, windows);
+    this.#order.set(window, segment);
+    this.#newest = window;
+    this.usedBytes += window.cost;
+    this.#shrink();
+  }
+
+  /** Drops the windows of a segment that was trimmed, deleted or repaired. */
+  forget(segment: SegmentState): void {
+    for (const window of this.#segments.get(segment) ?? []) this.#left(window);
+    this.#segments.delete(segment);
+  }
+
+  #use(window: CachedWindow, segment: SegmentState): void {
+    this.#order.delete(window);
+    this.#order.set(window, segment);
+    this.#newest = window;
+  }
+
+  #shrink(): void {
+    for (const [window, segment] of this.#order) {
+      if (this.usedBytes <= this.limitBytes) return;
+      this.#drop(window, segment);
+    }
+  }
+
+  #drop(window: CachedWindow, segment: SegmentState): void {
+    const windows = this.#segments.get(segment) ?? [];
+    windows.splice(countUpTo(windows, window.baseOffset) - 1, 1);
+    if (windows.length === 0) this.#segments.delete(segment);
+    this.#left(window);
+  }
+
+  #left(window: CachedWindow): void {
+    this.#order.delete(window);
+    if (this.#newest === window) this.#newest = null;
+    this.usedBytes -= window.cost;
+  }
+}
+
+/** Returns the number of windows that begin at or before `offset`. */
+function countUpTo(windows: readonly CachedWindow[], offset: number): number {
+  let low = 0;
+  let high = windows.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((windows[middle] as CachedWindow).baseOffset <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -12,7 +12,7 @@ import type { Leader } from "./forward.ts";
 import { ForwardSlots } from "./forward-slots.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 import { Middleware } from "./middleware.ts";
-import { DEFAULT_MEMORY, type HttpOptions } from "./options.ts";
+import { DEFAULT_MEMORY, type ForwardOptions, type HttpOptions } from "./options.ts";
 import { pathStartOf } from "./raw-url.ts";
 import { type Endpoint, type Route, toRoute } from "./request-context.ts";
 import { ErrorMapper } from "./responses.ts";
@@ -28,6 +28,7 @@ import { kvEndpoints } from "./routes/kv.ts";
 import { metricsEndpoints } from "./routes/metrics.ts";
 import { openApiEndpoint } from "./routes/openapi.ts";
 import { produceEndpoints } from "./routes/produce.ts";
+import { queueEndpoints } from "./routes/queues.ts";
 import { retentionEndpoints } from "./routes/retention.ts";
 import { streamEndpoints } from "./routes/streams.ts";
 import { topicEndpoints } from "./routes/topics.ts";
@@ -112,7 +113,8 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     errorMapper,
     instruments,
     log,
-    forwardTo: forwardTarget(node, options),
+    forwardTo: forwardTarget(node, options, options.forwardWrites),
+    forwardPollTo: forwardTarget(node, options, options.forwardPolls ?? options.forwardWrites),
     streams: answers,
     compression,
     bodies: bodyBytes(options),
@@ -175,10 +177,13 @@ function dated(method: string, answer: Response | Promise<Response>): Response |
  * Returns a function that finds the leader to forward writes to; null if this node handles them
  * itself.
  */
-function forwardTarget(node: NodeApi, options: HttpOptions): () => Leader | null {
-  const { forwardWrites, shared, tls: { http: tls } = { http: false } } = options;
-  if (forwardWrites === undefined) return () => null;
-  const { commitTimeoutMs, forwardsMax = FORWARDS_MAX } = forwardWrites;
+function forwardTarget(
+  node: NodeApi,
+  { shared, tls: { http: tls } = { http: false, peers: false } }: HttpOptions,
+  forwarding: ForwardOptions | undefined,
+): () => Leader | null {
+  if (forwarding === undefined) return () => null;
+  const { commitTimeoutMs, forwardsMax = FORWARDS_MAX } = forwarding;
   // The limit of the runtime is one for the process.
   const slots = new ForwardSlots(Math.max(1, Math.floor(forwardsMax / (shared?.threads ?? 1))));
   return () => {
@@ -226,6 +231,7 @@ function allEndpoints(edge: Edge): readonly Endpoint[] {
     ...kvEndpoints(edge),
     ...adminEndpoints(edge),
     ...(edge.options.cluster === undefined ? [] : clusterEndpoints(edge, edge.options.cluster)),
+    ...(edge.options.queues === undefined ? [] : queueEndpoints(edge, edge.options.queues)),
     ...(edge.options.streams === undefined ? [] : streamEndpoints(edge, edge.options.streams)),
     ...uiEndpoints(),
     ...docsEndpoints(edge.options.version),

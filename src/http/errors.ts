@@ -18,6 +18,7 @@ export type EdgeCode =
   | "invalid_group"
   | "invalid_namespace"
   | "invalid_view"
+  | "invalid_queue"
   | "invalid_key"
   | "reserved_key"
   | "invalid_idempotency_key"
@@ -54,6 +55,7 @@ const MANUAL_PAGES = {
   kv: "kv",
   limits: "settings",
   produce: "produce",
+  queues: "queues",
   streams: "stream-processing",
   topics: "topics",
 } as const;
@@ -86,6 +88,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   invalid_group: row(400, "consume", "This is not a group name"),
   invalid_namespace: row(400, "kv", "This is not a namespace name"),
   invalid_view: row(400, "streams", "This is not a view name"),
+  invalid_queue: row(400, "queues", "This is not a queue name"),
   invalid_key: row(400, "kv", "A key has 1 to 1024 bytes of UTF-8"),
   reserved_key: row(400, "kv", '"meta" is reserved as the last segment of a key'),
   invalid_idempotency_key: row(400, "produce", "An idempotency key has 1 to 512 bytes of UTF-8"),
@@ -109,6 +112,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   group_not_found: row(404, "consume", "The group has committed nothing"),
   partition_not_found: row(404, "topics", "The topic has no such partition"),
   view_not_found: row(404, "streams", "No such view"),
+  queue_not_found: row(404, "queues", "No such queue"),
   route_not_found: row(404, "errors", "No such route"),
   method_not_allowed: row(405, "errors", "This route does not know the method"),
   topic_exists: row(409, "topics", "The topic exists with another number of partitions"),
@@ -136,6 +140,12 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
     "produce",
     "The producer was replaced by one with a higher epoch; nothing was stored",
   ),
+  queue_exists: row(
+    409,
+    "queues",
+    "The queue exists with another topic, order or start, which cannot be changed",
+  ),
+  too_many_queues: row(409, "queues", "There are as many queues as there may be"),
   too_many_views: row(409, "streams", "There are as many views as there may be"),
   cas_mismatch: row(409, "kv", "The key's revision is not the expected one"),
   message_too_large: row(413, "limits", "A message is larger than the limit"),

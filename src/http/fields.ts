@@ -76,11 +76,39 @@ const missing = (name: string): ApiError =>
 function checked(name: string, value: Json, schema: TSchema): Json {
   const integer = nullableInteger(schema);
   if (integer !== null) return value === null ? null : checkedInteger(name, value, integer, true);
+  if (schema["anyOf"] !== undefined) return checkedChoice(name, value, schema["anyOf"]);
+  if (schema["type"] === "array") return checkedList(name, value, schema);
   if (schema["type"] === "integer") return checkedInteger(name, value, schema);
+  if (schema["type"] === "boolean") {
+    if (typeof value === "boolean") return value;
+    throw invalid(name, value, "true or false");
+  }
   if (typeof value !== "string") throw invalid(name, value, "a string");
+  const { maxLength = Number.POSITIVE_INFINITY } = schema as { maxLength?: number };
+  if (value.length > maxLength) throw invalid(name, value, `at most ${maxLength} characters long`);
   const pattern: unknown = schema["pattern"];
   if (typeof pattern === "string") checkPattern(name, value, pattern);
   return value;
+}
+
+/** One of some texts, or null, or what the remaining alternative allows. */
+function checkedChoice(name: string, value: Json, alternatives: readonly TSchema[]): Json {
+  const texts = alternatives.map((each): unknown => each["const"]);
+  if (texts.includes(value)) return value;
+  if (value === null && alternatives.some(({ type }) => type === "null")) return null;
+  const other = alternatives.find((each) => each["const"] === undefined && each["type"] !== "null");
+  if (other !== undefined) return checked(name, value, other);
+  throw invalid(name, value, texts.map((text) => JSON.stringify(text)).join(" or "));
+}
+
+function checkedList(name: string, value: Json, schema: TSchema): Json {
+  const { minItems = 0, maxItems = 0 } = schema as { minItems?: number; maxItems?: number };
+  const items: TSchema = schema["items"];
+  if (!Array.isArray(value) || value.length < minItems || value.length > maxItems) {
+    const text = Array.isArray(value) ? `a list of ${value.length}` : null;
+    throw invalid(name, value, `a list of ${minItems} to ${maxItems}`, text);
+  }
+  return value.map((item: Json, at) => checked(`${name}[${at}]`, item, items));
 }
 
 /** The integer of `integer | null`; null for any other schema. */
@@ -104,9 +132,18 @@ function checkPattern(name: string, value: string, pattern: string): void {
   throw invalid(name, value, `a name that matches ${pattern} and is neither "." nor ".."`);
 }
 
-function invalid(name: string, value: Json, allowed: string): ApiError {
-  const text = value instanceof JsonNumber ? value.text.slice(0, 64) : shown(plain(value));
+function invalid(
+  name: string,
+  value: Json,
+  allowed: string,
+  description: string | null = null,
+): ApiError {
+  const text = description ?? shownValue(value);
   return new ApiError(codeOf(name, value), `Field "${name}" is ${text}: it must be ${allowed}`);
+}
+
+function shownValue(value: Json): string {
+  return value instanceof JsonNumber ? value.text.slice(0, 64) : shown(plain(value));
 }
 
 function codeOf(name: string, value: Json): ErrorCode {

@@ -76,7 +76,7 @@ export async function forward(
       // POST once more: a deletion that was done would be answered as one of nothing.
       keepalive: route.method === "POST",
       timeout: false,
-      signal: AbortSignal.timeout(waitMs),
+      signal: endOf(route, request, waitMs),
       ...(body === null ? {} : { body: body as Uint8Array<ArrayBuffer> }),
     });
     const bytes = await readAnswer(answer, request, bodies);
@@ -175,9 +175,16 @@ function reasonOf(error: unknown, code: string): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The leader says what is wrong with a `timeout_ms`; here it counts only if it is a number. */
+/** A long poll ends with its client, so that nothing is given out to nobody. */
+const endOf = ({ isPoll }: Route, request: Request, waitMs: number): AbortSignal =>
+  isPoll === true
+    ? AbortSignal.any([AbortSignal.timeout(waitMs), request.signal])
+    : AbortSignal.timeout(waitMs);
+
+/** The leader says what is wrong with these parameters; here they count only if they are numbers. */
 function waitOf(url: string, commitTimeoutMs: number): number {
   const asked = /[?&]timeout_ms=(\d+)(?:&|$)/.exec(url)?.[1];
+  const polls = /[?&]wait_ms=(\d+)(?:&|$)/.exec(url)?.[1];
   const givenMs = asked === undefined ? commitTimeoutMs : Number(asked);
-  return Math.min(givenMs + GRACE_MS, TIMER_MS_MAX);
+  return Math.min(givenMs + Number(polls ?? 0) + GRACE_MS, TIMER_MS_MAX);
 }

@@ -20,6 +20,8 @@ export type MiddlewareParts = {
   readonly log: Logger;
   /** The leader to forward writes to; null if this node handles them itself or redirects. */
   readonly forwardTo: () => Leader | null;
+  /** The same for long polls that change state. They have slots of their own. */
+  readonly forwardPollTo: () => Leader | null;
   readonly streams: AnswerStreams;
   readonly compression: Compression;
   readonly bodies: BodyBytes;
@@ -56,7 +58,7 @@ export class Middleware implements RequestEnd {
     try {
       this.#admit(context);
       checkTarget(context);
-      const leader = route.leaderOnly ? this.#leaderFor(request) : null;
+      const leader = route.leaderOnly ? this.#leaderFor(route, request) : null;
       context.complete(
         leader === null ? route.handle(context) : this.#forward(route, request, leader),
       );
@@ -69,8 +71,8 @@ export class Middleware implements RequestEnd {
   }
 
   /** Returns null if this node handles the write itself. */
-  #leaderFor(request: Request): Leader | null {
-    const leader = this.#parts.forwardTo();
+  #leaderFor({ isPoll }: Route, request: Request): Leader | null {
+    const leader = isPoll === true ? this.#parts.forwardPollTo() : this.#parts.forwardTo();
     if (leader === null) return null;
     // A body over every limit is not forwarded: the route rejects it here as it would on the
     // leader.

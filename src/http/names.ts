@@ -9,6 +9,8 @@ export const checkTopic = (name: string): string =>
 export const checkGroup = (name: string): string => checkName(name, "Group", "invalid_group", true);
 export const checkNamespace = (name: string): string =>
   checkName(name, "Namespace", "invalid_namespace", false);
+export const checkQueue = (name: string): string =>
+  checkName(name, "Queue", "invalid_queue", false);
 export const checkView = (name: string): string => checkName(name, "View", "invalid_view", false);
 
 function checkName(name: string, what: string, code: ErrorCode, colon: boolean): string {

@@ -28,6 +28,7 @@ const TAGS: Readonly<Record<string, Tag>> = {
   kv: { description: "Keys and values", page: "kv" },
   metrics: { description: "Metrics for Prometheus", page: "monitoring" },
   produce: { description: "Writing records", page: "produce" },
+  queues: { description: "Queues: each record to one worker", page: "queues" },
   retention: { description: "Age and size limits of topics", page: "topics" },
   streams: { description: "Queries, joins and views", page: "stream-processing" },
   topics: { description: "Topics and their partitions", page: "topics" },

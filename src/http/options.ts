@@ -1,7 +1,7 @@
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { MetricSources } from "../metrics/sources.ts";
-import type { ClusterApi, StreamApi } from "../node/api.ts";
+import type { ClusterApi, QueueApi, StreamApi } from "../node/api.ts";
 import type { AuthOptions } from "./auth.ts";
 import type { BudgetGauges } from "./memory-budget.ts";
 import type { Endpoint } from "./request-context.ts";
@@ -23,11 +23,9 @@ export type HttpOptions = {
   readonly rocket: boolean;
   readonly redirectStatus: 307 | 308;
   /** A follower forwards writes to the leader. If absent, it redirects clients. */
-  readonly forwardWrites?: {
-    readonly commitTimeoutMs: number;
-    /** Maximum of concurrent requests to the leader. Default: 256, the limit of the runtime. */
-    readonly forwardsMax?: number;
-  };
+  readonly forwardWrites?: ForwardOptions;
+  /** A follower forwards these always, also if it redirects other writes. Default: it redirects. */
+  readonly forwardPolls?: ForwardOptions;
   /** Use of TLS: for the HTTP API of all nodes, and for the links between nodes. Default: none. */
   readonly tls?: { readonly http: boolean; readonly peers: boolean };
   /** Value of `Retry-After` in every 503 response, in seconds. */
@@ -41,6 +39,8 @@ export type HttpOptions = {
   readonly cluster?: ClusterApi;
   /** Queries, joins and views. If absent, the routes do not exist. */
   readonly streams?: StreamApi;
+  /** Queues. If absent, the routes do not exist. */
+  readonly queues?: QueueApi;
   /** Additional routes: stream processing, cluster administration, console. */
   readonly endpoints?: readonly Endpoint[];
   /** If absent, this thread is the only one that serves HTTP. */
@@ -61,6 +61,12 @@ export type SharedHttp = {
   readonly buckets: readonly SharedArrayBuffer[];
   /** Milliseconds of a clock that all threads share. */
   readonly monotonicMs: () => number;
+};
+
+export type ForwardOptions = {
+  readonly commitTimeoutMs: number;
+  /** Maximum of concurrent requests to the leader. Default: 256, the limit of the runtime. */
+  readonly forwardsMax?: number;
 };
 
 export type HttpLimits = {

@@ -2,7 +2,7 @@
 import type { Instruments } from "../metrics/instruments.ts";
 import type { ConsumePage } from "../node/api.ts";
 import { RecordCursor } from "../record/batch-reader.ts";
-import { HEADERS_MAX, HeaderCursor } from "../record/headers.ts";
+import { ADDED_HEADERS_MAX, HEADERS_MAX, HeaderCursor } from "../record/headers.ts";
 import {
   ESCAPED_BYTES_MAX,
   Phrase,
@@ -74,7 +74,7 @@ const KEY_B64 = Phrase.of(',"key_b64":"');
 const HEADERS = bytesOf(',"headers":{');
 const COLON_QUOTE = bytesOf(':"');
 /** Bytes around the name and value of a header: quotes, a colon and a comma. */
-const HEADER_FRAMING_BYTES_MAX = 16 + 6 * HEADERS_MAX;
+const HEADER_FRAMING_BYTES_MAX = 16 + 6 * (HEADERS_MAX + ADDED_HEADERS_MAX);
 const COMMA = 44;
 const QUOTE = 34;
 const CLOSING_BRACE = 125;

@@ -5,6 +5,7 @@ import {
   checkGroup,
   checkKey,
   checkNamespace,
+  checkQueue,
   checkTopic,
   checkView,
   KEY_BYTES_MAX,
@@ -16,6 +17,7 @@ const READS = {
   topic: checkTopic,
   group: checkGroup,
   namespace: checkNamespace,
+  queue: checkQueue,
   /** The name of a view. */
   name: checkView,
   partition: (text: string): number => decimal(text, "The partition in the path"),
@@ -34,6 +36,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   topic,
   group,
   namespace: t.String({ pattern: NAME_PATTERN, description: "Namespace of keys" }),
+  queue: t.String({ pattern: NAME_PATTERN, description: "Queue" }),
   name: t.String({ pattern: NAME_PATTERN, description: "Name of a view" }),
   partition,
   key: t.String({

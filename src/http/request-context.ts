@@ -44,6 +44,8 @@ export type Endpoint = {
   readonly access: Access;
   /** Only the leader can do it. Any other node forwards the request or redirects the client. */
   readonly leaderOnly: boolean;
+  /** A long poll that changes state: a follower forwards it always, for as long as it waits. */
+  readonly isPoll?: true;
   /** The route is found without Elysia's dispatch, because its throughput matters. */
   readonly isHot?: true;
   /** The properties are the known query parameters, in the order of `context.query()`. */

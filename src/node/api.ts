@@ -8,9 +8,23 @@ import type {
 } from "../metrics/sources.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { RecordPlace } from "../record/batch-reader.ts";
+import type { QueueRejectCode } from "./queue-api.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
 export type { JoinRules } from "../stream/join-rules.ts";
+export type {
+  QueueApi,
+  QueueDefinition,
+  QueueDescription,
+  QueueSummary,
+  Received,
+  ReceivedMessage,
+  ReceiveRequest,
+  RedriveRequest,
+  RejectRequest,
+  Settlement,
+  SettleRequest,
+} from "./queue-api.ts";
 export type {
   JoinAnswer,
   JoinApiRequest,
@@ -197,6 +211,7 @@ export type RejectCode =
   | KvGetReject
   | KvDeleteNamespaceReject
   | MemberReject
+  | QueueRejectCode
   | StreamRejectCode;
 
 export type NodeHealth = {

@@ -9,6 +9,7 @@ import type { NodeOptions } from "./options.ts";
 import { soleMemberOf } from "./peers/bootstrap.ts";
 import { Cluster } from "./peers/cluster.ts";
 import { Snapshots } from "./peers/snapshots.ts";
+import { Queues } from "./queues/queues.ts";
 import { Reader } from "./reads/reader.ts";
 import { Samples } from "./reads/samples.ts";
 import { type Recovered, recover } from "./recovery/recover.ts";
@@ -37,6 +38,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly #reader: Reader;
   readonly samples: Samples;
   readonly streams: Streams;
+  readonly queues: Queues;
   #faulted = false;
   #stopping = false;
 
@@ -104,6 +106,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#reader = new Reader(machine, linearizer);
     this.samples = new Samples(machine, clock, time);
     this.streams = new Streams({ machine, commander, clock: time, log, replica, emit });
+    this.queues = new Queues({ machine, commander, clock: time, replica, emit });
     this.#replica = replica;
     this.#writes = writes;
   }
@@ -122,6 +125,7 @@ export class Node implements NodeApi, ClusterApi {
     core.tick();
     shard.start();
     this.#maintenance.startBackground();
+    this.queues.start();
     const caughtUp = this.#replica.catchUp();
     const { voters } = core.configuration;
     caughtUp.catch((error: unknown) => this.#fault(error));
@@ -138,6 +142,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#replica.stopCatchingUp();
     this.#maintenance.stopBackground();
     await this.streams.stop();
+    this.queues.stop();
     queue.setRefusal("shutting_down");
     // Without space for the journal, queued writes cannot be finished.
     const canFinish = () => !this.#faulted && !queue.journalFull;
@@ -268,6 +273,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#writes.completions.acknowledged();
     this.#replica.linearizer.applied();
     this.streams.applied();
+    this.queues.applied();
   }
 
   #synced(seconds: number, entries: readonly Entry[]): void {
@@ -296,6 +302,7 @@ export class Node implements NodeApi, ClusterApi {
     if (this.#stopping) return;
     if (role === "leader") this.#writes.accept();
     else this.#writes.refuse(leader === null ? "no_leader" : "not_leader");
+    this.queues.roleChanged();
     // A new leader writes members into the log immediately, so it accepts writes first.
     this.#cluster.roleChanged(change);
   }

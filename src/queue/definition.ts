@@ -10,6 +10,10 @@ export const QUEUE_SPAN_MAX = 100_000;
 export const QUEUE_ITEMS_MAX = 2_000_000;
 /** Messages of one receive. */
 export const RECEIVE_MAX = 100;
+/** Receipts of one request. */
+export const RECEIPTS_MAX = 1_000;
+/** Length of the reason for which a record is put aside. */
+export const REASON_CHARACTERS_MAX = 1_024;
 /** A lease ends at most this long after the last change of it. */
 export const LEASE_MS_MAX = 12 * 3_600_000;
 export const BACKOFFS_MAX = 16;

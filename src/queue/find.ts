@@ -59,3 +59,27 @@ export function partitionsOf(
   const its = topic.partitions[partition];
   return mine === undefined || its === undefined ? undefined : { mine, its };
 }
+
+/**
+ * The numbers of leases and of waits at `now`. The state counts those that are over, and those of
+ * records that retention has deleted, until the next command notices.
+ */
+export function atWork(
+  { queue, topic }: FoundQueue,
+  now: number,
+): { readonly inFlight: number; readonly delayed: number } {
+  let { inFlight, delayed } = queue;
+  const leave = ({ isLeased }: QueueItem): void => {
+    if (isLeased) inFlight--;
+    else delayed--;
+  };
+  for (const item of queue.timed.due(now)) leave(item);
+  for (const { partition, low, items } of queue.partitions) {
+    const { lowWatermark = 0 } = topic.partitions[partition] ?? {};
+    if (lowWatermark <= low) continue;
+    for (const item of items.values()) {
+      if (item.offset < lowWatermark && item.isInIndex && item.dueAt > now) leave(item);
+    }
+  }
+  return { inFlight, delayed };
+}

@@ -17,6 +17,8 @@ export type EncodedHeaders = {
 export const HEADERS_MAX = 64;
 export const HEADER_BYTES_MAX = 16 * 1024;
 export const HEADER_NAME_BYTES_MAX = 64;
+/** Headers that the server adds to a record, such as the reason of a dead letter. */
+export const ADDED_HEADERS_MAX = 16;
 
 /** Headers of W3C Trace Context, which tracing libraries add to every request. */
 export const TRACE_HEADERS = ["traceparent", "tracestate"] as const;

@@ -47,7 +47,7 @@ export type ListenPlace = { readonly port: number; readonly shared: SharedHttp }
  */
 export function listen(
   config: Config,
-  { node, cluster, streams, samples }: Served,
+  { node, cluster, streams, queues, samples }: Served,
   log: Logger,
   instruments: Instruments,
   place: ListenPlace | null = null,
@@ -71,8 +71,10 @@ export function listen(
     tls: { http: config.tlsCert !== "", peers: config.haTls },
     ...(config.haFollowerWrites === "forward" ? { forwardWrites: config } : {}),
     ...(place === null ? {} : { shared: place.shared }),
+    forwardPolls: { commitTimeoutMs: config.commitTimeoutMs },
     cluster,
     streams,
+    queues,
     version: VERSION,
     instruments,
     log,

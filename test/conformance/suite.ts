@@ -16,6 +16,8 @@ import * as kv from "./kv.ts";
 import * as produce from "./produce.ts";
 import * as produceNdjson from "./produce-ndjson.ts";
 import * as producers from "./producers.ts";
+import * as queueRetries from "./queue-retries.ts";
+import * as queues from "./queues.ts";
 import * as recordFields from "./record-fields.ts";
 import * as recordHeaders from "./record-headers.ts";
 import * as requests from "./requests.ts";
@@ -48,7 +50,7 @@ const PARTS = [
 ];
 
 /** Parts of the API that a node in memory does not have. */
-const STREAM_PARTS = [streams, joins, views, recordFields];
+const STREAM_PARTS = [streams, joins, views, recordFields, queues, queueRetries];
 
 /** @param target asked anew by each test, so that a server may be started in `beforeAll`. */
 export function register(target: TargetOf): void {

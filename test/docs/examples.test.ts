@@ -8,7 +8,16 @@ setDefaultTimeout(120_000);
 type Example = { readonly command: string; readonly output: string | null };
 
 /** Fields that differ from run to run. Only their type is compared. */
-const VARIES = new Set(["timestamp_ms", "batch_id", "left_ts_ms", "right_ts_ms", "watermark_ms"]);
+const VARIES = new Set([
+  "timestamp_ms",
+  "batch_id",
+  "left_ts_ms",
+  "right_ts_ms",
+  "watermark_ms",
+  "visible_at_ms",
+  "oldest_age_ms",
+  "dead-at-ms",
+]);
 
 function comparable(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(comparable);

@@ -1,6 +1,7 @@
 /** Which routes are for the leader, as declared and as forwarded, and which are found without Elysia. */
 import { expect, test } from "bun:test";
 import type { ClusterApi } from "../../src/node/api.ts";
+import { FakeQueues } from "../tools/http/fake-queues.ts";
 import { FakeStreams } from "../tools/http/fake-streams.ts";
 import { fixture } from "../tools/http/fixture.ts";
 import { startRawLeader } from "../tools/http/raw-leader.ts";
@@ -19,6 +20,7 @@ test("writes are passed on, reads and local work are not", async () => {
   const { app, ask, node } = fixture({
     cluster: UNUSED,
     streams: new FakeStreams(),
+    queues: new FakeQueues(),
     forwardWrites: { commitTimeoutMs: 1000 },
   });
   node.healthNow = { role: "follower", leaderUrl: leader.url };
@@ -47,7 +49,11 @@ test("writes are passed on, reads and local work are not", async () => {
 });
 
 test("what changes the log is for the leader, everything else is for any node", () => {
-  const { app } = fixture({ streams: new FakeStreams(), cluster: UNUSED });
+  const { app } = fixture({
+    streams: new FakeStreams(),
+    queues: new FakeQueues(),
+    cluster: UNUSED,
+  });
   const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`;
   const local = app.endpoints.filter(({ leaderOnly }) => !leaderOnly).map(nameOf);
   const writes = app.endpoints.filter(({ leaderOnly }) => leaderOnly).map(nameOf);

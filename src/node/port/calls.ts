@@ -11,9 +11,15 @@ import type {
   NodeApi,
   OffsetsAtRequest,
   PartitionRef,
+  QueueApi,
+  QueueDefinition,
+  ReceiveRequest,
   RecordWait,
+  RedriveRequest,
+  RejectRequest,
   RetentionRequest,
   SampleApi,
+  SettleRequest,
   StreamApi,
   StreamRequest,
 } from "../api.ts";
@@ -23,6 +29,7 @@ export type Served = {
   readonly node: NodeApi;
   readonly cluster: ClusterApi;
   readonly streams: StreamApi;
+  readonly queues: QueueApi;
   readonly samples: SampleApi;
 };
 
@@ -76,6 +83,17 @@ export const CALLS = {
   deleteView: ({ streams }: Side, name: string) => streams.deleteView(name),
   listViews: ({ streams }: Side) => streams.listViews(),
   topicOfView: ({ streams }: Side, name: string) => streams.topicOfView(name),
+  defineQueue: ({ queues }: Side, name: string, definition: QueueDefinition) =>
+    queues.define(name, definition),
+  deleteQueue: ({ queues }: Side, name: string) => queues.deleteQueue(name),
+  purgeQueue: ({ queues }: Side, name: string) => queues.purge(name),
+  settleMessages: ({ queues }: Side, request: SettleRequest) => queues.settle(request),
+  rejectMessages: ({ queues }: Side, request: RejectRequest) => queues.reject(request),
+  redrive: ({ queues }: Side, request: RedriveRequest) => queues.redrive(request),
+  listQueues: ({ queues }: Side) => queues.listQueues(),
+  describeQueue: ({ queues }: Side, name: string) => queues.describeQueue(name),
+  topicsOfQueue: ({ queues }: Side, name: string) => queues.topicsOfQueue(name),
+  hasTopic: ({ queues }: Side, name: string) => queues.hasTopic(name),
   ha: ({ samples }: Side) => samples.ha(),
   partitionSizes: ({ samples }: Side) => samples.partitionSizes(),
   groupLags: ({ samples }: Side) => samples.groupLags(),
@@ -86,6 +104,8 @@ export const CALLS = {
 export const SIGNALLED_CALLS = {
   waitForRecords: ({ node }: Side, signal: AbortSignal, wait: Omit<RecordWait, "signal">) =>
     node.waitForRecords({ ...wait, signal }),
+  receive: ({ queues }: Side, signal: AbortSignal, request: Omit<ReceiveRequest, "signal">) =>
+    queues.receive({ ...request, signal }),
   query: ({ streams }: Side, signal: AbortSignal, request: Omit<StreamRequest, "signal">) =>
     streams.query({ ...request, signal }),
   join: ({ streams }: Side, signal: AbortSignal, request: Omit<JoinApiRequest, "signal">) =>

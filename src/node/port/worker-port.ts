@@ -11,6 +11,7 @@ import type {
   NodeApi,
   ProduceOutcome,
   ProduceRequest,
+  QueueApi,
   Result,
   SampleApi,
   StreamApi,
@@ -194,6 +195,20 @@ export class WorkerPort implements NodeApi {
     deleteView: (name) => this.#call("deleteView", name),
     listViews: () => this.#call("listViews"),
     topicOfView: (name) => this.#call("topicOfView", name),
+  };
+
+  readonly queues: QueueApi = {
+    define: (name, definition) => this.#call("defineQueue", name, definition),
+    deleteQueue: (name) => this.#call("deleteQueue", name),
+    purge: (name) => this.#call("purgeQueue", name),
+    receive: ({ signal, ...request }) => this.#signalled("receive", signal, request),
+    settle: (request) => this.#call("settleMessages", request),
+    reject: (request) => this.#call("rejectMessages", request),
+    redrive: (request) => this.#call("redrive", request),
+    listQueues: () => this.#call("listQueues"),
+    describeQueue: (name) => this.#call("describeQueue", name),
+    topicsOfQueue: (name) => this.#call("topicsOfQueue", name),
+    hasTopic: (name) => this.#call("hasTopic", name),
   };
 
   readonly samples: SampleApi = {

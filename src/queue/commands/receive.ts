@@ -56,6 +56,10 @@ export function applyReceive(
   if ("ok" in found) return found;
   const { queue } = found;
   expire(queue, now);
+  for (const mine of queue.partitions) {
+    const its = found.topic.partitions[mine.partition];
+    if (its !== undefined) followRetention(state, queue, mine, its);
+  }
   const visibleAt = (now + command.visibilityMs) as Millis;
   const leases: LeaseRef[] = [];
   for (const candidate of command.candidates) {
@@ -63,7 +67,6 @@ export function applyReceive(
     const pair = partitionsOf(found, candidate.partition);
     if (pair === undefined) continue;
     const { mine, its } = pair;
-    followRetention(state, queue, mine, its);
     if (candidate.offset >= its.endOffset) continue;
     const item = itemFor(state, queue, mine, candidate, now);
     if (item === null) continue;

@@ -1,10 +1,15 @@
 /** Compares each answer of the suite with the schema that the route declares for it. */
 import { Value } from "@sinclair/typebox/value";
 import type { ClusterApi, StreamApi } from "../../../src/node/api.ts";
+import { FakeQueues } from "../http/fake-queues.ts";
 import { fixture } from "../http/fixture.ts";
 
 /** Handlers are not called, so the parts of the node may be empty. */
-const { endpoints } = fixture({ cluster: {} as ClusterApi, streams: {} as StreamApi }).app;
+const { endpoints } = fixture({
+  cluster: {} as ClusterApi,
+  streams: {} as StreamApi,
+  queues: new FakeQueues(),
+}).app;
 const routes = endpoints.flatMap(({ method, path, docs }) => {
   const pattern = path.replaceAll(/:\w+/g, "[^/]+").replace("*", ".+");
   const at = (ending: string) => ({ method, pattern: new RegExp(`^${pattern}${ending}$`) });

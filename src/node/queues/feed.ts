@@ -1,0 +1,186 @@
+/**
+ * Finds the records of one partition that were never given out and can be given out now. Volatile state
+ * of the leader: it remembers how far it has read, and which records are in commands that are not
+ * applied yet.
+ */
+import type { PartitionState } from "../../broker/state.ts";
+import { QUEUE_SPAN_MAX } from "../../queue/definition.ts";
+import { NO_KEY, type QueuePartition } from "../../queue/state.ts";
+import { hashOfKey, type QueueRecord, readRecord, readRecords } from "./records.ts";
+
+/** A record with the hash of its key, `NO_KEY` if the order of keys does not matter. */
+export type Taken = { readonly record: QueueRecord; readonly key: number };
+export type Budget = { records: number; bytes: number };
+
+/** Records that one step of a feed reads to find some that are not blocked: from, and at most. */
+const SCAN_MIN = 16;
+const SCAN_MAX = 1_000;
+const SCAN_BYTES = 1024 * 1024;
+
+export interface Feed {
+  /** Records in commands that are not applied yet. */
+  readonly reserved: Set<number>;
+  /** Reserves records within the budget, and takes them from it. */
+  take(mine: QueuePartition, its: PartitionState, budget: Budget): Promise<Taken[]>;
+  /** The outcome of the command is known. */
+  release(mine: QueuePartition, taken: Taken): void;
+}
+
+/** The records in the order of their offsets. */
+export class OpenFeed implements Feed {
+  readonly reserved = new Set<number>();
+  #cursor = 0;
+
+  async take(mine: QueuePartition, its: PartitionState, budget: Budget): Promise<Taken[]> {
+    const all: Taken[] = [];
+    while (budget.records > 0 && (budget.bytes > 0 || all.length === 0)) {
+      const from = this.#nextFree(mine, its);
+      const end = limitOf(mine, its);
+      if (from >= end) break;
+      let to = from;
+      while (to < end && to - from < budget.records && this.#isFree(mine, to)) to++;
+      const records = await readRecords(its, from, to - from, Math.max(1, budget.bytes));
+      const fresh = records.filter(({ offset }) => this.#isFree(mine, offset));
+      // Retention has deleted them: the next command on the partition notices.
+      if (fresh.length === 0) break;
+      for (const record of fresh) {
+        this.reserved.add(record.offset);
+        budget.records--;
+        budget.bytes -= record.bytes;
+        all.push({ record, key: NO_KEY });
+      }
+      if (fresh.length < to - from) break;
+    }
+    return all;
+  }
+
+  release(mine: QueuePartition, { record: { offset } }: Taken): void {
+    this.reserved.delete(offset);
+    if (offset < this.#cursor && this.#isFree(mine, offset)) this.#cursor = offset;
+  }
+
+  #nextFree(mine: QueuePartition, its: PartitionState): number {
+    const end = limitOf(mine, its);
+    let cursor = Math.max(this.#cursor, mine.low, its.lowWatermark);
+    while (cursor < end && !this.#isFree(mine, cursor)) cursor++;
+    this.#cursor = cursor;
+    return cursor;
+  }
+
+  #isFree(mine: QueuePartition, offset: number): boolean {
+    return !this.reserved.has(offset) && isUntouched(mine, offset);
+  }
+}
+
+/** The records in the order of their offsets, without those whose key is at work. */
+export class KeyedFeed implements Feed {
+  readonly reserved = new Set<number>();
+  readonly #reservedKeys = new Set<number>();
+  /** Records that were passed over, by the hash of their key, in order. */
+  readonly #passed = new Map<number, number[]>();
+  /** Records without a key that were reserved in vain. */
+  readonly #returned: number[] = [];
+  #cursor = 0;
+
+  async take(mine: QueuePartition, its: PartitionState, budget: Budget): Promise<Taken[]> {
+    const all: Taken[] = [];
+    const take = (taken: Taken): void => {
+      this.reserved.add(taken.record.offset);
+      if (taken.key !== NO_KEY) this.#reservedKeys.add(taken.key);
+      budget.records--;
+      budget.bytes -= taken.record.bytes;
+      all.push(taken);
+    };
+    const hasRoom = () => budget.records > 0 && (budget.bytes > 0 || all.length === 0);
+    for (const [key, offset] of this.#released(mine)) {
+      if (!hasRoom()) return all;
+      const record = await readRecord(its, offset);
+      if (record !== undefined && this.#mayTake(mine, key, offset)) take({ record, key });
+      if (record !== undefined || offset < its.lowWatermark) this.#unpass(key, offset);
+    }
+    if (hasRoom()) await this.#scan(mine, its, hasRoom, take);
+    return all;
+  }
+
+  release(mine: QueuePartition, { key, record: { offset } }: Taken): void {
+    this.reserved.delete(offset);
+    this.#reservedKeys.delete(key);
+    if (!isUntouched(mine, offset)) return;
+    if (key === NO_KEY) this.#returned.push(offset);
+    else this.#pass(key, offset);
+  }
+
+  /** First records of the keys that are not at work any more, and records without a key. */
+  #released(mine: QueuePartition): [key: number, offset: number][] {
+    const list: [number, number][] = this.#returned.map((offset) => [NO_KEY, offset]);
+    for (const [key, offsets] of this.#passed) {
+      while (offsets.length > 0 && !isUntouched(mine, offsets[0] as number)) offsets.shift();
+      const [first] = offsets;
+      if (first === undefined) this.#passed.delete(key);
+      else if (!this.#isAtWork(mine, key)) list.push([key, first]);
+    }
+    return list.sort(([, a], [, b]) => a - b);
+  }
+
+  async #scan(
+    mine: QueuePartition,
+    its: PartitionState,
+    hasRoom: () => boolean,
+    take: (taken: Taken) => void,
+  ): Promise<void> {
+    const end = limitOf(mine, its);
+    this.#cursor = Math.max(this.#cursor, mine.low, its.lowWatermark);
+    for (let wanted = SCAN_MIN; hasRoom() && this.#cursor < end; wanted *= 4) {
+      const count = Math.min(wanted, SCAN_MAX, end - this.#cursor);
+      const records = await readRecords(its, this.#cursor, count, SCAN_BYTES);
+      if (records.length === 0) return;
+      for (const record of records) {
+        if (!hasRoom()) return;
+        this.#cursor = record.offset + 1;
+        if (isUntouched(mine, record.offset)) this.#consider(mine, record, take);
+      }
+    }
+  }
+
+  #consider(mine: QueuePartition, record: QueueRecord, take: (taken: Taken) => void): void {
+    const key = hashOfKey(record.key);
+    const isNext = key === NO_KEY || !this.#passed.has(key);
+    if (isNext && this.#mayTake(mine, key, record.offset)) take({ record, key });
+    else this.#pass(key, record.offset);
+  }
+
+  #mayTake(mine: QueuePartition, key: number, offset: number): boolean {
+    if (this.reserved.has(offset) || !isUntouched(mine, offset)) return false;
+    return key === NO_KEY || !this.#isAtWork(mine, key);
+  }
+
+  #isAtWork(mine: QueuePartition, key: number): boolean {
+    return mine.keys.has(key) || this.#reservedKeys.has(key);
+  }
+
+  #pass(key: number, offset: number): void {
+    const offsets = this.#passed.get(key);
+    if (offsets === undefined) this.#passed.set(key, [offset]);
+    else if (offset < (offsets[0] ?? 0)) offsets.unshift(offset);
+    else offsets.push(offset);
+  }
+
+  #unpass(key: number, offset: number): void {
+    if (key === NO_KEY) {
+      const at = this.#returned.indexOf(offset);
+      if (at >= 0) this.#returned.splice(at, 1);
+      return;
+    }
+    const offsets = this.#passed.get(key);
+    if (offsets?.[0] === offset) offsets.shift();
+    if (offsets?.length === 0) this.#passed.delete(key);
+  }
+}
+
+/** The end of the records that can be given out. */
+const limitOf = (mine: QueuePartition, its: PartitionState): number =>
+  Math.min(its.endOffset, mine.low + QUEUE_SPAN_MAX);
+
+/** True if the record was never given out and is not finished. */
+const isUntouched = (mine: QueuePartition, offset: number): boolean =>
+  !mine.isDone(offset) && !mine.items.has(offset);

@@ -1,0 +1,302 @@
+import { findTopic } from "../../broker/state.ts";
+import type { Clock } from "../../env/clock.ts";
+import type { Machine } from "../../machine/machine.ts";
+import { defineQueue } from "../../queue/commands/define-queue.ts";
+import { deleteQueue } from "../../queue/commands/delete-queue.ts";
+import { purgeQueue } from "../../queue/commands/purge-queue.ts";
+import {
+  ackMessages,
+  extendLeases,
+  nackMessages,
+  type Settled,
+} from "../../queue/commands/settle.ts";
+import { type FoundQueue, findQueueByName, type LeaseRef } from "../../queue/find.ts";
+import type { Rejected, WriteReject } from "../api.ts";
+import type { Emit } from "../events.ts";
+import type {
+  QueueApi,
+  QueueReject,
+  QueueSummary,
+  QueueTopics,
+  ReceiveReject,
+  Settlement,
+  SettleRequest,
+} from "../queue-api.ts";
+import type { Commander } from "../writes/commander.ts";
+import { Burials } from "./burials.ts";
+import { EXHAUSTED, REJECTED } from "./dead-letter.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { leaseOfReceipt } from "./receipts.ts";
+import { Redriver } from "./redriver.ts";
+import { describe, liveQueues, summaryOf } from "./stats.ts";
+
+const COMMAND_BYTES = 512;
+const LEASE_BYTES = 16;
+/** How often the leader looks for records whose deliveries are exhausted. */
+const SWEEP_EVERY_MS = 100;
+
+export type QueuesOptions = {
+  readonly machine: Machine;
+  readonly commander: Commander;
+  /** The cluster time. */
+  readonly clock: Clock;
+  readonly replica: { readonly isLeader: boolean };
+  readonly emit: Emit;
+};
+
+/** Queues on this node. The leader gives out their records. */
+export class Queues implements QueueApi {
+  readonly #options: QueuesOptions;
+  readonly #dispatchers = new Map<number, Dispatcher>();
+  readonly #burials: Burials;
+  readonly #redriver: Redriver;
+  #cancelSweep: (() => void) | null = null;
+  #stopped = false;
+
+  constructor(options: QueuesOptions) {
+    this.#options = options;
+    this.#burials = new Burials(options);
+    this.#redriver = new Redriver(options);
+  }
+
+  start(): void {
+    this.#sweepLater();
+  }
+
+  readonly define: QueueApi["define"] = (name, definition) =>
+    this.#options.commander.run({
+      kind: defineQueue,
+      fields: { name, definition },
+      bytes: COMMAND_BYTES,
+      grows: true,
+      done: ({ created }) => ({ ok: true, created }),
+    }) as ReturnType<QueueApi["define"]>;
+
+  readonly deleteQueue: QueueApi["deleteQueue"] = async (name) => {
+    const found = await this.#current(name);
+    if ("code" in found) return found;
+    return await this.#options.commander.run({
+      kind: deleteQueue,
+      fields: { name },
+      bytes: COMMAND_BYTES,
+      done: () => ({ ok: true }),
+    });
+  };
+
+  readonly purge: QueueApi["purge"] = async (name) => {
+    const found = await this.#current(name);
+    if ("code" in found) return found;
+    return await this.#options.commander.run({
+      kind: purgeQueue,
+      fields: { name },
+      bytes: COMMAND_BYTES,
+      done: ({ purged }) => ({ ok: true, purged }),
+    });
+  };
+
+  readonly receive: QueueApi["receive"] = async (request) => {
+    const found = await this.#current(request.queue);
+    if ("code" in found) return found;
+    return await this.#dispatcher(found.queue.queueId).receive(request);
+  };
+
+  readonly settle: QueueApi["settle"] = async (request) => {
+    const found = await this.#current(request.queue);
+    if ("code" in found) return found;
+    const leases = leasesOf(found, request.receipts);
+    const { how } = request;
+    const isLast = leases.map(
+      (lease) => how.kind === "nack" && lease !== null && isExhausted(found, lease),
+    );
+    const settled = leases.filter((lease, at) => lease !== null && !isLast[at]) as LeaseRef[];
+    const buried = leases.filter((lease, at) => lease !== null && isLast[at]) as LeaseRef[];
+    // Both are proposed in one event-loop iteration if the records are in memory.
+    const [results, others] = await Promise.all([
+      settled.length === 0 ? [] : this.#settle(found, how, settled),
+      this.#bury(found, buried, EXHAUSTED),
+    ]);
+    if ("code" in results) return results;
+    if ("code" in others) return others as Rejected<QueueReject>;
+    return { ok: true, results: merge(leases, isLast, results, others) };
+  };
+
+  readonly reject: QueueApi["reject"] = async ({ queue, receipts, reason }) => {
+    const found = await this.#current(queue);
+    if ("code" in found) return found;
+    const leases = leasesOf(found, receipts);
+    const known = leases.filter((lease) => lease !== null);
+    const buried = await this.#bury(found, known, reason ?? REJECTED);
+    if ("code" in buried) return buried;
+    return {
+      ok: true,
+      results: merge(
+        leases,
+        leases.map(() => true),
+        [],
+        buried,
+      ),
+    };
+  };
+
+  readonly redrive: QueueApi["redrive"] = async ({ queue, max, perSecond }) => {
+    const found = await this.#current(queue);
+    if ("code" in found) return found;
+    const limits = { max: max ?? Number.POSITIVE_INFINITY, perSecond };
+    return await this.#redriver.redrive(found.queue.queueId, limits);
+  };
+
+  readonly listQueues = async (): Promise<readonly QueueSummary[]> => {
+    const list: QueueSummary[] = [];
+    for (const found of [...liveQueues(this.#options.machine)]) {
+      list.push(await summaryOf(found, this.#options.clock.now()));
+    }
+    return list.sort((a, b) => (a.queue < b.queue ? -1 : 1));
+  };
+
+  readonly describeQueue: QueueApi["describeQueue"] = async (name) => {
+    const found = this.#find(name);
+    if (found === undefined) return { ok: false, code: "queue_not_found" };
+    return { ok: true, ...(await describe(found, this.#options.clock.now())) };
+  };
+
+  readonly topicsOfQueue = (name: string): QueueTopics | null => {
+    const { topic, deadLetter } = this.#find(name)?.queue.definition ?? {};
+    return topic === undefined || deadLetter === undefined ? null : { topic, deadLetter };
+  };
+
+  readonly hasTopic = (name: string): boolean =>
+    findTopic(this.#options.machine.broker, name) !== undefined;
+
+  /** Called at most once per event-loop iteration, after the machine has applied entries. */
+  applied(): void {
+    for (const [queueId, dispatcher] of this.#dispatchers) {
+      if (dispatcher.isIdle && !this.#options.machine.parts.queues.byId.has(queueId)) {
+        this.#dispatchers.delete(queueId);
+      } else dispatcher.pump();
+    }
+  }
+
+  /** Called when this node begins or ceases to lead: nothing that it remembers is certain then. */
+  roleChanged(): void {
+    this.#drop("not_leader");
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelSweep?.();
+    this.#redriver.stop();
+    this.#drop("shutting_down");
+  }
+
+  #drop(code: ReceiveReject): void {
+    const dispatchers = [...this.#dispatchers.values()];
+    this.#dispatchers.clear();
+    for (const dispatcher of dispatchers) dispatcher.stop(code);
+  }
+
+  #dispatcher(queueId: number): Dispatcher {
+    const { machine, commander, clock, emit } = this.#options;
+    const existing = this.#dispatchers.get(queueId);
+    if (existing !== undefined) return existing;
+    const onError = (error: unknown) => emit({ type: "failed", error });
+    const created = new Dispatcher({ machine, commander, clock, queueId, onError });
+    this.#dispatchers.set(queueId, created);
+    return created;
+  }
+
+  /** The queue as this leader knows it. */
+  async #current(name: string): Promise<FoundQueue | Rejected<WriteReject | "queue_not_found">> {
+    const refusal = await this.#options.commander.whenCurrent();
+    if (refusal !== null) return { ok: false, code: refusal };
+    return this.#find(name) ?? { ok: false, code: "queue_not_found" };
+  }
+
+  #find(name: string): FoundQueue | undefined {
+    const { machine } = this.#options;
+    return findQueueByName(machine.parts.queues, machine.broker, name);
+  }
+
+  #settle(
+    { queue: { queueId } }: FoundQueue,
+    how: SettleRequest["how"],
+    leases: readonly LeaseRef[],
+  ): Promise<Settlement[] | Rejected<QueueReject>> {
+    const { commander } = this.#options;
+    const bytes = COMMAND_BYTES + leases.length * LEASE_BYTES;
+    const done = ({ settled }: { readonly settled: Settled }) => settled.map(settlementOf);
+    switch (how.kind) {
+      case "ack":
+        return commander.run({ kind: ackMessages, fields: { queueId, leases }, bytes, done });
+      case "nack": {
+        const fields = { queueId, leases, delayMs: how.delayMs };
+        return commander.run({ kind: nackMessages, fields, bytes, done });
+      }
+      case "extend": {
+        const fields = { queueId, leases, byMs: how.byMs };
+        return commander.run({ kind: extendLeases, fields, bytes, done });
+      }
+    }
+  }
+
+  /** @returns the first rejection if one is rejected; others may be put aside then. */
+  async #bury(found: FoundQueue, leases: readonly LeaseRef[], reason: string) {
+    const outcomes = await Promise.all(
+      leases.map((lease) => this.#burials.bury(found, lease, reason, true)),
+    );
+    const results: Settlement[] = [];
+    for (const outcome of outcomes) {
+      if (typeof outcome === "object" && outcome !== null) return outcome;
+      results.push(outcome);
+    }
+    return results;
+  }
+
+  #sweepLater(): void {
+    const { clock, emit } = this.#options;
+    this.#cancelSweep = clock.after(SWEEP_EVERY_MS, () => {
+      this.#sweep().then(
+        () => {
+          if (!this.#stopped) this.#sweepLater();
+        },
+        (error: unknown) => emit({ type: "failed", error }),
+      );
+    });
+  }
+
+  /** Puts exhausted records aside, also if nobody receives. */
+  async #sweep(): Promise<void> {
+    const { machine, replica, clock, commander } = this.#options;
+    if (!replica.isLeader || machine.parts.queues.byId.size === 0) return;
+    if ((await commander.whenCurrent()) !== null) return;
+    for (const found of [...liveQueues(machine)]) {
+      const { ready, timed } = found.queue;
+      if (ready.size > 0 || timed.nextAt() <= clock.now()) await this.#burials.sweep(found);
+    }
+  }
+}
+
+const leasesOf = ({ queue }: FoundQueue, receipts: readonly string[]): (LeaseRef | null)[] =>
+  receipts.map((receipt) => leaseOfReceipt(queue.queueId, receipt));
+
+/** True if the delivery is the last one of the record. */
+function isExhausted({ queue }: FoundQueue, { partition, offset, attempt }: LeaseRef): boolean {
+  const item = queue.partitions[partition]?.items.get(offset);
+  return item?.attempts === attempt && attempt >= queue.definition.maxDeliveries;
+}
+
+const settlementOf = (settled: Settled[number]): Settlement =>
+  typeof settled === "string" ? settled : null;
+
+/** The results of two commands in the order of the receipts. */
+function merge(
+  leases: readonly (LeaseRef | null)[],
+  isBuried: readonly boolean[],
+  settled: readonly Settlement[],
+  buried: readonly Settlement[],
+): Settlement[] {
+  const [nextSettled, nextBuried] = [settled.values(), buried.values()];
+  return leases.map((lease, at) => {
+    if (lease === null) return "unknown_receipt";
+    return (isBuried[at] ? nextBuried : nextSettled).next().value ?? null;
+  });
+}

@@ -90,7 +90,7 @@ for (const env of [{}, { RF_HA_DEDICATED_WORKER: "1" }]) {
     const { first, reader, writer } = pipe();
     const { child, url, stop, lost } = await start({ stderr: writer }, env);
     closeSync(writer);
-    expect(readAll(first)).toContain('msg="listening"');
+    await until(first, /msg="listening"/);
     closeSync(first);
     await signal(child, url, 3);
     const missing = await lost();

@@ -3,7 +3,7 @@ import type { Clock } from "../../env/clock.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import { putMember, removeMember } from "../../machine/members.ts";
 import type { Core } from "../../raft/core.ts";
-import type { Configuration, MembershipChange } from "../../raft/types.ts";
+import type { Configuration, LogIndex, MembershipChange, Term } from "../../raft/types.ts";
 import type { Meeting } from "../../transport/transport.ts";
 import type { AddMemberRequest, MemberReject, Membership, MembershipNode, Result } from "../api.ts";
 import type { Commander } from "../writes/commander.ts";
@@ -114,6 +114,7 @@ export class Members {
   async add(request: AddMemberRequest): Promise<Result<object, MemberReject>> {
     const { core, book } = this.#options;
     const id = request.nodeId as NodeId;
+    const endUs = this.#deadlineUs();
     if (core.role !== "leader") return { ok: false, code: "not_leader" };
     if (idsOf(core.configuration).includes(id)) {
       return { ok: false, code: "member_exists", message: `${id} is a member already` };
@@ -128,7 +129,7 @@ export class Members {
     };
     const put = await this.#put(address);
     if (!put.ok) return put;
-    return this.#change([{ type: "add_learner", id }]);
+    return this.#change([{ type: "add_learner", id }], endUs);
   }
 
   promote(nodeId: string): Promise<Result<object, MemberReject>> {
@@ -261,9 +262,18 @@ export class Members {
     });
   }
 
-  /** Proposes a change and waits until it is in force. */
-  async #change(changes: readonly MembershipChange[]): Promise<Result<object, MemberReject>> {
-    const { core, clock, timeoutMs, turnSoon } = this.#options;
+  /** Both steps of an addition share it: a follower that forwards the request waits no longer. */
+  #deadlineUs(): number {
+    const { clock, timeoutMs } = this.#options;
+    return clock.monotonic() + timeoutMs * 1000;
+  }
+
+  /** Proposes a change and waits until it is in force or known to be lost. */
+  async #change(
+    changes: readonly MembershipChange[],
+    endUs = this.#deadlineUs(),
+  ): Promise<Result<object, MemberReject>> {
+    const { core, clock, turnSoon } = this.#options;
     const proposed = core.proposeConfChange(changes);
     if (!proposed.ok) {
       if (proposed.code === "not_leader") return { ok: false, code: "not_leader" };
@@ -271,13 +281,24 @@ export class Members {
       return { ok: false, code: "change_in_progress", message: `Not now: ${reason}` };
     }
     turnSoon();
-    const end = clock.monotonic() + timeoutMs * 1000;
-    while (clock.monotonic() < end) {
-      const joint = core.configuration.votersOutgoing.length > 0;
-      if (core.appliedIndex >= proposed.index && !joint) return { ok: true };
+    while (clock.monotonic() < endUs) {
+      if (core.appliedIndex >= proposed.index) {
+        if (this.#isCutOff(proposed, changes)) return { ok: false, code: "not_leader" };
+        if (core.configuration.votersOutgoing.length === 0) return { ok: true };
+      }
       await new Promise<void>((resolve) => clock.after(WAIT_STEP_MS, resolve));
     }
     return { ok: false, code: "commit_timeout" };
+  }
+
+  /** True if another leader has replaced the applied entry by one of its own, or by a snapshot. */
+  #isCutOff(
+    { index, term }: { readonly index: LogIndex; readonly term: Term },
+    changes: readonly MembershipChange[],
+  ): boolean {
+    const { core } = this.#options;
+    const applied = core.termAt(index);
+    return applied === null ? !isInForce(core.configuration, changes) : applied !== term;
   }
 
   /** The other voter with the most complete log. */
@@ -294,6 +315,15 @@ export class Members {
 
 const notCaughtUp = (message: string, lag: number) =>
   ({ ok: false, code: "not_caught_up", message, details: { lag } }) as const;
+
+/** True if the configuration is as it is after the changes. */
+function isInForce(configuration: Configuration, changes: readonly MembershipChange[]): boolean {
+  const { voters, learners } = configuration;
+  return changes.every(({ type, id }) => {
+    if (type === "remove") return !idsOf(configuration).includes(id);
+    return voters.includes(id) || (type === "add_learner" && learners.includes(id));
+  });
+}
 
 const isLastVoter = ({ voters, votersOutgoing }: Configuration, id: NodeId): boolean =>
   votersOutgoing.length === 0 && voters.length === 1 && voters[0] === id;

@@ -1,6 +1,6 @@
 /** `ayder topics describe`: partitions with offsets, by key and by time, and groups with lag. */
 import type { OffsetAt, PartitionInfo, TopicDescription } from "../client/index.ts";
-import { partitionOfKey } from "../record/partitioner.ts";
+import { partitionOfKey } from "../lib/partitioner.ts";
 import { type Arguments, EXIT, type Io } from "./command.ts";
 import { connect, jsonLine } from "./server.ts";
 import { bytesText, type Cell, table } from "./table.ts";

@@ -81,7 +81,8 @@ export class Client {
 
   /** For many messages: they share requests, with batches that grow with the load. */
   producer(topic: string, options: ProducerOptions = {}): Producer {
-    return new Producer(this.#log, topic, options);
+    const describe = this.topics.describe.bind(this.topics);
+    return new Producer(this.#log, describe, topic, options);
   }
 
   /** Finds the first record of each partition that is not older than a time. */

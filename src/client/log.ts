@@ -1,7 +1,16 @@
 /** Requests of the log: produce, read, commit. */
 import { AyderError } from "./errors.ts";
+import { type Carried, carried, type Outgoing } from "./outgoing.ts";
 import type { Shape } from "./shape.ts";
-import { COMMITTED, DELETED, OFFSETS_AT, PAGE, PRODUCED, PRODUCED_BATCH } from "./shapes.ts";
+import {
+  COMMITTED,
+  DELETED,
+  OFFSETS_AT,
+  PAGE,
+  PRODUCED,
+  PRODUCED_BATCH,
+  STORED,
+} from "./shapes.ts";
 import type { CallOptions, Query, Transport } from "./transport.ts";
 import type {
   Deleted,
@@ -31,6 +40,22 @@ const PAGE_RECORDS = 1000;
 const TOPIC_ID_HEADER = "ayder-topic-id";
 /** Group of reads without a group: the path needs a name, but nothing is committed for it. */
 const NO_GROUP = "ayder-client";
+
+/** Errors of a server, or of a cluster, that does not know the numbers of producers. */
+export const NUMBERS_UNKNOWN: readonly string[] = ["unknown_parameter", "cluster_not_upgraded"];
+
+export type SendTarget = {
+  readonly partition: number | undefined;
+  /** `<id>:<epoch>:<seq>`. Undefined: the request gets an idempotency key. */
+  readonly producer?: string;
+  readonly mode: "sealed" | "rocket" | undefined;
+  readonly retryMs: number | undefined;
+};
+
+export type SentBatch = Pick<Produced, "partition" | "durable" | "duplicate" | "payloadMatches"> & {
+  /** Undefined: a duplicate of a write before the last one of its producer. */
+  readonly firstOffset: number | undefined;
+};
 
 export class Log {
   readonly #transport: Transport;
@@ -73,14 +98,32 @@ export class Log {
     return await this.#write(topic, "produce-json", PRODUCED_BATCH, body, options);
   }
 
+  /** Stores messages of a producer in one request. */
+  async send(
+    topic: string,
+    messages: readonly Outgoing[],
+    options: SendTarget,
+  ): Promise<SentBatch> {
+    const { route, body, key, headers } = carried(messages);
+    const { producer, partition, mode, retryMs } = options;
+    const identity = producer === undefined ? {} : { producer, idempotencyKey: null };
+    const request = { partition, key, headers, mode, retryMs, ...identity };
+    const {
+      offset,
+      firstOffset = offset,
+      ...rest
+    } = await this.#write(topic, route, STORED, body, request);
+    return { ...rest, firstOffset };
+  }
+
   async #write<T>(
     topic: string,
-    route: "produce" | "produce-ndjson" | "produce-json",
+    route: Carried["route"],
     shape: Shape<T>,
     body: Uint8Array,
-    options: ProduceOptions,
+    options: ProduceOptions & { readonly producer?: string },
   ): Promise<Camel<T>> {
-    const { idempotencyKey = this.#nextKey(), signal, retryMs } = options;
+    const { idempotencyKey = this.#nextKey(), producer, signal, retryMs } = options;
     const { partition, key, headers = {}, timeoutMs, mode } = options;
     const query: Query = {
       partition,
@@ -88,6 +131,7 @@ export class Log {
       idempotency_key: idempotencyKey ?? undefined,
       timeout_ms: timeoutMs,
       mode,
+      producer,
       ...headerQuery(headers),
     };
     const path = `/broker/topics/${segment(topic)}/${route}`;
@@ -97,7 +141,8 @@ export class Log {
       query,
       body,
       headers: { "content-type": "application/octet-stream" },
-      repeatable: idempotencyKey !== null,
+      repeatable: idempotencyKey !== null || producer !== undefined,
+      final: producer === undefined ? [] : NUMBERS_UNKNOWN,
       waitMs: timeoutMs,
       signal,
       retryMs,
@@ -206,7 +251,7 @@ function lineAt(value: Value, index: number): string | Uint8Array {
   );
 }
 
-function randomText(): string {
+export function randomText(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,16 +1,34 @@
 /**
  * Sends many messages in few requests: messages that are passed while a request is in flight are
  * sent together in the next one. Batches grow with the load, and a single message is sent at once.
+ *
+ * Requests have numbers, one series for each partition, so that a repeated one is stored once.
  */
+import { partitionOfKey } from "../lib/partitioner.ts";
 import { AyderError } from "./errors.ts";
-import type { Log } from "./log.ts";
-import type { ProduceOptions } from "./types.ts";
-import { bytesOf, lineOf, type RecordHeaders, type Value } from "./values.ts";
+import { Lane, type LaneOptions, type Numbers, type Sent, type Waiting } from "./lane.ts";
+import { type Log, randomText } from "./log.ts";
+import { outgoing } from "./outgoing.ts";
+import type { CallOptions } from "./transport.ts";
+import type { TopicDescription } from "./types.ts";
+import { bytesOf, type RecordHeaders, type Value } from "./values.ts";
+
+export type { Sent } from "./lane.ts";
 
 export type ProducerOptions = {
   /** Partition of messages that do not name one. */
   readonly partition?: number | undefined;
   readonly mode?: "sealed" | "rocket" | undefined;
+  /**
+   * Name that the server knows the producer by. A new process with the same name fences the old one,
+   * whose messages are then refused with `stale_epoch`. @default a random one
+   */
+  readonly id?: string | undefined;
+  /**
+   * A higher epoch fences lower ones of the same `id`. If it is given, an unknown outcome ends the
+   * producer, because only the caller may raise it. @default the time of the start, raised if necessary
+   */
+  readonly epoch?: number | undefined;
   /** Maximum size of a request. @default 1 MiB */
   readonly batchBytes?: number | undefined;
   /** @default 10_000 */
@@ -23,46 +41,51 @@ export type ProducerOptions = {
 export type SendOptions = {
   readonly partition?: number | undefined;
   readonly key?: string | undefined;
-  /** Headers of the message. Messages with other headers go into another request. */
   readonly headers?: RecordHeaders | undefined;
 };
 
-/** Position of a stored message. */
-export type Sent = {
-  readonly partition: number;
-  readonly offset: number;
-  readonly durable: boolean;
-};
-
-type Waiting = {
-  readonly value: Value;
-  /** Null if the message cannot be part of a batch. */
-  readonly line: string | Uint8Array | null;
-  readonly bytes: number;
-  readonly headers: RecordHeaders | undefined;
-  /** The headers as text, to compare them. */
-  readonly headersText: string;
-  resolve(sent: Sent): void;
-  reject(error: unknown): void;
-};
-
-/** Messages of one partition or key: one request at a time, so they stay in order. */
-type Lane = { readonly target: Omit<SendOptions, "headers">; readonly queue: Waiting[] };
-
 const MIB = 1024 * 1024;
+
+type Describe = (topic: string, options: CallOptions) => Promise<TopicDescription>;
+type Placed = { readonly waiting: Waiting; readonly key: string | undefined };
 
 export class Producer {
   readonly topic: string;
-  readonly #log: Log;
+  readonly #describe: Describe;
   readonly #options: ProducerOptions;
-  readonly #lanes = new Map<string, Lane>();
-  readonly #running = new Set<Promise<void>>();
+  readonly #shared: LaneOptions;
+  readonly #lanes = new Map<number, Lane>();
+  /** Lanes by key, while the number of partitions is not known. */
+  readonly #keyLanes = new Map<string, Lane>();
+  /** Number of partitions of the topic. Null: not known. */
+  #partitions: number | null = null;
+  /** The partitions cannot be known: the token may not read the topic. */
+  #isBlind: boolean;
+  /** Messages whose partition depends on the number of partitions. */
+  readonly #unplaced: Placed[] = [];
+  #placing: Promise<void> | null = null;
+  /** Partition of messages without a key. The next one after each batch. */
+  #turn = 0;
   #queuedBytes = 0;
 
-  constructor(log: Log, topic: string, options: ProducerOptions) {
-    this.#log = log;
+  constructor(log: Log, describe: Describe, topic: string, options: ProducerOptions) {
     this.topic = topic;
+    this.#describe = describe;
     this.#options = options;
+    this.#isBlind = options.mode === "rocket";
+    const { batchBytes = MIB, batchMessages = 10_000, mode, retryMs } = options;
+    this.#shared = {
+      ...{ log, topic, mode, retryMs, batchBytes, batchMessages },
+      numbers: numbersOf(options),
+      taken: (lane) => this.#taken(lane),
+      done: (bytes) => {
+        this.#queuedBytes -= bytes;
+      },
+      failed: (error) => this.#failed(error),
+      idle: (lane) => {
+        if (lane.partition === undefined) this.#keyLanes.delete(lane.name);
+      },
+    };
   }
 
   /** Bytes of messages that wait for an answer. */
@@ -70,127 +93,147 @@ export class Producer {
     return this.#queuedBytes;
   }
 
+  /** Name that the server knows the producer by. */
+  get id(): string {
+    return this.#shared.numbers.id;
+  }
+
   /**
    * Messages with the same key, or without one for the same partition, are stored in the order of
    * the calls. A message that fails does not delay later ones.
    *
    * @returns when the message is stored, as the mode defines it.
-   * @throws AyderError
+   * @throws AyderError `sequence_gap` if the server has lost or forgotten earlier messages of the
+   *   partition, `stale_epoch` if another producer with the same `id` has a higher epoch.
    */
   send(value: Value, options: SendOptions = {}): Promise<Sent> {
-    const line = lineOf(value);
-    const bytes = sizeOf(line ?? value);
+    const { partition = this.#options.partition, key, headers } = options;
+    const message = outgoing(value, key, headers);
+    const bytes = sizeOf(message.line ?? value);
     const { queueBytes = 64 * MIB } = this.#options;
     if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > queueBytes) {
       return Promise.reject(queueFull(queueBytes));
     }
-    const { partition = this.#options.partition, key, headers } = options;
-    const headersText = headers === undefined ? "" : JSON.stringify(headers);
     this.#queuedBytes += bytes;
     return new Promise((resolve, reject) => {
-      this.#enqueue(
-        { partition, key },
-        {
-          ...{ value, line, bytes, headers, headersText },
-          resolve,
-          reject,
-        },
-      );
+      this.#place({ ...message, bytes, resolve, reject }, partition, key);
     });
   }
 
   /** Resolves when every message sent before has an answer or an error. */
   async flush(): Promise<void> {
-    await Promise.all(this.#running);
+    while (this.#placing !== null) await this.#placing;
+    const lanes = [...this.#lanes.values(), ...this.#keyLanes.values()];
+    await Promise.all(lanes.map((lane) => lane.flush()));
   }
 
-  #enqueue(target: Lane["target"], waiting: Waiting): void {
-    const name = JSON.stringify([target.partition ?? null, target.key ?? null]);
-    const lane = this.#lanes.get(name);
-    if (lane !== undefined) {
-      lane.queue.push(waiting);
-      return;
+  #place(waiting: Waiting, partition: number | undefined, key: string | undefined): void {
+    if (partition !== undefined) this.#laneOf(partition).push(waiting);
+    else if (this.#isBlind) this.#keyLane(key).push(waiting);
+    else if (this.#partitions !== null && this.#placing === null) {
+      this.#laneFor({ key }, this.#partitions).push(waiting);
+    } else {
+      this.#unplaced.push({ waiting, key });
+      this.#placing ??= this.#placeAll().finally(() => {
+        this.#placing = null;
+      });
     }
-    const started: Lane = { target, queue: [waiting] };
-    this.#lanes.set(name, started);
-    const running = this.#drain(started).finally(() => this.#running.delete(running));
-    this.#running.add(running);
-    running.catch(() => undefined);
   }
 
-  async #drain(lane: Lane): Promise<void> {
-    const name = JSON.stringify([lane.target.partition ?? null, lane.target.key ?? null]);
-    // Messages sent in the same event-loop iteration go into the first request.
-    await Promise.resolve();
-    while (lane.queue.length > 0) await this.#write(lane, this.#take(lane));
-    this.#lanes.delete(name);
+  /** Messages without a key share a request, and the next ones go to another partition. */
+  #taken(lane: Lane): void {
+    if (this.#partitions !== null && lane.partition === this.#turn % this.#partitions) this.#turn++;
   }
 
-  /** Removes the messages of the next request: as many as fit, or one that must be sent alone. */
-  #take({ queue }: Lane): Waiting[] {
-    const { batchBytes = MIB, batchMessages = 10_000 } = this.#options;
-    let bytes = 0;
-    let count = 0;
-    const first = queue[0]?.headersText;
-    for (const { line, bytes: size, headersText } of queue) {
-      if (count > 0 && (line === null || headersText !== first)) break;
-      if (count > 0 && (bytes + size > batchBytes || count >= batchMessages)) break;
-      bytes += size;
-      count++;
-      if (line === null) break;
+  /** Places messages once the number of partitions is known. */
+  async #placeAll(): Promise<void> {
+    while (this.#unplaced.length > 0) {
+      try {
+        const partitions = await this.#learn();
+        const placed = this.#unplaced.splice(0);
+        if (partitions === null) await this.#sendByKey(placed);
+        else for (const each of placed) this.#laneFor(each, partitions).push(each.waiting);
+      } catch (error) {
+        for (const { waiting } of this.#unplaced.splice(0)) this.#refuse(waiting, error);
+      }
     }
-    return queue.splice(0, count);
   }
 
-  async #write(lane: Lane, batch: readonly Waiting[]): Promise<void> {
+  /**
+   * The messages go to the partitions that the server chooses. If the topic does not exist, the first
+   * of them creates it, and the messages after them wait until then.
+   */
+  async #sendByKey(placed: readonly Placed[]): Promise<void> {
+    for (const { waiting, key } of placed) this.#keyLane(key).push(waiting);
+    if (this.#isBlind) return;
+    await Promise.all([...this.#keyLanes.values()].map((lane) => lane.flush()));
+  }
+
+  /**
+   * @returns the number of partitions; null if messages have to be sent without it.
+   * @throws AyderError if no server answers.
+   */
+  async #learn(): Promise<number | null> {
+    if (this.#isBlind) return null;
     try {
-      const { partition, firstOffset, durable } = await this.#request(lane, batch);
-      for (const [i, { resolve }] of batch.entries()) {
-        resolve({ partition, offset: firstOffset + i, durable });
-      }
+      const { retryMs } = this.#options;
+      const { partitions } = await this.#describe(this.topic, { retryMs });
+      this.#partitions = partitions.length;
+      return partitions.length;
     } catch (error) {
-      if (isTooLarge(error) && batch.length > 1) {
-        await this.#halve(lane, batch);
-        return;
-      }
-      for (const { reject } of batch) reject(error);
+      if (!(error instanceof AyderError) || error.isRetriable) throw error;
+      this.#isBlind = error.code !== "topic_not_found";
+      return null;
     }
-    for (const { bytes } of batch) this.#queuedBytes -= bytes;
   }
 
-  async #request({ target }: Lane, batch: readonly Waiting[]) {
-    const { mode, retryMs } = this.#options;
-    const headers = batch[0]?.headers;
-    const options: ProduceOptions = { ...target, headers, mode, retryMs };
-    const lines = batch.flatMap(({ line }) => (line === null ? [] : [line]));
-    const [first] = batch;
-    if (first !== undefined && (batch.length === 1 || lines.length === 0)) {
-      const one = await this.#log.produce(this.topic, first.value, options);
-      return { ...placeOf(one), firstOffset: one.offset };
-    }
-    const many = await this.#log.produceLines(this.topic, lines, options);
-    return { ...placeOf(many), firstOffset: many.firstOffset };
+  #laneFor({ key }: Pick<Placed, "key">, partitions: number): Lane {
+    const partition =
+      key === undefined ? this.#turn % partitions : partitionOfKey(bytesOf(key), partitions);
+    return this.#laneOf(partition);
   }
 
-  /** Splits a batch that is too large, so that one large message does not fail the others. */
-  async #halve(lane: Lane, batch: readonly Waiting[]): Promise<void> {
-    const middle = batch.length >> 1;
-    await this.#write(lane, batch.slice(0, middle));
-    await this.#write(lane, batch.slice(middle));
+  #failed(error: unknown): void {
+    // The topic was created again with fewer partitions.
+    if (error instanceof AyderError && error.code === "partition_not_found")
+      this.#partitions = null;
+  }
+
+  #refuse(waiting: Waiting, error: unknown): void {
+    this.#queuedBytes -= waiting.bytes;
+    waiting.reject(error);
+  }
+
+  #laneOf(partition: number): Lane {
+    const known = this.#lanes.get(partition);
+    if (known !== undefined) return known;
+    const lane = new Lane(this.#shared, String(partition), partition);
+    this.#lanes.set(partition, lane);
+    return lane;
+  }
+
+  #keyLane(key: string | undefined): Lane {
+    const name = JSON.stringify(key ?? null);
+    const known = this.#keyLanes.get(name);
+    if (known !== undefined) return known;
+    const lane = new Lane(this.#shared, name, undefined);
+    this.#keyLanes.set(name, lane);
+    return lane;
   }
 }
 
-/** A duplicate is durable: it is answered after the first write is committed. */
-const placeOf = (produced: { partition: number; durable?: boolean; duplicate?: boolean }) => ({
-  partition: produced.partition,
-  durable: produced.duplicate === true || produced.durable === true,
-});
+function numbersOf({ id, epoch }: ProducerOptions): Numbers {
+  const own = id === undefined ? 0 : Date.now();
+  return {
+    id: id ?? randomText(),
+    epoch: epoch ?? own,
+    mayRaise: epoch === undefined,
+    keysUntilMs: 0,
+  };
+}
 
 const sizeOf = (value: Value): number =>
   value instanceof Uint8Array ? value.length : bytesOf(value).length;
-
-const isTooLarge = (error: unknown): boolean =>
-  error instanceof AyderError && error.status === 413 && error.outcome === "refused";
 
 const queueFull = (limit: number): AyderError =>
   new AyderError(`more than ${limit} bytes wait for an answer; await earlier sends`, {

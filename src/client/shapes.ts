@@ -38,6 +38,12 @@ export const PRODUCED_BATCH = fields<
   count: integer,
   ...produced,
 });
+/** An answer of any route that stores records, to a request with the number of a producer. */
+export const STORED = fields<Produced & ProducedBatch>({
+  offset: optional(integer),
+  first_offset: optional(integer),
+  ...produced,
+});
 const message = fields<WireMessage>({
   offset: integer,
   partition: integer,

@@ -77,6 +77,8 @@ export type Request = CallOptions & {
   readonly repeatable?: boolean;
   /** Time that the request allows the server to wait, added to `attemptMs`. */
   readonly waitMs?: number | undefined;
+  /** Codes of answers that the caller handles, so the request is not sent again. */
+  readonly final?: readonly string[];
 };
 
 export type Answer = {
@@ -130,7 +132,8 @@ export class Transport {
       if (!(answer instanceof AyderError)) return answer;
       isUnknown ||= answer.outcome === "unknown" && !reads;
       const error = isUnknown ? asUnknown(answer) : answer;
-      if (!answer.isRetriable || (isUnknown && !repeatable)) throw error;
+      const isFinal = !answer.isRetriable || request.final?.includes(answer.code) === true;
+      if (isFinal || (isUnknown && !repeatable)) throw error;
       const moved = this.#turnAway(at, answer);
       const delayMs = delayOf(answer, attempt, moved);
       if (performance.now() + delayMs > end) throw error;

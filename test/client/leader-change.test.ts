@@ -157,6 +157,10 @@ test(
     expect(new Set(stored).size).toBe(stored.length);
     expect(followed).toEqual(stored.slice(0, followed.length));
     for (const [text, offset] of acknowledged) expect(stored[offset]).toBe(text);
+    // A producer keeps the order of the calls across leaders.
+    const batched = stored.filter((text) => text.startsWith("batch"));
+    expect(batched.length).toBeGreaterThan(60);
+    expect(batched).toEqual(batched.map((_, i) => `batch ${Math.floor(i / 10)}.${i % 10}`));
     const counted = await checked.kv("counters").get("n", { linearizable: true });
     expect(Number(counted?.text)).toBeGreaterThanOrEqual(increments);
     expect(Number(counted?.text)).toBeLessThanOrEqual(increments + unknown);

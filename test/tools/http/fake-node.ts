@@ -1,4 +1,6 @@
 /** A node in memory with the semantics of the contract and no durability: for tests of the edge. */
+
+import { partitionOfKey } from "../../../src/lib/partitioner.ts";
 import type {
   CommitRequest,
   ConsumeRequest,
@@ -21,7 +23,6 @@ import type {
   WriteReject,
 } from "../../../src/node/api.ts";
 import { partitionNotFound } from "../../../src/node/reads/find-partition.ts";
-import { partitionOfKey } from "../../../src/record/partitioner.ts";
 import { payloadOf } from "../../../src/record/strip-headers.ts";
 import { FakeBackup } from "./fake-backup.ts";
 import { FakeKv } from "./fake-kv.ts";

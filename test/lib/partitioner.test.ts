@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { utf8 } from "../../src/lib/bytes.ts";
-import { murmur2, partitionOfKey } from "../../src/record/partitioner.ts";
+import { murmur2, partitionOfKey } from "../../src/lib/partitioner.ts";
 
 // Cases of Kafka's own UtilsTest.testMurmur2.
 test("murmur2 agrees with Kafka's", () => {

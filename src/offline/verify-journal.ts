@@ -9,7 +9,7 @@ import { JournalUnsupported } from "../storage/journal/damage.ts";
 import { JournalIndex } from "../storage/journal/entry-index.ts";
 import { openSegments } from "../storage/journal/files.ts";
 import { entryTypeOf, frameBytes, KIND_ENTRY } from "../storage/journal/frame.ts";
-import { recoverJournal } from "../storage/journal/recovery.ts";
+import { planJournal } from "../storage/journal/plan.ts";
 import { type Opened, SEGMENT_HEADER_BYTES } from "../storage/journal/segment.ts";
 import {
   encodeMarker,
@@ -30,7 +30,6 @@ const COVERED_ADVICE =
   "after; look at the health of this disk";
 
 export type JournalScope = {
-  /** Receives no writes, also if recovery would repair something. */
   readonly disk: Disk;
   readonly directory: string;
   /** Directory of the checkpoints that may cover damaged entries. */
@@ -46,14 +45,14 @@ export type VerifiedJournal = {
   readonly marker: LogMarker | null;
 } | null;
 
-/** Runs recovery, which tells a torn end from damage; then decodes every entry. */
+/** Scans and decides as a start does, which tells a torn end from damage; then decodes every entry. */
 export async function verifyJournal(scope: JournalScope): Promise<VerifiedJournal> {
   const { disk, directory, checkpoints, identity, findings } = scope;
   const index = new JournalIndex();
   let verified: VerifiedJournal = null;
   let isWhole = false;
   try {
-    const { segments, preallocated, torn, covered } = await recoverJournal({
+    const { outcome, torn } = await planJournal({
       disk,
       directory,
       identity,
@@ -62,9 +61,11 @@ export async function verifyJournal(scope: JournalScope): Promise<VerifiedJourna
       covered: () => coveredEnd(disk, checkpoints),
       onEntries: null,
     });
-    for (const { file } of [...segments, ...preallocated]) await file.close();
-    if (covered !== null) findings.damage(covered, covered.reason, COVERED_ADVICE);
-    isWhole = covered === null;
+    if (outcome.kind === "refuse") throw outcome.error;
+    if (outcome.kind === "behind_checkpoint") {
+      findings.damage(outcome.damage, outcome.damage.reason, COVERED_ADVICE);
+    }
+    isWhole = outcome.kind === "intact";
     if (torn !== null) {
       const problem = `${torn.bytes} bytes of an append that was never acknowledged`;
       findings.note(torn, problem, "the next start removes them");

@@ -1,6 +1,6 @@
 /** Verifies every checksum of a data directory. Nothing is changed. */
 import type { Disk } from "../env/disk.ts";
-import { DryDisk } from "../env/dry-disk.ts";
+import { ReadOnlyDisk } from "../env/read-only-disk.ts";
 import { SHARD_0 } from "../lib/ids.ts";
 import { identityOf, shardPaths } from "../storage/data-dir.ts";
 import { type Finding, Findings } from "./findings.ts";
@@ -39,19 +39,19 @@ export async function verifyDataDir(options: VerifyOptions): Promise<Verificatio
 }
 
 async function look({ disk, nextTurn }: VerifyOptions): Promise<Verification> {
-  const dry = new DryDisk(disk);
+  const readOnly = new ReadOnlyDisk(disk);
   const findings = new Findings();
-  const identity = await verifyIdentity(dry, findings);
+  const identity = await verifyIdentity(readOnly, findings);
   if (identity !== null) {
     const paths = shardPaths(SHARD_0);
     const seed = identityOf(identity.storageId, SHARD_0);
-    await verifyHardState(dry, paths, seed, findings);
-    const scope = { disk: dry, findings, nextTurn };
+    await verifyHardState(readOnly, paths, seed, findings);
+    const scope = { disk: readOnly, findings, nextTurn };
     const { journal: directory, checkpoints } = paths;
     const journal = await verifyJournal({ ...scope, directory, checkpoints, identity: seed });
     const { clusterId } = identity;
     await verifyCheckpoints({ ...scope, paths, clusterId }, journal);
-    await verifyIncoming(dry, paths, findings);
+    await verifyIncoming(readOnly, paths, findings);
   }
   const { list, files, bytes } = findings;
   return { findings: list, files, bytes };

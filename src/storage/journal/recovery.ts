@@ -3,6 +3,7 @@ import type { LogIndex } from "../../raft/types.ts";
 import type { Damage } from "./damage.ts";
 import { decideJournal, type JournalOutcome } from "./decide.ts";
 import { keepPreallocated, openSegments } from "./files.ts";
+import type { TornEnd } from "./plan.ts";
 import type { PreallocatedSegment } from "./preallocated.ts";
 import { scanJournal } from "./scan.ts";
 import type { Reading, ScanOptions } from "./scanner.ts";
@@ -18,11 +19,7 @@ export type Recovered = {
   /** Header checksum of the last frame. */
   readonly chain: number;
   /** The incomplete append that was removed, for the log of the node; null after a clean end. */
-  readonly torn: {
-    readonly file: string;
-    readonly position: number;
-    readonly bytes: number;
-  } | null;
+  readonly torn: TornEnd | null;
   /** The damage that the journal was cut for. */
   readonly salvaged: Damage | null;
   /** The damage that stays in the files of `segments`. A checkpoint covers all of it. */
@@ -118,7 +115,7 @@ async function truncate(
  * Overwrites everything after the end with zeros, so that it is never mistaken for data. Then syncs
  * the bytes that were read, since after a kill they may be in the page cache only.
  */
-async function cutBehind(used: number, files: readonly Opened[]): Promise<Recovered["torn"]> {
+async function cutBehind(used: number, files: readonly Opened[]): Promise<TornEnd | null> {
   const last = files[used - 1]?.segment;
   if (last === undefined) return null;
   const bytes = await zeroBehind(last.file, last.end, last.capacity);

@@ -1,10 +1,14 @@
+import { expect } from "bun:test";
 import type { Disk } from "../../../src/env/disk.ts";
+import { ReadOnlyDisk } from "../../../src/env/read-only-disk.ts";
 import type { Entry, EntryType, LogIndex, Term } from "../../../src/raft/types.ts";
+import { JournalIndex } from "../../../src/storage/journal/entry-index.ts";
 import {
   Journal,
   type JournalOpened,
   type JournalOptions,
 } from "../../../src/storage/journal/journal.ts";
+import { planJournal } from "../../../src/storage/journal/plan.ts";
 import { Random } from "../random.ts";
 import { SimDisk, type SimDiskOptions } from "../sim/sim-disk.ts";
 
@@ -70,12 +74,39 @@ export async function logOf(journal: Journal): Promise<Log> {
   return { firstIndex, lastIndex, lines: entries.map(line) };
 }
 
-/** Opens, reads everything, and leaves it to a crash. */
+/**
+ * Opens, reads everything, and leaves it to a crash. Compares the outcome with what the first two
+ * passes say on their own, which must not change the disk.
+ */
 export async function recoverLog(disk: SimDisk): Promise<Log & { torn: JournalOpened["torn"] }> {
-  const { journal, torn } = await openJournal(disk);
+  const planned = await planOf(disk);
+  const opened = await openJournal(disk).catch((error: unknown) => {
+    expect(planned).toBe(String(error));
+    throw error;
+  });
+  const { journal, torn } = opened;
   const log = await logOf(journal);
+  expect(planned).toEqual({ kind: "intact", torn, lastIndex: log.lastIndex });
   await journal.retrySpace();
   return { ...log, torn };
+}
+
+async function planOf(disk: SimDisk): Promise<object | string> {
+  const index = new JournalIndex();
+  try {
+    const { outcome, torn } = await planJournal({
+      disk: new ReadOnlyDisk(disk),
+      directory: DIRECTORY,
+      identity: IDENTITY,
+      index,
+      onEntries: null,
+      cutDamaged: false,
+    });
+    if (outcome.kind === "refuse") return String(outcome.error);
+    return { kind: outcome.kind, torn, lastIndex: index.lastIndex };
+  } catch (error) {
+    return String(error);
+  }
 }
 
 /** A log in which entries 5, 6 and 9 to 11 were replaced, in the order in which it is written. */

@@ -42,14 +42,18 @@ async function runServe(args: Arguments, io: Io): Promise<number> {
   process.on("unhandledRejection", fault);
   let serving: Serving | null = null;
   handleHarmlessSignals(() => serving);
+  let stop = Promise.resolve();
+  // A signal ends a start that is still reading its data at once. Once clients can connect, it does not.
+  const aboutToListen = (): void => {
+    stop = signalled();
+  };
   try {
-    serving = await serve(readConfig(flagsOf(args), io.environment), fault);
+    serving = await serve(readConfig(flagsOf(args), io.environment), fault, aboutToListen);
   } catch (error) {
     if (!isStartError(error)) throw error;
     io.err(`ayder: ${error.message}\n`);
     return EXIT.start;
   }
-  const stop = signalled();
   const { url, log } = serving;
   // The node serves even if this line cannot be written.
   io.out(`ayder ${VERSION} listening on ${url}\nconsole: ${hereOf(url)}/ui\n`).catch(

@@ -55,9 +55,14 @@ export type Serving = {
 
 /**
  * @param fault is called when the node must not go on; the caller ends the process.
+ * @param aboutToListen is called right before clients can connect.
  * @throws ConfigError, or the error that prevents the data from being read.
  */
-export async function serve(config: Config, fault: (error: unknown) => void): Promise<Serving> {
+export async function serve(
+  config: Config,
+  fault: (error: unknown) => void,
+  aboutToListen: () => void = () => undefined,
+): Promise<Serving> {
   const instruments = createInstruments();
   const log = processLog(config.logLevel, instruments.logLinesLost);
   for (const { name, nearest } of config.unknownVariables) {
@@ -83,6 +88,7 @@ export async function serve(config: Config, fault: (error: unknown) => void): Pr
   await node.start();
   // The replayed journal is garbage now. Without this call, its memory would stay in use for long.
   Bun.gc(true);
+  aboutToListen();
   const server = await serveHttp(config, node, log, instruments, fault);
   const stopWatching = cluster.certificates?.watch();
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);

@@ -1,14 +1,5 @@
 import type { Offset } from "../record/offset.ts";
-import type { BrokerState, PartitionState, TopicState } from "./state.ts";
-
-export type GroupProgress = {
-  readonly group: string;
-  readonly partition: number;
-  /** The next offset to read. */
-  readonly committedOffset: Offset;
-  /** Retained records that the group has not read yet. */
-  readonly lag: number;
-};
+import type { BrokerState, PartitionState } from "./state.ts";
 
 /** @returns null if the group has not committed here. */
 export const committedOffset = (partition: PartitionState, group: string): Offset | null =>
@@ -41,22 +32,4 @@ export function forgetOffset(state: BrokerState, group: string): void {
   if (left > 0) state.groups.set(group, left);
   else state.groups.delete(group);
   state.committedOffsets--;
-}
-
-/** Progress of all groups of a topic, by group, then by partition. */
-export function listGroups(topic: TopicState): GroupProgress[] {
-  const list: GroupProgress[] = [];
-  for (const partition of topic.partitions) {
-    for (const [group, offset] of partition.committed) {
-      list.push({
-        group,
-        partition: partition.partition,
-        committedOffset: offset,
-        lag: partition.endOffset - Math.max(offset, partition.lowWatermark),
-      });
-    }
-  }
-  return list.sort((a, b) =>
-    a.group === b.group ? a.partition - b.partition : a.group < b.group ? -1 : 1,
-  );
 }

@@ -22,6 +22,7 @@ import { clusterEndpoints } from "./routes/cluster.ts";
 import { commitEndpoints } from "./routes/commit.ts";
 import { consumeEndpoints } from "./routes/consume.ts";
 import { docsEndpoints } from "./routes/docs.ts";
+import { groupMemberEndpoints } from "./routes/group-members.ts";
 import { groupEndpoints } from "./routes/groups.ts";
 import { healthEndpoints } from "./routes/health.ts";
 import { kvEndpoints } from "./routes/kv.ts";
@@ -227,6 +228,7 @@ function allEndpoints(edge: Edge): readonly Endpoint[] {
     ...consumeEndpoints(edge),
     ...commitEndpoints(edge),
     ...groupEndpoints(edge),
+    ...groupMemberEndpoints(edge),
     ...retentionEndpoints(edge),
     ...kvEndpoints(edge),
     ...adminEndpoints(edge),

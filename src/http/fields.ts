@@ -78,6 +78,7 @@ function checked(name: string, value: Json, schema: TSchema): Json {
   if (integer !== null) return value === null ? null : checkedInteger(name, value, integer, true);
   if (schema["anyOf"] !== undefined) return checkedChoice(name, value, schema["anyOf"]);
   if (schema["type"] === "array") return checkedList(name, value, schema);
+  if (schema["type"] === "object") return checkedObject(name, value, schema);
   if (schema["type"] === "integer") return checkedInteger(name, value, schema);
   if (schema["type"] === "boolean") {
     if (typeof value === "boolean") return value;
@@ -96,9 +97,43 @@ function checkedChoice(name: string, value: Json, alternatives: readonly TSchema
   const texts = alternatives.map((each): unknown => each["const"]);
   if (texts.includes(value)) return value;
   if (value === null && alternatives.some(({ type }) => type === "null")) return null;
+  const objects = alternatives.filter(({ type }) => type === "object");
+  if (objects.length > 0) return checkedShape(name, value, texts, objects);
   const other = alternatives.find((each) => each["const"] === undefined && each["type"] !== "null");
   if (other !== undefined) return checked(name, value, other);
   throw invalid(name, value, texts.map((text) => JSON.stringify(text)).join(" or "));
+}
+
+/** An object with one of some fields, beside the texts that were compared before. */
+function checkedShape(
+  name: string,
+  value: Json,
+  texts: readonly unknown[],
+  objects: readonly TSchema[],
+): Json {
+  const fieldsOf = ({ properties }: TSchema): string[] => Object.keys(properties as TProperties);
+  const fits = (object: TSchema): boolean =>
+    value instanceof Map && value.size === 1 && fieldsOf(object).some((field) => value.has(field));
+  const object = objects.find(fits);
+  if (object !== undefined) return checkedObject(name, value, object);
+  const shapes = objects.flatMap(fieldsOf).map((field) => `{"${field}": …}`);
+  const quoted = texts.filter((text) => text !== undefined).map((text) => JSON.stringify(text));
+  throw invalid(name, value, [...quoted, ...shapes].join(" or "));
+}
+
+/** The fields of a nested object, as a plain object. */
+function checkedObject(name: string, value: Json, schema: TSchema): Json {
+  if (!(value instanceof Map)) throw invalid(name, value, "an object");
+  const required: readonly string[] = schema["required"] ?? [];
+  const fields: Record<string, Json> = {};
+  for (const [field, property] of Object.entries(schema["properties"] as TProperties)) {
+    const path = `${name}.${field}`;
+    const given = value.get(field);
+    if (given !== undefined) fields[field] = checked(path, given, property);
+    else if (required.includes(field)) throw missing(path);
+  }
+  // Callers see the type of the schema.
+  return fields as unknown as Json;
 }
 
 function checkedList(name: string, value: Json, schema: TSchema): Json {
@@ -146,8 +181,9 @@ function shownValue(value: Json): string {
   return value instanceof JsonNumber ? value.text.slice(0, 64) : shown(plain(value));
 }
 
-function codeOf(name: string, value: Json): ErrorCode {
+function codeOf(path: string, value: Json): ErrorCode {
   if (typeof value !== "string") return "invalid_field";
+  const name = path.replace(/^topics\[\d+\]$/, "topic").replace(/^.*\./, "");
   if (name === "topic" || name === "name") return "invalid_topic";
   return name === "group" ? "invalid_group" : "invalid_field";
 }

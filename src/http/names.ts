@@ -7,6 +7,9 @@ const COLON = 58;
 export const checkTopic = (name: string): string =>
   checkName(name, "Topic", "invalid_topic", false);
 export const checkGroup = (name: string): string => checkName(name, "Group", "invalid_group", true);
+/** @throws ApiError as for any other parameter. */
+export const checkMember = (name: string): string =>
+  checkName(name, "member", "invalid_parameter", true);
 export const checkNamespace = (name: string): string =>
   checkName(name, "Namespace", "invalid_namespace", false);
 export const checkQueue = (name: string): string =>

@@ -37,6 +37,8 @@ export type PageStop = "limit" | "bytes" | "end" | "piece" | "drained";
 
 /** How messages are framed: the bytes around and between them. */
 export type Framing = {
+  /** Begins a message, up to its offset. */
+  readonly open: Phrase;
   /** Between two messages. */
   readonly separator: Uint8Array;
   /** Written before a message, followed by the offset and `afterId`; null if absent. */
@@ -49,20 +51,26 @@ export type Framing = {
 const bytesOf = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
 const NOTHING = bytesOf("");
 export const ARRAY_FRAMING: Framing = {
+  open: Phrase.of('{"offset":'),
   separator: bytesOf(","),
   id: null,
   afterId: NOTHING,
   end: NOTHING,
 };
 export const LINES_FRAMING: Framing = { ...ARRAY_FRAMING, separator: NOTHING, end: bytesOf("\n") };
+/** Messages of several topics. The name of a topic is ASCII without special characters. */
+export const topicFraming = (topic: string): Framing => ({
+  ...ARRAY_FRAMING,
+  open: Phrase.of(`{"topic":"${topic}","offset":`),
+});
 export const EVENTS_FRAMING: Framing = {
+  ...ARRAY_FRAMING,
   separator: NOTHING,
   id: bytesOf("id: "),
   afterId: bytesOf("\ndata: "),
   end: bytesOf("\n\n"),
 };
 
-const OFFSET = Phrase.of('{"offset":');
 const PARTITION = bytesOf(',"partition":');
 const TIMESTAMP = bytesOf(',"timestamp_ms":');
 /** Room for both members with the largest numbers. */
@@ -186,7 +194,8 @@ export class PageWriter {
   #message(cursor: RecordCursor, limits: PageLimits, framing: Framing): void {
     const { headersStart, headersEnd } = cursor;
     const hasHeaders = headersEnd > headersStart;
-    const framingBytes = MESSAGE_BYTES_MAX + (hasHeaders ? HEADER_FRAMING_BYTES_MAX : 0);
+    const framingBytes =
+      MESSAGE_BYTES_MAX + framing.open.length + (hasHeaders ? HEADER_FRAMING_BYTES_MAX : 0);
     this.#ensure(framingBytes + cursor.logicalBytes * ESCAPED_BYTES_MAX);
     const out = this.#out;
     const view = this.#view;
@@ -196,7 +205,7 @@ export class PageWriter {
       at = writeDecimal(out, copy(out, at, framing.id), cursor.offset);
       at = copy(out, at, framing.afterId);
     }
-    at = writeDecimal(out, OFFSET.write(view, at), cursor.offset);
+    at = writeDecimal(out, framing.open.write(view, at), cursor.offset);
     const { timestampMs } = cursor;
     const { partition } = limits;
     if (timestampMs !== this.#stampedMs || partition !== this.#stampedPartition) {

@@ -8,10 +8,20 @@ import type {
 } from "../metrics/sources.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { RecordPlace } from "../record/batch-reader.ts";
+import type { GroupRejectCode, GroupsApi } from "./groups-api.ts";
 import type { QueueRejectCode } from "./queue-api.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
 export type { JoinRules } from "../stream/join-rules.ts";
+export type {
+  GroupDescription,
+  GroupsApi,
+  GroupTopic,
+  MemberPage,
+  MemberRecords,
+  MemberRef,
+  OwnedPartition,
+} from "./groups-api.ts";
 export type {
   QueueApi,
   QueueDefinition,
@@ -68,10 +78,12 @@ export interface NodeApi {
    */
   waitForRecords(wait: RecordWait): Promise<void>;
   commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>>;
-  /** Offsets that all groups have committed, as far as this node knows. */
-  listGroups(): MaybePromise<readonly GroupPosition[]>;
-  /** Deletes the committed offsets of the group in all topics. */
-  deleteGroup(group: string): Promise<Result<{ offsets: number }, DeleteGroupReject>>;
+  /** Groups whose members share partitions. */
+  readonly groups: GroupsApi;
+  /** Deletes the committed offsets of the group in all topics, and its members. */
+  deleteGroup(
+    group: string,
+  ): Promise<Result<{ offsets: number; members: number }, DeleteGroupReject>>;
   groupsOf(topic: string): MaybePromise<Result<{ groups: readonly GroupLag[] }, "topic_not_found">>;
 
   deleteBefore(
@@ -169,7 +181,8 @@ export type CommitReject =
   | "partition_not_found"
   | "offset_out_of_range"
   | "too_many_groups"
-  | "too_many_offsets";
+  | "too_many_offsets"
+  | "leased";
 export type DeleteGroupReject = WriteReject | "group_not_found";
 export type Committed = {
   /** The policy in force. */
@@ -179,7 +192,7 @@ export type Committed = {
 };
 /** `data_damaged`: the deleted records cannot be counted until a peer has restored them. */
 export type DeleteBeforeReject =
-  | Exclude<CommitReject, "too_many_groups" | "too_many_offsets">
+  | Exclude<CommitReject, "too_many_groups" | "too_many_offsets" | "leased">
   | "data_damaged";
 export type RetentionReject =
   | WriteReject
@@ -212,6 +225,7 @@ export type RejectCode =
   | KvDeleteNamespaceReject
   | MemberReject
   | QueueRejectCode
+  | GroupRejectCode
   | StreamRejectCode;
 
 export type NodeHealth = {
@@ -242,10 +256,10 @@ export type PartitionDescription = {
 export type GroupLag = {
   readonly group: string;
   readonly partition: number;
-  readonly committedOffset: number;
+  /** Null: the group has not committed in this partition. */
+  readonly committedOffset: number | null;
   readonly lag: number;
 };
-export type GroupPosition = GroupLag & { readonly topic: string };
 export type TopicDescription = TopicShape & {
   readonly partitionList: readonly PartitionDescription[];
   readonly groups: readonly GroupLag[];

@@ -1,3 +1,4 @@
+import type { GroupMember } from "../groups/state.ts";
 import type {
   Configuration,
   Entry,
@@ -36,6 +37,8 @@ export type NodeEvent =
     }
   /** An applied command or a snapshot changed the address of a member. */
   | { readonly type: "members_changed" }
+  /** The partitions of a member of a group changed, or it is not a member any more. */
+  | { readonly type: "group_member_changed"; readonly member: GroupMember }
   /** The free space fell below the reserve, or rose above it. */
   | { readonly type: "disk_full"; readonly full: boolean }
   /** The journal has no space even for a deletion, or has space again. */

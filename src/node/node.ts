@@ -4,6 +4,7 @@ import { payloadBytes } from "../raft/replication.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
 import type { ClusterApi, NodeApi, NodeHealth } from "./api.ts";
 import type { NodeEvent } from "./events.ts";
+import { Groups } from "./groups/groups.ts";
 import { Maintenance } from "./maintenance/maintenance.ts";
 import type { NodeOptions } from "./options.ts";
 import { soleMemberOf } from "./peers/bootstrap.ts";
@@ -39,6 +40,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly samples: Samples;
   readonly streams: Streams;
   readonly queues: Queues;
+  readonly groups: Groups;
   #faulted = false;
   #stopping = false;
 
@@ -105,6 +107,8 @@ export class Node implements NodeApi, ClusterApi {
     shard.connect({ queue, applier, snapshots: this.#snapshots, disk: diskWatch });
     this.#reader = new Reader(machine, linearizer);
     this.samples = new Samples(machine, clock, time);
+    const limits = { groupsMax: options.groupsMax, offsetsMax: options.offsetsMax };
+    this.groups = new Groups({ machine, commander, linearizer, clock, time, replica, limits });
     this.streams = new Streams({ machine, commander, clock: time, log, replica, emit });
     this.queues = new Queues({ machine, commander, clock: time, replica, emit });
     this.#replica = replica;
@@ -144,6 +148,7 @@ export class Node implements NodeApi, ClusterApi {
     await this.streams.stop();
     this.queues.stop();
     queue.setRefusal("shutting_down");
+    this.groups.roleChanged();
     // Without space for the journal, queued writes cannot be finished.
     const canFinish = () => !this.#faulted && !queue.journalFull;
     while (queue.queuedRequests > 0 && canFinish()) await this.#replica.pause();
@@ -190,7 +195,6 @@ export class Node implements NodeApi, ClusterApi {
   readonly listTopics: Reader["listTopics"] = () => this.#reader.listTopics();
   readonly describeTopic: Reader["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
   readonly doubt: NodeApi["doubt"] = () => this.#replica.linearizer.doubt();
-  readonly listGroups: Reader["listGroups"] = () => this.#reader.listGroups();
   readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#writes.broker.deleteGroup(group);
   readonly groupsOf: Reader["groupsOf"] = (topic) => this.#reader.groupsOf(topic);
   readonly commitOffset: NodeApi["commitOffset"] = (request) =>
@@ -243,6 +247,9 @@ export class Node implements NodeApi, ClusterApi {
         return;
       case "configuration_changed":
         this.#configurationChanged(event.configuration);
+        return;
+      case "group_member_changed":
+        this.groups.memberChanged(event.member);
         return;
       case "members_changed":
         this.#cluster.changed();
@@ -300,6 +307,7 @@ export class Node implements NodeApi, ClusterApi {
     const { role, term, leader } = change;
     this.#options.log.info("role changed", { role, term, leader });
     if (this.#stopping) return;
+    this.groups.roleChanged();
     if (role === "leader") this.#writes.accept();
     else this.#writes.refuse(leader === null ? "no_leader" : "not_leader");
     this.queues.roleChanged();

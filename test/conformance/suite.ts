@@ -8,6 +8,7 @@ import * as byTime from "./by-time.ts";
 import * as cloudEvents from "./cloud-events.ts";
 import * as consume from "./consume.ts";
 import * as follow from "./follow.ts";
+import * as groupMembers from "./group-members.ts";
 import * as groups from "./groups.ts";
 import * as health from "./health.ts";
 import * as joins from "./joins.ts";
@@ -50,7 +51,7 @@ const PARTS = [
 ];
 
 /** Parts of the API that a node in memory does not have. */
-const STREAM_PARTS = [streams, joins, views, recordFields, queues, queueRetries];
+const STREAM_PARTS = [streams, joins, views, recordFields, queues, queueRetries, groupMembers];
 
 /** @param target asked anew by each test, so that a server may be started in `beforeAll`. */
 export function register(target: TargetOf): void {

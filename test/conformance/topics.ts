@@ -88,7 +88,10 @@ export function register(target: TargetOf): void {
           { partition: 0, low_watermark: 0, end_offset: 0, bytes: 0 },
           { partition: 1, low_watermark: 0, end_offset: 3, bytes: 3 },
         ],
-        groups: [{ group: "g:1", partition: 1, committed_offset: 2, lag: 1 }],
+        groups: [
+          { group: "g:1", partition: 0, committed_offset: null, lag: 0 },
+          { group: "g:1", partition: 1, committed_offset: 2, lag: 1 },
+        ],
       });
     });
     test("a deleted topic is gone, and begins again at 0 when it is made anew", async () => {

@@ -17,6 +17,7 @@ const VARIES = new Set([
   "visible_at_ms",
   "oldest_age_ms",
   "dead-at-ms",
+  "lease_until_ms",
 ]);
 
 function comparable(value: unknown): unknown {

@@ -12,11 +12,11 @@ test("a commit that makes a group too many is refused, until one is deleted", as
   const refused = { ok: false, code: "too_many_groups", details: { groupsMax: 3 } } as const;
   expect(await commit("d")).toEqual(refused);
   expect(await commit("a", 1)).toMatchObject({ ok: true });
-  expect(await single.settled(node.deleteGroup("a"))).toEqual({ ok: true, offsets: 2 });
+  expect(await single.settled(node.deleteGroup("a"))).toEqual({ ok: true, offsets: 2, members: 0 });
   expect(await single.settled(node.deleteGroup("a"))).toMatchObject({ code: "group_not_found" });
   expect(await commit("d")).toMatchObject({ ok: true });
   expect(await commit("e")).toEqual(refused);
-  expect(node.listGroups().map(({ group }) => group)).toEqual(["b", "c", "d"]);
+  expect(node.groups.list().map(({ group }) => group)).toEqual(["b", "c", "d"]);
   await single.settled(node.stop());
 });
 
@@ -39,7 +39,7 @@ test("offsets are bounded in all: a group commits on where it has, and nowhere n
   expect(await commit("b", 2)).toEqual(refused);
   expect(await commit("c", 0)).toEqual(refused);
   expect(await commit("a", 2)).toMatchObject({ ok: true });
-  expect(await single.settled(node.deleteGroup("a"))).toEqual({ ok: true, offsets: 3 });
+  expect(await single.settled(node.deleteGroup("a"))).toEqual({ ok: true, offsets: 3, members: 0 });
   expect(await commit("c", 0)).toMatchObject({ ok: true });
   await single.settled(node.stop());
 });

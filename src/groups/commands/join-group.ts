@@ -75,10 +75,10 @@ function reject(
     if (!state.byName.get(group)?.topics.has(topic)) slots += found.partitions.length;
   }
   if (present === undefined && state.memberCount >= MEMBERS_MAX) {
-    return rejectedGroup("too_many_members", { members_max: MEMBERS_MAX });
+    return rejectedGroup("too_many_members", { membersMax: MEMBERS_MAX });
   }
   if (slots > GROUP_PARTITIONS_MAX && slots > state.slotCount) {
-    return rejectedGroup("too_many_group_partitions", { partitions_max: GROUP_PARTITIONS_MAX });
+    return rejectedGroup("too_many_group_partitions", { partitionsMax: GROUP_PARTITIONS_MAX });
   }
   return null;
 }

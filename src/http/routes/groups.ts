@@ -9,7 +9,7 @@ import {
   type GroupDescribed,
   type GroupList,
 } from "../../api/groups.ts";
-import type { GroupPosition } from "../../node/api.ts";
+import type { GroupDescription } from "../../node/api.ts";
 import type { Edge } from "../edge.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
@@ -19,6 +19,14 @@ export const groupEndpoints = (edge: Edge): readonly Endpoint[] => [
   describeGroup(edge),
   deleteGroup(edge),
 ];
+
+type Summary = {
+  readonly group: string;
+  topics: number;
+  partitions: number;
+  members: number;
+  lag: number;
+};
 
 const listGroups = ({ node }: Edge): Endpoint => ({
   method: "GET",
@@ -33,21 +41,17 @@ const listGroups = ({ node }: Edge): Endpoint => ({
     errors: [],
   },
   handle: async ({ principal }) => {
-    const byGroup = new Map<string, GroupPosition[]>();
-    for (const position of await node.listGroups()) {
-      if (!principal.may("read", position.topic)) continue;
-      const positions = byGroup.get(position.group);
-      if (positions === undefined) byGroup.set(position.group, [position]);
-      else positions.push(position);
+    const byGroup = new Map<string, Summary>();
+    for (const { group, topic, partitions, members, lag } of await node.groups.list()) {
+      if (!principal.may("read", topic)) continue;
+      const summary = byGroup.get(group) ?? { group, topics: 0, partitions: 0, members: 0, lag: 0 };
+      summary.topics++;
+      summary.partitions += partitions;
+      summary.members = Math.max(summary.members, members);
+      summary.lag += lag;
+      byGroup.set(group, summary);
     }
-    const groups = [...byGroup]
-      .map(([group, positions]) => ({
-        group,
-        topics: new Set(positions.map(({ topic }) => topic)).size,
-        partitions: positions.length,
-        lag: positions.reduce((sum, { lag }) => sum + lag, 0),
-      }))
-      .sort((a, b) => (a.group < b.group ? -1 : 1));
+    const groups = [...byGroup.values()].sort((a, b) => (a.group < b.group ? -1 : 1));
     return json<GroupList>({ ok: true, groups });
   },
 });
@@ -59,32 +63,59 @@ const describeGroup = ({ node, compat, errorMapper }: Edge): Endpoint => ({
   leaderOnly: false,
   query: NO_QUERY,
   docs: {
-    summary: "Committed offsets of a group in the topics that the token may read",
+    summary: "Members, owners and lag of a group in the topics that the token may read",
     tag: "consume",
     answer: GROUP_DESCRIBED,
     errors: ["invalid_group", "group_not_found"],
   },
   handle: async (context) => {
     const group = context.path("group");
-    const mayRead = async () =>
-      (await positionsOf(node, group)).filter(({ topic }) => context.principal.may("read", topic));
-    let positions = await mayRead();
-    if (positions.length === 0) {
+    const look = async () => visible(context, await node.groups.describe(group));
+    let found = await look();
+    if (found === null) {
       // This node may lag, so the group may exist on the leader.
       const doubt = await node.doubt();
       if (doubt !== null) return errorMapper.answer(context, doubt, named(group));
-      positions = await mayRead();
+      found = await look();
     }
-    if (positions.length === 0) return errorMapper.answer(context, NOT_FOUND, named(group));
-    const partitions = positions.map(({ topic, partition, committedOffset, lag }) => ({
-      topic,
-      partition,
-      committed_offset: compat.fromNextOffset(committedOffset, committedOffset),
-      lag,
+    if (found === null) return errorMapper.answer(context, NOT_FOUND, named(group));
+    const members = found.members.map((each) => ({
+      member: each.member,
+      lease_until_ms: each.leaseUntilMs,
+      lease_ms: each.leaseMs,
+      topics: each.topics,
+      partitions: each.partitions,
     }));
-    return json<GroupDescribed>({ ok: true, group, partitions });
+    const partitions = found.partitions.map((each) => ({
+      topic: each.topic,
+      partition: each.partition,
+      owner: each.owner,
+      ...(each.next === null ? {} : { next: each.next }),
+      generation: each.generation,
+      committed_offset:
+        each.committedOffset === null
+          ? null
+          : compat.fromNextOffset(each.committedOffset, each.committedOffset),
+      lag: each.lag,
+      lag_seconds: each.lagSeconds,
+    }));
+    const lag = partitions.reduce((sum, each) => sum + each.lag, 0);
+    return json<GroupDescribed>({ ok: true, group, members, partitions, lag });
   },
 });
+
+/** Returns the members and partitions whose topics the token may read; null if there are none. */
+function visible(
+  { principal }: RequestContext,
+  found: GroupDescription | null,
+): GroupDescription | null {
+  if (found === null || principal.may("read", null)) return found;
+  const members = found.members.filter(({ topics }) =>
+    topics.some((topic) => principal.may("read", topic)),
+  );
+  const partitions = found.partitions.filter(({ topic }) => principal.may("read", topic));
+  return members.length + partitions.length === 0 ? null : { members, partitions };
+}
 
 const deleteGroup = ({ node, errorMapper }: Edge): Endpoint => ({
   method: "DELETE",
@@ -93,29 +124,24 @@ const deleteGroup = ({ node, errorMapper }: Edge): Endpoint => ({
   leaderOnly: true,
   query: NO_QUERY,
   docs: {
-    summary: "Forget what a group has committed, in all topics",
+    summary: "Forget what a group has committed, in all topics, and remove its members",
     tag: "consume",
     answer: GROUP_DELETED,
     errors: ["invalid_group", "group_not_found", "commit_timeout"],
   },
   handle: async (context) => {
     const group = context.path("group");
-    demandAll(context, await positionsOf(node, group));
+    // A token for some topics removes a group only if it has joined or committed in no other topic.
+    const found = await node.groups.describe(group);
+    const topics = (found?.members ?? []).flatMap((member) => member.topics);
+    for (const { topic } of found?.partitions ?? []) topics.push(topic);
+    for (const topic of new Set(topics)) context.demand("admin", topic);
     const result = await node.deleteGroup(group);
     if (!result.ok) return errorMapper.answer(context, result, named(group));
-    return json<GroupDeleted>({ ok: true, group, deleted: true, offsets: result.offsets });
+    const { offsets, members } = result;
+    return json<GroupDeleted>({ ok: true, group, deleted: true, offsets, members });
   },
 });
 
 const NOT_FOUND = { ok: false, code: "group_not_found" } as const;
 const named = (group: string): string => `group "${group}"`;
-
-const positionsOf = async (node: Edge["node"], group: string): Promise<GroupPosition[]> =>
-  (await node.listGroups()).filter((position) => position.group === group);
-
-/** A token for some topics removes a group only if it has committed in no other topic. */
-function demandAll(context: RequestContext, positions: readonly GroupPosition[]): void {
-  for (const topic of new Set(positions.map((position) => position.topic))) {
-    context.demand("admin", topic);
-  }
-}

@@ -142,7 +142,8 @@ const described = ({ compat }: Edge, { topic, partitionList, groups }: TopicDesc
   groups: groups.map(({ group, partition, committedOffset, lag }) => ({
     group,
     partition,
-    committed_offset: compat.fromNextOffset(committedOffset, committedOffset),
+    committed_offset:
+      committedOffset === null ? null : compat.fromNextOffset(committedOffset, committedOffset),
     lag,
   })),
 });

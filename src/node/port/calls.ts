@@ -24,6 +24,14 @@ import type {
   StreamRequest,
 } from "../api.ts";
 
+import type {
+  JoinGroupRequest,
+  MemberCommitRequest,
+  MemberReadRequest,
+  MemberRef,
+  SeekGroupRequest,
+} from "../groups-api.ts";
+
 /** The node's side of the port. */
 export type Served = {
   readonly node: NodeApi;
@@ -46,7 +54,13 @@ export const CALLS = {
   describeTopic: ({ node }: Side, topic: string) => node.describeTopic(topic),
   offsetsAt: ({ node }: Side, request: OffsetsAtRequest) => node.offsetsAt(request),
   doubt: ({ node }: Side) => node.doubt(),
-  listGroups: ({ node }: Side) => node.listGroups(),
+  joinGroup: ({ node }: Side, request: JoinGroupRequest) => node.groups.join(request),
+  leaveGroup: ({ node }: Side, member: MemberRef) => node.groups.leave(member),
+  commitMember: ({ node }: Side, request: MemberCommitRequest) => node.groups.commit(request),
+  seekGroup: ({ node }: Side, request: SeekGroupRequest) => node.groups.seek(request),
+  topicsOfMember: ({ node }: Side, member: MemberRef) => node.groups.topicsOfMember(member),
+  describeGroup: ({ node }: Side, group: string) => node.groups.describe(group),
+  listGroups: ({ node }: Side) => node.groups.list(),
   deleteGroup: ({ node }: Side, group: string) => node.deleteGroup(group),
   groupsOf: ({ node }: Side, topic: string) => node.groupsOf(topic),
   commitOffset: ({ node }: Side, request: CommitRequest) => node.commitOffset(request),
@@ -106,6 +120,8 @@ export const SIGNALLED_CALLS = {
     node.waitForRecords({ ...wait, signal }),
   receive: ({ queues }: Side, signal: AbortSignal, request: Omit<ReceiveRequest, "signal">) =>
     queues.receive({ ...request, signal }),
+  readMember: ({ node }: Side, signal: AbortSignal, request: Omit<MemberReadRequest, "signal">) =>
+    node.groups.read({ ...request, signal }),
   query: ({ streams }: Side, signal: AbortSignal, request: Omit<StreamRequest, "signal">) =>
     streams.query({ ...request, signal }),
   join: ({ streams }: Side, signal: AbortSignal, request: Omit<JoinApiRequest, "signal">) =>

@@ -5,6 +5,7 @@ import type {
   ClusterApi,
   ConsumePage,
   ConsumeReject,
+  GroupsApi,
   KvGetOutcome,
   KvPutOutcome,
   KvPutRequest,
@@ -154,7 +155,6 @@ export class WorkerPort implements NodeApi {
   readonly offsetsAt: NodeApi["offsetsAt"] = (request) => this.#call("offsetsAt", request);
   readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#call("describeTopic", topic);
   readonly doubt: NodeApi["doubt"] = () => this.#call("doubt");
-  readonly listGroups: NodeApi["listGroups"] = () => this.#call("listGroups");
   readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#call("deleteGroup", group);
   readonly groupsOf: NodeApi["groupsOf"] = (topic) => this.#call("groupsOf", topic);
   readonly commitOffset: NodeApi["commitOffset"] = (request) => this.#call("commitOffset", request);
@@ -178,6 +178,17 @@ export class WorkerPort implements NodeApi {
     const release = () => this.#call("releaseBackup", handle);
     return { ok: true, backup: { index, term, bytes, next, release } };
   }
+
+  readonly groups: GroupsApi = {
+    join: (request) => this.#call("joinGroup", request),
+    read: ({ signal, ...request }) => this.#signalled("readMember", signal, request),
+    commit: (request) => this.#call("commitMember", request),
+    leave: (member) => this.#call("leaveGroup", member),
+    seek: (request) => this.#call("seekGroup", request),
+    topicsOfMember: (member) => this.#call("topicsOfMember", member),
+    describe: (group) => this.#call("describeGroup", group),
+    list: () => this.#call("listGroups"),
+  };
 
   readonly cluster: ClusterApi = {
     membership: () => this.#call("membership"),

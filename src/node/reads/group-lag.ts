@@ -1,5 +1,12 @@
 import type { PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
+import {
+  firstUnread,
+  groupsIn,
+  lagIn,
+  type Standing,
+  standingsIn,
+} from "../../groups/standings.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { largestGroups } from "../../metrics/cardinality.ts";
 import type { GroupSample } from "../../metrics/sources.ts";
@@ -40,24 +47,34 @@ export class GroupLagReader {
     return samples;
   }
 
+  /** Age of the first unread record of each standing; 0 without one, null if it is not known. */
+  async secondsOf(standings: readonly Standing[]): Promise<readonly (number | null)[]> {
+    const lookups: Lookups = { known: this.#known, seen: new Map(), left: LOOKUPS_MAX };
+    const seconds: (number | null)[] = [];
+    for (const { partition, committed } of standings) {
+      const offset = firstUnread(partition, committed);
+      if (offset >= partition.endOffset) seconds.push(0);
+      else seconds.push(this.#ageOf(await timeOf(lookups, partition, offset)));
+    }
+    return seconds;
+  }
+
   async #largest(): Promise<readonly Lagging[]> {
     const largest = largestGroups<Lagging>();
     await this.#slicer.turn();
-    for (const topic of this.#machine.broker.topicsById.values()) {
-      for (const state of topic.partitions) {
-        for (const [group, committed] of state.committed) {
-          const offset = Math.max(committed, state.lowWatermark);
-          const lagRecords = state.endOffset - offset;
-          const lagSeconds = lagRecords === 0 ? 0 : null;
-          const { partition } = state;
+    const { broker, parts } = this.#machine;
+    for (const topic of broker.topicsById.values()) {
+      for (const group of groupsIn(parts.groups, topic)) {
+        for (const { partition: state, committed } of standingsIn(parts.groups, topic, group)) {
+          const lagRecords = lagIn(state, committed);
           largest.add({
             topic: topic.name,
             group,
-            partition,
+            partition: state.partition,
             lagRecords,
-            lagSeconds,
+            lagSeconds: lagRecords === 0 ? 0 : null,
             state,
-            offset,
+            offset: firstUnread(state, committed),
           });
           if (this.#slicer.isOver) await this.#slicer.turn();
         }
@@ -74,8 +91,11 @@ export class GroupLagReader {
   ): Promise<number | null> {
     // The sum of all others does not have a first record.
     if (lagSeconds !== null || partition !== state.partition) return lagSeconds;
-    const at = await timeOf(lookups, state, offset);
-    return at === null ? null : Math.max(0, this.#clock.now() - at) / 1000;
+    return this.#ageOf(await timeOf(lookups, state, offset));
+  }
+
+  #ageOf(timeMs: number | null): number | null {
+    return timeMs === null ? null : Math.max(0, this.#clock.now() - timeMs) / 1000;
   }
 }
 

@@ -1,6 +1,7 @@
-import { committedOffset, listGroups } from "../../broker/groups.ts";
+import { committedOffset } from "../../broker/groups.ts";
 import { listRetention } from "../../broker/retention.ts";
 import { findTopic, isHidden, type PartitionState, type TopicState } from "../../broker/state.ts";
+import { groupsIn, lagIn, standingsIn } from "../../groups/standings.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type {
@@ -8,7 +9,6 @@ import type {
   ConsumeReject,
   ConsumeRequest,
   GroupLag,
-  GroupPosition,
   OffsetsAt,
   OffsetsAtRequest,
   RecordWait,
@@ -162,20 +162,27 @@ export class Reader {
         endOffset: partition.endOffset,
         bytes: keptBytes(partition),
       })),
-      groups: listGroups(topic),
+      groups: this.#groupsIn(topic),
     };
-  }
-
-  listGroups(): readonly GroupPosition[] {
-    return [...this.#machine.broker.topicsByName.values()].flatMap((topic) =>
-      listGroups(topic).map((progress) => ({ topic: topic.name, ...progress })),
-    );
   }
 
   groupsOf(name: string): Result<{ groups: readonly GroupLag[] }, "topic_not_found"> {
     const topic = findTopic(this.#machine.broker, name);
     if (topic === undefined) return { ok: false, code: "topic_not_found" };
-    return { ok: true, groups: listGroups(topic) };
+    return { ok: true, groups: this.#groupsIn(topic) };
+  }
+
+  /** Progress of all groups of a topic, by group, then by partition. */
+  #groupsIn(topic: TopicState): GroupLag[] {
+    const { groups } = this.#machine.parts;
+    return groupsIn(groups, topic).flatMap((group) =>
+      [...standingsIn(groups, topic, group)].map(({ partition, committed }) => ({
+        group,
+        partition: partition.partition,
+        committedOffset: committed,
+        lag: lagIn(partition, committed),
+      })),
+    );
   }
 
   listRetention(): readonly RetentionPolicy[] {

@@ -12,6 +12,7 @@ const LOOK_EVERY_MS = 10;
  */
 export class RecordWaits {
   #waits = new Set<Wait>();
+  readonly #watches = new Set<() => void>();
   #scheduled = false;
   #timer: { readonly dueMs: number; readonly cancel: () => void } | null = null;
   readonly #clock: Clock;
@@ -42,20 +43,29 @@ export class RecordWaits {
     });
   }
 
+  /** Calls `wake` after each burst of appends, until the returned function is called. */
+  watch(wake: () => void): () => void {
+    const watch = () => wake();
+    this.#watches.add(watch);
+    return () => this.#watches.delete(watch);
+  }
+
   /** Called when the end of the partition moves. Checks the waits once after the current burst. */
   appended(endOffset: () => number): void {
-    if (this.#waits.size === 0 || this.#scheduled) return;
+    if ((this.#waits.size === 0 && this.#watches.size === 0) || this.#scheduled) return;
     this.#scheduled = true;
     this.#clock.defer(() => {
       this.#scheduled = false;
       const end = endOffset();
       for (const wait of [...this.#waits]) if (wait.offset < end) wait.wake();
+      for (const watch of [...this.#watches]) watch();
     });
   }
 
   /** Ends all waits, because the topic was deleted or the node stops. */
   wakeAll(): void {
     for (const wait of [...this.#waits]) wait.wake();
+    for (const watch of [...this.#watches]) watch();
   }
 
   #nowMs(): number {

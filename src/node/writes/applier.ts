@@ -96,7 +96,9 @@ export class Applier implements Effects {
     this.#emit({ type: "members_changed" });
   }
 
-  groupMemberChanged(_member: GroupMember): void {}
+  groupMemberChanged(member: GroupMember): void {
+    this.#emit({ type: "group_member_changed", member });
+  }
 
   /** @throws StateDiverged, after which this node must not answer any more. */
   checksum(checksum: Checksum): void {

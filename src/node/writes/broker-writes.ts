@@ -1,13 +1,15 @@
 import { changeRetention } from "../../broker/commands/change-retention.ts";
-import { commitOffset } from "../../broker/commands/commit-offset.ts";
 import { configure } from "../../broker/commands/configure.ts";
-import { createTopic } from "../../broker/commands/create-topic.ts";
 import { deleteBefore } from "../../broker/commands/delete-before.ts";
-import { deleteGroup } from "../../broker/commands/delete-group.ts";
-import { deleteTopic } from "../../broker/commands/delete-topic.ts";
 import { setRetention } from "../../broker/commands/set-retention.ts";
 import { keysPerPartition } from "../../broker/key-bound.ts";
 import type { BrokerLimits, PartitionState } from "../../broker/state.ts";
+import {
+  commitOffset,
+  createTopic,
+  deleteGroup,
+  deleteTopic,
+} from "../../groups/broker-commands.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Offset } from "../../record/offset.ts";
 import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damaged.ts";
@@ -95,7 +97,9 @@ export class BrokerWrites {
     // Checked here and not at apply: it protects memory, and all versions must apply the same.
     const { groups, committedOffsets } = this.#machine.broker;
     const { groupsMax, offsetsMax } = this.#limits;
-    if (groups.size >= groupsMax && !groups.has(request.group)) {
+    const isKnown =
+      groups.has(request.group) || this.#machine.parts.groups.byName.has(request.group);
+    if (groups.size >= groupsMax && !isKnown) {
       return { ok: false, code: "too_many_groups", details: { groupsMax } };
     }
     if (committedOffsets >= offsetsMax && !found.partition.committed.has(request.group)) {
@@ -118,12 +122,14 @@ export class BrokerWrites {
     });
   }
 
-  deleteGroup(group: string): Promise<Result<{ offsets: number }, DeleteGroupReject>> {
+  deleteGroup(
+    group: string,
+  ): Promise<Result<{ offsets: number; members: number }, DeleteGroupReject>> {
     return this.#commander.run({
       kind: deleteGroup,
       fields: { group },
       bytes: SMALL_COMMAND_BYTES,
-      done: ({ offsets }) => ({ ok: true, offsets }),
+      done: ({ offsets, members }) => ({ ok: true, offsets, members }),
     });
   }
 

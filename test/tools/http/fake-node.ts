@@ -25,6 +25,7 @@ import type {
 import { partitionNotFound } from "../../../src/node/reads/find-partition.ts";
 import { payloadOf } from "../../../src/record/strip-headers.ts";
 import { FakeBackup } from "./fake-backup.ts";
+import { FakeGroups } from "./fake-groups.ts";
 import { FakeKv } from "./fake-kv.ts";
 import { FakePartition } from "./fake-partition.ts";
 
@@ -34,6 +35,7 @@ export class FakeNode implements NodeApi {
   readonly #topics = new Map<string, FakePartition[]>();
   readonly #policies = new Map<string, RetentionPolicy>();
   readonly #kv: FakeKv;
+  readonly groups = new FakeGroups(this.#topics);
   #index = 0;
   #lastTopicId = 0;
   #turn = 0;
@@ -128,22 +130,8 @@ export class FakeNode implements NodeApi {
       endOffset,
       bytes,
     }));
-    const groups = partitions.flatMap((each, partition) =>
-      [...each.committed].map(([group, committedOffset]) => ({
-        group,
-        partition,
-        committedOffset,
-        lag: each.endOffset - Math.max(committedOffset, each.lowWatermark),
-      })),
-    );
+    const groups = this.groups.progressIn(topic);
     return { ok: true, topic, partitions: partitions.length, partitionList, groups } as const;
-  }
-
-  listGroups() {
-    return [...this.#topics.keys()].flatMap((topic) => {
-      const found = this.groupsOf(topic);
-      return found.ok ? found.groups.map((position) => ({ topic, ...position })) : [];
-    });
   }
 
   async deleteGroup(group: string) {
@@ -154,7 +142,7 @@ export class FakeNode implements NodeApi {
       if (partition.committed.delete(group)) offsets++;
     }
     if (offsets === 0) return { ok: false, code: "group_not_found" } as const;
-    return { ok: true, offsets } as const;
+    return { ok: true, offsets, members: 0 } as const;
   }
 
   groupsOf(topic: string) {

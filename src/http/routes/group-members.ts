@@ -1,0 +1,311 @@
+/** Members of a group: they join, read, commit, leave, and share the partitions of topics. */
+
+import { NO_QUERY } from "../../api/common.ts";
+import {
+  GROUP_JOINED,
+  GROUP_LEFT,
+  GROUP_MESSAGES_QUERY,
+  GROUP_PAGE,
+  type GroupJoined,
+  type GroupLeft,
+  JOIN_GROUP_BODY,
+  LEASE_MS_DEFAULT,
+  LEAVE_GROUP_BODY,
+  MEMBER_COMMIT_BODY,
+  MEMBER_COMMITTED,
+  type MemberCommitted,
+  type OwnedPartition as OwnedBody,
+  SEEK_BODY,
+  SOUGHT,
+  type Sought,
+} from "../../api/groups.ts";
+import type { MemberPage, MemberRef, OwnedPartition } from "../../node/api.ts";
+import { PIECE_BYTES } from "../answer-streams.ts";
+import { readJson } from "../body.ts";
+import type { Edge } from "../edge.ts";
+import { ApiError, type ErrorCode } from "../errors.ts";
+import { ANSWERS_FULL } from "../middleware.ts";
+import { checkMember } from "../names.ts";
+import { countConsumed, PageWriter, topicFraming } from "../page-writer.ts";
+import { queryReader } from "../query.ts";
+import type { Endpoint, RequestContext } from "../request-context.ts";
+import { headOfPieces, hotJson, json } from "../responses.ts";
+
+const LIMIT_DEFAULT = 100;
+const LIMIT_MAX = 1000;
+const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+const MEMBER_ERRORS: readonly ErrorCode[] = [
+  "invalid_group",
+  "not_a_member",
+  "cluster_not_upgraded",
+  "commit_timeout",
+];
+
+const writer = new PageWriter();
+const readMessagesQuery = queryReader(GROUP_MESSAGES_QUERY);
+
+export const groupMemberEndpoints = (edge: Edge): readonly Endpoint[] => [
+  join(edge),
+  messages(edge),
+  commit(edge),
+  leave(edge),
+  seek(edge),
+];
+
+const join = ({ node, errorMapper }: Edge): Endpoint => ({
+  method: "POST",
+  path: "/broker/groups/:group/join",
+  access: { kind: "body", scope: "read" },
+  leaderOnly: true,
+  query: NO_QUERY,
+  docs: {
+    summary: "Become a member of a group, which shares the partitions of its topics",
+    tag: "consume",
+    body: JOIN_GROUP_BODY,
+    answer: GROUP_JOINED,
+    errors: [
+      "invalid_group",
+      "invalid_topic",
+      "topic_not_found",
+      "too_many_groups",
+      "too_many_members",
+      "too_many_group_partitions",
+      "cluster_not_upgraded",
+      "commit_timeout",
+    ],
+  },
+  handle: async (context) => {
+    const group = context.path("group");
+    const body = await readJson(context, JOIN_GROUP_BODY);
+    const topics = [...new Set(body.topics)];
+    for (const topic of topics) context.demand("read", topic);
+    const member = body.member ?? newName();
+    const leaseMs = body.lease_ms ?? LEASE_MS_DEFAULT;
+    const result = await node.groups.join({ group, member, leaseMs, topics });
+    if (!result.ok) return errorMapper.answer(context, result, about({ group, member }));
+    return json<GroupJoined>({
+      ok: true,
+      member,
+      lease_until_ms: result.leaseUntilMs,
+      assigned: result.assigned.map(ownedBody),
+    });
+  },
+});
+
+const newName = (): string => `m-${crypto.randomUUID().slice(0, 18)}`;
+
+const about = ({ group, member }: MemberRef): string => `group "${group}", member "${member}"`;
+
+const ownedBody = ({ topic, partition, generation, nextOffset }: OwnedPartition): OwnedBody => ({
+  topic,
+  partition,
+  generation,
+  next_offset: nextOffset,
+});
+
+/** The token must cover all topics that the member has joined with. */
+async function demandTopics(
+  { node }: Edge,
+  context: RequestContext,
+  member: MemberRef,
+): Promise<void> {
+  if (context.principal.may("read", null)) return;
+  for (const topic of await node.groups.topicsOfMember(member)) context.demand("read", topic);
+}
+
+const messages = (edge: Edge): Endpoint => ({
+  method: "GET",
+  path: "/broker/groups/:group/messages",
+  access: { kind: "list", scope: "read" },
+  leaderOnly: true,
+  isPoll: true,
+  query: GROUP_MESSAGES_QUERY,
+  docs: {
+    summary: "Records of all partitions that a member owns; renews its lease",
+    tag: "consume",
+    answer: GROUP_PAGE,
+    errors: [...MEMBER_ERRORS, "data_damaged"],
+  },
+  handle: async (context) => {
+    const group = context.path("group");
+    const query = readMessagesQuery(context);
+    if (query.member === null) {
+      throw new ApiError("invalid_parameter", "member is required: the name that join has told");
+    }
+    const member = { group, member: checkMember(query.member) };
+    await demandTopics(edge, context, member);
+    // A HEAD must not take records that it does not return.
+    if (context.isHead) return headOfPieces(new Headers({ "content-type": "application/json" }));
+    // Rejected before the node counts the records as delivered.
+    if (!edge.answers.budget.hasRoom(PIECE_BYTES)) {
+      edge.options.instruments.answersRefused.value++;
+      return edge.errorMapper.overloaded(ANSWERS_FULL);
+    }
+    const waitMs = query.wait_ms ?? 0;
+    if (waitMs > 0) edge.allowLong(context.request);
+    const page = await edge.node.groups.read({
+      ...member,
+      limit: Math.min(query.limit ?? LIMIT_DEFAULT, LIMIT_MAX),
+      maxBytes: Math.min(query.max_bytes ?? PAGE_BYTES_MAX, PAGE_BYTES_MAX),
+      waitMs: edge.stopping.aborted ? 0 : waitMs,
+      signal: AbortSignal.any([context.request.signal, edge.stopping]),
+    });
+    if (!page.ok) return edge.errorMapper.answer(context, page, about(member));
+    return pageAnswer(edge, context, page, query.encoding !== null);
+  },
+});
+
+function pageAnswer(
+  edge: Edge,
+  context: RequestContext,
+  page: MemberPage,
+  base64: boolean,
+): Response {
+  const { records, positions, assigned, revoked, leaseUntilMs } = page;
+  writer.begin();
+  writer.text('{"messages":[');
+  let count = 0;
+  for (const { topic, partition, startOffset, nextOffset, slices } of records) {
+    if (count > 0) writer.text(",");
+    const all = Number.POSITIVE_INFINITY;
+    const whole = {
+      slices,
+      first: null,
+      topicId: 0,
+      startOffset,
+      committedOffset: null,
+      lowWatermark: startOffset,
+      endOffset: nextOffset,
+    };
+    const limits = { partition, limit: all, maxBytes: all, base64 };
+    writer.messages(whole, limits, topicFraming(topic), all);
+    count += writer.count;
+  }
+  countConsumed(edge.options.instruments, writer);
+  const rest = {
+    count,
+    positions: positions.map(ownedBody),
+    assigned: assigned.map(ownedBody),
+    revoked: revoked.map(({ topic, partition }) => ({ topic, partition })),
+    lease_until_ms: leaseUntilMs,
+  };
+  writer.text(`],${JSON.stringify(rest).slice(1)}`);
+  return hotJson(context.request, writer.written);
+}
+
+const commit = (edge: Edge): Endpoint => ({
+  method: "POST",
+  path: "/broker/groups/:group/commit",
+  access: { kind: "body", scope: "read" },
+  leaderOnly: true,
+  query: NO_QUERY,
+  docs: {
+    summary: "Store how far a member is; what it does not own any more is fenced; renews its lease",
+    tag: "consume",
+    body: MEMBER_COMMIT_BODY,
+    answer: MEMBER_COMMITTED,
+    errors: [...MEMBER_ERRORS, "invalid_topic", "too_many_offsets"],
+  },
+  handle: async (context) => {
+    const group = context.path("group");
+    const { member, offsets } = await readJson(context, MEMBER_COMMIT_BODY);
+    for (const topic of new Set(offsets.map((each) => each.topic))) context.demand("read", topic);
+    await demandTopics(edge, context, { group, member });
+    const result = await edge.node.groups.commit({ group, member, offsets });
+    if (!result.ok) return edge.errorMapper.answer(context, result, about({ group, member }));
+    const results = result.results.map((each) => {
+      const { topic, partition } = each;
+      if (each.ok) {
+        const clamped = each.clamped ? ({ clamped: true } as const) : {};
+        return {
+          topic,
+          partition,
+          ok: true as const,
+          committed_offset: each.committedOffset,
+          ...clamped,
+        };
+      }
+      const owner = each.code === "fenced" && each.owner !== null ? { owner: each.owner } : {};
+      return { topic, partition, ok: false as const, error: each.code, ...owner };
+    });
+    return json<MemberCommitted>({ ok: true, results, lease_until_ms: result.leaseUntilMs });
+  },
+});
+
+const leave = (edge: Edge): Endpoint => ({
+  method: "POST",
+  path: "/broker/groups/:group/leave",
+  access: { kind: "list", scope: "read" },
+  leaderOnly: true,
+  query: NO_QUERY,
+  docs: {
+    summary: "Leave a group: the partitions of the member go to the others at once",
+    tag: "consume",
+    body: LEAVE_GROUP_BODY,
+    answer: GROUP_LEFT,
+    errors: MEMBER_ERRORS,
+  },
+  handle: async (context) => {
+    const group = context.path("group");
+    const { member } = await readJson(context, LEAVE_GROUP_BODY);
+    await demandTopics(edge, context, { group, member });
+    const result = await edge.node.groups.leave({ group, member });
+    if (!result.ok) return edge.errorMapper.answer(context, result, about({ group, member }));
+    return json<GroupLeft>({ ok: true, group, member });
+  },
+});
+
+const seek = ({ node, errorMapper }: Edge): Endpoint => ({
+  method: "POST",
+  path: "/broker/groups/:group/seek",
+  access: { kind: "list", scope: "admin" },
+  leaderOnly: true,
+  query: NO_QUERY,
+  docs: {
+    summary: "Set the committed offsets of a group, forwards or back",
+    tag: "consume",
+    body: SEEK_BODY,
+    answer: SOUGHT,
+    errors: [
+      "invalid_group",
+      "invalid_topic",
+      "group_not_found",
+      "topic_not_found",
+      "partition_not_found",
+      "too_many_offsets",
+      "data_damaged",
+      "cluster_not_upgraded",
+      "commit_timeout",
+    ],
+  },
+  handle: async (context) => {
+    const group = context.path("group");
+    const { topic = null, partition = null, to } = await readJson(context, SEEK_BODY);
+    if (partition !== null && topic === null) {
+      throw new ApiError("invalid_field", 'Field "partition" needs the field "topic"');
+    }
+    const { topics } = { topics: topic === null ? await topicsOf(node, group) : [topic] };
+    for (const each of topics) context.demand("admin", each);
+    const result = await node.groups.seek({ group, topic, partition, to: goalOf(to) });
+    if (!result.ok) {
+      const place = topic === null ? "" : `, topic "${topic}"`;
+      return errorMapper.answer(context, result, `group "${group}"${place}`);
+    }
+    const offsets = result.offsets.map((each) => ({
+      topic: each.topic,
+      partition: each.partition,
+      committed_offset: each.committedOffset,
+    }));
+    return json<Sought>({ ok: true, group, offsets });
+  },
+});
+
+type SeekTo = "earliest" | "latest" | { readonly time_ms: number } | { readonly offset: number };
+
+function goalOf(to: SeekTo) {
+  if (typeof to === "string") return to;
+  return "offset" in to ? { offset: to.offset } : { timeMs: to.time_ms };
+}
+
+const topicsOf = async (node: Edge["node"], group: string): Promise<readonly string[]> =>
+  (await node.groups.list()).filter((each) => each.group === group).map(({ topic }) => topic);

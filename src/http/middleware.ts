@@ -4,13 +4,13 @@ import type { Logger } from "../metrics/log.ts";
 import type { Coding } from "./accept.ts";
 import { type AnswerStreams, ONE_WRITE_BYTES_MAX } from "./answer-streams.ts";
 import type { Auth } from "./auth.ts";
-import { type BodyBytes, readBytes } from "./body.ts";
+import { type BodyBytes, JSON_BODY_BYTES_MAX, readBytes, tooLarge } from "./body.ts";
 import { type Compression, isCompressible, markEncoded, varyByEncoding } from "./compression.ts";
 import { ApiError, shown } from "./errors.ts";
 import { forward, type Leader } from "./forward.ts";
 import { isOwnName } from "./own-names.ts";
 import { proxyHeaderOf } from "./proxied.ts";
-import { RequestContext, type RequestEnd, type Route } from "./request-context.ts";
+import { type BodyLimit, RequestContext, type RequestEnd, type Route } from "./request-context.ts";
 import { type ErrorMapper, headOfPieces, SizedAnswer } from "./responses.ts";
 
 export type MiddlewareParts = {
@@ -59,9 +59,7 @@ export class Middleware implements RequestEnd {
       this.#admit(context);
       checkTarget(context);
       const leader = route.leaderOnly ? this.#leaderFor(route, request) : null;
-      context.complete(
-        leader === null ? route.handle(context) : this.#forward(route, request, leader),
-      );
+      context.complete(leader === null ? route.handle(context) : this.#forward(context, leader));
     } catch (error) {
       context.fail(error);
     }
@@ -80,16 +78,36 @@ export class Middleware implements RequestEnd {
     return length > this.#parts.requestBytesMax ? null : leader;
   }
 
-  #forward(route: Route, request: Request, leader: Leader): Promise<Response> {
-    const { requestBytesMax, allowLong } = this.#parts;
+  #forward(context: RequestContext, leader: Leader): Promise<Response> {
+    const { route, request } = context;
     const readBody = async () => {
-      const body = route.takesBody
-        ? await readBytes(request, this.bodies, requestBytesMax, "request_too_large")
-        : null;
-      allowLong(request);
+      const body = route.takesBody ? await this.#readForwarded(context) : null;
+      this.#parts.allowLong(request);
       return body;
     };
     return forward(route, request, leader, readBody, this.bodies);
+  }
+
+  /**
+   * Reads a body that the leader judges. A chunked body over every limit is refused with the error
+   * that the route has for it, as on the leader.
+   */
+  async #readForwarded(context: RequestContext): Promise<Uint8Array> {
+    const { requestBytesMax } = this.#parts;
+    const { request, route } = context;
+    try {
+      return await readBytes(request, this.bodies, requestBytesMax, "request_too_large");
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== "request_too_large") throw error;
+      const { bytes, code } = route.bodyLimit?.(context) ?? this.#usualLimit(route);
+      throw tooLarge(code, "The body", `more than ${bytes} bytes`, bytes);
+    }
+  }
+
+  #usualLimit({ docs: { body } }: Route): BodyLimit {
+    const isJson = body !== undefined && body !== "bytes";
+    const bytes = isJson ? JSON_BODY_BYTES_MAX : this.#parts.requestBytesMax;
+    return { bytes, code: "request_too_large" };
   }
 
   /** @throws ApiError. The token is checked before anything else. */

@@ -53,8 +53,13 @@ export type Endpoint = {
   /** Query parameters that are recognized by a prefix of their names, and their description. */
   readonly prefixed?: { readonly prefix: string; readonly means: string };
   readonly docs: EndpointDocs;
+  /** Absent: that of JSON bodies, or the limit of requests for `bytes`. */
+  readonly bodyLimit?: (context: RequestContext) => BodyLimit;
   readonly handle: (context: RequestContext) => Completion;
 };
+
+/** The longest body, and the error for a longer one. */
+export type BodyLimit = { readonly bytes: number; readonly code: ErrorCode };
 
 /** The response of a handler. `LATER`: the handler ends the request itself, with `context.end`. */
 export type Completion = Response | Promise<Response> | typeof LATER;

@@ -63,6 +63,7 @@ const put = (edge: Edge, method: "POST" | "PUT"): Endpoint => ({
     answer: KV_WRITTEN,
     errors: ["invalid_key", "reserved_key", "cas_mismatch", "message_too_large", "commit_timeout"],
   },
+  bodyLimit: () => ({ bytes: edge.options.limits.messageBytesMax, code: "message_too_large" }),
   handle: (context) => {
     const namespace = context.path("namespace");
     const key = context.path("*");

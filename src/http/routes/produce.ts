@@ -90,6 +90,12 @@ const produceOne = (edge: Edge): Endpoint => ({
     errors: [...ERRORS, ...JSON_ERRORS],
     requestHeaders: REQUEST_HEADERS,
   },
+  bodyLimit: ({ request }) => {
+    const { messageBytesMax, requestBytesMax } = edge.options.limits;
+    return eventModeOf(request.headers.get("content-type")) === null
+      ? { bytes: messageBytesMax, code: "message_too_large" }
+      : { bytes: requestBytesMax, code: "request_too_large" };
+  },
   handle: (context) => {
     const options = readProduceOptions(context, edge.options.rocket, true);
     const mode = eventModeOf(options.contentType);
@@ -135,6 +141,7 @@ const produceJson = (edge: Edge): Endpoint => ({
     requestHeaders: REQUEST_HEADERS,
     errors: [...ERRORS, ...JSON_ERRORS],
   },
+  bodyLimit: () => ({ bytes: edge.options.limits.requestBytesMax, code: "request_too_large" }),
   handle: (context) => {
     const options = readProduceOptions(context, edge.options.rocket);
     const { limits } = edge.options;

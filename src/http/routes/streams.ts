@@ -20,7 +20,12 @@ import { ApiError, type ErrorCode } from "../errors.ts";
 import { joinBody, queryBody, viewBody } from "../query-answers.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json, jsonText } from "../responses.ts";
-import { bodyRejected, demandSource, readStreamBody } from "../stream-body.ts";
+import {
+  bodyRejected,
+  demandSource,
+  readStreamBody,
+  STREAM_BODY_BYTES_MAX,
+} from "../stream-body.ts";
 
 const BODY_ERRORS: readonly ErrorCode[] = [
   "invalid_json",
@@ -135,6 +140,7 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
     answer: VIEW_PUT,
     errors: [...BODY_ERRORS, "invalid_view", "too_many_views", "commit_timeout"],
   },
+  bodyLimit: () => ({ bytes: STREAM_BODY_BYTES_MAX, code: "request_too_large" }),
   handle: async (context) => {
     const name = context.path("name");
     // The body of a query. Its limits of one read or result have no effect here.

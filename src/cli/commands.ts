@@ -49,8 +49,13 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "query",
-    summary: "filter, aggregate and join records",
+    summary: "filter and aggregate records",
     load: async () => (await import("./query.ts")).QUERY,
+  },
+  {
+    name: "join",
+    summary: "join the records of two topics within a time window",
+    load: async () => (await import("./join.ts")).JOIN,
   },
   {
     name: "views",

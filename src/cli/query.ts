@@ -1,41 +1,77 @@
-/** `ayder query`: runs a query or a join and prints the rows as tables. */
+/** `ayder query`: runs a query and prints the rows as tables. */
 import { badAnswer } from "../client/errors.ts";
+import type { Client } from "../client/index.ts";
 import { type Json, JsonNumber, parseJson, shortText } from "../client/json-text.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { readAll } from "./kv.ts";
+import { hasFlag, PRINT_JSON, QUERY_FLAGS, queryOfFlags } from "./query-flags.ts";
 import { connect, SERVER_OPTIONS } from "./server.ts";
 import { type Cell, counted, Digits, table } from "./table.ts";
 import { visible } from "./visible.ts";
 
 /** Maximum width of a column; --json prints the whole value. */
 const CELL_CHARACTERS_MAX = 60;
+const TOPIC = /^[A-Za-z0-9._-]{1,249}$/;
 
 export const QUERY: Command = {
   name: "query",
-  summary: "filter, aggregate and join records",
-  actions: [{ name: "", operands: "[json|file]", summary: "", run: query }],
-  options: SERVER_OPTIONS,
+  summary: "filter and aggregate records",
+  actions: [{ name: "", operands: "[topic|json|file]", summary: "", run: query }],
+  options: { ...SERVER_OPTIONS, ...PRINT_JSON, ...QUERY_FLAGS },
   notes: [
-    "The query is JSON: an argument, a file, or standard input. A query with `left` and `right` is a",
-    "join. Nothing is committed. With --json, the answer of the server is printed unchanged.",
-    "Examples:",
-    '  ayder query \'{"source":{"topic":"sales","partition":0,"offset":0},"aggregate":',
-    '    {"group_by":["region"],"measures":[{"op":"sum","field":"amount"}]}}\'',
-    "  ayder query join.json --json | jq .rows",
+    "A query is a topic with options, or JSON: an argument, a file, or standard input.",
+    'Values are numbers, true, false, null or text; "7" in quotes is text. Nothing is committed.',
+    "Example: ayder query sales --where 'amount>4' --group-by region --sum amount --window 1m",
   ],
 };
 
 async function query(args: Arguments, io: Io): Promise<number> {
-  const queried = await queryText(args.operands[0], io);
-  const body = parsedQuery(queried);
-  const path = "left" in body && "right" in body ? "/broker/join" : "/broker/query";
-  // The text is sent unchanged, so that numbers in it keep their digits.
-  const request = { method: "POST", path, body: queried, repeatable: true } as const;
   const client = connect(args, io);
+  const [operand] = args.operands;
+  const flagged = hasFlag(args, QUERY_FLAGS) || (await isTopic(operand, io));
+  const body = flagged
+    ? shortText(await queryOfFlags(topicOf(operand), args, client, io))
+    : await queryText(operand, io);
+  return await run(body, flagged, client, args, io);
+}
+
+/** Checks the topic of a query that is given as options. @throws UsageError */
+export function topicOf(topic: string | undefined): string {
+  if (topic !== undefined && TOPIC.test(topic)) return topic;
+  const given = topic === undefined ? "none is given" : `${JSON.stringify(topic)} is not one`;
+  throw new UsageError(`these options need the name of a topic: ${given}`);
+}
+
+/** A word that is not a file is a topic; a name with a slash or `.json` is always a file. */
+async function isTopic(operand: string | undefined, io: Io): Promise<boolean> {
+  if (operand === undefined || operand === "-" || !TOPIC.test(operand)) return false;
+  if (operand.endsWith(".json")) return false;
+  return await io.readFile(operand).then(
+    () => false,
+    () => true,
+  );
+}
+
+/** Sends a query or a join, and prints its answer. @param flagged it was given as options. */
+export async function run(
+  body: string,
+  flagged: boolean,
+  client: Client,
+  args: Arguments,
+  io: Io,
+): Promise<number> {
+  const parsed = parsedQuery(body);
+  if (args.flag("print-json")) {
+    await io.out(`${body.trim()}\n`);
+    return EXIT.ok;
+  }
+  const path = "left" in parsed && "right" in parsed ? "/broker/join" : "/broker/query";
+  // The text is sent unchanged, so that numbers in it keep their digits.
+  const request = { method: "POST", path, body, repeatable: true } as const;
   const text = await client.request({ ...request, signal: io.interrupted });
   const answer = answerOf(text, client.url, "rows");
   await io.out(args.flag("json") ? `${text}\n` : answerText(answer));
-  const missing = missingText(answer);
+  const missing = missingText(answer, flagged);
   if (missing !== null) io.err(`ayder: ${missing}\n`);
   return EXIT.ok;
 }
@@ -90,19 +126,23 @@ export function answerOf(text: string, where: string, list: "rows" | "aggregates
 }
 
 /** Says which part the answer lacks and how to continue. Returns null for a complete answer. */
-function missingText(answer: Fields): string | null {
+function missingText(answer: Fields, flagged: boolean): string | null {
   const source = fieldsOf(answer.get("source"));
   const offsetIn = (fields: Fields, name: string): string => shortText(fields.get(name) ?? null);
+  const at = (offset: string): string =>
+    flagged ? `--from ${offset}` : `"offset":${offset} in source`;
   if (answer.get("truncated") === true) {
     const next = fieldsOf(answer.get("next_offsets"));
-    const where =
-      next.size > 0
-        ? `"offset":${offsetIn(next, "left")} in left and ${offsetIn(next, "right")} in right`
-        : `"offset":${offsetIn(source, "next_offset")} in source`;
+    const [left, right] = [offsetIn(next, "left"), offsetIn(next, "right")];
+    const sides = flagged
+      ? `--left-from ${left} --right-from ${right}`
+      : `"offset":${left} in left and ${right} in right`;
+    const where = next.size > 0 ? sides : at(offsetIn(source, "next_offset"));
     return `truncated: more rows exist; continue with ${where}`;
   }
   if ((source.get("rows_next_offset") ?? null) === null) return null;
-  return `more rows than emit_rows; continue with "offset":${offsetIn(source, "rows_next_offset")} in source`;
+  const limit = flagged ? "--rows" : "emit_rows";
+  return `more rows than ${limit}; continue with ${at(offsetIn(source, "rows_next_offset"))}`;
 }
 
 function answerText(answer: Fields): string {

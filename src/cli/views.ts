@@ -1,7 +1,9 @@
 /** `ayder views`: lists and watches continuous queries, creates and deletes them. */
+import { shortText } from "../client/json-text.ts";
 import { segment } from "../client/url.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
-import { aggregatesText, answerOf, parsedQuery, queryText } from "./query.ts";
+import { aggregatesText, answerOf, parsedQuery, queryText, topicOf } from "./query.ts";
+import { hasViewFlag, viewFlags, viewOfFlags } from "./query-flags.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { counted, table } from "./table.ts";
 import { durationOf } from "./times.ts";
@@ -18,7 +20,7 @@ export const VIEWS: Command = {
     { name: "show", operands: "<view>", summary: "show the aggregates of a view", run: show },
     {
       name: "put",
-      operands: "<view> [json|file]",
+      operands: "<view> [topic|json|file]",
       summary: "create a view, or replace its query",
       run: put,
     },
@@ -43,12 +45,12 @@ export const VIEWS: Command = {
       only: ["list", "show"],
       help: "time between two looks with --watch (default: 2s)",
     },
+    ...viewFlags("put"),
   },
   notes: [
-    "The query is JSON: an argument, a file, or standard input. It has aggregates, as for",
-    "`ayder query`; without `partition` it covers all partitions of the topic.",
-    'Example: ayder views put revenue \'{"source":{"topic":"sales"},"aggregate":',
-    '  {"group_by":["region"],"measures":[{"op":"sum","field":"amount"}]}}\'',
+    "The query is a topic with options as of `ayder query`, or JSON: an argument, a file, or standard",
+    "input. It has aggregates. Without a partition it covers all of them.",
+    "Example: ayder views put revenue sales --group-by region --sum amount",
   ],
 };
 
@@ -106,8 +108,16 @@ async function printOrWatch(
 
 async function put(args: Arguments, io: Io): Promise<number> {
   const view = args.operand(0);
-  const body = await queryText(args.operands[1], io);
+  const operand = args.operands[1];
+  const flagged = hasViewFlag(args);
+  const body = flagged
+    ? shortText(await viewOfFlags(topicOf(operand), args, io))
+    : await queryText(operand, io);
   parsedQuery(body);
+  if (args.flag("print-json")) {
+    await io.out(`${body.trim()}\n`);
+    return EXIT.ok;
+  }
   const client = connect(args, io);
   const request = { method: "PUT", path: pathOf(view), body, repeatable: true } as const;
   const text = await client.request({ ...request, signal: io.interrupted });

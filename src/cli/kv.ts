@@ -142,7 +142,8 @@ async function list(args: Arguments, io: Io): Promise<number> {
     const rows = namespaces.map((each) => [
       each.namespace,
       each.keys,
-      bytesText(each.bytes),
+      // Older servers do not tell the size.
+      typeof each.bytes === "number" ? bytesText(each.bytes) : null,
       each.revision,
     ]);
     const text = table(["NAMESPACE", "KEYS", "SIZE", "LAST REVISION"], rows);

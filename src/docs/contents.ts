@@ -10,7 +10,7 @@ export const CONTENTS: readonly Section[] = [
   { title: "First steps", pages: ["index", "start", "concepts"] },
   {
     title: "HTTP API",
-    pages: ["http", "topics", "produce", "consume", "groups", "queues", "kv", "errors"],
+    pages: ["http", "topics", "produce", "consume", "batches", "groups", "queues", "kv", "errors"],
   },
   { title: "Stream processing", pages: ["stream-processing", "stream-rules"] },
   { title: "Tools", pages: ["command-line", "client", "console"] },

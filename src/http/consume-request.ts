@@ -11,6 +11,8 @@ import type { RequestContext } from "./request-context.ts";
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
 const PAGE_BYTES_DEFAULT = 4 * 1024 * 1024;
+/** The same for a page of batches, which is not made in pieces. */
+const BATCHES_BYTES_MAX = PAGE_BYTES_DEFAULT;
 /** A larger `max_bytes` counts as this much. */
 const PAGE_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -31,6 +33,8 @@ export type ConsumeCall = {
   readonly fromMs: number | null;
   /** The answer is a batch of CloudEvents. */
   readonly asEvents?: true;
+  /** The answer is the batches as they are stored. */
+  readonly asBatches?: true;
 };
 
 const readQuery = queryReader(CONSUME_QUERY);
@@ -69,6 +73,14 @@ export function readConsume(context: RequestContext, compat: Compat): ConsumeCal
     fromMs,
   };
 }
+
+/** The same request for batches: the answer has all bytes of the page, and says which topic it is of. */
+export const forBatches = (call: ConsumeCall): ConsumeCall => ({
+  ...call,
+  asBatches: true,
+  tellsTopicId: false,
+  request: { ...call.request, maxBytes: Math.min(call.limits.maxBytes, BATCHES_BYTES_MAX) },
+});
 
 /** Null without the header. */
 function topicIdOf({ request }: RequestContext): number | null {

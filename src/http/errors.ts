@@ -25,6 +25,7 @@ export type EdgeCode =
   | "invalid_producer"
   | "invalid_header"
   | "empty_batch"
+  | "invalid_batch"
   | "incomplete_body"
   | "unauthorized"
   | "forbidden"
@@ -102,6 +103,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
     "produce",
     "Headers of a record: names of 1 to 64 characters of a-z 0-9 . _ -, each once, at most 64 and 16384 bytes together",
   ),
+  invalid_batch: row(400, "produce", "The body is not whole batches with right checksums"),
   empty_batch: row(400, "produce", "The body holds no message: every line is empty"),
   incomplete_body: row(400, "errors", "The body ended before its announced length"),
   offset_out_of_range: row(416, "consume", "The offset is beyond the end of the partition"),

@@ -33,3 +33,4 @@ export const AT_PAYLOAD_CRC = 28;
 export const AT_LOGICAL_BYTES = 32;
 export const AT_VERSION = 36;
 export const AT_FLAGS = 37;
+export const AT_RESERVED = 38;

@@ -4,6 +4,7 @@ import type { TargetOf } from "../tools/conformance/target.ts";
 import * as admin from "./admin.ts";
 import * as auth from "./auth.ts";
 import * as badInputs from "./bad-inputs.ts";
+import * as batches from "./batches.ts";
 import * as byTime from "./by-time.ts";
 import * as cloudEvents from "./cloud-events.ts";
 import * as consume from "./consume.ts";
@@ -39,6 +40,7 @@ const PARTS = [
   producers,
   recordHeaders,
   cloudEvents,
+  batches,
   consume,
   byTime,
   follow,

@@ -99,6 +99,7 @@ test("answers besides 200 are described: 202, 304, 307, streams, bytes, headers"
     "text/event-stream",
     "application/x-ndjson",
     "application/cloudevents-batch+json",
+    "application/vnd.ayder.batches",
   ]);
   expect(types("GET /kv/{namespace}/{key}")).toEqual([
     "application/json",

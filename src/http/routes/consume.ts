@@ -1,9 +1,10 @@
 import { CONSUME_QUERY, PAGE } from "../../api/consume.ts";
 import type { ConsumePage, Rejected } from "../../node/api.ts";
 import { ONE_WRITE_BYTES_MAX, PIECE_BYTES } from "../answer-streams.ts";
+import { BATCH_PAGE_HEADERS, BATCHES_TYPE, batchPage } from "../batch-page.ts";
 import { EVENT_BATCH_TYPE } from "../cloud-events.ts";
 import { markEncoded } from "../compression.ts";
-import { type ConsumeCall, readConsume, TOPIC_ID_HEADER } from "../consume-request.ts";
+import { type ConsumeCall, forBatches, readConsume, TOPIC_ID_HEADER } from "../consume-request.ts";
 import { startAtTime } from "../consume-time.ts";
 import type { Edge } from "../edge.ts";
 import { EVENT_PAGE_HEADERS, eventPage } from "../event-page.ts";
@@ -17,13 +18,19 @@ import { headOfPieces, hotJson, placeOf } from "../responses.ts";
 const writer = new PageWriter();
 
 /** Media types of a page, the default first. */
-const PAGE_OFFERS = ["application/json", "text/event-stream", EVENT_BATCH_TYPE] as const;
+const PAGE_OFFERS = [
+  "application/json",
+  "text/event-stream",
+  EVENT_BATCH_TYPE,
+  BATCHES_TYPE,
+] as const;
 /** Media types with `follow=1`, the default first. */
 const FOLLOW_OFFERS = [
   "application/x-ndjson",
   "text/event-stream",
   "application/json",
   EVENT_BATCH_TYPE,
+  BATCHES_TYPE,
 ] as const;
 
 export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
@@ -40,8 +47,8 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
           "Read a page of messages, or follow them (text/event-stream, application/x-ndjson)",
         tag: "consume",
         answer: PAGE,
-        mediaTypes: ["text/event-stream", "application/x-ndjson", EVENT_BATCH_TYPE],
-        answerHeaders: EVENT_PAGE_HEADERS,
+        mediaTypes: ["text/event-stream", "application/x-ndjson", EVENT_BATCH_TYPE, BATCHES_TYPE],
+        answerHeaders: { ...EVENT_PAGE_HEADERS, ...BATCH_PAGE_HEADERS },
         requestHeaders: {
           "Last-Event-ID": "In a stream: goes on behind this offset",
           "Ayder-Topic-Id":
@@ -83,6 +90,7 @@ async function answerFromTime(
 function answerFrom(edge: Edge, context: RequestContext, placed: ConsumeCall): Promise<Response> {
   const mediaType = context.preferred(placed.follow ? FOLLOW_OFFERS : PAGE_OFFERS);
   if (mediaType === "application/json") return readPage(edge, context, placed);
+  if (mediaType === BATCHES_TYPE) return readPage(edge, context, forBatches(placed));
   if (mediaType === EVENT_BATCH_TYPE) return readPage(edge, context, { ...placed, asEvents: true });
   return follow(edge, context, placed, mediaType === "text/event-stream");
 }
@@ -161,6 +169,17 @@ function eventAnswer({ options }: Edge, consume: ConsumeCall, page: ConsumePage)
   return response;
 }
 
+function batchesAnswer(
+  { options, compat }: Edge,
+  consume: ConsumeCall,
+  page: ConsumePage,
+): Response {
+  const { response, records, logicalBytes } = batchPage(compat, consume, page);
+  options.instruments.consumedRecords.value += records;
+  options.instruments.consumedBytes.value += logicalBytes;
+  return response;
+}
+
 const mayBeLarge = ({ slices }: ConsumePage): boolean =>
   slices.length > 0 && slices.reduce((sum, { length }) => sum + length, 0) > ONE_WRITE_BYTES_MAX;
 
@@ -171,6 +190,7 @@ function pageAnswer(
   page: ConsumePage,
 ): Response {
   const { budget } = edge.answers;
+  if (consume.asBatches === true) return batchesAnswer(edge, consume, page);
   if (consume.asEvents === true) return eventAnswer(edge, consume, page);
   // Rejected before it costs anything: a large page consists of long messages, or of many.
   if (mayBeLarge(page) && !budget.hasRoom(PIECE_BYTES)) {

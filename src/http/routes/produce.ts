@@ -7,6 +7,7 @@ import {
 import type { Instruments } from "../../metrics/instruments.ts";
 import type { Produced, ProduceOutcome, ProducerNumber } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
+import { checkBatchOptions, isBatch, takeBatches } from "../batch-body.ts";
 import { takeBytes } from "../body.ts";
 import { encodeEvents, eventModeOf } from "../cloud-events.ts";
 import type { Edge } from "../edge.ts";
@@ -83,11 +84,12 @@ const produceOne = (edge: Edge): Endpoint => ({
   path: "/broker/topics/:topic/produce",
   isHot: true,
   docs: {
-    summary: "Append one message: the body",
+    summary:
+      "Append one message: the body. Or batches that the client encoded (application/vnd.ayder.batch)",
     tag: "produce",
     body: "bytes",
     answer: PRODUCED_ANY,
-    errors: [...ERRORS, ...JSON_ERRORS],
+    errors: [...ERRORS, ...JSON_ERRORS, "invalid_batch", "invalid_parameter"],
     requestHeaders: REQUEST_HEADERS,
   },
   bodyLimit: ({ request }) => {
@@ -98,6 +100,7 @@ const produceOne = (edge: Edge): Endpoint => ({
   },
   handle: (context) => {
     const options = readProduceOptions(context, edge.options.rocket, true);
+    if (isBatch(options.contentType)) return produceBatches(edge, context, options);
     const mode = eventModeOf(options.contentType);
     if (mode !== null) return produceEvents(edge, context, options, mode);
     const { messageBytesMax } = edge.options.limits;
@@ -154,6 +157,20 @@ const produceJson = (edge: Edge): Endpoint => ({
     });
   },
 });
+
+/** Batches that the client encoded. */
+function produceBatches(
+  edge: Edge,
+  context: RequestContext,
+  options: ProduceOptions,
+): typeof LATER {
+  const { limits } = edge.options;
+  checkBatchOptions(options);
+  return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
+    const taken = takeBatches(body, options, limits);
+    append(edge, context, taken.options, taken.records, batchAnswer);
+  });
+}
 
 /** CloudEvents in structured mode, or a batch of them. */
 function produceEvents(

@@ -302,7 +302,7 @@ export class FakeNode implements NodeApi {
 
   #create(topic: string, partitions: number): FakePartition[] {
     const topicId = ++this.#lastTopicId;
-    const made = Array.from({ length: partitions }, () => new FakePartition(topicId));
+    const made = Array.from({ length: partitions }, (_, i) => new FakePartition(topicId, i));
     this.#topics.set(topic, made);
     return made;
   }

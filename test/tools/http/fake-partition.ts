@@ -8,6 +8,7 @@ import {
   batchBaseOffset,
   batchCount,
   batchLength,
+  partitionSeed,
   stampBatch,
 } from "../../../src/record/batch-header.ts";
 import { RecordCursor } from "../../../src/record/batch-reader.ts";
@@ -28,8 +29,11 @@ export class FakePartition {
   endOffset = 0;
   bytes = 0;
 
-  constructor(topicId: number) {
+  readonly #seed: number;
+
+  constructor(topicId: number, partition: number) {
     this.topicId = topicId;
+    this.#seed = partitionSeed(topicId, partition);
   }
 
   append(
@@ -49,7 +53,7 @@ export class FakePartition {
       this.#firsts.set(idempotencyKey, { offset: firstOffset, count, bytes: payload });
     }
     for (const batch of batchesOf(records.bytes)) {
-      stampBatch(batch, 0, this.endOffset, nowMs, 0);
+      stampBatch(batch, 0, this.endOffset, nowMs, this.#seed);
       this.endOffset += batchCount(batch, 0);
       this.#batches.push(batch);
     }

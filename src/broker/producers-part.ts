@@ -1,4 +1,5 @@
 /** The producers as a part of the replicated state. */
+import { feature as faultPoint } from "bun:bundle";
 import type { Section, StatePart } from "../lib/state-part.ts";
 import { ProducersState } from "./producers.ts";
 
@@ -23,6 +24,7 @@ export const producersPart: StatePart<ProducersState> = {
 };
 
 function* sections(pieces: Iterator<Uint8Array>): Generator<Section, void> {
+  if (faultPoint("producers-missing-in-snapshots")) return;
   for (let piece = pieces.next(); piece.done !== true; piece = pieces.next()) {
     yield { tag: SECTION_PRODUCERS, body: piece.value };
   }

@@ -109,6 +109,8 @@ type FaultPoint =
   | "producer-duplicates-are-stored"
   | "producer-gaps-are-stored"
   | "stale-epochs-are-stored"
+  | "producers-missing-in-snapshots"
+  | "producers-outlive-their-topic"
   | "delete-before-not-replicated"
   // Keys (`src/kv`).
   | "cas-reset-after-delete"

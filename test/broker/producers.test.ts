@@ -149,6 +149,23 @@ test("the machine asks for a tick when the first producer may be forgotten, and 
   expect(bench.machine.parts.producers.isEmpty).toBe(true);
 });
 
+test("the producers of a topic go with it", () => {
+  const bench = new Bench();
+  bench.createTopic("t", 2);
+  bench.createTopic("u", 1);
+  const write = { count: 1, logicalBytes: 1, batches: new Uint8Array(1), producersMax: 9 };
+  const sequence = { id: "p", epoch: 0, seq: 0, payload: 0 };
+  for (const [topicId, partition] of [
+    [1, 0],
+    [1, 1],
+    [2, 0],
+  ] as const) {
+    bench.do({ type: "produce_sequenced", ...write, topicId, partition, sequence });
+  }
+  bench.do({ type: "delete_topic", name: "t" });
+  expect([...bench.machine.parts.producers.entries()]).toMatchObject([{ topicId: 2 }]);
+});
+
 test("a tick drops at most as many as it may", () => {
   const room = new Room();
   for (let i = 0; i < 30; i++) room.write(0, { id: `p${i}` });

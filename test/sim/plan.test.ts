@@ -1,6 +1,12 @@
 /** Goal: plans ask of the product what it promises, and no more. Method: the plans of many seeds. */
 import { expect, test } from "bun:test";
-import { LATER_FAULT_KINDS, planOf, VERSION_2_SEED } from "../tools/sim/plan.ts";
+import {
+  freshSeed,
+  LATER_FAULT_KINDS,
+  planOf,
+  VERSION_2_SEED,
+  VERSION_3_SEED,
+} from "../tools/sim/plan.ts";
 
 /** The most that a seed's load and its faults leave behind for one follower is far less. */
 const AMPLE_BYTES = 2 ** 30;
@@ -30,4 +36,12 @@ test("seeds of version 1 draw no later fault and have no work, those of version 
   }
   expect(later.some(({ work }) => work?.slowNode != null)).toBe(true);
   expect(later.every(({ work }) => work !== null)).toBe(true);
+});
+
+test("only plans of version 3 number writes, and new seeds are of version 3", () => {
+  for (const seed of [1, VERSION_2_SEED, VERSION_3_SEED - 1]) {
+    expect(planOf(seed).numbers).toBe(false);
+  }
+  expect(planOf(VERSION_3_SEED).numbers).toBe(true);
+  for (let i = 0; i < 100; i++) expect(planOf(freshSeed()).numbers).toBe(true);
 });

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { CommandKind } from "../../lib/command-kind.ts";
 import { forgetOffset } from "../groups.ts";
 import { forgetKeys } from "../idempotency.ts";
@@ -25,7 +26,9 @@ export function applyDeleteTopic(
     for (const group of partition.committed.keys()) forgetOffset(state, group);
     forgetKeys(state, partition);
   }
-  parts.producers.forgetTopic(topic.topicId, topic.partitions.length);
+  if (!faultPoint("producers-outlive-their-topic")) {
+    parts.producers.forgetTopic(topic.topicId, topic.partitions.length);
+  }
   effects.topicDeleted(topic);
   return { ok: true, type: "delete_topic", topicId: topic.topicId };
 }

@@ -45,6 +45,21 @@ export class HistoryBuilder {
     return this.#add("produce", span, { ...PLACE, key, values }, answer);
   }
 
+  /** One value by number `epoch/seq`: stored at `offset`, refused for a reason, or without an answer. */
+  numbered(span: Span, number: string, value: string, answer?: number | string): this {
+    const [epoch = 0, seq = 0] = number.split("/").map(Number);
+    const refused = typeof answer === "string" ? answer : null;
+    const args = {
+      ...PLACE,
+      key: `p ${number}`,
+      values: [value],
+      number: { producer: "p", epoch, seq, refused },
+    };
+    const stored = { offset: Number(answer), count: 1, duplicate: false, payloadMatches: true };
+    const result = refused !== null ? null : answer === undefined ? undefined : stored;
+    return this.#add("produce", span, args, result);
+  }
+
   /** All of `values` lie from `start` on. */
   consume(
     span: Span,

@@ -5,6 +5,7 @@ import { checkKv, type KvReport } from "./kv.ts";
 import { checkLeaders } from "./leaders.ts";
 import { groupBy, type Operation, type OperationOf, type PartitionArgs } from "./operations.ts";
 import { PartitionLog } from "./partition-log.ts";
+import { checkProducers } from "./producers.ts";
 import { checkReads } from "./reads.ts";
 import { type Counts, countsOf, type Demands, shortcomings } from "./vacuity.ts";
 import { type Rule, Violation } from "./violation.ts";
@@ -86,7 +87,9 @@ function checkPartitions(select: Select): void {
       deletions: deletions.get(name) ?? [],
       retention: retention.has(name),
     };
-    checkReads(history, new PartitionLog(history));
+    const log = new PartitionLog(history);
+    checkReads(history, log);
+    checkProducers(log.appends);
     checkCommits(commits.get(name) ?? [], history.consumes, history.dumps);
   }
 }

@@ -71,6 +71,46 @@ export const ILLEGAL_LOG: readonly Exhibit[] = [
       .withKey([2, 3], "k", ["b"], { ...byKey, payloadMatches: false })
       .dump("n1", ["b"]),
   ),
+  exhibit(
+    "producer",
+    "a later number lies before an earlier one",
+    h().numbered([0, 9], "0/0", "a", 1).numbered([1, 8], "0/1", "b", 0),
+  ),
+  exhibit(
+    "producer",
+    "an older epoch lies behind a higher one",
+    h().numbered([0, 1], "1/0", "a", 0).numbered([2, 3], "0/0", "b", 1),
+  ),
+  exhibit(
+    "producer",
+    "a number is stored without the one before it",
+    h().numbered([0, 1], "0/0", "a", 0).numbered([2, 3], "0/2", "c", 1),
+  ),
+  exhibit(
+    "producer",
+    "a number is stored after the refusal of the one before it",
+    h().numbered([0, 1], "0/0", "a", "not_leader").numbered([2, 3], "0/1", "b", 0),
+  ),
+  exhibit(
+    "producer",
+    "a producer is forgotten",
+    h().numbered([0, 1], "0/0", "a", 0).numbered([2, 3], "0/1", "b", "sequence_gap"),
+  ),
+  exhibit(
+    "producer",
+    "the first number is a gap",
+    h().numbered([0, 1], "0/0", "a", "sequence_gap"),
+  ),
+  exhibit(
+    "producer",
+    "an epoch is stale without a higher one",
+    h().numbered([0, 1], "1/0", "a", 0).numbered([2, 3], "1/1", "b", "stale_epoch"),
+  ),
+  exhibit(
+    "idempotency",
+    "one number is stored twice",
+    h().numbered([0, 1], "0/0", "a", 0).numbered([2, 3], "0/0", "a", 1),
+  ),
   exhibit("invention", "a record of nobody", three().dump("n1", ["a", "b", "c", "ghost"])),
   exhibit(
     "aborted-read",

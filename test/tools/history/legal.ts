@@ -59,6 +59,21 @@ export const LEGAL: Readonly<Record<string, HistoryBuilder>> = {
     .commit([6, 7], 1, 1)
     .deleteBefore([8, 9], 2, 2)
     .consume([10, 11], 2, ["c"], { offset: null, committed: 1, low: 2 }),
+  "numbers of a producer, with an attempt that is lost": h()
+    .numbered([0, 1], "0/0", "a", 0)
+    .numbered([2, 3], "0/1", "b")
+    .numbered([4, 5], "0/2", "c", "sequence_gap")
+    .numbered([6, 7], "1/0", "d", 1)
+    .numbered([8, 9], "0/1", "b", "stale_epoch")
+    .dump("n1", ["a", "d"]),
+  "numbers of a producer, with an attempt that comes late": h()
+    .numbered([0, 1], "0/0", "a", 0)
+    .numbered([2, 3], "0/1", "b")
+    .numbered([4, 9], "0/2", "c", 2)
+    .dump("n1", ["a", "b", "c"]),
+  "a gap while the number before it is on its way": h()
+    .numbered([0, 9], "0/0", "a", 0)
+    .numbered([1, 2], "0/1", "b", "sequence_gap"),
   "a retry by key is a duplicate": h()
     .withKey([0, 1], "k", ["a"], undefined)
     .withKey([2, 3], "k", ["a"], { duplicate: true })

@@ -26,7 +26,18 @@ export type PartitionArgs = { readonly topic: string; readonly partition: number
 /** One message or an atomic batch. Each value is unique, but for retries under one key. */
 export type Produce = Op<
   "produce",
-  PartitionArgs & { readonly key: string | null; readonly values: readonly string[] },
+  PartitionArgs & {
+    /** A name for what may be stored once: an idempotency key, or the number of a producer. */
+    readonly key: string | null;
+    readonly values: readonly string[];
+    readonly number?: {
+      readonly producer: string;
+      readonly epoch: number;
+      readonly seq: number;
+      /** Why the machine refused it: `sequence_gap` or `stale_epoch`. */
+      readonly refused: string | null;
+    };
+  },
   {
     readonly offset: number;
     readonly count: number;

@@ -40,6 +40,11 @@ export class PartitionLog {
     this.#checkDumps();
   }
 
+  /** All writes, with their places as far as anybody saw them. */
+  get appends(): readonly Append[] {
+    return this.#appends;
+  }
+
   /** The append at an offset, if anybody ever saw it. */
   appendAt(offset: number): Append | null {
     const witness = this.#at.get(offset);

@@ -5,6 +5,7 @@ export type Rule =
   | "divergence"
   | "duplicate"
   | "idempotency"
+  | "producer"
   | "invention"
   | "aborted-read"
   | "loss"

@@ -39,6 +39,13 @@ export type FaultKind = (typeof ALL_FAULT_KINDS)[number];
  */
 export const VERSION_2_SEED = 100_000_000;
 
+/** Seeds from here on also have producers that number their writes, and records with headers. */
+export const VERSION_3_SEED = 2_000_000_000;
+
+/** A new seed that nobody has tried. */
+export const freshSeed = (): number =>
+  VERSION_3_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
+
 /** The cost of a node's events in simulated time. */
 export type Work = {
   /** Mean time that a node needs for an event; 0: none. */
@@ -78,6 +85,8 @@ export type Plan = {
   readonly priorities: boolean;
   readonly writeConcern: WriteConcern;
   readonly clockRates: readonly number[];
+  /** Clients number some of their writes, and some records have headers. */
+  readonly numbers: boolean;
   /** Null in plans of version 1, in which time stands still while a node works. */
   readonly work: Work | null;
 };
@@ -149,6 +158,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     writeConcern,
     clockRates: Array.from({ length: 8 }, () => 1 + (random.below(101) - 50) / 1000),
     journalKeepBytes: random.pick(KEPT_BYTES[writeConcern.kind === "all" ? 1 : 0]),
+    numbers: seed >= VERSION_3_SEED,
     work: later === null ? null : workOf(later, nodes),
   };
   return plan;

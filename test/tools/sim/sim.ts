@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { commandOf } from "./command.ts";
-import { ALL_FAULT_KINDS, type FaultKind, type Overrides, VERSION_2_SEED } from "./plan.ts";
+import { ALL_FAULT_KINDS, type FaultKind, freshSeed, type Overrides } from "./plan.ts";
 import { type Report, simulate } from "./simulation.ts";
 import { Totals } from "./totals.ts";
 
@@ -31,7 +31,7 @@ fault kinds: ${ALL_FAULT_KINDS.join(" ")}`;
 
 /** Seeds that most probably nobody has run yet. */
 function newRange(count: number): string {
-  const first = VERSION_2_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
+  const first = freshSeed();
   const range = `${first}..${first + count - 1}`;
   console.log(`bun run sim --range ${range}`);
   return range;

@@ -4,6 +4,7 @@ import { crc32 } from "../../../src/lib/crc32.ts";
 import type { ConsumePage, ProduceOutcome } from "../../../src/node/api.ts";
 import { BatchBuilder, type EncodedRecords } from "../../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../../src/record/batch-reader.ts";
+import { decodeHeaders, encodeHeaders } from "../../../src/record/headers.ts";
 import type { Consume, KvDelete, KvPut, Message, Produce } from "../history/operations.ts";
 import { produced, read, stored } from "../node/as-promises.ts";
 import { outcomeOf, type Reply, type SimClient } from "./client.ts";
@@ -23,6 +24,17 @@ const TTL_MS = 3000;
 const TTL_LONG_MS = 600_000;
 /** Above what the history's judge allows clocks to be off. */
 const TTL_SLACK_MS = 1300;
+
+type Series = { epoch: number; seq: number };
+
+function beginEpoch(series: Series): void {
+  series.epoch++;
+  series.seq = 0;
+}
+
+const REFUSALS: readonly string[] = ["sequence_gap", "stale_epoch"];
+/** Name of a header that repeats the value, so that a read can compare them. */
+const ECHO = "echo";
 
 /** The shared knowledge of the clients. */
 export class Knowledge {
@@ -62,6 +74,8 @@ export class Actor {
   readonly knowledge: Knowledge;
   stopped = false;
   readonly #partitions: number;
+  /** The next number of this client's producer in each partition. */
+  readonly #series: Series[] = [];
   readonly #valueBytesMax: number;
 
   constructor(client: SimClient, knowledge: Knowledge) {
@@ -82,6 +96,8 @@ export class Actor {
   }
 
   async #act(): Promise<void> {
+    const { cluster, random } = this.client;
+    if (cluster.plan.numbers && random.below(4) === 0) return await this.#produceNumbered();
     const dice = this.client.random.below(100);
     if (dice < 35) await this.produce();
     else if (dice < 48) await this.#produceOnce();
@@ -119,6 +135,82 @@ export class Actor {
     if (client.random.below(3) === 0) await this.#send(client.pick(), args);
   }
 
+  /** The next number of this client's producer, at any node, until its end is known. */
+  async #produceNumbered(): Promise<void> {
+    const { client } = this;
+    const at = this.#place();
+    const series = this.#series[at.partition] ?? { epoch: 0, seq: 0 };
+    this.#series[at.partition] = series;
+    if (client.random.below(8) === 0) await this.#leaveOut(at, series);
+    const args = this.#numbered(at, series.epoch, series.seq);
+    let told = await this.#sendNumber(args);
+    for (let i = 0; i < RETRIES_MAX && told === "again" && !this.stopped; i++) {
+      await client.sleep(RETRY_PAUSE_MS);
+      told = await this.#sendNumber(args);
+    }
+    if (told === "stored") series.seq++;
+    else beginEpoch(series);
+    // A repetition after the answer, or after a higher epoch has begun.
+    if (client.random.below(3) > 0) return;
+    if (told === "stored" && client.random.below(2) === 0) beginEpoch(series);
+    if (series.seq === 0) {
+      const next = this.#numbered(at, series.epoch, series.seq);
+      if ((await this.#sendNumber(next)) === "stored") series.seq++;
+      else beginEpoch(series);
+    }
+    await this.#sendNumber(args);
+  }
+
+  /** A number beyond the next one, which must be refused. */
+  async #leaveOut(at: { topic: string; partition: number }, series: Series): Promise<void> {
+    const told = await this.#sendNumber(this.#numbered(at, series.epoch, series.seq + 1));
+    // It may arrive late, when it is the next one.
+    if (told === "again") beginEpoch(series);
+  }
+
+  #numbered(at: { topic: string; partition: number }, epoch: number, seq: number): Produce["args"] {
+    const { name } = this.client;
+    const number = { producer: name, epoch, seq, refused: null };
+    const key = `number ${name} ${epoch}/${seq}`;
+    return { ...at, key, values: [this.knowledge.id(name)], number };
+  }
+
+  /** @returns `again` if the end is not known, or if nothing was done. */
+  async #sendNumber(args: Produce["args"]): Promise<"stored" | "refused" | "again"> {
+    const { client, knowledge } = this;
+    const { topic, partition, values, number } = args;
+    const to = client.pick();
+    const call = client.recorder.now();
+    const reply = await client.call(to, (node) =>
+      produced(node, {
+        topic,
+        partition,
+        key: null,
+        idempotencyKey: null,
+        producer: { id: number?.producer ?? "", epoch: number?.epoch ?? 0, seq: number?.seq ?? 0 },
+        records: this.#encode(values),
+        timeoutMs: null,
+        rocket: false,
+      }),
+    );
+    const { writeConcern } = client.cluster.plan;
+    const value = reply?.value;
+    if (value?.ok === true) {
+      const isProven = writeConcern.kind !== "appended" && value.synced === true;
+      // A duplicate of a number before the last one is told without its place.
+      const result = isProven && value.firstOffset !== null ? resultOf(reply) : null;
+      if (result !== null) knowledge.saw(partition, 0, result.offset + result.count);
+      client.add("produce", to, call, args, result === null ? "unknown" : "ok", result);
+      return "stored";
+    }
+    const refused = value !== undefined && REFUSALS.includes(value.code) ? value.code : null;
+    if (refused === null) client.forgetLeader();
+    else client.cluster.count(refused);
+    const told = number === undefined ? args : { ...args, number: { ...number, refused } };
+    client.add("produce", to, call, told, outcomeOf(reply), null);
+    return refused === null ? "again" : "refused";
+  }
+
   async #send(to: SimNode, args: Produce["args"], hurried = -1): Promise<boolean> {
     const { client, knowledge } = this;
     const { topic, partition, key, values } = args;
@@ -151,8 +243,11 @@ export class Actor {
     const builder = new BatchBuilder();
     for (const value of values) {
       // Drawn from the value alone, because a repetition must be the same.
-      const filler = ".".repeat(crc32(utf8(value)) % this.#valueBytesMax);
-      builder.add(null, utf8(`${value}|${filler}`));
+      const crc = crc32(utf8(value));
+      const filler = ".".repeat(crc % this.#valueBytesMax);
+      const hasHeaders = this.client.cluster.plan.numbers && crc % 3 === 0;
+      const headers = hasHeaders ? [{ name: ECHO, value }] : [];
+      builder.add(null, utf8(`${value}|${filler}`), encodeHeaders(headers));
     }
     return builder.finish();
   }
@@ -363,7 +458,11 @@ export function pageOf(page: ConsumePage, limit: number): NonNullable<Consume["r
       if (cursor.offset < page.startOffset) continue;
       if (cursor.offset >= page.endOffset) break;
       const text = decoder.decode(slice.subarray(cursor.valueStart, cursor.valueEnd));
-      messages.push([cursor.offset, text.slice(0, text.indexOf("|"))]);
+      const value = text.slice(0, text.indexOf("|"));
+      const [echo] = decodeHeaders(cursor.bytes, cursor.headersStart, cursor.headersEnd);
+      // A header of another record counts as a record that nobody wrote.
+      const isOwn = echo === undefined || echo.value === value;
+      messages.push([cursor.offset, isOwn ? value : `${value} with header ${echo.value}`]);
     }
   }
   return {

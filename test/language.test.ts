@@ -94,6 +94,27 @@ for (const [folder, found] of Object.entries(faults)) {
   });
 }
 
+/** Names that the language page replaced, each with the term to use. */
+const NAMES: readonly (readonly [RegExp, string])[] = [
+  [/\bEdge\b/, "Services: what the handlers of all routes share"],
+  [/\b[dD]oubt\w*\b|\b[fF]indSurely\b/, "catch up with the leader"],
+  [/\bheal(s|ed|ing)?\b|\bheal[A-Z]\w*|\bHEAL_/, "repair"],
+  [/\bkeptBytes\b/, "retainedBytes"],
+  [/\bturnSoon\b/, "deferIteration"],
+];
+
+test("names in src have the terms of the language page", async () => {
+  const found: string[] = [];
+  for (const file of new Glob("src/**/*.ts").scanSync(".")) {
+    const source = await Bun.file(file).text();
+    for (const [name, say] of NAMES) {
+      const [banned] = name.exec(source) ?? [];
+      if (banned !== undefined) found.push(`${file}: ${banned}, say ${say}`);
+    }
+  }
+  expect(found).toEqual([]);
+});
+
 test("planted faults are found", () => {
   for (const start of OPENINGS) {
     expect(faultsOf(`${start} reads this.`)).toContain(`begins with "${start}"`);

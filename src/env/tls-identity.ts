@@ -76,11 +76,11 @@ export class TlsIdentity implements PeerIdentity {
     const [leaf, ...intermediates] = proof.certificates.map(parse);
     if (leaf === undefined || leaf === null) return "it showed no certificate";
     const known = intermediates.filter((certificate) => certificate !== null);
-    const doubt =
+    const problem =
       usageProblem(leaf) ??
       chainProblem(leaf, known, this.#credentials.authorities, this.#clock.now()) ??
       this.#judgeNames(leaf, expected);
-    if (doubt !== null) return doubt;
+    if (problem !== null) return problem;
     return isSignedBy(leaf, statement, proof.signature)
       ? null
       : "it does not have the key of its certificate";
@@ -109,8 +109,8 @@ function readCredentials(tls: NetworkTls, nowMs: number): Credentials {
   if (!authorities.some((authority) => authority.ca)) {
     throw new TlsUnusable("RF_HA_TLS_CA has no certificate of an authority (CA:TRUE)");
   }
-  const doubt = usageProblem(own) ?? chainProblem(own, chain.slice(1), authorities, nowMs);
-  if (doubt !== null) throw new TlsUnusable(`RF_HA_TLS_CERT: no peer would take it: ${doubt}`);
+  const problem = usageProblem(own) ?? chainProblem(own, chain.slice(1), authorities, nowMs);
+  if (problem !== null) throw new TlsUnusable(`RF_HA_TLS_CERT: no peer would take it: ${problem}`);
   return { key, chain, authorities, fingerprint: sha256(own.raw) };
 }
 

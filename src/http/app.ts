@@ -6,7 +6,6 @@ import { Auth } from "./auth.ts";
 import { BodyBytes } from "./body.ts";
 import { compatOf } from "./compat.ts";
 import { Compression } from "./compression.ts";
-import type { Edge } from "./edge.ts";
 import { FallbackRoutes } from "./fallback-routes.ts";
 import type { Leader } from "./forward.ts";
 import { ForwardSlots } from "./forward-slots.ts";
@@ -34,6 +33,7 @@ import { retentionEndpoints } from "./routes/retention.ts";
 import { streamEndpoints } from "./routes/streams.ts";
 import { topicEndpoints } from "./routes/topics.ts";
 import { uiEndpoints } from "./routes/ui.ts";
+import type { Services } from "./services.ts";
 
 /** Bun's default limit of concurrent outbound requests. */
 const FORWARDS_MAX = 256;
@@ -89,7 +89,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     long.add(request);
     socket.allowLong(request);
   };
-  const edge: Edge = {
+  const services: Services = {
     node,
     options,
     compat: compatOf(options.compat),
@@ -130,9 +130,9 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     stopping: stop.signal,
   });
 
-  const endpoints = allEndpoints(edge);
+  const endpoints = allEndpoints(services);
   const routes = endpoints.map((endpoint) =>
-    toRoute(endpoint, instruments, edge.compat.ignoresUnknown),
+    toRoute(endpoint, instruments, services.compat.ignoresUnknown),
   );
   const fallbacks = new FallbackRoutes(routes, instruments);
   const elysia = toElysia(routes, middleware, fallbacks);
@@ -219,28 +219,34 @@ function bodyBytes({ instruments, memory = DEFAULT_MEMORY, shared }: HttpOptions
   );
 }
 
-function allEndpoints(edge: Edge): readonly Endpoint[] {
+function allEndpoints(services: Services): readonly Endpoint[] {
   const endpoints: Endpoint[] = [
-    ...healthEndpoints(edge),
-    ...metricsEndpoints(edge),
-    ...topicEndpoints(edge),
-    ...produceEndpoints(edge),
-    ...consumeEndpoints(edge),
-    ...commitEndpoints(edge),
-    ...groupEndpoints(edge),
-    ...groupMemberEndpoints(edge),
-    ...retentionEndpoints(edge),
-    ...kvEndpoints(edge),
-    ...adminEndpoints(edge),
-    ...(edge.options.cluster === undefined ? [] : clusterEndpoints(edge, edge.options.cluster)),
-    ...(edge.options.queues === undefined ? [] : queueEndpoints(edge, edge.options.queues)),
-    ...(edge.options.streams === undefined ? [] : streamEndpoints(edge, edge.options.streams)),
+    ...healthEndpoints(services),
+    ...metricsEndpoints(services),
+    ...topicEndpoints(services),
+    ...produceEndpoints(services),
+    ...consumeEndpoints(services),
+    ...commitEndpoints(services),
+    ...groupEndpoints(services),
+    ...groupMemberEndpoints(services),
+    ...retentionEndpoints(services),
+    ...kvEndpoints(services),
+    ...adminEndpoints(services),
+    ...(services.options.cluster === undefined
+      ? []
+      : clusterEndpoints(services, services.options.cluster)),
+    ...(services.options.queues === undefined
+      ? []
+      : queueEndpoints(services, services.options.queues)),
+    ...(services.options.streams === undefined
+      ? []
+      : streamEndpoints(services, services.options.streams)),
     ...uiEndpoints(),
-    ...docsEndpoints(edge.options.version),
-    ...(edge.options.endpoints ?? []),
+    ...docsEndpoints(services.options.version),
+    ...(services.options.endpoints ?? []),
   ];
   // The document describes its own route too, so it is made on the first request.
-  endpoints.push(openApiEndpoint(endpoints, edge.options.version));
+  endpoints.push(openApiEndpoint(endpoints, services.options.version));
   return endpoints;
 }
 

@@ -1,11 +1,11 @@
 /** Reads that start at a time instead of an offset. */
 import type { ConsumeReject, Rejected } from "../node/api.ts";
 import type { ConsumeCall } from "./consume-request.ts";
-import type { Edge } from "./edge.ts";
+import type { Services } from "./services.ts";
 
 /** Replaces `from_ms` by the offset that it stands for, in the topic that there is now. */
 export async function startAtTime(
-  { node }: Edge,
+  { node }: Services,
   consume: ConsumeCall,
   timeMs: number,
 ): Promise<ConsumeCall | Rejected<ConsumeReject>> {

@@ -1,6 +1,6 @@
 import type { RejectCode } from "../node/api.ts";
 
-/** Errors that arise at the edge, before the node is asked. */
+/** Errors that arise in the HTTP API, before the node is asked. */
 export type EdgeCode =
   | "invalid_request"
   | "invalid_host"
@@ -204,7 +204,7 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
 
 export type ErrorFields = Readonly<Record<string, unknown>>;
 
-/** A request that ends in an error answer. Thrown at the edge only; the node answers with data. */
+/** A request that ends in an error answer. Thrown in the HTTP API only; the node answers with data. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly code: ErrorCode;

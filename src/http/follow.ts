@@ -3,7 +3,6 @@ import type { ConsumePage, Rejected } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
 import { type ConsumeCall, TOPIC_ID_HEADER } from "./consume-request.ts";
 import { wireFields } from "./details.ts";
-import type { Edge } from "./edge.ts";
 import { ApiError, HTTP_ERRORS } from "./errors.ts";
 import {
   countConsumed,
@@ -15,6 +14,7 @@ import {
 import { decimal } from "./raw-url.ts";
 import type { RequestContext } from "./request-context.ts";
 import { headOfPieces, placeOf } from "./responses.ts";
+import type { Services } from "./services.ts";
 
 /** Interval of the comments that keep proxies from closing a silent stream. */
 const COMMENT_INTERVAL_MS = 15_000;
@@ -52,19 +52,19 @@ const LINES: Format = {
 const writer = new PageWriter();
 
 export async function follow(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   consume: ConsumeCall,
   events: boolean,
 ): Promise<Response> {
   const format = events ? EVENTS : LINES;
-  const { followStreams } = edge.options.instruments;
+  const { followStreams } = services.options.instruments;
   if (followStreams.value >= FOLLOW_STREAMS_MAX) {
     throw new ApiError("overloaded", `${FOLLOW_STREAMS_MAX} streams are open, which is the limit`);
   }
   const offset = (events ? offsetAfterLastEvent(context) : null) ?? consume.request.offset;
   const asked = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: PIECE_BYTES };
-  const first = await edge.node.consume(asked);
+  const first = await services.node.consume(asked);
   const headers = new Headers({
     "content-type": format.contentType,
     "cache-control": "no-store",
@@ -78,14 +78,19 @@ export async function follow(
         ? headOfPieces(headers)
         : new Response(format.failure(first), { headers });
     }
-    return edge.errorMapper.answer(context, first, placeOf(asked.topic, asked.partition));
+    return services.errorMapper.answer(context, first, placeOf(asked.topic, asked.partition));
   }
   if (consume.tellsTopicId) headers.set(TOPIC_ID_HEADER, String(first.topicId));
   if (context.isHead) return headOfPieces(headers);
   const request = { ...asked, topicId: first.topicId };
   const limits = { ...consume.limits, limit: CHUNK_RECORDS, maxBytes: Number.MAX_SAFE_INTEGER };
-  const follower = new Follower(edge, { ...consume, request, limits }, format, first.startOffset);
-  return edge.answers.stream(context.request, follower, { headers });
+  const follower = new Follower(
+    services,
+    { ...consume, request, limits },
+    format,
+    first.startOffset,
+  );
+  return services.answers.stream(context.request, follower, { headers });
 }
 
 /**
@@ -104,7 +109,7 @@ function offsetAfterLastEvent(context: RequestContext): number | null {
 type FollowedCall = ConsumeCall & { readonly request: { readonly topicId: number } };
 
 class Follower implements AnswerSource {
-  readonly #edge: Edge;
+  readonly #services: Services;
   readonly #consume: FollowedCall;
   readonly #format: Format;
   readonly #ended = new AbortController();
@@ -113,17 +118,17 @@ class Follower implements AnswerSource {
   #spokeAt = Number.NEGATIVE_INFINITY;
   #failed = false;
 
-  constructor(edge: Edge, consume: FollowedCall, format: Format, start: number) {
-    this.#edge = edge;
+  constructor(services: Services, consume: FollowedCall, format: Format, start: number) {
+    this.#services = services;
     this.#consume = consume;
     this.#format = format;
     this.#next = start;
-    this.#signal = AbortSignal.any([edge.stopping, this.#ended.signal]);
-    edge.options.instruments.followStreams.value++;
+    this.#signal = AbortSignal.any([services.stopping, this.#ended.signal]);
+    services.options.instruments.followStreams.value++;
   }
 
   ended(): void {
-    this.#edge.options.instruments.followStreams.value--;
+    this.#services.options.instruments.followStreams.value--;
     this.#ended.abort();
   }
 
@@ -140,7 +145,7 @@ class Follower implements AnswerSource {
 
   /** @returns null if there is nothing to read yet. */
   #read(): Promise<Uint8Array | null> {
-    const { node, answers } = this.#edge;
+    const { node, answers } = this.#services;
     return answers.piece(
       this.#signal,
       () => node.consume({ ...this.#consume.request, offset: this.#next }),
@@ -156,7 +161,7 @@ class Follower implements AnswerSource {
     writer.begin();
     writer.messages(page, this.#consume.limits, this.#format.framing, PIECE_BYTES);
     this.#next = writer.nextOffset;
-    countConsumed(this.#edge.options.instruments, writer);
+    countConsumed(this.#services.options.instruments, writer);
     return writer.newRecords === 0 ? null : writer.written.slice();
   }
 
@@ -168,11 +173,11 @@ class Follower implements AnswerSource {
     const silentMs = performance.now() - this.#spokeAt;
     if (silentMs >= COMMENT_INTERVAL_MS) {
       const comment = new TextEncoder().encode(this.#format.comment);
-      this.#edge.answers.budget.add(comment.length);
+      this.#services.answers.budget.add(comment.length);
       return comment;
     }
     const { topic, partition, topicId } = this.#consume.request;
-    await this.#edge.node.waitForRecords({
+    await this.#services.node.waitForRecords({
       topic,
       partition,
       topicId,

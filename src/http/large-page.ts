@@ -2,7 +2,6 @@
 import type { ConsumePage } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
 import type { ConsumeCall } from "./consume-request.ts";
-import type { Edge } from "./edge.ts";
 import {
   ARRAY_FRAMING,
   countConsumed,
@@ -10,6 +9,7 @@ import {
   type PageProgress,
   PageWriter,
 } from "./page-writer.ts";
+import type { Services } from "./services.ts";
 
 export const PAGE_START = '{"messages":[';
 /** Upper bound of the length of `pageEnd`. */
@@ -30,7 +30,7 @@ export const isComplete = ({ stop, newRecords }: PageWriter): boolean =>
 
 /** Returns the JSON after the messages. @param page as it was when the request arrived. */
 export function pageEnd(
-  { compat }: Edge,
+  { compat }: Services,
   { committedOffset, lowWatermark, endOffset }: ConsumePage,
   { count, nextOffset, truncated }: Pick<PageWriter, "count" | "nextOffset" | "truncated">,
 ): string {
@@ -44,7 +44,7 @@ export function pageEnd(
 const writer = new PageWriter();
 
 export class LargePage implements AnswerSource {
-  readonly #edge: Edge;
+  readonly #services: Services;
   readonly #consume: ConsumeCall;
   readonly #limits: PageLimits;
   /** The first read. Its end offset is the end of the page. */
@@ -59,8 +59,8 @@ export class LargePage implements AnswerSource {
   /**
    * @param begun the writer with the beginning of the page, which is already charged to the budget.
    */
-  constructor(edge: Edge, consume: ConsumeCall, first: ConsumePage, begun: PageWriter) {
-    this.#edge = edge;
+  constructor(services: Services, consume: ConsumeCall, first: ConsumePage, begun: PageWriter) {
+    this.#services = services;
     this.#consume = consume;
     this.#limits = withinPage(consume.limits);
     this.#first = first;
@@ -70,7 +70,7 @@ export class LargePage implements AnswerSource {
   }
 
   ended(): void {
-    this.#edge.answers.budget.give(this.#piece?.length ?? 0);
+    this.#services.answers.budget.give(this.#piece?.length ?? 0);
     this.#piece = null;
     this.#ended.abort();
   }
@@ -81,7 +81,7 @@ export class LargePage implements AnswerSource {
     if (piece !== null || this.#done) return piece;
     // Lets heartbeats and other requests run between two pieces.
     await nextTurn();
-    return await this.#edge.answers.piece(
+    return await this.#services.answers.piece(
       this.#ended.signal,
       async () => this.#page ?? (await this.#read()),
       (page) => this.#write(page),
@@ -92,7 +92,7 @@ export class LargePage implements AnswerSource {
     writer.begin();
     if (page === null) return this.#finish(true);
     writer.messages(page, this.#limits, ARRAY_FRAMING, PIECE_BYTES, this.#progress);
-    countConsumed(this.#edge.options.instruments, writer);
+    countConsumed(this.#services.options.instruments, writer);
     this.#progress = progressOf(writer);
     this.#page = writer.stop === "piece" ? page : null;
     return isComplete(writer) ? this.#finish(writer.truncated) : writer.written.slice();
@@ -101,7 +101,7 @@ export class LargePage implements AnswerSource {
   /** @returns null if the remainder cannot be read. The page then ends early. */
   async #read(): Promise<ConsumePage | null> {
     const { count, nextOffset } = this.#progress;
-    const page = await this.#edge.node.consume({
+    const page = await this.#services.node.consume({
       ...this.#consume.request,
       topicId: this.#first.topicId,
       offset: nextOffset,
@@ -118,7 +118,7 @@ export class LargePage implements AnswerSource {
   #finish(truncated: boolean): Uint8Array {
     this.#done = true;
     const { count, nextOffset } = this.#progress;
-    writer.text(pageEnd(this.#edge, this.#first, { count, nextOffset, truncated }));
+    writer.text(pageEnd(this.#services, this.#first, { count, nextOffset, truncated }));
     return writer.written.slice();
   }
 }

@@ -148,7 +148,7 @@ export const COUNTERS = {
 
 export const GAUGES = {
   journalBytes: { name: "ayder_journal_size_bytes", help: "Bytes of all journal segments" },
-  journalKeptBytes: {
+  journalRetainedBytes: {
     name: "ayder_journal_kept_bytes",
     help: "Bytes of the journal retained only for lagging followers",
   },
@@ -336,7 +336,7 @@ export const createInstruments = (): Instruments => ({
   readCacheMisses: new Cell(),
   stateChecks: new Cell(),
   journalBytes: new Cell(),
-  journalKeptBytes: new Cell(),
+  journalRetainedBytes: new Cell(),
   proposalsInFlight: new Cell(),
   waiters: new Cell(),
   diskFreeBytes: new Cell(),

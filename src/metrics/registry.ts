@@ -135,9 +135,9 @@ function addDamage(registry: Registry, now: NowThreads): void {
     labelNames,
     read: read("damage"),
   });
-  const healed = "Damage repaired from another copy or a peer, by kind of file";
+  const repaired = "Damage repaired from another copy or a peer, by kind of file";
   const name = "ayder_repairs_total";
-  addCounter(registry, { name, help: healed, labelNames, read: read("repairs") });
+  addCounter(registry, { name, help: repaired, labelNames, read: read("repairs") });
 }
 
 function addRoutes(registry: Registry, now: NowThreads): void {

@@ -60,7 +60,7 @@ export interface NodeApi {
   /** The topic as far as this node knows. */
   describeTopic(topic: string): MaybePromise<Result<TopicDescription, "topic_not_found">>;
   /** @returns null once this node has applied everything committed, so what it lacks does not exist. */
-  doubt(): Promise<Rejected<"no_leader" | "no_quorum"> | null>;
+  catchUp(): Promise<Rejected<"no_leader" | "no_quorum"> | null>;
 
   /**
    * @param request the node takes ownership of its records.

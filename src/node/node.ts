@@ -56,7 +56,7 @@ export class Node implements NodeApi, ClusterApi {
       newClusterId: cluster.newClusterId,
       namesPeers: cluster.members.some(({ id }) => id !== nodeId),
       onSpace: events.onSpace,
-      heal: events.repair,
+      repair: events.repair,
       onFailure: events.onFailure,
     });
     const node = new Node(options, disk, recovered);
@@ -194,7 +194,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#writes.broker.deleteTopic(topic);
   readonly listTopics: Reader["listTopics"] = () => this.#reader.listTopics();
   readonly describeTopic: Reader["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
-  readonly doubt: NodeApi["doubt"] = () => this.#replica.linearizer.doubt();
+  readonly catchUp: NodeApi["catchUp"] = () => this.#replica.linearizer.catchUp();
   readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#writes.broker.deleteGroup(group);
   readonly groupsOf: Reader["groupsOf"] = (topic) => this.#reader.groupsOf(topic);
   readonly commitOffset: NodeApi["commitOffset"] = (request) =>

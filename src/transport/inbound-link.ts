@@ -181,12 +181,12 @@ export class InboundLink {
     const { identity, quietLog } = this.#shared;
     if (identity === null || peer === undefined) return null;
     const expected = this.#shared.expected(peer.address);
-    const doubt =
+    const problem =
       hello.proof === null
         ? "it showed no certificate"
         : identity.judgeDialler(expected, statement, hello.proof);
-    if (doubt === null) return null;
-    const fields = { peer: hello.from, remote: this.#link.remote, reason: doubt };
+    if (problem === null) return null;
+    const fields = { peer: hello.from, remote: this.#link.remote, reason: problem };
     quietLog.warn("peer authentication failed", fields);
     return "not_proven";
   }

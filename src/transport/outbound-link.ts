@@ -131,11 +131,11 @@ export class OutboundLink {
     const { identity } = this.#shared;
     if (identity === null) return;
     const expected = this.#shared.expected(this.#peer.address);
-    const doubt =
+    const problem =
       link.certificate === null
         ? "it showed no certificate"
         : identity.judgeAcceptor(expected, link.certificate);
-    if (doubt !== null) this.#lost("identity", doubt);
+    if (problem !== null) this.#lost("identity", problem);
   }
 
   #receive(bytes: Uint8Array): void {

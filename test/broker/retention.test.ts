@@ -170,13 +170,13 @@ function sweep(bench: Bench, records: readonly Kept[]): { before: number; revisi
   const { ttlMs, maxBytes, revision } = effectiveRetention(broker, 1, 0);
   const { lowWatermark, endOffset, bytesEnd } = bench.partition("t");
   let before: number = lowWatermark;
-  let keptBytes = bytesEnd - bench.partition("t").bytesBelowLow;
+  let retainedBytes = bytesEnd - bench.partition("t").bytesBelowLow;
   for (const record of records.slice(lowWatermark)) {
     const isOld = ttlMs !== null && record.at + ttlMs <= now;
-    const isTooMuch = maxBytes !== null && keptBytes > maxBytes;
+    const isTooMuch = maxBytes !== null && retainedBytes > maxBytes;
     if (!isOld && !isTooMuch) break;
     before = record.offset + 1;
-    keptBytes -= record.bytes;
+    retainedBytes -= record.bytes;
   }
   expect(before).toBeLessThanOrEqual(endOffset);
   return { before, revision };

@@ -34,12 +34,12 @@ const bound = (one: JournalRetention, upTo: number, keptFor: RetainedFor = "peer
 
 test("without a peer that lags all goes that no checkpoint needs", () => {
   const one = keep({ n2: 1001, n3: 951 });
-  expect([bound(one, 900), one.keptBytes]).toEqual([900, 0]);
+  expect([bound(one, 900), one.retainedBytes]).toEqual([900, 0]);
 });
 
 test("what the slowest needs stays", () => {
   const one = keep({ n2: 700, n3: 400, n4: 999 });
-  expect([bound(one, 900), one.keptBytes]).toEqual([399, 5010]);
+  expect([bound(one, 900), one.retainedBytes]).toEqual([399, 5010]);
 });
 
 test("who lags by more than a limit holds nothing, and it is told once that this goes", () => {
@@ -52,7 +52,7 @@ test("who lags by more than a limit holds nothing, and it is told once that this
     { disk: { spareBytes: bytesFrom(401) - bytesFrom(901) } },
   ]) {
     const one = keep(needed, { ...limit, log });
-    expect([bound(one, 900), one.keptBytes]).toEqual([699, 2010]);
+    expect([bound(one, 900), one.retainedBytes]).toEqual([699, 2010]);
     expect(lines.splice(0)).toEqual([expect.stringContaining("peer=n3 bytes=6010")]);
   }
   // As long as somebody else holds more, nothing goes.
@@ -63,7 +63,7 @@ test("who lags by more than a limit holds nothing, and it is told once that this
 
 test("a full disk keeps nothing for others, and what checkpoints need counts for itself", () => {
   const one = keep({ n2: 700 }, { disk: { spareBytes: 0 } });
-  expect([bound(one, 900), one.keptBytes]).toEqual([900, 0]);
+  expect([bound(one, 900), one.retainedBytes]).toEqual([900, 0]);
   expect(bound(keep({ n2: 700 }, { bytesMax: 0 }), 900)).toBe(900);
   expect(bound(keep({ n2: 950 }, { bytesMax: 0 }), 900)).toBe(900);
 });
@@ -71,7 +71,7 @@ test("a full disk keeps nothing for others, and what checkpoints need counts for
 test("an operator's compaction keeps for those who can be reached; damage is kept for nobody", () => {
   const one = keep({ n2: 700, n3: 400 }, { peers: { isReachable: (peer) => peer === "n2" } });
   expect(bound(one, 900, "reachable peers")).toBe(699);
-  expect([bound(one, 900, "nobody"), one.keptBytes]).toEqual([900, 0]);
+  expect([bound(one, 900, "nobody"), one.retainedBytes]).toEqual([900, 0]);
   expect(bound(one, 900, "peers")).toBe(399);
 });
 
@@ -89,8 +89,8 @@ test("whatever peers need, what stays fits the limits, or checkpoints need it", 
     const end = bound(one, upTo);
     const own = bytesFrom(upTo + 1);
     expect(end).toBeLessThanOrEqual(upTo);
-    expect(one.keptBytes).toBe(bytesFrom(end + 1) - own);
-    expect(one.keptBytes).toBeLessThanOrEqual(spareBytes as number);
+    expect(one.retainedBytes).toBe(bytesFrom(end + 1) - own);
+    expect(one.retainedBytes).toBeLessThanOrEqual(spareBytes as number);
     if (end < upTo) {
       const most = Math.min(bytesMax as number, snapshotBytes as number);
       expect(bytesFrom(end + 1)).toBeLessThanOrEqual(most);

@@ -48,7 +48,7 @@ async function recovered(disk: SimDisk) {
     newClusterId: () => "c",
     namesPeers: true,
     onSpace: () => undefined,
-    heal: () => Promise.resolve(false),
+    repair: () => Promise.resolve(false),
     onFailure: (error) => {
       throw error;
     },

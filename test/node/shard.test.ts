@@ -143,7 +143,7 @@ class Bench {
    */
   async turn(output: Partial<Output>): Promise<string[]> {
     this.#outputs.push({ ...NOTHING, ...output });
-    this.shard.turnSoon();
+    this.shard.deferIteration();
     return await this.settled();
   }
 
@@ -232,9 +232,9 @@ test("committed entries are applied once and in order, as many as fit a turn", a
   const bench = new Bench();
   bench.applyAtMost = 2;
   const committed = [1, 2, 3].map((index) => entry(index));
-  bench.shard.turnSoon();
+  bench.shard.deferIteration();
   const first = bench.turn({ committed });
-  bench.shard.turnSoon();
+  bench.shard.deferIteration();
   expect(await first).toEqual(["apply 1@1 2@1", "applied 2", "apply 3@1", "applied 3"]);
 });
 
@@ -247,7 +247,7 @@ test("what is committed while a backlog is worked off goes behind it", async () 
     { ...NOTHING, committed: [entry(4)] },
   ];
   Object.assign(bench.core, { drain: () => outputs.shift() ?? NOTHING });
-  bench.shard.turnSoon();
+  bench.shard.deferIteration();
   void bench.shard.whenIdle().then(() => idle.push("idle"));
   bench.clock.step();
   expect([bench.calls.filter((call) => call !== "propose"), idle]).toEqual([
@@ -273,11 +273,11 @@ test("a backlog behind a snapshot is dropped, and nothing is applied while it is
     { ...NOTHING, persist: bench.persist({ snapshot }) },
   ];
   Object.assign(bench.core, { drain: () => outputs.shift() ?? NOTHING });
-  bench.shard.turnSoon();
+  bench.shard.deferIteration();
   const calls = await bench.settled();
   expect(calls).toEqual(["apply 1@1", "applied 1", "accepted", "install 10"]);
   outputs.push({ ...NOTHING, committed: [entry(11, 2)] });
-  bench.shard.turnSoon();
+  bench.shard.deferIteration();
   expect(await bench.settled()).toEqual([]);
   expect(await bench.diskDone()).toEqual(["persisted 1", "apply 11@2", "applied 11"]);
   await bench.shard.whenIdle();
@@ -287,7 +287,7 @@ test("nothing is proposed while a write is under way", async () => {
   const bench = new Bench();
   await bench.turn({ persist: bench.persist({ entries: [entry(1)] }) });
   await bench.turn({});
-  bench.shard.turnSoon();
+  bench.shard.deferIteration();
   await bench.clock.advance(1);
   expect(bench.calls).toEqual([]);
   await bench.diskDone();

@@ -125,7 +125,7 @@ describe("a follower that was away for some checkpoints", () => {
     loaded.endLoad();
     await loaded.script.pass(2500);
     expect(journalBytes(loaded.leader)).toBeLessThan(OWN_BYTES_MAX);
-    expect(loaded.leader.instruments.journalKeptBytes.value).toBe(0);
+    expect(loaded.leader.instruments.journalRetainedBytes.value).toBe(0);
   });
 
   test("gets a snapshot where nothing is kept for it", async () => {
@@ -243,7 +243,7 @@ describe("a follower that stays away", () => {
     expect(most).toBeLessThan(LIMIT + CHECKPOINT_BYTES + 6 * SEGMENT_BYTES);
     expect(journalBytes(leader)).toBeLessThan(OWN_BYTES_MAX);
     await script.pass(1000);
-    expect(leader.instruments.journalKeptBytes.value).toBe(0);
+    expect(leader.instruments.journalRetainedBytes.value).toBe(0);
     loaded.follower.start();
     await loaded.level();
     expect(loaded.snapshots).toBe(1);

@@ -28,7 +28,7 @@ const query = (topic: string) => async (node: Node) => {
 };
 const describe = (topic: string) => async (node: Node) => {
   const first = node.describeTopic(topic);
-  const second = first.ok ? first : ((await node.doubt()) ?? node.describeTopic(topic));
+  const second = first.ok ? first : ((await node.catchUp()) ?? node.describeTopic(topic));
   return second.ok ? "ok" : second.code;
 };
 

@@ -61,7 +61,7 @@ const readAll = async (log: PartitionLog) =>
   pageOf(await log.read(0, 1e9, 1e12), origin.model, ALL).length;
 
 /** Finds the damage as a reader does, and repairs it. @returns the number of repairs. */
-async function heal(store: PartitionStore, log: PartitionLog): Promise<number> {
+async function repair(store: PartitionStore, log: PartitionLog): Promise<number> {
   for (let repairs = 0; ; repairs++) {
     const damage = await readAll(log).catch((error: unknown) => error);
     if (!(damage instanceof PartitionDamaged)) {
@@ -96,7 +96,7 @@ test("after a flipped bit anywhere in a segment the same batch of a peer makes i
     );
     if (i % 10 === 0) await disk.remove(path.replace(".seg", ".idx"));
     const { store, log } = restored(disk);
-    expect(await heal(store, log)).toBe(1);
+    expect(await repair(store, log)).toBe(1);
     // Durable at once, and byte for byte.
     const after = disk.afterCrash(() => "lost", random);
     for (const one of segmentPaths) {
@@ -123,7 +123,7 @@ test("damage in many places, a shortened and a missing file are healed piece by 
   await missing.remove(segmentPaths[1] ?? "");
   for (const disk of [many, short, missing]) {
     const { store, log } = restored(disk);
-    await heal(store, log);
+    await repair(store, log);
     for (const path of segmentPaths) {
       expect(Bun.hash(disk.peek(path) ?? "")).toBe(Bun.hash(origin.disk.peek(path) ?? ""));
     }
@@ -289,7 +289,7 @@ test("damage in a segment that is sealed does not keep the rest from being writt
   const asked: PartitionDamaged[] = [];
   const store = openStore(disk, {
     ...OPTIONS,
-    heal: (damage) => Promise.resolve(asked.push(damage) < 0),
+    repair: (damage) => Promise.resolve(asked.push(damage) < 0),
   });
   store.restore(origin.manifest);
   const log = store.get(7, 3);

@@ -1,13 +1,13 @@
 import { COMPACTED, type Compacted, SEALED_STATUS, type SealedStatus } from "../../api/admin.ts";
 import { NO_FIELDS_BODY, NO_QUERY } from "../../api/common.ts";
 import { readOptionalJson } from "../body.ts";
-import type { Edge } from "../edge.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json } from "../responses.ts";
+import type { Services } from "../services.ts";
 import { backupEndpoint } from "./backup.ts";
 
-export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
-  const { node } = edge;
+export const adminEndpoints = (services: Services): readonly Endpoint[] => {
+  const { node } = services;
   const checkpoint = (path: string, summary: string): Endpoint => ({
     method: "POST",
     path,
@@ -18,7 +18,7 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
     handle: async (context) => {
       await readOptionalJson(context, NO_FIELDS_BODY);
       // A checkpoint syncs each partition that was written to: half a minute for 10,000.
-      edge.allowLong(context.request);
+      services.allowLong(context.request);
       const { checkpointIndex, freedBytes } = await node.compact();
       return json<Compacted>({
         ok: true,
@@ -41,6 +41,6 @@ export const adminEndpoints = (edge: Edge): readonly Endpoint[] => {
         return json<SealedStatus>({ ok: true, last_synced_batch_id: await node.lastSyncedIndex() });
       },
     },
-    backupEndpoint(edge),
+    backupEndpoint(services),
   ];
 };

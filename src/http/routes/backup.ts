@@ -3,11 +3,11 @@
 import { NO_QUERY } from "../../api/common.ts";
 import type { Backup } from "../../node/api.ts";
 import { type AnswerSource, nextTurn } from "../answer-streams.ts";
-import type { Edge } from "../edge.ts";
 import type { Endpoint } from "../request-context.ts";
 import { headOfPieces } from "../responses.ts";
+import type { Services } from "../services.ts";
 
-export const backupEndpoint = (edge: Edge): Endpoint => ({
+export const backupEndpoint = (services: Services): Endpoint => ({
   method: "GET",
   path: "/admin/backup",
   access: { kind: "node", scope: "admin" },
@@ -28,9 +28,9 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
   handle: async (context) => {
     if (context.isHead) return headOfPieces(new Headers(CONTENT));
     // The connection is idle until the checkpoint is complete.
-    edge.allowLong(context.request);
-    const begun = await edge.node.beginBackup();
-    if (!begun.ok) return edge.errorMapper.answer(context, begun);
+    services.allowLong(context.request);
+    const begun = await services.node.beginBackup();
+    if (!begun.ok) return services.errorMapper.answer(context, begun);
     const { index, term, bytes } = begun.backup;
     const headers = {
       ...CONTENT,
@@ -39,13 +39,13 @@ export const backupEndpoint = (edge: Edge): Endpoint => ({
       "ayder-backup-term": String(term),
       "ayder-backup-bytes": String(bytes),
     };
-    return edge.answers.stream(context.request, sourceOf(edge, begun.backup), { headers });
+    return services.answers.stream(context.request, sourceOf(services, begun.backup), { headers });
   },
 });
 
 const CONTENT = { "content-type": "application/octet-stream", "cache-control": "no-store" };
 
-function sourceOf({ options: { log }, stopping, answers }: Edge, backup: Backup): AnswerSource {
+function sourceOf({ options: { log }, stopping, answers }: Services, backup: Backup): AnswerSource {
   return {
     until: stopping,
     next: async () => {

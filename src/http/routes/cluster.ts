@@ -4,10 +4,10 @@ import { NO_QUERY, OK } from "../../api/common.ts";
 import { parseDecimal } from "../../lib/parse.ts";
 import type { ClusterApi, MemberReject, Membership, Result } from "../../node/api.ts";
 import { readJson, readOptionalJson } from "../body.ts";
-import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
+import type { Services } from "../services.ts";
 
 const CHANGE_ERRORS: readonly ErrorCode[] = [
   "member_exists",
@@ -18,7 +18,7 @@ const CHANGE_ERRORS: readonly ErrorCode[] = [
   "commit_timeout",
 ];
 
-export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endpoint[] => [
+export const clusterEndpoints = (services: Services, cluster: ClusterApi): readonly Endpoint[] => [
   {
     method: "GET",
     path: "/ha/membership",
@@ -32,9 +32,9 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
       errors: [],
     },
     handle: async () =>
-      json<api.Membership>({ ok: true, membership: shown(edge, await cluster.membership()) }),
+      json<api.Membership>({ ok: true, membership: shown(services, await cluster.membership()) }),
   },
-  change(edge, "/ha/membership/add", "Add a node as learner", ADD_BODY, async (context) => {
+  change(services, "/ha/membership/add", "Add a node as learner", ADD_BODY, async (context) => {
     const body = await readJson(context, ADD_BODY);
     const raft = hostAndPort("advertise_addr", body.advertise_addr);
     const http = body.http_addr === undefined ? null : hostAndPort("http_addr", body.http_addr);
@@ -52,20 +52,26 @@ export const clusterEndpoints = (edge: Edge, cluster: ClusterApi): readonly Endp
       priority: body.priority ?? null,
     });
   }),
-  change(edge, "/ha/membership/promote", "Make a learner a voter", NODE_BODY, async (context) =>
+  change(services, "/ha/membership/promote", "Make a learner a voter", NODE_BODY, async (context) =>
     cluster.promoteMember((await readJson(context, NODE_BODY)).node_id),
   ),
-  change(edge, "/ha/membership/remove", "Remove a node", NODE_BODY, async (context) =>
+  change(services, "/ha/membership/remove", "Remove a node", NODE_BODY, async (context) =>
     cluster.removeMember((await readJson(context, NODE_BODY)).node_id),
   ),
-  change(edge, "/ha/leader/transfer", "Hand leadership over", TRANSFER_BODY, async (context) => {
-    const { node_id = null } = await readOptionalJson(context, TRANSFER_BODY);
-    return cluster.transferLeadership(node_id);
-  }),
+  change(
+    services,
+    "/ha/leader/transfer",
+    "Hand leadership over",
+    TRANSFER_BODY,
+    async (context) => {
+      const { node_id = null } = await readOptionalJson(context, TRANSFER_BODY);
+      return cluster.transferLeadership(node_id);
+    },
+  ),
 ];
 
 function change(
-  { errorMapper }: Edge,
+  { errorMapper }: Services,
   path: string,
   summary: string,
   body: typeof ADD_BODY | typeof NODE_BODY | typeof TRANSFER_BODY,
@@ -101,7 +107,7 @@ function hostAndPort(field: string, text: string): { host: string; port: number 
 }
 
 const shown = (
-  { compat, options: { tls } }: Edge,
+  { compat, options: { tls } }: Services,
   { epoch, jointActive, nodes, leaderId, term }: Membership,
 ) => ({
   epoch,

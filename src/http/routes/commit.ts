@@ -1,11 +1,11 @@
 import { NO_QUERY } from "../../api/common.ts";
 import { COMMIT_BODY, COMMITTED, type Committed } from "../../api/groups.ts";
 import { readJson } from "../body.ts";
-import type { Edge } from "../edge.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
+import type { Services } from "../services.ts";
 
-export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
+export const commitEndpoints = (services: Services): readonly Endpoint[] => [
   {
     method: "POST",
     path: "/broker/commit",
@@ -29,7 +29,7 @@ export const commitEndpoints = (edge: Edge): readonly Endpoint[] => [
     handle: async (context) => {
       const { topic, group, partition, offset } = await readJson(context, COMMIT_BODY);
       context.demand("read", topic);
-      const { compat, node, errorMapper } = edge;
+      const { compat, node, errorMapper } = services;
       const next = compat.toNextOffset(offset);
       const result = await node.commitOffset({ topic, group, partition, offset: next });
       if (!result.ok) {

@@ -6,7 +6,6 @@ import { EVENT_BATCH_TYPE } from "../cloud-events.ts";
 import { markEncoded } from "../compression.ts";
 import { type ConsumeCall, forBatches, readConsume, TOPIC_ID_HEADER } from "../consume-request.ts";
 import { startAtTime } from "../consume-time.ts";
-import type { Edge } from "../edge.ts";
 import { EVENT_PAGE_HEADERS, eventPage } from "../event-page.ts";
 import { follow } from "../follow.ts";
 import { isComplete, LargePage, PAGE_START, pageEnd, withinPage } from "../large-page.ts";
@@ -14,6 +13,7 @@ import { ANSWERS_FULL } from "../middleware.ts";
 import { ARRAY_FRAMING, countConsumed, PageWriter } from "../page-writer.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { headOfPieces, hotJson, placeOf } from "../responses.ts";
+import type { Services } from "../services.ts";
 
 const writer = new PageWriter();
 
@@ -33,7 +33,7 @@ const FOLLOW_OFFERS = [
   BATCHES_TYPE,
 ] as const;
 
-export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
+export function consumeEndpoints(services: Services): readonly Endpoint[] {
   return [
     {
       method: "GET",
@@ -63,51 +63,58 @@ export function consumeEndpoints(edge: Edge): readonly Endpoint[] {
           "data_damaged",
         ],
       },
-      handle: (context) => consume(edge, context),
+      handle: (context) => consume(services, context),
     },
   ];
 }
 
-function consume(edge: Edge, context: RequestContext): Promise<Response> {
-  const asked = readConsume(context, edge.compat);
+function consume(services: Services, context: RequestContext): Promise<Response> {
+  const asked = readConsume(context, services.compat);
   return asked.fromMs === null
-    ? answerFrom(edge, context, asked)
-    : answerFromTime(edge, context, asked, asked.fromMs);
+    ? answerFrom(services, context, asked)
+    : answerFromTime(services, context, asked, asked.fromMs);
 }
 
 async function answerFromTime(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   asked: ConsumeCall,
   timeMs: number,
 ): Promise<Response> {
-  const placed = await startAtTime(edge, asked, timeMs);
-  if ("code" in placed) return rejected(edge, context, asked, placed);
-  return await answerFrom(edge, context, placed);
+  const placed = await startAtTime(services, asked, timeMs);
+  if ("code" in placed) return rejected(services, context, asked, placed);
+  return await answerFrom(services, context, placed);
 }
 
 /** Not an async function, so that most reads need a single promise. */
-function answerFrom(edge: Edge, context: RequestContext, placed: ConsumeCall): Promise<Response> {
+function answerFrom(
+  services: Services,
+  context: RequestContext,
+  placed: ConsumeCall,
+): Promise<Response> {
   const mediaType = context.preferred(placed.follow ? FOLLOW_OFFERS : PAGE_OFFERS);
-  if (mediaType === "application/json") return readPage(edge, context, placed);
-  if (mediaType === BATCHES_TYPE) return readPage(edge, context, forBatches(placed));
-  if (mediaType === EVENT_BATCH_TYPE) return readPage(edge, context, { ...placed, asEvents: true });
-  return follow(edge, context, placed, mediaType === "text/event-stream");
+  if (mediaType === "application/json") return readPage(services, context, placed);
+  if (mediaType === BATCHES_TYPE) return readPage(services, context, forBatches(placed));
+  if (mediaType === EVENT_BATCH_TYPE)
+    return readPage(services, context, { ...placed, asEvents: true });
+  return follow(services, context, placed, mediaType === "text/event-stream");
 }
 
 async function readPage(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   consume: ConsumeCall,
 ): Promise<Response> {
-  const page = await edge.node.consume(consume.request);
-  if (!page.ok) return rejected(edge, context, consume, page);
+  const page = await services.node.consume(consume.request);
+  if (!page.ok) return rejected(services, context, consume, page);
   const waits = consume.waitMs > 0 && isEmpty(page) && !context.isHead;
-  return waits ? await wait(edge, context, consume, page) : answerOf(edge, context, consume, page);
+  return waits
+    ? await wait(services, context, consume, page)
+    : answerOf(services, context, consume, page);
 }
 
 const rejected = (
-  { errorMapper }: Edge,
+  { errorMapper }: Services,
   context: RequestContext,
   { request: { topic, partition, offset } }: ConsumeCall,
   rejection: Rejected,
@@ -120,15 +127,15 @@ const isEmpty = (page: ConsumePage): boolean => page.endOffset <= page.startOffs
 
 /** Responds when there is a record, or with an empty page after `wait_ms`. */
 async function wait(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   consume: ConsumeCall,
   first: ConsumePage,
 ): Promise<Response> {
   const { request, waitMs } = consume;
   const { topic, partition } = request;
-  edge.allowLong(context.request);
-  const signal = AbortSignal.any([context.request.signal, edge.stopping]);
+  services.allowLong(context.request);
+  const signal = AbortSignal.any([context.request.signal, services.stopping]);
   const until = performance.now() + waitMs;
   // An explicit offset is a position in this topic, not in a later one of the same name.
   const same = request.offset === null ? request : { ...request, topicId: first.topicId };
@@ -136,7 +143,7 @@ async function wait(
   for (;;) {
     const timeoutMs = Math.ceil(until - performance.now());
     if (timeoutMs <= 0 || signal.aborted || !isEmpty(page)) break;
-    await edge.node.waitForRecords({
+    await services.node.waitForRecords({
       topic,
       partition,
       topicId: page.topicId,
@@ -144,25 +151,25 @@ async function wait(
       timeoutMs,
       signal,
     });
-    const next = await edge.node.consume(same);
-    if (!next.ok) return rejected(edge, context, consume, next);
+    const next = await services.node.consume(same);
+    if (!next.ok) return rejected(services, context, consume, next);
     page = next;
   }
-  return answerOf(edge, context, consume, page);
+  return answerOf(services, context, consume, page);
 }
 
 function answerOf(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   consume: ConsumeCall,
   page: ConsumePage,
 ): Response {
-  const answer = pageAnswer(edge, context, consume, page);
+  const answer = pageAnswer(services, context, consume, page);
   if (consume.tellsTopicId) answer.headers.set(TOPIC_ID_HEADER, String(page.topicId));
   return answer;
 }
 
-function eventAnswer({ options }: Edge, consume: ConsumeCall, page: ConsumePage): Response {
+function eventAnswer({ options }: Services, consume: ConsumeCall, page: ConsumePage): Response {
   const { response, records, bytes } = eventPage(consume, page);
   options.instruments.consumedRecords.value += records;
   options.instruments.consumedBytes.value += bytes;
@@ -170,7 +177,7 @@ function eventAnswer({ options }: Edge, consume: ConsumeCall, page: ConsumePage)
 }
 
 function batchesAnswer(
-  { options, compat }: Edge,
+  { options, compat }: Services,
   consume: ConsumeCall,
   page: ConsumePage,
 ): Response {
@@ -184,36 +191,36 @@ const mayBeLarge = ({ slices }: ConsumePage): boolean =>
   slices.length > 0 && slices.reduce((sum, { length }) => sum + length, 0) > ONE_WRITE_BYTES_MAX;
 
 function pageAnswer(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   consume: ConsumeCall,
   page: ConsumePage,
 ): Response {
-  const { budget } = edge.answers;
-  if (consume.asBatches === true) return batchesAnswer(edge, consume, page);
-  if (consume.asEvents === true) return eventAnswer(edge, consume, page);
+  const { budget } = services.answers;
+  if (consume.asBatches === true) return batchesAnswer(services, consume, page);
+  if (consume.asEvents === true) return eventAnswer(services, consume, page);
   // Rejected before it costs anything: a large page consists of long messages, or of many.
   if (mayBeLarge(page) && !budget.hasRoom(PIECE_BYTES)) {
-    edge.options.instruments.answersRefused.value++;
-    return edge.errorMapper.overloaded(ANSWERS_FULL);
+    services.options.instruments.answersRefused.value++;
+    return services.errorMapper.overloaded(ANSWERS_FULL);
   }
   writer.begin();
   writer.text(PAGE_START);
   writer.messages(page, withinPage(consume.limits), ARRAY_FRAMING, PIECE_BYTES);
-  countConsumed(edge.options.instruments, writer);
+  countConsumed(services.options.instruments, writer);
   if (isComplete(writer)) {
-    writer.text(pageEnd(edge, page, writer));
+    writer.text(pageEnd(services, page, writer));
     return hotJson(context.request, writer.written);
   }
   const headers = new Headers({ "content-type": "application/json", vary: "accept-encoding" });
-  const coding = edge.compression.codingFor(context.request);
+  const coding = services.compression.codingFor(context.request);
   if (context.isHead) {
     if (coding !== null) markEncoded(headers, coding);
     return headOfPieces(headers);
   }
-  if (!budget.take(writer.written.length)) return edge.errorMapper.overloaded(ANSWERS_FULL);
-  const plain = new LargePage(edge, consume, page, writer);
-  const compressed = coding === null ? null : edge.compression.source(coding, plain, true);
+  if (!budget.take(writer.written.length)) return services.errorMapper.overloaded(ANSWERS_FULL);
+  const plain = new LargePage(services, consume, page, writer);
+  const compressed = coding === null ? null : services.compression.source(coding, plain, true);
   if (coding !== null && compressed !== null) markEncoded(headers, coding);
-  return edge.answers.stream(context.request, compressed ?? plain, { headers });
+  return services.answers.stream(context.request, compressed ?? plain, { headers });
 }

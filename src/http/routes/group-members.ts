@@ -22,7 +22,6 @@ import {
 import type { MemberPage, MemberRef, OwnedPartition } from "../../node/api.ts";
 import { PIECE_BYTES } from "../answer-streams.ts";
 import { readJson } from "../body.ts";
-import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { ANSWERS_FULL } from "../middleware.ts";
 import { checkMember } from "../names.ts";
@@ -30,6 +29,7 @@ import { countConsumed, PageWriter, topicFraming } from "../page-writer.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { headOfPieces, hotJson, json } from "../responses.ts";
+import type { Services } from "../services.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
@@ -44,15 +44,15 @@ const MEMBER_ERRORS: readonly ErrorCode[] = [
 const writer = new PageWriter();
 const readMessagesQuery = queryReader(GROUP_MESSAGES_QUERY);
 
-export const groupMemberEndpoints = (edge: Edge): readonly Endpoint[] => [
-  join(edge),
-  messages(edge),
-  commit(edge),
-  leave(edge),
-  seek(edge),
+export const groupMemberEndpoints = (services: Services): readonly Endpoint[] => [
+  join(services),
+  messages(services),
+  commit(services),
+  leave(services),
+  seek(services),
 ];
 
-const join = ({ node, errorMapper }: Edge): Endpoint => ({
+const join = ({ node, errorMapper }: Services): Endpoint => ({
   method: "POST",
   path: "/broker/groups/:group/join",
   access: { kind: "body", scope: "read" },
@@ -105,7 +105,7 @@ const ownedBody = ({ topic, partition, generation, nextOffset }: OwnedPartition)
 
 /** The token must cover all topics that the member has joined with. */
 async function demandTopics(
-  { node }: Edge,
+  { node }: Services,
   context: RequestContext,
   member: MemberRef,
 ): Promise<void> {
@@ -113,7 +113,7 @@ async function demandTopics(
   for (const topic of await node.groups.topicsOfMember(member)) context.demand("read", topic);
 }
 
-const messages = (edge: Edge): Endpoint => ({
+const messages = (services: Services): Endpoint => ({
   method: "GET",
   path: "/broker/groups/:group/messages",
   access: { kind: "list", scope: "read" },
@@ -133,30 +133,30 @@ const messages = (edge: Edge): Endpoint => ({
       throw new ApiError("invalid_parameter", "member is required: the name that join has told");
     }
     const member = { group, member: checkMember(query.member) };
-    await demandTopics(edge, context, member);
+    await demandTopics(services, context, member);
     // A HEAD must not take records that it does not return.
     if (context.isHead) return headOfPieces(new Headers({ "content-type": "application/json" }));
     // Rejected before the node counts the records as delivered.
-    if (!edge.answers.budget.hasRoom(PIECE_BYTES)) {
-      edge.options.instruments.answersRefused.value++;
-      return edge.errorMapper.overloaded(ANSWERS_FULL);
+    if (!services.answers.budget.hasRoom(PIECE_BYTES)) {
+      services.options.instruments.answersRefused.value++;
+      return services.errorMapper.overloaded(ANSWERS_FULL);
     }
     const waitMs = query.wait_ms ?? 0;
-    if (waitMs > 0) edge.allowLong(context.request);
-    const page = await edge.node.groups.read({
+    if (waitMs > 0) services.allowLong(context.request);
+    const page = await services.node.groups.read({
       ...member,
       limit: Math.min(query.limit ?? LIMIT_DEFAULT, LIMIT_MAX),
       maxBytes: Math.min(query.max_bytes ?? PAGE_BYTES_MAX, PAGE_BYTES_MAX),
-      waitMs: edge.stopping.aborted ? 0 : waitMs,
-      signal: AbortSignal.any([context.request.signal, edge.stopping]),
+      waitMs: services.stopping.aborted ? 0 : waitMs,
+      signal: AbortSignal.any([context.request.signal, services.stopping]),
     });
-    if (!page.ok) return edge.errorMapper.answer(context, page, about(member));
-    return pageAnswer(edge, context, page, query.encoding !== null);
+    if (!page.ok) return services.errorMapper.answer(context, page, about(member));
+    return pageAnswer(services, context, page, query.encoding !== null);
   },
 });
 
 function pageAnswer(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   page: MemberPage,
   base64: boolean,
@@ -181,7 +181,7 @@ function pageAnswer(
     writer.messages(whole, limits, topicFraming(topic), all);
     count += writer.count;
   }
-  countConsumed(edge.options.instruments, writer);
+  countConsumed(services.options.instruments, writer);
   const rest = {
     count,
     positions: positions.map(ownedBody),
@@ -193,7 +193,7 @@ function pageAnswer(
   return hotJson(context.request, writer.written);
 }
 
-const commit = (edge: Edge): Endpoint => ({
+const commit = (services: Services): Endpoint => ({
   method: "POST",
   path: "/broker/groups/:group/commit",
   access: { kind: "body", scope: "read" },
@@ -210,9 +210,9 @@ const commit = (edge: Edge): Endpoint => ({
     const group = context.path("group");
     const { member, offsets } = await readJson(context, MEMBER_COMMIT_BODY);
     for (const topic of new Set(offsets.map((each) => each.topic))) context.demand("read", topic);
-    await demandTopics(edge, context, { group, member });
-    const result = await edge.node.groups.commit({ group, member, offsets });
-    if (!result.ok) return edge.errorMapper.answer(context, result, about({ group, member }));
+    await demandTopics(services, context, { group, member });
+    const result = await services.node.groups.commit({ group, member, offsets });
+    if (!result.ok) return services.errorMapper.answer(context, result, about({ group, member }));
     const results = result.results.map((each) => {
       const { topic, partition } = each;
       if (each.ok) {
@@ -232,7 +232,7 @@ const commit = (edge: Edge): Endpoint => ({
   },
 });
 
-const leave = (edge: Edge): Endpoint => ({
+const leave = (services: Services): Endpoint => ({
   method: "POST",
   path: "/broker/groups/:group/leave",
   access: { kind: "list", scope: "read" },
@@ -248,14 +248,14 @@ const leave = (edge: Edge): Endpoint => ({
   handle: async (context) => {
     const group = context.path("group");
     const { member } = await readJson(context, LEAVE_GROUP_BODY);
-    await demandTopics(edge, context, { group, member });
-    const result = await edge.node.groups.leave({ group, member });
-    if (!result.ok) return edge.errorMapper.answer(context, result, about({ group, member }));
+    await demandTopics(services, context, { group, member });
+    const result = await services.node.groups.leave({ group, member });
+    if (!result.ok) return services.errorMapper.answer(context, result, about({ group, member }));
     return json<GroupLeft>({ ok: true, group, member });
   },
 });
 
-const seek = ({ node, errorMapper }: Edge): Endpoint => ({
+const seek = ({ node, errorMapper }: Services): Endpoint => ({
   method: "POST",
   path: "/broker/groups/:group/seek",
   access: { kind: "list", scope: "admin" },
@@ -307,5 +307,5 @@ function goalOf(to: SeekTo) {
   return "offset" in to ? { offset: to.offset } : { timeMs: to.time_ms };
 }
 
-const topicsOf = async (node: Edge["node"], group: string): Promise<readonly string[]> =>
+const topicsOf = async (node: Services["node"], group: string): Promise<readonly string[]> =>
   (await node.groups.list()).filter((each) => each.group === group).map(({ topic }) => topic);

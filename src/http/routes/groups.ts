@@ -10,14 +10,14 @@ import {
   type GroupList,
 } from "../../api/groups.ts";
 import type { GroupDescription } from "../../node/api.ts";
-import type { Edge } from "../edge.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
+import type { Services } from "../services.ts";
 
-export const groupEndpoints = (edge: Edge): readonly Endpoint[] => [
-  listGroups(edge),
-  describeGroup(edge),
-  deleteGroup(edge),
+export const groupEndpoints = (services: Services): readonly Endpoint[] => [
+  listGroups(services),
+  describeGroup(services),
+  deleteGroup(services),
 ];
 
 type Summary = {
@@ -28,7 +28,7 @@ type Summary = {
   lag: number;
 };
 
-const listGroups = ({ node }: Edge): Endpoint => ({
+const listGroups = ({ node }: Services): Endpoint => ({
   method: "GET",
   path: "/broker/groups",
   access: { kind: "list", scope: "read" },
@@ -56,7 +56,7 @@ const listGroups = ({ node }: Edge): Endpoint => ({
   },
 });
 
-const describeGroup = ({ node, compat, errorMapper }: Edge): Endpoint => ({
+const describeGroup = ({ node, compat, errorMapper }: Services): Endpoint => ({
   method: "GET",
   path: "/broker/groups/:group",
   access: { kind: "list", scope: "read" },
@@ -74,8 +74,8 @@ const describeGroup = ({ node, compat, errorMapper }: Edge): Endpoint => ({
     let found = await look();
     if (found === null) {
       // This node may lag, so the group may exist on the leader.
-      const doubt = await node.doubt();
-      if (doubt !== null) return errorMapper.answer(context, doubt, named(group));
+      const behind = await node.catchUp();
+      if (behind !== null) return errorMapper.answer(context, behind, named(group));
       found = await look();
     }
     if (found === null) return errorMapper.answer(context, NOT_FOUND, named(group));
@@ -117,7 +117,7 @@ function visible(
   return members.length + partitions.length === 0 ? null : { members, partitions };
 }
 
-const deleteGroup = ({ node, errorMapper }: Edge): Endpoint => ({
+const deleteGroup = ({ node, errorMapper }: Services): Endpoint => ({
   method: "DELETE",
   path: "/broker/groups/:group",
   access: { kind: "list", scope: "admin" },

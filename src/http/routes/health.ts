@@ -1,10 +1,10 @@
 import { HEALTH, READY } from "../../api/admin.ts";
 import { NO_QUERY } from "../../api/common.ts";
-import type { Edge } from "../edge.ts";
 import type { Endpoint } from "../request-context.ts";
 import { jsonText } from "../responses.ts";
+import type { Services } from "../services.ts";
 
-export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [
+export const healthEndpoints = (services: Services): readonly Endpoint[] => [
   {
     method: "GET",
     path: "/health",
@@ -12,7 +12,7 @@ export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [
     leaderOnly: false,
     query: NO_QUERY,
     docs: { summary: "The process serves", tag: "health", answer: HEALTH, errors: [] },
-    handle: () => jsonText(edge.compat.healthBody),
+    handle: () => jsonText(services.compat.healthBody),
   },
   {
     method: "GET",
@@ -28,15 +28,15 @@ export const healthEndpoints = (edge: Edge): readonly Endpoint[] => [
       others: { 503: { means: "Not ready; the reason is in the body", answer: READY } },
     },
     handle: async () => {
-      const { ready, reason } = await edge.node.health();
-      const stopping = edge.stopping.aborted;
+      const { ready, reason } = await services.node.health();
+      const stopping = services.stopping.aborted;
       if (ready && !stopping) return jsonText('{"ready":true}');
       const body = JSON.stringify({ ready: false, reason: stopping ? "shutting down" : reason });
       return new Response(body, {
         status: 503,
         headers: {
           "content-type": "application/json",
-          "retry-after": String(edge.options.retryAfterSeconds),
+          "retry-after": String(services.options.retryAfterSeconds),
         },
       });
     },

@@ -19,13 +19,13 @@ import {
 import type { KvGetOutcome, KvValue, WriteAck } from "../../node/api.ts";
 import { takeBytes } from "../body.ts";
 import { matchesTag } from "../conditional.ts";
-import type { Edge } from "../edge.ts";
 import { ApiError, shown } from "../errors.ts";
 import { checkKey, KEY_BYTES_MAX } from "../names.ts";
 import { LONG_TIMEOUT_MS, withinTimers } from "../produce-request.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { acceptedText, bodyAnswer, hotJson, json, jsonText } from "../responses.ts";
+import type { Services } from "../services.ts";
 
 const META = "/meta";
 /** Media types of a value, the default first. */
@@ -39,17 +39,17 @@ const readDeleteNamespaceQuery = queryReader(KV_NAMESPACE_DELETE_QUERY);
 const readGetQuery = queryReader(KV_GET_QUERY);
 const readListQuery = queryReader(KV_LIST_QUERY);
 
-export const kvEndpoints = (edge: Edge): readonly Endpoint[] => [
-  put(edge, "POST"),
-  put(edge, "PUT"),
-  get(edge),
-  remove(edge),
-  list(edge),
-  listNamespaces(edge),
-  removeNamespace(edge),
+export const kvEndpoints = (services: Services): readonly Endpoint[] => [
+  put(services, "POST"),
+  put(services, "PUT"),
+  get(services),
+  remove(services),
+  list(services),
+  listNamespaces(services),
+  removeNamespace(services),
 ];
 
-const put = (edge: Edge, method: "POST" | "PUT"): Endpoint => ({
+const put = (services: Services, method: "POST" | "PUT"): Endpoint => ({
   method,
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "write" },
@@ -63,29 +63,29 @@ const put = (edge: Edge, method: "POST" | "PUT"): Endpoint => ({
     answer: KV_WRITTEN,
     errors: ["invalid_key", "reserved_key", "cas_mismatch", "message_too_large", "commit_timeout"],
   },
-  bodyLimit: () => ({ bytes: edge.options.limits.messageBytesMax, code: "message_too_large" }),
+  bodyLimit: () => ({ bytes: services.options.limits.messageBytesMax, code: "message_too_large" }),
   handle: (context) => {
     const namespace = context.path("namespace");
     const key = context.path("*");
     if (key.endsWith(META)) throw new ApiError("reserved_key");
     const { cas, ttl_ms: ttlMs, timeout_ms } = readPutQuery(context);
     const timeoutMs = withinTimers(timeout_ms);
-    if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) edge.allowLong(context.request);
-    const limit = edge.options.limits.messageBytesMax;
+    if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) services.allowLong(context.request);
+    const limit = services.options.limits.messageBytesMax;
     return takeBytes(context, limit, "message_too_large", (value) => {
       const put = { namespace, key, value, cas, ttlMs: ttlMs || null, timeoutMs };
-      edge.node.kvPut(put, (outcome) =>
+      services.node.kvPut(put, (outcome) =>
         context.answer(() =>
           outcome.ok
             ? written(`{"ok":true,"cas":${outcome.cas}`, outcome)
-            : edge.errorMapper.answer(context, outcome, shown(key)),
+            : services.errorMapper.answer(context, outcome, shown(key)),
         ),
       );
     });
   },
 });
 
-const remove = ({ node, errorMapper, allowLong }: Edge): Endpoint => ({
+const remove = ({ node, errorMapper, allowLong }: Services): Endpoint => ({
   method: "DELETE",
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "write" },
@@ -115,7 +115,7 @@ function written(start: string, { batchId, synced }: WriteAck): Response {
   return proven ? jsonText(start + ack) : acceptedText(start + ack);
 }
 
-const get = (edge: Edge): Endpoint => ({
+const get = (services: Services): Endpoint => ({
   method: "GET",
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "read" },
@@ -139,10 +139,10 @@ const get = (edge: Edge): Endpoint => ({
     const key = checkKey(meta ? path.slice(0, -META.length) : path);
     const linearizable = readGetQuery(context).consistency === "linearizable";
     const answer = (outcome: KvGetOutcome): Response => {
-      if (!outcome.ok) return edge.errorMapper.answer(context, outcome, shown(key));
+      if (!outcome.ok) return services.errorMapper.answer(context, outcome, shown(key));
       return meta ? metaAnswer(outcome) : valueAnswer(context, outcome);
     };
-    const outcome = edge.node.kvGet({ namespace, key, linearizable });
+    const outcome = services.node.kvGet({ namespace, key, linearizable });
     return outcome instanceof Promise ? outcome.then(answer) : answer(outcome);
   },
 });
@@ -168,7 +168,7 @@ function valueAnswer(context: RequestContext, { value, cas }: KvValue): Response
 const valueText = (value: Uint8Array, cas: number): string =>
   `{"value":"${value.toBase64()}","cas":${cas}}`;
 
-const list = ({ node }: Edge): Endpoint => ({
+const list = ({ node }: Services): Endpoint => ({
   method: "GET",
   path: "/kv/:namespace",
   access: { kind: "path", scope: "read" },
@@ -199,7 +199,7 @@ const list = ({ node }: Edge): Endpoint => ({
   },
 });
 
-const listNamespaces = ({ node }: Edge): Endpoint => ({
+const listNamespaces = ({ node }: Services): Endpoint => ({
   method: "GET",
   path: "/kv",
   access: { kind: "list", scope: "read" },
@@ -218,7 +218,7 @@ const listNamespaces = ({ node }: Edge): Endpoint => ({
   },
 });
 
-const removeNamespace = ({ node, errorMapper, allowLong }: Edge): Endpoint => ({
+const removeNamespace = ({ node, errorMapper, allowLong }: Services): Endpoint => ({
   method: "DELETE",
   path: "/kv/:namespace",
   access: { kind: "path", scope: "admin" },

@@ -1,13 +1,13 @@
 import { NO_QUERY } from "../../api/common.ts";
 import { createExposition, PROMETHEUS_CONTENT_TYPE } from "../../metrics/registry.ts";
-import type { Edge } from "../edge.ts";
 import { sourcesOf } from "../metric-sources.ts";
 import type { Endpoint } from "../request-context.ts";
 import { bodyAnswer } from "../responses.ts";
+import type { Services } from "../services.ts";
 
-export function metricsEndpoints(edge: Edge): readonly Endpoint[] {
-  const { instruments, sources } = edge.options;
-  const exposition = createExposition(instruments, { ...sourcesOf(edge.node), ...sources });
+export function metricsEndpoints(services: Services): readonly Endpoint[] {
+  const { instruments, sources } = services.options;
+  const exposition = createExposition(instruments, { ...sourcesOf(services.node), ...sources });
   const headers = { "content-type": PROMETHEUS_CONTENT_TYPE };
   const endpoint = (path: string, summary: string, text: () => Promise<string>): Endpoint => ({
     method: "GET",

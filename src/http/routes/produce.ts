@@ -10,7 +10,6 @@ import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts
 import { checkBatchOptions, isBatch, takeBatches } from "../batch-body.ts";
 import { takeBytes } from "../body.ts";
 import { encodeEvents, eventModeOf } from "../cloud-events.ts";
-import type { Edge } from "../edge.ts";
 import { type ErrorCode, shown } from "../errors.ts";
 import { encodeJsonRecords } from "../json-records.ts";
 import { encodeLines } from "../ndjson.ts";
@@ -23,6 +22,7 @@ import {
 import { HEADER_QUERY_PREFIX } from "../record-headers.ts";
 import type { Endpoint, LATER, RequestContext } from "../request-context.ts";
 import { acceptedText, jsonText, placeOf } from "../responses.ts";
+import type { Services } from "../services.ts";
 
 const ERRORS: readonly ErrorCode[] = [
   "invalid_topic",
@@ -65,10 +65,10 @@ const HEADER_PARAMETERS = {
   means: "Header of the record; percent-encoded UTF-8",
 };
 
-export const produceEndpoints = (edge: Edge): readonly Endpoint[] => [
-  produceOne(edge),
-  produceLines(edge),
-  produceJson(edge),
+export const produceEndpoints = (services: Services): readonly Endpoint[] => [
+  produceOne(services),
+  produceLines(services),
+  produceJson(services),
 ];
 
 const SHARED = {
@@ -79,7 +79,7 @@ const SHARED = {
   prefixed: HEADER_PARAMETERS,
 } as const;
 
-const produceOne = (edge: Edge): Endpoint => ({
+const produceOne = (services: Services): Endpoint => ({
   ...SHARED,
   path: "/broker/topics/:topic/produce",
   isHot: true,
@@ -93,25 +93,25 @@ const produceOne = (edge: Edge): Endpoint => ({
     requestHeaders: REQUEST_HEADERS,
   },
   bodyLimit: ({ request }) => {
-    const { messageBytesMax, requestBytesMax } = edge.options.limits;
+    const { messageBytesMax, requestBytesMax } = services.options.limits;
     return eventModeOf(request.headers.get("content-type")) === null
       ? { bytes: messageBytesMax, code: "message_too_large" }
       : { bytes: requestBytesMax, code: "request_too_large" };
   },
   handle: (context) => {
-    const options = readProduceOptions(context, edge.options.rocket, true);
-    if (isBatch(options.contentType)) return produceBatches(edge, context, options);
+    const options = readProduceOptions(context, services.options.rocket, true);
+    if (isBatch(options.contentType)) return produceBatches(services, context, options);
     const mode = eventModeOf(options.contentType);
-    if (mode !== null) return produceEvents(edge, context, options, mode);
-    const { messageBytesMax } = edge.options.limits;
+    if (mode !== null) return produceEvents(services, context, options, mode);
+    const { messageBytesMax } = services.options.limits;
     return takeBytes(context, messageBytesMax, "message_too_large", (body) => {
       const records = encodeRecord(options.key, body, options.headers.encoded);
-      append(edge, context, options, records, singleAnswer);
+      append(services, context, options, records, singleAnswer);
     });
   },
 });
 
-const produceLines = (edge: Edge): Endpoint => ({
+const produceLines = (services: Services): Endpoint => ({
   ...SHARED,
   path: "/broker/topics/:topic/produce-ndjson",
   isHot: true,
@@ -124,16 +124,16 @@ const produceLines = (edge: Edge): Endpoint => ({
     errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
   },
   handle: (context) => {
-    const options = readProduceOptions(context, edge.options.rocket);
-    const { limits } = edge.options;
+    const options = readProduceOptions(context, services.options.rocket);
+    const { limits } = services.options;
     return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
       const records = encodeLines(body, options.key, options.headers.encoded, limits);
-      append(edge, context, options, records, batchAnswer);
+      append(services, context, options, records, batchAnswer);
     });
   },
 });
 
-const produceJson = (edge: Edge): Endpoint => ({
+const produceJson = (services: Services): Endpoint => ({
   ...SHARED,
   path: "/broker/topics/:topic/produce-json",
   docs: {
@@ -144,45 +144,45 @@ const produceJson = (edge: Edge): Endpoint => ({
     requestHeaders: REQUEST_HEADERS,
     errors: [...ERRORS, ...JSON_ERRORS],
   },
-  bodyLimit: () => ({ bytes: edge.options.limits.requestBytesMax, code: "request_too_large" }),
+  bodyLimit: () => ({ bytes: services.options.limits.requestBytesMax, code: "request_too_large" }),
   handle: (context) => {
-    const options = readProduceOptions(context, edge.options.rocket);
-    const { limits } = edge.options;
+    const options = readProduceOptions(context, services.options.rocket);
+    const { limits } = services.options;
     const { ignoresUnknown } = context.route;
     return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
       const read = encodeJsonRecords(body, options, limits, ignoresUnknown);
       const headers = { ...options.headers, traced: read.traced };
       const chosen = { ...options, key: options.key ?? read.firstKey, headers };
-      append(edge, context, chosen, read.records, batchAnswer);
+      append(services, context, chosen, read.records, batchAnswer);
     });
   },
 });
 
 /** Batches that the client encoded. */
 function produceBatches(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   options: ProduceOptions,
 ): typeof LATER {
-  const { limits } = edge.options;
+  const { limits } = services.options;
   checkBatchOptions(options);
   return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
     const taken = takeBatches(body, options, limits);
-    append(edge, context, taken.options, taken.records, batchAnswer);
+    append(services, context, taken.options, taken.records, batchAnswer);
   });
 }
 
 /** CloudEvents in structured mode, or a batch of them. */
 function produceEvents(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   options: ProduceOptions,
   mode: "event" | "batch",
 ): typeof LATER {
-  const { limits } = edge.options;
+  const { limits } = services.options;
   return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
     const records = encodeEvents(body, mode, options, limits);
-    append(edge, context, options, records, mode === "event" ? singleAnswer : batchAnswer);
+    append(services, context, options, records, mode === "event" ? singleAnswer : batchAnswer);
   });
 }
 
@@ -199,7 +199,7 @@ const batchAnswer: Where = ({ firstOffset, count, partition }) =>
 const placeless = (partition: number): string => `{"ok":true,"partition":${partition}`;
 
 function append(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   options: ProduceOptions,
   records: EncodedRecords,
@@ -207,11 +207,11 @@ function append(
 ): void {
   const parsedAt = options.timing ? performance.now() : 0;
   const { timeoutMs } = options;
-  if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) edge.allowLong(context.request);
-  edge.node.produce(produceRequest(options, records), (outcome) =>
+  if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) services.allowLong(context.request);
+  services.node.produce(produceRequest(options, records), (outcome) =>
     context.answer(() => {
-      count(edge.options.instruments, outcome, records.logicalBytes);
-      return answer(edge, context, options, outcome, where, parsedAt);
+      count(services.options.instruments, outcome, records.logicalBytes);
+      return answer(services, context, options, outcome, where, parsedAt);
     }),
   );
 }
@@ -223,7 +223,7 @@ function count(instruments: Instruments, outcome: ProduceOutcome, logicalBytes: 
 }
 
 function answer(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   options: ProduceOptions,
   outcome: ProduceOutcome,
@@ -233,7 +233,7 @@ function answer(
   const { topic, partition, producer, idempotencyKey } = options;
   if (!outcome.ok) {
     const about = placeOf(topic, partition) + (producer === null ? "" : numberOf(producer));
-    return edge.errorMapper.answer(context, outcome, about);
+    return services.errorMapper.answer(context, outcome, about);
   }
   const mayRepeat = idempotencyKey !== null || producer !== null;
   let body = where(outcome) + ackFields(outcome, mayRepeat);

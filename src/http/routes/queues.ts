@@ -35,12 +35,12 @@ import type {
   SettleRequest,
 } from "../../node/api.ts";
 import { readJson, readOptionalJson } from "../body.ts";
-import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { queryReader } from "../query.ts";
 import { receivedText } from "../received.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { hotJson, json } from "../responses.ts";
+import type { Services } from "../services.ts";
 import type { Scope } from "../token-spec.ts";
 
 const MAX_DEFAULT = 1;
@@ -59,23 +59,23 @@ const QUEUE_ERRORS: readonly ErrorCode[] = ["invalid_queue", "queue_not_found", 
  * Receiving and acknowledging need the scope to read the topic of the queue, everything that changes
  * the queue itself the scope admin. The topic is not in the path, so the handlers ask.
  */
-export const queueEndpoints = (edge: Edge, queues: QueueApi): readonly Endpoint[] => [
-  putQueue(edge, queues),
+export const queueEndpoints = (services: Services, queues: QueueApi): readonly Endpoint[] => [
+  putQueue(services, queues),
   listQueues(queues),
-  describeQueue(edge, queues),
-  deleteQueue(edge, queues),
-  receive(edge, queues),
-  ack(edge, queues),
-  nack(edge, queues),
-  extend(edge, queues),
-  reject(edge, queues),
-  redrive(edge, queues),
-  purge(edge, queues),
+  describeQueue(services, queues),
+  deleteQueue(services, queues),
+  receive(services, queues),
+  ack(services, queues),
+  nack(services, queues),
+  extend(services, queues),
+  reject(services, queues),
+  redrive(services, queues),
+  purge(services, queues),
 ];
 
 const readReceive = queryReader(RECEIVE_QUERY);
 
-const putQueue = (edge: Edge, queues: QueueApi): Endpoint => ({
+const putQueue = (services: Services, queues: QueueApi): Endpoint => ({
   method: "PUT",
   path: "/broker/queues/:queue",
   access: { kind: "body", scope: "admin" },
@@ -108,7 +108,7 @@ const putQueue = (edge: Edge, queues: QueueApi): Endpoint => ({
     await demandExisting(queues, context, name, "admin");
     await demandDeadLetter(queues, context, name, definition.deadLetter, body);
     const result = await queues.define(name, definition);
-    if (!result.ok) return rejected(edge, context, result, name, definition.topic);
+    if (!result.ok) return rejected(services, context, result, name, definition.topic);
     return json<QueuePut>({ ok: true, queue: name, created: result.created });
   },
 });
@@ -176,7 +176,7 @@ const listQueues = (queues: QueueApi): Endpoint => ({
   },
 });
 
-const describeQueue = (edge: Edge, queues: QueueApi): Endpoint => ({
+const describeQueue = (services: Services, queues: QueueApi): Endpoint => ({
   method: "GET",
   path: "/broker/queues/:queue",
   access: { kind: "list", scope: "read" },
@@ -193,11 +193,11 @@ const describeQueue = (edge: Edge, queues: QueueApi): Endpoint => ({
     let result = await queues.describeQueue(name);
     if (!result.ok) {
       // This node may lag, so the queue may exist on the leader.
-      const doubt = await edge.node.doubt();
-      if (doubt !== null) return rejected(edge, context, doubt, name);
+      const behind = await services.node.catchUp();
+      if (behind !== null) return rejected(services, context, behind, name);
       result = await queues.describeQueue(name);
     }
-    if (!result.ok) return rejected(edge, context, result, name);
+    if (!result.ok) return rejected(services, context, result, name);
     context.demand("read", result.definition.topic);
     return json<QueueDescribed>({
       ok: true,
@@ -236,7 +236,7 @@ function summaryOf({ queue, definition, ...counts }: QueueSummary) {
   };
 }
 
-const deleteQueue = (edge: Edge, queues: QueueApi): Endpoint => ({
+const deleteQueue = (services: Services, queues: QueueApi): Endpoint => ({
   method: "DELETE",
   path: "/broker/queues/:queue",
   access: { kind: "list", scope: "admin" },
@@ -252,12 +252,12 @@ const deleteQueue = (edge: Edge, queues: QueueApi): Endpoint => ({
     const name = context.path("queue");
     await demandExisting(queues, context, name, "admin");
     const result = await queues.deleteQueue(name);
-    if (!result.ok) return rejected(edge, context, result, name);
+    if (!result.ok) return rejected(services, context, result, name);
     return json<QueueDeleted>({ ok: true, queue: name, deleted: true });
   },
 });
 
-const receive = (edge: Edge, queues: QueueApi): Endpoint => ({
+const receive = (services: Services, queues: QueueApi): Endpoint => ({
   method: "POST",
   path: "/broker/queues/:queue/receive",
   access: { kind: "list", scope: "read" },
@@ -276,16 +276,16 @@ const receive = (edge: Edge, queues: QueueApi): Endpoint => ({
     const query = readReceive(context);
     await demandExisting(queues, context, name, "read");
     const waitMs = query.wait_ms ?? 0;
-    if (waitMs > 0) edge.allowLong(context.request);
+    if (waitMs > 0) services.allowLong(context.request);
     const result = await queues.receive({
       queue: name,
       max: Math.min(query.max ?? MAX_DEFAULT, RECEIVE_MAX),
       waitMs,
       visibilityMs: query.visibility_ms,
-      signal: AbortSignal.any([context.request.signal, edge.stopping]),
+      signal: AbortSignal.any([context.request.signal, services.stopping]),
     });
-    if (!result.ok) return rejected(edge, context, result, name);
-    const { instruments } = edge.options;
+    if (!result.ok) return rejected(services, context, result, name);
+    const { instruments } = services.options;
     return hotJson(context.request, receivedText(result, query.encoding === "b64", instruments));
   },
 });
@@ -300,7 +300,7 @@ type SettleDocs = {
 };
 
 const settle = (
-  edge: Edge,
+  services: Services,
   queues: QueueApi,
   { verb, summary, body, read }: SettleDocs,
 ): Endpoint => ({
@@ -322,12 +322,12 @@ const settle = (
     const { receipts, how } = await read(context);
     await demandExisting(queues, context, name, "read");
     const result = await queues.settle({ queue: name, receipts, how });
-    return settled(edge, context, name, receipts, result);
+    return settled(services, context, name, receipts, result);
   },
 });
 
-const ack = (edge: Edge, queues: QueueApi): Endpoint =>
-  settle(edge, queues, {
+const ack = (services: Services, queues: QueueApi): Endpoint =>
+  settle(services, queues, {
     verb: "ack",
     summary: "Acknowledge messages: they are finished. Needs read for the topic of the queue",
     body: ACK_BODY,
@@ -337,8 +337,8 @@ const ack = (edge: Edge, queues: QueueApi): Endpoint =>
     },
   });
 
-const nack = (edge: Edge, queues: QueueApi): Endpoint =>
-  settle(edge, queues, {
+const nack = (services: Services, queues: QueueApi): Endpoint =>
+  settle(services, queues, {
     verb: "nack",
     summary:
       "Give messages back: they are delivered again after a wait, or put aside after the last attempt",
@@ -349,8 +349,8 @@ const nack = (edge: Edge, queues: QueueApi): Endpoint =>
     },
   });
 
-const extend = (edge: Edge, queues: QueueApi): Endpoint =>
-  settle(edge, queues, {
+const extend = (services: Services, queues: QueueApi): Endpoint =>
+  settle(services, queues, {
     verb: "extend",
     summary: "Prolong leases; it is not an attempt",
     body: EXTEND_BODY,
@@ -360,7 +360,7 @@ const extend = (edge: Edge, queues: QueueApi): Endpoint =>
     },
   });
 
-const reject = (edge: Edge, queues: QueueApi): Endpoint => ({
+const reject = (services: Services, queues: QueueApi): Endpoint => ({
   method: "POST",
   path: "/broker/queues/:queue/reject",
   access: { kind: "list", scope: "read" },
@@ -378,11 +378,11 @@ const reject = (edge: Edge, queues: QueueApi): Endpoint => ({
     const { receipts, reason = null } = await readJson(context, REJECT_BODY);
     await demandExisting(queues, context, name, "read");
     const result = await queues.reject({ queue: name, receipts, reason });
-    return settled(edge, context, name, receipts, result);
+    return settled(services, context, name, receipts, result);
   },
 });
 
-const redrive = (edge: Edge, queues: QueueApi): Endpoint => ({
+const redrive = (services: Services, queues: QueueApi): Endpoint => ({
   method: "POST",
   path: "/broker/queues/:queue/redrive",
   access: { kind: "list", scope: "admin" },
@@ -402,15 +402,15 @@ const redrive = (edge: Edge, queues: QueueApi): Endpoint => ({
       REDRIVE_BODY,
     );
     await demandExisting(queues, context, name, "admin");
-    edge.allowLong(context.request);
+    services.allowLong(context.request);
     const result = await queues.redrive({ queue: name, max, perSecond });
-    if (!result.ok) return rejected(edge, context, result, name);
+    if (!result.ok) return rejected(services, context, result, name);
     const { moved, remaining } = result;
     return json<RedrivenAnswer>({ ok: true, queue: name, moved, remaining });
   },
 });
 
-const purge = (edge: Edge, queues: QueueApi): Endpoint => ({
+const purge = (services: Services, queues: QueueApi): Endpoint => ({
   method: "POST",
   path: "/broker/queues/:queue/purge",
   access: { kind: "list", scope: "admin" },
@@ -428,7 +428,7 @@ const purge = (edge: Edge, queues: QueueApi): Endpoint => ({
     await readOptionalJson(context, NO_FIELDS_BODY);
     await demandExisting(queues, context, name, "admin");
     const result = await queues.purge(name);
-    if (!result.ok) return rejected(edge, context, result, name);
+    if (!result.ok) return rejected(services, context, result, name);
     return json<Purged>({ ok: true, queue: name, purged: result.purged });
   },
 });
@@ -445,13 +445,13 @@ async function demandExisting(
 }
 
 function settled(
-  edge: Edge,
+  services: Services,
   context: RequestContext,
   name: string,
   receipts: readonly string[],
   result: Result<{ results: readonly Settlement[] }, Rejected["code"]>,
 ): Response {
-  if (!result.ok) return rejected(edge, context, result, name);
+  if (!result.ok) return rejected(services, context, result, name);
   const results = result.results.map((error, at) => {
     const receipt = receipts[at] ?? "";
     return error === null ? { receipt, ok: true } : { receipt, ok: false, error };
@@ -460,7 +460,7 @@ function settled(
 }
 
 function rejected(
-  { errorMapper }: Edge,
+  { errorMapper }: Services,
   context: RequestContext,
   rejection: Rejected,
   name: string,

@@ -10,20 +10,20 @@ import {
   type RetentionSet,
 } from "../../api/retention.ts";
 import { readJson } from "../body.ts";
-import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
+import type { Services } from "../services.ts";
 
 const EVERY_TOPIC = "*";
 
-export const retentionEndpoints = (edge: Edge): readonly Endpoint[] => [
-  deleteBefore(edge),
-  setRetention(edge),
-  listRetention(edge),
+export const retentionEndpoints = (services: Services): readonly Endpoint[] => [
+  deleteBefore(services),
+  setRetention(services),
+  listRetention(services),
 ];
 
-const deleteBefore = ({ node, errorMapper }: Edge): Endpoint => ({
+const deleteBefore = ({ node, errorMapper }: Services): Endpoint => ({
   method: "POST",
   path: "/broker/delete-before",
   access: { kind: "body", scope: "admin" },
@@ -56,7 +56,7 @@ const deleteBefore = ({ node, errorMapper }: Edge): Endpoint => ({
   },
 });
 
-const setRetention = ({ node, errorMapper }: Edge): Endpoint => ({
+const setRetention = ({ node, errorMapper }: Services): Endpoint => ({
   method: "POST",
   path: "/broker/retention",
   access: { kind: "body", scope: "admin" },
@@ -91,7 +91,7 @@ const setRetention = ({ node, errorMapper }: Edge): Endpoint => ({
 const limitIn = (value: number | null | undefined) =>
   value === null ? "inherit" : (value ?? null);
 
-const listRetention = ({ node }: Edge): Endpoint => ({
+const listRetention = ({ node }: Services): Endpoint => ({
   method: "GET",
   path: "/broker/retention",
   access: { kind: "list", scope: "read" },

@@ -15,11 +15,11 @@ import {
   type ViewPut,
 } from "../../api/queries.ts";
 import type { Rejected, StreamApi } from "../../node/api.ts";
-import type { Edge } from "../edge.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { joinBody, queryBody, viewBody } from "../query-answers.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json, jsonText } from "../responses.ts";
+import type { Services } from "../services.ts";
 import {
   bodyRejected,
   demandSource,
@@ -50,16 +50,16 @@ const RUN_ERRORS: readonly ErrorCode[] = [
  * Queries and joins need the scope to read each topic that they name. Views need more, see
  * `putView`.
  */
-export const streamEndpoints = (edge: Edge, streams: StreamApi): readonly Endpoint[] => [
-  query(edge, streams),
-  join(edge, streams),
+export const streamEndpoints = (services: Services, streams: StreamApi): readonly Endpoint[] => [
+  query(services, streams),
+  join(services, streams),
   listViews(streams),
-  putView(edge, streams),
-  getView(edge, streams),
-  deleteView(edge, streams),
+  putView(services, streams),
+  getView(services, streams),
+  deleteView(services, streams),
 ];
 
-const query = (edge: Edge, streams: StreamApi): Endpoint => ({
+const query = (services: Services, streams: StreamApi): Endpoint => ({
   method: "POST",
   path: "/broker/query",
   access: { kind: "body", scope: "read" },
@@ -73,14 +73,14 @@ const query = (edge: Edge, streams: StreamApi): Endpoint => ({
     errors: RUN_ERRORS,
   },
   handle: async (context) => {
-    const body = edge.compat.queryBody(await readStreamBody(context, QUERY_BODY));
+    const body = services.compat.queryBody(await readStreamBody(context, QUERY_BODY));
     demandSource(context, body, "source", "read");
-    const result = await streams.query({ body: body.text, signal: signalOf(edge, context) });
-    return result.ok ? jsonText(queryBody(result)) : rejected(edge, context, result);
+    const result = await streams.query({ body: body.text, signal: signalOf(services, context) });
+    return result.ok ? jsonText(queryBody(result)) : rejected(services, context, result);
   },
 });
 
-const join = (edge: Edge, streams: StreamApi): Endpoint => ({
+const join = (services: Services, streams: StreamApi): Endpoint => ({
   method: "POST",
   path: "/broker/join",
   access: { kind: "body", scope: "read" },
@@ -94,12 +94,16 @@ const join = (edge: Edge, streams: StreamApi): Endpoint => ({
     errors: RUN_ERRORS,
   },
   handle: async (context) => {
-    const body = edge.compat.joinBody(await readStreamBody(context, JOIN_BODY));
+    const body = services.compat.joinBody(await readStreamBody(context, JOIN_BODY));
     demandSource(context, body, "left", "read");
     demandSource(context, body, "right", "read");
-    const { joinRules: rules } = edge.compat;
-    const result = await streams.join({ body: body.text, signal: signalOf(edge, context), rules });
-    return result.ok ? jsonText(joinBody(result)) : rejected(edge, context, result);
+    const { joinRules: rules } = services.compat;
+    const result = await streams.join({
+      body: body.text,
+      signal: signalOf(services, context),
+      rules,
+    });
+    return result.ok ? jsonText(joinBody(result)) : rejected(services, context, result);
   },
 });
 
@@ -125,7 +129,7 @@ const listViews = (streams: StreamApi): Endpoint => ({
 });
 
 /** A view costs every node permanent work, so it needs the same scope as retention. */
-const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
+const putView = (services: Services, streams: StreamApi): Endpoint => ({
   method: "PUT",
   path: "/broker/views/:name",
   access: { kind: "body", scope: "admin" },
@@ -144,17 +148,17 @@ const putView = (edge: Edge, streams: StreamApi): Endpoint => ({
   handle: async (context) => {
     const name = context.path("name");
     // The body of a query. Its limits of one read or result have no effect here.
-    const body = edge.compat.queryBody(await readStreamBody(context, VIEW_FIELDS));
+    const body = services.compat.queryBody(await readStreamBody(context, VIEW_FIELDS));
     demandSource(context, body, "source", "admin");
     demandSource(context, body, "source", "read");
     await demandOwner(streams, context, name);
     const result = await streams.putView(name, body.text);
-    if (!result.ok) return rejected(edge, context, result);
+    if (!result.ok) return rejected(services, context, result);
     return json<ViewPut>({ ok: true, view: name, created: result.created });
   },
 });
 
-const getView = (edge: Edge, streams: StreamApi): Endpoint => ({
+const getView = (services: Services, streams: StreamApi): Endpoint => ({
   method: "GET",
   path: "/broker/views/:name",
   access: { kind: "list", scope: "read" },
@@ -170,14 +174,14 @@ const getView = (edge: Edge, streams: StreamApi): Endpoint => ({
     const name = context.path("name");
     const topic = await streams.topicOfView(name);
     if (topic !== null) context.demand("read", topic);
-    const result = await streams.getView(name, signalOf(edge, context));
+    const result = await streams.getView(name, signalOf(services, context));
     return result.ok
       ? jsonText(viewBody(result))
-      : rejected(edge, context, result, `view "${name}"`);
+      : rejected(services, context, result, `view "${name}"`);
   },
 });
 
-const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
+const deleteView = (services: Services, streams: StreamApi): Endpoint => ({
   method: "DELETE",
   path: "/broker/views/:name",
   access: { kind: "list", scope: "admin" },
@@ -193,7 +197,7 @@ const deleteView = (edge: Edge, streams: StreamApi): Endpoint => ({
     const name = context.path("name");
     await demandOwner(streams, context, name);
     const result = await streams.deleteView(name);
-    if (!result.ok) return rejected(edge, context, result, `view "${name}"`);
+    if (!result.ok) return rejected(services, context, result, `view "${name}"`);
     return json<ViewDeleted>({ ok: true, view: name, deleted: true });
   },
 });
@@ -215,13 +219,13 @@ async function demandOwner(
  * Returns a signal that aborts when the client disconnects or the server stops. Lifts the idle
  * timeout.
  */
-function signalOf(edge: Edge, context: RequestContext): AbortSignal {
-  edge.allowLong(context.request);
-  return AbortSignal.any([context.request.signal, edge.stopping]);
+function signalOf(services: Services, context: RequestContext): AbortSignal {
+  services.allowLong(context.request);
+  return AbortSignal.any([context.request.signal, services.stopping]);
 }
 
 function rejected(
-  { errorMapper }: Edge,
+  { errorMapper }: Services,
   context: RequestContext,
   rejection: Rejected,
   about = "",

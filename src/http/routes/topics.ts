@@ -15,23 +15,23 @@ import {
 } from "../../api/topics.ts";
 import type { RejectCode, Result, TopicDescription } from "../../node/api.ts";
 import { readJson } from "../body.ts";
-import type { Edge } from "../edge.ts";
 import { ApiError } from "../errors.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
+import type { Services } from "../services.ts";
 
 const readOffsetsQuery = queryReader(OFFSETS_QUERY);
 
-export const topicEndpoints = (edge: Edge): readonly Endpoint[] => [
-  createTopic(edge),
-  listTopics(edge),
-  describeTopic(edge),
-  offsetsAt(edge),
-  deleteTopic(edge),
+export const topicEndpoints = (services: Services): readonly Endpoint[] => [
+  createTopic(services),
+  listTopics(services),
+  describeTopic(services),
+  offsetsAt(services),
+  deleteTopic(services),
 ];
 
-function createTopic({ node, options, errorMapper }: Edge): Endpoint {
+function createTopic({ node, options, errorMapper }: Services): Endpoint {
   const body = createTopicBody(options.limits.topicPartitionsMax);
   return {
     method: "POST",
@@ -60,7 +60,7 @@ function createTopic({ node, options, errorMapper }: Edge): Endpoint {
   };
 }
 
-const offsetsAt = ({ node, errorMapper }: Edge): Endpoint => ({
+const offsetsAt = ({ node, errorMapper }: Services): Endpoint => ({
   method: "GET",
   path: "/broker/topics/:topic/offsets",
   access: { kind: "path", scope: "read" },
@@ -89,7 +89,7 @@ const offsetsAt = ({ node, errorMapper }: Edge): Endpoint => ({
   },
 });
 
-const listTopics = ({ node }: Edge): Endpoint => ({
+const listTopics = ({ node }: Services): Endpoint => ({
   method: "GET",
   path: "/broker/topics",
   access: { kind: "list", scope: "read" },
@@ -109,7 +109,7 @@ const listTopics = ({ node }: Edge): Endpoint => ({
   },
 });
 
-const describeTopic = (edge: Edge): Endpoint => ({
+const describeTopic = (services: Services): Endpoint => ({
   method: "GET",
   path: "/broker/topics/:topic",
   access: { kind: "path", scope: "read" },
@@ -123,14 +123,15 @@ const describeTopic = (edge: Edge): Endpoint => ({
   },
   handle: async (context) => {
     const topic = context.path("topic");
-    let result: Result<TopicDescription, RejectCode> = await edge.node.describeTopic(topic);
-    if (!result.ok) result = (await edge.node.doubt()) ?? (await edge.node.describeTopic(topic));
-    if (!result.ok) return edge.errorMapper.answer(context, result, placeOf(topic, null));
-    return json<TopicDescribed>(described(edge, result));
+    let result: Result<TopicDescription, RejectCode> = await services.node.describeTopic(topic);
+    if (!result.ok)
+      result = (await services.node.catchUp()) ?? (await services.node.describeTopic(topic));
+    if (!result.ok) return services.errorMapper.answer(context, result, placeOf(topic, null));
+    return json<TopicDescribed>(described(services, result));
   },
 });
 
-const described = ({ compat }: Edge, { topic, partitionList, groups }: TopicDescription) => ({
+const described = ({ compat }: Services, { topic, partitionList, groups }: TopicDescription) => ({
   ok: true as const,
   topic,
   partitions: partitionList.map(({ partition, lowWatermark, endOffset, bytes }) => ({
@@ -148,7 +149,7 @@ const described = ({ compat }: Edge, { topic, partitionList, groups }: TopicDesc
   })),
 });
 
-const deleteTopic = ({ node, errorMapper }: Edge): Endpoint => ({
+const deleteTopic = ({ node, errorMapper }: Services): Endpoint => ({
   method: "DELETE",
   path: "/broker/topics/:topic",
   access: { kind: "path", scope: "admin" },

@@ -23,7 +23,7 @@ import type {
   SeekReject,
   Sought,
 } from "../groups-api.ts";
-import { findPartition, findSurely } from "../reads/find-partition.ts";
+import { findAfterCatchUp, findPartition } from "../reads/find-partition.ts";
 import type { Linearizer } from "../reads/linearizer.ts";
 import { offsetsAt } from "../reads/offsets-at.ts";
 import type { Commander } from "../writes/commander.ts";
@@ -253,7 +253,7 @@ export class Groups implements GroupsApi {
       });
       return { ok: true, targets };
     }
-    const found = await findSurely(machine, { topic, partition: partition ?? 0 }, linearizer);
+    const found = await findAfterCatchUp(machine, { topic, partition: partition ?? 0 }, linearizer);
     if (!found.ok) return found;
     const { topicId, partitions } = found.topic;
     const goal = typeof to === "string" ? to : (to.offset as Offset);

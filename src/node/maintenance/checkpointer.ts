@@ -46,8 +46,8 @@ export class Checkpointer {
   }
 
   /** Bytes of the journal that are retained only for peers. */
-  get keptBytes(): number {
-    return this.#options.retention.keptBytes;
+  get retainedBytes(): number {
+    return this.#options.retention.retainedBytes;
   }
 
   /** Records that `bytes` were appended to the journal. */

@@ -29,7 +29,7 @@ export type JournalRetentionOptions = {
 export class JournalRetention {
   readonly #options: JournalRetentionOptions;
   /** Retained bytes that no checkpoint needed at the last call of `bound`. */
-  keptBytes = 0;
+  retainedBytes = 0;
 
   constructor(options: JournalRetentionOptions) {
     this.#options = options;
@@ -43,7 +43,7 @@ export class JournalRetention {
     const { core, journal, log } = this.#options;
     const needed = [...core.neededFrom()];
     const lagging = needed.filter(([peer, from]) => from <= upTo && this.#counts(peer, keptFor));
-    this.keptBytes = 0;
+    this.retainedBytes = 0;
     if (lagging.length === 0) return upTo;
     const ownBytes = journal.bytesFrom(after(upTo));
     const max = faultPoint("journal-kept-without-limit")
@@ -56,7 +56,7 @@ export class JournalRetention {
       if (from < first)
         log.info("peer lags too far behind, it will get a snapshot", { peer, bytes });
     }
-    this.keptBytes = journal.bytesFrom(first) - ownBytes;
+    this.retainedBytes = journal.bytesFrom(first) - ownBytes;
     return before(first);
   }
 

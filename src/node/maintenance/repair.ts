@@ -47,7 +47,7 @@ export class Repair {
       store,
       fault,
       bytesPerSecond: options.scrubBytesPerSecond,
-      heal: (damage) => this.repair(damage),
+      repair: (damage) => this.repair(damage),
       passed: async () => {
         if (await this.#renewCheckpoints()) await this.#readJournal();
       },
@@ -65,7 +65,7 @@ export class Repair {
   }
 
   repair(damage: PartitionDamaged): Promise<boolean> {
-    return this.#repairer.heal(damage);
+    return this.#repairer.repair(damage);
   }
 
   /** Called if a snapshot from this node was damaged. Repairs segments and takes a new checkpoint. */

@@ -18,7 +18,7 @@ import {
 } from "../../transport/batch-exchange.ts";
 
 /** Maximum time that a request waits for the repair of damaged records. */
-const HEAL_MS_MAX = 5_000;
+const REPAIR_MS_MAX = 5_000;
 const RETRY_MS = 200;
 
 export type RepairerOptions = {
@@ -50,7 +50,7 @@ export class Repairer {
   }
 
   /** @returns whether the segment is intact now. Damaged data is never returned to a reader. */
-  heal(damage: PartitionDamaged): Promise<boolean> {
+  repair(damage: PartitionDamaged): Promise<boolean> {
     const { topicId, partition, segmentOffset } = damage;
     const key = `${topicId}-${partition}/${segmentOffset}`;
     const running = this.#running.get(key);
@@ -58,11 +58,11 @@ export class Repairer {
     const { log, instruments } = this.#options;
     instruments.damage.partition.value++;
     log.error("segment is damaged", { detail: damage.message });
-    const healing = this.#heal({ topicId, partition, segmentOffset })
+    const repairing = this.#repair({ topicId, partition, segmentOffset })
       .catch((error: unknown) => this.#gaveUp(error))
       .finally(() => this.#running.delete(key));
-    this.#running.set(key, healing);
-    return healing;
+    this.#running.set(key, repairing);
+    return repairing;
   }
 
   /** Returns verified batches for a peer. Damage found here is repaired for the next request. */
@@ -72,7 +72,7 @@ export class Repairer {
       const log = this.#options.store().get(topicId, partition);
       return (await log?.rawRange(fromOffset, endOffset, maxBytes)) ?? null;
     } catch (error) {
-      if (error instanceof PartitionDamaged) void this.heal(error);
+      if (error instanceof PartitionDamaged) void this.repair(error);
       else this.#gaveUp(error);
       return null;
     }
@@ -84,20 +84,20 @@ export class Repairer {
     return false;
   }
 
-  async #heal(place: SegmentPlace): Promise<boolean> {
+  async #repair(place: SegmentPlace): Promise<boolean> {
     const { clock, store } = this.#options;
-    const endUs = clock.monotonic() + HEAL_MS_MAX * 1000;
+    const endUs = clock.monotonic() + REPAIR_MS_MAX * 1000;
     for (;;) {
       const range = await store().damagedRange(place);
       if (range === null) return true;
-      if (await this.#healRange(range)) continue;
+      if (await this.#repairRange(range)) continue;
       if (this.#stopped || clock.monotonic() >= endUs) return false;
       await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
     }
   }
 
   /** @returns whether a peer had the matching batches and the segment was repaired. */
-  async #healRange(range: DamagedRange): Promise<boolean> {
+  async #repairRange(range: DamagedRange): Promise<boolean> {
     const { peers, store, log, instruments, fault } = this.#options;
     const { topicId, partition, fromOffset, endOffset, length } = range;
     const fields = {

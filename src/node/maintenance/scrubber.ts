@@ -13,7 +13,7 @@ export type ScrubberOptions = {
   readonly log: Logger;
   /** Rate of a pass. 0: only `hurry` starts a pass. */
   readonly bytesPerSecond: number;
-  readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
+  readonly repair: (damage: PartitionDamaged) => Promise<boolean>;
   /** Called after each pass. */
   readonly passed: () => Promise<void>;
   readonly fault: (error: unknown) => void;
@@ -55,7 +55,7 @@ export class Scrubber {
   }
 
   async #pass(bytesPerSecond: number): Promise<void> {
-    const { store, heal } = this.#options;
+    const { store, repair } = this.#options;
     const present = store();
     const pace = (bytes: number) => this.#rest((bytes / bytesPerSecond) * 1000);
     for (const log of [...present.logs()]) {
@@ -68,7 +68,7 @@ export class Scrubber {
         });
         if (range === null) continue;
         const { position, fromOffset } = range;
-        await heal(new PartitionDamaged(path, position, "found by reading all", fromOffset));
+        await repair(new PartitionDamaged(path, position, "found by reading all", fromOffset));
       }
     }
   }

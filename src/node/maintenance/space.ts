@@ -35,7 +35,7 @@ export class SpaceKeeper {
   #measure(): void {
     const { storage, queue, completions, checkpointer, time, instruments } = this.#options;
     instruments.journalBytes.value = storage.journal.bytes;
-    instruments.journalKeptBytes.value = checkpointer.keptBytes;
+    instruments.journalRetainedBytes.value = checkpointer.retainedBytes;
     instruments.proposalsInFlight.value = completions.inFlight;
     instruments.waiters.value = queue.queuedRequests;
     const cache = storage.store.readCache;

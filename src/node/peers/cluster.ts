@@ -128,7 +128,7 @@ export class Cluster implements ClusterApi {
       timeoutMs: parts.timeoutMs,
       isUp: (id) => this.#transport.isUp(id),
       expel: (id) => this.#transport.expel(id),
-      turnSoon: () => shard.turnSoon(),
+      deferIteration: () => shard.deferIteration(),
     });
     this.#link = new PeerLink({
       core,
@@ -214,7 +214,7 @@ export class Cluster implements ClusterApi {
       unreachable: (peer) => {
         core.reportUnreachable(peer);
         if (peer === core.leader) this.#hastenElection();
-        shard.turnSoon();
+        shard.deferIteration();
       },
       clusterLearnt: (clusterId, from) => this.#learn(clusterId, from),
       met: (meeting) => this.#met(meeting),

@@ -28,7 +28,7 @@ export type MembersOptions = {
   readonly isUp: (id: NodeId) => boolean;
   /** Closes the links with a node. It may connect again. */
   readonly expel: (id: NodeId) => void;
-  readonly turnSoon: () => void;
+  readonly deferIteration: () => void;
 };
 
 /** Changes and reports membership and leadership. */
@@ -169,14 +169,14 @@ export class Members {
   }
 
   transfer(nodeId: string | null): Result<{ target: string }, MemberReject> {
-    const { core, turnSoon } = this.#options;
+    const { core, deferIteration } = this.#options;
     if (core.role !== "leader") return { ok: false, code: "not_leader" };
     const target = (nodeId ?? this.#fittest()) as NodeId | null;
     if (target === null)
       return { ok: false, code: "no_quorum", message: "There is no other voter" };
     if (!core.configuration.voters.includes(target)) return unknownMember(target);
     core.transferLeadership(target);
-    turnSoon();
+    deferIteration();
     return { ok: true, target };
   }
 
@@ -188,7 +188,7 @@ export class Members {
 
   /** Called once a second. Transfers leadership to a preferred fit node, with a minimum interval. */
   preferBetterLeader(): void {
-    const { core, clock, isUp, turnSoon } = this.#options;
+    const { core, clock, isUp, deferIteration } = this.#options;
     const nowMs = clock.monotonic() / 1000;
     const preferred = core.role === "leader" ? core.status().preferredLeader : null;
     if (preferred === null || !isUp(preferred)) {
@@ -202,7 +202,7 @@ export class Members {
     if (nowMs - lastMs < TRANSFER_REST_MS) return;
     this.#transferredMs = nowMs;
     core.transferLeadership(preferred);
-    turnSoon();
+    deferIteration();
   }
 
   #describeNode(id: NodeId, index: number): MembershipNode {
@@ -273,14 +273,14 @@ export class Members {
     changes: readonly MembershipChange[],
     endUs = this.#deadlineUs(),
   ): Promise<Result<object, MemberReject>> {
-    const { core, clock, turnSoon } = this.#options;
+    const { core, clock, deferIteration } = this.#options;
     const proposed = core.proposeConfChange(changes);
     if (!proposed.ok) {
       if (proposed.code === "not_leader") return { ok: false, code: "not_leader" };
       const reason = proposed.code === "invalid_change" ? proposed.reason : proposed.code;
       return { ok: false, code: "change_in_progress", message: `Not now: ${reason}` };
     }
-    turnSoon();
+    deferIteration();
     while (clock.monotonic() < endUs) {
       if (core.appliedIndex >= proposed.index) {
         if (this.#isCutOff(proposed, changes)) return { ok: false, code: "not_leader" };

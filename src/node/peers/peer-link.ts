@@ -28,7 +28,7 @@ export type PeerLinkOptions = {
   readonly storage: Pick<Storage, "journal" | "checkpoints">;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly shard: Pick<Shard, "turnSoon">;
+  readonly shard: Pick<Shard, "deferIteration">;
   readonly emit: Emit;
 };
 
@@ -71,7 +71,7 @@ export class PeerLink {
       log.error("reading entries for a peer failed", { peer, from, error: String(error) });
       core.fetchFailed(peer, from);
     }
-    shard.turnSoon();
+    shard.deferIteration();
   }
 
   #sendSnapshot(offer: SnapshotOffer): void {
@@ -81,7 +81,7 @@ export class PeerLink {
     const held = this.#hold(offer);
     if (held === null) {
       core.reportSnapshot(peer, false);
-      shard.turnSoon();
+      shard.deferIteration();
       return;
     }
     log.info("sending snapshot", { peer, index: offer.snapshot.index });
@@ -93,7 +93,7 @@ export class PeerLink {
       const report = () => {
         if (this.#sending.get(peer) === offer.snapshot.index) this.#sending.delete(peer);
         core.reportSnapshot(peer, result.ok);
-        shard.turnSoon();
+        shard.deferIteration();
       };
       if (reason === SNAPSHOT_NO_SPACE) clock.after(SPACE_RETRY_MS, report);
       else report();

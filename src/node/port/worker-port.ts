@@ -154,7 +154,7 @@ export class WorkerPort implements NodeApi {
   readonly listTopics: NodeApi["listTopics"] = () => this.#call("listTopics");
   readonly offsetsAt: NodeApi["offsetsAt"] = (request) => this.#call("offsetsAt", request);
   readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#call("describeTopic", topic);
-  readonly doubt: NodeApi["doubt"] = () => this.#call("doubt");
+  readonly catchUp: NodeApi["catchUp"] = () => this.#call("catchUp");
   readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#call("deleteGroup", group);
   readonly groupsOf: NodeApi["groupsOf"] = (topic) => this.#call("groupsOf", topic);
   readonly commitOffset: NodeApi["commitOffset"] = (request) => this.#call("commitOffset", request);

@@ -1,7 +1,7 @@
 import { findTopic, type PartitionState, type TopicState } from "../../broker/state.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { PartitionRef } from "../api.ts";
-import type { Doubt, Linearizer } from "./linearizer.ts";
+import type { CannotCatchUp, Linearizer } from "./linearizer.ts";
 
 export type Found =
   | { readonly ok: true; readonly topic: TopicState; readonly partition: PartitionState }
@@ -17,14 +17,14 @@ export function findPartition(machine: Machine, ref: PartitionRef): Found {
 }
 
 /** Before it reports an unknown topic, a lagging node catches up with the leader. */
-export async function findSurely(
+export async function findAfterCatchUp(
   machine: Machine,
   ref: PartitionRef,
-  linearizer: Pick<Linearizer, "doubt">,
-): Promise<Found | Doubt> {
+  linearizer: Pick<Linearizer, "catchUp">,
+): Promise<Found | CannotCatchUp> {
   const found = findPartition(machine, ref);
   if (found.ok) return found;
-  return (await linearizer.doubt()) ?? findPartition(machine, ref);
+  return (await linearizer.catchUp()) ?? findPartition(machine, ref);
 }
 
 /** An offset beyond the end, or of a deleted topic with the same name. */
@@ -46,13 +46,13 @@ export async function beyondEnd(
   machine: Machine,
   ref: PartitionRef,
   offset: number,
-  linearizer: Pick<Linearizer, "doubt">,
-): Promise<Doubt | ReturnType<typeof offsetOutOfRange> | null> {
-  const doubt = await linearizer.doubt();
+  linearizer: Pick<Linearizer, "catchUp">,
+): Promise<CannotCatchUp | ReturnType<typeof offsetOutOfRange> | null> {
+  const behind = await linearizer.catchUp();
   const found = findPartition(machine, ref);
   if (!found.ok || offset <= found.partition.endOffset) return null;
   const { endOffset } = found.partition;
-  if (doubt === null) {
+  if (behind === null) {
     const beyond = `Offset ${offset} is beyond the end of topic "${ref.topic}", partition ${ref.partition}, which is ${endOffset}`;
     return offsetOutOfRange(
       endOffset,
@@ -60,7 +60,7 @@ export async function beyondEnd(
     );
   }
   const message = `This node has records up to ${endOffset} and could not learn from the leader in time whether there is one at ${offset}: try again, or ask another node`;
-  return { ...doubt, message };
+  return { ...behind, message };
 }
 
 export const partitionNotFound = (partition: number, partitions: number) =>

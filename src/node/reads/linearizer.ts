@@ -4,7 +4,7 @@ import type { ReadState } from "../../raft/types.ts";
 import type { Rejected } from "../api.ts";
 
 /** Why a node cannot be certain that an item does not exist. */
-export type Doubt = Rejected<"no_leader" | "no_quorum">;
+export type CannotCatchUp = Rejected<"no_leader" | "no_quorum">;
 type Outcome = "ok" | "no_leader" | "no_quorum";
 type Pending = { readonly resolve: (outcome: Outcome) => void };
 type Ready = { readonly index: number; readonly pending: Pending };
@@ -50,7 +50,7 @@ export class Linearizer {
    * @returns null once this node has applied everything that was committed at the call. The caller
    *   must then look again.
    */
-  async doubt(): Promise<Doubt | null> {
+  async catchUp(): Promise<CannotCatchUp | null> {
     const code = await this.confirm();
     if (code === "ok") return null;
     const message =

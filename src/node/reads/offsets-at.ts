@@ -4,7 +4,7 @@ import { RecordCursor } from "../../record/batch-reader.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { ConsumeReject, OffsetAt, OffsetsAt, OffsetsAtRequest, Result } from "../api.ts";
 import { handleOf } from "../partition-handle.ts";
-import { findSurely } from "./find-partition.ts";
+import { findAfterCatchUp } from "./find-partition.ts";
 import type { Linearizer } from "./linearizer.ts";
 
 /**
@@ -21,7 +21,7 @@ export async function offsetsAt(
     if (outcome !== "ok") return { ok: false, code: outcome };
   }
   const ref = { topic: request.topic, partition: request.partition ?? 0 };
-  const found = await findSurely(machine, ref, linearizer);
+  const found = await findAfterCatchUp(machine, ref, linearizer);
   if (!found.ok) return found;
   const { topicId, partitions } = found.topic;
   const asked = request.partition === null ? partitions : [found.partition];

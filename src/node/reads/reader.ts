@@ -22,8 +22,8 @@ import { handleOf, type PartitionHandle } from "../partition-handle.ts";
 import {
   beyondEnd,
   type Found,
+  findAfterCatchUp,
   findPartition,
-  findSurely,
   offsetOutOfRange,
 } from "./find-partition.ts";
 import type { Linearizer } from "./linearizer.ts";
@@ -67,12 +67,12 @@ export class Reader {
   /** Returns the partition if the requested offset is a position in it. */
   #find(request: ConsumeRequest): Place | Promise<Place | Rejected<ConsumeReject>> {
     const found = findPartition(this.#machine, request);
-    return found.ok && isWithin(found, request) ? found : this.#findSurely(request);
+    return found.ok && isWithin(found, request) ? found : this.#findAfterCatchUp(request);
   }
 
-  async #findSurely(request: ConsumeRequest): Promise<Place | Rejected<ConsumeReject>> {
+  async #findAfterCatchUp(request: ConsumeRequest): Promise<Place | Rejected<ConsumeReject>> {
     for (;;) {
-      const found = await findSurely(this.#machine, request, this.#linearizer);
+      const found = await findAfterCatchUp(this.#machine, request, this.#linearizer);
       if (!found.ok || isWithin(found, request)) return found;
       const wrong = await this.#outOfRange(found, request);
       if (wrong !== null) return wrong;
@@ -98,10 +98,10 @@ export class Reader {
     request: ConsumeRequest,
     topicId: number,
   ): Promise<Rejected<ConsumeReject> | null> {
-    const doubt = await this.#linearizer.doubt();
+    const behind = await this.#linearizer.catchUp();
     const found = findPartition(this.#machine, request);
     if (!found.ok || found.topic.topicId === topicId) return null;
-    return doubt ?? createdAgain(found.topic, found.partition);
+    return behind ?? createdAgain(found.topic, found.partition);
   }
 
   /** @returns a promise only if a file has to be read. */
@@ -160,7 +160,7 @@ export class Reader {
         partition: partition.partition,
         lowWatermark: partition.lowWatermark,
         endOffset: partition.endOffset,
-        bytes: keptBytes(partition),
+        bytes: retainedBytes(partition),
       })),
       groups: this.#groupsIn(topic),
     };
@@ -229,11 +229,11 @@ function summaryOf(topic: TopicState): TopicSummary {
   let bytes = 0;
   for (const partition of topic.partitions) {
     messages += partition.endOffset - partition.lowWatermark;
-    bytes += keptBytes(partition);
+    bytes += retainedBytes(partition);
   }
   return { topic: topic.name, partitions: topic.partitions.length, messages, bytes };
 }
 
 /** Bytes of keys and values from the low watermark on. */
-export const keptBytes = (partition: PartitionState): number =>
+export const retainedBytes = (partition: PartitionState): number =>
   partition.bytesEnd - partition.bytesBelowLow;

@@ -5,7 +5,7 @@ import { largestPartitions } from "../../metrics/cardinality.ts";
 import type { GroupSample, PartitionSample } from "../../metrics/sources.ts";
 import { Slicer } from "../slicer.ts";
 import { GroupLagReader } from "./group-lag.ts";
-import { keptBytes } from "./reader.ts";
+import { retainedBytes } from "./reader.ts";
 
 /** Samples of the broker's state for a scrape. Many partitions and groups are read in slices. */
 export class Samples {
@@ -28,7 +28,7 @@ export class Samples {
       if (isHidden({ name: topic })) continue;
       for (const each of partitions) {
         const { partition, lowWatermark, endOffset } = each;
-        largest.add({ topic, partition, lowWatermark, endOffset, bytes: keptBytes(each) });
+        largest.add({ topic, partition, lowWatermark, endOffset, bytes: retainedBytes(each) });
         if (this.#slicer.isOver) await this.#slicer.turn();
       }
     }

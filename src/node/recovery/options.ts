@@ -34,7 +34,7 @@ export type RecoveryOptions = {
   readonly namesPeers: boolean;
   readonly onSpace: (blocked: boolean) => void;
   /** Repairs damaged records from peers. */
-  readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
+  readonly repair: (damage: PartitionDamaged) => Promise<boolean>;
   readonly onFailure: (error: unknown) => void;
 };
 

@@ -24,7 +24,7 @@ export const snapshotBytesOf = ({ store, checkpoints }: Storage): number =>
 export function openStores(
   options: RecoveryOptions,
 ): Pick<Storage, "store" | "checkpoints" | "newStore" | "newInstall"> {
-  const { disk, dataDir, shard, clock, storage, onSpace, heal, onFailure } = options;
+  const { disk, dataDir, shard, clock, storage, onSpace, repair, onFailure } = options;
   const nextTurn = () => new Promise<void>((resolve) => clock.defer(resolve));
   const { partitions, checkpoints: directory } = dataDir.shard(shard);
   const newStore = () =>
@@ -36,7 +36,7 @@ export function openStores(
       ...(storage.readCacheBytes === undefined ? {} : { readCacheBytes: storage.readCacheBytes }),
       ...(storage.segmentFilesMax === undefined ? {} : { openFiles: storage.segmentFilesMax }),
       onDiskFull: onSpace,
-      heal,
+      repair,
       onFailure,
       nextTurn,
     });

@@ -75,7 +75,7 @@ export class ClusterTime implements Clock {
   /** Start of a leader's wait for the clocks of peers. */
   #waitingSinceMs: number | null = null;
   /** A large difference: when it began, and to which wall clock. */
-  #doubt: { readonly sinceMs: number; readonly offsetMs: number } | null = null;
+  #suspected: { readonly sinceMs: number; readonly offsetMs: number } | null = null;
   #held: HeldLeap | null = null;
   #agreed: Agreed | null = null;
   #reckonedAtMs = Number.NEGATIVE_INFINITY;
@@ -191,12 +191,12 @@ export class ClusterTime implements Clock {
 
   #isBelieved(gapMs: number, offsetMs: number, nowMs: number): boolean {
     if (Math.abs(gapMs) <= NEAR_MS) {
-      this.#doubt = null;
+      this.#suspected = null;
       return true;
     }
     // The half hour starts again if the clock is set again.
-    if (this.#doubt === null || Math.abs(this.#doubt.offsetMs - offsetMs) > NEAR_MS) {
-      this.#doubt = { sinceMs: nowMs, offsetMs };
+    if (this.#suspected === null || Math.abs(this.#suspected.offsetMs - offsetMs) > NEAR_MS) {
+      this.#suspected = { sinceMs: nowMs, offsetMs };
       this.#options.log.warn(
         gapMs < 0
           ? "the clock is behind the time of the cluster, which slows down after half an hour"
@@ -204,7 +204,7 @@ export class ClusterTime implements Clock {
         { ahead_ms: Math.round(gapMs) },
       );
     }
-    return nowMs - this.#doubt.sinceMs >= PATIENCE_MS;
+    return nowMs - this.#suspected.sinceMs >= PATIENCE_MS;
   }
 
   /** The reference wall clock. Null if no majority agrees on one. */

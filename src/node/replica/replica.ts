@@ -48,7 +48,7 @@ export class Replica {
       emit,
     });
     this.linearizer = new Linearizer(this.core, clock, options.commitTimeoutMs, () =>
-      this.shard.turnSoon(),
+      this.shard.deferIteration(),
     );
   }
 

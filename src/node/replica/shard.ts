@@ -106,7 +106,7 @@ export class Shard {
   wake(): void {
     if (this.#scheduled || this.#writing || this.#stopped) return;
     this.#scheduled = true;
-    this.#clock.defer(this.#turn);
+    this.#clock.defer(this.#iterate);
   }
 
   /** Steps messages of one peer in order, and runs the loop once for all of them. */
@@ -118,14 +118,14 @@ export class Shard {
       this.#fail(error);
       return;
     }
-    this.#turn();
+    this.#iterate();
   }
 
   /** The same as `wake`, for work that does not need the disk: reads and committed entries. */
-  turnSoon(): void {
+  deferIteration(): void {
     if (this.#scheduled || this.#stopped) return;
     this.#scheduled = true;
-    this.#clock.defer(this.#turn);
+    this.#clock.defer(this.#iterate);
   }
 
   /** Resolves when no write is in progress and no entry waits to be applied. */
@@ -134,7 +134,7 @@ export class Shard {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  readonly #turn = (): void => {
+  readonly #iterate = (): void => {
     this.#scheduled = false;
     if (this.#stopped) return;
     try {
@@ -191,7 +191,7 @@ export class Shard {
       this.#core.applied(last.index);
       this.#core.evict(last.index);
     }
-    if (next < this.#backlog.length) this.turnSoon();
+    if (next < this.#backlog.length) this.deferIteration();
     else this.#backlog = [];
   }
 
@@ -213,7 +213,7 @@ export class Shard {
           this.#core.persisted(persist.token);
           if (after.length > 0) this.#emit({ type: "messages", messages: after });
         }
-        this.#turn();
+        this.#iterate();
         if (!this.#writing && this.#queue.length > 0) this.#write();
       },
       (error: unknown) => {
@@ -276,7 +276,7 @@ export class Shard {
       if (this.#stopped) return;
       if (this.#isUnfit()) this.#core.stepDown();
       this.#core.tick();
-      this.#turn();
+      this.#iterate();
       this.#tickLater();
     });
   }

@@ -12,8 +12,8 @@ import type { StreamRejection } from "../../stream/record-feed.ts";
 import { LIMIT_MAX, type Source } from "../../stream/source-request.ts";
 import { jsonListSteps } from "../../stream/steps.ts";
 import type { Rejected, Result } from "../api.ts";
-import { beyondEnd, type Found, findSurely } from "../reads/find-partition.ts";
-import type { Doubt, Linearizer } from "../reads/linearizer.ts";
+import { beyondEnd, type Found, findAfterCatchUp } from "../reads/find-partition.ts";
+import type { CannotCatchUp, Linearizer } from "../reads/linearizer.ts";
 import type { Slicer } from "../slicer.ts";
 import type {
   JoinAnswer,
@@ -40,7 +40,7 @@ type Answer<T> = Result<T, QueryReject>;
 /** Runs queries and joins over the applied records of this node, in slices. */
 export class QueryRunner {
   readonly #machine: Machine;
-  readonly #linearizer: Pick<Linearizer, "doubt">;
+  readonly #linearizer: Pick<Linearizer, "catchUp">;
   readonly #slicer: Slicer;
   readonly #decoders: DecoderCache;
   readonly slots = new RunSlots(RUNNING_MAX, WAITING_MAX);
@@ -48,7 +48,7 @@ export class QueryRunner {
 
   constructor(
     machine: Machine,
-    linearizer: Pick<Linearizer, "doubt">,
+    linearizer: Pick<Linearizer, "catchUp">,
     slicer: Slicer,
     decoders: DecoderCache,
   ) {
@@ -175,7 +175,7 @@ export class QueryRunner {
   async #partitionOf(source: Source, field: string): Promise<Place | Rejected<QueryReject>> {
     const { topic, partition, group, offset } = source;
     const ref = { topic, partition: partition ?? 0 };
-    const found = await findSurely(this.#machine, ref, this.#linearizer);
+    const found = await findAfterCatchUp(this.#machine, ref, this.#linearizer);
     if (!found.ok) return inField(found, field, topic);
     if (offset !== null && offset > found.partition.endOffset) {
       const wrong = await beyondEnd(this.#machine, ref, offset, this.#linearizer);
@@ -193,7 +193,7 @@ const detailsOf = ({ details = {} }: Rejected) => details;
 
 /** Rejects a topic or partition that does not exist, with the field that names it. */
 function inField(
-  found: Exclude<Found | Doubt, { readonly ok: true }>,
+  found: Exclude<Found | CannotCatchUp, { readonly ok: true }>,
   field: string,
   topic: string,
 ): Rejected<QueryReject> {

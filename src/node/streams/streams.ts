@@ -16,7 +16,10 @@ export type StreamsOptions = {
   readonly commander: Commander;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly replica: { readonly isLeader: boolean; readonly linearizer: Pick<Linearizer, "doubt"> };
+  readonly replica: {
+    readonly isLeader: boolean;
+    readonly linearizer: Pick<Linearizer, "catchUp">;
+  };
   readonly emit: Emit;
 };
 

@@ -24,7 +24,7 @@ export type FlusherOptions = {
   /** The number of unflushed bytes of all partitions from which on the oldest ones are written. */
   readonly unflushedBytesLimit: number;
   readonly nextTurn: () => Promise<void>;
-  readonly heal: (damage: PartitionDamaged) => Promise<boolean>;
+  readonly repair: (damage: PartitionDamaged) => Promise<boolean>;
   readonly onDiskFull: (full: boolean) => void;
   readonly onFailure: (error: unknown) => void;
 };
@@ -197,7 +197,7 @@ export class PartitionFlusher {
       log.directoryDirty = true;
     } else {
       const missing = await this.#cutBack(segment);
-      if (missing !== null && !(await this.#options.heal(missing))) throw missing;
+      if (missing !== null && !(await this.#options.repair(missing))) throw missing;
     }
     segment.fileReady = true;
   }
@@ -232,7 +232,7 @@ export class PartitionFlusher {
     } catch (error) {
       if (!(error instanceof PartitionDamaged)) throw error;
       // The repair is not awaited, because it may have to wait for this very write.
-      void this.#options.heal(error);
+      void this.#options.repair(error);
     }
   }
 

@@ -34,7 +34,7 @@ export type PartitionShared = {
   /** Called when bytes were added to the tail that are not in the file yet. */
   appended(log: PartitionLog, bytes: number): void;
   /** Repairs damaged bytes. @returns whether the read should be retried. */
-  heal(damage: PartitionDamaged): Promise<boolean>;
+  repair(damage: PartitionDamaged): Promise<boolean>;
   /** Called with segments that left the log. Their files are removed once nobody needs them. */
   trimmed(log: PartitionLog, segments: readonly SegmentState[]): void;
 };
@@ -217,7 +217,8 @@ export class PartitionLog implements LookupSource {
         return await attempt;
       } catch (error) {
         const isDamage = error instanceof PartitionDamaged;
-        if (!isDamage || repairs === REPAIRS_MAX || !(await this.#shared.heal(error))) throw error;
+        if (!isDamage || repairs === REPAIRS_MAX || !(await this.#shared.repair(error)))
+          throw error;
       }
       attempt = again();
     }

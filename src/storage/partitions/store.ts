@@ -53,7 +53,7 @@ export type PartitionStoreOptions = {
    */
   readonly nextTurn: () => Promise<void>;
   /** Tries to repair damaged bytes by `repair`. @returns whether to read again. */
-  readonly heal?: (damage: PartitionDamaged) => Promise<boolean>;
+  readonly repair?: (damage: PartitionDamaged) => Promise<boolean>;
   /**
    * The disk is full, or has space again. No data is lost: the bytes are in memory and in the
    * journal.
@@ -118,7 +118,7 @@ export class PartitionStore {
     this.#files = new SegmentFiles(disk, options.openFiles ?? 256, onFailure);
     this.#budget = new TailBudget(options.tailBytes ?? TAIL_BYTES_DEFAULT);
     this.#cache = new ReadCache(options.readCacheBytes);
-    const heal = options.heal ?? (() => Promise.resolve(false));
+    const repair = options.repair ?? (() => Promise.resolve(false));
     const reader = new SegmentReader(disk, this.#files);
     const indexes = new SegmentIndexes(disk, this.#files, reader, options.indexPoints ?? 262_144);
     const flusher = new PartitionFlusher({
@@ -129,7 +129,7 @@ export class PartitionStore {
       concurrency: this.#concurrency,
       unflushedBytesLimit: options.unflushedBytes ?? this.#budget.limitBytes / 4,
       nextTurn: options.nextTurn,
-      heal,
+      repair,
       onDiskFull: options.onDiskFull ?? (() => undefined),
       onFailure,
     });
@@ -142,7 +142,7 @@ export class PartitionStore {
       windows: new SegmentWindows(reader, indexes, this.#cache),
       indexes,
       lastCut: 0,
-      heal,
+      repair,
       appended: (log, bytes) => flusher.appended(log, bytes),
       trimmed: (log, segments) => {
         for (const segment of segments) this.#cache.forget(segment);

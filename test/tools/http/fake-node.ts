@@ -118,7 +118,7 @@ export class FakeNode implements NodeApi {
     return Promise.resolve({ ok: true, topicId, offsets } as const);
   }
 
-  doubt() {
+  catchUp() {
     return Promise.resolve(null);
   }
   describeTopic(topic: string) {

@@ -84,7 +84,7 @@ export class StreamBench implements Effects {
       get isLeader() {
         return isLeader();
       },
-      linearizer: { doubt: () => Promise.resolve(null) },
+      linearizer: { catchUp: () => Promise.resolve(null) },
     };
   }
 

@@ -6,7 +6,7 @@ import type { Compression } from "./compression.ts";
 import type { HttpOptions } from "./options.ts";
 import type { ErrorMapper } from "./responses.ts";
 
-export type Edge = {
+export type Services = {
   readonly node: NodeApi;
   readonly options: HttpOptions;
   readonly compat: Compat;

@@ -7,10 +7,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CommandLine } from "../test/tools/arguments.ts";
 import { ThreeNodes } from "./load/nodes.ts";
 import { NDJSON_100 } from "./load/requests.ts";
 
-const MESSAGES = Number(process.argv[2] ?? 8_000_000);
+const LINE = new CommandLine("usage: bun bench/catch-up.ts [MESSAGES]");
+const MESSAGES = LINE.integer("MESSAGES", LINE.read({}, 1).positionals[0], 8_000_000);
 const PARTITIONS = 8;
 const LINES = 1_000;
 const IN_FLIGHT = 16;

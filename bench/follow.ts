@@ -7,9 +7,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Socket } from "bun";
+import { CommandLine } from "../test/tools/arguments.ts";
 import { residentMiB, startSubject } from "./load/subject.ts";
 
-const FOLLOWERS = Number(process.argv[2] ?? 1000);
+const LINE = new CommandLine("usage: bun bench/follow.ts [FOLLOWERS]");
+const FOLLOWERS = LINE.integer("FOLLOWERS", LINE.read({}, 1).positionals[0], 1000);
 const ROUNDS = 50;
 const SILENT_SECONDS = 32;
 const binary = process.env["AYDER_BINARY"] ?? join(import.meta.dir, "../dist/ayder");

@@ -5,9 +5,11 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CommandLine } from "../test/tools/arguments.ts";
 import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 
-const MESSAGES = Number(process.argv[2] ?? 8_000_000);
+const LINE = new CommandLine("usage: bun bench/restart.ts [MESSAGES]");
+const MESSAGES = LINE.integer("MESSAGES", LINE.read({}, 1).positionals[0], 8_000_000);
 const PARTITIONS = 8;
 const LINES = 1_000;
 const VALUE_BYTES = 64;

@@ -10,6 +10,7 @@
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CommandLine } from "../test/tools/arguments.ts";
 import type { LoadSpec } from "./load/generator.ts";
 import { type Measured, measured, medianOf, runGenerator } from "./load/measure.ts";
 import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
@@ -117,7 +118,8 @@ const CASES: readonly Case[] = [
   },
 ];
 
-const filter = process.argv[2] ?? "";
+const LINE = new CommandLine("usage: bun run bench [PART OF A NAME]");
+const [filter = ""] = LINE.read({}, 1).positionals;
 const directory = mkdtempSync(join(tmpdir(), "ayder-bench-"));
 const results = join(import.meta.dir, "results");
 mkdirSync(results, { recursive: true });

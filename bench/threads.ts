@@ -8,6 +8,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CommandLine } from "../test/tools/arguments.ts";
 import { type Measured, measured, medianOf, runGenerator } from "./load/measure.ts";
 import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
 import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
@@ -15,7 +16,8 @@ import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 const ROUNDS = Number(process.env["ROUNDS"] ?? 5);
 const SECONDS = Number(process.env["SECONDS"] ?? 2);
 const WARMUP_SECONDS = 2;
-const filter = process.argv[2] ?? "";
+const LINE = new CommandLine("usage: bun bench/threads.ts [PART OF A NAME]");
+const [filter = ""] = LINE.read({}, 1).positionals;
 
 const CASES = [
   { name: "produce/single, 1 connection", connections: 1, request: produce("produce", MESSAGE) },

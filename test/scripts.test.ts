@@ -51,6 +51,50 @@ test("a script that runs a file names one that exists", () => {
   expect(files.filter((file) => !existsSync(file))).toEqual([]);
 });
 
+describe("command lines of scripts", () => {
+  /** They are called by other scripts only. */
+  const INTERNAL = ["test/tools/client/node-runner.ts", "bench/load/generator.ts"];
+  const scriptsOf = (pattern: string) => [...new Glob(pattern).scanSync(".")];
+
+  test("are read in one place, which refuses what it does not know", async () => {
+    const others: string[] = [];
+    for (const file of [...scriptsOf("test/tools/**/*.ts"), ...scriptsOf("bench/**/*.ts")]) {
+      const reads = /process\.argv|Bun\.argv|parseArgs/.test(await Bun.file(file).text());
+      if (reads && file !== "test/tools/arguments.ts" && !INTERNAL.includes(file))
+        others.push(file);
+    }
+    expect(others.filter((file) => file !== "test/tools/sim/sim.ts")).toEqual([]);
+  });
+
+  for (const [file, args, message] of [
+    ["sim/sim.ts", ["--sed", "3"], "Unknown option '--sed'; did you mean --seed?"],
+    ["sim/sim.ts", ["--seed", "3x"], 'seed: "3x" is not a number'],
+    ["sim/sim.ts", ["3"], 'unexpected operand "3"'],
+    [
+      "sim/sim.ts",
+      ["--seed", "3", "--range", "1..2"],
+      "--seed, --range and --new exclude each other",
+    ],
+    ["sim/sim.ts", ["--only", "kil"], '--only: "kil" is not known; did you mean kill?'],
+    ["cluster/run.ts", ["--second", "3"], "Unknown option '--second'; did you mean --seconds?"],
+    ["cluster/run.ts", ["--scenario", "nothing"], '--scenario: "nothing" is not known'],
+    ["cluster/soak.ts", ["--mins", "1"], "Unknown option '--mins'"],
+    ["mutation/run.ts", ["vote-not-persistd"], "did you mean vote-not-persisted?"],
+    ["golden/make.ts", ["--version", "1"], "Unknown option '--version'"],
+    ["../../bench/follow.ts", ["10O0"], 'FOLLOWERS: "10O0" is not a number'],
+    ["../../bench/run.ts", ["--filter", "kv"], "Unknown option '--filter'"],
+  ] as const) {
+    test(`${file} ${args.join(" ")}`, () => {
+      const path = `test/tools/${file}`;
+      const { exitCode, stderr, stdout } = Bun.spawnSync([process.execPath, path, ...args]);
+      const lines = stderr.toString().split("\n");
+      expect({ exitCode, out: stdout.toString() }).toEqual({ exitCode: 2, out: "" });
+      expect(lines[0]).toContain(message);
+      expect(lines[1]).toStartWith("usage: ");
+    });
+  }
+});
+
 /** Folders of `test/` that hold no tests of their own. */
 const OTHERS = ["tools", "checks"];
 

@@ -5,12 +5,16 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
+import { CommandLine } from "../arguments.ts";
 import { startNodes, untilReady } from "../process/nodes.ts";
 import { startServer, temporaryDirectory } from "../process/server.ts";
 import { openBrowser, signIn } from "./chromium.ts";
 import { Api, seed } from "./seed.ts";
 
-const target = process.argv[2] ?? "screenshots";
+const LINE = new CommandLine(
+  "usage: bun test/tools/console/screenshots.ts [DIRECTORY] [PAGE,PAGE]",
+);
+const [target = "screenshots", pages] = LINE.read({}, 2).positionals;
 mkdirSync(target, { recursive: true });
 const directory = temporaryDirectory();
 const server = await startServer({ dataDir: directory.path });
@@ -70,7 +74,7 @@ const SHOTS: Readonly<Record<string, (page: Page) => Promise<void>>> = {
     await page.keyboard.press("?");
   },
 };
-const only = process.argv[3]?.split(",");
+const only = pages?.split(",");
 
 for (const theme of ["light", "dark"] as const) {
   for (const width of [1600, 1000, 380]) {

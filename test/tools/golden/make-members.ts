@@ -5,17 +5,18 @@
  * to catch up.
  */
 import { join } from "node:path";
+import { CommandLine } from "../arguments.ts";
 import { fill } from "../backup/sample.ts";
 import { temporaryDirectory } from "../process/server.ts";
 import { pack } from "./archive.ts";
 import { change, read } from "./facts.ts";
 import { leaderOf, MEMBERS, reserveAddresses, startMember, untilReady } from "./members.ts";
 
-const [, , version] = process.argv;
-if (version === undefined || process.env["AYDER_BINARY"] === undefined) {
-  console.log("usage: AYDER_BINARY=PATH bun test/tools/golden/make-members.ts VERSION");
-  process.exit(2);
-}
+const LINE = new CommandLine(
+  "usage: AYDER_BINARY=PATH bun test/tools/golden/make-members.ts VERSION",
+);
+const [version = LINE.refused("the version is missing")] = LINE.read({}, 1).positionals;
+if (process.env["AYDER_BINARY"] === undefined) LINE.refused("AYDER_BINARY is not set");
 const place = join(import.meta.dir, "../../golden", version);
 const release = await reserveAddresses();
 const directory = temporaryDirectory();

@@ -18,6 +18,7 @@ import {
   writeWelcome,
 } from "../../../src/transport/handshake-codec.ts";
 import { addMessage, beginMessages, endMessages } from "../../../src/transport/raft-payload.ts";
+import { CommandLine } from "../arguments.ts";
 
 const id = (name: string) => name as NodeId;
 const index = (value: number) => value as LogIndex;
@@ -135,6 +136,7 @@ const wire = {
   statement: statement.toHex(),
   session: sessionOf(statement),
 };
-const [, , version = ""] = process.argv;
-const place = process.argv[3] ?? join(import.meta.dir, "../../golden", version, "wire.json");
+const LINE = new CommandLine("usage: bun test/tools/golden/make-wire.ts VERSION [FILE]");
+const [version = LINE.refused("the version is missing"), file] = LINE.read({}, 2).positionals;
+const place = file ?? join(import.meta.dir, "../../golden", version, "wire.json");
 await Bun.write(place, `${JSON.stringify(wire, null, 2)}\n`);

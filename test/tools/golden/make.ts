@@ -5,17 +5,16 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { CommandLine } from "../arguments.ts";
 import { SMALL_FILES } from "../backup/sample.ts";
 import { Client } from "../crash/client.ts";
 import { startServer, temporaryDirectory } from "../process/server.ts";
 import { pack } from "./archive.ts";
 import { read, write } from "./facts.ts";
 
-const [, , version] = process.argv;
-if (version === undefined || process.env["AYDER_BINARY"] === undefined) {
-  console.log("usage: AYDER_BINARY=PATH bun test/tools/golden/make.ts VERSION");
-  process.exit(2);
-}
+const LINE = new CommandLine("usage: AYDER_BINARY=PATH bun test/tools/golden/make.ts VERSION");
+const [version = LINE.refused("the version is missing")] = LINE.read({}, 1).positionals;
+if (process.env["AYDER_BINARY"] === undefined) LINE.refused("AYDER_BINARY is not set");
 const place = join(import.meta.dir, "../../golden", version);
 mkdirSync(place, { recursive: true });
 const directory = temporaryDirectory();

@@ -3,6 +3,7 @@
  * simulator or the named test until one fails, and prints what found the fault. Exits with 1 if a
  * fault is not found. `SEEDS` is the number of seeds that are tried (default 300).
  */
+import { CommandLine } from "../arguments.ts";
 import { type FaultPoint, FOUND_BY } from "./faults.ts";
 
 const SEEDS_MAX = Number(process.env["SEEDS"] ?? "300");
@@ -44,10 +45,11 @@ async function findByTest(name: FaultPoint, test: string): Promise<Found | null>
   return null;
 }
 
-const names = process.argv.slice(2);
+const LINE = new CommandLine("usage: bun run test:mutation [name …]");
 const all = Object.keys(FOUND_BY) as FaultPoint[];
-const unknown = names.filter((name) => !all.includes(name as FaultPoint));
-if (unknown.length > 0) throw new Error(`there is no fault point ${unknown.join(", ")}`);
+const names = LINE.read({}, all.length).positionals.map((name) =>
+  LINE.oneOf("fault point", name, all),
+);
 const chosen = all.filter((name) => names.length === 0 || names.includes(name));
 const counts: number[] = [];
 const missed: string[] = [];

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CommandLine } from "../arguments.ts";
 import { commandOf } from "./command.ts";
 import { ALL_FAULT_KINDS, type FaultKind, freshSeed, type Overrides } from "./plan.ts";
 import { type Report, simulate } from "./simulation.ts";
@@ -29,6 +30,26 @@ const USAGE = `usage: bun run sim [--seed N | --range A..B | --new COUNT] [--job
        bun run sim --sum FILE
 fault kinds: ${ALL_FAULT_KINDS.join(" ")}`;
 
+const LINE = new CommandLine(USAGE);
+const OPTIONS = {
+  seed: { type: "string" },
+  range: { type: "string" },
+  new: { type: "string" },
+  jobs: { type: "string" },
+  first: { type: "boolean" },
+  trace: { type: "boolean" },
+  twice: { type: "boolean" },
+  shrink: { type: "boolean" },
+  ms: { type: "string" },
+  clients: { type: "string" },
+  without: { type: "string" },
+  only: { type: "string" },
+  log: { type: "string" },
+  sum: { type: "string" },
+} as const;
+/** Options that a job is given anew. */
+const OF_ALL_JOBS = ["range", "new", "seed", "jobs", "log"];
+
 /** Seeds that most probably nobody has run yet. */
 function newRange(count: number): string {
   const first = freshSeed();
@@ -38,38 +59,34 @@ function newRange(count: number): string {
 }
 
 function parse(args: readonly string[]): Arguments {
-  const value = (name: string): string | null => {
-    const at = args.indexOf(`--${name}`);
-    return at < 0 ? null : (args[at + 1] ?? null);
-  };
-  const fresh = value("new");
-  const range = fresh === null ? value("range") : newRange(Number(fresh));
-  const [from = "1", to = from] = (range ?? value("seed") ?? "1").split("..");
-  const kinds = (name: string): FaultKind[] => {
-    const given = (value(name) ?? "").split(",").filter((kind) => kind !== "");
-    for (const kind of given) {
-      if (!ALL_FAULT_KINDS.includes(kind as FaultKind)) throw new Error(`${kind}?\n${USAGE}`);
-    }
-    return given as FaultKind[];
-  };
-  const only = kinds("only");
-  const ms = value("ms");
-  const clients = value("clients");
+  const { values } = LINE.read(OPTIONS, 0, [...args]);
+  const fresh = values.new;
+  const ways = [fresh, values.range, values.seed].filter((each) => each !== undefined);
+  if (ways.length > 1) LINE.refused("--seed, --range and --new exclude each other");
+  const range = fresh === undefined ? values.range : newRange(LINE.integer("--new", fresh, 1));
+  const [from, to = from] = (range ?? values.seed ?? "1").split("..", 2);
+  const kinds = (what: string, given = ""): FaultKind[] =>
+    given
+      .split(",")
+      .filter((kind) => kind !== "")
+      .map((kind) => LINE.oneOf(what, kind, ALL_FAULT_KINDS));
+  const only = kinds("--only", values.only);
+  const { ms, clients } = values;
   return {
-    from: Number(from),
-    to: Number(to),
-    trace: args.includes("--trace"),
-    twice: args.includes("--twice"),
-    shrink: args.includes("--shrink"),
-    first: args.includes("--first"),
-    jobs: Number(value("jobs") ?? "1"),
-    log: value("log"),
-    sum: value("sum"),
+    from: LINE.integer("seed", from, 1),
+    to: LINE.integer("seed", to, 1),
+    trace: values.trace === true,
+    twice: values.twice === true,
+    shrink: values.shrink === true,
+    first: values.first === true,
+    jobs: LINE.integer("--jobs", values.jobs, 1),
+    log: values.log ?? null,
+    sum: values.sum ?? null,
     overrides: {
-      without: kinds("without"),
+      without: kinds("--without", values.without),
       ...(only.length === 0 ? {} : { only }),
-      ...(ms === null ? {} : { durationMs: Number(ms) }),
-      ...(clients === null ? {} : { clients: Number(clients) }),
+      ...(ms === undefined ? {} : { durationMs: LINE.integer("--ms", ms, 0) }),
+      ...(clients === undefined ? {} : { clients: LINE.integer("--clients", clients, 0) }),
     },
   };
 }
@@ -119,10 +136,9 @@ async function inJobs(options: Arguments, args: readonly string[]): Promise<Tota
   const { from, to, jobs } = options;
   const directory = mkdtempSync(join(tmpdir(), "ayder-sim-"));
   const log = join(directory, "totals");
-  const rest = args.filter(
-    (word, i) =>
-      !["--range", "--new", "--jobs", "--log"].some((name) => [word, args[i - 1]].includes(name)),
-  );
+  const isOfAll = (word: string, before: string | undefined) =>
+    OF_ALL_JOBS.some((name) => [word, before, word.split("=")[0]].includes(`--${name}`));
+  const rest = args.filter((word, i) => !isOfAll(word, args[i - 1]));
   const size = Math.ceil((to - from + 1) / jobs);
   const children = Array.from({ length: jobs }, (_, i) => {
     const first = from + i * size;
@@ -151,10 +167,6 @@ async function inOrder(options: Arguments): Promise<Totals> {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  if (args.includes("--help")) {
-    console.log(USAGE);
-    return 0;
-  }
   const options = parse(args);
   if (options.sum !== null) {
     const totals = new Totals();
@@ -165,7 +177,7 @@ async function main(args: readonly string[]): Promise<number> {
   const totals = await (options.jobs > 1 ? inJobs(options, args) : inOrder(options));
   if (options.log !== null) totals.append(options.log);
   totals.print();
-  if (args.includes("--new")) printNew(totals.failed, options.overrides);
+  if (args.some((word) => /^--new(=|$)/.test(word))) printNew(totals.failed, options.overrides);
   return totals.failed.length;
 }
 

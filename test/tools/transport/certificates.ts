@@ -7,6 +7,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkTls } from "../../../src/env/bun-network.ts";
+import { CommandLine } from "../arguments.ts";
 
 export type NodeCertificate = {
   /** Common name: the node's id. */
@@ -112,7 +113,10 @@ function extensionsOf(options: NodeCertificate): string {
 const isAddress = (host: string): boolean => /^[\d.]+$|:/.test(host);
 
 if (import.meta.main) {
-  const [directory = "certificates", ...nodes] = process.argv.slice(2);
+  const line = new CommandLine(
+    "usage: bun test/tools/transport/certificates.ts [DIRECTORY] [ID[=HOST]]…",
+  );
+  const [directory = "certificates", ...nodes] = line.read({}, 1_000).positionals;
   const authority = new Authority(directory);
   for (const node of nodes) {
     const [id = "", host] = node.split("=");

@@ -110,8 +110,6 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: "completion",
     summary: "print a completion script for bash, zsh or fish",
-    load: async () => (await import("./completion.ts")).completion(loadAll),
+    load: async () => (await import("./completion.ts")).completion(() => COMMANDS),
   },
 ];
-
-const loadAll = () => Promise.all(COMMANDS.map(({ load }) => load()));

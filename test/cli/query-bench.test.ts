@@ -1,8 +1,7 @@
-/** Query, bench and completion with the command line, as processes against a real server. */
+/** Query and bench with the command line, as processes against a real server. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Latencies } from "../../src/cli/bench-latencies.ts";
-import { COMMANDS } from "../../src/cli/commands.ts";
 import { createClient } from "../../src/client/index.ts";
 import { ayder, type Run, type RunOptions, spawnAyder } from "../tools/process/ayder.ts";
 import { freePorts } from "../tools/process/ports.ts";
@@ -168,55 +167,6 @@ test("percentiles are accurate to 1 %", () => {
     expect(latencies.percentile(percent)).toBeLessThanOrEqual(exact * 1.0101);
   }
   expect([latencies.count, latencies.max, new Latencies().percentile(99)]).toEqual([1000, 1000, 0]);
-});
-
-test("bash completes commands, actions, options and files", async () => {
-  const { out: script } = await run(["completion", "bash"]);
-  const complete = async (...words: string[]): Promise<string[]> => {
-    const line = words.map((word) => `'${word}'`).join(" ");
-    const code = `COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}; _ayder; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const shell = Bun.spawn(["bash", "-c", `${script}\n${code}`], {
-      cwd: join(directory.path, "data"),
-      stdout: "pipe",
-    });
-    return (await new Response(shell.stdout).text()).split("\n").filter((word) => word !== "");
-  };
-  expect(await complete("ayder", "")).toEqual(
-    expect.arrayContaining(COMMANDS.map(({ name }) => name)),
-  );
-  expect(await complete("ayder", "top")).toEqual(["topics"]);
-  expect(await complete("ayder", "topics", "")).toEqual([
-    "list",
-    "describe",
-    "create",
-    "retention",
-    "trim",
-    "delete",
-  ]);
-  expect(await complete("ayder", "topics", "create", "--pa")).toEqual([
-    "--partitions",
-    "--partition",
-  ]);
-  expect(await complete("ayder", "produce", "orders", "--file", "LOC")).toEqual(["LOCK"]);
-  expect(await complete("ayder", "help", "clu")).toEqual(["cluster"]);
-});
-
-test("every command, action and option is in the scripts of zsh and fish, which the shells accept", async () => {
-  const commands = await Promise.all(COMMANDS.map(({ load }) => load()));
-  for (const shell of ["zsh", "fish"]) {
-    const { code, out } = await run(["completion", shell]);
-    expect(code).toBe(0);
-    for (const { name, actions, options } of commands) {
-      expect(out).toContain(name);
-      for (const action of actions) expect(out).toContain(action.name);
-      for (const option of Object.keys(options)) expect(out).toContain(option);
-    }
-    const path = join(directory.path, `completion.${shell}`);
-    await Bun.write(path, out);
-    // Few build machines have all shells.
-    if (Bun.which(shell) === null) continue;
-    expect(await Bun.spawn([shell, "-n", path], { stderr: "inherit" }).exited).toBe(0);
-  }
 });
 
 test("views are created, listed, shown and deleted", async () => {

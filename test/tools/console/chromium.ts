@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { type BrowserContext, chromium, type Page, type Request } from "playwright-core";
 
 export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
@@ -20,6 +20,8 @@ export type Browser = {
   readonly context: BrowserContext;
   /** Script errors, violations of the content security policy, requests to other origins. */
   readonly offences: string[];
+  /** Leaves the page and waits for the end of its requests. */
+  leave(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -28,6 +30,9 @@ export type Look = {
   readonly width?: number;
   readonly height?: number;
 };
+
+const BLANK = "about:blank";
+const QUIET_MS_MAX = 5_000;
 
 /** @param url of the server: the only origin that the page may contact. */
 export async function openBrowser(url: string, look: Look = {}): Promise<Browser> {
@@ -71,6 +76,22 @@ export async function openBrowser(url: string, look: Look = {}): Promise<Browser
     const isRedirect = request.redirectedFrom() !== null;
     if (!isRedirect && !isOwn(request.url())) offences.push(`request to ${request.url()}`);
   });
+  const pending = new Set<Request>();
+  page.on("request", (request) => pending.add(request));
+  for (const end of ["requestfinished", "requestfailed"] as const) {
+    page.on(end as "requestfinished", (request) => pending.delete(request));
+  }
+  /**
+   * The page polls and follows. Events of requests that a navigation or the end of the browser cuts
+   * off may name objects that the driver has dropped, which fails whatever test runs then.
+   */
+  const leave = async () => {
+    await page.goto(BLANK);
+    for (const end = Date.now() + QUIET_MS_MAX; pending.size > 0 && Date.now() < end; ) {
+      await Bun.sleep(10);
+    }
+    pending.clear();
+  };
   page.on("response", (response) => {
     if (!isOwn(response.url())) offences.push(`response from ${response.url()}`);
   });
@@ -84,7 +105,9 @@ export async function openBrowser(url: string, look: Look = {}): Promise<Browser
     page,
     context,
     offences,
+    leave,
     async close() {
+      if (!page.isClosed()) await leave();
       await context.close();
       rmSync(profile, { recursive: true, force: true });
     },

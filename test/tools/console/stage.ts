@@ -43,8 +43,8 @@ export function onStage(name: string, look: Look, tests: (stage: () => Stage) =>
 }
 
 /** Opens the console again; the tab stays signed in. */
-export async function show({ page, url }: Stage, hash: string): Promise<void> {
-  await page.goto("about:blank");
+export async function show({ page, url, browser }: Stage, hash: string): Promise<void> {
+  await browser.leave();
   await page.goto(`${url}/ui${hash}`);
 }
 

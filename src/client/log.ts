@@ -1,5 +1,6 @@
 /** Requests of the log: produce, read, commit. */
-import { AyderError } from "./errors.ts";
+import { BATCHES_TYPE, decodeBatches } from "./batches.ts";
+import { AyderError, badAnswer } from "./errors.ts";
 import { type Carried, carried, type Outgoing } from "./outgoing.ts";
 import type { Shape } from "./shape.ts";
 import {
@@ -11,7 +12,7 @@ import {
   PRODUCED_BATCH,
   STORED,
 } from "./shapes.ts";
-import type { CallOptions, Query, Transport } from "./transport.ts";
+import type { Answer, CallOptions, Query, Transport } from "./transport.ts";
 import type {
   Deleted,
   NewRecord,
@@ -30,7 +31,7 @@ import {
   camel,
   joinLines,
   lineOf,
-  Message,
+  messageOf,
   type RecordHeaders,
   recordJson,
   type Value,
@@ -38,6 +39,7 @@ import {
 
 const PAGE_RECORDS = 1000;
 const TOPIC_ID_HEADER = "ayder-topic-id";
+const ACCEPTED = `${BATCHES_TYPE}, application/json;q=0.5`;
 /** Group of reads without a group: the path needs a name, but nothing is committed for it. */
 const NO_GROUP = "ayder-client";
 
@@ -168,19 +170,23 @@ export class Log {
         wait_ms: waitMs,
         consistency: linearizable === true ? "linearizable" : undefined,
       },
-      headers: { [TOPIC_ID_HEADER]: String(topicId) },
+      headers: { [TOPIC_ID_HEADER]: String(topicId), accept: ACCEPTED },
       waitMs,
       signal: rest.signal,
       retryMs: rest.retryMs,
     } as const;
     const answer = await this.#transport.send(request);
+    if (answer.headers.get("content-type") === BATCHES_TYPE) {
+      return batchesPage(answer, topic, partition, this.#transport.url);
+    }
+    // A server of an older version answers with JSON.
     const { messages, ...numbers } = this.#transport.parse(answer, request, PAGE);
     const told = Number(answer.headers.get(TOPIC_ID_HEADER));
     return {
       ...camel(numbers),
       // A server of an older version does not say it.
       ...(told > 0 ? { topicId: told } : {}),
-      messages: messages.map((message) => new Message(topic, message)),
+      messages: messages.map((message) => messageOf(topic, message)),
     };
   }
 
@@ -240,6 +246,43 @@ const headerQuery = (headers: RecordHeaders): Query =>
       value.toWellFormed(),
     ]),
   );
+
+/** @throws AyderError `bad_answer` if a checksum, a length or a header is wrong. */
+function batchesPage(answer: Answer, topic: string, partition: number, server: string): Page {
+  const numberOf = (name: string): number => {
+    const text = answer.headers.get(name) ?? "";
+    if (!/^[0-9]{1,16}$/.test(text)) throw new RangeError(`the header ${name} is "${text}"`);
+    return Number(text);
+  };
+  try {
+    const place = {
+      startOffset: numberOf("ayder-start-offset"),
+      nextOffset: numberOf("ayder-next-offset"),
+      topicId: numberOf(TOPIC_ID_HEADER),
+    };
+    const messages = decodeBatches(answer.bytes, { topic, partition, ...place });
+    return {
+      messages,
+      count: messages.length,
+      nextOffset: place.nextOffset,
+      committedOffset: answer.headers.has("ayder-committed-offset")
+        ? numberOf("ayder-committed-offset")
+        : null,
+      truncated: answer.headers.get("ayder-truncated") === "true",
+      lowWatermark: numberOf("ayder-low-watermark"),
+      endOffset: numberOf("ayder-end-offset"),
+      topicId: place.topicId,
+    };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw badAnswer(
+      `${server} answered with batches that are not right: ${error.message}`,
+      answer.status,
+      "refused",
+      error,
+    );
+  }
+}
 
 function lineAt(value: Value, index: number): string | Uint8Array {
   const line = lineOf(value);

@@ -132,16 +132,36 @@ export class Message extends Stored {
   /** By name; empty if there are none. */
   readonly headers: RecordHeaders;
 
-  constructor(topic: string, wire: WireMessage) {
-    super(wire.value ?? fromBase64(wire.value_b64 ?? ""));
+  constructor(topic: string, fields: MessageFields) {
+    super(fields.content);
     this.topic = topic;
-    this.partition = wire.partition;
-    this.offset = wire.offset;
-    this.timestampMs = wire.timestamp_ms;
-    this.key = keyOf(wire);
-    this.headers = wire.headers ?? NO_HEADERS;
+    this.partition = fields.partition;
+    this.offset = fields.offset;
+    this.timestampMs = fields.timestampMs;
+    this.key = fields.key;
+    this.headers = fields.headers ?? NO_HEADERS;
   }
 }
+
+export type MessageFields = {
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly key: string | null;
+  /** Text if the bytes of the value are known to be UTF-8. */
+  readonly content: string | Uint8Array;
+  readonly headers: RecordHeaders | undefined;
+};
+
+export const messageOf = (topic: string, wire: WireMessage): Message =>
+  new Message(topic, {
+    partition: wire.partition,
+    offset: wire.offset,
+    timestampMs: wire.timestamp_ms,
+    key: keyOf(wire),
+    content: wire.value ?? fromBase64(wire.value_b64 ?? ""),
+    headers: wire.headers,
+  });
 
 /** A message of a page, as the API sends it. */
 export type WireMessage = {

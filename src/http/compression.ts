@@ -13,9 +13,9 @@ import type { MemoryBudget } from "./memory-budget.ts";
 /** Shorter responses are not compressed, because they fit into one packet anyway. */
 export const COMPRESSED_FROM_BYTES = 1024;
 
-const COMPRESSIBLE = /^(?:application\/json|text\/)/;
+const COMPRESSIBLE = /^(?:application\/json|text\/|application\/vnd\.ayder\.batches)/;
 
-/** True for text types. Opaque bytes and compressed formats are not compressed. */
+/** True for text types and records. Opaque bytes and compressed formats are not compressed. */
 export const isCompressible = (headers: Headers): boolean =>
   COMPRESSIBLE.test(headers.get("content-type") ?? "") && !headers.has("content-encoding");
 

@@ -77,7 +77,7 @@ test.skipIf(process.platform !== "linux")(
     expect(busyPorts.size).toBe(1);
     expect(sockets.connections([port]).every(({ localPort }) => localPort === port)).toBeTrue();
     let closed = 0;
-    let counted = 0;
+    const counts: number[] = [];
     const guard = new ConnectionGuard({
       sockets,
       port,
@@ -85,7 +85,7 @@ test.skipIf(process.platform !== "linux")(
       connectionsMax: 4,
       busyPorts: () => busyPorts,
       counted: (connections) => {
-        counted = connections;
+        counts.push(connections);
       },
       closed: (count) => {
         closed += count;
@@ -94,7 +94,8 @@ test.skipIf(process.platform !== "linux")(
     while (ended < 10) await Bun.sleep(10);
     guard.stop();
     expect(closed).toBe(10);
-    expect(counted).toBe(13);
+    // Another look may come before the guard stops.
+    expect(counts[0]).toBe(13);
     while (sockets.connections([port]).length > 3) await Bun.sleep(5);
     held.resolve(new Response("still here"));
     expect(await (await busy).text()).toBe("still here");

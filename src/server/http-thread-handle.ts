@@ -13,6 +13,7 @@ import type {
 export class HttpThread {
   readonly #worker: Worker;
   readonly #port: PortServer;
+  readonly #loaded = Promise.withResolvers<void>();
   readonly #listening = Promise.withResolvers<string>();
   readonly #stopped = Promise.withResolvers<void>();
   readonly #questions = new Map<number, (answer: never) => void>();
@@ -22,7 +23,7 @@ export class HttpThread {
    * @param fault is called if the thread ends unexpectedly, because the node then cannot serve
    *   its clients.
    */
-  constructor(config: Config, place: ThreadPlace, served: Served, fault: (error: unknown) => void) {
+  constructor(served: Served, fault: (error: unknown) => void) {
     // The program is one file when it is compiled; `main.ts` knows on which thread it runs.
     const worker = new Worker(Bun.main);
     this.#worker = worker;
@@ -31,16 +32,19 @@ export class HttpThread {
       (message, transfer) => this.#say({ kind: "port", message }, transfer),
       setImmediate,
     );
-    worker.onmessage = ({ data }: MessageEvent<FromHttpThread>) => {
-      if (data.kind === "ready") this.#say({ kind: "start", config, place });
-      else this.#receive(data);
-    };
+    worker.onmessage = ({ data }: MessageEvent<FromHttpThread>) => this.#receive(data);
     worker.onerror = ({ message }) => fault(new Error(`a thread that serves HTTP: ${message}`));
     worker.addEventListener("close", () => fault(new Error("a thread that serves HTTP has ended")));
   }
 
+  /** Resolves when the thread has loaded the program. */
+  get loaded(): Promise<void> {
+    return this.#loaded.promise;
+  }
+
   /** Resolves to its URL. @throws ConfigError with the reason, if it cannot listen. */
-  get listening(): Promise<string> {
+  listen(config: Config, place: ThreadPlace): Promise<string> {
+    this.#say({ kind: "start", config, place });
     return this.#listening.promise;
   }
 
@@ -70,8 +74,11 @@ export class HttpThread {
     this.#say({ kind: "stop", graceMs });
   }
 
-  #receive(data: Exclude<FromHttpThread, { readonly kind: "ready" }>): void {
+  #receive(data: FromHttpThread): void {
     switch (data.kind) {
+      case "ready":
+        this.#loaded.resolve();
+        return;
       case "listening":
         this.#listening.resolve(data.url);
         return;

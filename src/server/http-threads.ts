@@ -30,8 +30,6 @@ export async function startHttpThreads(
 ): Promise<HttpServer> {
   const tokens = config.tokens === "" ? 1 : parseTokenSpecs(config.tokens).length;
   const memory = sharedMemory(count, tokens);
-  // Several threads share the port, so another process is noticed only by who does not share it.
-  const port = count > 1 ? await reservePort(config) : portOf(config);
   const startedAtSeconds = Date.now() / 1000 - process.uptime();
   const threads: HttpThread[] = [];
   const samplesFor = (asking: number) => async () => {
@@ -45,10 +43,15 @@ export async function startHttpThreads(
   };
   for (let number = 0; number < count; number++) {
     const samples = { ...served.samples, threads: samplesFor(number) };
-    const place = { number, memory, port };
-    threads.push(new HttpThread(config, place, { ...served, samples }, fault));
+    threads.push(new HttpThread({ ...served, samples }, fault));
   }
-  const [url = ""] = await Promise.all(threads.map(({ listening }) => listening));
+  // Several threads share the port, so another process is noticed only by who does not share it.
+  const port = count > 1 ? await reservePort(config) : portOf(config);
+  // Together, so that no client waits for a thread that is still loading.
+  await Promise.all(threads.map(({ loaded }) => loaded));
+  const [url = ""] = await Promise.all(
+    threads.map((thread, number) => thread.listen(config, { number, memory, port })),
+  );
   const busyPorts = async () => {
     const all = await Promise.all(threads.map((thread) => thread.ask("busy")));
     return new Set(all.flatMap((ports) => [...ports]));

@@ -109,6 +109,7 @@ test("a node does not wait for a reader that takes nothing", async () => {
   const { first, writer } = pipe();
   const { child, url, stop, lost } = await start({ stderr: writer });
   closeSync(writer);
+  await until(first, /msg="listening"/);
   // Some more than a pipe holds.
   await signal(child, url, 1500);
   expect(await lost()).toBe(0);

@@ -1,5 +1,6 @@
 /** Writes of records. */
 import { Type as t } from "@sinclair/typebox";
+import { DELAY_MS_MAX } from "../queue/definition.ts";
 import { HEADER_NAME_BYTES_MAX } from "../record/headers.ts";
 import { ack, natural, ok, partition, switchOf, timeoutMs, type Wire } from "./common.ts";
 
@@ -12,6 +13,12 @@ export const PRODUCE_QUERY = t.Object({
     t.String({ description: "1 to 512 bytes; also as header Idempotency-Key" }),
   ),
   timeout_ms: timeoutMs,
+  delay_ms: t.Optional(
+    natural("The record is produced after this time, at most a year", { maximum: DELAY_MS_MAX }),
+  ),
+  deliver_at_ms: t.Optional(
+    natural("The record is produced at this time, in milliseconds since 1970"),
+  ),
   timing: t.Optional(switchOf("1 adds the times that parts of it took")),
   mode: t.Optional(t.Union([t.Literal("sealed"), t.Literal("rocket")])),
   producer: t.Optional(
@@ -95,5 +102,19 @@ export const PRODUCED_BATCH = t.Object({
   ...produced,
 });
 export type ProducedBatch = Wire<typeof PRODUCED_BATCH>;
+/** The answer to a produce with delay_ms or deliver_at_ms. */
+export const SCHEDULED = t.Object({
+  ok,
+  scheduled: ok,
+  schedule_id: t.String({ description: "For `GET` and `DELETE /broker/schedules/{schedule_id}`" }),
+  deliver_at_ms: t.Union([natural("When the records are produced"), t.Null()], {
+    description: "Null: a duplicate of records that were delivered already",
+  }),
+  count: natural("Records"),
+  partition,
+  ...produced,
+});
+export type ScheduledAnswer = Wire<typeof SCHEDULED>;
 /** A batch of CloudEvents is answered as a batch by the route for one message. */
-export const PRODUCED_ANY = t.Union([PRODUCED, PRODUCED_BATCH]);
+export const PRODUCED_ANY = t.Union([PRODUCED, PRODUCED_BATCH, SCHEDULED]);
+export const PRODUCED_BATCH_ANY = t.Union([PRODUCED_BATCH, SCHEDULED]);

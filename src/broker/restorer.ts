@@ -168,7 +168,8 @@ export class BrokerRestorer implements PartRestorer<BrokerState> {
       const count = reader.u32();
       check(at <= this.#now, "an idempotency key comes from the future");
       check(dedupe.size === 0 || at >= this.#dedupeAt, "idempotency keys are not in order");
-      check(count > 0 && firstOffset + count <= endOffset, "a first write was never stored");
+      // A count of 0: the write was scheduled, and the number is its id.
+      check(count === 0 || firstOffset + count <= endOffset, "a first write was never stored");
       if (!faultPoint("snapshot-drops-idempotency")) {
         dedupe.pushDigests(digests, at, firstOffset, count);
         this.#broker.dedupeKeys++;

@@ -65,12 +65,14 @@ export class TopicState {
   }
 }
 
-/** Beginning of the names of topics that are not for users. No valid topic name has it. */
-export const HIDDEN_PREFIX = "stream:";
+/** Part of the names of topics that are not for users. No valid topic name has it. */
+const HIDDEN_SIGN = ":";
+/** Beginning of the names of the topics of streams. */
+export const HIDDEN_PREFIX = `stream${HIDDEN_SIGN}`;
 
 /** True for a topic in which another part of the state stores its records. See `hidden-topics.ts`. */
 export const isHidden = ({ name }: { readonly name: string }): boolean =>
-  name.startsWith(HIDDEN_PREFIX);
+  name.includes(HIDDEN_SIGN);
 
 export class BrokerState {
   limits: BrokerLimits = DEFAULT_LIMITS;

@@ -30,6 +30,7 @@ import { openApiEndpoint } from "./routes/openapi.ts";
 import { produceEndpoints } from "./routes/produce.ts";
 import { queueEndpoints } from "./routes/queues.ts";
 import { retentionEndpoints } from "./routes/retention.ts";
+import { scheduleEndpoints } from "./routes/schedules.ts";
 import { streamEndpoints } from "./routes/streams.ts";
 import { topicEndpoints } from "./routes/topics.ts";
 import { uiEndpoints } from "./routes/ui.ts";
@@ -235,6 +236,9 @@ function allEndpoints(services: Services): readonly Endpoint[] {
     ...(services.options.cluster === undefined
       ? []
       : clusterEndpoints(services, services.options.cluster)),
+    ...(services.options.later === undefined
+      ? []
+      : scheduleEndpoints(services, services.options.later)),
     ...(services.options.queues === undefined
       ? []
       : queueEndpoints(services, services.options.queues)),

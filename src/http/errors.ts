@@ -19,6 +19,7 @@ export type EdgeCode =
   | "invalid_namespace"
   | "invalid_view"
   | "invalid_queue"
+  | "invalid_schedule"
   | "invalid_key"
   | "reserved_key"
   | "invalid_idempotency_key"
@@ -57,6 +58,7 @@ const MANUAL_PAGES = {
   limits: "settings",
   produce: "produce",
   queues: "queues",
+  schedules: "schedules",
   streams: "stream-processing",
   topics: "topics",
 } as const;
@@ -119,6 +121,15 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   ),
   partition_not_found: row(404, "topics", "The topic has no such partition"),
   view_not_found: row(404, "streams", "No such view"),
+  invalid_schedule: row(400, "schedules", "This is not the name or the id of a schedule"),
+  invalid_cron: row(400, "schedules", "This is not a cron expression with a time zone"),
+  delay_too_long: row(400, "schedules", "A record can wait for at most one year (366 days)"),
+  schedule_not_found: row(404, "schedules", "No such schedule"),
+  too_many_schedules: row(
+    409,
+    "schedules",
+    "As many records wait, or there are as many schedules, as there may be",
+  ),
   queue_not_found: row(404, "queues", "No such queue"),
   route_not_found: row(404, "errors", "No such route"),
   method_not_allowed: row(405, "errors", "This route does not know the method"),

@@ -77,13 +77,25 @@ function checked(name: string, value: Json, schema: TSchema): Json {
   const integer = nullableInteger(schema);
   if (integer !== null) return value === null ? null : checkedInteger(name, value, integer, true);
   if (schema["anyOf"] !== undefined) return checkedChoice(name, value, schema["anyOf"]);
-  if (schema["type"] === "array") return checkedList(name, value, schema);
-  if (schema["type"] === "object") return checkedObject(name, value, schema);
-  if (schema["type"] === "integer") return checkedInteger(name, value, schema);
-  if (schema["type"] === "boolean") {
-    if (typeof value === "boolean") return value;
-    throw invalid(name, value, "true or false");
+  switch (schema["type"]) {
+    case "array":
+      return checkedList(name, value, schema);
+    case "integer":
+      return checkedInteger(name, value, schema);
+    case "boolean":
+      if (typeof value === "boolean") return value;
+      throw invalid(name, value, "true or false");
+    case "object":
+      return checkedObject(name, value, schema);
+    case "string":
+      return checkedText(name, value, schema);
+    default:
+      // Any value is allowed. Its reader checks it.
+      return value;
   }
+}
+
+function checkedText(name: string, value: Json, schema: TSchema): string {
   if (typeof value !== "string") throw invalid(name, value, "a string");
   const { maxLength = Number.POSITIVE_INFINITY } = schema as { maxLength?: number };
   if (value.length > maxLength) throw invalid(name, value, `at most ${maxLength} characters long`);
@@ -124,6 +136,7 @@ function checkedShape(
 /** The fields of a nested object, as a plain object. */
 function checkedObject(name: string, value: Json, schema: TSchema): Json {
   if (!(value instanceof Map)) throw invalid(name, value, "an object");
+  if (schema["properties"] === undefined) return value;
   const required: readonly string[] = schema["required"] ?? [];
   const fields: Record<string, Json> = {};
   for (const [field, property] of Object.entries(schema["properties"] as TProperties)) {

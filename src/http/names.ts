@@ -14,6 +14,11 @@ export const checkNamespace = (name: string): string =>
   checkName(name, "Namespace", "invalid_namespace", false);
 export const checkQueue = (name: string): string =>
   checkName(name, "Queue", "invalid_queue", false);
+export const checkCron = (name: string): string =>
+  checkName(name, "Schedule", "invalid_schedule", false);
+/** The name of a schedule, or the id of records that wait. */
+export const checkSchedule = (name: string): string =>
+  checkName(name, "Schedule", "invalid_schedule", true);
 export const checkView = (name: string): string => checkName(name, "View", "invalid_view", false);
 
 function checkName(name: string, what: string, code: ErrorCode, colon: boolean): string {

@@ -6,6 +6,7 @@ import {
   checkKey,
   checkNamespace,
   checkQueue,
+  checkSchedule,
   checkTopic,
   checkView,
   KEY_BYTES_MAX,
@@ -18,6 +19,7 @@ const READS = {
   group: checkGroup,
   namespace: checkNamespace,
   queue: checkQueue,
+  schedule: checkSchedule,
   /** The name of a view. */
   name: checkView,
   partition: (text: string): number => decimal(text, "The partition in the path"),
@@ -36,6 +38,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   topic,
   group,
   namespace: t.String({ pattern: NAME_PATTERN, description: "Namespace of keys" }),
+  schedule: t.String({ description: "Name of a schedule, or id of records that wait" }),
   queue: t.String({ pattern: NAME_PATTERN, description: "Queue" }),
   name: t.String({ pattern: NAME_PATTERN, description: "Name of a view" }),
   partition,

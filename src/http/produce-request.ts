@@ -26,6 +26,8 @@ export type ProduceOptions = {
   readonly timeoutMs: number | null;
   readonly rocket: boolean;
   readonly timing: boolean;
+  /** Produce the records later; null: now. */
+  readonly later: { readonly delayMs: number | null; readonly deliverAtMs: number } | null;
 };
 
 const IDEMPOTENCY_KEY_BYTES_MAX = 512;
@@ -43,8 +45,8 @@ export function readProduceOptions(
   takesEvents = false,
 ): ProduceOptions {
   const topic = context.path("topic");
-  const { partition, key, idempotency_key, timeout_ms, timing, mode, producer } =
-    readQuery(context);
+  const query = readQuery(context);
+  const { partition, key, idempotency_key, timeout_ms, timing, mode, producer } = query;
   const { prefixed } = context;
   const kind = kindOfHeaders(context.request.headers);
   const headers = kind === "more" ? context.request.headers : null;
@@ -61,8 +63,37 @@ export function readProduceOptions(
         : readRequestHeaders(headers, prefixed, takesEvents),
     timeoutMs: withinTimers(timeout_ms),
     timing: timing === "1",
+    later:
+      query.delay_ms === null && query.deliver_at_ms === null
+        ? null
+        : readLater(query.delay_ms, query.deliver_at_ms, mode, producer, headers),
     rocket: mode === null ? rocketByDefault : mode === "rocket",
   };
+}
+
+function readLater(
+  delayMs: number | null,
+  deliverAtMs: number | null,
+  mode: string | null,
+  producer: string | null,
+  headers: Headers | null,
+): { delayMs: number | null; deliverAtMs: number } {
+  if (delayMs !== null && deliverAtMs !== null) {
+    throw new ApiError(
+      "invalid_parameter",
+      "delay_ms and deliver_at_ms were both given: name one of them",
+    );
+  }
+  if (mode === "rocket") {
+    throw new ApiError("invalid_parameter", "mode is rocket: a record for later is always sealed");
+  }
+  if (producer !== null || headers?.has("producer-id") === true) {
+    throw new ApiError(
+      "invalid_parameter",
+      "A record for later has no producer number: use an idempotency key",
+    );
+  }
+  return { delayMs, deliverAtMs: deliverAtMs ?? 0 };
 }
 
 /** @param timeoutMs null: none was given. */

@@ -30,6 +30,10 @@ import type { GroupEffects } from "../groups/state.ts";
 import { kvDelete } from "../kv/commands/delete.ts";
 import { kvDeleteNamespace } from "../kv/commands/delete-namespace.ts";
 import { kvPut } from "../kv/commands/put.ts";
+import { deleteCron, fireCron, putCron } from "../later/commands/crons.ts";
+import { deleteScheduled } from "../later/commands/delete-scheduled.ts";
+import { deliverScheduled } from "../later/commands/deliver-scheduled.ts";
+import { scheduleRecords } from "../later/commands/schedule-records.ts";
 import { assert } from "../lib/assert.ts";
 import type { CommandKind, CommandOf, ResultOf } from "../lib/command-kind.ts";
 import { buryMessage } from "../queue/commands/bury-message.ts";
@@ -82,6 +86,12 @@ const KINDS = [
   buryMessage,
   redrive,
   purgeQueue,
+  scheduleRecords,
+  deliverScheduled,
+  deleteScheduled,
+  putCron,
+  fireCron,
+  deleteCron,
   createStream,
   appendStream,
   removeStream,

@@ -5,6 +5,7 @@ import { brokerPart } from "../broker/state-part.ts";
 import { durablePart } from "../durable/part.ts";
 import { groupsPart } from "../groups/part.ts";
 import { type KvHeader, kvPart } from "../kv/state-part.ts";
+import { laterPart } from "../later/part.ts";
 import { assert } from "../lib/assert.ts";
 import type { StatePart } from "../lib/state-part.ts";
 import { queuesPart } from "../queue/snapshot.ts";
@@ -19,6 +20,7 @@ export const PARTS = {
   groups: groupsPart,
   durable: durablePart,
   producers: producersPart,
+  later: laterPart,
 };
 
 type StateOf<P> = P extends StatePart<infer S, infer _H> ? S : never;

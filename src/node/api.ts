@@ -9,6 +9,7 @@ import type {
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { RecordPlace } from "../record/batch-reader.ts";
 import type { GroupRejectCode, GroupsApi } from "./groups-api.ts";
+import type { LaterRejectCode } from "./later-api.ts";
 import type { QueueRejectCode } from "./queue-api.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
@@ -22,6 +23,16 @@ export type {
   MemberRef,
   OwnedPartition,
 } from "./groups-api.ts";
+export type {
+  CronRequest,
+  CronSummary,
+  LaterApi,
+  ListScheduledRequest,
+  Scheduled,
+  ScheduledSummary,
+  ScheduleRequest,
+} from "./later-api.ts";
+
 export type {
   QueueApi,
   QueueDefinition,
@@ -226,6 +237,7 @@ export type RejectCode =
   | MemberReject
   | QueueRejectCode
   | GroupRejectCode
+  | LaterRejectCode
   | StreamRejectCode;
 
 export type NodeHealth = {

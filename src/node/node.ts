@@ -5,6 +5,7 @@ import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
 import type { ClusterApi, NodeApi, NodeHealth } from "./api.ts";
 import type { NodeEvent } from "./events.ts";
 import { Groups } from "./groups/groups.ts";
+import { Later } from "./later/later.ts";
 import { Maintenance } from "./maintenance/maintenance.ts";
 import type { NodeOptions } from "./options.ts";
 import { soleMemberOf } from "./peers/bootstrap.ts";
@@ -41,6 +42,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly streams: Streams;
   readonly queues: Queues;
   readonly groups: Groups;
+  readonly later: Later;
   #faulted = false;
   #stopping = false;
 
@@ -110,6 +112,8 @@ export class Node implements NodeApi, ClusterApi {
     const limits = { groupsMax: options.groupsMax, offsetsMax: options.offsetsMax };
     this.groups = new Groups({ machine, commander, linearizer, clock, time, replica, limits });
     this.streams = new Streams({ machine, commander, clock: time, log, replica, emit });
+    const { producer } = writes;
+    this.later = new Later({ machine, commander, producer, clock: time, replica, emit });
     this.queues = new Queues({ machine, commander, clock: time, replica, emit });
     this.#replica = replica;
     this.#writes = writes;
@@ -147,6 +151,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#maintenance.stopBackground();
     await this.streams.stop();
     this.queues.stop();
+    this.later.stop();
     queue.setRefusal("shutting_down");
     this.groups.roleChanged();
     // Without space for the journal, queued writes cannot be finished.
@@ -281,6 +286,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#replica.linearizer.applied();
     this.streams.applied();
     this.queues.applied();
+    this.later.applied();
   }
 
   #synced(seconds: number, entries: readonly Entry[]): void {
@@ -311,6 +317,7 @@ export class Node implements NodeApi, ClusterApi {
     if (role === "leader") this.#writes.accept();
     else this.#writes.refuse(leader === null ? "no_leader" : "not_leader");
     this.queues.roleChanged();
+    this.later.roleChanged();
     // A new leader writes members into the log immediately, so it accepts writes first.
     this.#cluster.roleChanged(change);
   }

@@ -47,7 +47,7 @@ export type ListenPlace = { readonly port: number; readonly shared: SharedHttp }
  */
 export function listen(
   config: Config,
-  { node, cluster, streams, queues, samples }: Served,
+  { node, cluster, streams, queues, later, samples }: Served,
   log: Logger,
   instruments: Instruments,
   place: ListenPlace | null = null,
@@ -75,6 +75,7 @@ export function listen(
     cluster,
     streams,
     queues,
+    later,
     version: VERSION,
     instruments,
     log,

@@ -159,7 +159,14 @@ async function serveHttp(
     viewLags: () => node.streams.viewLags(),
     threads: () => [],
   };
-  const served = { node, cluster: node, streams: node.streams, queues: node.queues, samples };
+  const served = {
+    node,
+    cluster: node,
+    streams: node.streams,
+    queues: node.queues,
+    later: node.later,
+    samples,
+  };
   const threads = httpThreads(config, log);
   return threads === 0
     ? listen(config, served, log, instruments)

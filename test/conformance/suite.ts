@@ -24,6 +24,7 @@ import * as recordFields from "./record-fields.ts";
 import * as recordHeaders from "./record-headers.ts";
 import * as requests from "./requests.ts";
 import * as retention from "./retention.ts";
+import * as schedules from "./schedules.ts";
 import * as streams from "./streams.ts";
 import * as topics from "./topics.ts";
 import * as ui from "./ui.ts";
@@ -53,7 +54,16 @@ const PARTS = [
 ];
 
 /** Parts of the API that a node in memory does not have. */
-const STREAM_PARTS = [streams, joins, views, recordFields, queues, queueRetries, groupMembers];
+const STREAM_PARTS = [
+  streams,
+  joins,
+  views,
+  recordFields,
+  queues,
+  queueRetries,
+  groupMembers,
+  schedules,
+];
 
 /** @param target asked anew by each test, so that a server may be started in `beforeAll`. */
 export function register(target: TargetOf): void {

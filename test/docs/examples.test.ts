@@ -15,6 +15,7 @@ const VARIES = new Set([
   "right_ts_ms",
   "watermark_ms",
   "visible_at_ms",
+  "deliver_at_ms",
   "oldest_age_ms",
   "dead-at-ms",
   "lease_until_ms",

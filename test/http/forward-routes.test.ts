@@ -1,6 +1,7 @@
 /** Which routes are for the leader, as declared and as forwarded, and which are found without Elysia. */
 import { expect, test } from "bun:test";
 import type { ClusterApi } from "../../src/node/api.ts";
+import { FakeLater } from "../tools/http/fake-later.ts";
 import { FakeQueues } from "../tools/http/fake-queues.ts";
 import { FakeStreams } from "../tools/http/fake-streams.ts";
 import { fixture } from "../tools/http/fixture.ts";
@@ -23,6 +24,7 @@ test("writes are passed on, reads and local work are not", async () => {
     cluster: UNUSED,
     streams: new FakeStreams(),
     queues: new FakeQueues(),
+    later: new FakeLater(),
     forwardWrites: { commitTimeoutMs: 1000 },
   });
   node.healthNow = { role: "follower", leaderUrl: leader.url };
@@ -54,6 +56,7 @@ test("what changes the log is for the leader, everything else is for any node", 
   const { app } = fixture({
     streams: new FakeStreams(),
     queues: new FakeQueues(),
+    later: new FakeLater(),
     cluster: UNUSED,
   });
   const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`;

@@ -4,6 +4,7 @@ import { varintLength } from "../../lib/bytes.ts";
 import { atLeastOne, type CommandKind, knownFlags, rest } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { Offset } from "../../record/offset.ts";
+import { appendRecords } from "../append-records.ts";
 import { KEY_DIGEST_BYTES, PAYLOAD_DIGEST_BYTES } from "../dedupe-chunk.ts";
 import type { DedupeTable } from "../dedupe-table.ts";
 import { findDuplicate, type Idempotency, remember } from "../idempotency.ts";
@@ -55,7 +56,7 @@ export function applyProduce(
   const partition = findPartition(state, command.topicId, command.partition);
   if (partition === undefined) return rejectMissing(state, command.topicId);
 
-  const { idempotency, count, logicalBytes } = command;
+  const { idempotency, count } = command;
   const { dedupe } = partition;
   if (idempotency !== null && dedupe !== null) {
     const sequence = findDuplicate(dedupe, idempotency.keyDigest, state.limits, now);
@@ -64,11 +65,8 @@ export function applyProduce(
     }
   }
 
-  const firstOffset = partition.endOffset;
-  partition.endOffset = (firstOffset + count) as Offset;
-  partition.bytesEnd += logicalBytes;
+  const firstOffset = appendRecords(partition, command, now, effects);
   if (idempotency !== null) remember(state, partition, idempotency, { firstOffset, count }, now);
-  effects.append(partition, command.batches, firstOffset, now, count, logicalBytes);
   return {
     ok: true,
     type: "produce",

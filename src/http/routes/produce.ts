@@ -2,15 +2,15 @@ import {
   PRODUCE_JSON_BODY,
   PRODUCE_QUERY,
   PRODUCED_ANY,
-  PRODUCED_BATCH,
+  PRODUCED_BATCH_ANY,
 } from "../../api/produce.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
-import type { Produced, ProduceOutcome, ProducerNumber } from "../../node/api.ts";
+import type { Produced, ProduceOutcome, ProducerNumber, Scheduled } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
 import { checkBatchOptions, isBatch, takeBatches } from "../batch-body.ts";
 import { takeBytes } from "../body.ts";
 import { encodeEvents, eventModeOf } from "../cloud-events.ts";
-import { type ErrorCode, shown } from "../errors.ts";
+import { ApiError, type ErrorCode, shown } from "../errors.ts";
 import { encodeJsonRecords } from "../json-records.ts";
 import { encodeLines } from "../ndjson.ts";
 import {
@@ -22,6 +22,7 @@ import {
 import { HEADER_QUERY_PREFIX } from "../record-headers.ts";
 import type { Endpoint, LATER, RequestContext } from "../request-context.ts";
 import { acceptedText, jsonText, placeOf } from "../responses.ts";
+import { scheduleText } from "../schedule-ids.ts";
 import type { Services } from "../services.ts";
 
 const ERRORS: readonly ErrorCode[] = [
@@ -38,6 +39,8 @@ const ERRORS: readonly ErrorCode[] = [
   "stale_epoch",
   "commit_timeout",
   "disk_full",
+  "delay_too_long",
+  "too_many_schedules",
 ];
 
 const JSON_ERRORS: readonly ErrorCode[] = [
@@ -119,7 +122,7 @@ const produceLines = (services: Services): Endpoint => ({
     summary: "Append one message a line, all or nothing",
     tag: "produce",
     body: "bytes",
-    answer: PRODUCED_BATCH,
+    answer: PRODUCED_BATCH_ANY,
     requestHeaders: REQUEST_HEADERS,
     errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
   },
@@ -140,7 +143,7 @@ const produceJson = (services: Services): Endpoint => ({
     summary: "Append records of a JSON document, all or nothing",
     tag: "produce",
     body: PRODUCE_JSON_BODY,
-    answer: PRODUCED_BATCH,
+    answer: PRODUCED_BATCH_ANY,
     requestHeaders: REQUEST_HEADERS,
     errors: [...ERRORS, ...JSON_ERRORS],
   },
@@ -187,14 +190,22 @@ function produceEvents(
 }
 
 type Where = (produced: Produced) => string;
-const singleAnswer: Where = ({ firstOffset, partition }) =>
-  firstOffset === null
-    ? placeless(partition)
-    : `{"ok":true,"offset":${firstOffset},"partition":${partition}`;
-const batchAnswer: Where = ({ firstOffset, count, partition }) =>
-  firstOffset === null
-    ? placeless(partition)
-    : `{"ok":true,"first_offset":${firstOffset},"count":${count},"partition":${partition}`;
+const singleAnswer: Where = ({ firstOffset, partition, count, duplicate }) =>
+  duplicate && count === 0 && firstOffset !== null
+    ? scheduledBefore(firstOffset, partition)
+    : firstOffset === null
+      ? placeless(partition)
+      : `{"ok":true,"offset":${firstOffset},"partition":${partition}`;
+const batchAnswer: Where = ({ firstOffset, count, partition, duplicate }) =>
+  duplicate && count === 0 && firstOffset !== null
+    ? scheduledBefore(firstOffset, partition)
+    : firstOffset === null
+      ? placeless(partition)
+      : `{"ok":true,"first_offset":${firstOffset},"count":${count},"partition":${partition}`;
+/** The duplicate of a write that was scheduled. */
+const scheduledBefore = (scheduleId: number, partition: number): string =>
+  `{"ok":true,"scheduled":true,"schedule_id":"${scheduleText(scheduleId)}",` +
+  `"deliver_at_ms":null,"count":0,"partition":${partition}`;
 /** The duplicate of a write before the last one of its producer. */
 const placeless = (partition: number): string => `{"ok":true,"partition":${partition}`;
 
@@ -206,13 +217,59 @@ function append(
   where: Where,
 ): void {
   const parsedAt = options.timing ? performance.now() : 0;
-  const { timeoutMs } = options;
+  const { timeoutMs, later } = options;
+  if (later !== null) {
+    appendLater(services, context, options, records);
+    return;
+  }
   if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) services.allowLong(context.request);
   services.node.produce(produceRequest(options, records), (outcome) =>
     context.answer(() => {
       count(services.options.instruments, outcome, records.logicalBytes);
       return answer(services, context, options, outcome, where, parsedAt);
     }),
+  );
+}
+
+/** Schedules the records. */
+function appendLater(
+  services: Services,
+  context: RequestContext,
+  options: ProduceOptions,
+  records: EncodedRecords,
+): void {
+  const { topic, partition, key, idempotencyKey, timeoutMs, later, headers } = options;
+  const { later: node } = services.options;
+  if (node === undefined || later === null) {
+    context.fail(new ApiError("unknown_parameter", "This node does not know delay_ms"));
+    return;
+  }
+  const request = { topic, partition, key, idempotencyKey, records, timeoutMs, ...later };
+  node.schedule({ ...request, traced: headers.traced }).then(
+    (outcome) =>
+      context.answer(() => {
+        if (outcome.ok) return scheduledAnswer(outcome, idempotencyKey !== null);
+        return services.errorMapper.answer(context, outcome, placeOf(topic, partition));
+      }),
+    (error: unknown) => context.fail(error),
+  );
+}
+
+function scheduledAnswer(outcome: Scheduled, mayRepeat: boolean): Response {
+  const { scheduleId, firstOffset, partition, count: its, deliverAtMs, duplicate } = outcome;
+  const where =
+    scheduleId === 0
+      ? `{"ok":true,"offset":${firstOffset},"partition":${partition}`
+      : `{"ok":true,"scheduled":true,"schedule_id":"${scheduleText(scheduleId)}",` +
+        `"deliver_at_ms":${deliverAtMs},"count":${its},"partition":${partition}`;
+  if (duplicate) {
+    const matches = outcome.payloadMatches ? "" : ',"payload_matches":false';
+    return jsonText(`${where},"sealed":true,"synced":null,"duplicate":true${matches}}`);
+  }
+  const first = mayRepeat ? ',"duplicate":false' : "";
+  return jsonText(
+    `${where},"batch_id":${outcome.batchId},"sealed":true,"durable":true,"mode":"sealed",` +
+      `"synced":true,"acked_by":${outcome.ackedBy}${first}}`,
   );
 }
 

@@ -4,10 +4,13 @@ import type {
   Backup,
   ClusterApi,
   CommitRequest,
+  CronRequest,
   JoinApiRequest,
   KvDeleteNamespaceRequest,
   KvDeleteRequest,
   KvListRequest,
+  LaterApi,
+  ListScheduledRequest,
   NodeApi,
   OffsetsAtRequest,
   PartitionRef,
@@ -19,6 +22,7 @@ import type {
   RejectRequest,
   RetentionRequest,
   SampleApi,
+  ScheduleRequest,
   SettleRequest,
   StreamApi,
   StreamRequest,
@@ -38,6 +42,7 @@ export type Served = {
   readonly cluster: ClusterApi;
   readonly streams: StreamApi;
   readonly queues: QueueApi;
+  readonly later: LaterApi;
   readonly samples: SampleApi;
 };
 
@@ -108,6 +113,13 @@ export const CALLS = {
   describeQueue: ({ queues }: Side, name: string) => queues.describeQueue(name),
   topicsOfQueue: ({ queues }: Side, name: string) => queues.topicsOfQueue(name),
   hasTopic: ({ queues }: Side, name: string) => queues.hasTopic(name),
+  schedule: ({ later }: Side, request: ScheduleRequest) => later.schedule(request),
+  deleteScheduled: ({ later }: Side, id: number) => later.deleteScheduled(id),
+  listScheduled: ({ later }: Side, request: ListScheduledRequest) => later.listScheduled(request),
+  findScheduled: ({ later }: Side, id: number) => later.findScheduled(id),
+  putCron: ({ later }: Side, name: string, cron: CronRequest) => later.putCron(name, cron),
+  deleteCron: ({ later }: Side, name: string) => later.deleteCron(name),
+  listCrons: ({ later }: Side) => later.listCrons(),
   ha: ({ samples }: Side) => samples.ha(),
   partitionSizes: ({ samples }: Side) => samples.partitionSizes(),
   groupLags: ({ samples }: Side) => samples.groupLags(),

@@ -9,6 +9,7 @@ import type {
   KvGetOutcome,
   KvPutOutcome,
   KvPutRequest,
+  LaterApi,
   NodeApi,
   ProduceOutcome,
   ProduceRequest,
@@ -220,6 +221,16 @@ export class WorkerPort implements NodeApi {
     describeQueue: (name) => this.#call("describeQueue", name),
     topicsOfQueue: (name) => this.#call("topicsOfQueue", name),
     hasTopic: (name) => this.#call("hasTopic", name),
+  };
+
+  readonly later: LaterApi = {
+    schedule: (request) => this.#call("schedule", request),
+    deleteScheduled: (id) => this.#call("deleteScheduled", id),
+    listScheduled: (request) => this.#call("listScheduled", request),
+    findScheduled: (id) => this.#call("findScheduled", id),
+    putCron: (name, cron) => this.#call("putCron", name, cron),
+    deleteCron: (name) => this.#call("deleteCron", name),
+    listCrons: () => this.#call("listCrons"),
   };
 
   readonly samples: SampleApi = {

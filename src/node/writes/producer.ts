@@ -46,6 +46,8 @@ type Written = {
 const PLAIN: Written = { expected: { kind: "stored", identity: null } };
 const NO_KEY = new Uint8Array(0);
 
+type Target = Pick<ProduceRequest, "topic" | "partition">;
+
 /** Encodes produce requests as commands and predicts the offsets of their records. */
 export class Producer {
   readonly #options: ProducerOptions;
@@ -81,7 +83,7 @@ export class Producer {
     else this.#produceTo(topic, request, done);
   }
 
-  async #create(request: ProduceRequest): Promise<TopicState | Rejected<ProduceReject>> {
+  async #create(request: Target): Promise<TopicState | Rejected<ProduceReject>> {
     const { autoCreateTopics, defaultPartitions, topics, machine } = this.#options;
     if (!autoCreateTopics) return { ok: false, code: "topic_not_found" };
     // Only a valid produce creates its topic, so all possible checks come first.
@@ -103,7 +105,7 @@ export class Producer {
   /** @returns the rejection, or null if the write is in flight and `done` will be called. */
   #submit(topic: TopicState, request: ProduceRequest, done: Done): Rejected<ProduceReject> | null {
     const { queue, clock } = this.#options;
-    const number = request.partition ?? this.#choosePartition(topic, request);
+    const number = request.partition ?? this.choosePartition(topic, request);
     const partition = topic.partitions[number];
     if (partition === undefined) return partitionNotFound(number, topic.partitions.length);
     const refusal = queue.admitGrowth(request.records.bytes.length);
@@ -187,7 +189,16 @@ export class Producer {
     waiter.setTimer(cancel);
   }
 
-  #choosePartition(topic: TopicState, request: ProduceRequest): number {
+  /** Finds or creates the topic of a write. The leader must be current. */
+  async topicFor(request: Target): Promise<TopicState | Rejected<ProduceReject>> {
+    const topic = findTopic(this.#options.machine.broker, request.topic);
+    return topic ?? (await this.#create(request));
+  }
+
+  choosePartition(
+    topic: TopicState,
+    request: Pick<ProduceRequest, "key" | "idempotencyKey">,
+  ): number {
     const { length } = topic.partitions;
     const key = request.key ?? request.idempotencyKey;
     if (key !== null) return partitionOfKey(key, length);

@@ -1,7 +1,7 @@
-import type { BrokerEffects, BrokerState, HasBroker, PartitionState } from "../../broker/state.ts";
+import { appendRecords } from "../../broker/append-records.ts";
+import type { BrokerEffects, BrokerState, HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
-import type { Offset } from "../../record/offset.ts";
 import { decodeBuryMessage, encodeBuryMessage } from "../command-format.ts";
 import { QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
 import { findLease, findQueue, type LeaseError, type LeaseRef, partitionsOf } from "../find.ts";
@@ -89,29 +89,9 @@ function appendDeadLetter(
     queue.deadTopicId = topic.topicId;
     queue.redriveFrom = partitions.map(({ endOffset }) => endOffset);
   }
-  append(
-    partitions[partition % partitions.length] as PartitionState,
-    batch,
-    1,
-    logicalBytes,
-    now,
-    effects,
-  );
-}
-
-/** Appends records to a partition, as a produce without an idempotency key does. */
-export function append(
-  partition: PartitionState,
-  batches: Uint8Array,
-  count: number,
-  logicalBytes: number,
-  now: Millis,
-  effects: BrokerEffects,
-): void {
-  const { endOffset } = partition;
-  partition.endOffset = (endOffset + count) as Offset;
-  partition.bytesEnd += logicalBytes;
-  effects.append(partition, batches, endOffset, now, count, logicalBytes);
+  const target = partitions[partition % partitions.length];
+  if (target === undefined) return;
+  appendRecords(target, { batches: batch, count: 1, logicalBytes }, now, effects);
 }
 
 export const buryMessage: LeveledKind<

@@ -1,3 +1,4 @@
+import { appendRecords } from "../../broker/append-records.ts";
 import type { BrokerEffects, BrokerState, HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
@@ -5,7 +6,6 @@ import { decodeRedrive, encodeRedrive } from "../command-format.ts";
 import { QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
 import { findQueue } from "../find.ts";
 import type { HasQueues, QueueRejected, QueuesState } from "../state.ts";
-import { append } from "./bury-message.ts";
 
 /**
  * Moves dead letters back: appends their records to the topic of the queue again. The leader has
@@ -49,11 +49,11 @@ export function applyRedrive(
   const fits = appends.every(({ partition }) => partition < topic.partitions.length);
   if (!isCurrent || !fits || to < from) return { ok: true, type: "redrive", moved: 0 };
   let moved = 0;
-  for (const { partition, batches, count, logicalBytes } of appends) {
-    const its = topic.partitions[partition];
+  for (const each of appends) {
+    const its = topic.partitions[each.partition];
     if (its === undefined) continue;
-    append(its, batches, count, logicalBytes, now, effects);
-    moved += count;
+    appendRecords(its, each, now, effects);
+    moved += each.count;
   }
   queue.redriveFrom[deadPartition] = to;
   queue.dead = Math.max(0, queue.dead - moved);

@@ -1,6 +1,7 @@
 /** Compares each answer of the suite with the schema that the route declares for it. */
 import { Value } from "@sinclair/typebox/value";
 import type { ClusterApi, StreamApi } from "../../../src/node/api.ts";
+import { FakeLater } from "../http/fake-later.ts";
 import { FakeQueues } from "../http/fake-queues.ts";
 import { fixture } from "../http/fixture.ts";
 
@@ -9,6 +10,7 @@ const { endpoints } = fixture({
   cluster: {} as ClusterApi,
   streams: {} as StreamApi,
   queues: new FakeQueues(),
+  later: new FakeLater(),
 }).app;
 const routes = endpoints.flatMap(({ method, path, docs }) => {
   const pattern = path.replaceAll(/:\w+/g, "[^/]+").replace("*", ".+");

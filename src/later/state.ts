@@ -1,0 +1,145 @@
+/** Records that wait for their time, and schedules that produce records again and again. */
+import { DUE_KIND, Due, DueIndex } from "../lib/due-index.ts";
+
+/** Changing one of these changes what apply does, so it needs a new command. */
+export const PENDING_MAX = 1_000_000;
+export const CRONS_MAX = 1_000;
+/** Bytes of key, value, headers and texts of all schedules together. */
+export const CRON_BYTES_MAX = 64 * 1024 * 1024;
+
+/** The level of the log from which on schedules are known: `LEVEL_SHARED_WORK` of the machine. */
+export const LATER_LEVEL = 2;
+export const LATER_FEATURE = "Schedules";
+
+/**
+ * Topic of the records that wait. Its name is not one that a client can use. Its partitions separate
+ * short waits from long ones, so that a long one does not retain the disk space of all short ones.
+ */
+export const PENDING_TOPIC = "schedules:pending";
+const MINUTE_MS = 60_000;
+const CLASS_LIMITS_MS: readonly number[] = [
+  MINUTE_MS,
+  60 * MINUTE_MS,
+  24 * 60 * MINUTE_MS,
+  30 * 24 * 60 * MINUTE_MS,
+];
+export const CLASSES = CLASS_LIMITS_MS.length + 1;
+/** The class is a part of the id, so that an id is found in the map of its class. */
+const CLASS_FACTOR = 8;
+
+/** The partition of `PENDING_TOPIC` for a record that waits this long. */
+export function classOf(waitMs: number): number {
+  const at = CLASS_LIMITS_MS.findIndex((limit) => waitMs < limit);
+  return at < 0 ? CLASSES - 1 : at;
+}
+
+export const classOfId = (id: number): number => id % CLASS_FACTOR;
+export const nextIdAfter = (number: number, itsClass: number): number =>
+  number * CLASS_FACTOR + itsClass;
+
+/** Records of one produce that wait together. Their bytes are in `PENDING_TOPIC`. */
+export class Pending extends Due {
+  readonly topicId: number;
+  readonly partition: number;
+  /** First offset in the partition of `PENDING_TOPIC`, and the number of records. */
+  readonly offset: number;
+  readonly count: number;
+
+  constructor(id: number, topicId: number, partition: number, offset: number, count: number) {
+    super(DUE_KIND.schedule, 0, id);
+    this.topicId = topicId;
+    this.partition = partition;
+    this.offset = offset;
+    this.count = count;
+  }
+}
+
+export type CatchUp = "none" | "one" | "all";
+
+export type CronDefinition = {
+  readonly cron: string;
+  /** Name of a time zone; empty: UTC. */
+  readonly tz: string;
+  readonly topic: string;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array;
+  /** Encoded as in `record/headers.ts`. */
+  readonly headers: Uint8Array;
+  readonly catchUp: CatchUp;
+};
+
+/** Replaced, never changed: a snapshot may still refer to it. */
+export type Cron = {
+  readonly cronId: number;
+  readonly name: string;
+  readonly definition: CronDefinition;
+  /** The next slot; null if there is none any more. */
+  readonly nextMs: number | null;
+  readonly lastMs: number | null;
+  readonly runs: number;
+  readonly missed: number;
+};
+
+export class LaterState {
+  /** By class, then by id, in the order of the ids and of the offsets. */
+  readonly pending: readonly Map<number, Pending>[] = Array.from(
+    { length: CLASSES },
+    () => new Map<number, Pending>(),
+  );
+  readonly due = new DueIndex<Pending>();
+  /** Grows with every scheduled produce, from 1. */
+  nextNumber = 1;
+  readonly crons = new Map<string, Cron>();
+  nextCronId = 1;
+  /** Not replicated as such: bytes of all definitions. */
+  cronBytes = 0;
+
+  find(id: number): Pending | undefined {
+    return this.pending[classOfId(id)]?.get(id);
+  }
+}
+
+export type HasLater = { readonly parts: { readonly later: LaterState } };
+
+export function addPending(state: LaterState, pending: Pending, dueAt: number): void {
+  state.pending[classOfId(pending.id)]?.set(pending.id, pending);
+  state.due.set(pending, dueAt);
+}
+
+export function removePending(state: LaterState, pending: Pending): void {
+  state.pending[classOfId(pending.id)]?.delete(pending.id);
+  state.due.remove(pending);
+}
+
+export function setCron(state: LaterState, cron: Cron): void {
+  const before = state.crons.get(cron.name);
+  if (before !== undefined) state.cronBytes -= bytesOf(before.definition);
+  state.crons.set(cron.name, cron);
+  state.cronBytes += bytesOf(cron.definition);
+}
+
+export function removeCron(state: LaterState, cron: Cron): void {
+  state.crons.delete(cron.name);
+  state.cronBytes -= bytesOf(cron.definition);
+}
+
+export const bytesOf = ({ cron, tz, topic, key, value, headers }: CronDefinition): number =>
+  cron.length + tz.length + topic.length + (key?.length ?? 0) + value.length + headers.length;
+
+export type LaterRejectCode =
+  | "too_many_schedules"
+  | "schedule_not_found"
+  | "topic_not_found"
+  | "partition_not_found"
+  | "too_many_partitions";
+
+export type LaterRejected<Code extends LaterRejectCode = LaterRejectCode> = {
+  readonly ok: false;
+  readonly code: Code;
+  readonly details: Readonly<Record<string, number>>;
+};
+
+export const laterRejected = <Code extends LaterRejectCode>(
+  code: Code,
+  details: Readonly<Record<string, number>> = {},
+): LaterRejected<Code> => ({ ok: false, code, details });

@@ -1,0 +1,366 @@
+import { deleteBefore } from "../../broker/commands/delete-before.ts";
+import { findTopic, type PartitionState } from "../../broker/state.ts";
+import type { Clock } from "../../env/clock.ts";
+import { deleteCron, putCron, SCHEDULED_FOR } from "../../later/commands/crons.ts";
+import { deleteScheduled } from "../../later/commands/delete-scheduled.ts";
+import { deliverScheduled } from "../../later/commands/deliver-scheduled.ts";
+import { scheduleRecords } from "../../later/commands/schedule-records.ts";
+import { classOfId, PENDING_TOPIC, type Pending } from "../../later/state.ts";
+import { sha256 } from "../../lib/digest.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type { EncodedRecords } from "../../record/batch-builder.ts";
+import {
+  batchBaseOffset,
+  batchCount,
+  batchLength,
+  batchLogicalBytes,
+} from "../../record/batch-header.ts";
+import type { Offset } from "../../record/offset.ts";
+import { payloadOf, withHeader } from "../../record/strip-headers.ts";
+import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damaged.ts";
+import type { Rejected } from "../api.ts";
+import type { Emit } from "../events.ts";
+import type {
+  CronSummary,
+  LaterApi,
+  ListScheduledRequest,
+  ScheduledSummary,
+  ScheduleReject,
+} from "../later-api.ts";
+import { handleOf } from "../partition-handle.ts";
+import { partitionNotFound } from "../reads/find-partition.ts";
+import type { Commander } from "../writes/commander.ts";
+import type { Producer } from "../writes/producer.ts";
+import { CronRunner } from "./cron-runner.ts";
+import { InvalidCron, Slots } from "./slots.ts";
+
+const YEAR_MS = 366 * 86_400_000;
+/** Deliveries that are proposed and not applied yet. */
+const IN_FLIGHT_MAX = 2_000;
+/** Disk space is released this often. */
+const RELEASE_EVERY_MS = 10_000;
+/** The longest sleep. Something may become due earlier than was known. */
+const SLEEP_MS_MAX = 1_000;
+/** After a record could not be read. */
+const RETRY_MS = 1_000;
+
+export type LaterOptions = {
+  readonly machine: Machine;
+  readonly commander: Commander;
+  readonly producer: Pick<Producer, "topicFor" | "choosePartition">;
+  /** The cluster time. */
+  readonly clock: Clock;
+  readonly replica: { readonly isLeader: boolean };
+  readonly emit: Emit;
+};
+
+/** Produces records later: those that wait once, and those of schedules. The leader delivers. */
+export class Later implements LaterApi {
+  readonly #options: LaterOptions;
+  readonly #crons: CronRunner;
+  readonly #inFlight = new Set<number>();
+  #cancel: (() => void) | null = null;
+  /** When the timer runs out, in milliseconds of the monotonic clock. */
+  #wakesAt = Number.POSITIVE_INFINITY;
+  #releasedAt = 0;
+  #isRunning = false;
+  #stopped = false;
+
+  constructor(options: LaterOptions) {
+    this.#options = options;
+    this.#crons = new CronRunner(options);
+  }
+
+  readonly schedule: LaterApi["schedule"] = async (request) => {
+    const { commander, producer, clock, machine } = this.#options;
+    const refusal = await commander.whenCurrent();
+    if (refusal !== null) return { ok: false, code: refusal };
+    const now = clock.now();
+    const deliverAt = request.delayMs === null ? request.deliverAtMs : now + request.delayMs;
+    if (deliverAt - now > YEAR_MS) return { ok: false, code: "delay_too_long" };
+    const topic = await producer.topicFor(request);
+    if ("ok" in topic) return topic as Rejected<ScheduleReject>;
+    const partition = request.partition ?? producer.choosePartition(topic, request);
+    const { length } = topic.partitions;
+    if (partition >= length) return partitionNotFound(partition, length);
+    const { idempotencyKey, traced, timeoutMs } = request;
+    const records = withHeader(request.records, SCHEDULED_FOR, String(deliverAt));
+    const { count, logicalBytes, bytes: batches } = records;
+    const idempotency =
+      idempotencyKey === null
+        ? null
+        : {
+            keyDigest: sha256(idempotencyKey, 16),
+            payloadDigest: sha256(payloadOf(request.records, traced), 8),
+          };
+    const { topicId } = topic;
+    return await commander.run({
+      kind: scheduleRecords,
+      fields: { topicId, partition, deliverAt, idempotency, count, logicalBytes, batches },
+      bytes: 256 + batches.length,
+      grows: true,
+      timeoutMs,
+      done: ({ scheduleId, firstOffset, duplicate, payloadMatches }, ack) => {
+        const pending = scheduleId === 0 ? undefined : machine.parts.later.find(scheduleId);
+        const deliverAtMs = duplicate ? (pending?.dueAt ?? null) : deliverAt;
+        const first = { scheduleId, firstOffset, partition, count, deliverAtMs };
+        return { ok: true, ...first, duplicate, payloadMatches, ...ack };
+      },
+    });
+  };
+
+  readonly deleteScheduled: LaterApi["deleteScheduled"] = async (scheduleId) => {
+    const { commander } = this.#options;
+    return await commander.run({
+      kind: deleteScheduled,
+      fields: { scheduleId },
+      bytes: 64,
+      done: () => ({ ok: true }),
+    });
+  };
+
+  readonly listScheduled = (request: ListScheduledRequest): readonly ScheduledSummary[] => {
+    const { topic, after, limit } = request;
+    const list: ScheduledSummary[] = [];
+    for (const ofClass of this.#options.machine.parts.later.pending) {
+      let found = 0;
+      for (const pending of ofClass.values()) {
+        if (found >= limit) break;
+        if (pending.id <= after) continue;
+        const summary = this.#summaryOf(pending);
+        if (summary === null || (topic !== null && summary.topic !== topic)) continue;
+        list.push(summary);
+        found++;
+      }
+    }
+    return list.sort((a, b) => a.scheduleId - b.scheduleId).slice(0, limit);
+  };
+
+  readonly findScheduled = (scheduleId: number): ScheduledSummary | null => {
+    const pending = this.#options.machine.parts.later.find(scheduleId);
+    return pending === undefined ? null : this.#summaryOf(pending);
+  };
+
+  readonly putCron: LaterApi["putCron"] = async (name, definition) => {
+    const { commander, clock } = this.#options;
+    let nextMs: number | null;
+    try {
+      nextMs = new Slots(definition.cron, definition.tz).after(clock.now());
+    } catch (error) {
+      if (error instanceof InvalidCron) {
+        return { ok: false, code: "invalid_cron", message: error.message };
+      }
+      throw error;
+    }
+    if (nextMs === null) {
+      const message = `cron expression "${definition.cron}": it names no time that will come`;
+      return { ok: false, code: "invalid_cron", message };
+    }
+    return await commander.run({
+      kind: putCron,
+      fields: { name, definition, nextMs },
+      bytes: 512 + definition.value.length,
+      grows: true,
+      done: ({ created }) => ({ ok: true, created }),
+    });
+  };
+
+  readonly deleteCron: LaterApi["deleteCron"] = (name) =>
+    this.#options.commander.run({
+      kind: deleteCron,
+      fields: { name },
+      bytes: 512,
+      done: () => ({ ok: true }),
+    }) as ReturnType<LaterApi["deleteCron"]>;
+
+  readonly listCrons = (): readonly CronSummary[] =>
+    [...this.#options.machine.parts.later.crons.values()]
+      .map(({ definition, name, nextMs, lastMs, runs, missed }) => ({
+        ...definition,
+        name,
+        nextMs,
+        lastMs,
+        runs,
+        missed,
+      }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+
+  /** Called at most once per event-loop iteration, after the machine has applied entries. */
+  applied(): void {
+    if (this.#options.replica.isLeader) this.#wakeFor(this.#nextAt());
+  }
+
+  /** Called when this node begins or ceases to lead. */
+  roleChanged(): void {
+    this.#inFlight.clear();
+    this.#crons.reset();
+    this.#cancel?.();
+    this.#cancel = null;
+    this.#wakesAt = Number.POSITIVE_INFINITY;
+    if (this.#options.replica.isLeader) this.#wakeFor(0);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+  }
+
+  #nextAt(): number {
+    const { due } = this.#options.machine.parts.later;
+    // The next one is looked for when something in flight is applied.
+    const next = this.#inFlight.size >= IN_FLIGHT_MAX ? Number.POSITIVE_INFINITY : due.nextAt();
+    return Math.min(next, this.#crons.nextAt());
+  }
+
+  /** Sets the timer, unless it runs out earlier. */
+  #wakeFor(dueAt: number): void {
+    const { clock, machine } = this.#options;
+    const { due, crons } = machine.parts.later;
+    if (this.#stopped || this.#isRunning || (due.size === 0 && crons.size === 0)) return;
+    const delayMs = Math.min(SLEEP_MS_MAX, Math.max(1, dueAt - clock.now()));
+    const wakesAt = clock.monotonic() / 1000 + delayMs;
+    if (wakesAt >= this.#wakesAt) return;
+    this.#cancel?.();
+    this.#wakesAt = wakesAt;
+    this.#cancel = clock.after(delayMs, () => this.#wake());
+  }
+
+  #wake(): void {
+    this.#cancel = null;
+    this.#wakesAt = Number.POSITIVE_INFINITY;
+    this.#isRunning = true;
+    this.#run().then(
+      (nextAt) => {
+        this.#isRunning = false;
+        if (this.#options.replica.isLeader) this.#wakeFor(nextAt);
+      },
+      (error: unknown) => this.#options.emit({ type: "failed", error }),
+    );
+  }
+
+  /** @returns when to run again. */
+  async #run(): Promise<number> {
+    const { commander, replica, clock } = this.#options;
+    if (!replica.isLeader || (await commander.whenCurrent()) !== null)
+      return clock.now() + RETRY_MS;
+    this.#crons.run(() => this.applied());
+    const isBlocked = await this.#deliverDue();
+    await this.#releaseSpace();
+    return isBlocked ? clock.now() + RETRY_MS : this.#nextAt();
+  }
+
+  /** @returns true if some record cannot be delivered now. */
+  async #deliverDue(): Promise<boolean> {
+    const { machine, clock } = this.#options;
+    const due: Pending[] = [];
+    for (const pending of machine.parts.later.due.due(clock.now())) {
+      if (this.#inFlight.size + due.length >= IN_FLIGHT_MAX) break;
+      if (!this.#inFlight.has(pending.id)) due.push(pending);
+    }
+    due.sort((a, b) => a.dueAt - b.dueAt || a.id - b.id);
+    let isBlocked = false;
+    for (const pending of due) if (!(await this.#deliver(pending))) isBlocked = true;
+    // Everything that is due is in flight.
+    return isBlocked || (due.length === 0 && this.#inFlight.size > 0);
+  }
+
+  async #deliver(pending: Pending): Promise<boolean> {
+    const { commander } = this.#options;
+    this.#inFlight.add(pending.id);
+    const records = await this.#read(pending);
+    if (records === null) {
+      this.#inFlight.delete(pending.id);
+      return false;
+    }
+    const { bytes: batches, logicalBytes } = records;
+    commander.start(
+      {
+        kind: deliverScheduled,
+        fields: { scheduleId: pending.id, logicalBytes, batches },
+        bytes: 128 + batches.length,
+        grows: true,
+        done: () => null,
+      },
+      () => {
+        this.#inFlight.delete(pending.id);
+      },
+    );
+    return true;
+  }
+
+  /** @returns null if the records are damaged and no peer has restored them in time. */
+  async #read({
+    id,
+    offset,
+    count,
+    topicId,
+  }: Pending): Promise<Pick<EncodedRecords, "bytes" | "logicalBytes"> | null> {
+    const { broker } = this.#options.machine;
+    const store = findTopic(broker, PENDING_TOPIC)?.partitions[classOfId(id)];
+    if (store === undefined || !broker.topicsById.has(topicId)) {
+      return { bytes: new Uint8Array(0), logicalBytes: 0 };
+    }
+    try {
+      return await batchesOf(store, offset, count);
+    } catch (error) {
+      if (error instanceof PartitionDamaged) return null;
+      throw error;
+    }
+  }
+
+  /** Deletes what is not needed any more from the topic of the records that wait. */
+  async #releaseSpace(): Promise<void> {
+    const { machine, clock, commander } = this.#options;
+    const now = clock.now();
+    if (now - this.#releasedAt < RELEASE_EVERY_MS) return;
+    this.#releasedAt = now;
+    const topic = findTopic(machine.broker, PENDING_TOPIC);
+    for (const store of topic?.partitions ?? []) {
+      const oldest = machine.parts.later.pending[store.partition]?.values().next().value;
+      const beforeOffset = (oldest?.offset ?? store.endOffset) as Offset;
+      if (beforeOffset <= store.lowWatermark) continue;
+      const bytesBefore = await bytesBelow(store, beforeOffset);
+      if (bytesBefore === null) continue;
+      const { topicId, partition } = store;
+      commander.housekeep(deleteBefore, { topicId, partition, beforeOffset, bytesBefore });
+    }
+  }
+
+  #summaryOf({ id, topicId, partition, count, dueAt }: Pending): ScheduledSummary | null {
+    const topic = this.#options.machine.broker.topicsById.get(topicId);
+    if (topic === undefined) return null;
+    return { scheduleId: id, topic: topic.name, partition, count, deliverAtMs: dueAt };
+  }
+}
+
+/** The batches of one produce, which begin at `offset`. @throws PartitionDamaged */
+async function batchesOf(store: PartitionState, offset: number, count: number) {
+  const parts: Uint8Array[] = [];
+  let logicalBytes = 0;
+  for (let next = offset; next < offset + count; ) {
+    const slices = await handleOf(store).log.read(next, offset + count - next, 1024 * 1024);
+    const before = next;
+    for (const slice of slices) {
+      for (let at = 0; at < slice.length && next < offset + count; ) {
+        const length = batchLength(slice, at);
+        if (batchBaseOffset(slice, at) === next) {
+          parts.push(slice.slice(at, at + length));
+          logicalBytes += batchLogicalBytes(slice, at);
+          next += batchCount(slice, at);
+        }
+        at += length;
+      }
+    }
+    if (next === before) throw new Error(`the records of a schedule at ${offset} are not there`);
+  }
+  return { bytes: Buffer.concat(parts) as Uint8Array, logicalBytes };
+}
+
+async function bytesBelow(store: PartitionState, offset: Offset): Promise<number | null> {
+  try {
+    return await handleOf(store).log.bytesBefore(offset);
+  } catch (error) {
+    if (error instanceof OffsetTrimmed || error instanceof PartitionDamaged) return null;
+    throw error;
+  }
+}

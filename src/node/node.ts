@@ -97,7 +97,6 @@ export class Node implements NodeApi, ClusterApi {
     const { log, clock } = options;
     this.#snapshots = new Snapshots({
       storage,
-      machine,
       core,
       log,
       clock,

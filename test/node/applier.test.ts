@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import type { Clock } from "../../src/env/clock.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { createInstruments } from "../../src/metrics/instruments.ts";
+import { Generation } from "../../src/node/recovery/generation.ts";
 import { Applier } from "../../src/node/writes/applier.ts";
 import type { Completions } from "../../src/node/writes/completions.ts";
 import type { Entry, EntryType, LogIndex, Term } from "../../src/raft/types.ts";
@@ -25,8 +26,7 @@ function applierOf(costUs: number) {
     applied.push(payload[0] ?? 0);
   };
   const applier = new Applier({
-    machine,
-    storage: {} as never,
+    generation: new Generation(machine, {} as never),
     completions: {
       take: ({ index }: Entry) => {
         taken.push(index);

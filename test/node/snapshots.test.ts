@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import type { NodeId } from "../../src/lib/ids.ts";
-import { Machine } from "../../src/machine/machine.ts";
 import { SILENT } from "../../src/metrics/log.ts";
 import { Snapshots } from "../../src/node/peers/snapshots.ts";
 import type { Storage } from "../../src/node/recovery/storage.ts";
@@ -20,7 +19,6 @@ async function offered(committed: number) {
   const install = { begin: (announced: unknown) => Promise.resolve(begun.push(announced)) };
   const snapshots = new Snapshots({
     storage: { newInstall: () => install } as unknown as Storage,
-    machine: new Machine(),
     core: { term },
     log: SILENT,
     clock: new SimClock(),

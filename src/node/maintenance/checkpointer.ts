@@ -84,14 +84,14 @@ export class Checkpointer {
 
   /** Frees as much as possible, including the journal that only the older checkpoint needs. */
   async compact(keptFor: RetainedFor): Promise<{ checkpointIndex: number; freedBytes: number }> {
-    const { checkpoints, journal, store } = this.#options.storage;
-    const sizeBefore = journal.bytes + store.describe().pendingRemovalBytes;
+    const { checkpoints, journal, generation } = this.#options.storage;
+    const sizeBefore = journal.bytes + generation.store.describe().pendingRemovalBytes;
     while (this.#running !== null) await this.#running;
     await this.#run(async () => {
       if (this.#isAnythingNew()) await this.#take();
       await this.#dropPredecessor(keptFor);
     });
-    const sizeAfter = journal.bytes + store.describe().pendingRemovalBytes;
+    const sizeAfter = journal.bytes + generation.store.describe().pendingRemovalBytes;
     return {
       checkpointIndex: checkpoints.indexes.at(-1) ?? 0,
       freedBytes: Math.max(0, sizeBefore - sizeAfter),

@@ -102,14 +102,14 @@ export class DiskWatch {
 
   /** True if the journal or a partition log failed to write for lack of space. */
   get #isBlocked(): boolean {
-    const { journal, store } = this.#options.storage;
-    return journal.spaceLow || store.diskFull;
+    const { journal, generation } = this.#options.storage;
+    return journal.spaceLow || generation.store.diskFull;
   }
 
   /** Called when space may be available again. */
   async #retry(): Promise<void> {
-    const { journal, store } = this.#options.storage;
-    store.retryAfterDiskFull();
+    const { journal, generation } = this.#options.storage;
+    generation.store.retryAfterDiskFull();
     if (journal.spaceLow) await journal.retrySpace();
   }
 

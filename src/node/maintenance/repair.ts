@@ -33,7 +33,7 @@ export class Repair {
   constructor(options: RepairOptions) {
     this.#options = options;
     const { storage, peers, emit } = options;
-    const store = () => storage.store;
+    const store = () => storage.generation.store;
     const fault = (error: unknown) => emit({ type: "failed", error });
     this.#repairer = new Repairer({
       ...options,

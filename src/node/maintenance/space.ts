@@ -38,7 +38,7 @@ export class SpaceKeeper {
     instruments.journalRetainedBytes.value = checkpointer.retainedBytes;
     instruments.proposalsInFlight.value = completions.inFlight;
     instruments.waiters.value = queue.queuedRequests;
-    const cache = storage.store.readCache;
+    const cache = storage.generation.store.readCache;
     instruments.readCacheBytes.value = cache.usedBytes;
     instruments.readCacheBytesMax.value = cache.limitBytes;
     instruments.readCacheHits.value = cache.hits;
@@ -50,8 +50,8 @@ export class SpaceKeeper {
   /** The space of removed records is freed by a checkpoint. Takes one if that is much, or needed. */
   #relieve(): void {
     const { storage, queue, checkpointer } = this.#options;
-    const { store, journal } = storage;
-    const { pendingRemovalBytes } = store.describe();
+    const { generation, journal } = storage;
+    const { pendingRemovalBytes } = generation.store.describe();
     const needed = pendingRemovalBytes > 0 && (journal.spaceLow || queue.diskFull);
     const isDue = needed || pendingRemovalBytes >= PENDING_REMOVAL_BYTES_MAX;
     if (isDue) {

@@ -3,7 +3,6 @@ import type { Clock } from "../../env/clock.ts";
 import { DiskFailure, DiskFull } from "../../env/disk.ts";
 import { untilRoom } from "../../env/until-room.ts";
 import { assert } from "../../lib/assert.ts";
-import type { Machine } from "../../machine/machine.ts";
 import type { MachineState } from "../../machine/state.ts";
 import type { Logger } from "../../metrics/log.ts";
 import { decodeMessage } from "../../raft/codec.ts";
@@ -28,7 +27,6 @@ const REMOVE_RETRY_MS = 10_000;
 
 export type SnapshotsOptions = {
   readonly storage: Storage;
-  readonly machine: Machine;
   readonly core: { readonly term: Term };
   readonly log: Logger;
   readonly clock: Clock;
@@ -139,18 +137,16 @@ export class Snapshots implements SnapshotPort {
   }
 
   async #install(received: Received, snapshot: SnapshotMeta): Promise<void> {
-    const { storage, machine, log, applier } = this.#options;
+    const { storage, log, applier } = this.#options;
     const name = await this.#untilRoom(() => received.install.commit());
     assert(name.index === snapshot.index, "the core accepted this snapshot and no other");
-    const old = storage.store;
     const store = storage.newStore();
     await (await storage.checkpoints.adopt(name, store)).close();
     await this.#untilRoom(() => storage.checkpoints.settle(storage.journal));
     // Synchronous, so that no reader sees one without the other.
-    storage.store = store;
-    machine.replace(received.state);
+    const former = storage.generation.replace(received.state, store);
     applier.switched();
-    await old.close();
+    await former.close();
     await this.#removeStale();
     log.info("snapshot installed", { index: snapshot.index, term: snapshot.term });
   }

@@ -18,6 +18,7 @@ import { abandonJournal } from "../../storage/journal/truncated-log.ts";
 import { reserveOn } from "../disk-reserve.ts";
 import { decideHardState, decideState } from "./decide.ts";
 import { writeFirst } from "./first-checkpoint.ts";
+import { Generation } from "./generation.ts";
 import { EntryCollector, readAll } from "./log-entries.ts";
 import { restoreState } from "./machine-state.ts";
 import { openJournal } from "./open-journal.ts";
@@ -55,7 +56,7 @@ export async function recover(asked: RecoveryOptions): Promise<Recovered> {
 
 async function recoverFrom(options: RecoveryOptions, scan: ShardScan): Promise<Recovered> {
   checkHardState(options, scan);
-  const stores = openStores(options);
+  const { store, ...stores } = openStores(options);
   const newest = scan.checkpoints.names[0]?.index ?? 0;
   const collected = new EntryCollector(newest);
   const opened = await openJournal(options, scan, collected);
@@ -93,7 +94,12 @@ async function recoverFrom(options: RecoveryOptions, scan: ShardScan): Promise<R
   });
   return {
     machine,
-    storage: { ...stores, journal, hardStateFile: hardState.file },
+    storage: {
+      ...stores,
+      generation: new Generation(machine, store),
+      journal,
+      hardStateFile: hardState.file,
+    },
     hardState: hardState.state,
     snapshot,
     entries,

@@ -3,11 +3,13 @@ import type { HardStateFile } from "../../storage/hard-state.ts";
 import type { Journal } from "../../storage/journal/journal.ts";
 import { PartitionStore } from "../../storage/partitions/store.ts";
 import { SnapshotInstall } from "../../storage/snapshots/install.ts";
+import type { Generation } from "./generation.ts";
 import type { RecoveryOptions } from "./options.ts";
 
-/** The open files of a shard, by purpose. A snapshot from the leader replaces them. */
+/** The open files of a shard, by purpose. */
 export type Storage = {
-  store: PartitionStore;
+  /** The partition logs, with the state that they belong to. */
+  readonly generation: Generation;
   readonly checkpoints: CheckpointStore;
   readonly journal: Journal;
   readonly hardStateFile: HardStateFile;
@@ -17,13 +19,13 @@ export type Storage = {
 };
 
 /** Approximate size of a snapshot in bytes. */
-export const snapshotBytesOf = ({ store, checkpoints }: Storage): number =>
-  store.describe().storedBytes + checkpoints.newestBytes;
+export const snapshotBytesOf = ({ generation, checkpoints }: Storage): number =>
+  generation.store.describe().storedBytes + checkpoints.newestBytes;
 
 /** Opens partition logs and checkpoints. They are empty until a checkpoint is recovered. */
 export function openStores(
   options: RecoveryOptions,
-): Pick<Storage, "store" | "checkpoints" | "newStore" | "newInstall"> {
+): Pick<Storage, "checkpoints" | "newStore" | "newInstall"> & { readonly store: PartitionStore } {
   const { disk, dataDir, shard, clock, storage, onSpace, repair, onFailure } = options;
   const nextTurn = () => new Promise<void>((resolve) => clock.defer(resolve));
   const { partitions, checkpoints: directory } = dataDir.shard(shard);

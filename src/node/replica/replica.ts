@@ -82,9 +82,9 @@ export class Replica {
   }
 
   async closeFiles(): Promise<void> {
-    const { journal, store, hardStateFile } = this.storage;
+    const { journal, generation, hardStateFile } = this.storage;
     await journal.close();
-    await store.close();
+    await generation.store.close();
     await hardStateFile.close();
   }
 }

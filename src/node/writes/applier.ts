@@ -12,7 +12,7 @@ import type { Offset } from "../../record/offset.ts";
 import type { Emit } from "../events.ts";
 import { handleOf, PartitionHandle, setHandle } from "../partition-handle.ts";
 import { RecordWaits } from "../reads/record-waits.ts";
-import type { Storage } from "../recovery/storage.ts";
+import type { Generation } from "../recovery/generation.ts";
 import type { Completions } from "./completions.ts";
 import type { Proposal } from "./proposal.ts";
 
@@ -20,8 +20,7 @@ import type { Proposal } from "./proposal.ts";
 const TURN_BUDGET_US = 8_000;
 
 export type ApplierOptions = {
-  readonly machine: Machine;
-  readonly storage: Storage;
+  readonly generation: Generation;
   readonly completions: Completions;
   readonly clock: Clock;
   readonly checksumEntries?: number;
@@ -32,7 +31,7 @@ export type ApplierOptions = {
 /** Applies committed entries to the machine and the partition logs, and then settles their waiters. */
 export class Applier implements Effects {
   readonly #machine: Machine;
-  readonly #storage: Storage;
+  readonly #generation: Generation;
   readonly #completions: Completions;
   readonly #clock: Clock;
   /** Checksum of the applied state, for the comparison with other nodes. */
@@ -44,11 +43,12 @@ export class Applier implements Effects {
   #attached: BrokerState;
 
   constructor(options: ApplierOptions) {
-    const { machine, storage, completions, clock } = options;
+    const { generation, completions, clock } = options;
+    const { machine } = generation;
     this.stateChecksum = new StateChecksum(options.checksumEntries);
     this.#stateChecks = options.instruments.stateChecks;
     this.#machine = machine;
-    this.#storage = storage;
+    this.#generation = generation;
     this.#completions = completions;
     this.#emit = options.emit;
     this.#clock = clock;
@@ -130,14 +130,14 @@ export class Applier implements Effects {
 
   topicCreated(topic: TopicState): void {
     for (const { partition } of topic.partitions)
-      this.#storage.store.create(topic.topicId, partition);
+      this.#generation.store.create(topic.topicId, partition);
     this.#attach(topic);
   }
 
   topicDeleted(topic: TopicState): void {
     for (const partition of topic.partitions) {
       handleOf(partition).waits.wakeAll();
-      this.#storage.store.delete(topic.topicId, partition.partition);
+      this.#generation.store.delete(topic.topicId, partition.partition);
     }
   }
 
@@ -148,7 +148,7 @@ export class Applier implements Effects {
 
   #attach(topic: TopicState): void {
     for (const partition of topic.partitions) {
-      const log = this.#storage.store.get(topic.topicId, partition.partition);
+      const log = this.#generation.store.get(topic.topicId, partition.partition);
       assert(log !== null, "a checkpoint has a partition log for every partition of its machine");
       setHandle(partition, new PartitionHandle(partition, log, new RecordWaits(this.#clock)));
     }

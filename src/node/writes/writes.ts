@@ -42,8 +42,7 @@ export class Writes {
     });
     this.applier = new Applier({
       ...options,
-      machine,
-      storage,
+      generation: storage.generation,
       completions: this.completions,
       emit,
     });

@@ -1,9 +1,17 @@
+import { DecodeError } from "../lib/bytes.ts";
 import type { Offset } from "../record/offset.ts";
 
 /** Limits of the name of a producer, in bytes of UTF-8. */
 export const PRODUCER_ID_BYTES_MAX = 128;
 /** Machine time for which the last write of a producer is remembered: 7 days. */
 export const PRODUCER_WINDOW_MS = 7 * 24 * 3_600_000;
+
+/** @throws DecodeError for an id that no request can have. */
+export function checkedProducerId(id: string): string {
+  const bytes = Buffer.byteLength(id);
+  if (bytes >= 1 && bytes <= PRODUCER_ID_BYTES_MAX) return id;
+  throw new DecodeError(`the id of a producer has ${bytes} bytes`);
+}
 
 /** The number that a producer gives a write: which of its writes in this partition it is. */
 export type ProducerSequence = {

@@ -1,5 +1,5 @@
 import { assert } from "../lib/assert.ts";
-import { type ByteReader, ByteWriter, DecodeError, utf8 } from "../lib/bytes.ts";
+import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import type { Offset } from "../record/offset.ts";
 import {
   PRODUCER_CHUNK_ENTRIES,
@@ -8,12 +8,19 @@ import {
   type ProducerPlace,
 } from "./producer-chunk.ts";
 import { UseOrder } from "./producer-order.ts";
-import { type LastWrite, PRODUCER_ID_BYTES_MAX, PRODUCER_WINDOW_MS } from "./producer-sequence.ts";
+import { checkedProducerId, type LastWrite, PRODUCER_WINDOW_MS } from "./producer-sequence.ts";
 
 /** A piece of a snapshot is complete when it has this many bytes. */
 const PIECE_BYTES_TARGET = 32 * 1024;
 /** Limit of entries that one write drops for lack of room. */
 const EVICTIONS_PER_WRITE = 64;
+
+/** Entries of a topic. Null: any. */
+type Wanted = {
+  readonly topicId: number;
+  readonly partition: number | null;
+  readonly id: string | null;
+};
 
 /**
  * The last write of each idempotent producer in each partition, in the order of the writes. An entry
@@ -104,15 +111,26 @@ export class ProducersState {
     }
   }
 
-  /** Number of entries of a partition, with those whose time has passed and that are not dropped yet. */
-  countOf(topicId: number, partition: number): number {
-    return this.#partitions.get(nameOf(topicId, partition))?.size ?? 0;
+  /** Number of entries of a topic, with those whose time has passed and that are not dropped yet. */
+  countOfTopic(topicId: number, partitions: number): number {
+    let count = 0;
+    for (let i = 0; i < partitions; i++) {
+      count += this.#partitions.get(nameOf(topicId, i))?.size ?? 0;
+    }
+    return count;
   }
 
-  /** The entries of a partition. */
-  entriesOf(topicId: number, partition: number): ProducerEntry[] {
-    const indexes = this.#partitions.get(nameOf(topicId, partition))?.values() ?? [];
-    return [...indexes].map((index) => this.#chunkOf(index).read(slotOf(index)));
+  /** Returns entries of a topic, the last write first. @param max at most this many. */
+  latest({ topicId, partition, id }: Wanted, max: number, now: number): ProducerEntry[] {
+    const found: ProducerEntry[] = [];
+    let index = this.#order.newest;
+    for (; index >= 0 && found.length < max; index = this.#order.before(index)) {
+      const entry = this.#chunkOf(index).read(slotOf(index));
+      if (entry.topicId !== topicId || isExpired(entry.at, now)) continue;
+      if (partition !== null && entry.partition !== partition) continue;
+      if (id === null || entry.id === id) found.push(entry);
+    }
+    return found;
   }
 
   /** All entries, oldest first. */
@@ -254,7 +272,7 @@ function readEntry(reader: ByteReader): ProducerEntry {
   const entry = {
     topicId: reader.varint(),
     partition: reader.varint(),
-    id: reader.text(),
+    id: checkedProducerId(reader.text()),
     epoch: reader.varint(),
     seq: reader.varint(),
     firstOffset: reader.varint() as Offset,
@@ -262,10 +280,6 @@ function readEntry(reader: ByteReader): ProducerEntry {
     payload: reader.u32(),
     at: reader.varint(),
   };
-  const idBytes = utf8(entry.id).length;
-  if (idBytes === 0 || idBytes > PRODUCER_ID_BYTES_MAX) {
-    throw new DecodeError(`the id of a producer has ${idBytes} bytes`);
-  }
   if (entry.topicId === 0) throw new DecodeError("a producer of no topic");
   if (entry.count === 0 || entry.count >= 2 ** 32) {
     throw new DecodeError(`a producer wrote ${entry.count} records`);

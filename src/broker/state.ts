@@ -128,7 +128,8 @@ export type BrokerRejectCode =
   | "partition_not_found"
   | "offset_out_of_range"
   | "sequence_gap"
-  | "stale_epoch";
+  | "stale_epoch"
+  | "producer_not_found";
 
 /** `details` holds the fields that the HTTP contract names for the code. */
 export type BrokerRejected<Code extends BrokerRejectCode = BrokerRejectCode> = {

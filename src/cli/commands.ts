@@ -33,6 +33,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./produce.ts")).PRODUCE,
   },
   {
+    name: "producers",
+    summary: "list and forget producers that number their writes",
+    load: async () => (await import("./producers.ts")).PRODUCERS,
+  },
+  {
     name: "consume",
     summary: "print messages; follow a topic as it grows",
     load: async () => (await import("./consume.ts")).CONSUME,

@@ -14,6 +14,7 @@ import type { CallOptions, Request, Transport } from "./transport.ts";
 import type {
   AddMember,
   Membership,
+  ProducerList,
   RetentionPolicy,
   RetentionRequest,
   TopicDescription,
@@ -57,6 +58,29 @@ export class Topics {
     return camel(
       await this.#transport.json({ method: "GET", path, ...options }, shapes.TOPIC_DESCRIBED),
     );
+  }
+
+  /** The last writes of producers that number them, the latest first. */
+  async producers(
+    topic: string,
+    options: CallOptions & {
+      readonly partition?: number | undefined;
+      readonly id?: string | undefined;
+      /** @default 100 */
+      readonly limit?: number | undefined;
+    } = {},
+  ): Promise<ProducerList> {
+    const { partition, id, limit, ...rest } = options;
+    const path = `/broker/topics/${segment(topic)}/producers`;
+    const request = { method: "GET", path, query: { partition, id, limit }, ...rest } as const;
+    return camel(await this.#transport.json(request, shapes.PRODUCER_LIST));
+  }
+
+  /** Forgets a producer, so that its numbers begin at 0 again. @returns the number of partitions. */
+  async forgetProducer(topic: string, id: string, options: CallOptions = {}): Promise<number> {
+    const path = `/broker/topics/${segment(topic)}/producers`;
+    const request = { method: "DELETE", path, query: { id }, ...options } as const;
+    return (await this.#transport.json(request, shapes.PRODUCER_FORGOTTEN)).partitions;
   }
 
   /** Deletes the topic with its records and groups. */

@@ -12,6 +12,7 @@ import type {
   KvWritten,
 } from "../api/kv.ts";
 import type { Produced, ProducedBatch } from "../api/produce.ts";
+import type { ProducerEntry, ProducerForgotten, ProducerList } from "../api/producers.ts";
 import type { Joined, Queried, View, ViewList, ViewPut } from "../api/queries.ts";
 import type { Deleted, RetentionList, RetentionPolicy } from "../api/retention.ts";
 import type {
@@ -44,6 +45,21 @@ export const STORED = fields<Produced & ProducedBatch>({
   first_offset: optional(integer),
   ...produced,
 });
+export const PRODUCER_LIST = fields<ProducerList>({
+  total: integer,
+  producers: list(
+    fields<ProducerEntry>({
+      id: text,
+      partition: integer,
+      epoch: integer,
+      seq: integer,
+      offset: integer,
+      count: integer,
+      last_write_ms: integer,
+    }),
+  ),
+});
+export const PRODUCER_FORGOTTEN = fields<ProducerForgotten>({ partitions: integer });
 const message = fields<WireMessage>({
   offset: integer,
   partition: integer,

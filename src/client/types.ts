@@ -114,6 +114,21 @@ export type GroupSummary = {
   readonly partitions: number;
   readonly lag: number;
 };
+/** The last write of a producer in a partition. */
+export type ProducerLast = {
+  readonly id: string;
+  readonly partition: number;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly offset: number;
+  readonly count: number;
+  readonly lastWriteMs: number;
+};
+export type ProducerList = {
+  /** Producers of the topic, counted in each partition that they write to. */
+  readonly total: number;
+  readonly producers: readonly ProducerLast[];
+};
 export type TopicDescription = {
   readonly topic: string;
   readonly partitions: readonly PartitionInfo[];

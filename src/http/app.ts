@@ -28,6 +28,7 @@ import { kvEndpoints } from "./routes/kv.ts";
 import { metricsEndpoints } from "./routes/metrics.ts";
 import { openApiEndpoint } from "./routes/openapi.ts";
 import { produceEndpoints } from "./routes/produce.ts";
+import { producerEndpoints } from "./routes/producers.ts";
 import { queueEndpoints } from "./routes/queues.ts";
 import { retentionEndpoints } from "./routes/retention.ts";
 import { scheduleEndpoints } from "./routes/schedules.ts";
@@ -228,6 +229,7 @@ function allEndpoints(services: Services): readonly Endpoint[] {
     ...produceEndpoints(services),
     ...consumeEndpoints(services),
     ...commitEndpoints(services),
+    ...producerEndpoints(services),
     ...groupEndpoints(services),
     ...groupMemberEndpoints(services),
     ...retentionEndpoints(services),

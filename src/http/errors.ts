@@ -113,6 +113,11 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   forbidden: row(403, "auth", "The token's scope does not cover this"),
   not_found: row(404, "kv", "No such key"),
   topic_not_found: row(404, "topics", "No such topic"),
+  producer_not_found: row(
+    404,
+    "produce",
+    "The producer has not written to the topic within 7 days",
+  ),
   group_not_found: row(404, "consume", "The group has committed nothing and has not been joined"),
   not_a_member: row(
     404,

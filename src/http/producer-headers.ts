@@ -53,7 +53,8 @@ function readParameter(text: string): ProducerNumber {
   };
 }
 
-function checkedId(id: string, what: string): string {
+/** @throws ApiError `invalid_producer`. */
+export function checkedId(id: string, what: string): string {
   const { length } = utf8(id);
   if (length >= 1 && length <= PRODUCER_ID_BYTES_MAX) return id;
   throw invalid(`${what} has ${length} bytes; it must have 1 to ${PRODUCER_ID_BYTES_MAX}`);

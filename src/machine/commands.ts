@@ -2,6 +2,7 @@
 import { changeRetention } from "../broker/commands/change-retention.ts";
 import { configure } from "../broker/commands/configure.ts";
 import { deleteBefore } from "../broker/commands/delete-before.ts";
+import { forgetProducer } from "../broker/commands/forget-producer.ts";
 import { produce } from "../broker/commands/produce.ts";
 import { produceSequenced } from "../broker/commands/produce-sequenced.ts";
 import { setRetention } from "../broker/commands/set-retention.ts";
@@ -103,6 +104,7 @@ const KINDS = [
   settleWake,
   noteDelivery,
   produceSequenced,
+  forgetProducer,
 ] as const;
 
 type Kind = (typeof KINDS)[number];

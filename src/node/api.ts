@@ -10,6 +10,7 @@ import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { RecordPlace } from "../record/batch-reader.ts";
 import type { GroupRejectCode, GroupsApi } from "./groups-api.ts";
 import type { LaterRejectCode } from "./later-api.ts";
+import type { ForgetProducerReject, ProducersApi } from "./producers-api.ts";
 import type { QueueRejectCode } from "./queue-api.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
@@ -32,6 +33,7 @@ export type {
   ScheduledSummary,
   ScheduleRequest,
 } from "./later-api.ts";
+export type { ProducerLast, ProducersApi, ProducersRequest } from "./producers-api.ts";
 
 export type {
   QueueApi,
@@ -89,6 +91,8 @@ export interface NodeApi {
    */
   waitForRecords(wait: RecordWait): Promise<void>;
   commitOffset(request: CommitRequest): Promise<Result<Committed, CommitReject>>;
+  /** Producers that number their writes. */
+  readonly producers: ProducersApi;
   /** Groups whose members share partitions. */
   readonly groups: GroupsApi;
   /** Deletes the committed offsets of the group in all topics, and its members. */
@@ -228,6 +232,7 @@ export type KvGetReject = "not_found" | "no_leader" | "no_quorum" | "overloaded"
 export type RejectCode =
   | CreateTopicReject
   | ProduceReject
+  | ForgetProducerReject
   | ConsumeReject
   | CommitReject
   | DeleteGroupReject

@@ -2,7 +2,7 @@ import { SHARD_0 } from "../lib/ids.ts";
 import type { HaSample } from "../metrics/sources.ts";
 import { payloadBytes } from "../raft/replication.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
-import type { ClusterApi, NodeApi, NodeHealth } from "./api.ts";
+import type { ClusterApi, NodeApi, NodeHealth, ProducersApi } from "./api.ts";
 import type { NodeEvent } from "./events.ts";
 import { Groups } from "./groups/groups.ts";
 import { Later } from "./later/later.ts";
@@ -193,6 +193,10 @@ export class Node implements NodeApi, ClusterApi {
   readonly consume: NodeApi["consume"] = (request) => this.#reader.consume(request);
   readonly offsetsAt: Reader["offsetsAt"] = (request) => this.#reader.offsetsAt(request);
   readonly waitForRecords: NodeApi["waitForRecords"] = (wait) => this.#reader.waitForRecords(wait);
+  get producers(): ProducersApi {
+    return this.#writes.producers;
+  }
+
   readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
     this.#writes.broker.createTopic(topic, partitions);
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#writes.broker.deleteTopic(topic);

@@ -149,6 +149,45 @@ test("the machine asks for a tick when the first producer may be forgotten, and 
   expect(bench.machine.parts.producers.isEmpty).toBe(true);
 });
 
+test("entries are listed by their last writes, within their time", () => {
+  const room = new Room();
+  for (const id of ["a", "b", "c"]) room.write(0, { id });
+  room.now += 1_000;
+  room.write(1, { id: "a" });
+  room.write(0, { id: "b", partition: 1 });
+  const { producers } = room;
+  const list = (wanted: { partition?: number; id?: string; topicId?: number }, max = 9, now = 0) =>
+    producers
+      .latest({ topicId: 1, partition: null, id: null, ...wanted }, max, room.now + now)
+      .map(({ id, partition, seq }) => `${id}/${partition}/${seq}`);
+  expect(list({})).toEqual(["b/1/0", "a/0/1", "c/0/0", "b/0/0"]);
+  expect(list({}, 2)).toEqual(["b/1/0", "a/0/1"]);
+  expect(list({ partition: 0 })).toEqual(["a/0/1", "c/0/0", "b/0/0"]);
+  expect(list({ id: "b" })).toEqual(["b/1/0", "b/0/0"]);
+  expect(list({ topicId: 2 })).toEqual([]);
+  expect(list({}, 9, PRODUCER_WINDOW_MS - 1_000)).toEqual(["b/1/0", "a/0/1"]);
+});
+
+test("a producer is forgotten in all partitions of a topic", () => {
+  const bench = new Bench();
+  bench.createTopic("t", 2);
+  const write = { count: 1, logicalBytes: 1, batches: new Uint8Array(1), producersMax: 9 };
+  for (const [id, partition] of [
+    ["p", 0],
+    ["p", 1],
+    ["q", 1],
+  ] as const) {
+    const sequence = { id, epoch: 0, seq: 0, payload: 0 };
+    bench.do({ type: "produce_sequenced", ...write, topicId: 1, partition, sequence });
+  }
+  const forget = (topicId: number, id: string) =>
+    bench.do({ type: "forget_producer", topicId, id });
+  expect(forget(1, "p")).toEqual({ ok: true, type: "forget_producer", partitions: 2 });
+  expect(forget(1, "p")).toMatchObject({ ok: false, code: "producer_not_found" });
+  expect(forget(7, "q")).toMatchObject({ ok: false, code: "topic_not_found" });
+  expect([...bench.machine.parts.producers.entries()]).toMatchObject([{ id: "q" }]);
+});
+
 test("the producers of a topic go with it", () => {
   const bench = new Bench();
   bench.createTopic("t", 2);
@@ -208,8 +247,9 @@ test("entries are removed by producer and by topic", () => {
   const { producers } = room;
   expect(producers.forget(1, [1, 2, 0], "p")).toBe(2);
   expect(producers.forget(1, [0, 1], "p")).toBe(0);
-  expect(producers.countOf(1, 0)).toBe(1);
-  expect(producers.entriesOf(1, 1)).toMatchObject([{ id: "q", seq: 0, partition: 1 }]);
+  expect(producers.countOfTopic(1, 2)).toBe(2);
+  const inOne = { topicId: 1, partition: 1, id: null };
+  expect(producers.latest(inOne, 9, room.now)).toMatchObject([{ id: "q", seq: 0, partition: 1 }]);
   producers.forgetTopic(1, 2);
   expect(producers.isEmpty).toBe(true);
   expect(room.write(0)).toMatchObject({ ok: true, duplicate: false });

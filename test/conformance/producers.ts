@@ -1,10 +1,15 @@
 /** CONTRACT 12: producers that number their writes. */
 import { describe, expect, test } from "bun:test";
 import { anInteger, expectError, SEALED } from "../tools/conformance/expectations.ts";
-import { Client, freshName, type TargetOf } from "../tools/conformance/target.ts";
+import { Client, freshName, type Json, type TargetOf } from "../tools/conformance/target.ts";
 
 const numbered = (id: string, epoch: number | string, seq: number | string) => ({
-  headers: { "Producer-Id": id, "Producer-Epoch": `${epoch}`, "Producer-Seq": `${seq}` },
+  // As HTTP has it: a byte each.
+  headers: {
+    "Producer-Id": Buffer.from(id).toString("latin1"),
+    "Producer-Epoch": `${epoch}`,
+    "Producer-Seq": `${seq}`,
+  },
 });
 const stored = (offset: number) => ({
   ...SEALED,
@@ -117,6 +122,41 @@ export function register(target: TargetOf): void {
       const path = `POST /broker/topics/${topic}/produce?partition=0`;
       expect((await client.ask(path, event)).body).toMatchObject({ offset: 0, duplicate: false });
       expect((await client.ask(path, event)).body).toMatchObject({ offset: 0, duplicate: true });
+    });
+
+    test("producers are listed, the last write first, and forgotten", async () => {
+      const topic = await client.topic("listed", 2);
+      await at0(topic, "a", numbered("p/1 ä", 3, 0));
+      await client.produce(topic, "b", "partition=1", numbered("p/1 ä", 0, 0));
+      await at0(topic, "c", numbered("q", 0, 0));
+      const path = `/broker/topics/${topic}/producers`;
+      const { body } = await client.ask(`GET ${path}`);
+      expect(body).toMatchObject({ ok: true, topic, total: 3 });
+      const inZero = (await client.ask(`GET ${path}?partition=0`)).body["producers"];
+      const written = { last_write_ms: anInteger, count: 1, partition: 0 };
+      expect(inZero).toEqual([
+        { ...written, id: "q", epoch: 0, seq: 0, offset: 1 },
+        { ...written, id: "p/1 ä", epoch: 3, seq: 0, offset: 0 },
+      ]);
+      const limited = (await client.ask(`GET ${path}?limit=1&partition=0`)).body;
+      expect(limited).toMatchObject({ total: 3, producers: [{ id: "q" }] });
+      const own = (await client.ask(`GET ${path}?id=p%2F1%20%C3%A4`)).body["producers"] as Json[];
+      expect(own.map(({ id, partition }) => [id, partition]).sort()).toEqual([
+        ["p/1 ä", 0],
+        ["p/1 ä", 1],
+      ]);
+      const forgotten = await client.ask(`DELETE ${path}?id=p%2F1%20%C3%A4`);
+      expect(forgotten.body).toEqual({ ok: true, topic, id: "p/1 ä", partitions: 2 });
+      const again = await client.ask(`DELETE ${path}?id=p%2F1%20%C3%A4`);
+      expectError(again, 404, "producer_not_found");
+      expect((await at0(topic, "d", numbered("p/1 ä", 0, 0))).body).toEqual(stored(2));
+      expectError(await client.ask(`DELETE ${path}`), 400, "invalid_producer");
+      expectError(await client.ask(`GET ${path}?id=`), 400, "invalid_producer");
+      expectError(await client.ask(`GET ${path}?limit=0`), 400, "invalid_parameter");
+      expectError(await client.ask(`GET ${path}?partition=2`), 404, "partition_not_found");
+      const nowhere = `/broker/topics/${freshName("nowhere")}/producers`;
+      expectError(await client.ask(`GET ${nowhere}`), 404, "topic_not_found");
+      expectError(await client.ask(`DELETE ${nowhere}?id=p`), 404, "topic_not_found");
     });
 
     test("two requests that follow each other at once are both stored", async () => {

@@ -213,6 +213,7 @@ const GOLDEN: readonly [Command, string][] = [
     },
     "1e 1b ac02 02 03702d31 01 808080808020 efbeadde a08d06 03 c801 c0ffee",
   ],
+  [{ type: "forget_producer", topicId: 300, id: "p-1" }, "1f06 ac02 03702d31"],
 ];
 
 for (const [command, body] of GOLDEN) {

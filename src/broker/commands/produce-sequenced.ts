@@ -1,12 +1,12 @@
 import { feature as faultPoint } from "bun:bundle";
 import { unreachable } from "../../lib/assert.ts";
-import { DecodeError, varintLength } from "../../lib/bytes.ts";
+import { varintLength } from "../../lib/bytes.ts";
 import { atLeastOne, type LeveledKind, rest, textLength } from "../../lib/command-kind.ts";
 import { LEVEL_SHARED_WORK } from "../../lib/log-levels.ts";
 import type { Offset } from "../../record/offset.ts";
 import {
+  checkedProducerId,
   judgeSequence,
-  PRODUCER_ID_BYTES_MAX,
   type ProducerSequence,
   type Verdict,
 } from "../producer-sequence.ts";
@@ -151,7 +151,7 @@ export const produceSequenced: LeveledKind<
     topicId: body.varint(),
     partition: body.varint(),
     sequence: {
-      id: checkedId(body.text()),
+      id: checkedProducerId(body.text()),
       epoch: body.varint(),
       seq: body.varint(),
       payload: body.u32(),
@@ -167,9 +167,3 @@ export const produceSequenced: LeveledKind<
     summary.numbers(firstOffset ?? 0, count);
   },
 };
-
-function checkedId(id: string): string {
-  const bytes = Buffer.byteLength(id);
-  if (bytes >= 1 && bytes <= PRODUCER_ID_BYTES_MAX) return id;
-  throw new DecodeError(`the id of a producer has ${bytes} bytes`);
-}

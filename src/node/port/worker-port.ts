@@ -13,6 +13,7 @@ import type {
   NodeApi,
   ProduceOutcome,
   ProduceRequest,
+  ProducersApi,
   QueueApi,
   Result,
   SampleApi,
@@ -179,6 +180,11 @@ export class WorkerPort implements NodeApi {
     const release = () => this.#call("releaseBackup", handle);
     return { ok: true, backup: { index, term, bytes, next, release } };
   }
+
+  readonly producers: ProducersApi = {
+    list: (request) => this.#call("listProducers", request),
+    forget: (topic, id) => this.#call("forgetProducer", topic, id),
+  };
 
   readonly groups: GroupsApi = {
     join: (request) => this.#call("joinGroup", request),

@@ -10,6 +10,7 @@ import { startDeadlines } from "./deadlines.ts";
 import { KvAccess, NO_KV_LIMITS, ReadTime } from "./kv-access.ts";
 import { LogLevel } from "./log-level.ts";
 import { Producer } from "./producer.ts";
+import { ProducerAdmin } from "./producer-admin.ts";
 
 /** The write path: from a request into the log, and from the log to the answer. */
 export class Writes {
@@ -19,6 +20,7 @@ export class Writes {
   readonly commander: Commander;
   readonly broker: BrokerWrites;
   readonly producer: Producer;
+  readonly producers: ProducerAdmin;
   readonly kv: KvAccess;
   readonly #stopDeadlines: () => void;
 
@@ -48,6 +50,7 @@ export class Writes {
     });
     const level = new LogLevel({ machine, queue: this.queue, levels: replica.levels });
     this.commander = new Commander(this.queue, clock, level);
+    this.producers = new ProducerAdmin(machine, this.commander);
     this.broker = new BrokerWrites(machine, this.commander, options);
     this.kv = new KvAccess({
       machine,

@@ -16,6 +16,7 @@ import type {
   PartitionRef,
   ProduceOutcome,
   ProduceRequest,
+  ProducersApi,
   RecordWait,
   Rejected,
   RetentionPolicy,
@@ -154,6 +155,37 @@ export class FakeNode implements NodeApi {
     const outcome = this.#produce(request);
     queueMicrotask(() => done(outcome));
   }
+
+  readonly producers: ProducersApi = {
+    list: ({ topic, partition, id, limit }) => {
+      const partitions = this.#topics.get(topic);
+      if (partitions === undefined) return { ok: false, code: "topic_not_found" };
+      const { length } = partitions;
+      if (partition !== null && partition >= length) return partitionNotFound(partition, length);
+      const all = partitions.flatMap((each, i) =>
+        [...each.producers]
+          .map(([name, { epoch, seq, firstOffset: offset, count }]) => ({
+            ...{ id: name, partition: i, epoch, seq, offset, count },
+            lastWriteMs: this.now(),
+          }))
+          .reverse(),
+      );
+      const found = all.filter(
+        (each) =>
+          (partition === null || each.partition === partition) && (id === null || each.id === id),
+      );
+      return { ok: true, producers: found.slice(0, limit), total: all.length };
+    },
+    forget: async (topic, id) => {
+      const rejected = this.#write();
+      if (rejected !== null) return rejected;
+      const known = this.#topics.get(topic);
+      if (known === undefined) return { ok: false, code: "topic_not_found" };
+      const partitions = known.filter((each) => each.forgetProducer(id)).length;
+      if (partitions === 0) return { ok: false, code: "producer_not_found" };
+      return { ok: true, partitions };
+    },
+  };
 
   #produce(request: ProduceRequest): ProduceOutcome {
     const rejected = this.#write();

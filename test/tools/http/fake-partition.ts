@@ -83,10 +83,20 @@ export class FakePartition {
       case "next": {
         const stored = this.append(records, null, payload, nowMs);
         const firstOffset = stored.firstOffset as Offset;
+        this.#lasts.delete(id);
         this.#lasts.set(id, { ...sequence, firstOffset, count: records.count });
         return stored;
       }
     }
+  }
+
+  /** The last write of each producer. */
+  get producers(): ReadonlyMap<string, LastWrite> {
+    return this.#lasts;
+  }
+
+  forgetProducer(id: string): boolean {
+    return this.#lasts.delete(id);
   }
 
   page(offset: number | null, group: string): ConsumePage {

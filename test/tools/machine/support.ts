@@ -153,6 +153,7 @@ const MAKERS: readonly ((random: Random) => Command)[] = [
   randomProduce,
   randomSequenced,
   randomSequenced,
+  randomForget,
   randomCommit,
   randomCommit,
   (random) => ({
@@ -206,6 +207,11 @@ function randomSequenced(random: Random): Command {
     logicalBytes: random.below(1000),
     batches: utf8("payload"),
   };
+}
+
+function randomForget(random: Random): Command {
+  const id = random.pick(["p", "q", "__proto__"]);
+  return { type: "forget_producer", topicId: 1 + random.below(6), id };
 }
 
 function randomCommit(random: Random): Command {

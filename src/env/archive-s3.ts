@@ -127,6 +127,9 @@ export async function listS3Objects(
     }
     const last = contents.at(-1)?.key;
     if (isTruncated !== true || last === undefined) return files;
+    // A store that ignores where to go on would be asked for the same page for ever.
+    if (last <= after)
+      throw new ArchiveUnavailable(`${name}: the list begins again after "${after}"`);
     after = last;
   }
 }

@@ -149,6 +149,18 @@ test("a bucket: all pages of its prefix, little of each object is read, and prun
   expect(s3.objects.has("b/weekly/one.ayder")).toBe(true);
 });
 
+test("a store that repeats a page for ever is given up", async () => {
+  s3.pageKeys = 2;
+  s3.repeatsPages = true;
+  const run = await ayder(["backup", "list", "s3://b/nightly/"], { env });
+  s3.repeatsPages = false;
+  expect(run).toEqual({
+    code: 3,
+    out: "",
+    err: 'ayder: s3://b/nightly/: the list begins again after "nightly/far.ayder"\n',
+  });
+});
+
 test("what cannot be listed is said", async () => {
   const absent = join(directory.path, "absent");
   expect(await ayder(["backup", "list", absent])).toEqual({

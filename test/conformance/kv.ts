@@ -248,6 +248,10 @@ export function register(target: TargetOf): void {
       await put(`${space}/a`, "123");
       const cas = Number((await put(`${space}/b/c`, "")).body["cas"]);
       expectError(await drop("?if_empty=1"), 409, "namespace_not_empty", ["keys"]);
+      // An empty name of a key in a script does not delete the namespace.
+      expectError(await drop("/"), 400, "invalid_key");
+      expectError(await drop("/?cas=1"), 400, "invalid_key");
+      expectError(await drop("?cas=1"), 400, "unknown_parameter");
       expectError(await drop("?if_empty=yes"), 400, "invalid_parameter");
       expectError(await drop("?ifempty=1"), 400, "unknown_parameter");
       expectError(await client.ask("DELETE /kv/a%20b"), 400, "invalid_namespace");

@@ -13,6 +13,8 @@ export class S3Server {
   readonly objects = new Map<string, Buffer>();
   /** Objects a page of a listing holds at most. */
   pageKeys = 1000;
+  /** A listing ignores where it is to go on. */
+  repeatsPages = false;
   /** Method and what it was about, as asked. */
   readonly asked: string[] = [];
   /** Requests that have this in their line get 500, as often as the number says. */
@@ -102,7 +104,7 @@ export class S3Server {
   #list(bucket: string, query: URLSearchParams): Response {
     const before = `${bucket.replace(/\/$/, "")}/`;
     const prefix = query.get("prefix") ?? "";
-    const after = query.get("start-after") ?? "";
+    const after = this.repeatsPages ? "" : (query.get("start-after") ?? "");
     const keys = [...this.objects.keys()]
       .filter((name) => name.startsWith(before))
       .map((name) => name.slice(before.length))

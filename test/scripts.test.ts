@@ -99,7 +99,8 @@ describe("command lines of scripts", () => {
 const OTHERS = ["tools", "checks"];
 
 test("what is not a test is in test/tools or test/checks, apart from suites that tests share", () => {
-  const SHARED = /^test\/(conformance\/[a-z-]+|env\/[a-z]+-contract|client\/scenarios)\.ts$/;
+  const SHARED =
+    /^test\/(conformance\/[a-z-]+|env\/[a-z]+-contract|client\/(group-)?scenarios)\.ts$/;
   const strangers = [...new Glob("test/**/*.ts").scanSync(".")].filter(
     (file) =>
       !file.endsWith(".test.ts") &&

@@ -1,13 +1,22 @@
 import { type ConsumeOptions, Consumer } from "./consumer.ts";
 import { ClusterClient, Retention, Streams, Topics, Views } from "./facets.ts";
+import { GroupConsumer, type GroupOptions } from "./group.ts";
 import { Kv } from "./kv.ts";
 import { Log } from "./log.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
-import { GROUP_DELETED, GROUP_LIST, KV_NAMESPACE_DELETED, KV_NAMESPACES } from "./shapes.ts";
+import {
+  GROUP_DELETED,
+  GROUP_DESCRIBED,
+  GROUP_LIST,
+  KV_NAMESPACE_DELETED,
+  KV_NAMESPACES,
+  SOUGHT,
+} from "./shapes.ts";
 import type { JoinRequest, JoinResult, QueryRequest, QueryResult } from "./stream-types.ts";
 import { type CallOptions, type ClientOptions, type Request, Transport } from "./transport.ts";
 import type {
   Deleted,
+  GroupDescription,
   GroupLag,
   GroupSummary,
   KvNamespace,
@@ -20,9 +29,13 @@ import type {
   ProducedBatch,
   ProduceOptions,
   ReadOptions,
+  SeekRequest,
+  Sought,
 } from "./types.ts";
 import { segment } from "./url.ts";
 import { camel, decodeText, type Value } from "./values.ts";
+
+const groupPath = (group: string): string => `/broker/groups/${segment(group)}`;
 
 /**
  * A client of a server or a cluster. It holds no connection of its own and needs no closing.
@@ -120,13 +133,41 @@ export class Client {
   async listGroups(options: CallOptions = {}): Promise<readonly GroupSummary[]> {
     const request = { method: "GET", path: "/broker/groups", ...options } as const;
     const answer = await this.#transport.json(request, GROUP_LIST);
-    return answer.groups;
+    // Servers of an earlier version have no members.
+    return answer.groups.map((each) => ({ ...each, members: each.members ?? 0 }));
+  }
+
+  /**
+   * Becomes a member of a group, which shares the partitions of the topics:
+   * `for await (const message of client.group("billing", { topics: ["orders"] }))`
+   */
+  group(name: string, options: GroupOptions): GroupConsumer {
+    return new GroupConsumer(this.#transport, name, options);
+  }
+
+  /** Members, owners and lag of a group. */
+  async describeGroup(group: string, options: CallOptions = {}): Promise<GroupDescription> {
+    const request = { method: "GET", path: groupPath(group), ...options } as const;
+    const answer = camel(await this.#transport.json(request, GROUP_DESCRIBED));
+    return answer;
+  }
+
+  /** Moves a group forwards or back. Messages that its members have read are fenced. */
+  async seekGroup(
+    group: string,
+    { topic, partition, to }: SeekRequest,
+    options: CallOptions = {},
+  ): Promise<readonly Sought[]> {
+    const goal = typeof to === "object" && "timeMs" in to ? { time_ms: to.timeMs } : to;
+    const body = JSON.stringify({ topic, partition, to: goal });
+    const path = `${groupPath(group)}/seek`;
+    const request = { method: "POST", path, body, ...options } as const;
+    return camel(await this.#transport.json(request, SOUGHT)).offsets;
   }
 
   /** Deletes the committed offsets of a group in all topics. @returns the number of offsets. */
   async deleteGroup(group: string, options: CallOptions = {}): Promise<number> {
-    const path = `/broker/groups/${segment(group)}`;
-    const request = { method: "DELETE", path, ...options } as const;
+    const request = { method: "DELETE", path: groupPath(group), ...options } as const;
     const answer = await this.#transport.json(request, GROUP_DELETED);
     return answer.offsets;
   }

@@ -2,6 +2,7 @@
 export { Client, createClient } from "./client.ts";
 export { type ConsumeOptions, Consumer } from "./consumer.ts";
 export { AyderError } from "./errors.ts";
+export { GroupConsumer, type GroupOptions } from "./group.ts";
 export { Kv, KvEntry, type KvListOptions, type KvPutOptions, type KvReadOptions } from "./kv.ts";
 export { Producer, type ProducerOptions, type SendOptions, type Sent } from "./producer.ts";
 export type * from "./stream-types.ts";

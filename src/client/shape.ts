@@ -20,6 +20,8 @@ const wrong = (value: unknown, at: string, wanted: string): string =>
 
 export const integer: Shape<number> = (value, at) =>
   Number.isSafeInteger(value) ? null : wrong(value, at, "an integer");
+export const number: Shape<number> = (value, at) =>
+  typeof value === "number" ? null : wrong(value, at, "a number");
 export const text: Shape<string> = (value, at) =>
   typeof value === "string" ? null : wrong(value, at, "a text");
 export const flag: Shape<boolean> = (value, at) =>

@@ -1,7 +1,19 @@
 /** Shapes of the answers that the client uses. Fields that are only passed on may be absent. */
 import type { Member, Membership, Transferred } from "../api/cluster.ts";
 import type { Page, Message as WireMessage } from "../api/consume.ts";
-import type { Committed, GroupDeleted, GroupList } from "../api/groups.ts";
+import type {
+  Committed,
+  GroupDeleted,
+  GroupDescribed,
+  GroupJoined,
+  GroupLeft,
+  GroupList,
+  GroupMessage,
+  GroupPage,
+  MemberCommitted,
+  OwnedPartition,
+  Sought,
+} from "../api/groups.ts";
 import type {
   KvDeleted,
   KvList,
@@ -24,7 +36,18 @@ import type {
   TopicList,
   TopicSummary,
 } from "../api/topics.ts";
-import { anything, fields, flag, integer, list, optional, orNull, record, text } from "./shape.ts";
+import {
+  anything,
+  fields,
+  flag,
+  integer,
+  list,
+  number,
+  optional,
+  orNull,
+  record,
+  text,
+} from "./shape.ts";
 
 export const ACCEPTED = fields<{ readonly ok: boolean }>({ ok: flag });
 const produced = { partition: integer, durable: optional(flag), duplicate: optional(flag) };
@@ -60,7 +83,7 @@ export const PRODUCER_LIST = fields<ProducerList>({
   ),
 });
 export const PRODUCER_FORGOTTEN = fields<ProducerForgotten>({ partitions: integer });
-const message = fields<WireMessage>({
+const messageFields = {
   offset: integer,
   partition: integer,
   timestamp_ms: integer,
@@ -69,7 +92,8 @@ const message = fields<WireMessage>({
   value: optional(text),
   value_b64: optional(text),
   headers: optional(record(text)),
-});
+};
+const message = fields<WireMessage>(messageFields);
 export const PAGE = fields<Page>({
   messages: list(message),
   next_offset: integer,
@@ -80,15 +104,78 @@ export const COMMITTED = fields<Committed & { readonly committed_offset: number 
   committed_offset: integer,
 });
 export const DELETED = fields<Deleted>({ deleted_count: integer, freed_bytes: integer });
-export const GROUP_LIST = fields<GroupList>({
+type GroupListed = Omit<GroupList["groups"][number], "members"> & {
+  readonly members: number | undefined;
+};
+export const GROUP_LIST = fields<{ readonly groups: readonly GroupListed[] }>({
   groups: list(
-    fields<GroupList["groups"][number]>({
+    fields<GroupListed>({
       group: text,
       topics: integer,
       partitions: integer,
+      members: optional(integer),
       lag: integer,
     }),
   ),
+});
+const owned = fields<OwnedPartition>({
+  topic: text,
+  partition: integer,
+  generation: integer,
+  next_offset: integer,
+});
+export const GROUP_JOINED = fields<GroupJoined>({
+  member: text,
+  lease_until_ms: integer,
+  assigned: list(owned),
+});
+export const GROUP_PAGE = fields<GroupPage>({
+  messages: list(fields<GroupMessage>({ topic: text, ...messageFields })),
+  positions: list(owned),
+  assigned: list(owned),
+  revoked: list(fields<GroupPage["revoked"][number]>({ topic: text, partition: integer })),
+  lease_until_ms: integer,
+});
+type MemberCommit = Pick<MemberCommitted["results"][number], "topic" | "partition"> & {
+  readonly ok: boolean;
+};
+export const MEMBER_COMMITTED = fields<{ readonly results: readonly MemberCommit[] }>({
+  results: list(fields<MemberCommit>({ topic: text, partition: integer, ok: flag })),
+});
+export const GROUP_LEFT = fields<GroupLeft>({ member: text });
+export const SOUGHT = fields<Sought>({
+  offsets: list(
+    fields<Sought["offsets"][number]>({
+      topic: text,
+      partition: integer,
+      committed_offset: integer,
+    }),
+  ),
+});
+export const GROUP_DESCRIBED = fields<GroupDescribed>({
+  group: text,
+  members: list(
+    fields<GroupDescribed["members"][number]>({
+      member: text,
+      lease_until_ms: integer,
+      lease_ms: integer,
+      topics: list(text),
+      partitions: integer,
+    }),
+  ),
+  partitions: list(
+    fields<GroupDescribed["partitions"][number]>({
+      topic: text,
+      partition: integer,
+      owner: orNull(text),
+      next: optional(text),
+      generation: integer,
+      committed_offset: orNull(integer),
+      lag: integer,
+      lag_seconds: orNull(number),
+    }),
+  ),
+  lag: integer,
 });
 export const GROUP_DELETED = fields<GroupDeleted>({ offsets: integer });
 export const TOPIC_CREATED = fields<TopicCreated>({ topic: text, partitions: integer });

@@ -77,6 +77,8 @@ export type Request = CallOptions & {
   readonly repeatable?: boolean;
   /** Time that the request allows the server to wait, added to `attemptMs`. */
   readonly waitMs?: number | undefined;
+  /** The runtime must not send the request a second time after its connection broke. */
+  readonly isSentOnce?: boolean;
   /** Codes of answers that the caller handles, so the request is not sent again. */
   readonly final?: readonly string[];
 };
@@ -294,7 +296,8 @@ const target = ({ path, query = {} }: Request): string => {
  * Bun sends a PUT or DELETE once more if its connection was used before and breaks before the
  * answer. A deletion that was done would then report that there was nothing to delete.
  */
-const canBeSentTwice = ({ method }: Request): boolean => method === "PUT" || method === "DELETE";
+const canBeSentTwice = ({ method, isSentOnce }: Request): boolean =>
+  method === "PUT" || method === "DELETE" || isSentOnce === true;
 
 /** Shows the proxy without the password that its address may contain. */
 export function shownProxy({ url, source }: ProxyServer): string {

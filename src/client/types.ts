@@ -112,6 +112,9 @@ export type GroupSummary = {
   readonly group: string;
   readonly topics: number;
   readonly partitions: number;
+  /** Members that share the partitions. */
+  readonly members: number;
+  /** Records that are kept and not worked off, of all partitions. */
   readonly lag: number;
 };
 /** The last write of a producer in a partition. */
@@ -129,6 +132,37 @@ export type ProducerList = {
   readonly total: number;
   readonly producers: readonly ProducerLast[];
 };
+export type GroupMemberInfo = {
+  readonly member: string;
+  readonly leaseUntilMs: number;
+  readonly leaseMs: number;
+  readonly topics: readonly string[];
+  /** Number of partitions that it owns. */
+  readonly partitions: number;
+};
+export type GroupPartition = PartitionRef & {
+  readonly owner: string | null;
+  /** The member that waits for the partition. */
+  readonly next?: string;
+  readonly generation: number;
+  readonly committedOffset: number | null;
+  readonly lag: number;
+  /** Age of the first record that is not worked off; null if it is not known. */
+  readonly lagSeconds: number | null;
+};
+export type GroupDescription = {
+  readonly group: string;
+  readonly members: readonly GroupMemberInfo[];
+  readonly partitions: readonly GroupPartition[];
+  readonly lag: number;
+};
+/** The first record, the end, a time, or an offset. Without a topic: all topics of the group. */
+export type SeekRequest = {
+  readonly topic?: string | undefined;
+  readonly partition?: number | undefined;
+  readonly to: "earliest" | "latest" | { readonly timeMs: number } | { readonly offset: number };
+};
+export type Sought = PartitionRef & { readonly committedOffset: number };
 export type TopicDescription = {
   readonly topic: string;
   readonly partitions: readonly PartitionInfo[];

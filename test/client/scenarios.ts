@@ -4,6 +4,7 @@
  */
 import { strict as assert } from "node:assert";
 import { AyderError, type Client, createClient, type Message } from "../../src/client/index.ts";
+import { GROUP_SCENARIOS } from "./group-scenarios.ts";
 
 export type Scenario = (client: Client, name: string, url: string) => Promise<void>;
 
@@ -27,6 +28,8 @@ const ODD_BYTES = Uint8Array.of(0, 255, 13, 10, 34, 10, 128, 254);
 const ODD_TEXTS = ["", "plain", '"quoted"', "two\nlines\r", "\u0000\u001b[31m", "\ufeffBOM", "ÄΩ𝄞"];
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  ...GROUP_SCENARIOS,
+
   "values come back as they were sent": async (client, topic) => {
     await client.topics.create(topic, { partitions: 1 });
     for (const text of ODD_TEXTS) await client.produce(topic, text, { partition: 0 });
@@ -163,13 +166,14 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     assert.equal(await client.commit({ topic, group: "g", partition: 0, offset: 1 }), 2);
     assert.deepEqual(await client.groups(topic), [
       { group: "g", partition: 0, committedOffset: 2, lag: 1 },
+      { group: "g", partition: 1, committedOffset: null, lag: 0 },
     ]);
     const own = `group-of-${topic}`;
     for (const partition of [0, 1]) {
       await client.commit({ topic, group: own, partition, offset: 0 });
     }
     const found = (await client.listGroups()).filter(({ group }) => group === own);
-    assert.deepEqual(found, [{ group: own, topics: 1, partitions: 2, lag: 3 }]);
+    assert.deepEqual(found, [{ group: own, topics: 1, partitions: 2, members: 0, lag: 3 }]);
     assert.equal(await client.deleteGroup(own), 2);
     assert.deepEqual(
       (await client.listGroups()).filter(({ group }) => group === own),

@@ -198,8 +198,16 @@ export class MemberReads {
 
   /** The answer to a client that is gone, or that has sent another read. Nothing is told by it. */
   #emptyPage(member: GroupMember): Outcome {
+    const assigned = this.#assigned(member);
     const leaseUntilMs = member.dueAt;
-    return { ok: true, records: [], positions: [], assigned: [], revoked: [], leaseUntilMs };
+    return { ok: true, records: [], positions: [], assigned, revoked: [], leaseUntilMs };
+  }
+
+  #assigned(member: GroupMember): OwnedPartition[] {
+    return member.owned.flatMap((slot) => {
+      const state = this.#stateOf(slot);
+      return state === null || slot.isRevoked ? [] : [this.#owned(slot, state)];
+    });
   }
 
   /** Makes the answer, and notes what it gives and tells to the member. */
@@ -250,10 +258,7 @@ export class MemberReads {
     session.answered = session.changes;
     session.read?.wake();
     session.read = null;
-    return member.owned.flatMap((slot) => {
-      const state = this.#stateOf(slot);
-      return state === null || slot.isRevoked ? [] : [this.#owned(slot, state)];
-    });
+    return this.#assigned(member);
   }
 
   /** Waits for a record, a change of the member, the time to renew its lease, or the end of the wait. */

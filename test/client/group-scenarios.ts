@@ -1,0 +1,125 @@
+/** Scenarios of members of a group. As in `scenarios.ts`, no Bun API is used. */
+import { strict as assert } from "node:assert";
+import type { PartitionRef } from "../../src/client/index.ts";
+import type { Scenario } from "./scenarios.ts";
+
+const PARTITIONS = 6;
+const RECORDS = 60;
+
+const names = (refs: readonly PartitionRef[]): string[] =>
+  refs.map(({ topic, partition }) => `${topic}/${partition}`);
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+export const GROUP_SCENARIOS: Readonly<Record<string, Scenario>> = {
+  "members of a group share the messages, and the rest when one of them is lost": async (
+    client,
+    topic,
+  ) => {
+    await client.topics.create(topic, { partitions: PARTITIONS });
+    for (let i = 0; i < RECORDS; i++) {
+      await client.produce(topic, `${i}`, { partition: i % PARTITIONS });
+    }
+    const seen = new Map<string, number>();
+    const stop = new AbortController();
+    const work = async (processingMs: number | undefined, hangsAt: number) => {
+      const { signal } = stop;
+      const options = { topics: [topic], leaseMs: 1_000, limit: 3, signal, processingMs };
+      let count = 0;
+      for await (const { text } of client.group(topic, options)) {
+        seen.set(text, (seen.get(text) ?? 0) + 1);
+        if (++count === hangsAt) await new Promise(() => undefined);
+        if (seen.size === RECORDS) stop.abort();
+      }
+    };
+    // The first member hangs in the middle of a message.
+    void work(0, 5);
+    const never = Number.POSITIVE_INFINITY;
+    await Promise.all([work(undefined, never), work(undefined, never)]);
+    assert.equal(seen.size, RECORDS);
+    assert.ok([...seen.values()].filter((count) => count > 1).length <= 6);
+  },
+
+  "a member that ends commits and leaves, and tells what it got and lost": async (
+    client,
+    topic,
+  ) => {
+    await client.topics.create(topic, { partitions: 2 });
+    const told: string[] = [];
+    const stop = new AbortController();
+    const first = client.group(topic, {
+      topics: [topic],
+      member: "first",
+      signal: stop.signal,
+      onAssigned: (got) => told.push(...names(got).map((name) => `+${name}`)),
+      onRevoked: (gone) => told.push(...names(gone).map((name) => `-${name}`)),
+    });
+    const texts: string[] = [];
+    const reading = (async () => {
+      for await (const message of first) texts.push(message.text);
+    })();
+    await client.produce(topic, "x", { partition: 0 });
+    await until(() => texts.length === 1);
+    const second = client.group(topic, { topics: [topic], member: "second" });
+    const other = (async () => {
+      for await (const message of second) return message;
+      return null;
+    })();
+    await until(() => second.partitions.length === 1);
+    assert.deepEqual(told, [`+${topic}/0`, `+${topic}/1`, `-${topic}/1`]);
+    await client.produce(topic, "y", { partition: 1 });
+    assert.equal((await other)?.text, "y");
+    stop.abort();
+    await reading;
+    const { members, partitions, lag } = await client.describeGroup(topic);
+    assert.deepEqual(members, []);
+    // `break` does not process the message of the loop, so it is still there for the next member.
+    assert.deepEqual(
+      partitions.map(({ committedOffset }) => committedOffset),
+      [1, 0],
+    );
+    assert.equal(lag, 1);
+  },
+
+  "without automatic commits, a member commits what it was given so far": async (client, topic) => {
+    await client.topics.create(topic, { partitions: 1 });
+    await client.produceBatch(topic, ["a", "b", "c"], { partition: 0 });
+    const options = { topics: [topic], autoCommit: false, member: "m" };
+    const member = client.group(topic, options);
+    for await (const message of member) {
+      if (message.text === "b") await member.commit();
+      if (message.text === "c") break;
+    }
+    const read: string[] = [];
+    for await (const page of client.group(topic, options).pages()) {
+      read.push(...page.map(({ text }) => text));
+      break;
+    }
+    assert.deepEqual(read, ["c"]);
+    const [sought] = await client.seekGroup(topic, { topic, partition: 0, to: { offset: 1 } });
+    assert.deepEqual(sought, { topic, partition: 0, committedOffset: 1 });
+    await client.seekGroup(topic, { to: { timeMs: 0 } });
+    const { lag, partitions } = await client.describeGroup(topic);
+    assert.equal(lag, 3);
+    assert.ok((partitions[0]?.lagSeconds ?? -1) >= 0);
+    const listed = (await client.listGroups()).find(({ group }) => group === topic);
+    assert.deepEqual(listed, { group: topic, topics: 1, partitions: 1, members: 0, lag: 3 });
+  },
+
+  "a member that loses its lease joins again and goes on": async (client, topic) => {
+    await client.topics.create(topic, { partitions: 1 });
+    await client.produceBatch(topic, ["a", "b"], { partition: 0 });
+    const texts: string[] = [];
+    for await (const message of client.group(topic, { topics: [topic], member: "m" })) {
+      texts.push(message.text);
+      // The group forgets its member, as after the end of a lease.
+      if (texts.length === 1) await client.deleteGroup(topic);
+      if (texts.length > 1 && message.text === "b") break;
+    }
+    // The commit of the first page is refused, so everything is read again.
+    assert.equal(texts[0], "a");
+    assert.equal(texts.at(-1), "b");
+  },
+};

@@ -4,7 +4,7 @@ import { type Json, JsonNumber } from "../client/json-text.ts";
 import { type Arguments, type Io, integerOf, type Option, UsageError } from "./command.ts";
 import { decodeOf } from "./schema-file.ts";
 import { durationOf, timeOf } from "./times.ts";
-import { filtersOf } from "./where.ts";
+import { type Filter, filtersOf } from "./where.ts";
 
 /** Limit of `limit` and `emit_rows`. */
 export const RECORDS_MAX = 10_000;
@@ -21,7 +21,7 @@ export const PRINT_JSON: Options = {
 
 /** Filters, groups, measures and windows: what queries and views have in common. */
 export const AGGREGATE_FLAGS: Options = {
-  partition: { type: "string", short: "p", value: "N", help: "partition (default: the only one)" },
+  partition: { type: "string", short: "p", value: "N", help: "partition (default: all)" },
   where: {
     type: "string",
     value: "EXPR",
@@ -57,7 +57,12 @@ export const QUERY_FLAGS: Options = {
   from: { type: "string", value: "OFFSET", help: "first offset (default: the first stored one)" },
   since: { type: "string", value: "TIME", help: "start at an age such as 10m, or a timestamp" },
   group: { type: "string", short: "g", value: "NAME", help: "start where this group committed" },
-  limit: { type: "string", short: "n", value: "N", help: "read at most this many records" },
+  limit: {
+    type: "string",
+    short: "n",
+    value: "N",
+    help: "read at most this many records of a partition",
+  },
   rows: { type: "string", value: "N", help: "print at most this many rows" },
   select: { type: "string", value: "FIELDS", multiple: true, help: "fields of the rows" },
 };
@@ -88,38 +93,65 @@ export function namesOf(args: Arguments, option: string): readonly string[] | un
   return names;
 }
 
-/** @throws UsageError */
-export async function queryOfFlags(
-  topic: string,
-  args: Arguments,
-  client: Client,
-  io: Io,
-): Promise<Json> {
-  const aggregates = hasFlag(args, pick(AGGREGATING));
-  const limit = args.integer("limit", 1, RECORDS_MAX) ?? (aggregates ? undefined : RECORDS_MAX);
+/** A query of options. It is sent to each partition that is read. */
+export type FlagQuery = {
+  readonly topic: string;
+  /** Null: all partitions. */
+  readonly partition: number | null;
+  readonly isAggregate: boolean;
+  readonly filters: readonly Filter[];
+  readonly measures: readonly Measure[];
+  /** At most this many rows. Undefined: an aggregate without rows. */
+  readonly rows: number | undefined;
+  /** @param more replaces parts of the query. */
+  request(partition: number, offset: number | undefined, more?: Replaced): Json;
+};
+export type Replaced = {
+  readonly filters?: readonly Filter[];
+  readonly measures?: readonly Measure[];
+  readonly rows?: number | undefined;
+};
+export type Measure = { readonly op: string; readonly field?: string; readonly as?: string };
+
+/** Checks everything that can be wrong without the server. @throws UsageError */
+export async function queryOfFlags(topic: string, args: Arguments, io: Io): Promise<FlagQuery> {
+  const isAggregate = hasFlag(args, pick(AGGREGATING));
+  const limit = args.integer("limit", 1, RECORDS_MAX) ?? (isAggregate ? undefined : RECORDS_MAX);
   const rows =
     args.integer("rows", 0, RECORDS_MAX) ??
-    (aggregates ? undefined : Math.min(limit ?? RECORDS_MAX, ROWS_DEFAULT));
-  // Everything that can be wrong without the server is checked before it is asked.
-  const parts = aggregateParts(args);
+    (isAggregate ? undefined : Math.min(limit ?? RECORDS_MAX, ROWS_DEFAULT));
+  const filters = filtersIn(args);
+  const measures = measuresOf(args);
+  const groupBy = namesOf(args, "group-by");
+  const window = windowOf(args);
+  const select = namesOf(args, "select");
   const decode = await decodeOf(args, "", io);
   checkStart(args);
-  const partition =
-    args.integer("partition") ?? (await onlyPartition(client, topic, "--partition"));
-  const source = objectOf({
-    topic,
-    partition: numberOf(partition),
-    group: args.text("group"),
-    offset: numberOf(await startOf(args, "", client, topic, partition)),
-    limit: numberOf(limit),
-    decode,
-  });
-  const select = namesOf(args, "select");
-  const transform =
-    rows === undefined && select === undefined
-      ? undefined
-      : objectOf({ left_fields: select && [...select], emit_rows: numberOf(rows) });
-  return objectOf({ source, ...parts, transform });
+  const partition = args.integer("partition") ?? null;
+  if (partition === null && args.text("from") !== undefined && args.text("from") !== "earliest") {
+    throw new UsageError("--from needs --partition, because each partition has its own offsets");
+  }
+  const request = (at: number, offset: number | undefined, more: Replaced = {}): Json => {
+    const shown = "rows" in more ? more.rows : rows;
+    return objectOf({
+      source: objectOf({
+        topic,
+        partition: numberOf(at),
+        group: args.text("group"),
+        offset: numberOf(offset),
+        limit: numberOf(limit),
+        decode,
+      }),
+      filter: listOf(more.filters ?? filters),
+      window,
+      aggregate: aggregateOf(groupBy, more.measures ?? measures),
+      transform:
+        shown === undefined && select === undefined
+          ? undefined
+          : objectOf({ left_fields: select && [...select], emit_rows: numberOf(shown) }),
+    });
+  };
+  return { topic, partition, isAggregate, filters, measures, rows, request };
 }
 
 /** Windows that a view retains. */
@@ -131,13 +163,7 @@ const RETAIN_FLAGS: Options = {
 
 /** The options of a view, which take effect with one action. */
 export function viewFlags(action: string): Options {
-  const partition: Option = {
-    type: "string",
-    short: "p",
-    value: "N",
-    help: "partition (default: all)",
-  };
-  const flags = { ...PRINT_JSON, ...AGGREGATE_FLAGS, partition, ...RETAIN_FLAGS };
+  const flags = { ...PRINT_JSON, ...AGGREGATE_FLAGS, ...RETAIN_FLAGS };
   return Object.fromEntries(
     Object.entries(flags).map(([name, option]) => [name, { ...option, only: [action] }]),
   );
@@ -162,53 +188,53 @@ export async function viewOfFlags(topic: string, args: Arguments, io: Io): Promi
   });
   return objectOf({
     source,
-    ...aggregateParts(args),
+    filter: listOf(filtersIn(args)),
+    window: windowOf(args),
+    aggregate: aggregateOf(namesOf(args, "group-by"), measuresOf(args)),
     retain: retain.size === 0 ? undefined : retain,
   });
 }
 
-function aggregateParts(args: Arguments): Readonly<Record<string, Json | undefined>> {
-  const filters = args.texts("where").flatMap(filtersOf);
+const filtersIn = (args: Arguments): readonly Filter[] => args.texts("where").flatMap(filtersOf);
+
+const listOf = (filters: readonly Filter[]): Json | undefined =>
+  filters.length === 0 ? undefined : filters.map((filter) => new Map(filter));
+
+function windowOf(args: Arguments): Json | undefined {
   const window = args.text("window");
   const by = args.text("by");
   if (window === undefined && by !== undefined) throw new UsageError("--by needs --window");
-  const groupBy = namesOf(args, "group-by");
-  const measures = measuresOf(args);
-  return {
-    filter: filters.length === 0 ? undefined : filters.map((filter) => new Map(filter)),
-    window:
-      window === undefined
-        ? undefined
-        : objectOf({
-            type: "tumbling",
-            size_ms: numberOf(durationOf("--window", window)),
-            time_field: by,
-          }),
-    aggregate:
-      groupBy === undefined && measures.length === 0
-        ? undefined
-        : objectOf({
-            group_by: groupBy && [...groupBy],
-            measures: measures.length === 0 ? undefined : measures,
-          }),
-  };
+  if (window === undefined) return undefined;
+  const size = numberOf(durationOf("--window", window));
+  return objectOf({ type: "tumbling", size_ms: size, time_field: by });
 }
 
-function measuresOf(args: Arguments): Json[] {
-  const counts = args.flag("count") ? [objectOf({ op: "count" })] : [];
+const aggregateOf = (
+  groupBy: readonly string[] | undefined,
+  measures: readonly Measure[],
+): Json | undefined =>
+  groupBy === undefined && measures.length === 0
+    ? undefined
+    : objectOf({
+        group_by: groupBy && [...groupBy],
+        measures: measures.length === 0 ? undefined : measures.map((each) => objectOf(each)),
+      });
+
+function measuresOf(args: Arguments): readonly Measure[] {
+  const counts: readonly Measure[] = args.flag("count") ? [{ op: "count" }] : [];
   const of = (op: string, option: string) =>
     (namesOf(args, option) ?? []).map((text) => measureOf(op, option, text));
   return [...counts, ...of("count", "count-of"), ...MEASURES.flatMap((op) => of(op, op))];
 }
 
-function measureOf(op: string, option: string, text: string): Map<string, Json> {
+function measureOf(op: string, option: string, text: string): Measure {
   const [, field = "", as] = /^(\S+)(?:\s+as\s+(\S+))?$/i.exec(text) ?? [];
   if (field === "") {
     throw new UsageError(
       `--${option}: ${JSON.stringify(text)} is neither FIELD nor "FIELD as NAME"`,
     );
   }
-  return objectOf({ op, field, as });
+  return as === undefined ? { op, field } : { op, field, as };
 }
 
 const pick = (names: readonly string[]): Options =>
@@ -250,8 +276,5 @@ export async function onlyPartition(
 ): Promise<number> {
   const { partitions } = await client.topics.describe(topic);
   if (partitions.length === 1) return 0;
-  const view = option === "--partition" ? "; a view (ayder views put) covers all of them" : "";
-  throw new UsageError(
-    `${topic} has ${partitions.length} partitions: name one with ${option}${view}`,
-  );
+  throw new UsageError(`${topic} has ${partitions.length} partitions: name one with ${option}`);
 }

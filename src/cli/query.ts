@@ -4,7 +4,15 @@ import type { Client } from "../client/index.ts";
 import { type Json, JsonNumber, parseJson, shortText } from "../client/json-text.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { readAll } from "./kv.ts";
-import { hasFlag, PRINT_JSON, QUERY_FLAGS, queryOfFlags } from "./query-flags.ts";
+import {
+  type FlagQuery,
+  hasFlag,
+  PRINT_JSON,
+  QUERY_FLAGS,
+  queryOfFlags,
+  startOf,
+} from "./query-flags.ts";
+import { type Answered, mergedAnswer } from "./query-partitions.ts";
 import { connect, SERVER_OPTIONS } from "./server.ts";
 import { type Cell, counted, Digits, table } from "./table.ts";
 import { visible } from "./visible.ts";
@@ -29,10 +37,62 @@ async function query(args: Arguments, io: Io): Promise<number> {
   const client = connect(args, io);
   const [operand] = args.operands;
   const flagged = hasFlag(args, QUERY_FLAGS) || (await isTopic(operand, io));
-  const body = flagged
-    ? shortText(await queryOfFlags(topicOf(operand), args, client, io))
-    : await queryText(operand, io);
-  return await run(body, flagged, client, args, io);
+  if (!flagged) return await run(await queryText(operand, io), false, client, args, io);
+  const asked = await queryOfFlags(topicOf(operand), args, io);
+  const partitions = await partitionsOf(asked, client);
+  if (partitions.length > 1) return await runAll(asked, partitions, client, args, io);
+  const [partition = 0] = partitions;
+  const offset = await startOf(args, "", client, asked.topic, partition);
+  return await run(shortText(asked.request(partition, offset)), true, client, args, io);
+}
+
+async function partitionsOf(
+  { topic, partition }: FlagQuery,
+  client: Client,
+): Promise<readonly number[]> {
+  if (partition !== null) return [partition];
+  const described = await client.topics.describe(topic);
+  return described.partitions.map((each) => each.partition);
+}
+
+/** Reads all partitions, one after the other, and prints one table of all of them. */
+async function runAll(
+  asked: FlagQuery,
+  partitions: readonly number[],
+  client: Client,
+  args: Arguments,
+  io: Io,
+): Promise<number> {
+  const starts = new Map<number, number | undefined>();
+  for (const partition of partitions) {
+    starts.set(partition, await startOf(args, "", client, asked.topic, partition));
+  }
+  if (args.flag("print-json")) {
+    const bodies = partitions.map((each) => shortText(asked.request(each, starts.get(each))));
+    await io.out(`${bodies.join("\n")}\n`);
+    return EXIT.ok;
+  }
+  const send = async (request: Json): Promise<Answered> => {
+    const body = shortText(request);
+    const path = "/broker/query";
+    const text = await client.request({
+      ...{ method: "POST", path, body, repeatable: true },
+      signal: io.interrupted,
+    } as const);
+    return { text, answer: answerOf(text, client.url, "rows") };
+  };
+  if (args.flag("json")) {
+    for (const each of partitions) {
+      await io.out(`${(await send(asked.request(each, starts.get(each)))).text}\n`);
+    }
+    return EXIT.ok;
+  }
+  const { answer, incomplete } = await mergedAnswer(asked, starts, send);
+  await io.out(answerText(answer));
+  if (incomplete.length > 0) {
+    io.err(`ayder: truncated: more rows exist; continue with ${incomplete.join(", ")}\n`);
+  }
+  return EXIT.ok;
 }
 
 /** Checks the topic of a query that is given as options. @throws UsageError */

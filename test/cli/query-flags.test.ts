@@ -279,8 +279,8 @@ test("wrong options are refused before anything is sent, with the value and what
       'these options need the name of a topic: "{\\"source\\":{}}" is not one',
     ],
     [
-      refused("query", "wide", "--count"),
-      "wide has 3 partitions: name one with --partition; a view (ayder views put) covers all of them",
+      refused("query", "wide", "--from", "1"),
+      "--from needs --partition, because each partition has its own offsets",
     ],
     [joined(), "join needs --on: which fields must be equal?"],
     [joined("--on", "a=b=c"), '--on: "a=b=c" is neither FIELD nor LEFT=RIGHT'],

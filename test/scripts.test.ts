@@ -126,7 +126,7 @@ describe("workflows and pages", () => {
     test(`${file} names scripts and files that exist`, async () => {
       const text = await Bun.file(file).text();
       const named = [
-        ...[...text.matchAll(/(?:bun(?:@[\d.]+)?|\$BUN) run ([a-z][a-z0-9:]*)/g)].map(
+        ...[...text.matchAll(/(?:bun(?:@[\d.]+)?|\$BUN) run ([a-z][a-z0-9:-]*)/g)].map(
           ([, name = ""]) => name,
         ),
         ...matrixOf(text, "script"),

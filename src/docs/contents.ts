@@ -20,6 +20,7 @@ export const CONTENTS: readonly Section[] = [
       "queues",
       "schedules",
       "kv",
+      "durable-streams",
       "errors",
     ],
   },

@@ -26,9 +26,9 @@ export function judge(
 ): ProducerVerdict {
   const known = stream.producers.get(id);
   if (known === undefined || isForgotten(known, now)) return seq === 0 ? ACCEPTED : gap(0, seq);
-  if (epoch < known.epoch) return refuse(refused("stale_epoch", { current_epoch: known.epoch }));
+  if (epoch < known.epoch) return refuse(refused("stale_epoch", { currentEpoch: known.epoch }));
   if (epoch > known.epoch) {
-    return seq === 0 ? ACCEPTED : refuse(refused("epoch_not_at_zero", { received_seq: seq }));
+    return seq === 0 ? ACCEPTED : refuse(refused("epoch_not_at_zero", { receivedSeq: seq }));
   }
   if (seq <= known.seq) return { kind: "duplicate", lastSeq: known.seq };
   return seq === known.seq + 1 ? ACCEPTED : gap(known.seq + 1, seq);
@@ -58,7 +58,7 @@ const ACCEPTED: ProducerVerdict = { kind: "accepted" };
 const isForgotten = ({ at }: ProducerState, now: number): boolean => now - at > PRODUCER_KEEP_MS;
 
 const gap = (expected: number, received: number): ProducerVerdict =>
-  refuse(refused("sequence_gap", { expected_seq: expected, received_seq: received }));
+  refuse(refused("sequence_gap", { expectedSeq: expected, receivedSeq: received }));
 
 const refuse = (
   rejection: Extract<ProducerVerdict, { kind: "refused" }>["rejection"],

@@ -6,8 +6,10 @@ import { Auth } from "./auth.ts";
 import { BodyBytes } from "./body.ts";
 import { compatOf } from "./compat.ts";
 import { Compression } from "./compression.ts";
+import { crossOrigin } from "./durable/cross-origin.ts";
+import { durableEndpoints } from "./durable/endpoints.ts";
 import { FallbackRoutes } from "./fallback-routes.ts";
-import type { Leader } from "./forward.ts";
+import { forward, type Leader } from "./forward.ts";
 import { ForwardSlots } from "./forward-slots.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 import { Middleware } from "./middleware.ts";
@@ -39,6 +41,8 @@ import type { Services } from "./services.ts";
 
 /** Bun's default limit of concurrent outbound requests. */
 const FORWARDS_MAX = 256;
+/** Time of the leader for a request that is sent to it, if writes are not forwarded. */
+const COMMIT_TIMEOUT_MS = 5_000;
 
 /**
  * Operations that only the server's socket provides. Before `attach`, every request counts as
@@ -100,17 +104,10 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     allowLong,
     answers,
     compression,
+    askLeader: leaderRequests(node, options, () => middleware.bodies),
   };
   const { instruments, log } = options;
-  const { now: wallMs = Date.now, monotonic: monotonicMs = () => performance.now() } = options;
-  const isLoopback = (request: Request) => socket.isLoopback(request);
-  const { shared } = options;
-  const auth = new Auth(options.auth, {
-    instruments,
-    clock: { wallMs, monotonicMs: shared?.monotonicMs ?? monotonicMs },
-    isLoopback,
-    buckets: shared?.buckets ?? [],
-  });
+  const auth = authOf(options, (request) => socket.isLoopback(request));
   const middleware = new Middleware({
     auth,
     errorMapper,
@@ -138,17 +135,18 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
   );
   const fallbacks = new FallbackRoutes(routes, instruments);
   const elysia = toElysia(routes, middleware, fallbacks);
-  const fetch = fetchBy(new HotRouter(routes), elysia, middleware);
+  const plain = fetchBy(new HotRouter(routes), elysia, middleware);
+  const byOrigin = crossOrigin(options.durable);
   return {
     elysia,
     endpoints,
-    fetch,
-    fetchRewritten: (request) => {
+    fetch: byOrigin(plain),
+    fetchRewritten: byOrigin((request) => {
       const fallback = fallbacks.rewritten(request);
       return fallback === null
-        ? fetch(request)
+        ? plain(request)
         : dated(request.method, middleware.serve(fallback, request));
-    },
+    }),
     busy: () => [...middleware.inFlight, ...answers.requests()],
     attach: (attached) => {
       socket = attached;
@@ -192,6 +190,34 @@ function forwardTarget(
   return () => {
     const url = node.leaderUrl();
     return url === null ? null : { url, tls, slots, commitTimeoutMs };
+  };
+}
+
+function authOf(options: HttpOptions, isLoopback: Socket["isLoopback"]): Auth {
+  const { instruments, shared, now: wallMs = Date.now } = options;
+  const { monotonic: monotonicMs = () => performance.now() } = options;
+  return new Auth(options.auth, {
+    instruments,
+    clock: { wallMs, monotonicMs: shared?.monotonicMs ?? monotonicMs },
+    isLoopback,
+    buckets: shared?.buckets ?? [],
+  });
+}
+
+/** Returns a function that sends a request without a body to the leader. */
+function leaderRequests(
+  node: NodeApi,
+  options: HttpOptions,
+  bodies: () => BodyBytes,
+): Services["askLeader"] {
+  const { forwardPolls, forwardWrites } = options;
+  const forwarding = forwardPolls ?? forwardWrites ?? { commitTimeoutMs: COMMIT_TIMEOUT_MS };
+  const leaderOf = forwardTarget(node, options, forwarding);
+  const noBody = () => Promise.resolve(null);
+  return (request) => {
+    const leader = leaderOf();
+    if (leader === null) return Promise.resolve(null);
+    return forward({ method: request.method }, request, leader, noBody, bodies());
   };
 }
 
@@ -247,6 +273,9 @@ function allEndpoints(services: Services): readonly Endpoint[] {
     ...(services.options.streams === undefined
       ? []
       : streamEndpoints(services, services.options.streams)),
+    ...(services.options.durable === undefined
+      ? []
+      : durableEndpoints(services, services.options.durable)),
     ...uiEndpoints(),
     ...docsEndpoints(services.options.version),
     ...(services.options.endpoints ?? []),

@@ -20,6 +20,8 @@ export type EdgeCode =
   | "invalid_view"
   | "invalid_queue"
   | "invalid_schedule"
+  | "invalid_stream"
+  | "empty_append"
   | "invalid_key"
   | "reserved_key"
   | "invalid_idempotency_key"
@@ -60,6 +62,7 @@ const MANUAL_PAGES = {
   queues: "queues",
   schedules: "schedules",
   streams: "stream-processing",
+  durable: "durable-streams",
   topics: "topics",
 } as const;
 type DocsPage = keyof typeof MANUAL_PAGES;
@@ -92,6 +95,54 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   invalid_namespace: row(400, "kv", "This is not a namespace name"),
   invalid_view: row(400, "streams", "This is not a view name"),
   invalid_queue: row(400, "queues", "This is not a queue name"),
+  invalid_stream: row(400, "durable", "The path of a stream has 1 to 1024 bytes of UTF-8"),
+  empty_append: row(400, "durable", "An append has a body, or Stream-Closed: true"),
+  invalid_offset: row(400, "durable", "This is not an offset that the server gave"),
+  epoch_not_at_zero: row(400, "durable", "A new epoch of a producer begins with sequence number 0"),
+  fork_offset_beyond_end: row(
+    400,
+    "durable",
+    "The source of the fork does not reach to this offset",
+  ),
+  fork_sub_offset_beyond_end: row(
+    400,
+    "durable",
+    "The source of the fork has no data at this sub-offset",
+  ),
+  fork_too_deep: row(400, "durable", "The chain of forks is as long as it may be"),
+  subscription_not_pull: row(400, "durable", "Subscription is not pull-wake"),
+  webhook_url_rejected: row(400, "durable", "The URL of the webhook must not be called"),
+  wake_token_invalid: row(401, "durable", "Token invalid"),
+  wake_token_expired: row(401, "durable", "Token expired"),
+  stream_not_found: row(404, "durable", "No such stream"),
+  fork_source_not_found: row(404, "durable", "The source of the fork does not exist"),
+  subscription_not_found: row(404, "durable", "No such subscription"),
+  stream_exists: row(409, "durable", "The stream exists with another configuration"),
+  stream_has_forks: row(
+    409,
+    "durable",
+    "The stream was deleted and is retained for its forks; its path is free when they are deleted",
+  ),
+  stream_closed: row(409, "durable", "The stream is closed"),
+  content_type_mismatch: row(409, "durable", "The content type is not that of the stream"),
+  seq_conflict: row(409, "durable", "Stream-Seq is not higher than the last one"),
+  fork_source_gone: row(409, "durable", "The source of the fork was deleted"),
+  fork_source_changed: row(409, "durable", "The source of the fork has just changed; try again"),
+  subscription_exists: row(409, "durable", "The subscription exists with another definition"),
+  already_claimed: row(409, "durable", "Another worker has claimed the work"),
+  no_pending_work: row(409, "durable", "Subscription has no pending work"),
+  fenced: row(409, "durable", "Wake generation is stale"),
+  invalid_ack: row(
+    409,
+    "durable",
+    "The acknowledged offset is not between the last one and the end",
+  ),
+  too_many_streams: row(409, "durable", "There are as many streams as there may be"),
+  too_many_producers: row(409, "durable", "The stream has as many producers as it may have"),
+  too_many_subscriptions: row(409, "durable", "There are as many subscriptions as there may be"),
+  too_many_links: row(409, "durable", "The subscription names as many streams as it may name"),
+  stream_gone: row(410, "durable", "The stream was deleted and is retained for its forks"),
+  offset_gone: row(410, "durable", "The offset is of an earlier stream with this path"),
   invalid_key: row(400, "kv", "A key has 1 to 1024 bytes of UTF-8"),
   reserved_key: row(400, "kv", '"meta" is reserved as the last segment of a key'),
   invalid_idempotency_key: row(400, "produce", "An idempotency key has 1 to 512 bytes of UTF-8"),

@@ -7,6 +7,7 @@ import type { Instruments } from "../metrics/instruments.ts";
 import { ApiError, shown } from "./errors.ts";
 import { pathEndOf, pathStartOf } from "./raw-url.ts";
 import { type Endpoint, type Route, toRoute } from "./request-context.ts";
+import { isKeyPath } from "./written-path.ts";
 
 export class FallbackRoutes {
   readonly #routes: readonly Route[];
@@ -43,7 +44,7 @@ export class FallbackRoutes {
    */
   rewritten(request: Request): Route | null {
     const path = pathOf(request.url);
-    const isKey = path.startsWith("/kv/");
+    const isKey = isKeyPath(path);
     if (!isKey && !this.#matching(path).some(({ parameterAt }) => parameterAt.length > 0)) {
       return null;
     }

@@ -1,4 +1,6 @@
 import type { BodyBytes } from "./body.ts";
+import { ORIGIN_HEADER } from "./durable/answers.ts";
+import { isStreamUrl } from "./durable/cross-origin.ts";
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 import {
   FORWARDED_HEADER,
@@ -7,7 +9,6 @@ import {
 } from "./forward-headers.ts";
 import type { ForwardSlots } from "./forward-slots.ts";
 import { pathStartOf } from "./raw-url.ts";
-import type { Route } from "./request-context.ts";
 
 /** Time for both network directions, in addition to the leader's timeout of the write. */
 const GRACE_MS = 1000;
@@ -30,6 +31,9 @@ const UNSENT =
  */
 const NO_TLS = /^EPROTO: The TLS handshake failed/;
 
+/** The part of a route that matters for forwarding. */
+export type ForwardedRoute = { readonly method: string; readonly isPoll?: true };
+
 export type Leader = {
   /** `http://host:port` or `https://host:port`. */
   readonly url: string;
@@ -50,7 +54,7 @@ export type Leader = {
  *   unknown.
  */
 export async function forward(
-  route: Route,
+  route: ForwardedRoute,
   request: Request,
   leader: Leader,
   readBody: () => Promise<Uint8Array | null>,
@@ -66,7 +70,7 @@ export async function forward(
   try {
     const answer = await fetch(target, {
       method: route.method,
-      headers: forwardedRequestHeaders(request.headers),
+      headers: withOrigin(forwardedRequestHeaders(request.headers), request, leader),
       redirect: "manual",
       // The leader is a peer: HTTP_PROXY is for requests that leave the cluster.
       proxy: false,
@@ -87,6 +91,15 @@ export async function forward(
   } finally {
     slots.give();
   }
+}
+
+/** Answers that contain the address of the server have that of this node, which the client knows. */
+function withOrigin(headers: Headers, { headers: given, url }: Request, { tls }: Leader): Headers {
+  const host = given.get("host");
+  if (host !== null && isStreamUrl(url)) {
+    headers.set(ORIGIN_HEADER, `${tls ? "https" : "http"}://${host}`);
+  }
+  return headers;
 }
 
 /**
@@ -176,7 +189,7 @@ function reasonOf(error: unknown, code: string): string {
 }
 
 /** A long poll ends with its client, so that nothing is given out to nobody. */
-const endOf = ({ isPoll }: Route, request: Request, waitMs: number): AbortSignal =>
+const endOf = ({ isPoll }: ForwardedRoute, request: Request, waitMs: number): AbortSignal =>
   isPoll === true
     ? AbortSignal.any([AbortSignal.timeout(waitMs), request.signal])
     : AbortSignal.timeout(waitMs);

@@ -24,6 +24,10 @@ const TAGS: Readonly<Record<string, Tag>> = {
   cluster: { description: "Members of the cluster and its leader", page: "cluster" },
   console: { description: "Pages for a browser", page: "console" },
   consume: { description: "Reading records and committing offsets", page: "consume" },
+  durable: {
+    description: "Streams by the Durable Streams protocol",
+    page: "durable-streams",
+  },
   health: { description: "Health of the process, and this document", page: "operations" },
   kv: { description: "Keys and values", page: "kv" },
   metrics: { description: "Metrics for Prometheus", page: "monitoring" },
@@ -84,7 +88,13 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
 
 /** `/kv/:namespace/*` as `/kv/{namespace}/{key}`. */
 export const documentPath = (path: string): string =>
-  path.replace(/:(\w+)/g, "{$1}").replace("*", path.startsWith("/kv/") ? "{key}" : "{file}");
+  path.replace(/:(\w+)/g, "{$1}").replace("*", `{${restNameOf(path)}}`);
+
+/** The name in the documentation of the remainder of a path. */
+function restNameOf(path: string): string {
+  if (path.startsWith("/kv/")) return "key";
+  return path.startsWith("/v1/stream/") ? "stream" : "file";
+}
 
 /**
  * `GET /broker/topics/{topic}` as `getBrokerTopicsByTopic`. Operation ids are stable and unique.

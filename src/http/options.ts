@@ -1,7 +1,7 @@
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { MetricSources } from "../metrics/sources.ts";
-import type { ClusterApi, LaterApi, QueueApi, StreamApi } from "../node/api.ts";
+import type { ClusterApi, DurableApi, LaterApi, QueueApi, StreamApi } from "../node/api.ts";
 import type { AuthOptions } from "./auth.ts";
 import type { BudgetGauges } from "./memory-budget.ts";
 import type { Endpoint } from "./request-context.ts";
@@ -37,6 +37,14 @@ export type HttpOptions = {
   readonly sources?: Partial<MetricSources>;
   /** Membership and leadership. If absent, the routes do not exist. */
   readonly cluster?: ClusterApi;
+  /** Durable streams. If absent, the routes do not exist. */
+  readonly durable?: {
+    readonly api: DurableApi;
+    /** Time after which a live read without records is answered. */
+    readonly longPollMs: number;
+    /** Origins whose pages may use the streams, such as `https://app.example.com`; `*` for all. */
+    readonly corsOrigins: readonly string[];
+  };
   /** Queries, joins and views. If absent, the routes do not exist. */
   readonly streams?: StreamApi;
   /** Queues. If absent, the routes do not exist. */

@@ -42,6 +42,8 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   queue: t.String({ pattern: NAME_PATTERN, description: "Queue" }),
   name: t.String({ pattern: NAME_PATTERN, description: "Name of a view" }),
   partition,
+  stream: t.String({ description: "Path of a stream: 1 to 1024 bytes, with slashes as they are" }),
+  subscription: t.String({ description: "Id of a subscription: 1 to 256 bytes" }),
   key: t.String({
     description: `1 to ${KEY_BYTES_MAX} bytes. May have slashes, as they are or as %2F`,
   }),

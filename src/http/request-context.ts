@@ -48,6 +48,8 @@ export type Endpoint = {
   readonly isPoll?: true;
   /** The route is found without Elysia's dispatch, because its throughput matters. */
   readonly isHot?: true;
+  /** Unknown query parameters are ignored, as the protocol of the route demands. */
+  readonly ignoresUnknown?: true;
   /** The properties are the known query parameters, in the order of `context.query()`. */
   readonly query: TObject<TProperties>;
   /** Query parameters that are recognized by a prefix of their names, and their description. */
@@ -90,7 +92,7 @@ export type EndpointDocs = {
 };
 
 /** An endpoint with the values that are computed once at start. */
-export type Route = Endpoint & {
+export type Route = Omit<Endpoint, "ignoresUnknown"> & {
   readonly names: readonly string[];
   /** Names of the path parameters, and their positions among the segments. */
   readonly parameterNames: readonly string[];
@@ -121,7 +123,7 @@ export function toRoute(
     hasRest: segments.at(-1) === "*",
     pattern: new PathPattern(endpoint.path),
     takesBody: endpoint.method === "POST" || endpoint.method === "PUT",
-    ignoresUnknown,
+    ignoresUnknown: ignoresUnknown || endpoint.ignoresUnknown === true,
     meter,
   };
 }
@@ -264,6 +266,11 @@ export class RequestContext {
   /** @throws ApiError if the route has no query parameters and the request names one. */
   checkNoQuery(): void {
     if (this.route.names.length === 0 && this.#pathEnd < this.url.length) this.query();
+  }
+
+  /** The path as the client sent it. */
+  get pathname(): string {
+    return this.url.slice(this.#pathStart, this.#pathEnd);
   }
 
   /** Path and query as the client sent them, for a redirect. */

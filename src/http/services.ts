@@ -18,4 +18,6 @@ export type Services = {
   /** Responses that are sent in pieces, and the budget of their bytes. */
   readonly answers: AnswerStreams;
   readonly compression: Compression;
+  /** Sends a request to the leader. @returns null if no other node leads. */
+  readonly askLeader: (request: Request) => Promise<Response | null>;
 };

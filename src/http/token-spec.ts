@@ -38,7 +38,8 @@ export const ALL_GRANTS: readonly Grant[] = SCOPES.map((scope) => ({
 }));
 /** Visible ASCII without the separators. */
 const TOKEN = /^[!-~]+$/;
-const NAME_PATTERN = /^[A-Za-z0-9._*-]+$/;
+/** Only names from the root, which are paths of durable streams, contain slashes. */
+const NAME_PATTERN = /^(?:[A-Za-z0-9._*-]+|\/[A-Za-z0-9._*/-]+)$/;
 /** A scope with or without names, or several, in any case: it is never meant as a token. */
 const SCOPE_TEXT =
   /^(all|read|write|admin|scope)(=[^+]*)?(\+(all|read|write|admin|scope)(=[^+]*)?)*$/i;
@@ -166,9 +167,14 @@ function parseScope(part: string, refuse: Refuse): readonly Grant[] {
 /** `*` stands for any run of characters; everything else for itself. */
 function patternOf(text: string, refuse: Refuse): RegExp | null {
   if (!NAME_PATTERN.test(text)) {
-    throw refuse("the names of a scope must be made of A-Z a-z 0-9 . _ - and *");
+    throw refuse(
+      "the names of a scope must be made of A-Z a-z 0-9 . _ - and *, and of / if they begin with it",
+    );
   }
   if (/^\*+$/.test(text)) return null;
-  const parts = text.split(/\*+/).map((part) => part.replaceAll(".", "\\."));
+  const parts = text
+    .replace(/^\//, "")
+    .split(/\*+/)
+    .map((part) => part.replaceAll(".", "\\."));
   return new RegExp(`^${parts.join(".*")}$`);
 }

@@ -39,6 +39,7 @@ export function writtenPathRoutes(serve: Handler, rewritten: Handler): Routes {
     for (const ending of ["", "/"]) {
       routes[`/kv${path}${ending}`] = handle("kv", ending);
       const named = handle("broker", ending);
+      routes[`/v1/stream${path}${ending}`] = handle("v1/stream", ending);
       routes[`/broker${path}${ending}`] = { DELETE: named, PUT: named };
     }
   }
@@ -96,5 +97,11 @@ function isDecoded(raw: string, written: string): boolean {
   }
 }
 
-/** True for a KV path. If no route has matched it, it has an empty segment or too many segments. */
-export const isKeyPath = (url: string): boolean => url.startsWith("/kv/", pathStartOf(url));
+/**
+ * True for the path of a key or stream. If no route has matched it, it has an empty segment or too many
+ * segments.
+ */
+export function isKeyPath(url: string): boolean {
+  const start = pathStartOf(url);
+  return url.startsWith("/kv/", start) || url.startsWith("/v1/stream/", start);
+}

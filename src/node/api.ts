@@ -8,6 +8,7 @@ import type {
 } from "../metrics/sources.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { RecordPlace } from "../record/batch-reader.ts";
+import type { DurableRejectCode } from "./durable-api.ts";
 import type { GroupRejectCode, GroupsApi } from "./groups-api.ts";
 import type { LaterRejectCode } from "./later-api.ts";
 import type { ForgetProducerReject, ProducersApi } from "./producers-api.ts";
@@ -15,15 +16,8 @@ import type { QueueRejectCode } from "./queue-api.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
 export type { JoinRules } from "../stream/join-rules.ts";
-export type {
-  GroupDescription,
-  GroupsApi,
-  GroupTopic,
-  MemberPage,
-  MemberRecords,
-  MemberRef,
-  OwnedPartition,
-} from "./groups-api.ts";
+export type * from "./durable-api.ts";
+export type * from "./groups-api.ts";
 export type {
   CronRequest,
   CronSummary,
@@ -243,7 +237,8 @@ export type RejectCode =
   | QueueRejectCode
   | GroupRejectCode
   | LaterRejectCode
-  | StreamRejectCode;
+  | StreamRejectCode
+  | DurableRejectCode;
 
 export type NodeHealth = {
   readonly ready: boolean;

@@ -3,6 +3,9 @@ import type { HaSample } from "../metrics/sources.ts";
 import { payloadBytes } from "../raft/replication.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
 import type { ClusterApi, NodeApi, NodeHealth, ProducersApi } from "./api.ts";
+import { DurableStreams } from "./durable/durable.ts";
+import { NO_SENDER } from "./durable/webhooks.ts";
+import { DEFAULT_DURABLE_LIMITS } from "./durable/writer.ts";
 import type { NodeEvent } from "./events.ts";
 import { Groups } from "./groups/groups.ts";
 import { Later } from "./later/later.ts";
@@ -43,6 +46,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly queues: Queues;
   readonly groups: Groups;
   readonly later: Later;
+  readonly durable: DurableStreams;
   #faulted = false;
   #stopping = false;
 
@@ -114,6 +118,17 @@ export class Node implements NodeApi, ClusterApi {
     const { producer } = writes;
     this.later = new Later({ machine, commander, producer, clock: time, replica, emit });
     this.queues = new Queues({ machine, commander, clock: time, replica, emit });
+    this.durable = new DurableStreams({
+      ...options,
+      machine,
+      commander,
+      clock: time,
+      reads: writes.reads,
+      linearizer,
+      replica,
+      limits: options.durableLimits ?? DEFAULT_DURABLE_LIMITS,
+      sender: options.webhookSender ?? NO_SENDER,
+    });
     this.#replica = replica;
     this.#writes = writes;
   }
@@ -151,6 +166,7 @@ export class Node implements NodeApi, ClusterApi {
     await this.streams.stop();
     this.queues.stop();
     this.later.stop();
+    this.durable.stop();
     queue.setRefusal("shutting_down");
     this.groups.roleChanged();
     // Without space for the journal, queued writes cannot be finished.
@@ -290,6 +306,7 @@ export class Node implements NodeApi, ClusterApi {
     this.streams.applied();
     this.queues.applied();
     this.later.applied();
+    this.durable.applied();
   }
 
   #synced(seconds: number, entries: readonly Entry[]): void {

@@ -5,6 +5,8 @@ import type { NodeId } from "../lib/ids.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { DataDir } from "../storage/data-dir.ts";
+import type { WebhookSender } from "./durable/webhooks.ts";
+import type { DurableLimits } from "./durable/writer.ts";
 import type { ClusterOptions } from "./peers/cluster.ts";
 import type { StorageOptions } from "./recovery/options.ts";
 import type { KvLimits } from "./writes/kv-access.ts";
@@ -51,6 +53,10 @@ export type NodeOptions = {
   readonly offsetsMax: number;
   /** Default: none. */
   readonly kvLimits?: KvLimits;
+  /** Default: `DEFAULT_DURABLE_LIMITS`. */
+  readonly durableLimits?: DurableLimits;
+  /** Default: webhooks cannot be called. */
+  readonly webhookSender?: WebhookSender;
   /** Called once if the disk failed or an invariant is broken. Logs it and ends the process. */
   readonly fault: (error: unknown) => void;
 };

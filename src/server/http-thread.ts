@@ -52,8 +52,8 @@ function start(config: Config, place: ThreadPlace): void {
     queueRequestsMax: config.queueRequestsMax,
     queued: { bytes: limits.queuedBytes, requests: limits.queuedRequests },
   });
-  const { cluster, streams, queues, later, samples } = port;
-  const served = { node: port, cluster, streams, queues, later, samples };
+  const { cluster, streams, durable, queues, later, samples } = port;
+  const served = { node: port, cluster, streams, durable, queues, later, samples };
   try {
     server = listen(config, served, log, instruments, { port: place.port, shared: limits.http });
   } catch (error) {

@@ -1,6 +1,7 @@
 /** The HTTP server of `ayder serve`, on the main thread or on a separate one. */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { type Config, ConfigError } from "../config/config.ts";
+import { corsOriginsOf } from "../config/lists.ts";
 import { parseTopology } from "../config/topology.ts";
 import { COMMIT, VERSION } from "../config/version.ts";
 import { listenOn } from "../env/cannot-listen.ts";
@@ -47,7 +48,7 @@ export type ListenPlace = { readonly port: number; readonly shared: SharedHttp }
  */
 export function listen(
   config: Config,
-  { node, cluster, streams, queues, later, samples }: Served,
+  { node, cluster, streams, durable, queues, later, samples }: Served,
   log: Logger,
   instruments: Instruments,
   place: ListenPlace | null = null,
@@ -76,6 +77,11 @@ export function listen(
     streams,
     queues,
     later,
+    durable: {
+      api: durable,
+      longPollMs: config.streamLongPollMs,
+      corsOrigins: corsOriginsOf(config),
+    },
     version: VERSION,
     instruments,
     log,

@@ -5,6 +5,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { type Config, ConfigError } from "../config/config.ts";
+import { corsOriginsOf, webhookHostsOf } from "../config/lists.ts";
 import { peerSecretOf } from "../config/peer-secret.ts";
 import { parseTopology } from "../config/topology.ts";
 import { VERSION } from "../config/version.ts";
@@ -17,6 +18,7 @@ import { type Disk, DiskFull } from "../env/disk.ts";
 import { KnownPaths } from "../env/known-paths.ts";
 import { NoNetwork } from "../env/no-network.ts";
 import { WatchedDisk } from "../env/watched-disk.ts";
+import { BunWebhookSender } from "../env/webhook-sender.ts";
 import { checkMetricsToken, parseTokenSpecs, type TokenSpec } from "../http/token-spec.ts";
 import { tokenWords } from "../http/token-words.ts";
 import type { NodeId } from "../lib/ids.ts";
@@ -75,6 +77,7 @@ export async function serve(
   const tokens = config.tokens === "" ? [] : parseTokenSpecs(config.tokens);
   if (config.metricsToken !== "") checkMetricsToken(config.metricsToken);
   tlsOf(config);
+  corsOriginsOf(config);
   await refuseUnknownHost("--host or RF_HTTP_ADDR", config.host);
   await refuseUnknownHost("RF_HA_LISTEN", config.haListen);
   const cluster = clusterOf(config, log);
@@ -163,6 +166,7 @@ async function serveHttp(
     node,
     cluster: node,
     streams: node.streams,
+    durable: node.durable,
     queues: node.queues,
     later: node.later,
     samples,
@@ -273,6 +277,13 @@ async function openNode(
     groupsMax: config.groupsMax,
     offsetsMax: config.offsetsMax,
     kvLimits: { bytesMax: config.kvBytesMax, namespacesMax: config.namespacesMax },
+    durableLimits: {
+      streamsMax: config.streamsMax,
+      producersMax: config.streamProducersMax,
+      forkDepthMax: config.streamForkDepthMax,
+      subscriptionsMax: config.subscriptionsMax,
+    },
+    webhookSender: new BunWebhookSender(webhookHostsOf(config)),
     fault,
   });
 }

@@ -76,13 +76,13 @@ test("a refused append stores nothing", () => {
   expect(bench.append("a", { seq: "b" })).toEqual(appended(1));
   const before = bench.machine.digest();
   const refusals = [
-    [{ contentType: "application/json" }, "content_type_mismatch", { content_type: "text/plain" }],
-    [{ seq: "b" }, "seq_conflict", { last_seq: "b" }],
-    [{ seq: "B" }, "seq_conflict", { last_seq: "b" }],
+    [{ contentType: "application/json" }, "content_type_mismatch", { contentType: "text/plain" }],
+    [{ seq: "b" }, "seq_conflict", { lastSeq: "b" }],
+    [{ seq: "B" }, "seq_conflict", { lastSeq: "b" }],
     [
       { producer: { id: "p", epoch: 0, seq: 1 } },
       "sequence_gap",
-      { expected_seq: 0, received_seq: 1 },
+      { expectedSeq: 0, receivedSeq: 1 },
     ],
   ] as const;
   for (const [fields, code, details] of refusals) {
@@ -101,9 +101,9 @@ test("a producer is fenced by its epoch, and its retries are duplicates", () => 
   expect(write(1, 1)).toEqual(appended(2, { producerSeq: 1 }));
   // A duplicate comes before a conflict of Stream-Seq, and tells the highest accepted number.
   expect(write(1, 0, { seq: "1" })).toEqual(appended(2, { duplicate: true, producerSeq: 1 }));
-  expect(write(1, 3)).toEqual(refused("sequence_gap", { expected_seq: 2, received_seq: 3 }));
-  expect(write(0, 0)).toEqual(refused("stale_epoch", { current_epoch: 1 }));
-  expect(write(2, 1)).toEqual(refused("epoch_not_at_zero", { received_seq: 1 }));
+  expect(write(1, 3)).toEqual(refused("sequence_gap", { expectedSeq: 2, receivedSeq: 3 }));
+  expect(write(0, 0)).toEqual(refused("stale_epoch", { currentEpoch: 1 }));
+  expect(write(2, 1)).toEqual(refused("epoch_not_at_zero", { receivedSeq: 1 }));
   expect(write(2, 0)).toEqual(appended(3, { producerSeq: 0 }));
   expect(bench.append("a", { producer: { id: "q", epoch: 0, seq: 0 } })).toEqual(appended(4));
   bench.at += 8 * 86_400_000;
@@ -119,7 +119,7 @@ test("a closed stream takes nothing but the retry of what closed it", () => {
   expect(bench.append("a", close)).toEqual(appended(1, { closed: true }));
   expect(bench.lines.at(-1)).toBe("changed 1");
   expect(bench.append("a", close)).toEqual(appended(1, { closed: true, duplicate: true }));
-  const closed = refused("stream_closed", { next_offset: tokenOf(1, 1) });
+  const closed = refused("stream_closed", { nextOffset: tokenOf(1, 1) });
   expect(bench.append("a")).toEqual(closed);
   expect(bench.append("a", { close: true })).toEqual(closed);
   expect(bench.append("a", { ...close, producer: { ...producer, seq: 1 } })).toEqual(closed);

@@ -140,10 +140,10 @@ test("workers claim, acknowledge and give back the work of a pull subscription",
     leaseMs: 1_000,
     streams: [{ path: "events/1", byName: false, acked: "-1", tail: token, pending: true }],
   });
-  expect(claim("w2")).toEqual(refused("already_claimed", { current_holder: "w1", generation: 1 }));
+  expect(claim("w2")).toEqual(refused("already_claimed", { currentHolder: "w1", generation: 1 }));
   const wrong = [
-    { path: "events/2", offset: token, acked_offset: "", tail_offset: ZERO_TOKEN },
-    { path: "events/1", offset: tokenOf(2, 2), acked_offset: "-1", tail_offset: token },
+    { path: "events/2", offset: token, ackedOffset: "", tailOffset: ZERO_TOKEN },
+    { path: "events/1", offset: tokenOf(2, 2), ackedOffset: "-1", tailOffset: token },
   ];
   for (const { path, offset, ...positions } of wrong) {
     const details = { stream: path, offset, ...positions };

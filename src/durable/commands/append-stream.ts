@@ -1,7 +1,7 @@
 import { DecodeError, varintLength } from "../../lib/bytes.ts";
 import { knownFlags, textLength } from "../../lib/command-kind.ts";
+import { sameType } from "../../lib/media-type.ts";
 import { compareUtf8 } from "../compare.ts";
-import { sameType } from "../content-type.ts";
 import { durableKind, readRecords, recordsLength, writeRecords } from "../kind.ts";
 import { findLive, touch } from "../lifecycle.ts";
 import { tokenOf } from "../offset-token.ts";
@@ -63,7 +63,7 @@ export function applyAppendStream(
   if (stream.closed) return onClosed(context, stream, command);
   const { contentType, seq, producer, records } = command;
   if (records.count > 0 && !sameType(contentType, stream.config.contentType)) {
-    return refused("content_type_mismatch", { content_type: stream.config.contentType });
+    return refused("content_type_mismatch", { contentType: stream.config.contentType });
   }
   if (producer !== null) {
     const verdict = judge(stream, producer, context.now);
@@ -75,7 +75,7 @@ export function applyAppendStream(
   }
   // Checked after the producer, so that a retry is a duplicate and not a conflict.
   if (seq !== null && stream.lastSeq !== null && compareUtf8(seq, stream.lastSeq) <= 0) {
-    return refused("seq_conflict", { last_seq: stream.lastSeq });
+    return refused("seq_conflict", { lastSeq: stream.lastSeq });
   }
   return accept(context, stream, command);
 }
@@ -126,7 +126,7 @@ function onClosed(
     return done(context, stream, isRetry, producer?.seq ?? 0);
   }
   const tail = tokenOf(stream.streamId, tailOf(context.broker, stream));
-  return refused("stream_closed", { next_offset: tail });
+  return refused("stream_closed", { nextOffset: tail });
 }
 
 function done(

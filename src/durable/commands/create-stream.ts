@@ -1,5 +1,5 @@
 import { knownFlags } from "../../lib/command-kind.ts";
-import { DEFAULT_TYPE, isJsonType, sameType } from "../content-type.ts";
+import { DEFAULT_TYPE, isJsonType, sameType } from "../../lib/media-type.ts";
 import {
   durableKind,
   readOptionalNumber,

@@ -202,7 +202,7 @@ export function applyClaimWake(
   const current = durable.subscriptions.get(id) as SubscriptionState;
   if (current.holder !== null) {
     const { holder, generation } = current;
-    return refused("already_claimed", { current_holder: holder, generation });
+    return refused("already_claimed", { currentHolder: holder, generation });
   }
   if (firstPending(context, current) === null) return refused("no_pending_work");
   wakeIfPending(context, id, null);
@@ -269,8 +269,8 @@ export function applySettleWake(context: DurableContext, command: SettleWake): S
       return refused("invalid_ack", {
         stream: path,
         offset,
-        acked_offset: known?.acked ?? "",
-        tail_offset: end,
+        ackedOffset: known?.acked ?? "",
+        tailOffset: end,
       });
     }
   }

@@ -1,22 +1,29 @@
 /** The rare calls, which cross a worker port without special encoding: one table for both sides. */
 import type {
   AddMemberRequest,
+  AppendStreamRequest,
   Backup,
   ClusterApi,
   CommitRequest,
+  CreateStreamRequest,
   CronRequest,
+  DurableApi,
   JoinApiRequest,
   KvDeleteNamespaceRequest,
   KvDeleteRequest,
   KvListRequest,
   LaterApi,
+  LinkStreamsRequest,
   ListScheduledRequest,
+  ListStreamsRequest,
   NodeApi,
   OffsetsAtRequest,
   PartitionRef,
   ProducersRequest,
+  PutSubscriptionRequest,
   QueueApi,
   QueueDefinition,
+  ReadStreamRequest,
   ReceiveRequest,
   RecordWait,
   RedriveRequest,
@@ -25,8 +32,10 @@ import type {
   SampleApi,
   ScheduleRequest,
   SettleRequest,
+  SettleWakeRequest,
   StreamApi,
   StreamRequest,
+  StreamWait,
 } from "../api.ts";
 
 import type {
@@ -44,6 +53,7 @@ export type Served = {
   readonly streams: StreamApi;
   readonly queues: QueueApi;
   readonly later: LaterApi;
+  readonly durable: DurableApi;
   readonly samples: SampleApi;
 };
 
@@ -123,6 +133,21 @@ export const CALLS = {
   putCron: ({ later }: Side, name: string, cron: CronRequest) => later.putCron(name, cron),
   deleteCron: ({ later }: Side, name: string) => later.deleteCron(name),
   listCrons: ({ later }: Side) => later.listCrons(),
+  createStream: ({ durable }: Side, request: CreateStreamRequest) => durable.createStream(request),
+  appendStream: ({ durable }: Side, request: AppendStreamRequest) => durable.appendStream(request),
+  deleteStream: ({ durable }: Side, path: string) => durable.deleteStream(path),
+  describeStream: ({ durable }: Side, path: string) => durable.describeStream(path),
+  readStream: ({ durable }: Side, request: ReadStreamRequest) => durable.readStream(request),
+  listStreams: ({ durable }: Side, request: ListStreamsRequest) => durable.listStreams(request),
+  putSubscription: ({ durable }: Side, request: PutSubscriptionRequest) =>
+    durable.putSubscription(request),
+  describeSubscription: ({ durable }: Side, id: string) => durable.describeSubscription(id),
+  listSubscriptions: ({ durable }: Side) => durable.listSubscriptions(),
+  deleteSubscription: ({ durable }: Side, id: string) => durable.deleteSubscription(id),
+  linkStreams: ({ durable }: Side, request: LinkStreamsRequest) => durable.linkStreams(request),
+  claimWake: ({ durable }: Side, id: string, worker: string) => durable.claimWake(id, worker),
+  settleWake: ({ durable }: Side, request: SettleWakeRequest) => durable.settleWake(request),
+  webhookKeys: ({ durable }: Side) => durable.webhookKeys(),
   ha: ({ samples }: Side) => samples.ha(),
   partitionSizes: ({ samples }: Side) => samples.partitionSizes(),
   groupLags: ({ samples }: Side) => samples.groupLags(),
@@ -137,6 +162,8 @@ export const SIGNALLED_CALLS = {
     queues.receive({ ...request, signal }),
   readMember: ({ node }: Side, signal: AbortSignal, request: Omit<MemberReadRequest, "signal">) =>
     node.groups.read({ ...request, signal }),
+  waitForStream: ({ durable }: Side, signal: AbortSignal, wait: Omit<StreamWait, "signal">) =>
+    durable.waitForStream({ ...wait, signal }),
   query: ({ streams }: Side, signal: AbortSignal, request: Omit<StreamRequest, "signal">) =>
     streams.query({ ...request, signal }),
   join: ({ streams }: Side, signal: AbortSignal, request: Omit<JoinApiRequest, "signal">) =>

@@ -5,6 +5,7 @@ import type {
   ClusterApi,
   ConsumePage,
   ConsumeReject,
+  DurableApi,
   GroupsApi,
   KvGetOutcome,
   KvPutOutcome,
@@ -237,6 +238,24 @@ export class WorkerPort implements NodeApi {
     putCron: (name, cron) => this.#call("putCron", name, cron),
     deleteCron: (name) => this.#call("deleteCron", name),
     listCrons: () => this.#call("listCrons"),
+  };
+
+  readonly durable: DurableApi = {
+    createStream: (request) => this.#call("createStream", request),
+    appendStream: (request) => this.#call("appendStream", request),
+    deleteStream: (path) => this.#call("deleteStream", path),
+    describeStream: (path) => this.#call("describeStream", path),
+    readStream: (request) => this.#call("readStream", request),
+    waitForStream: ({ signal, ...wait }) => this.#signalled("waitForStream", signal, wait),
+    listStreams: (request) => this.#call("listStreams", request),
+    putSubscription: (request) => this.#call("putSubscription", request),
+    describeSubscription: (id) => this.#call("describeSubscription", id),
+    listSubscriptions: () => this.#call("listSubscriptions"),
+    deleteSubscription: (id) => this.#call("deleteSubscription", id),
+    linkStreams: (request) => this.#call("linkStreams", request),
+    claimWake: (id, worker) => this.#call("claimWake", id, worker),
+    settleWake: (request) => this.#call("settleWake", request),
+    webhookKeys: () => this.#call("webhookKeys"),
   };
 
   readonly samples: SampleApi = {

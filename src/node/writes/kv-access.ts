@@ -58,6 +58,17 @@ export type KvAccessOptions = {
 /** A key that expired for one reader stays expired for the next. Reads never go back in time. */
 export class ReadTime {
   floorMs = 0 as Millis;
+
+  /** Returns the time for a read, below which no later entry is stamped. */
+  now(machineNow: Millis, clock: Pick<Clock, "now">): Millis {
+    const clockMs = clock.now();
+    // Before the first entry is applied there is nothing that could expire, and the time may be that of
+    // this machine alone: no later read and no entry may be bound by it.
+    if (machineNow > 0) {
+      this.floorMs = Math.max(this.floorMs, machineNow, clockMs) as Millis;
+    }
+    return Math.max(this.floorMs, clockMs) as Millis;
+  }
 }
 
 /** The KV store that `http` uses. */
@@ -172,12 +183,6 @@ export class KvAccess {
   }
 
   #now(): Millis {
-    const reads = this.#reads;
-    const { now } = this.#machine;
-    const clockMs = this.#clock.now();
-    // Before the first entry is applied there is no key that could expire, and the time may be that of
-    // this machine alone: no later read and no entry may be bound by it.
-    if (now > 0) reads.floorMs = Math.max(reads.floorMs, now, clockMs) as Millis;
-    return Math.max(reads.floorMs, clockMs) as Millis;
+    return this.#reads.now(this.#machine.now, this.#clock);
   }
 }

@@ -22,6 +22,7 @@ export class Writes {
   readonly producer: Producer;
   readonly producers: ProducerAdmin;
   readonly kv: KvAccess;
+  readonly reads: ReadTime;
   readonly #stopDeadlines: () => void;
 
   constructor(options: NodeOptions, replica: Replica, emit: Emit) {
@@ -30,6 +31,7 @@ export class Writes {
     const { commitSeconds } = instruments;
     this.completions = new Completions({ core, clock, writeConcern, commitSeconds });
     const reads = new ReadTime();
+    this.reads = reads;
     this.queue = new CommandQueue({
       core,
       completions: this.completions,

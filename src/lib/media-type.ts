@@ -12,3 +12,7 @@ export function mediaTypeOf(contentType: string): string {
 export const isJsonType = (contentType: string): boolean => mediaTypeOf(contentType) === JSON_TYPE;
 
 export const sameType = (a: string, b: string): boolean => mediaTypeOf(a) === mediaTypeOf(b);
+
+/** True if the bytes of a stream of this type are text. */
+export const isTextType = (contentType: string): boolean =>
+  isJsonType(contentType) || mediaTypeOf(contentType).startsWith("text/");

@@ -1,0 +1,61 @@
+import type { Rejected } from "../../node/api.ts";
+import { shown } from "../errors.ts";
+import type { RequestContext } from "../request-context.ts";
+import type { DurableServices } from "./services.ts";
+
+export const NEXT_OFFSET = "stream-next-offset";
+export const UP_TO_DATE = "stream-up-to-date";
+export const CLOSED = "stream-closed";
+export const CURSOR = "stream-cursor";
+export const TTL = "stream-ttl";
+export const EXPIRES_AT = "stream-expires-at";
+export const DATA_ENCODING = "stream-sse-data-encoding";
+export const SEQ = "stream-seq";
+export const FORKED_FROM = "stream-forked-from";
+export const FORK_OFFSET = "stream-fork-offset";
+export const FORK_SUB_OFFSET = "stream-fork-sub-offset";
+export const PRODUCER_ID = "producer-id";
+export const PRODUCER_EPOCH = "producer-epoch";
+export const PRODUCER_SEQ = "producer-seq";
+export const EXPECTED_SEQ = "producer-expected-seq";
+export const RECEIVED_SEQ = "producer-received-seq";
+
+/** Details of rejections that the protocol has headers for. */
+const DETAIL_HEADERS: Readonly<Record<string, string>> = {
+  nextOffset: NEXT_OFFSET,
+  currentEpoch: PRODUCER_EPOCH,
+  expectedSeq: EXPECTED_SEQ,
+  receivedSeq: RECEIVED_SEQ,
+};
+
+/** The answer to a request that the node has rejected. */
+export function rejection(
+  services: DurableServices,
+  context: RequestContext,
+  rejected: Rejected,
+  path: string,
+): Response {
+  const response = services.errorMapper.answer(context, rejected, shown(path));
+  for (const [name, value] of Object.entries(rejected.details ?? {})) {
+    const header = DETAIL_HEADERS[name];
+    if (header !== undefined && rejected.code !== "epoch_not_at_zero") {
+      response.headers.set(header, String(value));
+    }
+  }
+  if (rejected.code === "stream_closed") response.headers.set(CLOSED, "true");
+  return response;
+}
+
+/** Scheme and host that the client knows the server by. */
+export function originOf(
+  services: DurableServices,
+  { request: { headers } }: RequestContext,
+): string {
+  const scheme = services.options.tls?.http === true ? "https" : "http";
+  const own = `${scheme}://${headers.get("host") ?? "localhost"}`;
+  const forwarded = headers.get(ORIGIN_HEADER);
+  return forwarded !== null && URL.canParse(forwarded) ? new URL(forwarded).origin : own;
+}
+
+/** Set by a node that forwards a request: the origin that the client knows that node by. */
+export const ORIGIN_HEADER = "ayder-origin";

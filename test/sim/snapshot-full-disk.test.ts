@@ -5,6 +5,7 @@
  * that may need space its disk is full.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { verifyDataDir } from "../../src/offline/verify.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
 import { Script } from "../tools/sim/script.ts";
 import type { SimNode } from "../tools/sim/sim-node.ts";
@@ -82,6 +83,9 @@ async function fillAt(step: number, way: Way): Promise<boolean> {
   expect(follower.up).toBe(true);
   if (way.restarts) {
     follower.kill();
+    const disk = follower.disk.snapshot();
+    const { findings } = await verifyDataDir({ disk, inUse: false, nextTurn: async () => {} });
+    expect(findings.filter(({ kind }) => kind === "damage")).toEqual([]);
     follower.start();
     await script.pass(FULL_MS);
     expect(follower.up).toBe(true);

@@ -1,6 +1,7 @@
 import { type Disk, DiskFull } from "../../env/disk.ts";
 import { failedSync } from "../durable.ts";
 import { PartitionDamaged } from "./damaged.ts";
+import { type FlushProgress, FlushState, flushStateOf } from "./flush-state.ts";
 import type { PartitionLog } from "./log.ts";
 import { FilesClosed, type SegmentFiles } from "./segment-files.ts";
 import type { SegmentIndexes } from "./segment-indexes.ts";
@@ -50,24 +51,35 @@ export class PartitionFlusher {
     this.#options = options;
   }
 
+  /** @param start the end of the files that a checkpoint recorded. */
+  newState(start: number): FlushProgress {
+    return new FlushState(start);
+  }
+
+  /** Writes the index of the segment once all of its bytes are in the file. */
+  sealed(log: PartitionLog, segment: SegmentState): void {
+    flushStateOf(log).sealed.push(segment);
+  }
+
   /** Called for every append. */
   appended(log: PartitionLog, bytes: number): void {
     const unflushed = log.appendedTo - log.tail.flushedTo;
     if (unflushed === bytes) this.#dirty.add(log);
     this.unflushedBytes += bytes;
     const full = unflushed >= FLUSH_BYTES;
-    if (full && log.flushing === null) this.#full.add(log);
+    if (full && log.flush.flushing === null) this.#full.add(log);
     if (full || this.unflushedBytes > this.#options.unflushedBytesLimit) this.#pump();
     this.#options.budget.enforce();
   }
 
   /** Resolves when the file has everything up to `target`, which is not durable yet. */
   async flush(log: PartitionLog, target: number): Promise<void> {
-    while (log.tail.flushedTo < target && !log.discarded) {
-      log.flushing ??= this.#writeNext(log).finally(() => {
-        log.flushing = null;
+    const state = flushStateOf(log);
+    while (log.tail.flushedTo < target && !state.isDiscarded) {
+      state.flushing ??= this.#writeNext(log).finally(() => {
+        state.flushing = null;
       });
-      await log.flushing;
+      await state.flushing;
     }
   }
 
@@ -79,16 +91,17 @@ export class PartitionFlusher {
   async sync(log: PartitionLog, target: number, segments: readonly SegmentState[]): Promise<void> {
     await this.flush(log, target);
     // A deletion waits for the consistent point; only closing the store does not.
-    if (log.discarded) throw new FilesClosed(`${log.directory} was not written to its end`);
+    const state = flushStateOf(log);
+    if (state.isDiscarded) throw new FilesClosed(`${log.directory} was not written to its end`);
     for (const segment of segments) {
       await this.#syncFile(segment.path);
       await this.#storeActiveIndex(log, segment);
     }
-    if (log.directoryDirty) {
-      log.directoryDirty = false;
+    if (state.directoryDirty) {
+      state.directoryDirty = false;
       await this.syncDirectory(log.directory);
     }
-    log.syncedTo = Math.max(log.syncedTo, target);
+    state.syncedTo = Math.max(state.syncedTo, target);
   }
 
   async syncDirectory(path: string): Promise<void> {
@@ -106,7 +119,7 @@ export class PartitionFlusher {
 
   /** Forgets the unflushed bytes of a partition that was deleted. */
   discard(log: PartitionLog): void {
-    log.discarded = true;
+    flushStateOf(log).isDiscarded = true;
     this.unflushedBytes -= log.appendedTo - log.tail.flushedTo;
     this.#dirty.delete(log);
     this.#full.delete(log);
@@ -127,7 +140,7 @@ export class PartitionFlusher {
   #next(): PartitionLog | null {
     for (const log of this.#full) return log;
     if (this.unflushedBytes <= this.#options.unflushedBytesLimit) return null;
-    for (const log of this.#dirty) if (log.flushing === null) return log;
+    for (const log of this.#dirty) if (log.flush.flushing === null) return log;
     return null;
   }
 
@@ -156,7 +169,7 @@ export class PartitionFlusher {
         handle.dirty = true;
         await file.write(position, bytes);
       });
-      if (!log.discarded) this.#flushed(log, end);
+      if (!log.flush.isDiscarded) this.#flushed(log, end);
       await this.#storeSealedIndexes(log);
       if (this.diskFull) this.#setDiskFull(false);
       await this.#breathe(bytes.length);
@@ -187,14 +200,15 @@ export class PartitionFlusher {
   /** Creates the file, or truncates it to the length that the checkpoint covers. */
   async #prepare(log: PartitionLog, segment: SegmentState): Promise<void> {
     const { disk, files } = this.#options;
-    if (!log.directoryReady) {
+    const state = flushStateOf(log);
+    if (!state.directoryReady) {
       await disk.makeDirectory(log.directory);
-      log.directoryReady = true;
+      state.directoryReady = true;
       this.rootDirty = true;
     }
     if (segment.restoredLength === 0) {
       await files.use(segment.path, "truncate", () => Promise.resolve());
-      log.directoryDirty = true;
+      state.directoryDirty = true;
     } else {
       const missing = await this.#cutBack(segment);
       if (missing !== null && !(await this.#options.repair(missing))) throw missing;
@@ -213,12 +227,13 @@ export class PartitionFlusher {
 
   async #storeSealedIndexes(log: PartitionLog): Promise<void> {
     const { indexes } = this.#options;
-    for (let segment = log.sealed[0]; segment !== undefined; segment = log.sealed[0]) {
-      if (segment.end > log.tail.flushedTo || log.discarded) return;
+    const { sealed } = flushStateOf(log);
+    for (let segment = sealed[0]; segment !== undefined; segment = sealed[0]) {
+      if (segment.end > log.tail.flushedTo || log.flush.isDiscarded) return;
       if (!segment.trimmed) await this.#storeIndex(log, segment);
       segment.indexStored = true;
       indexes.release(segment);
-      log.sealed.shift();
+      sealed.shift();
     }
   }
 

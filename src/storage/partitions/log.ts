@@ -7,6 +7,7 @@ import {
   stampBatch,
 } from "../../record/batch-header.ts";
 import { PartitionDamaged } from "./damaged.ts";
+import type { FlushProgress } from "./flush-state.ts";
 import { type LookupGoal, type LookupSource, lookUp } from "./lookup.ts";
 import { type RawBatches, rawRange } from "./raw.ts";
 import type { SegmentIndex } from "./segment-index.ts";
@@ -31,6 +32,10 @@ export type PartitionShared = {
   readonly indexes: SegmentIndexes;
   /** The number of the newest consistent point. */
   lastCut: number;
+  /** Returns the state of the files of a partition that end at `start`. */
+  newFlush(start: number): FlushProgress;
+  /** Called when a segment gets no more appends. */
+  sealed(log: PartitionLog, segment: SegmentState): void;
   /** Called when bytes were added to the tail that are not in the file yet. */
   appended(log: PartitionLog, bytes: number): void;
   /** Repairs damaged bytes. @returns whether the read should be retried. */
@@ -79,19 +84,11 @@ export class PartitionLog implements LookupSource {
   /** Logical bytes of all records ever appended. */
   endBytes: number;
   lastTimestampMs: number;
-  /** End positions in the stream of stored bytes: appended ≥ flushed (in `tail`) ≥ synced. */
+  /** End positions in the stream of stored bytes: appended ≥ flushed (in `tail`) ≥ synced (in `flush`). */
   appendedTo: number;
-  syncedTo: number;
   /** The topic was deleted: reads are refused. */
   deleted = false;
-  /** Writes are refused too. */
-  discarded = false;
-  /** Sealed segments whose `.idx` file is not written yet. */
-  sealed: SegmentState[] = [];
-  /** The next three fields belong to the flusher. */
-  directoryReady: boolean;
-  directoryDirty = false;
-  flushing: Promise<void> | null = null;
+  readonly flush: FlushProgress;
   readonly #shared: PartitionShared;
   readonly #memory: Source;
   #active: SegmentState;
@@ -120,9 +117,8 @@ export class PartitionLog implements LookupSource {
       start += one.length;
       return segment;
     });
-    this.directoryReady = start > 0;
     this.appendedTo = start;
-    this.syncedTo = start;
+    this.flush = shared.newFlush(start);
     this.tail = new Tail(shared.budget, start);
     for (const sealed of this.segments.slice(0, -1)) {
       sealed.sealed = true;
@@ -363,7 +359,7 @@ export class PartitionLog implements LookupSource {
 
   #roll(): SegmentState {
     this.#active.sealed = true;
-    this.sealed.push(this.#active);
+    this.#shared.sealed(this, this.#active);
     this.#active = this.#addSegment();
     return this.#active;
   }

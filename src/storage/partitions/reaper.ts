@@ -95,9 +95,13 @@ export class PartitionReaper {
   #mayGo({ log, segment, createdCut, lastCut }: Doomed): boolean {
     for (const cut of this.#liveCuts) if (createdCut < cut && cut <= lastCut) return false;
     if (segment === null) {
-      return log.discarded && log.flushing === null && !log.segments.some((one) => one.pinned);
+      return (
+        log.flush.isDiscarded &&
+        log.flush.flushing === null &&
+        !log.segments.some((one) => one.pinned)
+      );
     }
-    return !segment.pinned && (log.tail.flushedTo >= segment.end || log.discarded);
+    return !segment.pinned && (log.tail.flushedTo >= segment.end || log.flush.isDiscarded);
   }
 
   async #removeAll(ready: readonly Doomed[]): Promise<void> {

@@ -142,6 +142,8 @@ export class PartitionStore {
       windows: new SegmentWindows(reader, indexes, this.#cache),
       indexes,
       lastCut: 0,
+      newFlush: (start) => flusher.newState(start),
+      sealed: (log, segment) => flusher.sealed(log, segment),
       repair,
       appended: (log, bytes) => flusher.appended(log, bytes),
       trimmed: (log, segments) => {
@@ -214,7 +216,7 @@ export class PartitionStore {
     writeManifestHead(writer, this.#logs.size);
     for (const log of this.#logs.values()) {
       writeManifestPartition(writer, log);
-      if (log.appendedTo > log.syncedTo) targets.push(targetOf(log));
+      if (log.appendedTo > log.flush.syncedTo) targets.push(targetOf(log));
     }
     return this.#cut(number, writer.view(), () => this.#flushCut(targets));
   }
@@ -329,7 +331,7 @@ export class PartitionStore {
       log.deleted = true;
       for (const segment of log.segments) this.#cache.forget(segment);
     }
-    for (const log of this.#logs.values()) await log.flushing?.catch(() => undefined);
+    for (const log of this.#logs.values()) await log.flush.flushing?.catch(() => undefined);
     await this.#reaper.settled();
     await this.#files.close();
   }
@@ -408,7 +410,8 @@ const keyOf = (topicId: number, partition: number): number =>
 
 /** Returns the segments with bytes that are not durable yet, before they can be trimmed. */
 function targetOf(log: PartitionLog): CutTarget {
-  const { syncedTo, appendedTo } = log;
+  const { appendedTo } = log;
+  const { syncedTo } = log.flush;
   const segments = log.segments.filter(({ end, length }) => length > 0 && end > syncedTo);
   return { log, target: appendedTo, segments };
 }

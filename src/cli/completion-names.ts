@@ -17,6 +17,7 @@ const SOURCES = {
   group: ["/broker/groups", "groups", "group"],
   view: ["/broker/views", "views", "view"],
   queue: ["/broker/queues", "queues", "queue"],
+  schedule: ["/broker/schedules", "schedules", "schedule"],
   namespace: ["/kv", "namespaces", "namespace"],
 } as const;
 type Kind = keyof typeof SOURCES;

@@ -3,6 +3,7 @@ import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { COMMANDS } from "../../src/cli/commands.ts";
+import { placeOf } from "../../src/cli/completion-names.ts";
 import { createClient } from "../../src/client/index.ts";
 import { ayder } from "../tools/process/ayder.ts";
 import { cleanEnvironment, serverCommand } from "../tools/process/server.ts";
@@ -113,6 +114,24 @@ test("nothing is printed after the time is over, and nothing that a shell would 
     2,
     'ayder: --within: "soon" is not a time such as 500ms, 30s, 5m, 2h or 7d, above 0',
   ]);
+});
+
+test("queues and schedules are asked where a command takes them", () => {
+  const run = async () => 0;
+  const command = {
+    name: "queues",
+    summary: "",
+    actions: [{ name: "put", operands: "<queue> <topic> [schedule]", summary: "", run }],
+    options: {},
+  };
+  for (const [words, kind] of [
+    [["put", "a"], "queue"],
+    [["put", "mail", "j"], "topic"],
+    [["put", "mail", "jobs", ""], "schedule"],
+  ] as const) {
+    expect(placeOf(command, words)).toEqual({ kind, url: undefined });
+  }
+  expect(placeOf(command, ["put", "mail", "jobs", "daily", ""])).toBeNull();
 });
 
 /** Defines `ayder` for a shell that has no such program. */

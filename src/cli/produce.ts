@@ -3,6 +3,7 @@ import { AyderError, type Client, type RecordHeaders, type Sent } from "../clien
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { readAll } from "./kv.ts";
 import { ndjsonValue, readLines } from "./lines.ts";
+import { recordLine } from "./record-lines.ts";
 import { connect, explain, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { counted } from "./table.ts";
 
@@ -11,6 +12,11 @@ const WINDOW_MESSAGES = 20_000;
 const WINDOW_BYTES = 16 * 1024 * 1024;
 
 type Payload = string | Uint8Array;
+type Message = {
+  readonly value: Payload;
+  readonly key: string | undefined;
+  readonly headers: RecordHeaders;
+};
 type Target = {
   readonly partition: number | undefined;
   readonly key: string | undefined;
@@ -44,11 +50,24 @@ export const PRODUCE: Command = {
       multiple: true,
       help: "send the file as one message; - is standard input",
     },
+    records: {
+      type: "boolean",
+      help: 'lines are records: {"value":…,"key":…,"headers":{…}}, as consume --json prints them',
+    },
     ndjson: { type: "boolean", help: "decode input lines that are JSON strings" },
     atomic: { type: "boolean", help: "send one request: all or nothing, contiguous offsets" },
     "idempotency-key": {
       type: "string",
       help: "store the batch once per key and partition; implies --atomic",
+    },
+    "producer-id": {
+      type: "string",
+      help: "name of the producer; a new process fences the old one (default: a random name)",
+    },
+    "producer-epoch": {
+      type: "string",
+      value: "N",
+      help: "epoch that decides between two processes (default: the time of the start)",
     },
     rocket: {
       type: "boolean",
@@ -62,6 +81,7 @@ export const PRODUCE: Command = {
     "With --json: one line per message, when it is stored.",
     'Examples: ayder produce orders \'{"item":"book"}\' --key customer-7',
     "          tail -F access.log | ayder produce access --partition 0",
+    "          ayder consume orders --json | ayder produce copy --records",
   ],
 };
 
@@ -74,12 +94,29 @@ async function produce(args: Arguments, io: Io): Promise<number> {
   };
   const files = args.texts("file");
   const client = connect(args, io);
-  const source = messages(values, files, args.flag("ndjson"), io);
   const atomic = args.flag("atomic") || args.text("idempotency-key") !== undefined;
+  checkOptions(args, atomic);
+  const source = args.flag("records")
+    ? records(values, target, io)
+    : messages(values, files, args.flag("ndjson"), target, io);
   const report = new Report(topic, args.flag("json"), io);
   if (atomic) await inOne(client, topic, await collected(source), { args, target, report });
   else await oneByOne(client, topic, source, { args, target, report });
   return await report.end();
+}
+
+/** @throws UsageError */
+function checkOptions(args: Arguments, atomic: boolean): void {
+  if (args.flag("records") && (args.flag("ndjson") || args.texts("file").length > 0)) {
+    throw new UsageError("--records reads records; it excludes --ndjson and --file");
+  }
+  const named = args.text("producer-id") !== undefined;
+  if (args.text("producer-epoch") !== undefined && !named) {
+    throw new UsageError("--producer-epoch needs --producer-id");
+  }
+  if (named && (atomic || args.flag("rocket"))) {
+    throw new UsageError("--producer-id excludes --atomic, --idempotency-key and --rocket");
+  }
 }
 
 /** @throws UsageError */
@@ -101,14 +138,42 @@ async function* messages(
   values: readonly string[],
   files: readonly string[],
   ndjson: boolean,
+  { key, headers }: Target,
   io: Io,
-): AsyncGenerator<Payload, void, void> {
-  for (const value of values) yield ndjson ? ndjsonValue(Buffer.from(value)) : value;
-  for (const path of files) yield await fileBytes(path, io);
+): AsyncGenerator<Message, void, void> {
+  for (const text of values) {
+    yield { value: ndjson ? ndjsonValue(Buffer.from(text)) : text, key, headers };
+  }
+  for (const path of files) yield { value: await fileBytes(path, io), key, headers };
   if (values.length > 0 || files.length > 0) return;
+  for await (const { line } of inputLines(io)) {
+    yield { value: ndjson ? ndjsonValue(line) : line, key, headers };
+  }
+}
+
+/** Key and headers of the options are for records without their own. */
+async function* records(
+  values: readonly string[],
+  target: Target,
+  io: Io,
+): AsyncGenerator<Message, void, void> {
+  const read = (line: Uint8Array, what: string): Message => {
+    const { value, key = target.key, headers } = recordLine(line, what);
+    return { value, key, headers: { ...target.headers, ...headers } };
+  };
+  for (const [i, text] of values.entries()) yield read(Buffer.from(text), `record ${i + 1}`);
+  if (values.length > 0) return;
+  for await (const { line, number } of inputLines(io)) yield read(line, `line ${number}`);
+}
+
+async function* inputLines(
+  io: Io,
+): AsyncGenerator<{ readonly line: Uint8Array; readonly number: number }, void, void> {
   if (io.stdinIsTty) io.err("ayder: reading lines from the terminal; Ctrl-D ends\n");
+  let number = 0;
   for await (const line of readLines(io.stdin)) {
-    if (line.length > 0) yield ndjson ? ndjsonValue(line) : line;
+    number++;
+    if (line.length > 0) yield { line, number };
   }
 }
 
@@ -122,8 +187,8 @@ async function fileBytes(path: string, io: Io): Promise<Uint8Array> {
   }
 }
 
-async function collected(source: AsyncIterable<Payload>): Promise<Payload[]> {
-  const list: Payload[] = [];
+async function collected(source: AsyncIterable<Message>): Promise<Message[]> {
+  const list: Message[] = [];
   for await (const message of source) list.push(message);
   if (list.length === 0) throw new UsageError("no message given");
   return list;
@@ -131,46 +196,69 @@ async function collected(source: AsyncIterable<Payload>): Promise<Payload[]> {
 
 const modeOf = (args: Arguments) => (args.flag("rocket") ? "rocket" : "sealed");
 
-async function inOne(client: Client, topic: string, batch: readonly Payload[], job: Job) {
+async function inOne(client: Client, topic: string, batch: readonly Message[], job: Job) {
   const { args, target, report } = job;
   const idempotencyKey = args.text("idempotency-key");
+  const { partition: wanted, key, headers } = target;
   const options = {
-    ...target,
+    partition: wanted,
     mode: modeOf(args),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
   } as const;
   const [first] = batch;
   if (first !== undefined && batch.length === 1) {
-    const { offset, partition, durable, duplicate } = await client.produce(topic, first, options);
+    const produced = await client.produce(topic, first.value, {
+      ...options,
+      ...withoutValue(first),
+    });
+    const { offset, partition, durable, duplicate } = produced;
     await report.stored({ offset, partition, durable: durable === true }, duplicate === true);
     return;
   }
-  const produced = await client.produceBatch(topic, batch, options);
+  const produced = args.flag("records")
+    ? await client.produceRecords(topic, batch, options)
+    : await client.produceBatch(topic, batch.map(payloadOf), { ...options, key, headers });
   const { partition, firstOffset, durable = false, duplicate = false } = produced;
   for (let i = 0; i < produced.count; i++) {
     await report.stored({ offset: firstOffset + i, partition, durable }, duplicate);
   }
 }
 
-async function oneByOne(client: Client, topic: string, source: AsyncIterable<Payload>, job: Job) {
+const payloadOf = ({ value }: Message): Payload => value;
+const withoutValue = ({ key, headers }: Message) => ({ key, headers });
+
+async function oneByOne(client: Client, topic: string, source: AsyncIterable<Message>, job: Job) {
   const { args, target, report } = job;
-  const producer = client.producer(topic, { mode: modeOf(args) });
+  const { partition } = target;
+  const producer = client.producer(topic, {
+    mode: modeOf(args),
+    id: args.text("producer-id"),
+    epoch: args.integer("producer-epoch"),
+  });
   let bytes = 0;
   let count = 0;
   let settled = Promise.resolve();
-  for await (const message of source) {
-    if (report.hasFailed) break;
-    const sending = producer.send(message, target);
+  const send = (message: Message) => {
+    const sending = producer.send(message.value, { partition, ...withoutValue(message) });
     settled = settled.then(() => report.settle(sending));
     // Both are awaited below; until then their rejection must not count as unhandled.
     sending.catch(() => undefined);
     settled.catch(() => undefined);
-    bytes += message.length;
-    if (++count < WINDOW_MESSAGES && bytes < WINDOW_BYTES) continue;
+    bytes += message.value.length;
+    count++;
+  };
+  try {
+    for await (const message of source) {
+      if (report.hasFailed) break;
+      send(message);
+      if (count < WINDOW_MESSAGES && bytes < WINDOW_BYTES) continue;
+      await settled;
+      [count, bytes] = [0, 0];
+    }
+  } finally {
+    // Also after a malformed line: the records before it are stored.
     await settled;
-    [count, bytes] = [0, 0];
   }
-  await settled;
 }
 
 /** Collects where messages were stored, and the first error. */

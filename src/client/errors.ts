@@ -18,7 +18,7 @@ export class AyderError extends Error {
   /**
    * The server's `error`, such as `topic_not_found`. Without an answer: `unreachable` (no connection
    * could be made), `connection_lost`, `timeout`. `bad_answer` if the answer is not from Ayder or too
-   * long, or if a redirect is not followed. `queue_full` of a producer.
+   * long, or if a redirect is not followed. `queue_full` and `sequence_conflict` of a producer.
    */
   readonly code: string;
   /** HTTP status; 0 if there was no answer. */

@@ -188,7 +188,7 @@ export class Lane {
 const conflict = (producer: string): AyderError =>
   new AyderError(
     `another process has used the number ${producer} for another message; nothing was stored`,
-    { code: "sequence_conflict", status: 0, outcome: "refused", isRetriable: false },
+    { code: "sequence_conflict", status: 409, outcome: "refused", isRetriable: false },
   );
 
 const isTooLarge = (error: unknown): boolean =>

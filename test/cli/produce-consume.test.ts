@@ -297,3 +297,80 @@ test("--since starts at an age or a timestamp", async () => {
   const sought = await run(["groups", "seek", topic, "g", "--to-time", String(time)]);
   expect(sought).toMatchObject({ code: 0, out: `g continues at ${topic}/0 offset 1\n` });
 });
+
+test("lines are records with their own keys and headers, and a topic is copied with them", async () => {
+  const topic = await newTopic();
+  const stdin = Buffer.from(
+    [
+      '{"value":{"n" : 1.0},"key":"k","headers":{"city":"Köln","a":"own"}}',
+      "",
+      '{"value":"text","offset":7,"partition":3,"timestamp_ms":1,"topic":"other"}',
+      '{"value_b64":"AP8K","key":""}',
+    ].join("\n"),
+  );
+  const args = ["produce", topic, "--records", "-p", "0", "-H", "a=b", "--key", "usual"];
+  expect(await run(args, { stdin })).toMatchObject({
+    code: 0,
+    out: `3 messages in ${topic}/0, offsets 0 to 2\n`,
+  });
+  const shape = async (name: string) =>
+    (await stored(name)).map(({ bytes, key, headers }) => [Buffer.from(bytes), key, headers]);
+  const records = [
+    [Buffer.from('{"n" : 1.0}'), "k", { a: "own", city: "Köln" }],
+    [Buffer.from("text"), "usual", { a: "b" }],
+    [Buffer.from([0, 255, 10]), "", { a: "b" }],
+  ];
+  expect(await shape(topic)).toEqual(records as never);
+  const { out } = await run(["consume", topic, "--json"]);
+  for (const more of [[], ["--atomic"]]) {
+    const copy = await newTopic();
+    const copied = await run(["produce", copy, "--records", ...more], { stdin: Buffer.from(out) });
+    expect(copied).toMatchObject({ code: 0, out: `3 messages in ${copy}/0, offsets 0 to 2\n` });
+    expect(await shape(copy)).toEqual(records as never);
+  }
+});
+
+test("a line that is no record is told by its number, and the records before it are stored", async () => {
+  const topic = await newTopic();
+  const cases: readonly [string, string][] = [
+    ["[1]", "line 2: it must be a JSON object with a value"],
+    ['{"value":}', "line 2, column 10: this is not JSON: a value is missing or malformed"],
+    ['{"key":"k"}', "line 2: value or value_b64 is required"],
+    ['{"value":1,"valeu":2}', 'line 2: unknown field "valeu"'],
+    ['{"value":1,"key":7}', "line 2: key must be a text"],
+    ['{"value":1,"headers":{"a":1}}', "line 2: headers.a must be a text"],
+    ['{"value_b64":"?"}', "line 2: value_b64 is not base64"],
+    ['{"value":1,"value":2}', 'line 2: "value" is given twice'],
+  ];
+  for (const [line, message] of cases) {
+    const stdin = Buffer.from(`{"value":"good"}\n${line}\n`);
+    const { code, err } = await run(["produce", topic, "--records", "-p", "0"], { stdin });
+    expect([code, err.split("\n")[0]]).toEqual([2, `ayder: ${message}`]);
+  }
+  expect(await texts(topic)).toEqual(cases.map(() => "good"));
+  for (const [options, message] of [
+    [["--records", "--ndjson"], "--records reads records; it excludes --ndjson and --file"],
+    [["--producer-epoch", "1"], "--producer-epoch needs --producer-id"],
+    [
+      ["--producer-id", "p", "--atomic"],
+      "--producer-id excludes --atomic, --idempotency-key and --rocket",
+    ],
+  ] as const) {
+    const { code, err } = await run(["produce", topic, "x", ...options]);
+    expect([code, err.split("\n")[0]]).toEqual([2, `ayder: ${message}`]);
+  }
+});
+
+test("a named producer fences an older one, and tells when its number was used", async () => {
+  const topic = await newTopic();
+  const write = (text: string, epoch: string) =>
+    run(["produce", topic, text, "-p", "0", "--producer-id", "p", "--producer-epoch", epoch]);
+  expect((await write("a", "5")).code).toBe(0);
+  expect((await write("b", "6")).code).toBe(0);
+  const old = await write("c", "5");
+  expect([old.code, old.err.includes("(stale_epoch)")]).toEqual([1, true]);
+  const again = await write("d", "6");
+  expect([again.code, again.err.includes("sequence_conflict")]).toEqual([1, true]);
+  expect(await texts(topic)).toEqual(["a", "b"]);
+  expect((await run(["produce", topic, "e", "-p", "0", "--producer-id", "p"])).code).toBe(0);
+});

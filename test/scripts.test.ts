@@ -82,6 +82,7 @@ describe("command lines of scripts", () => {
     ["mutation/run.ts", ["vote-not-persistd"], "did you mean vote-not-persisted?"],
     ["golden/make.ts", ["--version", "1"], "Unknown option '--version'"],
     ["../../bench/follow.ts", ["10O0"], 'FOLLOWERS: "10O0" is not a number'],
+    ["../../bench/growth.ts", ["--only", "mesages"], "did you mean messages?"],
     ["../../bench/run.ts", ["--filter", "kv"], "Unknown option '--filter'"],
   ] as const) {
     test(`${file} ${args.join(" ")}`, () => {

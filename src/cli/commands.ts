@@ -48,6 +48,26 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./groups.ts")).GROUPS,
   },
   {
+    name: "queues",
+    summary: "list, describe, define and delete queues; move dead letters back",
+    load: async () => (await import("./queues.ts")).QUEUES,
+  },
+  {
+    name: "receive",
+    summary: "lease messages of a queue and print them",
+    load: async () => (await import("./receive.ts")).RECEIVE,
+  },
+  {
+    name: "work",
+    summary: "run a command for each message of a queue",
+    load: async () => (await import("./work.ts")).WORK,
+  },
+  {
+    name: "schedules",
+    summary: "list, show, put and delete records that are produced later",
+    load: async () => (await import("./schedules.ts")).SCHEDULES,
+  },
+  {
     name: "kv",
     summary: "get, set, list and delete keys and namespaces; compare-and-swap",
     load: async () => (await import("./kv.ts")).KV,

@@ -4,6 +4,9 @@ import { GroupConsumer, type GroupOptions } from "./group.ts";
 import { Kv } from "./kv.ts";
 import { Log } from "./log.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
+import type { QueueSummary } from "./queue-types.ts";
+import { listQueues, Queue } from "./queues.ts";
+import { Schedules } from "./schedules.ts";
 import {
   GROUP_DELETED,
   GROUP_DESCRIBED,
@@ -29,6 +32,7 @@ import type {
   ProducedBatch,
   ProduceOptions,
   ReadOptions,
+  ScheduledMessage,
   SeekRequest,
   Sought,
 } from "./types.ts";
@@ -46,6 +50,7 @@ export class Client {
   readonly retention: Retention;
   readonly views: Views;
   readonly cluster: ClusterClient;
+  readonly schedules: Schedules;
   readonly #transport: Transport;
   readonly #log: Log;
   readonly #streams: Streams;
@@ -59,6 +64,7 @@ export class Client {
     this.retention = new Retention(transport);
     this.views = new Views(transport);
     this.cluster = new ClusterClient(transport);
+    this.schedules = new Schedules(transport);
   }
 
   /** Address of the next request: the leader, once a write was redirected to it. */
@@ -69,6 +75,21 @@ export class Client {
   /** Writes one message. It is stored exactly once across retries, because it has an idempotency key. */
   produce(topic: string, value: Value, options: ProduceOptions = {}): Promise<Produced> {
     return this.#log.produce(topic, value, options);
+  }
+
+  /**
+   * Produces the message later: after `delayMs`, or at `deliverAtMs`. It is scheduled once across
+   * retries.
+   */
+  schedule(
+    topic: string,
+    value: Value,
+    when: { readonly delayMs: number } | { readonly deliverAtMs: number },
+    options: ProduceOptions = {},
+  ): Promise<ScheduledMessage> {
+    const query =
+      "delayMs" in when ? { delay_ms: when.delayMs } : { deliver_at_ms: when.deliverAtMs };
+    return this.#log.schedule(topic, value, options, query);
   }
 
   /** Writes all messages or none, to one partition, with contiguous offsets. */
@@ -127,6 +148,16 @@ export class Client {
     options: CallOptions = {},
   ): Promise<number> {
     return this.#log.commit(request, options);
+  }
+
+  /** `await client.queue("mail").work(async (message) => …, { concurrency: 8 })` */
+  queue(name: string): Queue {
+    return new Queue(this.#transport, name);
+  }
+
+  /** The queues of all topics that the token may read, by name. */
+  listQueues(options: CallOptions = {}): Promise<readonly QueueSummary[]> {
+    return listQueues(this.#transport, options);
   }
 
   /** The consumer groups of all topics that the token may read, by name. */

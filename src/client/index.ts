@@ -5,6 +5,17 @@ export { AyderError } from "./errors.ts";
 export { GroupConsumer, type GroupOptions } from "./group.ts";
 export { Kv, KvEntry, type KvListOptions, type KvPutOptions, type KvReadOptions } from "./kv.ts";
 export { Producer, type ProducerOptions, type SendOptions, type Sent } from "./producer.ts";
+export type * from "./queue-types.ts";
+export {
+  type Handler,
+  Queue,
+  type QueueDefinition,
+  QueueMessage,
+  type ReceiveOptions,
+  RejectMessage,
+  type WorkOptions,
+} from "./queues.ts";
+export { type ScheduleDefinition, Schedules } from "./schedules.ts";
 export type * from "./stream-types.ts";
 export type {
   CallOptions,

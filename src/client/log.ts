@@ -10,6 +10,7 @@ import {
   PAGE,
   PRODUCED,
   PRODUCED_BATCH,
+  SCHEDULED,
   STORED,
 } from "./shapes.ts";
 import type { Answer, CallOptions, Query, Transport } from "./transport.ts";
@@ -23,6 +24,7 @@ import type {
   ProducedBatch,
   ProduceOptions,
   ReadOptions,
+  ScheduledMessage,
 } from "./types.ts";
 import { segment } from "./url.ts";
 import {
@@ -45,6 +47,11 @@ const NO_GROUP = "ayder-client";
 
 /** Errors of a server, or of a cluster, that does not know the numbers of producers. */
 export const NUMBERS_UNKNOWN: readonly string[] = ["unknown_parameter", "cluster_not_upgraded"];
+
+export type LaterQuery = {
+  readonly delay_ms?: number | undefined;
+  readonly deliver_at_ms?: number | undefined;
+};
 
 export type SendTarget = {
   readonly partition: number | undefined;
@@ -71,6 +78,18 @@ export class Log {
 
   async produce(topic: string, value: Value, options: ProduceOptions): Promise<Produced> {
     return await this.#write(topic, "produce", PRODUCED, bytesOf(value), options);
+  }
+
+  /** Produces the message later. */
+  async schedule(
+    topic: string,
+    value: Value,
+    options: ProduceOptions,
+    when: LaterQuery,
+  ): Promise<ScheduledMessage> {
+    const answer = await this.#write(topic, "produce", SCHEDULED, bytesOf(value), options, when);
+    const { scheduleId, deliverAtMs, partition, duplicate = false } = answer;
+    return { scheduleId, deliverAtMs, partition, duplicate };
   }
 
   async produceBatch(
@@ -124,6 +143,7 @@ export class Log {
     shape: Shape<T>,
     body: Uint8Array,
     options: ProduceOptions & { readonly producer?: string },
+    when: LaterQuery = {},
   ): Promise<Camel<T>> {
     const { idempotencyKey = this.#nextKey(), producer, signal, retryMs } = options;
     const { partition, key, headers = {}, timeoutMs, mode } = options;
@@ -134,6 +154,7 @@ export class Log {
       timeout_ms: timeoutMs,
       mode,
       producer,
+      ...when,
       ...headerQuery(headers),
     };
     const path = `/broker/topics/${segment(topic)}/${route}`;

@@ -23,7 +23,7 @@ import type {
   KvNamespaces,
   KvWritten,
 } from "../api/kv.ts";
-import type { Produced, ProducedBatch } from "../api/produce.ts";
+import type { Produced, ProducedBatch, ScheduledAnswer } from "../api/produce.ts";
 import type { ProducerEntry, ProducerForgotten, ProducerList } from "../api/producers.ts";
 import type { Joined, Queried, View, ViewList, ViewPut } from "../api/queries.ts";
 import type { Deleted, RetentionList, RetentionPolicy } from "../api/retention.ts";
@@ -83,6 +83,12 @@ export const PRODUCER_LIST = fields<ProducerList>({
   ),
 });
 export const PRODUCER_FORGOTTEN = fields<ProducerForgotten>({ partitions: integer });
+export const SCHEDULED = fields<ScheduledAnswer>({
+  schedule_id: text,
+  deliver_at_ms: orNull(integer),
+  partition: integer,
+  duplicate: optional(flag),
+});
 const messageFields = {
   offset: integer,
   partition: integer,

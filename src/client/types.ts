@@ -44,6 +44,16 @@ export type ProduceOptions = CallOptions & {
   readonly mode?: "sealed" | "rocket" | undefined;
 };
 
+/** A message that is produced later. */
+export type ScheduledMessage = {
+  /** For `client.schedules.delete`. */
+  readonly scheduleId: string;
+  /** Null: it is a duplicate, and was delivered already. */
+  readonly deliverAtMs: number | null;
+  readonly partition: number;
+  readonly duplicate: boolean;
+};
+
 /** The first record of a partition that is not older than a time. */
 export type OffsetAt = {
   readonly partition: number;

@@ -1,0 +1,213 @@
+/** `ayder queues`: lists, describes, defines, purges and deletes queues; moves dead letters back. */
+import type { QueueDefinition } from "../client/index.ts";
+import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
+import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
+import { table } from "./table.ts";
+import { durationOf } from "./times.ts";
+
+export const QUEUES: Command = {
+  name: "queues",
+  summary: "list, describe, define and delete queues; move dead letters back",
+  actions: [
+    { name: "list", operands: "", summary: "list the queues (default)", run: list },
+    { name: "describe", operands: "<queue>", summary: "show one queue", run: describe },
+    {
+      name: "define",
+      operands: "<queue> <topic>",
+      summary: "create a queue, or change its definition",
+      run: define,
+    },
+    { name: "redrive", operands: "<queue>", summary: "move dead letters back", run: redrive },
+    { name: "purge", operands: "<queue>", summary: "finish all present messages", run: purge },
+    {
+      name: "delete",
+      operands: "<queue>",
+      summary: "delete a queue; its topic stays",
+      run: remove,
+    },
+  ],
+  options: {
+    ...SERVER_OPTIONS,
+    visibility: {
+      type: "string",
+      value: "TIME",
+      only: ["define"],
+      help: "length of a lease, such as 30s (default)",
+    },
+    "max-deliveries": {
+      type: "string",
+      value: "N",
+      only: ["define"],
+      help: "attempts before a message is put aside (default: 5)",
+    },
+    backoff: {
+      type: "string",
+      value: "TIMES",
+      only: ["define"],
+      help: "waits after failures (default: 1s,10s,1m)",
+    },
+    "dead-letter": {
+      type: "string",
+      value: "TOPIC",
+      only: ["define"],
+      help: "topic of messages that are put aside (default: QUEUE.dead); none: drop them",
+    },
+    order: {
+      type: "string",
+      value: "ORDER",
+      only: ["define"],
+      help: "none (default), or key: one message of a key at a time",
+    },
+    "max-in-flight": {
+      type: "string",
+      value: "N",
+      only: ["define"],
+      help: "leases at a time (default: 1000)",
+    },
+    from: {
+      type: "string",
+      value: "START",
+      only: ["define"],
+      help: "earliest (default), or latest: only messages from now on",
+    },
+    max: {
+      type: "string",
+      value: "N",
+      only: ["redrive"],
+      help: "at most this many (default: all)",
+    },
+    "per-second": {
+      type: "string",
+      value: "N",
+      only: ["redrive"],
+      help: "this many now, and as many each second in the background",
+    },
+    yes: {
+      type: "boolean",
+      only: ["purge", "delete"],
+      help: "required, because it cannot be undone",
+    },
+  },
+};
+
+async function list(args: Arguments, io: Io): Promise<number> {
+  const queues = await connect(args, io).listQueues();
+  if (args.flag("json")) await io.out(jsonLine({ queues }));
+  else {
+    const head = ["QUEUE", "TOPIC", "READY", "IN FLIGHT", "DELAYED", "DEAD", "ACKED", "OLDEST"];
+    const rows = queues.map((each) => [
+      each.queue,
+      each.topic,
+      each.ready,
+      each.inFlight,
+      each.delayed,
+      each.dead,
+      each.acked,
+      ageOf(each.oldestAgeMs),
+    ]);
+    await io.out(table(head, rows));
+  }
+  return EXIT.ok;
+}
+
+const ageOf = (ms: number): string => (ms === 0 ? "-" : `${Math.ceil(ms / 1000)} s`);
+
+async function describe(args: Arguments, io: Io): Promise<number> {
+  const queue = await connect(args, io).queue(args.operand(0)).describe();
+  if (args.flag("json")) {
+    await io.out(jsonLine(queue));
+    return EXIT.ok;
+  }
+  const { partitions, deadLetters, backoffMs, ...others } = queue;
+  const rows = Object.entries(others).map(([name, value]) => [
+    name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`),
+    String(value),
+  ]);
+  rows.push(["backoff ms", backoffMs.join(", ")]);
+  await io.out(table(["FIELD", "VALUE"], rows));
+  const cells = partitions.map(({ partition, lowOffset, endOffset, unfinished }) => [
+    partition,
+    lowOffset,
+    endOffset,
+    unfinished,
+  ]);
+  await io.out(`\n${table(["PARTITION", "LOW", "END", "UNFINISHED"], cells)}`);
+  return EXIT.ok;
+}
+
+async function define(args: Arguments, io: Io): Promise<number> {
+  const name = args.operand(0);
+  const created = await connect(args, io).queue(name).define(definitionOf(args));
+  if (args.flag("json")) await io.out(jsonLine({ queue: name, created }));
+  else await io.out(`${created ? "created" : "defined"} ${name}\n`);
+  return EXIT.ok;
+}
+
+/** @throws UsageError */
+function definitionOf(args: Arguments): QueueDefinition {
+  const dead = args.text("dead-letter");
+  return {
+    topic: args.operand(1),
+    visibilityMs: timeOption(args, "visibility"),
+    maxDeliveries: args.integer("max-deliveries"),
+    backoffMs: args
+      .text("backoff")
+      ?.split(",")
+      .map((text) => durationOf("--backoff", text, 0)),
+    deadLetter: dead === "none" ? null : dead,
+    order: choice(args, "order", ["none", "key"]),
+    maxInFlight: args.integer("max-in-flight"),
+    from: choice(args, "from", ["earliest", "latest"]),
+  };
+}
+
+function timeOption(args: Arguments, name: string): number | undefined {
+  const text = args.text(name);
+  return text === undefined ? undefined : durationOf(`--${name}`, text);
+}
+
+function choice<T extends string>(
+  args: Arguments,
+  name: string,
+  allowed: readonly T[],
+): T | undefined {
+  const text = args.text(name);
+  if (text === undefined) return undefined;
+  const found = allowed.find((each) => each === text);
+  if (found === undefined)
+    throw new UsageError(`--${name} ${text}: it must be ${allowed.join(" or ")}`);
+  return found;
+}
+
+async function redrive(args: Arguments, io: Io): Promise<number> {
+  const numberOf = (name: string): number | undefined => {
+    const text = args.text(name);
+    return text === undefined ? undefined : integerOf(`--${name}`, text, 1);
+  };
+  const options = { max: numberOf("max"), perSecond: numberOf("per-second") };
+  const { moved, remaining } = await connect(args, io).queue(args.operand(0)).redrive(options);
+  if (args.flag("json")) await io.out(jsonLine({ moved, remaining }));
+  else await io.out(`moved ${moved} dead letters back, ${remaining} are left\n`);
+  return EXIT.ok;
+}
+
+async function purge(args: Arguments, io: Io): Promise<number> {
+  requireYes(args, "purge");
+  const purged = await connect(args, io).queue(args.operand(0)).purge();
+  if (args.flag("json")) await io.out(jsonLine({ queue: args.operand(0), purged }));
+  else await io.out(`finished ${purged} messages of ${args.operand(0)}\n`);
+  return EXIT.ok;
+}
+
+async function remove(args: Arguments, io: Io): Promise<number> {
+  requireYes(args, "delete");
+  const name = args.operand(0);
+  await connect(args, io).queue(name).delete();
+  if (args.flag("json")) await io.out(jsonLine({ queue: name, deleted: true }));
+  else await io.out(`deleted ${name}\n`);
+  return EXIT.ok;
+}
+
+function requireYes(args: Arguments, action: string): void {
+  if (!args.flag("yes")) throw new UsageError(`queues ${action} cannot be undone: add --yes`);
+}

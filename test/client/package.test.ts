@@ -19,6 +19,12 @@ async function run(cwd: string, ...command: string[]): Promise<string> {
   return out;
 }
 
+/** The other examples of the page go on with the client of the first one. */
+const PRELUDE = `import { createClient } from "ayder/client";
+const ayder = createClient({ url: "http://localhost:1109" });
+declare function bill(order: unknown): Promise<void>;
+`;
+
 const PRINTED = [
   "stored at 0",
   '0 0 user-7 {"user":7,"cents":1250}',
@@ -38,9 +44,12 @@ test("the program of the manual runs in Node and in Bun, and its types are right
   await run(project, "npm", "install", "--offline", "--no-audit", "--no-fund", pack);
 
   const page = await Bun.file(join(root, "src/docs/client.md")).text();
-  const [, program = ""] = /```ts\n([\s\S]*?)```/.exec(page) ?? [];
+  const [program = "", ...parts] = [...page.matchAll(/```ts\n([\s\S]*?)```/g)].map(
+    ([, code = ""]) => code,
+  );
   const source = program.replace("http://localhost:1109", server.url);
   await Bun.write(join(project, "main.ts"), source);
+  await Bun.write(join(project, "parts.ts"), `${PRELUDE}${parts.join("")}`);
   const types = ["--types", "bun", "--typeRoots", join(root, "node_modules/@types")];
   const strict = ["--strict", "--exactOptionalPropertyTypes", "--noEmit", "--target", "es2022"];
   const modules = ["--module", "nodenext", "--moduleResolution", "nodenext", "--skipLibCheck"];
@@ -51,6 +60,7 @@ test("the program of the manual runs in Node and in Bun, and its types are right
     ...modules,
     ...types,
     "main.ts",
+    "parts.ts",
   );
 
   // The program contains no type annotations, so Node 20 runs it as JavaScript.

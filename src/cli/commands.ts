@@ -44,7 +44,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "groups",
-    summary: "show lag of consumer groups; seek, delete",
+    summary: "show lag and members of consumer groups; seek, delete",
     load: async () => (await import("./groups.ts")).GROUPS,
   },
   {

@@ -36,6 +36,15 @@ export const CONSUME: Command = {
       value: "TIME",
       help: "start at this time: an age such as 10m, 2h or 3d, or a timestamp such as 2026-01-31T08:00Z",
     },
+    join: {
+      type: "boolean",
+      help: "share the partitions with the other processes that join the group; waits for messages",
+    },
+    member: {
+      type: "string",
+      value: "NAME",
+      help: "name in the group: a restart with the same name keeps its partitions (default: a new name)",
+    },
     commit: { type: "boolean", help: "commit printed messages for the group, page by page" },
     limit: { type: "string", short: "n", value: "N", help: "stop after this many messages" },
     keys: { type: "boolean", short: "k", help: "print the key and a tab before each message" },
@@ -52,7 +61,9 @@ export const CONSUME: Command = {
     "Without --follow, each partition is read up to the end that it had at the start.",
     "With --json: one object per line with the fields of the HTTP API; value_b64 if it is not UTF-8.",
     "Ctrl-C, SIGTERM and a closed pipe end with code 0; with --commit, printed messages are committed.",
+    "With --join, Ctrl-C leaves the group, and the others get the partitions at once.",
     "Example: ayder consume orders --group billing --commit --follow | ./bill",
+    "Example, in several terminals: ayder consume orders --group billing --join --commit",
   ],
 };
 
@@ -62,6 +73,8 @@ async function consume(args: Arguments, io: Io): Promise<number> {
   const left = args.integer("limit", 1) ?? Number.POSITIVE_INFINITY;
   const client = connect(args, io);
   const topic = args.operand(0);
+  const print = printer(args, io);
+  if (args.flag("join")) return await share(args, io, topic, left, print);
   const consumer = client.consume(topic, {
     partition: args.integer("partition"),
     from: startOf(args),
@@ -70,7 +83,6 @@ async function consume(args: Arguments, io: Io): Promise<number> {
     limit: Math.min(left, PAGE_MESSAGES),
     signal: io.interrupted,
   });
-  const print = printer(args, io);
   let rest = left;
   for await (const page of consumer.pages()) {
     const messages = page.slice(0, rest);
@@ -82,6 +94,47 @@ async function consume(args: Arguments, io: Io): Promise<number> {
     }
     rest -= messages.length;
     if (rest <= 0) break;
+  }
+  return EXIT.ok;
+}
+
+type Print = ReturnType<typeof printer>;
+
+/** Prints messages as a member of the group. */
+async function share(
+  args: Arguments,
+  io: Io,
+  topic: string,
+  left: number,
+  print: Print,
+): Promise<number> {
+  const group = args.text("group");
+  if (group === undefined) throw new UsageError("--join needs --group");
+  for (const name of ["partition", "from", "since"]) {
+    if (args.text(name) !== undefined)
+      throw new UsageError(`--join and --${name} exclude each other`);
+  }
+  const isCommitted = args.flag("commit");
+  const tell = (what: string) => (partitions: readonly { readonly partition: number }[]) => {
+    const numbers = partitions.map(({ partition }) => partition).join(", ");
+    if (io.isTty) io.err(`ayder: ${what} ${topic}/${numbers}\n`);
+  };
+  const member = connect(args, io).group(group, {
+    topics: [topic],
+    member: args.text("member"),
+    limit: Math.min(left, PAGE_MESSAGES),
+    autoCommit: isCommitted,
+    releaseUncommitted: !isCommitted,
+    signal: io.interrupted,
+    onAssigned: tell("got"),
+    onRevoked: tell("gave up"),
+  });
+  let rest = left;
+  for await (const message of member) {
+    await io.out(print([message]));
+    if (--rest > 0) continue;
+    if (isCommitted) await member.commit();
+    break;
   }
   return EXIT.ok;
 }

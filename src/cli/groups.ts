@@ -1,13 +1,14 @@
-/** `ayder groups`: shows the lag of consumer groups, moves them forward, deletes them. */
-import type { Client, GroupLag, PartitionInfo } from "../client/index.ts";
+/** `ayder groups`: shows the lag and the members of consumer groups, moves them, deletes them. */
+import { AyderError, type Client, type GroupLag, type PartitionInfo } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
+import { describe } from "./group-describe.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { table } from "./table.ts";
 import { timeOf } from "./times.ts";
 
 export const GROUPS: Command = {
   name: "groups",
-  summary: "show lag of consumer groups; seek, delete",
+  summary: "show lag and members of consumer groups; seek, delete",
   actions: [
     {
       name: "lag",
@@ -16,15 +17,21 @@ export const GROUPS: Command = {
       run: lag,
     },
     {
+      name: "describe",
+      operands: "<group>",
+      summary: "show members, owners of partitions, and lag in messages and seconds",
+      run: describe,
+    },
+    {
       name: "seek",
       operands: "<topic> <group>",
-      summary: "move a group forward, see --to",
+      summary: "move a group forward or back, see --to",
       run: seek,
     },
     {
       name: "delete",
       operands: "<group>",
-      summary: "delete the committed offsets of a group in all topics",
+      summary: "delete the committed offsets of a group in all topics, and remove its members",
       run: remove,
     },
   ],
@@ -51,9 +58,9 @@ export const GROUPS: Command = {
     },
   },
   notes: [
-    "A committed offset never moves backward. To read messages again, read from an offset without",
-    "committing (ayder consume TOPIC --from 0), or use another group.",
-    "A seek backward changes nothing and exits with 1.",
+    "The lag counts every partition of the topics that a group has joined or committed in.",
+    "A seek also moves members: what they read before it is not committed any more.",
+    "Several processes share a topic with ayder consume TOPIC --group NAME --join.",
   ],
 };
 
@@ -151,21 +158,30 @@ async function seek(args: Arguments, io: Io): Promise<number> {
     );
     return EXIT.refused;
   }
-  let code: number = EXIT.ok;
   const offsets = await offsetsOf(client, topic, chosen, target);
   for (const [each, offset] of offsets) {
-    const committed = await client.commit({ topic, group, partition: each, offset });
-    const place = `${topic}/${each}`;
-    if (args.flag("json"))
+    const committed = await moveTo(client, topic, group, each, offset);
+    if (args.flag("json")) {
       await io.out(jsonLine({ topic, group, partition: each, committedOffset: committed }));
-    else if (committed === offset)
-      await io.out(`${group} continues at ${place} offset ${offset}\n`);
-    if (committed === offset) continue;
-    code = EXIT.refused;
-    io.err(
-      `ayder: ${group} has committed ${committed} of ${place}, and a committed offset never moves back to ${offset}; ` +
-        `to read again: ayder consume ${topic} --partition ${each} --from ${offset}\n`,
-    );
+    } else await io.out(`${group} continues at ${topic}/${each} offset ${committed}\n`);
   }
-  return code;
+  return EXIT.ok;
+}
+
+/** @returns the committed offset in force. */
+async function moveTo(
+  client: Client,
+  topic: string,
+  group: string,
+  partition: number,
+  offset: number,
+): Promise<number> {
+  try {
+    const [sought] = await client.seekGroup(group, { topic, partition, to: { offset } });
+    return sought?.committedOffset ?? offset;
+  } catch (error) {
+    // The first commit creates a group.
+    if (!(error instanceof AyderError) || error.code !== "group_not_found") throw error;
+    return await client.commit({ topic, group, partition, offset });
+  }
 }

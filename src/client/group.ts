@@ -24,6 +24,11 @@ export type GroupOptions = {
   readonly limit?: number | undefined;
   /** Commit each message once the next one is asked for, page by page. @default true */
   readonly autoCommit?: boolean | undefined;
+  /**
+   * Without automatic commits: give up revoked partitions also if their messages are not committed.
+   * The next owner reads them again. @default false
+   */
+  readonly releaseUncommitted?: boolean | undefined;
   /** The member got partitions. */
   readonly onAssigned?: ((partitions: readonly PartitionRef[]) => void) | undefined;
   /** Partitions go to other members, or the lease is over. */
@@ -143,6 +148,10 @@ export class GroupConsumer implements AsyncIterable<Message> {
   /** Without automatic commits, a partition is handed over when all its messages are committed. */
   #workedOff(revoked: readonly PartitionRef[]): ReadonlyMap<string, number> {
     const keys = revoked.map(keyOf);
+    // A commit never moves back, so an offset of 0 only hands the partition over.
+    if (this.#options.releaseUncommitted === true) {
+      return new Map(keys.map((key) => [key, this.#committed.get(key) ?? 0]));
+    }
     return new Map([...this.#committed].filter(([key]) => keys.includes(key)));
   }
 

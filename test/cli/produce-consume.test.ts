@@ -374,3 +374,62 @@ test("a named producer fences an older one, and tells when its number was used",
   expect(await texts(topic)).toEqual(["a", "b"]);
   expect((await run(["produce", topic, "e", "-p", "0", "--producer-id", "p"])).code).toBe(0);
 });
+test("processes that join a group share its partitions, and Ctrl-C leaves it", async () => {
+  const topic = await newTopic(2);
+  const args = (member: string) => {
+    return ["consume", topic, "--group", topic, "--join", "--commit", "--member", member];
+  };
+  const [a, b] = ["a", "b"].map((member) => spawnAyder(args(member), { env: env() }));
+  if (a === undefined || b === undefined) throw new Error("two processes");
+  const described = () => client().describeGroup(topic);
+  const owners = async () => {
+    const { partitions } = await described().catch(() => ({ partitions: [] }));
+    return partitions
+      .map(({ owner, next }) => `${owner} ${next}`)
+      .sort()
+      .join(", ");
+  };
+  while ((await owners()) !== "a undefined, b undefined") await Bun.sleep(10);
+  const { partitions } = await described();
+  for (const { partition, owner } of partitions) {
+    await client().produce(topic, `for ${owner}`, { partition });
+  }
+  while ((await described()).lag > 0) await Bun.sleep(10);
+  a.kill("SIGINT");
+  expect(await a.exited).toBe(0);
+  expect(await new Response(a.stdout).text()).toBe("for a\n");
+  expect((await described()).members.map(({ member }) => member)).toEqual(["b"]);
+  for (const partition of [0, 1]) await client().produce(topic, "later", { partition });
+  while ((await described()).lag > 0) await Bun.sleep(10);
+  const shown = await run(["groups", "describe", topic]);
+  expect(shown.out.split("\n").map((line) => line.split(/ {2,}/)[0])).toEqual([
+    "MEMBER",
+    "b",
+    "",
+    "TOPIC",
+    topic,
+    topic,
+    "",
+  ]);
+  b.kill("SIGTERM");
+  expect(await b.exited).toBe(0);
+  expect(await new Response(b.stdout).text()).toBe("for b\nlater\nlater\n");
+  expect(await new Response(b.stderr).text()).toBe("");
+});
+
+test("a member ends at its limit, and reads again what it did not commit", async () => {
+  const topic = await newTopic();
+  await client().produceBatch(topic, ["0", "1", "2"], { partition: 0 });
+  const args = ["consume", topic, "--group", topic, "--join"];
+  expect(await run([...args, "-n", "2"])).toEqual({ code: 0, out: "0\n1\n", err: "" });
+  expect((await run([...args, "-n", "2", "--commit"])).out).toBe("0\n1\n");
+  expect((await run([...args, "-n", "1", "--commit"])).out).toBe("2\n");
+  for (const [wrong, message] of [
+    [["consume", topic, "--join"], "--join needs --group"],
+    [[...args, "--from", "0"], "--join and --from exclude each other"],
+    [[...args, "-p", "0"], "--join and --partition exclude each other"],
+  ] as const) {
+    const { code, err } = await run([...wrong]);
+    expect([code, err.includes(message)]).toEqual([2, true]);
+  }
+});

@@ -184,15 +184,15 @@ onStage("console", {}, (stage) => {
   flow("the lag of a group is shown, and a seek moves it forward only", async () => {
     const { page, api } = stage();
     await show(stage(), "#/groups");
-    await rowWith(page, "billing").getByText("370").waitFor();
+    await rowWith(page, "billing").getByText("850").waitFor();
     await page.getByRole("link", { name: "billing" }).click();
-    await page.getByText("4 partitions · lag 370").waitFor();
+    await page.getByText("4 partitions · lag 850").waitFor();
     const third = rowWith(page, "360").first();
     await click(third, "Seek…");
     await page.getByText("never moves back").waitFor();
     await field(page, "Next offset to read").fill("300");
     await click(page, "Commit");
-    await page.getByText("4 partitions · lag 80").waitFor();
+    await page.getByText("4 partitions · lag 560").waitFor();
     await click(rowWith(page, "300"), "Seek…");
     await field(page, "Next offset to read").fill("5");
     await click(page, "Commit");

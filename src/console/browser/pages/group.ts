@@ -66,7 +66,7 @@ export function groupPage({ signal }: PageContext, topic: string, group: string)
       {
         label: "Lag",
         kind: "number",
-        cell: ({ committed, lag }) => (committed === null ? "–" : count(lag)),
+        cell: ({ lag }) => count(lag),
       },
       { label: "", cell: ({ partition }) => button("Seek…", () => seek(partition)) },
     ],

@@ -1,9 +1,10 @@
 import { largestGroups, largestPartitions } from "../metrics/cardinality.ts";
-import type {
-  GroupSample,
-  MetricSources,
-  PartitionSample,
-  ProcessSample,
+import {
+  type GroupSample,
+  type MetricSources,
+  NO_WORK,
+  type PartitionSample,
+  type ProcessSample,
 } from "../metrics/sources.ts";
 import type { NodeApi } from "../node/api.ts";
 
@@ -14,6 +15,7 @@ export const sourcesOf = (node: NodeApi): MetricSources => ({
   partitions: () => partitionsOf(node),
   groups: () => groupsOf(node),
   views: () => [],
+  work: () => NO_WORK,
   threads: () => [],
   process: processSample,
   openFiles: () => null,

@@ -11,8 +11,10 @@ import type {
   PartitionSample,
   ProcessSample,
   ViewSample,
+  WorkSample,
 } from "./sources.ts";
 import { type AllThreads, sumOfThreads } from "./threads.ts";
+import { addWork } from "./work.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -38,6 +40,7 @@ type Samples = {
   readonly partitions: readonly PartitionSample[];
   readonly groups: readonly GroupSample[];
   readonly views: readonly ViewSample[];
+  readonly work: WorkSample;
   readonly process: ProcessSample;
 };
 
@@ -55,6 +58,10 @@ export function createExposition(instruments: Instruments, sources: MetricSource
   addRoutes(registry, threads);
   addTopics(registry, now);
   addGroups(registry, now);
+  addWork(
+    (series) => addGauge(registry, series),
+    () => now().work,
+  );
   addProcess(registry, sources, now);
   let ha: HaSample | null = null;
   const haRegistry = new Registry();
@@ -68,6 +75,7 @@ export function createExposition(instruments: Instruments, sources: MetricSource
         partitions: await sources.partitions(),
         groups: await sources.groups(),
         views: await sources.views(),
+        work: await sources.work(),
         all: sumOfThreads(instruments, await sources.threads()),
         process: sources.process(),
       };

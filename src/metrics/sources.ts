@@ -9,6 +9,8 @@ export type MetricSources = {
   groups(): MaybePromise<readonly GroupSample[]>;
   /** Every view of this node; their number is bounded. */
   views(): MaybePromise<readonly ViewSample[]>;
+  /** Queues and schedules. */
+  work(): MaybePromise<WorkSample>;
   process(): ProcessSample;
   /** Open descriptors of the process and their limit; null if the system does not report them. */
   openFiles(): { readonly open: number; readonly max: number } | null;
@@ -47,6 +49,30 @@ export type ViewSample = {
   readonly fill: number;
   readonly evictedGroups: number;
 };
+export type WorkSample = {
+  /** Those with the most to do; their number is bounded. */
+  readonly queues: readonly {
+    readonly queue: string;
+    readonly ready: number;
+    readonly inFlight: number;
+    readonly delayed: number;
+    readonly dead: number;
+    readonly acked: number;
+    readonly lost: number;
+    readonly oldestSeconds: number;
+  }[];
+  /** Requests whose records wait for their time. */
+  readonly waiting: number;
+  readonly lateSeconds: number;
+  /** Their number is bounded. */
+  readonly schedules: readonly {
+    readonly schedule: string;
+    readonly runs: number;
+    readonly missed: number;
+  }[];
+};
+export const NO_WORK: WorkSample = { queues: [], waiting: 0, lateSeconds: 0, schedules: [] };
+
 export type ProcessSample = {
   readonly residentBytes: number;
   readonly heapUsedBytes: number;

@@ -5,6 +5,7 @@ import type {
   PartitionSample,
   ThreadSample,
   ViewSample,
+  WorkSample,
 } from "../metrics/sources.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { RecordPlace } from "../record/batch-reader.ts";
@@ -140,6 +141,8 @@ export interface SampleApi {
   /** The groups with the largest lag, and the sum of all others. */
   groupLags(): MaybePromise<readonly GroupSample[]>;
   viewLags(): MaybePromise<readonly ViewSample[]>;
+  /** Queues and schedules. */
+  work(): MaybePromise<WorkSample>;
   /** Samples of all threads except the caller's. */
   threads(): MaybePromise<readonly ThreadSample[]>;
 }

@@ -90,6 +90,7 @@ export function listen(
       partitions: () => samples.partitionSizes(),
       groups: () => samples.groupLags(),
       views: () => samples.viewLags(),
+      work: () => samples.work(),
       threads: () => samples.threads(),
       build: () => ({ version: VERSION, commit: COMMIT }),
       openFiles: () => {

@@ -160,6 +160,7 @@ async function serveHttp(
     partitionSizes: () => node.samples.partitionSizes(),
     groupLags: () => node.samples.groupLags(),
     viewLags: () => node.streams.viewLags(),
+    work: async () => ({ ...(await node.queues.sample()), ...node.later.sample() }),
     threads: () => [],
   };
   const served = {

@@ -9,6 +9,7 @@ import {
 import { ROWS } from "../../src/deploy/grafana/panels.ts";
 import { createInstruments } from "../../src/metrics/instruments.ts";
 import { createExposition } from "../../src/metrics/registry.ts";
+import { NO_WORK } from "../../src/metrics/sources.ts";
 import { expressionsOf, rulesOf } from "../tools/deploy/expressions.ts";
 
 /** Names of all series, with whether each has a help. Collecting nothing needs no node. */
@@ -17,6 +18,7 @@ async function metricNames(): Promise<ReadonlySet<string>> {
     partitions: () => [],
     groups: () => [],
     views: () => [],
+    work: () => NO_WORK,
     threads: () => [],
     openFiles: () => null,
     process: () => ({

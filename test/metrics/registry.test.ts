@@ -15,6 +15,7 @@ import {
 } from "../../src/metrics/instruments.ts";
 import { createExposition } from "../../src/metrics/registry.ts";
 import type { HaSample, MetricSources } from "../../src/metrics/sources.ts";
+import { NO_WORK } from "../../src/metrics/sources.ts";
 import { checkExposition } from "../tools/metrics/exposition.ts";
 
 const HA: HaSample = {
@@ -38,6 +39,7 @@ const sources = (changes: Partial<MetricSources> = {}): MetricSources => ({
   partitions: () => [],
   groups: () => [],
   views: () => [],
+  work: () => NO_WORK,
   process: () => ({
     residentBytes: 5,
     heapUsedBytes: 4,

@@ -3,6 +3,7 @@
 import { type Panel, type Query, query, rate } from "./panel.ts";
 import { RESOURCES } from "./panels-resources.ts";
 import { STATE } from "./panels-state.ts";
+import { WORK } from "./panels-work.ts";
 
 export type Row = { readonly title: string; readonly panels: readonly Panel[] };
 
@@ -297,6 +298,7 @@ const CONSUMERS: readonly Panel[] = [
       ),
     ],
   },
+  ...WORK,
   {
     title: "Lag of views",
     about: "Messages that views have not read yet, and groups evicted from them.",

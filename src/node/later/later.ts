@@ -8,6 +8,7 @@ import { scheduleRecords } from "../../later/commands/schedule-records.ts";
 import { classOfId, PENDING_TOPIC, type Pending } from "../../later/state.ts";
 import { sha256 } from "../../lib/digest.ts";
 import type { Machine } from "../../machine/machine.ts";
+import type { WorkSample } from "../../metrics/sources.ts";
 import type { EncodedRecords } from "../../record/batch-builder.ts";
 import {
   batchBaseOffset,
@@ -43,6 +44,8 @@ const RELEASE_EVERY_MS = 10_000;
 const SLEEP_MS_MAX = 1_000;
 /** After a record could not be read. */
 const RETRY_MS = 1_000;
+/** Schedules with series of their own. */
+const SAMPLES_MAX = 100;
 
 export type LaterOptions = {
   readonly machine: Machine;
@@ -184,6 +187,16 @@ export class Later implements LaterApi {
         missed,
       }))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
+
+  /** Samples for metrics. */
+  sample(): Omit<WorkSample, "queues"> {
+    const { due, crons } = this.#options.machine.parts.later;
+    const schedules = [...crons.values()]
+      .slice(0, SAMPLES_MAX)
+      .map(({ name, runs, missed }) => ({ schedule: name, runs, missed }));
+    const lateSeconds = due.lateness(this.#options.clock.now()) / 1000;
+    return { waiting: due.size, lateSeconds, schedules };
+  }
 
   /** Called at most once per event-loop iteration, after the machine has applied entries. */
   applied(): void {

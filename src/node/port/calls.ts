@@ -152,6 +152,7 @@ export const CALLS = {
   partitionSizes: ({ samples }: Side) => samples.partitionSizes(),
   groupLags: ({ samples }: Side) => samples.groupLags(),
   viewLags: ({ samples }: Side) => samples.viewLags(),
+  work: ({ samples }: Side) => samples.work(),
   threads: ({ samples }: Side) => samples.threads(),
 };
 

@@ -263,6 +263,7 @@ export class WorkerPort implements NodeApi {
     partitionSizes: () => this.#call("partitionSizes"),
     groupLags: () => this.#call("groupLags"),
     viewLags: () => this.#call("viewLags"),
+    work: () => this.#call("work"),
     threads: () => this.#call("threads"),
   };
 

@@ -1,6 +1,7 @@
 import { findTopic } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Machine } from "../../machine/machine.ts";
+import type { WorkSample } from "../../metrics/sources.ts";
 import { defineQueue } from "../../queue/commands/define-queue.ts";
 import { deleteQueue } from "../../queue/commands/delete-queue.ts";
 import { purgeQueue } from "../../queue/commands/purge-queue.ts";
@@ -31,6 +32,8 @@ import { Redriver } from "./redriver.ts";
 import { describe, liveQueues, summaryOf } from "./stats.ts";
 
 const COMMAND_BYTES = 512;
+/** Queues with series of their own. */
+const SAMPLES_MAX = 100;
 const LEASE_BYTES = 16;
 /** How often the leader looks for records whose deliveries are exhausted. */
 const SWEEP_EVERY_MS = 100;
@@ -166,6 +169,21 @@ export class Queues implements QueueApi {
 
   readonly hasTopic = (name: string): boolean =>
     findTopic(this.#options.machine.broker, name) !== undefined;
+
+  /** Samples for metrics: the queues with the most to do. */
+  async sample(): Promise<Pick<WorkSample, "queues">> {
+    const all = await this.listQueues();
+    const workOf = ({ ready, delayed, inFlight, dead }: QueueSummary) =>
+      ready + delayed + inFlight + dead;
+    const most = [...all].sort((a, b) => workOf(b) - workOf(a)).slice(0, SAMPLES_MAX);
+    const queues = most.map(
+      ({ queue, ready, inFlight, delayed, dead, acked, lost, oldestAgeMs }) => ({
+        ...{ queue, ready, inFlight, delayed, dead, acked, lost },
+        oldestSeconds: oldestAgeMs / 1000,
+      }),
+    );
+    return { queues };
+  }
 
   /** Called at most once per event-loop iteration, after the machine has applied entries. */
   applied(): void {

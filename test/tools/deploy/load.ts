@@ -28,6 +28,9 @@ export async function startLoad(urls: readonly string[]): Promise<Load> {
     "/broker/views/all",
     '{"source":{"topic":"orders"},"aggregate":{"measures":[{"op":"count"}]}}',
   );
+  await ask("PUT", "/broker/queues/work", '{"topic":"orders"}');
+  const cron = '{"cron":"* * * * * *","topic":"orders","value":"tick"}';
+  await ask("PUT", "/broker/schedules/each", cron);
   const streams = urls.map((url) =>
     fetch(`${url}/broker/consume/orders/tail/0?follow=1`, {
       headers: { ...HEADERS, accept: "application/x-ndjson" },

@@ -1,0 +1,63 @@
+/** Panels of queues and schedules. */
+import { type Panel, query } from "./panel.ts";
+
+export const WORK: readonly Panel[] = [
+  {
+    title: "Queues",
+    about: "Messages that can be received, that are leased, and that wait for a retry.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("{{queue}} ready", "topk(10, max by (queue) (ayder_queue_ready{}))"),
+      query("{{queue}} in flight", "topk(10, max by (queue) (ayder_queue_in_flight{}))"),
+      query("{{queue}} delayed", "topk(10, max by (queue) (ayder_queue_delayed{}))"),
+    ],
+  },
+  {
+    title: "Age in queues",
+    about: "Age of the oldest message that a queue has not finished.",
+    kind: "lines",
+    unit: "s",
+    queries: [query("{{queue}}", "topk(10, max by (queue) (ayder_queue_oldest_seconds{}))")],
+  },
+  {
+    title: "Dead letters",
+    about: "Messages that queues have put aside, and those that retention deleted before.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("{{queue}}", "topk(10, max by (queue) (ayder_queue_dead{}))"),
+      query("{{queue}} lost", "topk(10, max by (queue) (ayder_queue_lost_records{}))"),
+    ],
+  },
+  {
+    title: "Acknowledged messages",
+    about: "Messages that workers of queues have finished.",
+    kind: "lines",
+    unit: "ops",
+    queries: [
+      query(
+        "{{queue}}",
+        "topk(10, max by (queue) (deriv(ayder_queue_acked_records{}[$__rate_interval])))",
+      ),
+    ],
+  },
+  {
+    title: "Schedules",
+    about: "Records that wait for their time, and slots of schedules that were left out.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("waiting", "max(ayder_scheduled_waiting{})"),
+      query("{{schedule}} runs", "topk(10, max by (schedule) (ayder_schedule_runs{}))"),
+      query("{{schedule}} missed", "topk(10, max by (schedule) (ayder_schedule_missed{}))"),
+    ],
+  },
+  {
+    title: "Lateness of schedules",
+    about: "For how long the first record has been due that waits for its time.",
+    kind: "lines",
+    unit: "s",
+    queries: [query("late", "max(ayder_scheduled_late_seconds{})")],
+  },
+];

@@ -1,0 +1,63 @@
+/** Series of queues and schedules. */
+import type { WorkSample } from "./sources.ts";
+
+type Sample = { readonly labels?: Readonly<Record<string, string>>; readonly value: number };
+type Series = {
+  readonly name: string;
+  readonly help: string;
+  readonly labelNames?: readonly string[];
+  readonly read: () => Iterable<Sample>;
+};
+
+type OfQueue = (sample: WorkSample["queues"][number]) => number;
+const QUEUE_SERIES: readonly (readonly [name: string, help: string, of: OfQueue])[] = [
+  ["ready", "Records that a queue can give out", (q) => q.ready],
+  ["in_flight", "Records of a queue that are leased", (q) => q.inFlight],
+  ["delayed", "Records of a queue that wait for their retry", (q) => q.delayed],
+  ["dead", "Records that a queue has put aside and not moved back", (q) => q.dead],
+  [
+    "acked_records",
+    "Records of a queue that were acknowledged since it was created",
+    (q) => q.acked,
+  ],
+  [
+    "lost_records",
+    "Records that retention deleted before a queue had finished them",
+    (q) => q.lost,
+  ],
+  [
+    "oldest_seconds",
+    "Age of the oldest record that a queue has not finished",
+    (q) => q.oldestSeconds,
+  ],
+];
+
+/** @param add registers a gauge. */
+export function addWork(add: (series: Series) => void, now: () => WorkSample): void {
+  for (const [name, help, of] of QUEUE_SERIES) {
+    const labelNames = ["queue"];
+    const read = () =>
+      now().queues.map((each) => ({ labels: { queue: each.queue }, value: of(each) }));
+    add({ name: `ayder_queue_${name}`, help, labelNames, read });
+  }
+  add({
+    name: "ayder_scheduled_waiting",
+    help: "Requests whose records wait for their time",
+    read: () => [{ value: now().waiting }],
+  });
+  add({
+    name: "ayder_scheduled_late_seconds",
+    help: "For how long the first record has been due that waits for its time",
+    read: () => [{ value: now().lateSeconds }],
+  });
+  const slots = (name: string, help: string, of: (s: WorkSample["schedules"][number]) => number) =>
+    add({
+      name,
+      help,
+      labelNames: ["schedule"],
+      read: () =>
+        now().schedules.map((each) => ({ labels: { schedule: each.schedule }, value: of(each) })),
+    });
+  slots("ayder_schedule_runs", "Slots that a schedule has produced", (s) => s.runs);
+  slots("ayder_schedule_missed", "Slots that a schedule has left out", (s) => s.missed);
+}

@@ -268,7 +268,7 @@ export const SETTINGS = {
     default: "100000",
     min: 1,
     max: 1_000_000,
-    help: "maximum number of idempotent producers, counted in each partition that they write to, which take about 200 bytes of memory each on every node; above it those that did not write for the longest time are forgotten",
+    help: "maximum number of idempotent producers, counted in each partition that they write to, which take about 260 bytes of memory each on every node; above it those that did not write for the longest time are forgotten",
     section: "Limits",
   },
   groupsMax: {

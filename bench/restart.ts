@@ -6,13 +6,12 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CommandLine } from "../test/tools/arguments.ts";
+import { fillPartitions, VALUE_BYTES } from "./load/fill.ts";
 import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 
 const LINE = new CommandLine("usage: bun bench/restart.ts [MESSAGES]");
 const MESSAGES = LINE.integer("MESSAGES", LINE.read({}, 1).positionals[0], 8_000_000);
 const PARTITIONS = 8;
-const LINES = 1_000;
-const VALUE_BYTES = 64;
 
 const directory = mkdtempSync(join(process.env["BENCH_DIR"] ?? tmpdir(), "ayder-restart-"));
 const binary = join(import.meta.dir, "../dist/ayder");
@@ -23,15 +22,9 @@ const start = (): Promise<Subject> =>
   startSubject([...command, "--port", "0", "--data-dir", directory], { RF_LOG_LEVEL: "warn" });
 
 const headers = { authorization: "Bearer dev" };
-const lines = (from: number): string => {
-  let text = "";
-  for (let i = 0; i < LINES; i++) text += `${String(from + i).padEnd(VALUE_BYTES, "x")}\n`;
-  return text;
-};
-
 try {
   let subject = await start();
-  await fill(subject);
+  await fillPartitions(subject.port, PARTITIONS, MESSAGES);
   const before = await residentMiB(subject.pid);
   await subject.kill();
   for (let round = 0; round < 3; round++) {
@@ -54,25 +47,6 @@ try {
   }
 } finally {
   rmSync(directory, { recursive: true, force: true });
-}
-
-async function fill(subject: Subject): Promise<void> {
-  const url = `http://127.0.0.1:${subject.port}/broker`;
-  const body = JSON.stringify({ name: "big", partitions: PARTITIONS });
-  await fetch(`${url}/topics`, { method: "POST", headers, body });
-  const perPartition = MESSAGES / PARTITIONS;
-  const begin = performance.now();
-  await Promise.all(
-    Array.from({ length: PARTITIONS }, async (_, partition) => {
-      for (let from = 0; from < perPartition; from += LINES) {
-        const path = `/topics/big/produce-ndjson?partition=${partition}`;
-        const answer = await fetch(url + path, { method: "POST", headers, body: lines(from) });
-        if (answer.status !== 200) throw new Error(await answer.text());
-      }
-    }),
-  );
-  const seconds = (performance.now() - begin) / 1000;
-  console.log(`filled ${MESSAGES} messages in ${seconds.toFixed(1)} s`);
 }
 
 async function waitReady(subject: Subject): Promise<void> {

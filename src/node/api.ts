@@ -9,16 +9,20 @@ import type {
 } from "../metrics/sources.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { RecordPlace } from "../record/batch-reader.ts";
+import type { MemberReject } from "./cluster-api.ts";
 import type { DurableRejectCode } from "./durable-api.ts";
 import type { GroupRejectCode, GroupsApi } from "./groups-api.ts";
+import type { KvApi, KvDeleteNamespaceReject, KvGetReject, KvPutReject } from "./kv-api.ts";
 import type { LaterRejectCode } from "./later-api.ts";
 import type { ForgetProducerReject, ProducersApi } from "./producers-api.ts";
 import type { QueueRejectCode } from "./queue-api.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
 
 export type { JoinRules } from "../stream/join-rules.ts";
+export type * from "./cluster-api.ts";
 export type * from "./durable-api.ts";
 export type * from "./groups-api.ts";
+export type * from "./kv-api.ts";
 export type {
   CronRequest,
   CronSummary,
@@ -57,7 +61,7 @@ export type {
  * The interface of the node that `http/` uses. Names are plain strings that the router has checked;
  * numbers are safe integers. A rejection is data. A promise rejects only if the node itself failed.
  */
-export interface NodeApi {
+export interface NodeApi extends KvApi {
   health(): MaybePromise<NodeHealth>;
   /** The leader of the last `health`, synchronously. At least as new as the last outcome of a call. */
   leaderUrl(): string | null;
@@ -102,35 +106,12 @@ export interface NodeApi {
   setRetention(request: RetentionRequest): Promise<Result<object, RetentionReject>>;
   listRetention(): MaybePromise<readonly RetentionPolicy[]>;
 
-  /** @param done the same as for `produce`. */
-  kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void;
-  /** @returns a promise if the leader has to confirm the read. */
-  kvGet(request: KvGetRequest): MaybePromise<KvGetOutcome>;
-  /** Deletes a namespace with its keys. */
-  kvDeleteNamespace(
-    request: KvDeleteNamespaceRequest,
-  ): Promise<Result<KvNamespaceDeleted & WriteAck, KvDeleteNamespaceReject>>;
-  kvDelete(request: KvDeleteRequest): Promise<Result<KvDeleted & WriteAck, KvDeleteReject>>;
-  kvList(request: KvListRequest): Promise<KvPage>;
-  /** Namespaces that have at least one key, sorted by name. */
-  kvNamespaces(): MaybePromise<readonly KvNamespaceSummary[]>;
-
   /** Last fsynced log index. */
   lastSyncedIndex(): MaybePromise<number>;
   /** Takes a checkpoint now and deletes the journal that it makes unnecessary. */
   compact(): Promise<{ checkpointIndex: number; freedBytes: number }>;
   /** Takes a checkpoint of everything acknowledged before the call, and returns it as an archive. */
   beginBackup(): Promise<Result<{ readonly backup: Backup }, BackupReject>>;
-}
-
-/** The members of the cluster and its leader. */
-export interface ClusterApi {
-  membership(): MaybePromise<Membership>;
-  addMember(request: AddMemberRequest): Promise<Result<object, MemberReject>>;
-  promoteMember(nodeId: string): Promise<Result<object, MemberReject>>;
-  removeMember(nodeId: string): Promise<Result<object, MemberReject>>;
-  /** @param nodeId the new leader. Null: the voter with most of the log. */
-  transferLeadership(nodeId: string | null): MaybePromise<Result<{ target: string }, MemberReject>>;
 }
 
 /** Samples that a metrics scrape reads in addition. */
@@ -211,21 +192,7 @@ export type RetentionReject =
   | "topic_not_found"
   | "partition_not_found"
   | "cluster_not_upgraded";
-export type KvPutReject = WriteReject | "cas_mismatch" | "kv_full" | "too_many_namespaces";
-export type KvPutOutcome = Result<KvWritten & WriteAck, KvPutReject>;
-export type KvGetOutcome = Result<KvValue, KvGetReject>;
-export type KvDeleteReject = WriteReject | "cas_mismatch";
-export type KvDeleteNamespaceReject = WriteReject | "namespace_not_empty" | "cluster_not_upgraded";
 export type BackupReject = "no_leader" | "no_quorum" | "overloaded" | "disk_full";
-export type MemberReject =
-  | WriteReject
-  | "member_exists"
-  | "member_not_found"
-  | "not_caught_up"
-  | "change_in_progress"
-  | "last_voter";
-/** `details.expired` is 1 if the key expired within the last minute. */
-export type KvGetReject = "not_found" | "no_leader" | "no_quorum" | "overloaded" | "shutting_down";
 export type RejectCode =
   | CreateTopicReject
   | ProduceReject
@@ -413,73 +380,6 @@ export type RetentionPolicy = {
   readonly maxBytes: number | null;
 };
 
-export type KvPutRequest = {
-  readonly namespace: string;
-  readonly key: string;
-  readonly value: Uint8Array;
-  /** Expected revision. 0: only if the key does not exist. Null: not checked. */
-  readonly cas: number | null;
-  readonly ttlMs: number | null;
-  readonly timeoutMs: number | null;
-};
-export type KvGetRequest = {
-  readonly namespace: string;
-  readonly key: string;
-  readonly linearizable: boolean;
-};
-export type KvDeleteRequest = {
-  readonly namespace: string;
-  readonly key: string;
-  readonly cas: number | null;
-  readonly timeoutMs: number | null;
-};
-export type KvListRequest = {
-  readonly namespace: string;
-  readonly prefix: string;
-  /** Returns keys after this one, in byte order. Empty: from the first key. */
-  readonly after: string;
-  readonly limit: number;
-};
-export type KvWritten = { readonly cas: number };
-export type KvDeleted = { readonly deleted: boolean };
-export type KvDeleteNamespaceRequest = {
-  readonly namespace: string;
-  /** Refuses a namespace that has a key. */
-  readonly ifEmpty: boolean;
-  readonly timeoutMs: number | null;
-};
-/** `deleted` is false if there was no such namespace. */
-export type KvNamespaceDeleted = {
-  readonly deleted: boolean;
-  readonly keys: number;
-  readonly bytes: number;
-};
-export type KvValue = {
-  readonly value: Uint8Array;
-  readonly cas: number;
-  /** Remaining milliseconds. 0: the key does not expire. */
-  readonly ttlMs: number;
-};
-export type KvPage = {
-  readonly keys: readonly {
-    readonly key: string;
-    readonly cas: number;
-    readonly bytes: number;
-    readonly ttlMs: number;
-  }[];
-  /** Value of `after` for the next page. Null at the end. */
-  readonly next: string | null;
-};
-
-export type KvNamespaceSummary = {
-  readonly namespace: string;
-  /** The last revision assigned in the namespace. */
-  readonly revision: number;
-  /** Keys that have not expired, and the bytes of their keys and values. */
-  readonly keys: number;
-  readonly bytes: number;
-};
-
 /** A checkpoint as one archive. Its files stay unchanged until `release`, which must be called. */
 export type Backup = {
   /** Last log entry that the checkpoint contains, and its term. */
@@ -494,35 +394,4 @@ export type Backup = {
   next(): Promise<Uint8Array<ArrayBuffer> | null>;
   /** May be called at any time and more than once. */
   release(): Promise<void>;
-};
-
-export type AddMemberRequest = {
-  readonly nodeId: string;
-  readonly host: string;
-  readonly raftPort: number;
-  /** Null: the Raft port plus one. */
-  readonly httpPort: number | null;
-  readonly priority: number | null;
-};
-export type MembershipNode = {
-  readonly index: number;
-  readonly nodeId: string;
-  /** `host:port` for Raft and for HTTP. Empty if it is not known. */
-  readonly advertiseAddr: string;
-  readonly httpAddr: string;
-  readonly priority: number;
-  readonly isVoter: boolean;
-  readonly isLearner: boolean;
-  readonly role: "leader" | "follower" | "learner";
-  /** Last log index on the member's disk, as far as known. Null if only the leader knows it. */
-  readonly matchIndex: number | null;
-  readonly healthy: boolean;
-};
-export type Membership = {
-  /** Number of changes that this node has seen since its start. */
-  readonly epoch: number;
-  readonly jointActive: boolean;
-  readonly nodes: readonly MembershipNode[];
-  readonly leaderId: string | null;
-  readonly term: number;
 };

@@ -48,13 +48,43 @@ export type ListenPlace = { readonly port: number; readonly shared: SharedHttp }
  */
 export function listen(
   config: Config,
-  { node, cluster, streams, durable, queues, later, samples }: Served,
+  served: Served,
   log: Logger,
   instruments: Instruments,
   place: ListenPlace | null = null,
 ): OwnHttpServer {
   const plan = descriptorPlan(config);
-  const options: HttpOptions = {
+  const options = httpOptions(config, served, { log, instruments, place, plan });
+  const app = createApp(served.node, options);
+  instruments.httpThreads.value = 1;
+  const wanted = wantedOf(config);
+  const server = startServer(app, {
+    listen: (bind) => listenOn(wanted, bind),
+    host: wanted.host,
+    port: place?.port ?? wanted.port,
+    sharesPort: (place?.shared.threads ?? 1) > 1,
+    tls: tlsOf(config),
+    idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS_DEFAULT,
+    guard: place === null ? guardOf(config, log, instruments) : readsAcknowledged(plan),
+    log,
+  });
+  return withCertificates(server, config, log);
+}
+
+type OptionParts = {
+  readonly log: Logger;
+  readonly instruments: Instruments;
+  readonly place: ListenPlace | null;
+  readonly plan: ReturnType<typeof descriptorPlan>;
+};
+
+/** The settings of the HTTP API, and what it serves. */
+function httpOptions(
+  config: Config,
+  { cluster, streams, durable, queues, later, samples }: Served,
+  { log, instruments, place, plan }: OptionParts,
+): HttpOptions {
+  return {
     auth: {
       tokens: config.tokens,
       metricsToken: config.metricsToken,
@@ -99,19 +129,10 @@ export function listen(
       },
     },
   };
-  const app = createApp(node, options);
-  instruments.httpThreads.value = 1;
-  const wanted = wantedOf(config);
-  const server = startServer(app, {
-    listen: (bind) => listenOn(wanted, bind),
-    host: wanted.host,
-    port: place?.port ?? wanted.port,
-    sharesPort: (place?.shared.threads ?? 1) > 1,
-    tls: tlsOf(config),
-    idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS_DEFAULT,
-    guard: place === null ? guardOf(config, log, instruments) : readsAcknowledged(plan),
-    log,
-  });
+}
+
+/** Loads new certificates into the server when their files change. */
+function withCertificates(server: RunningServer, config: Config, log: Logger): OwnHttpServer {
   if (config.tlsCert === "") return { ...server, reload: () => undefined };
   const files = new CertificateFiles({
     use: "HTTPS",

@@ -4,8 +4,12 @@ import { Glob } from "bun";
 
 /** Folders whose objects have camelCase fields; `http/` maps them. */
 const INNER = ["lib", "record", "raft", "broker", "kv", "stream", "machine", "storage", "node"];
-/** Writes rows of answers in slices. */
-const ALLOWED = "src/node/streams/answer-rows.ts";
+const ALLOWED = [
+  // Writes rows of answers in slices.
+  "src/node/streams/answer-rows.ts",
+  // Writes the requests of webhooks, which no route answers.
+  "src/node/durable/webhooks.ts",
+];
 
 /** Collects the field names of a schema that no camelCase object can have. */
 function collect(schema: unknown, names: Set<string>): void {
@@ -36,7 +40,7 @@ test("no object of the inner folders has a field with a name of the wire", async
   const leaks: string[] = [];
   for (const folder of INNER) {
     for (const file of new Glob(`src/${folder}/**/*.ts`).scanSync(".")) {
-      if (file === ALLOWED) continue;
+      if (ALLOWED.includes(file)) continue;
       const source = await Bun.file(file).text();
       for (const name of fieldsIn(source)) if (names.has(name)) leaks.push(`${file}: ${name}`);
     }

@@ -119,3 +119,25 @@ for (const way of [
     expect(step).toBeGreaterThan(8);
   });
 }
+
+/** @returns whether the snapshot was installed before the shortage began. */
+async function shortAfter(ms: number): Promise<boolean> {
+  const { script, follower, log } = await lagging();
+  script.cluster.networks.heal();
+  await script.until("a snapshot", () => log.some((line) => line.includes("sending snapshot")));
+  await script.pass(ms);
+  const isOver = isInstalled(log);
+  follower.disk.faults.shortages = Number.MAX_SAFE_INTEGER;
+  await script.pass(1_000);
+  expect(follower.up).toBe(true);
+  follower.disk.faults.shortages = 0;
+  await script.until("it has everything", () => hasAll(follower), SOON_MS);
+  expect(await endOn(script, follower)).toBe(RECORDS);
+  return isOver;
+}
+
+test("a follower that is out of descriptors at any moment while it takes a snapshot", async () => {
+  let ms = 0;
+  while (!(await shortAfter(ms))) ms++;
+  expect(ms).toBeGreaterThan(10);
+});

@@ -10,7 +10,7 @@ const client = () => createClient({ url: url(), token: "dev" });
 const run = (...args: string[]): Promise<Run> => ayder([...args, "--url", url()]);
 const lines = (text: string): string[] => text.trimEnd().split("\n");
 
-test("a topic is described by key: the partition, its groups, and nothing else", async () => {
+test("a topic is described by key: the partition, the lag of its groups there, and nothing else", async () => {
   await client().topics.create("keyed", { partitions: 4 });
   const { partition } = await client().produce("keyed", "x", { key: "customer-7" });
   await client().commit({ topic: "keyed", group: "billing", partition, offset: 1 });
@@ -31,6 +31,7 @@ test("a topic is described by key: the partition, its groups, and nothing else",
       "",
       "GROUP    PARTITION  COMMITTED  LAG",
       `billing          ${partition}          1    0`,
+      `other            ${partition}          -    1`,
     ],
   ]);
   const json = JSON.parse(

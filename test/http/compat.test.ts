@@ -37,7 +37,8 @@ describe("RF_COMPAT=ayder", () => {
     expect((await commit(2)).body).toEqual({ ok: true, committed_offset: 2 });
     expect(await read()).toMatchObject({ committed_offset: 2, count: 0 });
     const { body } = await ask("GET /broker/topics/t");
-    expect(body["groups"]).toEqual([{ group: "g", partition: 0, committed_offset: 2, lag: 0 }]);
+    const lag = { group: "g", partition: 0, committed_offset: 2, lag: 0 };
+    expect(body["groups"]).toContainEqual(lag);
   });
   test("offset=-1 reads from the start, and no other sign is taken", async () => {
     const { ask, commit } = await filled();

@@ -26,9 +26,9 @@ function shownIn(text: string): Shown[] {
   );
 }
 
-/** Timestamps differ from run to run. */
+/** Timestamps differ from run to run: as text, and in milliseconds. */
 const timeless = (text: string): string =>
-  text.replaceAll(/\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z/g, "(time)");
+  text.replaceAll(/\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z|\b1\d{12}\b/g, "(time)");
 
 const withSessions = (await documents()).filter(({ text }) => text.includes("```console\n"));
 

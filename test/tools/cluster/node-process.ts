@@ -35,6 +35,8 @@ export class NodeProcess {
   readonly #prefix: readonly string[];
   #child: Subprocess | null = null;
   #state: NodeState = "stopped";
+  /** Starts a server: the program under test, unless a test of upgrades sets another one. */
+  command: readonly string[] = serverCommand();
   /** How often it was started: reads of one life never go back. */
   lives = 0;
   wipes = 0;
@@ -76,7 +78,7 @@ export class NodeProcess {
     const log = openSync(this.logPath, "a");
     const { host, port } = this.http;
     const command = [
-      ...serverCommand(),
+      ...this.command,
       ...["--host", host, "--port", String(port), "--data-dir", this.dataDir],
     ];
     this.#child = Bun.spawn(withParent([...this.#prefix, ...command]), {

@@ -1,0 +1,214 @@
+/**
+ * `bun run test:upgrade [--from COMMIT]`: builds the binary of an earlier commit, runs three nodes of
+ * it under load, and replaces one after the other by this program. Writes go on, nothing is lost or
+ * stored twice, and commands that the earlier version does not know are refused until the last node
+ * is replaced. Then the earlier version refuses the data and changes nothing. Needs the history.
+ */
+import { join } from "node:path";
+import { AyderError, type Client, createClient } from "../../src/client/index.ts";
+import { ROOT } from "../../src/release/compile.ts";
+import { CommandLine } from "../tools/arguments.ts";
+import { Cluster, TOKEN } from "../tools/cluster/cluster.ts";
+import type { NodeProcess } from "../tools/cluster/node-process.ts";
+import { serverCommand, temporaryDirectory } from "../tools/process/server.ts";
+
+/** Before commands of shared work: numbered writes, groups that share, queues, streams. */
+const FROM = "f96d37aa8eff8b023683102a480450439d51e895";
+const LINE = new CommandLine("usage: bun run test:upgrade [--from COMMIT]");
+const { values } = LINE.read({ from: { type: "string" } });
+const commit = values.from ?? FROM;
+
+const TOPIC = "orders";
+/** Acknowledged writes between two steps. */
+const WRITES = 60;
+const WAIT_MS = 60_000;
+
+const directory = temporaryDirectory();
+const cluster = new Cluster({ size: 3, directory: directory.path, network: "direct" });
+const urls = cluster.nodes.map(({ http }) => `http://${http.host}:${http.port}`);
+const connect = (): Client =>
+  createClient({ urls, token: TOKEN, retryMs: WAIT_MS, attemptMs: 5_000 });
+/** Offsets of acknowledged messages, by their text. */
+const acknowledged = new Map<string, number>();
+const stop = new AbortController();
+
+try {
+  const old = await buildOld();
+  for (const node of cluster.nodes) node.command = [old];
+  cluster.startInitialMembers();
+  await connect().topics.create(TOPIC, { partitions: 1 });
+  const load = Promise.all([writeSingles(), writeByProducer(), writeHeaders()]);
+  load.catch(() => undefined);
+  await more(load, "three nodes of the earlier version");
+
+  const [first, second, third] = cluster.nodes as readonly [NodeProcess, NodeProcess, NodeProcess];
+  await replace(first);
+  await more(load, "one node replaced");
+  await replace(second);
+  await lead(first);
+  await mustBe(await probe(), 503, "cluster_not_upgraded");
+  await more(load, "two nodes replaced, and one of them leads");
+  await lead(third);
+  await mustBe(await probe(), 400, "unknown_parameter");
+  await more(load, "the last node of the earlier version leads");
+  await replace(third);
+  await until("numbered writes are accepted", async () => (await probe()).status === 200);
+  await more(load, "three nodes replaced");
+
+  stop.abort();
+  await load;
+  await verify();
+  await refusesNewData(third, old);
+  console.log(`${acknowledged.size} messages of a rolling upgrade from ${commit} are there, once`);
+} finally {
+  stop.abort();
+  await cluster.stop();
+  directory.remove();
+}
+
+async function buildOld(): Promise<string> {
+  const tree = join(directory.path, "earlier");
+  const known = await Bun.$`git cat-file -e ${commit}`.cwd(ROOT).nothrow().quiet();
+  if (known.exitCode !== 0) throw new Error(`this clone has no commit ${commit}`);
+  await Bun.$`mkdir ${tree} && git -C ${ROOT} archive ${commit} | tar -x -C ${tree}`;
+  await Bun.$`${process.execPath} install --frozen-lockfile`.cwd(tree).quiet();
+  await Bun.$`${process.execPath} src/release/compile.ts`.cwd(tree).quiet();
+  return join(tree, "dist/ayder");
+}
+
+/** Each message with a key of its own. */
+async function writeSingles(): Promise<void> {
+  const client = connect();
+  for (let i = 0; !stop.signal.aborted; i++) {
+    const text = `single ${i}`;
+    const { offset } = await client.produce(TOPIC, text, { partition: 0 });
+    acknowledged.set(text, offset);
+  }
+}
+
+/** A producer of this version, which the earlier one does not know. */
+async function writeByProducer(): Promise<void> {
+  const producer = connect().producer(TOPIC, { partition: 0 });
+  for (let i = 0; !stop.signal.aborted; i++) {
+    const texts = Array.from({ length: 5 }, (_, j) => `batch ${5 * i + j}`);
+    const sent = await Promise.all(texts.map((text) => producer.send(text)));
+    for (const [j, { offset }] of sent.entries()) acknowledged.set(texts[j] ?? "", offset);
+  }
+}
+
+/** Headers, which both versions know. */
+async function writeHeaders(): Promise<void> {
+  const client = connect();
+  for (let i = 0; !stop.signal.aborted; i++) {
+    const text = `headers ${i}`;
+    const headers = { number: String(i) };
+    const { offset } = await client.produce(TOPIC, text, { partition: 0, headers });
+    acknowledged.set(text, offset);
+  }
+}
+
+async function more(load: Promise<unknown>, what: string): Promise<void> {
+  const from = acknowledged.size;
+  const writes = until(`writes with ${what}`, async () => acknowledged.size >= from + WRITES);
+  // A load that ends is an error: it would be waited for in vain.
+  await Promise.race([writes, load]);
+  console.log(`${what}: ${acknowledged.size} messages acknowledged`);
+}
+
+/** Stops the node and starts this program on its data. */
+async function replace(node: NodeProcess): Promise<void> {
+  await node.stop();
+  node.command = serverCommand();
+  cluster.start(node);
+  await until(`${node.id} is ready`, () => isReady(node));
+}
+
+async function isReady({ http }: NodeProcess): Promise<boolean> {
+  try {
+    return (await fetch(`http://${http.host}:${http.port}/ready`)).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** Makes the node the leader. */
+async function lead(node: NodeProcess): Promise<void> {
+  const client = connect();
+  await until(`${node.id} leads`, async () => {
+    if ((await cluster.leader())?.node === node) return true;
+    try {
+      await client.cluster.transfer(node.id);
+    } catch (error) {
+      if (!(error instanceof AyderError)) throw error;
+    }
+    return false;
+  });
+}
+
+type Answer = { readonly status: number; readonly error: string | undefined };
+
+/** A numbered write to the leader. */
+async function probe(): Promise<Answer> {
+  const leader = await cluster.leader();
+  if (leader === null) return { status: 0, error: undefined };
+  const { host, port } = leader.node.http;
+  const path = `/broker/topics/probes/produce?partition=0&producer=probe:${Date.now()}:0`;
+  const answer = await fetch(`http://${host}:${port}${path}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${TOKEN}` },
+    body: "probe",
+  });
+  const body = (await answer.json()) as { readonly error?: string };
+  return { status: answer.status, error: body.error };
+}
+
+async function mustBe(answer: Answer, status: number, error: string): Promise<void> {
+  if (answer.status === status && answer.error === error) return;
+  throw new Error(`a numbered write: ${answer.status} ${answer.error}, not ${status} ${error}`);
+}
+
+/** Every acknowledged message is at its offset, once, on every node, and a producer kept its order. */
+async function verify(): Promise<void> {
+  const contents = await Promise.all(urls.map(contentOf));
+  const [stored = []] = contents;
+  for (const other of contents) {
+    if (other.join("\n") !== stored.join("\n")) throw new Error("two nodes differ");
+  }
+  if (new Set(stored).size !== stored.length) throw new Error("a message is there twice");
+  for (const [text, offset] of acknowledged) {
+    if (stored[offset] !== text)
+      throw new Error(`offset ${offset} is ${stored[offset]}, not ${text}`);
+  }
+  const batch = stored.filter((text) => text.startsWith("batch "));
+  const sorted = batch.map((_, i) => `batch ${i}`);
+  if (batch.join() !== sorted.join()) throw new Error("a producer's messages changed places");
+}
+
+async function contentOf(url: string): Promise<string[]> {
+  const texts: string[] = [];
+  const client = createClient({ url, token: TOKEN });
+  for await (const { text } of client.consume(TOPIC, { partition: 0, linearizable: true })) {
+    texts.push(text);
+  }
+  return texts;
+}
+
+/** The earlier version ends with an error, and this one goes on afterwards. */
+async function refusesNewData(node: NodeProcess, old: string): Promise<void> {
+  await node.stop();
+  node.command = [old];
+  cluster.start(node);
+  await until("the earlier version refuses the data", async () => node.endedByItself);
+  node.command = serverCommand();
+  cluster.start(node);
+  await until(`${node.id} is ready again`, () => isReady(node));
+  await verify();
+}
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + WAIT_MS;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`in vain: ${what}`);
+    await Bun.sleep(50);
+  }
+}

@@ -13,6 +13,15 @@
  * says what finds each fault; decision 0051 says why it is done this way.
  */
 type FaultPoint =
+  // Queues and schedules (`src/queue`, `src/later`).
+  | "late-ack-counts"
+  | "attempts-begin-anew"
+  | "queue-ignores-retention"
+  | "keys-do-not-wait"
+  | "in-flight-without-bound"
+  | "snapshot-forgets-leases"
+  | "slot-fires-twice"
+  | "scheduled-delivered-twice"
   // Consensus (`src/raft`).
   | "read-confirmed-by-one-half"
   | "read-joins-a-round-under-way"

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { BrokerState, PartitionState, TopicState } from "../broker/state.ts";
 import type { QueueItem, QueueState, QueuesState } from "./state.ts";
 import { type QueuePartition, type QueueRejected, queueRejected } from "./state.ts";
@@ -46,6 +47,7 @@ export function findLease(queue: QueueState, ref: LeaseRef, now: number): QueueI
   const item = partition.items.get(ref.offset);
   if (item === undefined) return partition.isDone(ref.offset) ? "lease_expired" : "unknown_receipt";
   if (ref.attempt > item.attempts) return "unknown_receipt";
+  if (faultPoint("late-ack-counts")) return item;
   const isCurrent = ref.attempt === item.attempts && item.isLeased && item.dueAt > now;
   return isCurrent ? item : "lease_expired";
 }

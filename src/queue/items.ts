@@ -1,4 +1,5 @@
 /** Changes of single records of a queue. All of them keep the indexes and the counts. */
+import { feature as faultPoint } from "bun:bundle";
 import type { PartitionState } from "../broker/state.ts";
 import {
   NO_KEY,
@@ -32,7 +33,7 @@ export const isReady = (item: QueueItem, now: number): boolean => item.dueAt <= 
 export function lease(queue: QueueState, item: QueueItem, visibleAt: number): void {
   touch(item.partition);
   leave(queue, item);
-  item.attempts++;
+  item.attempts = faultPoint("attempts-begin-anew") ? 1 : item.attempts + 1;
   item.isLeased = true;
   queue.inFlight++;
   queue.timed.set(item, visibleAt);
@@ -82,7 +83,7 @@ export function followRetention(
   partition: QueuePartition,
   { lowWatermark }: PartitionState,
 ): number {
-  if (lowWatermark <= partition.low) return 0;
+  if (lowWatermark <= partition.low || faultPoint("queue-ignores-retention")) return 0;
   const lost = finishBelow(state, queue, partition, lowWatermark);
   queue.lost += lost;
   return lost;

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { appendRecords } from "../../broker/append-records.ts";
 import {
   type BrokerEffects,
@@ -39,7 +40,7 @@ export function applyDeliverScheduled(
 ): DeliverScheduledResult {
   const pending = state.find(scheduleId);
   if (pending === undefined) return { ok: true, type: "deliver_scheduled", delivered: 0 };
-  removePending(state, pending);
+  if (!faultPoint("scheduled-delivered-twice")) removePending(state, pending);
   const { topicId, partition, count } = pending;
   const target = findPartition(broker, topicId, partition);
   // Without bytes they could not be read, because their topic is gone.

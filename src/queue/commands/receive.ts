@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { BrokerState, HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
@@ -63,7 +64,8 @@ export function applyReceive(
   const visibleAt = (now + command.visibilityMs) as Millis;
   const leases: LeaseRef[] = [];
   for (const candidate of command.candidates) {
-    if (queue.inFlight >= queue.definition.maxInFlight) break;
+    const isFull = queue.inFlight >= queue.definition.maxInFlight;
+    if (isFull && !faultPoint("in-flight-without-bound")) break;
     const pair = partitionsOf(found, candidate.partition);
     if (pair === undefined) continue;
     const { mine, its } = pair;
@@ -92,7 +94,8 @@ function itemFor(
   }
   const isBlocked = key !== NO_KEY && partition.keys.has(key);
   const isBeyond = offset - partition.low >= QUEUE_SPAN_MAX;
-  if (isBlocked || isBeyond || state.items >= QUEUE_ITEMS_MAX) return null;
+  if ((isBlocked && !faultPoint("keys-do-not-wait")) || isBeyond || state.items >= QUEUE_ITEMS_MAX)
+    return null;
   return addItem(state, queue, partition, offset, key);
 }
 

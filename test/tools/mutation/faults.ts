@@ -15,6 +15,15 @@ import type { Registry } from "bun:bundle";
 export type FaultPoint = Registry["features"];
 
 export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
+  // src/queue, src/later
+  "late-ack-counts": "test/queue/model.test.ts",
+  "attempts-begin-anew": "test/queue/model.test.ts",
+  "queue-ignores-retention": "test/queue/model.test.ts",
+  "keys-do-not-wait": "test/queue/model.test.ts",
+  "in-flight-without-bound": "test/queue/model.test.ts",
+  "snapshot-forgets-leases": "test/queue/model.test.ts",
+  "slot-fires-twice": "test/later/state.test.ts",
+  "scheduled-delivered-twice": "test/later/state.test.ts",
   // src/raft
   "read-confirmed-by-one-half": "test/raft/joint.test.ts",
   "read-joins-a-round-under-way": "test/raft/read-index.test.ts",

@@ -23,7 +23,7 @@ afterAll(directory.remove);
 
 type Json = Record<string, unknown>;
 type Given = { place: string; key: string; attempt: number; fromMs: number };
-/** What a worker was told about an acknowledgement: null if the answer was lost. */
+/** Result of an acknowledgement: null if the answer was lost. */
 type Acked = {
   place: string;
   attempt: number;

@@ -73,6 +73,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./kv.ts")).KV,
   },
   {
+    name: "streams",
+    summary: "list, create, read, append to, close and delete durable streams",
+    load: async () => (await import("./streams.ts")).STREAMS,
+  },
+  {
     name: "query",
     summary: "filter and aggregate records",
     load: async () => (await import("./query.ts")).QUERY,

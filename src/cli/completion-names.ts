@@ -9,7 +9,7 @@ import { durationOf } from "./times.ts";
 const WITHIN = "200ms";
 const NAMES_MAX = 1000;
 /** Other names have no place in a shell, which would have to quote them. */
-const NAME = /^[A-Za-z0-9._:-]{1,249}$/;
+const NAME = /^[A-Za-z0-9._:/-]{1,249}$/;
 
 /** How the names of each kind are asked: path, list and field of the answer. */
 const SOURCES = {
@@ -18,6 +18,7 @@ const SOURCES = {
   view: ["/broker/views", "views", "view"],
   queue: ["/broker/queues", "queues", "queue"],
   schedule: ["/broker/schedules", "schedules", "schedule"],
+  stream: ["/v1/stream/__ds/streams", "streams", "path"],
   namespace: ["/kv", "namespaces", "namespace"],
 } as const;
 type Kind = keyof typeof SOURCES;

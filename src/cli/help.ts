@@ -18,14 +18,11 @@ export function overview(version: string, entries: readonly Entry[]): string {
     "",
     "Commands that talk to a server use --url or AYDER_URL (default http://127.0.0.1:1109) and the",
     "token in AYDER_TOKEN (default: dev, for servers on this machine only).",
-    "",
     "Exit codes: 0 success, 1 refused by the server or damaged files, 2 wrong usage, 3 server not",
     "reachable or outcome unknown, 70 internal error, 78 start refused.",
     "",
     row("ayder COMMAND --help", "print the help of a command"),
-    row("ayder settings", "print all settings of serve, by flag and variable"),
-    row("-h, --help", "this text"),
-    row("-v, --version", "the version"),
+    row("-h, --help, -v, --version", "this text; the version"),
     "",
   ].join("\n");
 }

@@ -1,4 +1,5 @@
 import { type ConsumeOptions, Consumer } from "./consumer.ts";
+import { DurableStreams } from "./durable.ts";
 import { ClusterClient, Retention, Streams, Topics, Views } from "./facets.ts";
 import { GroupConsumer, type GroupOptions } from "./group.ts";
 import { Kv } from "./kv.ts";
@@ -51,6 +52,7 @@ export class Client {
   readonly views: Views;
   readonly cluster: ClusterClient;
   readonly schedules: Schedules;
+  readonly durable: DurableStreams;
   readonly #transport: Transport;
   readonly #log: Log;
   readonly #streams: Streams;
@@ -65,6 +67,7 @@ export class Client {
     this.views = new Views(transport);
     this.cluster = new ClusterClient(transport);
     this.schedules = new Schedules(transport);
+    this.durable = new DurableStreams(transport);
   }
 
   /** Address of the next request: the leader, once a write was redirected to it. */

@@ -1,6 +1,15 @@
 /** `ayder/client`: works with any `fetch`, in Bun, Node (20 or later) and browsers. */
 export { Client, createClient } from "./client.ts";
 export { type ConsumeOptions, Consumer } from "./consumer.ts";
+export {
+  type DurableChunk,
+  type DurableFollowOptions,
+  type DurableReadOptions,
+  DurableStream,
+  type DurableStreamOptions,
+  type DurableStreamSummary,
+  DurableStreams,
+} from "./durable.ts";
 export { AyderError } from "./errors.ts";
 export { GroupConsumer, type GroupOptions } from "./group.ts";
 export { Kv, KvEntry, type KvListOptions, type KvPutOptions, type KvReadOptions } from "./kv.ts";

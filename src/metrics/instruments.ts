@@ -132,6 +132,14 @@ export const COUNTERS = {
     name: "ayder_producers_forgotten_early_total",
     help: "Idempotent producers evicted for lack of room before their retention time had passed",
   },
+  subscriptionCalls: {
+    name: "ayder_subscription_calls_total",
+    help: "Calls of webhooks of subscriptions that were answered with success",
+  },
+  subscriptionCallsFailed: {
+    name: "ayder_subscription_calls_failed_total",
+    help: "Calls of webhooks of subscriptions that failed; each is repeated",
+  },
   readCacheHits: {
     name: "ayder_read_cache_hits_total",
     help: "Reads of older records that were answered from memory, one for each window of a file",
@@ -243,6 +251,19 @@ export const GAUGES = {
     name: "ayder_producers_limit",
     help: "Limit of idempotent producers, beyond which those that did not write for the longest time are forgotten",
   },
+  streams: {
+    name: "ayder_streams",
+    help: "Durable streams, with deleted ones that forks still need",
+  },
+  streamsMax: {
+    name: "ayder_streams_limit",
+    help: "Limit of durable streams, beyond which none is created",
+  },
+  subscriptions: { name: "ayder_subscriptions", help: "Subscriptions to durable streams" },
+  subscriptionsMax: {
+    name: "ayder_subscriptions_limit",
+    help: "Limit of subscriptions, beyond which none is created",
+  },
   readCacheBytes: {
     name: "ayder_read_cache_bytes",
     help: "Memory of records that were read from segment files",
@@ -302,6 +323,15 @@ export type Instruments = { readonly [Name in keyof typeof HISTOGRAMS]: Histogra
   /** One per route, created at the start; the number of routes is fixed. */
   readonly routes: RouteMeter[];
 };
+
+const newStreamCells = () => ({
+  subscriptionCalls: new Cell(),
+  subscriptionCallsFailed: new Cell(),
+  streams: new Cell(),
+  streamsMax: new Cell(),
+  subscriptions: new Cell(),
+  subscriptionsMax: new Cell(),
+});
 
 /** Creates the instruments of a node. */
 export const createInstruments = (): Instruments => ({
@@ -370,6 +400,7 @@ export const createInstruments = (): Instruments => ({
   diskWaits: new Cell(),
   requestsInFlight: new Cell(),
   followStreams: new Cell(),
+  ...newStreamCells(),
   damage: newDamageCells(),
   repairs: newDamageCells(),
   routes: [],

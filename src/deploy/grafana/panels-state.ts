@@ -17,7 +17,7 @@ export const STATE: readonly Panel[] = [
   {
     title: "Used part of the bounds",
     about:
-      "Partitions, consumer groups, KV namespaces, keys and values, idempotency keys and producers, each against its limit. At 1 the next one is refused; of idempotency keys and producers, the oldest are forgotten early.",
+      "Partitions, consumer groups, KV namespaces, keys and values, idempotency keys, producers, durable streams and subscriptions, each against its limit. At 1 the next one is refused; of idempotency keys and producers, the oldest are forgotten early.",
     kind: "lines",
     unit: "percentunit",
     queries: [
@@ -28,6 +28,8 @@ export const STATE: readonly Panel[] = [
       query("KV memory", used("ayder_kv_memory_bytes")),
       query("idempotency keys", used("ayder_idempotency_keys")),
       query("producers", used("ayder_producers")),
+      query("streams", used("ayder_streams")),
+      query("subscriptions", used("ayder_subscriptions")),
     ],
   },
   {
@@ -73,6 +75,27 @@ export const STATE: readonly Panel[] = [
     queries: [
       query("keys, {{instance}}", rate("ayder_idempotency_keys_forgotten_early_total{}")),
       query("producers, {{instance}}", rate("ayder_producers_forgotten_early_total{}")),
+    ],
+  },
+  {
+    title: "Durable streams",
+    about: "Streams at /v1/stream, with deleted ones that forks still need.",
+    ...againstLimit("streams", "ayder_streams", "short"),
+  },
+  {
+    title: "Subscriptions",
+    about: "Subscriptions to durable streams.",
+    ...againstLimit("subscriptions", "ayder_subscriptions", "none"),
+  },
+  {
+    title: "Calls of webhooks",
+    about:
+      "Calls per second of the webhooks of subscriptions. Failed ones are repeated, up to once a minute for each subscription.",
+    kind: "lines",
+    unit: "cps",
+    queries: [
+      query("answered, {{instance}}", rate("ayder_subscription_calls_total{}")),
+      query("failed, {{instance}}", rate("ayder_subscription_calls_failed_total{}")),
     ],
   },
 ];

@@ -1,6 +1,7 @@
 import type { Clock } from "../../env/clock.ts";
 import type { Random } from "../../env/random.ts";
 import type { Machine } from "../../machine/machine.ts";
+import type { Instruments } from "../../metrics/instruments.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { DurableApi } from "../durable-api.ts";
 import type { Linearizer } from "../reads/linearizer.ts";
@@ -24,6 +25,7 @@ export type DurableStreamsOptions = {
   readonly limits: DurableLimits;
   readonly sender: WebhookSender;
   readonly log: Logger;
+  readonly instruments: Pick<Instruments, "subscriptionCalls" | "subscriptionCallsFailed">;
 };
 
 /** Durable streams on this node. */

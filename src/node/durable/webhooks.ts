@@ -4,6 +4,7 @@ import { linkInfos } from "../../durable/subscriptions/wakes.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Random } from "../../env/random.ts";
 import type { Machine } from "../../machine/machine.ts";
+import type { Instruments } from "../../metrics/instruments.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { Commander } from "../writes/commander.ts";
 import { signatureOf } from "./signing.ts";
@@ -46,6 +47,7 @@ export type WebhooksOptions = {
   readonly replica: { readonly isLeader: boolean };
   readonly sender: WebhookSender;
   readonly log: Logger;
+  readonly instruments: Pick<Instruments, "subscriptionCalls" | "subscriptionCallsFailed">;
   readonly tokenOf: (of: { serial: number; generation: number }, nowMs: number) => string;
 };
 
@@ -101,12 +103,14 @@ export class Webhooks {
   }
 
   async #call(subscription: SubscriptionState): Promise<void> {
-    const { commander } = this.#options;
+    const { commander, instruments } = this.#options;
     const { config, serial, generation, failures } = subscription;
     const call = callOf(subscription);
     this.#calls.add(call);
     try {
       const outcome = await this.#post(subscription);
+      const { subscriptionCalls, subscriptionCallsFailed } = instruments;
+      (outcome === "failed" ? subscriptionCallsFailed : subscriptionCalls).value++;
       const retryInMs = this.#retryIn(failures);
       const fields = { id: config.id, serial, generation, outcome, retryInMs };
       await commander.run({ kind: noteDelivery, fields, bytes: 128, done: () => null });

@@ -11,6 +11,7 @@ export type MeasuredState = Pick<
   | "offsetsMax"
   | "dedupeKeysTotal"
   | "kvLimits"
+  | "durableLimits"
 > & { readonly machine: Machine };
 
 /** Sets the metrics of the sizes of the replicated state, and of their limits. */
@@ -33,6 +34,10 @@ export function measureState(state: MeasuredState): void {
   instruments.keysForgottenEarly.value = broker.dedupeKeysCut;
   instruments.producers.value = parts.producers.size;
   instruments.producersMax.value = state.producersMax;
+  instruments.streams.value = parts.durable.byId.size;
+  instruments.streamsMax.value = boundOf(state.durableLimits?.streamsMax);
+  instruments.subscriptions.value = parts.durable.subscriptions.size;
+  instruments.subscriptionsMax.value = boundOf(state.durableLimits?.subscriptionsMax);
   instruments.producersForgottenEarly.value = parts.producers.droppedEarly;
 }
 

@@ -10,21 +10,28 @@ type Kind = "file" | "class" | "function";
 const CLASS = /^(?:export )?(?:abstract )?class (\w+)/;
 const FUNCTION = /^\s*(?:export )?(?:async )?function\*? ?(\w+)/;
 const ARROW =
-  /^\s*(?:export )?(?:readonly |const |static )+(#?\w+)[^=]*= (?:async )?(?:<.*>)?\(.*\)?.*(?:=> \{|\()$/;
+  /^\s*(?:export )?(?:readonly |const |static )+(#?\w+)[^=]*= (?:async )?(?:<.*>)?\(.*\)?.*(?:=> \(?\{|\()$/;
 const METHOD =
-  /^ {2}(?:static |protected |override |private )*(?:async )?(?:get |set )?\*?(#?\w+)(?:<[^>]*>)?\(.*[{(]$/;
+  /^ {2}(?:static |protected |override |private )*(?:async )?(?:get |set )?\*?(#?\w+)(?:<[^>]*>)?\((?:.*\{)?$/;
 const NOT_A_NAME = new Set(["if", "for", "while", "switch", "catch", "return", "function"]);
 
 /** The number of lines from `at` to the end of the block; 0 if there is none. */
 function blockLength(lines: readonly string[], at: number): number {
   const indent = /^\s*/.exec(lines[at] ?? "")?.[0] ?? "";
-  for (let end = at + 1; end < lines.length; end++) {
+  const from = lines[at]?.endsWith("(") ? endOfParameters(lines, at, indent) : at;
+  if (from === null) return 0;
+  for (let end = from + 1; end < lines.length; end++) {
     const line = lines[end] ?? "";
-    // The end of a list of parameters is not the end of the block.
-    if (line.startsWith(`${indent}}`) && !/\{$/.test(line)) return end - at + 1;
-    if (line.startsWith(`${indent});`) || line.startsWith(`${indent})),`)) return end - at + 1;
+    const ends = line.startsWith(`${indent}}`) && !line.endsWith("{");
+    if (ends) return end - at + 1;
   }
   return 0;
+}
+
+/** @returns the line on which the block begins; null for a call or a signature. */
+function endOfParameters(lines: readonly string[], at: number, indent: string): number | null {
+  const end = lines.findIndex((line, i) => i > at && line.startsWith(`${indent})`));
+  return end > 0 && lines[end]?.endsWith("{") ? end : null;
 }
 
 function nameOf(line: string): readonly [Kind, string] | null {

@@ -1,6 +1,13 @@
 /** `ayder backup list` and `ayder backup prune`: the archives in a directory or bucket. */
 import type { StoredFile } from "../env/archive.ts";
-import { beyondNewest, type CatalogEntry, inOrder, readCatalogEntry } from "../offline/catalog.ts";
+import {
+  beyondNewest,
+  type CatalogEntry,
+  inOrder,
+  newestOf,
+  readCatalogEntry,
+  verifyEntry,
+} from "../offline/catalog.ts";
 import { explained, listArchives } from "./archive-place.ts";
 import { type Arguments, EXIT, type Io, UsageError } from "./command.ts";
 import { bytesText, counted, table } from "./table.ts";
@@ -38,6 +45,7 @@ export async function pruneBackups(args: Arguments, io: Io): Promise<number> {
     const { entries } = await readCatalog(await listArchives(place, io), io);
     const doomed = beyondNewest(entries, keep);
     const isTrial = args.flag("dry-run");
+    if (!isTrial) for (const entry of newestOf(entries, doomed)) await verifyEntry(entry);
     for (const { file } of doomed) {
       io.interrupted.throwIfAborted();
       if (!isTrial) await file.remove();

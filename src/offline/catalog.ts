@@ -55,3 +55,24 @@ export function beyondNewest(entries: readonly CatalogEntry[], keep: number): Ca
     return before >= keep;
   });
 }
+
+/** Returns the newest complete backup of each cluster of `doomed`, which must be intact before they go. */
+export function newestOf(
+  entries: readonly CatalogEntry[],
+  doomed: readonly CatalogEntry[],
+): CatalogEntry[] {
+  const clusters = new Set(doomed.map(({ head }) => head?.clusterId));
+  return inOrder(entries).filter(
+    ({ head, state }) => state === "complete" && clusters.delete(head?.clusterId),
+  );
+}
+
+/** Reads all of a backup. @throws BackupDamaged */
+export async function verifyEntry({ file }: CatalogEntry): Promise<void> {
+  const source = await file.open();
+  try {
+    await (await BackupReader.open(source, file.place)).check();
+  } finally {
+    await source.close();
+  }
+}

@@ -123,6 +123,19 @@ test("prune keeps the newest of each cluster, and everything that is not a whole
   expect(readdirSync(path)).toEqual(before.filter((name) => name !== "one.ayder"));
 });
 
+test("prune removes nothing if the newest backup is damaged", async () => {
+  const path = filled("damaged");
+  const newest = join(path, "three.ayder");
+  const bytes = readFileSync(newest);
+  bytes[bytes.length - 20] = (bytes[bytes.length - 20] ?? 0) ^ 1;
+  writeFileSync(newest, bytes);
+  const before = readdirSync(path);
+  const run = await ayder(["backup", "prune", path, "--keep", "2"]);
+  expect({ code: run.code, out: run.out }).toEqual({ code: 1, out: "" });
+  expect(run.err).toContain(`${newest} is not a whole backup`);
+  expect(readdirSync(path)).toEqual(before);
+});
+
 test("a bucket: all pages of its prefix, little of each object is read, and pruned as well", async () => {
   const path = filled("bucket");
   for (const name of readdirSync(path)) {

@@ -16,7 +16,7 @@ type Case = {
   readonly name: string;
   readonly count: number;
   readonly fill: (subject: Subject, count: number) => Promise<void>;
-  /** Partitions of the topic `big` whose first pages are read. */
+  /** Partitions whose first pages are read. */
   readonly partitions: number;
   /** Bounds of the time to be ready and of the memory then; null: shown only. */
   readonly bounds: { readonly seconds: number; readonly mib: number } | null;
@@ -26,6 +26,8 @@ type Case = {
 const LINE = new CommandLine("usage: bun bench/growth.ts [--full] [--only CASE]");
 const { values } = LINE.read({ full: { type: "boolean" }, only: { type: "string" } });
 const PARTITIONS = 8;
+/** A topic has at most 1024 partitions. */
+const PER_TOPIC = 1000;
 const VALUE_BYTES = 64;
 /** Messages of a request: one batch of the largest size. */
 const PER_REQUEST = 490;
@@ -167,7 +169,7 @@ async function firstPages({ port }: Subject, partitions: number): Promise<string
   const times: number[] = [];
   for (let partition = 0; partition < partitions; partition++) {
     const at = performance.now();
-    const path = `/broker/consume/big/g/${partition}?offset=0&limit=100`;
+    const path = `/broker/consume/${topicOf(partition)}/g/${partition % PER_TOPIC}?offset=0&limit=100`;
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, { headers });
     const page = (await answer.json()) as { count: number };
     if (page.count === 0) throw new Error(`partition ${partition} is empty`);
@@ -179,8 +181,13 @@ async function firstPages({ port }: Subject, partitions: number): Promise<string
   return `${median.toFixed(1)} / ${(times[times.length - 1] ?? 0).toFixed(1)}`;
 }
 
-async function createTopic({ port }: Subject, partitions: number): Promise<void> {
-  const body = JSON.stringify({ name: "big", partitions });
+/** The topic of a partition that is counted over all topics. */
+function topicOf(partition: number): string {
+  return partition < PER_TOPIC ? "big" : `big${Math.floor(partition / PER_TOPIC)}`;
+}
+
+async function createTopic({ port }: Subject, partitions: number, name = "big"): Promise<void> {
+  const body = JSON.stringify({ name, partitions });
   const answer = await fetch(`http://127.0.0.1:${port}/broker/topics`, {
     method: "POST",
     headers,
@@ -210,12 +217,11 @@ async function fillMessages(subject: Subject, count: number): Promise<void> {
 }
 
 async function fillPartitions(subject: Subject, count: number): Promise<void> {
-  await createTopic(subject, count);
-  await flood(
-    subject.port,
-    count,
-    (i) => `${requestOf("POST", `/broker/topics/big/produce?partition=${i}`, 1)}x`,
-  );
+  for (let i = 0; i < count; i += PER_TOPIC) await createTopic(subject, PER_TOPIC, topicOf(i));
+  await flood(subject.port, count, (i) => {
+    const path = `/broker/topics/${topicOf(i)}/produce?partition=${i % PER_TOPIC}`;
+    return `${requestOf("POST", path, 1)}x`;
+  });
 }
 
 async function fillKeys({ port }: Subject, count: number): Promise<void> {

@@ -271,7 +271,7 @@ function checkAccess({ access }: Route, context: RequestContext): void {
     case "path":
       // Most tokens are valid for all names. For these the name is not decoded here.
       if (!context.principal.may(access.scope, null))
-        context.demand(access.scope, context.parameter(0));
+        context.demand(access.scope, context.scopedName);
       return;
     case "list":
       if (!context.principal.mayAny(access.scope)) context.demand(access.scope, null);

@@ -236,11 +236,15 @@ export class RequestContext {
   pathText(name: string): string {
     const n = this.route.parameterNames.indexOf(name);
     assert(n >= 0, "a handler reads parameters of its own path");
-    return this.parameter(n);
+    return this.#parameter(n);
   }
 
-  /** The `n`th path parameter as text. */
-  parameter(n: number): string {
+  /** The first path parameter as text: the name that the scope of the route is for. */
+  get scopedName(): string {
+    return this.#parameter(0);
+  }
+
+  #parameter(n: number): string {
     const { parameterAt, hasRest } = this.route;
     const rest = hasRest && n === parameterAt.length - 1;
     const raw = pathSegment(this.url, this.#pathStart, this.#pathEnd, parameterAt[n] ?? 0, rest);

@@ -66,9 +66,9 @@ export const acceptedText = (body: string): Response => new Response(body, ACCEP
 
 /**
  * Returns the body as JSON. The type parameter is the type of the answer in `api/`, so that the
- * compiler compares the two: `json<TopicList>({ ok: true, topics })`.
+ * compiler compares the two: `json<TopicList>({ ok: true, topics })`. Without it, nothing is accepted.
  */
-export const json = <Answer extends object = object>(body: NoInfer<Answer>): Response =>
+export const json = <Answer extends object = never>(body: NoInfer<Answer>): Response =>
   jsonText(JSON.stringify(body));
 
 /** Formats a partition for messages: `topic "orders", partition 9`. */

@@ -1,11 +1,11 @@
 /** A handler completes in one of three ways; every request is counted and answered once. */
 import { expect, test } from "bun:test";
-import { NO_QUERY, OK } from "../../src/api/common.ts";
+import { NO_QUERY, OK, type Ok } from "../../src/api/common.ts";
 import { type Endpoint, LATER, type RequestContext } from "../../src/http/request-context.ts";
 import { json } from "../../src/http/responses.ts";
 import { fixture } from "../tools/http/fixture.ts";
 
-const ok = () => json({ ok: true });
+const ok = () => json<Ok>({ ok: true });
 const endpoint = (name: string, handle: Endpoint["handle"]): Endpoint => ({
   method: "GET",
   path: `/test/${name}/:topic`,
@@ -70,7 +70,7 @@ test("an error after the end of a request changes neither its response nor the c
 
 test("a handler that reads a parameter which its path does not have is an error", async () => {
   const reads = (name: "topic" | "group") =>
-    endpoint(name, (context) => json({ ok: true, value: context.path(name) }));
+    endpoint(name, (context) => json<object>({ ok: true, value: context.path(name) }));
   const { ask } = fixture({ endpoints: [reads("topic"), reads("group")] });
   expect((await ask("GET /test/topic/t%2e1")).body).toEqual({ ok: true, value: "t.1" });
   expect((await ask("GET /test/topic/%20")).body["error"]).toBe("invalid_topic");

@@ -89,7 +89,7 @@ const subscriptionsEndpoint = ({ durable }: DurableServices): Endpoint =>
     docs: { summary: "All subscriptions", answer: SUBSCRIPTION_LIST, errors: [] },
     handle: async () => {
       const subscriptions = (await durable.listSubscriptions()).map(subscriptionRow);
-      return json({ ok: true, subscriptions } satisfies SubscriptionList);
+      return json<SubscriptionList>({ ok: true, subscriptions });
     },
   });
 
@@ -228,7 +228,7 @@ async function listStreams(
   });
   const { principal } = context;
   const streams = list.streams.filter(({ path }) => principal.may("read", path)).map(streamRow);
-  return json({ ok: true, streams, next: list.next, total: list.total } satisfies DurableList);
+  return json<DurableList>({ ok: true, streams, next: list.next, total: list.total });
 }
 
 const streamRow = (stream: StreamSummary) => ({

@@ -1,6 +1,6 @@
 import type * as api from "../../api/cluster.ts";
-import { ADD_BODY, MEMBERSHIP, NODE_BODY, TRANSFER_BODY } from "../../api/cluster.ts";
-import { NO_QUERY, OK } from "../../api/common.ts";
+import { ADD_BODY, MEMBERSHIP, NODE_BODY, TRANSFER_BODY, TRANSFERRED } from "../../api/cluster.ts";
+import { NO_QUERY, OK, type Ok } from "../../api/common.ts";
 import { parseDecimal } from "../../lib/parse.ts";
 import type { ClusterApi, MemberReject, Membership, Result } from "../../node/api.ts";
 import { readJson, readOptionalJson } from "../body.ts";
@@ -17,6 +17,13 @@ const CHANGE_ERRORS: readonly ErrorCode[] = [
   "last_voter",
   "commit_timeout",
 ];
+
+const CHANGE = {
+  method: "POST",
+  access: { kind: "node", scope: "admin" },
+  leaderOnly: true,
+  query: NO_QUERY,
+} as const;
 
 export const clusterEndpoints = (services: Services, cluster: ClusterApi): readonly Endpoint[] => [
   {
@@ -58,35 +65,41 @@ export const clusterEndpoints = (services: Services, cluster: ClusterApi): reado
   change(services, "/ha/membership/remove", "Remove a node", NODE_BODY, async (context) =>
     cluster.removeMember((await readJson(context, NODE_BODY)).node_id),
   ),
-  change(
-    services,
-    "/ha/leader/transfer",
-    "Hand leadership over",
-    TRANSFER_BODY,
-    async (context) => {
-      const { node_id = null } = await readOptionalJson(context, TRANSFER_BODY);
-      return cluster.transferLeadership(node_id);
-    },
-  ),
+  transfer(services, cluster),
 ];
+
+const transfer = ({ errorMapper }: Services, cluster: ClusterApi): Endpoint => ({
+  ...CHANGE,
+  path: "/ha/leader/transfer",
+  docs: {
+    summary: "Hand leadership over",
+    tag: "cluster",
+    body: TRANSFER_BODY,
+    answer: TRANSFERRED,
+    errors: CHANGE_ERRORS,
+  },
+  handle: async (context) => {
+    const { node_id = null } = await readOptionalJson(context, TRANSFER_BODY);
+    const result = await cluster.transferLeadership(node_id);
+    if (!result.ok) return errorMapper.answer(context, result);
+    return json<api.Transferred>({ ok: true, target: result.target });
+  },
+});
 
 function change(
   { errorMapper }: Services,
   path: string,
   summary: string,
-  body: typeof ADD_BODY | typeof NODE_BODY | typeof TRANSFER_BODY,
+  body: typeof ADD_BODY | typeof NODE_BODY,
   run: (context: RequestContext) => Promise<Result<object, MemberReject>>,
 ): Endpoint {
   return {
-    method: "POST",
+    ...CHANGE,
     path,
-    access: { kind: "node", scope: "admin" },
-    leaderOnly: true,
-    query: NO_QUERY,
     docs: { summary, tag: "cluster", body, answer: OK, errors: CHANGE_ERRORS },
     handle: async (context) => {
       const result = await run(context);
-      return result.ok ? json(result) : errorMapper.answer(context, result);
+      return result.ok ? json<Ok>({ ok: true }) : errorMapper.answer(context, result);
     },
   };
 }

@@ -16,7 +16,7 @@ export function openApiEndpoint(endpoints: readonly Endpoint[], version: string)
     docs: { summary: "This document", tag: "health", answer: t.Object({}), errors: [] },
     handle: () => {
       document ??= openApiDocument(endpoints, version);
-      return json(document);
+      return json<object>(document);
     },
   };
 }

@@ -92,6 +92,20 @@ test("a refused append stores nothing", () => {
   expect(bench.append("a", { seq: "c" })).toEqual(appended(2));
 });
 
+test("a close without records has no place in the order of Stream-Seq", () => {
+  const bench = new StreamBench();
+  bench.create("a");
+  bench.append("a", { seq: "b" });
+  expect(bench.append("a", { seq: "a", close: true })).toEqual(
+    refused("seq_conflict", { lastSeq: "b" }),
+  );
+  const nothing = { records: recordsOf() };
+  expect(bench.append("a", { seq: "a", close: true, ...nothing })).toEqual(
+    appended(1, { closed: true }),
+  );
+  expect(bench.stream("a").lastSeq).toBe("b");
+});
+
 test("a producer is fenced by its epoch, and its retries are duplicates", () => {
   const bench = new StreamBench();
   bench.create("a");

@@ -61,7 +61,8 @@ export function applyAppendStream(
   if (stream === undefined) return refused("stream_not_found");
   if (stream.deleted) return refused("stream_gone");
   if (stream.closed) return onClosed(context, stream, command);
-  const { contentType, seq, producer, records } = command;
+  const { contentType, producer, records } = command;
+  const seq = seqOf(command);
   if (records.count > 0 && !sameType(contentType, stream.config.contentType)) {
     return refused("content_type_mismatch", { contentType: stream.config.contentType });
   }
@@ -80,13 +81,17 @@ export function applyAppendStream(
   return accept(context, stream, command);
 }
 
+/** Only records have an order: a close without records has none. */
+const seqOf = ({ seq, records }: AppendStream): string | null => (records.count > 0 ? seq : null);
+
 function accept(
   context: DurableContext,
   before: StreamState,
   command: AppendStream,
 ): AppendStreamResult {
   const { broker, durable, now, effects } = context;
-  const { seq, producer, close, records } = command;
+  const { producer, close, records } = command;
+  const seq = seqOf(command);
   touch(context, before);
   const current = durable.byId.get(before.streamId) as StreamState;
   const changes = seq !== null || producer !== null || close;

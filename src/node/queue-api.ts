@@ -47,8 +47,8 @@ export type ReceiveRequest = {
   readonly waitMs: number;
   /** Null: as the queue says. */
   readonly visibilityMs: number | null;
-  /** Aborted when the client has disconnected or the server stops. */
-  readonly signal: AbortSignal;
+  /** Aborted when the client has disconnected or the server stops. Null: the request does not wait. */
+  readonly signal: AbortSignal | null;
 };
 export type ReceivedMessage = {
   readonly partition: number;

@@ -282,7 +282,8 @@ const receive = (services: Services, queues: QueueApi): Endpoint => ({
       max: Math.min(query.max ?? MAX_DEFAULT, RECEIVE_MAX),
       waitMs,
       visibilityMs: query.visibility_ms,
-      signal: AbortSignal.any([context.request.signal, services.stopping]),
+      // Signals are not free, and a request that does not wait needs none.
+      signal: waitMs > 0 ? AbortSignal.any([context.request.signal, services.stopping]) : null,
     });
     if (!result.ok) return rejected(services, context, result, name);
     const { instruments } = services.options;

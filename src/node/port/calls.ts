@@ -119,6 +119,8 @@ export const CALLS = {
     queues.define(name, definition),
   deleteQueue: ({ queues }: Side, name: string) => queues.deleteQueue(name),
   purgeQueue: ({ queues }: Side, name: string) => queues.purge(name),
+  receiveNow: ({ queues }: Side, request: Omit<ReceiveRequest, "signal">) =>
+    queues.receive({ ...request, signal: null }),
   settleMessages: ({ queues }: Side, request: SettleRequest) => queues.settle(request),
   rejectMessages: ({ queues }: Side, request: RejectRequest) => queues.reject(request),
   redrive: ({ queues }: Side, request: RedriveRequest) => queues.redrive(request),

@@ -220,7 +220,10 @@ export class WorkerPort implements NodeApi {
     define: (name, definition) => this.#call("defineQueue", name, definition),
     deleteQueue: (name) => this.#call("deleteQueue", name),
     purge: (name) => this.#call("purgeQueue", name),
-    receive: ({ signal, ...request }) => this.#signalled("receive", signal, request),
+    receive: ({ signal, ...request }) =>
+      signal === null
+        ? this.#call("receiveNow", request)
+        : this.#signalled("receive", signal, request),
     settle: (request) => this.#call("settleMessages", request),
     reject: (request) => this.#call("rejectMessages", request),
     redrive: (request) => this.#call("redrive", request),

@@ -63,7 +63,7 @@ export class Dispatcher {
         request,
         untilMs: this.#nowMs() + request.waitMs,
         done: (outcome) => {
-          request.signal.removeEventListener("abort", abort);
+          request.signal?.removeEventListener("abort", abort);
           resolve(outcome);
         },
       };
@@ -72,9 +72,9 @@ export class Dispatcher {
         this.#waiting = this.#waiting.filter((each) => each !== waiting);
         waiting.done(this.#nothing(null));
       };
-      request.signal.addEventListener("abort", abort, { once: true });
+      request.signal?.addEventListener("abort", abort, { once: true });
       this.#waiting.push(waiting);
-      if (request.signal.aborted) abort();
+      if (request.signal?.aborted === true) abort();
       this.pump();
     });
   }
@@ -165,7 +165,7 @@ export class Dispatcher {
 
   /** Nothing of what was selected could be given out when the command was applied. */
   #again(waiting: Waiting): void {
-    if (waiting.request.signal.aborted) {
+    if (waiting.request.signal?.aborted === true) {
       waiting.done(this.#nothing(null));
       return;
     }

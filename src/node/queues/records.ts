@@ -5,6 +5,8 @@ import { NO_KEY } from "../../queue/state.ts";
 import { RecordCursor } from "../../record/batch-reader.ts";
 import { handleOf } from "../partition-handle.ts";
 
+const NO_HEADERS = new Uint8Array(0);
+
 /** A copy of a stored record. */
 export type QueueRecord = {
   readonly partition: number;
@@ -76,7 +78,8 @@ function copyRecord(partition: number, cursor: RecordCursor, bytes: number): Que
     timestampMs: cursor.timestampMs,
     key: keyStart < 0 ? null : cursor.bytes.slice(keyStart, keyEnd),
     value: cursor.bytes.slice(valueStart, valueEnd),
-    headers: cursor.bytes.slice(headersStart, headersEnd),
+    headers:
+      headersEnd === headersStart ? NO_HEADERS : cursor.bytes.slice(headersStart, headersEnd),
     bytes,
   };
 }

@@ -1,4 +1,4 @@
-/** Records with headers are the same after a kill, in a backup, and in what is restored from it. */
+/** Records with headers, and the numbers of producers, are the same after a kill and a restore. */
 import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { ayder } from "../tools/process/ayder.ts";
@@ -68,4 +68,39 @@ test("records with headers survive a kill, a backup and a restore", async () => 
   await succeeds("verify", join(directory.path, "restored"));
   const third = await start("restored");
   expect(await recordsOf(third)).toEqual(EXPECTED);
+});
+
+test("the numbers of a producer survive a kill, a backup and a restore", async () => {
+  const write = async ({ url }: Server, seq: number) => {
+    const target = `${url}/broker/topics/n/produce?partition=0&producer=p:3:${seq}`;
+    const answer = await fetch(target, { method: "POST", headers, body: `v${seq}` });
+    return { status: answer.status, body: await answer.json() };
+  };
+  const known = async (server: Server, last: number) => {
+    expect(await write(server, last)).toMatchObject({
+      status: 200,
+      body: { duplicate: true, offset: last },
+    });
+    expect(await write(server, last + 2)).toMatchObject({
+      status: 409,
+      body: { error: "sequence_gap", expected_seq: last + 1 },
+    });
+    expect(await write(server, last + 1)).toMatchObject({
+      status: 200,
+      body: { duplicate: false, offset: last + 1 },
+    });
+  };
+  const first = await start("numbered");
+  expect(await write(first, 0)).toMatchObject({ status: 200 });
+  await known(first, 0);
+  await first.kill();
+  const second = await start("numbered");
+  await known(second, 1);
+  const archive = join(directory.path, "numbered.ayder");
+  await succeeds("backup", "--url", second.url, archive);
+  await second.stop();
+  await succeeds("verify", archive);
+  await succeeds("restore", "--data-dir", join(directory.path, "numbered-again"), archive);
+  await succeeds("verify", join(directory.path, "numbered-again"));
+  await known(await start("numbered-again"), 2);
 });

@@ -3,7 +3,7 @@
  * which one tells the level of an earlier version and is then replaced by one of this version.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import type { ProduceOutcome } from "../../src/node/api.ts";
+import type { ProduceOutcome, ProducerNumber } from "../../src/node/api.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
 import { decodeHeaders, encodeHeaders, type Header } from "../../src/record/headers.ts";
@@ -14,9 +14,16 @@ setDefaultTimeout(120_000);
 const TRACE: Header = { name: "traceparent", value: "00-1" };
 const OWN: Header = { name: "a", value: "1" };
 
-type Sent = { readonly headers: readonly Header[]; readonly traced?: boolean };
+type Sent = {
+  readonly headers: readonly Header[];
+  readonly traced?: boolean;
+  readonly producer?: ProducerNumber;
+};
 
-const write = (script: Script, { headers, traced = false }: Sent): Promise<ProduceOutcome> =>
+const write = (
+  script: Script,
+  { headers, traced = false, producer }: Sent,
+): Promise<ProduceOutcome> =>
   script.ask(
     (node) =>
       new Promise((done) =>
@@ -30,6 +37,7 @@ const write = (script: Script, { headers, traced = false }: Sent): Promise<Produ
             timeoutMs: null,
             rocket: false,
             traced,
+            producer: producer ?? null,
           },
           done,
         ),
@@ -103,4 +111,32 @@ test("once the level was raised, a member that is down does not matter, nor a ne
     ({ ok }) => ok,
   );
   expect(written).toMatchObject({ ok: true, firstOffset: 1 });
+});
+
+test("numbered writes are refused until the last member was upgraded", async () => {
+  const script = new Script({ spares: 0 });
+  const old = script.node("n3");
+  old.level = 1;
+  script.start();
+  await script.create("t");
+  await script.until("the others lead", () => ["n1", "n2"].includes(script.leader?.id ?? ""));
+  const numbered = (seq: number) =>
+    write(script, { headers: [], producer: { id: "p", epoch: 0, seq } });
+  expect(await numbered(0)).toEqual({
+    ok: false,
+    code: "cluster_not_upgraded",
+    message: refusal("n3").message.replace("Records with headers", "Numbered writes of producers"),
+  });
+  expect(await write(script, { headers: [OWN] })).toMatchObject({ ok: true });
+
+  old.kill();
+  old.level = null;
+  old.start();
+  await script.until("it is back", () => old.node?.health().ready === true);
+  await script.pass(5000);
+  expect(await numbered(0)).toMatchObject({ ok: true, firstOffset: 1, duplicate: false });
+  expect(await numbered(0)).toMatchObject({ ok: true, firstOffset: 1, duplicate: true });
+  await script.until("all have both", () =>
+    script.cluster.nodes.every(({ node }) => node?.listTopics()[0]?.messages === 2),
+  );
 });

@@ -172,12 +172,15 @@ export class Producer {
   #encode({ topicId, partition }: PartitionState, records: EncodedRecords, written: Written): void {
     const { queue, producersMax } = this.#options;
     const { bytes: batches, count, logicalBytes } = records;
-    const fields = { topicId, partition, count, logicalBytes, batches };
     const { sequence, idempotency = null } = written;
+    const writer = queue.writer();
+    // Objects without a spread, since this is the path of every record.
     if (sequence === undefined) {
-      appendCommand(queue.writer(), produce, { ...fields, idempotency });
+      const fields = { topicId, partition, idempotency, count, logicalBytes, batches };
+      appendCommand(writer, produce, fields);
     } else {
-      appendCommand(queue.writer(), produceSequenced, { ...fields, sequence, producersMax });
+      const place = { topicId, partition, sequence, producersMax };
+      appendCommand(writer, produceSequenced, { ...place, count, logicalBytes, batches });
     }
   }
 

@@ -145,7 +145,7 @@ describe("bugs", () => {
   test("every code has a fitting status and its own words", () => {
     for (const [code, { status, message }] of Object.entries(HTTP_ERRORS)) {
       expect(code).toMatch(/^[a-z_]+$/);
-      expect([400, 401, 403, 404, 405, 409, 413, 415, 416, 429, 500, 503, 504, 507]).toContain(
+      expect([400, 401, 403, 404, 405, 409, 410, 413, 415, 416, 429, 500, 503, 504, 507]).toContain(
         status,
       );
       expect(message.length).toBeGreaterThan(5);

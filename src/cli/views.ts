@@ -1,4 +1,5 @@
 /** `ayder views`: lists and watches continuous queries, creates and deletes them. */
+import type { ViewPut } from "../api/queries.ts";
 import { shortText } from "../client/json-text.ts";
 import { segment } from "../client/url.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
@@ -121,7 +122,7 @@ async function put(args: Arguments, io: Io): Promise<number> {
   const client = connect(args, io);
   const request = { method: "PUT", path: pathOf(view), body, repeatable: true } as const;
   const text = await client.request({ ...request, signal: io.interrupted });
-  const { created } = JSON.parse(text) as { created?: boolean };
+  const { created } = JSON.parse(text) as Partial<ViewPut>;
   const done = created === true ? "created" : "unchanged";
   await io.out(args.flag("json") ? `${text}\n` : `${visible(view)} ${done}\n`);
   return EXIT.ok;

@@ -330,14 +330,15 @@ describe("a segment that is damaged", () => {
     return { script, node };
   };
 
-  test("is healed by a query, a join and a deletion that have to read it", async () => {
-    const script = await filled();
-    const node = leaderOf(script);
-    await script.ask((one) => one.compact(), node.id);
-    for (const [i, run] of [query, join].entries()) {
+  test("is repaired by a query, a join and a deletion that have to read it", async () => {
+    for (const run of [query, join]) {
+      // A node of its own, because what was read once is in the cache of verified windows.
+      const script = await filled();
+      const node = leaderOf(script);
+      await script.ask((one) => one.compact(), node.id);
       flip(node, "shards/0/partitions", 0, 3);
       expect(await script.ask<{ ok: boolean }>(run, node.id)).toMatchObject({ ok: true });
-      expect(node.instruments.repairs.partition.value).toBe(3 * (i + 1));
+      expect(node.instruments.repairs.partition.value).toBe(3);
     }
     const { script: other, node: leader } = await inOneBatch({});
     expect(await other.ask(deleteBefore(9), leader.id)).toMatchObject({ ok: true });

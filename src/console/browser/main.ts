@@ -6,6 +6,7 @@ import { groupsPage } from "./pages/groups.ts";
 import { keysPage } from "./pages/keys.ts";
 import { metricsPage } from "./pages/metrics.ts";
 import { queryPage } from "./pages/query.ts";
+import { queuesPage } from "./pages/queues.ts";
 import { topicsPage } from "./pages/topics.ts";
 import { go, type Pages, Router } from "./router.ts";
 import { signOut as forgetToken, token } from "./session.ts";
@@ -19,6 +20,7 @@ import { applyTheme } from "./ui/theme.ts";
 const PAGES: Pages = new Map([
   ["topics", topicsPage],
   ["groups", groupsPage],
+  ["queues", queuesPage],
   ["keys", keysPage],
   ["query", queryPage],
   ["cluster", clusterPage],

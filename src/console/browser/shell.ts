@@ -12,6 +12,7 @@ import { themeButton } from "./ui/theme.ts";
 const PLACES: readonly (readonly [IconName, string])[] = [
   ["topics", "Topics"],
   ["groups", "Groups"],
+  ["queues", "Queues"],
   ["keys", "Keys"],
   ["query", "Query"],
   ["cluster", "Cluster"],

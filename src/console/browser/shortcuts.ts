@@ -8,6 +8,7 @@ const OFF = "ayder.keys-off";
 const PLACES: Readonly<Record<string, string>> = {
   t: "topics",
   g: "groups",
+  u: "queues",
   k: "keys",
   q: "query",
   c: "cluster",
@@ -20,7 +21,7 @@ const HELP: readonly (readonly [string, string])[] = [
   ["Esc", "close a dialog, or leave a field"],
   ["Ctrl Enter", "submit the form"],
   ["p", "pause or resume live updates"],
-  ["g t, g g, g k", "topics, groups, keys"],
+  ["g t, g g, g u, g k", "topics, groups, queues, keys"],
   ["g q, g c, g m", "query, cluster, metrics"],
   ["?", "these keys"],
 ];

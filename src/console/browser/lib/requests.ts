@@ -145,6 +145,21 @@ export const query = (kind: "query" | "join", text: string): ApiRequest => ({
   path: `/broker/${kind}`,
   body: text,
 });
+export const listQueues = get("/broker/queues");
+const queuePath = (queue: string): string => `/broker/queues/${part(queue)}`;
+export const describeQueue = (queue: string) => get(queuePath(queue));
+export const redriveQueue = (queue: string) => post(`${queuePath(queue)}/redrive`, {});
+export const purgeQueue = (queue: string) => post(`${queuePath(queue)}/purge`, {});
+export const deleteQueue = (queue: string): ApiRequest => ({
+  method: "DELETE",
+  path: queuePath(queue),
+});
+export const listSchedules = get("/broker/schedules");
+export const deleteSchedule = (name: string): ApiRequest => ({
+  method: "DELETE",
+  path: `/broker/schedules/${part(name)}`,
+});
+
 export const listViews = get("/broker/views");
 export const getView = (name: string) => get(`/broker/views/${part(name)}`);
 export const putView = (name: string, text: string): ApiRequest => ({

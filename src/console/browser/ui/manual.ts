@@ -7,6 +7,7 @@ export type ManualPage =
   | "cluster"
   | "consume"
   | "groups"
+  | "queues"
   | "kv"
   | "monitoring"
   | "produce"

@@ -216,6 +216,26 @@ export const GAUGES = {
     name: "ayder_groups_limit",
     help: "Limit of consumer groups, beyond which new groups cannot commit",
   },
+  groupMembers: {
+    name: "ayder_group_members",
+    help: "Members of all groups that share partitions",
+  },
+  groupMembersMax: {
+    name: "ayder_group_members_limit",
+    help: "Limit of members, beyond which no member joins",
+  },
+  dueThings: {
+    name: "ayder_due_things",
+    help: "Leases, streams and producers that end at some time",
+  },
+  dueNextSeconds: {
+    name: "ayder_due_next_seconds",
+    help: "Time until the first of them ends; 0 if nothing does",
+  },
+  dueLatenessSeconds: {
+    name: "ayder_due_lateness_seconds",
+    help: "Time for which the first of them has been due; more than a second is too late",
+  },
   committedOffsets: {
     name: "ayder_committed_offsets",
     help: "Committed offsets of all groups in all partitions",
@@ -333,6 +353,14 @@ const newStreamCells = () => ({
   subscriptionsMax: new Cell(),
 });
 
+const groupCells = () => ({
+  groupMembers: new Cell(),
+  groupMembersMax: new Cell(),
+  dueThings: new Cell(),
+  dueNextSeconds: new Cell(),
+  dueLatenessSeconds: new Cell(),
+});
+
 /** Creates the instruments of a node. */
 export const createInstruments = (): Instruments => ({
   fsyncSeconds: new Histogram(HISTOGRAMS.fsyncSeconds.buckets),
@@ -384,6 +412,7 @@ export const createInstruments = (): Instruments => ({
   partitionsMax: new Cell(),
   groups: new Cell(),
   groupsMax: new Cell(),
+  ...groupCells(),
   committedOffsets: new Cell(),
   offsetsMax: new Cell(),
   namespaces: new Cell(),

@@ -17,12 +17,13 @@ export const STATE: readonly Panel[] = [
   {
     title: "Used part of the bounds",
     about:
-      "Partitions, consumer groups, KV namespaces, keys and values, idempotency keys, producers, durable streams and subscriptions, each against its limit. At 1 the next one is refused; of idempotency keys and producers, the oldest are forgotten early.",
+      "Partitions, consumer groups and their members, KV namespaces, keys and values, idempotency keys, producers, durable streams and subscriptions, each against its limit. At 1 the next one is refused; of idempotency keys and producers, the oldest are forgotten early.",
     kind: "lines",
     unit: "percentunit",
     queries: [
       query("partitions", used("ayder_partitions")),
       query("groups", used("ayder_groups")),
+      query("members", used("ayder_group_members")),
       query("committed offsets", used("ayder_committed_offsets")),
       query("KV namespaces", used("ayder_kv_namespaces")),
       query("KV memory", used("ayder_kv_memory_bytes")),
@@ -36,6 +37,28 @@ export const STATE: readonly Panel[] = [
     title: "Consumer groups",
     about: "Groups that have committed offsets. `ayder groups delete` removes one.",
     ...againstLimit("groups", "ayder_groups", "none"),
+  },
+  {
+    title: "Members of groups",
+    about: "Members that share partitions. One that stops ends with its lease.",
+    ...againstLimit("members", "ayder_group_members", "none"),
+  },
+  {
+    title: "Things that fall due",
+    about: "Leases, streams and producers that end at some time.",
+    kind: "lines",
+    unit: "short",
+    queries: [query("things", most("ayder_due_things"))],
+  },
+  {
+    title: "Next thing that falls due",
+    about: "Time until the first of them ends, and for how long it has been due.",
+    kind: "lines",
+    unit: "s",
+    queries: [
+      query("in", most("ayder_due_next_seconds")),
+      query("late by", most("ayder_due_lateness_seconds")),
+    ],
   },
   {
     title: "Committed offsets",

@@ -2,6 +2,7 @@ import { trim } from "../../broker/commands/trim.ts";
 import { type EffectiveRetention, effectiveRetention } from "../../broker/retention.ts";
 import { isHidden, type PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
+import { nextDueAt } from "../../machine/due.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { StateChecksum } from "../../machine/state-checksum.ts";
 import { checksum } from "../../machine/state-checksum.ts";
@@ -13,6 +14,8 @@ import { handleOf } from "../partition-handle.ts";
 import type { Commander } from "../writes/commander.ts";
 
 const SWEEP_EVERY_MS = 1_000;
+/** Leases and other things that fall due end at most this late. */
+const DUE_EVERY_MS = 100;
 /** Maximum keys that one tick drops, so that its entry is applied quickly. */
 const TICKS_WHEN_OVERFULL = 10;
 /** A pass over many partitions pauses after this time, so that requests are not delayed. */
@@ -37,6 +40,7 @@ export type JanitorOptions = {
 export class Janitor {
   readonly #options: JanitorOptions;
   #cancel: (() => void) | null = null;
+  #cancelDue: (() => void) | null = null;
   #stopped = false;
   /** Last entry of the range whose state checksum was proposed last. */
   #announced = 0;
@@ -47,11 +51,22 @@ export class Janitor {
 
   start(): void {
     this.#later();
+    this.#endDueLater();
   }
 
   stop(): void {
     this.#stopped = true;
     this.#cancel?.();
+    this.#cancelDue?.();
+  }
+
+  /** Proposes a tick if something is due. The comparison of two numbers is all that it costs otherwise. */
+  #endDueLater(): void {
+    const { machine, clock, replica, commander } = this.#options;
+    this.#cancelDue = clock.after(DUE_EVERY_MS, () => {
+      if (replica.isLeader && nextDueAt(machine) <= this.#nowMs()) commander.housekeep(tick, {});
+      if (!this.#stopped) this.#endDueLater();
+    });
   }
 
   /** Runs one pass. Resolves when everything that is due was proposed. */

@@ -1,4 +1,6 @@
+import { MEMBERS_MAX } from "../../groups/state.ts";
 import { memoryOf } from "../../kv/state.ts";
+import { DUE_SOURCES, nextDueAt } from "../../machine/due.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { NodeOptions } from "../options.ts";
 
@@ -22,6 +24,9 @@ export function measureState(state: MeasuredState): void {
   instruments.partitionsMax.value = limits.partitionsMax;
   instruments.groups.value = broker.groups.size;
   instruments.groupsMax.value = state.groupsMax;
+  instruments.groupMembers.value = parts.groups.memberCount;
+  instruments.groupMembersMax.value = MEMBERS_MAX;
+  measureDue(machine, instruments);
   instruments.committedOffsets.value = broker.committedOffsets;
   instruments.offsetsMax.value = state.offsetsMax;
   instruments.namespaces.value = kv.namespaces.size;
@@ -39,6 +44,14 @@ export function measureState(state: MeasuredState): void {
   instruments.subscriptions.value = parts.durable.subscriptions.size;
   instruments.subscriptionsMax.value = boundOf(state.durableLimits?.subscriptionsMax);
   instruments.producersForgottenEarly.value = parts.producers.droppedEarly;
+}
+
+function measureDue(machine: Machine, instruments: NodeOptions["instruments"]): void {
+  instruments.dueThings.value = DUE_SOURCES.reduce((sum, { size }) => sum + size(machine), 0);
+  const nextAt = nextDueAt(machine);
+  const inMs = Number.isFinite(nextAt) ? nextAt - machine.now : 0;
+  instruments.dueNextSeconds.value = Math.max(0, inMs) / 1000;
+  instruments.dueLatenessSeconds.value = Math.max(0, -inMs) / 1000;
 }
 
 /** The metric of a limit that is not set is 0. */

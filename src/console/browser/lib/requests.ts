@@ -27,6 +27,8 @@ export const deleteTopic = (topic: string): ApiRequest => ({
   path: topicPath(topic),
 });
 
+/** Members, owners and lag of a group. */
+export const describeGroup = (group: string) => get(`/broker/groups/${part(group)}`);
 /** Deletes what the group has committed in all topics. */
 export const deleteGroup = (group: string): ApiRequest => ({
   method: "DELETE",
@@ -92,6 +94,9 @@ export type GroupPlace = {
 };
 export const commit = (place: GroupPlace, offset: number) =>
   post("/broker/commit", { ...place, offset });
+/** Moves the group in one partition, forwards or back. */
+export const seekGroup = ({ group, topic, partition }: GroupPlace, offset: number) =>
+  post(`/broker/groups/${part(group)}/seek`, { topic, partition, to: { offset } });
 export const deleteBefore = (topic: string, partition: number, beforeOffset: number) =>
   post("/broker/delete-before", { topic, partition, before_offset: beforeOffset });
 

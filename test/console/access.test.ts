@@ -31,6 +31,7 @@ const PLACES: readonly (readonly [hash: string, there: string])[] = [
   ["#/topics/users/messages?search=nothing", "Nothing found."],
   ["#/groups", "search:indexer"],
   ["#/groups/sales/billing", "Seek…"],
+  ["#/queues", "No queues."],
   ["#/keys", "sessions"],
   ["#/keys/config", "limits/eu"],
   ["#/keys/config/limits%2Feu", "Revision 2"],

@@ -11,22 +11,22 @@ type Series = {
 
 type OfQueue = (sample: WorkSample["queues"][number]) => number;
 const QUEUE_SERIES: readonly (readonly [name: string, help: string, of: OfQueue])[] = [
-  ["ready", "Records that a queue can give out", (q) => q.ready],
-  ["in_flight", "Records of a queue that are leased", (q) => q.inFlight],
-  ["delayed", "Records of a queue that wait for their retry", (q) => q.delayed],
-  ["dead", "Records that a queue has put aside and not moved back", (q) => q.dead],
+  ["ayder_queue_ready", "Records that a queue can give out", (q) => q.ready],
+  ["ayder_queue_in_flight", "Records of a queue that are leased", (q) => q.inFlight],
+  ["ayder_queue_delayed", "Records of a queue that wait for their retry", (q) => q.delayed],
+  ["ayder_queue_dead", "Records that a queue has put aside and not moved back", (q) => q.dead],
   [
-    "acked_records",
+    "ayder_queue_acked_records",
     "Records of a queue that were acknowledged since it was created",
     (q) => q.acked,
   ],
   [
-    "lost_records",
+    "ayder_queue_lost_records",
     "Records that retention deleted before a queue had finished them",
     (q) => q.lost,
   ],
   [
-    "oldest_seconds",
+    "ayder_queue_oldest_seconds",
     "Age of the oldest record that a queue has not finished",
     (q) => q.oldestSeconds,
   ],
@@ -38,7 +38,7 @@ export function addWork(add: (series: Series) => void, now: () => WorkSample): v
     const labelNames = ["queue"];
     const read = () =>
       now().queues.map((each) => ({ labels: { queue: each.queue }, value: of(each) }));
-    add({ name: `ayder_queue_${name}`, help, labelNames, read });
+    add({ name, help, labelNames, read });
   }
   add({
     name: "ayder_scheduled_waiting",

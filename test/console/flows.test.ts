@@ -406,8 +406,12 @@ onStage("console", {}, (stage) => {
     await show(stage(), "#/groups/sales/billing");
     await click(page.getByRole("row").filter({ hasText: "300" }), "Seek…");
     await field(page, "Next offset to read").fill("310");
-    const commit = await copiedLine(page, page.getByRole("dialog"));
-    expect(JSON.parse(await run(commit))).toEqual({ ok: true, committed_offset: 310 });
+    const seek = await copiedLine(page, page.getByRole("dialog"));
+    expect(JSON.parse(await run(seek))).toEqual({
+      ok: true,
+      group: "billing",
+      offsets: [{ topic: "sales", partition: 2, committed_offset: 310 }],
+    });
     await page.keyboard.press("Escape");
 
     await show(stage(), "#/metrics");

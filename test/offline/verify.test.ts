@@ -134,7 +134,9 @@ test(`a flipped bit in what the journal vouches for is damage ${REPLAY}`, async 
     const path = join(copy, files[random.below(files.length)] ?? "");
     const { at, undo } = flip(path, random, coveredBytes(path));
     const { findings } = await verify(copy);
-    const isPadding = findings.some(({ problem }) => problem.includes("after the entry are not zero"));
+    const isPadding = findings.some(({ problem }) =>
+      problem.includes("after the entry are not zero"),
+    );
     const isDamage = findings.some(({ kind }) => kind === "damage");
     expect(isDamage || isPadding, `${path} at ${at}: ${JSON.stringify(findings)}`).toBe(true);
     undo();

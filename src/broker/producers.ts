@@ -1,5 +1,6 @@
 import { assert } from "../lib/assert.ts";
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
+import { SECTION_BYTES_TARGET } from "../lib/state-part.ts";
 import type { Offset } from "../record/offset.ts";
 import {
   PRODUCER_CHUNK_ENTRIES,
@@ -11,7 +12,6 @@ import { UseOrder } from "./producer-order.ts";
 import { checkedProducerId, type LastWrite, PRODUCER_WINDOW_MS } from "./producer-sequence.ts";
 
 /** A piece of a snapshot is complete when it has this many bytes. */
-const PIECE_BYTES_TARGET = 32 * 1024;
 /** Limit of entries that one write drops for lack of room. */
 const EVICTIONS_PER_WRITE = 64;
 
@@ -245,11 +245,11 @@ function* pieces(
   chunks: readonly ProducerChunk[],
   order: Uint32Array,
 ): Generator<Uint8Array, void> {
-  const writer = new ByteWriter(PIECE_BYTES_TARGET + 1024);
+  const writer = new ByteWriter(SECTION_BYTES_TARGET + 1024);
   for (const index of order) {
     const chunk = chunks[chunkNumber(index)] as ProducerChunk;
     writeEntry(writer, chunk.read(slotOf(index)));
-    if (writer.length < PIECE_BYTES_TARGET) continue;
+    if (writer.length < SECTION_BYTES_TARGET) continue;
     yield writer.take();
     writer.clear();
   }

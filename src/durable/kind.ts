@@ -1,10 +1,12 @@
-import { type ByteReader, type ByteWriter, DecodeError, varintLength } from "../lib/bytes.ts";
+import { type Records, readRecords } from "../broker/records.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "../lib/bytes.ts";
 import type { LeveledKind } from "../lib/command-kind.ts";
-import { NO_RECORDS, type StreamRecords } from "./records.ts";
+import { LEVEL_SHARED_WORK } from "../lib/log-levels.ts";
+import { NO_RECORDS } from "./records.ts";
 import { contextOf, type DurableContext, type DurableEffects, type HasDurable } from "./state.ts";
 
-/** Level of the log that streams need: `LEVEL_SHARED_WORK` of the machine. */
-export const STREAMS_LEVEL = 2;
+/** Level of the log that streams need. */
+export const STREAMS_LEVEL = LEVEL_SHARED_WORK;
 
 type Typed = { readonly type: string };
 type Kind<C extends Typed, R> = LeveledKind<C, R, HasDurable, DurableEffects>;
@@ -40,24 +42,10 @@ export function readOptionalNumber(body: ByteReader): number | null {
   return value === 0 ? null : value - 1;
 }
 
-/** Records are at the end of a command. */
-export function writeRecords(
-  body: ByteWriter,
-  { count, logicalBytes, batches }: StreamRecords,
-): void {
-  body.varint(count);
-  body.varint(logicalBytes);
-  body.raw(batches);
+/** As `readRecords`, also for no records at all. */
+export function readStreamRecords(body: ByteReader, end: number): Records {
+  const records = readRecords(body, end);
+  const isEmpty = records.count === 0;
+  if (isEmpty !== (records.batches.length === 0)) throw new DecodeError("records without a batch");
+  return isEmpty ? NO_RECORDS : records;
 }
-
-export function readRecords(body: ByteReader, end: number): StreamRecords {
-  const count = body.varint();
-  const logicalBytes = body.varint();
-  if (body.position > end) throw new DecodeError("command is longer than it says");
-  const batches = body.raw(end - body.position);
-  if ((count === 0) !== (batches.length === 0)) throw new DecodeError("records without a batch");
-  return count === 0 ? NO_RECORDS : { count, logicalBytes, batches };
-}
-
-export const recordsLength = ({ count, logicalBytes, batches }: StreamRecords): number =>
-  varintLength(count) + varintLength(logicalBytes) + batches.length;

@@ -6,6 +6,7 @@
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import { knownFlags } from "../lib/command-kind.ts";
 import {
+  check,
   type PartRestorer,
   SECTION_BYTES_TARGET,
   type Section,
@@ -330,8 +331,4 @@ function readProducers(reader: ByteReader): ReadonlyMap<string, ProducerState> {
     producers.set(id, { epoch: reader.varint(), seq: reader.varint(), at: reader.varint() });
   }
   return producers;
-}
-
-function check(condition: boolean, otherwise: string): void {
-  if (!condition) throw new DecodeError(otherwise);
 }

@@ -1,18 +1,11 @@
+import { appendRecords, type Records } from "../broker/records.ts";
 import type { BrokerEffects, BrokerState, PartitionState } from "../broker/state.ts";
 import { assert } from "../lib/assert.ts";
 import type { Millis } from "../lib/ids.ts";
-import type { Offset } from "../record/offset.ts";
 import { tokenOf } from "./offset-token.ts";
 import type { DurableState, StreamState } from "./state.ts";
 
-/** Records of one append: complete encoded batches, back to back. */
-export type StreamRecords = {
-  readonly count: number;
-  readonly logicalBytes: number;
-  readonly batches: Uint8Array;
-};
-
-export const NO_RECORDS: StreamRecords = {
+export const NO_RECORDS: Records = {
   count: 0,
   logicalBytes: 0,
   batches: new Uint8Array(0),
@@ -32,18 +25,14 @@ export const tailOf = (broker: BrokerState, stream: StreamState): number =>
 export const tailTokenOf = (broker: BrokerState, stream: StreamState): string =>
   tokenOf(stream.streamId, tailOf(broker, stream));
 
-export function appendRecords(
+/** @param records may be none. */
+export function appendToStream(
   partition: PartitionState,
-  records: StreamRecords,
+  records: Records,
   now: Millis,
   effects: BrokerEffects,
 ): void {
-  const { count, logicalBytes, batches } = records;
-  if (count === 0) return;
-  const first = partition.endOffset;
-  partition.endOffset = (first + count) as Offset;
-  partition.bytesEnd += logicalBytes;
-  effects.append(partition, batches, first, now, count, logicalBytes);
+  if (records.count > 0) appendRecords(partition, records, now, effects);
 }
 
 /** A run of records in one partition that is part of a stream. */

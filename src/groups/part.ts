@@ -4,6 +4,7 @@
  */
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import {
+  check,
   type DigestSink,
   type PartRestorer,
   SECTION_BYTES_TARGET,
@@ -156,8 +157,8 @@ class Restorer implements PartRestorer<GroupsState> {
     const state = this.#state;
     this.#groups.sort((a, b) => a.id - b.id);
     for (const group of this.#groups) {
-      demand(!state.byName.has(group.name), "two groups have one name");
-      demand(group.id <= state.lastGroupId, "a group has an id that was not given yet");
+      check(!state.byName.has(group.name), "two groups have one name");
+      check(group.id <= state.lastGroupId, "a group has an id that was not given yet");
       state.byName.set(group.name, group);
       for (const topic of group.topics.values()) {
         indexTopic(state, group, topic.name);
@@ -166,7 +167,7 @@ class Restorer implements PartRestorer<GroupsState> {
       }
       for (const member of group.members.values()) this.#add(group, member);
     }
-    demand(new Set(this.#groups.map(({ id }) => id)).size === this.#groups.length, "ids repeat");
+    check(new Set(this.#groups.map(({ id }) => id)).size === this.#groups.length, "ids repeat");
     return state;
   }
 
@@ -180,7 +181,7 @@ class Restorer implements PartRestorer<GroupsState> {
   }
 
   #counters(body: ByteReader): void {
-    demand(!this.#hasCounters, "the counters of the groups repeat");
+    check(!this.#hasCounters, "the counters of the groups repeat");
     this.#hasCounters = true;
     this.#state.lastGroupId = body.varint();
     this.#state.lastMemberId = body.varint();
@@ -194,13 +195,13 @@ class Restorer implements PartRestorer<GroupsState> {
   }
 
   #check({ owner, target, generation }: Slot): void {
-    demand(generation <= this.#state.lastGeneration, "a generation was not given yet");
-    demand(owner !== null || target === null, "a free partition is about to go to a member");
-    demand(owner === null || generation > 0, "an owned partition has no generation");
+    check(generation <= this.#state.lastGeneration, "a generation was not given yet");
+    check(owner !== null || target === null, "a free partition is about to go to a member");
+    check(owner === null || generation > 0, "an owned partition has no generation");
   }
 
   #add(group: Group, member: GroupMember): void {
-    demand(member.id <= this.#state.lastMemberId, "a member has an id that was not given yet");
+    check(member.id <= this.#state.lastMemberId, "a member has an id that was not given yet");
     this.#state.leases.set(member, member.dueAt);
     member.owned = [...group.topics.values()].flatMap(({ slots }) =>
       slots.filter(({ owner }) => owner === member),
@@ -210,11 +211,11 @@ class Restorer implements PartRestorer<GroupsState> {
 
 function readTopic(group: Group, body: ByteReader): void {
   const topic = new GroupTopic(body.text());
-  demand(!group.topics.has(topic.name), "a group has a topic twice");
+  check(!group.topics.has(topic.name), "a group has a topic twice");
   topic.topicId = body.varint();
   const count = body.varint();
-  demand(topic.topicId > 0 === count > 0, "a topic that exists has partitions");
-  demand(count <= 1_000_000, "a topic has too many partitions");
+  check(topic.topicId > 0 === count > 0, "a topic that exists has partitions");
+  check(count <= 1_000_000, "a topic has too many partitions");
   topic.slots = Array.from({ length: count }, (_, partition) => new Slot(topic, partition));
   group.topics.set(topic.name, topic);
 }
@@ -232,8 +233,8 @@ function readMember(group: Group, body: ByteReader): void {
     if (topic === undefined) throw new DecodeError("a member has a topic that its group has not");
     topics.add(topic);
   }
-  demand(topics.size === count, "a member has a topic twice");
-  demand(!group.members.has(name), "a group has a member twice");
+  check(topics.size === count, "a member has a topic twice");
+  check(!group.members.has(name), "a group has a member twice");
   const member = new GroupMember(group, id, name, leaseMs, [...topics]);
   member.dueAt = dueAt;
   group.members.set(name, member);
@@ -257,8 +258,4 @@ function readSlots(group: Group, body: ByteReader): void {
     slot.target = memberOf(body.varint());
     slot.generation = body.varint();
   }
-}
-
-function demand(holds: boolean, message: string): void {
-  if (!holds) throw new DecodeError(message);
 }

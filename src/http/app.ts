@@ -248,6 +248,12 @@ function bodyBytes({ instruments, memory = DEFAULT_MEMORY, shared }: HttpOptions
 }
 
 function allEndpoints(services: Services): readonly Endpoint[] {
+  const { cluster, later, queues, streams, durable } = services.options;
+  /** Routes of a part of the node that may be absent. */
+  const of = <Api>(
+    api: Api | undefined,
+    make: (services: Services, api: Api) => readonly Endpoint[],
+  ): readonly Endpoint[] => (api === undefined ? [] : make(services, api));
   const endpoints: Endpoint[] = [
     ...healthEndpoints(services),
     ...metricsEndpoints(services),
@@ -261,21 +267,11 @@ function allEndpoints(services: Services): readonly Endpoint[] {
     ...retentionEndpoints(services),
     ...kvEndpoints(services),
     ...adminEndpoints(services),
-    ...(services.options.cluster === undefined
-      ? []
-      : clusterEndpoints(services, services.options.cluster)),
-    ...(services.options.later === undefined
-      ? []
-      : scheduleEndpoints(services, services.options.later)),
-    ...(services.options.queues === undefined
-      ? []
-      : queueEndpoints(services, services.options.queues)),
-    ...(services.options.streams === undefined
-      ? []
-      : streamEndpoints(services, services.options.streams)),
-    ...(services.options.durable === undefined
-      ? []
-      : durableEndpoints(services, services.options.durable)),
+    ...of(cluster, clusterEndpoints),
+    ...of(later, scheduleEndpoints),
+    ...of(queues, queueEndpoints),
+    ...of(streams, streamEndpoints),
+    ...of(durable, durableEndpoints),
     ...uiEndpoints(),
     ...docsEndpoints(services.options.version),
     ...(services.options.endpoints ?? []),

@@ -6,6 +6,15 @@ import { parseJsonObject } from "./json.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { LATER, type RequestContext } from "./request-context.ts";
 
+/** Errors of a JSON body whose fields are checked. */
+export const JSON_FIELD_ERRORS: readonly ErrorCode[] = [
+  "invalid_json",
+  "duplicate_field",
+  "unknown_field",
+  "missing_field",
+  "invalid_field",
+];
+
 export const JSON_BODY_BYTES_MAX = 64 * 1024;
 
 export const tooLarge = (code: ErrorCode, what: string, size: string, limit: number): ApiError =>

@@ -7,6 +7,7 @@
  */
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import {
+  check,
   type DigestSink,
   type PartRestorer,
   SECTION_BYTES_TARGET,
@@ -156,10 +157,6 @@ function digest(state: LaterState, sink: DigestSink): void {
   for (const cron of [...state.crons.values()].sort((a, b) => a.cronId - b.cronId)) {
     writeCron(writer, cron);
   }
-}
-
-function check(condition: boolean, otherwise: string): void {
-  if (!condition) throw new DecodeError(otherwise);
 }
 
 export const laterPart: StatePart<LaterState> = {

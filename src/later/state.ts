@@ -1,5 +1,6 @@
 /** Records that wait for their time, and schedules that produce records again and again. */
 import { DUE_KIND, Due, DueIndex } from "../lib/due-index.ts";
+import { LEVEL_SHARED_WORK } from "../lib/log-levels.ts";
 
 /** Changing one of these changes what apply does, so it needs a new command. */
 export const PENDING_MAX = 1_000_000;
@@ -7,8 +8,8 @@ export const CRONS_MAX = 1_000;
 /** Bytes of key, value, headers and texts of all schedules together. */
 export const CRON_BYTES_MAX = 64 * 1024 * 1024;
 
-/** The level of the log from which on schedules are known: `LEVEL_SHARED_WORK` of the machine. */
-export const LATER_LEVEL = 2;
+/** Level of the log that schedules need. */
+export const LATER_LEVEL = LEVEL_SHARED_WORK;
 export const LATER_FEATURE = "Schedules";
 
 /**

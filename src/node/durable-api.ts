@@ -1,4 +1,5 @@
 /** Durable streams, as `http/` uses them. Offsets are opaque tokens. See `DurableStreams`. */
+import type { SubscriptionConfig } from "../durable/subscriptions/state.ts";
 import type { MaybePromise } from "../lib/maybe-promise.ts";
 import type { Rejected, Result, WriteReject } from "./api.ts";
 
@@ -222,18 +223,7 @@ export type StreamList = {
   readonly total: number;
 };
 
-export type PutSubscriptionRequest = {
-  readonly id: string;
-  readonly kind: "webhook" | "pull-wake";
-  readonly pattern: string | null;
-  readonly streams: readonly string[];
-  readonly webhookUrl: string | null;
-  readonly wakeStream: string | null;
-  readonly leaseMs: number;
-  readonly description: string | null;
-  /** Scheme and host by which the client reached the cluster. */
-  readonly origin: string;
-};
+export type PutSubscriptionRequest = SubscriptionConfig;
 export type LinkStreamsRequest = {
   readonly id: string;
   readonly paths: readonly string[];

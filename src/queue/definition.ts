@@ -1,5 +1,7 @@
-/** The level of the log from which on queues are known: `LEVEL_SHARED_WORK` of the machine. */
-export const QUEUES_LEVEL = 2;
+import { LEVEL_SHARED_WORK } from "../lib/log-levels.ts";
+
+/** Level of the log that queues need. */
+export const QUEUES_LEVEL = LEVEL_SHARED_WORK;
 export const QUEUES_FEATURE = "Queues";
 
 /** Bounds of a queue. Changing one of these changes what apply does, so it needs a new command. */

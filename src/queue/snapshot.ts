@@ -12,6 +12,7 @@
 import { feature as faultPoint } from "bun:bundle";
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import {
+  check,
   type DigestSink,
   type PartRestorer,
   SECTION_BYTES_TARGET,
@@ -317,10 +318,6 @@ function digestQueues(state: QueuesState, sink: DigestSink): void {
       sink.flush();
     }
   }
-}
-
-function check(condition: boolean, otherwise: string): void {
-  if (!condition) throw new DecodeError(otherwise);
 }
 
 export const queuesPart: StatePart<QueuesState> = {

@@ -1,7 +1,7 @@
 import { feature as faultPoint } from "bun:bundle";
 import { unreachable } from "../../lib/assert.ts";
 import { varintLength } from "../../lib/bytes.ts";
-import { atLeastOne, type LeveledKind, rest, textLength } from "../../lib/command-kind.ts";
+import { atLeastOne, type LeveledKind, textLength } from "../../lib/command-kind.ts";
 import { LEVEL_SHARED_WORK } from "../../lib/log-levels.ts";
 import type { Offset } from "../../record/offset.ts";
 import {
@@ -11,6 +11,7 @@ import {
   type Verdict,
 } from "../producer-sequence.ts";
 import type { HasProducers } from "../producers-part.ts";
+import { appendRecords, readRecords, recordsLength, writeRecords } from "../records.ts";
 import {
   type BrokerEffects,
   type BrokerRejected,
@@ -61,7 +62,7 @@ export function applyProduceSequenced(
   command: ProduceSequenced,
   effects: BrokerEffects,
 ): ProduceSequencedResult {
-  const { topicId, sequence, count, logicalBytes } = command;
+  const { topicId, sequence, count } = command;
   const { producers } = parts;
   const partition = findPartition(broker, topicId, command.partition);
   if (partition === undefined) return rejectMissing(broker, topicId);
@@ -70,13 +71,10 @@ export function applyProduceSequenced(
   const answered = answerOf(judgeSequence(producers.find(place, now), sequence));
   if (answered !== null) return answered;
 
-  const firstOffset = partition.endOffset;
-  partition.endOffset = (firstOffset + count) as Offset;
-  partition.bytesEnd += logicalBytes;
+  const firstOffset = appendRecords(partition, command, now, effects);
   const { epoch, seq, payload } = sequence;
   const last = { epoch, seq, firstOffset, count, payload };
   producers.remember(place, last, now, command.producersMax);
-  effects.append(partition, command.batches, firstOffset, now, count, logicalBytes);
   return { ...STORED, firstOffset, count };
 }
 
@@ -123,44 +121,49 @@ export const produceSequenced: LeveledKind<
   tag: 30,
   level: LEVEL_SHARED_WORK,
   feature: "Numbered writes of producers",
-  length: ({ topicId, partition, sequence, producersMax, count, logicalBytes, batches }) =>
-    varintLength(topicId) +
-    varintLength(partition) +
-    textLength(sequence.id) +
-    varintLength(sequence.epoch) +
-    varintLength(sequence.seq) +
+  length: (fields) =>
+    varintLength(fields.topicId) +
+    varintLength(fields.partition) +
+    textLength(fields.sequence.id) +
+    varintLength(fields.sequence.epoch) +
+    varintLength(fields.sequence.seq) +
     4 +
-    varintLength(producersMax) +
-    varintLength(count) +
-    varintLength(logicalBytes) +
-    batches.length,
-  encode(body, { topicId, partition, sequence, producersMax, count, logicalBytes, batches }) {
-    body.varint(topicId);
-    body.varint(partition);
+    varintLength(fields.producersMax) +
+    recordsLength(fields),
+  encode(body, fields) {
+    const { sequence } = fields;
+    body.varint(fields.topicId);
+    body.varint(fields.partition);
     body.text(sequence.id);
     body.varint(sequence.epoch);
     body.varint(sequence.seq);
     body.u32(sequence.payload);
-    body.varint(producersMax);
-    body.varint(count);
-    body.varint(logicalBytes);
-    body.raw(batches);
+    body.varint(fields.producersMax);
+    writeRecords(body, fields);
   },
-  decode: (body, end) => ({
-    type: "produce_sequenced",
-    topicId: body.varint(),
-    partition: body.varint(),
-    sequence: {
+  decode(body, end) {
+    const topicId = body.varint();
+    const partition = body.varint();
+    const sequence = {
       id: checkedProducerId(body.text()),
       epoch: body.varint(),
       seq: body.varint(),
       payload: body.u32(),
-    },
-    producersMax: body.varint(),
-    count: atLeastOne(body.varint()),
-    logicalBytes: body.varint(),
-    batches: rest(body, end),
-  }),
+    };
+    const producersMax = body.varint();
+    const { count, logicalBytes, batches } = readRecords(body, end);
+    atLeastOne(count);
+    return {
+      type: "produce_sequenced",
+      topicId,
+      partition,
+      sequence,
+      producersMax,
+      count,
+      logicalBytes,
+      batches,
+    };
+  },
   apply: applyProduceSequenced,
   summarize({ duplicate, firstOffset, count }, summary) {
     summary.flag(duplicate);

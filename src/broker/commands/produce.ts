@@ -1,13 +1,19 @@
 import { feature as faultPoint } from "bun:bundle";
-import { assert } from "../../lib/assert.ts";
 import { varintLength } from "../../lib/bytes.ts";
-import { atLeastOne, type CommandKind, knownFlags, rest } from "../../lib/command-kind.ts";
+import { atLeastOne, type CommandKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { Offset } from "../../record/offset.ts";
-import { appendRecords } from "../append-records.ts";
-import { KEY_DIGEST_BYTES, PAYLOAD_DIGEST_BYTES } from "../dedupe-chunk.ts";
 import type { DedupeTable } from "../dedupe-table.ts";
 import { findDuplicate, type Idempotency, remember } from "../idempotency.ts";
+import {
+  appendRecords,
+  idempotencyLength,
+  readIdempotency,
+  readRecords,
+  recordsLength,
+  writeIdempotency,
+  writeRecords,
+} from "../records.ts";
 import type { HasBroker } from "../state.ts";
 import {
   type BrokerEffects,
@@ -90,45 +96,27 @@ const duplicateOf = (
   payloadMatches: table.hasPayload(sequence, idempotency.payloadDigest),
 });
 
-const HAS_IDEMPOTENCY = 1;
-
 export const produce: CommandKind<Produce, ProduceResult, HasBroker, BrokerEffects> = {
   type: "produce",
   tag: 3,
   summaryId: 1,
-  length: ({ topicId, partition, idempotency, count, logicalBytes, batches }) =>
-    varintLength(topicId) +
-    varintLength(partition) +
-    1 +
-    (idempotency === null ? 0 : KEY_DIGEST_BYTES + PAYLOAD_DIGEST_BYTES) +
-    varintLength(count) +
-    varintLength(logicalBytes) +
-    batches.length,
-  encode(body, { topicId, partition, idempotency, count, logicalBytes, batches }) {
-    body.varint(topicId);
-    body.varint(partition);
-    body.u8(idempotency === null ? 0 : HAS_IDEMPOTENCY);
-    if (idempotency !== null) {
-      assert(idempotency.keyDigest.length === KEY_DIGEST_BYTES, "a key digest has 16 bytes");
-      assert(idempotency.payloadDigest.length === PAYLOAD_DIGEST_BYTES, "a payload digest has 8");
-      body.raw(idempotency.keyDigest);
-      body.raw(idempotency.payloadDigest);
-    }
-    body.varint(count);
-    body.varint(logicalBytes);
-    body.raw(batches);
+  length: (fields) =>
+    varintLength(fields.topicId) +
+    varintLength(fields.partition) +
+    idempotencyLength(fields.idempotency) +
+    recordsLength(fields),
+  encode(body, fields) {
+    body.varint(fields.topicId);
+    body.varint(fields.partition);
+    writeIdempotency(body, fields.idempotency);
+    writeRecords(body, fields);
   },
   decode(body, end) {
     const topicId = body.varint();
     const partition = body.varint();
-    const flags = knownFlags(body.u8(), HAS_IDEMPOTENCY);
-    const idempotency =
-      flags === 0
-        ? null
-        : { keyDigest: body.raw(KEY_DIGEST_BYTES), payloadDigest: body.raw(PAYLOAD_DIGEST_BYTES) };
-    const count = atLeastOne(body.varint());
-    const logicalBytes = body.varint();
-    const batches = rest(body, end);
+    const idempotency = readIdempotency(body);
+    const { count, logicalBytes, batches } = readRecords(body, end);
+    atLeastOne(count);
     return { type: "produce", topicId, partition, idempotency, count, logicalBytes, batches };
   },
   apply: ({ broker, now }, command, effects) => applyProduce(broker, command, now, effects),

@@ -1,12 +1,13 @@
+import { type Records, recordsLength, writeRecords } from "../../broker/records.ts";
 import { DecodeError, varintLength } from "../../lib/bytes.ts";
 import { knownFlags, textLength } from "../../lib/command-kind.ts";
 import { sameType } from "../../lib/media-type.ts";
 import { compareUtf8 } from "../compare.ts";
-import { durableKind, readRecords, recordsLength, writeRecords } from "../kind.ts";
+import { durableKind, readStreamRecords } from "../kind.ts";
 import { findLive, touch } from "../lifecycle.ts";
 import { tokenOf } from "../offset-token.ts";
 import { judge, type ProducerWrite, rememberWrite } from "../producers.ts";
-import { appendRecords, partitionOf, type StreamRecords, tailOf } from "../records.ts";
+import { appendToStream, partitionOf, tailOf } from "../records.ts";
 import {
   type DurableContext,
   type DurableRejected,
@@ -26,7 +27,7 @@ export type AppendStream = {
   readonly producer: ProducerWrite | null;
   readonly close: boolean;
   /** No records: the stream is only closed. */
-  readonly records: StreamRecords;
+  readonly records: Records;
 };
 
 export type AppendStreamResult =
@@ -106,7 +107,7 @@ function accept(
         : { producerId: producer.id, epoch: producer.epoch, seq: producer.seq };
   }
   const partition = partitionOf(broker, stream);
-  appendRecords(partition, records, now, effects);
+  appendToStream(partition, records, now, effects);
   if (close) effects.streamChanged(partition);
   if (records.count > 0) notifyAppend(context, stream);
   return done(context, stream, false, producer?.seq ?? 0);
@@ -186,7 +187,7 @@ export const appendStream = durableKind<AppendStream, AppendStreamResult>({
         ? null
         : { id: body.text(), epoch: body.varint(), seq: body.varint() };
     const close = (flags & CLOSES) !== 0;
-    const records = readRecords(body, end);
+    const records = readStreamRecords(body, end);
     if (records.count === 0 && !close) throw new DecodeError("an append does nothing");
     return { type: "append_stream", path, contentType, seq, producer, close, records };
   },

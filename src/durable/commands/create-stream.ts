@@ -1,14 +1,14 @@
+import { type Records, writeRecords } from "../../broker/records.ts";
 import { knownFlags } from "../../lib/command-kind.ts";
 import { DEFAULT_TYPE, isJsonType, sameType } from "../../lib/media-type.ts";
 import {
   durableKind,
   readOptionalNumber,
-  readRecords,
+  readStreamRecords,
   writeOptionalNumber,
-  writeRecords,
 } from "../kind.ts";
 import { addStream, findLive } from "../lifecycle.ts";
-import { appendRecords, partitionOf, type StreamRecords, tailOf } from "../records.ts";
+import { appendToStream, partitionOf, tailOf } from "../records.ts";
 import {
   type DurableContext,
   type DurableRejected,
@@ -40,7 +40,7 @@ export type CreateStream = {
   readonly expiresAt: ExpiresAt | null;
   readonly closed: boolean;
   readonly fork: ForkRequest | null;
-  readonly records: StreamRecords;
+  readonly records: Records;
 };
 
 export type CreateStreamResult =
@@ -79,7 +79,7 @@ export function applyCreateStream(
   const stream = addStream(context, config);
   stream.closed = command.closed;
   const { broker, now, effects } = context;
-  appendRecords(partitionOf(broker, stream), command.records, now, effects);
+  appendToStream(partitionOf(broker, stream), command.records, now, effects);
   if (command.records.count > 0) notifyAppend(context, stream);
   return created(context, stream, true);
 }
@@ -207,7 +207,7 @@ export const createStream = durableKind<CreateStream, CreateStreamResult>({
             hasPrefix: (flags & HAS_PREFIX) !== 0,
           };
     const closed = (flags & CLOSED) !== 0;
-    const records = readRecords(body, end);
+    const records = readStreamRecords(body, end);
     return {
       type: "create_stream",
       path,

@@ -1,7 +1,7 @@
 import { utf8 } from "../../lib/bytes.ts";
 import { BatchBuilder } from "../../record/batch-builder.ts";
 import { BEFORE_FIRST } from "../offset-token.ts";
-import { appendRecords, partitionOf } from "../records.ts";
+import { appendToStream, partitionOf } from "../records.ts";
 import { type DurableContext, isExpired, type StreamState } from "../state.ts";
 import { matchesGlob } from "./glob.ts";
 import { endOf, infoOf, type LinkInfo, link, watchersOf, writableSubscription } from "./links.ts";
@@ -88,7 +88,7 @@ function writeWakeEvent(
   builder.add(null, utf8(JSON.stringify(event)));
   const { bytes, count, logicalBytes } = builder.finish();
   const records = { batches: bytes, count, logicalBytes };
-  appendRecords(partitionOf(broker, stream), records, now, effects);
+  appendToStream(partitionOf(broker, stream), records, now, effects);
 }
 
 /** @param subscription of the present epoch. */

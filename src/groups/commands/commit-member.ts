@@ -2,8 +2,9 @@ import { feature as faultPoint } from "bun:bundle";
 import { setCommitted } from "../../broker/groups.ts";
 import type { HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
+import { LEVEL_SHARED_WORK } from "../../lib/log-levels.ts";
 import type { Offset } from "../../record/offset.ts";
-import { LEVEL_SHARED_WORK, SHARED_WORK } from "../level.ts";
+import { SHARED_WORK } from "../level.ts";
 import { renewLease } from "../members.ts";
 import { release } from "../rebalance.ts";
 import {

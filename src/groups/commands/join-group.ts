@@ -1,6 +1,7 @@
 import { type BrokerState, findTopic, type HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
-import { LEVEL_SHARED_WORK, SHARED_WORK } from "../level.ts";
+import { LEVEL_SHARED_WORK } from "../../lib/log-levels.ts";
+import { SHARED_WORK } from "../level.ts";
 import { addMember, groupNamed, renewLease, topicIn } from "../members.ts";
 import { rebalance } from "../rebalance.ts";
 import {

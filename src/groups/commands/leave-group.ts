@@ -1,5 +1,6 @@
 import type { LeveledKind } from "../../lib/command-kind.ts";
-import { LEVEL_SHARED_WORK, SHARED_WORK } from "../level.ts";
+import { LEVEL_SHARED_WORK } from "../../lib/log-levels.ts";
+import { SHARED_WORK } from "../level.ts";
 import { removeMembers } from "../members.ts";
 import {
   findMember,

@@ -2,8 +2,9 @@ import { setCommitted } from "../../broker/groups.ts";
 import { findPartition, type HasBroker, type PartitionState } from "../../broker/state.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../../lib/bytes.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
+import { LEVEL_SHARED_WORK } from "../../lib/log-levels.ts";
 import type { Offset } from "../../record/offset.ts";
-import { LEVEL_SHARED_WORK, SHARED_WORK } from "../level.ts";
+import { SHARED_WORK } from "../level.ts";
 import {
   changing,
   type GroupEffects,

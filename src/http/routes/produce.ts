@@ -8,7 +8,7 @@ import type { Instruments } from "../../metrics/instruments.ts";
 import type { Produced, ProduceOutcome, ProducerNumber, Scheduled } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
 import { checkBatchOptions, isBatch, takeBatches } from "../batch-body.ts";
-import { takeBytes } from "../body.ts";
+import { JSON_FIELD_ERRORS, takeBytes } from "../body.ts";
 import { encodeEvents, eventModeOf } from "../cloud-events.ts";
 import { ApiError, type ErrorCode, shown } from "../errors.ts";
 import { encodeJsonRecords } from "../json-records.ts";
@@ -44,11 +44,7 @@ const ERRORS: readonly ErrorCode[] = [
 ];
 
 const JSON_ERRORS: readonly ErrorCode[] = [
-  "invalid_json",
-  "duplicate_field",
-  "unknown_field",
-  "missing_field",
-  "invalid_field",
+  ...JSON_FIELD_ERRORS,
   "empty_batch",
   "too_many_lines",
   "request_too_large",

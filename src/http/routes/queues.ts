@@ -34,7 +34,7 @@ import type {
   Settlement,
   SettleRequest,
 } from "../../node/api.ts";
-import { readJson, readOptionalJson } from "../body.ts";
+import { JSON_FIELD_ERRORS, readJson, readOptionalJson } from "../body.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { queryReader } from "../query.ts";
 import { receivedText } from "../received.ts";
@@ -45,14 +45,7 @@ import type { Scope } from "../token-spec.ts";
 
 const MAX_DEFAULT = 1;
 const RECEIVE_MAX = 100;
-const BODY_ERRORS: readonly ErrorCode[] = [
-  "invalid_json",
-  "duplicate_field",
-  "unknown_field",
-  "missing_field",
-  "invalid_field",
-  "request_too_large",
-];
+const BODY_ERRORS: readonly ErrorCode[] = [...JSON_FIELD_ERRORS, "request_too_large"];
 const QUEUE_ERRORS: readonly ErrorCode[] = ["invalid_queue", "queue_not_found", "commit_timeout"];
 
 /**

@@ -15,7 +15,7 @@ import {
 import { fromUtf8, utf8 } from "../../lib/bytes.ts";
 import type { CronRequest, CronSummary, LaterApi, ScheduledSummary } from "../../node/api.ts";
 import { decodeHeaders } from "../../record/headers.ts";
-import { readJson } from "../body.ts";
+import { JSON_FIELD_ERRORS, readJson } from "../body.ts";
 import { ApiError, type ErrorCode, shown } from "../errors.ts";
 import { type Json, type JsonObject, jsonTextOf } from "../json.ts";
 import { checkCron, checkTopic } from "../names.ts";
@@ -30,11 +30,7 @@ import type { Scope } from "../token-spec.ts";
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
 const BODY_ERRORS: readonly ErrorCode[] = [
-  "invalid_json",
-  "duplicate_field",
-  "unknown_field",
-  "missing_field",
-  "invalid_field",
+  ...JSON_FIELD_ERRORS,
   "missing_topic",
   "invalid_topic",
   "invalid_header",

@@ -1,6 +1,6 @@
 /** Schedules: put, fire, delete. The leader computes slots, because time zones are tables of its own. */
 import { feature as faultPoint } from "bun:bundle";
-import { appendRecords } from "../../broker/append-records.ts";
+import { appendRecords } from "../../broker/records.ts";
 import type { BrokerEffects, BrokerState, HasBroker, TopicState } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";

@@ -1,5 +1,5 @@
 import { feature as faultPoint } from "bun:bundle";
-import { appendRecords } from "../../broker/append-records.ts";
+import { appendRecords } from "../../broker/records.ts";
 import {
   type BrokerEffects,
   type BrokerState,

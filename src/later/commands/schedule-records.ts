@@ -1,7 +1,12 @@
-import { appendRecords } from "../../broker/append-records.ts";
 import { applyCreateTopic } from "../../broker/commands/create-topic.ts";
-import { KEY_DIGEST_BYTES, PAYLOAD_DIGEST_BYTES } from "../../broker/dedupe-chunk.ts";
 import { findDuplicate, type Idempotency, remember } from "../../broker/idempotency.ts";
+import {
+  appendRecords,
+  readIdempotency,
+  readRecords,
+  writeIdempotency,
+  writeRecords,
+} from "../../broker/records.ts";
 import {
   type BrokerEffects,
   type BrokerState,
@@ -10,7 +15,7 @@ import {
   type PartitionState,
   rejectMissing,
 } from "../../broker/state.ts";
-import { atLeastOne, knownFlags, type LeveledKind, rest } from "../../lib/command-kind.ts";
+import { atLeastOne, type LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { Offset } from "../../record/offset.ts";
 import {
@@ -58,7 +63,6 @@ export type ScheduleRecordsResult =
 
 /** An idempotency key whose records were scheduled: the table has the id in place of an offset. */
 const SCHEDULED_COUNT = 0;
-const HAS_IDEMPOTENCY = 1;
 
 export function applyScheduleRecords(
   state: LaterState,
@@ -146,33 +150,19 @@ export const scheduleRecords: LeveledKind<
   tag: 70,
   level: LATER_LEVEL,
   feature: LATER_FEATURE,
-  encode(body, { topicId, partition, deliverAt, idempotency, count, logicalBytes, batches }) {
-    body.varint(topicId);
-    body.varint(partition);
-    body.varint(deliverAt);
-    body.u8(idempotency === null ? 0 : HAS_IDEMPOTENCY);
-    if (idempotency !== null) {
-      body.raw(idempotency.keyDigest);
-      body.raw(idempotency.payloadDigest);
-    }
-    body.varint(count);
-    body.varint(logicalBytes);
-    body.raw(batches);
+  encode(body, fields) {
+    body.varint(fields.topicId);
+    body.varint(fields.partition);
+    body.varint(fields.deliverAt);
+    writeIdempotency(body, fields.idempotency);
+    writeRecords(body, fields);
   },
   decode(body, end) {
-    const topicId = body.varint();
-    const partition = body.varint();
-    const deliverAt = body.varint();
-    const flags = knownFlags(body.u8(), HAS_IDEMPOTENCY);
-    const idempotency =
-      flags === 0
-        ? null
-        : { keyDigest: body.raw(KEY_DIGEST_BYTES), payloadDigest: body.raw(PAYLOAD_DIGEST_BYTES) };
-    const count = atLeastOne(body.varint());
-    const logicalBytes = body.varint();
-    const batches = rest(body, end);
-    const where = { topicId, partition, deliverAt, idempotency };
-    return { type: "schedule_records", ...where, count, logicalBytes, batches };
+    const where = { topicId: body.varint(), partition: body.varint(), deliverAt: body.varint() };
+    const idempotency = readIdempotency(body);
+    const records = readRecords(body, end);
+    atLeastOne(records.count);
+    return { type: "schedule_records", ...where, idempotency, ...records };
   },
   apply: ({ broker, parts, now }, command, effects) =>
     applyScheduleRecords(parts.later, broker, command, now, effects),

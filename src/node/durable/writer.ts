@@ -1,14 +1,9 @@
+import type { Records } from "../../broker/records.ts";
 import { appendStream } from "../../durable/commands/append-stream.ts";
 import { createStream, type ForkRequest } from "../../durable/commands/create-stream.ts";
 import { removeStream } from "../../durable/commands/delete-stream.ts";
 import { parseToken, tokenOf } from "../../durable/offset-token.ts";
-import {
-  NO_RECORDS,
-  piecesOf,
-  resolve,
-  type StreamRecords,
-  tailOf,
-} from "../../durable/records.ts";
+import { NO_RECORDS, piecesOf, resolve, tailOf } from "../../durable/records.ts";
 import type { StreamState } from "../../durable/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Millis } from "../../lib/ids.ts";
@@ -242,7 +237,7 @@ const SUB_OFFSET_BEYOND: Rejected<"fork_sub_offset_beyond_end"> = {
 };
 
 /** The beginning of the source's record comes first, in a batch of its own. */
-function recordsOf(prefix: Uint8Array | null, records: RequestRecords | null): StreamRecords {
+function recordsOf(prefix: Uint8Array | null, records: RequestRecords | null): Records {
   if (prefix === null) {
     if (records === null) return NO_RECORDS;
     const { bytes, count, logicalBytes } = records;

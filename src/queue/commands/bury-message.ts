@@ -1,4 +1,4 @@
-import { appendRecords } from "../../broker/append-records.ts";
+import { appendRecords } from "../../broker/records.ts";
 import type { BrokerEffects, BrokerState, HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";

@@ -1,6 +1,7 @@
+import type { Records } from "../../../src/broker/records.ts";
 import type { AppendStream } from "../../../src/durable/commands/append-stream.ts";
 import type { CreateStream } from "../../../src/durable/commands/create-stream.ts";
-import { NO_RECORDS, type StreamRecords } from "../../../src/durable/records.ts";
+import { NO_RECORDS } from "../../../src/durable/records.ts";
 import type { SubscriptionConfig } from "../../../src/durable/subscriptions/state.ts";
 import { utf8 } from "../../../src/lib/bytes.ts";
 import type { Command, CommandResult } from "../../../src/machine/commands.ts";
@@ -8,7 +9,7 @@ import { Bench } from "../machine/support.ts";
 import type { Random } from "../random.ts";
 
 /** Stands for encoded batches: the machine only counts records. */
-export const recordsOf = (...values: readonly string[]): StreamRecords =>
+export const recordsOf = (...values: readonly string[]): Records =>
   values.length === 0
     ? NO_RECORDS
     : {

@@ -8,6 +8,8 @@ export const LEVEL_FIRST = 0;
 export const LEVEL_HEADERS = 1;
 /** Commands and parts of the state with tags from 20: what the descriptors of this level name. */
 export const LEVEL_SHARED_WORK = 2;
+/** Commands and parts that carry records out of the log: webhooks and exports. */
+export const LEVEL_DELIVERY = 3;
 
 /** The highest level that this program knows. */
-export const LEVEL_KNOWN = LEVEL_SHARED_WORK;
+export const LEVEL_KNOWN = LEVEL_DELIVERY;

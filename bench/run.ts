@@ -1,9 +1,12 @@
 /**
- * `bun run bench [filter]`: load over HTTP beside its floors in the same run, rounds alternating so
- * that a noisy machine hits all alike. Prints a table; appends JSON lines to bench/results/.
+ * `bun run bench [filter]`: load over HTTP beside its floors and beside other servers in the same run,
+ * rounds alternating so that a noisy machine hits all alike. Prints a table of medians, the ratio with
+ * its lowest and highest round; appends JSON lines to bench/results/.
  *
  *     ROUNDS=5 SECONDS=2 LOAD=wrk bun run bench produce/single
  *
+ * Peers are those that are installed (Debian: redis-server, nats-server, nginx-light, etcd-server);
+ * `PEERS=0` leaves them out.
  * `CPU us` is what the server's process took for a request, first its main thread, then the others
  * (syncs, garbage collection, compilation): the steadiest figure on a machine that is not idle.
  */
@@ -13,6 +16,7 @@ import { join } from "node:path";
 import { CommandLine } from "../test/tools/arguments.ts";
 import type { LoadSpec } from "./load/generator.ts";
 import { type Measured, measured, medianOf, runGenerator } from "./load/measure.ts";
+import { startPeers } from "./load/peers.ts";
 import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
 import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 import { runWrk } from "./load/wrk.ts";
@@ -31,6 +35,8 @@ type Case = {
   readonly messages: number;
   readonly connections: number;
   readonly floors: readonly Floor[];
+  /** Loads of peers that do the like. */
+  readonly peers: readonly string[];
 };
 
 /** What a case is compared with: a server that does next to nothing, and what it is asked. */
@@ -65,6 +71,7 @@ const CASES: readonly Case[] = [
     messages: 1,
     connections: 64,
     floors: [echo(MESSAGE), synced(MESSAGE)],
+    peers: ["redis XADD always", "nats JetStream, not synced", "etcd put (JSON)", "nginx POST"],
   },
   {
     name: "produce/single/rocket",
@@ -74,6 +81,7 @@ const CASES: readonly Case[] = [
     messages: 1,
     connections: 64,
     floors: [echo(MESSAGE)],
+    peers: [],
   },
   {
     name: "produce/ndjson100/sealed",
@@ -83,6 +91,7 @@ const CASES: readonly Case[] = [
     messages: 100,
     connections: 64,
     floors: [echo(NDJSON_100), synced(NDJSON_100)],
+    peers: ["redis XADD always, pipeline 100", "nginx POST, 100 lines"],
   },
   {
     name: "consume/limit=100/b64",
@@ -92,6 +101,7 @@ const CASES: readonly Case[] = [
     messages: 100,
     connections: 64,
     floors: [constant],
+    peers: ["redis XRANGE 100", "nginx GET"],
   },
   {
     name: "consume/limit=1000/b64",
@@ -101,6 +111,7 @@ const CASES: readonly Case[] = [
     messages: 1000,
     connections: 16,
     floors: [],
+    peers: ["redis XRANGE 1000"],
   },
   {
     name: "kv/put",
@@ -108,6 +119,7 @@ const CASES: readonly Case[] = [
     messages: 1,
     connections: 64,
     floors: [echo(MESSAGE), synced(MESSAGE)],
+    peers: ["redis SET always", "etcd put (JSON)"],
   },
   {
     name: "kv/get",
@@ -115,6 +127,7 @@ const CASES: readonly Case[] = [
     messages: 1,
     connections: 64,
     floors: [constant, elysiaGet],
+    peers: ["redis GET", "etcd range (JSON)", "nginx GET"],
   },
 ];
 
@@ -139,19 +152,28 @@ const ayder = await startSubject([...command, "--port", "0", "--data-dir", direc
   RF_LOG_LEVEL: "warn",
 });
 
+const { peers, absent } =
+  process.env["PEERS"] === "0"
+    ? { peers: [], absent: [] }
+    : await startPeers(join(directory, "peers"), byWrk);
+
 try {
   await prepare(ayder);
   console.log(
     `${ROUNDS} rounds of ${SECONDS} s each by ${byWrk ? "wrk" : "bench/load"}, ` +
       `${existsSync(binary) ? "binary" : "source"}; 64-byte messages\n`,
   );
-  console.log(row("case", "msg/s", "req/s", "p50 ms", "p99 ms", "CPU us", "ratio"));
+  if (absent.length > 0) console.log(`not installed, so left out: ${absent.join(", ")}\n`);
+  console.log(
+    row("case", "msg/s", "req/s", "p50 ms", "p99 ms", "CPU us", "ratio", "lowest to highest"),
+  );
   for (const one of CASES) if (one.name.includes(filter)) await measure(one);
   console.log(`\nresident memory at the end: ${await residentMiB(ayder.pid)} MiB`);
 } finally {
   await ayder.kill();
   await floors.bare.kill();
   await floors.elysia.kill();
+  for (const peer of peers) await peer.kill();
   rmSync(directory, { recursive: true, force: true });
 }
 
@@ -169,68 +191,79 @@ async function prepare(subject: Subject): Promise<void> {
   }
 }
 
+/** One thing to load: ours, a floor, or a peer. */
+type Row = {
+  readonly name: string;
+  run(seconds: number): Promise<Measured>;
+  readonly results: Measured[];
+};
+
 async function measure(one: Case): Promise<void> {
-  const subjects = [
-    { name: one.name, server: ayder, requests: one.requests, results: [] as Measured[] },
-    ...one.floors.map(({ name, server, requests }) => ({
-      name: `  ${name}`,
-      server: floors[server],
-      requests,
-      results: [] as Measured[],
-    })),
+  const rows: readonly Row[] = [
+    rowOf(one.name, ayder, one.requests, one.connections),
+    ...one.floors.map(({ name, server, requests }) =>
+      rowOf(`  ${name}`, floors[server], requests, one.connections),
+    ),
+    ...one.peers.flatMap((name) => {
+      const peer = peers.find(({ loads }) => name in loads);
+      const load = peer?.loads[name];
+      if (peer === undefined || load === undefined) return [];
+      const run = (seconds: number) => measured(peer, () => load(one.connections, seconds));
+      return [{ name: `  ${name}`, run, results: [] }];
+    }),
   ];
-  for (const { server, requests } of subjects) {
-    await load(server, requests, one.connections, WARMUP_SECONDS);
-  }
+  for (const { run } of rows) await run(WARMUP_SECONDS);
   for (let round = 0; round < ROUNDS; round++) {
-    for (const { server, requests, results } of subjects) {
-      results.push(await load(server, requests, one.connections, SECONDS));
-    }
+    for (const { run, results } of rows) results.push(await run(SECONDS));
   }
-  const rate = (round: number) => subjects[0]?.results[round]?.perSecond ?? Number.NaN;
-  for (const { name, server, results } of subjects) {
+  const rate = (round: number) => rows[0]?.results[round]?.perSecond ?? Number.NaN;
+  for (const { name, results } of rows) {
     const result = middle(results);
     // The ratio of each round, since a noisy neighbour hits both sides of a round alike.
-    const ratios = results.map(({ perSecond }, round) => rate(round) / perSecond);
-    const ratio = server === ayder ? null : medianOf(ratios);
-    show(name, result, one.messages, ratio);
-    const line = { case: one.name, name: name.trim(), ...result, messages: one.messages, ratio };
+    const ratios =
+      name === one.name ? [] : results.map(({ perSecond }, round) => rate(round) / perSecond);
+    show(name, result, one.messages, ratios);
+    const line = { case: one.name, name: name.trim(), ...result, messages: one.messages, ratios };
     appendFileSync(file, `${JSON.stringify({ ...line, byWrk })}\n`);
   }
 }
 
-function show(name: string, result: Measured, messages: number, ratio: number | null): void {
+function show(name: string, result: Measured, messages: number, ratios: readonly number[]): void {
   const { perSecond, p50Ms, p99Ms, mainUs, othersUs, errors } = result;
   const whole = (value: number) => Math.round(value).toLocaleString("en");
   const cpu = `${mainUs.toFixed(1)}+${othersUs.toFixed(1)}`;
-  const shown = ratio === null ? "" : ratio.toFixed(2);
+  const spread = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
+  const shown = ratios.length === 0 ? [] : [medianOf(ratios).toFixed(2), spread.join(" to ")];
   const rates = [whole(perSecond * messages), whole(perSecond)] as const;
   console.log(
-    row(name, ...rates, p50Ms.toFixed(2), p99Ms.toFixed(2), cpu, shown) +
+    row(name, ...rates, p50Ms.toFixed(2), p99Ms.toFixed(2), cpu, ...shown) +
       (errors > 0 ? `  ${errors} errors` : ""),
   );
 }
 
 function row(name: string, ...columns: readonly string[]): string {
-  const widths = [12, 10, 9, 9, 12, 8];
-  return name.padEnd(28) + columns.map((text, at) => text.padStart(widths[at] ?? 0)).join("");
+  const widths = [12, 10, 9, 9, 12, 8, 19];
+  return name.padEnd(34) + columns.map((text, at) => text.padStart(widths[at] ?? 0)).join("");
 }
 
 /** By a process of its own, so that it does not share a thread with what it measures. */
-async function load(
+function rowOf(
+  name: string,
   subject: Subject,
   requests: readonly string[],
   connections: number,
-  seconds: number,
-): Promise<Measured> {
-  const spec: LoadSpec = {
-    port: subject.port,
-    requests,
-    connections,
-    warmupSeconds: 0.5,
-    seconds,
+): Row {
+  const run = (seconds: number) => {
+    const spec: LoadSpec = {
+      port: subject.port,
+      requests,
+      connections,
+      warmupSeconds: 0.5,
+      seconds,
+    };
+    return measured(subject, () => (byWrk ? runWrk(spec) : runGenerator(spec)));
   };
-  return await measured(subject, () => (byWrk ? runWrk(spec) : runGenerator(spec)));
+  return { name, run, results: [] };
 }
 
 /** The median of each figure by itself. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { LoadResult, LoadSpec } from "./generator.ts";
-import { cpuMicros, type Subject } from "./subject.ts";
+import { cpuMicros } from "./subject.ts";
 
 /** CPU time per answered request: of the main thread, and of all others. */
 export type Measured = LoadResult & { readonly mainUs: number; readonly othersUs: number };
@@ -17,7 +17,7 @@ export async function runGenerator(spec: LoadSpec): Promise<LoadResult> {
 
 /** One run of load, by whatever makes it, with what it cost the server. */
 export async function measured(
-  { pid }: Subject,
+  { pid }: { readonly pid: number },
   run: () => Promise<LoadResult>,
 ): Promise<Measured> {
   const before = await cpuMicros(pid);

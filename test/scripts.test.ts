@@ -53,7 +53,11 @@ test("a script that runs a file names one that exists", () => {
 
 describe("command lines of scripts", () => {
   /** They are called by other scripts only. */
-  const INTERNAL = ["test/tools/client/node-runner.ts", "bench/load/generator.ts"];
+  const INTERNAL = [
+    "test/tools/client/node-runner.ts",
+    "bench/load/generator.ts",
+    "bench/load/nats.ts",
+  ];
   const scriptsOf = (pattern: string) => [...new Glob(pattern).scanSync(".")];
 
   test("are read in one place, which refuses what it does not know", async () => {

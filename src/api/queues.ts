@@ -86,6 +86,15 @@ const described = {
   redriven: natural("Dead letters that were moved back"),
   lost_to_retention: natural("Records that were deleted before they were acknowledged"),
   oldest_age_ms: natural("Age of the oldest record that is not finished"),
+  redrive: t.Optional(
+    t.Object(
+      {
+        per_second: natural("Rate"),
+        left: t.Union([natural("Dead letters"), t.Null()], { description: "Null: all" }),
+      },
+      { description: "A redrive with a rate that goes on" },
+    ),
+  ),
 };
 export const QUEUE_LIST = t.Object({ ok, queues: t.Array(t.Object(described)) });
 export type QueueList = Wire<typeof QUEUE_LIST>;
@@ -208,5 +217,11 @@ export const REDRIVEN = t.Object({
   remaining: natural("Dead letters that are left"),
 });
 export type RedrivenAnswer = Wire<typeof REDRIVEN>;
+export const REDRIVE_STOPPED = t.Object({
+  ok,
+  queue,
+  stopped: t.Boolean({ description: "False: no redrive with a rate was going on" }),
+});
+export type RedriveStopped = Wire<typeof REDRIVE_STOPPED>;
 export const PURGED = t.Object({ ok, queue, purged: natural("Records that were finished") });
 export type Purged = Wire<typeof PURGED>;

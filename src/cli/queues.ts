@@ -1,5 +1,5 @@
 /** `ayder queues`: lists, describes, defines, purges and deletes queues; moves dead letters back. */
-import type { QueueDefinition } from "../client/index.ts";
+import type { Queue, QueueDefinition } from "../client/index.ts";
 import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { table } from "./table.ts";
@@ -81,6 +81,11 @@ export const QUEUES: Command = {
       value: "N",
       only: ["redrive"],
       help: "this many now, and as many each second in the background",
+    },
+    stop: {
+      type: "boolean",
+      only: ["redrive"],
+      help: "end what --per-second began",
     },
     yes: {
       type: "boolean",
@@ -185,9 +190,21 @@ async function redrive(args: Arguments, io: Io): Promise<number> {
     return text === undefined ? undefined : integerOf(`--${name}`, text, 1);
   };
   const options = { max: numberOf("max"), perSecond: numberOf("per-second") };
-  const { moved, remaining } = await connect(args, io).queue(args.operand(0)).redrive(options);
+  const queue = connect(args, io).queue(args.operand(0));
+  if (args.flag("stop")) return await stopRedrive(args, io, queue);
+  const { moved, remaining } = await queue.redrive(options);
   if (args.flag("json")) await io.out(jsonLine({ moved, remaining }));
   else await io.out(`moved ${moved} dead letters back, ${remaining} are left\n`);
+  return EXIT.ok;
+}
+
+async function stopRedrive(args: Arguments, io: Io, queue: Queue): Promise<number> {
+  if (args.text("max") !== undefined || args.text("per-second") !== undefined) {
+    throw new UsageError("--stop ends a redrive: leave out --max and --per-second");
+  }
+  const stopped = await queue.stopRedrive();
+  if (args.flag("json")) await io.out(jsonLine({ stopped }));
+  else await io.out(stopped ? "stopped\n" : "no redrive with a rate was going on\n");
   return EXIT.ok;
 }
 

@@ -21,6 +21,8 @@ export type QueueSummary = {
   readonly redriven: number;
   readonly lostToRetention: number;
   readonly oldestAgeMs: number;
+  /** A redrive with a rate that goes on. `left` null: all. */
+  readonly redrive?: { readonly perSecond: number; readonly left: number | null };
 };
 export type QueueDescription = QueueSummary & {
   readonly partitions: readonly {

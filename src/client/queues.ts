@@ -6,6 +6,7 @@ import type {
   QueuePut,
   ReceivedMessages,
   RedrivenAnswer,
+  RedriveStopped,
   SettledMessages,
 } from "../api/queues.ts";
 import { AyderError } from "./errors.ts";
@@ -43,6 +44,7 @@ const SETTLED = fields<SettledMessages>({
   results: list(fields<SettledMessages["results"][number]>({ receipt: text, ok: flag })),
 });
 const REDRIVEN = fields<RedrivenAnswer>({ moved: integer, remaining: integer });
+const STOPPED = fields<RedriveStopped>({ stopped: flag });
 const PURGED = fields<Purged>({ purged: integer });
 
 const VISIBILITY_MS = 30_000;
@@ -220,6 +222,12 @@ export class Queue {
     const request = { method: "POST", path: this.#path("redrive"), body, ...rest } as const;
     const { moved, remaining } = await this.#transport.json(request, REDRIVEN);
     return { moved, remaining };
+  }
+
+  /** Ends a redrive with a rate. @returns whether there was one. */
+  async stopRedrive(options: CallOptions = {}): Promise<boolean> {
+    const request = { method: "DELETE", path: this.#path("redrive"), ...options } as const;
+    return (await this.#transport.json(request, STOPPED)).stopped;
   }
 
   /** Finishes all present messages. @returns their number. */

@@ -35,6 +35,7 @@ export function classOf(waitMs: number): number {
 }
 
 export const classOfId = (id: number): number => id % CLASS_FACTOR;
+export const numberOfId = (id: number): number => Math.floor(id / CLASS_FACTOR);
 export const nextIdAfter = (number: number, itsClass: number): number =>
   number * CLASS_FACTOR + itsClass;
 

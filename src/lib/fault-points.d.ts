@@ -20,6 +20,7 @@ type FaultPoint =
   | "keys-do-not-wait"
   | "in-flight-without-bound"
   | "snapshot-forgets-leases"
+  | "snapshot-forgets-redrive"
   | "slot-fires-twice"
   | "scheduled-delivered-twice"
   // Consensus (`src/raft`).

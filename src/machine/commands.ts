@@ -34,15 +34,16 @@ import { kvPut } from "../kv/commands/put.ts";
 import { deleteCron, fireCron, putCron } from "../later/commands/crons.ts";
 import { deleteScheduled } from "../later/commands/delete-scheduled.ts";
 import { deliverScheduled } from "../later/commands/deliver-scheduled.ts";
-import { scheduleRecords } from "../later/commands/schedule-records.ts";
+import { scheduleRecords, scheduleRecordsAs } from "../later/commands/schedule-records.ts";
 import { assert } from "../lib/assert.ts";
 import type { CommandKind, CommandOf, ResultOf } from "../lib/command-kind.ts";
 import { buryMessage } from "../queue/commands/bury-message.ts";
 import { defineQueue } from "../queue/commands/define-queue.ts";
 import { deleteQueue } from "../queue/commands/delete-queue.ts";
+import { planRedrive } from "../queue/commands/plan-redrive.ts";
 import { purgeQueue } from "../queue/commands/purge-queue.ts";
 import { receive } from "../queue/commands/receive.ts";
-import { redrive } from "../queue/commands/redrive.ts";
+import { redrive, redrivePlanned } from "../queue/commands/redrive.ts";
 import { ackMessages, extendLeases, nackMessages } from "../queue/commands/settle.ts";
 import { raiseLevel } from "./levels.ts";
 import { type MemberEffects, putMember, removeMember } from "./members.ts";
@@ -105,6 +106,9 @@ const KINDS = [
   noteDelivery,
   produceSequenced,
   forgetProducer,
+  scheduleRecordsAs,
+  planRedrive,
+  redrivePlanned,
 ] as const;
 
 type Kind = (typeof KINDS)[number];

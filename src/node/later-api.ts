@@ -36,6 +36,8 @@ export type Scheduled = WriteAck & {
   readonly deliverAtMs: number | null;
   readonly duplicate: boolean;
   readonly payloadMatches: boolean;
+  /** False: not known to be committed yet. For a duplicate, this describes the first write. */
+  readonly committed: boolean;
 };
 export type ScheduleReject =
   | WriteReject

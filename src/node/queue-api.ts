@@ -17,6 +17,8 @@ export interface QueueApi {
   reject(request: RejectRequest): Promise<Result<{ results: readonly Settlement[] }, BuryReject>>;
   /** Moves dead letters back. */
   redrive(request: RedriveRequest): Promise<Result<Redriven, ReceiveReject>>;
+  /** Ends a redrive with a rate. */
+  stopRedrive(name: string): Promise<Result<{ stopped: boolean }, ReceiveReject>>;
   listQueues(): MaybePromise<readonly QueueSummary[]>;
   describeQueue(name: string): MaybePromise<Result<QueueDescription, "queue_not_found">>;
   /** The topics of a queue. Null if the queue does not exist. */
@@ -91,7 +93,7 @@ export type RedriveRequest = {
   readonly queue: string;
   /** Null: all. */
   readonly max: number | null;
-  /** Null: as fast as possible, before the answer. */
+  /** Null: as fast as possible, before the answer. Otherwise the first second's worth is moved before it. */
   readonly perSecond: number | null;
 };
 export type Redriven = {
@@ -115,6 +117,8 @@ export type QueueCounts = {
 export type QueueSummary = QueueCounts & {
   readonly queue: string;
   readonly definition: QueueDefinition;
+  /** A redrive with a rate that goes on. */
+  readonly redrive: { readonly perSecond: number; readonly left: number | null } | null;
 };
 export type QueuePartitionSummary = {
   readonly partition: number;

@@ -1,5 +1,6 @@
 /** Bodies of the commands of queues in an entry of the log. Old forms stay readable for ever. */
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/bytes.ts";
+import type { FieldsOf } from "../lib/command-kind.ts";
 import type { BuryMessage } from "./commands/bury-message.ts";
 import type { DefineQueue } from "./commands/define-queue.ts";
 import type { Candidate, Receive } from "./commands/receive.ts";
@@ -183,7 +184,7 @@ export function decodeBuryMessage(body: ByteReader, end: number): BuryMessage {
   };
 }
 
-export function encodeRedrive(body: ByteWriter, command: Redrive): void {
+export function encodeRedrive(body: ByteWriter, command: FieldsOf<Redrive>): void {
   body.varint(command.queueId);
   body.varint(command.deadTopicId);
   body.varint(command.deadPartition);
@@ -197,7 +198,7 @@ export function encodeRedrive(body: ByteWriter, command: Redrive): void {
   }
 }
 
-export function decodeRedrive(body: ByteReader, end: number): Redrive {
+export function decodeRedrive(body: ByteReader, end: number): FieldsOf<Redrive> {
   const queueId = body.varint();
   const deadTopicId = body.varint();
   const deadPartition = body.varint();
@@ -208,5 +209,5 @@ export function decodeRedrive(body: ByteReader, end: number): Redrive {
     const [partition, count, logicalBytes] = [body.varint(), body.varint(), body.varint()];
     appends.push({ partition, count, logicalBytes, batches: body.blob() });
   }
-  return { type: "redrive", queueId, deadTopicId, deadPartition, from, to, appends };
+  return { queueId, deadTopicId, deadPartition, from, to, appends };
 }

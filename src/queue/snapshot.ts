@@ -6,8 +6,9 @@
  *     3  a partition: queue id, number, low offset, runs of finished records above it
  *     4  items: queue id, number of the partition, and for each item: offset, attempts, state,
  *        time, key
+ *     5  a redrive that goes on: queue id, rate, number that is left plus one or 0, time
  *
- * Queues come before all partitions, and a partition before its items.
+ * Queues come before all partitions and redrives, and a partition before its items.
  */
 import { feature as faultPoint } from "bun:bundle";
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
@@ -29,6 +30,8 @@ const SECTION_NEXT_ID = 1;
 const SECTION_QUEUE = 2;
 const SECTION_PARTITION = 3;
 const SECTION_ITEMS = 4;
+/** Only since level 3 of the log. */
+const SECTION_REDRIVE = 5;
 
 const STATE_READY = 0;
 const STATE_LEASED = 1;
@@ -57,6 +60,7 @@ function captureQueues(state: QueuesState): Iterator<Section> {
   writer.varint(state.nextQueueId);
   for (const queue of state.byName.values()) {
     writeQueue(writer, queue);
+    writeRedrive(writer, queue);
     if (writer.length >= SECTION_BYTES_TARGET) take();
     for (const partition of queue.partitions) waiting.push([queue, partition]);
   }
@@ -111,6 +115,16 @@ function writeQueue(writer: ByteWriter, queue: QueueState): void {
   writer.varint(queue.deadTopicId);
   writer.varint(queue.redriveFrom.length);
   for (const offset of queue.redriveFrom) writer.varint(offset);
+}
+
+function writeRedrive(writer: ByteWriter, { queueId, redrive }: QueueState): void {
+  if (redrive === null || faultPoint("snapshot-forgets-redrive")) return;
+  const { perSecond, left, nextAt } = redrive;
+  writer.u8(SECTION_REDRIVE);
+  writer.varint(queueId);
+  writer.varint(perSecond);
+  writer.varint(left === null ? 0 : left + 1);
+  writer.varint(nextAt);
 }
 
 const countsOf = ({ acked, dead, lost, purged, redriven }: QueueState): readonly number[] => [
@@ -211,6 +225,9 @@ export class QueuesRestorer implements PartRestorer<QueuesState> {
       case SECTION_ITEMS:
         this.#items(reader);
         break;
+      case SECTION_REDRIVE:
+        this.#redrive(reader);
+        break;
       default:
         throw new DecodeError(`unknown section ${kind} of queues`);
     }
@@ -238,6 +255,14 @@ export class QueuesRestorer implements PartRestorer<QueuesState> {
     check(redriven <= 1024, "a dead-letter topic has too many partitions");
     queue.redriveFrom = Array.from({ length: redriven }, () => reader.varint());
     addQueue(this.#state, queue);
+  }
+
+  #redrive(reader: ByteReader): void {
+    const queue = this.#state.byId.get(reader.varint());
+    const [perSecond, left, nextAt] = [reader.varint(), reader.varint(), reader.varint()];
+    check(perSecond > 0 && left !== 1, "a redrive moves nothing");
+    if (queue === undefined) throw new DecodeError("unknown queue of a redrive");
+    queue.redrive = { perSecond, left: left === 0 ? null : left - 1, nextAt };
   }
 
   #partition(reader: ByteReader): void {
@@ -307,6 +332,7 @@ function digestQueues(state: QueuesState, sink: DigestSink): void {
   writer.varint(state.nextQueueId);
   for (const queue of [...state.byName.values()].sort((a, b) => a.queueId - b.queueId)) {
     writeQueue(writer, queue);
+    writeRedrive(writer, queue);
     for (const partition of queue.partitions) {
       const items = [...partition.items.values()].sort((a, b) => a.offset - b.offset);
       writer.varint(partition.low);

@@ -64,6 +64,15 @@ export class QueuePartition {
   }
 }
 
+/** Replaced, never changed. */
+export type RedrivePlan = {
+  readonly perSecond: number;
+  /** Dead letters that are still to be moved; null: all. */
+  readonly left: number | null;
+  /** The next ones are moved at this time. */
+  readonly nextAt: number;
+};
+
 export class QueueState {
   readonly queueId: number;
   readonly name: string;
@@ -87,6 +96,8 @@ export class QueueState {
   deadTopicId = 0;
   /** By partition of the dead-letter topic: the first dead letter that was not moved back. */
   redriveFrom: number[] = [];
+  /** Dead letters are moved back at a rate. Null: they are not. */
+  redrive: RedrivePlan | null = null;
 
   constructor(
     queueId: number,

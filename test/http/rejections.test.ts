@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { HTTP_ERRORS } from "../../src/http/errors.ts";
 import type { Rejected, WriteReject } from "../../src/node/api.ts";
+import { FakeLater } from "../tools/http/fake-later.ts";
 import { fixture } from "../tools/http/fixture.ts";
 
 const WRITES = [
@@ -112,6 +113,30 @@ describe("what the node did not finish", () => {
     const put = await ask("POST /kv/a/b?timeout_ms=0", { body: "x" });
     expect(put.status).toBe(202);
     expect(put.body).toMatchObject({ ok: true, synced: false, durable: false });
+  });
+  test("a delayed produce whose wait is over is 202 and not durable, a repetition too", async () => {
+    const later = new FakeLater();
+    const { ask } = fixture({ later });
+    const first = { scheduleId: 8, firstOffset: 0, partition: 0, count: 1, deliverAtMs: 5_000 };
+    const ack = { batchId: 7, synced: false, ackedBy: 1, payloadMatches: true, committed: false };
+    const line = "POST /broker/topics/t/produce?partition=0&delay_ms=5000&timeout_ms=0";
+    later.scheduled = { ok: true, ...first, ...ack, duplicate: false };
+    const answer = await ask(line, { body: "x" });
+    expect(answer.status).toBe(202);
+    const where = {
+      ok: true,
+      scheduled: true,
+      schedule_id: "delayed:8",
+      deliver_at_ms: 5_000,
+      count: 1,
+      partition: 0,
+    };
+    const mode = { sealed: true, durable: false, mode: "sealed", synced: false };
+    expect(answer.body).toEqual({ ...where, batch_id: 7, ...mode, acked_by: 1 });
+    later.scheduled = { ok: true, ...first, ...ack, duplicate: true };
+    const again = await ask(`${line}&idempotency_key=k`, { body: "x" });
+    expect(again.status).toBe(202);
+    expect(again.body).toEqual({ ...where, ...mode, sealed: false, duplicate: true });
   });
   test("rocket for the process, sealed for a request", async () => {
     const { ask } = fixture({ rocket: true });

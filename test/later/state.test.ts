@@ -59,6 +59,26 @@ test("records wait in a partition for their length of wait, and get their offset
   expect(later(bench).due.size).toBe(1);
 });
 
+test("the leader may choose the id: numbers grow, and one that is taken is replaced by the next", () => {
+  const bench = benchOf();
+  const as = (id: number, key: string | null = null): Command => ({
+    ...scheduleOf(bench.at + 5, key),
+    type: "schedule_records_as",
+    id,
+  });
+  const type = "schedule_records_as";
+  // The class of the id decides where the records wait, not the time.
+  expect(bench.do(as(5 * 8 + 1))).toEqual({ ...scheduled(41), type } as never);
+  expect(later(bench)).toMatchObject({ nextNumber: 6 });
+  expect(bench.do(as(5 * 8 + 2))).toEqual({ ...scheduled(50), type } as never);
+  expect(bench.do(as(9 * 8, "k"))).toEqual({ ...scheduled(72), type } as never);
+  expect(bench.do(as(10 * 8, "k"))).toEqual({ ...scheduled(72, true), type } as never);
+  expect(bench.do(scheduleOf(bench.at + 5))).toEqual(scheduled(80) as never);
+  const copy = restoredOf(bench.machine);
+  expect(copy.digest()).toBe(bench.machine.digest());
+  for (const id of [41, 50, 72, 80]) expect(copy.parts.later.find(id)?.id).toBe(id);
+});
+
 test("the classes of waits", () => {
   expect(
     [0, MINUTE - 1, MINUTE, 60 * MINUTE, 1_440 * MINUTE, 43_200 * MINUTE].map(classOf),
@@ -153,6 +173,10 @@ const BYTES: readonly (readonly [Command, string])[] = [
     "46200100ac02018254c329a92850f6d539dd376f4816ee1d9283d848ea941a010562",
   ],
   [{ ...scheduleOf(300), batches: utf8("b") }, "46080100ac0200010562"],
+  [
+    { ...scheduleOf(300), type: "schedule_records_as", id: 300, batches: utf8("b") },
+    "4c0aac020100ac0200010562",
+  ],
   [deliver(8), "470708056261746368"],
   [{ type: "delete_scheduled", scheduleId: 300 }, "4802ac02"],
   [

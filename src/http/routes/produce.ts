@@ -214,11 +214,11 @@ function append(
 ): void {
   const parsedAt = options.timing ? performance.now() : 0;
   const { timeoutMs, later } = options;
+  if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) services.allowLong(context.request);
   if (later !== null) {
     appendLater(services, context, options, records);
     return;
   }
-  if (timeoutMs !== null && timeoutMs > LONG_TIMEOUT_MS) services.allowLong(context.request);
   services.node.produce(produceRequest(options, records), (outcome) =>
     context.answer(() => {
       count(services.options.instruments, outcome, records.logicalBytes);
@@ -252,21 +252,14 @@ function appendLater(
 }
 
 function scheduledAnswer(outcome: Scheduled, mayRepeat: boolean): Response {
-  const { scheduleId, firstOffset, partition, count: its, deliverAtMs, duplicate } = outcome;
+  const { scheduleId, firstOffset, partition, count: its, deliverAtMs } = outcome;
   const where =
     scheduleId === 0
       ? `{"ok":true,"offset":${firstOffset},"partition":${partition}`
       : `{"ok":true,"scheduled":true,"schedule_id":"${scheduleText(scheduleId)}",` +
         `"deliver_at_ms":${deliverAtMs},"count":${its},"partition":${partition}`;
-  if (duplicate) {
-    const matches = outcome.payloadMatches ? "" : ',"payload_matches":false';
-    return jsonText(`${where},"sealed":true,"synced":null,"duplicate":true${matches}}`);
-  }
-  const first = mayRepeat ? ',"duplicate":false' : "";
-  return jsonText(
-    `${where},"batch_id":${outcome.batchId},"sealed":true,"durable":true,"mode":"sealed",` +
-      `"synced":true,"acked_by":${outcome.ackedBy}${first}}`,
-  );
+  const body = where + ackFields(outcome, mayRepeat);
+  return outcome.synced === false ? acceptedText(`${body}}`) : jsonText(`${body}}`);
 }
 
 function count(instruments: Instruments, outcome: ProduceOutcome, logicalBytes: number): void {
@@ -298,7 +291,12 @@ function answer(
 const numberOf = ({ id, epoch, seq }: ProducerNumber): string =>
   `, producer ${shown(id)}, epoch ${epoch}, seq ${seq}`;
 
-function ackFields(produced: Produced, mayRepeat: boolean): string {
+type Acknowledged = Pick<
+  Produced,
+  "batchId" | "synced" | "ackedBy" | "duplicate" | "committed" | "payloadMatches"
+>;
+
+function ackFields(produced: Acknowledged, mayRepeat: boolean): string {
   const { batchId, synced, ackedBy, duplicate } = produced;
   if (duplicate) return duplicateFields(produced);
   const first = mayRepeat ? ',"duplicate":false' : "";
@@ -315,7 +313,7 @@ function ackFields(produced: Produced, mayRepeat: boolean): string {
 /**
  * A duplicate is only predicted until its first write is committed. Until then it is not proven.
  */
-function duplicateFields({ batchId, synced, committed, payloadMatches }: Produced): string {
+function duplicateFields({ batchId, synced, committed, payloadMatches }: Acknowledged): string {
   const matches = payloadMatches ? "" : ',"payload_matches":false';
   const ack = synced === false ? "false" : "null";
   if (committed) return `,"sealed":true,"synced":${ack},"duplicate":true${matches}`;

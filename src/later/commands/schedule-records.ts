@@ -15,13 +15,21 @@ import {
   type PartitionState,
   rejectMissing,
 } from "../../broker/state.ts";
-import { atLeastOne, type LeveledKind } from "../../lib/command-kind.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "../../lib/bytes.ts";
+import {
+  atLeastOne,
+  type FieldsOf,
+  type LeveledKind,
+  type Summary,
+} from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
+import { LEVEL_DELIVERY } from "../../lib/log-levels.ts";
 import type { Offset } from "../../record/offset.ts";
 import {
   addPending,
   CLASSES,
   classOf,
+  classOfId,
   type HasLater,
   LATER_FEATURE,
   LATER_LEVEL,
@@ -29,6 +37,7 @@ import {
   type LaterState,
   laterRejected,
   nextIdAfter,
+  numberOfId,
   PENDING_MAX,
   PENDING_TOPIC,
   Pending,
@@ -46,10 +55,16 @@ export type ScheduleRecords = {
   readonly batches: Uint8Array;
 };
 
-export type ScheduleRecordsResult =
+/** The same with an id, which the leader knows before the command is committed. */
+export type ScheduleRecordsAs = Omit<ScheduleRecords, "type"> & {
+  readonly type: "schedule_records_as";
+  readonly id: number;
+};
+
+type Result<Type extends string> =
   | {
       readonly ok: true;
-      readonly type: "schedule_records";
+      readonly type: Type;
       /** 0: a duplicate of a produce that was not scheduled. */
       readonly scheduleId: number;
       /** The offset of that produce; 0 otherwise. */
@@ -60,17 +75,22 @@ export type ScheduleRecordsResult =
   | LaterRejected<
       "too_many_schedules" | "topic_not_found" | "partition_not_found" | "too_many_partitions"
     >;
+export type ScheduleRecordsResult = Result<"schedule_records">;
+export type ScheduleRecordsAsResult = Result<"schedule_records_as">;
+type Scheduled = Omit<Extract<ScheduleRecordsResult, { readonly ok: true }>, "ok" | "type">;
 
 /** An idempotency key whose records were scheduled: the table has the id in place of an offset. */
-const SCHEDULED_COUNT = 0;
+export const SCHEDULED_COUNT = 0;
 
-export function applyScheduleRecords(
+/** @param id null: the next one. */
+function applySchedule(
   state: LaterState,
   broker: BrokerState,
-  command: ScheduleRecords,
+  command: Omit<ScheduleRecords, "type">,
+  id: number | null,
   now: Millis,
   effects: BrokerEffects,
-): ScheduleRecordsResult {
+): Scheduled | Exclude<ScheduleRecordsResult, { readonly ok: true }> {
   const target = findPartition(broker, command.topicId, command.partition);
   if (target === undefined) return rejectMissing(broker, command.topicId);
   const duplicate = duplicateOf(broker, target, command.idempotency, now);
@@ -78,30 +98,21 @@ export function applyScheduleRecords(
   if (state.due.size >= PENDING_MAX) {
     return laterRejected("too_many_schedules", { schedules_max: PENDING_MAX });
   }
-  const itsClass = classOf(command.deliverAt - now);
+  const itsClass = id === null ? classOf(command.deliverAt - now) : classOfId(id);
   const store = pendingPartition(broker, itsClass, effects);
   if ("ok" in store) return store;
   const { count, logicalBytes, batches, topicId, partition, idempotency } = command;
   const offset = appendRecords(store, { count, logicalBytes, batches }, now, effects);
-  const id = nextIdAfter(state.nextNumber++, itsClass);
-  addPending(state, new Pending(id, topicId, partition, offset, count), command.deliverAt);
+  // Numbers grow. A leader that has not seen all of them chose one that is taken.
+  const number = Math.max(state.nextNumber, id === null ? 0 : numberOfId(id));
+  state.nextNumber = number + 1;
+  const scheduleId = nextIdAfter(number, itsClass);
+  addPending(state, new Pending(scheduleId, topicId, partition, offset, count), command.deliverAt);
   if (idempotency !== null) {
-    remember(
-      broker,
-      target,
-      idempotency,
-      { firstOffset: id as Offset, count: SCHEDULED_COUNT },
-      now,
-    );
+    const first = { firstOffset: scheduleId as Offset, count: SCHEDULED_COUNT };
+    remember(broker, target, idempotency, first, now);
   }
-  return {
-    ok: true,
-    type: "schedule_records",
-    scheduleId: id,
-    firstOffset: 0,
-    duplicate: false,
-    payloadMatches: true,
-  };
+  return { scheduleId, firstOffset: 0, duplicate: false, payloadMatches: true };
 }
 
 function duplicateOf(
@@ -109,15 +120,13 @@ function duplicateOf(
   { dedupe }: PartitionState,
   idempotency: Idempotency | null,
   now: Millis,
-): ScheduleRecordsResult | null {
+): Scheduled | null {
   if (idempotency === null || dedupe === null) return null;
   const sequence = findDuplicate(dedupe, idempotency.keyDigest, broker.limits, now);
   if (sequence < 0) return null;
   const isScheduled = dedupe.count(sequence) === SCHEDULED_COUNT;
   const first = dedupe.firstOffset(sequence);
   return {
-    ok: true,
-    type: "schedule_records",
     scheduleId: isScheduled ? first : 0,
     firstOffset: isScheduled ? 0 : first,
     duplicate: true,
@@ -150,21 +159,58 @@ export const scheduleRecords: LeveledKind<
   tag: 70,
   level: LATER_LEVEL,
   feature: LATER_FEATURE,
+  encode: encodeFields,
+  decode: (body, end) => ({ type: "schedule_records", ...decodeFields(body, end) }),
+  apply({ broker, parts, now }, command, effects) {
+    const outcome = applySchedule(parts.later, broker, command, null, now, effects);
+    return "ok" in outcome ? outcome : { ok: true, type: "schedule_records", ...outcome };
+  },
+  summarize,
+};
+
+/** @see scheduleRecords */
+export const scheduleRecordsAs: LeveledKind<
+  ScheduleRecordsAs,
+  ScheduleRecordsAsResult,
+  HasBroker & HasLater,
+  BrokerEffects
+> = {
+  type: "schedule_records_as",
+  tag: 76,
+  level: LEVEL_DELIVERY,
+  feature: LATER_FEATURE,
   encode(body, fields) {
-    body.varint(fields.topicId);
-    body.varint(fields.partition);
-    body.varint(fields.deliverAt);
-    writeIdempotency(body, fields.idempotency);
-    writeRecords(body, fields);
+    body.varint(fields.id);
+    encodeFields(body, fields);
   },
   decode(body, end) {
-    const where = { topicId: body.varint(), partition: body.varint(), deliverAt: body.varint() };
-    const idempotency = readIdempotency(body);
-    const records = readRecords(body, end);
-    atLeastOne(records.count);
-    return { type: "schedule_records", ...where, idempotency, ...records };
+    const id = body.varint();
+    if (numberOfId(id) < 1 || classOfId(id) >= CLASSES) throw new DecodeError("not an id");
+    return { type: "schedule_records_as", id, ...decodeFields(body, end) };
   },
-  apply: ({ broker, parts, now }, command, effects) =>
-    applyScheduleRecords(parts.later, broker, command, now, effects),
-  summarize: ({ scheduleId, firstOffset }, summary) => summary.numbers(scheduleId, firstOffset),
+  apply({ broker, parts, now }, command, effects) {
+    const outcome = applySchedule(parts.later, broker, command, command.id, now, effects);
+    return "ok" in outcome ? outcome : { ok: true, type: "schedule_records_as", ...outcome };
+  },
+  summarize,
 };
+
+function encodeFields(body: ByteWriter, fields: FieldsOf<ScheduleRecords>): void {
+  body.varint(fields.topicId);
+  body.varint(fields.partition);
+  body.varint(fields.deliverAt);
+  writeIdempotency(body, fields.idempotency);
+  writeRecords(body, fields);
+}
+
+function decodeFields(body: ByteReader, end: number): FieldsOf<ScheduleRecords> {
+  const where = { topicId: body.varint(), partition: body.varint(), deliverAt: body.varint() };
+  const idempotency = readIdempotency(body);
+  const records = readRecords(body, end);
+  atLeastOne(records.count);
+  return { ...where, idempotency, ...records };
+}
+
+function summarize({ scheduleId, firstOffset }: Scheduled, summary: Summary): void {
+  summary.numbers(scheduleId, firstOffset);
+}

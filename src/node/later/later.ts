@@ -1,12 +1,10 @@
 import { deleteBefore } from "../../broker/commands/delete-before.ts";
 import { findTopic, type PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
-import { deleteCron, putCron, SCHEDULED_FOR } from "../../later/commands/crons.ts";
+import { deleteCron, putCron } from "../../later/commands/crons.ts";
 import { deleteScheduled } from "../../later/commands/delete-scheduled.ts";
 import { deliverScheduled } from "../../later/commands/deliver-scheduled.ts";
-import { scheduleRecords } from "../../later/commands/schedule-records.ts";
 import { classOfId, PENDING_TOPIC, type Pending } from "../../later/state.ts";
-import { sha256 } from "../../lib/digest.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { WorkSample } from "../../metrics/sources.ts";
 import type { EncodedRecords } from "../../record/batch-builder.ts";
@@ -17,25 +15,21 @@ import {
   batchLogicalBytes,
 } from "../../record/batch-header.ts";
 import type { Offset } from "../../record/offset.ts";
-import { payloadOf, withHeader } from "../../record/strip-headers.ts";
 import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damaged.ts";
-import type { Rejected } from "../api.ts";
 import type { Emit } from "../events.ts";
 import type {
   CronSummary,
   LaterApi,
   ListScheduledRequest,
   ScheduledSummary,
-  ScheduleReject,
 } from "../later-api.ts";
 import { handleOf } from "../partition-handle.ts";
-import { partitionNotFound } from "../reads/find-partition.ts";
 import type { Commander } from "../writes/commander.ts";
 import type { Producer } from "../writes/producer.ts";
 import { CronRunner } from "./cron-runner.ts";
+import { Scheduler } from "./scheduler.ts";
 import { InvalidCron, Slots } from "./slots.ts";
 
-const YEAR_MS = 366 * 86_400_000;
 /** Deliveries that are proposed and not applied yet. */
 const IN_FLIGHT_MAX = 2_000;
 /** Disk space is released this often. */
@@ -72,45 +66,10 @@ export class Later implements LaterApi {
   constructor(options: LaterOptions) {
     this.#options = options;
     this.#crons = new CronRunner(options);
+    this.schedule = new Scheduler(options).schedule;
   }
 
-  readonly schedule: LaterApi["schedule"] = async (request) => {
-    const { commander, producer, clock, machine } = this.#options;
-    const refusal = await commander.whenCurrent();
-    if (refusal !== null) return { ok: false, code: refusal };
-    const now = clock.now();
-    const deliverAt = request.delayMs === null ? request.deliverAtMs : now + request.delayMs;
-    if (deliverAt - now > YEAR_MS) return { ok: false, code: "delay_too_long" };
-    const topic = await producer.topicFor(request);
-    if ("ok" in topic) return topic as Rejected<ScheduleReject>;
-    const partition = request.partition ?? producer.choosePartition(topic, request);
-    const { length } = topic.partitions;
-    if (partition >= length) return partitionNotFound(partition, length);
-    const { idempotencyKey, traced, timeoutMs } = request;
-    const records = withHeader(request.records, SCHEDULED_FOR, String(deliverAt));
-    const { count, logicalBytes, bytes: batches } = records;
-    const idempotency =
-      idempotencyKey === null
-        ? null
-        : {
-            keyDigest: sha256(idempotencyKey, 16),
-            payloadDigest: sha256(payloadOf(request.records, traced), 8),
-          };
-    const { topicId } = topic;
-    return await commander.run({
-      kind: scheduleRecords,
-      fields: { topicId, partition, deliverAt, idempotency, count, logicalBytes, batches },
-      bytes: 256 + batches.length,
-      grows: true,
-      timeoutMs,
-      done: ({ scheduleId, firstOffset, duplicate, payloadMatches }, ack) => {
-        const pending = scheduleId === 0 ? undefined : machine.parts.later.find(scheduleId);
-        const deliverAtMs = duplicate ? (pending?.dueAt ?? null) : deliverAt;
-        const first = { scheduleId, firstOffset, partition, count, deliverAtMs };
-        return { ok: true, ...first, duplicate, payloadMatches, ...ack };
-      },
-    });
-  };
+  readonly schedule: LaterApi["schedule"];
 
   readonly deleteScheduled: LaterApi["deleteScheduled"] = async (scheduleId) => {
     const { commander } = this.#options;

@@ -124,6 +124,7 @@ export const CALLS = {
   settleMessages: ({ queues }: Side, request: SettleRequest) => queues.settle(request),
   rejectMessages: ({ queues }: Side, request: RejectRequest) => queues.reject(request),
   redrive: ({ queues }: Side, request: RedriveRequest) => queues.redrive(request),
+  stopRedrive: ({ queues }: Side, name: string) => queues.stopRedrive(name),
   listQueues: ({ queues }: Side) => queues.listQueues(),
   describeQueue: ({ queues }: Side, name: string) => queues.describeQueue(name),
   topicsOfQueue: ({ queues }: Side, name: string) => queues.topicsOfQueue(name),

@@ -227,6 +227,7 @@ export class WorkerPort implements NodeApi {
     settle: (request) => this.#call("settleMessages", request),
     reject: (request) => this.#call("rejectMessages", request),
     redrive: (request) => this.#call("redrive", request),
+    stopRedrive: (name) => this.#call("stopRedrive", name),
     listQueues: () => this.#call("listQueues"),
     describeQueue: (name) => this.#call("describeQueue", name),
     topicsOfQueue: (name) => this.#call("topicsOfQueue", name),

@@ -144,8 +144,17 @@ export class Queues implements QueueApi {
   readonly redrive: QueueApi["redrive"] = async ({ queue, max, perSecond }) => {
     const found = await this.#current(queue);
     if ("code" in found) return found;
-    const limits = { max: max ?? Number.POSITIVE_INFINITY, perSecond };
-    return await this.#redriver.redrive(found.queue.queueId, limits);
+    const { queueId } = found.queue;
+    return perSecond === null
+      ? await this.#redriver.redrive(queueId, max)
+      : await this.#redriver.begin(queueId, perSecond, max);
+  };
+
+  readonly stopRedrive: QueueApi["stopRedrive"] = async (name) => {
+    const found = await this.#current(name);
+    if ("code" in found) return found;
+    const ended = await this.#redriver.end(found.queue.queueId);
+    return "code" in ended ? ended : { ok: true, stopped: ended.replaced };
   };
 
   readonly listQueues = async (): Promise<readonly QueueSummary[]> => {
@@ -202,7 +211,6 @@ export class Queues implements QueueApi {
   stop(): void {
     this.#stopped = true;
     this.#cancelSweep?.();
-    this.#redriver.stop();
     this.#drop("shutting_down");
   }
 
@@ -281,13 +289,14 @@ export class Queues implements QueueApi {
     });
   }
 
-  /** Puts exhausted records aside, also if nobody receives. */
+  /** Puts exhausted records aside, also if nobody receives, and goes on to move dead letters back. */
   async #sweep(): Promise<void> {
     const { machine, replica, clock, commander } = this.#options;
     if (!replica.isLeader || machine.parts.queues.byId.size === 0) return;
     if ((await commander.whenCurrent()) !== null) return;
     for (const found of [...liveQueues(machine)]) {
       const { ready, timed } = found.queue;
+      this.#redriver.goOn(found);
       if (ready.size > 0 || timed.nextAt() <= clock.now()) await this.#burials.sweep(found);
     }
   }

@@ -1,7 +1,13 @@
 import type { PartitionState, TopicState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Machine } from "../../machine/machine.ts";
-import { type Redrive, type RedriveAppend, redrive } from "../../queue/commands/redrive.ts";
+import { planRedrive } from "../../queue/commands/plan-redrive.ts";
+import {
+  type Redrive,
+  type RedriveAppend,
+  redrive,
+  redrivePlanned,
+} from "../../queue/commands/redrive.ts";
 import { type FoundQueue, findQueue } from "../../queue/find.ts";
 import { BatchBuilder } from "../../record/batch-builder.ts";
 import { encodeHeaders } from "../../record/headers.ts";
@@ -15,7 +21,9 @@ import { type QueueRecord, readRecords } from "./records.ts";
 /** Bounds of one command. */
 const CHUNK_RECORDS = 500;
 const CHUNK_BYTES = 512 * 1024;
+const PLAN_BYTES = 64;
 const SECOND_MS = 1_000;
+const ALL = Number.POSITIVE_INFINITY;
 
 export type RedriverOptions = {
   readonly machine: Machine;
@@ -23,42 +31,75 @@ export type RedriverOptions = {
   readonly clock: Clock;
 };
 
-type Limits = { readonly max: number; readonly perSecond: number | null };
-
 /** Moves dead letters back to the topics of their queues. */
 export class Redriver {
   readonly #options: RedriverOptions;
   /** Queues whose dead letters are being moved back, and when the last run of each has ended. */
   readonly #running = new Map<number, Promise<unknown>>();
-  #stopped = false;
+  /** Queues whose dead letters could not be moved, and when the next attempt is due. */
+  readonly #resting = new Map<number, number>();
 
   constructor(options: RedriverOptions) {
     this.#options = options;
   }
 
-  /**
-   * With a rate, the first second's worth is moved before the answer, and the remainder in the
-   * background while this node leads.
-   */
-  async redrive(queueId: number, limits: Limits): Promise<Result<Redriven, ReceiveReject>> {
-    const { max, perSecond } = limits;
-    const first = await this.#exclusive(queueId, () =>
-      this.#move(queueId, perSecond === null ? max : Math.min(max, perSecond)),
-    );
-    if (!first.ok) return first;
-    if (perSecond !== null && first.moved === perSecond && first.moved < max) {
-      void this.#later(queueId, { max: max - first.moved, perSecond });
-    }
-    return first;
+  /** Moves them at once. @param max null: all. */
+  async redrive(queueId: number, max: number | null): Promise<Result<Redriven, ReceiveReject>> {
+    return await this.#exclusive(queueId, () => this.#move(queueId, max ?? ALL, null));
   }
 
-  stop(): void {
-    this.#stopped = true;
+  /** Moves the first second's worth before the answer. `goOn` moves the others. */
+  async begin(
+    queueId: number,
+    perSecond: number,
+    max: number | null,
+  ): Promise<Result<Redriven, ReceiveReject>> {
+    const planned = await this.#plan(queueId, perSecond, max);
+    if ("code" in planned) return planned;
+    return await this.#exclusive(queueId, () => this.#step(queueId));
   }
 
-  async #later(queueId: number, limits: Limits): Promise<void> {
-    await new Promise<void>((resolve) => this.#options.clock.after(SECOND_MS, resolve));
-    if (!this.#stopped) await this.redrive(queueId, limits);
+  /** Ends what `begin` began. @returns whether there was something to end. */
+  async end(queueId: number): Promise<{ readonly replaced: boolean } | Rejected<ReceiveReject>> {
+    return await this.#plan(queueId, 0, null);
+  }
+
+  /** Called on the leader again and again: moves what is due, without waiting for it. */
+  goOn({ queue: { queueId, redrive: plan } }: FoundQueue): void {
+    const now = this.#options.clock.now();
+    if (plan === null || plan.nextAt > now || this.#running.has(queueId)) return;
+    if ((this.#resting.get(queueId) ?? 0) > now) return;
+    this.#resting.delete(queueId);
+    const rest = (): void => {
+      this.#resting.set(queueId, now + SECOND_MS);
+    };
+    this.#exclusive(queueId, () => this.#step(queueId)).then(({ ok }) => {
+      if (!ok) rest();
+    }, rest);
+  }
+
+  #plan(queueId: number, perSecond: number, max: number | null) {
+    return this.#options.commander.run({
+      kind: planRedrive,
+      fields: { queueId, perSecond, max },
+      bytes: PLAN_BYTES,
+      done: ({ replaced }) => ({ replaced }),
+    });
+  }
+
+  /** Moves as many as the plan allows in a second. */
+  async #step(queueId: number): Promise<Result<Redriven, ReceiveReject>> {
+    const plan = this.#find(queueId)?.queue.redrive ?? null;
+    const now = this.#options.clock.now();
+    // Another run has moved this second's worth, or the plan has ended.
+    if (plan === null || plan.nextAt > now) return this.#result(queueId, 0);
+    const isLate = now - plan.nextAt > SECOND_MS;
+    const nextAt = (isLate ? now : plan.nextAt) + SECOND_MS;
+    const wanted = Math.min(plan.left ?? ALL, plan.perSecond);
+    const outcome = await this.#move(queueId, wanted, nextAt);
+    // There are no more.
+    if (outcome.ok && outcome.moved < wanted) await this.#plan(queueId, 0, null);
+    return outcome;
   }
 
   /** Runs of one queue come one after the other. */
@@ -73,22 +114,34 @@ export class Redriver {
     }
   }
 
-  async #move(queueId: number, max: number): Promise<Result<Redriven, ReceiveReject>> {
+  /** @param nextAt when the plan goes on; null: the move does not belong to a plan. */
+  async #move(
+    queueId: number,
+    max: number,
+    nextAt: number | null,
+  ): Promise<Result<Redriven, ReceiveReject>> {
     let moved = 0;
     while (moved < max) {
       const found = this.#find(queueId);
       if (found === null) return { ok: false, code: "queue_not_found" };
-      const step = await this.#step(found, max - moved);
-      if (step === null) break;
-      if (typeof step !== "number") return step;
-      moved += step;
+      const chunk = await this.#chunk(found, max - moved, nextAt);
+      if (chunk === null) break;
+      if (typeof chunk !== "number") return chunk;
+      moved += chunk;
     }
-    const remaining = this.#find(queueId)?.queue.dead ?? 0;
-    return { ok: true, moved, remaining };
+    return this.#result(queueId, moved);
+  }
+
+  #result(queueId: number, moved: number): Result<Redriven, ReceiveReject> {
+    return { ok: true, moved, remaining: this.#find(queueId)?.queue.dead ?? 0 };
   }
 
   /** @returns the number of moved dead letters, or null at the end. */
-  async #step(found: FoundQueue, max: number): Promise<number | null | Rejected<ReceiveReject>> {
+  async #chunk(
+    found: FoundQueue,
+    max: number,
+    nextAt: number | null,
+  ): Promise<number | null | Rejected<ReceiveReject>> {
     const { machine, commander } = this.#options;
     const { queue } = found;
     const dead = machine.broker.topicsById.get(queue.deadTopicId);
@@ -107,14 +160,13 @@ export class Redriver {
     const to = chunk.to ?? its.endOffset;
     const { queueId, deadTopicId } = queue;
     const deadPartition = its.partition;
-    const outcome = await commander.run({
-      kind: redrive,
-      fields: { queueId, deadTopicId, deadPartition, from, to, appends: chunk.appends },
-      bytes: CHUNK_BYTES,
-      grows: true,
-      done: (result) => result.moved,
-    });
-    if (typeof outcome !== "number") return outcome as Rejected<ReceiveReject>;
+    const fields = { queueId, deadTopicId, deadPartition, from, to, appends: chunk.appends };
+    const shared = { bytes: CHUNK_BYTES, grows: true, done: movedOf };
+    const outcome =
+      nextAt === null
+        ? await commander.run({ kind: redrive, fields, ...shared })
+        : await commander.run({ kind: redrivePlanned, fields: { ...fields, nextAt }, ...shared });
+    if (typeof outcome !== "number") return outcome;
     // Another leader or a new dead-letter topic came first.
     const isRefused = queue.redriveFrom[deadPartition] === from;
     return isRefused ? null : outcome;
@@ -126,6 +178,8 @@ export class Redriver {
     return "ok" in found ? null : found;
   }
 }
+
+const movedOf = ({ moved }: { readonly moved: number }): number => moved;
 
 const firstUnmoved = (
   from: readonly number[],

@@ -32,6 +32,7 @@ export async function summaryOf(found: FoundQueue, nowMs: number): Promise<Queue
   return {
     queue: queue.name,
     definition: queue.definition,
+    redrive: queue.redrive,
     ready: Math.max(0, unfinished - inFlight - delayed),
     inFlight,
     delayed,

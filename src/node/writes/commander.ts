@@ -13,6 +13,7 @@ import type { CommandResult } from "../../machine/commands.ts";
 import type { RejectCode, Rejected, WriteAck, WriteReject } from "../api.ts";
 import type { CommandQueue } from "./command-queue.ts";
 import type { LogLevel } from "./log-level.ts";
+import type { Proposal } from "./proposal.ts";
 import { CommandWaiter } from "./waiters.ts";
 
 /**
@@ -31,7 +32,13 @@ export type CommandRun<K extends SomeKind, T, X extends RejectCode> = {
   readonly done: (result: SuccessOf<K>, ack: WriteAck) => T;
   /** The request's own deadline. Null: the deadline of the server. */
   readonly timeoutMs?: number | null;
+  /** The answer if that deadline passes first and the write goes on. Absent: `commit_timeout`. */
+  readonly unsynced?: (ack: WriteAck) => T;
+  readonly tracked?: Tracked | null;
 };
+
+/** Is told when a command is in the queue, and when it is applied or lost. */
+export type Tracked = { readonly queued: () => void; readonly left: () => void };
 
 type LevelReject<K> = K extends { readonly level: number } ? "cluster_not_upgraded" : never;
 export type Outcome<K extends SomeKind, T, X extends RejectCode> =
@@ -91,13 +98,25 @@ export class Commander {
       result.ok
         ? command.done(result as SuccessOf<K>, ack)
         : (result as Rejected<Extract<CodeOf<K>, RejectCode>>);
-    const waiter = new CommandWaiter<Outcome<K, T, X>>(this.#clock.monotonic(), map, done);
+    const { timeoutMs = null, unsynced, tracked = null } = command;
+    const now = this.#clock.monotonic();
+    const waiter = new CommandWaiter<Outcome<K, T, X>>(now, map, done, tracked);
     appendCommand(this.#queue.writer(), command.kind, command.fields);
-    this.#queue.submit(waiter);
-    const { timeoutMs = null } = command;
-    if (timeoutMs !== null) {
-      waiter.setTimer(this.#clock.after(timeoutMs, () => waiter.timedOut()));
-    }
+    const proposal = this.#queue.submit(waiter);
+    tracked?.queued();
+    if (timeoutMs === null) return;
+    const late = (): void => {
+      if (unsynced === undefined) waiter.timedOut();
+      else waiter.answer(() => unsynced(this.#ackOf(proposal)));
+    };
+    waiter.setTimer(this.#clock.after(timeoutMs, late));
+  }
+
+  /** How far a write is that goes on. */
+  #ackOf(proposal: Proposal): WriteAck {
+    const queue = this.#queue;
+    const ackedBy = queue.ackedBy(proposal);
+    return { batchId: queue.indexOf(proposal), synced: false, ackedBy };
   }
 
   /**

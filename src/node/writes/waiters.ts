@@ -81,15 +81,27 @@ type Refused = { readonly ok: false; readonly code: WriteReject };
 export class CommandWaiter<T> extends Waiter {
   readonly #done: (outcome: T | Refused) => void;
   readonly #map: (result: CommandResult, ack: WriteAck) => T;
+  readonly #tracked: { readonly left: () => void } | null;
 
   constructor(
     submittedUs: number,
     map: (result: CommandResult, ack: WriteAck) => T,
     done: (outcome: T | Refused) => void,
+    tracked: { readonly left: () => void } | null = null,
   ) {
     super(submittedUs);
     this.#map = map;
     this.#done = done;
+    this.#tracked = tracked;
+  }
+
+  /** Answers before the result is known. The write continues. */
+  answer(outcome: () => T): void {
+    if (this.settle()) this.#done(outcome());
+  }
+
+  override leftQueue(): void {
+    this.#tracked?.left();
   }
 
   protected override onApplied(result: CommandResult, ack: WriteAck): void {

@@ -2,9 +2,10 @@ import { appendRecords } from "../../broker/records.ts";
 import type { BrokerEffects, BrokerState, HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
+import { LEVEL_DELIVERY } from "../../lib/log-levels.ts";
 import { decodeRedrive, encodeRedrive } from "../command-format.ts";
 import { QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
-import { findQueue } from "../find.ts";
+import { type FoundQueue, findQueue } from "../find.ts";
 import type { HasQueues, QueueRejected, QueuesState } from "../state.ts";
 
 /**
@@ -29,11 +30,20 @@ export type RedriveAppend = {
   readonly batches: Uint8Array;
 };
 
-export type RedriveResult =
-  | { readonly ok: true; readonly type: "redrive"; readonly moved: number }
-  | QueueRejected<"queue_not_found">;
+/** A redrive as a part of the queue's plan. */
+export type RedrivePlanned = Omit<Redrive, "type"> & {
+  readonly type: "redrive_planned";
+  /** When the plan goes on. */
+  readonly nextAt: number;
+};
 
-export function applyRedrive(
+type Result<Type extends string> =
+  | { readonly ok: true; readonly type: Type; readonly moved: number }
+  | QueueRejected<"queue_not_found">;
+export type RedriveResult = Result<"redrive">;
+export type RedrivePlannedResult = Result<"redrive_planned">;
+
+function applyRedrive(
   state: QueuesState,
   broker: BrokerState,
   command: Redrive,
@@ -42,12 +52,40 @@ export function applyRedrive(
 ): RedriveResult {
   const found = findQueue(state, broker, command.queueId);
   if ("ok" in found) return found;
-  const { queue, topic } = found;
+  return { ok: true, type: "redrive", moved: move(found, command, now, effects) };
+}
+
+function applyRedrivePlanned(
+  state: QueuesState,
+  broker: BrokerState,
+  command: RedrivePlanned,
+  now: Millis,
+  effects: BrokerEffects,
+): RedrivePlannedResult {
+  const found = findQueue(state, broker, command.queueId);
+  if ("ok" in found) return found;
+  const plan = found.queue.redrive;
+  // It was ended while the command was on its way.
+  if (plan === null) return { ok: true, type: "redrive_planned", moved: 0 };
+  const moved = move(found, command, now, effects);
+  const left = plan.left === null ? null : plan.left - moved;
+  const isOver = left !== null && left <= 0;
+  found.queue.redrive = isOver ? null : { ...plan, left, nextAt: command.nextAt };
+  return { ok: true, type: "redrive_planned", moved };
+}
+
+/** @returns the number of dead letters that were moved. */
+function move(
+  { queue, topic }: FoundQueue,
+  command: Omit<Redrive, "type">,
+  now: Millis,
+  effects: BrokerEffects,
+): number {
   const { deadPartition, from, to, appends } = command;
   const isCurrent =
     queue.deadTopicId === command.deadTopicId && queue.redriveFrom[deadPartition] === from;
   const fits = appends.every(({ partition }) => partition < topic.partitions.length);
-  if (!isCurrent || !fits || to < from) return { ok: true, type: "redrive", moved: 0 };
+  if (!isCurrent || !fits || to < from) return 0;
   let moved = 0;
   for (const each of appends) {
     const its = topic.partitions[each.partition];
@@ -58,7 +96,7 @@ export function applyRedrive(
   queue.redriveFrom[deadPartition] = to;
   queue.dead = Math.max(0, queue.dead - moved);
   queue.redriven += moved;
-  return { ok: true, type: "redrive", moved };
+  return moved;
 }
 
 export const redrive: LeveledKind<Redrive, RedriveResult, HasBroker & HasQueues, BrokerEffects> = {
@@ -67,8 +105,31 @@ export const redrive: LeveledKind<Redrive, RedriveResult, HasBroker & HasQueues,
   level: QUEUES_LEVEL,
   feature: QUEUES_FEATURE,
   encode: encodeRedrive,
-  decode: decodeRedrive,
+  decode: (body, end) => ({ type: "redrive", ...decodeRedrive(body, end) }),
   apply: ({ broker, parts, now }, command, effects) =>
     applyRedrive(parts.queues, broker, command, now, effects),
+  summarize: ({ moved }, summary) => summary.numbers(moved, 0),
+};
+
+export const redrivePlanned: LeveledKind<
+  RedrivePlanned,
+  RedrivePlannedResult,
+  HasBroker & HasQueues,
+  BrokerEffects
+> = {
+  type: "redrive_planned",
+  tag: 77,
+  level: LEVEL_DELIVERY,
+  feature: QUEUES_FEATURE,
+  encode(body, fields) {
+    body.varint(fields.nextAt);
+    encodeRedrive(body, fields);
+  },
+  decode(body, end) {
+    const nextAt = body.varint();
+    return { type: "redrive_planned", nextAt, ...decodeRedrive(body, end) };
+  },
+  apply: ({ broker, parts, now }, command, effects) =>
+    applyRedrivePlanned(parts.queues, broker, command, now, effects),
   summarize: ({ moved }, summary) => summary.numbers(moved, 0),
 };

@@ -10,6 +10,7 @@ export class FakeQueues implements QueueApi {
   receive = async () => NOT_FOUND;
   settle = async () => NOT_FOUND;
   reject = async () => NOT_FOUND;
+  stopRedrive = async () => NOT_FOUND;
   redrive = async () => NOT_FOUND;
   listQueues = () => [];
   describeQueue = () => NOT_FOUND;

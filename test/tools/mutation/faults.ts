@@ -22,6 +22,7 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "keys-do-not-wait": "test/queue/model.test.ts",
   "in-flight-without-bound": "test/queue/model.test.ts",
   "snapshot-forgets-leases": "test/queue/model.test.ts",
+  "snapshot-forgets-redrive": "test/queue/redrive.test.ts",
   "slot-fires-twice": "test/later/state.test.ts",
   "scheduled-delivered-twice": "test/later/state.test.ts",
   // src/raft

@@ -75,7 +75,8 @@ export interface NodeApi extends KvApi {
   catchUp(): Promise<Rejected<"no_leader" | "no_quorum"> | null>;
 
   /**
-   * @param request the node takes ownership of its records.
+   * @param request its bytes must be valid until this returns, and the caller must not use its
+   *   records afterwards.
    * @param done is called once with the outcome. A callback avoids the cost of a promise for each
    *   request. It must not throw.
    */

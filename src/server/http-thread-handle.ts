@@ -8,11 +8,13 @@ import type {
   ThreadPlace,
   ToHttpThread,
 } from "./thread-messages.ts";
+import { answeringEnds, newRingMemory } from "./thread-rings.ts";
 
 /** A thread that serves HTTP, as the main thread sees it. */
 export class HttpThread {
   readonly #worker: Worker;
   readonly #port: PortServer;
+  readonly #rings = newRingMemory();
   readonly #loaded = Promise.withResolvers<void>();
   readonly #listening = Promise.withResolvers<string>();
   readonly #stopped = Promise.withResolvers<void>();
@@ -31,6 +33,7 @@ export class HttpThread {
       served,
       (message, transfer) => this.#say({ kind: "port", message }, transfer),
       setImmediate,
+      answeringEnds(this.#rings, { wake: () => this.#say({ kind: "wake" }), fault }),
     );
     worker.onmessage = ({ data }: MessageEvent<FromHttpThread>) => this.#receive(data);
     worker.onerror = ({ message }) => fault(new Error(`a thread that serves HTTP: ${message}`));
@@ -44,7 +47,7 @@ export class HttpThread {
 
   /** Resolves to its URL. @throws ConfigError with the reason, if it cannot listen. */
   listen(config: Config, place: ThreadPlace): Promise<string> {
-    this.#say({ kind: "start", config, place });
+    this.#say({ kind: "start", config, place: { ...place, rings: this.#rings } });
     return this.#listening.promise;
   }
 
@@ -87,6 +90,9 @@ export class HttpThread {
         return;
       case "port":
         this.#port.receive(data.message);
+        return;
+      case "wake":
+        this.#port.woken();
         return;
       case "answer":
         this.#questions.get(data.id)?.(data.answer as never);

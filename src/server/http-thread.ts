@@ -10,7 +10,8 @@ import { listen, type OwnHttpServer } from "./listen.ts";
 import { processLog } from "./process-log.ts";
 import { sharedLimits } from "./shared-limits.ts";
 import { isStartError } from "./start-error.ts";
-import type { FromHttpThread, Question, ThreadPlace, ToHttpThread } from "./thread-messages.ts";
+import type { FromHttpThread, Question, ThreadStart, ToHttpThread } from "./thread-messages.ts";
+import { callingEnds } from "./thread-rings.ts";
 
 declare const self: Worker;
 
@@ -28,6 +29,9 @@ self.onmessage = ({ data }: MessageEvent<ToHttpThread>) => {
     case "port":
       port?.receive(data.message);
       return;
+    case "wake":
+      port?.woken();
+      return;
     case "ask":
       answer(data.id, data.question);
       return;
@@ -41,7 +45,7 @@ self.onmessage = ({ data }: MessageEvent<ToHttpThread>) => {
 };
 say({ kind: "ready" });
 
-function start(config: Config, place: ThreadPlace): void {
+function start(config: Config, place: ThreadStart): void {
   instruments = createInstruments();
   const log = processLog(config.logLevel, instruments.logLinesLost);
   const limits = sharedLimits(place.memory, place.number);
@@ -51,6 +55,7 @@ function start(config: Config, place: ThreadPlace): void {
     queueBytesMax: config.queueBytesMax,
     queueRequestsMax: config.queueRequestsMax,
     queued: { bytes: limits.queuedBytes, requests: limits.queuedRequests },
+    rings: callingEnds(place.rings, { wake: () => say({ kind: "wake" }), fault: endThread }),
   });
   const { cluster, streams, durable, queues, later, samples } = port;
   const served = { node: port, cluster, streams, durable, queues, later, samples };
@@ -72,6 +77,13 @@ function answer(id: number, question: Question): void {
     sample: () => ({ instruments: instruments ?? createInstruments(), heapUsedBytes }),
   };
   say({ kind: "answer", id, answer: answers[question]() });
+}
+
+/** The main thread ends the process when it sees the error. */
+function endThread(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
 }
 
 async function stop(graceMs: number): Promise<void> {

@@ -10,11 +10,12 @@ import { registerEdge } from "./suite.ts";
 
 let server: RunningServer | undefined;
 beforeAll(() => {
-  const { port } = portPair({ node: new FakeNode() }, { queueBytesMax: 64 * 1024 * 1024 });
+  const options = { queueBytesMax: 64 * 1024 * 1024, ringBytes: 1024 * 1024 };
+  const { port } = portPair({ node: new FakeNode() }, options);
   const tokens = `${TOKEN},reader@read,writer@write=orders.*`;
   const app = createApp(port, httpOptions({ auth: { tokens, skipPrefixes: [] } }));
-  const options = { host: "127.0.0.1", port: 0, tls: null, idleTimeoutSeconds: 30, log: SILENT };
-  server = startServer(app, options);
+  const place = { host: "127.0.0.1", port: 0, tls: null, idleTimeoutSeconds: 30, log: SILENT };
+  server = startServer(app, place);
 });
 afterAll(() => server?.stop(100));
 registerEdge(() => ({

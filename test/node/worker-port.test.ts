@@ -1,11 +1,16 @@
-import { expect, test } from "bun:test";
-import type { ConsumePage, NodeApi } from "../../src/node/api.ts";
+import { describe, expect, test } from "bun:test";
+import { DecodeError } from "../../src/lib/bytes.ts";
+import { ringMemory } from "../../src/lib/ring.ts";
+import type { ConsumePage, NodeApi, Produced } from "../../src/node/api.ts";
+import type { Served } from "../../src/node/port/calls.ts";
+import { PortServer } from "../../src/node/port/server.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
+import { answeringEnds, callingEnds } from "../../src/server/thread-rings.ts";
 import { FakeBackup } from "../tools/http/fake-backup.ts";
 import { FakeNode } from "../tools/http/fake-node.ts";
 import { FakeStreams } from "../tools/http/fake-streams.ts";
 import { produced, read, stored } from "../tools/node/as-promises.ts";
-import { portPair } from "../tools/node/port-pair.ts";
+import { type PairOptions, portPair as pairOf } from "../tools/node/port-pair.ts";
 
 const produceOf = (value: Uint8Array, topic = "orders") => ({
   topic,
@@ -39,7 +44,7 @@ async function settled(): Promise<void> {
 }
 
 test("the calls of one turn share a message, and so do their outcomes", async () => {
-  const { port, toNode, fromNode } = portPair({ node: new FakeNode() });
+  const { port, toNode, fromNode } = pairOf({ node: new FakeNode() });
   const value = Buffer.from("x");
   const writes = Array.from({ length: 100 }, () => produced(port, produceOf(value)));
   const outcomes = await Promise.all(writes);
@@ -49,7 +54,7 @@ test("the calls of one turn share a message, and so do their outcomes", async ()
 });
 
 test("bytes of all sizes arrive as they were, each with its own call", async () => {
-  const { port, toNode } = portPair({ node: new FakeNode() }, { queueBytesMax: 2 ** 30 });
+  const { port, toNode } = pairOf({ node: new FakeNode() }, { queueBytesMax: 2 ** 30 });
   const sizes = [0, 1, 200, 32 * 1024 - 1, 32 * 1024, 100_000, 3];
   const bytesOf = (size: number) => new Uint8Array(size).fill(size % 251);
   await Promise.all(sizes.map((size, at) => stored(port, putOf(`k${at}`, bytesOf(size)))));
@@ -60,136 +65,228 @@ test("bytes of all sizes arrive as they were, each with its own call", async () 
   expect(got.map((each) => each.ok && each.value)).toEqual(sizes.map(bytesOf));
 });
 
-test("large records are handed over, small ones are copied; what was put stays the caller's", async () => {
-  const { port } = portPair({ node: new FakeNode() });
-  const large = produceOf(new Uint8Array(64 * 1024));
-  const small = produceOf(new Uint8Array(10));
-  const value = new Uint8Array(64 * 1024);
-  await Promise.all([
-    produced(port, large),
-    produced(port, small),
-    stored(port, putOf("k", value)),
-  ]);
-  expect(large.records.bytes.length).toBe(0);
-  expect(small.records.bytes.length).toBeGreaterThan(10);
-  expect(value.length).toBe(64 * 1024);
+/** How frequent calls cross: by messages, or in rings. */
+const WAYS: readonly (readonly [string, PairOptions])[] = [
+  ["messages", {}],
+  ["rings", { ringBytes: 1024 * 1024 }],
+];
+describe.each(WAYS)("over %s", (_, way) => {
+  const portPair = (served: Parameters<typeof pairOf>[0], options: PairOptions = {}) =>
+    pairOf(served, { ...options, ...way });
+
+  test("large records are handed over, small ones are copied; what was put stays the caller's", async () => {
+    const { port } = portPair({ node: new FakeNode() });
+    const large = produceOf(new Uint8Array(64 * 1024));
+    const small = produceOf(new Uint8Array(10));
+    const value = new Uint8Array(64 * 1024);
+    await Promise.all([
+      produced(port, large),
+      produced(port, small),
+      stored(port, putOf("k", value)),
+    ]);
+    expect(large.records.bytes.length).toBe(0);
+    expect(small.records.bytes.length).toBeGreaterThan(10);
+    expect(value.length).toBe(64 * 1024);
+  });
+
+  test("a page of several slices arrives as one; it is taken before the node changes its bytes", async () => {
+    const slices = [new Uint8Array(3).fill(1), new Uint8Array(2).fill(2)];
+    const marks = {
+      first: { offset: 2, at: 41 },
+      topicId: 4,
+      startOffset: 3,
+      committedOffset: null,
+      lowWatermark: 1,
+      endOffset: 9,
+    };
+    const page = { ok: true, slices, ...marks } as const;
+    const consume: NodeApi["consume"] = async () => {
+      setImmediate(() => slices[0]?.fill(9));
+      return page;
+    };
+    const { port } = portPair({ node: Object.assign(new FakeNode(), { consume }) });
+    const got = (await port.consume(consumeOf)) as ConsumePage;
+    expect(got.slices).toEqual([Uint8Array.of(1, 1, 1, 2, 2)]);
+    expect(got).toMatchObject(marks);
+  });
+
+  test("rejections come as data, what the node throws as a rejected promise", async () => {
+    const node = new FakeNode();
+    const { port } = portPair({ node });
+    expect(await port.consume(consumeOf)).toEqual({ ok: false, code: "topic_not_found" });
+    node.rejectWrites = { ok: false, code: "disk_full", details: { free: 1 } };
+    expect(await produced(port, produceOf(Buffer.from("x")))).toEqual(node.rejectWrites);
+    node.broken = new Error("the node is broken");
+    await expect(port.consume(consumeOf)).rejects.toThrow("the node is broken");
+  });
+
+  test("writes on their way count as waiting: past the limits they are refused", async () => {
+    const value = new Uint8Array(600);
+    const { port } = portPair({ node: new FakeNode() }, { queueBytesMax: 1000 });
+    const both = await Promise.all([
+      stored(port, putOf("a", value)),
+      stored(port, putOf("b", value)),
+    ]);
+    expect(both.map((each) => each.ok || each.code)).toEqual([true, "overloaded"]);
+    // An answered request has left the queue; and an empty queue takes any request.
+    const later = await stored(port, putOf("c", new Uint8Array(5000)));
+    expect(later.ok).toBe(true);
+    const few = portPair({ node: new FakeNode() }, { queueRequestsMax: 2 }).port;
+    const three = await Promise.all(["a", "b", "c"].map((key) => stored(few, putOf(key, value))));
+    expect(three.map((each) => each.ok || each.code)).toEqual([true, true, "overloaded"]);
+  });
+
+  test("an abort crosses the port, before the call has and after", async () => {
+    const node = new FakeNode();
+    const { port } = portPair({ node });
+    await port.createTopic("orders", 1);
+    const wait = { topic: "orders", partition: 0, topicId: 1, offset: 0, timeoutMs: 2 ** 30 };
+    const later = new AbortController();
+    const waiting = port.waitForRecords({ ...wait, signal: later.signal });
+    await settled();
+    later.abort();
+    await waiting;
+    await port.waitForRecords({ ...wait, signal: AbortSignal.abort() });
+  });
+
+  test("a wait says across the port which topic of the name it means", async () => {
+    const { port } = portPair({ node: new FakeNode() });
+    await port.createTopic("orders", 1);
+    const stop = new AbortController();
+    const wait = { topic: "orders", partition: 0, offset: 0, timeoutMs: 2 ** 30 };
+    const ended: string[] = [];
+    const older = port.waitForRecords({ ...wait, topicId: 7, signal: stop.signal });
+    const present = port.waitForRecords({ ...wait, topicId: 1, signal: stop.signal });
+    void older.then(() => ended.push("older"));
+    void present.then(() => ended.push("present"));
+    await settled();
+    expect(ended).toEqual(["older"]);
+    stop.abort();
+    await present;
+  });
+
+  test("the signal of a query is that of its caller", async () => {
+    const streams = new FakeStreams();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    streams.gate = promise;
+    const { port } = portPair({ node: new FakeNode(), streams });
+    const abort = new AbortController();
+    const answer = port.streams.query({ body: "{}", signal: abort.signal });
+    await settled();
+    expect(streams.signal?.aborted).toBe(false);
+    abort.abort();
+    await settled();
+    expect(streams.signal?.aborted).toBe(true);
+    resolve();
+    await answer;
+  });
+
+  test("a backup is fetched piece by piece and let go", async () => {
+    const backup = new FakeBackup(2, 40_000);
+    const beginBackup = async () => ({ ok: true, backup }) as const;
+    const { port } = portPair({ node: Object.assign(new FakeNode(), { beginBackup }) });
+    const begun = await port.beginBackup();
+    if (!begun.ok) throw new Error(begun.code);
+    const pieces = [
+      await begun.backup.next(),
+      await begun.backup.next(),
+      await begun.backup.next(),
+    ];
+    expect(pieces.map((piece) => piece?.length)).toEqual([40_000, 40_000, undefined]);
+    await begun.backup.release();
+    await begun.backup.release();
+    expect(backup.released).toBe(1);
+  });
+
+  test("who leads comes with every answer, and by itself when it has changed", async () => {
+    const node = new FakeNode();
+    const { port, server, fromNode } = portPair({ node });
+    node.healthNow = { leaderUrl: "http://n2:1" };
+    expect((await port.health()).leaderUrl).toBe("http://n2:1");
+    expect(port.leaderUrl()).toBe("http://n2:1");
+    server.refresh();
+    expect(fromNode.length).toBe(1);
+    node.healthNow = { leaderUrl: "http://n3:1" };
+    server.refresh();
+    await settled();
+    expect(port.leaderUrl()).toBe("http://n3:1");
+  });
 });
 
-test("a page of several slices arrives as one; it is taken before the node changes its bytes", async () => {
-  const slices = [new Uint8Array(3).fill(1), new Uint8Array(2).fill(2)];
-  const marks = {
-    first: { offset: 2, at: 41 },
-    topicId: 4,
-    startOffset: 3,
-    committedOffset: null,
-    lowWatermark: 1,
-    endOffset: 9,
-  };
-  const page = { ok: true, slices, ...marks } as const;
-  const consume: NodeApi["consume"] = async () => {
-    setImmediate(() => slices[0]?.fill(9));
-    return page;
-  };
-  const { port } = portPair({ node: Object.assign(new FakeNode(), { consume }) });
-  const got = (await port.consume(consumeOf)) as ConsumePage;
-  expect(got.slices).toEqual([Uint8Array.of(1, 1, 1, 2, 2)]);
-  expect(got).toMatchObject(marks);
+const RINGS = { ringBytes: 1024 * 1024 };
+
+test("frequent calls and their outcomes cross in the rings, without a message", async () => {
+  const { port, toNode, fromNode } = pairOf({ node: new FakeNode() }, RINGS);
+  const writes = Array.from({ length: 100 }, () => produced(port, produceOf(Buffer.from("x"))));
+  const outcomes = await Promise.all(writes);
+  expect(outcomes.map((each) => each.ok && each.firstOffset)).toEqual([...Array(100).keys()]);
+  expect([toNode.length, fromNode.length]).toEqual([0, 0]);
 });
 
-test("rejections come as data, what the node throws as a rejected promise", async () => {
+test("a full ring refuses a call at once, and takes it once the node has read", async () => {
+  const { port } = pairOf({ node: new FakeNode() }, { ringBytes: 4096 });
+  const write = () => produced(port, produceOf(new Uint8Array(400)));
+  const outcomes = await Promise.all(Array.from({ length: 20 }, write));
+  const refused = outcomes.filter((each) => !each.ok);
+  expect(refused).toEqual(refused.map(() => ({ ok: false, code: "overloaded" })));
+  expect([refused.length > 5, refused.length < 20]).toEqual([true, true]);
+  expect((await write()).ok).toBe(true);
+});
+
+test("no outcome is lost when the ring of outcomes is full", async () => {
   const node = new FakeNode();
-  const { port } = portPair({ node });
-  expect(await port.consume(consumeOf)).toEqual({ ok: false, code: "topic_not_found" });
-  node.rejectWrites = { ok: false, code: "disk_full", details: { free: 1 } };
-  expect(await produced(port, produceOf(Buffer.from("x")))).toEqual(node.rejectWrites);
-  node.broken = new Error("the node is broken");
-  await expect(port.consume(consumeOf)).rejects.toThrow("the node is broken");
-});
-
-test("writes on their way count as waiting: past the limits they are refused", async () => {
-  const value = new Uint8Array(600);
-  const { port } = portPair({ node: new FakeNode() }, { queueBytesMax: 1000 });
-  const both = await Promise.all([
-    stored(port, putOf("a", value)),
-    stored(port, putOf("b", value)),
-  ]);
-  expect(both.map((each) => each.ok || each.code)).toEqual([true, "overloaded"]);
-  // An answered request has left the queue; and an empty queue takes any request.
-  const later = await stored(port, putOf("c", new Uint8Array(5000)));
-  expect(later.ok).toBe(true);
-  const few = portPair({ node: new FakeNode() }, { queueRequestsMax: 2 }).port;
-  const three = await Promise.all(["a", "b", "c"].map((key) => stored(few, putOf(key, value))));
-  expect(three.map((each) => each.ok || each.code)).toEqual([true, true, "overloaded"]);
-});
-
-test("an abort crosses the port, before the call has and after", async () => {
-  const node = new FakeNode();
-  const { port } = portPair({ node });
-  await port.createTopic("orders", 1);
-  const wait = { topic: "orders", partition: 0, topicId: 1, offset: 0, timeoutMs: 2 ** 30 };
-  const later = new AbortController();
-  const waiting = port.waitForRecords({ ...wait, signal: later.signal });
+  const begun: (() => void)[] = [];
+  const produce: NodeApi["produce"] = (request, done) =>
+    FakeNode.prototype.produce.call(node, request, (outcome) => begun.push(() => done(outcome)));
+  const { port, fromNode } = pairOf(
+    { node: Object.assign(node, { produce }) },
+    { ringBytes: 8192 },
+  );
+  const count = 200;
+  const writes: Promise<unknown>[] = [];
+  while (writes.length < count) {
+    writes.push(produced(port, produceOf(Buffer.from("x"))));
+    if (writes.length % 20 === 0) await settled();
+  }
   await settled();
-  later.abort();
-  await waiting;
-  await port.waitForRecords({ ...wait, signal: AbortSignal.abort() });
-});
-
-test("a wait says across the port which topic of the name it means", async () => {
-  const { port } = portPair({ node: new FakeNode() });
-  await port.createTopic("orders", 1);
-  const stop = new AbortController();
-  const wait = { topic: "orders", partition: 0, offset: 0, timeoutMs: 2 ** 30 };
-  const ended: string[] = [];
-  const older = port.waitForRecords({ ...wait, topicId: 7, signal: stop.signal });
-  const present = port.waitForRecords({ ...wait, topicId: 1, signal: stop.signal });
-  void older.then(() => ended.push("older"));
-  void present.then(() => ended.push("present"));
-  await settled();
-  expect(ended).toEqual(["older"]);
-  stop.abort();
-  await present;
-});
-
-test("the signal of a query is that of its caller", async () => {
-  const streams = new FakeStreams();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  streams.gate = promise;
-  const { port } = portPair({ node: new FakeNode(), streams });
-  const abort = new AbortController();
-  const answer = port.streams.query({ body: "{}", signal: abort.signal });
-  await settled();
-  expect(streams.signal?.aborted).toBe(false);
-  abort.abort();
-  await settled();
-  expect(streams.signal?.aborted).toBe(true);
-  resolve();
-  await answer;
-});
-
-test("a backup is fetched piece by piece and let go", async () => {
-  const backup = new FakeBackup(2, 40_000);
-  const beginBackup = async () => ({ ok: true, backup }) as const;
-  const { port } = portPair({ node: Object.assign(new FakeNode(), { beginBackup }) });
-  const begun = await port.beginBackup();
-  if (!begun.ok) throw new Error(begun.code);
-  const pieces = [await begun.backup.next(), await begun.backup.next(), await begun.backup.next()];
-  expect(pieces.map((piece) => piece?.length)).toEqual([40_000, 40_000, undefined]);
-  await begun.backup.release();
-  await begun.backup.release();
-  expect(backup.released).toBe(1);
-});
-
-test("who leads comes with every answer, and by itself when it has changed", async () => {
-  const node = new FakeNode();
-  const { port, server, fromNode } = portPair({ node });
-  node.healthNow = { leaderUrl: "http://n2:1" };
-  expect((await port.health()).leaderUrl).toBe("http://n2:1");
-  expect(port.leaderUrl()).toBe("http://n2:1");
-  server.refresh();
+  for (const answer of begun) answer();
+  const outcomes = (await Promise.all(writes)) as Produced[];
+  expect(outcomes.map(({ firstOffset }) => firstOffset)).toEqual([...Array(count).keys()]);
   expect(fromNode.length).toBe(1);
-  node.healthNow = { leaderUrl: "http://n3:1" };
+});
+
+test("an older leader in a message does not replace a newer one from the ring", async () => {
+  const node = new FakeNode();
+  const { port, server } = pairOf({ node }, RINGS);
+  node.healthNow = { leaderUrl: "http://n2:1" };
   server.refresh();
+  node.healthNow = { leaderUrl: "http://n3:1" };
+  const outcome = produced(port, produceOf(Buffer.from("x")));
+  await outcome;
+  expect(port.leaderUrl()).toBe("http://n3:1");
   await settled();
   expect(port.leaderUrl()).toBe("http://n3:1");
+});
+
+test("an entry that cannot be read ends the process, and nothing is read after it", () => {
+  const memories = { calls: ringMemory(1024), outcomes: ringMemory(1024) };
+  const faults: unknown[] = [];
+  const fault = (error: unknown) => faults.push(error);
+  const calling = callingEnds(memories, { wake: () => undefined, fault });
+  const rings = answeringEnds(memories, { wake: () => undefined, fault });
+  const server = new PortServer(
+    { node: new FakeNode() } as Partial<Served> as Served,
+    () => {},
+    setImmediate,
+    rings,
+  );
+  for (const kind of [0, 250]) {
+    const entry = calling.out.reserve(64);
+    entry?.putU8(kind);
+    entry?.putNumber(1);
+    calling.out.publish();
+    server.woken();
+    server.woken();
+  }
+  expect(faults).toEqual([new DecodeError("bytes end early")]);
 });

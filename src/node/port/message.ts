@@ -10,9 +10,17 @@ export type PortMessage = {
   readonly items: readonly unknown[];
   readonly bytes: Uint8Array<ArrayBuffer> | null;
   readonly large: readonly Uint8Array[];
-  /** Set by the node's side only: the URL of the leader, if it is another node. */
-  readonly leaderUrl: string | null;
+  /** Set by the node's side only. */
+  readonly leader: KnownLeader | null;
 };
+
+/** The leader as the node's side told it. A higher version is newer, whichever way it came. */
+export type KnownLeader = {
+  readonly version: number;
+  /** Null if the node leads itself, or no leader is known. */
+  readonly url: string | null;
+};
+export const NO_LEADER_KNOWN: KnownLeader = { version: 0, url: null };
 
 export type Post = (message: PortMessage, transfer: ArrayBuffer[]) => void;
 
@@ -46,6 +54,8 @@ export const KIND = {
   bytes: 12,
   /** the text of the thrown error */
   failed: 13,
+  /** In a ring only. In place of an id the version, then the URL or an empty text */
+  leader: 14,
 } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 
@@ -62,7 +72,7 @@ const FIRST_LARGE = -2;
 export class Outbox {
   readonly #post: Post;
   readonly #defer: (run: () => void) => void;
-  readonly #leaderUrl: () => string | null;
+  readonly #leader: () => KnownLeader | null;
   #items: unknown[] = [];
   #bytes = new ByteWriter(FIRST_BYTES);
   #large: Uint8Array<ArrayBuffer>[] = [];
@@ -72,11 +82,11 @@ export class Outbox {
   constructor(
     post: Post,
     defer: (run: () => void) => void,
-    leaderUrl: () => string | null = () => null,
+    leader: () => KnownLeader | null = () => null,
   ) {
     this.#post = post;
     this.#defer = defer;
-    this.#leaderUrl = leaderUrl;
+    this.#leader = leader;
   }
 
   /** Returns the array for the next item. It is sent when the event-loop iteration ends. */
@@ -107,7 +117,7 @@ export class Outbox {
     const bytes = this.#bytes.length === 0 ? null : this.#bytes.take();
     const transfer = this.#large.map(({ buffer }) => buffer);
     if (bytes !== null) transfer.push(bytes.buffer);
-    const message = { items: this.#items, bytes, large: this.#large, leaderUrl: this.#leaderUrl() };
+    const message = { items: this.#items, bytes, large: this.#large, leader: this.#leader() };
     this.#items = [];
     this.#large = [];
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = new ByteWriter(FIRST_BYTES);

@@ -1,3 +1,4 @@
+import { type ByteCursor, textBytesMax } from "../../lib/byte-cursor.ts";
 import type {
   ConsumePage,
   ConsumeReject,
@@ -15,7 +16,21 @@ import {
   SIGNALLED_CALLS,
   type Side,
 } from "./calls.ts";
-import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./message.ts";
+import { PRODUCED_BYTES_MAX, readProduce, writeProduced } from "./codec.ts";
+import {
+  Inbox,
+  KIND,
+  type Kind,
+  type KnownLeader,
+  NO_LEADER_KNOWN,
+  Outbox,
+  type PortMessage,
+  type Post,
+} from "./message.ts";
+import { type RingEnds, RingLink } from "./ring-link.ts";
+
+/** The kind and the id of an entry. */
+const ID_BYTES = 9;
 
 /** The node's side of a port: executes calls and sends their outcomes back. */
 export class PortServer {
@@ -24,33 +39,106 @@ export class PortServer {
   readonly #backups: OpenBackups = new Map();
   /** Calls in progress that can be aborted, by id. */
   readonly #aborts = new Map<number, AbortController>();
-  #toldLeaderUrl: string | null = null;
+  readonly #rings: RingLink | null;
+  #told = NO_LEADER_KNOWN;
 
-  /** @param defer the same as in `Clock`. */
-  constructor(served: Served, post: Post, defer: (run: () => void) => void) {
+  /**
+   * @param defer the same as in `Clock`.
+   * @param rings frequent outcomes go this way. Absent: all go by message.
+   */
+  constructor(served: Served, post: Post, defer: (run: () => void) => void, rings?: RingEnds) {
     this.#served = served;
-    this.#outbox = new Outbox(post, defer, () => {
-      this.#toldLeaderUrl = served.node.leaderUrl();
-      return this.#toldLeaderUrl;
-    });
+    this.#outbox = new Outbox(post, defer, () => this.#newestLeader() ?? this.#told);
+    this.#rings =
+      rings === undefined ? null : new RingLink(rings, defer, (entry) => this.#take(entry));
   }
 
   /** Sends the leader's URL if it has changed since it was last sent. */
   refresh(): void {
-    if (this.#served.node.leaderUrl() !== this.#toldLeaderUrl) this.#outbox.flush();
+    if (this.#served.node.leaderUrl() !== this.#told.url) this.#outbox.flush();
+  }
+
+  /** Returns the leader if it has changed since the last call, or null. */
+  #newestLeader(): KnownLeader | null {
+    const url = this.#served.node.leaderUrl();
+    if (url === this.#told.url) return null;
+    this.#told = { version: this.#told.version + 1, url };
+    return this.#told;
+  }
+
+  /** Executes a call from the ring. */
+  #take(entry: ByteCursor): void {
+    const kind = entry.u8();
+    const id = entry.number();
+    const run = this.#readEntry(kind, id, entry);
+    entry.checkEnd();
+    this.#run(id, run);
+  }
+
+  #readEntry(kind: number, id: number, entry: ByteCursor): () => void {
+    switch (kind) {
+      case KIND.produce: {
+        const request = readProduce(entry);
+        return () => this.#served.node.produce(request, (outcome) => this.#produced(id, outcome));
+      }
+      default:
+        throw new Error(`the ring brought a call of the unknown kind ${kind}`);
+    }
+  }
+
+  /**
+   * Returns where to write the outcome of a call, which `#publish` sends.
+   *
+   * @returns null if it has to go by message. A full ring delays no outcome and loses none.
+   */
+  #reserve(kind: Kind, id: number, bytesMax: number): ByteCursor | null {
+    if (this.#rings === null) return null;
+    const leader = this.#newestLeader();
+    // The caller must not see an older leader than the outcome.
+    if (leader !== null && !this.#tellLeader(leader)) return null;
+    const entry = this.#rings.reserve(ID_BYTES + bytesMax);
+    if (entry === "full" || entry === "long") return null;
+    entry.putU8(kind);
+    entry.putNumber(id);
+    return entry;
+  }
+
+  #publish(): void {
+    this.#rings?.publish();
+  }
+
+  /** @returns false if there is no room. The next message then has the leader. */
+  #tellLeader({ version, url }: KnownLeader): boolean {
+    const text = url ?? "";
+    const entry = this.#rings?.reserve(ID_BYTES + textBytesMax(text));
+    if (entry === undefined || entry === "full" || entry === "long") return false;
+    entry.putU8(KIND.leader);
+    entry.putNumber(version);
+    entry.putText(text);
+    this.#publish();
+    return true;
+  }
+
+  #run(id: number, run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.#failed(id, error);
+    }
+  }
+
+  /** Called when the other side has woken this one: there are entries in the ring. */
+  woken(): void {
+    this.#rings?.woken();
   }
 
   receive(message: PortMessage): void {
+    this.#rings?.drain();
     const inbox = new Inbox(message);
     while (!inbox.isEmpty) {
       const kind = inbox.next<Kind>();
       const id = inbox.next<number>();
-      const run = this.#read(kind, id, inbox);
-      try {
-        run();
-      } catch (error) {
-        this.#failed(id, error);
-      }
+      this.#run(id, this.#read(kind, id, inbox));
     }
   }
 
@@ -113,6 +201,12 @@ export class PortServer {
   #produced(id: number, outcome: ProduceOutcome): void {
     if (!outcome.ok) {
       this.#outcome(id, outcome);
+      return;
+    }
+    const entry = this.#reserve(KIND.produced, id, PRODUCED_BYTES_MAX);
+    if (entry !== null) {
+      writeProduced(entry, outcome);
+      this.#publish();
       return;
     }
     this.#outbox.items.push(

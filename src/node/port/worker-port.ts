@@ -1,3 +1,4 @@
+import type { ByteCursor } from "../../lib/byte-cursor.ts";
 import type { Gauge } from "../../lib/gauge.ts";
 import type {
   Backup,
@@ -28,7 +29,18 @@ import type {
   SignalledName,
   SignalledOutcome,
 } from "./calls.ts";
-import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./message.ts";
+import { produceBytesMax, readProduced, writeProduce } from "./codec.ts";
+import {
+  Inbox,
+  KIND,
+  type Kind,
+  type KnownLeader,
+  NO_LEADER_KNOWN,
+  Outbox,
+  type PortMessage,
+  type Post,
+} from "./message.ts";
+import { type RingEnds, RingLink } from "./ring-link.ts";
 
 export type WorkerPortOptions = {
   readonly post: Post;
@@ -39,6 +51,8 @@ export type WorkerPortOptions = {
   readonly queueRequestsMax: number;
   /** Calls in flight of all threads that have a port. */
   readonly queued: { readonly bytes: Gauge; readonly requests: Gauge };
+  /** Frequent calls go this way. Absent: all calls go by message. */
+  readonly rings?: RingEnds;
 };
 
 /** Receives the outcome of a call. A failure of the node itself goes to `failed`. */
@@ -50,50 +64,110 @@ type Waiting = {
 };
 type Page = Result<ConsumePage, ConsumeReject>;
 
+/** The kind and the id of an entry. */
+const ID_BYTES = 9;
+
 /** The node's API in another thread. All calls of an event-loop iteration share one message. */
 export class WorkerPort implements NodeApi {
   readonly #options: WorkerPortOptions;
   readonly #outbox: Outbox;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #rings: RingLink | null;
   #lastId = 0;
-  #leaderUrl: string | null = null;
+  #leader = NO_LEADER_KNOWN;
 
   constructor(options: WorkerPortOptions) {
+    const { post, defer, rings } = options;
     this.#options = options;
-    this.#outbox = new Outbox(options.post, options.defer);
+    this.#outbox = new Outbox(post, defer);
+    this.#rings =
+      rings === undefined ? null : new RingLink(rings, defer, (entry) => this.#take(entry));
+  }
+
+  /** Called when the other side has woken this one: there are entries in the ring. */
+  woken(): void {
+    this.#rings?.woken();
   }
 
   receive(message: PortMessage): void {
-    this.#leaderUrl = message.leaderUrl;
+    this.#rings?.drain();
+    if (message.leader !== null) this.#setLeader(message.leader);
     const inbox = new Inbox(message);
     while (!inbox.isEmpty) {
       const kind = inbox.next<Kind>();
       const id = inbox.next<number>();
-      const waiting = this.#waiting.get(id);
-      if (waiting === undefined) throw new Error(`the port brought a second outcome of call ${id}`);
-      this.#waiting.delete(id);
-      if (waiting.bytes > 0) {
-        this.#options.queued.bytes.add(-waiting.bytes);
-        this.#options.queued.requests.add(-1);
-      }
+      const waiting = this.#end(id);
       if (kind === KIND.failed) waiting.failed(new Error(inbox.next<string>()));
       else waiting.done(readOutcome(kind, inbox) as never);
     }
   }
 
+  /** Takes an outcome from the ring. */
+  #take(entry: ByteCursor): void {
+    const kind = entry.u8();
+    const id = entry.number();
+    if (kind === KIND.leader) {
+      const url = entry.text();
+      this.#setLeader({ version: id, url: url === "" ? null : url });
+      return;
+    }
+    const outcome = readEntry(kind, entry);
+    entry.checkEnd();
+    this.#end(id).done(outcome as never);
+  }
+
+  /** The outcome of a call has arrived. */
+  #end(id: number): Waiting {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) throw new Error(`the port brought a second outcome of call ${id}`);
+    this.#waiting.delete(id);
+    if (waiting.bytes > 0) {
+      this.#options.queued.bytes.add(-waiting.bytes);
+      this.#options.queued.requests.add(-1);
+    }
+    return waiting;
+  }
+
+  #setLeader(leader: KnownLeader): void {
+    if (leader.version > this.#leader.version) this.#leader = leader;
+  }
+
   leaderUrl(): string | null {
-    return this.#leaderUrl;
+    return this.#leader.url;
+  }
+
+  /** Returns where to write a call, or how else it ends. */
+  #reserve(bytes: number): ByteCursor | "long" | "full" {
+    return this.#rings === null ? "long" : this.#rings.reserve(bytes);
+  }
+
+  #begin(entry: ByteCursor, kind: Kind, id: number): void {
+    entry.putU8(kind);
+    entry.putNumber(id);
   }
 
   /** Large records are transferred, so the caller must not use them afterwards. */
   produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void): void {
-    const { topic, partition, key, idempotencyKey, records, timeoutMs, rocket, traced } = request;
-    const { length } = records.bytes;
-    if (this.#isFull(length)) {
+    const { length } = request.records.bytes;
+    const entry = this.#isFull(length)
+      ? "full"
+      : this.#reserve(ID_BYTES + produceBytesMax(request));
+    if (entry === "full") {
       done(OVERLOADED);
       return;
     }
     const id = this.#expectWrite(length, done);
+    if (entry === "long") {
+      this.#postProduce(id, request);
+      return;
+    }
+    this.#begin(entry, KIND.produce, id);
+    writeProduce(entry, request);
+    this.#rings?.publish();
+  }
+
+  #postProduce(id: number, request: ProduceRequest): void {
+    const { topic, partition, key, idempotencyKey, records, timeoutMs, rocket, traced } = request;
     const outbox = this.#outbox;
     outbox.items.push(
       KIND.produce,
@@ -325,7 +399,7 @@ const OVERLOADED = { ok: false, code: "overloaded" } as const;
 function readOutcome(kind: Kind, inbox: Inbox): unknown {
   switch (kind) {
     case KIND.produced:
-      return readProduced(inbox);
+      return producedOf(inbox);
     case KIND.kvWritten:
       return {
         ok: true,
@@ -352,7 +426,16 @@ function readOutcome(kind: Kind, inbox: Inbox): unknown {
   }
 }
 
-const readProduced = (inbox: Inbox): ProduceOutcome => ({
+function readEntry(kind: number, entry: ByteCursor): unknown {
+  switch (kind) {
+    case KIND.produced:
+      return { ok: true, ...readProduced(entry) } satisfies ProduceOutcome;
+    default:
+      throw new Error(`the ring brought an outcome of the unknown kind ${kind}`);
+  }
+}
+
+const producedOf = (inbox: Inbox): ProduceOutcome => ({
   ok: true,
   partition: inbox.next<number>(),
   firstOffset: inbox.next<number | null>(),

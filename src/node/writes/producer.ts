@@ -46,6 +46,17 @@ type Written = {
 const PLAIN: Written = { expected: { kind: "stored", identity: null } };
 const NO_KEY = new Uint8Array(0);
 
+/** A request that outlives the call to `produce`. */
+function owned(request: ProduceRequest): ProduceRequest {
+  const { key, idempotencyKey, records } = request;
+  return {
+    ...request,
+    key: key === null ? null : key.slice(),
+    idempotencyKey: idempotencyKey === null ? null : idempotencyKey.slice(),
+    records: { ...records, bytes: records.bytes.slice() },
+  };
+}
+
 type Target = Pick<ProduceRequest, "topic" | "partition">;
 
 /** Encodes produce requests as commands and predicts the offsets of their records. */
@@ -62,7 +73,7 @@ export class Producer {
     const { queue } = this.#options;
     if (queue.refusal !== null) done({ ok: false, code: queue.refusal });
     else if (queue.isCurrent) this.#produceNow(request, done);
-    else void this.#produceWhenCurrent(request, done);
+    else void this.#produceWhenCurrent(owned(request), done);
   }
 
   async #produceWhenCurrent(request: ProduceRequest, done: Done): Promise<void> {
@@ -73,7 +84,7 @@ export class Producer {
 
   #produceNow(request: ProduceRequest, done: Done): void {
     const topic = findTopic(this.#options.machine.broker, request.topic);
-    if (topic === undefined) void this.#createThenProduce(request, done);
+    if (topic === undefined) void this.#createThenProduce(owned(request), done);
     else this.#produceTo(topic, request, done);
   }
 

@@ -50,7 +50,7 @@ export class FakePartition {
     const firstOffset = this.endOffset;
     if (idempotencyKey !== null) {
       const { count } = records;
-      this.#firsts.set(idempotencyKey, { offset: firstOffset, count, bytes: payload });
+      this.#firsts.set(idempotencyKey, { offset: firstOffset, count, bytes: payload.slice() });
     }
     for (const batch of batchesOf(records.bytes)) {
       stampBatch(batch, 0, this.endOffset, nowMs, this.#seed);

@@ -1,10 +1,12 @@
 /** Both sides of a worker port on one thread; messages are cloned and handed over as between two. */
 
 import { LocalGauge } from "../../../src/lib/gauge.ts";
+import { ringMemory } from "../../../src/lib/ring.ts";
 import type { Served } from "../../../src/node/port/calls.ts";
 import type { PortMessage } from "../../../src/node/port/message.ts";
 import { PortServer } from "../../../src/node/port/server.ts";
 import { WorkerPort } from "../../../src/node/port/worker-port.ts";
+import { answeringEnds, callingEnds } from "../../../src/server/thread-rings.ts";
 
 export type PortPair = {
   readonly port: WorkerPort;
@@ -14,9 +16,16 @@ export type PortPair = {
   readonly fromNode: PortMessage[];
 };
 
+export type PairOptions = {
+  readonly queueBytesMax?: number;
+  readonly queueRequestsMax?: number;
+  /** Bytes of each ring. Absent: all calls go by message. */
+  readonly ringBytes?: number;
+};
+
 export function portPair(
   served: Partial<Served>,
-  { queueBytesMax = 1024 * 1024, queueRequestsMax = 1000 } = {},
+  { queueBytesMax = 1024 * 1024, queueRequestsMax = 1000, ringBytes }: PairOptions = {},
 ): PortPair {
   const toNode: PortMessage[] = [];
   const fromNode: PortMessage[] = [];
@@ -27,14 +36,35 @@ export function portPair(
       setImmediate(() => receive(cloned));
     };
   };
+  const rings =
+    ringBytes === undefined
+      ? null
+      : ringPair(ringBytes, [() => port.woken(), () => server.woken()]);
   const port: WorkerPort = new WorkerPort({
     post: post(toNode, (message) => server.receive(message)),
     defer: setImmediate,
     queueBytesMax,
     queueRequestsMax,
     queued: { bytes: new LocalGauge(), requests: new LocalGauge() },
+    ...(rings === null ? {} : { rings: rings.calling }),
   });
   const answer = post(fromNode, (message) => port.receive(message));
-  const server = new PortServer(served as Served, answer, setImmediate);
+  const server = new PortServer(served as Served, answer, setImmediate, rings?.answering);
   return { port, server, toNode, fromNode };
+}
+
+/** The ends of two rings on one thread. A wake-up comes in the next event-loop iteration. */
+function ringPair(ringBytes: number, wakes: readonly [() => void, () => void]) {
+  const calls = ringMemory(ringBytes);
+  const outcomes = ringMemory(ringBytes);
+  const rest = (wake: () => void) => ({
+    wake: () => setImmediate(wake),
+    fault: (error: unknown) => {
+      throw error;
+    },
+  });
+  return {
+    calling: callingEnds({ calls, outcomes }, rest(wakes[1])),
+    answering: answeringEnds({ calls, outcomes }, rest(wakes[0])),
+  };
 }

@@ -1,0 +1,122 @@
+/**
+ * The frequent calls of a port and their outcomes as bytes. Each pair of functions writes and reads one
+ * of them at a `ByteCursor`, so that the bytes may lie in a ring, in a frame or in an array.
+ */
+import { type ByteCursor, blobBytes, textBytesMax } from "../../lib/byte-cursor.ts";
+import type { Produced, ProduceRequest } from "../api.ts";
+
+/** Bits of the flags of a produce. */
+const HAS_HEADERS = 1;
+const ROCKET = 2;
+const TRACED = 4;
+const HAS_PRODUCER = 8;
+/** Bits of the flags of an outcome. */
+const DUPLICATE = 1;
+const PAYLOAD_MATCHES = 2;
+const COMMITTED = 4;
+const SYNCED = 8;
+const SYNCED_IS_NULL = 16;
+/** More than the numbers and flags of any call take. */
+const NUMBERS_BYTES_MAX = 96;
+
+const flag = (isSet: boolean, bit: number): number => (isSet ? bit : 0);
+const has = (flags: number, bit: number): boolean => (flags & bit) !== 0;
+
+/** Upper bound of what `writeProduce` writes. */
+export const produceBytesMax = (request: ProduceRequest): number =>
+  NUMBERS_BYTES_MAX +
+  textBytesMax(request.topic) +
+  blobBytes(request.key) +
+  blobBytes(request.idempotencyKey) +
+  blobBytes(request.records.bytes) +
+  (request.producer == null ? 0 : textBytesMax(request.producer.id));
+
+export function writeProduce(to: ByteCursor, request: ProduceRequest): void {
+  const { records, producer = null } = request;
+  to.putU8(
+    flag(records.hasHeaders, HAS_HEADERS) |
+      flag(request.rocket, ROCKET) |
+      flag(request.traced === true, TRACED) |
+      flag(producer !== null, HAS_PRODUCER),
+  );
+  to.putText(request.topic);
+  to.putNumber(request.partition);
+  to.putNumber(request.timeoutMs);
+  to.putU32(records.count);
+  to.putNumber(records.logicalBytes);
+  to.putBlob(request.key);
+  to.putBlob(request.idempotencyKey);
+  to.putBlob(records.bytes);
+  if (producer === null) return;
+  to.putText(producer.id);
+  to.putNumber(producer.epoch);
+  to.putNumber(producer.seq);
+}
+
+/** The keys and records are views of the bytes that were read. */
+export function readProduce(from: ByteCursor): ProduceRequest {
+  const flags = from.u8();
+  const topic = from.text();
+  const partition = from.numberOrNull();
+  const timeoutMs = from.numberOrNull();
+  const count = from.u32();
+  const logicalBytes = from.number();
+  const key = from.blobOrNull();
+  const idempotencyKey = from.blobOrNull();
+  const bytes = from.blob();
+  const producer = has(flags, HAS_PRODUCER)
+    ? { id: from.text(), epoch: from.number(), seq: from.number() }
+    : null;
+  return {
+    topic,
+    partition,
+    key,
+    idempotencyKey,
+    records: { bytes, count, logicalBytes, hasHeaders: has(flags, HAS_HEADERS) },
+    timeoutMs,
+    rocket: has(flags, ROCKET),
+    traced: has(flags, TRACED),
+    producer,
+  };
+}
+
+/** Upper bound of what `writeProduced` writes. */
+export const PRODUCED_BYTES_MAX = NUMBERS_BYTES_MAX;
+
+export function writeProduced(to: ByteCursor, produced: Produced): void {
+  to.putU8(
+    flag(produced.duplicate, DUPLICATE) |
+      flag(produced.payloadMatches, PAYLOAD_MATCHES) |
+      flag(produced.committed, COMMITTED) |
+      syncedFlags(produced.synced),
+  );
+  to.putU32(produced.partition);
+  to.putNumber(produced.firstOffset);
+  to.putU32(produced.count);
+  to.putNumber(produced.batchId);
+  to.putU32(produced.ackedBy);
+  to.putNumber(produced.queueUs);
+  to.putNumber(produced.syncWaitUs);
+}
+
+export function readProduced(from: ByteCursor): Produced {
+  const flags = from.u8();
+  return {
+    partition: from.u32(),
+    firstOffset: from.numberOrNull(),
+    count: from.u32(),
+    duplicate: has(flags, DUPLICATE),
+    payloadMatches: has(flags, PAYLOAD_MATCHES),
+    committed: has(flags, COMMITTED),
+    batchId: from.number(),
+    synced: syncedOf(flags),
+    ackedBy: from.u32(),
+    queueUs: from.number(),
+    syncWaitUs: from.number(),
+  };
+}
+
+const syncedFlags = (synced: boolean | null): number =>
+  synced === null ? SYNCED_IS_NULL : flag(synced, SYNCED);
+const syncedOf = (flags: number): boolean | null =>
+  has(flags, SYNCED_IS_NULL) ? null : has(flags, SYNCED);

@@ -1,0 +1,86 @@
+import { expect, test } from "bun:test";
+import { ByteCursor } from "../../src/lib/byte-cursor.ts";
+import type { Produced, ProduceRequest } from "../../src/node/api.ts";
+import {
+  PRODUCED_BYTES_MAX,
+  produceBytesMax,
+  readProduce,
+  readProduced,
+  writeProduce,
+  writeProduced,
+} from "../../src/node/port/codec.ts";
+import { encodeRecord } from "../../src/record/batch-builder.ts";
+import { forEachSeed, type Random } from "../tools/random.ts";
+
+/** Writes with `write` into at most `bytesMax` bytes, and reads exactly what was written. */
+function over<T>(bytesMax: number, write: (to: ByteCursor) => void, read: (from: ByteCursor) => T) {
+  const cursor = new ByteCursor(new Uint8Array(bytesMax));
+  write(cursor);
+  cursor.range(0, cursor.at);
+  const value = read(cursor);
+  cursor.checkEnd();
+  return value;
+}
+
+const bytesOf = (random: Random): Uint8Array =>
+  Uint8Array.from({ length: random.below(600) }, () => random.below(256));
+const textOf = (random: Random): string =>
+  random.pick(["t", "orders.eu-1", "é", "日本語", "🎈🎈", "x".repeat(128)]);
+const numberOf = (random: Random): number =>
+  random.pick([0, 1, 2 ** 31, 2 ** 40, Number.MAX_SAFE_INTEGER]);
+
+test("a produce is read as it was written", () => {
+  forEachSeed(300, (random) => {
+    const headers = random.below(2) === 1;
+    const request: ProduceRequest = {
+      topic: textOf(random),
+      partition: random.pick([null, 0, 7, 2 ** 20]),
+      key: random.pick([null, new Uint8Array(0), bytesOf(random)]),
+      idempotencyKey: random.pick([null, bytesOf(random)]),
+      records: { ...encodeRecord(null, bytesOf(random)), hasHeaders: headers },
+      timeoutMs: random.pick([null, 0, 2 ** 31 - 1]),
+      rocket: random.below(2) === 1,
+      traced: random.below(2) === 1,
+      producer: random.pick([
+        null,
+        { id: textOf(random), epoch: numberOf(random), seq: numberOf(random) },
+      ]),
+    };
+    const read = over(
+      produceBytesMax(request),
+      (to) => writeProduce(to, request),
+      (from) => {
+        const { records, key, idempotencyKey, ...others } = readProduce(from);
+        const copied = (bytes: Uint8Array | null) =>
+          bytes === null ? null : Uint8Array.from(bytes);
+        return {
+          ...others,
+          key: copied(key),
+          idempotencyKey: copied(idempotencyKey),
+          records: { ...records, bytes: Uint8Array.from(records.bytes) },
+        };
+      },
+    );
+    expect<ProduceRequest>(read).toEqual(request);
+  });
+});
+
+test("the outcome of a produce is read as it was written", () => {
+  forEachSeed(300, (random) => {
+    const produced: Produced = {
+      partition: random.below(2 ** 20),
+      firstOffset: random.pick([null, 0, 2 ** 40]),
+      count: random.below(10_000),
+      duplicate: random.below(2) === 1,
+      payloadMatches: random.below(2) === 1,
+      committed: random.below(2) === 1,
+      batchId: numberOf(random),
+      synced: random.pick([null, true, false]),
+      ackedBy: random.below(10),
+      queueUs: random.below(1000) / 8,
+      syncWaitUs: numberOf(random),
+    };
+    const read = over(PRODUCED_BYTES_MAX, (to) => writeProduced(to, produced), readProduced);
+    expect<Produced>(read).toEqual(produced);
+  });
+});

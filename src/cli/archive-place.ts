@@ -47,7 +47,7 @@ export async function listArchives(place: string, io: Io): Promise<StoredFile[]>
 }
 
 /** For errors: the proxy between this machine and the bucket, if there is one. */
-function proxyNote({ environment }: Io): string {
+export function proxyNote({ environment }: Io): string {
   // As the runtime reads them: the first counts even if it is empty.
   const named = environment["S3_ENDPOINT"] ?? environment["AWS_ENDPOINT"];
   const endpoint = named || "s3.amazonaws.com";
@@ -61,7 +61,7 @@ function refuseHalfUrl(place: string): string {
   throw new UsageError(`${place} is neither a file nor s3://bucket/name`);
 }
 
-const isUrl = (place: string): boolean => /^[a-z0-9]+:\/\//i.test(place);
+export const isUrl = (place: string): boolean => /^[a-z0-9]+:\/\//i.test(place);
 
 /** Prints an error that the user can fix. @returns the exit code. @throws any other error. */
 export function explained(error: unknown, io: Io): number {

@@ -118,6 +118,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./health.ts")).HEALTH,
   },
   {
+    name: "export",
+    summary: "write a topic to Parquet files in a directory or bucket",
+    load: async () => (await import("./export.ts")).EXPORT,
+  },
+  {
     name: "backup",
     summary: "write the state of a running server to a file or bucket; list, prune",
     load: async () => (await import("./backup.ts")).BACKUP,

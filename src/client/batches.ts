@@ -16,6 +16,16 @@ export type BatchesPage = {
   readonly nextOffset: number;
 };
 
+/** A page as the server sent it, for programs that convert many records. */
+export type RawPage = {
+  /** Whole batches back to back. The first and the last one may hold records of other pages. */
+  readonly bytes: Uint8Array;
+  readonly startOffset: number;
+  readonly nextOffset: number;
+  readonly endOffset: number;
+  readonly topicId: number;
+};
+
 const HEADER_BYTES = 40;
 const BARE = 1;
 const WITH_HEADERS = 2;

@@ -1,3 +1,4 @@
+import type { RawPage } from "./batches.ts";
 import { type ConsumeOptions, Consumer } from "./consumer.ts";
 import { DurableStreams } from "./durable.ts";
 import { ClusterClient, Retention, Streams, Topics, Views } from "./facets.ts";
@@ -134,6 +135,11 @@ export class Client {
   /** Reads one page. */
   read(topic: string, partition: number, options: ReadOptions = {}): Promise<Page> {
     return this.#log.read(topic, partition, options);
+  }
+
+  /** Reads one page as the batches in which it is stored, for programs that convert many records. */
+  readBatches(topic: string, partition: number, options: ReadOptions = {}): Promise<RawPage> {
+    return this.#log.readBatches(topic, partition, options);
   }
 
   /** `for await (const message of client.consume("orders", { group: "billing" }))` */

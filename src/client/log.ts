@@ -1,5 +1,5 @@
 /** Requests of the log: produce, read, commit. */
-import { BATCHES_TYPE, decodeBatches } from "./batches.ts";
+import { BATCHES_TYPE, decodeBatches, type RawPage } from "./batches.ts";
 import { AyderError, badAnswer } from "./errors.ts";
 import { type Carried, carried, type Outgoing } from "./outgoing.ts";
 import type { Shape } from "./shape.ts";
@@ -178,24 +178,7 @@ export class Log {
   }
 
   async read(topic: string, partition: number, options: ReadOptions): Promise<Page> {
-    const { group, limit = PAGE_RECORDS, maxBytes, waitMs, linearizable, ...rest } = options;
-    const { topicId = 0 } = options;
-    const offset = options.offset ?? (group === undefined ? 0 : undefined);
-    const request = {
-      method: "GET",
-      path: `/broker/consume/${segment(topic)}/${segment(group ?? NO_GROUP)}/${partition}`,
-      query: {
-        offset,
-        limit,
-        max_bytes: maxBytes,
-        wait_ms: waitMs,
-        consistency: linearizable === true ? "linearizable" : undefined,
-      },
-      headers: { [TOPIC_ID_HEADER]: String(topicId), accept: ACCEPTED },
-      waitMs,
-      signal: rest.signal,
-      retryMs: rest.retryMs,
-    } as const;
+    const request = readRequest(topic, partition, options, ACCEPTED);
     const answer = await this.#transport.send(request);
     if (answer.headers.get("content-type") === BATCHES_TYPE) {
       return batchesPage(answer, topic, partition, this.#transport.url);
@@ -209,6 +192,21 @@ export class Log {
       ...(told > 0 ? { topicId: told } : {}),
       messages: messages.map((message) => messageOf(topic, message)),
     };
+  }
+
+  /** Reads one page without decoding it. The checksums are left to the caller. */
+  async readBatches(topic: string, partition: number, options: ReadOptions): Promise<RawPage> {
+    const answer = await this.#transport.send(readRequest(topic, partition, options, BATCHES_TYPE));
+    return rightAnswer(answer, this.#transport.url, () => {
+      if (answer.headers.get("content-type") !== BATCHES_TYPE) {
+        throw new RangeError(`the content type is "${answer.headers.get("content-type") ?? ""}"`);
+      }
+      return {
+        bytes: answer.bytes,
+        ...placeOf(answer),
+        endOffset: numberIn(answer, "ayder-end-offset"),
+      };
+    });
   }
 
   async offsetsAt(
@@ -268,32 +266,60 @@ const headerQuery = (headers: RecordHeaders): Query =>
     ]),
   );
 
+function readRequest(topic: string, partition: number, options: ReadOptions, accept: string) {
+  const { group, limit = PAGE_RECORDS, maxBytes, waitMs, linearizable, topicId = 0 } = options;
+  return {
+    method: "GET",
+    path: `/broker/consume/${segment(topic)}/${segment(group ?? NO_GROUP)}/${partition}`,
+    query: {
+      offset: options.offset ?? (group === undefined ? 0 : undefined),
+      limit,
+      max_bytes: maxBytes,
+      wait_ms: waitMs,
+      consistency: linearizable === true ? "linearizable" : undefined,
+    },
+    headers: { [TOPIC_ID_HEADER]: String(topicId), accept },
+    waitMs,
+    signal: options.signal,
+    retryMs: options.retryMs,
+  } as const;
+}
+
+function numberIn({ headers }: Answer, name: string): number {
+  const text = headers.get(name) ?? "";
+  if (!/^[0-9]{1,16}$/.test(text)) throw new RangeError(`the header ${name} is "${text}"`);
+  return Number(text);
+}
+
+const placeOf = (answer: Answer) => ({
+  startOffset: numberIn(answer, "ayder-start-offset"),
+  nextOffset: numberIn(answer, "ayder-next-offset"),
+  topicId: numberIn(answer, TOPIC_ID_HEADER),
+});
+
 /** @throws AyderError `bad_answer` if a checksum, a length or a header is wrong. */
 function batchesPage(answer: Answer, topic: string, partition: number, server: string): Page {
-  const numberOf = (name: string): number => {
-    const text = answer.headers.get(name) ?? "";
-    if (!/^[0-9]{1,16}$/.test(text)) throw new RangeError(`the header ${name} is "${text}"`);
-    return Number(text);
-  };
-  try {
-    const place = {
-      startOffset: numberOf("ayder-start-offset"),
-      nextOffset: numberOf("ayder-next-offset"),
-      topicId: numberOf(TOPIC_ID_HEADER),
-    };
+  return rightAnswer(answer, server, () => {
+    const place = placeOf(answer);
     const messages = decodeBatches(answer.bytes, { topic, partition, ...place });
     return {
       messages,
       count: messages.length,
       nextOffset: place.nextOffset,
       committedOffset: answer.headers.has("ayder-committed-offset")
-        ? numberOf("ayder-committed-offset")
+        ? numberIn(answer, "ayder-committed-offset")
         : null,
       truncated: answer.headers.get("ayder-truncated") === "true",
-      lowWatermark: numberOf("ayder-low-watermark"),
-      endOffset: numberOf("ayder-end-offset"),
+      lowWatermark: numberIn(answer, "ayder-low-watermark"),
+      endOffset: numberIn(answer, "ayder-end-offset"),
       topicId: place.topicId,
     };
+  });
+}
+
+function rightAnswer<T>(answer: Answer, server: string, read: () => T): T {
+  try {
+    return read();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw badAnswer(

@@ -35,6 +35,7 @@ export const CONTENTS: readonly Section[] = [
       "operations",
       "monitoring",
       "backup",
+      "exports",
       "systemd",
       "kubernetes",
       "docker",

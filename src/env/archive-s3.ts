@@ -57,7 +57,42 @@ export async function createS3Object(
   if (await asked(place, () => client.exists(key))) {
     throw new ArchiveExists(`${name} exists, and is not overwritten`);
   }
-  const partSize = Math.max(PART_BYTES_MIN, Math.ceil(expectedBytes / PARTS_MAX));
+  return startUpload(
+    client,
+    key,
+    place,
+    Math.max(PART_BYTES_MIN, Math.ceil(expectedBytes / PARTS_MAX)),
+  );
+}
+
+/** Starts an upload of unknown length. An object of this name is replaced when it is complete. */
+export function uploadS3Object({ bucket, key }: S3Name, via: string): ArchiveTarget {
+  return startUpload(new S3Client({ bucket }), key, `s3://${bucket}/${key}${via}`, PART_BYTES_MIN);
+}
+
+/** Returns the number of bytes of an object. @throws ArchiveUnavailable */
+export async function sizeOfS3Object({ bucket, key }: S3Name, via: string): Promise<number> {
+  const client = new S3Client({ bucket });
+  return (await asked(`s3://${bucket}/${key}${via}`, () => client.stat(key))).size;
+}
+
+/** Returns a small object; null if it does not exist. @throws ArchiveUnavailable */
+export async function readS3Object(
+  { bucket, key }: S3Name,
+  via: string,
+): Promise<Uint8Array | null> {
+  const client = new S3Client({ bucket });
+  const place = `s3://${bucket}/${key}${via}`;
+  if (!(await asked(place, () => client.exists(key)))) return null;
+  return await asked(place, () => client.file(key).bytes());
+}
+
+function startUpload(
+  client: S3Client,
+  key: string,
+  place: string,
+  partSize: number,
+): ArchiveTarget {
   // The upload reads a stream, because a writer of Bun (1.4.5) completes the object even after an error.
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
@@ -72,7 +107,7 @@ export async function createS3Object(
       await asked(place, () => Promise.all([writer.close(), uploaded]));
     },
     abandon: async () => {
-      await writer.abort(new Error("the backup was given up")).catch(() => undefined);
+      await writer.abort(new Error("the upload was given up")).catch(() => undefined);
       await uploaded.catch(() => undefined);
       // Bun requests the removal of the parts only after this.
       await Bun.sleep(ABORT_MS);

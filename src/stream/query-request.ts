@@ -92,7 +92,8 @@ function readRequest(root: RequestField, decoders: DecoderCache, isView: boolean
   };
 }
 
-function readFilters(list: RequestField): Filter[] {
+/** A list of filters; absent: none. */
+export function readFilters(list: RequestField): Filter[] {
   return list.isAbsent ? [] : list.items(FILTERS_MAX).map(readFilter);
 }
 

@@ -52,7 +52,8 @@ export function timeUnitOf(decoder: Decoder, timeField: Path | null): TimeUnit |
   return unit === "millis" ? null : unit;
 }
 
-function readDecoder(field: RequestField, decoders: DecoderCache): Decoder {
+/** Compiles the field `decode`; absent: JSON. */
+export function readDecoder(field: RequestField, decoders: DecoderCache): Decoder {
   const compiled = decoders.compile(readDecodeSpec(field));
   if (compiled.ok) return compiled.decoder;
   throw new WrongField(field.at(compiled.field).path, compiled.message);

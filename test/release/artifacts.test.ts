@@ -62,7 +62,7 @@ test("the binary holds the thread that serves HTTP", async () => {
 
 test("every package that the bundler read is listed with its licence, and Bun", () => {
   const names = parts.map(({ name }) => name);
-  for (const name of ["elysia", "prom-client", "protobufjs", "avsc", "bun"]) {
+  for (const name of ["elysia", "prom-client", "protobufjs", "avsc", "hyparquet-writer", "bun"]) {
     expect(names).toContain(name);
   }
   expect(names.filter((name) => name.startsWith("@types/"))).toEqual([]);

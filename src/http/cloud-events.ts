@@ -16,7 +16,8 @@ const JSON_TYPE = /^[^;]*[/+]json\s*(;|$)/i;
 
 /** Tells which mode a content type asks for; null: none, the body is opaque. */
 export function eventModeOf(contentType: string | null): "event" | "batch" | null {
-  const [media = ""] = (contentType ?? "").split(";");
+  if (contentType === null) return null;
+  const [media = ""] = contentType.split(";");
   const type = media.trim().toLowerCase();
   return type === EVENT_TYPE ? "event" : type === EVENT_BATCH_TYPE ? "batch" : null;
 }

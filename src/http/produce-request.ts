@@ -38,25 +38,72 @@ export const TIMER_MS_MAX = 2 ** 31 - 1;
 
 const readQuery = queryReader(PRODUCE_QUERY);
 
-/** @param takesEvents request headers may be attributes of a CloudEvent. */
-export function readProduceOptions(
+/** URLs that are remembered, and the length of the longest. */
+const URLS_MAX = 256;
+const URL_LENGTH_MAX = 512;
+
+/**
+ * Reads the options of produces. Most producers send the same few URLs again and again, and no header
+ * that says anything about the record. Their options are remembered by the URL.
+ */
+export class ProduceReader {
+  readonly #rocketByDefault: boolean;
+  readonly #known = new Map<string, ProduceOptions>();
+
+  constructor(rocketByDefault: boolean) {
+    this.#rocketByDefault = rocketByDefault;
+  }
+
+  /**
+   * @param takesEvents request headers may be attributes of a CloudEvent.
+   * @throws ApiError
+   */
+  read(context: RequestContext, takesEvents: boolean): ProduceOptions {
+    const { url, request } = context;
+    const kind = kindOfHeaders(request.headers);
+    if (kind !== "more") {
+      const known = this.#known.get(url);
+      const options = known ?? readOptions(context, null, this.#rocketByDefault, takesEvents);
+      if (known === undefined) this.#remember(url, options);
+      if (kind === "plain") return options;
+      return { ...options, contentType: request.headers.get("content-type") };
+    }
+    return readOptions(context, request.headers, this.#rocketByDefault, takesEvents);
+  }
+
+  #remember(url: string, options: ProduceOptions): void {
+    if (url.length > URL_LENGTH_MAX || !isRepeatable(options)) return;
+    if (this.#known.size >= URLS_MAX) this.#known.clear();
+    this.#known.set(url, options);
+  }
+}
+
+/** False if each request of a producer is likely to have options of its own. */
+const isRepeatable = ({ key, idempotencyKey, producer, headers, later }: ProduceOptions): boolean =>
+  key === null &&
+  idempotencyKey === null &&
+  producer === null &&
+  later === null &&
+  headers === NO_REQUEST_HEADERS;
+
+/** @param headers null: none of them says anything about the record. */
+function readOptions(
   context: RequestContext,
+  headers: Headers | null,
   rocketByDefault: boolean,
-  takesEvents = false,
+  takesEvents: boolean,
 ): ProduceOptions {
   const topic = context.path("topic");
   const query = readQuery(context);
   const { partition, key, idempotency_key, timeout_ms, timing, mode, producer } = query;
   const { prefixed } = context;
-  const kind = kindOfHeaders(context.request.headers);
-  const headers = kind === "more" ? context.request.headers : null;
   return {
     topic,
     partition,
     key: key === null ? null : utf8(key),
     idempotencyKey: readIdempotencyKey(headers, idempotency_key),
     producer: headers === null && producer === null ? null : readProducer(headers, producer),
-    contentType: kind === "plain" ? null : context.request.headers.get("content-type"),
+    contentType: headers?.get("content-type") ?? null,
     headers:
       headers === null && prefixed.length === 0
         ? NO_REQUEST_HEADERS

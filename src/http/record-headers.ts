@@ -45,17 +45,24 @@ const COMMON = [
 const CONTENT_TYPE_AT = COMMON.indexOf("content-type");
 
 /**
- * Tells what may be found in the headers of a request: `plain`: nothing but common ones without a
- * content type; `typed`: nothing but common ones; `more`: others too. Most requests are plain or
- * typed, and a look at the names of all headers costs as much as all that is done with the others.
+ * Kinds of request headers. `plain`: nothing but common ones without a content
+ * type; `typed`: nothing but common ones; `more`: others too.
  */
-export function kindOfHeaders(headers: Headers): "plain" | "typed" | "more" {
+export type HeadersKind = "plain" | "typed" | "more";
+
+/**
+ * Most requests are plain or typed, and a look at the names of all headers costs as much as all that
+ * is done with the others.
+ */
+export function kindOfHeaders(headers: Headers): HeadersKind {
   let left = headers.count;
-  for (let i = 0; i < COMMON.length; i++) {
-    if (left === 0) return i <= CONTENT_TYPE_AT ? "plain" : "typed";
-    if (headers.has(COMMON[i] as string)) left--;
+  let kind: HeadersKind = "plain";
+  for (let i = 0; i < COMMON.length && left > 0; i++) {
+    if (!headers.has(COMMON[i] as string)) continue;
+    if (i === CONTENT_TYPE_AT) kind = "typed";
+    left--;
   }
-  return left === 0 ? "typed" : "more";
+  return left === 0 ? kind : "more";
 }
 
 /**

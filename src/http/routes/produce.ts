@@ -16,8 +16,8 @@ import { encodeLines } from "../ndjson.ts";
 import {
   LONG_TIMEOUT_MS,
   type ProduceOptions,
+  ProduceReader,
   produceRequest,
-  readProduceOptions,
 } from "../produce-request.ts";
 import { HEADER_QUERY_PREFIX } from "../record-headers.ts";
 import type { Endpoint, LATER, RequestContext } from "../request-context.ts";
@@ -64,11 +64,14 @@ const HEADER_PARAMETERS = {
   means: "Header of the record; percent-encoded UTF-8",
 };
 
-export const produceEndpoints = (services: Services): readonly Endpoint[] => [
-  produceOne(services),
-  produceLines(services),
-  produceJson(services),
-];
+export function produceEndpoints(services: Services): readonly Endpoint[] {
+  const reader = new ProduceReader(services.options.rocket);
+  return [
+    produceOne(services, reader),
+    produceLines(services, reader),
+    produceJson(services, reader),
+  ];
+}
 
 const SHARED = {
   method: "POST",
@@ -78,7 +81,7 @@ const SHARED = {
   prefixed: HEADER_PARAMETERS,
 } as const;
 
-const produceOne = (services: Services): Endpoint => ({
+const produceOne = (services: Services, reader: ProduceReader): Endpoint => ({
   ...SHARED,
   path: "/broker/topics/:topic/produce",
   isHot: true,
@@ -98,7 +101,7 @@ const produceOne = (services: Services): Endpoint => ({
       : { bytes: requestBytesMax, code: "request_too_large" };
   },
   handle: (context) => {
-    const options = readProduceOptions(context, services.options.rocket, true);
+    const options = reader.read(context, true);
     if (isBatch(options.contentType)) return produceBatches(services, context, options);
     const mode = eventModeOf(options.contentType);
     if (mode !== null) return produceEvents(services, context, options, mode);
@@ -110,7 +113,7 @@ const produceOne = (services: Services): Endpoint => ({
   },
 });
 
-const produceLines = (services: Services): Endpoint => ({
+const produceLines = (services: Services, reader: ProduceReader): Endpoint => ({
   ...SHARED,
   path: "/broker/topics/:topic/produce-ndjson",
   isHot: true,
@@ -123,7 +126,7 @@ const produceLines = (services: Services): Endpoint => ({
     errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large"],
   },
   handle: (context) => {
-    const options = readProduceOptions(context, services.options.rocket);
+    const options = reader.read(context, false);
     const { limits } = services.options;
     return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
       const records = encodeLines(body, options.key, options.headers.encoded, limits);
@@ -132,7 +135,7 @@ const produceLines = (services: Services): Endpoint => ({
   },
 });
 
-const produceJson = (services: Services): Endpoint => ({
+const produceJson = (services: Services, reader: ProduceReader): Endpoint => ({
   ...SHARED,
   path: "/broker/topics/:topic/produce-json",
   docs: {
@@ -145,7 +148,7 @@ const produceJson = (services: Services): Endpoint => ({
   },
   bodyLimit: () => ({ bytes: services.options.limits.requestBytesMax, code: "request_too_large" }),
   handle: (context) => {
-    const options = readProduceOptions(context, services.options.rocket);
+    const options = reader.read(context, false);
     const { limits } = services.options;
     const { ignoresUnknown } = context.route;
     return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {

@@ -114,10 +114,8 @@ async function measureAll(filter: string): Promise<void> {
     console.log(`${ROUNDS} rounds of ${SECONDS} s each, us of the main thread for one call`);
     const run = (way: WayOf, order: Order) =>
       way === "here" ? callFor(node, order) : threads[way](order);
-    const calls = CALLS.filter((call) => call.includes(filter));
-    for (const call of calls) {
-      for (const inFlight of IN_FLIGHT) await measure({ call, inFlight }, run);
-    }
+    const orders = CALLS.flatMap((call) => IN_FLIGHT.map((inFlight) => ({ call, inFlight })));
+    for (const order of orders) if (nameOf(order).includes(filter)) await measure(order, run);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -138,8 +136,10 @@ async function measure(
     }
   }
   const shown = WAYS.map((way) => `${way} ${medianOf(figures[way]).toFixed(2)}`);
-  console.log(`${order.call}, ${order.inFlight} in flight: ${shown.join(", ")}`);
+  console.log(`${nameOf(order)}: ${shown.join(", ")}`);
 }
+
+const nameOf = ({ call, inFlight }: Order): string => `${call}, ${inFlight} in flight`;
 
 /** @returns a function that lets the thread call, and resolves to how many calls have ended. */
 async function startThread(node: NodeApi, rings: RingMemory | null, fault: (e: unknown) => void) {

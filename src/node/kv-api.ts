@@ -3,7 +3,7 @@ import type { Result, WriteAck, WriteReject } from "./api.ts";
 
 /** Keys and namespaces. */
 export interface KvApi {
-  /** @param done the same as for `produce`. */
+  /** @param request its value must be valid until this returns. @param done the same as for `produce`. */
   kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void;
   /** @returns a promise if the leader has to confirm the read. */
   kvGet(request: KvGetRequest): MaybePromise<KvGetOutcome>;

@@ -1,11 +1,23 @@
 import { expect, test } from "bun:test";
 import { ByteCursor } from "../../src/lib/byte-cursor.ts";
-import type { Produced, ProduceRequest } from "../../src/node/api.ts";
+import type { KvPutRequest, KvValue, Produced, ProduceRequest } from "../../src/node/api.ts";
 import {
+  KV_WRITTEN_BYTES_MAX,
+  kvGetBytesMax,
+  kvPutBytesMax,
+  kvValueBytesMax,
   PRODUCED_BYTES_MAX,
   produceBytesMax,
+  readKvGet,
+  readKvPut,
+  readKvValue,
+  readKvWritten,
   readProduce,
   readProduced,
+  writeKvGet,
+  writeKvPut,
+  writeKvValue,
+  writeKvWritten,
   writeProduce,
   writeProduced,
 } from "../../src/node/port/codec.ts";
@@ -82,5 +94,36 @@ test("the outcome of a produce is read as it was written", () => {
     };
     const read = over(PRODUCED_BYTES_MAX, (to) => writeProduced(to, produced), readProduced);
     expect<Produced>(read).toEqual(produced);
+  });
+});
+
+test("calls of the key-value store and their outcomes are read as they were written", () => {
+  forEachSeed(300, (random) => {
+    const namespace = textOf(random);
+    const key = textOf(random);
+    const put: KvPutRequest = {
+      namespace,
+      key,
+      value: bytesOf(random),
+      cas: random.pick([null, 0, 2 ** 40]),
+      ttlMs: random.pick([null, 1, 2 ** 31]),
+      timeoutMs: random.pick([null, 0]),
+    };
+    const readPut = (from: ByteCursor) => {
+      const { value, ...others } = readKvPut(from);
+      return { ...others, value: Uint8Array.from(value) };
+    };
+    expect<KvPutRequest>(over(kvPutBytesMax(put), (to) => writeKvPut(to, put), readPut)).toEqual(
+      put,
+    );
+    const get = { namespace, key, linearizable: random.below(2) === 1 };
+    expect(over(kvGetBytesMax(get), (to) => writeKvGet(to, get), readKvGet)).toEqual(get);
+    const ack = { batchId: numberOf(random), synced: random.pick([null, true, false]), ackedBy: 3 };
+    const written = { cas: numberOf(random), ...ack };
+    const writeWritten = (to: ByteCursor) => writeKvWritten(to, written);
+    expect(over(KV_WRITTEN_BYTES_MAX, writeWritten, readKvWritten)).toEqual(written);
+    const value: KvValue = { value: bytesOf(random), cas: numberOf(random), ttlMs: 7 };
+    const read = over(kvValueBytesMax(value), (to) => writeKvValue(to, value), readKvValue);
+    expect(read).toEqual(value);
   });
 });

@@ -223,6 +223,21 @@ test("frequent calls and their outcomes cross in the rings, without a message", 
   expect([toNode.length, fromNode.length]).toEqual([0, 0]);
 });
 
+test("keys and values cross in the rings, long ones by message", async () => {
+  const { port, toNode, fromNode } = pairOf({ node: new FakeNode() }, RINGS);
+  const values = [0, 1, 8000, 16_000, 40_000].map((size) => new Uint8Array(size).fill(size % 251));
+  await Promise.all(values.map((value, at) => stored(port, putOf(`k${at}`, value))));
+  expect(toNode.length).toBe(1);
+  const gets = values.map((_, at) =>
+    read(port, { namespace: "n", key: `k${at}`, linearizable: false }),
+  );
+  const got = await Promise.all(gets);
+  expect(got.map((each) => each.ok && each.value)).toEqual(values);
+  expect([toNode.length, fromNode.length]).toEqual([1, 1]);
+  const missing = await read(port, { namespace: "n", key: "none", linearizable: false });
+  expect(missing).toMatchObject({ ok: false, code: "not_found" });
+});
+
 test("a full ring refuses a call at once, and takes it once the node has read", async () => {
   const { port } = pairOf({ node: new FakeNode() }, { ringBytes: 4096 });
   const write = () => produced(port, produceOf(new Uint8Array(400)));

@@ -3,13 +3,23 @@
  * of them at a `ByteCursor`, so that the bytes may lie in a ring, in a frame or in an array.
  */
 import { type ByteCursor, blobBytes, textBytesMax } from "../../lib/byte-cursor.ts";
-import type { Produced, ProduceRequest } from "../api.ts";
+import type {
+  KvGetRequest,
+  KvPutRequest,
+  KvValue,
+  KvWritten,
+  Produced,
+  ProduceRequest,
+  WriteAck,
+} from "../api.ts";
 
 /** Bits of the flags of a produce. */
 const HAS_HEADERS = 1;
 const ROCKET = 2;
 const TRACED = 4;
 const HAS_PRODUCER = 8;
+/** The bit of the flags of a read. */
+const LINEARIZABLE = 1;
 /** Bits of the flags of an outcome. */
 const DUPLICATE = 1;
 const PAYLOAD_MATCHES = 2;
@@ -120,3 +130,72 @@ const syncedFlags = (synced: boolean | null): number =>
   synced === null ? SYNCED_IS_NULL : flag(synced, SYNCED);
 const syncedOf = (flags: number): boolean | null =>
   has(flags, SYNCED_IS_NULL) ? null : has(flags, SYNCED);
+
+/** Upper bound of what `writeKvPut` writes. */
+export const kvPutBytesMax = ({ namespace, key, value }: KvPutRequest): number =>
+  NUMBERS_BYTES_MAX + textBytesMax(namespace) + textBytesMax(key) + blobBytes(value);
+
+export function writeKvPut(to: ByteCursor, request: KvPutRequest): void {
+  to.putText(request.namespace);
+  to.putText(request.key);
+  to.putNumber(request.cas);
+  to.putNumber(request.ttlMs);
+  to.putNumber(request.timeoutMs);
+  to.putBlob(request.value);
+}
+
+/** The value is a view of the bytes that were read. */
+export const readKvPut = (from: ByteCursor): KvPutRequest => ({
+  namespace: from.text(),
+  key: from.text(),
+  cas: from.numberOrNull(),
+  ttlMs: from.numberOrNull(),
+  timeoutMs: from.numberOrNull(),
+  value: from.blob(),
+});
+
+/** Upper bound of what `writeKvWritten` writes. */
+export const KV_WRITTEN_BYTES_MAX = NUMBERS_BYTES_MAX;
+
+export function writeKvWritten(to: ByteCursor, written: KvWritten & WriteAck): void {
+  to.putU8(syncedFlags(written.synced));
+  to.putNumber(written.cas);
+  to.putNumber(written.batchId);
+  to.putU32(written.ackedBy);
+}
+
+export function readKvWritten(from: ByteCursor): KvWritten & WriteAck {
+  const synced = syncedOf(from.u8());
+  return { cas: from.number(), batchId: from.number(), synced, ackedBy: from.u32() };
+}
+
+/** Upper bound of what `writeKvGet` writes. */
+export const kvGetBytesMax = ({ namespace, key }: KvGetRequest): number =>
+  NUMBERS_BYTES_MAX + textBytesMax(namespace) + textBytesMax(key);
+
+export function writeKvGet(to: ByteCursor, { namespace, key, linearizable }: KvGetRequest): void {
+  to.putU8(flag(linearizable, LINEARIZABLE));
+  to.putText(namespace);
+  to.putText(key);
+}
+
+export function readKvGet(from: ByteCursor): KvGetRequest {
+  const linearizable = has(from.u8(), LINEARIZABLE);
+  return { namespace: from.text(), key: from.text(), linearizable };
+}
+
+/** Upper bound of what `writeKvValue` writes. */
+export const kvValueBytesMax = ({ value }: KvValue): number => NUMBERS_BYTES_MAX + blobBytes(value);
+
+export function writeKvValue(to: ByteCursor, { value, cas, ttlMs }: KvValue): void {
+  to.putNumber(cas);
+  to.putNumber(ttlMs);
+  to.putBlob(value);
+}
+
+/** The value is a copy. */
+export const readKvValue = (from: ByteCursor): KvValue => ({
+  cas: from.number(),
+  ttlMs: from.number(),
+  value: from.blob().slice(),
+});

@@ -16,7 +16,17 @@ import {
   SIGNALLED_CALLS,
   type Side,
 } from "./calls.ts";
-import { PRODUCED_BYTES_MAX, readProduce, writeProduced } from "./codec.ts";
+import {
+  KV_WRITTEN_BYTES_MAX,
+  kvValueBytesMax,
+  PRODUCED_BYTES_MAX,
+  readKvGet,
+  readKvPut,
+  readProduce,
+  writeKvValue,
+  writeKvWritten,
+  writeProduced,
+} from "./codec.ts";
 import {
   Inbox,
   KIND,
@@ -80,6 +90,15 @@ export class PortServer {
       case KIND.produce: {
         const request = readProduce(entry);
         return () => this.#served.node.produce(request, (outcome) => this.#produced(id, outcome));
+      }
+      case KIND.kvPut: {
+        const request = readKvPut(entry);
+        return () => this.#served.node.kvPut(request, (outcome) => this.#kvWritten(id, outcome));
+      }
+      case KIND.kvGet: {
+        const request = readKvGet(entry);
+        return () =>
+          this.#then(id, this.#served.node.kvGet(request), (value) => this.#kvValue(id, value));
       }
       default:
         throw new Error(`the ring brought a call of the unknown kind ${kind}`);
@@ -234,13 +253,22 @@ export class PortServer {
     const ttlMs = inbox.next<number | null>();
     const timeoutMs = inbox.next<number | null>();
     const request = { namespace, key, value, cas, ttlMs, timeoutMs };
-    const done = (outcome: KvPutOutcome) => {
-      if (outcome.ok) {
-        const { cas: written, batchId, synced, ackedBy } = outcome;
-        this.#outbox.items.push(KIND.kvWritten, id, written, batchId, synced, ackedBy);
-      } else this.#outcome(id, outcome);
-    };
-    return () => this.#served.node.kvPut(request, done);
+    return () => this.#served.node.kvPut(request, (outcome) => this.#kvWritten(id, outcome));
+  }
+
+  #kvWritten(id: number, outcome: KvPutOutcome): void {
+    if (!outcome.ok) {
+      this.#outcome(id, outcome);
+      return;
+    }
+    const entry = this.#reserve(KIND.kvWritten, id, KV_WRITTEN_BYTES_MAX);
+    if (entry === null) {
+      const { cas, batchId, synced, ackedBy } = outcome;
+      this.#outbox.items.push(KIND.kvWritten, id, cas, batchId, synced, ackedBy);
+      return;
+    }
+    writeKvWritten(entry, outcome);
+    this.#publish();
   }
 
   #consume(id: number, inbox: Inbox): () => void {
@@ -278,13 +306,23 @@ export class PortServer {
       key: inbox.next<string>(),
       linearizable: inbox.next<boolean>(),
     };
-    const done = (outcome: KvGetOutcome) => {
-      if (outcome.ok) {
-        const { value, cas, ttlMs } = outcome;
-        this.#outbox.items.push(KIND.kvValue, id, this.#outbox.copy(value), cas, ttlMs);
-      } else this.#outcome(id, outcome);
-    };
-    return () => this.#then(id, this.#served.node.kvGet(request), done);
+    return () =>
+      this.#then(id, this.#served.node.kvGet(request), (value) => this.#kvValue(id, value));
+  }
+
+  #kvValue(id: number, outcome: KvGetOutcome): void {
+    if (!outcome.ok) {
+      this.#outcome(id, outcome);
+      return;
+    }
+    const entry = this.#reserve(KIND.kvValue, id, kvValueBytesMax(outcome));
+    if (entry === null) {
+      const { value, cas, ttlMs } = outcome;
+      this.#outbox.items.push(KIND.kvValue, id, this.#outbox.copy(value), cas, ttlMs);
+      return;
+    }
+    writeKvValue(entry, outcome);
+    this.#publish();
   }
 
   #runSignalled(id: number, call: AnyCall, given: readonly unknown[]): void {

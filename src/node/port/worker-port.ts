@@ -4,8 +4,6 @@ import type {
   Backup,
   BackupReject,
   ClusterApi,
-  ConsumePage,
-  ConsumeReject,
   DurableApi,
   GroupsApi,
   KvGetOutcome,
@@ -29,7 +27,14 @@ import type {
   SignalledName,
   SignalledOutcome,
 } from "./calls.ts";
-import { produceBytesMax, readProduced, writeProduce } from "./codec.ts";
+import {
+  kvGetBytesMax,
+  kvPutBytesMax,
+  produceBytesMax,
+  writeKvGet,
+  writeKvPut,
+  writeProduce,
+} from "./codec.ts";
 import {
   Inbox,
   KIND,
@@ -40,6 +45,7 @@ import {
   type PortMessage,
   type Post,
 } from "./message.ts";
+import { type PageOutcome, readEntry, readOutcome } from "./outcomes.ts";
 import { type RingEnds, RingLink } from "./ring-link.ts";
 
 export type WorkerPortOptions = {
@@ -62,7 +68,6 @@ type Waiting = {
   /** Bytes that a write counts in the queue. */
   readonly bytes: number;
 };
-type Page = Result<ConsumePage, ConsumeReject>;
 
 /** The kind and the id of an entry. */
 const ID_BYTES = 9;
@@ -188,18 +193,26 @@ export class WorkerPort implements NodeApi {
   }
 
   kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void {
-    const { namespace, key, value, cas, ttlMs, timeoutMs } = request;
-    if (this.#isFull(value.length)) {
+    const { length } = request.value;
+    const entry = this.#isFull(length) ? "full" : this.#reserve(ID_BYTES + kvPutBytesMax(request));
+    if (entry === "full") {
       done(OVERLOADED);
       return;
     }
-    const id = this.#expectWrite(value.length, done);
-    const outbox = this.#outbox;
-    outbox.items.push(KIND.kvPut, id, namespace, key, outbox.copy(value), cas, ttlMs, timeoutMs);
+    const id = this.#expectWrite(length, done);
+    if (entry === "long") {
+      const { namespace, key, value, cas, ttlMs, timeoutMs } = request;
+      const outbox = this.#outbox;
+      outbox.items.push(KIND.kvPut, id, namespace, key, outbox.copy(value), cas, ttlMs, timeoutMs);
+      return;
+    }
+    this.#begin(entry, KIND.kvPut, id);
+    writeKvPut(entry, request);
+    this.#rings?.publish();
   }
 
   readonly consume: NodeApi["consume"] = (request) =>
-    new Promise<Page>((resolve, reject) => {
+    new Promise<PageOutcome>((resolve, reject) => {
       const {
         topic,
         partition,
@@ -216,11 +229,21 @@ export class WorkerPort implements NodeApi {
       items.push(limit, maxBytes, linearizable);
     });
 
-  readonly kvGet: NodeApi["kvGet"] = ({ namespace, key, linearizable }) =>
-    new Promise<KvGetOutcome>((resolve, reject) => {
+  readonly kvGet: NodeApi["kvGet"] = (request) => {
+    const entry = this.#reserve(ID_BYTES + kvGetBytesMax(request));
+    if (entry === "full") return OVERLOADED;
+    return new Promise<KvGetOutcome>((resolve, reject) => {
       const id = this.#expect(resolve, reject);
-      this.#outbox.items.push(KIND.kvGet, id, namespace, key, linearizable);
+      if (entry === "long") {
+        const { namespace, key, linearizable } = request;
+        this.#outbox.items.push(KIND.kvGet, id, namespace, key, linearizable);
+        return;
+      }
+      this.#begin(entry, KIND.kvGet, id);
+      writeKvGet(entry, request);
+      this.#rings?.publish();
     });
+  };
 
   readonly waitForRecords: NodeApi["waitForRecords"] = ({ signal, ...wait }) =>
     this.#signalled("waitForRecords", signal, wait);
@@ -395,79 +418,3 @@ export class WorkerPort implements NodeApi {
 }
 
 const OVERLOADED = { ok: false, code: "overloaded" } as const;
-
-function readOutcome(kind: Kind, inbox: Inbox): unknown {
-  switch (kind) {
-    case KIND.produced:
-      return producedOf(inbox);
-    case KIND.kvWritten:
-      return {
-        ok: true,
-        cas: inbox.next<number>(),
-        batchId: inbox.next<number>(),
-        synced: inbox.next<boolean | null>(),
-        ackedBy: inbox.next<number>(),
-      } satisfies KvPutOutcome;
-    case KIND.page:
-      return readPage(inbox);
-    case KIND.kvValue:
-      return {
-        ok: true,
-        value: inbox.bytes(),
-        cas: inbox.next<number>(),
-        ttlMs: inbox.next<number>(),
-      } satisfies KvGetOutcome;
-    case KIND.outcome:
-      return inbox.next();
-    case KIND.bytes:
-      return inbox.bytesOrNull();
-    default:
-      throw new Error(`the port brought an outcome of the unknown kind ${kind}`);
-  }
-}
-
-function readEntry(kind: number, entry: ByteCursor): unknown {
-  switch (kind) {
-    case KIND.produced:
-      return { ok: true, ...readProduced(entry) } satisfies ProduceOutcome;
-    default:
-      throw new Error(`the ring brought an outcome of the unknown kind ${kind}`);
-  }
-}
-
-const producedOf = (inbox: Inbox): ProduceOutcome => ({
-  ok: true,
-  partition: inbox.next<number>(),
-  firstOffset: inbox.next<number | null>(),
-  count: inbox.next<number>(),
-  duplicate: inbox.next<boolean>(),
-  payloadMatches: inbox.next<boolean>(),
-  committed: inbox.next<boolean>(),
-  batchId: inbox.next<number>(),
-  synced: inbox.next<boolean | null>(),
-  ackedBy: inbox.next<number>(),
-  queueUs: inbox.next<number>(),
-  syncWaitUs: inbox.next<number>(),
-});
-
-function readPage(inbox: Inbox): Page {
-  const topicId = inbox.next<number>();
-  const startOffset = inbox.next<number>();
-  const committedOffset = inbox.next<number | null>();
-  const lowWatermark = inbox.next<number>();
-  const endOffset = inbox.next<number>();
-  const place = { offset: inbox.next<number>(), at: inbox.next<number>() };
-  const first = place.at < 0 ? null : place;
-  const bytes = inbox.bytesOrNull();
-  const slices = bytes === null ? [] : [bytes];
-  return {
-    ok: true,
-    slices,
-    first,
-    topicId,
-    startOffset,
-    committedOffset,
-    lowWatermark,
-    endOffset,
-  };
-}

@@ -115,6 +115,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     log,
     forwardTo: forwardTarget(node, options, options.forwardWrites),
     forwardPollTo: forwardTarget(node, options, options.forwardPolls ?? options.forwardWrites),
+    forwardsByLink: () => node.forwardsByLink(),
     streams: answers,
     compression,
     bodies: bodyBytes(options),

@@ -45,6 +45,43 @@ export type Leader = {
 };
 
 /**
+ * Forwards a write like `forward`. While nobody listens at the address of the leader, it waits for
+ * another leader within the time of the write.
+ *
+ * @param leaderOf the leader as it is known now; null if it is this node, or none is known.
+ */
+export async function forwardWithin(
+  route: ForwardedRoute,
+  request: Request,
+  leader: Leader,
+  leaderOf: () => Leader | null,
+  readBody: () => Promise<Uint8Array | null>,
+  bodies: BodyBytes,
+): Promise<Response> {
+  let body: Promise<Uint8Array | null> | null = null;
+  const readOnce = () => {
+    body ??= readBody();
+    return body;
+  };
+  const untilMs = performance.now() + timeoutOf(request.url, leader.commitTimeoutMs);
+  for (let known = leader; ; known = leaderOf() ?? known) {
+    try {
+      return await forward(route, request, known, readOnce, bodies);
+    } catch (error) {
+      const mayWait = error instanceof Unreachable && performance.now() + PAUSE_MS < untilMs;
+      if (!mayWait || request.signal.aborted) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}
+
+/** Nobody listens at the address of the leader, or there is no way to it. Nothing was sent. */
+class Unreachable extends ApiError {}
+const UNREACHABLE = /^E(CONNREFUSED|(HOST|NET)(UNREACH|DOWN))$/;
+/** Time between two attempts to reach a leader. */
+const PAUSE_MS = 50;
+
+/**
  * Forwards a write to the leader and returns its response.
  *
  * @param readBody reads the body to its end before anything is sent, so that a broken upload never
@@ -168,7 +205,9 @@ function failure(error: unknown, url: string, waitMs: number): ApiError {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const isLate = error instanceof Error && error.name === "TimeoutError";
   if (!isLate && isUnsent(error, code)) {
-    return notSent("no_leader", `The leader ${url} cannot be reached (${code})`);
+    const what = `The leader ${url} cannot be reached (${code})`;
+    const unsent = notSent("no_leader", what);
+    return UNREACHABLE.test(code) ? new Unreachable(unsent.code, unsent.message) : unsent;
   }
   const what = isLate
     ? `The leader ${url} did not answer in ${waitMs} ms`
@@ -196,8 +235,12 @@ const endOf = ({ isPoll }: ForwardedRoute, request: Request, waitMs: number): Ab
 
 /** The leader says what is wrong with these parameters; here they count only if they are numbers. */
 function waitOf(url: string, commitTimeoutMs: number): number {
-  const asked = /[?&]timeout_ms=(\d+)(?:&|$)/.exec(url)?.[1];
   const polls = /[?&]wait_ms=(\d+)(?:&|$)/.exec(url)?.[1];
-  const givenMs = asked === undefined ? commitTimeoutMs : Number(asked);
+  const givenMs = timeoutOf(url, commitTimeoutMs);
   return Math.min(givenMs + Number(polls ?? 0) + GRACE_MS, TIMER_MS_MAX);
+}
+
+function timeoutOf(url: string, commitTimeoutMs: number): number {
+  const asked = /[?&]timeout_ms=(\d+)(?:&|$)/.exec(url)?.[1];
+  return asked === undefined ? commitTimeoutMs : Number(asked);
 }

@@ -7,7 +7,8 @@ import type { Auth } from "./auth.ts";
 import { type BodyBytes, JSON_BODY_BYTES_MAX, readBytes, tooLarge } from "./body.ts";
 import { type Compression, isCompressible, markEncoded, varyByEncoding } from "./compression.ts";
 import { ApiError, shown } from "./errors.ts";
-import { forward, type Leader } from "./forward.ts";
+import { forwardWithin, type Leader } from "./forward.ts";
+import { FORWARDED_HEADER } from "./forward-headers.ts";
 import { isOwnName } from "./own-names.ts";
 import { proxyHeaderOf } from "./proxied.ts";
 import { type BodyLimit, RequestContext, type RequestEnd, type Route } from "./request-context.ts";
@@ -22,6 +23,8 @@ export type MiddlewareParts = {
   readonly forwardTo: () => Leader | null;
   /** The same for long polls that change state. They have slots of their own. */
   readonly forwardPollTo: () => Leader | null;
+  /** True if the node sends small writes to the leader over the link between the nodes. */
+  readonly forwardsByLink: () => boolean;
   readonly streams: AnswerStreams;
   readonly compression: Compression;
   readonly bodies: BodyBytes;
@@ -69,13 +72,18 @@ export class Middleware implements RequestEnd {
   }
 
   /** Returns null if this node handles the write itself. */
-  #leaderFor({ isPoll }: Route, request: Request): Leader | null {
+  #leaderFor({ isPoll, byLink, takesBody }: Route, request: Request): Leader | null {
     const leader = isPoll === true ? this.#parts.forwardPollTo() : this.#parts.forwardTo();
     if (leader === null) return null;
+    const length = lengthOf(request, takesBody);
+    const isSmall = byLink === true && length <= LINK_BODY_BYTES_MAX;
+    // A request that another node has forwarded is refused, not forwarded once more.
+    if (isSmall && this.#parts.forwardsByLink() && !request.headers.has(FORWARDED_HEADER)) {
+      return null;
+    }
     // A body over every limit is not forwarded: the route rejects it here as it would on the
     // leader.
-    const length = Number(request.headers.get("content-length"));
-    return length > this.#parts.requestBytesMax ? null : leader;
+    return Number.isFinite(length) && length > this.#parts.requestBytesMax ? null : leader;
   }
 
   #forward(context: RequestContext, leader: Leader): Promise<Response> {
@@ -85,7 +93,8 @@ export class Middleware implements RequestEnd {
       this.#parts.allowLong(request);
       return body;
     };
-    return forward(route, request, leader, readBody, this.bodies);
+    const leaderOf = route.isPoll === true ? this.#parts.forwardPollTo : this.#parts.forwardTo;
+    return forwardWithin(route, request, leader, leaderOf, readBody, this.bodies);
   }
 
   /**
@@ -243,6 +252,18 @@ export class Middleware implements RequestEnd {
     if (error.code === "forbidden") instruments.scopeRefusals.value++;
     return errorMapper.error(error);
   }
+}
+
+/**
+ * Longer bodies are forwarded over HTTP, with a connection of their own, so that they do not delay
+ * consensus on the link between the nodes.
+ */
+const LINK_BODY_BYTES_MAX = 128 * 1024;
+
+/** Infinite if the request does not tell the length of its body. */
+function lengthOf({ headers }: Request, takesBody: boolean): number {
+  const length = headers.get("content-length");
+  return length === null && takesBody ? Number.POSITIVE_INFINITY : Number(length);
 }
 
 const ERRORS_FROM = 400;

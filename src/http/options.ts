@@ -22,7 +22,7 @@ export type HttpOptions = {
   /** Produce in rocket mode unless a request has `mode=sealed`. */
   readonly rocket: boolean;
   readonly redirectStatus: 307 | 308;
-  /** A follower forwards writes to the leader. If absent, it redirects clients. */
+  /** A follower forwards writes to the leader over HTTP. If absent, it redirects clients. */
   readonly forwardWrites?: ForwardOptions;
   /** A follower forwards these always, also if it redirects other writes. Default: it redirects. */
   readonly forwardPolls?: ForwardOptions;

@@ -44,6 +44,11 @@ export type Endpoint = {
   readonly access: Access;
   /** Only the leader can do it. Any other node forwards the request or redirects the client. */
   readonly leaderOnly: boolean;
+  /**
+   * A follower that forwards writes handles the request itself. The node sends the write, a small
+   * command, over the link to the leader. The handler must not decide by state that may lag.
+   */
+  readonly byLink?: true;
   /** A long poll that changes state: a follower forwards it always, for as long as it waits. */
   readonly isPoll?: true;
   /** The route is found without Elysia's dispatch, because its throughput matters. */

@@ -23,6 +23,12 @@ type FaultPoint =
   | "snapshot-forgets-redrive"
   | "slot-fires-twice"
   | "scheduled-delivered-twice"
+  // Forwarded writes (`src/node/forward`).
+  | "forwarded-frames-executed-twice"
+  | "forwards-again-after-an-unknown-outcome"
+  | "forwards-without-a-window"
+  // Linearizable reads (`src/node/reads`).
+  | "read-joins-a-question-under-way"
   // Consensus (`src/raft`).
   | "read-confirmed-by-one-half"
   | "read-joins-a-round-under-way"

@@ -148,6 +148,30 @@ export const COUNTERS = {
     name: "ayder_read_cache_misses_total",
     help: "Reads of older records from a segment file, one for each window",
   },
+  forwardedCommands: {
+    name: "ayder_forwarded_commands_total",
+    help: "Writes that this node sent to the leader over the link between the nodes",
+  },
+  forwardedBytes: {
+    name: "ayder_forwarded_bytes_total",
+    help: "Bytes of the writes that this node sent to the leader over the link between the nodes",
+  },
+  forwardedAgain: {
+    name: "ayder_forwarded_again_total",
+    help: "Forwarded writes that were refused by a node that does not lead, and sent again",
+  },
+  forwardedUnknown: {
+    name: "ayder_forwarded_unknown_total",
+    help: "Forwarded writes whose outcome is unknown: the link was lost, or no answer came in time",
+  },
+  forwardedUnsent: {
+    name: "ayder_forwarded_unsent_total",
+    help: "Writes that were not forwarded, because no leader was there in time; nothing was done",
+  },
+  forwardedServed: {
+    name: "ayder_forwarded_served_total",
+    help: "Writes that this node received from other nodes over the links between the nodes",
+  },
   stateChecks: {
     name: "ayder_state_checks_total",
     help: "Comparisons of this node's state with the leader's that found no difference",
@@ -296,6 +320,10 @@ export const GAUGES = {
     name: "ayder_disk_waits_for_descriptors",
     help: "Disk operations wait for a file descriptor or memory and writes are refused: 1, otherwise 0",
   },
+  forwardsInFlight: {
+    name: "ayder_forwards_in_flight",
+    help: "Writes on this node that wait for the leader, over the link between the nodes",
+  },
   requestsInFlight: {
     name: "ayder_http_requests_in_flight",
     help: "Requests in progress, without follow streams",
@@ -351,6 +379,23 @@ const newStreamCells = () => ({
   streamsMax: new Cell(),
   subscriptions: new Cell(),
   subscriptionsMax: new Cell(),
+});
+
+const kvCells = () => ({
+  namespaces: new Cell(),
+  namespacesMax: new Cell(),
+  kvBytes: new Cell(),
+  kvBytesMax: new Cell(),
+});
+
+const forwardCells = () => ({
+  forwardedCommands: new Cell(),
+  forwardedBytes: new Cell(),
+  forwardedAgain: new Cell(),
+  forwardedUnknown: new Cell(),
+  forwardedUnsent: new Cell(),
+  forwardedServed: new Cell(),
+  forwardsInFlight: new Cell(),
 });
 
 const groupCells = () => ({
@@ -415,10 +460,7 @@ export const createInstruments = (): Instruments => ({
   ...groupCells(),
   committedOffsets: new Cell(),
   offsetsMax: new Cell(),
-  namespaces: new Cell(),
-  namespacesMax: new Cell(),
-  kvBytes: new Cell(),
-  kvBytesMax: new Cell(),
+  ...kvCells(),
   dedupeKeys: new Cell(),
   dedupeKeysTotal: new Cell(),
   dedupeKeysMax: new Cell(),
@@ -430,6 +472,7 @@ export const createInstruments = (): Instruments => ({
   requestsInFlight: new Cell(),
   followStreams: new Cell(),
   ...newStreamCells(),
+  ...forwardCells(),
   damage: newDamageCells(),
   repairs: newDamageCells(),
   routes: [],

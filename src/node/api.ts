@@ -65,6 +65,11 @@ export interface NodeApi extends KvApi {
   health(): MaybePromise<NodeHealth>;
   /** The leader of the last `health`, synchronously. At least as new as the last outcome of a call. */
   leaderUrl(): string | null;
+  /**
+   * True if this node passes writes with a small command on to the leader over the link between the
+   * nodes. As new as `leaderUrl`.
+   */
+  forwardsByLink(): boolean;
 
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>>;
   deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">>;

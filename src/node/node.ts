@@ -2,11 +2,13 @@ import { SHARD_0 } from "../lib/ids.ts";
 import type { HaSample } from "../metrics/sources.ts";
 import { payloadBytes } from "../raft/replication.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
-import type { ClusterApi, NodeApi, NodeHealth, ProducersApi } from "./api.ts";
+import type { ClusterApi, LaterApi, NodeApi, NodeHealth, ProducersApi } from "./api.ts";
 import { DurableStreams } from "./durable/durable.ts";
 import { NO_SENDER } from "./durable/webhooks.ts";
 import { DEFAULT_DURABLE_LIMITS } from "./durable/writer.ts";
 import type { NodeEvent } from "./events.ts";
+import { Forwarding } from "./forward/forwarding.ts";
+import { laterThroughLeader, localWrites } from "./forward/local-writes.ts";
 import { Groups } from "./groups/groups.ts";
 import { Later } from "./later/later.ts";
 import { Maintenance } from "./maintenance/maintenance.ts";
@@ -40,12 +42,14 @@ export class Node implements NodeApi, ClusterApi {
   readonly #cluster: Cluster;
   readonly #snapshots: Snapshots;
   readonly #maintenance: Maintenance;
+  readonly #forwarding: Forwarding;
   readonly #reader: Reader;
   readonly samples: Samples;
   readonly streams: Streams;
   readonly queues: Queues;
   readonly groups: Groups;
   readonly later: Later;
+  readonly laterApi: LaterApi;
   readonly durable: DurableStreams;
   #faulted = false;
   #stopping = false;
@@ -129,6 +133,15 @@ export class Node implements NodeApi, ClusterApi {
       limits: options.durableLimits ?? DEFAULT_DURABLE_LIMITS,
       sender: options.webhookSender ?? NO_SENDER,
     });
+    this.#forwarding = new Forwarding({
+      ...options,
+      forwards: options.forwardWrites === true,
+      core,
+      local: localWrites(writes, this.later),
+      links: this.#cluster.links,
+      lastLevelOf: (peer) => replica.levels.levelOf(peer),
+    });
+    this.laterApi = laterThroughLeader(this.later, () => this.#forwarded);
     this.#replica = replica;
     this.#writes = writes;
   }
@@ -142,7 +155,8 @@ export class Node implements NodeApi, ClusterApi {
     await this.#snapshots.cleanUp();
     await this.#maintenance.start();
     const { serve: batches } = this.#maintenance.repair;
-    this.#cluster.start({ snapshots: this.#snapshots, batches });
+    const commands = this.#forwarding;
+    this.#cluster.start({ snapshots: this.#snapshots, batches, commands });
     time.now();
     core.tick();
     shard.start();
@@ -167,6 +181,7 @@ export class Node implements NodeApi, ClusterApi {
     this.queues.stop();
     this.later.stop();
     this.durable.stop();
+    this.#forwarding.writes.stop();
     queue.setRefusal("shutting_down");
     this.groups.roleChanged();
     // Without space for the journal, queued writes cannot be finished.
@@ -204,35 +219,42 @@ export class Node implements NodeApi, ClusterApi {
   }
 
   readonly leaderUrl: NodeApi["leaderUrl"] = () => this.#cluster.leaderUrl();
+  readonly forwardsByLink: NodeApi["forwardsByLink"] = () => this.#forwarding.writes.reachesLeader;
   readonly produce: NodeApi["produce"] = (request, done) =>
-    this.#writes.producer.produce(request, done);
+    this.#forwarding.writes.produce(request, done);
   readonly consume: NodeApi["consume"] = (request) => this.#reader.consume(request);
   readonly offsetsAt: Reader["offsetsAt"] = (request) => this.#reader.offsetsAt(request);
   readonly waitForRecords: NodeApi["waitForRecords"] = (wait) => this.#reader.waitForRecords(wait);
-  get producers(): ProducersApi {
-    return this.#writes.producers;
+  readonly producers: ProducersApi = {
+    list: (request) => this.#writes.producers.list(request),
+    forget: (topic, id) => this.#forwarded.forgetProducer(topic, id),
+  };
+
+  get #forwarded() {
+    return this.#forwarding.writes.calls;
   }
 
   readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
-    this.#writes.broker.createTopic(topic, partitions);
-  readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#writes.broker.deleteTopic(topic);
+    this.#forwarded.createTopic(topic, partitions);
+  readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#forwarded.deleteTopic(topic);
   readonly listTopics: Reader["listTopics"] = () => this.#reader.listTopics();
   readonly describeTopic: Reader["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
   readonly catchUp: NodeApi["catchUp"] = () => this.#replica.linearizer.catchUp();
   readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#writes.broker.deleteGroup(group);
   readonly groupsOf: Reader["groupsOf"] = (topic) => this.#reader.groupsOf(topic);
   readonly commitOffset: NodeApi["commitOffset"] = (request) =>
-    this.#writes.broker.commitOffset(request);
+    this.#forwarded.commitOffset(request);
   readonly deleteBefore: NodeApi["deleteBefore"] = (request) =>
-    this.#writes.broker.deleteBefore(request);
+    this.#forwarded.deleteBefore(request);
   readonly setRetention: NodeApi["setRetention"] = (request) =>
-    this.#writes.broker.setRetention(request);
+    this.#forwarded.setRetention(request);
   readonly listRetention: Reader["listRetention"] = () => this.#reader.listRetention();
-  readonly kvPut: NodeApi["kvPut"] = (request, done) => this.#writes.kv.put(request, done);
+  readonly kvPut: NodeApi["kvPut"] = (request, done) =>
+    this.#forwarding.writes.kvPut(request, done);
   readonly kvGet: NodeApi["kvGet"] = (request) => this.#writes.kv.get(request);
   readonly kvDeleteNamespace: NodeApi["kvDeleteNamespace"] = (request) =>
-    this.#writes.kv.deleteNamespace(request);
-  readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#writes.kv.delete(request);
+    this.#forwarded.kvDeleteNamespace(request);
+  readonly kvDelete: NodeApi["kvDelete"] = (request) => this.#forwarded.kvDelete(request);
   readonly kvList: NodeApi["kvList"] = (request) => Promise.resolve(this.#writes.kv.list(request));
   readonly kvNamespaces: Writes["kv"]["namespaces"] = () => this.#writes.kv.namespaces();
   /** Returns roles, indexes and the lag of peers, for metrics. */
@@ -338,6 +360,7 @@ export class Node implements NodeApi, ClusterApi {
     else this.#writes.refuse(leader === null ? "no_leader" : "not_leader");
     this.queues.roleChanged();
     this.later.roleChanged();
+    this.#forwarding.writes.roleChanged();
     // A new leader writes members into the log immediately, so it accepts writes first.
     this.#cluster.roleChanged(change);
   }

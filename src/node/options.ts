@@ -34,6 +34,8 @@ export type NodeOptions = {
   readonly defaultPartitions: number;
   readonly commitTimeoutMs: number;
   readonly cluster: ClusterOptions;
+  /** A follower passes writes on to the leader. @default false: it refuses them. */
+  readonly forwardWrites?: boolean;
   readonly writeConcern: WriteConcern;
   readonly queueBytesMax: number;
   readonly queueRequestsMax: number;

@@ -169,7 +169,7 @@ async function serveHttp(
     streams: node.streams,
     durable: node.durable,
     queues: node.queues,
-    later: node.later,
+    later: node.laterApi,
     samples,
   };
   const threads = httpThreads(config, log);
@@ -264,6 +264,7 @@ async function openNode(
     autoCreateTopics: config.autoCreateTopics,
     defaultPartitions: config.defaultPartitions,
     commitTimeoutMs: config.commitTimeoutMs,
+    forwardWrites: config.haFollowerWrites === "forward",
     cluster,
     writeConcern: writeConcernOf(config),
     queueBytesMax: config.queueBytesMax,

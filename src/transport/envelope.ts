@@ -40,6 +40,8 @@ const KINDS = {
   snapshot_status: 36,
   batches_request: 48,
   batches_reply: 49,
+  commands: 64,
+  outcomes: 65,
 } as const;
 
 export type FrameKind = keyof typeof KINDS;

@@ -30,7 +30,7 @@ type State =
 export class InboundLink {
   readonly #shared: Shared;
   readonly #link: Link;
-  readonly #ended: (link: InboundLink) => void;
+  readonly #ended: (link: InboundLink, peer: NodeId | null) => void;
   readonly #accepted: (link: InboundLink, peer: NodeId) => void;
   #state: State;
   #cancelTimer: () => void;
@@ -43,7 +43,8 @@ export class InboundLink {
     link: Link,
     on: {
       readonly accepted: (link: InboundLink, peer: NodeId) => void;
-      readonly ended: (link: InboundLink) => void;
+      /** @param peer the authenticated peer; null if there was none. */
+      readonly ended: (link: InboundLink, peer: NodeId | null) => void;
     },
   ) {
     this.#shared = shared;
@@ -88,11 +89,12 @@ export class InboundLink {
   end(): void {
     const state = this.#state;
     if (state.step === "ended") return;
+    const peer = this.peerId;
     this.#cancelTimer();
     this.#state = { step: "ended" };
     this.#link.close();
     if (state.step === "up") state.peer.stats.heard = false;
-    this.#ended(this);
+    this.#ended(this, peer);
   }
 
   #step(bytes: Uint8Array): void {

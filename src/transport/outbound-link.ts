@@ -16,6 +16,7 @@ import {
   type Welcome,
   writeHello,
 } from "./handshake-codec.ts";
+import { readLevel } from "./level-mark.ts";
 import { handshakeBytesMax } from "./limits.ts";
 import type { Peer, Shared } from "./shared.ts";
 
@@ -34,7 +35,12 @@ type State =
       readonly hello: Hello;
       readonly statement: Uint8Array;
     }
-  | { readonly step: "up"; readonly link: Link; readonly address: FrameAddress };
+  | {
+      readonly step: "up";
+      readonly link: Link;
+      readonly address: FrameAddress;
+      readonly level: number;
+    };
 
 /**
  * The link that this node dials to one peer, and redials when it is lost. It carries everything
@@ -71,6 +77,12 @@ export class OutboundLink {
   get backlogBytes(): number {
     const state = this.#state;
     return state.step === "up" ? state.link.bufferedBytes : Number.POSITIVE_INFINITY;
+  }
+
+  /** The level of the log that the peer announced; 0 without a link. See `level-mark.ts`. */
+  get peerLevel(): number {
+    const state = this.#state;
+    return state.step === "up" ? state.level : 0;
   }
 
   get address(): PeerAddress {
@@ -243,7 +255,8 @@ export class OutboundLink {
     }
     this.#clusterUnknown = local.clusterId === null;
     const address = { shard, session: sessionOf(state.statement) };
-    this.#state = { step: "up", link: state.link, address };
+    const level = readLevel(state.hello.acceptorNonce);
+    this.#state = { step: "up", link: state.link, address, level };
     this.#begin();
   }
 

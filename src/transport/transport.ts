@@ -96,6 +96,21 @@ export type TransportHandlers = {
   readonly snapshots?: SnapshotSink;
   /** Reads batches for a peer whose own are damaged. Without it requests get an empty reply. */
   readonly batches?: BatchesHandler;
+  /** Receives commands and outcomes. Without it they close the link. */
+  readonly commands?: CommandHandlers;
+};
+
+/** Frames with the commands that a member forwards to the leader, and with their outcomes. */
+export type CommandFrame = "commands" | "outcomes";
+
+/** Called with the payloads of these frames. The payloads are views: keep them, never change them. */
+export type CommandHandlers = {
+  /** @throws FrameError if the payload is invalid. The link is then closed. */
+  readonly received: (peer: NodeId, kind: CommandFrame, payload: Uint8Array) => void;
+  /** Called when this node can send to the peer. */
+  readonly up: (peer: NodeId) => void;
+  /** Called when a link to or from the peer was lost. Frames on their way may be lost with it. */
+  readonly lost: (peer: NodeId) => void;
 };
 
 export type TransportStats = {
@@ -131,9 +146,15 @@ export class Transport {
       events: {
         met: (peer, proven, nonce) => this.#met(peer, proven, readLevel(nonce)),
         unverifiedPeer: (peer) => this.#addUnverifiedPeer(peer),
-        up: (peer) => this.#snapshots.linkUp(peer),
+        up: (peer) => {
+          this.#snapshots.linkUp(peer);
+          this.#handlers?.commands?.up(peer);
+        },
         clock: (...reading) => this.#handlers?.clock?.(...reading),
-        down: (peer) => this.#handlers?.unreachable(peer),
+        down: (peer) => {
+          this.#handlers?.commands?.lost(peer);
+          this.#handlers?.unreachable(peer);
+        },
         frame: (peer, frame) => this.#receive(peer, frame),
       },
     });
@@ -157,7 +178,10 @@ export class Transport {
     this.#shared.network.listen((link) => {
       const inbound = new InboundLink(this.#shared, link, {
         accepted: (accepted, peer) => this.#accepted(accepted, peer),
-        ended: (ended) => this.#inbound.delete(ended),
+        ended: (ended, peer) => {
+          this.#inbound.delete(ended);
+          if (peer !== null) this.#handlers?.commands?.lost(peer);
+        },
       });
       this.#inbound.add(inbound);
       this.#limitPending();
@@ -225,6 +249,24 @@ export class Transport {
   /** Requests batches. Returns null if the peer does not have them or does not reply in time. */
   askBatches(peer: NodeId, wanted: BatchesWanted): Promise<Batches | null> {
     return this.#batches.ask(peer, wanted);
+  }
+
+  /** Sends one frame, best effort. @returns false if it was dropped. */
+  sendCommands(peer: NodeId, kind: CommandFrame, write: (writer: ByteWriter) => void): boolean {
+    const link = this.#outbound.get(peer);
+    if (link?.isUp !== true) return false;
+    write(this.#shared.writer.begin(kind));
+    return link.transmit();
+  }
+
+  /** Bytes that wait in this process for the link to a peer; infinite without a link. */
+  backlogBytes(peer: NodeId): number {
+    return this.#outbound.get(peer)?.backlogBytes ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The level that the peer announced on the link to it; 0 without a link. */
+  levelOf(peer: NodeId): number {
+    return this.#outbound.get(peer)?.peerLevel ?? 0;
   }
 
   /** Closes the links with a peer. Its next handshake is checked again. */
@@ -335,11 +377,20 @@ export class Transport {
       this.#handlers?.messages(decodeMessages(frame.payload, peer, this.#shared.local.id));
     } else if (frame.kind.startsWith("batches_")) {
       if (!this.#closed) this.#batches.receive(peer, frame);
+    } else if (frame.kind === "commands" || frame.kind === "outcomes") {
+      this.#receiveCommands(peer, frame.kind, frame.payload);
     } else if (frame.kind.startsWith("snapshot_")) {
       if (!this.#closed) this.#snapshots.receive(peer, frame);
     } else {
       throw new FrameError("unexpected", `a frame of kind ${frame.kind} has no place here`);
     }
+  }
+
+  #receiveCommands(peer: NodeId, kind: CommandFrame, payload: Uint8Array): void {
+    if (this.#handlers === null) return;
+    const { commands } = this.#handlers;
+    if (commands === undefined) throw new FrameError("unexpected", "this node takes no commands");
+    commands.received(peer, kind, payload);
   }
 
   #met(

@@ -128,8 +128,12 @@ test("a leader that says nothing ends as an outcome that is unknown", async () =
 test("nobody at the leader's address: nothing was done", async () => {
   const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
   const { node, ask } = fixture({ forwardWrites: { commitTimeoutMs: 10 } });
-  node.healthNow = { role: "follower", leaderUrl: `http://127.0.0.1:${server.port}` };
+  const leaderUrl = `http://127.0.0.1:${server.port}`;
+  node.healthNow = { role: "follower", leaderUrl };
   await server.stop(true);
   const answer = await ask("POST /kv/a/b", { body: "x" });
   expect(answer).toMatchObject({ status: 503, body: { error: "no_leader" } });
+  expect(answer.body["message"]).toBe(
+    `The leader ${leaderUrl} cannot be reached (ECONNREFUSED); nothing was done, try again`,
+  );
 });

@@ -45,19 +45,45 @@ test("each read waits for its own index", async () => {
   const { contexts, core, linearizer, outcomes, ask } = setup();
   ask();
   ask();
-  linearizer.readStates(
-    [
-      { context: contexts[0], index: index(6) },
-      { context: contexts[1], index: index(4) },
-    ],
-    [],
-  );
+  linearizer.readStates([{ context: contexts[0], index: index(6) }], []);
+  linearizer.readStates([{ context: contexts[1], index: index(4) }], []);
   await settle();
   expect(outcomes).toEqual(["ok"]);
   core.appliedIndex = index(6);
   linearizer.applied();
   await settle();
   expect(outcomes).toEqual(["ok", "ok"]);
+});
+
+test("reads that arrive while the leader is asked share the next question", async () => {
+  const { contexts, linearizer, outcomes, ask } = setup();
+  for (let i = 0; i < 100; i++) ask();
+  expect(contexts).toHaveLength(1);
+  linearizer.readStates([{ context: contexts[0], index: index(4) }], []);
+  await settle();
+  // Its answer is not valid for reads that arrived after the question.
+  expect(outcomes).toEqual(["ok"]);
+  expect(contexts).toHaveLength(2);
+  linearizer.readStates([{ context: contexts[1], index: index(4) }], []);
+  await settle();
+  expect(outcomes).toEqual(Array.from({ length: 100 }, () => "ok"));
+  expect(contexts).toHaveLength(2);
+});
+
+test("reads do not wait for a question whose answer is lost", async () => {
+  const { contexts, clock, linearizer, outcomes, ask } = setup();
+  ask();
+  ask();
+  await clock.advance(49);
+  expect(contexts).toHaveLength(1);
+  await clock.advance(1);
+  expect(contexts).toHaveLength(2);
+  linearizer.readStates([{ context: contexts[1], index: index(4) }], []);
+  await settle();
+  expect(outcomes).toEqual(["ok"]);
+  linearizer.readStates([], [contexts[0]]);
+  await settle();
+  expect(outcomes).toEqual(["ok", "no_quorum"]);
 });
 
 test("a read that was given up, or has no answer in time, is not confirmed afterwards", async () => {

@@ -1,6 +1,7 @@
 /** The rows of the dashboard with their panels and queries. `dashboard.ts` draws them. */
 
 import { type Panel, type Query, query, rate } from "./panel.ts";
+import { FORWARDING } from "./panels-forwarding.ts";
 import { RESOURCES } from "./panels-resources.ts";
 import { STATE } from "./panels-state.ts";
 import { WORK } from "./panels-work.ts";
@@ -400,6 +401,7 @@ const CLUSTER: readonly Panel[] = [
       query("checks {{instance}}", rate("ayder_state_checks_total{}")),
     ],
   },
+  ...FORWARDING,
 ];
 
 const PROCESS: readonly Panel[] = [

@@ -12,6 +12,7 @@ export const commitEndpoints = (services: Services): readonly Endpoint[] => [
     // As in Kafka, the scope to read a topic is enough to commit an offset.
     access: { kind: "body", scope: "read" },
     leaderOnly: true,
+    byLink: true,
     query: NO_QUERY,
     docs: {
       summary: "Store how far a group has read; never moves back",

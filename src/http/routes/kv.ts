@@ -54,6 +54,7 @@ const put = (services: Services, method: "POST" | "PUT"): Endpoint => ({
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "write" },
   leaderOnly: true,
+  byLink: true,
   isHot: true,
   query: KV_PUT_QUERY,
   docs: {
@@ -90,6 +91,7 @@ const remove = ({ node, errorMapper, allowLong }: Services): Endpoint => ({
   path: "/kv/:namespace/*",
   access: { kind: "path", scope: "write" },
   leaderOnly: true,
+  byLink: true,
   query: KV_DELETE_QUERY,
   docs: {
     summary: "Delete a key",
@@ -223,6 +225,7 @@ const removeNamespace = ({ node, errorMapper, allowLong }: Services): Endpoint =
   path: "/kv/:namespace",
   access: { kind: "path", scope: "admin" },
   leaderOnly: true,
+  byLink: true,
   query: KV_NAMESPACE_DELETE_QUERY,
   docs: {
     summary: "Delete a namespace with its keys",

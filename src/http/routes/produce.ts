@@ -77,6 +77,7 @@ const SHARED = {
   method: "POST",
   access: { kind: "path", scope: "write" },
   leaderOnly: true,
+  byLink: true,
   query: PRODUCE_QUERY,
   prefixed: HEADER_PARAMETERS,
 } as const;

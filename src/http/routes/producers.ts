@@ -61,6 +61,7 @@ const forgetProducer = ({ node, errorMapper }: Services): Endpoint => ({
   path: "/broker/topics/:topic/producers",
   access: { kind: "path", scope: "admin" },
   leaderOnly: true,
+  byLink: true,
   query: FORGET_PRODUCER_QUERY,
   docs: {
     summary: "Forget a producer of a topic: its numbers begin at 0 again",

@@ -28,6 +28,7 @@ const deleteBefore = ({ node, errorMapper }: Services): Endpoint => ({
   path: "/broker/delete-before",
   access: { kind: "body", scope: "admin" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
   docs: {
     summary: "Delete all records below an offset, for ever",
@@ -61,6 +62,7 @@ const setRetention = ({ node, errorMapper }: Services): Endpoint => ({
   path: "/broker/retention",
   access: { kind: "body", scope: "admin" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
   docs: {
     summary: "Set how long and how much is kept; 0 switches a rule off, null lets it inherit",

@@ -39,6 +39,7 @@ function createTopic({ node, options, errorMapper }: Services): Endpoint {
     // A produce may create its topic, so the scope to write is enough here too.
     access: { kind: "body", scope: "write" },
     leaderOnly: true,
+    byLink: true,
     query: NO_QUERY,
     docs: {
       summary: "Create a topic; the same request again has the same answer",
@@ -154,6 +155,7 @@ const deleteTopic = ({ node, errorMapper }: Services): Endpoint => ({
   path: "/broker/topics/:topic",
   access: { kind: "path", scope: "admin" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
   docs: {
     summary: "Delete a topic with its records and groups",

@@ -16,7 +16,12 @@ import type { Entry, FetchRequest, Message, RoleChange } from "../../raft/types.
 import type { DataDir } from "../../storage/data-dir.ts";
 import type { Batches, BatchesHandler, BatchesWanted } from "../../transport/batch-exchange.ts";
 import type { MembershipInfo } from "../../transport/handshake-codec.ts";
-import { type Meeting, Transport, type TransportStats } from "../../transport/transport.ts";
+import {
+  type CommandHandlers,
+  type Meeting,
+  Transport,
+  type TransportStats,
+} from "../../transport/transport.ts";
 import type { ClusterApi, NodeHealth } from "../api.ts";
 import type { Emit } from "../events.ts";
 import { electionTicksOf } from "../replica/core.ts";
@@ -69,6 +74,7 @@ export type ClusterParts = {
 export type Exchanges = {
   readonly snapshots: SnapshotPort;
   readonly batches: BatchesHandler;
+  readonly commands: CommandHandlers;
 };
 
 const STORAGE_REFUSED = {
@@ -224,6 +230,7 @@ export class Cluster implements ClusterApi {
         () => core.commitIndex,
       ),
       batches: exchanges.batches,
+      commands: exchanges.commands,
     });
     this.changed();
   }
@@ -242,6 +249,11 @@ export class Cluster implements ClusterApi {
   isReachable(peer: NodeId): boolean {
     if (faultPoint("kept-for-who-cannot-be-reached")) return true;
     return this.#transport.isUp(peer);
+  }
+
+  /** The links over which commands are forwarded. */
+  get links(): Pick<Transport, "isUp" | "levelOf" | "backlogBytes" | "sendCommands"> {
+    return this.#transport;
   }
 
   askBatches(peer: NodeId, wanted: BatchesWanted): Promise<Batches | null> {

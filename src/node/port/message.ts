@@ -19,8 +19,10 @@ export type KnownLeader = {
   readonly version: number;
   /** Null if the node leads itself, or no leader is known. */
   readonly url: string | null;
+  /** `NodeApi.forwardsByLink`. */
+  readonly byLink: boolean;
 };
-export const NO_LEADER_KNOWN: KnownLeader = { version: 0, url: null };
+export const NO_LEADER_KNOWN: KnownLeader = { version: 0, url: null, byLink: false };
 
 export type Post = (message: PortMessage, transfer: ArrayBuffer[]) => void;
 

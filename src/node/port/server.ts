@@ -65,14 +65,20 @@ export class PortServer {
 
   /** Sends the leader's URL if it has changed since it was last sent. */
   refresh(): void {
-    if (this.#served.node.leaderUrl() !== this.#told.url) this.#outbox.flush();
+    if (!this.#isTold()) this.#outbox.flush();
+  }
+
+  #isTold(): boolean {
+    const { node } = this.#served;
+    return node.leaderUrl() === this.#told.url && node.forwardsByLink() === this.#told.byLink;
   }
 
   /** Returns the leader if it has changed since the last call, or null. */
   #newestLeader(): KnownLeader | null {
-    const url = this.#served.node.leaderUrl();
-    if (url === this.#told.url) return null;
-    this.#told = { version: this.#told.version + 1, url };
+    if (this.#isTold()) return null;
+    const { node } = this.#served;
+    const version = this.#told.version + 1;
+    this.#told = { version, url: node.leaderUrl(), byLink: node.forwardsByLink() };
     return this.#told;
   }
 
@@ -127,12 +133,13 @@ export class PortServer {
   }
 
   /** @returns false if there is no room. The next message then has the leader. */
-  #tellLeader({ version, url }: KnownLeader): boolean {
+  #tellLeader({ version, url, byLink }: KnownLeader): boolean {
     const text = url ?? "";
-    const entry = this.#rings?.reserve(ID_BYTES + textBytesMax(text));
+    const entry = this.#rings?.reserve(ID_BYTES + 1 + textBytesMax(text));
     if (entry === undefined || entry === "full" || entry === "long") return false;
     entry.putU8(KIND.leader);
     entry.putNumber(version);
+    entry.putU8(byLink ? 1 : 0);
     entry.putText(text);
     this.#publish();
     return true;

@@ -112,8 +112,9 @@ export class WorkerPort implements NodeApi {
     const kind = entry.u8();
     const id = entry.number();
     if (kind === KIND.leader) {
+      const byLink = entry.u8() === 1;
       const url = entry.text();
-      this.#setLeader({ version: id, url: url === "" ? null : url });
+      this.#setLeader({ version: id, url: url === "" ? null : url, byLink });
       return;
     }
     const outcome = readEntry(kind, entry);
@@ -139,6 +140,10 @@ export class WorkerPort implements NodeApi {
 
   leaderUrl(): string | null {
     return this.#leader.url;
+  }
+
+  forwardsByLink(): boolean {
+    return this.#leader.byLink;
   }
 
   /** Returns where to write a call, or how else it ends. */

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import type { Core } from "../../raft/core.ts";
 import type { ReadState } from "../../raft/types.ts";
@@ -6,17 +7,48 @@ import type { Rejected } from "../api.ts";
 /** Why a node cannot be certain that an item does not exist. */
 export type CannotCatchUp = Rejected<"no_leader" | "no_quorum">;
 type Outcome = "ok" | "no_leader" | "no_quorum";
-type Pending = { readonly resolve: (outcome: Outcome) => void };
-type Ready = { readonly index: number; readonly pending: Pending };
 
-/** Linearizable reads: the leader confirms its leadership, then this node catches up with it. */
+/** Reads that wait for longer than this behind a question do not wait for its answer. */
+const PATIENCE_MS = 50;
+
+/** The reads that share one question to the leader. Reads that arrive after it must not join. */
+class ReadBatch {
+  readonly #waiting = new Set<(outcome: Outcome) => void>();
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  add(resolve: (outcome: Outcome) => void): void {
+    this.#waiting.add(resolve);
+  }
+
+  remove(resolve: (outcome: Outcome) => void): void {
+    this.#waiting.delete(resolve);
+  }
+
+  settle(outcome: Outcome): void {
+    for (const resolve of this.#waiting) resolve(outcome);
+    this.#waiting.clear();
+  }
+}
+type Ready = { readonly index: number; readonly batch: ReadBatch };
+
+/**
+ * Linearizable reads: the leader confirms its leadership, then this node catches up with it. Reads
+ * that arrive while the leader is asked share the next question, so a node has one round trip under
+ * way, however many reads wait. It has another one only if an answer is late, as after a lost message.
+ */
 export class Linearizer {
   readonly #core: Core;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #wake: () => void;
-  /** Reads that the leader has not confirmed yet. */
-  readonly #asked = new Set<Pending>();
+  /** Questions that the leader has not answered yet. */
+  readonly #asked = new Set<ReadBatch>();
+  /** The reads of the next question. */
+  #next = new ReadBatch();
+  #cancelPatience: (() => void) | null = null;
   /** Confirmed reads whose index is not applied on this node yet. */
   #waiting: Ready[] = [];
 
@@ -27,20 +59,19 @@ export class Linearizer {
     this.#wake = wake;
   }
 
-  /** Resolves to null when a read of this node's state is linearizable, otherwise to the reason. */
+  /** Resolves to `ok` when a read of this node's state is linearizable, otherwise to the reason. */
   confirm(): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
-    const pending: Pending = { resolve };
-    const asked = this.#core.readIndex(pending);
-    if (!asked.ok) return Promise.resolve("no_leader");
-    this.#asked.add(pending);
-    // The request or its response may get lost.
+    const batch = this.#batch();
+    batch.add(resolve);
+    if (this.#asked.size > 0) this.#waitPatiently();
+    else if (!this.#ask()) return promise;
+    // The question or its answer may get lost.
     const cancel = this.#clock.after(this.#timeoutMs, () => {
-      this.#asked.delete(pending);
-      this.#waiting = this.#waiting.filter((ready) => ready.pending !== pending);
+      batch.remove(resolve);
+      if (batch.size === 0) this.#asked.delete(batch);
       resolve("no_quorum");
     });
-    this.#wake();
     return promise.finally(cancel);
   }
 
@@ -60,13 +91,14 @@ export class Linearizer {
 
   readStates(states: readonly ReadState[], dropped: readonly unknown[]): void {
     for (const { context, index } of states) {
-      const pending = context as Pending;
-      if (this.#asked.delete(pending)) this.#waiting.push({ index, pending });
+      const batch = context as ReadBatch;
+      if (this.#asked.delete(batch)) this.#waiting.push({ index, batch });
     }
     for (const context of dropped) {
-      const pending = context as Pending;
-      if (this.#asked.delete(pending)) pending.resolve("no_quorum");
+      const batch = context as ReadBatch;
+      if (this.#asked.delete(batch)) batch.settle("no_quorum");
     }
+    if (this.#asked.size === 0 && this.#next.size > 0) this.#ask();
     this.applied();
   }
 
@@ -76,13 +108,43 @@ export class Linearizer {
     const applied = this.#core.appliedIndex;
     const ready = this.#waiting.filter(({ index }) => index <= applied);
     this.#waiting = this.#waiting.filter(({ index }) => index > applied);
-    for (const { pending } of ready) pending.resolve("ok");
+    for (const { batch } of ready) batch.settle("ok");
   }
 
   stop(): void {
-    for (const pending of this.#asked) pending.resolve("no_leader");
-    for (const { pending } of this.#waiting) pending.resolve("no_leader");
+    this.#cancelPatience?.();
+    for (const batch of this.#asked) batch.settle("no_leader");
+    this.#next.settle("no_leader");
+    for (const { batch } of this.#waiting) batch.settle("no_leader");
     this.#asked.clear();
     this.#waiting = [];
+  }
+
+  #batch(): ReadBatch {
+    if (faultPoint("read-joins-a-question-under-way")) return [...this.#asked].at(-1) ?? this.#next;
+    return this.#next;
+  }
+
+  #waitPatiently(): void {
+    this.#cancelPatience ??= this.#clock.after(PATIENCE_MS, () => {
+      this.#cancelPatience = null;
+      if (this.#next.size > 0) this.#ask();
+    });
+  }
+
+  /** Asks the leader for all reads that wait. @returns false if there is none: they are settled. */
+  #ask(): boolean {
+    this.#cancelPatience?.();
+    this.#cancelPatience = null;
+    const batch = this.#next;
+    this.#next = new ReadBatch();
+    const asked = this.#core.readIndex(batch);
+    if (!asked.ok) {
+      batch.settle("no_leader");
+      return false;
+    }
+    this.#asked.add(batch);
+    this.#wake();
+    return true;
   }
 }

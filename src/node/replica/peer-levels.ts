@@ -15,6 +15,11 @@ export class PeerLevels {
     this.#levels.set(peer, level);
   }
 
+  /** The level that a peer announced last; 0 before its first handshake. */
+  levelOf(peer: NodeId): number {
+    return this.#levels.get(peer) ?? 0;
+  }
+
   /** Members, except this node, that have not announced that they know the level. */
   lacking(level: number): readonly NodeId[] {
     const { configuration, id: self } = this.#core;

@@ -70,6 +70,13 @@ export class FakeNode implements NodeApi {
     };
   }
 
+  /** True: the fake takes writes although another node leads. */
+  isLinked = false;
+
+  forwardsByLink(): boolean {
+    return this.isLinked;
+  }
+
   leaderUrl(): string | null {
     return this.health().leaderUrl;
   }

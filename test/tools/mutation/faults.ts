@@ -25,6 +25,12 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "snapshot-forgets-redrive": "test/queue/redrive.test.ts",
   "slot-fires-twice": "test/later/state.test.ts",
   "scheduled-delivered-twice": "test/later/state.test.ts",
+  // src/node/forward
+  "forwarded-frames-executed-twice": "test/node/forward.test.ts",
+  "forwards-again-after-an-unknown-outcome": "test/node/forward.test.ts",
+  "forwards-without-a-window": "test/node/forward.test.ts",
+  // src/node/reads
+  "read-joins-a-question-under-way": "test/node/linearizer.test.ts",
   // src/raft
   "read-confirmed-by-one-half": "test/raft/joint.test.ts",
   "read-joins-a-round-under-way": "test/raft/read-index.test.ts",

@@ -19,6 +19,8 @@ const children = ids.map((id, i) => {
       RF_HA_NODES: nodes.join(","),
       RF_HA_SECRET: secret,
       RF_HA_BOOTSTRAP_LEADER: i === 0 ? "1" : "0",
+      // Most HTTP libraries drop the token when they follow a redirect to another host.
+      RF_HA_FOLLOWER_WRITES: "forward",
     }),
     stdout: "pipe",
     stderr: "pipe",

@@ -1,0 +1,152 @@
+import { feature as faultPoint } from "bun:bundle";
+import type { Clock } from "../../env/clock.ts";
+import { ByteWriter } from "../../lib/bytes.ts";
+import type { NodeId } from "../../lib/ids.ts";
+import type { Instruments } from "../../metrics/instruments.ts";
+import { type Command, readCommands } from "./command-codec.ts";
+import type { AnyCall, LocalWrites } from "./forwarded.ts";
+import type { ForwardLinks } from "./forwarder.ts";
+import {
+  type Outcome,
+  writeFailed,
+  writeOther,
+  writeProduced,
+  writeWritten,
+} from "./outcome-codec.ts";
+
+/** Outcomes are sent when they have this many bytes, also before the iteration ends. */
+const FRAME_BYTES_TARGET = 64 * 1024;
+
+export type CommandServerOptions = {
+  readonly local: LocalWrites;
+  readonly links: Pick<ForwardLinks, "sendCommands">;
+  readonly clock: Pick<Clock, "defer">;
+  readonly instruments: Pick<Instruments, "forwardedServed">;
+};
+
+/** Executes the commands of followers and sends their outcomes back. */
+export class CommandServer {
+  readonly #options: CommandServerOptions;
+  readonly #followers = new Map<NodeId, Follower>();
+
+  constructor(options: CommandServerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Executes the commands of a frame. If this node does not lead, each is refused: it is not
+   * forwarded once more.
+   *
+   * @throws FrameError
+   */
+  commands(peer: NodeId, payload: Uint8Array): void {
+    const { epoch, number, firstId, commands } = readCommands(payload);
+    const follower = this.#followerOf(peer, epoch);
+    // A frame that arrives twice, or after a later one.
+    if (number <= follower.lastFrame && !faultPoint("forwarded-frames-executed-twice")) return;
+    follower.lastFrame = number;
+    this.#options.instruments.forwardedServed.value += commands.length;
+    for (const [at, command] of commands.entries()) {
+      this.#execute(follower, firstId + at, command);
+    }
+  }
+
+  #followerOf(peer: NodeId, epoch: number): Follower {
+    const known = this.#followers.get(peer);
+    if (known?.epoch === epoch) return known;
+    // Its process was restarted: nobody waits for the outcomes of the previous one.
+    const { links, clock } = this.#options;
+    const follower = new Follower(epoch, clock, (outcomes, count) =>
+      links.sendCommands(peer, "outcomes", (writer) => {
+        writer.u64(epoch);
+        writer.varint(count);
+        writer.raw(outcomes);
+      }),
+    );
+    this.#followers.set(peer, follower);
+    return follower;
+  }
+
+  #execute(follower: Follower, id: number, command: Command): void {
+    const { local } = this.#options;
+    switch (command.kind) {
+      case "produce":
+        local.produce(command.request, (outcome) =>
+          follower.add(id, (writer) => writeProduced(writer, outcome)),
+        );
+        return;
+      case "kvPut":
+        local.kvPut(command.request, (outcome) =>
+          follower.add(id, (writer) => writeWritten(writer, outcome)),
+        );
+        return;
+      case "call":
+        this.#call(follower, id, command.name, command.given);
+    }
+  }
+
+  #call(follower: Follower, id: number, name: string, given: readonly unknown[]): void {
+    const { calls } = this.#options.local;
+    if (!Object.hasOwn(calls, name)) {
+      follower.add(id, (writer) => writeOther(writer, unknownCall(name)));
+      return;
+    }
+    const call = calls[name as keyof typeof calls] as AnyCall;
+    call(...given).then(
+      (outcome) => follower.add(id, (writer) => writeOther(writer, outcome as Outcome)),
+      () => follower.add(id, writeFailed),
+    );
+  }
+}
+
+/** A follower of a later version, while the members are upgraded. */
+const unknownCall = (name: string): Outcome => ({
+  ok: false,
+  code: "cluster_not_upgraded",
+  message: `The leader runs an earlier version that does not take "${name}" from other nodes: send the request to the leader, or upgrade it`,
+});
+
+/** The process of a follower: the last frame that it sent, and outcomes on their way to it. */
+class Follower {
+  readonly epoch: number;
+  lastFrame = 0;
+  readonly #clock: Pick<Clock, "defer">;
+  readonly #send: (outcomes: Uint8Array, count: number) => void;
+  readonly #writer = new ByteWriter(4096);
+  #count = 0;
+  #scheduled = false;
+
+  constructor(
+    epoch: number,
+    clock: Pick<Clock, "defer">,
+    send: (outcomes: Uint8Array, count: number) => void,
+  ) {
+    this.epoch = epoch;
+    this.#clock = clock;
+    this.#send = send;
+  }
+
+  /** Adds an outcome. All of an event-loop iteration share a frame. */
+  add(id: number, write: (writer: ByteWriter) => void): void {
+    this.#writer.varint(id);
+    write(this.#writer);
+    this.#count++;
+    if (this.#writer.length >= FRAME_BYTES_TARGET) {
+      this.#flush();
+      return;
+    }
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#clock.defer(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#count === 0) return;
+    this.#send(this.#writer.view(), this.#count);
+    this.#writer.clear();
+    this.#count = 0;
+  }
+}

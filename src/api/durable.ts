@@ -27,6 +27,24 @@ const STREAM_SUMMARY = t.Object({
   expires_at_ms: t.Union([natural("As of now; reading and appending may move it"), t.Null()]),
 });
 export type StreamSummary = Wire<typeof STREAM_SUMMARY>;
+const STREAM_PRODUCER = t.Object({
+  producer_id: t.String(),
+  epoch: natural("Producer-Epoch of the last write"),
+  seq: natural("Producer-Seq of the last write"),
+  last_write_ms: natural("Time of the last write, in milliseconds since 1970"),
+});
+export const STREAM_DETAILS = t.Object({
+  ok,
+  ...STREAM_SUMMARY.properties,
+  fork_offset: t.Union([t.String({ description: "Where the fork begins" }), t.Null()]),
+  fork_sub_offset: t.Union([natural("Records, or bytes of a record, behind it"), t.Null()]),
+  forks: natural("Streams that were forked from it and still exist"),
+  last_seq: t.Union([t.String({ description: "The highest Stream-Seq" }), t.Null()]),
+  last_use_ms: natural("Time of the last use that counts for the time to live"),
+  producers: t.Array(STREAM_PRODUCER, { description: "At most 1000, the last write first" }),
+  producers_total: natural("Number of producers"),
+});
+export type StreamDetails = Wire<typeof STREAM_DETAILS>;
 export const DURABLE_LIST = t.Object({
   ok,
   streams: t.Array(STREAM_SUMMARY),

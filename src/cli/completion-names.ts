@@ -46,7 +46,8 @@ export async function printNames(
   const place = placeOf(await entry.load(), words.slice(1));
   if (place === null) return EXIT.ok;
   const prefix = words.at(-1) ?? "";
-  const names = await namesOf(place, AbortSignal.timeout(Math.ceil(leftMs)), io).catch(() => []);
+  const signal = AbortSignal.timeout(Math.ceil(leftMs));
+  const names = await namesOf(place, prefix, signal, io).catch(() => []);
   const found = names.filter((name) => name.startsWith(prefix)).slice(0, NAMES_MAX);
   if (found.length > 0) await io.out(`${found.join("\n")}\n`);
   return EXIT.ok;
@@ -119,10 +120,17 @@ function placeIn(names: readonly string[], url: string | undefined): Place | nul
   return kind === undefined ? null : { kind, url };
 }
 
-async function namesOf({ kind, url }: Place, signal: AbortSignal, io: Io): Promise<string[]> {
+async function namesOf(
+  { kind, url }: Place,
+  prefix: string,
+  signal: AbortSignal,
+  io: Io,
+): Promise<string[]> {
   const client: Client = connect(new Arguments([], { url }), io);
   const [path, list, field] = SOURCES[kind];
-  const text = await client.request({ method: "GET", path, signal, retryMs: 0 });
+  // There may be very many streams, so the server is asked for those that fit.
+  const query = kind === "stream" ? { prefix, limit: NAMES_MAX } : {};
+  const text = await client.request({ method: "GET", path, query, signal, retryMs: 0 });
   const answer = JSON.parse(text) as Readonly<Record<string, unknown>>;
   const items = answer[list];
   const names = Array.isArray(items) ? items.map((item) => item?.[field] as unknown) : [];

@@ -12,9 +12,15 @@ const PAGE = 1_000;
 
 export const STREAMS: Command = {
   name: "streams",
-  summary: "list, create, read, append to, close and delete durable streams",
+  summary: "list, create, fork, read, append to, close and delete durable streams",
   actions: [
     { name: "list", operands: "[prefix]", summary: "list streams by path", run: list },
+    {
+      name: "show",
+      operands: "<stream>",
+      summary: "show a stream with its fork and its producers",
+      run: show,
+    },
     { name: "create", operands: "<stream>", summary: "create a stream", run: create },
     {
       name: "append",
@@ -23,6 +29,18 @@ export const STREAMS: Command = {
       run: append,
     },
     { name: "read", operands: "<stream>", summary: "print a stream; JSON one per line", run: read },
+    {
+      name: "follow",
+      operands: "<stream>",
+      summary: "as read --follow",
+      run: (args, io) => read(args, io, true),
+    },
+    {
+      name: "fork",
+      operands: "<source-stream> <fork>",
+      summary: "create a stream that begins with the records of another one",
+      run: fork,
+    },
     {
       name: "close",
       operands: "<stream>",
@@ -43,14 +61,20 @@ export const STREAMS: Command = {
     ttl: {
       type: "string",
       value: "TIME",
-      only: ["create"],
+      only: ["create", "fork"],
       help: "delete it when it was not used for 30s, 5m, 2h, 7d (default: never)",
     },
     from: {
       type: "string",
       value: "OFFSET",
-      only: ["read"],
+      only: ["read", "follow"],
       help: "an offset that the server gave, or now (default: the beginning)",
+    },
+    at: {
+      type: "string",
+      value: "OFFSET",
+      only: ["fork"],
+      help: "an offset of the source that the server gave (default: its end)",
     },
     follow: {
       type: "boolean",
@@ -93,17 +117,70 @@ async function list(args: Arguments, io: Io): Promise<number> {
     visible(each.contentType),
     each.records,
     bytesText(each.bytes),
-    each.deleted ? "deleted" : each.closed ? "closed" : "open",
+    stateOf(each),
     each.ttlSeconds === null ? null : durationText(each.ttlSeconds * 1000),
   ]);
   await io.out(table(["STREAM", "TYPE", "RECORDS", "SIZE", "STATE", "TTL"], rows));
   return EXIT.ok;
 }
 
+async function show(args: Arguments, io: Io): Promise<number> {
+  const details = await connect(args, io).durable.stream(args.operand(0)).describe();
+  if (args.flag("json")) {
+    await io.out(jsonLine(details));
+    return EXIT.ok;
+  }
+  const { producers, producersTotal, expiresAtMs, ttlSeconds } = details;
+  const facts: [string, string | number | null][] = [
+    ["stream", visible(details.path)],
+    ["type", visible(details.contentType)],
+    ["state", stateOf(details)],
+    ["records", details.records],
+    ["size", bytesText(details.bytes)],
+    ["end", details.nextOffset],
+    ["ttl", ttlSeconds === null ? null : durationText(ttlSeconds * 1000)],
+    ["expires", expiresAtMs === null ? null : new Date(expiresAtMs).toISOString()],
+    ["forked from", details.forkedFrom === null ? null : visible(details.forkedFrom)],
+    ["fork offset", details.forkOffset],
+    ["forks", details.forks === 0 ? null : details.forks],
+    ["last seq", details.lastSeq === null ? null : visible(details.lastSeq)],
+    ["producers", producersTotal],
+  ];
+  const shown = facts.filter(([, value]) => value !== null);
+  await io.out(shown.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join(""));
+  if (producers.length === 0) return EXIT.ok;
+  const rows = producers.map(({ producerId, epoch, seq, lastWriteMs }) => [
+    visible(producerId),
+    epoch,
+    seq,
+    new Date(lastWriteMs).toISOString(),
+  ]);
+  await io.out(`\n${table(["PRODUCER", "EPOCH", "SEQ", "LAST WRITE"], rows)}`);
+  return EXIT.ok;
+}
+
+const stateOf = ({ deleted, closed }: { deleted: boolean; closed: boolean }): string =>
+  deleted ? "deleted" : closed ? "closed" : "open";
+
+async function fork(args: Arguments, io: Io): Promise<number> {
+  const [source = "", path = ""] = args.operands;
+  const ttlSeconds = ttlOf(args);
+  const created = await connect(args, io)
+    .durable.stream(path)
+    .forkFrom(source, { offset: args.text("at"), ttlSeconds });
+  const text = `${visible(path)} ${created ? "created" : "exists"}\n`;
+  await io.out(args.flag("json") ? jsonLine({ path, created }) : text);
+  return EXIT.ok;
+}
+
+function ttlOf(args: Arguments): number | undefined {
+  const ttl = args.text("ttl");
+  return ttl === undefined ? undefined : Math.ceil(durationOf("--ttl", ttl) / 1000);
+}
+
 async function create(args: Arguments, io: Io): Promise<number> {
   const path = args.operand(0);
-  const ttl = args.text("ttl");
-  const ttlSeconds = ttl === undefined ? undefined : Math.ceil(durationOf("--ttl", ttl) / 1000);
+  const ttlSeconds = ttlOf(args);
   const stream = connect(args, io).durable.stream(path);
   const created = await stream.create({ contentType: args.text("type"), ttlSeconds });
   const text = `${visible(path)} ${created ? "created" : "exists"}\n`;
@@ -120,9 +197,8 @@ async function append(args: Arguments, io: Io): Promise<number> {
   return EXIT.ok;
 }
 
-async function read(args: Arguments, io: Io): Promise<number> {
+async function read(args: Arguments, io: Io, follow = args.flag("follow")): Promise<number> {
   const stream = connect(args, io).durable.stream(args.operand(0));
-  const follow = args.flag("follow");
   let nextOffset = args.text("from") ?? "-1";
   try {
     for await (const chunk of stream.chunks({

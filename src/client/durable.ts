@@ -1,25 +1,41 @@
 /** Durable streams. Clients of the protocol itself exist in many languages; this one has what Ayder adds. */
-import type { DurableList } from "../api/durable.ts";
+import type { DurableList, StreamDetails } from "../api/durable.ts";
 import { fields, flag, integer, list, orNull, text } from "./shape.ts";
 import type { CallOptions, Transport } from "./transport.ts";
 import { segment } from "./url.ts";
 import { camel, decodeText } from "./values.ts";
 
-const LIST = fields<DurableList>({
-  streams: list(
-    fields<DurableList["streams"][number]>({
-      path: text,
-      content_type: text,
-      next_offset: text,
-      records: integer,
-      bytes: integer,
-      closed: flag,
-      deleted: flag,
-      forked_from: orNull(text),
-      ttl_seconds: orNull(integer),
-      expires_at_ms: orNull(integer),
+const SUMMARY = {
+  path: text,
+  content_type: text,
+  next_offset: text,
+  records: integer,
+  bytes: integer,
+  closed: flag,
+  deleted: flag,
+  forked_from: orNull(text),
+  ttl_seconds: orNull(integer),
+  expires_at_ms: orNull(integer),
+} as const;
+const DETAILS = fields<StreamDetails>({
+  ...SUMMARY,
+  fork_offset: orNull(text),
+  fork_sub_offset: orNull(integer),
+  forks: integer,
+  last_seq: orNull(text),
+  last_use_ms: integer,
+  producers: list(
+    fields<StreamDetails["producers"][number]>({
+      producer_id: text,
+      epoch: integer,
+      seq: integer,
+      last_write_ms: integer,
     }),
   ),
+  producers_total: integer,
+});
+const LIST = fields<DurableList>({
+  streams: list(fields<DurableList["streams"][number]>(SUMMARY)),
   next: orNull(text),
   total: integer,
 });
@@ -37,6 +53,34 @@ export type DurableStreamSummary = {
   readonly forkedFrom: string | null;
   readonly ttlSeconds: number | null;
   readonly expiresAtMs: number | null;
+};
+
+export type DurableStreamDetails = DurableStreamSummary & {
+  /** Where the fork begins; null if the stream is not one. */
+  readonly forkOffset: string | null;
+  readonly forkSubOffset: number | null;
+  /** Streams that were forked from it and still exist. */
+  readonly forks: number;
+  /** The highest `Stream-Seq`. */
+  readonly lastSeq: string | null;
+  readonly lastUseMs: number;
+  /** At most 1000, the last write first. */
+  readonly producers: readonly {
+    readonly producerId: string;
+    readonly epoch: number;
+    readonly seq: number;
+    readonly lastWriteMs: number;
+  }[];
+  readonly producersTotal: number;
+};
+
+export type DurableForkOptions = CallOptions & {
+  /** An offset that the server gave. @default the end of the source */
+  readonly offset?: string | undefined;
+  /** Records of a JSON stream behind the offset, or bytes of the record there. @default 0 */
+  readonly subOffset?: number | undefined;
+  /** @default that of the source */
+  readonly ttlSeconds?: number | undefined;
 };
 
 export type DurableStreamOptions = CallOptions & {
@@ -106,6 +150,8 @@ export class DurableStreams {
   }
 }
 
+const urlPath = (path: string): string => `/v1/stream/${path.split("/").map(segment).join("/")}`;
+
 export class DurableStream {
   readonly path: string;
   readonly #transport: Transport;
@@ -114,7 +160,34 @@ export class DurableStream {
   constructor(transport: Transport, path: string) {
     this.#transport = transport;
     this.path = path;
-    this.#at = `/v1/stream/${path.split("/").map(segment).join("/")}`;
+    this.#at = urlPath(path);
+  }
+
+  /** The stream with its fork, its forks and its producers. Does not count as a use of it. */
+  async describe(options: CallOptions = {}): Promise<DurableStreamDetails> {
+    const path = this.#at.replace("/v1/stream/", "/v1/stream/__ds/streams/");
+    const { ok: _, ...details } = await this.#transport.json(
+      { method: "GET", path, ...options },
+      DETAILS,
+    );
+    return camel(details) as DurableStreamDetails;
+  }
+
+  /**
+   * Creates this stream as a fork of another one: it begins with the records of that one.
+   *
+   * @returns false if the stream exists as this fork.
+   */
+  async forkFrom(source: string, options: DurableForkOptions = {}): Promise<boolean> {
+    const { offset, subOffset, ttlSeconds, ...rest } = options;
+    const headers = {
+      "stream-forked-from": urlPath(source),
+      ...(offset === undefined ? {} : { "stream-fork-offset": offset }),
+      ...(subOffset === undefined ? {} : { "stream-fork-sub-offset": String(subOffset) }),
+      ...(ttlSeconds === undefined ? {} : { "stream-ttl": String(ttlSeconds) }),
+    };
+    const request = { method: "PUT", path: this.#at, headers, repeatable: true } as const;
+    return (await this.#transport.send({ ...request, ...rest })).status === 201;
   }
 
   /** @returns false if the stream exists with this configuration. */

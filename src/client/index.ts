@@ -7,6 +7,7 @@ export {
   type DurableFollowOptions,
   type DurableReadOptions,
   DurableStream,
+  type DurableStreamDetails,
   type DurableStreamOptions,
   type DurableStreamSummary,
   DurableStreams,

@@ -15,6 +15,8 @@ export interface DurableApi {
    * or `signal` aborts. Never rejects. The caller then reads again.
    */
   waitForStream(wait: StreamWait): Promise<void>;
+  /** All that is known of a stream, also of one that is only retained for its forks. */
+  inspectStream(path: string): Promise<Result<StreamDetails, StreamReadReject>>;
   /** Streams in the order of their paths, as far as this node knows. */
   listStreams(request: ListStreamsRequest): MaybePromise<StreamList>;
 
@@ -215,6 +217,24 @@ export type StreamSummary = {
   readonly ttlSeconds: number | null;
   /** Milliseconds since 1970; null if the stream does not expire. */
   readonly expiresAtMs: number | null;
+};
+export type StreamProducer = {
+  readonly id: string;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly lastWriteMs: number;
+};
+export type StreamDetails = StreamSummary & {
+  readonly forkOffset: string | null;
+  readonly forkSubOffset: number | null;
+  /** Streams that were forked from it and still exist. */
+  readonly forks: number;
+  readonly lastSeq: string | null;
+  /** Time of the last use that counts for the time to live. */
+  readonly lastUseMs: number;
+  /** The last write first; not more than a page. */
+  readonly producers: readonly StreamProducer[];
+  readonly producersTotal: number;
 };
 export type StreamList = {
   readonly streams: readonly StreamSummary[];

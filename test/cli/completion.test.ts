@@ -26,6 +26,8 @@ beforeAll(async () => {
   }
   const aggregate = { measures: [{ op: "count" }] } as const;
   await client().views.put("revenue", { source: { topic: "sales" }, aggregate });
+  for (let i = 0; i < 150; i++) await client().durable.stream(`a/${i}`).create();
+  await client().durable.stream("rooms/1").create();
   await client().kv("locks").put("key", "value");
   mkdirSync(join(directory.path, "files"));
   await Bun.write(join(directory.path, "files", "LOCAL"), "");
@@ -52,6 +54,10 @@ test("names are topics, groups, views and namespaces where the command takes the
     ["views show ", ["revenue"]],
     ["views put new s", ["sales"]],
     ["query sa", ["sales"]],
+    ["streams show ro", ["rooms/1"]],
+    ["streams fork rooms/", ["rooms/1"]],
+    ["streams fork rooms/1 ro", []],
+    ["streams delete a/149", ["a/149"]],
     ["kv get ", ["locks"]],
     ["consume zzz", []],
     ["consume orders ", []],

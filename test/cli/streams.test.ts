@@ -48,6 +48,48 @@ test("a stream of JSON is created, appended to, read, closed and deleted", async
   expect(JSON.parse((await run("streams", "list", "--json")).out)).toEqual({ streams: [] });
 });
 
+test("a stream is shown, forked at an offset and followed; its body may come from standard input", async () => {
+  const piped = (text: string, ...args: string[]) =>
+    ayder(args, { env: { AYDER_URL: server.url }, stdin: text });
+  await run("streams", "create", "log", "-t", "text/plain");
+  const end =
+    /^end (\S+)\n$/.exec((await piped("one\n", "streams", "append", "log")).out)?.[1] ?? "";
+  await piped("two\n", "streams", "append", "log");
+  const forked = await run("streams", "fork", "log", "log/fork", "--at", end, "--ttl", "2h");
+  expect(forked).toEqual({ code: 0, out: "log/fork created\n", err: "" });
+  expect((await run("streams", "read", "log/fork")).out).toBe("one\n");
+  const shown = await run("streams", "show", "log/fork");
+  expect(shown.out.split("\n").map((line) => line.replace(/\d{4}-.*Z$/, "TIME"))).toEqual([
+    "stream       log/fork",
+    "type         text/plain",
+    "state        open",
+    "records      0",
+    "size         0 B",
+    `end          ${(await client().durable.stream("log/fork").describe()).nextOffset}`,
+    "ttl          2 h",
+    "expires      TIME",
+    "forked from  log",
+    `fork offset  ${end}`,
+    "producers    0",
+    "",
+  ]);
+  const json = JSON.parse((await run("streams", "show", "log", "--json")).out);
+  expect(json).toMatchObject({ path: "log", records: 2, forks: 1, producers: [] });
+  const followed = run("streams", "follow", "log", "--from", end);
+  await run("streams", "close", "log");
+  expect(await followed).toEqual({ code: 0, out: "two\n", err: "" });
+  const beyond = await run(
+    "streams",
+    "fork",
+    "log",
+    "x",
+    "--at",
+    "0000000000000009_0000000000000009",
+  );
+  expect([beyond.code, beyond.err.includes("(fork_offset_beyond_end)")]).toEqual([1, true]);
+  for (const path of ["log/fork", "log"]) await run("streams", "delete", path);
+});
+
 test("the client lists page by page, reads bytes and follows to the close", async () => {
   const { durable } = client();
   for (const path of ["b/1", "a/2", "a/1"]) {

@@ -32,6 +32,8 @@ const PLACES: readonly (readonly [hash: string, there: string])[] = [
   ["#/groups", "search:indexer"],
   ["#/groups/sales/billing", "Seek…"],
   ["#/queues", "No queues."],
+  ["#/streams", "chat/42"],
+  ["#/streams/chat%2F42", "Hello"],
   ["#/keys", "sessions"],
   ["#/keys/config", "limits/eu"],
   ["#/keys/config/limits%2Feu", "Revision 2"],

@@ -12,9 +12,10 @@ import {
 } from "../../src/console/browser/lib/bytes.ts";
 import { eventOf, readEvents } from "../../src/console/browser/lib/event-stream.ts";
 import { byteSize, duration, seconds, short } from "../../src/console/browser/lib/format.ts";
+import { elementsOf } from "../../src/console/browser/lib/json-array.ts";
 import { parseMetrics, quantile, sumOf } from "../../src/console/browser/lib/prometheus.ts";
 import { curlOf, withQuery } from "../../src/console/browser/lib/request.ts";
-import { getKey, produce } from "../../src/console/browser/lib/requests.ts";
+import { forkStream, getKey, produce } from "../../src/console/browser/lib/requests.ts";
 import { hashOf, parseHash } from "../../src/console/browser/lib/route.ts";
 import { temporaryDirectory } from "../tools/process/server.ts";
 import { forEachSeed, type Random } from "../tools/random.ts";
@@ -222,6 +223,24 @@ test("metrics are parsed with labels, and quantiles are computed between two scr
   expect(quantile(0.5, before, after, "x")).toBe(1.5);
   expect(quantile(0.5, before, before, "x")).toBeNull();
   expect(quantile(1, before, scrape([10, 10, 11]), "x")).toBe(2);
+});
+
+test("elements of a JSON array keep their text, and headers are in the line for curl", () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  for (const [text, elements] of [
+    ["[]", []],
+    ["[ ]", []],
+    ['[1.0,"a,]\\"",{"b":[1,2]} , null]', ["1.0", '"a,]\\""', '{"b":[1,2]}', "null"]],
+    ['[[],{},"\\\\"]', ["[]", "{}", '"\\\\"']],
+    ["[12345678901234567890]", ["12345678901234567890"]],
+  ] as const) {
+    expect(elementsOf(bytes(text))).toEqual([...elements]);
+  }
+  const fork = forkStream({ stream: "a/ü", from: "b c", offset: "1_2", ttlSeconds: 60 });
+  expect(curlOf(fork, TARGET)).toBe(
+    "curl -sS -X PUT -H \"Authorization: Bearer $AYDER_TOKEN\" -H 'Stream-Forked-From: /v1/stream/b%20c' " +
+      "-H 'Stream-Fork-Offset: 1_2' -H 'Stream-TTL: 60' 'http://127.0.0.1:1109/v1/stream/a/%C3%BC'",
+  );
 });
 
 test("events are parsed across chunk boundaries", async () => {

@@ -12,6 +12,8 @@ const MANUAL = [
   ["#/topics/sales/settings", "topics"],
   ["#/groups", "groups"],
   ["#/groups/sales/billing", "groups"],
+  ["#/streams", "durable-streams"],
+  ["#/streams/none", "durable-streams"],
   ["#/keys", "kv"],
   ["#/keys/config", "kv"],
   ["#/keys/config/new", "kv"],

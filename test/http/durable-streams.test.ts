@@ -235,6 +235,12 @@ test("forks have a bounded depth, and keep what their source had", async () => {
   expect((await fork("f2", "f1")).status).toBe(201);
   const deep = await fork("f3", "f2");
   expect([deep.status, errorOf(deep)]).toEqual([400, "fork_too_deep"]);
+  // A path that is taken is told before what is wrong with the fork.
+  const beyond = { "stream-forked-from": "/v1/stream/f0", "stream-fork-sub-offset": "9" };
+  for (const headers of [beyond, { "stream-forked-from": "/v1/stream/f2" }]) {
+    const taken = await client.put("f1", { headers });
+    expect([taken.status, errorOf(taken)]).toEqual([409, "stream_exists"]);
+  }
   for (const path of ["f0", "f1"]) expect((await client.delete(path)).status).toBe(204);
   expect((await client.get("f2")).text).toBe("0f1f2");
   expect((await client.get("f0")).status).toBe(410);
@@ -257,8 +263,71 @@ test("tokens are limited to paths", async () => {
     streams: { path: string }[];
   };
   expect(streams.map(({ path }) => path)).toEqual(["room/1"]);
+  // The page goes on where the token may not look, and names nothing of it.
+  for (const path of ["room/3", "s/1", "s/2"]) await client.put(path, { body: "x" });
+  const page = JSON.parse((await reader.get("__ds/streams?limit=1")).text);
+  expect(page).toMatchObject({ streams: [{ path: "room/1" }], next: "room/1" });
+  const rest = JSON.parse((await reader.get("__ds/streams?limit=1&after=room/1")).text);
+  expect(rest).toMatchObject({ streams: [{ path: "room/3" }], next: null });
+  expect((await reader.get("__ds/streams/room/3")).status).toBe(200);
+  expect((await reader.get("__ds/streams/s/1")).status).toBe(403);
   const body = JSON.stringify({ type: "pull-wake", pattern: "room/*", wake_stream: "room/w" });
   expect((await writer.put("__ds/subscriptions/s", { type: JSON_TYPE, body })).status).toBe(403);
+});
+
+test("a stream is described with its fork, its forks and its producers", async () => {
+  await client.put("described", {
+    type: JSON_TYPE,
+    body: "[1,2]",
+    headers: { "stream-ttl": "60" },
+  });
+  const producer = (id: string, seq: number) => ({
+    "producer-id": id,
+    "producer-epoch": "3",
+    "producer-seq": String(seq),
+  });
+  await client.post("described", { type: JSON_TYPE, body: "3", headers: producer("a", 0) });
+  const headers = { ...producer("b", 0), "stream-seq": "s 1" };
+  const { next } = await client.post("described", { type: JSON_TYPE, body: "4", headers });
+  const forked = { "stream-forked-from": "/v1/stream/described", "stream-fork-sub-offset": "1" };
+  const at = { "stream-fork-offset": "0000000000000000_0000000000000000" };
+  await client.put("described/fork", { type: JSON_TYPE, headers: { ...forked, ...at } });
+  const details = JSON.parse((await client.get("__ds/streams/described")).text);
+  const byId = new Map(
+    details.producers.map((each: { producer_id: string }) => [each.producer_id, each]),
+  );
+  expect(byId.get("b")).toEqual({
+    producer_id: "b",
+    epoch: 3,
+    seq: 0,
+    last_write_ms: expect.any(Number),
+  });
+  expect(details).toMatchObject({
+    path: "described",
+    content_type: JSON_TYPE,
+    next_offset: next,
+    records: 4,
+    forks: 1,
+    forked_from: null,
+    fork_offset: null,
+    last_seq: "s 1",
+    ttl_seconds: 60,
+    producers_total: 2,
+  });
+  const fork = JSON.parse((await client.get("__ds/streams/described/fork")).text);
+  expect(fork).toMatchObject({
+    forked_from: "described",
+    fork_offset: `${next.slice(0, 17)}0000000000000000`,
+    fork_sub_offset: 1,
+    records: 0,
+    producers: [],
+  });
+  await client.delete("described");
+  const kept = JSON.parse((await client.get("__ds/streams/described")).text);
+  expect(kept).toMatchObject({ deleted: true, forks: 1, producers: [] });
+  await client.delete("described/fork");
+  const absent = await client.get("__ds/streams/described");
+  expect([absent.status, errorOf(absent)]).toEqual([404, "stream_not_found"]);
 });
 
 test("browsers of other origins are let in by name only", async () => {

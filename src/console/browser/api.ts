@@ -30,13 +30,14 @@ export function onUnauthorized(handler: () => void): void {
 
 /** @throws ApiFailure */
 export async function open(request: ApiRequest, signal?: AbortSignal): Promise<Response> {
-  const { method, path, body, accept } = request;
+  const { method, path, body, accept, headers = {} } = request;
   const bearer = token();
   const response = await fetch(base() + path, {
     method,
     headers: {
       ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
       ...(accept === undefined ? {} : { accept }),
+      ...headers,
     },
     // The leader is another origin: the browser must not send the token there by itself.
     redirect: "manual",

@@ -7,6 +7,7 @@ import { keysPage } from "./pages/keys.ts";
 import { metricsPage } from "./pages/metrics.ts";
 import { queryPage } from "./pages/query.ts";
 import { queuesPage } from "./pages/queues.ts";
+import { streamsPage } from "./pages/streams.ts";
 import { topicsPage } from "./pages/topics.ts";
 import { go, type Pages, Router } from "./router.ts";
 import { signOut as forgetToken, token } from "./session.ts";
@@ -21,6 +22,7 @@ const PAGES: Pages = new Map([
   ["topics", topicsPage],
   ["groups", groupsPage],
   ["queues", queuesPage],
+  ["streams", streamsPage],
   ["keys", keysPage],
   ["query", queryPage],
   ["cluster", clusterPage],

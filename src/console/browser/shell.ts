@@ -13,6 +13,7 @@ const PLACES: readonly (readonly [IconName, string])[] = [
   ["topics", "Topics"],
   ["groups", "Groups"],
   ["queues", "Queues"],
+  ["streams", "Streams"],
   ["keys", "Keys"],
   ["query", "Query"],
   ["cluster", "Cluster"],

@@ -9,6 +9,7 @@ const PLACES: Readonly<Record<string, string>> = {
   t: "topics",
   g: "groups",
   u: "queues",
+  s: "streams",
   k: "keys",
   q: "query",
   c: "cluster",
@@ -21,8 +22,8 @@ const HELP: readonly (readonly [string, string])[] = [
   ["Esc", "close a dialog, or leave a field"],
   ["Ctrl Enter", "submit the form"],
   ["p", "pause or resume live updates"],
-  ["g t, g g, g u, g k", "topics, groups, queues, keys"],
-  ["g q, g c, g m", "query, cluster, metrics"],
+  ["g t, g g, g u, g s", "topics, groups, queues, streams"],
+  ["g k, g q, g c, g m", "keys, query, cluster, metrics"],
   ["?", "these keys"],
 ];
 const SECOND_KEY_MS = 1500;

@@ -8,17 +8,26 @@ import {
   LINK_BODY,
   SETTLE_BODY,
   SETTLED,
+  STREAM_DETAILS,
+  type StreamDetails,
   SUBSCRIPTION,
   SUBSCRIPTION_BODY,
   SUBSCRIPTION_LIST,
   type SubscriptionList,
   WEBHOOK_KEYS,
 } from "../../api/durable.ts";
-import type { StreamSummary, SubscriptionSummary } from "../../node/api.ts";
+import type {
+  ListStreamsRequest,
+  StreamList,
+  StreamSummary,
+  SubscriptionSummary,
+} from "../../node/api.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
+import { rejection } from "./answers.ts";
 import { made } from "./made.ts";
+import { streamOf } from "./names.ts";
 import type { DurableServices } from "./services.ts";
 import {
   claim,
@@ -43,6 +52,7 @@ const readListQuery = queryReader(DURABLE_LIST_QUERY);
 
 export const controlEndpoints = (services: DurableServices): readonly Endpoint[] => [
   listEndpoint(services),
+  detailsEndpoint(services),
   keysEndpoint(services),
   subscriptionsEndpoint(services),
   putEndpoint(services),
@@ -63,6 +73,20 @@ const listEndpoint = (services: DurableServices): Endpoint =>
     query: DURABLE_LIST_QUERY,
     docs: { summary: "The streams that the token may read", answer: DURABLE_LIST, errors: [] },
     handle: (context) => listStreams(services, context),
+  });
+
+const detailsEndpoint = (services: DurableServices): Endpoint =>
+  made({
+    method: "GET",
+    path: "/v1/stream/__ds/streams/*",
+    access: { kind: "path", scope: "read" },
+    leaderOnly: false,
+    docs: {
+      summary: "One stream with its fork, its forks and its producers; it does not count as a use",
+      answer: STREAM_DETAILS,
+      errors: ["invalid_stream", "stream_not_found"],
+    },
+    handle: (context) => describeStream(services, context),
   });
 
 const keysEndpoint = (services: DurableServices): Endpoint =>
@@ -221,14 +245,63 @@ async function listStreams(
   context: RequestContext,
 ): Promise<Response> {
   const { prefix, after, limit } = readListQuery(context);
-  const list = await durable.listStreams({
+  const request = {
     prefix: prefix ?? "",
     after: after ?? "",
     limit: Math.min(limit ?? LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX),
+  };
+  const seesAll = context.principal.may("read", null);
+  const list = seesAll
+    ? await durable.listStreams(request)
+    : await permittedStreams(durable, context, request);
+  const { streams, next, total } = list;
+  return json<DurableList>({ ok: true, streams: streams.map(streamRow), next, total });
+}
+
+/** Looks on until the page is full, so that `next` is never the name of a stream that is not permitted. */
+async function permittedStreams(
+  { listStreams: listAll }: DurableServices["durable"],
+  { principal }: RequestContext,
+  request: ListStreamsRequest,
+): Promise<StreamList> {
+  const { prefix, limit } = request;
+  const streams: StreamSummary[] = [];
+  for (let after = request.after; ; ) {
+    const page = await listAll({ prefix, after, limit: LIST_LIMIT_MAX });
+    streams.push(...page.streams.filter(({ path }) => principal.may("read", path)));
+    const isFull = streams.length > limit;
+    if (isFull || page.next === null) {
+      const listed = streams.slice(0, limit);
+      const next = isFull ? (listed.at(-1)?.path ?? null) : null;
+      return { streams: listed, next, total: page.total };
+    }
+    after = page.next;
+  }
+}
+
+async function describeStream(
+  services: DurableServices,
+  context: RequestContext,
+): Promise<Response> {
+  const path = streamOf(context);
+  const outcome = await services.durable.inspectStream(path);
+  if (!outcome.ok) return rejection(services, context, outcome, path);
+  return json<StreamDetails>({
+    ok: true,
+    ...streamRow(outcome),
+    fork_offset: outcome.forkOffset,
+    fork_sub_offset: outcome.forkSubOffset,
+    forks: outcome.forks,
+    last_seq: outcome.lastSeq,
+    last_use_ms: outcome.lastUseMs,
+    producers: outcome.producers.map(({ id, epoch, seq, lastWriteMs }) => ({
+      producer_id: id,
+      epoch,
+      seq,
+      last_write_ms: lastWriteMs,
+    })),
+    producers_total: outcome.producersTotal,
   });
-  const { principal } = context;
-  const streams = list.streams.filter(({ path }) => principal.may("read", path)).map(streamRow);
-  return json<DurableList>({ ok: true, streams, next: list.next, total: list.total });
 }
 
 const streamRow = (stream: StreamSummary) => ({

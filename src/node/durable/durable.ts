@@ -7,6 +7,7 @@ import type { DurableApi } from "../durable-api.ts";
 import type { Linearizer } from "../reads/linearizer.ts";
 import type { Commander } from "../writes/commander.ts";
 import type { ReadTime } from "../writes/kv-access.ts";
+import { StreamListing } from "./listing.ts";
 import { StreamReader } from "./reader.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { Touches } from "./touches.ts";
@@ -31,6 +32,7 @@ export type DurableStreamsOptions = {
 /** Durable streams on this node. */
 export class DurableStreams implements DurableApi {
   readonly #reader: StreamReader;
+  readonly #listing: StreamListing;
   readonly #writer: StreamWriter;
   readonly #subscriptions: Subscriptions;
   readonly #webhooks: Webhooks;
@@ -38,6 +40,7 @@ export class DurableStreams implements DurableApi {
   constructor(options: DurableStreamsOptions) {
     const touches = new Touches(options.commander, options.clock);
     this.#reader = new StreamReader({ ...options, touches });
+    this.#listing = new StreamListing(options);
     this.#writer = new StreamWriter(options);
     const subscriptions = new Subscriptions(options);
     this.#subscriptions = subscriptions;
@@ -51,7 +54,8 @@ export class DurableStreams implements DurableApi {
   readonly describeStream: DurableApi["describeStream"] = (path) => this.#reader.describe(path);
   readonly readStream: DurableApi["readStream"] = (request) => this.#reader.read(request);
   readonly waitForStream: DurableApi["waitForStream"] = (wait) => this.#reader.wait(wait);
-  readonly listStreams: StreamReader["list"] = (request) => this.#reader.list(request);
+  readonly inspectStream: DurableApi["inspectStream"] = (path) => this.#listing.inspect(path);
+  readonly listStreams: StreamListing["list"] = (request) => this.#listing.list(request);
   readonly putSubscription: DurableApi["putSubscription"] = (request) =>
     this.#subscriptions.put(request);
   readonly describeSubscription: DurableApi["describeSubscription"] = (id) =>

@@ -1,6 +1,6 @@
 import { tokenOf } from "../../durable/offset-token.ts";
 import { type Piece, partitionOf, piecesOf, tailOf } from "../../durable/records.ts";
-import { expiryOf, type StreamState } from "../../durable/state.ts";
+import type { StreamState } from "../../durable/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Millis } from "../../lib/ids.ts";
 import { isJsonType } from "../../lib/media-type.ts";
@@ -8,13 +8,10 @@ import type { Machine } from "../../machine/machine.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { Rejected, Result } from "../api.ts";
 import type {
-  ListStreamsRequest,
   ReadStreamRequest,
   StreamInfo,
-  StreamList,
   StreamPage,
   StreamReadReject,
-  StreamSummary,
   StreamWait,
 } from "../durable-api.ts";
 import { handleOf } from "../partition-handle.ts";
@@ -107,36 +104,6 @@ export class StreamReader {
     if (this.#tailOf(stream) > offset) return;
     const { waits } = handleOf(partitionOf(machine.broker, stream));
     await waits.wait(offset - stream.config.base, timeoutMs, signal);
-  }
-
-  list({ prefix, after, limit }: ListStreamsRequest): StreamList {
-    const { byPath } = this.#options.machine.parts.durable;
-    const paths: string[] = [];
-    for (const path of byPath.keys()) if (path > after && path.startsWith(prefix)) paths.push(path);
-    paths.sort();
-    const listed = paths.slice(0, limit);
-    const streams = listed.map((path) => this.#summaryOf(byPath.get(path) as StreamState));
-    const next = paths.length > limit ? (listed.at(-1) ?? null) : null;
-    return { streams, next, total: byPath.size };
-  }
-
-  #summaryOf(stream: StreamState): StreamSummary {
-    const { config, streamId, closed, deleted } = stream;
-    const { path, contentType, ttlSeconds, fork } = config;
-    const partition = partitionOf(this.#options.machine.broker, stream);
-    const expiresAt = expiryOf(stream);
-    return {
-      path,
-      contentType,
-      nextOffset: tokenOf(streamId, this.#tailOf(stream)),
-      records: partition.endOffset,
-      bytes: partition.bytesEnd,
-      closed,
-      deleted,
-      forkedFrom: fork?.path ?? null,
-      ttlSeconds,
-      expiresAtMs: Number.isFinite(expiresAt) ? expiresAt : null,
-    };
   }
 
   #find({ path, offset, streamId }: ReadStreamRequest): Place | Reject {

@@ -73,7 +73,10 @@ export class StreamWriter {
       return { ok: false, code: "too_many_streams", details: { streamsMax } };
     }
     const fork = request.fork === null ? null : await this.#prepare(request.fork, request.path);
-    if (fork !== null && "ok" in fork) return fork;
+    if (fork !== null && "ok" in fork) {
+      const isMalformed = fork.code === "invalid_offset";
+      return (isMalformed ? null : this.#conflictAt(request.path)) ?? fork;
+    }
     const records = recordsOf(fork?.prefix ?? null, request.records);
     const { path, contentType, ttlSeconds, expiresAt, closed } = request;
     return await commander.run({
@@ -125,6 +128,13 @@ export class StreamWriter {
       bytes: SMALL_COMMAND_BYTES,
       done: () => ({ ok: true }),
     });
+  }
+
+  /** A path that is taken is reported before what is wrong with the source of a fork. */
+  #conflictAt(path: string): CreateRejected | null {
+    const found = findStream(this.#options.machine, path, this.#now());
+    if (found.ok) return { ok: false, code: "stream_exists" };
+    return found.code === "stream_gone" ? { ok: false, code: "stream_has_forks" } : null;
   }
 
   #checkProducer({ path, producer }: AppendStreamRequest): Rejected<"too_many_producers"> | null {

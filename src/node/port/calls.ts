@@ -141,6 +141,7 @@ export const CALLS = {
   deleteStream: ({ durable }: Side, path: string) => durable.deleteStream(path),
   describeStream: ({ durable }: Side, path: string) => durable.describeStream(path),
   readStream: ({ durable }: Side, request: ReadStreamRequest) => durable.readStream(request),
+  inspectStream: ({ durable }: Side, path: string) => durable.inspectStream(path),
   listStreams: ({ durable }: Side, request: ListStreamsRequest) => durable.listStreams(request),
   putSubscription: ({ durable }: Side, request: PutSubscriptionRequest) =>
     durable.putSubscription(request),

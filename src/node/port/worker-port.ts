@@ -353,6 +353,7 @@ export class WorkerPort implements NodeApi {
     describeStream: (path) => this.#call("describeStream", path),
     readStream: (request) => this.#call("readStream", request),
     waitForStream: ({ signal, ...wait }) => this.#signalled("waitForStream", signal, wait),
+    inspectStream: (path) => this.#call("inspectStream", path),
     listStreams: (request) => this.#call("listStreams", request),
     putSubscription: (request) => this.#call("putSubscription", request),
     describeSubscription: (id) => this.#call("describeSubscription", id),

@@ -24,6 +24,21 @@ export class Api {
   }
 }
 
+/** @throws Error for an answer other than 2xx. */
+export async function putStream(
+  url: string,
+  path: string,
+  contentType: string,
+  body: string | Uint8Array<ArrayBuffer>,
+): Promise<void> {
+  const response = await fetch(`${url}/v1/stream/${path}`, {
+    method: "PUT",
+    headers: { authorization: "Bearer dev", "content-type": contentType },
+    body,
+  });
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+}
+
 const REGIONS = ["eu", "us", "ap"];
 
 export async function seed(url: string): Promise<void> {
@@ -64,6 +79,13 @@ export async function seed(url: string): Promise<void> {
   await api.ask("POST /kv/config/limits/eu", '{"rps":500,"burst":1000}');
   await api.ask("POST /kv/config/session?ttl_ms=3600000", "short-lived");
   await api.ask("POST /kv/sessions/a1", new Uint8Array([0xff, 0, 1, 2]));
+  await putStream(
+    url,
+    "chat/42",
+    "application/json",
+    '[{"role":"user","text":"Hello"},12345678901234567890]',
+  );
+  await putStream(url, "raw", "application/octet-stream", new Uint8Array([0, 255, 65]));
   await api.ask("PUT /broker/views/revenue", {
     source: { topic: "sales" },
     aggregate: { group_by: ["region"], measures: [{ op: "sum", field: "amount", as: "revenue" }] },

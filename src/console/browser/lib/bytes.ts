@@ -32,6 +32,16 @@ export function toBase64(bytes: Uint8Array): string {
   return btoa(binary);
 }
 
+export function concatenated(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
 const hexByte = (byte: number): string => byte.toString(16).padStart(2, "0");
 
 export const toHex = (bytes: Uint8Array): string => Array.from(bytes, hexByte).join(" ");

@@ -7,6 +7,8 @@ export type ApiRequest = {
   readonly path: string;
   readonly body?: string | Uint8Array<ArrayBuffer>;
   readonly accept?: string;
+  /** Other headers, by their names. */
+  readonly headers?: Readonly<Record<string, string>>;
 };
 
 export type Query = Readonly<Record<string, string | number | null | undefined>>;
@@ -34,12 +36,15 @@ export type CurlTarget = {
 
 /** Formats the request as a line for a POSIX shell that has the token in `$AYDER_TOKEN`. */
 export function curlOf(request: ApiRequest, { base, cluster }: CurlTarget): string {
-  const { method, path, body, accept } = request;
+  const { method, path, body, accept, headers = {} } = request;
   const parts = [accept === "text/event-stream" ? "curl -sSN" : "curl -sS"];
   if (cluster && method !== "GET") parts.push("-L --location-trusted");
   if (method !== (body === undefined ? "GET" : "POST")) parts.push(`-X ${method}`);
   parts.push('-H "Authorization: Bearer $AYDER_TOKEN"');
   if (accept !== undefined) parts.push(`-H ${quoted(`Accept: ${accept}`)}`);
+  for (const [name, value] of Object.entries(headers)) {
+    parts.push(`-H ${quoted(`${name}: ${value}`)}`);
+  }
   parts.push(quoted(base + path));
   if (body === undefined) return parts.join(" ");
   if (typeof body === "string" && fitsArgument(body)) {

@@ -165,6 +165,74 @@ export const deleteSchedule = (name: string): ApiRequest => ({
   path: `/broker/schedules/${part(name)}`,
 });
 
+// The slashes of a path are those of the URL. No segment can be empty, "." or "..".
+const streamParts = (stream: string): string => stream.split("/").map(part).join("/");
+const streamPath = (stream: string): string => `/v1/stream/${streamParts(stream)}`;
+const CLOSE = { "Stream-Closed": "true" };
+export const listStreams = (prefix: string, after: string | null, limit: number): ApiRequest =>
+  get(withQuery("/v1/stream/__ds/streams", { prefix: prefix || null, after, limit }));
+export const describeStream = (stream: string) =>
+  get(`/v1/stream/__ds/streams/${streamParts(stream)}`);
+export const readStream = (stream: string, offset: string) =>
+  get(withQuery(streamPath(stream), { offset }));
+export const followStream = (stream: string, offset: string): ApiRequest => ({
+  method: "GET",
+  path: withQuery(streamPath(stream), { offset, live: "sse" }),
+  accept: "text/event-stream",
+});
+export type NewStream = {
+  readonly stream: string;
+  readonly contentType: string;
+  readonly ttlSeconds: number | null;
+  readonly body: string;
+};
+export const createStream = ({ stream, contentType, ttlSeconds, body }: NewStream): ApiRequest => ({
+  method: "PUT",
+  path: streamPath(stream),
+  headers: { "Content-Type": contentType, ...ttlHeader(ttlSeconds) },
+  ...(body === "" ? {} : { body }),
+});
+export type NewFork = {
+  readonly stream: string;
+  readonly from: string;
+  /** Null: the end of the source. */
+  readonly offset: string | null;
+  readonly ttlSeconds: number | null;
+};
+export const forkStream = ({ stream, from, offset, ttlSeconds }: NewFork): ApiRequest => ({
+  method: "PUT",
+  path: streamPath(stream),
+  headers: {
+    "Stream-Forked-From": streamPath(from),
+    ...(offset === null ? {} : { "Stream-Fork-Offset": offset }),
+    ...ttlHeader(ttlSeconds),
+  },
+});
+const ttlHeader = (ttlSeconds: number | null): Record<string, string> =>
+  ttlSeconds === null ? {} : { "Stream-TTL": String(ttlSeconds) };
+export type StreamAppend = {
+  readonly stream: string;
+  readonly contentType: string;
+  readonly body: string | Uint8Array<ArrayBuffer>;
+  /** The stream is closed with it. */
+  readonly last: boolean;
+};
+export const appendToStream = ({ stream, contentType, body, last }: StreamAppend): ApiRequest => ({
+  method: "POST",
+  path: streamPath(stream),
+  headers: { "Content-Type": contentType, ...(last ? CLOSE : {}) },
+  body,
+});
+export const closeStream = (stream: string): ApiRequest => ({
+  method: "POST",
+  path: streamPath(stream),
+  headers: CLOSE,
+});
+export const deleteStream = (stream: string): ApiRequest => ({
+  method: "DELETE",
+  path: streamPath(stream),
+});
+
 export const listViews = get("/broker/views");
 export const getView = (name: string) => get(`/broker/views/${part(name)}`);
 export const putView = (name: string, text: string): ApiRequest => ({

@@ -1,5 +1,5 @@
 /** Modal dialogs: the browser traps the focus, closes on Esc and restores the focus. */
-import { send } from "../api.ts";
+import { sendForText } from "../api.ts";
 import type { ApiRequest } from "../lib/request.ts";
 import { note } from "./announce.ts";
 import { curlButton } from "./curl.ts";
@@ -46,7 +46,7 @@ export function confirmDestruction(what: Destruction): void {
   });
   const run = async () => {
     if (typed.control.value !== name) return;
-    await send(request);
+    await sendForText(request);
     dialog.close();
     note(`Deleted ${name}`);
     done();

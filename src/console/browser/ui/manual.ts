@@ -6,6 +6,7 @@ import { h } from "./dom.ts";
 export type ManualPage =
   | "cluster"
   | "consume"
+  | "durable-streams"
   | "groups"
   | "queues"
   | "kv"

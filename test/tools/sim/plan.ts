@@ -87,6 +87,8 @@ export type Plan = {
   readonly clockRates: readonly number[];
   /** Clients number some of their writes, and some records have headers. */
   readonly numbers: boolean;
+  /** As many clients again use durable streams. Drawn by no seed, so that each stays what it was. */
+  readonly streams: boolean;
   /** Null in plans of version 1, in which time stands still while a node works. */
   readonly work: Work | null;
 };
@@ -97,6 +99,7 @@ export type Overrides = {
   readonly only?: readonly FaultKind[];
   readonly durationMs?: number;
   readonly clients?: number;
+  readonly streams?: boolean;
 };
 
 /** Streams of their own, so that dropping one kind of event does not shift the others. */
@@ -159,6 +162,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     clockRates: Array.from({ length: 8 }, () => 1 + (random.below(101) - 50) / 1000),
     journalKeepBytes: random.pick(KEPT_BYTES[writeConcern.kind === "all" ? 1 : 0]),
     numbers: seed >= VERSION_3_SEED,
+    streams: overrides.streams === true,
     work: later === null ? null : workOf(later, nodes),
   };
   return plan;

@@ -25,7 +25,7 @@ type Arguments = {
 };
 
 const USAGE = `usage: bun run sim [--seed N | --range A..B | --new COUNT] [--jobs N] [--first] [--trace] [--twice] [--shrink]
-                   [--ms N] [--clients N] [--without kind,kind]
+                   [--ms N] [--clients N] [--streams] [--without kind,kind]
                    [--only kind,kind] [--log FILE]
        bun run sim --sum FILE
 fault kinds: ${ALL_FAULT_KINDS.join(" ")}`;
@@ -42,6 +42,7 @@ const OPTIONS = {
   shrink: { type: "boolean" },
   ms: { type: "string" },
   clients: { type: "string" },
+  streams: { type: "boolean" },
   without: { type: "string" },
   only: { type: "string" },
   log: { type: "string" },
@@ -85,6 +86,7 @@ function parse(args: readonly string[]): Arguments {
     overrides: {
       without: kinds("--without", values.without),
       ...(only.length === 0 ? {} : { only }),
+      ...(values.streams === true ? { streams: true } : {}),
       ...(ms === undefined ? {} : { durationMs: LINE.integer("--ms", ms, 0) }),
       ...(clients === undefined ? {} : { clients: LINE.integer("--clients", clients, 0) }),
     },

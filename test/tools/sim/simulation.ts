@@ -8,6 +8,8 @@ import { running } from "./life.ts";
 import { Nemesis } from "./nemesis.ts";
 import { type Overrides, type Plan, planOf, streamOf } from "./plan.ts";
 import type { SimNode } from "./sim-node.ts";
+import { PATHS, StreamActor, pageOf as streamPageOf } from "./stream-actor.ts";
+import { StreamLedger } from "./stream-ledger.ts";
 import { setTraps } from "./trap.ts";
 import { Actor, GROUPS, Knowledge, NAMESPACE, pageOf, TOPIC } from "./workload.ts";
 
@@ -78,7 +80,8 @@ class Simulation {
   readonly #ghost: Ghost;
   readonly #recorder: SimRecorder;
   readonly #knowledge: Knowledge;
-  readonly #actors: Actor[] = [];
+  readonly #ledger = new StreamLedger();
+  readonly #actors: (Actor | StreamActor)[] = [];
   readonly #running: Promise<void>[] = [];
 
   constructor(plan: Plan, log: ((line: string) => void) | null) {
@@ -101,11 +104,20 @@ class Simulation {
       this.#actors.push(actor);
       this.#running.push(actor.run());
     }
+    if (this.#plan.streams) this.#useStreams();
     const nemesis = new Nemesis(cluster, this.#ghost);
     await this.#runUntil(this.#plan.durationMs, null);
     nemesis.stop();
     await this.#heal(admin);
     if (cluster.violation === null) this.#judge();
+  }
+
+  #useStreams(): void {
+    for (let i = 0; i < this.#plan.clients; i++) {
+      const actor = new StreamActor(this.#client(`s${i}`), this.#ledger);
+      this.#actors.push(actor);
+      this.#running.push(actor.run().catch((error: unknown) => this.cluster.fail(asError(error))));
+    }
   }
 
   /** Liveness: what is not broken for good must take writes again and become equal. */
@@ -226,6 +238,27 @@ class Simulation {
       client.add("dump", to, call, at, "ok", result);
     }
     await this.#dumpKeys(client, to);
+    if (this.#plan.streams) await this.#judgeStreams(client, to);
+  }
+
+  async #judgeStreams(client: SimClient, to: SimNode): Promise<void> {
+    for (const path of PATHS) {
+      for (;;) {
+        const request = { path, offset: "-1", maxBytes: 1 << 28, streamId: null };
+        const reply = await client.call(to, ({ durable }) => durable.readStream(request));
+        const page = reply?.value ?? null;
+        if (page?.ok === true) {
+          const { streamId, closed } = page;
+          this.#ledger.judge(path, { streamId, closed, values: streamPageOf(page).values });
+          break;
+        }
+        if (page?.code === "stream_not_found" || page?.code === "stream_gone") {
+          this.#ledger.judge(path, null);
+          break;
+        }
+        await client.sleep(CONVERGED_MS);
+      }
+    }
   }
 
   /** Damage may have to be repaired first, which needs links. */
@@ -271,6 +304,9 @@ class Simulation {
 
   report(): Report {
     const { cluster } = this;
+    for (const [what, many] of Object.entries(this.#ledger.counts)) {
+      for (let i = 0; i < many; i++) cluster.count(`streams: ${what}`);
+    }
     for (const { instruments } of cluster.nodes) {
       for (const [kind, { value }] of Object.entries(instruments.repairs)) {
         for (let i = 0; i < value; i++) cluster.count(`repaired ${kind}`);

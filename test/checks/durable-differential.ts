@@ -36,7 +36,7 @@ const { values } = parseArgs({
   options: {
     operations: { type: "string", default: "10000" },
     seed: { type: "string", default: String(Date.now() % 1_000_000_000) },
-    /** A directory with the packages, to spare the installation. */
+    /** A directory with the packages, so that nothing is installed. */
     installed: { type: "string" },
   },
 });

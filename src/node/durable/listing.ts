@@ -96,8 +96,8 @@ export class StreamListing {
 }
 
 /**
- * Returns the first paths of a page, in order. Of very many streams only a few times as many as the
- * page holds are sorted.
+ * Returns the first paths of a page, in order. If there are very many streams, only a few times as many
+ * as the page holds are sorted.
  */
 export function firstPaths(
   all: Iterable<string>,

@@ -1,4 +1,4 @@
-/** What clients of durable streams were told, and what must hold of it at any time and in the end. */
+/** The answers that clients of durable streams got, and the rules that hold at any time and in the end. */
 import { SimViolation } from "./cluster.ts";
 
 /** A token as the ledger sees it. */
@@ -28,7 +28,7 @@ class Incarnation {
   }
 }
 
-/** What was known when a request was sent. Its answer must not be older. */
+/** The knowledge of all clients when a request was sent. Its answer must not be older. */
 export type Known = {
   readonly ends: ReadonlyMap<number, number>;
   readonly closed: ReadonlySet<number>;

@@ -20,7 +20,7 @@ const NOW = "now";
 const RETRY_MS = 1000;
 /** Records that arrive within this time are shown together. */
 const SHOW_MS = 100;
-/** What remains on the page of a stream that is followed. */
+/** Limits of the records that stay on the page of a stream that is followed. */
 const SHOWN_MAX = 500;
 const SHOWN_BYTES_MAX = 64 * 1024;
 const FORMAT_LABELS = { auto: "detect", text: "text", json: "JSON", hex: "hex" } as const;

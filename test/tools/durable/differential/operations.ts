@@ -16,7 +16,7 @@ export type Operation = {
   /** Sends the ETag of the last read of the same place. */
   readonly conditional: boolean;
   readonly live: boolean;
-  /** What a search for an explanation looks at. */
+  /** Properties that explanations of differences ask for. */
   readonly tags: ReadonlySet<string>;
 };
 

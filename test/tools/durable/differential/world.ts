@@ -1,4 +1,4 @@
-/** What the driver knows of the streams of both servers. */
+/** The streams of both servers, as far as the driver knows them. */
 import type { Operation, Place } from "./operations.ts";
 
 /** A name of a stream. After a difference that changes what is stored, it gets another path. */

@@ -1,4 +1,5 @@
 import { DecodeError } from "../lib/bytes.ts";
+import { DueIndex } from "../lib/due-index.ts";
 import { KeyPage, type NewEntry, type PageCapture } from "./key-page.ts";
 
 /** Not replicated: what was last changed in an older epoch may be shared with a snapshot. */
@@ -15,12 +16,19 @@ export type KeyPlace = { page: KeyPage; at: number };
 export class KeyIndex {
   readonly #epoch: KvEpoch;
   readonly #pages: KeyPage[] = [];
+  /** The pages of all namespaces that have entries that expire. */
+  readonly #expiries: DueIndex<KeyPage>;
+  readonly #owner: number;
+  #lastPage = 0;
   /** Number of entries, and bytes of their keys and values. */
   size = 0;
   bytes = 0;
 
-  constructor(epoch: KvEpoch) {
+  /** @param owner the namespace, a number of its own in the index of what expires. */
+  constructor(epoch: KvEpoch, expiries = new DueIndex<KeyPage>(), owner = 0) {
     this.#epoch = epoch;
+    this.#expiries = expiries;
+    this.#owner = owner;
   }
 
   find(key: Uint8Array): KeyPlace | null {
@@ -44,6 +52,7 @@ export class KeyIndex {
     if (isPresent) page.replace(at, entry);
     else page.insert(at, entry);
     while (page.isTooLarge) this.#split(number, page);
+    this.#noteExpiry(page);
     return replaced;
   }
 
@@ -58,7 +67,7 @@ export class KeyIndex {
     this.bytes -= removed;
     page.own(this.#epoch.value);
     page.remove(at);
-    if (page.count === 0) this.#pages.splice(number, 1);
+    if (page.count === 0) this.#dropPage(number);
     else if (!this.#join(number)) this.#join(number - 1);
     return removed;
   }
@@ -67,28 +76,33 @@ export class KeyIndex {
    * Removes entries with an expiry of at most `until`, in the order of their keys: what is removed
    * must not depend on how keys are spread over pages.
    *
+   * @param pages those that are due, in any order.
    * @returns how many of at most `max`, and their bytes.
    */
-  removeExpired(until: number, max: number): { count: number; bytes: number } {
+  removeExpired(
+    until: number,
+    max: number,
+    pages: readonly KeyPage[],
+  ): { count: number; bytes: number } {
     const removed = { count: 0, bytes: 0 };
-    for (let number = 0; number < this.#pages.length && removed.count < max; number++) {
-      const page = this.#pages[number] as KeyPage;
-      if (page.soonest > until) continue;
+    const numbers = pages.map((page) => this.#pageFor(page.key(0)));
+    const inOrder = numbers.sort((a, b) => a - b).map((number) => this.#pages[number] as KeyPage);
+    for (const page of inOrder) {
+      if (removed.count >= max) break;
+      const number = this.#pageFor(page.key(0));
       page.own(this.#epoch.value);
       removeFromPage(page, until, max, removed);
-      if (page.count === 0) this.#pages.splice(number--, 1);
-      else if (this.#join(number - 1)) number--;
+      if (page.count === 0) this.#dropPage(number);
+      else if (!this.#join(number - 1)) this.#noteExpiry(page);
     }
     this.size -= removed.count;
     this.bytes -= removed.bytes;
     return removed;
   }
 
-  /** No entry expires before this. */
-  soonest(): number {
-    let soonest = Number.POSITIVE_INFINITY;
-    for (const page of this.#pages) if (page.soonest < soonest) soonest = page.soonest;
-    return soonest;
+  /** Takes its pages out of the index of what expires: the namespace was deleted. */
+  release(): void {
+    for (const page of this.#pages) this.#expiries.remove(page);
   }
 
   /** Entries that have not expired, and the bytes of their keys and values. */
@@ -136,6 +150,7 @@ export class KeyIndex {
     if (!last.hasRoomFor(entry.key.length + entry.value.length)) last = this.#addPage();
     last.own(this.#epoch.value);
     last.insert(last.count, entry);
+    this.#noteExpiry(last);
     this.size++;
     this.bytes += entry.key.length + entry.value.length;
   }
@@ -154,14 +169,30 @@ export class KeyIndex {
   }
 
   #addPage(): KeyPage {
-    const page = new KeyPage(this.#epoch.value);
+    const page = new KeyPage(this.#epoch.value, this.#owner, ++this.#lastPage);
     this.#pages.push(page);
     return page;
   }
 
+  #dropPage(number: number): void {
+    const [page] = this.#pages.splice(number, 1);
+    if (page !== undefined) this.#expiries.remove(page);
+  }
+
+  /** A page whose first expiry was put off keeps its place: it falls due too early, and moves then. */
+  #noteExpiry(page: KeyPage): void {
+    if (page.soonest === page.dueAt) return;
+    if (page.soonest !== Number.POSITIVE_INFINITY) this.#expiries.set(page, page.soonest);
+    else {
+      this.#expiries.remove(page);
+      page.dueAt = page.soonest;
+    }
+  }
+
   #split(number: number, page: KeyPage): void {
-    const later = page.split(number === this.#pages.length - 1);
+    const later = page.split(number === this.#pages.length - 1, ++this.#lastPage);
     this.#pages.splice(number + 1, 0, later);
+    this.#noteExpiry(later);
     this.#join(number + 1);
   }
 
@@ -172,7 +203,8 @@ export class KeyIndex {
     if (page === undefined || following === undefined || !page.canJoin(following)) return false;
     page.own(this.#epoch.value);
     page.join(following);
-    this.#pages.splice(number + 1, 1);
+    this.#dropPage(number + 1);
+    this.#noteExpiry(page);
     return true;
   }
 }

@@ -1,3 +1,5 @@
+import { DUE_KIND, Due } from "../lib/due-index.ts";
+
 /** Limits of a page; a single larger entry has a page of its own. */
 const PAGE_ENTRIES_MAX = 256;
 const PAGE_BYTES_MAX = 32 * 1024;
@@ -34,19 +36,24 @@ export type NewEntry = {
 /**
  * Neighbouring keys with their values, sorted by key: a table of numbers, and one piece of memory
  * that is only appended to. An object for each key would take three times the memory, and a
- * million of them would stop the loop at each garbage collection.
+ * million of them would stop the loop at each garbage collection. Falls due when one of its entries
+ * expires, so that an index of what expires has one item for each page and none for each key.
  */
-export class KeyPage {
+export class KeyPage extends Due {
   count = 0;
   /** No entry of the page expires before this. */
   soonest = Number.POSITIVE_INFINITY;
+  /** Number of entries that expire. */
+  expiring = 0;
   epoch: number;
   #table = new Float64Array(4 * STRIDE);
   #bytes = new Uint8Array(0);
   #used = 0;
   #dead = 0;
 
-  constructor(epoch: number) {
+  /** @param owner the namespace. @param id unique within it. */
+  constructor(epoch: number, owner: number, id: number) {
+    super(DUE_KIND.keyExpiry, owner, id);
     this.epoch = epoch;
   }
 
@@ -128,12 +135,14 @@ export class KeyPage {
 
   replace(i: number, entry: NewEntry): void {
     this.#dead += this.entryLength(i);
+    if (this.expiresAt(i) !== 0) this.expiring--;
     this.#table.fill(0, i * STRIDE, (i + 1) * STRIDE);
     this.#write(i, entry);
   }
 
   remove(i: number): void {
     this.#dead += this.entryLength(i);
+    if (this.expiresAt(i) !== 0) this.expiring--;
     this.#table.copyWithin(i * STRIDE, (i + 1) * STRIDE, this.count * STRIDE);
     this.count--;
     if (this.#dead > DEAD_BYTES_KEPT && this.#dead * 2 > this.#used) this.#makeRoom(0);
@@ -175,12 +184,14 @@ export class KeyPage {
    * Moves the later entries to a new page.
    *
    * @param isLast splits near the end, because keys often arrive in order and leave a full page.
+   * @param id of the new page.
    */
-  split(isLast: boolean): KeyPage {
+  split(isLast: boolean, id: number): KeyPage {
     const cut = this.count > PAGE_ENTRIES_MAX ? this.#middle(isLast) : this.#middleByBytes();
-    const later = new KeyPage(this.epoch);
+    const later = new KeyPage(this.epoch, this.owner, id);
     for (let i = cut; i < this.count; i++) later.insert(later.count, this.#take(i));
     for (let i = cut; i < this.count; i++) this.#dead += this.entryLength(i);
+    this.expiring -= later.expiring;
     this.count = cut;
     this.#table = this.#table.slice(0, (isLast ? cut : cut + 32) * STRIDE);
     this.#makeRoom(0);
@@ -219,7 +230,9 @@ export class KeyPage {
     table[i * STRIDE + VALUE_LENGTH] = value.length;
     table[i * STRIDE + REVISION] = revision;
     table[i * STRIDE + EXPIRES_AT] = expiresAt;
-    if (expiresAt !== 0 && expiresAt < this.soonest) this.soonest = expiresAt;
+    if (expiresAt === 0) return;
+    this.expiring++;
+    if (expiresAt < this.soonest) this.soonest = expiresAt;
   }
 
   /** Moves the live entries into new memory with room for `more` bytes: the old may be shared. */

@@ -108,7 +108,7 @@ class KvRestorer implements PartRestorer<KvState> {
     check(id > (this.#namespace?.id ?? 0), "namespaces are not in order");
     check(id < kv.nextNamespaceId, "a namespace is newer than the newest");
     check(!kv.namespaces.has(name), "two namespaces have one name");
-    const namespace = new KvNamespace(id, name, kv.epoch, revision);
+    const namespace = new KvNamespace(id, name, kv, revision);
     kv.namespaces.set(name, namespace);
     this.#namespace = namespace;
   }
@@ -122,7 +122,6 @@ class KvRestorer implements PartRestorer<KvState> {
       namespace.keys.append(entry);
       kv.size++;
       kv.bytes += entry.key.length + entry.value.length;
-      if (entry.expiresAt !== 0) kv.soonest = Math.min(kv.soonest, entry.expiresAt);
     }
   }
 }

@@ -1,5 +1,7 @@
+import { DueIndex } from "../lib/due-index.ts";
 import type { Millis } from "../lib/ids.ts";
 import { KeyIndex, type KeyPlace, type KvEpoch } from "./key-index.ts";
+import type { KeyPage } from "./key-page.ts";
 
 /** Time for which an expired key is distinguished from a key that never existed. */
 export const EXPIRED_MEMORY_MS = 60_000;
@@ -12,11 +14,16 @@ export class KvNamespace {
   readonly keys: KeyIndex;
 
   /** @param revision that no key of the namespace has: of an earlier namespace of any name. */
-  constructor(id: number, name: string, epoch: KvEpoch, revision: number) {
+  constructor(
+    id: number,
+    name: string,
+    { epoch, expiries }: Pick<KvState, "epoch" | "expiries">,
+    revision: number,
+  ) {
     this.id = id;
     this.name = name;
     this.revision = revision;
-    this.keys = new KeyIndex(epoch);
+    this.keys = new KeyIndex(epoch, expiries, id);
   }
 }
 
@@ -31,11 +38,18 @@ export class KvState {
   size = 0;
   /** Bytes of keys and values. */
   bytes = 0;
-  /** Not replicated: no key expires before this. */
-  soonest = Number.POSITIVE_INFINITY;
+  /** Not replicated as such: pages of all namespaces, by the time at which their first key expires. */
+  readonly expiries = new DueIndex<KeyPage>();
+
+  /** Number of keys that expire, including keys that expired within the last minute. */
+  get expiring(): number {
+    let count = 0;
+    for (const page of this.expiries.due(Number.POSITIVE_INFINITY)) count += page.expiring;
+    return count;
+  }
 }
 
-/** Memory of a key in the index and the expiry queue, measured with 1,000,000 keys of 16 bytes. */
+/** Memory of a key in the index, measured with 1,000,000 keys of 16 bytes. */
 export const KEY_OVERHEAD_BYTES = 256;
 
 /** Bytes of memory that keys and values take. */

@@ -10,6 +10,7 @@ export const DUE_KIND = {
   webhook: 6,
   stream: 7,
   producer: 8,
+  keyExpiry: 9,
 } as const;
 
 export type DueKind = (typeof DUE_KIND)[keyof typeof DUE_KIND];

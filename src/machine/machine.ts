@@ -1,5 +1,4 @@
 import type { BrokerState } from "../broker/state.ts";
-import { nextKvExpiry } from "../kv/commands/expire.ts";
 import type { KvState } from "../kv/state.ts";
 import type { Millis } from "../lib/ids.ts";
 import { decodeEntry } from "./command-codec.ts";
@@ -111,11 +110,7 @@ export class Machine implements MachineState {
 
   /** Returns the earliest time at which a tick would free something; null if nothing can expire. */
   nextExpiry(): number | null {
-    const { broker } = this;
-    if (broker.isOverfull) return this.now;
-    const forgets = broker.oldestDedupeAt + broker.limits.dedupeWindowMs;
-    const frees = nextKvExpiry(this.kv);
-    const next = Math.min(forgets, frees, nextDueAt(this));
+    const next = nextDueAt(this);
     return next === Number.POSITIVE_INFINITY ? null : next;
   }
 

@@ -250,7 +250,7 @@ export const GAUGES = {
   },
   dueThings: {
     name: "ayder_due_things",
-    help: "Leases, streams and producers that end at some time",
+    help: "Keys, idempotency keys, leases, streams and producers that end at some time",
   },
   dueNextSeconds: {
     name: "ayder_due_next_seconds",

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { KeyIndex } from "../../src/kv/key-index.ts";
-import { captured, type NewEntry, type PageCapture } from "../../src/kv/key-page.ts";
+import { captured, type KeyPage, type NewEntry, type PageCapture } from "../../src/kv/key-page.ts";
 import { DecodeError, utf8 } from "../../src/lib/bytes.ts";
+import { DueIndex } from "../../src/lib/due-index.ts";
 import { forEachSeed, type Random } from "../tools/random.ts";
 
 const entryOf = (key: string, revision: number, value = `value of ${key}`): NewEntry => ({
@@ -130,20 +131,21 @@ test("what was removed or replaced does not stay in memory", () => {
 });
 
 test("expired entries are removed in the order of keys, however they are spread over pages", () => {
-  const [a, b] = [new KeyIndex({ value: 0 }), new KeyIndex({ value: 0 })];
+  const [dueOfA, dueOfB] = [new DueIndex<KeyPage>(), new DueIndex<KeyPage>()];
+  const [a, b] = [new KeyIndex({ value: 0 }, dueOfA), new KeyIndex({ value: 0 }, dueOfB)];
   const entry = (i: number): NewEntry => ({
     ...entryOf(`${10_000 + i}`, i),
     expiresAt: i % 3 === 0 ? 1 + (i % 100) : 0,
   });
   for (let i = 0; i < 3_000; i++) a.append(entry(i));
   for (let i = 0; i < 3_000; i++) b.put(entry((i * 7) % 3_000));
-  expect(a.soonest()).toBe(1);
+  expect(dueOfA.nextAt()).toBe(1);
   expect(a.capture().length).not.toBe(b.capture().length);
-  expect(a.removeExpired(50, 200).count).toBe(200);
-  expect(b.removeExpired(50, 200).count).toBe(200);
+  expect(a.removeExpired(50, 200, [...dueOfA.due(50)]).count).toBe(200);
+  expect(b.removeExpired(50, 200, [...dueOfB.due(50)]).count).toBe(200);
   expect(linesOf(a.capture())).toEqual(linesOf(b.capture()));
-  expect(a.removeExpired(50, 1_000_000).count).toBe(300);
-  expect(a.soonest()).toBe(51);
+  expect(a.removeExpired(50, 1_000_000, [...dueOfA.due(50)]).count).toBe(300);
+  expect(dueOfA.nextAt()).toBe(51);
   expect(keysFrom(a, "")).toHaveLength(3_000 - 500);
 });
 
@@ -173,11 +175,12 @@ test("a page that takes over its neighbour is copied first if a snapshot has it"
 });
 
 test("no page is passed over while pages join and others expire", () => {
-  const index = new KeyIndex({ value: 0 });
+  const due = new DueIndex<KeyPage>();
+  const index = new KeyIndex({ value: 0 }, due);
   for (let i = 0; i < 2_000; i++) {
     index.append({ ...entryOf(`${1_000 + i}`, 1), expiresAt: i % 100 === 0 ? 0 : 7 });
   }
-  expect(index.removeExpired(7, 10_000).count).toBe(1_980);
+  expect(index.removeExpired(7, 10_000, [...due.due(7)]).count).toBe(1_980);
   expect(index.capture().length).toBe(1);
 });
 

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { getMeta, getValue, listKeys, listNamespaces } from "../../src/kv/reads.ts";
 import { utf8 } from "../../src/lib/bytes.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
+import { KEYS_FREED_PER_TICK_MAX } from "../../src/machine/due.ts";
 import { Machine } from "../../src/machine/machine.ts";
-import { KEYS_FREED_PER_TICK_MAX } from "../../src/machine/tick.ts";
 import { Bench, entryOf, ms, RecordedEffects } from "../tools/machine/support.ts";
 import { forEachSeed, type Random } from "../tools/random.ts";
 

@@ -45,7 +45,7 @@ export const STATE: readonly Panel[] = [
   },
   {
     title: "Things that fall due",
-    about: "Leases, streams and producers that end at some time.",
+    about: "Keys, idempotency keys, leases, streams and producers that end at some time.",
     kind: "lines",
     unit: "short",
     queries: [query("things", most("ayder_due_things"))],

@@ -34,6 +34,7 @@ export function applyKvDeleteNamespace(
   const { keys, bytes } = namespace.keys.live(now);
   if (ifEmpty && keys > 0) return { ok: false, code: "namespace_not_empty", details: { keys } };
   state.namespaces.delete(name);
+  namespace.keys.release();
   state.size -= namespace.keys.size;
   state.bytes -= namespace.keys.bytes;
   state.deletedRevision = Math.max(state.deletedRevision, namespace.revision);

@@ -1,4 +1,5 @@
 import type { Millis } from "../../lib/ids.ts";
+import type { KeyPage } from "../key-page.ts";
 import { EXPIRED_MEMORY_MS, type KvState } from "../state.ts";
 
 /**
@@ -10,19 +11,24 @@ import { EXPIRED_MEMORY_MS, type KvState } from "../state.ts";
  */
 export function expireKeys(state: KvState, now: Millis, max: number): number {
   const until = now - EXPIRED_MEMORY_MS;
-  if (state.soonest > until) return 0;
+  if (state.expiries.nextAt() > until) return 0;
+  const due = new Map<number, KeyPage[]>();
+  for (const page of state.expiries.due(until)) {
+    const pages = due.get(page.owner);
+    if (pages === undefined) due.set(page.owner, [page]);
+    else pages.push(page);
+  }
   let freed = 0;
-  let soonest = Number.POSITIVE_INFINITY;
-  for (const { keys } of state.namespaces.values()) {
-    const removed = keys.removeExpired(until, max - freed);
+  for (const { id, keys } of state.namespaces.values()) {
+    if (freed >= max) break;
+    const removed = keys.removeExpired(until, max - freed, due.get(id) ?? []);
     freed += removed.count;
     state.bytes -= removed.bytes;
-    soonest = Math.min(soonest, keys.soonest());
   }
   state.size -= freed;
-  state.soonest = soonest;
   return freed;
 }
 
 /** Returns the earliest time at which `expireKeys` may free a key. */
-export const nextKvExpiry = (state: KvState): number => state.soonest + EXPIRED_MEMORY_MS;
+export const nextKvExpiry = ({ expiries }: KvState): number =>
+  expiries.nextAt() + EXPIRED_MEMORY_MS;

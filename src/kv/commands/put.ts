@@ -54,13 +54,11 @@ export function applyKvPut(state: KvState, command: KvPut, now: Millis): KvPutRe
   if (replaced < 0) state.size++;
   else state.bytes -= replaced;
   state.bytes += key.length + value.length;
-  if (!lives && expiresAt < state.soonest) state.soonest = expiresAt;
   return { ok: true, type: "kv_put", cas: revision };
 }
 
 function addNamespace(state: KvState, name: string): KvNamespace {
-  const { epoch, deletedRevision } = state;
-  const namespace = new KvNamespace(state.nextNamespaceId++, name, epoch, deletedRevision);
+  const namespace = new KvNamespace(state.nextNamespaceId++, name, state, state.deletedRevision);
   state.namespaces.set(name, namespace);
   return namespace;
 }

@@ -2,7 +2,7 @@ import { trim } from "../../broker/commands/trim.ts";
 import { type EffectiveRetention, effectiveRetention } from "../../broker/retention.ts";
 import { isHidden, type PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
-import { nextDueAt } from "../../machine/due.ts";
+import { nextUrgentAt } from "../../machine/due.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { StateChecksum } from "../../machine/state-checksum.ts";
 import { checksum } from "../../machine/state-checksum.ts";
@@ -60,11 +60,11 @@ export class Janitor {
     this.#cancelDue?.();
   }
 
-  /** Proposes a tick if something is due. The comparison of two numbers is all that it costs otherwise. */
+  /** Proposes a tick if something is due. A few comparisons are all that it costs otherwise. */
   #endDueLater(): void {
     const { machine, clock, replica, commander } = this.#options;
     this.#cancelDue = clock.after(DUE_EVERY_MS, () => {
-      if (replica.isLeader && nextDueAt(machine) <= this.#nowMs()) commander.housekeep(tick, {});
+      if (replica.isLeader && nextUrgentAt(machine) <= this.#nowMs()) commander.housekeep(tick, {});
       if (!this.#stopped) this.#endDueLater();
     });
   }

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { TopicState } from "../broker/state.ts";
 import type { Millis } from "../lib/ids.ts";
 import { rebalance } from "./rebalance.ts";
@@ -80,6 +81,7 @@ export function removeMembers(
   const groups = new Set(removed.map(({ group }) => group));
   for (const group of groups) changing(state, group);
   for (const member of removed) dropMember(state, member, effects);
+  if (faultPoint("group-partitions-left-without-owner")) return;
   for (const group of groups) rebalance(state, group, effects);
 }
 
@@ -94,6 +96,7 @@ export function endLeases(
   max: number,
   effects: GroupEffects,
 ): number {
+  if (faultPoint("group-leases-never-end")) return 0;
   const ended: GroupMember[] = [];
   while (ended.length < max) {
     const member = state.leases.take(now);

@@ -73,6 +73,13 @@ type FaultPoint =
   | "group-commit-not-fenced"
   | "group-hand-over-in-one-step"
   | "group-generation-stays"
+  | "group-partitions-left-without-owner"
+  | "group-leases-never-end"
+  | "group-seek-keeps-generation"
+  | "group-old-generation-commits"
+  | "group-join-goes-on-behind-lost-answers"
+  | "group-reads-give-nothing-up"
+  | "group-reads-do-not-renew"
   // Files (`src/storage`).
   | "damaged-payload-is-served"
   | "repair-takes-any-batches"

@@ -75,7 +75,10 @@ function commitOne(
 ): MemberCommitted {
   const { state, slot } = resolve(broker, member.group, commit);
   if (state === undefined || slot === undefined) return { ok: false, owner: null };
-  const isOwner = slot.owner === member && slot.generation === commit.generation;
+  const isCurrent = faultPoint("group-old-generation-commits")
+    ? true
+    : slot.generation === commit.generation;
+  const isOwner = slot.owner === member && isCurrent;
   if (!isOwner && !faultPoint("group-commit-not-fenced")) {
     return { ok: false, owner: slot.owner?.name ?? null };
   }

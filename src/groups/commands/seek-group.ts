@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { setCommitted } from "../../broker/groups.ts";
 import { findPartition, type HasBroker, type PartitionState } from "../../broker/state.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../../lib/bytes.ts";
@@ -60,6 +61,7 @@ export function applySeekGroup(
     setCommitted(broker, state, name, offset);
     const slot = group === undefined ? undefined : resolve(broker, group, target).slot;
     if (slot === undefined || slot.owner === null) return offset;
+    if (faultPoint("group-seek-keeps-generation")) return offset;
     slot.generation = generation;
     groups.lastGeneration = generation;
     changed.add(slot.owner);

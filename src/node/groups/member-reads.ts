@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import { renewMember } from "../../groups/commands/renew-member.ts";
@@ -139,6 +140,7 @@ export class MemberReads {
   async #renew(member: GroupMember): Promise<"renewed" | Rejected<MemberReadReject> | null> {
     const released = this.givenUp(member);
     if (released.length === 0 && this.#renewInMs(member) > 0) return null;
+    if (faultPoint("group-reads-do-not-renew")) return null;
     return await this.#options.commander.run({
       kind: renewMember,
       fields: { group: member.group.name, member: member.name, released },
@@ -156,6 +158,7 @@ export class MemberReads {
   givenUp(member: GroupMember): SlotRef[] {
     const { deliveries } = this.#options;
     const refs: SlotRef[] = [];
+    if (faultPoint("group-reads-give-nothing-up")) return refs;
     for (const slot of member.owned) {
       if (!slot.isRevoked || !deliveries.isTold(slot)) continue;
       const state = this.#stateOf(slot);

@@ -1,6 +1,7 @@
 /** The verdict on a recorded history: a pure function of its operations. */
 import { checkCommits } from "./commits.ts";
 import { checkEqual, recoveryMs } from "./convergence.ts";
+import { checkGroups } from "./groups.ts";
 import { checkKv, type KvReport } from "./kv.ts";
 import { checkLeaders } from "./leaders.ts";
 import { groupBy, type Operation, type OperationOf, type PartitionArgs } from "./operations.ts";
@@ -17,6 +18,8 @@ export type Options = {
   readonly clockErrorMs?: number;
   /** Longest wait for the first write after the faults ended; absent: not judged. */
   readonly recoveryMsMax?: number;
+  /** Clocks were wrong, so that leases may have ended early. */
+  readonly wrongClocks?: boolean;
 };
 
 export type Verdict =
@@ -50,6 +53,7 @@ function checkAll(operations: readonly Operation[], options: Options): KvReport 
     operations.filter((one): one is OperationOf<Name> => one.op === name);
   checkLeaders(select("leader"));
   checkPartitions(select);
+  checkGroups(operations, options.wrongClocks !== true);
   const report = checkKv(
     {
       puts: select("kv-put"),

@@ -1,4 +1,5 @@
 /** The operations of a history, and their form on disk: one JSON object a line. */
+import type { GroupOperation } from "./group-operations.ts";
 
 /**
  * `fail` only for an answer that guarantees "not applied"; all that is not certain is `unknown`:
@@ -7,7 +8,7 @@
 export type Outcome = "ok" | "fail" | "unknown";
 
 /** Times are milliseconds of one monotonic clock, that of the process that drove all clients. */
-type Op<Name extends string, Args, Result> = {
+export type Op<Name extends string, Args, Result> = {
   readonly op: Name;
   readonly id: number;
   readonly process: string;
@@ -148,7 +149,8 @@ export type Operation =
   | KvDump
   | Fault
   | Leader
-  | Heal;
+  | Heal
+  | GroupOperation;
 
 export type OperationOf<Name extends Operation["op"]> = Extract<Operation, { op: Name }>;
 

@@ -24,6 +24,14 @@ export type Rule =
   | "kv-invention"
   | "two-leaders"
   | "not-equal"
+  | "group-owners"
+  | "group-fence"
+  | "group-commit"
+  | "group-loss"
+  | "group-value"
+  | "group-unowned"
+  | "group-lease"
+  | "group-takeover"
   | "liveness";
 
 /** The history cannot have come from a correct server. Thrown by the checks, caught by `check`. */

@@ -130,7 +130,13 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "group-commit-not-fenced": "test/groups/history.test.ts",
   "group-hand-over-in-one-step": "test/groups/history.test.ts",
   "group-generation-stays": "test/groups/history.test.ts",
-
+  "group-partitions-left-without-owner": "test/sim/groups.test.ts",
+  "group-leases-never-end": "test/sim/groups.test.ts",
+  "group-seek-keeps-generation": "test/sim/groups.test.ts",
+  "group-old-generation-commits": "test/sim/groups.test.ts",
+  "group-join-goes-on-behind-lost-answers": "test/sim/groups.test.ts",
+  "group-reads-give-nothing-up": "test/sim/groups.test.ts",
+  "group-reads-do-not-renew": "test/sim/groups.test.ts",
   // src/kv
   "cas-reset-after-delete": "seeds",
   "cas-not-checked": "seeds",

@@ -42,9 +42,12 @@ export const VERSION_2_SEED = 100_000_000;
 /** Seeds from here on also have producers that number their writes, and records with headers. */
 export const VERSION_3_SEED = 2_000_000_000;
 
+/** Seeds from here on also have members that share the partitions of topics. */
+export const VERSION_4_SEED = 3_000_000_000;
+
 /** A new seed that nobody has tried. */
 export const freshSeed = (): number =>
-  VERSION_3_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
+  VERSION_4_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
 
 /** The cost of a node's events in simulated time. */
 export type Work = {
@@ -89,6 +92,9 @@ export type Plan = {
   readonly numbers: boolean;
   /** As many clients again use durable streams. Drawn by no seed, so that each stays what it was. */
   readonly streams: boolean;
+  /** Members of a group, and partitions of the topics that they share. 0 members: there is no group. */
+  readonly groupMembers: number;
+  readonly sharedPartitions: number;
   /** Null in plans of version 1, in which time stands still while a node works. */
   readonly work: Work | null;
 };
@@ -164,8 +170,15 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     numbers: seed >= VERSION_3_SEED,
     streams: overrides.streams === true,
     work: later === null ? null : workOf(later, nodes),
+    ...sharesOf(seed),
   };
   return plan;
+}
+
+function sharesOf(seed: number): Pick<Plan, "groupMembers" | "sharedPartitions"> {
+  if (seed < VERSION_4_SEED) return { groupMembers: 0, sharedPartitions: 0 };
+  const random = streamOf(seed, "plan groups");
+  return { groupMembers: 2 + random.below(3), sharedPartitions: 1 + random.below(6) };
 }
 
 const workOf = (random: Random, nodes: number): Work => ({

@@ -3,6 +3,7 @@ import { check as checkHistory } from "../history/check.ts";
 import type { Message } from "../history/operations.ts";
 import { SimClient, SimRecorder } from "./client.ts";
 import { SimCluster, SimViolation } from "./cluster.ts";
+import { GroupTeam } from "./group-team.ts";
 import { Ghost, observe } from "./invariants.ts";
 import { running } from "./life.ts";
 import { Nemesis } from "./nemesis.ts";
@@ -82,7 +83,8 @@ class Simulation {
   readonly #knowledge: Knowledge;
   readonly #ledger = new StreamLedger();
   readonly #actors: (Actor | StreamActor)[] = [];
-  readonly #running: Promise<void>[] = [];
+  readonly #running: Promise<unknown>[] = [];
+  #team: GroupTeam | null = null;
 
   constructor(plan: Plan, log: ((line: string) => void) | null) {
     this.#plan = plan;
@@ -105,6 +107,7 @@ class Simulation {
       this.#running.push(actor.run());
     }
     if (this.#plan.streams) this.#useStreams();
+    await this.#startTeam();
     const nemesis = new Nemesis(cluster, this.#ghost);
     await this.#runUntil(this.#plan.durationMs, null);
     nemesis.stop();
@@ -120,6 +123,13 @@ class Simulation {
     }
   }
 
+  async #startTeam(): Promise<void> {
+    if (this.#plan.groupMembers === 0) return;
+    this.#team = new GroupTeam(this.cluster, (name) => this.#client(name));
+    await this.#runUntil(START_MS_MAX, this.#team.create());
+    this.#running.push(this.#team.run());
+  }
+
   /** Liveness: what is not broken for good must take writes again and become equal. */
   async #heal(admin: SimClient): Promise<void> {
     const { cluster } = this;
@@ -129,6 +139,10 @@ class Simulation {
     const writer = new Actor(admin, this.#knowledge);
     const wrote = await this.#runUntil(RECOVERY_MS_MAX, produceUntilDone(writer));
     if (!wrote) this.#fail("liveness", `no write succeeded in ${RECOVERY_MS_MAX} ms`);
+    if (this.#team !== null && !(await this.#runUntil(RECOVERY_MS_MAX, this.#team.settle()))) {
+      this.#fail("liveness", `the group did not settle: ${this.#team.shown}`);
+    }
+    this.#team?.stop();
     for (const actor of this.#actors) actor.stopped = true;
     const ended = Promise.all(this.#running).then(() => {});
     if (!(await this.#runUntil(RECOVERY_MS_MAX, ended))) this.#fail("liveness", "a client waits");
@@ -293,7 +307,9 @@ class Simulation {
   }
 
   #judge(): void {
-    const verdict = checkHistory(this.#recorder.operations);
+    const verdict = checkHistory(this.#recorder.operations, {
+      wrongClocks: this.#plan.faults.includes("clock-jump"),
+    });
     if (verdict.kind === "violation") this.#fail(verdict.rule, shownVerdict(verdict));
     if (verdict.kind === "invalid") this.cluster.count("searches given up");
   }

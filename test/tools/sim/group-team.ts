@@ -1,0 +1,258 @@
+/** The members of a group, who changes it from outside, and how it has to end. */
+import { utf8 } from "../../../src/lib/bytes.ts";
+import { BatchBuilder } from "../../../src/record/batch-builder.ts";
+import { GroupMember } from "../groups/member.ts";
+import { produced } from "../node/as-promises.ts";
+import { outcomeOf, type SimClient } from "./client.ts";
+import type { SimCluster } from "./cluster.ts";
+import { simulatedLink } from "./group-link.ts";
+import type { SimNode } from "./sim-node.ts";
+
+const GROUP = "workers";
+/** A topic that stays, and one that is deleted and created again with other partitions. */
+const SHARED = "shared";
+const RENEWED = "renewed";
+const MEMBERS = {
+  group: GROUP,
+  topics: [SHARED, RENEWED],
+  /** Shorter than the contract allows, so that many leases end in a run. */
+  leasesMs: [400, 1000, 2500],
+  waitsMs: [0, 20, 150],
+  workMs: 20,
+};
+const POLL_MS = 10;
+/** The leader looks for leases that are over ten times a second. */
+const LOOK_MS = 120;
+/** Timers and clocks of the plans differ by at most this factor. */
+const RATE_MAX = 1.06;
+
+const GOALS = [
+  () => "earliest" as const,
+  () => "latest" as const,
+  (offset: number) => ({ offset }),
+] as const;
+
+type Show = { readonly partition: number; readonly topic: string; readonly owner: string | null };
+
+export class GroupTeam {
+  readonly members: readonly GroupMember[];
+  readonly #cluster: SimCluster;
+  readonly #admin: SimClient;
+  /** How many partitions the topic has that is created anew. */
+  readonly #partitions: number;
+  #isCalm = false;
+  #ids = 0;
+  /** The last description of the group. */
+  shown = "it was never described";
+
+  constructor(cluster: SimCluster, clientOf: (name: string) => SimClient) {
+    this.#cluster = cluster;
+    this.#admin = clientOf("group admin");
+    const { sharedPartitions, groupMembers } = cluster.plan;
+    this.#partitions = sharedPartitions;
+    const names = Array.from({ length: groupMembers }, (_, i) => `m${i + 1}`);
+    this.members = names.map((name) => new GroupMember(simulatedLink(clientOf(name)), MEMBERS));
+  }
+
+  async create(): Promise<void> {
+    for (const topic of [SHARED, RENEWED]) {
+      while (!(await this.#createTopic(topic, this.#partitions))) await this.#admin.sleep(50);
+    }
+  }
+
+  run(): Promise<unknown> {
+    return Promise.all([this.#disturb(), ...this.members.map((member) => member.run())]);
+  }
+
+  stop(): void {
+    this.#isCalm = true;
+    for (const member of this.members) member.stopped = true;
+  }
+
+  async #disturb(): Promise<void> {
+    const { random } = this.#admin;
+    const { thinkMs } = this.#cluster.plan;
+    while (!this.#isCalm) {
+      await this.#admin.sleep(random.below(thinkMs * 2000) / 1000);
+      const dice = random.below(100);
+      if (dice < 60) await this.#produce(random.below(6) === 0 ? RENEWED : SHARED);
+      else if (dice < 85) await this.#show(this.#admin.pick(), null);
+      else if (dice < 90) await this.#seek();
+      else if (dice < 92) await this.#renewTopic();
+      else if (dice < 93) await this.#deleteGroup();
+    }
+  }
+
+  async #produce(topic: string): Promise<void> {
+    const { random, recorder, name } = this.#admin;
+    const values = Array.from({ length: 1 + random.below(5) }, () => `${name}-${this.#ids++}`);
+    const partition = random.below(this.#partitions);
+    const builder = new BatchBuilder();
+    for (const value of values) builder.add(null, utf8(value));
+    const to = this.#admin.pick();
+    const call = recorder.now();
+    const records = builder.finish();
+    const at = { topic, partition, key: null, idempotencyKey: null };
+    const reply = await this.#admin.call(to, (node) =>
+      produced(node, { ...at, records, timeoutMs: null, rocket: false }),
+    );
+    if (topic === RENEWED) return;
+    const value = reply?.value.ok === true && reply.value.synced === true ? reply.value : null;
+    const isProven = value !== null && this.#cluster.plan.writeConcern.kind !== "appended";
+    const { firstOffset = 0, count = 0 } = value ?? {};
+    const result = isProven
+      ? { offset: firstOffset ?? 0, count, duplicate: false, payloadMatches: true }
+      : null;
+    const outcome = reply?.value.ok === true && !isProven ? "unknown" : outcomeOf(reply);
+    this.#admin.add("produce", to, call, { topic, partition, key: null, values }, outcome, result);
+    if (outcome !== "ok") this.#admin.forgetLeader();
+  }
+
+  async #seek(): Promise<void> {
+    const { random, recorder } = this.#admin;
+    const topic = random.pick([SHARED, RENEWED]);
+    const partition = random.below(3) === 0 ? null : random.below(this.#partitions);
+    const goal = random.pick(GOALS)(random.below(40));
+    const call = recorder.now();
+    const to = this.#admin.pick();
+    const reply = await this.#admin.call(to, (node) =>
+      node.groups.seek({ group: GROUP, topic, partition, to: goal }),
+    );
+    const offsets = reply?.value.ok === true ? reply.value.offsets : null;
+    const told = offsets?.map(({ committedOffset: committed, ...at }) => ({ ...at, committed }));
+    const result = told === undefined ? null : { offsets: told };
+    if (result !== null) this.#cluster.count("group seek");
+    this.#admin.add("group-seek", to, call, { group: GROUP, topic }, outcomeOf(reply), result);
+  }
+
+  /** Members that have joined with the topic share the partitions of the new one. */
+  async #renewTopic(): Promise<void> {
+    const call = this.#admin.recorder.now();
+    const to = this.#admin.pick();
+    const reply = await this.#admin.call(to, (node) => node.deleteTopic(RENEWED));
+    const result = reply?.value.ok === true ? {} : null;
+    const args = { group: null, topic: RENEWED };
+    this.#admin.add("group-reset", to, call, args, outcomeOf(reply), result);
+    if (result !== null) this.#cluster.count("group topic deleted");
+    await this.#createTopic(RENEWED, 1 + this.#admin.random.below(this.#partitions + 2));
+  }
+
+  async #createTopic(topic: string, partitions: number): Promise<boolean> {
+    const to = this.#admin.pick();
+    const reply = await this.#admin.call(to, (node) => node.createTopic(topic, partitions));
+    const isThere = reply?.value.ok === true || reply?.value.code === "topic_exists";
+    if (!isThere) this.#admin.forgetLeader();
+    return isThere;
+  }
+
+  async #deleteGroup(): Promise<void> {
+    const call = this.#admin.recorder.now();
+    const to = this.#admin.pick();
+    const reply = await this.#admin.call(to, (node) => node.deleteGroup(GROUP));
+    const result = reply?.value.ok === true ? {} : null;
+    const args = { group: GROUP, topic: null };
+    this.#admin.add("group-reset", to, call, args, outcomeOf(reply), result);
+    if (result !== null) this.#cluster.count("group deleted");
+  }
+
+  /** Describes the group as the node knows it; null without an answer. */
+  async #show(to: SimNode, living: readonly string[] | null) {
+    const call = this.#admin.recorder.now();
+    const reply = await this.#admin.call(to, async (node) => {
+      return { ok: true, group: await node.groups.describe(GROUP) };
+    });
+    const group = reply?.value.group ?? null;
+    if (group === null) return null;
+    this.shown = JSON.stringify(group);
+    const partitions = group.partitions.map((each) => ({
+      topic: each.topic,
+      partition: each.partition,
+      owner: each.owner,
+      next: each.next,
+      generation: each.generation,
+      committed: each.committedOffset,
+    }));
+    this.#admin.add("group-show", to, call, { group: GROUP, living }, "ok", { partitions });
+    return group;
+  }
+
+  /**
+   * When all faults have ended: every partition has an owner, one of which falls silent while the
+   * leader is killed, and its partitions go over in time. In the end all records are committed.
+   */
+  async settle(): Promise<void> {
+    this.#isCalm = true;
+    for (const member of this.members) member.isCalm = true;
+    while (!(await this.#createTopic(RENEWED, this.#partitions))) await this.#admin.sleep(50);
+    await this.#untilShared(this.members);
+    // Where clocks are wrong, time may stand still for long, so that leases do not end in time.
+    const isTimeRight = !this.#cluster.plan.faults.includes("clock-jump");
+    const [victim, ...rest] = this.members as readonly [GroupMember, ...GroupMember[]];
+    if (isTimeRight) await this.#takeOver(victim);
+    const living = isTimeRight ? rest : this.members;
+    for (;;) {
+      await this.#untilShared(living);
+      const names = living.map(({ name }) => name);
+      const leader = this.#leader();
+      const group = leader === null ? null : await this.#show(leader, null);
+      const isDone = group?.partitions.every(({ lag }) => lag === 0) === true;
+      if (isDone && leader !== null && (await this.#show(leader, names)) !== null) return;
+      await this.#admin.sleep(POLL_MS);
+    }
+  }
+
+  async #takeOver(victim: GroupMember): Promise<void> {
+    const { plan } = this.#cluster;
+    victim.isSilent = true;
+    victim.stopped = true;
+    const { leaseMs, name: member } = victim;
+    await this.#admin.sleep(this.#admin.random.below(leaseMs / 2));
+    const leader = this.#leader();
+    if (plan.nodes > 1 && leader !== null) {
+      leader.kill();
+      this.#cluster.startLater(leader);
+    }
+    for (let isTaken = false; !isTaken; await this.#admin.sleep(POLL_MS)) {
+      const now = this.#leader();
+      const group = now === null ? null : await this.#show(now, null);
+      isTaken = group?.partitions.every(({ owner }) => owner !== null && owner !== member) === true;
+    }
+    const msMax = RATE_MAX * (leaseMs + 2 * plan.electionTimeoutMs) + LOOK_MS;
+    const args = { group: GROUP, member, msMax };
+    this.#cluster.count("group takeover");
+    this.#admin.add(
+      "group-takeover",
+      this.#cluster.nodes[0] as SimNode,
+      victim.lastAnswerMs,
+      args,
+      "ok",
+      {},
+    );
+  }
+
+  #leader(): SimNode | null {
+    return this.#cluster.nodes.find(({ node }) => node?.health().role === "leader") ?? null;
+  }
+
+  /** All partitions are owned by these members, and none is about to move. */
+  async #untilShared(members: readonly GroupMember[]): Promise<void> {
+    for (;;) {
+      const leader = this.#leader();
+      const group = leader === null ? null : await this.#show(leader, null);
+      const names = new Set(members.map(({ name }) => name));
+      const strangers = group?.members.filter(({ member }) => !names.has(member)) ?? [];
+      const owned = ({ owner, next }: Show & { readonly next: string | null }) =>
+        next === null && names.has(owner ?? "");
+      const isShared = group?.partitions.every(owned) === true && strangers.length === 0;
+      const isJoined = ({ topics }: { readonly topics: readonly string[] }) =>
+        topics.length === MEMBERS.topics.length;
+      if (isShared && group.members.length === names.size && group.members.every(isJoined)) return;
+      if (this.#cluster.plan.faults.includes("clock-jump")) await this.#remove(strangers);
+      await this.#admin.sleep(POLL_MS);
+    }
+  }
+
+  async #remove(strangers: readonly { readonly member: string }[]): Promise<void> {
+    for (const { member } of strangers) await this.members[0]?.leave(member);
+  }
+}

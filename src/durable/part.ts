@@ -3,6 +3,7 @@
  * the secrets with the next serial, streams in the order of their ids, and subscriptions, each
  * followed by what it watches and by its snapshot. Offsets of streams are those of their partitions.
  */
+import { feature as faultPoint } from "bun:bundle";
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import { knownFlags } from "../lib/command-kind.ts";
 import {
@@ -121,6 +122,8 @@ function* itemsOf(
 const sorted = <T>(map: ReadonlyMap<string, T>): [string, T][] =>
   [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 
+const NO_PRODUCERS: StreamState["producers"] = new Map();
+
 function writeStream(writer: ByteWriter, stream: StreamState): void {
   const { streamId, config, closed, closedBy, touchedAt, lastSeq, producers, deleted } = stream;
   writer.u8(ITEM_STREAM);
@@ -134,8 +137,9 @@ function writeStream(writer: ByteWriter, stream: StreamState): void {
     writer.varint(closedBy.epoch);
     writer.varint(closedBy.seq);
   }
-  writer.varint(producers.size);
-  for (const [id, { epoch, seq, at }] of sorted(producers)) {
+  const told = faultPoint("stream-producers-missing-in-snapshots") ? NO_PRODUCERS : producers;
+  writer.varint(told.size);
+  for (const [id, { epoch, seq, at }] of sorted(told)) {
     writer.text(id);
     writer.varint(epoch);
     writer.varint(seq);

@@ -1,4 +1,5 @@
 /** The rules of idempotent producers, as in the protocol: epochs fence, sequence numbers are dense. */
+import { feature as faultPoint } from "bun:bundle";
 import { type DurableRejected, type ProducerState, refused, type StreamState } from "./state.ts";
 
 export type ProducerWrite = {
@@ -30,7 +31,9 @@ export function judge(
   if (epoch > known.epoch) {
     return seq === 0 ? ACCEPTED : refuse(refused("epoch_not_at_zero", { receivedSeq: seq }));
   }
-  if (seq <= known.seq) return { kind: "duplicate", lastSeq: known.seq };
+  if (seq <= known.seq && !faultPoint("stream-duplicates-are-stored")) {
+    return { kind: "duplicate", lastSeq: known.seq };
+  }
   return seq === known.seq + 1 ? ACCEPTED : gap(known.seq + 1, seq);
 }
 

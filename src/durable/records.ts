@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { appendRecords, type Records } from "../broker/records.ts";
 import type { BrokerEffects, BrokerState, PartitionState } from "../broker/state.ts";
 import { assert } from "../lib/assert.ts";
@@ -85,7 +86,9 @@ export function resolve(
   let shared = Number.POSITIVE_INFINITY;
   let at: StreamState | undefined = stream;
   while (at !== undefined) {
-    if (at.streamId === streamId) return offset <= shared ? offset : null;
+    if (at.streamId === streamId || faultPoint("stream-tokens-of-earlier-lives-hold")) {
+      return offset <= shared ? offset : null;
+    }
     shared = Math.min(shared, at.config.base);
     const { fork }: StreamState["config"] = at.config;
     at = fork === null ? undefined : state.byId.get(fork.streamId);

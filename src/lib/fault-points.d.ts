@@ -29,6 +29,12 @@ type FaultPoint =
   | "forwards-without-a-window"
   // Linearizable reads (`src/node/reads`).
   | "read-joins-a-question-under-way"
+  // Durable streams (`src/durable`, `src/node/durable`).
+  | "stream-duplicates-are-stored"
+  | "stream-producers-missing-in-snapshots"
+  | "closed-streams-take-appends"
+  | "stream-tokens-of-earlier-lives-hold"
+  | "stream-end-of-this-node"
   // Consensus (`src/raft`).
   | "read-confirmed-by-one-half"
   | "read-joins-a-round-under-way"

@@ -10,7 +10,7 @@ import { VERSION_3_SEED } from "../tools/sim/plan.ts";
 import { simulate } from "../tools/sim/simulation.ts";
 import { Totals } from "../tools/sim/totals.ts";
 
-const SEEDS = Number(process.env["SEEDS"] ?? "30");
+const SEEDS = Number(process.env["SEEDS"] ?? "20");
 
 test("seeds with durable streams hold", async () => {
   const totals = new Totals();

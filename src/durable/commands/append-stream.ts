@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { type Records, recordsLength, writeRecords } from "../../broker/records.ts";
 import { DecodeError, varintLength } from "../../lib/bytes.ts";
 import { knownFlags, textLength } from "../../lib/command-kind.ts";
@@ -61,7 +62,9 @@ export function applyAppendStream(
   const stream = findLive(context, command.path);
   if (stream === undefined) return refused("stream_not_found");
   if (stream.deleted) return refused("stream_gone");
-  if (stream.closed) return onClosed(context, stream, command);
+  if (stream.closed && !faultPoint("closed-streams-take-appends")) {
+    return onClosed(context, stream, command);
+  }
   const { contentType, producer, records } = command;
   const seq = seqOf(command);
   if (records.count > 0 && !sameType(contentType, stream.config.contentType)) {

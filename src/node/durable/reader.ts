@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { tokenOf } from "../../durable/offset-token.ts";
 import { type Piece, partitionOf, piecesOf, tailOf } from "../../durable/records.ts";
 import type { StreamState } from "../../durable/state.ts";
@@ -54,7 +55,9 @@ export class StreamReader {
   }
 
   async describe(path: string): Promise<Result<StreamInfo, StreamReadReject>> {
-    const outcome = await this.#options.linearizer.confirm();
+    const outcome = faultPoint("stream-end-of-this-node")
+      ? "ok"
+      : await this.#options.linearizer.confirm();
     if (outcome !== "ok") return { ok: false, code: outcome };
     const found = findStream(this.#options.machine, path, this.#now());
     if (!found.ok) return found;

@@ -31,6 +31,12 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "forwards-without-a-window": "test/node/forward.test.ts",
   // src/node/reads
   "read-joins-a-question-under-way": "test/node/linearizer.test.ts",
+  // src/durable, src/node/durable
+  "stream-duplicates-are-stored": "test/sim/streams.test.ts",
+  "stream-producers-missing-in-snapshots": "test/sim/streams.test.ts",
+  "closed-streams-take-appends": "test/sim/streams.test.ts",
+  "stream-tokens-of-earlier-lives-hold": "test/sim/streams.test.ts",
+  "stream-end-of-this-node": "test/sim/streams.test.ts",
   // src/raft
   "read-confirmed-by-one-half": "test/raft/joint.test.ts",
   "read-joins-a-round-under-way": "test/raft/read-index.test.ts",

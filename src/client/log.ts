@@ -1,7 +1,7 @@
 /** Requests of the log: produce, read, commit. */
 import { BATCHES_TYPE, decodeBatches, type RawPage } from "./batches.ts";
 import { AyderError, badAnswer } from "./errors.ts";
-import { type Carried, carried, type Outgoing } from "./outgoing.ts";
+import { BYTES_TYPE, type Carried, carried, type Outgoing } from "./outgoing.ts";
 import type { Shape } from "./shape.ts";
 import {
   COMMITTED,
@@ -48,6 +48,17 @@ const NO_GROUP = "ayder-client";
 /** Errors of a server, or of a cluster, that does not know the numbers of producers. */
 export const NUMBERS_UNKNOWN: readonly string[] = ["unknown_parameter", "cluster_not_upgraded"];
 
+/** For this long messages are sent as text after a server that does not know batches was met. */
+const TEXT_MS = 60_000;
+
+/** An earlier version of the server does not have the route, and has stored nothing. */
+const isRouteUnknown = (error: unknown): boolean =>
+  error instanceof AyderError &&
+  error.outcome === "refused" &&
+  (error.status === 404 || error.status === 405) &&
+  error.code !== "topic_not_found" &&
+  error.code !== "partition_not_found";
+
 export type LaterQuery = {
   readonly delay_ms?: number | undefined;
   readonly deliver_at_ms?: number | undefined;
@@ -71,6 +82,8 @@ export class Log {
   /** Prefix of generated idempotency keys, unique to this client. */
   readonly #origin = randomText();
   #sequence = 0;
+  /** Until then, the server is taken not to know batches. */
+  #textUntilMs = 0;
 
   constructor(transport: Transport) {
     this.#transport = transport;
@@ -125,16 +138,26 @@ export class Log {
     messages: readonly Outgoing[],
     options: SendTarget,
   ): Promise<SentBatch> {
-    const { route, body, key, headers } = carried(messages);
     const { producer, partition, mode, retryMs } = options;
-    const identity = producer === undefined ? {} : { producer, idempotencyKey: null };
-    const request = { partition, key, headers, mode, retryMs, ...identity };
-    const {
-      offset,
-      firstOffset = offset,
-      ...rest
-    } = await this.#write(topic, route, STORED, body, request);
-    return { ...rest, firstOffset };
+    const identity =
+      producer === undefined
+        ? { idempotencyKey: this.#nextKey() }
+        : { producer, idempotencyKey: null };
+    const store = async (as: Carried) => {
+      const { route, contentType, body, key, headers } = as;
+      const request = { partition, key, headers, mode, retryMs, contentType, ...identity };
+      const answer = await this.#write(topic, route, STORED, body, request);
+      const { offset, firstOffset = offset, ...rest } = answer;
+      return { ...rest, firstOffset };
+    };
+    const first = carried(messages, Date.now() >= this.#textUntilMs);
+    try {
+      return await store(first);
+    } catch (error) {
+      if (first.route !== "produce-batches" || !isRouteUnknown(error)) throw error;
+      this.#textUntilMs = Date.now() + TEXT_MS;
+      return await store(carried(messages, false));
+    }
   }
 
   async #write<T>(
@@ -142,11 +165,11 @@ export class Log {
     route: Carried["route"],
     shape: Shape<T>,
     body: Uint8Array,
-    options: ProduceOptions & { readonly producer?: string },
+    options: ProduceOptions & { readonly producer?: string; readonly contentType?: string },
     when: LaterQuery = {},
   ): Promise<Camel<T>> {
     const { idempotencyKey = this.#nextKey(), producer, signal, retryMs } = options;
-    const { partition, key, headers = {}, timeoutMs, mode } = options;
+    const { partition, key, headers = {}, timeoutMs, mode, contentType = BYTES_TYPE } = options;
     const query: Query = {
       partition,
       key,
@@ -163,7 +186,7 @@ export class Log {
       path,
       query,
       body,
-      headers: { "content-type": "application/octet-stream" },
+      headers: { "content-type": contentType },
       repeatable: idempotencyKey !== null || producer !== undefined,
       final: producer === undefined ? [] : NUMBERS_UNKNOWN,
       waitMs: timeoutMs,

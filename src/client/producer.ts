@@ -109,7 +109,7 @@ export class Producer {
   send(value: Value, options: SendOptions = {}): Promise<Sent> {
     const { partition = this.#options.partition, key, headers } = options;
     const message = outgoing(value, key, headers);
-    const bytes = sizeOf(message.line ?? value);
+    const bytes = message.content.length;
     const { queueBytes = 64 * MIB } = this.#options;
     if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > queueBytes) {
       return Promise.reject(queueFull(queueBytes));
@@ -231,9 +231,6 @@ function numbersOf({ id, epoch }: ProducerOptions): Numbers {
     keysUntilMs: 0,
   };
 }
-
-const sizeOf = (value: Value): number =>
-  value instanceof Uint8Array ? value.length : bytesOf(value).length;
 
 const queueFull = (limit: number): AyderError =>
   new AyderError(`more than ${limit} bytes wait for an answer; await earlier sends`, {

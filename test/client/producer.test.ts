@@ -94,11 +94,53 @@ test("each partition has its own numbers, and keys go where the server would put
   const partitions = new Set(sent.map(({ partition }) => partition)).size;
   expect(produced).toEqual(
     Array.from({ length: partitions }, () => ({
-      route: "produce-json",
+      route: "produce-batches",
       producer: `${producer.id}:0:0`,
       hasKey: false,
     })),
   );
+});
+
+test("a server that does not know batches gets the same messages as text", async () => {
+  const topic = await newTopic(2);
+  const { client, requests } = behind(({ pathname }) =>
+    pathname.endsWith("/produce-batches")
+      ? Response.json({ ok: false, error: "route_not_found", message: "" }, { status: 404 })
+      : null,
+  );
+  const producer = client.producer(topic, { partition: 0 });
+  const values = ["a", "b\nc", "\u00fc"];
+  await Promise.all(values.map((value) => producer.send(value, { key: value })));
+  await Promise.all(values.map((value) => producer.send(value)));
+  const numbered = (route: string, seq: number) => ({
+    route,
+    producer: `${producer.id}:0:${seq}`,
+    hasKey: false,
+  });
+  expect(parameters(requests)).toEqual([
+    numbered("produce-batches", 0),
+    numbered("produce-json", 0),
+    numbered("produce-ndjson", 1),
+  ]);
+  expect(await stored(topic)).toEqual([...values, ...values]);
+});
+
+test("a topic that is missing is not taken for a server that does not know batches", async () => {
+  const topic = await newTopic();
+  let isGone = true;
+  const { client, requests } = behind(({ pathname }) => {
+    if (!isGone || !pathname.endsWith("/produce-batches")) return null;
+    isGone = false;
+    return Response.json({ ok: false, error: "topic_not_found", message: "" }, { status: 404 });
+  });
+  const producer = client.producer(topic, { partition: 0 });
+  const both = () => Promise.all([producer.send("a"), producer.send("b")]);
+  expect((await failure(both())).code).toBe("topic_not_found");
+  await both();
+  expect(parameters(requests).map(({ route }) => route)).toEqual([
+    "produce-batches",
+    "produce-batches",
+  ]);
 });
 
 test("messages without a key take turns by batches, and none is lost", async () => {
@@ -145,7 +187,7 @@ test("the first message creates its topic, and the ones after it are numbered", 
   await Promise.all([producer.send("a"), producer.send("b")]);
   await producer.send("c");
   const [, first, , ...later] = parameters(requests);
-  expect(first).toEqual({ route: "produce-ndjson", producer: null, hasKey: true });
+  expect(first).toEqual({ route: "produce-batches", producer: null, hasKey: true });
   expect(later).toEqual([{ route: "produce", producer: `${producer.id}:0:0`, hasKey: false }]);
 });
 

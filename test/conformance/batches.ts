@@ -225,4 +225,26 @@ export function register(target: TargetOf): void {
       expect(new Set(plain).size).toBe(2);
     });
   });
+
+  describe("POST /broker/topics/{topic}/produce-batches", () => {
+    const only = (topic: string, body: Uint8Array<ArrayBuffer>, headers = {}) =>
+      client.ask(`POST /broker/topics/${topic}/produce-batches?partition=0`, { body, headers });
+
+    test("takes batches, whatever the content type says", async () => {
+      const topic = await client.topic("batches");
+      for (const [at, headers] of [{}, { "content-type": "text/plain" }].entries()) {
+        const answer = await only(topic, batchesOf(["a", "b"], "k"), headers);
+        const sealed = { batch_id: anInteger, ...SEALED };
+        expect(answer.body).toMatchObject({ first_offset: 2 * at, count: 2, ...sealed });
+      }
+      expect(await client.values(topic)).toEqual(["a", "b", "a", "b"]);
+    });
+
+    test("stores nothing else", async () => {
+      const topic = await client.topic("batches");
+      expectError(await only(topic, new TextEncoder().encode("text")), 400, "invalid_batch");
+      expectError(await only(topic, new Uint8Array(0)), 400, "empty_batch");
+      expect(await client.values(topic)).toEqual([]);
+    });
+  });
 }

@@ -73,6 +73,7 @@ test("the routes that are found without Elysia are declared", () => {
   const hot = app.endpoints.filter(({ isHot }) => isHot === true);
   expect(hot.map(({ method, path }) => `${method} ${path}`)).toEqual([
     "POST /broker/topics/:topic/produce",
+    "POST /broker/topics/:topic/produce-batches",
     "POST /broker/topics/:topic/produce-ndjson",
     "GET /broker/consume/:topic/:group/:partition",
     "POST /kv/:namespace/*",

@@ -68,6 +68,7 @@ export function produceEndpoints(services: Services): readonly Endpoint[] {
   const reader = new ProduceReader(services.options.rocket);
   return [
     produceOne(services, reader),
+    produceEncoded(services, reader),
     produceLines(services, reader),
     produceJson(services, reader),
   ];
@@ -112,6 +113,26 @@ const produceOne = (services: Services, reader: ProduceReader): Endpoint => ({
       append(services, context, options, records, singleAnswer);
     });
   },
+});
+
+/**
+ * Batches only. An earlier version answers 404 here, but on the route of single messages it would
+ * store the body as one message.
+ */
+const produceEncoded = (services: Services, reader: ProduceReader): Endpoint => ({
+  ...SHARED,
+  path: "/broker/topics/:topic/produce-batches",
+  isHot: true,
+  docs: {
+    summary: "Append batches that the client encoded, all or nothing",
+    tag: "produce",
+    body: "bytes",
+    answer: PRODUCED_BATCH_ANY,
+    requestHeaders: REQUEST_HEADERS,
+    errors: [...ERRORS, "empty_batch", "too_many_lines", "request_too_large", "invalid_batch"],
+  },
+  bodyLimit: () => ({ bytes: services.options.limits.requestBytesMax, code: "request_too_large" }),
+  handle: (context) => produceBatches(services, context, reader.read(context, false)),
 });
 
 const produceLines = (services: Services, reader: ProduceReader): Endpoint => ({

@@ -6,7 +6,10 @@ import {
   planOf,
   VERSION_2_SEED,
   VERSION_3_SEED,
+  VERSION_5_SEED,
 } from "../tools/sim/plan.ts";
+
+const plansFrom = (first: number) => Array.from({ length: 200 }, (_, i) => planOf(first + i));
 
 /** The most that a seed's load and its faults leave behind for one follower is far less. */
 const AMPLE_BYTES = 2 ** 30;
@@ -25,7 +28,6 @@ test("plans of others also keep too little, or nothing", () => {
 
 test("seeds of version 1 draw no later fault and have no work, those of version 2 do", () => {
   const isLater = (kind: string) => LATER_FAULT_KINDS.some((later) => later === kind);
-  const plansFrom = (first: number) => Array.from({ length: 200 }, (_, i) => planOf(first + i));
   for (const { faults, work } of [...plansFrom(1), planOf(VERSION_2_SEED - 1)]) {
     expect(faults.filter(isLater)).toEqual([]);
     expect(work).toBeNull();
@@ -36,6 +38,15 @@ test("seeds of version 1 draw no later fault and have no work, those of version 
   }
   expect(later.some(({ work }) => work?.slowNode != null)).toBe(true);
   expect(later.every(({ work }) => work !== null)).toBe(true);
+});
+
+test("only plans of version 5 forward writes, and new seeds are of version 5", () => {
+  const forward = (first: number) => plansFrom(first).filter(({ forwards }) => forwards).length;
+  expect(forward(VERSION_5_SEED - 1000)).toBe(0);
+  const count = forward(VERSION_5_SEED);
+  expect(count).toBeGreaterThan(0);
+  expect(count).toBeLessThan(plansFrom(VERSION_5_SEED).length);
+  expect(forward(freshSeed())).toBeGreaterThan(0);
 });
 
 test("only plans of version 3 number writes, and new seeds are of version 3", () => {

@@ -57,7 +57,7 @@ export class SimClient {
   pick(): SimNode {
     const { nodes } = this.cluster;
     const any = this.random.pick(nodes);
-    if (this.random.below(4) === 0) return any;
+    if (this.random.below(this.cluster.plan.forwards ? 2 : 4) === 0) return any;
     const leader = nodes.find(({ node }) => node?.health().role === "leader");
     if (this.#leader === null || this.random.below(8) === 0) this.#leader = leader ?? null;
     return this.#leader ?? any;

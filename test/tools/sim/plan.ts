@@ -45,9 +45,12 @@ export const VERSION_3_SEED = 2_000_000_000;
 /** Seeds from here on also have members that share the partitions of topics. */
 export const VERSION_4_SEED = 3_000_000_000;
 
+/** Seeds from here on also have followers that forward writes, half of them. */
+export const VERSION_5_SEED = 4_100_000_000;
+
 /** A new seed that nobody has tried. */
 export const freshSeed = (): number =>
-  VERSION_4_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
+  VERSION_5_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
 
 /** The cost of a node's events in simulated time. */
 export type Work = {
@@ -95,6 +98,8 @@ export type Plan = {
   /** Members of a group, and partitions of the topics that they share. 0 members: there is no group. */
   readonly groupMembers: number;
   readonly sharedPartitions: number;
+  /** Followers forward writes to the leader. */
+  readonly forwards: boolean;
   /** Null in plans of version 1, in which time stands still while a node works. */
   readonly work: Work | null;
 };
@@ -169,6 +174,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     journalKeepBytes: random.pick(KEPT_BYTES[writeConcern.kind === "all" ? 1 : 0]),
     numbers: seed >= VERSION_3_SEED,
     streams: overrides.streams === true,
+    forwards: seed >= VERSION_5_SEED && streamOf(seed, "plan forwards").below(2) === 0,
     work: later === null ? null : workOf(later, nodes),
     ...sharesOf(seed),
   };

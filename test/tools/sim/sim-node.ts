@@ -150,6 +150,7 @@ export class SimNode {
       autoCreateTopics: false,
       defaultPartitions: plan.partitions,
       commitTimeoutMs: plan.commitTimeoutMs,
+      forwardWrites: plan.forwards,
       cluster: {
         members,
         ...(this.level === null ? {} : { level: this.level }),

@@ -327,8 +327,15 @@ class Simulation {
       for (const [kind, { value }] of Object.entries(instruments.repairs)) {
         for (let i = 0; i < value; i++) cluster.count(`repaired ${kind}`);
       }
-      const merged = instruments.journalMergedWrites.value;
-      for (let i = 0; i < merged; i++) cluster.count("merged write");
+      for (const [effect, { value }] of [
+        ["merged write", instruments.journalMergedWrites],
+        ["forwarded", instruments.forwardedServed],
+        ["forwarded again", instruments.forwardedAgain],
+        ["forwarded, outcome unknown", instruments.forwardedUnknown],
+        ["not forwarded", instruments.forwardedUnsent],
+      ] as const) {
+        for (let i = 0; i < value; i++) cluster.count(effect);
+      }
     }
     const { operations } = this.#recorder;
     const acknowledged = operations.filter(

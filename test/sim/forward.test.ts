@@ -1,0 +1,31 @@
+/**
+ * Goal: writes through followers keep every promise under faults of network, disk, clocks and
+ * processes: none is lost, none is done twice, and none is refused and done. Method: seeds of plans of
+ * version 5 in which followers forward; half of the requests go to any node, and the checker judges.
+ */
+import { expect, test } from "bun:test";
+import { commandOf } from "../tools/sim/command.ts";
+import { planOf, VERSION_5_SEED } from "../tools/sim/plan.ts";
+import { simulate } from "../tools/sim/simulation.ts";
+import { Totals } from "../tools/sim/totals.ts";
+
+const SEEDS = Number(process.env["SEEDS"] ?? "20");
+/** Each must occur. */
+const EFFECTS = ["forwarded", "forwarded again", "forwarded, outcome unknown", "not forwarded"];
+
+test(`${SEEDS} seeds with followers that forward writes hold`, async () => {
+  const totals = new Totals();
+  for (let seed = VERSION_5_SEED, tried = 0; tried < SEEDS; seed++) {
+    const { forwards, nodes } = planOf(seed);
+    if (!forwards || nodes === 1) continue;
+    tried++;
+    const report = await simulate(seed, { durationMs: 3000 });
+    const { violation } = report;
+    if (violation !== null) {
+      throw new Error(commandOf(seed, { durationMs: 3000 }), { cause: violation });
+    }
+    totals.add(report);
+  }
+  for (const effect of EFFECTS)
+    expect([effect, (totals.effects.get(effect) ?? 0) > 0]).toEqual([effect, true]);
+}, 600_000);

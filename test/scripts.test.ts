@@ -57,6 +57,7 @@ describe("command lines of scripts", () => {
     "test/tools/client/node-runner.ts",
     "bench/load/generator.ts",
     "bench/load/nats.ts",
+    "bench/load/queue-workers.ts",
   ];
   const scriptsOf = (pattern: string) => [...new Glob(pattern).scanSync(".")];
 

@@ -13,6 +13,8 @@ import {
 import { NAME_PATTERN, natural, ok, partition, topic, type Wire } from "./common.ts";
 import { MESSAGE } from "./consume.ts";
 
+export { RECEIPTS_MAX, RECEIVE_MAX };
+
 const STRICT = { additionalProperties: false };
 const queue = t.String({ pattern: NAME_PATTERN, description: "Queue" });
 const name = t.String({ pattern: NAME_PATTERN });

@@ -82,7 +82,7 @@ const KEY_B64 = Phrase.of(',"key_b64":"');
 const HEADERS = bytesOf(',"headers":{');
 const COLON_QUOTE = bytesOf(':"');
 /** Bytes around the name and value of a header: quotes, a colon and a comma. */
-const HEADER_FRAMING_BYTES_MAX = 16 + 6 * (HEADERS_MAX + ADDED_HEADERS_MAX);
+export const HEADER_FRAMING_BYTES_MAX = 16 + 6 * (HEADERS_MAX + ADDED_HEADERS_MAX);
 const COMMA = 44;
 const QUOTE = 34;
 const CLOSING_BRACE = 125;
@@ -258,7 +258,7 @@ function copy(out: Uint8Array, at: number, bytes: Uint8Array): number {
 }
 
 /** Writes a field as text, or in base64 if that is requested or the bytes are not valid UTF-8. */
-function writeField(
+export function writeField(
   out: Uint8Array,
   view: DataView,
   at: number,
@@ -279,7 +279,7 @@ function writeField(
 /**
  * Writes headers. Names and values are valid UTF-8, because it was checked before they were stored.
  */
-function writeHeaders(
+export function writeHeaders(
   out: Uint8Array,
   start: number,
   bytes: Uint8Array,

@@ -1,5 +1,6 @@
 /** Scopes and rejections that all routes of queues share. */
-import type { QueueApi, Rejected } from "../node/api.ts";
+import type { MaybePromise } from "../lib/maybe-promise.ts";
+import type { QueueApi, QueueTopics, Rejected } from "../node/api.ts";
 import { JSON_FIELD_ERRORS } from "./body.ts";
 import type { ErrorCode } from "./errors.ts";
 import type { RequestContext } from "./request-context.ts";
@@ -13,15 +14,22 @@ export const QUEUE_ERRORS: readonly ErrorCode[] = [
   "commit_timeout",
 ];
 
-/** Requires the scope for the topic of the queue. If the queue does not exist, the node says so. */
-export async function demandQueue(
+/**
+ * Requires the scope for the topic of the queue. If the queue does not exist, the node says so.
+ *
+ * @returns a promise only if another thread has to be asked.
+ */
+export function demandQueue(
   queues: QueueApi,
   context: RequestContext,
   name: string,
   scope: Scope,
-): Promise<void> {
-  const topics = await queues.topicsOfQueue(name);
-  if (topics !== null) context.demand(scope, topics.topic);
+): MaybePromise<void> {
+  const demand = (topics: QueueTopics | null): void => {
+    if (topics !== null) context.demand(scope, topics.topic);
+  };
+  const topics = queues.topicsOfQueue(name);
+  return topics instanceof Promise ? topics.then(demand) : demand(topics);
 }
 
 export function queueRejected(

@@ -1,55 +1,101 @@
-/** The answer of a receive, as JSON text. */
-import { fromUtf8 } from "../lib/bytes.ts";
+/** The answer of a receive. */
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Received, ReceivedMessage } from "../node/api.ts";
-import { decodeHeaders } from "../record/headers.ts";
+import { ESCAPED_BYTES_MAX, Phrase, writeDecimal } from "./json-bytes.ts";
+import { HEADER_FRAMING_BYTES_MAX, writeField, writeHeaders } from "./page-writer.ts";
 
-/** Writes the text itself, because objects of a hundred messages cost more than all else. */
-export function receivedText(
-  { topic, messages, visibleAtMs, blocked }: Received,
-  base64: boolean,
-  instruments: Instruments,
-): string {
-  const start = `{"topic":${JSON.stringify(topic)},"partition":`;
-  const end = `","visible_at_ms":${visibleAtMs}}`;
-  let bytes = 0;
-  let list = "";
-  for (const message of messages) {
+const VALUE = Phrase.of(',"value":"');
+const VALUE_B64 = Phrase.of(',"value_b64":"');
+const KEY = Phrase.of(',"key":"');
+const KEY_B64 = Phrase.of(',"key_b64":"');
+const OFFSET = Phrase.of(',"offset":');
+const TIMESTAMP = Phrase.of(',"timestamp_ms":');
+const ATTEMPT = Phrase.of(',"attempt":');
+const RECEIPT = Phrase.of(',"receipt":"');
+const COMMA = 44;
+/** Upper bound of the length of a message without topic, key, value, headers and receipt. */
+const MESSAGE_BYTES_MAX = 320;
+const FIRST_BYTES = 64 * 1024;
+/** A larger buffer is released after use. */
+const KEPT_BYTES_MAX = 1024 * 1024;
+
+/**
+ * Writes answers into a buffer that the next one reuses, because strings of a hundred messages cost
+ * more than all else. One writer per event loop.
+ */
+export class ReceivedWriter {
+  #out = new Uint8Array(FIRST_BYTES);
+  #view = new DataView(this.#out.buffer);
+  #at = 0;
+
+  /** @returns the answer, which must be copied (as `Response` does) before the next call. */
+  write(received: Received, base64: boolean, instruments: Instruments): Uint8Array<ArrayBuffer> {
+    const { topic, messages, visibleAtMs, blocked } = received;
+    if (this.#out.length > KEPT_BYTES_MAX) this.#use(new Uint8Array(FIRST_BYTES));
+    this.#at = 0;
+    this.#text('{"ok":true,"messages":[');
+    // The name of a topic and a receipt have no character that JSON escapes.
+    const open = Phrase.of(`{"topic":"${topic}","partition":`);
+    const close = Phrase.of(`","visible_at_ms":${visibleAtMs}}`);
+    let bytes = 0;
+    for (let i = 0; i < messages.length; i++) {
+      const message = messages[i] as ReceivedMessage;
+      bytes += this.#message(message, open, close, base64, i === 0);
+    }
+    const why = blocked === null ? "" : `,"blocked":"${blocked}"`;
+    this.#text(`],"count":${messages.length}${why}}`);
+    instruments.consumedRecords.value += messages.length;
+    instruments.consumedBytes.value += bytes;
+    return this.#out.subarray(0, this.#at);
+  }
+
+  /** @returns the bytes of key, value and headers. */
+  #message(
+    message: ReceivedMessage,
+    open: Phrase,
+    close: Phrase,
+    base64: boolean,
+    isFirst: boolean,
+  ): number {
     const { partition, offset, timestampMs, key, value, headers, attempt, receipt } = message;
-    bytes += value.length + (key?.length ?? 0) + headers.length;
-    if (list !== "") list += ",";
-    list += `${start}${partition},"offset":${offset},"timestamp_ms":${timestampMs}`;
-    if (key !== null) list += field("key", key, base64);
-    list += field("value", value, base64);
-    if (headers.length > 0) list += `,"headers":${headersText(message)}`;
-    // A receipt has no character that JSON escapes.
-    list += `,"attempt":${attempt},"receipt":"${receipt}${end}`;
+    const logicalBytes = value.length + (key?.length ?? 0) + headers.length;
+    const framingBytes = MESSAGE_BYTES_MAX + open.length + close.length + receipt.length;
+    this.#ensure(framingBytes + HEADER_FRAMING_BYTES_MAX + logicalBytes * ESCAPED_BYTES_MAX);
+    const out = this.#out;
+    const view = this.#view;
+    let at = this.#at;
+    if (!isFirst) out[at++] = COMMA;
+    at = writeDecimal(out, open.write(view, at), partition);
+    at = writeDecimal(out, OFFSET.write(view, at), offset);
+    at = writeDecimal(out, TIMESTAMP.write(view, at), timestampMs);
+    if (key !== null) {
+      at = writeField(out, view, at, KEY, KEY_B64, base64, key, 0, key.length);
+    }
+    at = writeField(out, view, at, VALUE, VALUE_B64, base64, value, 0, value.length);
+    if (headers.length > 0) at = writeHeaders(out, at, headers, 0, headers.length);
+    at = writeDecimal(out, ATTEMPT.write(view, at), attempt);
+    at = RECEIPT.write(view, at);
+    for (let i = 0; i < receipt.length; i++) out[at++] = receipt.charCodeAt(i);
+    this.#at = close.write(view, at);
+    return logicalBytes;
   }
-  instruments.consumedRecords.value += messages.length;
-  instruments.consumedBytes.value += bytes;
-  const why = blocked === null ? "" : `,"blocked":"${blocked}"`;
-  return `{"ok":true,"messages":[${list}],"count":${messages.length}${why}}`;
-}
 
-/** Text, or base64 if that is requested or the bytes are not valid UTF-8. */
-function field(name: "key" | "value", bytes: Uint8Array, base64: boolean): string {
-  const text = base64 ? null : textOf(bytes);
-  return text === null
-    ? `,"${name}_b64":"${bytes.toBase64()}"`
-    : `,"${name}":${JSON.stringify(text)}`;
-}
+  /** ASCII only. */
+  #text(text: string): void {
+    this.#ensure(text.length);
+    this.#at += Buffer.from(this.#out.buffer).write(text, this.#at, "latin1");
+  }
 
-function textOf(bytes: Uint8Array): string | null {
-  try {
-    return fromUtf8(bytes);
-  } catch {
-    return null;
+  #ensure(more: number): void {
+    const needed = this.#at + more;
+    if (needed <= this.#out.length) return;
+    const bigger = new Uint8Array(Math.max(needed, this.#out.length * 2));
+    bigger.set(this.#out.subarray(0, this.#at));
+    this.#use(bigger);
+  }
+
+  #use(out: Uint8Array<ArrayBuffer>): void {
+    this.#out = out;
+    this.#view = new DataView(out.buffer);
   }
 }
-
-const headersText = ({ headers }: ReceivedMessage): string =>
-  JSON.stringify(
-    Object.fromEntries(
-      decodeHeaders(headers, 0, headers.length).map(({ name, value }) => [name, value]),
-    ),
-  );

@@ -39,6 +39,7 @@ export type {
   QueueDefinition,
   QueueDescription,
   QueueSummary,
+  QueueTopics,
   Received,
   ReceivedMessage,
   ReceiveRequest,

@@ -121,7 +121,15 @@ export class Node implements NodeApi, ClusterApi {
     this.streams = new Streams({ machine, commander, clock: time, log, replica, emit });
     const { producer } = writes;
     this.later = new Later({ machine, commander, producer, clock: time, replica, emit });
-    this.queues = new Queues({ machine, commander, clock: time, replica, emit });
+    this.queues = new Queues({
+      machine,
+      commander,
+      clock: time,
+      replica,
+      loop: replica.shard,
+      emit,
+    });
+    queue.setCollector(() => this.queues.propose());
     this.durable = new DurableStreams({
       ...options,
       machine,

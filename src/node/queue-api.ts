@@ -49,8 +49,11 @@ export type ReceiveRequest = {
   readonly waitMs: number;
   /** Null: as the queue says. */
   readonly visibilityMs: number | null;
-  /** Aborted when the client has disconnected or the server stops. Null: the request does not wait. */
-  readonly signal: AbortSignal | null;
+  /**
+   * Called when the request begins to wait. The signal is aborted when the client has disconnected or
+   * the server stops. Null: the request does not wait.
+   */
+  readonly signal: (() => AbortSignal) | null;
 };
 export type ReceivedMessage = {
   readonly partition: number;
@@ -71,6 +74,18 @@ export type Received = {
   /** Why there may be messages that were not given out. */
   readonly blocked: Blocked | null;
 };
+
+/** The same, with bytes of its own and without getters, so that another thread can have it. */
+export function detached(received: Result<Received, ReceiveReject>) {
+  if (!received.ok) return received;
+  const messages = received.messages.map(
+    ({ partition, offset, timestampMs, key, value, headers, attempt, receipt }) => {
+      const bytes = { key: key?.slice() ?? null, value: value.slice(), headers: headers.slice() };
+      return { partition, offset, timestampMs, attempt, receipt, ...bytes };
+    },
+  );
+  return { ...received, messages };
+}
 
 export type SettleRequest = {
   readonly queue: string;

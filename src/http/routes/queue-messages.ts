@@ -4,23 +4,25 @@ import {
   ACK_BODY,
   EXTEND_BODY,
   NACK_BODY,
+  RECEIPTS_MAX,
+  RECEIVE_MAX,
   RECEIVE_QUERY,
   RECEIVED,
   REJECT_BODY,
   SETTLED,
-  type SettledMessages,
 } from "../../api/queues.ts";
 import type { QueueApi, Rejected, Result, Settlement, SettleRequest } from "../../node/api.ts";
-import { readJson } from "../body.ts";
+import { JSON_BODY_BYTES_MAX, readJson, takeBytes } from "../body.ts";
+import { readFields } from "../fields.ts";
+import { parseJsonObject } from "../json.ts";
 import { queryReader } from "../query.ts";
 import { demandQueue, QUEUE_BODY_ERRORS, QUEUE_ERRORS, queueRejected } from "../queue-answers.ts";
-import { receivedText } from "../received.ts";
-import type { Endpoint, RequestContext } from "../request-context.ts";
-import { hotJson, json } from "../responses.ts";
+import { ReceivedWriter } from "../received.ts";
+import { type Endpoint, LATER, type RequestContext } from "../request-context.ts";
+import { hotJson } from "../responses.ts";
 import type { Services } from "../services.ts";
 
 const MAX_DEFAULT = 1;
-const RECEIVE_MAX = 100;
 
 /** All of them need the scope to read the topic of the queue. */
 export const queueMessageEndpoints = (
@@ -34,6 +36,7 @@ export const queueMessageEndpoints = (
   reject(services, queues),
 ];
 
+const WRITER = new ReceivedWriter();
 const readReceive = queryReader(RECEIVE_QUERY);
 
 const receive = (services: Services, queues: QueueApi): Endpoint => ({
@@ -50,46 +53,85 @@ const receive = (services: Services, queues: QueueApi): Endpoint => ({
     answer: RECEIVED,
     errors: [...QUEUE_ERRORS, "data_damaged"],
   },
-  handle: async (context) => {
+  handle: (context) => {
     const name = context.path("queue");
     const query = readReceive(context);
-    await demandQueue(queues, context, name, "read");
-    const waitMs = query.wait_ms ?? 0;
-    if (waitMs > 0) services.allowLong(context.request);
-    const result = await queues.receive({
-      queue: name,
-      max: Math.min(query.max ?? MAX_DEFAULT, RECEIVE_MAX),
-      waitMs,
-      visibilityMs: query.visibility_ms,
-      // Signals are not free, and a request that does not wait needs none.
-      signal: waitMs > 0 ? AbortSignal.any([context.request.signal, services.stopping]) : null,
+    return whenAllowed(queues, context, name, () => {
+      const waitMs = query.wait_ms ?? 0;
+      const request = {
+        queue: name,
+        max: Math.min(query.max ?? MAX_DEFAULT, RECEIVE_MAX),
+        waitMs,
+        visibilityMs: query.visibility_ms,
+        signal: waitMs > 0 ? () => waits(services, context) : null,
+      };
+      whenKnown(context, queues.receive(request), (result) => {
+        if (!result.ok) return queueRejected(services, context, result, name);
+        const { instruments } = services.options;
+        return hotJson(
+          context.request,
+          WRITER.write(result, query.encoding === "b64", instruments),
+        );
+      });
     });
-    if (!result.ok) return queueRejected(services, context, result, name);
-    const { instruments } = services.options;
-    return hotJson(context.request, receivedText(result, query.encoding === "b64", instruments));
   },
 });
 
+/** Signals are not free, so a request has one only while it waits. */
+function waits(services: Services, { request }: RequestContext): AbortSignal {
+  services.allowLong(request);
+  return AbortSignal.any([request.signal, services.stopping]);
+}
+
+/** Calls `then` when the token may read the topic of the queue. `then` ends the request. */
+function whenAllowed(
+  queues: QueueApi,
+  context: RequestContext,
+  name: string,
+  then: () => void,
+): typeof LATER {
+  const allowed = demandQueue(queues, context, name, "read");
+  if (allowed instanceof Promise) allowed.then(then).catch((error: unknown) => context.fail(error));
+  else then();
+  return LATER;
+}
+
+/** Ends the request with the answer that `answer` makes of the outcome. */
+function whenKnown<T>(
+  context: RequestContext,
+  outcome: Promise<T>,
+  answer: (outcome: T) => Response,
+): void {
+  outcome.then(
+    (known) => context.answer(() => answer(known)),
+    (error: unknown) => context.fail(error),
+  );
+}
+
 type SettleDocs = {
-  readonly verb: "ack" | "nack" | "extend";
+  readonly verb: "nack" | "extend";
   readonly summary: string;
-  readonly body: typeof ACK_BODY | typeof NACK_BODY | typeof EXTEND_BODY;
+  readonly body: typeof NACK_BODY | typeof EXTEND_BODY;
   readonly read: (
     context: RequestContext,
   ) => Promise<{ receipts: readonly string[]; how: SettleRequest["how"] }>;
 };
+
+const SETTLE = {
+  method: "POST",
+  access: { kind: "list", scope: "read" },
+  leaderOnly: true,
+  query: NO_QUERY,
+} as const;
 
 const settle = (
   services: Services,
   queues: QueueApi,
   { verb, summary, body, read }: SettleDocs,
 ): Endpoint => ({
-  method: "POST",
+  ...SETTLE,
   path: `/broker/queues/:queue/${verb}`,
-  access: { kind: "list", scope: "read" },
-  leaderOnly: true,
   isHot: true,
-  query: NO_QUERY,
   docs: {
     summary,
     tag: "queues",
@@ -106,16 +148,47 @@ const settle = (
   },
 });
 
-const ack = (services: Services, queues: QueueApi): Endpoint =>
-  settle(services, queues, {
-    verb: "ack",
+const ack = (services: Services, queues: QueueApi): Endpoint => ({
+  ...SETTLE,
+  path: "/broker/queues/:queue/ack",
+  isHot: true,
+  docs: {
     summary: "Acknowledge messages: they are finished. Needs read for the topic of the queue",
+    tag: "queues",
     body: ACK_BODY,
-    read: async (context) => {
-      const { receipts } = await readJson(context, ACK_BODY);
-      return { receipts, how: { kind: "ack" } };
-    },
-  });
+    answer: SETTLED,
+    errors: [...QUEUE_BODY_ERRORS, ...QUEUE_ERRORS],
+  },
+  handle: (context) => {
+    const name = context.path("queue");
+    return takeBytes(context, JSON_BODY_BYTES_MAX, "request_too_large", (body) => {
+      const receipts =
+        plainReceipts(body) ??
+        readFields(ACK_BODY, parseJsonObject(body), context.route.ignoresUnknown).receipts;
+      whenAllowed(queues, context, name, () => {
+        const request = { queue: name, receipts, how: { kind: "ack" } } as const;
+        whenKnown(context, queues.settle(request), (result) =>
+          settled(services, context, name, receipts, result),
+        );
+      });
+    });
+  },
+});
+
+/** A body with nothing but receipts that this server may have written. */
+const PLAIN_BODY =
+  /^\s*\{\s*"receipts"\s*:\s*\[\s*"[q0-9-]{1,64}"(?:\s*,\s*"[q0-9-]{1,64}")*\s*\]\s*\}\s*$/;
+const RECEIPT = /[q0-9-]+/g;
+/** Before it are the brackets and the name. */
+const NAME_END = '"receipts"'.length;
+
+/** Returns the receipts of such a body; null for any other, which has to be parsed and checked. */
+function plainReceipts(body: Uint8Array): readonly string[] | null {
+  const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("latin1");
+  if (!PLAIN_BODY.test(text)) return null;
+  const receipts = text.slice(text.indexOf('"') + NAME_END).match(RECEIPT) ?? [];
+  return receipts.length <= RECEIPTS_MAX ? receipts : null;
+}
 
 const nack = (services: Services, queues: QueueApi): Endpoint =>
   settle(services, queues, {
@@ -170,9 +243,15 @@ function settled(
   result: Result<{ results: readonly Settlement[] }, Rejected["code"]>,
 ): Response {
   if (!result.ok) return queueRejected(services, context, result, name);
-  const results = result.results.map((error, at) => {
+  const { results } = result;
+  let list = "";
+  for (let at = 0; at < results.length; at++) {
     const receipt = receipts[at] ?? "";
-    return error === null ? { receipt, ok: true } : { receipt, ok: false, error };
-  });
-  return json<SettledMessages>({ ok: true, results });
+    const error = results[at] ?? null;
+    if (at > 0) list += ",";
+    // A receipt that was given out has no character that JSON escapes.
+    if (error === null) list += `{"receipt":"${receipt}","ok":true}`;
+    else list += `{"receipt":${JSON.stringify(receipt)},"ok":false,"error":"${error}"}`;
+  }
+  return hotJson(context.request, `{"ok":true,"results":[${list}]}`);
 }

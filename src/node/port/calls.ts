@@ -45,6 +45,7 @@ import type {
   MemberRef,
   SeekGroupRequest,
 } from "../groups-api.ts";
+import { detached } from "../queue-api.ts";
 
 /** The node's side of the port. */
 export type Served = {
@@ -120,7 +121,7 @@ export const CALLS = {
   deleteQueue: ({ queues }: Side, name: string) => queues.deleteQueue(name),
   purgeQueue: ({ queues }: Side, name: string) => queues.purge(name),
   receiveNow: ({ queues }: Side, request: Omit<ReceiveRequest, "signal">) =>
-    queues.receive({ ...request, signal: null }),
+    queues.receive({ ...request, signal: null }).then(detached),
   settleMessages: ({ queues }: Side, request: SettleRequest) => queues.settle(request),
   rejectMessages: ({ queues }: Side, request: RejectRequest) => queues.reject(request),
   redrive: ({ queues }: Side, request: RedriveRequest) => queues.redrive(request),
@@ -164,7 +165,7 @@ export const SIGNALLED_CALLS = {
   waitForRecords: ({ node }: Side, signal: AbortSignal, wait: Omit<RecordWait, "signal">) =>
     node.waitForRecords({ ...wait, signal }),
   receive: ({ queues }: Side, signal: AbortSignal, request: Omit<ReceiveRequest, "signal">) =>
-    queues.receive({ ...request, signal }),
+    queues.receive({ ...request, signal: () => signal }).then(detached),
   readMember: ({ node }: Side, signal: AbortSignal, request: Omit<MemberReadRequest, "signal">) =>
     node.groups.read({ ...request, signal }),
   waitForStream: ({ durable }: Side, signal: AbortSignal, wait: Omit<StreamWait, "signal">) =>

@@ -325,7 +325,7 @@ export class WorkerPort implements NodeApi {
     receive: ({ signal, ...request }) =>
       signal === null
         ? this.#call("receiveNow", request)
-        : this.#signalled("receive", signal, request),
+        : this.#signalled("receive", signal(), request),
     settle: (request) => this.#call("settleMessages", request),
     reject: (request) => this.#call("rejectMessages", request),
     redrive: (request) => this.#call("redrive", request),

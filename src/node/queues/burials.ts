@@ -7,7 +7,7 @@ import type { Rejected } from "../api.ts";
 import type { BuryReject, Settlement } from "../queue-api.ts";
 import type { Commander } from "../writes/commander.ts";
 import { EXHAUSTED, encodeDeadLetter } from "./dead-letter.ts";
-import { readRecord } from "./records.ts";
+import { readable } from "./records.ts";
 
 /** Dead letters that one pass puts aside. */
 const PASS_MAX = 1_000;
@@ -77,10 +77,3 @@ export class Burials {
     await Promise.all(exhausted.map((lease) => this.bury(found, lease, EXHAUSTED, false)));
   }
 }
-
-/** A damaged record is returned as the error. */
-const readable = (its: Parameters<typeof readRecord>[0], offset: number) =>
-  readRecord(its, offset).catch((error: unknown) => {
-    if (error instanceof PartitionDamaged) return error;
-    throw error;
-  });

@@ -1,29 +1,30 @@
 import type { Clock } from "../../env/clock.ts";
 import type { Machine } from "../../machine/machine.ts";
-import { type Candidate, receive } from "../../queue/commands/receive.ts";
-import { QUEUE_ITEMS_MAX, QUEUE_SPAN_MAX } from "../../queue/definition.ts";
-import { atWork, type FoundQueue, findQueue, type LeaseRef } from "../../queue/find.ts";
-import { NO_KEY, type QueueItem, type QueueState } from "../../queue/state.ts";
+import { receive } from "../../queue/commands/receive.ts";
+import { QUEUE_SPAN_MAX } from "../../queue/definition.ts";
+import { type FoundQueue, findQueue, type LeaseRef } from "../../queue/find.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { Rejected, Result } from "../api.ts";
-import type { Blocked, Received, ReceiveReject, ReceiveRequest } from "../queue-api.ts";
+import type {
+  Blocked,
+  Received,
+  ReceivedMessage,
+  ReceiveReject,
+  ReceiveRequest,
+} from "../queue-api.ts";
 import type { Commander } from "../writes/commander.ts";
-import { type Budget, type Feed, KeyedFeed, OpenFeed, type Taken } from "./feed.ts";
+import { Delivery } from "./delivery.ts";
+import type { Taken } from "./feed.ts";
 import { receiptOf } from "./receipts.ts";
-import { readRecord } from "./records.ts";
+import { Selector } from "./selector.ts";
 
-/** Keys, values and headers of one answer, unless a single message is larger. */
-const RECEIVE_BYTES = 2 * 1024 * 1024;
-/** A command names its candidates with a few bytes each. */
+/** Records of one command. Each is named with a few bytes. */
+const COMMAND_RECORDS = 1_000;
 const COMMAND_BYTES = 256;
 
 type Outcome = Result<Received, ReceiveReject>;
-type Waiting = {
-  readonly request: ReceiveRequest;
-  /** Time of the monotonic clock. */
-  readonly untilMs: number;
-  readonly done: (outcome: Outcome) => void;
-};
+/** The requests that one command serves, each with its part of the records. */
+type Share = { readonly waiting: Waiting; readonly taken: readonly Taken[] };
 
 export type DispatcherOptions = {
   readonly machine: Machine;
@@ -35,258 +36,220 @@ export type DispatcherOptions = {
 
 /**
  * Gives the records of one queue to the requests that wait for them, first come, first served. The
- * leader has one for each queue that is in use.
+ * leader has one for each queue that is in use. Requests that arrive while an entry is written share
+ * a command of the next entry.
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  readonly #feeds: Feed[] = [];
+  readonly #selector: Selector;
   #waiting: Waiting[] = [];
-  /** Records in commands that are not applied yet. */
-  #reserved = 0;
-  #isPumping = false;
-  #pumpsAgain = false;
-  #firstPartition = 0;
+  #isReading = false;
+  /** False if a request came or was answered since the timer was set. */
+  #isArmed = false;
+  /** Time of the queue's first lease or wait when the timer was set, and when the timer ends. */
+  #armedFor = 0;
+  #wakesAtMs = 0;
   #cancelTimer: (() => void) | null = null;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#selector = new Selector(options);
   }
 
   /** True if no request waits and no command is in flight. */
   get isIdle(): boolean {
-    return this.#waiting.length === 0 && this.#reserved === 0 && !this.#isPumping;
+    return this.#waiting.length === 0 && this.#selector.reserved === 0 && !this.#isReading;
   }
 
+  /** `give` must be called soon. */
   receive(request: ReceiveRequest): Promise<Outcome> {
     return new Promise((resolve) => {
-      const waiting: Waiting = {
-        request,
-        untilMs: this.#nowMs() + request.waitMs,
-        done: (outcome) => {
-          request.signal?.removeEventListener("abort", abort);
-          resolve(outcome);
-        },
-      };
-      const abort = () => {
-        if (!this.#waiting.includes(waiting)) return;
-        this.#waiting = this.#waiting.filter((each) => each !== waiting);
-        waiting.done(this.#nothing(null));
-      };
-      request.signal?.addEventListener("abort", abort, { once: true });
-      this.#waiting.push(waiting);
-      if (request.signal?.aborted === true) abort();
-      this.pump();
+      const untilMs = this.#nowMs() + request.waitMs;
+      this.#waiting.push(new Waiting(request, untilMs, resolve));
+      this.#isArmed = false;
     });
   }
 
-  /** Called when there may be something to give out. */
-  pump(): void {
-    if (this.#waiting.length === 0) return;
-    this.#pumpsAgain = true;
-    if (this.#isPumping) return;
-    this.#isPumping = true;
-    this.#pump().then(
-      () => {
-        this.#isPumping = false;
-        if (this.#pumpsAgain) this.pump();
+  /** Called when there may be something to give out, or when a request may be late. */
+  give(): void {
+    if (this.#waiting.length === 0 || this.#isReading) return;
+    for (;;) {
+      const found = this.#find();
+      if (found === null) {
+        this.stop("queue_not_found");
+        return;
+      }
+      const taken = this.#selector.select(found, this.#wanted());
+      if (taken instanceof Promise) {
+        this.#giveLater(taken);
+        return;
+      }
+      if (!this.#distribute(found, taken)) break;
+    }
+    this.#rest();
+  }
+
+  /** There is nothing to give out now. */
+  #rest(): void {
+    const dueAt = this.#find()?.queue.timed.nextAt() ?? Number.POSITIVE_INFINITY;
+    const isUnchanged = this.#isArmed && dueAt === this.#armedFor;
+    // Many requests may wait while the queue is empty, so they are not looked at each time.
+    if (isUnchanged && this.#nowMs() < this.#wakesAtMs) return;
+    this.#endLate();
+    for (const waiting of this.#waiting) waiting.follow(this.#left);
+    this.#arm(dueAt);
+  }
+
+  /** The client of a request has disconnected. */
+  readonly #left = (waiting: Waiting): void => {
+    if (!this.#waiting.includes(waiting)) return;
+    this.#waiting = this.#waiting.filter((each) => each !== waiting);
+    waiting.done(this.#nothing(null));
+  };
+
+  /** Ends all waits. */
+  stop(code: ReceiveReject): void {
+    this.#cancelTimer?.();
+    for (const waiting of this.#waiting.splice(0)) waiting.done({ ok: false, code });
+  }
+
+  #giveLater(taken: Promise<readonly Taken[] | PartitionDamaged>): void {
+    this.#isReading = true;
+    taken.then(
+      (selected) => {
+        this.#isReading = false;
+        const found = this.#find();
+        const isGiven = found !== null && this.#distribute(found, selected);
+        if (found === null || isGiven) this.give();
+        else this.#rest();
       },
       (error: unknown) => this.#options.onError(error),
     );
   }
 
-  /** Ends all waits. */
-  stop(code: ReceiveReject): void {
-    this.#cancelTimer?.();
-    for (const { done } of this.#waiting.splice(0)) done({ ok: false, code });
+  #wanted(): number {
+    let wanted = 0;
+    for (const { request } of this.#waiting) {
+      wanted += request.max;
+      if (wanted >= COMMAND_RECORDS) break;
+    }
+    return Math.min(wanted, COMMAND_RECORDS);
   }
 
-  async #pump(): Promise<void> {
-    while (this.#pumpsAgain) {
-      this.#pumpsAgain = false;
-      while (this.#waiting.length > 0 && (await this.#serveFirst())) {
-        // The next request gets the next records.
-      }
-    }
-    this.#endLate();
-    this.#arm();
-  }
-
-  /** @returns false if there is nothing to give out now. */
-  async #serveFirst(): Promise<boolean> {
-    const found = this.#find();
-    if (found === null) {
-      this.stop("queue_not_found");
-      return false;
-    }
-    const [first] = this.#waiting;
-    if (first === undefined) return false;
-    const taken = await this.#select(found, first.request.max);
+  /** @returns false if nothing was selected, or if no request waits any more. */
+  #distribute(found: FoundQueue, taken: readonly Taken[] | PartitionDamaged): boolean {
     if (taken instanceof PartitionDamaged) {
       this.#waiting.shift()?.done({ ok: false, code: "data_damaged" });
-      return true;
+      return this.#waiting.length > 0;
     }
     if (taken.length === 0) return false;
-    // The first one may have left while records were read.
-    const waiting = this.#waiting.shift();
-    if (waiting === undefined) this.#release(found, taken);
-    else this.#propose(found, waiting, taken.slice(0, waiting.request.max), taken);
-    return true;
+    const visibilityOf = ({ request }: Waiting): number =>
+      request.visibilityMs ?? found.queue.definition.visibilityMs;
+    this.#isArmed = false;
+    let given = 0;
+    // Requests may have left while records were read.
+    while (given < taken.length && this.#waiting.length > 0) {
+      const visibilityMs = visibilityOf(this.#waiting[0] as Waiting);
+      const shares: Share[] = [];
+      let next = this.#waiting[0];
+      while (given < taken.length && next !== undefined && visibilityOf(next) === visibilityMs) {
+        const end = Math.min(taken.length, given + next.request.max);
+        shares.push({ waiting: next, taken: taken.slice(given, end) });
+        given = end;
+        next = this.#waiting[shares.length];
+      }
+      this.#waiting.splice(0, shares.length);
+      this.#propose(found, visibilityMs, shares);
+    }
+    if (given < taken.length) this.#selector.release(found, taken.slice(given));
+    return this.#waiting.length > 0;
   }
 
-  #propose(
-    found: FoundQueue,
-    waiting: Waiting,
-    given: readonly Taken[],
-    taken: readonly Taken[],
-  ): void {
-    const { queue, topic } = found;
-    this.#release(found, taken.slice(given.length));
-    const visibilityMs = waiting.request.visibilityMs ?? queue.definition.visibilityMs;
-    const { queueId } = queue;
+  /** One command for all shares. */
+  #propose(found: FoundQueue, visibilityMs: number, shares: readonly Share[]): void {
+    const { queueId } = found.queue;
+    const candidates = shares.length === 1 ? (shares[0] as Share).taken : allOf(shares);
     this.#options.commander.start(
       {
         kind: receive,
-        fields: { queueId, visibilityMs, candidates: given.map(candidateOf) },
+        fields: { queueId, visibilityMs, candidates },
         bytes: COMMAND_BYTES,
         done: ({ leases, visibleAt }) => ({ ok: true, leases, visibleAt }) as const,
       },
       (outcome) => {
-        this.#release(found, given);
-        if (!outcome.ok) waiting.done(outcome as Rejected<ReceiveReject>);
-        else if (outcome.leases.length === 0) this.#again(waiting);
-        else {
-          const messages = messagesOf(queueId, outcome.leases, given);
-          const { visibleAt: visibleAtMs } = outcome;
-          waiting.done({ ok: true, topic: topic.name, messages, visibleAtMs, blocked: null });
-        }
+        this.#selector.release(found, candidates);
+        if (outcome.ok) this.#answer(found, shares, outcome.leases, outcome.visibleAt);
+        else for (const { waiting } of shares) waiting.done(outcome as Rejected<ReceiveReject>);
       },
     );
   }
 
-  /** Nothing of what was selected could be given out when the command was applied. */
-  #again(waiting: Waiting): void {
-    if (waiting.request.signal?.aborted === true) {
-      waiting.done(this.#nothing(null));
-      return;
-    }
-    this.#waiting.unshift(waiting);
-    this.pump();
-  }
-
-  /** Reserves records for a request: first those that are given out again. */
-  async #select(found: FoundQueue, max: number): Promise<Taken[] | PartitionDamaged> {
-    const records = Math.min(max, this.#room(found));
-    const budget: Budget = { records, bytes: RECEIVE_BYTES };
-    const taken: Taken[] = [];
-    if (records <= 0) return taken;
-    try {
-      await this.#takeRetries(found, budget, taken);
-      const { length } = found.topic.partitions;
-      const start = this.#firstPartition++ % length;
-      for (let i = 0; i < length; i++) {
-        if (budget.records <= 0 || (budget.bytes <= 0 && taken.length > 0)) break;
-        const at = (start + i) % length;
-        const [mine, its] = [found.queue.partitions[at], found.topic.partitions[at]];
-        if (mine === undefined || its === undefined) continue;
-        const fresh = await this.#feed(found.queue, at).take(mine, its, budget);
-        this.#reserved += fresh.length;
-        taken.push(...fresh);
+  /** @param leases in the order of the records; some may be missing. */
+  #answer(
+    { queue: { queueId }, topic }: FoundQueue,
+    shares: readonly Share[],
+    leases: readonly LeaseRef[],
+    visibleAtMs: number,
+  ): void {
+    const empty: Waiting[] = [];
+    let at = 0;
+    for (const { waiting, taken } of shares) {
+      const messages: ReceivedMessage[] = [];
+      for (const each of taken) {
+        const lease = leases[at];
+        if (lease === undefined || !isOf(each, lease)) continue;
+        at++;
+        messages.push(new Delivery(each.record, lease.attempt, receiptOf(queueId, lease)));
       }
-    } catch (error) {
-      if (!(error instanceof PartitionDamaged)) throw error;
-      // The readable ones are given out. The damaged one is repaired, or it answers the next request.
-      if (taken.length === 0) return error;
+      if (messages.length === 0) empty.push(waiting);
+      else waiting.done({ ok: true, topic: topic.name, messages, visibleAtMs, blocked: null });
     }
-    return taken;
+    if (empty.length > 0) this.#again(empty);
   }
 
-  async #takeRetries({ queue, topic }: FoundQueue, budget: Budget, taken: Taken[]): Promise<void> {
-    for (const { partition, offset } of this.#retries(queue, budget.records)) {
-      const its = topic.partitions[partition.partition];
-      const feed = this.#feed(queue, partition.partition);
-      if (its === undefined || (budget.bytes <= 0 && taken.length > 0)) return;
-      feed.reserved.add(offset);
-      this.#reserved++;
-      const record = await readRecord(its, offset).catch((error: unknown) => {
-        this.#reserved--;
-        feed.reserved.delete(offset);
-        throw error;
-      });
-      if (record === undefined) {
-        this.#reserved--;
-        feed.reserved.delete(offset);
-        continue;
-      }
-      budget.records--;
-      budget.bytes -= record.bytes;
-      taken.push({ record, key: NO_KEY });
-    }
-  }
-
-  /** The items that can be given out again, as far as this leader knows. */
-  #retries(queue: QueueState, max: number): QueueItem[] {
-    const items: QueueItem[] = [];
-    const { maxDeliveries } = queue.definition;
-    const add = (item: QueueItem): void => {
-      const { reserved } = this.#feed(queue, item.partition.partition);
-      if (item.attempts < maxDeliveries && !reserved.has(item.offset)) items.push(item);
-    };
-    for (const item of queue.ready) {
-      if (items.length >= max) return items;
-      add(item);
-    }
-    for (const item of queue.timed.due(this.#options.clock.now())) {
-      if (items.length >= max) return items;
-      add(item);
-    }
-    return items;
-  }
-
-  /** Number of records that may be leased in addition. */
-  #room(found: FoundQueue): number {
-    const { machine, clock } = this.#options;
-    if (machine.parts.queues.items >= QUEUE_ITEMS_MAX) return 0;
-    const { definition, inFlight } = found.queue;
-    const room = definition.maxInFlight - inFlight - this.#reserved;
-    return room > 0 ? room : room + inFlight - atWork(found, clock.now()).inFlight;
-  }
-
-  #release({ queue }: FoundQueue, taken: readonly Taken[]): void {
-    for (const each of taken) {
-      const { partition } = each.record;
-      const mine = queue.partitions[partition];
-      if (mine !== undefined) this.#feed(queue, partition).release(mine, each);
-      this.#reserved--;
-    }
+  /** Nothing of what was selected for these could be given out when the command was applied. */
+  #again(all: readonly Waiting[]): void {
+    for (const waiting of all) if (waiting.isGone) waiting.done(this.#nothing(null));
+    this.#waiting.unshift(...all.filter(({ isGone }) => !isGone));
+    this.#isArmed = false;
   }
 
   /** Answers the requests whose time is over. */
   #endLate(): void {
     const nowMs = this.#nowMs();
+    if (!this.#waiting.some(({ untilMs }) => untilMs <= nowMs)) return;
     const late = this.#waiting.filter(({ untilMs }) => untilMs <= nowMs);
-    if (late.length === 0) return;
     this.#waiting = this.#waiting.filter(({ untilMs }) => untilMs > nowMs);
     const found = this.#find();
     const blocked = found === null ? null : this.#blocked(found);
-    for (const { done } of late) done(this.#nothing(blocked));
+    for (const waiting of late) waiting.done(this.#nothing(blocked));
   }
 
   /** Wakes up when the next request is late, or when the next lease or wait is over. */
-  #arm(): void {
+  #arm(dueAt: number): void {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
     if (this.#waiting.length === 0) return;
     const { clock } = this.#options;
-    const lateInMs = Math.min(...this.#waiting.map(({ untilMs }) => untilMs)) - this.#nowMs();
-    const dueInMs = (this.#find()?.queue.timed.nextAt() ?? Number.POSITIVE_INFINITY) - clock.now();
+    const nowMs = this.#nowMs();
+    let lateAtMs = Number.POSITIVE_INFINITY;
+    for (const { untilMs } of this.#waiting) lateAtMs = Math.min(lateAtMs, untilMs);
+    const dueInMs = dueAt - clock.now();
     // Records that are due already could not be given out: something else has to happen first.
-    const delayMs = Math.min(lateInMs, dueInMs > 0 ? dueInMs : Number.POSITIVE_INFINITY);
-    this.#cancelTimer = clock.after(Math.max(1, Math.ceil(delayMs)), () => this.pump());
+    const delayMs = Math.min(lateAtMs - nowMs, dueInMs > 0 ? dueInMs : Number.POSITIVE_INFINITY);
+    const waitMs = Math.max(1, Math.ceil(delayMs));
+    this.#isArmed = true;
+    this.#armedFor = dueAt;
+    this.#wakesAtMs = nowMs + waitMs;
+    this.#cancelTimer = clock.after(waitMs, () => {
+      this.#isArmed = false;
+      this.give();
+    });
   }
 
   #blocked(found: FoundQueue): Blocked | null {
     const { queue, topic } = found;
-    if (this.#room(found) <= 0) return "max_in_flight";
+    if (this.#selector.room(found) <= 0) return "max_in_flight";
     const isFull = queue.partitions.some(
       ({ partition, low }) => (topic.partitions[partition]?.endOffset ?? 0) - low > QUEUE_SPAN_MAX,
     );
@@ -296,14 +259,6 @@ export class Dispatcher {
   #nothing(blocked: Blocked | null): Outcome {
     const topic = this.#find()?.topic.name ?? "";
     return { ok: true, topic, messages: [], visibleAtMs: 0, blocked };
-  }
-
-  #feed({ definition }: QueueState, partition: number): Feed {
-    const feed = this.#feeds[partition];
-    if (feed !== undefined) return feed;
-    const created = definition.order === "key" ? new KeyedFeed() : new OpenFeed();
-    this.#feeds[partition] = created;
-    return created;
   }
 
   #find(): FoundQueue | null {
@@ -317,22 +272,42 @@ export class Dispatcher {
   }
 }
 
-const candidateOf = ({ record: { partition, offset }, key }: Taken): Candidate => ({
-  partition,
-  offset,
-  key,
-});
+/** A request that waits for messages. */
+class Waiting {
+  readonly request: ReceiveRequest;
+  /** Time of the monotonic clock. */
+  readonly untilMs: number;
+  readonly #resolve: (outcome: Outcome) => void;
+  /** Null until the request is followed: most are answered before. */
+  #signal: AbortSignal | null = null;
+  #aborted: () => void = () => {};
 
-function messagesOf(queueId: number, leases: readonly LeaseRef[], given: readonly Taken[]) {
-  // The leases are in the order of the candidates, and some may be missing.
-  let at = 0;
-  return leases.map((lease) => {
-    while (!isOf(given[at] as Taken, lease)) at++;
-    const { partition, offset, timestampMs, key, value, headers } = (given[at] as Taken).record;
-    const receipt = receiptOf(queueId, lease);
-    return { partition, offset, timestampMs, key, value, headers, attempt: lease.attempt, receipt };
-  });
+  constructor(request: ReceiveRequest, untilMs: number, resolve: (outcome: Outcome) => void) {
+    this.request = request;
+    this.untilMs = untilMs;
+    this.#resolve = resolve;
+  }
+
+  get isGone(): boolean {
+    return this.#signal?.aborted === true;
+  }
+
+  /** Calls `left` when the client disconnects. */
+  follow(left: (waiting: Waiting) => void): void {
+    if (this.#signal !== null || this.request.signal === null) return;
+    this.#signal = this.request.signal();
+    this.#aborted = () => left(this);
+    this.#signal.addEventListener("abort", this.#aborted, { once: true });
+    if (this.#signal.aborted) left(this);
+  }
+
+  done(outcome: Outcome): void {
+    this.#signal?.removeEventListener("abort", this.#aborted);
+    this.#resolve(outcome);
+  }
 }
 
-const isOf = ({ record }: Taken, { partition, offset }: LeaseRef): boolean =>
-  record.partition === partition && record.offset === offset;
+const allOf = (shares: readonly Share[]): readonly Taken[] => shares.flatMap(({ taken }) => taken);
+
+const isOf = (taken: Taken, { partition, offset }: LeaseRef): boolean =>
+  taken.partition === partition && taken.offset === offset;

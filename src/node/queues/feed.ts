@@ -4,12 +4,15 @@
  * applied yet.
  */
 import type { PartitionState } from "../../broker/state.ts";
+import type { MaybePromise } from "../../lib/maybe-promise.ts";
+import type { Candidate } from "../../queue/commands/receive.ts";
 import { QUEUE_SPAN_MAX } from "../../queue/definition.ts";
 import { NO_KEY, type QueuePartition } from "../../queue/state.ts";
+import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import { hashOfKey, type QueueRecord, readRecord, readRecords } from "./records.ts";
 
-/** A record with the hash of its key, `NO_KEY` if the order of keys does not matter. */
-export type Taken = { readonly record: QueueRecord; readonly key: number };
+/** A record that is reserved, as a candidate of a receive. */
+export type Taken = Candidate & { readonly record: QueueRecord };
 export type Budget = { records: number; bytes: number };
 
 /** Records that one step of a feed reads to find some that are not blocked: from, and at most. */
@@ -20,8 +23,12 @@ const SCAN_BYTES = 1024 * 1024;
 export interface Feed {
   /** Records in commands that are not applied yet. */
   readonly reserved: Set<number>;
-  /** Reserves records within the budget, and takes them from it. */
-  take(mine: QueuePartition, its: PartitionState, budget: Budget): Promise<Taken[]>;
+  /**
+   * Reserves records within the budget, and takes them from it.
+   *
+   * @throws PartitionDamaged if the next record cannot be read.
+   */
+  take(mine: QueuePartition, its: PartitionState, budget: Budget): MaybePromise<Taken[]>;
   /** The outcome of the command is known. */
   release(mine: QueuePartition, taken: Taken): void;
 }
@@ -31,27 +38,46 @@ export class OpenFeed implements Feed {
   readonly reserved = new Set<number>();
   #cursor = 0;
 
-  async take(mine: QueuePartition, its: PartitionState, budget: Budget): Promise<Taken[]> {
-    const all: Taken[] = [];
+  take(
+    mine: QueuePartition,
+    its: PartitionState,
+    budget: Budget,
+    all: Taken[] = [],
+  ): MaybePromise<Taken[]> {
     while (budget.records > 0 && (budget.bytes > 0 || all.length === 0)) {
       const from = this.#nextFree(mine, its);
-      const end = limitOf(mine, its);
-      if (from >= end) break;
-      let to = from;
-      while (to < end && to - from < budget.records && this.#isFree(mine, to)) to++;
-      const records = await readRecords(its, from, to - from, Math.max(1, budget.bytes));
-      const fresh = records.filter(({ offset }) => this.#isFree(mine, offset));
-      // Retention has deleted them: the next command on the partition notices.
-      if (fresh.length === 0) break;
-      for (const record of fresh) {
-        this.reserved.add(record.offset);
-        budget.records--;
-        budget.bytes -= record.bytes;
-        all.push({ record, key: NO_KEY });
+      const to = this.#endOfFree(mine, its, from, budget.records);
+      if (to <= from) break;
+      const read = readNext(all, its, from, to - from, Math.max(1, budget.bytes));
+      if (read instanceof Promise) {
+        return read.then((records) =>
+          this.#add(mine, records, budget, all) < to - from
+            ? all
+            : this.take(mine, its, budget, all),
+        );
       }
-      if (fresh.length < to - from) break;
+      if (this.#add(mine, read, budget, all) < to - from) break;
     }
     return all;
+  }
+
+  /** @returns how many of the records were reserved. Retention may have deleted some. */
+  #add(
+    mine: QueuePartition,
+    records: readonly QueueRecord[],
+    budget: Budget,
+    all: Taken[],
+  ): number {
+    const before = all.length;
+    for (const record of records) {
+      const { partition, offset, bytes } = record;
+      if (!this.#isFree(mine, offset)) continue;
+      this.reserved.add(offset);
+      budget.records--;
+      budget.bytes -= bytes;
+      all.push({ partition, offset, key: NO_KEY, record });
+    }
+    return all.length - before;
   }
 
   release(mine: QueuePartition, { record: { offset } }: Taken): void {
@@ -65,6 +91,14 @@ export class OpenFeed implements Feed {
     while (cursor < end && !this.#isFree(mine, cursor)) cursor++;
     this.#cursor = cursor;
     return cursor;
+  }
+
+  /** The end of the run of free records that begins at `from`. */
+  #endOfFree(mine: QueuePartition, its: PartitionState, from: number, records: number): number {
+    const end = Math.min(limitOf(mine, its), from + records);
+    let to = from;
+    while (to < end && this.#isFree(mine, to)) to++;
+    return to;
   }
 
   #isFree(mine: QueuePartition, offset: number): boolean {
@@ -84,6 +118,20 @@ export class KeyedFeed implements Feed {
 
   async take(mine: QueuePartition, its: PartitionState, budget: Budget): Promise<Taken[]> {
     const all: Taken[] = [];
+    try {
+      await this.#takeAll(mine, its, budget, all);
+    } catch (error) {
+      if (!(error instanceof PartitionDamaged) || all.length === 0) throw error;
+    }
+    return all;
+  }
+
+  async #takeAll(
+    mine: QueuePartition,
+    its: PartitionState,
+    budget: Budget,
+    all: Taken[],
+  ): Promise<void> {
     const take = (taken: Taken): void => {
       this.reserved.add(taken.record.offset);
       if (taken.key !== NO_KEY) this.#reservedKeys.add(taken.key);
@@ -93,13 +141,12 @@ export class KeyedFeed implements Feed {
     };
     const hasRoom = () => budget.records > 0 && (budget.bytes > 0 || all.length === 0);
     for (const [key, offset] of this.#released(mine)) {
-      if (!hasRoom()) return all;
+      if (!hasRoom()) return;
       const record = await readRecord(its, offset);
-      if (record !== undefined && this.#mayTake(mine, key, offset)) take({ record, key });
+      if (record !== undefined && this.#mayTake(mine, key, offset)) take(takenOf(record, key));
       if (record !== undefined || offset < its.lowWatermark) this.#unpass(key, offset);
     }
     if (hasRoom()) await this.#scan(mine, its, hasRoom, take);
-    return all;
   }
 
   release(mine: QueuePartition, { key, record: { offset } }: Taken): void {
@@ -145,7 +192,7 @@ export class KeyedFeed implements Feed {
   #consider(mine: QueuePartition, record: QueueRecord, take: (taken: Taken) => void): void {
     const key = hashOfKey(record.key);
     const isNext = key === NO_KEY || !this.#passed.has(key);
-    if (isNext && this.#mayTake(mine, key, record.offset)) take({ record, key });
+    if (isNext && this.#mayTake(mine, key, record.offset)) take(takenOf(record, key));
     else this.#pass(key, record.offset);
   }
 
@@ -174,6 +221,30 @@ export class KeyedFeed implements Feed {
     const offsets = this.#passed.get(key);
     if (offsets?.[0] === offset) offsets.shift();
     if (offsets?.length === 0) this.#passed.delete(key);
+  }
+}
+
+const takenOf = (record: QueueRecord, key: number): Taken => ({
+  partition: record.partition,
+  offset: record.offset,
+  key,
+  record,
+});
+
+/** As `readRecords`, but damage is told only if no record was taken before it. */
+function readNext(
+  all: readonly Taken[],
+  ...where: Parameters<typeof readRecords>
+): MaybePromise<readonly QueueRecord[]> {
+  const orNothing = (error: unknown): readonly QueueRecord[] => {
+    if (error instanceof PartitionDamaged && all.length > 0) return [];
+    throw error;
+  };
+  try {
+    const records = readRecords(...where);
+    return records instanceof Promise ? records.catch(orNothing) : records;
+  } catch (error) {
+    return orNothing(error);
   }
 }
 

@@ -5,25 +5,23 @@ import type { WorkSample } from "../../metrics/sources.ts";
 import { defineQueue } from "../../queue/commands/define-queue.ts";
 import { deleteQueue } from "../../queue/commands/delete-queue.ts";
 import { purgeQueue } from "../../queue/commands/purge-queue.ts";
-import {
-  ackMessages,
-  extendLeases,
-  nackMessages,
-  type Settled,
-} from "../../queue/commands/settle.ts";
+import { extendLeases, nackMessages, type Settled } from "../../queue/commands/settle.ts";
 import { type FoundQueue, findQueueByName, type LeaseRef } from "../../queue/find.ts";
-import type { Rejected, WriteReject } from "../api.ts";
+import type { Rejected, Result, WriteReject } from "../api.ts";
 import type { Emit } from "../events.ts";
 import type {
   QueueApi,
   QueueReject,
   QueueSummary,
   QueueTopics,
+  Received,
   ReceiveReject,
+  ReceiveRequest,
   Settlement,
   SettleRequest,
 } from "../queue-api.ts";
 import type { Commander } from "../writes/commander.ts";
+import { type AckOutcome, Acks, settlementOf } from "./acks.ts";
 import { Burials } from "./burials.ts";
 import { EXHAUSTED, REJECTED } from "./dead-letter.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -41,6 +39,8 @@ const SWEEP_EVERY_MS = 100;
 export type QueuesOptions = {
   readonly machine: Machine;
   readonly commander: Commander;
+  /** Runs `propose` before the next entry is closed. */
+  readonly loop: { wake(): void };
   /** The cluster time. */
   readonly clock: Clock;
   readonly replica: { readonly isLeader: boolean };
@@ -51,6 +51,7 @@ export type QueuesOptions = {
 export class Queues implements QueueApi {
   readonly #options: QueuesOptions;
   readonly #dispatchers = new Map<number, Dispatcher>();
+  readonly #acks = new Map<number, Acks>();
   readonly #burials: Burials;
   readonly #redriver: Redriver;
   #cancelSweep: (() => void) | null = null;
@@ -97,17 +98,55 @@ export class Queues implements QueueApi {
     });
   };
 
-  readonly receive: QueueApi["receive"] = async (request) => {
-    const found = await this.#current(request.queue);
-    if ("code" in found) return found;
-    return await this.#dispatcher(found.queue.queueId).receive(request);
+  readonly receive: QueueApi["receive"] = (request) => {
+    const found = this.#now(request.queue);
+    return found === null ? this.#receiveLater(request) : this.#receive(found, request);
   };
 
-  readonly settle: QueueApi["settle"] = async (request) => {
+  readonly settle: QueueApi["settle"] = (request) => {
+    const { queue, receipts, how } = request;
+    const found = how.kind === "ack" ? this.#now(queue) : null;
+    return found === null
+      ? this.#settleLater(request)
+      : this.#ack(found, leasesOf(found, receipts));
+  };
+
+  async #receiveLater(request: ReceiveRequest): Promise<Result<Received, ReceiveReject>> {
+    const found = await this.#current(request.queue);
+    return "code" in found ? found : await this.#receive(found, request);
+  }
+
+  #receive({ queue }: FoundQueue, request: ReceiveRequest) {
+    const outcome = this.#dispatcher(queue.queueId).receive(request);
+    this.#options.loop.wake();
+    return outcome;
+  }
+
+  #ack(
+    { queue: { queueId } }: FoundQueue,
+    leases: readonly (LeaseRef | null)[],
+  ): ReturnType<QueueApi["settle"]> {
+    const known = leases.filter((lease) => lease !== null);
+    return new Promise((resolve) => {
+      const done = (outcome: AckOutcome): void => {
+        if ("code" in outcome) resolve(outcome);
+        else resolve({ ok: true, results: inOrder(leases, outcome) });
+      };
+      if (known.length === 0) return done([]);
+      const acks = this.#acks.get(queueId) ?? new Acks(queueId);
+      this.#acks.set(queueId, acks);
+      acks.add(known, done);
+      if (acks.isFull) acks.propose(this.#options.commander);
+      this.#options.loop.wake();
+    });
+  }
+
+  async #settleLater(request: SettleRequest): ReturnType<QueueApi["settle"]> {
     const found = await this.#current(request.queue);
     if ("code" in found) return found;
     const leases = leasesOf(found, request.receipts);
     const { how } = request;
+    if (how.kind === "ack") return await this.#ack(found, leases);
     const isLast = leases.map(
       (lease) => how.kind === "nack" && lease !== null && isExhausted(found, lease),
     );
@@ -121,7 +160,7 @@ export class Queues implements QueueApi {
     if ("code" in results) return results;
     if ("code" in others) return others as Rejected<QueueReject>;
     return { ok: true, results: merge(leases, isLast, results, others) };
-  };
+  }
 
   readonly reject: QueueApi["reject"] = async ({ queue, receipts, reason }) => {
     const found = await this.#current(queue);
@@ -194,12 +233,21 @@ export class Queues implements QueueApi {
     return { queues };
   }
 
+  /** Called right before an entry is closed: proposes what has arrived since the last one. */
+  propose(): void {
+    for (const acks of this.#acks.values()) acks.propose(this.#options.commander);
+    for (const dispatcher of this.#dispatchers.values()) dispatcher.give();
+  }
+
   /** Called at most once per event-loop iteration, after the machine has applied entries. */
   applied(): void {
+    const { byId } = this.#options.machine.parts.queues;
     for (const [queueId, dispatcher] of this.#dispatchers) {
-      if (dispatcher.isIdle && !this.#options.machine.parts.queues.byId.has(queueId)) {
-        this.#dispatchers.delete(queueId);
-      } else dispatcher.pump();
+      if (dispatcher.isIdle && !byId.has(queueId)) this.#dispatchers.delete(queueId);
+      else dispatcher.give();
+    }
+    for (const [queueId, acks] of this.#acks) {
+      if (acks.isEmpty && !byId.has(queueId)) this.#acks.delete(queueId);
     }
   }
 
@@ -214,10 +262,13 @@ export class Queues implements QueueApi {
     this.#drop("shutting_down");
   }
 
-  #drop(code: ReceiveReject): void {
+  #drop(code: "not_leader" | "shutting_down"): void {
     const dispatchers = [...this.#dispatchers.values()];
     this.#dispatchers.clear();
     for (const dispatcher of dispatchers) dispatcher.stop(code);
+    const acks = [...this.#acks.values()];
+    this.#acks.clear();
+    for (const each of acks) each.reject(code);
   }
 
   #dispatcher(queueId: number): Dispatcher {
@@ -228,6 +279,11 @@ export class Queues implements QueueApi {
     const created = new Dispatcher({ machine, commander, clock, queueId, onError });
     this.#dispatchers.set(queueId, created);
     return created;
+  }
+
+  /** The queue, if this leader knows it for certain without a wait; null otherwise. */
+  #now(name: string): FoundQueue | null {
+    return this.#options.commander.isCurrent ? (this.#find(name) ?? null) : null;
   }
 
   /** The queue as this leader knows it. */
@@ -244,15 +300,13 @@ export class Queues implements QueueApi {
 
   #settle(
     { queue: { queueId } }: FoundQueue,
-    how: SettleRequest["how"],
+    how: Exclude<SettleRequest["how"], { readonly kind: "ack" }>,
     leases: readonly LeaseRef[],
   ): Promise<Settlement[] | Rejected<QueueReject>> {
     const { commander } = this.#options;
     const bytes = COMMAND_BYTES + leases.length * LEASE_BYTES;
     const done = ({ settled }: { readonly settled: Settled }) => settled.map(settlementOf);
     switch (how.kind) {
-      case "ack":
-        return commander.run({ kind: ackMessages, fields: { queueId, leases }, bytes, done });
       case "nack": {
         const fields = { queueId, leases, delayMs: how.delayMs };
         return commander.run({ kind: nackMessages, fields, bytes, done });
@@ -293,6 +347,8 @@ export class Queues implements QueueApi {
   async #sweep(): Promise<void> {
     const { machine, replica, clock, commander } = this.#options;
     if (!replica.isLeader || machine.parts.queues.byId.size === 0) return;
+    // While a write to the disk does not end, requests wait in the queue of commands, with a deadline.
+    this.propose();
     if ((await commander.whenCurrent()) !== null) return;
     for (const found of [...liveQueues(machine)]) {
       const { ready, timed } = found.queue;
@@ -311,8 +367,15 @@ function isExhausted({ queue }: FoundQueue, { partition, offset, attempt }: Leas
   return item?.attempts === attempt && attempt >= queue.definition.maxDeliveries;
 }
 
-const settlementOf = (settled: Settled[number]): Settlement =>
-  typeof settled === "string" ? settled : null;
+/** The results in the order of the receipts. */
+function inOrder(
+  leases: readonly (LeaseRef | null)[],
+  results: readonly Settlement[],
+): readonly Settlement[] {
+  if (results.length === leases.length) return results;
+  const next = results.values();
+  return leases.map((lease) => (lease === null ? "unknown_receipt" : (next.next().value ?? null)));
+}
 
 /** The results of two commands in the order of the receipts. */
 function merge(

@@ -1,6 +1,8 @@
 import type { LeaseRef } from "../../queue/find.ts";
 
-const RECEIPT = /^q([1-9]\d{0,14})-(\d{1,4})-(\d{1,16})-([1-9]\d{0,9})$/;
+const [PREFIX, SEPARATOR, ZERO, NINE] = [113, 45, 48, 57];
+/** Beyond it, a number is not exact. */
+const DIGITS_MAX = 15;
 
 /** A receipt names a delivery: the queue, the record and the attempt. */
 export const receiptOf = (queueId: number, { partition, offset, attempt }: LeaseRef): string =>
@@ -8,7 +10,33 @@ export const receiptOf = (queueId: number, { partition, offset, attempt }: Lease
 
 /** @returns null if it is not a receipt of this queue. */
 export function leaseOfReceipt(queueId: number, receipt: string): LeaseRef | null {
-  const [, queue, partition, offset, attempt] = RECEIPT.exec(receipt) ?? [];
-  if (Number(queue) !== queueId || !Number.isSafeInteger(Number(offset))) return null;
-  return { partition: Number(partition), offset: Number(offset), attempt: Number(attempt) };
+  if (receipt.charCodeAt(0) !== PREFIX) return null;
+  const ofQueue = endOfNumber(receipt, 1);
+  const ofPartition = endOfNumber(receipt, ofQueue + 1);
+  const ofOffset = endOfNumber(receipt, ofPartition + 1);
+  const ofAttempt = endOfNumber(receipt, ofOffset + 1);
+  if (ofAttempt !== receipt.length || Number(receipt.slice(1, ofQueue)) !== queueId) return null;
+  const attempt = Number(receipt.slice(ofOffset + 1));
+  if (attempt === 0) return null;
+  return {
+    partition: Number(receipt.slice(ofQueue + 1, ofPartition)),
+    offset: Number(receipt.slice(ofPartition + 1, ofOffset)),
+    attempt,
+  };
+}
+
+/**
+ * @returns the end of the number that begins at `at`; beyond the text if there is none, so that
+ *   whoever looks for the next one finds none either.
+ */
+function endOfNumber(text: string, at: number): number {
+  const none = text.length + 1;
+  let end = at;
+  for (let code = text.charCodeAt(end); code >= ZERO && code <= NINE; code = text.charCodeAt(end)) {
+    end++;
+  }
+  if (end === at || end - at > DIGITS_MAX) return none;
+  // A number has one form only.
+  if (end - at > 1 && text.charCodeAt(at) === ZERO) return none;
+  return end === text.length || text.charCodeAt(end) === SEPARATOR ? end : none;
 }

@@ -3,22 +3,52 @@ import { sha256 } from "../../lib/digest.ts";
 import type { MaybePromise } from "../../lib/maybe-promise.ts";
 import { NO_KEY } from "../../queue/state.ts";
 import { RecordCursor } from "../../record/batch-reader.ts";
+import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import { handleOf } from "../partition-handle.ts";
 
-const NO_HEADERS = new Uint8Array(0);
-
-/** A copy of a stored record. */
-export type QueueRecord = {
+/** A stored record, as a view of the batch that holds it: stored bytes never change. */
+export class QueueRecord {
   readonly partition: number;
   readonly offset: number;
   readonly timestampMs: number;
-  readonly key: Uint8Array | null;
-  readonly value: Uint8Array;
-  /** Encoded as in `record/headers.ts`. */
-  readonly headers: Uint8Array;
   /** Bytes of key, value and headers. */
   readonly bytes: number;
-};
+  /** The batch, and the places of key, value and headers in it. `keyStart` below 0: no key. */
+  readonly source: Uint8Array;
+  readonly keyStart: number;
+  readonly keyEnd: number;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+  readonly headersStart: number;
+  readonly headersEnd: number;
+
+  constructor(partition: number, cursor: RecordCursor, bytes: number) {
+    this.partition = partition;
+    this.offset = cursor.offset;
+    this.timestampMs = cursor.timestampMs;
+    this.bytes = bytes;
+    this.source = cursor.bytes;
+    this.keyStart = cursor.keyStart;
+    this.keyEnd = cursor.keyEnd;
+    this.valueStart = cursor.valueStart;
+    this.valueEnd = cursor.valueEnd;
+    this.headersStart = cursor.headersStart;
+    this.headersEnd = cursor.headersEnd;
+  }
+
+  get key(): Uint8Array | null {
+    return this.keyStart < 0 ? null : this.source.subarray(this.keyStart, this.keyEnd);
+  }
+
+  get value(): Uint8Array {
+    return this.source.subarray(this.valueStart, this.valueEnd);
+  }
+
+  /** Encoded as in `record/headers.ts`. */
+  get headers(): Uint8Array {
+    return this.source.subarray(this.headersStart, this.headersEnd);
+  }
+}
 
 /**
  * Reads records from `from` on: at most `max`, and `maxBytes` of keys, values and headers, but at
@@ -35,8 +65,7 @@ export function readRecords(
   if (from >= partition.endOffset) return [];
   const end = Math.min(from + max, partition.endOffset);
   const slices = handleOf(partition).log.read(from, end - from, maxBytes);
-  const records = (read: readonly Uint8Array[]) =>
-    copyRecords(partition, read, from, end, maxBytes);
+  const records = (read: readonly Uint8Array[]) => recordsIn(partition, read, from, end, maxBytes);
   return slices instanceof Promise ? slices.then(records) : records(slices);
 }
 
@@ -49,7 +78,17 @@ export async function readRecord(
   return record?.offset === offset ? record : undefined;
 }
 
-function copyRecords(
+/** As `readRecord`, but damage is returned. */
+export const readable = (
+  partition: PartitionState,
+  offset: number,
+): Promise<QueueRecord | PartitionDamaged | undefined> =>
+  readRecord(partition, offset).catch((error: unknown) => {
+    if (error instanceof PartitionDamaged) return error;
+    throw error;
+  });
+
+function recordsIn(
   { partition }: PartitionState,
   slices: readonly Uint8Array[],
   from: number,
@@ -64,24 +103,10 @@ function copyRecords(
       const bytes = cursor.logicalBytes;
       if (records.length > 0 && bytes > left) return records;
       left -= bytes;
-      records.push(copyRecord(partition, cursor, bytes));
+      records.push(new QueueRecord(partition, cursor, bytes));
     }
   }
   return records;
-}
-
-function copyRecord(partition: number, cursor: RecordCursor, bytes: number): QueueRecord {
-  const { keyStart, keyEnd, valueStart, valueEnd, headersStart, headersEnd } = cursor;
-  return {
-    partition,
-    offset: cursor.offset,
-    timestampMs: cursor.timestampMs,
-    key: keyStart < 0 ? null : cursor.bytes.slice(keyStart, keyEnd),
-    value: cursor.bytes.slice(valueStart, valueEnd),
-    headers:
-      headersEnd === headersStart ? NO_HEADERS : cursor.bytes.slice(headersStart, headersEnd),
-    bytes,
-  };
 }
 
 /** 52 bits of a digest, so that it is a safe integer, and never `NO_KEY` for a key. */

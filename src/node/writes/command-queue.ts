@@ -55,10 +55,17 @@ export class CommandQueue {
   #refusal: WriteReject | null = "no_leader";
   #diskFull = false;
   #journalFull = false;
+  /** Called before an entry is closed: adds the commands of requests that share one. */
+  #collect: () => void = () => {};
 
   constructor(options: CommandQueueOptions) {
     this.#options = options;
     this.#completions = options.completions;
+  }
+
+  /** @param collect is called before an entry is closed. It may submit commands. */
+  setCollector(collect: () => void): void {
+    this.#collect = collect;
   }
 
   /** Returns the number of records that were submitted since the last call. */
@@ -196,6 +203,7 @@ export class CommandQueue {
 
   /** Called when the journal is idle. Proposes all waiting commands as entries of the log. */
   propose(): void {
+    this.#collect();
     if (this.#open.waiters.length === 0 && this.#closed.length === 0) return;
     if (!this.#options.clock.mayStamp()) return;
     if (this.#open.waiters.length > 0) this.#close();

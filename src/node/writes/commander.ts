@@ -64,6 +64,11 @@ export class Commander {
     return new Promise((resolve) => this.start(command, resolve));
   }
 
+  /** True if `whenCurrent` would resolve to null at once. */
+  get isCurrent(): boolean {
+    return this.#queue.refusal === null && this.#queue.isCurrent;
+  }
+
   /** For writes that read the machine before they are proposed. See `CommandQueue.whenCurrent`. */
   whenCurrent(): Promise<WriteReject | null> {
     return this.#queue.whenCurrent();

@@ -8,6 +8,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SharedBlocks } from "../src/lib/blocks.ts";
 import { LocalGauge } from "../src/lib/gauge.ts";
 import type { NodeApi } from "../src/node/api.ts";
 import type { Served } from "../src/node/port/calls.ts";
@@ -38,6 +39,9 @@ type Order = { readonly call: CallOf; readonly inFlight: number };
 type Start = { readonly rings: RingMemory | null };
 type ToThread = { start: Start } | { order: Order } | { port: PortMessage } | { wake: true };
 type FromThread = { ready: true } | { ended: number } | { port: PortMessage } | { wake: true };
+
+/** The memory of the node's batches. */
+const BLOCKS = new SharedBlocks();
 
 declare const self: Worker;
 
@@ -105,7 +109,7 @@ async function measureAll(filter: string): Promise<void> {
     process.exit(1);
   };
   try {
-    const node = await openNode(directory, fault);
+    const node = await openNode(directory, BLOCKS, fault);
     await prepare(node);
     const threads = {
       messages: await startThread(node, null, fault),
@@ -150,7 +154,8 @@ async function startThread(node: NodeApi, rings: RingMemory | null, fault: (e: u
   const wake = () => say({ wake: true });
   const ends = rings === null ? undefined : answeringEnds(rings, { wake, fault });
   const post = (port: PortMessage, transfer: ArrayBuffer[]) => say({ port }, transfer);
-  const server = new PortServer({ node } as Served, post, setImmediate, ends);
+  const shared = ends === undefined ? {} : { rings: ends, blocks: BLOCKS };
+  const server = new PortServer({ node } as Served, { post, defer: setImmediate, ...shared });
   const ready = Promise.withResolvers<void>();
   worker.onmessage = ({ data }: MessageEvent<FromThread>) => {
     if ("wake" in data) server.woken();

@@ -2,6 +2,7 @@
 import { BunClock } from "../../src/env/bun-clock.ts";
 import { openBunDisk } from "../../src/env/bun-disk.ts";
 import { NoNetwork } from "../../src/env/no-network.ts";
+import type { Blocks } from "../../src/lib/blocks.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { createInstruments } from "../../src/metrics/instruments.ts";
 import { SILENT } from "../../src/metrics/log.ts";
@@ -10,7 +11,11 @@ import { DataDir } from "../../src/storage/data-dir.ts";
 
 const MIB = 1024 * 1024;
 
-export async function openNode(directory: string, fault: (error: unknown) => void): Promise<Node> {
+export async function openNode(
+  directory: string,
+  blocks: Blocks,
+  fault: (error: unknown) => void,
+): Promise<Node> {
   const disk = openBunDisk(directory);
   const clock = new BunClock();
   const id = "node1" as NodeId;
@@ -38,6 +43,7 @@ export async function openNode(directory: string, fault: (error: unknown) => voi
       segmentBytes: 64 * MIB,
       tailBytes: 64 * MIB,
       diskReserveBytes: 0,
+      blocks,
     },
     checkpointBytes: 64 * MIB,
     journalKeepBytes: 64 * MIB,

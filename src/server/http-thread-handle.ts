@@ -1,4 +1,5 @@
 import { type Config, ConfigError } from "../config/config.ts";
+import type { SharedBlocks } from "../lib/blocks.ts";
 import type { Served } from "../node/port/calls.ts";
 import { PortServer } from "../node/port/server.ts";
 import type {
@@ -22,19 +23,20 @@ export class HttpThread {
   #lastId = 0;
 
   /**
+   * @param blocks the memory of stored batches.
    * @param fault is called if the thread ends unexpectedly, because the node then cannot serve
    *   its clients.
    */
-  constructor(served: Served, fault: (error: unknown) => void) {
+  constructor(served: Served, blocks: SharedBlocks, fault: (error: unknown) => void) {
     // The program is one file when it is compiled; `main.ts` knows on which thread it runs.
     const worker = new Worker(Bun.main);
     this.#worker = worker;
-    this.#port = new PortServer(
-      served,
-      (message, transfer) => this.#say({ kind: "port", message }, transfer),
-      setImmediate,
-      answeringEnds(this.#rings, { wake: () => this.#say({ kind: "wake" }), fault }),
-    );
+    this.#port = new PortServer(served, {
+      post: (message, transfer) => this.#say({ kind: "port", message }, transfer),
+      defer: setImmediate,
+      rings: answeringEnds(this.#rings, { wake: () => this.#say({ kind: "wake" }), fault }),
+      blocks,
+    });
     worker.onmessage = ({ data }: MessageEvent<FromHttpThread>) => this.#receive(data);
     worker.onerror = ({ message }) => fault(new Error(`a thread that serves HTTP: ${message}`));
     worker.addEventListener("close", () => fault(new Error("a thread that serves HTTP has ended")));

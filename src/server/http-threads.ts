@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { parseTokenSpecs } from "../http/token-spec.ts";
+import type { SharedBlocks } from "../lib/blocks.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { Served } from "../node/port/calls.ts";
@@ -17,6 +18,7 @@ const STOPPED_LATE_MS = 500;
  * the kernel spreads connections over them.
  *
  * @param instruments of this thread.
+ * @param blocks the memory of stored batches.
  * @param fault is called if a thread ends unexpectedly.
  * @throws ConfigError with the reason, if the threads cannot listen as they were told to.
  */
@@ -26,6 +28,7 @@ export async function startHttpThreads(
   served: Served,
   log: Logger,
   instruments: Instruments,
+  blocks: SharedBlocks,
   fault: (error: unknown) => void,
 ): Promise<HttpServer> {
   const tokens = config.tokens === "" ? 1 : parseTokenSpecs(config.tokens).length;
@@ -43,7 +46,7 @@ export async function startHttpThreads(
   };
   for (let number = 0; number < count; number++) {
     const samples = { ...served.samples, threads: samplesFor(number) };
-    threads.push(new HttpThread({ ...served, samples }, fault));
+    threads.push(new HttpThread({ ...served, samples }, blocks, fault));
   }
   // Several threads share the port, so another process is noticed only by who does not share it.
   const port = count > 1 ? await reservePort(config) : portOf(config);

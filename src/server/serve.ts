@@ -21,6 +21,7 @@ import { WatchedDisk } from "../env/watched-disk.ts";
 import { BunWebhookSender } from "../env/webhook-sender.ts";
 import { checkMetricsToken, parseTokenSpecs, type TokenSpec } from "../http/token-spec.ts";
 import { tokenWords } from "../http/token-words.ts";
+import { SharedBlocks } from "../lib/blocks.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { createInstruments, type Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
@@ -84,7 +85,11 @@ export async function serve(
   const lock = lockDataDir(config.dataDir);
   const known = new KnownPaths(config.dataDir, isReliedPath);
   const disk = openDisk(config, lock, known);
-  const node = await openNode(config, cluster, disk, log, instruments, fault).catch((cause) => {
+  const threads = httpThreads(config, log);
+  // Threads that serve HTTP read stored batches where they lie.
+  const blocks = threads === 0 ? null : new SharedBlocks();
+  const opened = openNode(config, cluster, { disk, blocks }, log, instruments, fault);
+  const node = await opened.catch((cause) => {
     throw cause instanceof DiskFull ? withoutSpace(config.dataDir, cause) : cause;
   });
   const stopDataDirWatch = watchDataDir(lock, known, fault);
@@ -92,7 +97,7 @@ export async function serve(
   // The replayed journal is garbage now. Without this call, its memory would stay in use for long.
   Bun.gc(true);
   aboutToListen();
-  const server = await serveHttp(config, node, log, instruments, fault);
+  const server = await serveHttp(config, node, { threads, blocks }, log, instruments, fault);
   const stopWatching = cluster.certificates?.watch();
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   logAccess(config, tokens, log);
@@ -151,6 +156,7 @@ function httpThreads({ workers, haDedicatedWorker }: Config, log: Logger): numbe
 async function serveHttp(
   config: Config,
   node: Node,
+  { threads, blocks }: { readonly threads: number; readonly blocks: SharedBlocks | null },
   log: Logger,
   instruments: Instruments,
   fault: (error: unknown) => void,
@@ -172,10 +178,9 @@ async function serveHttp(
     later: node.laterApi,
     samples,
   };
-  const threads = httpThreads(config, log);
-  return threads === 0
+  return blocks === null
     ? listen(config, served, log, instruments)
-    : await startHttpThreads(threads, config, served, log, instruments, fault);
+    : await startHttpThreads(threads, config, served, log, instruments, blocks, fault);
 }
 
 /**
@@ -231,7 +236,7 @@ function openDisk(config: Config, lock: DataLock, known: KnownPaths): Disk {
 async function openNode(
   config: Config,
   cluster: ClusterOptions,
-  disk: Disk,
+  { disk, blocks }: { readonly disk: Disk; readonly blocks: SharedBlocks | null },
   log: Logger,
   instruments: Instruments,
   fault: (error: unknown) => void,
@@ -256,7 +261,11 @@ async function openNode(
     instruments,
     dataDir,
     nodeId: config.haNodeId as NodeId,
-    storage: { ...config, segmentFilesMax: descriptorPlan(config).segmentFiles },
+    storage: {
+      ...config,
+      segmentFilesMax: descriptorPlan(config).segmentFiles,
+      ...(blocks === null ? {} : { blocks }),
+    },
     checkpointBytes: config.checkpointBytes,
     journalKeepBytes: config.journalKeepBytes,
     scrubBytesPerSecond: config.scrubBytesPerSecond,

@@ -1,23 +1,35 @@
 import { expect, test } from "bun:test";
 import { ByteCursor } from "../../src/lib/byte-cursor.ts";
-import type { KvPutRequest, KvValue, Produced, ProduceRequest } from "../../src/node/api.ts";
+import type {
+  ConsumeRequest,
+  KvPutRequest,
+  KvValue,
+  Produced,
+  ProduceRequest,
+} from "../../src/node/api.ts";
 import {
+  consumeBytesMax,
   KV_WRITTEN_BYTES_MAX,
   kvGetBytesMax,
   kvPutBytesMax,
   kvValueBytesMax,
   PRODUCED_BYTES_MAX,
+  pageBytesMax,
   produceBytesMax,
+  readConsume,
   readKvGet,
   readKvPut,
   readKvValue,
   readKvWritten,
+  readPage,
   readProduce,
   readProduced,
+  writeConsume,
   writeKvGet,
   writeKvPut,
   writeKvValue,
   writeKvWritten,
+  writePage,
   writeProduce,
   writeProduced,
 } from "../../src/node/port/codec.ts";
@@ -125,5 +137,39 @@ test("calls of the key-value store and their outcomes are read as they were writ
     const value: KvValue = { value: bytesOf(random), cas: numberOf(random), ttlMs: 7 };
     const read = over(kvValueBytesMax(value), (to) => writeKvValue(to, value), readKvValue);
     expect(read).toEqual(value);
+  });
+});
+
+test("a read and its page are read as they were written", () => {
+  forEachSeed(300, (random) => {
+    const request: ConsumeRequest = {
+      topic: textOf(random),
+      group: textOf(random),
+      partition: random.below(2 ** 20),
+      offset: random.pick([null, 0, 2 ** 40]),
+      topicId: random.pick([null, 0, 2 ** 32]),
+      limit: random.below(1001),
+      maxBytes: numberOf(random),
+      linearizable: random.below(2) === 1,
+    };
+    const read = over(consumeBytesMax(request), (to) => writeConsume(to, request), readConsume);
+    expect(read).toEqual(request);
+    const ranges = Array.from({ length: random.below(20) }, () => ({
+      block: numberOf(random),
+      from: random.u32(),
+      to: random.u32(),
+    }));
+    const marks = {
+      topicId: numberOf(random),
+      startOffset: numberOf(random),
+      committedOffset: random.pick([null, 0, 2 ** 40]),
+      lowWatermark: numberOf(random),
+      endOffset: numberOf(random),
+      first: random.pick([null, { offset: numberOf(random), at: random.u32() }]),
+    };
+    const page = { ...marks, slices: [] };
+    const bytesMax = pageBytesMax(ranges);
+    const got = over(bytesMax, (to) => writePage(to, page, ranges), readPage);
+    expect(got).toEqual({ ...marks, ranges });
   });
 });

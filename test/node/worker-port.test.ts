@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { SharedBlocks } from "../../src/lib/blocks.ts";
 import { DecodeError } from "../../src/lib/bytes.ts";
 import { ringMemory } from "../../src/lib/ring.ts";
 import type { ConsumePage, NodeApi, Produced } from "../../src/node/api.ts";
 import type { Served } from "../../src/node/port/calls.ts";
+import { KIND } from "../../src/node/port/message.ts";
 import { PortServer } from "../../src/node/port/server.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
 import { answeringEnds, callingEnds } from "../../src/server/thread-rings.ts";
@@ -272,13 +274,17 @@ test("no outcome is lost when the ring of outcomes is full", async () => {
 
 test("an older leader in a message does not replace a newer one from the ring", async () => {
   const node = new FakeNode();
-  const { port, server } = pairOf({ node }, RINGS);
+  const { port, server, fromNode } = pairOf({ node }, RINGS);
   node.healthNow = { leaderUrl: "http://n2:1" };
   server.refresh();
   node.healthNow = { leaderUrl: "http://n3:1" };
   const outcome = produced(port, produceOf(Buffer.from("x")));
+  // The message waits for the next event-loop iteration. The ring is faster.
+  server.woken();
+  await Promise.resolve();
+  port.woken();
   await outcome;
-  expect(port.leaderUrl()).toBe("http://n3:1");
+  expect([port.leaderUrl(), fromNode.length]).toEqual(["http://n3:1", 1]);
   await settled();
   expect(port.leaderUrl()).toBe("http://n3:1");
 });
@@ -289,12 +295,9 @@ test("an entry that cannot be read ends the process, and nothing is read after i
   const fault = (error: unknown) => faults.push(error);
   const calling = callingEnds(memories, { wake: () => undefined, fault });
   const rings = answeringEnds(memories, { wake: () => undefined, fault });
-  const server = new PortServer(
-    { node: new FakeNode() } as Partial<Served> as Served,
-    () => {},
-    setImmediate,
-    rings,
-  );
+  const served: Partial<Served> = { node: new FakeNode() };
+  const post = () => undefined;
+  const server = new PortServer(served as Served, { post, defer: setImmediate, rings });
   for (const kind of [0, 250]) {
     const entry = calling.out.reserve(64);
     entry?.putU8(kind);
@@ -304,4 +307,70 @@ test("an entry that cannot be read ends the process, and nothing is read after i
     server.woken();
   }
   expect(faults).toEqual([new DecodeError("bytes end early")]);
+});
+
+const MARKS = {
+  first: { offset: 2, at: 41 },
+  topicId: 4,
+  startOffset: 3,
+  committedOffset: null,
+  lowWatermark: 1,
+  endOffset: 9,
+};
+
+/** A node whose page has these slices at the time of the call. */
+function pageNode(slices: readonly Uint8Array[]) {
+  const consume: NodeApi["consume"] = async () => ({ ok: true, slices: [...slices], ...MARKS });
+  return { node: Object.assign(new FakeNode(), { consume }) };
+}
+
+test("a page in shared memory is read where it lies, and its blocks are given once", async () => {
+  const blocks = new SharedBlocks();
+  const a = blocks.own(Uint8Array.of(0, 1, 2, 3));
+  const b = blocks.own(Uint8Array.of(4, 5));
+  const slices = [a.subarray(1, 3), b];
+  const { port, toNode, fromNode } = pairOf(pageNode(slices), { ...RINGS, blocks });
+  const [first, second] = (await Promise.all([
+    port.consume(consumeOf),
+    port.consume(consumeOf),
+  ])) as [ConsumePage, ConsumePage];
+  expect(first.slices.map((slice) => [...slice])).toEqual([
+    [1, 2],
+    [4, 5],
+  ]);
+  expect(first).toMatchObject(MARKS);
+  expect(second).toEqual(first);
+  // Nothing was copied, so both sides see a byte that is written in front of the page.
+  a[0] = 77;
+  expect(new Uint8Array(first.slices[0]?.buffer ?? a.buffer)[0]).toBe(77);
+  await port.consume(consumeOf);
+  expect(toNode).toEqual([]);
+  expect(fromNode.map(({ items }) => items.length)).toEqual([6]);
+});
+
+test("a block that was freed is not named any more, and its pages are copied", async () => {
+  const blocks = new SharedBlocks();
+  const slices = [blocks.own(Uint8Array.of(1, 2, 3))];
+  const { port, fromNode } = pairOf(pageNode(slices), { ...RINGS, blocks });
+  const before = (await port.consume(consumeOf)) as ConsumePage;
+  blocks.free(slices[0] as Uint8Array);
+  const after = (await port.consume(consumeOf)) as ConsumePage;
+  expect([before.slices, after.slices]).toEqual([
+    [Uint8Array.of(1, 2, 3)],
+    [Uint8Array.of(1, 2, 3)],
+  ]);
+  expect(fromNode.flatMap(({ items }) => items).filter((item) => item === KIND.freed).length).toBe(
+    1,
+  );
+  // Another block takes a new number.
+  slices[0] = blocks.own(Uint8Array.of(9));
+  expect(((await port.consume(consumeOf)) as ConsumePage).slices).toEqual([Uint8Array.of(9)]);
+});
+
+test("a page of shared and other memory arrives as a copy", async () => {
+  const blocks = new SharedBlocks();
+  const slices = [blocks.own(Uint8Array.of(1, 2)), Uint8Array.of(3)];
+  const { port } = pairOf(pageNode(slices), { ...RINGS, blocks });
+  const page = (await port.consume(consumeOf)) as ConsumePage;
+  expect(page.slices).toEqual([Uint8Array.of(1, 2, 3)]);
 });

@@ -4,6 +4,8 @@
  */
 import { type ByteCursor, blobBytes, textBytesMax } from "../../lib/byte-cursor.ts";
 import type {
+  ConsumePage,
+  ConsumeRequest,
   KvGetRequest,
   KvPutRequest,
   KvValue,
@@ -28,6 +30,9 @@ const SYNCED = 8;
 const SYNCED_IS_NULL = 16;
 /** More than the numbers and flags of any call take. */
 const NUMBERS_BYTES_MAX = 96;
+
+/** The kind of an entry, and the id of its call. */
+export const ENTRY_HEAD_BYTES = 9;
 
 const flag = (isSet: boolean, bit: number): number => (isSet ? bit : 0);
 const has = (flags: number, bit: number): boolean => (flags & bit) !== 0;
@@ -199,3 +204,78 @@ export const readKvValue = (from: ByteCursor): KvValue => ({
   ttlMs: from.number(),
   value: from.blob().slice(),
 });
+
+/** Upper bound of what `writeConsume` writes. */
+export const consumeBytesMax = ({ topic, group }: ConsumeRequest): number =>
+  NUMBERS_BYTES_MAX + textBytesMax(topic) + textBytesMax(group);
+
+export function writeConsume(to: ByteCursor, request: ConsumeRequest): void {
+  to.putU8(flag(request.linearizable, LINEARIZABLE));
+  to.putText(request.topic);
+  to.putText(request.group);
+  to.putU32(request.partition);
+  to.putNumber(request.offset);
+  to.putNumber(request.topicId ?? null);
+  to.putU32(request.limit);
+  to.putNumber(request.maxBytes);
+}
+
+export function readConsume(from: ByteCursor): ConsumeRequest {
+  const linearizable = has(from.u8(), LINEARIZABLE);
+  return {
+    topic: from.text(),
+    group: from.text(),
+    partition: from.u32(),
+    offset: from.numberOrNull(),
+    topicId: from.numberOrNull(),
+    limit: from.u32(),
+    maxBytes: from.number(),
+    linearizable,
+  };
+}
+
+/** A range of a block of shared memory, which both sides know by its number. */
+export type SharedRange = { readonly block: number; readonly from: number; readonly to: number };
+/** A page whose slices are named. */
+export type NamedPage = Omit<ConsumePage, "slices"> & { readonly ranges: readonly SharedRange[] };
+
+const RANGE_BYTES = 16;
+/** Upper bound of what `writePage` writes. */
+export const pageBytesMax = (ranges: readonly SharedRange[]): number =>
+  NUMBERS_BYTES_MAX + ranges.length * RANGE_BYTES;
+
+export function writePage(
+  to: ByteCursor,
+  page: Omit<ConsumePage, "slices">,
+  ranges: readonly SharedRange[],
+): void {
+  to.putNumber(page.topicId);
+  to.putNumber(page.startOffset);
+  to.putNumber(page.committedOffset);
+  to.putNumber(page.lowWatermark);
+  to.putNumber(page.endOffset);
+  to.putNumber(page.first?.offset ?? null);
+  to.putU32(page.first?.at ?? 0);
+  to.putU32(ranges.length);
+  for (const { block, from, to: end } of ranges) {
+    to.putNumber(block);
+    to.putU32(from);
+    to.putU32(end);
+  }
+}
+
+export function readPage(from: ByteCursor): NamedPage {
+  const topicId = from.number();
+  const startOffset = from.number();
+  const committedOffset = from.numberOrNull();
+  const lowWatermark = from.number();
+  const endOffset = from.number();
+  const offset = from.numberOrNull();
+  const at = from.u32();
+  const ranges: SharedRange[] = [];
+  for (let left = from.u32(); left > 0; left--) {
+    ranges.push({ block: from.number(), from: from.u32(), to: from.u32() });
+  }
+  const first = offset === null ? null : { offset, at };
+  return { topicId, startOffset, committedOffset, lowWatermark, endOffset, first, ranges };
+}

@@ -58,6 +58,10 @@ export const KIND = {
   failed: 13,
   /** In a ring only. In place of an id the version, then the URL or an empty text */
   leader: 14,
+  /** In place of an id the number of a block, then its shared memory */
+  block: 15,
+  /** In place of an id the number of a block that no page names any more */
+  freed: 16,
 } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 

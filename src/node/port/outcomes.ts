@@ -27,7 +27,7 @@ export function readOutcome(kind: Kind, inbox: Inbox): unknown {
         ackedBy: inbox.next<number>(),
       } satisfies KvPutOutcome;
     case KIND.page:
-      return readPage(inbox);
+      return pageOf(inbox);
     case KIND.kvValue:
       return {
         ok: true,
@@ -73,7 +73,7 @@ const producedOf = (inbox: Inbox): ProduceOutcome => ({
   syncWaitUs: inbox.next<number>(),
 });
 
-function readPage(inbox: Inbox): PageOutcome {
+function pageOf(inbox: Inbox): PageOutcome {
   const topicId = inbox.next<number>();
   const startOffset = inbox.next<number>();
   const committedOffset = inbox.next<number | null>();

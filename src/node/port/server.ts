@@ -1,4 +1,5 @@
-import { type ByteCursor, textBytesMax } from "../../lib/byte-cursor.ts";
+import type { SharedBlocks } from "../../lib/blocks.ts";
+import type { ByteCursor } from "../../lib/byte-cursor.ts";
 import type {
   ConsumePage,
   ConsumeReject,
@@ -16,31 +17,21 @@ import {
   SIGNALLED_CALLS,
   type Side,
 } from "./calls.ts";
-import {
-  KV_WRITTEN_BYTES_MAX,
-  kvValueBytesMax,
-  PRODUCED_BYTES_MAX,
-  readKvGet,
-  readKvPut,
-  readProduce,
-  writeKvValue,
-  writeKvWritten,
-  writeProduced,
-} from "./codec.ts";
-import {
-  Inbox,
-  KIND,
-  type Kind,
-  type KnownLeader,
-  NO_LEADER_KNOWN,
-  Outbox,
-  type PortMessage,
-  type Post,
-} from "./message.ts";
+import { readConsume, readKvGet, readKvPut, readProduce } from "./codec.ts";
+import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./message.ts";
+import { OutcomeRing, ToldLeader } from "./outcome-ring.ts";
 import { type RingEnds, RingLink } from "./ring-link.ts";
+import { NamedBlocks } from "./shared-pages.ts";
 
-/** The kind and the id of an entry. */
-const ID_BYTES = 9;
+export type PortServerOptions = {
+  readonly post: Post;
+  /** The same as in `Clock`. */
+  readonly defer: (run: () => void) => void;
+  /** Frequent outcomes go this way. Absent: all go by message. */
+  readonly rings?: RingEnds;
+  /** The memory of stored batches, if the caller reads it where it lies. Absent: it gets copies. */
+  readonly blocks?: SharedBlocks;
+};
 
 /** The node's side of a port: executes calls and sends their outcomes back. */
 export class PortServer {
@@ -49,37 +40,33 @@ export class PortServer {
   readonly #backups: OpenBackups = new Map();
   /** Calls in progress that can be aborted, by id. */
   readonly #aborts = new Map<number, AbortController>();
-  readonly #rings: RingLink | null;
-  #told = NO_LEADER_KNOWN;
+  readonly #leader: ToldLeader;
+  readonly #rings: RingLink | null = null;
+  /** Outcomes that cross in the ring. */
+  readonly #ring: OutcomeRing | null = null;
 
-  /**
-   * @param defer the same as in `Clock`.
-   * @param rings frequent outcomes go this way. Absent: all go by message.
-   */
-  constructor(served: Served, post: Post, defer: (run: () => void) => void, rings?: RingEnds) {
+  constructor(served: Served, { post, defer, rings, blocks }: PortServerOptions) {
     this.#served = served;
-    this.#outbox = new Outbox(post, defer, () => this.#newestLeader() ?? this.#told);
-    this.#rings =
-      rings === undefined ? null : new RingLink(rings, defer, (entry) => this.#take(entry));
+    this.#leader = new ToldLeader(served.node);
+    this.#outbox = new Outbox(post, defer, () => this.#leader.newest);
+    if (rings === undefined) return;
+    this.#rings = new RingLink(rings, defer, (entry) => this.#take(entry));
+    const named = blocks === undefined ? null : this.#named(blocks);
+    this.#ring = new OutcomeRing(this.#rings, this.#leader, named);
+  }
+
+  /** Blocks that the caller is told about by messages. */
+  #named(blocks: SharedBlocks): NamedBlocks {
+    return new NamedBlocks(
+      blocks,
+      (number, memory) => this.#outbox.items.push(KIND.block, number, memory),
+      (number) => this.#outbox.items.push(KIND.freed, number),
+    );
   }
 
   /** Sends the leader's URL if it has changed since it was last sent. */
   refresh(): void {
-    if (!this.#isTold()) this.#outbox.flush();
-  }
-
-  #isTold(): boolean {
-    const { node } = this.#served;
-    return node.leaderUrl() === this.#told.url && node.forwardsByLink() === this.#told.byLink;
-  }
-
-  /** Returns the leader if it has changed since the last call, or null. */
-  #newestLeader(): KnownLeader | null {
-    if (this.#isTold()) return null;
-    const { node } = this.#served;
-    const version = this.#told.version + 1;
-    this.#told = { version, url: node.leaderUrl(), byLink: node.forwardsByLink() };
-    return this.#told;
+    if (!this.#leader.isTold) this.#outbox.flush();
   }
 
   /** Executes a call from the ring. */
@@ -101,6 +88,11 @@ export class PortServer {
         const request = readKvPut(entry);
         return () => this.#served.node.kvPut(request, (outcome) => this.#kvWritten(id, outcome));
       }
+      case KIND.consume: {
+        const request = readConsume(entry);
+        return () =>
+          this.#then(id, this.#served.node.consume(request), (page) => this.#page(id, page));
+      }
       case KIND.kvGet: {
         const request = readKvGet(entry);
         return () =>
@@ -109,40 +101,6 @@ export class PortServer {
       default:
         throw new Error(`the ring brought a call of the unknown kind ${kind}`);
     }
-  }
-
-  /**
-   * Returns where to write the outcome of a call, which `#publish` sends.
-   *
-   * @returns null if it has to go by message. A full ring delays no outcome and loses none.
-   */
-  #reserve(kind: Kind, id: number, bytesMax: number): ByteCursor | null {
-    if (this.#rings === null) return null;
-    const leader = this.#newestLeader();
-    // The caller must not see an older leader than the outcome.
-    if (leader !== null && !this.#tellLeader(leader)) return null;
-    const entry = this.#rings.reserve(ID_BYTES + bytesMax);
-    if (entry === "full" || entry === "long") return null;
-    entry.putU8(kind);
-    entry.putNumber(id);
-    return entry;
-  }
-
-  #publish(): void {
-    this.#rings?.publish();
-  }
-
-  /** @returns false if there is no room. The next message then has the leader. */
-  #tellLeader({ version, url, byLink }: KnownLeader): boolean {
-    const text = url ?? "";
-    const entry = this.#rings?.reserve(ID_BYTES + 1 + textBytesMax(text));
-    if (entry === undefined || entry === "full" || entry === "long") return false;
-    entry.putU8(KIND.leader);
-    entry.putNumber(version);
-    entry.putU8(byLink ? 1 : 0);
-    entry.putText(text);
-    this.#publish();
-    return true;
   }
 
   #run(id: number, run: () => void): void {
@@ -229,12 +187,7 @@ export class PortServer {
       this.#outcome(id, outcome);
       return;
     }
-    const entry = this.#reserve(KIND.produced, id, PRODUCED_BYTES_MAX);
-    if (entry !== null) {
-      writeProduced(entry, outcome);
-      this.#publish();
-      return;
-    }
+    if (this.#ring?.produced(id, outcome) === true) return;
     this.#outbox.items.push(
       KIND.produced,
       id,
@@ -268,14 +221,9 @@ export class PortServer {
       this.#outcome(id, outcome);
       return;
     }
-    const entry = this.#reserve(KIND.kvWritten, id, KV_WRITTEN_BYTES_MAX);
-    if (entry === null) {
-      const { cas, batchId, synced, ackedBy } = outcome;
-      this.#outbox.items.push(KIND.kvWritten, id, cas, batchId, synced, ackedBy);
-      return;
-    }
-    writeKvWritten(entry, outcome);
-    this.#publish();
+    if (this.#ring?.kvWritten(id, outcome) === true) return;
+    const { cas, batchId, synced, ackedBy } = outcome;
+    this.#outbox.items.push(KIND.kvWritten, id, cas, batchId, synced, ackedBy);
   }
 
   #consume(id: number, inbox: Inbox): () => void {
@@ -297,6 +245,7 @@ export class PortServer {
       this.#outcome(id, page);
       return;
     }
+    if (this.#ring?.page(id, page) === true) return;
     const { topicId, startOffset, committedOffset, lowWatermark, endOffset, slices } = page;
     const { items } = this.#outbox;
     items.push(KIND.page, id, topicId, startOffset, committedOffset, lowWatermark, endOffset);
@@ -322,14 +271,9 @@ export class PortServer {
       this.#outcome(id, outcome);
       return;
     }
-    const entry = this.#reserve(KIND.kvValue, id, kvValueBytesMax(outcome));
-    if (entry === null) {
-      const { value, cas, ttlMs } = outcome;
-      this.#outbox.items.push(KIND.kvValue, id, this.#outbox.copy(value), cas, ttlMs);
-      return;
-    }
-    writeKvValue(entry, outcome);
-    this.#publish();
+    if (this.#ring?.kvValue(id, outcome) === true) return;
+    const { value, cas, ttlMs } = outcome;
+    this.#outbox.items.push(KIND.kvValue, id, this.#outbox.copy(value), cas, ttlMs);
   }
 
   #runSignalled(id: number, call: AnyCall, given: readonly unknown[]): void {

@@ -4,6 +4,7 @@ import type {
   Backup,
   BackupReject,
   ClusterApi,
+  ConsumeRequest,
   DurableApi,
   GroupsApi,
   KvGetOutcome,
@@ -28,9 +29,13 @@ import type {
   SignalledOutcome,
 } from "./calls.ts";
 import {
+  consumeBytesMax,
+  ENTRY_HEAD_BYTES,
   kvGetBytesMax,
   kvPutBytesMax,
   produceBytesMax,
+  readPage,
+  writeConsume,
   writeKvGet,
   writeKvPut,
   writeProduce,
@@ -47,6 +52,7 @@ import {
 } from "./message.ts";
 import { type PageOutcome, readEntry, readOutcome } from "./outcomes.ts";
 import { type RingEnds, RingLink } from "./ring-link.ts";
+import { GivenBlocks } from "./shared-pages.ts";
 
 export type WorkerPortOptions = {
   readonly post: Post;
@@ -69,14 +75,12 @@ type Waiting = {
   readonly bytes: number;
 };
 
-/** The kind and the id of an entry. */
-const ID_BYTES = 9;
-
 /** The node's API in another thread. All calls of an event-loop iteration share one message. */
 export class WorkerPort implements NodeApi {
   readonly #options: WorkerPortOptions;
   readonly #outbox: Outbox;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #blocks = new GivenBlocks();
   readonly #rings: RingLink | null;
   #lastId = 0;
   #leader = NO_LEADER_KNOWN;
@@ -101,10 +105,17 @@ export class WorkerPort implements NodeApi {
     while (!inbox.isEmpty) {
       const kind = inbox.next<Kind>();
       const id = inbox.next<number>();
-      const waiting = this.#end(id);
-      if (kind === KIND.failed) waiting.failed(new Error(inbox.next<string>()));
-      else waiting.done(readOutcome(kind, inbox) as never);
+      if (kind === KIND.block) this.#blocks.given(id, inbox.next<SharedArrayBuffer>());
+      else if (kind === KIND.freed) this.#blocks.freed(id);
+      else this.#finish(kind, id, inbox);
     }
+  }
+
+  /** Takes an outcome from a message. */
+  #finish(kind: Kind, id: number, inbox: Inbox): void {
+    const waiting = this.#end(id);
+    if (kind === KIND.failed) waiting.failed(new Error(inbox.next<string>()));
+    else waiting.done(readOutcome(kind, inbox) as never);
   }
 
   /** Takes an outcome from the ring. */
@@ -115,6 +126,13 @@ export class WorkerPort implements NodeApi {
       const byLink = entry.u8() === 1;
       const url = entry.text();
       this.#setLeader({ version: id, url: url === "" ? null : url, byLink });
+      return;
+    }
+    if (kind === KIND.page) {
+      const page = readPage(entry);
+      entry.checkEnd();
+      const { done } = this.#end(id);
+      this.#blocks.resolve(page, (found) => done({ ok: true, ...found } as never));
       return;
     }
     const outcome = readEntry(kind, entry);
@@ -161,7 +179,7 @@ export class WorkerPort implements NodeApi {
     const { length } = request.records.bytes;
     const entry = this.#isFull(length)
       ? "full"
-      : this.#reserve(ID_BYTES + produceBytesMax(request));
+      : this.#reserve(ENTRY_HEAD_BYTES + produceBytesMax(request));
     if (entry === "full") {
       done(OVERLOADED);
       return;
@@ -199,7 +217,9 @@ export class WorkerPort implements NodeApi {
 
   kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void {
     const { length } = request.value;
-    const entry = this.#isFull(length) ? "full" : this.#reserve(ID_BYTES + kvPutBytesMax(request));
+    const entry = this.#isFull(length)
+      ? "full"
+      : this.#reserve(ENTRY_HEAD_BYTES + kvPutBytesMax(request));
     if (entry === "full") {
       done(OVERLOADED);
       return;
@@ -216,26 +236,31 @@ export class WorkerPort implements NodeApi {
     this.#rings?.publish();
   }
 
-  readonly consume: NodeApi["consume"] = (request) =>
-    new Promise<PageOutcome>((resolve, reject) => {
-      const {
-        topic,
-        partition,
-        group,
-        offset,
-        topicId = null,
-        limit,
-        maxBytes,
-        linearizable,
-      } = request;
+  readonly consume: NodeApi["consume"] = (request) => {
+    const entry = this.#reserve(ENTRY_HEAD_BYTES + consumeBytesMax(request));
+    if (entry === "full") return Promise.resolve(OVERLOADED);
+    return new Promise<PageOutcome>((resolve, reject) => {
       const id = this.#expect(resolve, reject);
-      const { items } = this.#outbox;
-      items.push(KIND.consume, id, topic, partition, group, offset, topicId);
-      items.push(limit, maxBytes, linearizable);
+      if (entry === "long") {
+        this.#postConsume(id, request);
+        return;
+      }
+      this.#begin(entry, KIND.consume, id);
+      writeConsume(entry, request);
+      this.#rings?.publish();
     });
+  };
+
+  #postConsume(id: number, request: ConsumeRequest): void {
+    const { topic, partition, group, offset, topicId = null } = request;
+    const { limit, maxBytes, linearizable } = request;
+    const { items } = this.#outbox;
+    items.push(KIND.consume, id, topic, partition, group, offset, topicId);
+    items.push(limit, maxBytes, linearizable);
+  }
 
   readonly kvGet: NodeApi["kvGet"] = (request) => {
-    const entry = this.#reserve(ID_BYTES + kvGetBytesMax(request));
+    const entry = this.#reserve(ENTRY_HEAD_BYTES + kvGetBytesMax(request));
     if (entry === "full") return OVERLOADED;
     return new Promise<KvGetOutcome>((resolve, reject) => {
       const id = this.#expect(resolve, reject);

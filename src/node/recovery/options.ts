@@ -1,5 +1,6 @@
 import type { Clock } from "../../env/clock.ts";
 import type { Disk } from "../../env/disk.ts";
+import type { Blocks } from "../../lib/blocks.ts";
 import type { NodeId, ShardId } from "../../lib/ids.ts";
 import type { DamageKind, Instruments } from "../../metrics/instruments.ts";
 import type { Logger } from "../../metrics/log.ts";
@@ -15,6 +16,8 @@ export type StorageOptions = {
   readonly tailBytes: number;
   /** @default 32 MiB */
   readonly readCacheBytes?: number;
+  /** Memory for both. Default: that of this thread alone. */
+  readonly blocks?: Blocks;
   readonly diskReserveBytes: number;
 };
 

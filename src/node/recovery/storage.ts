@@ -36,6 +36,7 @@ export function openStores(
       segmentBytes: storage.segmentBytes,
       tailBytes: storage.tailBytes,
       ...(storage.readCacheBytes === undefined ? {} : { readCacheBytes: storage.readCacheBytes }),
+      ...(storage.blocks === undefined ? {} : { blocks: storage.blocks }),
       ...(storage.segmentFilesMax === undefined ? {} : { openFiles: storage.segmentFilesMax }),
       onDiskFull: onSpace,
       repair,

@@ -1,3 +1,4 @@
+import { type Blocks, LOCAL_BLOCKS } from "../../lib/blocks.ts";
 import { Marks } from "./marks.ts";
 import type { SegmentState } from "./segment-state.ts";
 
@@ -33,6 +34,14 @@ export class CachedWindow {
     return this.position + this.bytes.length;
   }
 
+  /** The same window in memory of `blocks`. */
+  in(blocks: Blocks): CachedWindow {
+    const bytes = blocks.own(this.bytes);
+    return bytes === this.bytes
+      ? this
+      : new CachedWindow(bytes, this.position, this.baseOffset, this.endOffset);
+  }
+
   /** The memory that it takes. */
   get cost(): number {
     // A window may be a part of the buffer that was read, which stays as a whole.
@@ -57,9 +66,12 @@ export class ReadCache {
   /** In order of use, the least recent first. */
   readonly #order = new Map<CachedWindow, SegmentState>();
   #newest: CachedWindow | null = null;
+  readonly #blocks: Blocks;
 
-  constructor(limitBytes = READ_CACHE_BYTES_DEFAULT) {
+  /** @param blocks the memory of all windows. */
+  constructor(limitBytes = READ_CACHE_BYTES_DEFAULT, blocks = LOCAL_BLOCKS) {
     this.limitBytes = limitBytes;
+    this.#blocks = blocks;
   }
 
   /** Returns the window that contains `offset`, or null. */
@@ -82,20 +94,26 @@ export class ReadCache {
     return windows?.[countUpTo(windows, offset)] ?? null;
   }
 
-  /** Adds a window, unless it is too large or overlaps one that was added meanwhile. */
-  add(segment: SegmentState, window: CachedWindow): void {
-    if (window.cost > this.limitBytes * SHARE_MAX) return;
-    const { baseOffset, endOffset } = window;
+  /**
+   * Adds a window, unless it is too large or overlaps one that was added meanwhile.
+   *
+   * @returns the window to read from: the one that was added, or the given one.
+   */
+  add(segment: SegmentState, read: CachedWindow): CachedWindow {
+    if (read.cost > this.limitBytes * SHARE_MAX) return read;
+    const { baseOffset, endOffset } = read;
     const windows = this.#segments.get(segment) ?? [];
     const at = countUpTo(windows, baseOffset);
-    if ((windows[at - 1]?.endOffset ?? 0) > baseOffset) return;
-    if ((windows[at]?.baseOffset ?? endOffset) < endOffset) return;
+    if ((windows[at - 1]?.endOffset ?? 0) > baseOffset) return read;
+    if ((windows[at]?.baseOffset ?? endOffset) < endOffset) return read;
+    const window = read.in(this.#blocks);
     windows.splice(at, 0, window);
     this.#segments.set(segment, windows);
     this.#order.set(window, segment);
     this.#newest = window;
     this.usedBytes += window.cost;
     this.#shrink();
+    return window;
   }
 
   /** Drops the windows of a segment that was trimmed, deleted or repaired. */
@@ -128,6 +146,7 @@ export class ReadCache {
     this.#order.delete(window);
     if (this.#newest === window) this.#newest = null;
     this.usedBytes -= window.cost;
+    this.#blocks.free(window.bytes);
   }
 }
 

@@ -93,8 +93,8 @@ export class SegmentWindows {
     const { bytes } = window;
     const whole = verified(window, slice);
     if (whole !== null && whole.endOffset > offset) {
-      if (!owner.deleted && !segment.trimmed) this.#cache.add(segment, whole);
-      return inMemory(whole, owner.seed, offset);
+      const kept = !owner.deleted && !segment.trimmed ? this.#cache.add(segment, whole) : whole;
+      return inMemory(kept, owner.seed, offset);
     }
     // Damage elsewhere in the window does not concern the reader.
     const source = { seed: owner.seed, file: segment.path, position: slice.position };

@@ -1,5 +1,6 @@
 import type { Disk } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
+import type { Blocks } from "../../lib/blocks.ts";
 import { ByteWriter } from "../../lib/bytes.ts";
 import type { PartitionDamaged } from "./damaged.ts";
 import { PartitionFlusher } from "./flusher.ts";
@@ -26,7 +27,7 @@ import { SegmentIndexes } from "./segment-indexes.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import type { SegmentState } from "./segment-state.ts";
 import { SegmentWindows } from "./segment-windows.ts";
-import { TAIL_BYTES_DEFAULT, TailBudget } from "./tail-budget.ts";
+import { TailBudget } from "./tail-budget.ts";
 
 const PARTITIONS_PER_TOPIC_MAX = 2 ** 20;
 
@@ -42,6 +43,8 @@ export type PartitionStoreOptions = {
   readonly unflushedBytes?: number;
   /** Memory for windows of segment files that were read. Default 32 MiB; 0: none. */
   readonly readCacheBytes?: number;
+  /** Memory for both. Default: that of this thread alone. */
+  readonly blocks?: Blocks;
   /** Default 256. */
   readonly openFiles?: number;
   /** Points of loaded indexes, 32 bytes each. Default 262,144, which is 8 MiB. */
@@ -116,8 +119,8 @@ export class PartitionStore {
     this.#directory = options.directory;
     this.#concurrency = options.concurrency ?? 2;
     this.#files = new SegmentFiles(disk, options.openFiles ?? 256, onFailure);
-    this.#budget = new TailBudget(options.tailBytes ?? TAIL_BYTES_DEFAULT);
-    this.#cache = new ReadCache(options.readCacheBytes);
+    this.#budget = new TailBudget(options.tailBytes, options.blocks);
+    this.#cache = new ReadCache(options.readCacheBytes, options.blocks);
     const repair = options.repair ?? (() => Promise.resolve(false));
     const reader = new SegmentReader(disk, this.#files);
     const indexes = new SegmentIndexes(disk, this.#files, reader, options.indexPoints ?? 262_144);
@@ -328,6 +331,7 @@ export class PartitionStore {
   async close(): Promise<void> {
     for (const log of this.#logs.values()) {
       if (log.appendedTo > log.tail.flushedTo) this.#flusher.discard(log);
+      else log.tail.clear();
       log.deleted = true;
       for (const segment of log.segments) this.#cache.forget(segment);
     }

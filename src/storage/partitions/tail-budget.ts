@@ -1,3 +1,4 @@
+import { type Blocks, LOCAL_BLOCKS } from "../../lib/blocks.ts";
 import type { TailChunk } from "./tail.ts";
 
 export const TAIL_BYTES_DEFAULT = 64 * 1024 * 1024;
@@ -10,6 +11,8 @@ export const TAIL_BYTES_DEFAULT = 64 * 1024 * 1024;
  */
 export class TailBudget {
   readonly limitBytes: number;
+  /** The memory of all chunks. */
+  readonly blocks: Blocks;
   usedBytes = 0;
   #oldest: TailChunk | null = null;
   #newest: TailChunk | null = null;
@@ -17,8 +20,9 @@ export class TailBudget {
   /** The last search found nothing to drop. Only a flush can change that. */
   #stuck = false;
 
-  constructor(limitBytes = TAIL_BYTES_DEFAULT) {
+  constructor(limitBytes = TAIL_BYTES_DEFAULT, blocks = LOCAL_BLOCKS) {
     this.limitBytes = limitBytes;
+    this.blocks = blocks;
   }
 
   added(chunk: TailChunk): void {
@@ -33,6 +37,7 @@ export class TailBudget {
   dropped(chunk: TailChunk): void {
     this.#unlink(chunk);
     this.usedBytes -= chunk.bytes.length;
+    this.blocks.free(chunk.bytes);
   }
 
   /** Called when a chunk was written to its file. */

@@ -26,14 +26,14 @@ export class TailChunk {
   older: TailChunk | null = null;
   newer: TailChunk | null = null;
 
-  constructor(owner: Tail, segment: SegmentState, at: TailPlace, capacity: number) {
+  constructor(owner: Tail, segment: SegmentState, at: TailPlace, bytes: Uint8Array) {
     this.owner = owner;
     this.segment = segment;
     this.position = segment.length;
     this.baseOffset = at.endOffset;
     this.bytesBefore = at.endBytes;
     this.firstTimestampMs = at.lastTimestampMs;
-    this.bytes = new Uint8Array(capacity);
+    this.bytes = bytes;
   }
 
   get marks(): Marks {
@@ -81,10 +81,13 @@ export class Tail {
     const needed = last.length + length;
     if (needed <= last.bytes.length) return last;
     if (needed > CHUNK_BYTES_MAX) return this.#open(segment, length, place, last);
-    const bigger = new Uint8Array(Math.min(CHUNK_BYTES_MAX, capacityFor(needed)));
-    bigger.set(last.bytes.subarray(0, last.length));
-    this.#budget.resized(bigger.length - last.bytes.length);
+    const { blocks } = this.#budget;
+    const smaller = last.bytes;
+    const bigger = blocks.allocate(Math.min(CHUNK_BYTES_MAX, capacityFor(needed)));
+    bigger.set(smaller.subarray(0, last.length));
+    this.#budget.resized(bigger.length - smaller.length);
     last.bytes = bigger;
+    blocks.free(smaller);
     return last;
   }
 
@@ -139,7 +142,8 @@ export class Tail {
   ): TailChunk {
     const warm = last !== undefined && last.length >= CHUNK_BYTES_WARM;
     const capacity = Math.max(warm ? CHUNK_BYTES_WARM : CHUNK_BYTES_MIN, capacityFor(length));
-    const chunk = new TailChunk(this, segment, place, capacity);
+    const bytes = this.#budget.blocks.allocate(capacity);
+    const chunk = new TailChunk(this, segment, place, bytes);
     this.chunks.push(chunk);
     this.#budget.added(chunk);
     return chunk;

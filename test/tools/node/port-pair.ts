@@ -1,5 +1,6 @@
 /** Both sides of a worker port on one thread; messages are cloned and handed over as between two. */
 
+import type { SharedBlocks } from "../../../src/lib/blocks.ts";
 import { LocalGauge } from "../../../src/lib/gauge.ts";
 import { ringMemory } from "../../../src/lib/ring.ts";
 import type { Served } from "../../../src/node/port/calls.ts";
@@ -21,11 +22,13 @@ export type PairOptions = {
   readonly queueRequestsMax?: number;
   /** Bytes of each ring. Absent: all calls go by message. */
   readonly ringBytes?: number;
+  /** Memory that both sides read. */
+  readonly blocks?: SharedBlocks;
 };
 
 export function portPair(
   served: Partial<Served>,
-  { queueBytesMax = 1024 * 1024, queueRequestsMax = 1000, ringBytes }: PairOptions = {},
+  { queueBytesMax = 1024 * 1024, queueRequestsMax = 1000, ringBytes, blocks }: PairOptions = {},
 ): PortPair {
   const toNode: PortMessage[] = [];
   const fromNode: PortMessage[] = [];
@@ -49,7 +52,12 @@ export function portPair(
     ...(rings === null ? {} : { rings: rings.calling }),
   });
   const answer = post(fromNode, (message) => port.receive(message));
-  const server = new PortServer(served as Served, answer, setImmediate, rings?.answering);
+  const server = new PortServer(served as Served, {
+    post: answer,
+    defer: setImmediate,
+    ...(rings === null ? {} : { rings: rings.answering }),
+    ...(blocks === undefined ? {} : { blocks }),
+  });
   return { port, server, toNode, fromNode };
 }
 

@@ -1,12 +1,14 @@
 /**
  * `bun bench/cluster.ts`: three nodes on this machine, each answer on the disks of a majority, beside
  * three of etcd (if `etcd` is installed; Debian: etcd-server) through its JSON gateway, in one run.
- * 64-byte values, 64 requests in flight, rounds alternating.
+ * 64-byte values, 64 requests in flight, rounds alternating. Then single produces at the leader, spread
+ * over the three nodes, and at the two followers only, which forward them.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { measureForwarding } from "./load/forwarding.ts";
 import type { LoadResult } from "./load/generator.ts";
 import { runGenerator } from "./load/measure.ts";
 import { freePort, ThreeNodes } from "./load/nodes.ts";
@@ -17,11 +19,13 @@ const SECONDS = Number(process.env["SECONDS"] ?? 3);
 const NODES = [1, 2, 3];
 const directory = mkdtempSync(join(process.env["BENCH_DIR"] ?? tmpdir(), "ayder-cluster-"));
 const children: Subprocess[] = [];
-const nodes = new ThreeNodes(directory);
+const nodes = new ThreeNodes(directory, "forward");
+/** `ONLY=forwarding`: the last table alone. */
+const ONLY = process.env["ONLY"] ?? "";
 
 try {
   const ayder = await nodes.startAll(8);
-  const etcd = Bun.which("etcd") === null ? null : await startEtcd();
+  const etcd = ONLY !== "" || Bun.which("etcd") === null ? null : await startEtcd();
   const spread = (make: (partition: number) => string) => [0, 1, 2, 3, 4, 5, 6, 7].map(make);
   const single = spread((p) =>
     rawRequest("POST", `/broker/topics/bench/produce?partition=${p}`, MESSAGE),
@@ -36,15 +40,19 @@ try {
     lines: [] as LoadResult[],
     etcd: [] as LoadResult[],
   };
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < (ONLY === "" ? ROUNDS : 0); round++) {
     results.single.push(await load(ayder, single));
     if (etcd !== null) results.etcd.push(await load(etcd, puts));
     results.lines.push(await load(ayder, lines));
   }
   const base = results.etcd.length > 0 ? median(results.etcd).perSecond : null;
-  show("ayder, 3 nodes, single produce", results.single, 1, base);
-  show("ayder, 3 nodes, ndjson 100", results.lines, 100, base);
-  if (base !== null) show("etcd, 3 nodes, put (JSON gateway)", results.etcd, 1, base);
+  if (ONLY === "") {
+    show("ayder, 3 nodes, single produce", results.single, 1, base);
+    show("ayder, 3 nodes, ndjson 100", results.lines, 100, base);
+    if (base !== null) show("etcd, 3 nodes, put (JSON gateway)", results.etcd, 1, base);
+  }
+  const run = { nodes, leader: ayder, requests: single, rounds: ROUNDS, seconds: SECONDS };
+  await measureForwarding(run, (process.env["IN_FLIGHT"] ?? "64,512").split(",").map(Number));
 } finally {
   nodes.killAll();
   for (const child of children) child.kill("SIGKILL");

@@ -17,9 +17,12 @@ export class ThreeNodes {
   readonly ports: readonly number[];
   readonly #children = new Map<number, Subprocess>();
 
+  readonly #followerWrites: "redirect" | "forward";
+
   /** @param directory the nodes' data go below it; the caller removes it. */
-  constructor(directory: string) {
+  constructor(directory: string, followerWrites: "redirect" | "forward" = "redirect") {
     this.#directory = directory;
+    this.#followerWrites = followerWrites;
     const ports = NODES.map(() => [freePort(), freePort()] as const);
     this.ports = ports.map(([, http]) => http);
     this.#list = ports
@@ -37,11 +40,18 @@ export class ThreeNodes {
         RF_HA_NODE_ID: `n${node + 1}`,
         RF_HA_NODES: this.#list,
         RF_HA_BOOTSTRAP_LEADER: node === 0 ? "1" : "0",
+        RF_HA_FOLLOWER_WRITES: this.#followerWrites,
         RF_LOG_LEVEL: "info",
       },
       stdio: ["ignore", "ignore", log],
     });
     this.#children.set(node, child);
+  }
+
+  pidOf(node: number): number {
+    const pid = this.#children.get(node)?.pid;
+    if (pid === undefined) throw new Error(`node ${node} was not started`);
+    return pid;
   }
 
   /** SIGKILL; resolves when the process is gone. */

@@ -6,7 +6,12 @@ import { cleanEnvironment, serverCommand } from "./server.ts";
 
 export const IDS = ["node1", "node2", "node3"];
 
-export type Nodes = { readonly urls: readonly string[]; readonly children: readonly Subprocess[] };
+export type Nodes = {
+  readonly urls: readonly string[];
+  readonly children: readonly Subprocess[];
+  /** Starts a node again that has ended. */
+  readonly spawn: (at: number) => Subprocess;
+};
 
 /**
  * @param environment of all of them, besides.
@@ -25,8 +30,9 @@ export function startNodes(
   const nodes = IDS.map(
     (id, i) => `${id}:${host}:${raft(i)}:${100 - i}:${fronts?.[i] ?? http(i)}`,
   ).join(",");
-  const children = IDS.map((id, i) =>
-    Bun.spawn([...serverCommand(), "--data-dir", join(directory, id)], {
+  const spawn = (i: number) => {
+    const id = IDS[i] ?? "";
+    return Bun.spawn([...serverCommand(), "--data-dir", join(directory, id)], {
       env: cleanEnvironment({
         RF_HA_ENABLED: "1",
         RF_HA_NODE_ID: id,
@@ -38,9 +44,11 @@ export function startNodes(
       stdout: "ignore",
       stderr: "ignore",
       stdin: "ignore",
-    }),
-  );
+    });
+  };
+  const children = IDS.map((_, i) => spawn(i));
   return {
+    spawn,
     urls: IDS.map((_, i) => `${scheme}://${host}:${http(i)}`),
     children,
     raftPorts: IDS.map((_, i) => raft(i) ?? 0),

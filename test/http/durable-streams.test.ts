@@ -112,6 +112,13 @@ test("malformed requests are refused with the value that was wrong, and store no
       "invalid_request",
     ],
     ["PUT", "bad2", { headers: { "stream-expires-at": "tomorrow" } }, 400, "invalid_request"],
+    [
+      "PUT",
+      "bad2",
+      { headers: { "stream-expires-at": `2999-01-01T00:00:00.${"9".repeat(4000)}Z` } },
+      400,
+      "invalid_request",
+    ],
     ["PUT", "bad2", { headers: { "stream-forked-from": "/kv/a/b" } }, 400, "invalid_stream"],
     [
       "PUT",
@@ -129,7 +136,11 @@ test("malformed requests are refused with the value that was wrong, and store no
     if (code !== "")
       expect([path.slice(0, 40), errorOf(answer)]).toEqual([path.slice(0, 40), code]);
     expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+    expect(answer.headers.get("content-security-policy")).toBe("default-src 'none'; sandbox");
   }
+  const source = { "stream-forked-from": "/v1/stream/none?x=1" };
+  const { message } = JSON.parse((await client.put("bad2", { headers: source })).text);
+  expect(message).toBe('The source of the fork does not exist: "none?x=1"');
   expect((await client.get("bad")).text).toBe("[]");
   expect((await client.head("bad2")).status).toBe(404);
   expect((await client.get("bad?colour=red")).status).toBe(200);

@@ -24,7 +24,7 @@ const CONTENT_TYPE_BYTES_MAX = 256;
 /** A hundred years. */
 const TTL_SECONDS_MAX = 3_155_760_000;
 /** RFC 3339. */
-const TIME = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
+const TIME = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$/;
 const CANONICAL_NUMBER = /^(0|[1-9][0-9]*)$/;
 
 /** `PUT`: creates a stream with its first content. */
@@ -58,7 +58,10 @@ export async function create(
     fork,
     records: recordsOf(body, type, messageBytesMax),
   });
-  if (!outcome.ok) return rejection(services, context, outcome, path);
+  if (!outcome.ok) {
+    const isOfSource = fork !== null && outcome.code.startsWith("fork_");
+    return rejection(services, context, outcome, isOfSource ? fork.path : path);
+  }
   const answer = new Headers({
     "content-type": outcome.contentType,
     [NEXT_OFFSET]: outcome.nextOffset,

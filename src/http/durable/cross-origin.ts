@@ -17,6 +17,7 @@ const REQUEST_HEADERS =
   "content-type, authorization, if-none-match, stream-seq, stream-ttl, stream-expires-at, stream-closed, stream-forked-from, stream-fork-offset, stream-fork-sub-offset, producer-id, producer-epoch, producer-seq";
 const ANSWER_HEADERS =
   "stream-next-offset, stream-cursor, stream-up-to-date, stream-closed, stream-ttl, stream-expires-at, stream-sse-data-encoding, producer-epoch, producer-seq, producer-expected-seq, producer-received-seq, etag, location, retry-after, content-type, content-encoding, vary";
+const CONTENT_SECURITY_POLICY = "default-src 'none'; sandbox";
 /** Seconds for which a browser may reuse the answer to a preflight. */
 const PREFLIGHT_SECONDS = "600";
 
@@ -53,6 +54,8 @@ class CrossOrigin {
   #mark(request: Request, response: Response): Response {
     const { headers } = response;
     headers.set("x-content-type-options", "nosniff");
+    // A stream of HTML that a browser opens must not run scripts in the origin of the console.
+    headers.set("content-security-policy", CONTENT_SECURITY_POLICY);
     const opens = this.#any || this.#origins.size > 0;
     headers.set("cross-origin-resource-policy", opens ? "cross-origin" : "same-origin");
     if (!opens) return response;

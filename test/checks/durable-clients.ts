@@ -9,7 +9,7 @@ import { createServer, connect as dial, type Socket } from "node:net";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { hasChromium, openBrowser } from "../tools/console/chromium.ts";
-import { IDS, type Nodes, startNodes, untilReady } from "../tools/process/nodes.ts";
+import { IDS, type StartedNodes, startNodes, untilReady } from "../tools/process/nodes.ts";
 import { temporaryDirectory } from "../tools/process/server.ts";
 import { Random } from "../tools/random.ts";
 
@@ -98,9 +98,9 @@ class Killer {
   kills = 0;
   #stopped = false;
   readonly #children;
-  readonly #nodes: Nodes;
+  readonly #nodes: StartedNodes;
 
-  constructor(nodes: Nodes) {
+  constructor(nodes: StartedNodes) {
     this.#nodes = nodes;
     this.#children = [...nodes.children];
   }

@@ -32,6 +32,8 @@ async function readAll({ url, live, count, seen, state }) {
       const response = await stream({ url, headers, offset, live, fetch: again });
       await new Promise((resolve, reject) => {
         response.subscribeJson(async (batch) => {
+          // A connection that ends between the records and their offset: they come again.
+          if (batch.items.length > 0 && batch.offset === offset) return;
           seen.push(...batch.items.map(({ n }) => n));
           offset = batch.offset;
           if (seen.length >= count) resolve();

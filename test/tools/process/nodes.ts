@@ -6,9 +6,10 @@ import { cleanEnvironment, serverCommand } from "./server.ts";
 
 export const IDS = ["node1", "node2", "node3"];
 
-export type Nodes = {
-  readonly urls: readonly string[];
-  readonly children: readonly Subprocess[];
+export type Nodes = { readonly urls: readonly string[]; readonly children: readonly Subprocess[] };
+
+export type StartedNodes = Nodes & {
+  readonly raftPorts: readonly number[];
   /** Starts a node again that has ended. */
   readonly spawn: (at: number) => Subprocess;
 };
@@ -22,7 +23,7 @@ export function startNodes(
   environment: Readonly<Record<string, string>> = {},
   host = "127.0.0.1",
   fronts: readonly number[] | null = null,
-): Nodes & { readonly raftPorts: readonly number[] } {
+): StartedNodes {
   const ports = freePorts(2 * IDS.length);
   const scheme = environment["RF_TLS_CERT"] === undefined ? "http" : "https";
   const raft = (i: number) => ports[2 * i];

@@ -1,5 +1,5 @@
 /** Records that wait for their time, and schedules that produce records again and again. */
-import { DUE_KIND, Due, DueIndex } from "../lib/due-index.ts";
+import { DUE_KIND, DueIndex, type DueKind, LeanDue } from "../lib/due-index.ts";
 import { LEVEL_SHARED_WORK } from "../lib/log-levels.ts";
 
 /** Changing one of these changes what apply does, so it needs a new command. */
@@ -40,7 +40,7 @@ export const nextIdAfter = (number: number, itsClass: number): number =>
   number * CLASS_FACTOR + itsClass;
 
 /** Records of one produce that wait together. Their bytes are in `PENDING_TOPIC`. */
-export class Pending extends Due {
+export class Pending extends LeanDue {
   readonly topicId: number;
   readonly partition: number;
   /** First offset in the partition of `PENDING_TOPIC`, and the number of records. */
@@ -48,11 +48,19 @@ export class Pending extends Due {
   readonly count: number;
 
   constructor(id: number, topicId: number, partition: number, offset: number, count: number) {
-    super(DUE_KIND.schedule, 0, id);
+    super(id);
     this.topicId = topicId;
     this.partition = partition;
     this.offset = offset;
     this.count = count;
+  }
+
+  override get kind(): DueKind {
+    return DUE_KIND.schedule;
+  }
+
+  override get owner(): number {
+    return 0;
   }
 }
 

@@ -21,10 +21,11 @@ const NOT_IN_INDEX = -1;
  * A thing that falls due at some time. Classes of things extend it, so that an index of a million things
  * needs no object and no map entry beside the things themselves.
  */
-export class Due {
-  readonly kind: DueKind;
+export abstract class LeanDue {
+  /** A class whose things are many has getters for what is the same for all of them. */
+  abstract get kind(): DueKind;
   /** Number of the group, queue or stream that the thing belongs to. */
-  readonly owner: number;
+  abstract get owner(): number;
   /** Unique within kind and owner. */
   readonly id: number;
   /** Milliseconds of the cluster's time. Only an index changes it, as its order depends on it. */
@@ -32,9 +33,7 @@ export class Due {
   /** Place in the heap of the index. Only an index uses it. */
   place = NOT_IN_INDEX;
 
-  constructor(kind: DueKind, owner: number, id: number) {
-    this.kind = kind;
-    this.owner = owner;
+  constructor(id: number) {
     this.id = id;
   }
 
@@ -43,12 +42,32 @@ export class Due {
   }
 }
 
+/** The same for things whose kind and owner differ. */
+export class Due extends LeanDue {
+  readonly #kind: DueKind;
+  readonly #owner: number;
+
+  constructor(kind: DueKind, owner: number, id: number) {
+    super(id);
+    this.#kind = kind;
+    this.#owner = owner;
+  }
+
+  override get kind(): DueKind {
+    return this.#kind;
+  }
+
+  override get owner(): number {
+    return this.#owner;
+  }
+}
+
 /**
  * Things in the order in which they fall due: by time, then kind, owner and id. The order depends on
  * these four numbers only, never on the history, so that all nodes take the same things in the same
  * order. A binary heap: adding, moving and removing one of n things takes O(log n).
  */
-export class DueIndex<Item extends Due = Due> {
+export class DueIndex<Item extends LeanDue = LeanDue> {
   readonly #heap: Item[] = [];
 
   get size(): number {
@@ -149,7 +168,7 @@ export class DueIndex<Item extends Due = Due> {
   }
 }
 
-function isBefore(a: Due, b: Due): boolean {
+function isBefore(a: LeanDue, b: LeanDue): boolean {
   if (a.dueAt !== b.dueAt) return a.dueAt < b.dueAt;
   if (a.kind !== b.kind) return a.kind < b.kind;
   return a.owner === b.owner ? a.id < b.id : a.owner < b.owner;

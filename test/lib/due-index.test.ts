@@ -1,21 +1,21 @@
 import { expect, test } from "bun:test";
-import { DUE_KIND, Due, DueIndex, type DueKind } from "../../src/lib/due-index.ts";
+import { DUE_KIND, Due, DueIndex, type DueKind, type LeanDue } from "../../src/lib/due-index.ts";
 import { forEachSeed, type Random } from "../tools/random.ts";
 
 const KINDS: readonly DueKind[] = Object.values(DUE_KIND);
 
-const inOrder = (a: Due, b: Due): number =>
+const inOrder = (a: LeanDue, b: LeanDue): number =>
   a.dueAt - b.dueAt || a.kind - b.kind || a.owner - b.owner || a.id - b.id;
 
 /** The index as a list that is sorted for each question. */
 class Model {
-  readonly items = new Set<Due>();
+  readonly items = new Set<LeanDue>();
 
-  get sorted(): Due[] {
+  get sorted(): LeanDue[] {
     return [...this.items].sort(inOrder);
   }
 
-  take(now: number): Due | null {
+  take(now: number): LeanDue | null {
     const first = this.sorted[0];
     if (first === undefined || first.dueAt > now) return null;
     this.items.delete(first);
@@ -67,7 +67,7 @@ test("things are taken by time, kind, owner and id, whatever was added, moved an
       expect(index.lateness(times)).toBe(Math.max(0, times - next));
     }
     const expected = model.sorted;
-    const taken: (Due | null)[] = expected.map(() => index.take(times));
+    const taken: (LeanDue | null)[] = expected.map(() => index.take(times));
     expect(taken).toEqual(expected);
     expect(index.take(Number.MAX_SAFE_INTEGER)).toBeNull();
   });

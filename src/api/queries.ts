@@ -37,7 +37,7 @@ const sourceWith = (limit: string) => ({
   limit: t.Optional(limited(limit)),
   decode: t.Optional(decode),
 });
-const filter = t.Array(
+export const FILTER = t.Array(
   t.Object({ field, op: word("eq", "ne", "lt", "le", "gt", "ge", "in", "contains"), value }),
   { description: "All must hold" },
 );
@@ -63,7 +63,7 @@ export const QUERY_BODY = t.Object({
   source: t.Object(
     sourceWith("Records to read; default 200, with aggregate or window all, at most 10,000,000"),
   ),
-  filter: t.Optional(filter),
+  filter: t.Optional(FILTER),
   window: t.Optional(window),
   aggregate: t.Optional(aggregate),
   transform: t.Optional(
@@ -91,7 +91,7 @@ export const VIEW_BODY = t.Object({
     ...viewSource,
     partition: t.Optional(natural("Absent: all partitions")),
   }),
-  filter: t.Optional(filter),
+  filter: t.Optional(FILTER),
   window: t.Optional(window),
   aggregate: t.Optional(aggregate),
   ...RETAIN,

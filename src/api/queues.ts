@@ -225,5 +225,12 @@ export const REDRIVE_STOPPED = t.Object({
   stopped: t.Boolean({ description: "False: no redrive with a rate was going on" }),
 });
 export type RedriveStopped = Wire<typeof REDRIVE_STOPPED>;
+export const REDRIVEN_WEBHOOK = t.Object({
+  ok,
+  webhook: t.String({ pattern: NAME_PATTERN, description: "Webhook" }),
+  moved: REDRIVEN.properties.moved,
+  remaining: REDRIVEN.properties.remaining,
+});
+export type RedrivenWebhook = Wire<typeof REDRIVEN_WEBHOOK>;
 export const PURGED = t.Object({ ok, queue, purged: natural("Records that were finished") });
 export type Purged = Wire<typeof PURGED>;

@@ -18,6 +18,7 @@ export const CONTENTS: readonly Section[] = [
       "batches",
       "groups",
       "queues",
+      "webhooks",
       "schedules",
       "kv",
       "durable-streams",

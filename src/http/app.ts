@@ -37,6 +37,7 @@ import { scheduleEndpoints } from "./routes/schedules.ts";
 import { streamEndpoints } from "./routes/streams.ts";
 import { topicEndpoints } from "./routes/topics.ts";
 import { uiEndpoints } from "./routes/ui.ts";
+import { webhookEndpoints } from "./routes/webhooks.ts";
 import type { Services } from "./services.ts";
 
 /** Bun's default limit of concurrent outbound requests. */
@@ -249,7 +250,7 @@ function bodyBytes({ instruments, memory = DEFAULT_MEMORY, shared }: HttpOptions
 }
 
 function allEndpoints(services: Services): readonly Endpoint[] {
-  const { cluster, later, queues, streams, durable } = services.options;
+  const { cluster, later, queues, streams, durable, webhooks } = services.options;
   /** Routes of a part of the node that may be absent. */
   const of = <Api>(
     api: Api | undefined,
@@ -271,6 +272,7 @@ function allEndpoints(services: Services): readonly Endpoint[] {
     ...of(cluster, clusterEndpoints),
     ...of(later, scheduleEndpoints),
     ...of(queues, queueEndpoints),
+    ...of(webhooks, webhookEndpoints),
     ...of(streams, streamEndpoints),
     ...of(durable, durableEndpoints),
     ...uiEndpoints(),

@@ -2,7 +2,7 @@ import type { Static, TObject, TProperties } from "@sinclair/typebox";
 import { parseDecimal } from "../lib/parse.ts";
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 import { readFields } from "./fields.ts";
-import { parseJsonObject } from "./json.ts";
+import { type JsonObject, parseJsonObject } from "./json.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { LATER, type RequestContext } from "./request-context.ts";
 
@@ -175,6 +175,10 @@ export async function readOptionalJson<T extends TObject<TProperties>>(
   const body = bytes.length === 0 ? new Map() : parseJsonObject(bytes);
   return readFields(schema, body, context.route.ignoresUnknown);
 }
+
+/** Reads a JSON body whose fields the caller reads. */
+export const readJsonObject = async (context: RequestContext): Promise<JsonObject> =>
+  parseJsonObject(await readJsonBytes(context));
 
 const readJsonBytes = (context: RequestContext): Promise<Uint8Array> =>
   readBytes(context.request, context.bodies, JSON_BODY_BYTES_MAX, "request_too_large");

@@ -1,18 +1,17 @@
 /** CloudEvents 1.0 in produce requests: the HTTP binding in its three modes. */
 import { utf8 } from "../lib/bytes.ts";
 import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
+import { EVENT_PREFIX, EVENT_TYPE, isJson } from "../record/cloud-event.ts";
 import { tooLarge } from "./body.ts";
 import { ApiError, shown } from "./errors.ts";
-import { checkEvent, EVENT_PREFIX } from "./event-attributes.ts";
+import { checkEvent } from "./event-attributes.ts";
 import { BodyReader, textOfBody } from "./json.ts";
 import { checkCount } from "./ndjson.ts";
 import type { HttpLimits } from "./options.ts";
 import { HeaderList, type RequestHeaders } from "./record-headers.ts";
 
-export const EVENT_TYPE = "application/cloudevents+json";
 export const EVENT_BATCH_TYPE = "application/cloudevents-batch+json";
 const ATTRIBUTE = /^[a-z0-9]+$/;
-const JSON_TYPE = /^[^;]*[/+]json\s*(;|$)/i;
 
 /** Tells which mode a content type asks for; null: none, the body is opaque. */
 export function eventModeOf(contentType: string | null): "event" | "batch" | null {
@@ -21,10 +20,6 @@ export function eventModeOf(contentType: string | null): "event" | "batch" | nul
   const type = media.trim().toLowerCase();
   return type === EVENT_TYPE ? "event" : type === EVENT_BATCH_TYPE ? "batch" : null;
 }
-
-/** A content type without one means JSON in a CloudEvent. */
-export const isJson = (contentType: string | null): boolean =>
-  contentType === null || JSON_TYPE.test(contentType);
 
 type Defaults = { readonly key: Uint8Array | null; readonly headers: RequestHeaders };
 

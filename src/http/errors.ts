@@ -20,6 +20,7 @@ export type EdgeCode =
   | "invalid_view"
   | "invalid_queue"
   | "invalid_schedule"
+  | "invalid_webhook"
   | "invalid_stream"
   | "empty_append"
   | "invalid_key"
@@ -64,6 +65,7 @@ const MANUAL_PAGES = {
   streams: "stream-processing",
   durable: "durable-streams",
   topics: "topics",
+  webhooks: "webhooks",
 } as const;
 type DocsPage = keyof typeof MANUAL_PAGES;
 
@@ -186,6 +188,14 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
     "schedules",
     "As many records wait, or there are as many schedules, as there may be",
   ),
+  invalid_webhook: row(400, "webhooks", "This is not the name of a webhook"),
+  webhook_not_found: row(404, "webhooks", "No such webhook"),
+  webhook_exists: row(
+    409,
+    "webhooks",
+    "The webhook exists with another topic, order or start, which cannot be changed",
+  ),
+  too_many_webhooks: row(409, "webhooks", "There are as many webhooks as there may be"),
   queue_not_found: row(404, "queues", "No such queue"),
   route_not_found: row(404, "errors", "No such route"),
   method_not_allowed: row(405, "errors", "This route does not know the method"),

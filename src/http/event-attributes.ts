@@ -1,8 +1,8 @@
 /** Context attributes of CloudEvents 1.0, which are stored as headers `ce-<name>`. */
 import { fromUtf8 } from "../lib/bytes.ts";
+import { EVENT_PREFIX } from "../record/cloud-event.ts";
 import { ApiError, shown } from "./errors.ts";
 
-export const EVENT_PREFIX = "ce-";
 const REQUIRED = ["id", "source", "specversion", "type"];
 const VERSION = "1.0";
 

@@ -14,6 +14,8 @@ export const checkNamespace = (name: string): string =>
   checkName(name, "Namespace", "invalid_namespace", false);
 export const checkQueue = (name: string): string =>
   checkName(name, "Queue", "invalid_queue", false);
+export const checkWebhook = (name: string): string =>
+  checkName(name, "Webhook", "invalid_webhook", false);
 export const checkCron = (name: string): string =>
   checkName(name, "Schedule", "invalid_schedule", false);
 /** The name of a schedule, or the id of records that wait. */

@@ -34,6 +34,7 @@ const TAGS: Readonly<Record<string, Tag>> = {
   produce: { description: "Writing records", page: "produce" },
   queues: { description: "Queues: each record to one worker", page: "queues" },
   retention: { description: "Age and size limits of topics", page: "topics" },
+  webhooks: { description: "Records that are delivered to a URL", page: "webhooks" },
   schedules: { description: "Records that are produced later", page: "schedules" },
   streams: { description: "Queries, joins and views", page: "stream-processing" },
   topics: { description: "Topics and their partitions", page: "topics" },

@@ -1,7 +1,14 @@
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { MetricSources } from "../metrics/sources.ts";
-import type { ClusterApi, DurableApi, LaterApi, QueueApi, StreamApi } from "../node/api.ts";
+import type {
+  ClusterApi,
+  DurableApi,
+  LaterApi,
+  QueueApi,
+  StreamApi,
+  WebhookApi,
+} from "../node/api.ts";
 import type { AuthOptions } from "./auth.ts";
 import type { BudgetGauges } from "./memory-budget.ts";
 import type { Endpoint } from "./request-context.ts";
@@ -51,6 +58,8 @@ export type HttpOptions = {
   readonly queues?: QueueApi;
   /** Records that are produced later. If absent, the routes do not exist. */
   readonly later?: LaterApi;
+  /** Webhooks. If absent, the routes do not exist. */
+  readonly webhooks?: WebhookApi;
   /** Additional routes: stream processing, cluster administration, console. */
   readonly endpoints?: readonly Endpoint[];
   /** If absent, this thread is the only one that serves HTTP. */

@@ -9,6 +9,7 @@ import {
   checkSchedule,
   checkTopic,
   checkView,
+  checkWebhook,
   KEY_BYTES_MAX,
 } from "./names.ts";
 import { decimal } from "./raw-url.ts";
@@ -19,6 +20,7 @@ const READS = {
   group: checkGroup,
   namespace: checkNamespace,
   queue: checkQueue,
+  webhook: checkWebhook,
   schedule: checkSchedule,
   /** The name of a view. */
   name: checkView,
@@ -40,6 +42,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   namespace: t.String({ pattern: NAME_PATTERN, description: "Namespace of keys" }),
   schedule: t.String({ description: "Name of a schedule, or id of records that wait" }),
   queue: t.String({ pattern: NAME_PATTERN, description: "Queue" }),
+  webhook: t.String({ pattern: NAME_PATTERN, description: "Webhook" }),
   name: t.String({ pattern: NAME_PATTERN, description: "Name of a view" }),
   partition,
   stream: t.String({ description: "Path of a stream: 1 to 1024 bytes, with slashes as they are" }),

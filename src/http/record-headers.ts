@@ -1,5 +1,6 @@
 /** Headers of records as requests give them. */
 import { fromUtf8, utf8 } from "../lib/bytes.ts";
+import { EVENT_PREFIX } from "../record/cloud-event.ts";
 import {
   type EncodedHeaders,
   encodeHeaders,
@@ -11,7 +12,7 @@ import {
   TRACE_HEADERS,
 } from "../record/headers.ts";
 import { ApiError, shown } from "./errors.ts";
-import { attributeText, checkEvent, EVENT_PREFIX } from "./event-attributes.ts";
+import { attributeText, checkEvent } from "./event-attributes.ts";
 
 export const HEADER_PREFIX = "ayder-header-";
 export const HEADER_QUERY_PREFIX = "header.";

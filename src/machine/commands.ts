@@ -45,6 +45,11 @@ import { purgeQueue } from "../queue/commands/purge-queue.ts";
 import { receive } from "../queue/commands/receive.ts";
 import { redrive, redrivePlanned } from "../queue/commands/redrive.ts";
 import { ackMessages, extendLeases, nackMessages } from "../queue/commands/settle.ts";
+import { defineWebhook } from "../webhook/commands/define-webhook.ts";
+import { deleteWebhook } from "../webhook/commands/delete-webhook.ts";
+import { pauseWebhook } from "../webhook/commands/pause-webhook.ts";
+import { rotateSecret } from "../webhook/commands/rotate-secret.ts";
+import { skipRecords } from "../webhook/commands/skip-records.ts";
 import { raiseLevel } from "./levels.ts";
 import { type MemberEffects, putMember, removeMember } from "./members.ts";
 import type { MachineState } from "./state.ts";
@@ -109,6 +114,11 @@ const KINDS = [
   scheduleRecordsAs,
   planRedrive,
   redrivePlanned,
+  defineWebhook,
+  deleteWebhook,
+  pauseWebhook,
+  rotateSecret,
+  skipRecords,
 ] as const;
 
 type Kind = (typeof KINDS)[number];

@@ -6,6 +6,7 @@ import { expireDurable } from "../durable/expiry.ts";
 import { contextOf } from "../durable/state.ts";
 import { endLeases } from "../groups/members.ts";
 import { expireKeys, nextKvExpiry } from "../kv/commands/expire.ts";
+import { endSecrets } from "../webhook/state.ts";
 import type { CommandEffects } from "./commands.ts";
 import type { MachineState } from "./state.ts";
 
@@ -68,6 +69,14 @@ export const DUE_SOURCES = [
     nextAt: ({ parts }) => parts.producers.oldestAt + PRODUCER_WINDOW_MS,
     graceMs: 0,
     end: ({ parts, now }, max) => parts.producers.expire(now, max),
+    perTickMax: DUE_PER_TICK_MAX,
+  },
+  {
+    name: "webhook_secrets",
+    size: ({ parts }) => parts.webhooks.due.size,
+    nextAt: ({ parts }) => parts.webhooks.due.nextAt(),
+    graceMs: 0,
+    end: ({ parts, now }, max) => endSecrets(parts.webhooks, now, max),
     perTickMax: DUE_PER_TICK_MAX,
   },
 ] as const satisfies readonly DueSource[];

@@ -9,6 +9,7 @@ import { laterPart } from "../later/part.ts";
 import { assert } from "../lib/assert.ts";
 import type { StatePart } from "../lib/state-part.ts";
 import { queuesPart } from "../queue/snapshot.ts";
+import { webhooksPart } from "../webhook/part.ts";
 import { membersPart } from "./members-part.ts";
 import { viewsPart } from "./views-part.ts";
 
@@ -21,6 +22,7 @@ export const PARTS = {
   durable: durablePart,
   producers: producersPart,
   later: laterPart,
+  webhooks: webhooksPart,
 };
 
 type StateOf<P> = P extends StatePart<infer S, infer _H> ? S : never;

@@ -140,6 +140,14 @@ export const COUNTERS = {
     name: "ayder_subscription_calls_failed_total",
     help: "Calls of webhooks of subscriptions that failed; each is repeated",
   },
+  webhookAttempts: {
+    name: "ayder_webhook_deliveries_total",
+    help: "Requests of webhooks that were answered with success",
+  },
+  webhookAttemptsFailed: {
+    name: "ayder_webhook_failures_total",
+    help: "Requests of webhooks that failed; most are repeated",
+  },
   readCacheHits: {
     name: "ayder_read_cache_hits_total",
     help: "Reads of older records that were answered from memory, one for each window of a file",
@@ -308,6 +316,15 @@ export const GAUGES = {
     name: "ayder_subscriptions_limit",
     help: "Limit of subscriptions, beyond which none is created",
   },
+  webhookAttemptsInFlight: {
+    name: "ayder_webhook_requests_in_flight",
+    help: "Requests of webhooks that wait for their answers",
+  },
+  webhooks: { name: "ayder_webhooks", help: "Webhooks that deliver records of topics" },
+  webhooksMax: {
+    name: "ayder_webhooks_limit",
+    help: "Limit of webhooks, beyond which none is created",
+  },
   readCacheBytes: {
     name: "ayder_read_cache_bytes",
     help: "Memory of records that were read from segment files",
@@ -379,6 +396,11 @@ const newStreamCells = () => ({
   streamsMax: new Cell(),
   subscriptions: new Cell(),
   subscriptionsMax: new Cell(),
+  webhookAttempts: new Cell(),
+  webhookAttemptsFailed: new Cell(),
+  webhookAttemptsInFlight: new Cell(),
+  webhooks: new Cell(),
+  webhooksMax: new Cell(),
 });
 
 const kvCells = () => ({

@@ -61,6 +61,20 @@ export type WorkSample = {
     readonly lost: number;
     readonly oldestSeconds: number;
   }[];
+  /** Those with the most to do; their number is bounded. */
+  readonly webhooks: readonly {
+    readonly webhook: string;
+    readonly ready: number;
+    readonly inFlight: number;
+    readonly delayed: number;
+    readonly dead: number;
+    readonly delivered: number;
+    readonly filtered: number;
+    readonly lost: number;
+    readonly oldestSeconds: number;
+    /** 1 or 0. */
+    readonly paused: number;
+  }[];
   /** Requests whose records wait for their time. */
   readonly waiting: number;
   readonly lateSeconds: number;
@@ -71,7 +85,13 @@ export type WorkSample = {
     readonly missed: number;
   }[];
 };
-export const NO_WORK: WorkSample = { queues: [], waiting: 0, lateSeconds: 0, schedules: [] };
+export const NO_WORK: WorkSample = {
+  queues: [],
+  webhooks: [],
+  waiting: 0,
+  lateSeconds: 0,
+  schedules: [],
+};
 
 export type ProcessSample = {
   readonly residentBytes: number;

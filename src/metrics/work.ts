@@ -1,4 +1,4 @@
-/** Series of queues and schedules. */
+/** Series of queues, webhooks and schedules. */
 import type { WorkSample } from "./sources.ts";
 
 type Sample = { readonly labels?: Readonly<Record<string, string>>; readonly value: number };
@@ -32,12 +32,47 @@ const QUEUE_SERIES: readonly (readonly [name: string, help: string, of: OfQueue]
   ],
 ];
 
+type OfWebhook = (sample: WorkSample["webhooks"][number]) => number;
+const WEBHOOK_SERIES: readonly (readonly [name: string, help: string, of: OfWebhook])[] = [
+  ["ayder_webhook_ready", "Records that a webhook can deliver", (w) => w.ready],
+  ["ayder_webhook_in_flight", "Records that a webhook is delivering", (w) => w.inFlight],
+  ["ayder_webhook_delayed", "Records of a webhook that wait for their retry", (w) => w.delayed],
+  ["ayder_webhook_dead", "Records that a webhook has put aside and not moved back", (w) => w.dead],
+  [
+    "ayder_webhook_delivered_records",
+    "Records that a webhook has delivered since it was created",
+    (w) => w.delivered,
+  ],
+  [
+    "ayder_webhook_filtered_records",
+    "Records that the filter of a webhook has left out since it was created",
+    (w) => w.filtered,
+  ],
+  [
+    "ayder_webhook_lost_records",
+    "Records that retention deleted before a webhook had delivered them",
+    (w) => w.lost,
+  ],
+  [
+    "ayder_webhook_oldest_seconds",
+    "Age of the oldest record that a webhook has not finished",
+    (w) => w.oldestSeconds,
+  ],
+  ["ayder_webhook_paused", "Webhook is paused: 1, otherwise 0", (w) => w.paused],
+];
+
 /** @param add registers a gauge. */
 export function addWork(add: (series: Series) => void, now: () => WorkSample): void {
   for (const [name, help, of] of QUEUE_SERIES) {
     const labelNames = ["queue"];
     const read = () =>
       now().queues.map((each) => ({ labels: { queue: each.queue }, value: of(each) }));
+    add({ name, help, labelNames, read });
+  }
+  for (const [name, help, of] of WEBHOOK_SERIES) {
+    const labelNames = ["webhook"];
+    const read = () =>
+      now().webhooks.map((each) => ({ labels: { webhook: each.webhook }, value: of(each) }));
     add({ name, help, labelNames, read });
   }
   add({

@@ -17,6 +17,7 @@ import type { LaterRejectCode } from "./later-api.ts";
 import type { ForgetProducerReject, ProducersApi } from "./producers-api.ts";
 import type { QueueRejectCode } from "./queue-api.ts";
 import type { StreamRejectCode } from "./stream-api.ts";
+import type { WebhookRejectCode } from "./webhook-api.ts";
 
 export type { JoinRules } from "../stream/join-rules.ts";
 export type * from "./cluster-api.ts";
@@ -57,6 +58,8 @@ export type {
   StreamRequest,
   ViewAnswer,
 } from "./stream-api.ts";
+
+export type * from "./webhook-api.ts";
 
 /**
  * The interface of the node that `http/` uses. Names are plain strings that the router has checked;
@@ -214,6 +217,7 @@ export type RejectCode =
   | QueueRejectCode
   | GroupRejectCode
   | LaterRejectCode
+  | WebhookRejectCode
   | StreamRejectCode
   | DurableRejectCode;
 

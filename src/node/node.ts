@@ -1,10 +1,10 @@
+import { NO_SENDER } from "../env/webhook-sender.ts";
 import { SHARD_0 } from "../lib/ids.ts";
 import type { HaSample } from "../metrics/sources.ts";
 import { payloadBytes } from "../raft/replication.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
 import type { ClusterApi, LaterApi, NodeApi, NodeHealth, ProducersApi } from "./api.ts";
 import { DurableStreams } from "./durable/durable.ts";
-import { NO_SENDER } from "./durable/webhooks.ts";
 import { DEFAULT_DURABLE_LIMITS } from "./durable/writer.ts";
 import type { NodeEvent } from "./events.ts";
 import { Forwarding } from "./forward/forwarding.ts";
@@ -25,6 +25,7 @@ import { roleOf } from "./replica/core.ts";
 import { patientDisk } from "./replica/patient-disk.ts";
 import { Replica } from "./replica/replica.ts";
 import { Streams } from "./streams/streams.ts";
+import { type Webhooks, webhooksOf } from "./webhooks/webhooks.ts";
 import { Writes } from "./writes/writes.ts";
 
 export type { NodeOptions } from "./options.ts";
@@ -51,6 +52,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly later: Later;
   readonly laterApi: LaterApi;
   readonly durable: DurableStreams;
+  readonly webhooks: Webhooks;
   #faulted = false;
   #stopping = false;
 
@@ -119,16 +121,9 @@ export class Node implements NodeApi, ClusterApi {
     const limits = { groupsMax: options.groupsMax, offsetsMax: options.offsetsMax };
     this.groups = new Groups({ machine, commander, linearizer, clock, time, replica, limits });
     this.streams = new Streams({ machine, commander, clock: time, log, replica, emit });
-    const { producer } = writes;
-    this.later = new Later({ machine, commander, producer, clock: time, replica, emit });
-    this.queues = new Queues({
-      machine,
-      commander,
-      clock: time,
-      replica,
-      loop: replica.shard,
-      emit,
-    });
+    const work = { machine, commander, clock: time, replica, emit };
+    this.later = new Later({ ...work, producer: writes.producer });
+    this.queues = new Queues({ ...work, loop: shard });
     queue.setCollector(() => this.queues.propose());
     this.durable = new DurableStreams({
       ...options,
@@ -150,6 +145,7 @@ export class Node implements NodeApi, ClusterApi {
       lastLevelOf: (peer) => replica.levels.levelOf(peer),
     });
     this.laterApi = laterThroughLeader(this.later, () => this.#forwarded);
+    this.webhooks = webhooksOf(options, { ...work, queues: this.queues });
     this.#replica = replica;
     this.#writes = writes;
   }
@@ -186,6 +182,7 @@ export class Node implements NodeApi, ClusterApi {
     this.#replica.stopCatchingUp();
     this.#maintenance.stopBackground();
     await this.streams.stop();
+    this.webhooks.stop();
     this.queues.stop();
     this.later.stop();
     this.durable.stop();
@@ -337,6 +334,7 @@ export class Node implements NodeApi, ClusterApi {
     this.queues.applied();
     this.later.applied();
     this.durable.applied();
+    this.webhooks.applied();
   }
 
   #synced(seconds: number, entries: readonly Entry[]): void {
@@ -367,6 +365,7 @@ export class Node implements NodeApi, ClusterApi {
     if (role === "leader") this.#writes.accept();
     else this.#writes.refuse(leader === null ? "no_leader" : "not_leader");
     this.queues.roleChanged();
+    this.webhooks.roleChanged();
     this.later.roleChanged();
     this.#forwarding.writes.roleChanged();
     // A new leader writes members into the log immediately, so it accepts writes first.

@@ -1,14 +1,15 @@
 import type { Clock } from "../env/clock.ts";
 import type { Disk } from "../env/disk.ts";
 import type { Random } from "../env/random.ts";
+import type { WebhookSender } from "../env/webhook-sender.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { DataDir } from "../storage/data-dir.ts";
-import type { WebhookSender } from "./durable/webhooks.ts";
 import type { DurableLimits } from "./durable/writer.ts";
 import type { ClusterOptions } from "./peers/cluster.ts";
 import type { StorageOptions } from "./recovery/options.ts";
+import type { WebhookLimits } from "./webhooks/webhooks.ts";
 import type { KvLimits } from "./writes/kv-access.ts";
 import type { WriteConcern } from "./writes/write-concern.ts";
 
@@ -57,6 +58,8 @@ export type NodeOptions = {
   readonly kvLimits?: KvLimits;
   /** Default: `DEFAULT_DURABLE_LIMITS`. */
   readonly durableLimits?: DurableLimits;
+  /** Default: `DEFAULT_WEBHOOK_LIMITS`. */
+  readonly webhookLimits?: WebhookLimits;
   /** Default: webhooks cannot be called. */
   readonly webhookSender?: WebhookSender;
   /** Called once if the disk failed or an invariant is broken. Logs it and ends the process. */

@@ -47,8 +47,13 @@ export const isSameDefinition = (a: QueueDefinition, b: QueueDefinition): boolea
   a.maxDeliveries === b.maxDeliveries &&
   a.deadLetter === b.deadLetter &&
   a.maxInFlight === b.maxInFlight &&
-  a.backoffMs.length === b.backoffMs.length &&
-  a.backoffMs.every((ms, at) => ms === b.backoffMs[at]);
+  sameBackoff(a.backoffMs, b.backoffMs);
+
+export const sameBackoff = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((ms, at) => ms === b[at]);
+
+/** Names of queues that another part of the state owns. A client cannot use the colon. */
+export const isOwnedQueue = (name: string): boolean => name.includes(":");
 
 /** Returns the first field that differs and cannot be changed, or null. */
 export function fixedDifference(

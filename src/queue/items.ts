@@ -1,6 +1,7 @@
 /** Changes of single records of a queue. All of them keep the indexes and the counts. */
 import { feature as faultPoint } from "bun:bundle";
 import type { PartitionState } from "../broker/state.ts";
+import { QUEUE_SPAN_MAX } from "./definition.ts";
 import {
   NO_KEY,
   QueueItem,
@@ -68,6 +69,19 @@ export function addItem(
 export function finish(state: QueuesState, queue: QueueState, item: QueueItem): void {
   const { partition, offset } = item;
   forget(state, queue, item);
+  finishOffset(partition, offset);
+}
+
+/** Finishes a record that was never given out. @returns false if it was, or is finished already. */
+export function skip(partition: QueuePartition, offset: number): boolean {
+  if (partition.isDone(offset) || partition.items.has(offset)) return false;
+  if (offset - partition.low >= QUEUE_SPAN_MAX) return false;
+  touch(partition);
+  finishOffset(partition, offset);
+  return true;
+}
+
+function finishOffset(partition: QueuePartition, offset: number): void {
   if (offset === partition.low) partition.low = partition.done.raise(offset, offset + 1).low;
   else partition.done.add(offset, partition.low);
 }

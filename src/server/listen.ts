@@ -81,7 +81,7 @@ type OptionParts = {
 /** The settings of the HTTP API, and what it serves. */
 function httpOptions(
   config: Config,
-  { cluster, streams, durable, queues, later, samples }: Served,
+  { cluster, streams, durable, queues, later, webhooks, samples }: Served,
   { log, instruments, place, plan }: OptionParts,
 ): HttpOptions {
   return {
@@ -107,6 +107,7 @@ function httpOptions(
     streams,
     queues,
     later,
+    webhooks,
     durable: {
       api: durable,
       longPollMs: config.streamLongPollMs,

@@ -11,6 +11,7 @@ import { parseTopology } from "../config/topology.ts";
 import { VERSION } from "../config/version.ts";
 import { BunClock } from "../env/bun-clock.ts";
 import { BunDisk, openBunDisk } from "../env/bun-disk.ts";
+import { BunWebhookSender } from "../env/bun-webhook-sender.ts";
 import { checkDataDir, watchDataDir } from "../env/data-dir-watch.ts";
 import { acquireDataLock, DataDirLocked, type DataLock } from "../env/data-lock.ts";
 import { DescriptorReserve } from "../env/descriptor-reserve.ts";
@@ -18,7 +19,6 @@ import { type Disk, DiskFull } from "../env/disk.ts";
 import { KnownPaths } from "../env/known-paths.ts";
 import { NoNetwork } from "../env/no-network.ts";
 import { WatchedDisk } from "../env/watched-disk.ts";
-import { BunWebhookSender } from "../env/webhook-sender.ts";
 import { checkMetricsToken, parseTokenSpecs, type TokenSpec } from "../http/token-spec.ts";
 import { tokenWords } from "../http/token-words.ts";
 import { SharedBlocks } from "../lib/blocks.ts";
@@ -166,7 +166,11 @@ async function serveHttp(
     partitionSizes: () => node.samples.partitionSizes(),
     groupLags: () => node.samples.groupLags(),
     viewLags: () => node.streams.viewLags(),
-    work: async () => ({ ...(await node.queues.sample()), ...node.later.sample() }),
+    work: async () => ({
+      ...(await node.queues.sample()),
+      ...node.later.sample(),
+      ...(await node.webhooks.sample()),
+    }),
     threads: () => [],
   };
   const served = {
@@ -176,6 +180,7 @@ async function serveHttp(
     durable: node.durable,
     queues: node.queues,
     later: node.laterApi,
+    webhooks: node.webhooks,
     samples,
   };
   return blocks === null
@@ -293,6 +298,10 @@ async function openNode(
       producersMax: config.streamProducersMax,
       forkDepthMax: config.streamForkDepthMax,
       subscriptionsMax: config.subscriptionsMax,
+    },
+    webhookLimits: {
+      webhooksMax: config.webhooksMax,
+      concurrencyMax: config.webhookConcurrency,
     },
     webhookSender: new BunWebhookSender(webhookHostsOf(config)),
     fault,

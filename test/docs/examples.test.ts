@@ -19,6 +19,7 @@ const VARIES = new Set([
   "oldest_age_ms",
   "dead-at-ms",
   "lease_until_ms",
+  "secret",
 ]);
 
 function comparable(value: unknown): unknown {

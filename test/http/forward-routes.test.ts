@@ -4,6 +4,7 @@ import type { ClusterApi } from "../../src/node/api.ts";
 import { FakeLater } from "../tools/http/fake-later.ts";
 import { FakeQueues } from "../tools/http/fake-queues.ts";
 import { FakeStreams } from "../tools/http/fake-streams.ts";
+import { FakeWebhooks } from "../tools/http/fake-webhooks.ts";
 import { fixture } from "../tools/http/fixture.ts";
 import { startRawLeader } from "../tools/http/raw-leader.ts";
 
@@ -14,8 +15,8 @@ const LOCAL = [
   "POST /broker/join",
   "POST /broker/query",
 ];
-/** Long polls that change the state. */
-const POLLS = ["GET /broker/groups/:group/messages"];
+/** Long polls that change the state, and what only the leader remembers. */
+const POLLS = ["GET /broker/groups/:group/messages", "GET /broker/webhooks/:webhook/deliveries"];
 const UNUSED = {} as ClusterApi;
 
 test("writes are passed on, reads and local work are not", async () => {
@@ -25,6 +26,7 @@ test("writes are passed on, reads and local work are not", async () => {
     streams: new FakeStreams(),
     queues: new FakeQueues(),
     later: new FakeLater(),
+    webhooks: new FakeWebhooks(),
     forwardWrites: { commitTimeoutMs: 1000 },
   });
   node.healthNow = { role: "follower", leaderUrl: leader.url };
@@ -57,6 +59,7 @@ test("what changes the log is for the leader, everything else is for any node", 
     streams: new FakeStreams(),
     queues: new FakeQueues(),
     later: new FakeLater(),
+    webhooks: new FakeWebhooks(),
     cluster: UNUSED,
   });
   const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`;

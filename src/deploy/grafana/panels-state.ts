@@ -17,7 +17,7 @@ export const STATE: readonly Panel[] = [
   {
     title: "Used part of the bounds",
     about:
-      "Partitions, consumer groups and their members, KV namespaces, keys and values, idempotency keys, producers, durable streams and subscriptions, each against its limit. At 1 the next one is refused; of idempotency keys and producers, the oldest are forgotten early.",
+      "Partitions, consumer groups and their members, KV namespaces, keys and values, idempotency keys, producers, durable streams, subscriptions and webhooks, each against its limit. At 1 the next one is refused; of idempotency keys and producers, the oldest are forgotten early.",
     kind: "lines",
     unit: "percentunit",
     queries: [
@@ -31,6 +31,7 @@ export const STATE: readonly Panel[] = [
       query("producers", used("ayder_producers")),
       query("streams", used("ayder_streams")),
       query("subscriptions", used("ayder_subscriptions")),
+      query("webhooks", used("ayder_webhooks")),
     ],
   },
   {
@@ -109,6 +110,11 @@ export const STATE: readonly Panel[] = [
     title: "Subscriptions",
     about: "Subscriptions to durable streams.",
     ...againstLimit("subscriptions", "ayder_subscriptions", "none"),
+  },
+  {
+    title: "Webhooks",
+    about: "Webhooks that deliver the records of topics. `ayder webhooks delete` removes one.",
+    ...againstLimit("webhooks", "ayder_webhooks", "none"),
   },
   {
     title: "Calls of webhooks",

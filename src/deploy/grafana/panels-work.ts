@@ -1,4 +1,4 @@
-/** Panels of queues and schedules. */
+/** Panels of queues, webhooks and schedules. */
 import { type Panel, query } from "./panel.ts";
 
 export const WORK: readonly Panel[] = [
@@ -40,6 +40,57 @@ export const WORK: readonly Panel[] = [
         "{{queue}}",
         "topk(10, max by (queue) (deriv(ayder_queue_acked_records{}[$__rate_interval])))",
       ),
+    ],
+  },
+  {
+    title: "Records of webhooks",
+    about:
+      "Records that webhooks can deliver, are delivering, and will deliver again after a wait.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("{{webhook}} ready", "topk(10, max by (webhook) (ayder_webhook_ready{}))"),
+      query("{{webhook}} in flight", "topk(10, max by (webhook) (ayder_webhook_in_flight{}))"),
+      query("{{webhook}} delayed", "topk(10, max by (webhook) (ayder_webhook_delayed{}))"),
+      query("{{webhook}} paused", "topk(10, max by (webhook) (ayder_webhook_paused{}))"),
+    ],
+  },
+  {
+    title: "Age in webhooks",
+    about: "Age of the oldest record that a webhook has not delivered.",
+    kind: "lines",
+    unit: "s",
+    queries: [query("{{webhook}}", "topk(10, max by (webhook) (ayder_webhook_oldest_seconds{}))")],
+  },
+  {
+    title: "Requests of webhooks",
+    about:
+      "Requests to receivers per second, and how many wait for their answers. A failed one is repeated after a wait.",
+    kind: "lines",
+    unit: "reqps",
+    queries: [
+      query("delivered", "sum(rate(ayder_webhook_deliveries_total{}[$__rate_interval]))"),
+      query("failed", "sum(rate(ayder_webhook_failures_total{}[$__rate_interval]))"),
+      query("in flight", "sum(ayder_webhook_requests_in_flight{})"),
+    ],
+  },
+  {
+    title: "Outcomes of webhooks",
+    about:
+      "Records that webhooks have delivered and left out, put aside, and lost to retention before.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query(
+        "{{webhook}} delivered",
+        "topk(10, max by (webhook) (ayder_webhook_delivered_records{}))",
+      ),
+      query(
+        "{{webhook}} filtered",
+        "topk(10, max by (webhook) (ayder_webhook_filtered_records{}))",
+      ),
+      query("{{webhook}} dead", "topk(10, max by (webhook) (ayder_webhook_dead{}))"),
+      query("{{webhook}} lost", "topk(10, max by (webhook) (ayder_webhook_lost_records{}))"),
     ],
   },
   {

@@ -14,9 +14,9 @@ import {
 } from "../../api/queues.ts";
 import type { QueueApi, QueueDefinition, QueueSummary } from "../../node/api.ts";
 import { readJson } from "../body.ts";
-import { ApiError } from "../errors.ts";
+import { deadLetterOf, demandDeadLetter } from "../dead-letters.ts";
 import { demandQueue, QUEUE_BODY_ERRORS, QUEUE_ERRORS, queueRejected } from "../queue-answers.ts";
-import type { Endpoint, RequestContext } from "../request-context.ts";
+import type { Endpoint } from "../request-context.ts";
 import { json } from "../responses.ts";
 import type { Services } from "../services.ts";
 import { queueAdminEndpoints } from "./queue-admin.ts";
@@ -66,7 +66,12 @@ const putQueue = (services: Services, queues: QueueApi): Endpoint => ({
     const definition = definitionOf(name, body);
     context.demand("admin", definition.topic);
     await demandQueue(queues, context, name, "admin");
-    await demandDeadLetter(queues, context, name, definition.deadLetter, body);
+    await demandDeadLetter(context, {
+      deadLetter: definition.deadLetter,
+      before: (await queues.topicsOfQueue(name))?.deadLetter,
+      isDefault: body.dead_letter === undefined,
+      exists: async (topic) => await queues.hasTopic(topic),
+    });
     const result = await queues.define(name, definition);
     if (!result.ok) return queueRejected(services, context, result, name, definition.topic);
     return json<QueuePut>({ ok: true, queue: name, created: result.created });
@@ -74,19 +79,8 @@ const putQueue = (services: Services, queues: QueueApi): Endpoint => ({
 });
 
 function definitionOf(name: string, body: QueueBody): QueueDefinition {
-  const { topic, dead_letter: deadLetter = `${name}.dead` } = body;
-  if (deadLetter !== null && deadLetter.length > 249) {
-    throw new ApiError(
-      "invalid_field",
-      `Field "dead_letter" is absent, and "${deadLetter}" is longer than the 249 characters of a topic name: give a topic or null`,
-    );
-  }
-  if (deadLetter === topic) {
-    throw new ApiError(
-      "invalid_field",
-      `Field "dead_letter" is "${topic}": it must be another topic than the one of the queue, or null`,
-    );
-  }
+  const { topic } = body;
+  const deadLetter = deadLetterOf("queue", name, topic, body.dead_letter);
   return {
     topic,
     visibilityMs: body.visibility_ms ?? 30_000,
@@ -97,24 +91,6 @@ function definitionOf(name: string, body: QueueBody): QueueDefinition {
     maxInFlight: body.max_in_flight ?? 1_000,
     from: body.from ?? "earliest",
   };
-}
-
-/**
- * A queue writes into its dead-letter topic, so a topic that others use needs a scope of its own. The
- * default topic of a new queue does not exist yet.
- */
-async function demandDeadLetter(
-  queues: QueueApi,
-  context: RequestContext,
-  name: string,
-  deadLetter: string | null,
-  body: QueueBody,
-): Promise<void> {
-  if (deadLetter === null) return;
-  const before = (await queues.topicsOfQueue(name))?.deadLetter;
-  const isOwn = body.dead_letter === undefined && !(await queues.hasTopic(deadLetter));
-  if (isOwn || deadLetter === before) return;
-  if (!context.principal.may("admin", deadLetter)) context.demand("write", deadLetter);
 }
 
 const listQueues = (queues: QueueApi): Endpoint => ({

@@ -1,5 +1,6 @@
 import type { Clock } from "../../env/clock.ts";
 import type { Random } from "../../env/random.ts";
+import type { WebhookSender } from "../../env/webhook-sender.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
 import type { Logger } from "../../metrics/log.ts";
@@ -11,7 +12,7 @@ import { StreamListing } from "./listing.ts";
 import { StreamReader } from "./reader.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { Touches } from "./touches.ts";
-import { type WebhookSender, Webhooks } from "./webhooks.ts";
+import { Webhooks } from "./webhooks.ts";
 import { type DurableLimits, StreamWriter } from "./writer.ts";
 
 export type DurableStreamsOptions = {

@@ -13,6 +13,7 @@ import {
 import { linkInfos } from "../../durable/subscriptions/wakes.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Random } from "../../env/random.ts";
+import type { WebhookSender } from "../../env/webhook-sender.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Result } from "../api.ts";
 import type {
@@ -32,7 +33,6 @@ import type {
 import type { Linearizer } from "../reads/linearizer.ts";
 import type { Commander } from "../writes/commander.ts";
 import { checkWakeToken, wakeToken, webhookKeyOf } from "./signing.ts";
-import type { WebhookSender } from "./webhooks.ts";
 import type { DurableLimits } from "./writer.ts";
 
 /** Streams that one subscription may name. */

@@ -3,35 +3,18 @@ import type { SubscriptionState } from "../../durable/subscriptions/state.ts";
 import { linkInfos } from "../../durable/subscriptions/wakes.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Random } from "../../env/random.ts";
+import type { WebhookSender } from "../../env/webhook-sender.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { Commander } from "../writes/commander.ts";
 import { signatureOf } from "./signing.ts";
 
-/** Calls the URLs of webhooks. */
-export interface WebhookSender {
-  /** @returns why the URL must not be called; null if it may be. */
-  check(url: string): string | null;
-  /**
-   * Sends a body and reads the answer, of which only the beginning may be returned.
-   *
-   * @throws Error if there was no answer, or the address behind the URL must not be called.
-   */
-  post(
-    url: string,
-    headers: Readonly<Record<string, string>>,
-    body: string,
-  ): Promise<{ readonly status: number; readonly body: string }>;
-}
-
-/** For nodes without a way to call webhooks. */
-export const NO_SENDER: WebhookSender = {
-  check: () => "this node cannot call webhooks",
-  post: () => Promise.reject(new Error("this node cannot call webhooks")),
-};
-
 const CALLS_MAX = 32;
+/** Time for the whole call. */
+const CALL_MS = 10_000;
+/** The rest of a longer answer is not read. */
+const ANSWER_BYTES_MAX = 64 * 1024;
 const RETRY_FIRST_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
 /** Retries of several webhooks are spread by this part of their delay. */
@@ -139,9 +122,13 @@ export class Webhooks {
       "webhook-signature": signatureOf(keys.signing, body, Math.floor(nowMs / 1000)),
     };
     try {
-      const answer = await sender.post(config.webhookUrl, headers, body);
+      const answer = await sender.send({
+        ...{ url: config.webhookUrl, headers, body, needsBody: true },
+        timeoutMs: CALL_MS,
+        answerBytesMax: ANSWER_BYTES_MAX,
+      });
       if (answer.status >= 200 && answer.status < 300)
-        return isDone(answer.body) ? "done" : "taken";
+        return isDone(Buffer.from(answer.body).toString()) ? "done" : "taken";
       log.warn("webhook failed", { subscription: config.id, status: answer.status });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);

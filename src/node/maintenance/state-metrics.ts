@@ -14,6 +14,7 @@ export type MeasuredState = Pick<
   | "dedupeKeysTotal"
   | "kvLimits"
   | "durableLimits"
+  | "webhookLimits"
 > & { readonly machine: Machine };
 
 /** Sets the metrics of the sizes of the replicated state, and of their limits. */
@@ -43,6 +44,8 @@ export function measureState(state: MeasuredState): void {
   instruments.streamsMax.value = boundOf(state.durableLimits?.streamsMax);
   instruments.subscriptions.value = parts.durable.subscriptions.size;
   instruments.subscriptionsMax.value = boundOf(state.durableLimits?.subscriptionsMax);
+  instruments.webhooks.value = parts.webhooks.byName.size;
+  instruments.webhooksMax.value = boundOf(state.webhookLimits?.webhooksMax);
   instruments.producersForgottenEarly.value = parts.producers.droppedEarly;
 }
 

@@ -36,6 +36,8 @@ import type {
   StreamApi,
   StreamRequest,
   StreamWait,
+  WebhookApi,
+  WebhookDefinition,
 } from "../api.ts";
 
 import type {
@@ -54,6 +56,7 @@ export type Served = {
   readonly streams: StreamApi;
   readonly queues: QueueApi;
   readonly later: LaterApi;
+  readonly webhooks: WebhookApi;
   readonly durable: DurableApi;
   readonly samples: SampleApi;
 };
@@ -137,6 +140,22 @@ export const CALLS = {
   putCron: ({ later }: Side, name: string, cron: CronRequest) => later.putCron(name, cron),
   deleteCron: ({ later }: Side, name: string) => later.deleteCron(name),
   listCrons: ({ later }: Side) => later.listCrons(),
+  defineWebhook: ({ webhooks }: Side, name: string, definition: WebhookDefinition) =>
+    webhooks.define(name, definition),
+  deleteWebhook: ({ webhooks }: Side, name: string) => webhooks.deleteWebhook(name),
+  pauseWebhook: ({ webhooks }: Side, name: string) => webhooks.pause(name),
+  resumeWebhook: ({ webhooks }: Side, name: string) => webhooks.resume(name),
+  rotateSecret: ({ webhooks }: Side, name: string) => webhooks.rotate(name),
+  testWebhook: ({ webhooks }: Side, name: string) => webhooks.test(name),
+  redriveWebhook: (
+    { webhooks }: Side,
+    name: string,
+    limits: { max: number | null; perSecond: number | null },
+  ) => webhooks.redrive(name, limits),
+  webhookDeliveries: ({ webhooks }: Side, name: string) => webhooks.deliveries(name),
+  listWebhooks: ({ webhooks }: Side) => webhooks.listWebhooks(),
+  describeWebhook: ({ webhooks }: Side, name: string) => webhooks.describeWebhook(name),
+  topicsOfWebhook: ({ webhooks }: Side, name: string) => webhooks.topicsOfWebhook(name),
   createStream: ({ durable }: Side, request: CreateStreamRequest) => durable.createStream(request),
   appendStream: ({ durable }: Side, request: AppendStreamRequest) => durable.appendStream(request),
   deleteStream: ({ durable }: Side, path: string) => durable.deleteStream(path),

@@ -19,6 +19,7 @@ import type {
   Result,
   SampleApi,
   StreamApi,
+  WebhookApi,
 } from "../api.ts";
 import type {
   CallArguments,
@@ -369,6 +370,20 @@ export class WorkerPort implements NodeApi {
     putCron: (name, cron) => this.#call("putCron", name, cron),
     deleteCron: (name) => this.#call("deleteCron", name),
     listCrons: () => this.#call("listCrons"),
+  };
+
+  readonly webhooks: WebhookApi = {
+    define: (name, definition) => this.#call("defineWebhook", name, definition),
+    deleteWebhook: (name) => this.#call("deleteWebhook", name),
+    pause: (name) => this.#call("pauseWebhook", name),
+    resume: (name) => this.#call("resumeWebhook", name),
+    rotate: (name) => this.#call("rotateSecret", name),
+    test: (name) => this.#call("testWebhook", name),
+    redrive: (name, limits) => this.#call("redriveWebhook", name, limits),
+    deliveries: (name) => this.#call("webhookDeliveries", name),
+    listWebhooks: () => this.#call("listWebhooks"),
+    describeWebhook: (name) => this.#call("describeWebhook", name),
+    topicsOfWebhook: (name) => this.#call("topicsOfWebhook", name),
   };
 
   readonly durable: DurableApi = {

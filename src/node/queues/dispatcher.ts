@@ -14,7 +14,7 @@ import type {
 } from "../queue-api.ts";
 import type { Commander } from "../writes/commander.ts";
 import { Delivery } from "./delivery.ts";
-import type { Taken } from "./feed.ts";
+import type { Feed, Taken } from "./feed.ts";
 import { receiptOf } from "./receipts.ts";
 import { Selector } from "./selector.ts";
 
@@ -32,6 +32,8 @@ export type DispatcherOptions = {
   readonly clock: Clock;
   readonly queueId: number;
   readonly onError: (error: unknown) => void;
+  /** Makes the feed of a partition. Default: as the order of the queue says. */
+  readonly feedOf?: (partition: number) => Feed;
 };
 
 /**

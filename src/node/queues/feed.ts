@@ -106,6 +106,21 @@ export class OpenFeed implements Feed {
   }
 }
 
+/** How a feed sees a record. */
+export type Screening = {
+  /** Hash of what must not be at work twice, or `NO_KEY`. */
+  readonly keyOf: (record: QueueRecord) => number;
+  /** False: the record is not given out. It is asked once for each record. */
+  readonly accepts: (record: QueueRecord) => boolean;
+  /** Records that one call of `take` looks at. */
+  readonly scanMax: number;
+};
+const BY_KEY: Screening = {
+  keyOf: ({ key }) => hashOfKey(key),
+  accepts: () => true,
+  scanMax: Number.POSITIVE_INFINITY,
+};
+
 /** The records in the order of their offsets, without those whose key is at work. */
 export class KeyedFeed implements Feed {
   readonly reserved = new Set<number>();
@@ -114,7 +129,12 @@ export class KeyedFeed implements Feed {
   readonly #passed = new Map<number, number[]>();
   /** Records without a key that were reserved in vain. */
   readonly #returned: number[] = [];
+  readonly #screening: Screening;
   #cursor = 0;
+
+  constructor(screening: Screening = BY_KEY) {
+    this.#screening = screening;
+  }
 
   async take(mine: QueuePartition, its: PartitionState, budget: Budget): Promise<Taken[]> {
     const all: Taken[] = [];
@@ -177,8 +197,9 @@ export class KeyedFeed implements Feed {
   ): Promise<void> {
     const end = limitOf(mine, its);
     this.#cursor = Math.max(this.#cursor, mine.low, its.lowWatermark);
-    for (let wanted = SCAN_MIN; hasRoom() && this.#cursor < end; wanted *= 4) {
-      const count = Math.min(wanted, SCAN_MAX, end - this.#cursor);
+    const last = Math.min(end, this.#cursor + this.#screening.scanMax);
+    for (let wanted = SCAN_MIN; hasRoom() && this.#cursor < last; wanted *= 4) {
+      const count = Math.min(wanted, SCAN_MAX, last - this.#cursor);
       const records = await readRecords(its, this.#cursor, count, SCAN_BYTES);
       if (records.length === 0) return;
       for (const record of records) {
@@ -190,7 +211,8 @@ export class KeyedFeed implements Feed {
   }
 
   #consider(mine: QueuePartition, record: QueueRecord, take: (taken: Taken) => void): void {
-    const key = hashOfKey(record.key);
+    if (!this.#screening.accepts(record)) return;
+    const key = this.#screening.keyOf(record);
     const isNext = key === NO_KEY || !this.#passed.has(key);
     if (isNext && this.#mayTake(mine, key, record.offset)) take(takenOf(record, key));
     else this.#pass(key, record.offset);

@@ -6,6 +6,7 @@ import { defineQueue } from "../../queue/commands/define-queue.ts";
 import { deleteQueue } from "../../queue/commands/delete-queue.ts";
 import { purgeQueue } from "../../queue/commands/purge-queue.ts";
 import { extendLeases, nackMessages, type Settled } from "../../queue/commands/settle.ts";
+import { isOwnedQueue } from "../../queue/definition.ts";
 import { type FoundQueue, findQueueByName, type LeaseRef } from "../../queue/find.ts";
 import type { Rejected, Result, WriteReject } from "../api.ts";
 import type { Emit } from "../events.ts";
@@ -199,6 +200,7 @@ export class Queues implements QueueApi {
   readonly listQueues = async (): Promise<readonly QueueSummary[]> => {
     const list: QueueSummary[] = [];
     for (const found of [...liveQueues(this.#options.machine)]) {
+      if (isOwnedQueue(found.queue.name)) continue;
       list.push(await summaryOf(found, this.#options.clock.now()));
     }
     return list.sort((a, b) => (a.queue < b.queue ? -1 : 1));

@@ -11,7 +11,12 @@ import { readable } from "./records.ts";
 /** Keys, values and headers of one answer, unless a single message is larger. */
 const RECEIVE_BYTES = 2 * 1024 * 1024;
 
-export type SelectorOptions = { readonly machine: Machine; readonly clock: Clock };
+export type SelectorOptions = {
+  readonly machine: Machine;
+  readonly clock: Clock;
+  /** Makes the feed of a partition. Default: as the order of the queue says. */
+  readonly feedOf?: (partition: number) => Feed;
+};
 
 /** Chooses the records of one queue that can be given out, and reserves them. */
 export class Selector {
@@ -168,7 +173,8 @@ export class Selector {
   #feed({ definition }: QueueState, partition: number): Feed {
     const feed = this.#feeds[partition];
     if (feed !== undefined) return feed;
-    const created = definition.order === "key" ? new KeyedFeed() : new OpenFeed();
+    const ofOrder = () => (definition.order === "key" ? new KeyedFeed() : new OpenFeed());
+    const created = this.#options.feedOf?.(partition) ?? ofOrder();
     this.#feeds[partition] = created;
     return created;
   }

@@ -4,6 +4,7 @@ import type { LeveledKind } from "../../lib/command-kind.ts";
 import { decodeDefineQueue, encodeDefineQueue } from "../command-format.ts";
 import {
   fixedDifference,
+  isOwnedQueue,
   isSameDefinition,
   QUEUES_FEATURE,
   QUEUES_LEVEL,
@@ -38,12 +39,38 @@ export type DefineQueueResult =
     }
   | QueueRejected<"queue_exists" | "too_many_queues" | "topic_not_found" | "too_many_partitions">;
 
+export type OwnedQueueResult =
+  | Extract<DefineQueueResult, { readonly ok: true }>
+  | QueueRejected<"queue_exists" | "topic_not_found" | "too_many_partitions">;
+
 /** Creates a queue or changes its definition. Creates the dead-letter topic if it does not exist. */
 export function applyDefineQueue(
   state: QueuesState,
   broker: BrokerState,
-  { name, definition }: DefineQueue,
+  command: DefineQueue,
   effects: BrokerEffects,
+): DefineQueueResult {
+  return define(state, broker, command, effects, QUEUES_MAX);
+}
+
+/** The same for a queue that another part of the state owns, and whose number that part bounds. */
+export function defineOwnedQueue(
+  state: QueuesState,
+  broker: BrokerState,
+  queue: Omit<DefineQueue, "type">,
+  effects: BrokerEffects,
+): OwnedQueueResult {
+  const result = define(state, broker, queue, effects, Number.POSITIVE_INFINITY);
+  // Without a bound there are never too many.
+  return result as OwnedQueueResult;
+}
+
+function define(
+  state: QueuesState,
+  broker: BrokerState,
+  { name, definition }: Omit<DefineQueue, "type">,
+  effects: BrokerEffects,
+  max: number,
 ): DefineQueueResult {
   const topic = broker.topicsByName.get(definition.topic);
   if (topic === undefined) return queueRejected("topic_not_found");
@@ -53,7 +80,7 @@ export function applyDefineQueue(
   if (different !== null) return queueRejected("queue_exists", { field: different });
   if (found === undefined) {
     removeOrphans(state, broker);
-    if (state.byName.size >= QUEUES_MAX) {
+    if (state.byName.size >= max && ownQueues(state) >= max) {
       return queueRejected("too_many_queues", { queues_max: QUEUES_MAX });
     }
   }
@@ -82,6 +109,13 @@ function create(
   const queue = new QueueState(state.nextQueueId++, name, topic.topicId, definition, partitions);
   addQueue(state, queue);
   return queue;
+}
+
+/** Number of queues that clients have made. */
+function ownQueues({ byName }: QueuesState): number {
+  let count = 0;
+  for (const name of byName.keys()) if (!isOwnedQueue(name)) count++;
+  return count;
 }
 
 /** Removes the queues of deleted topics. */

@@ -3,6 +3,7 @@ import { Value } from "@sinclair/typebox/value";
 import type { ClusterApi, StreamApi } from "../../../src/node/api.ts";
 import { FakeLater } from "../http/fake-later.ts";
 import { FakeQueues } from "../http/fake-queues.ts";
+import { FakeWebhooks } from "../http/fake-webhooks.ts";
 import { fixture } from "../http/fixture.ts";
 
 /** Handlers are not called, so the parts of the node may be empty. */
@@ -11,6 +12,7 @@ const { endpoints } = fixture({
   streams: {} as StreamApi,
   queues: new FakeQueues(),
   later: new FakeLater(),
+  webhooks: new FakeWebhooks(),
 }).app;
 const routes = endpoints.flatMap(({ method, path, docs }) => {
   const pattern = path.replaceAll(/:\w+/g, "[^/]+").replace("*", ".+");

@@ -47,8 +47,10 @@ export class GroupMember {
   readonly link: MemberLink;
   name: string;
   leaseMs = 0;
-  /** When the last operation that may have renewed its lease was answered. */
-  lastAnswerMs = 0;
+  /** The longest lease that may be in force: a join without an answer may have counted. */
+  leaseMsMax = 0;
+  /** End of the last operation that may have renewed its lease. */
+  lastEndMs = 0;
   /** It only works: no pauses, and all topics under one name. */
   isCalm = false;
   /** It stops without a word. */
@@ -142,10 +144,13 @@ export class GroupMember {
   async #join(): Promise<Answer> {
     const { group } = this.#options;
     const request = { group, member: this.name, topics: this.#topics, leaseMs: this.leaseMs };
+    this.leaseMsMax = Math.max(this.leaseMsMax, this.leaseMs);
     const { result } = await this.link.join(request);
+    this.#noteEnd();
     if (result === null) return "again";
+    this.leaseMsMax = this.leaseMs;
     this.#positions = [];
-    return this.#answered();
+    return "ok";
   }
 
   async #read(): Promise<Answer> {
@@ -153,6 +158,7 @@ export class GroupMember {
     const { group, waitsMs } = this.#options;
     const how = { limit: 1 + random.below(20), waitMs: random.pick(waitsMs) };
     const { outcome, code, result } = await this.link.read({ group, member: this.name }, how);
+    this.#noteEnd();
     if (result === null) {
       // Without an answer its records may be lost, so that it has to join again.
       return outcome === "fail" && code !== "not_a_member" ? "again" : "gone";
@@ -160,23 +166,23 @@ export class GroupMember {
     this.#positions = result.positions;
     this.#old.push(...result.positions);
     if (this.#old.length > OLD_MAX) this.#old.splice(0, this.#old.length - OLD_MAX);
-    return this.#answered();
+    return "ok";
   }
 
   async #commit(offsets: readonly Owned[]): Promise<Answer> {
     const { group } = this.#options;
     const { code, result } = await this.link.commit({ group, member: this.name, offsets });
+    this.#noteEnd();
     for (const each of result?.committed ?? []) {
       this.link.count(each === null ? "group commit fenced" : "group commit");
     }
-    if (result !== null) return this.#answered();
+    if (result !== null) return "ok";
     if (code !== "not_a_member") return "again";
     this.link.count("group lease over");
     return "gone";
   }
 
-  #answered(): Answer {
-    this.lastAnswerMs = this.link.now();
-    return "ok";
+  #noteEnd(): void {
+    this.lastEndMs = this.link.now();
   }
 }

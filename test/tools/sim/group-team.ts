@@ -20,7 +20,9 @@ const MEMBERS = {
   waitsMs: [0, 20, 150],
   workMs: 20,
 };
-const POLL_MS = 10;
+const POLL_MS = 25;
+/** The longest effect of a fault. */
+const LATE_MS = 2_500;
 /** The leader looks for leases that are over ten times a second. */
 const LOOK_MS = 120;
 /** Timers and clocks of the plans differ by at most this factor. */
@@ -41,6 +43,7 @@ export class GroupTeam {
   /** How many partitions the topic has that is created anew. */
   readonly #partitions: number;
   #isCalm = false;
+  #disturbed: Promise<void> = Promise.resolve();
   #ids = 0;
   /** The last description of the group. */
   shown = "it was never described";
@@ -61,7 +64,8 @@ export class GroupTeam {
   }
 
   run(): Promise<unknown> {
-    return Promise.all([this.#disturb(), ...this.members.map((member) => member.run())]);
+    this.#disturbed = this.#disturb();
+    return Promise.all([this.#disturbed, ...this.members.map((member) => member.run())]);
   }
 
   stop(): void {
@@ -183,7 +187,7 @@ export class GroupTeam {
   async settle(): Promise<void> {
     this.#isCalm = true;
     for (const member of this.members) member.isCalm = true;
-    while (!(await this.#createTopic(RENEWED, this.#partitions))) await this.#admin.sleep(50);
+    await this.#disturbed;
     await this.#untilShared(this.members);
     // Where clocks are wrong, time may stand still for long, so that leases do not end in time.
     const isTimeRight = !this.#cluster.plan.faults.includes("clock-jump");
@@ -203,10 +207,13 @@ export class GroupTeam {
 
   async #takeOver(victim: GroupMember): Promise<void> {
     const { plan } = this.#cluster;
+    // Syncs that hang and frames that are late were begun before the faults ended.
+    await this.#admin.sleep(LATE_MS);
+    await this.#untilShared(this.members);
+    const { name: member } = victim;
     victim.isSilent = true;
     victim.stopped = true;
-    const { leaseMs, name: member } = victim;
-    await this.#admin.sleep(this.#admin.random.below(leaseMs / 2));
+    await this.#admin.sleep(this.#admin.random.below(victim.leaseMs / 2));
     const leader = this.#leader();
     if (plan.nodes > 1 && leader !== null) {
       leader.kill();
@@ -217,13 +224,13 @@ export class GroupTeam {
       const group = now === null ? null : await this.#show(now, null);
       isTaken = group?.partitions.every(({ owner }) => owner !== null && owner !== member) === true;
     }
-    const msMax = RATE_MAX * (leaseMs + 2 * plan.electionTimeoutMs) + LOOK_MS;
+    const msMax = RATE_MAX * (victim.leaseMsMax + 2 * plan.electionTimeoutMs) + LOOK_MS;
     const args = { group: GROUP, member, msMax };
     this.#cluster.count("group takeover");
     this.#admin.add(
       "group-takeover",
       this.#cluster.nodes[0] as SimNode,
-      victim.lastAnswerMs,
+      victim.lastEndMs,
       args,
       "ok",
       {},
@@ -248,6 +255,8 @@ export class GroupTeam {
         topics.length === MEMBERS.topics.length;
       if (isShared && group.members.length === names.size && group.members.every(isJoined)) return;
       if (this.#cluster.plan.faults.includes("clock-jump")) await this.#remove(strangers);
+      // A deletion without an answer may have come later than the creation that followed.
+      await this.#createTopic(RENEWED, this.#partitions);
       await this.#admin.sleep(POLL_MS);
     }
   }

@@ -27,6 +27,13 @@ export const deleteTopic = (topic: string): ApiRequest => ({
   path: topicPath(topic),
 });
 
+export const listProducers = (topic: string) =>
+  get(withQuery(`${topicPath(topic)}/producers`, { limit: 1000 }));
+export const forgetProducer = (topic: string, id: string): ApiRequest => ({
+  method: "DELETE",
+  path: withQuery(`${topicPath(topic)}/producers`, { id }),
+});
+
 /** Members, owners and lag of a group. */
 export const describeGroup = (group: string) => get(`/broker/groups/${part(group)}`);
 /** Deletes what the group has committed in all topics. */

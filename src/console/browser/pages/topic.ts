@@ -1,4 +1,4 @@
-/** One topic: messages, produce, partitions, groups and settings. */
+/** One topic: messages, produce, partitions, groups, producers and settings. */
 
 import type { TopicDescribed } from "../../../api/topics.ts";
 import { send } from "../api.ts";
@@ -16,6 +16,7 @@ import { messagesTab } from "./messages.ts";
 import { partitionsTab } from "./partitions.ts";
 import { produceTab } from "./produce.ts";
 import { topicGroupsTab } from "./topic-groups.ts";
+import { topicProducersTab } from "./topic-producers.ts";
 import { topicSettingsTab } from "./topic-settings.ts";
 
 export type TopicContext = PageContext & {
@@ -39,6 +40,7 @@ const TABS: readonly Tab[] = [
   { name: "produce", label: "Produce", help: "produce", build: produceTab },
   { name: "partitions", label: "Partitions", help: "topics", build: partitionsTab },
   { name: "groups", label: "Groups", help: "groups", build: topicGroupsTab },
+  { name: "producers", label: "Producers", help: "produce", build: topicProducersTab },
   { name: "settings", label: "Settings", help: "topics", build: topicSettingsTab },
 ];
 const REFRESH_MS = 2000;

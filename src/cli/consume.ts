@@ -61,7 +61,7 @@ export const CONSUME: Command = {
     "Without --follow, each partition is read up to the end that it had at the start.",
     "With --json: one object per line with the fields of the HTTP API; value_b64 if it is not UTF-8.",
     "Ctrl-C, SIGTERM and a closed pipe end with code 0; with --commit, printed messages are committed.",
-    "With --join, Ctrl-C leaves the group, and the others get the partitions at once.",
+    "With --join, Ctrl-C leaves the group, and the others get the partitions at once. With --member, they stay for the lease (30 s).",
     "Example: ayder consume orders --group billing --commit --follow | ./bill",
     "Example, in several terminals: ayder consume orders --group billing --join --commit",
   ],

@@ -13,6 +13,11 @@ export type GroupOptions = {
   readonly topics: readonly string[];
   /** A name that stays the same across restarts keeps its partitions. @default a new name */
   readonly member?: string | undefined;
+  /**
+   * Leave the group at the end, so that other members get the partitions at once. Otherwise they are
+   * kept until the lease ends, for a member that starts again. @default only without a name
+   */
+  readonly leave?: boolean | undefined;
   /** The member is removed if the server hears nothing from it for this long. @default 30_000 */
   readonly leaseMs?: number | undefined;
   /**
@@ -33,7 +38,7 @@ export type GroupOptions = {
   readonly onAssigned?: ((partitions: readonly PartitionRef[]) => void) | undefined;
   /** Partitions go to other members, or the lease is over. */
   readonly onRevoked?: ((partitions: readonly PartitionRef[]) => void) | undefined;
-  /** Ends the iteration, commits and leaves the group. */
+  /** Ends the iteration, commits, and leaves the group. */
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -50,7 +55,7 @@ const keyOf = ({ topic, partition }: PartitionRef): string => `${topic}/${partit
 
 /**
  * `for await (const message of client.group("billing", { topics: ["orders"] }))` joins, renews the
- * lease, commits what was processed, and leaves at the end. A message counts as processed when the
+ * lease, commits what was processed, and leaves at the end unless it has a name of its own. A message counts as processed when the
  * next one is asked for. Every message is delivered at least once to one of the members.
  */
 export class GroupConsumer implements AsyncIterable<Message> {
@@ -267,16 +272,18 @@ export class GroupConsumer implements AsyncIterable<Message> {
 
   async #end(): Promise<void> {
     if (!this.#isMember) return;
-    const { autoCommit = true } = this.#options;
+    const { autoCommit = true, member, leave = member === undefined } = this.#options;
     try {
       if (autoCommit) await this.#commit(this.#processed);
+      if (!leave) return;
       const signal = AbortSignal.timeout(END_MS);
       await this.#post("leave", GROUP_LEFT, signal, { member: this.member });
     } catch {
       // The lease ends by itself.
+    } finally {
+      this.#isMember = false;
+      this.#own([], []);
     }
-    this.#isMember = false;
-    this.#own([], []);
   }
 
   #post<T>(

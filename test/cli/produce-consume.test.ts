@@ -374,25 +374,23 @@ test("a named producer fences an older one, and tells when its number was used",
   expect(await texts(topic)).toEqual(["a", "b"]);
   expect((await run(["produce", topic, "e", "-p", "0", "--producer-id", "p"])).code).toBe(0);
 });
-test("processes that join a group share its partitions, and Ctrl-C leaves it", async () => {
+test("processes that join a group share its partitions; Ctrl-C leaves it without a name", async () => {
   const topic = await newTopic(2);
-  const args = (member: string) => {
-    return ["consume", topic, "--group", topic, "--join", "--commit", "--member", member];
-  };
-  const [a, b] = ["a", "b"].map((member) => spawnAyder(args(member), { env: env() }));
-  if (a === undefined || b === undefined) throw new Error("two processes");
+  const args = ["consume", topic, "--group", topic, "--join", "--commit"];
+  const a = spawnAyder(args, { env: env() });
+  const b = spawnAyder([...args, "--member", "b"], { env: env() });
   const described = () => client().describeGroup(topic);
   const owners = async () => {
     const { partitions } = await described().catch(() => ({ partitions: [] }));
     return partitions
-      .map(({ owner, next }) => `${owner} ${next}`)
+      .map(({ owner, next }) => `${owner === "b" ? "b" : (owner ?? "").slice(0, 2)} ${next}`)
       .sort()
       .join(", ");
   };
-  while ((await owners()) !== "a undefined, b undefined") await Bun.sleep(10);
+  while ((await owners()) !== "b undefined, m- undefined") await Bun.sleep(10);
   const { partitions } = await described();
   for (const { partition, owner } of partitions) {
-    await client().produce(topic, `for ${owner}`, { partition });
+    await client().produce(topic, owner === "b" ? "for b" : "for a", { partition });
   }
   while ((await described()).lag > 0) await Bun.sleep(10);
   a.kill("SIGINT");
@@ -414,6 +412,7 @@ test("processes that join a group share its partitions, and Ctrl-C leaves it", a
   b.kill("SIGTERM");
   expect(await b.exited).toBe(0);
   expect(await new Response(b.stdout).text()).toBe("for b\nlater\nlater\n");
+  expect((await described()).members.map(({ member }) => member)).toEqual(["b"]);
   expect(await new Response(b.stderr).text()).toBe("");
 });
 

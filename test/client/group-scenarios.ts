@@ -52,6 +52,7 @@ export const GROUP_SCENARIOS: Readonly<Record<string, Scenario>> = {
     const first = client.group(topic, {
       topics: [topic],
       member: "first",
+      leave: true,
       signal: stop.signal,
       onAssigned: (got) => told.push(...names(got).map((name) => `+${name}`)),
       onRevoked: (gone) => told.push(...names(gone).map((name) => `-${name}`)),
@@ -62,7 +63,7 @@ export const GROUP_SCENARIOS: Readonly<Record<string, Scenario>> = {
     })();
     await client.produce(topic, "x", { partition: 0 });
     await until(() => texts.length === 1);
-    const second = client.group(topic, { topics: [topic], member: "second" });
+    const second = client.group(topic, { topics: [topic], member: "second", leave: true });
     const other = (async () => {
       for await (const message of second) return message;
       return null;
@@ -87,7 +88,7 @@ export const GROUP_SCENARIOS: Readonly<Record<string, Scenario>> = {
   "without automatic commits, a member commits what it was given so far": async (client, topic) => {
     await client.topics.create(topic, { partitions: 1 });
     await client.produceBatch(topic, ["a", "b", "c"], { partition: 0 });
-    const options = { topics: [topic], autoCommit: false, member: "m" };
+    const options = { topics: [topic], autoCommit: false, member: "m", leave: true };
     const member = client.group(topic, options);
     for await (const message of member) {
       if (message.text === "b") await member.commit();
@@ -107,6 +108,41 @@ export const GROUP_SCENARIOS: Readonly<Record<string, Scenario>> = {
     assert.ok((partitions[0]?.lagSeconds ?? -1) >= 0);
     const listed = (await client.listGroups()).find(({ group }) => group === topic);
     assert.deepEqual(listed, { group: topic, topics: 1, partitions: 1, members: 0, lag: 3 });
+  },
+
+  "a rolling restart of members with names moves no partition": async (client, topic) => {
+    await client.topics.create(topic, { partitions: 20 });
+    const members = Array.from({ length: 10 }, (_, i) => `worker-${i}`);
+    const start = (member: string) => {
+      const stop = new AbortController();
+      const consumer = client.group(topic, { topics: [topic], member, signal: stop.signal });
+      const seen: string[] = [];
+      const done = (async () => {
+        for await (const { text } of consumer) seen.push(text);
+      })();
+      const end = () => {
+        stop.abort();
+        return done;
+      };
+      return { consumer, seen, end };
+    };
+    const owners = async () => {
+      const { partitions } = await client.describeGroup(topic);
+      return partitions.map(({ owner, generation }) => `${owner} in ${generation}`);
+    };
+    const workers = members.map(start);
+    await until(() => workers.every(({ consumer }) => consumer.partitions.length === 2));
+    const before = await owners();
+    for (const [i, member] of members.entries()) {
+      await workers[i]?.end();
+      const again = start(member);
+      workers[i] = again;
+      await until(() => again.consumer.partitions.length === 2);
+    }
+    assert.deepEqual(await owners(), before);
+    for (let i = 0; i < 20; i++) await client.produce(topic, `${i}`, { partition: i });
+    await until(() => workers.every(({ seen }) => seen.length === 2));
+    await Promise.all(workers.map(({ end }) => end()));
   },
 
   "a member that loses its lease joins again and goes on": async (client, topic) => {

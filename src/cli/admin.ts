@@ -1,7 +1,6 @@
 /** `ayder admin`: takes a checkpoint, and shows how far a node has synced its log. */
-import { badAnswer } from "../client/errors.ts";
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
-import { connect, SERVER_OPTIONS } from "./server.ts";
+import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { bytesText } from "./table.ts";
 
 export const ADMIN: Command = {
@@ -29,42 +28,19 @@ export const ADMIN: Command = {
   ],
 };
 
-/** A checkpoint syncs each partition that was written to, which may take this long. */
-const COMPACT_WAIT_MS = 120_000;
-
 async function status(args: Arguments, io: Io): Promise<number> {
-  const client = connect(args, io);
-  const path = "/admin/sealed/status";
-  const text = await client.request({ method: "GET", path, signal: io.interrupted });
-  const index = numberIn(text, "last_synced_batch_id", client.url);
-  await io.out(args.flag("json") ? `${text}\n` : `synced up to index ${index}\n`);
+  const index = await connect(args, io).admin.lastSyncedIndex({ signal: io.interrupted });
+  const line = jsonLine({ ok: true, last_synced_batch_id: index });
+  await io.out(args.flag("json") ? line : `synced up to index ${index}\n`);
   return EXIT.ok;
 }
 
 async function compact(args: Arguments, io: Io): Promise<number> {
   const client = connect(args, io);
-  const request = { method: "POST", path: "/admin/compact", repeatable: true } as const;
-  const waiting = { waitMs: COMPACT_WAIT_MS, signal: io.interrupted };
-  const text = await client.request({ ...request, ...waiting });
-  const index = numberIn(text, "checkpoint_index", client.url);
-  const freed = bytesText(numberIn(text, "freed_bytes", client.url));
-  await io.out(
-    args.flag("json") ? `${text}\n` : `checkpoint at index ${index}, ${freed} of journal deleted\n`,
-  );
+  const { checkpointIndex, freedBytes } = await client.admin.compact({ signal: io.interrupted });
+  const line = jsonLine({ ok: true, checkpoint_index: checkpointIndex, freed_bytes: freedBytes });
+  const freed = bytesText(freedBytes);
+  const text = `checkpoint at index ${checkpointIndex}, ${freed} of journal deleted\n`;
+  await io.out(args.flag("json") ? line : text);
   return EXIT.ok;
-}
-
-/** @throws AyderError if the answer does not have this number. */
-function numberIn(text: string, field: string, where: string): number {
-  try {
-    const value = (JSON.parse(text) as Readonly<Record<string, unknown>> | null)?.[field];
-    if (typeof value === "number") return value;
-  } catch {
-    // Reported below.
-  }
-  throw badAnswer(
-    `${where} answered 200, but the answer is not from Ayder: it has no ${field}`,
-    200,
-    "refused",
-  );
 }

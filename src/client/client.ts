@@ -1,3 +1,4 @@
+import { Admin } from "./admin.ts";
 import type { RawPage } from "./batches.ts";
 import { type ConsumeOptions, Consumer } from "./consumer.ts";
 import { DurableStreams } from "./durable.ts";
@@ -52,6 +53,7 @@ export class Client {
   readonly retention: Retention;
   readonly views: Views;
   readonly cluster: ClusterClient;
+  readonly admin: Admin;
   readonly schedules: Schedules;
   readonly durable: DurableStreams;
   readonly #transport: Transport;
@@ -67,6 +69,7 @@ export class Client {
     this.retention = new Retention(transport);
     this.views = new Views(transport);
     this.cluster = new ClusterClient(transport);
+    this.admin = new Admin(transport);
     this.schedules = new Schedules(transport);
     this.durable = new DurableStreams(transport);
   }
@@ -262,10 +265,19 @@ export class Client {
     return this.#streams.join<L, R>(body, options);
   }
 
+  /** True if a node answers; one attempt, at any node. */
+  async healthy(options: CallOptions = {}): Promise<boolean> {
+    return await this.#answers("/health", options);
+  }
+
   /** True if a node has recovered and knows a leader; one attempt, at any node. */
   async ready(options: CallOptions = {}): Promise<boolean> {
+    return await this.#answers("/ready", options);
+  }
+
+  async #answers(path: string, options: CallOptions): Promise<boolean> {
     try {
-      await this.#transport.send({ method: "GET", path: "/ready", retryMs: 0, ...options });
+      await this.#transport.send({ method: "GET", path, retryMs: 0, ...options });
       return true;
     } catch {
       options.signal?.throwIfAborted();

@@ -1,4 +1,5 @@
 /** `ayder/client`: works with any `fetch`, in Bun, Node (20 or later) and browsers. */
+export { Admin } from "./admin.ts";
 export type { RawPage } from "./batches.ts";
 export { Client, createClient } from "./client.ts";
 export { type ConsumeOptions, Consumer } from "./consumer.ts";

@@ -1,4 +1,5 @@
 /** Shapes of the answers that the client uses. Fields that are only passed on may be absent. */
+import type { Compacted, SealedStatus } from "../api/admin.ts";
 import type { Member, Membership, Transferred } from "../api/cluster.ts";
 import type { Page, Message as WireMessage } from "../api/consume.ts";
 import type {
@@ -265,3 +266,5 @@ export const MEMBERSHIP = fields<Membership>({
   }),
 });
 export const TRANSFERRED = fields<Transferred>({ target: text });
+export const COMPACTED = fields<Compacted>({ checkpoint_index: integer, freed_bytes: integer });
+export const SEALED_STATUS = fields<SealedStatus>({ last_synced_batch_id: integer });

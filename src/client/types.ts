@@ -179,6 +179,11 @@ export type TopicDescription = {
   readonly groups: readonly GroupLag[];
 };
 
+export type Compaction = {
+  /** Log index of the checkpoint. */
+  readonly checkpointIndex: number;
+  readonly freedBytes: number;
+};
 export type Deleted = {
   readonly deletedCount: number;
   readonly freedBytes: number;

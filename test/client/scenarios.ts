@@ -455,6 +455,17 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     assert.equal((await failure(client.cluster.promote("nobody"))).code, "member_not_found");
   },
 
+  "administration of a node": async (client, topic) => {
+    await client.topics.create(topic, { partitions: 1 });
+    const { batchId = 0 } = await client.produce(topic, "x");
+    assert.equal(await client.healthy(), true);
+    const synced = await client.admin.lastSyncedIndex();
+    assert.ok(synced >= batchId);
+    const { checkpointIndex, freedBytes } = await client.admin.compact();
+    assert.ok(checkpointIndex >= batchId && freedBytes >= 0);
+    assert.match(await client.admin.metrics(), /^ayder_partitions \d+$/m);
+  },
+
   "an aborted call throws the reason of the signal": async (client, topic) => {
     await client.topics.create(topic, { partitions: 1 });
     const reason = new Error("enough");

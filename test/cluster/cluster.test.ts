@@ -55,6 +55,7 @@ const SHORT: readonly Short[] = [
   { name: "kills-in-a-row", nodes: 3, seconds: 8 },
   { name: "pause-leader", nodes: 3, seconds: 8 },
   { name: "partition-leader", nodes: 3, seconds: 8 },
+  { name: "through-followers", nodes: 3, seconds: 10 },
 ];
 
 for (const short of SHORT) {

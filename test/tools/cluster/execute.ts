@@ -25,7 +25,8 @@ export type Report = {
 const OK_PRODUCES_PER_SECOND = 10;
 
 export async function execute(scenario: Scenario, options: RunOptions): Promise<Report> {
-  const run = new Run(options);
+  const environment = { ...scenario.environment, ...options.environment };
+  const run = new Run({ ...options, environment });
   try {
     if (await prepare(run)) await live(run, scenario);
   } finally {

@@ -15,6 +15,8 @@ export type Scenario = {
   readonly initialMembers?: number;
   /** Where links are disturbed; absent: nothing is between the nodes. */
   readonly network?: NetworkKind;
+  /** Settings of all nodes. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Sets wall clocks. */
   readonly clocks?: boolean;
   /** Fills disks up. */
@@ -59,6 +61,20 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     size: 3,
     demands: {},
     act: killsInARow,
+  },
+  "through-followers": {
+    help: "followers forward writes; the leader is killed, stopped, or cut off mid-frame",
+    size: 3,
+    network: "proxies",
+    environment: { RF_HA_FOLLOWER_WRITES: "forward" },
+    demands: { faults: 2, leaderChanges: 1 },
+    act: repeat(
+      faults.killLeader,
+      faults.killLeader,
+      faults.pauseLeader,
+      faults.partitionLeader,
+      faults.cutFrames,
+    ),
   },
   "kill-any": {
     help: "SIGKILL to any node; with --nodes 1 to the only one",

@@ -9,6 +9,8 @@ const ALLOWED = [
   "src/node/streams/answer-rows.ts",
   // Writes the requests of webhooks, which no route answers.
   "src/node/durable/webhooks.ts",
+  // Writes the manifests of exports, which readers of a bucket read.
+  "src/node/exports/manifest.ts",
 ];
 
 /** Collects the field names of a schema that no camelCase object can have. */

@@ -4,6 +4,7 @@
  */
 
 import { CLUSTER_SETTINGS } from "./cluster-settings.ts";
+import { EXPORT_SETTINGS } from "./export-settings.ts";
 import type { Setting } from "./setting-types.ts";
 
 export { SECTIONS, type Section, type Setting, type SettingKind } from "./setting-types.ts";
@@ -466,6 +467,7 @@ export const SETTINGS = {
     help: "free space below which writes are refused with 507; at most a tenth of the disk",
     section: "Storage",
   },
+  ...EXPORT_SETTINGS,
   ...CLUSTER_SETTINGS,
   compat: {
     variables: ["RF_COMPAT"],

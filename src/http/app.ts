@@ -23,6 +23,7 @@ import { clusterEndpoints } from "./routes/cluster.ts";
 import { commitEndpoints } from "./routes/commit.ts";
 import { consumeEndpoints } from "./routes/consume.ts";
 import { docsEndpoints } from "./routes/docs.ts";
+import { exportEndpoints } from "./routes/exports.ts";
 import { groupMemberEndpoints } from "./routes/group-members.ts";
 import { groupEndpoints } from "./routes/groups.ts";
 import { healthEndpoints } from "./routes/health.ts";
@@ -250,7 +251,7 @@ function bodyBytes({ instruments, memory = DEFAULT_MEMORY, shared }: HttpOptions
 }
 
 function allEndpoints(services: Services): readonly Endpoint[] {
-  const { cluster, later, queues, streams, durable, webhooks } = services.options;
+  const { cluster, later, queues, streams, durable, webhooks, exports } = services.options;
   /** Routes of a part of the node that may be absent. */
   const of = <Api>(
     api: Api | undefined,
@@ -272,6 +273,7 @@ function allEndpoints(services: Services): readonly Endpoint[] {
     ...of(cluster, clusterEndpoints),
     ...of(later, scheduleEndpoints),
     ...of(queues, queueEndpoints),
+    ...of(exports, exportEndpoints),
     ...of(webhooks, webhookEndpoints),
     ...of(streams, streamEndpoints),
     ...of(durable, durableEndpoints),

@@ -61,6 +61,7 @@ const MANUAL_PAGES = {
   limits: "settings",
   produce: "produce",
   queues: "queues",
+  exports: "exports",
   schedules: "schedules",
   streams: "stream-processing",
   durable: "durable-streams",
@@ -182,6 +183,15 @@ export const HTTP_ERRORS: Readonly<Record<ErrorCode, HttpError>> = {
   invalid_schedule: row(400, "schedules", "This is not the name or the id of a schedule"),
   invalid_cron: row(400, "schedules", "This is not a cron expression with a time zone"),
   delay_too_long: row(400, "schedules", "A record can wait for at most one year (366 days)"),
+  invalid_export: row(400, "exports", "This is not the name of an export"),
+  export_not_found: row(404, "exports", "No such export"),
+  export_exists: row(
+    409,
+    "exports",
+    "The export exists with another topic, url or start, which cannot be changed",
+  ),
+  export_url_taken: row(409, "exports", "Another export writes to this place"),
+  too_many_exports: row(409, "exports", "There are as many exports as there may be"),
   schedule_not_found: row(404, "schedules", "No such schedule"),
   too_many_schedules: row(
     409,

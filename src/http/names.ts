@@ -16,6 +16,8 @@ export const checkQueue = (name: string): string =>
   checkName(name, "Queue", "invalid_queue", false);
 export const checkWebhook = (name: string): string =>
   checkName(name, "Webhook", "invalid_webhook", false);
+export const checkExport = (name: string): string =>
+  checkName(name, "Export", "invalid_export", false);
 export const checkCron = (name: string): string =>
   checkName(name, "Schedule", "invalid_schedule", false);
 /** The name of a schedule, or the id of records that wait. */

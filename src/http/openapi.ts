@@ -28,6 +28,7 @@ const TAGS: Readonly<Record<string, Tag>> = {
     description: "Streams by the Durable Streams protocol",
     page: "durable-streams",
   },
+  exports: { description: "Topics that are written to Parquet files", page: "exports" },
   health: { description: "Health of the process, and this document", page: "operations" },
   kv: { description: "Keys and values", page: "kv" },
   metrics: { description: "Metrics for Prometheus", page: "monitoring" },

@@ -4,6 +4,7 @@ import type { MetricSources } from "../metrics/sources.ts";
 import type {
   ClusterApi,
   DurableApi,
+  ExportApi,
   LaterApi,
   QueueApi,
   StreamApi,
@@ -60,6 +61,8 @@ export type HttpOptions = {
   readonly later?: LaterApi;
   /** Webhooks. If absent, the routes do not exist. */
   readonly webhooks?: WebhookApi;
+  /** Exports to Parquet. If absent, the routes do not exist. */
+  readonly exports?: ExportApi;
   /** Additional routes: stream processing, cluster administration, console. */
   readonly endpoints?: readonly Endpoint[];
   /** If absent, this thread is the only one that serves HTTP. */

@@ -2,6 +2,7 @@
 import { type TSchema, Type as t } from "@sinclair/typebox";
 import { group, NAME_PATTERN, partition, topic } from "../api/common.ts";
 import {
+  checkExport,
   checkGroup,
   checkKey,
   checkNamespace,
@@ -21,6 +22,7 @@ const READS = {
   namespace: checkNamespace,
   queue: checkQueue,
   webhook: checkWebhook,
+  export: checkExport,
   schedule: checkSchedule,
   /** The name of a view. */
   name: checkView,
@@ -43,6 +45,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   schedule: t.String({ description: "Name of a schedule, or id of records that wait" }),
   queue: t.String({ pattern: NAME_PATTERN, description: "Queue" }),
   webhook: t.String({ pattern: NAME_PATTERN, description: "Webhook" }),
+  export: t.String({ pattern: NAME_PATTERN, description: "Export" }),
   name: t.String({ pattern: NAME_PATTERN, description: "Name of a view" }),
   partition,
   stream: t.String({ description: "Path of a stream: 1 to 1024 bytes, with slashes as they are" }),

@@ -21,6 +21,10 @@ import {
   putSubscription,
   settleWake,
 } from "../durable/subscriptions/commands.ts";
+import { deleteExport, flushExport, pauseExport } from "../export/commands/change-export.ts";
+import { commitExportFile, planExportFile } from "../export/commands/export-file.ts";
+import { listExportManifest, sealExportManifest } from "../export/commands/export-manifest.ts";
+import { putExport } from "../export/commands/put-export.ts";
 import { commitOffset, createTopic, deleteGroup, deleteTopic } from "../groups/broker-commands.ts";
 import { commitMember } from "../groups/commands/commit-member.ts";
 import { joinGroup } from "../groups/commands/join-group.ts";
@@ -119,6 +123,14 @@ const KINDS = [
   pauseWebhook,
   rotateSecret,
   skipRecords,
+  putExport,
+  deleteExport,
+  pauseExport,
+  flushExport,
+  planExportFile,
+  commitExportFile,
+  sealExportManifest,
+  listExportManifest,
 ] as const;
 
 type Kind = (typeof KINDS)[number];

@@ -3,6 +3,7 @@ import { producersPart } from "../broker/producers-part.ts";
 import type { BrokerHeader } from "../broker/restorer.ts";
 import { brokerPart } from "../broker/state-part.ts";
 import { durablePart } from "../durable/part.ts";
+import { exportsPart } from "../export/part.ts";
 import { groupsPart } from "../groups/part.ts";
 import { type KvHeader, kvPart } from "../kv/state-part.ts";
 import { laterPart } from "../later/part.ts";
@@ -23,6 +24,7 @@ export const PARTS = {
   producers: producersPart,
   later: laterPart,
   webhooks: webhooksPart,
+  exports: exportsPart,
 };
 
 type StateOf<P> = P extends StatePart<infer S, infer _H> ? S : never;

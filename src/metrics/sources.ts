@@ -9,7 +9,7 @@ export type MetricSources = {
   groups(): MaybePromise<readonly GroupSample[]>;
   /** Every view of this node; their number is bounded. */
   views(): MaybePromise<readonly ViewSample[]>;
-  /** Queues and schedules. */
+  /** Queues, schedules and exports. */
   work(): MaybePromise<WorkSample>;
   process(): ProcessSample;
   /** Open descriptors of the process and their limit; null if the system does not report them. */
@@ -75,6 +75,8 @@ export type WorkSample = {
     /** 1 or 0. */
     readonly paused: number;
   }[];
+  /** Those that lag most; their number is bounded. */
+  readonly exports: readonly ExportSample[];
   /** Requests whose records wait for their time. */
   readonly waiting: number;
   readonly lateSeconds: number;
@@ -91,6 +93,19 @@ export const NO_WORK: WorkSample = {
   waiting: 0,
   lateSeconds: 0,
   schedules: [],
+  exports: [],
+};
+
+export type ExportSample = {
+  readonly export: string;
+  readonly files: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly lost: number;
+  readonly lagRecords: number;
+  readonly lagSeconds: number;
+  /** Attempts in a row that failed; 0 on nodes that do not lead. */
+  readonly failures: number;
 };
 
 export type ProcessSample = {

@@ -1,5 +1,5 @@
-/** Series of queues, webhooks and schedules. */
-import type { WorkSample } from "./sources.ts";
+/** Series of queues, webhooks, schedules and exports. */
+import type { ExportSample, WorkSample } from "./sources.ts";
 
 type Sample = { readonly labels?: Readonly<Record<string, string>>; readonly value: number };
 type Series = {
@@ -61,6 +61,29 @@ const WEBHOOK_SERIES: readonly (readonly [name: string, help: string, of: OfWebh
   ["ayder_webhook_paused", "Webhook is paused: 1, otherwise 0", (w) => w.paused],
 ];
 
+type OfExport = (sample: ExportSample) => number;
+const EXPORT_SERIES: readonly (readonly [name: string, help: string, of: OfExport])[] = [
+  ["ayder_export_lag_records", "Records that are in no file of an export yet", (e) => e.lagRecords],
+  [
+    "ayder_export_lag_seconds",
+    "Age of the oldest record that is in no file of an export",
+    (e) => e.lagSeconds,
+  ],
+  ["ayder_export_files", "Files that an export has committed", (e) => e.files],
+  ["ayder_export_rows", "Rows in the files of an export", (e) => e.rows],
+  ["ayder_export_bytes", "Bytes of the files of an export", (e) => e.bytes],
+  [
+    "ayder_export_lost_records",
+    "Records that were deleted before they were exported",
+    (e) => e.lost,
+  ],
+  [
+    "ayder_export_failures",
+    "Attempts of an export that failed in a row; only the leader knows them",
+    (e) => e.failures,
+  ],
+];
+
 /** @param add registers a gauge. */
 export function addWork(add: (series: Series) => void, now: () => WorkSample): void {
   for (const [name, help, of] of QUEUE_SERIES) {
@@ -73,6 +96,12 @@ export function addWork(add: (series: Series) => void, now: () => WorkSample): v
     const labelNames = ["webhook"];
     const read = () =>
       now().webhooks.map((each) => ({ labels: { webhook: each.webhook }, value: of(each) }));
+    add({ name, help, labelNames, read });
+  }
+  for (const [name, help, of] of EXPORT_SERIES) {
+    const labelNames = ["export"];
+    const read = () =>
+      now().exports.map((each) => ({ labels: { export: each.export }, value: of(each) }));
     add({ name, help, labelNames, read });
   }
   add({

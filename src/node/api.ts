@@ -11,6 +11,7 @@ import type { EncodedRecords } from "../record/batch-builder.ts";
 import type { RecordPlace } from "../record/batch-reader.ts";
 import type { MemberReject } from "./cluster-api.ts";
 import type { DurableRejectCode } from "./durable-api.ts";
+import type { ExportRejectCode } from "./export-api.ts";
 import type { GroupRejectCode, GroupsApi } from "./groups-api.ts";
 import type { KvApi, KvDeleteNamespaceReject, KvGetReject, KvPutReject } from "./kv-api.ts";
 import type { LaterRejectCode } from "./later-api.ts";
@@ -22,6 +23,13 @@ import type { WebhookRejectCode } from "./webhook-api.ts";
 export type { JoinRules } from "../stream/join-rules.ts";
 export type * from "./cluster-api.ts";
 export type * from "./durable-api.ts";
+export type {
+  ExportApi,
+  ExportCounts,
+  ExportDefinition,
+  ExportDescription,
+  ExportSummary,
+} from "./export-api.ts";
 export type * from "./groups-api.ts";
 export type * from "./kv-api.ts";
 export type {
@@ -132,7 +140,7 @@ export interface SampleApi {
   /** The groups with the largest lag, and the sum of all others. */
   groupLags(): MaybePromise<readonly GroupSample[]>;
   viewLags(): MaybePromise<readonly ViewSample[]>;
-  /** Queues and schedules. */
+  /** Queues, schedules and exports. */
   work(): MaybePromise<WorkSample>;
   /** Samples of all threads except the caller's. */
   threads(): MaybePromise<readonly ThreadSample[]>;
@@ -218,6 +226,7 @@ export type RejectCode =
   | GroupRejectCode
   | LaterRejectCode
   | WebhookRejectCode
+  | ExportRejectCode
   | StreamRejectCode
   | DurableRejectCode;
 

@@ -7,6 +7,7 @@ import type { ClusterApi, LaterApi, NodeApi, NodeHealth, ProducersApi } from "./
 import { DurableStreams } from "./durable/durable.ts";
 import { DEFAULT_DURABLE_LIMITS } from "./durable/writer.ts";
 import type { NodeEvent } from "./events.ts";
+import { Exports } from "./exports/exports.ts";
 import { Forwarding } from "./forward/forwarding.ts";
 import { laterThroughLeader, localWrites } from "./forward/local-writes.ts";
 import { Groups } from "./groups/groups.ts";
@@ -53,6 +54,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly laterApi: LaterApi;
   readonly durable: DurableStreams;
   readonly webhooks: Webhooks;
+  readonly exports: Exports;
   #faulted = false;
   #stopping = false;
 
@@ -102,7 +104,13 @@ export class Node implements NodeApi, ClusterApi {
       timeoutMs: options.commitTimeoutMs,
       emit,
     });
-    this.#maintenance = new Maintenance(options, replica, writes, this.#cluster, entries, emit);
+    const exporting = { machine, commander, clock: time, replica, emit };
+    this.exports = Exports.of(options, exporting);
+    const { hold } = this.exports;
+    this.#maintenance = new Maintenance(options, replica, writes, this.#cluster, entries, {
+      emit,
+      hold,
+    });
     const { checkpointer, diskWatch } = this.#maintenance;
     const { log, clock } = options;
     this.#snapshots = new Snapshots({
@@ -187,6 +195,7 @@ export class Node implements NodeApi, ClusterApi {
     this.later.stop();
     this.durable.stop();
     this.#forwarding.writes.stop();
+    this.exports.stop();
     queue.setRefusal("shutting_down");
     this.groups.roleChanged();
     // Without space for the journal, queued writes cannot be finished.
@@ -335,6 +344,7 @@ export class Node implements NodeApi, ClusterApi {
     this.later.applied();
     this.durable.applied();
     this.webhooks.applied();
+    this.exports.applied();
   }
 
   #synced(seconds: number, entries: readonly Entry[]): void {
@@ -368,6 +378,7 @@ export class Node implements NodeApi, ClusterApi {
     this.webhooks.roleChanged();
     this.later.roleChanged();
     this.#forwarding.writes.roleChanged();
+    this.exports.roleChanged();
     // A new leader writes members into the log immediately, so it accepts writes first.
     this.#cluster.roleChanged(change);
   }

@@ -7,6 +7,7 @@ import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { DataDir } from "../storage/data-dir.ts";
 import type { DurableLimits } from "./durable/writer.ts";
+import type { ExportWriter } from "./exports/writer.ts";
 import type { ClusterOptions } from "./peers/cluster.ts";
 import type { StorageOptions } from "./recovery/options.ts";
 import type { WebhookLimits } from "./webhooks/webhooks.ts";
@@ -62,6 +63,12 @@ export type NodeOptions = {
   readonly webhookLimits?: WebhookLimits;
   /** Default: webhooks cannot be called. */
   readonly webhookSender?: WebhookSender;
+  /** Default: topics cannot be exported. */
+  readonly exportWriter?: ExportWriter;
+  /** Maximum number of exports. Default: that of the state. */
+  readonly exportsMax?: number;
+  /** Retention waits at most this long for exports that hold records. Default: it does not wait. */
+  readonly exportHoldMs?: number;
   /** Called once if the disk failed or an invariant is broken. Logs it and ends the process. */
   readonly fault: (error: unknown) => void;
 };

@@ -57,8 +57,9 @@ function start(config: Config, place: ThreadStart): void {
     queued: { bytes: limits.queuedBytes, requests: limits.queuedRequests },
     rings: callingEnds(place.rings, { wake: () => say({ kind: "wake" }), fault: endThread }),
   });
-  const { cluster, streams, durable, queues, later, webhooks, samples } = port;
-  const served = { node: port, cluster, streams, durable, queues, later, webhooks, samples };
+  const { cluster, streams, durable, queues, later, webhooks, exports, samples } = port;
+  const parts = { cluster, streams, durable, queues, later, webhooks, exports, samples };
+  const served = { node: port, ...parts };
   try {
     server = listen(config, served, log, instruments, { port: place.port, shared: limits.http });
   } catch (error) {

@@ -81,7 +81,7 @@ type OptionParts = {
 /** The settings of the HTTP API, and what it serves. */
 function httpOptions(
   config: Config,
-  { cluster, streams, durable, queues, later, webhooks, samples }: Served,
+  { cluster, streams, durable, queues, later, webhooks, exports, samples }: Served,
   { log, instruments, place, plan }: OptionParts,
 ): HttpOptions {
   return {
@@ -108,6 +108,7 @@ function httpOptions(
     queues,
     later,
     webhooks,
+    exports,
     durable: {
       api: durable,
       longPollMs: config.streamLongPollMs,

@@ -35,6 +35,7 @@ import type { WriteConcern } from "../node/writes/write-concern.ts";
 import { DataDir, refuseHalfRestored } from "../storage/data-dir.ts";
 import { isReliedPath, isReliedWhileOpen } from "../storage/relied-paths.ts";
 import type { CertificateFiles } from "./certificate-files.ts";
+import { ExportThread } from "./export-thread-handle.ts";
 import { startHttpThreads } from "./http-threads.ts";
 import { descriptorPlan, type HttpServer, listen, tlsOf } from "./listen.ts";
 import { peerNetworkOf } from "./peer-network.ts";
@@ -170,6 +171,7 @@ async function serveHttp(
       ...(await node.queues.sample()),
       ...node.later.sample(),
       ...(await node.webhooks.sample()),
+      exports: await node.exports.sample(),
     }),
     threads: () => [],
   };
@@ -181,6 +183,7 @@ async function serveHttp(
     queues: node.queues,
     later: node.laterApi,
     webhooks: node.webhooks,
+    exports: node.exports,
     samples,
   };
   return blocks === null
@@ -303,6 +306,13 @@ async function openNode(
       webhooksMax: config.webhooksMax,
       concurrencyMax: config.webhookConcurrency,
     },
+    exportWriter: new ExportThread({
+      exportDir: config.exportDir,
+      stallMs: config.exportTimeoutMs,
+      version: VERSION,
+    }),
+    exportsMax: config.exportsMax,
+    exportHoldMs: config.exportHoldMs,
     webhookSender: new BunWebhookSender(webhookHostsOf(config)),
     fault,
   });

@@ -1,4 +1,4 @@
-/** Panels of queues, webhooks and schedules. */
+/** Panels of queues, webhooks, schedules and exports. */
 import { type Panel, query } from "./panel.ts";
 
 export const WORK: readonly Panel[] = [
@@ -110,5 +110,36 @@ export const WORK: readonly Panel[] = [
     kind: "lines",
     unit: "s",
     queries: [query("late", "max(ayder_scheduled_late_seconds{})")],
+  },
+  {
+    title: "Exports",
+    about: "Age of the oldest record that is in no file yet, and attempts in a row that failed.",
+    kind: "lines",
+    unit: "s",
+    queries: [
+      query("{{export}}", "topk(10, max by (export) (ayder_export_lag_seconds{}))"),
+      query("{{export}} failures", "topk(10, max by (export) (ayder_export_failures{}))"),
+    ],
+  },
+  {
+    title: "Records to export",
+    about: "Records that are in no file yet, and those that were deleted before.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("{{export}}", "topk(10, max by (export) (ayder_export_lag_records{}))"),
+      query("{{export}} lost", "topk(10, max by (export) (ayder_export_lost_records{}))"),
+    ],
+  },
+  {
+    title: "Exported rows",
+    about: "Rows, files and bytes that exports have committed.",
+    kind: "lines",
+    unit: "short",
+    queries: [
+      query("{{export}} rows", "topk(10, max by (export) (ayder_export_rows{}))"),
+      query("{{export}} files", "topk(10, max by (export) (ayder_export_files{}))"),
+      query("{{export}} bytes", "topk(10, max by (export) (ayder_export_bytes{}))"),
+    ],
   },
 ];

@@ -148,7 +148,7 @@ export class Later implements LaterApi {
       .sort((a, b) => (a.name < b.name ? -1 : 1));
 
   /** Samples for metrics. */
-  sample(): Omit<WorkSample, "queues" | "webhooks"> {
+  sample(): Omit<WorkSample, "queues" | "webhooks" | "exports"> {
     const { due, crons } = this.#options.machine.parts.later;
     const schedules = [...crons.values()]
       .slice(0, SAMPLES_MAX)

@@ -30,7 +30,15 @@ export type JanitorOptions = {
   readonly stateChecksum: StateChecksum;
   /** Changes the number of idempotency keys that a partition may retain, if that is due. */
   readonly broker: { configure(): void };
+  /** Offsets that exports hold back from retention, and for how long. */
+  readonly hold?: RetentionHold;
   readonly emit: Emit;
+};
+
+export type RetentionHold = {
+  /** The first offset of a partition that must stay; null: none. */
+  readonly from: (partition: PartitionState) => number | null;
+  readonly ms: number;
 };
 
 /**
@@ -131,7 +139,8 @@ export class Janitor {
     const { log } = handleOf(partition);
     const byAge = await this.#offsetByAge(partition, policy.ttlMs);
     const bySize = await this.#offsetBySize(partition, policy.maxBytes);
-    const beforeOffset = Math.max(byAge, bySize) as Offset;
+    const wanted = Math.max(byAge, bySize);
+    const beforeOffset = (await this.#heldBack(partition, policy, wanted)) as Offset;
     if (beforeOffset <= partition.lowWatermark || log.deleted) return;
     const bytesBefore = await log.bytesBefore(beforeOffset);
     this.#options.commander.housekeep(trim, {
@@ -141,6 +150,20 @@ export class Janitor {
       bytesBefore,
       policyRevision: policy.revision,
     });
+  }
+
+  /** Lets records stay that an export holds, unless they are older than the hold allows. */
+  async #heldBack(
+    partition: PartitionState,
+    { ttlMs }: EffectiveRetention,
+    wanted: number,
+  ): Promise<number> {
+    const { hold } = this.#options;
+    const from = hold?.from(partition) ?? null;
+    if (hold === undefined || from === null || wanted <= from) return wanted;
+    const oldest = this.#nowMs() - (ttlMs ?? 0) - hold.ms;
+    const tooOld = oldest <= 0 ? 0 : await handleOf(partition).log.offsetAtTime(oldest);
+    return Math.min(wanted, Math.max(from, tooOld));
   }
 
   /** Finds the first record that is younger than the time to live. */

@@ -9,7 +9,7 @@ import type { Writes } from "../writes/writes.ts";
 import { Backups } from "./backups.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { DiskWatch } from "./disk-watch.ts";
-import { Janitor } from "./janitor.ts";
+import { Janitor, type RetentionHold } from "./janitor.ts";
 import { JournalRetention } from "./journal-retention.ts";
 import { Repair } from "./repair.ts";
 import { SpaceKeeper } from "./space.ts";
@@ -29,7 +29,7 @@ export class Maintenance {
     writes: Writes,
     cluster: Cluster,
     entries: Recovered["entries"],
-    emit: Emit,
+    { emit, hold }: { readonly emit: Emit; readonly hold: RetentionHold },
   ) {
     const { core, machine, storage, time, linearizer } = replica;
     const reserveBytes = options.storage.diskReserveBytes;
@@ -60,6 +60,7 @@ export class Maintenance {
       replica,
       stateChecksum,
       broker,
+      hold,
     });
     this.#space = new SpaceKeeper({ ...shared, queue, completions, checkpointer, time });
   }

@@ -8,6 +8,8 @@ import type {
   CreateStreamRequest,
   CronRequest,
   DurableApi,
+  ExportApi,
+  ExportDefinition,
   JoinApiRequest,
   KvDeleteNamespaceRequest,
   KvDeleteRequest,
@@ -58,6 +60,7 @@ export type Served = {
   readonly later: LaterApi;
   readonly webhooks: WebhookApi;
   readonly durable: DurableApi;
+  readonly exports: ExportApi;
   readonly samples: SampleApi;
 };
 
@@ -156,6 +159,15 @@ export const CALLS = {
   listWebhooks: ({ webhooks }: Side) => webhooks.listWebhooks(),
   describeWebhook: ({ webhooks }: Side, name: string) => webhooks.describeWebhook(name),
   topicsOfWebhook: ({ webhooks }: Side, name: string) => webhooks.topicsOfWebhook(name),
+  putExport: ({ exports }: Side, name: string, definition: ExportDefinition) =>
+    exports.putExport(name, definition),
+  deleteExport: ({ exports }: Side, name: string) => exports.deleteExport(name),
+  pauseExport: ({ exports }: Side, name: string, paused: boolean) =>
+    exports.pauseExport(name, paused),
+  flushExport: ({ exports }: Side, name: string) => exports.flushExport(name),
+  listExports: ({ exports }: Side) => exports.listExports(),
+  describeExport: ({ exports }: Side, name: string) => exports.describeExport(name),
+  topicOfExport: ({ exports }: Side, name: string) => exports.topicOfExport(name),
   createStream: ({ durable }: Side, request: CreateStreamRequest) => durable.createStream(request),
   appendStream: ({ durable }: Side, request: AppendStreamRequest) => durable.appendStream(request),
   deleteStream: ({ durable }: Side, path: string) => durable.deleteStream(path),

@@ -6,6 +6,7 @@ import type {
   ClusterApi,
   ConsumeRequest,
   DurableApi,
+  ExportApi,
   GroupsApi,
   KvGetOutcome,
   KvPutOutcome,
@@ -360,6 +361,16 @@ export class WorkerPort implements NodeApi {
     describeQueue: (name) => this.#call("describeQueue", name),
     topicsOfQueue: (name) => this.#call("topicsOfQueue", name),
     hasTopic: (name) => this.#call("hasTopic", name),
+  };
+
+  readonly exports: ExportApi = {
+    putExport: (name, definition) => this.#call("putExport", name, definition),
+    deleteExport: (name) => this.#call("deleteExport", name),
+    pauseExport: (name, paused) => this.#call("pauseExport", name, paused),
+    flushExport: (name) => this.#call("flushExport", name),
+    listExports: () => this.#call("listExports"),
+    describeExport: (name) => this.#call("describeExport", name),
+    topicOfExport: (name) => this.#call("topicOfExport", name),
   };
 
   readonly later: LaterApi = {

@@ -19,6 +19,10 @@ export class S3Server {
   readonly asked: string[] = [];
   /** Requests that have this in their line get 500, as often as the number says. */
   failing = { line: "", times: 0 };
+  /** An answer instead of the usual one; null: the usual one. The body is not read yet. */
+  interfere: (line: string) => Response | Promise<Response> | null = () => null;
+  /** Bytes that are missing from objects that are put. */
+  cutsObjects = 0;
 
   constructor(host = "127.0.0.1") {
     this.#host = host.includes(":") ? `[${host}]` : host;
@@ -54,6 +58,8 @@ export class S3Server {
     const part = url.searchParams.get("partNumber");
     const refused = this.#refusal(request, `${request.method} ${key}${url.search}`);
     if (refused !== null) return refused;
+    const other = this.interfere(`${request.method} ${key}${url.search}`);
+    if (other !== null) return await other;
     if (url.searchParams.get("list-type") === "2") return this.#list(key, url.searchParams);
     if (request.method === "GET" || request.method === "HEAD") return this.#read(request, key);
     const body = Buffer.from(await request.arrayBuffer());
@@ -121,7 +127,7 @@ export class S3Server {
   }
 
   #put(key: string, body: Buffer): Response {
-    this.objects.set(key, body);
+    this.objects.set(key, body.subarray(0, body.length - this.cutsObjects));
     return new Response(null, { headers: { etag: etagOf(body) } });
   }
 

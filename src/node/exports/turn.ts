@@ -1,0 +1,154 @@
+/** One step of an export under a leader: a file, or a manifest. */
+
+import { commitExportFile } from "../../export/commands/export-file.ts";
+import { listExportManifest, sealExportManifest } from "../../export/commands/export-manifest.ts";
+import { MANIFEST_FILES_MAX } from "../../export/definition.ts";
+import type { ExportPartition, FoundExport, OpenRange } from "../../export/state.ts";
+import { pathOf } from "../../parquet/layout.ts";
+import { handleOf } from "../partition-handle.ts";
+import type { Commander } from "../writes/commander.ts";
+import { LATEST, latestText, manifestName, manifestText, ownerOf } from "./manifest.ts";
+import type { ExportStatus } from "./status.ts";
+import type { ExportJob, ExportWriter } from "./writer.ts";
+
+/** Bytes that are read at once on the thread of the node: well below a millisecond of work. */
+const READ_BYTES = 256 * 1024;
+/** With so many unlisted files, a manifest comes before the next file. */
+const UNLISTED_TARGET = 32;
+/** A request of the leader before this one can arrive this late, and set the pointer back. */
+const POINTER_AGAIN_MS = 150_000;
+const COMMAND_BYTES = 256;
+
+export type TurnOptions = {
+  readonly commander: Commander;
+  readonly writer: ExportWriter;
+  readonly status: ExportStatus;
+  readonly nowMs: number;
+};
+
+/** True if there is something to do. */
+export function hasWork({ one }: FoundExport, status: ExportStatus, nowMs: number): boolean {
+  const isUnlisted = one.sealed > 0 || one.files.length > one.listed;
+  return isUnlisted || one.partitions.some(isOpen) || needsPointer(one.manifest, status, nowMs);
+}
+
+const isOpen = ({ open }: ExportPartition): boolean => open !== null;
+
+const needsPointer = (manifest: number, { pointerAtMs }: ExportStatus, nowMs: number): boolean =>
+  manifest > 0 &&
+  (pointerAtMs === null || (pointerAtMs > 0 && nowMs - pointerAtMs > POINTER_AGAIN_MS));
+
+/** @throws Error that says what failed, or the reason of the signal. */
+export async function takeTurn(
+  found: FoundExport,
+  options: TurnOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { one } = found;
+  const { status, nowMs } = options;
+  await checkPlace(found, options);
+  if (needsPointer(one.manifest, status, nowMs)) {
+    await options.writer.put(one.definition.url, LATEST, latestText(one, one.manifest));
+    // The second time is the last one.
+    status.pointerAtMs = status.pointerAtMs === null ? nowMs : 0;
+  }
+  const unlisted = one.files.length - one.listed;
+  const mine = nextOpen(one.partitions, status.runningPartition);
+  if (mine !== undefined && mine.open !== null && unlisted < UNLISTED_TARGET) {
+    status.runningPartition = mine.partition;
+    await writeFile(found, mine, mine.open, options, signal);
+  } else if (one.sealed > 0) {
+    await writeManifest(found, options);
+  } else if (unlisted > 0) {
+    const fields = {
+      exportId: one.exportId,
+      manifest: one.manifest + 1,
+      count: Math.min(one.files.length, MANIFEST_FILES_MAX),
+    };
+    await run(options.commander, { kind: sealExportManifest, fields });
+  }
+}
+
+/** Partitions take turns. */
+function nextOpen(
+  partitions: readonly ExportPartition[],
+  after: number,
+): ExportPartition | undefined {
+  const later = partitions.find((each) => each.partition > after && isOpen(each));
+  return later ?? partitions.find(isOpen);
+}
+
+/** A place that has a manifest belongs to the export that wrote it. */
+async function checkPlace({ one }: FoundExport, { writer, status }: TurnOptions): Promise<void> {
+  if (status.isPlaceChecked) return;
+  if (one.manifest === 0) {
+    const { url } = one.definition;
+    const owner = ownerOf(await writer.get(url, LATEST));
+    if (owner !== null && owner !== one.identity) {
+      throw new Error(
+        `${url} holds the files of another export (${owner}): use another place, or remove ${LATEST}`,
+      );
+    }
+  }
+  status.isPlaceChecked = true;
+}
+
+async function writeFile(
+  { one, topic }: FoundExport,
+  { partition }: ExportPartition,
+  { first, end, day, definition }: OpenRange,
+  { commander, writer }: TurnOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const its = topic.partitions[partition];
+  if (its === undefined) return;
+  const { url, compression, format } = definition;
+  const path = pathOf({ topic: topic.name, day, partition, first, end });
+  const job: ExportJob = {
+    ...{ url, path, compression, format },
+    ...{ topic: topic.name, partition, first, end },
+  };
+  const read = async (from: number): Promise<Uint8Array<ArrayBuffer>> => {
+    signal.throwIfAborted();
+    if (from < its.lowWatermark) throw new Error(`retention has deleted offset ${from} of ${path}`);
+    const slices = await handleOf(its).log.read(from, end - from, READ_BYTES);
+    return joined(slices);
+  };
+  const { rows, bytes } = await writer.write(job, read, signal);
+  const fields = { exportId: one.exportId, partition, first, end, rows, bytes };
+  await run(commander, { kind: commitExportFile, fields });
+}
+
+/** A copy, because the memory goes to another thread. */
+function joined(slices: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(slices.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const slice of slices) {
+    whole.set(slice, at);
+    at += slice.length;
+  }
+  return whole;
+}
+
+async function writeManifest(
+  { one }: FoundExport,
+  { commander, writer, status, nowMs }: TurnOptions,
+): Promise<void> {
+  const manifest = one.manifest + 1;
+  const { url } = one.definition;
+  // Both before they wait: the state may change meanwhile.
+  const [text, latest] = [manifestText(one), latestText(one, manifest)];
+  await writer.put(url, manifestName(manifest), text);
+  await writer.put(url, LATEST, latest);
+  status.pointerAtMs ??= nowMs;
+  const fields = { exportId: one.exportId, manifest };
+  await run(commander, { kind: listExportManifest, fields });
+}
+
+type Command = Pick<Parameters<Commander["run"]>[0], "kind" | "fields">;
+
+/** @throws Error if this node does not lead any more, or the log refuses the command. */
+async function run(commander: Commander, { kind, fields }: Command): Promise<void> {
+  const result = await commander.run({ kind, fields, bytes: COMMAND_BYTES, done: () => null });
+  if (result !== null) throw new Error(`the log refused the command: ${result.code}`);
+}

@@ -1,0 +1,98 @@
+/** Reads a place as an exact reader does: the manifests say which files count. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { parquetReadObjects } from "hyparquet";
+import type { S3Server } from "../backup/s3-server.ts";
+
+export type Place = (name: string) => Promise<Uint8Array<ArrayBuffer> | null>;
+
+export const directoryPlace =
+  (root: string): Place =>
+  async (name) => {
+    const path = join(root, name);
+    return existsSync(path) ? new Uint8Array(await Bun.file(path).arrayBuffer()) : null;
+  };
+
+export const bucketPlace =
+  (s3: S3Server, prefix: string): Place =>
+  (name) => {
+    const object = s3.objects.get(prefix + name);
+    return Promise.resolve(object === undefined ? null : new Uint8Array(object));
+  };
+
+type File = {
+  readonly file: string;
+  readonly partition: number;
+  readonly first_offset: number;
+  readonly end_offset: number;
+  readonly rows: number;
+  readonly bytes: number;
+};
+type Manifest = { readonly previous: string | null; readonly files: readonly File[] };
+
+export type Exported = {
+  readonly files: number;
+  readonly rows: number;
+  /** The offset after the last one of each partition, which has every offset before it once. */
+  readonly offsets: ReadonlyMap<number, number>;
+};
+
+/** The committed files, from the first to the last. */
+export async function committedFiles(read: Place): Promise<File[]> {
+  const latest = await read("_ayder/latest");
+  if (latest === null) return [];
+  const files: File[] = [];
+  for (let name = jsonOf<{ manifest: string | null }>(latest).manifest; name !== null; ) {
+    const bytes = await read(name);
+    if (bytes === null) throw new Error(`${name} is not there`);
+    const manifest = jsonOf<Manifest>(bytes);
+    files.unshift(...manifest.files);
+    name = manifest.previous;
+  }
+  return files;
+}
+
+const jsonOf = <T>(bytes: Uint8Array): T => JSON.parse(new TextDecoder().decode(bytes)) as T;
+
+/**
+ * Holds the committed files together: every offset of a partition is in exactly one of them.
+ *
+ * @param from the first offset of each partition.
+ * @throws Error that says what is wrong.
+ */
+export async function exported(read: Place, from = 0): Promise<Exported> {
+  const files = await committedFiles(read);
+  const offsets = new Map<number, number>();
+  let rows = 0;
+  for (const file of files) {
+    const next = offsets.get(file.partition) ?? from;
+    if (file.first_offset !== next) throw new Error(`${file.file} does not begin at ${next}`);
+    offsets.set(file.partition, file.end_offset);
+    const bytes = await read(file.file);
+    if (bytes === null) throw new Error(`${file.file} is not there`);
+    if (bytes.length !== file.bytes) {
+      throw new Error(`${file.file} has ${bytes.length} bytes instead of ${file.bytes}`);
+    }
+    const found = await offsetsIn(bytes);
+    const wanted = file.end_offset - file.first_offset;
+    const isWhole = found.every((offset, at) => offset === file.first_offset + at);
+    if (!isWhole || found.length !== wanted || file.rows !== wanted) {
+      throw new Error(`${file.file} has ${found.length} rows`);
+    }
+    rows += found.length;
+  }
+  return { files: files.length, rows, offsets };
+}
+
+async function offsetsIn({ buffer, byteLength }: Uint8Array<ArrayBuffer>): Promise<number[]> {
+  const file = {
+    byteLength,
+    slice: (start: number, end?: number) => Promise.resolve(buffer.slice(start, end ?? byteLength)),
+  };
+  const rows = await parquetReadObjects({
+    file,
+    columns: ["offset"],
+    compressors: { ZSTD: (input) => Bun.zstdDecompressSync(input as Uint8Array<ArrayBuffer>) },
+  });
+  return rows.map((row) => Number(row["offset"]));
+}

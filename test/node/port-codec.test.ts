@@ -6,6 +6,7 @@ import type {
   KvValue,
   Produced,
   ProduceRequest,
+  Rejected,
 } from "../../src/node/api.ts";
 import {
   consumeBytesMax,
@@ -24,6 +25,9 @@ import {
   readPage,
   readProduce,
   readProduced,
+  readRejected,
+  rejectedBytesMax,
+  rejectionOf,
   writeConsume,
   writeKvGet,
   writeKvPut,
@@ -32,6 +36,7 @@ import {
   writePage,
   writeProduce,
   writeProduced,
+  writeRejected,
 } from "../../src/node/port/codec.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
 import { forEachSeed, type Random } from "../tools/random.ts";
@@ -172,4 +177,19 @@ test("a read and its page are read as they were written", () => {
     const got = over(bytesMax, (to) => writePage(to, page, ranges), readPage);
     expect(got).toEqual({ ...marks, ranges });
   });
+});
+
+test("a rejection is read as it was written, with what it has and nothing else", () => {
+  const rejections: readonly Rejected[] = [
+    { ok: false, code: "overloaded" },
+    { ok: false, code: "not_found", message: "" },
+    { ok: false, code: "cas_mismatch", details: { current: 7 } },
+    { ok: false, code: "not_leader", message: "é 🎈", details: { a: null, b: "text", c: 2 ** 40 } },
+    { ok: false, code: "disk_full", details: {} },
+  ];
+  for (const rejected of rejections) {
+    const rejection = rejectionOf(rejected);
+    const write = (to: ByteCursor) => writeRejected(to, rejection);
+    expect(over(rejectedBytesMax(rejection), write, readRejected)).toStrictEqual(rejected);
+  }
 });

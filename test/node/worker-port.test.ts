@@ -238,6 +238,9 @@ test("keys and values cross in the rings, long ones by message", async () => {
   expect([toNode.length, fromNode.length]).toEqual([1, 1]);
   const missing = await read(port, { namespace: "n", key: "none", linearizable: false });
   expect(missing).toMatchObject({ ok: false, code: "not_found" });
+  const elsewhere = await stored(port, { ...putOf("k0", Uint8Array.of(1)), cas: 99 });
+  expect(elsewhere).toMatchObject({ ok: false, code: "cas_mismatch" });
+  expect([toNode.length, fromNode.length]).toEqual([1, 1]);
 });
 
 test("a full ring refuses a call at once, and takes it once the node has read", async () => {

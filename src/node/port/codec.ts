@@ -12,6 +12,8 @@ import type {
   KvWritten,
   Produced,
   ProduceRequest,
+  RejectCode,
+  Rejected,
   WriteAck,
 } from "../api.ts";
 
@@ -278,4 +280,37 @@ export function readPage(from: ByteCursor): NamedPage {
   }
   const first = offset === null ? null : { offset, at };
   return { topicId, startOffset, committedOffset, lowWatermark, endOffset, first, ranges };
+}
+
+/** Bits of the parts that a rejection has. */
+const HAS_MESSAGE = 1;
+const HAS_DETAILS = 2;
+
+export type WrittenRejection = { readonly rejected: Rejected; readonly details: string };
+
+/** Returns a rejection with its details as text, whose length is then known. */
+export const rejectionOf = (rejected: Rejected): WrittenRejection => ({
+  rejected,
+  details: rejected.details === undefined ? "" : JSON.stringify(rejected.details),
+});
+
+/** Upper bound of what `writeRejected` writes. */
+export const rejectedBytesMax = ({ rejected, details }: WrittenRejection): number =>
+  1 + textBytesMax(rejected.code) + textBytesMax(rejected.message ?? "") + textBytesMax(details);
+
+export function writeRejected(to: ByteCursor, { rejected, details }: WrittenRejection): void {
+  const { message } = rejected;
+  to.putU8(flag(message !== undefined, HAS_MESSAGE) | flag(details !== "", HAS_DETAILS));
+  to.putText(rejected.code);
+  if (message !== undefined) to.putText(message);
+  if (details !== "") to.putText(details);
+}
+
+export function readRejected(from: ByteCursor): Rejected {
+  const flags = from.u8();
+  // Both sides are the same program, so the code is one that it knows.
+  const code = from.text() as RejectCode;
+  const message = has(flags, HAS_MESSAGE) ? { message: from.text() } : {};
+  const details = has(flags, HAS_DETAILS) ? { details: JSON.parse(from.text()) } : {};
+  return { ok: false, code, ...message, ...details };
 }

@@ -62,6 +62,8 @@ export const KIND = {
   block: 15,
   /** In place of an id the number of a block that no page names any more */
   freed: 16,
+  /** In a ring only: code, message, details */
+  rejected: 17,
 } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 

@@ -1,16 +1,27 @@
 /** Outcomes of frequent calls, as the node's side writes them into a ring. */
 import { type ByteCursor, textBytesMax } from "../../lib/byte-cursor.ts";
-import type { ConsumePage, KvValue, KvWritten, NodeApi, Produced, WriteAck } from "../api.ts";
+import type {
+  ConsumePage,
+  KvValue,
+  KvWritten,
+  NodeApi,
+  Produced,
+  Rejected,
+  WriteAck,
+} from "../api.ts";
 import {
   ENTRY_HEAD_BYTES,
   KV_WRITTEN_BYTES_MAX,
   kvValueBytesMax,
   PRODUCED_BYTES_MAX,
   pageBytesMax,
+  rejectedBytesMax,
+  rejectionOf,
   writeKvValue,
   writeKvWritten,
   writePage,
   writeProduced,
+  writeRejected,
 } from "./codec.ts";
 import { KIND, type Kind, type KnownLeader, NO_LEADER_KNOWN } from "./message.ts";
 import type { RingLink } from "./ring-link.ts";
@@ -80,6 +91,15 @@ export class OutcomeRing {
     const entry = this.#begin(KIND.kvValue, id, kvValueBytesMax(outcome));
     if (entry === null) return false;
     writeKvValue(entry, outcome);
+    this.#link.publish();
+    return true;
+  }
+
+  rejected(id: number, rejected: Rejected): boolean {
+    const rejection = rejectionOf(rejected);
+    const entry = this.#begin(KIND.rejected, id, rejectedBytesMax(rejection));
+    if (entry === null) return false;
+    writeRejected(entry, rejection);
     this.#link.publish();
     return true;
   }

@@ -8,7 +8,7 @@ import type {
   ProduceOutcome,
   Result,
 } from "../api.ts";
-import { readKvValue, readKvWritten, readProduced } from "./codec.ts";
+import { readKvValue, readKvWritten, readProduced, readRejected } from "./codec.ts";
 import { type Inbox, KIND, type Kind } from "./message.ts";
 
 export type PageOutcome = Result<ConsumePage, ConsumeReject>;
@@ -53,6 +53,8 @@ export function readEntry(kind: number, entry: ByteCursor): unknown {
       return { ok: true, ...readKvWritten(entry) } satisfies KvPutOutcome;
     case KIND.kvValue:
       return { ok: true, ...readKvValue(entry) } satisfies KvGetOutcome;
+    case KIND.rejected:
+      return readRejected(entry);
     default:
       throw new Error(`the ring brought an outcome of the unknown kind ${kind}`);
   }

@@ -7,6 +7,7 @@ import type {
   KvPutOutcome,
   ProduceOutcome,
   ProducerNumber,
+  Rejected,
   Result,
 } from "../api.ts";
 import {
@@ -184,7 +185,7 @@ export class PortServer {
 
   #produced(id: number, outcome: ProduceOutcome): void {
     if (!outcome.ok) {
-      this.#outcome(id, outcome);
+      this.#rejected(id, outcome);
       return;
     }
     if (this.#ring?.produced(id, outcome) === true) return;
@@ -218,7 +219,7 @@ export class PortServer {
 
   #kvWritten(id: number, outcome: KvPutOutcome): void {
     if (!outcome.ok) {
-      this.#outcome(id, outcome);
+      this.#rejected(id, outcome);
       return;
     }
     if (this.#ring?.kvWritten(id, outcome) === true) return;
@@ -242,7 +243,7 @@ export class PortServer {
 
   #page(id: number, page: Result<ConsumePage, ConsumeReject>): void {
     if (!page.ok) {
-      this.#outcome(id, page);
+      this.#rejected(id, page);
       return;
     }
     if (this.#ring?.page(id, page) === true) return;
@@ -268,7 +269,7 @@ export class PortServer {
 
   #kvValue(id: number, outcome: KvGetOutcome): void {
     if (!outcome.ok) {
-      this.#outcome(id, outcome);
+      this.#rejected(id, outcome);
       return;
     }
     if (this.#ring?.kvValue(id, outcome) === true) return;
@@ -305,6 +306,10 @@ export class PortServer {
 
   #outcome(id: number, outcome: unknown): void {
     this.#outbox.items.push(KIND.outcome, id, outcome);
+  }
+
+  #rejected(id: number, rejected: Rejected): void {
+    if (this.#ring?.rejected(id, rejected) !== true) this.#outcome(id, rejected);
   }
 
   #failed(id: number, error: unknown): void {

@@ -2,7 +2,7 @@
  * `bun run test:upgrade [--from COMMIT]`: builds the binary of an earlier commit, runs three nodes of
  * it under load, and replaces one after the other by this program. Writes go on, nothing is lost or
  * stored twice, and commands that the earlier version does not know are refused until the last node
- * is replaced. Then the earlier version refuses the data and changes nothing. Needs the history.
+ * is replaced. A durable stream is written as soon as the version of the leader takes it. Then the earlier version refuses the data and changes nothing. Needs the history.
  */
 import { join } from "node:path";
 import { AyderError, type Client, createClient } from "../../src/client/index.ts";
@@ -22,6 +22,7 @@ const TOPIC = "orders";
 /** Acknowledged writes between two steps. */
 const WRITES = 60;
 const WAIT_MS = 60_000;
+const STREAM = "/v1/stream/upgrade";
 
 const directory = temporaryDirectory();
 const cluster = new Cluster({ size: 3, directory: directory.path, network: "direct" });
@@ -31,13 +32,15 @@ const connect = (): Client =>
 /** Offsets of acknowledged messages, by their text. */
 const acknowledged = new Map<string, number>();
 const stop = new AbortController();
+/** Numbers that are acknowledged in the stream. */
+const streamed = { count: 0 };
 
 try {
   const old = await buildOld();
   for (const node of cluster.nodes) node.command = [old];
   cluster.startInitialMembers();
   await connect().topics.create(TOPIC, { partitions: 1 });
-  const load = Promise.all([writeSingles(), writeByProducer(), writeHeaders()]);
+  const load = Promise.all([writeSingles(), writeByProducer(), writeHeaders(), writeStream()]);
   load.catch(() => undefined);
   await more(load, "three nodes of the earlier version");
 
@@ -53,13 +56,16 @@ try {
   await more(load, "the last node of the earlier version leads");
   await replace(third);
   await until("numbered writes are accepted", async () => (await probe()).status === 200);
+  await until("the stream is written", async () => streamed.count >= WRITES);
   await more(load, "three nodes replaced");
 
   stop.abort();
   await load;
   await verify();
   await refusesNewData(third, old);
-  console.log(`${acknowledged.size} messages of a rolling upgrade from ${commit} are there, once`);
+  console.log(
+    `${acknowledged.size} messages and ${streamed.count} of a stream of a rolling upgrade from ${commit} are there, once`,
+  );
 } finally {
   stop.abort();
   await cluster.stop();
@@ -105,6 +111,34 @@ async function writeHeaders(): Promise<void> {
     const { offset } = await client.produce(TOPIC, text, { partition: 0, headers });
     acknowledged.set(text, offset);
   }
+}
+
+/** Numbers of a producer, each sent until it is stored. Versions without streams refuse them. */
+async function writeStream(): Promise<void> {
+  const id = { "producer-id": "upgrade", "producer-epoch": "0", "content-type": "text/plain" };
+  while (!stop.signal.aborted) {
+    const { count } = streamed;
+    const seq = String(count);
+    const sent = { body: `${count}|`, headers: { ...id, "producer-seq": seq } };
+    const status = await toLeader("POST", sent);
+    if (status === 404) await toLeader("PUT", { headers: { "content-type": "text/plain" } });
+    if (status === 200 || status === 204) streamed.count++;
+    else if (status !== 0 && status !== 404 && status < 500) {
+      throw new Error(`number ${count} of the stream got ${status}`);
+    } else await Bun.sleep(50);
+  }
+}
+
+/** @returns 0 without an answer. */
+async function toLeader(method: string, init: RequestInit): Promise<number> {
+  const leader = await cluster.leader();
+  if (leader === null) return 0;
+  const { host, port } = leader.node.http;
+  const headers = { ...init.headers, authorization: `Bearer ${TOKEN}` };
+  const request = { ...init, method, headers, redirect: "manual" as const };
+  const answer = await fetch(`http://${host}:${port}${STREAM}`, request).catch(() => null);
+  // The leader has changed.
+  return answer === null || answer.status === 307 ? 0 : answer.status;
 }
 
 async function more(load: Promise<unknown>, what: string): Promise<void> {
@@ -182,6 +216,20 @@ async function verify(): Promise<void> {
   const batch = stored.filter((text) => text.startsWith("batch "));
   const sorted = batch.map((_, i) => `batch ${i}`);
   if (batch.join() !== sorted.join()) throw new Error("a producer's messages changed places");
+  await verifyStream();
+}
+
+/** All numbers of the stream, once and in order, on every node. */
+async function verifyStream(): Promise<void> {
+  const wanted = Array.from({ length: streamed.count }, (_, i) => `${i}|`).join("");
+  for (const url of urls) {
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    const text = await (await fetch(`${url}${STREAM}`, { headers })).text();
+    // The last number may be stored without an answer.
+    if (text !== wanted && text !== `${wanted}${streamed.count}|`) {
+      throw new Error(`${url} has another stream: ${text.slice(-100)}`);
+    }
+  }
 }
 
 async function contentOf(url: string): Promise<string[]> {

@@ -5,8 +5,13 @@
 const DIGITS = 16;
 const TOKEN = /^([0-9]{1,16})_([0-9]{1,16})$/;
 
+/** Length of a token that this server has made, and the position of the record offset in it. */
+export const TOKEN_LENGTH = 2 * DIGITS + 1;
+export const OFFSET_AT = DIGITS + 1;
+/** The end of the token of a stream's beginning. */
+export const NO_RECORDS_YET = `_${"0".repeat(DIGITS)}`;
 /** The beginning of any stream. */
-export const ZERO_TOKEN = `${"0".repeat(DIGITS)}_${"0".repeat(DIGITS)}`;
+export const ZERO_TOKEN = `${"0".repeat(DIGITS)}${NO_RECORDS_YET}`;
 /** The position before the first record of any stream. */
 export const BEFORE_FIRST = "-1";
 /** The end of the stream at the time of the request. */

@@ -43,16 +43,18 @@ try {
   const load = Promise.all([writeSingles(), writeByProducer(), writeHeaders(), writeStream()]);
   load.catch(() => undefined);
   await more(load, "three nodes of the earlier version");
+  // Commands of this kind are all that tells the versions apart here.
+  const knowsNumbers = (await probe()).status === 200;
 
   const [first, second, third] = cluster.nodes as readonly [NodeProcess, NodeProcess, NodeProcess];
   await replace(first);
   await more(load, "one node replaced");
   await replace(second);
   await lead(first);
-  await mustBe(await probe(), 503, "cluster_not_upgraded");
+  if (!knowsNumbers) await mustBe(await probe(), 503, "cluster_not_upgraded");
   await more(load, "two nodes replaced, and one of them leads");
   await lead(third);
-  await mustBe(await probe(), 400, "unknown_parameter");
+  if (!knowsNumbers) await mustBe(await probe(), 400, "unknown_parameter");
   await more(load, "the last node of the earlier version leads");
   await replace(third);
   await until("numbered writes are accepted", async () => (await probe()).status === 200);
@@ -62,7 +64,7 @@ try {
   stop.abort();
   await load;
   await verify();
-  await refusesNewData(third, old);
+  if (!knowsNumbers) await refusesNewData(third, old);
   console.log(
     `${acknowledged.size} messages and ${streamed.count} of a stream of a rolling upgrade from ${commit} are there, once`,
   );

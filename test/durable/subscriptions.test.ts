@@ -2,8 +2,15 @@ import { expect, test } from "bun:test";
 import { tokenOf, ZERO_TOKEN } from "../../src/durable/offset-token.ts";
 import type { DurableRejectCode } from "../../src/durable/state.ts";
 import { matchesGlob } from "../../src/durable/subscriptions/glob.ts";
+import { infoOf, isPending } from "../../src/durable/subscriptions/links.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
-import { recordsOf, StreamBench, subscriptionOf } from "../tools/durable/support.ts";
+import {
+  randomStreamCommand,
+  recordsOf,
+  StreamBench,
+  subscriptionOf,
+} from "../tools/durable/support.ts";
+import { forEachSeed } from "../tools/random.ts";
 
 const refused = (
   code: DurableRejectCode,
@@ -186,4 +193,23 @@ test("streams are watched by name until they are taken out or deleted", () => {
   expect(bench.do({ type: "link_streams", id: "t", paths: ["a"], unlink: true })).toEqual(
     refused("subscription_not_found"),
   );
+});
+
+test("a link is pending if its position is before the end, as its texts say", () => {
+  let pending = 0;
+  forEachSeed(20, (random) => {
+    const bench = new StreamBench();
+    for (let i = 0; i < 150; i++) {
+      bench.do(randomStreamCommand(random));
+      const { durable, machine } = bench;
+      for (const { links } of durable.subscriptions.values()) {
+        for (const [path, link] of links) {
+          const told = infoOf(durable, machine.broker, path, link).pending;
+          expect(isPending(durable, machine.broker, path, link)).toBe(told);
+          if (told) pending++;
+        }
+      }
+    }
+  });
+  expect(pending).toBeGreaterThan(100);
 });

@@ -1,6 +1,6 @@
 import type { BrokerState } from "../../broker/state.ts";
-import { parseToken, ZERO_TOKEN } from "../offset-token.ts";
-import { tailTokenOf } from "../records.ts";
+import { NO_RECORDS_YET, OFFSET_AT, TOKEN_LENGTH, ZERO_TOKEN } from "../offset-token.ts";
+import { tailOf, tailTokenOf } from "../records.ts";
 import type { DurableState, StreamState } from "../state.ts";
 import { matchesGlob } from "./glob.ts";
 import type { Link, SubscriptionState } from "./state.ts";
@@ -40,9 +40,27 @@ export function infoOf(
   return { path, byName, acked, tail, pending: isBefore(acked, tail) };
 }
 
-/** True if there are records between the two. */
+/** True if there are records between the two. The tail of a stream without records has the offset 0. */
 const isBefore = (acked: string, tail: string): boolean =>
-  acked < tail && (parseToken(tail)?.offset ?? 0) > 0;
+  acked < tail && !tail.endsWith(NO_RECORDS_YET);
+
+/** As `infoOf(…).pending`, without making texts. */
+export function isPending(
+  durable: DurableState,
+  broker: BrokerState,
+  path: string,
+  { acked }: Link,
+): boolean {
+  const stream = durable.byPath.get(path);
+  if (stream === undefined || stream.deleted) return false;
+  const tail = tailOf(broker, stream);
+  if (tail === 0) return false;
+  const streamId = Number(acked.slice(0, OFFSET_AT - 1));
+  if (acked.length !== TOKEN_LENGTH || streamId !== stream.streamId) {
+    return acked < tailTokenOf(broker, stream);
+  }
+  return Number(acked.slice(OFFSET_AT)) < tail;
+}
 
 /** Watches a stream, or adds a reason to watch it. */
 export function link(

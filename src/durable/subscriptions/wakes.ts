@@ -4,7 +4,15 @@ import { BEFORE_FIRST } from "../offset-token.ts";
 import { appendToStream, partitionOf } from "../records.ts";
 import { type DurableContext, isExpired, type StreamState } from "../state.ts";
 import { matchesGlob } from "./glob.ts";
-import { endOf, infoOf, type LinkInfo, link, watchersOf, writableSubscription } from "./links.ts";
+import {
+  endOf,
+  infoOf,
+  isPending,
+  type LinkInfo,
+  link,
+  watchersOf,
+  writableSubscription,
+} from "./links.ts";
 import type { SubscriptionState } from "./state.ts";
 
 /** Called when a stream has got records. Wakes the subscriptions that watch it. */
@@ -36,7 +44,7 @@ export function firstPending(
   { links }: SubscriptionState,
 ): string | null {
   for (const [path, each] of links) {
-    if (infoOf(durable, broker, path, each).pending) return path;
+    if (isPending(durable, broker, path, each)) return path;
   }
   return null;
 }
@@ -48,7 +56,7 @@ export function wakeIfPending(context: DurableContext, id: string, hint: string 
   const { durable, broker } = context;
   const hinted = hint === null ? undefined : subscription.links.get(hint);
   const isHinted =
-    hint !== null && hinted !== undefined && infoOf(durable, broker, hint, hinted).pending;
+    hint !== null && hinted !== undefined && isPending(durable, broker, hint, hinted);
   const path = isHinted ? hint : firstPending(context, subscription);
   if (path === null) return false;
   beginWake(context, subscription, path);

@@ -121,10 +121,10 @@ class EventSource implements AnswerSource {
 
   #dataOf(page: StreamPage): string {
     if (page.count === 0) return "";
-    const text = this.#isText
-      ? decoder.decode(page.body)
-      : Buffer.from(page.body).toString("base64");
-    return `event: data\n${dataLines(text)}\n\n`;
+    const lines = this.#isText
+      ? dataLines(decoder.decode(page.body))
+      : `data:${base64Of(page.body)}`;
+    return `event: data\n${lines}\n\n`;
   }
 
   #controlOf(page: StreamPage): string {
@@ -140,6 +140,9 @@ class EventSource implements AnswerSource {
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const LINE_END = /\r\n|\r|\n/;
+
+const base64Of = ({ buffer, byteOffset, length }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, length).toString("base64");
 
 /** A client removes one space after the colon, so a line that begins with one gets another. */
 const dataLines = (text: string): string =>

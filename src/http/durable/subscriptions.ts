@@ -147,6 +147,7 @@ export async function linkStreams(
   if (paths.length === 0) throw invalid("streams must be a non-empty string array");
   demandAll(context, "admin", null, paths);
   demandAll(context, "read", null, paths);
+  await demandOf(services, context, id);
   return await changeLinks(services, context, { id, paths, unlink: false });
 }
 
@@ -156,7 +157,9 @@ export async function unlinkStream(
 ): Promise<Response> {
   const path = checkStream(trimSlashes(context.pathText("*")));
   context.demand("admin", path);
-  return await changeLinks(services, context, { id: idOf(context), paths: [path], unlink: true });
+  const id = idOf(context);
+  await demandOf(services, context, id);
+  return await changeLinks(services, context, { id, paths: [path], unlink: true });
 }
 
 async function changeLinks(
@@ -334,6 +337,7 @@ function demandAll(
   for (const stream of streams) context.demand(scope, stream);
 }
 
+/** Demands the scope that the definition of the subscription needed, so that it stays its owner's. */
 async function demandOf(
   { durable }: DurableServices,
   context: RequestContext,

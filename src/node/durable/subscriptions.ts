@@ -5,6 +5,7 @@ import {
   putSubscription,
   settleWake,
 } from "../../durable/subscriptions/commands.ts";
+import { isPending } from "../../durable/subscriptions/links.ts";
 import {
   KEY_BYTES,
   type SubscriptionKeys,
@@ -38,6 +39,8 @@ import type { DurableLimits } from "./writer.ts";
 /** Streams that one subscription may name. */
 export const NAMED_STREAMS_MAX = 1_000;
 const SMALL_COMMAND_BYTES = 2_048;
+/** Watched streams that are looked at before other events are handled. */
+const LOOKED_AT_ONCE = 10_000;
 
 export type SubscriptionsOptions = {
   readonly machine: Machine;
@@ -94,18 +97,28 @@ export class Subscriptions {
     return { ok: true, ...this.#view(subscription) };
   }
 
-  list(): readonly SubscriptionSummary[] {
-    const { machine } = this.#options;
-    const context = { durable: this.#state, broker: machine.broker };
-    const list = [...this.#state.subscriptions.values()].map((subscription) => {
-      const { config, awake, generation, holder, failures } = subscription;
-      const links = linkInfos(context, subscription);
-      const pending = links.filter((link) => link.pending).length;
+  /** Many subscriptions may watch very many streams, so other events are handled in between. */
+  async list(): Promise<readonly SubscriptionSummary[]> {
+    const list: SubscriptionSummary[] = [];
+    let looked = 0;
+    for (const subscription of [...this.#state.subscriptions.values()]) {
+      const { config, awake, generation, holder, failures, links } = subscription;
+      let pending = 0;
+      for (const [path, link] of links) {
+        if (isPending(this.#state, this.#options.machine.broker, path, link)) pending++;
+        if (++looked % LOOKED_AT_ONCE === 0) await this.#nextIteration();
+      }
       const { id, kind, pattern } = config;
-      const streams = links.length;
-      return { id, kind, pattern, streams, pending, awake, generation, holder, failures };
-    });
+      const streams = links.size;
+      list.push({ id, kind, pattern, streams, pending, awake, generation, holder, failures });
+    }
     return list.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  #nextIteration(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.clock.after(0, resolve);
+    });
   }
 
   delete(id: string): Promise<Result<object, StreamWriteReject>> {

@@ -95,11 +95,16 @@ async function resume({ url }) {
     contentType: "text/plain",
     fetch: again,
   });
-  await made.append("one ");
+  const producer = new IdempotentProducer(made, "resume", { fetch: again });
+  const append = (text) => {
+    producer.append(text);
+    return producer.flush();
+  };
+  await append("one ");
   const first = await stream({ url, headers, offset: "-1", live: false, fetch: again });
   const text = await first.text();
-  await made.append("two ");
-  await made.append("three");
+  await append("two ");
+  await append("three");
   const second = await stream({ url, headers, offset: first.offset, live: false, fetch: again });
   const rest = await second.text();
   if (text !== "one " || rest !== "two three") throw new Error(`read ${text} and ${rest}`);

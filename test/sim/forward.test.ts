@@ -9,7 +9,7 @@ import { planOf, VERSION_5_SEED } from "../tools/sim/plan.ts";
 import { simulate } from "../tools/sim/simulation.ts";
 import { Totals } from "../tools/sim/totals.ts";
 
-const SEEDS = Number(process.env["SEEDS"] ?? "20");
+const SEEDS = Number(process.env["SEEDS"] ?? "14");
 /** Each must occur. */
 const EFFECTS = ["forwarded", "forwarded again", "forwarded, outcome unknown", "not forwarded"];
 

@@ -9,6 +9,8 @@ export type Target = {
   /** Tokens with less, where the server was started with them: `reader@read`, `orders@…orders.*`. */
   readonly reader?: string;
   readonly ordersWriter?: string;
+  /** Awaited before each request: a follower may lag behind what the last answer acknowledged. */
+  readonly catchUp?: () => Promise<unknown>;
 };
 export type TargetOf = () => Target;
 
@@ -41,6 +43,7 @@ export class Client {
 
   /** @param line method and path, as in `GET /health`. */
   async ask(line: string, { body, headers = {}, token }: Ask = {}): Promise<Answer> {
+    await this.#target().catchUp?.();
     const space = line.indexOf(" ");
     const bearer = token === undefined ? this.#target().token : token;
     const response = await fetch(this.#target().url + line.slice(space + 1), {
@@ -58,7 +61,12 @@ export class Client {
   }
 
   /** The raw response, for answers without end. */
-  open(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+  async open(
+    path: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    await this.#target().catchUp?.();
     const authorization = `Bearer ${this.#target().token}`;
     return fetch(this.#target().url + path, { headers: { authorization, ...headers }, signal });
   }

@@ -252,6 +252,8 @@ test("forks have a bounded depth, and keep what their source had", async () => {
     const taken = await client.put("f1", { headers });
     expect([taken.status, errorOf(taken)]).toEqual([409, "stream_exists"]);
   }
+  const other = await client.put("f9", { type: JSON_TYPE, headers: beyond });
+  expect([other.status, errorOf(other)]).toEqual([409, "content_type_mismatch"]);
   for (const path of ["f0", "f1"]) expect((await client.delete(path)).status).toBe(204);
   expect((await client.get("f2")).text).toBe("0f1f2");
   expect((await client.get("f0")).status).toBe(410);

@@ -7,7 +7,7 @@ import { NO_RECORDS, piecesOf, resolve, tailOf } from "../../durable/records.ts"
 import type { StreamState } from "../../durable/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Millis } from "../../lib/ids.ts";
-import { isJsonType } from "../../lib/media-type.ts";
+import { isJsonType, sameType } from "../../lib/media-type.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { encodeRecord } from "../../record/batch-builder.ts";
 import { RecordCursor } from "../../record/batch-reader.ts";
@@ -75,7 +75,7 @@ export class StreamWriter {
     const fork = request.fork === null ? null : await this.#prepare(request.fork, request.path);
     if (fork !== null && "ok" in fork) {
       const isMalformed = fork.code === "invalid_offset";
-      return (isMalformed ? null : this.#conflictAt(request.path)) ?? fork;
+      return (isMalformed ? null : this.#conflictOf(request)) ?? fork;
     }
     const records = recordsOf(fork?.prefix ?? null, request.records);
     const { path, contentType, ttlSeconds, expiresAt, closed } = request;
@@ -130,11 +130,15 @@ export class StreamWriter {
     });
   }
 
-  /** A path that is taken is reported before what is wrong with the source of a fork. */
-  #conflictAt(path: string): CreateRejected | null {
+  /** A path that is taken, and another type, are reported before an offset that the source has not. */
+  #conflictOf({ path, contentType, fork }: CreateStreamRequest): CreateRejected | null {
     const found = findStream(this.#options.machine, path, this.#now());
     if (found.ok) return { ok: false, code: "stream_exists" };
-    return found.code === "stream_gone" ? { ok: false, code: "stream_has_forks" } : null;
+    if (found.code === "stream_gone") return { ok: false, code: "stream_has_forks" };
+    const source = fork === null ? null : this.#find(fork.path);
+    const isSame =
+      source === null || contentType === "" || sameType(contentType, source.config.contentType);
+    return isSame ? null : { ok: false, code: "content_type_mismatch" };
   }
 
   #checkProducer({ path, producer }: AppendStreamRequest): Rejected<"too_many_producers"> | null {

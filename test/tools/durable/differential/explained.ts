@@ -31,7 +31,7 @@ export const EXPLANATIONS: readonly Explanation[] = [
     explains: ({ what }, { ours, theirs }) =>
       what === "status" &&
       ours.status === 400 &&
-      [404, 409, 410].includes(theirs.status) &&
+      [403, 404, 409, 410].includes(theirs.status) &&
       MALFORMED.has((JSON.parse(ours.text) as { error: string }).error),
   },
   {
@@ -91,8 +91,24 @@ export const EXPLANATIONS: readonly Explanation[] = [
       what === "stream-closed" &&
       ours === null &&
       theirs === "true" &&
-      operation.tags.has("close") &&
+      operation.body === null &&
       operation.headers["producer-id"] !== undefined,
+  },
+  {
+    name: "deleted before its producers",
+    why: "A stream that is retained for its forks is gone, whether it was closed and whatever its producers wrote.",
+    diverges: true,
+    explains: ({ what }, { operation, ours }) =>
+      what === "status" && operation.method === "POST" && ours.status === 410,
+  },
+  {
+    name: "expired forks",
+    why: "A fork that has expired retains its source no longer. The reference server finds that when the fork is used.",
+    diverges: true,
+    explains: ({ what, theirs }, seen) =>
+      what === "status" &&
+      (statuses(seen) === "404/410" ||
+        (statuses(seen) === "201/409" && theirs?.includes("active forks") === true)),
   },
   {
     name: "inherited by a fork",

@@ -40,7 +40,9 @@ export const ZERO = "0000000000000000_0000000000000000";
 export function drawOperation(random: Random, world: World): Operation {
   const slot = random.pick(world.slots);
   const dice = random.below(100);
-  if (!slot.exists && dice < 60) return create(random, world, slot);
+  if (!slot.exists && dice < 60) {
+    return dice < 25 ? forkOf(random, world, slot) : create(random, world, slot);
+  }
   if (dice < 9) return create(random, world, slot);
   if (dice < 16) return forkOf(random, world, slot);
   if (dice < 57) return append(random, slot);
@@ -102,12 +104,14 @@ function life(random: Random, headers: Record<string, string>, tags: Set<string>
 }
 
 function forkOf(random: Random, world: World, slot: Slot): Operation {
-  const source = random.pick(world.slots);
+  // A fork of before is made again now and then.
+  const isAgain = slot.parent !== null && random.below(2) === 0;
+  const source = isAgain ? (slot.parent ?? slot) : random.pick(world.slots);
   const tags = new Set<string>();
   const headers: Record<string, string> = {};
   if (random.below(4) === 0) headers["content-type"] = random.pick(TYPES);
   life(random, headers, tags);
-  const dice = random.below(10);
+  const dice = isAgain ? 0 : random.below(10);
   const known = world.placesOf(source);
   const offset =
     dice < 4

@@ -7,6 +7,7 @@ export function commandOf(seed: number, overrides: Overrides): string {
   if (durationMs !== undefined) parts.push(`--ms ${durationMs}`);
   if (clients !== undefined) parts.push(`--clients ${clients}`);
   if (overrides.streams === true) parts.push("--streams");
+  if (overrides.queues === true) parts.push("--queues");
   if (only !== undefined) parts.push(`--only ${only.join(",")}`);
   if (without.length > 0) parts.push(`--without ${without.join(",")}`);
   return parts.join(" ");

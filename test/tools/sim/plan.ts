@@ -95,6 +95,8 @@ export type Plan = {
   readonly numbers: boolean;
   /** As many clients again use durable streams. Drawn by no seed, so that each stays what it was. */
   readonly streams: boolean;
+  /** Producers and workers of a queue, delayed records and a schedule. Drawn by no seed either. */
+  readonly queues: boolean;
   /** Members of a group, and partitions of the topics that they share. 0 members: there is no group. */
   readonly groupMembers: number;
   readonly sharedPartitions: number;
@@ -111,6 +113,7 @@ export type Overrides = {
   readonly durationMs?: number;
   readonly clients?: number;
   readonly streams?: boolean;
+  readonly queues?: boolean;
 };
 
 /** Streams of their own, so that dropping one kind of event does not shift the others. */
@@ -174,6 +177,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     journalKeepBytes: random.pick(KEPT_BYTES[writeConcern.kind === "all" ? 1 : 0]),
     numbers: seed >= VERSION_3_SEED,
     streams: overrides.streams === true,
+    queues: overrides.queues === true,
     forwards: seed >= VERSION_5_SEED && streamOf(seed, "plan forwards").below(2) === 0,
     work: later === null ? null : workOf(later, nodes),
     ...sharesOf(seed),

@@ -25,7 +25,7 @@ type Arguments = {
 };
 
 const USAGE = `usage: bun run sim [--seed N | --range A..B | --new COUNT] [--jobs N] [--first] [--trace] [--twice] [--shrink]
-                   [--ms N] [--clients N] [--streams] [--without kind,kind]
+                   [--ms N] [--clients N] [--streams] [--queues] [--without kind,kind]
                    [--only kind,kind] [--log FILE]
        bun run sim --sum FILE
 fault kinds: ${ALL_FAULT_KINDS.join(" ")}`;
@@ -43,6 +43,7 @@ const OPTIONS = {
   ms: { type: "string" },
   clients: { type: "string" },
   streams: { type: "boolean" },
+  queues: { type: "boolean" },
   without: { type: "string" },
   only: { type: "string" },
   log: { type: "string" },
@@ -87,6 +88,7 @@ function parse(args: readonly string[]): Arguments {
       without: kinds("--without", values.without),
       ...(only.length === 0 ? {} : { only }),
       ...(values.streams === true ? { streams: true } : {}),
+      ...(values.queues === true ? { queues: true } : {}),
       ...(ms === undefined ? {} : { durationMs: LINE.integer("--ms", ms, 0) }),
       ...(clients === undefined ? {} : { clients: LINE.integer("--clients", clients, 0) }),
     },

@@ -5,6 +5,7 @@ import { SimClient, SimRecorder } from "./client.ts";
 import { SimCluster, SimViolation } from "./cluster.ts";
 import { GroupTeam } from "./group-team.ts";
 import { Ghost, observe } from "./invariants.ts";
+import { JobTeam } from "./job-team.ts";
 import { running } from "./life.ts";
 import { Nemesis } from "./nemesis.ts";
 import { type Overrides, type Plan, planOf, streamOf } from "./plan.ts";
@@ -85,6 +86,7 @@ class Simulation {
   readonly #actors: (Actor | StreamActor)[] = [];
   readonly #running: Promise<unknown>[] = [];
   #team: GroupTeam | null = null;
+  #jobs: JobTeam | null = null;
 
   constructor(plan: Plan, log: ((line: string) => void) | null) {
     this.#plan = plan;
@@ -108,6 +110,7 @@ class Simulation {
     }
     if (this.#plan.streams) this.#useStreams();
     await this.#startTeam();
+    await this.#startJobs();
     const nemesis = new Nemesis(cluster, this.#ghost);
     await this.#runUntil(this.#plan.durationMs, null);
     nemesis.stop();
@@ -130,6 +133,14 @@ class Simulation {
     this.#running.push(this.#team.run());
   }
 
+  async #startJobs(): Promise<void> {
+    if (!this.#plan.queues) return;
+    this.#jobs = new JobTeam(this.cluster, (name) => this.#client(name));
+    await this.#runUntil(START_MS_MAX, this.#jobs.create());
+    const running = this.#jobs.run().catch((error: unknown) => this.cluster.fail(asError(error)));
+    this.#running.push(running);
+  }
+
   /** Liveness: what is not broken for good must take writes again and become equal. */
   async #heal(admin: SimClient): Promise<void> {
     const { cluster } = this;
@@ -143,6 +154,10 @@ class Simulation {
       this.#fail("liveness", `the group did not settle: ${this.#team.shown}`);
     }
     this.#team?.stop();
+    if (this.#jobs !== null && !(await this.#runUntil(RECOVERY_MS_MAX, this.#jobs.settle()))) {
+      this.#fail("liveness", `the queue was not worked off: ${this.#jobs.shown}`);
+    }
+    this.#jobs?.stop();
     for (const actor of this.#actors) actor.stopped = true;
     const ended = Promise.all(this.#running).then(() => {});
     if (!(await this.#runUntil(RECOVERY_MS_MAX, ended))) this.#fail("liveness", "a client waits");
@@ -253,6 +268,7 @@ class Simulation {
     }
     await this.#dumpKeys(client, to);
     if (this.#plan.streams) await this.#judgeStreams(client, to);
+    await this.#jobs?.judge(client, node);
   }
 
   async #judgeStreams(client: SimClient, to: SimNode): Promise<void> {

@@ -1,0 +1,100 @@
+/**
+ * Goal: a record of a queue is acknowledged once, or dead with exactly its attempts, keys stay in
+ * order, records for later and slots come once, under faults of processes, disks, network and clocks.
+ * Method: seeds whose clients work on a queue: workers that die, are late, give back, reject and ask
+ * for more time. A ledger of their answers judges.
+ */
+import { expect, test } from "bun:test";
+import { commandOf } from "../tools/sim/command.ts";
+import { JobLedger } from "../tools/sim/job-ledger.ts";
+import { VERSION_3_SEED } from "../tools/sim/plan.ts";
+import { simulate } from "../tools/sim/simulation.ts";
+import { Totals } from "../tools/sim/totals.ts";
+
+const SEEDS = Number(process.env["SEEDS"] ?? "8");
+const CHANGES = { queues: true, durationMs: 2500, clients: 2 } as const;
+
+test("seeds with workers of a queue hold, and records were acknowledged, dead and late", async () => {
+  const totals = new Totals();
+  for (let seed = VERSION_3_SEED + 1; seed <= VERSION_3_SEED + SEEDS; seed++) {
+    const report = await simulate(seed, CHANGES);
+    const { violation } = report;
+    if (violation !== null) throw new Error(commandOf(seed, CHANGES), { cause: violation });
+    totals.add(report);
+  }
+  const many = (what: string): number => totals.effects.get(what) ?? 0;
+  expect(many("jobs judged")).toBeGreaterThanOrEqual(SEEDS);
+  expect(many("jobs acknowledged")).toBeGreaterThan(10 * SEEDS);
+  expect(many("jobs delivered")).toBeGreaterThan(many("jobs acknowledged"));
+  for (const what of ["jobs dead", "records for later", "slots"]) {
+    expect(many(what)).toBeGreaterThan(SEEDS);
+  }
+}, 600_000);
+
+const told = (place: string, attempt: number, askedAt: number, key = "k") => ({
+  place,
+  key,
+  attempt,
+  askedAt,
+  toldAt: askedAt + 1,
+});
+const ledger = (ordersKeys = false) => new JobLedger(3, ordersKeys);
+
+test("the ledger refuses what no queue may answer", () => {
+  const cases: readonly (readonly [string, (its: JobLedger) => void])[] = [
+    ["given out twice", (its) => [1, 5].map((at) => its.given(told("0/1", 1, at)))],
+    ["is not an attempt", (its) => its.given(told("0/1", 4, 1))],
+    [
+      "after it was acknowledged",
+      (its) => {
+        its.given(told("0/1", 1, 1));
+        its.acked("0/1", 1, 3, 4);
+        its.given(told("0/1", 2, 5));
+      },
+    ],
+    ["acknowledged twice", (its) => [3, 5].map((at) => its.acked("0/1", 1, at, at + 1))],
+    [
+      "late acknowledgement",
+      (its) => {
+        its.given(told("0/1", 2, 1));
+        its.acked("0/1", 1, 3, 4);
+      },
+    ],
+    ["dead letter twice", (its) => its.finish([dead(3), dead(3)], { acked: 0, dead: 2 })],
+    ["nobody rejected it", (its) => its.finish([dead(2)], { acked: 0, dead: 1 })],
+    ["after 4 attempts", (its) => its.finish([dead(4)], { acked: 0, dead: 1 })],
+    [
+      "dead letter and acknowledged",
+      (its) => {
+        its.acked("0/1", 1, 3, 4);
+        its.finish([dead(3)], { acked: 1, dead: 1 });
+      },
+    ],
+    [
+      "1 acknowledgements were answered, 0 counted",
+      (its) => {
+        its.acked("0/1", 1, 3, 4);
+        its.finish([], { acked: 0, dead: 0 });
+      },
+    ],
+  ];
+  for (const [message, act] of cases) expect(() => act(ledger())).toThrow(message);
+});
+
+test("the ledger finds a key out of order, and only that", () => {
+  const history = (first: string, second: string, key: string, askedAt: number) => {
+    const its = ledger(true);
+    its.given(told(first, 1, 1));
+    its.given(told(second, 1, askedAt, key));
+    its.acked(first, 1, 10, 11);
+    its.acked(second, 1, 20, 21);
+    its.finish([], { acked: 2, dead: 0 });
+  };
+  expect(() => history("0/1", "0/2", "k", 5)).toThrow("before 0/1 was finished");
+  history("0/1", "0/2", "other", 5);
+  history("0/1", "1/2", "k", 5);
+  history("0/2", "0/1", "k", 5);
+  history("0/1", "0/2", "k", 12);
+});
+
+const dead = (attempts: number) => ({ place: "0/1", attempts });

@@ -5,8 +5,8 @@
  * for more time. A ledger of their answers judges.
  */
 import { expect, test } from "bun:test";
+import { JobLedger } from "../tools/queue/job-ledger.ts";
 import { commandOf } from "../tools/sim/command.ts";
-import { JobLedger } from "../tools/sim/job-ledger.ts";
 import { VERSION_3_SEED } from "../tools/sim/plan.ts";
 import { simulate } from "../tools/sim/simulation.ts";
 import { Totals } from "../tools/sim/totals.ts";

@@ -6,9 +6,9 @@ import { encodeRecord } from "../../../src/record/batch-builder.ts";
 import { RecordCursor } from "../../../src/record/batch-reader.ts";
 import { decodeHeaders } from "../../../src/record/headers.ts";
 import { produced } from "../node/as-promises.ts";
+import { type DeadLetter, JobLedger } from "../queue/job-ledger.ts";
 import type { SimClient } from "./client.ts";
 import type { SimCluster } from "./cluster.ts";
-import { type DeadLetter, JobLedger } from "./job-ledger.ts";
 
 const [JOBS, LATER, TICKS, QUEUE] = ["jobs", "later", "ticks", "work"] as const;
 const DEAD = `${QUEUE}.dead`;

@@ -35,6 +35,11 @@ export const WORK: Command = {
 
 async function work(args: Arguments, io: Io): Promise<number> {
   const [name = "", ...command] = args.operands;
+  // Otherwise each message would fail, up to its last attempt.
+  const [program = ""] = command;
+  if (Bun.which(program, { PATH: io.environment["PATH"] ?? "" }) === null) {
+    throw new UsageError(`cannot run ${visible(program)}: there is no such program`);
+  }
   const concurrency = args.text("concurrency");
   const visibility = args.text("visibility");
   const queue = connect(args, io).queue(name);
@@ -66,6 +71,8 @@ async function runFor(
   const child = Bun.spawn([...command], {
     env: { ...environment, ...variablesOf(queue, message) },
     stdin: message.bytes,
+    // A process group of its own: Ctrl-C in a terminal goes to all processes of the group.
+    detached: true,
     stdout: "inherit",
     stderr: "inherit",
     signal: lost,

@@ -239,7 +239,9 @@ export class Queue {
   /**
    * Calls the handler with messages until the signal is aborted. A message is acknowledged when its
    * handler returns, given back when it throws, and put aside when it throws `RejectMessage`. The
-   * lease is prolonged while the handler runs.
+   * lease is prolonged while the handler runs. When `work` ends, in either way, no handler runs.
+   *
+   * @throws AyderError if the queue does not exist, or the token may not read its topic.
    */
   async work(handler: Handler, options: WorkOptions = {}): Promise<void> {
     const { concurrency = 1, signal, visibilityMs = VISIBILITY_MS, onError } = options;
@@ -256,11 +258,15 @@ export class Queue {
         if (signal?.aborted === true) return [];
         // A wrong name or token does not become right.
         if (error instanceof AyderError && error.outcome === "refused" && !error.isRetriable) {
-          throw error;
+          return error;
         }
         onError?.(error);
         return [];
       });
+      if (messages instanceof AyderError) {
+        await Promise.all(running);
+        throw messages;
+      }
       for (const message of messages) {
         const task = this.#handle(message, handler, visibilityMs, onError).finally(() =>
           running.delete(task),

@@ -92,6 +92,52 @@ test("work runs a command for each message: 0 acknowledges, anything else gives 
   expect((await run("queues", "redrive", "w")).out).toBe("moved 1 dead letters back, 0 are left\n");
 });
 
+test("work does not begin with a program that does not exist, so no attempt is lost", async () => {
+  await client().topics.create("typo", { partitions: 1 });
+  const queue = client().queue("typo");
+  await queue.define({ topic: "typo" });
+  await client().produce("typo", "kept");
+  const { code, err } = await run("work", "typo", "--", "no-such-program", "x");
+  expect([code, err]).toEqual([2, expect.stringContaining("cannot run no-such-program")]);
+  expect(await queue.describe()).toMatchObject({ ready: 1, inFlight: 0, delayed: 0 });
+});
+
+test("Ctrl-C in a terminal lets the command end, and acknowledges its message", async () => {
+  await client().topics.create("ctrl", { partitions: 1 });
+  const queue = client().queue("ctrl");
+  await queue.define({ topic: "ctrl" });
+  await client().produce("ctrl", "slow");
+  const script = "echo begun; sleep 1; echo ended";
+  const line = ["work", "ctrl", "--url", server.url, "--", "sh", "-c", script];
+  const worker = spawnAyder(line, { detached: true });
+  const output = new Response(worker.stdout).text();
+  await until(async () => (await queue.describe()).inFlight === 1);
+  await Bun.sleep(300);
+  // A terminal sends the signal to the whole process group.
+  process.kill(-worker.pid, "SIGINT");
+  expect(await worker.exited).toBe(0);
+  expect(await output).toBe("begun\nended\n");
+  expect(await queue.describe()).toMatchObject({ acked: 1, inFlight: 0, delayed: 0 });
+});
+
+test("work of the client ends when its handlers have ended, also if the queue is gone", async () => {
+  await client().topics.create("gone", { partitions: 1 });
+  const queue = client().queue("gone");
+  await queue.define({ topic: "gone" });
+  await client().produce("gone", "one");
+  let ended = false;
+  const working = queue.work(
+    async () => {
+      await queue.delete();
+      await Bun.sleep(200);
+      ended = true;
+    },
+    { concurrency: 2, onError: () => {} },
+  );
+  await expect(working).rejects.toThrow("No such queue");
+  expect(ended).toBe(true);
+});
+
 test("the client works on messages: it prolongs leases, gives back, and puts aside", async () => {
   await client().topics.create("c", { partitions: 1 });
   const queue = client().queue("c");
@@ -101,11 +147,11 @@ test("the client works on messages: it prolongs leases, gives back, and puts asi
   const stop = new AbortController();
   const handler = async (message: QueueMessage): Promise<void> => {
     seen.push(`${message.text} ${message.attempt}`);
-    if (message.text === "slow") await Bun.sleep(1_500);
+    if (message.text === "slow") await Bun.sleep(3_000);
     if (message.text === "twice" && message.attempt === 1) throw new Error("once more");
     if (message.text === "never") throw new RejectMessage("no such order");
   };
-  const work = queue.work(handler, { concurrency: 3, visibilityMs: 500, signal: stop.signal });
+  const work = queue.work(handler, { concurrency: 3, visibilityMs: 1_200, signal: stop.signal });
   await until(async () => {
     const { acked, dead } = await queue.describe();
     return acked === 2 && dead === 1;

@@ -6,6 +6,8 @@ export type Run = { readonly code: number; readonly out: string; readonly err: s
 export type RunOptions = {
   readonly stdin?: string | Uint8Array;
   readonly env?: Readonly<Record<string, string>>;
+  /** The process leads a process group of its own, as one that a shell starts in a terminal. */
+  readonly detached?: boolean;
 };
 
 /** @returns the result when the process has ended, with its output as text. */
@@ -20,11 +22,15 @@ export async function ayder(args: readonly string[], options: RunOptions = {}): 
 }
 
 /** For commands that run until they are stopped. */
-export function spawnAyder(args: readonly string[], { stdin = "", env }: RunOptions = {}) {
+export function spawnAyder(
+  args: readonly string[],
+  { stdin = "", env, detached = false }: RunOptions = {},
+) {
   return Bun.spawn([...serverCommand(), ...args], {
     env: cleanEnvironment(env),
     stdin: typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin,
     stdout: "pipe",
     stderr: "pipe",
+    detached,
   });
 }

@@ -18,7 +18,6 @@ test(
     const run = new JobRun({ seed: SEED, seconds: SECONDS, directory: directory.path });
     const report = await run.run();
     console.log(JSON.stringify(report));
-    expect(report.records).toBeGreaterThan(20);
     expect(report.deliveries).toBeGreaterThanOrEqual(report.records);
     for (const many of [report.faults, report.dead, report.later, report.slots]) {
       expect(many).toBeGreaterThan(0);

@@ -63,6 +63,34 @@ for (const version of VERSIONS) {
     expect(await second.stop()).toBe(0);
   });
 
+  test(`a data directory of ${version} gets queues and schedules, and keeps them`, async () => {
+    const dataDir = await unpacked(version, "queued");
+    const first = await start(dataDir);
+    const client = new Client(first.url);
+    const put = (path: string, body: Json) => client.must("PUT", path, JSON.stringify(body));
+    await put("/broker/queues/q", { topic: "t", visibility_ms: 3_600_000 });
+    const received = await client.must("POST", "/broker/queues/q/receive?max=3");
+    const receipts = (received["messages"] as Json[]).map(({ receipt }) => receipt);
+    expect(receipts).toHaveLength(3);
+    const body = JSON.stringify({ receipts: receipts.slice(1) });
+    await client.must("POST", "/broker/queues/q/ack", body);
+    const later = "/broker/topics/t/produce?partition=0&delay_ms=3600000";
+    expect(await client.must("POST", later, "later")).toMatchObject({ schedule_id: "delayed:9" });
+    await put("/broker/schedules/s", { cron: "0 0 1 1 *", topic: "t", value: "x" });
+    await first.kill();
+
+    const second = await start(dataDir);
+    const again = new Client(second.url);
+    const queue = await again.must("GET", "/broker/queues/q");
+    expect(queue).toMatchObject({ acked: 2, in_flight: 1, dead: 0 });
+    const late = JSON.stringify({ receipts: receipts.slice(0, 1) });
+    const acked = await again.must("POST", "/broker/queues/q/ack", late);
+    expect(acked["results"]).toMatchObject([{ ok: true }]);
+    const { schedules } = await again.must("GET", "/broker/schedules?topic=t");
+    expect(schedules).toMatchObject([{ schedule: "s" }, { schedule_id: "delayed:9" }]);
+    expect(await second.stop()).toBe(0);
+  });
+
   test(`verify finds a data directory of ${version} intact`, async () => {
     const { code, out, err } = await ayder(["verify", await unpacked(version, "verified")]);
     expect({ code, err }).toEqual({ code: 0, err: "" });

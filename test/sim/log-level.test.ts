@@ -140,3 +140,50 @@ test("numbered writes are refused until the last member was upgraded", async () 
     script.cluster.nodes.every(({ node }) => node?.listTopics()[0]?.messages === 2),
   );
 });
+
+test("ids of delayed records and redrives with a rate wait for the last member, queues do not", async () => {
+  const script = new Script({ spares: 0 });
+  const old = script.node("n3");
+  // The level of the first version with queues.
+  old.level = 2;
+  script.start();
+  await script.create("t");
+  await script.until("the others lead", () => ["n1", "n2"].includes(script.leader?.id ?? ""));
+  const definition = {
+    topic: "t",
+    visibilityMs: 1_000,
+    maxDeliveries: 1,
+    backoffMs: [0],
+    deadLetter: "d",
+    order: "none",
+    maxInFlight: 10,
+    from: "earliest",
+  } as const;
+  const define = () => script.ask((node) => node.queues.define("q", definition));
+  const schedule = () =>
+    script.ask((node) =>
+      node.later.schedule({
+        topic: "t",
+        partition: 0,
+        key: null,
+        idempotencyKey: null,
+        records: encodeRecord(null, new Uint8Array(1)),
+        delayMs: 60_000,
+        deliverAtMs: 0,
+        timeoutMs: null,
+        traced: false,
+      }),
+    );
+  const redrive = () =>
+    script.ask((node) => node.queues.redrive({ queue: "q", max: null, perSecond: 1 }));
+  const refused = { ok: false, code: "cluster_not_upgraded" };
+  expect(await define()).toMatchObject({ ok: true, created: true });
+  expect(await schedule()).toMatchObject(refused);
+  expect(await redrive()).toMatchObject(refused);
+  old.level = null;
+  old.kill();
+  old.start();
+  const known = () => script.insist(schedule, ({ ok }) => ok);
+  expect(await known()).toMatchObject({ ok: true, scheduleId: 9 });
+  expect(await redrive()).toMatchObject({ ok: true, moved: 0, remaining: 0 });
+});

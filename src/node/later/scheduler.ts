@@ -3,7 +3,7 @@ import type { PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import { SCHEDULED_FOR } from "../../later/commands/crons.ts";
 import { SCHEDULED_COUNT, scheduleRecordsAs } from "../../later/commands/schedule-records.ts";
-import { classOf, nextIdAfter } from "../../later/state.ts";
+import { classOf, nextIdAfter, numberOfId } from "../../later/state.ts";
 import { sha256 } from "../../lib/digest.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { Machine } from "../../machine/machine.ts";
@@ -61,6 +61,7 @@ export class Scheduler {
     const idempotency = idempotencyOf(request);
     const expected = this.#expected(target, idempotency);
     const id = this.#nextId(deliverAt);
+    const key = trackedKey(target, expected, id);
     const where = { ok: true, partition, count } as const;
     return commander.run({
       kind: scheduleRecordsAs,
@@ -68,7 +69,13 @@ export class Scheduler {
       bytes: COMMAND_BYTES + batches.length,
       grows: true,
       timeoutMs: request.timeoutMs,
-      tracked: trackedKey(target, expected, id),
+      tracked: {
+        queued: () => {
+          this.#lastNumber = numberOfId(id);
+          key?.queued();
+        },
+        left: () => key?.left(),
+      },
       done: ({ scheduleId, firstOffset, duplicate, payloadMatches }, ack) => {
         const deliverAtMs = duplicate ? dueAtOf(machine, scheduleId) : deliverAt;
         const what = { scheduleId, firstOffset, deliverAtMs, duplicate, payloadMatches };
@@ -95,8 +102,8 @@ export class Scheduler {
   /** The id that the records get. */
   #nextId(deliverAt: number): number {
     const { machine, clock } = this.#options;
-    this.#lastNumber = Math.max(machine.parts.later.nextNumber, this.#lastNumber + 1);
-    return nextIdAfter(this.#lastNumber, classOf(deliverAt - clock.now()));
+    const number = Math.max(machine.parts.later.nextNumber, this.#lastNumber + 1);
+    return nextIdAfter(number, classOf(deliverAt - clock.now()));
   }
 }
 

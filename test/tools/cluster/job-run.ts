@@ -12,6 +12,8 @@ const SLOT_MS = 1_000;
 const PATIENCE_MS = 120_000;
 const ANSWER_MS = 6_000;
 const PAGE = 1_000;
+/** So many are produced however slow the machine is. Each kind of record is among them. */
+const RECORDS_MIN = 60;
 
 type Json = Record<string, unknown>;
 export type JobOptions = {
@@ -92,7 +94,7 @@ export class JobRun {
   }
 
   async #produce(): Promise<void> {
-    for (let i = 0; !this.#isCalm; i++) {
+    for (let i = 0; !this.#isCalm || i < RECORDS_MIN; i++) {
       const value = i % 50 === 7 ? `poison ${i}` : `job ${i}`;
       const query = `key=k${i % KEYS}&idempotency_key=job-${i}`;
       await this.#must(`POST /broker/topics/jobs/produce?${query}`, value);
@@ -108,6 +110,7 @@ export class JobRun {
   async #disturb(): Promise<void> {
     const end = Date.now() + this.#seconds * 1_000;
     while (Date.now() < end) {
+      await this.#progress();
       await Bun.sleep(300 + this.#random.below(1_000));
       const leader = (await this.#cluster.leader())?.node ?? null;
       const any = this.#random.pick(this.#cluster.running);
@@ -123,6 +126,15 @@ export class JobRun {
         this.#cluster.start(node);
       }
     }
+  }
+
+  /** Otherwise faults on a busy machine follow each other faster than leaders. */
+  async #progress(): Promise<void> {
+    const before = this.#records;
+    for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await Bun.sleep(50)) {
+      if (this.#records > before) return;
+    }
+    throw new Error(`no record was produced in ${PATIENCE_MS} ms`);
   }
 
   async #work(worker: number): Promise<void> {

@@ -1,4 +1,4 @@
-/** What workers of a queue were told, and the rules that their answers must keep. */
+/** The answers that workers of a queue got, and the rules that they must keep. */
 
 /** Times are those of the client: when it asked, and when it had the answer. */
 type Delivery = {

@@ -123,6 +123,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./export.ts")).EXPORT,
   },
   {
+    name: "exports",
+    summary: "list, show, create, pause, resume, flush and delete exports to Parquet",
+    load: async () => (await import("./exports.ts")).EXPORTS,
+  },
+  {
     name: "backup",
     summary: "write the state of a running server to a file or bucket; list, prune",
     load: async () => (await import("./backup.ts")).BACKUP,

@@ -137,7 +137,7 @@ async function formatOf(args: Arguments, io: Io): Promise<RowFormat> {
 }
 
 /** @throws UsageError */
-function columnOf(text: string): Json {
+export function columnOf(text: string): Json {
   const [, name = "", field = "", type = ""] =
     /^\s*([^=:\s]+)=(.+):([a-z0-9]+)\s*$/.exec(text) ?? [];
   if (name === "") {

@@ -2,6 +2,7 @@ import { Admin } from "./admin.ts";
 import type { RawPage } from "./batches.ts";
 import { type ConsumeOptions, Consumer } from "./consumer.ts";
 import { DurableStreams } from "./durable.ts";
+import { Exports } from "./exports.ts";
 import { ClusterClient, Retention, Streams, Topics, Views } from "./facets.ts";
 import { GroupConsumer, type GroupOptions } from "./group.ts";
 import { Kv } from "./kv.ts";
@@ -56,6 +57,7 @@ export class Client {
   readonly admin: Admin;
   readonly schedules: Schedules;
   readonly durable: DurableStreams;
+  readonly exports: Exports;
   readonly #transport: Transport;
   readonly #log: Log;
   readonly #streams: Streams;
@@ -72,6 +74,7 @@ export class Client {
     this.admin = new Admin(transport);
     this.schedules = new Schedules(transport);
     this.durable = new DurableStreams(transport);
+    this.exports = new Exports(transport);
   }
 
   /** Address of the next request: the leader, once a write was redirected to it. */

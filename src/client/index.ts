@@ -14,6 +14,15 @@ export {
   DurableStreams,
 } from "./durable.ts";
 export { AyderError } from "./errors.ts";
+export {
+  type ExportColumn,
+  type ExportCounts,
+  type ExportDefinition,
+  type ExportDescription,
+  type ExportPartition,
+  type ExportSummary,
+  Exports,
+} from "./exports.ts";
 export { GroupConsumer, type GroupOptions } from "./group.ts";
 export { Kv, KvEntry, type KvListOptions, type KvPutOptions, type KvReadOptions } from "./kv.ts";
 export { Producer, type ProducerOptions, type SendOptions, type Sent } from "./producer.ts";

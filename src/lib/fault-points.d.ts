@@ -23,6 +23,12 @@ type FaultPoint =
   | "snapshot-forgets-redrive"
   | "slot-fires-twice"
   | "scheduled-delivered-twice"
+  // Exports (`src/export`, `src/node/exports`).
+  | "export-range-decided-twice"
+  | "export-file-committed-twice"
+  | "export-changes-an-open-range"
+  | "export-loss-not-counted"
+  | "manifest-decided-twice"
   // Forwarded writes (`src/node/forward`).
   | "forwarded-frames-executed-twice"
   | "forwards-again-after-an-unknown-outcome"

@@ -67,7 +67,7 @@ export class ExportThread implements ExportWriter {
   #start(): void {
     if (this.#worker !== null) return;
     // The program is one file when it is compiled; `main.ts` knows on which thread it runs.
-    const worker = new Worker(Bun.main, { argv: [EXPORT_THREAD] });
+    const worker = new Worker(Bun.main, { argv: [EXPORT_THREAD], smol: true });
     this.#worker = worker;
     this.#waiting = [];
     const ended = (why: string) => {

@@ -6,7 +6,7 @@ import { LocalExportWriter } from "./export-writer.ts";
 declare const self: Worker;
 
 /** On Linux this changes the calling thread only: requests go before exports. */
-const NICE = 10;
+const NICE = 19;
 
 type Job = {
   readonly abort: AbortController;

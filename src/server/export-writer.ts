@@ -16,6 +16,11 @@ export type ExportWriterOptions = {
   readonly version: string;
 };
 
+/** The thread rests this part of the time that it has worked, */
+const REST = 0.25;
+/** unless it was so short that a pause would be longer than asked for. */
+const REST_MS_MIN = 5;
+
 export class LocalExportWriter implements ExportWriter {
   readonly #options: ExportWriterOptions;
 
@@ -38,7 +43,10 @@ export class LocalExportWriter implements ExportWriter {
         const from = file.nextOffset;
         const page = await read(from);
         signal.throwIfAborted();
-        for (const bytes of file.take(page, job.end)) await output.write(bytes);
+        const begin = performance.now();
+        const ready = file.take(page, job.end);
+        await rest(performance.now() - begin);
+        for (const bytes of ready) await output.write(bytes);
         if (file.nextOffset === from) throw new Error(`offset ${from} of ${job.path} is not there`);
       }
       const last = file.finish(job.end);
@@ -80,6 +88,12 @@ export class LocalExportWriter implements ExportWriter {
     const { stallMs, exportDir } = this.#options;
     return openExportStore(placeOf(url), { stallMs, exportDir });
   }
+}
+
+/** Leaves a part of a core to requests, also where threads have no priorities. */
+async function rest(workedMs: number): Promise<void> {
+  const ms = workedMs * REST;
+  if (ms >= REST_MS_MIN) await Bun.sleep(ms);
 }
 
 /** An object that is begun with its first bytes. */

@@ -32,6 +32,7 @@ const PLACES: readonly (readonly [hash: string, there: string])[] = [
   ["#/groups", "search:indexer"],
   ["#/groups/sales/billing", "Seek…"],
   ["#/queues", "No queues."],
+  ["#/exports", "No exports."],
   ["#/streams", "chat/42"],
   ["#/streams/chat%2F42", "Hello"],
   ["#/keys", "sessions"],

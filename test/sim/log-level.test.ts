@@ -187,3 +187,25 @@ test("ids of delayed records and redrives with a rate wait for the last member, 
   expect(await known()).toMatchObject({ ok: true, scheduleId: 9 });
   expect(await redrive()).toMatchObject({ ok: true, moved: 0, remaining: 0 });
 });
+
+test("exports are refused until the last member was upgraded", async () => {
+  const script = new Script({ spares: 0 });
+  const old = script.node("n3");
+  old.level = 2;
+  script.start();
+  await script.create("t");
+  await script.until("the others lead", () => ["n1", "n2"].includes(script.leader?.id ?? ""));
+  const flush = () => script.ask((node) => node.exports.flushExport("none"));
+  expect(await flush()).toEqual({
+    ok: false,
+    code: "cluster_not_upgraded",
+    message: refusal("n3").message.replace("Records with headers", "Exports"),
+  });
+
+  old.kill();
+  old.level = null;
+  old.start();
+  await script.until("it is back", () => old.node?.health().ready === true);
+  await script.pass(5000);
+  expect(await flush()).toMatchObject({ ok: false, code: "export_not_found" });
+});

@@ -2,6 +2,7 @@
 import { onUnauthorized } from "./api.ts";
 import { samples } from "./app.ts";
 import { clusterPage } from "./pages/cluster.ts";
+import { exportsPage } from "./pages/exports.ts";
 import { groupsPage } from "./pages/groups.ts";
 import { keysPage } from "./pages/keys.ts";
 import { metricsPage } from "./pages/metrics.ts";
@@ -23,6 +24,7 @@ const PAGES: Pages = new Map([
   ["groups", groupsPage],
   ["queues", queuesPage],
   ["streams", streamsPage],
+  ["exports", exportsPage],
   ["keys", keysPage],
   ["query", queryPage],
   ["cluster", clusterPage],

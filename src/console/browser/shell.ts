@@ -14,6 +14,7 @@ const PLACES: readonly (readonly [IconName, string])[] = [
   ["groups", "Groups"],
   ["queues", "Queues"],
   ["streams", "Streams"],
+  ["exports", "Exports"],
   ["keys", "Keys"],
   ["query", "Query"],
   ["cluster", "Cluster"],

@@ -10,6 +10,7 @@ const PLACES: Readonly<Record<string, string>> = {
   g: "groups",
   u: "queues",
   s: "streams",
+  e: "exports",
   k: "keys",
   q: "query",
   c: "cluster",
@@ -23,7 +24,8 @@ const HELP: readonly (readonly [string, string])[] = [
   ["Ctrl Enter", "submit the form"],
   ["p", "pause or resume live updates"],
   ["g t, g g, g u, g s", "topics, groups, queues, streams"],
-  ["g k, g q, g c, g m", "keys, query, cluster, metrics"],
+  ["g e, g k, g q", "exports, keys, query"],
+  ["g c, g m", "cluster, metrics"],
   ["?", "these keys"],
 ];
 const SECOND_KEY_MS = 1500;

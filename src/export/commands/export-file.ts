@@ -1,4 +1,5 @@
 /** Commands of the leader: which range the next file has, and that the file is in its place. */
+import { feature as faultPoint } from "bun:bundle";
 import type { HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import { EXPORTS_FEATURE, EXPORTS_LEVEL, UNLISTED_MAX } from "../definition.ts";
@@ -63,7 +64,8 @@ function plan(
   if (found === undefined || mine === undefined || its === undefined) return false;
   const { one } = found;
   noticeLoss(mine, its);
-  const isNext = mine.open === null && first === mine.next && end > first && end <= its.endOffset;
+  if (mine.open !== null && !faultPoint("export-range-decided-twice")) return false;
+  const isNext = first === mine.next && end > first && end <= its.endOffset;
   if (!isNext || one.isPaused || one.files.length - one.listed >= UNLISTED_MAX) return false;
   mine.open = { first, end, day, definition: one.definition };
   return true;
@@ -128,7 +130,7 @@ function commit(
   const mine = one?.partitions[partition];
   if (one === undefined || mine?.open?.first !== first || mine.open.end !== end) return false;
   const { day } = mine.open;
-  mine.open = null;
+  if (!faultPoint("export-file-committed-twice")) mine.open = null;
   mine.next = end;
   if (rows === 0) return true;
   mine.files++;

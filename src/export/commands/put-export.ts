@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { BrokerState, HasBroker, TopicState } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import {
@@ -71,9 +72,14 @@ export function applyPutExport(
   const { one } = found;
   if (!isSameExport(one.definition, definition)) {
     one.definition = definition;
+    if (faultPoint("export-changes-an-open-range")) changeOpen(one, definition);
     state.formatBytes = bytes;
   }
   return { ok: true, type: "put_export", exportId: one.exportId, created: false };
+}
+
+function changeOpen({ partitions }: ExportState, definition: ExportDefinition): void {
+  for (const each of partitions) if (each.open !== null) each.open = { ...each.open, definition };
 }
 
 function create(

@@ -86,7 +86,9 @@ async function lagOf(
   const known = status.next.get(mine.partition);
   try {
     const next = known?.offset === offset ? known : await nextRecord(its, offset);
-    return next === null ? 0 : Math.max(0, nowMs - next.timestampMs);
+    if (next === null) return 0;
+    status.next.set(mine.partition, next);
+    return Math.max(0, nowMs - next.timestampMs);
   } catch (error) {
     const isPassing = error instanceof OffsetTrimmed || error instanceof PartitionDamaged;
     if (!isPassing) throw error;

@@ -34,6 +34,9 @@ const LOOK_EVERY_MS = 500;
 const AT_ONCE_MAX = 3;
 /** Ranges that are decided at a time. */
 const PLANS_AT_ONCE = 64;
+/** A look at many exports pauses after this time, so that requests are not delayed. */
+const SLICE_BUDGET_US = 4_000;
+const REST_MS = 10;
 /** Exports with series of their own. */
 const SAMPLES_MAX = 100;
 
@@ -250,11 +253,16 @@ export class Exports implements ExportApi {
   }
 
   async #look(): Promise<void> {
-    const { replica, commander } = this.#options;
+    const { replica, commander, clock } = this.#options;
     if (!replica.isLeader || (await commander.whenCurrent()) !== null) return;
     this.#forget();
+    let sliceEnd = clock.monotonic() + SLICE_BUDGET_US;
     for (const found of this.#all()) {
       if (!found.one.isPaused) await this.#plan(found);
+      if (clock.monotonic() <= sliceEnd) continue;
+      await new Promise<void>((resolve) => clock.after(REST_MS, resolve));
+      if (this.#stopped) return;
+      sliceEnd = clock.monotonic() + SLICE_BUDGET_US;
     }
     this.#begin();
   }

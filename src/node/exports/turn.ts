@@ -12,7 +12,7 @@ import type { ExportStatus } from "./status.ts";
 import type { ExportJob, ExportWriter } from "./writer.ts";
 
 /** Bytes that are read at once on the thread of the node: well below a millisecond of work. */
-const READ_BYTES = 256 * 1024;
+const READ_BYTES = 128 * 1024;
 /** With so many unlisted files, a manifest comes before the next file. */
 const UNLISTED_TARGET = 32;
 /** A request of the leader before this one can arrive this late, and set the pointer back. */

@@ -58,9 +58,14 @@ const jsonOf = <T>(bytes: Uint8Array): T => JSON.parse(new TextDecoder().decode(
  * Holds the committed files together: every offset of a partition is in exactly one of them.
  *
  * @param from the first offset of each partition.
+ * @param row is called for each row.
  * @throws Error that says what is wrong.
  */
-export async function exported(read: Place, from = 0): Promise<Exported> {
+export async function exported(
+  read: Place,
+  from = 0,
+  row: (partition: number, offset: number, value: string) => void = () => undefined,
+): Promise<Exported> {
   const files = await committedFiles(read);
   const offsets = new Map<number, number>();
   let rows = 0;
@@ -73,7 +78,11 @@ export async function exported(read: Place, from = 0): Promise<Exported> {
     if (bytes.length !== file.bytes) {
       throw new Error(`${file.file} has ${bytes.length} bytes instead of ${file.bytes}`);
     }
-    const found = await offsetsIn(bytes);
+    const found: number[] = [];
+    for (const { offset, value } of await rowsIn(bytes)) {
+      found.push(offset);
+      row(file.partition, offset, value);
+    }
     const wanted = file.end_offset - file.first_offset;
     const isWhole = found.every((offset, at) => offset === file.first_offset + at);
     if (!isWhole || found.length !== wanted || file.rows !== wanted) {
@@ -84,15 +93,18 @@ export async function exported(read: Place, from = 0): Promise<Exported> {
   return { files: files.length, rows, offsets };
 }
 
-async function offsetsIn({ buffer, byteLength }: Uint8Array<ArrayBuffer>): Promise<number[]> {
+async function rowsIn({
+  buffer,
+  byteLength,
+}: Uint8Array<ArrayBuffer>): Promise<{ readonly offset: number; readonly value: string }[]> {
   const file = {
     byteLength,
     slice: (start: number, end?: number) => Promise.resolve(buffer.slice(start, end ?? byteLength)),
   };
   const rows = await parquetReadObjects({
     file,
-    columns: ["offset"],
+    columns: ["offset", "value"],
     compressors: { ZSTD: (input) => Bun.zstdDecompressSync(input as Uint8Array<ArrayBuffer>) },
   });
-  return rows.map((row) => Number(row["offset"]));
+  return rows.map((row) => ({ offset: Number(row["offset"]), value: String(row["value"]) }));
 }

@@ -25,6 +25,12 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "snapshot-forgets-redrive": "test/queue/redrive.test.ts",
   "slot-fires-twice": "test/later/state.test.ts",
   "scheduled-delivered-twice": "test/later/state.test.ts",
+  // src/export
+  "export-range-decided-twice": "test/export/state.test.ts",
+  "export-file-committed-twice": "test/export/state.test.ts",
+  "export-changes-an-open-range": "test/export/state.test.ts",
+  "export-loss-not-counted": "test/export/state.test.ts",
+  "manifest-decided-twice": "test/export/state.test.ts",
   // src/node/forward
   "forwarded-frames-executed-twice": "test/node/forward.test.ts",
   "forwards-again-after-an-unknown-outcome": "test/node/forward.test.ts",

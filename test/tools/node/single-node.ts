@@ -4,6 +4,7 @@ import { NoNetwork } from "../../../src/env/no-network.ts";
 import type { NodeId } from "../../../src/lib/ids.ts";
 import { createInstruments } from "../../../src/metrics/instruments.ts";
 import { SILENT } from "../../../src/metrics/log.ts";
+import type { ExportWriter } from "../../../src/node/exports/writer.ts";
 import { Node } from "../../../src/node/node.ts";
 import { type KvLimits, NO_KV_LIMITS } from "../../../src/node/writes/kv-access.ts";
 import { DataDir } from "../../../src/storage/data-dir.ts";
@@ -18,6 +19,8 @@ export class SingleNode<D extends Disk = SimDisk> {
   readonly instruments = createInstruments();
   readonly disk: D;
   readonly #random: Random;
+  /** Set before `open`. Null: the node cannot export. */
+  exportWriter: ExportWriter | null = null;
   node: Node | null = null;
   /** Why the process would have ended. */
   ended: unknown = null;
@@ -79,6 +82,7 @@ export class SingleNode<D extends Disk = SimDisk> {
         groupsMax: 3,
         offsetsMax: 5,
         kvLimits: this.#kvLimits,
+        ...(this.exportWriter === null ? {} : { exportWriter: this.exportWriter }),
         fault: (error) => {
           this.ended ??= error;
         },

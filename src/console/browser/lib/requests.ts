@@ -166,6 +166,16 @@ export const deleteQueue = (queue: string): ApiRequest => ({
   method: "DELETE",
   path: queuePath(queue),
 });
+export const listExports = get("/broker/exports");
+const exportPath = (name: string): string => `/broker/exports/${part(name)}`;
+export const describeExport = (name: string) => get(exportPath(name));
+export const flushExport = (name: string) => post(`${exportPath(name)}/flush`, {});
+export const pauseExport = (name: string, paused: boolean) =>
+  post(`${exportPath(name)}/${paused ? "pause" : "resume"}`, {});
+export const deleteExport = (name: string): ApiRequest => ({
+  method: "DELETE",
+  path: exportPath(name),
+});
 export const listSchedules = get("/broker/schedules");
 export const deleteSchedule = (name: string): ApiRequest => ({
   method: "DELETE",

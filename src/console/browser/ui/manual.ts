@@ -7,6 +7,7 @@ export type ManualPage =
   | "cluster"
   | "consume"
   | "durable-streams"
+  | "exports"
   | "groups"
   | "queues"
   | "kv"

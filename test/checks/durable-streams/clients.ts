@@ -32,9 +32,11 @@ async function readAll({ url, live, count, seen, state }) {
       const response = await stream({ url, headers, offset, live, fetch: again });
       await new Promise((resolve, reject) => {
         response.subscribeJson(async (batch) => {
-          // A connection that ends between the records and their offset: they come again.
-          if (batch.items.length > 0 && batch.offset === offset) return;
-          seen.push(...batch.items.map(({ n }) => n));
+          for (const { n } of batch.items) {
+            // If a connection ends between records and their offset, the client delivers them again.
+            if (n < seen.length) state.again++;
+            else seen.push(n);
+          }
           offset = batch.offset;
           if (seen.length >= count) resolve();
         });
@@ -56,7 +58,7 @@ async function follow({ url, count, live, pauseMs }) {
     fetch: again,
   });
   const seen = [];
-  const state = { reads: 0 };
+  const state = { reads: 0, again: 0 };
   const reading = readAll({ url, live, count, seen, state });
   // The outcome is looked at after the writes.
   reading.catch(() => {});
@@ -84,7 +86,7 @@ async function follow({ url, count, live, pauseMs }) {
     stored.map(({ n }) => n),
     count,
   );
-  return `${live}: ${count} of ${count} in order, ${state.reads} reads`;
+  return `${live}: ${count} of ${count} in order, ${state.reads} reads, ${state.again} delivered again`;
 }
 
 /** Reads to an offset, and goes on from there with another client. */

@@ -39,7 +39,7 @@ export const EXPLANATIONS: readonly Explanation[] = [
     why: "A malformed body is refused, also if the numbers of the producer were accepted before or the stream exists.",
     explains: ({ what }, { operation, ours, theirs }) =>
       what === "status" &&
-      operation.tags.has("bad json") &&
+      (operation.tags.has("bad json") || operation.tags.has("empty array")) &&
       ours.status >= 400 &&
       (theirs.status === 204 || (operation.method === "PUT" && theirs.status === 200)),
   },
@@ -100,6 +100,15 @@ export const EXPLANATIONS: readonly Explanation[] = [
     diverges: true,
     explains: ({ what }, { operation, ours }) =>
       what === "status" && operation.method === "POST" && ours.status === 410,
+  },
+  {
+    name: "sub-offset over appends",
+    why: "A sub-offset of a JSON stream may go beyond the append that the offset is the beginning of.",
+    diverges: true,
+    explains: ({ what }, seen) =>
+      what === "status" &&
+      statuses(seen) === "201/400" &&
+      seen.operation.headers["stream-fork-sub-offset"] !== undefined,
   },
   {
     name: "expired forks",

@@ -180,13 +180,17 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     queues: overrides.queues === true,
     forwards: seed >= VERSION_5_SEED && streamOf(seed, "plan forwards").below(2) === 0,
     work: later === null ? null : workOf(later, nodes),
-    ...sharesOf(seed),
+    // The time in which partitions go over is judged without the load of the streams.
+    ...(overrides.streams === true ? NO_SHARES : sharesOf(seed)),
   };
   return plan;
 }
 
-function sharesOf(seed: number): Pick<Plan, "groupMembers" | "sharedPartitions"> {
-  if (seed < VERSION_4_SEED) return { groupMembers: 0, sharedPartitions: 0 };
+type Shares = Pick<Plan, "groupMembers" | "sharedPartitions">;
+const NO_SHARES: Shares = { groupMembers: 0, sharedPartitions: 0 };
+
+function sharesOf(seed: number): Shares {
+  if (seed < VERSION_4_SEED) return NO_SHARES;
   const random = streamOf(seed, "plan groups");
   return { groupMembers: 2 + random.below(3), sharedPartitions: 1 + random.below(6) };
 }

@@ -63,6 +63,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./work.ts")).WORK,
   },
   {
+    name: "webhooks",
+    summary: "list, create, test, pause and delete webhooks; show deliveries",
+    load: async () => (await import("./webhooks.ts")).WEBHOOKS,
+  },
+  {
     name: "schedules",
     summary: "list, show, put and delete records that are produced later",
     load: async () => (await import("./schedules.ts")).SCHEDULES,

@@ -17,6 +17,7 @@ const SOURCES = {
   group: ["/broker/groups", "groups", "group"],
   view: ["/broker/views", "views", "view"],
   queue: ["/broker/queues", "queues", "queue"],
+  webhook: ["/broker/webhooks", "webhooks", "webhook"],
   schedule: ["/broker/schedules", "schedules", "schedule"],
   stream: ["/v1/stream/__ds/streams", "streams", "path"],
   namespace: ["/kv", "namespaces", "namespace"],

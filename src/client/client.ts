@@ -42,6 +42,7 @@ import type {
 } from "./types.ts";
 import { segment } from "./url.ts";
 import { camel, decodeText, type Value } from "./values.ts";
+import { Webhooks } from "./webhooks.ts";
 
 const groupPath = (group: string): string => `/broker/groups/${segment(group)}`;
 
@@ -56,6 +57,7 @@ export class Client {
   readonly cluster: ClusterClient;
   readonly admin: Admin;
   readonly schedules: Schedules;
+  readonly webhooks: Webhooks;
   readonly durable: DurableStreams;
   readonly exports: Exports;
   readonly #transport: Transport;
@@ -73,6 +75,7 @@ export class Client {
     this.cluster = new ClusterClient(transport);
     this.admin = new Admin(transport);
     this.schedules = new Schedules(transport);
+    this.webhooks = new Webhooks(transport);
     this.durable = new DurableStreams(transport);
     this.exports = new Exports(transport);
   }

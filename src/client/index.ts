@@ -49,3 +49,9 @@ export type {
 export type * from "./types.ts";
 export { isLoopback } from "./url.ts";
 export { Message, type RecordHeaders, Stored, type Value } from "./values.ts";
+export {
+  type WebhookDefinition,
+  type WebhookDelivery,
+  type WebhookSummary,
+  Webhooks,
+} from "./webhooks.ts";

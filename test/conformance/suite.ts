@@ -29,6 +29,7 @@ import * as streams from "./streams.ts";
 import * as topics from "./topics.ts";
 import * as ui from "./ui.ts";
 import * as views from "./views.ts";
+import * as webhooks from "./webhooks.ts";
 
 const PARTS = [
   requests,
@@ -63,6 +64,7 @@ const STREAM_PARTS = [
   queueRetries,
   groupMembers,
   schedules,
+  webhooks,
 ];
 
 /** @param target asked anew by each test, so that a server may be started in `beforeAll`. */

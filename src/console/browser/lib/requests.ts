@@ -176,6 +176,17 @@ export const deleteExport = (name: string): ApiRequest => ({
   method: "DELETE",
   path: exportPath(name),
 });
+export const listWebhooks = get("/broker/webhooks");
+const webhookPath = (webhook: string): string => `/broker/webhooks/${part(webhook)}`;
+export const webhookDeliveries = (webhook: string) => get(`${webhookPath(webhook)}/deliveries`);
+export const testWebhook = (webhook: string) => post(`${webhookPath(webhook)}/test`, {});
+export const pauseWebhook = (webhook: string, pauses: boolean) =>
+  post(`${webhookPath(webhook)}/${pauses ? "pause" : "resume"}`, {});
+export const redriveWebhook = (webhook: string) => post(`${webhookPath(webhook)}/redrive`, {});
+export const deleteWebhook = (webhook: string): ApiRequest => ({
+  method: "DELETE",
+  path: webhookPath(webhook),
+});
 export const listSchedules = get("/broker/schedules");
 export const deleteSchedule = (name: string): ApiRequest => ({
   method: "DELETE",

@@ -1,4 +1,4 @@
-/** Queues with their depth, their age and their dead letters, and what is produced later. */
+/** Queues with their depth, their age and their dead letters, webhooks, and what is produced later. */
 
 import type { Page } from "../../../api/consume.ts";
 import type { QueueDescribed, QueueList } from "../../../api/queues.ts";
@@ -12,6 +12,7 @@ import {
   describeQueue,
   listQueues,
   listSchedules,
+  listWebhooks,
   purgeQueue,
   redriveQueue,
 } from "../lib/requests.ts";
@@ -22,8 +23,10 @@ import { curlButton } from "../ui/curl.ts";
 import { confirmDestruction, openDialog } from "../ui/dialog.ts";
 import { h } from "../ui/dom.ts";
 import { button, row } from "../ui/form.ts";
+import { helpLink } from "../ui/manual.ts";
 import { heading, type PageContext, section, Trouble } from "../ui/page.ts";
 import { Table } from "../ui/table.ts";
+import { webhookTable } from "./webhooks.ts";
 
 const REFRESH_MS = 5000;
 /** Dead letters that are shown of each partition. */
@@ -88,6 +91,7 @@ export function queuesPage({ signal }: PageContext): HTMLElement {
       },
     ],
   });
+  const webhooks = webhookTable(signal, trouble);
   const load = (): Promise<void> =>
     trouble.watch(signal, async () => {
       const [listed, later] = await Promise.all([
@@ -96,6 +100,7 @@ export function queuesPage({ signal }: PageContext): HTMLElement {
       ]);
       queues.update(listed.queues);
       schedules.update(later.schedules);
+      await webhooks.load();
     });
   void every(REFRESH_MS, signal, load);
   return h(
@@ -108,6 +113,14 @@ export function queuesPage({ signal }: PageContext): HTMLElement {
     ),
     trouble.element,
     queues.element,
+    section(
+      "Webhooks",
+      webhooks.element,
+      row(
+        helpLink("webhooks"),
+        curlButton(() => listWebhooks),
+      ),
+    ),
     section("Produced later", schedules.element, row(curlButton(() => listSchedules))),
   );
 }

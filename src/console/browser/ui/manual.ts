@@ -14,7 +14,8 @@ export type ManualPage =
   | "monitoring"
   | "produce"
   | "stream-processing"
-  | "topics";
+  | "topics"
+  | "webhooks";
 
 /** Address of a page; without a page, of the table of contents. */
 export const manualAddress = (page?: ManualPage): string =>

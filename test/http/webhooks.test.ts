@@ -343,6 +343,20 @@ test("order key: records of a key wait for each other, other keys go on", async 
   await receiver.stop();
 });
 
+test("order key: many records of a key that waits do not keep other keys behind them", async () => {
+  const receiver = new Receiver(({ headers }) =>
+    headers["ayder-key"] === "stuck" ? new Response("", { status: 500 }) : new Response(""),
+  );
+  const { topic, until } = await hooked({ order: "key", backoff_ms: [3_600_000] }, receiver);
+  const ndjson = (key: string, count: number) =>
+    call("POST", `topics/${topic}/produce-ndjson?partition=0&key=${key}`, "1\n".repeat(count));
+  await ndjson("stuck", 2_000);
+  await ndjson("free", 3);
+  await until(({ delivered }) => delivered === 3);
+  expect(attemptsOf(receiver.requests.slice(1))).toEqual(["2000:1", "2001:1", "2002:1"]);
+  await receiver.stop();
+});
+
 test("never more requests at a time than max_in_flight, and than the node allows", async () => {
   const receiver = new Receiver(async () => {
     await Bun.sleep(20);

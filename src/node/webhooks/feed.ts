@@ -16,6 +16,8 @@ const ONE_KEY = 1;
 /** The records that a filter has left out and that are not skipped in the log yet. */
 export class Skipped {
   #offsets: number[] = [];
+  /** True if records were looked at since it was set to false. */
+  looked = false;
 
   get size(): number {
     return this.#offsets.length;
@@ -48,6 +50,7 @@ export function webhookFeed(
     keyOf: ({ key }) =>
       order === "key" ? hashOfKey(key) : order === "partition" ? ONE_KEY : NO_KEY,
     accepts: (record) => {
+      skipped.looked = true;
       if (filter === null || filter(sourceOf(record))) return true;
       skipped.add(record.offset);
       return false;

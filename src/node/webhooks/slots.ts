@@ -1,16 +1,15 @@
 /** Bounds the requests to receivers of all webhooks together. */
 export class Slots {
   readonly max: number;
+  readonly #changed: (used: number) => void;
   #used = 0;
   /** Called in the order in which they asked, so that a busy webhook does not keep others waiting. */
   readonly #waiting = new Set<() => void>();
 
-  constructor(max: number) {
+  /** @param changed is called with the number of slots in use. */
+  constructor(max: number, changed: (used: number) => void) {
     this.max = max;
-  }
-
-  get used(): number {
-    return this.#used;
+    this.#changed = changed;
   }
 
   /**
@@ -25,6 +24,7 @@ export class Slots {
       return 0;
     }
     this.#used += count;
+    this.#changed(this.#used);
     return count;
   }
 
@@ -40,6 +40,7 @@ export class Slots {
   give(count: number): void {
     if (count === 0) return;
     this.#used -= count;
+    this.#changed(this.#used);
     for (const wake of [...this.#waiting].slice(0, count)) {
       this.#waiting.delete(wake);
       wake();

@@ -82,7 +82,10 @@ export class Webhooks implements WebhookApi {
 
   constructor(options: WebhooksOptions) {
     this.#options = options;
-    this.#slots = new Slots(options.limits.concurrencyMax);
+    const { webhookAttemptsInFlight } = options.instruments;
+    this.#slots = new Slots(options.limits.concurrencyMax, (used) => {
+      webhookAttemptsInFlight.value = used;
+    });
   }
 
   readonly define: WebhookApi["define"] = async (name, definition) => {
@@ -139,13 +142,11 @@ export class Webhooks implements WebhookApi {
     if ("code" in found) return found;
     if (this.#slots.max === 0) return { ok: false, code: "overloaded", message: OFF };
     await this.#slots.one();
-    this.#measure();
     try {
       const request = testRequest(found.webhook, this.#options.clock.now());
       return { ok: true, attempt: await this.#worker(found).test(request) };
     } finally {
       this.#slots.give(1);
-      this.#measure();
     }
   };
 
@@ -257,11 +258,6 @@ export class Webhooks implements WebhookApi {
   #count({ outcome }: WebhookAttempt): void {
     const { webhookAttempts, webhookAttemptsFailed } = this.#options.instruments;
     (outcome === "delivered" ? webhookAttempts : webhookAttemptsFailed).value++;
-    this.#measure();
-  }
-
-  #measure(): void {
-    this.#options.instruments.webhookAttemptsInFlight.value = this.#slots.used;
   }
 
   async #pause(name: string, reason: PauseReason | null): ReturnType<WebhookApi["pause"]> {

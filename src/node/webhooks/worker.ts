@@ -143,8 +143,11 @@ export class WebhookWorker {
     const messages = await this.#receive(taken);
     slots.give(taken - messages.length);
     for (const message of messages) this.#deliver(message);
-    const left = await this.#skip();
-    return messages.length > 0 || left;
+    const looked = await this.#skip();
+    if (messages.length > 0) return true;
+    // Others go on before the next records are looked at.
+    if (looked) await new Promise<void>((resolve) => this.#options.clock.defer(resolve));
+    return looked;
   }
 
   #mayDeliver({ webhook }: FoundWebhook): boolean {
@@ -172,20 +175,44 @@ export class WebhookWorker {
       visibilityMs: null,
       signal: null,
     });
-    this.#dispatcher.give();
+    const cancel = this.#giveUntilAnswered();
     // A copy, so that a slow receiver does not keep whole batches in memory.
     const received = detached(await outcome);
+    cancel();
     return received.ok && !this.#stop.signal.aborted ? received.messages : [];
   }
 
-  /** Finishes the records that the filter has left out. @returns true if there were some. */
+  /**
+   * A command may find that none of its records can be given out any more. The request is then served
+   * again.
+   *
+   * @returns a function that ends it.
+   */
+  #giveUntilAnswered(): () => void {
+    const { clock } = this.#options;
+    const give = (): void => {
+      cancel = clock.after(LOOK_MS, give);
+      this.#dispatcher.give();
+    };
+    let cancel = () => {};
+    give();
+    return () => cancel();
+  }
+
+  /**
+   * Finishes the records that the filter has left out.
+   *
+   * @returns true if records were looked at, so that there may be more behind them.
+   */
   async #skip(): Promise<boolean> {
     const { commander } = this.#options;
     const { name, queueId } = this.#webhook;
-    let any = false;
+    let looked = false;
     for (const [partition, skipped] of this.#skipped.entries()) {
-      if (skipped === undefined || skipped.size === 0) continue;
-      any = true;
+      if (skipped?.looked !== true) continue;
+      looked = true;
+      skipped.looked = false;
+      if (skipped.size === 0) continue;
       const runs = skipped.take();
       await commander.run({
         kind: skipRecords,
@@ -194,7 +221,7 @@ export class WebhookWorker {
         done: () => null,
       });
     }
-    return any;
+    return looked;
   }
 
   #deliver(message: ReceivedMessage): void {

@@ -69,28 +69,7 @@ export function queuesPage({ signal }: PageContext): HTMLElement {
       { label: "Oldest", kind: "number", cell: (each) => ageOf(each.oldest_age_ms) },
     ],
   });
-  const schedules = new Table<ScheduleRow>({
-    caption: "Produced later",
-    keyOf: nameOf,
-    empty: () => "Nothing is scheduled.",
-    columns: [
-      { label: "Schedule", cell: (each) => nameOf(each) },
-      { label: "Topic", cell: ({ topic }) => h("a", { href: hashOf(["topics", topic]) }, topic) },
-      { label: "When", cell: (each) => ("cron" in each ? `${each.cron} ${each.tz}` : "once") },
-      { label: "Next", cell: nextOf },
-      { label: "Runs", kind: "number", cell: (each) => ("cron" in each ? count(each.runs) : "") },
-      {
-        label: "Missed",
-        kind: "number",
-        wide: true,
-        cell: (each) => ("cron" in each ? count(each.missed) : ""),
-      },
-      {
-        label: "",
-        cell: (each) => button("Delete…", () => takeBack(nameOf(each), () => void load())),
-      },
-    ],
-  });
+  const schedules = scheduleTable(() => void load());
   const webhooks = webhookTable(signal, trouble);
   const load = (): Promise<void> =>
     trouble.watch(signal, async () => {
@@ -124,6 +103,30 @@ export function queuesPage({ signal }: PageContext): HTMLElement {
     section("Produced later", schedules.element, row(curlButton(() => listSchedules))),
   );
 }
+
+const scheduleTable = (changed: () => void): Table<ScheduleRow> =>
+  new Table<ScheduleRow>({
+    caption: "Produced later",
+    keyOf: nameOf,
+    empty: () => "Nothing is scheduled.",
+    columns: [
+      { label: "Schedule", cell: (each) => nameOf(each) },
+      { label: "Topic", cell: ({ topic }) => h("a", { href: hashOf(["topics", topic]) }, topic) },
+      { label: "When", cell: (each) => ("cron" in each ? `${each.cron} ${each.tz}` : "once") },
+      { label: "Next", cell: nextOf },
+      { label: "Runs", kind: "number", cell: (each) => ("cron" in each ? count(each.runs) : "") },
+      {
+        label: "Missed",
+        kind: "number",
+        wide: true,
+        cell: (each) => ("cron" in each ? count(each.missed) : ""),
+      },
+      {
+        label: "",
+        cell: (each) => button("Delete…", () => takeBack(nameOf(each), changed)),
+      },
+    ],
+  });
 
 const ageOf = (ms: number): string => (ms === 0 ? "" : duration(ms));
 const nameOf = (each: ScheduleRow): string => ("cron" in each ? each.schedule : each.schedule_id);

@@ -42,6 +42,16 @@ export function jsonTextOf(value: Json): string {
   return `{${fields.join(",")}}`;
 }
 
+type RawJson = { rawJSON(text: string): unknown };
+
+/** Parses a document whose numbers `JSON.stringify` then writes with the digits that they had. */
+export const exactJson = (text: string): unknown =>
+  JSON.parse(text, (_name, value: unknown, context?: { readonly source?: string }) =>
+    typeof value === "number" && context?.source !== undefined
+      ? (JSON as unknown as RawJson).rawJSON(context.source)
+      : value,
+  );
+
 /** Reads a body as a tree, or part by part, so that values can be stored as they are written. */
 export class BodyReader extends JsonReader<number | JsonNumber> {
   constructor(text: string) {

@@ -305,6 +305,21 @@ test("the filter leaves records out, in one command for many", async () => {
   await receiver.stop();
 });
 
+test("integers of any length are exact in a filter, also when it is shown", async () => {
+  const receiver = new Receiver();
+  await call("POST", "topics", { name: "long", partitions: 1 });
+  const filter = '[{"field":"id","op":"eq","value":9007199254740993}]';
+  const body = `{"topic":"long","url":"${receiver.url}","filter":${filter}}`;
+  expect((await call("PUT", "webhooks/long", body)).status).toBe(200);
+  await call("POST", "topics/long/produce?partition=0", '{"id":9007199254740992}');
+  await call("POST", "topics/long/produce?partition=0", '{"id":9007199254740993}');
+  expect((await receiver.request(0)).text).toBe('{"id":9007199254740993}');
+  const headers = { authorization: "Bearer dev" };
+  const shown = await fetch(`${server.url}/broker/webhooks/long`, { headers });
+  expect(await shown.text()).toContain(`"filter":${filter}`);
+  await receiver.stop();
+});
+
 test("order partition: one record at a time, in order, and a failing one holds the others back", async () => {
   const receiver = new Receiver((_, at) => new Response("", { status: at === 1 ? 500 : 200 }));
   const { produce, until } = await hooked({ order: "partition" }, receiver);

@@ -14,6 +14,7 @@ import {
   WEBHOOK_PAUSED,
   WEBHOOK_PUT,
   WEBHOOK_TESTED,
+  type WebhookBody,
   type WebhookDeleted,
   type WebhookDescribed,
   type WebhookList,
@@ -33,7 +34,7 @@ import { JSON_FIELD_ERRORS, readJsonObject, readOptionalJson } from "../body.ts"
 import { deadLetterOf, demandDeadLetter } from "../dead-letters.ts";
 import { ApiError, type ErrorCode, shown } from "../errors.ts";
 import { readFields, refuseUnknownFields } from "../fields.ts";
-import { type Json, jsonTextOf } from "../json.ts";
+import { exactJson, type Json, jsonTextOf } from "../json.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
@@ -206,7 +207,9 @@ function summaryOf(webhook: WebhookSummary): WebhookList["webhooks"][number] {
     webhook: webhook.name,
     topic: definition.topic,
     url: definition.url,
-    ...(definition.filter === "" ? {} : { filter: JSON.parse(definition.filter) }),
+    ...(definition.filter === ""
+      ? {}
+      : { filter: exactJson(definition.filter) as NonNullable<WebhookBody["filter"]> }),
     format: definition.format,
     order: definition.order,
     max_in_flight: definition.maxInFlight,

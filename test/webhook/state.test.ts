@@ -8,6 +8,7 @@ import type { Millis } from "../../src/lib/ids.ts";
 import { decodeEntry } from "../../src/machine/command-codec.ts";
 import { type Command, kindOf } from "../../src/machine/commands.ts";
 import { endDue, nextDueAt } from "../../src/machine/due.ts";
+import { Machine } from "../../src/machine/machine.ts";
 import { emptyState, type MachineState } from "../../src/machine/state.ts";
 import { QUEUES_MAX, type QueueDefinition } from "../../src/queue/definition.ts";
 import type { Offset } from "../../src/record/offset.ts";
@@ -296,6 +297,28 @@ test("a snapshot without webhooks has no section of them, and the form of one st
         "",
       ),
   );
+});
+
+test("a machine comes back from its snapshot with webhooks, their queues and their secrets", () => {
+  const machine = new Machine();
+  const apply = (...commands: Command[]) =>
+    machine.apply(entryOf(5_000, ...commands), new RecordedEffects());
+  const definition = { ...DEFINITION, order: "partition" } as const;
+  apply(
+    { type: "create_topic", name: "orders", partitions: 2 },
+    { type: "define_webhook", name: "w", definition, secret: secretOf(1) },
+    { type: "rotate_secret", name: "w", secret: secretOf(2) },
+  );
+  const snapshot = machine.beginSnapshot();
+  const chunks: Uint8Array[] = [];
+  for (let chunk = snapshot.next(64); chunk !== null; chunk = snapshot.next(64)) chunks.push(chunk);
+  const restored = Machine.restore(chunks);
+  expect(restored.digest()).toBe(machine.digest());
+  const found = findWebhook(restored, restored.broker, "w");
+  expect(found?.webhook.definition).toEqual(definition);
+  expect(found?.queue.name).toBe("webhook:w");
+  expect(signingSecrets(found?.webhook as Webhook, 5_000)).toEqual([secretOf(2), secretOf(1)]);
+  expect(nextDueAt(restored)).toBe(5_000 + SECRET_OVERLAP_MS);
 });
 
 const sectionsOf = ({ parts }: MachineState) => {

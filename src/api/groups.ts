@@ -147,7 +147,11 @@ export const SOUGHT = t.Object({
   ok,
   group: t.String(),
   offsets: t.Array(
-    t.Object({ ...place, committed_offset: natural("The offset that the group now has") }),
+    t.Object({
+      ...place,
+      committed_offset: natural("The offset that the group now has"),
+      clamped,
+    }),
   ),
 });
 export type Sought = Wire<typeof SOUGHT>;

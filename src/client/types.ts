@@ -172,7 +172,11 @@ export type SeekRequest = {
   readonly partition?: number | undefined;
   readonly to: "earliest" | "latest" | { readonly timeMs: number } | { readonly offset: number };
 };
-export type Sought = PartitionRef & { readonly committedOffset: number };
+export type Sought = PartitionRef & {
+  readonly committedOffset: number;
+  /** The offset that was asked for is beyond the end. */
+  readonly clamped?: true;
+};
 export type TopicDescription = {
   readonly topic: string;
   readonly partitions: readonly PartitionInfo[];

@@ -4,14 +4,13 @@ import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
 import { EVENT_PREFIX, EVENT_TYPE, isJson } from "../record/cloud-event.ts";
 import { tooLarge } from "./body.ts";
 import { ApiError, shown } from "./errors.ts";
-import { checkEvent } from "./event-attributes.ts";
+import { checkEvent, checkName } from "./event-attributes.ts";
 import { BodyReader, textOfBody } from "./json.ts";
 import { checkCount } from "./ndjson.ts";
 import type { HttpLimits } from "./options.ts";
 import { HeaderList, type RequestHeaders } from "./record-headers.ts";
 
 export const EVENT_BATCH_TYPE = "application/cloudevents-batch+json";
-const ATTRIBUTE = /^[a-z0-9]+$/;
 
 /** Tells which mode a content type asks for; null: none, the body is opaque. */
 export function eventModeOf(contentType: string | null): "event" | "batch" | null {
@@ -36,7 +35,7 @@ export function encodeEvents(
   let count = 0;
   const add = (what: string) => {
     checkCount(++count, repeated, limits);
-    const event = readEvent(reader, what);
+    const event = readEvent(reader, what, mode === "event" ? "" : `[${count - 1}].`);
     if (event.value.length > limits.messageBytesMax) {
       const size = `${event.value.length} bytes`;
       throw tooLarge("message_too_large", `The data of ${what}`, size, limits.messageBytesMax);
@@ -55,13 +54,14 @@ export function encodeEvents(
 
 type Event = { readonly value: Uint8Array; readonly headers: HeaderList };
 
-function readEvent(reader: BodyReader, what: string): Event {
+/** @param where path of the event in the body, before the names of its fields. */
+function readEvent(reader: BodyReader, what: string, where: string): Event {
   const attributes = new Map<string, string>();
   let data: string | null = null;
   let base64: Uint8Array | null = null;
   reader.object((name) => {
     if (name === "data") data = reader.source();
-    else if (name === "data_base64") base64 = reader.base64(`${what}.data_base64`);
+    else if (name === "data_base64") base64 = reader.base64(`${where}data_base64`);
     else readAttribute(reader, name, attributes);
   }, what);
   if (data !== null && base64 !== null) {
@@ -79,9 +79,7 @@ function readEvent(reader: BodyReader, what: string): Event {
 function readAttribute(reader: BodyReader, name: string, to: Map<string, string>): void {
   const source = reader.source();
   if (source === "null") return;
-  if (!ATTRIBUTE.test(name)) {
-    throw invalid(`The attribute ${shown(name)} must have characters of a-z 0-9 only`);
-  }
+  checkName(name);
   const isScalar = /^(?:"|-?\d+$|true$|false$)/.test(source);
   if (!isScalar)
     throw invalid(`The attribute ${shown(name)} must be text, an integer or a boolean`);

@@ -5,6 +5,7 @@ import { ApiError, shown } from "./errors.ts";
 
 const REQUIRED = ["id", "source", "specversion", "type"];
 const VERSION = "1.0";
+const NAME = /^[a-z0-9]+$/;
 
 /**
  * Decodes a context attribute in a request header: quotes, then one round of percent-encoding
@@ -26,8 +27,11 @@ export function attributeText(name: string, raw: string): string {
   }
 }
 
-/** @throws ApiError if a required attribute is absent, or the version is another one. */
+/** @throws ApiError if the event could not be given out again as what it is. */
 export function checkEvent(attributes: ReadonlyMap<string, string>): void {
+  for (const name of attributes.keys()) {
+    if (name.startsWith(EVENT_PREFIX)) checkName(name.slice(EVENT_PREFIX.length));
+  }
   for (const name of REQUIRED) {
     if ((attributes.get(EVENT_PREFIX + name) ?? "") !== "") continue;
     throw invalid(`A CloudEvent needs the attribute ${shown(name)}, which must not be empty`);
@@ -36,6 +40,12 @@ export function checkEvent(attributes: ReadonlyMap<string, string>): void {
   if (version !== VERSION) {
     throw invalid(`The CloudEvent has specversion ${shown(version)}: only "1.0" is known`);
   }
+}
+
+/** @throws ApiError */
+export function checkName(name: string): void {
+  if (NAME.test(name)) return;
+  throw invalid(`The attribute ${shown(name)} must have characters of a-z 0-9 only`);
 }
 
 const invalid = (message: string): ApiError => new ApiError("invalid_header", message);

@@ -87,7 +87,11 @@ export type SeekGroupRequest = {
   readonly partition: number | null;
   readonly to: "earliest" | "latest" | { readonly timeMs: number } | { readonly offset: number };
 };
-export type Sought = PartitionRef & { readonly committedOffset: number };
+/** @property clamped the offset that was asked for is beyond the end. */
+export type Sought = PartitionRef & {
+  readonly committedOffset: number;
+  readonly clamped: boolean;
+};
 
 export type GroupMemberDescription = {
   readonly member: string;

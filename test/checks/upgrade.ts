@@ -51,7 +51,10 @@ try {
   await more(load, "one node replaced");
   await replace(second);
   await lead(first);
-  if (!knowsNumbers) await mustBe(await probe(), 503, "cluster_not_upgraded");
+  if (!knowsNumbers) {
+    await mustBe(await probe(), 503, "cluster_not_upgraded");
+    await mustBe(await joinGroup(), 503, "cluster_not_upgraded");
+  }
   await more(load, "two nodes replaced, and one of them leads");
   await lead(third);
   if (!knowsNumbers) await mustBe(await probe(), 400, "unknown_parameter");
@@ -59,6 +62,7 @@ try {
   await replace(third);
   await until("numbered writes are accepted", async () => (await probe()).status === 200);
   await until("the stream is written", async () => streamed.count >= WRITES);
+  await until("members join", async () => (await joinGroup()).status === 200);
   await more(load, "three nodes replaced");
 
   stop.abort();
@@ -198,9 +202,23 @@ async function probe(): Promise<Answer> {
   return { status: answer.status, error: body.error };
 }
 
+/** A member of a group that shares partitions, at the leader. */
+async function joinGroup(): Promise<Answer> {
+  const leader = await cluster.leader();
+  if (leader === null) return { status: 0, error: undefined };
+  const { host, port } = leader.node.http;
+  const answer = await fetch(`http://${host}:${port}/broker/groups/workers/join`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${TOKEN}` },
+    body: JSON.stringify({ topics: [TOPIC], member: "m" }),
+  });
+  const body = (await answer.json()) as { readonly error?: string };
+  return { status: answer.status, error: body.error };
+}
+
 async function mustBe(answer: Answer, status: number, error: string): Promise<void> {
   if (answer.status === status && answer.error === error) return;
-  throw new Error(`a numbered write: ${answer.status} ${answer.error}, not ${status} ${error}`);
+  throw new Error(`a new command: ${answer.status} ${answer.error}, not ${status} ${error}`);
 }
 
 /** Every acknowledged message is at its offset, once, on every node, and a producer kept its order. */

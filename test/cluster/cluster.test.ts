@@ -56,6 +56,7 @@ const SHORT: readonly Short[] = [
   { name: "pause-leader", nodes: 3, seconds: 8 },
   { name: "partition-leader", nodes: 3, seconds: 8 },
   { name: "through-followers", nodes: 3, seconds: 10 },
+  { name: "groups", nodes: 3, seconds: 8 },
 ];
 
 for (const short of SHORT) {

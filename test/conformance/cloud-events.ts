@@ -136,5 +136,23 @@ export function register(target: TargetOf): void {
       }
       expect(await client.values(topic)).toEqual([]);
     });
+
+    test("names of attributes are the same in all modes, and messages name the field", async () => {
+      const topic = await client.topic("names");
+      const event = { specversion: "1.0", id: "1", source: "/", type: "t" };
+      const binary = { "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/", "ce-type": "t" };
+      const structured = { "content-type": "application/cloudevents+json" };
+      const bad = JSON.stringify({ ...event, data_base64: "!!" });
+      for (const [headers, body, code, message] of [
+        [{ ...binary, "ce-my_ext": "1" }, "x", "invalid_header", 'attribute "my_ext" must have'],
+        [structured, bad, "invalid_field", 'Field "data_base64" is "!!"'],
+        [{ "content-type": BATCH }, `[${bad}]`, "invalid_field", 'Field "[0].data_base64" is'],
+      ] as const) {
+        const answer = await client.ask(path(topic), { headers: headersOf(headers), body });
+        expectError(answer, 400, code);
+        expect(answer.body["message"]).toContain(message);
+      }
+      expect(await client.values(topic)).toEqual([]);
+    });
   });
 }

@@ -284,7 +284,8 @@ export function register(target: TargetOf): void {
       expect(await to({ topic, to: "latest" })).toEqual(sought([3, 3]));
       expect((await read(group, "a")).body["count"]).toBe(0);
       expect(await to({ topic, partition: 0, to: { offset: 2 } })).toEqual(sought([2]));
-      expect(await to({ topic, partition: 0, to: { offset: 99 } })).toEqual(sought([3]));
+      const beyond = [{ topic, partition: 0, committed_offset: 3, clamped: true }];
+      expect(await to({ topic, partition: 0, to: { offset: 99 } })).toEqual(beyond);
       expect(await to({ to: { time_ms: 0 } })).toEqual(sought([0, 0]));
       expect(await to({ to: { time_ms: Number.MAX_SAFE_INTEGER } })).toEqual(sought([3, 3]));
     });

@@ -295,6 +295,7 @@ const seek = ({ node, errorMapper }: Services): Endpoint => ({
       topic: each.topic,
       partition: each.partition,
       committed_offset: each.committedOffset,
+      ...(each.clamped ? ({ clamped: true } as const) : {}),
     }));
     return json<Sought>({ ok: true, group, offsets });
   },

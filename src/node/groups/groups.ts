@@ -210,9 +210,11 @@ export class Groups implements GroupsApi {
       grows: true,
       check: () => this.#tooManyOffsets(group, targets),
       done: ({ offsets }) => {
-        const sought = targets.flatMap(({ topic, partition }, i): Sought[] => {
+        const sought = targets.flatMap(({ topic, partition, to }, i): Sought[] => {
           const committedOffset = offsets[i] ?? null;
-          return committedOffset === null ? [] : [{ topic, partition, committedOffset }];
+          if (committedOffset === null) return [];
+          const clamped = typeof to === "number" && to > committedOffset;
+          return [{ topic, partition, committedOffset, clamped }];
         });
         return { ok: true, offsets: sought } as const;
       },

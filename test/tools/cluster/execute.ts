@@ -34,9 +34,11 @@ export async function execute(scenario: Scenario, options: RunOptions): Promise<
   }
   const { operations } = run.recorder;
   noteTakeovers(run);
+  for (const [effect, count] of run.effects) run.notes.push(`${effect}: ${count}`);
   if (run.cluster.links?.relayed === 0)
     run.findings.push("no connection could have been disturbed");
-  const verdict = check(operations, { demands: demandsOf(scenario, options) });
+  const wrongClocks = scenario.clocks === true;
+  const verdict = check(operations, { demands: demandsOf(scenario, options), wrongClocks });
   const { findings, notes, takeovers } = run;
   const passed = verdict.kind === "passed" && findings.length === 0;
   return { verdict, findings, notes, takeovers, operations, passed };

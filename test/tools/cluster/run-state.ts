@@ -36,6 +36,8 @@ export class Run {
   readonly findings: string[] = [];
   /** Worth telling. */
   readonly notes: string[] = [];
+  /** How often something happened that a run should show. */
+  readonly effects = new Map<string, number>();
   /** Nodes that must have everything at the end. */
   members: readonly NodeProcess[];
   #endsAt = Number.POSITIVE_INFINITY;
@@ -46,6 +48,10 @@ export class Run {
     this.random = new Random(seed);
     this.cluster = new Cluster(options);
     this.members = this.cluster.nodes.slice(0, initialMembers);
+  }
+
+  count(effect: string): void {
+    this.effects.set(effect, (this.effects.get(effect) ?? 0) + 1);
   }
 
   /** The time for faults begins. */

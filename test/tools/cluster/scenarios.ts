@@ -3,6 +3,7 @@ import type { Demands } from "../history/vacuity.ts";
 import { flipBits } from "./bitflip-scenario.ts";
 import type { NetworkKind } from "./cluster.ts";
 import * as faults from "./faults.ts";
+import { membersShare } from "./group-scenario.ts";
 import { killsInARow } from "./kills-scenario.ts";
 import { growAndShrink, replaceDisks, wipeFollower } from "./members-scenarios.ts";
 import type { Observer } from "./observer.ts";
@@ -167,6 +168,19 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     initialMembers: 1,
     demands: { faults: 2 },
     act: growAndShrink,
+  },
+  groups: {
+    help: "10 members of a group, while nodes are killed and stopped and members pause and vanish",
+    size: 3,
+    demands: { faults: 2 },
+    act: membersShare(faults.killLeader, faults.killAny, faults.pauseLeader, faults.pauseAny),
+  },
+  "groups-clocks": {
+    help: "the same while wall clocks jump as well (needs libfaketime)",
+    size: 3,
+    clocks: true,
+    demands: { faults: 1 },
+    act: membersShare(faults.jumpClock, faults.killLeader, faults.pauseAny),
   },
   mixed: {
     help: "all of it, in random order",

@@ -123,7 +123,13 @@ export class GroupMember {
     if (read !== "ok") return read === "again" && random.below(2) === 0;
     await this.link.sleep(random.below(this.#options.workMs));
     if (!this.isCalm && random.below(8) === 0) return true;
-    return (await this.#commit(this.#some())) !== "gone";
+    let answer = await this.#commit(this.#some());
+    // The next page does not have the positions of this one.
+    while (answer === "again" && this.isCalm && !this.stopped) {
+      await this.link.sleep(RETRY_MS);
+      answer = await this.#commit(this.#positions);
+    }
+    return answer !== "gone";
   }
 
   /** Mostly the positions of the last answer, now and then without a few records of it. */

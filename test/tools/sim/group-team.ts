@@ -224,7 +224,9 @@ export class GroupTeam {
       const group = now === null ? null : await this.#show(now, null);
       isTaken = group?.partitions.every(({ owner }) => owner !== null && owner !== member) === true;
     }
-    const msMax = RATE_MAX * (victim.leaseMsMax + 2 * plan.electionTimeoutMs) + LOOK_MS;
+    // Answers and the entry that ends the lease take their way through the links and disks of the plan.
+    const wayMs = 10 * (plan.delays.baseMs + plan.delays.meanMs + plan.syncMs);
+    const msMax = RATE_MAX * (victim.leaseMsMax + 2 * plan.electionTimeoutMs) + LOOK_MS + wayMs;
     const args = { group: GROUP, member, msMax };
     this.#cluster.count("group takeover");
     this.#admin.add(

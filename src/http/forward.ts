@@ -1,3 +1,4 @@
+import { nextTurn } from "./answer-streams.ts";
 import type { BodyBytes } from "./body.ts";
 import { ORIGIN_HEADER } from "./durable/answers.ts";
 import { isStreamUrl } from "./durable/cross-origin.ts";
@@ -98,6 +99,7 @@ export async function forward(
   bodies: BodyBytes,
 ): Promise<Response> {
   if (request.headers.has(FORWARDED_HEADER)) throw inCircle();
+  if (route.isPoll === true && (await isGone(request))) throw gone();
   const target = checkedAddress(leader) + request.url.slice(pathStartOf(request.url));
   const waitMs = waitOf(request.url, leader.commitTimeoutMs);
   const body = await readBody();
@@ -185,6 +187,21 @@ function checkedAddress({ url, tls }: Leader): string {
   }
   return url;
 }
+
+/**
+ * Returns whether the client has gone away. A process that stood still finds the end of a connection
+ * right behind the request. Without this look, a read that was given up long ago would take records
+ * from a member that has joined again meanwhile.
+ */
+async function isGone({ signal }: Request): Promise<boolean> {
+  for (let i = 0; i < LOOKS && !signal.aborted; i++) await nextTurn();
+  return signal.aborted;
+}
+
+/** Iterations of the event loop in which a connection is accepted, and its end is read. */
+const LOOKS = 3;
+
+const gone = (): ApiError => notSent("no_leader", "The client has closed the connection");
 
 const inCircle = (): ApiError =>
   notSent(

@@ -160,6 +160,32 @@ test("a partition that was revoked and stays with its owner is read from the com
   expect(given(await bench.read("m"))).toEqual([[1, 0, 2]]);
 });
 
+test("a partition that stays with its owner and is revoked later is handed over after the owner was told anew", async () => {
+  const bench = await opened();
+  await bench.join("m");
+  await bench.join("n");
+  expect((await bench.read("m")).revoked).toEqual([{ topic: "t", partition: 1 }]);
+  await bench.single.settled(bench.groups.leave({ group: "g", member: "n" }));
+  const { assigned } = await bench.read("m");
+  expect(assigned.map(({ partition }) => partition)).toEqual([0, 1]);
+  await bench.join("n");
+  await bench.single.settled(bench.groups.commit({ group: "g", member: "m", offsets: [] }));
+  const owners = async () => {
+    const described = await bench.single.settled(bench.groups.describe("g"));
+    return described?.partitions.map(({ owner, next }) => [owner, next]);
+  };
+  expect(await owners()).toEqual([
+    ["m", null],
+    ["m", "n"],
+  ]);
+  expect((await bench.read("m")).revoked).toEqual([{ topic: "t", partition: 1 }]);
+  await bench.read("m");
+  expect(await owners()).toEqual([
+    ["m", null],
+    ["n", null],
+  ]);
+});
+
 test("members that wait write nothing while half of their leases is left", async () => {
   const bench = new Bench();
   const node = await bench.open();

@@ -66,7 +66,10 @@ export class Deliveries {
       ? true
       : joins === owner.joins;
     const isSame = owner === slot.owner && generation === slot.generation && isJoin;
+    if (isSame && !(isTold && !slot.isRevoked)) return delivery;
     // A member that was told may have dropped records, so a partition that it keeps is read again.
-    return isSame && !(isTold && !slot.isRevoked) ? delivery : null;
+    // If it has to give the partition up later, it is told anew.
+    this.#bySlot.delete(slot);
+    return null;
   }
 }

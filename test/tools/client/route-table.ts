@@ -13,10 +13,6 @@ const PROTOCOL = "an open protocol, whose own clients know it";
 const SUBSCRIPTIONS = { noClient: PROTOCOL, noCli: PROTOCOL };
 const MONITORING = "read by Prometheus; curl prints it";
 const WEBHOOK = { noClient: "defined once, with curl", noCli: "defined once, with curl" };
-const EXPORT = {
-  noClient: "defined once, with curl",
-  noCli: "defined once, with curl; the command export writes a topic once",
-};
 const PAGES = { noClient: "read by a browser", noCli: "read by a browser" };
 
 export const ROUTES: Readonly<Record<string, RouteRow>> = {
@@ -95,13 +91,6 @@ export const ROUTES: Readonly<Record<string, RouteRow>> = {
   "POST /broker/webhooks/{webhook}/redrive": WEBHOOK,
   "POST /broker/webhooks/{webhook}/rotate": WEBHOOK,
   "POST /broker/webhooks/{webhook}/test": WEBHOOK,
-  "PUT /broker/exports/{export}": EXPORT,
-  "GET /broker/exports": EXPORT,
-  "GET /broker/exports/{export}": EXPORT,
-  "DELETE /broker/exports/{export}": EXPORT,
-  "POST /broker/exports/{export}/flush": EXPORT,
-  "POST /broker/exports/{export}/pause": EXPORT,
-  "POST /broker/exports/{export}/resume": EXPORT,
   "POST /broker/delete-before": { client: "deleteBefore", cli: "topics trim" },
   "POST /broker/retention": { client: "retention.set", cli: "retention set" },
   "GET /broker/retention": { client: "retention.list", cli: "retention list" },

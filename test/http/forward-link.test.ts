@@ -18,6 +18,7 @@ const BY_LINK = [
   "POST /broker/retention",
   "POST /broker/topics",
   "POST /broker/topics/:topic/produce",
+  "POST /broker/topics/:topic/produce-batches",
   "POST /broker/topics/:topic/produce-json",
   "POST /broker/topics/:topic/produce-ndjson",
   "POST /kv/:namespace/*",

@@ -7,11 +7,22 @@ type Lane = { text: string; unsent: Uint8Array };
  * @param make the raw request with this number.
  * @throws Error if an answer is not 200.
  */
-export async function flood(
+export function flood(
   port: number,
   count: number,
   make: (number: number) => string | Uint8Array,
   connections = 64,
+): Promise<void> {
+  return floodAny(port, count, make, connections, (text) => text.startsWith("HTTP/1.1 200"));
+}
+
+/** The same for other answers than 200. */
+export async function floodAny(
+  port: number,
+  count: number,
+  make: (number: number) => string | Uint8Array,
+  connections = 64,
+  isGood: (answer: string) => boolean = (text) => text.startsWith("HTTP/1.1 2"),
 ): Promise<void> {
   let sent = 0;
   const lane = () =>
@@ -33,7 +44,7 @@ export async function flood(
             if (!isComplete(data.text)) return;
             const { text } = data;
             data.text = "";
-            if (text.startsWith("HTTP/1.1 200")) begin(socket);
+            if (isGood(text)) begin(socket);
             else reject(new Error(text));
           },
           drain: (socket) => write(socket, socket.data.unsent),

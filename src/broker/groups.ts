@@ -1,5 +1,5 @@
 import type { Offset } from "../record/offset.ts";
-import type { BrokerState, PartitionState } from "./state.ts";
+import { type BrokerState, type PartitionState, writableOffsets } from "./state.ts";
 
 /** @returns null if the group has not committed here. */
 export const committedOffset = (partition: PartitionState, group: string): Offset | null =>
@@ -12,12 +12,8 @@ export function setCommitted(
   group: string,
   offset: Offset,
 ): void {
-  if (partition.committedEpoch !== state.epoch) {
-    partition.committed = new Map(partition.committed);
-    partition.committedEpoch = state.epoch;
-  }
   if (!partition.committed.has(group)) countOffset(state, group);
-  partition.committed.set(group, offset);
+  writableOffsets(state, partition).set(group, offset);
 }
 
 /** Counts an offset of a group that had none in its partition. */

@@ -15,7 +15,7 @@ import {
 /** Adds a topic that is named after its id. */
 export function createHiddenTopic(state: BrokerState, effects: BrokerEffects): TopicState {
   const topicId = state.nextTopicId++;
-  const partitions = [new PartitionState(topicId, 0, state.epoch)];
+  const partitions = [new PartitionState(topicId, 0)];
   const topic = new TopicState(topicId, `${HIDDEN_PREFIX}${topicId}`, partitions);
   addTopic(state, topic);
   effects.topicCreated(topic);

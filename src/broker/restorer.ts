@@ -21,6 +21,7 @@ import {
   type LevelPolicy,
   PartitionState,
   TopicState,
+  writableOffsets,
 } from "./state.ts";
 
 /** Fields of the header of a snapshot. */
@@ -131,7 +132,7 @@ export class BrokerRestorer implements PartRestorer<BrokerState> {
     if (topic === null) throw new DecodeError("a partition has no topic");
     const number = reader.varint();
     check(number === topic.partitions.length, "partitions are not in order");
-    const partition = new PartitionState(topic.topicId, number, this.#broker.epoch);
+    const partition = new PartitionState(topic.topicId, number);
     partition.lowWatermark = reader.varint() as Offset;
     partition.endOffset = reader.varint() as Offset;
     partition.bytesBelowLow = reader.varint();
@@ -146,12 +147,13 @@ export class BrokerRestorer implements PartRestorer<BrokerState> {
   #restoreGroups(reader: ByteReader): void {
     const partition = this.#partition;
     if (partition === null) throw new DecodeError("groups have no partition");
+    const committed = writableOffsets(this.#broker, partition);
     while (reader.remaining > 0) {
       const group = reader.text();
       const offset = reader.varint() as Offset;
       check(offset <= partition.endOffset, "committed offset beyond the end");
-      check(!partition.committed.has(group), "a group comes twice");
-      partition.committed.set(group, offset);
+      check(!committed.has(group), "a group comes twice");
+      committed.set(group, offset);
       countOffset(this.#broker, group);
     }
   }

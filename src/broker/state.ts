@@ -26,6 +26,9 @@ export type LevelPolicy = {
 
 export const NO_POLICY: LevelPolicy = { ttlMs: null, maxBytes: null, revision: 0 };
 
+/** Most partitions of streams have no committed offsets. */
+const NO_OFFSETS: ReadonlyMap<string, Offset> = new Map();
+
 /** State of a partition; the records are in the caller's partition log. */
 export class PartitionState {
   readonly topicId: number;
@@ -39,16 +42,19 @@ export class PartitionState {
   /** Logical bytes of all records ever. */
   bytesEnd = 0;
   /** Next offset to read of each consumer group. Shared with a snapshot while the epochs differ. */
-  committed = new Map<string, Offset>();
-  committedEpoch: number;
+  committed: ReadonlyMap<string, Offset> = NO_OFFSETS;
+  /** The epoch in which `committed` was copied. */
+  committedEpoch = -1;
   policy: LevelPolicy = NO_POLICY;
   /** Null until the first idempotency key. */
   dedupe: DedupeTable | null = null;
 
-  constructor(topicId: number, partition: number, epoch: number) {
+  /** Not replicated: belongs to the node. */
+  node: object | null = null;
+
+  constructor(topicId: number, partition: number) {
     this.topicId = topicId;
     this.partition = partition;
-    this.committedEpoch = epoch;
   }
 }
 
@@ -187,3 +193,15 @@ export function raiseLowWatermark(
 
 /** The part of the replicated state that commands of this folder need. */
 export type HasBroker = { readonly broker: BrokerState; readonly now: Millis };
+
+/** Returns the committed offsets for a change. They are copied if a snapshot may refer to them. */
+export function writableOffsets(
+  state: BrokerState,
+  partition: PartitionState,
+): Map<string, Offset> {
+  if (partition.committedEpoch !== state.epoch) {
+    partition.committed = new Map(partition.committed);
+    partition.committedEpoch = state.epoch;
+  }
+  return partition.committed as Map<string, Offset>;
+}

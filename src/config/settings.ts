@@ -319,7 +319,7 @@ export const SETTINGS = {
   streamsMax: {
     variables: ["RF_MAX_STREAMS"],
     kind: "integer",
-    default: "10000",
+    default: "100000",
     min: 1,
     max: 1_000_000,
     help: "maximum number of durable streams",

@@ -95,6 +95,8 @@ type FaultPoint =
   // Files (`src/storage`).
   | "damaged-payload-is-served"
   | "repair-takes-any-batches"
+  | "shared-file-not-synced"
+  | "moved-piece-is-named-unwritten"
   | "durable-watermark-missing"
   | "dir-fsync-missing"
   | "fsync-error-retried"

@@ -8,7 +8,7 @@ export const LEVEL_FIRST = 0;
 export const LEVEL_HEADERS = 1;
 /** Commands and parts of the state with tags from 20: what the descriptors of this level name. */
 export const LEVEL_SHARED_WORK = 2;
-/** Commands and parts that carry records out of the log: webhooks and exports. */
+/** Commands and parts that carry records out of the log (webhooks, exports), and partitions that share files. */
 export const LEVEL_DELIVERY = 3;
 
 /** The highest level that this program knows. */

@@ -2,6 +2,7 @@
  * The metrics that are counted while the node runs: name, help, buckets. The hot path changes plain
  * numbers only; `registry.ts` passes them to prom-client at a scrape.
  */
+import { FILE_GAUGES, newFileCells } from "./file-instruments.ts";
 import { Cell, Histogram } from "./histogram.ts";
 
 type Definition = { readonly name: string; readonly help: string };
@@ -325,14 +326,7 @@ export const GAUGES = {
     name: "ayder_webhooks_limit",
     help: "Limit of webhooks, beyond which none is created",
   },
-  readCacheBytes: {
-    name: "ayder_read_cache_bytes",
-    help: "Memory of records that were read from segment files",
-  },
-  readCacheBytesMax: {
-    name: "ayder_read_cache_bytes_limit",
-    help: "Limit for the memory of records that were read from segment files",
-  },
+  ...FILE_GAUGES,
   diskWaits: {
     name: "ayder_disk_waits_for_descriptors",
     help: "Disk operations wait for a file descriptor or memory and writes are refused: 1, otherwise 0",
@@ -488,8 +482,7 @@ export const createInstruments = (): Instruments => ({
   dedupeKeysMax: new Cell(),
   producers: new Cell(),
   producersMax: new Cell(),
-  readCacheBytes: new Cell(),
-  readCacheBytesMax: new Cell(),
+  ...newFileCells(),
   diskWaits: new Cell(),
   requestsInFlight: new Cell(),
   followStreams: new Cell(),

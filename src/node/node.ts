@@ -27,6 +27,7 @@ import { patientDisk } from "./replica/patient-disk.ts";
 import { Replica } from "./replica/replica.ts";
 import { Streams } from "./streams/streams.ts";
 import { type Webhooks, webhooksOf } from "./webhooks/webhooks.ts";
+import { hasManyPartitions, SHARED_FILES_LEVEL } from "./writes/shared-files.ts";
 import { Writes } from "./writes/writes.ts";
 
 export type { NodeOptions } from "./options.ts";
@@ -70,6 +71,7 @@ export class Node implements NodeApi, ClusterApi {
       newClusterId: cluster.newClusterId,
       namesPeers: cluster.members.some(({ id }) => id !== nodeId),
       onSpace: events.onSpace,
+      mayShare: events.mayShare,
       repair: events.repair,
       onFailure: events.onFailure,
     });
@@ -77,6 +79,9 @@ export class Node implements NodeApi, ClusterApi {
     const { diskWatch, repair } = node.#maintenance;
     events.connect({
       diskBlocked: () => diskWatch.blocked(),
+      mayShare: () =>
+        recovered.machine.level >= SHARED_FILES_LEVEL &&
+        hasManyPartitions(recovered.machine, options.storage.shareFrom),
       repair: (damage) => repair.repair(damage),
       failed: (error) => node.#fault(error),
     });

@@ -1,8 +1,10 @@
 import type { LastWrite } from "../broker/producer-sequence.ts";
 import type { PartitionState } from "../broker/state.ts";
+import type { Clock } from "../env/clock.ts";
 import { assert } from "../lib/assert.ts";
 import type { PartitionLog } from "../storage/partitions/log.ts";
-import type { RecordWaits } from "./reads/record-waits.ts";
+import type { PartitionStore } from "../storage/partitions/store.ts";
+import { RecordWaits } from "./reads/record-waits.ts";
 
 /** A first write with an idempotency key that is in flight. */
 export type PendingWrite = {
@@ -31,19 +33,103 @@ export class PartitionHandle {
     this.log = log;
     this.waits = waits;
   }
+
+  /** True if nobody waits and nothing is in flight, so that a new handle would be the same. */
+  get isIdle(): boolean {
+    const isQuiet = this.pendingKeys.size === 0 && this.pendingProducers.size === 0;
+    return this.pendingRecords === 0 && isQuiet && this.waits.isIdle;
+  }
 }
 
-/** Maps partitions to handles, because the replicated state has no reference to the node. */
-const handles = new WeakMap<PartitionState, PartitionHandle>();
+/** Handles beyond this number are dropped while they are idle. */
+const HANDLES_MAX = 4096;
 
-/** Must be called once for each partition, when its topic is created or restored. */
-export function setHandle(partition: PartitionState, handle: PartitionHandle): void {
-  handles.set(partition, handle);
+/**
+ * Makes the handles of the partitions of a store when they are first used. Idle ones are dropped, the
+ * oldest first, when there are many. As long as somebody holds a handle, the partition keeps it.
+ */
+export class PartitionHandles {
+  readonly #store: PartitionStore;
+  readonly #clock: Clock;
+  readonly #handlesMax: number;
+  /** In the order in which they were made. */
+  readonly #made = new Map<PartitionState, PartitionHandle>();
+  /** Handles that were dropped, and may still be in use. */
+  readonly #dropped = new Map<PartitionState, WeakRef<PartitionHandle>>();
+
+  constructor(store: PartitionStore, clock: Clock, handlesMax = HANDLES_MAX) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#handlesMax = handlesMax;
+  }
+
+  /** Returns the handle of a partition without one. */
+  make(partition: PartitionState): PartitionHandle {
+    const handle = this.#dropped.get(partition)?.deref() ?? this.#fresh(partition);
+    this.#dropped.delete(partition);
+    this.#made.set(partition, handle);
+    partition.node = handle;
+    this.#dropOldest();
+    return handle;
+  }
+
+  /** Returns a handle that was dropped while somebody uses it, or null. */
+  inUse(partition: PartitionState): PartitionHandle | null {
+    return this.#dropped.get(partition)?.deref() ?? null;
+  }
+
+  /** The partition was deleted. */
+  forget(partition: PartitionState): void {
+    this.#made.delete(partition);
+    this.#dropped.delete(partition);
+  }
+
+  #fresh(partition: PartitionState): PartitionHandle {
+    const log = this.#store.getOrGone(partition.topicId, partition.partition);
+    return new PartitionHandle(partition, log, new RecordWaits(this.#clock));
+  }
+
+  /** Looks at a few handles each time, so that no call takes long. */
+  #dropOldest(): void {
+    let looks = this.#made.size > this.#handlesMax ? 2 : 0;
+    for (const [partition, handle] of this.#made) {
+      if (looks-- === 0) break;
+      this.#made.delete(partition);
+      if (handle.isIdle) {
+        this.#dropped.set(partition, new WeakRef(handle));
+        partition.node = this;
+      } else {
+        this.#made.set(partition, handle);
+      }
+    }
+    let checks = 4;
+    for (const [partition, dropped] of this.#dropped) {
+      if (checks-- === 0) break;
+      this.#dropped.delete(partition);
+      if (dropped.deref() !== undefined) this.#dropped.set(partition, dropped);
+    }
+  }
 }
 
-/** Returns the handle that was set when the topic was created or restored. */
+/** Called once for each partition, when its topic is created or restored. */
+export function setHandle(
+  partition: PartitionState,
+  handle: PartitionHandle | PartitionHandles,
+): void {
+  partition.node = handle;
+}
+
+/** Returns the handle, which is made if there is none. */
 export function handleOf(partition: PartitionState): PartitionHandle {
-  const handle = handles.get(partition);
-  assert(handle !== undefined, "every applied partition has its handle");
-  return handle;
+  const { node } = partition;
+  if (node instanceof PartitionHandle) return node;
+  assert(node instanceof PartitionHandles, "every applied partition has its handle");
+  return node.make(partition);
+}
+
+/** Returns the handle if there is one. A partition without one has nobody who waits. */
+export function handleIfAny(partition: PartitionState): PartitionHandle | null {
+  const { node } = partition;
+  if (node instanceof PartitionHandles) return node.inUse(partition);
+  return node instanceof PartitionHandle ? node : null;
 }

@@ -30,6 +30,7 @@ import {
 } from "../storage/data-dir.ts";
 import { syncDirectory } from "../storage/durable.ts";
 import { HardStateFile } from "../storage/hard-state.ts";
+import { readManifest } from "../storage/partitions/manifest.ts";
 import { SnapshotRefused } from "../storage/snapshots/check.ts";
 import { SnapshotInstall, type VerifiedSnapshot } from "../storage/snapshots/install.ts";
 import { compareWithMachine } from "./compare.ts";
@@ -81,11 +82,13 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
 
 async function fill(options: RestoreOptions, reader: BackupReader): Promise<Restored> {
   const { disk, identity, archive } = options;
-  const paths = (await DataDir.create(disk, identity)).shard(SHARD_0);
+  const dataDir = await DataDir.create(disk, identity);
+  const paths = dataDir.shard(SHARD_0);
   const { manifest, state } = await asDamage(archive, reader, async () => {
     const verified = await receive(options, reader, paths);
     return await readVerified(await verified.open());
   });
+  if (readManifest(manifest, () => undefined).nextShared > 0) await dataDir.allowShared();
   await bootstrap(options, reader.contents.head, { paths, manifest, state });
   const { head, files } = reader.contents;
   const bytes = files.reduce((sum, { length }) => sum + length, 0);
@@ -106,6 +109,8 @@ async function receive(
     clusterId: null,
     reserveBytes: 0,
     nextTurn,
+    // The files are in force when the marker of the restore is removed.
+    prepareShared: () => Promise.resolve(),
   });
   const ofBytes = files.reduce((sum, { length }) => sum + length, 0);
   let bytes = 0;

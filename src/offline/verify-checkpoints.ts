@@ -12,9 +12,14 @@ import {
 } from "../storage/checkpoints/names.ts";
 import { openCheckpoint } from "../storage/checkpoints/reader.ts";
 import type { ShardPaths } from "../storage/data-dir.ts";
-import { type ManifestSegment, manifestSegments } from "../storage/partitions/manifest.ts";
+import { PartitionDamaged } from "../storage/partitions/damaged.ts";
+import {
+  type ManifestFile,
+  type ManifestSegment,
+  manifestFiles,
+} from "../storage/partitions/manifest.ts";
 import { SegmentIndex } from "../storage/partitions/segment-index.ts";
-import { verifySegment } from "../storage/partitions/segment-verify.ts";
+import { verifyFile } from "../storage/partitions/segment-verify.ts";
 import { compareWithMachine } from "./compare.ts";
 import type { Findings } from "./findings.ts";
 import type { VerifiedJournal } from "./verify-journal.ts";
@@ -51,7 +56,7 @@ export async function verifyCheckpoints(
     const read = await verifyCheckpoint(scope, file, name);
     if (read === null) continue;
     whole.push({ name, meta: read.meta, file });
-    for (const segment of read.segments) await verifyOnce(scope, segment, seen);
+    for (const segments of read.files) await verifyOnce(scope, segments, seen);
   }
   const newest = whole.reduce<(typeof whole)[number] | null>(
     (best, each) => (best === null || each.name.index > best.name.index ? each : best),
@@ -64,7 +69,7 @@ async function verifyCheckpoint(
   { disk, paths, clusterId, findings }: CheckpointScope,
   file: string,
   name: CheckpointName,
-): Promise<{ meta: CheckpointMeta; segments: readonly ManifestSegment[] } | null> {
+): Promise<{ meta: CheckpointMeta; files: readonly ManifestFile[] } | null> {
   try {
     const loaded = await openCheckpoint(disk, file, name.index);
     findings.checked(loaded.length);
@@ -79,7 +84,7 @@ async function verifyCheckpoint(
       findings.damage({ file }, problem, "restore the file of this cluster");
     }
     const root = rootDirectory(paths.partitions, name.root);
-    return { meta, segments: manifestSegments(root, manifest) };
+    return { meta, files: manifestFiles(root, manifest) };
   } catch (error) {
     if (error instanceof DecodeError) findings.damage({ file }, error.message, CHECKPOINT_ADVICE);
     else findings.failed(error, file, CHECKPOINT_ADVICE);
@@ -90,19 +95,47 @@ async function verifyCheckpoint(
 /** Verifies each segment once, because two checkpoints share most of their segments. */
 async function verifyOnce(
   { disk, findings, nextTurn }: CheckpointScope,
-  segment: ManifestSegment,
+  file: ManifestFile,
   seen: Set<string>,
 ): Promise<void> {
-  const key = `${segment.path} ${segment.length}`;
-  if (seen.has(key)) return;
-  seen.add(key);
-  try {
-    await verifySegment(disk, segment, nextTurn);
-    findings.checked(segment.length);
-  } catch (error) {
-    findings.failed(error, segment.path, SEGMENT_ADVICE);
+  const unseen = file.segments.filter((segment) => {
+    const key = `${segment.path} ${segment.position} ${segment.length}`;
+    return !seen.has(key) && seen.add(key);
+  });
+  if (unseen.length === 0) return;
+  let bytes = 0;
+  // The damage of one segment must not hide that of another.
+  for (let left = unseen; left.length > 0; ) {
+    let intact = 0;
+    try {
+      await verifyFile(disk, { path: file.path, segments: left }, nextTurn, ({ length }) => {
+        intact++;
+        bytes += length;
+      });
+      break;
+    } catch (error) {
+      tell(findings, file, left[intact], error);
+      left = error instanceof PartitionDamaged ? left.slice(intact + 1) : [];
+    }
   }
-  await verifyIndex(disk, segment, findings, seen);
+  findings.checked(bytes);
+  const [own] = file.segments;
+  if (file.shared === null && own !== undefined) await verifyIndex(disk, own, findings, seen);
+}
+
+function tell(
+  findings: Findings,
+  { path, shared }: ManifestFile,
+  segment: ManifestSegment | undefined,
+  error: unknown,
+): void {
+  if (shared === null || segment === undefined || !(error instanceof PartitionDamaged)) {
+    findings.failed(error, path, SEGMENT_ADVICE);
+    return;
+  }
+  const position = segment.position + error.position;
+  const whose = `records of topic ${segment.topicId}, partition ${segment.partition}`;
+  findings.damage({ file: path, position }, `${whose}: ${error.reason}`, SEGMENT_ADVICE);
 }
 
 async function verifyIndex(

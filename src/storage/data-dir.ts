@@ -20,7 +20,11 @@ import type { ShardId } from "../lib/ids.ts";
 import { SHARD_0 } from "../lib/ids.ts";
 import { HardStateFile } from "./hard-state.ts";
 
+/** The format of a directory in which each partition has files of its own. */
 export const FORMAT_VERSION = 1;
+/** The format from the first file that partitions share. Earlier versions refuse the directory. */
+export const FORMAT_SHARED = 2;
+const FORMATS: readonly number[] = [FORMAT_VERSION, FORMAT_SHARED];
 const FORMAT_FILE = "FORMAT";
 const RESTORING_FILE = "RESTORING";
 
@@ -49,6 +53,9 @@ export type DataDirIdentity = {
   readonly storageId: string;
 };
 
+/** The content of FORMAT. */
+export type DataDirFormat = DataDirIdentity & { readonly format: number };
+
 export type ShardPaths = {
   readonly root: string;
   readonly hardState: string;
@@ -59,7 +66,8 @@ export type ShardPaths = {
 
 export class DataDir {
   readonly #disk: Disk;
-  #identity: DataDirIdentity;
+  #content: DataDirFormat;
+  #writing: Promise<void> = Promise.resolve();
   /** Whether this start created the directory. */
   readonly fresh: boolean;
 
@@ -80,18 +88,24 @@ export class DataDir {
   /** Fills an empty directory. FORMAT is written last. */
   static async create(disk: Disk, identity: DataDirIdentity): Promise<DataDir> {
     await makeShard(disk, SHARD_0, identity);
-    await disk.writeWhole(FORMAT_FILE, encodeFormat(identity));
-    return new DataDir(disk, identity, true);
+    const format = { ...identity, format: FORMAT_VERSION };
+    await disk.writeWhole(FORMAT_FILE, encodeFormat(format));
+    return new DataDir(disk, format, true);
   }
 
-  private constructor(disk: Disk, identity: DataDirIdentity, fresh: boolean) {
+  private constructor(disk: Disk, content: DataDirFormat, fresh: boolean) {
     this.#disk = disk;
-    this.#identity = identity;
+    this.#content = content;
     this.fresh = fresh;
   }
 
   get identity(): DataDirIdentity {
-    return this.#identity;
+    const { clusterId, storageId } = this.#content;
+    return { clusterId, storageId };
+  }
+
+  get format(): number {
+    return this.#content.format;
   }
 
   shard(id: ShardId): ShardPaths {
@@ -100,21 +114,35 @@ export class DataDir {
 
   /** Seeds the checksums of the shard's files, so that files of another disk are refused. */
   checksumIdentity(id: ShardId): number {
-    return identityOf(this.#identity.storageId, id);
+    return identityOf(this.#content.storageId, id);
   }
 
   /** Records the cluster id, once, when the node learns it. Durable when it resolves. */
   async recordClusterId(clusterId: string): Promise<void> {
-    if (this.#identity.clusterId === clusterId) return;
-    assert(this.#identity.clusterId === null, "a disk never changes its cluster");
-    const identity = { clusterId, storageId: this.#identity.storageId };
-    await this.#disk.writeWhole(FORMAT_FILE, encodeFormat(identity));
-    this.#identity = identity;
+    if (this.#content.clusterId === clusterId) return;
+    assert(this.#content.clusterId === null, "a disk never changes its cluster");
+    await this.#change({ clusterId });
+  }
+
+  /** Must be durable before a checkpoint names a file that partitions share. */
+  async allowShared(): Promise<void> {
+    if (this.#content.format < FORMAT_SHARED) await this.#change({ format: FORMAT_SHARED });
+  }
+
+  #change(fields: Partial<DataDirFormat>): Promise<void> {
+    this.#writing = this.#writing
+      .catch(() => undefined)
+      .then(async () => {
+        const content = { ...this.#content, ...fields };
+        await this.#disk.writeWhole(FORMAT_FILE, encodeFormat(content));
+        this.#content = content;
+      });
+    return this.#writing;
   }
 }
 
 /** @returns null if there is no FORMAT. @throws DataDirUnsupported, DataDirDamaged */
-export async function readIdentity(disk: Disk): Promise<DataDirIdentity | null> {
+export async function readIdentity(disk: Disk): Promise<DataDirFormat | null> {
   const bytes = await disk.readWhole(FORMAT_FILE);
   return bytes === null ? null : decodeFormat(bytes);
 }
@@ -240,9 +268,9 @@ async function makeShard(disk: Disk, id: ShardId, identity: DataDirIdentity): Pr
   for (const path of [paths.root, "shards", ""]) await disk.syncDirectory(path);
 }
 
-export function encodeFormat(identity: DataDirIdentity): Uint8Array {
+export function encodeFormat(identity: DataDirFormat): Uint8Array {
   const body = {
-    format: FORMAT_VERSION,
+    format: identity.format,
     clusterId: identity.clusterId,
     incarnation: identity.storageId, // The name of the field in the file, from the first version.
   };
@@ -251,24 +279,25 @@ export function encodeFormat(identity: DataDirIdentity): Uint8Array {
 }
 
 /** @throws DataDirUnsupported, DataDirDamaged */
-export function decodeFormat(bytes: Uint8Array): DataDirIdentity {
+export function decodeFormat(bytes: Uint8Array): DataDirFormat {
   const fields = parseObject(bytes);
   const { format, clusterId, incarnation: storageId, checksum } = fields;
-  if (typeof format === "number" && format !== FORMAT_VERSION) {
+  if (typeof format === "number" && !FORMATS.includes(format)) {
     throw new DataDirUnsupported(
       `the data directory has format ${format}, and this version of Ayder reads ` +
-        `${FORMAT_VERSION}: use the version that wrote it`,
+        `${FORMATS.join(" and ")}: use the version that wrote it`,
     );
   }
   const body = { format, clusterId, incarnation: storageId };
   if (
+    typeof format !== "number" ||
     checksum !== crc32(utf8(JSON.stringify(body))) ||
     typeof storageId !== "string" ||
     (clusterId !== null && typeof clusterId !== "string")
   ) {
     throw new DataDirDamaged("FORMAT of the data directory has a wrong checksum");
   }
-  return { clusterId, storageId };
+  return { format, clusterId, storageId };
 }
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> {

@@ -14,7 +14,7 @@ const PATHS = new RegExp(
     `${SHARD}/checkpoints`,
     String.raw`${SHARD}/checkpoints/\d{20}(?:@\d+)?\.(?:ckpt|install)`,
     String.raw`${SHARD}/partitions(?:@\d+)?`,
-    PARTITION.replace("[^/]+", String.raw`\d+-\d+`),
+    PARTITION.replace("[^/]+", String.raw`(?:\d+-\d+|shared)`),
   ].join("|")})$`,
 );
 

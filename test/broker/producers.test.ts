@@ -18,7 +18,7 @@ class Room {
   producersMax = 100;
 
   constructor(partitions = 2) {
-    const list = Array.from({ length: partitions }, (_, i) => new PartitionState(1, i, 0));
+    const list = Array.from({ length: partitions }, (_, i) => new PartitionState(1, i));
     addTopic(this.broker, new TopicState(1, "t", list));
   }
 

@@ -110,5 +110,5 @@ test("the client lists page by page, reads bytes and follows to the close", asyn
   // Sizes are measured once a second.
   const metrics = () => client().request({ method: "GET", path: "/metrics" });
   while (!(await metrics()).includes("\nayder_streams 3\n")) await Bun.sleep(50);
-  expect(await metrics()).toContain("\nayder_streams_limit 10000\n");
+  expect(await metrics()).toContain("\nayder_streams_limit 100000\n");
 });

@@ -48,6 +48,7 @@ async function recovered(disk: SimDisk) {
     newClusterId: () => "c",
     namesPeers: true,
     onSpace: () => undefined,
+    mayShare: () => false,
     repair: () => Promise.resolve(false),
     onFailure: (error) => {
       throw error;

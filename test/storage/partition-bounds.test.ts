@@ -113,8 +113,8 @@ test("a manifest is read to its last byte, and nothing may follow or be missing"
   const log = newLog(openStore(new PartitionDisk()));
   append(log, 200);
   const writer = new ByteWriter(64);
-  writeManifestHead(writer, 1);
-  writeManifestPartition(writer, log);
+  writeManifestHead(writer, { partitions: 1, nextShared: 0, shared: [] });
+  writeManifestPartition(writer, log, false);
   const bytes = writer.view().slice();
   const read = (manifest: Uint8Array): number[] => {
     const ends: number[] = [];

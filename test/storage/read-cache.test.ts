@@ -241,7 +241,12 @@ describe("damage", () => {
 
 test("windows of a segment never overlap: one that was read meanwhile is not added", () => {
   const record = { baseOffset: 0, length: 0, bytesBefore: 0, firstTimestampMs: 0 };
-  const segment = new SegmentState("d", 0, 0, { ...record, lastTimestampMs: 0, indexCrc: 0 });
+  const segment = new SegmentState("d", 0, 0, {
+    ...record,
+    lastTimestampMs: 0,
+    indexCrc: 0,
+    piece: null,
+  });
   const cache = new ReadCache(100 * KiB);
   const windowOf = (from: number, to: number) =>
     new CachedWindow(new Uint8Array(KiB), from * 100, from, to);

@@ -9,6 +9,7 @@ import {
   findPartition,
   rejected,
   rejectMissing,
+  writableOffsets,
 } from "../state.ts";
 
 export type CommitOffset = {
@@ -39,12 +40,8 @@ export function applyCommitOffset(state: BrokerState, command: CommitOffset): Co
   if (before !== undefined && offset <= before && !faultPoint("commit-offset-regress")) {
     return { ok: true, type: "commit_offset", committedOffset: before };
   }
-  if (partition.committedEpoch !== state.epoch) {
-    partition.committed = new Map(partition.committed);
-    partition.committedEpoch = state.epoch;
-  }
   if (before === undefined) countOffset(state, group);
-  partition.committed.set(group, offset);
+  writableOffsets(state, partition).set(group, offset);
   return { ok: true, type: "commit_offset", committedOffset: offset };
 }
 

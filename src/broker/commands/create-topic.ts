@@ -46,7 +46,7 @@ export function applyCreateTopic(
   }
   const topicId = state.nextTopicId++;
   const list: PartitionState[] = [];
-  for (let i = 0; i < partitions; i++) list.push(new PartitionState(topicId, i, state.epoch));
+  for (let i = 0; i < partitions; i++) list.push(new PartitionState(topicId, i));
   const topic = new TopicState(topicId, name, list);
   addTopic(state, topic);
   effects.topicCreated(topic);

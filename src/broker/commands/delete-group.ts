@@ -1,6 +1,6 @@
 import type { CommandKind } from "../../lib/command-kind.ts";
 import type { HasBroker } from "../state.ts";
-import { type BrokerRejected, type BrokerState, rejected } from "../state.ts";
+import { type BrokerRejected, type BrokerState, rejected, writableOffsets } from "../state.ts";
 
 export type DeleteGroup = { readonly type: "delete_group"; readonly group: string };
 
@@ -22,11 +22,7 @@ export function applyDeleteGroup(state: BrokerState, { group }: DeleteGroup): De
   for (const topic of state.topicsById.values()) {
     for (const partition of topic.partitions) {
       if (!partition.committed.has(group)) continue;
-      if (partition.committedEpoch !== state.epoch) {
-        partition.committed = new Map(partition.committed);
-        partition.committedEpoch = state.epoch;
-      }
-      partition.committed.delete(group);
+      writableOffsets(state, partition).delete(group);
     }
   }
   return { ok: true, type: "delete_group", offsets };

@@ -61,6 +61,17 @@ export const RESOURCES: readonly Panel[] = [
     ],
   },
   {
+    title: "Files of small partitions",
+    about:
+      "Bytes of the files that small partitions and streams share, by node, and the part of them that belongs to deleted, expired or grown ones. A file with more than half of that is emptied after a checkpoint.",
+    kind: "lines",
+    unit: "bytes",
+    queries: [
+      query("all {{instance}}", "ayder_shared_files_bytes{}"),
+      query("no longer used {{instance}}", "ayder_shared_files_garbage_bytes{}"),
+    ],
+  },
+  {
     title: "Compression",
     about:
       "Bytes per second of answers that clients asked for in compressed form, before and after compression.",

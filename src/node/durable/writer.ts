@@ -36,7 +36,7 @@ export type DurableLimits = {
   readonly subscriptionsMax: number;
 };
 export const DEFAULT_DURABLE_LIMITS: DurableLimits = {
-  streamsMax: 10_000,
+  streamsMax: 100_000,
   producersMax: 1_000,
   forkDepthMax: 32,
   subscriptionsMax: 1_000,

@@ -214,6 +214,7 @@ export class Checkpointer {
     const seconds = (clock.monotonic() - begin) / 1e6;
     instruments.checkpointSeconds.observe(seconds);
     log.debug("checkpoint", { index, seconds });
+    await storage.generation.store.tidy();
   }
 
   #termOf(index: LogIndex): Term {

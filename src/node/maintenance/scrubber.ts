@@ -58,8 +58,10 @@ export class Scrubber {
     const { store, repair } = this.#options;
     const present = store();
     const pace = (bytes: number) => this.#rest((bytes / bytesPerSecond) * 1000);
-    for (const log of [...present.logs()]) {
-      for (const { baseOffset: segmentOffset, path } of [...log.segments]) {
+    for (const key of present.keys()) {
+      const log = present.at(key);
+      if (log === null) continue;
+      for (const { baseOffset: segmentOffset, label: path } of [...log.segments]) {
         if (this.#stopped || store() !== present) return;
         const { topicId, partition } = log;
         const place = { topicId, partition, segmentOffset };

@@ -43,6 +43,9 @@ export class SpaceKeeper {
     instruments.readCacheBytesMax.value = cache.limitBytes;
     instruments.readCacheHits.value = cache.hits;
     instruments.readCacheMisses.value = cache.misses;
+    const shared = storage.generation.store.sharedSizes;
+    instruments.sharedFileBytes.value = shared.bytes;
+    instruments.sharedGarbageBytes.value = shared.garbageBytes;
     time.measure(instruments);
     measureState(this.#options);
   }

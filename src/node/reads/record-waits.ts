@@ -25,6 +25,11 @@ export class RecordWaits {
     return this.#waits.size;
   }
 
+  /** True if nobody waits, and no wake-up is on its way. */
+  get isIdle(): boolean {
+    return this.#waits.size === 0 && this.#watches.size === 0 && !this.#scheduled;
+  }
+
   /** Resolves when the end passes `offset`, soon after `timeoutMs`, or when `signal` aborts. */
   wait(offset: number, timeoutMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {

@@ -19,6 +19,8 @@ export type StorageOptions = {
   /** Memory for both. Default: that of this thread alone. */
   readonly blocks?: Blocks;
   readonly diskReserveBytes: number;
+  /** Number of partitions from which on small ones share files. @default SHARE_FROM_DEFAULT */
+  readonly shareFrom?: number;
 };
 
 export type RecoveryOptions = {
@@ -36,6 +38,8 @@ export type RecoveryOptions = {
   /** True if the settings name other nodes. */
   readonly namesPeers: boolean;
   readonly onSpace: (blocked: boolean) => void;
+  /** Whether small partitions may share files: every member can read them. */
+  readonly mayShare: () => boolean;
   /** Repairs damaged records from peers. */
   readonly repair: (damage: PartitionDamaged) => Promise<boolean>;
   readonly onFailure: (error: unknown) => void;

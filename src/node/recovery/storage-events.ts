@@ -6,6 +6,8 @@ export interface StorageUser {
   diskBlocked(): void;
   /** @returns whether the damaged records were repaired. */
   repair(damage: PartitionDamaged): Promise<boolean>;
+  /** Whether small partitions may share files. */
+  mayShare(): boolean;
   /** The disk failed: the process must end. */
   failed(error: unknown): void;
 }
@@ -29,6 +31,8 @@ export class StorageEvents {
   readonly onSpace = (blocked: boolean): void => {
     if (blocked) this.#user?.diskBlocked();
   };
+
+  readonly mayShare = (): boolean => this.#user?.mayShare() ?? false;
 
   readonly repair = (damage: PartitionDamaged): Promise<boolean> =>
     this.#user?.repair(damage) ?? Promise.resolve(false);

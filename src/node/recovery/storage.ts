@@ -26,9 +26,10 @@ export const snapshotBytesOf = ({ generation, checkpoints }: Storage): number =>
 export function openStores(
   options: RecoveryOptions,
 ): Pick<Storage, "checkpoints" | "newStore" | "newInstall"> & { readonly store: PartitionStore } {
-  const { disk, dataDir, shard, clock, storage, onSpace, repair, onFailure } = options;
+  const { disk, dataDir, shard, clock, storage, onSpace, mayShare, repair, onFailure } = options;
   const nextTurn = () => new Promise<void>((resolve) => clock.defer(resolve));
   const { partitions, checkpoints: directory } = dataDir.shard(shard);
+  const prepareShared = () => dataDir.allowShared();
   const newStore = () =>
     new PartitionStore({
       disk,
@@ -38,6 +39,8 @@ export function openStores(
       ...(storage.readCacheBytes === undefined ? {} : { readCacheBytes: storage.readCacheBytes }),
       ...(storage.blocks === undefined ? {} : { blocks: storage.blocks }),
       ...(storage.segmentFilesMax === undefined ? {} : { openFiles: storage.segmentFilesMax }),
+      mayShare,
+      prepareShared,
       onDiskFull: onSpace,
       repair,
       onFailure,
@@ -59,6 +62,7 @@ export function openStores(
       clusterId: dataDir.identity.clusterId,
       reserveBytes: storage.diskReserveBytes,
       nextTurn,
+      prepareShared,
     });
   return { store, checkpoints, newStore, newInstall };
 }

@@ -1,7 +1,6 @@
 import type { BrokerState, PartitionState, TopicState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { GroupMember } from "../../groups/state.ts";
-import { assert } from "../../lib/assert.ts";
 import type { Millis } from "../../lib/ids.ts";
 import type { AnyKind, CommandResult } from "../../machine/commands.ts";
 import type { Effects, Machine } from "../../machine/machine.ts";
@@ -10,8 +9,7 @@ import type { Instruments } from "../../metrics/instruments.ts";
 import type { Entry } from "../../raft/types.ts";
 import type { Offset } from "../../record/offset.ts";
 import type { Emit } from "../events.ts";
-import { handleOf, PartitionHandle, setHandle } from "../partition-handle.ts";
-import { RecordWaits } from "../reads/record-waits.ts";
+import { handleIfAny, handleOf, PartitionHandles, setHandle } from "../partition-handle.ts";
 import type { Generation } from "../recovery/generation.ts";
 import type { Completions } from "./completions.ts";
 import type { Proposal } from "./proposal.ts";
@@ -41,6 +39,7 @@ export class Applier implements Effects {
   #proposal: Proposal | null = null;
   /** The state whose partitions have handles. */
   #attached: BrokerState;
+  #handles: PartitionHandles;
 
   constructor(options: ApplierOptions) {
     const { generation, completions, clock } = options;
@@ -53,7 +52,7 @@ export class Applier implements Effects {
     this.#emit = options.emit;
     this.#clock = clock;
     this.#attached = machine.broker;
-    this.#attachAll();
+    this.#handles = this.#attachAll();
   }
 
   /**
@@ -61,15 +60,17 @@ export class Applier implements Effects {
    * their records may be in the snapshot, and nothing is appended to the old partitions any more.
    */
   switched(): void {
-    this.#attachAll();
+    this.#handles = this.#attachAll();
     wakeAll(this.#attached);
     this.#attached = this.#machine.broker;
     this.membersChanged();
   }
 
   /** Called after the machine was restored. Sets the logs of its partitions. */
-  #attachAll(): void {
-    for (const topic of this.#machine.broker.topicsById.values()) this.#attach(topic);
+  #attachAll(): PartitionHandles {
+    const handles = new PartitionHandles(this.#generation.store, this.#clock);
+    for (const topic of this.#machine.broker.topicsById.values()) attach(topic, handles);
+    return handles;
   }
 
   /** @returns the position after the last applied entry. At least one entry is applied. */
@@ -120,7 +121,7 @@ export class Applier implements Effects {
   }
 
   streamChanged(partition: PartitionState): void {
-    handleOf(partition).waits.wakeAll();
+    handleIfAny(partition)?.waits.wakeAll();
   }
 
   trimmed(partition: PartitionState): void {
@@ -131,12 +132,13 @@ export class Applier implements Effects {
   topicCreated(topic: TopicState): void {
     for (const { partition } of topic.partitions)
       this.#generation.store.create(topic.topicId, partition);
-    this.#attach(topic);
+    attach(topic, this.#handles);
   }
 
   topicDeleted(topic: TopicState): void {
     for (const partition of topic.partitions) {
-      handleOf(partition).waits.wakeAll();
+      handleIfAny(partition)?.waits.wakeAll();
+      this.#handles.forget(partition);
       this.#generation.store.delete(topic.topicId, partition.partition);
     }
   }
@@ -145,18 +147,14 @@ export class Applier implements Effects {
   wakeReaders(): void {
     wakeAll(this.#machine.broker);
   }
+}
 
-  #attach(topic: TopicState): void {
-    for (const partition of topic.partitions) {
-      const log = this.#generation.store.get(topic.topicId, partition.partition);
-      assert(log !== null, "a checkpoint has a partition log for every partition of its machine");
-      setHandle(partition, new PartitionHandle(partition, log, new RecordWaits(this.#clock)));
-    }
-  }
+function attach(topic: TopicState, handles: PartitionHandles): void {
+  for (const partition of topic.partitions) setHandle(partition, handles);
 }
 
 function wakeAll(state: BrokerState): void {
   for (const topic of state.topicsById.values()) {
-    for (const partition of topic.partitions) handleOf(partition).waits.wakeAll();
+    for (const partition of topic.partitions) handleIfAny(partition)?.waits.wakeAll();
   }
 }

@@ -31,7 +31,9 @@ import type {
 } from "../api.ts";
 import { handleOf } from "../partition-handle.ts";
 import { type Found, findPartition } from "../reads/find-partition.ts";
+import type { StorageOptions } from "../recovery/options.ts";
 import type { Commander } from "./commander.ts";
+import { hasManyPartitions, SHARED_FILES_LEVEL } from "./shared-files.ts";
 
 const SMALL_COMMAND_BYTES = 512;
 
@@ -40,6 +42,7 @@ export type BrokerWriteLimits = {
   readonly dedupeKeysTotal: number;
   readonly groupsMax: number;
   readonly offsetsMax: number;
+  readonly storage: Pick<StorageOptions, "shareFrom">;
 };
 
 /** Topics, committed offsets, deletion and retention: every write of the broker except records. */
@@ -56,11 +59,15 @@ export class BrokerWrites {
 
   /**
    * Proposes the limits of this leader for all nodes, if they differ. The limit of idempotency keys
-   * per partition is lower than its setting while all partitions together have too many keys.
+   * per partition is lower than its setting while all partitions together have too many keys. With
+   * many partitions, the small ones shall share files.
    */
   configure(): void {
-    const { broker } = this.#machine;
-    const { limits, dedupeKeysTotal } = this.#limits;
+    const { broker, level } = this.#machine;
+    const { limits, dedupeKeysTotal, storage } = this.#limits;
+    if (level < SHARED_FILES_LEVEL && hasManyPartitions(this.#machine, storage.shareFrom)) {
+      this.#commander.raiseLevel(SHARED_FILES_LEVEL);
+    }
     const present = broker.limits;
     const dedupeKeysMax = keysPerPartition(broker, limits.dedupeKeysMax, dedupeKeysTotal);
     const same =

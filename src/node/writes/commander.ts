@@ -139,6 +139,11 @@ export class Commander {
     return true;
   }
 
+  /** Raises the level of the log if this node leads and every member knows the level. */
+  raiseLevel(level: number): void {
+    if (this.#queue.refusal === null) this.#level.ensure(level, "This version");
+  }
+
   #ensureLevel(kind: SomeKind): Rejected<"cluster_not_upgraded"> | null {
     if (!("level" in kind)) return null;
     const { level, feature } = kind as LeveledKind<never, never, never>;

@@ -6,6 +6,7 @@
 import { ByteReader, ByteWriter, DecodeError } from "../../lib/bytes.ts";
 import { FRAME_HEADER_BYTES } from "../checkpoints/frame-chain.ts";
 import type { SnapshotFileInfo } from "../checkpoints/incoming.ts";
+import { isSharedName } from "../checkpoints/transfer-names.ts";
 
 export const BACKUP_HEAD = 1;
 export const BACKUP_LIST = 2;
@@ -17,7 +18,10 @@ export const BACKUP_SEED = 0x6b427941;
 export const BACKUP_PIECE_BYTES = 1024 * 1024;
 
 const MAGIC = 0x6b427941;
-const VERSION = 1;
+/** Each segment is a file of its own. */
+const VERSION_OWN = 1;
+/** Files that partitions share are among the files. */
+const VERSION_SHARED = 2;
 /** Enough for 100,000 partitions with ten segments each. */
 const FILES_MAX = 1_000_000;
 
@@ -55,7 +59,7 @@ export class BackupDamaged extends Error {
 export function encodeBackupHead({ head, files }: BackupContents): Uint8Array {
   const writer = new ByteWriter(128);
   writer.u32(MAGIC);
-  writer.u32(VERSION);
+  writer.u32(files.some(({ name }) => isSharedName(name)) ? VERSION_SHARED : VERSION_OWN);
   writer.u64(head.index);
   writer.u64(head.term);
   writer.text(head.clusterId);
@@ -76,8 +80,10 @@ export function decodeBackupHead(bytes: Uint8Array) {
   const reader = new ByteReader(bytes);
   if (reader.u32() !== MAGIC) throw new DecodeError("not a backup");
   const version = reader.u32();
-  if (version !== VERSION) {
-    throw new DecodeError(`backup format ${version}, and this version of Ayder reads ${VERSION}`);
+  if (version !== VERSION_OWN && version !== VERSION_SHARED) {
+    throw new DecodeError(
+      `backup format ${version}, and this version of Ayder reads ${VERSION_OWN} and ${VERSION_SHARED}`,
+    );
   }
   const head: ReadHead = {
     format: version,

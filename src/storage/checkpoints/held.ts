@@ -1,8 +1,8 @@
 import type { Disk } from "../../env/disk.ts";
-import { manifestSegments } from "../partitions/manifest.ts";
-import { verifySegment } from "../partitions/segment-verify.ts";
+import { manifestFiles } from "../partitions/manifest.ts";
+import { verifyFile } from "../partitions/segment-verify.ts";
 import { openCheckpoint } from "./reader.ts";
-import { CHECKPOINT_FILE, segmentWireName } from "./transfer-names.ts";
+import { CHECKPOINT_FILE, fileWireName } from "./transfer-names.ts";
 
 /** A file whose first `length` bytes do not change while its checkpoint is held. */
 export type HeldFile = {
@@ -25,7 +25,7 @@ export type HeldFile = {
 export type HeldCheckpoint = {
   readonly index: number;
   readonly term: number;
-  /** The checkpoint file, then the segment files that it names. */
+  /** The checkpoint file, then the files of the segments that it names. */
   readonly files: readonly HeldFile[];
   release(): Promise<void>;
 };
@@ -38,13 +38,10 @@ export function heldFiles(
   const { path, index, length } = checkpoint;
   const verify = async () => (await openCheckpoint(disk, path, index)).close();
   const files = [heldFile(disk, { name: CHECKPOINT_FILE, path, length, verify })];
-  for (const segment of manifestSegments(partitions.root, partitions.manifest)) {
-    const { topicId, partition, baseOffset } = segment;
-    const name = segmentWireName({ topicId, partition, baseOffset });
-    const verifySelf = (nextTurn: () => Promise<void>) => verifySegment(disk, segment, nextTurn);
-    files.push(
-      heldFile(disk, { name, path: segment.path, length: segment.length, verify: verifySelf }),
-    );
+  for (const file of manifestFiles(partitions.root, partitions.manifest)) {
+    const name = fileWireName(file);
+    const verifySelf = (nextTurn: () => Promise<void>) => verifyFile(disk, file, nextTurn);
+    files.push(heldFile(disk, { name, path: file.path, length: file.length, verify: verifySelf }));
   }
   return files;
 }

@@ -7,7 +7,7 @@ import type { HardState, LogIndex, Term } from "../../raft/types.ts";
 import { makeDurableDirectory, syncDirectory } from "../durable.ts";
 import { JournalDamaged } from "../journal/damage.ts";
 import type { Journal } from "../journal/journal.ts";
-import { writeManifestHead } from "../partitions/manifest.ts";
+import { NO_PARTITIONS, writeManifestHead } from "../partitions/manifest.ts";
 import type { PartitionCut, PartitionStore } from "../partitions/store.ts";
 import {
   type CheckpointChoice,
@@ -137,7 +137,7 @@ export class CheckpointStore {
     const { disk, nextTurn } = this.#options;
     await this.#prepareDirectory();
     const manifest = new ByteWriter(8);
-    writeManifestHead(manifest, 0);
+    writeManifestHead(manifest, NO_PARTITIONS);
     const path = this.#path({ index: 1, root: 0, state: "install" });
     const content = { meta: { ...meta, index: 1, term: 1 }, manifest: manifest.view(), machine };
     await writeCheckpoint(disk, `${path}.tmp`, content, nextTurn);

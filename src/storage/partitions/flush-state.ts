@@ -7,6 +7,8 @@ export interface FlushProgress {
   readonly syncedTo: number;
   /** Unflushed bytes were given up: nothing more is written. */
   readonly isDiscarded: boolean;
+  /** The partition may have a directory with files of its own. */
+  readonly hasDirectory: boolean;
   /** The write in progress. */
   readonly flushing: Promise<void> | null;
 }
@@ -16,15 +18,20 @@ export class FlushState implements FlushProgress {
   syncedTo: number;
   isDiscarded = false;
   flushing: Promise<void> | null = null;
+  hasDirectory: boolean;
   directoryReady: boolean;
   directoryDirty = false;
   /** Sealed segments whose `.idx` file is not written yet. */
   readonly sealed: SegmentState[] = [];
 
-  /** @param start the end of the files that a checkpoint recorded; 0 for a new partition. */
-  constructor(start: number) {
+  /**
+   * @param start the end of the files that a checkpoint recorded; 0 for a new partition.
+   * @param own files of the partition's own among them, which may be empty.
+   */
+  constructor(start: number, own: "none" | "empty" | "written") {
     this.syncedTo = start;
-    this.directoryReady = start > 0;
+    this.hasDirectory = own !== "none";
+    this.directoryReady = own === "written";
   }
 }
 

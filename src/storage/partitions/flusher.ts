@@ -1,17 +1,27 @@
 import { type Disk, DiskFull } from "../../env/disk.ts";
+import { assert } from "../../lib/assert.ts";
 import { failedSync } from "../durable.ts";
 import { PartitionDamaged } from "./damaged.ts";
 import { type FlushProgress, FlushState, flushStateOf } from "./flush-state.ts";
 import type { PartitionLog } from "./log.ts";
+import { PIECES_MAX } from "./pieces.ts";
 import { FilesClosed, type SegmentFiles } from "./segment-files.ts";
 import type { SegmentIndexes } from "./segment-indexes.ts";
-import type { SegmentState } from "./segment-state.ts";
+import { PIECE_BYTES_MAX, type SegmentState } from "./segment-state.ts";
+import type { SharedFiles, SharedTarget } from "./shared-files.ts";
+import type { TailChunk } from "./tail.ts";
 import type { TailBudget } from "./tail-budget.ts";
 
 /** The number of unflushed bytes from which on a partition is written in the background. */
 const FLUSH_BYTES = 256 * 1024;
 /** Maximum number of bytes written in one event-loop iteration. */
 const TURN_BYTES = 1024 * 1024;
+/** A partition with more stored bytes gets a file of its own. */
+const SMALL_BYTES_MAX = 2 * PIECE_BYTES_MAX;
+/** The number of small partitions with unflushed bytes from which on they are written together. */
+const SMALL_DIRTY_MAX = 2048;
+/** Bytes of small partitions that are written together in the background. */
+const SPILL_BYTES = 4 * 1024 * 1024;
 /** An active segment with fewer points than this (2 MiB) is walked after a restart. */
 const STORED_POINTS_MIN = 64;
 
@@ -20,6 +30,9 @@ export type FlusherOptions = {
   readonly files: SegmentFiles;
   readonly indexes: SegmentIndexes;
   readonly budget: TailBudget;
+  readonly shared: SharedFiles;
+  /** False: each partition gets files of its own. */
+  readonly mayShare: () => boolean;
   /** Maximum number of concurrent background writes. */
   readonly concurrency: number;
   /** The number of unflushed bytes of all partitions from which on the oldest ones are written. */
@@ -42,6 +55,11 @@ export class PartitionFlusher {
   rootDirty = false;
   /** Partitions with unflushed bytes, the longest waiting first. */
   readonly #dirty = new Set<PartitionLog>();
+  /** Those of them that have no file of their own. */
+  readonly #small = new Set<PartitionLog>();
+  #isSpilling = false;
+  /** Partitions with many pieces in shared files. */
+  readonly fragmented = new Set<PartitionLog>();
   /** Partitions with enough unflushed bytes for a background write. */
   readonly #full = new Set<PartitionLog>();
   #running = 0;
@@ -52,8 +70,8 @@ export class PartitionFlusher {
   }
 
   /** @param start the end of the files that a checkpoint recorded. */
-  newState(start: number): FlushProgress {
-    return new FlushState(start);
+  newState(start: number, own: "none" | "empty" | "written"): FlushProgress {
+    return new FlushState(start, own);
   }
 
   /** Writes the index of the segment once all of its bytes are in the file. */
@@ -64,12 +82,52 @@ export class PartitionFlusher {
   /** Called for every append. */
   appended(log: PartitionLog, bytes: number): void {
     const unflushed = log.appendedTo - log.tail.flushedTo;
-    if (unflushed === bytes) this.#dirty.add(log);
+    if (unflushed === bytes) this.#addDirty(log);
     this.unflushedBytes += bytes;
     const full = unflushed >= FLUSH_BYTES;
     if (full && log.flush.flushing === null) this.#full.add(log);
-    if (full || this.unflushedBytes > this.#options.unflushedBytesLimit) this.#pump();
+    if (full || this.#isOver) this.#pump();
     this.#options.budget.enforce();
+  }
+
+  #addDirty(log: PartitionLog): void {
+    this.#dirty.add(log);
+    if (log.isSmall && this.#options.mayShare()) this.#small.add(log);
+  }
+
+  /** True if the oldest bytes must be written, although no partition has many. */
+  get #isOver(): boolean {
+    return (
+      this.unflushedBytes > this.#options.unflushedBytesLimit || this.#small.size > SMALL_DIRTY_MAX
+    );
+  }
+
+  /** Decides for all segments of the partition which files they are in. */
+  place(log: PartitionLog): void {
+    for (const segment of log.segments) {
+      if (!segment.isPlaced && segment.length > 0) this.#placeSegment(log, segment);
+    }
+  }
+
+  #placeSegment(log: PartitionLog, segment: SegmentState): void {
+    const { mayShare, shared } = this.#options;
+    const isShared = mayShare() && isSmallEnough(log, segment);
+    if (!isShared) {
+      segment.isPlaced = true;
+      return;
+    }
+    const chunk = log.tail.chunkOf(segment);
+    const bytes = chunk.bytes.subarray(0, chunk.length);
+    log.placePiece(
+      segment,
+      shared.place(bytes, () => {
+        if (!log.flush.isDiscarded) this.#flushed(log, segment.end);
+      }),
+    );
+    if (log.segments.length > PIECES_MAX) this.fragmented.add(log);
+    // From here on, the shared file is synced and not the partition.
+    const state = flushStateOf(log);
+    state.syncedTo = Math.max(state.syncedTo, segment.end);
   }
 
   /** Resolves when the file has everything up to `target`, which is not durable yet. */
@@ -104,6 +162,12 @@ export class PartitionFlusher {
     state.syncedTo = Math.max(state.syncedTo, target);
   }
 
+  /** Resolves when the shared files of a consistent point are durable. */
+  async syncShared(targets: readonly SharedTarget[]): Promise<void> {
+    const { shared } = this.#options;
+    await this.#reportingSpace(() => shared.sync(targets, (path) => this.syncDirectory(path)));
+  }
+
   async syncDirectory(path: string): Promise<void> {
     await this.#options.disk.syncDirectory(path).catch(failedSync);
   }
@@ -114,6 +178,10 @@ export class PartitionFlusher {
     for (const log of this.#dirty) {
       if (log.appendedTo - log.tail.flushedTo >= FLUSH_BYTES) this.#full.add(log);
     }
+    if (this.#options.shared.isWaiting && !this.#isSpilling) {
+      this.#running++;
+      void this.#run(this.#beginSpill());
+    }
     this.#pump();
   }
 
@@ -122,31 +190,44 @@ export class PartitionFlusher {
     flushStateOf(log).isDiscarded = true;
     this.unflushedBytes -= log.appendedTo - log.tail.flushedTo;
     this.#dirty.delete(log);
+    this.#small.delete(log);
     this.#full.delete(log);
+    this.fragmented.delete(log);
     log.tail.clear();
   }
 
   /** Starts background writes up to the allowed number. */
   #pump(): void {
     while (!this.diskFull && this.#running < this.#options.concurrency) {
-      const log = this.#next();
-      if (log === null) return;
-      this.#full.delete(log);
+      const work = this.#next();
+      if (work === null) return;
       this.#running++;
-      void this.#run(log);
+      void this.#run(work);
     }
   }
 
-  #next(): PartitionLog | null {
-    for (const log of this.#full) return log;
+  #next(): (() => Promise<void>) | null {
+    for (const log of this.#full) {
+      this.#full.delete(log);
+      return () => this.flush(log, log.appendedTo);
+    }
+    if (this.#small.size > SMALL_DIRTY_MAX && !this.#isSpilling) return this.#beginSpill();
     if (this.unflushedBytes <= this.#options.unflushedBytesLimit) return null;
-    for (const log of this.#dirty) if (log.flush.flushing === null) return log;
+    for (const log of this.#dirty) {
+      if (this.#small.has(log)) return this.#isSpilling ? null : this.#beginSpill();
+      if (log.flush.flushing === null) return () => this.flush(log, log.appendedTo);
+    }
     return null;
   }
 
-  async #run(log: PartitionLog): Promise<void> {
+  #beginSpill(): () => Promise<void> {
+    this.#isSpilling = true;
+    return () => this.#spill();
+  }
+
+  async #run(work: () => Promise<void>): Promise<void> {
     try {
-      await this.flush(log, log.appendedTo);
+      await work();
     } catch (error) {
       if (!(error instanceof DiskFull)) this.#options.onFailure(error);
     }
@@ -154,10 +235,55 @@ export class PartitionFlusher {
     this.#pump();
   }
 
+  /** Writes the small partitions that wait longest into shared files. */
+  async #spill(): Promise<void> {
+    const { shared } = this.#options;
+    let bytes = 0;
+    for (const log of this.#small) {
+      this.#small.delete(log);
+      bytes += log.appendedTo - log.tail.flushedTo;
+      this.place(log);
+      if (bytes >= SPILL_BYTES) break;
+    }
+    try {
+      await this.#reportingSpace(() => shared.writeAll());
+    } finally {
+      this.#isSpilling = false;
+    }
+  }
+
+  async #reportingSpace(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+      if (this.diskFull) this.#setDiskFull(false);
+    } catch (error) {
+      if (error instanceof DiskFull) this.#setDiskFull(true);
+      throw error;
+    }
+  }
+
   async #writeNext(log: PartitionLog): Promise<void> {
     const { tail } = log;
     const chunk = tail.unflushed();
     if (chunk === null) return;
+    const { segment } = chunk;
+    if (segment.trimmed && !segment.isPlaced) {
+      // No consistent point names it.
+      this.#flushed(log, chunk.end);
+      return;
+    }
+    if (!segment.isPlaced) this.#placeSegment(log, segment);
+    const file = segment.shared;
+    if (file !== null) {
+      const end = segment.position + segment.length;
+      await this.#reportingSpace(() => this.#options.shared.write({ file, end }));
+      return;
+    }
+    await this.#reportingSpace(() => this.#writeChunk(log, chunk));
+  }
+
+  async #writeChunk(log: PartitionLog, chunk: TailChunk): Promise<void> {
+    const { tail } = log;
     const { segment } = chunk;
     const end = chunk.end;
     const bytes = chunk.bytes.subarray(tail.flushedTo - chunk.start, chunk.length);
@@ -171,11 +297,7 @@ export class PartitionFlusher {
       });
       if (!log.flush.isDiscarded) this.#flushed(log, end);
       await this.#storeSealedIndexes(log);
-      if (this.diskFull) this.#setDiskFull(false);
       await this.#breathe(bytes.length);
-    } catch (error) {
-      if (error instanceof DiskFull) this.#setDiskFull(true);
-      throw error;
     } finally {
       segment.unpin();
     }
@@ -189,11 +311,13 @@ export class PartitionFlusher {
   }
 
   #flushed(log: PartitionLog, end: number): void {
+    assert(end >= log.tail.flushedTo, "a partition is written in order");
     this.unflushedBytes -= end - log.tail.flushedTo;
     log.tail.flushedTo = end;
     // A partition with remaining bytes goes to the end of the queue.
     this.#dirty.delete(log);
-    if (log.appendedTo > end) this.#dirty.add(log);
+    this.#small.delete(log);
+    if (log.appendedTo > end) this.#addDirty(log);
     this.#options.budget.flushed();
   }
 
@@ -204,6 +328,7 @@ export class PartitionFlusher {
     if (!state.directoryReady) {
       await disk.makeDirectory(log.directory);
       state.directoryReady = true;
+      state.hasDirectory = true;
       this.rootDirty = true;
     }
     if (segment.restoredLength === 0) {
@@ -230,6 +355,10 @@ export class PartitionFlusher {
     const { sealed } = flushStateOf(log);
     for (let segment = sealed[0]; segment !== undefined; segment = sealed[0]) {
       if (segment.end > log.tail.flushedTo || log.flush.isDiscarded) return;
+      if (segment.shared !== null) {
+        sealed.shift();
+        continue;
+      }
       if (!segment.trimmed) await this.#storeIndex(log, segment);
       segment.indexStored = true;
       indexes.release(segment);
@@ -276,4 +405,15 @@ export class PartitionFlusher {
     this.diskFull = full;
     this.#options.onDiskFull(full);
   }
+}
+
+/** A partition that is small altogether shares files, as long as it has none of its own. */
+function isSmallEnough(log: PartitionLog, segment: SegmentState): boolean {
+  if (segment.length > PIECE_BYTES_MAX || !log.isSmall) return false;
+  const { chunks, flushedTo } = log.tail;
+  // Bytes of a file of its own that was trimmed, and may belong to a consistent point.
+  const isBehindOwn = chunks.some(
+    ({ end, segment: before }) => end > flushedTo && before.isPlaced && before.shared === null,
+  );
+  return !isBehindOwn && log.appendedTo - (log.segments[0]?.start ?? 0) <= SMALL_BYTES_MAX;
 }

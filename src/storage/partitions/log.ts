@@ -14,6 +14,8 @@ import type { SegmentIndex } from "./segment-index.ts";
 import type { SegmentIndexes } from "./segment-indexes.ts";
 import { type SegmentRecord, SegmentState } from "./segment-state.ts";
 import type { SegmentWindows } from "./segment-windows.ts";
+import type { SharedFile } from "./shared-file.ts";
+import type { GivenPlace } from "./shared-files.ts";
 import { Tail, type TailChunk } from "./tail.ts";
 import type { TailBudget } from "./tail-budget.ts";
 import { PartitionPage, PartitionWindow, type Source } from "./window.ts";
@@ -33,7 +35,7 @@ export type PartitionShared = {
   /** The number of the newest consistent point. */
   lastCut: number;
   /** Returns the state of the files of a partition that end at `start`. */
-  newFlush(start: number): FlushProgress;
+  newFlush(start: number, own: "none" | "empty" | "written"): FlushProgress;
   /** Called when a segment gets no more appends. */
   sealed(log: PartitionLog, segment: SegmentState): void;
   /** Called when bytes were added to the tail that are not in the file yet. */
@@ -42,6 +44,9 @@ export type PartitionShared = {
   repair(damage: PartitionDamaged): Promise<boolean>;
   /** Called with segments that left the log. Their files are removed once nobody needs them. */
   trimmed(log: PartitionLog, segments: readonly SegmentState[]): void;
+  sharedFile(number: number): SharedFile;
+  /** Called before a parked log changes. */
+  unpark(log: PartitionLog): void;
 };
 
 /** A partition as a checkpoint describes it. */
@@ -88,6 +93,8 @@ export class PartitionLog implements LookupSource {
   appendedTo: number;
   /** The topic was deleted: reads are refused. */
   deleted = false;
+  /** The store has it as bytes, and forgets this object when nobody uses it. */
+  isParked = false;
   readonly flush: FlushProgress;
   readonly #shared: PartitionShared;
   readonly #memory: Source;
@@ -95,14 +102,20 @@ export class PartitionLog implements LookupSource {
   /** The end of the active segment, as a checkpoint recorded it. */
   readonly restoredEnd: { readonly position: number; readonly offset: number };
 
-  constructor(shared: PartitionShared, directory: string, record: PartitionRecord) {
+  /** @param createdCut 0 if a consistent point may name the partition. */
+  constructor(
+    shared: PartitionShared,
+    directory: string,
+    record: PartitionRecord,
+    createdCut = shared.lastCut,
+  ) {
     this.topicId = record.topicId;
     this.partition = record.partition;
     this.directory = directory;
     this.seed = partitionSeed(record.topicId, record.partition);
     this.#memory = { seed: this.seed, file: null, position: 0 };
     this.#shared = shared;
-    this.createdCut = shared.lastCut;
+    this.createdCut = createdCut;
     this.lowWatermark = record.lowWatermark;
     this.endOffset = record.endOffset;
     this.restoredEnd = {
@@ -114,18 +127,22 @@ export class PartitionLog implements LookupSource {
     let start = 0;
     this.segments = record.segments.map((one) => {
       const segment = new SegmentState(directory, start, 0, one);
+      if (one.piece !== null) {
+        segment.placeIn(shared.sharedFile(one.piece.file), one.piece.position);
+      }
       start += one.length;
       return segment;
     });
     this.appendedTo = start;
-    this.flush = shared.newFlush(start);
+    this.flush = shared.newFlush(start, ownFilesOf(record));
     this.tail = new Tail(shared.budget, start);
     for (const sealed of this.segments.slice(0, -1)) {
       sealed.sealed = true;
       sealed.index = null;
       sealed.indexStored = true;
     }
-    this.#active = this.segments[this.segments.length - 1] ?? this.#addSegment();
+    const last = this.segments[this.segments.length - 1];
+    this.#active = last === undefined || last.sealed ? this.#addSegment() : last;
   }
 
   /**
@@ -146,6 +163,7 @@ export class PartitionLog implements LookupSource {
   ): void {
     assert(baseOffset === this.endOffset, "appends must be dense");
     assert(timestampMs >= this.lastTimestampMs, "timestamps must not go back");
+    if (this.isParked) this.#shared.unpark(this);
     const endBytes = this.endBytes + logicalBytes;
     this.lastTimestampMs = timestampMs;
     for (let at = 0; at < batches.length; ) {
@@ -302,6 +320,7 @@ export class PartitionLog implements LookupSource {
   trim(lowWatermark: number): void {
     assert(lowWatermark <= this.endOffset, "cannot trim what is not there");
     if (lowWatermark <= this.lowWatermark) return;
+    if (this.isParked) this.#shared.unpark(this);
     this.lowWatermark = lowWatermark;
     if (lowWatermark === this.endOffset && this.#active.length >= ROLL_TRIMMED_BYTES) this.#roll();
     const first = this.#segmentAt(lowWatermark);
@@ -357,6 +376,30 @@ export class PartitionLog implements LookupSource {
     };
   }
 
+  /** True if no segment has a file of its own. */
+  get isSmall(): boolean {
+    return this.segments.every(({ isPlaced, shared }) => !isPlaced || shared !== null);
+  }
+
+  /** Puts a segment into a shared file. The next append begins another one. */
+  placePiece(segment: SegmentState, { file, position }: GivenPlace): void {
+    segment.placeIn(file, position);
+    if (segment === this.#active) this.#active = this.#addSegment();
+  }
+
+  /** Replaces sealed segments by one with the same batches. Nothing is appended or removed. */
+  mergePieces(pieces: readonly SegmentState[], merged: SegmentState): void {
+    const at = this.segments.indexOf(pieces[0] as SegmentState);
+    assert(
+      at >= 0 && pieces.every((piece, i) => this.segments[at + i] === piece),
+      "they are in order",
+    );
+    if (this.isParked) this.#shared.unpark(this);
+    this.segments = this.segments.toSpliced(at, pieces.length, merged);
+    for (const piece of pieces) piece.trimmed = true;
+    this.#shared.trimmed(this, pieces);
+  }
+
   #roll(): SegmentState {
     this.#active.sealed = true;
     this.#shared.sealed(this, this.#active);
@@ -372,6 +415,7 @@ export class PartitionLog implements LookupSource {
       firstTimestampMs: this.lastTimestampMs,
       lastTimestampMs: this.lastTimestampMs,
       indexCrc: 0,
+      piece: null,
     });
     this.segments.push(segment);
     return segment;
@@ -398,3 +442,20 @@ export class PartitionLog implements LookupSource {
     return low - 1;
   }
 }
+
+function ownFilesOf({ segments }: PartitionRecord): "none" | "empty" | "written" {
+  const own = segments.filter(({ piece }) => piece === null);
+  if (own.length === 0) return "none";
+  return own.some(({ length }) => length > 0) ? "written" : "empty";
+}
+
+/** A partition without records. */
+export const emptyRecord = (topicId: number, partition: number): PartitionRecord => ({
+  topicId,
+  partition,
+  lowWatermark: 0,
+  endOffset: 0,
+  endBytes: 0,
+  lastTimestampMs: 0,
+  segments: [],
+});

@@ -3,15 +3,21 @@ import type { PartitionLog } from "./log.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import type { SegmentIndexes } from "./segment-indexes.ts";
 import { indexName, type SegmentState, segmentName } from "./segment-state.ts";
+import type { SharedFile } from "./shared-file.ts";
 
 type Doomed = {
-  readonly log: PartitionLog;
-  /** Null means the whole partition. */
-  readonly segment: SegmentState | null;
   readonly createdCut: number;
   /** The newest consistent point when the file was dropped. Later ones do not name it. */
   readonly lastCut: number;
-};
+} & (
+  | {
+      readonly log: PartitionLog;
+      /** Null means the whole partition. */
+      readonly segment: SegmentState | null;
+      readonly shared: null;
+    }
+  | { readonly log: null; readonly segment: null; readonly shared: SharedFile }
+);
 
 export type ReaperOptions = {
   readonly disk: Disk;
@@ -45,20 +51,30 @@ export class PartitionReaper {
   }
 
   doomSegments(log: PartitionLog, segments: readonly SegmentState[], lastCut: number): void {
-    for (const segment of segments) {
+    for (const segment of ownOf(segments)) {
       segment.whenFree = () => this.reap();
-      this.#doomed.push({ log, segment, createdCut: segment.createdCut, lastCut });
+      const { createdCut } = segment;
+      this.#doomed.push({ log, segment, shared: null, createdCut, lastCut });
       this.pendingBytes += segment.length;
     }
     this.reap();
   }
 
+  /** @param shared a file without pieces, which gets no further ones. */
+  doomShared(shared: SharedFile, lastCut: number): void {
+    const { createdCut } = shared;
+    shared.whenFree = () => this.reap();
+    this.#doomed.push({ log: null, segment: null, shared, createdCut, lastCut });
+    this.pendingBytes += shared.length;
+    this.reap();
+  }
+
   doomPartition(log: PartitionLog, lastCut: number): void {
-    for (const segment of log.segments) {
+    for (const segment of ownOf(log.segments)) {
       segment.whenFree = () => this.reap();
       this.pendingBytes += segment.length;
     }
-    this.#doomed.push({ log, segment: null, createdCut: log.createdCut, lastCut });
+    this.#doomed.push({ log, segment: null, shared: null, createdCut: log.createdCut, lastCut });
     this.reap();
   }
 
@@ -89,30 +105,46 @@ export class PartitionReaper {
   }
 
   keepsDirectory(directory: string): boolean {
-    return this.#doomed.some(({ log, segment }) => segment === null && log.directory === directory);
+    return this.#doomed.some(
+      ({ log, segment }) => segment === null && log?.directory === directory,
+    );
   }
 
-  #mayGo({ log, segment, createdCut, lastCut }: Doomed): boolean {
+  keepsShared(path: string): boolean {
+    return this.#doomed.some(({ shared }) => shared?.path === path);
+  }
+
+  #mayGo({ log, segment, shared, createdCut, lastCut }: Doomed): boolean {
     for (const cut of this.#liveCuts) if (createdCut < cut && cut <= lastCut) return false;
+    if (shared !== null) return !shared.pinned && shared.writtenTo === shared.length;
     if (segment === null) {
       return (
         log.flush.isDiscarded &&
         log.flush.flushing === null &&
-        !log.segments.some((one) => one.pinned)
+        !ownOf(log.segments).some((one) => one.pinned)
       );
     }
     return !segment.pinned && (log.tail.flushedTo >= segment.end || log.flush.isDiscarded);
   }
 
   async #removeAll(ready: readonly Doomed[]): Promise<void> {
-    for (const { log, segment } of ready) {
-      if (segment !== null) {
-        await this.#removeSegment(segment);
-        continue;
-      }
-      for (const one of log.segments) await this.#forget(one);
-      await this.#options.disk.removeTree(log.directory);
+    for (const { log, segment, shared } of ready) {
+      if (shared !== null) await this.#removeShared(shared);
+      else if (segment !== null) await this.#removeSegment(segment);
+      else await this.#removePartition(log);
     }
+  }
+
+  async #removeShared(shared: SharedFile): Promise<void> {
+    this.pendingBytes -= shared.length;
+    await this.#options.files.drop(shared.path);
+    await this.#options.disk.remove(shared.path);
+  }
+
+  async #removePartition(log: PartitionLog): Promise<void> {
+    for (const one of ownOf(log.segments)) await this.#forget(one);
+    // Partitions in shared files only have no directory.
+    if (log.flush.hasDirectory) await this.#options.disk.removeTree(log.directory);
   }
 
   async #removeSegment(segment: SegmentState): Promise<void> {
@@ -127,3 +159,7 @@ export class PartitionReaper {
     await this.#options.files.drop(segment.path);
   }
 }
+
+/** The segments with files of their own. */
+const ownOf = (segments: readonly SegmentState[]): SegmentState[] =>
+  segments.filter(({ shared }) => shared === null);

@@ -4,6 +4,7 @@
  */
 import { feature as faultPoint } from "bun:bundle";
 import type { Disk, DiskFile } from "../../env/disk.ts";
+import { parentOf } from "../../lib/path.ts";
 import {
   batchBaseOffset,
   batchCount,
@@ -113,20 +114,38 @@ export async function writeRepair(
   await withFile(scope, (file) => compareHeaders(file, log.seed, range, batches));
   const mode = (await isListed(disk, segment.path)) ? "existing" : "truncate";
   await files.use(segment.path, mode, async (file) => {
-    await file.write(range.position, batches);
+    await file.write(segment.position + range.position, batches);
     await file.sync().catch(failedSync);
   });
-  if (mode === "truncate") await syncDirectory(disk, log.directory);
+  if (mode === "truncate") await syncDirectory(disk, parentOf(segment.path));
+}
+
+/** The part of a file that belongs to one segment. */
+type SegmentBytes = {
+  /** Returns fewer bytes only at the end of the segment or of the file. */
+  read(position: number, length: number): Promise<Uint8Array>;
+  size(): Promise<number>;
+};
+
+function bytesOf(
+  file: DiskFile,
+  { shared, position: start, length: all }: SegmentState,
+): SegmentBytes {
+  if (shared === null) return file;
+  return {
+    read: (position, length) => file.read(start + position, Math.min(length, all - position)),
+    size: async () => Math.max(0, Math.min(all, (await file.size()) - start)),
+  };
 }
 
 /** Finds the first batch that cannot be read or does not continue the one before it. */
 async function firstBad(
   scope: RepairScope,
-  file: DiskFile | null,
+  file: SegmentBytes | null,
   pace: (bytes: number) => Promise<void>,
 ): Promise<Place | null> {
   const { log, segment, end } = scope;
-  const source = { path: segment.path, seed: log.seed };
+  const source = { path: segment.label, seed: log.seed };
   let at: Place = { position: 0, offset: segment.baseOffset };
   if (file === null) return at;
   const read = (position: number, length: number) => file.read(position, length);
@@ -151,7 +170,7 @@ async function firstBad(
 /** Returns where valid headers begin again after a damaged batch, or null if that is unknown. */
 async function nextGood(
   scope: RepairScope,
-  file: DiskFile | null,
+  file: SegmentBytes | null,
   bad: Place,
 ): Promise<Place | null> {
   if (file === null) return null;
@@ -163,7 +182,7 @@ async function nextGood(
 }
 
 /** Uses the header of the damaged batch if that is intact, otherwise the points of the index. */
-async function candidates(scope: RepairScope, file: DiskFile, bad: Place): Promise<Place[]> {
+async function candidates(scope: RepairScope, file: SegmentBytes, bad: Place): Promise<Place[]> {
   const { log, segment, end } = scope;
   const places: Place[] = [];
   if (await beginsBatch(file, log.seed, bad)) {
@@ -188,7 +207,7 @@ async function indexOf(log: PartitionLog, segment: SegmentState): Promise<Segmen
   }
 }
 
-async function beginsBatch(file: DiskFile, seed: number, place: Place): Promise<boolean> {
+async function beginsBatch(file: SegmentBytes, seed: number, place: Place): Promise<boolean> {
   const header = await file.read(place.position, BATCH_HEADER_BYTES);
   return isHeader(header, 0, seed) && batchBaseOffset(header, 0) === place.offset;
 }
@@ -204,7 +223,7 @@ async function checkRange(scope: RepairScope, range: DamagedRange): Promise<void
   }
   const follows = { position: range.position + range.length, offset: range.endOffset };
   const isAll = found.length === range.length && found.endOffset === range.endOffset;
-  const begins = (file: DiskFile | null) =>
+  const begins = (file: SegmentBytes | null) =>
     file === null ? Promise.resolve(false) : beginsBatch(file, scope.log.seed, follows);
   if (isAll || (await withFile(scope, begins))) return;
   throw new RepairRefused("the range ends elsewhere");
@@ -226,7 +245,7 @@ function checkBatches(seed: number, range: DamagedRange, batches: Uint8Array): v
 
 /** Headers that can still be read must equal those of the peer. Otherwise the two have diverged. */
 async function compareHeaders(
-  file: DiskFile | null,
+  file: SegmentBytes | null,
   seed: number,
   range: DamagedRange,
   batches: Uint8Array,
@@ -242,8 +261,8 @@ async function compareHeaders(
 
 async function withFile<T>(
   { disk, files, segment }: RepairScope,
-  body: (file: DiskFile | null) => Promise<T>,
+  body: (file: SegmentBytes | null) => Promise<T>,
 ): Promise<T> {
   if (!(await isListed(disk, segment.path))) return await body(null);
-  return await files.use(segment.path, "existing", body);
+  return await files.use(segment.path, "existing", (file) => body(bytesOf(file, segment)));
 }

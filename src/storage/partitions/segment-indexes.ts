@@ -5,6 +5,8 @@ import type { SegmentReader } from "./segment-reader.ts";
 import type { SegmentState } from "./segment-state.ts";
 
 const WALK_BYTES = 256 * 1024;
+/** A piece of a shared file is shorter than the distance of two points. */
+const NO_POINTS = new SegmentIndex();
 
 /**
  * Indexes of segments that were written earlier. They are loaded when first needed, and the least
@@ -31,6 +33,7 @@ export class SegmentIndexes {
 
   /** Returns the complete index of `segment`. */
   get(segment: SegmentState, seed: number): SegmentIndex | Promise<SegmentIndex> {
+    if (segment.shared !== null) return NO_POINTS;
     if (segment.index !== null && segment.indexedFrom === 0) return segment.index;
     const loaded = this.#loaded.get(segment);
     if (loaded !== undefined) {

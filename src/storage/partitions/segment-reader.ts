@@ -32,18 +32,20 @@ export class SegmentReader {
    * @throws PartitionDamaged if the file is missing, shorter than it was, or the header is wrong.
    */
   async window(segment: SegmentState, seed: number, slice: SegmentSlice): Promise<PartitionWindow> {
-    const source = { path: segment.path, seed };
+    const source = { path: segment.label, seed };
     return await readWindow((from, bytes) => this.#read(segment, from, bytes), source, slice);
   }
 
   async #read(segment: SegmentState, position: number, length: number): Promise<Uint8Array> {
     segment.pin();
     try {
-      return await this.#files.use(segment.path, "existing", (file) => file.read(position, length));
+      return await this.#files.use(segment.path, "existing", (file) =>
+        file.read(segment.position + position, length),
+      );
     } catch (cause) {
       if (!(cause instanceof DiskFailure) || cause instanceof DiskFull) throw cause;
       if (await isListed(this.#disk, segment.path)) throw cause;
-      throw new PartitionDamaged(segment.path, 0, "the file is missing", segment.baseOffset);
+      throw new PartitionDamaged(segment.label, 0, "the file is missing", segment.baseOffset);
     } finally {
       segment.unpin();
     }

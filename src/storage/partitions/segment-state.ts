@@ -1,4 +1,6 @@
+import { assert } from "../../lib/assert.ts";
 import { INDEX_INTERVAL_BYTES, SegmentIndex } from "./segment-index.ts";
+import type { SharedFile } from "./shared-file.ts";
 
 const NAME_DIGITS = 20;
 
@@ -18,9 +20,20 @@ export type SegmentRecord = {
   readonly lastTimestampMs: number;
   /** The CRC-32 of the index up to `length`. */
   readonly indexCrc: number;
+  /** Null if the segment has a file of its own. */
+  readonly piece: PiecePlace | null;
 };
 
-/** One file of a partition. The last one is active, those before it are sealed. */
+/** The place of a segment in a shared file. */
+export type PiecePlace = { readonly file: number; readonly position: number };
+
+/** The largest segment in a shared file. It is so small that its index has no point. */
+export const PIECE_BYTES_MAX = INDEX_INTERVAL_BYTES;
+
+/**
+ * A run of batches of a partition: a file of its own, or a piece of a shared file. Which one is
+ * decided when it is first written. The last segment is active, those before it are sealed.
+ */
 export class SegmentState {
   readonly baseOffset: number;
   /**
@@ -28,8 +41,14 @@ export class SegmentState {
    */
   readonly start: number;
   readonly bytesBefore: number;
-  readonly path: string;
-  readonly indexPath: string;
+  readonly #directory: string;
+  #path: string | null = null;
+  /** The file that contains it, if it shares one. Bytes of a piece never change their place. */
+  #shared: SharedFile | null = null;
+  /** The position of its first byte in the file. */
+  position = 0;
+  /** It was decided which file the segment is in. */
+  isPlaced: boolean;
   /** The newest consistent point when the segment was created. Only later ones can name it. */
   readonly createdCut: number;
   length: number;
@@ -60,8 +79,8 @@ export class SegmentState {
     this.baseOffset = record.baseOffset;
     this.start = start;
     this.bytesBefore = record.bytesBefore;
-    this.path = `${directory}/${segmentName(record.baseOffset)}`;
-    this.indexPath = `${directory}/${indexName(record.baseOffset)}`;
+    this.#directory = directory;
+    this.isPlaced = record.length > 0;
     this.createdCut = createdCut;
     this.length = record.length;
     this.restoredLength = record.length;
@@ -72,6 +91,37 @@ export class SegmentState {
     this.indexedFrom = record.length;
     // A restored segment continues with a point, so that both halves of its index join.
     this.#nextPoint = record.length === 0 ? INDEX_INTERVAL_BYTES : record.length;
+  }
+
+  get shared(): SharedFile | null {
+    return this.#shared;
+  }
+
+  /** The path of the file that contains the segment. */
+  get path(): string {
+    return this.#shared === null ? this.label : this.#shared.path;
+  }
+
+  /** Names the segment in errors. It is the path of its file, unless it shares one. */
+  get label(): string {
+    this.#path ??= labelOf(this.#directory, this.baseOffset, this.#shared);
+    return this.#path;
+  }
+
+  get indexPath(): string {
+    return `${this.#directory}/${indexName(this.baseOffset)}`;
+  }
+
+  /** Makes it a piece of a shared file, and seals it. Before, it must not be in any file. */
+  placeIn(file: SharedFile, position: number): void {
+    assert(this.#pins === 0 && this.length <= PIECE_BYTES_MAX, "a piece is small and not in use");
+    this.#shared = file;
+    this.#path = null;
+    this.position = position;
+    this.isPlaced = true;
+    this.sealed = true;
+    this.index = null;
+    this.indexStored = true;
   }
 
   get indexCrc(): number {
@@ -85,10 +135,12 @@ export class SegmentState {
   /** Keeps the file until `unpin`. */
   pin(): void {
     this.#pins++;
+    this.#shared?.pin();
   }
 
   unpin(): void {
     this.#pins--;
+    this.#shared?.unpin();
     if (this.#pins === 0) this.whenFree?.();
   }
 
@@ -107,3 +159,13 @@ export class SegmentState {
     this.lastTimestampMs = timestampMs;
   }
 }
+
+/** `directory` ends with the topic id and the partition, so that an error of a piece names them. */
+function labelOf(directory: string, baseOffset: number, shared: SharedFile | null): string {
+  if (shared === null) return `${directory}/${segmentName(baseOffset)}`;
+  return pieceLabel(shared.path, directory, baseOffset);
+}
+
+/** Names a piece: its file, its partition and its base offset. */
+export const pieceLabel = (path: string, directory: string, baseOffset: number): string =>
+  `${path}:${directory.slice(directory.lastIndexOf("/") + 1)}/${segmentName(baseOffset)}`;

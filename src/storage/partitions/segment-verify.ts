@@ -1,37 +1,60 @@
-import type { Disk } from "../../env/disk.ts";
+import type { Disk, DiskFile } from "../../env/disk.ts";
 import { partitionSeed } from "../../record/batch-header.ts";
-import type { ManifestSegment } from "./manifest.ts";
+import type { ManifestFile, ManifestSegment } from "./manifest.ts";
 import { readWindow } from "./segment-reader.ts";
 import type { PartitionWindow } from "./window.ts";
 
 const SLICE_BYTES = 1024 * 1024;
 
 /**
- * Reads a segment file from end to end and compares it with its manifest entry: checksums,
- * contiguous offsets up to the next segment, timestamps that do not go back, logical bytes.
+ * Reads the segments of a file from end to end and compares them with their manifest entries:
+ * checksums, contiguous offsets up to the next segment, timestamps that do not go back, logical bytes.
  *
  * @param nextTurn is called after each slice, so that other work can run.
- * @throws PartitionDamaged
+ * @param intact is called after each segment.
+ * @throws PartitionDamaged at the first damaged segment.
  */
-export async function verifySegment(
+export async function verifyFile(
   disk: Disk,
-  segment: ManifestSegment,
+  { path, segments }: Pick<ManifestFile, "path" | "segments">,
   nextTurn: () => Promise<void>,
+  intact: (segment: ManifestSegment) => void = () => undefined,
 ): Promise<void> {
-  const file = await disk.open(segment.path, "existing");
+  const file = await disk.open(path, "existing");
   try {
-    const walk = new Walk(segment);
-    const source = { path: segment.path, seed: walk.seed };
-    while (walk.position < segment.length) {
-      const { position, offset } = walk;
-      const slice = { position, offset, bytes: SLICE_BYTES, limit: segment.length };
-      walk.take(await readWindow((from, bytes) => file.read(from, bytes), source, slice));
-      await nextTurn();
+    let bytes = 0;
+    for (const segment of segments) {
+      bytes += segment.length;
+      if (bytes >= SLICE_BYTES) await nextTurn();
+      bytes %= SLICE_BYTES;
+      await verifySegment(file, segment, nextTurn);
+      intact(segment);
     }
-    walk.end();
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Verifies one segment of an open file.
+ *
+ * @throws PartitionDamaged
+ */
+async function verifySegment(
+  file: Pick<DiskFile, "read">,
+  segment: ManifestSegment,
+  nextTurn: () => Promise<void>,
+): Promise<void> {
+  const walk = new Walk(segment);
+  const source = { path: segment.label, seed: walk.seed };
+  const read = (from: number, bytes: number) => file.read(segment.position + from, bytes);
+  while (walk.position < segment.length) {
+    const { position, offset } = walk;
+    const slice = { position, offset, bytes: SLICE_BYTES, limit: segment.length };
+    walk.take(await readWindow(read, source, slice));
+    if (walk.position < segment.length) await nextTurn();
+  }
+  walk.end();
 }
 
 /** Walks over the batches of a segment and computes the totals. */

@@ -51,7 +51,7 @@ export class SegmentWindows {
   ): Promise<PartitionWindow> {
     const index = await this.#indexes.get(segment, owner.seed);
     let slice = this.#sliceOf(segment, index, need, limit);
-    const key = `${segment.path} ${slice.position}`;
+    const key = `${segment.label} ${slice.position}`;
     const other = this.#reading.get(key);
     if (other !== undefined) await other;
     const cached = this.cached(segment, owner.seed, need.offset);
@@ -97,7 +97,7 @@ export class SegmentWindows {
       return inMemory(kept, owner.seed, offset);
     }
     // Damage elsewhere in the window does not concern the reader.
-    const source = { seed: owner.seed, file: segment.path, position: slice.position };
+    const source = { seed: owner.seed, file: segment.label, position: slice.position };
     const checked = new PartitionWindow(bytes, 0, bytes.length, slice.offset, source);
     if (checked.seek(offset)) return checked;
     throw checked.damaged("the segment ends early");

@@ -1,10 +1,9 @@
-import type { Disk } from "../../env/disk.ts";
+import { DiskFull } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
-import type { Blocks } from "../../lib/blocks.ts";
 import { ByteWriter } from "../../lib/bytes.ts";
-import type { PartitionDamaged } from "./damaged.ts";
+import { type CutTarget, targetOf } from "./cut-target.ts";
 import { PartitionFlusher } from "./flusher.ts";
-import { PartitionLog, type PartitionRecord, type PartitionShared } from "./log.ts";
+import { emptyRecord, PartitionLog, type PartitionRecord, type PartitionShared } from "./log.ts";
 import {
   partitionDirectory,
   readManifest,
@@ -12,6 +11,8 @@ import {
   writeManifestPartition,
 } from "./manifest.ts";
 import { sweepStrays } from "./orphans.ts";
+import { ParkedLogs } from "./parked.ts";
+import { tidyPieces } from "./pieces.ts";
 import { ReadCache } from "./read-cache.ts";
 import { PartitionReaper } from "./reaper.ts";
 import {
@@ -27,72 +28,18 @@ import { SegmentIndexes } from "./segment-indexes.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import type { SegmentState } from "./segment-state.ts";
 import { SegmentWindows } from "./segment-windows.ts";
+import { SharedFiles, type SharedSizes, type SharedTarget } from "./shared-files.ts";
+import type { PartitionCut, PartitionStoreOptions, PartitionStoreSizes } from "./store-types.ts";
 import { TailBudget } from "./tail-budget.ts";
 
+export type { PartitionCut, PartitionStoreOptions, PartitionStoreSizes } from "./store-types.ts";
+
 const PARTITIONS_PER_TOPIC_MAX = 2 ** 20;
-
-export type PartitionStoreOptions = {
-  readonly disk: Disk;
-  /** The directory of the store, such as `shards/0/partitions`. */
-  readonly directory: string;
-  /** A segment is sealed before it would grow beyond this. Default 64 MiB. */
-  readonly segmentBytes?: number;
-  /** Memory for the newest bytes of all partitions. Default 64 MiB. */
-  readonly tailBytes?: number;
-  /** Unflushed bytes of all partitions that start background writes. Default a quarter of the tail. */
-  readonly unflushedBytes?: number;
-  /** Memory for windows of segment files that were read. Default 32 MiB; 0: none. */
-  readonly readCacheBytes?: number;
-  /** Memory for both. Default: that of this thread alone. */
-  readonly blocks?: Blocks;
-  /** Default 256. */
-  readonly openFiles?: number;
-  /** Points of loaded indexes, 32 bytes each. Default 262,144, which is 8 MiB. */
-  readonly indexPoints?: number;
-  /** Maximum number of concurrent background writes, and of syncs at a checkpoint. Default 2. */
-  readonly concurrency?: number;
-  /**
-   * Resolves in a later event-loop iteration, which small synchronous writes alone do not cause.
-   */
-  readonly nextTurn: () => Promise<void>;
-  /** Tries to repair damaged bytes by `repair`. @returns whether to read again. */
-  readonly repair?: (damage: PartitionDamaged) => Promise<boolean>;
-  /**
-   * The disk is full, or has space again. No data is lost: the bytes are in memory and in the
-   * journal.
-   */
-  readonly onDiskFull?: (full: boolean) => void;
-  /** The disk failed, or damage was found, in the background. The process must end. */
-  readonly onFailure: (error: unknown) => void;
-};
-
-/** A consistent point of all partitions, as one checkpoint records it. */
-export type PartitionCut = {
-  readonly number: number;
-  readonly manifest: Uint8Array;
-  /** Resolves when everything that the manifest names is durable. */
-  flush(): Promise<void>;
-  /** Drops an aborted or superseded checkpoint, so that files that only it names may be removed. */
-  release(): void;
-};
-
-export type PartitionStoreSizes = {
-  readonly partitions: number;
-  readonly segments: number;
-  readonly storedBytes: number;
-  readonly tailBytes: number;
-  readonly unflushedBytes: number;
-  /** Bytes of trimmed segments and deleted partitions whose files wait for a newer checkpoint. */
-  readonly pendingRemovalBytes: number;
-  readonly openFiles: number;
-  readonly diskFull: boolean;
-};
-
-type CutTarget = {
-  readonly log: PartitionLog;
-  readonly target: number;
-  readonly segments: readonly SegmentState[];
-};
+/** Beyond this number, partitions that are not in use are parked. */
+const WARM_MAX = 4096;
+/** Partitions that are looked at in one event-loop iteration. */
+const COOL_LOOKS = 1000;
+const SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024;
 
 /** All partition logs of a shard. */
 export class PartitionStore {
@@ -103,9 +50,13 @@ export class PartitionStore {
   readonly #cache: ReadCache;
   readonly #flusher: PartitionFlusher;
   readonly #reaper: PartitionReaper;
+  readonly #sharedFiles: SharedFiles;
   readonly #shared: PartitionShared;
   readonly #concurrency: number;
+  /** The partitions that are not parked. */
   readonly #logs = new Map<number, PartitionLog>();
+  readonly #parked = new ParkedLogs();
+  #isClosed = false;
   #highestTopicId = -1;
   /** The consistent point whose bytes are being written to disk. */
   #pendingCut = 0;
@@ -124,11 +75,26 @@ export class PartitionStore {
     const repair = options.repair ?? (() => Promise.resolve(false));
     const reader = new SegmentReader(disk, this.#files);
     const indexes = new SegmentIndexes(disk, this.#files, reader, options.indexPoints ?? 262_144);
+    const reaper = new PartitionReaper({ disk, files: this.#files, indexes, onFailure });
+    const sharedFiles = new SharedFiles(options.directory, {
+      disk,
+      files: this.#files,
+      fileBytes: options.segmentBytes ?? SEGMENT_BYTES_DEFAULT,
+      prepare: options.prepareShared ?? (() => Promise.resolve()),
+      nextTurn: options.nextTurn,
+      lastCut: () => shared.lastCut,
+      unused: (file) => reaper.doomShared(file, shared.lastCut),
+      directoryCreated: () => {
+        flusher.rootDirty = true;
+      },
+    });
     const flusher = new PartitionFlusher({
       disk,
       files: this.#files,
       indexes,
       budget: this.#budget,
+      shared: sharedFiles,
+      mayShare: options.mayShare ?? (() => false),
       concurrency: this.#concurrency,
       unflushedBytesLimit: options.unflushedBytes ?? this.#budget.limitBytes / 4,
       nextTurn: options.nextTurn,
@@ -136,59 +102,88 @@ export class PartitionStore {
       onDiskFull: options.onDiskFull ?? (() => undefined),
       onFailure,
     });
-    const reaper = new PartitionReaper({ disk, files: this.#files, indexes, onFailure });
     this.#flusher = flusher;
     this.#reaper = reaper;
+    this.#sharedFiles = sharedFiles;
     const shared: PartitionShared = {
-      segmentBytes: options.segmentBytes ?? 64 * 1024 * 1024,
+      segmentBytes: options.segmentBytes ?? SEGMENT_BYTES_DEFAULT,
       budget: this.#budget,
       windows: new SegmentWindows(reader, indexes, this.#cache),
       indexes,
       lastCut: 0,
-      newFlush: (start) => flusher.newState(start),
+      newFlush: (start, own) => flusher.newState(start, own),
       sealed: (log, segment) => flusher.sealed(log, segment),
       repair,
       appended: (log, bytes) => flusher.appended(log, bytes),
       trimmed: (log, segments) => {
-        for (const segment of segments) this.#cache.forget(segment);
+        for (const segment of segments) this.#leave(segment);
         reaper.doomSegments(log, segments, shared.lastCut);
       },
+      sharedFile: (number) => sharedFiles.byNumber(number),
+      unpark: (log) => this.#unpark(log),
     };
     this.#shared = shared;
   }
 
   /** Creates an empty partition. Topic ids are never used twice. */
   create(topicId: number, partition: number): PartitionLog {
-    assert(!this.#logs.has(keyOf(topicId, partition)), "the partition is there already");
-    return this.#add({
-      topicId,
-      partition,
-      lowWatermark: 0,
-      endOffset: 0,
-      endBytes: 0,
-      lastTimestampMs: 0,
-      segments: [],
-    });
+    assert(this.get(topicId, partition) === null, "the partition is there already");
+    const log = this.#add(emptyRecord(topicId, partition), this.#shared.lastCut);
+    this.#cool();
+    return log;
   }
 
   get(topicId: number, partition: number): PartitionLog | null {
-    return this.#logs.get(keyOf(topicId, partition)) ?? null;
+    return this.#at(keyOf(topicId, partition));
+  }
+
+  /** The same, and an empty log that is deleted if the partition is not there. */
+  getOrGone(topicId: number, partition: number): PartitionLog {
+    const found = this.get(topicId, partition);
+    if (found !== null) return found;
+    const gone = this.#make(emptyRecord(topicId, partition), this.#shared.lastCut);
+    gone.deleted = true;
+    return gone;
+  }
+
+  #at(key: number): PartitionLog | null {
+    const warm = this.#logs.get(key);
+    if (warm !== undefined) return warm;
+    const log = this.#parked.get(key, (record) => this.#make(record, 0));
+    if (log !== null && this.#isClosed) log.deleted = true;
+    return log;
   }
 
   /** Deletes a partition. Its files are removed in the background when no checkpoint needs them. */
   delete(topicId: number, partition: number): void {
-    const log = this.#logs.get(keyOf(topicId, partition));
-    if (log === undefined) return;
-    this.#logs.delete(keyOf(topicId, partition));
+    const key = keyOf(topicId, partition);
+    const log = this.#at(key);
+    if (log === null) return;
+    this.#parked.remove(key, log);
+    this.#logs.delete(key);
     log.deleted = true;
-    for (const segment of log.segments) this.#cache.forget(segment);
+    for (const segment of log.segments) this.#leave(segment);
     if (this.#pendingCut === 0) this.#flusher.discard(log);
     else this.#deleted.push(log);
     this.#reaper.doomPartition(log, this.#shared.lastCut);
   }
 
-  logs(): IterableIterator<PartitionLog> {
-    return this.#logs.values();
+  /** All partitions. Objects of parked ones are made on the way, so the caller should not keep them. */
+  *logs(): Generator<PartitionLog> {
+    for (const key of this.keys()) {
+      const log = this.#at(key);
+      if (log !== null) yield log;
+    }
+  }
+
+  /** Names of all partitions, as `at` takes them. */
+  keys(): number[] {
+    return [...this.#logs.keys(), ...this.#parked.keys()];
+  }
+
+  /** Returns the partition with this name, or null if it was deleted. */
+  at(key: number): PartitionLog | null {
+    return this.#at(key);
   }
 
   /**
@@ -199,10 +194,31 @@ export class PartitionStore {
    * @returns the consistent point of that checkpoint. Release it when a newer one has replaced it.
    */
   restore(manifest: Uint8Array, directory: string = this.#directory): PartitionCut {
-    assert(this.#logs.size === 0 && this.#shared.lastCut === 0, "only an empty store is restored");
+    assert(
+      this.keys().length === 0 && this.#shared.lastCut === 0,
+      "only an empty store is restored",
+    );
     this.#directory = directory;
-    readManifest(manifest, (record) => this.#add(record));
+    const { nextShared, shared } = readManifest(manifest, () => undefined);
+    this.#sharedFiles.restore(directory, nextShared, shared);
+    const { warmMax = WARM_MAX } = this.#options;
+    readManifest(manifest, (record, from, to) => {
+      for (const { length, piece } of record.segments) {
+        if (piece !== null) this.#sharedFiles.byNumber(piece.file).liveBytes += length;
+      }
+      if (nextShared === 0 || this.#logs.size < warmMax) {
+        this.#add(record, 0);
+        return;
+      }
+      this.#see(record.topicId);
+      this.#parked.parkRecord(
+        keyOf(record.topicId, record.partition),
+        record,
+        manifest.slice(from, to),
+      );
+    });
     const number = this.#nextCut();
+    this.#sharedFiles.releaseUnused();
     return this.#cut(number, manifest, () => Promise.resolve());
   }
 
@@ -212,16 +228,46 @@ export class PartitionStore {
    */
   beginCut(): PartitionCut {
     assert(this.#pendingCut === 0, "one cut at a time");
+    // Files that this creates belong to the consistent point, so its number comes afterwards.
+    const logs = [...this.#logs.values()];
+    for (const log of logs) if (log.appendedTo > log.tail.flushedTo) this.#flusher.place(log);
     const number = this.#nextCut();
     this.#pendingCut = number;
-    const writer = new ByteWriter(4096);
+    const shared = this.#sharedFiles;
+    const parked = this.#parked;
+    const writer = new ByteWriter(4096 + parked.manifestBytes);
     const targets: CutTarget[] = [];
-    writeManifestHead(writer, this.#logs.size);
-    for (const log of this.#logs.values()) {
-      writeManifestPartition(writer, log);
+    const partitions = logs.length + parked.size;
+    const head = { partitions, nextShared: shared.next, shared: shared.used };
+    writeManifestHead(writer, head);
+    for (const log of logs) {
+      writeManifestPartition(writer, log, shared.isUsed);
       if (log.appendedTo > log.flush.syncedTo) targets.push(targetOf(log));
     }
-    return this.#cut(number, writer.view(), () => this.#flushCut(targets));
+    for (const bytes of parked.all()) writer.raw(bytes);
+    const files = shared.targets();
+    return this.#cut(number, writer.view(), () => this.#flushCut(targets, files));
+  }
+
+  /**
+   * Frees space in shared files, up to a bound. Call it after a checkpoint, and take none meanwhile.
+   */
+  async tidy(): Promise<void> {
+    assert(this.#pendingCut === 0, "pieces do not move while a cut is taken");
+    const { fragmented } = this.#flusher;
+    const { nextTurn } = this.#options;
+    await this.#coolAll();
+    await this.#parked.purge(nextTurn);
+    try {
+      await tidyPieces({
+        shared: this.#sharedFiles,
+        logs: () => this.logs(),
+        fragmented,
+        nextTurn,
+      });
+    } catch (error) {
+      if (!(error instanceof DiskFull)) throw error;
+    }
   }
 
   /** Resolves when all bytes appended so far are in the files, but not durable yet. */
@@ -232,6 +278,10 @@ export class PartitionStore {
   /** Retries writes that a full disk stopped, after space may have been freed. */
   retryAfterDiskFull(): void {
     this.#flusher.retry();
+  }
+
+  get sharedSizes(): SharedSizes {
+    return this.#sharedFiles.describe();
   }
 
   /** The windows of segment files in memory. */
@@ -247,6 +297,7 @@ export class PartitionStore {
    * Removes orphan files. Call it only when the loaded checkpoint is the oldest that is retained.
    */
   async sweep(): Promise<void> {
+    await this.#sharedFiles.sweep((path) => this.#reaper.keepsShared(path));
     await sweepStrays({
       disk: this.#options.disk,
       root: this.#directory,
@@ -307,14 +358,13 @@ export class PartitionStore {
   }
 
   describe(): PartitionStoreSizes {
-    let segments = 0;
-    let storedBytes = 0;
+    let { segments, storedBytes } = this.#parked;
     for (const log of this.#logs.values()) {
       segments += log.segments.length;
       storedBytes += log.appendedTo - (log.segments[0]?.start ?? 0);
     }
     return {
-      partitions: this.#logs.size,
+      partitions: this.#logs.size + this.#parked.size,
       segments,
       storedBytes,
       tailBytes: this.#budget.usedBytes,
@@ -329,24 +379,74 @@ export class PartitionStore {
    * Ends background work and closes files. Unflushed bytes are not written: the journal has them.
    */
   async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const log of this.#parked.inUse()) log.deleted = true;
     for (const log of this.#logs.values()) {
       if (log.appendedTo > log.tail.flushedTo) this.#flusher.discard(log);
       else log.tail.clear();
       log.deleted = true;
       for (const segment of log.segments) this.#cache.forget(segment);
     }
+    await this.#sharedFiles.close();
     for (const log of this.#logs.values()) await log.flush.flushing?.catch(() => undefined);
     await this.#reaper.settled();
     await this.#files.close();
   }
 
-  #add(record: PartitionRecord): PartitionLog {
-    const { topicId, partition } = record;
-    const directory = partitionDirectory(this.#directory, topicId, partition);
-    const log = new PartitionLog(this.#shared, directory, record);
-    this.#logs.set(keyOf(topicId, partition), log);
-    if (topicId > this.#highestTopicId) this.#highestTopicId = topicId;
+  #add(record: PartitionRecord, createdCut: number): PartitionLog {
+    const log = this.#make(record, createdCut);
+    this.#logs.set(keyOf(log.topicId, log.partition), log);
+    this.#see(log.topicId);
     return log;
+  }
+
+  #make(record: PartitionRecord, createdCut: number): PartitionLog {
+    const directory = partitionDirectory(this.#directory, record.topicId, record.partition);
+    return new PartitionLog(this.#shared, directory, record, createdCut);
+  }
+
+  #see(topicId: number): void {
+    if (topicId > this.#highestTopicId) this.#highestTopicId = topicId;
+  }
+
+  /** A parked partition is about to change. */
+  #unpark(log: PartitionLog): void {
+    const key = keyOf(log.topicId, log.partition);
+    this.#parked.remove(key, log);
+    // The change follows, so the log itself must not be parked again here.
+    this.#cool();
+    this.#logs.set(key, log);
+  }
+
+  /** Parks the oldest partitions that are not in use, a few each time. */
+  #cool(looks = 2): void {
+    const { warmMax = WARM_MAX } = this.#options;
+    if (this.#logs.size <= warmMax || !this.#sharedFiles.isUsed) return;
+    let left = looks;
+    for (const [key, log] of this.#logs) {
+      if (left-- === 0 || this.#logs.size <= warmMax) return;
+      this.#logs.delete(key);
+      if (!ParkedLogs.mayPark(log)) {
+        this.#logs.set(key, log);
+        continue;
+      }
+      for (const segment of log.segments) this.#cache.forget(segment);
+      this.#parked.park(key, log);
+    }
+  }
+
+  /** Parks all that can be, after a checkpoint has made them durable. */
+  async #coolAll(): Promise<void> {
+    for (let left = this.#logs.size; left > 0; left -= COOL_LOOKS) {
+      this.#cool(COOL_LOOKS);
+      await this.#options.nextTurn();
+    }
+  }
+
+  /** A segment leaves its partition. */
+  #leave(segment: SegmentState): void {
+    this.#cache.forget(segment);
+    if (segment.shared !== null) this.#sharedFiles.release(segment.shared, segment.length);
   }
 
   #nextCut(): number {
@@ -363,7 +463,8 @@ export class PartitionStore {
     return { number, manifest, flush, release };
   }
 
-  async #flushCut(targets: readonly CutTarget[]): Promise<void> {
+  async #flushCut(targets: readonly CutTarget[], files: readonly SharedTarget[]): Promise<void> {
+    await this.#flusher.syncShared(files);
     await this.#each(targets, ({ log, target, segments }) =>
       this.#flusher.sync(log, target, segments),
     );
@@ -411,11 +512,3 @@ export class PartitionStore {
 
 const keyOf = (topicId: number, partition: number): number =>
   topicId * PARTITIONS_PER_TOPIC_MAX + partition;
-
-/** Returns the segments with bytes that are not durable yet, before they can be trimmed. */
-function targetOf(log: PartitionLog): CutTarget {
-  const { appendedTo } = log;
-  const { syncedTo } = log.flush;
-  const segments = log.segments.filter(({ end, length }) => length > 0 && end > syncedTo);
-  return { log, target: appendedTo, segments };
-}

@@ -1,3 +1,4 @@
+import { assert } from "../../lib/assert.ts";
 import { Marks } from "./marks.ts";
 import type { SegmentState } from "./segment-state.ts";
 import type { TailBudget } from "./tail-budget.ts";
@@ -104,6 +105,13 @@ export class Tail {
       else high = middle;
     }
     return chunks[low - 1] ?? null;
+  }
+
+  /** Returns the chunk of a segment that is in memory as a whole and small enough for one chunk. */
+  chunkOf(segment: SegmentState): TailChunk {
+    const chunk = this.chunks.find((one) => one.segment === segment);
+    assert(chunk?.length === segment.length, "the segment is one chunk of the tail");
+    return chunk;
   }
 
   /** Returns the first chunk with bytes that are not in the file. */

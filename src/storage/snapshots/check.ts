@@ -2,13 +2,9 @@
 import { assert } from "../../lib/assert.ts";
 import { DecodeError } from "../../lib/bytes.ts";
 import type { SnapshotAnnouncement, SnapshotFileInfo } from "../checkpoints/incoming.ts";
-import {
-  CHECKPOINT_FILE,
-  parseSegmentWireName,
-  segmentWireName,
-} from "../checkpoints/transfer-names.ts";
+import { CHECKPOINT_FILE, fileWireName, wireFilePath } from "../checkpoints/transfer-names.ts";
 import type { PartitionRecord } from "../partitions/log.ts";
-import { type ManifestSegment, manifestSegments, readManifest } from "../partitions/manifest.ts";
+import { type ManifestFile, manifestFiles, readManifest } from "../partitions/manifest.ts";
 
 /** Enough for 100,000 partitions with ten segments each. */
 const FILES_MAX = 1_000_000;
@@ -32,7 +28,7 @@ export function checkAnnouncement({ index, term, files }: SnapshotAnnouncement):
   const names = new Set<string>();
   let bytes = 0;
   files.forEach(({ name, length }, i) => {
-    const isKnown = i === 0 || parseSegmentWireName(name) !== null;
+    const isKnown = i === 0 || wireFilePath("", name) !== null;
     refuseUnless(isKnown && !names.has(name), `file ${i} has a name that is not taken`);
     refuseUnless(Number.isSafeInteger(length) && length > 0, `file ${i} has no length`);
     refuseUnless(i === 0 || length <= SEGMENT_BYTES_MAX, `file ${i} is too long`);
@@ -46,15 +42,16 @@ export function checkAnnouncement({ index, term, files }: SnapshotAnnouncement):
 /**
  * Compares the manifest with the announced files.
  *
- * @returns the segments in the order of `files`, where the first file is the checkpoint.
+ * @returns the other files with their segments, in the order of `files`, where the first is the
+ *   checkpoint.
  * @throws SnapshotRefused
  */
 export function matchFiles(
   root: string,
   manifest: Uint8Array,
   files: readonly SnapshotFileInfo[],
-): ManifestSegment[] {
-  const segments = new Map<string, ManifestSegment>();
+): ManifestFile[] {
+  const named = new Map<string, ManifestFile>();
   try {
     const partitions = new Set<string>();
     readManifest(manifest, (record) => {
@@ -63,19 +60,17 @@ export function matchFiles(
       partitions.add(partition);
       checkPartition(record, partition);
     });
-    for (const segment of manifestSegments(root, manifest)) {
-      segments.set(segmentWireName(segment), segment);
-    }
+    for (const file of manifestFiles(root, manifest)) named.set(fileWireName(file), file);
   } catch (cause) {
     if (!(cause instanceof DecodeError)) throw cause;
     throw new SnapshotRefused("the manifest cannot be read", { cause });
   }
-  refuseUnless(segments.size === files.length - 1, "the manifest names other files");
+  refuseUnless(named.size === files.length - 1, "the manifest names other files");
   return files.slice(1).map(({ name, length }) => {
-    const segment = segments.get(name);
-    refuseUnless(segment?.length === length, `the manifest has no ${name} of ${length} bytes`);
-    assert(segment !== undefined, "a segment with a length is there");
-    return segment;
+    const file = named.get(name);
+    refuseUnless(file?.length === length, `the manifest has no ${name} of ${length} bytes`);
+    assert(file !== undefined, "a file with a length is there");
+    return file;
   });
 }
 

@@ -31,12 +31,12 @@ import {
 } from "../checkpoints/names.ts";
 import { type LoadedCheckpoint, openCheckpoint } from "../checkpoints/reader.ts";
 import type { CommittedSnapshot } from "../checkpoints/store.ts";
-import { parseSegmentWireName, segmentFilePath } from "../checkpoints/transfer-names.ts";
+import { wireFilePath } from "../checkpoints/transfer-names.ts";
 import { makeDurableDirectory, syncDirectory } from "../durable.ts";
 import { isListed } from "../listed.ts";
 import { PartitionDamaged } from "../partitions/damaged.ts";
-import type { ManifestSegment } from "../partitions/manifest.ts";
-import { verifySegment } from "../partitions/segment-verify.ts";
+import type { ManifestFile } from "../partitions/manifest.ts";
+import { verifyFile } from "../partitions/segment-verify.ts";
 import {
   checkAnnouncement,
   matchFiles,
@@ -61,6 +61,8 @@ export type SnapshotInstallOptions = {
   /** Maximum number of bytes that are received again after a crash. @default 64 MiB */
   readonly saveBytes?: number;
   readonly nextTurn: () => Promise<void>;
+  /** Called before a snapshot with files that partitions share is put in force. */
+  readonly prepareShared: () => Promise<void>;
 };
 
 /** The snapshot is complete and verified, but not in force yet. */
@@ -74,8 +76,8 @@ type Transfer = {
   readonly root: number;
   readonly announcement: SnapshotAnnouncement;
   place: SnapshotPlace;
-  /** In the order of the files. Known once the checkpoint is complete. */
-  segments: readonly ManifestSegment[];
+  /** In the order of the announced files. Known once the checkpoint is complete. */
+  files: readonly ManifestFile[];
   meta: CheckpointMeta | null;
   file: DiskFile | null;
   /** Directories whose entries are not durable yet. */
@@ -214,6 +216,7 @@ export class SnapshotInstall {
     const { root, announcement } = transfer;
     const { index, term } = announcement;
     await this.#refuseOld(index);
+    if (transfer.files.some(({ shared }) => shared !== null)) await this.#options.prepareShared();
     await disk.rename(
       this.#part(transfer),
       `${directory}/${checkpointName(index, root, "install")}`,
@@ -301,16 +304,16 @@ export class SnapshotInstall {
     refuseUnless(meta.term === term, "the checkpoint is of another term");
     refuseUnless(clusterId === null || meta.clusterId === clusterId, "it is of another cluster");
     refuseUnless(length === files[0]?.length, "the checkpoint has another length");
-    transfer.segments = matchFiles(this.#rootPath(transfer.root), manifest, files);
+    transfer.files = matchFiles(this.#rootPath(transfer.root), manifest, files);
     transfer.meta = meta;
   }
 
   async #verify(transfer: Transfer, file: number): Promise<void> {
     const { disk, nextTurn } = this.#options;
-    const segment = transfer.segments[file - 1];
-    assert(segment !== undefined, "the manifest has every file");
-    if (file < transfer.verifiedFrom) await this.#mustExist(segment.path);
-    await refusing(() => verifySegment(disk, segment, nextTurn));
+    const named = transfer.files[file - 1];
+    assert(named !== undefined, "the manifest has every file");
+    if (file < transfer.verifiedFrom) await this.#mustExist(named.path);
+    await refusing(() => verifyFile(disk, named, nextTurn));
   }
 
   async #closeFile(transfer: Transfer): Promise<void> {
@@ -394,9 +397,8 @@ export class SnapshotInstall {
   }
 
   #pathOf(transfer: Transfer, file: number): string {
-    const place = parseSegmentWireName(transfer.announcement.files[file]?.name ?? "");
-    if (place === null) return this.#part(transfer);
-    return segmentFilePath(this.#rootPath(transfer.root), place);
+    const { name = "" } = transfer.announcement.files[file] ?? {};
+    return wireFilePath(this.#rootPath(transfer.root), name) ?? this.#part(transfer);
   }
 
   #part({ root, announcement }: Pick<Transfer, "root" | "announcement">): string {
@@ -416,7 +418,7 @@ const newTransfer = (
   root,
   announcement,
   place,
-  segments: [],
+  files: [],
   meta: null,
   file: null,
   dirty: new Set(),

@@ -86,6 +86,8 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   // src/storage
   "damaged-payload-is-served": "test/sim/repair.test.ts",
   "repair-takes-any-batches": "test/storage/partition-repair.test.ts",
+  "shared-file-not-synced": "test/storage/shared-crash.test.ts",
+  "moved-piece-is-named-unwritten": "test/storage/shared-crash.test.ts",
   "durable-watermark-missing": "test/storage/journal-damage.test.ts",
   "dir-fsync-missing": "test/storage/journal-crash.test.ts",
   "fsync-error-retried": "test/node/disk-errors.test.ts",

@@ -68,6 +68,7 @@ export class ShardDisk {
       reserveBytes: 1000,
       saveBytes,
       nextTurn,
+      prepareShared: () => Promise.resolve(),
     });
   }
 

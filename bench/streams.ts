@@ -1,0 +1,165 @@
+/**
+ * `bun bench/streams.ts [STREAMS] [--records N] [--followers N]`: many small durable streams on one new
+ * node. It prints the rate of creation at 64 requests in flight, memory a stream, how long a checkpoint
+ * takes and the longest stop of the event loop in it, how long a restart takes, and how long it takes
+ * until followers of different streams have got a record each.
+ */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Socket } from "bun";
+import { CommandLine } from "../test/tools/arguments.ts";
+import { floodAny } from "./load/flood.ts";
+import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
+
+const USAGE = "usage: bun bench/streams.ts [STREAMS] [--records N] [--followers N]";
+const LINE = new CommandLine(USAGE);
+const { values, positionals } = LINE.read(
+  { records: { type: "string" }, followers: { type: "string" } },
+  1,
+);
+const STREAMS = LINE.integer("STREAMS", positionals[0], 100_000);
+const RECORDS = LINE.integer("--records", values.records, 10);
+const FOLLOWERS = LINE.integer("--followers", values.followers, Math.min(STREAMS, 10_000));
+const RECORD = "x".repeat(100);
+
+const directory = mkdtempSync(join(process.env["BENCH_DIR"] ?? tmpdir(), "ayder-streams-"));
+const binary = process.env["AYDER_BINARY"] ?? join(import.meta.dir, "../dist/ayder");
+const command = existsSync(binary)
+  ? [binary]
+  : [process.execPath, join(import.meta.dir, "../src/main.ts")];
+const start = (): Promise<Subject> =>
+  startSubject([...command, "--port", "0", "--data-dir", directory], {
+    RF_LOG_LEVEL: "warn",
+    RF_MAX_STREAMS: String(STREAMS + 1000),
+  });
+const headers = { authorization: "Bearer dev" };
+
+function request(method: string, path: string, body: string): string {
+  const head = `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer dev\r\n`;
+  const type = body === "" ? "" : "Content-Type: text/plain\r\n";
+  return `${head}${type}Content-Length: ${body.length}\r\n\r\n${body}`;
+}
+
+const pathOf = (stream: number): string => `/v1/stream/session/${stream}`;
+
+type Line = Record<string, number | string>;
+const print = (line: Line): void => console.log(JSON.stringify(line));
+
+try {
+  let subject = await start();
+  const emptyMiB = await residentMiB(subject.pid);
+  await create(subject);
+  await append(subject);
+  const stops = await checkpoint(subject);
+  const filledMiB = await residentMiB(subject.pid);
+  print({
+    name: "streams/memory",
+    streams: STREAMS,
+    resident_mib: filledMiB,
+    bytes_each: Math.round(((filledMiB - emptyMiB) * 2 ** 20) / STREAMS),
+  });
+  print({ name: "streams/checkpoint", streams: STREAMS, ...stops });
+  await subject.kill();
+  const begin = performance.now();
+  subject = await start();
+  while ((await fetch(`http://127.0.0.1:${subject.port}/ready`)).status !== 200) await Bun.sleep(2);
+  const readyMs = Math.round(performance.now() - begin);
+  const readyMiB = await residentMiB(subject.pid);
+  const bytesEach = Math.round(((readyMiB - emptyMiB) * 2 ** 20) / STREAMS);
+  print({ name: "streams/restart", streams: STREAMS, ready_ms: readyMs, bytes_each: bytesEach });
+  await readSome(subject);
+  await follow(subject);
+  await subject.kill();
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
+
+async function create({ port }: Subject): Promise<void> {
+  const begin = performance.now();
+  await floodAny(port, STREAMS, (i) => request("PUT", pathOf(i), RECORD));
+  const seconds = (performance.now() - begin) / 1000;
+  print({ name: "streams/create", streams: STREAMS, per_second: Math.round(STREAMS / seconds) });
+}
+
+async function append({ port }: Subject): Promise<void> {
+  const count = STREAMS * (RECORDS - 1);
+  if (count <= 0) return;
+  const begin = performance.now();
+  await floodAny(port, count, (i) => request("POST", pathOf(i % STREAMS), RECORD));
+  const seconds = (performance.now() - begin) / 1000;
+  print({ name: "streams/append", appends: count, per_second: Math.round(count / seconds) });
+}
+
+/** Takes a checkpoint after an append to each tenth stream, while requests measure stops of the loop. */
+async function checkpoint({ port }: Subject): Promise<Line> {
+  const url = `http://127.0.0.1:${port}`;
+  await fetch(`${url}/admin/compact`, { method: "POST", headers });
+  await floodAny(port, Math.ceil(STREAMS / 10), (i) => request("POST", pathOf(i * 10), RECORD));
+  let longestMs = 0;
+  let isOver = false;
+  const probe = async () => {
+    while (!isOver) {
+      const at = performance.now();
+      await (await fetch(`${url}/health`)).text();
+      longestMs = Math.max(longestMs, performance.now() - at);
+      await Bun.sleep(1);
+    }
+  };
+  const probing = probe();
+  const begin = performance.now();
+  const answer = await fetch(`${url}/admin/compact`, { method: "POST", headers });
+  const seconds = (performance.now() - begin) / 1000;
+  isOver = true;
+  await probing;
+  if (answer.status !== 200) throw new Error(await answer.text());
+  return { seconds: Math.round(seconds * 1000) / 1000, longest_stop_ms: Math.round(longestMs) };
+}
+
+async function readSome({ port }: Subject): Promise<void> {
+  for (const stream of [0, STREAMS >> 1, STREAMS - 1]) {
+    const url = `http://127.0.0.1:${port}${pathOf(stream)}?offset=-1`;
+    const text = await (await fetch(url, { headers })).text();
+    const expected = RECORD.length * RECORDS;
+    if (text.length < expected) throw new Error(`stream ${stream} has ${text.length} bytes`);
+  }
+}
+
+/** Each follows another stream, and gets what is appended to it then. */
+async function follow({ port }: Subject): Promise<void> {
+  let opened = 0;
+  let got = 0;
+  const sockets: Socket<{ text: string }>[] = [];
+  const decoder = new TextDecoder();
+  for (let i = 0; i < FOLLOWERS; i++) {
+    const wanted = request("GET", `${pathOf(i)}?offset=now&live=sse`, "");
+    sockets.push(
+      await Bun.connect<{ text: string }>({
+        hostname: "127.0.0.1",
+        port,
+        data: { text: "" },
+        socket: {
+          open: (socket) => void socket.write(wanted),
+          data: ({ data }, bytes) => {
+            const before = data.text;
+            data.text += decoder.decode(bytes);
+            if (!before.includes("event:") && data.text.includes("event:")) opened++;
+            if (!before.includes("late-record") && data.text.includes("late-record")) got++;
+          },
+          error: () => undefined,
+        },
+      }),
+    );
+  }
+  while (opened < FOLLOWERS) await Bun.sleep(5);
+  const begin = performance.now();
+  await floodAny(port, FOLLOWERS, (i) => request("POST", pathOf(i), "late-record"));
+  while (got < FOLLOWERS) await Bun.sleep(5);
+  const seconds = (performance.now() - begin) / 1000;
+  print({
+    name: "streams/follow",
+    followers: FOLLOWERS,
+    all_have_a_record_after_s: Math.round(seconds * 100) / 100,
+  });
+  for (const socket of sockets) socket.end();
+}

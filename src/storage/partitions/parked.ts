@@ -1,0 +1,132 @@
+import { ByteWriter } from "../../lib/bytes.ts";
+import { flushStateOf } from "./flush-state.ts";
+import type { PartitionLog, PartitionRecord } from "./log.ts";
+import { readManifestPartition, writeManifestPartition } from "./manifest.ts";
+
+type Parked = {
+  /** The partition as a manifest has it. */
+  readonly bytes: Uint8Array;
+  readonly segments: number;
+  readonly storedBytes: number;
+};
+
+/**
+ * Partitions that are not in use, as bytes of about 50 instead of objects of some kilobytes. All their
+ * records are in files. As long as somebody uses the object of a parked partition, it is the one that
+ * everybody gets, so that there are never two of one partition.
+ */
+export class ParkedLogs {
+  readonly #parked = new Map<number, Uint8Array>();
+  /** Objects of parked partitions that may still be in use. */
+  readonly #objects = new Map<number, WeakRef<PartitionLog>>();
+  readonly #writer = new ByteWriter(256);
+  #bytes = 0;
+  segments = 0;
+  storedBytes = 0;
+
+  get size(): number {
+    return this.#parked.size;
+  }
+
+  /** Bytes that all of them take in a manifest. */
+  get manifestBytes(): number {
+    return this.#bytes;
+  }
+
+  keys(): IterableIterator<number> {
+    return this.#parked.keys();
+  }
+
+  /** The bytes of all of them, which never change. */
+  all(): IterableIterator<Uint8Array> {
+    return this.#parked.values();
+  }
+
+  /** True if nothing is lost when the object of the partition is dropped. */
+  static mayPark(log: PartitionLog): boolean {
+    const { syncedTo, flushing, isDiscarded, directoryDirty, sealed } = flushStateOf(log);
+    const isInFiles = log.tail.flushedTo === log.appendedTo && syncedTo >= log.appendedTo;
+    const isQuiet = flushing === null && !directoryDirty && sealed.length === 0;
+    return isInFiles && isQuiet && !isDiscarded && !log.deleted;
+  }
+
+  /** Parks a log that `mayPark`. */
+  park(key: number, log: PartitionLog): void {
+    this.#writer.clear();
+    writeManifestPartition(this.#writer, log, true);
+    log.tail.clear();
+    log.isParked = true;
+    this.#objects.set(key, new WeakRef(log));
+    this.#add(key, { bytes: this.#writer.take(), ...sizesOf(log) });
+  }
+
+  /** Parks a partition that was just read. @param bytes as in a manifest. */
+  parkRecord(key: number, record: PartitionRecord, bytes: Uint8Array): void {
+    let storedBytes = 0;
+    for (const { length } of record.segments) storedBytes += length;
+    this.#add(key, { bytes, segments: record.segments.length, storedBytes });
+  }
+
+  /**
+   * Returns the log of a parked partition, or null if it is not parked.
+   *
+   * @param make makes the object if nobody uses one.
+   */
+  get(key: number, make: (record: PartitionRecord) => PartitionLog): PartitionLog | null {
+    const bytes = this.#parked.get(key);
+    if (bytes === undefined) return null;
+    const present = this.#objects.get(key)?.deref();
+    if (present !== undefined) return present;
+    const log = make(readManifestPartition(bytes));
+    log.isParked = true;
+    this.#objects.set(key, new WeakRef(log));
+    return log;
+  }
+
+  /** The partition is not parked any more. */
+  remove(key: number, log: PartitionLog): void {
+    const bytes = this.#parked.get(key);
+    if (bytes === undefined) return;
+    const { segments, storedBytes } = sizesOf(log);
+    this.#parked.delete(key);
+    this.#objects.delete(key);
+    this.#bytes -= bytes.length;
+    this.segments -= segments;
+    this.storedBytes -= storedBytes;
+    log.isParked = false;
+  }
+
+  /** Forgets objects that nobody uses any more. */
+  async purge(nextTurn: () => Promise<void>): Promise<void> {
+    let looks = 0;
+    for (const [key, object] of this.#objects) {
+      if (object.deref() === undefined) this.#objects.delete(key);
+      if (++looks % 4096 === 0) await nextTurn();
+    }
+  }
+
+  /** The objects that are in use. */
+  *inUse(): Generator<PartitionLog> {
+    for (const object of this.#objects.values()) {
+      const log = object.deref();
+      if (log !== undefined) yield log;
+    }
+  }
+
+  #add(key: number, { bytes, segments, storedBytes }: Parked): void {
+    this.#parked.set(key, bytes);
+    this.#bytes += bytes.length;
+    this.segments += segments;
+    this.storedBytes += storedBytes;
+  }
+}
+
+/** As the manifest counts them: without an empty segment behind a piece. */
+function sizesOf({ segments, appendedTo }: PartitionLog): Omit<Parked, "bytes"> {
+  const isEmptyLast = segments.at(-1)?.length === 0 && segments.length > 1;
+  const isLeftOut = isEmptyLast && segments.at(-2)?.shared !== null;
+  return {
+    segments: segments.length - (isLeftOut ? 1 : 0),
+    storedBytes: appendedTo - (segments[0]?.start ?? 0),
+  };
+}

@@ -129,7 +129,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "exports",
-    summary: "list, show, create, pause, resume, flush and delete exports to Parquet",
+    summary: "list, show, create, pause, flush and delete exports",
     load: async () => (await import("./exports.ts")).EXPORTS,
   },
   {

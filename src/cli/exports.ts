@@ -14,7 +14,7 @@ const CREATE = ["create"];
 
 export const EXPORTS: Command = {
   name: "exports",
-  summary: "list, show, create, pause, resume, flush and delete exports to Parquet",
+  summary: "list, show, create, pause, flush and delete exports",
   actions: [
     { name: "list", operands: "", summary: "list the exports (default)", run: list },
     { name: "show", operands: "<export>", summary: "show one export", run: show },

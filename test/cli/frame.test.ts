@@ -6,11 +6,13 @@ import { COMMANDS } from "../../src/cli/commands.ts";
 import { ayder } from "../tools/process/ayder.ts";
 
 const LINES_MAX = 40;
+/** One line for each command, and the text around them. */
+const OVERVIEW_LINES_MAX = 45;
 const COLUMNS_MAX = 100;
 
-function expectScreen(text: string) {
+function expectScreen(text: string, linesMax = LINES_MAX) {
   const lines = text.split("\n");
-  expect(lines.length - 1).toBeLessThanOrEqual(LINES_MAX);
+  expect(lines.length - 1).toBeLessThanOrEqual(linesMax);
   expect(lines.filter((line) => line.length > COLUMNS_MAX)).toEqual([]);
 }
 
@@ -18,7 +20,7 @@ test("the help names every command and fits a screen", async () => {
   for (const args of [["--help"], ["-h"], ["help"]]) {
     const { code, out } = await ayder(args);
     expect(code).toBe(0);
-    expectScreen(out);
+    expectScreen(out, OVERVIEW_LINES_MAX);
     const words = out.replaceAll(/\s+/g, " ");
     for (const { name, summary } of COMMANDS) expect(words).toContain(` ${name} ${summary} `);
   }

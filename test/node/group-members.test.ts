@@ -189,7 +189,7 @@ test("a partition that stays with its owner and is revoked later is handed over 
 test("members that wait write nothing while half of their leases is left", async () => {
   const bench = new Bench();
   const node = await bench.open();
-  await bench.single.settled(node.createTopic("t", 100));
+  await bench.single.settled(node.createTopic("t", 90));
   const count = 300;
   for (let i = 0; i < count; i++) await bench.join(`m${i}`);
   for (let i = 0; i < count; i++) await bench.read(`m${i}`);

@@ -1,4 +1,5 @@
 /** The plan that a seed draws before anything runs: size, limits, faults and their rates. */
+import { SHARE_FROM_DEFAULT } from "../../../src/node/writes/shared-files.ts";
 import type { WriteConcern } from "../../../src/node/writes/write-concern.ts";
 import { Random } from "../random.ts";
 import type { Delays } from "./sim-network.ts";
@@ -97,6 +98,8 @@ export type Plan = {
   readonly streams: boolean;
   /** Producers and workers of a queue, delayed records and a schedule. Drawn by no seed either. */
   readonly queues: boolean;
+  /** From this number of partitions on, small ones share files. Set by no seed. */
+  readonly shareFrom: number;
   /** Members of a group, and partitions of the topics that they share. 0 members: there is no group. */
   readonly groupMembers: number;
   readonly sharedPartitions: number;
@@ -114,6 +117,8 @@ export type Overrides = {
   readonly clients?: number;
   readonly streams?: boolean;
   readonly queues?: boolean;
+  /** Small partitions share files, however few there are. */
+  readonly shared?: boolean;
 };
 
 /** Streams of their own, so that dropping one kind of event does not shift the others. */
@@ -178,6 +183,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     numbers: seed >= VERSION_3_SEED,
     streams: overrides.streams === true,
     queues: overrides.queues === true,
+    shareFrom: overrides.shared === true ? 1 : SHARE_FROM_DEFAULT,
     forwards: seed >= VERSION_5_SEED && streamOf(seed, "plan forwards").below(2) === 0,
     work: later === null ? null : workOf(later, nodes),
     // The time in which partitions go over is judged without the load of the streams.

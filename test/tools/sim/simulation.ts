@@ -1,4 +1,5 @@
 /** One seed from beginning to end: faults, their end, convergence, judgement. */
+import type { Instruments } from "../../../src/metrics/instruments.ts";
 import { check as checkHistory } from "../history/check.ts";
 import type { Message } from "../history/operations.ts";
 import { SimClient, SimRecorder } from "./client.ts";
@@ -340,17 +341,8 @@ class Simulation {
       for (let i = 0; i < many; i++) cluster.count(`streams: ${what}`);
     }
     for (const { instruments } of cluster.nodes) {
-      for (const [kind, { value }] of Object.entries(instruments.repairs)) {
-        for (let i = 0; i < value; i++) cluster.count(`repaired ${kind}`);
-      }
-      for (const [effect, { value }] of [
-        ["merged write", instruments.journalMergedWrites],
-        ["forwarded", instruments.forwardedServed],
-        ["forwarded again", instruments.forwardedAgain],
-        ["forwarded, outcome unknown", instruments.forwardedUnknown],
-        ["not forwarded", instruments.forwardedUnsent],
-      ] as const) {
-        for (let i = 0; i < value; i++) cluster.count(effect);
+      for (const [effect, many] of effectsOn(instruments)) {
+        for (let i = 0; i < many; i++) cluster.count(effect);
       }
     }
     const { operations } = this.#recorder;
@@ -388,4 +380,19 @@ function stateOf(node: NonNullable<SimNode["node"]>) {
   const { appliedIndex } = node.health();
   const topics = node.listTopics().map(({ topic }) => node.describeTopic(topic));
   return { appliedIndex, topics };
+}
+
+/** How often something happened to a node, by its instruments. */
+function effectsOn(instruments: Instruments): (readonly [effect: string, times: number])[] {
+  const repairs = Object.entries(instruments.repairs);
+  return [
+    ...repairs.map(([kind, { value }]) => [`repaired ${kind}`, value] as const),
+    ["node with shared files", instruments.sharedFileBytes.value > 0 ? 1 : 0],
+    ["node with garbage in shared files", instruments.sharedGarbageBytes.value > 0 ? 1 : 0],
+    ["merged write", instruments.journalMergedWrites.value],
+    ["forwarded", instruments.forwardedServed.value],
+    ["forwarded again", instruments.forwardedAgain.value],
+    ["forwarded, outcome unknown", instruments.forwardedUnknown.value],
+    ["not forwarded", instruments.forwardedUnsent.value],
+  ];
 }

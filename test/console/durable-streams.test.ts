@@ -70,7 +70,7 @@ onStage("console: streams", {}, (stage) => {
     await click(page, "Append");
     await seen("Appended; the end is");
     await seen("3 records; following");
-    await rowWith(page, ATTACK).getByText("7").waitFor();
+    await rowWith(page, ATTACK).getByText("7", { exact: true }).waitFor();
     await click(page, "Close…");
     await click(page, "Close the stream");
     await seen("3 records; the stream is closed");

@@ -184,7 +184,7 @@ onStage("console", {}, (stage) => {
   flow("the lag of a group is shown, and a seek moves it forward and back", async () => {
     const { page, api } = stage();
     await show(stage(), "#/groups");
-    await rowWith(page, "billing").getByText("850").waitFor();
+    await rowWith(page, "billing").getByText("850", { exact: true }).waitFor();
     await page.getByRole("link", { name: "billing" }).click();
     await page.getByText("4 partitions · lag 850").waitFor();
     const third = rowWith(page, "360").first();
@@ -273,7 +273,7 @@ onStage("console", {}, (stage) => {
     await show(stage(), "#/query");
     await field(page, "Example").selectOption("group and sum");
     await click(page, "Run");
-    await rowWith(page, "region=eu").getByText("40").waitFor();
+    await rowWith(page, "region=eu").getByText("40", { exact: true }).waitFor();
     const source = '{"source":{"topic":"big","partition":0,"offset":0},';
     await field(page, "Request").fill(`${source}\n"transform":{"emit_rows":5}`);
     await page.getByText("line 2, column 28").waitFor();

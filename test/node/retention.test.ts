@@ -20,7 +20,7 @@ type Kept = { offset: number; atMs: number; value: string };
 type Policy = { ttlMs: number; maxBytes: number };
 
 test("24 hours under age and size limits keep exactly what should be kept", async () => {
-  await forEachSeedAsync(3, async (random) => {
+  await forEachSeedAsync(2, async (random) => {
     const day = new Day(random);
     await day.begin();
     for (let now = 0; now < 24 * HOUR_MS; now += STEP_MS) await day.step();

@@ -43,7 +43,7 @@ onStage("console", {}, (stage) => {
     await click(page, "Create");
     await page.getByRole("heading", { name: "orders" }).waitFor();
     await page.getByText("Partition 0 is empty").waitFor();
-    await page.getByRole("link", { name: "Produce" }).click();
+    await page.getByRole("link", { name: "Produce", exact: true }).click();
     await field(page, "Partition").selectOption("1");
     await field(page, "Key").fill("k 1");
     await field(page, "Value").fill('{"n": 1}');

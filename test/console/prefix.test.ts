@@ -90,7 +90,7 @@ describe.if(hasChromium())("under a prefix", () => {
         await rowWith(page, '{"seen":true}').waitFor();
         await page.reload();
         await page.getByRole("heading", { name }).waitFor();
-        await page.getByRole("link", { name: "Produce" }).click();
+        await page.getByRole("link", { name: "Produce", exact: true }).click();
         await page.goBack();
         await page.goForward();
         await field(page, "Value").fill("by curl");

@@ -1,4 +1,5 @@
 import { assert } from "../lib/assert.ts";
+import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
 import type { Millis } from "../lib/ids.ts";
 import type { Offset } from "../record/offset.ts";
 import type { DedupeTable } from "./dedupe-table.ts";
@@ -137,19 +138,12 @@ export type BrokerRejectCode =
   | "stale_epoch"
   | "producer_not_found";
 
-/** `details` holds the fields that the HTTP contract names for the code. */
-export type BrokerRejected<Code extends BrokerRejectCode = BrokerRejectCode> = {
-  readonly ok: false;
-  readonly code: Code;
-  readonly details: Readonly<Record<string, number>>;
-};
+export type BrokerRejected<Code extends BrokerRejectCode = BrokerRejectCode> = CommandRejected<
+  Code,
+  number
+>;
 
-const NO_DETAILS: Readonly<Record<string, number>> = {};
-
-export const rejected = <Code extends BrokerRejectCode>(
-  code: Code,
-  details: Readonly<Record<string, number>> = NO_DETAILS,
-): BrokerRejected<Code> => ({ ok: false, code, details });
+export const rejected: Rejecting<BrokerRejectCode, number> = commandRejected;
 
 export const findTopic = (state: BrokerState, name: string): TopicState | undefined =>
   state.topicsByName.get(name);

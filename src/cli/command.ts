@@ -136,6 +136,21 @@ export class Arguments {
     const text = this.text(name);
     return text === undefined ? undefined : integerOf(`--${name}`, text, min, max);
   }
+
+  /** @throws UsageError if it is none of the allowed texts. */
+  choice<T extends string>(name: string, allowed: readonly T[]): T | undefined {
+    const text = this.text(name);
+    const found = allowed.find((each) => each === text);
+    if (text === undefined || found !== undefined) return found;
+    throw new UsageError(`--${name} ${text}: it must be ${allowed.join(" or ")}`);
+  }
+}
+
+/** Splits `NAME=VALUE`. @throws UsageError that names `what` if there is no name. */
+export function pairOf(what: string, text: string): [name: string, value: string] {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new UsageError(`${what} ${text}: it must be NAME=VALUE`);
+  return [text.slice(0, equals), text.slice(equals + 1)];
 }
 
 /** @throws UsageError that names `what` if the text is not an integer from `min` to `max`. */

@@ -14,7 +14,7 @@ import {
 } from "./query-flags.ts";
 import { decodeOf } from "./schema-file.ts";
 import { connect, SERVER_OPTIONS } from "./server.ts";
-import { durationOf } from "./times.ts";
+import { durationIn } from "./times.ts";
 
 const TYPES = ["inner", "left", "right", "full"];
 const MISSING = ["null", "empty"];
@@ -158,13 +158,9 @@ function keysOf(args: Arguments): Json {
 }
 
 function windowOf(args: Arguments): Json | undefined {
-  const window = args.text("window");
-  const lateness = args.text("lateness");
   const fields = {
-    size_ms: numberOf(window === undefined ? undefined : durationOf("--window", window, 0)),
-    allowed_lateness_ms: numberOf(
-      lateness === undefined ? undefined : durationOf("--lateness", lateness, 0),
-    ),
+    size_ms: numberOf(durationIn(args, "window", 0)),
+    allowed_lateness_ms: numberOf(durationIn(args, "lateness", 0)),
     time_field: args.text("by"),
   };
   return Object.values(fields).every((each) => each === undefined) ? undefined : objectOf(fields);

@@ -2,7 +2,7 @@
 import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { bytesText, counted, durationText, table } from "./table.ts";
-import { durationOf } from "./times.ts";
+import { durationIn } from "./times.ts";
 import { visible } from "./visible.ts";
 
 export const KV: Command = {
@@ -93,8 +93,7 @@ async function get(args: Arguments, io: Io): Promise<number> {
 async function set(args: Arguments, io: Io): Promise<number> {
   const [namespace = "", key = "", given] = args.operands;
   const cas = args.integer("cas");
-  const ttl = args.text("ttl");
-  const ttlMs = ttl === undefined ? undefined : durationOf("--ttl", ttl);
+  const ttlMs = durationIn(args, "ttl");
   const client = connect(args, io);
   const value = given ?? (await readAll(io.stdin));
   const written = await client.kv(namespace).put(key, value, { cas, ttlMs });

@@ -1,6 +1,6 @@
 /** `ayder produce`: writes messages from arguments, files or standard input. */
 import { AyderError, type Client, type RecordHeaders, type Sent } from "../client/index.ts";
-import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
+import { type Arguments, type Command, EXIT, type Io, pairOf, UsageError } from "./command.ts";
 import { readAll } from "./kv.ts";
 import { ndjsonValue, readLines } from "./lines.ts";
 import { recordLine } from "./record-lines.ts";
@@ -123,11 +123,10 @@ function checkOptions(args: Arguments, atomic: boolean): void {
 function headersOf(texts: readonly string[]): RecordHeaders {
   const headers = new Map<string, string>();
   for (const text of texts) {
-    const equals = text.indexOf("=");
-    if (equals < 1) throw new UsageError(`--header ${text}: it must be NAME=VALUE`);
-    const name = text.slice(0, equals).toLowerCase();
+    const [given, value] = pairOf("--header", text);
+    const name = given.toLowerCase();
     if (headers.has(name)) throw new UsageError(`--header ${text}: ${name} is given twice`);
-    headers.set(name, text.slice(equals + 1));
+    headers.set(name, value);
   }
   return Object.fromEntries(headers);
 }

@@ -1,9 +1,9 @@
 /** `ayder queues`: lists, describes, defines, purges and deletes queues; moves dead letters back. */
 import type { Queue, QueueDefinition } from "../client/index.ts";
-import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
+import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { table } from "./table.ts";
-import { durationOf } from "./times.ts";
+import { durationIn, durationsIn } from "./times.ts";
 
 export const QUEUES: Command = {
   name: "queues",
@@ -153,43 +153,18 @@ function definitionOf(args: Arguments): QueueDefinition {
   const dead = args.text("dead-letter");
   return {
     topic: args.operand(1),
-    visibilityMs: timeOption(args, "visibility"),
+    visibilityMs: durationIn(args, "visibility"),
     maxDeliveries: args.integer("max-deliveries"),
-    backoffMs: args
-      .text("backoff")
-      ?.split(",")
-      .map((text) => durationOf("--backoff", text, 0)),
+    backoffMs: durationsIn(args, "backoff"),
     deadLetter: dead === "none" ? null : dead,
-    order: choice(args, "order", ["none", "key"]),
+    order: args.choice("order", ["none", "key"]),
     maxInFlight: args.integer("max-in-flight"),
-    from: choice(args, "from", ["earliest", "latest"]),
+    from: args.choice("from", ["earliest", "latest"]),
   };
-}
-
-function timeOption(args: Arguments, name: string): number | undefined {
-  const text = args.text(name);
-  return text === undefined ? undefined : durationOf(`--${name}`, text);
-}
-
-function choice<T extends string>(
-  args: Arguments,
-  name: string,
-  allowed: readonly T[],
-): T | undefined {
-  const text = args.text(name);
-  if (text === undefined) return undefined;
-  const found = allowed.find((each) => each === text);
-  if (found === undefined)
-    throw new UsageError(`--${name} ${text}: it must be ${allowed.join(" or ")}`);
-  return found;
 }
 
 async function redrive(args: Arguments, io: Io): Promise<number> {
-  const numberOf = (name: string): number | undefined => {
-    const text = args.text(name);
-    return text === undefined ? undefined : integerOf(`--${name}`, text, 1);
-  };
-  const options = { max: numberOf("max"), perSecond: numberOf("per-second") };
+  const options = { max: args.integer("max", 1), perSecond: args.integer("per-second", 1) };
   const queue = connect(args, io).queue(args.operand(0));
   if (args.flag("stop")) return await stopRedrive(args, io, queue);
   const { moved, remaining } = await queue.redrive(options);

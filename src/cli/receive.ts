@@ -1,7 +1,7 @@
 /** `ayder receive`: leases messages of a queue and prints them, as lines of JSON. */
-import { type Arguments, type Command, EXIT, type Io, integerOf } from "./command.ts";
+import { type Arguments, type Command, EXIT, type Io } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
-import { durationOf } from "./times.ts";
+import { durationIn } from "./times.ts";
 
 export const RECEIVE: Command = {
   name: "receive",
@@ -30,15 +30,10 @@ export const RECEIVE: Command = {
 
 async function receive(args: Arguments, io: Io): Promise<number> {
   const queue = connect(args, io).queue(args.operand(0));
-  const max = args.text("max");
-  const timeOf = (name: string): number | undefined => {
-    const text = args.text(name);
-    return text === undefined ? undefined : durationOf(`--${name}`, text);
-  };
   const messages = await queue.receive({
-    max: max === undefined ? 1 : integerOf("--max", max, 1),
-    waitMs: timeOf("wait"),
-    visibilityMs: timeOf("visibility"),
+    max: args.integer("max", 1) ?? 1,
+    waitMs: durationIn(args, "wait"),
+    visibilityMs: durationIn(args, "visibility"),
     signal: io.interrupted,
   });
   for (const message of messages) {

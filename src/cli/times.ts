@@ -1,5 +1,5 @@
 /** Times in options: a duration, an age, or a timestamp. */
-import { UsageError } from "./command.ts";
+import { type Arguments, UsageError } from "./command.ts";
 
 const UNITS_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -42,6 +42,19 @@ export function durationOf(what: string, text: string, min: 0 | 1 = 1): number {
   const least = min === 0 ? "" : ", above 0";
   throw new UsageError(`${what}: "${text}" is not a time such as 500ms, 30s, 5m, 2h or 7d${least}`);
 }
+
+/** Reads an option that is a duration. @throws UsageError that names it. */
+export function durationIn(args: Arguments, name: string, min: 0 | 1 = 1): number | undefined {
+  const text = args.text(name);
+  return text === undefined ? undefined : durationOf(`--${name}`, text, min);
+}
+
+/** Reads an option that is a list of durations, which may be 0. @throws UsageError that names it. */
+export const durationsIn = (args: Arguments, name: string): readonly number[] | undefined =>
+  args
+    .text(name)
+    ?.split(",")
+    .map((text) => durationOf(`--${name}`, text, 0));
 
 function millisecondsOf(text: string): number | null {
   const [, digits = "", unit = ""] = DURATION.exec(text) ?? [];

@@ -2,10 +2,18 @@
 
 import type { WebhookDefinition, WebhookDelivery, WebhookSummary } from "../client/index.ts";
 import { type Json, JsonNumber } from "../client/json-text.ts";
-import { type Arguments, type Command, EXIT, type Io, type Option, UsageError } from "./command.ts";
+import {
+  type Arguments,
+  type Command,
+  EXIT,
+  type Io,
+  type Option,
+  pairOf,
+  UsageError,
+} from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { table } from "./table.ts";
-import { durationOf } from "./times.ts";
+import { durationIn, durationsIn } from "./times.ts";
 import { type Filter, filtersOf } from "./where.ts";
 
 const DEFINE = ["create", "update"];
@@ -140,24 +148,23 @@ async function update(args: Arguments, io: Io): Promise<number> {
 /** The fields that options name. */
 function changesOf(args: Arguments): Partial<WebhookDefinition> {
   const dead = args.text("dead-letter");
-  const timeout = args.text("timeout");
   const filters = args.texts("where").flatMap(filtersOf);
   const headers = args.texts("header");
   return {
     url: args.text("to"),
     filter: filters.length === 0 ? undefined : filters.map(conditionOf),
-    format: choice(args, "format", ["raw", "cloudevents"]),
-    order: choice(args, "order", ["none", "partition", "key"]),
+    format: args.choice("format", ["raw", "cloudevents"]),
+    order: args.choice("order", ["none", "partition", "key"]),
     maxInFlight: args.integer("max-in-flight"),
-    timeoutMs: timeout === undefined ? undefined : durationOf("--timeout", timeout),
+    timeoutMs: durationIn(args, "timeout"),
     maxDeliveries: args.integer("max-deliveries"),
-    backoffMs: args
-      .text("backoff")
-      ?.split(",")
-      .map((text) => durationOf("--backoff", text, 0)),
+    backoffMs: durationsIn(args, "backoff"),
     deadLetter: dead === "none" ? null : dead,
-    headers: headers.length === 0 ? undefined : Object.fromEntries(headers.map(headerOf)),
-    from: choice(args, "from", ["earliest", "latest"]),
+    headers:
+      headers.length === 0
+        ? undefined
+        : Object.fromEntries(headers.map((text) => pairOf("--header", text))),
+    from: args.choice("from", ["earliest", "latest"]),
   } as Partial<WebhookDefinition>;
 }
 
@@ -173,23 +180,6 @@ function conditionOf(filter: Filter): NonNullable<WebhookDefinition["filter"]>[n
   };
   const fields = [...filter].map(([name, value]) => [name, plain(value)]);
   return Object.fromEntries(fields) as ReturnType<typeof conditionOf>;
-}
-
-function headerOf(text: string): [name: string, value: string] {
-  const equals = text.indexOf("=");
-  if (equals < 1) throw new UsageError(`--header ${text}: it must be NAME=VALUE`);
-  return [text.slice(0, equals), text.slice(equals + 1)];
-}
-
-function choice<T extends string>(
-  args: Arguments,
-  name: string,
-  allowed: readonly T[],
-): T | undefined {
-  const text = args.text(name);
-  const found = allowed.find((each) => each === text);
-  if (text === undefined || found !== undefined) return found;
-  throw new UsageError(`--${name} ${text}: it must be ${allowed.join(" or ")}`);
 }
 
 async function test(args: Arguments, io: Io): Promise<number> {

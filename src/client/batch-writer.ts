@@ -2,6 +2,7 @@
  * Encodes messages as batches, the form in which a server stores records: src/docs/batches.md has the
  * format. The bytes are those that a server makes of the same records, which a test compares.
  */
+import { varintLength, writeVarint } from "../lib/bytes.ts";
 import { crc32Range } from "../lib/crc32-range.ts";
 
 /** A message without headers. */
@@ -63,20 +64,6 @@ function spaceFor(records: readonly BatchRecord[]): number {
 
 const sizeOf = (key: Uint8Array | null, { length }: Uint8Array): number =>
   (key === null ? 1 : varintLength(key.length + 1) + key.length) + varintLength(length) + length;
-
-function varintLength(value: number): number {
-  let length = 1;
-  for (let left = value; left > 127; left = Math.floor(left / 128)) length++;
-  return length;
-}
-
-function writeVarint(to: Uint8Array, position: number, value: number): number {
-  let at = position;
-  let left = value;
-  for (; left > 127; left = Math.floor(left / 128)) to[at++] = (left % 128) + 128;
-  to[at++] = left;
-  return at;
-}
 
 /** A loop for a few bytes: calling the engine to copy them takes longer. */
 function write(to: Uint8Array, position: number, part: Uint8Array): number {

@@ -1,4 +1,5 @@
 import type { BrokerEffects, BrokerState, HasBroker, PartitionState } from "../broker/state.ts";
+import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
 import { DUE_KIND, Due, DueIndex } from "../lib/due-index.ts";
 import type { Millis } from "../lib/ids.ts";
 import type { SubscriptionKeys, SubscriptionState } from "./subscriptions/state.ts";
@@ -178,18 +179,10 @@ export type DurableRejectCode =
   | "fenced"
   | "invalid_ack";
 
-export type DurableRejected<Code extends DurableRejectCode = DurableRejectCode> = {
-  readonly ok: false;
-  readonly code: Code;
-  readonly details: Readonly<Record<string, number | string>>;
-};
+export type DurableRejected<Code extends DurableRejectCode = DurableRejectCode> =
+  CommandRejected<Code>;
 
-const NO_DETAILS: Readonly<Record<string, number>> = {};
-
-export const refused = <Code extends DurableRejectCode>(
-  code: Code,
-  details: Readonly<Record<string, number | string>> = NO_DETAILS,
-): DurableRejected<Code> => ({ ok: false, code, details });
+export const refused: Rejecting<DurableRejectCode> = commandRejected;
 
 /** Returns the stream for a change. It is copied if a snapshot may refer to it. */
 export function writable(state: DurableState, stream: StreamState): StreamState {

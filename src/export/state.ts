@@ -1,6 +1,8 @@
 /** Exports: which ranges of a topic are in files, which one is being written, which files are listed. */
+
 import { feature as faultPoint } from "bun:bundle";
 import type { BrokerState, PartitionState, TopicState } from "../broker/state.ts";
+import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
 import type { ExportDefinition } from "./definition.ts";
 
 /** A range whose file is decided and not committed. Replaced, never changed. */
@@ -104,16 +106,10 @@ export type ExportRejectCode =
   | "too_many_exports"
   | "topic_not_found";
 
-export type ExportRejected<Code extends ExportRejectCode = ExportRejectCode> = {
-  readonly ok: false;
-  readonly code: Code;
-  readonly details: Readonly<Record<string, number | string>>;
-};
+export type ExportRejected<Code extends ExportRejectCode = ExportRejectCode> =
+  CommandRejected<Code>;
 
-export const exportRejected = <Code extends ExportRejectCode>(
-  code: Code,
-  details: Readonly<Record<string, number | string>> = {},
-): ExportRejected<Code> => ({ ok: false, code, details });
+export const exportRejected: Rejecting<ExportRejectCode> = commandRejected;
 
 export const formatBytesOf = ({ url, format }: ExportDefinition): number =>
   url.length + format.length;

@@ -1,3 +1,4 @@
+import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
 import { DUE_KIND, Due, DueIndex } from "../lib/due-index.ts";
 
 /** At most this many members in all groups. */
@@ -123,17 +124,9 @@ export type GroupRejectCode =
   | "too_many_members"
   | "too_many_group_partitions";
 
-/** `details` holds the fields that the HTTP contract names for the code. */
-export type GroupRejected<Code extends GroupRejectCode = GroupRejectCode> = {
-  readonly ok: false;
-  readonly code: Code;
-  readonly details: Readonly<Record<string, number | string>>;
-};
+export type GroupRejected<Code extends GroupRejectCode = GroupRejectCode> = CommandRejected<Code>;
 
-export const rejectedGroup = <Code extends GroupRejectCode>(
-  code: Code,
-  details: Readonly<Record<string, number | string>> = {},
-): GroupRejected<Code> => ({ ok: false, code, details });
+export const rejectedGroup: Rejecting<GroupRejectCode> = commandRejected;
 
 export const findMember = (
   state: GroupsState,

@@ -1,4 +1,5 @@
 /** Records that wait for their time, and schedules that produce records again and again. */
+import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
 import { DUE_KIND, DueIndex, type DueKind, LeanDue } from "../lib/due-index.ts";
 import { LEVEL_SHARED_WORK } from "../lib/log-levels.ts";
 
@@ -143,13 +144,9 @@ export type LaterRejectCode =
   | "partition_not_found"
   | "too_many_partitions";
 
-export type LaterRejected<Code extends LaterRejectCode = LaterRejectCode> = {
-  readonly ok: false;
-  readonly code: Code;
-  readonly details: Readonly<Record<string, number>>;
-};
+export type LaterRejected<Code extends LaterRejectCode = LaterRejectCode> = CommandRejected<
+  Code,
+  number
+>;
 
-export const laterRejected = <Code extends LaterRejectCode>(
-  code: Code,
-  details: Readonly<Record<string, number>> = {},
-): LaterRejected<Code> => ({ ok: false, code, details });
+export const laterRejected: Rejecting<LaterRejectCode, number> = commandRejected;

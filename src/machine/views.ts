@@ -2,8 +2,10 @@
  * Replicated data of views: the query, and the state that a leader saved last. Both are opaque here.
  * Every node computes its views from its own records and starts with the saved state.
  */
+
 import { varintLength } from "../lib/bytes.ts";
 import { type CommandKind, rest, textLength } from "../lib/command-kind.ts";
+import type { CommandRejected } from "../lib/command-rejected.ts";
 
 /** Changing one of these changes what apply does, so it needs a new command. */
 export const VIEWS_MAX = 100;
@@ -62,11 +64,10 @@ export type SaveViewResult =
   | ViewRejected<"view_state_too_large">;
 
 export type ViewRejectCode = "too_many_views" | "view_not_found" | "view_state_too_large";
-export type ViewRejected<Code extends ViewRejectCode = ViewRejectCode> = {
-  readonly ok: false;
-  readonly code: Code;
-  readonly details: Readonly<Record<string, number>>;
-};
+export type ViewRejected<Code extends ViewRejectCode = ViewRejectCode> = CommandRejected<
+  Code,
+  number
+>;
 
 export function applyPutView(views: ViewsState, { name, query }: PutView): PutViewResult {
   const before = views.byName.get(name);

@@ -1,4 +1,5 @@
 import type { PartitionState } from "../broker/state.ts";
+import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
 import { DUE_KIND, Due, DueIndex } from "../lib/due-index.ts";
 import type { QueueDefinition } from "./definition.ts";
 import { DoneSet } from "./done-set.ts";
@@ -139,16 +140,9 @@ export type QueueRejectCode =
   | "too_many_partitions"
   | "topic_exists";
 
-export type QueueRejected<Code extends QueueRejectCode = QueueRejectCode> = {
-  readonly ok: false;
-  readonly code: Code;
-  readonly details: Readonly<Record<string, number | string>>;
-};
+export type QueueRejected<Code extends QueueRejectCode = QueueRejectCode> = CommandRejected<Code>;
 
-export const queueRejected = <Code extends QueueRejectCode>(
-  code: Code,
-  details: Readonly<Record<string, number | string>> = {},
-): QueueRejected<Code> => ({ ok: false, code, details });
+export const queueRejected: Rejecting<QueueRejectCode> = commandRejected;
 
 export function addQueue(state: QueuesState, queue: QueueState): void {
   state.byName.set(queue.name, queue);

@@ -1,4 +1,5 @@
 import type { BrokerState } from "../broker/state.ts";
+import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
 import { DUE_KIND, Due, DueIndex } from "../lib/due-index.ts";
 import { type FoundQueue, findQueue } from "../queue/find.ts";
 import type { QueuesState } from "../queue/state.ts";
@@ -119,13 +120,7 @@ export type WebhookRejectCode =
   | "topic_not_found"
   | "too_many_partitions";
 
-export type WebhookRejected<Code extends WebhookRejectCode = WebhookRejectCode> = {
-  readonly ok: false;
-  readonly code: Code;
-  readonly details: Readonly<Record<string, number | string>>;
-};
+export type WebhookRejected<Code extends WebhookRejectCode = WebhookRejectCode> =
+  CommandRejected<Code>;
 
-export const webhookRejected = <Code extends WebhookRejectCode>(
-  code: Code,
-  details: Readonly<Record<string, number | string>> = {},
-): WebhookRejected<Code> => ({ ok: false, code, details });
+export const webhookRejected: Rejecting<WebhookRejectCode> = commandRejected;

@@ -3,48 +3,16 @@
  *
  *     bun bench/later.bench.ts
  */
-import { heapStats } from "bun:jsc";
-import { ByteWriter, utf8 } from "../src/lib/bytes.ts";
-import type { Millis } from "../src/lib/ids.ts";
-import { closeEntry, encodeCommand, openEntry } from "../src/machine/command-codec.ts";
+import { utf8 } from "../src/lib/bytes.ts";
 import type { Command } from "../src/machine/commands.ts";
 import { Machine } from "../src/machine/machine.ts";
-import { RecordedEffects } from "../test/tools/machine/support.ts";
+import { bytesInUse, entryOf, NoEffects, snapshotBytes } from "./load/machine.ts";
 
 const RECORDS = 1_000_000;
 const PER_ENTRY = 1_000;
 const START_MS = 1_700_000_000_000;
 const BATCHES = utf8("payload");
 const SPREAD_MS = 40 * 86_400_000;
-
-class NoEffects extends RecordedEffects {
-  override result(): void {}
-  override append(): void {}
-}
-
-function bytesInUse(): number {
-  Bun.gc(true);
-  Bun.gc(true);
-  const { heapSize, extraMemorySize } = heapStats();
-  return heapSize + extraMemorySize;
-}
-
-function entryOf(at: number, commands: readonly Command[]): Uint8Array {
-  const writer = new ByteWriter(PER_ENTRY * 64);
-  const start = openEntry(writer);
-  for (const command of commands) encodeCommand(writer, command);
-  closeEntry(writer, start, at as Millis, commands.length);
-  return writer.take();
-}
-
-function snapshotBytes(machine: Machine): number {
-  const snapshot = machine.beginSnapshot();
-  let bytes = 0;
-  for (let piece = snapshot.next(1 << 16); piece !== null; piece = snapshot.next(1 << 16)) {
-    bytes += piece.length;
-  }
-  return bytes;
-}
 
 const machine = new Machine();
 const effects = new NoEffects();

@@ -4,24 +4,16 @@
  *
  *     bun bench/producers.bench.ts
  */
-import { heapStats } from "bun:jsc";
-import { ByteWriter, utf8 } from "../src/lib/bytes.ts";
+import { utf8 } from "../src/lib/bytes.ts";
 import { sha256 } from "../src/lib/digest.ts";
-import type { Millis } from "../src/lib/ids.ts";
-import { closeEntry, encodeCommand, openEntry } from "../src/machine/command-codec.ts";
 import type { Command } from "../src/machine/commands.ts";
 import { Machine } from "../src/machine/machine.ts";
-import { RecordedEffects } from "../test/tools/machine/support.ts";
+import { bytesInUse, entryOf, NoEffects, snapshotBytes } from "./load/machine.ts";
 
 const MESSAGES = 1_000_000;
 const PER_ENTRY = 1_000;
 const START_MS = 1_700_000_000_000;
 const BATCH = utf8("payload");
-
-class NoEffects extends RecordedEffects {
-  override result(): void {}
-  override append(): void {}
-}
 
 const place = { topicId: 1, partition: 0, count: 1, logicalBytes: 7, batches: BATCH };
 
@@ -44,30 +36,6 @@ const numbered =
     },
     producersMax: 1_000_000,
   });
-
-function bytesInUse(): number {
-  Bun.gc(true);
-  Bun.gc(true);
-  const { heapSize, extraMemorySize } = heapStats();
-  return heapSize + extraMemorySize;
-}
-
-function entryOf(at: number, commands: readonly Command[]): Uint8Array {
-  const writer = new ByteWriter(PER_ENTRY * 64);
-  const start = openEntry(writer);
-  for (const command of commands) encodeCommand(writer, command);
-  closeEntry(writer, start, at as Millis, commands.length);
-  return writer.take();
-}
-
-function snapshotBytes(machine: Machine): number {
-  const snapshot = machine.beginSnapshot();
-  let bytes = 0;
-  for (let piece = snapshot.next(1 << 16); piece !== null; piece = snapshot.next(1 << 16)) {
-    bytes += piece.length;
-  }
-  return bytes;
-}
 
 const mib = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 

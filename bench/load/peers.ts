@@ -14,6 +14,8 @@ import { runWrk } from "./wrk.ts";
 /** One kind of load on a peer. It makes its own load, since only some speak HTTP. */
 export type PeerLoad = (connections: number, seconds: number) => Promise<LoadResult>;
 
+type HttpLoad = typeof runGenerator;
+
 export type Peer = {
   readonly pid: number;
   /** Loads by name: `redis XADD always`, … */
@@ -22,10 +24,11 @@ export type Peer = {
 };
 
 type Program = {
-  /** What Debian calls the package. */
+  /** Name of the package in Debian. */
   readonly package: string;
   readonly program: string;
-  start(directory: string): Promise<Peer>;
+  /** @param http loads those that speak HTTP. */
+  start(directory: string, http: HttpLoad): Promise<Peer>;
 };
 
 const PROGRAMS: readonly Program[] = [
@@ -40,7 +43,7 @@ export async function startPeers(
   directory: string,
   byWrk: boolean,
 ): Promise<{ peers: readonly Peer[]; absent: readonly string[] }> {
-  http = byWrk ? runWrk : runGenerator;
+  const http = byWrk ? runWrk : runGenerator;
   const peers: Peer[] = [];
   const absent: string[] = [];
   for (const { package: name, program, start } of PROGRAMS) {
@@ -50,12 +53,10 @@ export async function startPeers(
       continue;
     }
     mkdirSync(data, { recursive: true, mode: 0o700 });
-    peers.push(await start(data));
+    peers.push(await start(data, http));
   }
   return { peers, absent };
 }
-
-let http = runGenerator;
 
 function spawn(line: readonly string[], loads: Peer["loads"]): Peer {
   const child = Bun.spawn([...line], { stdio: ["ignore", "ignore", "ignore"] });
@@ -142,7 +143,7 @@ async function startNats(data: string): Promise<Peer> {
   return peer;
 }
 
-async function startNginx(data: string): Promise<Peer> {
+async function startNginx(data: string, http: HttpLoad): Promise<Peer> {
   const port = freePort();
   const config = `
 daemon off;
@@ -181,7 +182,7 @@ http {
   };
 }
 
-async function startEtcd(data: string): Promise<Peer> {
+async function startEtcd(data: string, http: HttpLoad): Promise<Peer> {
   const [peerPort, port] = [freePort(), freePort()];
   const peerUrl = `http://127.0.0.1:${peerPort}`;
   const url = `http://127.0.0.1:${port}`;

@@ -1,4 +1,4 @@
-/** What the workers of `queue-workers.ts` say to each server: Ayder, Redis, NATS. */
+/** The requests and answers of `queue-workers.ts` in the protocol of each server: Ayder, Redis, NATS. */
 import { rawRequest } from "./requests.ts";
 
 /** One connection with one request in flight. */

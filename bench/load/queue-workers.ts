@@ -16,7 +16,7 @@ export type WorkersSpec = {
 };
 export type WorkersResult = {
   readonly messagesPerSecond: number;
-  /** Of a produce, or of receiving and acknowledging. */
+  /** Latency of a produce, or of a receive with its acknowledgement. */
   readonly p50Ms: number;
   readonly p99Ms: number;
 };

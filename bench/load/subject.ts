@@ -39,7 +39,7 @@ export async function startSubject(
 export async function cpuMicros(pid: number): Promise<{ main: number; others: number }> {
   const schedule = await Bun.file(`/proc/${pid}/task/${pid}/schedstat`).text();
   const main = Number(schedule.split(" ")[0]) / 1000;
-  // Of the process, in ticks of 10 ms: the time of threads that have ended is in it.
+  // The time of the process counts threads that have ended, too. It is in ticks of 10 ms.
   const stat = await Bun.file(`/proc/${pid}/stat`).text();
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const all = (Number(fields[11]) + Number(fields[12])) * 10_000;

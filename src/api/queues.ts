@@ -25,32 +25,42 @@ const from = t.Union([t.Literal("earliest"), t.Literal("latest")], {
   description: "Where the queue begins when it is created",
 });
 
+/**
+ * Fields of a body about retries and dead letters. A webhook has them too, because it is a queue.
+ *
+ * @param named stands for the name in the default of the dead-letter topic.
+ */
+export const retryFields = (
+  named: "queue" | "webhook",
+  defaults: { readonly deliveries: number; readonly backoffMs: string },
+) => ({
+  max_deliveries: t.Optional(
+    natural(`Attempts before a record is put aside; default ${defaults.deliveries}`, {
+      minimum: 1,
+      maximum: MAX_DELIVERIES_MAX,
+    }),
+  ),
+  backoff_ms: t.Optional(
+    t.Array(natural("Milliseconds", { maximum: DELAY_MS_MAX }), {
+      minItems: 1,
+      maxItems: BACKOFFS_MAX,
+      description: `Waits after the first failure, the second …; the last one repeats; default ${defaults.backoffMs}`,
+    }),
+  ),
+  dead_letter: t.Optional(
+    t.Union([name, t.Null()], {
+      description: `Topic of the records that are put aside; null: drop them; default {${named}}.dead`,
+    }),
+  ),
+});
+
 export const QUEUE_BODY = t.Object(
   {
     topic,
     visibility_ms: t.Optional(
       natural("Length of a lease; default 30000", { minimum: 1, maximum: LEASE_MS_MAX }),
     ),
-    max_deliveries: t.Optional(
-      natural("Attempts before a record is put aside; default 5", {
-        minimum: 1,
-        maximum: MAX_DELIVERIES_MAX,
-      }),
-    ),
-    backoff_ms: t.Optional(
-      t.Array(natural("Milliseconds", { maximum: DELAY_MS_MAX }), {
-        minItems: 1,
-        maxItems: BACKOFFS_MAX,
-        description:
-          "Waits after the first failure, the second …; the last one repeats; default [1000,10000,60000]",
-      }),
-    ),
-    dead_letter: t.Optional(
-      t.Union([name, t.Null()], {
-        description:
-          "Topic of the records that are put aside; null: drop them; default {queue}.dead",
-      }),
-    ),
+    ...retryFields("queue", { deliveries: 5, backoffMs: "[1000,10000,60000]" }),
     order: t.Optional(order),
     max_in_flight: t.Optional(
       natural("Leases at a time; default 1000", { minimum: 1, maximum: MAX_IN_FLIGHT_MAX }),
@@ -98,19 +108,21 @@ const described = {
     ),
   ),
 };
+/** Progress by partition. */
+export const PROGRESS = t.Array(
+  t.Object({
+    partition,
+    low_offset: natural("First record that is not finished"),
+    end_offset: natural("Offset that the next record gets"),
+    unfinished: natural("Records that are not finished"),
+  }),
+);
 export const QUEUE_LIST = t.Object({ ok, queues: t.Array(t.Object(described)) });
 export type QueueList = Wire<typeof QUEUE_LIST>;
 export const QUEUE_DESCRIBED = t.Object({
   ok,
   ...described,
-  partitions: t.Array(
-    t.Object({
-      partition,
-      low_offset: natural("First record that is not finished"),
-      end_offset: natural("Offset that the next record gets"),
-      unfinished: natural("Records that are not finished"),
-    }),
-  ),
+  partitions: PROGRESS,
   dead_letters: t.Array(
     t.Object({ partition, offset: natural("First dead letter that was not moved back") }),
     { description: "By partition of the dead-letter topic; empty before the first dead letter" },
@@ -225,12 +237,5 @@ export const REDRIVE_STOPPED = t.Object({
   stopped: t.Boolean({ description: "False: no redrive with a rate was going on" }),
 });
 export type RedriveStopped = Wire<typeof REDRIVE_STOPPED>;
-export const REDRIVEN_WEBHOOK = t.Object({
-  ok,
-  webhook: t.String({ pattern: NAME_PATTERN, description: "Webhook" }),
-  moved: REDRIVEN.properties.moved,
-  remaining: REDRIVEN.properties.remaining,
-});
-export type RedrivenWebhook = Wire<typeof REDRIVEN_WEBHOOK>;
 export const PURGED = t.Object({ ok, queue, purged: natural("Records that were finished") });
 export type Purged = Wire<typeof PURGED>;

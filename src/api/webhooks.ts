@@ -1,9 +1,9 @@
 /** Webhooks: the records of a topic are delivered to a URL. */
 import { Type as t } from "@sinclair/typebox";
-import { BACKOFFS_MAX, DELAY_MS_MAX, MAX_DELIVERIES_MAX } from "../queue/definition.ts";
 import { CONCURRENT_MAX, TIMEOUT_MS_MAX, URL_CHARACTERS_MAX } from "../webhook/definition.ts";
-import { NAME_PATTERN, natural, ok, partition, topic, type Wire } from "./common.ts";
+import { NAME_PATTERN, natural, ok, topic, type Wire } from "./common.ts";
 import { FILTER } from "./queries.ts";
+import { PROGRESS, REDRIVEN, retryFields } from "./queues.ts";
 
 const STRICT = { additionalProperties: false };
 const webhook = t.String({ pattern: NAME_PATTERN, description: "Webhook" });
@@ -39,26 +39,10 @@ export const WEBHOOK_BODY = t.Object(
     timeout_ms: t.Optional(
       natural("Time for one request; default 15000", { minimum: 1, maximum: TIMEOUT_MS_MAX }),
     ),
-    max_deliveries: t.Optional(
-      natural("Attempts before a record is put aside; default 10", {
-        minimum: 1,
-        maximum: MAX_DELIVERIES_MAX,
-      }),
-    ),
-    backoff_ms: t.Optional(
-      t.Array(natural("Milliseconds", { maximum: DELAY_MS_MAX }), {
-        minItems: 1,
-        maxItems: BACKOFFS_MAX,
-        description:
-          "Waits after the first failure, the second …; the last one repeats; default [1000,10000,60000,300000,900000,1800000,3600000]",
-      }),
-    ),
-    dead_letter: t.Optional(
-      t.Union([name, t.Null()], {
-        description:
-          "Topic of the records that are put aside; null: drop them; default {webhook}.dead",
-      }),
-    ),
+    ...retryFields("webhook", {
+      deliveries: 10,
+      backoffMs: "[1000,10000,60000,300000,900000,1800000,3600000]",
+    }),
     headers: t.Optional(headers),
     from: t.Optional(from),
   },
@@ -117,16 +101,12 @@ export type WebhookList = Wire<typeof WEBHOOK_LIST>;
 export const WEBHOOK_DESCRIBED = t.Object({
   ok,
   ...described,
-  partitions: t.Array(
-    t.Object({
-      partition,
-      low_offset: natural("First record that is not finished"),
-      end_offset: natural("Offset that the next record gets"),
-      unfinished: natural("Records that are not finished"),
-    }),
-  ),
+  partitions: PROGRESS,
 });
 export type WebhookDescribed = Wire<typeof WEBHOOK_DESCRIBED>;
+const { moved, remaining } = REDRIVEN.properties;
+export const REDRIVEN_WEBHOOK = t.Object({ ok, webhook, moved, remaining });
+export type RedrivenWebhook = Wire<typeof REDRIVEN_WEBHOOK>;
 
 export const WEBHOOK_PAUSED = t.Object({
   ok,

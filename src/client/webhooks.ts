@@ -1,7 +1,7 @@
 /** Webhooks: the server delivers the records of a topic to a URL. */
-import type { RedrivenWebhook } from "../api/queues.ts";
 import type {
   Deliveries,
+  RedrivenWebhook,
   SecretRotated,
   WebhookDescribed,
   WebhookList,

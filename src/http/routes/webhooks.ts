@@ -1,10 +1,12 @@
 /** Webhooks: define, pause, test, rotate, and look at deliveries. All of it needs the scope admin. */
 import { NO_FIELDS_BODY, NO_QUERY } from "../../api/common.ts";
-import { REDRIVE_BODY, REDRIVEN_WEBHOOK, type RedrivenWebhook } from "../../api/queues.ts";
+import { REDRIVE_BODY } from "../../api/queues.ts";
 import {
   DELIVERIES,
   DELIVERIES_QUERY,
   type Deliveries,
+  REDRIVEN_WEBHOOK,
+  type RedrivenWebhook,
   SECRET_ROTATED,
   type SecretRotated,
   WEBHOOK_BODY,

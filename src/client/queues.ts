@@ -211,17 +211,8 @@ export class Queue {
   }
 
   /** Moves dead letters back. */
-  async redrive(
-    options: CallOptions & {
-      readonly max?: number | undefined;
-      readonly perSecond?: number | undefined;
-    } = {},
-  ): Promise<{ readonly moved: number; readonly remaining: number }> {
-    const { max, perSecond, ...rest } = options;
-    const body = JSON.stringify({ max, per_second: perSecond });
-    const request = { method: "POST", path: this.#path("redrive"), body, ...rest } as const;
-    const { moved, remaining } = await this.#transport.json(request, REDRIVEN);
-    return { moved, remaining };
+  redrive(options: RedriveOptions = {}): Promise<Redriven> {
+    return redrive(this.#transport, this.#path("redrive"), options);
   }
 
   /** Ends a redrive with a rate. @returns whether there was one. */
@@ -338,4 +329,25 @@ export async function listQueues(
 ): Promise<readonly QueueSummary[]> {
   const request = { method: "GET", path: "/broker/queues", ...options } as const;
   return camel(await transport.json(request, LIST)).queues;
+}
+
+export type RedriveOptions = CallOptions & {
+  readonly max?: number | undefined;
+  readonly perSecond?: number | undefined;
+};
+export type Redriven = { readonly moved: number; readonly remaining: number };
+
+/** Moves dead letters back, of a queue or of the queue of a webhook. */
+export async function redrive(
+  transport: Transport,
+  path: string,
+  options: RedriveOptions,
+): Promise<Redriven> {
+  const { max, perSecond, ...rest } = options;
+  const body = JSON.stringify({ max, per_second: perSecond });
+  const { moved, remaining } = await transport.json(
+    { method: "POST", path, body, ...rest },
+    REDRIVEN,
+  );
+  return { moved, remaining };
 }

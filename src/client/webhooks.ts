@@ -1,7 +1,6 @@
 /** Webhooks: the server delivers the records of a topic to a URL. */
 import type {
   Deliveries,
-  RedrivenWebhook,
   SecretRotated,
   WebhookDescribed,
   WebhookList,
@@ -10,6 +9,7 @@ import type {
   WebhookTested,
 } from "../api/webhooks.ts";
 import { stringifyExact } from "./json-values.ts";
+import { type Redriven, type RedriveOptions, redrive } from "./queues.ts";
 import { fields, flag, integer, list, optional, text } from "./shape.ts";
 import { ACCEPTED } from "./shapes.ts";
 import type { Filter } from "./stream-types.ts";
@@ -30,7 +30,6 @@ const DELIVERY = fields<Deliveries["deliveries"][number]>({
 });
 const TESTED = fields<WebhookTested>({ delivery: DELIVERY });
 const DELIVERIES = fields<Deliveries>({ deliveries: list(DELIVERY) });
-const REDRIVEN = fields<RedrivenWebhook>({ moved: integer, remaining: integer });
 
 export type WebhookDefinition = {
   readonly topic: string;
@@ -181,18 +180,8 @@ export class Webhooks {
   }
 
   /** Moves dead letters back into the topic. */
-  async redrive(
-    name: string,
-    options: CallOptions & {
-      readonly max?: number | undefined;
-      readonly perSecond?: number | undefined;
-    } = {},
-  ): Promise<{ readonly moved: number; readonly remaining: number }> {
-    const { max, perSecond, ...rest } = options;
-    const body = JSON.stringify({ max, per_second: perSecond });
-    const request = { ...post(name, "redrive"), body, ...rest };
-    const { moved, remaining } = await this.#transport.json(request, REDRIVEN);
-    return { moved, remaining };
+  redrive(name: string, options: RedriveOptions = {}): Promise<Redriven> {
+    return redrive(this.#transport, `${pathOf(name)}/redrive`, options);
   }
 
   /**

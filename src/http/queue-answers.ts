@@ -4,6 +4,7 @@ import type { QueueApi, QueueTopics, Rejected } from "../node/api.ts";
 import { JSON_FIELD_ERRORS } from "./body.ts";
 import type { ErrorCode } from "./errors.ts";
 import type { RequestContext } from "./request-context.ts";
+import { aboutReader } from "./responses.ts";
 import type { Services } from "./services.ts";
 import type { Scope } from "./token-spec.ts";
 
@@ -39,6 +40,5 @@ export function queueRejected(
   name: string,
   topic: string | null = null,
 ): Response {
-  const about = rejection.code === "topic_not_found" ? `topic "${topic}"` : `queue "${name}"`;
-  return errorMapper.answer(context, rejection, about);
+  return errorMapper.answer(context, rejection, aboutReader(rejection, topic, `queue "${name}"`));
 }

@@ -75,6 +75,14 @@ export const json = <Answer extends object = never>(body: NoInfer<Answer>): Resp
 export const placeOf = (topic: string, partition: number | null): string =>
   partition === null ? `topic "${topic}"` : `topic "${topic}", partition ${partition}`;
 
+/**
+ * Formats the value at fault of a change to something that reads a topic.
+ *
+ * @param own the thing itself: `queue "jobs"`.
+ */
+export const aboutReader = ({ code }: Rejected, topic: string | null, own: string): string =>
+  code === "topic_not_found" ? `topic "${topic}"` : own;
+
 /** Maps rejections of the node and API errors to responses, and `not_leader` to the redirect. */
 export class ErrorMapper {
   readonly #options: HttpOptions;

@@ -1,4 +1,4 @@
-import type { ExportCompression, ExportDefinition, ExportStart } from "../export/definition.ts";
+import type { ExportDefinition } from "../export/definition.ts";
 import type { MaybePromise } from "../lib/maybe-promise.ts";
 import type { Result, WriteReject } from "./api.ts";
 
@@ -44,25 +44,17 @@ export type ExportCounts = {
   /** Age of the oldest record that is not exported. */
   readonly lagMs: number;
 };
-export type ExportSummary = ExportCounts & {
-  readonly export: string;
-  readonly topic: string;
-  readonly url: string;
-  readonly everyMs: number;
-  readonly maxBytes: number;
-  readonly compression: ExportCompression;
-  readonly from: ExportStart;
-  readonly hold: boolean;
-  /** JSON of `columns`, `decode` and `filter`; empty: none. */
-  readonly format: string;
-  readonly state: "running" | "retrying" | "paused";
-  /** The last manifest in the place; 0: none. */
-  readonly manifest: number;
-  /** Attempts in a row that failed. */
-  readonly failures: number;
-  readonly lastError: string | null;
-  readonly lastErrorAtMs: number | null;
-};
+export type ExportSummary = ExportCounts &
+  ExportDefinition & {
+    readonly export: string;
+    readonly state: "running" | "retrying" | "paused";
+    /** The last manifest in the place; 0: none. */
+    readonly manifest: number;
+    /** Attempts in a row that failed. */
+    readonly failures: number;
+    readonly lastError: string | null;
+    readonly lastErrorAtMs: number | null;
+  };
 export type ExportPartitionSummary = ExportCounts & {
   readonly partition: number;
   readonly nextOffset: number;

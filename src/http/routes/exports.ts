@@ -27,7 +27,7 @@ import { JSON_FIELD_ERRORS, readJson, readOptionalJson } from "../body.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { type Json, jsonTextOf } from "../json.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
-import { json } from "../responses.ts";
+import { aboutReader, json } from "../responses.ts";
 import type { Services } from "../services.ts";
 
 const EVERY_MS = 600_000;
@@ -252,7 +252,7 @@ const rejected = (
   services.errorMapper.answer(
     context,
     rejection,
-    rejection.code === "topic_not_found" ? `topic "${topic}"` : `export "${name}"`,
+    aboutReader(rejection, topic, `export "${name}"`),
   );
 
 const countsOf = ({ files, rows, bytes, lost, lagRecords, lagMs }: ExportCounts) => ({

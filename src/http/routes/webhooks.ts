@@ -39,7 +39,7 @@ import { readFields, refuseUnknownFields } from "../fields.ts";
 import { exactJson, type Json, jsonTextOf } from "../json.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
-import { json } from "../responses.ts";
+import { aboutReader, json } from "../responses.ts";
 import type { Services } from "../services.ts";
 import { readWebhookHeaders } from "../webhook-headers.ts";
 
@@ -445,6 +445,5 @@ function rejected(
   name: string,
   topic: string | null = null,
 ): Response {
-  const about = rejection.code === "topic_not_found" ? `topic "${topic}"` : `webhook "${name}"`;
-  return errorMapper.answer(context, rejection, about);
+  return errorMapper.answer(context, rejection, aboutReader(rejection, topic, `webhook "${name}"`));
 }

@@ -33,6 +33,7 @@ import {
 import { heading, type PageContext, section, Trouble } from "../ui/page.ts";
 import { Table } from "../ui/table.ts";
 import { typedValue, VALUE_KINDS } from "../ui/typed-value.ts";
+import { openStreamDialog } from "./stream-dialog.ts";
 import { recordsSection } from "./stream-records.ts";
 
 const REFRESH_MS = 5000;
@@ -157,29 +158,8 @@ function fork(from: string): void {
       offset: offset.control.value.trim() || null,
       ttlSeconds: numberIn(ttl.control, "The time to live"),
     });
-  const create = async () => {
-    await sendForText(request());
-    const stream = path.control.value;
-    dialog.close();
-    note(`Created ${stream}`);
-    go(["streams", stream]);
-  };
-  const dialog = openDialog(
-    "Fork this stream",
-    form(
-      "Fork this stream",
-      create,
-      path.element,
-      offset.element,
-      ttl.element,
-      row(
-        submitButton("Fork"),
-        button("Cancel", () => dialog.close()),
-        curlButton(request),
-      ),
-    ),
-  );
-  path.control.focus();
+  const others = [offset.element, ttl.element];
+  openStreamDialog({ title: "Fork this stream", action: "Fork", path, others, request });
 }
 
 function close(stream: string, changed: () => void): void {

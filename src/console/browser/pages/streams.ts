@@ -1,30 +1,27 @@
 /** Durable streams: the list of them, and new ones. */
 
 import type { DurableList, StreamSummary } from "../../../api/durable.ts";
-import { send, sendForText } from "../api.ts";
+import { send } from "../api.ts";
 import { byteSize, count, duration } from "../lib/format.ts";
 import { createStream, listStreams } from "../lib/requests.ts";
 import { hashOf } from "../lib/route.ts";
 import { every } from "../poll.ts";
-import { go, mark } from "../router.ts";
-import { note } from "../ui/announce.ts";
+import { mark } from "../router.ts";
 import { curlButton } from "../ui/curl.ts";
-import { openDialog } from "../ui/dialog.ts";
 import { h } from "../ui/dom.ts";
 import {
   areaField,
   button,
-  form,
   numberField,
   numberIn,
   requiredText,
   row,
-  submitButton,
   textField,
 } from "../ui/form.ts";
 import { emptyState, heading, type PageContext, Trouble } from "../ui/page.ts";
 import { Table } from "../ui/table.ts";
 import { stateOf, streamPage } from "./stream.ts";
+import { openStreamDialog } from "./stream-dialog.ts";
 
 const REFRESH_MS = 5000;
 const PAGE = 200;
@@ -127,28 +124,6 @@ function newStream(): void {
       ttlSeconds: numberIn(ttl.control, "The time to live"),
       body: body.control.value,
     });
-  const create = async () => {
-    await sendForText(request());
-    const stream = path.control.value;
-    dialog.close();
-    note(`Created ${stream}`);
-    go(["streams", stream]);
-  };
-  const dialog = openDialog(
-    "New stream",
-    form(
-      "New stream",
-      create,
-      path.element,
-      type.element,
-      ttl.element,
-      body.element,
-      row(
-        submitButton("Create"),
-        button("Cancel", () => dialog.close()),
-        curlButton(request),
-      ),
-    ),
-  );
-  path.control.focus();
+  const others = [type.element, ttl.element, body.element];
+  openStreamDialog({ title: "New stream", action: "Create", path, others, request });
 }

@@ -24,8 +24,12 @@ async function onCluster(size: number): Promise<void> {
     size,
     directory: directory.path,
     network: "direct",
-    // HTTP has a loop of its own then, and a panel.
-    environment: { RF_HA_DEDICATED_WORKER: "1" },
+    environment: {
+      // HTTP has a loop of its own then, and a panel.
+      RF_HA_DEDICATED_WORKER: "1",
+      RF_WEBHOOK_ALLOW: "127.0.0.1",
+      RF_EXPORT_DIR: directory.path,
+    },
   });
   let prometheus: Prometheus | undefined;
   let load: Load | undefined;
@@ -38,7 +42,7 @@ async function onCluster(size: number): Promise<void> {
       return ready.every(({ ok }) => ok);
     });
     prometheus = await startPrometheus(directory.path, addresses);
-    load = await startLoad(urls);
+    load = await startLoad(urls, `file://${directory.path}/lake`);
     await allHaveData(prometheus, await expressionsOf(dashboard()), size);
     for (const url of urls) {
       for (const path of ["metrics", "metrics_ha"]) {

@@ -5,8 +5,11 @@ const HEADERS = { authorization: "Bearer dev" };
 
 export type Load = { stop(): Promise<void> };
 
-/** @param urls of all nodes; writes go to the first that takes them. */
-export async function startLoad(urls: readonly string[]): Promise<Load> {
+/**
+ * @param urls of all nodes; writes go to the first that takes them.
+ * @param lake what the export writes below, a `file:` address that the nodes allow.
+ */
+export async function startLoad(urls: readonly string[], lake: string): Promise<Load> {
   const ended = new AbortController();
   const { signal } = ended;
   let leader = "";
@@ -31,6 +34,12 @@ export async function startLoad(urls: readonly string[]): Promise<Load> {
   await ask("PUT", "/broker/queues/work", '{"topic":"orders"}');
   const cron = '{"cron":"* * * * * *","topic":"orders","value":"tick"}';
   await ask("PUT", "/broker/schedules/each", cron);
+  const receiver = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("ok") });
+  const made = [
+    await ask("PUT", "/broker/webhooks/each", `{"topic":"orders","url":"${receiver.url}"}`),
+    await ask("PUT", "/broker/exports/each", `{"topic":"orders","url":"${lake}","every_ms":10000}`),
+  ];
+  if (made.some((status) => status !== 200)) throw new Error(`webhook, export: ${made}`);
   const streams = urls.map((url) =>
     fetch(`${url}/broker/consume/orders/tail/0?follow=1`, {
       headers: { ...HEADERS, accept: "application/x-ndjson" },
@@ -66,6 +75,7 @@ export async function startLoad(urls: readonly string[]): Promise<Load> {
     async stop() {
       ended.abort();
       await Promise.all([rounds, ...streams]);
+      await receiver.stop(true);
     },
   };
 }

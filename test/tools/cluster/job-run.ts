@@ -158,7 +158,7 @@ export class JobRun {
     const dice = random.below(10);
     // A worker that dies, one that is too late, one that gives up, and one that works.
     if (dice === 0 && !this.#isCalm) return;
-    if (dice === 1) await Bun.sleep(VISIBILITY_MS + random.below(600));
+    if (dice === 1 && !this.#isCalm) await Bun.sleep(VISIBILITY_MS + random.below(600));
     const receipts = [receipt];
     if (String(value).startsWith("poison") || (dice === 2 && !this.#isCalm)) {
       const body = { receipts, delay_ms: random.below(100) };

@@ -9,6 +9,7 @@ import {
   type BrokerState,
   HIDDEN_PREFIX,
   PartitionState,
+  removeTopic,
   TopicState,
 } from "./state.ts";
 
@@ -30,7 +31,6 @@ export function deleteHiddenTopic(
 ): void {
   const topic = state.topicsById.get(topicId);
   if (topic === undefined) return;
-  state.topicsByName.delete(topic.name);
-  state.topicsById.delete(topicId);
+  removeTopic(state, topic);
   effects.topicDeleted(topic);
 }

@@ -1,7 +1,7 @@
 import type { Millis } from "../lib/ids.ts";
 import type { Offset } from "../record/offset.ts";
 import { DedupeTable } from "./dedupe-table.ts";
-import type { BrokerLimits, BrokerState, PartitionState } from "./state.ts";
+import { type BrokerLimits, type BrokerState, beforeChange, type PartitionState } from "./state.ts";
 
 /** Identity of a produce: `sha256(key, 16)` and `sha256(payload, 8)`. */
 export type Idempotency = {
@@ -57,6 +57,7 @@ export function remember(
   now: Millis,
 ): void {
   if (state.limits.dedupeKeysMax === 0) return;
+  beforeChange(state, partition);
   partition.dedupe ??= new DedupeTable();
   const { dedupe } = partition;
   dedupe.push(
@@ -85,10 +86,11 @@ export function evictOldKeys(state: BrokerState, now: Millis, max: number): numb
   let dropped = 0;
   let oldest = Number.POSITIVE_INFINITY;
   let isOverfull = false;
-  for (const topic of state.topicsById.values()) {
+  for (const topic of state.userTopics.values()) {
     for (const partition of topic.partitions) {
       const { dedupe } = partition;
       if (dedupe === null) continue;
+      beforeChange(state, partition);
       dropped += evict(state, dedupe, now, max - dropped);
       if (dedupe.size > state.limits.dedupeKeysMax) isOverfull = true;
       if (dedupe.size === 0) partition.dedupe = null;

@@ -31,9 +31,9 @@ export function keysPerPartition(state: BrokerState, keysMax: number, totalMax: 
   return Math.max(1, Math.min(level, keysMax));
 }
 
-function sizesOf({ topicsById }: BrokerState): number[] {
+function sizesOf({ userTopics }: BrokerState): number[] {
   const sizes: number[] = [];
-  for (const { partitions } of topicsById.values()) {
+  for (const { partitions } of userTopics.values()) {
     for (const { dedupe } of partitions) if (dedupe !== null) sizes.push(dedupe.size);
   }
   return sizes;

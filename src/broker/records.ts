@@ -6,7 +6,12 @@ import type { Millis } from "../lib/ids.ts";
 import type { Offset } from "../record/offset.ts";
 import { KEY_DIGEST_BYTES, PAYLOAD_DIGEST_BYTES } from "./dedupe-chunk.ts";
 import type { Idempotency } from "./idempotency.ts";
-import type { BrokerEffects, PartitionState } from "./state.ts";
+import {
+  type BrokerEffects,
+  type BrokerState,
+  beforeChange,
+  type PartitionState,
+} from "./state.ts";
 
 /** Complete encoded batches, back to back. */
 export type Records = {
@@ -17,12 +22,14 @@ export type Records = {
 
 /** Gives records the next offsets of a partition. @returns the first of them. */
 export function appendRecords(
+  state: BrokerState,
   partition: PartitionState,
   { count, logicalBytes, batches }: Records,
   now: Millis,
   effects: BrokerEffects,
 ): Offset {
   const firstOffset = partition.endOffset;
+  beforeChange(state, partition);
   partition.endOffset = (firstOffset + count) as Offset;
   partition.bytesEnd += logicalBytes;
   effects.append(partition, batches, firstOffset, now, count, logicalBytes);

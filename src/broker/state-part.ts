@@ -2,16 +2,10 @@
  * Topics in snapshots. Each topic is followed by its partitions, and each partition by its groups and
  * its idempotency keys.
  */
-import type { ByteWriter } from "../lib/bytes.ts";
-import {
-  type DigestSink,
-  type Section,
-  SectionWriter,
-  type StatePart,
-  section,
-} from "../lib/state-part.ts";
+import { ByteWriter } from "../lib/bytes.ts";
+import { type DigestSink, type Section, SectionWriter, type StatePart } from "../lib/state-part.ts";
 import type { Offset } from "../record/offset.ts";
-import { captureTopics, type PartitionCapture, type TopicCapture } from "./capture.ts";
+import { type PartitionCapture, type TopicCapture, TopicsCapture } from "./capture.ts";
 import { DEDUPE_CHUNK_ENTRIES, type DedupeChunk } from "./dedupe-chunk.ts";
 import type { DedupeCapture } from "./dedupe-table.ts";
 import { type BrokerHeader, BrokerRestorer } from "./restorer.ts";
@@ -28,7 +22,7 @@ export const brokerPart: StatePart<BrokerState, BrokerHeader> = {
   tags: [SECTION_TOPIC, SECTION_PARTITION, SECTION_GROUPS, SECTION_DEDUPE],
   empty: () => new BrokerState(),
   // Captured at the call, and not at the first step.
-  capture: (broker) => topics(captureTopics(broker)),
+  capture: (broker) => new TopicSections(new TopicsCapture(broker)),
   restorer: (header) => new BrokerRestorer(header),
   digest: digestBroker,
   counts: ({ nextTopicId, topicsById, retentionRevision }) => [
@@ -38,16 +32,40 @@ export const brokerPart: StatePart<BrokerState, BrokerHeader> = {
   ],
 };
 
-function* topics(captured: readonly TopicCapture[]): Generator<Section, undefined> {
-  for (const { topic, policy, partitions } of captured) {
-    yield section(SECTION_TOPIC, (writer) => {
-      writer.varint(topic.topicId);
-      writer.text(topic.name);
-      writer.varint(partitions.length);
-      writePolicy(writer, policy);
-    });
+/** The sections of a capture. An iterator that is given up ends its capture. */
+class TopicSections implements Iterator<Section, undefined> {
+  readonly #capture: TopicsCapture;
+  readonly #sections: Iterator<Section, undefined>;
+
+  constructor(capture: TopicsCapture) {
+    this.#capture = capture;
+    this.#sections = topics(capture);
+  }
+
+  next(): IteratorResult<Section, undefined> {
+    return this.#sections.next();
+  }
+
+  return(): { done: true; value: undefined } {
+    return this.#capture.return();
+  }
+}
+
+function* topics(capture: TopicsCapture): Generator<Section, undefined> {
+  // One writer for all sections, because there are two for each stream.
+  const writer = new ByteWriter(256);
+  for (let next = capture.next(); next.done !== true; next = capture.next()) {
+    const { topic, policy, partitions }: TopicCapture = next.value;
+    writer.clear();
+    writer.varint(topic.topicId);
+    writer.text(topic.name);
+    writer.varint(partitions.length);
+    writePolicy(writer, policy);
+    yield { tag: SECTION_TOPIC, body: writer.take() };
     for (const partition of partitions) {
-      yield section(SECTION_PARTITION, (writer) => writePartition(writer, partition));
+      writer.clear();
+      writePartition(writer, partition);
+      yield { tag: SECTION_PARTITION, body: writer.take() };
       if (partition.committed.size > 0) yield* groups(partition.committed);
       if (partition.dedupe !== null) yield* dedupeKeys(partition.dedupe);
     }
@@ -55,7 +73,7 @@ function* topics(captured: readonly TopicCapture[]): Generator<Section, undefine
 }
 
 function writePartition(writer: ByteWriter, capture: PartitionCapture): void {
-  writer.varint(capture.partition.partition);
+  writer.varint(capture.partition);
   writer.varint(capture.lowWatermark);
   writer.varint(capture.endOffset);
   writer.varint(capture.bytesBelowLow);

@@ -86,6 +86,8 @@ export class BrokerState {
   /** Both maps hold the same topics, in the order of their ids. */
   readonly topicsByName = new Map<string, TopicState>();
   readonly topicsById = new Map<number, TopicState>();
+  /** Those of them that are not hidden, in the order of their ids. */
+  readonly userTopics = new Map<number, TopicState>();
   /** Partitions of the topics that are not hidden. */
   partitionCount = 0;
   /** Not replicated as such: the groups that have committed offsets, with the number of those. */
@@ -108,6 +110,21 @@ export class BrokerState {
   isOverfull = false;
   /** Not replicated: what was last changed in an older epoch may be shared with a snapshot. */
   epoch = 0;
+  /** Not replicated: the snapshots that are being encoded. Usually none. */
+  captures: readonly TopicKeeper[] = [];
+}
+
+/** Keeps what a snapshot that is being encoded still needs, before it changes. */
+export interface TopicKeeper {
+  partitionChanges(partition: PartitionState): void;
+  policyChanges(topic: TopicState): void;
+  topicDeleted(topic: TopicState): void;
+}
+
+/** Must be called before a field of a partition changes. */
+export function beforeChange({ captures }: BrokerState, partition: PartitionState): void {
+  if (captures.length === 0) return;
+  for (const capture of captures) capture.partitionChanges(partition);
 }
 
 /** Effects that the caller carries out, in order, while commands are applied. */
@@ -165,11 +182,21 @@ export function addTopic(state: BrokerState, topic: TopicState): void {
   assert(!state.topicsByName.has(topic.name), "topic names are unique");
   state.topicsByName.set(topic.name, topic);
   state.topicsById.set(topic.topicId, topic);
-  if (!isHidden(topic)) state.partitionCount += topic.partitions.length;
+  if (isHidden(topic)) return;
+  state.userTopics.set(topic.topicId, topic);
+  state.partitionCount += topic.partitions.length;
+}
+
+export function removeTopic(state: BrokerState, topic: TopicState): void {
+  for (const capture of state.captures) capture.topicDeleted(topic);
+  state.topicsByName.delete(topic.name);
+  state.topicsById.delete(topic.topicId);
+  if (state.userTopics.delete(topic.topicId)) state.partitionCount -= topic.partitions.length;
 }
 
 /** Moves the low watermark forward, never back and never beyond the end. */
 export function raiseLowWatermark(
+  state: BrokerState,
   partition: PartitionState,
   beforeOffset: Offset,
   bytesBefore: number,
@@ -180,6 +207,7 @@ export function raiseLowWatermark(
   const bytes = Math.max(partition.bytesBelowLow, Math.min(bytesBefore, partition.bytesEnd));
   const deletedCount = beforeOffset - partition.lowWatermark;
   const freedBytes = bytes - partition.bytesBelowLow;
+  beforeChange(state, partition);
   partition.lowWatermark = beforeOffset;
   partition.bytesBelowLow = bytes;
   return { deletedCount, freedBytes };
@@ -193,6 +221,7 @@ export function writableOffsets(
   state: BrokerState,
   partition: PartitionState,
 ): Map<string, Offset> {
+  beforeChange(state, partition);
   if (partition.committedEpoch !== state.epoch) {
     partition.committed = new Map(partition.committed);
     partition.committedEpoch = state.epoch;

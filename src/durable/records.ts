@@ -28,12 +28,13 @@ export const tailTokenOf = (broker: BrokerState, stream: StreamState): string =>
 
 /** @param records may be none. */
 export function appendToStream(
+  broker: BrokerState,
   partition: PartitionState,
   records: Records,
   now: Millis,
   effects: BrokerEffects,
 ): void {
-  if (records.count > 0) appendRecords(partition, records, now, effects);
+  if (records.count > 0) appendRecords(broker, partition, records, now, effects);
 }
 
 /** A run of records in one partition that is part of a stream. */

@@ -55,7 +55,7 @@ export function topicsOf(groups: GroupsState, broker: BrokerState, group: string
     if (topic !== undefined) topics.add(topic);
   }
   if (broker.groups.has(group)) {
-    for (const topic of broker.topicsById.values()) {
+    for (const topic of broker.userTopics.values()) {
       if (topic.partitions.some(({ committed }) => committed.has(group))) topics.add(topic);
     }
   }
@@ -71,7 +71,7 @@ export type TopicLag = {
 
 /** The lag of all groups by topic, without a walk over partitions in which they have not committed. */
 export function* topicLags(groups: GroupsState, broker: BrokerState): Generator<TopicLag> {
-  for (const topic of broker.topicsByName.values()) {
+  for (const topic of broker.userTopics.values()) {
     const read = new Map<string, number>();
     for (const group of groups.byTopic.get(topic.name) ?? []) read.set(group.name, 0);
     let kept = 0;

@@ -24,7 +24,8 @@ export type StatePart<S, H = unknown> = {
   empty(): S;
   /**
    * Captures the state as it is at the call. Commands change the state while the sections are taken,
-   * so a part that is small encodes itself at once, and a large one copies what is about to change.
+   * so a part that is small encodes itself at once, and a large one copies what is about to change
+   * until it was taken, or until `return` of the iterator is called.
    *
    * @returns sections of about `SECTION_BYTES_TARGET`, none for a state that is as good as empty:
    *   versions that do not know the part can then read the snapshot.

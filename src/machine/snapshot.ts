@@ -18,13 +18,15 @@ import type { MachineState } from "./state.ts";
  */
 export class MachineSnapshot {
   readonly #writer = new ByteWriter(2 * SECTION_BYTES_TARGET);
+  readonly #parts: readonly Iterator<Section>[];
   #steps: Iterator<Section> | null;
   #sections = 0;
 
   constructor(state: MachineState) {
     this.#writer.u32(SNAPSHOT_MAGIC);
     this.#writer.u8(SNAPSHOT_VERSION);
-    this.#steps = sectionsOf(headOf(state), captureParts(state));
+    this.#parts = captureParts(state);
+    this.#steps = sectionsOf(headOf(state), this.#parts);
   }
 
   /**
@@ -44,6 +46,7 @@ export class MachineSnapshot {
   abandon(): void {
     this.#steps = null;
     this.#writer.clear();
+    for (const part of this.#parts) part.return?.();
   }
 
   #step(steps: Iterator<Section>): void {

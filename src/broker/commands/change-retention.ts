@@ -1,6 +1,6 @@
 import { knownFlags, type LeveledKind } from "../../lib/command-kind.ts";
 import type { BrokerRejected, BrokerState, HasBroker } from "../state.ts";
-import { levelOf } from "./set-retention.ts";
+import { beforePolicyChange, levelOf } from "./set-retention.ts";
 
 /** A limit to set, where 0 disables it at this level. `inherit`: that of the next level applies. */
 export type LimitChange = number | "keep" | "inherit";
@@ -27,6 +27,7 @@ export function applyChangeRetention(
   if ("ok" in level) return level;
   // The revision stays with a policy without limits: a trim under the former one must be ignored.
   state.retentionRevision++;
+  beforePolicyChange(state, level);
   level.policy = {
     ttlMs: changed(level.policy.ttlMs, command.ttlMs),
     maxBytes: changed(level.policy.maxBytes, command.maxBytes),

@@ -45,7 +45,12 @@ export function applyDeleteBefore(
   if (beforeOffset <= partition.lowWatermark || faultPoint("delete-before-not-replicated")) {
     return { ok: true, type: "delete_before", deletedCount: 0, freedBytes: 0 };
   }
-  const { deletedCount, freedBytes } = raiseLowWatermark(partition, beforeOffset, bytesBefore);
+  const { deletedCount, freedBytes } = raiseLowWatermark(
+    state,
+    partition,
+    beforeOffset,
+    bytesBefore,
+  );
   effects.trimmed(partition);
   return { ok: true, type: "delete_before", deletedCount, freedBytes };
 }

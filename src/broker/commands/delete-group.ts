@@ -19,7 +19,7 @@ export function applyDeleteGroup(state: BrokerState, { group }: DeleteGroup): De
   if (offsets === undefined) return rejected("group_not_found");
   state.groups.delete(group);
   state.committedOffsets -= offsets;
-  for (const topic of state.topicsById.values()) {
+  for (const topic of state.userTopics.values()) {
     for (const partition of topic.partitions) {
       if (!partition.committed.has(group)) continue;
       writableOffsets(state, partition).delete(group);

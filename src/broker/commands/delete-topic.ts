@@ -3,7 +3,13 @@ import type { CommandKind } from "../../lib/command-kind.ts";
 import { forgetOffset } from "../groups.ts";
 import { forgetKeys } from "../idempotency.ts";
 import type { HasProducers } from "../producers-part.ts";
-import { type BrokerEffects, type BrokerRejected, type HasBroker, rejected } from "../state.ts";
+import {
+  type BrokerEffects,
+  type BrokerRejected,
+  type HasBroker,
+  rejected,
+  removeTopic,
+} from "../state.ts";
 
 export type DeleteTopic = { readonly type: "delete_topic"; readonly name: string };
 
@@ -19,9 +25,7 @@ export function applyDeleteTopic(
 ): DeleteTopicResult {
   const topic = state.topicsByName.get(command.name);
   if (topic === undefined) return rejected("topic_not_found");
-  state.topicsByName.delete(topic.name);
-  state.topicsById.delete(topic.topicId);
-  state.partitionCount -= topic.partitions.length;
+  removeTopic(state, topic);
   for (const partition of topic.partitions) {
     for (const group of partition.committed.keys()) forgetOffset(state, group);
     forgetKeys(state, partition);

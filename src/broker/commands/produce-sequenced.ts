@@ -71,7 +71,7 @@ export function applyProduceSequenced(
   const answered = answerOf(judgeSequence(producers.find(place, now), sequence));
   if (answered !== null) return answered;
 
-  const firstOffset = appendRecords(partition, command, now, effects);
+  const firstOffset = appendRecords(broker, partition, command, now, effects);
   const { epoch, seq, payload } = sequence;
   const last = { epoch, seq, firstOffset, count, payload };
   producers.remember(place, last, now, command.producersMax);

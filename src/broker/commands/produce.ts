@@ -71,7 +71,7 @@ export function applyProduce(
     }
   }
 
-  const firstOffset = appendRecords(partition, command, now, effects);
+  const firstOffset = appendRecords(state, partition, command, now, effects);
   if (idempotency !== null) remember(state, partition, idempotency, { firstOffset, count }, now);
   return {
     ok: true,

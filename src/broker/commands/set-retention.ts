@@ -1,7 +1,15 @@
 import { type CommandKind, knownFlags } from "../../lib/command-kind.ts";
 import { EVERY_TOPIC } from "../retention.ts";
-import type { HasBroker } from "../state.ts";
-import { type BrokerRejected, type BrokerState, type LevelPolicy, rejected } from "../state.ts";
+import {
+  type BrokerRejected,
+  type BrokerState,
+  beforeChange,
+  type HasBroker,
+  type LevelPolicy,
+  PartitionState,
+  rejected,
+  TopicState,
+} from "../state.ts";
 
 export type SetRetention = {
   readonly type: "set_retention";
@@ -28,6 +36,7 @@ export function applySetRetention(state: BrokerState, command: SetRetention): Se
   const { ttlMs, maxBytes } = command;
   if (ttlMs !== null || maxBytes !== null) {
     state.retentionRevision++;
+    beforePolicyChange(state, level);
     level.policy = {
       ttlMs: ttlMs ?? level.policy.ttlMs,
       maxBytes: maxBytes ?? level.policy.maxBytes,
@@ -53,6 +62,12 @@ export function levelOf(
   if (named === undefined) return rejected("topic_not_found");
   if (partition === null) return named;
   return named.partitions[partition] ?? rejected("partition_not_found");
+}
+
+/** Must be called before the policy of a level is replaced. */
+export function beforePolicyChange(state: BrokerState, level: { policy: LevelPolicy }): void {
+  if (level instanceof PartitionState) beforeChange(state, level);
+  if (level instanceof TopicState) for (const one of state.captures) one.policyChanges(level);
 }
 
 const HAS_PARTITION = 1;

@@ -44,7 +44,12 @@ export function applyTrim(state: BrokerState, command: Trim, effects: BrokerEffe
   const isStale = revision !== command.policyRevision;
   const isMove = beforeOffset > partition.lowWatermark && beforeOffset <= partition.endOffset;
   if (isStale || !isMove) return { ok: true, type: "trim", deletedCount: 0, freedBytes: 0 };
-  const { deletedCount, freedBytes } = raiseLowWatermark(partition, beforeOffset, bytesBefore);
+  const { deletedCount, freedBytes } = raiseLowWatermark(
+    state,
+    partition,
+    beforeOffset,
+    bytesBefore,
+  );
   effects.trimmed(partition);
   return { ok: true, type: "trim", deletedCount, freedBytes };
 }

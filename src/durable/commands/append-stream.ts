@@ -110,7 +110,7 @@ function accept(
         : { producerId: producer.id, epoch: producer.epoch, seq: producer.seq };
   }
   const partition = partitionOf(broker, stream);
-  appendToStream(partition, records, now, effects);
+  appendToStream(broker, partition, records, now, effects);
   if (close) effects.streamChanged(partition);
   if (records.count > 0) notifyAppend(context, stream);
   return done(context, stream, false, producer?.seq ?? 0);

@@ -79,7 +79,7 @@ export function applyCreateStream(
   const stream = addStream(context, config);
   stream.closed = command.closed;
   const { broker, now, effects } = context;
-  appendToStream(partitionOf(broker, stream), command.records, now, effects);
+  appendToStream(broker, partitionOf(broker, stream), command.records, now, effects);
   if (command.records.count > 0) notifyAppend(context, stream);
   return created(context, stream, true);
 }

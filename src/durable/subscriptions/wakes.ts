@@ -96,7 +96,7 @@ function writeWakeEvent(
   builder.add(null, utf8(JSON.stringify(event)));
   const { bytes, count, logicalBytes } = builder.finish();
   const records = { batches: bytes, count, logicalBytes };
-  appendToStream(partitionOf(broker, stream), records, now, effects);
+  appendToStream(broker, partitionOf(broker, stream), records, now, effects);
 }
 
 /** @param subscription of the present epoch. */

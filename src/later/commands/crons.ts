@@ -111,11 +111,12 @@ export function applyFireCron(
     runs: cron.runs + (fires ? 1 : 0),
     missed: cron.missed + missed + lost,
   });
-  if (fires) produceSlot(cron, topic, fireMs, now, effects);
+  if (fires) produceSlot(broker, cron, topic, fireMs, now, effects);
   return { ok: true, type: "fire_cron", fired: fires };
 }
 
 function produceSlot(
+  broker: BrokerState,
   { definition, runs }: Cron,
   { partitions }: TopicState,
   slotMs: number,
@@ -130,7 +131,7 @@ function produceSlot(
   const { bytes: batches, ...rest } = encodeRecord(key, value, encodeHeaders([...others, own]));
   const at = key === null ? runs % partitions.length : partitionOfKey(key, partitions.length);
   const partition = partitions[at];
-  if (partition !== undefined) appendRecords(partition, { ...rest, batches }, now, effects);
+  if (partition !== undefined) appendRecords(broker, partition, { ...rest, batches }, now, effects);
 }
 
 export function applyDeleteCron(state: LaterState, { name }: DeleteCron): DeleteCronResult {

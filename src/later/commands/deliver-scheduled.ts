@@ -47,7 +47,7 @@ export function applyDeliverScheduled(
   if (target === undefined || batches.length === 0) {
     return { ok: true, type: "deliver_scheduled", delivered: 0 };
   }
-  appendRecords(target, { count, logicalBytes, batches }, now, effects);
+  appendRecords(broker, target, { count, logicalBytes, batches }, now, effects);
   return { ok: true, type: "deliver_scheduled", delivered: count };
 }
 

@@ -102,7 +102,7 @@ function applySchedule(
   const store = pendingPartition(broker, itsClass, effects);
   if ("ok" in store) return store;
   const { count, logicalBytes, batches, topicId, partition, idempotency } = command;
-  const offset = appendRecords(store, { count, logicalBytes, batches }, now, effects);
+  const offset = appendRecords(broker, store, { count, logicalBytes, batches }, now, effects);
   // Numbers grow. A leader that has not seen all of them chose one that is taken.
   const number = Math.max(state.nextNumber, id === null ? 0 : numberOfId(id));
   state.nextNumber = number + 1;

@@ -12,8 +12,8 @@ import type { Emit } from "../events.ts";
 import type { Storage } from "../recovery/storage.ts";
 import type { JournalRetention, RetainedFor } from "./journal-retention.ts";
 
-/** Larger than a synchronous write of the disk, so that each chunk yields to the event loop. */
-const CHUNK_BYTES = 512 * 1024;
+/** Encoded in one event-loop iteration: a chunk of many small streams takes some milliseconds. */
+const CHUNK_BYTES = 128 * 1024;
 /** Delay after a checkpoint that failed for lack of space. */
 const REST_US = 1_000_000;
 

@@ -1,6 +1,6 @@
 import { trim } from "../../broker/commands/trim.ts";
 import { type EffectiveRetention, effectiveRetention } from "../../broker/retention.ts";
-import { isHidden, type PartitionState } from "../../broker/state.ts";
+import type { PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import { nextUrgentAt } from "../../machine/due.ts";
 import type { Machine } from "../../machine/machine.ts";
@@ -12,6 +12,7 @@ import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damage
 import type { Emit } from "../events.ts";
 import { handleOf } from "../partition-handle.ts";
 import type { Commander } from "../writes/commander.ts";
+import { FirstRecordTimes } from "./first-record-times.ts";
 
 const SWEEP_EVERY_MS = 1_000;
 /** Leases and other things that fall due end at most this late. */
@@ -47,6 +48,7 @@ export type RetentionHold = {
  */
 export class Janitor {
   readonly #options: JanitorOptions;
+  readonly #firstTimes = new FirstRecordTimes();
   #cancel: (() => void) | null = null;
   #cancelDue: (() => void) | null = null;
   #stopped = false;
@@ -115,9 +117,11 @@ export class Janitor {
 
   async #sweepRetention(): Promise<void> {
     const { machine, clock } = this.#options;
+    // No policy was ever set.
+    if (machine.broker.retentionRevision === 0) return;
     let sliceEnd = clock.monotonic() + SLICE_BUDGET_US;
-    for (const [partition, policy] of limitedPartitions(machine)) {
-      await this.#tryTrim(partition, policy);
+    for (const limited of limitedPartitions(machine)) {
+      if (limited !== null) await this.#tryTrim(...limited);
       if (clock.monotonic() <= sliceEnd) continue;
       await new Promise<void>((resolve) => clock.after(REST_MS, resolve));
       if (this.#stopped) return;
@@ -136,10 +140,14 @@ export class Janitor {
   }
 
   async #trim(partition: PartitionState, policy: EffectiveRetention): Promise<void> {
+    const isTooOld = policy.ttlMs !== null && !this.#isYoung(partition, policy.ttlMs);
+    const isTooLarge = policy.maxBytes !== null && bytesOf(partition) > policy.maxBytes;
+    if (!isTooOld && !isTooLarge) return;
     const { log } = handleOf(partition);
-    const byAge = await this.#offsetByAge(partition, policy.ttlMs);
+    const byAge = isTooOld ? await this.#offsetByAge(partition, policy.ttlMs) : 0;
     const bySize = await this.#offsetBySize(partition, policy.maxBytes);
     const wanted = Math.max(byAge, bySize);
+    if (isTooOld && byAge <= partition.lowWatermark) await this.#firstTimes.note(partition, log);
     const beforeOffset = (await this.#heldBack(partition, policy, wanted)) as Offset;
     if (beforeOffset <= partition.lowWatermark || log.deleted) return;
     const bytesBefore = await log.bytesBefore(beforeOffset);
@@ -166,6 +174,11 @@ export class Janitor {
     return Math.min(wanted, Math.max(from, tooOld));
   }
 
+  /** True if it is known that no record is older than the time to live. */
+  #isYoung(partition: PartitionState, ttlMs: number): boolean {
+    return this.#firstTimes.isYoung(partition, this.#nowMs() - ttlMs + 1);
+  }
+
   /** Finds the first record that is younger than the time to live. */
   #offsetByAge(partition: PartitionState, ttlMs: number | null): number | Promise<number> {
     if (ttlMs === null) return 0;
@@ -180,8 +193,7 @@ export class Janitor {
   /** Finds the first record from which on all records fit into `maxBytes`. */
   #offsetBySize(partition: PartitionState, maxBytes: number | null): number | Promise<number> {
     if (maxBytes === null) return 0;
-    const kept = partition.bytesEnd - partition.bytesBelowLow;
-    return kept <= maxBytes
+    return bytesOf(partition) <= maxBytes
       ? 0
       : handleOf(partition).log.offsetAtBytes(partition.bytesEnd - maxBytes);
   }
@@ -191,14 +203,22 @@ export class Janitor {
   }
 }
 
-/** Yields the partitions that have records and a retention policy. */
-function* limitedPartitions(machine: Machine): Generator<[PartitionState, EffectiveRetention]> {
-  for (const topic of [...machine.broker.topicsById.values()]) {
-    if (isHidden(topic)) continue;
+const bytesOf = ({ bytesEnd, bytesBelowLow }: PartitionState): number => bytesEnd - bytesBelowLow;
+
+/** Partitions without a policy that are looked at before the caller may pause. */
+const LOOKS = 256;
+
+/** Yields the partitions that have records and a retention policy, and null now and then. */
+function* limitedPartitions(
+  machine: Machine,
+): Generator<[PartitionState, EffectiveRetention] | null> {
+  let looks = 0;
+  for (const topic of [...machine.broker.userTopics.values()]) {
     for (const partition of topic.partitions) {
       if (partition.endOffset === partition.lowWatermark) continue;
       const policy = effectiveRetention(machine.broker, topic.topicId, partition.partition);
       if (policy.ttlMs !== null || policy.maxBytes !== null) yield [partition, policy];
+      else if (++looks % LOOKS === 0) yield null;
     }
   }
 }

@@ -63,7 +63,7 @@ export class GroupLagReader {
     const largest = largestGroups<Lagging>();
     await this.#slicer.turn();
     const { broker, parts } = this.#machine;
-    for (const topic of broker.topicsById.values()) {
+    for (const topic of broker.userTopics.values()) {
       for (const group of groupsIn(parts.groups, topic)) {
         for (const { partition: state, committed } of standingsIn(parts.groups, topic, group)) {
           const lagRecords = lagIn(state, committed);

@@ -1,6 +1,6 @@
 import { committedOffset } from "../../broker/groups.ts";
 import { listRetention } from "../../broker/retention.ts";
-import { findTopic, isHidden, type PartitionState, type TopicState } from "../../broker/state.ts";
+import { findTopic, type PartitionState, type TopicState } from "../../broker/state.ts";
 import { groupsIn, lagIn, standingsIn } from "../../groups/standings.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
@@ -143,9 +143,7 @@ export class Reader {
   }
 
   listTopics(): readonly TopicSummary[] {
-    const topics = [...this.#machine.broker.topicsByName.values()]
-      .filter((topic) => !isHidden(topic))
-      .map(summaryOf);
+    const topics = [...this.#machine.broker.userTopics.values()].map(summaryOf);
     return topics.sort((a, b) => (a.topic < b.topic ? -1 : 1));
   }
 

@@ -1,4 +1,3 @@
-import { isHidden } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { largestPartitions } from "../../metrics/cardinality.ts";
@@ -24,8 +23,7 @@ export class Samples {
   async partitionSizes(): Promise<PartitionSample[]> {
     const largest = largestPartitions();
     await this.#slicer.turn();
-    for (const { name: topic, partitions } of this.#machine.broker.topicsById.values()) {
-      if (isHidden({ name: topic })) continue;
+    for (const { name: topic, partitions } of this.#machine.broker.userTopics.values()) {
       for (const each of partitions) {
         const { partition, lowWatermark, endOffset } = each;
         largest.add({ topic, partition, lowWatermark, endOffset, bytes: retainedBytes(each) });

@@ -91,7 +91,7 @@ function appendDeadLetter(
   }
   const target = partitions[partition % partitions.length];
   if (target === undefined) return;
-  appendRecords(target, { batches: batch, count: 1, logicalBytes }, now, effects);
+  appendRecords(broker, target, { batches: batch, count: 1, logicalBytes }, now, effects);
 }
 
 export const buryMessage: LeveledKind<

@@ -52,7 +52,7 @@ function applyRedrive(
 ): RedriveResult {
   const found = findQueue(state, broker, command.queueId);
   if ("ok" in found) return found;
-  return { ok: true, type: "redrive", moved: move(found, command, now, effects) };
+  return { ok: true, type: "redrive", moved: move(broker, found, command, now, effects) };
 }
 
 function applyRedrivePlanned(
@@ -67,7 +67,7 @@ function applyRedrivePlanned(
   const plan = found.queue.redrive;
   // It was ended while the command was on its way.
   if (plan === null) return { ok: true, type: "redrive_planned", moved: 0 };
-  const moved = move(found, command, now, effects);
+  const moved = move(broker, found, command, now, effects);
   const left = plan.left === null ? null : plan.left - moved;
   const isOver = left !== null && left <= 0;
   found.queue.redrive = isOver ? null : { ...plan, left, nextAt: command.nextAt };
@@ -76,6 +76,7 @@ function applyRedrivePlanned(
 
 /** @returns the number of dead letters that were moved. */
 function move(
+  broker: BrokerState,
   { queue, topic }: FoundQueue,
   command: Omit<Redrive, "type">,
   now: Millis,
@@ -90,7 +91,7 @@ function move(
   for (const each of appends) {
     const its = topic.partitions[each.partition];
     if (its === undefined) continue;
-    appendRecords(its, each, now, effects);
+    appendRecords(broker, its, each, now, effects);
     moved += each.count;
   }
   queue.redriveFrom[deadPartition] = to;

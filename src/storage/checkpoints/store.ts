@@ -365,6 +365,7 @@ export class CheckpointStore {
     const temporary = `${this.#path(name)}.tmp`;
     try {
       await this.#prepareDirectory();
+      await cut.prepare();
       // Both run concurrently: the shorter the machine's snapshot lives, the less of it has to be
       // copied.
       const content = { meta, manifest: cut.manifest, machine };

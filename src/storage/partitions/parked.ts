@@ -83,6 +83,13 @@ export class ParkedLogs {
     return log;
   }
 
+  /** True if the partition is parked and has a piece in the shared file with this number. */
+  isIn(key: number, file: number): boolean {
+    const bytes = this.#parked.get(key);
+    if (bytes === undefined) return false;
+    return readManifestPartition(bytes).segments.some(({ piece }) => piece?.file === file);
+  }
+
   /** The partition is not parked any more. */
   remove(key: number, log: PartitionLog): void {
     const bytes = this.#parked.get(key);

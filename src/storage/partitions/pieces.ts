@@ -22,8 +22,8 @@ const LOOKS = 1000;
 
 export type TidyScope = {
   readonly shared: SharedFiles;
-  /** All partitions. */
-  readonly logs: () => Iterable<PartitionLog>;
+  /** Yields each partition with pieces in the file, and null for each that has none. */
+  readonly logsIn: (file: SharedFile) => Iterable<PartitionLog | null>;
   /** Partitions with many pieces. Those that are merged are removed. */
   readonly fragmented: Set<PartitionLog>;
   readonly nextTurn: () => Promise<void>;
@@ -48,8 +48,8 @@ export async function tidyPieces(scope: TidyScope): Promise<void> {
 async function logsIn(scope: TidyScope, file: SharedFile): Promise<PartitionLog[]> {
   const found: PartitionLog[] = [];
   let looks = 0;
-  for (const log of scope.logs()) {
-    if (log.segments.some(({ shared }) => shared === file)) found.push(log);
+  for (const log of scope.logsIn(file)) {
+    if (log !== null) found.push(log);
     if (++looks % LOOKS === 0) await scope.nextTurn();
   }
   return found;

@@ -49,7 +49,10 @@ export type PartitionStoreOptions = {
 /** A consistent point of all partitions, as one checkpoint records it. */
 export type PartitionCut = {
   readonly number: number;
+  /** Joined at its first use, unless `prepare` was awaited. */
   readonly manifest: Uint8Array;
+  /** Joins the manifest in slices, because there may be very many partitions. */
+  prepare(): Promise<void>;
   /** Resolves when everything that the manifest names is durable. */
   flush(): Promise<void>;
   /** Drops an aborted or superseded checkpoint, so that files that only it names may be removed. */

@@ -1,8 +1,10 @@
 import { DiskFull } from "../../env/disk.ts";
 import { assert } from "../../lib/assert.ts";
 import { ByteWriter } from "../../lib/bytes.ts";
+import { CutManifest } from "./cut-manifest.ts";
 import { type CutTarget, targetOf } from "./cut-target.ts";
 import { PartitionFlusher } from "./flusher.ts";
+import { inLanes } from "./in-lanes.ts";
 import { emptyRecord, PartitionLog, type PartitionRecord, type PartitionShared } from "./log.ts";
 import {
   partitionDirectory,
@@ -28,6 +30,7 @@ import { SegmentIndexes } from "./segment-indexes.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import type { SegmentState } from "./segment-state.ts";
 import { SegmentWindows } from "./segment-windows.ts";
+import type { SharedFile } from "./shared-file.ts";
 import { SharedFiles, type SharedSizes, type SharedTarget } from "./shared-files.ts";
 import type { PartitionCut, PartitionStoreOptions, PartitionStoreSizes } from "./store-types.ts";
 import { TailBudget } from "./tail-budget.ts";
@@ -176,6 +179,18 @@ export class PartitionStore {
     }
   }
 
+  /** As `TidyScope.logsIn`. Objects are made of parked partitions with pieces in the file only. */
+  *#logsIn(file: SharedFile): Generator<PartitionLog | null> {
+    for (const key of this.keys()) {
+      const warm = this.#logs.get(key);
+      const isIn =
+        warm === undefined
+          ? this.#parked.isIn(key, file.number)
+          : warm.segments.some(({ shared }) => shared === file);
+      yield isIn ? this.#at(key) : null;
+    }
+  }
+
   /** Names of all partitions, as `at` takes them. */
   keys(): number[] {
     return [...this.#logs.keys(), ...this.#parked.keys()];
@@ -219,7 +234,9 @@ export class PartitionStore {
     });
     const number = this.#nextCut();
     this.#sharedFiles.releaseUnused();
-    return this.#cut(number, manifest, () => Promise.resolve());
+    const writer = new ByteWriter(manifest.length);
+    writer.raw(manifest);
+    return this.#cut(number, new CutManifest(writer, []), () => Promise.resolve());
   }
 
   /**
@@ -244,9 +261,9 @@ export class PartitionStore {
       writeManifestPartition(writer, log, shared.isUsed);
       if (log.appendedTo > log.flush.syncedTo) targets.push(targetOf(log));
     }
-    for (const bytes of parked.all()) writer.raw(bytes);
+    const manifest = new CutManifest(writer, [...parked.all()]);
     const files = shared.targets();
-    return this.#cut(number, writer.view(), () => this.#flushCut(targets, files));
+    return this.#cut(number, manifest, () => this.#flushCut(targets, files));
   }
 
   /**
@@ -261,7 +278,7 @@ export class PartitionStore {
     try {
       await tidyPieces({
         shared: this.#sharedFiles,
-        logs: () => this.logs(),
+        logsIn: (file) => this.#logsIn(file),
         fragmented,
         nextTurn,
       });
@@ -272,7 +289,9 @@ export class PartitionStore {
 
   /** Resolves when all bytes appended so far are in the files, but not durable yet. */
   async flushAll(): Promise<void> {
-    await this.#each([...this.#logs.values()], (log) => this.#flusher.flush(log, log.appendedTo));
+    await inLanes([...this.#logs.values()], this.#concurrency, (log) =>
+      this.#flusher.flush(log, log.appendedTo),
+    );
   }
 
   /** Retries writes that a full disk stopped, after space may have been freed. */
@@ -455,17 +474,26 @@ export class PartitionStore {
     return this.#shared.lastCut;
   }
 
-  #cut(number: number, manifest: Uint8Array, flush: () => Promise<void>): PartitionCut {
+  #cut(number: number, manifest: CutManifest, flush: () => Promise<void>): PartitionCut {
+    const { nextTurn } = this.#options;
     const release = () => {
       if (this.#pendingCut === number) this.#endPending();
       this.#reaper.releaseCut(number);
     };
-    return { number, manifest, flush, release };
+    return {
+      number,
+      get manifest() {
+        return manifest.bytes;
+      },
+      prepare: () => manifest.prepare(nextTurn),
+      flush,
+      release,
+    };
   }
 
   async #flushCut(targets: readonly CutTarget[], files: readonly SharedTarget[]): Promise<void> {
     await this.#flusher.syncShared(files);
-    await this.#each(targets, ({ log, target, segments }) =>
+    await inLanes(targets, this.#concurrency, ({ log, target, segments }) =>
       this.#flusher.sync(log, target, segments),
     );
     if (this.#flusher.rootDirty) {
@@ -490,23 +518,6 @@ export class PartitionStore {
     for (const log of this.#deleted) this.#flusher.discard(log);
     this.#deleted = [];
     this.#reaper.reap();
-  }
-
-  /**
-   * Runs `work` for all items, a few at a time. The first error ends it once the running ones have
-   * settled.
-   */
-  async #each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-    let next = 0;
-    const errors: unknown[] = [];
-    const lane = async () => {
-      while (next < items.length && errors.length === 0) {
-        const item = items[next++];
-        if (item !== undefined) await work(item).catch((error) => errors.push(error));
-      }
-    };
-    await Promise.all(Array.from({ length: this.#concurrency }, lane));
-    if (errors.length > 0) throw errors[0];
   }
 }
 

@@ -93,7 +93,7 @@ export class QueueBench {
 
   trim(partition: number, before: number): void {
     const its = this.#at(partition);
-    if (before > its.lowWatermark) raiseLowWatermark(its, before as Offset, 0);
+    if (before > its.lowWatermark) raiseLowWatermark(this.broker, its, before as Offset, 0);
   }
 
   receive(candidates: readonly Candidate[], visibilityMs = 1_000): readonly LeaseRef[] {

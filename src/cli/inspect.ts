@@ -7,6 +7,7 @@ import { DiskFailure } from "../env/disk.ts";
 import { inspectCheckpoint } from "../offline/inspect-checkpoint.ts";
 import { inspectSegment } from "../offline/inspect-journal.ts";
 import { inspectSegmentFile } from "../offline/inspect-partition.ts";
+import { inspectShared, namedFiles, piecesOf } from "../offline/inspect-shared.ts";
 import { inspectArchive, inspectHardState, inspectIncoming } from "../offline/inspect-small.ts";
 import { type Row, Unreadable } from "../offline/row.ts";
 import { BackupDamaged } from "../storage/backup/format.ts";
@@ -14,6 +15,8 @@ import { BackupReader } from "../storage/backup/reader.ts";
 import { checkpointIndex } from "../storage/checkpoints/names.ts";
 import { DataDirDamaged, DataDirUnsupported } from "../storage/data-dir.ts";
 import { segmentIdOf } from "../storage/journal/segment.ts";
+import type { ManifestSegment } from "../storage/partitions/manifest.ts";
+import { SHARED_DIRECTORY, sharedFileNumber } from "../storage/partitions/shared-file.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { visible } from "./visible.ts";
 
@@ -25,6 +28,7 @@ export const INSPECT: Command = {
   actions: [
     action("journal", "<dir|.seg>", "frames: position, index, term, commands", journalRows),
     action("partition", "<dir|.seg>", "batches: position, offsets, time, keys", partitionRows),
+    action("shared", "<dir|.seg>", "pieces of small partitions: place, owner, damage", sharedRows),
     action("checkpoint", "<dir|.ckpt>", "topics, groups, keys, members, limits", checkpointRows),
     action(
       "snapshot",
@@ -43,8 +47,10 @@ export const INSPECT: Command = {
   },
   notes: [
     "DIR is a data directory, or for a partition <data dir>/shards/0/partitions/<topic>-<partition>,",
-    "where <topic> is the id that `inspect checkpoint` shows. Files may be copies from elsewhere, and",
-    "a node may be running. Exit codes: 0, 1 if a file cannot be read, 78 if DIR cannot be opened.",
+    "where <topic> is the id that `inspect checkpoint` shows. Small partitions have no directory: their",
+    "records are pieces of shared files, which the newest checkpoint names. Other files may be copies",
+    "from elsewhere, and a node may be running. Exit codes: 0, 1 if a file cannot be read or is damaged,",
+    "78 if DIR cannot be opened.",
     "Example: ayder inspect journal /var/lib/ayder --from 1000 --to 1010",
   ],
 };
@@ -95,19 +101,52 @@ async function* journalRows(path: string, args: Arguments): AsyncGenerator<Row> 
 }
 
 async function* partitionRows(path: string, args: Arguments): AsyncGenerator<Row> {
-  const files = await filesAt(path, "", (name) => /^\d{20}\.seg$/.test(name));
-  for (const { disk, name, directory } of files) {
-    const [, topicId, partition] = /^(\d+)-(\d+)$/.exec(basename(directory)) ?? [];
-    if (topicId === undefined) {
-      throw new UsageError(
-        `${directory} must be named <topic>-<partition>; the checksums depend on the name`,
-      );
-    }
-    const place = { topicId: Number(topicId), partition: Number(partition) };
-    const baseOffset = Number.parseInt(name, 10);
-    const view = { ...place, baseOffset, ...rangeOf(args), records: args.flag("records") };
-    yield* inspectSegmentFile(disk, name, view);
+  const isFile = path.endsWith(".seg");
+  const directory = isFile ? dirname(path) : path;
+  const [, topicId, partition] = /^(\d+)-(\d+)$/.exec(basename(directory)) ?? [];
+  if (topicId === undefined) {
+    throw new UsageError(
+      `${directory} must be named <topic>-<partition>; the checksums depend on the name`,
+    );
   }
+  const place = { topicId: Number(topicId), partition: Number(partition) };
+  const view = { ...place, ...rangeOf(args), records: args.flag("records") };
+  const pieces = isFile ? [] : await piecesAt(directory, place);
+  for (const { disk, piece } of pieces) {
+    yield* inspectSegmentFile(disk, piece.path, { ...view, baseOffset: piece.baseOffset, piece });
+  }
+  if (pieces.length > 0 && !isDirectory(path)) return;
+  for (const { disk, name } of await filesAt(path, "", isSegment)) {
+    yield* inspectSegmentFile(disk, name, { ...view, baseOffset: Number.parseInt(name, 10) });
+  }
+}
+
+const isSegment = (name: string): boolean => /^\d{20}\.seg$/.test(name);
+
+/** The pieces in shared files of a partition whose directory this is, or would be. */
+async function piecesAt(
+  directory: string,
+  place: { readonly topicId: number; readonly partition: number },
+): Promise<{ readonly disk: BunDisk; readonly piece: ManifestSegment }[]> {
+  const root = dirname(directory);
+  const dataDir = join(root, "../../..");
+  if (!isDirectory(join(dataDir, SHARD, "checkpoints"))) return [];
+  const disk = BunDisk.readOnly(dataDir);
+  const named = await namedFiles(disk);
+  if (named === null || join(dataDir, named.root) !== root) return [];
+  return piecesOf(named, place).map((piece) => ({ disk, piece }));
+}
+
+/** @param path a data directory, or one shared file in it. */
+async function* sharedRows(path: string): AsyncGenerator<Row> {
+  const isFile = !isDirectory(path);
+  const number = isFile ? sharedFileNumber(basename(path)) : null;
+  const isShared = basename(dirname(path)) === SHARED_DIRECTORY;
+  if (isFile && (number === null || !isShared)) {
+    throw new UsageError(`${path} is neither a data directory nor a shared file in one`);
+  }
+  const disk = BunDisk.readOnly(isFile ? join(dirname(path), "../../../..") : path);
+  yield* inspectShared(disk, number, () => new Promise((resolve) => setImmediate(resolve)));
 }
 
 /** Rows of a checkpoint file, or of the newest one of a directory. */

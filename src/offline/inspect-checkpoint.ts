@@ -15,7 +15,7 @@ export async function inspectCheckpoint(disk: Disk, name: string, index: number)
     const { meta, manifest, length } = loaded;
     const state = await restoreState(loaded);
     const { voters, learners } = decodeConfiguration(meta.configuration);
-    const { files, bytes } = countSegments(manifest);
+    const { files, bytes, sharedFiles, pieces } = countSegments(manifest);
     const { term, clusterId } = meta;
     const head: Row = {
       json: {
@@ -28,13 +28,15 @@ export async function inspectCheckpoint(disk: Disk, name: string, index: number)
         bytes: length,
         segments: files,
         segment_bytes: bytes,
+        shared_files: sharedFiles,
+        pieces,
         now_ms: state.now,
         limits: state.broker.limits,
       },
       text:
         `${name}: index ${index}, term ${term}, cluster ${clusterId}\n` +
         `voters ${voters.join(", ")}; learners ${learners.join(", ") || "none"}\n` +
-        `${length} bytes; names ${files} segments of ${bytes} bytes\n` +
+        `${length} bytes; names ${files} segments of ${bytes} bytes, of which ${pieces} are pieces of ${sharedFiles} shared files\n` +
         `time ${timeOf(state.now)}; limits ${JSON.stringify(state.broker.limits)}`,
     };
     return [head, ...stateRows(state)];
@@ -44,16 +46,20 @@ export async function inspectCheckpoint(disk: Disk, name: string, index: number)
   }
 }
 
-function countSegments(manifest: Uint8Array): { files: number; bytes: number } {
-  const sum = { files: 0, bytes: 0 };
-  readManifest(manifest, ({ segments }) => {
+function countSegments(manifest: Uint8Array) {
+  const sum = { files: 0, bytes: 0, pieces: 0 };
+  const { shared } = readManifest(manifest, ({ segments }) => {
     sum.files += segments.length;
-    for (const { length } of segments) sum.bytes += length;
+    for (const { length, piece } of segments) {
+      sum.bytes += length;
+      if (piece !== null) sum.pieces++;
+    }
   });
-  return sum;
+  return { ...sum, sharedFiles: shared.length };
 }
 
-function stateRows({ broker, kv, members, views }: MachineState): Row[] {
+function stateRows({ broker, kv, members, views, parts }: MachineState): Row[] {
+  const pathOf = (topicId: number) => parts.durable.byId.get(topicId)?.config.path ?? null;
   return [
     ...[...members.values()].map(({ id, host, raftPort, httpPort, storageId }) => ({
       json: {
@@ -66,7 +72,7 @@ function stateRows({ broker, kv, members, views }: MachineState): Row[] {
       },
       text: `member ${id} ${host} raft ${raftPort} http ${httpPort} storage id ${storageId ?? "unknown"}`,
     })),
-    ...[...broker.topicsById.values()].map(topicRow),
+    ...[...broker.topicsById.values()].map((topic) => topicRow(topic, pathOf(topic.topicId))),
     ...[...kv.namespaces.values()].map(({ name, revision, keys }) => {
       const count = keys.capture().reduce((sum, page) => sum + page.count, 0);
       return {
@@ -81,7 +87,8 @@ function stateRows({ broker, kv, members, views }: MachineState): Row[] {
   ];
 }
 
-function topicRow({ topicId, name, partitions, policy }: TopicState): Row {
+/** @param stream the path of the stream whose records the topic has. */
+function topicRow({ topicId, name, partitions, policy }: TopicState, stream: string | null): Row {
   const sum = (of: (partition: PartitionState) => number) =>
     partitions.reduce((total, partition) => total + of(partition), 0);
   const records = sum(({ lowWatermark, endOffset }) => endOffset - lowWatermark);
@@ -93,6 +100,7 @@ function topicRow({ topicId, name, partitions, policy }: TopicState): Row {
       kind: "topic",
       id: topicId,
       name,
+      ...(stream === null ? {} : { stream }),
       partitions: partitions.length,
       records,
       bytes,
@@ -102,7 +110,7 @@ function topicRow({ topicId, name, partitions, policy }: TopicState): Row {
       max_bytes: policy.maxBytes,
     },
     text:
-      `topic ${name}: id ${topicId}, ${partitions.length} partitions, ${records} records, ` +
+      `topic ${name}${stream === null ? "" : ` (stream ${stream})`}: id ${topicId}, ${partitions.length} partitions, ${records} records, ` +
       `${bytes} bytes, groups ${[...groups].join(", ") || "none"}, ${dedupe} idempotency keys`,
   };
 }

@@ -20,6 +20,8 @@ export type SegmentView = {
   readonly to: number;
   /** True to list records instead of batches. */
   readonly records: boolean;
+  /** The bytes of the file that belong to the partition; absent: all. */
+  readonly piece?: { readonly position: number; readonly length: number };
 };
 
 /** @throws Unreadable if bytes are not a batch, or not the next one. */
@@ -30,18 +32,21 @@ export async function* inspectSegmentFile(
 ): AsyncGenerator<Row, void> {
   const file = await disk.open(name, "existing");
   try {
-    const limit = await file.size();
+    const { position: start, length: limit } = view.piece ?? {
+      position: 0,
+      length: await file.size(),
+    };
     const source = { path: name, seed: partitionSeed(view.topicId, view.partition) };
-    const read = (position: number, length: number) => file.read(position, length);
+    const read = (position: number, length: number) => file.read(start + position, length);
     let at = { position: 0, offset: view.baseOffset };
     while (at.position < limit && at.offset <= view.to) {
       const window = await readWindow(read, source, { ...at, bytes: SLICE_BYTES, limit });
-      yield* windowRows(name, window, view);
+      yield* windowRows(name, start, window, view);
       at = { position: window.filePosition, offset: window.offset };
     }
   } catch (error) {
     if (!(error instanceof PartitionDamaged)) throw error;
-    throw new Unreadable(name, error.position, error.reason);
+    throw new Unreadable(name, (view.piece?.position ?? 0) + error.position, error.reason);
   } finally {
     await file.close();
   }
@@ -49,6 +54,7 @@ export async function* inspectSegmentFile(
 
 function* windowRows(
   name: string,
+  start: number,
   window: PartitionWindow,
   view: SegmentView,
 ): Generator<Row, void> {
@@ -56,14 +62,15 @@ function* windowRows(
     window.checkPayload();
     if (window.offset + window.count <= view.from || window.offset > view.to) continue;
     if (view.records) yield* recordRows(window, view);
-    else yield batchRow(name, window);
+    else yield batchRow(name, start, window);
   }
 }
 
 const batchBytes = ({ bytes, at, length }: PartitionWindow) => bytes.subarray(at, at + length);
 
-function batchRow(name: string, window: PartitionWindow): Row {
-  const { filePosition: position, offset, count, timestampMs, length, logicalBytes } = window;
+function batchRow(name: string, start: number, window: PartitionWindow): Row {
+  const position = start + window.filePosition;
+  const { offset, count, timestampMs, length, logicalBytes } = window;
   const cursor = new RecordCursor(batchBytes(window));
   const keys: string[] = [];
   while (keys.length < KEYS_SHOWN && cursor.next()) {

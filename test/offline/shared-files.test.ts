@@ -2,7 +2,7 @@
 // the next start, verify, backup and restore. Method: a real server, whose files are looked at when it has
 // stopped.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BunDisk } from "../../src/env/bun-disk.ts";
 import { verifyDataDir } from "../../src/offline/verify.ts";
@@ -101,6 +101,86 @@ test("verify names the file, the place and the partition of a damaged piece", as
   expect(findings[0]?.position).toBeGreaterThan(at - 100);
   expect(findings[0]?.position).toBeLessThan(at);
   expect(findings[0]?.problem).toMatch(/^records of topic \d+, partition 0: /);
+});
+
+type Shown = Record<string, unknown>;
+
+async function inspect(...args: string[]): Promise<{ code: number; err: string; rows: Shown[] }> {
+  const { code, out, err } = await ayder(["inspect", ...args, "--json"]);
+  const lines = out.split("\n").filter((line) => line !== "");
+  return { code, err, rows: lines.map((line) => JSON.parse(line) as Shown) };
+}
+
+test("inspect shows where the records of each stream lie", async () => {
+  const { code, err, rows } = await inspect("shared", dataDir);
+  expect({ code, err }).toEqual({ code: 0, err: "" });
+  const files = rows.filter(({ kind }) => kind === "shared_file");
+  expect(files.map(({ file }) => file)).toEqual(
+    sharedIn(dataDir).map((name) => `shards/0/partitions/shared/${name}`),
+  );
+  // Pieces and garbage fill each file to its end, without a gap.
+  for (const { file, bytes, pieces, garbage_bytes: garbage } of files) {
+    const parts = rows.filter((row) => row["file"] === file && row["kind"] !== "shared_file");
+    let end = 0;
+    for (const part of parts) {
+      expect(part["position"]).toBe(end);
+      end += Number(part["bytes"]);
+    }
+    expect(end).toBe(Number(bytes));
+    const ofKind = (kind: string) => parts.filter((part) => part["kind"] === kind);
+    expect(ofKind("piece").length).toBe(Number(pieces));
+    const sum = ofKind("garbage").reduce((total, part) => total + Number(part["bytes"]), 0);
+    expect(sum).toBe(Number(garbage));
+  }
+  const piece = rows.find(({ stream }) => stream === "u/7");
+  expect(piece).toMatchObject({
+    kind: "piece",
+    partition: 0,
+    base_offset: 0,
+    last_offset: 0,
+    damage: null,
+  });
+  const { file, position, topic_id: topicId } = piece ?? {};
+  const place = join(dataDir, `shards/0/partitions/${topicId}-0`);
+  const records = await inspect("partition", place, "--records");
+  expect(records).toMatchObject({ code: 0, rows: [{ offset: 0, value: "late 7" }] });
+  expect((await inspect("partition", place)).rows).toMatchObject([{ file, position, count: 1 }]);
+  const one = await inspect("shared", join(dataDir, String(file)));
+  expect(one.rows.filter(({ kind }) => kind === "shared_file")).toMatchObject([{ file }]);
+  const [head] = (await inspect("checkpoint", dataDir)).rows;
+  expect(head).toMatchObject({
+    shared_files: files.length,
+    pieces: rows.filter(({ kind }) => kind === "piece").length,
+  });
+});
+
+test("inspect finds the damaged piece, shows the others, and tells a missing file", async () => {
+  const copy = join(directory.path, "inspected");
+  cpSync(dataDir, copy, { recursive: true });
+  const name = sharedIn(copy).at(-1) ?? "";
+  const path = join(copy, "shards/0/partitions/shared", name);
+  const bytes = readFileSync(path);
+  const at = bytes.indexOf("late 7");
+  bytes[at] = 76;
+  writeFileSync(path, bytes);
+  const { code, err, rows } = await inspect("shared", copy);
+  const damaged = rows.filter(({ damage }) => damage !== null && damage !== undefined);
+  expect(damaged).toMatchObject([{ stream: "u/7", damage: { reason: expect.any(String) } }]);
+  const { position } = (damaged[0]?.["damage"] ?? { position: -1 }) as { position: number };
+  expect(position).toBeGreaterThan(at - 100);
+  expect(position).toBeLessThan(at);
+  expect(rows.length).toBe((await inspect("shared", dataDir)).rows.length);
+  expect(code).toBe(1);
+  expect(err).toContain(`shards/0/partitions/shared/${name} at byte ${position}: `);
+  expect(err).toContain("1 piece is damaged");
+  const topicId = damaged[0]?.["topic_id"];
+  const place = join(copy, `shards/0/partitions/${topicId}-0`);
+  expect(await inspect("partition", place)).toMatchObject({ code: 1, rows: [] });
+  rmSync(path);
+  const missing = await inspect("shared", copy);
+  expect(missing.code).toBe(1);
+  expect(missing.err).toContain("the file is missing");
+  expect((await inspect("shared", join(copy, "shards"))).code).not.toBe(0);
 });
 
 test("a backup with shared files has a format of its own, and its restore has all streams", async () => {

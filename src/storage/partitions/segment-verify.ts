@@ -40,7 +40,7 @@ export async function verifyFile(
  *
  * @throws PartitionDamaged
  */
-async function verifySegment(
+export async function verifySegment(
   file: Pick<DiskFile, "read">,
   segment: ManifestSegment,
   nextTurn: () => Promise<void>,

@@ -17,12 +17,8 @@ import { readOptional, readOptionalNumber, writeOptional, writeOptionalNumber } 
 import { schedule } from "./lifecycle.ts";
 import { DurableState, type ProducerState, type StreamConfig, StreamState } from "./state.ts";
 import { readConfig, writeConfig } from "./subscriptions/commands.ts";
-import {
-  KEY_BYTES,
-  type Link,
-  type SubscriptionKeys,
-  SubscriptionState,
-} from "./subscriptions/state.ts";
+import { type Link, LinkTable } from "./subscriptions/link-table.ts";
+import { KEY_BYTES, type SubscriptionKeys, SubscriptionState } from "./subscriptions/state.ts";
 
 /** Fields of the header of a snapshot that the streams need. */
 export type StreamsHeader = { readonly nextTopicId: number };
@@ -49,12 +45,9 @@ export const durablePart: StatePart<DurableState, StreamsHeader> = {
   capture,
   restorer: ({ nextTopicId }) => new Restorer(nextTopicId),
   digest(state, sink) {
-    for (const write of itemsOf(
-      state.keys,
-      state.nextSerial,
-      streamsOf(state),
-      subscriptionsOf(state),
-    )) {
+    const { keys, nextSerial } = state;
+    const items = itemsOf(keys, nextSerial, streamsOf(state), subscriptionsOf(state), sorted);
+    for (const write of items) {
       write(sink.writer);
       sink.flush();
     }
@@ -70,7 +63,9 @@ function capture(state: DurableState): Iterator<Section> {
   state.epoch++;
   if (state.isEmpty) return [][Symbol.iterator]();
   const { keys, nextSerial } = state;
-  return sections(itemsOf(keys, nextSerial, streamsOf(state), subscriptionsOf(state)));
+  // Very many links are not sorted at once, and a restore takes them in any order.
+  const inAnyOrder: LinkOrder = (links) => links;
+  return sections(itemsOf(keys, nextSerial, streamsOf(state), subscriptionsOf(state), inAnyOrder));
 }
 
 const streamsOf = (state: DurableState): readonly StreamState[] => [...state.byId.values()];
@@ -94,6 +89,7 @@ function* itemsOf(
   nextSerial: number,
   streams: readonly StreamState[],
   subscriptions: readonly SubscriptionState[],
+  ordered: LinkOrder,
 ): Generator<(writer: ByteWriter) => void> {
   yield (writer) => {
     writer.u8(ITEM_SECRETS);
@@ -106,7 +102,7 @@ function* itemsOf(
   for (const stream of streams) yield (writer) => writeStream(writer, stream);
   for (const subscription of subscriptions) {
     yield (writer) => writeSubscription(writer, subscription);
-    for (const [path, link] of sorted(subscription.links)) {
+    for (const [path, link] of ordered(subscription.links)) {
       yield (writer) => writeLink(writer, path, link);
     }
     for (const [path, end] of sorted(subscription.snapshot)) {
@@ -119,7 +115,9 @@ function* itemsOf(
   }
 }
 
-const sorted = <T>(map: ReadonlyMap<string, T>): [string, T][] =>
+type LinkOrder = (links: Iterable<[string, Link]>) => Iterable<[string, Link]>;
+
+const sorted = <T>(map: Iterable<[string, T]>): [string, T][] =>
   [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 
 const NO_PRODUCERS: StreamState["producers"] = new Map();
@@ -139,6 +137,7 @@ function writeStream(writer: ByteWriter, stream: StreamState): void {
   }
   const told = faultPoint("stream-producers-missing-in-snapshots") ? NO_PRODUCERS : producers;
   writer.varint(told.size);
+  if (told.size === 0) return;
   for (const [id, { epoch, seq, at }] of sorted(told)) {
     writer.text(id);
     writer.varint(epoch);
@@ -296,7 +295,10 @@ class Restorer implements PartRestorer<DurableState> {
     check(serial < state.nextSerial, "a subscription is newer than the newest");
     check(!state.subscriptions.has(config.id), "two subscriptions have one id");
     check(state.keys !== null, "subscriptions have no secrets");
-    const subscription = new SubscriptionState(config, serial, reader.varint(), state.epoch);
+    const createdAt = reader.varint();
+    const links = new LinkTable();
+    const subscription = new SubscriptionState(config, serial, createdAt, state.epoch, links);
+    subscription.pending = null;
     subscription.generation = reader.varint();
     subscription.awake = knownFlags(reader.u8(), AWAKE) !== 0;
     subscription.holder = readOptional(reader);
@@ -310,7 +312,9 @@ class Restorer implements PartRestorer<DurableState> {
   #link(reader: ByteReader): void {
     const links = this.#open().links;
     const flags = knownFlags(reader.u8(), BY_NAME | BY_PATTERN);
-    const path = reader.text();
+    const text = reader.text();
+    // One text for the stream and all who watch it.
+    const path = this.#state.byPath.get(text)?.config.path ?? text;
     check(!links.has(path), "a subscription watches a stream twice");
     const byName = (flags & BY_NAME) !== 0;
     links.set(path, { byName, byPattern: (flags & BY_PATTERN) !== 0, acked: reader.text() });

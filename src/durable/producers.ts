@@ -56,6 +56,19 @@ export function rememberWrite(
   (stream.producers as Map<string, ProducerState>).set(id, { epoch, seq, at: now });
 }
 
+/** True if the producer may write although a stream may have so many of them. Forgotten ones do not count. */
+export function mayWrite(
+  producers: ReadonlyMap<string, ProducerState>,
+  id: string,
+  now: number,
+  max: number,
+): boolean {
+  if (producers.size < max || producers.has(id)) return true;
+  let known = 0;
+  for (const state of producers.values()) if (!isForgotten(state, now)) known++;
+  return known < max;
+}
+
 const ACCEPTED: ProducerVerdict = { kind: "accepted" };
 
 const isForgotten = ({ at }: ProducerState, now: number): boolean => now - at > PRODUCER_KEEP_MS;

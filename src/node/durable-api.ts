@@ -279,7 +279,12 @@ export type Subscription = {
   readonly createdAtMs: number;
   /** Failed calls of the webhook in a row. */
   readonly failures: number;
+  /** All streams that are watched by their names. */
+  readonly names: readonly string[];
+  /** The watched streams. If they are very many, some of those with records to process. */
   readonly streams: readonly SubscriptionStream[];
+  /** The number of the watched streams. */
+  readonly streamsTotal: number;
   /** Id of the key that webhooks are signed with. */
   readonly keyId: string;
 };

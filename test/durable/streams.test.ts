@@ -3,6 +3,7 @@ import type { AppendStreamResult } from "../../src/durable/commands/append-strea
 import type { CreateStreamResult } from "../../src/durable/commands/create-stream.ts";
 import { compareUtf8 } from "../../src/durable/compare.ts";
 import { parseToken, tokenOf, ZERO_TOKEN } from "../../src/durable/offset-token.ts";
+import { mayWrite, PRODUCER_KEEP_MS } from "../../src/durable/producers.ts";
 import { piecesOf, resolve, tailOf } from "../../src/durable/records.ts";
 import type { DurableRejectCode } from "../../src/durable/state.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
@@ -285,4 +286,16 @@ test("a source that expires is retained for its forks", () => {
   expect(bench.durable.due.size).toBe(1);
   bench.do({ type: "delete_stream", path: "b" });
   expect(bench.durable.byPath.size).toBe(0);
+});
+
+test("producers that are forgotten leave room for others", () => {
+  const bench = new StreamBench();
+  bench.create("a");
+  for (const id of ["p", "q"]) bench.append("a", { producer: { id, epoch: 0, seq: 0 } });
+  const known = () => bench.stream("a").producers;
+  const { at } = bench;
+  expect(mayWrite(known(), "p", at, 2)).toBe(true);
+  expect(mayWrite(known(), "new", at, 3)).toBe(true);
+  expect(mayWrite(known(), "new", at + PRODUCER_KEEP_MS, 2)).toBe(false);
+  expect(mayWrite(known(), "new", at + PRODUCER_KEEP_MS + 1, 2)).toBe(true);
 });

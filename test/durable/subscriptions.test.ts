@@ -2,8 +2,11 @@ import { expect, test } from "bun:test";
 import { tokenOf, ZERO_TOKEN } from "../../src/durable/offset-token.ts";
 import type { DurableRejectCode } from "../../src/durable/state.ts";
 import { matchesGlob } from "../../src/durable/subscriptions/glob.ts";
-import { infoOf, isPending } from "../../src/durable/subscriptions/links.ts";
+import { infoOf, isPending, pendingOf } from "../../src/durable/subscriptions/links.ts";
+import type { SubscriptionState } from "../../src/durable/subscriptions/state.ts";
+import { linkInfos, WAKE_STREAMS_MAX, wakeInfos } from "../../src/durable/subscriptions/wakes.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
+import { Machine } from "../../src/machine/machine.ts";
 import {
   randomStreamCommand,
   recordsOf,
@@ -181,7 +184,8 @@ test("workers claim, acknowledge and give back the work of a pull subscription",
 test("streams are watched by name until they are taken out or deleted", () => {
   const bench = new StreamBench();
   bench.do(subscriptionOf("s", { pattern: null, streams: ["a"] }));
-  const watched = () => [...(bench.durable.subscriptions.get("s")?.links.keys() ?? [])];
+  const watched = () =>
+    [...(bench.durable.subscriptions.get("s")?.links ?? [])].map(([path]) => path);
   const change = (paths: string[], unlink: boolean) =>
     bench.do({ type: "link_streams", id: "s", paths, unlink });
   expect(change(["b", "c"], false)).toEqual({ ok: true, type: "link_streams" });
@@ -195,21 +199,107 @@ test("streams are watched by name until they are taken out or deleted", () => {
   );
 });
 
+/** Compares what is noted as links change, or found in a restored state, with the texts of positions. */
+function comparePending(bench: StreamBench, subscription: SubscriptionState): number {
+  const scope = { durable: bench.durable, broker: bench.machine.broker };
+  const found: string[] = [];
+  for (const [path, link] of subscription.links) {
+    const told = infoOf(scope.durable, scope.broker, path, link).pending;
+    expect(isPending(scope.durable, scope.broker, path, link)).toBe(told);
+    if (told) found.push(path);
+  }
+  expect([...pendingOf(scope, subscription)].sort()).toEqual(found.sort());
+  return found.length;
+}
+
 test("a link is pending if its position is before the end, as its texts say", () => {
   let pending = 0;
   forEachSeed(20, (random) => {
     const bench = new StreamBench();
     for (let i = 0; i < 150; i++) {
       bench.do(randomStreamCommand(random));
-      const { durable, machine } = bench;
-      for (const { links } of durable.subscriptions.values()) {
-        for (const [path, link] of links) {
-          const told = infoOf(durable, machine.broker, path, link).pending;
-          expect(isPending(durable, machine.broker, path, link)).toBe(told);
-          if (told) pending++;
-        }
+      for (const subscription of bench.durable.subscriptions.values()) {
+        pending += comparePending(bench, subscription);
+        if (random.below(10) === 0) subscription.pending = null;
       }
     }
   });
   expect(pending).toBeGreaterThan(100);
+});
+
+const PULL = { kind: "pull-wake", webhookUrl: null, wakeStream: "wake" } as const;
+const NOTE = { type: "note_delivery", id: "s", serial: 1, retryInMs: 0 } as const;
+
+test("a node that was restored writes the same wake as the others", () => {
+  const bench = new StreamBench();
+  bench.create("wake", JSON_STREAM);
+  bench.do(subscriptionOf("s", PULL));
+  for (const path of ["events/2", "events/1"]) bench.create(path, { records: recordsOf("x") });
+  bench.do({ type: "claim_wake", id: "s", worker: "w" });
+  const snapshot = bench.machine.beginSnapshot().next(1e9) as Uint8Array;
+  const restored = new StreamBench(Machine.restore([snapshot]), bench.at);
+  const wakes = [bench, restored].map((each) => {
+    const before = each.lines.length;
+    const fields = { pull: true, wakeId: "w_1_1", generation: 1, acks: [], done: true };
+    expect(each.do({ type: "settle_wake", id: "s", ...fields })).toMatchObject({ nextWake: true });
+    return each.lines.slice(before);
+  });
+  expect(wakes[0]?.join()).toContain('"stream":"events/1"');
+  expect(wakes[1]).toEqual(wakes[0]);
+});
+
+test("a wake tells of so many streams, and the others follow", () => {
+  const bench = new StreamBench();
+  bench.do(subscriptionOf("s", { pattern: "**" }));
+  const count = WAKE_STREAMS_MAX + 200;
+  const paths = Array.from({ length: count }, (_, i) => `s/${String(i).padStart(5, "0")}`);
+  for (const path of paths) bench.create(path);
+  for (const path of paths.toReversed()) bench.append(path);
+  const subscription = () => {
+    const found = bench.durable.subscriptions.get("s");
+    if (found === undefined) throw new Error("no subscription");
+    return found;
+  };
+  const told = () => {
+    const scope = { durable: bench.durable, broker: bench.machine.broker };
+    return wakeInfos(scope, subscription()).map(({ path }) => path);
+  };
+  // The first append woke it, before there were the others.
+  expect(told()).toEqual([paths.at(-1) ?? ""]);
+  bench.do({ ...NOTE, generation: 1, outcome: "done" });
+  expect(told()).toEqual(paths.slice(0, WAKE_STREAMS_MAX));
+  expect(subscription().snapshot.size).toBe(WAKE_STREAMS_MAX);
+  bench.do({ ...NOTE, generation: 2, outcome: "done" });
+  expect(told()).toEqual(paths.slice(WAKE_STREAMS_MAX, -1));
+  bench.do({ ...NOTE, generation: 3, outcome: "done" });
+  expect(subscription()).toMatchObject({ awake: false, generation: 3 });
+  expect(subscription().links.size).toBe(count);
+  const scope = { durable: bench.durable, broker: bench.machine.broker };
+  expect(linkInfos(scope, subscription())).toEqual([]);
+});
+
+test("a webhook that acknowledged more than its wake does not go back when it finishes", () => {
+  const bench = new StreamBench();
+  bench.do(subscriptionOf("s"));
+  bench.create("events/1", { records: recordsOf("x") });
+  bench.append("events/1");
+  bench.do({ ...NOTE, generation: 1, outcome: "taken" });
+  const acks = [{ path: "events/1", offset: tokenOf(1, 2) }];
+  const settle = { pull: false, wakeId: "w_1_1", generation: 1, acks, done: false };
+  expect(bench.do({ type: "settle_wake", id: "s", ...settle })).toMatchObject({ ok: true });
+  bench.do({ ...NOTE, generation: 1, outcome: "done" });
+  expect(bench.durable.subscriptions.get("s")).toMatchObject({ awake: false, generation: 1 });
+  expect(bench.durable.subscriptions.get("s")?.links.get("events/1")?.acked).toBe(tokenOf(1, 2));
+});
+
+test("a subscription does not watch its own wake stream by its pattern", () => {
+  const bench = new StreamBench();
+  bench.create("wake", JSON_STREAM);
+  bench.do(subscriptionOf("s", { ...PULL, pattern: "**" }));
+  bench.create("a", { records: recordsOf("x") });
+  bench.do({ type: "claim_wake", id: "s", worker: "w" });
+  const acks = [{ path: "a", offset: tokenOf(2, 1) }];
+  const settle = { pull: true, wakeId: "w_1_1", generation: 1, acks, done: true };
+  // Otherwise the event of the first wake would be work for a second one, and so on.
+  expect(bench.do({ type: "settle_wake", id: "s", ...settle })).toMatchObject({ nextWake: false });
 });

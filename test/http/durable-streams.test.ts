@@ -209,6 +209,39 @@ test("a closed stream tells its end", async () => {
   expect([same.status, same.text]).toEqual([304, ""]);
 });
 
+test("Stream-Closed closes in any case of letters, and any other value counts as absent", async () => {
+  for (const [i, value] of ["true", "TRUE", "True"].entries()) {
+    const made = await client.put(`case${i}`, { headers: { "stream-closed": value } });
+    expect([made.status, made.headers.get("stream-closed")]).toEqual([201, "true"]);
+    await client.put(`late${i}`);
+    const closed = await client.post(`late${i}`, { headers: { "stream-closed": value } });
+    expect([closed.status, closed.headers.get("stream-closed")]).toEqual([204, "true"]);
+  }
+  for (const [i, value] of ["false", "yes", "1", "", "true, true"].entries()) {
+    const made = await client.put(`open${i}`, { headers: { "stream-closed": value } });
+    expect([made.status, made.headers.get("stream-closed")]).toEqual([201, null]);
+    const more = await client.post(`open${i}`, { body: "x", headers: { "stream-closed": value } });
+    expect([more.status, more.headers.get("stream-closed")]).toEqual([204, null]);
+    const empty = await client.post(`open${i}`, { headers: { "stream-closed": value } });
+    expect([empty.status, errorOf(empty)]).toEqual([400, "empty_append"]);
+  }
+});
+
+test("a subscription with a filter is refused, because it would not be applied", async () => {
+  const url = `${server.url}/v1/stream/__ds/subscriptions/filtered`;
+  const filter = { language: "cel", expression: "event.type == 'ready'" };
+  const body = { type: "webhook", pattern: "a/*", webhook: { url: "https://example.com" }, filter };
+  const headers = { authorization: "Bearer dev", "content-type": JSON_TYPE };
+  const answer = await fetch(url, { method: "PUT", headers, body: JSON.stringify(body) });
+  expect(answer.status).toBe(400);
+  expect(await answer.json()).toEqual({
+    error: {
+      code: "INVALID_REQUEST",
+      message: "filter is not supported: the worker must filter what it reads",
+    },
+  });
+});
+
 test("a long poll ends with a record, with the end of the stream, or after its time", async () => {
   const { next } = await client.put("poll", { body: "x" });
   const waiting = client.get(`poll?offset=${next}&live=long-poll`);

@@ -17,6 +17,7 @@ import {
   type StreamConfig,
   type StreamState,
 } from "../state.ts";
+import { noteCreated } from "../subscriptions/links.ts";
 import { notifyAppend } from "../subscriptions/wakes.ts";
 
 /** The stream to fork from, as the leader found it. */
@@ -80,6 +81,7 @@ export function applyCreateStream(
   stream.closed = command.closed;
   const { broker, now, effects } = context;
   appendToStream(broker, partitionOf(broker, stream), command.records, now, effects);
+  noteCreated(context, command.path);
   if (command.records.count > 0) notifyAppend(context, stream);
   return created(context, stream, true);
 }

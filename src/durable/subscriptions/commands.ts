@@ -3,7 +3,8 @@ import { type ByteReader, type ByteWriter, DecodeError } from "../../lib/bytes.t
 import { knownFlags } from "../../lib/command-kind.ts";
 import { durableKind, readOptional, writeOptional } from "../kind.ts";
 import { type DurableContext, type DurableRejected, refused } from "../state.ts";
-import { endOf, type LinkInfo, link, unlinkName, writableSubscription } from "./links.ts";
+import { LinkTable } from "./link-table.ts";
+import { endOf, type LinkInfo, link, noteLink, unlinkName, writableSubscription } from "./links.ts";
 import {
   KEY_BYTES,
   type SubscriptionConfig,
@@ -16,8 +17,8 @@ import {
   extendLease,
   firstPending,
   linkExisting,
-  linkInfos,
   wakeIfPending,
+  wakeInfos,
 } from "./wakes.ts";
 
 export type PutSubscription = {
@@ -42,7 +43,9 @@ export function applyPutSubscription(
   }
   // The keys are views of the entry.
   durable.keys ??= { signing: keys.signing.slice(), token: keys.token.slice() };
-  const subscription = new SubscriptionState(config, durable.nextSerial++, now, durable.epoch);
+  const links = new LinkTable();
+  const serial = durable.nextSerial++;
+  const subscription = new SubscriptionState(config, serial, now, durable.epoch, links);
   linkExisting(context, subscription);
   durable.subscriptions.set(config.id, subscription);
   durable.definitions++;
@@ -142,15 +145,16 @@ export type LinkStreamsResult =
   | DurableRejected<"subscription_not_found">;
 
 export function applyLinkStreams(
-  { durable, broker }: DurableContext,
+  context: DurableContext,
   { id, paths, unlink }: LinkStreams,
 ): LinkStreamsResult {
+  const { durable, broker } = context;
   const existing = durable.subscriptions.get(id);
   if (existing === undefined) return refused("subscription_not_found");
   const subscription = writableSubscription(durable, existing);
   for (const path of paths) {
     if (unlink) unlinkName(subscription, path);
-    else link(subscription, path, "name", endOf(durable, broker, path));
+    else link(context, subscription, path, "name", endOf(durable, broker, path));
   }
   durable.definitions++;
   return { ok: true, type: "link_streams" };
@@ -218,7 +222,7 @@ export function applyClaimWake(
     wakeId,
     generation,
     leaseMs: config.leaseMs,
-    streams: linkInfos(context, subscription),
+    streams: wakeInfos(context, subscription),
   };
 }
 
@@ -275,7 +279,7 @@ export function applySettleWake(context: DurableContext, command: SettleWake): S
     }
   }
   const subscription = writableSubscription(durable, existing);
-  for (const ack of acks) advance(subscription, ack);
+  for (const ack of acks) advance(context, subscription, ack);
   if (!done) {
     extendLease(context, subscription);
     return { ok: true, type: "settle_wake", nextWake: false };
@@ -284,9 +288,16 @@ export function applySettleWake(context: DurableContext, command: SettleWake): S
   return { ok: true, type: "settle_wake", nextWake: wakeIfPending(context, id, null) };
 }
 
-function advance(subscription: SubscriptionState, { path, offset }: Ack): void {
+/** Moves the position in a stream forward, never back. */
+function advance(
+  context: DurableContext,
+  subscription: SubscriptionState,
+  { path, offset }: Ack,
+): void {
   const known = subscription.links.get(path);
-  if (known !== undefined) subscription.links.set(path, { ...known, acked: offset });
+  if (known === undefined || known.acked >= offset) return;
+  subscription.links.set(path, { ...known, acked: offset });
+  noteLink(context, subscription, path);
 }
 
 const PULL = 1;
@@ -363,7 +374,8 @@ export function applyNoteDelivery(
   }
   if (outcome === "taken") extendLease(context, subscription);
   if (outcome === "done") {
-    for (const [path, offset] of subscription.snapshot) advance(subscription, { path, offset });
+    for (const [path, offset] of subscription.snapshot)
+      advance(context, subscription, { path, offset });
     endWake(context, subscription);
     wakeIfPending(context, id, null);
   }

@@ -2,8 +2,8 @@ import type { BrokerState } from "../../broker/state.ts";
 import { NO_RECORDS_YET, OFFSET_AT, TOKEN_LENGTH, ZERO_TOKEN } from "../offset-token.ts";
 import { tailOf, tailTokenOf } from "../records.ts";
 import type { DurableState, StreamState } from "../state.ts";
-import { matchesGlob } from "./glob.ts";
-import type { Link, SubscriptionState } from "./state.ts";
+import type { Link } from "./link-table.ts";
+import type { SubscriptionState } from "./state.ts";
 
 /** Returns the subscription for a change. It is copied if a snapshot may refer to it. */
 export function writableSubscription(
@@ -62,8 +62,45 @@ export function isPending(
   return Number(acked.slice(OFFSET_AT)) < tail;
 }
 
+/** Finds out again whether a link has records that were not processed. */
+export function noteLink(
+  { durable, broker }: LinkScope,
+  { links, pending }: SubscriptionState,
+  path: string,
+): void {
+  // The first look at all links finds it.
+  if (pending === null) return;
+  const known = links.get(path);
+  if (known !== undefined && isPending(durable, broker, path, known)) pending.add(path);
+  else pending.delete(path);
+}
+
+/** Called when a stream is made. A fork has records from the beginning, and its name may be watched. */
+export function noteCreated(scope: LinkScope, path: string): void {
+  for (const subscription of scope.durable.subscriptions.values()) {
+    if (subscription.links.names.has(path)) noteLink(scope, subscription, path);
+  }
+}
+
+export type LinkScope = { readonly durable: DurableState; readonly broker: BrokerState };
+
+/** Returns the paths of the links with records that were not processed. */
+export function pendingOf(
+  { durable, broker }: LinkScope,
+  subscription: SubscriptionState,
+): ReadonlySet<string> {
+  if (subscription.pending !== null) return subscription.pending;
+  const pending = new Set<string>();
+  for (const [path, each] of subscription.links) {
+    if (isPending(durable, broker, path, each)) pending.add(path);
+  }
+  subscription.pending = pending;
+  return pending;
+}
+
 /** Watches a stream, or adds a reason to watch it. */
 export function link(
+  scope: LinkScope,
   subscription: SubscriptionState,
   path: string,
   by: "name" | "pattern",
@@ -75,6 +112,7 @@ export function link(
     byPattern: by === "pattern" || (before?.byPattern ?? false),
     acked: before?.acked ?? acked,
   });
+  noteLink(scope, subscription, path);
 }
 
 /** Stops watching a stream by its name. It is still watched if the pattern covers it. */
@@ -82,13 +120,18 @@ export function unlinkName(subscription: SubscriptionState, path: string): void 
   const before = subscription.links.get(path);
   if (before === undefined) return;
   if (before.byPattern) subscription.links.set(path, { ...before, byName: false });
-  else subscription.links.delete(path);
+  else forget(subscription, path);
+}
+
+function forget(subscription: SubscriptionState, path: string): void {
+  subscription.links.delete(path);
+  subscription.pending?.delete(path);
 }
 
 /** Called when a stream is deleted. */
 export function unlinkEverywhere(state: DurableState, path: string): void {
   for (const subscription of state.subscriptions.values()) {
-    if (subscription.links.has(path)) writableSubscription(state, subscription).links.delete(path);
+    if (subscription.links.has(path)) forget(writableSubscription(state, subscription), path);
   }
 }
 
@@ -97,9 +140,9 @@ export function watchersOf(state: DurableState, stream: StreamState): readonly s
   if (stream.watchedAs === state.definitions) return stream.watchers;
   const { path } = stream.config;
   const watchers: string[] = [];
-  for (const [id, { config, links }] of state.subscriptions) {
-    const byPattern = config.pattern !== null && matchesGlob(config.pattern, path);
-    if (byPattern || links.get(path)?.byName === true) watchers.push(id);
+  for (const [id, subscription] of state.subscriptions) {
+    const isWatched = subscription.covers(path) || subscription.links.get(path)?.byName === true;
+    if (isWatched) watchers.push(id);
   }
   stream.watchers = watchers;
   stream.watchedAs = state.definitions;

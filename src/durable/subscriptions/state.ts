@@ -1,4 +1,6 @@
 import { DurableDue } from "../state.ts";
+import { globOf } from "./glob.ts";
+import type { LinkTable } from "./link-table.ts";
 
 /** Secrets of the cluster for subscriptions. They are made once, by the first leader that needs them. */
 export type SubscriptionKeys = {
@@ -24,14 +26,6 @@ export type SubscriptionConfig = {
   readonly origin: string;
 };
 
-/** A stream that a subscription watches. Replaced, never changed. */
-export type Link = {
-  readonly byName: boolean;
-  readonly byPattern: boolean;
-  /** Everything before it was processed. `-1`: nothing. */
-  readonly acked: string;
-};
-
 /** The state of one subscription. Like a stream, it is copied before the first change in an epoch. */
 export class SubscriptionState {
   readonly config: SubscriptionConfig;
@@ -43,7 +37,7 @@ export class SubscriptionState {
   generation = 0;
   /** A wake is under way. */
   awake = false;
-  /** Ends of the streams when the wake was made. */
+  /** Ends of the streams that the wake is about, as they were when it was made. */
   snapshot: ReadonlyMap<string, string> = new Map();
   /** The worker that has claimed the wake. */
   holder: string | null = null;
@@ -53,15 +47,23 @@ export class SubscriptionState {
   deliverAt = 0;
   /** Failed calls of the webhook in a row. */
   failures = 0;
-  links: Map<string, Link> = new Map();
+  readonly links: LinkTable;
+  /**
+   * Not replicated as such: the paths of the links with records that were not processed; null if they
+   * are not known, after a restore.
+   */
+  pending: Set<string> | null = new Set();
+  #matches: ((path: string) => boolean) | null = null;
 
   constructor(
     config: SubscriptionConfig,
     serial: number,
     createdAt: number,
     epoch: number,
+    links: LinkTable,
     due?: DurableDue,
   ) {
+    this.links = links;
     this.config = config;
     this.serial = serial;
     this.createdAt = createdAt;
@@ -69,12 +71,22 @@ export class SubscriptionState {
     this.due = due ?? new DurableDue(serial, 1);
   }
 
+  /** True if the pattern covers the path. Its own wakes would wake a subscription for ever. */
+  covers(path: string): boolean {
+    const { pattern, wakeStream } = this.config;
+    if (pattern === null || path === wakeStream) return false;
+    this.#matches ??= globOf(pattern);
+    return this.#matches(path);
+  }
+
   get wakeId(): string {
     return `w_${this.serial}_${this.generation}`;
   }
 
   copy(epoch: number): SubscriptionState {
-    const copy = new SubscriptionState(this.config, this.serial, this.createdAt, epoch, this.due);
+    const { config, serial, createdAt, due } = this;
+    const links = this.links.copy();
+    const copy = new SubscriptionState(config, serial, createdAt, epoch, links, due);
     copy.generation = this.generation;
     copy.awake = this.awake;
     copy.snapshot = this.snapshot;
@@ -82,7 +94,8 @@ export class SubscriptionState {
     copy.leaseUntil = this.leaseUntil;
     copy.deliverAt = this.deliverAt;
     copy.failures = this.failures;
-    copy.links = new Map(this.links);
+    copy.pending = this.pending;
+    copy.#matches = this.#matches;
     return copy;
   }
 }

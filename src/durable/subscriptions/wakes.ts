@@ -1,15 +1,16 @@
 import { utf8 } from "../../lib/bytes.ts";
+import { smallest } from "../../lib/smallest.ts";
 import { BatchBuilder } from "../../record/batch-builder.ts";
 import { BEFORE_FIRST } from "../offset-token.ts";
-import { appendToStream, partitionOf } from "../records.ts";
+import { appendToStream, partitionOf, tailOf } from "../records.ts";
 import { type DurableContext, isExpired, type StreamState } from "../state.ts";
-import { matchesGlob } from "./glob.ts";
 import {
   endOf,
   infoOf,
-  isPending,
   type LinkInfo,
   link,
+  noteLink,
+  pendingOf,
   watchersOf,
   writableSubscription,
 } from "./links.ts";
@@ -23,40 +24,69 @@ export function notifyAppend(context: DurableContext, stream: StreamState): void
   for (const id of watchersOf(durable, stream)) {
     const subscription = durable.subscriptions.get(id);
     if (subscription === undefined) continue;
-    if (!subscription.links.has(path)) {
-      link(writableSubscription(durable, subscription), path, "pattern", BEFORE_FIRST);
-    }
+    if (subscription.links.has(path)) noteLink(context, subscription, path);
+    else link(context, writableSubscription(durable, subscription), path, "pattern", BEFORE_FIRST);
     wakeIfPending(context, id, path);
   }
 }
 
-/** Returns what a subscription watches, with the position and the end of each stream. */
+/** Streams of a wake. The others with records that were not processed follow in the next wakes. */
+export const WAKE_STREAMS_MAX = 1_000;
+
+/**
+ * Returns what a subscription watches, with the position and the end of each stream. If that is very
+ * much, only streams with records that were not processed are told.
+ */
 export function linkInfos(
-  { durable, broker }: Pick<DurableContext, "durable" | "broker">,
-  { links }: SubscriptionState,
+  scope: Pick<DurableContext, "durable" | "broker">,
+  subscription: SubscriptionState,
 ): LinkInfo[] {
-  return [...links].map(([path, each]) => infoOf(durable, broker, path, each));
+  const { links } = subscription;
+  if (links.size <= WAKE_STREAMS_MAX) {
+    return [...links].map(([path, each]) => infoOf(scope.durable, scope.broker, path, each));
+  }
+  const pending = pendingOf(scope, subscription);
+  return infosOf(scope, subscription, smallest(pending, WAKE_STREAMS_MAX));
 }
 
-/** @returns the path of a stream with records that were not processed; null if there is none. */
-export function firstPending(
-  { durable, broker }: DurableContext,
+/** The same of the streams that a wake is about. */
+export function wakeInfos(
+  scope: Pick<DurableContext, "durable" | "broker">,
+  subscription: SubscriptionState,
+): LinkInfo[] {
+  if (subscription.links.size <= WAKE_STREAMS_MAX) return linkInfos(scope, subscription);
+  return infosOf(scope, subscription, subscription.snapshot.keys());
+}
+
+function infosOf(
+  { durable, broker }: Pick<DurableContext, "durable" | "broker">,
   { links }: SubscriptionState,
-): string | null {
-  for (const [path, each] of links) {
-    if (isPending(durable, broker, path, each)) return path;
+  paths: Iterable<string>,
+): LinkInfo[] {
+  const infos: LinkInfo[] = [];
+  for (const path of paths) {
+    const each = links.get(path);
+    if (each !== undefined) infos.push(infoOf(durable, broker, path, each));
   }
-  return null;
+  return infos;
+}
+
+/**
+ * Returns the first path of a stream with records that were not processed; null if there is none. It does
+ * not depend on the history of a node: the path is written into the wake stream.
+ */
+export function firstPending(
+  context: DurableContext,
+  subscription: SubscriptionState,
+): string | null {
+  return smallest(pendingOf(context, subscription), 1)[0] ?? null;
 }
 
 /** Begins the next wake if there is work and no wake is under way. @returns true if it began. */
 export function wakeIfPending(context: DurableContext, id: string, hint: string | null): boolean {
   const subscription = context.durable.subscriptions.get(id);
   if (subscription === undefined || subscription.awake) return false;
-  const { durable, broker } = context;
-  const hinted = hint === null ? undefined : subscription.links.get(hint);
-  const isHinted =
-    hint !== null && hinted !== undefined && isPending(durable, broker, hint, hinted);
+  const isHinted = hint !== null && pendingOf(context, subscription).has(hint);
   const path = isHinted ? hint : firstPending(context, subscription);
   if (path === null) return false;
   beginWake(context, subscription, path);
@@ -66,12 +96,11 @@ export function wakeIfPending(context: DurableContext, id: string, hint: string 
 function beginWake(context: DurableContext, before: SubscriptionState, path: string): void {
   const { durable, broker, now } = context;
   const subscription = writableSubscription(durable, before);
-  const { config, links } = subscription;
+  const { config } = subscription;
   subscription.generation++;
   subscription.awake = true;
-  subscription.snapshot = new Map(
-    [...links.keys()].map((each) => [each, endOf(durable, broker, each)]),
-  );
+  const paths = smallest(pendingOf(context, subscription), WAKE_STREAMS_MAX);
+  subscription.snapshot = new Map(paths.map((each) => [each, endOf(durable, broker, each)]));
   if (config.kind === "webhook") {
     subscription.deliverAt = now;
     subscription.failures = 0;
@@ -84,11 +113,12 @@ function beginWake(context: DurableContext, before: SubscriptionState, path: str
 
 /** Tells the workers that poll the wake stream. Without an open wake stream nothing is told. */
 function writeWakeEvent(
-  { durable, broker, now, effects }: DurableContext,
+  context: DurableContext,
   { config, generation }: SubscriptionState,
   wakeStream: string,
   path: string,
 ): void {
+  const { durable, broker, now, effects } = context;
   const stream = durable.byPath.get(wakeStream);
   if (stream === undefined || stream.deleted || stream.closed || isExpired(stream, now)) return;
   const event = { type: "wake", subscription_id: config.id, stream: path, generation, ts: now };
@@ -97,6 +127,11 @@ function writeWakeEvent(
   const { bytes, count, logicalBytes } = builder.finish();
   const records = { batches: bytes, count, logicalBytes };
   appendToStream(broker, partitionOf(broker, stream), records, now, effects);
+  // Another subscription may watch the wake stream. It is not woken by it, but has more to process then.
+  for (const id of watchersOf(durable, stream)) {
+    const watcher = durable.subscriptions.get(id);
+    if (watcher?.links.has(wakeStream) === true) noteLink(context, watcher, wakeStream);
+  }
 }
 
 /** @param subscription of the present epoch. */
@@ -133,11 +168,15 @@ export function endLease(context: DurableContext, serial: number): void {
 export function linkExisting(context: DurableContext, subscription: SubscriptionState): void {
   const { durable, broker } = context;
   const { streams, pattern } = subscription.config;
-  for (const path of streams) link(subscription, path, "name", endOf(durable, broker, path));
+  for (const path of streams) {
+    link(context, subscription, path, "name", endOf(durable, broker, path));
+  }
   if (pattern === null) return;
-  for (const [path, { deleted }] of durable.byPath) {
-    if (!deleted && matchesGlob(pattern, path)) {
-      link(subscription, path, "pattern", endOf(durable, broker, path));
-    }
+  const { links } = subscription;
+  for (const [path, stream] of durable.byPath) {
+    if (stream.deleted || !subscription.covers(path)) continue;
+    const { byName = false } = links.get(path) ?? {};
+    const position = { streamId: stream.streamId, offset: tailOf(broker, stream) };
+    links.setAt(path, { byName, byPattern: true }, position);
   }
 }

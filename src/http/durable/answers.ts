@@ -20,6 +20,10 @@ export const PRODUCER_SEQ = "producer-seq";
 export const EXPECTED_SEQ = "producer-expected-seq";
 export const RECEIVED_SEQ = "producer-received-seq";
 
+/** Any case of `true` closes a stream, and every other value counts as absent. */
+export const isClosing = (headers: Headers): boolean =>
+  headers.get(CLOSED)?.toLowerCase() === "true";
+
 /** Details of rejections that the protocol has headers for. */
 const DETAIL_HEADERS: Readonly<Record<string, string>> = {
   nextOffset: NEXT_OFFSET,

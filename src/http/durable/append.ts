@@ -5,6 +5,7 @@ import { ApiError, shown } from "../errors.ts";
 import type { RequestContext } from "../request-context.ts";
 import {
   CLOSED,
+  isClosing,
   NEXT_OFFSET,
   PRODUCER_EPOCH,
   PRODUCER_ID,
@@ -29,7 +30,7 @@ export async function append(
   const { headers } = context.request;
   const producer = producerOf(headers);
   const seq = seqOf(headers);
-  const close = headers.get(CLOSED) === "true";
+  const close = isClosing(headers);
   const { requestBytesMax } = services.options.limits;
   const body = await readBytes(
     context.request,

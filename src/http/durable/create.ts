@@ -10,6 +10,7 @@ import {
   FORK_OFFSET,
   FORK_SUB_OFFSET,
   FORKED_FROM,
+  isClosing,
   NEXT_OFFSET,
   originOf,
   rejection,
@@ -54,7 +55,7 @@ export async function create(
     path,
     contentType,
     ...life,
-    closed: headers.get(CLOSED) === "true",
+    closed: isClosing(headers),
     fork,
     records: recordsOf(body, type, messageBytesMax),
   });

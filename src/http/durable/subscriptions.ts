@@ -95,6 +95,9 @@ export async function putSubscription(
   if (pattern === null && streams.length === 0) {
     throw invalid("At least one of pattern or streams is required");
   }
+  if (body["filter"] !== undefined && body["filter"] !== null) {
+    throw invalid("filter is not supported: the worker must filter what it reads");
+  }
   const wakeStream = optionalPath("wake_stream", body["wake_stream"]);
   if (kind === "pull-wake" && wakeStream === null) {
     throw invalid("pull-wake subscriptions require wake_stream");
@@ -123,7 +126,7 @@ export async function getSubscription(
 ): Promise<Response> {
   const outcome = await services.durable.describeSubscription(idOf(context));
   if (!outcome.ok) return rejection(services, context, outcome);
-  demandAll(context, "read", outcome.pattern, namesOf(outcome));
+  demandAll(context, "read", outcome.pattern, outcome.names);
   return Response.json(viewOf(outcome));
 }
 
@@ -174,7 +177,7 @@ async function changeLinks(
 export async function claim(services: DurableServices, context: RequestContext): Promise<Response> {
   const id = idOf(context);
   const known = await services.durable.describeSubscription(id);
-  if (known.ok) demandAll(context, "read", known.pattern, namesOf(known));
+  if (known.ok) demandAll(context, "read", known.pattern, known.names);
   const { worker } = await objectOf(context);
   if (typeof worker !== "string" || worker === "" || worker.length > ID_BYTES_MAX) {
     throw invalid(`worker must be a string of 1 to ${ID_BYTES_MAX} characters`);
@@ -344,12 +347,9 @@ async function demandOf(
   id: string,
 ): Promise<void> {
   const known = await durable.describeSubscription(id);
-  if (known.ok) demandAll(context, "admin", known.pattern, namesOf(known));
+  if (known.ok) demandAll(context, "admin", known.pattern, known.names);
   else context.demand("admin", null);
 }
-
-const namesOf = ({ streams }: Subscription): readonly string[] =>
-  streams.filter(({ byName }) => byName).map(({ path }) => path);
 
 const streamViewOf = ({ path, byName, acked, tail, pending }: SubscriptionStream) => ({
   path,
@@ -369,6 +369,7 @@ function viewOf(subscription: Subscription): object {
     type: kind,
     ...(pattern === null ? {} : { pattern }),
     streams: subscription.streams.map(streamViewOf),
+    streams_total: subscription.streamsTotal,
     ...(webhookUrl === null ? {} : { webhook: { url: webhookUrl, signing } }),
     ...(wakeStream === null ? {} : { wake_stream: wakeStream }),
     lease_ttl_ms: leaseMs,

@@ -2,6 +2,7 @@ import { tokenOf } from "../../durable/offset-token.ts";
 import { partitionOf, tailOf } from "../../durable/records.ts";
 import { expiryOf, isExpired, type StreamState } from "../../durable/state.ts";
 import type { Clock } from "../../env/clock.ts";
+import { smallest } from "../../lib/smallest.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Result } from "../api.ts";
 import type {
@@ -16,8 +17,6 @@ import type { ReadTime } from "../writes/kv-access.ts";
 
 /** Producers of one stream that are listed. */
 const PRODUCERS_LISTED_MAX = 1_000;
-/** Paths that are collected, per path of the page, before the later ones are dropped. */
-const COLLECTED_PER_LISTED = 4;
 
 export type StreamListingOptions = {
   readonly machine: Machine;
@@ -95,23 +94,12 @@ export class StreamListing {
   }
 }
 
-/**
- * Returns the first paths of a page, in order. If there are very many streams, only a few times as many
- * as the page holds are sorted.
- */
-export function firstPaths(
+/** Returns the first paths of a page, in order. */
+export const firstPaths = (
   all: Iterable<string>,
   { prefix, after, limit }: ListStreamsRequest,
-): readonly string[] {
-  const most = limit * COLLECTED_PER_LISTED;
-  let found: string[] = [];
-  let last: string | null = null;
-  for (const path of all) {
-    if (path <= after || !path.startsWith(prefix) || (last !== null && path >= last)) continue;
-    found.push(path);
-    if (found.length < most) continue;
-    found = found.sort().slice(0, limit);
-    last = found.at(-1) ?? null;
-  }
-  return found.sort().slice(0, limit);
+): readonly string[] => smallest(within(all, prefix, after), limit);
+
+function* within(all: Iterable<string>, prefix: string, after: string): Generator<string> {
+  for (const path of all) if (path > after && path.startsWith(prefix)) yield path;
 }

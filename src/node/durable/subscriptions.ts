@@ -5,7 +5,7 @@ import {
   putSubscription,
   settleWake,
 } from "../../durable/subscriptions/commands.ts";
-import { isPending } from "../../durable/subscriptions/links.ts";
+import { pendingOf } from "../../durable/subscriptions/links.ts";
 import {
   KEY_BYTES,
   type SubscriptionKeys,
@@ -39,8 +39,8 @@ import type { DurableLimits } from "./writer.ts";
 /** Streams that one subscription may name. */
 export const NAMED_STREAMS_MAX = 1_000;
 const SMALL_COMMAND_BYTES = 2_048;
-/** Watched streams that are looked at before other events are handled. */
-const LOOKED_AT_ONCE = 10_000;
+/** Subscriptions that are looked at before other events are handled. */
+const LOOKED_AT_ONCE = 100;
 
 export type SubscriptionsOptions = {
   readonly machine: Machine;
@@ -97,17 +97,14 @@ export class Subscriptions {
     return { ok: true, ...this.#view(subscription) };
   }
 
-  /** Many subscriptions may watch very many streams, so other events are handled in between. */
+  /** There may be many, so other events are handled in between. */
   async list(): Promise<readonly SubscriptionSummary[]> {
     const list: SubscriptionSummary[] = [];
     let looked = 0;
     for (const subscription of [...this.#state.subscriptions.values()]) {
       const { config, awake, generation, holder, failures, links } = subscription;
-      let pending = 0;
-      for (const [path, link] of links) {
-        if (isPending(this.#state, this.#options.machine.broker, path, link)) pending++;
-        if (++looked % LOOKED_AT_ONCE === 0) await this.#nextIteration();
-      }
+      const pending = pendingOf(this.#scope, subscription).size;
+      if (++looked % LOOKED_AT_ONCE === 0) await this.#nextIteration();
       const { id, kind, pattern } = config;
       const streams = links.size;
       list.push({ id, kind, pattern, streams, pending, awake, generation, holder, failures });
@@ -136,12 +133,8 @@ export class Subscriptions {
     readonly unlink: boolean;
   }): Promise<Result<object, LinkStreamsReject>> {
     const { id, paths, unlink } = request;
-    const known = this.#state.subscriptions.get(id)?.links.size ?? 0;
-    if (!unlink && known + paths.length > NAMED_STREAMS_MAX) {
-      const named = [...(this.#state.subscriptions.get(id)?.links.values() ?? [])];
-      const count = named.filter(({ byName }) => byName).length;
-      if (count + paths.length > NAMED_STREAMS_MAX) return TOO_MANY_LINKS;
-    }
+    const named = this.#state.subscriptions.get(id)?.links.names.size ?? 0;
+    if (!unlink && named + paths.length > NAMED_STREAMS_MAX) return TOO_MANY_LINKS;
     return await this.#options.commander.run({
       kind: linkStreams,
       fields: { id, paths, unlink },
@@ -204,7 +197,6 @@ export class Subscriptions {
   #view(subscription: SubscriptionState): Subscription {
     const { config, createdAt, failures } = subscription;
     const { id, kind, pattern, webhookUrl, wakeStream, leaseMs, description, origin } = config;
-    const context = { durable: this.#state, broker: this.#options.machine.broker };
     return {
       id,
       kind,
@@ -216,7 +208,9 @@ export class Subscriptions {
       origin,
       createdAtMs: createdAt,
       failures,
-      streams: linkInfos(context, subscription),
+      names: [...subscription.links.names],
+      streams: linkInfos(this.#scope, subscription),
+      streamsTotal: subscription.links.size,
       keyId: this.webhookKeys()[0]?.kid ?? "",
     };
   }
@@ -229,6 +223,10 @@ export class Subscriptions {
   #randomBytes(): Uint8Array {
     const words = Uint32Array.from({ length: KEY_BYTES / 4 }, () => this.#options.random.u32());
     return new Uint8Array(words.buffer);
+  }
+
+  get #scope() {
+    return { durable: this.#state, broker: this.#options.machine.broker };
   }
 
   get #state() {

@@ -1,6 +1,6 @@
 import { noteDelivery } from "../../durable/subscriptions/commands.ts";
 import type { SubscriptionState } from "../../durable/subscriptions/state.ts";
-import { linkInfos } from "../../durable/subscriptions/wakes.ts";
+import { wakeInfos } from "../../durable/subscriptions/wakes.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Random } from "../../env/random.ts";
 import type { WebhookSender } from "../../env/webhook-sender.ts";
@@ -19,8 +19,6 @@ const RETRY_FIRST_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
 /** Retries of several webhooks are spread by this part of their delay. */
 const JITTER = 0.2;
-/** A wake of more streams names those with records to process only. */
-const STREAMS_LISTED_MAX = 1_000;
 
 export type WebhooksOptions = {
   readonly machine: Machine;
@@ -140,9 +138,7 @@ export class Webhooks {
   #listed(subscription: SubscriptionState): readonly object[] {
     const { machine } = this.#options;
     const context = { durable: machine.parts.durable, broker: machine.broker };
-    const all = linkInfos(context, subscription);
-    const listed = all.length > STREAMS_LISTED_MAX ? all.filter(({ pending }) => pending) : all;
-    return listed.map(({ path, byName, acked, tail, pending }) => ({
+    return wakeInfos(context, subscription).map(({ path, byName, acked, tail, pending }) => ({
       path,
       link_type: byName ? "explicit" : "glob",
       acked_offset: acked,

@@ -3,6 +3,7 @@ import { appendStream } from "../../durable/commands/append-stream.ts";
 import { createStream, type ForkRequest } from "../../durable/commands/create-stream.ts";
 import { removeStream } from "../../durable/commands/delete-stream.ts";
 import { parseToken, tokenOf } from "../../durable/offset-token.ts";
+import { mayWrite } from "../../durable/producers.ts";
 import { NO_RECORDS, piecesOf, resolve, tailOf } from "../../durable/records.ts";
 import type { StreamState } from "../../durable/state.ts";
 import type { Clock } from "../../env/clock.ts";
@@ -145,7 +146,7 @@ export class StreamWriter {
     if (producer === null) return null;
     const producers = this.#options.machine.parts.durable.byPath.get(path)?.producers;
     const { producersMax } = this.#options.limits;
-    if (producers === undefined || producers.size < producersMax || producers.has(producer.id)) {
+    if (producers === undefined || mayWrite(producers, producer.id, this.#now(), producersMax)) {
       return null;
     }
     return { ok: false, code: "too_many_producers", details: { producersMax } };

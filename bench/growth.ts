@@ -28,6 +28,8 @@ const { values } = LINE.read({ full: { type: "boolean" }, only: { type: "string"
 const PARTITIONS = 8;
 /** A topic has at most 1024 partitions. */
 const PER_TOPIC = 1000;
+/** Partitions whose first page is read. */
+const PAGES_MAX = 10_000;
 const VALUE_BYTES = 64;
 /** Messages of a request: one batch of the largest size. */
 const PER_REQUEST = 490;
@@ -45,14 +47,8 @@ const CASES: readonly Case[] = [
   },
   messages("messages", 8_000_000),
   ...(values.full === true ? [messages("messages x10", 80_000_000)] : []),
-  {
-    name: "partitions",
-    count: values.full === true ? 10_000 : 1_000,
-    fill: fillPartitions,
-    partitions: values.full === true ? 10_000 : 1_000,
-    bounds: null,
-    grows: "a log, a tail chunk and an index a partition; files at each checkpoint",
-  },
+  partitionsCase("partitions", values.full === true ? 10_000 : 1_000),
+  ...(values.full === true ? [partitionsCase("partitions x10", 100_000)] : []),
   {
     name: "keys",
     count: values.full === true ? 1_000_000 : 100_000,
@@ -78,6 +74,17 @@ const CASES: readonly Case[] = [
     grows: "a connection and a waiting read a follower; nothing after they leave",
   },
 ];
+
+function partitionsCase(name: string, count: number): Case {
+  return {
+    name,
+    count,
+    fill: fillPartitions,
+    partitions: Math.min(count, PAGES_MAX),
+    bounds: null,
+    grows: "the state of a partition; its log too while it is one of the 4,096 used last",
+  };
+}
 
 function messages(name: string, count: number): Case {
   return {

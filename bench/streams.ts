@@ -1,8 +1,8 @@
 /**
  * `bun bench/streams.ts [STREAMS] [--records N] [--followers N]`: many small durable streams on one new
  * node. It prints the rate of creation at 64 requests in flight, memory a stream, how long a checkpoint
- * takes and the longest stop of the event loop in it, how long a restart takes, and how long it takes
- * until followers of different streams have got a record each.
+ * takes and the longest stop of the event loop in it, how long a restart takes, what a subscription to
+ * all of them takes, and how long it takes until followers of different streams have got a record each.
  */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -69,6 +69,7 @@ try {
   const bytesEach = Math.round(((readyMiB - emptyMiB) * 2 ** 20) / STREAMS);
   print({ name: "streams/restart", streams: STREAMS, ready_ms: readyMs, bytes_each: bytesEach });
   await readSome(subject);
+  await subscribe(subject);
   await follow(subject);
   await subject.kill();
 } finally {
@@ -123,6 +124,38 @@ async function readSome({ port }: Subject): Promise<void> {
     const expected = RECORD.length * RECORDS;
     if (text.length < expected) throw new Error(`stream ${stream} has ${text.length} bytes`);
   }
+}
+
+/** One subscription watches all streams: the time of its definition and of a wake, and its memory. */
+async function subscribe({ port, pid }: Subject): Promise<void> {
+  const url = `http://127.0.0.1:${port}/v1/stream`;
+  const send = async (method: string, path: string, type: string, body: string) => {
+    const begin = performance.now();
+    const answer = await fetch(`${url}/${path}`, {
+      method,
+      headers: { ...headers, "content-type": type },
+      body,
+    });
+    if (!answer.ok) throw new Error(await answer.text());
+    return Math.round(performance.now() - begin);
+  };
+  await send("PUT", "wake", "application/json", "[]");
+  const beforeMiB = await residentMiB(pid);
+  const definition = { type: "pull-wake", pattern: "**", wake_stream: "wake" };
+  const json = "application/json";
+  const defined = await send("PUT", "__ds/subscriptions/all", json, JSON.stringify(definition));
+  const woken = await send("POST", "session/0", "text/plain", RECORD);
+  await floodAny(port, STREAMS, (i) => request("POST", pathOf(i), RECORD));
+  const claimed = await send("POST", "__ds/subscriptions/all/claim", json, '{"worker":"w"}');
+  const afterMiB = await residentMiB(pid);
+  print({
+    name: "streams/subscription",
+    streams: STREAMS,
+    define_ms: defined,
+    first_wake_ms: woken,
+    claim_of_all_pending_ms: claimed,
+    bytes_each: Math.round(((afterMiB - beforeMiB) * 2 ** 20) / STREAMS),
+  });
 }
 
 /** Each follows another stream, and gets what is appended to it then. */

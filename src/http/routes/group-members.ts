@@ -52,7 +52,7 @@ export const groupMemberEndpoints = (services: Services): readonly Endpoint[] =>
   seek(services),
 ];
 
-const join = ({ node, errorMapper }: Services): Endpoint => ({
+const join = (services: Services): Endpoint => ({
   method: "POST",
   path: "/broker/groups/:group/join",
   access: { kind: "body", scope: "read" },
@@ -79,10 +79,13 @@ const join = ({ node, errorMapper }: Services): Endpoint => ({
     const body = await readJson(context, JOIN_GROUP_BODY);
     const topics = [...new Set(body.topics)];
     for (const topic of topics) context.demand("read", topic);
+    // Joining again replaces the topics of the member, which may be another client's.
+    if (body.member !== undefined)
+      await demandTopics(services, context, { group, member: body.member });
     const member = body.member ?? newName();
     const leaseMs = body.lease_ms ?? LEASE_MS_DEFAULT;
-    const result = await node.groups.join({ group, member, leaseMs, topics });
-    if (!result.ok) return errorMapper.answer(context, result, about({ group, member }));
+    const result = await services.node.groups.join({ group, member, leaseMs, topics });
+    if (!result.ok) return services.errorMapper.answer(context, result, about({ group, member }));
     return json<GroupJoined>({
       ok: true,
       member,

@@ -124,6 +124,19 @@ export function register(target: TargetOf): void {
       expect((await client.ask(path, event)).body).toMatchObject({ offset: 0, duplicate: true });
     });
 
+    test("a gap in a topic that does not exist is told, and creates no topic", async () => {
+      const topic = freshName("gap");
+      const answer = await client.produce(topic, "x", "partition=0", {
+        ...numbered("p", 3, 1),
+      });
+      expectError(answer, 409, "sequence_gap", ["expected_seq"]);
+      expect(answer.body).toMatchObject({ expected_seq: 0 });
+      expectError(await client.ask(`GET /broker/topics/${topic}`), 404, "topic_not_found");
+      const first = await client.produce(topic, "x", "partition=0", {
+        ...numbered("p", 3, 0),
+      });
+      expect(first.body).toMatchObject({ ok: true, offset: 0, duplicate: false });
+    });
     test("producers are listed, the last write first, and forgotten", async () => {
       const topic = await client.topic("listed", 2);
       await at0(topic, "a", numbered("p/1 ä", 3, 0));

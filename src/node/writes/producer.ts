@@ -57,7 +57,8 @@ function owned(request: ProduceRequest): ProduceRequest {
   };
 }
 
-type Target = Pick<ProduceRequest, "topic" | "partition">;
+type Target = Pick<ProduceRequest, "topic" | "partition"> &
+  Pick<Partial<ProduceRequest>, "producer">;
 
 /** Encodes produce requests as commands and predicts the offsets of their records. */
 export class Producer {
@@ -100,6 +101,9 @@ export class Producer {
     // Only a valid produce creates its topic, so all possible checks come first.
     if (request.partition !== null && request.partition >= defaultPartitions) {
       return partitionNotFound(request.partition, defaultPartitions);
+    }
+    if (request.producer != null && request.producer.seq > 0) {
+      return { ok: false, code: "sequence_gap", details: { expectedSeq: 0 } };
     }
     const created = await topics.createTopic(request.topic, defaultPartitions);
     // Another request may have created it with another partition count, which is then used.

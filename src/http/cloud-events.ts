@@ -4,13 +4,15 @@ import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
 import { EVENT_PREFIX, EVENT_TYPE, isJson } from "../record/cloud-event.ts";
 import { tooLarge } from "./body.ts";
 import { ApiError, shown } from "./errors.ts";
-import { checkEvent, checkName } from "./event-attributes.ts";
+import { checkEvent, checkName, REQUIRED } from "./event-attributes.ts";
 import { BodyReader, textOfBody } from "./json.ts";
 import { checkCount } from "./ndjson.ts";
 import type { HttpLimits } from "./options.ts";
 import { HeaderList, type RequestHeaders } from "./record-headers.ts";
 
 export const EVENT_BATCH_TYPE = "application/cloudevents-batch+json";
+/** Attributes that are text by the specification. Extensions may also be integers and booleans. */
+const TEXT_ATTRIBUTES = [...REQUIRED, "datacontenttype", "dataschema", "subject", "time"];
 
 /** Tells which mode a content type asks for; null: none, the body is opaque. */
 export function eventModeOf(contentType: string | null): "event" | "batch" | null {
@@ -83,6 +85,9 @@ function readAttribute(reader: BodyReader, name: string, to: Map<string, string>
   const isScalar = /^(?:"|-?\d+$|true$|false$)/.test(source);
   if (!isScalar)
     throw invalid(`The attribute ${shown(name)} must be text, an integer or a boolean`);
+  if (!source.startsWith('"') && TEXT_ATTRIBUTES.includes(name)) {
+    throw invalid(`The attribute ${shown(name)} is ${source}: it must be text`);
+  }
   const text = source.startsWith('"') ? stringOf(source) : source;
   to.set(name === "datacontenttype" ? "content-type" : EVENT_PREFIX + name, text);
 }

@@ -1,9 +1,10 @@
 /** Context attributes of CloudEvents 1.0, which are stored as headers `ce-<name>`. */
 import { fromUtf8 } from "../lib/bytes.ts";
+import { isTimeText } from "../lib/time-text.ts";
 import { EVENT_PREFIX } from "../record/cloud-event.ts";
 import { ApiError, shown } from "./errors.ts";
 
-const REQUIRED = ["id", "source", "specversion", "type"];
+export const REQUIRED: readonly string[] = ["id", "source", "specversion", "type"];
 const VERSION = "1.0";
 const NAME = /^[a-z0-9]+$/;
 
@@ -39,6 +40,12 @@ export function checkEvent(attributes: ReadonlyMap<string, string>): void {
   const version = attributes.get("ce-specversion");
   if (version !== VERSION) {
     throw invalid(`The CloudEvent has specversion ${shown(version)}: only "1.0" is known`);
+  }
+  const time = attributes.get("ce-time");
+  if (time !== undefined && !isTimeText(time)) {
+    throw invalid(
+      `The attribute "time" is ${shown(time)}: it must be a time by RFC 3339, such as 2030-01-31T12:00:00Z`,
+    );
   }
 }
 

@@ -8,6 +8,9 @@ export const EVENT_TYPE = "application/cloudevents+json";
 const ATTRIBUTE = /^[a-z0-9]+$/;
 const REQUIRED = ["ce-id", "ce-source", "ce-specversion", "ce-type"];
 const JSON_TYPE = /^[^;]*[/+]json\s*(;|$)/i;
+/** Types whose values are text. Values of any other type are bytes, also if they are UTF-8. */
+const TEXT_TYPE =
+  /^\s*(text\/|application\/(xml|yaml|javascript|graphql|sql|x-ndjson|x-www-form-urlencoded)|[^;]*\+(xml|yaml))/i;
 
 /** A content type without one means JSON in a CloudEvent. */
 export const isJson = (contentType: string | null): boolean =>
@@ -64,7 +67,7 @@ function withData(
     type === null ? attributes : { ...attributes, datacontenttype: type },
   );
   if (value.length === 0) return head;
-  const isText = text !== null && !isJson(type);
+  const isText = text !== null && type !== null && TEXT_TYPE.test(type);
   const data =
     json !== null
       ? `"data":${json}`

@@ -1,11 +1,8 @@
+import { isTimeText } from "../lib/time-text.ts";
 import { isObject, type Path, type Value, valueAt } from "./value.ts";
 
 /** Times are whole milliseconds within ±(2^52−1), so that the difference of two is exact. */
 export const TIME_MS_MAX = 2 ** 52 - 1;
-
-/** RFC 3339 with a zone: a time without one would be a guess. */
-const RFC_3339 =
-  /^\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/;
 
 /**
  * The unit of a time field, from the schema: an integer of this unit since 1970, or a
@@ -26,7 +23,7 @@ export function timeReader(timeField: Path | null, unit: TimeUnit | null): ReadT
 }
 
 function timeOf(time: Value | undefined, unit: TimeUnit | null): number | null {
-  if (typeof time === "string") return RFC_3339.test(time) ? inRange(parseTime(time)) : null;
+  if (typeof time === "string") return isTimeText(time) ? inRange(parseTime(time)) : null;
   switch (unit) {
     case "micros":
       return dividedBy(time, 1000);

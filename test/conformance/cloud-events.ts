@@ -5,6 +5,7 @@ import { expectError } from "../tools/conformance/expectations.ts";
 import { Client, messagesOf, type TargetOf } from "../tools/conformance/target.ts";
 
 const BATCH = "application/cloudevents-batch+json";
+const STRUCTURED = { "content-type": "application/cloudevents+json" };
 const FIELDS = { specversion: "1.0", id: "a 1/ü€", source: "/shop", type: "order.placed" };
 
 export function register(target: TargetOf): void {
@@ -117,6 +118,27 @@ export function register(target: TargetOf): void {
         { id: `${topic}/0/2`, data_base64: "AP8=" },
       ]);
     });
+    test("data of a type that is not text comes as bytes, also if it is UTF-8", async () => {
+      const topic = await client.topic("bytes");
+      const send = async (datacontenttype: string) => {
+        const event = { ...FIELDS, id: "1", datacontenttype, data_base64: "aGVsbG8=" };
+        const headers = { "content-type": "application/cloudevents+json" };
+        await client.ask(path(topic), { headers, body: JSON.stringify(event) });
+      };
+      const types = ["application/octet-stream", "image/png", "text/csv", "image/svg+xml"];
+      for (const type of types) await send(type);
+      const { events } = await read(topic);
+      const dataOf = (event: CloudEvent<unknown>) => {
+        const { data, data_base64: base64 } = plain(event);
+        return base64 === undefined ? { data } : { base64 };
+      };
+      expect(events.map(dataOf)).toEqual([
+        { base64: "aGVsbG8=" },
+        { base64: "aGVsbG8=" },
+        { data: "hello" },
+        { data: "hello" },
+      ]);
+    });
     test("what is no event is 400, and nothing is stored", async () => {
       const topic = await client.topic("wrong");
       const event = { "ce-id": "1", "ce-source": "/s", "ce-type": "t", "ce-specversion": "1.0" };
@@ -125,6 +147,14 @@ export function register(target: TargetOf): void {
         [{ ...event, "ce-specversion": "0.3" }, "x", "invalid_header"],
         [{ "ce-id": "1" }, "x", "invalid_header"],
         [{ ...event, "ce-subject": "%FF" }, "x", "invalid_header"],
+        [{ ...event, "ce-time": "yesterday" }, "x", "invalid_header"],
+        [{ ...event, "ce-time": "2026-01-31T08:00:00" }, "x", "invalid_header"],
+        [STRUCTURED, '{"id":1,"source":"/","type":"t","specversion":"1.0"}', "invalid_header"],
+        [
+          STRUCTURED,
+          '{"id":"1","source":"/","type":"t","specversion":"1.0","time":5}',
+          "invalid_header",
+        ],
         [{ "content-type": "application/cloudevents+json" }, "{", "invalid_json"],
         [{ "content-type": "application/cloudevents+json; charset=utf-8" }, "[]", "invalid_json"],
         [{ "content-type": "application/cloudevents+json" }, '{"id":"1"}', "invalid_header"],

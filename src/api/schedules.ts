@@ -50,7 +50,7 @@ const delayed = t.Object({
 });
 export const SCHEDULE_QUERY = t.Object({
   topic: t.Optional(t.String({ pattern: NAME_PATTERN, description: "Only of this topic" })),
-  after: t.Optional(t.String({ description: "Only ids after this one" })),
+  after: t.Optional(t.String({ description: "`next` of the page before" })),
   limit: t.Optional(natural("Default 100; above 1000 counts as 1000", { minimum: 1 })),
 });
 export const SCHEDULE_LIST = t.Object({

@@ -176,6 +176,29 @@ export async function readOptionalJson<T extends TObject<TProperties>>(
   return readFields(schema, body, context.route.ignoresUnknown);
 }
 
+/** True if the request announces a body. */
+export const hasBody = ({ headers }: Request): boolean => {
+  const length = headers.get("content-length");
+  return length === null ? headers.has("transfer-encoding") : length !== "0";
+};
+
+/**
+ * Reads the body of a route whose parameters are in the query.
+ *
+ * @throws ApiError if it has a field, which would have no effect.
+ */
+export async function refuseFields(context: RequestContext): Promise<void> {
+  const bytes = await readJsonBytes(context);
+  const [field] = bytes.length === 0 ? [] : parseJsonObject(bytes).keys();
+  const { ignoresUnknown, names } = context.route;
+  if (field === undefined || ignoresUnknown) return;
+  const hint = names.includes(field) ? `: give it in the query, as in ?${field}=…` : "";
+  throw new ApiError(
+    "unknown_field",
+    `This request takes no field ${shown(field)} in its body${hint}`,
+  );
+}
+
 /** Reads a JSON body whose fields the caller reads. */
 export const readJsonObject = async (context: RequestContext): Promise<JsonObject> =>
   parseJsonObject(await readJsonBytes(context));

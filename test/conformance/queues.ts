@@ -182,6 +182,24 @@ export function register(target: TargetOf): void {
       }
       expectError(await receive(queue, "maks=1"), 400, "unknown_parameter");
     });
+    test("a receive has its parameters in the query, and refuses fields in its body", async () => {
+      const { queue } = await queueOf(["a", "b"]);
+      const path = `POST /broker/queues/${queue}/receive`;
+      for (const [body, code, message] of [
+        [
+          '{"max":2}',
+          "unknown_field",
+          'field "max" in its body: give it in the query, as in ?max=',
+        ],
+        ['{"maks":2}', "unknown_field", 'field "maks" in its body'],
+        ["max=2", "invalid_json", "The body is not JSON"],
+      ] as const) {
+        const answer = await client.ask(path, { body });
+        expectError(answer, 400, code);
+        expect(answer.body["message"]).toContain(message);
+      }
+      expect((await client.ask(`${path}?max=2`, { body: "{}" })).body["count"]).toBe(2);
+    });
     test("encoding=b64 and values that are not UTF-8", async () => {
       const { topic, queue } = await queueOf([]);
       await client.produce(topic, Uint8Array.from([255]), "partition=0&key=k");

@@ -141,6 +141,31 @@ export function register(target: TargetOf): void {
       expect([idsOf(second), second["next"]]).toEqual([ids.slice(3), null]);
       for (const id of ids) await client.ask(`DELETE /broker/schedules/${id}`);
     });
+    test("pages have schedules that repeat first, and their length is exact", async () => {
+      const topic = await client.topic("later", 1);
+      const names = [freshName("a"), freshName("b"), freshName("c")].sort();
+      const never = { cron: "0 0 29 2 *", topic, value: 1 };
+      for (const name of names) await put(name, never);
+      const { schedule_id: id } = (await produce(topic, `delay_ms=${DAY_MS}`)).body;
+      const idOf = ({ schedule, schedule_id: own }: Json) => schedule ?? own;
+      const found: unknown[] = [];
+      const positions: unknown[] = [];
+      for (let after = ""; positions.length < 9; ) {
+        const page = await listed(topic, `&limit=1${after}`);
+        found.push(...(page["schedules"] as Json[]).map(idOf));
+        positions.push(page["next"]);
+        if (page["next"] === null) break;
+        after = `&after=${page["next"]}`;
+      }
+      expect(found).toEqual([...names, id]);
+      expect(positions).toEqual([...names.map((name) => `cron:${name}`), null]);
+      const two = await listed(topic, "&limit=2");
+      expect([(two["schedules"] as Json[]).map(idOf), two["next"]]).toEqual([
+        names.slice(0, 2),
+        `cron:${names[1]}`,
+      ]);
+      for (const each of [...names, id]) await client.ask(`DELETE /broker/schedules/${each}`);
+    });
     test("what cannot be is refused and schedules nothing", async () => {
       const topic = await client.topic("later", 1);
       for (const query of [
@@ -158,7 +183,10 @@ export function register(target: TargetOf): void {
       const nowhere = `POST /broker/topics/${topic}/produce?partition=9&delay_ms=1`;
       expectError(await client.ask(nowhere, { body: "x" }), 404, "partition_not_found");
       expect(await listed(topic)).toEqual({ ok: true, schedules: [], next: null });
-      expectError(await client.ask("GET /broker/schedules?after=x"), 400, "invalid_parameter");
+      for (const after of ["x", "", "cron:", "cron:a/b", "delayed:x", "delayed:0"]) {
+        const path = `/broker/schedules?after=${after}`;
+        expectError(await client.ask(`GET ${path}`), 400, "invalid_parameter");
+      }
       expectError(await client.ask("GET /broker/schedules?limit=0"), 400, "invalid_parameter");
     });
     test("records that wait are not among the topics", async () => {

@@ -12,7 +12,7 @@ import {
   SETTLED,
 } from "../../api/queues.ts";
 import type { QueueApi, Rejected, Result, Settlement, SettleRequest } from "../../node/api.ts";
-import { JSON_BODY_BYTES_MAX, readJson, takeBytes } from "../body.ts";
+import { hasBody, JSON_BODY_BYTES_MAX, readJson, refuseFields, takeBytes } from "../body.ts";
 import { readFields } from "../fields.ts";
 import { parseJsonObject } from "../json.ts";
 import { queryReader } from "../query.ts";
@@ -51,29 +51,35 @@ const receive = (services: Services, queues: QueueApi): Endpoint => ({
     summary: "Lease messages, or wait for one. Needs read for the topic of the queue",
     tag: "queues",
     answer: RECEIVED,
-    errors: [...QUEUE_ERRORS, "data_damaged"],
+    errors: [...QUEUE_BODY_ERRORS, ...QUEUE_ERRORS, "data_damaged"],
   },
   handle: (context) => {
     const name = context.path("queue");
     const query = readReceive(context);
-    return whenAllowed(queues, context, name, () => {
-      const waitMs = query.wait_ms ?? 0;
-      const request = {
-        queue: name,
-        max: Math.min(query.max ?? MAX_DEFAULT, RECEIVE_MAX),
-        waitMs,
-        visibilityMs: query.visibility_ms,
-        signal: waitMs > 0 ? () => waits(services, context) : null,
-      };
-      whenKnown(context, queues.receive(request), (result) => {
-        if (!result.ok) return queueRejected(services, context, result, name);
-        const { instruments } = services.options;
-        return hotJson(
-          context.request,
-          WRITER.write(result, query.encoding === "b64", instruments),
-        );
+    const lease = () =>
+      whenAllowed(queues, context, name, () => {
+        const waitMs = query.wait_ms ?? 0;
+        const request = {
+          queue: name,
+          max: Math.min(query.max ?? MAX_DEFAULT, RECEIVE_MAX),
+          waitMs,
+          visibilityMs: query.visibility_ms,
+          signal: waitMs > 0 ? () => waits(services, context) : null,
+        };
+        whenKnown(context, queues.receive(request), (result) => {
+          if (!result.ok) return queueRejected(services, context, result, name);
+          const { instruments } = services.options;
+          return hotJson(
+            context.request,
+            WRITER.write(result, query.encoding === "b64", instruments),
+          );
+        });
       });
-    });
+    if (!hasBody(context.request)) return lease();
+    refuseFields(context)
+      .then(lease)
+      .catch((error: unknown) => context.fail(error));
+    return LATER;
   },
 });
 

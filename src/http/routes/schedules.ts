@@ -128,32 +128,50 @@ const listSchedules = (later: LaterApi): Endpoint => ({
   handle: async (context) => {
     const { topic, after, limit } = readList(context);
     if (topic !== null) context.demand("read", checkTopic(topic));
-    const afterId = after === null ? 0 : scheduleIdOf(after);
-    if (afterId === null) {
-      throw new ApiError(
-        "invalid_parameter",
-        `after is ${shown(after)}: it must be the id of a record that waits, as in "next"`,
-      );
-    }
+    const start = after === null ? { afterName: "", afterId: 0 } : positionOf(after);
     const { principal } = context;
     const max = Math.min(limit ?? LIMIT_DEFAULT, LIMIT_MAX);
-    const crons = after === null ? await later.listCrons() : [];
-    const waiting = await later.listScheduled({ topic, after: afterId, limit: max + 1 });
-    const page = waiting.slice(0, max);
-    const last = page.at(-1);
+    const crons = (start.afterName === null ? [] : await later.listCrons())
+      .filter(({ name }) => name > (start.afterName ?? ""))
+      .filter((each) => topic === null || each.topic === topic)
+      .filter((each) => principal.may("read", each.topic));
+    const listed = crons.slice(0, max);
+    const room = max - listed.length;
+    const waiting = await later.listScheduled({ topic, after: start.afterId, limit: room + 1 });
+    const page = waiting.slice(0, room);
+    const hasMore = crons.length > max || waiting.length > room;
     return json<ScheduleList>({
       ok: true,
       schedules: [
-        ...crons
-          .filter((each) => topic === null || each.topic === topic)
-          .filter((each) => principal.may("read", each.topic))
-          .map(cronFields),
+        ...listed.map(cronFields),
         ...page.filter((each) => principal.may("read", each.topic)).map(waitingFields),
       ],
-      next: waiting.length > max && last !== undefined ? scheduleText(last.scheduleId) : null,
+      next: hasMore ? nextOf(listed.at(-1), page.at(-1)) : null,
     });
   },
 });
+
+/** Where a page begins: behind the schedule of a name, or behind the records that wait with an id. */
+type Position = { readonly afterName: string | null; readonly afterId: number };
+
+function positionOf(after: string): Position {
+  const id = scheduleIdOf(after);
+  if (id !== null) return { afterName: null, afterId: id };
+  const afterName = CRON_POSITION.exec(after)?.[1];
+  if (afterName !== undefined) return { afterName, afterId: 0 };
+  throw new ApiError(
+    "invalid_parameter",
+    `after is ${shown(after)}: it must be what "next" of the page before was`,
+  );
+}
+
+const CRON_PREFIX = "cron:";
+const CRON_POSITION = new RegExp(`^${CRON_PREFIX}([A-Za-z0-9._-]{1,249})$`);
+
+function nextOf(lastCron: CronSummary | undefined, last: ScheduledSummary | undefined) {
+  if (last !== undefined) return scheduleText(last.scheduleId);
+  return lastCron === undefined ? null : `${CRON_PREFIX}${lastCron.name}`;
+}
 
 const getSchedule = (services: Services, later: LaterApi): Endpoint => ({
   method: "GET",

@@ -8,6 +8,8 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FILE_CALLS } from "../src/env/bun-file.ts";
+import { PositionedReads } from "../src/env/positioned-reads.ts";
 import { SharedBlocks } from "../src/lib/blocks.ts";
 import { LocalGauge } from "../src/lib/gauge.ts";
 import type { NodeApi } from "../src/node/api.ts";
@@ -40,6 +42,7 @@ type Start = { readonly rings: RingMemory | null };
 type ToThread = { start: Start } | { order: Order } | { port: PortMessage } | { wake: true };
 type FromThread = { ready: true } | { ended: number } | { port: PortMessage } | { wake: true };
 
+const FILE_READS = new PositionedReads(FILE_CALLS);
 /** The memory of the node's batches. */
 const BLOCKS = new SharedBlocks();
 
@@ -188,6 +191,7 @@ function serveThread(): void {
       queueBytesMax: 1024 * 1024 * 1024,
       queueRequestsMax: 1_000_000,
       queued: { bytes: new LocalGauge(), requests: new LocalGauge() },
+      readFile: (descriptor, bytes, position) => FILE_READS.fill(descriptor, bytes, position),
       ...(rings === null ? {} : { rings: callingEnds(rings, { wake, fault }) }),
     });
     say({ ready: true });

@@ -8,16 +8,12 @@ import * as fs from "node:fs";
 import { assert } from "../lib/assert.ts";
 import { DiskFailure, type DiskFile, DiskFull } from "./disk.ts";
 import { attempt, fault, isShortage, whileShort } from "./file-errors.ts";
+import { PositionedReads } from "./positioned-reads.ts";
 
 /** A larger write goes to the pool, in pieces of this size. */
 const SYNC_WRITE_BYTES_MAX = 256 * 1024;
 /** From this size on `Bun.write` works on its pool, which takes longer than that of node:fs. */
 const BUN_WRITE_BYTES = 256 * 1024;
-/** A larger read goes to the pool. */
-const SYNC_READ_BYTES_MAX = 64 * 1024;
-/** After a read on this thread that took longer, the disk is slow: the next reads use the pool. */
-const SLOW_READ_MS = 1;
-const POOLED_READS_AFTER_SLOW = 64;
 
 /** System calls that tests replace in order to simulate failures of the file system. */
 export type FileCalls = Pick<
@@ -43,10 +39,10 @@ export class BunFile implements DiskFile {
   readonly #fd: number;
   readonly #path: string;
   readonly #calls: FileCalls;
+  readonly #reads: PositionedReads;
   /** First failed write or sync. Later ones throw it again: the kernel may have dropped the pages. */
   #failure: DiskFailure | null = null;
   #closed = false;
-  #pooledReads = 0;
   /** The descriptor's offset: the end of the appended bytes. Null if it is not known. */
   #end: number | null;
 
@@ -55,7 +51,12 @@ export class BunFile implements DiskFile {
     this.#fd = fd;
     this.#path = path;
     this.#calls = calls;
+    this.#reads = new PositionedReads(calls);
     this.#end = isNew ? 0 : null;
+  }
+
+  get descriptor(): number {
+    return this.#fd;
   }
 
   write(position: number, bytes: Uint8Array): Promise<void> | null {
@@ -125,17 +126,7 @@ export class BunFile implements DiskFile {
     assert(!this.#closed, "a closed file is not read");
     // The buffer is not zeroed, because bytes that were not filled are never returned.
     const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
-    const pooled = length > SYNC_READ_BYTES_MAX || this.#pooledReads > 0;
-    if (this.#pooledReads > 0) this.#pooledReads--;
-    let filled = 0;
-    while (filled < length) {
-      const count = pooled
-        ? await this.#readPooled(bytes, filled, position + filled)
-        : (this.#readHere(bytes, filled, position + filled) ??
-          (await this.#readPooled(bytes, filled, position + filled)));
-      if (count === 0) break;
-      filled += count;
-    }
+    const filled = await this.#reads.fill(this.#fd, bytes, position, this.#path);
     return filled === length ? bytes : bytes.subarray(0, filled);
   }
 
@@ -177,27 +168,6 @@ export class BunFile implements DiskFile {
     } catch (cause) {
       throw this.#fail("write", cause);
     }
-  }
-
-  /** @returns null if the kernel does not have enough memory now. */
-  #readHere(bytes: Uint8Array, at: number, position: number): number | null {
-    try {
-      const start = performance.now();
-      const count = this.#calls.readSync(this.#fd, bytes, at, bytes.length - at, position);
-      if (performance.now() - start > SLOW_READ_MS) this.#pooledReads = POOLED_READS_AFTER_SLOW;
-      return count;
-    } catch (cause) {
-      if (isShortage(cause)) return null;
-      throw fault("read", this.#path, cause);
-    }
-  }
-
-  #readPooled(bytes: Uint8Array, at: number, position: number): Promise<number> {
-    return whileShort(() =>
-      attempt<number>("read", this.#path, (done) =>
-        this.#calls.read(this.#fd, bytes, at, bytes.length - at, position, done),
-      ),
-    );
   }
 
   #check(): void {

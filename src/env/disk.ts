@@ -43,6 +43,8 @@ export interface Disk {
 export type DiskSpace = { readonly freeBytes: number; readonly totalBytes: number };
 
 export interface DiskFile {
+  /** With it, another thread may read the file as long as it is open. Null: the file has none. */
+  readonly descriptor: number | null;
   /**
    * Writes all of `bytes` at `position`. The kernel has them afterwards, but they are not durable.
    *

@@ -50,6 +50,10 @@ class ReadOnlyFile implements DiskFile {
     this.#file = file;
   }
 
+  get descriptor(): number | null {
+    return this.#file.descriptor;
+  }
+
   write(): never {
     throw refused(this.#path);
   }

@@ -152,6 +152,10 @@ class WatchedFile implements DiskFile {
     this.#closed = closed;
   }
 
+  get descriptor(): number | null {
+    return this.#file.descriptor;
+  }
+
   readonly write: DiskFile["write"] = (position, bytes) => this.#file.write(position, bytes);
   readonly sync: DiskFile["sync"] = () => this.#file.sync();
   readonly read: DiskFile["read"] = (position, length) => this.#file.read(position, length);

@@ -1,7 +1,7 @@
 /** Memory of stored batches. */
 export interface Blocks {
   allocate(bytes: number): Uint8Array;
-  /** Returns `bytes` in memory of these blocks: a copy, or the same array. */
+  /** Returns `bytes` in memory of these blocks: a copy, or the same array if it is in a block. */
   own(bytes: Uint8Array): Uint8Array;
   /** The memory is not found by readers any more. Readers that have it may go on. */
   free(bytes: Uint8Array): void;
@@ -30,6 +30,7 @@ export class SharedBlocks implements Blocks {
   }
 
   own(bytes: Uint8Array): Uint8Array {
+    if (this.#numbers.has(bytes.buffer)) return bytes;
     const copy = this.allocate(bytes.length);
     copy.set(bytes);
     return copy;

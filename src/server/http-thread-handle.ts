@@ -1,7 +1,7 @@
 import { type Config, ConfigError } from "../config/config.ts";
-import type { SharedBlocks } from "../lib/blocks.ts";
 import type { Served } from "../node/port/calls.ts";
 import { PortServer } from "../node/port/server.ts";
+import type { SharedReads } from "./shared-reads.ts";
 import type {
   Answers,
   FromHttpThread,
@@ -16,6 +16,7 @@ export class HttpThread {
   readonly #worker: Worker;
   readonly #port: PortServer;
   readonly #rings = newRingMemory();
+  readonly #reads: SharedReads;
   readonly #loaded = Promise.withResolvers<void>();
   readonly #listening = Promise.withResolvers<string>();
   readonly #stopped = Promise.withResolvers<void>();
@@ -23,19 +24,20 @@ export class HttpThread {
   #lastId = 0;
 
   /**
-   * @param blocks the memory of stored batches.
+   * @param reads the memory of stored batches, and who reads more of them.
    * @param fault is called if the thread ends unexpectedly, because the node then cannot serve
    *   its clients.
    */
-  constructor(served: Served, blocks: SharedBlocks, fault: (error: unknown) => void) {
+  constructor(served: Served, reads: SharedReads, fault: (error: unknown) => void) {
     // The program is one file when it is compiled; `main.ts` knows on which thread it runs.
     const worker = new Worker(Bun.main);
     this.#worker = worker;
+    this.#reads = reads;
     this.#port = new PortServer(served, {
       post: (message, transfer) => this.#say({ kind: "port", message }, transfer),
       defer: setImmediate,
       rings: answeringEnds(this.#rings, { wake: () => this.#say({ kind: "wake" }), fault }),
-      blocks,
+      blocks: reads.blocks,
     });
     worker.onmessage = ({ data }: MessageEvent<FromHttpThread>) => this.#receive(data);
     worker.onerror = ({ message }) => fault(new Error(`a thread that serves HTTP: ${message}`));
@@ -56,6 +58,11 @@ export class HttpThread {
   /** Resolves when its requests have ended after `stop`. */
   get stopped(): Promise<void> {
     return this.#stopped.promise;
+  }
+
+  /** Waits for no read of a file any more. */
+  endReads(): void {
+    this.#port.windows?.end();
   }
 
   ask<Q extends Question>(question: Q): Promise<Answers[Q]> {
@@ -85,6 +92,7 @@ export class HttpThread {
         this.#loaded.resolve();
         return;
       case "listening":
+        if (this.#port.windows !== null) this.#reads.threads.add(this.#port.windows.read);
         this.#listening.resolve(data.url);
         return;
       case "refused":

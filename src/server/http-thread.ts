@@ -3,6 +3,8 @@
  * `server/http-threads.ts`.
  */
 import type { Config } from "../config/config.ts";
+import { FILE_CALLS } from "../env/bun-file.ts";
+import { PositionedReads } from "../env/positioned-reads.ts";
 import { createInstruments, type Instruments } from "../metrics/instruments.ts";
 import { startLoopLagProbe } from "../metrics/loop-lag.ts";
 import { WorkerPort } from "../node/port/worker-port.ts";
@@ -17,6 +19,7 @@ declare const self: Worker;
 
 const say = (message: FromHttpThread, transfer: ArrayBuffer[] = []): void =>
   self.postMessage(message, transfer);
+const fileReads = new PositionedReads(FILE_CALLS);
 let port: WorkerPort | null = null;
 let server: OwnHttpServer | null = null;
 let instruments: Instruments | null = null;
@@ -56,6 +59,7 @@ function start(config: Config, place: ThreadStart): void {
     queueRequestsMax: config.queueRequestsMax,
     queued: { bytes: limits.queuedBytes, requests: limits.queuedRequests },
     rings: callingEnds(place.rings, { wake: () => say({ kind: "wake" }), fault: endThread }),
+    readFile: (descriptor, bytes, position) => fileReads.fill(descriptor, bytes, position),
   });
   const { cluster, streams, durable, queues, later, webhooks, exports, samples } = port;
   const parts = { cluster, streams, durable, queues, later, webhooks, exports, samples };

@@ -1,12 +1,12 @@
 import type { Config } from "../config/config.ts";
 import { parseTokenSpecs } from "../http/token-spec.ts";
-import type { SharedBlocks } from "../lib/blocks.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { Served } from "../node/port/calls.ts";
 import { HttpThread } from "./http-thread-handle.ts";
 import { guardOf, type HttpServer, portOf, reservePort } from "./listen.ts";
 import { sharedMemory } from "./shared-limits.ts";
+import type { SharedReads } from "./shared-reads.ts";
 
 /** Interval at which the leader is sent to the other threads, even if no call asks for it. */
 const LEADER_LOOK_MS = 50;
@@ -18,7 +18,7 @@ const STOPPED_LATE_MS = 500;
  * the kernel spreads connections over them.
  *
  * @param instruments of this thread.
- * @param blocks the memory of stored batches.
+ * @param reads the memory of stored batches, and who reads more of them.
  * @param fault is called if a thread ends unexpectedly.
  * @throws ConfigError with the reason, if the threads cannot listen as they were told to.
  */
@@ -28,7 +28,7 @@ export async function startHttpThreads(
   served: Served,
   log: Logger,
   instruments: Instruments,
-  blocks: SharedBlocks,
+  reads: SharedReads,
   fault: (error: unknown) => void,
 ): Promise<HttpServer> {
   const tokens = config.tokens === "" ? 1 : parseTokenSpecs(config.tokens).length;
@@ -46,7 +46,7 @@ export async function startHttpThreads(
   };
   for (let number = 0; number < count; number++) {
     const samples = { ...served.samples, threads: samplesFor(number) };
-    threads.push(new HttpThread({ ...served, samples }, blocks, fault));
+    threads.push(new HttpThread({ ...served, samples }, reads, fault));
   }
   // Several threads share the port, so another process is noticed only by who does not share it.
   const port = count > 1 ? await reservePort(config) : portOf(config);
@@ -73,6 +73,8 @@ export async function startHttpThreads(
       for (const thread of threads) thread.stop(graceMs);
       const stopped = Promise.all(threads.map((thread) => thread.stopped));
       await Promise.race([stopped, Bun.sleep(graceMs + STOPPED_LATE_MS)]);
+      reads.threads.clear();
+      for (const thread of threads) thread.endReads();
       clearInterval(look);
     },
   };

@@ -21,7 +21,6 @@ import { NoNetwork } from "../env/no-network.ts";
 import { WatchedDisk } from "../env/watched-disk.ts";
 import { checkMetricsToken, parseTokenSpecs, type TokenSpec } from "../http/token-spec.ts";
 import { tokenWords } from "../http/token-words.ts";
-import { SharedBlocks } from "../lib/blocks.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { createInstruments, type Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
@@ -40,6 +39,7 @@ import { startHttpThreads } from "./http-threads.ts";
 import { descriptorPlan, type HttpServer, listen, tlsOf } from "./listen.ts";
 import { peerNetworkOf } from "./peer-network.ts";
 import { processLog } from "./process-log.ts";
+import { newSharedReads, type SharedReads } from "./shared-reads.ts";
 
 /** Grace period of requests at a stop. Together with the checkpoint, a stop takes at most 10 s. */
 const STOP_GRACE_MS = 5_000;
@@ -87,9 +87,8 @@ export async function serve(
   const known = new KnownPaths(config.dataDir, isReliedPath);
   const disk = openDisk(config, lock, known);
   const threads = httpThreads(config, log);
-  // Threads that serve HTTP read stored batches where they lie.
-  const blocks = threads === 0 ? null : new SharedBlocks();
-  const opened = openNode(config, cluster, { disk, blocks }, log, instruments, fault);
+  const reads = threads === 0 ? null : newSharedReads();
+  const opened = openNode(config, cluster, { disk, reads }, log, instruments, fault);
   const node = await opened.catch((cause) => {
     throw cause instanceof DiskFull ? withoutSpace(config.dataDir, cause) : cause;
   });
@@ -98,7 +97,7 @@ export async function serve(
   // The replayed journal is garbage now. Without this call, its memory would stay in use for long.
   Bun.gc(true);
   aboutToListen();
-  const server = await serveHttp(config, node, { threads, blocks }, log, instruments, fault);
+  const server = await serveHttp(config, node, { threads, reads }, log, instruments, fault);
   const stopWatching = cluster.certificates?.watch();
   const stopProbe = startLoopLagProbe(instruments.loopLagSeconds);
   logAccess(config, tokens, log);
@@ -157,7 +156,7 @@ function httpThreads({ workers, haDedicatedWorker }: Config, log: Logger): numbe
 async function serveHttp(
   config: Config,
   node: Node,
-  { threads, blocks }: { readonly threads: number; readonly blocks: SharedBlocks | null },
+  { threads, reads }: { readonly threads: number; readonly reads: SharedReads | null },
   log: Logger,
   instruments: Instruments,
   fault: (error: unknown) => void,
@@ -186,9 +185,9 @@ async function serveHttp(
     exports: node.exports,
     samples,
   };
-  return blocks === null
+  return reads === null
     ? listen(config, served, log, instruments)
-    : await startHttpThreads(threads, config, served, log, instruments, blocks, fault);
+    : await startHttpThreads(threads, config, served, log, instruments, reads, fault);
 }
 
 /**
@@ -244,7 +243,7 @@ function openDisk(config: Config, lock: DataLock, known: KnownPaths): Disk {
 async function openNode(
   config: Config,
   cluster: ClusterOptions,
-  { disk, blocks }: { readonly disk: Disk; readonly blocks: SharedBlocks | null },
+  { disk, reads }: { readonly disk: Disk; readonly reads: SharedReads | null },
   log: Logger,
   instruments: Instruments,
   fault: (error: unknown) => void,
@@ -272,7 +271,7 @@ async function openNode(
     storage: {
       ...config,
       segmentFilesMax: descriptorPlan(config).segmentFiles,
-      ...(blocks === null ? {} : { blocks }),
+      ...(reads === null ? {} : { blocks: reads.blocks, readThreads: reads.threads }),
     },
     checkpointBytes: config.checkpointBytes,
     journalKeepBytes: config.journalKeepBytes,

@@ -1,5 +1,6 @@
 /** Pages are the same bytes, whichever thread makes them, and wherever their records lie. */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { startServer, temporaryDirectory } from "../tools/process/server.ts";
 
@@ -75,4 +76,71 @@ test("pages of threads are byte for byte those of the main thread", async () => 
   await one.kill();
   expect(first).toEqual(expected);
   expect([second, third]).toEqual([expected, expected]);
+});
+
+/** Reads from the low watermark on, and from random places, until `isOver`. Returns the records seen. */
+async function readWhile(url: string, isOver: () => boolean): Promise<number> {
+  let seen = 0;
+  let low = 0;
+  for (let n = 0; !isOver(); n++) {
+    const offset = low + (n % 3 === 0 ? 0 : Math.floor(Math.random() * 2_000));
+    const answer = await fetch(`${url}/broker/consume/t/g/0?offset=${offset}&limit=50`, {
+      headers: { ...headers, ...(n % 7 === 0 ? { connection: "close" } : {}) },
+    });
+    const page = (await answer.json()) as Page;
+    // Retention may be faster than a reader, and a reader faster than the writer.
+    if (answer.status === 416) continue;
+    expect(answer.status).toBe(200);
+    low = page.low_watermark;
+    let next: number | null = null;
+    for (const { offset: at, value } of page.messages) {
+      if (next !== null) expect(at).toBe(next);
+      expect(value).toBe(valueAt(at));
+      next = at + 1;
+    }
+    seen += page.messages.length;
+  }
+  return seen;
+}
+
+type Page = {
+  readonly low_watermark: number;
+  readonly messages: readonly { readonly offset: number; readonly value: string }[];
+};
+const valueAt = (offset: number): string => `${offset} ${"v".repeat(offset % 300)}`;
+
+test("threads read files while they are removed and checkpoints are taken", async () => {
+  const dataDir = join(directory.path, "removed");
+  const env = { ...SMALL, RF_SEGMENT_BYTES: "65536", RF_READ_CACHE_BYTES: "600000" };
+  const server = await startServer({ dataDir, env: { ...env, RF_WORKERS: "2" } });
+  const post = async (path: string, body: string): Promise<void> => {
+    const answer = await fetch(server.url + path, { method: "POST", headers, body });
+    expect([path, answer.status]).toEqual([path, 200]);
+  };
+  const produce = (n: number) =>
+    post(
+      "/broker/topics/t/produce-ndjson?partition=0",
+      Array.from({ length: 300 }, (_, at) => valueAt(n * 300 + at)).join("\n"),
+    );
+  await produce(0);
+  let isOver = false;
+  const readers = Array.from({ length: 8 }, () => readWhile(server.url, () => isOver));
+  for (let n = 1; n < 100; n++) {
+    await produce(n);
+    if (n % 10 !== 0) continue;
+    const before = { topic: "t", partition: 0, before_offset: Math.max(0, n * 300 - 7_000) };
+    await post("/broker/delete-before", JSON.stringify(before));
+    await post("/admin/compact", "");
+  }
+  isOver = true;
+  const seen = await Promise.all(readers);
+  expect(Math.min(...seen)).toBeGreaterThan(0);
+  const files = readdirSync(join(dataDir, "shards/0/partitions"), { recursive: true });
+  const segments = files
+    .map(String)
+    .filter((name) => name.endsWith(".seg"))
+    .sort();
+  expect(segments[0]).not.toEndWith(`${"0".repeat(20)}.seg`);
+  expect(await server.stop()).toBe(0);
+  expect(server.log()).not.toContain("level=error");
 });

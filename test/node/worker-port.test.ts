@@ -7,6 +7,7 @@ import type { Served } from "../../src/node/port/calls.ts";
 import { KIND } from "../../src/node/port/message.ts";
 import { PortServer } from "../../src/node/port/server.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
+import { partitionSeed, stampBatch } from "../../src/record/batch-header.ts";
 import { answeringEnds, callingEnds } from "../../src/server/thread-rings.ts";
 import { FakeBackup } from "../tools/http/fake-backup.ts";
 import { FakeNode } from "../tools/http/fake-node.ts";
@@ -376,4 +377,83 @@ test("a page of shared and other memory arrives as a copy", async () => {
   const { port } = pairOf(pageNode(slices), { ...RINGS, blocks });
   const page = (await port.consume(consumeOf)) as ConsumePage;
   expect(page.slices).toEqual([Uint8Array.of(1, 2, 3)]);
+});
+
+describe("windows of files", () => {
+  const SEED = partitionSeed(1, 0);
+  const batches = (() => {
+    const bytes = encodeRecord(null, new Uint8Array(100)).bytes.slice();
+    stampBatch(bytes, 0, 7, 1, SEED);
+    return bytes;
+  })();
+  /** A file of which the caller's side reads these bytes. */
+  const readsFrom =
+    (content: Uint8Array): NonNullable<PairOptions["readFile"]> =>
+    async (descriptor, bytes, position) => {
+      expect([descriptor, position]).toEqual([42, 1000]);
+      bytes.set(content.subarray(0, bytes.length));
+      return Math.min(content.length, bytes.length);
+    };
+  function windowPair(readFile?: PairOptions["readFile"]) {
+    const blocks = new SharedBlocks();
+    const reads = readFile === undefined ? {} : { readFile };
+    const pair = pairOf({ node: new FakeNode() }, { ...RINGS, blocks, ...reads });
+    const bytes = blocks.allocate(batches.length);
+    const place = { descriptor: 42, position: 1000, bytes, seed: SEED, offset: 7 };
+    return { ...pair, bytes, place };
+  }
+
+  test("are read into the node's memory and verified, and the end comes in the ring", async () => {
+    const { server, bytes, place, toNode } = windowPair(readsFrom(batches));
+    expect(await server.windows?.read(place)).toBe(8);
+    expect(new Uint8Array(bytes)).toEqual(batches);
+    expect(toNode).toEqual([]);
+  });
+
+  test.each([
+    ["damaged", batches.map((byte, at) => (at === batches.length - 1 ? byte ^ 1 : byte))],
+    ["short", batches.subarray(0, batches.length - 1)],
+    ["empty", new Uint8Array(0)],
+  ])("that are %s are left to the node", async (_, content) => {
+    const { server, place } = windowPair(readsFrom(content));
+    expect(await server.windows?.read(place)).toBeNull();
+  });
+
+  test("that end in the middle of a batch or begin elsewhere are left to the node", async () => {
+    const { server, place } = windowPair(readsFrom(batches));
+    expect(await server.windows?.read({ ...place, offset: 6 })).toBeNull();
+    expect(await server.windows?.read({ ...place, seed: SEED + 1 })).toBeNull();
+  });
+
+  test("that cannot be read are left to the node, and so are all at a stop", async () => {
+    const { server, place } = windowPair();
+    expect(await server.windows?.read(place)).toBeNull();
+    const never = windowPair(() => new Promise<number>(() => undefined));
+    const waiting = never.server.windows?.read(never.place);
+    await settled();
+    never.server.windows?.end();
+    expect(await waiting).toBeNull();
+  });
+
+  test("come by message when the ring is full", async () => {
+    const started: (() => void)[] = [];
+    const blocks = new SharedBlocks();
+    const readFile = (_: number, bytes: Uint8Array) =>
+      new Promise<number>((resolve) => {
+        bytes.set(batches);
+        started.push(() => resolve(bytes.length));
+      });
+    const { server, toNode } = pairOf(
+      { node: new FakeNode() },
+      { ringBytes: 1024, blocks, readFile },
+    );
+    const reads = Array.from({ length: 100 }, () => {
+      const bytes = blocks.allocate(batches.length);
+      return server.windows?.read({ descriptor: 1, position: 0, bytes, seed: SEED, offset: 7 });
+    });
+    await settled();
+    for (const finish of started) finish();
+    expect(await Promise.all(reads)).toEqual(Array(100).fill(8));
+    expect(toNode.length).toBe(1);
+  });
 });

@@ -282,6 +282,9 @@ export function readPage(from: ByteCursor): NamedPage {
   return { topicId, startOffset, committedOffset, lowWatermark, endOffset, first, ranges };
 }
 
+/** Bytes of the end of a read of a window. */
+export const WINDOW_READ_BYTES_MAX = 8;
+
 /** Bits of the parts that a rejection has. */
 const HAS_MESSAGE = 1;
 const HAS_DETAILS = 2;

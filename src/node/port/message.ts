@@ -64,6 +64,10 @@ export const KIND = {
   freed: 16,
   /** In a ring only: code, message, details */
   rejected: 17,
+  /** Asks the caller's side to read: number of the block to fill, descriptor, position, seed, base offset */
+  readWindow: 18,
+  /** From the caller's side: the end offset, or null if the node's side has to read */
+  windowRead: 19,
 } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 

@@ -23,6 +23,7 @@ import { Inbox, KIND, type Kind, Outbox, type PortMessage, type Post } from "./m
 import { OutcomeRing, ToldLeader } from "./outcome-ring.ts";
 import { type RingEnds, RingLink } from "./ring-link.ts";
 import { NamedBlocks } from "./shared-pages.ts";
+import { WindowCalls } from "./window-reads.ts";
 
 export type PortServerOptions = {
   readonly post: Post;
@@ -45,6 +46,8 @@ export class PortServer {
   readonly #rings: RingLink | null = null;
   /** Outcomes that cross in the ring. */
   readonly #ring: OutcomeRing | null = null;
+  /** Reads of files by the caller's thread. Null: it shares no memory. */
+  readonly windows: WindowCalls | null = null;
 
   constructor(served: Served, { post, defer, rings, blocks }: PortServerOptions) {
     this.#served = served;
@@ -54,6 +57,7 @@ export class PortServer {
     this.#rings = new RingLink(rings, defer, (entry) => this.#take(entry));
     const named = blocks === undefined ? null : this.#named(blocks);
     this.#ring = new OutcomeRing(this.#rings, this.#leader, named);
+    this.windows = named === null ? null : new WindowCalls(this.#outbox, named);
   }
 
   /** Blocks that the caller is told about by messages. */
@@ -98,6 +102,10 @@ export class PortServer {
         const request = readKvGet(entry);
         return () =>
           this.#then(id, this.#served.node.kvGet(request), (value) => this.#kvValue(id, value));
+      }
+      case KIND.windowRead: {
+        const endOffset = entry.numberOrNull();
+        return () => this.windows?.ended(id, endOffset);
       }
       default:
         throw new Error(`the ring brought a call of the unknown kind ${kind}`);
@@ -150,6 +158,10 @@ export class PortServer {
       }
       case KIND.abort:
         return () => this.#aborts.get(id)?.abort();
+      case KIND.windowRead: {
+        const endOffset = inbox.next<number | null>();
+        return () => this.windows?.ended(id, endOffset);
+      }
       default:
         throw new Error(`the port brought an item of the unknown kind ${kind}`);
     }

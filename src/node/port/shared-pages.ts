@@ -58,10 +58,11 @@ export class GivenBlocks {
       return;
     }
     const { ranges, ...marks } = page;
-    const slices = ranges.map(({ block, from, to }) => this.#at(block).subarray(from, to));
+    const slices = ranges.map(({ block, from, to }) => this.bytesOf(block).subarray(from, to));
     done({ ...marks, slices });
   }
 
+  /** A block was given. */
   given(number: number, memory: SharedArrayBuffer): void {
     this.#blocks.set(number, new Uint8Array(memory));
     const waiting = this.#waiting;
@@ -77,7 +78,7 @@ export class GivenBlocks {
     return ranges.every(({ block }) => this.#blocks.has(block));
   }
 
-  #at(number: number): Uint8Array {
+  bytesOf(number: number): Uint8Array {
     const block = this.#blocks.get(number);
     if (block === undefined) throw new Error(`block ${number} is not here`);
     return block;

@@ -55,6 +55,7 @@ import {
 import { type PageOutcome, readEntry, readOutcome } from "./outcomes.ts";
 import { type RingEnds, RingLink } from "./ring-link.ts";
 import { GivenBlocks } from "./shared-pages.ts";
+import { type ReadOpenFile, WindowWork } from "./window-reads.ts";
 
 export type WorkerPortOptions = {
   readonly post: Post;
@@ -67,6 +68,8 @@ export type WorkerPortOptions = {
   readonly queued: { readonly bytes: Gauge; readonly requests: Gauge };
   /** Frequent calls go this way. Absent: all calls go by message. */
   readonly rings?: RingEnds;
+  /** Reads files for the node. */
+  readonly readFile: ReadOpenFile;
 };
 
 /** Receives the outcome of a call. A failure of the node itself goes to `failed`. */
@@ -84,15 +87,19 @@ export class WorkerPort implements NodeApi {
   readonly #waiting = new Map<number, Waiting>();
   readonly #blocks = new GivenBlocks();
   readonly #rings: RingLink | null;
+  readonly #windows: WindowWork;
   #lastId = 0;
   #leader = NO_LEADER_KNOWN;
 
   constructor(options: WorkerPortOptions) {
-    const { post, defer, rings } = options;
+    const { post, defer, rings, readFile } = options;
     this.#options = options;
-    this.#outbox = new Outbox(post, defer);
+    const outbox = new Outbox(post, defer);
+    this.#outbox = outbox;
     this.#rings =
       rings === undefined ? null : new RingLink(rings, defer, (entry) => this.#take(entry));
+    const windows = { readFile, blocks: this.#blocks, outbox, rings: this.#rings };
+    this.#windows = new WindowWork(windows);
   }
 
   /** Called when the other side has woken this one: there are entries in the ring. */
@@ -109,6 +116,7 @@ export class WorkerPort implements NodeApi {
       const id = inbox.next<number>();
       if (kind === KIND.block) this.#blocks.given(id, inbox.next<SharedArrayBuffer>());
       else if (kind === KIND.freed) this.#blocks.freed(id);
+      else if (kind === KIND.readWindow) this.#windows.take(id, inbox);
       else this.#finish(kind, id, inbox);
     }
   }

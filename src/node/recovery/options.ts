@@ -7,6 +7,7 @@ import type { Logger } from "../../metrics/log.ts";
 import type { Configuration } from "../../raft/types.ts";
 import type { DataDir } from "../../storage/data-dir.ts";
 import type { PartitionDamaged } from "../../storage/partitions/damaged.ts";
+import type { ReadThreads } from "../../storage/partitions/read-threads.ts";
 
 export type StorageOptions = {
   /** Maximum number of open segment files of partitions. @default 256 */
@@ -18,6 +19,8 @@ export type StorageOptions = {
   readonly readCacheBytes?: number;
   /** Memory for both. Default: that of this thread alone. */
   readonly blocks?: Blocks;
+  /** Threads that read windows of files for this one. They share the memory of `blocks`. */
+  readonly readThreads?: ReadThreads;
   readonly diskReserveBytes: number;
   /** Number of partitions from which on small ones share files. @default SHARE_FROM_DEFAULT */
   readonly shareFrom?: number;

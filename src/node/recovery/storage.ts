@@ -38,6 +38,7 @@ export function openStores(
       tailBytes: storage.tailBytes,
       ...(storage.readCacheBytes === undefined ? {} : { readCacheBytes: storage.readCacheBytes }),
       ...(storage.blocks === undefined ? {} : { blocks: storage.blocks }),
+      ...(storage.readThreads === undefined ? {} : { readThreads: storage.readThreads }),
       ...(storage.segmentFilesMax === undefined ? {} : { openFiles: storage.segmentFilesMax }),
       mayShare,
       prepareShared,

@@ -45,9 +45,11 @@ export class CachedWindow {
   /** The memory that it takes. */
   get cost(): number {
     // A window may be a part of the buffer that was read, which stays as a whole.
-    return Math.ceil(this.bytes.buffer.byteLength * (1 + MARKS_SHARE)) + OBJECT_BYTES;
+    return costOf(this.bytes.buffer.byteLength);
   }
 }
+
+const costOf = (bytes: number): number => Math.ceil(bytes * (1 + MARKS_SHARE)) + OBJECT_BYTES;
 
 /**
  * Windows of segment files in memory, for all partitions of a shard, within one budget. The least
@@ -100,12 +102,12 @@ export class ReadCache {
    * @returns the window to read from: the one that was added, or the given one.
    */
   add(segment: SegmentState, read: CachedWindow): CachedWindow {
-    if (read.cost > this.limitBytes * SHARE_MAX) return read;
+    if (read.cost > this.limitBytes * SHARE_MAX) return this.refuse(read);
     const { baseOffset, endOffset } = read;
     const windows = this.#segments.get(segment) ?? [];
     const at = countUpTo(windows, baseOffset);
-    if ((windows[at - 1]?.endOffset ?? 0) > baseOffset) return read;
-    if ((windows[at]?.baseOffset ?? endOffset) < endOffset) return read;
+    if ((windows[at - 1]?.endOffset ?? 0) > baseOffset) return this.refuse(read);
+    if ((windows[at]?.baseOffset ?? endOffset) < endOffset) return this.refuse(read);
     const window = read.in(this.#blocks);
     windows.splice(at, 0, window);
     this.#segments.set(segment, windows);
@@ -114,6 +116,20 @@ export class ReadCache {
     this.usedBytes += window.cost;
     this.#shrink();
     return window;
+  }
+
+  /**
+   * Returns memory for a window that is read into it, or null if the window would be too large. Either
+   * `add` or `refuse` must follow.
+   */
+  memory(bytes: number): Uint8Array | null {
+    return costOf(bytes) > this.limitBytes * SHARE_MAX ? null : this.#blocks.allocate(bytes);
+  }
+
+  /** Returns the window, whose memory the cache gives up. */
+  refuse(read: CachedWindow): CachedWindow {
+    this.#blocks.free(read.bytes);
+    return read;
   }
 
   /** Drops the windows of a segment that was trimmed, deleted or repaired. */

@@ -1,4 +1,4 @@
-import { type Disk, DiskFailure, DiskFull } from "../../env/disk.ts";
+import { type Disk, DiskFailure, type DiskFile, DiskFull } from "../../env/disk.ts";
 import { isListed } from "../listed.ts";
 import { PartitionDamaged } from "./damaged.ts";
 import type { SegmentFiles } from "./segment-files.ts";
@@ -33,14 +33,25 @@ export class SegmentReader {
    */
   async window(segment: SegmentState, seed: number, slice: SegmentSlice): Promise<PartitionWindow> {
     const source = { path: segment.label, seed };
-    return await readWindow((from, bytes) => this.#read(segment, from, bytes), source, slice);
+    const read = (from: number, bytes: number) =>
+      this.use(segment, (file, start) => file.read(start + from, bytes));
+    return await readWindow(read, source, slice);
   }
 
-  async #read(segment: SegmentState, position: number, length: number): Promise<Uint8Array> {
+  /**
+   * Calls `body` with the file of a segment, which stays open until it ends, and the position of the
+   * segment in it.
+   *
+   * @throws PartitionDamaged if the file is missing.
+   */
+  async use<T>(
+    segment: SegmentState,
+    body: (file: DiskFile, position: number) => Promise<T>,
+  ): Promise<T> {
     segment.pin();
     try {
       return await this.#files.use(segment.path, "existing", (file) =>
-        file.read(segment.position + position, length),
+        body(file, segment.position),
       );
     } catch (cause) {
       if (!(cause instanceof DiskFailure) || cause instanceof DiskFull) throw cause;

@@ -1,5 +1,6 @@
 import { PartitionDamaged } from "./damaged.ts";
 import { CachedWindow, type ReadCache } from "./read-cache.ts";
+import type { ReadThreads } from "./read-threads.ts";
 import type { SegmentIndex } from "./segment-index.ts";
 import type { SegmentIndexes } from "./segment-indexes.ts";
 import type { SegmentReader, SegmentSlice } from "./segment-reader.ts";
@@ -20,13 +21,21 @@ export class SegmentWindows {
   readonly #reader: SegmentReader;
   readonly #indexes: SegmentIndexes;
   readonly #cache: ReadCache;
+  readonly #threads: ReadThreads;
   /** Reads in progress, so that readers of one place wait for one read. They never reject. */
   readonly #reading = new Map<string, Promise<unknown>>();
 
-  constructor(reader: SegmentReader, indexes: SegmentIndexes, cache: ReadCache) {
+  /** @param threads if there are none, this thread reads. */
+  constructor(
+    reader: SegmentReader,
+    indexes: SegmentIndexes,
+    cache: ReadCache,
+    threads: ReadThreads,
+  ) {
     this.#reader = reader;
     this.#indexes = indexes;
     this.#cache = cache;
+    this.#threads = threads;
   }
 
   /** Returns a window that begins at or before `offset` and contains it, or null. */
@@ -89,18 +98,58 @@ export class SegmentWindows {
     offset: number,
   ): Promise<PartitionWindow> {
     this.#cache.misses++;
+    const read = await this.#byThread(segment, owner.seed, slice, offset);
+    if (read !== null) return this.#kept(segment, owner, read, offset);
     const window = await this.#reader.window(segment, owner.seed, slice);
     const { bytes } = window;
     const whole = verified(window, slice);
     if (whole !== null && whole.endOffset > offset) {
-      const kept = !owner.deleted && !segment.trimmed ? this.#cache.add(segment, whole) : whole;
-      return inMemory(kept, owner.seed, offset);
+      return this.#kept(segment, owner, whole, offset);
     }
     // Damage elsewhere in the window does not concern the reader.
     const source = { seed: owner.seed, file: segment.label, position: slice.position };
     const checked = new PartitionWindow(bytes, 0, bytes.length, slice.offset, source);
     if (checked.seek(offset)) return checked;
     throw checked.damaged("the segment ends early");
+  }
+
+  /** Adds a verified window to the cache, if it still belongs to its log. */
+  #kept(
+    segment: SegmentState,
+    owner: WindowOwner,
+    read: CachedWindow,
+    offset: number,
+  ): PartitionWindow {
+    const isGone = owner.deleted || segment.trimmed;
+    const kept = isGone ? this.#cache.refuse(read) : this.#cache.add(segment, read);
+    return inMemory(kept, owner.seed, offset);
+  }
+
+  /**
+   * Returns a window that contains `wanted`, as another thread has read and verified it.
+   *
+   * @returns null if this thread has to read, also to find out what is damaged.
+   */
+  async #byThread(
+    segment: SegmentState,
+    seed: number,
+    { position, offset, bytes: length }: SegmentSlice,
+    wanted: number,
+  ): Promise<CachedWindow | null> {
+    const threads = this.#threads;
+    const bytes = threads.isEmpty ? null : this.#cache.memory(length);
+    if (bytes === null) return null;
+    const endOffset = await this.#reader
+      .use(segment, ({ descriptor }, start) =>
+        descriptor === null
+          ? Promise.resolve(null)
+          : threads.read({ descriptor, position: start + position, bytes, seed, offset }),
+      )
+      .catch(() => null);
+    const window = new CachedWindow(bytes, position, offset, endOffset ?? offset);
+    if (window.endOffset > wanted) return window;
+    this.#cache.refuse(window);
+    return null;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Disk } from "../../env/disk.ts";
 import type { Blocks } from "../../lib/blocks.ts";
 import type { PartitionDamaged } from "./damaged.ts";
+import type { ReadThreads } from "./read-threads.ts";
 
 export type PartitionStoreOptions = {
   readonly disk: Disk;
@@ -16,6 +17,8 @@ export type PartitionStoreOptions = {
   readonly readCacheBytes?: number;
   /** Memory for both. Default: that of this thread alone. */
   readonly blocks?: Blocks;
+  /** Threads that read windows for this one. They share the memory of `blocks`. Default: none. */
+  readonly readThreads?: ReadThreads;
   /**
    * Whether small partitions may share files now. Default: no. The other nodes must be able to read
    * shared files, because they may get them in a snapshot.

@@ -16,6 +16,7 @@ import { sweepStrays } from "./orphans.ts";
 import { ParkedLogs } from "./parked.ts";
 import { tidyPieces } from "./pieces.ts";
 import { ReadCache } from "./read-cache.ts";
+import { ReadThreads } from "./read-threads.ts";
 import { PartitionReaper } from "./reaper.ts";
 import {
   type DamagedRange,
@@ -43,6 +44,7 @@ const WARM_MAX = 4096;
 /** Partitions that are looked at in one event-loop iteration. */
 const COOL_LOOKS = 1000;
 const SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024;
+const NO_THREADS = new ReadThreads();
 
 /** All partition logs of a shard. */
 export class PartitionStore {
@@ -111,7 +113,7 @@ export class PartitionStore {
     const shared: PartitionShared = {
       segmentBytes: options.segmentBytes ?? SEGMENT_BYTES_DEFAULT,
       budget: this.#budget,
-      windows: new SegmentWindows(reader, indexes, this.#cache),
+      windows: new SegmentWindows(reader, indexes, this.#cache, options.readThreads ?? NO_THREADS),
       indexes,
       lastCut: 0,
       newFlush: (start, own) => flusher.newState(start, own),

@@ -6,6 +6,7 @@ import { ringMemory } from "../../../src/lib/ring.ts";
 import type { Served } from "../../../src/node/port/calls.ts";
 import type { PortMessage } from "../../../src/node/port/message.ts";
 import { PortServer } from "../../../src/node/port/server.ts";
+import type { ReadOpenFile } from "../../../src/node/port/window-reads.ts";
 import { WorkerPort } from "../../../src/node/port/worker-port.ts";
 import { answeringEnds, callingEnds } from "../../../src/server/thread-rings.ts";
 
@@ -24,11 +25,19 @@ export type PairOptions = {
   readonly ringBytes?: number;
   /** Memory that both sides read. */
   readonly blocks?: SharedBlocks;
+  /** Reads files for the node. Absent: it fails. */
+  readonly readFile?: ReadOpenFile;
 };
 
 export function portPair(
   served: Partial<Served>,
-  { queueBytesMax = 1024 * 1024, queueRequestsMax = 1000, ringBytes, blocks }: PairOptions = {},
+  {
+    queueBytesMax = 1024 * 1024,
+    queueRequestsMax = 1000,
+    ringBytes,
+    blocks,
+    readFile = noFile,
+  }: PairOptions = {},
 ): PortPair {
   const toNode: PortMessage[] = [];
   const fromNode: PortMessage[] = [];
@@ -49,6 +58,7 @@ export function portPair(
     queueBytesMax,
     queueRequestsMax,
     queued: { bytes: new LocalGauge(), requests: new LocalGauge() },
+    readFile,
     ...(rings === null ? {} : { rings: rings.calling }),
   });
   const answer = post(fromNode, (message) => port.receive(message));
@@ -60,6 +70,8 @@ export function portPair(
   });
   return { port, server, toNode, fromNode };
 }
+
+const noFile: ReadOpenFile = () => Promise.reject(new Error("no file can be read"));
 
 /** The ends of two rings on one thread. A wake-up comes in the next event-loop iteration. */
 function ringPair(ringBytes: number, wakes: readonly [() => void, () => void]) {

@@ -355,6 +355,7 @@ export class SimDisk implements Disk {
 }
 
 class SimFile implements DiskFile {
+  readonly descriptor = null;
   readonly #disk: SimDisk;
   readonly #node: Node;
   readonly #path: string;

@@ -285,6 +285,7 @@ export class PartitionDisk implements Disk {
 }
 
 class MemoryFile implements DiskFile {
+  readonly descriptor = null;
   readonly #disk: PartitionDisk;
   readonly #path: string;
   readonly #id: number;

@@ -9,6 +9,7 @@ import { Compression } from "./compression.ts";
 import { crossOrigin } from "./durable/cross-origin.ts";
 import { durableEndpoints } from "./durable/endpoints.ts";
 import { FallbackRoutes } from "./fallback-routes.ts";
+import { FollowLimit } from "./follow-limit.ts";
 import { forward, type Leader } from "./forward.ts";
 import { ForwardSlots } from "./forward-slots.ts";
 import { MemoryBudget } from "./memory-budget.ts";
@@ -105,6 +106,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     stopping: stop.signal,
     allowLong,
     answers,
+    followLimit: new FollowLimit(options.instruments.followStreams, options.shared?.followStreams),
     compression,
     askLeader: leaderRequests(node, options, () => middleware.bodies),
   };

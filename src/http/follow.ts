@@ -3,7 +3,7 @@ import type { ConsumePage, Rejected } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
 import { type ConsumeCall, TOPIC_ID_HEADER } from "./consume-request.ts";
 import { wireFields } from "./details.ts";
-import { ApiError, HTTP_ERRORS } from "./errors.ts";
+import { HTTP_ERRORS } from "./errors.ts";
 import {
   countConsumed,
   EVENTS_FRAMING,
@@ -20,7 +20,6 @@ import type { Services } from "./services.ts";
 const COMMENT_INTERVAL_MS = 15_000;
 /** Records of one piece. The next ones wait until the client has read these. */
 const CHUNK_RECORDS = 1000;
-export const FOLLOW_STREAMS_MAX = 10_000;
 
 type Format = {
   readonly framing: Framing;
@@ -58,10 +57,6 @@ export async function follow(
   events: boolean,
 ): Promise<Response> {
   const format = events ? EVENTS : LINES;
-  const { followStreams } = services.options.instruments;
-  if (followStreams.value >= FOLLOW_STREAMS_MAX) {
-    throw new ApiError("overloaded", `${FOLLOW_STREAMS_MAX} streams are open, which is the limit`);
-  }
   const offset = (events ? offsetAfterLastEvent(context) : null) ?? consume.request.offset;
   const asked = { ...consume.request, offset, limit: CHUNK_RECORDS, maxBytes: PIECE_BYTES };
   const first = await services.node.consume(asked);
@@ -124,11 +119,11 @@ class Follower implements AnswerSource {
     this.#format = format;
     this.#next = start;
     this.#signal = AbortSignal.any([services.stopping, this.#ended.signal]);
-    services.options.instruments.followStreams.value++;
+    services.followLimit.begin();
   }
 
   ended(): void {
-    this.#services.options.instruments.followStreams.value--;
+    this.#services.followLimit.end();
     this.#ended.abort();
   }
 

@@ -1,3 +1,4 @@
+import type { Gauge } from "../lib/gauge.ts";
 import type { Instruments } from "../metrics/instruments.ts";
 import type { Logger } from "../metrics/log.ts";
 import type { MetricSources } from "../metrics/sources.ts";
@@ -79,6 +80,8 @@ export type SharedHttp = {
   readonly threads: number;
   readonly answers: BudgetGauges;
   readonly bodies: BudgetGauges;
+  /** Streams that follow new records. */
+  readonly followStreams: Gauge;
   /** Memory of the rate limits, in the order of the tokens. */
   readonly buckets: readonly SharedArrayBuffer[];
   /** Milliseconds of a clock that all threads share. */

@@ -3,6 +3,7 @@ import type { NodeApi } from "../node/api.ts";
 import type { AnswerStreams } from "./answer-streams.ts";
 import type { Compat } from "./compat.ts";
 import type { Compression } from "./compression.ts";
+import type { FollowLimit } from "./follow-limit.ts";
 import type { HttpOptions } from "./options.ts";
 import type { ErrorMapper } from "./responses.ts";
 
@@ -17,6 +18,7 @@ export type Services = {
   readonly allowLong: (request: Request) => void;
   /** Responses that are sent in pieces, and the budget of their bytes. */
   readonly answers: AnswerStreams;
+  readonly followLimit: FollowLimit;
   readonly compression: Compression;
   /** Sends a request to the leader. @returns null if no other node leads. */
   readonly askLeader: (request: Request) => Promise<Response | null>;

@@ -10,6 +10,7 @@ const GAUGES = [
   "publicAnswerBytes",
   "bodyBytes",
   "publicBodyBytes",
+  "followStreams",
 ] as const;
 
 /** Passed to each thread by reference. */
@@ -36,13 +37,14 @@ export function sharedLimits(memory: SharedMemory, own: number): SharedLimits {
   const gauges = Object.fromEntries(
     GAUGES.map((name, at) => [name, new SharedGauge(memory.gauges[at] as SharedArrayBuffer, own)]),
   ) as Readonly<Record<string, Gauge>> as Record<(typeof GAUGES)[number], Gauge>;
-  const { answerBytes, publicAnswerBytes, bodyBytes, publicBodyBytes } = gauges;
+  const { answerBytes, publicAnswerBytes, bodyBytes, publicBodyBytes, followStreams } = gauges;
   return {
     ...gauges,
     http: {
       threads: memory.threads,
       answers: { all: answerBytes, open: publicAnswerBytes },
       bodies: { all: bodyBytes, open: publicBodyBytes },
+      followStreams,
       buckets: memory.buckets,
       monotonicMs,
     },

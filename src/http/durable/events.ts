@@ -3,8 +3,6 @@ import { utf8 } from "../../lib/bytes.ts";
 import { isTextType } from "../../lib/media-type.ts";
 import type { StreamPage } from "../../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "../answer-streams.ts";
-import { ApiError } from "../errors.ts";
-import { FOLLOW_STREAMS_MAX } from "../follow.ts";
 import type { RequestContext } from "../request-context.ts";
 import { DATA_ENCODING, rejection } from "./answers.ts";
 import { nextCursor } from "./cursor.ts";
@@ -23,10 +21,6 @@ export async function events(
   context: RequestContext,
   call: Call,
 ): Promise<Response> {
-  const { followStreams } = services.options.instruments;
-  if (followStreams.value >= FOLLOW_STREAMS_MAX) {
-    throw new ApiError("overloaded", `${FOLLOW_STREAMS_MAX} streams are open, which is the limit`);
-  }
   const { path, offset } = call;
   const request = { path, offset, maxBytes: EVENT_BYTES, streamId: null };
   const first = await services.durable.readStream(request);
@@ -78,11 +72,11 @@ class EventSource implements AnswerSource {
     const { longPollMs } = services;
     const lifeMs = (first.ttlSeconds ?? Number.POSITIVE_INFINITY) * 1000;
     this.#waitMs = Math.max(1, Math.min(longPollMs, lifeMs / TOUCHES_PER_LIFE));
-    services.options.instruments.followStreams.value++;
+    services.followLimit.begin();
   }
 
   ended(): void {
-    this.#services.options.instruments.followStreams.value--;
+    this.#services.followLimit.end();
     this.#ended.abort();
   }
 

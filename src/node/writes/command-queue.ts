@@ -7,7 +7,7 @@ import type { Core } from "../../raft/core.ts";
 import type { WriteReject } from "../api.ts";
 import type { Completions } from "./completions.ts";
 import { expire, newProposal, type Proposal, rejectAll } from "./proposal.ts";
-import type { Waiter } from "./waiters.ts";
+import { CommandWaiter, type PendingCommand, type Waiter } from "./waiters.ts";
 
 /** Limits of an entry. It has the commands that arrived while the previous one was written. */
 export const PROPOSAL_BYTES_MAX = 1024 * 1024;
@@ -194,6 +194,17 @@ export class CommandQueue {
     const position = this.#closed.findIndex((closed) => closed.proposal === proposal);
     const ahead = position < 0 ? this.#closed.length : position;
     return this.#options.core.lastIndex + 1 + ahead;
+  }
+
+  /** Yields the commands that this leader has accepted before that of the waiter and not applied yet. */
+  *before(waiter: Waiter): Generator<PendingCommand> {
+    const closed = this.#closed.map(({ proposal }) => proposal);
+    for (const { waiters } of [...this.#completions.proposals, ...closed, this.#open]) {
+      for (const each of waiters) {
+        if (each === waiter) return;
+        if (each instanceof CommandWaiter && each.command !== null) yield each.command;
+      }
+    }
   }
 
   /** Number of disks that are known to have a proposal. */

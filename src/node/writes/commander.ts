@@ -14,7 +14,7 @@ import type { RejectCode, Rejected, WriteAck, WriteReject } from "../api.ts";
 import type { CommandQueue } from "./command-queue.ts";
 import type { LogLevel } from "./log-level.ts";
 import type { Proposal } from "./proposal.ts";
-import { CommandWaiter } from "./waiters.ts";
+import { CommandWaiter, type PendingCommand } from "./waiters.ts";
 
 /**
  * @typeParam T what the request gets after success.
@@ -32,8 +32,13 @@ export type CommandRun<K extends SomeKind, T, X extends RejectCode> = {
   readonly done: (result: SuccessOf<K>, ack: WriteAck) => T;
   /** The request's own deadline. Null: the deadline of the server. */
   readonly timeoutMs?: number | null;
-  /** The answer if that deadline passes first and the write goes on. Absent: `commit_timeout`. */
-  readonly unsynced?: (ack: WriteAck) => T;
+  /**
+   * The answer if that deadline passes first and the write goes on. Absent, or null as its answer:
+   * `commit_timeout`.
+   *
+   * @param before the commands that were accepted before this one and are not applied yet.
+   */
+  readonly unsynced?: (ack: WriteAck, before: () => Iterable<PendingCommand>) => T | null;
   readonly tracked?: Tracked | null;
 };
 
@@ -105,14 +110,17 @@ export class Commander {
         : (result as Rejected<Extract<CodeOf<K>, RejectCode>>);
     const { timeoutMs = null, unsynced, tracked = null } = command;
     const now = this.#clock.monotonic();
-    const waiter = new CommandWaiter<Outcome<K, T, X>>(now, map, done, tracked);
+    const waiter = new CommandWaiter<Outcome<K, T, X>>(now, map, done, tracked, command);
     appendCommand(this.#queue.writer(), command.kind, command.fields);
     const proposal = this.#queue.submit(waiter);
     tracked?.queued();
     if (timeoutMs === null) return;
     const late = (): void => {
-      if (unsynced === undefined) waiter.timedOut();
-      else waiter.answer(() => unsynced(this.#ackOf(proposal)));
+      const ack = this.#ackOf(proposal);
+      if (unsynced !== undefined && waiter.answerHeld(ack)) return;
+      const outcome = unsynced?.(ack, () => this.#queue.before(waiter)) ?? null;
+      if (outcome === null) waiter.timedOut();
+      else waiter.answer(() => outcome);
     };
     waiter.setTimer(this.#clock.after(timeoutMs, late));
   }

@@ -59,6 +59,11 @@ export class Completions {
     return this.#appliedTerm;
   }
 
+  /** In the order of the log. */
+  get proposals(): readonly Proposal[] {
+    return this.#inFlight;
+  }
+
   /** Adds a proposal that is in the log at `index`. */
   proposed(proposal: Proposal, index: number, term: number): void {
     proposal.index = index;
@@ -93,6 +98,7 @@ export class Completions {
     const ackedBy = this.#acknowledgements.enough(proposal.index);
     if (ackedBy >= 0) answer(proposal, waiter, result, ackedBy, proposal.committedUs);
     else {
+      waiter.held(result);
       this.#acknowledgements.hold(proposal.index, waiter, (count) =>
         answer(proposal, waiter, result, count, this.#clock.monotonic()),
       );

@@ -27,6 +27,8 @@ import type {
 } from "../api.ts";
 import type { Linearizer } from "../reads/linearizer.ts";
 import type { Commander } from "./commander.ts";
+import { NamespaceForecast } from "./kv-forecast.ts";
+import type { PendingCommand } from "./waiters.ts";
 
 /** Limits of the leader. They exist because every node holds all keys and values in memory. */
 export type KvLimits = {
@@ -101,9 +103,22 @@ export class KvAccess {
         timeoutMs,
         check: () => this.#checkRoom(request, key.length),
         done: (result, ack) => ({ ok: true as const, cas: result.cas, ...ack }),
+        unsynced: (ack, before) => {
+          const forecast = cas === null ? this.#forecast(namespace, before) : null;
+          return forecast && { ok: true as const, cas: forecast.nextRevision, ...ack };
+        },
       },
       done,
     );
+  }
+
+  /**
+   * Foretells the results of writes that nothing can refuse. A write with a condition is not answered before
+   * it is applied: a client acts upon the outcome of its comparison.
+   */
+  #forecast(namespace: string, before: () => Iterable<PendingCommand>): NamespaceForecast | null {
+    if (!this.#commander.isCurrent) return null;
+    return NamespaceForecast.of(this.#machine.kv, namespace, this.#now(), before());
   }
 
   /**
@@ -131,6 +146,10 @@ export class KvAccess {
       bytes: key.length,
       timeoutMs,
       done: (result, ack) => ({ ok: true as const, deleted: result.deleted, ...ack }),
+      unsynced: (ack, before) => {
+        const forecast = cas === null ? this.#forecast(namespace, before) : null;
+        return forecast && { ok: true as const, deleted: forecast.revisionOf(key) > 0, ...ack };
+      },
     });
   }
 
@@ -150,6 +169,13 @@ export class KvAccess {
         bytes,
         ...ack,
       }),
+      unsynced: (ack, before) => {
+        const forecast = ifEmpty ? null : this.#forecast(namespace, before);
+        if (forecast === null || forecast.isWritten) return null;
+        const live = this.#machine.kv.namespaces.get(namespace)?.keys.live(this.#now());
+        const { keys = 0, bytes = 0 } = live ?? {};
+        return { ok: true as const, deleted: live !== undefined, keys, bytes, ...ack };
+      },
     });
   }
 

@@ -1,3 +1,4 @@
+import type { SomeKind } from "../../lib/command-kind.ts";
 import type { CommandResult } from "../../machine/commands.ts";
 import type { WriteAck, WriteReject } from "../api.ts";
 
@@ -48,6 +49,9 @@ export abstract class Waiter {
     if (this.settle()) this.onReject(code);
   }
 
+  /** The command was applied with this result, and the write concern requires more disks. */
+  held(_result: CommandResult): void {}
+
   /** The command has left the queue. Called once, even if the request was answered before. */
   leftQueue(): void {}
 
@@ -75,6 +79,9 @@ export abstract class Waiter {
   }
 }
 
+/** A command as it was proposed. */
+export type PendingCommand = { readonly kind: SomeKind; readonly fields: unknown };
+
 type Refused = { readonly ok: false; readonly code: WriteReject };
 
 /** Waiter of every command except produce. These are rare, so each may use a closure. */
@@ -82,14 +89,18 @@ export class CommandWaiter<T> extends Waiter {
   readonly #done: (outcome: T | Refused) => void;
   readonly #map: (result: CommandResult, ack: WriteAck) => T;
   readonly #tracked: { readonly left: () => void } | null;
+  readonly command: PendingCommand | null;
+  #held: CommandResult | null = null;
 
   constructor(
     submittedUs: number,
     map: (result: CommandResult, ack: WriteAck) => T,
     done: (outcome: T | Refused) => void,
     tracked: { readonly left: () => void } | null = null,
+    command: PendingCommand | null = null,
   ) {
     super(submittedUs);
+    this.command = command;
     this.#map = map;
     this.#done = done;
     this.#tracked = tracked;
@@ -98,6 +109,18 @@ export class CommandWaiter<T> extends Waiter {
   /** Answers before the result is known. The write continues. */
   answer(outcome: () => T): void {
     if (this.settle()) this.#done(outcome());
+  }
+
+  /** Answers with the result if it is known. @returns false if it is not. */
+  answerHeld(ack: WriteAck): boolean {
+    const held = this.#held;
+    if (held === null) return false;
+    this.answer(() => this.#map(held, ack));
+    return true;
+  }
+
+  override held(result: CommandResult): void {
+    this.#held = result;
   }
 
   override leftQueue(): void {

@@ -102,8 +102,9 @@ export class LaterState {
   nextNumber = 1;
   readonly crons = new Map<string, Cron>();
   nextCronId = 1;
-  /** Not replicated as such: bytes of all definitions. */
+  /** Not replicated as such: bytes of all definitions, and how often schedules changed. */
   cronBytes = 0;
+  cronChanges = 0;
 
   find(id: number): Pending | undefined {
     return this.pending[classOfId(id)]?.get(id);
@@ -127,11 +128,13 @@ export function setCron(state: LaterState, cron: Cron): void {
   if (before !== undefined) state.cronBytes -= bytesOf(before.definition);
   state.crons.set(cron.name, cron);
   state.cronBytes += bytesOf(cron.definition);
+  state.cronChanges++;
 }
 
 export function removeCron(state: LaterState, cron: Cron): void {
   state.crons.delete(cron.name);
   state.cronBytes -= bytesOf(cron.definition);
+  state.cronChanges++;
 }
 
 export const bytesOf = ({ cron, tz, topic, key, value, headers }: CronDefinition): number =>

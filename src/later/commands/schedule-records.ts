@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { applyCreateTopic } from "../../broker/commands/create-topic.ts";
 import { findDuplicate, type Idempotency, remember } from "../../broker/idempotency.ts";
 import {
@@ -104,7 +105,9 @@ function applySchedule(
   const { count, logicalBytes, batches, topicId, partition, idempotency } = command;
   const offset = appendRecords(broker, store, { count, logicalBytes, batches }, now, effects);
   // Numbers grow. A leader that has not seen all of them chose one that is taken.
-  const number = Math.max(state.nextNumber, id === null ? 0 : numberOfId(id));
+  const wanted = id === null ? 0 : numberOfId(id);
+  let number = Math.max(state.nextNumber, wanted);
+  if (wanted > 0 && faultPoint("schedule-id-taken-twice")) number = wanted;
   state.nextNumber = number + 1;
   const scheduleId = nextIdAfter(number, itsClass);
   addPending(state, new Pending(scheduleId, topicId, partition, offset, count), command.deliverAt);

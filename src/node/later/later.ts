@@ -32,12 +32,18 @@ import { InvalidCron, Slots } from "./slots.ts";
 
 /** Deliveries that are proposed and not applied yet. */
 const IN_FLIGHT_MAX = 2_000;
+/** Bytes of them, and one delivery more. Other writes share the queue of commands. */
+const IN_FLIGHT_BYTES = 8 * 1024 * 1024;
 /** Disk space is released this often. */
 const RELEASE_EVERY_MS = 10_000;
+/** Records of deleted topics that are forgotten at a time. */
+const ORPHANS_MAX = 10_000;
 /** The longest sleep. Something may become due earlier than was known. */
 const SLEEP_MS_MAX = 1_000;
-/** After a record could not be read. */
+/** After a record could not be read, or the log refused one. */
 const RETRY_MS = 1_000;
+/** While a record that is due cannot be read, the others are looked for this often. */
+const LOOK_EVERY_MS = 20;
 /** Schedules with series of their own. */
 const SAMPLES_MAX = 100;
 
@@ -55,11 +61,19 @@ export type LaterOptions = {
 export class Later implements LaterApi {
   readonly #options: LaterOptions;
   readonly #crons: CronRunner;
-  readonly #inFlight = new Set<number>();
+  /** By id, with the bytes of each. */
+  readonly #inFlight = new Map<number, number>();
+  #inFlightBytes = 0;
+  /** Records that could not be read, and when they are read again. */
+  readonly #unreadable = new Map<number, number>();
+  /** The log refused a record: nothing is delivered before this time. */
+  #refusedUntil = 0;
   #cancel: (() => void) | null = null;
   /** When the timer runs out, in milliseconds of the monotonic clock. */
   #wakesAt = Number.POSITIVE_INFINITY;
   #releasedAt = 0;
+  /** The topics among which every waiting record had its topic. */
+  #topicsSeen = "";
   #isRunning = false;
   #stopped = false;
 
@@ -105,6 +119,8 @@ export class Later implements LaterApi {
 
   readonly putCron: LaterApi["putCron"] = async (name, definition) => {
     const { commander, clock } = this.#options;
+    // Slots that are due by the present definition are produced before it is replaced.
+    if (commander.isCurrent) this.#crons.run(() => this.applied());
     let nextMs: number | null;
     try {
       nextMs = new Slots(definition.cron, definition.tz).after(clock.now());
@@ -165,6 +181,10 @@ export class Later implements LaterApi {
   /** Called when this node begins or ceases to lead. */
   roleChanged(): void {
     this.#inFlight.clear();
+    this.#inFlightBytes = 0;
+    this.#unreadable.clear();
+    this.#refusedUntil = 0;
+    this.#topicsSeen = "";
     this.#crons.reset();
     this.#cancel?.();
     this.#cancel = null;
@@ -178,10 +198,11 @@ export class Later implements LaterApi {
   }
 
   #nextAt(): number {
-    const { due } = this.#options.machine.parts.later;
+    const { machine, clock } = this.#options;
     // The next one is looked for when something in flight is applied.
-    const next = this.#inFlight.size >= IN_FLIGHT_MAX ? Number.POSITIVE_INFINITY : due.nextAt();
-    return Math.min(next, this.#crons.nextAt());
+    let next = this.#isFull ? Number.POSITIVE_INFINITY : machine.parts.later.due.nextAt();
+    if (this.#unreadable.size > 0) next = Math.max(next, clock.now() + LOOK_EVERY_MS);
+    return Math.max(this.#refusedUntil, Math.min(next, this.#crons.nextAt()));
   }
 
   /** Sets the timer, unless it runs out earlier. */
@@ -215,36 +236,47 @@ export class Later implements LaterApi {
     const { commander, replica, clock } = this.#options;
     if (!replica.isLeader || (await commander.whenCurrent()) !== null)
       return clock.now() + RETRY_MS;
-    this.#crons.run(() => this.applied());
-    const isBlocked = await this.#deliverDue();
+    const isRefused = this.#crons.run(() => this.applied()) || !(await this.#deliverDue());
+    if (isRefused) this.#refusedUntil = clock.now() + RETRY_MS;
     await this.#releaseSpace();
-    return isBlocked ? clock.now() + RETRY_MS : this.#nextAt();
+    return this.#nextAt();
   }
 
-  /** @returns true if some record cannot be delivered now. */
+  /** @returns false if the log refused one. */
   async #deliverDue(): Promise<boolean> {
     const { machine, clock } = this.#options;
+    const now = clock.now();
+    for (const [id, again] of this.#unreadable) if (again <= now) this.#unreadable.delete(id);
     const due: Pending[] = [];
-    for (const pending of machine.parts.later.due.due(clock.now())) {
+    for (const pending of machine.parts.later.due.due(now)) {
       if (this.#inFlight.size + due.length >= IN_FLIGHT_MAX) break;
-      if (!this.#inFlight.has(pending.id)) due.push(pending);
+      const { id } = pending;
+      if (!this.#inFlight.has(id) && !this.#unreadable.has(id)) due.push(pending);
     }
     due.sort((a, b) => a.dueAt - b.dueAt || a.id - b.id);
-    let isBlocked = false;
-    for (const pending of due) if (!(await this.#deliver(pending))) isBlocked = true;
-    // Everything that is due is in flight.
-    return isBlocked || (due.length === 0 && this.#inFlight.size > 0);
+    for (const pending of due) {
+      if (this.#isFull) break;
+      if (!(await this.#deliver(pending))) return false;
+    }
+    return true;
   }
 
+  get #isFull(): boolean {
+    return this.#inFlight.size >= IN_FLIGHT_MAX || this.#inFlightBytes >= IN_FLIGHT_BYTES;
+  }
+
+  /** @returns false if the log refused the records. */
   async #deliver(pending: Pending): Promise<boolean> {
-    const { commander } = this.#options;
-    this.#inFlight.add(pending.id);
+    const { commander, clock } = this.#options;
     const records = await this.#read(pending);
     if (records === null) {
-      this.#inFlight.delete(pending.id);
-      return false;
+      this.#unreadable.set(pending.id, clock.now() + RETRY_MS);
+      return true;
     }
     const { bytes: batches, logicalBytes } = records;
+    let isRefused = false;
+    this.#inFlight.set(pending.id, batches.length);
+    this.#inFlightBytes += batches.length;
     commander.start(
       {
         kind: deliverScheduled,
@@ -253,11 +285,13 @@ export class Later implements LaterApi {
         grows: true,
         done: () => null,
       },
-      () => {
+      (outcome) => {
+        isRefused = outcome !== null;
+        this.#inFlightBytes -= this.#inFlight.get(pending.id) ?? 0;
         this.#inFlight.delete(pending.id);
       },
     );
-    return true;
+    return !isRefused;
   }
 
   /** @returns null if the records are damaged and no peer has restored them in time. */
@@ -286,6 +320,7 @@ export class Later implements LaterApi {
     const now = clock.now();
     if (now - this.#releasedAt < RELEASE_EVERY_MS) return;
     this.#releasedAt = now;
+    this.#forgetOrphans();
     const topic = findTopic(machine.broker, PENDING_TOPIC);
     for (const store of topic?.partitions ?? []) {
       const oldest = machine.parts.later.pending[store.partition]?.values().next().value;
@@ -296,6 +331,22 @@ export class Later implements LaterApi {
       const { topicId, partition } = store;
       commander.housekeep(deleteBefore, { topicId, partition, beforeOffset, bytesBefore });
     }
+  }
+
+  /** Records of deleted topics would count as waiting, and keep their space, until they are due. */
+  #forgetOrphans(): void {
+    const { machine, commander } = this.#options;
+    const { topicsById, nextTopicId } = machine.broker;
+    const topics = `${nextTopicId} ${topicsById.size}`;
+    if (topics === this.#topicsSeen) return;
+    let left = ORPHANS_MAX;
+    for (const ofClass of machine.parts.later.pending) {
+      for (const { id, topicId } of ofClass.values()) {
+        if (topicsById.has(topicId)) continue;
+        if (left-- === 0 || !commander.housekeep(deleteScheduled, { scheduleId: id })) return;
+      }
+    }
+    this.#topicsSeen = topics;
   }
 
   #summaryOf({ id, topicId, partition, count, dueAt }: Pending): ScheduledSummary | null {

@@ -5,8 +5,6 @@
 import { Cron } from "croner";
 
 const DAY_MS = 86_400_000;
-/** Longer than any time zone moves its clocks back. */
-const BACK_MS = 3 * 3_600_000;
 /** Times in a row that may fall on an instant that is over. */
 const TRIES_MAX = 20_000;
 
@@ -30,7 +28,8 @@ export class Slots {
     }
     try {
       // Times of a clock on the wall. `#instantOf` decides which instants they are in the zone.
-      this.#cron = new Cron(expression, { timezone: "UTC", paused: true });
+      // An offset costs a fraction of what a zone does.
+      this.#cron = new Cron(expression, { utcOffset: 0, paused: true });
     } catch (error) {
       const why = error instanceof Error ? error.message.replace(/^CronPattern: /, "") : "";
       throw new InvalidCron(`cron expression ${JSON.stringify(expression)}: ${why}`);
@@ -40,7 +39,8 @@ export class Slots {
   /** Returns the first slot after an instant; null if there is none. */
   after(instantMs: number): number | null {
     if (this.#zone === null) return this.#next(instantMs);
-    let wallMs: number | null = instantMs + this.#offsetAt(instantMs) - BACK_MS;
+    // A time that the clocks showed before, or skipped, is an instant that is over.
+    let wallMs: number | null = instantMs + this.#offsetAt(instantMs);
     for (let left = TRIES_MAX; left > 0; left--) {
       wallMs = this.#next(wallMs);
       if (wallMs === null) return null;

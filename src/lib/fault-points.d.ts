@@ -23,6 +23,12 @@ type FaultPoint =
   | "snapshot-forgets-redrive"
   | "slot-fires-twice"
   | "scheduled-delivered-twice"
+  | "schedule-id-taken-twice"
+  | "redrive-moves-twice"
+  | "redrive-plan-counts-nothing"
+  | "deleted-records-block-keys"
+  | "deleted-records-stay-items"
+  | "acks-get-the-results-of-others"
   // Exports (`src/export`, `src/node/exports`).
   | "export-range-decided-twice"
   | "export-file-committed-twice"
@@ -130,6 +136,7 @@ type FaultPoint =
   | "housekeeping-refused-by-a-full-queue"
   | "disk-is-known-when-applied"
   | "write-concern-1-reports-replicated"
+  | "unsynced-keys-ignore-writes-in-flight"
   // Links between nodes (`src/transport`).
   | "unproven-peers-count"
   | "removed-node-let-in"

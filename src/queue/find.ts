@@ -62,6 +62,28 @@ export function partitionsOf(
   return mine === undefined || its === undefined ? undefined : { mine, its };
 }
 
+/** Dead letters of the queue that are there and were not moved back. */
+export function deadLetters({ queue }: FoundQueue, { topicsById }: BrokerState): number {
+  const { dead, deadTopicId, redriveFrom, definition } = queue;
+  // They are dropped.
+  if (definition.deadLetter === null) return dead;
+  let present = 0;
+  for (const { partition, lowWatermark, endOffset } of topicsById.get(deadTopicId)?.partitions ??
+    []) {
+    present += Math.max(0, endOffset - Math.max(lowWatermark, redriveFrom[partition] ?? endOffset));
+  }
+  // Other queues may put records aside into the same topic.
+  return Math.min(dead, present);
+}
+
+/** True if the state has items in a partition whose oldest records retention has deleted since. */
+export const holdsDeleted = ({ queue, topic }: FoundQueue): boolean =>
+  queue.items > 0 &&
+  queue.partitions.some(({ partition, low, items }) => {
+    const { lowWatermark = 0 } = topic.partitions[partition] ?? {};
+    return lowWatermark > low && items.size > 0;
+  });
+
 /**
  * The numbers of leases and of waits at `now`. The state counts those that are over, and those of
  * records that retention has deleted, until the next command notices.

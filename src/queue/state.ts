@@ -65,6 +65,12 @@ export class QueuePartition {
   }
 }
 
+/** The low offset as the next command on the queue finds it, which notices what retention deleted. */
+export const lowOffset = (
+  { low }: QueuePartition,
+  { lowWatermark }: Pick<PartitionState, "lowWatermark">,
+): number => Math.max(low, lowWatermark);
+
 /** Replaced, never changed. */
 export type RedrivePlan = {
   readonly perSecond: number;

@@ -71,6 +71,17 @@ test("a plan without a maximum goes on until it is ended, and nothing is moved a
   expect(bench.do(plan(0, null))).toMatchObject({ replaced: false });
 });
 
+test("a command for dead letters that were moved already moves nothing", () => {
+  const bench = benchOf();
+  bench.do(plan(2, null));
+  bench.do(planned(0, 2, 5_000));
+  expect(bench.do(planned(0, 2, 6_000))).toMatchObject({ moved: 0 });
+  expect(bench.do({ ...(planned(1, 3, 0) as object), type: "redrive" } as Command)).toMatchObject({
+    moved: 0,
+  });
+  expect(queueOf(bench)).toMatchObject({ dead: 2, redriven: 2 });
+});
+
 test("a redrive without a rate does not count for the plan", () => {
   const bench = benchOf();
   bench.do(plan(2, 2));

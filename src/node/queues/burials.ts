@@ -11,6 +11,8 @@ import { readable } from "./records.ts";
 
 /** Dead letters that one pass puts aside. */
 const PASS_MAX = 1_000;
+/** Bytes of dead letters that are read and not committed yet, and one record more. */
+const BYTES_AT_A_TIME = 4 * 1024 * 1024;
 const NOTHING: Uint8Array = new Uint8Array(0);
 const COMMAND_BYTES = 512;
 
@@ -18,6 +20,8 @@ export type BurialsOptions = {
   readonly commander: Commander;
   readonly clock: Clock;
 };
+type Buried = Settlement | Rejected<BuryReject>;
+type DeadLetter = { readonly batch: Uint8Array; readonly logicalBytes: number };
 
 /** Puts records aside: reads them and proposes the dead letters. */
 export class Burials {
@@ -28,52 +32,93 @@ export class Burials {
   }
 
   /**
-   * @param isLeased the holder of the lease rejects the record; otherwise its deliveries are
+   * Large records wait for those before them, so that many of them do not take much memory.
+   *
+   * @param isLeased the holder of the leases rejects the records; otherwise their deliveries are
    *   exhausted.
+   * @returns what became of each, in order.
    */
   async bury(
-    { queue, topic }: FoundQueue,
+    found: FoundQueue,
+    leases: readonly LeaseRef[],
+    reason: string,
+    isLeased: boolean,
+  ): Promise<readonly Buried[]> {
+    const outcomes: Promise<Buried>[] = [];
+    let bytes = 0;
+    for (const lease of leases) {
+      const letter = await this.#letter(found, lease, reason);
+      if (bytes > 0 && bytes + sizeOf(letter) > BYTES_AT_A_TIME) {
+        await Promise.all(outcomes);
+        bytes = 0;
+      }
+      bytes += sizeOf(letter);
+      outcomes.push(this.#propose(found, lease, reason, isLeased, letter));
+    }
+    return await Promise.all(outcomes);
+  }
+
+  /** Reads the record. The letter is empty if there is no dead-letter topic, or no record any more. */
+  async #letter(
+    { queue: { name, definition }, topic }: FoundQueue,
+    lease: LeaseRef,
+    reason: string,
+  ): Promise<DeadLetter | Rejected<"data_damaged">> {
+    const its = definition.deadLetter === null ? undefined : topic.partitions[lease.partition];
+    const record = its === undefined ? undefined : await readable(its, lease.offset);
+    if (record === undefined) return { batch: NOTHING, logicalBytes: 0 };
+    if (record instanceof PartitionDamaged) return { ok: false, code: "data_damaged" };
+    const atMs = this.#options.clock.now();
+    const dead = { queue: name, topic: topic.name, reason, atMs, lease };
+    const { bytes: batch, logicalBytes } = encodeDeadLetter(record, dead);
+    return { batch, logicalBytes };
+  }
+
+  async #propose(
+    found: FoundQueue,
     lease: LeaseRef,
     reason: string,
     isLeased: boolean,
-  ): Promise<Settlement | Rejected<BuryReject>> {
-    const { commander, clock } = this.#options;
-    const { queueId, name, definition } = queue;
-    let batch = NOTHING;
-    let logicalBytes = 0;
-    if (definition.deadLetter !== null) {
-      const its = topic.partitions[lease.partition];
-      const record = its === undefined ? undefined : await readable(its, lease.offset);
-      if (record instanceof PartitionDamaged) return { ok: false, code: "data_damaged" };
-      if (record !== undefined) {
-        const dead = { queue: name, topic: topic.name, reason, atMs: clock.now(), lease };
-        ({ bytes: batch, logicalBytes } = encodeDeadLetter(record, dead));
-      }
-    }
-    const outcome = await commander.run({
+    letter: DeadLetter | Rejected<"data_damaged">,
+  ): Promise<Buried> {
+    if ("code" in letter) return letter;
+    const { queueId } = found.queue;
+    const outcome = await this.#options.commander.run({
       kind: buryMessage,
-      fields: { queueId, ...lease, isLeased, logicalBytes, batch },
-      bytes: COMMAND_BYTES + batch.length,
+      fields: { queueId, ...lease, isLeased, ...letter },
+      bytes: COMMAND_BYTES + letter.batch.length,
+      grows: letter.batch.length > 0,
       done: ({ error }) => error,
     });
+    if (outcome !== "changed") return outcome;
     // The definition changed since the record was read: it has a dead-letter topic now.
-    return outcome === "changed"
-      ? await this.bury({ queue, topic }, lease, reason, isLeased)
-      : outcome;
+    const again = await this.#letter(found, lease, reason);
+    return await this.#propose(found, lease, reason, isLeased, again);
   }
 
-  /** Puts the records of a queue aside whose deliveries are exhausted. */
-  async sweep(found: FoundQueue): Promise<void> {
-    const { queue } = found;
-    const { maxDeliveries } = queue.definition;
+  /**
+   * Puts the records of a queue aside whose deliveries are exhausted.
+   *
+   * @returns the number of items that were looked at, and of those that could not be put aside.
+   */
+  async sweep(found: FoundQueue): Promise<{ readonly looked: number; readonly failed: number }> {
+    const { ready, timed, definition } = found.queue;
     const exhausted: LeaseRef[] = [];
-    const add = ({ partition: { partition }, offset, attempts: attempt }: QueueItem): void => {
-      if (attempt >= maxDeliveries) exhausted.push({ partition, offset, attempt });
+    let looked = 0;
+    const look = (items: Iterable<QueueItem>): void => {
+      for (const { partition, offset, attempts: attempt } of items) {
+        if (exhausted.length >= PASS_MAX) return;
+        looked++;
+        if (attempt < definition.maxDeliveries) continue;
+        exhausted.push({ partition: partition.partition, offset, attempt });
+      }
     };
-    for (const item of queue.ready) if (exhausted.length < PASS_MAX) add(item);
-    for (const item of queue.timed.due(this.#options.clock.now())) {
-      if (exhausted.length < PASS_MAX) add(item);
-    }
-    await Promise.all(exhausted.map((lease) => this.bury(found, lease, EXHAUSTED, false)));
+    look(ready);
+    look(timed.due(this.#options.clock.now()));
+    const outcomes = await this.bury(found, exhausted, EXHAUSTED, false);
+    return { looked, failed: outcomes.filter((each) => typeof each === "object" && each).length };
   }
 }
+
+const sizeOf = (letter: DeadLetter | Rejected): number =>
+  "batch" in letter ? letter.batch.length : 0;

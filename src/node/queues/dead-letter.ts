@@ -4,9 +4,17 @@ import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts
 import { decodeHeaders, encodeHeaders, type Header } from "../../record/headers.ts";
 import type { QueueRecord } from "./records.ts";
 
-const PREFIX = "dead-";
 export const DEAD_QUEUE = "dead-queue";
 export const DEAD_PARTITION = "dead-partition";
+const DEAD_REASON = "dead-reason";
+const DEAD_ATTEMPTS = "dead-attempts";
+const DEAD_TOPIC = "dead-topic";
+const DEAD_OFFSET = "dead-offset";
+const DEAD_AT = "dead-at-ms";
+const OWN: ReadonlySet<string> = new Set([
+  ...[DEAD_REASON, DEAD_ATTEMPTS, DEAD_QUEUE, DEAD_TOPIC],
+  ...[DEAD_PARTITION, DEAD_OFFSET, DEAD_AT],
+]);
 /** Why a record was put aside without a reason of its own. */
 export const EXHAUSTED = "max_deliveries";
 export const REJECTED = "rejected";
@@ -22,13 +30,13 @@ export type DeadLetter = {
 export function encodeDeadLetter(record: QueueRecord, dead: DeadLetter): EncodedRecords {
   const { partition, offset, attempt } = dead.lease;
   const own: Header[] = [
-    { name: "dead-reason", value: dead.reason },
-    { name: "dead-attempts", value: String(attempt) },
+    { name: DEAD_REASON, value: dead.reason },
+    { name: DEAD_ATTEMPTS, value: String(attempt) },
     { name: DEAD_QUEUE, value: dead.queue },
-    { name: "dead-topic", value: dead.topic },
+    { name: DEAD_TOPIC, value: dead.topic },
     { name: DEAD_PARTITION, value: String(partition) },
-    { name: "dead-offset", value: String(offset) },
-    { name: "dead-at-ms", value: String(dead.atMs) },
+    { name: DEAD_OFFSET, value: String(offset) },
+    { name: DEAD_AT, value: String(dead.atMs) },
   ];
   const headers = encodeHeaders([...headersOf(record).filter(isNotDead), ...own]);
   return encodeRecord(record.key, record.value, headers);
@@ -38,4 +46,4 @@ export const headersOf = ({ headers }: QueueRecord): Header[] =>
   decodeHeaders(headers, 0, headers.length);
 
 /** False for the headers that a dead letter has in addition. */
-export const isNotDead = ({ name }: Header): boolean => !name.startsWith(PREFIX);
+export const isNotDead = ({ name }: Header): boolean => !OWN.has(name);

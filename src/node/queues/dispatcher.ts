@@ -3,6 +3,7 @@ import type { Machine } from "../../machine/machine.ts";
 import { receive } from "../../queue/commands/receive.ts";
 import { QUEUE_SPAN_MAX } from "../../queue/definition.ts";
 import { type FoundQueue, findQueue, type LeaseRef } from "../../queue/find.ts";
+import { lowOffset } from "../../queue/state.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { Rejected, Result } from "../api.ts";
 import type {
@@ -252,9 +253,10 @@ export class Dispatcher {
   #blocked(found: FoundQueue): Blocked | null {
     const { queue, topic } = found;
     if (this.#selector.room(found) <= 0) return "max_in_flight";
-    const isFull = queue.partitions.some(
-      ({ partition, low }) => (topic.partitions[partition]?.endOffset ?? 0) - low > QUEUE_SPAN_MAX,
-    );
+    const isFull = queue.partitions.some((mine) => {
+      const its = topic.partitions[mine.partition];
+      return its !== undefined && its.endOffset - lowOffset(mine, its) > QUEUE_SPAN_MAX;
+    });
     return isFull ? "oldest_unacknowledged" : null;
   }
 

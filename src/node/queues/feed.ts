@@ -3,11 +3,12 @@
  * of the leader: it remembers how far it has read, and which records are in commands that are not
  * applied yet.
  */
+import { feature as faultPoint } from "bun:bundle";
 import type { PartitionState } from "../../broker/state.ts";
 import type { MaybePromise } from "../../lib/maybe-promise.ts";
 import type { Candidate } from "../../queue/commands/receive.ts";
 import { QUEUE_SPAN_MAX } from "../../queue/definition.ts";
-import { NO_KEY, type QueuePartition } from "../../queue/state.ts";
+import { lowOffset, NO_KEY, type QueuePartition } from "../../queue/state.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import { hashOfKey, type QueueRecord, readRecord, readRecords } from "./records.ts";
 
@@ -87,7 +88,7 @@ export class OpenFeed implements Feed {
 
   #nextFree(mine: QueuePartition, its: PartitionState): number {
     const end = limitOf(mine, its);
-    let cursor = Math.max(this.#cursor, mine.low, its.lowWatermark);
+    let cursor = Math.max(this.#cursor, lowOffset(mine, its));
     while (cursor < end && !this.#isFree(mine, cursor)) cursor++;
     this.#cursor = cursor;
     return cursor;
@@ -128,7 +129,7 @@ export class KeyedFeed implements Feed {
   /** Records that were passed over, by the hash of their key, in order. */
   readonly #passed = new Map<number, number[]>();
   /** Records without a key that were reserved in vain. */
-  readonly #returned: number[] = [];
+  #returned: number[] = [];
   readonly #screening: Screening;
   #cursor = 0;
 
@@ -160,11 +161,12 @@ export class KeyedFeed implements Feed {
       all.push(taken);
     };
     const hasRoom = () => budget.records > 0 && (budget.bytes > 0 || all.length === 0);
-    for (const [key, offset] of this.#released(mine)) {
+    for (const [key, offset] of this.#released(mine, its)) {
       if (!hasRoom()) return;
       const record = await readRecord(its, offset);
-      if (record !== undefined && this.#mayTake(mine, key, offset)) take(takenOf(record, key));
-      if (record !== undefined || offset < its.lowWatermark) this.#unpass(key, offset);
+      if (record === undefined || !this.#mayTake(mine, its, key, offset)) continue;
+      take(takenOf(record, key));
+      this.#unpass(key, offset);
     }
     if (hasRoom()) await this.#scan(mine, its, hasRoom, take);
   }
@@ -178,13 +180,16 @@ export class KeyedFeed implements Feed {
   }
 
   /** First records of the keys that are not at work any more, and records without a key. */
-  #released(mine: QueuePartition): [key: number, offset: number][] {
+  #released(mine: QueuePartition, its: PartitionState): [key: number, offset: number][] {
+    const isGone = (offset: number) => offset < its.lowWatermark || !isUntouched(mine, offset);
+    this.#returned = this.#returned.filter((offset) => !isGone(offset));
     const list: [number, number][] = this.#returned.map((offset) => [NO_KEY, offset]);
     for (const [key, offsets] of this.#passed) {
-      while (offsets.length > 0 && !isUntouched(mine, offsets[0] as number)) offsets.shift();
+      const present = offsets.findIndex((offset) => !isGone(offset));
+      if (present !== 0) offsets.splice(0, present < 0 ? offsets.length : present);
       const [first] = offsets;
       if (first === undefined) this.#passed.delete(key);
-      else if (!this.#isAtWork(mine, key)) list.push([key, first]);
+      else if (!this.#isAtWork(mine, its, key)) list.push([key, first]);
     }
     return list.sort(([, a], [, b]) => a - b);
   }
@@ -196,7 +201,7 @@ export class KeyedFeed implements Feed {
     take: (taken: Taken) => void,
   ): Promise<void> {
     const end = limitOf(mine, its);
-    this.#cursor = Math.max(this.#cursor, mine.low, its.lowWatermark);
+    this.#cursor = Math.max(this.#cursor, lowOffset(mine, its));
     const last = Math.min(end, this.#cursor + this.#screening.scanMax);
     for (let wanted = SCAN_MIN; hasRoom() && this.#cursor < last; wanted *= 4) {
       const count = Math.min(wanted, SCAN_MAX, last - this.#cursor);
@@ -205,26 +210,33 @@ export class KeyedFeed implements Feed {
       for (const record of records) {
         if (!hasRoom()) return;
         this.#cursor = record.offset + 1;
-        if (isUntouched(mine, record.offset)) this.#consider(mine, record, take);
+        if (isUntouched(mine, record.offset)) this.#consider(mine, its, record, take);
       }
     }
   }
 
-  #consider(mine: QueuePartition, record: QueueRecord, take: (taken: Taken) => void): void {
+  #consider(
+    mine: QueuePartition,
+    its: PartitionState,
+    record: QueueRecord,
+    take: (taken: Taken) => void,
+  ): void {
     if (!this.#screening.accepts(record)) return;
     const key = this.#screening.keyOf(record);
     const isNext = key === NO_KEY || !this.#passed.has(key);
-    if (isNext && this.#mayTake(mine, key, record.offset)) take(takenOf(record, key));
+    if (isNext && this.#mayTake(mine, its, key, record.offset)) take(takenOf(record, key));
     else this.#pass(key, record.offset);
   }
 
-  #mayTake(mine: QueuePartition, key: number, offset: number): boolean {
+  #mayTake(mine: QueuePartition, its: PartitionState, key: number, offset: number): boolean {
     if (this.reserved.has(offset) || !isUntouched(mine, offset)) return false;
-    return key === NO_KEY || !this.#isAtWork(mine, key);
+    return key === NO_KEY || !this.#isAtWork(mine, its, key);
   }
 
-  #isAtWork(mine: QueuePartition, key: number): boolean {
-    return mine.keys.has(key) || this.#reservedKeys.has(key);
+  /** A record that retention has deleted blocks no key: the next command on the queue forgets it. */
+  #isAtWork(mine: QueuePartition, { lowWatermark }: PartitionState, key: number): boolean {
+    const lowest = faultPoint("deleted-records-block-keys") ? 0 : lowWatermark;
+    return (mine.keys.get(key) ?? -1) >= lowest || this.#reservedKeys.has(key);
   }
 
   #pass(key: number, offset: number): void {
@@ -272,7 +284,7 @@ function readNext(
 
 /** The end of the records that can be given out. */
 const limitOf = (mine: QueuePartition, its: PartitionState): number =>
-  Math.min(its.endOffset, mine.low + QUEUE_SPAN_MAX);
+  Math.min(its.endOffset, lowOffset(mine, its) + QUEUE_SPAN_MAX);
 
 /** True if the record was never given out and is not finished. */
 const isUntouched = (mine: QueuePartition, offset: number): boolean =>

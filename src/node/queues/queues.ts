@@ -29,13 +29,12 @@ import { Dispatcher } from "./dispatcher.ts";
 import { leaseOfReceipt } from "./receipts.ts";
 import { Redriver } from "./redriver.ts";
 import { describe, liveQueues, summaryOf } from "./stats.ts";
+import { Sweeper } from "./sweeper.ts";
 
 const COMMAND_BYTES = 512;
 /** Queues with series of their own. */
 const SAMPLES_MAX = 100;
 const LEASE_BYTES = 16;
-/** How often the leader looks for records whose deliveries are exhausted. */
-const SWEEP_EVERY_MS = 100;
 
 export type QueuesOptions = {
   readonly machine: Machine;
@@ -55,17 +54,18 @@ export class Queues implements QueueApi {
   readonly #acks = new Map<number, Acks>();
   readonly #burials: Burials;
   readonly #redriver: Redriver;
-  #cancelSweep: (() => void) | null = null;
-  #stopped = false;
+  readonly #sweeper: Sweeper;
 
   constructor(options: QueuesOptions) {
     this.#options = options;
     this.#burials = new Burials(options);
     this.#redriver = new Redriver(options);
+    const [burials, redriver] = [this.#burials, this.#redriver];
+    this.#sweeper = new Sweeper({ ...options, burials, redriver, propose: () => this.propose() });
   }
 
   start(): void {
-    this.#sweepLater();
+    this.#sweeper.start();
   }
 
   readonly define: QueueApi["define"] = (name, definition) =>
@@ -201,7 +201,7 @@ export class Queues implements QueueApi {
     const list: QueueSummary[] = [];
     for (const found of [...liveQueues(this.#options.machine)]) {
       if (isOwnedQueue(found.queue.name)) continue;
-      list.push(await summaryOf(found, this.#options.clock.now()));
+      list.push(await summaryOf(this.#options.machine, found, this.#options.clock.now()));
     }
     return list.sort((a, b) => (a.queue < b.queue ? -1 : 1));
   };
@@ -209,7 +209,8 @@ export class Queues implements QueueApi {
   readonly describeQueue: QueueApi["describeQueue"] = async (name) => {
     const found = this.#find(name);
     if (found === undefined) return { ok: false, code: "queue_not_found" };
-    return { ok: true, ...(await describe(found, this.#options.clock.now())) };
+    const { machine, clock } = this.#options;
+    return { ok: true, ...(await describe(machine, found, clock.now())) };
   };
 
   readonly topicsOfQueue = (name: string): QueueTopics | null => {
@@ -259,8 +260,7 @@ export class Queues implements QueueApi {
   }
 
   stop(): void {
-    this.#stopped = true;
-    this.#cancelSweep?.();
+    this.#sweeper.stop();
     this.#drop("shutting_down");
   }
 
@@ -322,41 +322,13 @@ export class Queues implements QueueApi {
 
   /** @returns the first rejection if one is rejected; others may be put aside then. */
   async #bury(found: FoundQueue, leases: readonly LeaseRef[], reason: string) {
-    const outcomes = await Promise.all(
-      leases.map((lease) => this.#burials.bury(found, lease, reason, true)),
-    );
+    const outcomes = await this.#burials.bury(found, leases, reason, true);
     const results: Settlement[] = [];
     for (const outcome of outcomes) {
       if (typeof outcome === "object" && outcome !== null) return outcome;
       results.push(outcome);
     }
     return results;
-  }
-
-  #sweepLater(): void {
-    const { clock, emit } = this.#options;
-    this.#cancelSweep = clock.after(SWEEP_EVERY_MS, () => {
-      this.#sweep().then(
-        () => {
-          if (!this.#stopped) this.#sweepLater();
-        },
-        (error: unknown) => emit({ type: "failed", error }),
-      );
-    });
-  }
-
-  /** Puts exhausted records aside, also if nobody receives, and goes on to move dead letters back. */
-  async #sweep(): Promise<void> {
-    const { machine, replica, clock, commander } = this.#options;
-    if (!replica.isLeader || machine.parts.queues.byId.size === 0) return;
-    // While a write to the disk does not end, requests wait in the queue of commands, with a deadline.
-    this.propose();
-    if ((await commander.whenCurrent()) !== null) return;
-    for (const found of [...liveQueues(machine)]) {
-      const { ready, timed } = found.queue;
-      this.#redriver.goOn(found);
-      if (ready.size > 0 || timed.nextAt() <= clock.now()) await this.#burials.sweep(found);
-    }
   }
 }
 

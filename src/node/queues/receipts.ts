@@ -15,14 +15,21 @@ export function leaseOfReceipt(queueId: number, receipt: string): LeaseRef | nul
   const ofPartition = endOfNumber(receipt, ofQueue + 1);
   const ofOffset = endOfNumber(receipt, ofPartition + 1);
   const ofAttempt = endOfNumber(receipt, ofOffset + 1);
-  if (ofAttempt !== receipt.length || Number(receipt.slice(1, ofQueue)) !== queueId) return null;
-  const attempt = Number(receipt.slice(ofOffset + 1));
+  if (ofAttempt !== receipt.length || numberIn(receipt, 1, ofQueue) !== queueId) return null;
+  const attempt = numberIn(receipt, ofOffset + 1, ofAttempt);
   if (attempt === 0) return null;
   return {
-    partition: Number(receipt.slice(ofQueue + 1, ofPartition)),
-    offset: Number(receipt.slice(ofPartition + 1, ofOffset)),
+    partition: numberIn(receipt, ofQueue + 1, ofPartition),
+    offset: numberIn(receipt, ofPartition + 1, ofOffset),
     attempt,
   };
+}
+
+/** The number that the digits in `[from, to)` say. It makes no text of them. */
+function numberIn(receipt: string, from: number, to: number): number {
+  let value = 0;
+  for (let at = from; at < to; at++) value = value * 10 + (receipt.charCodeAt(at) - ZERO);
+  return value;
 }
 
 /**

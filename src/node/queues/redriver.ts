@@ -1,4 +1,4 @@
-import type { PartitionState, TopicState } from "../../broker/state.ts";
+import type { PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { planRedrive } from "../../queue/commands/plan-redrive.ts";
@@ -8,7 +8,7 @@ import {
   redrive,
   redrivePlanned,
 } from "../../queue/commands/redrive.ts";
-import { type FoundQueue, findQueue } from "../../queue/find.ts";
+import { deadLetters, type FoundQueue, findQueue } from "../../queue/find.ts";
 import { BatchBuilder } from "../../record/batch-builder.ts";
 import { encodeHeaders } from "../../record/headers.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
@@ -97,8 +97,9 @@ export class Redriver {
     const nextAt = (isLate ? now : plan.nextAt) + SECOND_MS;
     const wanted = Math.min(plan.left ?? ALL, plan.perSecond);
     const outcome = await this.#move(queueId, wanted, nextAt);
-    // There are no more.
-    if (outcome.ok && outcome.moved < wanted) await this.#plan(queueId, 0, null);
+    // A plan that has moved all of them ends. It may be another one by now.
+    const isOver = outcome.ok && outcome.moved < wanted && this.#unmoved(queueId) === undefined;
+    if (isOver) await this.#plan(queueId, 0, null);
     return outcome;
   }
 
@@ -133,7 +134,9 @@ export class Redriver {
   }
 
   #result(queueId: number, moved: number): Result<Redriven, ReceiveReject> {
-    return { ok: true, moved, remaining: this.#find(queueId)?.queue.dead ?? 0 };
+    const found = this.#find(queueId);
+    const remaining = found === null ? 0 : deadLetters(found, this.#options.machine.broker);
+    return { ok: true, moved, remaining };
   }
 
   /** @returns the number of moved dead letters, or null at the end. */
@@ -142,11 +145,12 @@ export class Redriver {
     max: number,
     nextAt: number | null,
   ): Promise<number | null | Rejected<ReceiveReject>> {
-    const { machine, commander } = this.#options;
+    const { commander } = this.#options;
     const { queue } = found;
-    const dead = machine.broker.topicsById.get(queue.deadTopicId);
-    const its = dead === undefined ? undefined : firstUnmoved(queue.redriveFrom, dead);
+    const its = this.#unmoved(queue.queueId);
     if (its === undefined) return null;
+    // Dead letters that come while these are read are not passed over.
+    const end = its.endOffset;
     const from = queue.redriveFrom[its.partition] ?? 0;
     const start = Math.max(from, its.lowWatermark);
     let records: QueueRecord[];
@@ -157,7 +161,7 @@ export class Redriver {
       throw error;
     }
     const chunk = chunkOf(found, records, max);
-    const to = chunk.to ?? its.endOffset;
+    const to = chunk.to ?? Math.min(end, Math.max(start, its.lowWatermark));
     const { queueId, deadTopicId } = queue;
     const deadPartition = its.partition;
     const fields = { queueId, deadTopicId, deadPartition, from, to, appends: chunk.appends };
@@ -172,6 +176,15 @@ export class Redriver {
     return isRefused ? null : outcome;
   }
 
+  /** A partition with dead letters that were not moved back. */
+  #unmoved(queueId: number): PartitionState | undefined {
+    const { deadTopicId, redriveFrom } = this.#find(queueId)?.queue ?? {};
+    const dead = this.#options.machine.broker.topicsById.get(deadTopicId ?? 0);
+    return dead?.partitions.find(
+      ({ partition, endOffset }) => (redriveFrom?.[partition] ?? endOffset) < endOffset,
+    );
+  }
+
   #find(queueId: number): FoundQueue | null {
     const { machine } = this.#options;
     const found = findQueue(machine.parts.queues, machine.broker, queueId);
@@ -180,12 +193,6 @@ export class Redriver {
 }
 
 const movedOf = ({ moved }: { readonly moved: number }): number => moved;
-
-const firstUnmoved = (
-  from: readonly number[],
-  { partitions }: TopicState,
-): PartitionState | undefined =>
-  partitions.find(({ partition, endOffset }) => (from[partition] ?? endOffset) < endOffset);
 
 /** The records of this queue among the dead letters, by partition, as they were. */
 function chunkOf(

@@ -10,6 +10,8 @@ import { readable } from "./records.ts";
 
 /** Keys, values and headers of one answer, unless a single message is larger. */
 const RECEIVE_BYTES = 2 * 1024 * 1024;
+/** Unreadable records that one request passes over. */
+const UNREADABLE_MAX = 100;
 
 export type SelectorOptions = {
   readonly machine: Machine;
@@ -126,38 +128,54 @@ export class Selector {
 
   /** Leaves out damaged records. @returns the damage of one of them, or null. */
   async #takeRetries(
-    { queue, topic }: FoundQueue,
+    found: FoundQueue,
     budget: Budget,
     taken: Taken[],
   ): Promise<PartitionDamaged | null> {
+    const { queue, topic } = found;
+    const unreadable = new Set<QueueItem>();
     let damaged: PartitionDamaged | null = null;
-    for (const item of this.#retries(queue, budget.records)) {
-      const { partition, offset } = item;
-      const its = topic.partitions[partition.partition];
-      if (its === undefined || (budget.bytes <= 0 && taken.length > 0)) break;
-      const { reserved } = this.#feed(queue, partition.partition);
-      reserved.add(offset);
-      const record = await readable(its, offset);
-      if (record === undefined || record instanceof PartitionDamaged) {
-        reserved.delete(offset);
-        damaged = record ?? damaged;
-        continue;
+    let more = true;
+    // An unreadable one does not take the place of those behind it.
+    while (more && unreadable.size < UNREADABLE_MAX) {
+      more = false;
+      for (const item of this.#retries(found, budget.records, unreadable)) {
+        const { partition, offset } = item;
+        const its = topic.partitions[partition.partition];
+        if (its === undefined || (budget.bytes <= 0 && taken.length > 0)) return damaged;
+        const { reserved } = this.#feed(queue, partition.partition);
+        reserved.add(offset);
+        const record = await readable(its, offset);
+        if (record === undefined || record instanceof PartitionDamaged) {
+          reserved.delete(offset);
+          damaged = record ?? damaged;
+          unreadable.add(item);
+          more = true;
+          continue;
+        }
+        this.#reserved++;
+        budget.records--;
+        budget.bytes -= record.bytes;
+        taken.push({ partition: partition.partition, offset, key: NO_KEY, record });
       }
-      this.#reserved++;
-      budget.records--;
-      budget.bytes -= record.bytes;
-      taken.push({ partition: partition.partition, offset, key: NO_KEY, record });
     }
     return damaged;
   }
 
   /** The items that can be given out again, as far as this leader knows. */
-  #retries(queue: QueueState, max: number): QueueItem[] {
+  #retries(
+    { queue, topic }: FoundQueue,
+    max: number,
+    without: ReadonlySet<QueueItem>,
+  ): QueueItem[] {
     const items: QueueItem[] = [];
     const { maxDeliveries } = queue.definition;
     const add = (item: QueueItem): void => {
-      const { reserved } = this.#feed(queue, item.partition.partition);
-      if (item.attempts < maxDeliveries && !reserved.has(item.offset)) items.push(item);
+      const { partition, offset, attempts } = item;
+      const { lowWatermark = 0 } = topic.partitions[partition.partition] ?? {};
+      const { reserved } = this.#feed(queue, partition.partition);
+      const isThere = offset >= lowWatermark && !without.has(item);
+      if (isThere && attempts < maxDeliveries && !reserved.has(offset)) items.push(item);
     };
     for (const item of queue.ready) {
       if (items.length >= max) return items;

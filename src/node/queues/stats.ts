@@ -1,6 +1,6 @@
 /** The state of queues as this node has applied it. */
 import type { Machine } from "../../machine/machine.ts";
-import { atWork, type FoundQueue } from "../../queue/find.ts";
+import { atWork, deadLetters, type FoundQueue } from "../../queue/find.ts";
 import { batchTimestamp } from "../../record/batch-header.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import { handleOf } from "../partition-handle.ts";
@@ -16,9 +16,13 @@ export function* liveQueues(machine: Machine): Generator<FoundQueue> {
   }
 }
 
-export async function summaryOf(found: FoundQueue, nowMs: number): Promise<QueueSummary> {
+export async function summaryOf(
+  { broker }: Machine,
+  found: FoundQueue,
+  nowMs: number,
+): Promise<QueueSummary> {
   const { queue, topic } = found;
-  const { acked, dead, lost, purged, redriven } = queue;
+  const { acked, lost, purged, redriven } = queue;
   const partitions = partitionsOf(found);
   const unfinished = partitions.reduce((sum, each) => sum + each.unfinished, 0);
   const { inFlight, delayed } = atWork(found, nowMs);
@@ -36,7 +40,7 @@ export async function summaryOf(found: FoundQueue, nowMs: number): Promise<Queue
     ready: Math.max(0, unfinished - inFlight - delayed),
     inFlight,
     delayed,
-    dead,
+    dead: deadLetters(found, broker),
     acked,
     lost: lost + newlyLost,
     purged,
@@ -45,8 +49,12 @@ export async function summaryOf(found: FoundQueue, nowMs: number): Promise<Queue
   };
 }
 
-export const describe = async (found: FoundQueue, nowMs: number): Promise<QueueDescription> => ({
-  ...(await summaryOf(found, nowMs)),
+export const describe = async (
+  machine: Machine,
+  found: FoundQueue,
+  nowMs: number,
+): Promise<QueueDescription> => ({
+  ...(await summaryOf(machine, found, nowMs)),
   partitions: partitionsOf(found),
   deadLetterOffsets: found.queue.redriveFrom.slice(),
 });

@@ -173,7 +173,8 @@ export class Webhooks implements WebhookApi {
   readonly describeWebhook: WebhookApi["describeWebhook"] = async (name) => {
     const found = this.#find(name);
     if (found === undefined) return { ok: false, code: "webhook_not_found" };
-    const { partitions } = await describe(found, this.#options.clock.now());
+    const { machine, clock } = this.#options;
+    const { partitions } = await describe(machine, found, clock.now());
     return { ok: true, ...(await this.#summary(found)), partitions };
   };
 
@@ -275,7 +276,7 @@ export class Webhooks implements WebhookApi {
       queue: _queue,
       definition: _definition,
       ...counts
-    } = await summaryOf(found, this.#options.clock.now());
+    } = await summaryOf(this.#options.machine, found, this.#options.clock.now());
     const { name, definition, secret, previous, paused, filtered } = webhook;
     return {
       ...counts,

@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { appendRecords } from "../../broker/records.ts";
 import type { BrokerEffects, BrokerState, HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
@@ -68,7 +69,8 @@ function applyRedrivePlanned(
   // It was ended while the command was on its way.
   if (plan === null) return { ok: true, type: "redrive_planned", moved: 0 };
   const moved = move(broker, found, command, now, effects);
-  const left = plan.left === null ? null : plan.left - moved;
+  const left =
+    plan.left === null || faultPoint("redrive-plan-counts-nothing") ? plan.left : plan.left - moved;
   const isOver = left !== null && left <= 0;
   found.queue.redrive = isOver ? null : { ...plan, left, nextAt: command.nextAt };
   return { ok: true, type: "redrive_planned", moved };
@@ -86,7 +88,8 @@ function move(
   const isCurrent =
     queue.deadTopicId === command.deadTopicId && queue.redriveFrom[deadPartition] === from;
   const fits = appends.every(({ partition }) => partition < topic.partitions.length);
-  if (!isCurrent || !fits || to < from) return 0;
+  if (!isCurrent && !faultPoint("redrive-moves-twice")) return 0;
+  if (!fits || to < from) return 0;
   let moved = 0;
   for (const each of appends) {
     const its = topic.partitions[each.partition];

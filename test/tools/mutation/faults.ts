@@ -25,6 +25,12 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "snapshot-forgets-redrive": "test/queue/redrive.test.ts",
   "slot-fires-twice": "test/later/state.test.ts",
   "scheduled-delivered-twice": "test/later/state.test.ts",
+  "schedule-id-taken-twice": "test/later/state.test.ts",
+  "redrive-moves-twice": "test/queue/redrive.test.ts",
+  "redrive-plan-counts-nothing": "test/queue/redrive.test.ts",
+  "deleted-records-block-keys": "test/sim/queue-removed.test.ts",
+  "deleted-records-stay-items": "test/node/queue-sweeper.test.ts",
+  "acks-get-the-results-of-others": "test/sim/queue-turns.test.ts",
   // src/export
   "export-range-decided-twice": "test/export/state.test.ts",
   "export-file-committed-twice": "test/export/state.test.ts",
@@ -121,6 +127,7 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "housekeeping-refused-by-a-full-queue": "test/node/proposer.test.ts",
   "disk-is-known-when-applied": "test/sim/lost-disks.test.ts",
   "write-concern-1-reports-replicated": "seeds",
+  "unsynced-keys-ignore-writes-in-flight": "test/sim/kv-timeouts.test.ts",
   // src/transport
   "unproven-peers-count": "test/transport/secret.test.ts",
   "removed-node-let-in": "test/transport/links.test.ts",

@@ -20,7 +20,7 @@ const VALUE = "x".repeat(64);
 const PARTITIONS = 8;
 const decoded = (request: string) => Buffer.from(request, "base64");
 
-const isHttp = (answer: string): boolean => {
+export const isHttp = (answer: string): boolean => {
   const end = answer.indexOf("\r\n\r\n");
   if (end < 0) return false;
   const at = answer.toLowerCase().indexOf("content-length:");

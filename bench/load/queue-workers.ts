@@ -2,8 +2,8 @@
  * Workers of a queue, in a process of its own: `connections` sockets that produce one message, or
  * receive and acknowledge some, again and again. Prints one JSON line.
  */
-import type { Socket } from "bun";
-import { type Exchange, PROTOCOLS } from "./queue-protocols.ts";
+import { Connection } from "./connection.ts";
+import { PROTOCOLS } from "./queue-protocols.ts";
 
 export type WorkersSpec = {
   readonly protocol: string;
@@ -20,57 +20,6 @@ export type WorkersResult = {
   readonly p50Ms: number;
   readonly p99Ms: number;
 };
-
-class Connection implements Exchange {
-  #socket: Socket | null = null;
-  #text = "";
-  #isWhole: (answer: string) => boolean = () => false;
-  #resolve: (answer: string) => void = () => {};
-  #left: Uint8Array = new Uint8Array(0);
-
-  async open(port: number): Promise<void> {
-    this.#socket = await Bun.connect({
-      hostname: "127.0.0.1",
-      port,
-      socket: {
-        data: (_socket, chunk) => this.#take(chunk),
-        drain: () => this.#write(this.#left),
-        error: (_socket, error) => {
-          throw error;
-        },
-      },
-    });
-  }
-
-  ask(request: string | Uint8Array, isWhole: (answer: string) => boolean): Promise<string> {
-    return new Promise((resolve) => {
-      this.#text = "";
-      this.#isWhole = isWhole;
-      this.#resolve = resolve;
-      this.#write(typeof request === "string" ? Buffer.from(request, "latin1") : request);
-    });
-  }
-
-  close(): void {
-    this.#socket?.end();
-  }
-
-  #write(bytes: Uint8Array): void {
-    const written = this.#socket?.write(bytes) ?? 0;
-    this.#left = bytes.subarray(written);
-  }
-
-  #take(chunk: Buffer): void {
-    this.#text += chunk.toString("latin1");
-    if (this.#text.startsWith("PING\r\n")) {
-      this.#text = this.#text.slice(6);
-      this.#socket?.write("PONG\r\n");
-    }
-    if (!this.#isWhole(this.#text)) return;
-    this.#isWhole = () => false;
-    this.#resolve(this.#text);
-  }
-}
 
 async function runWorkers(spec: WorkersSpec): Promise<WorkersResult> {
   const protocol = PROTOCOLS[spec.protocol];

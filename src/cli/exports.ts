@@ -1,6 +1,7 @@
 /** `ayder exports`: lists, shows, creates, pauses, resumes, flushes and deletes exports to Parquet. */
 import type { ExportDescription } from "../client/index.ts";
 import { type Json, shortText } from "../client/json-text.ts";
+import { stringifyExact } from "../client/json-values.ts";
 import { type Arguments, type Command, EXIT, type Io, UsageError } from "./command.ts";
 import { columnOf } from "./export.ts";
 import { numberOf, objectOf } from "./query-flags.ts";
@@ -135,12 +136,15 @@ async function show(args: Arguments, io: Io): Promise<number> {
   return EXIT.ok;
 }
 
+const isCell = (value: unknown): value is string | number | boolean | null =>
+  typeof value !== "object" || value === null;
+
 function shownText({ partitions, lastErrorAtMs, ...others }: ExportDescription): string {
   const rows = Object.entries(others)
     .filter(([name]) => name !== "ok")
     .map(([name, value]) => [
       name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`),
-      typeof value === "object" && value !== null ? JSON.stringify(value) : value,
+      isCell(value) ? value : stringifyExact(value),
     ]);
   const at = lastErrorAtMs === null ? null : new Date(lastErrorAtMs).toISOString();
   const cells = partitions.map((each) => [

@@ -40,10 +40,8 @@ async function receive(args: Arguments, io: Io): Promise<number> {
     const { topic, partition, offset, timestampMs, key, headers, attempt, receipt } = message;
     const line = { topic, partition, offset, timestampMs, key, attempt, receipt };
     const own = Object.keys(headers).length === 0 ? {} : { headers };
-    // Names of headers are the user's: they are not converted.
-    const text = jsonLine({ ...line, visibleAtMs: message.visibleAtMs, value: message.text });
-    const more = `,"headers":${JSON.stringify(headers)}}\n`;
-    await io.out("headers" in own ? text.replace(/\}\n$/, more) : text);
+    const { visibleAtMs, text: value } = message;
+    await io.out(jsonLine({ ...line, visibleAtMs, value, ...own }));
   }
   if (messages.length > 0 && args.flag("ack")) await queue.ack(messages);
   return messages.length === 0 ? EXIT.refused : EXIT.ok;

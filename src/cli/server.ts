@@ -1,5 +1,6 @@
 /** How commands connect to a server, and the exit codes of its errors. */
 import { type AyderError, type Client, createClient } from "../client/index.ts";
+import { stringifyExact } from "../client/json-values.ts";
 import { baseOf } from "../client/url.ts";
 import { type Arguments, EXIT, type Io, type Option, UsageError } from "./command.ts";
 import { proxyFor } from "./proxy.ts";
@@ -107,7 +108,10 @@ export function tellHelp(url: string | undefined, io: Io): void {
 }
 
 /** The fields of an answer on one line, with the names of the HTTP API. */
-export const jsonLine = (value: unknown): string => `${JSON.stringify(snake(value))}\n`;
+export const jsonLine = (value: unknown): string => `${stringifyExact(snake(value))}\n`;
+
+/** Fields whose content users defined: the names in it stay as they are. */
+const OF_USERS: ReadonlySet<string> = new Set(["columns", "decode", "filter", "headers"]);
 
 function snake(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(snake);
@@ -115,7 +119,7 @@ function snake(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([name, item]) => [
       name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      snake(item),
+      OF_USERS.has(name) ? item : snake(item),
     ]),
   );
 }

@@ -2,6 +2,7 @@
 
 import type { WebhookDefinition, WebhookDelivery, WebhookSummary } from "../client/index.ts";
 import { type Json, JsonNumber } from "../client/json-text.ts";
+import { stringifyExact } from "../client/json-values.ts";
 import {
   type Arguments,
   type Command,
@@ -120,7 +121,9 @@ async function show(args: Arguments, io: Io): Promise<number> {
 const timeText = (ms: unknown): string =>
   typeof ms === "number" ? new Date(ms).toISOString() : "-";
 const textOf = (value: unknown): string =>
-  typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? "-");
+  typeof value === "object" && value !== null
+    ? (stringifyExact(value) ?? "-")
+    : String(value ?? "-");
 
 async function create(args: Arguments, io: Io): Promise<number> {
   const [name = "", topic = "", url = ""] = args.operands;

@@ -1,7 +1,9 @@
 /** Exports: topics that are written to Parquet files as they grow. */
 import type { ExportDescribed, ExportFlushed, ExportList, ExportPut } from "../api/exports.ts";
+import { parseExact, stringifyExact } from "./json-values.ts";
 import { fields, flag, integer, list, number, orNull, text } from "./shape.ts";
 import { ACCEPTED } from "./shapes.ts";
+import type { Filter } from "./stream-types.ts";
 import type { CallOptions, Transport } from "./transport.ts";
 import { segment } from "./url.ts";
 import { camel } from "./values.ts";
@@ -60,7 +62,7 @@ export type ExportDefinition = {
   readonly columns?: readonly ExportColumn[] | undefined;
   /** As in queries. */
   readonly decode?: unknown;
-  readonly filter?: readonly unknown[] | undefined;
+  readonly filter?: readonly Filter[] | undefined;
   /** @default 600_000 */
   readonly everyMs?: number | undefined;
   /** @default 134_217_728 */
@@ -87,6 +89,10 @@ export type ExportSummary = ExportCounts & {
   readonly export: string;
   readonly topic: string;
   readonly url: string;
+  readonly columns?: readonly ExportColumn[];
+  readonly decode?: unknown;
+  /** Integers outside of ±(2^53−1) are `bigint`. */
+  readonly filter?: readonly Filter[];
   readonly everyMs: number;
   readonly maxBytes: number;
   readonly compression: "zstd" | "snappy" | "none";
@@ -125,7 +131,7 @@ export class Exports {
     options: CallOptions = {},
   ): Promise<boolean> {
     const { everyMs, maxBytes, ...others } = definition;
-    const body = JSON.stringify({ ...others, every_ms: everyMs, max_bytes: maxBytes });
+    const body = stringifyExact({ ...others, every_ms: everyMs, max_bytes: maxBytes }) ?? "{}";
     const request = { method: "PUT", path: pathOf(name), body, repeatable: true } as const;
     return (await this.#transport.json({ ...request, ...options }, PUT)).created;
   }
@@ -133,12 +139,13 @@ export class Exports {
   /** The exports of the topics that the token may administer, by name. */
   async list(options: CallOptions = {}): Promise<readonly ExportSummary[]> {
     const request = { method: "GET", path: "/broker/exports", ...options } as const;
-    return camel((await this.#transport.json(request, LIST)).exports);
+    return (await this.#transport.json(request, LIST, parseExact)).exports.map(summaryOf);
   }
 
   async describe(name: string, options: CallOptions = {}): Promise<ExportDescription> {
     const request = { method: "GET", path: pathOf(name), ...options } as const;
-    return camel(await this.#transport.json(request, DESCRIBED));
+    const described = await this.#transport.json(request, DESCRIBED, parseExact);
+    return { ...summaryOf(described), partitions: camel(described.partitions) };
   }
 
   /** Stops an export until it is resumed. */
@@ -170,3 +177,9 @@ export class Exports {
 }
 
 const pathOf = (name: string): string => `/broker/exports/${segment(name)}`;
+
+/** Names in what users defined stay as they are. */
+function summaryOf({ columns, decode, filter, ...others }: Listed): ExportSummary {
+  const defined = Object.entries({ columns, decode, filter }).filter(([, it]) => it !== undefined);
+  return { ...camel(others), ...Object.fromEntries(defined) };
+}

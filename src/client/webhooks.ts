@@ -8,7 +8,7 @@ import type {
   WebhookPut,
   WebhookTested,
 } from "../api/webhooks.ts";
-import { stringifyExact } from "./json-values.ts";
+import { parseExact, stringifyExact } from "./json-values.ts";
 import { type Redriven, type RedriveOptions, redrive } from "./queues.ts";
 import { fields, flag, integer, list, optional, text } from "./shape.ts";
 import { ACCEPTED } from "./shapes.ts";
@@ -139,13 +139,13 @@ export class Webhooks {
 
   async list(options: CallOptions = {}): Promise<readonly WebhookSummary[]> {
     const request = { method: "GET", path: "/broker/webhooks", ...options } as const;
-    const { webhooks } = await this.#transport.json(request, LIST);
+    const { webhooks } = await this.#transport.json(request, LIST, parseExact);
     return webhooks.map(summaryOf);
   }
 
   async get(name: string, options: CallOptions = {}): Promise<WebhookSummary> {
     const request = { method: "GET", path: pathOf(name), ...options } as const;
-    return summaryOf(await this.#transport.json(request, DESCRIBED));
+    return summaryOf(await this.#transport.json(request, DESCRIBED, parseExact));
   }
 
   async delete(name: string, options: CallOptions = {}): Promise<void> {

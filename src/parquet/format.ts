@@ -4,7 +4,7 @@ import type { Decoder } from "../stream/codecs/decoder.ts";
 import { DecoderCache } from "../stream/codecs/decoder-cache.ts";
 import { parseJsonText } from "../stream/codecs/json.ts";
 import { type CompiledFilter, compileFilter } from "../stream/filter.ts";
-import { readFilters } from "../stream/query-request.ts";
+import { readKeptFilters } from "../stream/query-request.ts";
 import { namesRecord } from "../stream/record-fields.ts";
 import { type Parsed, parsed, RequestField } from "../stream/request-fields.ts";
 import { readDecoder, timeUnitOf } from "../stream/source-request.ts";
@@ -68,7 +68,7 @@ function readFormat(root: RequestField): RowFormat {
   root.object();
   const decode = root.at("decode");
   const decoder = readDecoder(decode, new DecoderCache());
-  const filters = readFilters(root.at("filter"));
+  const filters = readKeptFilters(root.at("filter"));
   const list = root.at("columns");
   const columns = list.isAbsent ? [] : readColumns(list, decoder);
   const fields = [...filters.map(({ field }) => field), ...columns.map(({ field }) => field)];

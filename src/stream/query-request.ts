@@ -97,6 +97,24 @@ export function readFilters(list: RequestField): Filter[] {
   return list.isAbsent ? [] : list.items(FILTERS_MAX).map(readFilter);
 }
 
+/** The same for a definition that is shown again, whose numbers must have a value: 1e400 has none. */
+export function readKeptFilters(list: RequestField): Filter[] {
+  const filters = readFilters(list);
+  for (const [at, { value }] of filters.entries()) {
+    if (hasInfinity(value)) list.items(FILTERS_MAX)[at]?.at("value").fail(TOO_LARGE);
+  }
+  return filters;
+}
+
+const TOO_LARGE = "must not hold a number whose magnitude is above 1.8e308";
+
+function hasInfinity(value: Value): boolean {
+  if (typeof value !== "object" || value === null) {
+    return typeof value === "number" && !Number.isFinite(value);
+  }
+  return Object.values(value).some(hasInfinity);
+}
+
 function readFilter(item: RequestField): Filter {
   const field = item.at("field").fieldPath();
   const op = item.at("op").oneOf(FILTER_OPS);

@@ -72,6 +72,33 @@ test("an export is created, changed, flushed, shown, paused, resumed and deleted
   expect(await exports("show", "out")).toMatchObject({ code: 1, out: "" });
 });
 
+test("numbers and names of a definition are shown as they were given", async () => {
+  const client = createClient({ url: server.url, token: "dev" });
+  const filter = [
+    { field: "id", op: "gt", value: 9007199254740993n },
+    { field: "at", op: "eq", value: { userId: 1, user_id: -9223372036854775808n } },
+  ] as const;
+  const decode = { type: "json", field_aliases: { newName: ["old_name", "oldName"] } };
+  const definition = { topic: "orders", url: "s3://lake/exact", filter, decode } as const;
+  expect(await client.exports.put("exact", definition)).toBe(true);
+  expect(await client.exports.put("exact", definition)).toBe(false);
+  const described = await client.exports.describe("exact");
+  expect([described.filter, described.decode]).toEqual([[...filter], decode]);
+  expect((await client.exports.list()).map((each) => each.filter)).toContainEqual([...filter]);
+  const digits =
+    '"filter":[{"field":"id","op":"gt","value":9007199254740993},{"field":"at","op":"eq","value":{"userId":1,"user_id":-9223372036854775808}}]';
+  for (const args of [
+    ["show", "exact", "--json"],
+    ["list", "--json"],
+  ]) {
+    const { out } = await exports(...args);
+    expect(out).toContain(digits);
+    expect(out).toContain('"field_aliases":{"newName":["old_name","oldName"]}');
+  }
+  expect((await exports("show", "exact")).out).toContain('"op":"gt","value":9007199254740993}');
+  await client.exports.delete("exact");
+});
+
 test("wrong calls are refused before anything is sent, and wrong definitions by the server", async () => {
   for (const [args, code, message] of [
     [["create", "out", "orders"], 2, "exports create needs <url>"],

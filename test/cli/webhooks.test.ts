@@ -46,6 +46,13 @@ test("a webhook is created, shown, tested, updated, paused, rotated and deleted"
     ...{ maxInFlight: 3, backoffMs: [1, 2_000], headers: { "x-own": "1" } },
     filter: [{ field: "n", op: "ge", value: 2 }],
   });
+  const digits = '"filter":[{"field":"n","op":"in","value":[2,9007199254740993]}]';
+  expect((await run("update", "hook", "--where", "n=2,9007199254740993")).code).toBe(0);
+  // An update of something else keeps what is not named.
+  expect((await run("update", "hook", "--max-in-flight", "4")).out).toBe("updated hook\n");
+  expect((await run("show", "hook", "--json")).out).toContain(digits);
+  expect((await run("list", "--json")).out).toContain(digits);
+  expect((await run("show", "hook")).out).toContain("9007199254740993");
   expect((await run("pause", "hook")).out).toBe("paused hook\n");
   expect((await run("pause", "hook")).out).toBe("hook was paused already\n");
   expect((await run()).out).toContain("paused");

@@ -25,7 +25,7 @@ import type {
 } from "../../node/api.ts";
 import { JSON_FIELD_ERRORS, readJson, readOptionalJson } from "../body.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
-import { type Json, jsonTextOf } from "../json.ts";
+import { exactJson, type Json, jsonTextOf } from "../json.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { aboutReader, json } from "../responses.ts";
 import type { Services } from "../services.ts";
@@ -268,8 +268,8 @@ const summaryOf = (one: ExportSummary) => ({
   export: one.export,
   topic: one.topic,
   url: one.url,
-  // The definition was checked when it was put.
-  ...(one.format === "" ? {} : (JSON.parse(one.format) as object)),
+  // The definition was checked when it was put. Its numbers keep their digits.
+  ...(one.format === "" ? {} : (exactJson(one.format) as object)),
   every_ms: one.everyMs,
   max_bytes: one.maxBytes,
   compression: one.compression,

@@ -87,6 +87,16 @@ export async function readS3Object(
   return await asked(place, () => client.file(key).bytes());
 }
 
+/** Removes an object. A store that says that it does not exist is right too. @throws ArchiveUnavailable */
+export async function removeS3Object({ bucket, key }: S3Name, via: string): Promise<void> {
+  const client = new S3Client({ bucket });
+  const place = `s3://${bucket}/${key}${via}`;
+  await asked(place, () => client.delete(key)).catch((error: unknown) => {
+    const { cause } = error as { readonly cause?: { readonly code?: unknown } };
+    if (cause?.code !== "NoSuchKey") throw error;
+  });
+}
+
 function startUpload(
   client: S3Client,
   key: string,

@@ -7,6 +7,7 @@ import {
   realpath,
   rename,
   rm,
+  stat,
 } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { type ArchiveTarget, ArchiveUnavailable } from "./archive.ts";
@@ -33,6 +34,18 @@ export class DirectoryStore implements ExportStore {
       await removePartials(dirname(path), before);
       const partial = join(dirname(path), `${before}${crypto.randomUUID()}${PARTIAL}`);
       return new FileTarget(path, partial, await open(partial, "wx"));
+    });
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = this.#pathOf(name);
+    await told(path, async () => {
+      const directory = dirname(path);
+      await this.#checkInside(directory);
+      if ((await stat(directory).catch(nullIfMissing)) === null) return;
+      await removePartials(directory, `.${basename(path)}.`);
+      await rm(path, { force: true });
+      await syncDirectory(directory);
     });
   }
 

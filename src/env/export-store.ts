@@ -4,6 +4,7 @@ import {
   listS3Objects,
   parseS3Prefix,
   readS3Object,
+  removeS3Object,
   sizeOfS3Object,
   uploadS3Object,
 } from "./archive-s3.ts";
@@ -12,6 +13,8 @@ import { DirectoryStore } from "./export-directory.ts";
 export interface ExportStore {
   /** Begins an object. One of the same name is replaced when the new one is complete. */
   create(name: string): Promise<ArchiveTarget>;
+  /** Removes an object and what is left of attempts to write it. It need not exist. */
+  remove(name: string): Promise<void>;
   /** Returns a small object; null if it does not exist. */
   read(name: string): Promise<Uint8Array | null>;
   /** Returns the names of objects that begin with `prefix`, which ends with `/`. */
@@ -68,6 +71,14 @@ class BucketStore implements ExportStore {
       },
       abandon: () => within(upload.abandon()).catch(() => undefined),
     });
+  }
+
+  async remove(name: string): Promise<void> {
+    const object = this.#nameOf(name);
+    await this.#within(
+      `s3://${object.bucket}/${object.key}${this.#via}`,
+      removeS3Object(object, this.#via),
+    );
   }
 
   async read(name: string): Promise<Uint8Array | null> {

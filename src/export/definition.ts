@@ -12,6 +12,8 @@ export const FORMAT_BYTES_MAX = 16 * 1024 * 1024;
 export const MANIFEST_FILES_MAX = 256;
 /** No range is decided while so many committed files are in no manifest. */
 export const UNLISTED_MAX = 1_024;
+/** Files that were given up and are to be removed. The oldest ones are forgotten, and stay. */
+export const GIVEN_UP_MAX = 1_024;
 
 /** Bounds of a definition, checked where a request is read. */
 export const EVERY_MS_MIN = 1_000;

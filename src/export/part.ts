@@ -4,6 +4,8 @@
  *     1  next id
  *     2  an export: id, name, topic id, time of creation, definition, flags, manifests, partitions,
  *        files that are not in a full manifest
+ *     3  a deleted export that is not finished: time of deletion, and the same as 2
+ *     4  files of an export that are to be removed: its id, files
  */
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/bytes.ts";
 import {
@@ -14,7 +16,7 @@ import {
   type StatePart,
   section,
 } from "../lib/state-part.ts";
-import { EXPORTS_MAX, MANIFEST_FILES_MAX, UNLISTED_MAX } from "./definition.ts";
+import { EXPORTS_MAX, GIVEN_UP_MAX, MANIFEST_FILES_MAX, UNLISTED_MAX } from "./definition.ts";
 import { decodeDefinition, encodeDefinition } from "./format.ts";
 import {
   addExport,
@@ -22,12 +24,17 @@ import {
   ExportPartition,
   ExportState,
   ExportsState,
+  exportOfId,
+  formatBytesOf,
+  type GivenUpFile,
   type OpenRange,
 } from "./state.ts";
 
 const TAG = 26;
 const KIND_NUMBERS = 1;
 const KIND_EXPORT = 2;
+const KIND_CLOSING = 3;
+const KIND_GIVEN_UP = 4;
 
 const PAUSED = 1;
 const OPEN = 1;
@@ -52,7 +59,33 @@ function capture(state: ExportsState): Iterator<Section> {
       }),
     );
   }
+  for (const one of state.closing.values()) {
+    sections.push(
+      section(TAG, (writer) => {
+        writer.u8(KIND_CLOSING);
+        writer.varint(one.closedAtMs);
+        writeExport(writer, one);
+      }),
+    );
+  }
+  for (const one of [...state.byName.values(), ...state.closing.values()]) {
+    if (one.givenUp.length > 0) sections.push(givenUpSection(one));
+  }
   return sections.values();
+}
+
+const givenUpSection = (one: ExportState): Section =>
+  section(TAG, (writer) => {
+    writer.u8(KIND_GIVEN_UP);
+    writer.varint(one.exportId);
+    writer.varint(one.givenUp.length);
+    writeGivenUp(writer, one);
+  });
+
+function writeGivenUp(writer: ByteWriter, { givenUp }: ExportState): void {
+  for (const { partition, first, end, day } of givenUp) {
+    for (const number of [partition, first, end, day]) writer.varint(number);
+  }
 }
 
 function writeExport(writer: ByteWriter, one: ExportState): void {
@@ -101,7 +134,13 @@ class Restorer implements PartRestorer<ExportsState> {
         this.#state.nextExportId = body.varint();
         break;
       case KIND_EXPORT:
-        this.#export(body);
+        this.#add(this.#export(body));
+        break;
+      case KIND_CLOSING:
+        this.#addClosing(body.varint(), this.#export(body));
+        break;
+      case KIND_GIVEN_UP:
+        this.#givenUp(body);
         break;
       default:
         throw new DecodeError("unknown content of a section of exports");
@@ -112,7 +151,28 @@ class Restorer implements PartRestorer<ExportsState> {
     return this.#state;
   }
 
-  #export(body: ByteReader): void {
+  #add(one: ExportState): void {
+    check(!this.#state.byName.has(one.name), "two exports have one name");
+    check(this.#state.byName.size < EXPORTS_MAX, "there are too many exports");
+    addExport(this.#state, one);
+  }
+
+  #addClosing(closedAtMs: number, one: ExportState): void {
+    check(closedAtMs > 0, "a deleted export has no time of deletion");
+    one.closedAtMs = closedAtMs;
+    this.#state.closing.set(one.exportId, one);
+    this.#state.formatBytes += formatBytesOf(one.definition);
+  }
+
+  #givenUp(body: ByteReader): void {
+    const one = exportOfId(this.#state, body.varint());
+    check(one !== undefined, "files of no export are to be removed");
+    const count = body.varint();
+    check(count <= GIVEN_UP_MAX, "too many files are to be removed");
+    if (one !== undefined) one.givenUp = Array.from({ length: count }, () => readGivenUp(body));
+  }
+
+  #export(body: ByteReader): ExportState {
     const exportId = body.varint();
     const name = body.text();
     const topicId = body.varint();
@@ -122,8 +182,7 @@ class Restorer implements PartRestorer<ExportsState> {
       exportId > 0 && exportId < this.#state.nextExportId,
       "an export is newer than the newest",
     );
-    check(!this.#state.byName.has(name), "two exports have one name");
-    check(this.#state.byName.size < EXPORTS_MAX, "there are too many exports");
+    check(exportOfId(this.#state, exportId) === undefined, "two exports have one id");
     const flags = body.u8();
     check(flags <= PAUSED, "unknown flags of an export");
     const [manifest, previous] = [body.varint(), body.varint()];
@@ -143,9 +202,16 @@ class Restorer implements PartRestorer<ExportsState> {
     check(files <= FILES_MAX, "an export has too many files in no manifest");
     check(listed <= files && sealed <= files && previous <= manifest, "a manifest has no files");
     one.files = Array.from({ length: files }, () => readFile(body));
-    addExport(this.#state, one);
+    return one;
   }
 }
+
+const readGivenUp = (body: ByteReader): GivenUpFile => ({
+  partition: body.varint(),
+  first: body.varint(),
+  end: body.varint(),
+  day: body.varint(),
+});
 
 function readPartition(
   body: ByteReader,
@@ -187,8 +253,11 @@ const readFile = (body: ByteReader): ExportedFile => ({
 
 function digest(state: ExportsState, sink: DigestSink): void {
   sink.writer.varint(state.nextExportId);
-  for (const one of [...state.byName.values()].sort((a, b) => a.exportId - b.exportId)) {
+  const all = [...state.byName.values(), ...state.closing.values()];
+  for (const one of all.sort((a, b) => a.exportId - b.exportId)) {
     writeExport(sink.writer, one);
+    if (one.closedAtMs > 0) sink.writer.varint(one.closedAtMs);
+    writeGivenUp(sink.writer, one);
     sink.flush();
   }
 }
@@ -199,5 +268,5 @@ export const exportsPart: StatePart<ExportsState> = {
   capture,
   restorer: () => new Restorer(),
   digest,
-  counts: ({ nextExportId, byId }) => [nextExportId - 1, byId.size],
+  counts: ({ nextExportId, byId, closing }) => [nextExportId - 1, byId.size + closing.size],
 };

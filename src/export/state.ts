@@ -3,7 +3,7 @@
 import { feature as faultPoint } from "bun:bundle";
 import type { BrokerState, PartitionState, TopicState } from "../broker/state.ts";
 import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
-import type { ExportDefinition } from "./definition.ts";
+import { type ExportDefinition, GIVEN_UP_MAX } from "./definition.ts";
 
 /** A range whose file is decided and not committed. Replaced, never changed. */
 export type OpenRange = {
@@ -26,6 +26,9 @@ export type ExportedFile = {
   readonly bytes: number;
   readonly committedAtMs: number;
 };
+
+/** A file that was decided and will not be committed. It may be in the place, and is removed. */
+export type GivenUpFile = Pick<ExportedFile, "partition" | "first" | "end" | "day">;
 
 export class ExportPartition {
   readonly partition: number;
@@ -64,6 +67,10 @@ export class ExportState {
   listed = 0;
   /** The number of them that the next manifest has, once that is decided; 0: it is not. */
   sealed = 0;
+  /** Files that are to be removed from the place. */
+  givenUp: GivenUpFile[] = [];
+  /** When the export was deleted; 0: it was not. */
+  closedAtMs = 0;
 
   constructor(
     exportId: number,
@@ -81,6 +88,11 @@ export class ExportState {
     this.partitions = partitions;
   }
 
+  /** Nothing is left to be listed or removed. */
+  get isFinished(): boolean {
+    return this.givenUp.length === 0 && this.sealed === 0 && this.files.length === this.listed;
+  }
+
   /** Identity that a restored backup keeps and that no other export has. */
   get identity(): string {
     return `${this.createdAtMs}-${this.exportId}`;
@@ -90,6 +102,8 @@ export class ExportState {
 export class ExportsState {
   readonly byName = new Map<string, ExportState>();
   readonly byId = new Map<number, ExportState>();
+  /** Deleted exports by id, until their last manifest is written and their last files are removed. */
+  readonly closing = new Map<number, ExportState>();
   /** Ids grow from 1 and are never reused. */
   nextExportId = 1;
   /** Not replicated as such: bytes of the texts of all definitions. */
@@ -120,10 +134,40 @@ export function addExport(state: ExportsState, one: ExportState): void {
   state.formatBytes += formatBytesOf(one.definition);
 }
 
-export function removeExport(state: ExportsState, one: ExportState): void {
+/**
+ * Ends an export. No range of it goes on. Its committed files are listed, and the other ones removed,
+ * before it is forgotten.
+ */
+export function closeExport(state: ExportsState, one: ExportState, nowMs: number): void {
   state.byName.delete(one.name);
   state.byId.delete(one.exportId);
-  state.formatBytes -= formatBytesOf(one.definition);
+  for (const mine of one.partitions) giveUp(one, mine);
+  one.isPaused = false;
+  one.closedAtMs = Math.max(1, nowMs);
+  state.closing.set(one.exportId, one);
+  forgetIfFinished(state, one);
+}
+
+/** Called when something of an export was listed or removed. */
+export function forgetIfFinished(state: ExportsState, one: ExportState): void {
+  if (one.closedAtMs > 0 && one.isFinished) forgetExport(state, one);
+}
+
+/** Forgets a deleted export. */
+export function forgetExport(state: ExportsState, one: ExportState): void {
+  if (state.closing.delete(one.exportId)) state.formatBytes -= formatBytesOf(one.definition);
+}
+
+/** An export that exists, or one that was deleted and is not finished. */
+export const exportOfId = (state: ExportsState, exportId: number): ExportState | undefined =>
+  state.byId.get(exportId) ?? state.closing.get(exportId);
+
+function giveUp(one: ExportState, mine: ExportPartition): void {
+  if (mine.open === null) return;
+  const { first, end, day } = mine.open;
+  if (one.givenUp.length >= GIVEN_UP_MAX) one.givenUp.shift();
+  one.givenUp.push({ partition: mine.partition, first, end, day });
+  mine.open = null;
 }
 
 /** An export whose topic exists. */
@@ -153,9 +197,13 @@ function found(one: ExportState | undefined, broker: BrokerState): FoundExport |
 }
 
 /** Counts records that are gone, and gives up a range that lost some of them. */
-export function noticeLoss(mine: ExportPartition, { lowWatermark }: PartitionState): void {
+export function noticeLoss(
+  one: ExportState,
+  mine: ExportPartition,
+  { lowWatermark }: PartitionState,
+): void {
   if (mine.next >= lowWatermark) return;
   if (!faultPoint("export-loss-not-counted")) mine.lost += lowWatermark - mine.next;
   mine.next = lowWatermark;
-  mine.open = null;
+  giveUp(one, mine);
 }

@@ -35,6 +35,8 @@ type FaultPoint =
   | "export-changes-an-open-range"
   | "export-loss-not-counted"
   | "manifest-decided-twice"
+  | "export-file-counts-before-it-is-stored"
+  | "export-files-given-up-stay"
   // Forwarded writes (`src/node/forward`).
   | "forwarded-frames-executed-twice"
   | "forwards-again-after-an-unknown-outcome"

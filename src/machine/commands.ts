@@ -22,6 +22,7 @@ import {
   settleWake,
 } from "../durable/subscriptions/commands.ts";
 import { deleteExport, flushExport, pauseExport } from "../export/commands/change-export.ts";
+import { endExport, removedExportFile } from "../export/commands/close-export.ts";
 import { commitExportFile, planExportFile } from "../export/commands/export-file.ts";
 import { listExportManifest, sealExportManifest } from "../export/commands/export-manifest.ts";
 import { putExport } from "../export/commands/put-export.ts";
@@ -131,6 +132,8 @@ const KINDS = [
   commitExportFile,
   sealExportManifest,
   listExportManifest,
+  endExport,
+  removedExportFile,
 ] as const;
 
 type Kind = (typeof KINDS)[number];

@@ -19,7 +19,8 @@ export type ToExportThread =
       readonly name: string;
       readonly text: string;
     }
-  | { readonly kind: "get"; readonly id: number; readonly url: string; readonly name: string };
+  | { readonly kind: "get"; readonly id: number; readonly url: string; readonly name: string }
+  | { readonly kind: "remove"; readonly id: number; readonly url: string; readonly name: string };
 
 export type FromExportThread =
   | { readonly kind: "ready" }

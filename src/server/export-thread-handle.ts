@@ -32,11 +32,8 @@ export class ExportThread implements ExportWriter {
 
   write(job: ExportJob, read: ReadRecords, signal: AbortSignal): Promise<WrittenFile> {
     const id = ++this.#lastId;
-    const abort = () => {
-      this.#calls.get(id)?.reject(new Error("aborted"));
-      this.#calls.delete(id);
-      this.#say({ kind: "abort", id });
-    };
+    // The thread answers when it has ended the work: until then, the file may still appear.
+    const abort = () => this.#say({ kind: "abort", id });
     signal.addEventListener("abort", abort, { once: true });
     return this.#call<WrittenFile>({ kind: "write", id, job }, read).finally(() =>
       signal.removeEventListener("abort", abort),
@@ -45,6 +42,10 @@ export class ExportThread implements ExportWriter {
 
   put(url: string, name: string, text: string): Promise<void> {
     return this.#call({ kind: "put", id: ++this.#lastId, url, name, text });
+  }
+
+  remove(url: string, name: string): Promise<void> {
+    return this.#call({ kind: "remove", id: ++this.#lastId, url, name });
   }
 
   get(url: string, name: string): Promise<string | null> {

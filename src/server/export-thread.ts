@@ -32,6 +32,9 @@ self.onmessage = ({ data }: MessageEvent<ToExportThread>) => {
     case "get":
       answer(data.id, () => started().get(data.url, data.name));
       return;
+    case "remove":
+      answer(data.id, () => started().remove(data.url, data.name));
+      return;
     case "records":
       jobs.get(data.id)?.records?.resolve(data.bytes);
       return;

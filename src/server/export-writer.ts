@@ -16,13 +16,15 @@ export type ExportWriterOptions = {
   readonly version: string;
 };
 
-/** The thread rests this part of the time that it has worked, */
+/** The thread rests for this part of the time that it has worked, */
 const REST = 0.25;
-/** unless it was so short that a pause would be longer than asked for. */
+/** in pauses of at least this length, because timers are not exact. */
 const REST_MS_MIN = 5;
 
 export class LocalExportWriter implements ExportWriter {
   readonly #options: ExportWriterOptions;
+  /** Rest that is due for the work of all files. */
+  #owedMs = 0;
 
   constructor(options: ExportWriterOptions) {
     this.#options = options;
@@ -45,7 +47,7 @@ export class LocalExportWriter implements ExportWriter {
         signal.throwIfAborted();
         const begin = performance.now();
         const ready = file.take(page, job.end);
-        await rest(performance.now() - begin);
+        await this.#rest(performance.now() - begin);
         for (const bytes of ready) await output.write(bytes);
         if (file.nextOffset === from) throw new Error(`offset ${from} of ${job.path} is not there`);
       }
@@ -72,6 +74,10 @@ export class LocalExportWriter implements ExportWriter {
     }
   }
 
+  async remove(url: string, name: string): Promise<void> {
+    await this.#store(url).remove(name);
+  }
+
   async get(url: string, name: string): Promise<string | null> {
     const bytes = await this.#store(url).read(name);
     return bytes === null ? null : fromUtf8(bytes);
@@ -81,6 +87,15 @@ export class LocalExportWriter implements ExportWriter {
     // Nothing is held between two calls.
   }
 
+  /** Leaves a part of a core to requests, also where threads have no priorities. */
+  async #rest(workedMs: number): Promise<void> {
+    this.#owedMs += workedMs * REST;
+    if (this.#owedMs < REST_MS_MIN) return;
+    const ms = this.#owedMs;
+    this.#owedMs = 0;
+    await Bun.sleep(ms);
+  }
+
   #store(url: string): ExportStore {
     // The definition may come from a leader with another directory.
     const problem = this.check(url);
@@ -88,12 +103,6 @@ export class LocalExportWriter implements ExportWriter {
     const { stallMs, exportDir } = this.#options;
     return openExportStore(placeOf(url), { stallMs, exportDir });
   }
-}
-
-/** Leaves a part of a core to requests, also where threads have no priorities. */
-async function rest(workedMs: number): Promise<void> {
-  const ms = workedMs * REST;
-  if (ms >= REST_MS_MIN) await Bun.sleep(ms);
 }
 
 /** An object that is begun with its first bytes. */

@@ -250,6 +250,92 @@ test("a snapshot has everything, and nothing where there never was an export", (
   expect(Buffer.concat(chunks).length).toBeGreaterThan(before + 100);
 });
 
+describe("what is left of a file that was given up", () => {
+  const removed = (first: number, end: number) =>
+    ({ type: "removed_export_file", exportId: 1, partition: 0, first, end }) as const;
+  const seal = (manifest: number, count: number) =>
+    ({ type: "seal_export_manifest", exportId: 1, manifest, count }) as const;
+  const list = (manifest: number) =>
+    ({ type: "list_export_manifest", exportId: 1, manifest }) as const;
+  const end = (forget = false) => ({ type: "end_export", exportId: 1, forget }) as const;
+  const closing = (bench: Bench) => bench.machine.parts.exports.closing;
+  const copyOf = (bench: Bench) => {
+    const copy = Machine.restore(chunksOf(bench.machine));
+    expect(copy.parts.exports).toEqual(bench.machine.parts.exports);
+    expect(copy.digest()).toBe(bench.machine.digest());
+  };
+
+  test("after retention: it is removed once", () => {
+    const bench = benchOf();
+    bench.do(PUT);
+    bench.do(plan(0, 4));
+    trim(bench, 2);
+    bench.do(plan(2, 2));
+    expect(stateOf(bench).givenUp).toEqual([{ partition: 0, first: 0, end: 4, day: 20_000 }]);
+    copyOf(bench);
+    expect(bench.do(removed(0, 5))).toMatchObject({ removed: false });
+    expect(bench.do(removed(0, 4))).toMatchObject({ removed: true });
+    expect(bench.do(removed(0, 4))).toMatchObject({ removed: false });
+    expect(stateOf(bench).givenUp).toEqual([]);
+  });
+
+  test("after a deletion: committed files are listed, the others removed, then the place is free", () => {
+    const bench = benchOf();
+    bench.do(PUT);
+    bench.do(plan(0, 4));
+    bench.do(commit(0, 4));
+    bench.do(plan(4, 6));
+    expect(bench.do({ type: "delete_export", name: "e" })).toMatchObject({ ok: true });
+    expect(stateOf(bench)).toBeUndefined();
+    expect(bench.do(commit(4, 6))).toEqual(committed(false));
+    copyOf(bench);
+    expect(bench.do({ ...PUT, name: "f" })).toMatchObject({
+      code: "export_url_taken",
+      details: { export: "e" },
+    });
+    expect(bench.do(removed(4, 6))).toMatchObject({ removed: true });
+    expect(bench.do(seal(1, 1))).toMatchObject({ sealed: true });
+    expect(closing(bench).size).toBe(1);
+    expect(bench.do(list(1))).toMatchObject({ listed: true });
+    expect(closing(bench).size).toBe(0);
+    expect(bench.do({ ...PUT, name: "f" })).toMatchObject({ created: true, exportId: 2 });
+    expect(bench.machine.parts.exports.formatBytes).toBe(DEFINITION.url.length);
+  });
+
+  test("after the deletion of the topic: the leader ends the export", () => {
+    const bench = benchOf();
+    bench.do(PUT);
+    bench.do(plan(0, 4));
+    expect(bench.do(end())).toMatchObject({ ended: false });
+    bench.do({ type: "delete_topic", name: "t" });
+    expect(bench.do(end(true))).toMatchObject({ ended: false });
+    expect(bench.do(end())).toMatchObject({ ended: true });
+    expect(bench.do(end())).toMatchObject({ ended: false });
+    expect(closing(bench).get(1)?.givenUp.length).toBe(1);
+    // The place could not be reached for too long.
+    expect(bench.do(end(true))).toMatchObject({ ended: true });
+    expect(closing(bench).size).toBe(0);
+    for (const forget of [false, true]) {
+      expect(bench.do(end(forget))).toMatchObject({ ended: false });
+    }
+    expect(bench.machine.parts.exports.formatBytes).toBe(0);
+  });
+
+  test("at most 1,024 files are remembered, the newest ones", () => {
+    const bench = benchOf(1);
+    bench.do(PUT);
+    for (let at = 0; at < 1_030; at++) {
+      bench.do(plan(at, at + 1));
+      bench.produce();
+      trim(bench, at + 1);
+    }
+    bench.do(plan(1_030, 1_030));
+    expect(stateOf(bench).givenUp.length).toBe(1_024);
+    expect(stateOf(bench).givenUp.at(-1)?.first).toBe(1_029);
+    copyOf(bench);
+  });
+});
+
 const OTHER = { compression: "snappy", from: "latest", hold: true, format: "{}" } as const;
 const BYTES: readonly (readonly [Command, string])[] = [
   [PUT, "6e180165000001740b73333a2f2f6c616b652f61c0cf24800800"],
@@ -264,6 +350,11 @@ const BYTES: readonly (readonly [Command, string])[] = [
   [commit(3, 300), "7308010003ac02a90207"],
   [{ type: "seal_export_manifest", exportId: 1, manifest: 2, count: 3 }, "7403010203"],
   [{ type: "list_export_manifest", exportId: 1, manifest: 2 }, "75020102"],
+  [{ type: "end_export", exportId: 300, forget: true }, "7603ac0201"],
+  [
+    { type: "removed_export_file", exportId: 1, partition: 0, first: 3, end: 300 },
+    "7705010003ac02",
+  ],
 ];
 
 for (const [command, bytes] of BYTES) {

@@ -55,8 +55,8 @@ const ask = async (
   const response = await fetch(server.url + path, init);
   return { status: response.status, ...((await response.json()) as Fields) };
 };
-const put = (name: string, body: object) =>
-  ask("PUT", `/broker/exports/${name}`, JSON.stringify(body));
+const put = (name: string, body: object | string) =>
+  ask("PUT", `/broker/exports/${name}`, typeof body === "string" ? body : JSON.stringify(body));
 const get = (name: string) => ask("GET", `/broker/exports/${name}`);
 const post = (name: string, action: string) => ask("POST", `/broker/exports/${name}/${action}`);
 
@@ -153,6 +153,10 @@ describe("a bucket that fails is tried again, and loses nothing", () => {
   const busy = () => new Response("<Error><Code>SlowDown</Code></Error>", { status: 503 });
   test.each([
     ["503", busy],
+    [
+      "503 and says when to ask again",
+      () => new Response("", { status: 503, headers: { "retry-after": "120" } }),
+    ],
     ["hangs", hang],
     ["cuts connections", null],
   ] as const)("%s", async (what, fail) => {
@@ -258,6 +262,55 @@ test("records that retention deletes first are counted; with hold they stay", as
   await flushed("held", bucketPlace(s3, "lake/held/"), 50);
 });
 
+describe("a file that is stored and not committed does not stay", () => {
+  const files = (name: string) =>
+    [...s3.objects.keys()].filter((key) => /^lake\/.*\.parquet$/.test(key) && key.includes(name));
+
+  /** An export whose files arrive in the bucket, which then says that they did not. */
+  async function uncommitted(name: string): Promise<void> {
+    await createTopic(name);
+    await produce(name, 20);
+    s3.interfere = (line) => {
+      const [method, key = ""] = line.split(" ");
+      if (method !== "PUT" || !key.startsWith(`lake/${name}/topic=`)) return null;
+      s3.objects.set(key, Buffer.from("stored"));
+      return new Response("", { status: 503, headers: { "retry-after": "1" } });
+    };
+    await put(name, { topic: name, url: `s3://lake/${name}` });
+    await post(name, "flush");
+    await until(async () => Number((await get(name))["failures"]) >= 1);
+    expect(files(name).length).toBe(1);
+  }
+
+  test("when retention deletes its records", async () => {
+    await uncommitted("trimmed");
+    await ask("POST", "/broker/retention", JSON.stringify({ topic: "trimmed", ttl_ms: 1 }));
+    await until(async () => files("trimmed").length === 0);
+    s3.interfere = () => null;
+    await until(async () => (await get("trimmed"))["state"] === "running");
+    expect(await get("trimmed")).toMatchObject({ lost: 20, files: 0, lag_records: 0 });
+  });
+
+  test("when the export is deleted, and the place is free after that", async () => {
+    await uncommitted("left");
+    expect(await ask("DELETE", "/broker/exports/left")).toMatchObject({ status: 200 });
+    expect(await get("left")).toMatchObject({ status: 404 });
+    await until(async () => files("left").length === 0);
+    s3.interfere = () => null;
+    await until(
+      async () => (await put("again", { topic: "left", url: "s3://lake/left" })).status === 200,
+    );
+    await flushed("again", bucketPlace(s3, "lake/left/"), 20);
+  });
+
+  test("when the topic is deleted", async () => {
+    await uncommitted("dropped");
+    await ask("DELETE", "/broker/topics/dropped");
+    await until(async () => files("dropped").length === 0);
+    s3.interfere = () => null;
+  });
+});
+
 test("a changed definition is for later files; what is fixed is refused by name", async () => {
   await createTopic("changed");
   const base = { topic: "changed", url: "s3://lake/changed" };
@@ -284,6 +337,27 @@ test("a changed definition is for later files; what is fixed is refused by name"
     docs: expect.any(String),
     field: "url",
   });
+});
+
+test("integers of any length are exact in a filter, also when it is shown", async () => {
+  await createTopic("long");
+  const filter =
+    '[{"field":"id","op":"in","value":[9007199254740993,-9223372036854775808,4.0,{"a_b":1e2}]}]';
+  const body = `{"topic":"long","url":"s3://lake/long","filter":${filter}}`;
+  expect(await ask("PUT", "/broker/exports/long", body)).toMatchObject({ status: 200 });
+  const lines = ["9007199254740992", "9007199254740993", "-9223372036854775807"];
+  await ask(
+    "POST",
+    "/broker/topics/long/produce-ndjson?partition=0",
+    lines.map((id) => `{"id":${id}}`).join("\n"),
+  );
+  await post("long", "flush");
+  await until(async () => (await get("long"))["lag_records"] === 0);
+  expect(await get("long")).toMatchObject({ rows: 1 });
+  for (const path of ["/broker/exports/long", "/broker/exports"]) {
+    const shown = await fetch(server.url + path, { headers: { authorization: "Bearer dev" } });
+    expect(await shown.text()).toContain(`"filter":${filter}`);
+  }
 });
 
 test.each([
@@ -331,6 +405,11 @@ test.each([
     'Field "filter[0].op" must be one of',
   ],
   [{ topic: "none", url: "s3://lake/x" }, "topic_not_found", 'topic "none"'],
+  [
+    '{"topic":"first","url":"s3://lake/x","filter":[{"field":"n","op":"in","value":[1,[-1e400]]}]}',
+    "invalid_field",
+    'Field "filter[0].value" must not hold a number whose magnitude is above 1.8e308',
+  ],
 ] as const)("a wrong definition is refused: %j", async (body, error, message) => {
   if (!readdirSync(lake).includes("link")) symlinkSync("/tmp", join(lake, "link"));
   const answer = await put("wrong", body);

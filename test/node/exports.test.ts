@@ -27,6 +27,11 @@ class MemoryWriter implements ExportWriter {
     this.objects.set(name, text);
     return Promise.resolve();
   };
+  remove = (_url: string, name: string): Promise<void> => {
+    this.#attempt();
+    this.files.delete(name);
+    return Promise.resolve();
+  };
   get = (_url: string, name: string): Promise<string | null> => {
     this.#attempt();
     return Promise.resolve(this.objects.get(name) ?? null);

@@ -3,31 +3,35 @@ import type { HasBroker } from "../../broker/state.ts";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import { EXPORTS_FEATURE, EXPORTS_LEVEL } from "../definition.ts";
 import {
+  closeExport,
   type ExportRejected,
   exportRejected,
   findExportByName,
   type HasExports,
-  removeExport,
 } from "../state.ts";
 
 const LEVELED = { level: EXPORTS_LEVEL, feature: EXPORTS_FEATURE };
 type State = HasBroker & HasExports;
 type NotFound = ExportRejected<"export_not_found">;
 
-/** Forgets an export. Its files stay where they are. */
+/** Ends an export. Its committed files stay where they are. */
 export type DeleteExport = { readonly type: "delete_export"; readonly name: string };
 export type DeleteExportResult = { readonly ok: true; readonly type: "delete_export" } | NotFound;
 
-export const deleteExport: LeveledKind<DeleteExport, DeleteExportResult, State> = {
+export const deleteExport: LeveledKind<
+  DeleteExport,
+  DeleteExportResult,
+  State & { readonly now: number }
+> = {
   ...LEVELED,
   type: "delete_export",
   tag: 111,
   encode: (body, { name }) => body.text(name),
   decode: (body) => ({ type: "delete_export", name: body.text() }),
-  apply: ({ broker, parts }, { name }) => {
+  apply: ({ broker, parts, now }, { name }) => {
     const found = findExportByName(parts.exports, broker, name);
     if (found === undefined) return exportRejected("export_not_found");
-    removeExport(parts.exports, found.one);
+    closeExport(parts.exports, found.one, now);
     return { ok: true, type: "delete_export" };
   },
 };

@@ -63,7 +63,7 @@ function plan(
   const its = found?.topic.partitions[partition];
   if (found === undefined || mine === undefined || its === undefined) return false;
   const { one } = found;
-  noticeLoss(mine, its);
+  noticeLoss(one, mine, its);
   if (mine.open !== null && !faultPoint("export-range-decided-twice")) return false;
   const isNext = first === mine.next && end > first && end <= its.endOffset;
   if (!isNext || one.isPaused || one.files.length - one.listed >= UNLISTED_MAX) return false;

@@ -2,7 +2,7 @@
 import { feature as faultPoint } from "bun:bundle";
 import type { LeveledKind } from "../../lib/command-kind.ts";
 import { EXPORTS_FEATURE, EXPORTS_LEVEL, MANIFEST_FILES_MAX } from "../definition.ts";
-import type { HasExports } from "../state.ts";
+import { exportOfId, forgetIfFinished, type HasExports } from "../state.ts";
 
 const LEVELED = { level: EXPORTS_LEVEL, feature: EXPORTS_FEATURE };
 
@@ -51,7 +51,7 @@ export const sealExportManifest: LeveledKind<
 };
 
 function seal({ parts }: HasExports, { exportId, manifest, count }: SealExportManifest): boolean {
-  const one = parts.exports.byId.get(exportId);
+  const one = exportOfId(parts.exports, exportId);
   if (one === undefined || manifest !== one.manifest + 1) return false;
   if (one.sealed !== 0 && !faultPoint("manifest-decided-twice")) return false;
   const isRight = count > one.listed && count <= one.files.length && count <= MANIFEST_FILES_MAX;
@@ -97,7 +97,7 @@ export const listExportManifest: LeveledKind<
 };
 
 function list({ parts }: HasExports, { exportId, manifest }: ListExportManifest): boolean {
-  const one = parts.exports.byId.get(exportId);
+  const one = exportOfId(parts.exports, exportId);
   if (one === undefined || one.sealed === 0 || manifest !== one.manifest + 1) return false;
   one.manifest = manifest;
   one.listed = one.sealed;
@@ -107,5 +107,6 @@ function list({ parts }: HasExports, { exportId, manifest }: ListExportManifest)
     one.files = one.files.slice(MANIFEST_FILES_MAX);
     one.listed = 0;
   }
+  forgetIfFinished(parts.exports, one);
   return true;
 }

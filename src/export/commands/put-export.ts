@@ -13,6 +13,7 @@ import {
 import { decodeDefinition, encodeDefinition } from "../format.ts";
 import {
   addExport,
+  closeExport,
   ExportPartition,
   type ExportRejected,
   ExportState,
@@ -21,7 +22,6 @@ import {
   findExportByName,
   formatBytesOf,
   type HasExports,
-  removeExport,
 } from "../state.ts";
 
 export type PutExport = {
@@ -52,16 +52,16 @@ export function applyPutExport(
   const found = findExportByName(state, broker, name);
   const different = found === undefined ? null : fixedDifference(found.one.definition, definition);
   if (different !== null) return exportRejected("export_exists", { field: different });
-  if (found === undefined) removeOrphans(state, broker);
-  const other = [...state.byName.values()].find(
+  if (found === undefined) closeOrphans(state, broker, nowMs);
+  const other = [...state.byName.values(), ...state.closing.values()].find(
     ({ definition: { url } }) => url === definition.url,
   );
-  if (other !== undefined && other.name !== name) {
+  if (other !== undefined && other !== found?.one) {
     return exportRejected("export_url_taken", { export: other.name });
   }
   const before = found === undefined ? 0 : formatBytesOf(found.one.definition);
   const bytes = state.formatBytes - before + formatBytesOf(definition);
-  const isFull = found === undefined && state.byName.size >= EXPORTS_MAX;
+  const isFull = found === undefined && countOf(state) >= EXPORTS_MAX;
   if (isFull || bytes > FORMAT_BYTES_MAX) {
     return exportRejected("too_many_exports", { exports_max: EXPORTS_MAX });
   }
@@ -100,10 +100,12 @@ function create(
   return one;
 }
 
-/** Removes the exports of deleted topics. */
-function removeOrphans(state: ExportsState, broker: BrokerState): void {
+const countOf = ({ byName, closing }: ExportsState): number => byName.size + closing.size;
+
+/** Ends the exports of deleted topics. */
+function closeOrphans(state: ExportsState, broker: BrokerState, nowMs: number): void {
   for (const one of [...state.byName.values()]) {
-    if (!broker.topicsById.has(one.topicId)) removeExport(state, one);
+    if (!broker.topicsById.has(one.topicId)) closeExport(state, one, nowMs);
   }
 }
 

@@ -2,29 +2,23 @@ import type { PartitionState } from "../../broker/state.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Random } from "../../env/random.ts";
 import { deleteExport, flushExport, pauseExport } from "../../export/commands/change-export.ts";
-import { planExportFile } from "../../export/commands/export-file.ts";
+import { endExport } from "../../export/commands/close-export.ts";
 import { putExport } from "../../export/commands/put-export.ts";
 import { EXPORTS_MAX } from "../../export/definition.ts";
-import {
-  type ExportPartition,
-  type FoundExport,
-  findExport,
-  findExportByName,
-} from "../../export/state.ts";
+import { exportOfId, type FoundExport, findExport, findExportByName } from "../../export/state.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { ExportSample } from "../../metrics/sources.ts";
 import { parseFormat } from "../../parquet/format.ts";
-import { OffsetTrimmed, PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { Emit } from "../events.ts";
 import type { ExportApi, ExportSummary } from "../export-api.ts";
 import type { RetentionHold } from "../maintenance/janitor.ts";
 import type { NodeOptions } from "../options.ts";
 import type { Commander } from "../writes/commander.ts";
 import { describe, summaryOf } from "./describe.ts";
-import { isDue, nextRecord, rangeFrom } from "./planner.ts";
+import { planRanges } from "./ranges.ts";
 import { ExportStatus } from "./status.ts";
-import { hasWork, takeTurn } from "./turn.ts";
+import { hasWork, takeTurn, type WorkingExport } from "./turn.ts";
 import { type ExportWriter, NO_EXPORT_WRITER } from "./writer.ts";
 
 const COMMAND_BYTES = 1024;
@@ -32,11 +26,11 @@ const COMMAND_BYTES = 1024;
 const LOOK_EVERY_MS = 500;
 /** Exports that write at the same time, so that one whose bucket hangs does not stop the others. */
 const AT_ONCE_MAX = 3;
-/** Ranges that are decided at a time. */
-const PLANS_AT_ONCE = 64;
 /** A look at many exports pauses after this time, so that requests are not delayed. */
 const SLICE_BUDGET_US = 4_000;
 const REST_MS = 10;
+/** The last files of a deleted export are listed and removed within this time, or stay. */
+const CLOSING_MS_MAX = 3_600_000;
 /** Exports with series of their own. */
 const SAMPLES_MAX = 100;
 
@@ -59,6 +53,8 @@ export type ExportsOptions = {
 export class Exports implements ExportApi {
   readonly #options: ExportsOptions;
   #status = new Map<number, ExportStatus>();
+  /** Exports that are worked on. The work may have begun when this node led before. */
+  readonly #busy = new Set<number>();
   #attempts = 0;
   #cancel: (() => void) | null = null;
   #isLooking = false;
@@ -177,14 +173,14 @@ export class Exports implements ExportApi {
 
   /** Called at most once per event-loop iteration, after the machine has applied entries. */
   applied(): void {
-    if (this.#options.machine.parts.exports.byId.size > 0) this.#lookLater(LOOK_EVERY_MS);
+    if (this.#hasAny) this.#lookLater(LOOK_EVERY_MS);
   }
 
   /** Called when this node begins or ceases to lead: nothing that it remembers is certain then. */
   roleChanged(): void {
     for (const { running } of this.#status.values()) running?.abort(new Error("not the leader"));
     this.#status = new Map();
-    if (this.#options.machine.parts.exports.byId.size > 0) this.#lookLater(LOOK_EVERY_MS);
+    if (this.#hasAny) this.#lookLater(LOOK_EVERY_MS);
   }
 
   stop(): void {
@@ -228,6 +224,17 @@ export class Exports implements ExportApi {
     return ids.map((id) => this.#live(id)).filter((each) => each !== undefined);
   }
 
+  get #hasAny(): boolean {
+    const { byId, closing } = this.#options.machine.parts.exports;
+    return byId.size + closing.size > 0;
+  }
+
+  /** Those that exist, and those that were deleted and are not finished. */
+  #working(): readonly WorkingExport[] {
+    const closing = [...this.#options.machine.parts.exports.closing.values()];
+    return [...this.#all(), ...closing.map((one) => ({ one, topic: null }))];
+  }
+
   #statusOf(exportId: number): ExportStatus {
     const known = this.#status.get(exportId);
     if (known !== undefined) return known;
@@ -256,9 +263,11 @@ export class Exports implements ExportApi {
     const { replica, commander, clock } = this.#options;
     if (!replica.isLeader || (await commander.whenCurrent()) !== null) return;
     this.#forget();
+    await this.#end();
     let sliceEnd = clock.monotonic() + SLICE_BUDGET_US;
     for (const found of this.#all()) {
-      if (!found.one.isPaused) await this.#plan(found);
+      const status = this.#statusOf(found.one.exportId);
+      if (!found.one.isPaused) await planRanges(found, status, this.#options);
       if (clock.monotonic() <= sliceEnd) continue;
       await new Promise<void>((resolve) => clock.after(REST_MS, resolve));
       if (this.#stopped) return;
@@ -267,85 +276,58 @@ export class Exports implements ExportApi {
     this.#begin();
   }
 
-  /** Ends the work of exports that were paused or deleted. */
+  /** Stops the files of exports that were paused or deleted. */
   #forget(): void {
-    for (const [exportId, { running }] of this.#status) {
-      const found = this.#live(exportId);
-      if (found === undefined) this.#status.delete(exportId);
-      if (found === undefined || found.one.isPaused) running?.abort(new Error("paused or deleted"));
+    const { exports } = this.#options.machine.parts;
+    for (const [exportId, { running, isOfOpenExport }] of this.#status) {
+      const one = exportOfId(exports, exportId);
+      if (one === undefined) this.#status.delete(exportId);
+      const isEnded = one === undefined || (one.closedAtMs > 0 && isOfOpenExport);
+      if (isEnded || one.isPaused) running?.abort(new Error("paused or deleted"));
     }
   }
 
-  /** Decides the ranges that are due. */
-  async #plan(found: FoundExport): Promise<void> {
-    const { one, topic } = found;
-    const status = this.#statusOf(one.exportId);
-    let plans: Promise<void>[] = [];
-    for (const mine of one.partitions) {
-      const its = topic.partitions[mine.partition];
-      if (its === undefined || !needsPlan(mine, its)) continue;
-      plans.push(this.#planPartition(found, mine, its, status));
-      if (plans.length < PLANS_AT_ONCE) continue;
-      await Promise.all(plans);
-      plans = [];
+  /** Ends the exports of deleted topics, and those deleted ones whose place was away for too long. */
+  async #end(): Promise<void> {
+    const { machine, commander, log } = this.#options;
+    const { byId, closing } = machine.parts.exports;
+    const orphans = [...byId.values()].filter(({ exportId }) => this.#live(exportId) === undefined);
+    const before = this.#nowMs() - CLOSING_MS_MAX;
+    const late = [...closing.values()].filter(({ closedAtMs }) => closedAtMs < before);
+    for (const one of late) {
+      const { url } = one.definition;
+      log.warn("files of a deleted export are left in its place", { export: one.name, url });
     }
-    await Promise.all(plans);
-  }
-
-  async #planPartition(
-    { one }: FoundExport,
-    mine: ExportPartition,
-    its: PartitionState,
-    status: ExportStatus,
-  ): Promise<void> {
-    const { commander } = this.#options;
-    const { exportId } = one;
-    const { partition } = mine;
-    const offset = Math.max(mine.next, its.lowWatermark);
-    try {
-      const known = status.next.get(partition);
-      const next = known?.offset === offset ? known : await nextRecord(its, offset);
-      if (next === null || next.offset !== offset) return;
-      status.next.set(partition, next);
-      const isLost = mine.next < its.lowWatermark;
-      if (!isLost && !isDue(one.definition, mine, its, next, this.#nowMs())) return;
-      const range = await rangeFrom(one.definition, its, next);
-      await commander.run({
-        kind: planExportFile,
-        fields: { exportId, partition, ...range },
-        bytes: COMMAND_BYTES,
-        done: () => null,
-      });
-    } catch (error) {
-      if (error instanceof OffsetTrimmed) return;
-      if (!(error instanceof PartitionDamaged)) throw error;
-      status.failed(
-        `partition ${partition}: ${error.message}`,
-        this.#nowMs(),
-        this.#options.random,
-      );
+    for (const { exportId, closedAtMs } of [...orphans, ...late]) {
+      const fields = { exportId, forget: closedAtMs > 0 };
+      await commander.run({ kind: endExport, fields, bytes: COMMAND_BYTES, done: () => null });
     }
   }
 
   /** Begins turns of exports, those first that waited longest. */
   #begin(): void {
     const nowMs = this.#nowMs();
-    const running = [...this.#status.values()].filter((each) => each.running !== null).length;
-    const waiting = this.#all()
+    const waiting = this.#working()
       .filter(({ one }) => !one.isPaused)
       .map((found) => ({ found, status: this.#statusOf(found.one.exportId) }))
-      .filter(({ status }) => status.running === null && status.retryAtMs <= nowMs)
+      .filter(({ found, status }) => this.#isFree(found) && status.retryAtMs <= nowMs)
       .filter(({ found, status }) => hasWork(found, status, nowMs))
       .sort((a, b) => a.status.lastAttempt - b.status.lastAttempt);
-    for (const { found, status } of waiting.slice(0, AT_ONCE_MAX - running)) {
+    for (const { found, status } of waiting.slice(0, Math.max(0, AT_ONCE_MAX - this.#busy.size))) {
       void this.#run(found, status);
     }
   }
 
-  async #run(found: FoundExport, status: ExportStatus): Promise<void> {
+  #isFree({ one }: WorkingExport): boolean {
+    return !this.#busy.has(one.exportId);
+  }
+
+  async #run(found: WorkingExport, status: ExportStatus): Promise<void> {
     const { commander, writer, random, log } = this.#options;
     const abort = new AbortController();
+    this.#busy.add(found.one.exportId);
     status.running = abort;
+    status.isOfOpenExport = found.one.closedAtMs === 0;
     status.lastAttempt = ++this.#attempts;
     try {
       const options = { commander, writer, status, nowMs: this.#nowMs() };
@@ -363,6 +345,7 @@ export class Exports implements ExportApi {
       }
     }
     status.running = null;
+    this.#busy.delete(found.one.exportId);
     this.#next();
   }
 
@@ -373,6 +356,3 @@ export class Exports implements ExportApi {
     this.#lookLater(0);
   }
 }
-
-const needsPlan = (mine: ExportPartition, its: PartitionState): boolean =>
-  mine.next < its.lowWatermark || (mine.open === null && mine.next < its.endOffset);

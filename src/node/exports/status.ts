@@ -22,6 +22,10 @@ export class ExportStatus {
   isPlaceChecked = false;
   /** When the pointer to the last manifest was written under this leader. */
   pointerAtMs: number | null = null;
+  /** Files that were given up are removed from this time on. */
+  removeAtMs = 0;
+  /** The turn that is under way began before the export was deleted. */
+  isOfOpenExport = false;
   readonly next = new Map<number, NextRecord>();
 
   failed(message: string, nowMs: number, random: Random): void {
@@ -29,6 +33,13 @@ export class ExportStatus {
     const spread = 1 + JITTER * ((random.u32() / 2 ** 32) * 2 - 1);
     this.failures++;
     this.retryAtMs = nowMs + Math.round(delayMs * spread);
+    this.lastError = message;
+    this.lastErrorAtMs = nowMs;
+  }
+
+  /** A file that was given up is still there. The export goes on. */
+  notRemoved(message: string, nowMs: number): void {
+    this.removeAtMs = nowMs + RETRY_MAX_MS;
     this.lastError = message;
     this.lastErrorAtMs = nowMs;
   }

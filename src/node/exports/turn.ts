@@ -1,9 +1,12 @@
-/** One step of an export under a leader: a file, or a manifest. */
+/** One step of an export under a leader: a file, a manifest, or files that are removed. */
 
+import { feature as faultPoint } from "bun:bundle";
+import type { TopicState } from "../../broker/state.ts";
+import { removedExportFile } from "../../export/commands/close-export.ts";
 import { commitExportFile } from "../../export/commands/export-file.ts";
 import { listExportManifest, sealExportManifest } from "../../export/commands/export-manifest.ts";
 import { MANIFEST_FILES_MAX } from "../../export/definition.ts";
-import type { ExportPartition, FoundExport, OpenRange } from "../../export/state.ts";
+import type { ExportPartition, ExportState, OpenRange } from "../../export/state.ts";
 import { pathOf } from "../../parquet/layout.ts";
 import { handleOf } from "../partition-handle.ts";
 import type { Commander } from "../writes/commander.ts";
@@ -26,11 +29,20 @@ export type TurnOptions = {
   readonly nowMs: number;
 };
 
+/** An export, and its topic unless it has ended. */
+export type WorkingExport = { readonly one: ExportState; readonly topic: TopicState | null };
+
 /** True if there is something to do. */
-export function hasWork({ one }: FoundExport, status: ExportStatus, nowMs: number): boolean {
+export function hasWork({ one }: WorkingExport, status: ExportStatus, nowMs: number): boolean {
   const isUnlisted = one.sealed > 0 || one.files.length > one.listed;
-  return isUnlisted || one.partitions.some(isOpen) || needsPointer(one.manifest, status, nowMs);
+  const isOpenOrUnlisted = isUnlisted || one.partitions.some(isOpen);
+  return (
+    isOpenOrUnlisted || needsPointer(one.manifest, status, nowMs) || canRemove(one, status, nowMs)
+  );
 }
+
+const canRemove = ({ givenUp }: ExportState, { removeAtMs }: ExportStatus, nowMs: number) =>
+  givenUp.length > 0 && nowMs >= removeAtMs;
 
 const isOpen = ({ open }: ExportPartition): boolean => open !== null;
 
@@ -40,7 +52,7 @@ const needsPointer = (manifest: number, { pointerAtMs }: ExportStatus, nowMs: nu
 
 /** @throws Error that says what failed, or the reason of the signal. */
 export async function takeTurn(
-  found: FoundExport,
+  found: WorkingExport,
   options: TurnOptions,
   signal: AbortSignal,
 ): Promise<void> {
@@ -59,6 +71,8 @@ export async function takeTurn(
     await writeFile(found, mine, mine.open, options, signal);
   } else if (one.sealed > 0) {
     await writeManifest(found, options);
+  } else if (canRemove(one, status, nowMs)) {
+    await removeGivenUp(found, options);
   } else if (unlisted > 0) {
     const fields = {
       exportId: one.exportId,
@@ -79,7 +93,7 @@ function nextOpen(
 }
 
 /** A place that has a manifest belongs to the export that wrote it. */
-async function checkPlace({ one }: FoundExport, { writer, status }: TurnOptions): Promise<void> {
+async function checkPlace({ one }: WorkingExport, { writer, status }: TurnOptions): Promise<void> {
   if (status.isPlaceChecked) return;
   if (one.manifest === 0) {
     const { url } = one.definition;
@@ -94,19 +108,19 @@ async function checkPlace({ one }: FoundExport, { writer, status }: TurnOptions)
 }
 
 async function writeFile(
-  { one, topic }: FoundExport,
+  { one, topic }: WorkingExport,
   { partition }: ExportPartition,
   { first, end, day, definition }: OpenRange,
   { commander, writer }: TurnOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const its = topic.partitions[partition];
+  const its = topic?.partitions[partition];
   if (its === undefined) return;
-  const { url, compression, format } = definition;
-  const path = pathOf({ topic: topic.name, day, partition, first, end });
+  const { url, compression, format, topic: name } = definition;
+  const path = pathOf({ topic: name, day, partition, first, end });
   const job: ExportJob = {
     ...{ url, path, compression, format },
-    ...{ topic: topic.name, partition, first, end },
+    ...{ topic: name, partition, first, end },
   };
   const read = async (from: number): Promise<Uint8Array<ArrayBuffer>> => {
     signal.throwIfAborted();
@@ -114,8 +128,13 @@ async function writeFile(
     const slices = await handleOf(its).log.read(from, end - from, READ_BYTES);
     return joined(slices);
   };
+  const range = { exportId: one.exportId, partition, first, end };
+  if (faultPoint("export-file-counts-before-it-is-stored")) {
+    const fields = { ...range, rows: end - first, bytes: 0 };
+    await run(commander, { kind: commitExportFile, fields });
+  }
   const { rows, bytes } = await writer.write(job, read, signal);
-  const fields = { exportId: one.exportId, partition, first, end, rows, bytes };
+  const fields = { ...range, rows, bytes };
   await run(commander, { kind: commitExportFile, fields });
 }
 
@@ -131,7 +150,7 @@ function joined(slices: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 }
 
 async function writeManifest(
-  { one }: FoundExport,
+  { one }: WorkingExport,
   { commander, writer, status, nowMs }: TurnOptions,
 ): Promise<void> {
   const manifest = one.manifest + 1;
@@ -143,6 +162,27 @@ async function writeManifest(
   status.pointerAtMs ??= nowMs;
   const fields = { exportId: one.exportId, manifest };
   await run(commander, { kind: listExportManifest, fields });
+}
+
+/**
+ * Removes files of ranges that were given up. This node writes no other file of the export meanwhile,
+ * so none of them appears again, except by a late request of an earlier leader.
+ */
+async function removeGivenUp({ one }: WorkingExport, options: TurnOptions): Promise<void> {
+  const { commander, writer, status, nowMs } = options;
+  const { exportId, definition } = one;
+  for (const { partition, first, end, day } of [...one.givenUp]) {
+    const path = pathOf({ topic: definition.topic, day, partition, first, end });
+    try {
+      if (!faultPoint("export-files-given-up-stay")) await writer.remove(definition.url, path);
+    } catch (error) {
+      // Keys that may not delete must not stop an export that goes on.
+      if (one.closedAtMs > 0) throw error;
+      status.notRemoved(error instanceof Error ? error.message : String(error), nowMs);
+      return;
+    }
+    await run(commander, { kind: removedExportFile, fields: { exportId, partition, first, end } });
+  }
 }
 
 type Command = Pick<Parameters<Commander["run"]>[0], "kind" | "fields">;

@@ -34,6 +34,8 @@ export interface ExportWriter {
   write(job: ExportJob, read: ReadRecords, signal: AbortSignal): Promise<WrittenFile>;
   /** Stores a small object. @throws Error */
   put(url: string, name: string, text: string): Promise<void>;
+  /** Removes an object, also if it does not exist. @throws Error */
+  remove(url: string, name: string): Promise<void>;
   /** Returns a small object; null if it does not exist. @throws Error */
   get(url: string, name: string): Promise<string | null>;
   stop(): void;
@@ -45,6 +47,7 @@ export const NO_EXPORT_WRITER: ExportWriter = {
   check: () => "this node cannot export",
   write: refuse,
   put: refuse,
+  remove: refuse,
   get: refuse,
   stop: () => undefined,
 };

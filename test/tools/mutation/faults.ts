@@ -37,6 +37,8 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "export-changes-an-open-range": "test/export/state.test.ts",
   "export-loss-not-counted": "test/export/state.test.ts",
   "manifest-decided-twice": "test/export/state.test.ts",
+  "export-file-counts-before-it-is-stored": "test/sim/exports.test.ts",
+  "export-files-given-up-stay": "test/sim/exports.test.ts",
   // src/node/forward
   "forwarded-frames-executed-twice": "test/node/forward.test.ts",
   "forwards-again-after-an-unknown-outcome": "test/node/forward.test.ts",

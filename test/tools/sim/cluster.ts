@@ -4,6 +4,7 @@ import { AssertionError } from "../../../src/lib/assert.ts";
 import type { NodeId } from "../../../src/lib/ids.ts";
 import type { MemberAddress } from "../../../src/node/peers/members.ts";
 import { type FaultKind, type Plan, streamOf } from "./plan.ts";
+import { SimBucket } from "./sim-bucket.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimNetworks } from "./sim-network.ts";
 import { SimNode } from "./sim-node.ts";
@@ -27,6 +28,8 @@ export class SimCluster {
   readonly networks: SimNetworks;
   readonly nodes: readonly SimNode[];
   readonly initialMembers: readonly SimNode[];
+  /** Null: there are no exports. */
+  readonly bucket: SimBucket | null;
   /** Nodes whose disk was damaged beyond what a restart repairs. */
   readonly log: ((line: string) => void) | null;
   readonly effects = new Map<string, number>();
@@ -44,6 +47,7 @@ export class SimCluster {
     this.log = log;
     this.#restarts = streamOf(plan.seed, "restarts");
     this.networks = new SimNetworks(this.queue, streamOf(plan.seed, "network"), plan.delays);
+    this.bucket = plan.exports ? new SimBucket(this, streamOf(plan.seed, "bucket")) : null;
     const names = Array.from({ length: plan.nodes + plan.spares }, (_, i) => `n${i + 1}`);
     const addresses = names.map((name, i) => addressOf(plan, name, i));
     const initialMembers = addresses.slice(0, plan.nodes);
@@ -53,6 +57,7 @@ export class SimCluster {
         plan,
         queue: this.queue,
         networks: this.networks,
+        bucket: this.bucket,
         members: isInitialMember ? initialMembers : [...initialMembers, address],
         ended: (node: SimNode, error: unknown) => this.#ended(node, error),
         log: log === null ? null : (line: string) => this.note(line),
@@ -128,6 +133,7 @@ export class SimCluster {
   heal(): void {
     this.#healed = true;
     this.networks.heal();
+    this.bucket?.heal();
     for (const node of this.nodes) {
       node.disk.faults.full = false;
       node.disk.faults.syncError = null;

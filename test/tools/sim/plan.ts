@@ -98,6 +98,8 @@ export type Plan = {
   readonly streams: boolean;
   /** Producers and workers of a queue, delayed records and a schedule. Drawn by no seed either. */
   readonly queues: boolean;
+  /** Exports to a bucket that misbehaves, with retention and deletions. Drawn by no seed either. */
+  readonly exports: boolean;
   /** From this number of partitions on, small ones share files. Set by no seed. */
   readonly shareFrom: number;
   /** Members of a group, and partitions of the topics that they share. 0 members: there is no group. */
@@ -117,6 +119,7 @@ export type Overrides = {
   readonly clients?: number;
   readonly streams?: boolean;
   readonly queues?: boolean;
+  readonly exports?: boolean;
   /** Small partitions share files, however few there are. */
   readonly shared?: boolean;
 };
@@ -183,6 +186,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     numbers: seed >= VERSION_3_SEED,
     streams: overrides.streams === true,
     queues: overrides.queues === true,
+    exports: overrides.exports === true,
     shareFrom: overrides.shared === true ? 1 : SHARE_FROM_DEFAULT,
     forwards: seed >= VERSION_5_SEED && streamOf(seed, "plan forwards").below(2) === 0,
     work: later === null ? null : workOf(later, nodes),

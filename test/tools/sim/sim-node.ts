@@ -9,14 +9,20 @@ import { DataDir } from "../../../src/storage/data-dir.ts";
 import type { Random } from "../random.ts";
 import { type ClockFaults, Life, LifeClock, type Load } from "./life.ts";
 import { type Plan, streamOf } from "./plan.ts";
+import type { SimBucket } from "./sim-bucket.ts";
 import type { SimClock } from "./sim-clock.ts";
 import { SimDisk } from "./sim-disk.ts";
 import type { SimNetworks } from "./sim-network.ts";
+
+/** Longer than a run, unless a clock jumps. */
+const HOLD_MS = 3_600_000;
 
 export type NodeWorld = {
   readonly plan: Plan;
   readonly queue: SimClock;
   readonly networks: SimNetworks;
+  /** Null: there are no exports. */
+  readonly bucket: SimBucket | null;
   readonly members: readonly MemberAddress[];
   /** The process ended by itself, with what a real one would have logged. */
   readonly ended: (node: SimNode, error: unknown) => void;
@@ -124,7 +130,7 @@ export class SimNode {
   }
 
   async #open(life: Life): Promise<void> {
-    const { plan, queue, networks, members } = this.#world;
+    const { plan, queue, networks, members, bucket } = this.#world;
     const { disk, random } = this;
     const clock = new LifeClock(life, queue, this.clock);
     const log = this.#logger(clock);
@@ -170,6 +176,7 @@ export class SimNode {
       producersMax: 1_000,
       groupsMax: 10_000,
       offsetsMax: 1_000_000,
+      ...(bucket === null ? {} : { exportWriter: bucket.writerOf(life), exportHoldMs: HOLD_MS }),
       fault: (error) => this.#fault(life, error),
     });
     this.node = node;

@@ -25,8 +25,8 @@ type Arguments = {
 };
 
 const USAGE = `usage: bun run sim [--seed N | --range A..B | --new COUNT] [--jobs N] [--first] [--trace] [--twice] [--shrink]
-                   [--ms N] [--clients N] [--streams] [--queues] [--shared] [--without kind,kind]
-                   [--only kind,kind] [--log FILE]
+                   [--ms N] [--clients N] [--streams] [--queues] [--exports] [--shared]
+                   [--without kind,kind] [--only kind,kind] [--log FILE]
        bun run sim --sum FILE
 fault kinds: ${ALL_FAULT_KINDS.join(" ")}`;
 
@@ -44,6 +44,7 @@ const OPTIONS = {
   clients: { type: "string" },
   streams: { type: "boolean" },
   queues: { type: "boolean" },
+  exports: { type: "boolean" },
   shared: { type: "boolean" },
   without: { type: "string" },
   only: { type: "string" },
@@ -90,6 +91,7 @@ function parse(args: readonly string[]): Arguments {
       ...(only.length === 0 ? {} : { only }),
       ...(values.streams === true ? { streams: true } : {}),
       ...(values.queues === true ? { queues: true } : {}),
+      ...(values.exports === true ? { exports: true } : {}),
       ...(values.shared === true ? { shared: true } : {}),
       ...(ms === undefined ? {} : { durationMs: LINE.integer("--ms", ms, 0) }),
       ...(clients === undefined ? {} : { clients: LINE.integer("--clients", clients, 0) }),

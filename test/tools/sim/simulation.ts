@@ -4,6 +4,7 @@ import { check as checkHistory } from "../history/check.ts";
 import type { Message } from "../history/operations.ts";
 import { SimClient, SimRecorder } from "./client.ts";
 import { SimCluster, SimViolation } from "./cluster.ts";
+import { ExportTeam } from "./export-team.ts";
 import { GroupTeam } from "./group-team.ts";
 import { Ghost, observe } from "./invariants.ts";
 import { JobTeam } from "./job-team.ts";
@@ -31,6 +32,8 @@ export type Report = {
 
 const START_MS_MAX = 20_000;
 const RECOVERY_MS_MAX = 60_000;
+/** A pointer that a late request set back is written again after minutes. */
+const EXPORT_MS_MAX = 400_000;
 const CONVERGENCE_MS_MAX = 60_000;
 const CONVERGED_MS = 100;
 /**
@@ -88,6 +91,7 @@ class Simulation {
   readonly #running: Promise<unknown>[] = [];
   #team: GroupTeam | null = null;
   #jobs: JobTeam | null = null;
+  #exports: ExportTeam | null = null;
 
   constructor(plan: Plan, log: ((line: string) => void) | null) {
     this.#plan = plan;
@@ -112,6 +116,7 @@ class Simulation {
     if (this.#plan.streams) this.#useStreams();
     await this.#startTeam();
     await this.#startJobs();
+    await this.#startExports();
     const nemesis = new Nemesis(cluster, this.#ghost);
     await this.#runUntil(this.#plan.durationMs, null);
     nemesis.stop();
@@ -142,6 +147,17 @@ class Simulation {
     this.#running.push(running);
   }
 
+  async #startExports(): Promise<void> {
+    const { bucket } = this.cluster;
+    if (bucket === null) return;
+    this.#exports = new ExportTeam(this.cluster, bucket, (name) => this.#client(name));
+    await this.#runUntil(START_MS_MAX, this.#exports.create());
+    const running = this.#exports
+      .run()
+      .catch((error: unknown) => this.cluster.fail(asError(error)));
+    this.#running.push(running);
+  }
+
   /** Liveness: what is not broken for good must take writes again and become equal. */
   async #heal(admin: SimClient): Promise<void> {
     const { cluster } = this;
@@ -159,6 +175,10 @@ class Simulation {
       this.#fail("liveness", `the queue was not worked off: ${this.#jobs.shown}`);
     }
     this.#jobs?.stop();
+    if (this.#exports !== null && !(await this.#runUntil(EXPORT_MS_MAX, this.#exports.settle()))) {
+      this.#fail("liveness", `the exports did not come to an end: ${this.#exports.shown}`);
+    }
+    this.#exports?.stop();
     for (const actor of this.#actors) actor.stopped = true;
     const ended = Promise.all(this.#running).then(() => {});
     if (!(await this.#runUntil(RECOVERY_MS_MAX, ended))) this.#fail("liveness", "a client waits");
@@ -270,6 +290,7 @@ class Simulation {
     await this.#dumpKeys(client, to);
     if (this.#plan.streams) await this.#judgeStreams(client, to);
     await this.#jobs?.judge(client, node);
+    await this.#exports?.judge(client, node);
   }
 
   async #judgeStreams(client: SimClient, to: SimNode): Promise<void> {

@@ -1,26 +1,35 @@
 /**
  * `bun run test:parquet [--records N]`: a million records of all kinds of values as Parquet files, every
- * cell of which DuckDB and `hyparquet` must read as the records say.
+ * cell of which DuckDB and `hyparquet` must read as the records say. Then the same through a server:
+ * the files of an export must have what a consumer reads.
  */
 import { deepStrictEqual } from "node:assert";
+import { isUtf8 } from "node:buffer";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { createClient } from "../../src/client/index.ts";
+import type { NewRecord } from "../../src/client/types.ts";
 import { ParquetFile } from "../../src/parquet/file.ts";
 import { parseFormat } from "../../src/parquet/format.ts";
+import { committedFiles, directoryPlace } from "../tools/exports/place.ts";
 import {
   COLUMNS,
   DUCKDB_TYPES,
   DuckDb,
   expectedRow,
   hyparquetRows,
+  type Row,
 } from "../tools/parquet/judge.ts";
-import { batchesOf, sampleOf } from "../tools/parquet/samples.ts";
-import { temporaryDirectory } from "../tools/process/server.ts";
+import { batchesOf, type Sample, sampleOf } from "../tools/parquet/samples.ts";
+import { startServer, temporaryDirectory } from "../tools/process/server.ts";
 
 const { values } = parseArgs({ options: { records: { type: "string", default: "1000000" } } });
 const RECORDS = Number(values.records);
 const BATCH = 100;
 const FILE_RECORDS = 100_000;
+const REQUEST_RECORDS = 1_000;
+const FILE_BYTES = 16 * 1024 * 1024;
 /** Rows that are compared at once. */
 const SLICE = 20_000;
 const timeOf = (offset: number): number =>
@@ -44,32 +53,116 @@ for (let first = 0; first < RECORDS; first += FILE_RECORDS) {
 process.stdout.write(`${files.length} files in ${Math.round(performance.now() - begin)} ms\n`);
 
 const duck = await DuckDb.open();
-const all = join(directory.path, "*.parquet");
-const { value: _, ...types } = await duck.types(all);
-deepStrictEqual(types, DUCKDB_TYPES);
-let [sum, filled] = [0n, 0];
-for (const [number, path] of files.entries()) {
-  const bytes = new Uint8Array(await Bun.file(path).arrayBuffer());
-  const others = await hyparquetRows(bytes, (input) => Bun.zstdDecompressSync(input as never));
-  const begins = number * FILE_RECORDS;
-  for (let from = 0; from < others.length; from += SLICE) {
-    const rows = Array.from({ length: Math.min(SLICE, others.length - from) }, (_, at) => {
-      const offset = begins + from + at;
-      return expectedRow(sampleOf(offset), offset, timeOf(offset), true);
-    });
-    deepStrictEqual(await duck.judged(path, begins + from, begins + from + rows.length), rows);
-    deepStrictEqual(others.slice(from, from + rows.length), rows);
-    for (const { n, value } of rows) {
-      sum += BigInt(n ?? 0);
-      if (value !== null) filled++;
-    }
-  }
-  process.stdout.write(`${path.split("/").at(-1)}: ${others.length} rows are right\n`);
-}
-const [totals] = await duck.rows(
-  `select count(*)::int as rows, count(distinct "offset")::int as offsets, sum(n)::varchar as sum, count("value")::int as filled from read_parquet('${all}')`,
+const unzip = (input: Uint8Array): Uint8Array => Bun.zstdDecompressSync(input as never);
+const inOrder = files.map((path, number) => ({ path, first: number * FILE_RECORDS }));
+const direct = await judge(inOrder, join(directory.path, "*.parquet"), (offset) =>
+  expectedRow(sampleOf(offset), offset, timeOf(offset), true),
 );
-deepStrictEqual(totals, { rows: RECORDS, offsets: RECORDS, sum: String(sum), filled });
+process.stdout.write(`${direct} records: DuckDB and hyparquet agree with them\n`);
+for (const path of files) rmSync(path);
+const served = await throughServer();
+process.stdout.write(`${served} records of a server: DuckDB, hyparquet and a consumer agree\n`);
 duck.close();
 directory.remove();
-process.stdout.write(`${RECORDS} records: DuckDB and hyparquet agree with them\n`);
+
+type File = { readonly path: string; readonly first: number };
+
+/**
+ * Compares every cell, and counts and sums over all files.
+ *
+ * @param list files of one partition in the order of their offsets, from 0 to the end.
+ * @returns the number of rows.
+ */
+async function judge(
+  list: readonly File[],
+  all: string,
+  expected: (offset: number) => Row,
+): Promise<number> {
+  const { value: _, ...types } = await duck.types(all);
+  deepStrictEqual(types, DUCKDB_TYPES);
+  let [sum, filled, count] = [0n, 0, 0];
+  for (const { path, first } of list) {
+    deepStrictEqual(first, count);
+    const bytes = new Uint8Array(await Bun.file(path).arrayBuffer());
+    const others = await hyparquetRows(bytes, unzip);
+    for (let from = 0; from < others.length; from += SLICE) {
+      const length = Math.min(SLICE, others.length - from);
+      const rows = Array.from({ length }, (_, at) => expected(first + from + at));
+      deepStrictEqual(await duck.judged(path, first + from, first + from + length), rows);
+      deepStrictEqual(others.slice(from, from + length), rows);
+      for (const { n, value } of rows) {
+        sum += BigInt(n ?? 0);
+        if (value !== null) filled++;
+      }
+    }
+    count += others.length;
+    process.stdout.write(`${path.split("/").at(-1)}: ${others.length} rows are right\n`);
+  }
+  const [totals] = await duck.rows(
+    `select count(*)::int as rows, count(distinct "offset")::int as offsets, sum(n)::varchar as sum, count("value")::int as filled from read_parquet('${all}')`,
+  );
+  deepStrictEqual(totals, { rows: RECORDS, offsets: RECORDS, sum: String(sum), filled });
+  return count;
+}
+
+/** As `sampleOf`, but with keys and names of headers that HTTP takes. */
+function servedSample(number: number): Sample {
+  const { key, value, headers } = sampleOf(number);
+  return {
+    key: key !== null && isUtf8(key) ? key : null,
+    value,
+    headers: headers.filter(({ name }) => name === "trace"),
+  };
+}
+
+/** Produces over HTTP, exports, and holds the files against what a consumer reads. */
+async function throughServer(): Promise<number> {
+  const lake = join(directory.path, "lake");
+  mkdirSync(lake);
+  const env = { RF_EXPORT_DIR: lake };
+  const server = await startServer({ dataDir: join(directory.path, "data"), env });
+  const client = createClient({ url: server.url, token: "dev", attemptMs: 60_000 });
+  await client.topics.create("t", { partitions: 1 });
+  for (let first = 0; first < RECORDS; first += REQUEST_RECORDS) {
+    const length = Math.min(REQUEST_RECORDS, RECORDS - first);
+    const records = Array.from({ length }, (_, at) => recordOf(servedSample(first + at)));
+    await client.produceRecords("t", records, { partition: 0 });
+  }
+  const definition = { topic: "t", url: `file://${lake}`, columns: COLUMNS } as const;
+  await client.exports.put("e", { ...definition, decode: { type: "json" }, maxBytes: FILE_BYTES });
+  await client.exports.flush("e");
+  while ((await client.exports.describe("e")).lagRecords > 0) await Bun.sleep(200);
+  const times: number[] = [];
+  for await (const message of client.consume("t", { partition: 0, from: "earliest" })) {
+    const { offset, bytes, key, headers, timestampMs } = message;
+    const sample = servedSample(offset);
+    deepStrictEqual(
+      [offset, Buffer.from(bytes), key, headers],
+      [times.length, Buffer.from(sample.value), textOf(sample.key), headersOf(sample)],
+    );
+    times.push(timestampMs);
+  }
+  const list = (await committedFiles(directoryPlace(lake))).map((each) => ({
+    path: join(lake, each.file),
+    first: each.first_offset,
+  }));
+  const rows = await judge(list, join(lake, "topic=*/**/*.parquet"), (offset) =>
+    expectedRow(servedSample(offset), offset, times[offset] ?? 0, true),
+  );
+  await server.kill();
+  return rows;
+}
+
+function textOf(key: Uint8Array | null): string | null {
+  return key === null ? null : new TextDecoder().decode(key);
+}
+
+function headersOf({ headers }: Sample): Record<string, string> {
+  return Object.fromEntries(headers.map(({ name, value }) => [name, value]));
+}
+
+function recordOf(sample: Sample): NewRecord {
+  const key = textOf(sample.key);
+  const headers = headersOf(sample);
+  return { value: sample.value, headers, ...(key === null ? {} : { key }) };
+}

@@ -4,12 +4,14 @@
  * stored twice, and commands that the earlier version does not know are refused until the last node
  * is replaced. A durable stream is written as soon as the version of the leader takes it. Then the earlier version refuses the data and changes nothing. Needs the history.
  */
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { AyderError, type Client, createClient } from "../../src/client/index.ts";
 import { ROOT } from "../../src/release/compile.ts";
 import { CommandLine } from "../tools/arguments.ts";
 import { Cluster, TOKEN } from "../tools/cluster/cluster.ts";
 import type { NodeProcess } from "../tools/cluster/node-process.ts";
+import { directoryPlace, exported } from "../tools/exports/place.ts";
 import { serverCommand, temporaryDirectory } from "../tools/process/server.ts";
 
 /** Before commands of shared work: numbered writes, groups that share, queues, streams. */
@@ -25,7 +27,14 @@ const WAIT_MS = 60_000;
 const STREAM = "/v1/stream/upgrade";
 
 const directory = temporaryDirectory();
-const cluster = new Cluster({ size: 3, directory: directory.path, network: "direct" });
+const lake = join(directory.path, "lake");
+mkdirSync(lake);
+const cluster = new Cluster({
+  size: 3,
+  directory: directory.path,
+  network: "direct",
+  environment: { RF_EXPORT_DIR: lake },
+});
 const urls = cluster.nodes.map(({ http }) => `http://${http.host}:${http.port}`);
 const connect = (): Client =>
   createClient({ urls, token: TOKEN, retryMs: WAIT_MS, attemptMs: 5_000 });
@@ -54,6 +63,7 @@ try {
   if (!knowsNumbers) {
     await mustBe(await probe(), 503, "cluster_not_upgraded");
     await mustBe(await joinGroup(), 503, "cluster_not_upgraded");
+    await mustBe(await putExport(), 503, "cluster_not_upgraded");
   }
   await more(load, "two nodes replaced, and one of them leads");
   await lead(third);
@@ -62,12 +72,14 @@ try {
   await replace(third);
   await until("numbered writes are accepted", async () => (await probe()).status === 200);
   await until("the stream is written", async () => streamed.count >= WRITES);
+  await until("an export is defined", async () => (await putExport()).status === 200);
   await until("members join", async () => (await joinGroup()).status === 200);
   await more(load, "three nodes replaced");
 
   stop.abort();
   await load;
   await verify();
+  await verifyExport();
   if (!knowsNumbers) await refusesNewData(third, old);
   console.log(
     `${acknowledged.size} messages and ${streamed.count} of a stream of a rolling upgrade from ${commit} are there, once`,
@@ -203,14 +215,23 @@ async function probe(): Promise<Answer> {
 }
 
 /** A member of a group that shares partitions, at the leader. */
-async function joinGroup(): Promise<Answer> {
+function joinGroup(): Promise<Answer> {
+  return askLeader("POST", "/broker/groups/workers/join", { topics: [TOPIC], member: "m" });
+}
+
+function putExport(): Promise<Answer> {
+  const fields = { topic: TOPIC, url: `file://${lake}/orders` };
+  return askLeader("PUT", "/broker/exports/orders", fields);
+}
+
+async function askLeader(method: string, path: string, fields: object): Promise<Answer> {
   const leader = await cluster.leader();
   if (leader === null) return { status: 0, error: undefined };
   const { host, port } = leader.node.http;
-  const answer = await fetch(`http://${host}:${port}/broker/groups/workers/join`, {
-    method: "POST",
+  const answer = await fetch(`http://${host}:${port}${path}`, {
+    method,
     headers: { authorization: `Bearer ${TOKEN}` },
-    body: JSON.stringify({ topics: [TOPIC], member: "m" }),
+    body: JSON.stringify(fields),
   });
   const body = (await answer.json()) as { readonly error?: string };
   return { status: answer.status, error: body.error };
@@ -237,6 +258,17 @@ async function verify(): Promise<void> {
   const sorted = batch.map((_, i) => `batch ${i}`);
   if (batch.join() !== sorted.join()) throw new Error("a producer's messages changed places");
   await verifyStream();
+}
+
+/** Every acknowledged message is in a file, those of the earlier version too. */
+async function verifyExport(): Promise<void> {
+  await connect().exports.flush("orders");
+  const values = new Map<number, string>();
+  const read = (_partition: number, offset: number, value: string) => values.set(offset, value);
+  await until("all messages are exported", async () => {
+    await exported(directoryPlace(join(lake, "orders")), 0, read);
+    return [...acknowledged].every(([text, offset]) => values.get(offset) === text);
+  });
 }
 
 /** All numbers of the stream, once and in order, on every node. */

@@ -10,7 +10,14 @@ import { S3Server } from "../backup/s3-server.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import { temporaryDirectory } from "../process/server.ts";
 import { Random } from "../random.ts";
-import { bucketPlace, directoryPlace, type Exported, exported, type Place } from "./place.ts";
+import {
+  bucketPlace,
+  committedFiles,
+  directoryPlace,
+  type Exported,
+  exported,
+  type Place,
+} from "./place.ts";
 
 const PARTITIONS = 3;
 const TOPIC = "events";
@@ -146,7 +153,20 @@ class Run {
     });
     if (wrong.length > 0) throw new Error(`rows differ from their records: ${wrong.join()}`);
     if (values.size > 0) throw new Error(`records are in no file: ${[...values.keys()].join()}`);
+    await this.#checkPlace();
     return { ...all, faults: this.#faults, produced: this.#produced };
+  }
+
+  /** Nothing is left of attempts that failed. */
+  async #checkPlace(): Promise<void> {
+    const listed = new Set((await committedFiles(this.#place)).map(({ file }) => file));
+    const root = join(this.#lake, "x");
+    const stored =
+      this.#options.nodes === 3
+        ? [...this.#s3.objects.keys()].map((key) => key.slice("lake/x/".length))
+        : [...new Bun.Glob("**/*").scanSync({ cwd: root, dot: true })];
+    const others = stored.filter((name) => !listed.has(name) && !name.startsWith("_ayder/"));
+    if (others.length > 0) throw new Error(`files in no manifest: ${others.join(" ")}`);
   }
 
   async #produce(): Promise<void> {

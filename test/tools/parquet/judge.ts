@@ -149,14 +149,16 @@ export class DuckDb {
 
   /** Names and types of the columns. */
   async types(files: string): Promise<Record<string, string>> {
-    const list = await this.rows(`describe select * from read_parquet('${files}')`);
+    const list = await this.rows(
+      `describe select * from read_parquet('${files}', hive_partitioning = false)`,
+    );
     return Object.fromEntries(list.map((each) => [each["column_name"], each["column_type"]]));
   }
 
   /** Rows of an interval of offsets, in their order. */
   async judged(files: string, from: number, to: number): Promise<Row[]> {
     const list = await this.rows(
-      `select * replace (epoch_ms("timestamp") as "timestamp", epoch_ms("at") as "at", "offset"::varchar as "offset", n::varchar as n, id::varchar as id, hex(key_bytes) as key_bytes, hex(value_bytes) as value_bytes, headers::varchar as headers, "value"::varchar as "value", nested::varchar as nested) from read_parquet('${files}') t where t."offset" >= ${from} and t."offset" < ${to} order by t."offset"`,
+      `select * replace (epoch_ms("timestamp") as "timestamp", epoch_ms("at") as "at", "offset"::varchar as "offset", n::varchar as n, id::varchar as id, hex(key_bytes) as key_bytes, hex(value_bytes) as value_bytes, headers::varchar as headers, "value"::varchar as "value", nested::varchar as nested) from read_parquet('${files}', hive_partitioning = false) t where t."offset" >= ${from} and t."offset" < ${to} order by t."offset"`,
     );
     return list.map((each) => ({
       ...(each as Row),

@@ -194,7 +194,7 @@ function forwardTarget(
   const slots = new ForwardSlots(Math.max(1, Math.floor(forwardsMax / (shared?.threads ?? 1))));
   return () => {
     const url = node.leaderUrl();
-    return url === null ? null : { url, tls, slots, commitTimeoutMs };
+    return url === null ? null : { url, tls, slots, commitTimeoutMs, marks: node };
   };
 }
 

@@ -1,12 +1,13 @@
 import { nextTurn } from "./answer-streams.ts";
 import type { BodyBytes } from "./body.ts";
-import { ORIGIN_HEADER } from "./durable/answers.ts";
 import { isStreamUrl } from "./durable/cross-origin.ts";
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 import {
-  FORWARDED_HEADER,
   forwardedAnswerHeaders,
   forwardedRequestHeaders,
+  isForwarded,
+  type NodeMarks,
+  ORIGIN_HEADER,
 } from "./forward-headers.ts";
 import type { ForwardSlots } from "./forward-slots.ts";
 import { pathStartOf } from "./raw-url.ts";
@@ -43,6 +44,7 @@ export type Leader = {
   /** This node serves HTTPS, so the leader must as well. */
   readonly tls: boolean;
   readonly slots: ForwardSlots;
+  readonly marks: NodeMarks;
 };
 
 /**
@@ -98,18 +100,19 @@ export async function forward(
   readBody: () => Promise<Uint8Array | null>,
   bodies: BodyBytes,
 ): Promise<Response> {
-  if (request.headers.has(FORWARDED_HEADER)) throw inCircle();
-  if (route.isPoll === true && (await isGone(request))) throw gone();
+  if (await isForwarded(leader.marks, request.headers)) throw inCircle();
+  if (route.isPoll === true) await unlessGone(request);
   const target = checkedAddress(leader) + request.url.slice(pathStartOf(request.url));
   const waitMs = waitOf(request.url, leader.commitTimeoutMs);
   const body = await readBody();
   const { slots } = leader;
+  const mark = await leader.marks.nodeMark();
   const slot = slots.take(SLOT_WAIT_MS);
   if (slot !== true && !(await slot)) throw full(slots);
   try {
     const answer = await fetch(target, {
       method: route.method,
-      headers: withOrigin(forwardedRequestHeaders(request.headers), request, leader),
+      headers: withOrigin(forwardedRequestHeaders(request.headers, mark), request, leader),
       redirect: "manual",
       // The leader is a peer: HTTP_PROXY is for requests that leave the cluster.
       proxy: false,
@@ -189,13 +192,13 @@ function checkedAddress({ url, tls }: Leader): string {
 }
 
 /**
- * Returns whether the client has gone away. A process that stood still finds the end of a connection
+ * Rejects if the client has gone away. A process that stood still finds the end of a connection
  * right behind the request. Without this look, a read that was given up long ago would take records
  * from a member that has joined again meanwhile.
  */
-async function isGone({ signal }: Request): Promise<boolean> {
+export async function unlessGone({ signal }: Request): Promise<void> {
   for (let i = 0; i < LOOKS && !signal.aborted; i++) await nextTurn();
-  return signal.aborted;
+  if (signal.aborted) throw gone();
 }
 
 /** Iterations of the event loop in which a connection is accepted, and its end is read. */

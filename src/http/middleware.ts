@@ -7,7 +7,7 @@ import type { Auth } from "./auth.ts";
 import { type BodyBytes, JSON_BODY_BYTES_MAX, readBytes, tooLarge } from "./body.ts";
 import { type Compression, isCompressible, markEncoded, varyByEncoding } from "./compression.ts";
 import { ApiError, shown } from "./errors.ts";
-import { forwardWithin, type Leader } from "./forward.ts";
+import { forwardWithin, type Leader, unlessGone } from "./forward.ts";
 import { FORWARDED_HEADER } from "./forward-headers.ts";
 import { isOwnName } from "./own-names.ts";
 import { proxyHeaderOf } from "./proxied.ts";
@@ -62,7 +62,8 @@ export class Middleware implements RequestEnd {
       this.#admit(context);
       checkTarget(context);
       const leader = route.leaderOnly ? this.#leaderFor(route, request) : null;
-      context.complete(leader === null ? route.handle(context) : this.#forward(context, leader));
+      if (leader === null) this.#handle(context);
+      else context.complete(this.#forward(context, leader));
     } catch (error) {
       context.fail(error);
     }
@@ -71,16 +72,27 @@ export class Middleware implements RequestEnd {
     return context.later();
   }
 
+  /** A poll that goes over the link may have been given up before it was read here. */
+  #handle(context: RequestContext): void {
+    const { route, request } = context;
+    if (route.isPoll !== true || !this.#parts.forwardsByLink()) {
+      context.complete(route.handle(context));
+      return;
+    }
+    unlessGone(request)
+      .then(() => context.complete(route.handle(context)))
+      .catch((error: unknown) => context.fail(error));
+  }
+
   /** Returns null if this node handles the write itself. */
   #leaderFor({ isPoll, byLink, takesBody }: Route, request: Request): Leader | null {
     const leader = isPoll === true ? this.#parts.forwardPollTo() : this.#parts.forwardTo();
     if (leader === null) return null;
     const length = lengthOf(request, takesBody);
     const isSmall = byLink === true && length <= LINK_BODY_BYTES_MAX;
-    // A request that another node has forwarded is refused, not forwarded once more.
-    if (isSmall && this.#parts.forwardsByLink() && !request.headers.has(FORWARDED_HEADER)) {
-      return null;
-    }
+    // A request that another node has forwarded is not forwarded once more: `forward` knows its mark.
+    const isFirst = !request.headers.has(FORWARDED_HEADER);
+    if (isSmall && isFirst && this.#parts.forwardsByLink()) return null;
     // A body over every limit is not forwarded: the route rejects it here as it would on the
     // leader.
     return Number.isFinite(length) && length > this.#parts.requestBytesMax ? null : leader;
@@ -263,7 +275,8 @@ const LINK_BODY_BYTES_MAX = 128 * 1024;
 /** Infinite if the request does not tell the length of its body. */
 function lengthOf({ headers }: Request, takesBody: boolean): number {
   const length = headers.get("content-length");
-  return length === null && takesBody ? Number.POSITIVE_INFINITY : Number(length);
+  const isChunked = length === null && takesBody && headers.has("transfer-encoding");
+  return isChunked ? Number.POSITIVE_INFINITY : Number(length);
 }
 
 const ERRORS_FROM = 400;

@@ -82,6 +82,10 @@ export interface NodeApi extends KvApi {
    * nodes. As new as `leaderUrl`.
    */
   forwardsByLink(): boolean;
+  /** A secret of this process, by which other nodes recognize a request that it has forwarded. */
+  nodeMark(): MaybePromise<string>;
+  /** True if it is the mark of a node of the cluster, which has told it over the link, or of this one. */
+  isNodeMark(mark: string): MaybePromise<boolean>;
 
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>>;
   deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">>;

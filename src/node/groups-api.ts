@@ -45,6 +45,7 @@ export type MemberReadRequest = MemberRef & {
 };
 /** Records of one partition: those from `startOffset` up to `nextOffset`. */
 export type MemberRecords = PartitionRef & {
+  readonly topicId: number;
   readonly startOffset: number;
   readonly nextOffset: number;
   /** Whole batches that contain the records. */

@@ -3,13 +3,22 @@ import { SHARD_0 } from "../lib/ids.ts";
 import type { HaSample } from "../metrics/sources.ts";
 import { payloadBytes } from "../raft/replication.ts";
 import type { Configuration, Entry, RoleChange } from "../raft/types.ts";
-import type { ClusterApi, LaterApi, NodeApi, NodeHealth, ProducersApi } from "./api.ts";
+import type {
+  ClusterApi,
+  DurableApi,
+  GroupsApi,
+  LaterApi,
+  NodeApi,
+  NodeHealth,
+  ProducersApi,
+  QueueApi,
+} from "./api.ts";
 import { DurableStreams } from "./durable/durable.ts";
 import { DEFAULT_DURABLE_LIMITS } from "./durable/writer.ts";
 import type { NodeEvent } from "./events.ts";
 import { Exports } from "./exports/exports.ts";
 import { Forwarding } from "./forward/forwarding.ts";
-import { laterThroughLeader, localWrites } from "./forward/local-writes.ts";
+import { localWrites } from "./forward/local-writes.ts";
 import { Groups } from "./groups/groups.ts";
 import { Later } from "./later/later.ts";
 import { Maintenance } from "./maintenance/maintenance.ts";
@@ -26,6 +35,7 @@ import { roleOf } from "./replica/core.ts";
 import { patientDisk } from "./replica/patient-disk.ts";
 import { Replica } from "./replica/replica.ts";
 import { Streams } from "./streams/streams.ts";
+import { ThroughLeader } from "./through-leader.ts";
 import { type Webhooks, webhooksOf } from "./webhooks/webhooks.ts";
 import { hasManyPartitions, SHARED_FILES_LEVEL } from "./writes/shared-files.ts";
 import { Writes } from "./writes/writes.ts";
@@ -50,10 +60,10 @@ export class Node implements NodeApi, ClusterApi {
   readonly samples: Samples;
   readonly streams: Streams;
   readonly queues: Queues;
-  readonly groups: Groups;
   readonly later: Later;
-  readonly laterApi: LaterApi;
-  readonly durable: DurableStreams;
+  readonly #groups: Groups;
+  readonly #durable: DurableStreams;
+  readonly #throughLeader: ThroughLeader;
   readonly webhooks: Webhooks;
   readonly exports: Exports;
   #faulted = false;
@@ -118,27 +128,19 @@ export class Node implements NodeApi, ClusterApi {
     });
     const { checkpointer, diskWatch } = this.#maintenance;
     const { log, clock } = options;
-    this.#snapshots = new Snapshots({
-      storage,
-      core,
-      log,
-      clock,
-      checkpointer,
-      applier,
-      disk: diskWatch,
-      emit,
-    });
+    const snapshotting = { storage, core, log, clock, checkpointer, applier, emit };
+    this.#snapshots = new Snapshots({ ...snapshotting, disk: diskWatch });
     shard.connect({ queue, applier, snapshots: this.#snapshots, disk: diskWatch });
     this.#reader = new Reader(machine, linearizer);
     this.samples = new Samples(machine, clock, time);
     const limits = { groupsMax: options.groupsMax, offsetsMax: options.offsetsMax };
-    this.groups = new Groups({ machine, commander, linearizer, clock, time, replica, limits });
+    this.#groups = new Groups({ machine, commander, linearizer, clock, time, replica, limits });
     this.streams = new Streams({ machine, commander, clock: time, log, replica, emit });
     const work = { machine, commander, clock: time, replica, emit };
     this.later = new Later({ ...work, producer: writes.producer });
     this.queues = new Queues({ ...work, loop: shard });
     queue.setCollector(() => this.queues.propose());
-    this.durable = new DurableStreams({
+    this.#durable = new DurableStreams({
       ...options,
       machine,
       commander,
@@ -149,15 +151,20 @@ export class Node implements NodeApi, ClusterApi {
       limits: options.durableLimits ?? DEFAULT_DURABLE_LIMITS,
       sender: options.webhookSender ?? NO_SENDER,
     });
+    const { later, queues } = this;
+    const parts = { later, queues, groups: this.#groups, durable: this.#durable };
     this.#forwarding = new Forwarding({
       ...options,
       forwards: options.forwardWrites === true,
       core,
-      local: localWrites(writes, this.later),
+      local: localWrites({ ...writes, ...parts }),
       links: this.#cluster.links,
+      isMember: () => this.#cluster.isMember,
       lastLevelOf: (peer) => replica.levels.levelOf(peer),
     });
-    this.laterApi = laterThroughLeader(this.later, () => this.#forwarded);
+    const route = this.#forwarding.writes;
+    const { commitTimeoutMs: timeoutMs } = options;
+    this.#throughLeader = new ThroughLeader({ machine, clock: time, route, timeoutMs, ...parts });
     this.webhooks = webhooksOf(options, { ...work, queues: this.queues });
     this.#replica = replica;
     this.#writes = writes;
@@ -198,11 +205,12 @@ export class Node implements NodeApi, ClusterApi {
     this.webhooks.stop();
     this.queues.stop();
     this.later.stop();
-    this.durable.stop();
+    this.#durable.stop();
     this.#forwarding.writes.stop();
+    this.#throughLeader.stop();
     this.exports.stop();
     queue.setRefusal("shutting_down");
-    this.groups.roleChanged();
+    this.#groups.roleChanged();
     // Without space for the journal, queued writes cannot be finished.
     const canFinish = () => !this.#faulted && !queue.journalFull;
     while (queue.queuedRequests > 0 && canFinish()) await this.#replica.pause();
@@ -238,7 +246,10 @@ export class Node implements NodeApi, ClusterApi {
   }
 
   readonly leaderUrl: NodeApi["leaderUrl"] = () => this.#cluster.leaderUrl();
-  readonly forwardsByLink: NodeApi["forwardsByLink"] = () => this.#forwarding.writes.reachesLeader;
+  readonly forwardsByLink: NodeApi["forwardsByLink"] = () =>
+    this.#forwarding.writes.reachesLeader && this.#cluster.lag === "";
+  readonly nodeMark = (): string => this.#forwarding.mark;
+  readonly isNodeMark = (mark: string): boolean => this.#forwarding.knows(mark);
   readonly produce: NodeApi["produce"] = (request, done) =>
     this.#forwarding.writes.produce(request, done);
   readonly consume: NodeApi["consume"] = (request) => this.#reader.consume(request);
@@ -248,6 +259,23 @@ export class Node implements NodeApi, ClusterApi {
     list: (request) => this.#writes.producers.list(request),
     forget: (topic, id) => this.#forwarded.forgetProducer(topic, id),
   };
+
+  /** Parts whose writes go to the leader. */
+  get queuesApi(): QueueApi {
+    return this.#throughLeader.queues;
+  }
+
+  get groups(): GroupsApi {
+    return this.#throughLeader.groups;
+  }
+
+  get laterApi(): LaterApi {
+    return this.#throughLeader.later;
+  }
+
+  get durable(): DurableApi {
+    return this.#throughLeader.durable;
+  }
 
   get #forwarded() {
     return this.#forwarding.writes.calls;
@@ -314,7 +342,7 @@ export class Node implements NodeApi, ClusterApi {
         this.#configurationChanged(event.configuration);
         return;
       case "group_member_changed":
-        this.groups.memberChanged(event.member);
+        this.#groups.memberChanged(event.member);
         return;
       case "members_changed":
         this.#cluster.changed();
@@ -347,7 +375,8 @@ export class Node implements NodeApi, ClusterApi {
     this.streams.applied();
     this.queues.applied();
     this.later.applied();
-    this.durable.applied();
+    this.#durable.applied();
+    this.#throughLeader.applied();
     this.webhooks.applied();
     this.exports.applied();
   }
@@ -376,7 +405,7 @@ export class Node implements NodeApi, ClusterApi {
     const { role, term, leader } = change;
     this.#options.log.info("role changed", { role, term, leader });
     if (this.#stopping) return;
-    this.groups.roleChanged();
+    this.#groups.roleChanged();
     if (role === "leader") this.#writes.accept();
     else this.#writes.refuse(leader === null ? "no_leader" : "not_leader");
     this.queues.roleChanged();

@@ -69,6 +69,7 @@ export type ReceivedMessage = {
 export type Blocked = "max_in_flight" | "oldest_unacknowledged";
 export type Received = {
   readonly topic: string;
+  readonly topicId: number;
   readonly messages: readonly ReceivedMessage[];
   readonly visibleAtMs: number;
   /** Why there may be messages that were not given out. */

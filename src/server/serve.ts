@@ -179,7 +179,7 @@ async function serveHttp(
     cluster: node,
     streams: node.streams,
     durable: node.durable,
-    queues: node.queues,
+    queues: node.queuesApi,
     later: node.laterApi,
     webhooks: node.webhooks,
     exports: node.exports,

@@ -2,7 +2,8 @@
  * `bun run test:upgrade [--from COMMIT]`: builds the binary of an earlier commit, runs three nodes of
  * it under load, and replaces one after the other by this program. Writes go on, nothing is lost or
  * stored twice, and commands that the earlier version does not know are refused until the last node
- * is replaced. A durable stream is written as soon as the version of the leader takes it. Then the earlier version refuses the data and changes nothing. Needs the history.
+ * is replaced. A durable stream is written as soon as the version of the leader takes it. Followers
+ * of this program forward writes over HTTP to a leader of the earlier one. Then the earlier version refuses the data and changes nothing. Needs the history.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -33,8 +34,10 @@ const cluster = new Cluster({
   size: 3,
   directory: directory.path,
   network: "direct",
-  environment: { RF_EXPORT_DIR: lake },
+  environment: { RF_EXPORT_DIR: lake, RF_HA_FOLLOWER_WRITES: "forward" },
 });
+/** Nodes that run this program. */
+const replaced = new Set<NodeProcess>();
 const urls = cluster.nodes.map(({ http }) => `http://${http.host}:${http.port}`);
 const connect = (): Client =>
   createClient({ urls, token: TOKEN, retryMs: WAIT_MS, attemptMs: 5_000 });
@@ -58,6 +61,7 @@ try {
   const [first, second, third] = cluster.nodes as readonly [NodeProcess, NodeProcess, NodeProcess];
   await replace(first);
   await more(load, "one node replaced");
+  if (!knowsNumbers) await forward("http");
   await replace(second);
   await lead(first);
   if (!knowsNumbers) {
@@ -66,15 +70,18 @@ try {
     await mustBe(await putExport(), 503, "cluster_not_upgraded");
   }
   await more(load, "two nodes replaced, and one of them leads");
+  await forward("link");
   await lead(third);
   if (!knowsNumbers) await mustBe(await probe(), 400, "unknown_parameter");
   await more(load, "the last node of the earlier version leads");
+  if (!knowsNumbers) await forward("http");
   await replace(third);
   await until("numbered writes are accepted", async () => (await probe()).status === 200);
   await until("the stream is written", async () => streamed.count >= WRITES);
   await until("an export is defined", async () => (await putExport()).status === 200);
   await until("members join", async () => (await joinGroup()).status === 200);
   await more(load, "three nodes replaced");
+  await forward("link");
 
   stop.abort();
   await load;
@@ -172,7 +179,45 @@ async function replace(node: NodeProcess): Promise<void> {
   await node.stop();
   node.command = serverCommand();
   cluster.start(node);
+  replaced.add(node);
   await until(`${node.id} is ready`, () => isReady(node));
+}
+
+/**
+ * Followers of this version forward a write and a call: over the link only to a leader that knows
+ * the frames, otherwise over HTTP.
+ */
+async function forward(how: "link" | "http"): Promise<void> {
+  const expected = how === "link" ? 2 : 0;
+  await until(`followers forward by ${how}`, async () => {
+    const leader = (await cluster.leader())?.node;
+    const followers = [...replaced].filter((node) => node !== leader);
+    const counts: number[] = [];
+    for (const node of followers) counts.push(await forwardTwo(node));
+    // Another node may lead meanwhile.
+    if (leader === undefined || (await cluster.leader())?.node !== leader) return false;
+    const wrong = counts.find((count) => count !== expected);
+    if (wrong === undefined) return true;
+    throw new Error(`a follower forwarded ${wrong} of 2 writes by the link, not by ${how}`);
+  });
+  console.log(`followers of this version forward by ${how}`);
+}
+
+/** Has a follower forward a write and a call. @returns how many of them went over the link. */
+async function forwardTwo(node: NodeProcess): Promise<number> {
+  const before = await forwardedByLink(node);
+  for (const init of [{ method: "PUT", body: "1" }, { method: "DELETE" }]) {
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    await fetch(`${urlOf(node)}/kv/upgrade/key`, { ...init, headers });
+  }
+  return (await forwardedByLink(node)) - before;
+}
+
+const urlOf = ({ http: { host, port } }: NodeProcess): string => `http://${host}:${port}`;
+
+async function forwardedByLink(node: NodeProcess): Promise<number> {
+  const text = await (await fetch(`${urlOf(node)}/metrics`)).text();
+  return Number(/^ayder_forwarded_commands_total (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
 }
 
 async function isReady({ http }: NodeProcess): Promise<boolean> {

@@ -9,12 +9,23 @@ import { startRawLeader } from "../tools/http/raw-leader.ts";
 
 const TOKEN_HEADER = { authorization: `Bearer ${TOKEN}` };
 const BY_LINK = [
+  "DELETE /broker/schedules/:schedule",
   "DELETE /broker/topics/:topic",
   "DELETE /broker/topics/:topic/producers",
   "DELETE /kv/:namespace",
   "DELETE /kv/:namespace/*",
+  "GET /broker/groups/:group/messages",
   "POST /broker/commit",
   "POST /broker/delete-before",
+  "POST /broker/groups/:group/commit",
+  "POST /broker/groups/:group/join",
+  "POST /broker/groups/:group/leave",
+  "POST /broker/queues/:queue/ack",
+  "POST /broker/queues/:queue/extend",
+  "POST /broker/queues/:queue/nack",
+  "POST /broker/queues/:queue/receive",
+  "POST /broker/queues/:queue/redrive",
+  "POST /broker/queues/:queue/reject",
   "POST /broker/retention",
   "POST /broker/topics",
   "POST /broker/topics/:topic/produce",
@@ -79,7 +90,13 @@ test("by size, by an unknown size, and by a request that was forwarded before", 
       },
     });
     expect(await isSentByHttp(stream)).toEqual([200, undefined, 1]);
-    expect(await isSentByHttp("x", { "ayder-forwarded": "1" })).toEqual([503, "not_leader", 0]);
+    const marked = (mark: string) => isSentByHttp("x", { "ayder-forwarded": mark });
+    // This node has forwarded it itself, or another one has. A client does not know the marks.
+    expect(await marked("mark-of-this-node")).toEqual([503, "not_leader", 0]);
+    expect(await marked("mark-of-another-node")).toEqual([503, "not_leader", 0]);
+    for (const mark of ["1", "", "mark-of-another-node, mark-of-another-node"]) {
+      expect(await marked(mark)).toEqual([200, undefined, 1]);
+    }
     node.isLinked = false;
     expect(await isSentByHttp("x")).toEqual([200, undefined, 1]);
   } finally {

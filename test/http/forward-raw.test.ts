@@ -87,6 +87,8 @@ describe("the request", () => {
       "ce-id: 1",
       "User-Agent: mine/1",
       "X-Of-Tomorrow: 1",
+      "Ayder-Forwarded: of-the-client",
+      "Ayder-Origin: https://of-the-client.example",
       "Connection: close, X-Of-This-Hop",
       "X-Of-This-Hop: 1",
       "Keep-Alive: timeout=5",
@@ -114,7 +116,7 @@ describe("the request", () => {
       "ce-id": "1",
       "user-agent": "mine/1",
       "x-of-tomorrow": "1",
-      "ayder-forwarded": "1",
+      "ayder-forwarded": "mark-of-this-node",
     });
   });
   test("no encoding is asked for that the client did not ask for", async () => {

@@ -166,6 +166,20 @@ test("without a leader within the deadline, nothing was done", async () => {
   expect(a.instruments.forwardedUnsent.value).toBe(2);
 });
 
+test("a node that does not belong to the cluster does not wait for a leader", async () => {
+  const { world, a, b } = await nodes();
+  a.isMember = false;
+  expect(a.produce("1")).toEqual(["no_leader"]);
+  // A leader that it knows takes the write.
+  b.follow(B);
+  a.follow(B);
+  const outcome = a.produce("2");
+  await world.clock.advance(20);
+  b.produced[0]?.done(stored(1));
+  await world.clock.advance(20);
+  expect(outcome).toEqual(["ok 1"]);
+});
+
 test("a leader that is silent: the outcome is unknown, a second after the deadline", async () => {
   const { world, a, b } = await nodes();
   b.follow(B);
@@ -235,6 +249,28 @@ test("a leader of an earlier version gets no frame that it does not know", async
   expect(outcome).toEqual(["not_leader"]);
   expect(b.produced).toEqual([]);
   expect(b.transport.stats().malformed.size).toBe(0);
+});
+
+test("a node knows the marks of those that have told them over a link, and its own", async () => {
+  const { world, a, b, c } = await nodes();
+  for (const { forwarding } of [a, b, c]) {
+    expect([a, b, c].map((each) => forwarding.knows(each.forwarding.mark))).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    for (const mark of ["", "1", "undefined"]) expect(forwarding.knows(mark)).toBe(false);
+  }
+  expect(new Set([a, b, c].map(({ forwarding }) => forwarding.mark)).size).toBe(3);
+  // A process that is started again has another one.
+  const before = a.forwarding.mark;
+  await a.transport.close();
+  const again = new ForwardNode(world, A);
+  await meet(world, [again, b, c]);
+  expect(b.forwarding.knows(again.forwarding.mark)).toBe(true);
+  expect(b.forwarding.knows(before)).toBe(false);
+  // It does not count as a command.
+  expect(b.instruments.forwardedServed.value).toBe(0);
 });
 
 test("a follower that redirects executes nothing elsewhere", async () => {

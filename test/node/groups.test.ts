@@ -16,7 +16,7 @@ test("a commit that makes a group too many is refused, until one is deleted", as
   expect(await single.settled(node.deleteGroup("a"))).toMatchObject({ code: "group_not_found" });
   expect(await commit("d")).toMatchObject({ ok: true });
   expect(await commit("e")).toEqual(refused);
-  expect(node.groups.list().map(({ group }) => group)).toEqual(["b", "c", "d"]);
+  expect((await node.groups.list()).map(({ group }) => group)).toEqual(["b", "c", "d"]);
   await single.settled(node.stop());
 });
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { type Asked, ask, workAt } from "../tools/process/forwarded-work.ts";
 import { type Break, Front } from "../tools/process/front.ts";
 import { startNodes, untilReady } from "../tools/process/nodes.ts";
 import { temporaryDirectory } from "../tools/process/server.ts";
@@ -17,28 +18,6 @@ const FAST = {
 };
 const directory = temporaryDirectory();
 afterAll(() => directory.remove());
-
-type Body = Record<string, unknown>;
-type Asked = { readonly body?: string | Uint8Array<ArrayBuffer>; readonly headers?: object };
-
-async function ask(url: string, line: string, { body, headers = {} }: Asked = {}) {
-  const [method = "", path = ""] = line.split(" ");
-  const response = await fetch(url + path, {
-    method,
-    headers: { authorization: "Bearer dev", ...headers },
-    redirect: "manual",
-    tls: { rejectUnauthorized: false },
-    ...(body === undefined ? {} : { body }),
-  });
-  const text = await response.text();
-  const names = Object.fromEntries(response.headers);
-  delete names["date"];
-  return {
-    status: response.status,
-    headers: names,
-    body: (text === "" ? {} : JSON.parse(text)) as Body,
-  };
-}
 
 /** Longer than what the link between the nodes takes, so it is forwarded over HTTP. */
 const LARGE = "x".repeat(200 * 1024);
@@ -201,6 +180,51 @@ describe.each(["0", "1"])("a cluster, RF_HA_DEDICATED_WORKER=%s", (dedicated) =>
     await ask(follower, "PUT /kv/n/x%2Fy%20%25", { body: "1" });
     const { body } = await ask(leader, "GET /kv/n");
     expect(JSON.stringify(body)).toContain('"x/y %"');
+  });
+
+  test(
+    "queues, members, streams and schedules work through a follower as at the leader, over the link",
+    async () => {
+      const linked = async () => {
+        const text = await (await fetch(`${follower}/metrics`)).text();
+        return Number(/^ayder_forwarded_commands_total (\d+)$/m.exec(text)?.[1]);
+      };
+      const direct = await workAt(leader, `direct-${dedicated}`);
+      const before = await linked();
+      expect(await workAt(follower, `linked-${dedicated}`)).toEqual(direct);
+      // The definition of the queue goes over HTTP, and the follower itself refuses one request.
+      expect((await linked()) - before).toBe(direct.length - 2);
+      expect(direct.map(({ status }) => status)).not.toContain(500);
+    },
+    TIMEOUT_MS,
+  );
+
+  test("headers between nodes count from nodes only", async () => {
+    const stream = (path: string) => `PUT /v1/stream/marks/${path}-${dedicated}`;
+    const forged = {
+      "ayder-forwarded": "1",
+      "ayder-origin": "https://of-the-client.example",
+    };
+    const type = { "content-type": "text/plain" };
+    for (const [name, url] of Object.entries({ leader, follower })) {
+      for (const [size, body] of Object.entries({ small: "x", large: LARGE })) {
+        for (const headers of [type, { ...type, ...forged }]) {
+          const line = stream(`${name}-${size}-${Object.keys(headers).length}`);
+          const made = await ask(url, line, { body, headers });
+          const path = line.slice("PUT ".length);
+          expect([made.status, made.headers["location"]]).toEqual([201, url + path]);
+        }
+      }
+    }
+    const id = `/v1/stream/__ds/subscriptions/marks-${dedicated}`;
+    const definition = JSON.stringify({
+      type: "webhook",
+      streams: [`marks/leader-small-1-${dedicated}`],
+      webhook: { url: "https://example.com/" },
+    });
+    const put = await ask(leader, `PUT ${id}`, { body: definition, headers: forged });
+    expect(put.status).toBe(201);
+    expect(JSON.stringify(put.body)).toContain(`"jwks_url":"${leader}/v1/stream/__ds/jwks.json"`);
   });
 
   test(

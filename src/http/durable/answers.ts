@@ -1,5 +1,6 @@
 import type { Rejected } from "../../node/api.ts";
 import { shown } from "../errors.ts";
+import { isForwarded, ORIGIN_HEADER } from "../forward-headers.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { DurableServices } from "./services.ts";
 
@@ -50,16 +51,14 @@ export function rejection(
   return response;
 }
 
-/** Scheme and host that the client knows the server by. */
-export function originOf(
+/** Scheme and host that the client knows the server by. A node that forwards tells its own. */
+export async function originOf(
   services: DurableServices,
   { request: { headers } }: RequestContext,
-): string {
+): Promise<string> {
   const scheme = services.options.tls?.http === true ? "https" : "http";
   const own = `${scheme}://${headers.get("host") ?? "localhost"}`;
-  const forwarded = headers.get(ORIGIN_HEADER);
-  return forwarded !== null && URL.canParse(forwarded) ? new URL(forwarded).origin : own;
+  const told = headers.get(ORIGIN_HEADER);
+  const isTold = told !== null && URL.canParse(told) && (await isForwarded(services.node, headers));
+  return isTold ? new URL(told).origin : own;
 }
-
-/** Set by a node that forwards a request: the origin that the client knows that node by. */
-export const ORIGIN_HEADER = "ayder-origin";

@@ -123,6 +123,7 @@ const putEndpoint = (services: DurableServices): Endpoint =>
     path: ONE,
     access: ANY_TOKEN,
     leaderOnly: true,
+    byLink: true,
     docs: {
       summary: "Define a subscription: a webhook or workers are told of new records",
       body: SUBSCRIPTION_BODY,
@@ -158,6 +159,7 @@ const deleteEndpoint = (services: DurableServices): Endpoint =>
     path: ONE,
     access: ANY_TOKEN,
     leaderOnly: true,
+    byLink: true,
     docs: { summary: "Delete a subscription", answer: "bytes", errors: [] },
     handle: (context) => withErrors(() => deleteSubscription(services, context)),
   });
@@ -168,6 +170,7 @@ const linkEndpoint = (services: DurableServices): Endpoint =>
     path: `${ONE}/streams`,
     access: ANY_TOKEN,
     leaderOnly: true,
+    byLink: true,
     docs: {
       summary: "Watch more streams",
       body: LINK_BODY,
@@ -183,6 +186,7 @@ const unlinkEndpoint = (services: DurableServices): Endpoint =>
     path: `${ONE}/streams/*`,
     access: ANY_TOKEN,
     leaderOnly: true,
+    byLink: true,
     docs: {
       summary: "Stop watching a stream by its name",
       answer: "bytes",
@@ -197,6 +201,7 @@ const claimEndpoint = (services: DurableServices): Endpoint =>
     path: `${ONE}/claim`,
     access: ANY_TOKEN,
     leaderOnly: true,
+    byLink: true,
     docs: {
       summary: "Take the work of a subscription, for the time of a lease",
       body: CLAIM_BODY,
@@ -224,6 +229,7 @@ const settleEndpoint = (services: DurableServices, action: SettleAction): Endpoi
     path: `${ONE}/${action}`,
     access: { kind: "public" },
     leaderOnly: true,
+    byLink: true,
     docs: {
       summary: SETTLE_SUMMARIES[action],
       body: SETTLE_BODY,

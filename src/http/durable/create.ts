@@ -68,7 +68,9 @@ export async function create(
     [NEXT_OFFSET]: outcome.nextOffset,
   });
   if (outcome.closed) answer.set(CLOSED, "true");
-  if (outcome.created) answer.set("location", originOf(services, context) + context.pathname);
+  if (outcome.created) {
+    answer.set("location", (await originOf(services, context)) + context.pathname);
+  }
   return new Response(null, { status: outcome.created ? 201 : 200, headers: answer });
 }
 

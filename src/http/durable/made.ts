@@ -4,6 +4,7 @@ import type { Endpoint, EndpointDocs } from "../request-context.ts";
 type Made = Pick<Endpoint, "method" | "path" | "access" | "leaderOnly" | "handle"> & {
   readonly docs: Omit<EndpointDocs, "tag">;
   readonly query?: Endpoint["query"];
+  readonly byLink?: true;
 };
 
 /** Adds what all routes of durable streams have in common. */

@@ -63,6 +63,7 @@ const createEndpoint = (services: DurableServices): Endpoint =>
     path,
     access: { kind: "path", scope: "write" },
     leaderOnly: true,
+    byLink: true,
     docs: {
       summary: "Create a stream with its first content, or fork one",
       body: "bytes",
@@ -105,6 +106,7 @@ const appendEndpoint = (services: DurableServices): Endpoint =>
     path,
     access: { kind: "path", scope: "write" },
     leaderOnly: true,
+    byLink: true,
     docs: {
       summary: "Append to a stream, close it, or both at once",
       body: "bytes",
@@ -145,6 +147,7 @@ const deleteEndpoint = (services: DurableServices): Endpoint =>
     path,
     access: { kind: "path", scope: "admin" },
     leaderOnly: true,
+    byLink: true,
     docs: {
       summary: "Delete a stream; its forks keep the records that they share with it",
       answer: "bytes",

@@ -114,7 +114,7 @@ export async function putSubscription(
     wakeStream,
     leaseMs: leaseOf(body["lease_ttl_ms"]),
     description: textOf("description", body["description"], DESCRIPTION_BYTES_MAX),
-    origin: originOf(services, context),
+    origin: await originOf(services, context),
   });
   if (!outcome.ok) return rejection(services, context, outcome);
   return Response.json(viewOf(outcome.subscription), { status: outcome.created ? 201 : 200 });
@@ -176,8 +176,8 @@ async function changeLinks(
 
 export async function claim(services: DurableServices, context: RequestContext): Promise<Response> {
   const id = idOf(context);
-  const known = await services.durable.describeSubscription(id);
-  if (known.ok) demandAll(context, "read", known.pattern, known.names);
+  const known = await find(services, id);
+  if (known !== null) demandAll(context, "read", known.pattern, known.names);
   const { worker } = await objectOf(context);
   if (typeof worker !== "string" || worker === "" || worker.length > ID_BYTES_MAX) {
     throw invalid(`worker must be a string of 1 to ${ID_BYTES_MAX} characters`);
@@ -342,13 +342,25 @@ function demandAll(
 
 /** Demands the scope that the definition of the subscription needed, so that it stays its owner's. */
 async function demandOf(
-  { durable }: DurableServices,
+  services: DurableServices,
   context: RequestContext,
   id: string,
 ): Promise<void> {
-  const known = await durable.describeSubscription(id);
-  if (known.ok) demandAll(context, "admin", known.pattern, known.names);
+  const known = await find(services, id);
+  if (known !== null) demandAll(context, "admin", known.pattern, known.names);
   else context.demand("admin", null);
+}
+
+/**
+ * The subscription; null if it does not exist.
+ *
+ * @throws ApiError if this cannot be learnt, since a permission depends on it.
+ */
+async function find({ durable }: DurableServices, id: string): Promise<Subscription | null> {
+  const known = await durable.describeSubscription(id);
+  if (known.ok) return known;
+  if (known.code === "subscription_not_found") return null;
+  throw new ApiError(known.code, known.message);
 }
 
 const streamViewOf = ({ path, byName, acked, tail, pending }: SubscriptionStream) => ({

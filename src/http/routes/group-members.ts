@@ -30,6 +30,7 @@ import { queryReader } from "../query.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { headOfPieces, hotJson, json } from "../responses.ts";
 import type { Services } from "../services.ts";
+import { whenCurrent } from "../when-current.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
@@ -57,6 +58,7 @@ const join = (services: Services): Endpoint => ({
   path: "/broker/groups/:group/join",
   access: { kind: "body", scope: "read" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
   docs: {
     summary: "Become a member of a group, which shares the partitions of its topics",
@@ -113,6 +115,7 @@ async function demandTopics(
   member: MemberRef,
 ): Promise<void> {
   if (context.principal.may("read", null)) return;
+  await whenCurrent(node);
   for (const topic of await node.groups.topicsOfMember(member)) context.demand("read", topic);
 }
 
@@ -121,6 +124,7 @@ const messages = (services: Services): Endpoint => ({
   path: "/broker/groups/:group/messages",
   access: { kind: "list", scope: "read" },
   leaderOnly: true,
+  byLink: true,
   isPoll: true,
   query: GROUP_MESSAGES_QUERY,
   docs: {
@@ -201,6 +205,7 @@ const commit = (services: Services): Endpoint => ({
   path: "/broker/groups/:group/commit",
   access: { kind: "body", scope: "read" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
   docs: {
     summary: "Store how far a member is; what it does not own any more is fenced; renews its lease",
@@ -240,6 +245,7 @@ const leave = (services: Services): Endpoint => ({
   path: "/broker/groups/:group/leave",
   access: { kind: "list", scope: "read" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
   docs: {
     summary: "Leave a group: the partitions of the member go to the others at once",

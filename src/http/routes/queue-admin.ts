@@ -27,6 +27,7 @@ const redrive = (services: Services, queues: QueueApi): Endpoint => ({
   path: "/broker/queues/:queue/redrive",
   access: { kind: "list", scope: "admin" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
   docs: {
     summary: "Move dead letters back into the topic of the queue. Needs admin for that topic",
@@ -41,7 +42,7 @@ const redrive = (services: Services, queues: QueueApi): Endpoint => ({
       context,
       REDRIVE_BODY,
     );
-    await demandQueue(queues, context, name, "admin");
+    await demandQueue(services, queues, context, name, "admin");
     services.allowLong(context.request);
     const result = await queues.redrive({ queue: name, max, perSecond });
     if (!result.ok) return queueRejected(services, context, result, name);
@@ -64,7 +65,7 @@ const stopRedrive = (services: Services, queues: QueueApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("queue");
-    await demandQueue(queues, context, name, "admin");
+    await demandQueue(services, queues, context, name, "admin");
     const result = await queues.stopRedrive(name);
     if (!result.ok) return queueRejected(services, context, result, name);
     return json<RedriveStopped>({ ok: true, queue: name, stopped: result.stopped });
@@ -87,7 +88,7 @@ const purge = (services: Services, queues: QueueApi): Endpoint => ({
   handle: async (context) => {
     const name = context.path("queue");
     await readOptionalJson(context, NO_FIELDS_BODY);
-    await demandQueue(queues, context, name, "admin");
+    await demandQueue(services, queues, context, name, "admin");
     const result = await queues.purge(name);
     if (!result.ok) return queueRejected(services, context, result, name);
     return json<Purged>({ ok: true, queue: name, purged: result.purged });

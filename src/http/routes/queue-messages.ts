@@ -44,6 +44,7 @@ const receive = (services: Services, queues: QueueApi): Endpoint => ({
   path: "/broker/queues/:queue/receive",
   access: { kind: "list", scope: "read" },
   leaderOnly: true,
+  byLink: true,
   isPoll: true,
   isHot: true,
   query: RECEIVE_QUERY,
@@ -57,7 +58,7 @@ const receive = (services: Services, queues: QueueApi): Endpoint => ({
     const name = context.path("queue");
     const query = readReceive(context);
     const lease = () =>
-      whenAllowed(queues, context, name, () => {
+      whenAllowed(services, queues, context, name, () => {
         const waitMs = query.wait_ms ?? 0;
         const request = {
           queue: name,
@@ -68,6 +69,8 @@ const receive = (services: Services, queues: QueueApi): Endpoint => ({
         };
         whenKnown(context, queues.receive(request), (result) => {
           if (!result.ok) return queueRejected(services, context, result, name);
+          // The queue was deleted and made anew for another topic after the first look.
+          if (result.messages.length > 0) context.demand("read", result.topic);
           const { instruments } = services.options;
           return hotJson(
             context.request,
@@ -91,12 +94,13 @@ function waits(services: Services, { request }: RequestContext): AbortSignal {
 
 /** Calls `then` when the token may read the topic of the queue. `then` ends the request. */
 function whenAllowed(
+  services: Services,
   queues: QueueApi,
   context: RequestContext,
   name: string,
   then: () => void,
 ): typeof LATER {
-  const allowed = demandQueue(queues, context, name, "read");
+  const allowed = demandQueue(services, queues, context, name, "read");
   if (allowed instanceof Promise) allowed.then(then).catch((error: unknown) => context.fail(error));
   else then();
   return LATER;
@@ -127,6 +131,7 @@ const SETTLE = {
   method: "POST",
   access: { kind: "list", scope: "read" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
 } as const;
 
@@ -148,7 +153,7 @@ const settle = (
   handle: async (context) => {
     const name = context.path("queue");
     const { receipts, how } = await read(context);
-    await demandQueue(queues, context, name, "read");
+    await demandQueue(services, queues, context, name, "read");
     const result = await queues.settle({ queue: name, receipts, how });
     return settled(services, context, name, receipts, result);
   },
@@ -171,7 +176,7 @@ const ack = (services: Services, queues: QueueApi): Endpoint => ({
       const receipts =
         plainReceipts(body) ??
         readFields(ACK_BODY, parseJsonObject(body), context.route.ignoresUnknown).receipts;
-      whenAllowed(queues, context, name, () => {
+      whenAllowed(services, queues, context, name, () => {
         const request = { queue: name, receipts, how: { kind: "ack" } } as const;
         whenKnown(context, queues.settle(request), (result) =>
           settled(services, context, name, receipts, result),
@@ -224,6 +229,7 @@ const reject = (services: Services, queues: QueueApi): Endpoint => ({
   path: "/broker/queues/:queue/reject",
   access: { kind: "list", scope: "read" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
   docs: {
     summary: "Put messages aside at once, as dead letters. Needs read for the topic of the queue",
@@ -235,7 +241,7 @@ const reject = (services: Services, queues: QueueApi): Endpoint => ({
   handle: async (context) => {
     const name = context.path("queue");
     const { receipts, reason = null } = await readJson(context, REJECT_BODY);
-    await demandQueue(queues, context, name, "read");
+    await demandQueue(services, queues, context, name, "read");
     const result = await queues.reject({ queue: name, receipts, reason });
     return settled(services, context, name, receipts, result);
   },

@@ -65,7 +65,7 @@ const putQueue = (services: Services, queues: QueueApi): Endpoint => ({
     const body = await readJson(context, QUEUE_BODY);
     const definition = definitionOf(name, body);
     context.demand("admin", definition.topic);
-    await demandQueue(queues, context, name, "admin");
+    await demandQueue(services, queues, context, name, "admin");
     await demandDeadLetter(context, {
       deadLetter: definition.deadLetter,
       before: (await queues.topicsOfQueue(name))?.deadLetter,
@@ -187,7 +187,7 @@ const deleteQueue = (services: Services, queues: QueueApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("queue");
-    await demandQueue(queues, context, name, "admin");
+    await demandQueue(services, queues, context, name, "admin");
     const result = await queues.deleteQueue(name);
     if (!result.ok) return queueRejected(services, context, result, name);
     return json<QueueDeleted>({ ok: true, queue: name, deleted: true });

@@ -25,7 +25,7 @@ import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
 import { scheduleIdOf, scheduleText } from "../schedule-ids.ts";
 import type { Services } from "../services.ts";
-import type { Scope } from "../token-spec.ts";
+import { whenCurrent } from "../when-current.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
@@ -69,7 +69,7 @@ const putCron = (services: Services, later: LaterApi): Endpoint => ({
     const name = checkCron(context.path("schedule"));
     const request = await readCron(context);
     context.demand("admin", request.topic);
-    await demandOwner(later, context, name, "admin");
+    await demandOwner(services, later, context, name);
     const result = await later.putCron(name, request);
     if (!result.ok) {
       const about = result.code === "topic_not_found" ? `topic "${request.topic}"` : "";
@@ -205,6 +205,7 @@ const deleteSchedule = (services: Services, later: LaterApi): Endpoint => ({
   path: "/broker/schedules/:schedule",
   access: { kind: "list", scope: "admin" },
   leaderOnly: true,
+  byLink: true,
   query: NO_QUERY,
   docs: {
     summary: "Delete a schedule, or records that wait. Needs admin for the topic",
@@ -214,7 +215,7 @@ const deleteSchedule = (services: Services, later: LaterApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("schedule");
-    await demandOwner(later, context, name, "admin");
+    await demandOwner(services, later, context, name);
     const id = scheduleIdOf(name);
     const result = await (id === null ? later.deleteCron(name) : later.deleteScheduled(id));
     if (!result.ok) return services.errorMapper.answer(context, result, named(name));
@@ -235,14 +236,17 @@ async function find(later: LaterApi, name: string) {
   return cron === undefined ? null : cronFields(cron);
 }
 
+/** Requires admin for the topic of the schedule, if it exists. */
 async function demandOwner(
+  { node }: Services,
   later: LaterApi,
   context: RequestContext,
   name: string,
-  scope: Scope,
 ): Promise<void> {
+  if (context.principal.may("admin", null)) return;
+  await whenCurrent(node);
   const found = await find(later, name);
-  if (found !== null) context.demand(scope, found.topic);
+  if (found !== null) context.demand("admin", found.topic);
 }
 
 const waitingFields = ({ scheduleId, topic, partition, count, deliverAtMs }: ScheduledSummary) => ({

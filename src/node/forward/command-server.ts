@@ -3,6 +3,7 @@ import type { Clock } from "../../env/clock.ts";
 import { ByteWriter } from "../../lib/bytes.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
+import { CALL_RULES, CANCEL, type CallName, INTRODUCE } from "./calls.ts";
 import { type Command, readCommands } from "./command-codec.ts";
 import type { AnyCall, LocalWrites } from "./forwarded.ts";
 import type { ForwardLinks } from "./forwarder.ts";
@@ -28,9 +29,15 @@ export type CommandServerOptions = {
 export class CommandServer {
   readonly #options: CommandServerOptions;
   readonly #followers = new Map<NodeId, Follower>();
+  readonly #marks = new Map<NodeId, string>();
 
   constructor(options: CommandServerOptions) {
     this.#options = options;
+  }
+
+  /** True if a node has told this mark. */
+  knows(mark: string): boolean {
+    return this.#marks.values().some((known) => known === mark);
   }
 
   /**
@@ -45,16 +52,33 @@ export class CommandServer {
     // A frame that arrives twice, or after a later one.
     if (number <= follower.lastFrame && !faultPoint("forwarded-frames-executed-twice")) return;
     follower.lastFrame = number;
-    this.#options.instruments.forwardedServed.value += commands.length;
     for (const [at, command] of commands.entries()) {
+      if (this.#isTold(peer, follower, command)) continue;
+      this.#options.instruments.forwardedServed.value++;
       this.#execute(follower, firstId + at, command);
     }
+  }
+
+  /** Called when a link to or from the peer was lost: no outcome reaches it, so it gets no records. */
+  lost(peer: NodeId): void {
+    this.#followers.get(peer)?.endWaits();
+  }
+
+  /** Handles a call that is not a write. @returns false if it is a write. */
+  #isTold(peer: NodeId, follower: Follower, command: Command): boolean {
+    if (command.kind !== "call") return false;
+    const { name, given } = command;
+    if (name === INTRODUCE) this.#marks.set(peer, String(given[0]));
+    else if (name === CANCEL) for (const id of given) follower.waits.get(Number(id))?.abort();
+    else return false;
+    return true;
   }
 
   #followerOf(peer: NodeId, epoch: number): Follower {
     const known = this.#followers.get(peer);
     if (known?.epoch === epoch) return known;
     // Its process was restarted: nobody waits for the outcomes of the previous one.
+    known?.endWaits();
     const { links, clock } = this.#options;
     const follower = new Follower(epoch, clock, (outcomes, count) =>
       links.sendCommands(peer, "outcomes", (writer) => {
@@ -91,11 +115,15 @@ export class CommandServer {
       follower.add(id, (writer) => writeOther(writer, unknownCall(name)));
       return;
     }
-    const call = calls[name as keyof typeof calls] as AnyCall;
-    call(...given).then(
-      (outcome) => follower.add(id, (writer) => writeOther(writer, outcome as Outcome)),
-      () => follower.add(id, writeFailed),
-    );
+    const call = calls[name as CallName] as AnyCall;
+    const waits = CALL_RULES[name as CallName].waits === true;
+    const outcome = waits ? call(...given, follower.beginWait(id)) : call(...given);
+    outcome
+      .then(
+        (known) => follower.add(id, (writer) => writeOther(writer, known as Outcome)),
+        () => follower.add(id, writeFailed),
+      )
+      .finally(() => follower.waits.delete(id));
   }
 }
 
@@ -110,6 +138,8 @@ const unknownCall = (name: string): Outcome => ({
 class Follower {
   readonly epoch: number;
   lastFrame = 0;
+  /** Calls that wait, by their ids. */
+  readonly waits = new Map<number, AbortController>();
   readonly #clock: Pick<Clock, "defer">;
   readonly #send: (outcomes: Uint8Array, count: number) => void;
   readonly #writer = new ByteWriter(4096);
@@ -124,6 +154,17 @@ class Follower {
     this.epoch = epoch;
     this.#clock = clock;
     this.#send = send;
+  }
+
+  beginWait(id: number): AbortSignal {
+    const wait = new AbortController();
+    this.waits.set(id, wait);
+    return wait.signal;
+  }
+
+  endWaits(): void {
+    for (const wait of this.waits.values()) wait.abort();
+    this.waits.clear();
   }
 
   /** Adds an outcome. All of an event-loop iteration share a frame. */

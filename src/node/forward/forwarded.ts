@@ -1,31 +1,17 @@
 import type { ByteWriter } from "../../lib/bytes.ts";
+import type { NodeId } from "../../lib/ids.ts";
 import type {
+  CreateStreamRequest,
   KvPutOutcome,
   KvPutRequest,
-  LaterApi,
   NodeApi,
   ProduceOutcome,
   ProduceRequest,
-  ProducersApi,
   Rejected,
 } from "../api.ts";
+import { CALL_RULES, type CallName, type ForwardedCalls } from "./calls.ts";
 import { writeCall, writeKvPut, writeProduce } from "./command-codec.ts";
 import type { Outcome } from "./outcome-codec.ts";
-
-/** The writes that cross a link as a name and JSON. Names and arguments are part of the protocol. */
-export type ForwardedCalls = Pick<
-  NodeApi,
-  | "commitOffset"
-  | "createTopic"
-  | "deleteTopic"
-  | "deleteBefore"
-  | "setRetention"
-  | "kvDelete"
-  | "kvDeleteNamespace"
-> & {
-  readonly forgetProducer: ProducersApi["forget"];
-  readonly schedule: LaterApi["schedule"];
-};
 
 /** The writes of this node, which only the leader accepts. They are never forwarded. */
 export type LocalWrites = Pick<NodeApi, "produce" | "kvPut"> & { readonly calls: ForwardedCalls };
@@ -37,12 +23,23 @@ const UNKNOWN: Rejected<"commit_timeout"> = {
     "The leader did not answer in time, or the link to it was lost; the outcome is unknown; a retry with the same idempotency key or cas is safe",
 };
 
+/** The id of a command on its way to a node. */
+export type SentAs = { readonly peer: NodeId; readonly id: number };
+
 /** A write that waits for the leader. It is settled exactly once. */
 export abstract class Forwarded {
   /** Size in the queue. */
   readonly bytes: number;
   /** Until when it may wait to be sent, in monotonic microseconds. */
   readonly deadlineUs: number;
+  /** Its outcome may take this long in addition. */
+  readonly waitUs: number = 0;
+  /** Waits on the leader, so it takes no room on the link. */
+  readonly isPoll: boolean = false;
+  /** Not sent again after a refusal. */
+  readonly isOnce: boolean = false;
+  /** Where its outcome comes from; null: it is not on its way. */
+  sentAs: SentAs | null = null;
 
   constructor(bytes: number, deadlineUs: number) {
     this.bytes = bytes;
@@ -111,20 +108,31 @@ export class ForwardedPut extends Forwarded {
 export type AnyCall = (...given: readonly unknown[]) => Promise<unknown>;
 
 export class ForwardedCall extends Forwarded {
-  readonly #name: keyof ForwardedCalls;
+  readonly #name: CallName;
   readonly #given: readonly unknown[];
+  readonly #signal: AbortSignal | null;
   readonly #resolve: (outcome: unknown) => void;
+  override readonly waitUs: number;
+  override readonly isPoll: boolean;
+  override readonly isOnce: boolean;
 
+  /** @param signal for a call that waits. */
   constructor(
-    name: keyof ForwardedCalls,
+    name: CallName,
     given: readonly unknown[],
+    signal: AbortSignal | null,
     resolve: (outcome: unknown) => void,
     deadlineUs: number,
   ) {
     super(bytesOf(given), deadlineUs);
+    const { waits = false, isOnce = false } = CALL_RULES[name];
     this.#name = name;
     this.#given = given;
+    this.#signal = signal;
     this.#resolve = resolve;
+    this.isPoll = waits;
+    this.isOnce = isOnce;
+    this.waitUs = waits ? (given[0] as Waiting).waitMs * 1000 : 0;
   }
 
   override write(writer: ByteWriter, budgetMs: number): void {
@@ -133,7 +141,8 @@ export class ForwardedCall extends Forwarded {
 
   override runHere(local: LocalWrites, budgetMs: number): void {
     const call = local.calls[this.#name] as AnyCall;
-    this.#resolve(call(...withTimeout(this.#given, budgetMs)));
+    const given = withTimeout(this.#given, budgetMs);
+    this.#resolve(this.#signal === null ? call(...given) : call(...given, this.#signal));
   }
 
   override settle(outcome: Outcome | null): void {
@@ -141,6 +150,7 @@ export class ForwardedCall extends Forwarded {
   }
 }
 
+type Waiting = { readonly waitMs: number };
 type Timed = { readonly timeoutMs: number | null };
 
 /** The `timeout_ms` of a request that has one. */
@@ -157,8 +167,8 @@ function withTimeout(given: readonly unknown[], budgetMs: number): readonly unkn
 
 const CALL_BYTES = 512;
 
-/** Only a scheduled record is large. */
+/** Records are the only arguments that are large. */
 function bytesOf([request]: readonly unknown[]): number {
-  const { records } = (request ?? {}) as Partial<Pick<ProduceRequest, "records">>;
+  const { records } = (request ?? {}) as Partial<Pick<CreateStreamRequest, "records">>;
   return CALL_BYTES + (records?.bytes.length ?? 0);
 }

@@ -15,29 +15,25 @@ import type {
   Rejected,
   WriteReject,
 } from "../api.ts";
-import { beginCommands, endCommands } from "./command-codec.ts";
+import { CALL_RULES, CANCEL, type CallName, type ForwardedCalls, INTRODUCE } from "./calls.ts";
+import { beginCommands, endCommands, writeCall } from "./command-codec.ts";
 import {
   type AnyCall,
   type Forwarded,
   ForwardedCall,
-  type ForwardedCalls,
   ForwardedProduce,
   ForwardedPut,
   type LocalWrites,
   timeoutOf,
 } from "./forwarded.ts";
 import { type Outcome, readOutcomes } from "./outcome-codec.ts";
+import { Polls } from "./polls.ts";
+import { Window } from "./window.ts";
 
 /** A member of this level or above knows the frames of commands and outcomes. */
 const LEVEL_OF_COMMANDS = LEVEL_DELIVERY;
 /** A frame is sent when it has about this many bytes. */
 const FRAME_BYTES_TARGET = 64 * 1024;
-/**
- * Limits of the commands that were sent and not answered. Messages of Raft wait on the same link
- * behind at most these bytes and one command.
- */
-const WINDOW_BYTES = 1024 * 1024;
-const WINDOW_COMMANDS = 8_192;
 /** No command is sent while more bytes than this wait in this process for the link. */
 const BACKLOG_BYTES_MAX = 128 * 1024;
 /** Time for both directions of the network, in addition to the timeout of the write. */
@@ -64,6 +60,8 @@ export type ForwarderOptions = {
   /** False: this node refuses writes while it does not lead. */
   readonly forwards: boolean;
   readonly core: Pick<Core, "id" | "leader" | "term" | "role">;
+  /** False: this node does not belong to the cluster, so it will not hear of a leader. */
+  readonly isMember: () => boolean;
   readonly local: LocalWrites;
   readonly links: ForwardLinks;
   /** The level that a member announced last, also if its link is down. */
@@ -84,8 +82,6 @@ export type ForwarderOptions = {
   >;
 };
 
-type Sent = { readonly peer: NodeId; readonly forwarded: Forwarded };
-
 /**
  * Passes writes of a follower on to the leader, over the link between the nodes. Many commands share
  * a frame. A write waits for a leader within its deadline. It is sent again only if a node refused it
@@ -98,8 +94,8 @@ export class Forwarder {
   /** Not sent, in the order of arrival. */
   #queue: Forwarded[] = [];
   #queueBytes = 0;
-  readonly #sent = new Map<number, Sent>();
-  #sentBytes = 0;
+  readonly #sent = new Window();
+  readonly #polls = new Polls();
   #lastId = 0;
   #lastFrame = 0;
   /** Until when nothing is sent in this term, after a node said that it does not lead. */
@@ -132,43 +128,87 @@ export class Forwarder {
   }
 
   produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void): void {
-    if (this.#isLocal) this.#options.local.produce(request, done);
+    if (this.isLocal) this.#options.local.produce(request, done);
     else this.#add(new ForwardedProduce(request, done, this.#deadlineUs(request.timeoutMs)));
   }
 
   kvPut(request: KvPutRequest, done: (outcome: KvPutOutcome) => void): void {
-    if (this.#isLocal) this.#options.local.kvPut(request, done);
+    if (this.isLocal) this.#options.local.kvPut(request, done);
     else this.#add(new ForwardedPut(request, done, this.#deadlineUs(request.timeoutMs)));
   }
 
-  readonly calls: ForwardedCalls = {
-    commitOffset: (request) => this.#call("commitOffset", request),
-    createTopic: (topic, partitions) => this.#call("createTopic", topic, partitions),
-    deleteTopic: (topic) => this.#call("deleteTopic", topic),
-    deleteBefore: (request) => this.#call("deleteBefore", request),
-    setRetention: (request) => this.#call("setRetention", request),
-    kvDelete: (request) => this.#call("kvDelete", request),
-    kvDeleteNamespace: (request) => this.#call("kvDeleteNamespace", request),
-    forgetProducer: (topic, id) => this.#call("forgetProducer", topic, id),
-    schedule: (request) => this.#call("schedule", request),
-  };
+  readonly calls: ForwardedCalls = Object.fromEntries(
+    (Object.keys(CALL_RULES) as CallName[]).map((name) => [
+      name,
+      (...given: readonly unknown[]) => this.#call(name, given),
+    ]),
+    // Each name is there, with the arguments and the outcome of the call of that name.
+  ) as unknown as ForwardedCalls;
 
-  #call<N extends keyof ForwardedCalls>(
-    name: N,
-    ...given: Parameters<ForwardedCalls[N]>
-  ): ReturnType<ForwardedCalls[N]> {
-    const local = this.#options.local.calls[name] as AnyCall;
-    const outcome = this.#isLocal
-      ? local(...given)
+  #call(name: CallName, given: readonly unknown[]): Promise<unknown> {
+    if (this.isLocal) return (this.#options.local.calls[name] as AnyCall)(...given);
+    const deadlineUs = this.#deadlineUs(timeoutOf(given));
+    return CALL_RULES[name].waits === true
+      ? this.#poll(name, given.slice(0, -1), given.at(-1) as AbortSignal, deadlineUs)
       : new Promise((resolve) => {
-          this.#add(new ForwardedCall(name, given, resolve, this.#deadlineUs(timeoutOf(given))));
+          this.#add(new ForwardedCall(name, given, null, resolve, deadlineUs));
         });
-    return outcome as ReturnType<ForwardedCalls[N]>;
+  }
+
+  #poll(
+    name: CallName,
+    given: readonly unknown[],
+    signal: AbortSignal,
+    deadlineUs: number,
+  ): Promise<unknown> {
+    if (this.#polls.isFull) return Promise.resolve(rejection("overloaded"));
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const call = new ForwardedCall(name, given, signal, resolve, deadlineUs);
+    const abort = () => this.#abort(call);
+    this.#polls.begin();
+    signal.addEventListener("abort", abort, { once: true });
+    this.#add(call);
+    if (signal.aborted) abort();
+    return promise.finally(() => {
+      this.#polls.end();
+      signal.removeEventListener("abort", abort);
+    });
+  }
+
+  /** Nobody waits for the outcome of a poll any more. */
+  #abort(call: ForwardedCall): void {
+    if (call.sentAs !== null) {
+      this.#polls.cancel(call.sentAs);
+      this.#schedule();
+      return;
+    }
+    const at = this.#queue.indexOf(call);
+    if (at < 0) return;
+    this.#queue.splice(at, 1);
+    this.#queueBytes -= call.bytes;
+    this.#count();
+    call.settle(rejection("shutting_down"));
   }
 
   /** Called when role, term or leader have changed. */
   roleChanged(): void {
     this.#pump();
+  }
+
+  /** Tells a peer the mark of this node. */
+  introduce(peer: NodeId, mark: string): void {
+    if (this.#options.links.levelOf(peer) >= LEVEL_OF_COMMANDS) this.#tell(peer, INTRODUCE, [mark]);
+  }
+
+  /** Sends a call whose outcome does not matter. */
+  #tell(peer: NodeId, name: string, given: readonly unknown[]): void {
+    const { links, commitTimeoutMs } = this.#options;
+    links.sendCommands(peer, "commands", (writer) => {
+      const [number, firstId] = [++this.#lastFrame, ++this.#lastId];
+      const at = beginCommands(writer, { epoch: this.#epoch, number, firstId });
+      writeCall(writer, name, given, commitTimeoutMs);
+      endCommands(writer, at, 1);
+    });
   }
 
   linkUp(peer: NodeId): void {
@@ -177,7 +217,7 @@ export class Forwarder {
 
   /** Called when a link to or from the peer was lost: what was sent to it may have been executed. */
   linkLost(peer: NodeId): void {
-    this.#giveUp((sent) => sent.peer === peer);
+    this.#giveUp(({ sentAs }) => sentAs?.peer === peer);
   }
 
   /** Receives a frame with outcomes. @throws FrameError */
@@ -186,12 +226,10 @@ export class Forwarder {
     if (epoch !== this.#epoch) return;
     const refused: Forwarded[] = [];
     for (const { id, outcome } of outcomes) {
-      const sent = this.#sent.get(id);
-      // Absent: its time had passed.
-      if (sent?.peer !== peer) continue;
-      this.#forget(id, sent.forwarded);
-      if (this.#isNotDone(outcome)) refused.push(sent.forwarded);
-      else this.#settle(sent.forwarded, outcome);
+      const forwarded = this.#sent.take(peer, id);
+      if (forwarded === null) continue;
+      if (this.#isNotDone(forwarded, outcome)) refused.push(forwarded);
+      else this.#settle(forwarded, outcome);
     }
     if (refused.length > 0) this.#again(refused);
     if (this.#queue.length > 0) this.#schedule();
@@ -206,7 +244,8 @@ export class Forwarder {
     this.#giveUp(() => true);
   }
 
-  get #isLocal(): boolean {
+  /** True if this node executes its writes itself, or refuses them. */
+  get isLocal(): boolean {
     const { forwards, core } = this.#options;
     return !forwards || core.role === "leader";
   }
@@ -217,9 +256,9 @@ export class Forwarder {
   }
 
   #add(forwarded: Forwarded): void {
-    const refusal = this.#refusal ?? (this.#isFull(forwarded.bytes) ? "overloaded" : null);
+    const refusal = this.#refusalOf(forwarded);
     if (refusal !== null) {
-      forwarded.settle({ ok: false, code: refusal });
+      forwarded.settle(rejection(refusal));
       return;
     }
     this.#queue.push(forwarded);
@@ -229,12 +268,20 @@ export class Forwarder {
     this.#lookLater();
   }
 
+  #refusalOf({ bytes }: Forwarded): WriteReject | null {
+    if (this.#refusal !== null) return this.#refusal;
+    const { core, isMember } = this.#options;
+    if (core.leader === null && !isMember()) return "no_leader";
+    return this.#isFull(bytes) ? "overloaded" : null;
+  }
+
   /** The same as the queue of a leader: an empty one accepts every command. */
   #isFull(bytes: number): boolean {
     const { queueBytesMax, queueRequestsMax } = this.#options;
-    if (this.inFlight === 0) return false;
-    const full = this.#queueBytes + this.#sentBytes + bytes > queueBytesMax;
-    return full || this.inFlight >= queueRequestsMax;
+    const writes = this.inFlight - this.#polls.count;
+    if (writes <= 0) return false;
+    const full = this.#queueBytes + this.#sent.bytes + bytes > queueBytesMax;
+    return full || writes >= queueRequestsMax;
   }
 
   /** Sends once in an event-loop iteration, so that its commands share a frame. */
@@ -243,6 +290,7 @@ export class Forwarder {
     this.#scheduled = true;
     this.#options.clock.defer(() => {
       this.#scheduled = false;
+      for (const [peer, ids] of this.#polls.takeCancelled()) this.#tell(peer, CANCEL, ids);
       this.#pump();
     });
   }
@@ -294,9 +342,8 @@ export class Forwarder {
   #hasRoom(leader: NodeId): boolean {
     if (faultPoint("forwards-without-a-window")) return true;
     if (this.#options.links.backlogBytes(leader) > BACKLOG_BYTES_MAX) return false;
-    if (this.#sent.size === 0) return true;
-    const bytes = this.#queue[0]?.bytes ?? 0;
-    return this.#sent.size < WINDOW_COMMANDS && this.#sentBytes + bytes <= WINDOW_BYTES;
+    const next = this.#queue[0];
+    return next === undefined || this.#sent.hasRoom(next);
   }
 
   /** @returns false if the link dropped the frame. */
@@ -305,17 +352,17 @@ export class Forwarder {
     const firstId = this.#lastId + 1;
     let count = 0;
     let bytes = 0;
-    let windowBytes = this.#sentBytes;
+    let windowBytes = 0;
     const sent = links.sendCommands(leader, "commands", (writer) => {
       const number = this.#lastFrame + 1;
       const at = beginCommands(writer, { epoch: this.#epoch, number, firstId });
       const start = writer.length;
-      const room = Math.min(this.#queue.length, WINDOW_COMMANDS - this.#sent.size);
+      const room = Math.min(this.#queue.length, this.#sent.room);
       while (count < Math.max(1, room)) {
         const forwarded = this.#queue[count] as Forwarded;
-        windowBytes += forwarded.bytes;
+        windowBytes += forwarded.isPoll ? 0 : forwarded.bytes;
         const isFull = writer.length - start + forwarded.bytes > FRAME_BYTES_TARGET;
-        if (count > 0 && (isFull || windowBytes > WINDOW_BYTES)) break;
+        if (count > 0 && (isFull || !this.#sent.fits(windowBytes))) break;
         forwarded.write(writer, this.#budgetMs(forwarded));
         count++;
       }
@@ -326,9 +373,8 @@ export class Forwarder {
     this.#lastFrame++;
     for (const forwarded of this.#queue.splice(0, count)) {
       this.#lastId++;
-      this.#sent.set(this.#lastId, { peer: leader, forwarded });
+      this.#sent.add(leader, this.#lastId, forwarded);
       this.#queueBytes -= forwarded.bytes;
-      this.#sentBytes += forwarded.bytes;
     }
     instruments.forwardedCommands.value += count;
     instruments.forwardedBytes.value += bytes;
@@ -340,9 +386,9 @@ export class Forwarder {
     return Math.max(1, Math.ceil(leftUs / 1000));
   }
 
-  #isNotDone(outcome: Outcome | null): boolean {
+  #isNotDone({ isOnce }: Forwarded, outcome: Outcome | null): boolean {
     if (faultPoint("forwards-again-after-an-unknown-outcome") && isUnknown(outcome)) return true;
-    return outcome?.ok === false && NOT_DONE.has(outcome.code);
+    return !isOnce && outcome?.ok === false && NOT_DONE.has(outcome.code);
   }
 
   /** Puts refused writes back, in front of younger ones. */
@@ -354,11 +400,6 @@ export class Forwarder {
     for (const { bytes } of refused) this.#queueBytes += bytes;
     instruments.forwardedAgain.value += refused.length;
     this.#count();
-  }
-
-  #forget(id: number, { bytes }: Forwarded): void {
-    this.#sent.delete(id);
-    this.#sentBytes -= bytes;
   }
 
   #settle(forwarded: Forwarded, outcome: Outcome | null): void {
@@ -381,10 +422,8 @@ export class Forwarder {
     for (const forwarded of rejected) forwarded.settle(rejection(codeOf()));
   }
 
-  #giveUp(isLost: (sent: Sent) => boolean): void {
-    const lost = [...this.#sent].filter(([, sent]) => isLost(sent));
-    for (const [id, { forwarded }] of lost) this.#forget(id, forwarded);
-    for (const [, { forwarded }] of lost) this.#settle(forwarded, null);
+  #giveUp(isLost: (forwarded: Forwarded) => boolean): void {
+    for (const forwarded of this.#sent.takeLost(isLost)) this.#settle(forwarded, null);
   }
 
   #lookLater(): void {
@@ -399,7 +438,7 @@ export class Forwarder {
   /** Ends what has waited for too long, and sends again what waited for the link. */
   #look(): void {
     const nowUs = this.#options.clock.monotonic();
-    this.#giveUp(({ forwarded }) => forwarded.deadlineUs + GRACE_US <= nowUs);
+    this.#giveUp(({ deadlineUs, waitUs }) => deadlineUs + waitUs + GRACE_US <= nowUs);
     const late = this.#queue.filter(({ deadlineUs }) => deadlineUs <= nowUs);
     if (late.length > 0) this.#rejectLate(late, nowUs);
     this.#pump();

@@ -2,16 +2,25 @@
 import { DecodeError } from "../../lib/bytes.ts";
 
 const BYTES = "$bytes";
+/** In the text of a string, the quotes would be escaped. */
+const MARK = `"${BYTES}"`;
 
-export const writeJson = (value: unknown): string => JSON.stringify(value, withBytes);
+export const writeJson = (value: unknown): string =>
+  // A function that is called for each value costs more than all else.
+  holdsBytes(value) ? JSON.stringify(value, withBytes) : JSON.stringify(value);
 
 /** @throws DecodeError if the text is not JSON. */
 export function readJson(text: string): unknown {
   try {
-    return JSON.parse(text, asBytes);
+    return text.includes(MARK) ? JSON.parse(text, asBytes) : JSON.parse(text);
   } catch (cause) {
     throw new DecodeError("a value is not JSON", { cause });
   }
+}
+
+function holdsBytes(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return value instanceof Uint8Array || Object.values(value).some(holdsBytes);
 }
 
 const withBytes = (_: string, value: unknown): unknown =>

@@ -346,7 +346,8 @@ async function readRecords(
   }
   const nextOffset = endOfPage(slices, start, endOffset, left);
   if (nextOffset === start) return null;
-  return { topic: topic.name, partition, startOffset: start, nextOffset, slices };
+  const { topicId } = state;
+  return { topic: topic.name, topicId, partition, startOffset: start, nextOffset, slices };
 }
 
 /** Returns the offset behind the records that fit, and takes their room. */

@@ -70,6 +70,8 @@ export type Side = Served & { readonly backups: OpenBackups; readonly id: number
 
 export const CALLS = {
   health: ({ node }: Side) => node.health(),
+  nodeMark: ({ node }: Side) => node.nodeMark(),
+  isNodeMark: ({ node }: Side, mark: string) => node.isNodeMark(mark),
   createTopic: ({ node }: Side, topic: string, partitions: number) =>
     node.createTopic(topic, partitions),
   deleteTopic: ({ node }: Side, topic: string) => node.deleteTopic(topic),

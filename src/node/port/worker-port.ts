@@ -288,6 +288,8 @@ export class WorkerPort implements NodeApi {
   readonly waitForRecords: NodeApi["waitForRecords"] = ({ signal, ...wait }) =>
     this.#signalled("waitForRecords", signal, wait);
   readonly health: NodeApi["health"] = () => this.#call("health");
+  readonly nodeMark: NodeApi["nodeMark"] = () => this.#call("nodeMark");
+  readonly isNodeMark: NodeApi["isNodeMark"] = (mark) => this.#call("isNodeMark", mark);
   readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
     this.#call("createTopic", topic, partitions);
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#call("deleteTopic", topic);

@@ -205,7 +205,10 @@ export class Dispatcher {
         messages.push(new Delivery(each.record, lease.attempt, receiptOf(queueId, lease)));
       }
       if (messages.length === 0) empty.push(waiting);
-      else waiting.done({ ok: true, topic: topic.name, messages, visibleAtMs, blocked: null });
+      else {
+        const { name, topicId } = topic;
+        waiting.done({ ok: true, topic: name, topicId, messages, visibleAtMs, blocked: null });
+      }
     }
     if (empty.length > 0) this.#again(empty);
   }
@@ -261,8 +264,8 @@ export class Dispatcher {
   }
 
   #nothing(blocked: Blocked | null): Outcome {
-    const topic = this.#find()?.topic.name ?? "";
-    return { ok: true, topic, messages: [], visibleAtMs: 0, blocked };
+    const { name = "", topicId = 0 } = this.#find()?.topic ?? {};
+    return { ok: true, topic: name, topicId, messages: [], visibleAtMs: 0, blocked };
   }
 
   #find(): FoundQueue | null {

@@ -77,6 +77,14 @@ export class FakeNode implements NodeApi {
     return this.isLinked;
   }
 
+  nodeMark(): string {
+    return "mark-of-this-node";
+  }
+
+  isNodeMark(mark: string): boolean {
+    return mark === "mark-of-this-node" || mark === "mark-of-another-node";
+  }
+
   leaderUrl(): string | null {
     return this.health().leaderUrl;
   }

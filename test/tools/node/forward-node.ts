@@ -5,7 +5,8 @@ import { LEVEL_DELIVERY } from "../../../src/lib/log-levels.ts";
 import { createInstruments } from "../../../src/metrics/instruments.ts";
 import { SILENT } from "../../../src/metrics/log.ts";
 import type { KvPutOutcome, ProduceOutcome, ProduceRequest } from "../../../src/node/api.ts";
-import type { AnyCall, ForwardedCalls, LocalWrites } from "../../../src/node/forward/forwarded.ts";
+import type { CallName, ForwardedCalls } from "../../../src/node/forward/calls.ts";
+import type { AnyCall, LocalWrites } from "../../../src/node/forward/forwarded.ts";
 import { Forwarding } from "../../../src/node/forward/forwarding.ts";
 import type { Message, Term } from "../../../src/raft/types.ts";
 import { encodeRecord } from "../../../src/record/batch-builder.ts";
@@ -33,8 +34,11 @@ export class ForwardNode {
   readonly produced: { request: ProduceRequest; done: (outcome: ProduceOutcome) => void }[] = [];
   readonly put: { key: string; done: (outcome: KvPutOutcome) => void }[] = [];
   readonly called: { name: string; given: readonly unknown[] }[] = [];
-  /** The outcome of each call. */
+  /** Calls that wait. */
+  readonly waiting: { signal: AbortSignal; end: (outcome: unknown) => void }[] = [];
+  /** The outcome of each call that does not wait. */
   callOutcome: unknown = { ok: true };
+  isMember = true;
   readonly #levels = new Map<NodeId, number>();
 
   constructor(
@@ -59,6 +63,7 @@ export class ForwardNode {
       core: this.core,
       local: this.#local(),
       links: this.transport,
+      isMember: () => this.isMember,
       lastLevelOf: (peer) => this.#levels.get(peer) ?? 0,
       clock,
       random,
@@ -113,12 +118,18 @@ export class ForwardNode {
         this.called.push({ name, given });
         return Promise.resolve(this.callOutcome);
       };
-    const names: readonly (keyof ForwardedCalls)[] = ["commitOffset", "createTopic", "kvDelete"];
-    const calls = Object.fromEntries(names.map((name) => [name, call(name)]));
+    const names: readonly CallName[] = ["commitOffset", "createTopic", "kvDelete", "redrive"];
+    const calls: Partial<Record<CallName, AnyCall>> = Object.fromEntries(
+      names.map((name) => [name, call(name)]),
+    );
+    calls.receive = (request, signal) => {
+      this.called.push({ name: "receive", given: [request] });
+      return new Promise((end) => this.waiting.push({ signal: signal as AbortSignal, end }));
+    };
     return {
       produce: (request, done) => this.produced.push({ request, done }),
       kvPut: ({ key }, done) => this.put.push({ key, done }),
-      calls: calls as ForwardedCalls,
+      calls: calls as unknown as ForwardedCalls,
     };
   }
 }

@@ -91,7 +91,7 @@ export class JobTeam {
   async settle(): Promise<void> {
     this.#isCalm = true;
     await this.#insist(this.#admin, async (node) => {
-      const deleted = await node.later.deleteCron("each");
+      const deleted = await node.laterApi.deleteCron("each");
       return deleted.ok || deleted.code === "schedule_not_found" ? { ok: true } : deleted;
     });
     for (;;) {
@@ -179,7 +179,7 @@ export class JobTeam {
       traced: false,
     };
     const done = await this.#until(this.#producer, async (node) => {
-      const outcome = await node.later.schedule(request);
+      const outcome = await node.laterApi.schedule(request);
       return outcome.ok && outcome.synced === false ? { ok: false as const } : outcome;
     });
     if (done !== null) this.#later.push(value);
@@ -194,7 +194,7 @@ export class JobTeam {
       // A client that has left takes no messages.
       const left = new AbortController();
       const reply = await client.call(client.pick(), (node) =>
-        node.queues.receive({
+        node.queuesApi.receive({
           queue: QUEUE,
           max: 1 + random.below(4),
           waitMs,
@@ -234,7 +234,7 @@ export class JobTeam {
     if (dice === 5) {
       this.#ledger.uncertain(place, askedAt);
       const request = { queue: QUEUE, receipts: [receipt], reason: null };
-      await client.call(client.pick(), (node) => node.queues.reject(request));
+      await client.call(client.pick(), (node) => node.queuesApi.reject(request));
       return;
     }
     const reply = await this.#send(client, receipt, { kind: "ack" });
@@ -250,7 +250,7 @@ export class JobTeam {
     how: Parameters<Node["queues"]["settle"]>[0]["how"],
   ) {
     const request = { queue: QUEUE, receipts: [receipt], how };
-    const reply = await client.call(client.pick(), (node) => node.queues.settle(request));
+    const reply = await client.call(client.pick(), (node) => node.queuesApi.settle(request));
     if (reply?.value.ok !== true) client.forgetLeader();
     return reply?.value ?? null;
   }

@@ -1,0 +1,72 @@
+import { findPartition } from "../../broker/state.ts";
+import type { Machine } from "../../machine/machine.ts";
+import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
+import type { Rejected, Result } from "../api.ts";
+import type { ForwardedCalls, Place } from "../forward/calls.ts";
+import type { MemberPage, MemberReadReject, MemberRecords } from "../groups-api.ts";
+import { handleOf } from "../partition-handle.ts";
+import type { AppliedWaits } from "../reads/applied-waits.ts";
+
+export type GivenRecordsOptions = {
+  readonly machine: Machine;
+  readonly calls: Pick<ForwardedCalls, "readMember">;
+  readonly waits: AppliedWaits;
+  /** How long this node may take to apply the records of a page. */
+  readonly timeoutMs: number;
+};
+
+/** Reads of members on a follower: the leader says which records, and this node reads them. */
+export class GivenRecords {
+  readonly #options: GivenRecordsOptions;
+
+  constructor(options: GivenRecordsOptions) {
+    this.#options = options;
+  }
+
+  readonly readMember = async (
+    ...given: Parameters<ForwardedCalls["readMember"]>
+  ): Promise<Result<MemberPage, MemberReadReject>> => {
+    const page = await this.#options.calls.readMember(...given);
+    if (!page.ok) return page;
+    const { waits, timeoutMs } = this.#options;
+    const isThere = () => page.records.every((place) => this.#has(place));
+    if (!(await waits.until(isThere, timeoutMs))) return LOST;
+    const records: MemberRecords[] = [];
+    for (const place of page.records) {
+      const read = await this.#read(place);
+      // The leader goes on behind these records, so a page without them would skip them.
+      if (read === null) return LOST;
+      records.push(read);
+    }
+    return { ...page, records };
+  };
+
+  #has({ topicId, partition, nextOffset }: Place): boolean {
+    const state = findPartition(this.#options.machine.broker, topicId, partition);
+    return state !== undefined && state.endOffset >= nextOffset;
+  }
+
+  /** @returns null if the records are damaged here, or the topic was deleted. */
+  async #read(place: Place): Promise<MemberRecords | null> {
+    const { topicId, partition, startOffset, nextOffset } = place;
+    const state = findPartition(this.#options.machine.broker, topicId, partition);
+    if (state === undefined) return null;
+    try {
+      const count = nextOffset - startOffset;
+      const read = handleOf(state).log.read(startOffset, count, Number.MAX_SAFE_INTEGER);
+      // The bytes are valid in this event-loop iteration only.
+      const slices = (read instanceof Promise ? await read : read).map((slice) => slice.slice());
+      return { ...place, slices };
+    } catch (error) {
+      if (error instanceof PartitionDamaged) return null;
+      throw error;
+    }
+  }
+}
+
+const LOST: Rejected<"commit_timeout"> = {
+  ok: false,
+  code: "commit_timeout",
+  message:
+    "The leader has given out records that this node could not read in time; join again to get them once more",
+};

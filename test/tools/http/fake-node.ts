@@ -202,16 +202,20 @@ export class FakeNode implements NodeApi {
     },
   };
 
+  #choosePartition({ key, idempotencyKey }: ProduceRequest, count: number): number {
+    const hashed = key ?? idempotencyKey;
+    return hashed === null ? this.#turn++ % count : partitionOfKey(hashed, count);
+  }
+
   #produce(request: ProduceRequest): ProduceOutcome {
     const rejected = this.#write();
     if (rejected !== null) return rejected;
-    const { topic, key, idempotencyKey, rocket } = request;
+    const { topic, rocket } = request;
     const partitions = this.#topics.get(topic);
     const count = partitions?.length ?? DEFAULT_PARTITIONS;
-    const hashed = key ?? idempotencyKey;
-    const turn = hashed === null ? this.#turn++ % count : partitionOfKey(hashed, count);
-    const partition = request.partition ?? turn;
+    const partition = request.partition ?? this.#choosePartition(request, count);
     if (partition >= count) return partitionNotFound(partition, count);
+    if (partitions === undefined && leavesGap(request)) return FIRST_EXPECTED;
     const target = (partitions ?? this.#create(topic, count))[partition];
     if (target === undefined) throw new Error("unreachable");
     const stored = appended(target, request, this.now());
@@ -360,6 +364,11 @@ export class FakeNode implements NodeApi {
     return partitions[partition] ?? partitionNotFound(partition, partitions.length);
   }
 }
+
+const FIRST_EXPECTED = { ok: false, code: "sequence_gap", details: { expectedSeq: 0 } } as const;
+
+/** True if the producer cannot begin with this number in a topic that does not exist. */
+const leavesGap = ({ producer }: ProduceRequest): boolean => (producer?.seq ?? 0) > 0;
 
 function appended(target: FakePartition, request: ProduceRequest, nowMs: number) {
   const { idempotencyKey, records, producer, traced } = request;

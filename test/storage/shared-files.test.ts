@@ -3,7 +3,12 @@ import { ByteWriter } from "../../src/lib/bytes.ts";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
 import { PartitionDamaged } from "../../src/storage/partitions/damaged.ts";
 import type { PartitionLog } from "../../src/storage/partitions/log.ts";
-import { readManifest, writeManifestHead } from "../../src/storage/partitions/manifest.ts";
+import {
+  manifestFileHeads,
+  manifestFiles,
+  readManifest,
+  writeManifestHead,
+} from "../../src/storage/partitions/manifest.ts";
 import type { PartitionStore, PartitionStoreOptions } from "../../src/storage/partitions/store.ts";
 import { Random } from "../tools/random.ts";
 import { CheckpointNode } from "../tools/storage/checkpoint-support.ts";
@@ -43,6 +48,25 @@ test("a checkpoint writes many small partitions into one file, with one sync of 
   expect(again.describe()).toMatchObject({ partitions: 1000, unflushedBytes: 0 });
   for (const topic of [1, 500, 1000]) {
     expect(await lastBytes(again.get(topic, 0) as PartitionLog)).toEqual([topic & 255]);
+  }
+});
+
+test("the files of a manifest are named alike with and without their segments", async () => {
+  for (const share of [true, false]) {
+    const store = openStore(new PartitionDisk(), { mayShare: () => share, segmentBytes: 64 * KiB });
+    for (let topic = 1; topic <= 30; topic++) {
+      const log = store.create(topic, topic % 3);
+      for (let i = 0; i < topic % 5; i++) append(log, topic % 7 === 0 ? 30 * KiB : 100);
+    }
+    const manifest = await checkpointed(store);
+    const whole = manifestFiles(DIRECTORY, manifest).map(({ path, length, shared, segments }) => {
+      const { topicId = 0, partition = 0, baseOffset = 0 } = segments[0] ?? {};
+      const own = shared === null ? { topicId, partition, baseOffset } : null;
+      return { path, length, shared, own };
+    });
+    expect(whole.some(({ own }) => own !== null)).toBe(true);
+    expect(whole.some(({ shared }) => shared !== null)).toBe(share);
+    expect(manifestFileHeads(DIRECTORY, manifest)).toEqual(whole);
   }
 });
 

@@ -1,5 +1,6 @@
 import type { Disk } from "../../env/disk.ts";
-import { manifestFiles } from "../partitions/manifest.ts";
+import { assert } from "../../lib/assert.ts";
+import { type ManifestFile, manifestFileHeads, manifestFiles } from "../partitions/manifest.ts";
 import { verifyFile } from "../partitions/segment-verify.ts";
 import { openCheckpoint } from "./reader.ts";
 import { CHECKPOINT_FILE, fileWireName } from "./transfer-names.ts";
@@ -38,10 +39,18 @@ export function heldFiles(
   const { path, index, length } = checkpoint;
   const verify = async () => (await openCheckpoint(disk, path, index)).close();
   const files = [heldFile(disk, { name: CHECKPOINT_FILE, path, length, verify })];
-  for (const file of manifestFiles(partitions.root, partitions.manifest)) {
-    const name = fileWireName(file);
-    const verifySelf = (nextTurn: () => Promise<void>) => verifyFile(disk, file, nextTurn);
-    files.push(heldFile(disk, { name, path: file.path, length: file.length, verify: verifySelf }));
+  const { root, manifest } = partitions;
+  let whole: Map<string, ManifestFile> | null = null;
+  const verifyOne = async (file: string, nextTurn: () => Promise<void>) => {
+    whole ??= new Map(manifestFiles(root, manifest).map((each) => [each.path, each]));
+    const found = whole.get(file);
+    assert(found !== undefined, "a manifest names its files");
+    await verifyFile(disk, found, nextTurn);
+  };
+  for (const head of manifestFileHeads(root, manifest)) {
+    const name = fileWireName(head);
+    const verifySelf = (nextTurn: () => Promise<void>) => verifyOne(head.path, nextTurn);
+    files.push(heldFile(disk, { name, path: head.path, length: head.length, verify: verifySelf }));
   }
   return files;
 }

@@ -4,7 +4,7 @@
  * `s/<number>` for each file that partitions share. All other names are refused.
  * Paths are built from the parsed numbers, never from the text.
  */
-import { type ManifestFile, partitionDirectory } from "../partitions/manifest.ts";
+import { type ManifestFileHead, partitionDirectory } from "../partitions/manifest.ts";
 import { segmentName } from "../partitions/segment-state.ts";
 import { sharedFilePath } from "../partitions/shared-file.ts";
 
@@ -25,10 +25,8 @@ const segmentWireName = ({ topicId, partition, baseOffset }: SegmentPlace): stri
   `p/${topicId}-${partition}/${String(baseOffset).padStart(OFFSET_DIGITS, "0")}`;
 
 /** Returns the name of a file that a manifest names. */
-export function fileWireName({ shared, segments }: ManifestFile): string {
-  const [segment] = segments;
-  return shared === null && segment !== undefined ? segmentWireName(segment) : `s/${shared}`;
-}
+export const fileWireName = ({ shared, own }: Pick<ManifestFileHead, "shared" | "own">): string =>
+  own === null ? `s/${shared}` : segmentWireName(own);
 
 /** True for a file that partitions share. */
 export const isSharedName = (name: string): boolean => SHARED.test(name);

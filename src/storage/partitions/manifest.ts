@@ -92,14 +92,7 @@ export function readManifest(
   each: (record: PartitionRecord, from: number, to: number) => void,
 ): ManifestHead {
   const reader = new ByteReader(bytes);
-  const version = reader.varint();
-  if (version !== VERSION_OWN && version !== VERSION_SHARED) {
-    throw new DecodeError(`manifest version ${version} is not known`);
-  }
-  const isShared = version === VERSION_SHARED;
-  const nextShared = isShared ? reader.varint() : 0;
-  const shared = isShared ? readShared(reader, nextShared) : new Map<number, number>();
-  const partitions = reader.varint();
+  const { isShared, nextShared, shared, partitions } = readHead(reader);
   for (let left = partitions; left > 0; left--) {
     const from = reader.position;
     const record = readPartition(reader, shared, isShared);
@@ -111,6 +104,17 @@ export function readManifest(
     nextShared,
     shared: [...shared].map(([number, length]) => ({ number, length })),
   };
+}
+
+function readHead(reader: ByteReader) {
+  const version = reader.varint();
+  if (version !== VERSION_OWN && version !== VERSION_SHARED) {
+    throw new DecodeError(`manifest version ${version} is not known`);
+  }
+  const isShared = version === VERSION_SHARED;
+  const nextShared = isShared ? reader.varint() : 0;
+  const shared = isShared ? readShared(reader, nextShared) : new Map<number, number>();
+  return { isShared, nextShared, shared, partitions: reader.varint() };
 }
 
 /** @returns the lengths of the files by their numbers. */
@@ -222,6 +226,51 @@ export function manifestFiles(root: string, manifest: Uint8Array): ManifestFile[
     own.push({ path: sharedFilePath(root, number), length, shared: number, segments });
   }
   return own;
+}
+
+/** A file that a manifest names. */
+export type ManifestFileHead = Pick<ManifestFile, "path" | "length" | "shared"> & {
+  /** The only segment of a file that is not shared. */
+  readonly own: Pick<ManifestSegment, "topicId" | "partition" | "baseOffset"> | null;
+};
+
+/**
+ * Returns the same files as `manifestFiles` in the same order, without the segments. No objects are made
+ * for pieces, because there may be very many. @throws DecodeError
+ */
+export function manifestFileHeads(root: string, manifest: Uint8Array): ManifestFileHead[] {
+  const heads: ManifestFileHead[] = [];
+  const reader = new ByteReader(manifest);
+  const { isShared, shared, partitions } = readHead(reader);
+  for (let left = partitions; left > 0; left--) readOwnFiles(reader, isShared, root, heads);
+  for (const [number, length] of shared) {
+    heads.push({ path: sharedFilePath(root, number), length, shared: number, own: null });
+  }
+  return heads;
+}
+
+/** Fields of a partition between its number and its segments, and of a segment behind its length. */
+const SKIPPED_FIELDS = 4;
+
+function readOwnFiles(
+  reader: ByteReader,
+  isShared: boolean,
+  root: string,
+  heads: ManifestFileHead[],
+): void {
+  const topicId = reader.varint();
+  const partition = reader.varint();
+  for (let i = 0; i < SKIPPED_FIELDS; i++) reader.varint();
+  for (let left = reader.varint(); left > 0; left--) {
+    const baseOffset = reader.varint();
+    const length = reader.varint();
+    for (let i = 0; i < SKIPPED_FIELDS; i++) reader.varint();
+    const place = isShared ? reader.varint() : OWN_FILE;
+    if (place !== OWN_FILE) reader.varint();
+    if (place !== OWN_FILE || length === 0) continue;
+    const path = `${partitionDirectory(root, topicId, partition)}/${segmentName(baseOffset)}`;
+    heads.push({ path, length, shared: null, own: { topicId, partition, baseOffset } });
+  }
 }
 
 function segmentsOf(root: string, record: PartitionRecord): ManifestSegment[] {

@@ -60,7 +60,10 @@ export function matchFiles(
       partitions.add(partition);
       checkPartition(record, partition);
     });
-    for (const file of manifestFiles(root, manifest)) named.set(fileWireName(file), file);
+    for (const file of manifestFiles(root, manifest)) {
+      const own = file.shared === null ? (file.segments[0] ?? null) : null;
+      named.set(fileWireName({ shared: file.shared, own }), file);
+    }
   } catch (cause) {
     if (!(cause instanceof DecodeError)) throw cause;
     throw new SnapshotRefused("the manifest cannot be read", { cause });

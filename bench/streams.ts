@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { Socket } from "bun";
 import { CommandLine } from "../test/tools/arguments.ts";
 import { floodAny } from "./load/flood.ts";
-import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
+import { cpuMicros, residentMiB, type Subject, startSubject } from "./load/subject.ts";
 
 const USAGE = "usage: bun bench/streams.ts [STREAMS] [--records N] [--followers N]";
 const LINE = new CommandLine(USAGE);
@@ -67,7 +67,9 @@ try {
   const readyMs = Math.round(performance.now() - begin);
   const readyMiB = await residentMiB(subject.pid);
   const bytesEach = Math.round(((readyMiB - emptyMiB) * 2 ** 20) / STREAMS);
-  print({ name: "streams/restart", streams: STREAMS, ready_ms: readyMs, bytes_each: bytesEach });
+  const cpuMs = Math.round((await cpuMicros(subject.pid)).main / 1000);
+  const restarted = { ready_ms: readyMs, cpu_ms: cpuMs, bytes_each: bytesEach };
+  print({ name: "streams/restart", streams: STREAMS, ...restarted });
   await readSome(subject);
   await subscribe(subject);
   await follow(subject);
@@ -93,7 +95,7 @@ async function append({ port }: Subject): Promise<void> {
 }
 
 /** Takes a checkpoint after an append to each tenth stream, while requests measure stops of the loop. */
-async function checkpoint({ port }: Subject): Promise<Line> {
+async function checkpoint({ port, pid }: Subject): Promise<Line> {
   const url = `http://127.0.0.1:${port}`;
   await fetch(`${url}/admin/compact`, { method: "POST", headers });
   await floodAny(port, Math.ceil(STREAMS / 10), (i) => request("POST", pathOf(i * 10), RECORD));
@@ -108,13 +110,16 @@ async function checkpoint({ port }: Subject): Promise<Line> {
     }
   };
   const probing = probe();
+  const cpuBefore = (await cpuMicros(pid)).main;
   const begin = performance.now();
   const answer = await fetch(`${url}/admin/compact`, { method: "POST", headers });
   const seconds = (performance.now() - begin) / 1000;
   isOver = true;
   await probing;
   if (answer.status !== 200) throw new Error(await answer.text());
-  return { seconds: Math.round(seconds * 1000) / 1000, longest_stop_ms: Math.round(longestMs) };
+  const cpuMs = Math.round(((await cpuMicros(pid)).main - cpuBefore) / 1000);
+  const stopMs = Math.round(longestMs);
+  return { seconds: Math.round(seconds * 1000) / 1000, cpu_ms: cpuMs, longest_stop_ms: stopMs };
 }
 
 async function readSome({ port }: Subject): Promise<void> {

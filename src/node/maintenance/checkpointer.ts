@@ -13,7 +13,7 @@ import type { Storage } from "../recovery/storage.ts";
 import type { JournalRetention, RetainedFor } from "./journal-retention.ts";
 
 /** Encoded in one event-loop iteration: a chunk of many small streams takes some milliseconds. */
-const CHUNK_BYTES = 128 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 /** Delay after a checkpoint that failed for lack of space. */
 const REST_US = 1_000_000;
 

@@ -4,12 +4,29 @@
  */
 export const matchesGlob = (pattern: string, path: string): boolean => globOf(pattern)(path);
 
-/** Returns a test for paths. It is made once for many paths. */
+/** Returns a test for paths of streams. It is made once for many paths. */
 export function globOf(pattern: string): (path: string) => boolean {
   const parts = segmentsOf(pattern).map((part) =>
     part === "**" || part === "*" ? part : { literal: part.replace(/%2[Aa]/g, "*") },
   );
-  if (parts.length === 1 && parts[0] === "**") return () => true;
+  return belowPrefix(parts) ?? byParts(parts);
+}
+
+/** Most patterns are a prefix and one wildcard, and are asked for very many paths. */
+function belowPrefix(parts: readonly Part[]): ((path: string) => boolean) | null {
+  const last = parts.at(-1);
+  const literals = parts.slice(0, -1).flatMap((part) => (typeof part === "string" ? [] : [part]));
+  if (typeof last !== "string" || literals.length < parts.length - 1) return null;
+  const prefix = literals.map(({ literal }) => `${literal}/`).join("");
+  if (last === "*") {
+    return (path) =>
+      path.length > prefix.length && path.startsWith(prefix) && !path.includes("/", prefix.length);
+  }
+  const whole = prefix.slice(0, -1);
+  return (path) => path.startsWith(prefix) || path === whole;
+}
+
+function byParts(parts: readonly Part[]): (path: string) => boolean {
   return (path) => {
     const segments = segmentsOf(path);
     // reached[i]: the parts so far can stand for the first i segments.

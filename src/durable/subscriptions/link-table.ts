@@ -30,6 +30,8 @@ export class LinkTable {
   /** Buckets that no other table has. */
   #owned: boolean[] = [true];
   #size = 0;
+  /** The largest power of two that is at most the number of buckets. */
+  #level = 1;
   /** The few that are watched by their names. */
   readonly #names: Set<string>;
 
@@ -67,11 +69,11 @@ export class LinkTable {
 
   #put(path: string, link: number | Link, byName: boolean): void {
     const bucket = this.#ownBucketOf(path);
-    const before = bucket.get(path);
+    const { size } = bucket;
     if (byName) this.#names.add(path);
-    else this.#names.delete(path);
+    else if (this.#names.size > 0) this.#names.delete(path);
     bucket.set(path, link);
-    if (before !== undefined) return;
+    if (bucket.size === size) return;
     this.#size++;
     if (this.#size > BUCKET_ENTRIES * this.#buckets.length) this.#split();
   }
@@ -97,6 +99,7 @@ export class LinkTable {
     copy.#owned = this.#buckets.map(() => false);
     this.#owned = this.#buckets.map(() => false);
     copy.#size = this.#size;
+    copy.#level = this.#level;
     return copy;
   }
 
@@ -121,19 +124,19 @@ export class LinkTable {
   #numberOf(path: string): number {
     const count = this.#buckets.length;
     if (count === 1) return 0;
-    const level = 2 ** Math.floor(Math.log2(count));
     const hash = hashOf(path);
-    const wide = hash % (2 * level);
-    return wide < count ? wide : hash % level;
+    const wide = hash & (2 * this.#level - 1);
+    return wide < count ? wide : hash & (this.#level - 1);
   }
 
   #split(): void {
     const count = this.#buckets.length;
-    const from = count - 2 ** Math.floor(Math.log2(count));
+    const from = count - this.#level;
     const bucket = this.#own(from);
     const added: Bucket = new Map();
     this.#buckets.push(added);
     this.#owned.push(true);
+    if (this.#buckets.length === 2 * this.#level) this.#level *= 2;
     for (const [path, link] of bucket) {
       const number = this.#numberOf(path);
       if (number === from) continue;
@@ -181,5 +184,6 @@ function hashOf(text: string): number {
   for (let i = 0; i < text.length; i++) {
     hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   }
-  return hash >>> 0;
+  // The low bits choose the bucket, and the last characters change them least.
+  return (hash ^ (hash >>> 15)) >>> 0;
 }

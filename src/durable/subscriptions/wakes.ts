@@ -175,7 +175,7 @@ export function linkExisting(context: DurableContext, subscription: Subscription
   const { links } = subscription;
   for (const [path, stream] of durable.byPath) {
     if (stream.deleted || !subscription.covers(path)) continue;
-    const { byName = false } = links.get(path) ?? {};
+    const byName = links.names.has(path);
     const position = { streamId: stream.streamId, offset: tailOf(broker, stream) };
     links.setAt(path, { byName, byPattern: true }, position);
   }

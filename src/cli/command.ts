@@ -249,8 +249,23 @@ function chooseAction(command: Command, positionals: readonly string[]) {
   throw new UsageError(
     name === undefined
       ? `${command.name} needs one of: ${known}`
-      : `${command.name} has no action "${name}"; actions: ${known}`,
+      : `${command.name} has no action "${name}"${meantAction(name, command)}; actions: ${known}`,
   );
+}
+
+/** Words that other programs, and other commands of this one, use for an action. */
+const SYNONYMS: readonly (readonly string[])[] = [
+  ["create", "define", "put", "set", "add", "new"],
+  ["describe", "show", "get", "info"],
+  ["delete", "remove", "rm", "drop", "forget"],
+  ["list", "ls"],
+];
+
+function meantAction(name: string, { actions }: Command): string {
+  const names = actions.map((each) => each.name);
+  const synonyms = SYNONYMS.find((each) => each.includes(name)) ?? [];
+  const meant = names.find((each) => synonyms.includes(each)) ?? nearest(name, names);
+  return meant === null ? "" : `; did you mean ${meant}?`;
 }
 
 function checkOperands(command: Command, action: Action, operands: readonly string[]): void {

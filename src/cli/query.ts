@@ -152,6 +152,11 @@ export async function queryText(operand: string | undefined, io: Io): Promise<st
 
 /** @throws UsageError if the text is not a JSON object. */
 export function parsedQuery(text: string): object {
+  if (text.trim() === "") {
+    throw new UsageError(
+      "a topic with options, or a query in JSON as an argument, a file or standard input, is missing",
+    );
+  }
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null) return value;

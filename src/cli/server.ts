@@ -82,9 +82,14 @@ export function baseUrls(urls: readonly string[]): readonly string[] {
 export const serverUrls = (args: Arguments, io: Io): readonly string[] =>
   namedUrls(args, io) ?? [URL_DEFAULT];
 
-/** Undefined if there is no token to send. */
-export const tokenFor = (urls: readonly string[], io: Io): string | undefined =>
-  io.environment["AYDER_TOKEN"] || (urls.every(isThisMachine) ? "dev" : undefined);
+/** Undefined if there is no token to send. @throws UsageError for one that no header can have. */
+export function tokenFor(urls: readonly string[], io: Io): string | undefined {
+  const token = io.environment["AYDER_TOKEN"] || (urls.every(isThisMachine) ? "dev" : undefined);
+  if (token === undefined || HEADER_TEXT.test(token)) return token;
+  throw new UsageError("AYDER_TOKEN has a line break or another character that no header can have");
+}
+
+const HEADER_TEXT = /^[\x20-\x7e\xa0-\xff]+$/;
 
 /** True for a server on this machine; only there the default token may be sent. */
 function isThisMachine(url: string): boolean {
@@ -97,9 +102,29 @@ export function explain(error: AyderError, io: Io, json: boolean): number {
   const { code, message, outcome, status } = error;
   const unknown = outcome === "unknown" ? "; the outcome is unknown" : "";
   io.err(`ayder: ${visible(message)} (${visible(code)}${unknown})\n`);
-  if (!json) tellHelp(error.helpUrl, io);
+  if (!json) {
+    const step = nextStep(error, io);
+    if (step !== null) io.err(`${step}\n`);
+    tellHelp(error.helpUrl, io);
+  }
   const refused = status >= 400 && status < 500 && status !== 429 && outcome === "refused";
   return refused || code === "invalid_name" ? EXIT.refused : EXIT.unavailable;
+}
+
+/** Returns the next step after an error that a wrong setting causes; null for all others. */
+function nextStep({ code, message }: AyderError, io: Io): string | null {
+  switch (code) {
+    case "unreachable":
+      return "`ayder serve` starts a server on this machine; --url or AYDER_URL names another one";
+    case "unauthorized":
+      return io.environment["AYDER_TOKEN"]
+        ? "the token in AYDER_TOKEN is not one of this server"
+        : "set AYDER_TOKEN to a token of this server";
+    default:
+      return message.startsWith("https:") && message.endsWith("EPROTO")
+        ? "the server does not speak HTTPS; its address may begin with http://"
+        : null;
+  }
 }
 
 /** Prints the page of the manual that explains an error. */

@@ -201,6 +201,34 @@ test("an unreachable server is code 3, a wrong token 1, an invalid address 2", a
   expect(second.code).toBe(0);
 }, 30_000);
 
+test("errors of a wrong setting or name say what to do next, except with --json", async () => {
+  const [port = 0] = freePorts(1);
+  const nobody = `http://127.0.0.1:${port}`;
+  const start =
+    "`ayder serve` starts a server on this machine; --url or AYDER_URL names another one\n";
+  for (const [args, env, code, next] of [
+    [["topics", "--url", nobody], {}, 3, start],
+    [["produce", "t", "x", "--url", nobody], {}, 3, start],
+    [
+      ["topics"],
+      { AYDER_TOKEN: "wrong" },
+      1,
+      "the token in AYDER_TOKEN is not one of this server\n",
+    ],
+    [["topics", "--url", url().replace("http:", "https:")], {}, 3, "may begin with http://\n"],
+    [["topics"], { AYDER_TOKEN: "a\nb" }, 2, "AYDER_TOKEN has a line break or another character"],
+    [["query"], {}, 2, "a query in JSON as an argument, a file or standard input, is missing\n"],
+    [["queues", "create", "q"], {}, 2, 'no action "create"; did you mean define?'],
+    [["views", "rm", "v"], {}, 2, 'no action "rm"; did you mean delete?'],
+    [["topics", "creat", "t"], {}, 2, 'no action "creat"; did you mean create?'],
+  ] as const) {
+    const told = await ayder(args, { env: { AYDER_URL: url(), ...env } });
+    expect([told.code, told.err]).toEqual([code, expect.stringContaining(next)]);
+  }
+  const json = await ayder(["topics", "--json", "--url", nobody]);
+  expect(json.err).not.toContain("ayder serve");
+}, 60_000);
+
 test("an error of the server names its page of the manual, except with --json", async () => {
   const env = { AYDER_URL: url() };
   const failing: readonly (readonly [page: string, args: readonly string[], env?: object])[] = [

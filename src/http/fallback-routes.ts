@@ -4,6 +4,7 @@
 
 import { NO_QUERY } from "../api/common.ts";
 import type { Instruments } from "../metrics/instruments.ts";
+import { isStreamUrl } from "./durable/cross-origin.ts";
 import { ApiError, shown } from "./errors.ts";
 import { pathEndOf, pathStartOf } from "./raw-url.ts";
 import { type Endpoint, type Route, toRoute } from "./request-context.ts";
@@ -71,6 +72,7 @@ export class FallbackRoutes {
   #allowed(path: string, method: string): ApiError {
     const methods = this.#matching(path).map((route) => route.method as string);
     if (methods.includes("GET")) methods.push("HEAD");
+    if (isStreamUrl(path)) methods.push("OPTIONS");
     const allow = [...new Set(methods)].join(", ");
     const message = `${shown(path)} does not know the method ${method}; it knows ${allow}`;
     return new ApiError("method_not_allowed", message, null, { allow });

@@ -49,9 +49,15 @@ export function demandSource(
   side: string,
   scope: Scope,
 ): void {
-  const source = body.fields.get(side);
+  const topic = topicIn(body, side);
+  if (topic !== null) context.demand(scope, topic);
+}
+
+/** Null if the field names none, or none that is a string. */
+export function topicIn({ fields }: StreamBody, side: string): string | null {
+  const source = fields.get(side);
   const topic = source instanceof Map ? source.get("topic") : undefined;
-  if (typeof topic === "string") context.demand(scope, topic);
+  return typeof topic === "string" ? topic : null;
 }
 
 /** Maps a rejection of a topic or a group to its specific error code. The field is always named. */

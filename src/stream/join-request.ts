@@ -82,6 +82,9 @@ function readKeys(on: RequestField): [Path[], Path[]] {
   if (lists[0].isAbsent && lists[1].isAbsent) {
     return [[on.at("left_key").fieldPath()], [on.at("right_key").fieldPath()]];
   }
+  for (const one of [on.at("left_key"), on.at("right_key")]) {
+    if (!one.isAbsent) return one.fail("must not stand beside left_keys and right_keys");
+  }
   const left = lists[0].fieldPaths(KEYS_MAX);
   const right = lists[1].fieldPaths(KEYS_MAX);
   if (left.length === 0) return lists[0].fail("must name at least one field");

@@ -231,6 +231,8 @@ export function register(target: TargetOf): void {
       ] as const) {
         expectError(await put(view, body), status, code, fields);
       }
+      const { body } = await put(view, byRegion(`${topic}x`));
+      expect(body["message"]).toBe(`No such topic: topic "${topic}x"`);
       expectError(await put("a%20b", byRegion(topic)), 400, "invalid_view");
       expectError(await get(view), 404, "view_not_found");
     });

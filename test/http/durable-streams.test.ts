@@ -52,6 +52,15 @@ test("a JSON stream keeps its values as they were written", async () => {
   expect((await client.get(`json?offset=${read.next}`)).text).toBe(`[${nested}]`);
 });
 
+test("a wrong method is told the methods of streams, OPTIONS too", async () => {
+  const headers = { authorization: "Bearer dev" };
+  const wrong = await fetch(`${server.url}/v1/stream/any`, { method: "PATCH", headers });
+  const methods = (allow: string | null) => allow?.split(", ").sort();
+  const options = await fetch(`${server.url}/v1/stream/any`, { method: "OPTIONS" });
+  expect(wrong.status).toBe(405);
+  expect(methods(wrong.headers.get("allow"))).toEqual(methods(options.headers.get("allow")));
+});
+
 test("malformed requests are refused with the value that was wrong, and store nothing", async () => {
   await client.put("bad", { type: JSON_TYPE });
   const cases: readonly (readonly [

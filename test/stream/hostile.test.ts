@@ -193,6 +193,15 @@ test("Protobuf: huge lengths, long varints, wrong wire types, tag 0, deep nestin
   expect(decode(deep)).toBeUndefined();
 });
 
+test("Protobuf: a text without its syntax line is told about it", () => {
+  const message = (schemaText: string): string => {
+    const compiled = compile({ type: "proto", schemaText });
+    return compiled.ok ? "" : compiled.message;
+  };
+  const hint = '; without syntax = "proto3"; it is read as proto2';
+  expect(message("message M { string a = 1; }")).toEndWith(hint);
+  expect(message('syntax = "proto3"; message M { strin a 1; }')).not.toContain("proto2");
+});
 test("Protobuf: malformed and hostile .proto texts are a message", () => {
   for (const schemaText of [
     "message",

@@ -113,6 +113,8 @@ test("a join names the wrong field by its path", () => {
     [{ on: {} }, "on.left_key"],
     [{ on: { left_key: "a" } }, "on.right_key"],
     [{ on: { left_keys: [], right_keys: [] } }, "on.left_keys"],
+    [{ on: { left_key: "a", left_keys: ["a"], right_keys: ["a"] } }, "on.left_key"],
+    [{ on: { right_key: "a", left_keys: ["a"], right_keys: ["a"] } }, "on.right_key"],
     [{ on: { left_keys: ["a"], right_keys: ["a", "b"] } }, "on.right_keys"],
     [{ on: { left_keys: ["a"] } }, "on.right_keys"],
     [{ on: { left_keys: [5], right_keys: ["a"] } }, "on.left_keys[0]"],

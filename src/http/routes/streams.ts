@@ -18,13 +18,14 @@ import type { Rejected, StreamApi } from "../../node/api.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { joinBody, queryBody, viewBody } from "../query-answers.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
-import { json, jsonText } from "../responses.ts";
+import { aboutReader, json, jsonText } from "../responses.ts";
 import type { Services } from "../services.ts";
 import {
   bodyRejected,
   demandSource,
   readStreamBody,
   STREAM_BODY_BYTES_MAX,
+  topicIn,
 } from "../stream-body.ts";
 
 const BODY_ERRORS: readonly ErrorCode[] = [
@@ -153,7 +154,10 @@ const putView = (services: Services, streams: StreamApi): Endpoint => ({
     demandSource(context, body, "source", "read");
     await demandOwner(streams, context, name);
     const result = await streams.putView(name, body.text);
-    if (!result.ok) return rejected(services, context, result);
+    if (!result.ok) {
+      const about = aboutReader(result, topicIn(body, "source"), `view "${name}"`);
+      return rejected(services, context, result, about);
+    }
     return json<ViewPut>({ ok: true, view: name, created: result.created });
   },
 });

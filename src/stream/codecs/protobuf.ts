@@ -22,7 +22,8 @@ export function compileProtobuf(spec: DecodeSpec): CompiledDecoder {
     root = parseProto(spec.schemaText);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return { ok: false, field: "schema_text", message: `.proto text: ${reason.slice(0, 300)}` };
+    const message = `.proto text: ${reason.slice(0, 300)}${syntaxHint(spec.schemaText, reason)}`;
+    return { ok: false, field: "schema_text", message };
   }
   const isFramed = spec.encoding === "binary" && spec.framing === "registry";
   const found = findMessage(root, spec.message);
@@ -43,6 +44,12 @@ export function compileProtobuf(spec: DecodeSpec): CompiledDecoder {
     },
   };
 }
+
+/** Most texts are proto3, and the line that says so is what is left out most often. */
+const syntaxHint = (text: string, reason: string): string =>
+  reason.startsWith("illegal token") && !/\b(syntax|edition)\s*=/.test(text)
+    ? '; without syntax = "proto3"; it is read as proto2'
+    : "";
 
 const TIMESTAMP = ".google.protobuf.Timestamp";
 

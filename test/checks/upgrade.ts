@@ -189,8 +189,14 @@ async function replace(node: NodeProcess): Promise<void> {
  */
 async function forward(how: "link" | "http"): Promise<void> {
   const expected = how === "link" ? 2 : 0;
+  const isKnown = (node: NodeProcess) => replaced.has(node) === (how === "link");
   await until(`followers forward by ${how}`, async () => {
     const leader = (await cluster.leader())?.node;
+    // A node of higher priority takes the lead back.
+    if (leader !== undefined && !isKnown(leader)) {
+      await lead(cluster.nodes.find(isKnown) ?? leader);
+      return false;
+    }
     const followers = [...replaced].filter((node) => node !== leader);
     const counts: number[] = [];
     for (const node of followers) counts.push(await forwardTwo(node));
@@ -213,7 +219,9 @@ async function forwardTwo(node: NodeProcess): Promise<number> {
   return (await forwardedByLink(node)) - before;
 }
 
-const urlOf = ({ http: { host, port } }: NodeProcess): string => `http://${host}:${port}`;
+function urlOf({ http: { host, port } }: NodeProcess): string {
+  return `http://${host}:${port}`;
+}
 
 async function forwardedByLink(node: NodeProcess): Promise<number> {
   const text = await (await fetch(`${urlOf(node)}/metrics`)).text();

@@ -46,17 +46,18 @@ export class GivenRecords {
     return state !== undefined && state.endOffset >= nextOffset;
   }
 
-  /** @returns null if the records are damaged here, or the topic was deleted. */
+  /** @returns null if the records are damaged or deleted here, or a snapshot replaced their files. */
   async #read(place: Place): Promise<MemberRecords | null> {
     const { topicId, partition, startOffset, nextOffset } = place;
     const state = findPartition(this.#options.machine.broker, topicId, partition);
     if (state === undefined) return null;
     try {
       const count = nextOffset - startOffset;
-      const read = handleOf(state).log.read(startOffset, count, Number.MAX_SAFE_INTEGER);
+      const { log } = handleOf(state);
+      const read = log.read(startOffset, count, Number.MAX_SAFE_INTEGER);
       // The bytes are valid in this event-loop iteration only.
       const slices = (read instanceof Promise ? await read : read).map((slice) => slice.slice());
-      return { ...place, slices };
+      return slices.length === 0 || log.deleted ? null : { ...place, slices };
     } catch (error) {
       if (error instanceof PartitionDamaged) return null;
       throw error;

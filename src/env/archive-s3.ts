@@ -65,9 +65,18 @@ export async function createS3Object(
   );
 }
 
-/** Starts an upload of unknown length. An object of this name is replaced when it is complete. */
-export function uploadS3Object({ bucket, key }: S3Name, via: string): ArchiveTarget {
-  return startUpload(new S3Client({ bucket }), key, `s3://${bucket}/${key}${via}`, PART_BYTES_MIN);
+/**
+ * Starts an upload of unknown length. An object of this name is replaced when it is complete.
+ *
+ * @param retries of a request that fails. With 0, nothing is sent any more after an error.
+ */
+export function uploadS3Object(
+  { bucket, key }: S3Name,
+  via: string,
+  retries = RETRIES,
+): ArchiveTarget {
+  const place = `s3://${bucket}/${key}${via}`;
+  return startUpload(new S3Client({ bucket }), key, place, PART_BYTES_MIN, retries);
 }
 
 /** Returns the number of bytes of an object. @throws ArchiveUnavailable */
@@ -102,11 +111,12 @@ function startUpload(
   key: string,
   place: string,
   partSize: number,
+  retries = RETRIES,
 ): ArchiveTarget {
   // The upload reads a stream, because a writer of Bun (1.4.5) completes the object even after an error.
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
-  const options = { partSize, queueSize: PARTS_AT_ONCE, retry: RETRIES, type: MEDIA_TYPE };
+  const options = { partSize, queueSize: PARTS_AT_ONCE, retry: retries, type: MEDIA_TYPE };
   const uploaded = client.write(key, new Response(readable), options);
   // The next write or finish reports the error.
   uploaded.catch(() => undefined);

@@ -11,8 +11,13 @@ import {
 import { DirectoryStore } from "./export-directory.ts";
 
 export interface ExportStore {
-  /** Begins an object. One of the same name is replaced when the new one is complete. */
-  create(name: string): Promise<ArchiveTarget>;
+  /**
+   * Begins an object. One of the same name is replaced when the new one is complete.
+   *
+   * @param once for objects whose content changes: no request is repeated, so that an attempt that was
+   *   given up does not replace a later one.
+   */
+  create(name: string, once?: boolean): Promise<ArchiveTarget>;
   /** Removes an object and what is left of attempts to write it. It need not exist. */
   remove(name: string): Promise<void>;
   /** Returns a small object; null if it does not exist. */
@@ -50,9 +55,9 @@ class BucketStore implements ExportStore {
     this.#via = via;
   }
 
-  create(name: string): Promise<ArchiveTarget> {
+  create(name: string, once = false): Promise<ArchiveTarget> {
     const object = this.#nameOf(name);
-    const upload = uploadS3Object(object, this.#via);
+    const upload = once ? uploadS3Object(object, this.#via, 0) : uploadS3Object(object, this.#via);
     const place = `s3://${object.bucket}/${object.key}${this.#via}`;
     const within = <T>(work: Promise<T>): Promise<T> => this.#within(place, work);
     let written = 0;

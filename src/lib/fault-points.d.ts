@@ -37,6 +37,7 @@ type FaultPoint =
   | "manifest-decided-twice"
   | "export-file-counts-before-it-is-stored"
   | "export-files-given-up-stay"
+  | "export-pointer-set-back"
   // Forwarded writes (`src/node/forward`).
   | "forwarded-frames-executed-twice"
   | "forwards-again-after-an-unknown-outcome"

@@ -64,7 +64,7 @@ export class LocalExportWriter implements ExportWriter {
   }
 
   async put(url: string, name: string, text: string): Promise<void> {
-    const output = new Output(this.#store(url), name);
+    const output = new Output(this.#store(url), name, true);
     try {
       await output.write(utf8(text));
       await output.finish();
@@ -109,16 +109,19 @@ export class LocalExportWriter implements ExportWriter {
 class Output {
   readonly #store: ExportStore;
   readonly #name: string;
+  readonly #once: boolean;
   #target: ArchiveTarget | null = null;
   bytes = 0;
 
-  constructor(store: ExportStore, name: string) {
+  /** @param once see `ExportStore.create`. */
+  constructor(store: ExportStore, name: string, once = false) {
     this.#store = store;
     this.#name = name;
+    this.#once = once;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    this.#target ??= await this.#store.create(this.#name);
+    this.#target ??= await this.#store.create(this.#name, this.#once);
     await this.#target.write(bytes);
     this.bytes += bytes.length;
   }

@@ -22,8 +22,17 @@ class MemoryWriter implements ExportWriter {
 
   check = () => null;
   stop = () => undefined;
+  /** The next pointer is not answered, and arrives when this is called. */
+  loses: ((arrive: () => void) => void) | null = null;
+
   put = (_url: string, name: string, text: string): Promise<void> => {
     this.#attempt();
+    const lost = name === "_ayder/latest" ? this.loses : null;
+    if (lost !== null) {
+      this.loses = null;
+      lost(() => this.objects.set(name, text));
+      return Promise.reject(new Error("no progress"));
+    }
     this.objects.set(name, text);
     return Promise.resolve();
   };
@@ -182,4 +191,31 @@ test("manifests list the files, and the pointer names the newest", async () => {
   // Earlier ones do not change.
   const first = JSON.parse(objects.get("_ayder/manifest-1.json") ?? "") as { files: object[] };
   expect(first.files.length).toBe(1);
+});
+
+test("a pointer that a late request sets back is written again", async () => {
+  const world = new World();
+  await world.open({ everyMs: 1_000, maxBytes: 1_000_000 });
+  const { writer } = world;
+  const latest = () => JSON.parse(writer.objects.get("_ayder/latest") ?? "{}").manifest as string;
+  await world.produce(2);
+  await world.pass(4_000);
+  // The pointer of a new leader is certain after this.
+  await world.pass(6 * MINUTE_MS);
+  let arrive = (): void => undefined;
+  writer.loses = (late) => {
+    arrive = late;
+  };
+  await world.produce(2);
+  await world.pass(10_000);
+  await world.produce(2);
+  await world.pass(10_000);
+  expect(latest()).toBe("_ayder/manifest-3.json");
+  arrive();
+  expect(latest()).toBe("_ayder/manifest-2.json");
+  await world.pass(4 * MINUTE_MS);
+  expect(latest()).toBe("_ayder/manifest-3.json");
+  const { attempts } = writer;
+  await world.pass(20 * MINUTE_MS);
+  expect(writer.attempts).toBe(attempts);
 });

@@ -18,7 +18,7 @@ import type { ExportJob, ExportWriter } from "./writer.ts";
 const READ_BYTES = 128 * 1024;
 /** With so many unlisted files, a manifest comes before the next file. */
 const UNLISTED_TARGET = 32;
-/** A request of the leader before this one can arrive this late, and set the pointer back. */
+/** A request of the leader before this one, or one that failed, can arrive this late. */
 const POINTER_AGAIN_MS = 150_000;
 const COMMAND_BYTES = 256;
 
@@ -60,7 +60,7 @@ export async function takeTurn(
   const { status, nowMs } = options;
   await checkPlace(found, options);
   if (needsPointer(one.manifest, status, nowMs)) {
-    await options.writer.put(one.definition.url, LATEST, latestText(one, one.manifest));
+    await writePointer(one, latestText(one, one.manifest), options);
     // The second time is the last one.
     status.pointerAtMs = status.pointerAtMs === null ? nowMs : 0;
   }
@@ -149,19 +149,31 @@ function joined(slices: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
-async function writeManifest(
-  { one }: WorkingExport,
-  { commander, writer, status, nowMs }: TurnOptions,
-): Promise<void> {
+async function writeManifest({ one }: WorkingExport, options: TurnOptions): Promise<void> {
+  const { commander, writer, status, nowMs } = options;
   const manifest = one.manifest + 1;
   const { url } = one.definition;
   // Both before they wait: the state may change meanwhile.
   const [text, latest] = [manifestText(one), latestText(one, manifest)];
   await writer.put(url, manifestName(manifest), text);
-  await writer.put(url, LATEST, latest);
+  await writePointer(one, latest, options);
   status.pointerAtMs ??= nowMs;
   const fields = { exportId: one.exportId, manifest };
   await run(commander, { kind: listExportManifest, fields });
+}
+
+/** A request that failed may still arrive and set the pointer back, so it is written again later. */
+async function writePointer(
+  { definition }: ExportState,
+  text: string,
+  { writer, status }: TurnOptions,
+): Promise<void> {
+  try {
+    await writer.put(definition.url, LATEST, text);
+  } catch (error) {
+    if (!faultPoint("export-pointer-set-back")) status.pointerAtMs = null;
+    throw error;
+  }
 }
 
 /**

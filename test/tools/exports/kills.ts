@@ -22,7 +22,8 @@ import {
 const PARTITIONS = 3;
 const TOPIC = "events";
 const STALL_MS = 1_500;
-const PATIENCE_MS = 120_000;
+/** A pointer that a late request set back is written again within this time. */
+const PATIENCE_MS = 240_000;
 /** A leader lives at least this long, unless it has committed a file before. */
 const PROGRESS_MS = 6_000;
 

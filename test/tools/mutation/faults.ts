@@ -39,6 +39,7 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "manifest-decided-twice": "test/export/state.test.ts",
   "export-file-counts-before-it-is-stored": "test/sim/exports.test.ts",
   "export-files-given-up-stay": "test/sim/exports.test.ts",
+  "export-pointer-set-back": "test/node/exports.test.ts",
   // src/node/forward
   "forwarded-frames-executed-twice": "test/node/forward.test.ts",
   "forwards-again-after-an-unknown-outcome": "test/node/forward.test.ts",

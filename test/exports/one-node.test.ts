@@ -262,53 +262,42 @@ test("records that retention deletes first are counted; with hold they stay", as
   await flushed("held", bucketPlace(s3, "lake/held/"), 50);
 });
 
-describe("a file that is stored and not committed does not stay", () => {
+test("files that are stored and not committed do not stay", async () => {
+  const names = ["trimmed", "left", "dropped"];
   const files = (name: string) =>
-    [...s3.objects.keys()].filter((key) => /^lake\/.*\.parquet$/.test(key) && key.includes(name));
-
-  /** An export whose files arrive in the bucket, which then says that they did not. */
-  async function uncommitted(name: string): Promise<void> {
+    [...s3.objects.keys()].filter((key) => key.startsWith(`lake/${name}/topic=`));
+  // The bucket takes files, and says that it did not.
+  s3.interfere = (line) => {
+    const [method, key = ""] = line.split(" ");
+    if (method !== "PUT" || !names.some((name) => key.startsWith(`lake/${name}/topic=`))) {
+      return null;
+    }
+    s3.objects.set(key, Buffer.from("stored"));
+    return new Response("", { status: 503, headers: { "retry-after": "1" } });
+  };
+  for (const name of names) {
     await createTopic(name);
     await produce(name, 20);
-    s3.interfere = (line) => {
-      const [method, key = ""] = line.split(" ");
-      if (method !== "PUT" || !key.startsWith(`lake/${name}/topic=`)) return null;
-      s3.objects.set(key, Buffer.from("stored"));
-      return new Response("", { status: 503, headers: { "retry-after": "1" } });
-    };
     await put(name, { topic: name, url: `s3://lake/${name}` });
     await post(name, "flush");
+  }
+  for (const name of names) {
     await until(async () => Number((await get(name))["failures"]) >= 1);
     expect(files(name).length).toBe(1);
   }
-
-  test("when retention deletes its records", async () => {
-    await uncommitted("trimmed");
-    await ask("POST", "/broker/retention", JSON.stringify({ topic: "trimmed", ttl_ms: 1 }));
-    await until(async () => files("trimmed").length === 0);
-    s3.interfere = () => null;
-    await until(async () => (await get("trimmed"))["state"] === "running");
-    expect(await get("trimmed")).toMatchObject({ lost: 20, files: 0, lag_records: 0 });
-  });
-
-  test("when the export is deleted, and the place is free after that", async () => {
-    await uncommitted("left");
-    expect(await ask("DELETE", "/broker/exports/left")).toMatchObject({ status: 200 });
-    expect(await get("left")).toMatchObject({ status: 404 });
-    await until(async () => files("left").length === 0);
-    s3.interfere = () => null;
-    await until(
-      async () => (await put("again", { topic: "left", url: "s3://lake/left" })).status === 200,
-    );
-    await flushed("again", bucketPlace(s3, "lake/left/"), 20);
-  });
-
-  test("when the topic is deleted", async () => {
-    await uncommitted("dropped");
-    await ask("DELETE", "/broker/topics/dropped");
-    await until(async () => files("dropped").length === 0);
-    s3.interfere = () => null;
-  });
+  // Records, export and topic are deleted.
+  await ask("POST", "/broker/retention", JSON.stringify({ topic: "trimmed", ttl_ms: 1 }));
+  expect(await ask("DELETE", "/broker/exports/left")).toMatchObject({ status: 200 });
+  expect(await ask("DELETE", "/broker/topics/dropped")).toMatchObject({ status: 200 });
+  expect(await get("left")).toMatchObject({ status: 404 });
+  for (const name of names) await until(async () => files(name).length === 0);
+  s3.interfere = () => null;
+  await until(async () => (await get("trimmed"))["state"] === "running");
+  expect(await get("trimmed")).toMatchObject({ lost: 20, files: 0, lag_records: 0 });
+  // The place is free when nothing is left to be done there.
+  const again = { topic: "left", url: "s3://lake/left" };
+  await until(async () => (await put("again", again)).status === 200);
+  await flushed("again", bucketPlace(s3, "lake/left/"), 20);
 });
 
 test("a changed definition is for later files; what is fixed is refused by name", async () => {

@@ -11,6 +11,7 @@ export type Sample = {
 };
 
 const KINDS = 16;
+const LARGE_BYTES = 1024 * 1024;
 const INVALID = new Uint8Array([0xff, 0xfe, 0x00, 0x80]);
 
 /** @param large numbers of this multiple have a value of 1 MiB. */
@@ -27,8 +28,7 @@ export function sampleOf(number: number, large = 250_000): Sample {
 }
 
 function bytesOfValue(number: number, large: number): Uint8Array {
-  if (number % large === large - 1)
-    return utf8(JSON.stringify({ n: number, big: "x".repeat(1 << 20) }));
+  if (number % large === large - 1) return largeValue(number);
   switch (number % KINDS) {
     case 0:
       return new Uint8Array(0);
@@ -64,6 +64,12 @@ function bytesOfValue(number: number, large: number): Uint8Array {
         }),
       );
   }
+}
+
+/** As long as a value may be by default. */
+function largeValue(number: number): Uint8Array {
+  const [head, tail] = [`{"n":${number},"big":"`, '"}'];
+  return utf8(head + "x".repeat(LARGE_BYTES - head.length - tail.length) + tail);
 }
 
 /** Batches of samples, as a partition stores them. @param timestampOf the time of a batch. */

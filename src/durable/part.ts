@@ -163,9 +163,9 @@ function writeStreamConfig(writer: ByteWriter, config: StreamConfig): void {
   writer.varint(depth);
 }
 
-function readStreamConfig(reader: ByteReader): StreamConfig {
+function readStreamConfig(reader: ByteReader, state: DurableState): StreamConfig {
   const path = reader.text();
-  const contentType = reader.text();
+  const contentType = state.sharedType(reader.text());
   const ttlSeconds = readOptionalNumber(reader);
   const text = readOptional(reader);
   const expiresAt = text === null ? null : { text, ms: reader.varint() };
@@ -255,7 +255,7 @@ class Restorer implements PartRestorer<DurableState> {
     const state = this.#state;
     const streamId = reader.varint();
     const flags = knownFlags(reader.u8(), CLOSED | DELETED);
-    const config = readStreamConfig(reader);
+    const config = readStreamConfig(reader, state);
     check(streamId > this.#lastId, "streams are not in order");
     check(streamId < this.#nextTopicId, "a stream is newer than the newest");
     check(!state.byPath.has(config.path), "two streams have one path");
@@ -332,9 +332,12 @@ class Restorer implements PartRestorer<DurableState> {
   }
 }
 
-function readProducers(reader: ByteReader): ReadonlyMap<string, ProducerState> {
+function readProducers(reader: ByteReader): StreamState["producers"] {
+  let left = reader.varint();
+  // Most streams have none.
+  if (left === 0) return NO_PRODUCERS;
   const producers = new Map<string, ProducerState>();
-  for (let left = reader.varint(); left > 0; left--) {
+  for (; left > 0; left--) {
     const id = reader.text();
     producers.set(id, { epoch: reader.varint(), seq: reader.varint(), at: reader.varint() });
   }

@@ -111,6 +111,9 @@ export class StreamState {
   }
 }
 
+/** Content types whose texts are shared. */
+const TYPES_MAX = 1_000;
+
 /** Durable streams and their subscriptions. */
 export class DurableState {
   readonly byPath = new Map<string, StreamState>();
@@ -129,6 +132,15 @@ export class DurableState {
   definitions = 0;
   /** Not replicated: changes when a webhook has to be called. */
   deliveries = 0;
+  readonly #types = new Map<string, string>();
+
+  /** Returns one text for all streams of a content type. */
+  sharedType(contentType: string): string {
+    const known = this.#types.get(contentType);
+    if (known !== undefined) return known;
+    if (this.#types.size < TYPES_MAX) this.#types.set(contentType, contentType);
+    return contentType;
+  }
 
   get isEmpty(): boolean {
     return this.byId.size === 0 && this.nextSerial === 1;

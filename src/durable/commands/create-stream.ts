@@ -125,7 +125,7 @@ function configOf(
 ): StreamConfig | Extract<CreateStreamResult, { ok: false }> {
   const { path, contentType, ttlSeconds, expiresAt, fork } = command;
   if (fork !== null) return forkOf(context, command, fork);
-  const type = contentType === "" ? DEFAULT_TYPE : contentType;
+  const type = contentType === "" ? DEFAULT_TYPE : context.durable.sharedType(contentType);
   return { path, contentType: type, ttlSeconds, expiresAt, fork: null, base: 0, depth: 0 };
 }
 
@@ -152,7 +152,8 @@ function forkOf(
   const ownLife = command.ttlSeconds !== null || command.expiresAt !== null;
   return {
     path: command.path,
-    contentType: command.contentType === "" ? contentType : command.contentType,
+    contentType:
+      command.contentType === "" ? contentType : context.durable.sharedType(command.contentType),
     ttlSeconds: ownLife ? command.ttlSeconds : ttlSeconds,
     expiresAt: ownLife ? command.expiresAt : expiresAt,
     fork: { path: fork.path, streamId: source.streamId, offset, sub: fork.sub },

@@ -88,7 +88,10 @@ export const SUBSCRIPTION = t.Object({
   subscription_id: t.String(),
   type: t.String(),
   pattern: t.Optional(t.String()),
-  streams: t.Array(link),
+  streams: t.Array(link, {
+    description: "At most 1000: of more, some of those with records to process",
+  }),
+  streams_total: natural("Streams that it watches"),
   webhook: t.Optional(
     t.Object({
       url: t.String(),

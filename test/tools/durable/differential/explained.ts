@@ -120,6 +120,24 @@ export const EXPLANATIONS: readonly Explanation[] = [
         (statuses(seen) === "201/409" && theirs?.includes("active forks") === true)),
   },
   {
+    name: "forks that expired just now",
+    why: "A deleted stream is retained until its last fork has expired and a tick has found that.",
+    diverges: true,
+    explains: ({ what }, seen) =>
+      what === "status" &&
+      statuses(seen) === "409/201" &&
+      (JSON.parse(seen.ours.text) as { error: string }).error === "stream_has_forks",
+  },
+  {
+    name: "closed in any case",
+    why: "Stream-Closed is compared without regard to case, as the protocol says. The reference server creates an open stream for TRUE.",
+    diverges: true,
+    explains: ({ what }, { operation }) =>
+      ["status", "stream-closed"].includes(what) &&
+      operation.method === "PUT" &&
+      operation.headers["stream-closed"] === "TRUE",
+  },
+  {
     name: "inherited by a fork",
     why: "A repeated PUT of a fork may leave out the type and the life that it inherits.",
     explains: ({ what }, seen) =>

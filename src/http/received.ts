@@ -11,10 +11,11 @@ const KEY_B64 = Phrase.of(',"key_b64":"');
 const OFFSET = Phrase.of(',"offset":');
 const TIMESTAMP = Phrase.of(',"timestamp_ms":');
 const ATTEMPT = Phrase.of(',"attempt":');
-const RECEIPT = Phrase.of(',"receipt":"');
-const COMMA = 44;
-/** Upper bound of the length of a message without topic, key, value, headers and receipt. */
-const MESSAGE_BYTES_MAX = 320;
+/** The beginning of a receipt: see `node/queues/receipts.ts`. */
+const RECEIPT = Phrase.of(',"receipt":"q');
+const [COMMA, DASH] = [44, 45];
+/** Upper bound of the length of a message without topic, key, value and headers. */
+const MESSAGE_BYTES_MAX = 400;
 const FIRST_BYTES = 64 * 1024;
 /** A larger buffer is released after use. */
 const KEPT_BYTES_MAX = 1024 * 1024;
@@ -57,9 +58,11 @@ export class ReceivedWriter {
     base64: boolean,
     isFirst: boolean,
   ): number {
-    const { partition, offset, timestampMs, key, value, headers, attempt, receipt } = message;
-    const logicalBytes = value.length + (key?.length ?? 0) + headers.length;
-    const framingBytes = MESSAGE_BYTES_MAX + open.length + close.length + receipt.length;
+    const { partition, offset, timestampMs, record, queueId, attempt } = message;
+    const { source, keyStart, keyEnd, valueStart, valueEnd, headersStart, headersEnd } = record;
+    const keyBytes = keyStart < 0 ? 0 : keyEnd - keyStart;
+    const logicalBytes = valueEnd - valueStart + keyBytes + (headersEnd - headersStart);
+    const framingBytes = MESSAGE_BYTES_MAX + open.length + close.length;
     this.#ensure(framingBytes + HEADER_FRAMING_BYTES_MAX + logicalBytes * ESCAPED_BYTES_MAX);
     const out = this.#out;
     const view = this.#view;
@@ -68,14 +71,19 @@ export class ReceivedWriter {
     at = writeDecimal(out, open.write(view, at), partition);
     at = writeDecimal(out, OFFSET.write(view, at), offset);
     at = writeDecimal(out, TIMESTAMP.write(view, at), timestampMs);
-    if (key !== null) {
-      at = writeField(out, view, at, KEY, KEY_B64, base64, key, 0, key.length);
+    if (keyStart >= 0) {
+      at = writeField(out, view, at, KEY, KEY_B64, base64, source, keyStart, keyEnd);
     }
-    at = writeField(out, view, at, VALUE, VALUE_B64, base64, value, 0, value.length);
-    if (headers.length > 0) at = writeHeaders(out, at, headers, 0, headers.length);
+    at = writeField(out, view, at, VALUE, VALUE_B64, base64, source, valueStart, valueEnd);
+    if (headersEnd > headersStart) at = writeHeaders(out, at, source, headersStart, headersEnd);
     at = writeDecimal(out, ATTEMPT.write(view, at), attempt);
-    at = RECEIPT.write(view, at);
-    for (let i = 0; i < receipt.length; i++) out[at++] = receipt.charCodeAt(i);
+    at = writeDecimal(out, RECEIPT.write(view, at), queueId);
+    out[at++] = DASH;
+    at = writeDecimal(out, at, partition);
+    out[at++] = DASH;
+    at = writeDecimal(out, at, offset);
+    out[at++] = DASH;
+    at = writeDecimal(out, at, attempt);
     this.#at = close.write(view, at);
     return logicalBytes;
   }

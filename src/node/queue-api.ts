@@ -63,8 +63,22 @@ export type ReceivedMessage = {
   readonly value: Uint8Array;
   /** Encoded as in `record/headers.ts`. */
   readonly headers: Uint8Array;
+  /** The same bytes where they lie, for answers with many messages. */
+  readonly record: RecordBytes;
+  readonly queueId: number;
   readonly attempt: number;
+  /** Names the queue by its id, then partition, offset and attempt. */
   readonly receipt: string;
+};
+/** Places of key, value and headers in the source. `keyStart` below 0: no key. */
+export type RecordBytes = {
+  readonly source: Uint8Array;
+  readonly keyStart: number;
+  readonly keyEnd: number;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+  readonly headersStart: number;
+  readonly headersEnd: number;
 };
 export type Blocked = "max_in_flight" | "oldest_unacknowledged";
 export type Received = {
@@ -80,13 +94,24 @@ export type Received = {
 export function detached(received: Result<Received, ReceiveReject>) {
   if (!received.ok) return received;
   const messages = received.messages.map(
-    ({ partition, offset, timestampMs, key, value, headers, attempt, receipt }) => {
-      const bytes = { key: key?.slice() ?? null, value: value.slice(), headers: headers.slice() };
-      return { partition, offset, timestampMs, attempt, receipt, ...bytes };
+    ({ partition, offset, timestampMs, key, value, headers, queueId, attempt, receipt }) => {
+      const source = Buffer.concat([key ?? NO_BYTES, value, headers]) as Uint8Array;
+      const keyEnd = key?.length ?? 0;
+      const valueEnd = keyEnd + value.length;
+      const ends = { keyEnd, valueStart: keyEnd, valueEnd, headersStart: valueEnd };
+      const keyStart = key === null ? -1 : 0;
+      return {
+        ...{ partition, offset, timestampMs, queueId, attempt, receipt },
+        key: key === null ? null : source.subarray(0, keyEnd),
+        value: source.subarray(keyEnd, valueEnd),
+        headers: source.subarray(valueEnd),
+        record: { source, keyStart, ...ends, headersEnd: source.length },
+      };
     },
   );
   return { ...received, messages };
 }
+const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 export type SettleRequest = {
   readonly queue: string;

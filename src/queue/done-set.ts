@@ -1,4 +1,6 @@
 const WORDS_MIN = 2;
+/** An empty ring of at most this size is kept: acknowledgements out of order need it again. */
+const WORDS_KEPT = 16;
 const WORD_BITS = 32;
 
 /**
@@ -44,7 +46,7 @@ export class DoneSet {
     // The ring holds offsets up to this one. Beyond it, a position belongs to a lower offset.
     const limit = low + this.#bits;
     while (this.#size > 0 && next < limit && this.#take(next)) next++;
-    if (this.#size === 0 && this.#words.length > WORDS_MIN)
+    if (this.#size === 0 && this.#words.length > WORDS_KEPT)
       this.#words = new Uint32Array(WORDS_MIN);
     return { low: next, removed };
   }

@@ -82,8 +82,9 @@ export function skip(partition: QueuePartition, offset: number): boolean {
 }
 
 function finishOffset(partition: QueuePartition, offset: number): void {
-  if (offset === partition.low) partition.low = partition.done.raise(offset, offset + 1).low;
-  else partition.done.add(offset, partition.low);
+  if (offset !== partition.low) partition.done.add(offset, partition.low);
+  else if (partition.done.size === 0) partition.low = offset + 1;
+  else partition.low = partition.done.raise(offset, offset + 1).low;
 }
 
 /**

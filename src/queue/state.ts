@@ -1,6 +1,6 @@
 import type { PartitionState } from "../broker/state.ts";
 import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
-import { DUE_KIND, Due, DueIndex } from "../lib/due-index.ts";
+import { DUE_KIND, DueIndex, type DueKind, LeanDue } from "../lib/due-index.ts";
 import type { QueueDefinition } from "./definition.ts";
 import { DoneSet } from "./done-set.ts";
 
@@ -11,7 +11,8 @@ const PARTITIONS = 1024;
 export const NO_KEY = 0;
 
 /** A record that was given out and is not finished: leased, waiting for its retry, or ready for it. */
-export class QueueItem extends Due {
+export class QueueItem extends LeanDue {
+  override readonly owner: number;
   readonly partition: QueuePartition;
   readonly offset: number;
   /** Hash of the record's key if the queue keeps the order of keys, otherwise `NO_KEY`. */
@@ -22,10 +23,15 @@ export class QueueItem extends Due {
   isLeased = false;
 
   constructor(queueId: number, partition: QueuePartition, offset: number, key: number) {
-    super(DUE_KIND.queueVisibility, queueId, offset * PARTITIONS + partition.partition);
+    super(offset * PARTITIONS + partition.partition);
+    this.owner = queueId;
     this.partition = partition;
     this.offset = offset;
     this.key = key;
+  }
+
+  override get kind(): DueKind {
+    return DUE_KIND.queueVisibility;
   }
 }
 

@@ -16,7 +16,6 @@ import type {
 import type { Commander } from "../writes/commander.ts";
 import { Delivery } from "./delivery.ts";
 import type { Feed, Taken } from "./feed.ts";
-import { receiptOf } from "./receipts.ts";
 import { Selector } from "./selector.ts";
 
 /** Records of one command. Each is named with a few bytes. */
@@ -202,7 +201,7 @@ export class Dispatcher {
         const lease = leases[at];
         if (lease === undefined || !isOf(each, lease)) continue;
         at++;
-        messages.push(new Delivery(each.record, lease.attempt, receiptOf(queueId, lease)));
+        messages.push(new Delivery(each.record, queueId, lease.attempt));
       }
       if (messages.length === 0) empty.push(waiting);
       else {

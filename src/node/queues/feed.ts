@@ -57,9 +57,19 @@ export class OpenFeed implements Feed {
             : this.take(mine, its, budget, all),
         );
       }
-      if (this.#add(mine, read, budget, all) < to - from) break;
+      // Nothing has happened since the run was found to be free.
+      for (const record of read) this.#reserve(record, budget, all);
+      if (read.length < to - from) break;
     }
     return all;
+  }
+
+  #reserve(record: QueueRecord, budget: Budget, all: Taken[]): void {
+    const { partition, offset, bytes } = record;
+    this.reserved.add(offset);
+    budget.records--;
+    budget.bytes -= bytes;
+    all.push({ partition, offset, key: NO_KEY, record });
   }
 
   /** @returns how many of the records were reserved. Retention may have deleted some. */
@@ -71,12 +81,7 @@ export class OpenFeed implements Feed {
   ): number {
     const before = all.length;
     for (const record of records) {
-      const { partition, offset, bytes } = record;
-      if (!this.#isFree(mine, offset)) continue;
-      this.reserved.add(offset);
-      budget.records--;
-      budget.bytes -= bytes;
-      all.push({ partition, offset, key: NO_KEY, record });
+      if (this.#isFree(mine, record.offset)) this.#reserve(record, budget, all);
     }
     return all.length - before;
   }

@@ -6,6 +6,7 @@ import type { ForwardedCalls, Lease, Leased } from "../forward/calls.ts";
 import type { Received, ReceivedMessage, ReceiveReject } from "../queue-api.ts";
 import type { AppliedWaits } from "../reads/applied-waits.ts";
 import { Delivery } from "./delivery.ts";
+import { queueIdOf } from "./receipts.ts";
 import { readRecords } from "./records.ts";
 
 export type LeasedRecordsOptions = {
@@ -70,7 +71,8 @@ export class LeasedRecords {
       const records = await readRecords(its, from, leases.length, Number.MAX_SAFE_INTEGER);
       return records.flatMap((record) => {
         const lease = leases[record.offset - from];
-        return lease === undefined ? [] : [new Delivery(record, lease.attempt, lease.receipt)];
+        if (lease === undefined) return [];
+        return [new Delivery(record, queueIdOf(lease.receipt), lease.attempt)];
       });
     } catch (error) {
       if (error instanceof PartitionDamaged) return error;

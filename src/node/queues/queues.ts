@@ -127,7 +127,9 @@ export class Queues implements QueueApi {
     { queue: { queueId } }: FoundQueue,
     leases: readonly (LeaseRef | null)[],
   ): ReturnType<QueueApi["settle"]> {
-    const known = leases.filter((lease) => lease !== null);
+    const isKnown = (all: readonly (LeaseRef | null)[]): all is readonly LeaseRef[] =>
+      !all.includes(null);
+    const known = isKnown(leases) ? leases : leases.filter((lease) => lease !== null);
     return new Promise((resolve) => {
       const done = (outcome: AckOutcome): void => {
         if ("code" in outcome) resolve(outcome);

@@ -1,12 +1,17 @@
 import type { LeaseRef } from "../../queue/find.ts";
 
 const [PREFIX, SEPARATOR, ZERO, NINE] = [113, 45, 48, 57];
+const SEPARATOR_TEXT = "-";
 /** Beyond it, a number is not exact. */
 const DIGITS_MAX = 15;
 
 /** A receipt names a delivery: the queue, the record and the attempt. */
 export const receiptOf = (queueId: number, { partition, offset, attempt }: LeaseRef): string =>
   `q${queueId}-${partition}-${offset}-${attempt}`;
+
+/** The id of the queue that gave out the receipt. */
+export const queueIdOf = (receipt: string): number =>
+  numberIn(receipt, 1, receipt.indexOf(SEPARATOR_TEXT));
 
 /** @returns null if it is not a receipt of this queue. */
 export function leaseOfReceipt(queueId: number, receipt: string): LeaseRef | null {

@@ -103,13 +103,20 @@ function settle(
   apply: (queue: QueueState, item: QueueItem) => Millis,
 ): Settled {
   expire(queue, now);
-  return leases.map((ref) => {
-    const mine = queue.partitions[ref.partition];
-    const its = topic.partitions[ref.partition];
-    if (mine !== undefined && its !== undefined) followRetention(state, queue, mine, its);
+  let partition = -1;
+  const settled: (Millis | LeaseError)[] = [];
+  for (const ref of leases) {
+    // Most deliveries are of the same partition as the one before.
+    if (ref.partition !== partition) {
+      partition = ref.partition;
+      const mine = queue.partitions[partition];
+      const its = topic.partitions[partition];
+      if (mine !== undefined && its !== undefined) followRetention(state, queue, mine, its);
+    }
     const item = findLease(queue, ref, now);
-    return typeof item === "string" ? item : apply(queue, item);
-  });
+    settled.push(typeof item === "string" ? item : apply(queue, item));
+  }
+  return settled;
 }
 
 export const ackMessages: LeveledKind<

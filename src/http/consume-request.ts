@@ -7,6 +7,7 @@ import type { PageLimits } from "./page-writer.ts";
 import { queryReader } from "./query.ts";
 import { decimal } from "./raw-url.ts";
 import type { RequestContext } from "./request-context.ts";
+import { singleHeader } from "./single-header.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
@@ -84,6 +85,6 @@ export const forBatches = (call: ConsumeCall): ConsumeCall => ({
 
 /** Null without the header. */
 function topicIdOf({ request }: RequestContext): number | null {
-  const id = request.headers.get(TOPIC_ID_HEADER);
+  const id = singleHeader(request.headers, TOPIC_ID_HEADER, "invalid_parameter");
   return id === null ? null : decimal(id, "Ayder-Topic-Id");
 }

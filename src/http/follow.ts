@@ -15,6 +15,7 @@ import { decimal } from "./raw-url.ts";
 import type { RequestContext } from "./request-context.ts";
 import { headOfPieces, placeOf } from "./responses.ts";
 import type { Services } from "./services.ts";
+import { singleHeader } from "./single-header.ts";
 
 /** Interval of the comments that keep proxies from closing a silent stream. */
 const COMMENT_INTERVAL_MS = 15_000;
@@ -93,7 +94,7 @@ export async function follow(
  * reconnects.
  */
 function offsetAfterLastEvent(context: RequestContext): number | null {
-  const id = context.request.headers.get("last-event-id");
+  const id = singleHeader(context.request.headers, "Last-Event-ID", "invalid_parameter");
   // A browser sends an empty id after an event whose id was empty.
   return id === null || id === ""
     ? null

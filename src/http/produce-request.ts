@@ -12,6 +12,7 @@ import {
   readRequestHeaders,
 } from "./record-headers.ts";
 import type { RequestContext } from "./request-context.ts";
+import { isJoined, repeated, singleHeader } from "./single-header.ts";
 
 /** Everything of a produce but its records, checked. */
 export type ProduceOptions = {
@@ -31,6 +32,7 @@ export type ProduceOptions = {
 };
 
 const IDEMPOTENCY_KEY_BYTES_MAX = 512;
+const KEY_REMEDY = "use the parameter idempotency_key for such a key";
 /** Above this wait the answer may come later than the server's idle timeout allows. */
 export const LONG_TIMEOUT_MS = 5_000;
 /** Longest delay that a timer takes, about 25 days; a longer wait is the same to a client. */
@@ -66,7 +68,7 @@ export class ProduceReader {
       const options = known ?? readOptions(context, null, this.#rocketByDefault, takesEvents);
       if (known === undefined) this.#remember(url, options);
       if (kind === "plain") return options;
-      return { ...options, contentType: request.headers.get("content-type") };
+      return { ...options, contentType: contentTypeOf(request.headers) };
     }
     return readOptions(context, request.headers, this.#rocketByDefault, takesEvents);
   }
@@ -103,7 +105,7 @@ function readOptions(
     key: key === null ? null : utf8(key),
     idempotencyKey: readIdempotencyKey(headers, idempotency_key),
     producer: headers === null && producer === null ? null : readProducer(headers, producer),
-    contentType: headers?.get("content-type") ?? null,
+    contentType: headers === null ? null : contentTypeOf(headers),
     headers:
       headers === null && prefixed.length === 0
         ? NO_REQUEST_HEADERS
@@ -116,6 +118,15 @@ function readOptions(
         : readLater(query.delay_ms, query.deliver_at_ms, mode, producer, headers),
     rocket: mode === null ? rocketByDefault : mode === "rocket",
   };
+}
+
+/** Types that say how the body is read. With any other, it is opaque. */
+const READ_TYPE = /application\/(cloudevents|vnd\.ayder\.batch)/i;
+
+function contentTypeOf(headers: Headers): string | null {
+  const type = headers.get("content-type");
+  if (type === null || !isJoined(type) || !READ_TYPE.test(type)) return type;
+  throw repeated("Content-Type", type, "invalid_header");
 }
 
 function readLater(
@@ -148,7 +159,10 @@ export const withinTimers = (timeoutMs: number | null): number | null =>
   timeoutMs === null ? null : Math.min(timeoutMs, TIMER_MS_MAX);
 
 function readIdempotencyKey(headers: Headers | null, queried: string | null): Uint8Array | null {
-  const header = headers?.get("idempotency-key") ?? null;
+  const header =
+    headers === null
+      ? null
+      : singleHeader(headers, "Idempotency-Key", "invalid_idempotency_key", KEY_REMEDY);
   if (header === null && queried === null) return null;
   const fromHeader = header === null ? null : headerText(header);
   if (fromHeader !== null && queried !== null && fromHeader !== queried) {

@@ -3,9 +3,11 @@ import { fromUtf8, utf8 } from "../lib/bytes.ts";
 import { parseDecimal } from "../lib/parse.ts";
 import type { ProducerNumber } from "../node/api.ts";
 import { ApiError, shown } from "./errors.ts";
+import { singleHeader } from "./single-header.ts";
 
 export const PRODUCER_ID_BYTES_MAX = 128;
 const NAMES = ["Producer-Id", "Producer-Epoch", "Producer-Seq"] as const;
+const REMEDY = "use the parameter producer for such an id";
 
 /**
  * Reads `Producer-Id`, `Producer-Epoch` and `Producer-Seq`, or the parameter `producer`.
@@ -19,7 +21,9 @@ export function readProducer(
   request: Headers | null,
   queried: string | null,
 ): ProducerNumber | null {
-  const [id, epoch, seq] = NAMES.map((name) => request?.get(name) ?? null);
+  const [id, epoch, seq] = NAMES.map((name) =>
+    request === null ? null : singleHeader(request, name, "invalid_producer", REMEDY),
+  );
   const isInHeaders = id !== null || epoch !== null || seq !== null;
   if (queried !== null) {
     if (isInHeaders) throw invalid("Producer-Id and the parameter producer were both given");

@@ -13,6 +13,7 @@ import {
 } from "../record/headers.ts";
 import { ApiError, shown } from "./errors.ts";
 import { attributeText, checkEvent } from "./event-attributes.ts";
+import { isJoined, repeated, singleHeader } from "./single-header.ts";
 
 export const HEADER_PREFIX = "ayder-header-";
 export const HEADER_QUERY_PREFIX = "header.";
@@ -80,21 +81,34 @@ export function readRequestHeaders(
   const list = new HeaderList();
   let traced = false;
   for (const { name, value } of queried) list.add(name.toLowerCase(), value);
-  for (const name of request?.keys() ?? []) {
-    if (name.startsWith(HEADER_PREFIX)) {
-      list.add(name.slice(HEADER_PREFIX.length), headerText(request?.get(name) ?? "", name));
+  if (request !== null) {
+    for (const name of request.keys()) {
+      if (!name.startsWith(HEADER_PREFIX)) continue;
+      const value = singleHeader(request, name, "invalid_header", REMEDY) ?? "";
+      list.add(name.slice(HEADER_PREFIX.length), headerText(value, name));
     }
-  }
-  if (takesEvents && request !== null) addEvent(request, list);
-  for (const name of TRACE_HEADERS) {
-    const value = request?.get(name) ?? null;
-    if (value === null) continue;
-    list.add(name, headerText(value, name));
-    traced = true;
+    if (takesEvents) addEvent(request, list);
+    traced = addTrace(request, list);
   }
   const { headers } = list;
   if (headers.length === 0) return NO_REQUEST_HEADERS;
   return { headers, encoded: list.encode(), traced };
+}
+
+const REMEDY = `use the parameter ${HEADER_QUERY_PREFIX}<name> for such a value`;
+
+/** @returns true if the request has such headers. */
+function addTrace(request: Headers, list: HeaderList): boolean {
+  let traced = false;
+  for (const name of TRACE_HEADERS) {
+    // A trace state is a list, which may be sent in several headers.
+    const value =
+      name === "tracestate" ? request.get(name) : singleHeader(request, name, "invalid_header");
+    if (value === null) continue;
+    list.add(name, headerText(value, name));
+    traced = true;
+  }
+  return traced;
 }
 
 /** A CloudEvent in binary mode: its attributes are request headers. */
@@ -102,13 +116,20 @@ function addEvent(request: Headers, list: HeaderList): void {
   const attributes = new Map<string, string>();
   for (const name of request.keys()) {
     if (!name.startsWith(EVENT_PREFIX)) continue;
-    attributes.set(name, attributeText(name, request.get(name) ?? ""));
+    attributes.set(name, attributeText(name, singleAttribute(request, name)));
   }
   if (attributes.size === 0) return;
   checkEvent(attributes);
   const contentType = request.get("content-type");
   if (contentType !== null) attributes.set("content-type", headerText(contentType, "content-type"));
   for (const [name, value] of attributes) list.add(name, value);
+}
+
+/** The binding percent-encodes spaces; earlier versions of it put a value in quotes instead. */
+function singleAttribute(request: Headers, name: string): string {
+  const value = request.get(name) ?? "";
+  if (!isJoined(value)) return value;
+  throw repeated(name, value, "invalid_header", "a space is written as %20");
 }
 
 /** Collects the headers of a record within their bounds. */

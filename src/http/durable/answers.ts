@@ -11,19 +11,10 @@ export const CURSOR = "stream-cursor";
 export const TTL = "stream-ttl";
 export const EXPIRES_AT = "stream-expires-at";
 export const DATA_ENCODING = "stream-sse-data-encoding";
-export const SEQ = "stream-seq";
-export const FORKED_FROM = "stream-forked-from";
-export const FORK_OFFSET = "stream-fork-offset";
-export const FORK_SUB_OFFSET = "stream-fork-sub-offset";
-export const PRODUCER_ID = "producer-id";
 export const PRODUCER_EPOCH = "producer-epoch";
 export const PRODUCER_SEQ = "producer-seq";
 export const EXPECTED_SEQ = "producer-expected-seq";
 export const RECEIVED_SEQ = "producer-received-seq";
-
-/** Any case of `true` closes a stream, and every other value counts as absent. */
-export const isClosing = (headers: Headers): boolean =>
-  headers.get(CLOSED)?.toLowerCase() === "true";
 
 /** Details of rejections that the protocol has headers for. */
 const DETAIL_HEADERS: Readonly<Record<string, string>> = {

@@ -3,23 +3,16 @@ import type { AppendStreamRequest, RequestRecords, StreamAppended } from "../../
 import { readBytes } from "../body.ts";
 import { ApiError, shown } from "../errors.ts";
 import type { RequestContext } from "../request-context.ts";
-import {
-  CLOSED,
-  isClosing,
-  NEXT_OFFSET,
-  PRODUCER_EPOCH,
-  PRODUCER_ID,
-  PRODUCER_SEQ,
-  rejection,
-  SEQ,
-} from "./answers.ts";
+import { CLOSED, NEXT_OFFSET, PRODUCER_EPOCH, PRODUCER_SEQ, rejection } from "./answers.ts";
 import { streamOf } from "./names.ts";
 import { recordsOf } from "./records.ts";
+import { headerOf, isClosing, typeOfBody } from "./request-headers.ts";
 import type { DurableServices } from "./services.ts";
 
 const PRODUCER_ID_BYTES_MAX = 256;
 const SEQ_BYTES_MAX = 1024;
 const DIGITS = /^[0-9]+$/;
+const PRODUCER = ["Producer-Id", "Producer-Epoch", "Producer-Seq"] as const;
 
 /** `POST`: appends, closes, or both at once. */
 export async function append(
@@ -39,7 +32,7 @@ export async function append(
     "request_too_large",
   );
   if (body.length === 0 && !close) throw new ApiError("empty_append");
-  const given = headers.get("content-type")?.trim() ?? "";
+  const given = typeOfBody(headers);
   // Closing alone does not need a type, and one that is given does not have to match.
   const contentType = body.length === 0 ? "" : given;
   if (body.length > 0 && contentType === "") {
@@ -96,7 +89,7 @@ async function malformed(
 }
 
 function seqOf(headers: Headers): string | null {
-  const seq = headers.get(SEQ);
+  const seq = headerOf(headers, "Stream-Seq");
   if (seq === null || Buffer.byteLength(seq) <= SEQ_BYTES_MAX) return seq;
   const message = `Stream-Seq has ${Buffer.byteLength(seq)} bytes; the limit is ${SEQ_BYTES_MAX}`;
   throw new ApiError("invalid_request", message);
@@ -104,11 +97,9 @@ function seqOf(headers: Headers): string | null {
 
 /** The three headers of a producer come together or not at all. */
 function producerOf(headers: Headers): AppendStreamRequest["producer"] {
-  const id = headers.get(PRODUCER_ID);
-  const epoch = headers.get(PRODUCER_EPOCH);
-  const seq = headers.get(PRODUCER_SEQ);
+  const [id, epoch, seq] = PRODUCER.map((name) => headerOf(headers, name, "invalid_producer"));
   if (id === null && epoch === null && seq === null) return null;
-  if (id === null || epoch === null || seq === null) {
+  if (id == null || epoch == null || seq == null) {
     const message = "Producer-Id, Producer-Epoch and Producer-Seq must be given together";
     throw new ApiError("invalid_producer", message);
   }

@@ -4,20 +4,10 @@ import type { CreateStreamRequest } from "../../node/api.ts";
 import { readBytes } from "../body.ts";
 import { ApiError, shown } from "../errors.ts";
 import type { RequestContext } from "../request-context.ts";
-import {
-  CLOSED,
-  EXPIRES_AT,
-  FORK_OFFSET,
-  FORK_SUB_OFFSET,
-  FORKED_FROM,
-  isClosing,
-  NEXT_OFFSET,
-  originOf,
-  rejection,
-  TTL,
-} from "./answers.ts";
+import { CLOSED, NEXT_OFFSET, originOf, rejection } from "./answers.ts";
 import { sourceOf, streamOf } from "./names.ts";
 import { recordsOf } from "./records.ts";
+import { headerOf, isClosing, typeOfBody } from "./request-headers.ts";
 import type { DurableServices } from "./services.ts";
 
 const CONTENT_TYPE = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+/;
@@ -82,7 +72,7 @@ async function typeOf({ durable }: DurableServices, source: string): Promise<str
 
 /** @returns empty if a fork inherits the type of its source. */
 function contentTypeOf(headers: Headers, isFork: boolean): string {
-  const given = headers.get("content-type")?.trim() ?? "";
+  const given = typeOfBody(headers);
   if (!CONTENT_TYPE.test(given)) return isFork ? "" : DEFAULT_TYPE;
   if (given.length <= CONTENT_TYPE_BYTES_MAX) return given;
   const message = `Content-Type has ${given.length} characters; the limit is ${CONTENT_TYPE_BYTES_MAX}`;
@@ -90,8 +80,8 @@ function contentTypeOf(headers: Headers, isFork: boolean): string {
 }
 
 function lifeOf(headers: Headers): Pick<CreateStreamRequest, "ttlSeconds" | "expiresAt"> {
-  const ttl = headers.get(TTL);
-  const expiresAt = headers.get(EXPIRES_AT);
+  const ttl = headerOf(headers, "Stream-TTL");
+  const expiresAt = headerOf(headers, "Stream-Expires-At");
   if (ttl !== null && expiresAt !== null) {
     throw new ApiError("invalid_request", "Stream-TTL and Stream-Expires-At were both given");
   }
@@ -109,9 +99,9 @@ function timeOf(text: string): { readonly text: string; readonly ms: number } {
 }
 
 function forkOf(headers: Headers): CreateStreamRequest["fork"] {
-  const from = headers.get(FORKED_FROM);
-  const sub = headers.get(FORK_SUB_OFFSET);
-  const offset = headers.get(FORK_OFFSET);
+  const from = headerOf(headers, "Stream-Forked-From");
+  const sub = headerOf(headers, "Stream-Fork-Sub-Offset");
+  const offset = headerOf(headers, "Stream-Fork-Offset");
   if (from === null) {
     const orphan = sub !== null ? "Stream-Fork-Sub-Offset" : "Stream-Fork-Offset";
     if (sub !== null || offset !== null) {

@@ -1,8 +1,9 @@
 /** Scopes and rejections that all routes of queues share. */
 import type { MaybePromise } from "../lib/maybe-promise.ts";
-import type { QueueApi, QueueTopics, Rejected } from "../node/api.ts";
+import type { QueueApi, Rejected } from "../node/api.ts";
 import { JSON_FIELD_ERRORS } from "./body.ts";
 import type { ErrorCode } from "./errors.ts";
+import { demandKnown, type Known } from "./known.ts";
 import type { RequestContext } from "./request-context.ts";
 import { aboutReader } from "./responses.ts";
 import type { Services } from "./services.ts";
@@ -16,29 +17,37 @@ export const QUEUE_ERRORS: readonly ErrorCode[] = [
   "commit_timeout",
 ];
 
+/** A queue as `demandKnown` takes it. */
+export const knownQueue = (queues: QueueApi, name: string, scope: Scope): Known => ({
+  scope,
+  what: `queue "${name}"`,
+  topics: async () => {
+    const topics = await queues.topicsOfQueue(name);
+    return topics === null ? null : [topics.topic];
+  },
+});
+
 /**
- * Requires the scope for the topic of the queue. If the queue does not exist, the node says so.
+ * Requires the scope for the topic of the queue.
  *
- * @returns a promise only if the token is not valid for all names, and another node or thread has to
- *   be asked.
+ * @returns a promise only if the token is limited to names, and not known at once to cover this one.
  */
 export function demandQueue(
-  { node }: Services,
+  services: Services,
   queues: QueueApi,
   context: RequestContext,
   name: string,
   scope: Scope,
 ): MaybePromise<void> {
   if (context.principal.may(scope, null)) return;
-  const demand = (topics: QueueTopics | null): void => {
-    if (topics !== null) context.demand(scope, topics.topic);
-  };
-  const look = (): MaybePromise<void> => {
-    const topics = queues.topicsOfQueue(name);
-    return topics instanceof Promise ? topics.then(demand) : demand(topics);
-  };
-  const current = whenCurrent(node);
-  return current instanceof Promise ? current.then(look) : look();
+  const demand = () => demandKnown(services, context, knownQueue(queues, name, scope));
+  const current = whenCurrent(services.node);
+  if (current instanceof Promise) return current.then(demand);
+  // Most requests are at the leader and for a queue that the token covers.
+  const topics = queues.topicsOfQueue(name);
+  const isAtOnce = topics !== null && !(topics instanceof Promise);
+  if (isAtOnce && context.principal.may(scope, topics.topic)) return;
+  return demand();
 }
 
 export function queueRejected(

@@ -7,6 +7,7 @@ import type {
 } from "../../node/api.ts";
 import { readBytes } from "../body.ts";
 import { ApiError, HTTP_ERRORS, shown } from "../errors.ts";
+import { demandKnown } from "../known.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { Scope } from "../token-spec.ts";
 import { originOf } from "./answers.ts";
@@ -124,9 +125,10 @@ export async function getSubscription(
   services: DurableServices,
   context: RequestContext,
 ): Promise<Response> {
-  const outcome = await services.durable.describeSubscription(idOf(context));
+  const id = idOf(context);
+  await demandOf(services, context, id, "read");
+  const outcome = await services.durable.describeSubscription(id);
   if (!outcome.ok) return rejection(services, context, outcome);
-  demandAll(context, "read", outcome.pattern, outcome.names);
   return Response.json(viewOf(outcome));
 }
 
@@ -135,7 +137,7 @@ export async function deleteSubscription(
   context: RequestContext,
 ): Promise<Response> {
   const id = idOf(context);
-  await demandOf(services, context, id);
+  await demandOf(services, context, id, "admin");
   const outcome = await services.durable.deleteSubscription(id);
   return outcome.ok ? new Response(null, { status: 204 }) : rejection(services, context, outcome);
 }
@@ -150,7 +152,7 @@ export async function linkStreams(
   if (paths.length === 0) throw invalid("streams must be a non-empty string array");
   demandAll(context, "admin", null, paths);
   demandAll(context, "read", null, paths);
-  await demandOf(services, context, id);
+  await demandOf(services, context, id, "admin");
   return await changeLinks(services, context, { id, paths, unlink: false });
 }
 
@@ -161,7 +163,7 @@ export async function unlinkStream(
   const path = checkStream(trimSlashes(context.pathText("*")));
   context.demand("admin", path);
   const id = idOf(context);
-  await demandOf(services, context, id);
+  await demandOf(services, context, id, "admin");
   return await changeLinks(services, context, { id, paths: [path], unlink: true });
 }
 
@@ -176,8 +178,7 @@ async function changeLinks(
 
 export async function claim(services: DurableServices, context: RequestContext): Promise<Response> {
   const id = idOf(context);
-  const known = await find(services, id);
-  if (known !== null) demandAll(context, "read", known.pattern, known.names);
+  await demandOf(services, context, id, "read");
   const { worker } = await objectOf(context);
   if (typeof worker !== "string" || worker === "" || worker.length > ID_BYTES_MAX) {
     throw invalid(`worker must be a string of 1 to ${ID_BYTES_MAX} characters`);
@@ -341,15 +342,21 @@ function demandAll(
 }
 
 /** Demands the scope that the definition of the subscription needed, so that it stays its owner's. */
-async function demandOf(
+const demandOf = (
   services: DurableServices,
   context: RequestContext,
   id: string,
-): Promise<void> {
-  const known = await find(services, id);
-  if (known !== null) demandAll(context, "admin", known.pattern, known.names);
-  else context.demand("admin", null);
-}
+  scope: Scope,
+): Promise<void> =>
+  demandKnown(services, context, {
+    scope,
+    what: `subscription ${shown(id)}`,
+    topics: async () => {
+      const known = await find(services, id);
+      if (known === null || known.pattern?.includes("**") === true) return null;
+      return known.pattern === null ? known.names : [known.pattern, ...known.names];
+    },
+  });
 
 /**
  * The subscription; null if it does not exist.

@@ -26,6 +26,7 @@ import type {
 import { JSON_FIELD_ERRORS, readJson, readOptionalJson } from "../body.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
 import { exactJson, type Json, jsonTextOf } from "../json.ts";
+import { demandIfKnown, demandKnown, type Known } from "../known.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { aboutReader, json } from "../responses.ts";
 import type { Services } from "../services.ts";
@@ -79,7 +80,7 @@ const putExport = (services: Services, exports: ExportApi): Endpoint => ({
     const name = context.path("export");
     const definition = definitionOf(await readJson(context, EXPORT_BODY));
     context.demand("admin", definition.topic);
-    await demandExisting(exports, context, name);
+    await demandIfKnown(services, context, known(exports, name));
     const result = await exports.putExport(name, definition);
     if (!result.ok) {
       const { code, message = "" } = result;
@@ -144,7 +145,7 @@ const describeExport = (services: Services, exports: ExportApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("export");
-    await demandExisting(exports, context, name);
+    await demandKnown(services, context, known(exports, name));
     const result = await exports.describeExport(name);
     if (!result.ok) return rejected(services, context, result, name);
     return json<ExportDescribed>({
@@ -175,7 +176,7 @@ const deleteExport = (services: Services, exports: ExportApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("export");
-    await demandExisting(exports, context, name);
+    await demandKnown(services, context, known(exports, name));
     const result = await exports.deleteExport(name);
     if (!result.ok) return rejected(services, context, result, name);
     return json<ExportDeleted>({ ok: true, export: name, deleted: true });
@@ -201,7 +202,7 @@ const pause = (services: Services, exports: ExportApi, action: "pause" | "resume
   handle: async (context) => {
     const name = context.path("export");
     await readOptionalJson(context, NO_FIELDS_BODY);
-    await demandExisting(exports, context, name);
+    await demandKnown(services, context, known(exports, name));
     const paused = action === "pause";
     const result = await exports.pauseExport(name, paused);
     if (!result.ok) return rejected(services, context, result, name);
@@ -225,22 +226,22 @@ const flush = (services: Services, exports: ExportApi): Endpoint => ({
   handle: async (context) => {
     const name = context.path("export");
     await readOptionalJson(context, NO_FIELDS_BODY);
-    await demandExisting(exports, context, name);
+    await demandKnown(services, context, known(exports, name));
     const result = await exports.flushExport(name);
     if (!result.ok) return rejected(services, context, result, name);
     return json<ExportFlushed>({ ok: true, export: name, records: result.records });
   },
 });
 
-/** An export is read and changed by who may administer its topic. */
-async function demandExisting(
-  exports: ExportApi,
-  context: RequestContext,
-  name: string,
-): Promise<void> {
-  const topic = await exports.topicOfExport(name);
-  if (topic !== null) context.demand("admin", topic);
-}
+/** Reading an export and changing it need admin for its topic. */
+const known = (exports: ExportApi, name: string): Known => ({
+  scope: "admin",
+  what: `export "${name}"`,
+  topics: async () => {
+    const topic = await exports.topicOfExport(name);
+    return topic === null ? null : [topic];
+  },
+});
 
 const rejected = (
   services: Services,

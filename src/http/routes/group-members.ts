@@ -23,6 +23,8 @@ import type { MemberPage, MemberRef, OwnedPartition } from "../../node/api.ts";
 import { PIECE_BYTES } from "../answer-streams.ts";
 import { readJson } from "../body.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
+import { knownGroup, topicsOfGroup, topicsWithin } from "../group-topics.ts";
+import { demandKnown } from "../known.ts";
 import { ANSWERS_FULL } from "../middleware.ts";
 import { checkMember } from "../names.ts";
 import { countConsumed, PageWriter, topicFraming } from "../page-writer.ts";
@@ -264,7 +266,7 @@ const leave = (services: Services): Endpoint => ({
   },
 });
 
-const seek = ({ node, errorMapper }: Services): Endpoint => ({
+const seek = (services: Services): Endpoint => ({
   method: "POST",
   path: "/broker/groups/:group/seek",
   access: { kind: "list", scope: "admin" },
@@ -293,8 +295,16 @@ const seek = ({ node, errorMapper }: Services): Endpoint => ({
     if (partition !== null && topic === null) {
       throw new ApiError("invalid_field", 'Field "partition" needs the field "topic"');
     }
-    const { topics } = { topics: topic === null ? await topicsOf(node, group) : [topic] };
-    for (const each of topics) context.demand("admin", each);
+    const known = knownGroup(services, group, "admin");
+    if (topic !== null) context.demand("admin", topic);
+    await demandKnown(services, context, {
+      ...known,
+      topics: async () => {
+        const topics = await topicsOfGroup(services, group);
+        return topic === null ? topics : topicsWithin(context, "admin", topics);
+      },
+    });
+    const { node, errorMapper } = services;
     const result = await node.groups.seek({ group, topic, partition, to: goalOf(to) });
     if (!result.ok) {
       const place = topic === null ? "" : `, topic "${topic}"`;
@@ -316,6 +326,3 @@ function goalOf(to: SeekTo) {
   if (typeof to === "string") return to;
   return "offset" in to ? { offset: to.offset } : { timeMs: to.time_ms };
 }
-
-const topicsOf = async (node: Services["node"], group: string): Promise<readonly string[]> =>
-  (await node.groups.list()).filter((each) => each.group === group).map(({ topic }) => topic);

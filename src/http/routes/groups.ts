@@ -10,6 +10,8 @@ import {
   type GroupList,
 } from "../../api/groups.ts";
 import type { GroupDescription } from "../../node/api.ts";
+import { knownGroup, topicsOfGroup, topicsWithin } from "../group-topics.ts";
+import { demandKnown } from "../known.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
 import type { Services } from "../services.ts";
@@ -56,7 +58,7 @@ const listGroups = ({ node }: Services): Endpoint => ({
   },
 });
 
-const describeGroup = ({ node, compat, errorMapper }: Services): Endpoint => ({
+const describeGroup = (services: Services): Endpoint => ({
   method: "GET",
   path: "/broker/groups/:group",
   access: { kind: "list", scope: "read" },
@@ -69,7 +71,13 @@ const describeGroup = ({ node, compat, errorMapper }: Services): Endpoint => ({
     errors: ["invalid_group", "group_not_found"],
   },
   handle: async (context) => {
+    const { node, compat, errorMapper } = services;
     const group = context.path("group");
+    // A token for some topics sees what the group does in these.
+    await demandKnown(services, context, {
+      ...knownGroup(services, group, "read"),
+      topics: async () => topicsWithin(context, "read", await topicsOfGroup(services, group)),
+    });
     const look = async () => visible(context, await node.groups.describe(group));
     let found = await look();
     if (found === null) {
@@ -117,7 +125,7 @@ function visible(
   return members.length + partitions.length === 0 ? null : { members, partitions };
 }
 
-const deleteGroup = ({ node, errorMapper }: Services): Endpoint => ({
+const deleteGroup = (services: Services): Endpoint => ({
   method: "DELETE",
   path: "/broker/groups/:group",
   access: { kind: "list", scope: "admin" },
@@ -132,10 +140,8 @@ const deleteGroup = ({ node, errorMapper }: Services): Endpoint => ({
   handle: async (context) => {
     const group = context.path("group");
     // A token for some topics removes a group only if it has joined or committed in no other topic.
-    const found = await node.groups.describe(group);
-    const topics = (found?.members ?? []).flatMap((member) => member.topics);
-    for (const { topic } of found?.partitions ?? []) topics.push(topic);
-    for (const topic of new Set(topics)) context.demand("admin", topic);
+    await demandKnown(services, context, knownGroup(services, group, "admin"));
+    const { node, errorMapper } = services;
     const result = await node.deleteGroup(group);
     if (!result.ok) return errorMapper.answer(context, result, named(group));
     const { offsets, members } = result;

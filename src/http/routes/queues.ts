@@ -15,7 +15,14 @@ import {
 import type { QueueApi, QueueDefinition, QueueSummary } from "../../node/api.ts";
 import { readJson } from "../body.ts";
 import { deadLetterOf, demandDeadLetter } from "../dead-letters.ts";
-import { demandQueue, QUEUE_BODY_ERRORS, QUEUE_ERRORS, queueRejected } from "../queue-answers.ts";
+import { demandIfKnown } from "../known.ts";
+import {
+  demandQueue,
+  knownQueue,
+  QUEUE_BODY_ERRORS,
+  QUEUE_ERRORS,
+  queueRejected,
+} from "../queue-answers.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json } from "../responses.ts";
 import type { Services } from "../services.ts";
@@ -65,7 +72,7 @@ const putQueue = (services: Services, queues: QueueApi): Endpoint => ({
     const body = await readJson(context, QUEUE_BODY);
     const definition = definitionOf(name, body);
     context.demand("admin", definition.topic);
-    await demandQueue(services, queues, context, name, "admin");
+    await demandIfKnown(services, context, knownQueue(queues, name, "admin"));
     await demandDeadLetter(context, {
       deadLetter: definition.deadLetter,
       before: (await queues.topicsOfQueue(name))?.deadLetter,
@@ -126,6 +133,7 @@ const describeQueue = (services: Services, queues: QueueApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("queue");
+    await demandQueue(services, queues, context, name, "read");
     let result = await queues.describeQueue(name);
     if (!result.ok) {
       // This node may lag, so the queue may exist on the leader.
@@ -134,7 +142,6 @@ const describeQueue = (services: Services, queues: QueueApi): Endpoint => ({
       result = await queues.describeQueue(name);
     }
     if (!result.ok) return queueRejected(services, context, result, name);
-    context.demand("read", result.definition.topic);
     return json<QueueDescribed>({
       ok: true,
       ...summaryOf(result),

@@ -18,6 +18,7 @@ import { decodeHeaders } from "../../record/headers.ts";
 import { JSON_FIELD_ERRORS, readJson } from "../body.ts";
 import { ApiError, type ErrorCode, shown } from "../errors.ts";
 import { type Json, type JsonObject, jsonTextOf } from "../json.ts";
+import { demandIfKnown, demandKnown, type Known } from "../known.ts";
 import { checkCron, checkTopic } from "../names.ts";
 import { queryReader } from "../query.ts";
 import { HeaderList } from "../record-headers.ts";
@@ -25,7 +26,6 @@ import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
 import { scheduleIdOf, scheduleText } from "../schedule-ids.ts";
 import type { Services } from "../services.ts";
-import { whenCurrent } from "../when-current.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
@@ -69,7 +69,7 @@ const putCron = (services: Services, later: LaterApi): Endpoint => ({
     const name = checkCron(context.path("schedule"));
     const request = await readCron(context);
     context.demand("admin", request.topic);
-    await demandOwner(services, later, context, name);
+    await demandIfKnown(services, context, known(later, name, "admin"));
     const result = await later.putCron(name, request);
     if (!result.ok) {
       const about = result.code === "topic_not_found" ? `topic "${request.topic}"` : "";
@@ -187,6 +187,7 @@ const getSchedule = (services: Services, later: LaterApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("schedule");
+    await demandKnown(services, context, known(later, name, "read"));
     let found = await find(later, name);
     if (found === null) {
       // This node may lag, so the schedule may exist on the leader.
@@ -195,7 +196,6 @@ const getSchedule = (services: Services, later: LaterApi): Endpoint => ({
       found = await find(later, name);
     }
     if (found === null) return services.errorMapper.answer(context, NOT_FOUND, named(name));
-    context.demand("read", found.topic);
     return json<Schedule>({ ok: true, ...found });
   },
 });
@@ -215,7 +215,7 @@ const deleteSchedule = (services: Services, later: LaterApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("schedule");
-    await demandOwner(services, later, context, name);
+    await demandKnown(services, context, known(later, name, "admin"));
     const id = scheduleIdOf(name);
     const result = await (id === null ? later.deleteCron(name) : later.deleteScheduled(id));
     if (!result.ok) return services.errorMapper.answer(context, result, named(name));
@@ -236,18 +236,14 @@ async function find(later: LaterApi, name: string) {
   return cron === undefined ? null : cronFields(cron);
 }
 
-/** Requires admin for the topic of the schedule, if it exists. */
-async function demandOwner(
-  { node }: Services,
-  later: LaterApi,
-  context: RequestContext,
-  name: string,
-): Promise<void> {
-  if (context.principal.may("admin", null)) return;
-  await whenCurrent(node);
-  const found = await find(later, name);
-  if (found !== null) context.demand("admin", found.topic);
-}
+const known = (later: LaterApi, name: string, scope: Scope): Known => ({
+  scope,
+  what: named(name),
+  topics: async () => {
+    const found = await find(later, name);
+    return found === null ? null : [found.topic];
+  },
+});
 
 const waitingFields = ({ scheduleId, topic, partition, count, deliverAtMs }: ScheduledSummary) => ({
   schedule_id: scheduleText(scheduleId),

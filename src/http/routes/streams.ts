@@ -16,6 +16,7 @@ import {
 } from "../../api/queries.ts";
 import type { Rejected, StreamApi } from "../../node/api.ts";
 import { ApiError, type ErrorCode } from "../errors.ts";
+import { demandIfKnown, demandKnown, type Known } from "../known.ts";
 import { joinBody, queryBody, viewBody } from "../query-answers.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { aboutReader, json, jsonText } from "../responses.ts";
@@ -27,6 +28,7 @@ import {
   STREAM_BODY_BYTES_MAX,
   topicIn,
 } from "../stream-body.ts";
+import type { Scope } from "../token-spec.ts";
 
 const BODY_ERRORS: readonly ErrorCode[] = [
   "invalid_json",
@@ -152,7 +154,7 @@ const putView = (services: Services, streams: StreamApi): Endpoint => ({
     const body = services.compat.queryBody(await readStreamBody(context, VIEW_FIELDS));
     demandSource(context, body, "source", "admin");
     demandSource(context, body, "source", "read");
-    await demandOwner(streams, context, name);
+    await demandIfKnown(services, context, known(streams, name, "admin"));
     const result = await streams.putView(name, body.text);
     if (!result.ok) {
       const about = aboutReader(result, topicIn(body, "source"), `view "${name}"`);
@@ -176,8 +178,7 @@ const getView = (services: Services, streams: StreamApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("name");
-    const topic = await streams.topicOfView(name);
-    if (topic !== null) context.demand("read", topic);
+    await demandKnown(services, context, known(streams, name, "read"));
     const result = await streams.getView(name, signalOf(services, context));
     return result.ok
       ? jsonText(viewBody(result))
@@ -199,25 +200,21 @@ const deleteView = (services: Services, streams: StreamApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("name");
-    await demandOwner(streams, context, name);
+    await demandKnown(services, context, known(streams, name, "admin"));
     const result = await streams.deleteView(name);
     if (!result.ok) return rejected(services, context, result, `view "${name}"`);
     return json<ViewDeleted>({ ok: true, view: name, deleted: true });
   },
 });
 
-/**
- * Requires the admin scope for the topic of a view, so that no other token can delete or replace
- * it.
- */
-async function demandOwner(
-  streams: StreamApi,
-  context: RequestContext,
-  name: string,
-): Promise<void> {
-  const topic = await streams.topicOfView(name);
-  if (topic !== null) context.demand("admin", topic);
-}
+const known = (streams: StreamApi, name: string, scope: Scope): Known => ({
+  scope,
+  what: `view "${name}"`,
+  topics: async () => {
+    const topic = await streams.topicOfView(name);
+    return topic === null ? null : [topic];
+  },
+});
 
 /**
  * Returns a signal that aborts when the client disconnects or the server stops. Lifts the idle

@@ -3,7 +3,7 @@ import { Type as t } from "@sinclair/typebox";
 import { CONCURRENT_MAX, TIMEOUT_MS_MAX, URL_CHARACTERS_MAX } from "../webhook/definition.ts";
 import { NAME_PATTERN, natural, ok, topic, type Wire } from "./common.ts";
 import { FILTER } from "./queries.ts";
-import { PROGRESS, REDRIVEN, retryFields } from "./queues.ts";
+import { PROGRESS, PURGED, REDRIVEN, retryFields } from "./queues.ts";
 
 const STRICT = { additionalProperties: false };
 const webhook = t.String({ pattern: NAME_PATTERN, description: "Webhook" });
@@ -92,6 +92,7 @@ const described = {
   dead: natural("Records that were put aside and not moved back"),
   delivered: natural("Records that were delivered"),
   filtered: natural("Records that the filter left out"),
+  purged: natural("Records that purges have finished"),
   redriven: natural("Dead letters that were moved back"),
   lost_to_retention: natural("Records that were deleted before they were delivered"),
   oldest_age_ms: natural("Age of the oldest record that is not finished"),
@@ -107,6 +108,9 @@ export type WebhookDescribed = Wire<typeof WEBHOOK_DESCRIBED>;
 const { moved, remaining } = REDRIVEN.properties;
 export const REDRIVEN_WEBHOOK = t.Object({ ok, webhook, moved, remaining });
 export type RedrivenWebhook = Wire<typeof REDRIVEN_WEBHOOK>;
+const { purged } = PURGED.properties;
+export const PURGED_WEBHOOK = t.Object({ ok, webhook, purged });
+export type PurgedWebhook = Wire<typeof PURGED_WEBHOOK>;
 
 export const WEBHOOK_PAUSED = t.Object({
   ok,

@@ -52,6 +52,12 @@ export const WEBHOOKS: Command = {
     },
     { name: "redrive", operands: "<webhook>", summary: "move dead letters back", run: redrive },
     {
+      name: "purge",
+      operands: "<webhook>",
+      summary: "finish all present records without delivering them",
+      run: purge,
+    },
+    {
       name: "delete",
       operands: "<webhook>",
       summary: "delete a webhook; its topic stays",
@@ -74,7 +80,11 @@ export const WEBHOOKS: Command = {
     status: option("STATUS", "ok, failed, none, 503, or 5xx", ["deliveries"]),
     limit: option("N", "at most this many (default: 100)", ["deliveries"]),
     max: option("N", "at most this many (default: all)", ["redrive"]),
-    yes: { type: "boolean", only: ["delete"], help: "required, because it cannot be undone" },
+    yes: {
+      type: "boolean",
+      only: ["purge", "delete"],
+      help: "required, because it cannot be undone",
+    },
   },
   notes: ["Example: ayder webhooks create billing orders https://billing.example.com/hook"],
 };
@@ -249,8 +259,21 @@ async function redrive(args: Arguments, io: Io): Promise<number> {
   return EXIT.ok;
 }
 
+async function purge(args: Arguments, io: Io): Promise<number> {
+  requireYes(args, "purge");
+  const name = args.operand(0);
+  const purged = await connect(args, io).webhooks.purge(name);
+  if (args.flag("json")) await io.out(jsonLine({ webhook: name, purged }));
+  else await io.out(`finished ${purged} records of ${name}\n`);
+  return EXIT.ok;
+}
+
+function requireYes(args: Arguments, action: string): void {
+  if (!args.flag("yes")) throw new UsageError(`webhooks ${action} cannot be undone: add --yes`);
+}
+
 async function remove(args: Arguments, io: Io): Promise<number> {
-  if (!args.flag("yes")) throw new UsageError("webhooks delete cannot be undone: add --yes");
+  requireYes(args, "delete");
   const name = args.operand(0);
   await connect(args, io).webhooks.delete(name);
   if (args.flag("json")) await io.out(jsonLine({ webhook: name, deleted: true }));

@@ -1,6 +1,7 @@
 /** Webhooks: the server delivers the records of a topic to a URL. */
 import type {
   Deliveries,
+  PurgedWebhook,
   SecretRotated,
   WebhookDescribed,
   WebhookList,
@@ -28,6 +29,7 @@ const DELIVERY = fields<Deliveries["deliveries"][number]>({
   webhook_id: text,
   outcome: text as never,
 });
+const PURGED = fields<PurgedWebhook>({ purged: integer });
 const TESTED = fields<WebhookTested>({ delivery: DELIVERY });
 const DELIVERIES = fields<Deliveries>({ deliveries: list(DELIVERY) });
 
@@ -80,6 +82,7 @@ export type WebhookSummary = {
   readonly dead: number;
   readonly delivered: number;
   readonly filtered: number;
+  readonly purged: number;
   readonly redriven: number;
   readonly lostToRetention: number;
   readonly oldestAgeMs: number;
@@ -182,6 +185,12 @@ export class Webhooks {
   /** Moves dead letters back into the topic. */
   redrive(name: string, options: RedriveOptions = {}): Promise<Redriven> {
     return redrive(this.#transport, `${pathOf(name)}/redrive`, options);
+  }
+
+  /** Finishes all present records without delivering them. @returns their number. */
+  async purge(name: string, options: CallOptions = {}): Promise<number> {
+    const answer = await this.#transport.json({ ...post(name, "purge"), ...options }, PURGED);
+    return answer.purged;
   }
 
   /**

@@ -29,6 +29,14 @@ type FaultPoint =
   | "deleted-records-block-keys"
   | "deleted-records-stay-items"
   | "acks-get-the-results-of-others"
+  // Webhooks (`src/webhook`, `src/node/webhooks`).
+  | "webhook-pauses-are-ignored"
+  | "webhook-acknowledges-before-it-sends"
+  | "webhook-counts-lost-answers"
+  | "webhook-records-are-in-no-order"
+  | "webhook-filter-leaves-out-too-much"
+  | "webhook-id-changes-with-attempts"
+  | "snapshot-forgets-pauses"
   // Exports (`src/export`, `src/node/exports`).
   | "export-range-decided-twice"
   | "export-file-committed-twice"

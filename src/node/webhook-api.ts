@@ -24,6 +24,8 @@ export interface WebhookApi {
     name: string,
     limits: { readonly max: number | null; readonly perSecond: number | null },
   ): Promise<Result<Redriven, WebhookReject | "data_damaged">>;
+  /** Finishes all present records, also those that are being delivered. */
+  purge(name: string): Promise<Result<{ readonly purged: number }, WebhookReject>>;
   /** The last attempts that this leader made, the newest first. */
   deliveries(
     name: string,

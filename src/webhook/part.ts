@@ -2,6 +2,7 @@
  * Webhooks in a snapshot: one section each, in the order of their queues. It begins with a version
  * byte. Their queues are in the sections of queues.
  */
+import { feature as faultPoint } from "bun:bundle";
 import { type ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
 import {
   check,
@@ -64,7 +65,7 @@ function read(reader: ByteReader): Webhook {
     createdAt,
     secret,
     previous: former.length === 0 ? null : { bytes: former, until },
-    paused: reason === undefined ? null : { at, reason },
+    paused: reason === undefined || faultPoint("snapshot-forgets-pauses") ? null : { at, reason },
     filtered: reader.varint(),
   };
 }

@@ -66,6 +66,8 @@ test("a webhook is created, shown, tested, updated, paused, rotated and deleted"
   const failed = (await run("deliveries", "hook", "--status", "5xx", "--json")).out;
   expect(JSON.parse(failed)).toMatchObject({ test: true, status: 500, body: "no" });
   expect((await run("redrive", "hook")).out).toBe("moved 0 dead letters back, 0 are left\n");
+  expect((await run("purge", "hook")).code).toBe(2);
+  expect((await run("purge", "hook", "--yes")).out).toBe("finished 0 records of hook\n");
   expect((await run("delete", "hook")).code).toBe(2);
   expect((await run("delete", "hook", "--yes")).out).toBe("deleted hook\n");
   const gone = await run("show", "hook");

@@ -47,6 +47,7 @@ export function register(target: TargetOf): void {
         paused_at_ms: null,
         paused_reason: null,
         ...{ ready: 0, in_flight: 0, delayed: 0, dead: 0, delivered: 0, filtered: 0, redriven: 0 },
+        purged: 0,
         lost_to_retention: 0,
         oldest_age_ms: 0,
       };
@@ -77,6 +78,7 @@ export function register(target: TargetOf): void {
         previous_secret_until_ms: expect.any(Number),
       });
       expect(await post("redrive")).toEqual({ ok: true, webhook: name, moved: 0, remaining: 0 });
+      expect(await post("purge")).toEqual({ ok: true, webhook: name, purged: 0 });
       const { body: log } = await client.ask(`GET /broker/webhooks/${name}/deliveries`);
       expect(log).toEqual({ ok: true, webhook: name, deliveries: [] });
       const gone = await client.ask(`DELETE /broker/webhooks/${name}`);
@@ -85,7 +87,7 @@ export function register(target: TargetOf): void {
         `GET /broker/webhooks/${name}`,
         `DELETE /broker/webhooks/${name}`,
         `GET /broker/webhooks/${name}/deliveries`,
-        ...["pause", "resume", "rotate", "test", "redrive"].map(
+        ...["pause", "resume", "rotate", "test", "redrive", "purge"].map(
           (verb) => `POST /broker/webhooks/${name}/${verb}`,
         ),
       ]) {

@@ -59,7 +59,7 @@ test("everything about a webhook needs admin for its topic", async () => {
     for (const line of [
       "GET webhooks/theirs",
       "GET webhooks/theirs/deliveries",
-      ...["pause", "resume", "rotate", "test", "redrive"].map(
+      ...["pause", "resume", "rotate", "test", "redrive", "purge"].map(
         (verb) => `POST webhooks/theirs/${verb}`,
       ),
       "DELETE webhooks/theirs",

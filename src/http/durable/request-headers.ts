@@ -9,8 +9,9 @@ export const headerOf = (
   code: ErrorCode = "invalid_request",
 ): string | null => singleHeader(headers, name, code);
 
-export const isClosed = (headers: Headers): boolean =>
-  headerOf(headers, "Stream-Closed") === "true";
+/** Any case of `true` closes a stream, and every other value counts as absent. */
+export const isClosing = (headers: Headers): boolean =>
+  headerOf(headers, "Stream-Closed")?.toLowerCase() === "true";
 
 /** The content type; empty if there is none. */
 export function typeOfBody(headers: Headers): string {

@@ -26,6 +26,7 @@ import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
 import { scheduleIdOf, scheduleText } from "../schedule-ids.ts";
 import type { Services } from "../services.ts";
+import type { Scope } from "../token-spec.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;

@@ -5,6 +5,8 @@ import {
   DELIVERIES,
   DELIVERIES_QUERY,
   type Deliveries,
+  PURGED_WEBHOOK,
+  type PurgedWebhook,
   REDRIVEN_WEBHOOK,
   type RedrivenWebhook,
   SECRET_ROTATED,
@@ -37,6 +39,7 @@ import { deadLetterOf, demandDeadLetter } from "../dead-letters.ts";
 import { ApiError, type ErrorCode, shown } from "../errors.ts";
 import { readFields, refuseUnknownFields } from "../fields.ts";
 import { exactJson, type Json, jsonTextOf } from "../json.ts";
+import { demandIfKnown, demandKnown, type Known } from "../known.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { aboutReader, json } from "../responses.ts";
@@ -63,6 +66,7 @@ export const webhookEndpoints = (services: Services, webhooks: WebhookApi): read
   rotate(services, webhooks),
   test(services, webhooks),
   redrive(services, webhooks),
+  purge(services, webhooks),
   deliveries(services, webhooks),
 ];
 
@@ -96,7 +100,8 @@ const putWebhook = (services: Services, webhooks: WebhookApi): Endpoint => ({
     const { definition, isDefault } = await readDefinition(context, name);
     const { topic, deadLetter } = definition;
     context.demand("admin", topic);
-    const before = await demandExisting(webhooks, context, name);
+    await demandIfKnown(services, context, known(webhooks, name));
+    const before = await webhooks.topicsOfWebhook(name);
     await demandDeadLetter(context, {
       ...{ deadLetter, isDefault, before: before?.deadLetter },
       exists: async (wanted) => (await services.node.describeTopic(wanted)).ok,
@@ -181,6 +186,7 @@ const describeWebhook = (services: Services, webhooks: WebhookApi): Endpoint => 
   },
   handle: async (context) => {
     const name = context.path("webhook");
+    await demandKnown(services, context, known(webhooks, name));
     let result = await webhooks.describeWebhook(name);
     if (!result.ok) {
       // This node may lag, so the webhook may exist on the leader.
@@ -189,7 +195,6 @@ const describeWebhook = (services: Services, webhooks: WebhookApi): Endpoint => 
       result = await webhooks.describeWebhook(name);
     }
     if (!result.ok) return rejected(services, context, result, name);
-    context.demand("admin", result.definition.topic);
     return json<WebhookDescribed>({
       ok: true,
       ...summaryOf(result),
@@ -235,6 +240,7 @@ function summaryOf(webhook: WebhookSummary): WebhookList["webhooks"][number] {
     dead: webhook.dead,
     delivered: webhook.acked,
     filtered: webhook.filtered,
+    purged: webhook.purged,
     redriven: webhook.redriven,
     lost_to_retention: webhook.lost,
     oldest_age_ms: webhook.oldestAgeMs,
@@ -255,7 +261,7 @@ const deleteWebhook = (services: Services, webhooks: WebhookApi): Endpoint => ({
   },
   handle: async (context) => {
     const name = context.path("webhook");
-    await demandExisting(webhooks, context, name);
+    await demandKnown(services, context, known(webhooks, name));
     const result = await webhooks.deleteWebhook(name);
     if (!result.ok) return rejected(services, context, result, name);
     return json<WebhookDeleted>({ ok: true, webhook: name, deleted: true });
@@ -285,7 +291,7 @@ const setPaused = (
   handle: async (context) => {
     const name = context.path("webhook");
     await readOptionalJson(context, NO_FIELDS_BODY);
-    await demandExisting(webhooks, context, name);
+    await demandKnown(services, context, known(webhooks, name));
     const result = await webhooks[verb](name);
     if (!result.ok) return rejected(services, context, result, name);
     const paused = verb === "pause";
@@ -309,7 +315,7 @@ const rotate = (services: Services, webhooks: WebhookApi): Endpoint => ({
   handle: async (context) => {
     const name = context.path("webhook");
     await readOptionalJson(context, NO_FIELDS_BODY);
-    await demandExisting(webhooks, context, name);
+    await demandKnown(services, context, known(webhooks, name));
     const result = await webhooks.rotate(name);
     if (!result.ok) return rejected(services, context, result, name);
     const { secret, previousUntilMs } = result;
@@ -338,7 +344,7 @@ const test = (services: Services, webhooks: WebhookApi): Endpoint => ({
   handle: async (context) => {
     const name = context.path("webhook");
     await readOptionalJson(context, NO_FIELDS_BODY);
-    await demandExisting(webhooks, context, name);
+    await demandKnown(services, context, known(webhooks, name));
     services.allowLong(context.request);
     const result = await webhooks.test(name);
     if (!result.ok) return rejected(services, context, result, name);
@@ -365,12 +371,36 @@ const redrive = (services: Services, webhooks: WebhookApi): Endpoint => ({
       context,
       REDRIVE_BODY,
     );
-    await demandExisting(webhooks, context, name);
+    await demandKnown(services, context, known(webhooks, name));
     services.allowLong(context.request);
     const result = await webhooks.redrive(name, { max, perSecond });
     if (!result.ok) return rejected(services, context, result, name);
     const { moved, remaining } = result;
     return json<RedrivenWebhook>({ ok: true, webhook: name, moved, remaining });
+  },
+});
+
+const purge = (services: Services, webhooks: WebhookApi): Endpoint => ({
+  method: "POST",
+  path: "/broker/webhooks/:webhook/purge",
+  access: { kind: "list", scope: "admin" },
+  leaderOnly: true,
+  query: NO_QUERY,
+  docs: {
+    summary:
+      "Finish all present records of a webhook without delivering them; the topic keeps them. Needs admin for it",
+    tag: "webhooks",
+    body: NO_FIELDS_BODY,
+    answer: PURGED_WEBHOOK,
+    errors: [...BODY_ERRORS, ...WEBHOOK_ERRORS],
+  },
+  handle: async (context) => {
+    const name = context.path("webhook");
+    await readOptionalJson(context, NO_FIELDS_BODY);
+    await demandKnown(services, context, known(webhooks, name));
+    const result = await webhooks.purge(name);
+    if (!result.ok) return rejected(services, context, result, name);
+    return json<PurgedWebhook>({ ok: true, webhook: name, purged: result.purged });
   },
 });
 
@@ -393,7 +423,7 @@ const deliveries = (services: Services, webhooks: WebhookApi): Endpoint => ({
     const name = context.path("webhook");
     const { status, limit } = readDeliveries(context);
     const isWanted = status === null ? () => true : statusTest(status);
-    await demandExisting(webhooks, context, name);
+    await demandKnown(services, context, known(webhooks, name));
     const result = await webhooks.deliveries(name);
     if (!result.ok) return rejected(services, context, result, name);
     const max = Math.min(limit ?? DELIVERIES_MAX, DELIVERIES_MAX);
@@ -431,12 +461,14 @@ const deliveryOf = (attempt: WebhookAttempt): Deliveries["deliveries"][number] =
   outcome: attempt.outcome,
 });
 
-/** Requires admin for the topic of the webhook. If it does not exist, the node says so. */
-async function demandExisting(webhooks: WebhookApi, context: RequestContext, name: string) {
-  const topics = await webhooks.topicsOfWebhook(name);
-  if (topics !== null) context.demand("admin", topics.topic);
-  return topics;
-}
+const known = (webhooks: WebhookApi, name: string): Known => ({
+  scope: "admin",
+  what: `webhook "${name}"`,
+  topics: async () => {
+    const topics = await webhooks.topicsOfWebhook(name);
+    return topics === null ? null : [topics.topic];
+  },
+});
 
 function rejected(
   { errorMapper }: Services,

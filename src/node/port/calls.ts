@@ -157,6 +157,7 @@ export const CALLS = {
     name: string,
     limits: { max: number | null; perSecond: number | null },
   ) => webhooks.redrive(name, limits),
+  purgeWebhook: ({ webhooks }: Side, name: string) => webhooks.purge(name),
   webhookDeliveries: ({ webhooks }: Side, name: string) => webhooks.deliveries(name),
   listWebhooks: ({ webhooks }: Side) => webhooks.listWebhooks(),
   describeWebhook: ({ webhooks }: Side, name: string) => webhooks.describeWebhook(name),

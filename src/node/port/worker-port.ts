@@ -401,6 +401,7 @@ export class WorkerPort implements NodeApi {
     rotate: (name) => this.#call("rotateSecret", name),
     test: (name) => this.#call("testWebhook", name),
     redrive: (name, limits) => this.#call("redriveWebhook", name, limits),
+    purge: (name) => this.#call("purgeWebhook", name),
     deliveries: (name) => this.#call("webhookDeliveries", name),
     listWebhooks: () => this.#call("listWebhooks"),
     describeWebhook: (name) => this.#call("describeWebhook", name),

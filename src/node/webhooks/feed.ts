@@ -1,4 +1,5 @@
 /** Which records of a partition a webhook delivers now: by its filter and its order. */
+import { feature as faultPoint } from "bun:bundle";
 import type { PartitionState } from "../../broker/state.ts";
 import { utf8 } from "../../lib/bytes.ts";
 import { NO_KEY, type QueuePartition } from "../../queue/state.ts";
@@ -34,7 +35,7 @@ export class Skipped {
     for (const offset of offsets) {
       const last = runs.at(-1);
       if (last !== undefined && last[0] + last[1] === offset) last[1]++;
-      else runs.push([offset, 1]);
+      else runs.push([offset, faultPoint("webhook-filter-leaves-out-too-much") ? 2 : 1]);
     }
     return runs;
   }
@@ -42,10 +43,11 @@ export class Skipped {
 
 /** @param filter null: every record passes. */
 export function webhookFeed(
-  order: WebhookOrder,
+  wanted: WebhookOrder,
   filter: RecordFilter | null,
   skipped: Skipped,
 ): Feed {
+  const order = faultPoint("webhook-records-are-in-no-order") ? "none" : wanted;
   const feed = new KeyedFeed({
     keyOf: ({ key }) =>
       order === "key" ? hashOfKey(key) : order === "partition" ? ONE_KEY : NO_KEY,

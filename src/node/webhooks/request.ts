@@ -1,4 +1,5 @@
 /** The requests of a webhook: Standard Webhooks headers, and a record as it was stored or as an event. */
+import { feature as faultPoint } from "bun:bundle";
 import { createHmac } from "node:crypto";
 import { utf8 } from "../../lib/bytes.ts";
 import { EVENT_TYPE, eventText, isJsonText, textOrNull } from "../../record/cloud-event.ts";
@@ -26,8 +27,11 @@ export type Outgoing = {
  * The id of a record for receivers that remember ids. Offsets can come again in a restored cluster,
  * but not with the same time.
  */
-const idOf = (webhook: Webhook, { partition, offset, timestampMs }: ReceivedMessage): string =>
-  `${webhook.queueId}-${partition}-${offset}-${timestampMs}`;
+function idOf(webhook: Webhook, message: ReceivedMessage): string {
+  const { partition, offset, timestampMs, attempt } = message;
+  const last = faultPoint("webhook-id-changes-with-attempts") ? attempt : timestampMs;
+  return `${webhook.queueId}-${partition}-${offset}-${last}`;
+}
 
 /** The request for a record. @param nowMs the time of this attempt. */
 export function recordRequest(webhook: Webhook, message: ReceivedMessage, nowMs: number): Outgoing {

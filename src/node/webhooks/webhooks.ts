@@ -43,7 +43,7 @@ export type WebhooksOptions = {
   readonly clock: Clock;
   readonly random: Random;
   readonly replica: { readonly isLeader: boolean };
-  readonly queues: Pick<QueueApi, "settle" | "redrive">;
+  readonly queues: Pick<QueueApi, "settle" | "redrive" | "purge">;
   readonly sender: WebhookSender;
   readonly limits: WebhookLimits;
   readonly log: Logger;
@@ -53,6 +53,8 @@ export type WebhooksOptions = {
   >;
   readonly emit: Emit;
 };
+
+type PurgeOutcome = Awaited<ReturnType<WebhookApi["purge"]>>;
 
 /** @param options of the node, which may lack a sender and limits. */
 export const webhooksOf = (
@@ -158,6 +160,12 @@ export class Webhooks implements WebhookApi {
     return { ok: false, code: "webhook_not_found" };
   };
 
+  readonly purge: WebhookApi["purge"] = async (name) => {
+    const purged = await this.#options.queues.purge(queueNameOf(name));
+    if (purged.ok || purged.code !== "queue_not_found") return purged as PurgeOutcome;
+    return { ok: false, code: "webhook_not_found" };
+  };
+
   readonly deliveries: WebhookApi["deliveries"] = async (name) => {
     const found = await this.#current(name);
     if ("code" in found) return found;
@@ -248,10 +256,12 @@ export class Webhooks implements WebhookApi {
       ...this.#options,
       slots: this.#slots,
       deliveries: this.#deliveries,
+      onEnd: () => this.#workers.get(webhook.queueId)?.wake(),
       onAttempt: (attempt: WebhookAttempt) => this.#count(attempt),
       onError: (error: unknown) => this.#options.emit({ type: "failed", error }),
     };
-    const created = new WebhookWorker(found, filter.ok ? filter.request : undefined, options);
+    const passes = filter.ok ? filter.request : undefined;
+    const created = new WebhookWorker(found, passes, options, before);
     this.#workers.set(webhook.queueId, created);
     return created;
   }
@@ -262,12 +272,16 @@ export class Webhooks implements WebhookApi {
   }
 
   async #pause(name: string, reason: PauseReason | null): ReturnType<WebhookApi["pause"]> {
-    return await this.#options.commander.run({
+    const outcome = await this.#options.commander.run({
       kind: pauseWebhook,
       fields: { name, queueId: null, reason },
       bytes: COMMAND_BYTES,
-      done: ({ changed }) => ({ ok: true, changed }),
+      done: ({ changed }) => ({ ok: true, changed }) as const,
     });
+    // Records that were leased before the pause are sent; no delivery begins after the answer.
+    const queueId = this.#find(name)?.webhook.queueId;
+    if (outcome.ok && queueId !== undefined) await this.#workers.get(queueId)?.quiet();
+    return outcome;
   }
 
   async #summary(found: FoundWebhook): Promise<WebhookSummary> {

@@ -1,6 +1,6 @@
+import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
-import type { SenderAnswer, WebhookSender } from "../../env/webhook-sender.ts";
-import { fromUtf8 } from "../../lib/bytes.ts";
+import type { WebhookSender } from "../../env/webhook-sender.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Logger } from "../../metrics/log.ts";
 import type { RecordFilter } from "../../stream/record-filter.ts";
@@ -13,14 +13,13 @@ import { detached, type QueueApi, type ReceivedMessage } from "../queue-api.ts";
 import { Dispatcher } from "../queues/dispatcher.ts";
 import type { WebhookAttempt } from "../webhook-api.ts";
 import type { Commander } from "../writes/commander.ts";
+import { attemptOf, type Called, callReceiver, outcomeOf, verdictOfCall } from "./call.ts";
 import type { DeliveryLog } from "./delivery-log.ts";
 import { Skipped, webhookFeed } from "./feed.ts";
 import { type Outgoing, recordRequest } from "./request.ts";
 import type { Slots } from "./slots.ts";
-import { type Verdict, verdictOf } from "./verdict.ts";
+import type { Verdict } from "./verdict.ts";
 
-/** Bytes of an answer that are shown. */
-export const ANSWER_BYTES_MAX = 1_024;
 /** Pause before an outcome that the log refused is proposed again. */
 const PROPOSE_AGAIN_MS = 200;
 /** The queue would deliver at once what a receiver wants to have later. */
@@ -36,6 +35,8 @@ export type WorkerOptions = {
   readonly deliveries: DeliveryLog;
   readonly log: Logger;
   readonly onAttempt: (attempt: WebhookAttempt) => void;
+  /** Called when a delivery has ended: the worker of the present definition may begin another one. */
+  readonly onEnd: () => void;
   readonly onError: (error: unknown) => void;
 };
 
@@ -57,16 +58,23 @@ export class WebhookWorker {
   /** The receiver wants nothing before this time. */
   #holdUntilMs = 0;
   #cancelTimer: (() => void) | null = null;
+  /** The node could not say whether it has applied what earlier leaders have committed. */
+  #isBehind = false;
+  #stepping: Promise<boolean> = Promise.resolve(false);
+  readonly #predecessor: Promise<void>;
 
   /**
    * @param filter of the definition. Null: every record passes. Undefined: this version cannot read
    *   it, so nothing is delivered.
+   * @param predecessor of an earlier definition, which may still be about to begin deliveries.
    */
   constructor(
     found: FoundWebhook,
     filter: RecordFilter | null | undefined,
     options: WorkerOptions,
+    predecessor: WebhookWorker | undefined,
   ) {
+    this.#predecessor = predecessor?.quiet() ?? Promise.resolve();
     this.#options = options;
     this.#canFilter = filter !== undefined;
     this.#webhook = found.webhook;
@@ -96,8 +104,9 @@ export class WebhookWorker {
 
   /** Called when there may be something to deliver. */
   wake(): void {
+    if (this.#isRetired) return;
     this.#runsAgain = true;
-    if (this.#isRunning || this.#stop.signal.aborted) return;
+    if (this.#isRunning) return;
     this.#isRunning = true;
     this.#run().then(
       () => {
@@ -106,6 +115,12 @@ export class WebhookWorker {
       },
       (error: unknown) => this.#options.onError(error),
     );
+  }
+
+  /** Resolves when the deliveries of all records that were leased before have begun. */
+  async quiet(): Promise<void> {
+    await this.#predecessor;
+    await this.#stepping.catch(() => false);
   }
 
   /** Ends all deliveries. Their leases end by themselves, or with the outcome that comes. */
@@ -127,16 +142,19 @@ export class WebhookWorker {
   async #run(): Promise<void> {
     while (this.#runsAgain && !this.#isRetired) {
       this.#runsAgain = false;
-      if (await this.#step()) this.#runsAgain = true;
+      this.#stepping = this.#step();
+      if (await this.#stepping) this.#runsAgain = true;
     }
     this.#arm();
   }
 
   /** Takes records and begins to deliver them. @returns true if there may be more. */
   async #step(): Promise<boolean> {
-    const { slots } = this.#options;
+    const { slots, commander } = this.#options;
+    // A new leader may not know of a pause that an earlier one has answered.
+    this.#isBehind = !commander.isCurrent && (await commander.whenCurrent()) !== null;
     const found = this.#find();
-    if (found === null || !this.#mayDeliver(found)) return false;
+    if (this.#isBehind || found === null || !this.#mayDeliver(found)) return false;
     const wanted = this.#wanted(found);
     const taken = wanted === 0 ? 0 : slots.take(wanted, this.#wake);
     if (taken === 0) return false;
@@ -151,9 +169,9 @@ export class WebhookWorker {
   }
 
   #mayDeliver({ webhook }: FoundWebhook): boolean {
-    const { clock } = this.#options;
+    if (webhook.paused !== null && !faultPoint("webhook-pauses-are-ignored")) return false;
     const isFree = this.#canFilter && this.#inFlight < webhook.definition.maxInFlight;
-    return isFree && webhook.paused === null && clock.now() >= this.#holdUntilMs;
+    return isFree && this.#options.clock.now() >= this.#holdUntilMs;
   }
 
   /** At most as many as there are records, so that other webhooks get the remaining slots. */
@@ -231,7 +249,7 @@ export class WebhookWorker {
       .finally(() => {
         this.#inFlight--;
         this.#options.slots.give(1);
-        this.wake();
+        this.#options.onEnd();
       });
   }
 
@@ -241,7 +259,10 @@ export class WebhookWorker {
     // The webhook was deleted since the command was proposed.
     if (webhook === undefined) return;
     const request = recordRequest(webhook, message, clock.now());
-    const called = await this.call(request);
+    if (faultPoint("webhook-acknowledges-before-it-sends")) {
+      await this.#settle(message.receipt, { kind: "delivered" });
+    }
+    const called = await this.#call(request);
     if (this.#stop.signal.aborted) return;
     const verdict = verdictOfCall(called, clock.now());
     const { maxDeliveries } = webhook.definition;
@@ -252,24 +273,8 @@ export class WebhookWorker {
     await this.#settle(message.receipt, verdict);
   }
 
-  /** Sends a request once. */
-  async call(request: Outgoing): Promise<Called> {
-    const { clock, sender } = this.#options;
-    const { url, timeoutMs } = this.#webhook.definition;
-    const atMs = clock.now();
-    const startedUs = clock.monotonic();
-    const done = (answer: SenderAnswer | null, error: string | null): Called => ({
-      ...{ id: request.id, atMs, answer, error },
-      durationMs: Math.round((clock.monotonic() - startedUs) / 1000),
-    });
-    try {
-      const { headers, body } = request;
-      const bounds = { timeoutMs, answerBytesMax: ANSWER_BYTES_MAX, needsBody: false };
-      const { signal } = this.#stop;
-      return done(await sender.send({ url, headers, body, ...bounds, signal }), null);
-    } catch (error) {
-      return done(null, error instanceof Error ? error.message : String(error));
-    }
+  #call(request: Outgoing): Promise<Called> {
+    return callReceiver(this.#options, this.#webhook.definition, request, this.#stop.signal);
   }
 
   /** Remembers an attempt. @param record null: it was a test. */
@@ -299,7 +304,7 @@ export class WebhookWorker {
 
   /** Sends a request without a record. */
   async test(request: Outgoing): Promise<WebhookAttempt> {
-    const called = await this.call(request);
+    const called = await this.#call(request);
     const verdict = verdictOfCall(called, this.#options.clock.now());
     return this.#note(called, null, outcomeOf(verdict, false));
   }
@@ -349,9 +354,13 @@ export class WebhookWorker {
     const found = this.#isRetired ? null : this.#find();
     if (found === null) return;
     const { webhook, queue } = found;
+    const { clock } = this.#options;
+    if (this.#isBehind) {
+      this.#cancelTimer = clock.after(PROPOSE_AGAIN_MS, this.#wake);
+      return;
+    }
     // The end of a delivery wakes the worker too.
     if (webhook.paused !== null || this.#inFlight >= webhook.definition.maxInFlight) return;
-    const { clock } = this.#options;
     const nowMs = clock.now();
     const lookMs = nowMs + LOOK_MS;
     const nextMs = queue.ready.size > 0 ? lookMs : Math.max(queue.timed.nextAt(), lookMs);
@@ -368,41 +377,3 @@ export class WebhookWorker {
 
 /** Records that are due and cannot be given out are about to be put aside. */
 const LOOK_MS = 50;
-
-type Called = {
-  readonly id: string;
-  readonly atMs: number;
-  readonly durationMs: number;
-  readonly answer: SenderAnswer | null;
-  readonly error: string | null;
-};
-
-const verdictOfCall = ({ answer }: Called, nowMs: number): Verdict =>
-  answer === null
-    ? { kind: "retry", delayMs: null }
-    : verdictOf(answer.status, answer.retryAfter, nowMs);
-
-function outcomeOf({ kind }: Verdict, isLast: boolean): WebhookAttempt["outcome"] {
-  if (kind === "delivered") return "delivered";
-  if (isLast) return "dead";
-  return kind === "gone" ? "paused" : "retry";
-}
-
-const attemptOf = (
-  { id, atMs, durationMs, answer, error }: Called,
-  record: WebhookAttempt["record"],
-  outcome: WebhookAttempt["outcome"],
-): WebhookAttempt => ({
-  ...{ id, record, atMs, durationMs, error, outcome },
-  status: answer?.status ?? null,
-  answer: answer === null ? "" : shownText(answer.body),
-});
-
-/** Text as far as it is UTF-8; a character may have been cut. */
-function shownText(bytes: Uint8Array): string {
-  try {
-    return fromUtf8(bytes);
-  } catch {
-    return new TextDecoder().decode(bytes);
-  }
-}

@@ -89,6 +89,7 @@ export const ROUTES: Readonly<Record<string, RouteRow>> = {
   "POST /broker/webhooks/{webhook}/pause": WEBHOOK,
   "POST /broker/webhooks/{webhook}/resume": WEBHOOK,
   "POST /broker/webhooks/{webhook}/redrive": WEBHOOK,
+  "POST /broker/webhooks/{webhook}/purge": WEBHOOK,
   "POST /broker/webhooks/{webhook}/rotate": WEBHOOK,
   "POST /broker/webhooks/{webhook}/test": WEBHOOK,
   "POST /broker/delete-before": { client: "deleteBefore", cli: "topics trim" },

@@ -12,6 +12,7 @@ export class FakeWebhooks implements WebhookApi {
   rotate = async () => NOT_FOUND;
   test = async () => NOT_FOUND;
   redrive = async () => NOT_FOUND;
+  purge = async () => NOT_FOUND;
   deliveries = async () => NOT_FOUND;
   listWebhooks = () => [];
   describeWebhook = () => NOT_FOUND;

@@ -31,6 +31,14 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "deleted-records-block-keys": "test/sim/queue-removed.test.ts",
   "deleted-records-stay-items": "test/node/queue-sweeper.test.ts",
   "acks-get-the-results-of-others": "test/sim/queue-turns.test.ts",
+  // src/webhook, src/node/webhooks
+  "webhook-pauses-are-ignored": "test/sim/webhooks.test.ts",
+  "webhook-acknowledges-before-it-sends": "test/sim/webhooks.test.ts",
+  "webhook-counts-lost-answers": "test/sim/webhooks.test.ts",
+  "webhook-records-are-in-no-order": "test/sim/webhooks.test.ts",
+  "webhook-filter-leaves-out-too-much": "test/sim/webhooks.test.ts",
+  "webhook-id-changes-with-attempts": "test/sim/webhooks.test.ts",
+  "snapshot-forgets-pauses": "test/sim/webhooks.test.ts",
   // src/export
   "export-range-decided-twice": "test/export/state.test.ts",
   "export-file-committed-twice": "test/export/state.test.ts",

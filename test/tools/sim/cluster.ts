@@ -8,6 +8,7 @@ import { SimBucket } from "./sim-bucket.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimNetworks } from "./sim-network.ts";
 import { SimNode } from "./sim-node.ts";
+import { SimReceiver } from "./sim-receiver.ts";
 
 /** The product broke a promise. */
 export class SimViolation extends Error {
@@ -27,6 +28,8 @@ export class SimCluster {
   readonly queue = new SimClock();
   readonly networks: SimNetworks;
   readonly nodes: readonly SimNode[];
+  /** Null: no node calls a webhook. */
+  readonly receiver: SimReceiver | null;
   readonly initialMembers: readonly SimNode[];
   /** Null: there are no exports. */
   readonly bucket: SimBucket | null;
@@ -48,6 +51,9 @@ export class SimCluster {
     this.#restarts = streamOf(plan.seed, "restarts");
     this.networks = new SimNetworks(this.queue, streamOf(plan.seed, "network"), plan.delays);
     this.bucket = plan.exports ? new SimBucket(this, streamOf(plan.seed, "bucket")) : null;
+    this.receiver = plan.webhooks
+      ? new SimReceiver(this.queue, streamOf(plan.seed, "receiver"))
+      : null;
     const names = Array.from({ length: plan.nodes + plan.spares }, (_, i) => `n${i + 1}`);
     const addresses = names.map((name, i) => addressOf(plan, name, i));
     const initialMembers = addresses.slice(0, plan.nodes);
@@ -58,6 +64,7 @@ export class SimCluster {
         queue: this.queue,
         networks: this.networks,
         bucket: this.bucket,
+        receiver: this.receiver,
         members: isInitialMember ? initialMembers : [...initialMembers, address],
         ended: (node: SimNode, error: unknown) => this.#ended(node, error),
         log: log === null ? null : (line: string) => this.note(line),

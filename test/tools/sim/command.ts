@@ -9,6 +9,7 @@ export function commandOf(seed: number, overrides: Overrides): string {
   if (overrides.streams === true) parts.push("--streams");
   if (overrides.queues === true) parts.push("--queues");
   if (overrides.exports === true) parts.push("--exports");
+  if (overrides.webhooks === true) parts.push("--webhooks");
   if (overrides.shared === true) parts.push("--shared");
   if (only !== undefined) parts.push(`--only ${only.join(",")}`);
   if (without.length > 0) parts.push(`--without ${without.join(",")}`);

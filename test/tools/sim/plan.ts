@@ -100,6 +100,8 @@ export type Plan = {
   readonly queues: boolean;
   /** Exports to a bucket that misbehaves, with retention and deletions. Drawn by no seed either. */
   readonly exports: boolean;
+  /** A receiver, and webhooks that deliver to it. Drawn by no seed either. */
+  readonly webhooks: boolean;
   /** From this number of partitions on, small ones share files. Set by no seed. */
   readonly shareFrom: number;
   /** Members of a group, and partitions of the topics that they share. 0 members: there is no group. */
@@ -120,6 +122,7 @@ export type Overrides = {
   readonly streams?: boolean;
   readonly queues?: boolean;
   readonly exports?: boolean;
+  readonly webhooks?: boolean;
   /** Small partitions share files, however few there are. */
   readonly shared?: boolean;
 };
@@ -187,6 +190,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     streams: overrides.streams === true,
     queues: overrides.queues === true,
     exports: overrides.exports === true,
+    webhooks: overrides.webhooks === true,
     shareFrom: overrides.shared === true ? 1 : SHARE_FROM_DEFAULT,
     forwards: seed >= VERSION_5_SEED && streamOf(seed, "plan forwards").below(2) === 0,
     work: later === null ? null : workOf(later, nodes),

@@ -13,6 +13,7 @@ import type { SimBucket } from "./sim-bucket.ts";
 import type { SimClock } from "./sim-clock.ts";
 import { SimDisk } from "./sim-disk.ts";
 import type { SimNetworks } from "./sim-network.ts";
+import type { SimReceiver } from "./sim-receiver.ts";
 
 /** Longer than a run, unless a clock jumps. */
 const HOLD_MS = 3_600_000;
@@ -23,6 +24,7 @@ export type NodeWorld = {
   readonly networks: SimNetworks;
   /** Null: there are no exports. */
   readonly bucket: SimBucket | null;
+  readonly receiver: SimReceiver | null;
   readonly members: readonly MemberAddress[];
   /** The process ended by itself, with what a real one would have logged. */
   readonly ended: (node: SimNode, error: unknown) => void;
@@ -130,7 +132,7 @@ export class SimNode {
   }
 
   async #open(life: Life): Promise<void> {
-    const { plan, queue, networks, members, bucket } = this.#world;
+    const { plan, queue, networks, members, bucket, receiver } = this.#world;
     const { disk, random } = this;
     const clock = new LifeClock(life, queue, this.clock);
     const log = this.#logger(clock);
@@ -177,6 +179,7 @@ export class SimNode {
       groupsMax: 10_000,
       offsetsMax: 1_000_000,
       ...(bucket === null ? {} : { exportWriter: bucket.writerOf(life), exportHoldMs: HOLD_MS }),
+      ...(receiver === null ? {} : { webhookSender: receiver.sender(this.id, life) }),
       fault: (error) => this.#fault(life, error),
     });
     this.node = node;

@@ -25,7 +25,7 @@ type Arguments = {
 };
 
 const USAGE = `usage: bun run sim [--seed N | --range A..B | --new COUNT] [--jobs N] [--first] [--trace] [--twice] [--shrink]
-                   [--ms N] [--clients N] [--streams] [--queues] [--exports] [--shared]
+                   [--ms N] [--clients N] [--streams] [--queues] [--webhooks] [--exports] [--shared]
                    [--without kind,kind] [--only kind,kind] [--log FILE]
        bun run sim --sum FILE
 fault kinds: ${ALL_FAULT_KINDS.join(" ")}`;
@@ -45,6 +45,7 @@ const OPTIONS = {
   streams: { type: "boolean" },
   queues: { type: "boolean" },
   exports: { type: "boolean" },
+  webhooks: { type: "boolean" },
   shared: { type: "boolean" },
   without: { type: "string" },
   only: { type: "string" },
@@ -92,6 +93,7 @@ function parse(args: readonly string[]): Arguments {
       ...(values.streams === true ? { streams: true } : {}),
       ...(values.queues === true ? { queues: true } : {}),
       ...(values.exports === true ? { exports: true } : {}),
+      ...(values.webhooks === true ? { webhooks: true } : {}),
       ...(values.shared === true ? { shared: true } : {}),
       ...(ms === undefined ? {} : { durationMs: LINE.integer("--ms", ms, 0) }),
       ...(clients === undefined ? {} : { clients: LINE.integer("--clients", clients, 0) }),

@@ -15,6 +15,7 @@ import type { SimNode } from "./sim-node.ts";
 import { PATHS, StreamActor, pageOf as streamPageOf } from "./stream-actor.ts";
 import { StreamLedger } from "./stream-ledger.ts";
 import { setTraps } from "./trap.ts";
+import { WebhookTeam } from "./webhook-team.ts";
 import { Actor, GROUPS, Knowledge, NAMESPACE, pageOf, TOPIC } from "./workload.ts";
 
 export type Report = {
@@ -92,6 +93,7 @@ class Simulation {
   #team: GroupTeam | null = null;
   #jobs: JobTeam | null = null;
   #exports: ExportTeam | null = null;
+  #webhooks: WebhookTeam | null = null;
 
   constructor(plan: Plan, log: ((line: string) => void) | null) {
     this.#plan = plan;
@@ -117,6 +119,7 @@ class Simulation {
     await this.#startTeam();
     await this.#startJobs();
     await this.#startExports();
+    await this.#startWebhooks();
     const nemesis = new Nemesis(cluster, this.#ghost);
     await this.#runUntil(this.#plan.durationMs, null);
     nemesis.stop();
@@ -158,6 +161,14 @@ class Simulation {
     this.#running.push(running);
   }
 
+  async #startWebhooks(): Promise<void> {
+    if (!this.#plan.webhooks) return;
+    const team = new WebhookTeam(this.cluster, (name) => this.#client(name));
+    this.#webhooks = team;
+    await this.#runUntil(START_MS_MAX, team.create());
+    this.#running.push(team.run().catch((error: unknown) => this.cluster.fail(asError(error))));
+  }
+
   /** Liveness: what is not broken for good must take writes again and become equal. */
   async #heal(admin: SimClient): Promise<void> {
     const { cluster } = this;
@@ -179,6 +190,11 @@ class Simulation {
       this.#fail("liveness", `the exports did not come to an end: ${this.#exports.shown}`);
     }
     this.#exports?.stop();
+    const webhooks = this.#webhooks;
+    if (webhooks !== null && !(await this.#runUntil(RECOVERY_MS_MAX, webhooks.settle()))) {
+      this.#fail("liveness", `the webhooks did not deliver everything: ${webhooks.shown}`);
+    }
+    webhooks?.stop();
     for (const actor of this.#actors) actor.stopped = true;
     const ended = Promise.all(this.#running).then(() => {});
     if (!(await this.#runUntil(RECOVERY_MS_MAX, ended))) this.#fail("liveness", "a client waits");
@@ -291,6 +307,7 @@ class Simulation {
     if (this.#plan.streams) await this.#judgeStreams(client, to);
     await this.#jobs?.judge(client, node);
     await this.#exports?.judge(client, node);
+    await this.#webhooks?.judge(node);
   }
 
   async #judgeStreams(client: SimClient, to: SimNode): Promise<void> {

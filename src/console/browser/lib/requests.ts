@@ -183,6 +183,7 @@ export const testWebhook = (webhook: string) => post(`${webhookPath(webhook)}/te
 export const pauseWebhook = (webhook: string, pauses: boolean) =>
   post(`${webhookPath(webhook)}/${pauses ? "pause" : "resume"}`, {});
 export const redriveWebhook = (webhook: string) => post(`${webhookPath(webhook)}/redrive`, {});
+export const purgeWebhook = (webhook: string) => post(`${webhookPath(webhook)}/purge`, {});
 export const deleteWebhook = (webhook: string): ApiRequest => ({
   method: "DELETE",
   path: webhookPath(webhook),

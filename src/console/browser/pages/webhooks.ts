@@ -2,10 +2,12 @@
 import type { Deliveries, WebhookList, WebhookTested } from "../../../api/webhooks.ts";
 import { send, sendForText } from "../api.ts";
 import { count, duration, timeOf } from "../lib/format.ts";
+import type { ApiRequest } from "../lib/request.ts";
 import {
   deleteWebhook,
   listWebhooks,
   pauseWebhook,
+  purgeWebhook,
   redriveWebhook,
   testWebhook,
   webhookDeliveries,
@@ -95,16 +97,22 @@ async function openWebhook(
     const { moved } = await send<{ moved: number }>(redriveWebhook(webhook));
     close(`Moved ${count(moved)} dead letters back`);
   };
-  const remove = (): void => {
+  const destroy = (title: string, warning: string, request: ApiRequest): void => {
     dialog.close();
-    confirmDestruction({
-      title: "Delete this webhook",
-      warning: "Nothing is delivered any more. Its topic and its dead letters stay.",
-      name: webhook,
-      request: deleteWebhook(webhook),
-      done: changed,
-    });
+    confirmDestruction({ title, warning, name: webhook, request, done: changed });
   };
+  const purge = (): void =>
+    destroy(
+      "Purge this webhook",
+      "All present records count as delivered. The topic keeps them.",
+      purgeWebhook(webhook),
+    );
+  const remove = (): void =>
+    destroy(
+      "Delete this webhook",
+      "Nothing is delivered any more. Its topic and its dead letters stay.",
+      deleteWebhook(webhook),
+    );
   const dialog = openDialog(
     webhook,
     h("p", {}, "Delivers to ", h("code", {}, url)),
@@ -115,6 +123,7 @@ async function openWebhook(
       button("Refresh", load),
       button(paused ? "Resume" : "Pause", pause),
       ...(dead > 0 ? [button("Move back", redrive)] : []),
+      button("Purge…", purge),
       button("Delete…", remove),
       button("Close", () => dialog.close()),
       curlButton(() => testWebhook(webhook)),

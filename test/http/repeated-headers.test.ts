@@ -79,7 +79,6 @@ const TWICE: readonly (readonly [
     "invalid_parameter",
   ],
   [STREAM, ["Content-Type: text/plain"], "Stream-Seq", "1", "invalid_request"],
-  [STREAM, ["Content-Type: text/plain"], "Stream-Closed", "true", "invalid_request"],
   [STREAM, [], "Content-Type", "text/plain", "invalid_request"],
   [STREAM, ["Producer-Epoch: 0", "Producer-Seq: 0"], "Producer-Id", "p", "invalid_producer"],
   [STREAM, ["Producer-Id: p", "Producer-Seq: 0"], "Producer-Epoch", "0", "invalid_producer"],
@@ -87,7 +86,6 @@ const TWICE: readonly (readonly [
   ["PUT /v1/stream/n", [], "Content-Type", "text/plain", "invalid_request"],
   ["PUT /v1/stream/n", [], "Stream-TTL", "9", "invalid_request"],
   ["PUT /v1/stream/n", [], "Stream-Expires-At", "2090-01-31T12:00:00Z", "invalid_request"],
-  ["PUT /v1/stream/n", [], "Stream-Closed", "true", "invalid_request"],
   ["PUT /v1/stream/n", [], "Stream-Forked-From", "/v1/stream/s", "invalid_request"],
   [
     "PUT /v1/stream/n",

@@ -12,7 +12,7 @@ setDefaultTimeout(60_000);
 const directory = temporaryDirectory();
 const lake = join(directory.path, "lake");
 let server: Server;
-/** Of the topic `theirs`, by kind. */
+/** Names of things that belong to the topic `theirs`, by kind. */
 const names: Record<string, string> = {};
 
 type Fields = Record<string, unknown>;

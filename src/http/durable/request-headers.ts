@@ -1,4 +1,4 @@
-/** Request headers of the protocol, each of which may be sent once. */
+/** Request headers of the protocol. */
 import type { ErrorCode } from "../errors.ts";
 import { isJoined, repeated, singleHeader } from "../single-header.ts";
 
@@ -9,9 +9,9 @@ export const headerOf = (
   code: ErrorCode = "invalid_request",
 ): string | null => singleHeader(headers, name, code);
 
-/** Any case of `true` closes a stream, and every other value counts as absent. */
+/** Any case of `true` closes a stream, and every other value counts as absent, by the protocol. */
 export const isClosing = (headers: Headers): boolean =>
-  headerOf(headers, "Stream-Closed")?.toLowerCase() === "true";
+  headers.get("stream-closed")?.toLowerCase() === "true";
 
 /** The content type; empty if there is none. */
 export function typeOfBody(headers: Headers): string {

@@ -8,7 +8,7 @@ import type { Random } from "../random.ts";
 import type { Life } from "./life.ts";
 import type { SimClock } from "./sim-clock.ts";
 
-/** What the receiver is told of each request. */
+/** Called for each request. */
 export interface ReceiverRules {
   /** A node begins to send. */
   sent(node: string, request: SenderRequest): void;

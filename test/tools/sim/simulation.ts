@@ -178,6 +178,21 @@ class Simulation {
     const writer = new Actor(admin, this.#knowledge);
     const wrote = await this.#runUntil(RECOVERY_MS_MAX, produceUntilDone(writer));
     if (!wrote) this.#fail("liveness", `no write succeeded in ${RECOVERY_MS_MAX} ms`);
+    await this.#settleTeams();
+    for (const actor of this.#actors) actor.stopped = true;
+    const ended = Promise.all(this.#running).then(() => {});
+    if (!(await this.#runUntil(RECOVERY_MS_MAX, ended))) this.#fail("liveness", "a client waits");
+    const equal = await this.#runUntil(CONVERGENCE_MS_MAX, this.#converge(admin));
+    if (!equal) this.#fail("convergence", this.#shown());
+    if (cluster.violation !== null) return;
+    for (const node of this.#members()) {
+      const isRead = await this.#runUntil(CONVERGENCE_MS_MAX, this.#dump(node));
+      if (!isRead) this.#fail("convergence", `${node.id} cannot be read`);
+    }
+  }
+
+  /** Everything that they have begun comes to its end. */
+  async #settleTeams(): Promise<void> {
     if (this.#team !== null && !(await this.#runUntil(RECOVERY_MS_MAX, this.#team.settle()))) {
       this.#fail("liveness", `the group did not settle: ${this.#team.shown}`);
     }
@@ -195,16 +210,6 @@ class Simulation {
       this.#fail("liveness", `the webhooks did not deliver everything: ${webhooks.shown}`);
     }
     webhooks?.stop();
-    for (const actor of this.#actors) actor.stopped = true;
-    const ended = Promise.all(this.#running).then(() => {});
-    if (!(await this.#runUntil(RECOVERY_MS_MAX, ended))) this.#fail("liveness", "a client waits");
-    const equal = await this.#runUntil(CONVERGENCE_MS_MAX, this.#converge(admin));
-    if (!equal) this.#fail("convergence", this.#shown());
-    if (cluster.violation !== null) return;
-    for (const node of this.#members()) {
-      const isRead = await this.#runUntil(CONVERGENCE_MS_MAX, this.#dump(node));
-      if (!isRead) this.#fail("convergence", `${node.id} cannot be read`);
-    }
   }
 
   #client(name: string, timeoutMs?: number): SimClient {

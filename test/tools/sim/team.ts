@@ -1,4 +1,4 @@
-/** What teams of clients have in common: they ask until it is done, and read a topic in the end. */
+/** Helpers of teams of clients: they ask until it is done, and read a topic in the end. */
 import type { Node } from "../../../src/node/node.ts";
 import { RecordCursor } from "../../../src/record/batch-reader.ts";
 import { decodeHeaders } from "../../../src/record/headers.ts";

@@ -50,6 +50,8 @@ type FaultPoint =
   | "forwarded-frames-executed-twice"
   | "forwards-again-after-an-unknown-outcome"
   | "forwards-without-a-window"
+  | "forwarded-waits-outlive-their-link"
+  | "member-pages-skip-lost-records"
   // Linearizable reads (`src/node/reads`).
   | "read-joins-a-question-under-way"
   // Durable streams (`src/durable`, `src/node/durable`).

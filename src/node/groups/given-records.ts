@@ -1,3 +1,4 @@
+import { feature as faultPoint } from "bun:bundle";
 import { findPartition } from "../../broker/state.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
@@ -57,7 +58,8 @@ export class GivenRecords {
       const read = log.read(startOffset, count, Number.MAX_SAFE_INTEGER);
       // The bytes are valid in this event-loop iteration only.
       const slices = (read instanceof Promise ? await read : read).map((slice) => slice.slice());
-      return slices.length === 0 || log.deleted ? null : { ...place, slices };
+      const isLost = slices.length === 0 || log.deleted;
+      return isLost && !faultPoint("member-pages-skip-lost-records") ? null : { ...place, slices };
     } catch (error) {
       if (error instanceof PartitionDamaged) return null;
       throw error;

@@ -52,6 +52,8 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "forwarded-frames-executed-twice": "test/node/forward.test.ts",
   "forwards-again-after-an-unknown-outcome": "test/node/forward.test.ts",
   "forwards-without-a-window": "test/node/forward.test.ts",
+  "forwarded-waits-outlive-their-link": "test/node/forward-polls.test.ts",
+  "member-pages-skip-lost-records": "test/node/given-records.test.ts",
   // src/node/reads
   "read-joins-a-question-under-way": "test/node/linearizer.test.ts",
   // src/durable, src/node/durable

@@ -6,6 +6,8 @@ export class DecodeError extends Error {
 }
 
 const encoder = new TextEncoder();
+/** Its length is a varint of one byte. */
+const SHORT_TEXT = 64;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export const utf8 = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text);
@@ -119,7 +121,24 @@ export class ByteWriter {
 
   /** Varint length, then UTF-8. */
   text(value: string): void {
-    this.blob(encoder.encode(value));
+    if (value.length > SHORT_TEXT || !this.#ascii(value)) this.blob(encoder.encode(value));
+  }
+
+  /** Writes a short text without an encoder. @returns false, and writes nothing, unless it is ASCII. */
+  #ascii(value: string): boolean {
+    const { length } = value;
+    const at = this.reserve(1 + length);
+    const bytes = this.#bytes;
+    bytes[at] = length;
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i);
+      if (code >= 128) {
+        this.#length = at;
+        return false;
+      }
+      bytes[at + 1 + i] = code;
+    }
+    return true;
   }
 
   #grow(needed: number): void {

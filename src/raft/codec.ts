@@ -7,6 +7,7 @@
  * A decoded message is well-formed: contiguous entries, non-decreasing terms, none above its own.
  */
 import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
+import { TextCache } from "../lib/text-cache.ts";
 import {
   expectEnd,
   readConfiguration,
@@ -250,7 +251,11 @@ function readEntry(reader: ByteReader, index: LogIndex): Entry {
 
 function readAppendResponse(reader: ByteReader, address: Address): AppendResponse {
   const type = "append_response";
-  if (readFlag(reader)) return { type, ...address, accepted: true, match: readIndex(reader) };
+  if (readFlag(reader)) {
+    // Without a spread, since there is one for each append.
+    const { from, to, term } = address;
+    return { type, from, to, term, accepted: true, match: readIndex(reader) };
+  }
   const rejected = readIndex(reader);
   const hintIndex = readIndex(reader);
   const hintTerm = reader.varint() as Term;
@@ -268,8 +273,10 @@ function readSnapshotOffer(reader: ByteReader, address: Address): SnapshotOffer 
 
 const readIndex = (reader: ByteReader): LogIndex => reader.varint() as LogIndex;
 
+const IDS = new TextCache();
+
 function readId(reader: ByteReader): NodeId {
-  const id = reader.text();
+  const id = IDS.read(reader);
   if (id.length === 0) throw new DecodeError("a member without a name");
   return id as NodeId;
 }

@@ -16,13 +16,12 @@ function lagging(now: string | null) {
   let caughtUp = 0;
   let known: QueueTopics | null = { topic: "mine", deadLetter: null };
   const received: Received = { ...NOTHING, messages: [] };
-  const queues = Object.assign(new FakeQueues(), {
-    topicsOfQueue: () => known,
-    receive: async () => ({ ok: true, ...received }),
-    settle: async () => ({ ok: true, results: [null] }),
-    reject: async () => ({ ok: true, results: [null] }),
-    redrive: async () => ({ ok: true, moved: 0, remaining: 0 }),
-  });
+  const queues = new FakeQueues();
+  queues.topicsOfQueue = () => known;
+  queues.receive = async () => ({ ok: true, ...received });
+  queues.settle = async () => ({ ok: true, results: [null] });
+  queues.reject = async () => ({ ok: true, results: [null] });
+  queues.redrive = async () => ({ ok: true, moved: 0, remaining: 0 });
   const auth = { tokens, skipPrefixes: [] };
   const forwardWrites = { commitTimeoutMs: 1000 };
   const { node, ask } = fixture({ auth, queues, later: new FakeLater(), forwardWrites });
@@ -74,9 +73,13 @@ test("a node that cannot catch up does not decide", async () => {
 
 test("messages of a topic that the token may not read are not told, even if the leader leased them", async () => {
   const { queues, statusOf } = lagging("mine");
+  const source = new Uint8Array(1);
+  const value = { valueStart: 0, valueEnd: 1, headersStart: 1, headersEnd: 1 };
+  const record = { source, keyStart: -1, keyEnd: -1, ...value };
   const message = {
+    ...{ record, queueId: 1 },
     ...{ partition: 0, offset: 0, timestampMs: 1, attempt: 1, receipt: "q1-0-0-1" },
-    ...{ key: null, value: new Uint8Array(1), headers: new Uint8Array(0) },
+    ...{ key: null, value: source, headers: new Uint8Array(0) },
   };
   queues.receive = async () => ({ ok: true, ...NOTHING, topic: "theirs", messages: [message] });
   expect(await statusOf("POST /broker/queues/q/receive", "few")).toBe(403);

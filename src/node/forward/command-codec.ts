@@ -13,6 +13,7 @@
  * of a process and frames are numbered, so that no frame is executed twice.
  */
 import { type ByteReader, type ByteWriter, DecodeError } from "../../lib/bytes.ts";
+import { TextCache } from "../../lib/text-cache.ts";
 import type { EncodedRecords } from "../../record/batch-builder.ts";
 import {
   batchCount,
@@ -40,6 +41,9 @@ const IS_TRACED = 64;
 const PUT_HAS_CAS = 1;
 const PUT_HAS_TTL = 2;
 const PUT_HAS_TIMEOUT = 4;
+
+/** Topics and namespaces. */
+const NAMES = new TextCache();
 
 /** The smallest command: kind, budget, two empty texts. */
 const COMMAND_BYTES_MIN = 4;
@@ -159,7 +163,7 @@ function readProduce(reader: ByteReader, budgetMs: number): ProduceRequest {
   const flags = reader.u8();
   if (flags >= 2 * IS_TRACED) throw new DecodeError("unknown flags of a produce");
   return {
-    topic: reader.text(),
+    topic: NAMES.read(reader),
     partition: (flags & HAS_PARTITION) === 0 ? null : reader.varint(),
     key: (flags & HAS_KEY) === 0 ? null : reader.blob(),
     idempotencyKey: (flags & HAS_IDEMPOTENCY_KEY) === 0 ? null : reader.blob(),
@@ -197,7 +201,7 @@ function readKvPut(reader: ByteReader, budgetMs: number): KvPutRequest {
   const flags = reader.u8();
   if (flags >= 2 * PUT_HAS_TIMEOUT) throw new DecodeError("unknown flags of a put");
   return {
-    namespace: reader.text(),
+    namespace: NAMES.read(reader),
     key: reader.text(),
     cas: (flags & PUT_HAS_CAS) === 0 ? null : reader.varint(),
     ttlMs: (flags & PUT_HAS_TTL) === 0 ? null : reader.varint(),

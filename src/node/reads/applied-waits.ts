@@ -29,6 +29,7 @@ export class AppliedWaits {
 
   /** Called at most once per event-loop iteration, after the machine has applied entries. */
   applied(): void {
+    if (this.#waits.size === 0) return;
     for (const { isThere, end } of this.#waits) if (isThere()) end(true);
   }
 

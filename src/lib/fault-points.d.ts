@@ -34,7 +34,7 @@ type FaultPoint =
   | "webhook-acknowledges-before-it-sends"
   | "webhook-counts-lost-answers"
   | "webhook-records-are-in-no-order"
-  | "webhook-filter-leaves-out-too-much"
+  | "webhook-filters-are-ignored"
   | "webhook-id-changes-with-attempts"
   | "snapshot-forgets-pauses"
   // Exports (`src/export`, `src/node/exports`).

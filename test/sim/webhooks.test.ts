@@ -12,7 +12,7 @@ import { simulate } from "../tools/sim/simulation.ts";
 import { Totals } from "../tools/sim/totals.ts";
 import { type Order, type Sent, WebhookLedger } from "../tools/webhook/webhook-ledger.ts";
 
-const SEEDS = Number(process.env["SEEDS"] ?? "6");
+const SEEDS = Number(process.env["SEEDS"] ?? "3");
 const CHANGES = { webhooks: true, durationMs: 2500, clients: 1 } as const;
 
 test("seeds with webhooks hold, and records were delivered, repeated, dead and left out", async () => {

@@ -36,7 +36,7 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "webhook-acknowledges-before-it-sends": "test/sim/webhooks.test.ts",
   "webhook-counts-lost-answers": "test/sim/webhooks.test.ts",
   "webhook-records-are-in-no-order": "test/sim/webhooks.test.ts",
-  "webhook-filter-leaves-out-too-much": "test/sim/webhooks.test.ts",
+  "webhook-filters-are-ignored": "test/sim/webhooks.test.ts",
   "webhook-id-changes-with-attempts": "test/sim/webhooks.test.ts",
   "snapshot-forgets-pauses": "test/sim/webhooks.test.ts",
   // src/export

@@ -26,7 +26,7 @@ test("seeds with workers of a queue hold, and records were acknowledged, dead an
   expect(many("jobs judged")).toBeGreaterThanOrEqual(SEEDS);
   expect(many("jobs acknowledged")).toBeGreaterThan(10 * SEEDS);
   expect(many("jobs delivered")).toBeGreaterThan(many("jobs acknowledged"));
-  for (const what of ["jobs dead", "records for later", "slots"]) {
+  for (const what of ["jobs dead", "jobs deleted", "records for later", "slots"]) {
     expect(many(what)).toBeGreaterThan(SEEDS);
   }
 }, 600_000);

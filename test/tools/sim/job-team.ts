@@ -31,6 +31,7 @@ export class JobTeam {
   readonly #admin: SimClient;
   readonly #producer: SimClient;
   readonly #workers: readonly SimClient[];
+  readonly #trimmer: SimClient;
   readonly #ledger: JobLedger;
   readonly #order: "key" | "none";
   /** Records that were acknowledged, by topic. */
@@ -45,6 +46,7 @@ export class JobTeam {
     this.#admin = clientOf("jobs admin");
     this.#producer = clientOf("jobs producer");
     this.#workers = Array.from({ length: WORKERS }, (_, i) => clientOf(`worker ${i}`));
+    this.#trimmer = clientOf("jobs trimmer");
     this.#order = cluster.plan.seed % 2 === 0 ? "key" : "none";
     this.#ledger = new JobLedger(MAX_DELIVERIES, this.#order === "key");
   }
@@ -79,7 +81,8 @@ export class JobTeam {
   }
 
   run(): Promise<unknown> {
-    return Promise.all([this.#produce(), ...this.#workers.map((worker) => this.#work(worker))]);
+    const workers = this.#workers.map((worker) => this.#work(worker));
+    return Promise.all([this.#produce(), this.#trim(), ...workers]);
   }
 
   stop(): void {
@@ -101,9 +104,10 @@ export class JobTeam {
         const waiting = node.later.listScheduled({ topic: null, after: 0, limit: 1 });
         return queue.ok ? { ...queue, waiting: waiting.length } : queue;
       });
-      const { ready, inFlight, delayed, acked, dead, waiting } = described;
-      this.shown = JSON.stringify({ ready, inFlight, delayed, acked, dead, waiting });
-      const isDone = ready + inFlight + delayed + waiting === 0 && acked + dead >= this.#jobs;
+      const { ready, inFlight, delayed, acked, dead, lost, waiting } = described;
+      this.shown = JSON.stringify({ ready, inFlight, delayed, acked, dead, lost, waiting });
+      const finished = acked + dead + lost;
+      const isDone = ready + inFlight + delayed + waiting === 0 && finished >= this.#jobs;
       if (isDone) return;
       await this.#admin.sleep(RETRY_MS);
     }
@@ -137,6 +141,7 @@ export class JobTeam {
     add("jobs delivered", this.#ledger.deliveries);
     add("jobs acknowledged", this.#ledger.acknowledged);
     add("jobs dead", dead.length);
+    add("jobs deleted", described.lost);
     add("records for later", later.length);
     add("slots", slots.length);
   }
@@ -148,6 +153,24 @@ export class JobTeam {
       await client.sleep(random.below(60));
       if (random.below(4) === 0) await this.#schedule(`later ${i}`);
       else await this.#job(i);
+    }
+  }
+
+  /** Deletes the oldest jobs now and then, whatever becomes of them. */
+  async #trim(): Promise<void> {
+    const client = this.#trimmer;
+    const { random } = client;
+    while (!this.#isCalm) {
+      await client.sleep(200 + random.below(800));
+      const partition = random.below(PARTITIONS);
+      const reply = await client.call(client.pick(), async (node) => {
+        const described = node.describeTopic(JOBS);
+        const its = described.ok ? described.partitionList[partition] : undefined;
+        if (its === undefined) return { ok: false } as const;
+        const beforeOffset = Math.min(its.endOffset, its.lowWatermark + 1 + random.below(6));
+        return await node.deleteBefore({ topic: JOBS, partition, beforeOffset });
+      });
+      if (reply?.value.ok !== true) client.forgetLeader();
     }
   }
 

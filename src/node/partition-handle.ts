@@ -2,6 +2,7 @@ import type { LastWrite } from "../broker/producer-sequence.ts";
 import type { PartitionState } from "../broker/state.ts";
 import type { Clock } from "../env/clock.ts";
 import { assert } from "../lib/assert.ts";
+import { Fifo } from "../lib/fifo.ts";
 import type { PartitionLog } from "../storage/partitions/log.ts";
 import type { PartitionStore } from "../storage/partitions/store.ts";
 import { RecordWaits } from "./reads/record-waits.ts";
@@ -52,10 +53,12 @@ export class PartitionHandles {
   readonly #store: PartitionStore;
   readonly #clock: Clock;
   readonly #handlesMax: number;
-  /** In the order in which they were made. */
-  readonly #made = new Map<PartitionState, PartitionHandle>();
+  /** In the order in which they were made. Some may be forgotten. */
+  readonly #made = new Fifo<Made>();
   /** Handles that were dropped, and may still be in use. */
   readonly #dropped = new Map<PartitionState, WeakRef<PartitionHandle>>();
+  /** The same, in the order in which they are looked at. Some may be in use again. */
+  readonly #weak = new Fifo<Dropped>();
 
   constructor(store: PartitionStore, clock: Clock, handlesMax = HANDLES_MAX) {
     this.#store = store;
@@ -67,7 +70,7 @@ export class PartitionHandles {
   make(partition: PartitionState): PartitionHandle {
     const handle = this.#dropped.get(partition)?.deref() ?? this.#fresh(partition);
     this.#dropped.delete(partition);
-    this.#made.set(partition, handle);
+    this.#made.push({ partition, handle });
     partition.node = handle;
     this.#dropOldest();
     return handle;
@@ -80,7 +83,6 @@ export class PartitionHandles {
 
   /** The partition was deleted. */
   forget(partition: PartitionState): void {
-    this.#made.delete(partition);
     this.#dropped.delete(partition);
   }
 
@@ -91,25 +93,42 @@ export class PartitionHandles {
 
   /** Looks at a few handles each time, so that no call takes long. */
   #dropOldest(): void {
-    let looks = this.#made.size > this.#handlesMax ? 2 : 0;
-    for (const [partition, handle] of this.#made) {
-      if (looks-- === 0) break;
-      this.#made.delete(partition);
-      if (handle.isIdle) {
-        this.#dropped.set(partition, new WeakRef(handle));
-        partition.node = this;
-      } else {
-        this.#made.set(partition, handle);
-      }
+    for (let looks = 0; looks < 2 && this.#made.size > this.#handlesMax; looks++) {
+      const oldest = this.#made.shift();
+      if (oldest !== undefined) this.#dropOrKeep(oldest);
     }
-    let checks = 4;
-    for (const [partition, dropped] of this.#dropped) {
-      if (checks-- === 0) break;
-      this.#dropped.delete(partition);
-      if (dropped.deref() !== undefined) this.#dropped.set(partition, dropped);
+    for (let checks = Math.min(4, this.#weak.size); checks > 0; checks--) {
+      const dropped = this.#weak.shift();
+      if (dropped !== undefined) this.#forgetUnused(dropped);
     }
   }
+
+  #dropOrKeep(made: Made): void {
+    const { partition, handle } = made;
+    if (partition.node !== handle) return;
+    if (!handle.isIdle) {
+      this.#made.push(made);
+      return;
+    }
+    const reference = new WeakRef(handle);
+    this.#dropped.set(partition, reference);
+    this.#weak.push({ partition, reference });
+    partition.node = this;
+  }
+
+  #forgetUnused(dropped: Dropped): void {
+    const { partition, reference } = dropped;
+    if (this.#dropped.get(partition) !== reference) return;
+    if (reference.deref() === undefined) this.#dropped.delete(partition);
+    else this.#weak.push(dropped);
+  }
 }
+
+type Made = { readonly partition: PartitionState; readonly handle: PartitionHandle };
+type Dropped = {
+  readonly partition: PartitionState;
+  readonly reference: WeakRef<PartitionHandle>;
+};
 
 /** Called once for each partition, when its topic is created or restored. */
 export function setHandle(

@@ -35,10 +35,10 @@ import type { SharedFile } from "./shared-file.ts";
 import { SharedFiles, type SharedSizes, type SharedTarget } from "./shared-files.ts";
 import type { PartitionCut, PartitionStoreOptions, PartitionStoreSizes } from "./store-types.ts";
 import { TailBudget } from "./tail-budget.ts";
+import { keyOf, WarmLogs } from "./warm-logs.ts";
 
 export type { PartitionCut, PartitionStoreOptions, PartitionStoreSizes } from "./store-types.ts";
 
-const PARTITIONS_PER_TOPIC_MAX = 2 ** 20;
 /** Beyond this number, partitions that are not in use are parked. */
 const WARM_MAX = 4096;
 /** Partitions that are looked at in one event-loop iteration. */
@@ -59,7 +59,7 @@ export class PartitionStore {
   readonly #shared: PartitionShared;
   readonly #concurrency: number;
   /** The partitions that are not parked. */
-  readonly #logs = new Map<number, PartitionLog>();
+  readonly #logs = new WarmLogs();
   readonly #parked = new ParkedLogs();
   #isClosed = false;
   #highestTopicId = -1;
@@ -416,7 +416,7 @@ export class PartitionStore {
 
   #add(record: PartitionRecord, createdCut: number): PartitionLog {
     const log = this.#make(record, createdCut);
-    this.#logs.set(keyOf(log.topicId, log.partition), log);
+    this.#logs.add(keyOf(log.topicId, log.partition), log);
     this.#see(log.topicId);
     return log;
   }
@@ -436,24 +436,17 @@ export class PartitionStore {
     this.#parked.remove(key, log);
     // The change follows, so the log itself must not be parked again here.
     this.#cool();
-    this.#logs.set(key, log);
+    this.#logs.add(key, log);
   }
 
   /** Parks the oldest partitions that are not in use, a few each time. */
   #cool(looks = 2): void {
     const { warmMax = WARM_MAX } = this.#options;
     if (this.#logs.size <= warmMax || !this.#sharedFiles.isUsed) return;
-    let left = looks;
-    for (const [key, log] of this.#logs) {
-      if (left-- === 0 || this.#logs.size <= warmMax) return;
-      this.#logs.delete(key);
-      if (!ParkedLogs.mayPark(log)) {
-        this.#logs.set(key, log);
-        continue;
-      }
+    this.#logs.cool(looks, warmMax, ParkedLogs.mayPark, (key, log) => {
       for (const segment of log.segments) this.#cache.forget(segment);
       this.#parked.park(key, log);
-    }
+    });
   }
 
   /** Parks all that can be, after a checkpoint has made them durable. */
@@ -522,6 +515,3 @@ export class PartitionStore {
     this.#reaper.reap();
   }
 }
-
-const keyOf = (topicId: number, partition: number): number =>
-  topicId * PARTITIONS_PER_TOPIC_MAX + partition;

@@ -8,7 +8,7 @@ import type { RequestContext } from "./request-context.ts";
 import { aboutReader } from "./responses.ts";
 import type { Services } from "./services.ts";
 import type { Scope } from "./token-spec.ts";
-import { whenCurrent } from "./when-current.ts";
+import { leadsNow } from "./when-current.ts";
 
 export const QUEUE_BODY_ERRORS: readonly ErrorCode[] = [...JSON_FIELD_ERRORS, "request_too_large"];
 export const QUEUE_ERRORS: readonly ErrorCode[] = [
@@ -40,14 +40,11 @@ export function demandQueue(
   scope: Scope,
 ): MaybePromise<void> {
   if (context.principal.may(scope, null)) return;
-  const demand = () => demandKnown(services, context, knownQueue(queues, name, scope));
-  const current = whenCurrent(services.node);
-  if (current instanceof Promise) return current.then(demand);
   // Most requests are at the leader and for a queue that the token covers.
-  const topics = queues.topicsOfQueue(name);
+  const topics = leadsNow(services.node) ? queues.topicsOfQueue(name) : null;
   const isAtOnce = topics !== null && !(topics instanceof Promise);
   if (isAtOnce && context.principal.may(scope, topics.topic)) return;
-  return demand();
+  return demandKnown(services, context, knownQueue(queues, name, scope));
 }
 
 export function queueRejected(

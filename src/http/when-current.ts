@@ -15,6 +15,12 @@ export function whenCurrent(node: NodeApi): MaybePromise<void> {
   return health instanceof Promise ? health.then(unlessLeader) : unlessLeader(health);
 }
 
+/** True if this node leads and is asked without a promise. */
+export function leadsNow(node: NodeApi): boolean {
+  const health = node.health();
+  return !(health instanceof Promise) && health.role === "leader";
+}
+
 async function catchUp(node: NodeApi): Promise<void> {
   const behind = await node.catchUp();
   if (behind !== null) throw new ApiError(behind.code, behind.message);

@@ -4,7 +4,7 @@ import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
 import { EVENT_PREFIX, EVENT_TYPE, isJson } from "../record/cloud-event.ts";
 import { tooLarge } from "./body.ts";
 import { ApiError, shown } from "./errors.ts";
-import { checkEvent, checkName, REQUIRED } from "./event-attributes.ts";
+import { checkEvent, REQUIRED } from "./event-attributes.ts";
 import { BodyReader, textOfBody } from "./json.ts";
 import { checkCount } from "./ndjson.ts";
 import type { HttpLimits } from "./options.ts";
@@ -79,17 +79,23 @@ function readEvent(reader: BodyReader, what: string, where: string): Event {
 }
 
 function readAttribute(reader: BodyReader, name: string, to: Map<string, string>): void {
+  const text = reader.begins('"') ? reader.string() : scalarText(reader, name);
+  if (text === null) return;
+  // The names are checked with the whole event.
+  to.set(name === "datacontenttype" ? "content-type" : EVENT_PREFIX + name, text);
+}
+
+/** An integer or a boolean as text; null for `null`, which is the same as no attribute. */
+function scalarText(reader: BodyReader, name: string): string | null {
   const source = reader.source();
-  if (source === "null") return;
-  checkName(name);
-  const isScalar = /^(?:"|-?\d+$|true$|false$)/.test(source);
-  if (!isScalar)
+  if (source === "null") return null;
+  if (!/^(?:-?\d+|true|false)$/.test(source)) {
     throw invalid(`The attribute ${shown(name)} must be text, an integer or a boolean`);
-  if (!source.startsWith('"') && TEXT_ATTRIBUTES.includes(name)) {
+  }
+  if (TEXT_ATTRIBUTES.includes(name)) {
     throw invalid(`The attribute ${shown(name)} is ${source}: it must be text`);
   }
-  const text = source.startsWith('"') ? stringOf(source) : source;
-  to.set(name === "datacontenttype" ? "content-type" : EVENT_PREFIX + name, text);
+  return source;
 }
 
 /** JSON stays as it is written; text of another type is stored as text. */

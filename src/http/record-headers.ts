@@ -1,5 +1,5 @@
 /** Headers of records as requests give them. */
-import { fromUtf8, utf8 } from "../lib/bytes.ts";
+import { fromUtf8, utf8Length } from "../lib/bytes.ts";
 import { EVENT_PREFIX } from "../record/cloud-event.ts";
 import {
   type EncodedHeaders,
@@ -155,7 +155,7 @@ export class HeaderList {
     if (this.headers.length > HEADERS_MAX) {
       throw invalid(`The record has more than ${HEADERS_MAX} headers, which is the limit`);
     }
-    this.#bytes += name.length + utf8(value).length;
+    this.#bytes += name.length + utf8Length(value);
     if (this.#bytes > HEADER_BYTES_MAX) {
       throw invalid(
         `Names and values of the headers have more than ${HEADER_BYTES_MAX} bytes, which is the limit`,

@@ -12,6 +12,25 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export const utf8 = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text);
 /** @throws TypeError if `bytes` is not valid UTF-8. */
+/** Bytes of `utf8(text)`, without making them. */
+export function utf8Length(text: string): number {
+  let length = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x80) continue;
+    // A surrogate pair has four bytes, and half a pair becomes U+FFFD, which has three.
+    if (code < 0x800) length += 1;
+    else if (isPair(code, text.charCodeAt(i + 1))) {
+      length += 2;
+      i++;
+    } else length += 2;
+  }
+  return length;
+}
+
+const isPair = (high: number, low: number): boolean =>
+  (high & 0xfc00) === 0xd800 && (low & 0xfc00) === 0xdc00;
+
 export const fromUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes);
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -2,7 +2,7 @@
  * Headers of a record as they are stored: for each header varint(name length), name,
  * varint(value length), value, in the order of the names. Names and values are UTF-8.
  */
-import { fromUtf8, utf8, varintLength, writeVarint } from "../lib/bytes.ts";
+import { fromUtf8, utf8, utf8Length, varintLength, writeVarint } from "../lib/bytes.ts";
 
 export type Header = { readonly name: string; readonly value: string };
 
@@ -32,23 +32,32 @@ export const NO_HEADERS: EncodedHeaders = { bytes: new Uint8Array(0), logicalByt
  */
 export function encodeHeaders(headers: readonly Header[]): EncodedHeaders {
   if (headers.length === 0) return NO_HEADERS;
-  const parts = [...headers]
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .flatMap(({ name, value }) => [utf8(name), utf8(value)]);
+  const sorted = [...headers].sort((a, b) => (a.name < b.name ? -1 : 1));
   let length = 0;
   let logicalBytes = 0;
-  for (const part of parts) {
-    length += varintLength(part.length) + part.length;
-    logicalBytes += part.length;
+  for (const { name, value } of sorted) {
+    for (const text of [name, value]) {
+      const bytes = utf8Length(text);
+      length += varintLength(bytes) + bytes;
+      logicalBytes += bytes;
+    }
   }
   const bytes = new Uint8Array(length);
   let at = 0;
-  for (const part of parts) {
-    at = writeVarint(bytes, at, part.length);
-    bytes.set(part, at);
-    at += part.length;
-  }
+  for (const { name, value } of sorted) at = writeText(bytes, writeText(bytes, at, name), value);
   return { bytes, logicalBytes };
+}
+
+/** Writes the length and the text. Most are short ASCII, which costs least without a conversion. */
+function writeText(bytes: Uint8Array, start: number, text: string): number {
+  const length = utf8Length(text);
+  const at = writeVarint(bytes, start, length);
+  if (length === text.length) {
+    for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i);
+  } else {
+    bytes.set(utf8(text), at);
+  }
+  return at + length;
 }
 
 /** Walks encoded headers without copying: the fields are those of the header it stands on. */

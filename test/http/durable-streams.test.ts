@@ -61,6 +61,13 @@ test("a wrong method is told the methods of streams, OPTIONS too", async () => {
   expect(methods(wrong.headers.get("allow"))).toEqual(methods(options.headers.get("allow")));
 });
 
+const elements = (count: number): string => `[${"1,".repeat(count - 1)}1]`;
+
+test("an array has as many elements as a batch may have lines", async () => {
+  const created = await client.put("most", { type: JSON_TYPE, body: elements(100_000) });
+  expect([created.status, created.next]).toEqual([201, expect.stringMatching(/_0{10}100000$/)]);
+});
+
 test("malformed requests are refused with the value that was wrong, and store nothing", async () => {
   await client.put("bad", { type: JSON_TYPE });
   const cases: readonly (readonly [
@@ -74,6 +81,8 @@ test("malformed requests are refused with the value that was wrong, and store no
     ["POST", "bad", { type: JSON_TYPE, body: "[1,]" }, 400, "invalid_json"],
     ["POST", "bad", { type: JSON_TYPE, body: "1 2" }, 400, "invalid_json"],
     ["POST", "bad", { type: JSON_TYPE, body: "[]" }, 400, "empty_append"],
+    ["POST", "bad", { type: JSON_TYPE, body: elements(100_001) }, 413, "too_many_lines"],
+    ["PUT", "many", { type: JSON_TYPE, body: elements(100_001) }, 413, "too_many_lines"],
     ["POST", "bad", { type: JSON_TYPE, body: "" }, 400, "empty_append"],
     [
       "POST",

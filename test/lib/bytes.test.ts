@@ -1,5 +1,12 @@
 import { expect, test } from "bun:test";
-import { ByteReader, ByteWriter, DecodeError, varintLength } from "../../src/lib/bytes.ts";
+import {
+  ByteReader,
+  ByteWriter,
+  DecodeError,
+  utf8,
+  utf8Length,
+  varintLength,
+} from "../../src/lib/bytes.ts";
 import { forEachSeed } from "../tools/random.ts";
 
 test("numbers come back, up to 2^53-1", () => {
@@ -40,4 +47,16 @@ test("integers above 2^53-1 and text that is not UTF-8 are refused", () => {
   expect(() => new ByteReader(new Uint8Array(8).fill(255)).u64()).toThrow(DecodeError);
   expect(() => new ByteReader(new Uint8Array(11).fill(255)).varint()).toThrow(DecodeError);
   expect(() => new ByteReader(new Uint8Array([2, 255, 254])).text()).toThrow(DecodeError);
+});
+
+test("the length of a text in UTF-8 is that of its bytes, also with halves of surrogate pairs", () => {
+  const parts = ["", "a", "\u0080", "é", "\u0800", "€", "😀", "\ud800", "\udc00"];
+  for (const a of parts) {
+    for (const b of parts) {
+      for (const c of parts) {
+        const text = a + b + c;
+        expect([text, utf8Length(text)]).toEqual([text, utf8(text).length]);
+      }
+    }
+  }
 });

@@ -40,7 +40,7 @@ export async function append(
   }
   let records: RequestRecords | null;
   try {
-    records = recordsOf(body, contentType, services.options.limits.messageBytesMax);
+    records = recordsOf(body, contentType, services.options.limits);
     if (records === null && body.length > 0) {
       throw new ApiError("empty_append", "The body is an empty array: it holds no record");
     }

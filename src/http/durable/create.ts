@@ -29,7 +29,7 @@ export async function create(
   if (fork !== null) context.demand("read", fork.path);
   const contentType = contentTypeOf(headers, fork !== null);
   const life = lifeOf(headers);
-  const { requestBytesMax, messageBytesMax } = services.options.limits;
+  const { requestBytesMax } = services.options.limits;
   const body = await readBytes(
     context.request,
     context.bodies,
@@ -47,7 +47,7 @@ export async function create(
     ...life,
     closed: isClosing(headers),
     fork,
-    records: recordsOf(body, type, messageBytesMax),
+    records: recordsOf(body, type, services.options.limits),
   });
   if (!outcome.ok) {
     const isOfSource = fork !== null && outcome.code.startsWith("fork_");

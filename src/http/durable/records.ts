@@ -6,6 +6,8 @@ import { BatchBuilder, encodeRecord } from "../../record/batch-builder.ts";
 import { tooLarge } from "../body.ts";
 import { ApiError } from "../errors.ts";
 import { textOfBody } from "../json.ts";
+import { checkCount } from "../ndjson.ts";
+import type { HttpLimits } from "../options.ts";
 
 const SPARE_BYTES = 1024;
 
@@ -14,32 +16,32 @@ const SPARE_BYTES = 1024;
  * any other stream the body is one record.
  *
  * @returns null for an empty body or array.
- * @throws ApiError if a JSON body is malformed, or a record is too large.
+ * @throws ApiError if a JSON body is malformed, or a record is too large, or there are too many.
  */
 export function recordsOf(
   body: Uint8Array,
   contentType: string,
-  recordBytesMax: number,
+  limits: HttpLimits,
 ): RequestRecords | null {
   if (body.length === 0) return null;
-  if (isJsonType(contentType)) return jsonRecords(body, recordBytesMax);
-  checkSize("The body", body.length, recordBytesMax);
+  if (isJsonType(contentType)) return jsonRecords(body, limits);
+  checkSize("The body", body.length, limits.messageBytesMax);
   return encodeRecord(null, body);
 }
 
-function jsonRecords(body: Uint8Array, recordBytesMax: number): RequestRecords | null {
+function jsonRecords(body: Uint8Array, limits: HttpLimits): RequestRecords | null {
   const reader = new ElementReader(textOfBody(body));
   const builder = new BatchBuilder(body.length + SPARE_BYTES);
   const add = (what: string) => {
     const value = utf8(reader.source());
-    checkSize(what, value.length, recordBytesMax);
+    checkSize(what, value.length, limits.messageBytesMax);
     builder.add(null, value);
   };
   let count = 0;
   if (reader.begins("[")) {
     reader.eachItem((at) => {
+      checkCount(++count, 0, limits);
       add(`Element ${at}`);
-      count++;
     });
   } else {
     add("The body");

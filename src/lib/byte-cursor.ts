@@ -6,6 +6,7 @@ const UTF8_BYTES_MAX = 3;
 /** Bytes before a text or a blob. */
 const LENGTH_BYTES = 4;
 const NULL_LENGTH = 0xffff_ffff;
+const NOT_ASCII = 0x80;
 
 /**
  * Writes or reads fields at a position of existing bytes, which may be shared with another thread.
@@ -19,6 +20,8 @@ export class ByteCursor {
   readonly #view: DataView;
   #at = 0;
   #end = 0;
+  /** The text that was read last. */
+  #last = "";
 
   constructor(bytes: Uint8Array) {
     const { buffer, byteOffset, byteLength } = bytes;
@@ -83,10 +86,14 @@ export class ByteCursor {
     return Number.isNaN(value) ? null : value;
   }
 
+  /** Calls mostly name the topic of the call before, so a text that is read again is not decoded. */
   text(): string {
     const length = this.u32();
     const start = this.#take(length);
-    return this.#texts.toString("utf8", start, start + length);
+    if (!this.#isLast(start, length)) {
+      this.#last = this.#texts.toString("utf8", start, start + length);
+    }
+    return this.#last;
   }
 
   /** A view, which is valid as long as the range is. */
@@ -107,6 +114,17 @@ export class ByteCursor {
   /** @throws DecodeError if the range has more than what was read. */
   checkEnd(): void {
     if (this.#at !== this.#end) throw new DecodeError(`${this.#end - this.#at} bytes too many`);
+  }
+
+  /** True if the bytes are ASCII and those of the last text. */
+  #isLast(start: number, length: number): boolean {
+    const last = this.#last;
+    if (last.length !== length) return false;
+    for (let i = 0; i < length; i++) {
+      const byte = this.#bytes[start + i] as number;
+      if (byte >= NOT_ASCII || byte !== last.charCodeAt(i)) return false;
+    }
+    return true;
   }
 
   #room(count: number): number {

@@ -32,6 +32,14 @@ test("seeds with webhooks hold, and records were delivered, repeated, dead and l
   }
 }, 600_000);
 
+test("a command that is refused for overload is proposed again, though nothing else happens", async () => {
+  const seed = 4_323_723_387;
+  const changes = { ...CHANGES, durationMs: 2_000 };
+  const { violation, plan } = await simulate(seed, changes);
+  expect(plan.queueRequestsMax).toBe(4);
+  if (violation !== null) throw new Error(commandOf(seed, changes), { cause: violation });
+}, 600_000);
+
 const sent = (place: string, attempt: number, at: number, more: Partial<Sent> = {}): Sent => ({
   ...{ place, key: "k", attempt, id: `id ${place}`, term: 1, at },
   ...more,

@@ -28,6 +28,13 @@ export class Skipped {
     this.#offsets.push(offset);
   }
 
+  /** The command that leaves them out was refused. */
+  giveBack(runs: readonly (readonly [first: number, length: number])[]): void {
+    for (const [first, length] of runs) {
+      for (let i = 0; i < length; i++) this.#offsets.push(first + i);
+    }
+  }
+
   /** Takes the first ones, as runs in ascending order. */
   take(): [first: number, length: number][] {
     const offsets = this.#offsets.splice(0, SKIPPED_MAX).sort((a, b) => a - b);

@@ -58,8 +58,8 @@ export class WebhookWorker {
   /** The receiver wants nothing before this time. */
   #holdUntilMs = 0;
   #cancelTimer: (() => void) | null = null;
-  /** The node could not say whether it has applied what earlier leaders have committed. */
-  #isBehind = false;
+  /** The log has refused a command, such as for overload, so nothing else may wake the worker. */
+  #isRefused = false;
   #stepping: Promise<boolean> = Promise.resolve(false);
   readonly #predecessor: Promise<void>;
 
@@ -152,9 +152,9 @@ export class WebhookWorker {
   async #step(): Promise<boolean> {
     const { slots, commander } = this.#options;
     // A new leader may not know of a pause that an earlier one has answered.
-    this.#isBehind = !commander.isCurrent && (await commander.whenCurrent()) !== null;
+    this.#isRefused = !commander.isCurrent && (await commander.whenCurrent()) !== null;
     const found = this.#find();
-    if (this.#isBehind || found === null || !this.#mayDeliver(found)) return false;
+    if (this.#isRefused || found === null || !this.#mayDeliver(found)) return false;
     const wanted = this.#wanted(found);
     const taken = wanted === 0 ? 0 : slots.take(wanted, this.#wake);
     if (taken === 0) return false;
@@ -162,6 +162,7 @@ export class WebhookWorker {
     slots.give(taken - messages.length);
     for (const message of messages) this.#deliver(message);
     const looked = await this.#skip();
+    if (this.#isRefused) return false;
     if (messages.length > 0) return true;
     // Others go on before the next records are looked at.
     if (looked) await new Promise<void>((resolve) => this.#options.clock.defer(resolve));
@@ -197,6 +198,7 @@ export class WebhookWorker {
     // A copy, so that a slow receiver does not keep whole batches in memory.
     const received = detached(await outcome);
     cancel();
+    if (!received.ok) this.#isRefused = true;
     return received.ok && !this.#stop.signal.aborted ? received.messages : [];
   }
 
@@ -227,17 +229,20 @@ export class WebhookWorker {
     const { name, queueId } = this.#webhook;
     let looked = false;
     for (const [partition, skipped] of this.#skipped.entries()) {
-      if (skipped?.looked !== true) continue;
-      looked = true;
+      if (skipped === undefined) continue;
+      looked ||= skipped.looked;
       skipped.looked = false;
       if (skipped.size === 0) continue;
       const runs = skipped.take();
-      await commander.run({
+      const refused = await commander.run({
         kind: skipRecords,
         fields: { name, queueId, partition, runs },
         bytes: 64 + runs.length * 8,
         done: () => null,
       });
+      if (refused === null) continue;
+      skipped.giveBack(runs);
+      this.#isRefused = true;
     }
     return looked;
   }
@@ -355,7 +360,7 @@ export class WebhookWorker {
     if (found === null) return;
     const { webhook, queue } = found;
     const { clock } = this.#options;
-    if (this.#isBehind) {
+    if (this.#isRefused) {
       this.#cancelTimer = clock.after(PROPOSE_AGAIN_MS, this.#wake);
       return;
     }

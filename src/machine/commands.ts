@@ -45,6 +45,7 @@ import type { CommandKind, CommandOf, ResultOf } from "../lib/command-kind.ts";
 import { buryMessage } from "../queue/commands/bury-message.ts";
 import { defineQueue } from "../queue/commands/define-queue.ts";
 import { deleteQueue } from "../queue/commands/delete-queue.ts";
+import { forgetQueues } from "../queue/commands/forget-queues.ts";
 import { planRedrive } from "../queue/commands/plan-redrive.ts";
 import { purgeQueue } from "../queue/commands/purge-queue.ts";
 import { receive } from "../queue/commands/receive.ts";
@@ -118,6 +119,7 @@ const KINDS = [
   forgetProducer,
   scheduleRecordsAs,
   planRedrive,
+  forgetQueues,
   redrivePlanned,
   defineWebhook,
   deleteWebhook,

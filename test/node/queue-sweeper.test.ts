@@ -1,5 +1,6 @@
 /** Work of the leader on queues that no request asks for. */
 import { expect, test } from "bun:test";
+import { LEVEL_DELIVERY } from "../../src/lib/log-levels.ts";
 import { Sweeper } from "../../src/node/queues/sweeper.ts";
 import { Bench, offset } from "../tools/machine/support.ts";
 import { RecordedCommander } from "../tools/node/recorded-commander.ts";
@@ -58,6 +59,30 @@ test("items of records that retention has deleted are forgotten although nobody 
   expect(queues.items).toBe(1);
   expect(queues.byName.get("q")).toMatchObject({ inFlight: 1, lost: 3 });
   await clock.advance(1_000);
+  expect(commander.started).toEqual([]);
+  sweeper.stop();
+});
+
+test("queues whose topic was deleted are forgotten with their items, once the log may say so", async () => {
+  const { clock, bench, machine, commander, sweeper } = leased();
+  bench.createTopic("others", 1);
+  bench.do({ type: "define_queue", name: "other", definition: { ...DEFINITION, topic: "others" } });
+  bench.do({ type: "delete_topic", name: "jobs" });
+  machine.level = LEVEL_DELIVERY - 1;
+  await clock.advance(PASS_MS);
+  expect(commander.started).toEqual([]);
+  machine.level = LEVEL_DELIVERY;
+  await clock.advance(3 * PASS_MS);
+  const [command, ...others] = commander.take();
+  expect([command?.type, others]).toEqual(["forget_queues", []]);
+  expect(machine.parts.queues.items).toBe(4);
+  expect(bench.do({ type: "forget_queues" })).toMatchObject({ ok: true, removed: 1 });
+  command?.done(null);
+  expect([machine.parts.queues.items, [...machine.parts.queues.byName.keys()]]).toEqual([
+    0,
+    ["other"],
+  ]);
+  await clock.advance(PASS_MS);
   expect(commander.started).toEqual([]);
   sweeper.stop();
 });

@@ -104,6 +104,7 @@ test("the bytes of the commands", () => {
   const commands: readonly (readonly [Command, string])[] = [
     [plan(5, null), "4503010500"],
     [plan(5, 7), "4503010508"],
+    [{ type: "forget_queues" }, "4e00"],
     [planned(2, 4, 300), "4d0eac02010200020400020303010203"],
   ];
   for (const [command, bytes] of commands) {

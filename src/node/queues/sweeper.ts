@@ -1,6 +1,7 @@
 import { feature as faultPoint } from "bun:bundle";
 import type { Clock } from "../../env/clock.ts";
 import type { Machine } from "../../machine/machine.ts";
+import { forgetQueues } from "../../queue/commands/forget-queues.ts";
 import { receive } from "../../queue/commands/receive.ts";
 import { type FoundQueue, holdsDeleted } from "../../queue/find.ts";
 import type { Emit } from "../events.ts";
@@ -39,6 +40,7 @@ export class Sweeper {
   readonly #resting = new Map<number, number>();
   /** Queues with a command in flight that forgets deleted records. */
   readonly #forgetting = new Set<number>();
+  #isForgettingOrphans = false;
   #cancel: (() => void) | null = null;
   #stopped = false;
 
@@ -70,6 +72,7 @@ export class Sweeper {
     // While a write to the disk does not end, requests wait in the queue of commands, with a deadline.
     propose();
     if ((await commander.whenCurrent()) !== null) return;
+    this.#forgetOrphans();
     for (const queueId of this.#resting.keys()) {
       if (!byId.has(queueId)) this.#resting.delete(queueId);
     }
@@ -89,6 +92,23 @@ export class Sweeper {
     const { looked, failed } = await burials.sweep(found);
     const restMs = failed > 0 ? RETRY_MS : looked / LOOKS_PER_MS;
     this.#resting.set(queueId, now + restMs);
+  }
+
+  /** Items of queues whose topic was deleted would count until somebody defines a queue. */
+  #forgetOrphans(): void {
+    const { machine, commander } = this.#options;
+    const { broker, parts, level } = machine;
+    if (level < forgetQueues.level || this.#isForgettingOrphans) return;
+    let hasOrphans = false;
+    for (const { topicId } of parts.queues.byId.values()) {
+      if (!broker.topicsById.has(topicId)) hasOrphans = true;
+    }
+    if (!hasOrphans) return;
+    this.#isForgettingOrphans = true;
+    const command = { kind: forgetQueues, fields: {}, bytes: COMMAND_BYTES, done: () => null };
+    commander.start(command, () => {
+      this.#isForgettingOrphans = false;
+    });
   }
 
   /** An item of a deleted record would count as one of all queues until somebody uses its queue. */

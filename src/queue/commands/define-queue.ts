@@ -20,8 +20,8 @@ import {
   QueueState,
   type QueuesState,
   queueRejected,
-  removeQueue,
 } from "../state.ts";
+import { removeOrphans } from "./forget-queues.ts";
 
 export type DefineQueue = {
   readonly type: "define_queue";
@@ -116,13 +116,6 @@ function ownQueues({ byName }: QueuesState): number {
   let count = 0;
   for (const name of byName.keys()) if (!isOwnedQueue(name)) count++;
   return count;
-}
-
-/** Removes the queues of deleted topics. */
-function removeOrphans(state: QueuesState, broker: BrokerState): void {
-  for (const queue of [...state.byName.values()]) {
-    if (!broker.topicsById.has(queue.topicId)) removeQueue(state, queue);
-  }
 }
 
 /** @returns why the dead-letter topic cannot be created, or null if it exists or is not needed. */

@@ -310,10 +310,10 @@ export const SETTINGS = {
   partitionsMax: {
     variables: ["RF_MAX_PARTITIONS"],
     kind: "integer",
-    default: "10000",
+    default: "100000",
     min: 1,
-    max: 100_000,
-    help: "maximum number of partitions per node",
+    max: 1_000_000,
+    help: "maximum number of partitions of all topics",
     section: "Limits",
   },
   streamsMax: {

@@ -310,6 +310,29 @@ test("a flood of writes leaves room for messages of consensus on the same link",
   expect(b.produced).toHaveLength(1_000);
 });
 
+test("writes to a leader that stands still do not hold back those to the next one", async () => {
+  const { world, a, b, c } = await nodes();
+  b.follow(B);
+  a.follow(B);
+  const lost = Array.from({ length: 200 }, () => a.produce("x".repeat(10_000), 3_000));
+  await world.clock.advance(50);
+  // The window of the first leader is full, and it answers nothing.
+  expect(b.produced.length).toBeLessThan(200);
+  c.follow(C);
+  a.follow(C);
+  const outcome = a.produce("1");
+  await world.clock.advance(50);
+  expect(c.texts.at(-1)).toBe("1");
+  expect(c.produced.length + b.produced.length).toBe(201);
+  for (const [i, { done }] of c.produced.entries()) done(stored(i));
+  await world.clock.advance(50);
+  expect(outcome).toEqual([`ok ${c.produced.length - 1}`]);
+  await world.clock.advance(5_000);
+  // Those that the first leader has are unknown; nothing is counted twice or left.
+  expect(lost.flat().filter((each) => each === "commit_timeout")).toHaveLength(b.produced.length);
+  expect(a.instruments.forwardsInFlight.value).toBe(0);
+});
+
 test("a link that does not drain gets no more commands", async () => {
   const { world, a, b } = await nodes();
   b.follow(B);

@@ -343,7 +343,7 @@ export class Forwarder {
     if (faultPoint("forwards-without-a-window")) return true;
     if (this.#options.links.backlogBytes(leader) > BACKLOG_BYTES_MAX) return false;
     const next = this.#queue[0];
-    return next === undefined || this.#sent.hasRoom(next);
+    return next === undefined || this.#sent.takes(leader, next);
   }
 
   /** @returns false if the link dropped the frame. */
@@ -357,12 +357,12 @@ export class Forwarder {
       const number = this.#lastFrame + 1;
       const at = beginCommands(writer, { epoch: this.#epoch, number, firstId });
       const start = writer.length;
-      const room = Math.min(this.#queue.length, this.#sent.room);
+      const room = Math.min(this.#queue.length, this.#sent.roomFor(leader));
       while (count < Math.max(1, room)) {
         const forwarded = this.#queue[count] as Forwarded;
         windowBytes += forwarded.isPoll ? 0 : forwarded.bytes;
         const isFull = writer.length - start + forwarded.bytes > FRAME_BYTES_TARGET;
-        if (count > 0 && (isFull || !this.#sent.fits(windowBytes))) break;
+        if (count > 0 && (isFull || !this.#sent.fits(leader, windowBytes))) break;
         forwarded.write(writer, this.#budgetMs(forwarded));
         count++;
       }

@@ -8,40 +8,48 @@ import type { Forwarded } from "./forwarded.ts";
 const WINDOW_BYTES = 1024 * 1024;
 const WINDOW_COMMANDS = 8_192;
 
-/** The commands of this node that were sent and not answered. Polls take no room. */
+/** The writes under way to one node. */
+type Load = { bytes: number; writes: number };
+
+/**
+ * The commands of this node that were sent and not answered. Each node has a window of its own, so that
+ * writes to a leader that stands still do not hold back those to its successor. Polls take no room.
+ */
 export class Window {
   readonly #sent = new Map<number, Forwarded>();
+  readonly #loads = new Map<NodeId, Load>();
   #bytes = 0;
-  #writes = 0;
 
   get size(): number {
     return this.#sent.size;
   }
 
+  /** To all nodes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Number of commands that may be sent now, if their bytes fit. */
-  get room(): number {
-    return WINDOW_COMMANDS - this.#writes;
+  /** Number of commands that may be sent to the node now, if their bytes fit. */
+  roomFor(peer: NodeId): number {
+    return WINDOW_COMMANDS - this.#load(peer).writes;
   }
 
   /** An empty window takes every command. */
-  hasRoom(next: Forwarded): boolean {
-    if (this.#writes === 0 || next.isPoll) return true;
-    return this.#writes < WINDOW_COMMANDS && this.fits(next.bytes);
+  takes(peer: NodeId, next: Forwarded): boolean {
+    const { writes } = this.#load(peer);
+    if (writes === 0 || next.isPoll) return true;
+    return writes < WINDOW_COMMANDS && this.fits(peer, next.bytes);
   }
 
-  /** True if the window has room for this many bytes. */
-  fits(bytes: number): boolean {
-    return this.#bytes + bytes <= WINDOW_BYTES;
+  /** True if the window of the node has room for this many bytes. */
+  fits(peer: NodeId, bytes: number): boolean {
+    return this.#load(peer).bytes + bytes <= WINDOW_BYTES;
   }
 
   add(peer: NodeId, id: number, forwarded: Forwarded): void {
     this.#sent.set(id, forwarded);
     forwarded.sentAs = { peer, id };
-    this.#count(forwarded, 1);
+    this.#count(peer, forwarded, 1);
   }
 
   /** @returns null if nothing is sent to the peer by this id: its time had passed. */
@@ -64,14 +72,25 @@ export class Window {
   }
 
   #remove(id: number, forwarded: Forwarded): void {
+    const peer = forwarded.sentAs?.peer;
     this.#sent.delete(id);
     forwarded.sentAs = null;
-    this.#count(forwarded, -1);
+    if (peer !== undefined) this.#count(peer, forwarded, -1);
   }
 
-  #count({ isPoll, bytes }: Forwarded, change: 1 | -1): void {
+  #count(peer: NodeId, { isPoll, bytes }: Forwarded, change: 1 | -1): void {
     if (isPoll) return;
-    this.#writes += change;
+    const load = this.#load(peer);
+    load.writes += change;
+    load.bytes += change * bytes;
     this.#bytes += change * bytes;
+  }
+
+  #load(peer: NodeId): Load {
+    const known = this.#loads.get(peer);
+    if (known !== undefined) return known;
+    const load = { bytes: 0, writes: 0 };
+    this.#loads.set(peer, load);
+    return load;
   }
 }

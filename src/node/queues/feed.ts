@@ -20,6 +20,8 @@ export type Budget = { records: number; bytes: number };
 const SCAN_MIN = 16;
 const SCAN_MAX = 1_000;
 const SCAN_BYTES = 1024 * 1024;
+/** Records of memory that are passed over at a stretch: some milliseconds. */
+const PAUSE_RECORDS = 5_000;
 
 export interface Feed {
   /** Records in commands that are not applied yet. */
@@ -136,10 +138,13 @@ export class KeyedFeed implements Feed {
   /** Records without a key that were reserved in vain. */
   #returned: number[] = [];
   readonly #screening: Screening;
+  readonly #pause: () => Promise<void>;
   #cursor = 0;
 
-  constructor(screening: Screening = BY_KEY) {
+  /** @param pause lets the event loop run, when very many records are passed over. */
+  constructor(screening: Screening = BY_KEY, pause = (): Promise<void> => Promise.resolve()) {
     this.#screening = screening;
+    this.#pause = pause;
   }
 
   async take(mine: QueuePartition, its: PartitionState, budget: Budget): Promise<Taken[]> {
@@ -208,6 +213,7 @@ export class KeyedFeed implements Feed {
     const end = limitOf(mine, its);
     this.#cursor = Math.max(this.#cursor, lowOffset(mine, its));
     const last = Math.min(end, this.#cursor + this.#screening.scanMax);
+    let pauseAt = this.#cursor + PAUSE_RECORDS;
     for (let wanted = SCAN_MIN; hasRoom() && this.#cursor < last; wanted *= 4) {
       const count = Math.min(wanted, SCAN_MAX, last - this.#cursor);
       const records = await readRecords(its, this.#cursor, count, SCAN_BYTES);
@@ -217,6 +223,9 @@ export class KeyedFeed implements Feed {
         this.#cursor = record.offset + 1;
         if (isUntouched(mine, record.offset)) this.#consider(mine, its, record, take);
       }
+      if (this.#cursor < pauseAt) continue;
+      pauseAt = this.#cursor + PAUSE_RECORDS;
+      await this.#pause();
     }
   }
 

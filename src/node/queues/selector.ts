@@ -191,7 +191,10 @@ export class Selector {
   #feed({ definition }: QueueState, partition: number): Feed {
     const feed = this.#feeds[partition];
     if (feed !== undefined) return feed;
-    const ofOrder = () => (definition.order === "key" ? new KeyedFeed() : new OpenFeed());
+    const { clock } = this.#options;
+    const pause = () => new Promise<void>((resolve) => clock.after(0, resolve));
+    const ofOrder = () =>
+      definition.order === "key" ? new KeyedFeed(undefined, pause) : new OpenFeed();
     const created = this.#options.feedOf?.(partition) ?? ofOrder();
     this.#feeds[partition] = created;
     return created;

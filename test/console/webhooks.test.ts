@@ -8,7 +8,7 @@ onStage("console: webhooks", {}, (stage) => {
   });
 
   test(
-    "a webhook is tested, paused and deleted, and shows its deliveries",
+    "a webhook is tested, paused, purged and deleted, and shows its deliveries",
     async () => {
       const { page, api } = stage();
       await api.ask("POST /broker/topics", { name: "orders", partitions: 1 });
@@ -33,6 +33,11 @@ onStage("console: webhooks", {}, (stage) => {
         paused: true,
         paused_reason: "requested",
       });
+      await click(page, "billing");
+      await click(page, "Purge…");
+      await field(page, "Type the name to confirm").fill("billing");
+      await page.getByRole("button", { name: "Purge", exact: true }).click();
+      await page.getByText("Purged billing").first().waitFor();
       await click(page, "billing");
       await click(page, "Delete…");
       await field(page, "Type the name to confirm").fill("billing");

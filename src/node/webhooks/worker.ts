@@ -22,6 +22,8 @@ import type { Verdict } from "./verdict.ts";
 
 /** Pause before an outcome that the log refused is proposed again. */
 const PROPOSE_AGAIN_MS = 200;
+/** Refusals that may end. The outcome counts once, also if it was stored without an answer. */
+const REFUSALS: ReadonlySet<string> = new Set(["overloaded", "disk_full", "commit_timeout"]);
 /** The queue would deliver at once what a receiver wants to have later. */
 const RETRY_AFTER_MS_MIN = 1_000;
 
@@ -338,7 +340,7 @@ export class WebhookWorker {
         : ({ kind: "nack", delayMs } as const);
     for (;;) {
       const settled = await queues.settle({ queue, receipts: [receipt], how });
-      if (settled.ok || settled.code !== "overloaded") return;
+      if (settled.ok || !REFUSALS.has(settled.code)) return;
       await new Promise<void>((resolve) => clock.after(PROPOSE_AGAIN_MS, resolve));
       if (this.#stop.signal.aborted) return;
     }

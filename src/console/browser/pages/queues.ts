@@ -168,9 +168,11 @@ async function openQueue(queue: string, signal: AbortSignal, changed: () => void
     dialog.close();
     changed();
   };
-  const destroy = (title: string, warning: string, request: ReturnType<typeof deleteQueue>) => {
+  type Verb = "Delete" | "Purge";
+  const destroy = (verb: Verb, warning: string, request: ReturnType<typeof deleteQueue>) => {
     dialog.close();
-    confirmDestruction({ title, warning, name: queue, request, done: changed });
+    const title = `${verb} this queue`;
+    confirmDestruction({ title, warning, name: queue, request, done: changed, verb });
   };
   const dialog = openDialog(
     queue,
@@ -186,10 +188,10 @@ async function openQueue(queue: string, signal: AbortSignal, changed: () => void
     row(
       button("Move back", redrive),
       button("Purge…", () =>
-        destroy("Purge this queue", "All present messages count as finished.", purgeQueue(queue)),
+        destroy("Purge", "All present messages count as finished.", purgeQueue(queue)),
       ),
       button("Delete…", () =>
-        destroy("Delete this queue", "Its topic and its dead letters stay.", deleteQueue(queue)),
+        destroy("Delete", "Its topic and its dead letters stay.", deleteQueue(queue)),
       ),
       button("Close", () => dialog.close()),
       curlButton(() => redriveQueue(queue)),

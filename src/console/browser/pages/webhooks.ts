@@ -97,19 +97,21 @@ async function openWebhook(
     const { moved } = await send<{ moved: number }>(redriveWebhook(webhook));
     close(`Moved ${count(moved)} dead letters back`);
   };
-  const destroy = (title: string, warning: string, request: ApiRequest): void => {
+  type Verb = "Delete" | "Purge";
+  const destroy = (verb: Verb, warning: string, request: ApiRequest): void => {
     dialog.close();
-    confirmDestruction({ title, warning, name: webhook, request, done: changed });
+    const title = `${verb} this webhook`;
+    confirmDestruction({ title, warning, name: webhook, request, done: changed, verb });
   };
   const purge = (): void =>
     destroy(
-      "Purge this webhook",
+      "Purge",
       "All present records count as delivered. The topic keeps them.",
       purgeWebhook(webhook),
     );
   const remove = (): void =>
     destroy(
-      "Delete this webhook",
+      "Delete",
       "Nothing is delivered any more. Its topic and its dead letters stay.",
       deleteWebhook(webhook),
     );

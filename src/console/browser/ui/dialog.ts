@@ -34,13 +34,15 @@ export type Destruction = {
   readonly name: string;
   readonly request: ApiRequest;
   readonly done: () => void;
+  /** Text of the button. Default: Delete. */
+  readonly verb?: "Delete" | "Purge";
 };
 
-/** Deletes something after the user has typed its name. */
+/** Deletes or purges something after the user has typed its name. */
 export function confirmDestruction(what: Destruction): void {
-  const { title, warning, name, request, done } = what;
+  const { title, warning, name, request, done, verb = "Delete" } = what;
   const typed = textField("Type the name to confirm");
-  const submit = submitButton("Delete", { class: "main bad", disabled: true });
+  const submit = submitButton(verb, { class: "main bad", disabled: true });
   typed.control.addEventListener("input", () => {
     submit.disabled = typed.control.value !== name;
   });
@@ -48,7 +50,7 @@ export function confirmDestruction(what: Destruction): void {
     if (typed.control.value !== name) return;
     await sendForText(request);
     dialog.close();
-    note(`Deleted ${name}`);
+    note(`${verb === "Purge" ? "Purged" : "Deleted"} ${name}`);
     done();
   };
   const dialog = openDialog(

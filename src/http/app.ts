@@ -92,6 +92,7 @@ export function createApp(node: NodeApi, options: HttpOptions): App {
     options.compression ?? true,
     answers.budget,
     options.instruments,
+    options.shared?.threads,
   );
   const long = new Set<Request>();
   const allowLong = (request: Request) => {

@@ -6,9 +6,11 @@ import {
   COMPRESSOR_BYTES,
   CompressedSource,
   type CompressionCounts,
+  compressionsMax,
   compressNow,
 } from "./compressor.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
+import { Slots } from "./slots.ts";
 
 /** Shorter responses are not compressed, because they fit into one packet anyway. */
 export const COMPRESSED_FROM_BYTES = 1024;
@@ -44,7 +46,11 @@ export class Compression implements CompressionCounts {
   readonly #budget: MemoryBudget;
   readonly #instruments: Pick<Instruments, "compressedFromBytes" | "compressedToBytes">;
 
-  constructor(isOn: boolean, budget: MemoryBudget, instruments: Instruments) {
+  readonly slots: Slots;
+
+  /** @param threads number of threads that serve HTTP. */
+  constructor(isOn: boolean, budget: MemoryBudget, instruments: Instruments, threads = 1) {
+    this.slots = new Slots(compressionsMax(threads));
     this.#isOn = isOn;
     this.#budget = budget;
     this.#instruments = instruments;

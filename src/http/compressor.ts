@@ -3,7 +3,7 @@ import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress
 import type { Coding } from "./accept.ts";
 import type { AnswerSource } from "./answer-streams.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
-import { Slots } from "./slots.ts";
+import type { Slots } from "./slots.ts";
 
 /**
  * The fastest level. Higher levels take several times as long and save about a tenth of the bytes.
@@ -31,32 +31,39 @@ const newStream = (coding: Coding): Gzip | ZstdCompress =>
       });
 
 /**
- * Half of the threads of the pool, which has one for each processor. `fdatasync` uses the same
- * threads, and must not wait behind a queue of compressions.
+ * Number of compressions that one of `threads` threads that serve HTTP may run on the pool of the
+ * process at the same time. The pool has a thread for each processor. Half of them are left to
+ * `fdatasync`, which must not wait behind a queue of compressions.
  */
-const slots = new Slots(Math.max(1, Math.floor(navigator.hardwareConcurrency / 2)));
+export const compressionsMax = (
+  threads: number,
+  processors = navigator.hardwareConcurrency,
+): number => Math.max(1, Math.floor(processors / 2 / threads));
 
 /** One compressed stream. Calls must not overlap. */
 export class Compressor {
   readonly #stream: Gzip | ZstdCompress;
+  readonly #slots: Slots;
   #made: Uint8Array[] = [];
   #fail: ((error: Error) => void) | null = null;
   #destroyed = false;
 
-  constructor(coding: Coding) {
+  /** @param slots bound the work on the thread pool. */
+  constructor(coding: Coding, slots: Slots) {
     this.#stream = newStream(coding);
+    this.#slots = slots;
     this.#stream.on("data", (bytes: Uint8Array) => this.#made.push(bytes));
     this.#stream.on("error", (error) => this.#fail?.(error));
   }
 
   /** Returns the compressed bytes that are ready, possibly none. */
   write(piece: Uint8Array): Promise<Uint8Array> {
-    return slots.run(() => this.#step((done) => this.#stream.write(piece, done)));
+    return this.#slots.run(() => this.#step((done) => this.#stream.write(piece, done)));
   }
 
   /** Returns the last bytes. */
   finish(): Promise<Uint8Array> {
-    return slots.run(() => this.#step((done) => this.#stream.once("end", done).end()));
+    return this.#slots.run(() => this.#step((done) => this.#stream.once("end", done).end()));
   }
 
   /** Frees the memory immediately. A call in progress fails. */
@@ -83,8 +90,9 @@ export class Compressor {
 
 const cutOff = (): Error => new Error("the answer was cut off");
 
-/** Counter of the compressed bytes of responses. */
+/** Counter of the compressed bytes of responses, and the bound of the work on the thread pool. */
 export type CompressionCounts = {
+  readonly slots: Slots;
   /** @param before bytes. @param after bytes. */
   count(before: number, after: number): void;
 };
@@ -111,7 +119,7 @@ export class CompressedSource implements AnswerSource {
     onEnd: () => void,
   ) {
     this.#source = source;
-    this.#compressor = new Compressor(coding);
+    this.#compressor = new Compressor(coding, counts.slots);
     this.#budget = budget;
     this.#counts = counts;
     this.#onEnd = onEnd;

@@ -5,7 +5,7 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { chooseEncoding, codingOf } from "../../src/http/accept.ts";
 import type { AnswerSource } from "../../src/http/answer-streams.ts";
 import { Compression } from "../../src/http/compression.ts";
-import { COMPRESSOR_BYTES } from "../../src/http/compressor.ts";
+import { COMPRESSOR_BYTES, compressionsMax } from "../../src/http/compressor.ts";
 import { MemoryBudget } from "../../src/http/memory-budget.ts";
 import { DEFAULT_MEMORY, type HttpOptions } from "../../src/http/options.ts";
 import type { RunningServer } from "../../src/http/server.ts";
@@ -452,4 +452,20 @@ describe("the budget of answers", () => {
       expect([answerBytesInUse.value, ended]).toEqual([0, 1]);
     }
   });
+});
+
+test("the threads that serve HTTP share the half of the pool that is not left to fdatasync", () => {
+  expect([1, 2, 3, 4, 6].map((threads) => compressionsMax(threads, 8))).toEqual([4, 2, 1, 1, 1]);
+  expect([1, 2].map((processors) => compressionsMax(1, processors))).toEqual([1, 1]);
+  const { budget, instruments } = alone();
+  const many = navigator.hardwareConcurrency;
+  const { slots } = new Compression(true, budget, instruments, many);
+  const began: number[] = [];
+  for (const number of [1, 2, 3]) {
+    void slots.run(() => {
+      began.push(number);
+      return new Promise(() => undefined);
+    });
+  }
+  expect(began).toEqual([1]);
 });

@@ -3,7 +3,7 @@
  * it under load, and replaces one after the other by this program. Writes go on, nothing is lost or
  * stored twice, and commands that the earlier version does not know are refused until the last node
  * is replaced. A durable stream is written as soon as the version of the leader takes it. Followers
- * of this program forward writes over HTTP to a leader of the earlier one. Then the earlier version refuses the data and changes nothing. Needs the history.
+ * of this program forward writes over HTTP to a leader of the earlier one. A webhook that is defined in the end delivers while the leader changes. Then the earlier version refuses the data and changes nothing. Needs the history.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ import { Cluster, TOKEN } from "../tools/cluster/cluster.ts";
 import type { NodeProcess } from "../tools/cluster/node-process.ts";
 import { directoryPlace, exported } from "../tools/exports/place.ts";
 import { serverCommand, temporaryDirectory } from "../tools/process/server.ts";
+import { Receiver, verified } from "../tools/webhook/receiver.ts";
 
 /** Before commands of shared work: numbered writes, groups that share, queues, streams. */
 const FROM = "f96d37aa8eff8b023683102a480450439d51e895";
@@ -26,6 +27,8 @@ const TOPIC = "orders";
 const WRITES = 60;
 const WAIT_MS = 60_000;
 const STREAM = "/v1/stream/upgrade";
+/** Topic and name of the webhook. */
+const HOOKED = "hooked";
 
 const directory = temporaryDirectory();
 const lake = join(directory.path, "lake");
@@ -34,13 +37,18 @@ const cluster = new Cluster({
   size: 3,
   directory: directory.path,
   network: "direct",
-  environment: { RF_EXPORT_DIR: lake, RF_HA_FOLLOWER_WRITES: "forward" },
+  environment: {
+    RF_EXPORT_DIR: lake,
+    RF_HA_FOLLOWER_WRITES: "forward",
+    RF_WEBHOOK_ALLOW: "127.0.0.1",
+  },
 });
 /** Nodes that run this program. */
 const replaced = new Set<NodeProcess>();
 const urls = cluster.nodes.map(({ http }) => `http://${http.host}:${http.port}`);
 const connect = (): Client =>
   createClient({ urls, token: TOKEN, retryMs: WAIT_MS, attemptMs: 5_000 });
+const receiver = new Receiver();
 /** Offsets of acknowledged messages, by their text. */
 const acknowledged = new Map<string, number>();
 const stop = new AbortController();
@@ -68,6 +76,8 @@ try {
     await mustBe(await probe(), 503, "cluster_not_upgraded");
     await mustBe(await joinGroup(), 503, "cluster_not_upgraded");
     await mustBe(await putExport(), 503, "cluster_not_upgraded");
+    await connect().topics.create(HOOKED, { partitions: 1 });
+    await mustBe(await putWebhook(), 503, "cluster_not_upgraded");
   }
   await more(load, "two nodes replaced, and one of them leads");
   await forward("link");
@@ -87,6 +97,7 @@ try {
   await load;
   await verify();
   await verifyExport();
+  await verifyWebhook(first);
   if (!knowsNumbers) await refusesNewData(third, old);
   console.log(
     `${acknowledged.size} messages and ${streamed.count} of a stream of a rolling upgrade from ${commit} are there, once`,
@@ -94,6 +105,7 @@ try {
 } finally {
   stop.abort();
   await cluster.stop();
+  await receiver.stop();
   directory.remove();
 }
 
@@ -275,6 +287,30 @@ function joinGroup(): Promise<Answer> {
 function putExport(): Promise<Answer> {
   const fields = { topic: TOPIC, url: `file://${lake}/orders` };
   return askLeader("PUT", "/broker/exports/orders", fields);
+}
+
+function putWebhook(): Promise<Answer> {
+  const fields = { topic: HOOKED, url: receiver.url, order: "partition", timeout_ms: 500 };
+  return askLeader("PUT", `/broker/webhooks/${HOOKED}`, fields);
+}
+
+/** A webhook that is defined now delivers all records in order, also while the leader changes. */
+async function verifyWebhook(next: NodeProcess): Promise<void> {
+  const client = connect();
+  await client.topics.create(HOOKED, { partitions: 1 });
+  await until("a webhook is defined", async () => (await putWebhook()).status === 200);
+  const { secret } = await client.webhooks.rotate(HOOKED);
+  // The library that verifies a request parses its body.
+  const texts = Array.from({ length: 2 * WRITES }, (_, i) => `{"event":${i}}`);
+  for (const [i, text] of texts.entries()) {
+    if (i === WRITES) await lead(next);
+    await client.produce(HOOKED, text, { partition: 0 });
+  }
+  const seen = () => [...new Set(receiver.requests.map(({ text }) => text))];
+  await until("all records are delivered", async () => seen().length >= texts.length);
+  if (seen().join() !== texts.join()) throw new Error("records were delivered out of order");
+  const wrong = receiver.requests.find((request) => !verified(request, secret).standard);
+  if (wrong !== undefined) throw new Error(`the signature of ${wrong.text} is wrong`);
 }
 
 async function askLeader(method: string, path: string, fields: object): Promise<Answer> {

@@ -333,7 +333,7 @@ export const GAUGES = {
   },
   forwardsInFlight: {
     name: "ayder_forwards_in_flight",
-    help: "Writes on this node that wait for the leader, over the link between the nodes",
+    help: "Writes and waiting reads on this node that wait for the leader, over the link between the nodes",
   },
   requestsInFlight: {
     name: "ayder_http_requests_in_flight",

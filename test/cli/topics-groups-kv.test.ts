@@ -208,7 +208,6 @@ test("errors of a wrong setting or name say what to do next, except with --json"
     "`ayder serve` starts a server on this machine; --url or AYDER_URL names another one\n";
   for (const [args, env, code, next] of [
     [["topics", "--url", nobody], {}, 3, start],
-    [["produce", "t", "x", "--url", nobody], {}, 3, start],
     [
       ["topics"],
       { AYDER_TOKEN: "wrong" },

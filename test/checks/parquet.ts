@@ -12,7 +12,8 @@ import { createClient } from "../../src/client/index.ts";
 import type { NewRecord } from "../../src/client/types.ts";
 import { ParquetFile } from "../../src/parquet/file.ts";
 import { parseFormat } from "../../src/parquet/format.ts";
-import { committedFiles, directoryPlace } from "../tools/exports/place.ts";
+import { committedFiles } from "../tools/exports/manifests.ts";
+import { directoryPlace } from "../tools/exports/place.ts";
 import {
   COLUMNS,
   DUCKDB_TYPES,

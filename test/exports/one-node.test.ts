@@ -8,7 +8,8 @@ import { createClient } from "../../src/client/index.ts";
 import { S3Server } from "../tools/backup/s3-server.ts";
 import { Client } from "../tools/crash/client.ts";
 import { CuttingWire } from "../tools/exports/cutting-wire.ts";
-import { bucketPlace, committedFiles, directoryPlace, exported } from "../tools/exports/place.ts";
+import { committedFiles } from "../tools/exports/manifests.ts";
+import { bucketPlace, directoryPlace, exported } from "../tools/exports/place.ts";
 import { until } from "../tools/exports/until.ts";
 import { type Server, startServer, temporaryDirectory } from "../tools/process/server.ts";
 

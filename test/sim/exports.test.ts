@@ -5,22 +5,14 @@
  * retention deletes records; the manifests say which files count.
  */
 import { expect, test } from "bun:test";
-import { commandOf } from "../tools/sim/command.ts";
+import { allMustHold } from "../tools/sim/must-hold.ts";
 import { VERSION_3_SEED } from "../tools/sim/plan.ts";
-import { simulate } from "../tools/sim/simulation.ts";
-import { Totals } from "../tools/sim/totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "6");
 const CHANGES = { exports: true, durationMs: 2500, clients: 1 } as const;
 
 test("seeds with exports hold, and records were exported and lost", async () => {
-  const totals = new Totals();
-  for (let seed = VERSION_3_SEED + 1; seed <= VERSION_3_SEED + SEEDS; seed++) {
-    const report = await simulate(seed, CHANGES);
-    const { violation } = report;
-    if (violation !== null) throw new Error(commandOf(seed, CHANGES), { cause: violation });
-    totals.add(report);
-  }
+  const totals = await allMustHold(VERSION_3_SEED + 1, VERSION_3_SEED + SEEDS, CHANGES);
   const many = (what: string): number => totals.effects.get(`exports: ${what}`) ?? 0;
   expect(many("judged")).toBeGreaterThanOrEqual(SEEDS);
   for (const what of ["files", "faults of the bucket", "topics that came and went"]) {

@@ -4,9 +4,8 @@
  * version 5 in which followers forward; half of the requests go to any node, and the checker judges.
  */
 import { expect, test } from "bun:test";
-import { commandOf } from "../tools/sim/command.ts";
+import { mustHold } from "../tools/sim/must-hold.ts";
 import { planOf, VERSION_5_SEED } from "../tools/sim/plan.ts";
-import { simulate } from "../tools/sim/simulation.ts";
 import { Totals } from "../tools/sim/totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "14");
@@ -19,12 +18,7 @@ test(`${SEEDS} seeds with followers that forward writes hold`, async () => {
     const { forwards, nodes } = planOf(seed);
     if (!forwards || nodes === 1) continue;
     tried++;
-    const report = await simulate(seed, { durationMs: 3000 });
-    const { violation } = report;
-    if (violation !== null) {
-      throw new Error(commandOf(seed, { durationMs: 3000 }), { cause: violation });
-    }
-    totals.add(report);
+    totals.add(await mustHold(seed, { durationMs: 3000 }));
   }
   for (const effect of EFFECTS)
     expect([effect, (totals.effects.get(effect) ?? 0) > 0]).toEqual([effect, true]);

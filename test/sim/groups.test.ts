@@ -4,10 +4,8 @@
  * Method: seeds of plans of version 4, whose members join, pause, leave and stop; the checker judges.
  */
 import { expect, test } from "bun:test";
-import { commandOf } from "../tools/sim/command.ts";
+import { allMustHold } from "../tools/sim/must-hold.ts";
 import { VERSION_4_SEED } from "../tools/sim/plan.ts";
-import { simulate } from "../tools/sim/simulation.ts";
-import { Totals } from "../tools/sim/totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "36");
 const OVERRIDES = { durationMs: 1000, clients: 1 };
@@ -23,13 +21,7 @@ const EFFECTS = [
 ];
 
 test("seeds with members of a group hold", async () => {
-  const totals = new Totals();
-  for (let seed = VERSION_4_SEED + 1; seed <= VERSION_4_SEED + SEEDS; seed++) {
-    const report = await simulate(seed, OVERRIDES);
-    const { violation } = report;
-    if (violation !== null) throw new Error(commandOf(seed, OVERRIDES), { cause: violation });
-    totals.add(report);
-  }
+  const totals = await allMustHold(VERSION_4_SEED + 1, VERSION_4_SEED + SEEDS, OVERRIDES);
   for (const effect of EFFECTS)
     expect([effect, totals.effects.get(effect) ?? 0]).not.toEqual([effect, 0]);
 }, 600_000);

@@ -4,23 +4,15 @@
  * whose clients repeat numbers, leave some out and go back to older epochs; the checker judges.
  */
 import { expect, test } from "bun:test";
-import { commandOf } from "../tools/sim/command.ts";
+import { allMustHold } from "../tools/sim/must-hold.ts";
 import { VERSION_3_SEED } from "../tools/sim/plan.ts";
-import { simulate } from "../tools/sim/simulation.ts";
-import { Totals } from "../tools/sim/totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "40");
 
 test("seeds with producers that number their writes hold, and numbers are refused in some", async () => {
-  const totals = new Totals();
-  for (let seed = VERSION_3_SEED + 1; seed <= VERSION_3_SEED + SEEDS; seed++) {
-    const report = await simulate(seed, { durationMs: 3000 });
-    const { violation } = report;
-    if (violation !== null) {
-      throw new Error(commandOf(seed, { durationMs: 3000 }), { cause: violation });
-    }
-    totals.add(report);
-  }
+  const totals = await allMustHold(VERSION_3_SEED + 1, VERSION_3_SEED + SEEDS, {
+    durationMs: 3000,
+  });
   for (const effect of ["sequence_gap", "stale_epoch"]) {
     expect(totals.effects.get(effect) ?? 0).toBeGreaterThan(20);
   }

@@ -6,22 +6,14 @@
  */
 import { expect, test } from "bun:test";
 import { JobLedger } from "../tools/queue/job-ledger.ts";
-import { commandOf } from "../tools/sim/command.ts";
+import { allMustHold } from "../tools/sim/must-hold.ts";
 import { VERSION_3_SEED } from "../tools/sim/plan.ts";
-import { simulate } from "../tools/sim/simulation.ts";
-import { Totals } from "../tools/sim/totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "8");
 const CHANGES = { queues: true, durationMs: 2500, clients: 2 } as const;
 
 test("seeds with workers of a queue hold, and records were acknowledged, dead and late", async () => {
-  const totals = new Totals();
-  for (let seed = VERSION_3_SEED + 1; seed <= VERSION_3_SEED + SEEDS; seed++) {
-    const report = await simulate(seed, CHANGES);
-    const { violation } = report;
-    if (violation !== null) throw new Error(commandOf(seed, CHANGES), { cause: violation });
-    totals.add(report);
-  }
+  const totals = await allMustHold(VERSION_3_SEED + 1, VERSION_3_SEED + SEEDS, CHANGES);
   const many = (what: string): number => totals.effects.get(what) ?? 0;
   expect(many("jobs judged")).toBeGreaterThanOrEqual(SEEDS);
   expect(many("jobs acknowledged")).toBeGreaterThan(10 * SEEDS);

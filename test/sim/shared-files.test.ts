@@ -4,9 +4,8 @@
  * there are, with and without durable streams.
  */
 import { expect, test } from "bun:test";
-import { commandOf } from "../tools/sim/command.ts";
+import { mustHold } from "../tools/sim/must-hold.ts";
 import { type Overrides, VERSION_3_SEED } from "../tools/sim/plan.ts";
-import { simulate } from "../tools/sim/simulation.ts";
 import { Totals } from "../tools/sim/totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "16");
@@ -16,10 +15,7 @@ test("seeds whose partitions share files hold", async () => {
   for (let i = 1; i <= SEEDS; i++) {
     const seed = VERSION_3_SEED + i;
     const overrides: Overrides = { durationMs: 3000, shared: true, streams: i % 2 === 0 };
-    const report = await simulate(seed, overrides);
-    const { violation } = report;
-    if (violation !== null) throw new Error(commandOf(seed, overrides), { cause: violation });
-    totals.add(report);
+    totals.add(await mustHold(seed, overrides));
   }
   for (const what of ["node with shared files", "node with garbage in shared files"]) {
     expect([what, (totals.effects.get(what) ?? 0) > SEEDS / 4]).toEqual([what, true]);

@@ -4,9 +4,9 @@
  */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { commandOf } from "../tools/sim/command.ts";
-import { freshSeed, type Overrides, VERSION_2_SEED } from "../tools/sim/plan.ts";
-import { type Report, simulate } from "../tools/sim/simulation.ts";
+import { mustHold } from "../tools/sim/must-hold.ts";
+import { freshSeed, VERSION_2_SEED } from "../tools/sim/plan.ts";
+import { simulate } from "../tools/sim/simulation.ts";
 import { Totals } from "../tools/sim/totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "30");
@@ -36,13 +36,6 @@ const failed = readFileSync(new URL("failed-seeds.txt", import.meta.url), "utf8"
     seed: Number(seed),
     overrides: ms === undefined ? {} : { durationMs: Number(ms) },
   }));
-
-async function mustHold(seed: number, overrides: Overrides = {}): Promise<Report> {
-  const report = await simulate(seed, overrides);
-  const { violation } = report;
-  if (violation !== null) throw new Error(commandOf(seed, overrides), { cause: violation });
-  return report;
-}
 
 test(
   "seeds that failed once hold",

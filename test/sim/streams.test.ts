@@ -5,22 +5,16 @@
  * streams; a ledger of what they were told judges each answer, and what all nodes hold in the end.
  */
 import { expect, test } from "bun:test";
-import { commandOf } from "../tools/sim/command.ts";
+import { allMustHold } from "../tools/sim/must-hold.ts";
 import { VERSION_3_SEED } from "../tools/sim/plan.ts";
-import { simulate } from "../tools/sim/simulation.ts";
-import { Totals } from "../tools/sim/totals.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "20");
 
 test("seeds with durable streams hold", async () => {
-  const totals = new Totals();
-  for (let seed = VERSION_3_SEED + 1; seed <= VERSION_3_SEED + SEEDS; seed++) {
-    const overrides = { durationMs: 3000, streams: true };
-    const report = await simulate(seed, overrides);
-    const { violation } = report;
-    if (violation !== null) throw new Error(commandOf(seed, overrides), { cause: violation });
-    totals.add(report);
-  }
+  const totals = await allMustHold(VERSION_3_SEED + 1, VERSION_3_SEED + SEEDS, {
+    durationMs: 3000,
+    streams: true,
+  });
   for (const what of ["appends", "duplicates", "gone", "closed", "forks", "deleted"]) {
     expect([what, (totals.effects.get(`streams: ${what}`) ?? 0) > 5]).toEqual([what, true]);
   }

@@ -10,14 +10,8 @@ import { S3Server } from "../backup/s3-server.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import { temporaryDirectory } from "../process/server.ts";
 import { Random } from "../random.ts";
-import {
-  bucketPlace,
-  committedFiles,
-  directoryPlace,
-  type Exported,
-  exported,
-  type Place,
-} from "./place.ts";
+import { committedFiles, type Place } from "./manifests.ts";
+import { bucketPlace, directoryPlace, type Exported, exported } from "./place.ts";
 
 const PARTITIONS = 3;
 const TOPIC = "events";

@@ -3,8 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import type { S3Server } from "../backup/s3-server.ts";
-
-export type Place = (name: string) => Promise<Uint8Array<ArrayBuffer> | null>;
+import { committedFiles, type Place } from "./manifests.ts";
 
 export const directoryPlace =
   (root: string): Place =>
@@ -20,39 +19,12 @@ export const bucketPlace =
     return Promise.resolve(object === undefined ? null : new Uint8Array(object));
   };
 
-type File = {
-  readonly file: string;
-  readonly partition: number;
-  readonly first_offset: number;
-  readonly end_offset: number;
-  readonly rows: number;
-  readonly bytes: number;
-};
-type Manifest = { readonly previous: string | null; readonly files: readonly File[] };
-
 export type Exported = {
   readonly files: number;
   readonly rows: number;
   /** The offset after the last one of each partition, which has every offset before it once. */
   readonly offsets: ReadonlyMap<number, number>;
 };
-
-/** The committed files, from the first to the last. */
-export async function committedFiles(read: Place): Promise<File[]> {
-  const latest = await read("_ayder/latest");
-  if (latest === null) return [];
-  const files: File[] = [];
-  for (let name = jsonOf<{ manifest: string | null }>(latest).manifest; name !== null; ) {
-    const bytes = await read(name);
-    if (bytes === null) throw new Error(`${name} is not there`);
-    const manifest = jsonOf<Manifest>(bytes);
-    files.unshift(...manifest.files);
-    name = manifest.previous;
-  }
-  return files;
-}
-
-const jsonOf = <T>(bytes: Uint8Array): T => JSON.parse(new TextDecoder().decode(bytes)) as T;
 
 /**
  * Holds the committed files together: every offset of a partition is in exactly one of them.

@@ -1,4 +1,5 @@
 /** The answers that workers of a queue got, and the rules that they must keep. */
+import { broken, offsetOf, partitionOf } from "./ledger-rules.ts";
 
 /** Times are those of the client: when it asked, and when it had the answer. */
 type Delivery = {
@@ -10,17 +11,6 @@ type Delivery = {
 };
 type Ack = { readonly askedAt: number; readonly toldAt: number };
 export type DeadLetter = { readonly place: string; readonly attempts: number };
-
-export class BrokenRule extends Error {
-  override readonly name = "BrokenRule";
-}
-
-const broken = (what: string): never => {
-  throw new BrokenRule(what);
-};
-
-const partitionOf = (place: string): string => place.slice(0, place.indexOf("/"));
-const offsetOf = (place: string): number => Number(place.slice(place.indexOf("/") + 1));
 
 export class JobLedger {
   readonly #maxDeliveries: number;

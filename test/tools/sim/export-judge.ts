@@ -1,15 +1,7 @@
 /** Holds the manifests of an export against the objects of a bucket. */
+import { utf8 } from "../../../src/lib/bytes.ts";
+import { committedFiles } from "../exports/manifests.ts";
 import type { SimBucket } from "./sim-bucket.ts";
-
-type File = {
-  readonly file: string;
-  readonly partition: number;
-  readonly first_offset: number;
-  readonly end_offset: number;
-  readonly rows: number;
-  readonly bytes: number;
-};
-type Manifest = { readonly previous: string | null; readonly files: readonly File[] };
 
 export type ExportedFiles = {
   readonly files: number;
@@ -21,28 +13,18 @@ export type ExportedFiles = {
   readonly missing: number;
 };
 
-/** Committed files, from the first to the last, by the chain that begins at the pointer. */
-function listedIn({ objects }: SimBucket, url: string): File[] {
-  const latest = objects.get(`${url}/_ayder/latest`);
-  if (latest === undefined) return [];
-  const files: File[] = [];
-  let name: string | null = (JSON.parse(latest) as { manifest: string }).manifest;
-  while (name !== null) {
+const listedIn = ({ objects }: SimBucket, url: string) =>
+  committedFiles(async (name) => {
     const text = objects.get(`${url}/${name}`);
-    if (text === undefined) throw new Error(`${url}/${name} is not there`);
-    const manifest = JSON.parse(text) as Manifest;
-    files.unshift(...manifest.files);
-    name = manifest.previous;
-  }
-  return files;
-}
+    return text === undefined ? null : utf8(text);
+  });
 
 /** @throws Error if an offset is in two files, or a file is not what its manifest says. */
-export function filesOf(bucket: SimBucket, url: string): ExportedFiles {
+export async function filesOf(bucket: SimBucket, url: string): Promise<ExportedFiles> {
   const ends = new Map<number, number>();
   const values = new Set<string>();
   let [rows, missing] = [0, 0];
-  const files = listedIn(bucket, url);
+  const files = await listedIn(bucket, url);
   for (const { file, partition, ...said } of files) {
     const { first_offset: first, end_offset: end } = said;
     const next = ends.get(partition) ?? 0;
@@ -64,8 +46,8 @@ export function filesOf(bucket: SimBucket, url: string): ExportedFiles {
 }
 
 /** Files that no manifest names, unless a request came when nobody could know of it any more. */
-export function leftoversOf(bucket: SimBucket, url: string): string[] {
-  const listed = new Set(listedIn(bucket, url).map(({ file }) => `${url}/${file}`));
+export async function leftoversOf(bucket: SimBucket, url: string): Promise<string[]> {
+  const listed = new Set((await listedIn(bucket, url)).map(({ file }) => `${url}/${file}`));
   return [...bucket.objects.keys()].filter((name) => {
     const isFile = name.startsWith(`${url}/`) && name.endsWith(".parquet");
     return isFile && !listed.has(name) && !bucket.late.has(name);

@@ -8,6 +8,7 @@ import type { SimClient } from "./client.ts";
 import type { SimCluster } from "./cluster.ts";
 import { type ExportedFiles, filesOf, leftoversOf } from "./export-judge.ts";
 import type { SimBucket } from "./sim-bucket.ts";
+import { insist, once, until } from "./team.ts";
 
 const MAIN = "lake";
 const PARTITIONS = 2;
@@ -33,6 +34,7 @@ export class ExportTeam {
   #isCalm = false;
   #stopped = false;
   shown = "nothing was described";
+  readonly #isOver = (): boolean => this.#stopped;
 
   constructor(cluster: SimCluster, bucket: SimBucket, clientOf: (name: string) => SimClient) {
     this.#cluster = cluster;
@@ -45,10 +47,12 @@ export class ExportTeam {
 
   async create(): Promise<void> {
     await this.#topic(this.#admin, MAIN, PARTITIONS);
-    await this.#insist(this.#admin, (node) => node.exports.putExport(MAIN, this.#definition(MAIN)));
+    await insist(this.#admin, this.#isOver, (node) =>
+      node.exports.putExport(MAIN, this.#definition(MAIN)),
+    );
     if (this.#mode === "none") return;
     const policy = { topic: MAIN, partition: null, ttlMs: TTL_MS, maxBytes: null } as const;
-    await this.#insist(this.#admin, (node) => node.setRetention(policy));
+    await insist(this.#admin, this.#isOver, (node) => node.setRetention(policy));
   }
 
   run(): Promise<unknown> {
@@ -65,17 +69,17 @@ export class ExportTeam {
   async settle(): Promise<void> {
     this.#isCalm = true;
     await this.#work;
-    await this.#insist(this.#admin, (node) => node.exports.pauseExport(MAIN, false));
+    await insist(this.#admin, this.#isOver, (node) => node.exports.pauseExport(MAIN, false));
     for (const name of this.#guests) await this.#end(this.#admin, name, false);
     for (;;) {
-      await this.#insist(this.#admin, (node) => node.exports.flushExport(MAIN));
-      const described = await this.#insist(this.#admin, async (node) => {
+      await insist(this.#admin, this.#isOver, (node) => node.exports.flushExport(MAIN));
+      const described = await insist(this.#admin, this.#isOver, async (node) => {
         if ((await node.catchUp()) !== null) return { ok: false as const };
         return await node.exports.describeExport(MAIN);
       });
       const { files, rows, lost, lagRecords, lastError } = described;
-      const listed = filesOf(this.#bucket, `s3://${MAIN}`);
-      const leftovers = this.#leftovers();
+      const listed = await filesOf(this.#bucket, `s3://${MAIN}`);
+      const leftovers = await this.#leftovers();
       this.shown = JSON.stringify({ files, rows, lost, lagRecords, lastError, leftovers });
       if (lagRecords === 0 && listed.files === files && leftovers.length === 0) return;
       await this.#admin.sleep(RETRY_MS * 10);
@@ -86,7 +90,7 @@ export class ExportTeam {
   async judge(client: SimClient, node: Node): Promise<void> {
     const described = await node.exports.describeExport(MAIN);
     if (!described.ok) throw new Error(described.code);
-    const main = filesOf(this.#bucket, `s3://${MAIN}`);
+    const main = await filesOf(this.#bucket, `s3://${MAIN}`);
     this.#check(MAIN, main);
     for (const { partition, nextOffset } of described.partitions) {
       const end = main.ends.get(partition) ?? 0;
@@ -97,7 +101,7 @@ export class ExportTeam {
     if (main.missing > lost)
       throw new Error(`${main.missing} offsets are in no file, ${lost} are lost`);
     this.#checkLoss(main, lost);
-    for (const name of this.#guests) this.#check(name, filesOf(this.#bucket, `s3://${name}`));
+    for (const name of this.#guests) this.#check(name, await filesOf(this.#bucket, `s3://${name}`));
     const { cluster } = client;
     cluster.count("exports: judged");
     const add = (what: string, many: number) =>
@@ -132,9 +136,10 @@ export class ExportTeam {
     }
   }
 
-  #leftovers(): string[] {
+  async #leftovers(): Promise<string[]> {
     const names = [MAIN, ...this.#guests];
-    return names.flatMap((name) => leftoversOf(this.#bucket, `s3://${name}`));
+    const each = names.map((name) => leftoversOf(this.#bucket, `s3://${name}`));
+    return (await Promise.all(each)).flat();
   }
 
   #definition(topic: string, changes: Partial<ExportDefinition> = {}): ExportDefinition {
@@ -165,7 +170,7 @@ export class ExportTeam {
     this.#sent.set(topic, sent.add(value));
     const records = encodeRecord(null, utf8(value));
     const request = { topic, partition, key: null, idempotencyKey: utf8(`${topic} ${i}`), records };
-    const done = await this.#until(client, (node) =>
+    const done = await until(client, this.#isOver, (node) =>
       produced(node, { ...request, timeoutMs: null, rocket: false }),
     );
     const isProven = done?.synced === true && this.#cluster.plan.writeConcern.kind !== "appended";
@@ -178,7 +183,7 @@ export class ExportTeam {
     while (!this.#isCalm) {
       await this.#admin.sleep(random.below(600));
       const dice = random.below(4);
-      await this.#once(this.#admin, (node): Promise<Done> => {
+      await once(this.#admin, (node): Promise<Done> => {
         if (dice < 2) return node.exports.pauseExport(MAIN, dice === 0);
         if (dice === 2) return node.exports.flushExport(MAIN);
         const changes = { everyMs: 100 + random.below(500), maxBytes: 100 + random.below(400) };
@@ -195,14 +200,14 @@ export class ExportTeam {
       const name = `guest-${i}`;
       this.#guests.push(name);
       await this.#topic(client, name, 1);
-      await this.#until(client, async (node) => {
+      await until(client, this.#isOver, async (node) => {
         const put = await node.exports.putExport(name, this.#definition(name));
         return put.ok || put.code === "topic_not_found" ? { ok: true } : put;
       });
       for (let n = 0; n < 3 && !this.#isCalm; n++) {
         await client.sleep(random.below(150));
         await this.#record(client, name, 0, n);
-        await this.#once(client, (node) => node.exports.flushExport(name));
+        await once(client, (node) => node.exports.flushExport(name));
       }
       await client.sleep(random.below(400));
       await this.#end(client, name, random.below(2) === 0);
@@ -211,7 +216,7 @@ export class ExportTeam {
 
   /** Deletes an export, or its topic. */
   async #end(client: SimClient, name: string, withTopic: boolean): Promise<void> {
-    await this.#until(client, async (node) => {
+    await until(client, this.#isOver, async (node) => {
       const gone = withTopic ? await node.deleteTopic(name) : await node.exports.deleteExport(name);
       const isGone = gone.ok || gone.code === "topic_not_found" || gone.code === "export_not_found";
       return isGone ? { ok: true } : gone;
@@ -219,33 +224,9 @@ export class ExportTeam {
   }
 
   async #topic(client: SimClient, topic: string, partitions: number): Promise<void> {
-    await this.#until(client, async (node) => {
+    await until(client, this.#isOver, async (node) => {
       const created = await node.createTopic(topic, partitions);
       return created.ok || created.code === "topic_exists" ? { ok: true } : created;
     });
-  }
-
-  /** One attempt, whatever comes of it. */
-  async #once<T extends Done>(client: SimClient, ask: (node: Node) => Promise<T>) {
-    const reply = await client.call(client.pick(), ask);
-    if (reply?.value.ok === true) return reply.value as Extract<T, { readonly ok: true }>;
-    client.forgetLeader();
-    return null;
-  }
-
-  /** Asks again and again. @returns null if the run ended before. */
-  async #until<T extends Done>(client: SimClient, ask: (node: Node) => Promise<T>) {
-    while (!this.#stopped) {
-      const done = await this.#once(client, ask);
-      if (done !== null) return done;
-      await client.sleep(RETRY_MS);
-    }
-    return null;
-  }
-
-  async #insist<T extends Done>(client: SimClient, ask: (node: Node) => Promise<T>) {
-    const done = await this.#until(client, ask);
-    if (done === null) throw new Error("the run ended");
-    return done;
   }
 }

@@ -3,12 +3,11 @@ import { utf8 } from "../../../src/lib/bytes.ts";
 import type { ReceivedMessage, ScheduleRequest } from "../../../src/node/api.ts";
 import type { Node } from "../../../src/node/node.ts";
 import { encodeRecord } from "../../../src/record/batch-builder.ts";
-import { RecordCursor } from "../../../src/record/batch-reader.ts";
-import { decodeHeaders } from "../../../src/record/headers.ts";
 import { produced } from "../node/as-promises.ts";
 import { type DeadLetter, JobLedger } from "../queue/job-ledger.ts";
 import type { SimClient } from "./client.ts";
 import type { SimCluster } from "./cluster.ts";
+import { insist, rowsOf, until } from "./team.ts";
 
 const [JOBS, LATER, TICKS, QUEUE] = ["jobs", "later", "ticks", "work"] as const;
 const DEAD = `${QUEUE}.dead`;
@@ -20,11 +19,6 @@ const VISIBILITY_MS = 400;
 /** Every second second, so that a clock that jumps ahead by hours does not take over the run. */
 const SLOT_MS = 2_000;
 const RETRY_MS = 40;
-const PAGE_BYTES = 1 << 24;
-
-type Row = { readonly value: string; readonly headers: Readonly<Record<string, string>> };
-/** The node answered, and did what it was asked for. */
-type Done<T> = { readonly ok: true } & T;
 
 export class JobTeam {
   readonly #cluster: SimCluster;
@@ -40,6 +34,7 @@ export class JobTeam {
   #isCalm = false;
   #stopped = false;
   shown = "nothing was described";
+  readonly #isOver = (): boolean => this.#stopped;
 
   constructor(cluster: SimCluster, clientOf: (name: string) => SimClient) {
     this.#cluster = cluster;
@@ -53,7 +48,7 @@ export class JobTeam {
 
   async create(): Promise<void> {
     for (const topic of [JOBS, LATER, TICKS]) {
-      await this.#insist(this.#admin, async (node) => {
+      await insist(this.#admin, this.#isOver, async (node) => {
         const created = await node.createTopic(topic, PARTITIONS);
         return created.ok || created.code === "topic_exists" ? { ok: true } : created;
       });
@@ -68,7 +63,7 @@ export class JobTeam {
       maxInFlight: 20,
       from: "earliest",
     } as const;
-    await this.#insist(this.#admin, (node) => node.queues.define(QUEUE, definition));
+    await insist(this.#admin, this.#isOver, (node) => node.queues.define(QUEUE, definition));
     const cron = {
       cron: "*/2 * * * * *",
       tz: "",
@@ -77,7 +72,7 @@ export class JobTeam {
       catchUp: "all",
     } as const;
     const fields = { ...cron, value: utf8("tick"), headers: new Uint8Array(0) };
-    await this.#insist(this.#admin, (node) => node.later.putCron("each", fields));
+    await insist(this.#admin, this.#isOver, (node) => node.later.putCron("each", fields));
   }
 
   run(): Promise<unknown> {
@@ -93,12 +88,12 @@ export class JobTeam {
   /** All records are finished, and everything that was to come later has come. */
   async settle(): Promise<void> {
     this.#isCalm = true;
-    await this.#insist(this.#admin, async (node) => {
+    await insist(this.#admin, this.#isOver, async (node) => {
       const deleted = await node.laterApi.deleteCron("each");
       return deleted.ok || deleted.code === "schedule_not_found" ? { ok: true } : deleted;
     });
     for (;;) {
-      const described = await this.#insist(this.#admin, async (node) => {
+      const described = await insist(this.#admin, this.#isOver, async (node) => {
         if ((await node.catchUp()) !== null) return { ok: false };
         const queue = await node.queues.describeQueue(QUEUE);
         const waiting = node.later.listScheduled({ topic: null, after: 0, limit: 1 });
@@ -117,16 +112,16 @@ export class JobTeam {
   async judge(client: SimClient, node: Node): Promise<void> {
     const described = await node.queues.describeQueue(QUEUE);
     if (!described.ok) throw new Error(described.code);
-    const dead = (await this.#rows(node, DEAD)).map(({ headers }): DeadLetter => {
+    const dead = (await rowsOf(node, DEAD, PARTITIONS)).map(({ headers }): DeadLetter => {
       const place = `${headers["dead-partition"]}/${headers["dead-offset"]}`;
       return { place, attempts: Number(headers["dead-attempts"]) };
     });
     this.#ledger.finish(dead, described);
-    const later = (await this.#rows(node, LATER)).map(({ value }) => value);
+    const later = (await rowsOf(node, LATER, PARTITIONS)).map(({ value }) => value);
     const lost = this.#later.filter((value) => !later.includes(value));
     if (lost.length > 0) throw new Error(`records for later are lost: ${lost.join(" ")}`);
     if (new Set(later).size < later.length) throw new Error("a record for later came twice");
-    const slots = (await this.#rows(node, TICKS)).map(({ headers }) =>
+    const slots = (await rowsOf(node, TICKS, PARTITIONS)).map(({ headers }) =>
       Number(headers["scheduled-for-ms"]),
     );
     slots.sort((a, b) => a - b);
@@ -180,7 +175,7 @@ export class JobTeam {
     const partition = random.below(PARTITIONS);
     const records = encodeRecord(key, utf8(`job ${i}`));
     const request = { topic: JOBS, partition, key, idempotencyKey: utf8(`job ${i}`), records };
-    const done = await this.#until(this.#producer, (node) =>
+    const done = await until(this.#producer, this.#isOver, (node) =>
       produced(node, { ...request, timeoutMs: null, rocket: false }),
     );
     // Answers with a weaker concern promise nothing.
@@ -201,7 +196,7 @@ export class JobTeam {
       timeoutMs: random.below(4) === 0 ? 5 : null,
       traced: false,
     };
-    const done = await this.#until(this.#producer, async (node) => {
+    const done = await until(this.#producer, this.#isOver, async (node) => {
       const outcome = await node.laterApi.schedule(request);
       return outcome.ok && outcome.synced === false ? { ok: false as const } : outcome;
     });
@@ -276,48 +271,5 @@ export class JobTeam {
     const reply = await client.call(client.pick(), (node) => node.queuesApi.settle(request));
     if (reply?.value.ok !== true) client.forgetLeader();
     return reply?.value ?? null;
-  }
-
-  /** Asks again and again. @returns null if the run ended before. */
-  async #until<T extends { readonly ok: boolean }>(
-    client: SimClient,
-    ask: (node: Node) => Promise<T>,
-  ): Promise<Extract<T, Done<unknown>> | null> {
-    while (!this.#stopped) {
-      const reply = await client.call(client.pick(), ask);
-      if (reply?.value.ok === true) return reply.value as Extract<T, Done<unknown>>;
-      client.forgetLeader();
-      await client.sleep(RETRY_MS);
-    }
-    return null;
-  }
-
-  async #insist<T extends { readonly ok: boolean }>(
-    client: SimClient,
-    ask: (node: Node) => Promise<T>,
-  ): Promise<Extract<T, Done<unknown>>> {
-    const done = await this.#until(client, ask);
-    if (done === null) throw new Error("the run ended");
-    return done;
-  }
-
-  /** All records of a topic; none if it does not exist. */
-  async #rows(node: Node, topic: string): Promise<Row[]> {
-    const rows: Row[] = [];
-    for (let partition = 0; partition < PARTITIONS; partition++) {
-      const at = { topic, partition, group: "judge", offset: 0, linearizable: false };
-      const page = await node.consume({ ...at, limit: 1_000_000, maxBytes: PAGE_BYTES });
-      if (!page.ok) continue;
-      for (const slice of page.slices) {
-        const cursor = new RecordCursor(slice);
-        while (cursor.next()) {
-          const { bytes, valueStart, valueEnd, headersStart, headersEnd } = cursor;
-          const headers = decodeHeaders(bytes, headersStart, headersEnd);
-          const value = new TextDecoder().decode(bytes.subarray(valueStart, valueEnd));
-          rows.push({ value, headers: Object.fromEntries(headers.map((h) => [h.name, h.value])) });
-        }
-      }
-    }
-    return rows;
   }
 }

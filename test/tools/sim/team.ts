@@ -10,6 +10,17 @@ const PAGE_BYTES = 1 << 24;
 type Outcome = { readonly ok: boolean };
 export type Done<T extends Outcome> = Extract<T, { readonly ok: true }>;
 
+/** One attempt at any node. @returns null if it was not done, as far as is known. */
+export async function once<T extends Outcome>(
+  client: SimClient,
+  ask: (node: Node) => Promise<T>,
+): Promise<Done<T> | null> {
+  const reply = await client.call(client.pick(), ask);
+  if (reply?.value.ok === true) return reply.value as Done<T>;
+  client.forgetLeader();
+  return null;
+}
+
 /** Asks again and again. @returns null if the run ended before. */
 export async function until<T extends Outcome>(
   client: SimClient,
@@ -17,12 +28,22 @@ export async function until<T extends Outcome>(
   ask: (node: Node) => Promise<T>,
 ): Promise<Done<T> | null> {
   while (!isOver()) {
-    const reply = await client.call(client.pick(), ask);
-    if (reply?.value.ok === true) return reply.value as Done<T>;
-    client.forgetLeader();
+    const done = await once(client, ask);
+    if (done !== null) return done;
     await client.sleep(RETRY_MS);
   }
   return null;
+}
+
+/** The same for what must be done. @throws Error if the run ended before. */
+export async function insist<T extends Outcome>(
+  client: SimClient,
+  isOver: () => boolean,
+  ask: (node: Node) => Promise<T>,
+): Promise<Done<T>> {
+  const done = await until(client, isOver, ask);
+  if (done === null) throw new Error("the run ended");
+  return done;
 }
 
 export type StoredRow = {

@@ -8,7 +8,7 @@ import { produced } from "../node/as-promises.ts";
 import { type Order, WebhookLedger } from "../webhook/webhook-ledger.ts";
 import type { SimClient } from "./client.ts";
 import type { SimCluster } from "./cluster.ts";
-import { type Done, rowsOf, until } from "./team.ts";
+import { insist, rowsOf, until } from "./team.ts";
 
 const TOPIC = "events";
 const PARTITIONS = 2;
@@ -33,6 +33,7 @@ export class WebhookTeam {
   #isCalm = false;
   #stopped = false;
   shown = "nothing was described";
+  readonly #isOver = (): boolean => this.#stopped;
 
   constructor(cluster: SimCluster, clientOf: (name: string) => SimClient) {
     this.#cluster = cluster;
@@ -52,13 +53,17 @@ export class WebhookTeam {
   }
 
   async create(): Promise<void> {
-    await this.#insist(async (node) => {
+    await insist(this.#admin, this.#isOver, async (node) => {
       const created = await node.createTopic(TOPIC, PARTITIONS);
       return created.ok || created.code === "topic_exists" ? { ok: true } : created;
     });
     for (const name of NAMES) {
-      await this.#insist((node) => node.webhooks.define(name, this.#definition(name, 300, 4)));
-      const { secret } = await this.#insist((node) => node.webhooks.rotate(name));
+      await insist(this.#admin, this.#isOver, (node) =>
+        node.webhooks.define(name, this.#definition(name, 300, 4)),
+      );
+      const { secret } = await insist(this.#admin, this.#isOver, (node) =>
+        node.webhooks.rotate(name),
+      );
       this.#ledgers[name].rotated(secret);
     }
   }
@@ -78,7 +83,7 @@ export class WebhookTeam {
     if (this.#cluster.receiver !== null) this.#cluster.receiver.isCalm = true;
     for (const name of NAMES) {
       for (;;) {
-        const described = await this.#insist(async (node) => {
+        const described = await insist(this.#admin, this.#isOver, async (node) => {
           if ((await node.catchUp()) !== null) return { ok: false };
           return await node.webhooks.describeWebhook(name);
         });
@@ -152,10 +157,8 @@ export class WebhookTeam {
         idempotencyKey: utf8(`event ${i}`),
         records: encodeRecord(key, value),
       };
-      const done = await until(
-        this.#producer,
-        () => this.#stopped,
-        (node) => produced(node, { ...request, timeoutMs: null, rocket: false }),
+      const done = await until(this.#producer, this.#isOver, (node) =>
+        produced(node, { ...request, timeoutMs: null, rocket: false }),
       );
       if (done?.synced === true && this.#isProven) this.#produced++;
     }
@@ -196,11 +199,7 @@ export class WebhookTeam {
 
   async #resume(name: Name): Promise<void> {
     this.#ledgers[name].resuming();
-    await until(
-      this.#admin,
-      () => this.#stopped,
-      (node) => node.webhooks.resume(name),
-    );
+    await until(this.#admin, this.#isOver, (node) => node.webhooks.resume(name));
   }
 
   /** Once, so that it is known whether a secret is missing. */
@@ -266,14 +265,6 @@ export class WebhookTeam {
 
   #now(): number {
     return this.#cluster.queue.elapsedMs;
-  }
-
-  async #insist<T extends { readonly ok: boolean }>(
-    ask: (node: Node) => Promise<T>,
-  ): Promise<Done<T>> {
-    const done = await until(this.#admin, () => this.#stopped, ask);
-    if (done === null) throw new Error("the run ended");
-    return done;
   }
 }
 

@@ -1,5 +1,7 @@
 /** The requests that the receiver of a webhook got, and the rules that they must keep. */
+
 import { createHmac } from "node:crypto";
+import { broken, offsetOf, partitionOf } from "../queue/ledger-rules.ts";
 
 /** How far a record must be finished before another one is sent. */
 export type Order = "none" | "key" | "partition";
@@ -29,17 +31,6 @@ export type Counts = {
   readonly dead: number;
   readonly filtered: number;
 };
-
-export class BrokenRule extends Error {
-  override readonly name = "BrokenRule";
-}
-
-const broken = (what: string): never => {
-  throw new BrokenRule(what);
-};
-
-const partitionOf = (place: string): string => place.slice(0, place.indexOf("/"));
-const offsetOf = (place: string): number => Number(place.slice(place.indexOf("/") + 1));
 
 /** A record as the receiver knows it. */
 type Seen = {

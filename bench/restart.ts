@@ -6,7 +6,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CommandLine } from "../test/tools/arguments.ts";
-import { fillPartitions, VALUE_BYTES } from "./load/fill.ts";
+import { fillPartitions } from "./load/fill.ts";
+import { bigValue } from "./load/requests.ts";
 import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 
 const LINE = new CommandLine("usage: bun bench/restart.ts [MESSAGES]");
@@ -65,7 +66,7 @@ async function readEnds(subject: Subject): Promise<void> {
       const path = `/broker/consume/big/g/${partition}?offset=${offset}&limit=1`;
       const answer = await fetch(`http://127.0.0.1:${subject.port}${path}`, { headers });
       const page = (await answer.json()) as { messages: { value: string }[]; end_offset: number };
-      if (page.messages[0]?.value !== String(offset).padEnd(VALUE_BYTES, "x")) {
+      if (page.messages[0]?.value !== bigValue(offset)) {
         throw new Error(`partition ${partition}: offset ${offset} is not there`);
       }
       if (page.end_offset !== perPartition) throw new Error("records are missing");

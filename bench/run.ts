@@ -1,283 +1,190 @@
 /**
  * `bun run bench [filter]`: load over HTTP beside its floors and beside other servers in the same run,
- * rounds alternating so that a noisy machine hits all alike. Prints a table of medians, the ratio with
- * its lowest and highest round; appends JSON lines to bench/results/.
+ * in rounds that alternate, so that a noisy machine affects all alike. Prints a table of medians with
+ * their spread, and appends JSON lines to bench/results/. `--help` lists the variables.
  *
- *     ROUNDS=5 SECONDS=2 LOAD=wrk bun run bench produce/single
+ * Before its rate is printed, each server has shown that its answers are right: pages have the messages
+ * that were stored, and as many messages are stored as were acknowledged.
  *
- * Peers are those that are installed (Debian: redis-server, nats-server, nginx-light, etcd-server);
- * `PEERS=0` leaves them out.
  * `CPU us` is what the server's process took for a request, first its main thread, then the others
  * (syncs, garbage collection, compilation): the steadiest figure on a machine that is not idle.
  */
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { CommandLine } from "../test/tools/arguments.ts";
-import type { LoadSpec } from "./load/generator.ts";
-import { type Measured, measured, medianOf, runGenerator } from "./load/measure.ts";
+import { CASES, type Case } from "./load/cases.ts";
+import type { LoadResult, LoadSpec } from "./load/generator.ts";
+import { measured, runGenerator } from "./load/measure.ts";
+import type { Peer, PeerLoad } from "./load/peer.ts";
 import { startPeers } from "./load/peers.ts";
-import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
+import { benchDirectory, warningOf } from "./load/place.ts";
+import { AyderApi, provenStored } from "./load/proof.ts";
 import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
+import { head, medians, type Row, ratiosOf, runRounds, shown } from "./load/table.ts";
 import { runWrk } from "./load/wrk.ts";
 
-const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
-const SECONDS = Number(process.env["SECONDS"] ?? 2);
-const PARTITIONS = 8;
-/** A server that is just started is compiled while it is measured. */
-const WARMUP_SECONDS = 3;
-const byWrk = process.env["LOAD"] === "wrk";
-
-type Case = {
-  readonly name: string;
-  readonly requests: readonly string[];
-  /** Messages that one answer stands for. */
-  readonly messages: number;
-  readonly connections: number;
-  readonly floors: readonly Floor[];
-  /** Loads of peers that do the like. */
-  readonly peers: readonly string[];
-};
-
-/** What a case is compared with: a server that does next to nothing, and what it is asked. */
-type Floor = {
-  readonly name: string;
-  readonly server: "bare" | "elysia";
-  readonly requests: readonly string[];
-};
-
-const spread = (make: (partition: number) => string) =>
-  Array.from({ length: PARTITIONS }, (_, partition) => make(partition));
-const bare = (name: string, request: string): Floor => ({
-  name,
-  server: "bare",
-  requests: [request],
-});
-const echo = (body: string) => bare("echo", rawRequest("POST", "/echo", body));
-const synced = (body: string) => bare("synced echo", rawRequest("POST", "/synced", body));
-const constant = bare("constant", rawRequest("GET", "/static"));
-const elysiaGet: Floor = {
-  name: "elysia GET",
-  server: "elysia",
-  requests: [rawRequest("GET", "/static")],
-};
-
-const CASES: readonly Case[] = [
-  {
-    name: "produce/single/sealed",
-    requests: spread((p) =>
-      rawRequest("POST", `/broker/topics/bench/produce?partition=${p}`, MESSAGE),
-    ),
-    messages: 1,
-    connections: 64,
-    floors: [echo(MESSAGE), synced(MESSAGE)],
-    peers: ["redis XADD always", "nats JetStream, not synced", "etcd put (JSON)", "nginx POST"],
-  },
-  {
-    name: "produce/single/rocket",
-    requests: spread((p) =>
-      rawRequest("POST", `/broker/topics/bench/produce?partition=${p}&mode=rocket`, MESSAGE),
-    ),
-    messages: 1,
-    connections: 64,
-    floors: [echo(MESSAGE)],
-    peers: [],
-  },
-  {
-    name: "produce/ndjson100/sealed",
-    requests: spread((p) =>
-      rawRequest("POST", `/broker/topics/bench/produce-ndjson?partition=${p}`, NDJSON_100),
-    ),
-    messages: 100,
-    connections: 64,
-    floors: [echo(NDJSON_100), synced(NDJSON_100)],
-    peers: ["redis XADD always, pipeline 100", "nginx POST, 100 lines"],
-  },
-  {
-    name: "consume/limit=100/b64",
-    requests: spread((p) =>
-      rawRequest("GET", `/broker/consume/bench/g/${p}?offset=0&limit=100&encoding=b64`),
-    ),
-    messages: 100,
-    connections: 64,
-    floors: [constant],
-    peers: ["redis XRANGE 100", "nginx GET"],
-  },
-  {
-    name: "consume/limit=1000/b64",
-    requests: spread((p) =>
-      rawRequest("GET", `/broker/consume/bench/g/${p}?offset=0&limit=1000&encoding=b64`),
-    ),
-    messages: 1000,
-    connections: 16,
-    floors: [],
-    peers: ["redis XRANGE 1000"],
-  },
-  {
-    name: "kv/put",
-    requests: spread((p) => rawRequest("POST", `/kv/bench/key-${p}`, MESSAGE)),
-    messages: 1,
-    connections: 64,
-    floors: [echo(MESSAGE), synced(MESSAGE)],
-    peers: ["redis SET always", "etcd put (JSON)"],
-  },
-  {
-    name: "kv/get",
-    requests: spread((p) => rawRequest("GET", `/kv/bench/key-${p}`)),
-    messages: 1,
-    connections: 64,
-    floors: [constant, elysiaGet],
-    peers: ["redis GET", "etcd range (JSON)", "nginx GET"],
-  },
-];
-
-const LINE = new CommandLine("usage: bun run bench [PART OF A NAME]");
+const LINE = new CommandLine(`usage: bun run bench [PART OF A NAME]
+variables:
+  ROUNDS     rounds of each case (default: 3)
+  SECONDS    seconds of each row in a round (default: 2)
+  LOAD       wrk or bench: what makes the load over HTTP (default: wrk if it is installed,
+             otherwise the generator of bench/load, which leaves less of the CPU for the servers)
+  PEERS      0: without other servers (default: redis-server, nats-server, nginx and etcd, if installed)
+  AYDER_C    binary of the C program that Ayder re-creates, as one more peer (default: none)
+  BENCH_DIR  directory for the data of all servers (default: that for temporary files)
+cases: ${CASES.map(({ name }) => name).join(", ")}`);
 const [filter = ""] = LINE.read({}, 1).positionals;
-const directory = mkdtempSync(join(tmpdir(), "ayder-bench-"));
+const selected = CASES.filter(({ name }) => name.includes(filter));
+if (selected.length === 0) LINE.refused(`no case has "${filter}" in its name`);
+
+const { env } = process;
+const rounds = {
+  warmupSeconds: 3, // A server that is just started is compiled while it is measured.
+  seconds: LINE.integer("SECONDS", env["SECONDS"], 2),
+  rounds: LINE.integer("ROUNDS", env["ROUNDS"], 3),
+};
+const hasWrk = Bun.which("wrk") !== null;
+const byWrk =
+  LINE.oneOf("LOAD", env["LOAD"] ?? (hasWrk ? "wrk" : "bench"), ["wrk", "bench"]) === "wrk";
+if (byWrk && !hasWrk) LINE.refused("LOAD: wrk is not installed");
+const http = byWrk ? runWrk : runGenerator;
+
+const directory = benchDirectory("bench");
 const results = join(import.meta.dir, "results");
 mkdirSync(results, { recursive: true });
 const file = join(results, `${new Date().toISOString().slice(0, 10)}.jsonl`);
-
 const binary = join(import.meta.dir, "../dist/ayder");
 const command = existsSync(binary)
   ? [binary]
   : [process.execPath, join(import.meta.dir, "../src/main.ts")];
-const floorServer = (file: string) =>
-  startSubject([process.execPath, join(import.meta.dir, "load", file)]);
-const floors = {
-  bare: await floorServer("echo-server.ts"),
-  elysia: await floorServer("elysia-server.ts"),
-};
-const ayder = await startSubject([...command, "--port", "0", "--data-dir", directory], {
-  RF_LOG_LEVEL: "warn",
-});
 
-const { peers, absent } =
-  process.env["PEERS"] === "0"
-    ? { peers: [], absent: [] }
-    : await startPeers(join(directory, "peers"), byWrk);
+/** All that runs, for the end. */
+const started: { kill(): Promise<void> }[] = [];
+
+async function start<T extends { kill(): Promise<void> }>(server: Promise<T>): Promise<T> {
+  started.push(await server);
+  return await server;
+}
+
+const startAyder = (name: string, settings: Readonly<Record<string, string>> = {}) =>
+  start(
+    startSubject([...command, "--port", "0", "--data-dir", join(directory, name)], {
+      RF_LOG_LEVEL: "warn",
+      ...settings,
+    }),
+  );
+
+const startFloor = (script: string) =>
+  start(
+    // The floor that syncs has its file where the servers have theirs.
+    startSubject([process.execPath, join(import.meta.dir, "load", script)], { TMPDIR: directory }),
+  );
+
+async function startServers() {
+  const ayder = await startAyder("ayder");
+  // Its newest records in memory are fewer than those that are read, and it caches no others.
+  const files = await startAyder("files", { RF_TAIL_BYTES: "1048576", RF_READ_CACHE_BYTES: "0" });
+  const floors = {
+    bare: await startFloor("echo-server.ts"),
+    elysia: await startFloor("elysia-server.ts"),
+  };
+  await new AyderApi(ayder.port).fill();
+  await new AyderApi(files.port).fillBig();
+  return { ayder, files, ...floors };
+}
+type Servers = Awaited<ReturnType<typeof startServers>>;
+type Loads = ReadonlyMap<string, { readonly peer: Peer; readonly load: PeerLoad }>;
 
 try {
-  await prepare(ayder);
-  console.log(
-    `${ROUNDS} rounds of ${SECONDS} s each by ${byWrk ? "wrk" : "bench/load"}, ` +
-      `${existsSync(binary) ? "binary" : "source"}; 64-byte messages\n`,
+  const servers = await startServers();
+  const { peers, absent } =
+    env["PEERS"] === "0"
+      ? { peers: [], absent: [] }
+      : await startPeers(join(directory, "peers"), byWrk);
+  started.push(...peers);
+  const loads: Loads = new Map(
+    peers.flatMap((peer) =>
+      Object.entries(peer.loads).map(([name, load]) => [name, { peer, load }] as const),
+    ),
   );
-  if (absent.length > 0) console.log(`not installed, so left out: ${absent.join(", ")}\n`);
+  const version = Bun.spawnSync([...command, "--version"])
+    .stdout.toString()
+    .trim();
   console.log(
-    row("case", "msg/s", "req/s", "p50 ms", "p99 ms", "CPU us", "ratio", "lowest to highest"),
+    `${rounds.rounds} rounds of ${rounds.seconds} s each by ${byWrk ? "wrk" : "bench/load"}, ` +
+      `${existsSync(binary) ? "binary" : "source"} of ${version}; 64-byte messages\n`,
   );
-  for (const one of CASES) if (one.name.includes(filter)) await measure(one);
-  console.log(`\nresident memory at the end: ${await residentMiB(ayder.pid)} MiB`);
+  const warning = warningOf(directory);
+  if (warning !== null) console.log(`${warning}\n`);
+  if (absent.length > 0) console.log(`not there, so left out: ${absent.join(", ")}\n`);
+  console.log(head());
+  for (const one of selected) await measure(one, servers, loads);
+  console.log(`\nresident memory at the end: ${await residentMiB(servers.ayder.pid)} MiB`);
 } finally {
-  await ayder.kill();
-  await floors.bare.kill();
-  await floors.elysia.kill();
-  for (const peer of peers) await peer.kill();
+  for (const server of started) await server.kill();
   rmSync(directory, { recursive: true, force: true });
 }
 
-async function prepare(subject: Subject): Promise<void> {
-  const url = `http://127.0.0.1:${subject.port}`;
-  const headers = { authorization: "Bearer dev" };
-  const body = JSON.stringify({ name: "bench", partitions: PARTITIONS });
-  await fetch(`${url}/broker/topics`, { method: "POST", headers, body });
-  for (let partition = 0; partition < PARTITIONS; partition++) {
-    await fetch(`${url}/kv/bench/key-${partition}`, { method: "POST", headers, body: MESSAGE });
-    for (let i = 0; i < 20; i++) {
-      const path = `/broker/topics/bench/produce-ndjson?partition=${partition}`;
-      await fetch(url + path, { method: "POST", headers, body: NDJSON_100 });
-    }
+/** @returns the server's own check of a case, around a load. */
+function proven(one: Case, api: AyderApi): (run: () => Promise<LoadResult>) => Promise<LoadResult> {
+  const page = async (messages: Promise<number>) => {
+    if ((await messages) !== one.messages) throw new Error(`${one.name}: a page is not whole`);
+  };
+  return async (run) => {
+    if (one.proof === "stored") return await provenStored(api, one.messages, one.connections, run);
+    if (one.proof === "page") await page(api.firstPages(one.messages));
+    else if (one.proof === "random page") await page(api.randomPages(one.messages));
+    else await api.keys();
+    return await run();
+  };
+}
+
+async function measure(one: Case, servers: Servers, loads: Loads): Promise<void> {
+  const subject = servers[one.server];
+  const check = proven(one, new AyderApi(subject.port));
+  const byHttp = rowOf(one.name, one, subject, null, (spec) => check(() => http(spec)));
+  const rows: Row[] = [byHttp];
+  const found = one.peers.flatMap((name) => {
+    const each = loads.get(name);
+    return each === undefined ? [] : [{ name, ...each }];
+  });
+  // A peer whose load comes from a program of bench/load is compared with Ayder under the same.
+  let byBench = byHttp;
+  if (byWrk && found.some(({ load }) => load.client === "bench/load")) {
+    byBench = rowOf("  by bench/load", one, subject, null, (spec) =>
+      check(() => runGenerator(spec)),
+    );
+    rows.push(byBench);
+  }
+  for (const { name, server, requests } of one.floors)
+    rows.push(rowOf(`  ${name}`, { ...one, requests }, servers[server], byHttp, http));
+  for (const { name, peer, load } of found) {
+    const base = load.client === "bench/load" ? byBench : byHttp;
+    const run = (seconds: number) => measured(peer, () => load.run(one.connections, seconds));
+    const messages = load.messages ?? one.messages;
+    rows.push({ name: `  ${name}`, messages, run, base, results: [] });
+  }
+  await runRounds(rows, rounds);
+  for (const row of rows) {
+    console.log(shown(row));
+    const { name, messages } = row;
+    const figures = { ...medians(row.results), messages, ratios: ratiosOf(row) };
+    const line = { case: one.name, name: name.trim(), ...figures, byWrk };
+    appendFileSync(file, `${JSON.stringify(line)}\n`);
   }
 }
 
-/** One thing to load: ours, a floor, or a peer. */
-type Row = {
-  readonly name: string;
-  run(seconds: number): Promise<Measured>;
-  readonly results: Measured[];
-};
-
-async function measure(one: Case): Promise<void> {
-  const rows: readonly Row[] = [
-    rowOf(one.name, ayder, one.requests, one.connections),
-    ...one.floors.map(({ name, server, requests }) =>
-      rowOf(`  ${name}`, floors[server], requests, one.connections),
-    ),
-    ...one.peers.flatMap((name) => {
-      const peer = peers.find(({ loads }) => name in loads);
-      const load = peer?.loads[name];
-      if (peer === undefined || load === undefined) return [];
-      const run = (seconds: number) => measured(peer, () => load(one.connections, seconds));
-      return [{ name: `  ${name}`, run, results: [] }];
-    }),
-  ];
-  for (const { run } of rows) await run(WARMUP_SECONDS);
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const { run, results } of rows) results.push(await run(SECONDS));
-  }
-  const rate = (round: number) => rows[0]?.results[round]?.perSecond ?? Number.NaN;
-  for (const { name, results } of rows) {
-    const result = middle(results);
-    // The ratio of each round, since a noisy neighbour hits both sides of a round alike.
-    const ratios =
-      name === one.name ? [] : results.map(({ perSecond }, round) => rate(round) / perSecond);
-    show(name, result, one.messages, ratios);
-    const line = { case: one.name, name: name.trim(), ...result, messages: one.messages, ratios };
-    appendFileSync(file, `${JSON.stringify({ ...line, byWrk })}\n`);
-  }
-}
-
-function show(name: string, result: Measured, messages: number, ratios: readonly number[]): void {
-  const { perSecond, p50Ms, p99Ms, mainUs, othersUs, errors } = result;
-  const whole = (value: number) => Math.round(value).toLocaleString("en");
-  const cpu = `${mainUs.toFixed(1)}+${othersUs.toFixed(1)}`;
-  const spread = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
-  const shown = ratios.length === 0 ? [] : [medianOf(ratios).toFixed(2), spread.join(" to ")];
-  const rates = [whole(perSecond * messages), whole(perSecond)] as const;
-  console.log(
-    row(name, ...rates, p50Ms.toFixed(2), p99Ms.toFixed(2), cpu, ...shown) +
-      (errors > 0 ? `  ${errors} errors` : ""),
-  );
-}
-
-function row(name: string, ...columns: readonly string[]): string {
-  const widths = [12, 10, 9, 9, 12, 8, 19];
-  return name.padEnd(34) + columns.map((text, at) => text.padStart(widths[at] ?? 0)).join("");
-}
-
-/** By a process of its own, so that it does not share a thread with what it measures. */
+/** The load is made by another process, so that it does not share a thread with what it measures. */
 function rowOf(
   name: string,
+  { requests, connections, messages }: Pick<Case, "requests" | "connections" | "messages">,
   subject: Subject,
-  requests: readonly string[],
-  connections: number,
+  base: Row | null,
+  load: (spec: LoadSpec) => Promise<LoadResult>,
 ): Row {
   const run = (seconds: number) => {
-    const spec: LoadSpec = {
-      port: subject.port,
-      requests,
-      connections,
-      warmupSeconds: 0.5,
-      seconds,
-    };
-    return measured(subject, () => (byWrk ? runWrk(spec) : runGenerator(spec)));
+    const spec = { port: subject.port, requests, connections, warmupSeconds: 0.5, seconds };
+    return measured(subject, () => load(spec));
   };
-  return { name, run, results: [] };
-}
-
-/** The median of each figure by itself. */
-function middle(results: readonly Measured[]): Measured {
-  const of = (figure: (result: Measured) => number) => medianOf(results.map(figure));
-  return {
-    perSecond: of((result) => result.perSecond),
-    p50Ms: of((result) => result.p50Ms),
-    p99Ms: of((result) => result.p99Ms),
-    maxMs: of((result) => result.maxMs),
-    errors: Math.max(...results.map((result) => result.errors)),
-    bytesPerSecond: of((result) => result.bytesPerSecond),
-    answered: of((result) => result.answered),
-    mainUs: of((result) => result.mainUs),
-    othersUs: of((result) => result.othersUs),
-  };
+  return { name, messages, run, base, results: [] };
 }

@@ -89,6 +89,7 @@ describe("command lines of scripts", () => {
     ["../../bench/follow.ts", ["10O0"], 'FOLLOWERS: "10O0" is not a number'],
     ["../../bench/growth.ts", ["--only", "mesages"], "did you mean messages?"],
     ["../../bench/run.ts", ["--filter", "kv"], "Unknown option '--filter'"],
+    ["../../bench/run.ts", ["kv/gets"], 'no case has "kv/gets" in its name'],
   ] as const) {
     test(`${file} ${args.join(" ")}`, () => {
       const path = `test/tools/${file}`;

@@ -1,14 +1,14 @@
 /** Fills a topic with messages, for measurements that need many. */
+import { bigValue } from "./requests.ts";
 
-const LINES = 1_000;
-export const VALUE_BYTES = 64;
 const headers = { authorization: "Bearer dev" };
 
-/** Creates the topic `big` and fills its partitions at the same time. */
+/** Creates the topic `big` and fills its partitions at the same time, with values that `bigValue` gives. */
 export async function fillPartitions(
   port: number,
   partitions: number,
   messages: number,
+  { lines = 1_000, silent = false } = {},
 ): Promise<void> {
   const url = `http://127.0.0.1:${port}/broker`;
   const body = JSON.stringify({ name: "big", partitions });
@@ -16,19 +16,23 @@ export async function fillPartitions(
   const begin = performance.now();
   await Promise.all(
     Array.from({ length: partitions }, async (_, partition) => {
-      for (let from = 0; from < messages / partitions; from += LINES) {
+      for (let from = 0; from < messages / partitions; from += lines) {
         const path = `/topics/big/produce-ndjson?partition=${partition}`;
-        const answer = await fetch(url + path, { method: "POST", headers, body: lines(from) });
+        const answer = await fetch(url + path, {
+          method: "POST",
+          headers,
+          body: textOf(from, lines),
+        });
         if (answer.status !== 200) throw new Error(await answer.text());
       }
     }),
   );
   const seconds = (performance.now() - begin) / 1000;
-  console.log(`filled ${messages} messages in ${seconds.toFixed(1)} s`);
+  if (!silent) console.log(`filled ${messages} messages in ${seconds.toFixed(1)} s`);
 }
 
-function lines(from: number): string {
+function textOf(from: number, lines: number): string {
   let text = "";
-  for (let i = 0; i < LINES; i++) text += `${String(from + i).padEnd(VALUE_BYTES, "x")}\n`;
+  for (let i = 0; i < lines; i++) text += `${bigValue(from + i)}\n`;
   return text;
 }

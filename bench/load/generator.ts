@@ -25,6 +25,9 @@ export type LoadResult = {
   readonly answered: number;
 };
 
+/** Makes the load of a spec: `runGenerator` or `runWrk`. */
+export type HttpLoad = (spec: LoadSpec) => Promise<LoadResult>;
+
 type Connection = {
   received: number;
   expected: number;

@@ -42,6 +42,12 @@ export async function natsConnection(port: number): Promise<void> {
   }
 }
 
+/** @returns the messages that the stream has stored since it was made. */
+export async function natsMessages(port: number): Promise<number> {
+  const text = await request(port, "$JS.API.STREAM.INFO.bench", "");
+  return Number(/"last_seq":(\d+)/.exec(text)?.[1] ?? Number.NaN);
+}
+
 function publish(subject: string, reply: string, body: string): string {
   return `PUB ${subject} ${reply} ${Buffer.byteLength(body)}\r\n${body}\r\n`;
 }

@@ -1,44 +1,51 @@
 /**
- * Other servers on this machine, from Debian's packages, for a comparison in the same run. One that
- * is not installed is left out and named.
+ * Other servers on this machine for a comparison in the same run: from Debian's packages, and the C
+ * program that Ayder re-creates (`AYDER_C`). One that is not there is left out and named.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { LoadResult } from "./generator.ts";
+import { startOriginal } from "./c-original.ts";
+import type { HttpLoad, LoadResult } from "./generator.ts";
 import { runGenerator } from "./measure.ts";
-import { natsConnection, runNats } from "./nats.ts";
+import { natsConnection, natsMessages, runNats } from "./nats.ts";
 import { freePort } from "./nodes.ts";
+import { answers, type Peer, type PeerLoad, spawnPeer } from "./peer.ts";
+import { proveStored } from "./proof.ts";
 import { MESSAGE, NDJSON_100, rawRequest } from "./requests.ts";
 import { runWrk } from "./wrk.ts";
 
-/** One kind of load on a peer. It makes its own load, since only some speak HTTP. */
-export type PeerLoad = (connections: number, seconds: number) => Promise<LoadResult>;
-
-type HttpLoad = typeof runGenerator;
-
-export type Peer = {
-  readonly pid: number;
-  /** Loads by name: `redis XADD always`, … */
-  readonly loads: Readonly<Record<string, PeerLoad>>;
-  kill(): Promise<void>;
-};
+const ORIGINAL = process.env["AYDER_C"] ?? "";
+// Ayder itself would warn that it does not know the variable.
+process.env["AYDER_C"] = undefined;
 
 type Program = {
-  /** Name of the package in Debian. */
-  readonly package: string;
-  readonly program: string;
+  /** What to install: the name of the package in Debian. */
+  readonly name: string;
+  /** `null` if it is not there. */
+  readonly path: string | null;
   /** @param http loads those that speak HTTP. */
   start(directory: string, http: HttpLoad): Promise<Peer>;
 };
 
-const PROGRAMS: readonly Program[] = [
-  { package: "redis-server", program: "redis-server", start: startRedis },
-  { package: "nats-server", program: "nats-server", start: startNats },
-  { package: "nginx-light", program: "nginx", start: startNginx },
-  { package: "etcd-server", program: "etcd", start: startEtcd },
-];
+/** @returns where a program is, also one that only root has in its path; `null` if it is not there. */
+export function installed(program: string): string | null {
+  return Bun.which(program, { PATH: `${process.env["PATH"]}:/usr/sbin` });
+}
 
-/** @param byWrk the HTTP ones are loaded by wrk. @returns all that are installed, and the names of the others. */
+function programs(): readonly Program[] {
+  const path = ORIGINAL === "" ? null : Bun.which(ORIGINAL);
+  if (ORIGINAL !== "" && path === null) throw new Error(`AYDER_C: no program ${ORIGINAL}`);
+  const all: Program[] = [
+    { name: "redis-server", path: installed("redis-server"), start: startRedis },
+    { name: "nats-server", path: installed("nats-server"), start: startNats },
+    { name: "nginx-light", path: installed("nginx"), start: startNginx },
+    { name: "etcd-server", path: installed("etcd"), start: startEtcd },
+  ];
+  const start = (data: string, http: HttpLoad) => startOriginal(path ?? "", data, http);
+  return [...all, { name: "the C original (AYDER_C=BINARY)", path, start }];
+}
+
+/** @param byWrk the HTTP ones are loaded by wrk. @returns all that are there, and the names of the others. */
 export async function startPeers(
   directory: string,
   byWrk: boolean,
@@ -46,60 +53,100 @@ export async function startPeers(
   const http = byWrk ? runWrk : runGenerator;
   const peers: Peer[] = [];
   const absent: string[] = [];
-  for (const { package: name, program, start } of PROGRAMS) {
-    const data = join(directory, program);
-    if (Bun.which(program, { PATH: `${process.env["PATH"]}:/usr/sbin` }) === null) {
-      absent.push(name);
-      continue;
+  try {
+    for (const { name, path, start } of programs()) {
+      if (path === null) {
+        absent.push(name);
+        continue;
+      }
+      const data = join(directory, `peer-${peers.length}`);
+      mkdirSync(data, { recursive: true, mode: 0o700 });
+      peers.push(await start(data, http));
     }
-    mkdirSync(data, { recursive: true, mode: 0o700 });
-    peers.push(await start(data, http));
+  } catch (cause) {
+    for (const peer of peers) await peer.kill();
+    throw cause;
   }
   return { peers, absent };
 }
 
-function spawn(line: readonly string[], loads: Peer["loads"]): Peer {
-  const child = Bun.spawn([...line], { stdio: ["ignore", "ignore", "ignore"] });
-  return {
-    pid: child.pid,
-    loads,
-    async kill() {
-      child.kill("SIGKILL");
-      await child.exited;
-    },
-  };
-}
-
-/** Every answer after an fsync, as ours. */
+/** Every answer to a write after an fsync, as with Ayder. */
 async function startRedis(data: string): Promise<Peer> {
   const port = freePort();
-  const cli = (...words: string[]) =>
-    Bun.spawn(["redis-cli", "-p", `${port}`, ...words], { stdout: "ignore", stderr: "ignore" });
-  const load =
-    (pipeline: number, ...words: string[]): PeerLoad =>
-    (connections, seconds) =>
-      redisBenchmark(port, connections, seconds, pipeline, words);
-  const peer = spawn(
+  const load = (pipeline: number, ...words: string[]): PeerLoad => ({
+    client: "redis-benchmark",
+    run: (connections, seconds) => redisBenchmark(port, connections, seconds, pipeline, words),
+  });
+  /** Redis counts what was added to a stream, which must be what the load has added. */
+  const adds = (pipeline: number): PeerLoad => {
+    const one = load(pipeline, "XADD", "s", "MAXLEN", "~", "1000000", "*", "f", MESSAGE);
+    return {
+      ...one,
+      async run(connections, seconds) {
+        const before = await added(port);
+        const result = await one.run(connections, seconds);
+        const acknowledged = Math.round(result.answered * pipeline);
+        proveStored(
+          "redis XADD",
+          (await added(port)) - before,
+          acknowledged,
+          connections * pipeline,
+        );
+        return result;
+      },
+    };
+  };
+  const peer = spawnPeer(
     [
       ["redis-server", "--port", `${port}`, "--bind", "127.0.0.1", "--dir", data],
       ["--appendonly", "yes", "--appendfsync", "always", "--save", ""],
     ].flat(),
     {
-      "redis XADD always": load(1, "XADD", "s", "MAXLEN", "~", "1000000", "*", "f", MESSAGE),
-      "redis XADD always, pipeline 100": load(
-        ...([100, "XADD", "s", "MAXLEN", "~", "1000000", "*", "f", MESSAGE] as const),
-      ),
+      "redis XADD always": adds(1),
+      "redis XADD always, pipeline 100": adds(100),
       "redis XRANGE 100": load(1, "XRANGE", "page", "-", "+", "COUNT", "100"),
       "redis XRANGE 1000": load(1, "XRANGE", "page", "-", "+", "COUNT", "1000"),
       "redis SET always": load(1, "SET", "k", MESSAGE),
       "redis GET": load(1, "GET", "k"),
     },
   );
-  while ((await cli("ping").exited) !== 0) await Bun.sleep(50);
-  await cli("set", "k", MESSAGE).exited;
+  while ((await redisCli(port, "ping")) !== "PONG") await Bun.sleep(50);
+  await redisCli(port, "set", "k", MESSAGE);
   const words = ["-p", `${port}`, "-n", "2000", "-q", "XADD", "page", "*", "f", MESSAGE];
   await Bun.spawn(["redis-benchmark", ...words], { stdout: "ignore" }).exited;
+  await proveRedis(port);
   return peer;
+}
+
+/** @returns what the client prints, a line for each string of the answer. */
+async function redisCli(port: number, ...words: readonly string[]): Promise<string> {
+  const line = ["redis-cli", "-p", `${port}`, ...words];
+  const child = Bun.spawn(line, { stdout: "pipe", stderr: "ignore" });
+  return (await new Response(child.stdout).text()).trimEnd();
+}
+
+/** Throws unless writes are synced, and pages and keys have what was stored. */
+async function proveRedis(port: number): Promise<void> {
+  const isRight = async (expected: string, ...words: string[]) => {
+    const text = await redisCli(port, ...words);
+    if (text !== expected) throw new Error(`redis ${words.join(" ")}: ${text.slice(0, 200)}`);
+  };
+  await isRight("appendonly\nyes", "config", "get", "appendonly");
+  await isRight("appendfsync\nalways", "config", "get", "appendfsync");
+  await isRight(MESSAGE, "get", "k");
+  for (const count of [100, 1000]) {
+    const page = await redisCli(port, "xrange", "page", "-", "+", "count", `${count}`);
+    const lines = page.split("\n");
+    const values = lines.filter((_, at) => at % 3 === 2);
+    if (lines.length !== 3 * count || values.some((value) => value !== MESSAGE))
+      throw new Error(`redis xrange count ${count}: ${lines.length} lines`);
+  }
+}
+
+/** @returns the entries that were ever added to the stream of the load. */
+async function added(port: number): Promise<number> {
+  const text = await redisCli(port, "xinfo", "stream", "s");
+  return Number(/^entries-added\n(\d+)$/m.exec(text)?.[1] ?? 0);
 }
 
 /** By requests and not by time: as many as take about the time that was asked for. */
@@ -115,6 +162,7 @@ async function redisBenchmark(
     const line = ["redis-benchmark", "-p", `${port}`, ...counts, "--csv", ...words];
     const child = Bun.spawn(line, { stdout: "pipe", stderr: "ignore" });
     const last = (await new Response(child.stdout).text()).trimEnd().split("\n").at(-1) ?? "";
+    if ((await child.exited) !== 0) throw new Error(`${line.join(" ")} failed`);
     const cells = last.split(",").map((cell) => Number(cell.replaceAll('"', "")));
     const [perSecond = 0, , , p50Ms = 0, , p99Ms = 0, maxMs = 0] = cells.slice(1);
     return { perSecond, p50Ms, p99Ms, maxMs };
@@ -136,9 +184,23 @@ async function redisBenchmark(
 /** JetStream on files. Debian's version cannot sync before it answers; it syncs every two minutes. */
 async function startNats(data: string): Promise<Peer> {
   const port = freePort();
-  const peer = spawn(["nats-server", "-a", "127.0.0.1", "-p", `${port}`, "-js", "-sd", data], {
-    "nats JetStream, not synced": (connections, seconds) => runNats({ port, connections, seconds }),
-  });
+  const run = async (connections: number, seconds: number): Promise<LoadResult> => {
+    const before = await natsMessages(port);
+    const result = await runNats({ port, connections, seconds });
+    proveStored("nats", (await natsMessages(port)) - before, result.answered, connections);
+    return result;
+  };
+  const line = [
+    installed("nats-server") ?? "",
+    "-a",
+    "127.0.0.1",
+    "-p",
+    `${port}`,
+    "-js",
+    "-sd",
+    data,
+  ];
+  const peer = spawnPeer(line, { "nats JetStream, not synced": { client: "bench/load", run } });
   await natsConnection(port);
   return peer;
 }
@@ -159,16 +221,19 @@ http {
 }`;
   const file = join(data, "nginx.conf");
   await Bun.write(file, config);
-  const load =
-    (...requests: string[]): PeerLoad =>
-    (connections, seconds) =>
-      http({ port, requests, connections, warmupSeconds: 0.5, seconds });
-  const nginx = Bun.which("nginx", { PATH: `${process.env["PATH"]}:/usr/sbin` }) ?? "nginx";
-  const peer = spawn([nginx, "-e", join(data, "error.log"), "-p", data, "-c", file], {
-    "nginx POST": load(rawRequest("POST", "/", MESSAGE)),
-    "nginx POST, 100 lines": load(rawRequest("POST", "/", NDJSON_100)),
-    "nginx GET": load(rawRequest("GET", "/")),
+  const load = (...requests: string[]): PeerLoad => ({
+    client: "http",
+    run: (connections, seconds) =>
+      http({ port, requests, connections, warmupSeconds: 0.5, seconds }),
   });
+  const peer = spawnPeer(
+    [installed("nginx") ?? "", "-e", join(data, "error.log"), "-p", data, "-c", file],
+    {
+      "nginx POST": load(rawRequest("POST", "/", MESSAGE)),
+      "nginx POST, 100 lines": load(rawRequest("POST", "/", NDJSON_100)),
+      "nginx GET": load(rawRequest("GET", "/")),
+    },
+  );
   await answers(`http://127.0.0.1:${port}/`);
   // The master only waits for its worker, so a SIGKILL would leave that running.
   const children = await Bun.file(`/proc/${peer.pid}/task/${peer.pid}/children`).text();
@@ -188,13 +253,15 @@ async function startEtcd(data: string, http: HttpLoad): Promise<Peer> {
   const url = `http://127.0.0.1:${port}`;
   const put = JSON.stringify({ key: btoa("key"), value: btoa(MESSAGE) });
   const range = JSON.stringify({ key: btoa("key") });
-  const load =
-    (path: string, body: string): PeerLoad =>
-    (connections, seconds) => {
-      const requests = [rawRequest("POST", path, body, null)];
-      return http({ port, requests, connections, warmupSeconds: 0.5, seconds });
+  const load = (path: string, body: string): PeerLoad => {
+    const requests = [rawRequest("POST", path, body, null)];
+    return {
+      client: "http",
+      run: (connections, seconds) =>
+        http({ port, requests, connections, warmupSeconds: 0.5, seconds }),
     };
-  const peer = spawn(
+  };
+  const peer = spawnPeer(
     [
       ["etcd", "--name", "e1", "--data-dir", data, "--initial-cluster", `e1=${peerUrl}`],
       ["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
@@ -206,11 +273,16 @@ async function startEtcd(data: string, http: HttpLoad): Promise<Peer> {
     },
   );
   await answers(`${url}/health`);
+  await proveEtcd(url, put, range);
   return peer;
 }
 
-async function answers(url: string): Promise<void> {
-  while ((await fetch(url).catch(() => null))?.ok !== true) await Bun.sleep(50);
+/** Throws unless a value that was put is read again. */
+async function proveEtcd(url: string, put: string, range: string): Promise<void> {
+  await fetch(`${url}/v3/kv/put`, { method: "POST", body: put });
+  const answer = await fetch(`${url}/v3/kv/range`, { method: "POST", body: range });
+  const { kvs } = (await answer.json()) as { kvs?: readonly { value: string }[] };
+  if (kvs?.length !== 1 || atob(kvs[0]?.value ?? "") !== MESSAGE) throw new Error("etcd: no value");
 }
 
 function isAlive(pid: number): boolean {

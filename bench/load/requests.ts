@@ -18,3 +18,8 @@ export function rawRequest(
 
 export const MESSAGE = "x".repeat(64);
 export const NDJSON_100 = `${MESSAGE}\n`.repeat(100);
+
+/** @returns the value of the topic `big` at an offset, 64 bytes like `MESSAGE`. */
+export function bigValue(offset: number): string {
+  return String(offset).padEnd(MESSAGE.length, "x");
+}

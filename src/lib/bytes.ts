@@ -11,7 +11,6 @@ const SHORT_TEXT = 64;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export const utf8 = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text);
-/** @throws TypeError if `bytes` is not valid UTF-8. */
 /** Bytes of `utf8(text)`, without making them. */
 export function utf8Length(text: string): number {
   let length = text.length;
@@ -31,6 +30,7 @@ export function utf8Length(text: string): number {
 const isPair = (high: number, low: number): boolean =>
   (high & 0xfc00) === 0xd800 && (low & 0xfc00) === 0xdc00;
 
+/** @throws TypeError if `bytes` is not valid UTF-8. */
 export const fromUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes);
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
@@ -223,6 +223,22 @@ export class ByteReader {
   /** A view, not a copy. */
   blob(): Uint8Array {
     return this.raw(this.varint());
+  }
+
+  /** The byte this far after the position; 0 if the bytes end before. */
+  peek(ahead: number): number {
+    return this.#bytes[this.position + ahead] ?? 0;
+  }
+
+  /** Passes over `bytes` if they come next. @returns false, at the same position, if they do not. */
+  skip(bytes: Uint8Array): boolean {
+    const { length } = bytes;
+    if (length > this.remaining) return false;
+    const all = this.#bytes;
+    const at = this.position;
+    for (let i = 0; i < length; i++) if (all[at + i] !== bytes[i]) return false;
+    this.position = at + length;
+    return true;
   }
 
   text(): string {

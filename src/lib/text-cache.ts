@@ -1,4 +1,4 @@
-import { type ByteReader, sameBytes } from "./bytes.ts";
+import { type ByteReader, utf8 } from "./bytes.ts";
 
 /** A power of two. */
 const SLOTS = 16;
@@ -12,15 +12,17 @@ export class TextCache {
   /** The same as `reader.text()`. @throws DecodeError */
   read(reader: ByteReader): string {
     const start = reader.position;
-    const bytes = reader.blob();
-    const { length } = bytes;
-    const slot = (length + 31 * (bytes[length - 1] ?? 0)) % SLOTS;
+    const length = reader.varint();
+    const slot = (length + 31 * reader.peek(length - 1)) % SLOTS;
     const known = this.#bytes[slot];
-    if (known !== undefined && sameBytes(known, bytes)) return this.#texts[slot] as string;
+    // Compared where they lie: a view of them would be an object for each text.
+    if (known !== undefined && known.length === length && reader.skip(known)) {
+      return this.#texts[slot] as string;
+    }
     reader.position = start;
     const text = reader.text();
     if (length <= BYTES_MAX) {
-      this.#bytes[slot] = bytes.slice();
+      this.#bytes[slot] = utf8(text);
       this.#texts[slot] = text;
     }
     return text;

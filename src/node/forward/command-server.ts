@@ -3,6 +3,7 @@ import type { Clock } from "../../env/clock.ts";
 import { ByteWriter } from "../../lib/bytes.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import type { Instruments } from "../../metrics/instruments.ts";
+import type { KvPutOutcome, ProduceOutcome } from "../api.ts";
 import { CALL_RULES, CANCEL, type CallName, INTRODUCE } from "./calls.ts";
 import { type Command, readCommands } from "./command-codec.ts";
 import type { AnyCall, LocalWrites } from "./forwarded.ts";
@@ -52,7 +53,8 @@ export class CommandServer {
     // A frame that arrives twice, or after a later one.
     if (number <= follower.lastFrame && !faultPoint("forwarded-frames-executed-twice")) return;
     follower.lastFrame = number;
-    for (const [at, command] of commands.entries()) {
+    for (let at = 0; at < commands.length; at++) {
+      const command = commands[at] as Command;
       if (this.#isTold(peer, follower, command)) continue;
       this.#options.instruments.forwardedServed.value++;
       this.#execute(follower, firstId + at, command);
@@ -95,14 +97,10 @@ export class CommandServer {
     const { local } = this.#options;
     switch (command.kind) {
       case "produce":
-        local.produce(command.request, (outcome) =>
-          follower.add(id, (writer) => writeProduced(writer, outcome)),
-        );
+        local.produce(command.request, (outcome) => follower.produced(id, outcome));
         return;
       case "kvPut":
-        local.kvPut(command.request, (outcome) =>
-          follower.add(id, (writer) => writeWritten(writer, outcome)),
-        );
+        local.kvPut(command.request, (outcome) => follower.written(id, outcome));
         return;
       case "call":
         this.#call(follower, id, command.name, command.given);
@@ -112,7 +110,7 @@ export class CommandServer {
   #call(follower: Follower, id: number, name: string, given: readonly unknown[]): void {
     const { calls } = this.#options.local;
     if (!Object.hasOwn(calls, name)) {
-      follower.add(id, (writer) => writeOther(writer, unknownCall(name)));
+      follower.called(id, unknownCall(name));
       return;
     }
     const call = calls[name as CallName] as AnyCall;
@@ -120,8 +118,8 @@ export class CommandServer {
     const outcome = waits ? call(...given, follower.beginWait(id)) : call(...given);
     outcome
       .then(
-        (known) => follower.add(id, (writer) => writeOther(writer, known as Outcome)),
-        () => follower.add(id, writeFailed),
+        (known) => follower.called(id, known as Outcome),
+        () => follower.called(id, null),
       )
       .finally(() => follower.waits.delete(id));
   }
@@ -167,10 +165,28 @@ class Follower {
     this.waits.clear();
   }
 
-  /** Adds an outcome. All of an event-loop iteration share a frame. */
-  add(id: number, write: (writer: ByteWriter) => void): void {
+  produced(id: number, outcome: ProduceOutcome): void {
     this.#writer.varint(id);
-    write(this.#writer);
+    writeProduced(this.#writer, outcome);
+    this.#added();
+  }
+
+  written(id: number, outcome: KvPutOutcome): void {
+    this.#writer.varint(id);
+    writeWritten(this.#writer, outcome);
+    this.#added();
+  }
+
+  /** Adds the outcome of a call; null: the leader failed. */
+  called(id: number, outcome: Outcome | null): void {
+    this.#writer.varint(id);
+    if (outcome === null) writeFailed(this.#writer);
+    else writeOther(this.#writer, outcome);
+    this.#added();
+  }
+
+  /** All outcomes of an event-loop iteration share a frame. */
+  #added(): void {
     this.#count++;
     if (this.#writer.length >= FRAME_BYTES_TARGET) {
       this.#flush();

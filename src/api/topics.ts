@@ -17,7 +17,20 @@ const TOPIC_SUMMARY = t.Object({
   bytes: natural("Keys and values kept"),
 });
 export type TopicSummary = Wire<typeof TOPIC_SUMMARY>;
-export const TOPIC_LIST = t.Object({ ok, topics: t.Array(TOPIC_SUMMARY) });
+export const TOPIC_LIST_QUERY = t.Object({
+  prefix: t.Optional(t.String({ description: "Only topics that begin with it" })),
+  after: t.Optional(t.String({ description: "`next` of the page before" })),
+  limit: t.Optional(natural("At most 1000; absent: all topics", { minimum: 1 })),
+});
+export const TOPIC_LIST = t.Object({
+  ok,
+  topics: t.Array(TOPIC_SUMMARY, { description: "By name" }),
+  next: t.Optional(
+    t.Union([t.String(), t.Null()], {
+      description: "With limit: `after` of the next page; null at the end",
+    }),
+  ),
+});
 export type TopicList = Wire<typeof TOPIC_LIST>;
 const PARTITION = t.Object({
   partition,

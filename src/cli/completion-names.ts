@@ -129,8 +129,8 @@ async function namesOf(
 ): Promise<string[]> {
   const client: Client = connect(new Arguments([], { url }), io);
   const [path, list, field] = SOURCES[kind];
-  // There may be very many streams, so the server is asked for those that fit.
-  const query = kind === "stream" ? { prefix, limit: NAMES_MAX } : {};
+  // There may be very many, so the server is asked for those that fit.
+  const query = kind === "stream" || kind === "topic" ? { prefix, limit: NAMES_MAX } : {};
   const text = await client.request({ method: "GET", path, query, signal, retryMs: 0 });
   const answer = JSON.parse(text) as Readonly<Record<string, unknown>>;
   const items = answer[list];

@@ -1,4 +1,6 @@
 /** Topics, retention, streams and cluster: methods that map one call to one request. */
+import type { TopicList } from "../api/topics.ts";
+import { AyderError } from "./errors.ts";
 import { parseExact, stringifyExact } from "./json-values.ts";
 import * as shapes from "./shapes.ts";
 import type {
@@ -18,6 +20,7 @@ import type {
   RetentionPolicy,
   RetentionRequest,
   TopicDescription,
+  TopicPage,
   TopicShape,
   TopicSummary,
 } from "./types.ts";
@@ -30,6 +33,9 @@ const post = (path: string, body: unknown, options: CallOptions): Request => ({
   body: stringifyExact(body) ?? "{}",
   ...options,
 });
+
+/** The server returns at most this many topics on a page. */
+const LIST_PAGE = 1000;
 
 export class Topics {
   readonly #transport: Transport;
@@ -47,10 +53,47 @@ export class Topics {
     return await this.#transport.json({ ...request, repeatable: true }, shapes.TOPIC_CREATED);
   }
 
-  async list(options: CallOptions = {}): Promise<readonly TopicSummary[]> {
-    const request = { method: "GET", path: "/broker/topics", ...options } as const;
-    const answer = await this.#transport.json(request, shapes.TOPIC_LIST);
-    return answer.topics;
+  /** All topics by name. Asks for one page after the other. */
+  async list(
+    options: CallOptions & { readonly prefix?: string | undefined } = {},
+  ): Promise<readonly TopicSummary[]> {
+    const found: TopicSummary[] = [];
+    for (let after = ""; ; ) {
+      const { topics, next } = await this.page({ ...options, after: after || undefined });
+      found.push(...topics);
+      // A `next` that does not go on would be asked for ever.
+      if (next === null || next <= after) return found;
+      after = next;
+    }
+  }
+
+  /** One page of the topics, by name. */
+  async page(
+    options: CallOptions & {
+      readonly prefix?: string | undefined;
+      /** `next` of the page before. */
+      readonly after?: string | undefined;
+      /** @default 1000, which is the most */
+      readonly limit?: number | undefined;
+    } = {},
+  ): Promise<TopicPage> {
+    const { prefix, after, limit = LIST_PAGE, ...rest } = options;
+    const query = { prefix, after, limit };
+    const request = { method: "GET", path: "/broker/topics", query, ...rest } as const;
+    const { topics, next = null } = await this.#list(request);
+    return { topics, next };
+  }
+
+  /** A server of an earlier version does not know the query, and returns all topics without it. */
+  async #list(request: Request): Promise<TopicList> {
+    try {
+      return await this.#transport.json(request, shapes.TOPIC_LIST);
+    } catch (error) {
+      const { query, ...whole } = request;
+      if (!(error instanceof AyderError) || error.code !== "unknown_parameter") throw error;
+      if (query?.["prefix"] !== undefined) throw error;
+      return await this.#transport.json(whole, shapes.TOPIC_LIST);
+    }
   }
 
   async describe(topic: string, options: CallOptions = {}): Promise<TopicDescription> {

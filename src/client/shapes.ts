@@ -190,6 +190,7 @@ export const TOPIC_LIST = fields<TopicList>({
   topics: list(
     fields<TopicSummary>({ topic: text, partitions: integer, messages: integer, bytes: integer }),
   ),
+  next: optional(orNull(text)),
 });
 export const TOPIC_DESCRIBED = fields<TopicDescribed>({
   topic: text,

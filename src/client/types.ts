@@ -105,6 +105,11 @@ export type Page = {
 
 export type TopicShape = { readonly topic: string; readonly partitions: number };
 export type TopicSummary = TopicShape & { readonly messages: number; readonly bytes: number };
+export type TopicPage = {
+  readonly topics: readonly TopicSummary[];
+  /** `after` of the next page; null on the last one. */
+  readonly next: string | null;
+};
 export type PartitionInfo = {
   readonly partition: number;
   readonly lowWatermark: number;

@@ -3,7 +3,6 @@ import type { ConsumePage, Rejected } from "../node/api.ts";
 import { type AnswerSource, nextTurn, PIECE_BYTES } from "./answer-streams.ts";
 import { type ConsumeCall, TOPIC_ID_HEADER } from "./consume-request.ts";
 import { wireFields } from "./details.ts";
-import { HTTP_ERRORS } from "./errors.ts";
 import {
   countConsumed,
   EVENTS_FRAMING,
@@ -13,7 +12,7 @@ import {
 } from "./page-writer.ts";
 import { decimal } from "./raw-url.ts";
 import type { RequestContext } from "./request-context.ts";
-import { headOfPieces, placeOf } from "./responses.ts";
+import { headOfPieces, messageOf, placeOf } from "./responses.ts";
 import type { Services } from "./services.ts";
 import { singleHeader } from "./single-header.ts";
 
@@ -27,26 +26,29 @@ type Format = {
   readonly contentType: string;
   readonly comment: string;
   /** Written before the stream ends because of an error of the node. */
-  readonly failure: (rejection: Rejected) => string;
+  readonly failure: (rejection: Rejected, about: string) => string;
 };
-const failureBody = ({ code, message, details }: Rejected): string =>
-  JSON.stringify({
+/** @param about the value that was wrong, for the message. */
+function failureBody(rejection: Rejected, about: string): string {
+  const { code, details } = rejection;
+  return JSON.stringify({
     ok: false,
     error: code,
-    message: message ?? HTTP_ERRORS[code].message,
+    message: messageOf(rejection, about),
     ...(details && wireFields(details)),
   });
+}
 const EVENTS: Format = {
   framing: EVENTS_FRAMING,
   contentType: "text/event-stream",
   comment: ": still here\n\n",
-  failure: (rejection) => `event: error\ndata: ${failureBody(rejection)}\n\n`,
+  failure: (...rejection) => `event: error\ndata: ${failureBody(...rejection)}\n\n`,
 };
 const LINES: Format = {
   framing: LINES_FRAMING,
   contentType: "application/x-ndjson",
   comment: "\n",
-  failure: (rejection) => `${failureBody(rejection)}\n`,
+  failure: (...rejection) => `${failureBody(...rejection)}\n`,
 };
 
 const writer = new PageWriter();
@@ -67,14 +69,15 @@ export async function follow(
     // nginx buffers responses unless this header disables it.
     "x-accel-buffering": "no",
   });
+  const about = placeOf(asked.topic, asked.partition);
   if (!first.ok) {
     // A position of another life of the topic is told in the stream, where a reader goes on.
     if (first.code === "offset_out_of_range") {
       return context.isHead
         ? headOfPieces(headers)
-        : new Response(format.failure(first), { headers });
+        : new Response(format.failure(first, about), { headers });
     }
-    return services.errorMapper.answer(context, first, placeOf(asked.topic, asked.partition));
+    return services.errorMapper.answer(context, first, about);
   }
   if (consume.tellsTopicId) headers.set(TOPIC_ID_HEADER, String(first.topicId));
   if (context.isHead) return headOfPieces(headers);
@@ -148,7 +151,8 @@ class Follower implements AnswerSource {
       (page) => {
         if (page.ok) return this.#chunk(page);
         this.#failed = true;
-        return new TextEncoder().encode(this.#format.failure(page));
+        const { topic, partition } = this.#consume.request;
+        return new TextEncoder().encode(this.#format.failure(page, placeOf(topic, partition)));
       },
     );
   }

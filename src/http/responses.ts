@@ -94,13 +94,14 @@ export class ErrorMapper {
   }
 
   /** @param about the value that was wrong, for the message; empty if no value is at fault. */
-  answer(context: RequestContext, { code, message, details }: Rejected, about = ""): Response {
+  answer(context: RequestContext, rejection: Rejected, about = ""): Response {
+    const { code, details } = rejection;
     if (code === "not_leader") return this.#notLeader(context);
     if (code === "overloaded") this.#options.instruments.overloadRejects.value++;
     const fields = details === undefined ? null : wireFields(details);
-    const { message: usual, status } = HTTP_ERRORS[code];
-    const named = about === "" || status >= 500 ? usual : `${usual}: ${about}${inNumbers(fields)}`;
-    return this.error(new ApiError(code, message ?? named, fields && withBooleans(fields)));
+    return this.error(
+      new ApiError(code, messageOf(rejection, about), fields && withBooleans(fields)),
+    );
   }
 
   /** @param why the resource that is used up, for the message. */
@@ -144,6 +145,14 @@ export class ErrorMapper {
 
 const LEADER_CHANGED =
   "This node is not the leader, and the leader has just changed; nothing was done, try again";
+
+/** @param about the value that was wrong; empty if no value is at fault. */
+export function messageOf({ code, message, details }: Rejected, about: string): string {
+  if (message !== undefined) return message;
+  const { message: usual, status } = HTTP_ERRORS[code];
+  if (about === "" || status >= 500) return usual;
+  return `${usual}: ${about}${inNumbers(details === undefined ? null : wireFields(details))}`;
+}
 
 /** Formats the allowed values from the details: ` (end_offset 6)`. */
 function inNumbers(fields: ErrorFields | null): string {

@@ -89,7 +89,8 @@ export interface NodeApi extends KvApi {
 
   createTopic(topic: string, partitions: number): Promise<Result<TopicShape, CreateTopicReject>>;
   deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">>;
-  listTopics(): MaybePromise<readonly TopicSummary[]>;
+  /** By name, as far as this node knows. */
+  listTopics(request?: ListTopicsRequest): MaybePromise<readonly TopicSummary[]>;
   /** The topic as far as this node knows. */
   describeTopic(topic: string): MaybePromise<Result<TopicDescription, "topic_not_found">>;
   /** @returns null once this node has applied everything committed, so what it lacks does not exist. */
@@ -251,6 +252,12 @@ export type NodeHealth = {
 
 export type PartitionRef = { readonly topic: string; readonly partition: number };
 export type TopicShape = { readonly topic: string; readonly partitions: number };
+export type ListTopicsRequest = {
+  readonly prefix: string;
+  /** Only names behind it. */
+  readonly after: string;
+  readonly limit: number;
+};
 export type TopicSummary = TopicShape & { readonly messages: number; readonly bytes: number };
 export type PartitionDescription = {
   readonly partition: number;

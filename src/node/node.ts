@@ -284,7 +284,7 @@ export class Node implements NodeApi, ClusterApi {
   readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
     this.#forwarded.createTopic(topic, partitions);
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#forwarded.deleteTopic(topic);
-  readonly listTopics: Reader["listTopics"] = () => this.#reader.listTopics();
+  readonly listTopics: Reader["listTopics"] = (request) => this.#reader.listTopics(request);
   readonly describeTopic: Reader["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
   readonly catchUp: NodeApi["catchUp"] = () => this.#replica.linearizer.catchUp();
   readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#writes.broker.deleteGroup(group);

@@ -223,3 +223,39 @@ test("loopback addresses are recognized in every form", () => {
     expect([host, isLoopback(`http://${host}`)]).toEqual([host, false]);
   }
 });
+
+const rowOf = (topic: string) => ({ topic, partitions: 1, messages: 0, bytes: 0 });
+
+test("topics are asked for in pages, and a next that does not go on ends them", async () => {
+  for (const [again, names] of [
+    ["a", ["a", "a"]],
+    ["", ["a"]],
+    [null, ["a", "b"]],
+  ] as const) {
+    const asked: string[] = [];
+    const url = serve((request) => {
+      asked.push(new URL(request.url).search);
+      if (asked.length > 1)
+        return Response.json({ ok: true, topics: [rowOf(names[1] ?? "")], next: again });
+      return Response.json({ ok: true, topics: [rowOf("a")], next: again === "" ? "" : "a" });
+    });
+    const found = await clientOf(url).topics.list();
+    expect(found.map(({ topic }) => topic)).toEqual([...names]);
+    expect(asked).toEqual(["?limit=1000", "?after=a&limit=1000"].slice(0, names.length));
+  }
+});
+
+test("a server of an earlier version lists all topics at once", async () => {
+  const asked: string[] = [];
+  const url = serve((request) => {
+    const { search } = new URL(request.url);
+    asked.push(search);
+    return search === ""
+      ? Response.json({ ok: true, topics: [rowOf("a"), rowOf("b")] })
+      : Response.json({ ok: false, error: "unknown_parameter", message: "limit" }, { status: 400 });
+  });
+  const client = clientOf(url);
+  expect((await client.topics.list()).length).toBe(2);
+  expect(asked).toEqual(["?limit=1000", ""]);
+  expect((await failure(client.topics.list({ prefix: "a" }))).code).toBe("unknown_parameter");
+});

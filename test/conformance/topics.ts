@@ -74,6 +74,32 @@ export function register(target: TargetOf): void {
       expect(body["ok"]).toBe(true);
       expect(body["topics"]).toContainEqual({ topic: name, partitions: 2, messages: 1, bytes: 8 });
     });
+    test("the list has pages, in the order of the names", async () => {
+      const prefix = `${freshName("paged")}.`;
+      const names = ["-", "A", "B.1", "_", "a"].map((end) => prefix + end);
+      for (const name of names.toReversed()) await create({ name, partitions: 1 });
+      const page = async (query: string): Promise<Json> => {
+        const { body } = await client.ask(`GET /broker/topics?prefix=${prefix}${query}`);
+        const topics = (body["topics"] as Json[]).map(({ topic }) => topic);
+        return { ...body, topics };
+      };
+      const after = (i: number) => `&after=${names[i]}`;
+      expect(await page("")).toEqual({ ok: true, topics: names });
+      expect(await page(after(1))).toEqual({ ok: true, topics: names.slice(2) });
+      const first = { ok: true, topics: names.slice(0, 2), next: names[1] };
+      expect(await page("&limit=2")).toEqual(first);
+      const second = { ok: true, topics: names.slice(2, 4), next: names[3] };
+      expect(await page(`&limit=2${after(1)}`)).toEqual(second);
+      const last = { ok: true, topics: names.slice(4), next: null };
+      expect(await page(`&limit=2${after(3)}`)).toEqual(last);
+      expect(await page("&limit=5")).toEqual({ ok: true, topics: names, next: null });
+      expect(await page("&limit=9007199254740991")).toMatchObject({ topics: names, next: null });
+      expect(await page(`&limit=1${after(4)}`)).toEqual({ ok: true, topics: [], next: null });
+      for (const query of ["limit=0", "limit=", "limit=-1", "limit=1e3"]) {
+        expectError(await client.ask(`GET /broker/topics?${query}`), 400, "invalid_parameter");
+      }
+      expectError(await client.ask("GET /broker/topics?limt=1"), 400, "unknown_parameter");
+    });
     test("a topic is described by partitions and groups", async () => {
       const topic = await client.topic("described", 2);
       for (const value of ["a", "b", "c"]) await client.produce(topic, value, "partition=1");

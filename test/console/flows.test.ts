@@ -371,7 +371,7 @@ onStage("console", {}, (stage) => {
     const list = await copiedLine(page);
     expect(list).toContain('-H "Authorization: Bearer $AYDER_TOKEN"');
     expect(list).not.toContain("dev");
-    expect(JSON.parse(await run(list))).toEqual(await api.ask("GET /broker/topics"));
+    expect(JSON.parse(await run(list))).toEqual(await api.ask("GET /broker/topics?limit=1000"));
 
     await show(stage(), "#/topics/orders/produce");
     const value = 'it\'s "quoted" $HOME `id`\n\\ é @file';

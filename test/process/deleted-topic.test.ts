@@ -46,7 +46,8 @@ async function untilEnd(stream: Response, atFirst: () => Promise<unknown>): Prom
   return text;
 }
 
-const GONE = '{"ok":false,"error":"topic_not_found"';
+const GONE =
+  '{"ok":false,"error":"topic_not_found","message":"No such topic: topic \\"t\\", partition 0"}';
 
 for (const [threads, env] of [
   ["one thread", {}],

@@ -18,7 +18,7 @@ export function signInPage(done: () => void, reason = ""): HTMLElement {
     if (!/^[\u0021-\u007e]+$/.test(token)) throw new Error("The token is missing");
     signIn(token);
     try {
-      await send(listTopics);
+      await send(listTopics("", 1));
     } catch (error) {
       // A token without permission for this request is still a valid token.
       if (error instanceof ApiFailure && error.status === 403) return done();

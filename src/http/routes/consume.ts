@@ -3,7 +3,6 @@ import type { ConsumePage, Rejected } from "../../node/api.ts";
 import { ONE_WRITE_BYTES_MAX, PIECE_BYTES } from "../answer-streams.ts";
 import { BATCH_PAGE_HEADERS, BATCHES_TYPE, batchPage } from "../batch-page.ts";
 import { EVENT_BATCH_TYPE } from "../cloud-events.ts";
-import { markEncoded } from "../compression.ts";
 import { type ConsumeCall, forBatches, readConsume, TOPIC_ID_HEADER } from "../consume-request.ts";
 import { startAtTime } from "../consume-time.ts";
 import { EVENT_PAGE_HEADERS, eventPage } from "../event-page.ts";
@@ -12,8 +11,9 @@ import { isComplete, LargePage, PAGE_START, pageEnd, withinPage } from "../large
 import { ANSWERS_FULL } from "../middleware.ts";
 import { ARRAY_FRAMING, countConsumed, PageWriter } from "../page-writer.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
-import { headOfPieces, hotJson, placeOf } from "../responses.ts";
+import { hotJson, placeOf } from "../responses.ts";
 import type { Services } from "../services.ts";
+import { streamedJson } from "../streamed-json.ts";
 
 const writer = new PageWriter();
 
@@ -212,15 +212,8 @@ function pageAnswer(
     writer.text(pageEnd(services, page, writer));
     return hotJson(context.request, writer.written);
   }
-  const headers = new Headers({ "content-type": "application/json", vary: "accept-encoding" });
-  const coding = services.compression.codingFor(context.request);
-  if (context.isHead) {
-    if (coding !== null) markEncoded(headers, coding);
-    return headOfPieces(headers);
+  if (!context.isHead && !budget.take(writer.written.length)) {
+    return services.errorMapper.overloaded(ANSWERS_FULL);
   }
-  if (!budget.take(writer.written.length)) return services.errorMapper.overloaded(ANSWERS_FULL);
-  const plain = new LargePage(services, consume, page, writer);
-  const compressed = coding === null ? null : services.compression.source(coding, plain, true);
-  if (coding !== null && compressed !== null) markEncoded(headers, coding);
-  return services.answers.stream(context.request, compressed ?? plain, { headers });
+  return streamedJson(services, context, () => new LargePage(services, consume, page, writer));
 }

@@ -8,10 +8,10 @@ import {
   TOPIC_DELETED,
   TOPIC_DESCRIBED,
   TOPIC_LIST,
+  TOPIC_LIST_QUERY,
   type TopicCreated,
   type TopicDeleted,
   type TopicDescribed,
-  type TopicList,
 } from "../../api/topics.ts";
 import type { RejectCode, Result, TopicDescription } from "../../node/api.ts";
 import { readJson } from "../body.ts";
@@ -20,8 +20,12 @@ import { queryReader } from "../query.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
 import type { Services } from "../services.ts";
+import { allTopics, topicPage } from "../topic-list.ts";
 
 const readOffsetsQuery = queryReader(OFFSETS_QUERY);
+const readListQuery = queryReader(TOPIC_LIST_QUERY);
+/** A larger `limit` counts as this. */
+const LIMIT_MAX = 1000;
 
 export const topicEndpoints = (services: Services): readonly Endpoint[] => [
   createTopic(services),
@@ -90,23 +94,23 @@ const offsetsAt = ({ node, errorMapper }: Services): Endpoint => ({
   },
 });
 
-const listTopics = ({ node }: Services): Endpoint => ({
+const listTopics = (services: Services): Endpoint => ({
   method: "GET",
   path: "/broker/topics",
   access: { kind: "list", scope: "read" },
   leaderOnly: false,
-  query: NO_QUERY,
+  query: TOPIC_LIST_QUERY,
   docs: {
     summary: "The topics that the token may read",
     tag: "topics",
     answer: TOPIC_LIST,
-    errors: [],
+    errors: ["overloaded"],
   },
-  handle: async ({ principal }) => {
-    const topics = (await node.listTopics())
-      .filter(({ topic }) => principal.may("read", topic))
-      .map(({ topic, partitions, messages, bytes }) => ({ topic, partitions, messages, bytes }));
-    return json<TopicList>({ ok: true, topics });
+  handle: (context) => {
+    const { prefix, after, limit } = readListQuery(context);
+    const range = { prefix: prefix ?? "", after: after ?? "" };
+    if (limit === null) return allTopics(services, context, range);
+    return topicPage(services, context, { ...range, limit: Math.min(limit, LIMIT_MAX) });
   },
 });
 

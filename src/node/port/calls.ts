@@ -18,6 +18,7 @@ import type {
   LinkStreamsRequest,
   ListScheduledRequest,
   ListStreamsRequest,
+  ListTopicsRequest,
   NodeApi,
   OffsetsAtRequest,
   PartitionRef,
@@ -75,7 +76,7 @@ export const CALLS = {
   createTopic: ({ node }: Side, topic: string, partitions: number) =>
     node.createTopic(topic, partitions),
   deleteTopic: ({ node }: Side, topic: string) => node.deleteTopic(topic),
-  listTopics: ({ node }: Side) => node.listTopics(),
+  listTopics: ({ node }: Side, request?: ListTopicsRequest) => node.listTopics(request),
   describeTopic: ({ node }: Side, topic: string) => node.describeTopic(topic),
   offsetsAt: ({ node }: Side, request: OffsetsAtRequest) => node.offsetsAt(request),
   catchUp: ({ node }: Side) => node.catchUp(),

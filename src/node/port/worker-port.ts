@@ -293,7 +293,7 @@ export class WorkerPort implements NodeApi {
   readonly createTopic: NodeApi["createTopic"] = (topic, partitions) =>
     this.#call("createTopic", topic, partitions);
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#call("deleteTopic", topic);
-  readonly listTopics: NodeApi["listTopics"] = () => this.#call("listTopics");
+  readonly listTopics: NodeApi["listTopics"] = (request) => this.#call("listTopics", request);
   readonly offsetsAt: NodeApi["offsetsAt"] = (request) => this.#call("offsetsAt", request);
   readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#call("describeTopic", topic);
   readonly catchUp: NodeApi["catchUp"] = () => this.#call("catchUp");

@@ -2,6 +2,7 @@ import { committedOffset } from "../../broker/groups.ts";
 import { listRetention } from "../../broker/retention.ts";
 import { findTopic, type PartitionState, type TopicState } from "../../broker/state.ts";
 import { groupsIn, lagIn, standingsIn } from "../../groups/standings.ts";
+import { smallest } from "../../lib/smallest.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type {
@@ -9,6 +10,7 @@ import type {
   ConsumeReject,
   ConsumeRequest,
   GroupLag,
+  ListTopicsRequest,
   OffsetsAt,
   OffsetsAtRequest,
   RecordWait,
@@ -142,9 +144,10 @@ export class Reader {
     await handleOf(found.partition).waits.wait(wait.offset, wait.timeoutMs, wait.signal);
   }
 
-  listTopics(): readonly TopicSummary[] {
-    const topics = [...this.#machine.broker.userTopics.values()].map(summaryOf);
-    return topics.sort((a, b) => (a.topic < b.topic ? -1 : 1));
+  listTopics(request: ListTopicsRequest = ALL_TOPICS): readonly TopicSummary[] {
+    const { broker } = this.#machine;
+    const names = smallest(namesWithin(broker.userTopics.values(), request), request.limit);
+    return names.map((name) => summaryOf(findTopic(broker, name) as TopicState));
   }
 
   describeTopic(name: string): Result<TopicDescription, "topic_not_found"> {
@@ -220,6 +223,15 @@ function readRecords(
 function nullIfDamaged(error: unknown): null {
   if (error instanceof PartitionDamaged) return null;
   throw error;
+}
+
+const ALL_TOPICS = { prefix: "", after: "", limit: Number.MAX_SAFE_INTEGER };
+
+function* namesWithin(
+  topics: Iterable<TopicState>,
+  { prefix, after }: ListTopicsRequest,
+): Generator<string> {
+  for (const { name } of topics) if (name > after && name.startsWith(prefix)) yield name;
 }
 
 function summaryOf(topic: TopicState): TopicSummary {

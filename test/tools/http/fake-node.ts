@@ -10,6 +10,7 @@ import type {
   KvListRequest,
   KvPutOutcome,
   KvPutRequest,
+  ListTopicsRequest,
   NodeApi,
   NodeHealth,
   OffsetsAtRequest,
@@ -31,6 +32,7 @@ import { FakeKv } from "./fake-kv.ts";
 import { FakePartition } from "./fake-partition.ts";
 
 const DEFAULT_PARTITIONS = 8;
+const ALL_TOPICS = { prefix: "", after: "", limit: Number.MAX_SAFE_INTEGER };
 
 export class FakeNode implements NodeApi {
   readonly #topics = new Map<string, FakePartition[]>();
@@ -111,8 +113,10 @@ export class FakeNode implements NodeApi {
     return { ok: true } as const;
   }
 
-  listTopics() {
-    return [...this.#topics].map(([topic, partitions]) => ({
+  listTopics({ prefix, after, limit }: ListTopicsRequest = ALL_TOPICS) {
+    const named = [...this.#topics].filter(([name]) => name > after && name.startsWith(prefix));
+    named.sort(([a], [b]) => (a < b ? -1 : 1));
+    return named.slice(0, limit).map(([topic, partitions]) => ({
       topic,
       partitions: partitions.length,
       messages: partitions.reduce((sum, each) => sum + each.endOffset - each.lowWatermark, 0),

@@ -16,7 +16,8 @@ const post = (path: string, body: object): ApiRequest => ({
 export const metrics: ApiRequest = { method: "GET", path: "/metrics" };
 export const metricsHa: ApiRequest = { method: "GET", path: "/metrics_ha" };
 
-export const listTopics = get("/broker/topics");
+export const listTopics = (prefix: string, limit: number): ApiRequest =>
+  get(withQuery("/broker/topics", { prefix: prefix || null, limit }));
 export const describeTopic = (topic: string) => get(topicPath(topic));
 export const offsetsAt = (topic: string, timeMs: number) =>
   get(withQuery(`${topicPath(topic)}/offsets`, { time_ms: timeMs }));

@@ -60,14 +60,14 @@ function groupList({ route, signal }: PageContext): HTMLElement {
   });
   void every(REFRESH_MS, signal, () =>
     trouble.watch(signal, async () => {
-      const { topics } = await send<TopicList>(listTopics, signal);
+      const { topics, next } = await send<TopicList>(listTopics("", TOPICS_MAX), signal);
       firstTopic = topics[0]?.topic ?? firstTopic;
       remark.textContent =
-        topics.length > TOPICS_MAX
-          ? `Groups of the first ${TOPICS_MAX} of ${topics.length} topics. The page of a topic shows its own groups.`
+        typeof next === "string"
+          ? `Groups of the first ${TOPICS_MAX} topics. The page of a topic shows its own groups.`
           : "";
       groups = await groupsIn(
-        topics.slice(0, TOPICS_MAX).map(({ topic }) => topic),
+        topics.map(({ topic }) => topic),
         signal,
       );
       show();

@@ -29,6 +29,8 @@ import { Table } from "../ui/table.ts";
 import { topicPage } from "./topic.ts";
 
 const REFRESH_MS = 2000;
+/** Rows of the table; a server with more topics applies the filter. */
+const SHOWN_MAX = 1000;
 
 export function topicsPage(context: PageContext): HTMLElement {
   const topic = context.route.path[1];
@@ -40,7 +42,11 @@ function topicList({ route, signal }: PageContext): HTMLElement {
   const sparks = new Map<string, Spark>();
   const filter = textField("Filter by name", { type: "search", "data-search": true });
   filter.control.value = route.query.get("filter") ?? "";
+  const remark = h("p", { class: "hint" });
   let topics: readonly TopicSummary[] = [];
+  /** Then the server applies the filter, to the beginning of names. */
+  let tooMany = false;
+  let asked = new AbortController();
   const table = new Table<TopicSummary>({
     caption: "Topics",
     keyOf: ({ topic, partitions }) => `${topic} ${partitions}`,
@@ -62,16 +68,28 @@ function topicList({ route, signal }: PageContext): HTMLElement {
     table.update(topics.filter(({ topic }) => topic.toLowerCase().includes(wanted)));
     for (const [topic, spark] of sparks) spark.draw(samples.series(rateOf(topic)));
   };
+  const request = () => listTopics(tooMany ? filter.control.value : "", SHOWN_MAX);
+  const load = () => {
+    asked.abort();
+    asked = new AbortController();
+    const both = AbortSignal.any([signal, asked.signal]);
+    return trouble.watch(both, async () => {
+      let page = await send<TopicList>(request(), both);
+      if (typeof page.next === "string" && !tooMany) {
+        tooMany = true;
+        if (filter.control.value !== "") page = await send<TopicList>(request(), both);
+      }
+      topics = page.topics;
+      remark.textContent = tooMany ? remarkOn(page) : "";
+      show();
+    });
+  };
   filter.control.addEventListener("input", () => {
     mark(["topics"], { filter: filter.control.value });
-    show();
+    if (tooMany) void load();
+    else show();
   });
-  void every(REFRESH_MS, signal, () =>
-    trouble.watch(signal, async () => {
-      topics = (await send<TopicList>(listTopics, signal)).topics;
-      show();
-    }),
-  );
+  void every(REFRESH_MS, signal, load);
   return h(
     "div",
     {},
@@ -79,13 +97,19 @@ function topicList({ route, signal }: PageContext): HTMLElement {
       "Topics",
       "topics",
       button("New topic", newTopic, { class: "main" }),
-      curlButton(() => listTopics),
+      curlButton(request),
     ),
     row(filter.element),
+    remark,
     trouble.element,
     table.element,
   );
 }
+
+const remarkOn = ({ topics, next }: TopicList): string =>
+  typeof next === "string"
+    ? `The first ${count(topics.length)} topics. The filter finds others by the beginning of their name.`
+    : "The filter finds topics by the beginning of their name.";
 
 const shownRate = (topic: string): string => {
   const rate = samples.now(rateOf(topic));

@@ -13,7 +13,15 @@ const TIMESTAMP = Phrase.of(',"timestamp_ms":');
 const ATTEMPT = Phrase.of(',"attempt":');
 /** The beginning of a receipt: see `node/queues/receipts.ts`. */
 const RECEIPT = Phrase.of(',"receipt":"q');
-const [COMMA, DASH] = [44, 45];
+const VISIBLE_AT = Phrase.of('","visible_at_ms":');
+const MESSAGES = Phrase.of('{"ok":true,"messages":[');
+const COUNT = Phrase.of('],"count":');
+const BLOCKED = Phrase.of(',"blocked":"');
+const WHY: Readonly<Record<NonNullable<Received["blocked"]>, Phrase>> = {
+  max_in_flight: Phrase.of("max_in_flight"),
+  oldest_unacknowledged: Phrase.of("oldest_unacknowledged"),
+};
+const [QUOTE, COMMA, DASH, CLOSING_BRACE] = [34, 44, 45, 125];
 /** Upper bound of the length of a message without topic, key, value and headers. */
 const MESSAGE_BYTES_MAX = 400;
 const FIRST_BYTES = 64 * 1024;
@@ -28,33 +36,42 @@ export class ReceivedWriter {
   #out = new Uint8Array(FIRST_BYTES);
   #view = new DataView(this.#out.buffer);
   #at = 0;
+  /** The beginning of each message of a topic: that of the last answer, because most are the same. */
+  #topic = "";
+  #open = Phrase.of("");
 
   /** @returns the answer, which must be copied (as `Response` does) before the next call. */
   write(received: Received, base64: boolean, instruments: Instruments): Uint8Array<ArrayBuffer> {
     const { topic, messages, visibleAtMs, blocked } = received;
     if (this.#out.length > KEPT_BYTES_MAX) this.#use(new Uint8Array(FIRST_BYTES));
-    this.#at = 0;
-    this.#text('{"ok":true,"messages":[');
-    // The name of a topic and a receipt have no character that JSON escapes.
-    const open = Phrase.of(`{"topic":"${topic}","partition":`);
-    const close = Phrase.of(`","visible_at_ms":${visibleAtMs}}`);
+    if (topic !== this.#topic) {
+      this.#topic = topic;
+      // The name of a topic has no character that JSON escapes.
+      this.#open = Phrase.of(`{"topic":"${topic}","partition":`);
+    }
+    this.#at = MESSAGES.write(this.#view, 0);
     let bytes = 0;
     for (let i = 0; i < messages.length; i++) {
-      const message = messages[i] as ReceivedMessage;
-      bytes += this.#message(message, open, close, base64, i === 0);
+      bytes += this.#message(messages[i] as ReceivedMessage, visibleAtMs, base64, i === 0);
     }
-    const why = blocked === null ? "" : `,"blocked":"${blocked}"`;
-    this.#text(`],"count":${messages.length}${why}}`);
+    this.#ensure(MESSAGE_BYTES_MAX);
+    const out = this.#out;
+    const view = this.#view;
+    let at = writeDecimal(out, COUNT.write(view, this.#at), messages.length);
+    if (blocked !== null) {
+      at = WHY[blocked].write(view, BLOCKED.write(view, at));
+      out[at++] = QUOTE;
+    }
+    out[at++] = CLOSING_BRACE;
     instruments.consumedRecords.value += messages.length;
     instruments.consumedBytes.value += bytes;
-    return this.#out.subarray(0, this.#at);
+    return out.subarray(0, at);
   }
 
   /** @returns the bytes of key, value and headers. */
   #message(
     message: ReceivedMessage,
-    open: Phrase,
-    close: Phrase,
+    visibleAtMs: number,
     base64: boolean,
     isFirst: boolean,
   ): number {
@@ -62,13 +79,13 @@ export class ReceivedWriter {
     const { source, keyStart, keyEnd, valueStart, valueEnd, headersStart, headersEnd } = record;
     const keyBytes = keyStart < 0 ? 0 : keyEnd - keyStart;
     const logicalBytes = valueEnd - valueStart + keyBytes + (headersEnd - headersStart);
-    const framingBytes = MESSAGE_BYTES_MAX + open.length + close.length;
+    const framingBytes = MESSAGE_BYTES_MAX + this.#open.length;
     this.#ensure(framingBytes + HEADER_FRAMING_BYTES_MAX + logicalBytes * ESCAPED_BYTES_MAX);
     const out = this.#out;
     const view = this.#view;
     let at = this.#at;
     if (!isFirst) out[at++] = COMMA;
-    at = writeDecimal(out, open.write(view, at), partition);
+    at = writeDecimal(out, this.#open.write(view, at), partition);
     at = writeDecimal(out, OFFSET.write(view, at), offset);
     at = writeDecimal(out, TIMESTAMP.write(view, at), timestampMs);
     if (keyStart >= 0) {
@@ -84,14 +101,10 @@ export class ReceivedWriter {
     at = writeDecimal(out, at, offset);
     out[at++] = DASH;
     at = writeDecimal(out, at, attempt);
-    this.#at = close.write(view, at);
+    at = writeDecimal(out, VISIBLE_AT.write(view, at), visibleAtMs);
+    out[at++] = CLOSING_BRACE;
+    this.#at = at;
     return logicalBytes;
-  }
-
-  /** ASCII only. */
-  #text(text: string): void {
-    this.#ensure(text.length);
-    this.#at += Buffer.from(this.#out.buffer).write(text, this.#at, "latin1");
   }
 
   #ensure(more: number): void {

@@ -162,6 +162,35 @@ export function register(target: TargetOf): void {
       });
       expect(await describeQueue(queue)).toMatchObject({ ...NOTHING, acked: 2 });
     });
+    test("answers of queues over several topics name their own", async () => {
+      const all = [await queueOf(["a", "b"]), await queueOf(["c", "d"])];
+      for (const { topic, queue } of [...all, ...all]) {
+        const [message] = messagesOf((await receive(queue, "max=1")).body);
+        expect(message?.["topic"]).toBe(topic);
+      }
+    });
+    test("receipts may have white space of JSON around them, and no other", async () => {
+      const { queue } = await queueOf(["a", "b", "c"]);
+      const [a, b, c] = receiptsOf(await receive(queue));
+      const ack = (text: string) =>
+        client.ask(`POST /broker/queues/${queue}/ack`, { body: Buffer.from(text, "latin1") });
+      for (const [open, close] of [
+        ["", "\u00a0"],
+        ["\u000b", ""],
+        ["", "}"],
+      ]) {
+        expectError(await ack(`${open}{"receipts":["${a}"]}${close}`), 400, "invalid_json");
+        expectError(await ack(`${open}{"receipts":["${b}","${c}"]}${close}`), 400, "invalid_json");
+      }
+      expect(await describeQueue(queue)).toMatchObject({ in_flight: 3, acked: 0 });
+      const one = await ack(`\r\n\t { "receipts" : [ "${a}" ] } \n`);
+      expect(one.body["results"]).toEqual([{ receipt: a, ok: true }]);
+      const two = await ack(`\r\n\t { "receipts" : [ "${b}" , "${c}" ] } \n`);
+      expect(two.body["results"]).toEqual([
+        { receipt: b, ok: true },
+        { receipt: c, ok: true },
+      ]);
+    });
     test("a receipt of another queue is unknown", async () => {
       const [one, two] = [await queueOf(["a"]), await queueOf(["b"])];
       const [receipt] = receiptsOf(await receive(one.queue));
@@ -171,12 +200,21 @@ export function register(target: TargetOf): void {
     });
     test("max bounds the messages: 1 without it, at most 100, and 0 is refused", async () => {
       const { topic, queue } = await queueOf([]);
-      const lines = Array.from({ length: 150 }, (_, at) => `${at}\n`).join("");
-      await client.ask(`POST /broker/topics/${topic}/produce-ndjson?partition=0`, { body: lines });
-      expect((await receive(queue, "")).body["count"]).toBe(1);
-      expect((await receive(queue, "max=3")).body["count"]).toBe(3);
-      expect((await receive(queue, "max=1000")).body["count"]).toBe(100);
-      expect((await receive(queue, "max=1000")).body["count"]).toBe(46);
+      const values = Array.from({ length: 150 }, (_, at) => `${at} ${"x".repeat(100)}`);
+      const body = values.map((value) => `${value}\n`).join("");
+      await client.ask(`POST /broker/topics/${topic}/produce-ndjson?partition=0`, { body });
+      let from = 0;
+      for (const [query, count] of [
+        ["", 1],
+        ["max=3", 3],
+        ["max=1000", 100],
+        ["max=1000", 46],
+      ] as const) {
+        const received = await receive(queue, query);
+        expect(received.body["count"]).toBe(count);
+        expect(valuesOf(received)).toEqual(values.slice(from, from + count));
+        from += count;
+      }
       for (const query of ["max=0", "max=x", "wait_ms=60001", "visibility_ms=0", "encoding=hex"]) {
         expectError(await receive(queue, query), 400, "invalid_parameter");
       }

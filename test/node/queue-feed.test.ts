@@ -28,9 +28,12 @@ function partitionOfOneKey(): PartitionState {
     batches.push({ end: offset, bytes: batch });
     at += length;
   }
-  const read = (from: number) => batches.filter(({ end }) => end > from).map((each) => each.bytes);
+  const page = (from: number) => ({
+    slices: batches.filter(({ end }) => end > from).map((each) => each.bytes),
+    first: null,
+  });
   const partition = { partition: 0, endOffset: offset, lowWatermark: 0 } as PartitionState;
-  const log = { read } as unknown as PartitionLog;
+  const log = { page } as unknown as PartitionLog;
   partition.node = new PartitionHandle(partition, log, {} as RecordWaits);
   return partition;
 }

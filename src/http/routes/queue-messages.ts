@@ -186,17 +186,23 @@ const ack = (services: Services, queues: QueueApi): Endpoint => ({
   },
 });
 
-/** A body with nothing but receipts that this server may have written. */
-const PLAIN_BODY =
-  /^\s*\{\s*"receipts"\s*:\s*\[\s*"[q0-9-]{1,64}"(?:\s*,\s*"[q0-9-]{1,64}")*\s*\]\s*\}\s*$/;
+/** Bodies with nothing but receipts that this server may have written: most have one. */
+const ONE_RECEIPT =
+  /^[ \t\r\n]*\{[ \t\r\n]*"receipts"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*"([q0-9-]{1,64})"[ \t\r\n]*\][ \t\r\n]*\}[ \t\r\n]*$/;
+const SOME_RECEIPTS =
+  /^[ \t\r\n]*\{[ \t\r\n]*"receipts"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*"[q0-9-]{1,64}"(?:[ \t\r\n]*,[ \t\r\n]*"[q0-9-]{1,64}")*[ \t\r\n]*\][ \t\r\n]*\}[ \t\r\n]*$/;
 const RECEIPT = /[q0-9-]+/g;
 /** Before it are the brackets and the name. */
 const NAME_END = '"receipts"'.length;
+/** Another byte than those of ASCII becomes a character that no receipt has. */
+const ASCII = new TextDecoder("latin1");
 
 /** Returns the receipts of such a body; null for any other, which has to be parsed and checked. */
 function plainReceipts(body: Uint8Array): readonly string[] | null {
-  const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("latin1");
-  if (!PLAIN_BODY.test(text)) return null;
+  const text = ASCII.decode(body);
+  const one = ONE_RECEIPT.exec(text)?.[1];
+  if (one !== undefined) return [one];
+  if (!SOME_RECEIPTS.test(text)) return null;
   const receipts = text.slice(text.indexOf('"') + NAME_END).match(RECEIPT) ?? [];
   return receipts.length <= RECEIPTS_MAX ? receipts : null;
 }
@@ -256,6 +262,12 @@ function settled(
 ): Response {
   if (!result.ok) return queueRejected(services, context, result, name);
   const { results } = result;
+  if (results.length === 1 && results[0] === null) {
+    return hotJson(
+      context.request,
+      `{"ok":true,"results":[{"receipt":"${receipts[0]}","ok":true}]}`,
+    );
+  }
   if (results.length > 0 && results.every((error) => error === null)) {
     // A receipt that was given out has no character that JSON escapes.
     const all = receipts.join('","ok":true},{"receipt":"');

@@ -4,6 +4,7 @@ import type { MaybePromise } from "../../lib/maybe-promise.ts";
 import { NO_KEY } from "../../queue/state.ts";
 import { RecordCursor } from "../../record/batch-reader.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
+import type { PartitionPage } from "../../storage/partitions/window.ts";
 import { handleOf } from "../partition-handle.ts";
 
 /** A stored record, as a view of the batch that holds it: stored bytes never change. */
@@ -64,9 +65,10 @@ export function readRecords(
 ): MaybePromise<QueueRecord[]> {
   if (from >= partition.endOffset) return [];
   const end = Math.min(from + max, partition.endOffset);
-  const slices = handleOf(partition).log.read(from, end - from, maxBytes);
-  const records = (read: readonly Uint8Array[]) => recordsIn(partition, read, from, end, maxBytes);
-  return slices instanceof Promise ? slices.then(records) : records(slices);
+  const page = handleOf(partition).log.page(from, end - from, maxBytes);
+  return page instanceof Promise
+    ? page.then((read) => recordsIn(partition, read, from, end, maxBytes))
+    : recordsIn(partition, page, from, end, maxBytes);
 }
 
 /** @returns undefined if retention has deleted the record. @throws PartitionDamaged */
@@ -90,7 +92,7 @@ export const readable = (
 
 function recordsIn(
   { partition }: PartitionState,
-  slices: readonly Uint8Array[],
+  { slices, first }: PartitionPage,
   from: number,
   end: number,
   maxBytes: number,
@@ -99,6 +101,7 @@ function recordsIn(
   let left = maxBytes;
   for (const slice of slices) {
     const cursor = new RecordCursor(slice);
+    if (first !== null && slice === slices[0]) cursor.startAt(first);
     for (let more = cursor.seek(from); more && cursor.offset < end; more = cursor.next()) {
       const bytes = cursor.logicalBytes;
       if (records.length > 0 && bytes > left) return records;

@@ -137,12 +137,12 @@ export class Arguments {
     return text === undefined ? undefined : integerOf(`--${name}`, text, min, max);
   }
 
-  /** @throws UsageError if it is none of the allowed texts. */
+  /** @throws UsageError if it is not one of the allowed texts. */
   choice<T extends string>(name: string, allowed: readonly T[]): T | undefined {
     const text = this.text(name);
     const found = allowed.find((each) => each === text);
     if (text === undefined || found !== undefined) return found;
-    throw new UsageError(`--${name} ${text}: it must be ${allowed.join(" or ")}`);
+    throw new UsageError(`--${name}: "${text}" is not one of: ${allowed.join(", ")}`);
   }
 }
 
@@ -162,10 +162,18 @@ export function integerOf(
 ): number {
   const value = parseDecimal(text);
   if (value === null || value < min || value > max) {
-    const range = max === Number.MAX_SAFE_INTEGER ? `${min} or more` : `from ${min} to ${max}`;
-    throw new UsageError(`${what}: "${text}" is not an integer, ${range}`);
+    const isOpen = max === Number.MAX_SAFE_INTEGER;
+    const wanted = isOpen ? `an integer of ${min} or more` : `an integer from ${min} to ${max}`;
+    throw new UsageError(`${what}: "${text}" is not ${wanted}`);
   }
   return value;
+}
+
+/** @throws UsageError that names the words that are allowed in place of an offset. */
+export function offsetOr(what: string, text: string, words: readonly string[]): number {
+  const offset = parseDecimal(text);
+  if (offset !== null) return offset;
+  throw new UsageError(`${what}: "${text}" is neither an offset nor one of: ${words.join(", ")}`);
 }
 
 export const HELP_OPTION: Option = { type: "boolean", short: "h", help: "this text" };
@@ -219,11 +227,19 @@ export function parseOptions(
   }
 }
 
-/** Replaces Node's advice about `--` by the nearest known option, because typos are more frequent. */
+/** Replaces the messages of Node, and its advice about `--` by the nearest known option. */
 function helpful(message: string, names: readonly string[]): string {
-  const unknown = /^Unknown option '--([^']*)'/.exec(message);
-  if (unknown?.[1] === undefined) return message;
-  return `${unknown[0]}${didYouMean(unknown[1], names, "--")}`;
+  const unknown = /^Unknown option '--([^']*)'/.exec(message)?.[1];
+  if (unknown !== undefined)
+    return `unknown option --${unknown}${didYouMean(unknown, names, "--")}`;
+  const missing = /^Option '(?:-\w, )?--([^' ]*)[^']*' argument missing/.exec(message)?.[1];
+  if (missing !== undefined) return `--${missing} needs a value`;
+  const ambiguous = /^Option '(?:-\w, )?--([^' ]*)[^']*' argument is ambiguous/.exec(message)?.[1];
+  if (ambiguous !== undefined) {
+    return `--${ambiguous} needs a value; write --${ambiguous}=VALUE if it begins with "-"`;
+  }
+  const short = /^Unknown option '(-[^']*)'/.exec(message)?.[1];
+  return short === undefined ? message : `unknown option ${short}`;
 }
 
 /** Returns `; did you mean --port?`, or an empty string. */
@@ -275,6 +291,6 @@ function checkOperands(command: Command, action: Action, operands: readonly stri
   const called = `${command.name} ${action.name}`.trim();
   if (missing !== undefined) throw new UsageError(`${called} needs ${missing}`);
   if (!words.some((word) => word.includes("...")) && operands.length > words.length) {
-    throw new UsageError(`${called} takes no more operands: "${operands[words.length]}"`);
+    throw new UsageError(`${called}: unexpected argument "${operands[words.length]}"`);
   }
 }

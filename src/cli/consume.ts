@@ -1,6 +1,6 @@
 /** `ayder consume`: prints messages to standard output. */
 import type { Message, RecordHeaders } from "../client/index.ts";
-import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
+import { type Arguments, type Command, EXIT, type Io, offsetOr, UsageError } from "./command.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { timeOf } from "./times.ts";
 import { visible } from "./visible.ts";
@@ -153,7 +153,7 @@ function startOf(args: Arguments) {
 function fromOf(text: string | undefined) {
   if (text === undefined) return undefined;
   if (text === "earliest" || text === "latest" || text === "committed") return text;
-  return integerOf("--from", text);
+  return offsetOr("--from", text, ["earliest", "latest", "committed"]);
 }
 
 function printer(args: Arguments, io: Io): (messages: readonly Message[]) => Uint8Array | string {

@@ -154,7 +154,7 @@ export function columnOf(text: string): Json {
 function compressionOf(text: string | undefined): Compression {
   const found = COMPRESSIONS.find((each) => each === (text ?? "zstd"));
   if (found !== undefined) return found;
-  throw new UsageError(`--compression: "${text}" is not ${COMPRESSIONS.join(" or ")}`);
+  throw new UsageError(`--compression: "${text}" is not one of: ${COMPRESSIONS.join(", ")}`);
 }
 
 type Range = { readonly partition: number; readonly first: number; readonly end: number };

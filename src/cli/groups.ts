@@ -1,6 +1,6 @@
 /** `ayder groups`: shows the lag and the members of consumer groups, moves them, deletes them. */
 import { AyderError, type Client, type GroupLag, type PartitionInfo } from "../client/index.ts";
-import { type Arguments, type Command, EXIT, type Io, integerOf, UsageError } from "./command.ts";
+import { type Arguments, type Command, EXIT, type Io, offsetOr, UsageError } from "./command.ts";
 import { describe } from "./group-describe.ts";
 import { connect, jsonLine, SERVER_OPTIONS } from "./server.ts";
 import { table } from "./table.ts";
@@ -116,7 +116,8 @@ function targetOf(args: Arguments): Target {
   const to = args.text("to") ?? "latest";
   const named = to === "latest" || to === "earliest";
   const timeMs = time === undefined ? null : timeOf("--to-time", time, Date.now());
-  return { to, fixed: named ? null : integerOf("--to", to), timeMs };
+  const fixed = named ? null : offsetOr("--to", to, ["earliest", "latest"]);
+  return { to, fixed, timeMs };
 }
 
 /** The offset of each partition that is meant. */

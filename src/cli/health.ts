@@ -76,10 +76,16 @@ async function isHealthy(
     return answer.ok;
   } catch (error) {
     if (error instanceof OutputClosed) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    io.err(`ayder: ${url}: ${visible(reason)}\n`);
+    io.err(`ayder: ${url}: ${visible(reasonOf(error))}\n`);
     return false;
   }
+}
+
+/** The runtime describes a refused connection in a sentence that does not say so. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isRefused = /^(ECONNREFUSED|ConnectionRefused)/.test(String(Reflect.get(error, "code")));
+  return isRefused ? "connection refused: no server listens there" : error.message;
 }
 
 /** `{"ok":true}` (1 with RF_COMPAT=ayder), `{"ready":…}`, or an error object. */

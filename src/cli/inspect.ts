@@ -189,6 +189,6 @@ async function filesAt(
   const directory = isDirectory(inner) ? inner : path;
   const disk = BunDisk.readOnly(directory);
   const names = (await disk.list("")).filter(isWanted);
-  if (names.length === 0) throw new UsageError(`${directory} has no such files`);
+  if (names.length === 0) throw new UsageError(`${directory} has no files of this kind`);
   return names.map((name) => ({ disk, name, directory }));
 }

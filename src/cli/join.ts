@@ -175,5 +175,5 @@ function listOf(args: Arguments, option: string): Json | undefined {
 function oneOf(args: Arguments, option: string, allowed: readonly string[]): string | undefined {
   const text = args.text(option);
   if (text === undefined || allowed.includes(text)) return text;
-  throw new UsageError(`--${option}: ${JSON.stringify(text)} is not one of ${allowed.join(", ")}`);
+  throw new UsageError(`--${option}: ${JSON.stringify(text)} is not one of: ${allowed.join(", ")}`);
 }

@@ -118,7 +118,7 @@ async function drop(args: Arguments, io: Io): Promise<number> {
   const { deleted, keys, bytes } = dropped;
   const text = deleted
     ? `deleted ${namespace} with ${counted(keys, "key")}, ${bytesText(bytes)}\n`
-    : "namespace does not exist\n";
+    : `namespace ${namespace} does not exist\n`;
   await io.out(args.flag("json") ? jsonLine(dropped) : text);
   return EXIT.ok;
 }

@@ -146,7 +146,10 @@ export async function queryText(operand: string | undefined, io: Io): Promise<st
   try {
     return new TextDecoder().decode(await io.readFile(operand));
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    const reason = (error instanceof Error ? error.message : String(error)).split(",")[0];
+    throw new UsageError(
+      `${JSON.stringify(operand)} is not a JSON object and cannot be read as a file (${reason}); to query a topic, add options such as --count`,
+    );
   }
 }
 

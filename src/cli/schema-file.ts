@@ -28,7 +28,7 @@ export async function decodeOf(args: Arguments, prefix: string, io: Io): Promise
   }
   if (encoding !== undefined && !ENCODINGS.includes(encoding)) {
     throw new UsageError(
-      `--encoding: ${JSON.stringify(encoding)} is not ${ENCODINGS.join(" or ")}`,
+      `--encoding: ${JSON.stringify(encoding)} is not one of: ${ENCODINGS.join(", ")}`,
     );
   }
   const fields: [string, string | undefined][] = [

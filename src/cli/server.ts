@@ -118,7 +118,7 @@ function nextStep({ code, message }: AyderError, io: Io): string | null {
       return "`ayder serve` starts a server on this machine; --url or AYDER_URL names another one";
     case "unauthorized":
       return io.environment["AYDER_TOKEN"]
-        ? "the token in AYDER_TOKEN is not one of this server"
+        ? "AYDER_TOKEN is not a token of this server"
         : "set AYDER_TOKEN to a token of this server";
     default:
       return message.startsWith("https:") && message.endsWith("EPROTO")

@@ -8,7 +8,8 @@ import { AyderError } from "./errors.ts";
  * @throws TypeError
  */
 export function baseOf(url: string): string {
-  if (!URL.canParse(url)) throw new TypeError(`${JSON.stringify(url)} is not an address`);
+  if (!URL.canParse(url))
+    throw new TypeError(`${JSON.stringify(url)} is not an address such as http://localhost:1109`);
   const { protocol, origin, pathname, username, password } = new URL(url);
   if (protocol !== "http:" && protocol !== "https:") {
     throw new TypeError(`not an http or https address: ${url}`);
@@ -73,7 +74,7 @@ export function keyPath(key: string): string {
 }
 
 const invalid = (name: string): AyderError =>
-  new AyderError(`${JSON.stringify(name)} cannot be a name in a path`, {
+  new AyderError(`${JSON.stringify(name)} is not allowed as a name or as a segment of a path`, {
     code: "invalid_name",
     status: 0,
     outcome: "refused",

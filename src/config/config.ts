@@ -84,7 +84,7 @@ function parse(setting: Setting, text: string, source: string): number | boolean
       const choices = setting.choices ?? [];
       if (choices.includes(text)) return text;
       const allowed = choices.filter((choice) => choice !== "").join(", ");
-      throw new ConfigError(`${source}: "${text}" is none of: ${allowed}`);
+      throw new ConfigError(`${source}: "${text}" is not one of: ${allowed}`);
     }
     case "integer":
     case "bytes":

@@ -16,7 +16,7 @@ export function exportPlaceProblem(url: string, exportDir: string): string | nul
     return url.split("/").some(isDots) ? "must not contain . or .. as a part" : null;
   }
   if (!url.startsWith(`${FILE}/`)) return "must be s3://bucket/prefix or file:///directory";
-  if (exportDir === "") return "a directory needs RF_EXPORT_DIR on the server";
+  if (exportDir === "") return "must not be a directory unless RF_EXPORT_DIR is set on the server";
   const path = url.slice(FILE.length);
   if (path.split("/").some(isDots)) return "must not contain . or .. as a part";
   const allowed = realOf(resolve(exportDir));

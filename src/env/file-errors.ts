@@ -26,13 +26,18 @@ export function fault(operation: string, path: string, cause: unknown): Error {
   if (cause instanceof DiskFailure) return cause;
   if (cause instanceof Error && cause.name === "AssertionError") return cause;
   const code = codeOf(cause);
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  const message = `${operation} ${path}: ${reason}`;
+  const message = `${operation} ${path}: ${reasonOf(cause)}`;
   if (code === "ENOSPC" || code === "EDQUOT") return new DiskFull(message, { cause });
   // A failed sync may have dropped bytes that were written, for any cause.
   return SHORTAGES.includes(code) && !/sync$/.test(operation)
     ? new ResourceShortage(message, { cause })
     : new DiskFailure(message, { cause });
+}
+
+/** Bun repeats the call and the path after the reason: "ENOENT: no such file or directory, open '/a'". */
+function reasonOf(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return message.replace(/^(E[A-Z0-9]+: [^,']+), \w+(?: '.*')?$/s, "$1");
 }
 
 export const isShortage = (error: unknown): boolean =>

@@ -176,7 +176,7 @@ export class Auth {
     const wanted = this.#principals.some(({ loopbackOnly }) => loopbackOnly) ? "dev" : "TOKEN";
     return header === null
       ? `The token is missing: send the header "Authorization: Bearer ${wanted}"`
-      : `The Authorization header has no token that is known here; it reads "Bearer ${wanted}"`;
+      : `The token in the Authorization header is unknown: send "Authorization: Bearer ${wanted}"`;
   }
 
   #reaches(principal: Principal, request: Request): boolean {

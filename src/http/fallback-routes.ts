@@ -74,7 +74,7 @@ export class FallbackRoutes {
     if (methods.includes("GET")) methods.push("HEAD");
     if (isStreamUrl(path)) methods.push("OPTIONS");
     const allow = [...new Set(methods)].join(", ");
-    const message = `${shown(path)} does not know the method ${method}; it knows ${allow}`;
+    const message = `Method not allowed: ${method} ${shown(path)}; allowed: ${allow}`;
     return new ApiError("method_not_allowed", message, null, { allow });
   }
 }

@@ -63,10 +63,7 @@ function knownFields(schema: TSchema): ReadonlyMap<string, TSchema> | null {
 }
 
 const unknownField = (name: string, path: string, names: readonly string[]): ApiError =>
-  new ApiError(
-    "unknown_field",
-    `This request knows no field ${shown(path)}; ${knownNames(name, names)}`,
-  );
+  new ApiError("unknown_field", `Unknown field ${shown(path)}; ${knownNames(name, names)}`);
 
 const missing = (name: string): ApiError =>
   name === "topic" || name === "name"

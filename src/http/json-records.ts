@@ -114,10 +114,7 @@ function skipUnknown(
   ignoresUnknown: boolean,
 ): void {
   if (!ignoresUnknown) {
-    throw new ApiError(
-      "unknown_field",
-      `This request knows no field ${shown(path)}; ${knownNames(name, known)}`,
-    );
+    throw new ApiError("unknown_field", `Unknown field ${shown(path)}; ${knownNames(name, known)}`);
   }
   reader.source();
 }

@@ -195,12 +195,12 @@ function plainNameAt(url: string, at: number, end: number, names: readonly strin
 }
 
 const unknownParameter = (name: string, names: readonly string[]): string =>
-  `This request knows no query parameter ${shown(name)}; ${knownNames(name, names)}`;
+  `Unknown query parameter ${shown(name)}; ${knownNames(name, names)}`;
 
 /** For the message about an unknown name: the nearest known one, and all that are known. */
 export function knownNames(name: string, names: readonly string[]): string {
   const meant = nearest(name, names);
-  const known = `it knows ${names.join(", ") || "none"}`;
+  const known = `allowed: ${names.join(", ") || "none"}`;
   return meant === null
     ? known
     : `did you mean ${shown(meant)}? ${known[0]?.toUpperCase()}${known.slice(1)}`;

@@ -28,7 +28,7 @@ export async function verifyIdentity(
     await refuseHalfRestored(disk);
     const identity = await readIdentity(disk);
     if (identity === null && !(await disk.list("")).includes("shards")) {
-      throw new NoDataDir("there is no data directory of Ayder here");
+      throw new NoDataDir("not a data directory of Ayder");
     }
     if (identity === null) throw new DataDirDamaged("the file is missing");
     findings.checked(0);

@@ -215,7 +215,10 @@ function lockDataDir(path: string): DataLock {
   } catch (cause) {
     if (cause instanceof DiskFull) throw withoutSpace(path, cause);
     if (cause instanceof DataDirLocked) {
-      throw new ConfigError(`${cause.message}; another one is named by --data-dir`, { cause });
+      throw new ConfigError(
+        `${cause.message}; stop that process, or choose another directory with --data-dir`,
+        { cause },
+      );
     }
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ConfigError(
@@ -350,7 +353,9 @@ function clusterOf(
   const members = parseTopology(config.haNodes);
   const own = members.find(({ id }) => id === self);
   if (own === undefined) {
-    throw new ConfigError(`RF_HA_NODES does not name this node, RF_HA_NODE_ID="${self}"`);
+    throw new ConfigError(
+      `RF_HA_NODES has no entry for this node, RF_HA_NODE_ID="${self}"; an entry is id:host:raft_port:priority[:http_port]`,
+    );
   }
   if (config.haElectionTimeoutMs < 2 * config.haHeartbeatMs) {
     throw new ConfigError("RF_HA_ELECTION_TIMEOUT_MS must be at least twice RF_HA_HEARTBEAT_MS");

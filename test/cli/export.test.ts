@@ -157,7 +157,7 @@ test.each([
   [
     ["orders", "--to", "d", "--compression", "gzip"],
     2,
-    '--compression: "gzip" is not zstd or snappy or none',
+    '--compression: "gzip" is not one of: zstd, snappy, none',
   ],
   [["orders", "--to", "d", "--partition", "2"], 2, "--partition: orders has the partitions 0 to 1"],
   [["none", "--to", "d"], 1, 'topic "none"'],

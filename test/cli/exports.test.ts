@@ -104,7 +104,11 @@ test("wrong calls are refused before anything is sent, and wrong definitions by 
     [["create", "out", "orders"], 2, "exports create needs <url>"],
     [["show", "out", "--hold"], 2, "--hold belongs to exports create"],
     [["create", "out", "orders", "s3://lake/p", "--every", "x"], 2, "--every"],
-    [["create", "out", "orders", "file:///x"], 1, "a directory needs RF_EXPORT_DIR on the server"],
+    [
+      ["create", "out", "orders", "file:///x"],
+      1,
+      "must not be a directory unless RF_EXPORT_DIR is set on the server",
+    ],
     [["create", "out", "none", "s3://lake/p"], 1, 'topic "none"'],
   ] as const) {
     const result = await exports(...args);

@@ -266,7 +266,7 @@ test("wrong options are refused before anything is sent, with the value and what
       '--window: "soon" is not a time such as 500ms, 30s, 5m, 2h or 7d, above 0',
     ],
     [query("--by", "ts"), "--by needs --window"],
-    [query("--rows", "10001"), '--rows: "10001" is not an integer, from 0 to 10000'],
+    [query("--rows", "10001"), '--rows: "10001" is not an integer from 0 to 10000'],
     [query("--from", "1", "--since", "1h"), "--from and --since exclude each other"],
     [
       query("--decode", "x.json"),
@@ -286,9 +286,9 @@ test("wrong options are refused before anything is sent, with the value and what
     [joined("--on", "a=b=c"), '--on: "a=b=c" is neither FIELD nor LEFT=RIGHT'],
     [
       joined("--on", "a", "--type", "cross"),
-      '--type: "cross" is not one of inner, left, right, full',
+      '--type: "cross" is not one of: inner, left, right, full',
     ],
-    [joined("--on", "a", "--missing", "0"), '--missing: "0" is not one of null, empty'],
+    [joined("--on", "a", "--missing", "0"), '--missing: "0" is not one of: null, empty'],
     [joined("--on", "a", "--encoding", "json"), "--encoding needs --left-decode or --right-decode"],
     [refused("join", "sales", "--on", "a"), "join needs <right-topic>"],
     [

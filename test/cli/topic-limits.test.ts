@@ -156,7 +156,7 @@ test("old messages are deleted by offset and by time, after --yes", async () => 
     "ayder: --before and --before-time exclude each other",
   );
   expect(await usage("--before", "9007199254740993", "--partition", "0")).toBe(
-    'ayder: --before: "9007199254740993" is not an integer, 0 or more',
+    'ayder: --before: "9007199254740993" is not an integer of 0 or more',
   );
   expect(await run("topics", "trim", "trimmed", "--partition", "7", "--before", "1")).toEqual({
     code: 1,

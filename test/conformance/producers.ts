@@ -56,7 +56,7 @@ export function register(target: TargetOf): void {
       expectError(gap, 409, "sequence_gap", ["expected_seq"]);
       expect(gap.body["expected_seq"]).toBe(1);
       expect(gap.body["message"]).toBe(
-        `The producer left out a number; nothing was stored: topic "${topic}", partition 0, producer "p", epoch 0, seq 7 (expected_seq 1)`,
+        `A sequence number is missing before this one; nothing was stored: topic "${topic}", partition 0, producer "p", epoch 0, seq 7 (expected_seq 1)`,
       );
       expect(await client.values(topic)).toEqual(["a"]);
     });

@@ -323,7 +323,7 @@ test("a changed definition is for later files; what is fixed is refused by name"
     ok: false,
     error: "export_exists",
     message:
-      'The export exists with another topic, url or start, which cannot be changed: export "changed" (field url)',
+      'The export exists with another topic, url or from; these fields cannot be changed: export "changed" (field url)',
     docs: expect.any(String),
     field: "url",
   });

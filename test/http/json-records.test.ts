@@ -89,7 +89,7 @@ describe("bodies that are refused", () => {
       '{"record":[]}',
       400,
       "unknown_field",
-      'This request knows no field "record"; did you mean "records"? It knows records',
+      'Unknown field "record"; did you mean "records"? Allowed: records',
     ],
     ['{"records":[1]}', 400, "invalid_field", 'Field "records[0]" is 1: it must be a JSON object'],
     [one("{}"), 400, "missing_field", 'Field "records[1].value" is required, or value_b64'],
@@ -103,7 +103,7 @@ describe("bodies that are refused", () => {
       one('{"value":1,"keys":"a"}'),
       400,
       "unknown_field",
-      'This request knows no field "records[1].keys"; did you mean "key"? It knows value, value_b64, key, headers',
+      'Unknown field "records[1].keys"; did you mean "key"? Allowed: value, value_b64, key, headers',
     ],
     [
       one('{"value":1,"key":7}'),

@@ -13,6 +13,12 @@ export class InvalidCron extends Error {
   override readonly name = "InvalidCron";
 }
 
+/** The message of the parser; the number of fields as the manual states it. */
+const reasonOf = (message: string): string =>
+  /space separated parts/.test(message)
+    ? "it must have five fields (minute, hour, day of the month, month, day of the week), or six with the second first"
+    : message.replace(/^CronPattern: /, "");
+
 export class Slots {
   readonly #cron: Cron;
   readonly #zone: Intl.DateTimeFormat | null;
@@ -31,7 +37,7 @@ export class Slots {
       // An offset costs a fraction of what a zone does.
       this.#cron = new Cron(expression, { utcOffset: 0, paused: true });
     } catch (error) {
-      const why = error instanceof Error ? error.message.replace(/^CronPattern: /, "") : "";
+      const why = error instanceof Error ? reasonOf(error.message) : "";
       throw new InvalidCron(`cron expression ${JSON.stringify(expression)}: ${why}`);
     }
   }

@@ -1,19 +1,17 @@
 /**
- * Workers of a queue beside a single produce of the same run, and beside Redis streams and NATS work
- * queues if they are installed:
- *
- *     ROUNDS=3 SECONDS=2 bun run bench/queues.ts [ayder|redis|nats ...]
+ * `bun run bench/queues.ts [ayder|redis|nats ...]`: workers of a queue beside a single produce of the
+ * same run, and beside Redis streams and NATS work queues if they are installed, in rounds that alternate.
  *
  * Redis syncs each write (`appendfsync always`). NATS syncs in the background: its version here knows
  * no other way. Messages have 64 bytes.
  */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { CommandLine } from "../test/tools/arguments.ts";
 import { medianOf } from "./load/measure.ts";
 import { freePort } from "./load/nodes.ts";
-import { PROTOCOLS } from "./load/queue-protocols.ts";
+import { installed } from "./load/peers.ts";
+import { benchDirectory, settle, warningOf } from "./load/place.ts";
 import type { WorkersResult, WorkersSpec } from "./load/queue-workers.ts";
 import { MESSAGE } from "./load/requests.ts";
 import { cpuMicros, startSubject } from "./load/subject.ts";
@@ -36,10 +34,8 @@ type Server = {
 };
 type Peer = { readonly name: string; readonly start: () => Promise<Server | null> };
 
-const directory = mkdtempSync(join(tmpdir(), "ayder-queues-"));
+const directory = benchDirectory("queues");
 const binary = join(import.meta.dir, "../dist/ayder");
-const isThere = (program: string): string | null =>
-  Bun.which(program, { PATH: `${process.env["PATH"]}:/usr/sbin` });
 
 async function startAyder(): Promise<Server> {
   const command = existsSync(binary)
@@ -119,7 +115,7 @@ const command = (...words: readonly string[]): string =>
   `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`;
 
 async function startRedis(): Promise<Server | null> {
-  const program = isThere("redis-server");
+  const program = installed("redis-server");
   if (program === null) return null;
   const port = freePort();
   const options = ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", directory, "--save", ""];
@@ -136,7 +132,7 @@ async function startRedis(): Promise<Server | null> {
 }
 
 async function startNats(): Promise<Server | null> {
-  const program = isThere("nats-server");
+  const program = installed("nats-server");
   if (program === null) return null;
   const port = freePort();
   const store = join(directory, "nats");
@@ -193,48 +189,88 @@ const CASES: readonly Case[] = [
   { name: "receive and ack, 100 messages", max: 100, connections: 16, stock: STOCK_BATCH },
 ];
 
-const LINE = new CommandLine("usage: bun run bench/queues.ts [ayder|redis|nats ...]");
-const names = LINE.read({}, 3).positionals;
-for (const name of names) if (!(name in PROTOCOLS)) throw new Error(`unknown server ${name}`);
-try {
-  const whole = (value: number) => Math.round(value).toLocaleString("en");
-  const row = (...texts: readonly string[]) =>
-    console.log(texts.map((text, at) => (at === 0 ? text.padEnd(44) : text.padStart(12))).join(""));
-  console.log(`${ROUNDS} rounds of ${SECONDS} s, ${WORKERS} workers (16 for batches)\n`);
-  row("", "messages/s", "p50 ms", "p99 ms", "CPU us", "of produce");
+const LINE = new CommandLine(`usage: bun run bench/queues.ts [ayder|redis|nats ...]
+variables:
+  ROUNDS     rounds (default: 3)
+  SECONDS    seconds of each row in a round (default: 2)
+  WORKERS    connections of the rows with one message a request (default: 64)
+  BENCH_DIR  directory for the data of all servers (default: that for temporary files)`);
+const KNOWN = PEERS.map(({ name }) => name);
+const names = LINE.read({}, KNOWN.length).positionals;
+for (const name of names) LINE.oneOf("server", name, KNOWN);
+
+/** Results of a server, one for each round, by case. */
+type Result = WorkersResult & { readonly cpuUs: number };
+type Running = { readonly name: string; readonly server: Server; readonly results: Result[][] };
+
+async function startAll(): Promise<readonly Running[]> {
+  const running: Running[] = [];
   for (const { name, start } of PEERS) {
     if (names.length > 0 && !names.includes(name)) continue;
     const server = await start();
-    if (server === null) {
-      console.log(`${name} is not installed and is left out`);
-      continue;
-    }
-    const rates = CASES.map((): number[] => []);
-    const others: { result: WorkersResult; cpu: number }[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const [at, { max, connections, stock }] of CASES.entries()) {
-        if (stock > 0) await server.fill(stock);
-        const before = await cpuMicros(server.pid);
-        const spec = { protocol: name, port: server.port, connections, max, seconds: SECONDS };
-        const result = await load({ ...spec, warmupSeconds: WARMUP_SECONDS });
-        const after = await cpuMicros(server.pid);
-        const micros = after.main + after.others - before.main - before.others;
-        const messages = result.messagesPerSecond * (SECONDS + WARMUP_SECONDS);
-        rates[at]?.push(result.messagesPerSecond);
-        others[at] = { result, cpu: micros / messages };
+    if (server === null) console.log(`${name} is not installed and is left out`);
+    else running.push({ name, server, results: CASES.map(() => []) });
+  }
+  return running;
+}
+
+async function runOnce({ name, server }: Running, one: Case): Promise<Result> {
+  if (one.stock > 0) await server.fill(one.stock);
+  settle(directory);
+  const before = await cpuMicros(server.pid);
+  const { connections, max } = one;
+  const spec = { protocol: name, port: server.port, connections, max, seconds: SECONDS };
+  const result = await load({ ...spec, warmupSeconds: WARMUP_SECONDS });
+  const after = await cpuMicros(server.pid);
+  const micros = after.main + after.others - before.main - before.others;
+  const messages = result.messagesPerSecond * (SECONDS + WARMUP_SECONDS);
+  return { ...result, cpuUs: micros / messages };
+}
+
+const whole = (value: number) => Math.round(value).toLocaleString("en");
+const row = (...texts: readonly string[]) =>
+  console.log(texts.map((text, at) => (at === 0 ? text.padEnd(44) : text.padStart(12))).join(""));
+
+function show({ name, results }: Running): void {
+  for (const [at, one] of CASES.entries()) {
+    const own = results[at] ?? [];
+    const median = (of: (result: Result) => number) => medianOf(own.map(of));
+    const rates = own.map((result) => result.messagesPerSecond);
+    const produced = results[0] ?? [];
+    const shares = rates.map((rate, round) => rate / (produced[round]?.messagesPerSecond ?? 1));
+    const spread = (Math.max(...rates) - Math.min(...rates)) / medianOf(rates);
+    row(
+      `${name}: ${one.name}`,
+      whole(medianOf(rates)),
+      `${(spread * 100).toFixed(0)}%`,
+      median((result) => result.p50Ms).toFixed(2),
+      median((result) => result.p99Ms).toFixed(2),
+      median((result) => result.cpuUs).toFixed(1),
+      medianOf(shares).toFixed(2),
+    );
+  }
+}
+
+let running: readonly Running[] = [];
+try {
+  const warning = warningOf(directory);
+  if (warning !== null) console.log(warning);
+  running = await startAll();
+  // A server that is just started is compiled while it is measured.
+  for (const each of running) for (const one of CASES) await runOnce(each, one);
+  for (let round = 0; round < ROUNDS; round++) {
+    // The servers take turns case by case, and each round begins with another one.
+    for (const [at, one] of CASES.entries()) {
+      for (let n = 0; n < running.length; n++) {
+        const each = running[(n + round) % running.length] as Running;
+        each.results[at]?.push(await runOnce(each, one));
       }
     }
-    for (const [at, one] of CASES.entries()) {
-      const rate = medianOf(rates[at] ?? []);
-      const ratio = medianOf(
-        (rates[at] ?? []).map((each, round) => each / (rates[0]?.[round] ?? 1)),
-      );
-      const { result, cpu } = others[at] as { result: WorkersResult; cpu: number };
-      const times = [result.p50Ms.toFixed(2), result.p99Ms.toFixed(2), cpu.toFixed(1)];
-      row(`${name}: ${one.name}`, whole(rate), ...times, ratio.toFixed(2));
-    }
-    await server.kill();
   }
+  console.log(`${ROUNDS} rounds of ${SECONDS} s, ${WORKERS} workers (16 for batches)\n`);
+  row("", "messages/s", "spread", "p50 ms", "p99 ms", "CPU us", "of produce");
+  for (const each of running) show(each);
 } finally {
+  for (const { server } of running) await server.kill();
   rmSync(directory, { recursive: true, force: true });
 }

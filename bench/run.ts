@@ -17,7 +17,7 @@ import type { LoadResult, LoadSpec } from "./load/generator.ts";
 import { measured, runGenerator } from "./load/measure.ts";
 import type { Peer, PeerLoad } from "./load/peer.ts";
 import { startPeers } from "./load/peers.ts";
-import { benchDirectory, warningOf } from "./load/place.ts";
+import { benchDirectory, settle, warningOf } from "./load/place.ts";
 import { AyderApi, provenStored } from "./load/proof.ts";
 import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 import { head, medians, type Row, ratiosOf, runRounds, shown } from "./load/table.ts";
@@ -164,7 +164,7 @@ async function measure(one: Case, servers: Servers, loads: Loads): Promise<void>
     const messages = load.messages ?? one.messages;
     rows.push({ name: `  ${name}`, messages, run, base, results: [] });
   }
-  await runRounds(rows, rounds);
+  await runRounds(rows, { ...rounds, settle: () => settle(directory) });
   for (const row of rows) {
     console.log(shown(row));
     const { name, messages } = row;

@@ -122,8 +122,9 @@ describe("tables", () => {
         return rowOf(name, [1], null).results[0] as Measured;
       },
     }));
-    await runRounds(rows, { warmupSeconds: 9, seconds: 1, rounds: 3 });
-    expect(order.join(" ")).toBe("a9 b9 c9 a1 b1 c1 b1 c1 a1 c1 a1 b1");
+    const settle = () => void order.push("-");
+    await runRounds(rows, { warmupSeconds: 9, seconds: 1, rounds: 3, settle });
+    expect(order.join("")).toBe("a9b9c9-a1-b1-c1-b1-c1-a1-c1-a1-b1");
     expect(rows.map(({ results }) => results.length)).toEqual([3, 3, 3]);
   });
 });

@@ -39,7 +39,11 @@ export async function measureForwarding(
   for (const connections of inFlight) {
     const runs = new Map<Way, Run[]>(WAYS.map((way) => [way, []]));
     for (let round = 0; round < options.rounds; round++) {
-      for (const way of WAYS) runs.get(way)?.push(await runOnce(options, way, connections));
+      // Each round begins with another way.
+      for (let n = 0; n < WAYS.length; n++) {
+        const way = WAYS[(n + round) % WAYS.length] as Way;
+        runs.get(way)?.push(await runOnce(options, way, connections));
+      }
     }
     for (const [way, list] of runs) show(way, connections, list);
   }
@@ -54,11 +58,12 @@ async function runOnce(options: ForwardingOptions, way: Way, connections: number
   const leaderPid = pids[nodes.ports.indexOf(leader)] ?? 0;
   const used = () => Promise.all(pids.map((pid) => cpuMicros(pid)));
   const before = await used();
-  const share = Math.ceil(connections / ports.length);
+  // As many in all for each way, so some nodes have one more than others.
+  const shareOf = (at: number) => Math.floor((connections + at) / ports.length);
   const generate = Bun.which("wrk") === null ? runGenerator : runWrk;
   const results = await Promise.all(
-    ports.map((port) =>
-      generate({ port, requests, connections: share, warmupSeconds: 1, seconds }),
+    ports.map((port, at) =>
+      generate({ port, requests, connections: shareOf(at), warmupSeconds: 1, seconds }),
     ),
   );
   const after = await used();

@@ -16,7 +16,7 @@ import { runWrk } from "./wrk.ts";
 
 const ORIGINAL = process.env["AYDER_C"] ?? "";
 // Ayder itself would warn that it does not know the variable.
-process.env["AYDER_C"] = undefined;
+Reflect.deleteProperty(process.env, "AYDER_C");
 
 type Program = {
   /** What to install: the name of the package in Debian. */
@@ -32,29 +32,35 @@ export function installed(program: string): string | null {
   return Bun.which(program, { PATH: `${process.env["PATH"]}:/usr/sbin` });
 }
 
-function programs(): readonly Program[] {
-  const path = ORIGINAL === "" ? null : Bun.which(ORIGINAL);
-  if (ORIGINAL !== "" && path === null) throw new Error(`AYDER_C: no program ${ORIGINAL}`);
-  const all: Program[] = [
+function allPrograms(): readonly Program[] {
+  return [
     { name: "redis-server", path: installed("redis-server"), start: startRedis },
     { name: "nats-server", path: installed("nats-server"), start: startNats },
     { name: "nginx-light", path: installed("nginx"), start: startNginx },
     { name: "etcd-server", path: installed("etcd"), start: startEtcd },
+    ...originalOnly(),
   ];
+}
+
+/** @returns the C program that Ayder re-creates, alone. */
+export function originalOnly(): readonly Program[] {
+  const path = ORIGINAL === "" ? null : Bun.which(ORIGINAL);
+  if (ORIGINAL !== "" && path === null) throw new Error(`AYDER_C: no program ${ORIGINAL}`);
   const start = (data: string, http: HttpLoad) => startOriginal(path ?? "", data, http);
-  return [...all, { name: "the C original (AYDER_C=BINARY)", path, start }];
+  return [{ name: "the C original (AYDER_C=BINARY)", path, start }];
 }
 
 /** @param byWrk the HTTP ones are loaded by wrk. @returns all that are there, and the names of the others. */
 export async function startPeers(
   directory: string,
   byWrk: boolean,
-): Promise<{ peers: readonly Peer[]; absent: readonly string[] }> {
+  programs = allPrograms(),
+): Promise<{ peers: readonly Peer[]; absent: string[] }> {
   const http = byWrk ? runWrk : runGenerator;
   const peers: Peer[] = [];
   const absent: string[] = [];
   try {
-    for (const { name, path, start } of programs()) {
+    for (const { name, path, start } of programs) {
       if (path === null) {
         absent.push(name);
         continue;

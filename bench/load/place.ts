@@ -15,3 +15,11 @@ export function warningOf(directory: string): string | null {
   if (statfsSync(directory).type !== TMPFS) return null;
   return `${directory} is in memory (tmpfs): an fsync costs nothing there; set BENCH_DIR`;
 }
+
+/**
+ * Writes out what other programs have left in the page cache, so that the next server that syncs does
+ * not wait for their data as well.
+ */
+export function settle(directory: string): void {
+  Bun.spawnSync(["sync", "--file-system", directory]);
+}

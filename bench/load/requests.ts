@@ -4,11 +4,13 @@ export function rawRequest(
   path: string,
   body: string | null = null,
   token: string | null = "dev",
+  contentType: string | null = null,
 ): string {
   const head = [
     `${method} ${path} HTTP/1.1`,
     "Host: localhost",
     ...(token === null ? [] : [`Authorization: Bearer ${token}`]),
+    ...(contentType === null ? [] : [`Content-Type: ${contentType}`]),
     ...(body === null ? [] : [`Content-Length: ${Buffer.byteLength(body)}`]),
     "",
     "",

@@ -16,6 +16,8 @@ export type Rounds = {
   readonly warmupSeconds: number;
   readonly seconds: number;
   readonly rounds: number;
+  /** Called before each row of a round. */
+  settle?(): void;
 };
 
 /**
@@ -27,6 +29,7 @@ export async function runRounds(rows: readonly Row[], rounds: Rounds): Promise<v
   for (let round = 0; round < rounds.rounds; round++) {
     for (let n = 0; n < rows.length; n++) {
       const { run, results } = rows[(n + round) % rows.length] as Row;
+      rounds.settle?.();
       results.push(await run(rounds.seconds));
     }
   }

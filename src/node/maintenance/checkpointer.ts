@@ -72,8 +72,8 @@ export class Checkpointer {
 
   /** Takes a checkpoint, after the one in progress if any. Does nothing if nothing new was applied. */
   async take(): Promise<void> {
-    while (this.#running !== null) await this.#running;
-    if (this.#isAnythingNew()) await this.#run(() => this.#take());
+    await this.#takeNew();
+    this.#tidy();
   }
 
   /** Releases journal that is not needed any more. Does nothing while other work is in progress. */
@@ -91,6 +91,7 @@ export class Checkpointer {
       if (this.#isAnythingNew()) await this.#take();
       await this.#dropPredecessor(keptFor);
     });
+    this.#tidy();
     const sizeAfter = journal.bytes + generation.store.describe().pendingRemovalBytes;
     return {
       checkpointIndex: checkpoints.indexes.at(-1) ?? 0,
@@ -142,7 +143,7 @@ export class Checkpointer {
     const { clock, log } = this.#options;
     const late = Promise.withResolvers<false>();
     const cancel = clock.after(withinMs, () => late.resolve(false));
-    const taken = this.take()
+    const taken = this.#takeNew()
       .then(() => this.settled())
       .then(() => true);
     const isTaken = await Promise.race([taken, late.promise]);
@@ -166,6 +167,17 @@ export class Checkpointer {
       this.#running = null;
     });
     await this.#running;
+  }
+
+  async #takeNew(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+    if (this.#isAnythingNew()) await this.#run(() => this.#take());
+  }
+
+  /** Frees space in shared files before the next checkpoint. Nobody waits for it. */
+  #tidy(): void {
+    if (this.#running !== null) return;
+    this.#run(() => this.#options.storage.generation.store.tidy()).catch(() => undefined);
   }
 
   #isAnythingNew(): boolean {
@@ -214,7 +226,6 @@ export class Checkpointer {
     const seconds = (clock.monotonic() - begin) / 1e6;
     instruments.checkpointSeconds.observe(seconds);
     log.debug("checkpoint", { index, seconds });
-    await storage.generation.store.tidy();
   }
 
   #termOf(index: LogIndex): Term {

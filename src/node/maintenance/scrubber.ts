@@ -6,6 +6,8 @@ import type { PartitionStore } from "../../storage/partitions/store.ts";
 
 /** Pause between two passes over all segments. */
 const REST_MS = 60_000;
+/** A short segment counts as this many bytes, because its read costs more than its bytes. */
+const READ_BYTES_MIN = 4096;
 
 export type ScrubberOptions = {
   readonly store: () => PartitionStore;
@@ -28,6 +30,8 @@ export class Scrubber {
   #cancel: (() => void) | null = null;
   #stopped = false;
   #passing: Promise<void> | null = null;
+  /** Rests that are too short for a timer, until they are long enough together. */
+  #owedMs = 0;
 
   constructor(options: ScrubberOptions) {
     this.#options = options;
@@ -57,7 +61,9 @@ export class Scrubber {
   async #pass(bytesPerSecond: number): Promise<void> {
     const { store, repair } = this.#options;
     const present = store();
-    const pace = (bytes: number) => this.#rest((bytes / bytesPerSecond) * 1000);
+    const pace = (bytes: number) =>
+      this.#rest((Math.max(bytes, READ_BYTES_MIN) / bytesPerSecond) * 1000);
+    const found = new Set<string>();
     for (const key of present.keys()) {
       const log = present.at(key);
       if (log === null) continue;
@@ -65,7 +71,7 @@ export class Scrubber {
         if (this.#stopped || store() !== present) return;
         const { topicId, partition } = log;
         const place = { topicId, partition, segmentOffset };
-        const range = await present.damagedRange(place, pace).catch((error: unknown) => {
+        const range = await present.damagedRange(place, pace, found).catch((error: unknown) => {
           return this.#unreadable(path, error);
         });
         if (range === null) continue;
@@ -104,9 +110,12 @@ export class Scrubber {
 
   #rest(ms: number): Promise<void> {
     const { clock } = this.#options;
+    this.#owedMs += ms;
+    const owedMs = Math.floor(this.#owedMs);
+    this.#owedMs -= owedMs;
     return new Promise((resolve) => {
-      if (this.#stopped || ms < 1) clock.defer(resolve);
-      else clock.after(ms, resolve);
+      if (this.#stopped || owedMs < 1) clock.defer(resolve);
+      else clock.after(owedMs, resolve);
     });
   }
 }

@@ -11,6 +11,7 @@ import { PIECE_BYTES_MAX, type SegmentState } from "./segment-state.ts";
 import type { SharedFiles, SharedTarget } from "./shared-files.ts";
 import type { TailChunk } from "./tail.ts";
 import type { TailBudget } from "./tail-budget.ts";
+import { keyOf } from "./warm-logs.ts";
 
 /** The number of unflushed bytes from which on a partition is written in the background. */
 const FLUSH_BYTES = 256 * 1024;
@@ -38,6 +39,8 @@ export type FlusherOptions = {
   /** The number of unflushed bytes of all partitions from which on the oldest ones are written. */
   readonly unflushedBytesLimit: number;
   readonly nextTurn: () => Promise<void>;
+  /** Called with small partitions that were written, which may be parked. */
+  readonly spilled: (logs: readonly PartitionLog[]) => Promise<void>;
   readonly repair: (damage: PartitionDamaged) => Promise<boolean>;
   readonly onDiskFull: (full: boolean) => void;
   readonly onFailure: (error: unknown) => void;
@@ -57,9 +60,10 @@ export class PartitionFlusher {
   readonly #dirty = new Set<PartitionLog>();
   /** Those of them that have no file of their own. */
   readonly #small = new Set<PartitionLog>();
+  #isSharing = false;
   #isSpilling = false;
-  /** Partitions with many pieces in shared files. */
-  readonly fragmented = new Set<PartitionLog>();
+  /** Partitions with many pieces in shared files, by their keys: most of them are parked. */
+  readonly fragmented = new Set<number>();
   /** Partitions with enough unflushed bytes for a background write. */
   readonly #full = new Set<PartitionLog>();
   #running = 0;
@@ -92,7 +96,15 @@ export class PartitionFlusher {
 
   #addDirty(log: PartitionLog): void {
     this.#dirty.add(log);
-    if (log.isSmall && this.#options.mayShare()) this.#small.add(log);
+    const isSharing = this.#options.mayShare();
+    if (isSharing && !this.#isSharing) this.#share();
+    this.#isSharing = isSharing;
+    if (isSharing && log.isSmall) this.#small.add(log);
+  }
+
+  /** Partitions may share files from now on, also those that have bytes already. */
+  #share(): void {
+    for (const log of this.#dirty) if (log.isSmall) this.#small.add(log);
   }
 
   /** True if the oldest bytes must be written, although no partition has many. */
@@ -124,7 +136,7 @@ export class PartitionFlusher {
         if (!log.flush.isDiscarded) this.#flushed(log, segment.end);
       }),
     );
-    if (log.segments.length > PIECES_MAX) this.fragmented.add(log);
+    if (log.segments.length > PIECES_MAX) this.fragmented.add(keyOf(log.topicId, log.partition));
     // From here on, the shared file is synced and not the partition.
     const state = flushStateOf(log);
     state.syncedTo = Math.max(state.syncedTo, segment.end);
@@ -192,7 +204,7 @@ export class PartitionFlusher {
     this.#dirty.delete(log);
     this.#small.delete(log);
     this.#full.delete(log);
-    this.fragmented.delete(log);
+    this.fragmented.delete(keyOf(log.topicId, log.partition));
     log.tail.clear();
   }
 
@@ -237,16 +249,19 @@ export class PartitionFlusher {
 
   /** Writes the small partitions that wait longest into shared files. */
   async #spill(): Promise<void> {
-    const { shared } = this.#options;
+    const { shared, spilled } = this.#options;
     let bytes = 0;
+    const logs: PartitionLog[] = [];
     for (const log of this.#small) {
       this.#small.delete(log);
       bytes += log.appendedTo - log.tail.flushedTo;
+      logs.push(log);
       this.place(log);
-      if (bytes >= SPILL_BYTES) break;
+      if (bytes >= SPILL_BYTES || logs.length >= SMALL_DIRTY_MAX) break;
     }
     try {
       await this.#reportingSpace(() => shared.writeAll());
+      await spilled(logs);
     } finally {
       this.#isSpilling = false;
     }

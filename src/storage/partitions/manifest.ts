@@ -5,6 +5,7 @@ import {
   type PiecePlace,
   pieceLabel,
   type SegmentRecord,
+  type SegmentState,
   segmentName,
 } from "./segment-state.ts";
 import { sharedFilePath } from "./shared-file.ts";
@@ -59,9 +60,11 @@ export function writeManifestPartition(to: ByteWriter, log: PartitionLog, isShar
   to.varint(log.endOffset);
   to.varint(log.endBytes);
   to.varint(log.lastTimestampMs);
-  const segments = isShared ? withoutEmpty(log) : log.segments;
-  to.varint(segments.length);
-  for (const segment of segments) {
+  const { segments } = log;
+  const count = isShared && isEmptyBehindPiece(log) ? segments.length - 1 : segments.length;
+  to.varint(count);
+  for (let at = 0; at < count; at++) {
+    const segment = segments[at] as SegmentState;
     to.varint(segment.baseOffset);
     to.varint(segment.length);
     to.varint(segment.bytesBefore);
@@ -72,13 +75,14 @@ export function writeManifestPartition(to: ByteWriter, log: PartitionLog, isShar
   }
 }
 
-/** An empty segment behind a piece is made again when it is needed. */
-function withoutEmpty({ segments }: PartitionLog) {
-  const isPlain = segments.at(-1)?.length === 0 && segments.at(-2)?.shared !== null;
-  return isPlain && segments.length > 1 ? segments.slice(0, -1) : segments;
+/** An empty segment behind a piece is left out, and made again when it is needed. */
+export function isEmptyBehindPiece({ segments }: PartitionLog): boolean {
+  const { length } = segments;
+  const last = segments[length - 1];
+  return length > 1 && last?.length === 0 && segments[length - 2]?.shared !== null;
 }
 
-function writePlace(to: ByteWriter, { shared, position }: PartitionLog["segments"][number]): void {
+function writePlace(to: ByteWriter, { shared, position }: SegmentState): void {
   to.varint(shared === null ? OWN_FILE : 1 + shared.number);
   if (shared !== null) to.varint(position);
 }

@@ -1,7 +1,7 @@
 import { ByteWriter } from "../../lib/bytes.ts";
 import { flushStateOf } from "./flush-state.ts";
 import type { PartitionLog, PartitionRecord } from "./log.ts";
-import { readManifestPartition, writeManifestPartition } from "./manifest.ts";
+import { isEmptyBehindPiece, readManifestPartition, writeManifestPartition } from "./manifest.ts";
 
 type Parked = {
   /** The partition as a manifest has it. */
@@ -19,6 +19,8 @@ export class ParkedLogs {
   readonly #parked = new Map<number, Uint8Array>();
   /** Objects of parked partitions that may still be in use. */
   readonly #objects = new Map<number, WeakRef<PartitionLog>>();
+  /** The next of them to look at. */
+  #looks: Iterator<[number, WeakRef<PartitionLog>]> | null = null;
   readonly #writer = new ByteWriter(256);
   #bytes = 0;
   segments = 0;
@@ -56,7 +58,7 @@ export class ParkedLogs {
     writeManifestPartition(this.#writer, log, true);
     log.tail.clear();
     log.isParked = true;
-    this.#objects.set(key, new WeakRef(log));
+    this.#remember(key, log);
     this.#add(key, { bytes: this.#writer.take(), ...sizesOf(log) });
   }
 
@@ -79,7 +81,7 @@ export class ParkedLogs {
     if (present !== undefined) return present;
     const log = make(readManifestPartition(bytes));
     log.isParked = true;
-    this.#objects.set(key, new WeakRef(log));
+    this.#remember(key, log);
     return log;
   }
 
@@ -112,6 +114,19 @@ export class ParkedLogs {
     }
   }
 
+  #remember(key: number, log: PartitionLog): void {
+    this.#objects.set(key, new WeakRef(log));
+    // A few each time, so that references to objects that nobody uses do not pile up.
+    for (let left = 3; left > 0; left--) this.#forgetUnused();
+  }
+
+  #forgetUnused(): void {
+    this.#looks ??= this.#objects.entries();
+    const { done, value } = this.#looks.next();
+    if (done === true) this.#looks = null;
+    else if (value[1].deref() === undefined) this.#objects.delete(value[0]);
+  }
+
   /** The objects that are in use. */
   *inUse(): Generator<PartitionLog> {
     for (const object of this.#objects.values()) {
@@ -129,11 +144,10 @@ export class ParkedLogs {
 }
 
 /** As the manifest counts them: without an empty segment behind a piece. */
-function sizesOf({ segments, appendedTo }: PartitionLog): Omit<Parked, "bytes"> {
-  const isEmptyLast = segments.at(-1)?.length === 0 && segments.length > 1;
-  const isLeftOut = isEmptyLast && segments.at(-2)?.shared !== null;
+function sizesOf(log: PartitionLog): Omit<Parked, "bytes"> {
+  const { segments, appendedTo } = log;
   return {
-    segments: segments.length - (isLeftOut ? 1 : 0),
+    segments: segments.length - (isEmptyBehindPiece(log) ? 1 : 0),
     storedBytes: appendedTo - (segments[0]?.start ?? 0),
   };
 }

@@ -22,34 +22,36 @@ const LOOKS = 1000;
 
 export type TidyScope = {
   readonly shared: SharedFiles;
-  /** Yields each partition with pieces in the file, and null for each that has none. */
-  readonly logsIn: (file: SharedFile) => Iterable<PartitionLog | null>;
-  /** Partitions with many pieces. Those that are merged are removed. */
-  readonly fragmented: Set<PartitionLog>;
+  /** Yields the key of each partition with pieces in the file, and null for each that has none. */
+  readonly keysIn: (file: SharedFile) => Iterable<number | null>;
+  /** The keys of partitions with many pieces. Those that are merged are removed. */
+  readonly fragmented: Set<number>;
+  /** Returns the partition, or null if it was deleted. */
+  readonly at: (key: number) => PartitionLog | null;
   readonly nextTurn: () => Promise<void>;
 };
 
 /** Moves pieces, up to a bound. No consistent point may be taken meanwhile. */
 export async function tidyPieces(scope: TidyScope): Promise<void> {
   const left = { bytes: MOVED_BYTES_MAX };
-  await moveAll(scope, [...scope.fragmented], left, (log) => {
-    scope.fragmented.delete(log);
+  await moveAll(scope, [...scope.fragmented], left, (log, key) => {
+    scope.fragmented.delete(key);
     return runsOf(log).filter((run) => run.length > 1);
   });
   const file = scope.shared.worst(FILES_MAX);
   if (file === null) return;
-  const logs = await logsIn(scope, file);
-  await moveAll(scope, logs, left, (log) =>
+  const keys = await keysIn(scope, file);
+  await moveAll(scope, keys, left, (log) =>
     runsOf(log).filter((run) => run.some(({ shared }) => shared === file)),
   );
 }
 
 /** Finds the partitions that have pieces in the file. */
-async function logsIn(scope: TidyScope, file: SharedFile): Promise<PartitionLog[]> {
-  const found: PartitionLog[] = [];
+async function keysIn(scope: TidyScope, file: SharedFile): Promise<number[]> {
+  const found: number[] = [];
   let looks = 0;
-  for (const log of scope.logsIn(file)) {
-    if (log !== null) found.push(log);
+  for (const key of scope.keysIn(file)) {
+    if (key !== null) found.push(key);
     if (++looks % LOOKS === 0) await scope.nextTurn();
   }
   return found;
@@ -57,17 +59,19 @@ async function logsIn(scope: TidyScope, file: SharedFile): Promise<PartitionLog[
 
 async function moveAll(
   scope: TidyScope,
-  logs: readonly PartitionLog[],
+  keys: readonly number[],
   left: { bytes: number },
-  runsToMove: (log: PartitionLog) => SegmentState[][],
+  runsToMove: (log: PartitionLog, key: number) => SegmentState[][],
 ): Promise<void> {
-  for (let at = 0; at < logs.length && left.bytes > 0; at += TOGETHER) {
-    const moves = logs.slice(at, at + TOGETHER).flatMap((log) =>
-      runsToMove(log).map(async (run) => {
+  for (let at = 0; at < keys.length && left.bytes > 0; at += TOGETHER) {
+    const moves = keys.slice(at, at + TOGETHER).flatMap((key) => {
+      const log = scope.at(key);
+      if (log === null) return [];
+      return runsToMove(log, key).map(async (run) => {
         left.bytes -= lengthOf(run);
         await move(scope.shared, log, run);
-      }),
-    );
+      });
+    });
     const outcomes = await Promise.allSettled(moves);
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     await scope.nextTurn();

@@ -134,7 +134,9 @@ export class ReadCache {
 
   /** Drops the windows of a segment that was trimmed, deleted or repaired. */
   forget(segment: SegmentState): void {
-    for (const window of this.#segments.get(segment) ?? []) this.#left(window);
+    const windows = this.#segments.get(segment);
+    if (windows === undefined) return;
+    for (const window of windows) this.#left(window);
     this.#segments.delete(segment);
   }
 

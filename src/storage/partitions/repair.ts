@@ -3,7 +3,7 @@
  * assigned when an entry is applied, so the bytes are the same on all nodes.
  */
 import { feature as faultPoint } from "bun:bundle";
-import type { Disk, DiskFile } from "../../env/disk.ts";
+import { type Disk, DiskFailure, type DiskFile } from "../../env/disk.ts";
 import { parentOf } from "../../lib/path.ts";
 import {
   batchBaseOffset,
@@ -53,24 +53,26 @@ export type RepairScope = {
   readonly segment: SegmentState;
   /** The part of the segment that is in the file, and the offset at its end. */
   readonly end: Place;
+  /** Shared files that are known to be there, so that their directory is not listed for each piece. */
+  readonly found: Set<string>;
   readonly nextTurn: () => Promise<void>;
 };
 
 type Place = { readonly position: number; readonly offset: number };
 
 /**
- * @returns null if the segment is no longer retained.
+ * @returns null if the segment is no longer retained, or is not in a file yet.
  * @throws DiskFull if it cannot be written up to its current end.
  */
 export async function repairScope(
-  shared: Pick<RepairScope, "disk" | "files" | "nextTurn">,
+  shared: Pick<RepairScope, "disk" | "files" | "found" | "nextTurn">,
   log: PartitionLog,
   segmentOffset: number,
   flush: (log: PartitionLog, target: number) => Promise<void>,
 ): Promise<RepairScope | null> {
   const at = log.segments.findIndex(({ baseOffset }) => baseOffset === segmentOffset);
   const segment = log.segments[at];
-  if (segment === undefined || segment.length === 0) return null;
+  if (segment === undefined || segment.length === 0 || !segment.isPlaced) return null;
   const offset = log.segments[at + 1]?.baseOffset ?? log.endOffset;
   const end = { position: segment.length, offset };
   const isAsRestored = !segment.sealed && !segment.fileReady && segment.restoredLength > 0;
@@ -260,9 +262,20 @@ async function compareHeaders(
 }
 
 async function withFile<T>(
-  { disk, files, segment }: RepairScope,
+  scope: RepairScope,
   body: (file: SegmentBytes | null) => Promise<T>,
 ): Promise<T> {
-  if (!(await isListed(disk, segment.path))) return await body(null);
-  return await files.use(segment.path, "existing", (file) => body(bytesOf(file, segment)));
+  const { disk, files, found, segment } = scope;
+  const { path } = segment;
+  const isKnown = found.has(path);
+  if (!isKnown && !(await isListed(disk, path))) return await body(null);
+  if (segment.shared !== null) found.add(path);
+  try {
+    return await files.use(path, "existing", (file) => body(bytesOf(file, segment)));
+  } catch (error) {
+    if (!isKnown || !(error instanceof DiskFailure)) throw error;
+    // The file may be gone since it was found.
+    found.delete(path);
+    return await withFile(scope, body);
+  }
 }

@@ -35,14 +35,14 @@ import type { SharedFile } from "./shared-file.ts";
 import { SharedFiles, type SharedSizes, type SharedTarget } from "./shared-files.ts";
 import type { PartitionCut, PartitionStoreOptions, PartitionStoreSizes } from "./store-types.ts";
 import { TailBudget } from "./tail-budget.ts";
-import { keyOf, WarmLogs } from "./warm-logs.ts";
+import { type Cooling, keyOf, WarmLogs } from "./warm-logs.ts";
 
 export type { PartitionCut, PartitionStoreOptions, PartitionStoreSizes } from "./store-types.ts";
 
 /** Beyond this number, partitions that are not in use are parked. */
 const WARM_MAX = 4096;
-/** Partitions that are looked at in one event-loop iteration. */
-const COOL_LOOKS = 1000;
+/** Partitions that are looked at when one is added. */
+const COOL_LOOKS = 2;
 const SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024;
 const NO_THREADS = new ReadThreads();
 
@@ -61,6 +61,7 @@ export class PartitionStore {
   /** The partitions that are not parked. */
   readonly #logs = new WarmLogs();
   readonly #parked = new ParkedLogs();
+  readonly #cooling: Cooling;
   #isClosed = false;
   #highestTopicId = -1;
   /** The consistent point whose bytes are being written to disk. */
@@ -77,6 +78,15 @@ export class PartitionStore {
     this.#files = new SegmentFiles(disk, options.openFiles ?? 256, onFailure);
     this.#budget = new TailBudget(options.tailBytes, options.blocks);
     this.#cache = new ReadCache(options.readCacheBytes, options.blocks);
+    this.#cooling = {
+      sizeMin: options.warmMax ?? WARM_MAX,
+      mayPark: (log) => this.#sharedFiles.isUsed && !this.#isClosed && ParkedLogs.mayPark(log),
+      park: (key, log) => {
+        for (const segment of log.segments) this.#cache.forget(segment);
+        this.#parked.park(key, log);
+      },
+      nextTurn: options.nextTurn,
+    };
     const repair = options.repair ?? (() => Promise.resolve(false));
     const reader = new SegmentReader(disk, this.#files);
     const indexes = new SegmentIndexes(disk, this.#files, reader, options.indexPoints ?? 262_144);
@@ -103,6 +113,7 @@ export class PartitionStore {
       concurrency: this.#concurrency,
       unflushedBytesLimit: options.unflushedBytes ?? this.#budget.limitBytes / 4,
       nextTurn: options.nextTurn,
+      spilled: (logs) => this.#logs.coolThese(logs, this.#cooling),
       repair,
       onDiskFull: options.onDiskFull ?? (() => undefined),
       onFailure,
@@ -134,7 +145,7 @@ export class PartitionStore {
   create(topicId: number, partition: number): PartitionLog {
     assert(this.get(topicId, partition) === null, "the partition is there already");
     const log = this.#add(emptyRecord(topicId, partition), this.#shared.lastCut);
-    this.#cool();
+    this.#logs.cool(COOL_LOOKS, this.#cooling);
     return log;
   }
 
@@ -181,15 +192,15 @@ export class PartitionStore {
     }
   }
 
-  /** As `TidyScope.logsIn`. Objects are made of parked partitions with pieces in the file only. */
-  *#logsIn(file: SharedFile): Generator<PartitionLog | null> {
+  /** As `TidyScope.keysIn`. No objects are made of parked partitions. */
+  *#keysIn(file: SharedFile): Generator<number | null> {
     for (const key of this.keys()) {
       const warm = this.#logs.get(key);
       const isIn =
         warm === undefined
           ? this.#parked.isIn(key, file.number)
           : warm.segments.some(({ shared }) => shared === file);
-      yield isIn ? this.#at(key) : null;
+      yield isIn ? key : null;
     }
   }
 
@@ -218,12 +229,12 @@ export class PartitionStore {
     this.#directory = directory;
     const { nextShared, shared } = readManifest(manifest, () => undefined);
     this.#sharedFiles.restore(directory, nextShared, shared);
-    const { warmMax = WARM_MAX } = this.#options;
+    const { sizeMin } = this.#cooling;
     readManifest(manifest, (record, from, to) => {
       for (const { length, piece } of record.segments) {
         if (piece !== null) this.#sharedFiles.byNumber(piece.file).liveBytes += length;
       }
-      if (nextShared === 0 || this.#logs.size < warmMax) {
+      if (nextShared === 0 || this.#logs.size < sizeMin) {
         this.#add(record, 0);
         return;
       }
@@ -275,13 +286,14 @@ export class PartitionStore {
     assert(this.#pendingCut === 0, "pieces do not move while a cut is taken");
     const { fragmented } = this.#flusher;
     const { nextTurn } = this.#options;
-    await this.#coolAll();
+    await this.#logs.coolAll(this.#cooling);
     await this.#parked.purge(nextTurn);
     try {
       await tidyPieces({
         shared: this.#sharedFiles,
-        logsIn: (file) => this.#logsIn(file),
+        keysIn: (file) => this.#keysIn(file),
         fragmented,
+        at: (key) => this.#at(key),
         nextTurn,
       });
     } catch (error) {
@@ -333,13 +345,15 @@ export class PartitionStore {
    * the fields of a `PartitionDamaged`. After `repair` this returns the next damaged range.
    *
    * @param pace waits after each slice that was read; by default for the next event-loop iteration.
-   * @returns null if nothing is damaged there, or it is no longer retained.
+   * @param found shared files that the caller's pass over many segments has found so far.
+   * @returns null if nothing is damaged there, or it is no longer retained or not in a file yet.
    */
   async damagedRange(
     where: SegmentPlace,
     pace: (bytes: number) => Promise<void> = this.#options.nextTurn,
+    found = new Set<string>(),
   ): Promise<DamagedRange | null> {
-    return await this.#inSegment(where, (scope) => findDamage(scope, pace));
+    return await this.#inSegment(where, (scope) => findDamage(scope, pace), found);
   }
 
   /**
@@ -359,12 +373,14 @@ export class PartitionStore {
   async #inSegment<T>(
     { topicId, partition, segmentOffset }: SegmentPlace,
     body: (scope: RepairScope) => Promise<T>,
+    found = new Set<string>(),
   ): Promise<T | null> {
     const log = this.get(topicId, partition);
     if (log === null) return null;
     const shared = {
       disk: this.#options.disk,
       files: this.#files,
+      found,
       nextTurn: this.#options.nextTurn,
     };
     const flush = (one: PartitionLog, target: number) => this.#flusher.flush(one, target);
@@ -435,26 +451,8 @@ export class PartitionStore {
     const key = keyOf(log.topicId, log.partition);
     this.#parked.remove(key, log);
     // The change follows, so the log itself must not be parked again here.
-    this.#cool();
+    this.#logs.cool(COOL_LOOKS, this.#cooling);
     this.#logs.add(key, log);
-  }
-
-  /** Parks the oldest partitions that are not in use, a few each time. */
-  #cool(looks = 2): void {
-    const { warmMax = WARM_MAX } = this.#options;
-    if (this.#logs.size <= warmMax || !this.#sharedFiles.isUsed) return;
-    this.#logs.cool(looks, warmMax, ParkedLogs.mayPark, (key, log) => {
-      for (const segment of log.segments) this.#cache.forget(segment);
-      this.#parked.park(key, log);
-    });
-  }
-
-  /** Parks all that can be, after a checkpoint has made them durable. */
-  async #coolAll(): Promise<void> {
-    for (let left = this.#logs.size; left > 0; left -= COOL_LOOKS) {
-      this.#cool(COOL_LOOKS);
-      await this.#options.nextTurn();
-    }
   }
 
   /** A segment leaves its partition. */

@@ -1,6 +1,8 @@
 import { Fifo } from "../../lib/fifo.ts";
 import type { PartitionLog } from "./log.ts";
 
+/** Partitions that are looked at in one event-loop iteration. */
+const LOOKS = 512;
 const PARTITIONS_PER_TOPIC_MAX = 2 ** 20;
 /** Deleted logs that may be in the queue in any case. */
 const DELETED_MAX = 1000;
@@ -8,6 +10,17 @@ const DELETED_MAX = 1000;
 /** Names a partition by one number. */
 export const keyOf = (topicId: number, partition: number): number =>
   topicId * PARTITIONS_PER_TOPIC_MAX + partition;
+
+/** How partitions are parked. */
+export type Cooling = {
+  /** The number of partitions that stay objects in any case. */
+  readonly sizeMin: number;
+  /** Tells whether nothing is lost when the object is dropped. */
+  readonly mayPark: (log: PartitionLog) => boolean;
+  /** Gets each that is removed. */
+  readonly park: (key: number, log: PartitionLog) => void;
+  readonly nextTurn: () => Promise<void>;
+};
 
 /** The partitions of a store that are objects, and a queue of those that may be parked. */
 export class WarmLogs {
@@ -47,16 +60,8 @@ export class WarmLogs {
    * Looks at the oldest ones, and removes those that may be parked.
    *
    * @param looks the number of those to look at.
-   * @param sizeMin the number that stays in any case.
-   * @param mayPark tells whether nothing is lost when the object is dropped.
-   * @param park gets each that is removed.
    */
-  cool(
-    looks: number,
-    sizeMin: number,
-    mayPark: (log: PartitionLog) => boolean,
-    park: (key: number, log: PartitionLog) => void,
-  ): void {
+  cool(looks: number, { sizeMin, mayPark, park }: Cooling): void {
     for (let left = Math.min(looks, this.#queue.size); left > 0; left--) {
       const log = this.size > sizeMin ? this.#queue.shift() : undefined;
       if (log === undefined) return;
@@ -66,6 +71,29 @@ export class WarmLogs {
         this.#byKey.delete(key);
         park(key, log);
       } else this.#queue.push(log);
+    }
+  }
+
+  /** Removes all that may be parked. */
+  async coolAll(cooling: Cooling): Promise<void> {
+    for (let left = this.size; left > 0; left -= LOOKS) {
+      this.cool(LOOKS, cooling);
+      await cooling.nextTurn();
+    }
+  }
+
+  /** Removes those of the given ones that may be parked. */
+  async coolThese(logs: readonly PartitionLog[], cooling: Cooling): Promise<void> {
+    const { sizeMin, mayPark, park, nextTurn } = cooling;
+    let looks = 0;
+    for (const log of logs) {
+      if (this.size <= sizeMin) return;
+      const key = keyOf(log.topicId, log.partition);
+      if (this.#byKey.get(key) === log && mayPark(log)) {
+        this.delete(key);
+        park(key, log);
+      }
+      if (++looks % LOOKS === 0) await nextTurn();
     }
   }
 }

@@ -1,10 +1,12 @@
 import type { Static, TObject, TProperties } from "@sinclair/typebox";
 import { parseDecimal } from "../lib/parse.ts";
+import type { Steps } from "../lib/steps.ts";
 import { ApiError, type ErrorCode, shown } from "./errors.ts";
 import { readFields } from "./fields.ts";
 import { type JsonObject, parseJsonObject } from "./json.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { LATER, type RequestContext } from "./request-context.ts";
+import { encodeBody } from "./slices.ts";
 
 /** Errors of a JSON body whose fields are checked. */
 export const JSON_FIELD_ERRORS: readonly ErrorCode[] = [
@@ -19,6 +21,15 @@ export const JSON_BODY_BYTES_MAX = 64 * 1024;
 
 export const tooLarge = (code: ErrorCode, what: string, size: string, limit: number): ApiError =>
   new ApiError(code, `${what} has ${size}; the limit is ${limit} bytes`, { limit });
+
+/** The error for a record in a body, whose length may not be known beyond the limit. */
+export const recordTooLarge = (what: string, bytes: number | null, limit: number): ApiError =>
+  tooLarge(
+    "message_too_large",
+    what,
+    bytes === null ? `more than ${limit} bytes` : `${bytes} bytes`,
+    limit,
+  );
 
 /** Shorter bodies are not counted, because Bun usually has them complete before a handler runs. */
 const COUNTED_FROM_BYTES = 64 * 1024;
@@ -99,6 +110,19 @@ export function takeBytes(
     (error: unknown) => context.fail(error),
   );
   return LATER;
+}
+
+/** As `takeBytes`. The steps of a large body run in slices, between those of other requests. */
+export function takeInSteps(
+  context: RequestContext,
+  limit: number,
+  code: ErrorCode,
+  stepsOf: (body: Uint8Array) => Steps<void>,
+): typeof LATER {
+  return takeBytes(context, limit, code, (body) => {
+    const encoded = encodeBody(body, stepsOf(body));
+    if (encoded instanceof Promise) encoded.catch((error: unknown) => context.fail(error));
+  });
 }
 
 /**

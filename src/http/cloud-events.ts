@@ -1,8 +1,9 @@
 /** CloudEvents 1.0 in produce requests: the HTTP binding in its three modes. */
 import { utf8 } from "../lib/bytes.ts";
+import type { Steps } from "../lib/steps.ts";
 import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
 import { EVENT_PREFIX, EVENT_TYPE, isJson } from "../record/cloud-event.ts";
-import { tooLarge } from "./body.ts";
+import { recordTooLarge } from "./body.ts";
 import { ApiError, shown } from "./errors.ts";
 import { checkEvent, REQUIRED } from "./event-attributes.ts";
 import { BodyReader, textOfBody } from "./json.ts";
@@ -24,23 +25,22 @@ export function eventModeOf(contentType: string | null): "event" | "batch" | nul
 
 type Defaults = { readonly key: Uint8Array | null; readonly headers: RequestHeaders };
 
-/** Encodes the event, or the events, of a body in structured or batch mode. */
-export function encodeEvents(
+/** Encodes the event, or the events, of a body in structured or batch mode, in steps. */
+export function* encodeEvents(
   body: Uint8Array,
   mode: "event" | "batch",
   { key, headers }: Defaults,
   limits: HttpLimits,
-): EncodedRecords {
+): Steps<EncodedRecords> {
   const reader = new BodyReader(textOfBody(body));
   const builder = new BatchBuilder(body.length + 1024);
   const repeated = (key?.length ?? 0) + headers.encoded.bytes.length;
   let count = 0;
   const add = (what: string) => {
     checkCount(++count, repeated, limits);
-    const event = readEvent(reader, what, mode === "event" ? "" : `[${count - 1}].`);
+    const event = readEvent(reader, what, mode === "event" ? "" : `[${count - 1}].`, limits);
     if (event.value.length > limits.messageBytesMax) {
-      const size = `${event.value.length} bytes`;
-      throw tooLarge("message_too_large", `The data of ${what}`, size, limits.messageBytesMax);
+      throw recordTooLarge(`The data of ${what}`, event.value.length, limits.messageBytesMax);
     }
     for (const { name, value } of headers.headers) {
       if (!event.headers.has(name)) event.headers.add(name, value);
@@ -48,7 +48,12 @@ export function encodeEvents(
     builder.add(key, event.value, event.headers.encode());
   };
   if (mode === "event") add("The body");
-  else reader.array((at) => add(`Event ${at}`), "The body");
+  else {
+    for (const at of reader.itemsOf("The body")) {
+      add(`Event ${at}`);
+      yield;
+    }
+  }
   reader.end("object");
   if (count === 0) throw new ApiError("empty_batch", "The batch has no event");
   return builder.finish();
@@ -57,12 +62,17 @@ export function encodeEvents(
 type Event = { readonly value: Uint8Array; readonly headers: HeaderList };
 
 /** @param where path of the event in the body, before the names of its fields. */
-function readEvent(reader: BodyReader, what: string, where: string): Event {
+function readEvent(
+  reader: BodyReader,
+  what: string,
+  where: string,
+  { messageBytesMax }: HttpLimits,
+): Event {
   const attributes = new Map<string, string>();
   let data: string | null = null;
   let base64: Uint8Array | null = null;
   reader.object((name) => {
-    if (name === "data") data = reader.source();
+    if (name === "data") data = dataSource(reader, what, messageBytesMax);
     else if (name === "data_base64") base64 = reader.base64(`${where}data_base64`);
     else readAttribute(reader, name, attributes);
   }, what);
@@ -76,6 +86,13 @@ function readEvent(reader: BodyReader, what: string, where: string): Event {
   const headers = new HeaderList();
   for (const [name, text] of attributes) headers.add(name, text);
   return { value, headers };
+}
+
+/** A text may have fewer bytes than its escapes, so its length is checked when it is decoded. */
+function dataSource(reader: BodyReader, what: string, bytesMax: number): string {
+  const source = reader.sourceWithin(bytesMax);
+  if (source === null) throw recordTooLarge(`The data of ${what}`, null, bytesMax);
+  return source;
 }
 
 function readAttribute(reader: BodyReader, name: string, to: Map<string, string>): void {

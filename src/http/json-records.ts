@@ -1,8 +1,9 @@
 /** The body of produce-json: records whose values are stored as the text that they have in it. */
 import { utf8 } from "../lib/bytes.ts";
+import type { Steps } from "../lib/steps.ts";
 import { BatchBuilder, type EncodedRecords } from "../record/batch-builder.ts";
 import { TRACE_HEADERS } from "../record/headers.ts";
-import { tooLarge } from "./body.ts";
+import { recordTooLarge } from "./body.ts";
 import { ApiError, shown } from "./errors.ts";
 import { BodyReader, mustBe, textOfBody } from "./json.ts";
 import { checkCount } from "./ndjson.ts";
@@ -30,28 +31,35 @@ const BODY_FIELDS = ["records"];
 const RECORD_FIELDS = ["value", "value_b64", "key", "headers"];
 /** Bytes of a batch header, and of the lengths of a small record. */
 const SPARE_BYTES = 1024;
+const SHOWN_MAX = 64;
 
 /**
- * Reads the body and encodes its records.
+ * Reads the body and encodes its records, in steps.
  *
  * @param ignoresUnknown unknown fields are skipped instead of being an error.
  * @throws ApiError that names the record and the field by their path, such as `records[3].key`.
  */
-export function encodeJsonRecords(
+export function* encodeJsonRecords(
   body: Uint8Array,
   defaults: RecordDefaults,
   limits: HttpLimits,
   ignoresUnknown: boolean,
-): JsonRecords {
+): Steps<JsonRecords> {
   const reader = new BodyReader(textOfBody(body));
   const encoder = new RecordEncoder(body.length, defaults, limits);
   let isGiven = false;
-  reader.object((name) => {
-    if (name === "records") {
-      isGiven = true;
-      reader.array((at) => encoder.add(readRecord(reader, at, ignoresUnknown), at), RECORDS);
-    } else skipUnknown(reader, name, name, BODY_FIELDS, ignoresUnknown);
-  }, "The body");
+  for (const name of reader.fieldsOf("The body")) {
+    yield;
+    if (name !== "records") {
+      skipUnknown(reader, name, name, BODY_FIELDS, ignoresUnknown);
+      continue;
+    }
+    isGiven = true;
+    for (const at of reader.itemsOf(RECORDS)) {
+      encoder.add(readRecord(reader, at, limits, ignoresUnknown), at);
+      yield;
+    }
+  }
   reader.end("object");
   if (!isGiven) throw new ApiError("missing_field", 'Field "records" is required');
   return encoder.finish();
@@ -63,7 +71,12 @@ type RecordFields = {
   headers: HeaderList | null;
 };
 
-function readRecord(reader: BodyReader, at: number, ignoresUnknown: boolean): RecordFields {
+function readRecord(
+  reader: BodyReader,
+  at: number,
+  limits: HttpLimits,
+  ignoresUnknown: boolean,
+): RecordFields {
   const path = `records[${at}]`;
   const fields: RecordFields = { value: null, key: null, headers: null };
   reader.object((name) => {
@@ -72,7 +85,10 @@ function readRecord(reader: BodyReader, at: number, ignoresUnknown: boolean): Re
       if (fields.value !== null) {
         throw new ApiError("invalid_field", `Field "${path}" has both value and value_b64`);
       }
-      fields.value = name === "value" ? storedValue(reader) : reader.base64(place);
+      fields.value =
+        name === "value"
+          ? storedValue(reader, place, limits.messageBytesMax)
+          : reader.base64(place);
     } else if (name === "key") fields.key = utf8(reader.text(place));
     else if (name === "headers") fields.headers = headersOf(reader, place);
     else skipUnknown(reader, name, place, RECORD_FIELDS, ignoresUnknown);
@@ -84,24 +100,25 @@ function readRecord(reader: BodyReader, at: number, ignoresUnknown: boolean): Re
 }
 
 /** A string as its text, any other value as it is written. */
-function storedValue(reader: BodyReader): Uint8Array {
-  return utf8(reader.begins('"') ? reader.string() : reader.source());
+function storedValue(reader: BodyReader, place: string, bytesMax: number): Uint8Array {
+  const text = reader.begins('"') ? reader.string() : reader.sourceWithin(bytesMax);
+  if (text === null) throw recordTooLarge(`Field "${place}"`, null, bytesMax);
+  return utf8(text);
 }
 
 function headersOf(reader: BodyReader, path: string): HeaderList {
-  const parsed = reader.begins("{") ? reader.value() : null;
-  if (!(parsed instanceof Map)) {
+  if (!reader.begins("{")) {
     throw mustBe(`Field "${path}"`, reader.source(), "an object of strings");
   }
   const list = new HeaderList();
-  for (const [name, value] of parsed) {
-    if (typeof value !== "string") {
+  for (const name of reader.fields()) {
+    if (!reader.begins('"')) {
       throw new ApiError(
         "invalid_header",
-        `Field "${path}.${name}" is ${shown(value)}: it must be a string`,
+        `Field "${path}.${name}" is ${reader.source().slice(0, SHOWN_MAX)}: it must be a string`,
       );
     }
-    list.add(name.toLowerCase(), value);
+    list.add(name.toLowerCase(), reader.string());
   }
   return list;
 }
@@ -140,8 +157,7 @@ class RecordEncoder {
     checkCount(++this.#count, this.#repeatedBytes, this.#limits);
     const bytes = value ?? new Uint8Array(0);
     if (bytes.length > messageBytesMax) {
-      const what = `Field "records[${at}].value"`;
-      throw tooLarge("message_too_large", what, `${bytes.length} bytes`, messageBytesMax);
+      throw recordTooLarge(`Field "records[${at}].value"`, bytes.length, messageBytesMax);
     }
     const own = key ?? this.#defaults.key;
     if (at === 0) this.#firstKey = key;

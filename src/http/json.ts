@@ -60,18 +60,21 @@ export class BodyReader extends JsonReader<number | JsonNumber> {
 
   /** @param field is called with each name, and must read the value behind it. */
   object(field: (name: string) => void, what: string): void {
-    if (this.begins("{")) {
-      this.eachField(field);
-      return;
-    }
+    for (const name of this.fieldsOf(what)) field(name);
+  }
+
+  /** Yields each name; the value behind it must be read before the next one. */
+  fieldsOf(what: string): Generator<string, void, void> {
+    if (this.begins("{")) return this.fields();
     const source = this.source().slice(0, SHOWN_MAX);
     const code = what === "The body" ? "invalid_json" : "invalid_field";
     throw new ApiError(code, `${what} is ${source}: it must be a JSON object`);
   }
 
-  array(item: (at: number) => void, what: string): void {
+  /** Yields each index; the item must be read before the next one. */
+  itemsOf(what: string): Generator<number, void, void> {
     if (!this.begins("[")) throw mustBe(what, this.source(), "a list");
-    this.eachItem(item);
+    return this.items();
   }
 
   text(path: string): string {

@@ -3,6 +3,8 @@
  * part by part, as they are written.
  */
 
+import { jsonValueEnd, TOO_LONG } from "./json-skip.ts";
+
 export class JsonNumber {
   readonly text: string;
 
@@ -64,19 +66,34 @@ export abstract class JsonReader<N> {
 
   /** Reads an object. @param field is called with each name, and must read its value. */
   eachField(field: (name: string) => void): void {
+    for (const name of this.fields()) field(name);
+  }
+
+  /** Reads an object. Yields each name; the value must be read before the next one. */
+  *fields(): Generator<string, void, void> {
+    if (this.#isEmpty("}")) return;
     const names = new Set<string>();
-    this.#list("}", () => {
+    do {
       const name = this.#name();
       if (names.has(name)) this.repeated(name);
       names.add(name);
-      field(name);
-    });
+      yield name;
+    } while (this.#take(","));
+    this.#close("}");
   }
 
   /** Reads a list. @param item is called with each index, and must read the item. */
   eachItem(item: (at: number) => void): void {
+    for (const at of this.items()) item(at);
+  }
+
+  /** Reads a list. Yields each index; the item must be read before the next one. */
+  *items(): Generator<number, void, void> {
+    if (this.#isEmpty("]")) return;
     let at = 0;
-    this.#list("]", () => item(at++));
+    do yield at++;
+    while (this.#take(","));
+    this.#close("]");
   }
 
   /** The next value, which begins with a quote. */
@@ -88,17 +105,23 @@ export abstract class JsonReader<N> {
 
   /** The text of the next value as it is written. It is valid JSON. */
   source(): string {
+    return this.sourceWithin(this.#text.length) ?? "";
+  }
+
+  /**
+   * As `source`.
+   *
+   * @returns null for a list or an object that is longer than `max` characters, which costs no more than
+   *   one of that length.
+   */
+  sourceWithin(max: number): string | null {
     const start = this.#at;
-    const end = this.#valueEnd();
-    const source = this.#text.slice(start, end);
-    try {
-      JSON.parse(source);
-    } catch {
-      throw this.#wrong("a value is missing or malformed");
-    }
+    const end = jsonValueEnd(this.#text, start, max);
+    if (end === TOO_LONG) return null;
+    if (end < 0) throw this.#wrong("a value is missing or malformed");
     this.#at = end;
     this.#space();
-    return source;
+    return this.#text.slice(start, end);
   }
 
   #tree(depth: number): Json<N> {
@@ -129,9 +152,7 @@ export abstract class JsonReader<N> {
 
   #object(depth: number): Json<N> {
     const fields = new Map<string, Json<N>>();
-    this.#at++;
-    this.#space();
-    if (this.#take("}")) return fields;
+    if (this.#isEmpty("}")) return fields;
     do {
       const name = this.#name();
       if (fields.has(name)) this.repeated(name);
@@ -143,22 +164,18 @@ export abstract class JsonReader<N> {
 
   #array(depth: number): Json<N> {
     const items: Json<N>[] = [];
-    this.#at++;
-    this.#space();
-    if (this.#take("]")) return items;
+    if (this.#isEmpty("]")) return items;
     do items.push(this.#tree(depth + 1));
     while (this.#take(","));
     this.#close("]");
     return items;
   }
 
-  #list(close: "]" | "}", read: () => void): void {
+  /** Goes over the mark that begins a list or an object, and over the other if it is empty. */
+  #isEmpty(close: "]" | "}"): boolean {
     this.#at++;
     this.#space();
-    if (this.#take(close)) return;
-    do read();
-    while (this.#take(","));
-    this.#close(close);
+    return this.#take(close);
   }
 
   #close(mark: "]" | "}"): void {
@@ -210,29 +227,6 @@ export abstract class JsonReader<N> {
     return value;
   }
 
-  /** Finds the end of a value without checking it: `source` parses it afterwards. */
-  #valueEnd(): number {
-    const text = this.#text;
-    const first = text.charCodeAt(this.#at);
-    if (first === QUOTE) return stringEnd(text, this.#at);
-    if (first !== BRACE && first !== BRACKET) {
-      AFTER_SCALAR.lastIndex = this.#at;
-      return AFTER_SCALAR.exec(text)?.index ?? text.length;
-    }
-    let depth = 0;
-    for (let at = this.#at; at < text.length; ) {
-      const code = text.charCodeAt(at);
-      if (code === QUOTE) {
-        at = stringEnd(text, at);
-        continue;
-      }
-      at++;
-      if (code === BRACE || code === BRACKET) depth++;
-      else if ((code === BRACE_END || code === BRACKET_END) && --depth === 0) return at;
-    }
-    return text.length;
-  }
-
   #take(mark: "," | ":" | "]" | "}"): boolean {
     if (this.#text[this.#at] !== mark) return false;
     this.#at++;
@@ -274,11 +268,8 @@ const SPACE = 32;
 const QUOTE = 34;
 const BRACKET = 91;
 const BACKSLASH = 92;
-const BRACKET_END = 93;
 const LETTER_F = 102;
 const LETTER_N = 110;
 const LETTER_T = 116;
 const BRACE = 123;
-const BRACE_END = 125;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const AFTER_SCALAR = /[,\]}\s]/g;

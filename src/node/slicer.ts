@@ -1,5 +1,5 @@
 import type { Clock } from "../env/clock.ts";
-import type { Steps } from "../stream/steps.ts";
+import type { Steps } from "../lib/steps.ts";
 
 /** The longest time that stream processing delays a request. */
 const SLICE_US = 500;

@@ -1,4 +1,5 @@
 import { utf8 } from "../lib/bytes.ts";
+import { runSteps, type Steps } from "../lib/steps.ts";
 import {
   addToMeasure,
   isLarge,
@@ -11,7 +12,7 @@ import {
 } from "./aggregate.ts";
 import { GroupWindows, type Retention, type TableLimits } from "./group-windows.ts";
 import { type JsonOutput, toJson } from "./json-output.ts";
-import { mapSteps, runSteps, type Steps, sortSteps } from "./steps.ts";
+import { mapSteps, sortSteps } from "./steps.ts";
 import {
   compareAny,
   identityOf,

@@ -1,3 +1,4 @@
+import { runSteps, type Steps } from "../lib/steps.ts";
 import { passes } from "./filter.ts";
 import { type AggregateRow, GroupTable } from "./group-table.ts";
 import type { TableLimits } from "./group-windows.ts";
@@ -13,7 +14,6 @@ import {
   type Taken,
 } from "./record-feed.ts";
 import { withRecordFields } from "./record-fields.ts";
-import { runSteps, type Steps } from "./steps.ts";
 import { memoryOf, type Value } from "./value.ts";
 
 export type QueryResult = {

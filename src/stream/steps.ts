@@ -2,23 +2,14 @@
  * Work over many groups, in steps: a driver runs the next step or yields to requests first. The data
  * must not change until the last step.
  */
+import type { Steps } from "../lib/steps.ts";
 import { type JsonOutput, toJson } from "./json-output.ts";
-
-export type Steps<T> = Generator<void, T, void>;
 
 /** Items between two steps: well below a millisecond of work. */
 const ITEMS_A_STEP = 128;
 const TEXT_A_STEP = 16 * 1024;
 /** Items that are sorted at once, before runs are merged. */
 const RUN_ITEMS = 1024;
-
-/** All steps at once. */
-export function runSteps<T>(steps: Steps<T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
-}
 
 export function* mapSteps<T, U>(items: readonly T[], map: (item: T) => U): Steps<U[]> {
   const mapped: U[] = [];

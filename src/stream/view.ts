@@ -1,4 +1,5 @@
 import { ByteReader, ByteWriter, DecodeError } from "../lib/bytes.ts";
+import { runSteps, type Steps } from "../lib/steps.ts";
 import { passes } from "./filter.ts";
 import { type AggregateRow, type Aggregation, GroupTable } from "./group-table.ts";
 import type { AgedOut, Retention } from "./group-windows.ts";
@@ -13,7 +14,7 @@ import {
   type Taken,
 } from "./record-feed.ts";
 import { withRecordFields } from "./record-fields.ts";
-import { mapSteps, runSteps, type Steps } from "./steps.ts";
+import { mapSteps } from "./steps.ts";
 import {
   hasExtras,
   needsVersion2,

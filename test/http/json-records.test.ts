@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { encodeJsonRecords } from "../../src/http/json-records.ts";
 import { DEFAULT_LIMITS } from "../../src/http/options.ts";
 import { NO_REQUEST_HEADERS } from "../../src/http/record-headers.ts";
+import { runSteps } from "../../src/lib/steps.ts";
 import { RecordCursor } from "../../src/record/batch-reader.ts";
 import { decodeHeaders } from "../../src/record/headers.ts";
 import { fixture } from "../tools/http/fixture.ts";
@@ -255,7 +256,9 @@ test("any document is read as it was made", () => {
     );
     const body = `${blank()}{${blank()}"records"${blank()}:[${parts.join(`${blank()},`)}${blank()}]}${blank()}`;
     const defaults = { key: null, headers: NO_REQUEST_HEADERS };
-    const { records } = encodeJsonRecords(Buffer.from(body), defaults, DEFAULT_LIMITS, false);
+    const { records } = runSteps(
+      encodeJsonRecords(Buffer.from(body), defaults, DEFAULT_LIMITS, false),
+    );
     expect(plainOf(records.bytes)).toEqual(made.map(({ plain }) => plain));
   });
 });

@@ -4,6 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { type Json, JsonNumber, JsonReader } from "../../src/lib/json.ts";
+import { jsonValueEnd, TOO_LONG } from "../../src/lib/json-skip.ts";
 import { forEachSeed, type Random } from "../tools/random.ts";
 
 class Reader extends JsonReader<JsonNumber> {
@@ -24,6 +25,15 @@ class Reader extends JsonReader<JsonNumber> {
   }
   protected override refusal(text: string): string | null {
     return text === "refused" ? "this text is refused" : null;
+  }
+}
+
+function accepts(read: () => unknown): boolean {
+  try {
+    read();
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -73,14 +83,6 @@ test("damaged documents are accepted exactly if JSON.parse accepts them", () => 
       text.slice(0, at) +
       random.pick(["", ",", '"', "}", "]", "1", "\\", "\u0001", "x", ".", "e", "-", " "]) +
       text.slice(at + random.below(2));
-    const accepts = (read: () => unknown): boolean => {
-      try {
-        read();
-        return true;
-      } catch {
-        return false;
-      }
-    };
     const reads = accepts(() => whole(broken));
     expect(reads, broken).toBe(accepts(() => JSON.parse(broken)));
   });
@@ -130,4 +132,36 @@ test("a repeated name is reported, in a tree and field by field", () => {
   const fields = new Reader(text);
   fields.eachField(() => fields.source());
   expect(fields.repeatedNames).toEqual(["a"]);
+});
+
+test("a value ends where JSON.parse would end it, and damage is refused where it refuses", () => {
+  let refused = 0;
+  forEachSeed(5000, (random) => {
+    const text = document(random);
+    expect(jsonValueEnd(`x${text}]`, 1)).toBe(text.length + 1);
+    const at = random.below(text.length + 1);
+    const damage = random.pick([
+      ...'{}[]",:\\\u0000\u0001\n 01eE.-+tfnu/',
+      "\\u12",
+      "\\u12G4",
+      "\\x",
+      "ü",
+    ]);
+    const broken = text.slice(0, at) + damage + text.slice(at + random.below(3));
+    const end = jsonValueEnd(broken, broken.search(/[^ \n\r\t]|$/));
+    const isWhole = end >= 0 && broken.slice(end).trim() === "";
+    expect([broken, isWhole]).toEqual([broken, accepts(() => JSON.parse(broken))]);
+    if (!isWhole) refused++;
+  });
+  expect(refused).toBeGreaterThan(1000);
+});
+
+test("a value may be nested as deep as it is long", () => {
+  const deep = "[".repeat(1_000_000) + "]".repeat(1_000_000);
+  expect(jsonValueEnd(deep, 0)).toBe(2_000_000);
+  expect(jsonValueEnd(deep.slice(0, -1), 0)).toBe(-1);
+  expect(jsonValueEnd(deep, 0, 10)).toBe(TOO_LONG);
+  expect(jsonValueEnd("[1,2,3]", 0, 7)).toBe(7);
+  expect(jsonValueEnd("[1,2,3]", 0, 3)).toBe(TOO_LONG);
+  expect(jsonValueEnd('{"a":['.repeat(100_000), 0)).toBe(-1);
 });

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { runSteps, type Steps } from "../../src/lib/steps.ts";
 import { toJson } from "../../src/stream/json-output.ts";
-import { jsonListSteps, runSteps, type Steps, sortSteps } from "../../src/stream/steps.ts";
+import { jsonListSteps, sortSteps } from "../../src/stream/steps.ts";
 import { forEachSeed } from "../tools/random.ts";
 
 function countSteps(steps: Steps<unknown>): number {

@@ -40,7 +40,8 @@ export async function append(
   }
   let records: RequestRecords | null;
   try {
-    records = recordsOf(body, contentType, services.options.limits);
+    const made = recordsOf(body, contentType, services.options.limits);
+    records = made instanceof Promise ? await made : made;
     if (records === null && body.length > 0) {
       throw new ApiError("empty_append", "The body is an empty array: it holds no record");
     }

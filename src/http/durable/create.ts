@@ -41,13 +41,14 @@ export async function create(
     contentType === "" && fork !== null && body.length > 0
       ? await typeOf(services, fork.path)
       : contentType;
+  const made = recordsOf(body, type, services.options.limits);
   const outcome = await durable.createStream({
     path,
     contentType,
     ...life,
     closed: isClosing(headers),
     fork,
-    records: recordsOf(body, type, services.options.limits),
+    records: made instanceof Promise ? await made : made,
   });
   if (!outcome.ok) {
     const isOfSource = fork !== null && outcome.code.startsWith("fork_");

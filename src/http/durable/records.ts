@@ -1,13 +1,16 @@
 import { utf8 } from "../../lib/bytes.ts";
 import { JsonReader } from "../../lib/json.ts";
+import type { MaybePromise } from "../../lib/maybe-promise.ts";
 import { isJsonType } from "../../lib/media-type.ts";
+import type { Steps } from "../../lib/steps.ts";
 import type { RequestRecords } from "../../node/api.ts";
 import { BatchBuilder, encodeRecord } from "../../record/batch-builder.ts";
-import { tooLarge } from "../body.ts";
+import { recordTooLarge } from "../body.ts";
 import { ApiError } from "../errors.ts";
 import { textOfBody } from "../json.ts";
 import { checkCount } from "../ndjson.ts";
 import type { HttpLimits } from "../options.ts";
+import { encodeBody } from "../slices.ts";
 
 const SPARE_BYTES = 1024;
 
@@ -22,27 +25,30 @@ export function recordsOf(
   body: Uint8Array,
   contentType: string,
   limits: HttpLimits,
-): RequestRecords | null {
+): MaybePromise<RequestRecords | null> {
   if (body.length === 0) return null;
-  if (isJsonType(contentType)) return jsonRecords(body, limits);
+  if (isJsonType(contentType)) return encodeBody(body, jsonRecords(body, limits));
   checkSize("The body", body.length, limits.messageBytesMax);
   return encodeRecord(null, body);
 }
 
-function jsonRecords(body: Uint8Array, limits: HttpLimits): RequestRecords | null {
+function* jsonRecords(body: Uint8Array, limits: HttpLimits): Steps<RequestRecords | null> {
   const reader = new ElementReader(textOfBody(body));
   const builder = new BatchBuilder(body.length + SPARE_BYTES);
   const add = (what: string) => {
-    const value = utf8(reader.source());
+    const source = reader.sourceWithin(limits.messageBytesMax);
+    if (source === null) throw recordTooLarge(what, null, limits.messageBytesMax);
+    const value = utf8(source);
     checkSize(what, value.length, limits.messageBytesMax);
     builder.add(null, value);
   };
   let count = 0;
   if (reader.begins("[")) {
-    reader.eachItem((at) => {
+    for (const at of reader.items()) {
       checkCount(++count, 0, limits);
       add(`Element ${at}`);
-    });
+      yield;
+    }
   } else {
     add("The body");
     count = 1;
@@ -52,7 +58,7 @@ function jsonRecords(body: Uint8Array, limits: HttpLimits): RequestRecords | nul
 }
 
 function checkSize(what: string, bytes: number, max: number): void {
-  if (bytes > max) throw tooLarge("message_too_large", what, `${bytes} bytes`, max);
+  if (bytes > max) throw recordTooLarge(what, bytes, max);
 }
 
 /** Reads the elements as they are written, so that no number is rounded. */

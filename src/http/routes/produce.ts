@@ -8,7 +8,7 @@ import type { Instruments } from "../../metrics/instruments.ts";
 import type { Produced, ProduceOutcome, ProducerNumber, Scheduled } from "../../node/api.ts";
 import { type EncodedRecords, encodeRecord } from "../../record/batch-builder.ts";
 import { checkBatchOptions, isBatch, takeBatches } from "../batch-body.ts";
-import { JSON_FIELD_ERRORS, takeBytes } from "../body.ts";
+import { JSON_FIELD_ERRORS, takeBytes, takeInSteps } from "../body.ts";
 import { encodeEvents, eventModeOf } from "../cloud-events.ts";
 import { ApiError, type ErrorCode, shown } from "../errors.ts";
 import { encodeJsonRecords } from "../json-records.ts";
@@ -173,8 +173,8 @@ const produceJson = (services: Services, reader: ProduceReader): Endpoint => ({
     const options = reader.read(context, false);
     const { limits } = services.options;
     const { ignoresUnknown } = context.route;
-    return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
-      const read = encodeJsonRecords(body, options, limits, ignoresUnknown);
+    return takeInSteps(context, limits.requestBytesMax, "request_too_large", function* (body) {
+      const read = yield* encodeJsonRecords(body, options, limits, ignoresUnknown);
       const headers = { ...options.headers, traced: read.traced };
       const chosen = { ...options, key: options.key ?? read.firstKey, headers };
       append(services, context, chosen, read.records, batchAnswer);
@@ -204,8 +204,8 @@ function produceEvents(
   mode: "event" | "batch",
 ): typeof LATER {
   const { limits } = services.options;
-  return takeBytes(context, limits.requestBytesMax, "request_too_large", (body) => {
-    const records = encodeEvents(body, mode, options, limits);
+  return takeInSteps(context, limits.requestBytesMax, "request_too_large", function* (body) {
+    const records = yield* encodeEvents(body, mode, options, limits);
     append(services, context, options, records, mode === "event" ? singleAnswer : batchAnswer);
   });
 }

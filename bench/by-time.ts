@@ -9,7 +9,9 @@ import { CommandLine } from "../test/tools/arguments.ts";
 import { fillPartitions } from "./load/fill.ts";
 import { type Subject, startSubject } from "./load/subject.ts";
 
-const LINE = new CommandLine("usage: bun bench/by-time.ts [MESSAGES]");
+const LINE = new CommandLine(`usage: bun bench/by-time.ts [MESSAGES]
+variables:
+  BENCH_DIR  directory for the data of the server (default: that for temporary files)`);
 const MESSAGES = LINE.integer("MESSAGES", LINE.read({}, 1).positionals[0], 8_000_000);
 const PARTITIONS = 8;
 const LOOK_UPS = 2_000;

@@ -28,9 +28,12 @@ import { CommandLine } from "../test/tools/arguments.ts";
 import { openNode } from "./load/calls-node.ts";
 import { medianOf } from "./load/measure.ts";
 
-const LINE = new CommandLine("usage: bun bench/calls.ts [PART OF A NAME]");
-const ROUNDS = Number(process.env["ROUNDS"] ?? 5);
-const SECONDS = Number(process.env["SECONDS"] ?? 1);
+const LINE = new CommandLine(`usage: bun bench/calls.ts [PART OF A NAME]
+variables:
+  ROUNDS   rounds of each call (default: 5)
+  SECONDS  seconds of each row in a round (default: 1)`);
+const ROUNDS = LINE.variable("ROUNDS", 5);
+const SECONDS = LINE.variable("SECONDS", 1);
 const VALUE = new Uint8Array(64).fill(120);
 const CALLS = ["produce", "page of 100", "kv get"] as const;
 const WAYS = ["here", "messages", "rings"] as const;

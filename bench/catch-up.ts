@@ -2,7 +2,6 @@
  * `bun bench/catch-up.ts [messages]`: a follower of three is killed, that many messages are written,
  * and it is started again while writes go on. Measures how long it takes to have everything that
  * was there when it started, and to be as far as the leader, and how many snapshots that took.
- * `PAUSE_MS=0`: the writes are a flood. `COMPACT=1`: the leader lets go of its log before the start.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,13 +10,17 @@ import { CommandLine } from "../test/tools/arguments.ts";
 import { ThreeNodes } from "./load/nodes.ts";
 import { NDJSON_100 } from "./load/requests.ts";
 
-const LINE = new CommandLine("usage: bun bench/catch-up.ts [MESSAGES]");
+const LINE = new CommandLine(`usage: bun bench/catch-up.ts [MESSAGES]
+variables:
+  PAUSE_MS   milliseconds between two requests while the follower catches up (default: 20; 0: a flood)
+  COMPACT    1: the leader takes a checkpoint and lets go of its log before the follower starts
+  BENCH_DIR  directory for the data of all nodes (default: that for temporary files)`);
 const MESSAGES = LINE.integer("MESSAGES", LINE.read({}, 1).positionals[0], 8_000_000);
 const PARTITIONS = 8;
 const LINES = 1_000;
 const IN_FLIGHT = 16;
 /** Between two requests while the follower catches up: the three nodes share this machine. */
-const PAUSE_MS = Number(process.env["PAUSE_MS"] ?? 20);
+const PAUSE_MS = LINE.variable("PAUSE_MS", 20);
 /** Messages that a node may be behind the leader while writes go on. */
 const NEAR = 20_000;
 

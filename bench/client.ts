@@ -7,12 +7,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "../src/client/index.ts";
+import { CommandLine } from "../test/tools/arguments.ts";
 import { medianOf } from "./load/measure.ts";
 import { MESSAGE } from "./load/requests.ts";
 import { cpuMicros, startSubject } from "./load/subject.ts";
 
-const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
-const SECONDS = Number(process.env["SECONDS"] ?? 2);
+const LINE = new CommandLine(`usage: bun bench/client.ts
+variables:
+  ROUNDS   rounds of each row (default: 3)
+  SECONDS  seconds of each row in a round (default: 2)`);
+LINE.read({});
+const ROUNDS = LINE.variable("ROUNDS", 3);
+const SECONDS = LINE.variable("SECONDS", 2);
 const WARMUP_SECONDS = 2;
 const IN_FLIGHT = [64, 1024, 8192];
 const binary = join(import.meta.dir, "../dist/ayder");

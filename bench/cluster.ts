@@ -25,8 +25,8 @@ variables:
   BENCH_DIR  directory for the data of all servers (default: that for temporary files)
 The load comes from wrk if it is installed, otherwise from the generator of bench/load.`);
 LINE.read({});
-const ROUNDS = LINE.integer("ROUNDS", process.env["ROUNDS"], 3);
-const SECONDS = LINE.integer("SECONDS", process.env["SECONDS"], 3);
+const ROUNDS = LINE.variable("ROUNDS", 3);
+const SECONDS = LINE.variable("SECONDS", 3);
 const WARMUP_SECONDS = 3;
 const NODES = [1, 2, 3];
 /** Both clusters are loaded by the same program. */

@@ -10,7 +10,9 @@ import type { Socket } from "bun";
 import { CommandLine } from "../test/tools/arguments.ts";
 import { residentMiB, startSubject } from "./load/subject.ts";
 
-const LINE = new CommandLine("usage: bun bench/follow.ts [FOLLOWERS]");
+const LINE = new CommandLine(`usage: bun bench/follow.ts [FOLLOWERS]
+variables:
+  AYDER_BINARY  binary of Ayder (default: dist/ayder)`);
 const FOLLOWERS = LINE.integer("FOLLOWERS", LINE.read({}, 1).positionals[0], 1000);
 const ROUNDS = 50;
 const SILENT_SECONDS = 32;

@@ -23,7 +23,10 @@ type Case = {
   readonly grows: string;
 };
 
-const LINE = new CommandLine("usage: bun bench/growth.ts [--full] [--only CASE]");
+const LINE = new CommandLine(`usage: bun bench/growth.ts [--full] [--only CASE]
+variables:
+  AYDER_BINARY  binary of Ayder (default: dist/ayder)
+  BENCH_DIR     directory for the data of the server (default: that for temporary files)`);
 const { values } = LINE.read({ full: { type: "boolean" }, only: { type: "string" } });
 const PARTITIONS = 8;
 /** A topic has at most 1024 partitions. */

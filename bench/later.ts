@@ -7,15 +7,22 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CommandLine } from "../test/tools/arguments.ts";
 import { Connection } from "./load/connection.ts";
 import { isHttp } from "./load/queue-protocols.ts";
 import { MESSAGE, rawRequest } from "./load/requests.ts";
 import { cpuMicros, residentMiB, startSubject } from "./load/subject.ts";
 
-const RATE = Number(process.env["RATE"] ?? 1_000);
-const SECONDS = Number(process.env["SECONDS"] ?? 20);
+const LINE = new CommandLine(`usage: bun bench/later.ts
+variables:
+  WAITING  records that wait, with those that fall due (default: 1000000)
+  RATE     records that fall due in a second (default: 1000)
+  SECONDS  seconds in which records fall due (default: 20)`);
+LINE.read({});
+const RATE = LINE.variable("RATE", 1_000);
+const SECONDS = LINE.variable("SECONDS", 20);
 /** Those that fall due are among them. */
-const WAITING = Number(process.env["WAITING"] ?? 1_000_000);
+const WAITING = LINE.variable("WAITING", 1_000_000);
 const DUE = RATE * SECONDS;
 const FAR = Math.max(0, WAITING - DUE);
 const CONNECTIONS = 64;

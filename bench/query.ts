@@ -7,16 +7,25 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CommandLine } from "../test/tools/arguments.ts";
 import type { LoadResult } from "./load/generator.ts";
 import { medianOf, runGenerator } from "./load/measure.ts";
 import { rawRequest } from "./load/requests.ts";
 import { startSubject } from "./load/subject.ts";
 
-const RECORDS = Number(process.env["RECORDS"] ?? 1_000_000);
+const LINE = new CommandLine(`usage: bun bench/query.ts
+variables:
+  RECORDS       records that are queried (default: 1000000)
+  SECONDS       seconds of each measurement of writes (default: 6)
+  ROUNDS        rounds (default: 3)
+  CONNECTIONS   connections that write (default: 16)
+  AYDER_BINARY  binary of Ayder (default: the source)`);
+LINE.read({});
+const RECORDS = LINE.variable("RECORDS", 1_000_000);
 const PAGE = 10_000;
-const SECONDS = Number(process.env["SECONDS"] ?? 6);
-const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
-const CONNECTIONS = Number(process.env["CONNECTIONS"] ?? 16);
+const SECONDS = LINE.variable("SECONDS", 6);
+const ROUNDS = LINE.variable("ROUNDS", 3);
+const CONNECTIONS = LINE.variable("CONNECTIONS", 16);
 
 const directory = mkdtempSync(join(tmpdir(), "ayder-bench-"));
 const binary = process.env["AYDER_BINARY"];

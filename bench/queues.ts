@@ -16,9 +16,15 @@ import type { WorkersResult, WorkersSpec } from "./load/queue-workers.ts";
 import { MESSAGE } from "./load/requests.ts";
 import { cpuMicros, startSubject } from "./load/subject.ts";
 
-const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
-const SECONDS = Number(process.env["SECONDS"] ?? 2);
-const WORKERS = Number(process.env["WORKERS"] ?? 64);
+const LINE = new CommandLine(`usage: bun run bench/queues.ts [ayder|redis|nats ...]
+variables:
+  ROUNDS     rounds (default: 3)
+  SECONDS    seconds of each row in a round (default: 2)
+  WORKERS    connections of the rows with one message a request (default: 64)
+  BENCH_DIR  directory for the data of all servers (default: that for temporary files)`);
+const ROUNDS = LINE.variable("ROUNDS", 3);
+const SECONDS = LINE.variable("SECONDS", 2);
+const WORKERS = LINE.variable("WORKERS", 64);
 const WARMUP_SECONDS = 1;
 const LINES = 1_000;
 /** Messages that are there before a measurement. */
@@ -91,6 +97,8 @@ async function startProgram(command: readonly string[], port: number) {
 async function talk(port: number, text: string, mark: string, count: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let seen = 0;
+  /** The end of what came before, where a mark may begin. */
+  let before = "";
   let left: Uint8Array = Buffer.from(text, "latin1");
   const write = (socket: { write(bytes: Uint8Array): number }) => {
     left = left.subarray(socket.write(left));
@@ -102,7 +110,9 @@ async function talk(port: number, text: string, mark: string, count: number): Pr
       open: write,
       drain: write,
       data: (_socket, chunk) => {
-        seen += chunk.toString("latin1").split(mark).length - 1;
+        const text = before + chunk.toString("latin1");
+        seen += text.split(mark).length - 1;
+        before = mark.length > 1 ? text.slice(1 - mark.length) : "";
         if (seen >= count) resolve();
       },
     },
@@ -189,12 +199,6 @@ const CASES: readonly Case[] = [
   { name: "receive and ack, 100 messages", max: 100, connections: 16, stock: STOCK_BATCH },
 ];
 
-const LINE = new CommandLine(`usage: bun run bench/queues.ts [ayder|redis|nats ...]
-variables:
-  ROUNDS     rounds (default: 3)
-  SECONDS    seconds of each row in a round (default: 2)
-  WORKERS    connections of the rows with one message a request (default: 64)
-  BENCH_DIR  directory for the data of all servers (default: that for temporary files)`);
 const KNOWN = PEERS.map(({ name }) => name);
 const names = LINE.read({}, KNOWN.length).positionals;
 for (const name of names) LINE.oneOf("server", name, KNOWN);

@@ -10,7 +10,9 @@ import { fillPartitions } from "./load/fill.ts";
 import { bigValue } from "./load/requests.ts";
 import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 
-const LINE = new CommandLine("usage: bun bench/restart.ts [MESSAGES]");
+const LINE = new CommandLine(`usage: bun bench/restart.ts [MESSAGES]
+variables:
+  BENCH_DIR  directory for the data of the server (default: that for temporary files)`);
 const MESSAGES = LINE.integer("MESSAGES", LINE.read({}, 1).positionals[0], 8_000_000);
 const PARTITIONS = 8;
 

@@ -40,8 +40,8 @@ if (selected.length === 0) LINE.refused(`no case has "${filter}" in its name`);
 const { env } = process;
 const rounds = {
   warmupSeconds: 3, // A server that is just started is compiled while it is measured.
-  seconds: LINE.integer("SECONDS", env["SECONDS"], 2),
-  rounds: LINE.integer("ROUNDS", env["ROUNDS"], 3),
+  seconds: LINE.variable("SECONDS", 2),
+  rounds: LINE.variable("ROUNDS", 3),
 };
 const hasWrk = Bun.which("wrk") !== null;
 const byWrk =

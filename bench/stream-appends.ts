@@ -29,8 +29,8 @@ const [reference] = LINE.read({}, 1).positionals;
 const { env } = process;
 const rounds = {
   warmupSeconds: 3,
-  seconds: LINE.integer("SECONDS", env["SECONDS"], 2),
-  rounds: LINE.integer("ROUNDS", env["ROUNDS"], 3),
+  seconds: LINE.variable("SECONDS", 2),
+  rounds: LINE.variable("ROUNDS", 3),
 };
 const IN_FLIGHT = 64;
 const STREAMS = 64;

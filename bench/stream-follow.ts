@@ -10,7 +10,9 @@ import type { Socket } from "bun";
 import { CommandLine } from "../test/tools/arguments.ts";
 import { cpuMicros, residentMiB, startSubject } from "./load/subject.ts";
 
-const LINE = new CommandLine("usage: bun bench/stream-follow.ts [STREAMS]");
+const LINE = new CommandLine(`usage: bun bench/stream-follow.ts [STREAMS]
+variables:
+  AYDER_BINARY  binary of Ayder (default: dist/ayder)`);
 const STREAMS = LINE.integer("STREAMS", LINE.read({}, 1).positionals[0], 1000);
 const SILENT_SECONDS = 10;
 const IN_FLIGHT = 64;

@@ -12,8 +12,10 @@ import { CommandLine } from "../test/tools/arguments.ts";
 import { floodAny } from "./load/flood.ts";
 import { cpuMicros, residentMiB, type Subject, startSubject } from "./load/subject.ts";
 
-const USAGE = "usage: bun bench/streams.ts [STREAMS] [--records N] [--followers N]";
-const LINE = new CommandLine(USAGE);
+const LINE = new CommandLine(`usage: bun bench/streams.ts [STREAMS] [--records N] [--followers N]
+variables:
+  AYDER_BINARY  binary of Ayder (default: dist/ayder)
+  BENCH_DIR     directory for the data of the server (default: that for temporary files)`);
 const { values, positionals } = LINE.read(
   { records: { type: "string" }, followers: { type: "string" } },
   1,

@@ -13,10 +13,13 @@ import { type Measured, measured, medianOf, runGenerator } from "./load/measure.
 import { MESSAGE, NDJSON_100, rawRequest } from "./load/requests.ts";
 import { residentMiB, type Subject, startSubject } from "./load/subject.ts";
 
-const ROUNDS = Number(process.env["ROUNDS"] ?? 5);
-const SECONDS = Number(process.env["SECONDS"] ?? 2);
+const LINE = new CommandLine(`usage: bun bench/threads.ts [PART OF A NAME]
+variables:
+  ROUNDS   rounds of each case (default: 5)
+  SECONDS  seconds of each row in a round (default: 2)`);
+const ROUNDS = LINE.variable("ROUNDS", 5);
+const SECONDS = LINE.variable("SECONDS", 2);
 const WARMUP_SECONDS = 2;
-const LINE = new CommandLine("usage: bun bench/threads.ts [PART OF A NAME]");
 const [filter = ""] = LINE.read({}, 1).positionals;
 
 const CASES = [
@@ -82,7 +85,10 @@ async function measure(name: string, connections: number, request: string): Prom
     runGenerator({ port, requests: [request], connections, warmupSeconds: 0.5, seconds });
   for (const subject of subjects) await load(subject, WARMUP_SECONDS);
   for (let round = 0; round < ROUNDS; round++) {
-    for (const [which, subject] of subjects.entries()) {
+    for (let n = 0; n < subjects.length; n++) {
+      // Each round begins with another server.
+      const which = (n + round) % subjects.length;
+      const subject = subjects[which] as Subject;
       results[which]?.push(await measured(subject, () => load(subject, SECONDS)));
     }
   }

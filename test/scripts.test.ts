@@ -102,6 +102,22 @@ describe("command lines of scripts", () => {
   }
 });
 
+test("variables of benchmarks are read where command lines are, and listed by --help", async () => {
+  const read = /(?:env\["|\benv\.|LINE\.variable\(")([A-Z][A-Z_]+)/g;
+  const unlisted: string[] = [];
+  for (const file of [...new Glob("bench/*.ts").scanSync(".")]) {
+    const text = await Bun.file(file).text();
+    if (/Number\((process\.)?env/.test(text)) unlisted.push(`${file}: Number(env)`);
+    if (!text.includes("new CommandLine(")) continue;
+    const usage = /new CommandLine\(([\s\S]*?)\);\n/.exec(text)?.[1] ?? "";
+    for (const [, name = ""] of text.matchAll(read))
+      if (!usage.includes(`  ${name} `)) unlisted.push(`${file}: ${name}`);
+    if (text.includes("benchDirectory(") && !usage.includes("  BENCH_DIR "))
+      unlisted.push(`${file}: BENCH_DIR`);
+  }
+  expect(unlisted).toEqual([]);
+});
+
 /** Folders of `test/` that hold no tests of their own. */
 const OTHERS = ["tools", "checks"];
 

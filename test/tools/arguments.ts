@@ -39,6 +39,11 @@ export class CommandLine {
     throw this.refused(`${what}: "${value}" is not a number`);
   }
 
+  /** @returns an environment variable as an integer from 0, or `otherwise` if it is not set. */
+  variable(name: string, otherwise: number): number {
+    return this.integer(name, process.env[name], otherwise);
+  }
+
   /** @returns `word` if it is one of the known ones. */
   oneOf<T extends string>(what: string, word: string, known: readonly T[]): T {
     const found = known.find((each) => each === word);

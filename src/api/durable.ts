@@ -49,7 +49,7 @@ export const DURABLE_LIST = t.Object({
   ok,
   streams: t.Array(STREAM_SUMMARY),
   next: t.Union([t.String(), t.Null()]),
-  total: natural("Number of all streams"),
+  total: natural("Number of all streams that the token may read"),
 });
 export type DurableList = Wire<typeof DURABLE_LIST>;
 const SUBSCRIPTION_SUMMARY = t.Object({

@@ -94,3 +94,30 @@ test("a fork needs to read its source, and keys and preflights need no token", a
   const preflight = await fetch(`${server.url}/v1/stream/room/1`, { method: "OPTIONS" });
   expect(preflight.status).toBe(204);
 });
+
+test("a list shows and counts only the streams that the token may read", async () => {
+  const list = async (token: string, query = "") => {
+    const answer = await fetch(`${server.url}/v1/stream/__ds/streams${query}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const { streams, next, total } = (await answer.json()) as {
+      readonly streams: readonly { readonly path: string }[];
+      readonly next: string | null;
+      readonly total: number;
+    };
+    return { paths: streams.map(({ path }) => path), next, total };
+  };
+  const all = await list("dev");
+  const room = all.paths.filter((path) => /^\/?room\//.test(path));
+  const other = all.paths.filter((path) => /^\/?other\//.test(path));
+  expect(all.total).toBe(room.length + other.length);
+  expect(other.length).toBeGreaterThan(0);
+  expect(room.length).toBeGreaterThan(1);
+  expect(await list("r")).toEqual({ paths: room, next: null, total: room.length });
+  expect(await list("elsewhere")).toEqual({ paths: other, next: null, total: other.length });
+  const first = { paths: room.slice(0, 1), next: room[0] ?? null, total: room.length };
+  expect(await list("r", "?limit=1")).toEqual(first);
+  const rest = { paths: room.slice(1), next: null, total: room.length };
+  expect(await list("r", `?after=${encodeURIComponent(room[0] ?? "")}`)).toEqual(rest);
+  expect(await list("r", "?prefix=other")).toEqual({ paths: [], next: null, total: room.length });
+});

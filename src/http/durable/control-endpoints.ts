@@ -22,6 +22,7 @@ import type {
   StreamSummary,
   SubscriptionSummary,
 } from "../../node/api.ts";
+import { nextTurn } from "../answer-streams.ts";
 import { queryReader } from "../query.ts";
 import type { Endpoint, RequestContext } from "../request-context.ts";
 import { json } from "../responses.ts";
@@ -44,6 +45,8 @@ import {
 
 const LIST_LIMIT_DEFAULT = 100;
 const LIST_LIMIT_MAX = 1000;
+/** Streams of one look at the node, each of which walks over all paths. */
+const LOOKED_AT = 5_000;
 const SUBSCRIPTIONS = "/v1/stream/__ds/subscriptions";
 const ONE = `${SUBSCRIPTIONS}/:subscription`;
 const ANY_TOKEN = { kind: "token" } as const;
@@ -264,25 +267,33 @@ async function listStreams(
   return json<DurableList>({ ok: true, streams: streams.map(streamRow), next, total });
 }
 
-/** Looks on until the page is full, so that `next` is never the name of a stream that is not permitted. */
+/**
+ * Looks at all streams, so that `next` is never the name of a stream that is not permitted, and `total`
+ * counts only those that are.
+ */
 async function permittedStreams(
   { listStreams: listAll }: DurableServices["durable"],
   { principal }: RequestContext,
   request: ListStreamsRequest,
 ): Promise<StreamList> {
-  const { prefix, limit } = request;
+  const { prefix, after, limit } = request;
   const streams: StreamSummary[] = [];
-  for (let after = request.after; ; ) {
-    const page = await listAll({ prefix, after, limit: LIST_LIMIT_MAX });
-    streams.push(...page.streams.filter(({ path }) => principal.may("read", path)));
-    const isFull = streams.length > limit;
-    if (isFull || page.next === null) {
-      const listed = streams.slice(0, limit);
-      const next = isFull ? (listed.at(-1)?.path ?? null) : null;
-      return { streams: listed, next, total: page.total };
+  let total = 0;
+  for (let behind = ""; ; ) {
+    const page = await listAll({ prefix: "", after: behind, limit: LOOKED_AT });
+    for (const stream of page.streams) {
+      if (!principal.may("read", stream.path)) continue;
+      total++;
+      const isWithin = stream.path > after && stream.path.startsWith(prefix);
+      if (isWithin && streams.length <= limit) streams.push(stream);
     }
-    after = page.next;
+    if (page.next === null) break;
+    behind = page.next;
+    await nextTurn();
   }
+  const listed = streams.slice(0, limit);
+  const next = streams.length > limit ? (listed.at(-1)?.path ?? null) : null;
+  return { streams: listed, next, total };
 }
 
 async function describeStream(

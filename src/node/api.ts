@@ -91,8 +91,15 @@ export interface NodeApi extends KvApi {
   deleteTopic(topic: string): Promise<Result<object, WriteReject | "topic_not_found">>;
   /** By name, as far as this node knows. */
   listTopics(request?: ListTopicsRequest): MaybePromise<readonly TopicSummary[]>;
-  /** The topic as far as this node knows. */
-  describeTopic(topic: string): MaybePromise<Result<TopicDescription, "topic_not_found">>;
+  /**
+   * The topic as far as this node knows.
+   *
+   * @param rowsMax at most this many rows of groups; `groupsLeft` names the groups that have none.
+   */
+  describeTopic(
+    topic: string,
+    rowsMax?: number,
+  ): MaybePromise<Result<TopicDescription, "topic_not_found">>;
   /** @returns null once this node has applied everything committed, so what it lacks does not exist. */
   catchUp(): Promise<Rejected<"no_leader" | "no_quorum"> | null>;
 
@@ -121,7 +128,11 @@ export interface NodeApi extends KvApi {
   deleteGroup(
     group: string,
   ): Promise<Result<{ offsets: number; members: number }, DeleteGroupReject>>;
-  groupsOf(topic: string): MaybePromise<Result<{ groups: readonly GroupLag[] }, "topic_not_found">>;
+  /** @param names of the groups; absent: all of the topic. */
+  groupsOf(
+    topic: string,
+    names?: readonly string[],
+  ): MaybePromise<Result<{ groups: readonly GroupLag[] }, "topic_not_found">>;
 
   deleteBefore(
     request: PartitionRef & { beforeOffset: number },
@@ -276,6 +287,7 @@ export type GroupLag = {
 export type TopicDescription = TopicShape & {
   readonly partitionList: readonly PartitionDescription[];
   readonly groups: readonly GroupLag[];
+  readonly groupsLeft: readonly string[];
 };
 
 /** How a write was acknowledged. `synced` false: `timeoutMs` passed first, and the write continues. */

@@ -285,10 +285,11 @@ export class Node implements NodeApi, ClusterApi {
     this.#forwarded.createTopic(topic, partitions);
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#forwarded.deleteTopic(topic);
   readonly listTopics: Reader["listTopics"] = (request) => this.#reader.listTopics(request);
-  readonly describeTopic: Reader["describeTopic"] = (topic) => this.#reader.describeTopic(topic);
+  readonly describeTopic: Reader["describeTopic"] = (topic, rowsMax) =>
+    this.#reader.describeTopic(topic, rowsMax);
   readonly catchUp: NodeApi["catchUp"] = () => this.#replica.linearizer.catchUp();
   readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#writes.broker.deleteGroup(group);
-  readonly groupsOf: Reader["groupsOf"] = (topic) => this.#reader.groupsOf(topic);
+  readonly groupsOf: Reader["groupsOf"] = (topic, names) => this.#reader.groupsOf(topic, names);
   readonly commitOffset: NodeApi["commitOffset"] = (request) =>
     this.#forwarded.commitOffset(request);
   readonly deleteBefore: NodeApi["deleteBefore"] = (request) =>

@@ -120,6 +120,23 @@ export function register(target: TargetOf): void {
         ],
       });
     });
+    test("very many groups and partitions are described to the last one", async () => {
+      const topic = await client.topic("wide", 1024);
+      const groups = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+      for (const group of groups.toReversed()) {
+        const place = { topic, group, partition: 7, offset: 0 };
+        expect((await client.ask("POST /broker/commit", { body: place })).status).toBe(200);
+      }
+      const { body } = await client.ask(`GET /broker/topics/${topic}`);
+      expect((body["partitions"] as Json[]).length).toBe(1024);
+      const rows = groups.flatMap((group) =>
+        Array.from({ length: 1024 }, (_, partition) => {
+          const committed = partition === 7 ? 0 : null;
+          return { group, partition, committed_offset: committed, lag: 0 };
+        }),
+      );
+      expect(body["groups"]).toEqual(rows);
+    });
     test("a deleted topic is gone, and begins again at 0 when it is made anew", async () => {
       const topic = await client.topic("deleted");
       await client.produce(topic, "x");

@@ -104,6 +104,6 @@ test("a body that fails does not stop the others", async () => {
     })(),
   );
   const other = encodeBody(large, steps("other", 2, order));
-  expect(Promise.resolve(failing)).rejects.toThrow("refused");
+  await expect(Promise.resolve(failing)).rejects.toThrow("refused");
   expect(await other).toBe("other");
 });

@@ -1,6 +1,6 @@
-/** The list of very many topics is sent in pieces, and is exactly what the token may read. */
+/** Lists of very many topics or groups are sent in pieces, and are exactly what the token may read. */
 import { expect, test } from "bun:test";
-import { fixture } from "../tools/http/fixture.ts";
+import { fixture, TOKEN } from "../tools/http/fixture.ts";
 
 const COUNT = 12_345;
 const nameOf = (i: number) => `${i % 3 === 0 ? "orders" : "users"}.${String(i).padStart(6, "0")}`;
@@ -58,4 +58,27 @@ test("a token that is limited to names sees only those, on pages and as a whole"
     if (typeof next === "string") expect(permitted).toContain(next);
   }
   expect(found).toEqual(permitted);
+});
+
+test("the groups of a wide topic are asked for a few at a time, and an answer that lost them is cut off", async () => {
+  const { node, app, ask } = fixture();
+  await node.createTopic("wide", 1024);
+  const groups = Array.from({ length: 9 }, (_, i) => `g${i}`);
+  for (const group of groups) {
+    await node.commitOffset({ topic: "wide", group, partition: 0, offset: 0 });
+  }
+  const asked: (readonly string[] | undefined)[] = [];
+  const groupsOf = node.groupsOf.bind(node);
+  node.groupsOf = (topic, names) => {
+    asked.push(names);
+    return groupsOf(topic, names);
+  };
+  const { body } = await ask("GET /broker/topics/wide");
+  expect((body["groups"] as unknown[]).length).toBe(9 * 1024);
+  expect(asked).toEqual([groups.slice(3, 6), groups.slice(6)]);
+
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  const answer = await app.fetch(new Request("http://localhost/broker/topics/wide", { headers }));
+  await node.deleteTopic("wide");
+  await expect(answer.text()).rejects.toThrow();
 });

@@ -11,7 +11,6 @@ import {
   TOPIC_LIST_QUERY,
   type TopicCreated,
   type TopicDeleted,
-  type TopicDescribed,
 } from "../../api/topics.ts";
 import type { RejectCode, Result, TopicDescription } from "../../node/api.ts";
 import { readJson } from "../body.ts";
@@ -20,6 +19,7 @@ import { queryReader } from "../query.ts";
 import type { Endpoint } from "../request-context.ts";
 import { json, placeOf } from "../responses.ts";
 import type { Services } from "../services.ts";
+import { descriptionAnswer, ROWS_AT_ONCE } from "../topic-description.ts";
 import { allTopics, topicPage } from "../topic-list.ts";
 
 const readOffsetsQuery = queryReader(OFFSETS_QUERY);
@@ -128,30 +128,12 @@ const describeTopic = (services: Services): Endpoint => ({
   },
   handle: async (context) => {
     const topic = context.path("topic");
-    let result: Result<TopicDescription, RejectCode> = await services.node.describeTopic(topic);
-    if (!result.ok)
-      result = (await services.node.catchUp()) ?? (await services.node.describeTopic(topic));
+    const describe = () => services.node.describeTopic(topic, ROWS_AT_ONCE);
+    let result: Result<TopicDescription, RejectCode> = await describe();
+    if (!result.ok) result = (await services.node.catchUp()) ?? (await describe());
     if (!result.ok) return services.errorMapper.answer(context, result, placeOf(topic, null));
-    return json<TopicDescribed>(described(services, result));
+    return descriptionAnswer(services, context, result);
   },
-});
-
-const described = ({ compat }: Services, { topic, partitionList, groups }: TopicDescription) => ({
-  ok: true as const,
-  topic,
-  partitions: partitionList.map(({ partition, lowWatermark, endOffset, bytes }) => ({
-    partition,
-    low_watermark: lowWatermark,
-    end_offset: endOffset,
-    bytes,
-  })),
-  groups: groups.map(({ group, partition, committedOffset, lag }) => ({
-    group,
-    partition,
-    committed_offset:
-      committedOffset === null ? null : compat.fromNextOffset(committedOffset, committedOffset),
-    lag,
-  })),
 });
 
 const deleteTopic = ({ node, errorMapper }: Services): Endpoint => ({

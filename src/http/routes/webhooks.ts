@@ -104,7 +104,7 @@ const putWebhook = (services: Services, webhooks: WebhookApi): Endpoint => ({
     const before = await webhooks.topicsOfWebhook(name);
     await demandDeadLetter(context, {
       ...{ deadLetter, isDefault, before: before?.deadLetter },
-      exists: async (wanted) => (await services.node.describeTopic(wanted)).ok,
+      exists: async (wanted) => (await services.node.describeTopic(wanted, 0)).ok,
     });
     const result = await webhooks.define(name, definition);
     if (!result.ok) return rejected(services, context, result, name, topic);

@@ -77,7 +77,8 @@ export const CALLS = {
     node.createTopic(topic, partitions),
   deleteTopic: ({ node }: Side, topic: string) => node.deleteTopic(topic),
   listTopics: ({ node }: Side, request?: ListTopicsRequest) => node.listTopics(request),
-  describeTopic: ({ node }: Side, topic: string) => node.describeTopic(topic),
+  describeTopic: ({ node }: Side, topic: string, rowsMax?: number) =>
+    node.describeTopic(topic, rowsMax),
   offsetsAt: ({ node }: Side, request: OffsetsAtRequest) => node.offsetsAt(request),
   catchUp: ({ node }: Side) => node.catchUp(),
   listProducers: ({ node }: Side, request: ProducersRequest) => node.producers.list(request),
@@ -90,7 +91,8 @@ export const CALLS = {
   describeGroup: ({ node }: Side, group: string) => node.groups.describe(group),
   listGroups: ({ node }: Side) => node.groups.list(),
   deleteGroup: ({ node }: Side, group: string) => node.deleteGroup(group),
-  groupsOf: ({ node }: Side, topic: string) => node.groupsOf(topic),
+  groupsOf: ({ node }: Side, topic: string, names?: readonly string[]) =>
+    node.groupsOf(topic, names),
   commitOffset: ({ node }: Side, request: CommitRequest) => node.commitOffset(request),
   deleteBefore: ({ node }: Side, request: PartitionRef & { beforeOffset: number }) =>
     node.deleteBefore(request),

@@ -295,10 +295,11 @@ export class WorkerPort implements NodeApi {
   readonly deleteTopic: NodeApi["deleteTopic"] = (topic) => this.#call("deleteTopic", topic);
   readonly listTopics: NodeApi["listTopics"] = (request) => this.#call("listTopics", request);
   readonly offsetsAt: NodeApi["offsetsAt"] = (request) => this.#call("offsetsAt", request);
-  readonly describeTopic: NodeApi["describeTopic"] = (topic) => this.#call("describeTopic", topic);
+  readonly describeTopic: NodeApi["describeTopic"] = (topic, rowsMax) =>
+    this.#call("describeTopic", topic, rowsMax);
   readonly catchUp: NodeApi["catchUp"] = () => this.#call("catchUp");
   readonly deleteGroup: NodeApi["deleteGroup"] = (group) => this.#call("deleteGroup", group);
-  readonly groupsOf: NodeApi["groupsOf"] = (topic) => this.#call("groupsOf", topic);
+  readonly groupsOf: NodeApi["groupsOf"] = (topic, names) => this.#call("groupsOf", topic, names);
   readonly commitOffset: NodeApi["commitOffset"] = (request) => this.#call("commitOffset", request);
   readonly deleteBefore: NodeApi["deleteBefore"] = (request) => this.#call("deleteBefore", request);
   readonly setRetention: NodeApi["setRetention"] = (request) => this.#call("setRetention", request);

@@ -150,9 +150,14 @@ export class Reader {
     return names.map((name) => summaryOf(findTopic(broker, name) as TopicState));
   }
 
-  describeTopic(name: string): Result<TopicDescription, "topic_not_found"> {
+  describeTopic(
+    name: string,
+    rowsMax = Number.MAX_SAFE_INTEGER,
+  ): Result<TopicDescription, "topic_not_found"> {
     const topic = findTopic(this.#machine.broker, name);
     if (topic === undefined) return { ok: false, code: "topic_not_found" };
+    const names = groupsIn(this.#machine.parts.groups, topic);
+    const shown = Math.floor(rowsMax / topic.partitions.length);
     return {
       ok: true,
       topic: name,
@@ -163,20 +168,25 @@ export class Reader {
         endOffset: partition.endOffset,
         bytes: retainedBytes(partition),
       })),
-      groups: this.#groupsIn(topic),
+      groups: this.#rowsOf(topic, names.slice(0, shown)),
+      groupsLeft: names.slice(shown),
     };
   }
 
-  groupsOf(name: string): Result<{ groups: readonly GroupLag[] }, "topic_not_found"> {
+  groupsOf(
+    name: string,
+    names?: readonly string[],
+  ): Result<{ groups: readonly GroupLag[] }, "topic_not_found"> {
     const topic = findTopic(this.#machine.broker, name);
     if (topic === undefined) return { ok: false, code: "topic_not_found" };
-    return { ok: true, groups: this.#groupsIn(topic) };
+    const all = names ?? groupsIn(this.#machine.parts.groups, topic);
+    return { ok: true, groups: this.#rowsOf(topic, all) };
   }
 
-  /** Progress of all groups of a topic, by group, then by partition. */
-  #groupsIn(topic: TopicState): GroupLag[] {
+  /** Progress of these groups in all partitions. */
+  #rowsOf(topic: TopicState, names: readonly string[]): GroupLag[] {
     const { groups } = this.#machine.parts;
-    return groupsIn(groups, topic).flatMap((group) =>
+    return names.flatMap((group) =>
       [...standingsIn(groups, topic, group)].map(({ partition, committed }) => ({
         group,
         partition: partition.partition,

@@ -141,7 +141,7 @@ export class FakeNode implements NodeApi {
   catchUp() {
     return Promise.resolve(null);
   }
-  describeTopic(topic: string) {
+  describeTopic(topic: string, rowsMax = Number.MAX_SAFE_INTEGER) {
     const partitions = this.#topics.get(topic);
     if (partitions === undefined) return { ok: false, code: "topic_not_found" } as const;
     const partitionList = partitions.map(({ lowWatermark, endOffset, bytes }, partition) => ({
@@ -150,8 +150,13 @@ export class FakeNode implements NodeApi {
       endOffset,
       bytes,
     }));
-    const groups = this.groups.progressIn(topic);
-    return { ok: true, topic, partitions: partitions.length, partitionList, groups } as const;
+    const rows = this.groups.progressIn(topic);
+    const names = [...new Set(rows.map(({ group }) => group))];
+    const shown = Math.floor(rowsMax / partitions.length);
+    const groups = rows.slice(0, shown * partitions.length);
+    const groupsLeft = names.slice(shown);
+    const { length } = partitions;
+    return { ok: true, topic, partitions: length, partitionList, groups, groupsLeft } as const;
   }
 
   async deleteGroup(group: string) {
@@ -165,9 +170,11 @@ export class FakeNode implements NodeApi {
     return { ok: true, offsets, members: 0 } as const;
   }
 
-  groupsOf(topic: string) {
+  groupsOf(topic: string, names?: readonly string[]) {
     const described = this.describeTopic(topic);
-    return described.ok ? ({ ok: true, groups: described.groups } as const) : described;
+    if (!described.ok) return described;
+    const wanted = ({ group }: { group: string }) => names?.includes(group) ?? true;
+    return { ok: true, groups: described.groups.filter(wanted) } as const;
   }
 
   produce(request: ProduceRequest, done: (outcome: ProduceOutcome) => void) {

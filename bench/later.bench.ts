@@ -34,7 +34,7 @@ for (let i = 0; i < RECORDS; i += PER_ENTRY) {
 const used = bytesInUse() - before;
 const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 console.log(
-  `${machine.parts.later.due.size} produces wait: ${mb(used)} of the heap, ` +
+  `${machine.parts.later.pending.size} produces wait: ${mb(used)} of the heap, ` +
     `${mb(process.memoryUsage.rss() - resident)} resident, ` +
     `snapshot ${mb(snapshotBytes(machine))}, apply ${((applyMs * 1e6) / RECORDS).toFixed(0)} ns each`,
 );

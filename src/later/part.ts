@@ -20,38 +20,28 @@ import {
   encodeCronDefinition,
   encodeTime,
 } from "./cron-format.ts";
-import {
-  addPending,
-  CLASSES,
-  type Cron,
-  classOfId,
-  LaterState,
-  Pending,
-  setCron,
-} from "./state.ts";
+import type { Pending } from "./pending.ts";
+import { CLASSES, type Cron, classOfId, LaterState, setCron } from "./state.ts";
 
 const TAG = 22;
 const KIND_NUMBERS = 1;
 const KIND_PENDING = 2;
 const KIND_CRON = 3;
+const U32_MAX = 0xffff_ffff;
 
 const isUnused = ({ nextNumber, nextCronId }: LaterState): boolean =>
   nextNumber === 1 && nextCronId === 1;
 
-/** Waiting records never change, so references are enough. */
 function capture(state: LaterState): Iterator<Section> {
   if (isUnused(state)) return [].values();
-  const pending = allPending(state);
+  const pending = state.pending.capture();
   return sections(state.nextNumber, state.nextCronId, pending, [...state.crons.values()]);
 }
-
-const allPending = ({ pending }: LaterState): Pending[] =>
-  pending.flatMap((ofClass) => [...ofClass.values()]);
 
 function* sections(
   nextNumber: number,
   nextCronId: number,
-  pending: readonly Pending[],
+  pending: readonly Iterable<Pending>[],
   crons: readonly Cron[],
 ): Generator<Section, undefined> {
   const writer = new ByteWriter(SECTION_BYTES_TARGET + 1024);
@@ -64,10 +54,12 @@ function* sections(
   writer.varint(nextNumber);
   writer.varint(nextCronId);
   yield take();
-  for (const each of pending) {
-    if (writer.length === 0) writer.u8(KIND_PENDING);
-    writePending(writer, each);
-    if (writer.length >= SECTION_BYTES_TARGET) yield take();
+  for (const ofClass of pending) {
+    for (const each of ofClass) {
+      if (writer.length === 0) writer.u8(KIND_PENDING);
+      writePending(writer, each);
+      if (writer.length >= SECTION_BYTES_TARGET) yield take();
+    }
   }
   if (writer.length > 0) yield take();
   for (const cron of crons) {
@@ -129,9 +121,9 @@ class Restorer implements PartRestorer<LaterState> {
     const itsClass = classOfId(id);
     check(itsClass < CLASSES && id > (this.#lastIds[itsClass] ?? 0), "ids are not in order");
     check(id < this.#state.nextNumber * 8, "an id was never given out");
-    check(count > 0, "nothing waits");
+    check(count > 0 && count <= U32_MAX && partition <= U32_MAX, "nothing waits");
     this.#lastIds[itsClass] = id;
-    addPending(this.#state, new Pending(id, topicId, partition, offset, count), dueAt);
+    this.#state.pending.add({ id, dueAt, topicId, partition, offset, count });
   }
 
   #cron(body: ByteReader): void {
@@ -150,7 +142,7 @@ function digest(state: LaterState, sink: DigestSink): void {
   const { writer } = sink;
   writer.varint(state.nextNumber);
   writer.varint(state.nextCronId);
-  for (const each of allPending(state)) {
+  for (const each of state.pending.values()) {
     writePending(writer, each);
     sink.flush();
   }
@@ -165,5 +157,5 @@ export const laterPart: StatePart<LaterState> = {
   capture,
   restorer: () => new Restorer(),
   digest,
-  counts: ({ nextNumber, nextCronId, due }) => [nextNumber + nextCronId - 2, due.size],
+  counts: ({ nextNumber, nextCronId, pending }) => [nextNumber + nextCronId - 2, pending.size],
 };

@@ -1,7 +1,7 @@
 /** Records that wait for their time, and schedules that produce records again and again. */
 import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
-import { DUE_KIND, DueIndex, type DueKind, LeanDue } from "../lib/due-index.ts";
 import { LEVEL_SHARED_WORK } from "../lib/log-levels.ts";
+import { PendingIndex } from "./pending-index.ts";
 
 /** Changing one of these changes what apply does, so it needs a new command. */
 export const PENDING_MAX = 1_000_000;
@@ -40,31 +40,6 @@ export const numberOfId = (id: number): number => Math.floor(id / CLASS_FACTOR);
 export const nextIdAfter = (number: number, itsClass: number): number =>
   number * CLASS_FACTOR + itsClass;
 
-/** Records of one produce that wait together. Their bytes are in `PENDING_TOPIC`. */
-export class Pending extends LeanDue {
-  readonly topicId: number;
-  readonly partition: number;
-  /** First offset in the partition of `PENDING_TOPIC`, and the number of records. */
-  readonly offset: number;
-  readonly count: number;
-
-  constructor(id: number, topicId: number, partition: number, offset: number, count: number) {
-    super(id);
-    this.topicId = topicId;
-    this.partition = partition;
-    this.offset = offset;
-    this.count = count;
-  }
-
-  override get kind(): DueKind {
-    return DUE_KIND.schedule;
-  }
-
-  override get owner(): number {
-    return 0;
-  }
-}
-
 export type CatchUp = "none" | "one" | "all";
 
 export type CronDefinition = {
@@ -92,12 +67,7 @@ export type Cron = {
 };
 
 export class LaterState {
-  /** By class, then by id, in the order of the ids and of the offsets. */
-  readonly pending: readonly Map<number, Pending>[] = Array.from(
-    { length: CLASSES },
-    () => new Map<number, Pending>(),
-  );
-  readonly due = new DueIndex<Pending>();
+  readonly pending = new PendingIndex(CLASSES, classOfId);
   /** Grows with every scheduled produce, from 1. */
   nextNumber = 1;
   readonly crons = new Map<string, Cron>();
@@ -105,23 +75,9 @@ export class LaterState {
   /** Not replicated as such: bytes of all definitions, and how often schedules changed. */
   cronBytes = 0;
   cronChanges = 0;
-
-  find(id: number): Pending | undefined {
-    return this.pending[classOfId(id)]?.get(id);
-  }
 }
 
 export type HasLater = { readonly parts: { readonly later: LaterState } };
-
-export function addPending(state: LaterState, pending: Pending, dueAt: number): void {
-  state.pending[classOfId(pending.id)]?.set(pending.id, pending);
-  state.due.set(pending, dueAt);
-}
-
-export function removePending(state: LaterState, pending: Pending): void {
-  state.pending[classOfId(pending.id)]?.delete(pending.id);
-  state.due.remove(pending);
-}
 
 export function setCron(state: LaterState, cron: Cron): void {
   const before = state.crons.get(cron.name);

@@ -51,12 +51,12 @@ test("records wait in a partition for their length of wait, and get their offset
   const bench = benchOf();
   expect(bench.do(scheduleOf(bench.at + 5))).toEqual(scheduled(8) as never);
   expect(bench.do(scheduleOf(bench.at + 90 * MINUTE))).toEqual(scheduled(18) as never);
-  expect(later(bench).due.nextAt()).toBe(bench.at + 5);
+  expect(later(bench).pending.nextAt()).toBe(bench.at + 5);
   expect(bench.machine.broker.topicsByName.get("jobs")?.partitions[0]?.endOffset).toBe(0 as never);
   expect(bench.do(deliver(8))).toMatchObject({ delivered: 1 });
   expect(bench.do(deliver(8))).toMatchObject({ delivered: 0 });
   expect(bench.machine.broker.topicsByName.get("jobs")?.partitions[0]?.endOffset).toBe(1 as never);
-  expect(later(bench).due.size).toBe(1);
+  expect(later(bench).pending.size).toBe(1);
 });
 
 test("the leader may choose the id: numbers grow, and one that is taken is replaced by the next", () => {
@@ -76,7 +76,7 @@ test("the leader may choose the id: numbers grow, and one that is taken is repla
   expect(bench.do(scheduleOf(bench.at + 5))).toEqual(scheduled(80) as never);
   const copy = restoredOf(bench.machine);
   expect(copy.digest()).toBe(bench.machine.digest());
-  for (const id of [41, 50, 72, 80]) expect(copy.parts.later.find(id)?.id).toBe(id);
+  for (const id of [41, 50, 72, 80]) expect(copy.parts.later.pending.find(id)?.id).toBe(id);
 });
 
 test("the classes of waits", () => {
@@ -115,7 +115,7 @@ test("records whose topic was deleted go with it", () => {
   bench.do(scheduleOf(bench.at + 5));
   bench.do({ type: "delete_topic", name: "jobs" });
   expect(bench.do(deliver(8))).toMatchObject({ delivered: 0 });
-  expect(later(bench).due.size).toBe(0);
+  expect(later(bench).pending.size).toBe(0);
 });
 
 test("a schedule fires a slot once, whoever asks for it", () => {
@@ -161,7 +161,7 @@ test("a snapshot has what waits and the schedules", () => {
   bench.do({ type: "put_cron", name: "b", definition: CRON, nextMs: 7 });
   const copy = restoredOf(bench.machine);
   expect(copy.digest()).toBe(bench.machine.digest());
-  expect(copy.parts.later.due.nextAt()).toBe(later(bench).due.nextAt());
+  expect(copy.parts.later.pending.nextAt()).toBe(later(bench).pending.nextAt());
   expect(copy.parts.later.crons).toEqual(later(bench).crons);
   expect(copy.parts.later.cronBytes).toBe(later(bench).cronBytes);
 });

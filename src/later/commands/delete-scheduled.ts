@@ -6,7 +6,6 @@ import {
   type LaterRejected,
   type LaterState,
   laterRejected,
-  removePending,
 } from "../state.ts";
 
 /** Forgets records that are not due yet. */
@@ -20,9 +19,7 @@ export function applyDeleteScheduled(
   state: LaterState,
   { scheduleId }: DeleteScheduled,
 ): DeleteScheduledResult {
-  const pending = state.find(scheduleId);
-  if (pending === undefined) return laterRejected("schedule_not_found");
-  removePending(state, pending);
+  if (!state.pending.remove(scheduleId)) return laterRejected("schedule_not_found");
   return { ok: true, type: "delete_scheduled" };
 }
 

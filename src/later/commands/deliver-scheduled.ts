@@ -8,13 +8,7 @@ import {
 } from "../../broker/state.ts";
 import { type LeveledKind, rest } from "../../lib/command-kind.ts";
 import type { Millis } from "../../lib/ids.ts";
-import {
-  type HasLater,
-  LATER_FEATURE,
-  LATER_LEVEL,
-  type LaterState,
-  removePending,
-} from "../state.ts";
+import { type HasLater, LATER_FEATURE, LATER_LEVEL, type LaterState } from "../state.ts";
 
 /** Appends records that are due to their topic. The leader has read them from `PENDING_TOPIC`. */
 export type DeliverScheduled = {
@@ -38,9 +32,9 @@ export function applyDeliverScheduled(
   now: Millis,
   effects: BrokerEffects,
 ): DeliverScheduledResult {
-  const pending = state.find(scheduleId);
+  const pending = state.pending.find(scheduleId);
   if (pending === undefined) return { ok: true, type: "deliver_scheduled", delivered: 0 };
-  if (!faultPoint("scheduled-delivered-twice")) removePending(state, pending);
+  if (!faultPoint("scheduled-delivered-twice")) state.pending.remove(scheduleId);
   const { topicId, partition, count } = pending;
   const target = findPartition(broker, topicId, partition);
   // Without bytes they could not be read, because their topic is gone.

@@ -27,7 +27,6 @@ import type { Millis } from "../../lib/ids.ts";
 import { LEVEL_DELIVERY } from "../../lib/log-levels.ts";
 import type { Offset } from "../../record/offset.ts";
 import {
-  addPending,
   CLASSES,
   classOf,
   classOfId,
@@ -41,7 +40,6 @@ import {
   numberOfId,
   PENDING_MAX,
   PENDING_TOPIC,
-  Pending,
 } from "../state.ts";
 
 /** Stores records that get their offsets when they are due. */
@@ -96,7 +94,7 @@ function applySchedule(
   if (target === undefined) return rejectMissing(broker, command.topicId);
   const duplicate = duplicateOf(broker, target, command.idempotency, now);
   if (duplicate !== null) return duplicate;
-  if (state.due.size >= PENDING_MAX) {
+  if (state.pending.size >= PENDING_MAX) {
     return laterRejected("too_many_schedules", { schedules_max: PENDING_MAX });
   }
   const itsClass = id === null ? classOf(command.deliverAt - now) : classOfId(id);
@@ -110,7 +108,8 @@ function applySchedule(
   if (wanted > 0 && faultPoint("schedule-id-taken-twice")) number = wanted;
   state.nextNumber = number + 1;
   const scheduleId = nextIdAfter(number, itsClass);
-  addPending(state, new Pending(scheduleId, topicId, partition, offset, count), command.deliverAt);
+  const dueAt = command.deliverAt;
+  state.pending.add({ id: scheduleId, dueAt, topicId, partition, offset, count });
   if (idempotency !== null) {
     const first = { firstOffset: scheduleId as Offset, count: SCHEDULED_COUNT };
     remember(broker, target, idempotency, first, now);

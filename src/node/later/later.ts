@@ -4,7 +4,8 @@ import type { Clock } from "../../env/clock.ts";
 import { deleteCron, putCron } from "../../later/commands/crons.ts";
 import { deleteScheduled } from "../../later/commands/delete-scheduled.ts";
 import { deliverScheduled } from "../../later/commands/deliver-scheduled.ts";
-import { classOfId, PENDING_TOPIC, type Pending } from "../../later/state.ts";
+import type { Pending } from "../../later/pending.ts";
+import { CLASSES, classOfId, PENDING_TOPIC } from "../../later/state.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { WorkSample } from "../../metrics/sources.ts";
 import type { EncodedRecords } from "../../record/batch-builder.ts";
@@ -98,11 +99,11 @@ export class Later implements LaterApi {
   readonly listScheduled = (request: ListScheduledRequest): readonly ScheduledSummary[] => {
     const { topic, after, limit } = request;
     const list: ScheduledSummary[] = [];
-    for (const ofClass of this.#options.machine.parts.later.pending) {
+    const { pending: all } = this.#options.machine.parts.later;
+    for (let itsClass = 0; itsClass < CLASSES; itsClass++) {
       let found = 0;
-      for (const pending of ofClass.values()) {
+      for (const pending of all.ofClass(itsClass, after)) {
         if (found >= limit) break;
-        if (pending.id <= after) continue;
         const summary = this.#summaryOf(pending);
         if (summary === null || (topic !== null && summary.topic !== topic)) continue;
         list.push(summary);
@@ -113,7 +114,7 @@ export class Later implements LaterApi {
   };
 
   readonly findScheduled = (scheduleId: number): ScheduledSummary | null => {
-    const pending = this.#options.machine.parts.later.find(scheduleId);
+    const pending = this.#options.machine.parts.later.pending.find(scheduleId);
     return pending === undefined ? null : this.#summaryOf(pending);
   };
 
@@ -165,12 +166,12 @@ export class Later implements LaterApi {
 
   /** Samples for metrics. */
   sample(): Omit<WorkSample, "queues" | "webhooks" | "exports"> {
-    const { due, crons } = this.#options.machine.parts.later;
+    const { pending, crons } = this.#options.machine.parts.later;
     const schedules = [...crons.values()]
       .slice(0, SAMPLES_MAX)
       .map(({ name, runs, missed }) => ({ schedule: name, runs, missed }));
-    const lateSeconds = due.lateness(this.#options.clock.now()) / 1000;
-    return { waiting: due.size, lateSeconds, schedules };
+    const lateSeconds = pending.lateness(this.#options.clock.now()) / 1000;
+    return { waiting: pending.size, lateSeconds, schedules };
   }
 
   /** Called at most once per event-loop iteration, after the machine has applied entries. */
@@ -200,7 +201,7 @@ export class Later implements LaterApi {
   #nextAt(): number {
     const { machine, clock } = this.#options;
     // The next one is looked for when something in flight is applied.
-    let next = this.#isFull ? Number.POSITIVE_INFINITY : machine.parts.later.due.nextAt();
+    let next = this.#isFull ? Number.POSITIVE_INFINITY : machine.parts.later.pending.nextAt();
     if (this.#unreadable.size > 0) next = Math.max(next, clock.now() + LOOK_EVERY_MS);
     return Math.max(this.#refusedUntil, Math.min(next, this.#crons.nextAt()));
   }
@@ -208,8 +209,8 @@ export class Later implements LaterApi {
   /** Sets the timer, unless it runs out earlier. */
   #wakeFor(dueAt: number): void {
     const { clock, machine } = this.#options;
-    const { due, crons } = machine.parts.later;
-    if (this.#stopped || this.#isRunning || (due.size === 0 && crons.size === 0)) return;
+    const { pending, crons } = machine.parts.later;
+    if (this.#stopped || this.#isRunning || (pending.size === 0 && crons.size === 0)) return;
     const delayMs = Math.min(SLEEP_MS_MAX, Math.max(1, dueAt - clock.now()));
     const wakesAt = clock.monotonic() / 1000 + delayMs;
     if (wakesAt >= this.#wakesAt) return;
@@ -248,7 +249,7 @@ export class Later implements LaterApi {
     const now = clock.now();
     for (const [id, again] of this.#unreadable) if (again <= now) this.#unreadable.delete(id);
     const due: Pending[] = [];
-    for (const pending of machine.parts.later.due.due(now)) {
+    for (const pending of machine.parts.later.pending.due(now)) {
       if (this.#inFlight.size + due.length >= IN_FLIGHT_MAX) break;
       const { id } = pending;
       if (!this.#inFlight.has(id) && !this.#unreadable.has(id)) due.push(pending);
@@ -323,7 +324,7 @@ export class Later implements LaterApi {
     this.#forgetOrphans();
     const topic = findTopic(machine.broker, PENDING_TOPIC);
     for (const store of topic?.partitions ?? []) {
-      const oldest = machine.parts.later.pending[store.partition]?.values().next().value;
+      const oldest = oldestOf(machine, store.partition);
       const beforeOffset = (oldest?.offset ?? store.endOffset) as Offset;
       if (beforeOffset <= store.lowWatermark) continue;
       const bytesBefore = await bytesBelow(store, beforeOffset);
@@ -340,11 +341,9 @@ export class Later implements LaterApi {
     const topics = `${nextTopicId} ${topicsById.size}`;
     if (topics === this.#topicsSeen) return;
     let left = ORPHANS_MAX;
-    for (const ofClass of machine.parts.later.pending) {
-      for (const { id, topicId } of ofClass.values()) {
-        if (topicsById.has(topicId)) continue;
-        if (left-- === 0 || !commander.housekeep(deleteScheduled, { scheduleId: id })) return;
-      }
+    for (const { id, topicId } of machine.parts.later.pending.values()) {
+      if (topicsById.has(topicId)) continue;
+      if (left-- === 0 || !commander.housekeep(deleteScheduled, { scheduleId: id })) return;
     }
     this.#topicsSeen = topics;
   }
@@ -355,6 +354,10 @@ export class Later implements LaterApi {
     return { scheduleId: id, topic: topic.name, partition, count, deliverAtMs: dueAt };
   }
 }
+
+/** The record of a class that has waited longest. Its partition of `PENDING_TOPIC` begins with it. */
+const oldestOf = (machine: Machine, itsClass: number): Pending | undefined =>
+  machine.parts.later.pending.ofClass(itsClass).next().value ?? undefined;
 
 /** The batches of one produce, which begin at `offset`. @throws PartitionDamaged */
 async function batchesOf(store: PartitionState, offset: number, count: number) {

@@ -135,4 +135,4 @@ function repeated(machine: Machine, { firstOffset, count, payloadMatches, commit
 
 /** @returns null if the records do not wait. */
 const dueAtOf = ({ parts }: Machine, scheduleId: number): number | null =>
-  parts.later.find(scheduleId)?.dueAt ?? null;
+  parts.later.pending.find(scheduleId)?.dueAt ?? null;

@@ -21,7 +21,8 @@ export async function runWrk(spec: LoadSpec): Promise<LoadResult> {
 }
 
 async function run(script: string, spec: LoadSpec, seconds: number): Promise<LoadResult> {
-  const args = ["-t1", `-c${spec.connections}`, `-d${seconds}s`, "-s", script];
+  // Without a timeout of its own, wrk counts an answer after 2 s as an error and its latency is lost.
+  const args = ["-t1", `-c${spec.connections}`, `-d${seconds}s`, "--timeout", "30s", "-s", script];
   const child = Bun.spawn(["wrk", ...args, `http://127.0.0.1:${spec.port}`], { stdout: "pipe" });
   const line = (await new Response(child.stdout).text()).trimEnd().split("\n").at(-1) ?? "";
   const [requests = 0, micros = 1, p50 = 0, p99 = 0, max = 0, errors = 0, bytes = 0] = line

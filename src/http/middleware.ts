@@ -141,9 +141,9 @@ export class Middleware implements RequestEnd {
     }
     const principal = this.#parts.auth.authenticate(request, url);
     checkHost(request);
-    if (principal.loopbackOnly) this.#checkDirect(request);
+    if (principal.loopbackOnly) this.#checkDirect(context);
     if (this.#parts.stopping.aborted) throw shuttingDown();
-    if (route.takesBody) checkContentEncoding(request);
+    if (route.takesBody) checkContentEncoding(context);
     context.admit(principal);
     checkAccess(route, context);
   }
@@ -152,9 +152,9 @@ export class Middleware implements RequestEnd {
    * The token `dev` is public, so a request with it must come directly from this machine. It must
    * not come through a proxy, and its Host must be a name that a page of another site cannot have.
    */
-  #checkDirect(request: Request): void {
-    const { headers } = request;
-    const proxyHeader = proxyHeaderOf(headers);
+  #checkDirect(context: RequestContext): void {
+    const { headers } = context.request;
+    const proxyHeader = context.headersKind === "more" ? proxyHeaderOf(headers) : null;
     if (proxyHeader !== null) {
       throw new ApiError(
         "forbidden",
@@ -336,8 +336,8 @@ function checkHost(request: Request): void {
   lastHost = host;
 }
 
-function checkContentEncoding(request: Request): void {
-  const encoding = request.headers.get("content-encoding");
+function checkContentEncoding({ request, headersKind }: RequestContext): void {
+  const encoding = headersKind === "more" ? request.headers.get("content-encoding") : null;
   if (encoding === null || encoding.toLowerCase() === "identity") return;
   throw new ApiError(
     "unsupported_content_encoding",

@@ -5,12 +5,7 @@ import type { EncodedRecords } from "../record/batch-builder.ts";
 import { ApiError, shown } from "./errors.ts";
 import { invalid as invalidProducer, readProducer } from "./producer-headers.ts";
 import { queryReader } from "./query.ts";
-import {
-  kindOfHeaders,
-  NO_REQUEST_HEADERS,
-  type RequestHeaders,
-  readRequestHeaders,
-} from "./record-headers.ts";
+import { NO_REQUEST_HEADERS, type RequestHeaders, readRequestHeaders } from "./record-headers.ts";
 import type { RequestContext } from "./request-context.ts";
 import { isJoined, repeated, singleHeader } from "./single-header.ts";
 
@@ -62,7 +57,7 @@ export class ProduceReader {
    */
   read(context: RequestContext, takesEvents: boolean): ProduceOptions {
     const { url, request } = context;
-    const kind = kindOfHeaders(request.headers);
+    const kind = context.headersKind;
     if (kind !== "more") {
       const known = this.#known.get(url);
       const options = known ?? readOptions(context, null, this.#rocketByDefault, takesEvents);

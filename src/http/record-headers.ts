@@ -32,7 +32,11 @@ export const NO_REQUEST_HEADERS: RequestHeaders = {
   traced: false,
 };
 
-/** Headers that nearly every request has, and that say nothing about a record but its type. */
+/**
+ * Headers that nearly every request has, and that say nothing about a record but its type. None of
+ * them is the header of a proxy or tells of a coding of the body: the middleware looks for those
+ * only in requests that have others.
+ */
 const COMMON = [
   "host",
   "authorization",

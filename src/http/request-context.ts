@@ -17,6 +17,7 @@ import {
   type QueryValues,
   readQuery,
 } from "./raw-url.ts";
+import { type HeadersKind, kindOfHeaders } from "./record-headers.ts";
 import type { Scope } from "./token-spec.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
@@ -152,6 +153,7 @@ export class RequestContext {
   readonly #pathStart: number;
   readonly #pathEnd: number;
   #prefixed: PrefixedParameters["found"] | null = null;
+  #headersKind: HeadersKind | null = null;
   #response: Response | null = null;
   #resolve: ((response: Response) => void) | null = null;
 
@@ -285,6 +287,12 @@ export class RequestContext {
   /** Path and query as the client sent them, for a redirect. */
   get target(): string {
     return this.url.slice(this.#pathStart);
+  }
+
+  /** Says which headers the request has. It is found out once, since each look at a header costs. */
+  get headersKind(): HeadersKind {
+    this.#headersKind ??= kindOfHeaders(this.request.headers);
+    return this.#headersKind;
   }
 
   get isHead(): boolean {

@@ -44,17 +44,26 @@ export type KvListQuery = {
 const ABSENT: KvMissing = { status: "absent" };
 const EXPIRED: KvMissing = { status: "expired" };
 
+/**
+ * @param now the time of the read. It is called only for a key that expires, because reading the
+ *   clocks costs more than finding the key.
+ */
 export function getValue(
   state: KvState,
   namespace: string,
   key: string,
-  now: Millis,
+  now: () => Millis,
 ): KvFound | KvMissing {
-  const found = lookUp(state, namespace, key, now);
-  if ("status" in found) return found;
-  const { page, at } = found;
-  const value = page.value(at);
-  return { status: "found", value, cas: page.revision(at), ttlMs: ttlLeft(found, now) };
+  const place = find(state, namespace, key);
+  if (place === null) return ABSENT;
+  const { page, at } = place;
+  let ttlMs = 0;
+  if (page.expiresAt(at) !== 0) {
+    const nowMs = now();
+    if (isExpired(place, nowMs)) return missing(place, nowMs);
+    ttlMs = ttlLeft(place, nowMs);
+  }
+  return { status: "found", value: page.value(at), cas: page.revision(at), ttlMs };
 }
 
 export function getMeta(
@@ -63,11 +72,12 @@ export function getMeta(
   key: string,
   now: Millis,
 ): KvMeta | KvMissing {
-  const found = lookUp(state, namespace, key, now);
-  if ("status" in found) return found;
-  const { page, at } = found;
+  const place = find(state, namespace, key);
+  if (place === null) return ABSENT;
+  if (isExpired(place, now)) return missing(place, now);
+  const { page, at } = place;
   const bytes = page.valueLength(at);
-  return { status: "found", cas: page.revision(at), ttlMs: ttlLeft(found, now), bytes };
+  return { status: "found", cas: page.revision(at), ttlMs: ttlLeft(place, now), bytes };
 }
 
 /** The keys of a namespace in the byte order of their UTF-8, without expired ones. */
@@ -113,12 +123,12 @@ export const listNamespaces = (state: KvState, now: Millis): readonly NamespaceS
     .map(({ name, revision, keys }) => ({ namespace: name, revision, ...keys.live(now) }))
     .sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
 
-function lookUp(state: KvState, namespace: string, key: string, now: Millis): KeyPlace | KvMissing {
-  const place = state.namespaces.get(namespace)?.keys.find(utf8(key)) ?? null;
-  if (place === null) return ABSENT;
-  if (!isExpired(place, now)) return place;
-  return now - place.page.expiresAt(place.at) < EXPIRED_MEMORY_MS ? EXPIRED : ABSENT;
-}
+const find = (state: KvState, namespace: string, key: string): KeyPlace | null =>
+  state.namespaces.get(namespace)?.keys.find(utf8(key)) ?? null;
+
+/** Returns what a reader is told of a key that has expired. */
+const missing = ({ page, at }: KeyPlace, now: Millis): KvMissing =>
+  now - page.expiresAt(at) < EXPIRED_MEMORY_MS ? EXPIRED : ABSENT;
 
 function ttlLeft({ page, at }: KeyPlace, now: Millis): number {
   const expiresAt = page.expiresAt(at);

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { DEFAULT_LIMITS } from "../../src/http/options.ts";
+import { proxyHeaderOf } from "../../src/http/proxied.ts";
+import { kindOfHeaders } from "../../src/http/record-headers.ts";
 import { fixture, startFixture, TOKEN } from "../tools/http/fixture.ts";
 
 type Message = { readonly value: string; readonly headers?: Readonly<Record<string, string>> };
@@ -163,5 +165,25 @@ test("events and lines of a stream have the headers", async () => {
     }
   } finally {
     await server.stop(0);
+  }
+});
+
+test("a header that the middleware looks for is none of the common ones", () => {
+  const common = {
+    host: "localhost",
+    authorization: "Bearer dev",
+    "content-length": "1",
+    accept: "*/*",
+    "user-agent": "a",
+    connection: "keep-alive",
+    "accept-encoding": "gzip",
+    "transfer-encoding": "chunked",
+  };
+  expect(kindOfHeaders(new Headers(common))).toBe("plain");
+  expect(kindOfHeaders(new Headers({ ...common, "content-type": "a/b" }))).toBe("typed");
+  expect(proxyHeaderOf(new Headers({ ...common, "content-type": "a/b" }))).toBe(null);
+  for (const name of ["content-encoding", "via", "forwarded", "x-forwarded-for", "cf-ray"]) {
+    expect([name, kindOfHeaders(new Headers({ ...common, [name]: "a" }))]).toEqual([name, "more"]);
+    expect([name, kindOfHeaders(new Headers({ [name]: "a" }))]).toEqual([name, "more"]);
   }
 });

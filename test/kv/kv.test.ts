@@ -23,7 +23,7 @@ const remove = (bench: Bench, key: string, cas: number | null = null): CommandRe
   bench.do({ type: "kv_delete", namespace: "n", key: utf8(key), cas });
 
 const get = (bench: Bench, key: string, now = bench.at) =>
-  getValue(bench.machine.kv, "n", key, ms(now));
+  getValue(bench.machine.kv, "n", key, () => ms(now));
 
 const list = (bench: Bench, query: { prefix?: string; after?: string; limit?: number } = {}) => {
   const { prefix = "", after = "", limit = 1000 } = query;
@@ -202,6 +202,23 @@ test("which keys a tick frees does not depend on how the node came to its state"
   });
 });
 
+test("the time of a read is asked for only if the key expires", () => {
+  const bench = new Bench();
+  put(bench, "stays");
+  put(bench, "expires", { ttlMs: 700 });
+  let asked = 0;
+  const read = (key: string) =>
+    getValue(bench.machine.kv, "n", key, () => {
+      asked++;
+      return ms(1_200);
+    });
+  expect(read("stays")).toMatchObject({ status: "found", cas: 1, ttlMs: 0 });
+  expect(read("absent")).toEqual({ status: "absent" });
+  expect(asked).toBe(0);
+  expect(read("expires")).toMatchObject({ status: "found", cas: 2, ttlMs: 500 });
+  expect(asked).toBe(1);
+});
+
 test("meta tells size, revision and time left", () => {
   const bench = new Bench();
   put(bench, "a", { value: "hello", ttlMs: 700 });
@@ -265,9 +282,9 @@ test("a page that ends with the last key has nothing after it", () => {
 test("names that mean something in JavaScript are plain keys and namespaces", () => {
   const bench = new Bench();
   for (const name of ["__proto__", "constructor", "toString"]) {
-    expect(getValue(bench.machine.kv, name, name, ms(0))).toEqual({ status: "absent" });
+    expect(getValue(bench.machine.kv, name, name, () => ms(0))).toEqual({ status: "absent" });
     expect(put(bench, name, { namespace: name, cas: 0 })).toMatchObject({ cas: 1 });
-    expect(getValue(bench.machine.kv, name, name, ms(0))).toMatchObject({ cas: 1 });
+    expect(getValue(bench.machine.kv, name, name, () => ms(0))).toMatchObject({ cas: 1 });
   }
 });
 

@@ -132,7 +132,7 @@ export class KvAccess {
       return { ok: false, code: "too_many_namespaces", details: { namespacesMax } };
     }
     if (memoryOf(kv) + keyBytes + value.length + KEY_OVERHEAD_BYTES <= bytesMax) return null;
-    const before = getValue(kv, namespace, key, this.#now());
+    const before = getValue(kv, namespace, key, this.#now);
     if (before.status === "found" && value.length <= before.value.length) return null;
     return { ok: false, code: "kv_full", details: { bytesMax } };
   }
@@ -190,7 +190,7 @@ export class KvAccess {
   }
 
   #get(request: KvGetRequest): KvGetOutcome {
-    const found = getValue(this.#machine.kv, request.namespace, request.key, this.#now());
+    const found = getValue(this.#machine.kv, request.namespace, request.key, this.#now);
     if (found.status === "found") {
       return { ok: true, value: found.value, cas: found.cas, ttlMs: found.ttlMs };
     }
@@ -208,7 +208,5 @@ export class KvAccess {
     return listNamespaces(this.#machine.kv, this.#now());
   }
 
-  #now(): Millis {
-    return this.#reads.now(this.#machine.now, this.#clock);
-  }
+  readonly #now = (): Millis => this.#reads.now(this.#machine.now, this.#clock);
 }

@@ -1,4 +1,10 @@
-import { type BrokerState, type LevelPolicy, NO_POLICY, type PartitionState } from "./state.ts";
+import {
+  type BrokerState,
+  type LevelPolicy,
+  NO_POLICY,
+  type PartitionState,
+  type TopicState,
+} from "./state.ts";
 
 /** The limits of one partition; null means no limit. */
 export type EffectiveRetention = {
@@ -44,17 +50,18 @@ export function effectiveRetention(
 export function listRetention(state: BrokerState): RetentionSetting[] {
   const settings: RetentionSetting[] = [];
   addSetting(settings, EVERY_TOPIC, null, state.policy);
-  const names = [...state.topicsByName.keys()].sort();
-  for (const name of names) {
-    const topic = state.topicsByName.get(name);
-    if (topic === undefined) continue;
-    addSetting(settings, name, null, topic.policy);
-    for (const { partition, policy } of topic.partitions) {
-      addSetting(settings, name, partition, policy);
-    }
+  // Very many topics have no policy, so only those with one are sorted.
+  const named = [...state.userTopics.values()].filter(hasPolicy);
+  named.sort((a, b) => (a.name < b.name ? -1 : 1));
+  for (const { name, policy: own, partitions } of named) {
+    addSetting(settings, name, null, own);
+    for (const { partition, policy } of partitions) addSetting(settings, name, partition, policy);
   }
   return settings;
 }
+
+const hasPolicy = ({ policy, partitions }: TopicState): boolean =>
+  policy !== NO_POLICY || partitions.some((each) => each.policy !== NO_POLICY);
 
 /**
  * Revisions come from one counter, and a change at any level takes the next one: so the highest of

@@ -69,9 +69,7 @@ export type GroupJoined = Wire<typeof GROUP_JOINED>;
 export const GROUP_MESSAGES_QUERY = t.Object({
   member: t.Optional(t.String({ description: "Required: the member that reads" })),
   limit: t.Optional(natural("Default 100; above 1000 counts as 1000", { minimum: 1 })),
-  max_bytes: t.Optional(
-    natural("Bytes of keys, values and headers; default and most 4194304", { minimum: 1 }),
-  ),
+  max_bytes: t.Optional(natural("Bytes of keys, values and headers; default and most 4194304")),
   wait_ms: t.Optional(natural("Wait for a record if there is none", { maximum: 60_000 })),
   encoding: t.Optional(t.Literal("b64", { description: "b64: values and keys in base64" })),
 });

@@ -155,7 +155,8 @@ const messages = (services: Services): Endpoint => ({
     const page = await services.node.groups.read({
       ...member,
       limit: Math.min(query.limit ?? LIMIT_DEFAULT, LIMIT_MAX),
-      maxBytes: Math.min(query.max_bytes ?? PAGE_BYTES_MAX, PAGE_BYTES_MAX),
+      // 0 is one record, as for a consume.
+      maxBytes: Math.max(1, Math.min(query.max_bytes ?? PAGE_BYTES_MAX, PAGE_BYTES_MAX)),
       waitMs: services.stopping.aborted ? 0 : waitMs,
       signal: AbortSignal.any([context.request.signal, services.stopping]),
     });

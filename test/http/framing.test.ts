@@ -170,7 +170,7 @@ test("HEAD tells the length of GET, or that the answer is sent in pieces, and th
     [
       "/broker/topics/t/produce",
       "405 Method Not Allowed",
-      { ...JSON_TYPE, "content-length": "170", allow: "POST", link: '</docs/errors>; rel="help"' },
+      { ...JSON_TYPE, "content-length": "165", allow: "POST", link: '</docs/errors>; rel="help"' },
     ],
     ["/kv/n/%2e", "400 Bad Request", { ...JSON_TYPE, link: '</docs/kv>; rel="help"' }],
   ];

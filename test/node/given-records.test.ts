@@ -45,6 +45,11 @@ function follower(endOffset: number) {
   const log = {
     deleted: false,
     read: (): readonly Uint8Array[] | Promise<readonly Uint8Array[]> => [bytes],
+    page: () => {
+      const read = log.read();
+      const pageOf = (slices: readonly Uint8Array[]) => ({ slices, first: null });
+      return read instanceof Promise ? read.then(pageOf) : pageOf(read);
+    },
   };
   const partition = { topicId: 1, partition: 0, endOffset };
   const handle = new PartitionHandle(

@@ -123,24 +123,25 @@ export class AnswerStreams {
     make: (read: T) => Uint8Array | null,
   ): Promise<Uint8Array | null> {
     const { budget } = this;
-    while (!budget.hasRoom(PIECE_BYTES)) {
-      if (signal.aborted) return null;
+    while (!signal.aborted) {
+      if (budget.hasRoom(PIECE_BYTES)) {
+        budget.add(PIECE_BYTES);
+        try {
+          const what = await read();
+          if (budget.used <= budget.limit || budget.used <= PIECE_BYTES) {
+            const piece = make(what);
+            budget.add(piece?.length ?? 0);
+            return piece;
+          }
+        } finally {
+          budget.give(PIECE_BYTES);
+        }
+      }
+      // Other streams made long pieces, or two threads took the last room at the same time. Nobody keeps
+      // room while it waits, or all could wait for each other.
       await Bun.sleep(ROOM_LOOK_MS);
     }
-    budget.add(PIECE_BYTES);
-    try {
-      const what = await read();
-      // Other streams may have made long pieces since the last check.
-      while (budget.used > budget.limit && budget.used > PIECE_BYTES) {
-        if (signal.aborted) return null;
-        await Bun.sleep(ROOM_LOOK_MS);
-      }
-      const piece = make(what);
-      budget.add(piece?.length ?? 0);
-      return piece;
-    } finally {
-      budget.give(PIECE_BYTES);
-    }
+    return null;
   }
 
   #begin(

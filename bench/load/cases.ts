@@ -1,4 +1,4 @@
-/** What `bench/run.ts` measures: requests to Ayder, the floors, and the loads of peers that do the like. */
+/** The cases of `bench/run.ts`: requests to Ayder, the floors, and the loads of peers that do the like. */
 import { bigValue, MESSAGE, NDJSON_100, rawRequest } from "./requests.ts";
 
 /** The topic of most cases and its partitions. */
@@ -16,7 +16,7 @@ export type Case = {
   readonly connections: number;
   /** `files`: the server that caches no records in memory, so that each page is read from files. */
   readonly server: "ayder" | "files";
-  /** What must be true of the server after a load. */
+  /** The check of the server after a load. */
   readonly proof: Proof;
   readonly floors: readonly Floor[];
   /** Names of loads of peers. */
@@ -26,7 +26,7 @@ export type Case = {
 /** `stored`: as many messages as were acknowledged. `page`: the right messages. `key`: the right value. */
 export type Proof = "stored" | "page" | "random page" | "key";
 
-/** What a case is compared with: a server that does next to nothing, and what it is asked. */
+/** A server that does next to nothing, and the requests to it: the comparison of a case. */
 export type Floor = {
   readonly name: string;
   readonly server: "bare" | "elysia";

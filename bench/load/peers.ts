@@ -19,7 +19,7 @@ const ORIGINAL = process.env["AYDER_C"] ?? "";
 Reflect.deleteProperty(process.env, "AYDER_C");
 
 type Program = {
-  /** What to install: the name of the package in Debian. */
+  /** Name of the Debian package that has the program. */
   readonly name: string;
   /** `null` if it is not there. */
   readonly path: string | null;

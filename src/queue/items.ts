@@ -40,6 +40,12 @@ export function lease(queue: QueueState, item: QueueItem, visibleAt: number): vo
   queue.timed.set(item, visibleAt);
 }
 
+/** Prolongs the lease of the item. It is not an attempt. */
+export function prolong(queue: QueueState, item: QueueItem, visibleAt: number): void {
+  touch(item.partition);
+  queue.timed.set(item, visibleAt);
+}
+
 /** Ends the lease. The item waits until `dueAt`. */
 export function delay(queue: QueueState, item: QueueItem, dueAt: number): void {
   touch(item.partition);

@@ -112,7 +112,10 @@ class Run {
     const capture = queuesPart.capture(bench.state);
     const first = capture.next();
     if (this.random.below(2) === 0) this.#receive();
-    if (this.random.below(2) === 0) this.#settle("ack");
+    for (const how of ["ack", "nack", "extend"] as const) {
+      if (this.random.below(2) === 0) this.#settle(how);
+    }
+    if (this.random.below(2) === 0) this.#bury();
     if (this.random.below(2) === 0) this.#trim();
     const pieces = first.done === true ? [] : [first.value, ...drain(capture)];
     expect(bench.digest(restored(pieces))).toEqual(before);

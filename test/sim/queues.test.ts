@@ -6,7 +6,7 @@
  */
 import { expect, test } from "bun:test";
 import { JobLedger } from "../tools/queue/job-ledger.ts";
-import { allMustHold } from "../tools/sim/must-hold.ts";
+import { allMustHold, mustHold } from "../tools/sim/must-hold.ts";
 import { VERSION_3_SEED } from "../tools/sim/plan.ts";
 
 const SEEDS = Number(process.env["SEEDS"] ?? "8");
@@ -21,6 +21,14 @@ test("seeds with workers of a queue hold, and records were acknowledged, dead an
   for (const what of ["jobs dead", "jobs deleted", "records for later", "slots"]) {
     expect(many(what)).toBeGreaterThan(SEEDS);
   }
+}, 600_000);
+
+/** A snapshot had leases that were prolonged after it, so that a node that started from it differed. */
+const FAILED = [5_020_007_616, 5_020_008_965, 5_020_010_038, 5_020_014_918];
+
+test("seeds that failed once hold", async () => {
+  const changes = { queues: true, durationMs: 3000, clients: 0 };
+  for (const seed of FAILED) await mustHold(seed, changes);
 }, 600_000);
 
 const told = (place: string, attempt: number, askedAt: number, key = "k") => ({

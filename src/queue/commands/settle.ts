@@ -11,7 +11,7 @@ import {
 } from "../command-format.ts";
 import { backoffOf, LEASE_MS_MAX, QUEUES_FEATURE, QUEUES_LEVEL } from "../definition.ts";
 import { type FoundQueue, findLease, findQueue, type LeaseError, type LeaseRef } from "../find.ts";
-import { delay, expire, finish, followRetention } from "../items.ts";
+import { delay, expire, finish, followRetention, prolong } from "../items.ts";
 import type { HasQueues, QueueItem, QueueRejected, QueueState, QueuesState } from "../state.ts";
 
 /** Acknowledges deliveries: their records are finished. */
@@ -89,7 +89,7 @@ export function applyExtendLeases(
   if ("ok" in found) return found;
   const settled = settle(state, found, command.leases, now, (queue, item) => {
     const visibleAt = Math.min(item.dueAt + command.byMs, now + LEASE_MS_MAX) as Millis;
-    queue.timed.set(item, visibleAt);
+    prolong(queue, item, visibleAt);
     return visibleAt;
   });
   return { ok: true, type: "extend_leases", settled };

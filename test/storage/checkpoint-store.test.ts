@@ -1,6 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { DiskFailure, DiskFull } from "../../src/env/disk.ts";
+import { ByteReader } from "../../src/lib/bytes.ts";
 import { CheckpointDamaged } from "../../src/storage/checkpoints/damaged.ts";
+import { readManifest } from "../../src/storage/partitions/manifest.ts";
 import { forEachSeedAsync, Random } from "../tools/random.ts";
 import { CHECKPOINTS, CheckpointNode } from "../tools/storage/checkpoint-support.ts";
 import { PartitionDisk } from "../tools/storage/partition-disk.ts";
@@ -46,6 +48,27 @@ test("the machine's chunks and raft's data come back as they were given", async 
   for (const chunk of chunks) expect(await loaded?.next()).toEqual(chunk);
   expect(await loaded?.next()).toBeNull();
   expect(await loaded?.next()).toBeNull();
+});
+
+test("a start decodes the manifest twice: once to verify it, and once to restore the partitions", async () => {
+  const node = new CheckpointNode(new PartitionDisk());
+  for (let topic = 1; topic <= 200; topic++) node.create(`${topic}-0`);
+  node.index = 1;
+  await node.take().done;
+  const again = new CheckpointNode(node.disk.copy());
+  const decoded = spyOn(ByteReader.prototype, "varint");
+  try {
+    const loaded = await again.checkpoints.recover({ first: 1, last: 1 });
+    const atStart = decoded.mock.calls.length;
+    decoded.mockClear();
+    readManifest(loaded?.manifest ?? new Uint8Array(0), () => undefined);
+    const once = decoded.mock.calls.length;
+    // A few numbers are read besides, but not one for each partition.
+    expect(once).toBeGreaterThan(1000);
+    expect(Math.round(atStart / (once / 10))).toBe(20);
+  } finally {
+    decoded.mockRestore();
+  }
 });
 
 test("the predecessor is kept, and so is the journal from there on", async () => {

@@ -107,13 +107,17 @@ export async function readCheckpointHead(
 /** @returns the length of the file. */
 async function verify(file: DiskFile, path: string, index: number): Promise<number> {
   const frames = new ChainReader(file, path, firstSeed(index));
-  let { next } = await readHead(frames, path, index);
+  const { manifest, next: first } = await readHead(frames, path, index);
+  // Only here, because decoding the manifest of very many partitions takes long.
+  decoded(path, () => readManifest(manifest, () => undefined));
+  let next = first;
   while (next.kind === KIND_MACHINE) next = await frames.next();
   if (next.kind !== KIND_END) throw frames.damaged("frame of a wrong kind");
   await frames.expectEnd();
   return frames.position;
 }
 
+/** Reads up to the manifest, which is not decoded. */
 async function readHead(frames: ChainReader, path: string, index: number): Promise<Head> {
   const head = await frames.next();
   if (head.kind !== KIND_HEAD) throw frames.damaged("frame of a wrong kind");
@@ -122,11 +126,14 @@ async function readHead(frames: ChainReader, path: string, index: number): Promi
   for (; next.kind === KIND_MANIFEST; next = await frames.next()) parts.push(next.payload.slice());
   if (parts.length === 0) throw frames.damaged("no manifest");
   const manifest = join(parts);
+  const meta = decoded(path, () => decodeHead(head.payload));
+  if (meta.index !== index) throw new CheckpointDamaged(path, 0, "index differs from the name");
+  return { meta, manifest, next };
+}
+
+function decoded<T>(path: string, decode: () => T): T {
   try {
-    const meta = decodeHead(head.payload);
-    if (meta.index !== index) throw new DecodeError("index differs from the name");
-    readManifest(manifest, () => undefined);
-    return { meta, manifest, next };
+    return decode();
   } catch (cause) {
     if (cause instanceof DecodeError) throw new CheckpointDamaged(path, 0, cause.message);
     throw cause;

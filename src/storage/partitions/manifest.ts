@@ -103,11 +103,7 @@ export function readManifest(
     each(record, from, reader.position);
   }
   if (reader.remaining > 0) throw new DecodeError("bytes after the end of the manifest");
-  return {
-    partitions,
-    nextShared,
-    shared: [...shared].map(([number, length]) => ({ number, length })),
-  };
+  return { partitions, nextShared, shared: recordsOf(shared) };
 }
 
 function readHead(reader: ByteReader) {
@@ -141,6 +137,15 @@ const ANY_LENGTH = { get: () => Number.MAX_SAFE_INTEGER };
 export const readManifestPartition = (bytes: Uint8Array): PartitionRecord =>
   readPartition(new ByteReader(bytes), ANY_LENGTH, true);
 
+/** Reads the head alone, which is short. @throws DecodeError if the bytes do not begin a manifest. */
+export function readManifestHead(bytes: Uint8Array): ManifestHead {
+  const { shared, nextShared, partitions } = readHead(new ByteReader(bytes));
+  return { partitions, nextShared, shared: recordsOf(shared) };
+}
+
+const recordsOf = (shared: ReadonlyMap<number, number>): SharedRecord[] =>
+  [...shared].map(([number, length]) => ({ number, length }));
+
 type Lengths = { get(file: number): number | undefined };
 
 const readPartition = (
@@ -154,8 +159,16 @@ const readPartition = (
   endOffset: reader.varint(),
   endBytes: reader.varint(),
   lastTimestampMs: reader.varint(),
-  segments: Array.from({ length: reader.varint() }, () => readSegment(reader, shared, isShared)),
+  segments: readSegments(reader, shared, isShared),
 });
+
+function readSegments(reader: ByteReader, shared: Lengths, isShared: boolean): SegmentRecord[] {
+  const segments: SegmentRecord[] = [];
+  for (let left = reader.varint(); left > 0; left--) {
+    segments.push(readSegment(reader, shared, isShared));
+  }
+  return segments;
+}
 
 function readSegment(reader: ByteReader, shared: Lengths, isShared: boolean): SegmentRecord {
   const baseOffset = reader.varint();

@@ -9,6 +9,7 @@ import { emptyRecord, PartitionLog, type PartitionRecord, type PartitionShared }
 import {
   partitionDirectory,
   readManifest,
+  readManifestHead,
   writeManifestHead,
   writeManifestPartition,
 } from "./manifest.ts";
@@ -227,7 +228,7 @@ export class PartitionStore {
       "only an empty store is restored",
     );
     this.#directory = directory;
-    const { nextShared, shared } = readManifest(manifest, () => undefined);
+    const { nextShared, shared } = readManifestHead(manifest);
     this.#sharedFiles.restore(directory, nextShared, shared);
     const { sizeMin } = this.#cooling;
     readManifest(manifest, (record, from, to) => {

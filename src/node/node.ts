@@ -159,7 +159,7 @@ export class Node implements NodeApi, ClusterApi {
       core,
       local: localWrites({ ...writes, ...parts }),
       links: this.#cluster.links,
-      isMember: () => this.#cluster.isMember,
+      isMember: () => this.#cluster.isMember && !this.#cluster.isRemoved,
       lastLevelOf: (peer) => replica.levels.levelOf(peer),
     });
     const route = this.#forwarding.writes;
@@ -427,8 +427,10 @@ export class Node implements NodeApi, ClusterApi {
 
   #notReadyBecause(): string {
     if (this.#stopping) return "shutting down";
-    if (this.#replica.core.leader === null) return "no leader";
-    if (!this.#cluster.isMember) return "not a member of the cluster";
+    const { isMember, isRemoved } = this.#cluster;
+    const hasLeader = this.#replica.core.leader !== null;
+    if (isRemoved || (hasLeader && !isMember)) return "not a member of the cluster";
+    if (!hasLeader) return "no leader";
     if (this.#replica.isCaughtUp) return this.#cluster.lag;
     return this.#writes.queue.journalFull ? "the disk is full" : "catching up with the leader";
   }

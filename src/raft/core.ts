@@ -474,10 +474,24 @@ function tick(raft: Raft): void {
   }
   if (role.name === "follower") tickFollower(raft, role);
   raft.electionElapsed++;
-  if (raft.holdTicks > 0 || !isPromotable(raft)) return;
+  if (raft.holdTicks > 0) return;
+  if (!isPromotable(raft)) {
+    forgetSilentLeader(raft);
+    return;
+  }
   if (raft.electionElapsed < raft.electionDeadline && !isAlone(raft)) return;
   raft.electionElapsed = 0;
   maybeCampaign(raft, raft.settings.preVote ? "pre" : "real");
+}
+
+/**
+ * Gives up a leader that was not heard of for an election timeout. A voter does so by campaigning.
+ * Without this, a learner and a node that was removed would name a leader that is gone for ever.
+ */
+function forgetSilentLeader(raft: Raft): void {
+  const { role } = raft;
+  if (role.name !== "follower" || role.leader === null) return;
+  if (raft.electionElapsed >= raft.electionDeadline) becomeFollower(raft, raft.term, null);
 }
 
 /** A sole voter does not wait for an election timeout, since it has no other voter to disturb. */

@@ -51,6 +51,8 @@ export class OutboundLink {
   readonly #peer: Peer;
   #state: State = { step: "waiting" };
   #failures = 0;
+  /** The last answer to a hello was that the peer does not know this node. */
+  #isUnknownThere = false;
   #dialledAt: Micros;
   /** Neither end knew the cluster id at the handshake. */
   #clusterUnknown = false;
@@ -83,6 +85,11 @@ export class OutboundLink {
   get peerLevel(): number {
     const state = this.#state;
     return state.step === "up" ? state.level : 0;
+  }
+
+  /** True if the last answer of the peer was that this node is not a member. */
+  get isUnknownThere(): boolean {
+    return this.#isUnknownThere;
   }
 
   get address(): PeerAddress {
@@ -179,7 +186,9 @@ export class OutboundLink {
         readPayload(payload, (reader) => readWelcome(reader, withSecret)),
       );
     } else if (kind === "refusal" && shaking) {
-      this.#lost(readPayload(payload, readRefusal), "refused by the peer");
+      const code = readPayload(payload, readRefusal);
+      this.#isUnknownThere = code === "unknown_peer";
+      this.#lost(code, "refused by the peer");
     } else if (kind === "pong" && state.step === "up") {
       const [sequence, wallMs] = readPayload(payload, (reader) => [reader.u32(), reader.u64()]);
       this.#pong(sequence as number, wallMs as number);
@@ -285,6 +294,7 @@ export class OutboundLink {
 
   #begin(): void {
     const { stats, address } = this.#peer;
+    this.#isUnknownThere = false;
     stats.up = true;
     stats.connects++;
     this.#pingsUnanswered = 0;

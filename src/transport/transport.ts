@@ -275,6 +275,11 @@ export class Transport {
     this.#outbound.get(id)?.redial();
   }
 
+  /** True if the peer answered the last hello of this node that it is not a member. */
+  isUnknownAt(peer: NodeId): boolean {
+    return this.#outbound.get(peer)?.isUnknownThere === true;
+  }
+
   isUp(peer: NodeId): boolean {
     return this.#outbound.get(peer)?.isUp === true;
   }

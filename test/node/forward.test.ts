@@ -180,6 +180,26 @@ test("a node that does not belong to the cluster does not wait for a leader", as
   expect(outcome).toEqual(["ok 1"]);
 });
 
+test("writes that wait for a leader are refused when the node turns out not to belong to the cluster", async () => {
+  const { world, a, b } = await nodes();
+  const outcome = a.produce("1");
+  await world.clock.advance(100);
+  expect(outcome).toEqual([]);
+  a.isMember = false;
+  await world.clock.advance(40);
+  expect(outcome).toEqual(["no_leader"]);
+  expect(a.instruments.forwardedUnsent.value).toBe(1);
+  // One that waits for the link to a leader goes on to wait for it.
+  a.follow(B);
+  const second = a.produce("2");
+  await world.clock.advance(40);
+  b.follow(B);
+  await world.clock.advance(40);
+  b.produced[0]?.done(stored(1));
+  await world.clock.advance(40);
+  expect(second).toEqual(["ok 1"]);
+});
+
 test("a leader that is silent: the outcome is unknown, a second after the deadline", async () => {
   const { world, a, b } = await nodes();
   b.follow(B);

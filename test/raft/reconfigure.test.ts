@@ -281,3 +281,16 @@ test("the change is in force for all: quorum, replication, and the output says s
   expect(solo.settle().core.commitIndex).toBe(index(2));
   expect(solo.accept("n2", 3).core.commitIndex).toBe(index(3));
 });
+
+test("who may not campaign forgets a leader that is silent for an election timeout", () => {
+  const configuration = { ...configurationOf(ids("n2 n3")), learners: ids("n1") };
+  const heartbeat = { type: "heartbeat", commit: index(0), round: 0 } as const;
+  const solo = Solo.of("", { initial: { configuration } });
+  solo.step(from("n2", 1, heartbeat)).tick(9);
+  expect(solo.core.leader).toBe(id("n2"));
+  solo.tick(11);
+  expect([solo.core.role, solo.core.leader, solo.core.term]).toEqual(["follower", null, term(1)]);
+  expect(solo.core.readIndex("a")).toEqual({ ok: false, code: "no_leader" });
+  solo.step(from("n2", 1, heartbeat));
+  expect(solo.core.leader).toBe(id("n2"));
+});

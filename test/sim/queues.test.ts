@@ -23,8 +23,13 @@ test("seeds with workers of a queue hold, and records were acknowledged, dead an
   }
 }, 600_000);
 
-/** A snapshot had leases that were prolonged after it, so that a node that started from it differed. */
-const FAILED = [5_020_007_616, 5_020_008_965, 5_020_010_038, 5_020_014_918];
+const FAILED = [
+  // A snapshot had leases that were prolonged after it, so that a node that started from it differed.
+  5_020_007_616,
+  5_020_008_965, 5_020_010_038, 5_020_014_918,
+  // A node that was removed kept the requests of members of a group until their leases were over.
+  5_020_014_995, 5_020_011_070,
+];
 
 test("seeds that failed once hold", async () => {
   const changes = { queues: true, durationMs: 3000, clients: 0 };

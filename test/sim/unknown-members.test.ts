@@ -88,3 +88,47 @@ test("a member that was removed is not ready any more, although it still knows a
   await script.until("it knows", () => ready() === false);
   expect(script.node("n3").node?.health().reason).toBe("not a member of the cluster");
 });
+
+/** Longer than any election: a request that waits for a leader is told from one that does not. */
+const PATIENCE_MS = 20_000;
+
+async function refusalAt(script: Script, id: string): Promise<{ code: string; ms: number }> {
+  const before = script.cluster.queue.elapsedMs;
+  const join = { group: "g", member: "m", topics: ["t"], leaseMs: 10_000 };
+  const answer = await script.ask((node) => node.groups.join(join), id);
+  return { code: answer.ok ? "ok" : answer.code, ms: script.cluster.queue.elapsedMs - before };
+}
+
+for (const [name, isDown] of [
+  ["was down when it was removed", true],
+  ["saw its removal", false],
+] as const) {
+  test(`a node that ${name} refuses writes at once and says why`, async () => {
+    const script = new Script({ forwards: true, commitTimeoutMs: PATIENCE_MS });
+    script.start();
+    await script.create("t");
+    await script.insist(
+      (node) => (script.leader?.id === ("n3" as NodeId) ? node.transferLeadership("n1") : null),
+      () => script.leader?.id !== ("n3" as NodeId),
+    );
+    await script.until("n3 has it", () => appliedBy(script, "n3") === appliedBy(script, "n1"));
+    if (isDown) script.node("n3").kill();
+    await script.insist(
+      (node) => node.removeMember("n3"),
+      (result) => result.ok || result.code === "member_not_found",
+    );
+    if (isDown) script.start("n3");
+    const health = () => script.node("n3").node?.health();
+    await script.until("it is up", () => health() !== undefined);
+    const waiting = refusalAt(script, "n3");
+    await script.until("it knows", () => health()?.reason === "not a member of the cluster", 5000);
+    expect((await waiting).code).toBe("no_leader");
+    await script.until("it forgets its leader", () => health()?.leaderId === null, 5000);
+    const refusal = await refusalAt(script, "n3");
+    expect([refusal.code, refusal.ms < 50]).toEqual(["no_leader", true]);
+    // Added again, it forwards.
+    await join(script, "n3");
+    await script.until("it is ready", () => health()?.ready === true);
+    expect((await refusalAt(script, "n3")).code).toBe("ok");
+  });
+}

@@ -270,9 +270,14 @@ export class Forwarder {
 
   #refusalOf({ bytes }: Forwarded): WriteReject | null {
     if (this.#refusal !== null) return this.#refusal;
-    const { core, isMember } = this.#options;
-    if (core.leader === null && !isMember()) return "no_leader";
+    if (this.#isLeft) return "no_leader";
     return this.#isFull(bytes) ? "overloaded" : null;
+  }
+
+  /** True if this node does not belong to the cluster, so that waiting for a leader is in vain. */
+  get #isLeft(): boolean {
+    const { core, isMember } = this.#options;
+    return core.leader === null && !isMember();
   }
 
   /** The same as the queue of a leader: an empty one accepts every command. */
@@ -300,6 +305,10 @@ export class Forwarder {
     const { core, links } = this.#options;
     if (core.role === "leader") {
       this.#runHere();
+      return;
+    }
+    if (this.#isLeft) {
+      this.#rejectQueued(() => "no_leader");
       return;
     }
     const { leader } = core;

@@ -11,6 +11,7 @@ import type { Logger } from "../../metrics/log.ts";
 import type { HaSample } from "../../metrics/sources.ts";
 import type { Core } from "../../raft/core.ts";
 import { membersOf } from "../../raft/membership.ts";
+import { jointVote } from "../../raft/quorum.ts";
 import { countsVote, isGrantedVote, judgeStorage } from "../../raft/storage-trust.ts";
 import type { Entry, FetchRequest, Message, RoleChange } from "../../raft/types.ts";
 import type { DataDir } from "../../storage/data-dir.ts";
@@ -370,6 +371,22 @@ export class Cluster implements ClusterApi {
   /** True if the log of this node contains it as a member. */
   get isMember(): boolean {
     return idsOf(this.#core.configuration).includes(this.#core.id);
+  }
+
+  /**
+   * True if this node knows of a cluster to which it does not belong, so that it hears of no leader.
+   * A node that was down when it was removed does not get the entry that removes it, because the
+   * members refuse its links. It learns of its removal when a quorum of the voters does so.
+   */
+  get isRemoved(): boolean {
+    const core = this.#core;
+    if (core.leader !== null) return false;
+    if (!this.isMember) return idsOf(core.configuration).length > 0;
+    const ballotOf = (id: NodeId) => {
+      if (id === core.id) return true;
+      return this.#transport.isUnknownAt(id) ? false : undefined;
+    };
+    return jointVote(core.configuration, ballotOf) === "lost";
   }
 
   /** Why a follower that had caught up is lagging. Empty if it is not lagging. */

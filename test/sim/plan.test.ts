@@ -7,6 +7,7 @@ import {
   VERSION_2_SEED,
   VERSION_3_SEED,
   VERSION_5_SEED,
+  VERSION_6_SEED,
 } from "../tools/sim/plan.ts";
 
 const plansFrom = (first: number) => Array.from({ length: 200 }, (_, i) => planOf(first + i));
@@ -55,4 +56,9 @@ test("only plans of version 3 number writes, and new seeds are of version 3", ()
   }
   expect(planOf(VERSION_3_SEED).numbers).toBe(true);
   for (let i = 0; i < 100; i++) expect(planOf(freshSeed()).numbers).toBe(true);
+});
+
+test("deadlines of each attempt are of version 6, as new seeds are", () => {
+  expect(planOf(VERSION_6_SEED - 1).mixesDeadlines).toBe(false);
+  for (const seed of [VERSION_6_SEED, freshSeed()]) expect(planOf(seed).mixesDeadlines).toBe(true);
 });

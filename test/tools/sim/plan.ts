@@ -49,9 +49,12 @@ export const VERSION_4_SEED = 3_000_000_000;
 /** Seeds from here on also have followers that forward writes, half of them. */
 export const VERSION_5_SEED = 4_100_000_000;
 
+/** From here on, the attempts to schedule a record have deadlines of their own. */
+export const VERSION_6_SEED = 5_200_000_000;
+
 /** A new seed that nobody has tried. */
 export const freshSeed = (): number =>
-  VERSION_5_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
+  VERSION_6_SEED + 1 + Math.floor(Math.random() * 1_000_000_000);
 
 /** The cost of a node's events in simulated time. */
 export type Work = {
@@ -109,6 +112,8 @@ export type Plan = {
   readonly sharedPartitions: number;
   /** Followers forward writes to the leader. */
   readonly forwards: boolean;
+  /** Some attempts to schedule a record have a short deadline. False: all of a record, or none. */
+  readonly mixesDeadlines: boolean;
   /** Null in plans of version 1, in which time stands still while a node works. */
   readonly work: Work | null;
 };
@@ -193,6 +198,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     webhooks: overrides.webhooks === true,
     shareFrom: overrides.shared === true ? 1 : SHARE_FROM_DEFAULT,
     forwards: seed >= VERSION_5_SEED && streamOf(seed, "plan forwards").below(2) === 0,
+    mixesDeadlines: seed >= VERSION_6_SEED,
     work: later === null ? null : workOf(later, nodes),
     // The time in which partitions go over is judged without the load of the streams.
     ...(overrides.streams === true ? NO_SHARES : sharesOf(seed)),

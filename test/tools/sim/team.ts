@@ -51,6 +51,7 @@ export type StoredRow = {
   readonly offset: number;
   readonly key: string;
   readonly value: string;
+  readonly timestamp: number;
   readonly headers: Readonly<Record<string, string>>;
 };
 
@@ -75,6 +76,7 @@ export async function rowsOf(
           ...{ partition, offset: cursor.offset },
           key: keyStart < 0 ? "" : decoder.decode(bytes.subarray(keyStart, keyEnd)),
           value: decoder.decode(bytes.subarray(valueStart, valueEnd)),
+          timestamp: cursor.timestampMs,
           headers: Object.fromEntries(headers.map(({ name, value }) => [name, value])),
         });
       }

@@ -30,6 +30,7 @@ export class WebhookTeam {
   readonly #ledgers: Readonly<Record<Name, WebhookLedger>>;
   /** Records that were acknowledged. */
   #produced = 0;
+  #work: Promise<unknown> = Promise.resolve();
   #isCalm = false;
   #stopped = false;
   shown = "nothing was described";
@@ -69,7 +70,8 @@ export class WebhookTeam {
   }
 
   run(): Promise<unknown> {
-    return Promise.all([this.#produce(), this.#administer()]);
+    this.#work = Promise.all([this.#produce(), this.#administer()]);
+    return this.#work;
   }
 
   stop(): void {
@@ -81,6 +83,8 @@ export class WebhookTeam {
   async settle(): Promise<void> {
     this.#isCalm = true;
     if (this.#cluster.receiver !== null) this.#cluster.receiver.isCalm = true;
+    // A record that is still being produced would follow when all others are delivered.
+    await this.#work;
     for (const name of NAMES) {
       for (;;) {
         const described = await insist(this.#admin, this.#isOver, async (node) => {

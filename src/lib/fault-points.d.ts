@@ -109,6 +109,7 @@ type FaultPoint =
   | "group-seek-keeps-generation"
   | "group-old-generation-commits"
   | "group-join-goes-on-behind-lost-answers"
+  | "group-reads-outlive-a-join"
   | "group-reads-give-nothing-up"
   | "group-reads-do-not-renew"
   // Files (`src/storage`).

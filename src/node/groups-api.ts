@@ -40,6 +40,8 @@ export type MemberReadRequest = MemberRef & {
   /** Bytes of keys, values and headers. A single larger record is returned alone. */
   readonly maxBytes: number;
   readonly waitMs: number;
+  /** The index up to which a follower that forwards the read had applied when it came. */
+  readonly appliedIndex?: number;
   /** Aborted when the client has disconnected or the server stops. */
   readonly signal: AbortSignal;
 };
@@ -59,6 +61,11 @@ export type MemberPage = {
   /** Partitions that go to another member after the next commit. */
   readonly revoked: readonly PartitionRef[];
   readonly leaseUntilMs: number;
+  /**
+   * Only on a page that gives and tells nothing: the member has joined by this index, and the node
+   * to which the read came had not applied it then. The read may be older than the join.
+   */
+  readonly joinedIndex?: number;
 };
 
 export type MemberCommitRequest = MemberRef & {

@@ -163,8 +163,8 @@ export class Node implements NodeApi, ClusterApi {
       lastLevelOf: (peer) => replica.levels.levelOf(peer),
     });
     const route = this.#forwarding.writes;
-    const { commitTimeoutMs: timeoutMs } = options;
-    this.#throughLeader = new ThroughLeader({ machine, clock: time, route, timeoutMs, ...parts });
+    const through = { machine, core, clock: time, timeoutMs: options.commitTimeoutMs };
+    this.#throughLeader = new ThroughLeader({ ...through, route, ...parts });
     this.webhooks = webhooksOf(options, { ...work, queues: this.queues });
     this.#replica = replica;
     this.#writes = writes;

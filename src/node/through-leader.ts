@@ -9,11 +9,13 @@ import {
   type Route,
 } from "./forward/facades.ts";
 import { GivenRecords } from "./groups/given-records.ts";
+import type { Applied } from "./groups/sessions.ts";
 import { LeasedRecords } from "./queues/leased-records.ts";
 import { AppliedWaits } from "./reads/applied-waits.ts";
 
 export type ThroughLeaderOptions = {
   readonly machine: Machine;
+  readonly core: Applied;
   readonly clock: Pick<Clock, "after">;
   readonly route: Route;
   /** How long this node may take to apply the records that the leader has given out. */
@@ -32,9 +34,9 @@ export class ThroughLeader {
   readonly durable: DurableApi;
   readonly #waits: AppliedWaits;
 
-  constructor({ machine, clock, route, timeoutMs, ...parts }: ThroughLeaderOptions) {
+  constructor({ machine, core, clock, route, timeoutMs, ...parts }: ThroughLeaderOptions) {
     const waits = new AppliedWaits(clock);
-    const given = { machine, calls: route.calls, waits, timeoutMs };
+    const given = { machine, core, calls: route.calls, waits, timeoutMs };
     const { receive } = new LeasedRecords(given);
     const { readMember } = new GivenRecords(given);
     const completed = { receive, readMember };

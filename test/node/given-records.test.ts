@@ -5,7 +5,7 @@
  */
 import { expect, test } from "bun:test";
 import type { Machine } from "../../src/machine/machine.ts";
-import type { Leased, MemberPlaces } from "../../src/node/forward/calls.ts";
+import type { Leased, MemberPlaces, PlacesRequest } from "../../src/node/forward/calls.ts";
 import { GivenRecords } from "../../src/node/groups/given-records.ts";
 import { PartitionHandle, setHandle } from "../../src/node/partition-handle.ts";
 import { LeasedRecords } from "../../src/node/queues/leased-records.ts";
@@ -37,7 +37,7 @@ const PLACES: MemberPlaces = {
 };
 
 /** A follower that has the records a, b, c and d, of which those from `endOffset` on come later. */
-function follower(endOffset: number) {
+function follower(endOffset: number, joins = false) {
   const builder = new BatchBuilder();
   for (const value of ["a", "b", "c", "d"]) builder.add(null, new TextEncoder().encode(value));
   const { bytes } = builder.finish();
@@ -61,13 +61,21 @@ function follower(endOffset: number) {
   const topicsById = new Map([[1, { partitions: [partition] }]]);
   const clock = new SimClock();
   const waits = new AppliedWaits(clock);
+  const core = { appliedIndex: 7 };
+  const asked: (number | undefined)[] = [];
   const options = {
+    core,
     machine: { broker: { topicsById } } as unknown as Machine,
     waits,
     timeoutMs: TIMEOUT_MS,
     calls: {
       receive: async () => ({ ok: true as const, ...LEASED }),
-      readMember: async () => ({ ok: true as const, ...PLACES }),
+      // The member has joined at index 9, as the leader knows.
+      readMember: async ({ appliedIndex }: PlacesRequest) => {
+        asked.push(appliedIndex);
+        if (!joins || (appliedIndex ?? 0) >= 9) return { ok: true as const, ...PLACES };
+        return { ok: true as const, ...PLACES, records: [], joinedIndex: 9 };
+      },
     },
   };
   const leased = new LeasedRecords(options);
@@ -75,9 +83,9 @@ function follower(endOffset: number) {
   const lease = { queue: "q", max: 9, waitMs: 0, visibilityMs: null };
   const read = { group: "g", member: "m", limit: 9, maxBytes: 9, waitMs: 0 };
   return {
-    ...{ log, partition, topicsById, clock, waits },
+    ...{ log, partition, topicsById, clock, waits, core, asked },
     receive: () => leased.receive(lease, NEVER),
-    read: () => given.readMember(read, NEVER),
+    read: (signal = NEVER) => given.readMember(read, signal),
   };
 }
 
@@ -165,4 +173,30 @@ test("a snapshot that replaces the files during the read leaves no gap in a page
     return await read();
   };
   expect(await at.read()).toMatchObject({ ok: false, code: "commit_timeout" });
+});
+
+test("a read that may be older than the member's join is asked again when the join is applied here", async () => {
+  const at = follower(4, true);
+  const page = at.read();
+  await settle();
+  at.core.appliedIndex = 8;
+  at.waits.applied();
+  await settle();
+  expect(at.asked).toEqual([7]);
+  at.core.appliedIndex = 9;
+  at.waits.applied();
+  expect(await page).toMatchObject({ ok: true, records: [{ startOffset: 1, nextOffset: 3 }] });
+  expect(at.asked).toEqual([7, 9]);
+});
+
+test("a read that its client gave up before the join is not asked again, nor one without the join in time", async () => {
+  const gone = new AbortController();
+  const at = follower(4, true);
+  const given = at.read(gone.signal);
+  gone.abort();
+  expect(await given).toMatchObject({ ok: true, records: [] });
+  const late = at.read();
+  await at.clock.advance(TIMEOUT_MS);
+  expect(await late).toMatchObject({ ok: true, records: [] });
+  expect(at.asked).toEqual([7, 7]);
 });

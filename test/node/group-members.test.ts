@@ -215,3 +215,38 @@ test("members that wait write nothing while half of their leases is left", async
   await bench.single.settled(Promise.all(waiting));
   expect(bench.logLength).toBe(before);
 });
+
+test("a read that a follower sent before the member joined again gives nothing and moves nothing", async () => {
+  const bench = await opened();
+  await bench.produce(0, "a", "b");
+  await bench.join("m");
+  const late = { group: "g", member: "m", limit: 100, maxBytes: 1e6, waitMs: 500, signal: NEVER };
+  const appliedIndex = bench.logLength;
+  const open = bench.groups.read({ ...late, appliedIndex });
+  expect(await bench.single.settled(open)).toMatchObject({ records: [{ nextOffset: 2 }] });
+  await bench.join("m");
+  const newest = bench.reading("m", 500);
+  const refused = await bench.single.settled(bench.groups.read({ ...late, appliedIndex }));
+  expect(refused).toMatchObject({ ok: true, records: [], positions: [], revoked: [] });
+  if (!refused.ok) throw new Error(refused.code);
+  const { joinedIndex = 0 } = refused;
+  expect(joinedIndex).toBeGreaterThan(appliedIndex);
+  // It did not end the read that came after the join either.
+  expect(await bench.single.settled(newest)).toMatchObject({ records: [{ nextOffset: 2 }] });
+  await bench.produce(0, "c");
+  const again = bench.groups.read({ ...late, appliedIndex: joinedIndex });
+  expect(await bench.single.settled(again)).toMatchObject({ records: [{ startOffset: 2 }] });
+});
+
+test("a read that waits when the member joins again ends without records, whatever wakes it first", async () => {
+  const bench = await opened();
+  await bench.join("m");
+  const appliedIndex = bench.logLength;
+  const request = { group: "g", member: "m", limit: 100, maxBytes: 1e6, waitMs: 5_000 };
+  const waiting = bench.groups.read({ ...request, appliedIndex, signal: NEVER });
+  await bench.single.settled(Promise.resolve());
+  await bench.join("m");
+  await bench.produce(0, "a");
+  expect(await bench.single.settled(waiting)).toMatchObject({ ok: true, records: [] });
+  expect(given(await bench.read("m"))).toEqual([[0, 0, 1]]);
+});

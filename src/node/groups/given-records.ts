@@ -3,15 +3,17 @@ import { findPartition } from "../../broker/state.ts";
 import type { Machine } from "../../machine/machine.ts";
 import { PartitionDamaged } from "../../storage/partitions/damaged.ts";
 import type { Rejected, Result } from "../api.ts";
-import type { ForwardedCalls, Place } from "../forward/calls.ts";
+import type { ForwardedCalls, MemberPlaces, Place, PlacesRequest } from "../forward/calls.ts";
 import type { MemberPage, MemberReadReject, MemberRecords } from "../groups-api.ts";
 import { handleOf } from "../partition-handle.ts";
 import type { AppliedWaits } from "../reads/applied-waits.ts";
+import type { Applied } from "./sessions.ts";
 
 export type GivenRecordsOptions = {
   readonly machine: Machine;
   readonly calls: Pick<ForwardedCalls, "readMember">;
   readonly waits: AppliedWaits;
+  readonly core: Applied;
   /** How long this node may take to apply the records of a page. */
   readonly timeoutMs: number;
 };
@@ -27,8 +29,9 @@ export class GivenRecords {
   readonly readMember = async (
     ...given: Parameters<ForwardedCalls["readMember"]>
   ): Promise<Result<MemberPage, MemberReadReject>> => {
-    const page = await this.#options.calls.readMember(...given);
+    const page = await this.#ask(...given);
     if (!page.ok) return page;
+    if (page.joinedIndex !== undefined) return { ...page, records: [] };
     const { waits, timeoutMs } = this.#options;
     const isThere = () => page.records.every((place) => this.#has(place));
     if (!(await waits.until(isThere, timeoutMs))) return LOST;
@@ -41,6 +44,25 @@ export class GivenRecords {
     }
     return { ...page, records };
   };
+
+  /**
+   * The leader does not take a read from a node that has not applied the last join of the member,
+   * since links are late: the member may have given the read up before it joined. This node knows
+   * whether its client still waits, applies the join and asks again.
+   */
+  async #ask(
+    request: PlacesRequest,
+    signal: AbortSignal,
+  ): Promise<Result<MemberPlaces, MemberReadReject>> {
+    const { calls, core, waits, timeoutMs } = this.#options;
+    for (;;) {
+      const { appliedIndex } = core;
+      const page = await calls.readMember({ ...request, appliedIndex }, signal);
+      const joined = page.ok ? page.joinedIndex : undefined;
+      if (joined === undefined || signal.aborted) return page;
+      if (!(await waits.until(() => core.appliedIndex >= joined, timeoutMs))) return page;
+    }
+  }
 
   #has({ topicId, partition, nextOffset }: Place): boolean {
     const state = findPartition(this.#options.machine.broker, topicId, partition);

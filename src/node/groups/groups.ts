@@ -30,7 +30,7 @@ import type { Commander } from "../writes/commander.ts";
 import { Deliveries } from "./deliveries.ts";
 import { GroupDescriptions } from "./descriptions.ts";
 import { MemberReads, refOf } from "./member-reads.ts";
-import { Sessions } from "./sessions.ts";
+import { type Applied, Sessions } from "./sessions.ts";
 
 const COMMAND_BYTES = 600;
 /** Upper bound of the bytes of one offset in a command. */
@@ -42,7 +42,7 @@ export type GroupsOptions = {
   readonly linearizer: Linearizer;
   readonly clock: Clock;
   readonly time: Pick<Clock, "now">;
-  readonly replica: { readonly isLeader: boolean };
+  readonly replica: { readonly isLeader: boolean; readonly core: Applied };
   readonly limits: { readonly groupsMax: number; readonly offsetsMax: number };
 };
 
@@ -53,12 +53,13 @@ type Target = SeekTarget & { readonly topic: string };
 export class Groups implements GroupsApi {
   readonly #options: GroupsOptions;
   readonly #deliveries = new Deliveries();
-  readonly #sessions = new Sessions();
+  readonly #sessions: Sessions;
   readonly #reads: MemberReads;
   readonly #descriptions: GroupDescriptions;
 
   constructor(options: GroupsOptions) {
     this.#options = options;
+    this.#sessions = new Sessions(options.replica.core);
     this.#reads = new MemberReads({
       ...options,
       deliveries: this.#deliveries,

@@ -19,7 +19,7 @@ import type {
 import { handleOf } from "../partition-handle.ts";
 import type { Commander } from "../writes/commander.ts";
 import type { Deliveries } from "./deliveries.ts";
-import type { OpenRead, Sessions } from "./sessions.ts";
+import type { Applied, OpenRead, Sessions } from "./sessions.ts";
 
 /** Approximate size of a renewal in the queue. */
 const RENEWAL_BYTES = 600;
@@ -30,7 +30,7 @@ export type MemberReadsOptions = {
   readonly clock: Clock;
   /** The cluster time, by which leases end. */
   readonly time: Pick<Clock, "now">;
-  readonly replica: { readonly isLeader: boolean };
+  readonly replica: { readonly isLeader: boolean; readonly core: Applied };
   readonly deliveries: Deliveries;
   readonly sessions: Sessions;
 };
@@ -56,14 +56,15 @@ export class MemberReads {
   }
 
   async read(request: MemberReadRequest): Promise<Outcome> {
-    const { commander, clock } = this.#options;
+    const { commander, clock, replica } = this.#options;
     const refusal = await commander.whenCurrent();
     if (refusal !== null) return { ok: false, code: refusal };
+    const { appliedIndex = replica.core.appliedIndex } = request;
     const untilMs = clock.monotonic() / 1000 + request.waitMs;
     const wakes = new Wakes();
     const read: OpenRead = { wake: () => wakes.wake() };
     try {
-      return await this.#answer(request, read, untilMs, wakes);
+      return await this.#answer({ ...request, appliedIndex }, read, untilMs, wakes);
     } finally {
       const member = this.#find(request);
       const session = member === null ? null : this.#options.sessions.of(member);
@@ -72,7 +73,7 @@ export class MemberReads {
   }
 
   async #answer(
-    request: MemberReadRequest,
+    request: MemberReadRequest & Applied,
     read: OpenRead,
     untilMs: number,
     wakes: Wakes,
@@ -82,6 +83,10 @@ export class MemberReads {
       if (!replica.isLeader) return { ok: false, code: "not_leader" };
       const member = this.#find(request);
       if (member === null) return { ok: false, code: "not_a_member" };
+      const joinedIndex = this.#options.sessions.joinedIndex(member);
+      if (request.appliedIndex < joinedIndex && !faultPoint("group-reads-outlive-a-join")) {
+        return { ...this.#emptyPage(member), joinedIndex };
+      }
       const isNewest = this.#isNewest(member, read, isFirst);
       if (!isNewest || request.signal.aborted) return this.#emptyPage(member);
       const page = await this.#step(member, request, read, untilMs);
@@ -199,8 +204,8 @@ export class MemberReads {
     return { found, isDamaged };
   }
 
-  /** The answer to a client that is gone, or that has sent another read. Nothing is told by it. */
-  #emptyPage(member: GroupMember): Outcome {
+  /** The answer to a read that the client does not wait for any more. Nothing is told by it. */
+  #emptyPage(member: GroupMember): Outcome & { readonly ok: true } {
     const assigned = this.#assigned(member);
     const leaseUntilMs = member.dueAt;
     return { ok: true, records: [], positions: [], assigned, revoked: [], leaseUntilMs };

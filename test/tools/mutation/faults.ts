@@ -169,6 +169,7 @@ export const FOUND_BY: Readonly<Record<FaultPoint, string>> = {
   "group-seek-keeps-generation": "test/sim/groups.test.ts",
   "group-old-generation-commits": "test/sim/groups.test.ts",
   "group-join-goes-on-behind-lost-answers": "test/sim/groups.test.ts",
+  "group-reads-outlive-a-join": "test/node/group-members.test.ts",
   "group-reads-give-nothing-up": "test/node/group-members.test.ts",
   "group-reads-do-not-renew": "test/sim/groups.test.ts",
   // src/kv

@@ -8,6 +8,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BunClock } from "../src/env/bun-clock.ts";
 import { FILE_CALLS } from "../src/env/bun-file.ts";
 import { PositionedReads } from "../src/env/positioned-reads.ts";
 import { SharedBlocks } from "../src/lib/blocks.ts";
@@ -190,7 +191,7 @@ function serveThread(): void {
     const wake = () => say({ wake: true });
     port = new WorkerPort({
       post: (message, transfer) => say({ port: message }, transfer),
-      defer: setImmediate,
+      clock: new BunClock(),
       queueBytesMax: 1024 * 1024 * 1024,
       queueRequestsMax: 1_000_000,
       queued: { bytes: new LocalGauge(), requests: new LocalGauge() },

@@ -12,10 +12,12 @@ import { residentMiB, startSubject } from "./load/subject.ts";
 
 const LINE = new CommandLine(`usage: bun bench/follow.ts [FOLLOWERS]
 variables:
-  AYDER_BINARY  binary of Ayder (default: dist/ayder)`);
+  AYDER_BINARY    binary of Ayder (default: dist/ayder)
+  ROUNDS          records that are followed (default: 50)
+  SILENT_SECONDS  how long nothing is written (default: 32)`);
 const FOLLOWERS = LINE.integer("FOLLOWERS", LINE.read({}, 1).positionals[0], 1000);
-const ROUNDS = 50;
-const SILENT_SECONDS = 32;
+const ROUNDS = LINE.variable("ROUNDS", 50);
+const SILENT_SECONDS = LINE.variable("SILENT_SECONDS", 32);
 const binary = process.env["AYDER_BINARY"] ?? join(import.meta.dir, "../dist/ayder");
 
 type Follower = { records: number; pings: number; text: string; closed: boolean; whole: boolean };

@@ -81,7 +81,8 @@ export async function follow(
   }
   if (consume.tellsTopicId) headers.set(TOPIC_ID_HEADER, String(first.topicId));
   if (context.isHead) return headOfPieces(headers);
-  const request = { ...asked, topicId: first.topicId };
+  // The group matters to the first position only. Followers without one can share their pages.
+  const request = { ...asked, group: "", topicId: first.topicId, follows: true };
   const limits = { ...consume.limits, limit: CHUNK_RECORDS, maxBytes: Number.MAX_SAFE_INTEGER };
   const follower = new Follower(
     services,
@@ -170,12 +171,8 @@ class Follower implements AnswerSource {
    * immediately.
    */
   async #wait(): Promise<Uint8Array | null> {
-    const silentMs = performance.now() - this.#spokeAt;
-    if (silentMs >= COMMENT_INTERVAL_MS) {
-      const comment = new TextEncoder().encode(this.#format.comment);
-      this.#services.answers.budget.add(comment.length);
-      return comment;
-    }
+    const silentMs = this.#silentMs();
+    if (silentMs >= COMMENT_INTERVAL_MS) return this.#comment();
     const { topic, partition, topicId } = this.#consume.request;
     await this.#services.node.waitForRecords({
       topic,
@@ -185,6 +182,17 @@ class Follower implements AnswerSource {
       timeoutMs: Math.ceil(COMMENT_INTERVAL_MS - silentMs),
       signal: this.#signal,
     });
-    return null;
+    // A wait that lasted until the comment was due brought no record: that read is left out.
+    return this.#silentMs() >= COMMENT_INTERVAL_MS ? this.#comment() : null;
+  }
+
+  #silentMs(): number {
+    return performance.now() - this.#spokeAt;
+  }
+
+  #comment(): Uint8Array {
+    const comment = new TextEncoder().encode(this.#format.comment);
+    this.#services.answers.budget.add(comment.length);
+    return comment;
   }
 }

@@ -356,6 +356,11 @@ export type ConsumeRequest = PartitionRef & {
   /** Bytes of keys and values. A single larger record is returned alone. */
   readonly maxBytes: number;
   readonly linearizable: boolean;
+  /**
+   * The reader waited for this record. It may get a page that another reader has just asked for: the
+   * record may be missing from it. @default false
+   */
+  readonly follows?: boolean;
 };
 export type OffsetsAtRequest = {
   readonly topic: string;

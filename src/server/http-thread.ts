@@ -3,6 +3,7 @@
  * `server/http-threads.ts`.
  */
 import type { Config } from "../config/config.ts";
+import { BunClock } from "../env/bun-clock.ts";
 import { FILE_CALLS } from "../env/bun-file.ts";
 import { PositionedReads } from "../env/positioned-reads.ts";
 import { createInstruments, type Instruments } from "../metrics/instruments.ts";
@@ -54,7 +55,7 @@ function start(config: Config, place: ThreadStart): void {
   const limits = sharedLimits(place.memory, place.number);
   port = new WorkerPort({
     post: (message, transfer) => say({ kind: "port", message }, transfer),
-    defer: setImmediate,
+    clock: new BunClock(),
     queueBytesMax: config.queueBytesMax,
     queueRequestsMax: config.queueRequestsMax,
     queued: { bytes: limits.queuedBytes, requests: limits.queuedRequests },

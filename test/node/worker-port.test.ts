@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { SharedBlocks } from "../../src/lib/blocks.ts";
 import { DecodeError } from "../../src/lib/bytes.ts";
 import { ringMemory } from "../../src/lib/ring.ts";
@@ -150,6 +150,26 @@ describe.each(WAYS)("over %s", (_, way) => {
     later.abort();
     await waiting;
     await port.waitForRecords({ ...wait, signal: AbortSignal.abort() });
+  });
+
+  test("many that wait for a record cross with one wait, and read its page with one read", async () => {
+    const node = new FakeNode();
+    const waits = spyOn(node, "waitForRecords");
+    const reads = spyOn(node, "consume");
+    const { port } = portPair({ node });
+    await port.createTopic("orders", 1);
+    const { signal } = new AbortController();
+    const place = { topic: "orders", partition: 0, topicId: 1, offset: 0 };
+    const read = { group: "", limit: 10, maxBytes: 1000, linearizable: false, follows: true };
+    const waiting = Array.from({ length: 100 }, async () => {
+      await port.waitForRecords({ ...place, timeoutMs: 2 ** 30, signal });
+      return await port.consume({ ...place, ...read });
+    });
+    await settled();
+    await produced(port, produceOf(new Uint8Array(8)));
+    const pages = await Promise.all(waiting);
+    expect(pages.map((page) => page.ok && page.endOffset)).toEqual(Array(100).fill(1));
+    expect([waits.mock.calls.length, reads.mock.calls.length]).toEqual([1, 1]);
   });
 
   test("a wait says across the port which topic of the name it means", async () => {

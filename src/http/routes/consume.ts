@@ -151,7 +151,7 @@ async function wait(
       timeoutMs,
       signal,
     });
-    const next = await services.node.consume(same);
+    const next = await services.node.consume({ ...same, follows: true });
     if (!next.ok) return rejected(services, context, consume, next);
     page = next;
   }

@@ -22,6 +22,7 @@ import type {
   StreamApi,
   WebhookApi,
 } from "../api.ts";
+import type { WaitClock } from "../reads/record-waits.ts";
 import type {
   CallArguments,
   CallName,
@@ -55,12 +56,13 @@ import {
 import { type PageOutcome, readEntry, readOutcome } from "./outcomes.ts";
 import { type RingEnds, RingLink } from "./ring-link.ts";
 import { GivenBlocks } from "./shared-pages.ts";
+import { SharedReads } from "./shared-reads.ts";
+import { SharedWaits } from "./shared-waits.ts";
 import { type ReadOpenFile, WindowWork } from "./window-reads.ts";
 
 export type WorkerPortOptions = {
   readonly post: Post;
-  /** The same as in `Clock`. */
-  readonly defer: (run: () => void) => void;
+  readonly clock: WaitClock;
   /** The queue limits of the node. Calls in flight to the node count as queued. */
   readonly queueBytesMax: number;
   readonly queueRequestsMax: number;
@@ -88,17 +90,20 @@ export class WorkerPort implements NodeApi {
   readonly #blocks = new GivenBlocks();
   readonly #rings: RingLink | null;
   readonly #windows: WindowWork;
+  readonly #waits: SharedWaits;
+  readonly #reads = new SharedReads();
   #lastId = 0;
   #leader = NO_LEADER_KNOWN;
 
   constructor(options: WorkerPortOptions) {
-    const { post, defer, rings, readFile } = options;
+    const { post, clock, rings, readFile } = options;
+    const defer = (run: () => void) => clock.defer(run);
     this.#options = options;
-    const outbox = new Outbox(post, defer);
-    this.#outbox = outbox;
+    this.#waits = new SharedWaits(clock);
+    this.#outbox = new Outbox(post, defer);
     this.#rings =
       rings === undefined ? null : new RingLink(rings, defer, (entry) => this.#take(entry));
-    const windows = { readFile, blocks: this.#blocks, outbox, rings: this.#rings };
+    const windows = { readFile, blocks: this.#blocks, outbox: this.#outbox, rings: this.#rings };
     this.#windows = new WindowWork(windows);
   }
 
@@ -246,7 +251,12 @@ export class WorkerPort implements NodeApi {
     this.#rings?.publish();
   }
 
-  readonly consume: NodeApi["consume"] = (request) => {
+  readonly consume: NodeApi["consume"] = (request) =>
+    request.follows === true
+      ? this.#reads.page(request, () => this.#consume(request))
+      : this.#consume(request);
+
+  #consume(request: ConsumeRequest): Promise<PageOutcome> {
     const entry = this.#reserve(ENTRY_HEAD_BYTES + consumeBytesMax(request));
     if (entry === "full") return Promise.resolve(OVERLOADED);
     return new Promise<PageOutcome>((resolve, reject) => {
@@ -259,7 +269,7 @@ export class WorkerPort implements NodeApi {
       writeConsume(entry, request);
       this.#rings?.publish();
     });
-  };
+  }
 
   #postConsume(id: number, request: ConsumeRequest): void {
     const { topic, partition, group, offset, topicId = null } = request;
@@ -285,8 +295,8 @@ export class WorkerPort implements NodeApi {
     });
   };
 
-  readonly waitForRecords: NodeApi["waitForRecords"] = ({ signal, ...wait }) =>
-    this.#signalled("waitForRecords", signal, wait);
+  readonly waitForRecords: NodeApi["waitForRecords"] = (wait) =>
+    this.#waits.records(wait, ({ signal, ...of }) => this.#signalled("waitForRecords", signal, of));
   readonly health: NodeApi["health"] = () => this.#call("health");
   readonly nodeMark: NodeApi["nodeMark"] = () => this.#call("nodeMark");
   readonly isNodeMark: NodeApi["isNodeMark"] = (mark) => this.#call("isNodeMark", mark);
@@ -415,7 +425,8 @@ export class WorkerPort implements NodeApi {
     deleteStream: (path) => this.#call("deleteStream", path),
     describeStream: (path) => this.#call("describeStream", path),
     readStream: (request) => this.#call("readStream", request),
-    waitForStream: ({ signal, ...wait }) => this.#signalled("waitForStream", signal, wait),
+    waitForStream: (wait) =>
+      this.#waits.stream(wait, ({ signal, ...of }) => this.#signalled("waitForStream", signal, of)),
     inspectStream: (path) => this.#call("inspectStream", path),
     listStreams: (request) => this.#call("listStreams", request),
     putSubscription: (request) => this.#call("putSubscription", request),

@@ -1,5 +1,7 @@
 import type { Clock } from "../../env/clock.ts";
 
+export type WaitClock = Pick<Clock, "monotonic" | "after" | "defer">;
+
 /** `untilMs` is a time of the monotonic clock. */
 type Wait = { readonly offset: number; readonly untilMs: number; readonly wake: () => void };
 
@@ -15,9 +17,9 @@ export class RecordWaits {
   readonly #watches = new Set<() => void>();
   #scheduled = false;
   #timer: { readonly dueMs: number; readonly cancel: () => void } | null = null;
-  readonly #clock: Clock;
+  readonly #clock: WaitClock;
 
-  constructor(clock: Clock) {
+  constructor(clock: WaitClock) {
     this.#clock = clock;
   }
 

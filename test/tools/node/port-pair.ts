@@ -1,5 +1,6 @@
 /** Both sides of a worker port on one thread; messages are cloned and handed over as between two. */
 
+import { BunClock } from "../../../src/env/bun-clock.ts";
 import type { SharedBlocks } from "../../../src/lib/blocks.ts";
 import { LocalGauge } from "../../../src/lib/gauge.ts";
 import { ringMemory } from "../../../src/lib/ring.ts";
@@ -8,6 +9,7 @@ import type { PortMessage } from "../../../src/node/port/message.ts";
 import { PortServer } from "../../../src/node/port/server.ts";
 import type { ReadOpenFile } from "../../../src/node/port/window-reads.ts";
 import { WorkerPort } from "../../../src/node/port/worker-port.ts";
+import type { WaitClock } from "../../../src/node/reads/record-waits.ts";
 import { answeringEnds, callingEnds } from "../../../src/server/thread-rings.ts";
 
 export type PortPair = {
@@ -27,6 +29,8 @@ export type PairOptions = {
   readonly blocks?: SharedBlocks;
   /** Reads files for the node. Absent: it fails. */
   readonly readFile?: ReadOpenFile;
+  /** The clock of the calling side. @default that of the machine */
+  readonly clock?: WaitClock;
 };
 
 export function portPair(
@@ -37,6 +41,7 @@ export function portPair(
     ringBytes,
     blocks,
     readFile = noFile,
+    clock = new BunClock(),
   }: PairOptions = {},
 ): PortPair {
   const toNode: PortMessage[] = [];
@@ -54,7 +59,7 @@ export function portPair(
       : ringPair(ringBytes, [() => port.woken(), () => server.woken()]);
   const port: WorkerPort = new WorkerPort({
     post: post(toNode, (message) => server.receive(message)),
-    defer: setImmediate,
+    clock,
     queueBytesMax,
     queueRequestsMax,
     queued: { bytes: new LocalGauge(), requests: new LocalGauge() },

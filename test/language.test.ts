@@ -1,4 +1,4 @@
-/** Comments, help, error and log texts are plain technical English. */
+/** Comments, help, error and log texts, and the manual, are plain technical English. */
 import { expect, test } from "bun:test";
 import { Glob } from "bun";
 import { type Prose, proseOf } from "./tools/prose.ts";
@@ -43,6 +43,22 @@ const WORDS: readonly (readonly [string, string])[] = [
   ["(a|one|each|the same|this|next|per|its) turn", "event-loop iteration"],
 ];
 
+/** More phrases that texts for users do not have; the field has a word for each. */
+const USER_WORDS: readonly (readonly [string, string])[] = [
+  ["gives? out|given out|gave out", "deliver, issue"],
+  ["works? off|worked off", "process"],
+  ["puts? aside", "make a dead letter, set aside"],
+  ["anew", "again, from the beginning"],
+  ["again and again", "repeatedly, periodically"],
+  ["(goes|go|went|going) on(?! (the|a|to|one|this|that))", "continue"],
+  ["takes? back|taken back", "cancel, withdraw"],
+  ["as (many|much|long) \\w+ as (they|it|there) may", "the limit of … is reached"],
+  ["knows? no", "does not have"],
+  ["for want of", "because of a limit, for lack of"],
+  ["under way", "in flight, in progress"],
+  ["(whoever|somebody|nobody)", "name the subject: a client, a node, an operator"],
+];
+
 /** Correct uses of a banned word, each with its reason. */
 const ALLOWED: readonly (readonly [RegExp, string])[] = [
   [/\bthere is no\b/gi, '"there is no leader" is plain English'],
@@ -50,17 +66,20 @@ const ALLOWED: readonly (readonly [RegExp, string])[] = [
 ];
 
 const opening = new RegExp(`(?:^|[.!?]\\s+|\\n\\s*)(${OPENINGS.join("|")})\\s`, "gi");
-const words = WORDS.map(([word, say]) => ({
-  word: new RegExp(`\\b(?:${word})(?!\\w)`, "gi"),
-  say,
-}));
+type Word = { readonly word: RegExp; readonly say: string };
+
+const compiled = (words: readonly (readonly [string, string])[]): readonly Word[] =>
+  words.map(([word, say]) => ({ word: new RegExp(`\\b(?:${word})(?!\\w)`, "gi"), say }));
+
+const words = compiled(WORDS);
+const userWords = compiled([...WORDS, ...USER_WORDS]);
 
 /** The faults of a text: the word that was found, and the term to use. */
-export function faultsOf(text: string): string[] {
+export function faultsOf(text: string, banned: readonly Word[] = words): string[] {
   let plain = text.replace(/`[^`]*`/g, "`…`");
   for (const [allowed] of ALLOWED) plain = plain.replace(allowed, "…");
   const found = [...plain.matchAll(opening)].map((match) => `begins with "${match[1]}"`);
-  for (const { word, say } of words) {
+  for (const { word, say } of banned) {
     for (const [match] of plain.matchAll(word)) found.push(`"${match}": say ${say}`);
   }
   return found;
@@ -93,6 +112,43 @@ for (const [folder, found] of Object.entries(faults)) {
     expect(found).toEqual([]);
   });
 }
+
+/** Paragraphs, list items and cells of a document, without code. */
+export function proseOfDocument(text: string): { line: number; text: string }[] {
+  let isCode = false;
+  return text.split("\n").flatMap((line, index) => {
+    if (line.startsWith("```")) isCode = !isCode;
+    if (isCode || line.startsWith("```")) return [];
+    // Headings and cells may be phrases such as "What it does"; sentences in them are read.
+    const parts = line.startsWith("|")
+      ? line.split("|").map((cell) => `| ${cell.trim()}`)
+      : [line.replace(/^\s*(?:[-*]|\d+\.) /, "")];
+    return parts.map((text) => ({ line: index + 1, text }));
+  });
+}
+
+const DOCUMENTS = ["README.md", ...new Glob("src/docs/*.md").scanSync(".")].sort();
+for (const file of DOCUMENTS) {
+  test(`${file} is written in plain technical English`, async () => {
+    const prose = proseOfDocument(await Bun.file(file).text());
+    const found = prose.flatMap(({ line, text }) =>
+      faultsOf(text, userWords).map((fault) => `${file}:${line}: ${fault}`),
+    );
+    expect(found).toEqual([]);
+  });
+}
+
+test("documents are read without their code, cell by cell", () => {
+  const text = "# Who\n\n- Of all\n```\nWhat is\n```\n| a | nobody |\nIt `goes on` and goes on.";
+  const found = proseOfDocument(text).flatMap(({ line, text: each }) =>
+    faultsOf(each, userWords).map((fault) => `${line}: ${fault}`),
+  );
+  expect(found).toEqual([
+    '3: begins with "Of"',
+    '7: "nobody": say name the subject: a client, a node, an operator',
+    '8: "goes on": say continue',
+  ]);
+});
 
 /** Names that the language page replaced, each with the term to use. */
 const NAMES: readonly (readonly [RegExp, string])[] = [

@@ -33,6 +33,8 @@ const FAILED = [
   ...[5_020_008_687, 5_020_012_871, 5_020_013_431],
   // A read that a member gave up reached the leader after the member had joined again.
   ...[5_020_005_314, 5_020_005_480, 5_020_005_874, 5_020_006_672],
+  // Partitions seemed to go over late, because the other members had lost their leases too.
+  ...[5_020_006_567, 5_020_015_016],
 ];
 
 test("seeds that failed once hold", async () => {

@@ -36,6 +36,8 @@ export type MemberOptions = {
   readonly waitsMs: readonly number[];
   /** Longest time for the records of a page. */
   readonly workMs: number;
+  /** An operation without an answer may be carried out until this long after its call. @default 0 */
+  readonly lateMs?: number;
 };
 
 const RETRY_MS = 20;
@@ -47,16 +49,18 @@ export class GroupMember {
   readonly link: MemberLink;
   name: string;
   leaseMs = 0;
-  /** The longest lease that may be in force: a join without an answer may have counted. */
-  leaseMsMax = 0;
   /** End of the last operation that may have renewed its lease. */
   lastEndMs = 0;
+  /** Until when an operation without an answer, or the one under way, may renew its lease. */
+  lateUntilMs = 0;
   /** It only works: no pauses, and all topics under one name. */
   isCalm = false;
   /** It stops without a word. */
   isSilent = false;
   stopped = false;
   readonly #options: MemberOptions;
+  /** Leases that may be in force, and until when their joins may be carried out. */
+  #leases: readonly { readonly leaseMs: number; readonly untilMs: number }[] = [];
   #topics: readonly string[] = [];
   #lives = 0;
   #wasCalm = false;
@@ -68,6 +72,11 @@ export class GroupMember {
     this.link = link;
     this.name = link.name;
     this.#options = options;
+  }
+
+  /** The longest lease that may be in force: a join without an answer may have counted, or count later. */
+  get leaseMsMax(): number {
+    return Math.max(...this.#leases.map(({ leaseMs }) => leaseMs), 0);
   }
 
   async run(): Promise<void> {
@@ -150,11 +159,15 @@ export class GroupMember {
   async #join(): Promise<Answer> {
     const { group } = this.#options;
     const request = { group, member: this.name, topics: this.#topics, leaseMs: this.leaseMs };
-    this.leaseMsMax = Math.max(this.leaseMsMax, this.leaseMs);
-    const { result } = await this.link.join(request);
-    this.#noteEnd();
+    const before = this.#leases;
+    const calledMs = this.link.now();
+    const own = { leaseMs: this.leaseMs, untilMs: this.#lateFrom(calledMs) };
+    this.#leases = [...before, own];
+    const { outcome, result } = await this.#noted(this.link.join(request));
+    if (outcome === "fail") this.#leases = before;
     if (result === null) return "again";
-    this.leaseMsMax = this.leaseMs;
+    const late = before.filter(({ untilMs }) => untilMs > calledMs);
+    this.#leases = [...late, { ...own, untilMs: calledMs }];
     this.#positions = [];
     return "ok";
   }
@@ -163,8 +176,8 @@ export class GroupMember {
     const { random } = this.link;
     const { group, waitsMs } = this.#options;
     const how = { limit: 1 + random.below(20), waitMs: random.pick(waitsMs) };
-    const { outcome, code, result } = await this.link.read({ group, member: this.name }, how);
-    this.#noteEnd();
+    const request = { group, member: this.name };
+    const { outcome, code, result } = await this.#noted(this.link.read(request, how));
     if (result === null) {
       // Without an answer its records may be lost, so that it has to join again.
       return outcome === "fail" && code !== "not_a_member" ? "again" : "gone";
@@ -177,8 +190,8 @@ export class GroupMember {
 
   async #commit(offsets: readonly Owned[]): Promise<Answer> {
     const { group } = this.#options;
-    const { code, result } = await this.link.commit({ group, member: this.name, offsets });
-    this.#noteEnd();
+    const request = { group, member: this.name, offsets };
+    const { code, result } = await this.#noted(this.link.commit(request));
     for (const each of result?.committed ?? []) {
       this.link.count(each === null ? "group commit fenced" : "group commit");
     }
@@ -188,7 +201,16 @@ export class GroupMember {
     return "gone";
   }
 
-  #noteEnd(): void {
+  async #noted<Result>(operation: Promise<Told<Result>>): Promise<Told<Result>> {
+    const before = this.lateUntilMs;
+    this.lateUntilMs = this.#lateFrom(this.link.now());
+    const told = await operation;
     this.lastEndMs = this.link.now();
+    if (told.outcome !== "unknown") this.lateUntilMs = before;
+    return told;
+  }
+
+  #lateFrom(calledMs: number): number {
+    return calledMs + (this.#options.lateMs ?? 0);
   }
 }

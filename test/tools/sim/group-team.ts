@@ -54,7 +54,8 @@ export class GroupTeam {
     const { sharedPartitions, groupMembers } = cluster.plan;
     this.#partitions = sharedPartitions;
     const names = Array.from({ length: groupMembers }, (_, i) => `m${i + 1}`);
-    this.members = names.map((name) => new GroupMember(simulatedLink(clientOf(name)), MEMBERS));
+    const options = { ...MEMBERS, lateMs: cluster.plan.commitTimeoutMs };
+    this.members = names.map((name) => new GroupMember(simulatedLink(clientOf(name)), options));
   }
 
   async create(): Promise<void> {
@@ -215,6 +216,7 @@ export class GroupTeam {
     victim.stopped = true;
     await this.#admin.sleep(this.#admin.random.below(victim.leaseMs / 2));
     const leader = this.#leader();
+    const begun = { ms: this.#admin.recorder.now(), term: this.#term() };
     if (plan.nodes > 1 && leader !== null) {
       leader.kill();
       this.#cluster.startLater(leader);
@@ -222,11 +224,12 @@ export class GroupTeam {
     for (let isTaken = false; !isTaken; await this.#admin.sleep(POLL_MS)) {
       const now = this.#leader();
       const group = now === null ? null : await this.#show(now, null);
-      isTaken = group?.partitions.every(({ owner }) => owner !== null && owner !== member) === true;
+      // Other members may have lost their leases too, and join later.
+      const isEmpty = group?.members.length === 0;
+      const isGone = ({ owner }: Show) => owner !== member && (isEmpty || owner !== null);
+      isTaken = group?.partitions.every(isGone) === true;
     }
-    // Answers and the entry that ends the lease take their way through the links and disks of the plan.
-    const wayMs = 10 * (plan.delays.baseMs + plan.delays.meanMs + plan.syncMs);
-    const msMax = RATE_MAX * (victim.leaseMsMax + 2 * plan.electionTimeoutMs) + LOOK_MS + wayMs;
+    const msMax = this.#takeOverMsMax(victim, begun);
     const args = { group: GROUP, member, msMax };
     this.#cluster.count("group takeover");
     this.#admin.add(
@@ -237,6 +240,32 @@ export class GroupTeam {
       "ok",
       {},
     );
+  }
+
+  /**
+   * The lease ends while another leader is elected, or after it. Each further term is an election that
+   * was lost, as with votes that were split or frames that were late, and takes as long.
+   *
+   * @param begun when the leader was killed, and in which term.
+   */
+  #takeOverMsMax(
+    victim: GroupMember,
+    begun: { readonly ms: number; readonly term: number },
+  ): number {
+    const { delays, syncMs, electionTimeoutMs, priorities, nodes } = this.#cluster.plan;
+    const { leaseMsMax, lastEndMs, lateUntilMs } = victim;
+    const overMs = Math.max(lastEndMs, lateUntilMs) + RATE_MAX * leaseMsMax;
+    const elections = Math.max(nodes > 1 ? 1 : 0, this.#term() - begun.term);
+    // A voter of lower priority waits half an election timeout longer.
+    const electionMs = electionTimeoutMs * (priorities ? 2.5 : 2);
+    const ledMs = begun.ms + RATE_MAX * elections * electionMs;
+    // Answers and the entry that ends the lease take their way through the links and disks of the plan.
+    const wayMs = 10 * (delays.baseMs + delays.meanMs + syncMs);
+    return Math.max(overMs, ledMs) - lastEndMs + LOOK_MS + wayMs;
+  }
+
+  #term(): number {
+    return Math.max(...this.#cluster.nodes.map(({ node }) => node?.health().term ?? 0));
   }
 
   #leader(): SimNode | null {

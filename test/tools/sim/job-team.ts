@@ -208,9 +208,14 @@ export class JobTeam {
     const done = await until(this.#producer, this.#isOver, async (node) => {
       const timeoutMs = this.#deadlineOf(request);
       const outcome = await node.laterApi.schedule({ ...request, timeoutMs });
-      return outcome.ok && outcome.synced === false ? { ok: false as const } : outcome;
+      // A member that is lost for good has not told the leader that it knows schedules.
+      const isHopeless = !outcome.ok && outcome.code === "cluster_not_upgraded" && this.#isCalm;
+      const isPromised = outcome.ok && outcome.synced !== false;
+      return isPromised || isHopeless
+        ? ({ ok: true, isPromised } as const)
+        : ({ ok: false } as const);
     });
-    if (done !== null) this.#later.push(value);
+    if (done?.isPromised === true) this.#later.push(value);
   }
 
   /** An answer at a deadline that is shorter than a commit proves nothing, so not all have one. */

@@ -6,6 +6,7 @@ import { deleteScheduled } from "../../later/commands/delete-scheduled.ts";
 import { deliverScheduled } from "../../later/commands/deliver-scheduled.ts";
 import type { Pending } from "../../later/pending.ts";
 import { CLASSES, classOfId, PENDING_TOPIC } from "../../later/state.ts";
+import { assert } from "../../lib/assert.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { WorkSample } from "../../metrics/sources.ts";
 import type { EncodedRecords } from "../../record/batch-builder.ts";
@@ -48,6 +49,9 @@ const LOOK_EVERY_MS = 20;
 /** Schedules with series of their own. */
 const SAMPLES_MAX = 100;
 
+/** The bytes of records that wait. `damaged`: no peer has restored them in time. */
+type Found = Pick<EncodedRecords, "bytes" | "logicalBytes"> | "damaged" | "missing";
+
 export type LaterOptions = {
   readonly machine: Machine;
   readonly commander: Commander;
@@ -77,6 +81,8 @@ export class Later implements LaterApi {
   #topicsSeen = "";
   #isRunning = false;
   #stopped = false;
+  /** Counts how often this node has begun or ceased to lead. */
+  #changes = 0;
 
   constructor(options: LaterOptions) {
     this.#options = options;
@@ -181,6 +187,7 @@ export class Later implements LaterApi {
 
   /** Called when this node begins or ceases to lead. */
   roleChanged(): void {
+    this.#changes++;
     this.#inFlight.clear();
     this.#inFlightBytes = 0;
     this.#unreadable.clear();
@@ -239,12 +246,26 @@ export class Later implements LaterApi {
       return clock.now() + RETRY_MS;
     const isRefused = this.#crons.run(() => this.applied()) || !(await this.#deliverDue());
     if (isRefused) this.#refusedUntil = clock.now() + RETRY_MS;
-    await this.#releaseSpace();
+    if (replica.isLeader) await this.#releaseSpace();
     return this.#nextAt();
   }
 
   /** @returns false if the log refused one. */
   async #deliverDue(): Promise<boolean> {
+    const changes = this.#changes;
+    for (const pending of this.#due()) {
+      if (this.#isFull) break;
+      const records = await this.#read(pending);
+      // After a change of leaders, another one may have delivered them and released their space, or
+      // a snapshot has replaced the partition.
+      if (changes !== this.#changes) break;
+      if (!this.#deliver(pending, records)) return false;
+    }
+    return true;
+  }
+
+  /** Records that are due, and neither in flight nor damaged, in the order in which they fall due. */
+  #due(): readonly Pending[] {
     const { machine, clock } = this.#options;
     const now = clock.now();
     for (const [id, again] of this.#unreadable) if (again <= now) this.#unreadable.delete(id);
@@ -254,12 +275,7 @@ export class Later implements LaterApi {
       const { id } = pending;
       if (!this.#inFlight.has(id) && !this.#unreadable.has(id)) due.push(pending);
     }
-    due.sort((a, b) => a.dueAt - b.dueAt || a.id - b.id);
-    for (const pending of due) {
-      if (this.#isFull) break;
-      if (!(await this.#deliver(pending))) return false;
-    }
-    return true;
+    return due.sort((a, b) => a.dueAt - b.dueAt || a.id - b.id);
   }
 
   get #isFull(): boolean {
@@ -267,10 +283,10 @@ export class Later implements LaterApi {
   }
 
   /** @returns false if the log refused the records. */
-  async #deliver(pending: Pending): Promise<boolean> {
+  #deliver(pending: Pending, records: Found): boolean {
     const { commander, clock } = this.#options;
-    const records = await this.#read(pending);
-    if (records === null) {
+    assert(records !== "missing", "records that wait are there");
+    if (records === "damaged") {
       this.#unreadable.set(pending.id, clock.now() + RETRY_MS);
       return true;
     }
@@ -295,13 +311,7 @@ export class Later implements LaterApi {
     return !isRefused;
   }
 
-  /** @returns null if the records are damaged and no peer has restored them in time. */
-  async #read({
-    id,
-    offset,
-    count,
-    topicId,
-  }: Pending): Promise<Pick<EncodedRecords, "bytes" | "logicalBytes"> | null> {
+  async #read({ id, offset, count, topicId }: Pending): Promise<Found> {
     const { broker } = this.#options.machine;
     const store = findTopic(broker, PENDING_TOPIC)?.partitions[classOfId(id)];
     if (store === undefined || !broker.topicsById.has(topicId)) {
@@ -310,7 +320,7 @@ export class Later implements LaterApi {
     try {
       return await batchesOf(store, offset, count);
     } catch (error) {
-      if (error instanceof PartitionDamaged) return null;
+      if (error instanceof PartitionDamaged) return "damaged";
       throw error;
     }
   }
@@ -323,11 +333,14 @@ export class Later implements LaterApi {
     this.#releasedAt = now;
     this.#forgetOrphans();
     const topic = findTopic(machine.broker, PENDING_TOPIC);
+    const changes = this.#changes;
     for (const store of topic?.partitions ?? []) {
       const oldest = oldestOf(machine, store.partition);
       const beforeOffset = (oldest?.offset ?? store.endOffset) as Offset;
       if (beforeOffset <= store.lowWatermark) continue;
       const bytesBefore = await bytesBelow(store, beforeOffset);
+      // A snapshot may have replaced the partitions.
+      if (changes !== this.#changes) return;
       if (bytesBefore === null) continue;
       const { topicId, partition } = store;
       commander.housekeep(deleteBefore, { topicId, partition, beforeOffset, bytesBefore });
@@ -360,7 +373,7 @@ const oldestOf = (machine: Machine, itsClass: number): Pending | undefined =>
   machine.parts.later.pending.ofClass(itsClass).next().value ?? undefined;
 
 /** The batches of one produce, which begin at `offset`. @throws PartitionDamaged */
-async function batchesOf(store: PartitionState, offset: number, count: number) {
+async function batchesOf(store: PartitionState, offset: number, count: number): Promise<Found> {
   const parts: Uint8Array[] = [];
   let logicalBytes = 0;
   for (let next = offset; next < offset + count; ) {
@@ -377,7 +390,7 @@ async function batchesOf(store: PartitionState, offset: number, count: number) {
         at += length;
       }
     }
-    if (next === before) throw new Error(`the records of a schedule at ${offset} are not there`);
+    if (next === before) return "missing";
   }
   return { bytes: Buffer.concat(parts) as Uint8Array, logicalBytes };
 }

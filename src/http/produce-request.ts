@@ -3,6 +3,7 @@ import { fromUtf8, utf8 } from "../lib/bytes.ts";
 import type { ProduceRequest, ProducerNumber } from "../node/api.ts";
 import type { EncodedRecords } from "../record/batch-builder.ts";
 import { ApiError, shown } from "./errors.ts";
+import { KnownUrls } from "./known-urls.ts";
 import { invalid as invalidProducer, readProducer } from "./producer-headers.ts";
 import { queryReader } from "./query.ts";
 import { NO_REQUEST_HEADERS, type RequestHeaders, readRequestHeaders } from "./record-headers.ts";
@@ -35,17 +36,13 @@ export const TIMER_MS_MAX = 2 ** 31 - 1;
 
 const readQuery = queryReader(PRODUCE_QUERY);
 
-/** URLs that are remembered, and the length of the longest. */
-const URLS_MAX = 256;
-const URL_LENGTH_MAX = 512;
-
 /**
  * Reads the options of produces. Most producers send the same few URLs again and again, and no header
  * that says anything about the record. Their options are remembered by the URL.
  */
 export class ProduceReader {
   readonly #rocketByDefault: boolean;
-  readonly #known = new Map<string, ProduceOptions>();
+  readonly #known = new KnownUrls<ProduceOptions>();
 
   constructor(rocketByDefault: boolean) {
     this.#rocketByDefault = rocketByDefault;
@@ -61,17 +58,11 @@ export class ProduceReader {
     if (kind !== "more") {
       const known = this.#known.get(url);
       const options = known ?? readOptions(context, null, this.#rocketByDefault, takesEvents);
-      if (known === undefined) this.#remember(url, options);
+      if (known === undefined && isRepeatable(options)) this.#known.remember(url, options);
       if (kind === "plain") return options;
       return { ...options, contentType: contentTypeOf(request.headers) };
     }
     return readOptions(context, request.headers, this.#rocketByDefault, takesEvents);
-  }
-
-  #remember(url: string, options: ProduceOptions): void {
-    if (url.length > URL_LENGTH_MAX || !isRepeatable(options)) return;
-    if (this.#known.size >= URLS_MAX) this.#known.clear();
-    this.#known.set(url, options);
   }
 }
 

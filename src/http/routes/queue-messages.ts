@@ -15,6 +15,7 @@ import type { QueueApi, Rejected, Result, Settlement, SettleRequest } from "../.
 import { hasBody, JSON_BODY_BYTES_MAX, readJson, refuseFields, takeBytes } from "../body.ts";
 import { readFields } from "../fields.ts";
 import { parseJsonObject } from "../json.ts";
+import { readByUrl } from "../known-urls.ts";
 import { queryReader } from "../query.ts";
 import { demandQueue, QUEUE_BODY_ERRORS, QUEUE_ERRORS, queueRejected } from "../queue-answers.ts";
 import { ReceivedWriter } from "../received.ts";
@@ -29,17 +30,32 @@ export const queueMessageEndpoints = (
   services: Services,
   queues: QueueApi,
 ): readonly Endpoint[] => [
-  receive(services, queues),
-  ack(services, queues),
+  receive(services, queues, readByUrl(readReceive)),
+  ack(services, queues, readByUrl(readName)),
   nack(services, queues),
   extend(services, queues),
   reject(services, queues),
 ];
 
 const WRITER = new ReceivedWriter();
-const readReceive = queryReader(RECEIVE_QUERY);
+const readQuery = queryReader(RECEIVE_QUERY);
 
-const receive = (services: Services, queues: QueueApi): Endpoint => ({
+const readName = (context: RequestContext): string => context.path("queue");
+
+/** Reads the URL of a request for messages. */
+function readReceive(context: RequestContext) {
+  const queue = readName(context);
+  const query = readQuery(context);
+  return {
+    queue,
+    max: Math.min(query.max ?? MAX_DEFAULT, RECEIVE_MAX),
+    waitMs: query.wait_ms ?? 0,
+    visibilityMs: query.visibility_ms,
+    isBase64: query.encoding === "b64",
+  };
+}
+
+const receive = (services: Services, queues: QueueApi, read: typeof readReceive): Endpoint => ({
   method: "POST",
   path: "/broker/queues/:queue/receive",
   access: { kind: "list", scope: "read" },
@@ -55,27 +71,17 @@ const receive = (services: Services, queues: QueueApi): Endpoint => ({
     errors: [...QUEUE_BODY_ERRORS, ...QUEUE_ERRORS, "data_damaged"],
   },
   handle: (context) => {
-    const name = context.path("queue");
-    const query = readReceive(context);
+    const { queue, max, waitMs, visibilityMs, isBase64 } = read(context);
     const lease = () =>
-      whenAllowed(services, queues, context, name, () => {
-        const waitMs = query.wait_ms ?? 0;
-        const request = {
-          queue: name,
-          max: Math.min(query.max ?? MAX_DEFAULT, RECEIVE_MAX),
-          waitMs,
-          visibilityMs: query.visibility_ms,
-          signal: waitMs > 0 ? () => waits(services, context) : null,
-        };
+      whenAllowed(services, queues, context, queue, () => {
+        const signal = waitMs > 0 ? () => waits(services, context) : null;
+        const request = { queue, max, waitMs, visibilityMs, signal };
         whenKnown(context, queues.receive(request), (result) => {
-          if (!result.ok) return queueRejected(services, context, result, name);
+          if (!result.ok) return queueRejected(services, context, result, queue);
           // The queue was deleted and made anew for another topic after the first look.
           if (result.messages.length > 0) context.demand("read", result.topic);
           const { instruments } = services.options;
-          return hotJson(
-            context.request,
-            WRITER.write(result, query.encoding === "b64", instruments),
-          );
+          return hotJson(context.request, WRITER.write(result, isBase64, instruments));
         });
       });
     if (!hasBody(context.request)) return lease();
@@ -159,7 +165,7 @@ const settle = (
   },
 });
 
-const ack = (services: Services, queues: QueueApi): Endpoint => ({
+const ack = (services: Services, queues: QueueApi, nameOf: typeof readName): Endpoint => ({
   ...SETTLE,
   path: "/broker/queues/:queue/ack",
   isHot: true,
@@ -171,7 +177,7 @@ const ack = (services: Services, queues: QueueApi): Endpoint => ({
     errors: [...QUEUE_BODY_ERRORS, ...QUEUE_ERRORS],
   },
   handle: (context) => {
-    const name = context.path("queue");
+    const name = nameOf(context);
     return takeBytes(context, JSON_BODY_BYTES_MAX, "request_too_large", (body) => {
       const receipts =
         plainReceipts(body) ??

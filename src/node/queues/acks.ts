@@ -66,13 +66,10 @@ export class Acks {
 
 /** Gives each request its part of the results. */
 function answer(requests: readonly Request[], settled: Settled): void {
+  const results = settled.map(settlementOf);
   let at = 0;
-  if (requests.length === 1) {
-    requests[0]?.done(settled.map(settlementOf));
-    return;
-  }
   for (const { count, done } of requests) {
-    done(settled.slice(at, at + count).map(settlementOf));
+    done(results.slice(at, at + count));
     if (!faultPoint("acks-get-the-results-of-others")) at += count;
   }
 }

@@ -23,8 +23,8 @@ const COMMAND_RECORDS = 1_000;
 const COMMAND_BYTES = 256;
 
 type Outcome = Result<Received, ReceiveReject>;
-/** The requests that one command serves, each with its part of the records. */
-type Share = { readonly waiting: Waiting; readonly taken: readonly Taken[] };
+/** A request that a command serves, and the number of records that are for it. */
+type Share = { readonly waiting: Waiting; readonly count: number };
 
 export type DispatcherOptions = {
   readonly machine: Machine;
@@ -153,34 +153,39 @@ export class Dispatcher {
     while (given < taken.length && this.#waiting.length > 0) {
       const visibilityMs = visibilityOf(this.#waiting[0] as Waiting);
       const shares: Share[] = [];
+      const from = given;
       let next = this.#waiting[0];
       while (given < taken.length && next !== undefined && visibilityOf(next) === visibilityMs) {
-        const end = Math.min(taken.length, given + next.request.max);
-        shares.push({ waiting: next, taken: taken.slice(given, end) });
-        given = end;
+        const count = Math.min(taken.length - given, next.request.max);
+        shares.push({ waiting: next, count });
+        given += count;
         next = this.#waiting[shares.length];
       }
       this.#waiting.splice(0, shares.length);
-      this.#propose(found, visibilityMs, shares);
+      this.#propose(found, visibilityMs, shares, taken.slice(from, given));
     }
     if (given < taken.length) this.#selector.release(found, taken.slice(given));
     return this.#waiting.length > 0;
   }
 
   /** One command for all shares. */
-  #propose(found: FoundQueue, visibilityMs: number, shares: readonly Share[]): void {
+  #propose(
+    found: FoundQueue,
+    visibilityMs: number,
+    shares: readonly Share[],
+    taken: readonly Taken[],
+  ): void {
     const { queueId } = found.queue;
-    const candidates = shares.length === 1 ? (shares[0] as Share).taken : allOf(shares);
     this.#options.commander.start(
       {
         kind: receive,
-        fields: { queueId, visibilityMs, candidates },
+        fields: { queueId, visibilityMs, candidates: taken },
         bytes: COMMAND_BYTES,
         done: ({ leases, visibleAt }) => ({ ok: true, leases, visibleAt }) as const,
       },
       (outcome) => {
-        this.#selector.release(found, candidates);
-        if (outcome.ok) this.#answer(found, shares, outcome.leases, outcome.visibleAt);
+        this.#selector.release(found, taken);
+        if (outcome.ok) this.#answer(found, shares, taken, outcome.leases, outcome.visibleAt);
         else for (const { waiting } of shares) waiting.done(outcome as Rejected<ReceiveReject>);
       },
     );
@@ -190,18 +195,21 @@ export class Dispatcher {
   #answer(
     { queue: { queueId }, topic }: FoundQueue,
     shares: readonly Share[],
+    taken: readonly Taken[],
     leases: readonly LeaseRef[],
     visibleAtMs: number,
   ): void {
     const empty: Waiting[] = [];
     let at = 0;
-    for (const { waiting, taken } of shares) {
+    let next = 0;
+    for (const { waiting, count } of shares) {
       const messages: ReceivedMessage[] = [];
-      for (const each of taken) {
+      for (const end = next + count; next < end; next++) {
+        const { partition, offset, record } = taken[next] as Taken;
         const lease = leases[at];
-        if (lease === undefined || !isOf(each, lease)) continue;
+        if (lease?.partition !== partition || lease.offset !== offset) continue;
         at++;
-        messages.push(new Delivery(each.record, queueId, lease.attempt));
+        messages.push(new Delivery(record, queueId, lease.attempt));
       }
       if (messages.length === 0) empty.push(waiting);
       else {
@@ -312,8 +320,3 @@ class Waiting {
     this.#resolve(outcome);
   }
 }
-
-const allOf = (shares: readonly Share[]): readonly Taken[] => shares.flatMap(({ taken }) => taken);
-
-const isOf = (taken: Taken, { partition, offset }: LeaseRef): boolean =>
-  taken.partition === partition && taken.offset === offset;

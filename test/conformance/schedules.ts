@@ -124,9 +124,28 @@ export function register(target: TargetOf): void {
       const other = await produce(topic, query, "other");
       expect(other.body).toEqual({ ...after, payload_matches: false });
       // A produce without a delay has the same key.
-      const now = await produce(topic, "idempotency_key=k");
-      expect(now.body).toMatchObject({ scheduled: true, schedule_id: id, duplicate: true });
+      expect((await produce(topic, "idempotency_key=k")).body).toEqual(after);
       expect(await client.values(topic)).toEqual(["later"]);
+    });
+    test("a produce without a delay that repeats records that wait is told when they are due", async () => {
+      const topic = await client.topic("later", 1);
+      const first = await produce(topic, `delay_ms=${DAY_MS}&idempotency_key=k`);
+      const { schedule_id: id, deliver_at_ms: deliverAtMs } = first.body;
+      const expected = {
+        ok: true,
+        scheduled: true,
+        schedule_id: id,
+        deliver_at_ms: deliverAtMs,
+        count: 1,
+        partition: 0,
+        sealed: true,
+        synced: null,
+        duplicate: true,
+      };
+      expect((await produce(topic, "idempotency_key=k")).body).toEqual(expected);
+      const lines = `POST /broker/topics/${topic}/produce-ndjson?partition=0&idempotency_key=k`;
+      expect((await client.ask(lines, { body: "later" })).body).toEqual(expected);
+      await client.ask(`DELETE /broker/schedules/${id}`);
     });
     test("the list has pages", async () => {
       const topic = await client.topic("later", 1);

@@ -24,6 +24,7 @@ import type { Endpoint, LATER, RequestContext } from "../request-context.ts";
 import { acceptedText, jsonText, placeOf } from "../responses.ts";
 import { scheduleText } from "../schedule-ids.ts";
 import type { Services } from "../services.ts";
+import { whenCurrent } from "../when-current.ts";
 
 const ERRORS: readonly ErrorCode[] = [
   "invalid_topic",
@@ -211,22 +212,14 @@ function produceEvents(
 }
 
 type Where = (produced: Produced) => string;
-const singleAnswer: Where = ({ firstOffset, partition, count, duplicate }) =>
-  duplicate && count === 0 && firstOffset !== null
-    ? scheduledBefore(firstOffset, partition)
-    : firstOffset === null
-      ? placeless(partition)
-      : `{"ok":true,"offset":${firstOffset},"partition":${partition}`;
-const batchAnswer: Where = ({ firstOffset, count, partition, duplicate }) =>
-  duplicate && count === 0 && firstOffset !== null
-    ? scheduledBefore(firstOffset, partition)
-    : firstOffset === null
-      ? placeless(partition)
-      : `{"ok":true,"first_offset":${firstOffset},"count":${count},"partition":${partition}`;
-/** The duplicate of a write that was scheduled. */
-const scheduledBefore = (scheduleId: number, partition: number): string =>
-  `{"ok":true,"scheduled":true,"schedule_id":"${scheduleText(scheduleId)}",` +
-  `"deliver_at_ms":null,"count":0,"partition":${partition}`;
+const singleAnswer: Where = ({ firstOffset, partition }) =>
+  firstOffset === null
+    ? placeless(partition)
+    : `{"ok":true,"offset":${firstOffset},"partition":${partition}`;
+const batchAnswer: Where = ({ firstOffset, count, partition }) =>
+  firstOffset === null
+    ? placeless(partition)
+    : `{"ok":true,"first_offset":${firstOffset},"count":${count},"partition":${partition}`;
 /** The duplicate of a write before the last one of its producer. */
 const placeless = (partition: number): string => `{"ok":true,"partition":${partition}`;
 
@@ -244,11 +237,32 @@ function append(
     appendLater(services, context, options, records);
     return;
   }
-  services.node.produce(produceRequest(options, records), (outcome) =>
+  services.node.produce(produceRequest(options, records), (outcome) => {
+    if (outcome.ok && outcome.duplicate && outcome.count === 0 && outcome.firstOffset !== null) {
+      context.complete(repeatedAnswer(services, outcome, outcome.firstOffset, records.count));
+      return;
+    }
     context.answer(() => {
       count(services.options.instruments, outcome, records.logicalBytes);
       return answer(services, context, options, outcome, where, parsedAt);
-    }),
+    });
+  });
+}
+
+/** The answer to a produce that repeats one that was scheduled: as if it had been scheduled too. */
+async function repeatedAnswer(
+  { node, options }: Services,
+  produced: Produced,
+  scheduleId: number,
+  its: number,
+): Promise<Response> {
+  // A follower that forwarded the write may not know yet that its records wait.
+  await whenCurrent(node);
+  const waiting = await options.later?.findScheduled(scheduleId);
+  const deliverAtMs = waiting?.deliverAtMs ?? null;
+  return scheduledAnswer(
+    { ...produced, scheduleId, firstOffset: 0, count: its, deliverAtMs },
+    true,
   );
 }
 

@@ -65,6 +65,7 @@ test("the ledger refuses what no webhook may send", () => {
     [
       "has no signature",
       (its) => {
+        its.rotating();
         its.rotated("whsec_AAAA");
         const body = new Uint8Array(0);
         its.verify({ id: "x", timestamp: "1", signature: "v1,AAAA", body }, true);
@@ -88,6 +89,32 @@ test("the ledger refuses what no webhook may send", () => {
     ],
   ];
   for (const [message, act] of cases) expect(() => act(ledger())).toThrow(message);
+});
+
+test("a secret may be one of a rotation that is not answered, and of two with a former secret", () => {
+  const verify = (
+    answers: readonly (string | null)[],
+    unanswered: number,
+    keepsFormer: boolean,
+  ) => {
+    const its = ledger();
+    for (const answer of answers) {
+      its.rotating();
+      its.rotated(answer);
+    }
+    for (let i = 0; i < unanswered; i++) its.rotating();
+    const body = new Uint8Array(0);
+    return () => its.verify({ id: "x", timestamp: "1", signature: "v1,AAAA", body }, keepsFormer);
+  };
+  const unknown = "has no signature";
+  expect(verify(["whsec_AAAA", null], 0, false)).toThrow(unknown);
+  expect(verify(["whsec_AAAA", "whsec_AAAB"], 1, true)).toThrow(unknown);
+  for (const [unanswered, keepsFormer] of [
+    [1, false],
+    [2, true],
+  ] as const) {
+    expect(verify(["whsec_AAAA"], unanswered, keepsFormer)).not.toThrow();
+  }
 });
 
 test("the ledger finds records out of order, and only these", () => {

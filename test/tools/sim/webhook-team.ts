@@ -6,7 +6,7 @@ import type { Node } from "../../../src/node/node.ts";
 import { encodeRecord } from "../../../src/record/batch-builder.ts";
 import { produced } from "../node/as-promises.ts";
 import { type Order, WebhookLedger } from "../webhook/webhook-ledger.ts";
-import type { SimClient } from "./client.ts";
+import { outcomeOf, type SimClient } from "./client.ts";
 import type { SimCluster } from "./cluster.ts";
 import { insist, rowsOf, until } from "./team.ts";
 
@@ -62,6 +62,7 @@ export class WebhookTeam {
       await insist(this.#admin, this.#isOver, (node) =>
         node.webhooks.define(name, this.#definition(name, 300, 4)),
       );
+      this.#ledgers[name].rotating();
       const { secret } = await insist(this.#admin, this.#isOver, (node) =>
         node.webhooks.rotate(name),
       );
@@ -208,11 +209,12 @@ export class WebhookTeam {
 
   /** Once, so that it is known whether a secret is missing. */
   async #rotate(name: Name): Promise<void> {
+    this.#ledgers[name].rotating();
     const reply = await this.#admin.call(this.#admin.pick(), (node) => node.webhooks.rotate(name));
-    if (reply === null) this.#ledgers[name].rotated(null);
-    else if (reply.value.ok) this.#ledgers[name].rotated(reply.value.secret);
-    else if (reply.value.code === "commit_timeout") this.#ledgers[name].rotated(null);
-    if (reply?.value.ok === true) this.#cluster.count("webhook secret rotated");
+    if (outcomeOf(reply) === "unknown" || reply === null) return;
+    const secret = reply.value.ok ? reply.value.secret : null;
+    this.#ledgers[name].rotated(secret);
+    if (secret !== null) this.#cluster.count("webhook secret rotated");
   }
 
   async #redefine(name: Name): Promise<void> {

@@ -98,10 +98,15 @@ export class WebhookLedger {
     if (seen !== undefined) seen.okAt = Math.min(seen.okAt, at);
   }
 
-  /** @param secret null: the answer was lost. */
+  /** A rotation is asked for. Until its answer is known, requests may have the new secret or not. */
+  rotating(): void {
+    this.#unknownSecrets++;
+  }
+
+  /** The answer to a rotation, unless it was lost. @param secret null: the rotation was refused. */
   rotated(secret: string | null): void {
-    if (secret === null) this.#unknownSecrets++;
-    else this.#secrets.push(secret);
+    this.#unknownSecrets--;
+    if (secret !== null) this.#secrets.push(secret);
   }
 
   /** @param keepsFormer false if a former secret may have ended. */

@@ -70,7 +70,7 @@ test("ten thousand partitions with a record each cost little and come back from 
   const disk = new PartitionDisk();
   const store = openStore(disk);
   for (let i = 0; i < 10_000; i++) appendOne(store.create(1, i), 64);
-  expect(store.describe().tailBytes).toBeLessThan(11_000_000);
+  expect(store.describe().tailBytes).toBeLessThan(3_000_000);
   const cut = store.beginCut();
   expect(cut.manifest.length).toBeLessThan(300_000);
   await cut.flush();

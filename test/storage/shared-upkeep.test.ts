@@ -1,4 +1,5 @@
 /** Small partitions that share files while they grow: when they are written, parked, merged, scrubbed. */
+import { heapStats } from "bun:jsc";
 import { expect, spyOn, test } from "bun:test";
 import { encodeRecord } from "../../src/record/batch-builder.ts";
 import type { PartitionLog } from "../../src/storage/partitions/log.ts";
@@ -31,8 +32,8 @@ test("partitions that were written in the background are parked, without a check
       append(round === 0 ? store.create(topic, 0) : at(store, topic), 100);
     }
     for (let i = 0; i < 60; i++) await nextTurn();
-    // At most 2,048 partitions wait to be written, each with two chunks of 1 KiB or fewer.
-    expect(store.describe().tailBytes).toBeLessThanOrEqual(2 * 2048 * 1024);
+    // At most 2,048 partitions wait to be written, each with two chunks of 256 bytes or fewer.
+    expect(store.describe().tailBytes).toBeLessThanOrEqual(2 * 2048 * 256);
     expect(at(store, 1).isParked).toBe(true);
   }
 });
@@ -101,3 +102,48 @@ test("a scrub does not write what is in memory only", async () => {
   expect(disk.files()).toEqual([]);
   expect(at(store, 1).segments.length).toBe(1);
 });
+
+test("the manifest of a consistent point is joined again as it was, whatever changed since then", async () => {
+  const disk = new PartitionDisk();
+  const store = openShared(disk, { warmMax: 10 });
+  for (let topic = 1; topic <= 3000; topic++) append(store.create(topic, 0), 60);
+  await checkpoint(store);
+  await store.tidy();
+  const cut = store.beginCut();
+  await cut.flush();
+  const before = cut.manifest;
+  expect(cut.manifest).toBe(before);
+  cut.forget();
+  for (let topic = 1; topic <= 3000; topic += 2) {
+    if (topic % 3 === 0) store.delete(topic, 0);
+    else append(at(store, topic), 60);
+  }
+  await checkpoint(store);
+  await store.tidy();
+  expect(cut.manifest).not.toBe(before);
+  expect(Bun.deepEquals(cut.manifest, before)).toBe(true);
+  const restored = openShared(disk.copy(), { warmMax: 10 }).restore(before);
+  expect(Bun.deepEquals(restored.manifest, before)).toBe(true);
+});
+
+test("partitions that are not in use have no arrays of their own, also after each was looked at", async () => {
+  const count = 5000;
+  const store = openShared(new PartitionDisk(), { warmMax: 10 });
+  for (let topic = 1; topic <= count; topic++) append(store.create(topic, 0), 60);
+  const cut = store.beginCut();
+  await cut.flush();
+  const { manifest } = cut;
+  const before = arrays();
+  const again = openShared(new PartitionDisk(), { warmMax: 10 });
+  again.restore(manifest);
+  for (const { endOffset } of again.logs()) expect(endOffset).toBe(1);
+  await nextTurn();
+  expect(arrays() - before).toBeLessThan(count / 10);
+  expect(again.describe().partitions).toBe(count);
+});
+
+function arrays(): number {
+  Bun.gc(true);
+  const { Uint8Array: bytes = 0, ArrayBuffer: buffers = 0 } = heapStats().objectTypeCounts;
+  return bytes + buffers;
+}

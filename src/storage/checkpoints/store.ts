@@ -311,6 +311,7 @@ export class CheckpointStore {
       { path: this.#path(name), index: name.index, length },
       { root, manifest: cut.manifest },
     );
+    cut.forget();
     let released = false;
     return {
       index: name.index,
@@ -375,6 +376,7 @@ export class CheckpointStore {
       if (written.status === "rejected") throw written.reason;
       await disk.rename(temporary, this.#path(name));
       await syncDirectory(disk, directory);
+      cut.forget();
       this.#kept.push(entry(name, meta.term, written.value, cut));
       this.#dropped = false;
     } catch (error) {

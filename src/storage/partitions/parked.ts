@@ -2,13 +2,9 @@ import { ByteWriter } from "../../lib/bytes.ts";
 import { flushStateOf } from "./flush-state.ts";
 import type { PartitionLog, PartitionRecord } from "./log.ts";
 import { isEmptyBehindPiece, readManifestPartition, writeManifestPartition } from "./manifest.ts";
+import { type CapturedRuns, PackedRuns } from "./packed-runs.ts";
 
-type Parked = {
-  /** The partition as a manifest has it. */
-  readonly bytes: Uint8Array;
-  readonly segments: number;
-  readonly storedBytes: number;
-};
+type Sizes = { readonly segments: number; readonly storedBytes: number };
 
 /**
  * Partitions that are not in use, as bytes of about 50 instead of objects of some kilobytes. All their
@@ -16,13 +12,13 @@ type Parked = {
  * everybody gets, so that there are never two of one partition.
  */
 export class ParkedLogs {
-  readonly #parked = new Map<number, Uint8Array>();
+  /** Each as a manifest has it. */
+  readonly #parked = new PackedRuns();
   /** Objects of parked partitions that may still be in use. */
   readonly #objects = new Map<number, WeakRef<PartitionLog>>();
   /** The next of them to look at. */
   #looks: Iterator<[number, WeakRef<PartitionLog>]> | null = null;
   readonly #writer = new ByteWriter(256);
-  #bytes = 0;
   segments = 0;
   storedBytes = 0;
 
@@ -30,18 +26,13 @@ export class ParkedLogs {
     return this.#parked.size;
   }
 
-  /** Bytes that all of them take in a manifest. */
-  get manifestBytes(): number {
-    return this.#bytes;
-  }
-
   keys(): IterableIterator<number> {
     return this.#parked.keys();
   }
 
-  /** The bytes of all of them, which never change. */
-  all(): IterableIterator<Uint8Array> {
-    return this.#parked.values();
+  /** The bytes of all of them at this moment. */
+  capture(): CapturedRuns {
+    return this.#parked.capture();
   }
 
   /** True if nothing is lost when the object of the partition is dropped. */
@@ -59,14 +50,14 @@ export class ParkedLogs {
     log.tail.clear();
     log.isParked = true;
     this.#remember(key, log);
-    this.#add(key, { bytes: this.#writer.take(), ...sizesOf(log) });
+    this.#add(key, this.#writer.view(), sizesOf(log));
   }
 
   /** Parks a partition that was just read. @param bytes as in a manifest. */
   parkRecord(key: number, record: PartitionRecord, bytes: Uint8Array): void {
     let storedBytes = 0;
     for (const { length } of record.segments) storedBytes += length;
-    this.#add(key, { bytes, segments: record.segments.length, storedBytes });
+    this.#add(key, bytes, { segments: record.segments.length, storedBytes });
   }
 
   /**
@@ -76,7 +67,7 @@ export class ParkedLogs {
    */
   get(key: number, make: (record: PartitionRecord) => PartitionLog): PartitionLog | null {
     const bytes = this.#parked.get(key);
-    if (bytes === undefined) return null;
+    if (bytes === null) return null;
     const present = this.#objects.get(key)?.deref();
     if (present !== undefined) return present;
     const log = make(readManifestPartition(bytes));
@@ -88,18 +79,16 @@ export class ParkedLogs {
   /** True if the partition is parked and has a piece in the shared file with this number. */
   isIn(key: number, file: number): boolean {
     const bytes = this.#parked.get(key);
-    if (bytes === undefined) return false;
+    if (bytes === null) return false;
     return readManifestPartition(bytes).segments.some(({ piece }) => piece?.file === file);
   }
 
   /** The partition is not parked any more. */
   remove(key: number, log: PartitionLog): void {
-    const bytes = this.#parked.get(key);
-    if (bytes === undefined) return;
+    if (!this.#parked.has(key)) return;
     const { segments, storedBytes } = sizesOf(log);
     this.#parked.delete(key);
     this.#objects.delete(key);
-    this.#bytes -= bytes.length;
     this.segments -= segments;
     this.storedBytes -= storedBytes;
     log.isParked = false;
@@ -135,16 +124,15 @@ export class ParkedLogs {
     }
   }
 
-  #add(key: number, { bytes, segments, storedBytes }: Parked): void {
-    this.#parked.set(key, bytes);
-    this.#bytes += bytes.length;
+  #add(key: number, bytes: Uint8Array, { segments, storedBytes }: Sizes): void {
+    this.#parked.add(key, bytes);
     this.segments += segments;
     this.storedBytes += storedBytes;
   }
 }
 
 /** As the manifest counts them: without an empty segment behind a piece. */
-function sizesOf(log: PartitionLog): Omit<Parked, "bytes"> {
+function sizesOf(log: PartitionLog): Sizes {
   const { segments, appendedTo } = log;
   return {
     segments: segments.length - (isEmptyBehindPiece(log) ? 1 : 0),

@@ -85,7 +85,7 @@ export class SegmentState {
     this.length = record.length;
     this.restoredLength = record.length;
     this.fileIndexCrc = record.indexCrc;
-    this.index = new SegmentIndex(record.indexCrc);
+    this.index = record.piece === null ? new SegmentIndex(record.indexCrc) : null;
     this.firstTimestampMs = record.firstTimestampMs;
     this.lastTimestampMs = record.lastTimestampMs;
     this.indexedFrom = record.length;

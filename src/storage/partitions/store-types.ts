@@ -56,6 +56,8 @@ export type PartitionCut = {
   readonly manifest: Uint8Array;
   /** Joins the manifest in slices, because there may be very many partitions. */
   prepare(): Promise<void>;
+  /** Frees the memory of the manifest, which is joined again when it is needed. */
+  forget(): void;
   /** Resolves when everything that the manifest names is durable. */
   flush(): Promise<void>;
   /** Drops an aborted or superseded checkpoint, so that files that only it names may be removed. */

@@ -231,26 +231,29 @@ export class PartitionStore {
     const { nextShared, shared } = readManifestHead(manifest);
     this.#sharedFiles.restore(directory, nextShared, shared);
     const { sizeMin } = this.#cooling;
+    const first = new ByteWriter(4096);
     readManifest(manifest, (record, from, to) => {
+      if (first.length === 0) first.raw(manifest.subarray(0, from));
       for (const { length, piece } of record.segments) {
         if (piece !== null) this.#sharedFiles.byNumber(piece.file).liveBytes += length;
       }
       if (nextShared === 0 || this.#logs.size < sizeMin) {
         this.#add(record, 0);
+        first.raw(manifest.subarray(from, to));
         return;
       }
       this.#see(record.topicId);
       this.#parked.parkRecord(
         keyOf(record.topicId, record.partition),
         record,
-        manifest.slice(from, to),
+        manifest.subarray(from, to),
       );
     });
     const number = this.#nextCut();
     this.#sharedFiles.releaseUnused();
-    const writer = new ByteWriter(manifest.length);
-    writer.raw(manifest);
-    return this.#cut(number, new CutManifest(writer, []), () => Promise.resolve());
+    const whole = first.length === 0 ? manifest.slice() : first.take();
+    const again = new CutManifest(whole, this.#parked.capture());
+    return this.#cut(number, again, () => Promise.resolve());
   }
 
   /**
@@ -266,7 +269,7 @@ export class PartitionStore {
     this.#pendingCut = number;
     const shared = this.#sharedFiles;
     const parked = this.#parked;
-    const writer = new ByteWriter(4096 + parked.manifestBytes);
+    const writer = new ByteWriter(4096);
     const targets: CutTarget[] = [];
     const partitions = logs.length + parked.size;
     const head = { partitions, nextShared: shared.next, shared: shared.used };
@@ -275,7 +278,7 @@ export class PartitionStore {
       writeManifestPartition(writer, log, shared.isUsed);
       if (log.appendedTo > log.flush.syncedTo) targets.push(targetOf(log));
     }
-    const manifest = new CutManifest(writer, [...parked.all()]);
+    const manifest = new CutManifest(writer.take(), parked.capture());
     const files = shared.targets();
     return this.#cut(number, manifest, () => this.#flushCut(targets, files));
   }
@@ -480,6 +483,7 @@ export class PartitionStore {
         return manifest.bytes;
       },
       prepare: () => manifest.prepare(nextTurn),
+      forget: () => manifest.forget(),
       flush,
       release,
     };

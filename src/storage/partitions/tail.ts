@@ -7,7 +7,7 @@ import type { TailBudget } from "./tail-budget.ts";
  * Sizes of chunks: an idle partition costs the minimum, a busy one writes its file in pieces of the
  * maximum.
  */
-const CHUNK_BYTES_MIN = 1024;
+const CHUNK_BYTES_MIN = 256;
 const CHUNK_BYTES_WARM = 64 * 1024;
 export const CHUNK_BYTES_MAX = 256 * 1024;
 

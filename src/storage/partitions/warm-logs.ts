@@ -4,8 +4,8 @@ import type { PartitionLog } from "./log.ts";
 /** Partitions that are looked at in one event-loop iteration. */
 const LOOKS = 512;
 const PARTITIONS_PER_TOPIC_MAX = 2 ** 20;
-/** Deleted logs that may be in the queue in any case. */
-const DELETED_MAX = 1000;
+/** Keys of logs that are not here any more may be in the queue up to this number in any case. */
+const STALE_MAX = 1000;
 
 /** Names a partition by one number. */
 export const keyOf = (topicId: number, partition: number): number =>
@@ -25,8 +25,8 @@ export type Cooling = {
 /** The partitions of a store that are objects, and a queue of those that may be parked. */
 export class WarmLogs {
   readonly #byKey = new Map<number, PartitionLog>();
-  /** Some may be deleted or parked. */
-  readonly #queue = new Fifo<PartitionLog>();
+  /** Their keys; some may be deleted or parked, or be in it twice. It retains no objects. */
+  readonly #queue = new Fifo<number>();
 
   get size(): number {
     return this.#byKey.size;
@@ -46,14 +46,19 @@ export class WarmLogs {
 
   add(key: number, log: PartitionLog): void {
     this.#byKey.set(key, log);
-    this.#queue.push(log);
+    this.#queue.push(key);
   }
 
   delete(key: number): void {
     this.#byKey.delete(key);
     // Now and then, so that a deletion costs the same for any number of partitions.
-    if (this.#queue.size <= 2 * this.size + DELETED_MAX) return;
-    this.#queue.retain((log) => this.#byKey.get(keyOf(log.topicId, log.partition)) === log);
+    if (this.#queue.size <= 2 * this.size + STALE_MAX) return;
+    const seen = new Set<number>();
+    this.#queue.retain((one) => {
+      const isFirst = !seen.has(one);
+      seen.add(one);
+      return isFirst && this.#byKey.has(one);
+    });
   }
 
   /**
@@ -63,14 +68,14 @@ export class WarmLogs {
    */
   cool(looks: number, { sizeMin, mayPark, park }: Cooling): void {
     for (let left = Math.min(looks, this.#queue.size); left > 0; left--) {
-      const log = this.size > sizeMin ? this.#queue.shift() : undefined;
-      if (log === undefined) return;
-      const key = keyOf(log.topicId, log.partition);
-      if (this.#byKey.get(key) !== log) continue;
+      const key = this.size > sizeMin ? this.#queue.shift() : undefined;
+      if (key === undefined) return;
+      const log = this.#byKey.get(key);
+      if (log === undefined) continue;
       if (mayPark(log)) {
         this.#byKey.delete(key);
         park(key, log);
-      } else this.#queue.push(log);
+      } else this.#queue.push(key);
     }
   }
 

@@ -7,9 +7,9 @@ import {
   addTopic,
   type BrokerEffects,
   type BrokerState,
-  HIDDEN_PREFIX,
   PartitionState,
   removeTopic,
+  streamTopicName,
   TopicState,
 } from "./state.ts";
 
@@ -17,7 +17,7 @@ import {
 export function createHiddenTopic(state: BrokerState, effects: BrokerEffects): TopicState {
   const topicId = state.nextTopicId++;
   const partitions = [new PartitionState(topicId, 0)];
-  const topic = new TopicState(topicId, `${HIDDEN_PREFIX}${topicId}`, partitions);
+  const topic = new TopicState(topicId, streamTopicName(topicId), partitions);
   addTopic(state, topic);
   effects.topicCreated(topic);
   return topic;

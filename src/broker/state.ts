@@ -1,5 +1,6 @@
 import { assert } from "../lib/assert.ts";
 import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
+import { IdMap } from "../lib/id-map.ts";
 import type { Millis } from "../lib/ids.ts";
 import type { Offset } from "../record/offset.ts";
 import type { DedupeTable } from "./dedupe-table.ts";
@@ -59,23 +60,31 @@ export class PartitionState {
   }
 }
 
+/** Part of the names of topics that are not for users. No valid topic name has it. */
+const HIDDEN_SIGN = ":";
+/** Beginning of the names of the topics of streams. */
+const STREAM_PREFIX = `stream${HIDDEN_SIGN}`;
+
+/** The name of the topic of a stream. */
+export const streamTopicName = (topicId: number): string => `${STREAM_PREFIX}${topicId}`;
+
 export class TopicState {
   readonly topicId: number;
-  readonly name: string;
+  /** Null: the topic of a stream. There may be very many, and their names follow from their ids. */
+  readonly givenName: string | null;
   readonly partitions: readonly PartitionState[];
   policy: LevelPolicy = NO_POLICY;
 
   constructor(topicId: number, name: string, partitions: readonly PartitionState[]) {
     this.topicId = topicId;
-    this.name = name;
+    this.givenName = name === streamTopicName(topicId) ? null : name;
     this.partitions = partitions;
   }
-}
 
-/** Part of the names of topics that are not for users. No valid topic name has it. */
-const HIDDEN_SIGN = ":";
-/** Beginning of the names of the topics of streams. */
-export const HIDDEN_PREFIX = `stream${HIDDEN_SIGN}`;
+  get name(): string {
+    return this.givenName ?? streamTopicName(this.topicId);
+  }
+}
 
 /** True for a topic in which another part of the state stores its records. See `hidden-topics.ts`. */
 export const isHidden = ({ name }: { readonly name: string }): boolean =>
@@ -83,9 +92,10 @@ export const isHidden = ({ name }: { readonly name: string }): boolean =>
 
 export class BrokerState {
   limits: BrokerLimits = DEFAULT_LIMITS;
-  /** Both maps hold the same topics, in the order of their ids. */
+  /** In the order of their ids. */
+  readonly topicsById = new IdMap<TopicState>();
+  /** Those of them that are not topics of streams, in the same order. */
   readonly topicsByName = new Map<string, TopicState>();
-  readonly topicsById = new Map<number, TopicState>();
   /** Those of them that are not hidden, in the order of their ids. */
   readonly userTopics = new Map<number, TopicState>();
   /** Partitions of the topics that are not hidden. */
@@ -179,9 +189,11 @@ export const rejectMissing = (
   rejected(state.topicsById.has(topicId) ? "partition_not_found" : "topic_not_found");
 
 export function addTopic(state: BrokerState, topic: TopicState): void {
+  state.topicsById.set(topic.topicId, topic);
+  // Nobody looks for the topic of a stream by its name.
+  if (topic.givenName === null) return;
   assert(!state.topicsByName.has(topic.name), "topic names are unique");
   state.topicsByName.set(topic.name, topic);
-  state.topicsById.set(topic.topicId, topic);
   if (isHidden(topic)) return;
   state.userTopics.set(topic.topicId, topic);
   state.partitionCount += topic.partitions.length;
@@ -189,8 +201,8 @@ export function addTopic(state: BrokerState, topic: TopicState): void {
 
 export function removeTopic(state: BrokerState, topic: TopicState): void {
   for (const capture of state.captures) capture.topicDeleted(topic);
-  state.topicsByName.delete(topic.name);
   state.topicsById.delete(topic.topicId);
+  if (topic.givenName !== null) state.topicsByName.delete(topic.name);
   if (state.userTopics.delete(topic.topicId)) state.partitionCount -= topic.partitions.length;
 }
 

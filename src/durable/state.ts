@@ -1,6 +1,7 @@
 import type { BrokerEffects, BrokerState, HasBroker, PartitionState } from "../broker/state.ts";
 import { type CommandRejected, commandRejected, type Rejecting } from "../lib/command-rejected.ts";
 import { DUE_KIND, Due, DueIndex } from "../lib/due-index.ts";
+import { IdMap } from "../lib/id-map.ts";
 import type { Millis } from "../lib/ids.ts";
 import type { SubscriptionKeys, SubscriptionState } from "./subscriptions/state.ts";
 
@@ -49,6 +50,7 @@ export class DurableDue extends Due {
 }
 
 const NO_PRODUCERS: ReadonlyMap<string, ProducerState> = new Map();
+const NO_WATCHERS: readonly string[] = [];
 
 /**
  * One stream. Its records are those of the only partition of its topic, which has the same
@@ -76,7 +78,7 @@ export class StreamState {
   /** Null if the stream never expires. */
   readonly due: DurableDue | null;
   /** Not replicated: ids of the subscriptions that watch the stream, as of `watchedAs`. */
-  watchers: readonly string[] = [];
+  watchers: readonly string[] = NO_WATCHERS;
   watchedAs = -1;
 
   /** @param now the time of its creation. */
@@ -118,7 +120,7 @@ const TYPES_MAX = 1_000;
 export class DurableState {
   readonly byPath = new Map<string, StreamState>();
   /** The same streams, in the order of their ids. */
-  readonly byId = new Map<number, StreamState>();
+  readonly byId = new IdMap<StreamState>();
   readonly subscriptions = new Map<string, SubscriptionState>();
   /** Grows from 1 and is never used again: a token of a deleted subscription fits no later one. */
   nextSerial = 1;

@@ -299,3 +299,13 @@ test("producers that are forgotten leave room for others", () => {
   expect(mayWrite(known(), "new", at + PRODUCER_KEEP_MS, 2)).toBe(false);
   expect(mayWrite(known(), "new", at + PRODUCER_KEEP_MS + 1, 2)).toBe(true);
 });
+
+test("the topic of a stream has a name, and nobody finds it by that name", () => {
+  const bench = new StreamBench();
+  bench.create("a");
+  const { broker } = bench.machine;
+  expect(broker.topicsById.get(1)?.name).toBe("stream:1");
+  expect([broker.topicsByName.size, broker.userTopics.size, broker.partitionCount]).toEqual([
+    0, 0, 0,
+  ]);
+});

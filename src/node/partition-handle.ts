@@ -21,10 +21,9 @@ export class PartitionHandle {
   readonly waits: RecordWaits;
   /** Records that this leader proposed and that are not applied yet. */
   pendingRecords = 0;
-  /** Idempotency keys among them, as text of their digests. */
-  readonly pendingKeys = new Map<string, PendingWrite>();
-  /** The last write of each idempotent producer among them, by the id of the producer. */
-  readonly pendingProducers = new Map<string, LastWrite>();
+  /** Most handles never have any, and there may be very many handles. */
+  #pendingKeys: Map<string, PendingWrite> | null = null;
+  #pendingProducers: Map<string, LastWrite> | null = null;
 
   /** A single closure for all wake-ups. */
   readonly endOffset: () => number;
@@ -35,10 +34,23 @@ export class PartitionHandle {
     this.waits = waits;
   }
 
+  /** Idempotency keys of the pending records, as text of their digests. */
+  get pendingKeys(): Map<string, PendingWrite> {
+    this.#pendingKeys ??= new Map();
+    return this.#pendingKeys;
+  }
+
+  /** The last write of each idempotent producer among the pending records, by the id of the producer. */
+  get pendingProducers(): Map<string, LastWrite> {
+    this.#pendingProducers ??= new Map();
+    return this.#pendingProducers;
+  }
+
   /** True if nobody waits and nothing is in flight, so that a new handle would be the same. */
   get isIdle(): boolean {
-    const isQuiet = this.pendingKeys.size === 0 && this.pendingProducers.size === 0;
-    return this.pendingRecords === 0 && isQuiet && this.waits.isIdle;
+    const keys = this.#pendingKeys?.size ?? 0;
+    const producers = this.#pendingProducers?.size ?? 0;
+    return this.pendingRecords + keys + producers === 0 && this.waits.isIdle;
   }
 }
 

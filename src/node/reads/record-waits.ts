@@ -8,13 +8,17 @@ type Wait = { readonly offset: number; readonly untilMs: number; readonly wake: 
 /** Maximum delay of a deadline, so that deadlines close together share one check. */
 const LOOK_EVERY_MS = 10;
 
+/** Most partitions have nobody who waits, and there may be very many partitions. */
+const NO_WAITS: ReadonlySet<Wait> = new Set();
+const NO_WATCHES: ReadonlySet<() => void> = new Set();
+
 /**
  * Readers that wait for the next record of one partition. A burst of appends wakes all of them once,
  * and all deadlines share one timer, so a thousand readers cost one pass over them.
  */
 export class RecordWaits {
-  #waits = new Set<Wait>();
-  readonly #watches = new Set<() => void>();
+  #waits: ReadonlySet<Wait> = NO_WAITS;
+  #watches: ReadonlySet<() => void> = NO_WATCHES;
   #scheduled = false;
   #timer: { readonly dueMs: number; readonly cancel: () => void } | null = null;
   readonly #clock: WaitClock;
@@ -37,13 +41,14 @@ export class RecordWaits {
     return new Promise((resolve) => {
       const untilMs = this.#nowMs() + timeoutMs;
       const wake = () => {
-        this.#waits.delete(wait);
-        if (this.#waits.size === 0) this.#stopTimer();
+        waits.delete(wait);
+        if (waits.size === 0) this.#stopTimer();
         signal.removeEventListener("abort", wake);
         resolve();
       };
       const wait: Wait = { offset, untilMs, wake };
-      this.#waits.add(wait);
+      const waits = this.#ownWaits();
+      waits.add(wait);
       this.#lookAt(untilMs);
       signal.addEventListener("abort", wake, { once: true });
       if (signal.aborted) wake();
@@ -53,8 +58,15 @@ export class RecordWaits {
   /** Calls `wake` after each burst of appends, until the returned function is called. */
   watch(wake: () => void): () => void {
     const watch = () => wake();
-    this.#watches.add(watch);
-    return () => this.#watches.delete(watch);
+    if (this.#watches === NO_WATCHES) this.#watches = new Set();
+    const watches = this.#watches as Set<() => void>;
+    watches.add(watch);
+    return () => watches.delete(watch);
+  }
+
+  #ownWaits(): Set<Wait> {
+    if (this.#waits === NO_WAITS) this.#waits = new Set();
+    return this.#waits as Set<Wait>;
   }
 
   /** Called when the end of the partition moves. Checks the waits once after the current burst. */

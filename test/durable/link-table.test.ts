@@ -30,6 +30,15 @@ function contentOf(table: LinkTable): [string, Link][] {
   return [...table].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
+/** The positions as texts, in the order of the paths. */
+function visited(table: LinkTable): [string, string][] {
+  const found: [string, string][] = [];
+  table.visit((path, at) => {
+    found.push([path, "acked" in at ? at.acked : tokenOf(at.streamId, at.offset)]);
+  });
+  return found.sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
 const sorted = (model: Model): [string, Link][] => [...model].sort(([a], [b]) => (a < b ? -1 : 1));
 
 const namesOf = (model: Model): string[] =>
@@ -37,9 +46,9 @@ const namesOf = (model: Model): string[] =>
 
 test("a table and its copies are maps of their own", () => {
   forEachSeed(20, (random) => {
-    const pairs: { table: LinkTable; model: Model }[] = [
-      { table: new LinkTable(), model: new Map() },
-    ];
+    const first = new LinkTable();
+    first.reserve(random.below(3) * random.below(3_000));
+    const pairs: { table: LinkTable; model: Model }[] = [{ table: first, model: new Map() }];
     for (let step = 0; step < 4_000; step++) {
       const { table, model } = random.pick(pairs);
       const path = `s/${random.below(2_000)}`;
@@ -58,6 +67,7 @@ test("a table and its copies are maps of their own", () => {
     for (const { table, model } of pairs) {
       expect(table.size).toBe(model.size);
       expect(contentOf(table)).toEqual(sorted(model));
+      expect(visited(table)).toEqual(sorted(model).map(([path, { acked }]) => [path, acked]));
       expect([...table.names].sort()).toEqual(namesOf(model));
     }
   });

@@ -85,6 +85,34 @@ export class LinkTable {
     this.#size--;
   }
 
+  /** Makes space for many links in an empty table, so that no bucket is split while they are added. */
+  reserve(links: number): void {
+    assert(this.#size === 0 && this.#buckets.length === 1, "the table is empty");
+    while (BUCKET_ENTRIES * this.#level < links) this.#level *= 2;
+    while (this.#buckets.length < this.#level) this.#buckets.push(new Map());
+    this.#owned = this.#buckets.map(() => true);
+  }
+
+  /**
+   * Calls `each` with the path and the position of all links, in no particular order, without making
+   * texts of the positions. A position that is not a token of the usual form comes as its link.
+   */
+  visit(each: (path: string, position: Readonly<Position> | Link) => void): void {
+    const position = { streamId: 0, offset: 0 };
+    for (const bucket of this.#buckets) {
+      for (const [path, link] of bucket) {
+        if (typeof link !== "number") {
+          each(path, link);
+          continue;
+        }
+        const place = Math.floor(link / FLAGS);
+        position.streamId = Math.floor(place / OFFSETS);
+        position.offset = place % OFFSETS;
+        each(path, position);
+      }
+    }
+  }
+
   /** Yields all links, in an order that depends on the history. */
   *[Symbol.iterator](): Generator<[string, Link]> {
     for (const bucket of this.#buckets) {

@@ -1,5 +1,11 @@
 import type { BrokerState } from "../../broker/state.ts";
-import { NO_RECORDS_YET, OFFSET_AT, TOKEN_LENGTH, ZERO_TOKEN } from "../offset-token.ts";
+import {
+  NO_RECORDS_YET,
+  OFFSET_AT,
+  type Position,
+  TOKEN_LENGTH,
+  ZERO_TOKEN,
+} from "../offset-token.ts";
 import { tailOf, tailTokenOf } from "../records.ts";
 import type { DurableState, StreamState } from "../state.ts";
 import type { Link } from "./link-table.ts";
@@ -91,11 +97,29 @@ export function pendingOf(
 ): ReadonlySet<string> {
   if (subscription.pending !== null) return subscription.pending;
   const pending = new Set<string>();
-  for (const [path, each] of subscription.links) {
-    if (isPending(durable, broker, path, each)) pending.add(path);
-  }
+  subscription.links.visit((path, at) => {
+    const isBehind =
+      "acked" in at
+        ? isPending(durable, broker, path, at)
+        : isBehindTail(durable, broker, path, at);
+    if (isBehind) pending.add(path);
+  });
   subscription.pending = pending;
   return pending;
+}
+
+/** As `isPending`, for a position that is not a text. */
+function isBehindTail(
+  durable: DurableState,
+  broker: BrokerState,
+  path: string,
+  { streamId, offset }: Position,
+): boolean {
+  const stream = durable.byPath.get(path);
+  if (stream === undefined || stream.deleted) return false;
+  const tail = tailOf(broker, stream);
+  if (tail === 0) return false;
+  return streamId === stream.streamId ? offset < tail : streamId < stream.streamId;
 }
 
 /** Watches a stream, or adds a reason to watch it. */

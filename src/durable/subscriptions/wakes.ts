@@ -3,7 +3,7 @@ import { smallest } from "../../lib/smallest.ts";
 import { BatchBuilder } from "../../record/batch-builder.ts";
 import { BEFORE_FIRST } from "../offset-token.ts";
 import { appendToStream, partitionOf, tailOf } from "../records.ts";
-import { type DurableContext, isExpired, type StreamState } from "../state.ts";
+import { type DurableContext, type DurableState, isExpired, type StreamState } from "../state.ts";
 import {
   endOf,
   infoOf,
@@ -168,15 +168,24 @@ export function endLease(context: DurableContext, serial: number): void {
 export function linkExisting(context: DurableContext, subscription: SubscriptionState): void {
   const { durable, broker } = context;
   const { streams, pattern } = subscription.config;
+  const matching = pattern === null ? [] : matchingStreams(durable, subscription);
+  subscription.links.reserve(streams.length + matching.length);
   for (const path of streams) {
     link(context, subscription, path, "name", endOf(durable, broker, path));
   }
-  if (pattern === null) return;
   const { links } = subscription;
-  for (const [path, stream] of durable.byPath) {
-    if (stream.deleted || !subscription.covers(path)) continue;
+  for (const stream of matching) {
+    const { path } = stream.config;
     const byName = links.names.has(path);
     const position = { streamId: stream.streamId, offset: tailOf(broker, stream) };
     links.setAt(path, { byName, byPattern: true }, position);
   }
+}
+
+function matchingStreams(durable: DurableState, subscription: SubscriptionState): StreamState[] {
+  const matching: StreamState[] = [];
+  for (const stream of durable.byPath.values()) {
+    if (!stream.deleted && subscription.covers(stream.config.path)) matching.push(stream);
+  }
+  return matching;
 }

@@ -104,7 +104,9 @@ for (const [name, isDown] of [
   ["saw its removal", false],
 ] as const) {
   test(`a node that ${name} refuses writes at once and says why`, async () => {
-    const script = new Script({ forwards: true, commitTimeoutMs: PATIENCE_MS });
+    const lines: string[] = [];
+    const changes = { forwards: true, commitTimeoutMs: PATIENCE_MS };
+    const script = new Script(changes, (line) => lines.push(line));
     script.start();
     await script.create("t");
     await script.insist(
@@ -126,6 +128,9 @@ for (const [name, isDown] of [
     await script.until("it forgets its leader", () => health()?.leaderId === null, 5000);
     const refusal = await refusalAt(script, "n3");
     expect([refusal.code, refusal.ms < 50]).toEqual(["no_leader", true]);
+    await script.pass(5000);
+    const warnings = lines.filter((line) => line.includes("was removed from the cluster"));
+    expect(warnings.map((line) => /n\d#/.exec(line)?.[0])).toEqual(["n3#"]);
     // Added again, it forwards.
     await join(script, "n3");
     await script.until("it is ready", () => health()?.ready === true);

@@ -187,6 +187,11 @@ test("who joined while this node lagged is let in, dialled back, and kept until 
   expect(a.transport.isUp(z.id)).toBe(false);
   await world.clock.advance(500);
   expect(a.transport.stats().refused.get("unknown_peer")).toBeGreaterThan(0);
+  // The other one is told so, until it is let in again.
+  expect(z.transport.isUnknownAt(a.id)).toBe(true);
+  a.meet({ id: "b" as NodeId }, { id: "z" as NodeId });
+  await world.clock.advance(2000);
+  expect([z.transport.isUp(a.id), z.transport.isUnknownAt(a.id)]).toEqual([true, false]);
 });
 
 const NOT_NEWER: readonly (readonly [string, RefusalCode, Partial<Hello>])[] = [

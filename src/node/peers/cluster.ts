@@ -101,6 +101,7 @@ export class Cluster implements ClusterApi {
   #isBootstrapping = false;
   readonly #bootstrapping: Bootstrap | null;
   #warnedOf = "";
+  #warnedOfRemoval = false;
   #exchanges: Exchanges | null = null;
   #elections = 0;
   #heartbeats = 0;
@@ -324,6 +325,7 @@ export class Cluster implements ClusterApi {
   /** Called once a second. */
   maintain(): void {
     if (this.#core.role === "leader") this.#members.record();
+    this.#warnOfRemoval();
     this.#lagWatch.maintain();
     this.#members.watchProgress();
     this.#members.preferBetterLeader();
@@ -362,6 +364,15 @@ export class Cluster implements ClusterApi {
     const rank = this.#book.rankAmong(this.#core.configuration.voters, this.#core.leader);
     const step = Math.max(1, Math.round(electionTicks / 10));
     this.#core.setElectionTimeout(electionTicks + 1 + rank * 2 * step + (random.u32() % step));
+  }
+
+  /** Warns once, and again if the node was added and removed again. */
+  #warnOfRemoval(): void {
+    const { isRemoved } = this;
+    if (isRemoved && !this.#warnedOfRemoval) {
+      this.#parts.log.warn("this node was removed from the cluster, stop it or add it again");
+    }
+    if (isRemoved || this.#core.leader !== null) this.#warnedOfRemoval = isRemoved;
   }
 
   #reconnect(): void {

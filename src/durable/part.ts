@@ -298,7 +298,7 @@ class Restorer implements PartRestorer<DurableState> {
     const createdAt = reader.varint();
     const links = new LinkTable();
     const subscription = new SubscriptionState(config, serial, createdAt, state.epoch, links);
-    subscription.pending = null;
+    subscription.lookedAt = 0;
     subscription.generation = reader.varint();
     subscription.awake = knownFlags(reader.u8(), AWAKE) !== 0;
     subscription.holder = readOptional(reader);

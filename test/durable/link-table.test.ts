@@ -33,9 +33,11 @@ function contentOf(table: LinkTable): [string, Link][] {
 /** The positions as texts, in the order of the paths. */
 function visited(table: LinkTable): [string, string][] {
   const found: [string, string][] = [];
-  table.visit((path, at) => {
-    found.push([path, "acked" in at ? at.acked : tokenOf(at.streamId, at.offset)]);
-  });
+  for (let bucket = 0; bucket < table.buckets; bucket++) {
+    table.visit(bucket, (path, at) => {
+      found.push([path, "acked" in at ? at.acked : tokenOf(at.streamId, at.offset)]);
+    });
+  }
   return found.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 

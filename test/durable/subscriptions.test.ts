@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { tokenOf, ZERO_TOKEN } from "../../src/durable/offset-token.ts";
 import type { DurableRejectCode } from "../../src/durable/state.ts";
 import { matchesGlob } from "../../src/durable/subscriptions/glob.ts";
-import { infoOf, isPending, pendingOf } from "../../src/durable/subscriptions/links.ts";
+import { infoOf, isPending, lookOn, pendingOf } from "../../src/durable/subscriptions/links.ts";
 import type { SubscriptionState } from "../../src/durable/subscriptions/state.ts";
 import { linkInfos, WAKE_STREAMS_MAX, wakeInfos } from "../../src/durable/subscriptions/wakes.ts";
 import type { CommandResult } from "../../src/machine/commands.ts";
@@ -231,7 +231,10 @@ test("a link is pending if its position is before the end, as its texts say", ()
       bench.do(randomStreamCommand(random));
       for (const subscription of bench.durable.subscriptions.values()) {
         pending += comparePending(bench, subscription);
-        if (random.below(10) === 0) subscription.pending = null;
+        if (random.below(10) === 0) {
+          subscription.pending.clear();
+          subscription.lookedAt = 0;
+        }
       }
     }
   });
@@ -239,6 +242,32 @@ test("a link is pending if its position is before the end, as its texts say", ()
 });
 
 const PULL = { kind: "pull-wake", webhookUrl: null, wakeStream: "wake" } as const;
+
+test("links of a restored state are looked at in slices, while streams and links change", () => {
+  forEachSeed(3, (random) => {
+    const bench = new StreamBench();
+    bench.do(subscriptionOf("s", { ...PULL, pattern: "**" }));
+    const append = (): void => {
+      const path = `x/${random.below(1_200)}`;
+      if (random.below(9) === 0) copyOrBench.do({ type: "delete_stream", path });
+      copyOrBench.create(path);
+      copyOrBench.append(path);
+    };
+    let copyOrBench = bench;
+    for (let i = 0; i < 3_000; i++) append();
+    const snapshot = bench.machine.beginSnapshot().next(1e9) as Uint8Array;
+    copyOrBench = new StreamBench(Machine.restore([snapshot]), bench.at);
+    const { durable, machine } = copyOrBench;
+    const scope = { durable, broker: machine.broker };
+    const subscription = () => durable.subscriptions.get("s") as SubscriptionState;
+    expect(subscription().links.buckets).toBeGreaterThan(3);
+    let slices = 1;
+    for (; !lookOn(scope, subscription(), 1); slices++) for (let i = 0; i < 100; i++) append();
+    expect(slices).toBeGreaterThan(3);
+    expect(comparePending(copyOrBench, subscription())).toBeGreaterThan(500);
+  });
+});
+
 const NOTE = { type: "note_delivery", id: "s", serial: 1, retryInMs: 0 } as const;
 
 test("a node that was restored writes the same wake as the others", () => {

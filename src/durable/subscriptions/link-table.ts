@@ -93,23 +93,26 @@ export class LinkTable {
     this.#owned = this.#buckets.map(() => true);
   }
 
+  /** Links only move to buckets with higher numbers. */
+  get buckets(): number {
+    return this.#buckets.length;
+  }
+
   /**
-   * Calls `each` with the path and the position of all links, in no particular order, without making
-   * texts of the positions. A position that is not a token of the usual form comes as its link.
+   * Calls `each` with the path and the position of the links of a bucket, without making texts of the
+   * positions. A position that is not a token of the usual form comes as its link.
    */
-  visit(each: (path: string, position: Readonly<Position> | Link) => void): void {
+  visit(bucket: number, each: (path: string, position: Readonly<Position> | Link) => void): void {
     const position = { streamId: 0, offset: 0 };
-    for (const bucket of this.#buckets) {
-      for (const [path, link] of bucket) {
-        if (typeof link !== "number") {
-          each(path, link);
-          continue;
-        }
-        const place = Math.floor(link / FLAGS);
-        position.streamId = Math.floor(place / OFFSETS);
-        position.offset = place % OFFSETS;
-        each(path, position);
+    for (const [path, link] of this.#buckets[bucket] ?? []) {
+      if (typeof link !== "number") {
+        each(path, link);
+        continue;
       }
+      const place = Math.floor(link / FLAGS);
+      position.streamId = Math.floor(place / OFFSETS);
+      position.offset = place % OFFSETS;
+      each(path, position);
     }
   }
 

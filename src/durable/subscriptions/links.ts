@@ -68,17 +68,20 @@ export function isPending(
   return Number(acked.slice(OFFSET_AT)) < tail;
 }
 
-/** Finds out again whether a link has records that were not processed. */
-export function noteLink(
+/** True if the stream is watched and has records that were not processed. */
+export function isPendingLink(
   { durable, broker }: LinkScope,
-  { links, pending }: SubscriptionState,
+  { links }: SubscriptionState,
   path: string,
-): void {
-  // The first look at all links finds it.
-  if (pending === null) return;
+): boolean {
   const known = links.get(path);
-  if (known !== undefined && isPending(durable, broker, path, known)) pending.add(path);
-  else pending.delete(path);
+  return known !== undefined && isPending(durable, broker, path, known);
+}
+
+/** Finds out again whether a link has records that were not processed. */
+export function noteLink(scope: LinkScope, subscription: SubscriptionState, path: string): void {
+  if (isPendingLink(scope, subscription, path)) subscription.pending.add(path);
+  else subscription.pending.delete(path);
 }
 
 /** Called when a stream is made. A fork has records from the beginning, and its name may be watched. */
@@ -91,21 +94,35 @@ export function noteCreated(scope: LinkScope, path: string): void {
 export type LinkScope = { readonly durable: DurableState; readonly broker: BrokerState };
 
 /** Returns the paths of the links with records that were not processed. */
-export function pendingOf(
+export function pendingOf(scope: LinkScope, subscription: SubscriptionState): ReadonlySet<string> {
+  lookOn(scope, subscription, Number.POSITIVE_INFINITY);
+  return subscription.pending;
+}
+
+/**
+ * Looks for links with records that were not processed, after a restore: where the look before stopped,
+ * and at the links of so many buckets. Links that change meanwhile are noted as always.
+ *
+ * @returns whether all links were looked at.
+ */
+export function lookOn(
   { durable, broker }: LinkScope,
   subscription: SubscriptionState,
-): ReadonlySet<string> {
-  if (subscription.pending !== null) return subscription.pending;
-  const pending = new Set<string>();
-  subscription.links.visit((path, at) => {
-    const isBehind =
-      "acked" in at
-        ? isPending(durable, broker, path, at)
-        : isBehindTail(durable, broker, path, at);
-    if (isBehind) pending.add(path);
-  });
-  subscription.pending = pending;
-  return pending;
+  buckets: number,
+): boolean {
+  const { links, pending } = subscription;
+  for (let left = buckets; left > 0 && subscription.lookedAt < links.buckets; left--) {
+    links.visit(subscription.lookedAt++, (path, at) => {
+      const isBehind =
+        "acked" in at
+          ? isPending(durable, broker, path, at)
+          : isBehindTail(durable, broker, path, at);
+      if (isBehind) pending.add(path);
+    });
+  }
+  if (subscription.lookedAt < links.buckets) return false;
+  subscription.lookedAt = Number.POSITIVE_INFINITY;
+  return true;
 }
 
 /** As `isPending`, for a position that is not a text. */
@@ -149,7 +166,7 @@ export function unlinkName(subscription: SubscriptionState, path: string): void 
 
 function forget(subscription: SubscriptionState, path: string): void {
   subscription.links.delete(path);
-  subscription.pending?.delete(path);
+  subscription.pending.delete(path);
 }
 
 /** Called when a stream is deleted. */

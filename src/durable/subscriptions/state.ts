@@ -48,11 +48,10 @@ export class SubscriptionState {
   /** Failed calls of the webhook in a row. */
   failures = 0;
   readonly links: LinkTable;
-  /**
-   * Not replicated as such: the paths of the links with records that were not processed; null if they
-   * are not known, after a restore.
-   */
-  pending: Set<string> | null = new Set();
+  /** Not replicated as such: the paths of the links with records that were not processed. */
+  pending = new Set<string>();
+  /** Not replicated: after a restore, `pending` lacks links of this bucket and of those behind it. */
+  lookedAt = Number.POSITIVE_INFINITY;
   #matches: ((path: string) => boolean) | null = null;
 
   constructor(
@@ -95,6 +94,7 @@ export class SubscriptionState {
     copy.deliverAt = this.deliverAt;
     copy.failures = this.failures;
     copy.pending = this.pending;
+    copy.lookedAt = this.lookedAt;
     copy.#matches = this.#matches;
     return copy;
   }

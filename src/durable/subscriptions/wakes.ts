@@ -7,6 +7,7 @@ import { type DurableContext, type DurableState, isExpired, type StreamState } f
 import {
   endOf,
   infoOf,
+  isPendingLink,
   type LinkInfo,
   link,
   noteLink,
@@ -86,7 +87,7 @@ export function firstPending(
 export function wakeIfPending(context: DurableContext, id: string, hint: string | null): boolean {
   const subscription = context.durable.subscriptions.get(id);
   if (subscription === undefined || subscription.awake) return false;
-  const isHinted = hint !== null && pendingOf(context, subscription).has(hint);
+  const isHinted = hint !== null && isPendingLink(context, subscription, hint);
   const path = isHinted ? hint : firstPending(context, subscription);
   if (path === null) return false;
   beginWake(context, subscription, path);

@@ -72,6 +72,7 @@ export class DurableStreams implements DurableApi {
 
   /** Called after the machine has applied entries, and when the role of this node has changed. */
   applied(): void {
+    this.#subscriptions.applied();
     this.#webhooks.applied();
   }
 

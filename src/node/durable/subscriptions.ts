@@ -5,7 +5,7 @@ import {
   putSubscription,
   settleWake,
 } from "../../durable/subscriptions/commands.ts";
-import { pendingOf } from "../../durable/subscriptions/links.ts";
+import { lookOn, pendingOf } from "../../durable/subscriptions/links.ts";
 import {
   KEY_BYTES,
   type SubscriptionKeys,
@@ -41,6 +41,8 @@ export const NAMED_STREAMS_MAX = 1_000;
 const SMALL_COMMAND_BYTES = 2_048;
 /** Subscriptions that are looked at before other events are handled. */
 const LOOKED_AT_ONCE = 100;
+/** Buckets of links, of about 256 links each, that are looked at before other events are handled. */
+const LOOKED_BUCKETS = 16;
 
 export type SubscriptionsOptions = {
   readonly machine: Machine;
@@ -55,6 +57,8 @@ export type SubscriptionsOptions = {
 /** Subscriptions: their definitions, and the work that they give out. */
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
+  /** The state whose links are looked at, or were. */
+  #looked: object | null = null;
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
@@ -103,6 +107,7 @@ export class Subscriptions {
     let looked = 0;
     for (const subscription of [...this.#state.subscriptions.values()]) {
       const { config, awake, generation, holder, failures, links } = subscription;
+      while (!lookOn(this.#scope, subscription, LOOKED_BUCKETS)) await this.#nextIteration();
       const pending = pendingOf(this.#scope, subscription).size;
       if (++looked % LOOKED_AT_ONCE === 0) await this.#nextIteration();
       const { id, kind, pattern } = config;
@@ -110,6 +115,26 @@ export class Subscriptions {
       list.push({ id, kind, pattern, streams, pending, awake, generation, holder, failures });
     }
     return list.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /**
+   * Called after the machine has applied entries. In a state that was restored, it is not known yet which
+   * streams have records that were not processed. It is found out in slices, before the first wake has to.
+   */
+  applied(): void {
+    const state = this.#state;
+    if (this.#looked === state) return;
+    this.#looked = state;
+    this.#lookOn();
+  }
+
+  #lookOn(): void {
+    if (this.#looked !== this.#state) return;
+    for (const subscription of this.#state.subscriptions.values()) {
+      if (lookOn(this.#scope, subscription, LOOKED_BUCKETS)) continue;
+      this.#options.clock.after(0, () => this.#lookOn());
+      return;
+    }
   }
 
   #nextIteration(): Promise<void> {

@@ -70,6 +70,7 @@ function made(writeConcern: WriteConcern = { kind: "majority" }) {
   const core = set as unknown as Core;
   const clock = new SimClock();
   const commitSeconds = { observe: () => {} };
+  const woken = { times: 0 };
   const completions = new Completions({ core, clock, writeConcern, commitSeconds });
   const queue = new CommandQueue({
     core,
@@ -80,7 +81,7 @@ function made(writeConcern: WriteConcern = { kind: "majority" }) {
     disk: { isShort: false },
     queueBytesMax: 100 * PROPOSAL_BYTES_MAX,
     queueRequestsMax: 100,
-    loop: { wake: () => {} },
+    loop: { wake: () => woken.times++ },
     linearizer: { confirm: () => Promise.resolve("ok") },
   });
   queue.setRefusal(null);
@@ -96,8 +97,23 @@ function made(writeConcern: WriteConcern = { kind: "majority" }) {
   };
   const entryAt = (index: number, term: number): Entry =>
     ({ index, term, type: "normal", data: new Uint8Array() }) as unknown as Entry;
-  return { set, core, queue, completions, submit, proposed, entryAt };
+  return { set, core, queue, completions, submit, proposed, entryAt, woken };
 }
+
+test("commands that are collected for an entry do not wake the loop again", () => {
+  const { queue, submit, set, woken } = made();
+  let collects = true;
+  queue.setCollector(() => {
+    if (collects) submit();
+    collects = false;
+  });
+  submit();
+  expect(woken.times).toBe(1);
+  queue.propose();
+  expect([woken.times, set.lastIndex, queue.queuedRequests]).toEqual([1, 11, 2]);
+  submit();
+  expect(woken.times).toBe(2);
+});
 
 const forgotten = { queuedRequests: 0, queuedBytes: 0 };
 

@@ -57,6 +57,7 @@ export class CommandQueue {
   #journalFull = false;
   /** Called before an entry is closed: adds the commands of requests that share one. */
   #collect: () => void = () => {};
+  #isCollecting = false;
 
   constructor(options: CommandQueueOptions) {
     this.#options = options;
@@ -184,7 +185,8 @@ export class CommandQueue {
     if (open.bytes >= PROPOSAL_BYTES_MAX || open.waiters.length >= PROPOSAL_COMMANDS_MAX) {
       this.#close();
     }
-    this.#options.loop.wake();
+    // The entry is closed right after it is collected: another iteration would find nothing to do.
+    if (!this.#isCollecting) this.#options.loop.wake();
     return open;
   }
 
@@ -214,7 +216,9 @@ export class CommandQueue {
 
   /** Called when the journal is idle. Proposes all waiting commands as entries of the log. */
   propose(): void {
+    this.#isCollecting = true;
     this.#collect();
+    this.#isCollecting = false;
     if (this.#open.waiters.length === 0 && this.#closed.length === 0) return;
     if (!this.#options.clock.mayStamp()) return;
     if (this.#open.waiters.length > 0) this.#close();

@@ -1,6 +1,7 @@
 /**
- * `bun bench/streams.ts [STREAMS] [--records N] [--followers N]`: many small durable streams on one new
- * node. It prints the rate of creation at 64 requests in flight, memory a stream, how long a checkpoint
+ * `bun bench/streams.ts [STREAMS] [--records N] [--followers N] [--idle S]`: many small durable streams
+ * on one new node. It prints the rate of creation at 64 requests in flight, memory a stream right after
+ * filling and S seconds without requests later (default: 0), how long a checkpoint
  * takes and the longest stop of the event loop in it, how long a restart takes, what a subscription to
  * all of them takes, and how long it takes until followers of different streams have got a record each.
  */
@@ -12,17 +13,19 @@ import { CommandLine } from "../test/tools/arguments.ts";
 import { floodAny } from "./load/flood.ts";
 import { cpuMicros, residentMiB, type Subject, startSubject } from "./load/subject.ts";
 
-const LINE = new CommandLine(`usage: bun bench/streams.ts [STREAMS] [--records N] [--followers N]
+const LINE =
+  new CommandLine(`usage: bun bench/streams.ts [STREAMS] [--records N] [--followers N] [--idle S]
 variables:
   AYDER_BINARY  binary of Ayder (default: dist/ayder)
   BENCH_DIR     directory for the data of the server (default: that for temporary files)`);
 const { values, positionals } = LINE.read(
-  { records: { type: "string" }, followers: { type: "string" } },
+  { records: { type: "string" }, followers: { type: "string" }, idle: { type: "string" } },
   1,
 );
 const STREAMS = LINE.integer("STREAMS", positionals[0], 100_000);
 const RECORDS = LINE.integer("--records", values.records, 10);
 const FOLLOWERS = LINE.integer("--followers", values.followers, Math.min(STREAMS, 10_000));
+const IDLE_SECONDS = LINE.integer("--idle", values.idle, 0);
 const RECORD = "x".repeat(100);
 
 const directory = mkdtempSync(join(process.env["BENCH_DIR"] ?? tmpdir(), "ayder-streams-"));
@@ -54,13 +57,11 @@ try {
   await create(subject);
   await append(subject);
   const stops = await checkpoint(subject);
-  const filledMiB = await residentMiB(subject.pid);
-  print({
-    name: "streams/memory",
-    streams: STREAMS,
-    resident_mib: filledMiB,
-    bytes_each: Math.round(((filledMiB - emptyMiB) * 2 ** 20) / STREAMS),
-  });
+  await memory(subject, emptyMiB, 0);
+  if (IDLE_SECONDS > 0) {
+    await Bun.sleep(IDLE_SECONDS * 1000);
+    await memory(subject, emptyMiB, IDLE_SECONDS);
+  }
   print({ name: "streams/checkpoint", streams: STREAMS, ...stops });
   await subject.kill();
   const begin = performance.now();
@@ -78,6 +79,17 @@ try {
   await subject.kill();
 } finally {
   rmSync(directory, { recursive: true, force: true });
+}
+
+async function memory({ pid }: Subject, emptyMiB: number, idleSeconds: number): Promise<void> {
+  const residentNow = await residentMiB(pid);
+  print({
+    name: "streams/memory",
+    streams: STREAMS,
+    idle_s: idleSeconds,
+    resident_mib: residentNow,
+    bytes_each: Math.round(((residentNow - emptyMiB) * 2 ** 20) / STREAMS),
+  });
 }
 
 async function create({ port }: Subject): Promise<void> {

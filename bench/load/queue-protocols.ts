@@ -23,8 +23,9 @@ const decoded = (request: string) => Buffer.from(request, "base64");
 export const isHttp = (answer: string): boolean => {
   const end = answer.indexOf("\r\n\r\n");
   if (end < 0) return false;
-  const at = answer.toLowerCase().indexOf("content-length:");
-  return answer.length >= end + 4 + Number.parseInt(answer.slice(at + 15, end), 10);
+  const head = answer.slice(0, end).toLowerCase();
+  const at = head.indexOf("content-length:");
+  return answer.length >= end + 4 + Number.parseInt(head.slice(at + 15), 10);
 };
 
 const PRODUCES = Array.from({ length: PARTITIONS }, (_, partition) =>

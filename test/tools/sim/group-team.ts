@@ -25,6 +25,8 @@ const POLL_MS = 25;
 const LATE_MS = 2_500;
 /** The leader looks for leases that are over ten times a second. */
 const LOOK_MS = 120;
+/** The time on top of the least one is drawn. Five in a hundred frames take longer than this many means. */
+const SLOW_MEANS = 3;
 /** Timers and clocks of the plans differ by at most this factor. */
 const RATE_MAX = 1.06;
 
@@ -260,8 +262,11 @@ export class GroupTeam {
     const electionMs = electionTimeoutMs * (priorities ? 2.5 : 2);
     const ledMs = begun.ms + RATE_MAX * elections * electionMs;
     // Answers and the entry that ends the lease take their way through the links and disks of the plan.
-    const wayMs = 10 * (delays.baseMs + delays.meanMs + syncMs);
-    return Math.max(overMs, ledMs) - lastEndMs + LOOK_MS + wayMs;
+    const { baseMs, meanMs, slowOneIn } = delays;
+    const wayMs = 10 * (baseMs + meanMs + syncMs);
+    // Two frames that take ten times as long, one there and one back. Frames behind them wait.
+    const slowMs = slowOneIn > 0 ? 2 * 10 * (baseMs + SLOW_MEANS * meanMs) : 0;
+    return Math.max(overMs, ledMs) - lastEndMs + LOOK_MS + wayMs + slowMs;
   }
 
   #term(): number {

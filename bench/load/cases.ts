@@ -1,4 +1,7 @@
 /** The cases of `bench/run.ts`: requests to Ayder, the floors, and the loads of peers that do the like. */
+import { BATCH_TYPE, encodeBatches } from "../../src/client/batch-writer.ts";
+import { BATCHES_TYPE } from "../../src/client/batches.ts";
+import { utf8 } from "../../src/lib/bytes.ts";
 import { bigValue, MESSAGE, NDJSON_100, rawRequest } from "./requests.ts";
 
 /** The topic of most cases and its partitions. */
@@ -41,6 +44,14 @@ export const produces = (query = ""): readonly string[] =>
   spread((p) => rawRequest("POST", producePath("produce", p, query), MESSAGE));
 export const lines = (query = ""): readonly string[] =>
   spread((p) => rawRequest("POST", producePath("produce-ndjson", p, query), NDJSON_100));
+/** The same number of messages as a batch that the client encoded. */
+const batches = (messages: number): readonly string[] => {
+  const record = { key: null, content: utf8(MESSAGE) };
+  const body = encodeBatches(Array.from({ length: messages }, () => record));
+  return spread((p) => rawRequest("POST", producePath("produce", p), body, "dev", BATCH_TYPE));
+};
+const firstBatches = (limit: number): readonly string[] =>
+  spread((p) => rawRequest("GET", pagePath(TOPIC, p, 0, limit), null, "dev", null, BATCHES_TYPE));
 export const firstPages = (limit: number): readonly string[] =>
   spread((p) => rawRequest("GET", pagePath(TOPIC, p, 0, limit)));
 export const puts = (query = ""): readonly string[] =>
@@ -125,6 +136,16 @@ export const CASES: readonly Case[] = [
     ],
   },
   {
+    name: "produce/batch1000/sealed",
+    requests: batches(1000),
+    messages: 1000,
+    connections: 16,
+    server: "ayder",
+    proof: "stored",
+    floors: [],
+    peers: [],
+  },
+  {
     name: "consume/limit=100/b64",
     requests: firstPages(100),
     messages: 100,
@@ -143,6 +164,16 @@ export const CASES: readonly Case[] = [
     proof: "page",
     floors: [],
     peers: ["redis XRANGE 1000", "C original, page of 1000"],
+  },
+  {
+    name: "consume/limit=1000/batches",
+    requests: firstBatches(1000),
+    messages: 1000,
+    connections: 16,
+    server: "ayder",
+    proof: "page",
+    floors: [],
+    peers: [],
   },
   {
     name: "consume/limit=100/b64/files",

@@ -2,20 +2,22 @@
 export function rawRequest(
   method: string,
   path: string,
-  body: string | null = null,
+  body: string | Uint8Array | null = null,
   token: string | null = "dev",
   contentType: string | null = null,
+  accept: string | null = null,
 ): string {
   const head = [
     `${method} ${path} HTTP/1.1`,
     "Host: localhost",
     ...(token === null ? [] : [`Authorization: Bearer ${token}`]),
     ...(contentType === null ? [] : [`Content-Type: ${contentType}`]),
+    ...(accept === null ? [] : [`Accept: ${accept}`]),
     ...(body === null ? [] : [`Content-Length: ${Buffer.byteLength(body)}`]),
     "",
     "",
   ].join("\r\n");
-  return Buffer.from(head + (body ?? "")).toString("base64");
+  return Buffer.concat([Buffer.from(head), Buffer.from(body ?? "")]).toString("base64");
 }
 
 export const MESSAGE = "x".repeat(64);

@@ -35,6 +35,8 @@ const FAILED = [
   ...[5_020_005_314, 5_020_005_480, 5_020_005_874, 5_020_006_672],
   // Partitions seemed to go over late, because the other members had lost their leases too.
   ...[5_020_006_567, 5_020_015_016],
+  // A leader had made a message before it heard of the later term. A lease ended between two looks.
+  ...[5_200_007_651, 5_200_008_154],
 ];
 
 test("seeds that failed once hold", async () => {

@@ -1,5 +1,6 @@
 /** The members of a group, who changes it from outside, and how it has to end. */
 import { utf8 } from "../../../src/lib/bytes.ts";
+import type { GroupDescription } from "../../../src/node/groups-api.ts";
 import { BatchBuilder } from "../../../src/record/batch-builder.ts";
 import { GroupMember } from "../groups/member.ts";
 import { produced } from "../node/as-promises.ts";
@@ -37,6 +38,9 @@ const GOALS = [
 ] as const;
 
 type Show = { readonly partition: number; readonly topic: string; readonly owner: string | null };
+
+/** The group is not judged as settled. */
+const NOBODY = () => null;
 
 export class GroupTeam {
   readonly members: readonly GroupMember[];
@@ -83,7 +87,7 @@ export class GroupTeam {
       await this.#admin.sleep(random.below(thinkMs * 2000) / 1000);
       const dice = random.below(100);
       if (dice < 60) await this.#produce(random.below(6) === 0 ? RENEWED : SHARED);
-      else if (dice < 85) await this.#show(this.#admin.pick(), null);
+      else if (dice < 85) await this.#show(this.#admin.pick(), NOBODY);
       else if (dice < 90) await this.#seek();
       else if (dice < 92) await this.#renewTopic();
       else if (dice < 93) await this.#deleteGroup();
@@ -162,8 +166,12 @@ export class GroupTeam {
     if (result !== null) this.#cluster.count("group deleted");
   }
 
-  /** Describes the group as the node knows it; null without an answer. */
-  async #show(to: SimNode, living: readonly string[] | null) {
+  /**
+   * Describes the group as the node knows it; null without an answer.
+   *
+   * @param livingOf names the members that share the partitions of a group that is judged as settled.
+   */
+  async #show(to: SimNode, livingOf: (group: GroupDescription) => readonly string[] | null) {
     const call = this.#admin.recorder.now();
     const reply = await this.#admin.call(to, async (node) => {
       return { ok: true, group: await node.groups.describe(GROUP) };
@@ -179,6 +187,7 @@ export class GroupTeam {
       generation: each.generation,
       committed: each.committedOffset,
     }));
+    const living = livingOf(group);
     this.#admin.add("group-show", to, call, { group: GROUP, living }, "ok", { partitions });
     return group;
   }
@@ -197,13 +206,16 @@ export class GroupTeam {
     const [victim, ...rest] = this.members as readonly [GroupMember, ...GroupMember[]];
     if (isTimeRight) await this.#takeOver(victim);
     const living = isTimeRight ? rest : this.members;
+    // In one description, since a lease may end between two of them.
+    const settled = (group: GroupDescription) => {
+      const isDone = group.partitions.every(({ lag }) => lag === 0);
+      return isDone && isSharedBy(living, group) ? living.map(({ name }) => name) : null;
+    };
     for (;;) {
       await this.#untilShared(living);
-      const names = living.map(({ name }) => name);
       const leader = this.#leader();
-      const group = leader === null ? null : await this.#show(leader, null);
-      const isDone = group?.partitions.every(({ lag }) => lag === 0) === true;
-      if (isDone && leader !== null && (await this.#show(leader, names)) !== null) return;
+      const group = leader === null ? null : await this.#show(leader, settled);
+      if (group !== null && settled(group) !== null) return;
       await this.#admin.sleep(POLL_MS);
     }
   }
@@ -225,7 +237,7 @@ export class GroupTeam {
     }
     for (let isTaken = false; !isTaken; await this.#admin.sleep(POLL_MS)) {
       const now = this.#leader();
-      const group = now === null ? null : await this.#show(now, null);
+      const group = now === null ? null : await this.#show(now, NOBODY);
       // Other members may have lost their leases too, and join later.
       const isEmpty = group?.members.length === 0;
       const isGone = ({ owner }: Show) => owner !== member && (isEmpty || owner !== null);
@@ -281,15 +293,10 @@ export class GroupTeam {
   async #untilShared(members: readonly GroupMember[]): Promise<void> {
     for (;;) {
       const leader = this.#leader();
-      const group = leader === null ? null : await this.#show(leader, null);
+      const group = leader === null ? null : await this.#show(leader, NOBODY);
+      if (group !== null && isSharedBy(members, group)) return;
       const names = new Set(members.map(({ name }) => name));
       const strangers = group?.members.filter(({ member }) => !names.has(member)) ?? [];
-      const owned = ({ owner, next }: Show & { readonly next: string | null }) =>
-        next === null && names.has(owner ?? "");
-      const isShared = group?.partitions.every(owned) === true && strangers.length === 0;
-      const isJoined = ({ topics }: { readonly topics: readonly string[] }) =>
-        topics.length === MEMBERS.topics.length;
-      if (isShared && group.members.length === names.size && group.members.every(isJoined)) return;
       if (this.#cluster.plan.faults.includes("clock-jump")) await this.#remove(strangers);
       // A deletion without an answer may have come later than the creation that followed.
       await this.#createTopic(RENEWED, this.#partitions);
@@ -300,4 +307,16 @@ export class GroupTeam {
   async #remove(strangers: readonly { readonly member: string }[]): Promise<void> {
     for (const { member } of strangers) await this.members[0]?.leave(member);
   }
+}
+
+/** True if all partitions are owned by these members and by nobody else, and none is about to move. */
+function isSharedBy(members: readonly GroupMember[], group: GroupDescription): boolean {
+  const names = new Set(members.map(({ name }) => name));
+  const areJoined = group.members.every(
+    ({ member, topics }) => names.has(member) && topics.length === MEMBERS.topics.length,
+  );
+  const areOwned = group.partitions.every(
+    ({ owner, next }) => next === null && names.has(owner ?? ""),
+  );
+  return areOwned && areJoined && group.members.length === names.size;
 }

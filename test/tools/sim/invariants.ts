@@ -167,8 +167,9 @@ export class Ghost {
       if (type === "vote_request") this.#voted(life, term, life.name);
       else if (type === "vote_response" && message.granted) this.#voted(life, term, to);
       else if (type === "append_request") {
-        this.#checkHeld(life, message.prevIndex, message.prevTerm);
-        for (const { index, term: own } of message.entries) this.#checkHeld(life, index, own);
+        const { prevIndex, prevTerm, entries } = message;
+        this.#checkHeld(life, term, prevIndex, prevTerm);
+        for (const { index, term: own } of entries) this.#checkHeld(life, term, index, own);
       }
     }
   }
@@ -182,15 +183,13 @@ export class Ghost {
     votes.set(term, candidate);
   }
 
-  #checkHeld({ name }: Life, index: number, term: number): void {
+  /** @param ledTerm the term in which the sender leads, or led when it made the message. */
+  #checkHeld({ name }: Life, ledTerm: number, index: number, term: number): void {
     const known = this.#applied.get(index);
-    // A deposed leader that does not know it yet may still send entries that never were committed.
-    if (known === undefined || known.term === term || known.term > this.#termOf(name)) return;
+    // A leader of an earlier term may send entries that never were committed. It may have heard of the
+    // later term since it made the message.
+    if (known === undefined || known.term === term || known.term > ledTerm) return;
     this.#fail("leader completeness", `${name} sends ${index}@${term}, committed @${known.term}`);
-  }
-
-  #termOf(name: string): number {
-    return this.#cluster.node(name).node?.health().term ?? 0;
   }
 
   #fail(rule: string, message: string): void {

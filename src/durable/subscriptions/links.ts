@@ -50,17 +50,21 @@ export function infoOf(
 const isBefore = (acked: string, tail: string): boolean =>
   acked < tail && !tail.endsWith(NO_RECORDS_YET);
 
-/** As `infoOf(…).pending`, without making texts. */
+/** As `infoOf(…).pending`, without making texts. @param at a link, or the position of one. */
 export function isPending(
   durable: DurableState,
   broker: BrokerState,
   path: string,
-  { acked }: Link,
+  at: Link | Readonly<Position>,
 ): boolean {
   const stream = durable.byPath.get(path);
   if (stream === undefined || stream.deleted) return false;
   const tail = tailOf(broker, stream);
   if (tail === 0) return false;
+  if (!("acked" in at)) {
+    return at.streamId === stream.streamId ? at.offset < tail : at.streamId < stream.streamId;
+  }
+  const { acked } = at;
   const streamId = Number(acked.slice(0, OFFSET_AT - 1));
   if (acked.length !== TOKEN_LENGTH || streamId !== stream.streamId) {
     return acked < tailTokenOf(broker, stream);
@@ -113,30 +117,12 @@ export function lookOn(
   const { links, pending } = subscription;
   for (let left = buckets; left > 0 && subscription.lookedAt < links.buckets; left--) {
     links.visit(subscription.lookedAt++, (path, at) => {
-      const isBehind =
-        "acked" in at
-          ? isPending(durable, broker, path, at)
-          : isBehindTail(durable, broker, path, at);
-      if (isBehind) pending.add(path);
+      if (isPending(durable, broker, path, at)) pending.add(path);
     });
   }
   if (subscription.lookedAt < links.buckets) return false;
   subscription.lookedAt = Number.POSITIVE_INFINITY;
   return true;
-}
-
-/** As `isPending`, for a position that is not a text. */
-function isBehindTail(
-  durable: DurableState,
-  broker: BrokerState,
-  path: string,
-  { streamId, offset }: Position,
-): boolean {
-  const stream = durable.byPath.get(path);
-  if (stream === undefined || stream.deleted) return false;
-  const tail = tailOf(broker, stream);
-  if (tail === 0) return false;
-  return streamId === stream.streamId ? offset < tail : streamId < stream.streamId;
 }
 
 /** Watches a stream, or adds a reason to watch it. */
